@@ -1,0 +1,62 @@
+//! Where frames come from: capture files, standard input, a live interface, and BPF filters.
+//!
+//! Owns file formats, decompression, merging in time order, libpcap. Does not own what is inside a
+//! frame (`packet`).
+
+use crate::packet::{Frame, LinkType, Timestamp};
+
+/// What a source has to say after it handed over frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// More frames can be had at once.
+    More,
+    /// Everything that has arrived was handed over; the next call may block (a pipe, an interface).
+    Drained,
+    /// There are no more frames.
+    End,
+}
+
+/// Anything that yields frames in time order: files, standard input, an interface.
+pub trait Source {
+    /// Hands up to `max` frames to `sink`, in order, and says what comes next.
+    ///
+    /// Damage does not fail: it ends that capture and is told in [`CaptureInfo::damaged`].
+    fn read(&mut self, max: usize, sink: &mut dyn FnMut(&Frame<'_>)) -> Status;
+
+    /// What is known so far of each capture, in the order given by the user.
+    fn captures(&self) -> Vec<CaptureInfo>;
+}
+
+/// The format of a capture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Classic pcap.
+    Pcap,
+    /// pcapng.
+    PcapNg,
+    /// Captured live.
+    Live,
+}
+
+/// What is known of one capture: a file, standard input, or a live run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaptureInfo {
+    /// The path as given, `-` for standard input, the interface's name for a live capture.
+    pub path: String,
+    /// Its format; `None` when it could not be told (an empty or foreign file).
+    pub format: Option<Format>,
+    /// The link types seen, in order of appearance.
+    pub link_types: Vec<LinkType>,
+    /// Packets read, before any filter.
+    pub packets: u64,
+    /// Octets read, after decompression.
+    pub bytes: u64,
+    /// Earliest packet time.
+    pub first: Option<Timestamp>,
+    /// Latest packet time.
+    pub last: Option<Timestamp>,
+    /// Why reading ended before the end, in words: file, packet number, byte offset, what was expected.
+    pub damaged: Option<String>,
+    /// Packets that the kernel or the interface dropped; `None` where nobody counted.
+    pub dropped: Option<u64>,
+}

@@ -1,0 +1,12 @@
+//! The handshake state machine: segments in, decided attempts out.
+//!
+//! Pure: no I/O, no clock (time comes with the segments), no allocation per packet. Does not own
+//! causes that need more than one attempt (`listener`) nor how anything is shown (`report`).
+
+mod attempt;
+mod cause;
+mod verdict;
+
+pub use attempt::{Attempt, Retries, Timing};
+pub use cause::{Cause, Confidence, Evidence, Inference};
+pub use verdict::{Connect, Errno, Outcome, Reason, UnknownVerdict, Vantage, Verdict};

@@ -1,0 +1,220 @@
+//! The closed sets of words a decided attempt is described with (DOMAIN §4, §6).
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::packet::{IcmpError, Span};
+
+/// What the packets of an attempt show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Verdict {
+    /// The client's ACK was seen and nothing contradicts it.
+    Completed,
+    /// The server repeated SYN-ACK after an ACK that it should have had by then.
+    SynackRetransmitted,
+    /// A bare RST from the server answers the client's valid ACK.
+    ResetAfterAck,
+    /// The client repeated data or FIN and the server never answered.
+    AckIgnored,
+    /// RST answers the SYN.
+    Refused,
+    /// An ICMP error quotes the SYN.
+    Unreachable,
+    /// SYN, and nothing from the server.
+    Unanswered,
+    /// SYN-ACK, and nothing more from the client.
+    HalfOpen,
+    /// The client's RST answers the SYN-ACK.
+    ClientReset,
+    /// The capture cannot say; [`Reason`] says why.
+    Undetermined,
+}
+
+impl Verdict {
+    /// All ten, in the order of the outputs.
+    pub const ALL: [Self; 10] = [
+        Self::Completed,
+        Self::SynackRetransmitted,
+        Self::ResetAfterAck,
+        Self::AckIgnored,
+        Self::Refused,
+        Self::Unreachable,
+        Self::Unanswered,
+        Self::HalfOpen,
+        Self::ClientReset,
+        Self::Undetermined,
+    ];
+
+    /// The name in every output and option.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::SynackRetransmitted => "synack-retransmitted",
+            Self::ResetAfterAck => "reset-after-ack",
+            Self::AckIgnored => "ack-ignored",
+            Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
+            Self::Unanswered => "unanswered",
+            Self::HalfOpen => "half-open",
+            Self::ClientReset => "client-reset",
+            Self::Undetermined => "undetermined",
+        }
+    }
+
+    /// Whether the attempt failed, stalled or lied: everything but `completed` and `undetermined`.
+    #[must_use]
+    pub const fn is_problem(self) -> bool {
+        !matches!(self, Self::Completed | Self::Undetermined)
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Verdict {
+    type Err = UnknownVerdict;
+
+    fn from_str(name: &str) -> Result<Self, UnknownVerdict> {
+        Self::ALL.into_iter().find(|v| v.name() == name).ok_or_else(|| UnknownVerdict(name.to_owned()))
+    }
+}
+
+/// A name that is no verdict.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown verdict '{0}'")]
+pub struct UnknownVerdict(pub String);
+
+/// What a verdict alone leaves open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The capture ends within a second of the last packet of an unfinished handshake.
+    CaptureCut,
+    /// Only one direction is in the capture.
+    OneSided,
+    /// The attempt was dropped undecided to bound memory.
+    Evicted,
+    /// The attempt's SYN is not in the capture; it was opened by its SYN-ACK.
+    SynMissing,
+    /// The ICMP error of an `unreachable`.
+    Icmp(IcmpError),
+}
+
+impl fmt::Display for Reason {
+    /// `capture-cut` … or `icmp type 3 code 13`, `icmpv6 type 1 code 1`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CaptureCut => f.write_str("capture-cut"),
+            Self::OneSided => f.write_str("one-sided"),
+            Self::Evicted => f.write_str("evicted"),
+            Self::SynMissing => f.write_str("syn-missing"),
+            Self::Icmp(icmp) => {
+                let protocol = if icmp.v6 { "icmpv6" } else { "icmp" };
+                write!(f, "{protocol} type {} code {}", icmp.kind, icmp.code)
+            }
+        }
+    }
+}
+
+/// Where on the path the capture was taken (DOMAIN §5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Vantage {
+    /// Near the server: its answers come much sooner than the client's.
+    Server,
+    /// Near the client.
+    Client,
+    /// Both ends on the capturing host.
+    Local,
+    /// Somewhere between.
+    Middle,
+}
+
+impl Vantage {
+    /// All, in no order that means anything.
+    pub const ALL: [Self; 4] = [Self::Server, Self::Client, Self::Local, Self::Middle];
+
+    /// The name in every output.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Client => "client",
+            Self::Local => "local",
+            Self::Middle => "middle",
+        }
+    }
+}
+
+/// What the client's `connect()` said (DOMAIN §6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connect {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The error, where the outcome is `failed`.
+    pub errno: Option<Errno>,
+    /// Where the outcome is `raced`: the time between SYN-ACK and RST at the client.
+    pub window: Option<Span>,
+}
+
+/// How a `connect()` ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// It returned 0.
+    Succeeded,
+    /// It failed with an errno.
+    Failed,
+    /// Success or ECONNRESET, decided by the scheduler.
+    Raced,
+    /// Not ended when the capture did.
+    Pending,
+    /// The packets do not tell.
+    Unknown,
+}
+
+impl Outcome {
+    /// The name in every output.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Raced => "raced",
+            Self::Pending => "pending",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// The errors a `connect()` can end with, by name: numbers differ between systems.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "they are errno's own names")]
+pub enum Errno {
+    Econnrefused,
+    Econnreset,
+    Ehostunreach,
+    Enetunreach,
+    Enoprotoopt,
+    Eacces,
+    Eproto,
+    Etimedout,
+}
+
+impl Errno {
+    /// The name as in `errno.h`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Econnrefused => "ECONNREFUSED",
+            Self::Econnreset => "ECONNRESET",
+            Self::Ehostunreach => "EHOSTUNREACH",
+            Self::Enetunreach => "ENETUNREACH",
+            Self::Enoprotoopt => "ENOPROTOOPT",
+            Self::Eacces => "EACCES",
+            Self::Eproto => "EPROTO",
+            Self::Etimedout => "ETIMEDOUT",
+        }
+    }
+}

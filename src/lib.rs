@@ -1,0 +1,12 @@
+//! Tells from packets why TCP connections to a server fail, stall or lie.
+//!
+//! Data goes one way: bytes → [`packet::Segment`] → attempt → verdict → listener → report. A module
+//! uses only modules of lower floors; `ARCHITECTURE.md` has the plan of the house.
+
+pub mod capture;
+pub mod engine;
+pub mod handshake;
+pub mod kernel;
+pub mod listener;
+pub mod packet;
+pub mod report;

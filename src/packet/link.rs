@@ -1,0 +1,60 @@
+//! Link types, as libpcap numbers and names them.
+
+use std::fmt;
+
+/// A link type (`LINKTYPE_*` of the capture file formats).
+///
+/// An open number space: any 16-bit value may stand in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LinkType(pub u16);
+
+impl LinkType {
+    /// BSD loopback, address family in the byte order of the capturing machine.
+    pub const NULL: Self = Self(0);
+    /// Ethernet.
+    pub const ETHERNET: Self = Self(1);
+    /// PPP, with or without HDLC framing.
+    pub const PPP: Self = Self(9);
+    /// Raw IP as DLT number 12 (most systems).
+    pub const RAW_12: Self = Self(12);
+    /// Raw IP as DLT number 14 (OpenBSD).
+    pub const RAW_14: Self = Self(14);
+    /// Raw IP, the registered number.
+    pub const RAW: Self = Self(101);
+    /// OpenBSD loopback, address family in network byte order.
+    pub const LOOP: Self = Self(108);
+    /// Linux cooked capture v1.
+    pub const LINUX_SLL: Self = Self(113);
+    /// Raw IPv4.
+    pub const IPV4: Self = Self(228);
+    /// Raw IPv6.
+    pub const IPV6: Self = Self(229);
+    /// Linux cooked capture v2.
+    pub const LINUX_SLL2: Self = Self(276);
+
+    /// libpcap's name (`EN10MB`, `LINUX_SLL2` …), or `None` where there is no decoder for it here.
+    #[must_use]
+    pub const fn name(self) -> Option<&'static str> {
+        match self {
+            Self::NULL => Some("NULL"),
+            Self::ETHERNET => Some("EN10MB"),
+            Self::PPP => Some("PPP"),
+            Self::RAW_12 | Self::RAW_14 | Self::RAW => Some("RAW"),
+            Self::LOOP => Some("LOOP"),
+            Self::LINUX_SLL => Some("LINUX_SLL"),
+            Self::IPV4 => Some("IPV4"),
+            Self::IPV6 => Some("IPV6"),
+            Self::LINUX_SLL2 => Some("LINUX_SLL2"),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for LinkType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "LINKTYPE_{}", self.0),
+        }
+    }
+}

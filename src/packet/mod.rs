@@ -1,0 +1,19 @@
+//! Packets: bytes and link type in, [`Segment`] or [`Skip`] out.
+//!
+//! Owns packet time, sequence numbers, flags, endpoints and flow keys, and the decoding of every
+//! link type and encapsulation. Does not own where the bytes come from (`capture`) nor what a
+//! sequence of segments means (`handshake`).
+
+mod decode;
+mod flow;
+mod link;
+mod segment;
+mod seq;
+mod time;
+
+pub use decode::{Frame, decode};
+pub use flow::{Direction, Endpoint, FlowHasher, FlowKey};
+pub use link::LinkType;
+pub use segment::{FrameRef, IcmpError, Options, Packet, Segment, Skip, Unreachable};
+pub use seq::{Flags, Seq};
+pub use time::{Span, Timestamp};

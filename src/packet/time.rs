@@ -1,0 +1,131 @@
+//! Packet time: nanoseconds since the Unix epoch, taken from the capture and never from a clock.
+
+use std::fmt;
+
+/// A point in packet time, in nanoseconds since 1970-01-01T00:00:00Z.
+///
+/// Covers 1677 to 2262; a capture that claims a time outside is clamped by the reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(i64);
+
+/// A signed span of packet time, in nanoseconds. Negative when a capture's time stamps go back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Span(i64);
+
+impl Timestamp {
+    /// From nanoseconds since the Unix epoch.
+    #[must_use]
+    pub const fn from_nanos(nanos: i64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds since the Unix epoch.
+    #[must_use]
+    pub const fn as_nanos(self) -> i64 {
+        self.0
+    }
+
+    /// The span from `earlier` to this time; negative when `earlier` is later.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Span {
+        Span(self.0.saturating_sub(earlier.0))
+    }
+
+    /// This time moved by `span`, clamped to the representable range.
+    #[must_use]
+    pub const fn plus(self, span: Span) -> Self {
+        Self(self.0.saturating_add(span.0))
+    }
+}
+
+impl Span {
+    /// No time at all.
+    pub const ZERO: Self = Self(0);
+
+    /// From nanoseconds.
+    #[must_use]
+    pub const fn from_nanos(nanos: i64) -> Self {
+        Self(nanos)
+    }
+
+    /// From microseconds.
+    #[must_use]
+    pub const fn from_micros(micros: i64) -> Self {
+        Self(micros.saturating_mul(1_000))
+    }
+
+    /// From milliseconds.
+    #[must_use]
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis.saturating_mul(1_000_000))
+    }
+
+    /// From whole seconds.
+    #[must_use]
+    pub const fn from_secs(secs: i64) -> Self {
+        Self(secs.saturating_mul(1_000_000_000))
+    }
+
+    /// In nanoseconds.
+    #[must_use]
+    pub const fn as_nanos(self) -> i64 {
+        self.0
+    }
+
+    /// In seconds, as the machine-readable outputs give it.
+    #[must_use]
+    pub fn as_secs_f64(self) -> f64 {
+        // Division, not multiplication by 1e-9: it rounds to the shortest decimal that users expect.
+        self.0 as f64 / 1e9
+    }
+
+    /// The sum of two spans, clamped.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
+    /// This span `numerator / denominator` times, clamped.
+    #[must_use]
+    pub const fn scaled(self, numerator: i64, denominator: i64) -> Self {
+        Self(self.0.saturating_mul(numerator) / denominator)
+    }
+}
+
+impl fmt::Display for Span {
+    /// Seconds with as few digits as the size allows: `1.01 s`, `5.2 ms`, `31 µs`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nanos = self.0.unsigned_abs();
+        let sign = if self.0 < 0 { "-" } else { "" };
+        let (value, unit) = match nanos {
+            0..1_000 => (nanos as f64, "ns"),
+            1_000..1_000_000 => (nanos as f64 / 1e3, "µs"),
+            1_000_000..1_000_000_000 => (nanos as f64 / 1e6, "ms"),
+            _ => (nanos as f64 / 1e9, "s"),
+        };
+        let digits = if value >= 100.0 || unit == "ns" {
+            0
+        } else if value >= 10.0 {
+            1
+        } else {
+            2
+        };
+        write!(f, "{sign}{value:.digits$} {unit}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_signed_and_print_in_a_fitting_unit() {
+        let a = Timestamp::from_nanos(5_000_000_000);
+        let b = Timestamp::from_nanos(6_010_000_000);
+        assert_eq!(b.since(a).to_string(), "1.01 s");
+        assert_eq!(a.since(b).as_nanos(), -1_010_000_000);
+        assert_eq!(Span::from_micros(31).to_string(), "31.0 µs");
+        assert_eq!(Span::from_nanos(5_210_000).to_string(), "5.21 ms");
+        assert_eq!(Timestamp::from_nanos(i64::MAX).plus(Span::from_secs(1)), Timestamp::from_nanos(i64::MAX));
+    }
+}
