@@ -7,6 +7,9 @@ pub mod capture;
 pub mod engine;
 pub mod handshake;
 pub mod kernel;
+#[cfg(target_os = "linux")]
+pub mod lab;
 pub mod listener;
 pub mod packet;
+pub mod race;
 pub mod report;

@@ -3,6 +3,10 @@
 //! Owns file formats, decompression, merging in time order, libpcap. Does not own what is inside a
 //! frame (`packet`).
 
+mod memory;
+
+pub use memory::{Playback, Recording};
+
 use crate::packet::{Frame, LinkType, Timestamp};
 
 /// What a source has to say after it handed over frames.

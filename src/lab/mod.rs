@@ -1,0 +1,6 @@
+//! lab
+mod namespace;
+mod network;
+mod path;
+mod tun;
+mod wire;
