@@ -5,6 +5,7 @@
 mod captures;
 mod forms;
 mod generated;
+mod scenarios;
 mod tshark;
 mod usage;
 mod util;
