@@ -27,6 +27,12 @@ pub trait Source {
     /// Damage does not fail: it ends that capture and is told in [`CaptureInfo::damaged`].
     fn read(&mut self, max: usize, sink: &mut dyn FnMut(&Frame<'_>)) -> Status;
 
+    /// The source's clock, where it has one beside its packets: a live capture's time goes on when
+    /// nothing arrives.
+    fn now(&self) -> Option<Timestamp> {
+        None
+    }
+
     /// What is known so far of each capture, in the order given by the user.
     fn captures(&self) -> Vec<CaptureInfo>;
 }

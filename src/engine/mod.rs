@@ -1,11 +1,47 @@
-//! Runs the analysis: frames from a source through decoding and tracking to listeners and a sink.
+//! Runs the analysis: frames from a source through decoding and tracking to the book and a sink.
 //!
-//! Owns threads and batches. Does not own any meaning.
+//! Owns batches, threads and shards. Does not own any meaning. The result is the same, byte for byte,
+//! whatever the number of threads.
 
-use crate::capture::CaptureInfo;
-use crate::handshake::Attempt;
-use crate::listener::{Listener, Tally};
+mod intake;
+mod sharded;
+mod single;
+
+use std::io;
+
+pub use single::Analysis;
+
+use crate::capture::{CaptureInfo, Source};
+use crate::handshake::{Attempt, Vantage};
+use crate::listener::{Book, Listener, Tally};
 use crate::packet::Skip;
+
+/// How an analysis is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Threads to use: 1 does everything on the caller's, 2 reads and decodes beside tracking, more shard
+    /// the tracking by flow.
+    pub threads: usize,
+    /// Undecided attempts to hold at most; the oldest past that are evicted.
+    pub max_attempts: usize,
+    /// Listeners to keep apart at most.
+    pub max_listeners: usize,
+}
+
+impl Options {
+    /// Undecided attempts held unless told otherwise: about 350 MiB when all are there.
+    pub const DEFAULT_MAX_ATTEMPTS: usize = 1_000_000;
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            max_attempts: Self::DEFAULT_MAX_ATTEMPTS,
+            max_listeners: Book::DEFAULT_LIMIT,
+        }
+    }
+}
 
 /// Everything an analysis counted, but for the attempts themselves.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,18 +52,22 @@ pub struct Summary {
     pub packets: PacketCounts,
     /// Attempts by verdict.
     pub verdicts: Tally,
+    /// Where most attempts say the capture was taken.
+    pub vantage: Option<Vantage>,
+    /// Attempts evicted undecided.
+    pub evicted: u64,
     /// Listeners, the worst first.
     pub listeners: Vec<Listener>,
 }
 
-/// Packets by use. `total` = `tcp` + all of `skipped` + ICMP errors used + filtered out.
+/// Packets by use. `total` = `tcp` + all of `skipped` + ICMP errors used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PacketCounts {
     /// Packets that passed the filter, if one was given.
     pub total: u64,
     /// TCP segments.
     pub tcp: u64,
-    /// Copies of segments, recognised as such.
+    /// Copies of segments of undecided attempts, recognised as such.
     pub copies: u64,
     /// TCP segments of connections whose handshake is not in the capture.
     pub midstream: u64,
@@ -37,10 +77,44 @@ pub struct PacketCounts {
 
 /// Takes attempts as they are decided.
 pub trait Sink {
-    /// One attempt, in order of decision, causes as known by then.
+    /// One decided attempt, in order of decision, its cause as known by then.
     ///
     /// # Errors
     ///
     /// An output error; it ends the analysis.
-    fn attempt(&mut self, attempt: &Attempt) -> std::io::Result<()>;
+    fn attempt(&mut self, attempt: Attempt) -> io::Result<()>;
+
+    /// An attempt that shows an overflow and is not decided yet.
+    ///
+    /// # Errors
+    ///
+    /// An output error; it ends the analysis.
+    fn provisional(&mut self, attempt: &Attempt) -> io::Result<()> {
+        let _ = attempt;
+        Ok(())
+    }
+}
+
+/// Packets per batch. Small enough that a batch stays in the second-level cache on its way from the
+/// decoding to the tracking thread, large enough that handing it over costs nothing per packet.
+const BATCH: usize = 2048;
+
+/// Analyses a source to its end. Returns the summary and the book, which can still infer causes with
+/// all that is known.
+///
+/// # Errors
+///
+/// Only the sink's: damage in the input is told in [`CaptureInfo::damaged`].
+pub fn analyse<S: Source + Send>(
+    source: &mut S,
+    options: &Options,
+    sink: &mut dyn Sink,
+) -> io::Result<(Summary, Book)> {
+    if options.threads > 1 {
+        return sharded::analyse(source, options, sink);
+    }
+    let mut analysis = Analysis::new(options);
+    while analysis.step(source, sink)? != crate::capture::Status::End {}
+    analysis.finish(sink)?;
+    Ok(analysis.into_parts(source.captures()))
 }

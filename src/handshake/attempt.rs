@@ -1,6 +1,7 @@
 //! A decided attempt: the record that every output is made from.
 
 use super::cause::Inference;
+use super::pending::Signs;
 use super::verdict::{Connect, Reason, Vantage, Verdict};
 use crate::packet::{Endpoint, FrameRef, Span, Timestamp};
 
@@ -38,6 +39,10 @@ pub struct Attempt {
     pub connect: Connect,
     /// Packets of the attempt up to its decision, copies included.
     pub packets: u32,
+    /// Facts that the inference goes by.
+    pub signs: Signs,
+    /// Where the capture's end decided the attempt: how long nothing had been heard of it.
+    pub silence: Option<Span>,
     /// What it means, and how sure that is.
     pub inference: Inference,
 }

@@ -5,8 +5,16 @@
 
 mod attempt;
 mod cause;
+mod copies;
+mod decide;
+mod known;
+mod pending;
+mod table;
+mod tracker;
 mod verdict;
 
 pub use attempt::{Attempt, Retries, Timing};
-pub use cause::{Cause, Confidence, Evidence, Inference};
+pub use cause::{Cause, Confidence, Context, Evidence, Inference, infer};
+pub use pending::Signs;
+pub use tracker::{Counts, Finding, Found, Tracker};
 pub use verdict::{Connect, Errno, Outcome, Reason, UnknownVerdict, Vantage, Verdict};

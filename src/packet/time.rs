@@ -1,102 +1,130 @@
 //! Packet time: nanoseconds since the Unix epoch, taken from the capture and never from a clock.
 
 use std::fmt;
+use std::num::NonZeroU64;
+
+/// Nanoseconds with one value to spare, so that an `Option` of a time takes no more room than the
+/// time: flow tables hold millions. The sign bit is flipped, which keeps the order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Nanos(NonZeroU64);
+
+impl Nanos {
+    const SIGN: u64 = 1 << 63;
+
+    /// Clamps `i64::MIN`, the value to spare, to the next one.
+    const fn new(nanos: i64) -> Self {
+        match NonZeroU64::new(nanos as u64 ^ Self::SIGN) {
+            Some(flipped) => Self(flipped),
+            None => Self(NonZeroU64::MIN),
+        }
+    }
+
+    const fn get(self) -> i64 {
+        (self.0.get() ^ Self::SIGN) as i64
+    }
+}
+
+impl Default for Nanos {
+    fn default() -> Self {
+        Self::new(0)
+    }
+}
 
 /// A point in packet time, in nanoseconds since 1970-01-01T00:00:00Z.
 ///
 /// Covers 1677 to 2262; a capture that claims a time outside is clamped by the reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Timestamp(i64);
+pub struct Timestamp(Nanos);
 
 /// A signed span of packet time, in nanoseconds. Negative when a capture's time stamps go back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Span(i64);
+pub struct Span(Nanos);
 
 impl Timestamp {
     /// From nanoseconds since the Unix epoch.
     #[must_use]
     pub const fn from_nanos(nanos: i64) -> Self {
-        Self(nanos)
+        Self(Nanos::new(nanos))
     }
 
     /// Nanoseconds since the Unix epoch.
     #[must_use]
     pub const fn as_nanos(self) -> i64 {
-        self.0
+        self.0.get()
     }
 
     /// The span from `earlier` to this time; negative when `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Span {
-        Span(self.0.saturating_sub(earlier.0))
+        Span::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
     }
 
     /// This time moved by `span`, clamped to the representable range.
     #[must_use]
     pub const fn plus(self, span: Span) -> Self {
-        Self(self.0.saturating_add(span.0))
+        Self::from_nanos(self.0.get().saturating_add(span.0.get()))
     }
 }
 
 impl Span {
     /// No time at all.
-    pub const ZERO: Self = Self(0);
+    pub const ZERO: Self = Self::from_nanos(0);
 
     /// From nanoseconds.
     #[must_use]
     pub const fn from_nanos(nanos: i64) -> Self {
-        Self(nanos)
+        Self(Nanos::new(nanos))
     }
 
     /// From microseconds.
     #[must_use]
     pub const fn from_micros(micros: i64) -> Self {
-        Self(micros.saturating_mul(1_000))
+        Self::from_nanos(micros.saturating_mul(1_000))
     }
 
     /// From milliseconds.
     #[must_use]
     pub const fn from_millis(millis: i64) -> Self {
-        Self(millis.saturating_mul(1_000_000))
+        Self::from_nanos(millis.saturating_mul(1_000_000))
     }
 
     /// From whole seconds.
     #[must_use]
     pub const fn from_secs(secs: i64) -> Self {
-        Self(secs.saturating_mul(1_000_000_000))
+        Self::from_nanos(secs.saturating_mul(1_000_000_000))
     }
 
     /// In nanoseconds.
     #[must_use]
     pub const fn as_nanos(self) -> i64 {
-        self.0
+        self.0.get()
     }
 
     /// In seconds, as the machine-readable outputs give it.
     #[must_use]
     pub fn as_secs_f64(self) -> f64 {
         // Division, not multiplication by 1e-9: it rounds to the shortest decimal that users expect.
-        self.0 as f64 / 1e9
+        self.0.get() as f64 / 1e9
     }
 
     /// The sum of two spans, clamped.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
-        Self(self.0.saturating_add(other.0))
+        Self::from_nanos(self.0.get().saturating_add(other.0.get()))
     }
 
     /// This span `numerator / denominator` times, clamped.
     #[must_use]
     pub const fn scaled(self, numerator: i64, denominator: i64) -> Self {
-        Self(self.0.saturating_mul(numerator) / denominator)
+        Self::from_nanos(self.0.get().saturating_mul(numerator) / denominator)
     }
 }
 
 impl fmt::Display for Span {
     /// Seconds with as few digits as the size allows: `1.01 s`, `5.2 ms`, `31 µs`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let nanos = self.0.unsigned_abs();
-        let sign = if self.0 < 0 { "-" } else { "" };
+        let nanos = self.0.get().unsigned_abs();
+        let sign = if self.0.get() < 0 { "-" } else { "" };
         let (value, unit) = match nanos {
             0..1_000 => (nanos as f64, "ns"),
             1_000..1_000_000 => (nanos as f64 / 1e3, "µs"),
@@ -127,5 +155,14 @@ mod tests {
         assert_eq!(Span::from_micros(31).to_string(), "31.0 µs");
         assert_eq!(Span::from_nanos(5_210_000).to_string(), "5.21 ms");
         assert_eq!(Timestamp::from_nanos(i64::MAX).plus(Span::from_secs(1)), Timestamp::from_nanos(i64::MAX));
+    }
+
+    #[test]
+    fn an_optional_time_is_no_larger_and_order_holds_across_zero() {
+        assert_eq!(size_of::<Option<Timestamp>>(), size_of::<Timestamp>());
+        let times = [i64::MIN, i64::MIN + 1, -1, 0, 1, i64::MAX].map(Timestamp::from_nanos);
+        assert!(times.is_sorted());
+        assert_eq!(times[0], times[1], "the value to spare is clamped");
+        assert_eq!(Timestamp::default().as_nanos(), 0);
     }
 }

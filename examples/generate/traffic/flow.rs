@@ -1,0 +1,333 @@
+//! The script of one attempt: which packets it has, and how long after one another.
+//!
+//! The capture is taken at the server: SYN-ACK follows SYN within microseconds, the client's answer comes a
+//! round trip later.
+
+use std::io::{self, Write};
+
+use etherparse::TcpHeader;
+use fastrand::Rng;
+use hsanalyze::handshake::Verdict;
+
+use super::Records;
+use super::frame::{Address, Capture, Segment, Side};
+
+/// Packets of a completed attempt where no number is asked for.
+pub(super) const NATURAL_PACKETS: u64 = 17;
+/// Three to open, one of data with its answer, three to close.
+pub(super) const FEWEST_PACKETS: u64 = 8;
+
+const MSS_PAYLOAD: u16 = 1448;
+const SECOND: u64 = 1_000_000;
+/// From one packet to the server's direct answer, in microseconds.
+const SERVER_DELAY: u64 = 30;
+
+/// How many packets a failing attempt has; `ordinal` counts those of the same verdict. Completed ones have
+/// as many as they are given.
+pub(super) fn packets_of(verdict: Verdict, ordinal: u64) -> u64 {
+    match verdict {
+        Verdict::Completed => NATURAL_PACKETS,
+        // The handshake, then two to five repeats, each with the client's ACK again: Linux shortens the
+        // series under pressure.
+        Verdict::SynackRetransmitted => 3 + 2 * (2 + ordinal % 4),
+        Verdict::ResetAfterAck => 4,
+        // The handshake, data, and its three repeats.
+        Verdict::AckIgnored => 7,
+        Verdict::Refused | Verdict::Unreachable => 2,
+        Verdict::Unanswered | Verdict::HalfOpen | Verdict::ClientReset => 3,
+        Verdict::Undetermined => 0,
+    }
+}
+
+/// Both ends of an attempt.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peers {
+    pub(super) client: Side,
+    pub(super) server: Side,
+}
+
+/// An attempt under way.
+#[derive(Debug)]
+pub(super) struct Flow {
+    verdict: Verdict,
+    peers: Peers,
+    records: Records,
+    /// The packet to be written next, from 0, and how many there are.
+    step: u64,
+    packets: u64,
+    /// The next sequence number of either side.
+    client_seq: u32,
+    server_seq: u32,
+    /// Offsets of the two time stamp clocks.
+    clocks: [u32; 2],
+    /// The round trip between the capture point and the client, in microseconds.
+    rtt: u64,
+}
+
+/// The parts of a connection's life, by the number of its packet.
+enum Step {
+    Syn,
+    SynAck,
+    Ack,
+    /// The n-th packet between opening and closing.
+    Middle(u64),
+    ClientFin,
+    ServerFin,
+    LastAck,
+}
+
+impl Flow {
+    pub(super) fn new(verdict: Verdict, packets: u64, peers: Peers, records: Records, rng: &mut Rng) -> Self {
+        Self {
+            verdict,
+            peers,
+            records,
+            step: 0,
+            packets,
+            client_seq: rng.u32(..),
+            server_seq: rng.u32(..),
+            clocks: [rng.u32(..), rng.u32(..)],
+            rtt: rng.u64(5_000..60_000),
+        }
+    }
+
+    /// One SYN of a flood.
+    pub(super) fn lone_syn(peers: Peers, records: Records, rng: &mut Rng) -> Self {
+        Self::new(Verdict::Unanswered, 1, peers, records, rng)
+    }
+
+    /// A connection begun before the capture: its one packet here is an ACK.
+    pub(super) fn old_connection() -> Self {
+        let side = |host, port| Side { address: Address::V4(host), port };
+        let peers = Peers { client: side(0x0a01_ffff, 1024), server: side(0x0ac8_0001, 8000) };
+        let verdict = Verdict::Completed;
+        Self { step: 2, ..Self::new(verdict, NATURAL_PACKETS, peers, Records::Thin, &mut Rng::with_seed(0)) }
+    }
+
+    fn step(&self) -> Step {
+        match self.step {
+            0 => Step::Syn,
+            1 => Step::SynAck,
+            2 => Step::Ack,
+            n if n + 3 == self.packets => Step::ClientFin,
+            n if n + 2 == self.packets => Step::ServerFin,
+            n if n + 1 == self.packets => Step::LastAck,
+            n => Step::Middle(n - 3),
+        }
+    }
+
+    /// Writes the packet that is due.
+    pub(super) fn emit(&self, at: u64, capture: &mut Capture<impl Write>) -> io::Result<()> {
+        if self.verdict == Verdict::Unreachable && self.step == 1 {
+            return capture.unreachable(at, &self.syn(at));
+        }
+        capture.segment(at, &self.segment(at))
+    }
+
+    /// Goes on to the next packet: how long it takes in microseconds, or `None` after the last.
+    pub(super) fn advance(&mut self, rng: &mut Rng) -> Option<u64> {
+        if self.verdict == Verdict::Completed {
+            self.count_sequence();
+        }
+        let delay = self.delay(rng);
+        self.step += 1;
+        (self.step < self.packets).then_some(delay)
+    }
+
+    fn segment(&self, at: u64) -> Segment {
+        match (self.verdict, self.step) {
+            (_, 0) => self.syn(at),
+            (Verdict::Completed, _) => self.completed(at),
+            (Verdict::Refused, _) => self.refusal(),
+            (Verdict::Unanswered, _) => self.syn(at),
+            (Verdict::HalfOpen, _) | (_, 1) => self.syn_ack(at),
+            (Verdict::ClientReset, _) => self.client_reset(),
+            (Verdict::AckIgnored, 3..) => self.with_data(self.ack(at), MSS_PAYLOAD / 4),
+            (Verdict::ResetAfterAck, 3) => self.bare_reset(),
+            // Every repeated SYN-ACK, at the odd steps, draws the client's ACK again.
+            (Verdict::SynackRetransmitted, n) if n % 2 == 1 => self.syn_ack(at),
+            (_, _) => self.ack(at),
+        }
+    }
+
+    fn delay(&self, rng: &mut Rng) -> u64 {
+        match (self.verdict, self.step) {
+            (Verdict::Unanswered, n) => SECOND << n,
+            (Verdict::HalfOpen, n @ 1..) => SECOND << (n - 1),
+            (Verdict::AckIgnored, n @ 3..) => (SECOND / 5) << (n - 3),
+            // The repeat comes 1, 2, 4 … seconds after the one before; the ACK took a round trip of that.
+            (Verdict::SynackRetransmitted, n) if n >= 2 && n % 2 == 0 => (SECOND << (n / 2 - 1)) - self.rtt,
+            (Verdict::Completed, 3..) => self.pause(rng),
+            (_, 0) | (Verdict::ResetAfterAck, 2) => SERVER_DELAY,
+            (_, 1) => self.rtt,
+            (Verdict::SynackRetransmitted, _) => self.rtt,
+            (_, _) => rng.u64(200..2_000),
+        }
+    }
+
+    /// Between two packets of an established connection: bulk data comes back to back, a dialogue takes
+    /// round trips and thinking.
+    fn pause(&self, rng: &mut Rng) -> u64 {
+        match (self.records, self.step % 2) {
+            (Records::Full, _) => rng.u64(12..200),
+            (Records::Thin, 0) => self.rtt,
+            (Records::Thin, _) => rng.u64(20..4_000),
+        }
+    }
+
+    fn completed(&self, at: u64) -> Segment {
+        match self.step() {
+            Step::Syn => self.syn(at),
+            Step::SynAck => self.syn_ack(at),
+            Step::Ack | Step::LastAck => self.ack(at),
+            Step::Middle(n) => self.middle(n, at),
+            Step::ClientFin => self.fin(self.ack(at)),
+            Step::ServerFin => self.fin(self.server_ack(at)),
+        }
+    }
+
+    fn middle(&self, n: u64, at: u64) -> Segment {
+        match middle(n, self.records) {
+            Middle::ClientData(payload) => self.with_data(self.ack(at), payload),
+            Middle::ServerData(payload) => self.with_data(self.server_ack(at), payload),
+            Middle::ClientAck => self.ack(at),
+            Middle::ServerAck => self.server_ack(at),
+        }
+    }
+
+    /// Counts what the packet just written used of its side's sequence numbers.
+    fn count_sequence(&mut self) {
+        let (client, server) = match self.step() {
+            Step::Syn | Step::ClientFin => (1, 0),
+            Step::SynAck | Step::ServerFin => (0, 1),
+            Step::Ack | Step::LastAck => (0, 0),
+            Step::Middle(n) => match middle(n, self.records) {
+                Middle::ClientData(payload) => (u32::from(payload), 0),
+                Middle::ServerData(payload) => (0, u32::from(payload)),
+                Middle::ClientAck | Middle::ServerAck => (0, 0),
+            },
+        };
+        self.client_seq = self.client_seq.wrapping_add(client);
+        self.server_seq = self.server_seq.wrapping_add(server);
+    }
+
+    /// Failing attempts stay at their initial numbers; a completed one counts on.
+    fn after_syn(&self) -> (u32, u32) {
+        let opened = u32::from(self.verdict != Verdict::Completed);
+        (self.client_seq.wrapping_add(opened), self.server_seq.wrapping_add(opened))
+    }
+
+    fn tsval(&self, side: usize, at: u64) -> u32 {
+        // Milliseconds, as Linux counts; the client's own clock stood a round trip earlier, which no one asks.
+        self.clocks[side].wrapping_add((at / 1000) as u32)
+    }
+
+    fn from_client(&self) -> Segment {
+        Segment::new(self.peers.client, self.peers.server)
+    }
+
+    fn from_server(&self) -> Segment {
+        Segment::new(self.peers.server, self.peers.client)
+    }
+
+    fn syn(&self, at: u64) -> Segment {
+        let mut segment = self.from_client();
+        segment.tcp.syn = true;
+        segment.tcp.sequence_number = self.client_seq;
+        segment.syn_options(self.tsval(0, at), 0);
+        segment
+    }
+
+    fn syn_ack(&self, at: u64) -> Segment {
+        let mut segment = self.from_server();
+        let opened = u32::from(self.verdict != Verdict::Completed);
+        segment.tcp.syn = true;
+        segment.tcp.sequence_number = self.server_seq;
+        acknowledge(&mut segment.tcp, self.client_seq.wrapping_add(opened));
+        segment.syn_options(self.tsval(1, at), self.tsval(0, at));
+        segment
+    }
+
+    fn ack(&self, at: u64) -> Segment {
+        let (client, server) = self.after_syn();
+        let mut segment = self.from_client();
+        segment.tcp.sequence_number = client;
+        acknowledge(&mut segment.tcp, server);
+        segment.timestamps(self.tsval(0, at), self.tsval(1, at));
+        segment
+    }
+
+    fn server_ack(&self, at: u64) -> Segment {
+        let (client, server) = self.after_syn();
+        let mut segment = self.from_server();
+        segment.tcp.sequence_number = server;
+        acknowledge(&mut segment.tcp, client);
+        segment.timestamps(self.tsval(1, at), self.tsval(0, at));
+        segment
+    }
+
+    fn with_data(&self, mut segment: Segment, payload: u16) -> Segment {
+        segment.tcp.psh = true;
+        segment.payload = payload;
+        segment
+    }
+
+    fn fin(&self, mut segment: Segment) -> Segment {
+        segment.tcp.fin = true;
+        segment
+    }
+
+    /// What a closed port answers to SYN: the SYN's number acknowledged, no window.
+    fn refusal(&self) -> Segment {
+        let mut segment = self.from_server();
+        segment.tcp.rst = true;
+        segment.tcp.window_size = 0;
+        acknowledge(&mut segment.tcp, self.client_seq.wrapping_add(1));
+        segment
+    }
+
+    /// What `tcp_abort_on_overflow` sends: no ACK flag, no options, no window, numbered as the ACK asks.
+    fn bare_reset(&self) -> Segment {
+        let mut segment = self.from_server();
+        segment.tcp.rst = true;
+        segment.tcp.window_size = 0;
+        segment.tcp.sequence_number = self.after_syn().1;
+        segment
+    }
+
+    fn client_reset(&self) -> Segment {
+        let mut segment = self.from_client();
+        segment.tcp.rst = true;
+        segment.tcp.window_size = 0;
+        segment.tcp.sequence_number = self.after_syn().0;
+        segment
+    }
+}
+
+fn acknowledge(tcp: &mut TcpHeader, number: u32) {
+    tcp.ack = true;
+    tcp.acknowledgment_number = number;
+}
+
+/// A packet between opening and closing; data with its payload in octets.
+enum Middle {
+    ClientData(u16),
+    ServerAck,
+    ServerData(u16),
+    ClientAck,
+}
+
+/// Thin: question, ACK, answer, ACK, and again. Full: one question, then bulk data with an ACK now and then.
+fn middle(n: u64, records: Records) -> Middle {
+    match (records, n) {
+        (Records::Full, 0) => Middle::ClientData(MSS_PAYLOAD),
+        (Records::Full, n) if n % 32 == 31 => Middle::ClientAck,
+        (Records::Full, _) => Middle::ServerData(MSS_PAYLOAD),
+        (Records::Thin, n) => match n % 4 {
+            0 => Middle::ClientData(120),
+            1 => Middle::ServerAck,
+            2 => Middle::ServerData(MSS_PAYLOAD),
+            _ => Middle::ClientAck,
+        },
+    }
+}

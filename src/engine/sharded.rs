@@ -1,0 +1,279 @@
+//! The analysis on several threads: one reads and decodes, the others track a shard of the flows
+//! each, the caller's collects what they find.
+//!
+//! Every batch ends at the same packet whatever the number of shards; what is found in a batch is
+//! ordered by time and position; and bounds are kept over all shards together. So the result does
+//! not depend on the number of threads.
+
+use std::io;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Barrier, Mutex, PoisonError};
+use std::thread;
+
+use super::intake::{Intake, Item};
+use super::single::{enter, summary};
+use super::{BATCH, Options, PacketCounts, Sink, Summary};
+use crate::capture::{Source, Status};
+use crate::handshake::{Counts, Found, Tracker};
+use crate::listener::Book;
+use crate::packet::Timestamp;
+
+/// Batches on their way to a shard at most.
+const IN_FLIGHT: usize = 4;
+
+/// Tracking threads at most: reading and decoding is one thread's work and feeds no more.
+const MOST_SHARDS: usize = 4;
+
+/// One shard's part of a batch.
+struct Batch {
+    items: Vec<Item>,
+    /// The latest packet time of the whole input so far.
+    now: Option<Timestamp>,
+    /// The whole batch was full: bounds are kept now.
+    full: bool,
+    /// Nothing comes after it.
+    last: bool,
+}
+
+/// What a shard found in one batch.
+struct Findings {
+    found: Vec<Found>,
+    counts: Counts,
+}
+
+pub(super) fn analyse<S: Source + Send>(
+    source: &mut S,
+    options: &Options,
+    sink: &mut dyn Sink,
+) -> io::Result<(Summary, Book)> {
+    // One thread reads; two threads leave one to track, on which findings are collected as well.
+    let shards = (options.threads - 1).clamp(1, MOST_SHARDS);
+    let bounds = Bounds::new(shards, options.max_attempts);
+    let mut book = Book::new(options.max_listeners);
+    let (batch_senders, batch_receivers): (Vec<_>, Vec<_>) =
+        (0..shards).map(|_| sync_channel(IN_FLIGHT)).unzip();
+    let (spare_senders, spare_receivers): (Vec<_>, Vec<_>) =
+        (0..shards).map(|_| sync_channel(IN_FLIGHT + 2)).unzip();
+    let (result, intake_counts, tracked) = thread::scope(|scope| {
+        let reader = scope.spawn(|| read(source, batch_senders, spare_receivers));
+        let (result, tracked) = if shards == 1 {
+            track_here(batch_receivers, &spare_senders, &bounds, &mut book, sink)
+        } else {
+            let mut finding_receivers = Vec::new();
+            for (shard, (batches, spare)) in batch_receivers.into_iter().zip(spare_senders).enumerate() {
+                let (findings, receiver) = sync_channel(IN_FLIGHT);
+                finding_receivers.push(receiver);
+                let bounds = &bounds;
+                scope.spawn(move || {
+                    track(shard, &batches, &spare, bounds, |found| findings.send(found).is_ok())
+                });
+            }
+            collect(&finding_receivers, &mut book, sink)
+        };
+        (result, reader.join(), tracked)
+    });
+    result?;
+    let counts = intake_counts.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    let counts = PacketCounts { copies: tracked.copies, midstream: tracked.midstream, ..counts };
+    Ok((summary(source.captures(), counts, &book), book))
+}
+
+/// Reads to the end and deals the packets out by flow.
+fn read<S: Source>(
+    source: &mut S,
+    senders: Vec<SyncSender<Batch>>,
+    spares: Vec<Receiver<Vec<Item>>>,
+) -> PacketCounts {
+    let mut intake = Intake::default();
+    let shards = senders.len() as u64;
+    loop {
+        let mut parts: Vec<Vec<Item>> = spares
+            .iter()
+            .map(|spare| spare.try_recv().unwrap_or_else(|_| Vec::with_capacity(BATCH)))
+            .collect();
+        let wanted = BATCH - (intake.total() % BATCH as u64) as usize;
+        let status = source.read(wanted, &mut |frame| {
+            if let Some(item) = intake.take(frame) {
+                // The low bits choose the bucket in the shard's table; take others.
+                let shard = ((item.hash >> 32) * shards) >> 32;
+                if let Some(part) = parts.get_mut(shard as usize) {
+                    part.push(item);
+                }
+            }
+        });
+        let (now, last) = (intake.now(), status == Status::End);
+        let full = last || intake.total().is_multiple_of(BATCH as u64);
+        for (sender, items) in senders.iter().zip(parts) {
+            if sender.send(Batch { items, now, full, last }).is_err() {
+                // The collector gave up: the sink failed.
+                return intake.counts();
+            }
+        }
+        if last {
+            return intake.counts();
+        }
+    }
+}
+
+/// The one shard, on the caller's thread.
+fn track_here(
+    batches: Vec<Receiver<Batch>>,
+    spares: &[SyncSender<Vec<Item>>],
+    bounds: &Bounds,
+    book: &mut Book,
+    sink: &mut dyn Sink,
+) -> (io::Result<()>, Counts) {
+    let mut result = Ok(());
+    let mut counts = Counts::default();
+    if let (Some(batches), Some(spare)) = (batches.into_iter().next(), spares.first()) {
+        track(0, &batches, spare, bounds, |findings| {
+            counts = findings.counts;
+            result = findings.found.into_iter().try_for_each(|found| enter(book, found.finding, sink));
+            result.is_ok()
+        });
+    }
+    (result, counts)
+}
+
+/// Tracks one shard's batches until the last, or until `pass_on` says that nobody listens.
+fn track(
+    shard: usize,
+    batches: &Receiver<Batch>,
+    spare: &SyncSender<Vec<Item>>,
+    bounds: &Bounds,
+    mut pass_on: impl FnMut(Findings) -> bool,
+) {
+    let mut tracker = Tracker::new();
+    let mut heard = true;
+    for mut batch in batches {
+        for item in &batch.items {
+            tracker.take(&item.packet, item.hash, item.ordinal);
+        }
+        if let Some(now) = batch.now {
+            tracker.advance(now);
+        }
+        if batch.full {
+            bounds.keep(shard, &mut tracker);
+        }
+        if batch.last {
+            tracker.finish(batch.now.unwrap_or_default());
+        }
+        let mut found = Vec::new();
+        tracker.drain(&mut found);
+        // The other shards wait for this one at the bounds: go on even if nobody listens.
+        heard = heard && pass_on(Findings { found, counts: tracker.counts() });
+        if !heard && bounds.shards() == 1 {
+            return;
+        }
+        batch.items.clear();
+        // A full recycling channel only means that the reader needs no more.
+        let _ = spare.try_send(batch.items);
+    }
+}
+
+/// Merges the shards' findings batch by batch.
+fn collect(
+    receivers: &[Receiver<Findings>],
+    book: &mut Book,
+    sink: &mut dyn Sink,
+) -> (io::Result<()>, Counts) {
+    let mut counts = vec![Counts::default(); receivers.len()];
+    let mut result = Ok(());
+    loop {
+        let mut batch = Vec::new();
+        for (receiver, counts) in receivers.iter().zip(&mut counts) {
+            if let Ok(findings) = receiver.recv() {
+                *counts = findings.counts;
+                batch.push(findings.found);
+            }
+        }
+        if batch.is_empty() {
+            return (result, sum(&counts));
+        }
+        let mut batch: Vec<Found> = batch.into_iter().flatten().collect();
+        batch.sort_by_key(|found| (found.at, found.ordinal));
+        if result.is_ok() {
+            result = batch.into_iter().try_for_each(|found| enter(book, found.finding, sink));
+        }
+    }
+}
+
+fn sum(counts: &[Counts]) -> Counts {
+    counts.iter().fold(Counts::default(), |sum, counts| Counts {
+        copies: sum.copies + counts.copies,
+        midstream: sum.midstream + counts.midstream,
+    })
+}
+
+/// The bounds of all shards together.
+struct Bounds {
+    barrier: Barrier,
+    max_attempts: usize,
+    shards: Mutex<Vec<Standing>>,
+}
+
+/// What a shard holds, and its oldest attempts when there are too many.
+#[derive(Debug, Clone, Default)]
+struct Standing {
+    undecided: usize,
+    remembered: usize,
+    oldest: Vec<u64>,
+}
+
+impl Bounds {
+    fn new(shards: usize, max_attempts: usize) -> Self {
+        Self {
+            barrier: Barrier::new(shards),
+            max_attempts,
+            shards: Mutex::new(vec![Standing::default(); shards]),
+        }
+    }
+
+    fn shards(&self) -> usize {
+        self.shards.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Evicts and forgets so that all shards together stay within the bounds. Every shard must call it
+    /// at the same batch.
+    fn keep(&self, shard: usize, tracker: &mut Tracker) {
+        self.publish(shard, |standing| {
+            standing.undecided = tracker.undecided();
+            standing.remembered = tracker.remembered();
+        });
+        let (excess, remembered) = self.read(|all| {
+            let undecided: usize = all.iter().map(|standing| standing.undecided).sum();
+            let remembered: usize = all.iter().map(|standing| standing.remembered).sum();
+            (undecided.saturating_sub(self.max_attempts), remembered)
+        });
+        if excess > 0 {
+            self.publish(shard, |standing| standing.oldest = tracker.oldest(excess).collect());
+            let last = self.read(|all| {
+                let mut oldest: Vec<u64> =
+                    all.iter().flat_map(|standing| &standing.oldest).copied().collect();
+                oldest.sort_unstable();
+                oldest.get(excess - 1).copied()
+            });
+            if let Some(last) = last {
+                tracker.evict_up_to(last);
+            }
+        }
+        if remembered >= Tracker::REMEMBERED {
+            tracker.forget();
+        }
+        // Nobody may publish the next standing before everybody has read this one.
+        self.barrier.wait();
+    }
+
+    fn publish(&self, shard: usize, say: impl FnOnce(&mut Standing)) {
+        let mut all = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(standing) = all.get_mut(shard) {
+            say(standing);
+        }
+        drop(all);
+        self.barrier.wait();
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&[Standing]) -> T) -> T {
+        look(&self.shards.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

@@ -1,0 +1,121 @@
+//! Recognises the same packet captured twice (`-i any`, bridges, mirror ports).
+
+use crate::packet::Segment;
+
+/// The latest distinct segments of one attempt.
+///
+/// Four are enough: copies arrive within milliseconds, and a handshake has few segments in flight.
+/// Signatures are 32 bits wide: two of four segments share one by chance once in a billion.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Recent {
+    seen: [(u32, Tick); 4],
+    filled: u8,
+}
+
+/// Microseconds, wrapping after 71 minutes: only differences of milliseconds are asked for.
+type Tick = u32;
+
+/// A copy comes within this time when TSval is there to tell it from a retransmission.
+const WITH_TIMESTAMPS: Tick = 100_000;
+
+/// A copy comes within this time when there is no timestamp option.
+const WITHOUT_TIMESTAMPS: Tick = 5_000;
+
+impl Recent {
+    /// Whether `segment` is a copy of a recent one; remembers it if not.
+    pub(super) fn is_copy(&mut self, segment: &Segment) -> bool {
+        let window = match segment.options.timestamps {
+            Some(_) => WITH_TIMESTAMPS,
+            None => WITHOUT_TIMESTAMPS,
+        };
+        let signature = signature(segment);
+        let now = (segment.at.as_nanos() / 1_000) as Tick;
+        let filled = usize::from(self.filled).min(self.seen.len());
+        let known = self.seen.iter().take(filled).any(|&(seen, at)| {
+            // Either order: a capture may hold the two swapped in time.
+            seen == signature && now.wrapping_sub(at).min(at.wrapping_sub(now)) <= window
+        });
+        if !known {
+            self.remember(signature, now);
+        }
+        known
+    }
+
+    fn remember(&mut self, signature: u32, now: Tick) {
+        let length = self.seen.len();
+        let next = usize::from(self.filled) % length;
+        if let Some(slot) = self.seen.get_mut(next) {
+            *slot = (signature, now);
+        }
+        // Counts up to twice the length, so that "full" and "next" are both told by it.
+        self.filled =
+            (if usize::from(self.filled) + 1 == 2 * length { length } else { usize::from(self.filled) + 1 })
+                as u8;
+    }
+}
+
+/// Folds everything that a copy shares: direction, flags, numbers, length, window and timestamps.
+/// TTL and interface differ between copies, and IP ID is 0 on Linux SYN-ACKs: they are left out.
+fn signature(segment: &Segment) -> u32 {
+    // An odd constant with evenly spread bits (2^64 / golden ratio).
+    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mix = |hash: u64, value: u64| (hash.rotate_left(23) ^ value).wrapping_mul(SPREAD);
+    let (tsval, tsecr) = segment.options.timestamps.unwrap_or_default();
+    let numbers = u64::from(segment.seq.0) << 32 | u64::from(segment.ack.0);
+    let stamps = u64::from(tsval) << 32 | u64::from(tsecr);
+    let shape = u64::from(segment.payload) << 32
+        | u64::from(segment.window) << 16
+        | u64::from(segment.flags.0) << 8
+        | u64::from(segment.options.timestamps.is_some()) << 1
+        | segment.direction as u64;
+    (mix(mix(mix(1, numbers), stamps), shape) >> 32) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::{Endpoint, Flags, FlowKey, FrameRef, Options, Seq, Span, Timestamp};
+
+    fn segment(micros: i64, seq: u32, tsval: Option<u32>) -> Segment {
+        let (flow, direction) = FlowKey::new(Endpoint::v4([10, 0, 0, 1], 1), Endpoint::v4([10, 0, 0, 2], 2));
+        Segment {
+            at: Timestamp::default().plus(Span::from_micros(micros)),
+            frame: FrameRef::new(0, 1),
+            flow,
+            direction,
+            flags: Flags::ACK,
+            ttl: 64,
+            seq: Seq(seq),
+            ack: Seq(1),
+            payload: 0,
+            window: 1,
+            options: Options { timestamps: tsval.map(|tsval| (tsval, 0)), ..Options::default() },
+        }
+    }
+
+    #[test]
+    fn the_window_depends_on_timestamps() {
+        let mut recent = Recent::default();
+        assert!(!recent.is_copy(&segment(0, 7, Some(1))));
+        assert!(recent.is_copy(&segment(99_000, 7, Some(1))));
+        assert!(!recent.is_copy(&segment(99_000, 7, Some(2))), "a new TSval is a retransmission");
+        assert!(!recent.is_copy(&segment(101_000, 7, Some(1))));
+        assert!(!recent.is_copy(&segment(0, 9, None)));
+        assert!(recent.is_copy(&segment(4_900, 9, None)));
+        assert!(!recent.is_copy(&segment(5_100, 9, None)));
+    }
+
+    #[test]
+    fn four_segments_in_flight_are_remembered() {
+        let mut recent = Recent::default();
+        for round in 0..3_u32 {
+            for seq in 0..4 {
+                assert!(!recent.is_copy(&segment(0, round * 4 + seq, None)));
+            }
+            for seq in 0..4 {
+                assert!(recent.is_copy(&segment(1, round * 4 + seq, None)));
+            }
+        }
+        assert!(!recent.is_copy(&segment(2, 3, None)), "the fifth latest is forgotten");
+    }
+}

@@ -1,0 +1,230 @@
+//! From an undecided attempt to its record: verdict, reason, timing, vantage and `connect()`.
+//!
+//! Owns the verdicts' definitions (DOMAIN §4) and `connect()`'s outcome (§6). Does not own causes
+//! (`cause`): those may need other attempts.
+
+use super::attempt::{Attempt, Timing};
+use super::cause::Inference;
+use super::pending::{Pending, Phase};
+use super::verdict::{Connect, Errno, Outcome, Reason, Vantage, Verdict};
+use crate::packet::{FlowKey, IcmpError, Span, Timestamp};
+
+/// Why an attempt is decided now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// Nothing that can still come would change it, or its deadline passed.
+    Expired,
+    /// Another SYN took its ports.
+    Replaced,
+    /// It was dropped to bound memory.
+    Evicted,
+    /// The capture ended, with its last packet at this time.
+    CaptureEnd(Timestamp),
+    /// It is not decided; this is what it shows so far.
+    Provisional,
+}
+
+/// An unfinished handshake this close to the capture's end is not decided (DOMAIN §4).
+const CUT: Span = Span::from_secs(1);
+
+/// The record of `pending`, whose flow is `key`.
+pub(super) fn decide(pending: &Pending, key: FlowKey, ending: Ending) -> Attempt {
+    let (verdict, reason) = verdict(pending, ending);
+    let timing = timing(pending);
+    let rare = pending.rare();
+    let repeats = match (pending.synack, rare) {
+        (Some(_), Some(rare)) => rare.synack_repeats.clone(),
+        (None, Some(rare)) => rare.syn_repeats.clone(),
+        (_, None) => Vec::new(),
+    };
+    Attempt {
+        client: key.source(pending.outward),
+        server: key.destination(pending.outward),
+        frame: pending.frame,
+        ordinal: pending.ordinal,
+        start: pending.start,
+        end: pending.last,
+        verdict,
+        reason,
+        established: established(pending, verdict),
+        retries: pending.retries(),
+        retry_at: repeats,
+        timing,
+        vantage: vantage(&timing),
+        connect: connect(pending, verdict, ending),
+        packets: pending.packets,
+        signs: pending.signs,
+        silence: silence(pending, ending),
+        inference: Inference::default(),
+    }
+}
+
+fn verdict(pending: &Pending, ending: Ending) -> (Verdict, Option<Reason>) {
+    let plain = shown(pending);
+    let unfinished = matches!(pending.phase, Phase::SynSent | Phase::SynReceived);
+    let cut = matches!(ending, Ending::CaptureEnd(end) if end.since(pending.last) <= CUT);
+    if ending == Ending::Evicted && !matches!(plain, Verdict::SynackRetransmitted | Verdict::ResetAfterAck) {
+        return (Verdict::Undetermined, Some(Reason::Evicted));
+    }
+    if is_one_sided(pending) {
+        return (Verdict::Undetermined, Some(Reason::OneSided));
+    }
+    if unfinished && cut {
+        return (Verdict::Undetermined, Some(Reason::CaptureCut));
+    }
+    let icmp = pending.rare().and_then(|rare| rare.icmp).filter(|_| plain == Verdict::Unreachable);
+    let syn_missing = (!pending.signs.syn_seen).then_some(Reason::SynMissing);
+    (plain, icmp.map(Reason::Icmp).or(syn_missing))
+}
+
+/// What the phase alone says.
+fn shown(pending: &Pending) -> Verdict {
+    match pending.phase {
+        Phase::SynSent => Verdict::Unanswered,
+        Phase::Refused => Verdict::Refused,
+        Phase::Unreachable => Verdict::Unreachable,
+        Phase::AnswerUnseen => Verdict::Undetermined,
+        Phase::SynReceived => Verdict::HalfOpen,
+        Phase::ClientReset => Verdict::ClientReset,
+        Phase::Acked if pending.signs.data_repeats >= 2 => Verdict::AckIgnored,
+        Phase::Acked => Verdict::Completed,
+        Phase::Ignored => Verdict::SynackRetransmitted,
+        Phase::Reset => Verdict::ResetAfterAck,
+        Phase::Established if pending.signs.contradicted => Verdict::SynackRetransmitted,
+        Phase::Established => Verdict::Completed,
+    }
+}
+
+/// Only one direction of the connection is in the capture.
+fn is_one_sided(pending: &Pending) -> bool {
+    match pending.phase {
+        Phase::AnswerUnseen => true,
+        Phase::SynReceived | Phase::Established => {
+            let client_unseen = pending.syn.is_none() && !pending.signs.client_went_on;
+            client_unseen && !pending.signs.wrong_ack
+        }
+        Phase::SynSent
+        | Phase::Refused
+        | Phase::Unreachable
+        | Phase::ClientReset
+        | Phase::Acked
+        | Phase::Ignored
+        | Phase::Reset => false,
+    }
+}
+
+fn established(pending: &Pending, verdict: Verdict) -> Option<bool> {
+    match verdict {
+        _ if pending.signs.established => Some(true),
+        Verdict::Completed | Verdict::Undetermined => None,
+        Verdict::SynackRetransmitted
+        | Verdict::ResetAfterAck
+        | Verdict::AckIgnored
+        | Verdict::Refused
+        | Verdict::Unreachable
+        | Verdict::Unanswered
+        | Verdict::HalfOpen
+        | Verdict::ClientReset => Some(false),
+    }
+}
+
+fn timing(pending: &Pending) -> Timing {
+    Timing {
+        syn_to_synack: pending.syn_to_synack,
+        synack_to_ack: pending.synack_to_ack,
+        ack_to_rst: pending.rare().and_then(|rare| rare.ack_to_rst),
+        duration: pending.last.since(pending.start),
+    }
+}
+
+/// Where the capture was taken, told by which of the two round trips is the shorter (DOMAIN §5).
+fn vantage(timing: &Timing) -> Option<Vantage> {
+    /// Both ends this fast are the same host.
+    const LOCAL: Span = Span::from_micros(200);
+    /// "Much shorter" is a quarter.
+    const MUCH: i64 = 4;
+    let server = timing.syn_to_synack.filter(|&span| span >= Span::ZERO)?;
+    let client = timing.synack_to_ack.filter(|&span| span >= Span::ZERO)?;
+    Some(if server < LOCAL && client < LOCAL {
+        Vantage::Local
+    } else if server.scaled(MUCH, 1) <= client {
+        Vantage::Server
+    } else if client.scaled(MUCH, 1) <= server {
+        Vantage::Client
+    } else {
+        Vantage::Middle
+    })
+}
+
+/// How long nothing was heard at the end, where that is known.
+fn silence(pending: &Pending, ending: Ending) -> Option<Span> {
+    match ending {
+        Ending::CaptureEnd(end) => Some(end.since(pending.last)),
+        Ending::Expired | Ending::Replaced | Ending::Evicted | Ending::Provisional => None,
+    }
+}
+
+fn connect(pending: &Pending, verdict: Verdict, ending: Ending) -> Connect {
+    let plain = |outcome| Connect { outcome, errno: None, window: None };
+    let failed = |errno| Connect { outcome: Outcome::Failed, errno: Some(errno), window: None };
+    match verdict {
+        Verdict::Completed | Verdict::SynackRetransmitted | Verdict::AckIgnored => plain(Outcome::Succeeded),
+        Verdict::ResetAfterAck => {
+            Connect { outcome: Outcome::Raced, errno: None, window: race_window(pending) }
+        }
+        Verdict::Refused => failed(Errno::Econnrefused),
+        Verdict::Unreachable => match pending.rare().and_then(|rare| rare.icmp) {
+            Some(icmp) => failed(errno(icmp)),
+            None => plain(Outcome::Unknown),
+        },
+        Verdict::Unanswered => unanswered(pending, ending),
+        Verdict::HalfOpen if pending.syn.is_some_and(|syn| syn.repeats > 0) => unanswered(pending, ending),
+        Verdict::HalfOpen | Verdict::ClientReset => plain(Outcome::Unknown),
+        Verdict::Undetermined => plain(match (pending.phase, ending) {
+            (Phase::AnswerUnseen | Phase::Acked | Phase::Established | Phase::Ignored, _) => {
+                Outcome::Succeeded
+            }
+            (Phase::SynSent, Ending::CaptureEnd(_)) => Outcome::Pending,
+            (_, _) => Outcome::Unknown,
+        }),
+    }
+}
+
+/// A SYN that got no answer: the retries ran out, or may still go on.
+fn unanswered(pending: &Pending, ending: Ending) -> Connect {
+    let retried = pending.syn.is_some_and(|syn| syn.repeats > 0);
+    let (outcome, errno) = match ending {
+        Ending::CaptureEnd(_) | Ending::Provisional => (Outcome::Pending, None),
+        // The next retry did not come when it was due.
+        Ending::Expired if retried => (Outcome::Failed, Some(Errno::Etimedout)),
+        // One SYN alone is a scan, a flood, or a program that gave up before the first retry.
+        Ending::Expired | Ending::Replaced | Ending::Evicted => (Outcome::Unknown, None),
+    };
+    Connect { outcome, errno, window: None }
+}
+
+/// The time between SYN-ACK and RST at the client. Seen from the server it is the time between ACK and
+/// RST plus the client's round trip, which is the same sum.
+fn race_window(pending: &Pending) -> Option<Span> {
+    let rst_at = pending.rare()?.rst_at?;
+    match (pending.synack_to_ack, pending.ack_at) {
+        (Some(round_trip), Some(ack_at)) => Some(rst_at.since(ack_at).plus(round_trip)),
+        (_, _) => Some(rst_at.since(pending.synack?.last)),
+    }
+}
+
+/// What Linux makes of an ICMP error in SYN_SENT (`icmp_err_convert` in net/ipv4/icmp.c,
+/// `icmpv6_err_convert` in net/ipv6/icmp.c).
+fn errno(icmp: IcmpError) -> Errno {
+    match (icmp.v6, icmp.kind, icmp.code) {
+        (false, 3, 0 | 5 | 6 | 9 | 11) => Errno::Enetunreach,
+        (false, 3, 2) => Errno::Enoprotoopt,
+        (false, 3, 3) => Errno::Econnrefused,
+        (false, 12, _) => Errno::Eproto,
+        (true, 1, 0) => Errno::Enetunreach,
+        (true, 1, 1 | 5 | 6) => Errno::Eacces,
+        (true, 1, 4) => Errno::Econnrefused,
+        (true, 4, _) => Errno::Eproto,
+        (_, _, _) => Errno::Ehostunreach,
+    }
+}

@@ -1,0 +1,316 @@
+//! Routes segments to attempts and decides when an attempt is decided.
+//!
+//! Owns the hot table, deadlines, eviction and the memory of decided flows. Does not own what a
+//! segment means to an attempt (`pending`) nor what the record says (`decide`).
+
+use super::attempt::Attempt;
+use super::decide::{self, Ending};
+use super::known::Known;
+use super::pending::{Pending, Phase, is_syn, is_synack};
+use super::table::{Position, Table};
+use crate::packet::{Flags, Packet, Segment, Span, Timestamp, Unreachable};
+
+/// What the tracker says of an attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Finding {
+    /// The attempt is decided; nothing more will be said of it.
+    Decided(Attempt),
+    /// The attempt shows an overflow by now; its decision follows.
+    Provisional(Attempt),
+}
+
+/// A finding and its place in the order of findings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// When it was found, in packet time.
+    pub at: Timestamp,
+    /// The attempt's position; orders findings of the same time.
+    pub ordinal: u64,
+    /// What was found.
+    pub finding: Finding,
+}
+
+/// Segments that are told in no attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Copies recognised.
+    pub copies: u64,
+    /// Segments of connections whose handshake is not in the capture.
+    pub midstream: u64,
+}
+
+/// How long a decided attempt stays to swallow late copies and reordered packets: twice the window
+/// in which a copy is a copy.
+const LINGER: Span = Span::from_millis(200);
+
+struct Tracked {
+    attempt: Pending,
+    /// Decided and told; only lingers.
+    decided: bool,
+}
+
+/// The tracker of all flows, or of one shard of them.
+pub struct Tracker {
+    table: Table<Tracked>,
+    known: Known,
+    /// Latest packet time so far.
+    now: Timestamp,
+    found: Vec<Found>,
+    due: Vec<Position>,
+    counts: Counts,
+}
+
+impl Default for Tracker {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Tracker {
+    /// Decided flows to remember before the older half is forgotten, over all shards.
+    pub const REMEMBERED: usize = Known::GENERATION;
+
+    /// A tracker that has seen nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            table: Table::new(),
+            known: Known::new(),
+            now: Timestamp::from_nanos(i64::MIN),
+            found: Vec::new(),
+            due: Vec::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Takes one packet. `hash` is the flow's, `ordinal` the packet's position in the whole input.
+    #[inline]
+    pub fn take(&mut self, packet: &Packet, hash: u64, ordinal: u64) {
+        match packet {
+            Packet::Segment(segment) => self.take_segment(segment, hash, ordinal),
+            Packet::Unreachable(error) => self.take_unreachable(error, hash),
+        }
+    }
+
+    #[inline]
+    fn take_segment(&mut self, segment: &Segment, hash: u64, ordinal: u64) {
+        match self.table.find(hash, &segment.flow) {
+            Some(at) => self.continue_attempt(at, segment, hash, ordinal),
+            None if segment.flags.contains(Flags::SYN) => self.open_attempt(segment, hash, ordinal),
+            None => self.counts.midstream += u64::from(!self.known.contains(hash)),
+        }
+    }
+
+    fn open_attempt(&mut self, segment: &Segment, hash: u64, ordinal: u64) {
+        let attempt = if is_syn(segment) {
+            Pending::from_syn(segment, ordinal)
+        } else if is_synack(segment) {
+            // A late SYN-ACK of an attempt that is already told opens no second one.
+            if self.known.contains(hash) {
+                return;
+            }
+            Pending::from_synack(segment, ordinal)
+        } else {
+            self.counts.midstream += u64::from(!self.known.contains(hash));
+            return;
+        };
+        let due = deadline(&attempt);
+        self.table.insert(hash, segment.flow, Tracked { attempt, decided: false }, due);
+    }
+
+    fn continue_attempt(&mut self, at: Position, segment: &Segment, hash: u64, ordinal: u64) {
+        if self.table.due(at) < segment.at {
+            // The wheel turns once a batch; a deadline counts from the moment it passes.
+            self.expire(at);
+            return self.take_segment(segment, hash, ordinal);
+        }
+        let Some(tracked) = self.table.get_mut(at) else { return };
+        if tracked.attempt.is_replaced_by(segment) {
+            self.decide(at, segment.at, Ending::Replaced);
+            self.table.remove(at);
+            return self.open_attempt(segment, hash, ordinal);
+        }
+        if tracked.decided {
+            self.counts.copies += u64::from(tracked.attempt.is_copy(segment));
+            return;
+        }
+        let before = tracked.attempt.overflow_signs();
+        if tracked.attempt.take(segment) {
+            self.counts.copies += 1;
+            return;
+        }
+        let attempt = &tracked.attempt;
+        if attempt.overflow_signs() > before {
+            let ending = Ending::Provisional;
+            let attempt = decide::decide(attempt, segment.flow, ending);
+            self.tell(segment.at, Finding::Provisional(attempt));
+        }
+        self.reconsider(at, segment.at);
+    }
+
+    /// Decides the attempt if its last segment settled it, else moves its deadline.
+    fn reconsider(&mut self, at: Position, now: Timestamp) {
+        let Some(tracked) = self.table.get(at) else { return };
+        if is_settled(&tracked.attempt) {
+            self.decide(at, now, Ending::Expired);
+        } else {
+            let due = deadline(&tracked.attempt);
+            self.table.set_due(at, due);
+        }
+    }
+
+    fn take_unreachable(&mut self, error: &Unreachable, hash: u64) {
+        let Some(at) = self.table.find(hash, &error.flow) else { return };
+        let Some(tracked) = self.table.get_mut(at).filter(|tracked| !tracked.decided) else { return };
+        if tracked.attempt.outward == error.direction {
+            tracked.attempt.take_icmp(error.at, error.seq, error.icmp);
+            self.reconsider(at, error.at);
+        }
+    }
+
+    /// Lets the deadlines pass that lie before `now`, a packet time.
+    pub fn advance(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+        let mut due = std::mem::take(&mut self.due);
+        self.table.collect_due(self.now, &mut due);
+        for at in due.drain(..) {
+            self.expire(at);
+        }
+        self.due = due;
+    }
+
+    fn expire(&mut self, at: Position) {
+        let when = self.table.due(at);
+        match self.table.get(at) {
+            Some(tracked) if !tracked.decided => self.decide(at, when, Ending::Expired),
+            Some(_) => {
+                self.table.remove(at);
+            }
+            None => {}
+        }
+    }
+
+    /// Tells the attempt and lets it linger.
+    fn decide(&mut self, at: Position, when: Timestamp, ending: Ending) {
+        let key = self.table.key(at);
+        let hash = self.table.hash(at);
+        let Some(tracked) = self.table.get_mut(at) else { return };
+        if tracked.decided {
+            return;
+        }
+        tracked.decided = true;
+        let attempt = decide::decide(&tracked.attempt, key, ending);
+        self.known.insert(hash);
+        self.table.forget_age(at);
+        self.table.set_due(at, when.plus(LINGER));
+        self.tell(when, Finding::Decided(attempt));
+    }
+
+    fn tell(&mut self, at: Timestamp, finding: Finding) {
+        let (Finding::Decided(attempt) | Finding::Provisional(attempt)) = &finding;
+        self.found.push(Found { at, ordinal: attempt.ordinal, finding });
+    }
+
+    /// How many attempts are undecided.
+    #[must_use]
+    pub fn undecided(&self) -> usize {
+        self.table.aged()
+    }
+
+    /// The positions of the `count` oldest undecided attempts, oldest first.
+    pub fn oldest(&self, count: usize) -> impl Iterator<Item = u64> {
+        let first = self.table.oldest();
+        std::iter::successors(first, |&at| self.table.next_oldest(at))
+            .take(count)
+            .filter_map(|at| self.table.get(at))
+            .map(|tracked| tracked.attempt.ordinal)
+    }
+
+    /// Evicts every undecided attempt up to and including position `ordinal`.
+    pub fn evict_up_to(&mut self, ordinal: u64) {
+        while let Some(at) = self.table.oldest() {
+            let old = self.table.get(at).is_some_and(|tracked| tracked.attempt.ordinal <= ordinal);
+            if !old {
+                break;
+            }
+            self.decide(at, self.now, Ending::Evicted);
+            self.table.remove(at);
+        }
+    }
+
+    /// How many decided flows the younger half of the memory holds.
+    #[must_use]
+    pub fn remembered(&self) -> usize {
+        self.known.young()
+    }
+
+    /// Forgets decided flows that were silent since the last call.
+    pub fn forget(&mut self) {
+        self.known.age();
+    }
+
+    /// Decides everything that is left; `end` is the time of the capture's last packet.
+    pub fn finish(&mut self, end: Timestamp) {
+        self.advance(end);
+        while let Some(at) = self.table.oldest() {
+            self.decide(at, self.now, Ending::CaptureEnd(end));
+            self.table.remove(at);
+        }
+    }
+
+    /// Moves what was found since the last call to the end of `into`, ordered by time and position.
+    pub fn drain(&mut self, into: &mut Vec<Found>) {
+        self.found.sort_by_key(|found| (found.at, found.ordinal));
+        into.append(&mut self.found);
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+}
+
+/// Whether nothing that can still come would change the record.
+fn is_settled(attempt: &Pending) -> bool {
+    match attempt.phase {
+        // A reset right after the handshake is told as the application's: wait for it until the
+        // server has spoken.
+        Phase::Established => {
+            attempt.signs.server_spoke || attempt.signs.application_reset || attempt.signs.contradicted
+        }
+        Phase::Ignored => {
+            attempt.signs.client_aborted || attempt.rare().is_some_and(|rare| rare.rst_at.is_some())
+        }
+        Phase::Acked => attempt.signs.client_aborted,
+        Phase::SynSent
+        | Phase::Refused
+        | Phase::Unreachable
+        | Phase::AnswerUnseen
+        | Phase::SynReceived
+        | Phase::ClientReset
+        | Phase::Reset => false,
+    }
+}
+
+/// When an attempt is decided if nothing more comes.
+fn deadline(attempt: &Pending) -> Timestamp {
+    // The next repeat of a doubling timer, with slack; never sooner than a first repeat that is late.
+    let next_repeat = |gap: Span| gap.scaled(23, 10).max(Span::from_secs(4)).min(Span::from_secs(150));
+    let gap = |offer: &Option<super::pending::Offer>| offer.map_or(Span::ZERO, |offer| offer.gap);
+    let wait = match attempt.phase {
+        Phase::SynSent => next_repeat(gap(&attempt.syn)),
+        Phase::SynReceived => next_repeat(gap(&attempt.synack).max(gap(&attempt.syn))),
+        // Windows repeats a refused SYN after 0.5 s, twice; others do not.
+        Phase::Refused | Phase::Unreachable | Phase::ClientReset => Span::from_millis(1500),
+        Phase::AnswerUnseen => Span::from_secs(5),
+        // A firewall's RST is told by the SYN-ACK repeat that follows after 1 s, or after 3 s.
+        Phase::Reset => Span::from_millis(3500),
+        Phase::Established => Span::from_secs(1),
+        // The longest pause between two repeats of a SYN-ACK is 32 s, and 63 s after the first the
+        // request is gone (DOMAIN §1); the client's data backs off further than that.
+        Phase::Acked | Phase::Ignored if attempt.signs.data_repeats > 0 => Span::from_secs(130),
+        Phase::Acked | Phase::Ignored => Span::from_secs(70),
+    };
+    attempt.last.plus(wait)
+}

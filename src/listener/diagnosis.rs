@@ -1,0 +1,290 @@
+//! A listener's record in words: cause, one plain sentence, the reasons and what to do.
+
+use super::Listener;
+use super::record::Record;
+use crate::handshake::{Cause, Confidence, Vantage, Verdict};
+use crate::packet::Endpoint;
+
+/// The listener as the outputs show it.
+pub(super) fn listener(server: Option<Endpoint>, folded: u64, record: &Record) -> Listener {
+    let cause = main_cause(record);
+    let tally = cause.map(|cause| *record.tally_of(cause)).unwrap_or_default();
+    let name = server.map_or_else(|| "these listeners".to_owned(), |server| server.to_string());
+    Listener {
+        server,
+        folded,
+        verdicts: record.verdicts,
+        retries: record.retries,
+        repeat_counts: record.schedule.counts(),
+        repeat_times: record.schedule.times(),
+        cause,
+        abort_on_overflow: cause.filter(|&cause| cause == Cause::AcceptQueueOverflow).and(abort(record)),
+        confidence: tally.confidence,
+        evidence: evidence(cause, record),
+        diagnosis: diagnosis(cause, &name, tally.attempts, record),
+        clients: clients(record),
+        advice: advice(cause, server, record),
+        affected: tally.attempts,
+        problem_span: tally.span,
+    }
+}
+
+/// The cause that matters most: an overflow wherever there is one, else the most frequent.
+fn main_cause(record: &Record) -> Option<Cause> {
+    let overflow = record.tally_of(Cause::AcceptQueueOverflow);
+    let defer = record.tally_of(Cause::DeferAccept);
+    // A few lone repeats beside a crowd of deferred accepts are not what ails the listener.
+    if overflow.attempts > 0
+        && (overflow.confidence > Some(Confidence::Possible) || overflow.attempts >= defer.attempts)
+    {
+        return Some(Cause::AcceptQueueOverflow);
+    }
+    let frequent = Cause::ALL.into_iter().max_by_key(|&cause| record.tally_of(cause).attempts)?;
+    (record.tally_of(frequent).attempts > 0).then_some(frequent)
+}
+
+/// Which `tcp_abort_on_overflow` the overflows show; `None` where they show neither, or both.
+fn abort(record: &Record) -> Option<bool> {
+    let ignored = record.overflowed.get(Verdict::SynackRetransmitted) > 0;
+    let reset = record.overflowed.get(Verdict::ResetAfterAck) > 0;
+    (ignored != reset).then_some(reset)
+}
+
+fn diagnosis(cause: Option<Cause>, name: &str, affected: u64, record: &Record) -> String {
+    let total = record.verdicts.total();
+    let of = format!("{affected} of {}", count(total, "attempt"));
+    match cause {
+        Some(Cause::AcceptQueueOverflow) => overflow(name, &of, record),
+        Some(Cause::DeferAccept) => format!(
+            "{name} uses TCP_DEFER_ACCEPT: in {of} it ignored the bare ACK on purpose until data came or the period ended; this is no overflow."
+        ),
+        Some(Cause::FirewallReset) => format!(
+            "Something on the path to {name}, not the server, answered the client's ACK with RST in {of}: look for a firewall or load balancer."
+        ),
+        Some(Cause::PortClosed) if record.verdicts.get(Verdict::Completed) > 0 => {
+            format!(
+                "{name} refused {of} and completed others: it was restarted, or something resets SYNs under load."
+            )
+        }
+        Some(Cause::PortClosed) => {
+            format!("Nothing listens on {name}, or a firewall rejects with a TCP reset: {of} refused.")
+        }
+        Some(Cause::HostUnreachable) => format!("{name} cannot be reached: ICMP errors answered {of}."),
+        Some(Cause::Filtered) if record.verdicts.get(Verdict::Unreachable) > 0 => {
+            format!("A firewall rejects connections to {name}: ICMP \"prohibited\" answered {of}.")
+        }
+        Some(Cause::Filtered) => format!(
+            "{name} answered nobody: {of} got nothing back. A filter drops the packets, the host is down, or its accept queue was full from before the capture."
+        ),
+        Some(Cause::SynFlood) => format!(
+            "{of} to {name} were begun and never finished: a SYN flood, or answers that do not reach the clients."
+        ),
+        Some(Cause::SynScan) => {
+            format!("{of} to {name} were reset by the client at the SYN-ACK: a SYN scan.")
+        }
+        Some(Cause::ApplicationReset) => format!(
+            "{name} accepts and then resets: {of} got RST with ACK right after the handshake, from the application and not from a full queue."
+        ),
+        None => without_cause(name, record),
+    }
+}
+
+fn overflow(name: &str, of: &str, record: &Record) -> String {
+    let possible = record.tally_of(Cause::AcceptQueueOverflow).confidence == Some(Confidence::Possible);
+    let verb = if possible { "may have overflowed" } else { "overflowed" };
+    let setting = match abort(record) {
+        Some(false) => " with tcp_abort_on_overflow=0: the kernel ignored ACKs that finished the handshake",
+        Some(true) => {
+            " with tcp_abort_on_overflow=1: the kernel reset connections whose clients had just finished the handshake"
+        }
+        None => "",
+    };
+    format!("The accept queue of {name} {verb}{setting} ({of}).")
+}
+
+fn without_cause(name: &str, record: &Record) -> String {
+    let problems = record.verdicts.problems();
+    if problems == 0 {
+        let undetermined = record.verdicts.get(Verdict::Undetermined);
+        if undetermined > 0 {
+            return format!("The capture cannot say how {} to {name} ended.", count(undetermined, "attempt"));
+        }
+        return format!("{name} completed every handshake.");
+    }
+    format!(
+        "{problems} of {} to {name} did not complete; the packets do not tell why.",
+        count(record.verdicts.total(), "attempt")
+    )
+}
+
+fn evidence(cause: Option<Cause>, record: &Record) -> Vec<String> {
+    let verdicts = &record.verdicts;
+    match cause {
+        Some(Cause::AcceptQueueOverflow) => overflow_evidence(record),
+        Some(Cause::DeferAccept) => vec![
+            "no SYN-ACK repeat 1 s after the handshake, one near the end of the defer period, then the connection was accepted".to_owned(),
+        ],
+        Some(Cause::FirewallReset) => {
+            let repeats = record.retries.after_ack;
+            if repeats > 0 {
+                vec![format!("after the RST the server repeated its SYN-ACK ({repeats} times in all): it never saw the ACK")]
+            } else {
+                vec!["the RST came from another machine than the SYN-ACK, or data followed it".to_owned()]
+            }
+        }
+        Some(Cause::PortClosed) => vec![format!("RST answered {} SYNs", verdicts.get(Verdict::Refused))],
+        Some(Cause::Filtered) if verdicts.get(Verdict::Unanswered) > 0 => {
+            vec![format!("{} and {} repeats, no answer", count(verdicts.get(Verdict::Unanswered), "SYN"), record.retries.syn)]
+        }
+        Some(Cause::Filtered | Cause::HostUnreachable) => {
+            vec![format!("ICMP errors quote {}", count(verdicts.get(Verdict::Unreachable), "SYN"))]
+        }
+        Some(Cause::SynFlood) => vec![format!("{} half-open", count(verdicts.get(Verdict::HalfOpen), "attempt"))],
+        Some(Cause::SynScan) => vec![format!("the client's kernel reset {} SYN-ACKs", verdicts.get(Verdict::ClientReset))],
+        Some(Cause::ApplicationReset) => vec!["the RST carries ACK; an overflow's RST is bare".to_owned()],
+        None => Vec::new(),
+    }
+}
+
+fn overflow_evidence(record: &Record) -> Vec<String> {
+    let of = |verdict| record.overflowed.get(verdict);
+    let (ignored, reset) = (of(Verdict::SynackRetransmitted), of(Verdict::ResetAfterAck));
+    let (silent, unanswered) = (of(Verdict::AckIgnored), of(Verdict::Unanswered));
+    let mut why = Vec::new();
+    if ignored > 0 {
+        let reached = match record.vantage() {
+            Some(Vantage::Server | Vantage::Local) => " reached the server and",
+            Some(Vantage::Client | Vantage::Middle) | None => "",
+        };
+        let row = match record.most_ignored {
+            0 | 1 => "once".to_owned(),
+            most => format!("up to {most} times in a row"),
+        };
+        why.push(format!("the ACKs of {}{reached} were ignored {row}", count(ignored, "client")));
+    }
+    if reset > 0 {
+        let answered =
+            if reset == 1 { "1 client's ACK was answered" } else { "the ACKs of clients were answered" };
+        let number = if reset == 1 { String::new() } else { format!(" ({reset} of them)") };
+        why.push(format!("{answered} with a bare RST{number}, as the kernel sends when the queue is full"));
+    }
+    if silent > 0 {
+        why.push(format!(
+            "{} got no answer to their data, as with SYN cookies and a full queue",
+            count(silent, "client")
+        ));
+    }
+    if unanswered > 0 {
+        why.push(format!(
+            "{} got no answer while the queue was full: Linux drops them since 4.10",
+            count(unanswered, "SYN")
+        ));
+    }
+    let kinds = [ignored, reset, silent, unanswered].iter().filter(|&&attempts| attempts > 0).count();
+    let completed = record.verdicts.get(Verdict::Completed);
+    if kinds > 1 {
+        let before = if completed > 0 {
+            format!("it completed {completed} until it was full, ")
+        } else {
+            String::new()
+        };
+        why.push(format!(
+            "one full queue does all of this at once: {before}broke those whose SYN came before that and whose ACK came after, and left later SYNs unanswered"
+        ));
+    }
+    why.extend(record.schedule.in_words());
+    if record.tally_of(Cause::AcceptQueueOverflow).confidence == Some(Confidence::Possible) {
+        why.push(doubt(record).to_owned());
+    }
+    why
+}
+
+/// Why an overflow is only possible.
+fn doubt(record: &Record) -> &'static str {
+    if record.overflowed.get(Verdict::SynackRetransmitted) > 0 {
+        "doubt: one repeat and then accepted, seen away from the server, is also what ACKs lost on the way look like; a capture on the server tells"
+    } else if record.overflowed.get(Verdict::ResetAfterAck) > 0 {
+        "doubt: a listener that is closed, or a middlebox, sends the same RST"
+    } else {
+        "doubt: something that drops the clients' data on the way looks the same; a capture on the server, or its counters, tell"
+    }
+}
+
+/// What the clients believe of overflowed attempts.
+fn clients(record: &Record) -> String {
+    let mut parts = Vec::new();
+    let mut say = |clients: u64, one: &str, many: &str| {
+        if clients > 0 {
+            parts.push(format!("{clients} {}", if clients == 1 { one } else { many }));
+        }
+    };
+    say(record.believers, "believes it is connected and is not", "believe they are connected and are not");
+    say(
+        record.racers,
+        "was reset just after, or while, connect() returned",
+        "were reset just after, or while, connect() returned",
+    );
+    say(record.recovered, "was accepted late", "were accepted late");
+    say(record.waiting, "is still waiting", "are still waiting");
+    say(record.timed_out, "timed out", "timed out");
+    if let Some((least, most)) = record.race_window.filter(|_| record.racers > 0) {
+        let window = if least == most { least.to_string() } else { format!("{least} to {most}") };
+        parts.push(format!("RST {window} after the SYN-ACK"));
+    }
+    parts.join(", ")
+}
+
+fn advice(cause: Option<Cause>, server: Option<Endpoint>, record: &Record) -> Vec<(&'static str, String)> {
+    let port = server.map_or_else(String::new, |server| format!(" 'sport = :{}'", server.port()));
+    let check = |what: &str| ("check", what.to_owned());
+    let mend = |what: &str| ("mend", what.to_owned());
+    match cause {
+        Some(Cause::AcceptQueueOverflow) => {
+            let mut advice = vec![
+                ("check", format!("ss -ltnm{port}   (Recv-Q above Send-Q; the d in skmem counts drops)")),
+                check("nstat -az TcpExtListenOverflows TcpExtListenDrops   (rising)"),
+                mend(
+                    "accept() faster, or raise both the backlog given to listen() and net.core.somaxconn: the smaller of the two is the limit",
+                ),
+            ];
+            if record.overflowed.get(Verdict::ResetAfterAck) > 0 {
+                advice.push(mend(
+                    "net.ipv4.tcp_abort_on_overflow=0 lets short bursts recover instead of resetting them",
+                ));
+            }
+            advice
+        }
+        Some(Cause::DeferAccept) => {
+            vec![mend("nothing, if clients send first; else do not set TCP_DEFER_ACCEPT on this listener")]
+        }
+        Some(Cause::FirewallReset) => vec![
+            check("capture on the server too: the ACK does not arrive there"),
+            check("nft list ruleset, iptables-save   (reject with tcp reset)"),
+        ],
+        Some(Cause::PortClosed) => vec![(
+            "check",
+            format!("ss -ltn{port}   (on the server: is anything listening, and on which address?)"),
+        )],
+        Some(Cause::HostUnreachable) => {
+            vec![check("ip route get, ip neigh   (on the host that sent the ICMP error)")]
+        }
+        Some(Cause::Filtered) => vec![
+            check("nft list ruleset, iptables-save, security groups   (on the way to the server)"),
+            ("check", format!("ss -ltnm{port}   (on the server: Recv-Q above Send-Q is a full queue)")),
+        ],
+        Some(Cause::SynFlood) => vec![
+            check("nstat -az TcpExtSyncookiesSent TcpExtTCPReqQFullDoCookies   (on the server)"),
+            mend("net.ipv4.tcp_syncookies=1, and filter upstream"),
+        ],
+        Some(Cause::SynScan) => vec![mend("nothing on the listener: no connection is made")],
+        Some(Cause::ApplicationReset) => {
+            vec![check("the server's log: it closes with unread data, or with SO_LINGER 0")]
+        }
+        None => Vec::new(),
+    }
+}
+
+fn count(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}

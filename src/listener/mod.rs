@@ -1,0 +1,50 @@
+//! Per-listener tallies, causes that need more than one attempt, and the diagnosis.
+//!
+//! Takes findings in the order they were made; does not own how they were made (`handshake`) nor
+//! what the kernel says of its queues (`kernel`). Packet time only.
+
+mod book;
+mod diagnosis;
+mod record;
+mod schedule;
+
+pub use book::Book;
+pub use record::{RetrySums, Tally};
+
+use crate::handshake::{Cause, Confidence};
+use crate::packet::{Endpoint, Timestamp};
+
+/// What all attempts to one server address and port say together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listener {
+    /// Its address; `None` for the line that folds listeners past the bound.
+    pub server: Option<Endpoint>,
+    /// How many listeners this record stands for: 1, or at most this many on the folded line.
+    pub folded: u64,
+    /// Verdicts.
+    pub verdicts: Tally,
+    /// Retries, summed.
+    pub retries: RetrySums,
+    /// How often Linux' SYN-ACK retry schedule was seen to run out after how many repeats.
+    pub repeat_counts: Vec<(u32, u64)>,
+    /// When the repeats of the longest series came, in seconds after the first SYN-ACK.
+    pub repeat_times: Vec<f64>,
+    /// The cause that explains most of its problems.
+    pub cause: Option<Cause>,
+    /// As the attempts show it.
+    pub abort_on_overflow: Option<bool>,
+    /// How sure.
+    pub confidence: Option<Confidence>,
+    /// Why, in words, strongest first.
+    pub evidence: Vec<String>,
+    /// One plain sentence.
+    pub diagnosis: String,
+    /// What the clients believe, in words; empty where that is plain.
+    pub clients: String,
+    /// What to do about it: labelled advice such as `("check", "ss -ltnm …")`, `("mend", "…")`.
+    pub advice: Vec<(&'static str, String)>,
+    /// How many attempts the cause explains.
+    pub affected: u64,
+    /// First and last time the cause showed.
+    pub problem_span: Option<(Timestamp, Timestamp)>,
+}

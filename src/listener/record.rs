@@ -1,0 +1,207 @@
+//! What is tallied of one listener: constant in size, whatever the number of attempts.
+
+use super::schedule::Schedule;
+use crate::handshake::{Attempt, Cause, Confidence, Context, Outcome, Retries, Vantage, Verdict};
+use crate::packet::{Span, Timestamp};
+
+/// How many attempts got which verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally([u64; Verdict::ALL.len()]);
+
+impl Tally {
+    /// Counts one.
+    pub fn add(&mut self, verdict: Verdict) {
+        self.0[verdict as usize] += 1;
+    }
+
+    /// How many got `verdict`.
+    #[must_use]
+    pub fn get(&self, verdict: Verdict) -> u64 {
+        self.0[verdict as usize]
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// Those that failed, stalled or lied.
+    #[must_use]
+    pub fn problems(&self) -> u64 {
+        Verdict::ALL.into_iter().filter(|verdict| verdict.is_problem()).map(|verdict| self.get(verdict)).sum()
+    }
+}
+
+/// Sums of [`Retries`] over attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RetrySums {
+    /// Repeated SYNs.
+    pub syn: u64,
+    /// Repeated SYN-ACKs.
+    pub syn_ack: u64,
+    /// Repeated SYN-ACKs after an ACK.
+    pub after_ack: u64,
+}
+
+impl RetrySums {
+    /// Adds one attempt's.
+    pub fn add(&mut self, retries: Retries) {
+        self.syn += u64::from(retries.syn);
+        self.syn_ack += u64::from(retries.syn_ack);
+        self.after_ack += u64::from(retries.after_ack);
+    }
+}
+
+/// A stretch of time in which the listener's queue was seen to overflow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Episode {
+    from: Timestamp,
+    to: Timestamp,
+    confidence: Confidence,
+}
+
+/// Overflows closer than this belong together: the longest pause between two signs of one overflow is
+/// the 32 s between the last SYN-ACK repeats.
+const SAME_EPISODE: Span = Span::from_secs(35);
+
+/// Episodes kept per listener; a further one stretches the last.
+const EPISODES: usize = 64;
+
+/// How often a cause was inferred, how surely, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct CauseTally {
+    pub(super) attempts: u64,
+    pub(super) confidence: Option<Confidence>,
+    pub(super) span: Option<(Timestamp, Timestamp)>,
+}
+
+/// Everything tallied of one listener.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Record {
+    pub(super) verdicts: Tally,
+    pub(super) retries: RetrySums,
+    pub(super) causes: [CauseTally; Cause::ALL.len()],
+    /// Overflowed attempts by verdict and by what `connect()` said of them.
+    pub(super) overflowed: Tally,
+    pub(super) believers: u64,
+    pub(super) racers: u64,
+    pub(super) waiting: u64,
+    pub(super) timed_out: u64,
+    /// Overflowed attempts that the server accepted in the end.
+    pub(super) recovered: u64,
+    /// Overflows with one repeat only.
+    pub(super) single_repeats: u64,
+    pub(super) most_ignored: u32,
+    pub(super) race_window: Option<(Span, Span)>,
+    pub(super) vantages: [u64; Vantage::ALL.len()],
+    pub(super) schedule: Schedule,
+    answered: u64,
+    episodes: Vec<Episode>,
+}
+
+impl Record {
+    /// Half-open or client-reset attempts from which on they are "many".
+    const MANY_HALF_OPEN: u64 = 50;
+    const MANY_CLIENT_RESETS: u64 = 10;
+
+    /// What this listener's record says to an attempt that lasted from `from` to `to`.
+    pub(super) fn context(&self, from: Timestamp, to: Timestamp) -> Context {
+        let overlap = |e: &&Episode| e.from <= to.plus(SAME_EPISODE) && from <= e.to.plus(SAME_EPISODE);
+        let many = |verdict, least| {
+            let count = self.verdicts.get(verdict);
+            count >= least && count * 2 > self.verdicts.total()
+        };
+        Context {
+            overflow: self.episodes.iter().filter(overlap).map(|episode| episode.confidence).max(),
+            answers: Some(self.answered > 0),
+            many_half_open: many(Verdict::HalfOpen, Self::MANY_HALF_OPEN),
+            many_client_reset: many(Verdict::ClientReset, Self::MANY_CLIENT_RESETS),
+            capture_dropped: false,
+        }
+    }
+
+    /// Notes what an attempt, decided or not, shows of the queue at its time.
+    pub(super) fn witness(&mut self, attempt: &Attempt) {
+        self.answered += u64::from(attempt.signs.synack_seen);
+        let shows_queue = matches!(
+            attempt.verdict,
+            Verdict::SynackRetransmitted | Verdict::ResetAfterAck | Verdict::AckIgnored
+        );
+        let Some(confidence) = attempt.inference.confidence.filter(|_| shows_queue && is_overflow(attempt))
+        else {
+            return;
+        };
+        let (from, to) = (attempt.start, attempt.end);
+        let near = |e: &Episode| e.from <= to.plus(SAME_EPISODE) && from <= e.to.plus(SAME_EPISODE);
+        let full = self.episodes.len() >= EPISODES;
+        let index = self.episodes.iter().rposition(near);
+        let place = index.or_else(|| full.then(|| self.episodes.len() - 1));
+        match place.and_then(|index| self.episodes.get_mut(index)) {
+            Some(episode) => stretch(episode, from, to, confidence),
+            None => self.episodes.push(Episode { from, to, confidence }),
+        }
+    }
+
+    /// Tallies a decided attempt, its inference included.
+    pub(super) fn add(&mut self, attempt: &Attempt) {
+        self.verdicts.add(attempt.verdict);
+        self.retries.add(attempt.retries);
+        if let Some(vantage) = attempt.vantage {
+            self.vantages[vantage as usize] += 1;
+        }
+        let inference = &attempt.inference;
+        let Some(cause) = inference.cause else { return };
+        let tally = &mut self.causes[cause as usize];
+        tally.attempts += 1;
+        tally.confidence = tally.confidence.max(inference.confidence);
+        let (from, to) = tally.span.unwrap_or((attempt.start, attempt.end));
+        tally.span = Some((from.min(attempt.start), to.max(attempt.end)));
+        if is_overflow(attempt) {
+            self.add_overflow(attempt);
+        }
+    }
+
+    fn add_overflow(&mut self, attempt: &Attempt) {
+        self.overflowed.add(attempt.verdict);
+        let recovered = attempt.established == Some(true);
+        self.recovered += u64::from(recovered);
+        match attempt.connect.outcome {
+            Outcome::Succeeded if !recovered => self.believers += 1,
+            Outcome::Raced => self.racers += 1,
+            Outcome::Pending => self.waiting += 1,
+            Outcome::Failed => self.timed_out += 1,
+            Outcome::Succeeded | Outcome::Unknown => {}
+        }
+        if let Some(window) = attempt.connect.window {
+            let (least, most) = self.race_window.unwrap_or((window, window));
+            self.race_window = Some((least.min(window), most.max(window)));
+        }
+        if attempt.verdict == Verdict::SynackRetransmitted {
+            self.most_ignored = self.most_ignored.max(attempt.retries.after_ack);
+            self.single_repeats += u64::from(attempt.retries.after_ack == 1);
+            self.schedule.add(attempt);
+        }
+    }
+
+    /// How often `cause` was inferred.
+    pub(super) fn tally_of(&self, cause: Cause) -> &CauseTally {
+        &self.causes[cause as usize]
+    }
+
+    /// Where most of its attempts say the capture was taken.
+    pub(super) fn vantage(&self) -> Option<Vantage> {
+        let most = Vantage::ALL.into_iter().max_by_key(|&vantage| self.vantages[vantage as usize])?;
+        (self.vantages[most as usize] > 0).then_some(most)
+    }
+}
+
+fn is_overflow(attempt: &Attempt) -> bool {
+    attempt.inference.cause == Some(Cause::AcceptQueueOverflow)
+}
+
+fn stretch(episode: &mut Episode, from: Timestamp, to: Timestamp, confidence: Confidence) {
+    episode.from = episode.from.min(from);
+    episode.to = episode.to.max(to);
+    episode.confidence = episode.confidence.max(confidence);
+}

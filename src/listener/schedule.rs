@@ -1,0 +1,84 @@
+//! The SYN-ACK retry schedule that a listener's repeats follow, against Linux'.
+
+use crate::handshake::Attempt;
+use crate::packet::Span;
+
+/// When Linux repeats a SYN-ACK, in seconds after the first: `TCP_TIMEOUT_INIT` doubled each time
+/// (`reqsk_timer_handler`), shown for the default `tcp_synack_retries` and some more.
+const LINUX: [f64; 7] = [1.0, 3.0, 7.0, 15.0, 31.0, 63.0, 127.0];
+
+/// Kernel timers fire late by up to an eighth of the time-out at these lengths (timer wheel levels).
+const LATE: f64 = 0.13;
+
+/// How many repeats series ran to before they ended, and when the repeats of the longest came.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Schedule {
+    /// Series that ran out, by number of repeats; longer ones count in the last place.
+    ran_out: [u64; LINUX.len() + 1],
+    longest: Vec<Span>,
+}
+
+impl Schedule {
+    /// Takes an attempt whose SYN-ACK was repeated after the ACK.
+    pub(super) fn add(&mut self, attempt: &Attempt) {
+        if attempt.retry_at.len() > self.longest.len() {
+            self.longest.clone_from(&attempt.retry_at);
+        }
+        if has_run_out(attempt) {
+            let last = self.ran_out.len() - 1;
+            let repeats = usize::try_from(attempt.retries.syn_ack).unwrap_or(last);
+            self.ran_out[repeats.min(last)] += 1;
+        }
+    }
+
+    /// When the repeats of the longest series came, in seconds after the first SYN-ACK.
+    pub(super) fn times(&self) -> Vec<f64> {
+        self.longest.iter().map(|span| span.as_secs_f64()).collect()
+    }
+
+    /// Numbers of repeats at which series were seen to end, and how many series each.
+    pub(super) fn counts(&self) -> Vec<(u32, u64)> {
+        (0..).zip(self.ran_out).filter(|&(_, series)| series > 0).collect()
+    }
+
+    /// What the schedule says, as a clause.
+    pub(super) fn in_words(&self) -> Option<String> {
+        if self.longest.is_empty() {
+            return None;
+        }
+        let times = self.times();
+        let linux = times.len() <= LINUX.len()
+            && times.iter().zip(LINUX).all(|(at, due)| (due - 0.1..=due * (1.0 + LATE) + 0.1).contains(at));
+        let whose = if linux { "Linux' schedule" } else { "not Linux' schedule of 1 3 7 15 31 s" };
+        let listed: Vec<String> = times.iter().map(|at| format!("{at:.1}")).collect();
+        let mut words = format!("SYN-ACK repeats at {} s: {whose}", listed.join(" "));
+        let counts = self.counts();
+        match (counts.first(), counts.last()) {
+            (Some(&(least, _)), Some(&(most, _))) if linux && least < most => {
+                words += &format!(
+                    ", given up after {most} (tcp_synack_retries={most}) or, under pressure, after {least}"
+                );
+            }
+            (Some(_), Some(&(most, _))) if linux => {
+                words += &format!(", given up after {most}: tcp_synack_retries={most}");
+            }
+            _ => {}
+        }
+        Some(words)
+    }
+}
+
+/// Whether the next repeat would have come had there been one.
+fn has_run_out(attempt: &Attempt) -> bool {
+    let Some(&last) = attempt.retry_at.last() else { return false };
+    if attempt.established == Some(true) || attempt.signs.client_aborted {
+        return false;
+    }
+    let first_at = attempt.start.plus(attempt.timing.syn_to_synack.unwrap_or(Span::ZERO));
+    let heard = attempt.end.since(first_at.plus(last));
+    // An attempt that was not decided by the capture's end waited longer than any repeat takes.
+    let Some(silence) = attempt.silence else { return true };
+    let previous = attempt.retry_at.iter().rev().nth(1).copied().unwrap_or(Span::ZERO);
+    let gap = last.plus(Span::from_nanos(-previous.as_nanos()));
+    heard.plus(silence) > gap.scaled(23, 10)
+}

@@ -1,0 +1,137 @@
+//! Scenarios: packets written down in `fixtures/scenarios/*.toml`, made into real captures, given to
+//! the real program, and its JSON compared with what the rules of the domain say.
+//!
+//! Written from the rules, not from the program, so that the two check each other.
+
+mod build;
+mod compare;
+mod notation;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use build::Frame;
+use compare::Differences;
+use notation::{Scenario, Suite};
+
+/// One test for each file, and one that no file is without its test.
+macro_rules! suites {
+    ($($name:ident),* $(,)?) => {
+        $(#[test] fn $name() { run_suite(stringify!($name)); })*
+
+        #[test]
+        fn every_file_is_run() {
+            let listed = [$(stringify!($name)),*];
+            let mut found: Vec<String> = fs::read_dir(directory())
+                .unwrap()
+                .map(|entry| entry.unwrap().path())
+                .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+                .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
+                .collect();
+            found.sort();
+            assert_eq!(found, listed);
+        }
+    };
+}
+
+suites!(
+    attempts,
+    connect,
+    copies,
+    crossings,
+    ignored,
+    listeners,
+    overflow,
+    repeats,
+    resets,
+    undetermined,
+    unestablished,
+    vantage,
+);
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/scenarios")
+}
+
+fn run_suite(name: &str) {
+    let file = directory().join(format!("{name}.toml"));
+    let text = fs::read_to_string(&file).unwrap();
+    let suite: Suite = toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let mut failures = String::new();
+    for scenario in &suite.scenario {
+        if let Err(failure) = run(scenario) {
+            let _ = writeln!(failures, "\n{}: {}\n{failure}", file.display(), scenario.name);
+        }
+    }
+    assert!(failures.is_empty(), "{failures}");
+}
+
+/// Runs one scenario; the error is everything one needs to understand it.
+fn run(scenario: &Scenario) -> Result<(), String> {
+    let frames = build::frames(scenario).map_err(|error| error.to_string())?;
+    let directory = tempfile::tempdir().unwrap();
+    let capture = directory.path().join("scenario.pcap");
+    fs::write(&capture, build::pcap(&frames)).unwrap();
+
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hsanalyze"));
+    command.args(["--format", "json"]).args(&scenario.args).arg(&capture).current_dir(directory.path());
+    let output = command.output().unwrap();
+    let told = |problem: &str| report(scenario, &frames, &command, problem, &output.stderr);
+    if !output.status.success() {
+        return Err(told(&format!("the program ended with {}", output.status)));
+    }
+    let answer: Value = serde_json::from_slice(&output.stdout)
+        .map_err(|error| told(&format!("standard output is no JSON document: {error}")))?;
+
+    let mut differences = Differences::default();
+    compare::attempts(&scenario.attempt, &answer, scenario.v6, &mut differences);
+    compare::listeners(&scenario.listener, &answer, scenario.v6, &mut differences);
+    compare::counts(&scenario.counts, &answer, &mut differences);
+    if differences.0.is_empty() { Ok(()) } else { Err(told(&differences.0.join("\n"))) }
+}
+
+fn report(scenario: &Scenario, frames: &[Frame], command: &Command, problem: &str, stderr: &[u8]) -> String {
+    /// A burst's packets are all alike.
+    const SHOWN: usize = 60;
+    let mut text = format!("{problem}\nwhy: {}\n{command:?}\n", scenario.why.trim());
+    for (index, frame) in frames.iter().take(SHOWN).enumerate() {
+        let _ = writeln!(text, "  {:3}  {:13.6}  {}", index + 1, frame.at as f64 / 1e9, frame.text);
+    }
+    if let Some(more) = frames.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        let _ = writeln!(text, "  and {more} packets more");
+    }
+    if !stderr.is_empty() {
+        let _ = writeln!(text, "stderr: {}", String::from_utf8_lossy(stderr).trim_end());
+    }
+    text
+}
+
+#[test]
+fn a_scenario_rejects_what_it_does_not_know() {
+    let parse = |text: &str| toml::from_str::<Suite>(text).map(|_| ()).unwrap_err().to_string();
+    let head = "[[scenario]]\nname = 'n'\nwhy = 'w'\n";
+    for (key, toml) in [
+        ("pakets", format!("{head}pakets = ''")),
+        ("verdikt", format!("{head}[[scenario.attempt]]\nverdikt = 'completed'")),
+        ("sin", format!("{head}[[scenario.attempt]]\nretries = {{ sin = 1 }}")),
+        ("diagnose", format!("{head}[[scenario.listener]]\nserver = 'S'\ndiagnose = []")),
+        ("coppies", format!("{head}counts = {{ coppies = 1 }}")),
+    ] {
+        assert!(parse(&toml).contains(&format!("unknown field `{key}`")), "{toml}");
+    }
+}
+
+#[test]
+fn a_packet_line_rejects_what_it_does_not_know() {
+    let reason = |line: &str| notation::script(line).unwrap_err().to_string();
+    assert!(reason("0 C > S S mss=5").contains("unknown field 'mss=5'"));
+    assert!(reason("0 C > S Q").contains("'Q' are no flags"));
+    assert!(reason("0 C > Z S").contains("'Z' is no endpoint"));
+    assert!(reason("soon C > S S").contains("'soon' is no time"));
+    assert!(reason("0 C S S").contains("want: TIME FROM > TO"));
+    assert!(reason("0 copy win=1").contains("copy takes ttl=N"));
+}

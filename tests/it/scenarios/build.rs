@@ -1,0 +1,300 @@
+//! From written packets to a capture file: real Ethernet, IP and TCP octets with real checksums.
+//!
+//! Owns every default of the notation. Knows nothing of what the packets mean.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+use etherparse::{PacketBuilder, PacketBuilderStep, TcpHeader, TcpOptionElement, TcpOptions};
+
+use super::notation::{
+    BadLine, Endpoint, Flags, Line, Nanos, Number, Role, Scenario, Tcp, Timestamps, Written, nanos, script,
+};
+
+/// A packet with its time and, for messages, the line that made it.
+#[derive(Debug, Clone)]
+pub(super) struct Frame {
+    pub(super) at: Nanos,
+    pub(super) octets: Vec<u8>,
+    pub(super) text: String,
+}
+
+/// All frames of a scenario, in file order.
+pub(super) fn frames(scenario: &Scenario) -> Result<Vec<Frame>, BadLine> {
+    let mut wire = Wire::new(scenario);
+    wire.play(&script(&scenario.packets)?, 0, 0);
+    for burst in &scenario.burst {
+        let lines = script(&burst.packets)?;
+        for index in 0..burst.repeat {
+            wire.play(&lines, index, nanos(burst.every) * i64::from(index));
+        }
+    }
+    let mut frames = wire.frames;
+    if !scenario.unsorted {
+        frames.sort_by_key(|frame| frame.at);
+    }
+    Ok(frames)
+}
+
+/// A classic nanosecond pcap file of the frames.
+pub(super) fn pcap(frames: &[Frame]) -> Vec<u8> {
+    /// 2027-01-15: any time will do, as long as it is not 1970.
+    const EPOCH: i64 = 1_800_000_000;
+    const NANOSECOND_MAGIC: u32 = 0xa1b2_3c4d;
+    const SNAP_LENGTH: u32 = 262_144;
+    const LINK_ETHERNET: u32 = 1;
+
+    let mut file = Vec::new();
+    let mut put = |words: &[u32]| file.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+    put(&[NANOSECOND_MAGIC, 0x0004_0002, 0, 0, SNAP_LENGTH, LINK_ETHERNET]);
+    for frame in frames {
+        let length = frame.octets.len() as u32;
+        let second = (EPOCH + frame.at.div_euclid(1_000_000_000)) as u32;
+        let nanosecond = frame.at.rem_euclid(1_000_000_000) as u32;
+        for word in [second, nanosecond, length, length] {
+            file.extend(word.to_le_bytes());
+        }
+        file.extend(&frame.octets);
+    }
+    file
+}
+
+/// One direction of a connection.
+#[derive(Debug, Clone, Copy)]
+struct Side {
+    isn: u32,
+    last_tsval: u32,
+}
+
+/// The wire: what was sent so far, as far as later packets depend on it.
+struct Wire<'a> {
+    scenario: &'a Scenario,
+    frames: Vec<Frame>,
+    sides: HashMap<(Endpoint, Endpoint), Side>,
+    /// The last IP packet that each host sent, for ICMP to quote.
+    sent: HashMap<(Role, u8), Vec<u8>>,
+}
+
+impl<'a> Wire<'a> {
+    fn new(scenario: &'a Scenario) -> Self {
+        let mut wire = Self { scenario, frames: Vec::new(), sides: HashMap::new(), sent: HashMap::new() };
+        if let Some(end) = scenario.end {
+            wire.strangers_packet(nanos(end));
+        }
+        wire
+    }
+
+    /// A segment in the middle of a connection that nothing else belongs to.
+    fn strangers_packet(&mut self, at: Nanos) {
+        let from = Endpoint { role: Role::Stranger, host: 1, port: 5000 };
+        let to = Endpoint { role: Role::Stranger, host: 2, port: 5001 };
+        let tcp = Tcp { flags: Flags { ack: true, ..Flags::default() }, ..Tcp::default() };
+        let octets = self.segment(from, to, &tcp, at, 0);
+        self.frames.push(Frame { at, octets, text: "(end of the capture)".to_owned() });
+    }
+
+    /// Sends a script's packets from client ports moved by `port`, `later` than written.
+    fn play(&mut self, lines: &[Line], port: u16, later: Nanos) {
+        let moved = |mut endpoint: Endpoint| {
+            if endpoint.role == Role::Client {
+                endpoint.port = endpoint.port.wrapping_add(port);
+            }
+            endpoint
+        };
+        let mut previous: Option<Vec<u8>> = None;
+        for line in lines {
+            let at = line.at + later;
+            let octets = match &line.packet {
+                Written::Tcp { from, to, tcp } => self.segment(moved(*from), moved(*to), tcp, at, later),
+                Written::Icmp { from, to, kind, code, quoted } => {
+                    self.icmp(moved(*from), moved(*to), *kind, *code, *quoted)
+                }
+                Written::Udp { from, to } => self.udp(moved(*from), moved(*to)),
+                Written::Copy { ttl } => {
+                    let original = previous.as_deref().expect("copy follows a packet");
+                    with_ttl(original, *ttl)
+                }
+            };
+            self.frames.push(Frame { at, octets: octets.clone(), text: line.text.clone() });
+            if let Some(twice) = self.scenario.twice {
+                let octets = with_ttl(&octets, twice.ttl);
+                let text = format!("{} (captured twice)", line.text);
+                self.frames.push(Frame { at: at + nanos(twice.after), octets, text });
+            }
+            previous = Some(octets);
+        }
+    }
+
+    fn segment(&mut self, from: Endpoint, to: Endpoint, tcp: &Tcp, at: Nanos, later: Nanos) -> Vec<u8> {
+        let mut ours = self.side(from, to);
+        let theirs = self.side(to, from);
+        ours.isn = tcp.isn.unwrap_or(ours.isn);
+        let timestamps = self.timestamps(from, to, tcp, at, later);
+        if let Some((tsval, _)) = timestamps {
+            ours.last_tsval = tsval;
+        }
+        self.sides.insert((from, to), ours);
+
+        let flags = tcp.flags;
+        let usual_window = match (flags.rst, flags.syn) {
+            (true, _) => 0,
+            (false, true) => 64_240,
+            (false, false) => 502,
+        };
+        let usual_seq = Number::Relative(u32::from(!flags.syn));
+        let seq = absolute(tcp.seq.unwrap_or(usual_seq), ours.isn);
+        let mut header = TcpHeader::new(from.port, to.port, seq, tcp.win.unwrap_or(usual_window));
+        header.syn = flags.syn;
+        header.ack = flags.ack;
+        header.fin = flags.fin;
+        header.rst = flags.rst;
+        header.psh = flags.psh;
+        if flags.ack {
+            header.acknowledgment_number = absolute(tcp.ack.unwrap_or(Number::Relative(1)), theirs.isn);
+        }
+        header.options = options(tcp, timestamps);
+
+        let (source, destination) = self.sockets(from, to);
+        let ip = ip(source, destination, tcp.ttl.unwrap_or(64));
+        let mut octets = Vec::new();
+        ip.tcp_header(header).write(&mut octets, &vec![b'x'; tcp.len]).expect("a packet that fits IP");
+        self.sent.insert((from.role, from.host), octets.split_off(ETHERNET));
+        octets.extend(&self.sent[&(from.role, from.host)]);
+        octets
+    }
+
+    /// The TSval and TSecr to send: a millisecond clock per host, and the peer's last TSval.
+    fn timestamps(
+        &self,
+        from: Endpoint,
+        to: Endpoint,
+        tcp: &Tcp,
+        at: Nanos,
+        later: Nanos,
+    ) -> Option<(u32, u32)> {
+        let first = tcp.flags.syn && !tcp.flags.ack;
+        let echo = if first { 0 } else { self.side(to, from).last_tsval };
+        match tcp.timestamps {
+            Timestamps::Usual if !self.scenario.timestamps || tcp.flags.rst => None,
+            Timestamps::Usual | Timestamps::Clock { echo: None } => Some((clock(from, at), echo)),
+            Timestamps::Clock { echo: Some(sent) } => Some((clock(from, at), clock(to, sent + later))),
+            Timestamps::None => None,
+            Timestamps::Given(value, echo) => Some((value, echo)),
+        }
+    }
+
+    fn icmp(
+        &self,
+        from: Endpoint,
+        to: Endpoint,
+        kind: u8,
+        code: u8,
+        quoted: Option<usize>,
+    ) -> Vec<u8> {
+        let original = self.sent.get(&(to.role, to.host)).expect("ICMP answers a packet sent before");
+        let (source, destination) = self.sockets(from, to);
+        let ip_header = if source.is_ipv4() { 20 } else { 40 };
+        let end = quoted.map_or(original.len(), |octets| original.len().min(ip_header + octets));
+        let ip = ip(source, destination, 64);
+        let mut octets = Vec::new();
+        let payload = &original[..end];
+        let written = if source.is_ipv4() {
+            ip.icmpv4_raw(kind, code, [0; 4]).write(&mut octets, payload)
+        } else {
+            ip.icmpv6_raw(kind, code, [0; 4]).write(&mut octets, payload)
+        };
+        written.expect("a packet that fits IP");
+        octets
+    }
+
+    fn udp(&self, from: Endpoint, to: Endpoint) -> Vec<u8> {
+        let (source, destination) = self.sockets(from, to);
+        let mut octets = Vec::new();
+        let datagram = ip(source, destination, 64).udp(from.port, to.port);
+        datagram.write(&mut octets, b"x").expect("a packet that fits IP");
+        octets
+    }
+
+    fn side(&self, from: Endpoint, to: Endpoint) -> Side {
+        let usual = match from.role {
+            Role::Server => self.scenario.isn.server,
+            Role::Client | Role::Router | Role::Stranger => self.scenario.isn.client,
+        };
+        self.sides.get(&(from, to)).copied().unwrap_or(Side { isn: usual, last_tsval: 0 })
+    }
+
+    fn sockets(&self, from: Endpoint, to: Endpoint) -> (SocketAddr, SocketAddr) {
+        (from.socket(self.scenario.v6), to.socket(self.scenario.v6))
+    }
+}
+
+/// Octets of an Ethernet header.
+const ETHERNET: usize = 14;
+
+/// A host's TSval at a time: milliseconds since some moment of its own.
+fn clock(host: Endpoint, at: Nanos) -> u32 {
+    let base: u32 = match host.role {
+        Role::Client => 100_000,
+        Role::Server => 700_000_000,
+        Role::Router | Role::Stranger => 0,
+    };
+    base.wrapping_add((at / 1_000_000) as u32)
+}
+
+fn absolute(number: Number, isn: u32) -> u32 {
+    match number {
+        Number::Relative(offset) => isn.wrapping_add(offset),
+        Number::Absolute(value) => value,
+    }
+}
+
+/// Linux's options: MSS, window scale and SACK on SYN, timestamps on all but RST.
+fn options(tcp: &Tcp, timestamps: Option<(u32, u32)>) -> TcpOptions {
+    let mut elements = Vec::new();
+    if tcp.flags.syn {
+        elements.push(TcpOptionElement::MaximumSegmentSize(1460));
+        elements.push(TcpOptionElement::SelectiveAcknowledgementPermitted);
+        elements.push(TcpOptionElement::WindowScale(7));
+    }
+    if let Some((value, echo)) = timestamps {
+        elements.push(TcpOptionElement::Timestamp(value, echo));
+    }
+    let usual = TcpOptions::try_from_elements(&elements).expect("fewer than 40 octets");
+    if !tcp.fast_open {
+        return usual;
+    }
+    // Two NOPs, then kind 34 with an 8-octet cookie (RFC 7413 §4.1.1); in front, as padding ends the list.
+    let mut raw = vec![1, 1, 34, 10, 1, 2, 3, 4, 5, 6, 7, 8];
+    raw.extend(usual.as_slice());
+    TcpOptions::try_from_slice(&raw).expect("at most 40 octets")
+}
+
+fn ip(from: SocketAddr, to: SocketAddr, ttl: u8) -> PacketBuilderStep<etherparse::IpHeaders> {
+    let ethernet = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);
+    match (from.ip(), to.ip()) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => ethernet.ipv4(from.octets(), to.octets(), ttl),
+        (IpAddr::V6(from), IpAddr::V6(to)) => ethernet.ipv6(from.octets(), to.octets(), ttl),
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {
+            unreachable!("a scenario has one IP version")
+        }
+    }
+}
+
+/// The same packet one or more routers on. The IPv4 header checksum follows the TTL (RFC 1624).
+fn with_ttl(octets: &[u8], ttl: Option<u8>) -> Vec<u8> {
+    let mut copy = octets.to_vec();
+    let Some(ttl) = ttl else { return copy };
+    let v4 = copy[ETHERNET] >> 4 == 4;
+    let (ttl_at, sum_at) = if v4 { (ETHERNET + 8, ETHERNET + 10) } else { (ETHERNET + 7, 0) };
+    if v4 {
+        let old = u32::from(u16::from_be_bytes([copy[ttl_at], copy[ttl_at + 1]]));
+        let new = u32::from(u16::from_be_bytes([ttl, copy[ttl_at + 1]]));
+        let sum = u32::from(u16::from_be_bytes([copy[sum_at], copy[sum_at + 1]]));
+        let mut total = (!sum & 0xffff) + (!old & 0xffff) + new;
+        total = (total & 0xffff) + (total >> 16);
+        total = (total & 0xffff) + (total >> 16);
+        copy[sum_at..sum_at + 2].copy_from_slice(&(!(total as u16)).to_be_bytes());
+    }
+    copy[ttl_at] = ttl;
+    copy
+}

@@ -1,0 +1,245 @@
+//! What happens when something is wrong: with the arguments, with the files, with the reader of the output.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::util::{Ran, capture, captures, count, hsanalyze, list};
+
+/// Exit status 2, nothing on standard output, and every word in the message.
+#[track_caller]
+fn rejected<A: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = A>, words: &[&str]) -> Ran {
+    let ran = hsanalyze(args).exit(2);
+    assert!(ran.stdout.is_empty(), "errors belong on stderr\n{ran}");
+    for word in words {
+        assert!(ran.stderr.contains(word), "the message does not say '{word}'\n{ran}");
+    }
+    ran
+}
+
+/// A file with these bytes.
+fn file(dir: &tempfile::TempDir, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = dir.path().join(name);
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+#[test]
+fn wrong_arguments_are_named() {
+    let good = capture("refused-server");
+    let good = good.to_str().unwrap();
+    rejected(["--no-such-option", good], &["--no-such-option"]);
+    rejected(["--format", "yaml", good], &["yaml", "ndjson"]);
+    rejected(["--verdict", "nonsense", good], &["nonsense", "synack-retransmitted"]);
+    rejected(["--fail-on", "nonsense", good], &["nonsense", "synack-retransmitted"]);
+    rejected(["--color", "sometimes", good], &["sometimes"]);
+    rejected(["--ladder=many", good], &["many"]);
+}
+
+#[test]
+fn no_arguments_show_the_usage() {
+    rejected::<&str>([], &["Usage"]);
+}
+
+#[test]
+fn help_and_version_are_results() {
+    let help = hsanalyze(["--help"]).succeed();
+    for word in ["--format", "--fail-on", "-f", "--all"] {
+        assert!(help.text().contains(word), "--help does not tell of {word}\n{help}");
+    }
+    let version = hsanalyze(["--version"]).succeed();
+    assert_eq!(version.text().trim_end(), concat!("hsanalyze ", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_filter_that_is_none_is_shown_with_its_fault() {
+    let good = capture("refused-server");
+    rejected(["-f", "tcp prot 80", good.to_str().unwrap()], &["tcp prot 80"]);
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    rejected(["/nonexistent/x.pcap"], &["/nonexistent/x.pcap", "No such file"]);
+}
+
+#[test]
+fn a_directory_is_no_capture() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    rejected([path], &[path, "directory"]);
+}
+
+#[test]
+fn foreign_files_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let foreign: [(&str, &[u8]); 5] = [
+        ("empty.pcap", b""),
+        ("picture.pcap", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x10\0\0\0\x10\x08\x06\0\0\0\x1f\xf3\xffa"),
+        ("text.pcap", b"00:00:00.000000 IP 10.9.0.1.40000 > 10.9.0.2.7777: Flags [S], seq 1\n"),
+        ("elf.pcap", b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0>\0\x01\0\0\0"),
+        ("zeros.pcap", &[0; 4096]),
+    ];
+    for (name, bytes) in foreign {
+        let path = file(&dir, name, bytes);
+        let ran = hsanalyze([&path]).exit(2);
+        assert!(ran.stderr.contains(name), "the message does not name the file\n{ran}");
+    }
+}
+
+/// The packets of a bad file are not there, but those of the next one are.
+#[test]
+fn a_bad_file_does_not_hide_a_good_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let bad = file(&dir, "bad.pcap", b"this is no capture");
+    let args = [Path::new("--format"), Path::new("json"), &bad, &capture("refused-server")];
+    let ran = hsanalyze(args).exit(2);
+    assert_eq!(count(&ran.json(), "/verdicts/refused"), 12, "{ran}");
+    assert!(ran.stderr.contains("bad.pcap"), "the message does not name the file\n{ran}");
+}
+
+/// Where each record of a classic, little-endian capture ends; the first entry is the file header's end.
+fn record_ends(bytes: &[u8]) -> Vec<usize> {
+    let mut ends = vec![24];
+    while let Some(length) = bytes.get(ends[ends.len() - 1] + 8..).and_then(|b| b.first_chunk()) {
+        ends.push(ends[ends.len() - 1] + 16 + u32::from_le_bytes(*length) as usize);
+    }
+    assert_eq!(ends[ends.len() - 1], bytes.len(), "the fixture is whole");
+    ends
+}
+
+/// Every bundled capture, cut within the first record's header, within its bytes, in the middle, and by one
+/// byte: everything before the damage counts, and the damage is reported with its place.
+#[test]
+fn a_cut_capture_is_analysed_up_to_the_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    for path in captures() {
+        let bytes = fs::read(&path).unwrap();
+        let ends = record_ends(&bytes);
+        for cut in [24 + 7, 24 + 16 + 9, ends[ends.len() / 2] + 30, bytes.len() - 1] {
+            let whole = ends.iter().filter(|end| **end <= cut).count() - 1;
+            let name = format!("cut-{cut}.pcap");
+            let cut_file = file(&dir, &name, &bytes[..cut]);
+            let ran = hsanalyze([Path::new("--format"), Path::new("json"), &cut_file]).exit(2);
+            let report = ran.json();
+            assert_eq!(count(&report, "/packets/total"), whole as u64, "packets before the cut\n{ran}");
+            let damaged = list(&report, "captures")[0]["damaged"].as_str().unwrap_or_default();
+            let place = format!("packet {}", whole + 1);
+            for message in [damaged, &ran.stderr] {
+                assert!(message.contains(&place), "the damage is not said to be at {place}\n{ran}");
+                assert!(message.contains("byte"), "the damage's byte offset is not said\n{ran}");
+            }
+            assert!(ran.stderr.contains(&name), "the message does not name the file\n{ran}");
+        }
+    }
+}
+
+/// A capture that ends between two records cannot be told from one that was stopped there.
+#[test]
+fn a_capture_that_ends_between_records_is_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = fs::read(capture("overflow_mixed-server")).unwrap();
+    let ends = record_ends(&bytes);
+    for records in [0, 1, ends.len() / 2] {
+        let path = file(&dir, "part.pcap", &bytes[..ends[records]]);
+        let ran = hsanalyze([Path::new("--format"), Path::new("json"), &path]).succeed();
+        let report = ran.json();
+        assert_eq!(count(&report, "/packets/total"), records as u64, "{ran}");
+        assert!(list(&report, "captures")[0]["damaged"].is_null(), "{ran}");
+    }
+}
+
+/// Any single byte may be wrong; the program ends with a status of its own, not with a panic or a signal.
+#[test]
+fn damaged_bytes_do_no_harm() {
+    let bytes = fs::read(capture("overflow_cookie_data-server")).unwrap();
+    for at in (0..bytes.len()).step_by(149) {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 0xff;
+        let ran = hsanalyze(["--format", "json", "-"]).stdin(damaged).run();
+        assert!(matches!(ran.status.code(), Some(0 | 2)), "byte {at}\n{ran}");
+        assert!(!ran.stderr.contains("panicked"), "byte {at}\n{ran}");
+    }
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_named() {
+    let good = capture("refused-server");
+    rejected([Path::new("-o"), Path::new("/nonexistent/out.txt"), &good], &["/nonexistent/out.txt"]);
+}
+
+#[test]
+fn output_goes_to_the_file_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let to = dir.path().join("out.json");
+    let good = capture("refused-server");
+    let common = [Path::new("--format"), Path::new("json"), &good];
+    let direct = hsanalyze(common).succeed();
+    let filed = hsanalyze(common.into_iter().chain([Path::new("-o"), &to])).succeed();
+    assert!(filed.stdout.is_empty(), "nothing is left for stdout\n{filed}");
+    assert_eq!(fs::read(&to).unwrap(), direct.stdout);
+}
+
+#[test]
+fn fail_on_sets_the_exit_status_and_nothing_else() {
+    let path = capture("overflow_reset-server");
+    let path = path.to_str().unwrap();
+    let plain = hsanalyze([path]).succeed();
+    let matched = hsanalyze(["--fail-on", "refused,reset-after-ack", path]).exit(1);
+    assert_eq!(plain.text(), matched.text());
+    let unmatched = hsanalyze(["--fail-on", "refused,unanswered", path]).exit(0);
+    assert_eq!(plain.text(), unmatched.text());
+}
+
+/// Damage outweighs a match: the match may be the damage's doing.
+#[test]
+fn damage_is_status_2_even_where_fail_on_matches() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = fs::read(capture("refused-server")).unwrap();
+    let cut = file(&dir, "cut.pcap", &bytes[..bytes.len() - 1]);
+    hsanalyze([Path::new("--fail-on"), Path::new("refused"), &cut]).exit(2);
+}
+
+/// The reader is gone before the first byte is written: no message, no panic, at once.
+#[test]
+fn a_closed_pipe_ends_it_quietly() {
+    let bytes = fs::read(capture("overflow_mixed-server")).unwrap();
+    for format in ["text", "json", "ndjson", "csv"] {
+        let mut child = hsanalyze(["--format", format, "--all", "-"]).command().spawn().unwrap();
+        drop(child.stdout.take());
+        // Its input comes after its reader has gone, so that the order is certain.
+        child.stdin.take().unwrap().write_all(&bytes).unwrap();
+        let mut stderr = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        let status = child.wait().unwrap();
+        assert_eq!(stderr, "", "--format {format} into a closed pipe");
+        #[cfg(unix)]
+        let by_pipe = std::os::unix::process::ExitStatusExt::signal(&status) == Some(13);
+        #[cfg(not(unix))]
+        let by_pipe = false;
+        assert!(status.success() || by_pipe, "--format {format} into a closed pipe: {status}");
+    }
+}
+
+/// `tcpdump -w - | hsanalyze --format ndjson -`: an attempt comes out once it is decided, not at the end.
+#[test]
+fn ndjson_streams_while_the_input_is_open() {
+    let bytes = fs::read(capture("overflow_mixed-server")).unwrap();
+    let mut child = hsanalyze(["--format", "ndjson", "-"]).command().spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&bytes).unwrap();
+    stdin.flush().unwrap();
+    let (send, receive) = std::sync::mpsc::channel();
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    let reader = std::thread::spawn(move || {
+        stdout.lines().map_while(Result::ok).for_each(|line| drop(send.send(line)));
+    });
+    let asked = Instant::now();
+    let line = receive.recv_timeout(Duration::from_secs(10));
+    drop(stdin);
+    let status = child.wait().unwrap();
+    reader.join().unwrap();
+    let line = line.unwrap_or_else(|e| panic!("no line after {:?}: {e}", asked.elapsed()));
+    assert!(line.contains("\"type\":\"attempt\""), "{line}");
+    assert!(status.success(), "{status}");
+}
