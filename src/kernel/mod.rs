@@ -37,7 +37,7 @@ mod watch;
 use std::io;
 use std::path::PathBuf;
 
-pub use address::{LocalAddresses, local_addresses};
+pub use address::{LocalAddresses, device_name, local_addresses};
 pub use counters::{Counter, Counters};
 pub use owner::{Owner, Owners, owners};
 pub use socket::{LimitFrom, ListenSocket, listen_sockets};
