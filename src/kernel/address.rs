@@ -59,6 +59,18 @@ pub fn local_addresses() -> Result<LocalAddresses, KernelError> {
     Err(KernelError::Unsupported)
 }
 
+/// The name of the interface with this index in the calling thread's network namespace, while it exists.
+#[must_use]
+pub fn device_name(index: u32) -> Option<String> {
+    #[cfg(target_os = "linux")]
+    return nix::net::if_::if_indextoname(index).ok()?.into_string().ok();
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = index;
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,14 +9,15 @@
 //!
 //! # Why no tracepoints
 //!
-//! `tcp:tcp_retransmit_synack` (Linux ≥ 4.16) and `tcp:tcp_send_reset` (≥ 4.15) are there on a usual kernel,
+//! `tcp:tcp_retransmit_synack` and `tcp:tcp_send_reset` (Linux ≥ 4.15) are there on a usual kernel,
 //! and are **declined**:
 //!
 //! - They say less than what is already known. The first fires in `tcp_rtx_synack` for the repeat by timer and
 //!   for the answer to a repeated SYN alike, and carries addresses only: the capture has the same packet,
-//!   and the reason (queue full, or ACK lost) is in neither. The second gives a reason only since
-//!   Linux 6.10, and for `tcp_abort_on_overflow` that reason is `INVALID_SYN`, the one that
-//!   `tcp_check_req` gives for every embryonic reset.
+//!   and the reason (queue full, or ACK lost) is in neither. The second is worse off for an overflow with
+//!   `tcp_abort_on_overflow=1`: seen on Linux 6.18, it gives the listener's address and `dest=0.0.0.0:0`, not the
+//!   client's (the reset goes out through the LISTEN socket), and `reason=INVALID_SYN`, which `tcp_check_req`
+//!   gives for every embryonic reset. Kernels before 6.10 give no reason at all.
 //! - The drop count of the LISTEN socket and ListenOverflows give what the tracepoints do not: which
 //!   listener, and that its queue was the reason; also for what happened between two looks.
 //! - They cost privilege: `perf_event_open` on a tracepoint wants CAP_PERFMON (or `perf_event_paranoid` ≤ −1) and
@@ -37,7 +38,7 @@ mod watch;
 use std::io;
 use std::path::PathBuf;
 
-pub use address::{LocalAddresses, local_addresses};
+pub use address::{LocalAddresses, device_name, local_addresses};
 pub use counters::{Counter, Counters};
 pub use owner::{Owner, Owners, owners};
 pub use socket::{LimitFrom, ListenSocket, listen_sockets};

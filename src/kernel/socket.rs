@@ -27,8 +27,9 @@ pub struct ListenSocket {
     pub recv_q: u32,
     /// The queue's limit, `min(backlog, somaxconn)` at the time of `listen()`: `sk_max_ack_backlog`.
     pub send_q: u32,
-    /// Packets that this socket dropped since it exists, `sk_drops`: a SYN once, an ignored ACK twice
-    /// (`tcp_listendrop` and the discard). Wraps. `None` before Linux 4.7.
+    /// Packets that this socket dropped since it exists, `sk_drops`: a SYN once; an ACK or data that met a full
+    /// queue twice (`tcp_listendrop` and the discard); a bare ACK that TCP_DEFER_ACCEPT holds back once.
+    /// Wraps. `None` before Linux 4.7.
     pub drops: Option<u32>,
     /// The socket's inode, which `/proc/PID/fd` shows.
     pub inode: u64,

@@ -257,7 +257,7 @@ pub struct KernelWord {
     pub recv_q_max: u32,
     /// Whether any sample found the queue full (`Recv-Q > Send-Q`).
     pub full_seen: bool,
-    /// Packets that this listener dropped in that time (a SYN once, an ignored ACK twice); `None` before Linux 4.7.
+    /// Packets that this listener dropped in that time, counted as [`ListenSocket::drops`] are.
     pub drops: Option<u64>,
     /// Where its limit comes from.
     pub limit_from: Option<LimitFrom>,
@@ -277,7 +277,8 @@ impl KernelWord {
     /// `Some(false)`: ListenOverflows of the whole namespace did not grow, or this listener dropped nothing
     /// (`tcp_listendrop` counts every overflow there, too).
     /// `Some(true)`: ListenOverflows grew, and this listener was seen full, or dropped more than all that the
-    /// namespace dropped for other reasons (full SYN queue, no memory: ListenDrops less ListenOverflows).
+    /// namespace's listeners dropped for other reasons: a full SYN queue or no memory (ListenDrops less
+    /// ListenOverflows), and the bare ACKs that TCP_DEFER_ACCEPT holds back.
     /// `None`: the figures leave both open, or this kernel lacks them.
     #[must_use]
     pub fn overflowed(&self) -> Option<bool> {
@@ -289,11 +290,121 @@ impl KernelWord {
             return overflows.map(|_| true);
         }
         let others = self.namespace.get(Counter::ListenDrops)?.saturating_sub(overflows?);
-        // Twice: what is dropped at the ACK counts two drops of the socket, and one ListenDrops.
-        (self.drops? > others.saturating_mul(2)).then_some(true)
+        let deferred = self.namespace.get(Counter::TcpDeferAcceptDrop).unwrap_or(0);
+        // Twice: what is dropped at the ACK counts two drops of the socket, and one ListenDrops. A deferred ACK
+        // is one drop of the socket and no ListenDrops.
+        (self.drops? > others.saturating_mul(2).saturating_add(deferred)).then_some(true)
     }
 }
 
 fn seconds<S: Serializer>(span: &Span, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(span.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn socket(local: &str, cookie: u64, recv_q: u32, drops: Option<u32>) -> ListenSocket {
+        let local = local.parse().unwrap();
+        ListenSocket {
+            local,
+            device: None,
+            v6only: None,
+            recv_q,
+            send_q: 4,
+            drops,
+            inode: cookie,
+            cookie,
+            uid: 0,
+        }
+    }
+
+    fn sample(seconds: i64, overflows: u64, sockets: Vec<ListenSocket>) -> Sample {
+        let netstat = format!(
+            "TcpExt: ListenOverflows ListenDrops TCPDeferAcceptDrop\nTcpExt: {overflows} {overflows} 0\n"
+        );
+        Sample {
+            at: Timestamp::from_nanos(0).plus(Span::from_secs(seconds)),
+            sockets,
+            counters: Counters::parse(&netstat, ""),
+            sysctls: Sysctls { somaxconn: Some(4), tcp_abort_on_overflow: Some(1), ..Sysctls::default() },
+        }
+    }
+
+    const A: &str = "10.0.0.1:80";
+
+    #[test]
+    fn a_word_has_growth_since_the_first_sample_and_the_worst_between() {
+        let mut watch = Watch::new(sample(0, 100, vec![socket(A, 1, 0, Some(40))]));
+        assert!(watch.interval().is_none());
+        watch.push(sample(1, 103, vec![socket(A, 1, 5, Some(46))]));
+        watch.push(sample(2, 103, vec![socket(A, 1, 2, Some(46))]));
+        let word = watch.word(A.parse().unwrap()).unwrap();
+        assert_eq!((word.recv_q, word.recv_q_max, word.full_seen), (2, 5, true));
+        assert_eq!((word.drops, word.samples, word.span), (Some(6), 3, Span::from_secs(2)));
+        assert_eq!(word.namespace.get(Counter::ListenOverflows), Some(3));
+        assert_eq!((word.limit_from, word.abort_on_overflow), (Some(LimitFrom::Somaxconn), Some(true)));
+        assert_eq!(word.overflowed(), Some(true));
+        let interval = watch.interval().unwrap();
+        assert_eq!(interval.drops(&socket(A, 1, 2, Some(46))), Some(0));
+        assert_eq!(interval.counters.get(Counter::ListenOverflows), Some(0));
+    }
+
+    #[test]
+    fn a_restarted_listener_keeps_what_the_old_socket_dropped() {
+        let mut watch = Watch::new(sample(0, 0, vec![socket(A, 1, 0, Some(u32::MAX))]));
+        watch.push(sample(1, 2, vec![socket(A, 1, 0, Some(2))])); // wrapped
+        watch.push(sample(2, 2, vec![]));
+        let gone = watch.word(A.parse().unwrap()).unwrap();
+        assert_eq!((gone.listening, gone.drops), (false, Some(3)));
+        watch.push(sample(3, 7, vec![socket(A, 2, 0, Some(5))])); // a new socket counts from 0
+        let back = watch.word(A.parse().unwrap()).unwrap();
+        assert_eq!((back.listening, back.drops), (true, Some(8)));
+    }
+
+    #[test]
+    fn sockets_that_share_an_address_are_one_listener() {
+        let mut watch = Watch::new(sample(0, 0, vec![socket(A, 1, 0, Some(1)), socket(A, 2, 0, Some(1))]));
+        watch.push(sample(1, 9, vec![socket(A, 1, 5, Some(4)), socket(A, 2, 1, Some(2))]));
+        let word = watch.word(A.parse().unwrap()).unwrap();
+        assert_eq!((word.sockets, word.recv_q, word.drops), (2, 5, Some(4)));
+    }
+
+    #[test]
+    fn only_the_figures_of_this_listener_prove_its_overflow() {
+        let at_rest = |drops| socket(A, 1, 0, drops);
+        let judged = |overflows, drops: Option<u32>, others: &str| {
+            let mut watch = Watch::new(sample(0, 0, vec![at_rest(drops.map(|_| 0))]));
+            let mut later = sample(1, overflows, vec![at_rest(drops)]);
+            if !others.is_empty() {
+                later.counters = Counters::parse(others, "");
+            }
+            watch.push(later);
+            watch.word(A.parse().unwrap()).unwrap().overflowed()
+        };
+        assert_eq!(judged(0, Some(3), ""), Some(false), "dropped for another reason");
+        assert_eq!(judged(5, Some(0), ""), Some(false), "another listener overflowed");
+        assert_eq!(judged(5, Some(1), ""), Some(true));
+        assert_eq!(judged(5, None, ""), None, "old kernel, and not seen full");
+        let names = "TcpExt: ListenOverflows ListenDrops TCPDeferAcceptDrop\nTcpExt: ";
+        assert_eq!(judged(0, Some(4), &format!("{names}5 7 0\n")), None, "two SYNs may make four drops");
+        assert_eq!(judged(0, Some(5), &format!("{names}5 7 0\n")), Some(true));
+        assert_eq!(judged(0, Some(3), &format!("{names}5 5 3\n")), None, "three deferred ACKs");
+    }
+
+    #[test]
+    fn listeners_that_are_gone_do_not_pile_up() {
+        let port = |n: u64| format!("10.0.0.1:{}", n % 60_000 + 1);
+        let mut watch = Watch::new(sample(0, 0, vec![]));
+        for n in 0..5_000_u64 {
+            // Every other one drops something before it goes.
+            let dropped = u32::try_from(n % 2).unwrap();
+            watch.push(sample(i64::try_from(n).unwrap(), n, vec![socket(&port(n), n, 0, Some(dropped))]));
+        }
+        assert!(watch.histories.len() <= MAX_GONE + 1, "{}", watch.histories.len());
+        assert!(watch.word(port(4_997).parse().unwrap()).is_some(), "a late one with drops is remembered");
+        assert!(watch.word(port(4_996).parse().unwrap()).is_none(), "a late one without is not");
+        assert!(watch.word(port(1).parse().unwrap()).is_none(), "an early one is not");
+    }
 }

@@ -1,1 +1,3 @@
-//! report
+//! How results are shown.
+
+pub mod queues;

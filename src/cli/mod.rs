@@ -1,0 +1,3 @@
+//! Arguments to configurations. Clap's types end here.
+
+pub mod listeners;
