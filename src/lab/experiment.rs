@@ -352,6 +352,16 @@ impl Experiment {
         self.start(clients)
     }
 
+    /// Starts clients whose SYN-ACKs the path holds until [`Path::release`].
+    ///
+    /// # Errors
+    ///
+    /// Threads ran out, or the path failed.
+    pub fn start_held(&self, clients: Clients) -> Result<Running, LabError> {
+        self.path.hold_answers(clients.count).map_err(doing("hold SYN-ACKs back"))?;
+        self.start(clients)
+    }
+
     /// Waits for clients. Their sockets stay open until the experiment ends, so that no FIN of theirs
     /// is in the capture.
     ///
@@ -388,7 +398,7 @@ impl Experiment {
 
 /// The name of an outcome: `ok`, or the errno's.
 #[must_use]
-pub fn said(result: Result<(), Errno>) -> String {
+pub(super) fn said(result: Result<(), Errno>) -> String {
     match result {
         Ok(()) => "success".to_owned(),
         Err(errno) => format!("{errno:?}"),

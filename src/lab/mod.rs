@@ -1,42 +1,28 @@
-//! lab
+//! The lab: experiments with the kernel's own TCP in private network namespaces.
+//!
+//! Owns namespaces, the path with its capture points, the scenarios and what they expect. Does not own
+//! the client's calls (`race`) nor what packets mean (`handshake`, `listener`).
+//!
+//! Everything lives in threads of this process and in namespaces without a name, and goes with them.
+
+mod analysis;
+mod burner;
 mod experiment;
+mod findings;
 mod listener;
 mod namespace;
 mod network;
 mod path;
+mod pcapng;
+mod scenario;
 mod tun;
 mod wire;
 
-pub use experiment::*;
-pub use namespace::{acquire_privilege, NamespaceError};
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::*;
-    use crate::race::*;
-    use crate::kernel::*;
-    #[test]
-    fn try_it() {
-        for (abort, rtt, v6) in [(true, 2000, false), (true, 0, false), (false, 500, true)] {
-        let setup = Setup { backlog: 128, abort, v6, round_trip: Duration::from_micros(rtt), ..Setup::default() };
-        let t = Instant::now();
-        let (calls, trace) = setup.run(|e| {
-            println!("ns {} up {:?}", e.namespace().inode(), t.elapsed());
-            e.fill(128)?;
-            println!("filled {:?} {:?}", t.elapsed(), e.queue()?);
-            let r = e.start_together(Clients { count: 64, mode: Mode::Blocking, timeout: Duration::from_secs(5), send: 0, watch: Duration::from_millis(300), probe: Probe::Send })?;
-            let c = e.collect(r)?;
-            println!("{:?} req {}", e.queue()?, e.requests()?);
-            Ok(c)
-        }).unwrap();
-        println!("done {:?}", t.elapsed());
-        for c in calls.iter().take(4) { println!("{c:?}"); }
-        println!("ok {} dead {}", calls.iter().filter(|c| c.succeeded()).count(), calls.iter().filter(|c| c.death().is_some()).count());
-        println!("{:?} {:?}", Counter::ALL.map(|c| (c.name(), trace.counters.get(c))), trace.sysctls);
-        println!("{} {}", trace.client.len(), trace.server.len());
-        let mut prev = None;
-        for f in trace.client.frames().skip(128*3).take(12) { println!("{} {:?}", f.at.as_nanos() - prev.unwrap_or(f.at.as_nanos()), wire::step(f.data, PORT)); prev=Some(f.at.as_nanos()); }
-        }
-    }
-}
+pub use analysis::{Resets, View, Views};
+pub use experiment::{Clients, Experiment, LabError, PORT, Running, Setup, Trace};
+pub use findings::{Findings, Row};
+pub use listener::{AcceptPolicy, Listener};
+pub use namespace::{Namespace, NamespaceError, acquire_privilege};
+pub use path::{Ends, Path};
+pub use pcapng::write as write_pcapng;
+pub use scenario::{Curve, Load, Outcome, Parameters, Point, Scenario};

@@ -21,13 +21,13 @@ use nix::net::if_::if_nametoindex;
 /// Why the kernel would not configure an interface.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action}: {source}")]
-pub struct NetworkError {
+pub(super) struct NetworkError {
     action: String,
     source: io::Error,
 }
 
 /// A netlink socket in the calling thread's network namespace.
-pub struct Network {
+pub(super) struct Network {
     socket: Socket,
     sequence: u32,
 }
@@ -38,7 +38,7 @@ impl Network {
     /// # Errors
     ///
     /// The kernel lacks rtnetlink, or descriptors ran out.
-    pub fn open() -> Result<Self, NetworkError> {
+    pub(super) fn open() -> Result<Self, NetworkError> {
         let failed = |source| NetworkError { action: "open an rtnetlink socket".to_owned(), source };
         let mut socket = Socket::new(NETLINK_ROUTE).map_err(failed)?;
         socket.bind_auto().map_err(failed)?;
@@ -51,7 +51,7 @@ impl Network {
     /// # Errors
     ///
     /// There is no such interface.
-    pub fn index(&self, name: &str) -> Result<u32, NetworkError> {
+    pub(super) fn index(&self, name: &str) -> Result<u32, NetworkError> {
         if_nametoindex(name)
             .map_err(|errno| NetworkError { action: format!("find interface {name}"), source: errno.into() })
     }
@@ -61,7 +61,7 @@ impl Network {
     /// # Errors
     ///
     /// As the kernel says.
-    pub fn up(&mut self, index: u32, queue: Option<u32>) -> Result<(), NetworkError> {
+    pub(super) fn up(&mut self, index: u32, queue: Option<u32>) -> Result<(), NetworkError> {
         let mut message = LinkMessage::default();
         message.header.index = index;
         message.header.flags = LinkFlags::Up;
@@ -76,7 +76,7 @@ impl Network {
     /// # Errors
     ///
     /// As the kernel says.
-    pub fn add_address(&mut self, index: u32, address: IpAddr) -> Result<(), NetworkError> {
+    pub(super) fn add_address(&mut self, index: u32, address: IpAddr) -> Result<(), NetworkError> {
         let mut message = AddressMessage::default();
         message.header.index = index;
         message.header.prefix_len = host_prefix(address);
@@ -96,7 +96,7 @@ impl Network {
     /// # Errors
     ///
     /// As the kernel says.
-    pub fn add_route(&mut self, index: u32, destination: IpAddr) -> Result<(), NetworkError> {
+    pub(super) fn add_route(&mut self, index: u32, destination: IpAddr) -> Result<(), NetworkError> {
         let mut message = RouteMessage::default();
         message.header.address_family = family(destination);
         message.header.destination_prefix_length = host_prefix(destination);

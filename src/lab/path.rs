@@ -79,7 +79,7 @@ pub struct PathRecord {
 
 enum Command {
     GatherSyns(usize),
-    HoldAnswers(u16),
+    HoldAnswers(usize),
     Release,
     Close,
 }
@@ -131,13 +131,13 @@ impl Path {
         self.command(Command::GatherSyns(count))
     }
 
-    /// Holds the SYN-ACKs to one client back until [`Self::release`].
+    /// Holds the next `count` SYN-ACKs back until [`Self::release`].
     ///
     /// # Errors
     ///
     /// The path has failed.
-    pub fn hold_answers(&self, client_port: u16) -> io::Result<()> {
-        self.command(Command::HoldAnswers(client_port))
+    pub fn hold_answers(&self, count: usize) -> io::Result<()> {
+        self.command(Command::HoldAnswers(count))
     }
 
     /// Lets go what is held.
@@ -186,7 +186,7 @@ impl Drop for Path {
 enum Gate {
     Open,
     Syns { wanted: usize, clients: HashSet<u16> },
-    Answers { client_port: u16 },
+    Answers { left: usize },
 }
 
 struct UnderWay {
@@ -222,7 +222,7 @@ impl Carrier {
                     Ok(Command::GatherSyns(wanted)) => {
                         self.gate = Gate::Syns { wanted, clients: HashSet::new() };
                     }
-                    Ok(Command::HoldAnswers(client_port)) => self.gate = Gate::Answers { client_port },
+                    Ok(Command::HoldAnswers(clients)) => self.gate = Gate::Answers { left: clients },
                     Ok(Command::Release) => self.release(),
                     Ok(Command::Close) | Err(TryRecvError::Disconnected) => return Ok(self.record),
                     Err(TryRecvError::Empty) => break,
@@ -293,7 +293,11 @@ impl Carrier {
                 }
                 held
             }
-            Gate::Answers { client_port } => step.kind == Kind::SynAck && step.client_port == *client_port,
+            Gate::Answers { left } => {
+                let held = step.kind == Kind::SynAck && *left > 0;
+                *left -= usize::from(held);
+                held
+            }
         }
     }
 

@@ -4,18 +4,18 @@ use etherparse::{SlicedPacket, TransportSlice};
 
 /// A TCP packet on the path, as far as the path cares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Step {
+pub(super) struct Step {
     /// The client's port: the end that is not the listener.
-    pub client_port: u16,
+    pub(super) client_port: u16,
     /// Which end sent it.
-    pub sender: Sender,
+    pub(super) sender: Sender,
     /// Which step it is.
-    pub kind: Kind,
+    pub(super) kind: Kind,
 }
 
 /// The end that sent a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sender {
+pub(super) enum Sender {
     /// The connecting end.
     Client,
     /// The listening end.
@@ -24,7 +24,7 @@ pub enum Sender {
 
 /// Steps of a handshake that a path can be told to treat specially.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(super) enum Kind {
     /// SYN alone.
     Syn,
     /// SYN with ACK.
@@ -37,7 +37,7 @@ pub enum Kind {
 
 /// Reads a packet that starts with its IP header; `None` where it is not TCP to or from `server_port`.
 #[must_use]
-pub fn step(packet: &[u8], server_port: u16) -> Option<Step> {
+pub(super) fn step(packet: &[u8], server_port: u16) -> Option<Step> {
     let sliced = SlicedPacket::from_ip(packet).ok()?;
     let Some(TransportSlice::Tcp(tcp)) = sliced.transport else {
         return None;
@@ -64,7 +64,7 @@ pub fn step(packet: &[u8], server_port: u16) -> Option<Step> {
 /// No checksum changes: the IPv4 header checksum and the TCP pseudo-header's are sums of 16-bit words
 /// (RFC 1071), in which the order of the two addresses does not count.
 #[must_use]
-pub fn swap_addresses(packet: &mut [u8]) -> bool {
+pub(super) fn swap_addresses(packet: &mut [u8]) -> bool {
     let (start, size) = match packet.first().map(|octet| octet >> 4) {
         Some(4) => (12, 4),
         Some(6) => (8, 16),
