@@ -15,6 +15,9 @@ mod pcapng;
 mod walk;
 mod window;
 
+#[cfg(test)]
+mod tests;
+
 pub use captures::{Captures, Options};
 pub use filter::{Filter, FilterError};
 pub use open::{OpenError, OpenReason};
