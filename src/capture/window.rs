@@ -6,8 +6,9 @@
 //! raises `SIGBUS`, whose default action is to kill the process. The guard knows every live
 //! [`Window`]: for a fault inside one of them it maps zero pages from the faulting page to the
 //! window's end, marks the window as cut, and lets the read go on. Any other `SIGBUS` is handed to
-//! whoever was installed before. Measured on 1.3 GB of 1514-byte records, the map walks the headers
-//! in a third of the time that copying the file with `pread` costs, so the guard earns its keep.
+//! whoever was installed before. Measured with the page cache warm, CPU of the whole process, against
+//! `pread` into a buffer of 256 KiB: 68 ms instead of 165 for 1.3 GB of 1514-byte records, 134 instead
+//! of 201 for 1 GB of 74-byte ones. So the guard earns its keep.
 
 use std::ffi::{c_int, c_void};
 use std::fs::File;
