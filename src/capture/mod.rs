@@ -3,9 +3,26 @@
 //! Owns file formats, decompression, merging in time order, libpcap. Does not own what is inside a
 //! frame (`packet`).
 
+mod captures;
+mod damage;
+mod file;
+mod filter;
+mod input;
+mod interface;
 mod memory;
+mod open;
+mod pcap;
+mod pcapng;
+mod walk;
+mod window;
 
+#[cfg(test)]
+mod tests;
+
+pub use captures::{Captures, Options};
+pub use filter::{Filter, FilterError};
 pub use memory::{Playback, Recording};
+pub use open::{OpenError, OpenReason};
 
 use crate::packet::{Frame, LinkType, Timestamp};
 

@@ -308,9 +308,8 @@ fn deadline(attempt: &Pending) -> Timestamp {
         Phase::Reset => Span::from_millis(3500),
         Phase::Established => Span::from_secs(1),
         // The longest pause between two repeats of a SYN-ACK is 32 s, and 63 s after the first the
-        // request is gone (DOMAIN §1); the client's data backs off further than that.
-        Phase::Acked | Phase::Ignored if attempt.signs.data_repeats > 0 => Span::from_secs(130),
-        Phase::Acked | Phase::Ignored => Span::from_secs(70),
+        // request is gone (DOMAIN §1); idle clients and repeated data back off twice as far.
+        Phase::Acked | Phase::Ignored => Span::from_secs(130),
     };
     attempt.last.plus(wait)
 }

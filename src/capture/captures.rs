@@ -1,0 +1,161 @@
+//! One or several captures, read as one in time order.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::ffi::OsStr;
+
+use super::file::Capture;
+use super::filter::{Filter, FilterError};
+use super::open::{OpenError, OpenReason};
+use super::walk::{Stop, Walk};
+use super::{CaptureInfo, Source, Status};
+use crate::packet::{Frame, Timestamp};
+
+/// How captures are read.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// A BPF expression; frames that it does not match are read and counted, but not handed over.
+    pub filter: Option<String>,
+}
+
+/// Capture files and standard input, merged into one source by packet time.
+///
+/// The order within a file is kept whatever its time stamps say; of packets with the same time, that
+/// of the file given first comes first. A single file costs no merge.
+#[derive(Debug)]
+pub struct Captures {
+    captures: Vec<Capture>,
+    /// Captures whose next frame's time is known, the earliest on top.
+    heads: BinaryHeap<Reverse<(Timestamp, u16)>>,
+    /// Captures whose next frame has not been looked at, the last one first.
+    unknown: Vec<u16>,
+    /// The capture that the last call ran out of octets of.
+    starved: Option<u16>,
+    filter: Option<Filter>,
+}
+
+impl Captures {
+    /// Opens `paths`; `-` is standard input. Blocks until a pipe has delivered its file header.
+    ///
+    /// Files that cannot be opened, are empty or are no captures are told in the list, and in
+    /// [`CaptureInfo::damaged`] at their place; the others are read.
+    ///
+    /// # Errors
+    ///
+    /// The filter cannot be compiled for the first link type of one of the captures.
+    pub fn open<P: AsRef<OsStr>>(
+        paths: &[P],
+        options: &Options,
+    ) -> Result<(Self, Vec<OpenError>), FilterError> {
+        let mut captures = Vec::with_capacity(paths.len());
+        let mut errors = Vec::new();
+        for (at, path) in paths.iter().enumerate() {
+            if at < usize::from(u16::MAX) {
+                let (capture, error) = Capture::open(path.as_ref());
+                captures.push(capture);
+                errors.extend(error);
+            } else {
+                let path = path.as_ref().display().to_string();
+                errors.push(OpenError { path, reason: OpenReason::TooMany });
+            }
+        }
+        let filter = options.filter.as_deref().map(Filter::new);
+        let mut this =
+            Self { captures, heads: BinaryHeap::new(), unknown: Vec::new(), starved: None, filter };
+        if let Some(filter) = &mut this.filter {
+            for link in this.captures.iter().filter_map(Capture::first_link) {
+                filter.prepare(link)?;
+            }
+        }
+        let open = this.captures.iter().zip(0..).filter(|(capture, _)| capture.is_open());
+        this.unknown = open.map(|(_, index)| index).collect();
+        this.unknown.reverse();
+        Ok((this, errors))
+    }
+
+    /// Octets of all files read so far and in all, for a progress bar; `None` when one of them is a
+    /// pipe. Compressed files count as they are on the disk. One `fstat` a file: meant to be called
+    /// between reads, not for each frame.
+    #[must_use]
+    pub fn progress(&self) -> Option<(u64, u64)> {
+        self.captures.iter().try_fold((0u64, 0u64), |(done, total), capture| {
+            let (d, t) = capture.progress()?;
+            Some((done.saturating_add(d), total.saturating_add(t)))
+        })
+    }
+
+    /// Hands over up to `max` frames, those of all captures in turn.
+    fn merge(&mut self, max: usize, sink: &mut dyn FnMut(&Frame<'_>)) -> Status {
+        if let Some(capture) = self.starved.take().and_then(|i| self.captures.get_mut(usize::from(i))) {
+            capture.wait();
+        }
+        let mut left = max;
+        loop {
+            // One whose head is unknown stops before its first frame, which tells its time.
+            let (index, limit) = match (self.unknown.pop(), self.heads.pop()) {
+                (Some(index), head) => {
+                    self.heads.extend(head);
+                    (index, self.limit_for_unknown(index))
+                }
+                (None, Some(Reverse((_, index)))) => (index, self.limit(index)),
+                (None, None) => return Status::End,
+            };
+            let Some(capture) = self.captures.get_mut(usize::from(index)) else { continue };
+            let mut walk = Walk { capture: index, left, limit, sink: &mut *sink };
+            let stop = capture.walk(&mut walk);
+            left = walk.left;
+            match stop {
+                Stop::End => {}
+                Stop::Limit(at) => self.heads.push(Reverse((at, index))),
+                Stop::Full => {
+                    self.unknown.push(index);
+                    return Status::More;
+                }
+                Stop::Starved => {
+                    self.unknown.push(index);
+                    self.starved = Some(index);
+                    return Status::Drained;
+                }
+            }
+        }
+    }
+
+    /// Up to when `index` may be read before another capture is first.
+    fn limit(&self, index: u16) -> Timestamp {
+        match self.heads.peek() {
+            None => Timestamp::from_nanos(i64::MAX),
+            // Of two frames at the same time, that of the capture given first comes first.
+            Some(Reverse((at, other))) if index < *other => *at,
+            Some(Reverse((at, _))) => Timestamp::from_nanos(at.as_nanos().saturating_sub(1)),
+        }
+    }
+
+    /// As [`Self::limit`]; nothing at all while the heads of others are unknown too.
+    fn limit_for_unknown(&self, index: u16) -> Timestamp {
+        if self.unknown.is_empty() { self.limit(index) } else { Timestamp::from_nanos(i64::MIN) }
+    }
+}
+
+impl Source for Captures {
+    fn read(&mut self, max: usize, sink: &mut dyn FnMut(&Frame<'_>)) -> Status {
+        let Some(mut filter) = self.filter.take() else { return self.merge(max, sink) };
+        let mut refused: Option<(u16, FilterError)> = None;
+        let status = self.merge(max, &mut |frame| match filter.matches(frame) {
+            Ok(true) => sink(frame),
+            Ok(false) => {}
+            Err(error) if refused.is_none() => refused = Some((frame.frame.capture(), error.clone())),
+            Err(_) => {}
+        });
+        self.filter = Some(filter);
+        if let Some((index, error)) = refused
+            && let Some(capture) = self.captures.get_mut(usize::from(index))
+        {
+            capture.complain(error.to_string());
+        }
+        status
+    }
+
+    fn captures(&self) -> Vec<CaptureInfo> {
+        self.captures.iter().map(Capture::info).collect()
+    }
+}

@@ -1,0 +1,48 @@
+//! Why reading a capture ended before its end.
+
+use std::io;
+
+/// The largest captured length that is believed, in octets. libpcap and Wireshark stop at 262,144;
+/// Linux builds TCP packets of up to 512 KiB where BIG TCP is on, and loopback shows them whole.
+/// Anything larger is a damaged length, and must not become a buffer.
+pub(super) const MAX_CAPTURED: u32 = 1 << 20;
+
+/// The largest block of a pcapng file that is taken into memory: a packet with all its options.
+pub(super) const MAX_BLOCK: u32 = 2 * MAX_CAPTURED;
+
+/// The most interfaces of one pcapng section: more are not an interface list but an attack on the
+/// memory that holds it.
+pub(super) const MAX_INTERFACES: usize = 1 << 16;
+
+/// Damage in a capture: what was found, and what was expected.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Damage {
+    #[error("the capture ends after {have} of the {need} bytes of its {part}")]
+    Cut { have: usize, need: usize, part: &'static str },
+    #[error("its captured length is {found}; expected at most {MAX_CAPTURED}")]
+    TooLong { found: u32 },
+    #[error("the file was cut to {size} bytes while it was read, or cannot be read from its disk")]
+    Shrunk { size: u64 },
+    #[error("reading failed: {0}")]
+    Read(io::Error),
+    #[error("the {compression} data cannot be decompressed further: {error}")]
+    Decompress { compression: &'static str, error: io::Error },
+    #[error("block type {kind:#010x} has length {found}; expected a multiple of 4, at least {least}")]
+    BlockLength { kind: u32, found: u32, least: u32 },
+    #[error("block type {kind:#010x} has length {found}; expected at most {MAX_BLOCK}")]
+    BlockTooLong { kind: u32, found: u32 },
+    #[error("the block says {head} bytes at its beginning and {tail} at its end; expected the same")]
+    BlockTrailer { head: u32, tail: u32 },
+    #[error("the block holds {room} bytes of packet and options, but its captured length is {found}")]
+    BlockOverrun { room: usize, found: u32 },
+    #[error("block type {kind:#010x} is malformed inside")]
+    BlockMalformed { kind: u32 },
+    #[error("it belongs to interface {found}, but the section has declared {declared} so far")]
+    UndeclaredInterface { found: u32, declared: usize },
+    #[error("the section declares more than {MAX_INTERFACES} interfaces")]
+    TooManyInterfaces,
+    #[error("the section's byte-order mark is {found:02x?}; expected 1a 2b 3c 4d or its reverse")]
+    ByteOrder { found: [u8; 4] },
+    #[error("the section is of pcapng version {major}.{minor}; expected 1.x")]
+    Version { major: u16, minor: u16 },
+}

@@ -1,0 +1,135 @@
+//! One capture of those that are read as one: its input, its format, what was seen of it.
+
+use std::ffi::OsStr;
+
+use super::input::{Input, Patience};
+use super::open::{OpenError, OpenReason, Reader, open};
+use super::walk::{Seen, Stop, Walk};
+use super::{CaptureInfo, damage::Damage};
+use crate::packet::LinkType;
+
+/// One file, or standard input, or what is known of one that cannot be read.
+#[derive(Debug)]
+pub(super) struct Capture {
+    path: String,
+    /// `None` once it could not be opened; kept after the end, for its size.
+    open: Option<(Input, Reader)>,
+    seen: Seen,
+    /// Reading came to the end, or to damage.
+    ended: bool,
+    damaged: Option<String>,
+}
+
+impl Capture {
+    /// Opens `path` (`-` for standard input) and reads up to its first link type.
+    ///
+    /// A file that cannot be read still has its place, so that packets of the others keep the index
+    /// that the user's order gives them.
+    pub(super) fn open(path: &OsStr) -> (Self, Option<OpenError>) {
+        let path_shown = path.display().to_string();
+        let mut capture =
+            Self { path: path_shown, open: None, seen: Seen::new(), ended: false, damaged: None };
+        match open(path) {
+            Ok((mut input, mut reader)) => {
+                match &mut reader {
+                    Reader::Pcap(pcap) => capture.seen.link_type(pcap.link()),
+                    // Damage stays where it is, to be told by the first walk.
+                    Reader::PcapNg(pcapng) => _ = pcapng.prime(&mut input, &mut capture.seen),
+                }
+                input.patience = Patience::Never;
+                capture.open = Some((input, reader));
+                (capture, None)
+            }
+            Err(reason) => {
+                let error = capture.refuse(reason);
+                (capture, Some(error))
+            }
+        }
+    }
+
+    fn refuse(&mut self, reason: OpenReason) -> OpenError {
+        let error = OpenError { path: self.path.clone(), reason };
+        self.damaged = Some(error.to_string());
+        error
+    }
+
+    /// Whether there is anything to read.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// The first link type, where the capture tells it before its first packet.
+    pub(super) fn first_link(&self) -> Option<LinkType> {
+        self.seen.link_types.first().copied()
+    }
+
+    /// Lets the next walk wait for octets once.
+    pub(super) fn wait(&mut self) {
+        if let Some((input, _)) = &mut self.open {
+            input.patience = Patience::Once;
+        }
+    }
+
+    /// Hands over frames until `walk` or the input says stop. Damage is the end.
+    pub(super) fn walk(&mut self, walk: &mut Walk<'_>) -> Stop {
+        let Some((input, reader)) = &mut self.open else { return Stop::End };
+        if self.ended {
+            return Stop::End;
+        }
+        let stop = match reader {
+            Reader::Pcap(pcap) => pcap.walk(input, &mut self.seen, walk),
+            Reader::PcapNg(pcapng) => pcapng.walk(input, &mut self.seen, walk),
+        };
+        let stop = stop.unwrap_or_else(|damage| {
+            let what = self.describe(&damage);
+            self.complain(what);
+            Stop::End
+        });
+        self.ended = stop == Stop::End;
+        stop
+    }
+
+    /// Where the damage is, and what it is.
+    fn describe(&self, damage: &Damage) -> String {
+        let (offset, compression) =
+            self.open.as_ref().map_or((0, None), |(input, _)| (input.offset(), input.compression()));
+        let after = compression.map(|c| format!(" (after {c} decompression)")).unwrap_or_default();
+        // The damaged one is the packet after those that were read.
+        format!("{}: packet {} at byte {offset}{after}: {damage}", self.path, self.seen.packets + 1)
+    }
+
+    /// Tells once of what keeps packets of this capture from being used.
+    pub(super) fn complain(&mut self, what: String) {
+        match &mut self.damaged {
+            None => self.damaged = Some(what),
+            Some(known) if known.contains(&what) => {}
+            Some(known) => {
+                known.push_str("; ");
+                known.push_str(&what);
+            }
+        }
+    }
+
+    /// Octets of the file read so far and in all; `None` for a pipe.
+    pub(super) fn progress(&self) -> Option<(u64, u64)> {
+        match &self.open {
+            Some((input, _)) => input.progress(),
+            None => Some((0, 0)),
+        }
+    }
+
+    pub(super) fn info(&self) -> CaptureInfo {
+        let any = self.seen.packets > 0;
+        CaptureInfo {
+            path: self.path.clone(),
+            format: self.open.as_ref().map(|(_, reader)| reader.format()),
+            link_types: self.seen.link_types.clone(),
+            packets: self.seen.packets,
+            bytes: self.open.as_ref().map_or(0, |(input, _)| input.offset()),
+            first: any.then_some(self.seen.first),
+            last: any.then_some(self.seen.last),
+            damaged: self.damaged.clone(),
+            dropped: self.seen.dropped,
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Classic pcap files: microseconds or nanoseconds, either byte order, and Kuznetzov's variant.
+//!
+//! Format: <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcap-05.html>. Record headers are
+//! decoded by `pcap-parser`.
+
+use pcap_parser::{
+    LegacyPcapBlock, parse_pcap_frame, parse_pcap_frame_be, parse_pcap_frame_modified, parse_pcap_header,
+};
+
+use super::damage::{Damage, MAX_CAPTURED};
+use super::input::{Fill, Input};
+use super::walk::{Seen, Stop, Walk, prefetch};
+use crate::packet::{Frame, FrameRef, LinkType, Timestamp};
+
+/// Length of the file header.
+pub(super) const FILE_HEADER: usize = 24;
+
+/// The link type stands in the low 16 bits of its field; the upper ones tell of a frame check
+/// sequence (draft-ietf-opsawg-pcap §4).
+const LINK_TYPE_MASK: i32 = 0xffff;
+
+/// How records are laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    Little,
+    Big,
+    /// Kuznetzov's: 8 octets more in the header, always little-endian here.
+    Modified,
+}
+
+impl Layout {
+    const fn header(self) -> usize {
+        match self {
+            Self::Little | Self::Big => 16,
+            Self::Modified => 24,
+        }
+    }
+}
+
+/// Walks the records of a classic pcap file.
+#[derive(Debug)]
+pub(super) struct Reader {
+    layout: Layout,
+    /// Nanoseconds in a unit of the sub-second field.
+    unit: i64,
+    link: LinkType,
+}
+
+/// Why the inner loop came to a record that it cannot hand over.
+enum Halt {
+    Full,
+    Limit(Timestamp),
+    /// Not whole in view, or its length is not to be believed.
+    Record,
+}
+
+impl Reader {
+    /// Whether a file that begins so is a classic pcap file.
+    pub(super) fn recognises(magic: [u8; 4]) -> bool {
+        matches!(
+            u32::from_le_bytes(magic),
+            0xa1b2_c3d4 | 0xd4c3_b2a1 | 0xa1b2_3c4d | 0x4d3c_b2a1 | 0xa1b2_cd34
+        )
+    }
+
+    /// From the file header; its first octets are a magic number that [`Self::recognises`] takes.
+    ///
+    /// # Errors
+    ///
+    /// The version, where it is none that is known.
+    pub(super) fn new(header: &[u8; FILE_HEADER]) -> Result<Self, (u16, u16)> {
+        let Ok((_, header)) = parse_pcap_header(header) else { return Err((0, 0)) };
+        if header.version_major != 2 {
+            return Err((header.version_major, header.version_minor));
+        }
+        let layout = if header.is_modified_format() {
+            Layout::Modified
+        } else if header.is_bigendian() {
+            Layout::Big
+        } else {
+            Layout::Little
+        };
+        let unit = if header.is_nanosecond_precision() { 1 } else { 1_000 };
+        let link = u16::try_from(header.network.0 & LINK_TYPE_MASK).map_or(LinkType::NULL, LinkType);
+        Ok(Self { layout, unit, link })
+    }
+
+    pub(super) fn link(&self) -> LinkType {
+        self.link
+    }
+
+    /// Hands over frames until `walk` or the input says stop.
+    pub(super) fn walk(
+        &self,
+        input: &mut Input,
+        seen: &mut Seen,
+        walk: &mut Walk<'_>,
+    ) -> Result<Stop, Damage> {
+        loop {
+            let (used, halt) = match self.layout {
+                Layout::Little => self.records(input, seen, walk, |i| parse_pcap_frame(i).ok()),
+                Layout::Big => self.records(input, seen, walk, |i| parse_pcap_frame_be(i).ok()),
+                Layout::Modified => self.records(input, seen, walk, |i| parse_pcap_frame_modified(i).ok()),
+            };
+            input.consume(used);
+            match halt {
+                Halt::Full => return Ok(Stop::Full),
+                Halt::Limit(at) => return Ok(Stop::Limit(at)),
+                Halt::Record => match self.complete(input)? {
+                    Fill::End => return Ok(Stop::End),
+                    Fill::Starved => return Ok(Stop::Starved),
+                    Fill::Ready => {}
+                },
+            }
+        }
+    }
+
+    /// The inner loop: all records that are whole in view. Gives the octets they took.
+    #[inline(always)]
+    fn records<'i>(
+        &self,
+        input: &'i Input,
+        seen: &mut Seen,
+        walk: &mut Walk<'_>,
+        parse: impl Fn(&'i [u8]) -> Option<(&'i [u8], LegacyPcapBlock<'i>)>,
+    ) -> (usize, Halt) {
+        let view = input.view();
+        let mut rest = view;
+        let halt = loop {
+            if walk.left == 0 {
+                break Halt::Full;
+            }
+            let Some((after, record)) = parse(rest) else { break Halt::Record };
+            // One comparison for both: 0 becomes the largest number of all.
+            if record.caplen.wrapping_sub(1) >= MAX_CAPTURED && !plausible(input, view, after, &record) {
+                break Halt::Record;
+            }
+            prefetch(after, record.caplen);
+            // At most 2^32 s and 2^32 µs: no overflow.
+            let nanos = i64::from(record.ts_sec) * 1_000_000_000 + i64::from(record.ts_usec) * self.unit;
+            let at = Timestamp::from_nanos(nanos);
+            if at > walk.limit {
+                break Halt::Limit(at);
+            }
+            let frame = Frame {
+                at,
+                frame: FrameRef::new(walk.capture, seen.packet(at)),
+                link: self.link,
+                wire_len: record.origlen,
+                data: record.data,
+            };
+            (walk.sink)(&frame);
+            walk.left -= 1;
+            rest = after;
+        };
+        (view.len() - rest.len(), halt)
+    }
+
+    /// Makes the record at the front whole, or says why it cannot be.
+    #[cold]
+    fn complete(&self, input: &mut Input) -> Result<Fill, Damage> {
+        let header = self.layout.header();
+        let fill = input.want(header, "record header")?;
+        if fill != Fill::Ready {
+            return Ok(fill);
+        }
+        let Some(&[a, b, c, d]) = input.view().get(8..12).and_then(|l| l.first_chunk()) else {
+            return Ok(fill);
+        };
+        let captured = match self.layout {
+            Layout::Big => u32::from_be_bytes([a, b, c, d]),
+            Layout::Little | Layout::Modified => u32::from_le_bytes([a, b, c, d]),
+        };
+        if let Some(size) = input.shrunk(header) {
+            return Err(Damage::Shrunk { size });
+        }
+        if captured > MAX_CAPTURED {
+            return Err(Damage::TooLong { found: captured });
+        }
+        input.want(header + captured as usize, "record")
+    }
+}
+
+/// Whether a record without octets, or with too many, can be what the file says: an empty record is
+/// legal, but zeros are also what a file that shrinks under its map reads as.
+#[cold]
+fn plausible(input: &Input, view: &[u8], after: &[u8], record: &LegacyPcapBlock<'_>) -> bool {
+    record.caplen == 0 && input.shrunk(view.len() - after.len()).is_none()
+}

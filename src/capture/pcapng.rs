@@ -1,0 +1,430 @@
+//! pcapng files: sections, each with its byte order and interfaces, each with its link type and clock.
+//!
+//! Format: <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-03.html>. The lengths that frame
+//! a block are checked here, before `pcap-parser` decodes what is inside.
+
+use pcap_parser::nom::IResult;
+use pcap_parser::{
+    EPB_MAGIC, IDB_MAGIC, ISB_MAGIC, InterfaceDescriptionBlock, InterfaceStatisticsBlock, OptionCode,
+    PcapError, PcapNGOption, SHB_MAGIC, SPB_MAGIC, parse_enhancedpacketblock_be,
+    parse_enhancedpacketblock_le, parse_interfacedescriptionblock_be, parse_interfacedescriptionblock_le,
+    parse_interfacestatisticsblock_be, parse_interfacestatisticsblock_le, parse_sectionheaderblock,
+    parse_simplepacketblock_be, parse_simplepacketblock_le,
+};
+
+use super::damage::{Damage, MAX_BLOCK, MAX_INTERFACES};
+use super::input::{Fill, Input};
+use super::interface::{Clock, Interface};
+use super::walk::{Seen, Stop, Walk, prefetch};
+use crate::packet::{Frame, FrameRef, LinkType, Timestamp};
+
+/// The obsolete packet block, which `pcap-parser` leaves undecoded (draft-ietf-opsawg-pcapng,
+/// appendix A).
+const OPB_MAGIC: u32 = 0x0000_0002;
+
+/// The block type of a section header reads the same in either byte order.
+const SECTION: [u8; 4] = SHB_MAGIC.to_le_bytes();
+
+/// The mark that tells the byte order, as a little-endian section writes it.
+const LITTLE_ENDIAN: [u8; 4] = [0x4d, 0x3c, 0x2b, 0x1a];
+const BIG_ENDIAN: [u8; 4] = [0x1a, 0x2b, 0x3c, 0x4d];
+
+/// Block type and length.
+const BLOCK_HEADER: usize = 8;
+
+type Parsed<'i, B> = IResult<&'i [u8], B, PcapError<&'i [u8]>>;
+
+/// Walks the blocks of a pcapng file.
+#[derive(Debug)]
+pub(super) struct Reader {
+    big: bool,
+    interfaces: Vec<Interface>,
+    /// Octets still to be passed over of a block that is of no interest and too large for a buffer.
+    passing: u32,
+    /// The time of the last packet: simple packets have none of their own.
+    last: Timestamp,
+}
+
+/// A block whose framing holds.
+struct Block<'i> {
+    kind: u32,
+    whole: &'i [u8],
+}
+
+/// A packet as one of the three packet blocks has it.
+struct Captured<'i> {
+    at: Timestamp,
+    link: LinkType,
+    wire_len: u32,
+    data: &'i [u8],
+}
+
+/// What stands at the front of the view.
+enum Next<'i> {
+    Block(Block<'i>),
+    /// Something to be passed over, of this length.
+    Large(u32),
+    /// Not whole in view: this much is needed.
+    Need(usize, &'static str),
+}
+
+/// Why the inner loop ended.
+enum Halt {
+    Full,
+    Limit(Timestamp),
+    Large(u32),
+    Need(usize, &'static str),
+    Damage(Damage),
+}
+
+impl Reader {
+    /// Whether a file that begins so is a pcapng file.
+    pub(super) fn recognises(magic: [u8; 4]) -> bool {
+        magic == SECTION
+    }
+
+    pub(super) fn new() -> Self {
+        Self { big: false, interfaces: Vec::new(), passing: 0, last: Timestamp::default() }
+    }
+
+    /// Reads up to the first interface or packet, so that the first link type is known.
+    pub(super) fn prime(&mut self, input: &mut Input, seen: &mut Seen) -> Result<(), Damage> {
+        let mut none = |_: &Frame<'_>| {};
+        while self.interfaces.is_empty() {
+            let mut walk =
+                Walk { capture: 0, left: 0, limit: Timestamp::from_nanos(i64::MAX), sink: &mut none };
+            match self.step(input, seen, &mut walk)? {
+                None => {}
+                Some(_) => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands over frames until `walk` or the input says stop.
+    pub(super) fn walk(
+        &mut self,
+        input: &mut Input,
+        seen: &mut Seen,
+        walk: &mut Walk<'_>,
+    ) -> Result<Stop, Damage> {
+        loop {
+            if let Some(stop) = self.step(input, seen, walk)? {
+                return Ok(stop);
+            }
+        }
+    }
+
+    /// All blocks in view, and then one more fill of it.
+    fn step(
+        &mut self,
+        input: &mut Input,
+        seen: &mut Seen,
+        walk: &mut Walk<'_>,
+    ) -> Result<Option<Stop>, Damage> {
+        if let Some(stop) = self.pass(input)? {
+            return Ok(Some(stop));
+        }
+        let (used, halt) = self.blocks(input.view(), seen, walk);
+        input.consume(used);
+        let fill = match halt {
+            Halt::Full => return Ok(Some(Stop::Full)),
+            Halt::Limit(at) => return Ok(Some(Stop::Limit(at))),
+            Halt::Large(len) => {
+                self.passing = len;
+                return Ok(None);
+            }
+            Halt::Need(need, part) => input.want(need, part)?,
+            Halt::Damage(damage) => {
+                // What a shrinking file reads as is damaged too, but for another reason.
+                return Err(input.shrunk(BLOCK_HEADER).map_or(damage, |size| Damage::Shrunk { size }));
+            }
+        };
+        Ok(match fill {
+            Fill::Ready => None,
+            Fill::Starved => Some(Stop::Starved),
+            Fill::End => Some(Stop::End),
+        })
+    }
+
+    /// Passes over the rest of a large block.
+    fn pass(&mut self, input: &mut Input) -> Result<Option<Stop>, Damage> {
+        while self.passing > 0 {
+            let have = input.view().len().min(self.passing as usize);
+            input.consume(have);
+            self.passing -= have as u32;
+            if self.passing == 0 {
+                break;
+            }
+            match input.want(1, "block")? {
+                Fill::Ready => {}
+                Fill::Starved => return Ok(Some(Stop::Starved)),
+                Fill::End => return Err(Damage::Cut { have: 0, need: self.passing as usize, part: "block" }),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The inner loop: all blocks that are whole in view. Gives the octets they took.
+    fn blocks(&mut self, view: &[u8], seen: &mut Seen, walk: &mut Walk<'_>) -> (usize, Halt) {
+        let mut rest = view;
+        let halt = loop {
+            let block = match self.next(rest) {
+                Ok(Next::Block(block)) => block,
+                Ok(Next::Large(len)) => break Halt::Large(len),
+                Ok(Next::Need(need, part)) => break Halt::Need(need, part),
+                Err(damage) => break Halt::Damage(damage),
+            };
+            let packet = match self.packet(&block) {
+                Ok(packet) => packet,
+                Err(damage) => break Halt::Damage(damage),
+            };
+            match packet {
+                Some(packet) => {
+                    if walk.left == 0 {
+                        break Halt::Full;
+                    }
+                    if packet.at > walk.limit {
+                        break Halt::Limit(packet.at);
+                    }
+                    prefetch(rest.get(block.whole.len()..).unwrap_or_default(), packet.data.len() as u32);
+                    self.last = packet.at;
+                    let number = seen.packet(packet.at);
+                    (walk.sink)(&Frame {
+                        at: packet.at,
+                        frame: FrameRef::new(walk.capture, number),
+                        link: packet.link,
+                        wire_len: packet.wire_len,
+                        data: packet.data,
+                    });
+                    walk.left -= 1;
+                }
+                None => {
+                    if let Err(damage) = self.note(&block, seen) {
+                        break Halt::Damage(damage);
+                    }
+                }
+            }
+            rest = rest.get(block.whole.len()..).unwrap_or_default();
+        };
+        (view.len() - rest.len(), halt)
+    }
+
+    /// The block at the front of `rest`, its lengths checked.
+    #[inline]
+    fn next<'i>(&mut self, rest: &'i [u8]) -> Result<Next<'i>, Damage> {
+        let Some(&[a, b, c, d, e, f, g, h]) = rest.first_chunk() else {
+            return Ok(Next::Need(BLOCK_HEADER, "block header"));
+        };
+        let section = [a, b, c, d] == SECTION;
+        let big = if section {
+            match rest.get(8..).and_then(|r| r.first_chunk()) {
+                None => return Ok(Next::Need(12, "section header")),
+                Some(&LITTLE_ENDIAN) => false,
+                Some(&BIG_ENDIAN) => true,
+                Some(&found) => return Err(Damage::ByteOrder { found }),
+            }
+        } else {
+            self.big
+        };
+        let number = |octets| if big { u32::from_be_bytes(octets) } else { u32::from_le_bytes(octets) };
+        let (kind, len) = (number([a, b, c, d]), number([e, f, g, h]));
+        let least = least(kind);
+        if len < least || len % 4 != 0 {
+            return Err(Damage::BlockLength { kind, found: len, least });
+        }
+        if len > MAX_BLOCK {
+            // Nothing of interest is that long but a packet with a damaged length.
+            let passable = least == UNKNOWN;
+            return if passable {
+                Ok(Next::Large(len))
+            } else {
+                Err(Damage::BlockTooLong { kind, found: len })
+            };
+        }
+        let Some(whole) = rest.get(..len as usize) else { return Ok(Next::Need(len as usize, "block")) };
+        let tail = whole.last_chunk().copied().map_or(0, number);
+        if tail != len {
+            return Err(Damage::BlockTrailer { head: len, tail });
+        }
+        if section {
+            self.big = big;
+        }
+        Ok(Next::Block(Block { kind, whole }))
+    }
+
+    /// The packet in `block`, if it is a packet block.
+    #[inline]
+    fn packet<'i>(&self, block: &Block<'i>) -> Result<Option<Captured<'i>>, Damage> {
+        match block.kind {
+            EPB_MAGIC => self.enhanced(block.whole).map(Some),
+            SPB_MAGIC => self.simple(block.whole).map(Some),
+            OPB_MAGIC => self.obsolete(block.whole).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    #[inline]
+    fn enhanced<'i>(&self, whole: &'i [u8]) -> Result<Captured<'i>, Damage> {
+        let parsed =
+            if self.big { parse_enhancedpacketblock_be(whole) } else { parse_enhancedpacketblock_le(whole) };
+        let Ok((_, block)) = parsed else { return Err(self.overrun(whole)) };
+        let interface = self.interface(block.if_id)?;
+        let units = u64::from(block.ts_high) << 32 | u64::from(block.ts_low);
+        // `data` is padded to 32 bits.
+        let data = block.data.get(..block.caplen as usize).unwrap_or(block.data);
+        Ok(Captured { at: interface.clock.time(units), link: interface.link, wire_len: block.origlen, data })
+    }
+
+    /// A simple packet belongs to the section's first interface, whose snap length may have cut it,
+    /// and has no time: it gets that of the packet before it.
+    fn simple<'i>(&self, whole: &'i [u8]) -> Result<Captured<'i>, Damage> {
+        let parsed =
+            if self.big { parse_simplepacketblock_be(whole) } else { parse_simplepacketblock_le(whole) };
+        let (_, block) = parsed.map_err(|_| Damage::BlockMalformed { kind: SPB_MAGIC })?;
+        let interface = self.interface(0)?;
+        let captured = block.origlen.min(interface.snap_len);
+        let data = block.data.get(..captured as usize);
+        let overrun = || Damage::BlockOverrun { room: block.data.len(), found: captured };
+        let data = data.ok_or_else(overrun)?;
+        Ok(Captured { at: self.last, link: interface.link, wire_len: block.origlen, data })
+    }
+
+    fn obsolete<'i>(&self, whole: &'i [u8]) -> Result<Captured<'i>, Damage> {
+        let word = |at: usize| {
+            let octets = whole.get(at..).and_then(|w| w.first_chunk()).copied().unwrap_or_default();
+            if self.big { u32::from_be_bytes(octets) } else { u32::from_le_bytes(octets) }
+        };
+        // Interface and drop count share a word, in the section's byte order.
+        let interface = self.interface(if self.big { word(8) >> 16 } else { word(8) & 0xffff })?;
+        let units = u64::from(word(12)) << 32 | u64::from(word(16));
+        let (captured, wire_len) = (word(20), word(24));
+        let room = whole.get(28..whole.len() - 4).unwrap_or_default();
+        let overrun = || Damage::BlockOverrun { room: room.len(), found: captured };
+        let data = room.get(..captured as usize).ok_or_else(overrun)?;
+        Ok(Captured { at: interface.clock.time(units), link: interface.link, wire_len, data })
+    }
+
+    /// Why an enhanced packet block cannot be decoded.
+    #[cold]
+    fn overrun(&self, whole: &[u8]) -> Damage {
+        let octets = whole.get(20..).and_then(|w| w.first_chunk()).copied().unwrap_or_default();
+        let found = if self.big { u32::from_be_bytes(octets) } else { u32::from_le_bytes(octets) };
+        let room = whole.len() - ENHANCED as usize;
+        if found as usize > room {
+            Damage::BlockOverrun { room, found }
+        } else {
+            Damage::BlockMalformed { kind: EPB_MAGIC }
+        }
+    }
+
+    #[inline]
+    fn interface(&self, index: u32) -> Result<&Interface, Damage> {
+        let declared = self.interfaces.len();
+        self.interfaces.get(index as usize).ok_or(Damage::UndeclaredInterface { found: index, declared })
+    }
+
+    /// What a block that is no packet has to say.
+    #[cold]
+    fn note(&mut self, block: &Block<'_>, seen: &mut Seen) -> Result<(), Damage> {
+        match block.kind {
+            SHB_MAGIC => self.section(block.whole),
+            IDB_MAGIC => self.describe(block.whole, seen),
+            ISB_MAGIC => self.statistics(block.whole, seen),
+            _ => Ok(()),
+        }
+    }
+
+    fn section(&mut self, whole: &[u8]) -> Result<(), Damage> {
+        let (_, section) =
+            parse_sectionheaderblock(whole).map_err(|_| Damage::BlockMalformed { kind: SHB_MAGIC })?;
+        if section.major_version != 1 {
+            return Err(Damage::Version { major: section.major_version, minor: section.minor_version });
+        }
+        self.interfaces.clear();
+        Ok(())
+    }
+
+    fn describe(&mut self, whole: &[u8], seen: &mut Seen) -> Result<(), Damage> {
+        let block = self.decode::<InterfaceDescriptionBlock<'_>>(
+            parse_interfacedescriptionblock_le,
+            parse_interfacedescriptionblock_be,
+            whole,
+            IDB_MAGIC,
+        )?;
+        if self.interfaces.len() >= MAX_INTERFACES {
+            return Err(Damage::TooManyInterfaces);
+        }
+        let link = u16::try_from(block.linktype.0).map_or(LinkType::NULL, LinkType);
+        // `if_tsoffset` as the crate reads it is little-endian whatever the section is.
+        let offset = self.number(&block.options, OptionCode::IfTsoffset).unwrap_or(0).cast_signed();
+        self.interfaces.push(Interface {
+            link,
+            snap_len: if block.snaplen == 0 { u32::MAX } else { block.snaplen },
+            clock: Clock::new(block.if_tsresol, offset),
+            dropped: None,
+        });
+        seen.link_type(link);
+        Ok(())
+    }
+
+    /// Drop counts are running totals for each interface: the last one counts.
+    fn statistics(&mut self, whole: &[u8], seen: &mut Seen) -> Result<(), Damage> {
+        let block = self.decode::<InterfaceStatisticsBlock<'_>>(
+            parse_interfacestatisticsblock_le,
+            parse_interfacestatisticsblock_be,
+            whole,
+            ISB_MAGIC,
+        )?;
+        let by_interface = self.number(&block.options, OptionCode::IsbIfDrop);
+        let by_kernel = self.number(&block.options, OptionCode::IsbOsDrop);
+        let declared = self.interfaces.len();
+        let interface = self
+            .interfaces
+            .get_mut(block.if_id as usize)
+            .ok_or(Damage::UndeclaredInterface { found: block.if_id, declared })?;
+        if by_interface.is_none() && by_kernel.is_none() {
+            return Ok(());
+        }
+        let dropped = by_interface.unwrap_or(0).saturating_add(by_kernel.unwrap_or(0));
+        let before = interface.dropped.replace(dropped).unwrap_or(0);
+        let others = seen.dropped.unwrap_or(0).saturating_sub(before);
+        seen.dropped = Some(others.saturating_add(dropped));
+        Ok(())
+    }
+
+    fn decode<'i, B>(
+        &self,
+        little: fn(&'i [u8]) -> Parsed<'i, B>,
+        big: fn(&'i [u8]) -> Parsed<'i, B>,
+        whole: &'i [u8],
+        kind: u32,
+    ) -> Result<B, Damage> {
+        let parse = if self.big { big } else { little };
+        parse(whole).map(|(_, block)| block).map_err(|_| Damage::BlockMalformed { kind })
+    }
+
+    /// A 64-bit option in the section's byte order.
+    fn number(&self, options: &[PcapNGOption<'_>], code: OptionCode) -> Option<u64> {
+        let octets = options.iter().find(|o| o.code == code)?.as_bytes().ok()?.try_into().ok()?;
+        Some(if self.big { u64::from_be_bytes(octets) } else { u64::from_le_bytes(octets) })
+    }
+}
+
+/// An enhanced packet block without packet and options.
+const ENHANCED: u32 = 32;
+/// A block without a body.
+const UNKNOWN: u32 = 12;
+
+/// The least length of a block of type `kind`: its fixed fields with type and both lengths.
+#[inline]
+const fn least(kind: u32) -> u32 {
+    match kind {
+        EPB_MAGIC | OPB_MAGIC => ENHANCED,
+        SPB_MAGIC => 16,
+        SHB_MAGIC => 28,
+        IDB_MAGIC => 20,
+        ISB_MAGIC => 24,
+        _ => UNKNOWN,
+    }
+}

@@ -1,0 +1,240 @@
+//! Every format, byte order, clock and compression gives the same frames.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::build::{Order, Pcap, PcapNg, gzip, zstd};
+use super::{Outcome, Owned, read};
+use crate::capture::{Format, Options};
+use crate::packet::LinkType;
+
+const SYN: &[u8] = b"sixteen-octets--";
+
+fn only(outcome: &Outcome) -> &Owned {
+    assert_eq!(outcome.infos[0].damaged, None);
+    assert_eq!(outcome.frames.len(), 1, "{outcome:?}");
+    &outcome.frames[0]
+}
+
+#[test]
+fn classic_files_in_all_layouts() {
+    let cases = [
+        (Order::Little, 0xa1b2_c3d4, 250_000),
+        (Order::Big, 0xa1b2_c3d4, 250_000),
+        (Order::Little, 0xa1b2_3c4d, 250_000_000),
+        (Order::Big, 0xa1b2_3c4d, 250_000_000),
+        (Order::Little, 0xa1b2_cd34, 250_000),
+    ];
+    for (order, magic, fraction) in cases {
+        let outcome = read(&Pcap::new(order, magic, 1).record(3, fraction, 1514, SYN).octets);
+        let frame = only(&outcome);
+        assert_eq!(frame.nanos, 3_250_000_000, "{order:?} {magic:#x}");
+        assert_eq!((frame.wire_len, frame.link, frame.number), (1514, LinkType::ETHERNET, 1));
+        assert_eq!(frame.data, SYN);
+        assert_eq!(outcome.infos[0].format, Some(Format::Pcap));
+    }
+}
+
+#[test]
+fn the_upper_bits_of_the_link_type_tell_of_a_checksum() {
+    let outcome = read(&Pcap::new(Order::Big, 0xa1b2_c3d4, 0x5400_0071).record(0, 0, 16, SYN).octets);
+    assert_eq!(only(&outcome).link, LinkType::LINUX_SLL);
+}
+
+#[test]
+fn a_capture_without_packets_tells_its_link_type_and_no_time() {
+    let outcome = read(&Pcap::new(Order::Little, 0xa1b2_c3d4, 113).octets);
+    let info = &outcome.infos[0];
+    assert_eq!(info.link_types, [LinkType::LINUX_SLL]);
+    assert_eq!((info.packets, info.bytes, info.first, info.last), (0, 24, None, None));
+    assert_eq!(info.damaged, None);
+}
+
+#[test]
+fn an_empty_record_is_a_frame() {
+    let outcome = read(&Pcap::micros().record(1, 0, 60, b"").record(2, 0, 16, SYN).octets);
+    assert_eq!(outcome.frames.len(), 2);
+    assert_eq!(outcome.frames[0].wire_len, 60);
+    assert_eq!(outcome.infos[0].damaged, None);
+}
+
+#[test]
+fn every_interface_has_its_own_link_type_and_clock() {
+    for order in [Order::Little, Order::Big] {
+        let offset = order.u64(100).to_vec();
+        let octets = PcapNg::new(order)
+            .interface(1, 0, &[])
+            .interface(113, 0, &[(9, vec![9]), (14, offset)])
+            .interface(101, 0, &[(9, vec![0x80 | 4])])
+            .enhanced(1, 5_000_000_007, 16, SYN)
+            .enhanced(0, 5_000_007, 16, SYN)
+            .enhanced_with(2, 24, 1000, SYN, &[(1, b"a comment".to_vec()), (2, vec![0; 4])])
+            .octets;
+        let outcome = read(&octets);
+        assert_eq!(outcome.infos[0].damaged, None);
+        let got: Vec<_> = outcome.frames.iter().map(|f| (f.nanos, f.link, f.wire_len)).collect();
+        assert_eq!(
+            got,
+            [
+                (105_000_000_007, LinkType::LINUX_SLL, 16),
+                (5_000_007_000, LinkType::ETHERNET, 16),
+                (1_500_000_000, LinkType::RAW, 1000),
+            ],
+            "{order:?}"
+        );
+        assert!(outcome.frames.iter().all(|f| f.data == SYN));
+        let info = &outcome.infos[0];
+        assert_eq!(info.link_types, [LinkType::ETHERNET, LinkType::LINUX_SLL, LinkType::RAW]);
+        assert_eq!(info.first.map(|t| t.as_nanos()), Some(1_500_000_000));
+        assert_eq!(info.last.map(|t| t.as_nanos()), Some(105_000_000_007));
+        assert_eq!((info.packets, info.bytes), (3, octets.len() as u64));
+    }
+}
+
+#[test]
+fn a_section_has_its_own_byte_order_and_interfaces() {
+    let octets = PcapNg::new(Order::Little)
+        .interface(1, 0, &[])
+        .enhanced(0, 1, 16, SYN)
+        .section(Order::Big)
+        .interface(101, 0, &[(9, vec![0])])
+        .enhanced(0, 2, 16, SYN)
+        .section(Order::Little)
+        .interface(228, 0, &[])
+        .enhanced(0, 3, 16, SYN)
+        .octets;
+    let outcome = read(&octets);
+    let got: Vec<_> = outcome.frames.iter().map(|f| (f.nanos, f.link, f.number)).collect();
+    assert_eq!(
+        got,
+        [(1_000, LinkType::ETHERNET, 1), (2_000_000_000, LinkType::RAW, 2), (3_000, LinkType::IPV4, 3)]
+    );
+    assert_eq!(outcome.infos[0].damaged, None);
+}
+
+#[test]
+fn simple_packets_are_cut_at_the_snap_length_and_take_the_time_before() {
+    let octets = PcapNg::new(Order::Big)
+        .interface(1, 6, &[])
+        .simple(3, b"abc")
+        .enhanced(0, 7, 4, b"wxyz")
+        .simple(60, b"abcdef")
+        .octets;
+    let outcome = read(&octets);
+    assert_eq!(outcome.infos[0].damaged, None);
+    let got: Vec<_> = outcome.frames.iter().map(|f| (f.nanos, f.wire_len, f.data.as_slice())).collect();
+    assert_eq!(got, [(0, 3, &b"abc"[..]), (7_000, 4, b"wxyz"), (7_000, 60, b"abcdef")]);
+}
+
+#[test]
+fn obsolete_packets_are_read() {
+    for order in [Order::Little, Order::Big] {
+        let outcome =
+            read(&PcapNg::new(order).interface(1, 0, &[]).obsolete(0, 1 << 33, 99, b"abcde").octets);
+        let frame = only(&outcome);
+        assert_eq!((frame.nanos, frame.wire_len), ((1 << 33) * 1000, 99));
+        assert_eq!(frame.data, b"abcde");
+    }
+}
+
+#[test]
+fn drops_are_the_last_totals_of_every_interface_and_section() {
+    for order in [Order::Little, Order::Big] {
+        let octets = PcapNg::new(order)
+            .interface(1, 0, &[])
+            .interface(1, 0, &[])
+            .statistics(0, &[(4, 1000)])
+            .statistics(0, &[(5, 3), (7, 4)])
+            .statistics(1, &[(7, 10)])
+            .statistics(0, &[(5, 5), (7, 6)])
+            .section(order)
+            .interface(1, 0, &[])
+            .statistics(0, &[(5, 100)])
+            .octets;
+        assert_eq!(read(&octets).infos[0].dropped, Some(121), "{order:?}");
+    }
+    let silent = PcapNg::new(Order::Little).interface(1, 0, &[]).statistics(0, &[(4, 1000)]).octets;
+    assert_eq!(read(&silent).infos[0].dropped, None);
+}
+
+#[test]
+fn blocks_of_no_interest_are_passed_over_whatever_their_size() {
+    let octets = PcapNg::new(Order::Little)
+        .block(4, b"name resolution")
+        .interface(1, 0, &[])
+        .block(0x0bad, &vec![1; 5 << 20])
+        .enhanced(0, 1, 16, SYN)
+        .octets;
+    assert_eq!(only(&read(&octets)).data, SYN);
+    assert_eq!(only(&read(&zstd(&octets))).data, SYN);
+}
+
+/// Each form of the bundled captures gives the frames of the original.
+#[test]
+fn bundled_captures_read_the_same_in_every_form() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/captures");
+    let mut checked = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|e| e != "pcap") {
+            continue;
+        }
+        let original = fs::read(&path).unwrap();
+        let expected = read(&original);
+        assert_eq!(expected.infos[0].damaged, None);
+        assert_eq!(expected.infos[0].bytes, original.len() as u64);
+        assert!(!expected.frames.is_empty());
+        let mut big = Pcap::new(Order::Big, 0xa1b2_3c4d, u32::from(expected.frames[0].link.0));
+        let mut ng = PcapNg::new(Order::Little).interface(expected.frames[0].link.0, 0, &[(9, vec![9])]);
+        for frame in &expected.frames {
+            let (sec, rest) = (frame.nanos / 1_000_000_000, frame.nanos % 1_000_000_000);
+            big = big.record(sec as u32, rest as u32, frame.wire_len, &frame.data);
+            ng = ng.enhanced(0, frame.nanos as u64, frame.wire_len, &frame.data);
+        }
+        // Compressors are run in parallel or cat-ed together: several members are one file.
+        let (head, tail) = original.split_at(original.len() / 3);
+        let forms = [
+            big.octets,
+            gzip(&original),
+            zstd(&original),
+            [gzip(head), gzip(tail)].concat(),
+            [zstd(head), zstd(tail)].concat(),
+            gzip(&ng.octets),
+            ng.octets,
+        ];
+        for form in forms {
+            let outcome = read(&form);
+            assert_eq!(outcome.infos[0].damaged, None);
+            assert_eq!(outcome.frames, expected.frames, "{}", path.display());
+        }
+        checked += 1;
+    }
+    assert!(checked > 20, "the bundled captures are there");
+}
+
+#[test]
+fn batches_of_any_size_give_the_same_frames() {
+    let mut pcap = Pcap::micros();
+    for n in 0..1000 {
+        pcap = pcap.record(n, 0, 16, &SYN[..n as usize % 16]);
+    }
+    let file = super::file(&pcap.octets);
+    let all = super::read_paths(&[file.path()], &Options::default(), usize::MAX);
+    for batch in [1, 7, 999, 1000, 1001] {
+        assert_eq!(super::read_paths(&[file.path()], &Options::default(), batch).frames, all.frames);
+    }
+}
+
+#[test]
+fn files_larger_than_a_window_are_read_across_its_border() {
+    let mut pcap = Pcap::micros();
+    let data = vec![0x5a; 1000];
+    let count = 45_000;
+    for n in 0..count {
+        pcap = pcap.record(n, 0, 1000, &data);
+    }
+    let outcome = read(&pcap.octets);
+    assert_eq!(outcome.infos[0].damaged, None);
+    assert_eq!(outcome.frames.len() as u32, count);
+    assert!(outcome.frames.iter().zip(0..).all(|(f, n)| f.nanos == n * 1_000_000_000 && f.data == data));
+}

@@ -1,0 +1,83 @@
+//! Pipes: frames come as they arrive.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::build::{Pcap, gzip};
+use crate::capture::{Captures, Options, Source, Status};
+
+/// A named pipe in its own folder, which goes with it.
+fn fifo() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    (folder, path)
+}
+
+#[test]
+fn frames_of_a_pipe_arrive_while_its_writer_lives() {
+    let (_folder, path) = fifo();
+    let (told, heard) = std::sync::mpsc::channel();
+    let whole = Pcap::micros().record(1, 0, 4, b"abcd").record(2, 0, 4, b"efgh").octets;
+    let writer = {
+        let path = path.clone();
+        std::thread::spawn(move || {
+            let mut pipe = File::options().write(true).open(path).unwrap();
+            // The header, one record and a half; the rest once the first was seen.
+            pipe.write_all(&whole[..24 + 20 + 7]).unwrap();
+            heard.recv().unwrap();
+            pipe.write_all(&whole[24 + 20 + 7..]).unwrap();
+        })
+    };
+    let (mut captures, errors) = Captures::open(&[&path], &Options::default()).unwrap();
+    assert!(errors.is_empty());
+    assert_eq!(captures.progress(), None);
+    let mut times = Vec::new();
+    while times.is_empty() {
+        let status = captures.read(100, &mut |f| times.push(f.at.as_nanos()));
+        assert_eq!(status, Status::Drained, "the writer waits: nothing may block before this is said");
+    }
+    told.send(()).unwrap();
+    while captures.read(100, &mut |f| times.push(f.at.as_nanos())) != Status::End {}
+    assert_eq!(times, [1_000_000_000, 2_000_000_000]);
+    let info = &captures.captures()[0];
+    assert_eq!((info.packets, info.bytes, &info.damaged), (2, 64, &None));
+    writer.join().unwrap();
+}
+
+#[test]
+fn a_compressed_pipe_is_recognised() {
+    let (_folder, path) = fifo();
+    let mut pcap = Pcap::micros();
+    for n in 0..20_000 {
+        pcap = pcap.record(n, 0, 50, &[n as u8; 50]);
+    }
+    let compressed = gzip(&pcap.octets);
+    let writer = {
+        let path = path.clone();
+        std::thread::spawn(move || {
+            File::options().write(true).open(path).unwrap().write_all(&compressed).unwrap();
+        })
+    };
+    let (mut captures, _) = Captures::open(&[&path], &Options::default()).unwrap();
+    let mut count = 0;
+    while captures.read(100, &mut |_| count += 1) != Status::End {}
+    assert_eq!(count, 20_000);
+    assert_eq!(captures.captures()[0].damaged, None);
+    writer.join().unwrap();
+}
+
+#[test]
+fn progress_runs_to_the_size_of_the_file() {
+    let octets = Pcap::micros().record(1, 0, 4, b"abcd").record(2, 0, 4, b"efgh").octets;
+    for content in [octets.clone(), gzip(&octets)] {
+        let file = super::file(&content);
+        let (mut captures, _) = Captures::open(&[file.path()], &Options::default()).unwrap();
+        let (start, total) = captures.progress().unwrap();
+        assert!(start <= total);
+        while captures.read(1, &mut |_| {}) != Status::End {}
+        assert_eq!(captures.progress(), Some((content.len() as u64, content.len() as u64)));
+    }
+}

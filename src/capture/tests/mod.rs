@@ -1,0 +1,82 @@
+//! Captures built in memory, and what reading them gives.
+
+mod build;
+mod damage;
+mod formats;
+mod live;
+mod merge;
+
+use std::ffi::OsStr;
+use std::io::Write;
+
+use tempfile::NamedTempFile;
+
+use super::{CaptureInfo, Captures, OpenError, Options, Source, Status};
+use crate::packet::LinkType;
+
+/// A frame that outlives the read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Owned {
+    nanos: i64,
+    capture: u16,
+    number: u64,
+    link: LinkType,
+    wire_len: u32,
+    data: Vec<u8>,
+}
+
+/// All that reading some captures gives.
+#[derive(Debug)]
+struct Outcome {
+    frames: Vec<Owned>,
+    infos: Vec<CaptureInfo>,
+    errors: Vec<OpenError>,
+}
+
+impl Outcome {
+    fn damage(&self) -> &str {
+        self.infos[0].damaged.as_deref().unwrap_or("")
+    }
+}
+
+fn file(content: &[u8]) -> NamedTempFile {
+    let mut file = NamedTempFile::new().unwrap();
+    file.write_all(content).unwrap();
+    file
+}
+
+fn read_paths<P: AsRef<OsStr>>(paths: &[P], options: &Options, batch: usize) -> Outcome {
+    let (mut captures, errors) = Captures::open(paths, options).unwrap();
+    let mut frames = Vec::new();
+    loop {
+        let before = frames.len();
+        let status = captures.read(batch, &mut |frame| {
+            frames.push(Owned {
+                nanos: frame.at.as_nanos(),
+                capture: frame.frame.capture(),
+                number: frame.frame.number(),
+                link: frame.link,
+                wire_len: frame.wire_len,
+                data: frame.data.to_vec(),
+            });
+        });
+        assert!(frames.len() - before <= batch, "a read gives no more than asked for");
+        match status {
+            Status::End => break,
+            Status::More => assert!(frames.len() > before || batch == 0),
+            Status::Drained => panic!("files are never drained"),
+        }
+    }
+    Outcome { frames, infos: captures.captures(), errors }
+}
+
+fn read(content: &[u8]) -> Outcome {
+    let file = file(content);
+    read_paths(&[file.path()], &Options::default(), 4096)
+}
+
+#[test]
+fn captures_may_move_to_a_reading_thread() {
+    fn sendable<T: Send>() {}
+    sendable::<Captures>();
+}

@@ -1,0 +1,90 @@
+//! ICMP and ICMPv6 errors that quote a SYN.
+
+use etherparse::{Icmpv4Slice, Icmpv6Slice, icmpv4, icmpv6, ip_number};
+
+use super::bytes::Bytes;
+use super::network::{self, Addresses};
+use super::transport;
+use super::{Frame, Skip};
+use crate::packet::{Flags, FlowKey, IcmpError, Seq, Unreachable};
+
+/// Decodes an ICMP message (RFC 792).
+///
+/// Errors that end an attempt are used: destination unreachable, time exceeded, parameter problem.
+/// Advice is not: source quench, redirect, and "fragmentation needed", which path MTU discovery
+/// answers with smaller segments.
+pub(super) fn v4(frame: &Frame<'_>, bytes: &Bytes<'_>) -> Result<Unreachable, Skip> {
+    let message = Icmpv4Slice::from_slice(bytes.data()).map_err(|_| Skip::NotTcp)?;
+    let icmp = IcmpError { v6: false, kind: message.type_u8(), code: message.code_u8() };
+    match (icmp.kind, icmp.code) {
+        (icmpv4::TYPE_DEST_UNREACH, icmpv4::CODE_DST_UNREACH_NEED_FRAG) => Err(Skip::NotTcp),
+        (icmpv4::TYPE_DEST_UNREACH | icmpv4::TYPE_TIME_EXCEEDED | icmpv4::TYPE_PARAMETER_PROBLEM, _) => {
+            quoted_v4(frame, icmp, *bytes)
+        }
+        _ => Err(Skip::NotTcp),
+    }
+}
+
+/// Decodes an ICMPv6 message (RFC 4443): as [`v4`], and "packet too big" is advice.
+pub(super) fn v6(frame: &Frame<'_>, bytes: &Bytes<'_>) -> Result<Unreachable, Skip> {
+    let message = Icmpv6Slice::from_slice(bytes.data()).map_err(|_| Skip::NotTcp)?;
+    let icmp = IcmpError { v6: true, kind: message.type_u8(), code: message.code_u8() };
+    match icmp.kind {
+        icmpv6::TYPE_DST_UNREACH | icmpv6::TYPE_TIME_EXCEEDED | icmpv6::TYPE_PARAMETER_PROBLEM => {
+            quoted_v6(frame, icmp, *bytes)
+        }
+        _ => Err(Skip::NotTcp),
+    }
+}
+
+/// Octets before the quote, in both versions.
+const HEADER_LEN: usize = 8;
+
+/// Reads the IPv4 packet that `bytes`, an ICMP message, quote.
+///
+/// The quoted total length is not looked at: the quote ends earlier, and some systems sent it in
+/// host byte order.
+fn quoted_v4(frame: &Frame<'_>, icmp: IcmpError, mut bytes: Bytes<'_>) -> Result<Unreachable, Skip> {
+    bytes.skip(HEADER_LEN)?;
+    let header = network::ipv4_header(&bytes)?;
+    bytes.skip(header.slice().len())?;
+    if header.protocol() != ip_number::TCP || header.fragments_offset().value() != 0 {
+        return Err(Skip::NotTcp);
+    }
+    quoted_tcp(frame, icmp, Addresses::V4(header.source(), header.destination()), &bytes)
+}
+
+/// Reads the IPv6 packet that `bytes`, an ICMPv6 message, quote.
+fn quoted_v6(frame: &Frame<'_>, icmp: IcmpError, mut bytes: Bytes<'_>) -> Result<Unreachable, Skip> {
+    bytes.skip(HEADER_LEN)?;
+    let header = network::ipv6_header(&bytes)?;
+    bytes.skip(header.slice().len())?;
+    match network::extensions(header.next_header(), &mut bytes) {
+        Ok((ip_number::TCP, _)) => {
+            quoted_tcp(frame, icmp, Addresses::V6(header.source(), header.destination()), &bytes)
+        }
+        Ok(_) | Err(Skip::Fragment) => Err(Skip::NotTcp),
+        Err(other) => Err(other),
+    }
+}
+
+/// Reads the beginning of the quoted segment.
+fn quoted_tcp(
+    frame: &Frame<'_>,
+    icmp: IcmpError,
+    addresses: Addresses,
+    bytes: &Bytes<'_>,
+) -> Result<Unreachable, Skip> {
+    let &[s0, s1, d0, d1, n0, n1, n2, n3] = bytes.peek()?;
+    // An error about a later segment says nothing of the handshake.
+    if let Some(flags) = transport::flags(bytes.data())
+        && (!flags.contains(Flags::SYN) || flags.contains(Flags::ACK))
+    {
+        return Err(Skip::NotTcp);
+    }
+    let (source, destination) =
+        addresses.with_ports(u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
+    let (flow, direction) = FlowKey::new(source, destination);
+    let seq = Seq(u32::from_be_bytes([n0, n1, n2, n3]));
+    Ok(Unreachable { at: frame.at, frame: frame.frame, flow, direction, seq, icmp })
+}

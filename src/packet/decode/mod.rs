@@ -1,0 +1,116 @@
+//! From bytes to [`Packet`].
+//!
+//! Owns every header between the first captured octet and the TCP options: link types, tags,
+//! tunnels, IP, TCP and the ICMP errors that quote TCP. Does not own reassembly (a fragment or a
+//! segment stands for itself) nor checksums: offload leaves them unset in most captures taken on
+//! the sending host, so they say nothing.
+//!
+//! [`general`] walks any stack of headers, one [`Layer`] at a time.
+
+mod bytes;
+mod icmp;
+mod link;
+mod network;
+mod options;
+mod transport;
+mod tunnel;
+
+use etherparse::{EtherType, ip_number};
+
+use super::{FrameRef, LinkType, Packet, Skip, Timestamp};
+use bytes::Bytes;
+
+/// A captured frame, still bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Frame<'a> {
+    /// When it was captured.
+    pub at: Timestamp,
+    /// Which packet of which capture it is.
+    pub frame: FrameRef,
+    /// How `data` begins.
+    pub link: LinkType,
+    /// Octets on the wire; `data` may be shorter (snap length).
+    pub wire_len: u32,
+    /// The captured octets.
+    pub data: &'a [u8],
+}
+
+/// The header that comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layer {
+    /// An Ethernet II or 802.3 header.
+    Ethernet,
+    /// What this EtherType announces.
+    EtherType(EtherType),
+    /// A PPP protocol field.
+    Ppp,
+    /// IP of the version that the first nibble says, where nothing announced it.
+    Ip,
+    /// An IPv4 header.
+    Ipv4,
+    /// An IPv6 header.
+    Ipv6,
+    /// Something that is neither IP nor known to hold it.
+    Foreign,
+}
+
+/// How many layers a packet may have before it is called malformed.
+///
+/// The deepest stacks in use (QinQ and MPLS around PPPoE around a tunnel around a tagged frame)
+/// have about fifteen. Each layer consumes octets, so the walk ends anyway; the bound keeps the
+/// cost of a crafted packet, 64 KiB of nothing but IP-in-IP headers, near that of a real one.
+const MAX_LAYERS: usize = 32;
+
+/// Decodes one frame.
+///
+/// The innermost connection is the one that counts: what a tunnel carries, not the tunnel.
+///
+/// # Errors
+///
+/// The reason why the analysis cannot use the frame.
+pub fn decode(frame: &Frame<'_>) -> Result<Packet, Skip> {
+    general(frame)
+}
+
+/// Decodes any stack of headers that has a decoder.
+fn general(frame: &Frame<'_>) -> Result<Packet, Skip> {
+    let mut bytes = Bytes::of(frame);
+    let mut layer = link::first(frame.link, &mut bytes)?;
+    let mut inside_ip = false;
+    for _ in 0..MAX_LAYERS {
+        let datagram = match layer {
+            Layer::Ethernet => {
+                layer = link::ethernet(&mut bytes)?;
+                continue;
+            }
+            Layer::EtherType(ether_type) => {
+                layer = link::ether_type(ether_type, &mut bytes)?;
+                continue;
+            }
+            Layer::Ppp => {
+                layer = link::ppp(&mut bytes)?;
+                continue;
+            }
+            Layer::Ip => {
+                layer = network::version(&bytes)?;
+                continue;
+            }
+            // A tunnel that carries something else is still IP.
+            Layer::Foreign => return Err(if inside_ip { Skip::NotTcp } else { Skip::NotIp }),
+            Layer::Ipv4 => network::ipv4(&mut bytes)?,
+            Layer::Ipv6 => network::ipv6(&mut bytes)?,
+        };
+        inside_ip = true;
+        layer = match datagram.protocol {
+            ip_number::TCP => return transport::tcp(frame, &datagram, &bytes).map(Packet::Segment),
+            ip_number::ICMP => return icmp::v4(frame, &bytes).map(Packet::Unreachable),
+            ip_number::IPV6_ICMP => return icmp::v6(frame, &bytes).map(Packet::Unreachable),
+            ip_number::UDP => tunnel::udp(&mut bytes)?,
+            ip_number::GRE => tunnel::gre(&mut bytes)?,
+            ip_number::IPV4 => Layer::Ipv4,
+            ip_number::IPV6 => Layer::Ipv6,
+            _ => Layer::Foreign,
+        };
+    }
+    Err(Skip::Malformed)
+}

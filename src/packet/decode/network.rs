@@ -1,0 +1,154 @@
+//! IPv4 and IPv6 with their extension headers.
+
+use etherparse::{
+    IpAuthHeaderSlice, IpNumber, Ipv4HeaderSlice, Ipv6FragmentHeaderSlice, Ipv6HeaderSlice,
+    Ipv6RawExtHeaderSlice, err, ip_number,
+};
+
+use super::bytes::Bytes;
+use super::{Layer, Skip};
+use crate::packet::Endpoint;
+
+/// What the transport layer needs of the IP headers before it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Datagram {
+    /// Source and destination.
+    pub(super) addresses: Addresses,
+    /// TTL or hop limit.
+    pub(super) ttl: u8,
+    /// What follows the headers.
+    pub(super) protocol: IpNumber,
+    /// More fragments follow this one, so the payload may end early. (Later fragments are no datagrams here.)
+    pub(super) first_fragment: bool,
+}
+
+/// Source and destination address of a datagram.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Addresses {
+    /// IPv4.
+    V4([u8; 4], [u8; 4]),
+    /// IPv6.
+    V6([u8; 16], [u8; 16]),
+}
+
+impl Addresses {
+    /// The endpoints, source first.
+    #[inline]
+    pub(super) const fn with_ports(self, source: u16, destination: u16) -> (Endpoint, Endpoint) {
+        match self {
+            Self::V4(from, to) => (Endpoint::v4(from, source), Endpoint::v4(to, destination)),
+            Self::V6(from, to) => (Endpoint::v6(from, source), Endpoint::v6(to, destination)),
+        }
+    }
+}
+
+/// The IP version by the first nibble, where the enclosing header does not tell.
+pub(super) fn version(bytes: &Bytes<'_>) -> Result<Layer, Skip> {
+    let &[first] = bytes.peek()?;
+    match first >> 4 {
+        4 => Ok(Layer::Ipv4),
+        6 => Ok(Layer::Ipv6),
+        _ => Ok(Layer::Foreign),
+    }
+}
+
+/// Removes an IPv4 header and what follows it as an extension (AH), and ends `bytes` with the datagram.
+pub(super) fn ipv4(bytes: &mut Bytes<'_>) -> Result<Datagram, Skip> {
+    let header = ipv4_header(bytes)?;
+    let header_len = header.slice().len();
+    match usize::from(header.total_len()) {
+        // Segmentation offload: the interface would have filled it in. The wire length is right,
+        // and such a datagram is too long for Ethernet padding.
+        0 => {}
+        total => bytes.limit(if total < header_len { return Err(Skip::Malformed) } else { total }),
+    }
+    bytes.skip(header_len)?;
+    if header.fragments_offset().value() != 0 {
+        return Err(Skip::Fragment);
+    }
+    let mut protocol = header.protocol();
+    if protocol == ip_number::AUTH {
+        protocol = authentication(bytes)?;
+    }
+    Ok(Datagram {
+        addresses: Addresses::V4(header.source(), header.destination()),
+        ttl: header.ttl(),
+        protocol,
+        first_fragment: header.more_fragments(),
+    })
+}
+
+/// The IPv4 header, with its options, at the start of `bytes`.
+pub(super) fn ipv4_header<'a>(bytes: &Bytes<'a>) -> Result<Ipv4HeaderSlice<'a>, Skip> {
+    Ipv4HeaderSlice::from_slice(bytes.data()).map_err(|error| match error {
+        err::ipv4::HeaderSliceError::Len(error) => bytes.too_short(&error),
+        err::ipv4::HeaderSliceError::Content(_) => Skip::Malformed,
+    })
+}
+
+/// Removes an IPv6 header and its extension headers, and ends `bytes` with the datagram.
+pub(super) fn ipv6(bytes: &mut Bytes<'_>) -> Result<Datagram, Skip> {
+    let header = ipv6_header(bytes)?;
+    bytes.skip(header.slice().len())?;
+    match usize::from(header.payload_length()) {
+        // A jumbogram (RFC 2675 §3), or segmentation offload: the wire length is right for both.
+        0 => {}
+        length => bytes.limit(length),
+    }
+    let (protocol, first_fragment) = extensions(header.next_header(), bytes)?;
+    Ok(Datagram {
+        addresses: Addresses::V6(header.source(), header.destination()),
+        ttl: header.hop_limit(),
+        protocol,
+        first_fragment,
+    })
+}
+
+/// The fixed IPv6 header at the start of `bytes`.
+pub(super) fn ipv6_header<'a>(bytes: &Bytes<'a>) -> Result<Ipv6HeaderSlice<'a>, Skip> {
+    Ipv6HeaderSlice::from_slice(bytes.data()).map_err(|error| match error {
+        err::ipv6::HeaderSliceError::Len(error) => bytes.too_short(&error),
+        err::ipv6::HeaderSliceError::Content(_) => Skip::Malformed,
+    })
+}
+
+/// Removes IPv6 extension headers; says what follows, and whether more fragments do.
+///
+/// Their order is not checked (RFC 8200 §4.1 tells receivers to accept any). Each takes at least
+/// eight octets of a packet that holds less than 64 KiB, so the loop is short.
+pub(super) fn extensions(first: IpNumber, bytes: &mut Bytes<'_>) -> Result<(IpNumber, bool), Skip> {
+    let mut next = first;
+    let mut first_fragment = false;
+    loop {
+        next = match next {
+            ip_number::IPV6_HOP_BY_HOP | ip_number::IPV6_ROUTE | ip_number::IPV6_DEST_OPTIONS => {
+                let header = Ipv6RawExtHeaderSlice::from_slice(bytes.data())
+                    .map_err(|error| bytes.too_short(&error))?;
+                bytes.skip(header.slice().len())?;
+                header.next_header()
+            }
+            ip_number::IPV6_FRAG => {
+                let header = Ipv6FragmentHeaderSlice::from_slice(bytes.data())
+                    .map_err(|error| bytes.too_short(&error))?;
+                bytes.skip(header.slice().len())?;
+                if header.fragment_offset().value() != 0 {
+                    return Err(Skip::Fragment);
+                }
+                first_fragment |= header.more_fragments();
+                header.next_header()
+            }
+            ip_number::AUTH => authentication(bytes)?,
+            other => return Ok((other, first_fragment)),
+        };
+    }
+}
+
+/// Removes an authentication header (RFC 4302 §2); says what follows.
+fn authentication(bytes: &mut Bytes<'_>) -> Result<IpNumber, Skip> {
+    let header = IpAuthHeaderSlice::from_slice(bytes.data()).map_err(|error| match error {
+        err::ip_auth::HeaderSliceError::Len(error) => bytes.too_short(&error),
+        err::ip_auth::HeaderSliceError::Content(_) => Skip::Malformed,
+    })?;
+    bytes.skip(header.slice().len())?;
+    Ok(header.next_header())
+}
