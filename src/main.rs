@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use hsanalyze::cli::listeners::ListenersArgs;
-use hsanalyze::command::listeners;
+use hsanalyze::cli::{lab::LabArgs, listeners::ListenersArgs};
+use hsanalyze::command::{lab, listeners};
 
 /// Tells from packets why TCP connections to a server fail, stall or lie.
 #[derive(Parser)]
@@ -19,12 +19,20 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Listeners(ListenersArgs),
+    Lab(Box<LabArgs>),
 }
 
 fn main() -> ExitCode {
-    let Cli { command: Command::Listeners(arguments) } = Cli::parse();
-    match listeners::run(&arguments.config(), &mut io::stdout().lock()).context("listeners") {
-        Ok(()) => ExitCode::SUCCESS,
+    let mut out = io::stdout().lock();
+    let result = match Cli::parse().command {
+        Command::Listeners(arguments) => {
+            listeners::run(&arguments.config(), &mut out).context("listeners").map(|()| true)
+        }
+        Command::Lab(arguments) => lab::run(&arguments.config(), &mut out),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
         Err(error) => {
             #[allow(clippy::print_stderr)] // the one place where errors are told
             {

@@ -1,3 +1,5 @@
 //! The commands, one file each: wiring only.
 
+#[cfg(target_os = "linux")]
+pub mod lab;
 pub mod listeners;

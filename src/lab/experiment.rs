@@ -165,11 +165,12 @@ impl Setup {
         body: impl FnOnce(&mut Experiment) -> Result<T, LabError> + Send,
     ) -> Result<(T, Trace), LabError> {
         std::thread::scope(|scope| {
-            let inside = std::thread::Builder::new().name("experiment".to_owned()).spawn_scoped(scope, || {
-                let mut experiment = self.set_up()?;
-                let result = body(&mut experiment)?;
-                Ok((result, experiment.finish()?))
-            });
+            let inside =
+                std::thread::Builder::new().name("experiment".to_owned()).spawn_scoped(scope, || {
+                    let mut experiment = self.set_up()?;
+                    let result = body(&mut experiment)?;
+                    Ok((result, experiment.finish()?))
+                });
             match inside.map_err(doing("start a thread"))?.join() {
                 Ok(result) => result,
                 Err(panic) => std::panic::resume_unwind(panic),
@@ -192,11 +193,8 @@ impl Setup {
         network.up(device, Some(QUEUE))?;
         network.add_route(device, ends.far)?;
 
-        let path = PathSetup {
-            round_trip: self.round_trip,
-            lose_acks: self.lose_acks.clone(),
-            server_port: PORT,
-        };
+        let path =
+            PathSetup { round_trip: self.round_trip, lose_acks: self.lose_acks.clone(), server_port: PORT };
         let path = Path::open(tun, path).map_err(doing("open the path"))?;
         let address = SocketAddr::new(ends.near, PORT);
         let listener = Listener::open(address, self.backlog, self.defer_accept).map_err(doing("listen"))?;
@@ -265,7 +263,8 @@ impl Experiment {
     ///
     /// `/proc` cannot be read.
     pub fn requests(&self) -> Result<usize, LabError> {
-        let path = if self.ends.near.is_ipv4() { "/proc/thread-self/net/tcp" } else { "/proc/thread-self/net/tcp6" };
+        let path =
+            if self.ends.near.is_ipv4() { "/proc/thread-self/net/tcp" } else { "/proc/thread-self/net/tcp6" };
         let table = fs::read_to_string(path).map_err(doing("read the connection table"))?;
         // Fourth column, in hexadecimal: TCP_SYN_RECV is 3 (net/tcp_states.h).
         Ok(table.lines().filter(|line| line.split_ascii_whitespace().nth(3) == Some("03")).count())
@@ -371,7 +370,8 @@ impl Experiment {
     pub fn collect(&mut self, running: Running) -> Result<Vec<Call>, LabError> {
         let mut calls = Vec::with_capacity(running.0.len());
         for thread in running.0 {
-            let ended = thread.join().unwrap_or_else(|_| Err(io::Error::other("the client's thread is gone")));
+            let ended =
+                thread.join().unwrap_or_else(|_| Err(io::Error::other("the client's thread is gone")));
             let (call, socket) = ended.map_err(doing("connect"))?;
             self.kept.push(socket);
             calls.push(call);

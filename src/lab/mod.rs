@@ -14,6 +14,7 @@ mod namespace;
 mod network;
 mod path;
 mod pcapng;
+mod plot;
 mod scenario;
 mod tun;
 mod wire;
@@ -23,6 +24,9 @@ pub use experiment::{Clients, Experiment, LabError, PORT, Running, Setup, Trace}
 pub use findings::{Findings, Row};
 pub use listener::{AcceptPolicy, Listener};
 pub use namespace::{Namespace, NamespaceError, acquire_privilege};
+pub use network::NetworkError;
 pub use path::{Ends, Path};
 pub use pcapng::write as write_pcapng;
-pub use scenario::{Curve, Load, Outcome, Parameters, Point, Scenario};
+pub use plot::{draw_svg, draw_text};
+pub use scenario::{Curve, Custom, Load, Outcome, Parameters, Point, Scenario};
+pub use tun::TunError;

@@ -21,7 +21,7 @@ use nix::net::if_::if_nametoindex;
 /// Why the kernel would not configure an interface.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action}: {source}")]
-pub(super) struct NetworkError {
+pub struct NetworkError {
     action: String,
     source: io::Error,
 }

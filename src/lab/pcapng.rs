@@ -92,8 +92,9 @@ impl Block {
     }
 
     fn option(&mut self, code: u16, value: &[u8]) -> io::Result<()> {
-        let length = u16::try_from(value.len())
-            .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a pcapng option above 65,535 octets"))?;
+        let length = u16::try_from(value.len()).map_err(|_| {
+            io::Error::new(io::ErrorKind::InvalidInput, "a pcapng option above 65,535 octets")
+        })?;
         self.u16(code);
         self.u16(length);
         self.bytes(value);

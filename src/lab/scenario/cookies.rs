@@ -27,7 +27,10 @@ struct Setting {
 pub(super) fn run(parameters: &Parameters) -> Result<Outcome, LabError> {
     let mut findings = Findings::new(
         "cookies",
-        format!("{} clients, one free place, each sends {} octets at once", parameters.clients, parameters.data),
+        format!(
+            "{} clients, one free place, each sends {} octets at once",
+            parameters.clients, parameters.data
+        ),
     );
     let roomy = parameters.roomy_backlog();
     let narrow = u32::try_from(parameters.clients / 4).unwrap_or(u32::MAX).max(1);
@@ -62,7 +65,8 @@ fn overflow(parameters: &Parameters, setting: &Setting) -> Result<Run, LabError>
     };
     Run::of(&setup, |experiment| {
         experiment.fill(setting.backlog)?;
-        let clients = Clients { send: parameters.data.max(1), probe: Probe::SoError, ..parameters.clients(WATCH) };
+        let clients =
+            Clients { send: parameters.data.max(1), probe: Probe::SoError, ..parameters.clients(WATCH) };
         let running = experiment.start_together(clients)?;
         if setting.room {
             experiment.serve(AcceptPolicy::After(ROOM))?;
@@ -76,12 +80,24 @@ fn compare_always(findings: &mut Findings, setting: &Setting, run: &Run) {
     let (clients, server) = (run.calls.len(), &run.views.server);
     let hit: Vec<_> = server.with(&run.calls, Verdict::AckIgnored).collect();
     findings.equal("2 D", of("data repeated, never answered"), clients.saturating_sub(1), hit.len());
-    findings.equal("2 D", of("SYN-ACK repeats"), 0, server.summary.listeners.iter().map(|l| l.retries.syn_ack).sum());
+    findings.equal(
+        "2 D",
+        of("SYN-ACK repeats"),
+        0,
+        server.summary.listeners.iter().map(|l| l.retries.syn_ack).sum(),
+    );
     findings.equal("2 D", of("RSTs"), 0, server.resets.total);
     findings.equal("2 D", of("connect() says success"), clients, run.succeeded());
     let sent = run.counter(Counter::SyncookiesSent);
-    findings.holds("2 D", of("SyncookiesSent"), format!("at least {clients}"), sent.to_string(), sent >= clients as u64);
-    let named = hit.iter().filter(|attempt| attempt.inference.cause == Some(Cause::AcceptQueueOverflow)).count();
+    findings.holds(
+        "2 D",
+        of("SyncookiesSent"),
+        format!("at least {clients}"),
+        sent.to_string(),
+        sent >= clients as u64,
+    );
+    let named =
+        hit.iter().filter(|attempt| attempt.inference.cause == Some(Cause::AcceptQueueOverflow)).count();
     findings.equal("5", of("diagnosis names the overflow"), hit.len(), named);
 }
 
@@ -98,13 +114,7 @@ fn compare_mixed(findings: &mut Findings, setting: &Setting, run: &Run) {
     let server = &run.views.server;
     let a = server.with(&run.calls, Verdict::SynackRetransmitted).count();
     let d = server.with(&run.calls, Verdict::AckIgnored).count();
-    findings.holds(
-        "2",
-        of("A and D side by side"),
-        "some of both",
-        format!("A {a}, D {d}"),
-        a > 0 && d > 0,
-    );
+    findings.holds("2", of("A and D side by side"), "some of both", format!("A {a}, D {d}"), a > 0 && d > 0);
     let cookies = run.counter(Counter::TcpReqQFullDoCookies);
     let past = run.calls.len().saturating_sub(setting.backlog as usize) as u64;
     findings.equal("7", of("cookies for those past the SYN queue"), past, cookies);

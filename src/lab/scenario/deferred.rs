@@ -24,7 +24,8 @@ pub(super) fn run(parameters: &Parameters) -> Result<Outcome, LabError> {
         let setup = Setup { backlog: 64, defer_accept: Some(period), ..parameters.setup() };
         Run::of(&setup, |experiment| {
             let watch = Duration::from_secs(u64::from(period)) * 5 / 4 + Duration::from_secs(2);
-            let clients = Clients { count: CLIENTS, send, probe: Probe::SoError, ..parameters.clients(watch) };
+            let clients =
+                Clients { count: CLIENTS, send, probe: Probe::SoError, ..parameters.clients(watch) };
             let running = experiment.start_together(clients)?;
             experiment.collect(running)
         })
@@ -61,7 +62,12 @@ fn compare_silent(findings: &mut Findings, period: u32, run: &Run) {
         format!("{first:.2}–{last:.2} s"),
         times.len() == CLIENTS && first > due * 0.9 && last < due * 1.25,
     );
-    findings.equal("3", of("bare ACKs ignored, then accepted"), CLIENTS as u64, run.counter(Counter::TcpDeferAcceptDrop));
+    findings.equal(
+        "3",
+        of("bare ACKs ignored, then accepted"),
+        CLIENTS as u64,
+        run.counter(Counter::TcpDeferAcceptDrop),
+    );
 }
 
 fn attempts(run: &Run) -> impl Iterator<Item = &Attempt> {

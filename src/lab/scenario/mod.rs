@@ -4,6 +4,7 @@
 //! (`handshake`).
 
 mod cookies;
+mod custom;
 mod deferred;
 mod overflow;
 mod queue;
@@ -18,6 +19,7 @@ use super::experiment::{Clients, Experiment, LabError, Setup, Trace, doing};
 use super::findings::Findings;
 use crate::race::{Call, Mode, Probe};
 
+pub use custom::Custom;
 pub use race::{Curve, Load, Point};
 
 /// What the user may change of a scenario.
@@ -37,13 +39,7 @@ pub struct Parameters {
 
 impl Default for Parameters {
     fn default() -> Self {
-        Self {
-            v6: false,
-            clients: 64,
-            round_trip: Duration::from_millis(2),
-            synack_retries: None,
-            data: 1,
-        }
+        Self { v6: false, clients: 64, round_trip: Duration::from_millis(2), synack_retries: None, data: 1 }
     }
 }
 

@@ -27,7 +27,9 @@ pub(super) fn drop(parameters: &Parameters) -> Result<Outcome, LabError> {
     let clients = parameters.clients;
     let mut findings = Findings::new(
         "drop",
-        format!("{clients} clients whose SYNs arrive before the first ACK, one free place, tcp_abort_on_overflow=0"),
+        format!(
+            "{clients} clients whose SYNs arrive before the first ACK, one free place, tcp_abort_on_overflow=0"
+        ),
     );
     let light = parameters.roomy_backlog();
     let heavy = u32::try_from(clients).unwrap_or(u32::MAX);
@@ -48,11 +50,8 @@ pub(super) fn drop(parameters: &Parameters) -> Result<Outcome, LabError> {
 }
 
 fn dropped(parameters: &Parameters, pressure: &Pressure) -> Result<Run, LabError> {
-    let setup = Setup {
-        backlog: pressure.backlog,
-        synack_retries: Some(pressure.retries),
-        ..parameters.setup()
-    };
+    let setup =
+        Setup { backlog: pressure.backlog, synack_retries: Some(pressure.retries), ..parameters.setup() };
     // Doubling from 1 s, one interval past the last repeat, and the timers' lateness.
     let lifetime = Duration::from_secs((1_u64 << (pressure.retries + 1)) - 1);
     let watch = lifetime + lifetime / 4 + Duration::from_secs(1);
@@ -87,7 +86,12 @@ fn compare_drop(findings: &mut Findings, pressure: &Pressure, run: &Run) {
         hit.iter().all(|attempt| on_schedule(attempt)) && worst >= Span::ZERO,
     );
     let ignored: u64 = hit.iter().map(|attempt| u64::from(attempt.retries.after_ack) + 1).sum();
-    findings.equal("2 A", of("ListenOverflows = ignored ACKs"), ignored, run.counter(Counter::ListenOverflows));
+    findings.equal(
+        "2 A",
+        of("ListenOverflows = ignored ACKs"),
+        ignored,
+        run.counter(Counter::ListenOverflows),
+    );
     findings.equal("2 A", of("late data answered by a bare RST"), hit.len() as u64, server.resets.bare);
     inference(findings, of("diagnosis"), &hit, false);
 }
@@ -107,11 +111,21 @@ fn repeats(findings: &mut Findings, subject: &str, pressure: &Pressure, hit: &[&
         let agree = tally.keys().all(|&repeats| (2..=most).contains(&repeats)) && tally.contains_key(&2);
         (format!("some 2, none above {most}"), agree)
     };
-    findings.holds(if pressure.name == "light" { "1" } else { "2" }, subject, expected, seen.join(", "), agree);
+    findings.holds(
+        if pressure.name == "light" { "1" } else { "2" },
+        subject,
+        expected,
+        seen.join(", "),
+        agree,
+    );
 }
 
 fn lateness(attempt: &Attempt) -> impl Iterator<Item = Span> {
-    attempt.retry_at.iter().zip(SCHEDULE).map(|(at, due)| Span::from_nanos(at.as_nanos() - due * 1_000_000_000))
+    attempt
+        .retry_at
+        .iter()
+        .zip(SCHEDULE)
+        .map(|(at, due)| Span::from_nanos(at.as_nanos() - due * 1_000_000_000))
 }
 
 fn on_schedule(attempt: &Attempt) -> bool {
@@ -130,7 +144,13 @@ fn inference(findings: &mut Findings, subject: String, hit: &[&Attempt], abort: 
         })
         .count();
     let named = format!("overflow, abort={}", u8::from(abort));
-    findings.holds("5", subject, format!("{}× {named}", hit.len()), format!("{right}× {named}"), right == hit.len());
+    findings.holds(
+        "5",
+        subject,
+        format!("{}× {named}", hit.len()),
+        format!("{right}× {named}"),
+        right == hit.len(),
+    );
 }
 
 pub(super) fn reset(parameters: &Parameters) -> Result<Outcome, LabError> {
@@ -138,7 +158,9 @@ pub(super) fn reset(parameters: &Parameters) -> Result<Outcome, LabError> {
     let rtt = Span::from_nanos(i64::try_from(parameters.round_trip.as_nanos()).unwrap_or(i64::MAX));
     let mut findings = Findings::new(
         "reset",
-        format!("{clients} clients whose SYNs arrive before the first ACK, one free place, tcp_abort_on_overflow=1, round trip {rtt}"),
+        format!(
+            "{clients} clients whose SYNs arrive before the first ACK, one free place, tcp_abort_on_overflow=1, round trip {rtt}"
+        ),
     );
     let runs = side_by_side(&[0, parameters.data], |&send| {
         let setup = Setup { backlog: parameters.roomy_backlog(), abort: true, ..parameters.setup() };
@@ -173,7 +195,8 @@ fn compare_reset(findings: &mut Findings, send: usize, run: &Run) {
     let client = &run.views.client;
     let dead = run.calls.iter().filter(|call| call.succeeded() && call.death().is_some());
     findings.equal("6", of("connect() succeeded, next call failed"), expected, dead.clone().count());
-    let joined = dead.filter(|call| client.attempt(call).is_some_and(|a| a.verdict == Verdict::ResetAfterAck));
+    let joined =
+        dead.filter(|call| client.attempt(call).is_some_and(|a| a.verdict == Verdict::ResetAfterAck));
     findings.equal("6", of("of these, reset in the packets"), expected, joined.count());
     findings.equal("2 B", of("EmbryonicRsts"), expected as u64, run.counter(Counter::EmbryonicRsts));
     // Data that is on its way when the RST is sent meets no request and draws another RST.
@@ -181,6 +204,11 @@ fn compare_reset(findings: &mut Findings, send: usize, run: &Run) {
     let resets = expected as u64 * per_client;
     findings.equal("2 B", of("OutRsts"), resets, run.counter(Counter::OutRsts));
     let form = run.views.server.resets;
-    findings.equal("2 B", of("bare RSTs of all RSTs"), format!("{resets}/{resets}"), format!("{}/{}", form.bare, form.total));
+    findings.equal(
+        "2 B",
+        of("bare RSTs of all RSTs"),
+        format!("{resets}/{resets}"),
+        format!("{}/{}", form.bare, form.total),
+    );
     findings.equal("2 B", of("ListenOverflows"), expected as u64, run.counter(Counter::ListenOverflows));
 }

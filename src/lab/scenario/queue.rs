@@ -46,7 +46,12 @@ pub(super) fn run(parameters: &Parameters) -> Result<Outcome, LabError> {
             grown.iter().map(u32::to_string).collect::<Vec<_>>().join(", "),
             regular,
         );
-        findings.equal("1", of("Recv-Q/Send-Q when one more came"), format!("{}/{send_q}", send_q + 1), format!("{}/{}", after.recv_q, after.send_q));
+        findings.equal(
+            "1",
+            of("Recv-Q/Send-Q when one more came"),
+            format!("{}/{send_q}", send_q + 1),
+            format!("{}/{}", after.recv_q, after.send_q),
+        );
         let late = late.first().map_or_else(String::new, |call| said(call.result));
         findings.equal("2 C", of("connect() of the one more, 0.3 s"), "ETIMEDOUT".to_owned(), late);
         let overflows = trace.counters.get(Counter::ListenOverflows).unwrap_or(0);
@@ -62,6 +67,11 @@ fn defaults(findings: &mut Findings) -> Result<(), LabError> {
     let (sysctls, _) = Setup::default().run(|_| Ok(Sysctls::read()))?;
     let shown = |value: Option<u32>| value.map_or_else(|| "absent".to_owned(), |value| value.to_string());
     findings.equal("1", "somaxconn of a new namespace", "4096".to_owned(), shown(sysctls.somaxconn));
-    findings.equal("1", "tcp_synack_retries of a new namespace", "5".to_owned(), shown(sysctls.tcp_synack_retries));
+    findings.equal(
+        "1",
+        "tcp_synack_retries of a new namespace",
+        "5".to_owned(),
+        shown(sysctls.tcp_synack_retries),
+    );
     Ok(())
 }

@@ -123,9 +123,7 @@ fn measure(
         .collect();
     let victims: Vec<Victim> = calls
         .iter()
-        .filter_map(|call| {
-            Some(Victim { window: *windows.get(&call.port)?, succeeded: call.succeeded() })
-        })
+        .filter_map(|call| Some(Victim { window: *windows.get(&call.port)?, succeeded: call.succeeded() }))
         .collect();
     // Accounted for: reset in the packets, and the call says so, at once or with the next operation.
     let joined = calls

@@ -98,7 +98,8 @@ fn compare_repeats(findings: &mut Findings, run: &Run, drops: u32) {
         .first()
         .map(|attempt| attempt.retry_at.iter().map(|at| at.as_secs_f64()).collect())
         .unwrap_or_default();
-    let close = times.len() == REPEATS.len() && times.iter().zip(REPEATS).all(|(t, due)| (t - due).abs() < 0.1 * due);
+    let close =
+        times.len() == REPEATS.len() && times.iter().zip(REPEATS).all(|(t, due)| (t - due).abs() < 0.1 * due);
     findings.holds(
         "2",
         "SYN repeats, gaps 1 1 1 1 1 then doubling",
@@ -115,12 +116,20 @@ fn compare_repeats(findings: &mut Findings, run: &Run, drops: u32) {
 fn compare_give_up(findings: &mut Findings, run: &Run) {
     let failed = run.calls.iter().filter(|call| said(call.result) == "ETIMEDOUT").count();
     findings.equal("2 C", "connect() ends with ETIMEDOUT, tcp_syn_retries=2", CLIENTS, failed);
-    let longest = run.calls.iter().map(|call| call.returned.since(call.started).as_secs_f64()).fold(0.0, f64::max);
+    let longest =
+        run.calls.iter().map(|call| call.returned.since(call.started).as_secs_f64()).fold(0.0, f64::max);
     findings.holds("2 C", "after", "3 s", format!("{longest:.2} s"), (2.9..3.4).contains(&longest));
 }
 
 fn compare_room(findings: &mut Findings, run: &Run) {
     findings.equal("2 C", "connect() late but well, room at 2.5 s", CLIENTS, run.succeeded());
-    let longest = run.calls.iter().map(|call| call.returned.since(call.started).as_secs_f64()).fold(0.0, f64::max);
-    findings.holds("2 C", "with the next repeat", "3 s", format!("{longest:.2} s"), (2.9..3.4).contains(&longest));
+    let longest =
+        run.calls.iter().map(|call| call.returned.since(call.started).as_secs_f64()).fold(0.0, f64::max);
+    findings.holds(
+        "2 C",
+        "with the next repeat",
+        "3 s",
+        format!("{longest:.2} s"),
+        (2.9..3.4).contains(&longest),
+    );
 }

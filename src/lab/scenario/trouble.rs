@@ -17,7 +17,9 @@ const LOST: u64 = 2;
 pub(super) fn ack_loss(parameters: &Parameters) -> Result<Outcome, LabError> {
     let mut findings = Findings::new(
         "ack-loss",
-        format!("{CLIENTS} clients of an empty queue; the path loses the ACK of one on its way to the server"),
+        format!(
+            "{CLIENTS} clients of an empty queue; the path loses the ACK of one on its way to the server"
+        ),
     );
     let setup = Setup { lose_acks: vec![LOST], ..parameters.setup() };
     let run = Run::of(&setup, |experiment| {
@@ -34,11 +36,17 @@ pub(super) fn ack_loss(parameters: &Parameters) -> Result<Outcome, LabError> {
     findings.equal("3", "at the client: SYN-ACK repeated after the ACK", 1, repeated.len());
     let once = repeated.iter().filter(|a| a.retries.after_ack == 1 && a.established == Some(true)).count();
     findings.equal("3", "at the client: once, then established", 1, once);
-    let sure = repeated
-        .iter()
-        .filter(|a| a.inference.cause == Some(Cause::AcceptQueueOverflow) && a.inference.confidence > Some(Confidence::Possible));
+    let sure = repeated.iter().filter(|a| {
+        a.inference.cause == Some(Cause::AcceptQueueOverflow)
+            && a.inference.confidence > Some(Confidence::Possible)
+    });
     findings.equal("5", "at the client: likely overflows", 0, sure.count());
-    findings.equal("3", "at the server: completed", CLIENTS, server.with(&run.calls, Verdict::Completed).count());
+    findings.equal(
+        "3",
+        "at the server: completed",
+        CLIENTS,
+        server.with(&run.calls, Verdict::Completed).count(),
+    );
     findings.equal("3", "ListenOverflows", 0, run.counter(Counter::ListenOverflows));
     findings.equal("3", "connect() says success", CLIENTS, run.succeeded());
     findings.count("one ACK lost", &run.trace.counters);
@@ -50,7 +58,10 @@ pub(super) fn recover(parameters: &Parameters) -> Result<Outcome, LabError> {
     const ROOM: Duration = Duration::from_millis(2_000);
     let mut findings = Findings::new(
         "recover",
-        format!("{} clients overflow, tcp_abort_on_overflow=0; the application accepts from 2 s on", parameters.clients),
+        format!(
+            "{} clients overflow, tcp_abort_on_overflow=0; the application accepts from 2 s on",
+            parameters.clients
+        ),
     );
     let setup = Setup { backlog: parameters.roomy_backlog(), ..parameters.setup() };
     let mut accepted = 0;
@@ -68,9 +79,19 @@ pub(super) fn recover(parameters: &Parameters) -> Result<Outcome, LabError> {
     let expected = run.calls.len().saturating_sub(1);
     for (end, view) in [("server", &run.views.server), ("client", &run.views.client)] {
         let hit: Vec<_> = view.with(&run.calls, Verdict::SynackRetransmitted).collect();
-        findings.equal("2 E", format!("SYN-ACK repeated after the ACK, seen at the {end}"), expected, hit.len());
+        findings.equal(
+            "2 E",
+            format!("SYN-ACK repeated after the ACK, seen at the {end}"),
+            expected,
+            hit.len(),
+        );
         let established = hit.iter().filter(|attempt| attempt.established == Some(true)).count();
-        findings.equal("4", format!("of these, established in the end, seen at the {end}"), expected, established);
+        findings.equal(
+            "4",
+            format!("of these, established in the end, seen at the {end}"),
+            expected,
+            established,
+        );
     }
     findings.equal("2 E", "connect() says success", run.calls.len(), run.succeeded());
     findings.equal("2 E", "connections accepted", run.calls.len() + setup.backlog as usize, accepted);

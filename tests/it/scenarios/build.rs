@@ -183,14 +183,7 @@ impl<'a> Wire<'a> {
         }
     }
 
-    fn icmp(
-        &self,
-        from: Endpoint,
-        to: Endpoint,
-        kind: u8,
-        code: u8,
-        quoted: Option<usize>,
-    ) -> Vec<u8> {
+    fn icmp(&self, from: Endpoint, to: Endpoint, kind: u8, code: u8, quoted: Option<usize>) -> Vec<u8> {
         let original = self.sent.get(&(to.role, to.host)).expect("ICMP answers a packet sent before");
         let (source, destination) = self.sockets(from, to);
         let ip_header = if source.is_ipv4() { 20 } else { 40 };
