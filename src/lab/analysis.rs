@@ -16,8 +16,8 @@ use crate::race::Call;
 /// What one capture point shows.
 #[derive(Debug, Clone)]
 pub struct View {
-    /// Attempts by client port, causes inferred with all that is known at the end.
-    pub attempts: HashMap<u16, Attempt>,
+    /// Attempts by client port, in order of their start; causes inferred with all that is known at the end.
+    attempts: HashMap<u16, Vec<Attempt>>,
     /// The tallies.
     pub summary: Summary,
     /// RST segments from the server.
@@ -64,21 +64,20 @@ impl View {
         let mut kept = Kept::default();
         let options = Options { threads: 1, ..Options::default() };
         let (summary, book) = analyse(&mut recording.clone().play(), &options, &mut kept)?;
-        let attempts = kept
-            .0
-            .into_iter()
-            .map(|mut attempt| {
-                attempt.inference = book.infer(&attempt);
-                (attempt.client.port(), attempt)
-            })
-            .collect();
+        kept.0.sort_by_key(|attempt| attempt.ordinal);
+        let mut attempts: HashMap<u16, Vec<Attempt>> = HashMap::new();
+        for mut attempt in kept.0 {
+            attempt.inference = book.infer(&attempt);
+            attempts.entry(attempt.client.port()).or_default().push(attempt);
+        }
         Ok(Self { attempts, summary, resets: resets(recording) })
     }
 
-    /// The attempt that a call made.
+    /// The attempt that a call made: the first from its port since it began, because the kernel gives
+    /// the port of a dead connection to another one.
     #[must_use]
     pub fn attempt(&self, call: &Call) -> Option<&Attempt> {
-        self.attempts.get(&call.port)
+        self.attempts.get(&call.port)?.iter().find(|attempt| attempt.start >= call.started)
     }
 
     /// The attempts of `calls` that got `verdict`.

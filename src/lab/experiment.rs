@@ -27,8 +27,8 @@ pub const PORT: u16 = 7777;
 const QUEUE: u32 = 20_000;
 /// Stack of a client's thread: it makes a handful of system calls.
 const STACK: usize = 64 * 1024;
-/// How often a condition is looked at.
-const LOOK: Duration = Duration::from_millis(1);
+/// How often a condition is looked at: at first, and in the long run.
+const LOOK: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(20));
 
 /// Why an experiment could not be made. What the kernel *did* is never an error.
 #[derive(Debug, thiserror::Error)]
@@ -286,7 +286,7 @@ impl Experiment {
             if start.elapsed() > limit {
                 return Err(LabError::Stuck(format!("waited {} s in vain until {what}", limit.as_secs())));
             }
-            std::thread::sleep(LOOK);
+            std::thread::sleep((start.elapsed() / 16).clamp(LOOK.0, LOOK.1));
         }
         Ok(())
     }

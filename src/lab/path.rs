@@ -27,11 +27,10 @@ use crate::capture::Recording;
 use crate::packet::LinkType;
 use crate::race::now;
 
-/// How long before a packet is due the thread stops sleeping and spins: more than a timer's wake-up
-/// takes on an idle machine (10–50 µs here).
-const SPIN: Duration = Duration::from_micros(80);
-/// How long after the last packet the thread goes on spinning, because an answer is likely.
-const LINGER: Duration = Duration::from_micros(100);
+/// How long before a packet is due the thread stops sleeping and spins: about what a timer's wake-up
+/// takes. No longer, because on a small machine a spinning path keeps clients from waking up, which is
+/// the very thing that `race` measures.
+const SPIN: Duration = Duration::from_micros(15);
 /// The largest packet of a TUN device without offloads.
 const MAX_PACKET: usize = 65_536;
 
@@ -215,7 +214,6 @@ impl Carrier {
         // The default slack of 50 µs would be an eighth of a round trip of 400 µs.
         nix::sys::prctl::set_timerslack(1)?;
         let mut buffer = vec![0; MAX_PACKET];
-        let mut last_packet = Instant::now();
         loop {
             loop {
                 match self.commands.try_recv() {
@@ -229,14 +227,13 @@ impl Carrier {
                 }
             }
             // One in, one out, so that a burst in one direction does not keep the other's from leaving.
-            if let Some(length) = self.tun.receive(&mut buffer)? {
-                last_packet = Instant::now();
+            let received = self.tun.receive(&mut buffer)?;
+            if let Some(length) = received {
                 self.depart(buffer.get(..length).unwrap_or_default());
             }
             if self.under_way.front().is_some_and(|next| next.due <= Instant::now()) {
-                last_packet = Instant::now();
                 self.deliver()?;
-            } else if last_packet.elapsed() > LINGER {
+            } else if received.is_none() {
                 self.wait()?;
             }
         }

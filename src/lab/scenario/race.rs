@@ -3,7 +3,6 @@
 //! One victim a round. Its SYN finds room; its SYN-ACK waits on the path until another connection has
 //! taken that room; then SYN-ACK, ACK and RST follow each other as fast as the round trip allows.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -112,24 +111,18 @@ fn measure(
         (0..ROUNDS).map(|_| round(experiment, parameters, mode)).collect::<Result<Vec<Call>, _>>()
     })?;
     let views = Views::of(&trace).map_err(doing("analyse the packets"))?;
-    let windows: HashMap<u16, Span> = views
-        .client
-        .attempts
-        .iter()
-        .filter(|(_, attempt)| {
-            attempt.verdict == Verdict::ResetAfterAck && attempt.connect.outcome == Believed::Raced
-        })
-        .filter_map(|(&port, attempt)| Some((port, attempt.connect.window?)))
-        .collect();
+    let window = |call: &Call| {
+        let attempt = views.client.attempt(call)?;
+        let reset = attempt.verdict == Verdict::ResetAfterAck && attempt.connect.outcome == Believed::Raced;
+        attempt.connect.window.filter(|_| reset)
+    };
     let victims: Vec<Victim> = calls
         .iter()
-        .filter_map(|call| Some(Victim { window: *windows.get(&call.port)?, succeeded: call.succeeded() }))
+        .filter_map(|call| Some(Victim { window: window(call)?, succeeded: call.succeeded() }))
         .collect();
     // Accounted for: reset in the packets, and the call says so, at once or with the next operation.
-    let joined = calls
-        .iter()
-        .filter(|call| windows.contains_key(&call.port) && (call.result.is_err() || call.death().is_some()))
-        .count();
+    let told = |call: &&Call| call.result.is_err() || call.death().is_some();
+    let joined = calls.iter().filter(told).filter(|call| window(call).is_some()).count();
     Ok((victims, joined, trace))
 }
 
