@@ -116,6 +116,7 @@ fn compare_mixed(findings: &mut Findings, setting: &Setting, run: &Run) {
     let d = server.with(&run.calls, Verdict::AckIgnored).count();
     findings.holds("2", of("A and D side by side"), "some of both", format!("A {a}, D {d}"), a > 0 && d > 0);
     let cookies = run.counter(Counter::TcpReqQFullDoCookies);
-    let past = run.calls.len().saturating_sub(setting.backlog as usize) as u64;
+    // Like the accept queue, the SYN queue is full when it holds more than the limit.
+    let past = run.calls.len().saturating_sub(setting.backlog as usize + 1) as u64;
     findings.equal("7", of("cookies for those past the SYN queue"), past, cookies);
 }
