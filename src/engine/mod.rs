@@ -43,4 +43,14 @@ pub trait Sink {
     ///
     /// An output error; it ends the analysis.
     fn attempt(&mut self, attempt: &Attempt) -> std::io::Result<()>;
+
+    /// Everything that has arrived was analysed and more may be long in coming
+    /// ([`Status::Drained`](crate::capture::Status::Drained)): hand on what was buffered.
+    ///
+    /// # Errors
+    ///
+    /// An output error; it ends the analysis.
+    fn drained(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
