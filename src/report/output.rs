@@ -1,10 +1,13 @@
 //! Where results go: standard output, or a file that is replaced as a whole.
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, BufWriter, ErrorKind, IsTerminal, Stdout, Write};
+use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
+
+use super::Options;
+use super::text::wanted_by_environment;
 
 /// One destination of results, buffered. Dropped without [`Output::commit`], a file that was to be
 /// replaced keeps what it had.
@@ -53,12 +56,24 @@ impl Output {
         }
     }
 
-    /// Whether results go straight to a terminal.
+    /// Columns of the terminal that results go to, or 80, which fits mails and tickets, too.
     #[must_use]
-    pub fn is_terminal(&self) -> bool {
+    pub fn width(&self) -> usize {
+        let terminal = match self {
+            Self::Stdout(stdout) => terminal_size::terminal_size_of(stdout.get_ref()),
+            Self::InPlace(file) => terminal_size::terminal_size_of(file.get_ref()),
+            Self::Replacing { .. } => None,
+        };
+        // Below 40 a row cannot be kept together; beyond 120 sentences are hard to read.
+        terminal.map_or(Options::WIDTH, |(width, _)| usize::from(width.0).clamp(40, 120))
+    }
+
+    /// Whether results should be coloured when the user did not say: as the environment wants it for
+    /// standard output, never in a file.
+    #[must_use]
+    pub fn wants_colour(&self) -> bool {
         match self {
-            Self::Stdout(stdout) => stdout.get_ref().is_terminal(),
-            Self::InPlace(file) => file.get_ref().is_terminal(),
+            Self::Stdout(_) | Self::InPlace(_) => wanted_by_environment(),
             Self::Replacing { .. } => false,
         }
     }

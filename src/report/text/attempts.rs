@@ -69,7 +69,7 @@ impl Widths {
     }
 }
 
-/// Writes the table. `left_out` attempts were worth listing but did not fit.
+/// Writes the table of `attempts`, which are grouped by server. `left_out` attempts were worth listing but did not fit.
 pub(super) fn write(
     out: &mut impl Write,
     view: &View<'_>,
@@ -130,7 +130,7 @@ fn write_details(
     let deeper = format!("{indent}{GAP}");
     let mut lines = vec![packets(attempt, view)];
     lines.extend(timing(attempt));
-    lines.extend(attempt.reason.map(|reason| format!("because {}", reason_words(reason))));
+    lines.extend(attempt.reason.map(|reason| format!("reason: {}", reason_words(reason))));
     lines.extend(cause(attempt));
     lines.extend(attempt.inference.evidence.iter().map(|evidence| format!("- {evidence}")));
     for text in lines {
@@ -164,7 +164,7 @@ fn timing(attempt: &Attempt) -> Option<String> {
 }
 
 /// Which packet [`Attempt::retry_at`] is about.
-fn repeated(attempt: &Attempt) -> &'static str {
+pub(super) fn repeated(attempt: &Attempt) -> &'static str {
     if attempt.retries.syn_ack > 0 { "SYN-ACK" } else { "SYN" }
 }
 
@@ -184,7 +184,7 @@ pub(super) fn schedule(attempt: &Attempt) -> Option<String> {
 
 fn cause(attempt: &Attempt) -> Option<String> {
     let inference = &attempt.inference;
-    let mut text = format!("cause {}", inference.cause?.name());
+    let mut text = format!("cause: {}", inference.cause?.name());
     if let Some(abort) = inference.abort_on_overflow {
         text.push_str(&format!(", tcp_abort_on_overflow={}", u8::from(abort)));
     }
@@ -200,7 +200,7 @@ fn reason_words(reason: Reason) -> String {
         Reason::OneSided => "only one direction is in the capture".to_owned(),
         Reason::Evicted => "it was given up to bound memory (--max-attempts)".to_owned(),
         Reason::SynMissing => "its SYN is not in the capture: SYN-ACK opened it".to_owned(),
-        Reason::Icmp(_) => format!("of {reason}"),
+        Reason::Icmp(_) => reason.to_string(),
     }
 }
 

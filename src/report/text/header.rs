@@ -230,13 +230,15 @@ pub(super) fn write_packets(out: &mut impl Write, view: &View<'_>, summary: &Sum
             view.write_labelled(out, Tone::Strong, "", &format!("capture {index}"), &capture_words(capture))?;
         }
     }
-    let text = format!(
-        "{} in all: {} TCP, of these {} and {} of connections without a handshake here",
-        number(packets.total),
-        number(packets.tcp),
-        if packets.copies == 1 { "1 copy".to_owned() } else { format!("{} copies", number(packets.copies)) },
-        number(packets.midstream),
-    );
+    let mut text = format!("{} in all, {} TCP", number(packets.total), number(packets.tcp));
+    match packets.copies {
+        0 => {}
+        1 => text.push_str(", 1 copy of another"),
+        n => text.push_str(&format!(", {} copies of others", number(n))),
+    }
+    if packets.midstream > 0 {
+        text.push_str(&format!(", {} of connections without a handshake here", number(packets.midstream)));
+    }
     view.write_labelled(out, Tone::Strong, "", "packets", &text)?;
     let skipped: Vec<String> =
         skips(summary).map(|(reason, n)| format!("{} {}", number(n), reason.name())).collect();

@@ -1,12 +1,11 @@
 //! One block per listener with a problem; the healthy ones in a line.
 
-use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use super::View;
-use super::attempts::schedule;
+use super::attempts::{repeated, schedule};
 use super::paint::Tone;
-use super::words::{count, number, pad, verb, wrap};
+use super::words::{columns, count, number, pad, verb, wrap};
 use crate::engine::Summary;
 use crate::handshake::{Attempt, Cause, Confidence, Verdict};
 use crate::listener::Listener;
@@ -83,14 +82,17 @@ fn write_block(
 fn write_headline(out: &mut impl Write, view: &View<'_>, listener: &Listener) -> io::Result<()> {
     let mut headline = headline(listener.cause, listener.confidence).to_owned();
     if let Some(abort) = listener.abort_on_overflow {
-        let _ = write!(headline, ", tcp_abort_on_overflow={}", u8::from(abort));
+        headline.push_str(&format!(", tcp_abort_on_overflow={}", u8::from(abort)));
     }
     if let Some(confidence) = listener.confidence {
-        let _ = write!(headline, " ({})", confidence.name());
+        headline.push_str(&format!(" ({})", confidence.name()));
     }
-    let server = view.paint.apply(Tone::Strong, &server(listener));
+    let server = server(listener);
+    // A long IPv6 address leaves no room beside it.
+    let gap = if columns(&server) + 2 + columns(&headline) > view.width { "\n  " } else { "  " };
+    let server = view.paint.apply(Tone::Strong, &server);
     let headline = view.paint.apply(view.cause_tone(listener.cause), &headline);
-    writeln!(out, "{server}  {headline}")
+    writeln!(out, "{server}{gap}{headline}")
 }
 
 fn server(listener: &Listener) -> String {
@@ -136,11 +138,8 @@ fn write_share(out: &mut impl Write, view: &View<'_>, listener: &Listener) -> io
     };
     let mut text = format!("{} of {} {noun} {what}", number(bad), number(total));
     if let Some((from, to)) = listener.problem_span {
-        let _ = if from == to {
-            write!(text, ", at {}", view.clock.time(from))
-        } else {
-            write!(text, ", from {} to {}", view.clock.time(from), view.clock.time(to))
-        };
+        let (from, to) = (view.clock.time(from), view.clock.time(to));
+        text.push_str(&if from == to { format!(", at {from}") } else { format!(", from {from} to {to}") });
     }
     for line in wrap(&text, view.width, "  ", "    ") {
         writeln!(out, "{line}")?;
@@ -166,16 +165,22 @@ fn write_verdicts(
         let n = number(listener.verdicts.get(verdict));
         let first = format!("    {n:>counts$}  {}  ", pad(verdict.name(), names));
         let rest = " ".repeat(first.len());
-        for line in wrap(&meaning(verdict, listener, listed), view.width, &first, &rest) {
-            writeln!(out, "{}", line.trim_end())?;
+        match meaning(verdict, listener, listed) {
+            None => writeln!(out, "{}", first.trim_end())?,
+            Some(text) => {
+                for line in wrap(&text, view.width, &first, &rest) {
+                    writeln!(out, "{line}")?;
+                }
+            }
         }
     }
     Ok(())
 }
 
-fn meaning(verdict: Verdict, listener: &Listener, listed: &[Attempt]) -> String {
+/// A verdict in words, with how often and when packets were repeated.
+fn meaning(verdict: Verdict, listener: &Listener, listed: &[Attempt]) -> Option<String> {
     let words = match verdict {
-        Verdict::Completed => "",
+        Verdict::Completed => return None,
         Verdict::SynackRetransmitted => "SYN-ACK repeated although the ACK had come",
         Verdict::ResetAfterAck => "RST answered the ACK",
         Verdict::AckIgnored => "ACK and data got no answer",
@@ -186,38 +191,39 @@ fn meaning(verdict: Verdict, listener: &Listener, listed: &[Attempt]) -> String 
         Verdict::ClientReset => "the client answered SYN-ACK with RST",
         Verdict::Undetermined => "the capture cannot say",
     };
-    match repeats(verdict, listener, listed) {
-        Some(repeats) => format!("{words}: {repeats}"),
-        None => words.to_owned(),
+    let mut text = words.to_owned();
+    if let Some(times) = times(verdict, listener) {
+        text.push_str(&format!(", {times}"));
+    }
+    if let Some(example) = example(verdict, listener, listed) {
+        text.push_str(&format!(", {example}"));
+    }
+    Some(text)
+}
+
+/// `5 times each`, where the listener's sums tell it of one verdict.
+fn times(verdict: Verdict, listener: &Listener) -> Option<String> {
+    let attempts = listener.verdicts.get(verdict);
+    // Repeats after the ACK come with two verdicts only: with the other one absent, all are this one's.
+    if verdict != Verdict::SynackRetransmitted || listener.verdicts.get(Verdict::ResetAfterAck) > 0 {
+        return None;
+    }
+    let sum = listener.retries.after_ack;
+    match (sum.checked_div(attempts)?, sum.checked_rem(attempts)?) {
+        (1, 0) => Some("once each".to_owned()),
+        (each, 0) => Some(format!("{} times each", number(each))),
+        _ => Some(format!("{} times in all", number(sum))),
     }
 }
 
-/// `5 times each, as at 1.01 3.03 7.07 15.2 31.3 s`, from the sums and a listed attempt.
-fn repeats(verdict: Verdict, listener: &Listener, listed: &[Attempt]) -> Option<String> {
-    let sum = match verdict {
-        // Only these two verdicts have repeats after the ACK, so with one of them absent the sum is
-        // all the other's.
-        Verdict::SynackRetransmitted if listener.verdicts.get(Verdict::ResetAfterAck) == 0 => {
-            listener.retries.after_ack
-        }
-        _ => 0,
-    };
-    let attempts = listener.verdicts.get(verdict);
-    let mut text = match (sum.checked_div(attempts), sum.checked_rem(attempts)) {
-        (Some(0) | None, _) => String::new(),
-        (Some(1), Some(0)) => "once each".to_owned(),
-        (Some(each), Some(0)) => format!("{} times each", number(each)),
-        _ => format!("{} times in all", number(sum)),
-    };
-    let example = listed
+/// `e.g. SYN-ACK at 1.01 3.03 7.07 s`, of the listed attempt with the most repeats.
+fn example(verdict: Verdict, listener: &Listener, listed: &[Attempt]) -> Option<String> {
+    let attempt = listed
         .iter()
         .filter(|attempt| Some(attempt.server) == listener.server && attempt.verdict == verdict)
-        .max_by_key(|attempt| attempt.retry_at.len())
-        .and_then(schedule);
-    if let Some(times) = example {
-        let _ = write!(text, "{}at {times}", if text.is_empty() { "repeats " } else { ", such as " });
-    }
-    (!text.is_empty()).then_some(text)
+        .max_by_key(|attempt| attempt.retry_at.len())?;
+    let times = schedule(attempt)?;
+    Some(format!("e.g. {} again at {times}", repeated(attempt)))
 }
 
 fn write_healthy(out: &mut impl Write, view: &View<'_>, good: &[&Listener]) -> io::Result<()> {

@@ -17,6 +17,7 @@ use std::io::{self, Write};
 
 use self::clock::Clock;
 use self::header::Seen;
+pub(super) use self::paint::wanted_by_environment;
 use self::paint::{Paint, Tone};
 use self::worst::Listed;
 use super::{Options, Verbosity, VerdictSet};
@@ -75,7 +76,7 @@ impl Report {
         if options.verbosity == Verbosity::Quiet {
             return listeners::write_quiet(out, &view, summary);
         }
-        let (mut attempts, left_out) = listed.into_order_of_start();
+        let (mut attempts, left_out) = listed.into_reading_order();
         attempts.iter_mut().for_each(settle);
         header::write_input(out, &view, summary, &seen)?;
         header::write_conclusion(out, &view, summary)?;

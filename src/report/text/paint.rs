@@ -19,6 +19,13 @@ pub(super) enum Tone {
     Faint,
 }
 
+/// Whether the environment wants colour on standard output: NO_COLOR, CLICOLOR, CLICOLOR_FORCE and TERM
+/// are heeded; without them, a terminal gets it.
+pub(in crate::report) fn wanted_by_environment() -> bool {
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    !dumb && colored::control::ShouldColorize::from_env().should_colorize()
+}
+
 /// Paints, or leaves plain.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Paint {

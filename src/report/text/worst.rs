@@ -1,9 +1,10 @@
 //! The worst attempts, kept in constant memory however many there are.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 
 use crate::handshake::{Attempt, Verdict};
-use crate::packet::Timestamp;
+use crate::packet::{Endpoint, Timestamp};
 
 /// Orders attempts from worst to mildest; the same for every order of arrival.
 type Rank = (u8, Reverse<u32>, Timestamp, u64);
@@ -55,9 +56,16 @@ impl Listed {
         self.kept.truncate(limit);
     }
 
-    /// The attempts to show in order of first packet, and how many were offered but not kept.
-    pub(super) fn into_order_of_start(mut self) -> (Vec<Attempt>, u64) {
+    /// The attempts to show, server by server and then in order of first packet, and how many were
+    /// offered but not kept. The server of the earliest attempt comes first.
+    pub(super) fn into_reading_order(mut self) -> (Vec<Attempt>, u64) {
         self.kept.sort_by_key(|attempt| attempt.ordinal);
+        let mut places: HashMap<Endpoint, usize> = HashMap::new();
+        for attempt in &self.kept {
+            let next = places.len();
+            places.entry(attempt.server).or_insert(next);
+        }
+        self.kept.sort_by_key(|attempt| places.get(&attempt.server).copied());
         let dropped = self.offered - self.kept.len() as u64;
         (self.kept, dropped)
     }
@@ -74,7 +82,7 @@ mod tests {
         let listed = |attempts: &mut dyn Iterator<Item = &Attempt>| {
             let mut listed = Listed::new(Some(4));
             attempts.for_each(|attempt| listed.offer(attempt));
-            listed.into_order_of_start()
+            listed.into_reading_order()
         };
         let (forward, left_out) = listed(&mut attempts.iter());
         let (backward, _) = listed(&mut attempts.iter().rev());
@@ -90,6 +98,6 @@ mod tests {
         let attempts = samples::overflow_mixed().1;
         let mut listed = Listed::new(Some(0));
         attempts.iter().for_each(|attempt| listed.offer(attempt));
-        assert_eq!(listed.into_order_of_start(), (Vec::new(), attempts.len() as u64));
+        assert_eq!(listed.into_reading_order(), (Vec::new(), attempts.len() as u64));
     }
 }
