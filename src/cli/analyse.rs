@@ -55,10 +55,9 @@ const MOST_THREADS: usize = 1_024;
 pub(super) struct Arguments {
     /// Captures to analyse: pcap or pcapng, also gzip or zstd; - is standard input
     ///
-    /// Captures to analyse: pcap (microseconds or nanoseconds, either byte order) or pcapng, as they are or
-    /// compressed with gzip or zstd. "-" is standard input. Several files are analysed as one capture, in
-    /// time order, so rotated captures can be given in any order. A file whose name is that of a command
-    /// is given as ./NAME.
+    /// Both byte orders, microseconds and nanoseconds are read; the name does not matter. Several files are
+    /// analysed as one capture, in time order, so rotated captures can be given in any order. A file whose
+    /// name is that of a command is given as ./NAME.
     #[arg(value_name = "FILE", help_heading = "Input")]
     files: Vec<PathBuf>,
 
@@ -68,50 +67,49 @@ pub(super) struct Arguments {
 
     /// Analyse only packets that match a BPF filter, as with tcpdump
     ///
-    /// Analyse only packets that match this BPF filter, in the language of tcpdump (pcap-filter(7)), such as
-    /// "port 443 and net 10.0.0.0/8". Select by address and port: a filter that takes only some packets of a
-    /// connection hides what the analysis needs.
+    /// The language is that of tcpdump (see pcap-filter(7)), such as "port 443 and net 10.0.0.0/8". Select
+    /// by address and port: a filter that takes only some packets of a connection hides what the analysis
+    /// needs.
     #[arg(short, long, value_name = "EXPR", help_heading = "Input")]
     filter: Option<String>,
 
     /// Format of the results
     ///
-    /// Format of the results. Text is for people. json is one document with all attempts in order of first
-    /// packet; ndjson is one object per line, attempts as soon as they are decided; csv is the attempts, flat.
+    /// Text is for people. json is one document with all attempts in order of first packet; ndjson is one
+    /// object per line, attempts as soon as they are decided; csv is the attempts, flat, as soon as they
+    /// are decided. Only json, and text with --all, hold all attempts in memory.
     #[arg(long, value_enum, default_value = "text", value_name = "FORMAT", help_heading = "Output")]
     format: FormatArgument,
 
     /// Write the results to FILE instead of standard output
     ///
-    /// Write the results to FILE instead of standard output. A file that exists is replaced when the analysis
-    /// has ended, and stays as it is when the analysis fails.
+    /// A file that exists is replaced when the analysis has ended, and stays as it is when the analysis
+    /// fails. Devices, pipes and symbolic links are written to directly.
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
 
     /// List all attempts, not only the worst problems
     ///
-    /// List all attempts in the text report, completed ones too, and all servers with problems. Without it, the
-    /// ten worst problem attempts are listed. All attempts are then held in memory until the end. The other
-    /// formats list all attempts anyway.
+    /// The text report lists the ten worst problem attempts, and at most ten servers with problems; with
+    /// this option all of them, completed attempts too. The other formats list all attempts anyway.
     #[arg(long, help_heading = "Output")]
     all: bool,
 
     /// List only attempts with these verdicts
     ///
-    /// List only attempts with these verdicts, separated by commas (see VERDICTS below). Counts are not
-    /// restricted.
+    /// Separated by commas; see Verdicts below. Counts are not restricted.
     #[arg(long, value_name = "V,...", value_delimiter = ',', help_heading = "Output")]
     verdict: Vec<String>,
 
     /// Exit with status 1 if an attempt has one of these verdicts
     ///
-    /// Exit with status 1 if any attempt has one of these verdicts, separated by commas (see VERDICTS below).
+    /// Separated by commas; see Verdicts below.
     #[arg(long, value_name = "V,...", value_delimiter = ',', help_heading = "Output")]
     fail_on: Vec<String>,
 
     /// When to colour text
     ///
-    /// When to colour text. "auto" colours on a terminal, and heeds NO_COLOR, CLICOLOR and CLICOLOR_FORCE.
+    /// "auto" colours on a terminal, and heeds NO_COLOR, CLICOLOR and CLICOLOR_FORCE.
     #[arg(
         long,
         alias = "colour",
@@ -124,8 +122,7 @@ pub(super) struct Arguments {
 
     /// Say nothing but what is wrong: no output when all is well
     ///
-    /// Say nothing but what is wrong: one line and one sentence per server with a problem, no output when all is
-    /// well. Shows no progress bar in any format.
+    /// Text is then a headline and a sentence per server with a problem; no format shows a progress bar.
     #[arg(short, long, overrides_with = "verbose", help_heading = "Output")]
     quiet: bool,
 
@@ -139,15 +136,14 @@ pub(super) struct Arguments {
 
     /// Threads to use [default: as many as the machine runs at once]
     ///
-    /// Threads to use; by default, as many as the machine runs at once. The results are the same for every
-    /// number.
+    /// The results are the same for every number.
     #[arg(long, value_name = "N", help_heading = "Resources")]
     threads: Option<usize>,
 
     /// Undecided attempts to hold at most
     ///
-    /// Undecided attempts to hold at most. Beyond that the oldest is given up, counted and reported as
-    /// undetermined, so that a SYN flood cannot exhaust memory.
+    /// Beyond that the oldest is given up, counted and reported as undetermined, so that a SYN flood cannot
+    /// exhaust memory.
     #[arg(long, value_name = "N", default_value_t = 1_000_000, help_heading = "Resources")]
     max_attempts: usize,
 }

@@ -2,7 +2,7 @@
 
 use clap::CommandFactory;
 use clap_mangen::Man;
-use clap_mangen::roff::{Roff, roman};
+use clap_mangen::roff::{Roff, bold, roman};
 
 use super::Cli;
 
@@ -16,30 +16,30 @@ accept queue overflows and which setting of tcp_abort_on_overflow the packets sh
 the client's connect() believed.";
 
 const VERDICTS: &str = "\
-  completed             the ACK was seen and nothing contradicts it
-  synack-retransmitted  the server repeated SYN-ACK although the ACK had come
-  reset-after-ack       a bare RST answered the ACK
-  ack-ignored           ACK and data got no answer
-  refused               RST answered the SYN
-  unreachable           an ICMP error answered the SYN
-  unanswered            nothing answered the SYN
-  half-open             the client never answered SYN-ACK
-  client-reset          the client answered SYN-ACK with RST
-  undetermined          the capture cannot say
-  problem               any of them but completed and undetermined";
+completed             the ACK was seen and nothing contradicts it
+synack-retransmitted  the server repeated SYN-ACK although the ACK had come
+reset-after-ack       a bare RST answered the ACK
+ack-ignored           ACK and data got no answer
+refused               RST answered the SYN
+unreachable           an ICMP error answered the SYN
+unanswered            nothing answered the SYN
+half-open             the client never answered SYN-ACK
+client-reset          the client answered SYN-ACK with RST
+undetermined          the capture cannot say
+problem               any of them but completed and undetermined";
 
 const EXAMPLES: &str = "\
-  hsanalyze server.pcap
-  hsanalyze --verdict reset-after-ack,ack-ignored -v server.pcapng.zst
-  hsanalyze -f 'port 443' rotated.pcap*
-  tcpdump -i eth0 -s 128 -w - 'tcp port 443' | hsanalyze -
-  hsanalyze --format json server.pcap | jq '.listeners[].diagnosis'
-  hsanalyze -q --fail-on problem server.pcap || mail-the-admin";
+hsanalyze server.pcap
+hsanalyze --verdict reset-after-ack,ack-ignored -v server.pcapng.zst
+hsanalyze -f 'port 443' rotated.pcap*
+tcpdump -i eth0 -s 128 -w - 'tcp port 443' | hsanalyze -
+hsanalyze --format json server.pcap | jq '.listeners[].diagnosis'
+hsanalyze -q --fail-on problem server.pcap || mail-the-admin";
 
 const EXIT_STATUS: &str = "\
-  0  the captures were analysed, whatever was found
-  1  an attempt has a verdict that --fail-on names
-  2  an error, or a damaged capture: what could be read of it is still reported";
+0  the captures were analysed, whatever was found
+1  an attempt has a verdict that --fail-on names
+2  an error, or a damaged capture: what could be read of it is still reported";
 
 /// The sections after the options, in `--help` and in the manual page.
 const SECTIONS: [(&str, &str); 3] =
@@ -52,7 +52,7 @@ pub(super) fn after_help() -> String {
         if let Some(initial) = words.get_mut(..1) {
             initial.make_ascii_uppercase();
         }
-        format!("{words}:\n{text}")
+        format!("{words}:\n{}", textwrap::indent(text, "  "))
     });
     sections.join("\n\n")
 }
@@ -86,7 +86,14 @@ fn render_manual(page: &mut Vec<u8>) -> std::io::Result<()> {
     man.render_synopsis_section(page)?;
     man.render_description_section(page)?;
     man.render_options_section(page)?;
-    man.render_subcommands_section(page)?;
+    // Not clap_mangen's section, which refers to a page per command.
+    let mut commands = Roff::new();
+    commands.control("SH", ["COMMANDS"]);
+    for command in Cli::command().get_subcommands() {
+        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+        commands.control("TP", []).text([bold(command.get_name())]).text([roman(about)]);
+    }
+    commands.to_writer(page)?;
     for (title, text) in SECTIONS {
         let mut section = Roff::new();
         section.control("SH", [title]).control("nf", []);

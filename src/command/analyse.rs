@@ -73,3 +73,75 @@ fn target(config: &Analyse) -> String {
         None => "cannot write to standard output".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::cli::{Command, parse};
+    use crate::report::samples::{self, Sample};
+
+    fn config(arguments: &str, output: &Path) -> Analyse {
+        let output = ["-o", output.to_str().unwrap()];
+        let arguments = ["hsanalyze", "in.pcap"].into_iter().chain(arguments.split_whitespace());
+        match parse(arguments.chain(output)) {
+            Ok(Command::Analyse(config)) => config,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Runs with an engine that finds `sample`, and returns the output too.
+    fn run_with(arguments: &str, sample: Sample) -> (Status, String) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("out");
+        let status = run(&config(arguments, &path), |_, sink| {
+            sample.1.iter().try_for_each(|attempt| sink.attempt(attempt))?;
+            Ok((sample.0, |_: &mut Attempt| {}))
+        });
+        (status.unwrap(), fs::read_to_string(path).unwrap())
+    }
+
+    #[test]
+    fn the_status_tells_what_was_asked_for() {
+        assert_eq!(run_with("", samples::overflow_mixed()).0, Status::Done);
+        assert_eq!(run_with("--fail-on problem", samples::overflow_mixed()).0, Status::Found);
+        assert_eq!(run_with("--fail-on refused", samples::overflow_mixed()).0, Status::Done);
+        assert_eq!(run_with("--fail-on problem", samples::healthy()).0, Status::Done);
+        assert_eq!(run_with("--fail-on completed", samples::healthy()).0, Status::Found);
+        assert_eq!(run_with("--fail-on completed", samples::damaged()).0, Status::Damaged);
+    }
+
+    #[test]
+    fn a_file_gets_eighty_columns_and_colour_only_on_demand() {
+        let (_, plain) = run_with("", samples::overflow_mixed());
+        assert!(plain.contains("ACCEPT QUEUE OVERFLOWS"));
+        assert!(plain.lines().all(|line| line.len() <= 80));
+        assert!(!plain.contains('\u{1b}'));
+        let (_, coloured) = run_with("--color always", samples::overflow_mixed());
+        assert!(coloured.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn a_failed_analysis_keeps_the_old_report() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("out");
+        fs::write(&path, "old").unwrap();
+        let failed = run(&config("--format csv", &path), |_, sink| {
+            sink.attempt(&samples::healthy().1[0])?;
+            Err::<(Summary, fn(&mut Attempt)), _>(anyhow::anyhow!("the disk is on fire"))
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "the disk is on fire");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+    }
+
+    #[test]
+    fn an_output_that_cannot_be_written_fails_before_the_analysis() {
+        let path = Path::new("/nonexistent/out");
+        let failed = run(&config("", path), |_, _| -> anyhow::Result<(Summary, fn(&mut Attempt))> {
+            panic!("the analysis must not begin")
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "cannot write /nonexistent/out");
+    }
+}

@@ -38,7 +38,7 @@ pub const COLUMNS: [&str; 25] = [
 
 /// Writes rows of [`COLUMNS`]. Null is an empty field; several pieces of evidence are joined with
 /// `"; "`, several repeat times with a space.
-pub struct Rows<W: Write> {
+pub(super) struct Rows<W: Write> {
     rows: csv::Writer<W>,
     field: String,
 }
@@ -49,7 +49,7 @@ impl<W: Write> Rows<W> {
     /// # Errors
     ///
     /// Those of `out`.
-    pub fn begin(out: W) -> io::Result<Self> {
+    pub(super) fn begin(out: W) -> io::Result<Self> {
         let mut rows = csv::Writer::from_writer(out);
         rows.write_record(COLUMNS).map_err(io_error)?;
         Ok(Self { rows, field: String::new() })
@@ -60,7 +60,7 @@ impl<W: Write> Rows<W> {
     /// # Errors
     ///
     /// Those of the writer underneath.
-    pub fn attempt(&mut self, attempt: &Attempt) -> io::Result<()> {
+    pub(super) fn attempt(&mut self, attempt: &Attempt) -> io::Result<()> {
         let Attempt { retries, timing, connect, inference, .. } = attempt;
         self.field(attempt.client)?;
         self.field(attempt.server)?;
@@ -96,7 +96,7 @@ impl<W: Write> Rows<W> {
     /// # Errors
     ///
     /// Those of the writer underneath.
-    pub fn flush(&mut self) -> io::Result<()> {
+    pub(super) fn flush(&mut self) -> io::Result<()> {
         self.rows.flush()
     }
 

@@ -13,7 +13,7 @@ use crate::handshake::Attempt;
 /// # Errors
 ///
 /// Those of `out`.
-pub fn write(out: &mut impl Write, summary: &Summary, attempts: &[Attempt]) -> io::Result<()> {
+pub(super) fn write(out: &mut impl Write, summary: &Summary, attempts: &[Attempt]) -> io::Result<()> {
     let overview = Overview::from(summary);
     out.write_all(b"{")?;
     member(out, "schema", &overview.schema)?;

@@ -10,7 +10,7 @@ pub mod output;
 pub mod progress;
 mod record;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -112,7 +112,7 @@ enum Kind<W: Write> {
     Text(W, Box<text::Report>),
     Json(W, Vec<Attempt>),
     NdJson(W),
-    Csv(csv::Rows<W>),
+    Csv(Box<csv::Rows<W>>),
 }
 
 impl<W: Write> Reporter<W> {
@@ -127,7 +127,7 @@ impl<W: Write> Reporter<W> {
             Format::Text => Kind::Text(out, Box::new(text::Report::new(options))),
             Format::Json => Kind::Json(out, Vec::new()),
             Format::NdJson => Kind::NdJson(out),
-            Format::Csv => Kind::Csv(csv::Rows::begin(out)?),
+            Format::Csv => Kind::Csv(Box::new(csv::Rows::begin(out)?)),
         };
         Ok(Self { listed, kind })
     }

@@ -27,7 +27,7 @@ fn write_line(out: &mut impl Write, line: &Line<'_>) -> io::Result<()> {
 /// # Errors
 ///
 /// Those of `out`.
-pub fn write_attempt(out: &mut impl Write, attempt: &Attempt) -> io::Result<()> {
+pub(super) fn write_attempt(out: &mut impl Write, attempt: &Attempt) -> io::Result<()> {
     write_line(out, &Line::Attempt(attempt.into()))
 }
 
@@ -36,7 +36,7 @@ pub fn write_attempt(out: &mut impl Write, attempt: &Attempt) -> io::Result<()> 
 /// # Errors
 ///
 /// Those of `out`.
-pub fn write_summary(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
+pub(super) fn write_summary(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
     for listener in &summary.listeners {
         write_line(out, &Line::Listener(listener.into()))?;
     }

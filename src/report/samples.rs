@@ -10,7 +10,7 @@ use crate::listener::{Listener, RetrySums, Tally};
 use crate::packet::{Endpoint, FrameRef, IcmpError, LinkType, Span, Timestamp};
 
 /// An analysis: what the engine hands to a reporter.
-pub(super) type Sample = (Summary, Vec<Attempt>);
+pub(crate) type Sample = (Summary, Vec<Attempt>);
 
 /// 2026-11-23T01:46:47.055149Z.
 const START: Timestamp = Timestamp::from_nanos(1_795_398_407_055_149_000);
@@ -117,7 +117,7 @@ fn summary(captures: Vec<CaptureInfo>, listeners: Vec<Listener>, attempts: &[Att
 }
 
 /// 20 completed attempts to one listener.
-pub(super) fn healthy() -> Sample {
+pub(crate) fn healthy() -> Sample {
     let server = "10.9.0.2:7777";
     let attempts: Vec<Attempt> = clients(20).map(|(n, client)| attempt(n, &client, server)).collect();
     let mut only = listener(server, &attempts);
@@ -126,7 +126,7 @@ pub(super) fn healthy() -> Sample {
 }
 
 /// One full queue: 10 completed, 3 retransmitted, 47 unanswered.
-pub(super) fn overflow_mixed() -> Sample {
+pub(crate) fn overflow_mixed() -> Sample {
     let server = "10.9.0.2:7777";
     let mut attempts: Vec<Attempt> = clients(60).map(|(n, client)| attempt(n, &client, server)).collect();
     for a in &mut attempts[10..13] {
@@ -176,7 +176,7 @@ pub(super) fn overflow_mixed() -> Sample {
 }
 
 /// A closed port and an ICMP rejection beside a healthy listener, in two captures seen from the client.
-pub(super) fn refused() -> Sample {
+pub(crate) fn refused() -> Sample {
     let (closed, rejecting, healthy) = ("10.9.0.2:7001", "192.168.200.102:8443", "10.9.0.2:7777");
     let mut attempts: Vec<Attempt> = Vec::new();
     for (n, client) in clients(12) {
@@ -232,7 +232,7 @@ pub(super) fn refused() -> Sample {
 }
 
 /// A damaged capture with drops and odd packets, and attempts that cannot be judged.
-pub(super) fn damaged() -> Sample {
+pub(crate) fn damaged() -> Sample {
     let server = "10.9.0.2:7777";
     let mut attempts: Vec<Attempt> = clients(5).map(|(n, client)| attempt(n, &client, server)).collect();
     for (a, reason) in
@@ -265,7 +265,7 @@ pub(super) fn damaged() -> Sample {
 }
 
 /// Resets over IPv6 with long addresses, one raced, seen on the host of both ends.
-pub(super) fn ipv6() -> Sample {
+pub(crate) fn ipv6() -> Sample {
     let server = "[2001:db8:1234:5678:9abc:def0:1234:5678]:65535";
     let mut attempts: Vec<Attempt> = (0..3)
         .map(|n| attempt(n, &format!("[2001:db8:aaaa:bbbb:cccc:dddd:eeee:{n:x}fff]:4024{n}"), server))
@@ -296,7 +296,7 @@ pub(super) fn ipv6() -> Sample {
 }
 
 /// Packets, but no handshake among them.
-pub(super) fn midstream() -> Sample {
+pub(crate) fn midstream() -> Sample {
     let mut summary = summary(vec![capture("late.pcap", 500)], Vec::new(), &[]);
     summary.packets.midstream = 500;
     (summary, Vec::new())

@@ -216,14 +216,18 @@ fn times(verdict: Verdict, listener: &Listener) -> Option<String> {
     }
 }
 
-/// `e.g. SYN-ACK at 1.01 3.03 7.07 s`, of the listed attempt with the most repeats.
+/// `e.g. at 1.01 3.03 7.07 s`, of the listed attempt with the most repeats.
 fn example(verdict: Verdict, listener: &Listener, listed: &[Attempt]) -> Option<String> {
     let attempt = listed
         .iter()
         .filter(|attempt| Some(attempt.server) == listener.server && attempt.verdict == verdict)
         .max_by_key(|attempt| attempt.retry_at.len())?;
     let times = schedule(attempt)?;
-    Some(format!("e.g. {} again at {times}", repeated(attempt)))
+    Some(match verdict {
+        // The words for this verdict have said what was repeated.
+        Verdict::SynackRetransmitted => format!("e.g. at {times}"),
+        _ => format!("{} repeated e.g. at {times}", repeated(attempt)),
+    })
 }
 
 fn write_healthy(out: &mut impl Write, view: &View<'_>, good: &[&Listener]) -> io::Result<()> {

@@ -26,7 +26,7 @@ use crate::handshake::{Attempt, Cause};
 
 /// Collects what the report will need of the attempts.
 #[derive(Debug)]
-pub struct Report {
+pub(super) struct Report {
     options: Options,
     wanted: VerdictSet,
     listed: Listed,
@@ -36,7 +36,7 @@ pub struct Report {
 impl Report {
     /// An empty report.
     #[must_use]
-    pub fn new(options: Options) -> Self {
+    pub(super) fn new(options: Options) -> Self {
         let default = if options.all { VerdictSet::ALL } else { VerdictSet::problems() };
         let wanted = options.verdicts.unwrap_or(default);
         let limit = (!options.all).then_some(options.worst);
@@ -44,7 +44,7 @@ impl Report {
     }
 
     /// Takes note of one attempt.
-    pub fn attempt(&mut self, attempt: &Attempt) {
+    pub(super) fn attempt(&mut self, attempt: &Attempt) {
         self.seen.add(attempt.vantage, attempt.verdict, attempt.reason);
         if self.wanted.contains(attempt.verdict) {
             self.listed.offer(attempt);
@@ -56,7 +56,7 @@ impl Report {
     /// # Errors
     ///
     /// Those of `out`.
-    pub fn write(
+    pub(super) fn write(
         self,
         out: &mut impl Write,
         summary: &Summary,
