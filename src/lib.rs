@@ -4,6 +4,8 @@
 //! uses only modules of lower floors; `ARCHITECTURE.md` has the plan of the house.
 
 pub mod capture;
+pub mod cli;
+pub mod command;
 pub mod engine;
 pub mod handshake;
 pub mod kernel;

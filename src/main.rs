@@ -1,3 +1,51 @@
 //! The command-line program; everything it does is in the library.
 
-fn main() {}
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+
+use hsanalyze::cli::{self, Command};
+use hsanalyze::command::{Status, analyse};
+use hsanalyze::handshake::Attempt;
+
+/// Errors of every kind; 1 is for `--fail-on`.
+const FAILURE: u8 = 2;
+
+fn main() -> ExitCode {
+    let command = match cli::parse(std::env::args_os()) {
+        Ok(command) => command,
+        Err(error) => return fail(&error.to_string()),
+    };
+    match run(command) {
+        Ok(status) => ExitCode::from(status.code()),
+        // Whoever closed the pipe (`head`, a pager) has seen enough.
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => fail(&format!("hsanalyze: error: {error:#}")),
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<Status> {
+    match command {
+        Command::Print(text) => {
+            let mut stdout = io::stdout();
+            stdout.write_all(&text)?;
+            stdout.flush()?;
+            Ok(Status::Done)
+        }
+        Command::Analyse(config) => analyse::run(&config, |_, _| -> anyhow::Result<(_, fn(&mut Attempt))> {
+            anyhow::bail!("this build cannot read captures")
+        }),
+    }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|error| error.kind() == ErrorKind::BrokenPipe)
+}
+
+fn fail(message: &str) -> ExitCode {
+    // Nothing can be done about a closed standard error.
+    let _ = writeln!(io::stderr(), "{message}");
+    ExitCode::from(FAILURE)
+}

@@ -52,6 +52,9 @@ impl Analysis {
             self.bound();
         }
         self.pass_on(sink)?;
+        if status == Status::Drained {
+            sink.drained()?;
+        }
         Ok(status)
     }
 

@@ -1,0 +1,26 @@
+//! The commands: they wire arguments, engine and reports together, and decide nothing else.
+
+pub mod analyse;
+
+/// How a command ended that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Everything was done.
+    Done,
+    /// An attempt has a verdict that `--fail-on` names.
+    Found,
+    /// An input was damaged; what could be read of it was reported.
+    Damaged,
+}
+
+impl Status {
+    /// The exit status of the process.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Found => 1,
+            Self::Damaged => 2,
+        }
+    }
+}
