@@ -3,9 +3,11 @@
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use nix::errno::Errno;
+use nix::libc;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, connect, listen, socket,
@@ -68,4 +70,25 @@ pub(crate) fn start_connect(server: SocketAddr) -> TcpStream {
         Err(errno) => panic!("connect {server}: {errno}"),
     }
     TcpStream::from(fd)
+}
+
+/// Sets TCP_DEFER_ACCEPT, in seconds; 0 is off.
+pub(crate) fn defer_accept(listener: &TcpListener, seconds: u32) {
+    // nix has no name for this option.
+    let (option, length) =
+        (libc::TCP_DEFER_ACCEPT, libc::socklen_t::try_from(size_of_val(&seconds)).unwrap());
+    // SAFETY: the descriptor is open, and the pointer is to `length` readable octets, for this call only.
+    let result = unsafe {
+        libc::setsockopt(listener.as_raw_fd(), libc::IPPROTO_TCP, option, (&raw const seconds).cast(), length)
+    };
+    Errno::result(result).unwrap();
+}
+
+/// Waits until `condition` holds, at most 5 s.
+pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while !condition() {
+        assert!(Instant::now() < deadline, "not within 5 s: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
 }
