@@ -268,6 +268,20 @@ mod tests {
         assert!(message.contains("answer of 170 octets, at octet 164"), "{message}");
     }
 
+    proptest::proptest! {
+        #[test]
+        fn attributes_of_any_content_do_not_panic(tail in proptest::collection::vec(0..=u8::MAX, 0..200)) {
+            // A true header and inet_diag_msg, then anything, with the length that fits.
+            let mut datagram = [&bytes(V4)[..NETLINK_HEADER_LEN + INET_DIAG_MSG_LEN], &tail].concat();
+            let length = u32::try_from(datagram.len()).unwrap();
+            datagram[..4].copy_from_slice(&length.to_ne_bytes());
+            if let Ok((_, found)) = parsed(&datagram) {
+                proptest::prop_assert_eq!(found[0].recv_q, 5);
+            }
+            let _ = parsed(&tail);
+        }
+    }
+
     #[test]
     fn another_message_type_is_named() {
         let mut datagram = bytes(V4);

@@ -102,6 +102,18 @@ fn listen_sockets_agree_with_ss_on_both_sides_of_somaxconn() {
 }
 
 #[test]
+fn a_dump_of_many_datagrams_is_complete() {
+    in_namespace(|| {
+        // About 160 octets each: 80 KiB, where a datagram has at most 32.
+        let kept: Vec<_> =
+            (0..500).map(|n| listener(&format!("127.0.0.1:{}", 8000 + n), 1 + n % 7)).collect();
+        let rows = ours();
+        assert_eq!(rows.len(), kept.len());
+        assert_eq!(rows, ss());
+    });
+}
+
+#[test]
 fn a_full_queue_overflows_and_every_figure_agrees() {
     in_namespace(|| {
         let victim = listener("127.0.0.1:7100", 4);
