@@ -1,6 +1,6 @@
 //! The integration tests: one binary, one module per concern.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)] // a test that cannot go on fails, and says why it was skipped
+#![allow(clippy::unwrap_used)] // a test that cannot go on fails
 
 #[cfg(target_os = "linux")]
 mod kernel;

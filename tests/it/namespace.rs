@@ -1,5 +1,6 @@
 //! Network namespaces that tests make for themselves, and sockets with exact backlogs inside them.
 
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Command, Output};
@@ -18,16 +19,22 @@ use nix::sys::socket::{
 /// Without the right to make one, says so loudly and does not run it. CI sets HSANALYZE_REQUIRE_ROOT, under
 /// which that is a failure.
 pub(crate) fn in_namespace(test: impl FnOnce() + Send + 'static) {
-    let ran = thread::spawn(move || {
+    let name = thread::current().name().unwrap_or("test").to_owned();
+    let ran = thread::Builder::new().name(name).spawn(move || {
         if let Err(errno) = unshare(CloneFlags::CLONE_NEWNET) {
             assert!(std::env::var_os("HSANALYZE_REQUIRE_ROOT").is_none(), "no network namespace: {errno}");
-            eprintln!("SKIPPED: a network namespace cannot be made here ({errno}); run the tests as root");
+            let test = thread::current().name().unwrap_or("?").to_owned();
+            // Not by eprintln!, which the test harness keeps to itself when a test passes.
+            let _ = writeln!(
+                io::stderr(),
+                "SKIPPED: {test}: a network namespace cannot be made here ({errno}); run the tests as root"
+            );
             return;
         }
         run("ip", &["link", "set", "lo", "up"]);
         test();
     });
-    if let Err(panic) = ran.join() {
+    if let Err(panic) = ran.unwrap().join() {
         std::panic::resume_unwind(panic);
     }
 }
