@@ -4,8 +4,7 @@ use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use hsanalyze::cli::{self, Command};
-use hsanalyze::command::{Status, analyse};
-use hsanalyze::handshake::Attempt;
+use hsanalyze::command::{Status, analyse, listeners};
 
 /// Errors of every kind; 1 is for `--fail-on`.
 const FAILURE: u8 = 2;
@@ -31,9 +30,11 @@ fn run(command: Command) -> anyhow::Result<Status> {
             stdout.flush()?;
             Ok(Status::Done)
         }
-        Command::Analyse(config) => analyse::run(&config, |_, _| -> anyhow::Result<(_, fn(&mut Attempt))> {
-            anyhow::bail!("this build cannot read captures")
-        }),
+        Command::Analyse(config) => analyse::run(&config),
+        Command::Listeners(config) => {
+            listeners::run(&config, &mut io::stdout().lock())?;
+            Ok(Status::Done)
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod analyse;
 mod document;
+mod listeners;
 #[cfg(test)]
 mod tests;
 
@@ -13,12 +14,15 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
 pub use self::analyse::{Analyse, ColourChoice};
+use crate::command::listeners::ListenersConfig;
 
 /// What the user asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     /// Analyse captures.
     Analyse(Analyse),
+    /// Show accept queues.
+    Listeners(ListenersConfig),
     /// Print this and be done: help, version, completions, the manual page.
     Print(Vec<u8>),
 }
@@ -58,6 +62,7 @@ struct Cli {
 /// Everything but the analysis of captures.
 #[derive(Subcommand)]
 enum Other {
+    Listeners(listeners::ListenersArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -92,6 +97,7 @@ where
         None => analyse::validate(cli.analyse)
             .map(Command::Analyse)
             .map_err(|message| wrong(&Cli::command().error(ErrorKind::ValueValidation, message))),
+        Some(Other::Listeners(arguments)) => Ok(Command::Listeners(arguments.config())),
         Some(Other::Completions { shell }) => Ok(Command::Print(document::completions(shell))),
         Some(Other::Man) => Ok(Command::Print(document::manual())),
     }

@@ -1,25 +1,78 @@
 //! `hsanalyze FILE...`: captures in, report out.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
+use std::num::NonZeroUsize;
 
 use anyhow::Context;
 use jiff::tz::TimeZone;
 
 use super::Status;
+use crate::capture::{self, CaptureInfo, Captures, Source};
 use crate::cli::{Analyse, ColourChoice};
-use crate::engine::{Sink, Summary};
+use crate::engine::{self, Sink, Summary};
 use crate::handshake::Attempt;
+use crate::packet::Frame;
 use crate::report::output::Output;
-use crate::report::{Options, Reporter};
+use crate::report::progress::Progress;
+use crate::report::{Options, Reporter, Verbosity};
+
+/// Analyses the captures that the configuration names, and writes the report.
+///
+/// # Errors
+///
+/// When the filter does not compile or the output cannot be written; damaged and missing captures are no
+/// error but a [`Status`].
+pub fn run(config: &Analyse) -> anyhow::Result<Status> {
+    run_with(config, analyse)
+}
+
+/// The engine at work on files.
+fn analyse(
+    config: &Analyse,
+    sink: &mut dyn Sink,
+) -> anyhow::Result<(Summary, impl FnMut(&mut Attempt) + use<>)> {
+    let options = capture::Options { filter: config.filter.clone() };
+    // What cannot be opened is told as damage with the rest: it keeps its place among the captures.
+    let (captures, _) = Captures::open(&config.files, &options)?;
+    let shown = config.verbosity != Verbosity::Quiet && io::stderr().is_terminal();
+    let progress = Progress::new(captures.progress().map(|(_, total)| total), shown);
+    let (summary, book) = engine::analyse(&mut Watched { captures, progress }, &engine_options(config), sink)?;
+    Ok((summary, move |attempt: &mut Attempt| attempt.inference = book.infer(attempt)))
+}
+
+fn engine_options(config: &Analyse) -> engine::Options {
+    let default = engine::Options::default();
+    engine::Options {
+        threads: config.threads.map_or(default.threads, NonZeroUsize::get),
+        max_attempts: config.max_attempts.get(),
+        ..default
+    }
+}
+
+/// Captures whose reading is shown.
+struct Watched {
+    captures: Captures,
+    progress: Progress,
+}
+
+impl Source for Watched {
+    fn read(&mut self, max: usize, sink: &mut dyn FnMut(&Frame<'_>)) -> capture::Status {
+        if let Some((done, _)) = self.captures.progress() {
+            self.progress.at(done);
+        }
+        self.captures.read(max, sink)
+    }
+
+    fn captures(&self) -> Vec<CaptureInfo> {
+        self.captures.captures()
+    }
+}
 
 /// Opens the output, has `engine` analyse the captures into it, and finishes the report.
 ///
 /// `engine` returns the summary and what settles the final cause of an attempt that a report held back.
 ///
-/// # Errors
-///
-/// When the output cannot be written, or `engine` fails; damaged captures are no error but a [`Status`].
-pub fn run<E, S>(config: &Analyse, engine: E) -> anyhow::Result<Status>
+fn run_with<E, S>(config: &Analyse, engine: E) -> anyhow::Result<Status>
 where
     E: FnOnce(&Analyse, &mut dyn Sink) -> anyhow::Result<(Summary, S)>,
     S: FnMut(&mut Attempt),
@@ -93,11 +146,11 @@ mod tests {
     }
 
     /// Runs with an engine that finds `sample`, and returns the output too.
-    fn run_with(arguments: &str, sample: Sample) -> (Status, String) {
+    fn run_on(arguments: &str, sample: Sample) -> (Status, String) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("out");
-        let status = run(&config(arguments, &path), |_, sink| {
-            sample.1.iter().try_for_each(|attempt| sink.attempt(attempt))?;
+        let status = run_with(&config(arguments, &path), |_, sink| {
+            sample.1.iter().try_for_each(|attempt| sink.attempt(attempt.clone()))?;
             Ok((sample.0, |_: &mut Attempt| {}))
         });
         (status.unwrap(), fs::read_to_string(path).unwrap())
@@ -105,21 +158,21 @@ mod tests {
 
     #[test]
     fn the_status_tells_what_was_asked_for() {
-        assert_eq!(run_with("", samples::overflow_mixed()).0, Status::Done);
-        assert_eq!(run_with("--fail-on problem", samples::overflow_mixed()).0, Status::Found);
-        assert_eq!(run_with("--fail-on refused", samples::overflow_mixed()).0, Status::Done);
-        assert_eq!(run_with("--fail-on problem", samples::healthy()).0, Status::Done);
-        assert_eq!(run_with("--fail-on completed", samples::healthy()).0, Status::Found);
-        assert_eq!(run_with("--fail-on completed", samples::damaged()).0, Status::Damaged);
+        assert_eq!(run_on("", samples::overflow_mixed()).0, Status::Done);
+        assert_eq!(run_on("--fail-on problem", samples::overflow_mixed()).0, Status::Found);
+        assert_eq!(run_on("--fail-on refused", samples::overflow_mixed()).0, Status::Done);
+        assert_eq!(run_on("--fail-on problem", samples::healthy()).0, Status::Done);
+        assert_eq!(run_on("--fail-on completed", samples::healthy()).0, Status::Found);
+        assert_eq!(run_on("--fail-on completed", samples::damaged()).0, Status::Damaged);
     }
 
     #[test]
     fn a_file_gets_eighty_columns_and_colour_only_on_demand() {
-        let (_, plain) = run_with("", samples::overflow_mixed());
+        let (_, plain) = run_on("", samples::overflow_mixed());
         assert!(plain.contains("ACCEPT QUEUE OVERFLOWS"));
         assert!(plain.lines().all(|line| line.len() <= 80));
         assert!(!plain.contains('\u{1b}'));
-        let (_, coloured) = run_with("--color always", samples::overflow_mixed());
+        let (_, coloured) = run_on("--color always", samples::overflow_mixed());
         assert!(coloured.contains('\u{1b}'));
     }
 
@@ -128,8 +181,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("out");
         fs::write(&path, "old").unwrap();
-        let failed = run(&config("--format csv", &path), |_, sink| {
-            sink.attempt(&samples::healthy().1[0])?;
+        let failed = run_with(&config("--format csv", &path), |_, sink| {
+            sink.attempt(samples::healthy().1[0].clone())?;
             Err::<(Summary, fn(&mut Attempt)), _>(anyhow::anyhow!("the disk is on fire"))
         });
         assert_eq!(failed.unwrap_err().to_string(), "the disk is on fire");
@@ -139,7 +192,7 @@ mod tests {
     #[test]
     fn an_output_that_cannot_be_written_fails_before_the_analysis() {
         let path = Path::new("/nonexistent/out");
-        let failed = run(&config("", path), |_, _| -> anyhow::Result<(Summary, fn(&mut Attempt))> {
+        let failed = run_with(&config("", path), |_, _| -> anyhow::Result<(Summary, fn(&mut Attempt))> {
             panic!("the analysis must not begin")
         });
         assert_eq!(failed.unwrap_err().to_string(), "cannot write /nonexistent/out");

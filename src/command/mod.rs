@@ -1,6 +1,7 @@
 //! The commands: they wire arguments, engine and reports together, and decide nothing else.
 
 pub mod analyse;
+pub mod listeners;
 
 /// How a command ended that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

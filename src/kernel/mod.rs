@@ -1,1 +1,109 @@
-//! kernel
+//! What Linux says of its accept queues: LISTEN sockets, their owners, counters and sysctls.
+//!
+//! Owns netlink sock_diag, `/proc` and the differences between two samples of them. Everything is read
+//! in the network namespace of the **calling thread**, needs no privilege but for the owners of other
+//! users' sockets, and changes nothing. Does not own what an overflow looks like on the wire
+//! (`handshake`), the diagnosis (`listener`) nor the table that people see (`report`).
+//!
+//! Types exist on every platform; what reads them fails with [`KernelError::Unsupported`] outside Linux.
+//!
+//! # Why no tracepoints
+//!
+//! `tcp:tcp_retransmit_synack` and `tcp:tcp_send_reset` (Linux ≥ 4.15) are there on a usual kernel,
+//! and are **declined**:
+//!
+//! - They say less than what is already known. The first fires in `tcp_rtx_synack` for the repeat by timer and
+//!   for the answer to a repeated SYN alike, and carries addresses only: the capture has the same packet,
+//!   and the reason (queue full, or ACK lost) is in neither. The second is worse off for an overflow with
+//!   `tcp_abort_on_overflow=1`: seen on Linux 6.18, it gives the listener's address and `dest=0.0.0.0:0`, not the
+//!   client's (the reset goes out through the LISTEN socket), and `reason=INVALID_SYN`, which `tcp_check_req`
+//!   gives for every embryonic reset. Kernels before 6.10 give no reason at all.
+//! - The drop count of the LISTEN socket and ListenOverflows give what the tracepoints do not: which
+//!   listener, and that its queue was the reason; also for what happened between two looks.
+//! - They cost privilege: `perf_event_open` on a tracepoint wants CAP_PERFMON (or `perf_event_paranoid` ≤ −1) and
+//!   its number from tracefs, which is root's and often not mounted (in containers, on this project's test
+//!   machines). A capture has to run with CAP_NET_RAW alone.
+//! - They are of the whole machine: events carry no network namespace, so two namespaces with the same
+//!   addresses (every pair of containers on one host) could not be told apart.
+
+mod address;
+mod counters;
+#[cfg(target_os = "linux")]
+mod diag;
+mod owner;
+mod socket;
+mod sysctl;
+mod watch;
+
+use std::io;
+use std::path::PathBuf;
+
+pub use address::{LocalAddresses, device_name, local_addresses};
+pub use counters::{Counter, Counters};
+pub use owner::{Owner, Owners, owners};
+pub use socket::{LimitFrom, ListenSocket, listen_sockets};
+pub use sysctl::Sysctls;
+pub use watch::{Interval, KernelWord, Sample, Watch};
+
+/// Why the kernel could not be asked, or its answer not be understood.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    /// Not Linux.
+    #[error("accept queues, their counters and sysctls can be read on Linux only")]
+    Unsupported,
+    /// A system call of the netlink exchange failed.
+    #[error("netlink sock_diag: {step} failed: {source}{}", netlink_advice(.source))]
+    Netlink {
+        /// What was being done.
+        step: &'static str,
+        /// The error of the system call, or the one that the kernel's answer carried.
+        source: io::Error,
+    },
+    /// The answer is not what `inet_diag` sends.
+    #[error("netlink sock_diag: answer of {length} octets, at octet {offset}: {reason}")]
+    Answer {
+        /// Octets of the datagram.
+        length: usize,
+        /// Where the message that could not be read begins.
+        offset: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file of `/proc` could not be read.
+    #[error("{}: {source}", .path.display())]
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// `getifaddrs` failed.
+    #[error("the addresses of this machine cannot be listed: {0}")]
+    Addresses(io::Error),
+}
+
+/// What to do about an error of netlink sock_diag, where it is known.
+fn netlink_advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        // inet_diag answers ENOENT when no handler for TCP is registered.
+        io::ErrorKind::NotFound => {
+            "; the kernel has no tcp_diag: try `modprobe tcp_diag`, or a kernel with CONFIG_INET_DIAG"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; a sandbox (seccomp, container profile) forbids netlink sockets here: run it outside, or allow \
+             AF_NETLINK"
+        }
+        io::ErrorKind::Unsupported => "; this kernel or sandbox offers no netlink sock_diag",
+        _ => "",
+    }
+}
+
+/// Reads a file of `/proc` as text; octets that are no UTF-8 are replaced.
+fn read_proc(path: &str) -> Result<String, KernelError> {
+    if !cfg!(target_os = "linux") {
+        return Err(KernelError::Unsupported);
+    }
+    std::fs::read(path)
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .map_err(|source| KernelError::File { path: path.into(), source })
+}

@@ -8,6 +8,7 @@ mod json;
 mod ndjson;
 pub mod output;
 pub mod progress;
+pub mod queues;
 mod record;
 #[cfg(test)]
 pub(crate) mod samples;

@@ -4,8 +4,7 @@ use crate::capture::{CaptureInfo, Format};
 use crate::engine::{PacketCounts, Summary};
 use crate::handshake::{
     Attempt, Cause, Confidence, Connect, Errno, Evidence, Inference, Outcome, Reason, Retries, Timing,
-    Vantage, Verdict,
-};
+    Vantage, Verdict, Signs};
 use crate::listener::{Listener, RetrySums, Tally};
 use crate::packet::{Endpoint, FrameRef, IcmpError, LinkType, Span, Timestamp};
 
@@ -48,6 +47,8 @@ fn attempt(index: u32, client: &str, server: &str) -> Attempt {
         vantage: Some(Vantage::Server),
         connect: Connect { outcome: Outcome::Succeeded, errno: None, window: None },
         packets: 12,
+        signs: Signs { syn_seen: true, synack_seen: true, ..Signs::default() },
+        silence: None,
         inference: Inference::default(),
     }
 }
@@ -61,7 +62,7 @@ fn inference(cause: Cause, abort: Option<bool>, confidence: Confidence) -> Infer
         cause: Some(cause),
         abort_on_overflow: abort,
         confidence: Some(confidence),
-        evidence: vec![Evidence::None],
+        evidence: vec![Evidence::AckReachedServer],
     }
 }
 
@@ -82,15 +83,18 @@ fn capture(path: &str, packets: u64) -> CaptureInfo {
 fn listener(server: &str, attempts: &[Attempt]) -> Listener {
     let mut listener = Listener {
         server: Some(endpoint(server)),
-        folded: 1,
         verdicts: Tally::default(),
         retries: RetrySums::default(),
+        repeat_counts: Vec::new(),
+        repeat_times: Vec::new(),
         cause: None,
         abort_on_overflow: None,
         confidence: None,
         evidence: Vec::new(),
         diagnosis: String::new(),
+        clients: String::new(),
         advice: Vec::new(),
+        affected: 0,
         problem_span: None,
     };
     for attempt in attempts.iter().filter(|a| a.server == endpoint(server)) {
@@ -112,6 +116,8 @@ fn summary(captures: Vec<CaptureInfo>, listeners: Vec<Listener>, attempts: &[Att
         captures,
         packets: PacketCounts { total, tcp: total, ..PacketCounts::default() },
         verdicts,
+        vantage: Some(Vantage::Server),
+        evicted: 0,
         listeners,
     }
 }

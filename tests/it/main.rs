@@ -5,6 +5,12 @@
 mod captures;
 mod forms;
 mod generated;
+#[cfg(target_os = "linux")]
+mod kernel;
+#[cfg(target_os = "linux")]
+mod listeners;
+#[cfg(target_os = "linux")]
+mod namespace;
 mod scenarios;
 mod tshark;
 mod usage;

@@ -127,7 +127,7 @@ fn conclusion(view: &View<'_>, summary: &Summary) -> (Tone, String) {
     let share = format!("{} of {} {noun}", number(bad), number(total));
     let (mut tone, mut folded, mut places) = (Tone::Note, 0, 0);
     for listener in summary.listeners.iter().filter(|l| view.problems.count(&l.verdicts) > 0) {
-        places += listener.folded;
+        places += 1;
         folded += u64::from(listener.server.is_none());
         tone = view.graver(tone, view.cause_tone(listener.cause));
     }
@@ -136,7 +136,7 @@ fn conclusion(view: &View<'_>, summary: &Summary) -> (Tone, String) {
     }
     let place = match (places, summary.listeners.as_slice()) {
         (1, [_]) | (0, _) => String::new(),
-        _ if folded > 0 => format!(", at {} servers", number(places)),
+        _ if folded > 0 => format!(", at {} servers and more", number(places - folded)),
         (_, all) => format!(", at {} of {}", number(places), count(all.len() as u64, "server")),
     };
     (tone, format!("{share} went wrong{place}."))

@@ -32,7 +32,7 @@ pub(super) fn write(
     for listener in bad.iter().take(blocks) {
         write_block(out, view, listener, listed)?;
     }
-    let rest: u64 = bad.iter().skip(blocks).map(|listener| listener.folded).sum();
+    let rest = bad.len().saturating_sub(blocks) as u64;
     if rest > 0 {
         let more = format!("... {} more with problems: --all", count(rest, "server"));
         writeln!(out, "\n{}", view.paint.apply(Tone::Faint, &more))?;
@@ -72,6 +72,9 @@ fn write_block(
         view.write_labelled(out, Tone::Strong, "  ", label, evidence)?;
         label = "";
     }
+    if !listener.clients.is_empty() {
+        view.write_labelled(out, Tone::Strong, "  ", "clients", &listener.clients)?;
+    }
     for (label, advice) in &listener.advice {
         view.write_labelled(out, Tone::Strong, "  ", label, advice)?;
     }
@@ -98,7 +101,7 @@ fn write_headline(out: &mut impl Write, view: &View<'_>, listener: &Listener) ->
 fn server(listener: &Listener) -> String {
     match listener.server {
         Some(server) => server.to_string(),
-        None => count(listener.folded, "other server"),
+        None => "other servers".to_owned(),
     }
 }
 
@@ -231,7 +234,7 @@ fn example(verdict: Verdict, listener: &Listener, listed: &[Attempt]) -> Option<
 }
 
 fn write_healthy(out: &mut impl Write, view: &View<'_>, good: &[&Listener]) -> io::Result<()> {
-    let servers: u64 = good.iter().map(|listener| listener.folded).sum();
+    let servers = good.len() as u64;
     if servers == 0 {
         return Ok(());
     }

@@ -1,0 +1,94 @@
+//! The arguments of `hsanalyze listeners`.
+
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use crate::command::listeners::ListenersConfig;
+use crate::report::queues::Format;
+
+/// Shortest and longest `--watch` interval, in seconds: what costs a process, and what nobody waits for.
+const INTERVAL: std::ops::RangeInclusive<f64> = 0.1..=86_400.0;
+
+/// Show the accept queues of this machine's listeners, as the kernel sees them.
+///
+/// RECV-Q is the number of connections that wait for accept(), SEND-Q its limit. A queue is full when it holds
+/// more than the limit; what comes then is DROPS (a SYN counts once, an ignored ACK twice).
+#[derive(Debug, Args)]
+pub(super) struct ListenersArgs {
+    /// Refresh every SECS seconds until Ctrl-C, and show rates
+    #[arg(long, value_name = "SECS", num_args = 0..=1, require_equals = true, default_missing_value = "2",
+          value_parser = interval)]
+    watch: Option<Duration>,
+
+    /// Output form; with --watch, json prints one document per line
+    #[arg(long, value_enum, default_value = "text")]
+    format: FormatArg,
+
+    /// When to colour
+    #[arg(long, value_enum, default_value = "auto", value_name = "WHEN")]
+    color: ColorArg,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum FormatArg {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ColorArg {
+    Auto,
+    Always,
+    Never,
+}
+
+impl ListenersArgs {
+    /// What to do, given where standard output goes.
+    pub(super) fn config(&self) -> ListenersConfig {
+        let terminal = io::stdout().is_terminal();
+        ListenersConfig {
+            watch: self.watch,
+            format: match self.format {
+                FormatArg::Text => Format::Text,
+                FormatArg::Json => Format::Json,
+            },
+            colour: match self.color {
+                ColorArg::Always => true,
+                ColorArg::Never => false,
+                // Knows NO_COLOR and CLICOLOR.
+                ColorArg::Auto => terminal && colored::control::ShouldColorize::from_env().should_colorize(),
+            },
+            terminal,
+        }
+    }
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let wrong =
+        || format!("\"{text}\" is not a number of seconds from {} to {}", INTERVAL.start(), INTERVAL.end());
+    let seconds: f64 = text.parse().map_err(|_| wrong())?;
+    if !INTERVAL.contains(&seconds) {
+        return Err(wrong());
+    }
+    Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_is_a_number_of_seconds_in_range() {
+        assert_eq!(interval("0.5"), Ok(Duration::from_millis(500)));
+        assert_eq!(interval("86400"), Ok(Duration::from_secs(86_400)));
+        for wrong in ["0", "-1", "nan", "inf", "1e9", "", "2s"] {
+            let message = interval(wrong).unwrap_err();
+            assert!(
+                message.contains(&format!("\"{wrong}\"")) && message.contains("0.1 to 86400"),
+                "{message}"
+            );
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! `hsanalyze listeners`: samples the kernel's accept queues and shows them, once or until it is stopped.
+
+use std::io::{self, Write};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
+use signal_hook::iterator::Signals;
+
+use crate::kernel::{KernelError, Sample, Watch, owners};
+use crate::report::queues::{Format, Options, Queues};
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ListenersConfig {
+    /// Refresh at this interval until SIGINT, SIGTERM or SIGHUP; `None` shows once.
+    pub watch: Option<Duration>,
+    /// The form.
+    pub format: Format,
+    /// Whether to colour text.
+    pub colour: bool,
+    /// Whether the output is a terminal: then text is redrawn in place, on the alternate screen.
+    pub terminal: bool,
+}
+
+/// Why it ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenersError {
+    /// The kernel could not be asked.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// The output failed; a closed pipe is no error and does not come here.
+    #[error("writing the listeners: {0}")]
+    Output(#[source] io::Error),
+    /// Signals could not be caught.
+    #[error("catching signals: {0}")]
+    Signals(#[source] io::Error),
+}
+
+/// Shows the LISTEN sockets of the calling thread's network namespace on `out`.
+///
+/// # Errors
+///
+/// See [`ListenersError`].
+pub fn run(config: &ListenersConfig, out: &mut impl Write) -> Result<(), ListenersError> {
+    let watch = Watch::new(Sample::take()?);
+    let shown = match config.watch {
+        None => show(config, &watch, out),
+        Some(interval) => return follow(config, interval, watch, out),
+    };
+    end_of_output(shown)
+}
+
+/// Samples every `interval`, and shows each sample, until a signal ends it.
+fn follow(
+    config: &ListenersConfig,
+    interval: Duration,
+    mut watch: Watch,
+    out: &mut impl Write,
+) -> Result<(), ListenersError> {
+    let events = events().map_err(ListenersError::Signals)?;
+    let redraw = config.terminal && config.format == Format::Text;
+    let mut screen = Screen::enter(out, redraw).map_err(ListenersError::Output)?;
+    let mut due = Instant::now();
+    loop {
+        if let Err(error) = screen.draw(|out| show(config, &watch, out)) {
+            drop(screen);
+            return end_of_output(Err(error));
+        }
+        // A sample that took longer than the interval is followed by the next at once, not by a burst.
+        due = (due + interval).max(Instant::now());
+        loop {
+            match events.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Ok(Event::Resized) if redraw => {
+                    if let Err(error) = screen.draw(|out| show(config, &watch, out)) {
+                        drop(screen);
+                        return end_of_output(Err(error));
+                    }
+                }
+                Ok(Event::Resized) => {}
+                Err(RecvTimeoutError::Timeout) => break,
+            }
+        }
+        watch.push(Sample::take()?);
+    }
+}
+
+/// Writes the latest sample.
+fn show(config: &ListenersConfig, watch: &Watch, out: &mut impl Write) -> io::Result<()> {
+    let owners = owners(&watch.latest().sockets);
+    let queues = Queues::new(watch, &owners);
+    // Composed first and written at once, so that a screen does not flicker and a pipe gets whole blocks.
+    let mut text = Vec::new();
+    match config.format {
+        Format::Json => queues.write_json(&mut text, config.watch.is_none())?,
+        Format::Text => {
+            queues.write_text(&mut text, &options(config))?;
+            if config.watch.is_some() && !config.terminal {
+                text.push(b'\n');
+            }
+        }
+    }
+    out.write_all(&text)?;
+    out.flush()
+}
+
+fn options(config: &ListenersConfig) -> Options {
+    let size = terminal_size::terminal_size().filter(|_| config.terminal);
+    let size = size.map(|(width, height)| (usize::from(height.0), usize::from(width.0)));
+    Options {
+        colour: config.colour,
+        width: size.map_or(80, |(_, columns)| columns.clamp(40, 120)),
+        // The last line stays free: a line feed there would scroll.
+        screen: size
+            .filter(|_| config.watch.is_some())
+            .map(|(lines, columns)| (lines.saturating_sub(1), columns)),
+        zone: jiff::tz::TimeZone::system(),
+    }
+}
+
+/// A reader that closed the pipe has what it wanted.
+fn end_of_output(shown: io::Result<()>) -> Result<(), ListenersError> {
+    match shown {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(ListenersError::Output(error)),
+        _ => Ok(()),
+    }
+}
+
+enum Event {
+    Stop,
+    Resized,
+}
+
+/// Signals as events, from a thread that lives as long as the program.
+fn events() -> io::Result<Receiver<Event>> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGWINCH])?;
+    let (sender, events) = mpsc::channel();
+    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for signal in signals.forever() {
+            let event = if signal == SIGWINCH { Event::Resized } else { Event::Stop };
+            if sender.send(event).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok(events)
+}
+
+/// The alternate screen with the cursor hidden, or nothing at all; given back on drop.
+struct Screen<'a, W: Write> {
+    out: &'a mut W,
+    alternate: bool,
+}
+
+impl<'a, W: Write> Screen<'a, W> {
+    fn enter(out: &'a mut W, alternate: bool) -> io::Result<Self> {
+        let screen = Self { out, alternate };
+        if alternate {
+            screen.out.write_all(b"\x1b[?1049h\x1b[?25l")?;
+        }
+        Ok(screen)
+    }
+
+    fn draw(&mut self, draw: impl FnOnce(&mut W) -> io::Result<()>) -> io::Result<()> {
+        if self.alternate {
+            // Home and erase to the end: no scrolling, nothing left of a longer picture.
+            self.out.write_all(b"\x1b[H\x1b[J")?;
+        }
+        draw(self.out)
+    }
+}
+
+impl<W: Write> Drop for Screen<'_, W> {
+    fn drop(&mut self) {
+        if self.alternate {
+            // A terminal that is gone needs no restoring.
+            let _ = self.out.write_all(b"\x1b[?25h\x1b[?1049l").and_then(|()| self.out.flush());
+        }
+    }
+}

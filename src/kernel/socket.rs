@@ -1,0 +1,157 @@
+//! A socket in LISTEN, as `inet_diag` describes it.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::KernelError;
+
+/// Where the limit of an accept queue comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LimitFrom {
+    /// The backlog given to `listen()`: it is another number than `net.core.somaxconn`.
+    Listen,
+    /// The limit is `net.core.somaxconn`: what `listen()` asked for was cut to it, or equal to it.
+    Somaxconn,
+}
+
+/// One LISTEN socket of TCP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenSocket {
+    /// The address it is bound to; `0.0.0.0` or `[::]` for any.
+    pub local: SocketAddr,
+    /// The interface index it is bound to (SO_BINDTODEVICE, or a VRF).
+    pub device: Option<u32>,
+    /// IPV6_V6ONLY; `None` for IPv4 sockets, and for IPv6 ones before Linux 4.3.
+    pub v6only: Option<bool>,
+    /// Connections that wait for `accept()`: `sk_ack_backlog`.
+    pub recv_q: u32,
+    /// The queue's limit, `min(backlog, somaxconn)` at the time of `listen()`: `sk_max_ack_backlog`.
+    pub send_q: u32,
+    /// Packets that this socket dropped since it exists, `sk_drops`: a SYN once; an ACK or data that met a full
+    /// queue twice (`tcp_listendrop` and the discard); a bare ACK that TCP_DEFER_ACCEPT holds back once.
+    /// Wraps. `None` before Linux 4.7.
+    pub drops: Option<u32>,
+    /// The socket's inode, which `/proc/PID/fd` shows.
+    pub inode: u64,
+    /// The kernel's number of this socket, never used again until the machine restarts (`sock_gen_cookie`);
+    /// an inode may be.
+    pub cookie: u64,
+    /// The user that created the socket, as seen from the caller's user namespace.
+    pub uid: u32,
+}
+
+impl ListenSocket {
+    /// Whether the next connection overflows: `sk_acceptq_is_full`, **more** than the limit wait.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.recv_q > self.send_q
+    }
+
+    /// How full the queue is: 1.0 when it can take no more (`Send-Q + 1` connections), 0.0 when empty.
+    #[must_use]
+    pub fn fill(&self) -> f64 {
+        (f64::from(self.recv_q) / (f64::from(self.send_q) + 1.0)).min(1.0)
+    }
+
+    /// Where its limit comes from, given the namespace's `net.core.somaxconn`.
+    ///
+    /// A `somaxconn` changed after `listen()` does not show: the kernel keeps the cut number only.
+    #[must_use]
+    pub const fn limit_from(&self, somaxconn: u32) -> LimitFrom {
+        if self.send_q == somaxconn { LimitFrom::Somaxconn } else { LimitFrom::Listen }
+    }
+
+    /// How closely this socket listens on `server`: `None` not at all, then the higher the closer.
+    ///
+    /// The order is that of `compute_score` in the kernel: an exact address before any, the own family
+    /// before a dual-stack socket.
+    #[must_use]
+    pub fn matches(&self, server: SocketAddr) -> Option<u8> {
+        let (local, wanted) = (self.local.ip().to_canonical(), server.ip().to_canonical());
+        if self.local.port() != server.port() {
+            None
+        } else if local == wanted {
+            Some(3)
+        } else if local == IpAddr::V4(Ipv4Addr::UNSPECIFIED) && wanted.is_ipv4()
+            || local == IpAddr::V6(Ipv6Addr::UNSPECIFIED) && wanted.is_ipv6()
+        {
+            Some(2)
+        } else if local == IpAddr::V6(Ipv6Addr::UNSPECIFIED) && self.v6only != Some(true) {
+            Some(1)
+        } else {
+            None
+        }
+    }
+}
+
+/// The LISTEN sockets of TCP, IPv4 and IPv6, in the calling thread's network namespace.
+///
+/// Needs no privilege.
+///
+/// # Errors
+///
+/// Netlink sock_diag is absent or forbidden, or answers with something else; not Linux.
+pub fn listen_sockets() -> Result<Vec<ListenSocket>, KernelError> {
+    #[cfg(target_os = "linux")]
+    return super::diag::listen_sockets();
+    #[cfg(not(target_os = "linux"))]
+    Err(KernelError::Unsupported)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn socket(local: &str, v6only: Option<bool>) -> ListenSocket {
+        let local = local.parse().unwrap();
+        ListenSocket {
+            local,
+            device: None,
+            v6only,
+            recv_q: 0,
+            send_q: 4,
+            drops: Some(0),
+            inode: 1,
+            cookie: 1,
+            uid: 0,
+        }
+    }
+
+    #[test]
+    fn a_queue_is_full_one_past_its_limit() {
+        let mut socket = socket("127.0.0.1:80", None);
+        socket.recv_q = 4;
+        assert!(!socket.is_full());
+        assert!(socket.fill() < 1.0);
+        socket.recv_q = 5;
+        assert!(socket.is_full());
+        assert_eq!(socket.fill(), 1.0);
+        socket.send_q = 0; // listen(fd, 0): one connection fits
+        socket.recv_q = 0;
+        assert!(!socket.is_full());
+        assert_eq!(socket.fill(), 0.0);
+    }
+
+    #[test]
+    fn the_limit_is_somaxconns_when_it_equals_it() {
+        let socket = socket("127.0.0.1:80", None);
+        assert_eq!(socket.limit_from(4), LimitFrom::Somaxconn);
+        assert_eq!(socket.limit_from(4096), LimitFrom::Listen);
+        assert_eq!(socket.limit_from(3), LimitFrom::Listen, "somaxconn was lowered after listen()");
+    }
+
+    #[test]
+    fn a_server_address_finds_its_socket_as_the_kernel_would() {
+        let v4 = "10.0.0.1:80".parse().unwrap();
+        let v6 = "[fd00::1]:80".parse().unwrap();
+        assert_eq!(socket("10.0.0.1:80", None).matches(v4), Some(3));
+        assert_eq!(socket("0.0.0.0:80", None).matches(v4), Some(2));
+        assert_eq!(socket("[::]:80", Some(false)).matches(v4), Some(1));
+        assert_eq!(socket("[::]:80", Some(true)).matches(v4), None);
+        assert_eq!(socket("[::]:80", Some(true)).matches(v6), Some(2));
+        assert_eq!(socket("0.0.0.0:80", None).matches(v6), None);
+        assert_eq!(socket("[::ffff:10.0.0.1]:80", Some(false)).matches(v4), Some(3));
+        assert_eq!(socket("0.0.0.0:81", None).matches(v4), None);
+        assert_eq!(socket("10.0.0.2:80", None).matches(v4), None);
+    }
+}

@@ -1,0 +1,430 @@
+//! Samples of the kernel's figures, and what they say of one listener over time.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::Serializer;
+
+use super::{Counter, Counters, KernelError, LimitFrom, ListenSocket, Sysctls, listen_sockets};
+use crate::packet::{Span, Timestamp};
+
+/// How many listeners that are gone are remembered, of those whose queue was in trouble.
+///
+/// Bounds a run of weeks on a machine whose programs listen on ever new ports.
+const MAX_GONE: usize = 1024;
+
+/// What the kernel says at one time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// When, by the machine's clock: the same as the time stamps of a live capture.
+    pub at: Timestamp,
+    /// LISTEN sockets.
+    pub sockets: Vec<ListenSocket>,
+    /// The namespace's counters since it exists.
+    pub counters: Counters,
+    /// The namespace's sysctls.
+    pub sysctls: Sysctls,
+}
+
+impl Sample {
+    /// Asks the kernel now, in the calling thread's network namespace.
+    ///
+    /// # Errors
+    ///
+    /// As [`listen_sockets`] and [`Counters::read`].
+    pub fn take() -> Result<Self, KernelError> {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let nanos = i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX);
+        Ok(Self {
+            at: Timestamp::from_nanos(nanos),
+            sockets: listen_sockets()?,
+            counters: Counters::read()?,
+            sysctls: Sysctls::read(),
+        })
+    }
+}
+
+/// What an address and port to listen on are told apart by; several sockets may share them (SO_REUSEPORT).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Bound {
+    local: SocketAddr,
+    device: Option<u32>,
+}
+
+/// What was seen of the sockets on one [`Bound`].
+#[derive(Debug, Clone)]
+struct History {
+    /// The fullest of the sockets, when last seen.
+    socket: ListenSocket,
+    /// How many sockets, when last seen.
+    sockets: usize,
+    /// Growth of all their drop counts; `None` when the kernel gives none.
+    drops: Option<u64>,
+    recv_q_max: u32,
+    full_seen: bool,
+    /// Number of the last sample that had it.
+    seen: u64,
+}
+
+impl History {
+    fn in_trouble(&self) -> bool {
+        self.full_seen || self.drops.is_some_and(|drops| drops > 0)
+    }
+}
+
+/// Follows the kernel's figures from sample to sample, in bounded memory.
+#[derive(Debug, Clone)]
+pub struct Watch {
+    started: Timestamp,
+    start: Counters,
+    latest: Sample,
+    /// Growth between the last two samples: of counters, and of drops by socket cookie.
+    interval: Option<Interval>,
+    histories: HashMap<Bound, History>,
+    samples: u64,
+}
+
+/// What changed between the last two samples.
+#[derive(Debug, Clone)]
+pub struct Interval {
+    /// The time between them.
+    pub span: Span,
+    /// How much the namespace's counters grew.
+    pub counters: Counters,
+    drops: HashMap<u64, u32>,
+}
+
+impl Interval {
+    /// How many packets `socket` dropped between the two samples; `None` when the kernel does not count.
+    #[must_use]
+    pub fn drops(&self, socket: &ListenSocket) -> Option<u32> {
+        self.drops.get(&socket.cookie).copied()
+    }
+}
+
+impl Watch {
+    /// Starts from a first sample: what its sockets dropped before does not count.
+    #[must_use]
+    pub fn new(first: Sample) -> Self {
+        let mut watch = Self {
+            started: first.at,
+            start: first.counters,
+            latest: first,
+            interval: None,
+            histories: HashMap::new(),
+            samples: 1,
+        };
+        watch.note(&HashMap::new(), true);
+        watch
+    }
+
+    /// Adds a later sample.
+    pub fn push(&mut self, sample: Sample) {
+        let before: HashMap<u64, u32> =
+            self.latest.sockets.iter().filter_map(|socket| Some((socket.cookie, socket.drops?))).collect();
+        let earlier = std::mem::replace(&mut self.latest, sample);
+        self.samples += 1;
+        // A socket that is new has counted from 0 since the sample before.
+        let drops = self.latest.sockets.iter().filter_map(|socket| {
+            let counted = before.get(&socket.cookie).copied().unwrap_or(0);
+            Some((socket.cookie, socket.drops?.wrapping_sub(counted)))
+        });
+        let drops: HashMap<u64, u32> = drops.collect();
+        self.note(&drops, false);
+        self.interval = Some(Interval {
+            span: self.latest.at.since(earlier.at),
+            counters: self.latest.counters.delta(&earlier.counters),
+            drops,
+        });
+        self.forget();
+    }
+
+    /// Joins the latest sample to the histories; `drops` is the growth by cookie.
+    fn note(&mut self, drops: &HashMap<u64, u32>, first: bool) {
+        for socket in &self.latest.sockets {
+            let grown = match socket.drops {
+                Some(_) if first => Some(0),
+                Some(_) => Some(drops.get(&socket.cookie).copied().map_or(0, u64::from)),
+                None => None,
+            };
+            let bound = Bound { local: socket.local, device: socket.device };
+            let history = self.histories.entry(bound).or_insert_with(|| History {
+                socket: socket.clone(),
+                sockets: 0,
+                drops: Some(0),
+                recv_q_max: 0,
+                full_seen: false,
+                seen: 0,
+            });
+            if history.seen != self.samples {
+                history.seen = self.samples;
+                history.sockets = 0;
+                history.socket = socket.clone();
+            } else if socket.fill() > history.socket.fill() {
+                history.socket = socket.clone();
+            }
+            history.sockets += 1;
+            history.drops = history.drops.zip(grown).map(|(sum, more)| sum.saturating_add(more));
+            history.recv_q_max = history.recv_q_max.max(socket.recv_q);
+            history.full_seen |= socket.is_full();
+        }
+    }
+
+    /// Drops the histories of listeners that are gone, but for the latest [`MAX_GONE`] that had trouble.
+    fn forget(&mut self) {
+        let now = self.samples;
+        self.histories.retain(|_, history| history.seen == now || history.in_trouble());
+        let mut gone: Vec<u64> =
+            self.histories.values().map(|history| history.seen).filter(|&seen| seen != now).collect();
+        if gone.len() > MAX_GONE {
+            gone.sort_unstable_by(|a, b| b.cmp(a));
+            let oldest = gone.get(MAX_GONE).copied().unwrap_or(0);
+            self.histories.retain(|_, history| history.seen > oldest);
+        }
+    }
+
+    /// The latest sample.
+    #[must_use]
+    pub const fn latest(&self) -> &Sample {
+        &self.latest
+    }
+
+    /// What changed between the last two samples; `None` after the first.
+    #[must_use]
+    pub const fn interval(&self) -> Option<&Interval> {
+        self.interval.as_ref()
+    }
+
+    /// How much the namespace's counters grew since the first sample.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.latest.counters.delta(&self.start)
+    }
+
+    /// What the kernel says of the listener on `server`, an address that clients connect to.
+    ///
+    /// Ask only for servers that run here (`LocalAddresses::contains`): a socket on any address matches every server
+    /// with its port. `None` when no socket listened there at any sample that is remembered: the server runs in
+    /// another network namespace, or its listener came and went between two samples.
+    #[must_use]
+    pub fn word(&self, server: SocketAddr) -> Option<KernelWord> {
+        let (_, history) = self
+            .histories
+            .values()
+            .filter_map(|history| Some((history.socket.matches(server)?, history)))
+            .max_by_key(|(closeness, history)| (*closeness, history.seen, history.recv_q_max))?;
+        let socket = &history.socket;
+        let sysctls = self.latest.sysctls;
+        Some(KernelWord {
+            local: socket.local,
+            sockets: history.sockets,
+            listening: history.seen == self.samples,
+            span: self.latest.at.since(self.started),
+            samples: self.samples,
+            recv_q: socket.recv_q,
+            send_q: socket.send_q,
+            recv_q_max: history.recv_q_max,
+            full_seen: history.full_seen,
+            drops: history.drops,
+            limit_from: sysctls.somaxconn.map(|somaxconn| socket.limit_from(somaxconn)),
+            somaxconn: sysctls.somaxconn,
+            abort_on_overflow: sysctls.abort_on_overflow(),
+            synack_retries: sysctls.tcp_synack_retries,
+            namespace: self.counters(),
+        })
+    }
+}
+
+/// What the kernel says of one listener between the first and the latest sample of a [`Watch`].
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct KernelWord {
+    /// The address that its socket is bound to, perhaps any (`0.0.0.0`, `[::]`).
+    pub local: SocketAddr,
+    /// How many sockets share it (SO_REUSEPORT); the queue below is that of the fullest.
+    pub sockets: usize,
+    /// Whether it still listened at the latest sample.
+    pub listening: bool,
+    /// From the first sample to the latest.
+    #[serde(rename = "seconds", serialize_with = "seconds")]
+    pub span: Span,
+    /// How many samples.
+    pub samples: u64,
+    /// Connections waiting at the latest sample that had it.
+    pub recv_q: u32,
+    /// The queue's limit then.
+    pub send_q: u32,
+    /// Most connections waiting at any sample.
+    pub recv_q_max: u32,
+    /// Whether any sample found the queue full (`Recv-Q > Send-Q`).
+    pub full_seen: bool,
+    /// Packets that this listener dropped in that time, counted as [`ListenSocket::drops`] are.
+    pub drops: Option<u64>,
+    /// Where its limit comes from.
+    pub limit_from: Option<LimitFrom>,
+    /// `net.core.somaxconn`.
+    pub somaxconn: Option<u32>,
+    /// `net.ipv4.tcp_abort_on_overflow`, which no packet shows for sure.
+    pub abort_on_overflow: Option<bool>,
+    /// `net.ipv4.tcp_synack_retries`.
+    pub synack_retries: Option<u32>,
+    /// Growth of the counters of the whole network namespace: other listeners count there, too.
+    pub namespace: Counters,
+}
+
+impl KernelWord {
+    /// Whether this listener's accept queue overflowed between the two samples.
+    ///
+    /// `Some(false)`: ListenOverflows of the whole namespace did not grow, or this listener dropped nothing
+    /// (`tcp_listendrop` counts every overflow there, too).
+    /// `Some(true)`: ListenOverflows grew, and this listener was seen full, or dropped more than all that the
+    /// namespace's listeners dropped for other reasons: a full SYN queue or no memory (ListenDrops less
+    /// ListenOverflows), and the bare ACKs that TCP_DEFER_ACCEPT holds back.
+    /// `None`: the figures leave both open, or this kernel lacks them.
+    #[must_use]
+    pub fn overflowed(&self) -> Option<bool> {
+        let overflows = self.namespace.get(Counter::ListenOverflows);
+        if overflows == Some(0) || self.drops == Some(0) {
+            return Some(false);
+        }
+        if self.full_seen {
+            return overflows.map(|_| true);
+        }
+        let others = self.namespace.get(Counter::ListenDrops)?.saturating_sub(overflows?);
+        let deferred = self.namespace.get(Counter::TcpDeferAcceptDrop).unwrap_or(0);
+        // Twice: what is dropped at the ACK counts two drops of the socket, and one ListenDrops. A deferred ACK
+        // is one drop of the socket and no ListenDrops.
+        (self.drops? > others.saturating_mul(2).saturating_add(deferred)).then_some(true)
+    }
+}
+
+fn seconds<S: Serializer>(span: &Span, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(span.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn socket(local: &str, cookie: u64, recv_q: u32, drops: Option<u32>) -> ListenSocket {
+        let local = local.parse().unwrap();
+        ListenSocket {
+            local,
+            device: None,
+            v6only: None,
+            recv_q,
+            send_q: 4,
+            drops,
+            inode: cookie,
+            cookie,
+            uid: 0,
+        }
+    }
+
+    fn sample(seconds: i64, overflows: u64, sockets: Vec<ListenSocket>) -> Sample {
+        let netstat = format!(
+            "TcpExt: ListenOverflows ListenDrops TCPDeferAcceptDrop\nTcpExt: {overflows} {overflows} 0\n"
+        );
+        Sample {
+            at: Timestamp::from_nanos(0).plus(Span::from_secs(seconds)),
+            sockets,
+            counters: Counters::parse(&netstat, ""),
+            sysctls: Sysctls { somaxconn: Some(4), tcp_abort_on_overflow: Some(1), ..Sysctls::default() },
+        }
+    }
+
+    const A: &str = "10.0.0.1:80";
+
+    #[test]
+    fn a_word_has_growth_since_the_first_sample_and_the_worst_between() {
+        let mut watch = Watch::new(sample(0, 100, vec![socket(A, 1, 0, Some(40))]));
+        assert!(watch.interval().is_none());
+        watch.push(sample(1, 103, vec![socket(A, 1, 5, Some(46))]));
+        watch.push(sample(2, 103, vec![socket(A, 1, 2, Some(46))]));
+        let word = watch.word(A.parse().unwrap()).unwrap();
+        assert_eq!((word.recv_q, word.recv_q_max, word.full_seen), (2, 5, true));
+        assert_eq!((word.drops, word.samples, word.span), (Some(6), 3, Span::from_secs(2)));
+        assert_eq!(word.namespace.get(Counter::ListenOverflows), Some(3));
+        assert_eq!((word.limit_from, word.abort_on_overflow), (Some(LimitFrom::Somaxconn), Some(true)));
+        assert_eq!(word.overflowed(), Some(true));
+        let interval = watch.interval().unwrap();
+        assert_eq!(interval.drops(&socket(A, 1, 2, Some(46))), Some(0));
+        assert_eq!(interval.counters.get(Counter::ListenOverflows), Some(0));
+    }
+
+    #[test]
+    fn a_word_is_written_with_stable_names() {
+        let mut watch = Watch::new(sample(0, 1, vec![socket("[::]:80", 1, 5, Some(0))]));
+        watch.push(sample(2, 4, vec![socket("[::]:80", 1, 5, Some(3))]));
+        let mut word = serde_json::to_value(watch.word(A.parse().unwrap()).unwrap()).unwrap();
+        let namespace = word["namespace"].take();
+        assert_eq!(
+            (&namespace["ListenOverflows"], &namespace["OutRsts"]),
+            (&3.into(), &serde_json::Value::Null)
+        );
+        let expected = serde_json::json!({
+            "local": "[::]:80", "sockets": 1, "listening": true, "seconds": 2.0, "samples": 2,
+            "recv_q": 5, "send_q": 4, "recv_q_max": 5, "full_seen": true, "drops": 3,
+            "limit_from": "somaxconn", "somaxconn": 4, "abort_on_overflow": true, "synack_retries": null,
+            "namespace": null,
+        });
+        assert_eq!(word, expected);
+    }
+
+    #[test]
+    fn a_restarted_listener_keeps_what_the_old_socket_dropped() {
+        let mut watch = Watch::new(sample(0, 0, vec![socket(A, 1, 0, Some(u32::MAX))]));
+        watch.push(sample(1, 2, vec![socket(A, 1, 0, Some(2))])); // wrapped
+        watch.push(sample(2, 2, vec![]));
+        let gone = watch.word(A.parse().unwrap()).unwrap();
+        assert_eq!((gone.listening, gone.drops), (false, Some(3)));
+        watch.push(sample(3, 7, vec![socket(A, 2, 0, Some(5))])); // a new socket counts from 0
+        let back = watch.word(A.parse().unwrap()).unwrap();
+        assert_eq!((back.listening, back.drops), (true, Some(8)));
+    }
+
+    #[test]
+    fn sockets_that_share_an_address_are_one_listener() {
+        let mut watch = Watch::new(sample(0, 0, vec![socket(A, 1, 0, Some(1)), socket(A, 2, 0, Some(1))]));
+        watch.push(sample(1, 9, vec![socket(A, 1, 5, Some(4)), socket(A, 2, 1, Some(2))]));
+        let word = watch.word(A.parse().unwrap()).unwrap();
+        assert_eq!((word.sockets, word.recv_q, word.drops), (2, 5, Some(4)));
+    }
+
+    #[test]
+    fn only_the_figures_of_this_listener_prove_its_overflow() {
+        let at_rest = |drops| socket(A, 1, 0, drops);
+        let judged = |overflows, drops: Option<u32>, others: &str| {
+            let mut watch = Watch::new(sample(0, 0, vec![at_rest(drops.map(|_| 0))]));
+            let mut later = sample(1, overflows, vec![at_rest(drops)]);
+            if !others.is_empty() {
+                later.counters = Counters::parse(others, "");
+            }
+            watch.push(later);
+            watch.word(A.parse().unwrap()).unwrap().overflowed()
+        };
+        assert_eq!(judged(0, Some(3), ""), Some(false), "dropped for another reason");
+        assert_eq!(judged(5, Some(0), ""), Some(false), "another listener overflowed");
+        assert_eq!(judged(5, Some(1), ""), Some(true));
+        assert_eq!(judged(5, None, ""), None, "old kernel, and not seen full");
+        let names = "TcpExt: ListenOverflows ListenDrops TCPDeferAcceptDrop\nTcpExt: ";
+        assert_eq!(judged(0, Some(4), &format!("{names}5 7 0\n")), None, "two SYNs may make four drops");
+        assert_eq!(judged(0, Some(5), &format!("{names}5 7 0\n")), Some(true));
+        assert_eq!(judged(0, Some(3), &format!("{names}5 5 3\n")), None, "three deferred ACKs");
+    }
+
+    #[test]
+    fn listeners_that_are_gone_do_not_pile_up() {
+        let port = |n: u64| format!("10.0.0.1:{}", n % 60_000 + 1);
+        let mut watch = Watch::new(sample(0, 0, vec![]));
+        for n in 0..5_000_u64 {
+            // Every other one drops something before it goes.
+            let dropped = u32::try_from(n % 2).unwrap();
+            watch.push(sample(i64::try_from(n).unwrap(), n, vec![socket(&port(n), n, 0, Some(dropped))]));
+        }
+        assert!(watch.histories.len() <= MAX_GONE + 1, "{}", watch.histories.len());
+        assert!(watch.word(port(4_997).parse().unwrap()).is_some(), "a late one with drops is remembered");
+        assert!(watch.word(port(4_996).parse().unwrap()).is_none(), "a late one without is not");
+        assert!(watch.word(port(1).parse().unwrap()).is_none(), "an early one is not");
+    }
+}

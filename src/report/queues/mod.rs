@@ -1,0 +1,133 @@
+//! How the kernel's accept queues are shown: the table of `hsanalyze listeners`, and its JSON.
+//!
+//! Turns samples into text; asks the kernel nothing, and decides neither when nor where it is written.
+
+mod json;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::cmp::Reverse;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+
+use crate::kernel::{LimitFrom, ListenSocket, Owner, Owners, Watch};
+use crate::packet::{Span, Timestamp};
+
+/// The forms it can be shown in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON document; one per line when watching.
+    Json,
+}
+
+/// How text is shown.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Whether to colour.
+    pub colour: bool,
+    /// Columns to wrap sentences at.
+    pub width: usize,
+    /// Lines and columns that everything must fit in (a terminal that is redrawn); `None` for no limit.
+    pub screen: Option<(usize, usize)>,
+    /// The zone that the time is shown in.
+    pub zone: jiff::tz::TimeZone,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { colour: false, width: 80, screen: None, zone: jiff::tz::TimeZone::UTC }
+    }
+}
+
+/// What is shown: the latest sample of a watch, with what changed since the one before.
+#[derive(Debug)]
+pub struct Queues<'a> {
+    watch: &'a Watch,
+    owners: &'a Owners,
+    rows: Vec<Row<'a>>,
+}
+
+/// One LISTEN socket with all that is said of it.
+#[derive(Debug)]
+struct Row<'a> {
+    socket: &'a ListenSocket,
+    /// The interface it is bound to.
+    device: Option<String>,
+    limit_from: Option<LimitFrom>,
+    /// Drops since the sample before; `None` without such a sample, or where the kernel does not count.
+    grown: Option<u32>,
+    /// `None` when nobody is known to hold it and not every process could be looked at.
+    owner: Option<&'a [Owner]>,
+}
+
+impl<'a> Queues<'a> {
+    /// Orders the sockets: full ones first, then those that drop now, then the fullest, then by port and address.
+    #[must_use]
+    pub fn new(watch: &'a Watch, owners: &'a Owners) -> Self {
+        let sample = watch.latest();
+        let rows = sample.sockets.iter().map(|socket| {
+            let held = owners.of(socket.inode);
+            Row {
+                socket,
+                device: socket
+                    .device
+                    .map(|index| crate::kernel::device_name(index).unwrap_or_else(|| format!("if{index}"))),
+                limit_from: sample.sysctls.somaxconn.map(|somaxconn| socket.limit_from(somaxconn)),
+                grown: watch.interval().and_then(|interval| interval.drops(socket)),
+                owner: (!held.is_empty() || owners.unreadable() == 0).then_some(held),
+            }
+        });
+        let mut rows: Vec<Row<'a>> = rows.collect();
+        rows.sort_by_key(|row| {
+            let fill = (row.socket.fill() * 1e6) as u32;
+            let drops = row.grown.unwrap_or(0);
+            (
+                Reverse((row.socket.is_full(), drops > 0, fill, drops)),
+                row.socket.local.port(),
+                row.socket.local,
+                row.socket.cookie,
+            )
+        });
+        Self { watch, owners, rows }
+    }
+
+    /// Writes the table, what it means, and the namespace's sysctls and counters.
+    ///
+    /// # Errors
+    ///
+    /// Those of the writer.
+    pub fn write_text(&self, out: &mut impl Write, options: &Options) -> io::Result<()> {
+        text::write(out, self, options)
+    }
+
+    /// Writes the JSON document and a line feed; `pretty` over several lines.
+    ///
+    /// # Errors
+    ///
+    /// Those of the writer.
+    pub fn write_json(&self, out: &mut impl Write, pretty: bool) -> io::Result<()> {
+        json::write(out, self, pretty)
+    }
+
+    fn at(&self) -> Timestamp {
+        self.watch.latest().at
+    }
+
+    /// The time between the two latest samples.
+    fn span(&self) -> Option<Span> {
+        self.watch.interval().map(|interval| interval.span)
+    }
+}
+
+/// An address as `ss` writes it: the interface, where there is one, behind the address.
+fn address(local: SocketAddr, device: Option<&str>) -> String {
+    match (local, device) {
+        (_, None) => local.to_string(),
+        (SocketAddr::V4(v4), Some(device)) => format!("{}%{device}:{}", v4.ip(), v4.port()),
+        (SocketAddr::V6(v6), Some(device)) => format!("[{}%{device}]:{}", v6.ip(), v6.port()),
+    }
+}
