@@ -59,27 +59,29 @@ fn directory() -> PathBuf {
 
 fn run_suite(name: &str) {
     let file = directory().join(format!("{name}.toml"));
-    let text = fs::read_to_string(&file).unwrap();
+    let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let suite: Suite = toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let captures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("scenarios").join(name);
+    fs::create_dir_all(&captures).expect("a directory for the captures");
     let mut failures = String::new();
-    for scenario in &suite.scenario {
-        if let Err(failure) = run(scenario) {
+    for (index, scenario) in suite.scenario.iter().enumerate() {
+        let capture = captures.join(format!("{index:02}.pcap"));
+        if let Err(failure) = run(scenario, &capture) {
             let _ = writeln!(failures, "\n{}: {}\n{failure}", file.display(), scenario.name);
         }
     }
     assert!(failures.is_empty(), "{failures}");
 }
 
-/// Runs one scenario; the error is everything one needs to understand it.
-fn run(scenario: &Scenario) -> Result<(), String> {
+/// Runs one scenario, leaving its capture for who wants to look; the error is everything one needs to
+/// understand it.
+fn run(scenario: &Scenario, capture: &Path) -> Result<(), String> {
     let frames = build::frames(scenario).map_err(|error| error.to_string())?;
-    let directory = tempfile::tempdir().unwrap();
-    let capture = directory.path().join("scenario.pcap");
-    fs::write(&capture, build::pcap(&frames)).unwrap();
+    fs::write(capture, build::pcap(&frames)).expect("room for the capture");
 
     let mut command = Command::new(env!("CARGO_BIN_EXE_hsanalyze"));
-    command.args(["--format", "json"]).args(&scenario.args).arg(&capture).current_dir(directory.path());
-    let output = command.output().unwrap();
+    command.args(["--format", "json"]).args(&scenario.args).arg(capture);
+    let output = command.output().expect("the program starts");
     let told = |problem: &str| report(scenario, &frames, &command, problem, &output.stderr);
     if !output.status.success() {
         return Err(told(&format!("the program ended with {}", output.status)));

@@ -41,19 +41,20 @@ pub(super) fn pcap(frames: &[Frame]) -> Vec<u8> {
     /// 2027-01-15: any time will do, as long as it is not 1970.
     const EPOCH: i64 = 1_800_000_000;
     const NANOSECOND_MAGIC: u32 = 0xa1b2_3c4d;
+    /// Major 2, minor 4, as two 16-bit words.
+    const VERSION_2_4: u32 = 0x0004_0002;
     const SNAP_LENGTH: u32 = 262_144;
     const LINK_ETHERNET: u32 = 1;
 
+    let put =
+        |file: &mut Vec<u8>, words: &[u32]| file.extend(words.iter().flat_map(|word| word.to_le_bytes()));
     let mut file = Vec::new();
-    let mut put = |words: &[u32]| file.extend(words.iter().flat_map(|word| word.to_le_bytes()));
-    put(&[NANOSECOND_MAGIC, 0x0004_0002, 0, 0, SNAP_LENGTH, LINK_ETHERNET]);
+    put(&mut file, &[NANOSECOND_MAGIC, VERSION_2_4, 0, 0, SNAP_LENGTH, LINK_ETHERNET]);
     for frame in frames {
         let length = frame.octets.len() as u32;
         let second = (EPOCH + frame.at.div_euclid(1_000_000_000)) as u32;
         let nanosecond = frame.at.rem_euclid(1_000_000_000) as u32;
-        for word in [second, nanosecond, length, length] {
-            file.extend(word.to_le_bytes());
-        }
+        put(&mut file, &[second, nanosecond, length, length]);
         file.extend(&frame.octets);
     }
     file
@@ -183,14 +184,7 @@ impl<'a> Wire<'a> {
         }
     }
 
-    fn icmp(
-        &self,
-        from: Endpoint,
-        to: Endpoint,
-        kind: u8,
-        code: u8,
-        quoted: Option<usize>,
-    ) -> Vec<u8> {
+    fn icmp(&self, from: Endpoint, to: Endpoint, kind: u8, code: u8, quoted: Option<usize>) -> Vec<u8> {
         let original = self.sent.get(&(to.role, to.host)).expect("ICMP answers a packet sent before");
         let (source, destination) = self.sockets(from, to);
         let ip_header = if source.is_ipv4() { 20 } else { 40 };
