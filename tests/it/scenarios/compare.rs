@@ -193,7 +193,10 @@ fn invariants(place: &str, attempt: &Value, differences: &mut Differences) {
     let outcome = attempt["connect"]["outcome"].as_str();
     let undetermined = attempt["verdict"] == "undetermined";
     let rules = [
-        (attempt["cause"].is_null() == attempt["confidence"].is_null(), "a cause always carries a confidence"),
+        (
+            attempt["cause"].is_null() == attempt["confidence"].is_null(),
+            "a cause always carries a confidence",
+        ),
         (attempt["confidence"] != "confirmed", "packets alone confirm nothing"),
         (attempt["confidence"] != "possible" || evidence > 0, "evidence says what else it could be"),
         (

@@ -168,11 +168,26 @@ pub(super) struct Line {
 /// What a line says.
 #[derive(Debug, Clone)]
 pub(super) enum Written {
-    Tcp { from: Endpoint, to: Endpoint, tcp: Tcp },
-    Icmp { from: Endpoint, to: Endpoint, kind: u8, code: u8, quoted: Option<usize> },
-    Udp { from: Endpoint, to: Endpoint },
+    Tcp {
+        from: Endpoint,
+        to: Endpoint,
+        tcp: Tcp,
+    },
+    Icmp {
+        from: Endpoint,
+        to: Endpoint,
+        kind: u8,
+        code: u8,
+        quoted: Option<usize>,
+    },
+    Udp {
+        from: Endpoint,
+        to: Endpoint,
+    },
     /// The packet of the line before, again.
-    Copy { ttl: Option<u8> },
+    Copy {
+        ttl: Option<u8>,
+    },
 }
 
 /// The TCP header; what is not written is filled in by `build`.
