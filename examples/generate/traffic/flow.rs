@@ -222,16 +222,16 @@ impl Flow {
         self.clocks[side].wrapping_add((at / 1000) as u32)
     }
 
-    fn from_client(&self) -> Segment {
+    fn client_sends(&self) -> Segment {
         Segment::new(self.peers.client, self.peers.server)
     }
 
-    fn from_server(&self) -> Segment {
+    fn server_sends(&self) -> Segment {
         Segment::new(self.peers.server, self.peers.client)
     }
 
     fn syn(&self, at: u64) -> Segment {
-        let mut segment = self.from_client();
+        let mut segment = self.client_sends();
         segment.tcp.syn = true;
         segment.tcp.sequence_number = self.client_seq;
         segment.syn_options(self.tsval(0, at), 0);
@@ -239,7 +239,7 @@ impl Flow {
     }
 
     fn syn_ack(&self, at: u64) -> Segment {
-        let mut segment = self.from_server();
+        let mut segment = self.server_sends();
         let opened = u32::from(self.verdict != Verdict::Completed);
         segment.tcp.syn = true;
         segment.tcp.sequence_number = self.server_seq;
@@ -250,7 +250,7 @@ impl Flow {
 
     fn ack(&self, at: u64) -> Segment {
         let (client, server) = self.after_syn();
-        let mut segment = self.from_client();
+        let mut segment = self.client_sends();
         segment.tcp.sequence_number = client;
         acknowledge(&mut segment.tcp, server);
         segment.timestamps(self.tsval(0, at), self.tsval(1, at));
@@ -259,7 +259,7 @@ impl Flow {
 
     fn server_ack(&self, at: u64) -> Segment {
         let (client, server) = self.after_syn();
-        let mut segment = self.from_server();
+        let mut segment = self.server_sends();
         segment.tcp.sequence_number = server;
         acknowledge(&mut segment.tcp, client);
         segment.timestamps(self.tsval(1, at), self.tsval(0, at));
@@ -279,7 +279,7 @@ impl Flow {
 
     /// What a closed port answers to SYN: the SYN's number acknowledged, no window.
     fn refusal(&self) -> Segment {
-        let mut segment = self.from_server();
+        let mut segment = self.server_sends();
         segment.tcp.rst = true;
         segment.tcp.window_size = 0;
         acknowledge(&mut segment.tcp, self.client_seq.wrapping_add(1));
@@ -288,7 +288,7 @@ impl Flow {
 
     /// What `tcp_abort_on_overflow` sends: no ACK flag, no options, no window, numbered as the ACK asks.
     fn bare_reset(&self) -> Segment {
-        let mut segment = self.from_server();
+        let mut segment = self.server_sends();
         segment.tcp.rst = true;
         segment.tcp.window_size = 0;
         segment.tcp.sequence_number = self.after_syn().1;
@@ -296,7 +296,7 @@ impl Flow {
     }
 
     fn client_reset(&self) -> Segment {
-        let mut segment = self.from_client();
+        let mut segment = self.client_sends();
         segment.tcp.rst = true;
         segment.tcp.window_size = 0;
         segment.tcp.sequence_number = self.after_syn().0;
