@@ -13,7 +13,7 @@ const KIND_EXPERIMENT: u8 = 254;
 ///
 /// Ends quietly at the first option that the snap length cut or whose length is wrong: what stands
 /// before it is still true. (etherparse's iterator ends at the first kind it does not know.)
-#[inline]
+#[inline(always)]
 pub(super) fn parse(options: &[u8]) -> Options {
     match *options {
         [] => Options::default(),
@@ -40,6 +40,7 @@ pub(super) fn parse(options: &[u8]) -> Options {
 }
 
 /// Reads any sequence of options. Of repeated ones the last stands, as on Linux (`tcp_parse_options`).
+#[inline(never)]
 fn walk(mut rest: &[u8]) -> Options {
     let mut options = Options { any: true, ..Options::default() };
     while let [kind, after @ ..] = rest {

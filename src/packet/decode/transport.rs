@@ -49,7 +49,7 @@ fn cut(
 }
 
 /// The segment with this header; `wire` counts the octets of header and payload.
-#[inline]
+#[inline(always)]
 pub(super) fn segment(
     frame: &Frame<'_>,
     addresses: Addresses,
