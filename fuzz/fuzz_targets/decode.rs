@@ -26,8 +26,7 @@ const LINK_TYPES: [LinkType; 12] = [
 fuzz_target!(|input: (u8, u32, &[u8])| {
     let (choice, wire_len, data) = input;
     let link = LINK_TYPES[usize::from(choice) % LINK_TYPES.len()];
-    let frame =
-        Frame { at: Timestamp::from_nanos(0), frame: FrameRef::new(0, 1), link, wire_len, data };
+    let frame = Frame { at: Timestamp::from_nanos(0), frame: FrameRef::new(0, 1), link, wire_len, data };
     match decode(&frame) {
         // An IP length field holds 16 bits; only without one does the wire length count.
         Ok(Packet::Segment(segment)) => {
