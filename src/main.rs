@@ -1,44 +1,57 @@
 //! The command-line program; everything it does is in the library.
 
-use std::io;
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
-use anyhow::Context;
-use clap::{Parser, Subcommand};
-use hsanalyze::cli::{lab::LabArgs, listeners::ListenersArgs};
-use hsanalyze::command::{lab, listeners};
+use hsanalyze::cli::{self, Command};
+#[cfg(target_os = "linux")]
+use hsanalyze::command::lab;
+use hsanalyze::command::{Status, analyse, listeners, race};
 
-/// Tells from packets why TCP connections to a server fail, stall or lie.
-#[derive(Parser)]
-#[command(version)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    Listeners(ListenersArgs),
-    Lab(Box<LabArgs>),
-}
+/// Errors of every kind; 1 is for `--fail-on`.
+const FAILURE: u8 = 2;
 
 fn main() -> ExitCode {
-    let mut out = io::stdout().lock();
-    let result = match Cli::parse().command {
-        Command::Listeners(arguments) => {
-            listeners::run(&arguments.config(), &mut out).context("listeners").map(|()| true)
-        }
-        Command::Lab(arguments) => lab::run(&arguments.config(), &mut out),
+    let command = match cli::parse(std::env::args_os()) {
+        Ok(command) => command,
+        Err(error) => return fail(&error.to_string()),
     };
-    match result {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(1),
-        Err(error) => {
-            #[allow(clippy::print_stderr)] // the one place where errors are told
-            {
-                eprintln!("hsanalyze: {error:#}");
-            }
-            ExitCode::from(2)
-        }
+    match run(command) {
+        Ok(status) => ExitCode::from(status.code()),
+        // Whoever closed the pipe (`head`, a pager) has seen enough.
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => fail(&format!("hsanalyze: error: {error:#}")),
     }
+}
+
+fn run(command: Command) -> anyhow::Result<Status> {
+    match command {
+        Command::Print(text) => {
+            let mut stdout = io::stdout();
+            stdout.write_all(&text)?;
+            stdout.flush()?;
+            Ok(Status::Done)
+        }
+        Command::Analyse(config) => analyse::run(&config),
+        Command::Listeners(config) => {
+            listeners::run(&config, &mut io::stdout().lock())?;
+            Ok(Status::Done)
+        }
+        Command::Race(config) => race::run(&config, &mut io::stdout().lock()),
+        #[cfg(target_os = "linux")]
+        Command::Lab(config) => lab::run(&config, &mut io::stdout().lock()),
+    }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|error| error.kind() == ErrorKind::BrokenPipe)
+}
+
+fn fail(message: &str) -> ExitCode {
+    // Nothing can be done about a closed standard error.
+    let _ = writeln!(io::stderr(), "{message}");
+    ExitCode::from(FAILURE)
 }

@@ -13,6 +13,7 @@ pub struct Recording {
     entries: Vec<Entry>,
     bytes: Vec<u8>,
     dropped: Option<u64>,
+    closed: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +27,7 @@ impl Recording {
     /// An empty recording of a capture point called `name`.
     #[must_use]
     pub fn new(name: impl Into<String>, link: LinkType) -> Self {
-        Self { name: name.into(), link, entries: Vec::new(), bytes: Vec::new(), dropped: None }
+        Self { name: name.into(), link, entries: Vec::new(), bytes: Vec::new(), dropped: None, closed: None }
     }
 
     /// Adds a frame of `wire_len` octets, of which `data` was kept.
@@ -38,6 +39,11 @@ impl Recording {
     /// Notes how many frames the capturing end lost.
     pub const fn set_dropped(&mut self, dropped: u64) {
         self.dropped = Some(dropped);
+    }
+
+    /// Notes when capturing ended: what is silent until then was silent indeed.
+    pub const fn close(&mut self, at: Timestamp) {
+        self.closed = Some(at);
     }
 
     /// The capture point's name.
@@ -129,6 +135,10 @@ impl Source for Playback {
         Status::More
     }
 
+    fn now(&self) -> Option<Timestamp> {
+        self.recording.closed.filter(|_| self.position == self.recording.entries.len())
+    }
+
     fn captures(&self) -> Vec<CaptureInfo> {
         vec![self.recording.info(self.position)]
     }
@@ -144,18 +154,21 @@ mod tests {
         recording.push(Timestamp::from_nanos(5), 3, b"abc");
         recording.push(Timestamp::from_nanos(7), 9, b"de");
         recording.set_dropped(1);
+        recording.close(Timestamp::from_nanos(99));
         let frames: Vec<_> = recording.frames().map(|f| (f.frame.number(), f.data.to_vec())).collect();
         assert_eq!(frames, [(1, b"abc".to_vec()), (2, b"de".to_vec())]);
 
         let mut source = recording.play();
         let mut seen = Vec::new();
         let mut keep = |frame: &Frame<'_>| seen.push((frame.at, frame.wire_len, frame.data.to_vec()));
-        assert_eq!(source.read(1, &mut keep), Status::More);
+        assert_eq!((source.now(), source.read(1, &mut keep)), (None, Status::More));
+        assert_eq!(source.now(), None, "the clock must not run ahead of the frames");
         assert_eq!(source.read(8, &mut keep), Status::End);
         assert_eq!(
             seen,
             [(Timestamp::from_nanos(5), 3, b"abc".to_vec()), (Timestamp::from_nanos(7), 9, b"de".to_vec())]
         );
+        assert_eq!(source.now(), Some(Timestamp::from_nanos(99)));
         let info = &source.captures()[0];
         assert_eq!((info.packets, info.bytes, info.dropped), (2, 5, Some(1)));
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::race::seconds;
 use crate::command::lab::{Format, LabConfig, What};
 use crate::lab::{AcceptPolicy, Custom, Parameters, Scenario};
 
@@ -18,7 +19,7 @@ const ROUND_TRIP: std::ops::RangeInclusive<f64> = 0.0..=900.0;
 /// One kernel is client and server across a path of its own; nothing outside is touched, and everything is
 /// gone afterwards. Without SCENARIO, one experiment with the given settings is made and shown.
 #[derive(Debug, Args)]
-pub struct LabArgs {
+pub(super) struct LabArgs {
     /// What to try
     #[arg(value_enum)]
     scenario: Option<ScenarioArg>,
@@ -126,7 +127,7 @@ enum FormatArg {
 impl LabArgs {
     /// What to do.
     #[must_use]
-    pub fn config(self) -> LabConfig {
+    pub(super) fn config(self) -> LabConfig {
         let parameters = Parameters {
             v6: self.ipv6,
             clients: self.clients as usize,
@@ -189,14 +190,4 @@ fn round_trip(text: &str) -> Result<Duration, String> {
         return Err(format!("{millis} ms is not within {} to {} ms", ROUND_TRIP.start(), ROUND_TRIP.end()));
     }
     Ok(Duration::from_secs_f64(millis / 1e3))
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    /// An hour is more than any timer of a handshake.
-    const LONGEST: f64 = 3_600.0;
-    let seconds: f64 = text.parse().map_err(|_| format!("'{text}' is not a number of seconds"))?;
-    if !(0.0..=LONGEST).contains(&seconds) {
-        return Err(format!("{seconds} s is not within 0 to {LONGEST} s"));
-    }
-    Ok(Duration::from_secs_f64(seconds))
 }

@@ -16,7 +16,7 @@ const INTERVAL: std::ops::RangeInclusive<f64> = 0.1..=86_400.0;
 /// RECV-Q is the number of connections that wait for accept(), SEND-Q its limit. A queue is full when it holds
 /// more than the limit; what comes then is DROPS (a SYN counts once, an ignored ACK twice).
 #[derive(Debug, Args)]
-pub struct ListenersArgs {
+pub(super) struct ListenersArgs {
     /// Refresh every SECS seconds until Ctrl-C, and show rates
     #[arg(long, value_name = "SECS", num_args = 0..=1, require_equals = true, default_missing_value = "2",
           value_parser = interval)]
@@ -46,8 +46,7 @@ enum ColorArg {
 
 impl ListenersArgs {
     /// What to do, given where standard output goes.
-    #[must_use]
-    pub fn config(&self) -> ListenersConfig {
+    pub(super) fn config(&self) -> ListenersConfig {
         let terminal = io::stdout().is_terminal();
         ListenersConfig {
             watch: self.watch,

@@ -1,5 +1,122 @@
-//! Arguments to configurations. Clap's types end here.
+//! The command line: arguments in, a plain [`Command`] out.
+//!
+//! clap's types end here. Nothing is opened, read or asked of the system while parsing.
 
+mod analyse;
+mod document;
 #[cfg(target_os = "linux")]
-pub mod lab;
-pub mod listeners;
+mod lab;
+mod listeners;
+mod race;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
+
+pub use self::analyse::{Analyse, ColourChoice};
+use crate::command::listeners::ListenersConfig;
+
+/// What the user asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Analyse captures.
+    Analyse(Analyse),
+    /// Show accept queues.
+    Listeners(ListenersConfig),
+    /// Try overflows in a private namespace.
+    #[cfg(target_os = "linux")]
+    Lab(crate::command::lab::LabConfig),
+    /// Make real connects.
+    Race(crate::command::race::RaceConfig),
+    /// Print this and be done: help, version, completions, the manual page.
+    Print(Vec<u8>),
+}
+
+/// Arguments that ask for nothing that can be done. Displays as what to print on standard error.
+#[derive(Debug, thiserror::Error)]
+pub enum UsageError {
+    /// The command name alone.
+    #[error("{0}")]
+    NoArguments(String),
+    /// A wrong argument; the message begins with `error:` and ends with how to get help.
+    #[error("hsanalyze: {}", .0.trim_end())]
+    Wrong(String),
+}
+
+#[derive(Parser)]
+#[command(
+    name = "hsanalyze",
+    version,
+    about = "Tells from packets why TCP connections to a server fail, stall or lie",
+    long_about = document::ABOUT,
+    after_help = "Try --help for examples and exit status.",
+    after_long_help = document::after_help(),
+    override_usage = document::USAGE,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    // Help on a wide terminal is still read.
+    max_term_width = 100
+)]
+struct Cli {
+    #[command(subcommand)]
+    other: Option<Other>,
+    #[command(flatten)]
+    analyse: analyse::Arguments,
+}
+
+/// Everything but the analysis of captures.
+#[derive(Subcommand)]
+enum Other {
+    Listeners(listeners::ListenersArgs),
+    Race(race::RaceArgs),
+    #[cfg(target_os = "linux")]
+    Lab(Box<lab::LabArgs>),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, in roff
+    Man,
+}
+
+/// Reads the arguments, the program's name first.
+///
+/// # Errors
+///
+/// When they are wrong, or there are none.
+pub fn parse<I, T>(arguments: I) -> Result<Command, UsageError>
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    if arguments.len() <= 1 {
+        return Err(UsageError::NoArguments(document::short_usage()));
+    }
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) if error.exit_code() == 0 => {
+            return Ok(Command::Print(error.render().to_string().into_bytes()));
+        }
+        Err(error) => return Err(wrong(&error)),
+    };
+    match cli.other {
+        None => analyse::validate(cli.analyse)
+            .map(Command::Analyse)
+            .map_err(|message| wrong(&Cli::command().error(ErrorKind::ValueValidation, message))),
+        Some(Other::Listeners(arguments)) => Ok(Command::Listeners(arguments.config())),
+        Some(Other::Race(arguments)) => Ok(Command::Race(arguments.config())),
+        #[cfg(target_os = "linux")]
+        Some(Other::Lab(arguments)) => Ok(Command::Lab(arguments.config())),
+        Some(Other::Completions { shell }) => Ok(Command::Print(document::completions(shell))),
+        Some(Other::Man) => Ok(Command::Print(document::manual())),
+    }
+}
+
+fn wrong(error: &clap::Error) -> UsageError {
+    UsageError::Wrong(error.render().to_string())
+}

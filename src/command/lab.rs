@@ -8,13 +8,14 @@ use std::time::Duration;
 use anyhow::Context;
 use indicatif::ProgressBar;
 
+use super::Status;
 use crate::lab::{
     Custom, Findings, LabError, Outcome, Parameters, Scenario, Trace, acquire_privilege, draw_svg, draw_text,
     write_pcapng,
 };
 
 /// What to do.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabConfig {
     /// Which experiments.
     pub what: What,
@@ -29,7 +30,7 @@ pub struct LabConfig {
 }
 
 /// Which experiments.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
     /// These scenarios.
     Scenarios(Vec<Scenario>),
@@ -46,12 +47,12 @@ pub enum Format {
     Json,
 }
 
-/// Runs the experiments. Returns whether the kernel did everything that was expected.
+/// Runs the experiments. [`Status::Found`] says that the kernel did something else than expected.
 ///
 /// # Errors
 ///
 /// The lab could not be set up, or an output not be written.
-pub fn run(config: &LabConfig, out: &mut impl Write) -> anyhow::Result<bool> {
+pub fn run(config: &LabConfig, out: &mut impl Write) -> anyhow::Result<Status> {
     // Before the first thread: only a single-threaded process can enter a user namespace.
     acquire_privilege().context("lab")?;
     let mut outcomes = Vec::new();
@@ -80,7 +81,7 @@ pub fn run(config: &LabConfig, out: &mut impl Write) -> anyhow::Result<bool> {
         Format::Text => conclude(&outcomes, out)?,
         Format::Json => json(&outcomes, out)?,
     }
-    Ok(agree)
+    Ok(if agree { Status::Done } else { Status::Found })
 }
 
 /// Scenarios that race against the scheduler run alone; those that wait for the kernel's timers run

@@ -12,7 +12,7 @@ use crate::kernel::{KernelError, Sample, Watch, owners};
 use crate::report::queues::{Format, Options, Queues};
 
 /// What to do.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ListenersConfig {
     /// Refresh at this interval until SIGINT, SIGTERM or SIGHUP; `None` shows once.
     pub watch: Option<Duration>,

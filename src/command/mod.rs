@@ -1,5 +1,30 @@
-//! The commands, one file each: wiring only.
+//! The commands: they wire arguments, engine and reports together, and decide nothing else.
 
+pub mod analyse;
 #[cfg(target_os = "linux")]
 pub mod lab;
 pub mod listeners;
+pub mod race;
+
+/// How a command ended that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Everything was done.
+    Done,
+    /// An attempt has a verdict that `--fail-on` names, or the lab met a disagreement.
+    Found,
+    /// An input was damaged; what could be read of it was reported.
+    Damaged,
+}
+
+impl Status {
+    /// The exit status of the process.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Found => 1,
+            Self::Damaged => 2,
+        }
+    }
+}

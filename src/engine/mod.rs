@@ -11,7 +11,7 @@ use std::io;
 
 pub use single::Analysis;
 
-use crate::capture::{CaptureInfo, Source};
+use crate::capture::{CaptureInfo, Source, Status};
 use crate::handshake::{Attempt, Vantage};
 use crate::listener::{Book, Listener, Tally};
 use crate::packet::Skip;
@@ -84,6 +84,16 @@ pub trait Sink {
     /// An output error; it ends the analysis.
     fn attempt(&mut self, attempt: Attempt) -> io::Result<()>;
 
+    /// Everything that has arrived was analysed and more may be long in coming ([`Status::Drained`]):
+    /// hand on what was buffered.
+    ///
+    /// # Errors
+    ///
+    /// An output error; it ends the analysis.
+    fn drained(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// An attempt that shows an overflow and is not decided yet.
     ///
     /// # Errors
@@ -114,7 +124,7 @@ pub fn analyse<S: Source + Send>(
         return sharded::analyse(source, options, sink);
     }
     let mut analysis = Analysis::new(options);
-    while analysis.step(source, sink)? != crate::capture::Status::End {}
+    while analysis.step(source, sink)? != Status::End {}
     analysis.finish(sink)?;
     Ok(analysis.into_parts(source.captures()))
 }

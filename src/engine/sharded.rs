@@ -31,14 +31,16 @@ struct Batch {
     now: Option<Timestamp>,
     /// The whole batch was full: bounds are kept now.
     full: bool,
-    /// Nothing comes after it.
-    last: bool,
+    /// What comes after it.
+    status: Status,
 }
 
 /// What a shard found in one batch.
 struct Findings {
     found: Vec<Found>,
     counts: Counts,
+    /// What comes after the batch.
+    status: Status,
 }
 
 pub(super) fn analyse<S: Source + Send>(
@@ -104,7 +106,7 @@ fn read<S: Source>(
         let (now, last) = (intake.now(), status == Status::End);
         let full = last || intake.total().is_multiple_of(BATCH as u64);
         for (sender, items) in senders.iter().zip(parts) {
-            if sender.send(Batch { items, now, full, last }).is_err() {
+            if sender.send(Batch { items, now, full, status }).is_err() {
                 // The collector gave up: the sink failed.
                 return intake.counts();
             }
@@ -128,7 +130,7 @@ fn track_here(
     if let (Some(batches), Some(spare)) = (batches.into_iter().next(), spares.first()) {
         track(0, &batches, spare, bounds, |findings| {
             counts = findings.counts;
-            result = findings.found.into_iter().try_for_each(|found| enter(book, found.finding, sink));
+            result = pass_on(findings.found, findings.status, book, sink);
             result.is_ok()
         });
     }
@@ -155,13 +157,13 @@ fn track(
         if batch.full {
             bounds.keep(shard, &mut tracker);
         }
-        if batch.last {
+        if batch.status == Status::End {
             tracker.finish(batch.now.unwrap_or_default());
         }
         let mut found = Vec::new();
         tracker.drain(&mut found);
         // The other shards wait for this one at the bounds: go on even if nobody listens.
-        heard = heard && pass_on(Findings { found, counts: tracker.counts() });
+        heard = heard && pass_on(Findings { found, counts: tracker.counts(), status: batch.status });
         if !heard && bounds.shards() == 1 {
             return;
         }
@@ -181,9 +183,11 @@ fn collect(
     let mut result = Ok(());
     loop {
         let mut batch = Vec::new();
+        let mut status = Status::More;
         for (receiver, counts) in receivers.iter().zip(&mut counts) {
             if let Ok(findings) = receiver.recv() {
                 *counts = findings.counts;
+                status = findings.status;
                 batch.push(findings.found);
             }
         }
@@ -193,9 +197,14 @@ fn collect(
         let mut batch: Vec<Found> = batch.into_iter().flatten().collect();
         batch.sort_by_key(|found| (found.at, found.ordinal));
         if result.is_ok() {
-            result = batch.into_iter().try_for_each(|found| enter(book, found.finding, sink));
+            result = pass_on(batch, status, book, sink);
         }
     }
+}
+
+fn pass_on(found: Vec<Found>, status: Status, book: &mut Book, sink: &mut dyn Sink) -> io::Result<()> {
+    found.into_iter().try_for_each(|found| enter(book, found.finding, sink))?;
+    if status == Status::Drained { sink.drained() } else { Ok(()) }
 }
 
 fn sum(counts: &[Counts]) -> Counts {

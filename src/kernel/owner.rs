@@ -21,6 +21,13 @@ pub struct Owners {
 }
 
 impl Owners {
+    /// From owners by inode, and the number of processes that could not be looked at.
+    #[must_use]
+    pub fn new(mut by_inode: HashMap<u64, Vec<Owner>>, unreadable: usize) -> Self {
+        by_inode.values_mut().for_each(|held| held.sort_unstable());
+        Self { by_inode, unreadable }
+    }
+
     /// Who holds the socket with `inode`, by process number; empty when nobody is known to.
     ///
     /// Nobody, and [`Self::unreadable`] is 0: the kernel itself (NFS, MPTCP) or a process of another PID
@@ -58,12 +65,13 @@ fn scan(sockets: &[ListenSocket]) -> Owners {
     use procfs::process::{FDTarget, all_processes};
 
     let wanted: std::collections::HashSet<u64> = sockets.iter().map(|socket| socket.inode).collect();
-    let mut owners = Owners::default();
+    let mut by_inode: HashMap<u64, Vec<Owner>> = HashMap::new();
+    let mut unreadable = 0;
     for process in all_processes().into_iter().flatten().flatten() {
         let files = match process.fd() {
             Ok(files) => files,
             Err(ProcError::PermissionDenied(_)) => {
-                owners.unreadable += 1;
+                unreadable += 1;
                 continue;
             }
             Err(_) => continue,
@@ -84,9 +92,8 @@ fn scan(sockets: &[ListenSocket]) -> Owners {
         let command = process.stat().map_or_else(|_| "?".to_owned(), |stat| stat.comm);
         for inode in held {
             let owner = Owner { pid: process.pid, command: command.clone() };
-            owners.by_inode.entry(inode).or_default().push(owner);
+            by_inode.entry(inode).or_default().push(owner);
         }
     }
-    owners.by_inode.values_mut().for_each(|held| held.sort_unstable());
-    owners
+    Owners::new(by_inode, unreadable)
 }

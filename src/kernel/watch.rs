@@ -204,8 +204,9 @@ impl Watch {
 
     /// What the kernel says of the listener on `server`, an address that clients connect to.
     ///
-    /// `None` when no socket listened there at any sample that is remembered: the server runs elsewhere, or in another
-    /// network namespace, or its listener came and went between two samples.
+    /// Ask only for servers that run here (`LocalAddresses::contains`): a socket on any address matches every server
+    /// with its port. `None` when no socket listened there at any sample that is remembered: the server runs in
+    /// another network namespace, or its listener came and went between two samples.
     #[must_use]
     pub fn word(&self, server: SocketAddr) -> Option<KernelWord> {
         let (_, history) = self
@@ -349,6 +350,25 @@ mod tests {
         let interval = watch.interval().unwrap();
         assert_eq!(interval.drops(&socket(A, 1, 2, Some(46))), Some(0));
         assert_eq!(interval.counters.get(Counter::ListenOverflows), Some(0));
+    }
+
+    #[test]
+    fn a_word_is_written_with_stable_names() {
+        let mut watch = Watch::new(sample(0, 1, vec![socket("[::]:80", 1, 5, Some(0))]));
+        watch.push(sample(2, 4, vec![socket("[::]:80", 1, 5, Some(3))]));
+        let mut word = serde_json::to_value(watch.word(A.parse().unwrap()).unwrap()).unwrap();
+        let namespace = word["namespace"].take();
+        assert_eq!(
+            (&namespace["ListenOverflows"], &namespace["OutRsts"]),
+            (&3.into(), &serde_json::Value::Null)
+        );
+        let expected = serde_json::json!({
+            "local": "[::]:80", "sockets": 1, "listening": true, "seconds": 2.0, "samples": 2,
+            "recv_q": 5, "send_q": 4, "recv_q_max": 5, "full_seen": true, "drops": 3,
+            "limit_from": "somaxconn", "somaxconn": 4, "abort_on_overflow": true, "synack_retries": null,
+            "namespace": null,
+        });
+        assert_eq!(word, expected);
     }
 
     #[test]

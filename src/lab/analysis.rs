@@ -2,24 +2,20 @@
 //!
 //! Owns the join of packets to the client's calls. Does not own any meaning (`handshake`).
 
-use std::collections::HashMap;
 use std::io;
 
 use etherparse::{SlicedPacket, TransportSlice};
 
 use super::experiment::{PORT, Trace};
 use crate::capture::Recording;
-use crate::engine::{Options, Sink, Summary, analyse};
 use crate::handshake::{Attempt, Verdict};
-use crate::race::Call;
+use crate::race::{Call, Packets};
 
 /// What one capture point shows.
 #[derive(Debug, Clone)]
 pub struct View {
-    /// Attempts by client port, in order of their start; causes inferred with all that is known at the end.
-    attempts: HashMap<u16, Vec<Attempt>>,
-    /// The tallies.
-    pub summary: Summary,
+    /// Its attempts.
+    pub packets: Packets,
     /// RST segments from the server.
     pub resets: Resets,
 }
@@ -61,38 +57,18 @@ impl View {
     ///
     /// None of its own: the sink keeps everything in memory.
     pub fn of(recording: &Recording) -> io::Result<Self> {
-        let mut kept = Kept::default();
-        let options = Options { threads: 1, ..Options::default() };
-        let (summary, book) = analyse(&mut recording.clone().play(), &options, &mut kept)?;
-        kept.0.sort_by_key(|attempt| attempt.ordinal);
-        let mut attempts: HashMap<u16, Vec<Attempt>> = HashMap::new();
-        for mut attempt in kept.0 {
-            attempt.inference = book.infer(&attempt);
-            attempts.entry(attempt.client.port()).or_default().push(attempt);
-        }
-        Ok(Self { attempts, summary, resets: resets(recording) })
+        Ok(Self { packets: Packets::of(recording.clone())?, resets: resets(recording) })
     }
 
-    /// The attempt that a call made: the first from its port since it began, because the kernel gives
-    /// the port of a dead connection to another one.
+    /// The attempt that a call made.
     #[must_use]
     pub fn attempt(&self, call: &Call) -> Option<&Attempt> {
-        self.attempts.get(&call.port)?.iter().find(|attempt| attempt.start >= call.started)
+        self.packets.attempt(call)
     }
 
     /// The attempts of `calls` that got `verdict`.
     pub fn with<'a>(&'a self, calls: &'a [Call], verdict: Verdict) -> impl Iterator<Item = &'a Attempt> {
         calls.iter().filter_map(|call| self.attempt(call)).filter(move |attempt| attempt.verdict == verdict)
-    }
-}
-
-#[derive(Default)]
-struct Kept(Vec<Attempt>);
-
-impl Sink for Kept {
-    fn attempt(&mut self, attempt: Attempt) -> io::Result<()> {
-        self.0.push(attempt);
-        Ok(())
     }
 }
 

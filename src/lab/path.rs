@@ -222,7 +222,11 @@ impl Carrier {
                     }
                     Ok(Command::HoldAnswers(clients)) => self.gate = Gate::Answers { left: clients },
                     Ok(Command::Release) => self.release(),
-                    Ok(Command::Close) | Err(TryRecvError::Disconnected) => return Ok(self.record),
+                    Ok(Command::Close) | Err(TryRecvError::Disconnected) => {
+                        self.record.client.close(now());
+                        self.record.server.close(now());
+                        return Ok(self.record);
+                    }
                     Err(TryRecvError::Empty) => break,
                 }
             }

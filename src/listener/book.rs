@@ -12,9 +12,8 @@ use crate::packet::Endpoint;
 pub struct Book {
     records: IndexMap<Endpoint, Record, foldhash::quality::RandomState>,
     limit: usize,
-    /// The tallies of listeners past the limit, and how many attempts opened there.
+    /// The tallies of all listeners past the limit.
     rest: Record,
-    rest_attempts: u64,
     verdicts: Tally,
     vantages: [u64; Vantage::ALL.len()],
     evicted: u64,
@@ -33,7 +32,6 @@ impl Book {
             records: IndexMap::default(),
             limit,
             rest: Record::default(),
-            rest_attempts: 0,
             verdicts: Tally::default(),
             vantages: [0; Vantage::ALL.len()],
             evicted: 0,
@@ -63,7 +61,6 @@ impl Book {
         }
         self.evicted += u64::from(attempt.reason == Some(crate::handshake::Reason::Evicted));
         self.record_mut(attempt.server).add(attempt);
-        self.rest_attempts += u64::from(!self.records.contains_key(&attempt.server));
     }
 
     fn record_mut(&mut self, server: Endpoint) -> &mut Record {
@@ -107,18 +104,15 @@ impl Book {
     /// problems; then by address. The folded line comes last.
     #[must_use]
     pub fn listeners(&self) -> Vec<Listener> {
-        let mut listeners: Vec<Listener> = self
-            .records
-            .iter()
-            .map(|(&server, record)| diagnosis::listener(Some(server), 1, record))
-            .collect();
+        let mut listeners: Vec<Listener> =
+            self.records.iter().map(|(&server, record)| diagnosis::listener(Some(server), record)).collect();
         listeners.sort_by_cached_key(|listener| {
             let overflow = listener.cause.map_or(u8::MAX, |cause| cause as u8);
             let problems = listener.verdicts.problems();
             (problems == 0 && listener.cause.is_none(), overflow, u64::MAX - problems, listener.server)
         });
-        if self.rest_attempts > 0 {
-            listeners.push(diagnosis::listener(None, self.rest_attempts, &self.rest));
+        if self.rest.verdicts.total() > 0 {
+            listeners.push(diagnosis::listener(None, &self.rest));
         }
         listeners
     }

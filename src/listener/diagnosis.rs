@@ -6,13 +6,12 @@ use crate::handshake::{Cause, Confidence, Vantage, Verdict};
 use crate::packet::Endpoint;
 
 /// The listener as the outputs show it.
-pub(super) fn listener(server: Option<Endpoint>, folded: u64, record: &Record) -> Listener {
+pub(super) fn listener(server: Option<Endpoint>, record: &Record) -> Listener {
     let cause = main_cause(record);
     let tally = cause.map(|cause| *record.tally_of(cause)).unwrap_or_default();
-    let name = server.map_or_else(|| "these listeners".to_owned(), |server| server.to_string());
+    let name = server.map_or_else(|| "other servers".to_owned(), |server| server.to_string());
     Listener {
         server,
-        folded,
         verdicts: record.verdicts,
         retries: record.retries,
         repeat_counts: record.schedule.counts(),

@@ -19,8 +19,6 @@ use crate::packet::{Endpoint, Timestamp};
 pub struct Listener {
     /// Its address; `None` for the line that folds listeners past the bound.
     pub server: Option<Endpoint>,
-    /// How many listeners this record stands for: 1, or at most this many on the folded line.
-    pub folded: u64,
     /// Verdicts.
     pub verdicts: Tally,
     /// Retries, summed.

@@ -1,3 +1,186 @@
-//! How results are shown.
+//! How results are shown: text for people, JSON, NDJSON and CSV for programs.
+//!
+//! Exporters turn results into bytes for any [`Write`]; they never decide where to write. Does not
+//! own any judgement: verdicts, causes and advice come decided.
 
+mod csv;
+mod json;
+mod ndjson;
+pub mod output;
+pub mod progress;
 pub mod queues;
+mod record;
+#[cfg(test)]
+pub(crate) mod samples;
+#[cfg(test)]
+mod tests;
+mod text;
+mod verdicts;
+
+use std::io::{self, Write};
+
+use jiff::tz::TimeZone;
+
+use crate::engine::{Sink, Summary};
+use crate::handshake::Attempt;
+
+pub use self::csv::COLUMNS;
+pub use self::record::{SCHEMA, TOOL};
+pub use self::verdicts::VerdictSet;
+
+/// The output formats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// One document.
+    Json,
+    /// One object per line, as decided.
+    NdJson,
+    /// Attempts, flat.
+    Csv,
+}
+
+/// How much the text report says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Verbosity {
+    /// Problems only: nothing at all when all is well.
+    Quiet,
+    /// The report.
+    #[default]
+    Normal,
+    /// Also packets by use, and evidence and timing of each attempt listed.
+    Verbose,
+}
+
+/// What to show, and how.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The format.
+    pub format: Format,
+    /// Text: list all attempts, not only the worst problems. They are held in memory until the end.
+    pub all: bool,
+    /// List only attempts with these verdicts. Tallies are not restricted.
+    pub verdicts: Option<VerdictSet>,
+    /// Text: how much to say.
+    pub verbosity: Verbosity,
+    /// Text: whether to colour.
+    pub colour: bool,
+    /// Text: columns to wrap at.
+    pub width: usize,
+    /// Text: how many problem attempts to list without `all`.
+    pub worst: usize,
+    /// Text: the zone that times are shown in.
+    pub zone: TimeZone,
+}
+
+impl Options {
+    /// How many problem attempts the text report lists: they should fit on a screen together with the
+    /// block of their listener.
+    pub const WORST: usize = 10;
+
+    /// Columns where the terminal's width is not known.
+    pub const WIDTH: usize = 80;
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            format: Format::default(),
+            all: false,
+            verdicts: None,
+            verbosity: Verbosity::default(),
+            colour: false,
+            width: Self::WIDTH,
+            worst: Self::WORST,
+            zone: TimeZone::UTC,
+        }
+    }
+}
+
+/// Takes the attempts as they are decided, then the summary, and writes the chosen format.
+///
+/// NDJSON and CSV are written as attempts come, with the causes known by then, in constant memory;
+/// so is text, but for `all`. JSON lists attempts in order of first packet with their final causes, and
+/// so holds them all.
+pub struct Reporter<W: Write> {
+    listed: VerdictSet,
+    kind: Kind<W>,
+}
+
+enum Kind<W: Write> {
+    Text(W, Box<text::Report>),
+    Json(W, Vec<Attempt>),
+    NdJson(W),
+    Csv(Box<csv::Rows<W>>),
+}
+
+impl<W: Write> Reporter<W> {
+    /// A reporter that writes to `out`, which should be buffered.
+    ///
+    /// # Errors
+    ///
+    /// Those of `out`: CSV begins with its header row.
+    pub fn new(options: Options, out: W) -> io::Result<Self> {
+        let listed = options.verdicts.unwrap_or(VerdictSet::ALL);
+        let kind = match options.format {
+            Format::Text => Kind::Text(out, Box::new(text::Report::new(options))),
+            Format::Json => Kind::Json(out, Vec::new()),
+            Format::NdJson => Kind::NdJson(out),
+            Format::Csv => Kind::Csv(Box::new(csv::Rows::begin(out)?)),
+        };
+        Ok(Self { listed, kind })
+    }
+
+    /// Writes what is left to write, and flushes.
+    ///
+    /// `settle` gives an attempt that was held back its final cause, which may have needed later
+    /// attempts to the same listener.
+    ///
+    /// # Errors
+    ///
+    /// Those of the writer.
+    pub fn finish(self, summary: &Summary, mut settle: impl FnMut(&mut Attempt)) -> io::Result<()> {
+        match self.kind {
+            Kind::Text(mut out, report) => {
+                report.write(&mut out, summary, &mut settle)?;
+                out.flush()
+            }
+            Kind::Json(mut out, mut attempts) => {
+                attempts.sort_by_key(|attempt| attempt.ordinal);
+                attempts.iter_mut().for_each(settle);
+                json::write(&mut out, summary, &attempts)?;
+                out.flush()
+            }
+            Kind::NdJson(mut out) => {
+                ndjson::write_summary(&mut out, summary)?;
+                out.flush()
+            }
+            Kind::Csv(mut rows) => rows.flush(),
+        }
+    }
+}
+
+impl<W: Write> Sink for Reporter<W> {
+    fn attempt(&mut self, attempt: Attempt) -> io::Result<()> {
+        let listed = self.listed.contains(attempt.verdict);
+        match &mut self.kind {
+            // It counts all attempts, and chooses by itself which to list.
+            Kind::Text(_, report) => report.attempt(&attempt),
+            Kind::Json(_, attempts) if listed => attempts.push(attempt),
+            Kind::NdJson(out) if listed => return ndjson::write_attempt(out, &attempt),
+            Kind::Csv(rows) if listed => return rows.attempt(&attempt),
+            Kind::Json(..) | Kind::NdJson(_) | Kind::Csv(_) => {}
+        }
+        Ok(())
+    }
+
+    fn drained(&mut self) -> io::Result<()> {
+        match &mut self.kind {
+            Kind::Text(..) | Kind::Json(..) => Ok(()),
+            Kind::NdJson(out) => out.flush(),
+            Kind::Csv(rows) => rows.flush(),
+        }
+    }
+}

@@ -1,21 +1,38 @@
 //! What the room `kernel` reads, compared line by line with `ss -ltnm` and `nstat` in namespaces of our own.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use hsanalyze::kernel::{
     Counter, Counters, LimitFrom, Sample, Sysctls, Watch, listen_sockets, local_addresses, owners,
 };
 
-use crate::namespace::{in_namespace, listener, run, start_connect, sysctl};
+use crate::namespace::{defer_accept, in_namespace, listener, run, start_connect, sysctl, wait_for};
+
+/// A full queue's overflow at the ACK, on loopback: connections that TCP_DEFER_ACCEPT let pile up in SYN_RECV send
+/// data once it is off. Gives the clients, which the caller keeps open.
+fn overflow_at_the_ack(listener: &TcpListener, fill: usize, over: usize) -> Vec<TcpStream> {
+    let server = listener.local_addr().unwrap();
+    let mut clients: Vec<_> = (0..fill).map(|_| start_connect(server)).collect();
+    wait_for("the queue fills", || ours()[&server].0 as usize == fill);
+    defer_accept(listener, 3);
+    let late: Vec<_> = (0..over).map(|_| start_connect(server)).collect();
+    let deferred = |counters: Counters| counters.get(Counter::TcpDeferAcceptDrop);
+    wait_for("ACKs are deferred", || deferred(Counters::read().unwrap()) >= Some(over as u64));
+    defer_accept(listener, 0);
+    for mut client in &late {
+        client.write_all(b"x").unwrap();
+    }
+    clients.extend(late);
+    clients
+}
 
 /// One LISTEN socket as either side shows it: Recv-Q, Send-Q, drops.
-type Row = (u32, u32, u32);
+pub(crate) type Row = (u32, u32, u32);
 
 /// `ss -ltnmH`, by local address.
-fn ss() -> BTreeMap<SocketAddr, Row> {
+pub(crate) fn ss() -> BTreeMap<SocketAddr, Row> {
     let text = run("ss", &["-H", "-l", "-t", "-n", "-m", "-O"]);
     text.lines()
         .map(|line| {
@@ -30,19 +47,20 @@ fn ss() -> BTreeMap<SocketAddr, Row> {
         .collect()
 }
 
-/// The same from the library.
+/// `nstat -asz`, by name with its group in front.
+pub(crate) fn nstat() -> BTreeMap<String, u64> {
+    let text = run("nstat", &["-a", "-s", "-z"]);
+    let fields = text.lines().filter(|line| !line.starts_with('#')).map(|line| {
+        let mut fields = line.split_ascii_whitespace();
+        (fields.next().unwrap().to_owned(), fields.next().unwrap().parse().unwrap())
+    });
+    fields.collect()
+}
+
+/// The same as [`ss`] from the library.
 fn ours() -> BTreeMap<SocketAddr, Row> {
     let sockets = listen_sockets().unwrap();
     sockets.into_iter().map(|s| (s.local, (s.recv_q, s.send_q, s.drops.unwrap()))).collect()
-}
-
-/// Waits until `condition` holds, at most 5 s.
-fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while !condition() {
-        assert!(Instant::now() < deadline, "not within 5 s: {what}");
-        sleep(Duration::from_millis(5));
-    }
 }
 
 #[test]
@@ -84,6 +102,18 @@ fn listen_sockets_agree_with_ss_on_both_sides_of_somaxconn() {
 }
 
 #[test]
+fn a_dump_of_many_datagrams_is_complete() {
+    in_namespace(|| {
+        // About 160 octets each: 80 KiB, where a datagram has at most 32.
+        let kept: Vec<_> =
+            (0..500).map(|n| listener(&format!("127.0.0.1:{}", 8000 + n), 1 + n % 7)).collect();
+        let rows = ours();
+        assert_eq!(rows.len(), kept.len());
+        assert_eq!(rows, ss());
+    });
+}
+
+#[test]
 fn a_full_queue_overflows_and_every_figure_agrees() {
     in_namespace(|| {
         let victim = listener("127.0.0.1:7100", 4);
@@ -116,6 +146,36 @@ fn a_full_queue_overflows_and_every_figure_agrees() {
 }
 
 #[test]
+fn overflows_at_the_ack_are_counted_with_either_setting() {
+    for abort in [0, 1] {
+        in_namespace(move || {
+            sysctl("net.ipv4.tcp_abort_on_overflow", abort);
+            let victim = listener("127.0.0.1:7150", 2);
+            let server = victim.local_addr().unwrap();
+            let mut watch = Watch::new(Sample::take().unwrap());
+            // More than three requests would be past the SYN queue, which has the same limit: cookies defer nothing.
+            let clients = overflow_at_the_ack(&victim, 2, 3);
+            // One of the three finds the last place, two overflow; with abort=0 their data comes again and again.
+            let overflows = |watch: &Watch| watch.counters().get(Counter::ListenOverflows).unwrap();
+            wait_for("two overflows, between their repeats", || {
+                watch.push(Sample::take().unwrap());
+                let deferred = watch.counters().get(Counter::TcpDeferAcceptDrop).unwrap();
+                // Each ACK or data segment at a full queue is one ListenOverflows and two drops, each deferred ACK one.
+                overflows(&watch) >= 2
+                    && watch.word(server).unwrap().drops == Some(2 * overflows(&watch) + deferred)
+            });
+            let word = watch.word(server).unwrap();
+            assert_eq!((word.recv_q, word.send_q, word.full_seen), (3, 2, true), "{word:?}");
+            assert_eq!(word.abort_on_overflow, Some(abort == 1));
+            assert_eq!(word.overflowed(), Some(true));
+            let resets = word.namespace.get(Counter::EmbryonicRsts);
+            assert_eq!(resets, Some(if abort == 1 { 2 } else { 0 }), "{word:?}");
+            drop(clients);
+        });
+    }
+}
+
+#[test]
 fn counters_agree_with_nstat() {
     in_namespace(|| {
         let victim = listener("127.0.0.1:7200", 0);
@@ -125,16 +185,6 @@ fn counters_agree_with_nstat() {
         let held: Vec<_> = (0..5).map(|_| start_connect(server)).collect();
         wait_for("overflow", || Counters::read().unwrap().get(Counter::ListenOverflows) >= Some(4));
 
-        let nstat = || -> BTreeMap<String, u64> {
-            let text = run("nstat", &["-a", "-s", "-z"]);
-            let fields = text.lines().filter(|line| !line.starts_with('#'));
-            fields
-                .map(|line| {
-                    let mut fields = line.split_ascii_whitespace();
-                    (fields.next().unwrap().to_owned(), fields.next().unwrap().parse().unwrap())
-                })
-                .collect()
-        };
         wait_for("nstat and ours agree while nothing moves", || {
             let (before, mine, after) = (nstat(), Counters::read().unwrap(), nstat());
             if before != after {

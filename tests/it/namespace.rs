@@ -1,11 +1,14 @@
 //! Network namespaces that tests make for themselves, and sockets with exact backlogs inside them.
 
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use nix::errno::Errno;
+use nix::libc;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, connect, listen, socket,
@@ -16,16 +19,22 @@ use nix::sys::socket::{
 /// Without the right to make one, says so loudly and does not run it. CI sets HSANALYZE_REQUIRE_ROOT, under
 /// which that is a failure.
 pub(crate) fn in_namespace(test: impl FnOnce() + Send + 'static) {
-    let ran = thread::spawn(move || {
+    let name = thread::current().name().unwrap_or("test").to_owned();
+    let ran = thread::Builder::new().name(name).spawn(move || {
         if let Err(errno) = unshare(CloneFlags::CLONE_NEWNET) {
             assert!(std::env::var_os("HSANALYZE_REQUIRE_ROOT").is_none(), "no network namespace: {errno}");
-            eprintln!("SKIPPED: a network namespace cannot be made here ({errno}); run the tests as root");
+            let test = thread::current().name().unwrap_or("?").to_owned();
+            // Not by eprintln!, which the test harness keeps to itself when a test passes.
+            let _ = writeln!(
+                io::stderr(),
+                "SKIPPED: {test}: a network namespace cannot be made here ({errno}); run the tests as root"
+            );
             return;
         }
         run("ip", &["link", "set", "lo", "up"]);
         test();
     });
-    if let Err(panic) = ran.join() {
+    if let Err(panic) = ran.unwrap().join() {
         std::panic::resume_unwind(panic);
     }
 }
@@ -68,4 +77,25 @@ pub(crate) fn start_connect(server: SocketAddr) -> TcpStream {
         Err(errno) => panic!("connect {server}: {errno}"),
     }
     TcpStream::from(fd)
+}
+
+/// Sets TCP_DEFER_ACCEPT, in seconds; 0 is off.
+pub(crate) fn defer_accept(listener: &TcpListener, seconds: u32) {
+    // nix has no name for this option.
+    let (option, length) =
+        (libc::TCP_DEFER_ACCEPT, libc::socklen_t::try_from(size_of_val(&seconds)).unwrap());
+    // SAFETY: the descriptor is open, and the pointer is to `length` readable octets, for this call only.
+    let result = unsafe {
+        libc::setsockopt(listener.as_raw_fd(), libc::IPPROTO_TCP, option, (&raw const seconds).cast(), length)
+    };
+    Errno::result(result).unwrap();
+}
+
+/// Waits until `condition` holds, at most 5 s.
+pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while !condition() {
+        assert!(Instant::now() < deadline, "not within 5 s: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
 }

@@ -59,27 +59,29 @@ fn directory() -> PathBuf {
 
 fn run_suite(name: &str) {
     let file = directory().join(format!("{name}.toml"));
-    let text = fs::read_to_string(&file).unwrap();
+    let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let suite: Suite = toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let captures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("scenarios").join(name);
+    fs::create_dir_all(&captures).expect("a directory for the captures");
     let mut failures = String::new();
-    for scenario in &suite.scenario {
-        if let Err(failure) = run(scenario) {
+    for (index, scenario) in suite.scenario.iter().enumerate() {
+        let capture = captures.join(format!("{index:02}.pcap"));
+        if let Err(failure) = run(scenario, &capture) {
             let _ = writeln!(failures, "\n{}: {}\n{failure}", file.display(), scenario.name);
         }
     }
     assert!(failures.is_empty(), "{failures}");
 }
 
-/// Runs one scenario; the error is everything one needs to understand it.
-fn run(scenario: &Scenario) -> Result<(), String> {
+/// Runs one scenario, leaving its capture for who wants to look; the error is everything one needs to
+/// understand it.
+fn run(scenario: &Scenario, capture: &Path) -> Result<(), String> {
     let frames = build::frames(scenario).map_err(|error| error.to_string())?;
-    let directory = tempfile::tempdir().unwrap();
-    let capture = directory.path().join("scenario.pcap");
-    fs::write(&capture, build::pcap(&frames)).unwrap();
+    fs::write(capture, build::pcap(&frames)).expect("room for the capture");
 
     let mut command = Command::new(env!("CARGO_BIN_EXE_hsanalyze"));
-    command.args(["--format", "json"]).args(&scenario.args).arg(&capture).current_dir(directory.path());
-    let output = command.output().unwrap();
+    command.args(["--format", "json"]).args(&scenario.args).arg(capture);
+    let output = command.output().expect("the program starts");
     let told = |problem: &str| report(scenario, &frames, &command, problem, &output.stderr);
     if !output.status.success() {
         return Err(told(&format!("the program ended with {}", output.status)));
@@ -134,4 +136,67 @@ fn a_packet_line_rejects_what_it_does_not_know() {
     assert!(reason("soon C > S S").contains("'soon' is no time"));
     assert!(reason("0 C S S").contains("want: TIME FROM > TO"));
     assert!(reason("0 copy win=1").contains("copy takes ttl=N"));
+}
+
+#[test]
+fn a_comparison_names_what_differs_and_nothing_else() {
+    let suite: Suite = toml::from_str(
+        r#"
+        [[scenario]]
+        name = "n"
+        why = "w"
+        counts = { copies = 1 }
+        [[scenario.attempt]]
+        client = "C"
+        verdict = "reset-after-ack"
+        reason = "null"
+        cause = "accept-queue-overflow"
+        retry_at = [1.0]
+        connect = { outcome = "raced", window = 0.01 }
+        [[scenario.listener]]
+        server = "S"
+        diagnosis = ["accept queue"]
+        "#,
+    )
+    .unwrap();
+    let scenario = &suite.scenario[0];
+    let answer = serde_json::json!({
+        "attempts": [{
+            "client": "10.0.0.1:40000", "server": "10.0.1.1:80", "verdict": "reset-after-ack", "reason": null,
+            "cause": "accept-queue-overflow", "abort_on_overflow": 1, "confidence": "likely", "evidence": ["RST"],
+            "retries": {"syn": 0, "syn_ack": 1, "after_ack": 0}, "retry_at": [1.00001],
+            "connect": {"outcome": "raced", "errno": null, "window": 0.01},
+        }],
+        "listeners": [{"server": "10.0.1.1:80", "diagnosis": "Its accept-queue overflows."}],
+        "packets": {"copies": 1},
+        "verdicts": {"completed": 0, "reset-after-ack": 1},
+    });
+    let differences = |answer: &Value| {
+        let mut differences = Differences::default();
+        compare::attempts(&scenario.attempt, answer, false, &mut differences);
+        compare::listeners(&scenario.listener, answer, false, &mut differences);
+        compare::counts(&scenario.counts, answer, &mut differences);
+        differences.0
+    };
+    assert_eq!(differences(&answer), Vec::<String>::new());
+    for (field, wrong, named) in [
+        ("/attempts/0/client", "10.0.0.1:40001".into(), "client"),
+        ("/attempts/0/verdict", "completed".into(), "verdict"),
+        ("/attempts/0/reason", "evicted".into(), "reason"),
+        ("/attempts/0/retry_at/0", 1.1.into(), "retry_at"),
+        ("/attempts/0/connect/window", Value::Null, "connect/window"),
+        ("/attempts/0/confidence", "confirmed".into(), "packets alone confirm nothing"),
+        ("/attempts/0/retries/after_ack", 2.into(), "after_ack are some of syn_ack"),
+        ("/listeners/0/diagnosis", "All is well.".into(), "speaks of 'accept queue'"),
+        ("/packets/copies", 0.into(), "copies"),
+        ("/verdicts/completed", 1.into(), "the tallies add up to the attempts"),
+    ] {
+        let mut answer = answer.clone();
+        *answer.pointer_mut(field).unwrap() = wrong;
+        let found = differences(&answer);
+        assert!(matches!(found.as_slice(), [one] if one.contains(named)), "{field}: {found:?}");
+    }
+    let mut more = answer.clone();
+    more["attempts"] = Value::Array(Vec::new());
+    assert!(differences(&more)[0].contains("expected 1, are 0"));
 }

@@ -17,7 +17,9 @@ pub(super) const NATURAL_PACKETS: u64 = 17;
 /// Three to open, one of data with its answer, three to close.
 pub(super) const FEWEST_PACKETS: u64 = 8;
 
-const MSS_PAYLOAD: u16 = 1448;
+/// Octets of TCP payload in a frame of 1514, less options.
+const FULL_V4: u16 = 1448;
+const FULL_V6: u16 = 1428;
 const SECOND: u64 = 1_000_000;
 /// From one packet to the server's direct answer, in microseconds.
 const SERVER_DELAY: u64 = 30;
@@ -58,8 +60,9 @@ pub(super) struct Flow {
     /// The next sequence number of either side.
     client_seq: u32,
     server_seq: u32,
-    /// Offsets of the two time stamp clocks.
+    /// Offsets of the client's and the server's time stamp clock, and the TSval that each sent last.
     clocks: [u32; 2],
+    sent: [u32; 2],
     /// The round trip between the capture point and the client, in microseconds.
     rtt: u64,
 }
@@ -87,6 +90,7 @@ impl Flow {
             client_seq: rng.u32(..),
             server_seq: rng.u32(..),
             clocks: [rng.u32(..), rng.u32(..)],
+            sent: [0, 0],
             rtt: rng.u64(5_000..60_000),
         }
     }
@@ -117,11 +121,14 @@ impl Flow {
     }
 
     /// Writes the packet that is due.
-    pub(super) fn emit(&self, at: u64, capture: &mut Capture<impl Write>) -> io::Result<()> {
+    pub(super) fn emit(&mut self, at: u64, capture: &mut Capture<impl Write>) -> io::Result<()> {
         if self.verdict == Verdict::Unreachable && self.step == 1 {
             return capture.unreachable(at, &self.syn(at));
         }
-        capture.segment(at, &self.segment(at))
+        let segment = self.segment(at);
+        let side = usize::from(segment.tcp.source_port == self.peers.server.port);
+        self.sent[side] = self.tsval(side, at);
+        capture.segment(at, &segment)
     }
 
     /// Goes on to the next packet: how long it takes in microseconds, or `None` after the last.
@@ -142,7 +149,7 @@ impl Flow {
             (Verdict::Unanswered, _) => self.syn(at),
             (Verdict::HalfOpen, _) | (_, 1) => self.syn_ack(at),
             (Verdict::ClientReset, _) => self.client_reset(),
-            (Verdict::AckIgnored, 3..) => self.with_data(self.ack(at), MSS_PAYLOAD / 4),
+            (Verdict::AckIgnored, 3..) => self.with_data(self.ack(at), 362),
             (Verdict::ResetAfterAck, 3) => self.bare_reset(),
             // Every repeated SYN-ACK, at the odd steps, draws the client's ACK again.
             (Verdict::SynackRetransmitted, n) if n % 2 == 1 => self.syn_ack(at),
@@ -175,6 +182,14 @@ impl Flow {
         }
     }
 
+    /// The payload that fills a frame.
+    fn full(&self) -> u16 {
+        match self.peers.client.address {
+            Address::V4(_) => FULL_V4,
+            Address::V6(_) => FULL_V6,
+        }
+    }
+
     fn completed(&self, at: u64) -> Segment {
         match self.step() {
             Step::Syn => self.syn(at),
@@ -187,7 +202,7 @@ impl Flow {
     }
 
     fn middle(&self, n: u64, at: u64) -> Segment {
-        match middle(n, self.records) {
+        match middle(n, self.records, self.full()) {
             Middle::ClientData(payload) => self.with_data(self.ack(at), payload),
             Middle::ServerData(payload) => self.with_data(self.server_ack(at), payload),
             Middle::ClientAck => self.ack(at),
@@ -201,7 +216,7 @@ impl Flow {
             Step::Syn | Step::ClientFin => (1, 0),
             Step::SynAck | Step::ServerFin => (0, 1),
             Step::Ack | Step::LastAck => (0, 0),
-            Step::Middle(n) => match middle(n, self.records) {
+            Step::Middle(n) => match middle(n, self.records, self.full()) {
                 Middle::ClientData(payload) => (u32::from(payload), 0),
                 Middle::ServerData(payload) => (0, u32::from(payload)),
                 Middle::ClientAck | Middle::ServerAck => (0, 0),
@@ -218,20 +233,20 @@ impl Flow {
     }
 
     fn tsval(&self, side: usize, at: u64) -> u32 {
-        // Milliseconds, as Linux counts; the client's own clock stood a round trip earlier, which no one asks.
+        // Milliseconds, as Linux counts.
         self.clocks[side].wrapping_add((at / 1000) as u32)
     }
 
-    fn from_client(&self) -> Segment {
+    fn client_sends(&self) -> Segment {
         Segment::new(self.peers.client, self.peers.server)
     }
 
-    fn from_server(&self) -> Segment {
+    fn server_sends(&self) -> Segment {
         Segment::new(self.peers.server, self.peers.client)
     }
 
     fn syn(&self, at: u64) -> Segment {
-        let mut segment = self.from_client();
+        let mut segment = self.client_sends();
         segment.tcp.syn = true;
         segment.tcp.sequence_number = self.client_seq;
         segment.syn_options(self.tsval(0, at), 0);
@@ -239,30 +254,30 @@ impl Flow {
     }
 
     fn syn_ack(&self, at: u64) -> Segment {
-        let mut segment = self.from_server();
+        let mut segment = self.server_sends();
         let opened = u32::from(self.verdict != Verdict::Completed);
         segment.tcp.syn = true;
         segment.tcp.sequence_number = self.server_seq;
         acknowledge(&mut segment.tcp, self.client_seq.wrapping_add(opened));
-        segment.syn_options(self.tsval(1, at), self.tsval(0, at));
+        segment.syn_options(self.tsval(1, at), self.sent[0]);
         segment
     }
 
     fn ack(&self, at: u64) -> Segment {
         let (client, server) = self.after_syn();
-        let mut segment = self.from_client();
+        let mut segment = self.client_sends();
         segment.tcp.sequence_number = client;
         acknowledge(&mut segment.tcp, server);
-        segment.timestamps(self.tsval(0, at), self.tsval(1, at));
+        segment.timestamps(self.tsval(0, at), self.sent[1]);
         segment
     }
 
     fn server_ack(&self, at: u64) -> Segment {
         let (client, server) = self.after_syn();
-        let mut segment = self.from_server();
+        let mut segment = self.server_sends();
         segment.tcp.sequence_number = server;
         acknowledge(&mut segment.tcp, client);
-        segment.timestamps(self.tsval(1, at), self.tsval(0, at));
+        segment.timestamps(self.tsval(1, at), self.sent[0]);
         segment
     }
 
@@ -279,7 +294,7 @@ impl Flow {
 
     /// What a closed port answers to SYN: the SYN's number acknowledged, no window.
     fn refusal(&self) -> Segment {
-        let mut segment = self.from_server();
+        let mut segment = self.server_sends();
         segment.tcp.rst = true;
         segment.tcp.window_size = 0;
         acknowledge(&mut segment.tcp, self.client_seq.wrapping_add(1));
@@ -288,7 +303,7 @@ impl Flow {
 
     /// What `tcp_abort_on_overflow` sends: no ACK flag, no options, no window, numbered as the ACK asks.
     fn bare_reset(&self) -> Segment {
-        let mut segment = self.from_server();
+        let mut segment = self.server_sends();
         segment.tcp.rst = true;
         segment.tcp.window_size = 0;
         segment.tcp.sequence_number = self.after_syn().1;
@@ -296,7 +311,7 @@ impl Flow {
     }
 
     fn client_reset(&self) -> Segment {
-        let mut segment = self.from_client();
+        let mut segment = self.client_sends();
         segment.tcp.rst = true;
         segment.tcp.window_size = 0;
         segment.tcp.sequence_number = self.after_syn().0;
@@ -317,16 +332,16 @@ enum Middle {
     ClientAck,
 }
 
-/// Thin: question, ACK, answer, ACK, and again. Full: one question, then bulk data with an ACK now and then.
-fn middle(n: u64, records: Records) -> Middle {
+/// `full` is the payload of a full frame. Thin: question, ACK, answer, ACK, and again. Full: one question, then bulk data with an ACK now and then.
+fn middle(n: u64, records: Records, full: u16) -> Middle {
     match (records, n) {
-        (Records::Full, 0) => Middle::ClientData(MSS_PAYLOAD),
+        (Records::Full, 0) => Middle::ClientData(full),
         (Records::Full, n) if n % 32 == 31 => Middle::ClientAck,
-        (Records::Full, _) => Middle::ServerData(MSS_PAYLOAD),
+        (Records::Full, _) => Middle::ServerData(full),
         (Records::Thin, n) => match n % 4 {
             0 => Middle::ClientData(120),
             1 => Middle::ServerAck,
-            2 => Middle::ServerData(MSS_PAYLOAD),
+            2 => Middle::ServerData(full),
             _ => Middle::ClientAck,
         },
     }

@@ -84,7 +84,7 @@ fn compare_always(findings: &mut Findings, setting: &Setting, run: &Run) {
         "2 D",
         of("SYN-ACK repeats"),
         0,
-        server.summary.listeners.iter().map(|l| l.retries.syn_ack).sum(),
+        server.packets.summary.listeners.iter().map(|l| l.retries.syn_ack).sum(),
     );
     findings.equal("2 D", of("RSTs"), 0, server.resets.total);
     findings.equal("2 D", of("connect() says success"), clients, run.succeeded());

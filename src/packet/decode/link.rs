@@ -35,8 +35,9 @@ pub(super) fn first(link: LinkType, bytes: &mut Bytes<'_>) -> Result<Layer, Skip
             Ok(cooked(u16::from_be_bytes([h0, h1]), u16::from_be_bytes([p0, p1])))
         }
         LinkType::PPP => {
-            // Address and control field of HDLC-like framing (RFC 1662 §3.1), where it is used.
-            if bytes.data().starts_with(&[0xff, 0x03]) {
+            // The all-stations address and the control field of HDLC-like framing (RFC 1662 §3.1). No
+            // protocol number begins with that address.
+            if bytes.data().first() == Some(&0xff) {
                 bytes.skip(2)?;
             }
             Ok(Layer::Ppp)

@@ -5,9 +5,12 @@
 //! segment stands for itself) nor checksums: offload leaves them unset in most captures taken on
 //! the sending host, so they say nothing.
 //!
-//! [`general`] walks any stack of headers, one [`Layer`] at a time.
+//! Two paths lead to the same result. `fast` knows the stacks that nearly every packet has and gives
+//! up on anything else; `general` walks any stack, one [`Layer`] at a time. A test holds them to
+//! agree on every input.
 
 mod bytes;
+mod fast;
 mod icmp;
 mod link;
 mod network;
@@ -68,11 +71,28 @@ const MAX_LAYERS: usize = 32;
 /// # Errors
 ///
 /// The reason why the analysis cannot use the frame.
+#[inline]
 pub fn decode(frame: &Frame<'_>) -> Result<Packet, Skip> {
+    // One `return` for each stack, on purpose: where they met, the compiler put the segment together in
+    // memory in small pieces and copied it in large ones, and the stalls doubled the time of a packet.
+    match fast::ethernet(frame) {
+        Some((EtherType::IPV4, rest)) => {
+            if let Some(stack) = fast::ipv4(rest) {
+                return stack.packet(frame);
+            }
+        }
+        Some((EtherType::IPV6, rest)) => {
+            if let Some(stack) = fast::ipv6(rest) {
+                return stack.packet(frame);
+            }
+        }
+        _ => {}
+    }
     general(frame)
 }
 
 /// Decodes any stack of headers that has a decoder.
+#[inline(never)]
 fn general(frame: &Frame<'_>) -> Result<Packet, Skip> {
     let mut bytes = Bytes::of(frame);
     let mut layer = link::first(frame.link, &mut bytes)?;
@@ -114,3 +134,6 @@ fn general(frame: &Frame<'_>) -> Result<Packet, Skip> {
     }
     Err(Skip::Malformed)
 }
+
+#[cfg(test)]
+mod tests;

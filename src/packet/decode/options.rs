@@ -9,15 +9,12 @@ const KIND_FAST_OPEN: u8 = 34;
 /// Shared by experiments (RFC 6994); Fast Open was one before it had its own kind.
 const KIND_EXPERIMENT: u8 = 254;
 
-/// Reads the options of a header from as many octets of them as were captured.
-///
-/// Ends quietly at the first option that the snap length cut or whose length is wrong: what stands
-/// before it is still true. (etherparse's iterator ends at the first kind it does not know.)
-#[inline]
-pub(super) fn parse(options: &[u8]) -> Options {
+/// Reads the two layouts that segments other than the first nearly always have: nothing at all, and
+/// timestamps alone as RFC 7323 appendix A lays them out.
+#[inline(always)]
+pub(super) fn usual(options: &[u8]) -> Option<Options> {
     match *options {
-        [] => Options::default(),
-        // What Linux, and nearly everyone else, puts on all segments but the first (RFC 7323 appendix A).
+        [] => Some(Options::default()),
         [
             tcp_option::KIND_NOOP,
             tcp_option::KIND_NOOP,
@@ -33,15 +30,19 @@ pub(super) fn parse(options: &[u8]) -> Options {
             e3,
         ] => {
             let timestamps = (u32::from_be_bytes([v0, v1, v2, v3]), u32::from_be_bytes([e0, e1, e2, e3]));
-            Options { timestamps: Some(timestamps), any: true, ..Options::default() }
+            Some(Options { timestamps: Some(timestamps), any: true, ..Options::default() })
         }
-        _ => walk(options),
+        _ => None,
     }
 }
 
-/// Reads any sequence of options. Of repeated ones the last stands, as on Linux (`tcp_parse_options`).
-fn walk(mut rest: &[u8]) -> Options {
-    let mut options = Options { any: true, ..Options::default() };
+/// Reads the options of a header from as many octets of them as were captured.
+///
+/// Ends quietly at the first option that the snap length cut or whose length is wrong: what stands
+/// before it is still true. (etherparse's iterator ends at the first kind it does not know.) Of
+/// repeated options the last stands, as on Linux (`tcp_parse_options`).
+pub(super) fn parse(mut rest: &[u8]) -> Options {
+    let mut options = Options { any: !rest.is_empty(), ..Options::default() };
     while let [kind, after @ ..] = rest {
         if *kind == tcp_option::KIND_NOOP {
             rest = after;

@@ -20,7 +20,8 @@ pub(super) fn tcp(frame: &Frame<'_>, datagram: &Datagram, bytes: &Bytes<'_>) -> 
             return cut(frame, datagram, bytes, error.required_len);
         }
     };
-    Ok(segment(frame, datagram.addresses, datagram.ttl, &header, bytes.wire()))
+    let options = options::parse(options_of(&header));
+    Ok(segment(frame, datagram.addresses, datagram.ttl, &header, bytes.wire(), options))
 }
 
 /// Decodes a segment whose header is not there in full.
@@ -42,20 +43,20 @@ fn cut(
     let mut fixed = *fixed;
     fixed[12] = 5 << 4;
     let header = TcpHeaderSlice::from_slice(&fixed).map_err(|_| Skip::Malformed)?;
-    let mut segment = segment(frame, datagram.addresses, datagram.ttl, &header, bytes.wire());
-    segment.payload = octets(bytes.wire().saturating_sub(header_len));
-    segment.options = Options { any: true, ..options::parse(options) };
-    Ok(segment)
+    let options = Options { any: true, ..options::parse(options) };
+    let segment = segment(frame, datagram.addresses, datagram.ttl, &header, bytes.wire(), options);
+    Ok(Segment { payload: octets(bytes.wire().saturating_sub(header_len)), ..segment })
 }
 
 /// The segment with this header; `wire` counts the octets of header and payload.
-#[inline]
+#[inline(always)]
 pub(super) fn segment(
     frame: &Frame<'_>,
     addresses: Addresses,
     ttl: u8,
     header: &TcpHeaderSlice<'_>,
     wire: usize,
+    options: Options,
 ) -> Segment {
     let (source, destination) = addresses.with_ports(header.source_port(), header.destination_port());
     let (flow, direction) = FlowKey::new(source, destination);
@@ -70,8 +71,14 @@ pub(super) fn segment(
         ack: Seq(header.acknowledgment_number()),
         payload: octets(wire.saturating_sub(header.slice().len())),
         window: header.window_size(),
-        options: options::parse(header.slice().get(TcpHeader::MIN_LEN..).unwrap_or_default()),
+        options,
     }
+}
+
+/// The octets of the options of a header.
+#[inline(always)]
+pub(super) fn options_of<'a>(header: &TcpHeaderSlice<'a>) -> &'a [u8] {
+    header.slice().get(TcpHeader::MIN_LEN..).unwrap_or_default()
 }
 
 /// The control bits of a header, or of as much of one as an ICMP error quotes.

@@ -3,6 +3,8 @@
 //! Turns samples into text; asks the kernel nothing, and decides neither when nor where it is written.
 
 mod json;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::cmp::Reverse;

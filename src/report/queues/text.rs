@@ -31,7 +31,7 @@ pub(super) fn write(out: &mut impl Write, queues: &Queues<'_>, options: &Options
     below.push((Tone::Plain, String::new()));
     below.extend(sysctls(&queues.watch.latest().sysctls, options.width));
     below.push((Tone::Plain, String::new()));
-    below.extend(counters(queues));
+    below.extend(counters(queues, options.width));
     let mut lines = vec![headline(queues, options)];
     if !queues.rows.is_empty() {
         // Two lines above the rows besides their header, one for what does not fit.
@@ -188,7 +188,7 @@ fn explanations(queues: &Queues<'_>, width: usize) -> Vec<(Tone, String)> {
     if dropped > 0 && queues.span().is_none() {
         let who = if dropped == 1 { "1 listener that is" } else { "listeners that are" };
         notes.push(format!(
-            "DROPS: {who} not full now dropped packets since listen(); a queue that is full for moments \
+            "DROPS: {who} not full now dropped packets earlier; a queue that is full for moments \
              does that. `hsanalyze listeners --watch` shows whether it still happens."
         ));
     }
@@ -269,7 +269,7 @@ fn sysctls(sysctls: &Sysctls, width: usize) -> Vec<(Tone, String)> {
 }
 
 /// The counters that have counted, with what they mean; ListenOverflows and ListenDrops always.
-fn counters(queues: &Queues<'_>) -> Vec<(Tone, String)> {
+fn counters(queues: &Queues<'_>, width: usize) -> Vec<(Tone, String)> {
     let totals = &queues.watch.latest().counters;
     let growth = queues.watch.interval().map(|interval| interval.counters);
     let mut table = Table::new();
@@ -304,7 +304,11 @@ fn counters(queues: &Queues<'_>) -> Vec<(Tone, String)> {
     }
     let mut lines: Vec<_> = tones.into_iter().zip(table.lines()).collect();
     if !missing.is_empty() {
-        lines.push((Tone::Plain, format!("not in this kernel: {}", missing.join(" "))));
+        let options = textwrap::Options::new(width).subsequent_indent("  ");
+        let missing = format!("not in this kernel: {}", missing.join(" "));
+        lines.extend(
+            textwrap::wrap(&missing, options).into_iter().map(|line| (Tone::Plain, line.into_owned())),
+        );
     }
     lines
 }

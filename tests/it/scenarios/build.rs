@@ -41,19 +41,20 @@ pub(super) fn pcap(frames: &[Frame]) -> Vec<u8> {
     /// 2027-01-15: any time will do, as long as it is not 1970.
     const EPOCH: i64 = 1_800_000_000;
     const NANOSECOND_MAGIC: u32 = 0xa1b2_3c4d;
+    /// Major 2, minor 4, as two 16-bit words.
+    const VERSION_2_4: u32 = 0x0004_0002;
     const SNAP_LENGTH: u32 = 262_144;
     const LINK_ETHERNET: u32 = 1;
 
+    let put =
+        |file: &mut Vec<u8>, words: &[u32]| file.extend(words.iter().flat_map(|word| word.to_le_bytes()));
     let mut file = Vec::new();
-    let mut put = |words: &[u32]| file.extend(words.iter().flat_map(|word| word.to_le_bytes()));
-    put(&[NANOSECOND_MAGIC, 0x0004_0002, 0, 0, SNAP_LENGTH, LINK_ETHERNET]);
+    put(&mut file, &[NANOSECOND_MAGIC, VERSION_2_4, 0, 0, SNAP_LENGTH, LINK_ETHERNET]);
     for frame in frames {
         let length = frame.octets.len() as u32;
         let second = (EPOCH + frame.at.div_euclid(1_000_000_000)) as u32;
         let nanosecond = frame.at.rem_euclid(1_000_000_000) as u32;
-        for word in [second, nanosecond, length, length] {
-            file.extend(word.to_le_bytes());
-        }
+        put(&mut file, &[second, nanosecond, length, length]);
         file.extend(&frame.octets);
     }
     file
@@ -63,7 +64,27 @@ pub(super) fn pcap(frames: &[Frame]) -> Vec<u8> {
 #[derive(Debug, Clone, Copy)]
 struct Side {
     isn: u32,
-    last_tsval: u32,
+    /// TSval of the last SYN: what every SYN-ACK echoes, however late it is repeated.
+    syn_tsval: u32,
+    /// TSval of the last segment that was in the peer's window: what everything else echoes. A
+    /// repeated SYN-ACK is before the window (RFC 7323 §4.3), so ACKs go on echoing the first.
+    tsval: u32,
+    /// Sequence number of the last SYN-ACK.
+    syn_ack: Option<u32>,
+}
+
+impl Side {
+    fn sent(&mut self, flags: Flags, seq: u32, tsval: u32) {
+        let repeated = flags.syn && flags.ack && self.syn_ack == Some(seq);
+        if flags.syn && flags.ack {
+            self.syn_ack = Some(seq);
+        } else if flags.syn {
+            self.syn_tsval = tsval;
+        }
+        if !repeated {
+            self.tsval = tsval;
+        }
+    }
 }
 
 /// The wire: what was sent so far, as far as later packets depend on it.
@@ -129,20 +150,20 @@ impl<'a> Wire<'a> {
         let mut ours = self.side(from, to);
         let theirs = self.side(to, from);
         ours.isn = tcp.isn.unwrap_or(ours.isn);
+        let flags = tcp.flags;
+        let usual_window = match (flags.rst, flags.syn, flags.ack) {
+            (true, ..) => 0,
+            (false, true, false) => 64_240,
+            (false, true, true) => 65_160,
+            (false, false, _) => 502,
+        };
+        let seq = absolute(tcp.seq.unwrap_or(Number::Relative(u32::from(!flags.syn))), ours.isn);
         let timestamps = self.timestamps(from, to, tcp, at, later);
         if let Some((tsval, _)) = timestamps {
-            ours.last_tsval = tsval;
+            ours.sent(flags, seq, tsval);
         }
         self.sides.insert((from, to), ours);
 
-        let flags = tcp.flags;
-        let usual_window = match (flags.rst, flags.syn) {
-            (true, _) => 0,
-            (false, true) => 64_240,
-            (false, false) => 502,
-        };
-        let usual_seq = Number::Relative(u32::from(!flags.syn));
-        let seq = absolute(tcp.seq.unwrap_or(usual_seq), ours.isn);
         let mut header = TcpHeader::new(from.port, to.port, seq, tcp.win.unwrap_or(usual_window));
         header.syn = flags.syn;
         header.ack = flags.ack;
@@ -163,7 +184,7 @@ impl<'a> Wire<'a> {
         octets
     }
 
-    /// The TSval and TSecr to send: a millisecond clock per host, and the peer's last TSval.
+    /// The TSval and TSecr to send: a millisecond clock per host, and what the peer sent.
     fn timestamps(
         &self,
         from: Endpoint,
@@ -172,8 +193,12 @@ impl<'a> Wire<'a> {
         at: Nanos,
         later: Nanos,
     ) -> Option<(u32, u32)> {
-        let first = tcp.flags.syn && !tcp.flags.ack;
-        let echo = if first { 0 } else { self.side(to, from).last_tsval };
+        let peer = self.side(to, from);
+        let echo = match (tcp.flags.syn, tcp.flags.ack) {
+            (true, false) => 0,
+            (true, true) => peer.syn_tsval,
+            (false, _) => peer.tsval,
+        };
         match tcp.timestamps {
             Timestamps::Usual if !self.scenario.timestamps || tcp.flags.rst => None,
             Timestamps::Usual | Timestamps::Clock { echo: None } => Some((clock(from, at), echo)),
@@ -213,7 +238,12 @@ impl<'a> Wire<'a> {
             Role::Server => self.scenario.isn.server,
             Role::Client | Role::Router | Role::Stranger => self.scenario.isn.client,
         };
-        self.sides.get(&(from, to)).copied().unwrap_or(Side { isn: usual, last_tsval: 0 })
+        self.sides.get(&(from, to)).copied().unwrap_or(Side {
+            isn: usual,
+            syn_tsval: 0,
+            tsval: 0,
+            syn_ack: None,
+        })
     }
 
     fn sockets(&self, from: Endpoint, to: Endpoint) -> (SocketAddr, SocketAddr) {
@@ -241,25 +271,31 @@ fn absolute(number: Number, isn: u32) -> u32 {
     }
 }
 
-/// Linux's options: MSS, window scale and SACK on SYN, timestamps on all but RST.
+/// Options in Linux's order and padding: MSS, SACK, timestamps, window scale on SYN; timestamps alone
+/// on the rest.
 fn options(tcp: &Tcp, timestamps: Option<(u32, u32)>) -> TcpOptions {
-    let mut elements = Vec::new();
-    if tcp.flags.syn {
-        elements.push(TcpOptionElement::MaximumSegmentSize(1460));
-        elements.push(TcpOptionElement::SelectiveAcknowledgementPermitted);
-        elements.push(TcpOptionElement::WindowScale(7));
-    }
-    if let Some((value, echo)) = timestamps {
-        elements.push(TcpOptionElement::Timestamp(value, echo));
-    }
+    use TcpOptionElement::{
+        MaximumSegmentSize, Noop, SelectiveAcknowledgementPermitted, Timestamp, WindowScale,
+    };
+    let timestamp = timestamps.map(|(value, echo)| Timestamp(value, echo));
+    let elements = match (tcp.flags.syn, timestamp) {
+        (true, Some(timestamp)) => {
+            vec![MaximumSegmentSize(1460), SelectiveAcknowledgementPermitted, timestamp, Noop, WindowScale(7)]
+        }
+        (true, None) => {
+            let sack = SelectiveAcknowledgementPermitted;
+            vec![MaximumSegmentSize(1460), Noop, Noop, sack, Noop, WindowScale(7)]
+        }
+        (false, Some(timestamp)) => vec![Noop, Noop, timestamp],
+        (false, None) => Vec::new(),
+    };
     let usual = TcpOptions::try_from_elements(&elements).expect("fewer than 40 octets");
     if !tcp.fast_open {
         return usual;
     }
-    // Two NOPs, then kind 34 with an 8-octet cookie (RFC 7413 §4.1.1); in front, as padding ends the list.
-    let mut raw = vec![1, 1, 34, 10, 1, 2, 3, 4, 5, 6, 7, 8];
-    raw.extend(usual.as_slice());
-    TcpOptions::try_from_slice(&raw).expect("at most 40 octets")
+    // Kind 34 with an 8-octet cookie (RFC 7413 §4.1.1), padded to a multiple of four.
+    let cookie = [34, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 1];
+    TcpOptions::try_from_slice(&[usual.as_slice(), &cookie].concat()).expect("at most 40 octets")
 }
 
 fn ip(from: SocketAddr, to: SocketAddr, ttl: u8) -> PacketBuilderStep<etherparse::IpHeaders> {

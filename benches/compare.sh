@@ -1,0 +1,159 @@
+#!/usr/bin/env bash
+# hsanalyze beside tcpdump, tshark, tcptrace and argus on the same captures.
+#
+#   benches/compare.sh [-r ROUNDS] [-s SCALE] [-o FILE]
+#
+# Prints markdown tables: medians over ROUNDS alternating rounds (default 5) of whole processes, page cache
+# warm. SCALE (default 100) is the size in percent: 100 means 8.8 million thin packets and 0.85 million full
+# ones. The slower rivals are compared on a capture of a million thin packets. The
+# captures live in $TMPDIR, at most 2.2 GB at a time, and are removed at the end.
+
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export LC_ALL=C
+
+rounds=5
+scale=100
+while getopts r:s:o: option; do
+    case $option in
+        r) rounds=$OPTARG ;;
+        s) scale=$OPTARG ;;
+        o) exec >"$OPTARG" ;;
+        *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+    esac
+done
+for number in "$rounds" "$scale"; do
+    [[ $number =~ ^[1-9][0-9]{0,3}$ ]] || { echo "compare: '$number' is not a number from 1 to 9999" >&2; exit 2; }
+done
+
+# GNU time, which alone tells the resident set; Homebrew's name for it is gtime.
+time_program=$(type -P gtime || type -P time) || { echo "compare: GNU time is missing; run scripts/setup bench" >&2; exit 2; }
+
+say() { printf 'compare: %s\n' "$*" >&2; }
+
+cargo build --release --locked --bin hsanalyze --example generate
+target=${CARGO_TARGET_DIR:-target}/release
+work=$(mktemp -d "${TMPDIR:-/tmp}/hsanalyze-compare.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+needed_kb=$((22000 * (scale > 5 ? scale : 5)))
+free_kb=$(df -Pk "$work" | awk 'NR == 2 { print $4 }')
+if ((free_kb < needed_kb)); then
+    say "$work has $((free_kb / 1024)) MiB free and $((needed_kb / 1024)) are needed; set TMPDIR, or a smaller -s"
+    exit 2
+fi
+
+# Sets `command` to what a contestant runs on a capture. Reports go where they cost nothing.
+command_of() {
+    case $1 in
+        hsanalyze) command=("$target/hsanalyze" "$2") ;;
+        hsanalyze_1thread) command=("$target/hsanalyze" --threads 1 "$2") ;;
+        tcpdump_filter) command=(tcpdump -nr "$2" -w /dev/null 'tcp[tcpflags] & (tcp-syn|tcp-rst) != 0') ;;
+        tshark_conv) command=(tshark -nr "$2" -q -z conv,tcp) ;;
+        tshark_completeness) command=(tshark -nr "$2" -T fields -e tcp.stream -e tcp.completeness) ;;
+        tcptrace) command=(tcptrace -n "$2") ;;
+        argus) command=(argus -r "$2" -w /dev/null) ;;
+    esac
+}
+
+# Adds "wall user system rss-KiB" of one run to the contestant's list.
+measure() {
+    local contestant=$1 capture=$2 status=0 command
+    command_of "$contestant" "$capture"
+    "$time_program" -q -f '%e %U %S %M' -o "$work/time" "${command[@]}" \
+        >/dev/null 2>"$work/stderr" || status=$?
+    if ((status)); then
+        say "$contestant failed with status $status on $(basename "$capture"): $(tail -n 1 "$work/stderr")"
+        touch "$work/$contestant.failed"
+        return
+    fi
+    tail -n 1 "$work/time" >>"$work/$contestant.runs"
+}
+
+# The median of a column of a contestant's runs.
+median() {
+    awk -v c="$2" '{ print $c }' "$work/$1.runs" | sort -n |
+        awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
+}
+
+# A table of the contestants on one capture: compare TITLE CAPTURE PACKETS CONTESTANT...; ratios are to the
+# first contestant.
+compare() {
+    local title=$1 capture=$2 packets=$3 contestant round base
+    shift 3
+    rm -f "$work"/*.runs "$work"/*.failed
+    cat "$capture" >/dev/null
+    for ((round = 1; round <= rounds; round++)); do
+        say "$title: round $round of $rounds"
+        for contestant; do
+            [[ -e $work/$contestant.failed ]] || measure "$contestant" "$capture"
+        done
+    done
+    printf '\n**%s**: %s packets, %s MB\n\n' "$title" "$packets" "$(($(wc -c <"$capture") / 1000000))"
+    echo '| | wall s | CPU s (user + system) | max RSS MiB | wall ns a packet | times as long |'
+    echo '|---|--:|--:|--:|--:|--:|'
+    [[ ! -e $work/$1.failed ]] || { say "$1 failed; no ratios"; exit 1; }
+    base=$(median "$1" 1)
+    for contestant; do
+        [[ ! -e $work/$contestant.failed ]] || continue
+        awk -v name="$contestant" -v wall="$(median "$contestant" 1)" -v user="$(median "$contestant" 2)" \
+            -v sys="$(median "$contestant" 3)" -v rss="$(median "$contestant" 4)" \
+            -v packets="$packets" -v base="$base" 'BEGIN {
+                printf "| %s | %.2f | %.2f | %.1f | %.0f | %s |\n", name, wall, user + sys, rss / 1024,
+                    wall / packets * 1e9, (base > 0 ? sprintf("%.2f", wall / base) : "-") }'
+    done
+}
+
+# Makes a capture and sets `packets` to how many it holds.
+generate() {
+    say "writing $1"
+    packets=$("$target/examples/generate" -o "$work/$1" "${@:2}" | sed -n 's/^ *"packets": \([0-9]*\).*/\1/p')
+}
+
+# Those of the contestants that are installed.
+present() {
+    local contestant
+    for contestant; do
+        local program=${contestant%%_*}
+        if type -P "$program" >/dev/null; then echo "$contestant"; else say "$program is not installed; left out"; fi
+    done
+}
+PATH=$PATH:/usr/sbin:/sbin
+mapfile -t quick < <(present tcpdump_filter)
+mapfile -t slow < <(present tshark_conv tshark_completeness tcptrace argus)
+threads=()
+if "$target/hsanalyze" --help 2>/dev/null | grep -q -- '--threads'; then threads=(hsanalyze_1thread); fi
+
+tables() {
+    printf '%s, %s cores, %s %s; %s; medians of %s alternating rounds, page cache warm, whole processes.\n' \
+        "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo 2>/dev/null | head -n 1 | grep . || uname -m)" \
+        "$(getconf _NPROCESSORS_ONLN)" "$(uname -s)" "$(uname -r)" "$("$target/hsanalyze" --version)" "$rounds"
+    local attempts
+    attempts=$((5000 * scale))
+    generate thin.pcap --packets $((88000 * scale)) --attempts "$attempts" --records thin
+    compare "Thin records, $attempts attempts" "$work/thin.pcap" "$packets" hsanalyze "${threads[@]}" "${quick[@]}"
+    rm "$work/thin.pcap"
+    attempts=$((100 * scale))
+    generate full.pcap --packets $((8500 * scale)) --attempts "$attempts" --records full
+    compare "Full-size records, $attempts attempts" "$work/full.pcap" "$packets" hsanalyze "${threads[@]}" "${quick[@]}"
+    rm "$work/full.pcap"
+    # Long enough for hsanalyze to be measured in hundredths of a second, short enough for tshark.
+    generate small.pcap --packets $((scale > 10 ? 1000000 : 200000)) --attempts $((scale > 10 ? 56000 : 11200))
+    compare "Thin records, slow rivals too" "$work/small.pcap" "$packets" hsanalyze "${quick[@]}" "${slow[@]}"
+    cat <<'TEXT'
+
+What each leaves out:
+
+- `tcpdump` with a filter for SYN and RST only selects packets: no attempts, no retries, no verdicts. It is
+  the floor for any program that reads through libpcap.
+- `tshark -z conv,tcp` counts packets and bytes per connection: no verdicts, no retries of the handshake.
+- `tshark` with `tcp.completeness` says per packet which of SYN, SYN-ACK, ACK, data, FIN and RST its connection
+  has had: not whether SYN-ACK was repeated after the ACK, nor who reset, nor why.
+- `tcptrace` counts SYN and RST per direction and whether a connection was complete: no overflow, no listener.
+- `argus` writes flow records with states and retransmission counts: no order of handshake packets, no cause.
+TEXT
+}
+
+tables

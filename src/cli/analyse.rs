@@ -1,0 +1,255 @@
+//! The main form: `hsanalyze FILE...`.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use clap::{ArgAction, Args, ValueEnum};
+
+use crate::handshake::Verdict;
+use crate::report::{Format, Verbosity, VerdictSet};
+
+/// How to analyse captures, and what to show of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Analyse {
+    /// At least one; `-` is standard input, at most once.
+    pub files: Vec<PathBuf>,
+    /// A BPF filter expression, not compiled yet.
+    pub filter: Option<String>,
+    /// The output format.
+    pub format: Format,
+    /// Where results go; standard output when `None`.
+    pub output: Option<PathBuf>,
+    /// Text: list all attempts.
+    pub all: bool,
+    /// List only attempts with these verdicts.
+    pub verdicts: Option<VerdictSet>,
+    /// Exit with status 1 when an attempt has one of these verdicts.
+    pub fail_on: VerdictSet,
+    /// When to colour.
+    pub colour: ColourChoice,
+    /// How much text to write.
+    pub verbosity: Verbosity,
+    /// Threads; the machine's when `None`.
+    pub threads: Option<NonZeroUsize>,
+    /// Undecided attempts to hold at most.
+    pub max_attempts: NonZeroUsize,
+}
+
+/// When to colour text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ColourChoice {
+    /// On a terminal, unless the environment says otherwise.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// More threads than any machine could use for one capture; a typing error.
+const MOST_THREADS: usize = 1_024;
+
+/// As clap reads them.
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// Captures to analyse: pcap or pcapng, also gzip or zstd; - is standard input
+    ///
+    /// Both byte orders, microseconds and nanoseconds are read; the name does not matter. Several files are
+    /// analysed as one capture, in time order, so rotated captures can be given in any order. A file whose
+    /// name is that of a command is given as ./NAME.
+    #[arg(value_name = "FILE", help_heading = "Input")]
+    files: Vec<PathBuf>,
+
+    /// Analyse FILE, as with tcpdump; the same as FILE alone
+    #[arg(short = 'r', long = "read", value_name = "FILE", help_heading = "Input")]
+    read: Vec<PathBuf>,
+
+    /// Analyse only packets that match a BPF filter, as with tcpdump
+    ///
+    /// The language is that of tcpdump (see pcap-filter(7)), such as "port 443 and net 10.0.0.0/8". Select
+    /// by address and port: a filter that takes only some packets of a connection hides what the analysis
+    /// needs.
+    #[arg(short, long, value_name = "EXPR", help_heading = "Input")]
+    filter: Option<String>,
+
+    /// Format of the results
+    ///
+    /// Text is for people. json is one document with all attempts in order of first packet; ndjson is one
+    /// object per line, attempts as soon as they are decided; csv is the attempts, flat, as soon as they
+    /// are decided. Only json, and text with --all, hold all attempts in memory.
+    #[arg(long, value_enum, default_value = "text", value_name = "FORMAT", help_heading = "Output")]
+    format: FormatArgument,
+
+    /// Write the results to FILE instead of standard output
+    ///
+    /// A file that exists is replaced when the analysis has ended, and stays as it is when the analysis
+    /// fails. Devices, pipes and symbolic links are written to directly.
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    output: Option<PathBuf>,
+
+    /// List all attempts, not only the worst problems
+    ///
+    /// The text report lists the ten worst problem attempts, and at most ten servers with problems; with
+    /// this option all of them, completed attempts too. The other formats list all attempts anyway.
+    #[arg(long, help_heading = "Output")]
+    all: bool,
+
+    /// List only attempts with these verdicts
+    ///
+    /// Separated by commas; see Verdicts below. Counts are not restricted.
+    #[arg(long, value_name = "V,...", value_delimiter = ',', help_heading = "Output")]
+    verdict: Vec<String>,
+
+    /// Exit with status 1 if an attempt has one of these verdicts
+    ///
+    /// Separated by commas; see Verdicts below.
+    #[arg(long, value_name = "V,...", value_delimiter = ',', help_heading = "Output")]
+    fail_on: Vec<String>,
+
+    /// When to colour text
+    ///
+    /// "auto" colours on a terminal, and heeds NO_COLOR, CLICOLOR and CLICOLOR_FORCE.
+    #[arg(
+        long,
+        alias = "colour",
+        value_enum,
+        default_value = "auto",
+        value_name = "WHEN",
+        help_heading = "Output"
+    )]
+    color: ColourArgument,
+
+    /// Say nothing but what is wrong: no output when all is well
+    ///
+    /// Text is then a headline and a sentence per server with a problem; no format shows a progress bar.
+    #[arg(short, long, overrides_with = "verbose", help_heading = "Output")]
+    quiet: bool,
+
+    /// Also show evidence and timing of each attempt, and how packets were used
+    #[arg(short, long, action = ArgAction::SetTrue, help_heading = "Output")]
+    verbose: bool,
+
+    /// Accepted for tcpdump's sake: addresses are never resolved
+    #[arg(short = 'n', action = ArgAction::Count, hide = true)]
+    numeric: u8,
+
+    /// Threads to use [default: as many as the machine runs at once]
+    ///
+    /// The results are the same for every number.
+    #[arg(long, value_name = "N", help_heading = "Resources")]
+    threads: Option<usize>,
+
+    /// Undecided attempts to hold at most
+    ///
+    /// Beyond that the oldest is given up, counted and reported as undetermined, so that a SYN flood cannot
+    /// exhaust memory.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, help_heading = "Resources")]
+    max_attempts: usize,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum FormatArgument {
+    Text,
+    Json,
+    Ndjson,
+    Csv,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ColourArgument {
+    Auto,
+    Always,
+    Never,
+}
+
+/// Turns raw arguments into a configuration; the error says which value is wrong and what is allowed.
+pub(super) fn validate(arguments: Arguments) -> Result<Analyse, String> {
+    let Arguments { files, read, filter, format, output, all, verdict, fail_on, .. } = arguments;
+    Ok(Analyse {
+        files: validate_files(read, files)?,
+        filter: filter.map(validate_filter).transpose()?,
+        format: match format {
+            FormatArgument::Text => Format::Text,
+            FormatArgument::Json => Format::Json,
+            FormatArgument::Ndjson => Format::NdJson,
+            FormatArgument::Csv => Format::Csv,
+        },
+        output: validate_output(output)?,
+        all,
+        verdicts: if verdict.is_empty() { None } else { Some(validate_verdicts("--verdict", &verdict)?) },
+        fail_on: validate_verdicts("--fail-on", &fail_on)?,
+        colour: match arguments.color {
+            ColourArgument::Auto => ColourChoice::Auto,
+            ColourArgument::Always => ColourChoice::Always,
+            ColourArgument::Never => ColourChoice::Never,
+        },
+        verbosity: match (arguments.quiet, arguments.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (false, true) => Verbosity::Verbose,
+            (false, false) => Verbosity::Normal,
+        },
+        threads: arguments.threads.map(validate_threads).transpose()?,
+        max_attempts: validate_max_attempts(arguments.max_attempts)?,
+    })
+}
+
+fn validate_files(mut read: Vec<PathBuf>, files: Vec<PathBuf>) -> Result<Vec<PathBuf>, String> {
+    read.extend(files);
+    if read.is_empty() {
+        return Err("no capture given: name a FILE, or - for standard input".to_owned());
+    }
+    if read.iter().filter(|file| file.as_path() == Path::new("-")).count() > 1 {
+        return Err("standard input (-) is given more than once: it can be read only once".to_owned());
+    }
+    Ok(read)
+}
+
+fn validate_filter(filter: String) -> Result<String, String> {
+    // libpcap takes the expression as a C string.
+    if filter.contains('\0') {
+        return Err("invalid value for '--filter': a NUL character is in it".to_owned());
+    }
+    Ok(filter)
+}
+
+/// `-` is standard output, as for most tools.
+fn validate_output(output: Option<PathBuf>) -> Result<Option<PathBuf>, String> {
+    match output {
+        Some(path) if path.as_os_str().is_empty() => {
+            Err("invalid value '' for '--output': the name of a file is needed".to_owned())
+        }
+        Some(path) if path == Path::new("-") => Ok(None),
+        other => Ok(other),
+    }
+}
+
+fn validate_verdicts(option: &str, names: &[String]) -> Result<VerdictSet, String> {
+    let mut set = VerdictSet::EMPTY;
+    for name in names {
+        match name.parse::<Verdict>() {
+            Ok(verdict) => set.extend([verdict]),
+            Err(_) if name == "problem" => {
+                set.extend(Verdict::ALL.into_iter().filter(|verdict| verdict.is_problem()));
+            }
+            Err(unknown) => {
+                let names = Verdict::ALL.map(Verdict::name).join(", ");
+                return Err(format!(
+                    "invalid value for '{option}': {unknown}\n  [possible values: {names}, problem]"
+                ));
+            }
+        }
+    }
+    Ok(set)
+}
+
+fn validate_threads(threads: usize) -> Result<NonZeroUsize, String> {
+    NonZeroUsize::new(threads)
+        .filter(|threads| threads.get() <= MOST_THREADS)
+        .ok_or_else(|| format!("invalid value '{threads}' for '--threads': 1 to {MOST_THREADS} are allowed"))
+}
+
+fn validate_max_attempts(max: usize) -> Result<NonZeroUsize, String> {
+    NonZeroUsize::new(max)
+        .ok_or_else(|| format!("invalid value '{max}' for '--max-attempts': 1 or more are allowed"))
+}

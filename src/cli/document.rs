@@ -1,0 +1,110 @@
+//! What the program says of itself: usage, help texts, completions, the manual page.
+
+use clap::CommandFactory;
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, roman};
+
+use super::Cli;
+
+pub(super) const USAGE: &str = "hsanalyze [OPTIONS] FILE...\n       hsanalyze <COMMAND>";
+
+pub(super) const ABOUT: &str = "\
+Tells from packets why TCP connections to a server fail, stall or lie.
+
+hsanalyze reads captures, judges every attempt to connect by its packets, and explains: it names a listener whose \
+accept queue overflows and which setting of tcp_abort_on_overflow the packets show, counts the retries, and says what \
+the client's connect() believed.";
+
+const VERDICTS: &str = "\
+completed             the ACK was seen and nothing contradicts it
+synack-retransmitted  the server repeated SYN-ACK although the ACK had come
+reset-after-ack       a bare RST answered the ACK
+ack-ignored           ACK and data got no answer
+refused               RST answered the SYN
+unreachable           an ICMP error answered the SYN
+unanswered            nothing answered the SYN
+half-open             the client never answered SYN-ACK
+client-reset          the client answered SYN-ACK with RST
+undetermined          the capture cannot say
+problem               any of them but completed and undetermined";
+
+const EXAMPLES: &str = "\
+hsanalyze server.pcap
+hsanalyze --verdict reset-after-ack,ack-ignored -v server.pcapng.zst
+hsanalyze -f 'port 443' rotated.pcap*
+tcpdump -i eth0 -s 128 -w - 'tcp port 443' | hsanalyze -
+hsanalyze --format json server.pcap | jq '.listeners[].diagnosis'
+hsanalyze -q --fail-on problem server.pcap || mail-the-admin";
+
+const EXIT_STATUS: &str = "\
+0  the captures were analysed, whatever was found
+1  an attempt has a verdict that --fail-on names
+2  an error, or a damaged capture: what could be read of it is still reported";
+
+/// The sections after the options, in `--help` and in the manual page.
+const SECTIONS: [(&str, &str); 3] =
+    [("VERDICTS", VERDICTS), ("EXIT STATUS", EXIT_STATUS), ("EXAMPLES", EXAMPLES)];
+
+/// The sections as `--help` shows them.
+pub(super) fn after_help() -> String {
+    let sections = SECTIONS.map(|(title, text)| {
+        let mut words = title.to_lowercase();
+        if let Some(initial) = words.get_mut(..1) {
+            initial.make_ascii_uppercase();
+        }
+        format!("{words}:\n{}", textwrap::indent(text, "  "))
+    });
+    sections.join("\n\n")
+}
+
+/// For those who gave no arguments at all.
+pub(super) fn short_usage() -> String {
+    format!(
+        "Usage: {USAGE}\n\nFor example: hsanalyze server.pcap\n             tcpdump -w - tcp | hsanalyze -\n\nTry 'hsanalyze --help' for more."
+    )
+}
+
+pub(super) fn completions(shell: clap_complete::Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "hsanalyze", &mut script);
+    script
+}
+
+/// The manual page. Its last sections are tables and commands, whose lines must stay as they are.
+pub(super) fn manual() -> Vec<u8> {
+    let mut page = Vec::new();
+    // Writing to a vector cannot fail.
+    let _ = render_manual(&mut page);
+    page
+}
+
+fn render_manual(page: &mut Vec<u8>) -> std::io::Result<()> {
+    let command = Cli::command().after_long_help(None::<&str>).after_help(None::<&str>);
+    let man = Man::new(command).manual("User Commands");
+    man.render_title(page)?;
+    man.render_name_section(page)?;
+    man.render_synopsis_section(page)?;
+    man.render_description_section(page)?;
+    man.render_options_section(page)?;
+    // Not clap_mangen's section, which refers to a page per command.
+    let mut commands = Roff::new();
+    commands.control("SH", ["COMMANDS"]);
+    for command in Cli::command().get_subcommands() {
+        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+        commands.control("TP", []).text([bold(command.get_name())]).text([roman(about)]);
+    }
+    commands.to_writer(page)?;
+    for (title, text) in SECTIONS {
+        let mut section = Roff::new();
+        section.control("SH", [title]).control("nf", []);
+        for line in text.lines() {
+            section.text([roman(line)]);
+        }
+        section.control("fi", []);
+        section.to_writer(page)?;
+    }
+    let mut see_also = Roff::new();
+    see_also.control("SH", ["SEE ALSO"]);
+    see_also.text([roman("tcpdump(8), pcap-filter(7), ss(8), listen(2), tcp(7)")]);
+    see_also.to_writer(page)
+}

@@ -1,0 +1,130 @@
+//! Arguments in, configuration or message out.
+
+use std::path::Path;
+
+use clap::CommandFactory;
+
+use super::*;
+use crate::handshake::Verdict;
+use crate::report::{Format, Verbosity, VerdictSet};
+
+fn parsed(arguments: &str) -> Result<Command, UsageError> {
+    parse(std::iter::once("hsanalyze").chain(arguments.split_whitespace()))
+}
+
+fn analyse(arguments: &str) -> Analyse {
+    match parsed(arguments) {
+        Ok(Command::Analyse(config)) => config,
+        other => panic!("{arguments}: {other:?}"),
+    }
+}
+
+fn printed(arguments: &str) -> String {
+    match parsed(arguments) {
+        Ok(Command::Print(text)) => String::from_utf8(text).unwrap(),
+        other => panic!("{arguments}: {other:?}"),
+    }
+}
+
+fn error(arguments: &str) -> String {
+    parsed(arguments).expect_err(arguments).to_string()
+}
+
+#[test]
+fn clap_finds_no_fault() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn a_file_is_enough() {
+    let config = analyse("a.pcap");
+    assert_eq!(config.files, [Path::new("a.pcap")]);
+    assert_eq!((config.format, config.verbosity), (Format::Text, Verbosity::Normal));
+    assert_eq!((config.verdicts, config.fail_on), (None, VerdictSet::EMPTY));
+    assert_eq!((config.threads, config.max_attempts.get()), (None, 1_000_000));
+    assert_eq!((config.colour, config.all), (ColourChoice::Auto, false));
+    assert_eq!((config.output, config.filter), (None, None));
+}
+
+#[test]
+fn options_arrive_in_the_configuration() {
+    let config = analyse(
+        "-r a.pcap b.pcap - -f tcp --format ndjson -o out --all --verdict refused,half-open --fail-on problem \
+         --color never -v -n --threads 2 --max-attempts 5",
+    );
+    assert_eq!(config.files, ["a.pcap", "b.pcap", "-"].map(Path::new));
+    assert_eq!(config.filter.as_deref(), Some("tcp"));
+    assert_eq!((config.format, config.verbosity), (Format::NdJson, Verbosity::Verbose));
+    assert_eq!(config.output.as_deref(), Some(Path::new("out")));
+    assert_eq!(config.verdicts, Some(VerdictSet::from_iter([Verdict::Refused, Verdict::HalfOpen])));
+    assert_eq!(config.fail_on, VerdictSet::problems());
+    assert_eq!((config.colour, config.all), (ColourChoice::Never, true));
+    assert_eq!(config.threads.map(std::num::NonZeroUsize::get), Some(2));
+    assert_eq!(config.max_attempts.get(), 5);
+}
+
+#[test]
+fn the_last_of_quiet_and_verbose_wins_and_a_dash_is_standard_output() {
+    assert_eq!(analyse("-q a").verbosity, Verbosity::Quiet);
+    assert_eq!(analyse("-v -q a").verbosity, Verbosity::Quiet);
+    assert_eq!(analyse("-q -v a").verbosity, Verbosity::Verbose);
+    assert_eq!(analyse("-o - a").output, None);
+}
+
+#[test]
+fn a_file_may_bear_the_name_of_a_command() {
+    assert_eq!(analyse("./man").files, [Path::new("./man")]);
+}
+
+#[test]
+fn no_arguments_get_a_short_usage() {
+    insta::assert_snapshot!("no_arguments", error(""));
+}
+
+#[test]
+fn wrong_arguments_get_the_value_and_what_is_allowed() {
+    let messages = [
+        "--verdict refused,nonsense a.pcap",
+        "--fail-on nonsense a.pcap",
+        "--format yaml a.pcap",
+        "--threads 0 a.pcap",
+        "--threads many a.pcap",
+        "--max-attempts 0 a.pcap",
+        "--nonsense a.pcap",
+        "--all",
+        "- -r -",
+        "completions tcsh",
+    ]
+    .map(|arguments| format!("$ hsanalyze {arguments}\n{}\n", error(arguments)));
+    insta::assert_snapshot!("wrong_arguments", messages.join("\n"));
+}
+
+#[test]
+fn help_comes_short_and_long() {
+    // Not as printed, which depends on the width of the terminal.
+    let mut command = Cli::command().term_width(100);
+    insta::assert_snapshot!("help_short", command.render_help().to_string());
+    insta::assert_snapshot!("help_long", command.render_long_help().to_string());
+    assert!(printed("-h").len() < printed("--help").len());
+    assert_eq!(printed("--version"), format!("hsanalyze {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn the_manual_page_has_every_option() {
+    let page = printed("man");
+    for argument in Cli::command().get_arguments().filter(|argument| !argument.is_hide_set()) {
+        if let Some(long) = argument.get_long() {
+            let option = format!("\\-\\-{}", long.replace('-', "\\-"));
+            assert!(page.contains(&option), "{option}");
+        }
+    }
+    insta::assert_snapshot!("manual", page);
+}
+
+#[test]
+fn completions_know_the_options() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let script = printed(&format!("completions {shell}"));
+        assert!(script.contains("max-attempts"), "{shell}");
+    }
+}

@@ -1,0 +1,201 @@
+//! `hsanalyze FILE...`: captures in, report out.
+
+use std::io::{self, IsTerminal, Write};
+use std::num::NonZeroUsize;
+
+use anyhow::Context;
+use jiff::tz::TimeZone;
+
+use super::Status;
+use crate::capture::{self, CaptureInfo, Captures, Source};
+use crate::cli::{Analyse, ColourChoice};
+use crate::engine::{self, Sink, Summary};
+use crate::handshake::Attempt;
+use crate::packet::Frame;
+use crate::report::output::Output;
+use crate::report::progress::Progress;
+use crate::report::{Options, Reporter, Verbosity};
+
+/// Analyses the captures that the configuration names, and writes the report.
+///
+/// # Errors
+///
+/// When the filter does not compile or the output cannot be written; damaged and missing captures are no
+/// error but a [`Status`].
+pub fn run(config: &Analyse) -> anyhow::Result<Status> {
+    run_with(config, analyse)
+}
+
+/// The engine at work on files.
+fn analyse(
+    config: &Analyse,
+    sink: &mut dyn Sink,
+) -> anyhow::Result<(Summary, impl FnMut(&mut Attempt) + use<>)> {
+    let options = capture::Options { filter: config.filter.clone() };
+    // What cannot be opened is told as damage with the rest: it keeps its place among the captures.
+    let (captures, _) = Captures::open(&config.files, &options)?;
+    let shown = config.verbosity != Verbosity::Quiet && io::stderr().is_terminal();
+    let progress = Progress::new(captures.progress().map(|(_, total)| total), shown);
+    let (summary, book) =
+        engine::analyse(&mut Watched { captures, progress }, &engine_options(config), sink)?;
+    Ok((summary, move |attempt: &mut Attempt| attempt.inference = book.infer(attempt)))
+}
+
+fn engine_options(config: &Analyse) -> engine::Options {
+    let default = engine::Options::default();
+    engine::Options {
+        threads: config.threads.map_or(default.threads, NonZeroUsize::get),
+        max_attempts: config.max_attempts.get(),
+        ..default
+    }
+}
+
+/// Captures whose reading is shown.
+struct Watched {
+    captures: Captures,
+    progress: Progress,
+}
+
+impl Source for Watched {
+    fn read(&mut self, max: usize, sink: &mut dyn FnMut(&Frame<'_>)) -> capture::Status {
+        if let Some((done, _)) = self.captures.progress() {
+            self.progress.at(done);
+        }
+        self.captures.read(max, sink)
+    }
+
+    fn captures(&self) -> Vec<CaptureInfo> {
+        self.captures.captures()
+    }
+}
+
+/// Opens the output, has `engine` analyse the captures into it, and finishes the report.
+///
+/// `engine` returns the summary and what settles the final cause of an attempt that a report held back.
+///
+fn run_with<E, S>(config: &Analyse, engine: E) -> anyhow::Result<Status>
+where
+    E: FnOnce(&Analyse, &mut dyn Sink) -> anyhow::Result<(Summary, S)>,
+    S: FnMut(&mut Attempt),
+{
+    let mut output = match &config.output {
+        Some(path) => Output::file(path).with_context(|| format!("cannot write {}", path.display()))?,
+        None => Output::stdout(),
+    };
+    let options = options(config, &output);
+    let mut reporter = Reporter::new(options, &mut output).with_context(|| target(config))?;
+    let (summary, settle) = engine(config, &mut reporter)?;
+    reporter.finish(&summary, settle).with_context(|| target(config))?;
+    output.commit().with_context(|| target(config))?;
+    Ok(status(config, &summary))
+}
+
+fn options(config: &Analyse, output: &Output) -> Options {
+    Options {
+        format: config.format,
+        all: config.all,
+        verdicts: config.verdicts,
+        verbosity: config.verbosity,
+        colour: match config.colour {
+            ColourChoice::Auto => output.wants_colour(),
+            ColourChoice::Always => true,
+            ColourChoice::Never => false,
+        },
+        width: output.width(),
+        worst: Options::WORST,
+        zone: TimeZone::system(),
+    }
+}
+
+/// Damage weighs more than what was found: the findings may be incomplete.
+fn status(config: &Analyse, summary: &Summary) -> Status {
+    let mut status = match config.fail_on.count(&summary.verdicts) {
+        0 => Status::Done,
+        _ => Status::Found,
+    };
+    for damage in summary.captures.iter().filter_map(|capture| capture.damaged.as_deref()) {
+        status = Status::Damaged;
+        // Nothing can be done about a closed standard error.
+        let _ = writeln!(io::stderr(), "hsanalyze: error: {damage}");
+    }
+    status
+}
+
+fn target(config: &Analyse) -> String {
+    match &config.output {
+        Some(path) => format!("cannot write {}", path.display()),
+        None => "cannot write to standard output".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::cli::{Command, parse};
+    use crate::report::samples::{self, Sample};
+
+    fn config(arguments: &str, output: &Path) -> Analyse {
+        let output = ["-o", output.to_str().unwrap()];
+        let arguments = ["hsanalyze", "in.pcap"].into_iter().chain(arguments.split_whitespace());
+        match parse(arguments.chain(output)) {
+            Ok(Command::Analyse(config)) => config,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Runs with an engine that finds `sample`, and returns the output too.
+    fn run_on(arguments: &str, sample: Sample) -> (Status, String) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("out");
+        let status = run_with(&config(arguments, &path), |_, sink| {
+            sample.1.iter().try_for_each(|attempt| sink.attempt(attempt.clone()))?;
+            Ok((sample.0, |_: &mut Attempt| {}))
+        });
+        (status.unwrap(), fs::read_to_string(path).unwrap())
+    }
+
+    #[test]
+    fn the_status_tells_what_was_asked_for() {
+        assert_eq!(run_on("", samples::overflow_mixed()).0, Status::Done);
+        assert_eq!(run_on("--fail-on problem", samples::overflow_mixed()).0, Status::Found);
+        assert_eq!(run_on("--fail-on refused", samples::overflow_mixed()).0, Status::Done);
+        assert_eq!(run_on("--fail-on problem", samples::healthy()).0, Status::Done);
+        assert_eq!(run_on("--fail-on completed", samples::healthy()).0, Status::Found);
+        assert_eq!(run_on("--fail-on completed", samples::damaged()).0, Status::Damaged);
+    }
+
+    #[test]
+    fn a_file_gets_eighty_columns_and_colour_only_on_demand() {
+        let (_, plain) = run_on("", samples::overflow_mixed());
+        assert!(plain.contains("ACCEPT QUEUE OVERFLOWS"));
+        assert!(plain.lines().all(|line| line.len() <= 80));
+        assert!(!plain.contains('\u{1b}'));
+        let (_, coloured) = run_on("--color always", samples::overflow_mixed());
+        assert!(coloured.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn a_failed_analysis_keeps_the_old_report() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("out");
+        fs::write(&path, "old").unwrap();
+        let failed = run_with(&config("--format csv", &path), |_, sink| {
+            sink.attempt(samples::healthy().1[0].clone())?;
+            Err::<(Summary, fn(&mut Attempt)), _>(anyhow::anyhow!("the disk is on fire"))
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "the disk is on fire");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+    }
+
+    #[test]
+    fn an_output_that_cannot_be_written_fails_before_the_analysis() {
+        let path = Path::new("/nonexistent/out");
+        let failed = run_with(&config("", path), |_, _| -> anyhow::Result<(Summary, fn(&mut Attempt))> {
+            panic!("the analysis must not begin")
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "cannot write /nonexistent/out");
+    }
+}

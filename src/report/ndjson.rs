@@ -1,0 +1,44 @@
+//! `--format ndjson`: one attempt per line as soon as it is decided, then the listeners, then a summary.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::record::{AttemptRecord, ListenerRecord, Overview};
+use crate::engine::Summary;
+use crate::handshake::Attempt;
+
+/// Every line is an object whose first member, `type`, says which.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum Line<'a> {
+    Attempt(AttemptRecord<'a>),
+    Listener(ListenerRecord<'a>),
+    Summary(Overview<'a>),
+}
+
+fn write_line(out: &mut impl Write, line: &Line<'_>) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, line)?;
+    out.write_all(b"\n")
+}
+
+/// Writes the line of one attempt.
+///
+/// # Errors
+///
+/// Those of `out`.
+pub(super) fn write_attempt(out: &mut impl Write, attempt: &Attempt) -> io::Result<()> {
+    write_line(out, &Line::Attempt(attempt.into()))
+}
+
+/// Writes the closing lines: one per listener, then the summary.
+///
+/// # Errors
+///
+/// Those of `out`.
+pub(super) fn write_summary(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
+    for listener in &summary.listeners {
+        write_line(out, &Line::Listener(listener.into()))?;
+    }
+    write_line(out, &Line::Summary(summary.into()))
+}

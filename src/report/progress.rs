@@ -1,0 +1,69 @@
+//! A progress bar on standard error: only on a terminal, and only when the work takes its time.
+
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Work that is done sooner than this shows no bar.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Shows how far reading has come. Cleared from the terminal when dropped.
+pub struct Progress {
+    bar: ProgressBar,
+    /// Until the bar is shown.
+    waiting_since: Option<Instant>,
+}
+
+impl Progress {
+    /// `total` octets to read, where that is known. Not `enabled`, it never shows.
+    #[must_use]
+    pub fn new(total: Option<u64>, enabled: bool) -> Self {
+        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden()).with_style(style(total));
+        Self { bar, waiting_since: enabled.then(Instant::now) }
+    }
+
+    /// Reading has come to `octets`. Cheap, but meant for once a batch, not once a packet.
+    pub fn at(&mut self, octets: u64) {
+        self.bar.set_position(octets);
+        if self.waiting_since.is_some_and(|since| since.elapsed() >= PATIENCE) {
+            self.waiting_since = None;
+            // Draws nothing unless standard error is a terminal.
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+const KNOWN_END: &str = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+const UNKNOWN_END: &str = "{spinner} {bytes} {bytes_per_sec}";
+
+fn style(total: Option<u64>) -> ProgressStyle {
+    let template = if total.is_some() { KNOWN_END } else { UNKNOWN_END };
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_templates_are_valid() {
+        for template in [KNOWN_END, UNKNOWN_END] {
+            assert!(ProgressStyle::with_template(template).is_ok());
+        }
+    }
+
+    #[test]
+    fn the_bar_waits_and_a_disabled_one_waits_for_ever() {
+        let mut progress = Progress::new(Some(100), true);
+        progress.at(50);
+        assert!(progress.waiting_since.is_some(), "half a second has not passed");
+        assert_eq!(progress.bar.position(), 50);
+        assert!(Progress::new(None, false).waiting_since.is_none());
+    }
+}

@@ -1,0 +1,310 @@
+//! Hand-made analyses that the tests of all formats share.
+
+use crate::capture::{CaptureInfo, Format};
+use crate::engine::{PacketCounts, Summary};
+use crate::handshake::{
+    Attempt, Cause, Confidence, Connect, Errno, Evidence, Inference, Outcome, Reason, Retries, Signs, Timing,
+    Vantage, Verdict,
+};
+use crate::listener::{Listener, RetrySums, Tally};
+use crate::packet::{Endpoint, FrameRef, IcmpError, LinkType, Span, Timestamp};
+
+/// An analysis: what the engine hands to a reporter.
+pub(crate) type Sample = (Summary, Vec<Attempt>);
+
+/// 2026-11-23T01:46:47.055149Z.
+const START: Timestamp = Timestamp::from_nanos(1_795_398_407_055_149_000);
+
+fn at_millis(millis: i64) -> Timestamp {
+    START.plus(Span::from_millis(millis))
+}
+
+fn endpoint(text: &str) -> Endpoint {
+    Endpoint::from(text.parse::<std::net::SocketAddr>().unwrap())
+}
+
+/// A completed attempt, number `index` of its capture.
+fn attempt(index: u32, client: &str, server: &str) -> Attempt {
+    let start = at_millis(i64::from(index) * 20);
+    let duration = Span::from_millis(45);
+    Attempt {
+        client: endpoint(client),
+        server: endpoint(server),
+        frame: FrameRef::new(0, u64::from(index) * 12 + 1),
+        ordinal: u64::from(index) * 12,
+        start,
+        end: start.plus(duration),
+        verdict: Verdict::Completed,
+        reason: None,
+        established: Some(true),
+        retries: Retries::default(),
+        retry_at: Vec::new(),
+        timing: Timing {
+            syn_to_synack: Some(Span::from_micros(31)),
+            synack_to_ack: Some(Span::from_micros(20_400)),
+            ack_to_rst: None,
+            duration,
+        },
+        vantage: Some(Vantage::Server),
+        connect: Connect { outcome: Outcome::Succeeded, errno: None, window: None },
+        packets: 12,
+        signs: Signs { syn_seen: true, synack_seen: true, ..Signs::default() },
+        silence: None,
+        inference: Inference::default(),
+    }
+}
+
+fn clients(count: u32) -> impl Iterator<Item = (u32, String)> {
+    (0..count).map(|n| (n, format!("10.9.0.1:{}", 35_200 + 2 * n)))
+}
+
+fn inference(cause: Cause, abort: Option<bool>, confidence: Confidence) -> Inference {
+    Inference {
+        cause: Some(cause),
+        abort_on_overflow: abort,
+        confidence: Some(confidence),
+        evidence: vec![Evidence::AckReachedServer],
+    }
+}
+
+fn capture(path: &str, packets: u64) -> CaptureInfo {
+    CaptureInfo {
+        path: path.to_owned(),
+        format: Some(Format::Pcap),
+        link_types: vec![LinkType::ETHERNET],
+        packets,
+        bytes: packets * 86 + 24,
+        first: Some(START),
+        last: Some(at_millis(40_600)),
+        damaged: None,
+        dropped: None,
+    }
+}
+
+fn listener(server: &str, attempts: &[Attempt]) -> Listener {
+    let mut listener = Listener {
+        server: Some(endpoint(server)),
+        verdicts: Tally::default(),
+        retries: RetrySums::default(),
+        repeat_counts: Vec::new(),
+        repeat_times: Vec::new(),
+        cause: None,
+        abort_on_overflow: None,
+        confidence: None,
+        evidence: Vec::new(),
+        diagnosis: String::new(),
+        clients: String::new(),
+        advice: Vec::new(),
+        affected: 0,
+        problem_span: None,
+    };
+    for attempt in attempts.iter().filter(|a| a.server == endpoint(server)) {
+        listener.verdicts.add(attempt.verdict);
+        listener.retries.add(attempt.retries);
+        if attempt.verdict.is_problem() {
+            let (from, _) = listener.problem_span.unwrap_or((attempt.start, attempt.end));
+            listener.problem_span = Some((from, attempt.end));
+        }
+    }
+    listener
+}
+
+fn summary(captures: Vec<CaptureInfo>, listeners: Vec<Listener>, attempts: &[Attempt]) -> Summary {
+    let mut verdicts = Tally::default();
+    attempts.iter().for_each(|attempt| verdicts.add(attempt.verdict));
+    let total = captures.iter().map(|capture| capture.packets).sum();
+    Summary {
+        captures,
+        packets: PacketCounts { total, tcp: total, ..PacketCounts::default() },
+        verdicts,
+        vantage: Some(Vantage::Server),
+        evicted: 0,
+        listeners,
+    }
+}
+
+/// 20 completed attempts to one listener.
+pub(crate) fn healthy() -> Sample {
+    let server = "10.9.0.2:7777";
+    let attempts: Vec<Attempt> = clients(20).map(|(n, client)| attempt(n, &client, server)).collect();
+    let mut only = listener(server, &attempts);
+    only.diagnosis = "All 20 attempts to 10.9.0.2:7777 completed.".to_owned();
+    (summary(vec![capture("completed_echo-server.pcap", 240)], vec![only], &attempts), attempts)
+}
+
+/// One full queue: 10 completed, 3 retransmitted, 47 unanswered.
+pub(crate) fn overflow_mixed() -> Sample {
+    let server = "10.9.0.2:7777";
+    let mut attempts: Vec<Attempt> = clients(60).map(|(n, client)| attempt(n, &client, server)).collect();
+    for a in &mut attempts[10..13] {
+        a.verdict = Verdict::SynackRetransmitted;
+        a.established = Some(false);
+        a.retries = Retries { syn: 0, syn_ack: 5, after_ack: 5 };
+        a.retry_at = [1_010, 3_030, 7_070, 15_200, 31_300].map(Span::from_millis).to_vec();
+        a.timing.duration = Span::from_millis(31_300);
+        a.end = a.start.plus(a.timing.duration);
+        a.inference = inference(Cause::AcceptQueueOverflow, Some(false), Confidence::Likely);
+        a.packets = 23;
+    }
+    for a in &mut attempts[13..] {
+        a.verdict = Verdict::Unanswered;
+        a.established = Some(false);
+        a.retries = Retries { syn: 9, syn_ack: 0, after_ack: 0 };
+        a.retry_at = [1_010, 2_020, 3_030, 4_040, 5_050, 7_070, 11_100, 19_200, 35_300]
+            .map(Span::from_millis)
+            .to_vec();
+        a.timing = Timing { duration: Span::from_millis(35_300), ..Timing::default() };
+        a.end = a.start.plus(a.timing.duration);
+        a.vantage = None;
+        a.connect.outcome = Outcome::Pending;
+        a.inference = inference(Cause::AcceptQueueOverflow, None, Confidence::Likely);
+        a.packets = 10;
+    }
+    let mut full = listener(server, &attempts);
+    full.cause = Some(Cause::AcceptQueueOverflow);
+    full.abort_on_overflow = Some(false);
+    full.confidence = Some(Confidence::Likely);
+    full.diagnosis = "The accept queue of 10.9.0.2:7777 was full: of 60 attempts 10 were accepted, 3 were \
+                      acknowledged and then ignored, and 47 SYNs were dropped."
+        .to_owned();
+    full.evidence = vec![
+        "3 clients' ACKs reached the server and were ignored 5 times in a row".to_owned(),
+        "47 SYNs went unanswered while this listener ignored ACKs, as Linux does since 4.10".to_owned(),
+    ];
+    full.advice = vec![
+        ("clients", "3 believe that they are connected, 47 are still waiting".to_owned()),
+        (
+            "check",
+            "ss -ltnm 'sport = :7777' (Recv-Q above Send-Q; the number after d counts drops)".to_owned(),
+        ),
+        ("mend", "accept faster, or raise the listen() backlog and net.core.somaxconn together".to_owned()),
+    ];
+    (summary(vec![capture("overflow_mixed-server.pcap", 811)], vec![full], &attempts), attempts)
+}
+
+/// A closed port and an ICMP rejection beside a healthy listener, in two captures seen from the client.
+pub(crate) fn refused() -> Sample {
+    let (closed, rejecting, healthy) = ("10.9.0.2:7001", "192.168.200.102:8443", "10.9.0.2:7777");
+    let mut attempts: Vec<Attempt> = Vec::new();
+    for (n, client) in clients(12) {
+        let server = match n {
+            0..4 => closed,
+            4..6 => rejecting,
+            _ => healthy,
+        };
+        let mut a = attempt(n, &client, server);
+        a.vantage = Some(Vantage::Client);
+        if n < 6 {
+            a.established = Some(false);
+            a.packets = 2;
+            a.timing = Timing { duration: Span::from_micros(20_100), ..Timing::default() };
+            a.end = a.start.plus(a.timing.duration);
+        }
+        match n {
+            0..4 => {
+                a.verdict = Verdict::Refused;
+                a.connect =
+                    Connect { outcome: Outcome::Failed, errno: Some(Errno::Econnrefused), window: None };
+                a.inference = inference(Cause::PortClosed, None, Confidence::Possible);
+            }
+            4..6 => {
+                a.verdict = Verdict::Unreachable;
+                a.reason = Some(Reason::Icmp(IcmpError { v6: false, kind: 3, code: 13 }));
+                a.frame = FrameRef::new(1, 7);
+                a.connect =
+                    Connect { outcome: Outcome::Failed, errno: Some(Errno::Ehostunreach), window: None };
+                a.inference = inference(Cause::Filtered, None, Confidence::Likely);
+            }
+            _ => {}
+        }
+        attempts.push(a);
+    }
+    let mut refusing = listener(closed, &attempts);
+    refusing.cause = Some(Cause::PortClosed);
+    refusing.confidence = Some(Confidence::Possible);
+    refusing.diagnosis = "Nothing listens on 10.9.0.2:7001, or a firewall rejects with RST.".to_owned();
+    refusing.evidence = vec!["every SYN was answered with RST".to_owned()];
+    refusing.advice = vec![("check", "ss -ltn 'sport = :7001' on the server".to_owned())];
+    let mut rejected = listener(rejecting, &attempts);
+    rejected.cause = Some(Cause::Filtered);
+    rejected.confidence = Some(Confidence::Likely);
+    rejected.diagnosis = "A firewall rejects connections to 192.168.200.102:8443.".to_owned();
+    rejected.evidence = vec!["ICMP says communication administratively prohibited".to_owned()];
+    let fine = listener(healthy, &attempts);
+    let captures = vec![capture("refused-1.pcap", 60), capture("refused-2.pcap", 40)];
+    let mut summary = summary(captures, vec![refusing, rejected, fine], &attempts);
+    summary.packets.tcp = 96;
+    summary.packets.skipped = [1, 1, 0, 0, 0, 0];
+    (summary, attempts)
+}
+
+/// A damaged capture with drops and odd packets, and attempts that cannot be judged.
+pub(crate) fn damaged() -> Sample {
+    let server = "10.9.0.2:7777";
+    let mut attempts: Vec<Attempt> = clients(5).map(|(n, client)| attempt(n, &client, server)).collect();
+    for (a, reason) in
+        attempts[2..].iter_mut().zip([Reason::CaptureCut, Reason::CaptureCut, Reason::OneSided])
+    {
+        a.verdict = Verdict::Undetermined;
+        a.reason = Some(reason);
+        a.established = None;
+        a.vantage = None;
+        a.timing = Timing::default();
+        a.end = a.start;
+        a.connect.outcome = Outcome::Unknown;
+        a.packets = 1;
+    }
+    let mut broken = capture("cut.pcapng", 70);
+    broken.format = Some(Format::PcapNg);
+    broken.link_types.push(LinkType(147));
+    broken.last = Some(at_millis(312_000));
+    broken.damaged = Some(
+        "cut.pcapng: packet 71 at byte offset 6044: block of 96 octets expected, the file ends after 12"
+            .to_owned(),
+    );
+    broken.dropped = Some(1_234);
+    let mut only = listener(server, &attempts);
+    only.diagnosis = "Nothing wrong can be seen at 10.9.0.2:7777.".to_owned();
+    let mut summary = summary(vec![broken], vec![only], &attempts);
+    summary.packets =
+        PacketCounts { total: 70, tcp: 50, copies: 1, midstream: 7, skipped: [2, 3, 4, 5, 1, 5] };
+    (summary, attempts)
+}
+
+/// Resets over IPv6 with long addresses, one raced, seen on the host of both ends.
+pub(crate) fn ipv6() -> Sample {
+    let server = "[2001:db8:1234:5678:9abc:def0:1234:5678]:65535";
+    let mut attempts: Vec<Attempt> = (0..3)
+        .map(|n| attempt(n, &format!("[2001:db8:aaaa:bbbb:cccc:dddd:eeee:{n:x}fff]:4024{n}"), server))
+        .collect();
+    for a in &mut attempts[1..] {
+        a.verdict = Verdict::ResetAfterAck;
+        a.established = Some(false);
+        a.timing.ack_to_rst = Some(Span::from_micros(12));
+        a.vantage = Some(Vantage::Local);
+        a.connect = Connect { outcome: Outcome::Raced, errno: None, window: Some(Span::from_micros(210)) };
+        a.inference = inference(Cause::AcceptQueueOverflow, Some(true), Confidence::Possible);
+        a.packets = 4;
+    }
+    attempts[0].vantage = Some(Vantage::Local);
+    attempts[0].reason = Some(Reason::SynMissing);
+    let mut resets = listener(server, &attempts);
+    resets.cause = Some(Cause::AcceptQueueOverflow);
+    resets.abort_on_overflow = Some(true);
+    resets.confidence = Some(Confidence::Possible);
+    resets.diagnosis =
+        "The accept queue may have been full with tcp_abort_on_overflow=1: 2 attempts were reset.".to_owned();
+    resets.evidence = vec!["a bare RST answered the ACK".to_owned()];
+    let mut capture = capture("-", 16);
+    capture.format = Some(Format::PcapNg);
+    capture.link_types = vec![LinkType::NULL];
+    capture.last = Some(at_millis(85));
+    (summary(vec![capture], vec![resets], &attempts), attempts)
+}
+
+/// Packets, but no handshake among them.
+pub(crate) fn midstream() -> Sample {
+    let mut summary = summary(vec![capture("late.pcap", 500)], Vec::new(), &[]);
+    summary.packets.midstream = 500;
+    (summary, Vec::new())
+}

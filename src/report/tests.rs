@@ -1,0 +1,303 @@
+//! Every format, from the same hand-made analyses.
+
+use std::io::{self, ErrorKind, Write};
+
+use jiff::tz::TimeZone;
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::samples::{self, Sample};
+use super::*;
+use crate::handshake::Verdict;
+use crate::packet::{Span, Timestamp};
+
+fn render(sample: &Sample, options: Options) -> String {
+    let (summary, attempts) = sample;
+    let mut bytes = Vec::new();
+    let mut reporter = Reporter::new(options, &mut bytes).unwrap();
+    for attempt in attempts {
+        reporter.attempt(attempt.clone()).unwrap();
+    }
+    reporter.finish(summary, |_| {}).unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+fn text(sample: &Sample) -> String {
+    render(sample, Options::default())
+}
+
+fn verbose(sample: &Sample) -> String {
+    render(sample, Options { verbosity: Verbosity::Verbose, ..Options::default() })
+}
+
+fn format(sample: &Sample, format: Format) -> String {
+    render(sample, Options { format, ..Options::default() })
+}
+
+fn all_samples() -> [Sample; 6] {
+    [
+        samples::healthy(),
+        samples::overflow_mixed(),
+        samples::refused(),
+        samples::damaged(),
+        samples::ipv6(),
+        samples::midstream(),
+    ]
+}
+
+#[test]
+fn a_healthy_capture_takes_three_lines() {
+    let report = text(&samples::healthy());
+    assert_eq!(report.lines().count(), 3, "{report}");
+    insta::assert_snapshot!("text_healthy", report);
+}
+
+#[test]
+fn text_says_what_is_wrong() {
+    insta::assert_snapshot!("text_overflow_mixed", text(&samples::overflow_mixed()));
+    insta::assert_snapshot!("text_refused", text(&samples::refused()));
+    insta::assert_snapshot!("text_damaged", text(&samples::damaged()));
+    insta::assert_snapshot!("text_ipv6", text(&samples::ipv6()));
+    insta::assert_snapshot!("text_midstream", text(&samples::midstream()));
+}
+
+#[test]
+fn verbose_text_says_why() {
+    insta::assert_snapshot!("text_refused_verbose", verbose(&samples::refused()));
+    insta::assert_snapshot!("text_damaged_verbose", verbose(&samples::damaged()));
+    insta::assert_snapshot!("text_ipv6_verbose", verbose(&samples::ipv6()));
+}
+
+#[test]
+fn quiet_text_speaks_only_of_problems() {
+    let quiet = |sample| render(&sample, Options { verbosity: Verbosity::Quiet, ..Options::default() });
+    assert_eq!(quiet(samples::healthy()), "");
+    assert_eq!(quiet(samples::midstream()), "");
+    insta::assert_snapshot!("text_refused_quiet", quiet(samples::refused()));
+}
+
+#[test]
+fn text_fits_eighty_columns() {
+    for sample in all_samples() {
+        for report in [text(&sample), verbose(&sample)] {
+            for line in report.lines() {
+                assert!(line.chars().count() <= 80, "{line}");
+                assert_eq!(line, line.trim_end(), "no blanks at the end");
+            }
+        }
+    }
+}
+
+#[test]
+fn text_lists_what_was_asked_for() {
+    let sample = samples::overflow_mixed();
+    let rows = |options: Options| {
+        let report = render(&sample, options);
+        report.lines().filter(|line| line.contains("  10.9.0.1:")).count()
+    };
+    let only = |verdict| Some(VerdictSet::from_iter([verdict]));
+    assert_eq!(rows(Options::default()), Options::WORST);
+    assert_eq!(rows(Options { all: true, ..Options::default() }), 60);
+    assert_eq!(rows(Options { verdicts: only(Verdict::SynackRetransmitted), ..Options::default() }), 3);
+    let completed = only(Verdict::Completed);
+    assert_eq!(rows(Options { all: true, verdicts: completed, ..Options::default() }), 10);
+}
+
+#[test]
+fn colour_adds_escapes_and_nothing_else() {
+    let sample = samples::overflow_mixed();
+    let coloured = render(&sample, Options { colour: true, ..Options::default() });
+    assert!(coloured.contains("\u{1b}[1;31m"), "alarms are red");
+    let mut plain = String::new();
+    let mut in_escape = false;
+    for c in coloured.chars() {
+        match c {
+            '\u{1b}' => in_escape = true,
+            'm' if in_escape => in_escape = false,
+            c if !in_escape => plain.push(c),
+            _ => {}
+        }
+    }
+    assert_eq!(plain, text(&sample));
+}
+
+#[test]
+fn text_shows_local_time() {
+    let zone = TimeZone::fixed(jiff::tz::offset(-5));
+    let report = render(&samples::healthy(), Options { zone, ..Options::default() });
+    assert!(report.contains("2026-11-22 20:46:47 -05"), "{report}");
+}
+
+#[test]
+fn machine_readable_formats() {
+    insta::assert_snapshot!("json_refused", format(&samples::refused(), Format::Json));
+    insta::assert_snapshot!("json_damaged", format(&samples::damaged(), Format::Json));
+    insta::assert_snapshot!("ndjson_ipv6", format(&samples::ipv6(), Format::NdJson));
+    insta::assert_snapshot!("csv_refused", format(&samples::refused(), Format::Csv));
+    insta::assert_snapshot!("csv_ipv6", format(&samples::ipv6(), Format::Csv));
+    insta::assert_snapshot!("csv_midstream", format(&samples::midstream(), Format::Csv));
+}
+
+fn keys(value: &Value) -> Vec<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+const ATTEMPT_KEYS: [&str; 18] = [
+    "abort_on_overflow",
+    "capture",
+    "cause",
+    "client",
+    "confidence",
+    "connect",
+    "established",
+    "evidence",
+    "frame",
+    "packets",
+    "reason",
+    "retries",
+    "retry_at",
+    "server",
+    "start",
+    "timing",
+    "vantage",
+    "verdict",
+];
+
+#[test]
+fn json_has_every_key_of_the_schema() {
+    for (summary, attempts) in all_samples() {
+        let listeners = summary.listeners.len();
+        let listed = attempts.len();
+        let document = format(&(summary, attempts), Format::Json);
+        let document: Value = serde_json::from_str(&document).unwrap();
+        assert_eq!(
+            keys(&document),
+            ["attempts", "captures", "listeners", "packets", "schema", "tool", "verdicts"]
+        );
+        assert_eq!(document["schema"], 1);
+        assert_eq!(document["tool"], TOOL);
+        let names: Vec<&str> = Verdict::ALL.iter().map(|v| v.name()).collect();
+        assert!(names.iter().all(|name| document["verdicts"][name].is_u64()), "zeros included");
+        assert_eq!(
+            keys(&document["packets"]["skipped"]),
+            ["fragment", "malformed", "not-ip", "not-tcp", "truncated", "unsupported-link-type"]
+        );
+        assert_eq!(document["listeners"].as_array().unwrap().len(), listeners);
+        for listener in document["listeners"].as_array().unwrap() {
+            assert_eq!(keys(listener).len(), 10);
+            assert!(listener["kernel"].is_null());
+        }
+        assert_eq!(document["attempts"].as_array().unwrap().len(), listed);
+        for attempt in document["attempts"].as_array().unwrap() {
+            assert_eq!(keys(attempt), ATTEMPT_KEYS);
+        }
+    }
+}
+
+#[test]
+fn json_is_in_order_of_first_packet_with_settled_causes() {
+    let (summary, mut attempts) = samples::refused();
+    let in_order: Vec<String> = attempts.iter().map(|a| a.client.to_string()).collect();
+    attempts.reverse();
+    let mut bytes = Vec::new();
+    let options = Options { format: Format::Json, ..Options::default() };
+    let mut reporter = Reporter::new(options, &mut bytes).unwrap();
+    attempts.iter().for_each(|attempt| reporter.attempt(attempt.clone()).unwrap());
+    reporter.finish(&summary, |attempt| attempt.inference.cause = None).unwrap();
+    let document: Value = serde_json::from_slice(&bytes).unwrap();
+    let listed = document["attempts"].as_array().unwrap();
+    let clients: Vec<&str> = listed.iter().map(|a| a["client"].as_str().unwrap()).collect();
+    assert_eq!(clients, in_order);
+    assert!(listed.iter().all(|attempt| attempt["cause"].is_null()));
+}
+
+#[test]
+fn ndjson_tells_the_kind_of_each_line_first() {
+    for sample in all_samples() {
+        let kinds: Vec<String> = format(&sample, Format::NdJson)
+            .lines()
+            .map(|line| {
+                let value: Value = serde_json::from_str(line).unwrap();
+                let kind = value["type"].as_str().unwrap().to_owned();
+                assert!(line.starts_with(&format!("{{\"type\":\"{kind}\"")), "{line}");
+                kind
+            })
+            .collect();
+        let mut expected = vec!["attempt"; sample.1.len()];
+        expected.extend(vec!["listener"; sample.0.listeners.len()]);
+        expected.push("summary");
+        assert_eq!(kinds, expected);
+    }
+}
+
+#[test]
+fn the_verdict_filter_restricts_attempts_but_not_tallies() {
+    let verdicts = Some(VerdictSet::from_iter([Verdict::SynackRetransmitted]));
+    let sample = samples::overflow_mixed();
+    let restricted = |format| render(&sample, Options { format, verdicts, ..Options::default() });
+    let document: Value = serde_json::from_str(&restricted(Format::Json)).unwrap();
+    assert_eq!(document["attempts"].as_array().unwrap().len(), 3);
+    assert_eq!(document["verdicts"]["unanswered"], 47);
+    assert_eq!(restricted(Format::NdJson).lines().count(), 3 + 1 + 1);
+    assert_eq!(restricted(Format::Csv).lines().count(), 1 + 3);
+}
+
+/// A pipe whose reader has gone.
+struct Closed;
+
+impl Write for Closed {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Err(ErrorKind::BrokenPipe.into())
+    }
+}
+
+#[test]
+fn a_closed_pipe_stays_a_closed_pipe() {
+    for format in [Format::Text, Format::Json, Format::NdJson, Format::Csv] {
+        let (summary, attempts) = samples::overflow_mixed();
+        let run = || -> io::Result<()> {
+            let mut reporter = Reporter::new(Options { format, ..Options::default() }, Closed)?;
+            for attempt in &attempts {
+                reporter.attempt(attempt.clone())?;
+            }
+            reporter.finish(&summary, |_| {})
+        };
+        assert_eq!(run().unwrap_err().kind(), ErrorKind::BrokenPipe, "{format:?}");
+    }
+}
+
+proptest! {
+    /// Whatever the numbers, JSON and CSV give them back to the nanosecond.
+    #[test]
+    fn numbers_survive(nanos in 0..4_000_000_i64 * 1_000_000_000, start in any::<i64>(), packets in any::<u32>()) {
+        let (summary, mut attempts) = samples::refused();
+        attempts.truncate(1);
+        attempts[0].timing.duration = Span::from_nanos(nanos);
+        attempts[0].start = Timestamp::from_nanos(start);
+        attempts[0].packets = packets;
+        let sample = (summary, attempts);
+
+        let document: Value = serde_json::from_str(&format(&sample, Format::Json)).unwrap();
+        let attempt = &document["attempts"][0];
+        prop_assert_eq!(&attempt["packets"], packets);
+        let duration = attempt["timing"]["duration"].as_f64().unwrap();
+        prop_assert_eq!((duration * 1e9).round() as i64, nanos);
+        let time: jiff::Timestamp = attempt["start"].as_str().unwrap().parse().unwrap();
+        prop_assert_eq!(time.as_nanosecond(), i128::from(sample.1[0].start.as_nanos()));
+        prop_assert_eq!(attempt["start"].as_str().unwrap().len(), "2026-11-23T01:46:47.055149000Z".len());
+
+        let rows = format(&sample, Format::Csv);
+        let mut reader = ::csv::Reader::from_reader(rows.as_bytes());
+        prop_assert_eq!(reader.headers().unwrap(), &COLUMNS[..]);
+        let row = reader.records().next().unwrap().unwrap();
+        prop_assert_eq!(row.len(), COLUMNS.len());
+        let column = |name| &row[COLUMNS.iter().position(|c| *c == name).unwrap()];
+        prop_assert_eq!(column("packets"), packets.to_string());
+        let seconds: f64 = column("timing_duration").parse().unwrap();
+        prop_assert_eq!((seconds * 1e9).round() as i64, nanos);
+    }
+}

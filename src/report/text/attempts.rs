@@ -1,0 +1,224 @@
+//! The table of attempts, one block per server.
+
+use std::io::{self, Write};
+
+use super::View;
+use super::paint::Tone;
+use super::words::{columns, count, number, pad, wrap};
+use crate::handshake::{Attempt, Connect, Outcome, Reason, Retries, Verdict};
+use crate::packet::Endpoint;
+
+const GAP: &str = "  ";
+
+/// One row, as text; widths are decided when all rows of all blocks are known.
+struct Row<'a> {
+    attempt: &'a Attempt,
+    start: String,
+    client: String,
+    retries: String,
+    connect: String,
+}
+
+impl<'a> Row<'a> {
+    fn new(attempt: &'a Attempt, view: &View<'_>) -> Self {
+        Self {
+            attempt,
+            start: view.clock.time(attempt.start),
+            client: attempt.client.to_string(),
+            retries: retries(attempt.retries),
+            connect: connect(attempt.connect),
+        }
+    }
+}
+
+/// Widths of the columns before the last one.
+struct Widths {
+    start: usize,
+    client: usize,
+    verdict: usize,
+    retries: usize,
+    /// Long IPv6 clients do not leave room for the rest, which then gets a line of its own.
+    stacked: bool,
+}
+
+impl Widths {
+    fn of(rows: &[Row<'_>], width: usize) -> Self {
+        let widest = |header: &str, cell: &dyn Fn(&Row<'_>) -> usize| {
+            rows.iter().map(cell).fold(columns(header), usize::max)
+        };
+        let start = widest("START", &|row| columns(&row.start));
+        let client = widest("CLIENT", &|row| columns(&row.client));
+        let verdict = widest("VERDICT", &|row| columns(row.attempt.verdict.name()));
+        let retries = widest("RETRIES", &|row| columns(&row.retries));
+        let connect = widest("CONNECT()", &|row| columns(&row.connect));
+        let total = start + client + verdict + retries + connect + 4 * GAP.len();
+        Self { start, client, verdict, retries, stacked: total > width }
+    }
+
+    fn line(&self, [start, client, verdict, retries, connect]: [&str; 5]) -> (String, String) {
+        let before = format!("{}{GAP}", pad(start, self.start));
+        let between = if self.stacked {
+            format!("\n{}{GAP}", " ".repeat(self.start))
+        } else {
+            " ".repeat(self.client.saturating_sub(columns(client)) + GAP.len())
+        };
+        let left = format!("{before}{client}{between}");
+        let right =
+            format!("{}{GAP}{}{GAP}{connect}", pad(verdict, self.verdict), pad(retries, self.retries));
+        (left, right)
+    }
+}
+
+/// Writes the table of `attempts`, which are grouped by server. `left_out` attempts were worth listing but did not fit.
+pub(super) fn write(
+    out: &mut impl Write,
+    view: &View<'_>,
+    attempts: &[Attempt],
+    left_out: u64,
+) -> io::Result<()> {
+    if attempts.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<Row<'_>> = attempts.iter().map(|attempt| Row::new(attempt, view)).collect();
+    let widths = Widths::of(&rows, view.width);
+    let (left, right) = widths.line(["START", "CLIENT", "VERDICT", "RETRIES", "CONNECT()"]);
+    writeln!(out)?;
+    writeln!(out, "{}", view.paint.apply(Tone::Strong, &format!("{left}{right}")))?;
+    let several_servers = attempts.iter().any(|a| Some(a.server) != attempts.first().map(|b| b.server));
+    let mut server: Option<Endpoint> = None;
+    for row in &rows {
+        if several_servers && server != Some(row.attempt.server) {
+            server = Some(row.attempt.server);
+            writeln!(out, "to {}", row.attempt.server)?;
+        }
+        write_row(out, view, &widths, row)?;
+        if view.verbose {
+            write_details(out, view, &widths, row.attempt)?;
+        }
+    }
+    if left_out > 0 {
+        let more = format!("{}{GAP}{} more: --all", pad("...", widths.start), number(left_out));
+        writeln!(out, "{}", view.paint.apply(Tone::Faint, &more))?;
+    }
+    Ok(())
+}
+
+fn write_row(out: &mut impl Write, view: &View<'_>, widths: &Widths, row: &Row<'_>) -> io::Result<()> {
+    let verdict = row.attempt.verdict;
+    let (left, right) = widths.line([&row.start, &row.client, verdict.name(), &row.retries, &row.connect]);
+    let tone = if verdict.is_problem() {
+        view.cause_tone(row.attempt.inference.cause)
+    } else {
+        match verdict {
+            Verdict::Undetermined => Tone::Warning,
+            _ => Tone::Good,
+        }
+    };
+    // Only the verdict is coloured; it is the first word of the right part.
+    let rest = right.strip_prefix(verdict.name()).unwrap_or_default();
+    writeln!(out, "{left}{}{}", view.paint.apply(tone, verdict.name()), rest.trim_end())
+}
+
+/// What `-v` adds under a row.
+fn write_details(
+    out: &mut impl Write,
+    view: &View<'_>,
+    widths: &Widths,
+    attempt: &Attempt,
+) -> io::Result<()> {
+    let indent = " ".repeat(widths.start + GAP.len());
+    let deeper = format!("{indent}{GAP}");
+    let mut lines = vec![packets(attempt, view)];
+    lines.extend(timing(attempt));
+    lines.extend(attempt.reason.map(|reason| format!("reason: {}", reason_words(reason))));
+    lines.extend(cause(attempt));
+    lines.extend(attempt.inference.evidence.iter().map(|evidence| format!("- {evidence}")));
+    for text in lines {
+        for line in wrap(&text, view.width, &indent, &deeper) {
+            writeln!(out, "{}", view.paint.apply(Tone::Faint, &line))?;
+        }
+    }
+    Ok(())
+}
+
+fn packets(attempt: &Attempt, view: &View<'_>) -> String {
+    let place = match view.several_captures {
+        true => format!("packet {} of capture {}", attempt.frame.number(), attempt.frame.capture()),
+        false => format!("packet {}", attempt.frame.number()),
+    };
+    let total = count(attempt.packets.into(), "packet");
+    format!("{total} in {}, the first is {place}", super::clock::length(attempt.timing.duration))
+}
+
+/// `SYN-ACK after 5.10 ms, ACK 20.0 µs later; SYN-ACK repeated at 1.01 3.03 s`.
+fn timing(attempt: &Attempt) -> Option<String> {
+    let timing = attempt.timing;
+    let mut parts = Vec::new();
+    parts.extend(timing.syn_to_synack.map(|span| format!("SYN-ACK after {span}")));
+    parts.extend(timing.synack_to_ack.map(|span| format!("ACK {span} later")));
+    parts.extend(timing.ack_to_rst.map(|span| format!("RST {span} after the ACK")));
+    if let Some(times) = schedule(attempt) {
+        parts.push(format!("{} repeated at {times}", repeated(attempt)));
+    }
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// Which packet [`Attempt::retry_at`] is about.
+pub(super) fn repeated(attempt: &Attempt) -> &'static str {
+    if attempt.retries.syn_ack > 0 { "SYN-ACK" } else { "SYN" }
+}
+
+/// The times of the repeats: `1.01 3.03 7.07 15.2 31.3 s`.
+pub(super) fn schedule(attempt: &Attempt) -> Option<String> {
+    let times: Vec<String> = attempt
+        .retry_at
+        .iter()
+        .map(|span| {
+            let seconds = span.as_secs_f64();
+            let digits = if seconds < 9.995 { 2 } else { 1 };
+            format!("{seconds:.digits$}")
+        })
+        .collect();
+    (!times.is_empty()).then(|| format!("{} s", times.join(" ")))
+}
+
+fn cause(attempt: &Attempt) -> Option<String> {
+    let inference = &attempt.inference;
+    let mut text = format!("cause: {}", inference.cause?.name());
+    if let Some(abort) = inference.abort_on_overflow {
+        text.push_str(&format!(", tcp_abort_on_overflow={}", u8::from(abort)));
+    }
+    if let Some(confidence) = inference.confidence {
+        text.push_str(&format!(" ({})", confidence.name()));
+    }
+    Some(text)
+}
+
+fn reason_words(reason: Reason) -> String {
+    match reason {
+        Reason::CaptureCut => "the capture ends too soon after its last packet".to_owned(),
+        Reason::OneSided => "only one direction is in the capture".to_owned(),
+        Reason::Evicted => "it was given up to bound memory (--max-attempts)".to_owned(),
+        Reason::SynMissing => "its SYN is not in the capture: SYN-ACK opened it".to_owned(),
+        Reason::Icmp(_) => reason.to_string(),
+    }
+}
+
+/// `syn 9`, `syn-ack 5`, both, or `-`.
+fn retries(retries: Retries) -> String {
+    match (retries.syn, retries.syn_ack) {
+        (0, 0) => "-".to_owned(),
+        (syn, 0) => format!("syn {syn}"),
+        (0, syn_ack) => format!("syn-ack {syn_ack}"),
+        (syn, syn_ack) => format!("syn {syn}, syn-ack {syn_ack}"),
+    }
+}
+
+/// What the client's `connect()` said: an errno where there is one.
+fn connect(connect: Connect) -> String {
+    match (connect.outcome, connect.errno, connect.window) {
+        (Outcome::Failed, Some(errno), _) => errno.name().to_owned(),
+        (Outcome::Raced, _, Some(window)) => format!("raced {window}"),
+        (outcome, _, _) => outcome.name().to_owned(),
+    }
+}

@@ -1,0 +1,282 @@
+//! The first lines: what was read, the conclusion in one sentence, and what limits it.
+
+use std::io::{self, Write};
+
+use super::View;
+use super::clock::length;
+use super::paint::Tone;
+use super::words::{count, number, printable, verb, wrap};
+use crate::capture::CaptureInfo;
+use crate::engine::Summary;
+use crate::handshake::{Reason, Vantage, Verdict};
+use crate::listener::Listener;
+use crate::packet::{LinkType, Skip, Timestamp};
+
+/// What the header needs of the attempts beside their verdicts; a few counters.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    vantages: [u64; Vantage::ALL.len()],
+    capture_cut: u64,
+    one_sided: u64,
+    evicted: u64,
+}
+
+impl Seen {
+    pub(super) fn add(&mut self, vantage: Option<Vantage>, verdict: Verdict, reason: Option<Reason>) {
+        if let Some(vantage) = vantage {
+            self.vantages[vantage as usize] += 1;
+        }
+        match (verdict, reason) {
+            (Verdict::Undetermined, Some(Reason::CaptureCut)) => self.capture_cut += 1,
+            (Verdict::Undetermined, Some(Reason::OneSided)) => self.one_sided += 1,
+            (Verdict::Undetermined, Some(Reason::Evicted)) => self.evicted += 1,
+            _ => {}
+        }
+    }
+
+    /// Where the capture was taken, if three in four attempts agree: with hosts at different
+    /// distances, no single place is right.
+    fn vantage(&self) -> Option<&'static str> {
+        let total: u64 = self.vantages.iter().sum();
+        let agreed = Vantage::ALL
+            .into_iter()
+            .find(|v| self.vantages[*v as usize] > 0 && self.vantages[*v as usize] >= total - total / 4)?;
+        Some(match agreed {
+            Vantage::Server => "captured near the server",
+            Vantage::Client => "captured near the client",
+            Vantage::Local => "captured on the host of both ends",
+            Vantage::Middle => "captured between client and server",
+        })
+    }
+}
+
+/// The earliest packet time of all captures.
+pub(super) fn first(summary: &Summary) -> Option<Timestamp> {
+    summary.captures.iter().filter_map(|capture| capture.first).min()
+}
+
+/// What was read: two lines.
+pub(super) fn write_input(
+    out: &mut impl Write,
+    view: &View<'_>,
+    summary: &Summary,
+    seen: &Seen,
+) -> io::Result<()> {
+    let name = match summary.captures.as_slice() {
+        [one] if one.path == "-" => "standard input".to_owned(),
+        [one] => printable(&one.path).into_owned(),
+        many => count(many.len() as u64, "capture"),
+    };
+    let last = summary.captures.iter().filter_map(|capture| capture.last).max();
+    let mut facts = format!(
+        "{} in {}",
+        count(summary.verdicts.total(), "attempt"),
+        count(summary.packets.total, "packet")
+    );
+    if let (Some(first), Some(last)) = (first(summary), last) {
+        facts.push_str(&format!(", {}", length(last.since(first))));
+    }
+    for link in link_types(&summary.captures) {
+        facts.push_str(&format!(", {}", link_words(link)));
+    }
+    for line in wrap(&format!("{name}: {facts}"), view.width, "", "  ") {
+        writeln!(out, "{line}")?;
+    }
+    let context: Vec<String> =
+        [first(summary).map(|time| view.clock.date_and_zone(time)), seen.vantage().map(str::to_owned)]
+            .into_iter()
+            .flatten()
+            .collect();
+    if context.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "{}", view.paint.apply(Tone::Faint, &context.join(", ")))
+}
+
+/// The conclusion in one sentence.
+pub(super) fn write_conclusion(out: &mut impl Write, view: &View<'_>, summary: &Summary) -> io::Result<()> {
+    let (tone, text) = conclusion(view, summary);
+    for line in wrap(&text, view.width, "", "") {
+        writeln!(out, "{}", view.paint.apply(tone, &line))?;
+    }
+    Ok(())
+}
+
+fn conclusion(view: &View<'_>, summary: &Summary) -> (Tone, String) {
+    let total = summary.verdicts.total();
+    let undetermined = summary.verdicts.get(Verdict::Undetermined);
+    let bad = view.problems.count(&summary.verdicts);
+    if total == 0 {
+        return (Tone::Warning, no_attempts(summary));
+    }
+    if bad == 0 {
+        let whom = match summary.listeners.as_slice() {
+            [Listener { server: Some(server), .. }] => format!(" to {server}"),
+            _ => String::new(),
+        };
+        return if undetermined > 0 {
+            let judged = total - undetermined;
+            (Tone::Warning, format!("Nothing wrong in the {} that can be judged.", count(judged, "attempt")))
+        } else if total == 1 {
+            (Tone::Good, format!("Nothing wrong: the only attempt{whom} completed."))
+        } else {
+            (Tone::Good, format!("Nothing wrong: all {}{whom} completed.", count(total, "attempt")))
+        };
+    }
+    let noun = if total == 1 { "attempt" } else { "attempts" };
+    let share = format!("{} of {} {noun}", number(bad), number(total));
+    let (mut tone, mut folded, mut places) = (Tone::Note, 0, 0);
+    for listener in summary.listeners.iter().filter(|l| view.problems.count(&l.verdicts) > 0) {
+        places += 1;
+        folded += u64::from(listener.server.is_none());
+        tone = view.graver(tone, view.cause_tone(listener.cause));
+    }
+    if tone == Tone::Note {
+        return (tone, format!("No attempt failed, but {share} took an unusual course."));
+    }
+    let place = match (places, summary.listeners.as_slice()) {
+        (1, [_]) | (0, _) => String::new(),
+        _ if folded > 0 => format!(", at {} servers and more", number(places - folded)),
+        (_, all) => format!(", at {} of {}", number(places), count(all.len() as u64, "server")),
+    };
+    (tone, format!("{share} went wrong{place}."))
+}
+
+fn no_attempts(summary: &Summary) -> String {
+    let packets = &summary.packets;
+    if packets.total == 0 {
+        return "No packets, so nothing to analyse.".to_owned();
+    }
+    if packets.midstream > 0 {
+        let segments = count(packets.midstream, "TCP segment");
+        return format!(
+            "No handshakes: {segments} {} to connections that began before the capture.",
+            verb(packets.midstream, "belongs", "belong")
+        );
+    }
+    "No TCP handshakes in these packets.".to_owned()
+}
+
+/// What the reader must know before believing the rest. One line each; nothing when all is well.
+pub(super) fn write_limits(
+    out: &mut impl Write,
+    view: &View<'_>,
+    summary: &Summary,
+    seen: &Seen,
+) -> io::Result<()> {
+    let mut limits = Vec::new();
+    for capture in &summary.captures {
+        let name = printable(&capture.path);
+        if let Some(damage) = &capture.damaged {
+            limits.push(("damaged", format!("{} (the rest was not read)", printable(damage))));
+        }
+        if let Some(dropped) = capture.dropped.filter(|n| *n > 0) {
+            let text = format!(
+                "{} of {name} {} lost while capturing: an answer that seems missing may have been there",
+                count(dropped, "packet"),
+                verb(dropped, "was", "were")
+            );
+            limits.push(("dropped", text));
+        }
+    }
+    limits.extend(unusual_skips(summary).map(|text| ("skipped", text)));
+    limits.extend(undetermined(summary, seen).map(|text| ("unclear", text)));
+    for (label, text) in limits {
+        view.write_labelled(out, Tone::Warning, "", label, &text)?;
+    }
+    Ok(())
+}
+
+/// Packets skipped for reasons that a normal capture does not have.
+fn unusual_skips(summary: &Summary) -> Option<String> {
+    let parts: Vec<String> = skips(summary)
+        .filter_map(|(reason, n)| match reason {
+            Skip::NotIp | Skip::NotTcp | Skip::Fragment => None,
+            Skip::Truncated => Some(format!("{} cut by the snap length", count(n, "packet"))),
+            Skip::Malformed => Some(format!("{} malformed", count(n, "packet"))),
+            Skip::UnsupportedLinkType => {
+                let unknown: Vec<String> = link_types(&summary.captures)
+                    .filter(|link| link.name().is_none())
+                    .map(|link| link.to_string())
+                    .collect();
+                let types = unknown.join(", ");
+                Some(format!("{} of a link type without a decoder ({types})", count(n, "packet")))
+            }
+        })
+        .collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+fn undetermined(summary: &Summary, seen: &Seen) -> Option<String> {
+    let total = summary.verdicts.get(Verdict::Undetermined);
+    let parts: Vec<String> = [
+        (seen.capture_cut, "the capture ends too soon"),
+        (seen.one_sided, "only one direction is in it"),
+        (seen.evicted, "given up to bound memory, see --max-attempts"),
+    ]
+    .into_iter()
+    .filter(|(n, _)| *n > 0)
+    .map(|(n, why)| if n == total { why.to_owned() } else { format!("{}: {why}", number(n)) })
+    .collect();
+    (total > 0).then(|| format!("{} undetermined ({})", count(total, "attempt"), parts.join("; ")))
+}
+
+/// What `-v` adds: every packet by use, and every capture.
+pub(super) fn write_packets(out: &mut impl Write, view: &View<'_>, summary: &Summary) -> io::Result<()> {
+    let packets = &summary.packets;
+    writeln!(out)?;
+    if let [_, _, ..] = summary.captures.as_slice() {
+        for (index, capture) in summary.captures.iter().enumerate() {
+            view.write_labelled(out, Tone::Strong, "", &format!("capture {index}"), &capture_words(capture))?;
+        }
+    }
+    let mut text = format!("{} in all, {} TCP", number(packets.total), number(packets.tcp));
+    match packets.copies {
+        0 => {}
+        1 => text.push_str(", 1 copy of another"),
+        n => text.push_str(&format!(", {} copies of others", number(n))),
+    }
+    if packets.midstream > 0 {
+        text.push_str(&format!(", {} of connections without a handshake here", number(packets.midstream)));
+    }
+    view.write_labelled(out, Tone::Strong, "", "packets", &text)?;
+    let skipped: Vec<String> =
+        skips(summary).map(|(reason, n)| format!("{} {}", number(n), reason.name())).collect();
+    let text = if skipped.is_empty() { "none".to_owned() } else { skipped.join(", ") };
+    view.write_labelled(out, Tone::Strong, "", "skipped", &text)
+}
+
+fn capture_words(capture: &CaptureInfo) -> String {
+    let mut text = format!("{}: {}", printable(&capture.path), count(capture.packets, "packet"));
+    if let (Some(first), Some(last)) = (capture.first, capture.last) {
+        text.push_str(&format!(", {}", length(last.since(first))));
+    }
+    text
+}
+
+/// The reasons that occurred, with how often.
+fn skips(summary: &Summary) -> impl Iterator<Item = (Skip, u64)> {
+    Skip::ALL.into_iter().zip(summary.packets.skipped).filter(|(_, n)| *n > 0)
+}
+
+/// The link types of all captures, each once, in order of appearance.
+fn link_types(captures: &[CaptureInfo]) -> impl Iterator<Item = LinkType> {
+    let mut links: Vec<LinkType> = Vec::new();
+    for link in captures.iter().flat_map(|capture| &capture.link_types) {
+        if !links.contains(link) {
+            links.push(*link);
+        }
+    }
+    links.into_iter()
+}
+
+fn link_words(link: LinkType) -> String {
+    match link {
+        LinkType::ETHERNET => "Ethernet".to_owned(),
+        LinkType::LINUX_SLL => "Linux cooked v1".to_owned(),
+        LinkType::LINUX_SLL2 => "Linux cooked v2".to_owned(),
+        LinkType::NULL | LinkType::LOOP => "loopback".to_owned(),
+        LinkType::RAW_12 | LinkType::RAW_14 | LinkType::RAW => "raw IP".to_owned(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,261 @@
+//! One block per listener with a problem; the healthy ones in a line.
+
+use std::io::{self, Write};
+
+use super::View;
+use super::attempts::{repeated, schedule};
+use super::paint::Tone;
+use super::words::{columns, count, number, pad, verb, wrap};
+use crate::engine::Summary;
+use crate::handshake::{Attempt, Cause, Confidence, Verdict};
+use crate::listener::Listener;
+
+/// How many blocks are written without `--all`: more would push the conclusion off the screen.
+const BLOCKS: usize = 10;
+
+/// Whether there is something to say about this listener beyond that all is well.
+fn notable(listener: &Listener, view: &View<'_>) -> bool {
+    listener.cause.is_some() || view.problems.count(&listener.verdicts) > 0
+}
+
+/// Writes the blocks, worst first as the summary has them. `listed` are attempts to take an example
+/// of a retry schedule from.
+pub(super) fn write(
+    out: &mut impl Write,
+    view: &View<'_>,
+    summary: &Summary,
+    listed: &[Attempt],
+) -> io::Result<()> {
+    let (bad, good): (Vec<&Listener>, Vec<&Listener>) =
+        summary.listeners.iter().partition(|listener| notable(listener, view));
+    let blocks = if view.all { bad.len() } else { BLOCKS };
+    for listener in bad.iter().take(blocks) {
+        write_block(out, view, listener, listed)?;
+    }
+    let rest = bad.len().saturating_sub(blocks) as u64;
+    if rest > 0 {
+        let more = format!("... {} more with problems: --all", count(rest, "server"));
+        writeln!(out, "\n{}", view.paint.apply(Tone::Faint, &more))?;
+    }
+    if bad.is_empty() && !view.verbose {
+        // The conclusion has said it already.
+        return Ok(());
+    }
+    write_healthy(out, view, &good)
+}
+
+/// Only headline and diagnosis, for `-q`.
+pub(super) fn write_quiet(out: &mut impl Write, view: &View<'_>, summary: &Summary) -> io::Result<()> {
+    for listener in &summary.listeners {
+        if view.problems.count(&listener.verdicts) > 0 && view.cause_tone(listener.cause) != Tone::Note {
+            write_headline(out, view, listener)?;
+            write_diagnosis(out, view, listener)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_block(
+    out: &mut impl Write,
+    view: &View<'_>,
+    listener: &Listener,
+    listed: &[Attempt],
+) -> io::Result<()> {
+    writeln!(out)?;
+    write_headline(out, view, listener)?;
+    write_diagnosis(out, view, listener)?;
+    writeln!(out)?;
+    write_share(out, view, listener)?;
+    write_verdicts(out, view, listener, listed)?;
+    let mut label = "why";
+    for evidence in &listener.evidence {
+        view.write_labelled(out, Tone::Strong, "  ", label, evidence)?;
+        label = "";
+    }
+    if !listener.clients.is_empty() {
+        view.write_labelled(out, Tone::Strong, "  ", "clients", &listener.clients)?;
+    }
+    for (label, advice) in &listener.advice {
+        view.write_labelled(out, Tone::Strong, "  ", label, advice)?;
+    }
+    Ok(())
+}
+
+/// `10.9.0.2:7777  ACCEPT QUEUE OVERFLOWS, tcp_abort_on_overflow=0 (likely)`.
+fn write_headline(out: &mut impl Write, view: &View<'_>, listener: &Listener) -> io::Result<()> {
+    let mut headline = headline(listener.cause, listener.confidence).to_owned();
+    if let Some(abort) = listener.abort_on_overflow {
+        headline.push_str(&format!(", tcp_abort_on_overflow={}", u8::from(abort)));
+    }
+    if let Some(confidence) = listener.confidence {
+        headline.push_str(&format!(" ({})", confidence.name()));
+    }
+    let server = server(listener);
+    // A long IPv6 address leaves no room beside it.
+    let gap = if columns(&server) + 2 + columns(&headline) > view.width { "\n  " } else { "  " };
+    let server = view.paint.apply(Tone::Strong, &server);
+    let headline = view.paint.apply(view.cause_tone(listener.cause), &headline);
+    writeln!(out, "{server}{gap}{headline}")
+}
+
+fn server(listener: &Listener) -> String {
+    match listener.server {
+        Some(server) => server.to_string(),
+        None => "other servers".to_owned(),
+    }
+}
+
+fn headline(cause: Option<Cause>, confidence: Option<Confidence>) -> &'static str {
+    let doubtful = confidence == Some(Confidence::Possible);
+    match cause {
+        Some(Cause::AcceptQueueOverflow) if doubtful => "ACCEPT QUEUE MAY OVERFLOW",
+        Some(Cause::AcceptQueueOverflow) => "ACCEPT QUEUE OVERFLOWS",
+        Some(Cause::DeferAccept) => "WAITS FOR DATA: TCP_DEFER_ACCEPT",
+        Some(Cause::FirewallReset) => "A FIREWALL RESETS CONNECTIONS",
+        Some(Cause::PortClosed) => "PORT CLOSED",
+        Some(Cause::HostUnreachable) => "HOST UNREACHABLE",
+        Some(Cause::Filtered) => "PACKETS FILTERED",
+        Some(Cause::SynFlood) => "SYN FLOOD",
+        Some(Cause::SynScan) => "SYN SCAN",
+        Some(Cause::ApplicationReset) => "THE APPLICATION RESETS CONNECTIONS",
+        None => "NO CAUSE FOUND",
+    }
+}
+
+fn write_diagnosis(out: &mut impl Write, view: &View<'_>, listener: &Listener) -> io::Result<()> {
+    for line in wrap(&listener.diagnosis, view.width, "  ", "  ") {
+        writeln!(out, "{}", view.paint.apply(Tone::Strong, &line))?;
+    }
+    Ok(())
+}
+
+/// `50 of 60 attempts went wrong, from 01:47:03.112 to 01:47:40.001`.
+fn write_share(out: &mut impl Write, view: &View<'_>, listener: &Listener) -> io::Result<()> {
+    let total = listener.verdicts.total();
+    let bad = view.problems.count(&listener.verdicts);
+    let noun = if total == 1 { "attempt" } else { "attempts" };
+    let what = match (bad, view.cause_tone(listener.cause)) {
+        (0, _) => return Ok(()),
+        (_, Tone::Note) => verb(bad, "was unusual", "were unusual"),
+        _ => "went wrong",
+    };
+    let mut text = format!("{} of {} {noun} {what}", number(bad), number(total));
+    if let Some((from, to)) = listener.problem_span {
+        let (from, to) = (view.clock.time(from), view.clock.time(to));
+        text.push_str(&if from == to { format!(", at {from}") } else { format!(", from {from} to {to}") });
+    }
+    for line in wrap(&text, view.width, "  ", "    ") {
+        writeln!(out, "{line}")?;
+    }
+    Ok(())
+}
+
+/// A row per verdict: problems first, then the completed and the undetermined.
+fn write_verdicts(
+    out: &mut impl Write,
+    view: &View<'_>,
+    listener: &Listener,
+    listed: &[Attempt],
+) -> io::Result<()> {
+    let (problems, others): (Vec<Verdict>, Vec<Verdict>) = Verdict::ALL
+        .into_iter()
+        .filter(|verdict| listener.verdicts.get(*verdict) > 0)
+        .partition(|verdict| verdict.is_problem());
+    let rows = || problems.iter().chain(&others).copied();
+    let counts = rows().map(|v| number(listener.verdicts.get(v)).len()).max().unwrap_or(0);
+    let names = rows().map(|v| v.name().len()).max().unwrap_or(0);
+    for verdict in rows() {
+        let n = number(listener.verdicts.get(verdict));
+        let first = format!("    {n:>counts$}  {}  ", pad(verdict.name(), names));
+        let rest = " ".repeat(first.len());
+        match meaning(verdict, listener, listed) {
+            None => writeln!(out, "{}", first.trim_end())?,
+            Some(text) => {
+                for line in wrap(&text, view.width, &first, &rest) {
+                    writeln!(out, "{line}")?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A verdict in words, with how often and when packets were repeated.
+fn meaning(verdict: Verdict, listener: &Listener, listed: &[Attempt]) -> Option<String> {
+    let words = match verdict {
+        Verdict::Completed => return None,
+        Verdict::SynackRetransmitted => "SYN-ACK repeated although the ACK had come",
+        Verdict::ResetAfterAck => "RST answered the ACK",
+        Verdict::AckIgnored => "ACK and data got no answer",
+        Verdict::Refused => "RST answered the SYN",
+        Verdict::Unreachable => "an ICMP error answered the SYN",
+        Verdict::Unanswered => "nothing answered the SYN",
+        Verdict::HalfOpen => "the client never answered SYN-ACK",
+        Verdict::ClientReset => "the client answered SYN-ACK with RST",
+        Verdict::Undetermined => "the capture cannot say",
+    };
+    let mut text = words.to_owned();
+    if let Some(times) = times(verdict, listener) {
+        text.push_str(&format!(", {times}"));
+    }
+    if let Some(example) = example(verdict, listener, listed) {
+        text.push_str(&format!(", {example}"));
+    }
+    Some(text)
+}
+
+/// `5 times each`, where the listener's sums tell it of one verdict.
+fn times(verdict: Verdict, listener: &Listener) -> Option<String> {
+    let attempts = listener.verdicts.get(verdict);
+    // Repeats after the ACK come with two verdicts only: with the other one absent, all are this one's.
+    if verdict != Verdict::SynackRetransmitted || listener.verdicts.get(Verdict::ResetAfterAck) > 0 {
+        return None;
+    }
+    let sum = listener.retries.after_ack;
+    match (sum.checked_div(attempts)?, sum.checked_rem(attempts)?) {
+        (1, 0) => Some("once each".to_owned()),
+        (each, 0) => Some(format!("{} times each", number(each))),
+        _ => Some(format!("{} times in all", number(sum))),
+    }
+}
+
+/// `e.g. at 1.01 3.03 7.07 s`, of the listed attempt with the most repeats.
+fn example(verdict: Verdict, listener: &Listener, listed: &[Attempt]) -> Option<String> {
+    let attempt = listed
+        .iter()
+        .filter(|attempt| Some(attempt.server) == listener.server && attempt.verdict == verdict)
+        .max_by_key(|attempt| attempt.retry_at.len())?;
+    let times = schedule(attempt)?;
+    Some(match verdict {
+        // The words for this verdict have said what was repeated.
+        Verdict::SynackRetransmitted => format!("e.g. at {times}"),
+        _ => format!("{} repeated e.g. at {times}", repeated(attempt)),
+    })
+}
+
+fn write_healthy(out: &mut impl Write, view: &View<'_>, good: &[&Listener]) -> io::Result<()> {
+    let servers = good.len() as u64;
+    if servers == 0 {
+        return Ok(());
+    }
+    writeln!(out)?;
+    if view.verbose {
+        let widest = good.iter().map(|listener| server(listener).len()).max().unwrap_or(0);
+        for listener in good {
+            writeln!(out, "{}  {}", pad(&server(listener), widest), all_well(listener))?;
+        }
+        return Ok(());
+    }
+    let attempts = good.iter().map(|listener| listener.verdicts.total()).sum();
+    let text =
+        format!("{} without problems ({})", count(servers, "other server"), count(attempts, "attempt"));
+    writeln!(out, "{text}")
+}
+
+fn all_well(listener: &Listener) -> String {
+    let total = count(listener.verdicts.total(), "attempt");
+    match listener.verdicts.get(Verdict::Undetermined) {
+        0 => format!("{total}, completed"),
+        n => format!("{total}, {} undetermined", number(n)),
+    }
+}

@@ -1,0 +1,66 @@
+//! A set of verdicts, as `--verdict` and `--fail-on` name them.
+
+use crate::handshake::Verdict;
+use crate::listener::Tally;
+
+/// A set of verdicts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerdictSet([bool; Verdict::ALL.len()]);
+
+impl VerdictSet {
+    /// No verdict.
+    pub const EMPTY: Self = Self([false; Verdict::ALL.len()]);
+    /// Every verdict.
+    pub const ALL: Self = Self([true; Verdict::ALL.len()]);
+
+    /// The verdicts of attempts that failed, stalled or lied ([`Verdict::is_problem`]).
+    #[must_use]
+    pub fn problems() -> Self {
+        Verdict::ALL.into_iter().filter(|v| v.is_problem()).collect()
+    }
+
+    /// Whether `verdict` is in the set.
+    #[must_use]
+    pub const fn contains(self, verdict: Verdict) -> bool {
+        self.0[verdict as usize]
+    }
+
+    /// How many of the attempts in `tally` have a verdict of this set.
+    #[must_use]
+    pub fn count(self, tally: &Tally) -> u64 {
+        Verdict::ALL.into_iter().filter(|v| self.contains(*v)).map(|v| tally.get(v)).sum()
+    }
+}
+
+impl FromIterator<Verdict> for VerdictSet {
+    fn from_iter<I: IntoIterator<Item = Verdict>>(verdicts: I) -> Self {
+        let mut set = Self::EMPTY;
+        set.extend(verdicts);
+        set
+    }
+}
+
+impl Extend<Verdict> for VerdictSet {
+    fn extend<I: IntoIterator<Item = Verdict>>(&mut self, verdicts: I) {
+        for verdict in verdicts {
+            self.0[verdict as usize] = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_only_its_own_verdicts() {
+        let mut tally = Tally::default();
+        for verdict in [Verdict::Completed, Verdict::Refused, Verdict::Refused, Verdict::Undetermined] {
+            tally.add(verdict);
+        }
+        assert_eq!(VerdictSet::ALL.count(&tally), 4);
+        assert_eq!(VerdictSet::EMPTY.count(&tally), 0);
+        assert_eq!(VerdictSet::problems().count(&tally), 2);
+        assert_eq!(VerdictSet::from_iter([Verdict::Undetermined]).count(&tally), 1);
+    }
+}

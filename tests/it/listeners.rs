@@ -1,0 +1,207 @@
+//! `hsanalyze listeners`, run as a program in namespaces of our own.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Output, Stdio};
+
+use nix::pty::{Winsize, openpty};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::kernel::{Row, nstat, ss};
+use crate::namespace::{in_namespace, listener, start_connect, wait_for};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_hsanalyze");
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.arg("listeners").args(arguments).env("NO_COLOR", "1").env("TZ", "UTC").stdin(Stdio::null());
+    command
+}
+
+fn succeed(arguments: &[&str]) -> String {
+    let output = command(arguments).output().unwrap();
+    let Output { status, stdout, stderr } = output;
+    let stderr = String::from_utf8_lossy(&stderr);
+    assert!(status.success() && stderr.is_empty(), "listeners {arguments:?}: {status}\n{stderr}");
+    String::from_utf8(stdout).unwrap()
+}
+
+fn interrupt(child: &Child) {
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
+}
+
+fn rows(document: &Value) -> BTreeMap<std::net::SocketAddr, Row> {
+    let row = |listener: &Value| {
+        let number = |name: &str| u32::try_from(listener[name].as_u64().unwrap()).unwrap();
+        (
+            listener["local"].as_str().unwrap().parse().unwrap(),
+            (number("recv_q"), number("send_q"), number("drops")),
+        )
+    };
+    document["listeners"].as_array().unwrap().iter().map(row).collect()
+}
+
+/// Runs `reading` between two equal readings of ss and nstat.
+fn at_rest<T>(
+    mut reading: impl FnMut() -> T,
+) -> (T, BTreeMap<std::net::SocketAddr, Row>, BTreeMap<String, u64>) {
+    let mut settled = None;
+    wait_for("ss and nstat agree before and after", || {
+        let before = (ss(), nstat());
+        let read = reading();
+        let after = (ss(), nstat());
+        let still = before == after;
+        settled = still.then_some((read, after.0, after.1));
+        still
+    });
+    settled.unwrap()
+}
+
+#[test]
+fn the_document_and_the_table_agree_with_ss_and_nstat() {
+    in_namespace(|| {
+        let full = listener("127.0.0.1:7400", 3);
+        let idle = listener("[::1]:7401", 8);
+        let server = full.local_addr().unwrap();
+        let clients: Vec<_> = (0..6).map(|_| start_connect(server)).collect();
+        wait_for("two SYNs are dropped", || ss()[&server].2 >= 2);
+
+        let (document, sockets, counters) = at_rest(|| succeed(&["--format", "json"]));
+        let document: Value = serde_json::from_str(&document).unwrap();
+        assert_eq!(rows(&document), sockets);
+        for name in
+            ["ListenOverflows", "ListenDrops", "EmbryonicRsts", "TCPDeferAcceptDrop", "SyncookiesSent"]
+        {
+            assert_eq!(
+                document["counters"][name].as_u64(),
+                counters.get(&format!("TcpExt{name}")).copied(),
+                "{name}"
+            );
+        }
+        let first = &document["listeners"][0];
+        assert_eq!(first["full"], true, "the full one comes first");
+        assert_eq!(first["owner"][0]["pid"], std::process::id());
+        assert_eq!((&document["schema"], &document["interval"]), (&Value::from(1), &Value::Null));
+
+        let (text, sockets, _) = at_rest(|| succeed(&[]));
+        for (local, (recv_q, send_q, drops)) in sockets {
+            let line = text.lines().find(|line| line.starts_with(&local.to_string())).unwrap();
+            let fields: Vec<String> = line.split_whitespace().skip(2).take(3).map(str::to_owned).collect();
+            assert_eq!(fields, [recv_q.to_string(), send_q.to_string(), drops.to_string()], "{line}");
+        }
+        assert!(text.starts_with("2 listeners, 1 FULL\n"), "{text}");
+        assert!(text.contains("127.0.0.1:7400   ACCEPT QUEUE FULL"), "{text}");
+        drop((clients, idle));
+    });
+}
+
+#[test]
+fn watching_streams_documents_with_growth_until_interrupted() {
+    in_namespace(|| {
+        let full = listener("127.0.0.1:7410", 1);
+        let server = full.local_addr().unwrap();
+        let mut clients: Vec<_> = (0..2).map(|_| start_connect(server)).collect();
+        wait_for("the queue is full", || ss()[&server].0 == 2);
+        let arguments = ["--watch=0.2", "--format", "json"];
+        let mut child = command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut next = || serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap();
+
+        assert_eq!(next()["interval"], Value::Null);
+        clients.extend((0..3).map(|_| start_connect(server)));
+        let grown: u64 = (0..3).map(|_| next()["listeners"][0]["drops_delta"].as_u64().unwrap()).sum();
+        assert!(grown >= 3, "{grown} of three SYNs dropped");
+        let document = next();
+        let seconds = document["interval"]["seconds"].as_f64().unwrap();
+        assert!((0.15..2.0).contains(&seconds), "{seconds}");
+        interrupt(&child);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+        drop(clients);
+    });
+}
+
+#[test]
+fn a_closed_pipe_ends_watching_quietly() {
+    in_namespace(|| {
+        let mut child =
+            command(&["--watch=0.1"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert_eq!(lines.next().unwrap().unwrap(), "no TCP listener in this network namespace");
+        drop(lines);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+    });
+}
+
+#[test]
+fn a_terminal_is_redrawn_in_place_and_given_back() {
+    in_namespace(|| {
+        let kept = listener("127.0.0.1:7420", 5);
+        let size = Winsize { ws_row: 12, ws_col: 60, ws_xpixel: 0, ws_ypixel: 0 };
+        let pty = openpty(&size, None).unwrap();
+        let mut child = command(&["--watch=0.1"]).stdout(pty.slave).stderr(Stdio::piped()).spawn().unwrap();
+        let mut terminal = File::from(pty.master);
+        let mut seen = String::new();
+        let mut chunk = [0; 4096];
+        while seen.matches("\x1b[H\x1b[J").count() < 3 {
+            let length = terminal.read(&mut chunk).unwrap();
+            seen.push_str(&String::from_utf8_lossy(&chunk[..length]));
+        }
+        interrupt(&child);
+        // The slave side closes with the program; then reading fails (EIO).
+        while let Ok(length @ 1..) = terminal.read(&mut chunk) {
+            seen.push_str(&String::from_utf8_lossy(&chunk[..length]));
+        }
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        assert!(seen.starts_with("\x1b[?1049h\x1b[?25l\x1b[H\x1b[J1 listener, not full"), "{seen:?}");
+        assert!(seen.ends_with("\x1b[?25h\x1b[?1049l"), "{seen:?}");
+        for picture in seen.split("\x1b[H\x1b[J").skip(1) {
+            assert!(picture.lines().count() <= 12, "{picture}");
+        }
+        drop(kept);
+    });
+}
+
+#[test]
+fn an_ordinary_user_sees_queues_and_is_told_why_owners_are_unknown() {
+    in_namespace(|| {
+        let kept = listener("127.0.0.1:7430", 5);
+        // A copy that others may run, wherever the build directory is.
+        let directory = tempfile::Builder::new().permissions(public()).tempdir().unwrap();
+        let program = directory.path().join("hsanalyze");
+        fs::copy(PROGRAM, &program).unwrap();
+        let run = |format| {
+            let mut command = Command::new(&program);
+            command.args(["listeners", "--format", format]).current_dir("/").uid(65_534).gid(65_534);
+            let output = command.output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let text = run("text");
+        assert!(text.contains("? (not permitted)") && text.contains("CAP_SYS_PTRACE"), "{text}");
+        let document: Value = serde_json::from_str(&run("json")).unwrap();
+        assert_eq!(document["listeners"][0]["owner"], Value::Null);
+        assert!(document["unreadable_processes"].as_u64() > Some(0));
+        drop(kept);
+    });
+}
+
+fn public() -> fs::Permissions {
+    use std::os::unix::fs::PermissionsExt;
+    fs::Permissions::from_mode(0o755)
+}
+
+#[test]
+fn a_wrong_interval_is_refused_with_its_range() {
+    let output = command(&["--watch=0"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(message.contains("\"0\" is not a number of seconds from 0.1 to 86400"), "{message}");
+    assert!(output.stdout.is_empty());
+}
