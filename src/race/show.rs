@@ -172,7 +172,7 @@ fn with_row<T>(runner: &Runner<'_>, use_row: impl FnOnce(&Row<'_>) -> T) -> T {
     })
 }
 
-/// Draws how often which span occurred, in ranges that double.
+/// Draws how often which span occurred, in ranges of about the same ratio.
 fn histogram(title: &str, spans: &[Span], out: &mut dyn Write) -> io::Result<()> {
     if spans.is_empty() {
         return Ok(());
@@ -190,11 +190,18 @@ fn histogram(title: &str, spans: &[Span], out: &mut dyn Write) -> io::Result<()>
     Ok(())
 }
 
-/// The start of a span's range: the microseconds' power of two below it, with its sign.
+/// The start of a span's range: the 1, 2 or 5 times a power of ten below it, in whole microseconds, with
+/// its sign.
 fn floor(nanos: i64) -> i64 {
     let micros = nanos.unsigned_abs() / 1_000;
-    let power = micros.checked_ilog2().map_or(0, |log| 1_i64 << log.min(50));
-    power * 1_000 * nanos.signum()
+    let power = 10_u64.pow(micros.checked_ilog10().unwrap_or(0));
+    let step = match micros / power {
+        0 => 0,
+        1 => 1,
+        2..5 => 2,
+        _ => 5,
+    };
+    i64::try_from(step * power * 1_000).unwrap_or(i64::MAX) * nanos.signum()
 }
 
 #[cfg(test)]
@@ -230,7 +237,7 @@ mod tests {
         assert!(text.contains("no capture: eth0: not allowed"), "{text}");
         assert!(text.contains("of 2 connects that said success, 1 were dead: 1 reset"), "{text}");
         assert!(text.contains("1  connect() failed: 1 ECONNREFUSED"), "{text}");
-        assert!(text.contains("256 µs …      3"), "{text}");
+        assert!(text.contains("200 µs …      3"), "{text}");
 
         let mut csv = Vec::new();
         race.write_csv(&mut csv).unwrap();
@@ -245,7 +252,8 @@ mod tests {
     }
 
     #[test]
-    fn ranges_double_and_keep_the_sign() {
-        assert_eq!([0, 999, 1_000, 3_999, 4_000, -5_000].map(floor), [0, 0, 1_000, 2_000, 4_000, -4_000]);
+    fn ranges_are_round_and_keep_the_sign() {
+        assert_eq!([0, 999, 1_000, 3_999, 4_999_999, -75_000].map(floor), [0, 0, 1_000, 2_000, 2_000_000, -50_000]);
+        assert_eq!(floor(i64::MAX), 5_000_000_000_000_000_000);
     }
 }
