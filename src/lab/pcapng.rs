@@ -155,6 +155,7 @@ mod tests {
                     reader.consume(used);
                 }
                 Err(PcapError::Eof) => break,
+                Err(PcapError::Incomplete(_)) => reader.refill().unwrap(),
                 Err(error) => panic!("{error:?}"),
             }
         }

@@ -160,7 +160,13 @@ mod tests {
         };
         let mut svg = String::new();
         plot(&curve, &mut svg).unwrap();
-        assert_eq!(svg.matches("<polyline").count(), SERIES.len() * 2, "a line and its legend each");
+        for (_, _, RGBColor(r, g, b)) in SERIES {
+            let colour = format!("#{r:02X}{g:02X}{b:02X}");
+            let drawn = |shape: &str| {
+                svg.lines().filter(|line| line.starts_with(shape) && line.contains(&colour)).count()
+            };
+            assert_eq!((drawn("<polyline"), drawn("<circle")), (2, 2), "line and legend, two points: {svg}");
+        }
         for name in ["blocking, idle CPU", "non-blocking, busy CPU"] {
             assert!(svg.contains(name), "no {name} in {svg}");
         }

@@ -1,7 +1,7 @@
 //! `drop` and `reset`: the queue is full when the ACKs arrive (DOMAIN §2 A and B).
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Outcome, Parameters, Run, side_by_side};
 use crate::handshake::{Attempt, Cause, Verdict};
@@ -40,8 +40,10 @@ pub(super) fn drop(parameters: &Parameters) -> Result<Outcome, LabError> {
 
     let runs = side_by_side(&settings, |pressure| dropped(parameters, pressure))?;
     let mut traces = Vec::new();
-    for (pressure, run) in settings.iter().zip(runs) {
-        compare_drop(&mut findings, pressure, &run);
+    for (pressure, shown) in settings.iter().zip(runs) {
+        compare_drop(&mut findings, pressure, &shown.run);
+        compare_end(&mut findings, pressure, &shown);
+        let run = shown.run;
         let name = format!("{} pressure, tcp_synack_retries={}", pressure.name, pressure.retries);
         findings.count(name, &run.trace.counters);
         traces.push((format!("drop-{}-{}", pressure.name, pressure.retries), run.trace));
@@ -49,21 +51,36 @@ pub(super) fn drop(parameters: &Parameters) -> Result<Outcome, LabError> {
     Ok(Outcome { findings, traces, curve: None })
 }
 
-fn dropped(parameters: &Parameters, pressure: &Pressure) -> Result<Run, LabError> {
+/// What the kernel showed besides packets and counters.
+struct Shown {
+    run: Run,
+    /// From the burst to the last request's end.
+    vanished: Duration,
+    /// How much the listener's own drop count grew; `None` before Linux 4.7.
+    drops: Option<u32>,
+}
+
+fn dropped(parameters: &Parameters, pressure: &Pressure) -> Result<Shown, LabError> {
     let setup =
         Setup { backlog: pressure.backlog, synack_retries: Some(pressure.retries), ..parameters.setup() };
     // Doubling from 1 s, one interval past the last repeat, and the timers' lateness.
     let lifetime = Duration::from_secs((1_u64 << (pressure.retries + 1)) - 1);
     let watch = lifetime + lifetime / 4 + Duration::from_secs(1);
-    Run::of(&setup, |experiment| {
+    let (mut vanished, mut drops) = (Duration::ZERO, None);
+    let run = Run::of(&setup, |experiment| {
         experiment.fill(pressure.backlog)?;
+        let before = experiment.queue()?.drops;
         let running = experiment.start_together(parameters.clients(watch))?;
         experiment.wait("requests appear", Duration::from_secs(10), |e| Ok(e.requests()? > 0))?;
+        let begin = Instant::now();
         experiment.wait("requests vanish", watch, |e| Ok(e.requests()? == 0))?;
+        vanished = begin.elapsed();
+        drops = experiment.queue()?.drops.zip(before).map(|(after, before)| after.wrapping_sub(before));
         let calls = experiment.collect(running)?;
         std::thread::sleep(Duration::from_millis(200)); // the RSTs that answer the clients' last octet
         Ok(calls)
-    })
+    })?;
+    Ok(Shown { run, vanished, drops })
 }
 
 fn compare_drop(findings: &mut Findings, pressure: &Pressure, run: &Run) {
@@ -94,6 +111,24 @@ fn compare_drop(findings: &mut Findings, pressure: &Pressure, run: &Run) {
     );
     findings.equal("2 A", of("late data answered by a bare RST"), hit.len() as u64, server.resets.bare);
     inference(findings, of("diagnosis"), &hit, false);
+}
+
+/// When the listener gave up, and how often it counted.
+fn compare_end(findings: &mut Findings, pressure: &Pressure, shown: &Shown) {
+    let of = |what: &str| format!("{what}, {} retries={}", pressure.name, pressure.retries);
+    let due = (1_u32 << (pressure.retries + 1)) - 1;
+    let seen = shown.vanished.as_secs_f64();
+    findings.holds(
+        "1",
+        of("last request vanishes after"),
+        format!("{due} s"),
+        format!("{seen:.2} s"),
+        (0.95..1.2).contains(&(seen / f64::from(due))),
+    );
+    if let Some(drops) = shown.drops {
+        let events = shown.run.counter(Counter::ListenOverflows);
+        findings.equal("7", of("the listener's drops: two per ignored ACK"), 2 * events, u64::from(drops));
+    }
 }
 
 /// All of them under light pressure; as few as two for some under heavy pressure.
