@@ -32,8 +32,15 @@ fn analyse(
     sink: &mut dyn Sink,
 ) -> anyhow::Result<(Summary, impl FnMut(&mut Attempt) + use<>)> {
     let options = capture::Options { filter: config.filter.clone() };
-    // What cannot be opened is told as damage with the rest: it keeps its place among the captures.
-    let (captures, _) = Captures::open(&config.files, &options)?;
+    let (captures, mut errors) = Captures::open(&config.files, &options)?;
+    // What cannot be opened is told as damage with the rest: it keeps its place among the captures. A
+    // report of nothing at all is none.
+    if errors.len() == config.files.len()
+        && let Some(last) = errors.pop()
+    {
+        errors.iter().for_each(|error| complain(&error.to_string()));
+        return Err(last.into());
+    }
     let shown = config.verbosity != Verbosity::Quiet && io::stderr().is_terminal();
     let progress = Progress::new(captures.progress().map(|(_, total)| total), shown);
     let (summary, book) = engine::analyse(&mut Watched { captures, progress }, &engine_options(config), sink)?;
@@ -114,10 +121,14 @@ fn status(config: &Analyse, summary: &Summary) -> Status {
     };
     for damage in summary.captures.iter().filter_map(|capture| capture.damaged.as_deref()) {
         status = Status::Damaged;
-        // Nothing can be done about a closed standard error.
-        let _ = writeln!(io::stderr(), "hsanalyze: error: {damage}");
+        complain(damage);
     }
     status
+}
+
+fn complain(error: &str) {
+    // Nothing can be done about a closed standard error.
+    let _ = writeln!(io::stderr(), "hsanalyze: error: {error}");
 }
 
 fn target(config: &Analyse) -> String {

@@ -45,11 +45,11 @@ impl Analysis {
                 tracker.take(&item.packet, item.hash, item.ordinal);
             }
         });
+        if status == Status::End || self.intake.total().is_multiple_of(BATCH as u64) {
+            self.bound();
+        }
         if let Some(now) = self.intake.now().max(source.now()) {
             self.tracker.advance(now);
-        }
-        if self.intake.total().is_multiple_of(BATCH as u64) {
-            self.bound();
         }
         self.pass_on(sink)?;
         if status == Status::Drained {
@@ -75,7 +75,6 @@ impl Analysis {
     ///
     /// The sink's.
     pub fn finish(&mut self, sink: &mut dyn Sink) -> io::Result<()> {
-        self.bound();
         let end = self.intake.now().unwrap_or_default();
         self.tracker.finish(end);
         self.pass_on(sink)

@@ -62,7 +62,11 @@ fn inference(cause: Cause, abort: Option<bool>, confidence: Confidence) -> Infer
         cause: Some(cause),
         abort_on_overflow: abort,
         confidence: Some(confidence),
-        evidence: vec![Evidence::AckReachedServer],
+        evidence: vec![match cause {
+            Cause::PortClosed => Evidence::RefusedByRst,
+            Cause::Filtered => Evidence::NeverAnswers,
+            _ => Evidence::AckReachedServer,
+        }],
     }
 }
 

@@ -168,7 +168,8 @@ pub(super) fn write_limits(
     for capture in &summary.captures {
         let name = printable(&capture.path);
         if let Some(damage) = &capture.damaged {
-            limits.push(("damaged", format!("{} (the rest was not read)", printable(damage))));
+            let rest = if capture.format.is_some() { " (the rest was not read)" } else { "" };
+            limits.push(("damaged", format!("{}{rest}", printable(damage))));
         }
         if let Some(dropped) = capture.dropped.filter(|n| *n > 0) {
             let text = format!(
