@@ -65,8 +65,14 @@ impl Captures {
             }
         }
         let filter = options.filter.as_deref().map(Filter::new);
-        let mut this =
-            Self { captures, heads: BinaryHeap::new(), begun: BTreeMap::new(), unknown: Vec::new(), starved: None, filter };
+        let mut this = Self {
+            captures,
+            heads: BinaryHeap::new(),
+            begun: BTreeMap::new(),
+            unknown: Vec::new(),
+            starved: None,
+            filter,
+        };
         if let Some(filter) = &mut this.filter {
             for link in this.captures.iter().filter_map(Capture::first_link) {
                 filter.prepare(link)?;
@@ -112,7 +118,8 @@ impl Captures {
             match stop {
                 Stop::End => {}
                 Stop::Limit(at) => {
-                    let begun = *self.begun.entry(index).or_insert_with(|| capture.info().first.unwrap_or(at));
+                    let begun =
+                        *self.begun.entry(index).or_insert_with(|| capture.info().first.unwrap_or(at));
                     self.heads.push(Reverse((at, (begun, index))));
                 }
                 Stop::Full => {
@@ -133,7 +140,11 @@ impl Captures {
         match self.heads.peek() {
             None => Timestamp::from_nanos(i64::MAX),
             // Rotated captures may be given in any order: at the same time the rank decides.
-            Some(Reverse((at, other))) if self.begun.get(&index).is_some_and(|&begun| (begun, index) < *other) => *at,
+            Some(Reverse((at, other)))
+                if self.begun.get(&index).is_some_and(|&begun| (begun, index) < *other) =>
+            {
+                *at
+            }
             Some(Reverse((at, _))) => Timestamp::from_nanos(at.as_nanos().saturating_sub(1)),
         }
     }

@@ -132,12 +132,5 @@ pub(super) fn enter(book: &mut Book, mut finding: Finding, sink: &mut dyn Sink) 
 }
 
 pub(super) fn summary(captures: Vec<CaptureInfo>, packets: PacketCounts, book: &Book) -> Summary {
-    Summary {
-        captures,
-        packets,
-        verdicts: book.verdicts(),
-        vantage: book.vantage(),
-        evicted: book.evicted(),
-        listeners: book.listeners(),
-    }
+    Summary { captures, packets, verdicts: book.verdicts(), listeners: book.listeners() }
 }

@@ -95,6 +95,10 @@ pub(super) fn write_input(
 
 /// The conclusion in one sentence.
 pub(super) fn write_conclusion(out: &mut impl Write, view: &View<'_>, summary: &Summary) -> io::Result<()> {
+    if let [Listener { cause: Some(_), .. }] = summary.listeners.as_slice() {
+        // The only listener's block begins with it.
+        return Ok(());
+    }
     let (tone, text) = conclusion(view, summary);
     for line in wrap(&text, view.width, "", "") {
         writeln!(out, "{}", view.paint.apply(tone, &line))?;
