@@ -11,6 +11,7 @@ mod kernel;
 mod listeners;
 #[cfg(target_os = "linux")]
 mod namespace;
+mod readme;
 mod scenarios;
 mod tshark;
 mod usage;
