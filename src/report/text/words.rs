@@ -98,11 +98,6 @@ mod tests {
         assert_eq!(printable("a\u{1b}[31m\n.pcap"), "a\u{fffd}[31m\u{fffd}.pcap");
         assert_eq!(printable("plain µs.pcap"), "plain µs.pcap");
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
 
     #[test]
     fn a_number_keeps_its_unit() {
