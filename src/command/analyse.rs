@@ -157,6 +157,8 @@ mod tests {
         }
     }
 
+    type Settle = fn(&mut Attempt);
+
     /// Runs with an engine that finds `sample`, and returns the output too.
     fn run_on(arguments: &str, sample: Sample) -> (Status, String) {
         let directory = tempfile::tempdir().unwrap();
@@ -195,7 +197,7 @@ mod tests {
         fs::write(&path, "old").unwrap();
         let failed = run_with(&config("--format csv", &path), |_, sink| {
             sink.attempt(samples::healthy().1[0].clone())?;
-            Err::<(Summary, fn(&mut Attempt)), _>(anyhow::anyhow!("the disk is on fire"))
+            Err::<(Summary, Settle), _>(anyhow::anyhow!("the disk is on fire"))
         });
         assert_eq!(failed.unwrap_err().to_string(), "the disk is on fire");
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
@@ -204,7 +206,7 @@ mod tests {
     #[test]
     fn an_output_that_cannot_be_written_fails_before_the_analysis() {
         let path = Path::new("/nonexistent/out");
-        let failed = run_with(&config("", path), |_, _| -> anyhow::Result<(Summary, fn(&mut Attempt))> {
+        let failed = run_with(&config("", path), |_, _| -> anyhow::Result<(Summary, Settle)> {
             panic!("the analysis must not begin")
         });
         assert_eq!(failed.unwrap_err().to_string(), "cannot write /nonexistent/out");
