@@ -9,6 +9,9 @@ pub mod command;
 pub mod engine;
 pub mod handshake;
 pub mod kernel;
+#[cfg(target_os = "linux")]
+pub mod lab;
 pub mod listener;
 pub mod packet;
+pub mod race;
 pub mod report;

@@ -4,7 +4,9 @@ use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use hsanalyze::cli::{self, Command};
-use hsanalyze::command::{Status, analyse, listeners};
+#[cfg(target_os = "linux")]
+use hsanalyze::command::lab;
+use hsanalyze::command::{Status, analyse, listeners, race};
 
 /// Errors of every kind; 1 is for `--fail-on`.
 const FAILURE: u8 = 2;
@@ -35,6 +37,9 @@ fn run(command: Command) -> anyhow::Result<Status> {
             listeners::run(&config, &mut io::stdout().lock())?;
             Ok(Status::Done)
         }
+        Command::Race(config) => race::run(&config, &mut io::stdout().lock()),
+        #[cfg(target_os = "linux")]
+        Command::Lab(config) => lab::run(&config, &mut io::stdout().lock()),
     }
 }
 

@@ -9,6 +9,7 @@ mod file;
 mod filter;
 mod input;
 mod interface;
+mod memory;
 mod open;
 mod pcap;
 mod pcapng;
@@ -20,6 +21,7 @@ mod tests;
 
 pub use captures::{Captures, Options};
 pub use filter::{Filter, FilterError};
+pub use memory::{Playback, Recording};
 pub use open::{OpenError, OpenReason};
 
 use crate::packet::{Frame, LinkType, Timestamp};

@@ -4,7 +4,10 @@
 
 mod analyse;
 mod document;
+#[cfg(target_os = "linux")]
+mod lab;
 mod listeners;
+mod race;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +26,11 @@ pub enum Command {
     Analyse(Analyse),
     /// Show accept queues.
     Listeners(ListenersConfig),
+    /// Try overflows in a private namespace.
+    #[cfg(target_os = "linux")]
+    Lab(crate::command::lab::LabConfig),
+    /// Make real connects.
+    Race(crate::command::race::RaceConfig),
     /// Print this and be done: help, version, completions, the manual page.
     Print(Vec<u8>),
 }
@@ -63,6 +71,9 @@ struct Cli {
 #[derive(Subcommand)]
 enum Other {
     Listeners(listeners::ListenersArgs),
+    Race(race::RaceArgs),
+    #[cfg(target_os = "linux")]
+    Lab(Box<lab::LabArgs>),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -98,6 +109,9 @@ where
             .map(Command::Analyse)
             .map_err(|message| wrong(&Cli::command().error(ErrorKind::ValueValidation, message))),
         Some(Other::Listeners(arguments)) => Ok(Command::Listeners(arguments.config())),
+        Some(Other::Race(arguments)) => Ok(Command::Race(arguments.config())),
+        #[cfg(target_os = "linux")]
+        Some(Other::Lab(arguments)) => Ok(Command::Lab(arguments.config())),
         Some(Other::Completions { shell }) => Ok(Command::Print(document::completions(shell))),
         Some(Other::Man) => Ok(Command::Print(document::manual())),
     }

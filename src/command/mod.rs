@@ -1,14 +1,17 @@
 //! The commands: they wire arguments, engine and reports together, and decide nothing else.
 
 pub mod analyse;
+#[cfg(target_os = "linux")]
+pub mod lab;
 pub mod listeners;
+pub mod race;
 
 /// How a command ended that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// Everything was done.
     Done,
-    /// An attempt has a verdict that `--fail-on` names.
+    /// An attempt has a verdict that `--fail-on` names, or the lab met a disagreement.
     Found,
     /// An input was damaged; what could be read of it was reported.
     Damaged,

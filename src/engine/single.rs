@@ -16,6 +16,8 @@ pub struct Analysis {
     book: Book,
     found: Vec<Found>,
     max_attempts: usize,
+    /// The latest time that packets or the source's own clock told.
+    clock: Option<Timestamp>,
 }
 
 impl Analysis {
@@ -28,6 +30,7 @@ impl Analysis {
             book: Book::new(options.max_listeners),
             found: Vec::new(),
             max_attempts: options.max_attempts,
+            clock: None,
         }
     }
 
@@ -48,7 +51,8 @@ impl Analysis {
         if status == Status::End || self.intake.total().is_multiple_of(BATCH as u64) {
             self.bound();
         }
-        if let Some(now) = self.intake.now().max(source.now()) {
+        self.clock = self.clock.max(self.intake.now()).max(source.now());
+        if let Some(now) = self.clock {
             self.tracker.advance(now);
         }
         self.pass_on(sink)?;
@@ -75,7 +79,8 @@ impl Analysis {
     ///
     /// The sink's.
     pub fn finish(&mut self, sink: &mut dyn Sink) -> io::Result<()> {
-        let end = self.intake.now().unwrap_or_default();
+        // A source with a clock listened on after its last packet: silence until then is not a cut.
+        let end = self.clock.unwrap_or_default();
         self.tracker.finish(end);
         self.pass_on(sink)
     }

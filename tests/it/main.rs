@@ -8,9 +8,13 @@ mod generated;
 #[cfg(target_os = "linux")]
 mod kernel;
 #[cfg(target_os = "linux")]
+mod lab;
+#[cfg(target_os = "linux")]
 mod listeners;
 #[cfg(target_os = "linux")]
 mod namespace;
+#[cfg(target_os = "linux")]
+mod race;
 mod readme;
 mod scenarios;
 mod tshark;

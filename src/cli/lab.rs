@@ -1,0 +1,193 @@
+//! The arguments of `hsanalyze lab`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::race::seconds;
+use crate::command::lab::{Format, LabConfig, What};
+use crate::lab::{AcceptPolicy, Custom, Parameters, Scenario};
+
+/// Most clients at once: each is a thread.
+const CLIENTS: std::ops::RangeInclusive<i64> = 2..=1_000;
+/// The longest round trip, in milliseconds: below the second after which SYN and SYN-ACK are repeated.
+const ROUND_TRIP: std::ops::RangeInclusive<f64> = 0.0..=900.0;
+
+/// Try on this kernel what a full accept queue does, in a private network namespace.
+///
+/// One kernel is client and server across a path of its own; nothing outside is touched, and everything is
+/// gone afterwards. Without SCENARIO, one experiment with the given settings is made and shown.
+#[derive(Debug, Args)]
+pub(super) struct LabArgs {
+    /// What to try
+    #[arg(value_enum)]
+    scenario: Option<ScenarioArg>,
+
+    /// Clients that connect together
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(CLIENTS))]
+    clients: u32,
+
+    /// Round trip of the path, in milliseconds
+    #[arg(long, value_name = "MS", default_value = "2", value_parser = round_trip)]
+    rtt: Duration,
+
+    /// Use IPv6
+    #[arg(long)]
+    ipv6: bool,
+
+    /// net.ipv4.tcp_synack_retries
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=5))]
+    synack_retries: Option<u8>,
+
+    /// Octets that each client sends at once
+    #[arg(long, value_name = "OCTETS")]
+    data: Option<u16>,
+
+    /// The backlog given to listen(); the queue is filled to its limit first
+    #[arg(long, value_name = "N", conflicts_with = "scenario")]
+    backlog: Option<u16>,
+
+    /// net.core.somaxconn
+    #[arg(long, value_name = "N", conflicts_with = "scenario")]
+    somaxconn: Option<u16>,
+
+    /// net.ipv4.tcp_abort_on_overflow
+    #[arg(long, value_name = "0|1", value_parser = clap::value_parser!(u8).range(0..=1), conflicts_with = "scenario")]
+    abort: Option<u8>,
+
+    /// net.ipv4.tcp_syncookies
+    #[arg(long, value_name = "0|1|2", value_parser = clap::value_parser!(u8).range(0..=2), conflicts_with = "scenario")]
+    syncookies: Option<u8>,
+
+    /// TCP_DEFER_ACCEPT of the listener, in seconds
+    #[arg(long, value_name = "SECS", conflicts_with = "scenario")]
+    defer_accept: Option<u16>,
+
+    /// Which of the ACKs that end a handshake the path loses, counted from 1
+    #[arg(long, value_name = "K,...", value_delimiter = ',', conflicts_with = "scenario")]
+    loss_ack: Vec<u64>,
+
+    /// Accept everything from this many seconds on; the application never accepts otherwise
+    #[arg(long, value_name = "SECS", value_parser = seconds, conflicts_with_all = ["scenario", "accept_rate"])]
+    accept_after: Option<Duration>,
+
+    /// Accept this many connections a second
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000), conflicts_with = "scenario")]
+    accept_rate: Option<u32>,
+
+    /// How long clients watch their connections, in seconds
+    #[arg(long, value_name = "SECS", default_value = "5", value_parser = seconds, conflicts_with = "scenario")]
+    watch: Duration,
+
+    /// Write the packets of both ends to FILE (pcapng, two interfaces); of a scenario with several runs,
+    /// to FILE with the run's name in it
+    #[arg(short = 'w', long = "write-packets", value_name = "FILE")]
+    write: Option<PathBuf>,
+
+    /// Draw the curve of `race` to FILE (SVG)
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// Output form
+    #[arg(long, value_enum, default_value = "text")]
+    format: FormatArg,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ScenarioArg {
+    /// How the accept queue fills, and what limits it
+    Queue,
+    /// Overflow that ignores the ACK (tcp_abort_on_overflow=0)
+    Drop,
+    /// Overflow that resets (tcp_abort_on_overflow=1)
+    Reset,
+    /// Whether connect() returns before the reset arrives
+    Race,
+    /// Overflow with SYN cookies
+    Cookies,
+    /// Queue full at the SYN
+    SynDrop,
+    /// A listener with TCP_DEFER_ACCEPT, which looks like an overflow
+    DeferAccept,
+    /// A lost ACK, which looks like an overflow
+    AckLoss,
+    /// Overflow, then room
+    Recover,
+    /// All of them
+    All,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum FormatArg {
+    Text,
+    Json,
+}
+
+impl LabArgs {
+    /// What to do.
+    #[must_use]
+    pub(super) fn config(self) -> LabConfig {
+        let parameters = Parameters {
+            v6: self.ipv6,
+            clients: self.clients as usize,
+            round_trip: self.rtt,
+            synack_retries: self.synack_retries,
+            data: self.data.map_or(1, usize::from),
+        };
+        let what = match self.scenario {
+            Some(scenario) => What::Scenarios(scenario.scenarios()),
+            None => What::Custom(Custom {
+                backlog: self.backlog.map_or(16, u32::from),
+                somaxconn: self.somaxconn.map(u32::from),
+                abort: self.abort == Some(1),
+                syncookies: self.syncookies.unwrap_or(0),
+                defer_accept: self.defer_accept.map(u32::from),
+                lose_acks: self.loss_ack,
+                accept: match (self.accept_after, self.accept_rate) {
+                    (Some(after), _) => AcceptPolicy::After(after),
+                    (None, Some(rate)) => AcceptPolicy::Every(Duration::from_secs(1) / rate),
+                    (None, None) => AcceptPolicy::Never,
+                },
+                send: self.data.map_or(0, usize::from),
+                watch: self.watch,
+            }),
+        };
+        LabConfig {
+            what,
+            parameters,
+            packets: self.write,
+            drawing: self.output,
+            format: match self.format {
+                FormatArg::Text => Format::Text,
+                FormatArg::Json => Format::Json,
+            },
+        }
+    }
+}
+
+impl ScenarioArg {
+    fn scenarios(self) -> Vec<Scenario> {
+        let one = match self {
+            Self::Queue => Scenario::Queue,
+            Self::Drop => Scenario::Drop,
+            Self::Reset => Scenario::Reset,
+            Self::Race => Scenario::Race,
+            Self::Cookies => Scenario::Cookies,
+            Self::SynDrop => Scenario::SynDrop,
+            Self::DeferAccept => Scenario::DeferAccept,
+            Self::AckLoss => Scenario::AckLoss,
+            Self::Recover => Scenario::Recover,
+            Self::All => return Scenario::ALL.to_vec(),
+        };
+        vec![one]
+    }
+}
+
+fn round_trip(text: &str) -> Result<Duration, String> {
+    let millis: f64 = text.parse().map_err(|_| format!("'{text}' is not a number of milliseconds"))?;
+    if !ROUND_TRIP.contains(&millis) {
+        return Err(format!("{millis} ms is not within {} to {} ms", ROUND_TRIP.start(), ROUND_TRIP.end()));
+    }
+    Ok(Duration::from_secs_f64(millis / 1e3))
+}

@@ -1,0 +1,136 @@
+//! The arguments of `hsanalyze race`.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use crate::command::race::{Format, RaceConfig};
+use crate::race::{Fate, Load, Mode};
+
+/// Most connects in flight: this is a test of a client, not a load generator.
+const CONCURRENCY: std::ops::RangeInclusive<i64> = 1..=1_000;
+/// Most connects in all.
+const COUNT: std::ops::RangeInclusive<i64> = 1..=1_000_000;
+
+/// Make real connects to a server, capture them, and say which of them connect() lied about.
+///
+/// A connect that said success is dead when the server had not accepted the connection: it reset the
+/// handshake or ignores it. Capturing needs root or CAP_NET_RAW; without, only the client's word is known.
+#[derive(Debug, Args)]
+pub(super) struct RaceArgs {
+    /// The server
+    #[arg(value_name = "HOST:PORT", value_parser = host_and_port)]
+    target: String,
+
+    /// Connects in all
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20,
+          value_parser = clap::value_parser!(u32).range(COUNT))]
+    count: u32,
+
+    /// Connects at once, at most 1000
+    #[arg(short, long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(CONCURRENCY))]
+    concurrency: u32,
+
+    /// Time between the starts of two connects, in seconds
+    #[arg(long, value_name = "SECS", default_value = "0", value_parser = seconds)]
+    interval: Duration,
+
+    /// When a connect gives up, in seconds
+    #[arg(long, value_name = "SECS", default_value = "10", value_parser = seconds)]
+    timeout: Duration,
+
+    /// How long each connection is watched, in seconds; the server repeats an ignored SYN-ACK after one
+    #[arg(long, value_name = "SECS", default_value = "1.5", value_parser = seconds)]
+    watch: Duration,
+
+    /// Octets to send once connected: line feeds
+    #[arg(long, value_name = "BYTES", default_value_t = 0)]
+    send: u16,
+
+    /// The address to connect from
+    #[arg(long, value_name = "ADDRESS")]
+    source: Option<IpAddr>,
+
+    /// Wait in poll() instead of connect()
+    #[arg(long)]
+    non_blocking: bool,
+
+    /// Output form
+    #[arg(long, value_enum, default_value = "text")]
+    format: FormatArg,
+
+    /// Exit with status 1 when a connect failed, or succeeded and was dead
+    #[arg(long, value_enum, value_name = "FATE,...", value_delimiter = ',')]
+    fail_on: Vec<FateArg>,
+
+    /// Do not say what is about to be done
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum FormatArg {
+    Text,
+    Json,
+    Csv,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FateArg {
+    /// connect() failed
+    Failed,
+    /// connect() succeeded, and the server had not accepted
+    Dead,
+}
+
+impl RaceArgs {
+    /// What to do.
+    #[must_use]
+    pub(super) fn config(self) -> RaceConfig {
+        let wanted = |fate: &Fate| {
+            *fate == Fate::Failed && self.fail_on.contains(&FateArg::Failed)
+                || fate.is_dead() && self.fail_on.contains(&FateArg::Dead)
+        };
+        RaceConfig {
+            fail_on: Fate::ALL.into_iter().filter(wanted).collect(),
+            target: self.target,
+            source: self.source,
+            load: Load {
+                count: self.count as usize,
+                concurrency: self.concurrency as usize,
+                interval: self.interval,
+            },
+            mode: if self.non_blocking { Mode::NonBlocking } else { Mode::Blocking },
+            timeout: self.timeout,
+            send: self.send.into(),
+            watch: self.watch,
+            format: match self.format {
+                FormatArg::Text => Format::Text,
+                FormatArg::Json => Format::Json,
+                FormatArg::Csv => Format::Csv,
+            },
+            quiet: self.quiet,
+        }
+    }
+}
+
+fn host_and_port(text: &str) -> Result<String, String> {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0) => {
+            Ok(text.to_owned())
+        }
+        _ => Err("expected HOST:PORT with a port from 1 to 65535, as in 10.9.0.2:7777 or [fd09::2]:7777"
+            .to_owned()),
+    }
+}
+
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+    /// A day is more than any timer of a handshake.
+    const LONGEST: f64 = 86_400.0;
+    let seconds: f64 = text.parse().map_err(|_| format!("'{text}' is not a number of seconds"))?;
+    if !(0.0..=LONGEST).contains(&seconds) {
+        return Err(format!("{seconds} s is not within 0 to {LONGEST} s"));
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}

@@ -1,0 +1,229 @@
+//! `hsanalyze lab`: runs experiments in private namespaces and shows what they found.
+
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use indicatif::ProgressBar;
+
+use super::Status;
+use crate::lab::{
+    Custom, Findings, LabError, Outcome, Parameters, Scenario, Trace, acquire_privilege, draw_svg, draw_text,
+    write_pcapng,
+};
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabConfig {
+    /// Which experiments.
+    pub what: What,
+    /// What they have in common.
+    pub parameters: Parameters,
+    /// Where the packets go.
+    pub packets: Option<PathBuf>,
+    /// Where the drawn curve goes.
+    pub drawing: Option<PathBuf>,
+    /// The form of the findings.
+    pub format: Format,
+}
+
+/// Which experiments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// These scenarios.
+    Scenarios(Vec<Scenario>),
+    /// The user's own.
+    Custom(Custom),
+}
+
+/// The form of the findings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Tables for people.
+    Text,
+    /// One JSON document.
+    Json,
+}
+
+/// Runs the experiments. [`Status::Found`] says that the kernel did something else than expected.
+///
+/// # Errors
+///
+/// The lab could not be set up, or an output not be written.
+pub fn run(config: &LabConfig, out: &mut impl Write) -> anyhow::Result<Status> {
+    // Before the first thread: only a single-threaded process can enter a user namespace.
+    acquire_privilege().context("lab")?;
+    let mut outcomes = Vec::new();
+    match &config.what {
+        What::Custom(custom) => {
+            let waiting = spinner("running");
+            let outcome = custom.run(&config.parameters).context("lab")?;
+            waiting.finish_and_clear();
+            show(config, outcome, &mut outcomes, out)?;
+        }
+        What::Scenarios(scenarios) => {
+            for batch in batches(scenarios) {
+                let names: Vec<_> = batch.iter().map(|scenario| scenario.name()).collect();
+                let waiting = spinner(&format!("running {}", names.join(", ")));
+                let results = together(&batch, &config.parameters);
+                waiting.finish_and_clear();
+                for (name, result) in names.iter().zip(results) {
+                    let outcome = result.with_context(|| format!("lab {name}"))?;
+                    show(config, outcome, &mut outcomes, out)?;
+                }
+            }
+        }
+    }
+    let agree = outcomes.iter().all(|outcome| outcome.findings.agree());
+    match config.format {
+        Format::Text => conclude(&outcomes, out)?,
+        Format::Json => json(&outcomes, out)?,
+    }
+    Ok(if agree { Status::Done } else { Status::Found })
+}
+
+/// Scenarios that race against the scheduler run alone; those that wait for the kernel's timers run
+/// together, each in namespaces of its own.
+fn batches(scenarios: &[Scenario]) -> Vec<Vec<Scenario>> {
+    let alone = |s: &&Scenario| matches!(s, Scenario::Queue | Scenario::Reset | Scenario::Race);
+    let (alone, waiting): (Vec<&Scenario>, Vec<&Scenario>) = scenarios.iter().partition(alone);
+    let mut batches: Vec<Vec<Scenario>> = alone.into_iter().map(|&scenario| vec![scenario]).collect();
+    if !waiting.is_empty() {
+        batches.push(waiting.into_iter().copied().collect());
+    }
+    batches
+}
+
+fn together(scenarios: &[Scenario], parameters: &Parameters) -> Vec<Result<Outcome, LabError>> {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            scenarios.iter().map(|scenario| scope.spawn(|| scenario.run(parameters))).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    })
+}
+
+fn spinner(message: &str) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let spinner = ProgressBar::new_spinner().with_message(message.to_owned());
+    spinner.enable_steady_tick(Duration::from_millis(200));
+    spinner
+}
+
+/// Writes the packets and the drawing, shows text at once, and keeps the rest.
+fn show(
+    config: &LabConfig,
+    outcome: Outcome,
+    outcomes: &mut Vec<Outcome>,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    if let Some(path) = &config.packets {
+        let several = outcome.traces.len() > 1 || matches!(&config.what, What::Scenarios(s) if s.len() > 1);
+        for (name, trace) in &outcome.traces {
+            let path = if several { with_name(path, name) } else { path.clone() };
+            packets(&path, trace).with_context(|| path.display().to_string())?;
+        }
+    }
+    if let (Some(path), Some(curve)) = (&config.drawing, &outcome.curve) {
+        draw_svg(curve, path).with_context(|| path.display().to_string())?;
+    }
+    if config.format == Format::Text {
+        outcome.findings.write_text(out)?;
+        if let Some(curve) = &outcome.curve {
+            writeln!(out, "{}", draw_text(curve))?;
+        }
+        out.flush()?;
+    }
+    outcomes.push(outcome);
+    Ok(())
+}
+
+/// `lab.pcapng` and `drop-light-1` make `lab-drop-light-1.pcapng`.
+fn with_name(path: &Path, name: &str) -> PathBuf {
+    let mut file = path.file_stem().unwrap_or_default().to_owned();
+    file.push("-");
+    file.push(name);
+    if let Some(extension) = path.extension() {
+        file.push(".");
+        file.push(extension);
+    }
+    path.with_file_name(file)
+}
+
+fn packets(path: &Path, trace: &Trace) -> io::Result<()> {
+    let mut file = BufWriter::new(File::create(path)?);
+    write_pcapng(&[&trace.client, &trace.server], &mut file)?;
+    file.flush()
+}
+
+fn conclude(outcomes: &[Outcome], out: &mut impl Write) -> io::Result<()> {
+    let rows = outcomes.iter().flat_map(|outcome| &outcome.findings.rows);
+    let (agree, differ): (Vec<_>, Vec<_>) = rows.partition(|row| row.agree);
+    if differ.is_empty() {
+        return writeln!(out, "This kernel does what DOMAIN.md says, in all {} rows.", agree.len());
+    }
+    writeln!(
+        out,
+        "This kernel differs from DOMAIN.md in {} of {} rows:",
+        differ.len(),
+        agree.len() + differ.len()
+    )?;
+    differ.iter().try_for_each(|row| {
+        writeln!(out, "  §{} {}: {} expected, {} seen", row.section, row.subject, row.domain, row.kernel)
+    })
+}
+
+fn json(outcomes: &[Outcome], out: &mut impl Write) -> anyhow::Result<()> {
+    let scenarios: Vec<_> = outcomes
+        .iter()
+        .map(|Outcome { findings, curve, .. }| {
+            let Findings { scenario, what, rows, counters, .. } = findings;
+            let counters: serde_json::Map<_, _> = counters
+                .iter()
+                .map(|(run, counts)| {
+                    let counts = counts.iter().map(|&(name, n)| (name.to_owned(), n.into()));
+                    (run.clone(), serde_json::Value::Object(counts.collect()))
+                })
+                .collect();
+            serde_json::json!({
+                "scenario": scenario, "what": what, "agree": findings.agree(), "rows": rows,
+                "counters": counters, "curve": curve,
+            })
+        })
+        .collect();
+    let document = serde_json::json!({
+        "schema": 1,
+        "tool": concat!("hsanalyze ", env!("CARGO_PKG_VERSION")),
+        "agree": outcomes.iter().all(|outcome| outcome.findings.agree()),
+        "scenarios": scenarios,
+    });
+    serde_json::to_writer_pretty(&mut *out, &document)?;
+    writeln!(out)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_races_runs_alone_and_what_waits_runs_together() {
+        let batches = batches(&Scenario::ALL);
+        let races = batches.iter().find(|batch| batch.contains(&Scenario::Race)).unwrap();
+        assert_eq!(races.len(), 1);
+        assert_eq!(batches.iter().map(Vec::len).sum::<usize>(), Scenario::ALL.len());
+        assert_eq!(batches.last().unwrap().len(), 6);
+    }
+
+    #[test]
+    fn a_run_s_name_goes_before_the_extension() {
+        assert_eq!(with_name(Path::new("/x/lab.pcapng"), "drop-1"), Path::new("/x/lab-drop-1.pcapng"));
+        assert_eq!(with_name(Path::new("lab"), "drop-1"), Path::new("lab-drop-1"));
+    }
+}

@@ -1,0 +1,115 @@
+//! `hsanalyze race`: connects, captures meanwhile, and joins both.
+
+use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::Context;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
+use super::Status;
+use crate::race::{Fate, Load, Mode, Packets, Plan, Probe, Race, Route, Sniffer, route, run as connect_all};
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RaceConfig {
+    /// `HOST:PORT`.
+    pub target: String,
+    /// The address to connect from.
+    pub source: Option<IpAddr>,
+    /// How many connects, and how fast.
+    pub load: Load,
+    /// How they wait.
+    pub mode: Mode,
+    /// When each gives up.
+    pub timeout: Duration,
+    /// Octets each sends once connected.
+    pub send: usize,
+    /// How long each watches its connection.
+    pub watch: Duration,
+    /// The form of the report.
+    pub format: Format,
+    /// Fates that make the exit status 1.
+    pub fail_on: Vec<Fate>,
+    /// Do not say what is about to be done.
+    pub quiet: bool,
+}
+
+/// The form of the report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One document.
+    Json,
+    /// One line per connect.
+    Csv,
+}
+
+/// Makes the connects and reports. [`Status::Found`] says that a connect had a fate of `fail_on`.
+///
+/// # Errors
+///
+/// The target has no address or no route, sockets ran out, or the output failed. Missing capture rights
+/// are no error: the report says what is missing.
+pub fn run(config: &RaceConfig, out: &mut impl Write) -> anyhow::Result<Status> {
+    let target = resolve(config).with_context(|| config.target.clone())?;
+    let Route { source, interface } =
+        route(target, config.source).with_context(|| format!("route to {target}"))?;
+    let what = format!(
+        "{} {} connects from {source} to {target}, {} at a time, over {interface}",
+        config.load.count,
+        config.mode.name(),
+        config.load.concurrency.min(config.load.count)
+    );
+    if !config.quiet {
+        writeln!(io::stderr(), "hsanalyze: making {what}")?;
+    }
+    // Ctrl-C ends the race and is followed by the report; a second one ends the program.
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        flag::register_conditional_default(signal, Arc::clone(&stop))?;
+        flag::register(signal, Arc::clone(&stop))?;
+    }
+    let sniffer = Sniffer::start(&interface, target);
+    let plan = Plan {
+        target,
+        source: SocketAddr::new(source, 0),
+        mode: config.mode,
+        timeout: config.timeout,
+        send: config.send,
+        watch: config.watch,
+        probe: Probe::SoError,
+    };
+    let calls = connect_all(&plan, config.load, &stop).context("connect")?;
+    let (packets, missing) = match sniffer.and_then(Sniffer::finish) {
+        Ok(recording) => (Some(Packets::of(recording)?), None),
+        Err(error) => (None, Some(error.to_string())),
+    };
+    let race = Race::new(calls, packets);
+    match config.format {
+        Format::Text => race.write_text(&what, missing.as_deref(), out)?,
+        Format::Json => race.write_json(&what, missing.as_deref(), out)?,
+        Format::Csv => {
+            if let Some(missing) = &missing {
+                writeln!(io::stderr(), "hsanalyze: no capture: {missing}")?;
+            }
+            race.write_csv(out)?;
+        }
+    }
+    out.flush()?;
+    let found = config.fail_on.iter().any(|&fate| race.count(fate) > 0);
+    Ok(if found { Status::Found } else { Status::Done })
+}
+
+/// The first address of the target, of the source's family where there is a source.
+fn resolve(config: &RaceConfig) -> io::Result<SocketAddr> {
+    config
+        .target
+        .to_socket_addrs()?
+        .find(|address| config.source.is_none_or(|source| source.is_ipv4() == address.is_ipv4()))
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no address of the source's family"))
+}

@@ -1,0 +1,406 @@
+//! One experiment: a namespace with a path, a listener and clients in it, and what the kernel counted.
+//!
+//! Owns the order in which the parts are set up and taken down. Does not own what is tried
+//! (`scenario`) nor what the packets mean (`handshake`).
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use socket2::Socket;
+
+use super::listener::{AcceptPolicy, Listener};
+use super::namespace::{Namespace, NamespaceError};
+use super::network::{Network, NetworkError};
+use super::path::{Ends, Path, PathRecord, PathSetup};
+use super::tun::{Tun, TunError};
+use crate::capture::Recording;
+use crate::kernel::{Counters, KernelError, ListenSocket, Sysctls, listen_sockets};
+use crate::race::{Call, Mode, Plan, Probe, connect};
+
+/// The listener's port.
+pub const PORT: u16 = 7777;
+/// Packets that the TUN device may queue before it drops: far more than one burst of 1,000 clients.
+const QUEUE: u32 = 20_000;
+/// Stack of a client's thread: it makes a handful of system calls.
+const STACK: usize = 64 * 1024;
+/// How often a condition is looked at: at first, and in the long run.
+const LOOK: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(20));
+
+/// Why an experiment could not be made. What the kernel *did* is never an error.
+#[derive(Debug, thiserror::Error)]
+pub enum LabError {
+    /// No namespace, or no setting in it.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
+    /// No TUN device.
+    #[error(transparent)]
+    Tun(#[from] TunError),
+    /// No address or route.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// No word from the kernel about its queues.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// A socket or thread failed.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was being done.
+        what: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The experiment did not get where it must be before it can begin.
+    #[error("{0}")]
+    Stuck(String),
+}
+
+/// Adds what was being done to an I/O error.
+pub(super) fn doing(what: &'static str) -> impl Fn(io::Error) -> LabError {
+    move |source| LabError::Io { what, source }
+}
+
+/// The namespace's settings and the listener's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setup {
+    /// IPv6 instead of IPv4.
+    pub v6: bool,
+    /// What is given to `listen()`.
+    pub backlog: u32,
+    /// `net.core.somaxconn`; the kernel's default where `None`.
+    pub somaxconn: Option<u32>,
+    /// `net.ipv4.tcp_abort_on_overflow`.
+    pub abort: bool,
+    /// `net.ipv4.tcp_syncookies`: 0, 1 or 2.
+    pub syncookies: u8,
+    /// `net.ipv4.tcp_synack_retries`; the kernel's default where `None`.
+    pub synack_retries: Option<u8>,
+    /// `net.ipv4.tcp_syn_retries`; the kernel's default where `None`.
+    pub syn_retries: Option<u8>,
+    /// Seconds of TCP_DEFER_ACCEPT.
+    pub defer_accept: Option<u32>,
+    /// The path's round trip.
+    pub round_trip: Duration,
+    /// Which handshake ACKs the path loses, counted from 1.
+    pub lose_acks: Vec<u64>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            v6: false,
+            backlog: 16,
+            somaxconn: None,
+            abort: false,
+            // Without cookies a full SYN queue drops, so that what overflows is known beforehand.
+            syncookies: 0,
+            synack_retries: None,
+            syn_retries: None,
+            defer_accept: None,
+            round_trip: Duration::from_millis(2),
+            lose_acks: Vec::new(),
+        }
+    }
+}
+
+/// Clients that start together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clients {
+    /// How many.
+    pub count: usize,
+    /// How they wait.
+    pub mode: Mode,
+    /// When they give up.
+    pub timeout: Duration,
+    /// Octets each sends once connected.
+    pub send: usize,
+    /// How long each watches its connection.
+    pub watch: Duration,
+    /// What each asks at the end.
+    pub probe: Probe,
+}
+
+/// Clients under way.
+#[derive(Debug)]
+pub struct Running(Vec<JoinHandle<io::Result<(Call, Socket)>>>);
+
+/// What an experiment leaves: the packets and the kernel's counts.
+#[derive(Debug, Clone)]
+pub struct Trace {
+    /// Packets at the client's end.
+    pub client: Recording,
+    /// Packets at the server's end.
+    pub server: Recording,
+    /// Packets that the path lost on purpose.
+    pub lost: u64,
+    /// How much the namespace's counters grew.
+    pub counters: Counters,
+    /// The namespace's settings.
+    pub sysctls: Sysctls,
+}
+
+/// A running experiment, inside its namespace's thread.
+#[derive(Debug)]
+pub struct Experiment {
+    // In order of destruction: clients before the path, the path before the namespace.
+    kept: Vec<Socket>,
+    listener: Listener,
+    path: Path,
+    counters: Counters,
+    ends: Ends,
+    namespace: Namespace,
+}
+
+impl Setup {
+    /// Runs `body` in a fresh namespace and takes everything down again.
+    ///
+    /// # Errors
+    ///
+    /// [`LabError`], from setting up or from `body`.
+    pub fn run<T: Send>(
+        &self,
+        body: impl FnOnce(&mut Experiment) -> Result<T, LabError> + Send,
+    ) -> Result<(T, Trace), LabError> {
+        std::thread::scope(|scope| {
+            let inside =
+                std::thread::Builder::new().name("experiment".to_owned()).spawn_scoped(scope, || {
+                    let mut experiment = self.set_up()?;
+                    let result = body(&mut experiment)?;
+                    Ok((result, experiment.finish()?))
+                });
+            match inside.map_err(doing("start a thread"))?.join() {
+                Ok(result) => result,
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        })
+    }
+
+    fn set_up(&self) -> Result<Experiment, LabError> {
+        let namespace = Namespace::enter()?;
+        self.set_sysctls(&namespace)?;
+        let ends = if self.v6 { Ends::V6 } else { Ends::V4 };
+        let tun = Tun::create()?;
+        // Otherwise the interface greets the path with router solicitations and listener reports.
+        namespace.set_sysctl(&format!("net.ipv6.conf.{}.addr_gen_mode", tun.name()), "1")?;
+        let mut network = Network::open()?;
+        let loopback = network.index("lo")?;
+        network.up(loopback, None)?;
+        let device = network.index(tun.name())?;
+        network.add_address(device, ends.near)?;
+        network.up(device, Some(QUEUE))?;
+        network.add_route(device, ends.far)?;
+
+        let path =
+            PathSetup { round_trip: self.round_trip, lose_acks: self.lose_acks.clone(), server_port: PORT };
+        let path = Path::open(tun, path).map_err(doing("open the path"))?;
+        let address = SocketAddr::new(ends.near, PORT);
+        let listener = Listener::open(address, self.backlog, self.defer_accept).map_err(doing("listen"))?;
+        let counters = Counters::read()?;
+        Ok(Experiment { kept: Vec::new(), listener, path, counters, ends, namespace })
+    }
+
+    fn set_sysctls(&self, namespace: &Namespace) -> Result<(), LabError> {
+        let set = |name, value: Option<String>| match value {
+            Some(value) => namespace.set_sysctl(name, &value),
+            None => Ok(()),
+        };
+        set("net.core.somaxconn", self.somaxconn.map(|n| n.to_string()))?;
+        set("net.ipv4.tcp_abort_on_overflow", Some(u8::from(self.abort).to_string()))?;
+        set("net.ipv4.tcp_syncookies", Some(self.syncookies.to_string()))?;
+        set("net.ipv4.tcp_synack_retries", self.synack_retries.map(|n| n.to_string()))?;
+        set("net.ipv4.tcp_syn_retries", self.syn_retries.map(|n| n.to_string()))?;
+        // Each connection stands for itself: no round trip or window learnt from the one before.
+        set("net.ipv4.tcp_no_metrics_save", Some("1".to_owned()))?;
+        Ok(())
+    }
+}
+
+impl Experiment {
+    /// The namespace, for its settings.
+    #[must_use]
+    pub const fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// The path, for its gates.
+    #[must_use]
+    pub const fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The listening end.
+    pub const fn listener(&mut self) -> &mut Listener {
+        &mut self.listener
+    }
+
+    /// How much the counters grew since the experiment began.
+    ///
+    /// # Errors
+    ///
+    /// `/proc` cannot be read.
+    pub fn counters(&self) -> Result<Counters, LabError> {
+        Ok(Counters::read()?.delta(&self.counters))
+    }
+
+    /// The listener as the kernel describes it.
+    ///
+    /// # Errors
+    ///
+    /// Netlink failed, or the listener is not there.
+    pub fn queue(&self) -> Result<ListenSocket, LabError> {
+        listen_sockets()?
+            .into_iter()
+            .find(|socket| socket.local.port() == PORT)
+            .ok_or_else(|| LabError::Stuck(format!("the kernel shows no listener on port {PORT}")))
+    }
+
+    /// How many requests are in SYN_RECV.
+    ///
+    /// # Errors
+    ///
+    /// `/proc` cannot be read.
+    pub fn requests(&self) -> Result<usize, LabError> {
+        let path =
+            if self.ends.near.is_ipv4() { "/proc/thread-self/net/tcp" } else { "/proc/thread-self/net/tcp6" };
+        let table = fs::read_to_string(path).map_err(doing("read the connection table"))?;
+        // Fourth column, in hexadecimal: TCP_SYN_RECV is 3 (net/tcp_states.h).
+        Ok(table.lines().filter(|line| line.split_ascii_whitespace().nth(3) == Some("03")).count())
+    }
+
+    /// Waits until `done` says so.
+    ///
+    /// # Errors
+    ///
+    /// `done` failed, or `limit` passed without it.
+    pub fn wait(
+        &self,
+        what: &str,
+        limit: Duration,
+        mut done: impl FnMut(&Self) -> Result<bool, LabError>,
+    ) -> Result<(), LabError> {
+        let start = Instant::now();
+        while !done(self)? {
+            if start.elapsed() > limit {
+                return Err(LabError::Stuck(format!("waited {} s in vain until {what}", limit.as_secs())));
+            }
+            std::thread::sleep((start.elapsed() / 16).clamp(LOOK.0, LOOK.1));
+        }
+        Ok(())
+    }
+
+    /// Fills the accept queue to `count` connections and waits until they are there.
+    ///
+    /// # Errors
+    ///
+    /// A connection failed, or the queue did not get there.
+    pub fn fill(&mut self, count: u32) -> Result<Vec<Call>, LabError> {
+        let clients = Clients {
+            count: count as usize,
+            mode: Mode::Blocking,
+            timeout: Duration::from_secs(10),
+            send: 0,
+            watch: Duration::ZERO,
+            probe: Probe::SoError,
+        };
+        let before = self.queue()?.recv_q;
+        let running = self.start(clients)?;
+        let calls = self.collect(running)?;
+        if let Some(errno) = calls.iter().find_map(|call| call.result.err()) {
+            return Err(LabError::Stuck(format!("cannot fill the accept queue: connect() says {errno}")));
+        }
+        self.wait("the accept queue is full", Duration::from_secs(5), |e| {
+            Ok(e.queue()?.recv_q == before + count)
+        })?;
+        Ok(calls)
+    }
+
+    /// Starts clients, one thread each, without regard to one another.
+    ///
+    /// # Errors
+    ///
+    /// Threads ran out.
+    pub fn start(&self, clients: Clients) -> Result<Running, LabError> {
+        let plan = Plan {
+            target: SocketAddr::new(self.ends.far, PORT),
+            source: SocketAddr::new(self.ends.near, 0),
+            mode: clients.mode,
+            timeout: clients.timeout,
+            send: clients.send,
+            watch: clients.watch,
+            probe: clients.probe,
+        };
+        let thread = |_| {
+            std::thread::Builder::new()
+                .name("client".to_owned())
+                .stack_size(STACK)
+                .spawn(move || connect(&plan))
+        };
+        (0..clients.count).map(thread).collect::<Result<_, _>>().map(Running).map_err(doing("start a client"))
+    }
+
+    /// Starts clients whose SYNs all reach the server before the first of their ACKs.
+    ///
+    /// # Errors
+    ///
+    /// Threads ran out, or the path failed.
+    pub fn start_together(&self, clients: Clients) -> Result<Running, LabError> {
+        self.path.gather_syns(clients.count).map_err(doing("hold SYNs back"))?;
+        self.start(clients)
+    }
+
+    /// Starts clients whose SYN-ACKs the path holds until [`Path::release`].
+    ///
+    /// # Errors
+    ///
+    /// Threads ran out, or the path failed.
+    pub fn start_held(&self, clients: Clients) -> Result<Running, LabError> {
+        self.path.hold_answers(clients.count).map_err(doing("hold SYN-ACKs back"))?;
+        self.start(clients)
+    }
+
+    /// Waits for clients. Their sockets stay open until the experiment ends, so that no FIN of theirs
+    /// is in the capture.
+    ///
+    /// # Errors
+    ///
+    /// A client could not get a socket.
+    pub fn collect(&mut self, running: Running) -> Result<Vec<Call>, LabError> {
+        let mut calls = Vec::with_capacity(running.0.len());
+        for thread in running.0 {
+            let ended =
+                thread.join().unwrap_or_else(|_| Err(io::Error::other("the client's thread is gone")));
+            let (call, socket) = ended.map_err(doing("connect"))?;
+            self.kept.push(socket);
+            calls.push(call);
+        }
+        Ok(calls)
+    }
+
+    /// Starts accepting.
+    ///
+    /// # Errors
+    ///
+    /// Threads ran out.
+    pub fn serve(&mut self, policy: AcceptPolicy) -> Result<(), LabError> {
+        self.listener.serve(policy).map_err(doing("accept"))
+    }
+
+    fn finish(mut self) -> Result<Trace, LabError> {
+        self.listener.settle().map_err(doing("accept"))?;
+        let counters = self.counters()?;
+        let PathRecord { client, server, lost } = self.path.close().map_err(doing("carry packets"))?;
+        Ok(Trace { client, server, lost, counters, sysctls: Sysctls::read() })
+    }
+}
+
+/// The name of an outcome: `ok`, or the errno's.
+#[must_use]
+pub(super) fn said(result: Result<(), Errno>) -> String {
+    match result {
+        Ok(()) => "success".to_owned(),
+        Err(errno) => format!("{errno:?}"),
+    }
+}

@@ -1,0 +1,150 @@
+//! What a scenario found: what DOMAIN.md says beside what this kernel did.
+//!
+//! Owns the comparison and its table. Does not own how a scenario comes to its numbers.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::kernel::{Counter, Counters};
+
+/// One statement of DOMAIN.md, tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// Where it stands.
+    pub section: &'static str,
+    /// What is looked at.
+    pub subject: String,
+    /// What the statement predicts.
+    pub domain: String,
+    /// What happened.
+    pub kernel: String,
+    /// Whether they agree.
+    pub agree: bool,
+}
+
+/// What one scenario found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Findings {
+    /// Its name.
+    pub scenario: &'static str,
+    /// What it did, in a sentence.
+    pub what: String,
+    /// The comparison.
+    pub rows: Vec<Row>,
+    /// The kernel's counters, by run; those that stayed 0 are left out.
+    pub counters: Vec<(String, Vec<(&'static str, u64)>)>,
+    /// Lines that explain, or show a curve.
+    pub notes: Vec<String>,
+}
+
+impl Findings {
+    /// Nothing found yet.
+    #[must_use]
+    pub const fn new(scenario: &'static str, what: String) -> Self {
+        Self { scenario, what, rows: Vec::new(), counters: Vec::new(), notes: Vec::new() }
+    }
+
+    /// Compares numbers or words that must be equal.
+    pub fn equal<T: Display + PartialEq>(
+        &mut self,
+        section: &'static str,
+        subject: impl Into<String>,
+        domain: T,
+        kernel: T,
+    ) {
+        let agree = domain == kernel;
+        self.holds(section, subject, domain.to_string(), kernel.to_string(), agree);
+    }
+
+    /// Compares by a rule of its own.
+    pub fn holds(
+        &mut self,
+        section: &'static str,
+        subject: impl Into<String>,
+        domain: impl Into<String>,
+        kernel: impl Into<String>,
+        agree: bool,
+    ) {
+        self.rows.push(Row {
+            section,
+            subject: subject.into(),
+            domain: domain.into(),
+            kernel: kernel.into(),
+            agree,
+        });
+    }
+
+    /// Keeps the counters of a run.
+    pub fn count(&mut self, run: impl Into<String>, counters: &Counters) {
+        let grown = Counter::ALL
+            .into_iter()
+            .filter_map(|counter| Some((counter.name(), counters.get(counter).filter(|&n| n > 0)?)))
+            .collect();
+        self.counters.push((run.into(), grown));
+    }
+
+    /// Whether every row agrees.
+    #[must_use]
+    pub fn agree(&self) -> bool {
+        self.rows.iter().all(|row| row.agree)
+    }
+
+    /// Prints them for people.
+    ///
+    /// # Errors
+    ///
+    /// The output's.
+    pub fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
+        use colored::Colorize;
+        writeln!(out, "{}  {}", format!("lab {}", self.scenario).bold(), self.what)?;
+        for note in &self.notes {
+            writeln!(out, "{note}")?;
+        }
+        writeln!(out)?;
+        let width = |title: &str, cell: fn(&Row) -> &str| {
+            self.rows.iter().map(|row| cell(row).chars().count()).max().unwrap_or(0).max(title.len())
+        };
+        let subject = width("WHAT", |row| &row.subject);
+        let domain = width("DOMAIN.MD SAYS", |row| &row.domain);
+        let kernel = width("THIS KERNEL DID", |row| &row.kernel);
+        writeln!(
+            out,
+            "  {:<5} {:<subject$}  {:<domain$}  {:<kernel$}  AGREE",
+            "§", "WHAT", "DOMAIN.MD SAYS", "THIS KERNEL DID"
+        )?;
+        for row in &self.rows {
+            let verdict = if row.agree { "yes".green() } else { "NO".red().bold() };
+            writeln!(
+                out,
+                "  {:<5} {:<subject$}  {:<domain$}  {:<kernel$}  {verdict}",
+                row.section, row.subject, row.domain, row.kernel
+            )?;
+        }
+        writeln!(out)?;
+        for (run, counters) in &self.counters {
+            let counters: Vec<_> = counters.iter().map(|(name, n)| format!("{name} {n}")).collect();
+            writeln!(out, "  kernel counters, {run}: {}", counters.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_row_that_differs_is_a_disagreement() {
+        let mut findings = Findings::new("queue", "fills a queue".to_owned());
+        findings.equal("1", "limit", 16, 16);
+        assert!(findings.agree());
+        findings.equal("1", "most waiting", 17, 16);
+        assert!(!findings.agree());
+        let mut text = Vec::new();
+        findings.write_text(&mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.lines().any(|line| line.contains("most waiting") && line.contains("NO")), "{text}");
+    }
+}

@@ -1,0 +1,173 @@
+//! The listening end: a listener with a small queue, and an application that accepts late, slowly or never.
+//!
+//! Owns the listening socket and the accepted ones. Does not own the clients (`experiment`).
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// The longest time the accepting thread sleeps before it looks whether it should end.
+const TICK: Duration = Duration::from_millis(20);
+
+/// When the application takes connections from the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AcceptPolicy {
+    /// Never.
+    Never,
+    /// All of them, from this time on.
+    After(Duration),
+    /// One at a time, this long apart.
+    Every(Duration),
+}
+
+/// The listening socket and whoever accepts from it.
+#[derive(Debug)]
+pub struct Listener {
+    socket: Socket,
+    accepted: Vec<Socket>,
+    acceptor: Option<Acceptor>,
+}
+
+#[derive(Debug)]
+struct Acceptor {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<io::Result<Vec<Socket>>>,
+}
+
+impl Listener {
+    /// Listens on `address` with `backlog`; `defer` seconds of TCP_DEFER_ACCEPT where given.
+    ///
+    /// # Errors
+    ///
+    /// As the kernel says.
+    pub fn open(address: SocketAddr, backlog: u32, defer: Option<u32>) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        if let Some(seconds) = defer {
+            defer_accept(&socket, seconds)?;
+        }
+        let listener = Self { socket, accepted: Vec::new(), acceptor: None };
+        listener.listen(backlog)?;
+        Ok(listener)
+    }
+
+    /// Sets the backlog; allowed at any time, and takes effect at once.
+    ///
+    /// # Errors
+    ///
+    /// As the kernel says.
+    pub fn listen(&self, backlog: u32) -> io::Result<()> {
+        self.socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))
+    }
+
+    /// Takes one connection from the queue and keeps it open.
+    ///
+    /// # Errors
+    ///
+    /// The queue is empty (`WouldBlock`), or as the kernel says.
+    pub fn accept(&mut self) -> io::Result<()> {
+        self.accepted.push(self.socket.accept()?.0);
+        Ok(())
+    }
+
+    /// Starts accepting as `policy` says, in a thread of its own, until the listener is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Threads or descriptors ran out.
+    pub fn serve(&mut self, policy: AcceptPolicy) -> io::Result<()> {
+        if policy == AcceptPolicy::Never {
+            return Ok(());
+        }
+        let socket = self.socket.try_clone()?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::Builder::new()
+            .name("accept".to_owned())
+            .spawn(move || accept_until(&socket, policy, &stopped))?;
+        self.acceptor = Some(Acceptor { stop, thread });
+        Ok(())
+    }
+
+    /// Ends [`Self::serve`] and tells how many connections have been accepted in all.
+    ///
+    /// # Errors
+    ///
+    /// What made the accepting thread fail.
+    pub fn settle(&mut self) -> io::Result<usize> {
+        if let Some(acceptor) = self.acceptor.take() {
+            acceptor.stop.store(true, Ordering::Relaxed);
+            let accepted =
+                acceptor.thread.join().map_err(|_| io::Error::other("the accepting thread is gone"))??;
+            self.accepted.extend(accepted);
+        }
+        Ok(self.accepted.len())
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // An experiment that wants to know about failures has called it before.
+        let _ = self.settle();
+    }
+}
+
+fn accept_until(listener: &Socket, policy: AcceptPolicy, stop: &AtomicBool) -> io::Result<Vec<Socket>> {
+    let pause = match policy {
+        AcceptPolicy::Never => return Ok(Vec::new()),
+        AcceptPolicy::After(pause) | AcceptPolicy::Every(pause) => pause,
+    };
+    let mut accepted = Vec::new();
+    let mut next = Instant::now() + pause;
+    while !stop.load(Ordering::Relaxed) {
+        let early = next.saturating_duration_since(Instant::now());
+        if !early.is_zero() {
+            std::thread::sleep(early.min(TICK));
+        } else if wait_readable(listener)? {
+            match listener.accept() {
+                Ok((socket, _)) => accepted.push(socket),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+            if let AcceptPolicy::Every(pause) = policy {
+                next = Instant::now() + pause;
+            }
+        }
+    }
+    Ok(accepted)
+}
+
+fn wait_readable(socket: &Socket) -> io::Result<bool> {
+    let tick = PollTimeout::try_from(TICK).unwrap_or(PollTimeout::ZERO);
+    match poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLIN)], tick) {
+        Ok(ready) => Ok(ready > 0),
+        Err(Errno::EINTR) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Sets TCP_DEFER_ACCEPT, which neither socket2 nor nix offers.
+fn defer_accept(socket: &Socket, seconds: u32) -> io::Result<()> {
+    let seconds = libc::c_int::try_from(seconds).unwrap_or(libc::c_int::MAX);
+    // SAFETY: the descriptor is open, and pointer and length describe one c_int, which tcp(7) asks for.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_DEFER_ACCEPT,
+            (&raw const seconds).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    Errno::result(result)?;
+    Ok(())
+}

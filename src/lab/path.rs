@@ -1,0 +1,356 @@
+//! The path between client and server: a thread that reads the TUN device, swaps source and
+//! destination address and writes every packet back, half a round trip later.
+//!
+//! Owns delay, loss, gates and the two capture points. Does not own the device's addresses.
+//!
+//! The kernel has one address; the other one exists only beyond the device. What it sends to the far
+//! address comes back as if the far address had sent it, so its TCP meets itself as client and server.
+//! Both capture points record packets as a path between two hosts would show them, client at
+//! [`Ends::near`], server at [`Ends::far`].
+
+use std::collections::{HashSet, VecDeque};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender as Commands, TryRecvError, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::time::TimeSpec;
+
+use super::tun::Tun;
+use super::wire::{Kind, Sender, Step, step, swap_addresses};
+use crate::capture::Recording;
+use crate::packet::LinkType;
+use crate::race::now;
+
+/// How long before a packet is due the thread stops sleeping and spins: about what a timer's wake-up
+/// takes. No longer, because on a small machine a spinning path keeps clients from waking up, which is
+/// the very thing that `race` measures.
+const SPIN: Duration = Duration::from_micros(15);
+/// The largest packet of a TUN device without offloads.
+const MAX_PACKET: usize = 65_536;
+
+/// The two addresses of the path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ends {
+    /// The kernel's own address: where clients connect from, and what the listener is bound to.
+    pub near: IpAddr,
+    /// The address beyond the device: where clients connect to.
+    pub far: IpAddr,
+}
+
+impl Ends {
+    /// The addresses of an IPv4 path.
+    pub const V4: Self =
+        Self { near: IpAddr::V4(Ipv4Addr::new(10, 9, 0, 1)), far: IpAddr::V4(Ipv4Addr::new(10, 9, 0, 2)) };
+    /// The addresses of an IPv6 path.
+    pub const V6: Self = Self {
+        near: IpAddr::V6(Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 1)),
+        far: IpAddr::V6(Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 2)),
+    };
+}
+
+/// What the path does to packets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathSetup {
+    /// Time from one end to the other and back; half of it each way.
+    pub round_trip: Duration,
+    /// Which of the ACKs that end a handshake are lost on their way to the server, counted from 1.
+    pub lose_acks: Vec<u64>,
+    /// The listener's port, which tells the directions apart.
+    pub server_port: u16,
+}
+
+/// What came through, once the path is closed.
+#[derive(Debug, Clone)]
+pub struct PathRecord {
+    /// Packets as they left and reached the client.
+    pub client: Recording,
+    /// Packets as they left and reached the server.
+    pub server: Recording,
+    /// Packets lost on purpose.
+    pub lost: u64,
+}
+
+enum Command {
+    GatherSyns(usize),
+    HoldAnswers(usize),
+    Release,
+    Close,
+}
+
+/// A running path.
+#[derive(Debug)]
+pub struct Path {
+    commands: Commands<Command>,
+    wake: Arc<EventFd>,
+    thread: Option<JoinHandle<io::Result<PathRecord>>>,
+}
+
+impl Path {
+    /// Starts carrying packets.
+    ///
+    /// # Errors
+    ///
+    /// Threads or descriptors ran out.
+    pub fn open(tun: Tun, setup: PathSetup) -> io::Result<Self> {
+        let wake = Arc::new(EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?);
+        let (commands, receiver) = channel();
+        let carrier = Carrier {
+            tun,
+            commands: receiver,
+            wake: Arc::clone(&wake),
+            under_way: VecDeque::new(),
+            gate: Gate::Open,
+            held: Vec::new(),
+            acknowledged: HashSet::new(),
+            acks: 0,
+            record: PathRecord {
+                client: Recording::new("client", LinkType::RAW),
+                server: Recording::new("server", LinkType::RAW),
+                lost: 0,
+            },
+            setup,
+        };
+        let thread = std::thread::Builder::new().name("path".to_owned()).spawn(|| carrier.run())?;
+        Ok(Self { commands, wake, thread: Some(thread) })
+    }
+
+    /// Holds SYNs back until `count` clients have sent one, then lets all of them go together: the
+    /// way to have every SYN at the server before the first ACK, however slowly clients start.
+    ///
+    /// # Errors
+    ///
+    /// The path has failed.
+    pub fn gather_syns(&self, count: usize) -> io::Result<()> {
+        self.command(Command::GatherSyns(count))
+    }
+
+    /// Holds the next `count` SYN-ACKs back until [`Self::release`].
+    ///
+    /// # Errors
+    ///
+    /// The path has failed.
+    pub fn hold_answers(&self, count: usize) -> io::Result<()> {
+        self.command(Command::HoldAnswers(count))
+    }
+
+    /// Lets go what is held.
+    ///
+    /// # Errors
+    ///
+    /// The path has failed.
+    pub fn release(&self) -> io::Result<()> {
+        self.command(Command::Release)
+    }
+
+    /// Stops carrying packets; those under way are lost.
+    ///
+    /// # Errors
+    ///
+    /// What made the path fail before.
+    pub fn close(mut self) -> io::Result<PathRecord> {
+        self.command(Command::Close).or_else(|error| {
+            // The thread has ended; its own error says more than the closed channel.
+            if self.thread.is_some() { Ok(()) } else { Err(error) }
+        })?;
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            Some(Err(_)) | None => Err(io::Error::other("the path's thread is gone")),
+        }
+    }
+
+    fn command(&self, command: Command) -> io::Result<()> {
+        self.commands.send(command).map_err(|_| io::Error::other("the path has failed"))?;
+        self.wake.write(1)?;
+        Ok(())
+    }
+}
+
+impl Drop for Path {
+    /// The thread must not outlive an experiment that failed half-way: it holds the namespace.
+    fn drop(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            // Either can only fail because the thread has ended already.
+            let _ = self.command(Command::Close);
+            let _ = thread.join();
+        }
+    }
+}
+
+enum Gate {
+    Open,
+    Syns { wanted: usize, clients: HashSet<u16> },
+    Answers { left: usize },
+}
+
+struct UnderWay {
+    due: Instant,
+    to: Sender,
+    /// As both capture points show it.
+    packet: Vec<u8>,
+}
+
+struct Carrier {
+    tun: Tun,
+    setup: PathSetup,
+    commands: Receiver<Command>,
+    wake: Arc<EventFd>,
+    /// In order of `due`: the delay is the same for all.
+    under_way: VecDeque<UnderWay>,
+    gate: Gate,
+    held: Vec<(Sender, Vec<u8>)>,
+    acknowledged: HashSet<u16>,
+    acks: u64,
+    record: PathRecord,
+}
+
+impl Carrier {
+    fn run(mut self) -> io::Result<PathRecord> {
+        // The default slack of 50 µs would be an eighth of a round trip of 400 µs.
+        nix::sys::prctl::set_timerslack(1)?;
+        let mut buffer = vec![0; MAX_PACKET];
+        loop {
+            loop {
+                match self.commands.try_recv() {
+                    Ok(Command::GatherSyns(wanted)) => {
+                        self.gate = Gate::Syns { wanted, clients: HashSet::new() };
+                    }
+                    Ok(Command::HoldAnswers(clients)) => self.gate = Gate::Answers { left: clients },
+                    Ok(Command::Release) => self.release(),
+                    Ok(Command::Close) | Err(TryRecvError::Disconnected) => {
+                        self.record.client.close(now());
+                        self.record.server.close(now());
+                        return Ok(self.record);
+                    }
+                    Err(TryRecvError::Empty) => break,
+                }
+            }
+            // One in, one out, so that a burst in one direction does not keep the other's from leaving.
+            let received = self.tun.receive(&mut buffer)?;
+            if let Some(length) = received {
+                self.depart(buffer.get(..length).unwrap_or_default());
+            }
+            if self.under_way.front().is_some_and(|next| next.due <= Instant::now()) {
+                self.deliver()?;
+            } else if received.is_none() {
+                self.wait()?;
+            }
+        }
+    }
+
+    /// A packet enters the path.
+    fn depart(&mut self, packet: &[u8]) {
+        let at = now();
+        let Some(step) = step(packet, self.setup.server_port) else {
+            return; // Multicast listener reports and the like, which the far end would not answer.
+        };
+        let mut packet = packet.to_vec();
+        let (point, to) = match step.sender {
+            Sender::Client => (&mut self.record.client, Sender::Server),
+            Sender::Server if swap_addresses(&mut packet) => (&mut self.record.server, Sender::Client),
+            Sender::Server => return,
+        };
+        point.push(at, wire_len(&packet), &packet);
+        if self.is_lost(step) {
+            self.record.lost += 1;
+        } else if self.is_held(step) {
+            self.held.push((to, packet));
+            if let Gate::Syns { wanted, clients } = &self.gate
+                && clients.len() >= *wanted
+            {
+                self.release();
+            }
+        } else {
+            self.carry(to, packet);
+        }
+    }
+
+    fn is_lost(&mut self, step: Step) -> bool {
+        match (step.sender, step.kind) {
+            (Sender::Client, Kind::Syn) => {
+                self.acknowledged.remove(&step.client_port);
+                false
+            }
+            (Sender::Client, Kind::BareAck) if self.acknowledged.insert(step.client_port) => {
+                self.acks += 1;
+                self.setup.lose_acks.contains(&self.acks)
+            }
+            _ => false,
+        }
+    }
+
+    fn is_held(&mut self, step: Step) -> bool {
+        match &mut self.gate {
+            Gate::Open => false,
+            Gate::Syns { clients, .. } => {
+                let held = step.kind == Kind::Syn;
+                if held {
+                    clients.insert(step.client_port);
+                }
+                held
+            }
+            Gate::Answers { left } => {
+                let held = step.kind == Kind::SynAck && *left > 0;
+                *left -= usize::from(held);
+                held
+            }
+        }
+    }
+
+    fn release(&mut self) {
+        self.gate = Gate::Open;
+        for (to, packet) in std::mem::take(&mut self.held) {
+            self.carry(to, packet);
+        }
+    }
+
+    fn carry(&mut self, to: Sender, packet: Vec<u8>) {
+        self.under_way.push_back(UnderWay { due: Instant::now() + self.setup.round_trip / 2, to, packet });
+    }
+
+    /// The packet at the head of the queue leaves the path.
+    fn deliver(&mut self) -> io::Result<()> {
+        let Some(UnderWay { to, mut packet, .. }) = self.under_way.pop_front() else {
+            return Ok(());
+        };
+        let point = match to {
+            Sender::Client => &mut self.record.client,
+            Sender::Server => &mut self.record.server,
+        };
+        // Stamped before the kernel sees it: what it causes, a connect() that returns, comes later.
+        point.push(now(), wire_len(&packet), &packet);
+        // What goes to the client has been swapped when it departed.
+        if to == Sender::Client || swap_addresses(&mut packet) { self.tun.send(&packet) } else { Ok(()) }
+    }
+
+    fn wait(&self) -> io::Result<()> {
+        let timeout = match self.under_way.front() {
+            None => None,
+            Some(next) => match next.due.saturating_duration_since(Instant::now()).checked_sub(SPIN) {
+                None => return Ok(()),
+                Some(sleep) => Some(TimeSpec::from_duration(sleep)),
+            },
+        };
+        let mut descriptors = [
+            PollFd::new(self.tun.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.wake.as_fd(), PollFlags::POLLIN),
+        ];
+        match ppoll(&mut descriptors, timeout, None) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        match self.wake.read() {
+            Ok(_) | Err(nix::errno::Errno::EAGAIN) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+fn wire_len(packet: &[u8]) -> u32 {
+    u32::try_from(packet.len()).unwrap_or(u32::MAX)
+}

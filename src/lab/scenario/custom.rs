@@ -1,0 +1,120 @@
+//! One experiment with the user's own settings: no predictions, but verdicts and counters must agree.
+
+use std::time::Duration;
+
+use super::{Outcome, Parameters, Run};
+use crate::handshake::{Cause, Verdict};
+use crate::kernel::Counter;
+use crate::lab::experiment::{Clients, LabError, Setup, said};
+use crate::lab::findings::Findings;
+use crate::lab::listener::AcceptPolicy;
+use crate::race::Probe;
+
+/// The user's settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Custom {
+    /// What is given to `listen()`; the queue is filled to its limit before the clients start.
+    pub backlog: u32,
+    /// `net.core.somaxconn`.
+    pub somaxconn: Option<u32>,
+    /// `net.ipv4.tcp_abort_on_overflow`.
+    pub abort: bool,
+    /// `net.ipv4.tcp_syncookies`.
+    pub syncookies: u8,
+    /// Seconds of TCP_DEFER_ACCEPT; such a listener cannot be filled beforehand.
+    pub defer_accept: Option<u32>,
+    /// Which handshake ACKs of the clients are lost.
+    pub lose_acks: Vec<u64>,
+    /// When the application accepts, counted from the clients' start.
+    pub accept: AcceptPolicy,
+    /// Octets each client sends at once.
+    pub send: usize,
+    /// How long each client watches.
+    pub watch: Duration,
+}
+
+impl Custom {
+    /// Runs it.
+    ///
+    /// # Errors
+    ///
+    /// The lab could not be set up.
+    pub fn run(&self, parameters: &Parameters) -> Result<Outcome, LabError> {
+        let limit = self.somaxconn.map_or(self.backlog, |cap| cap.min(self.backlog));
+        let fill = if self.defer_accept.is_none() { limit } else { 0 };
+        let mut findings = Findings::new(
+            "custom",
+            format!(
+                "{} clients, accept queue filled with {fill} of {limit}, abort={}, syncookies={}",
+                parameters.clients,
+                u8::from(self.abort),
+                self.syncookies
+            ),
+        );
+        let setup = Setup {
+            backlog: self.backlog,
+            somaxconn: self.somaxconn,
+            abort: self.abort,
+            syncookies: self.syncookies,
+            defer_accept: self.defer_accept,
+            // The fillers' ACKs come first on the path, and are not the ones to be lost.
+            lose_acks: self.lose_acks.iter().map(|ack| ack.saturating_add(u64::from(fill))).collect(),
+            ..parameters.setup()
+        };
+        let run = Run::of(&setup, |experiment| {
+            experiment.fill(fill)?;
+            let clients = Clients {
+                send: self.send,
+                timeout: self.watch,
+                probe: Probe::SoError,
+                ..parameters.clients(self.watch)
+            };
+            let running = experiment.start_together(clients)?;
+            experiment.serve(self.accept)?;
+            experiment.collect(running)
+        })?;
+        self.compare(&mut findings, &run);
+        findings.count("all", &run.trace.counters);
+        Ok(Outcome { findings, traces: vec![("custom".to_owned(), run.trace)], curve: None })
+    }
+
+    fn compare(&self, findings: &mut Findings, run: &Run) {
+        for verdict in Verdict::ALL {
+            let [client, server] =
+                [&run.views.client, &run.views.server].map(|v| v.with(&run.calls, verdict).count());
+            if client + server > 0 {
+                findings
+                    .notes
+                    .push(format!("  {verdict:<22} at the client {client:>4}, at the server {server:>4}"));
+            }
+        }
+        let mut results: Vec<(String, usize)> = Vec::new();
+        for call in &run.calls {
+            let fate = match call.death() {
+                Some(errno) => format!("success, then {errno:?}"),
+                None => said(call.result),
+            };
+            match results.iter_mut().find(|(known, _)| *known == fate) {
+                Some((_, count)) => *count += 1,
+                None => results.push((fate, 1)),
+            }
+        }
+        let results: Vec<_> = results.iter().map(|(fate, count)| format!("{count}× {fate}")).collect();
+        findings.notes.push(format!("  connect() said           {}", results.join(", ")));
+
+        let overflow = |a: &&crate::handshake::Attempt| a.inference.cause == Some(Cause::AcceptQueueOverflow);
+        let named =
+            run.calls.iter().filter_map(|call| run.views.server.attempt(call)).filter(overflow).count();
+        let counted = run.counter(Counter::ListenOverflows);
+        findings.holds(
+            "5",
+            "overflows: in the packets, and in the kernel's counter",
+            "both or neither",
+            format!("{named} attempts, {counted} events"),
+            (named > 0) == (counted > 0),
+        );
+        let resets = run.views.server.with(&run.calls, Verdict::ResetAfterAck).count() as u64;
+        let embryonic = run.counter(Counter::EmbryonicRsts);
+        findings.equal("2 B", "reset-after-ack = EmbryonicRsts", resets, embryonic);
+    }
+}

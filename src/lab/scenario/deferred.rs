@@ -1,0 +1,83 @@
+//! `defer-accept`: a listener that ignores the bare ACK on purpose (DOMAIN §3).
+
+use std::time::Duration;
+
+use super::{Outcome, Parameters, Run, side_by_side};
+use crate::handshake::{Attempt, Cause};
+use crate::kernel::Counter;
+use crate::lab::experiment::{Clients, LabError, Setup};
+use crate::lab::findings::Findings;
+use crate::race::Probe;
+
+/// The tried periods: 1 s and 1 + 2 s of retransmission time are what the kernel rounds to.
+const PERIODS: [u32; 2] = [3, 7];
+/// Few clients: the listener does not overflow.
+const CLIENTS: usize = 8;
+
+pub(super) fn run(parameters: &Parameters) -> Result<Outcome, LabError> {
+    let mut findings = Findings::new(
+        "defer-accept",
+        format!("{CLIENTS} clients of a listener with TCP_DEFER_ACCEPT and an empty queue"),
+    );
+    let settings = [(PERIODS[0], 0), (PERIODS[1], 0), (PERIODS[0], parameters.data.max(1))];
+    let runs = side_by_side(&settings, |&(period, send)| {
+        let setup = Setup { backlog: 64, defer_accept: Some(period), ..parameters.setup() };
+        Run::of(&setup, |experiment| {
+            let watch = Duration::from_secs(u64::from(period)) * 5 / 4 + Duration::from_secs(2);
+            let clients =
+                Clients { count: CLIENTS, send, probe: Probe::SoError, ..parameters.clients(watch) };
+            let running = experiment.start_together(clients)?;
+            experiment.collect(running)
+        })
+    })?;
+    let mut traces = Vec::new();
+    for ((period, send), run) in settings.into_iter().zip(runs) {
+        let of = |what: &str| format!("{what}, {period} s, {send} octets sent");
+        if send == 0 {
+            compare_silent(&mut findings, period, &run);
+        } else {
+            findings.equal("3", of("SYN-ACK repeats"), 0, most_repeats(&run));
+            findings.equal("3", of("connections waiting at once"), CLIENTS, established(&run));
+        }
+        let overflows = attempts(&run).filter(|a| a.inference.cause == Some(Cause::AcceptQueueOverflow));
+        findings.equal("3", of("attempts taken for an overflow"), 0, overflows.count());
+        findings.equal("3", of("ListenOverflows"), 0, run.counter(Counter::ListenOverflows));
+        findings.count(format!("{period} s, {send} octets"), &run.trace.counters);
+        traces.push((format!("defer-accept-{period}-{send}"), run.trace));
+    }
+    Ok(Outcome { findings, traces, curve: None })
+}
+
+fn compare_silent(findings: &mut Findings, period: u32, run: &Run) {
+    let of = |what: &str| format!("{what}, {period} s, 0 octets sent");
+    findings.equal("3", of("most SYN-ACK repeats"), 1, most_repeats(run));
+    let times: Vec<f64> =
+        attempts(run).filter_map(|attempt| attempt.retry_at.first()).map(|at| at.as_secs_f64()).collect();
+    let (first, last) = times.iter().fold((f64::INFINITY, 0.0_f64), |(a, b), &t| (a.min(t), b.max(t)));
+    let due = f64::from(period);
+    findings.holds(
+        "3",
+        of("time of that repeat"),
+        format!("near {due:.1} s, not 1 s"),
+        format!("{first:.2}–{last:.2} s"),
+        times.len() == CLIENTS && first > due * 0.9 && last < due * 1.25,
+    );
+    findings.equal(
+        "3",
+        of("bare ACKs ignored, then accepted"),
+        CLIENTS as u64,
+        run.counter(Counter::TcpDeferAcceptDrop),
+    );
+}
+
+fn attempts(run: &Run) -> impl Iterator<Item = &Attempt> {
+    run.calls.iter().filter_map(|call| run.views.server.attempt(call))
+}
+
+fn most_repeats(run: &Run) -> u32 {
+    attempts(run).map(|attempt| attempt.retries.syn_ack).max().unwrap_or(0)
+}
+
+fn established(run: &Run) -> usize {
+    attempts(run).filter(|attempt| attempt.established == Some(true)).count()
+}

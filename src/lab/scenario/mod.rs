@@ -1,0 +1,197 @@
+//! The scenarios: each tries what DOMAIN.md says on this kernel.
+//!
+//! Owns what is tried and what is expected. Does not own how (`experiment`) nor what packets mean
+//! (`handshake`).
+
+mod cookies;
+mod custom;
+mod deferred;
+mod overflow;
+mod queue;
+mod race;
+mod syn;
+mod trouble;
+
+use std::time::Duration;
+
+use super::analysis::Views;
+use super::experiment::{Clients, Experiment, LabError, Setup, Trace, doing};
+use super::findings::Findings;
+use crate::race::{Call, Mode, Probe};
+
+pub use custom::Custom;
+pub use race::{Curve, Load, Point};
+
+/// What the user may change of a scenario.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameters {
+    /// IPv6 instead of IPv4.
+    pub v6: bool,
+    /// How many clients.
+    pub clients: usize,
+    /// The path's round trip.
+    pub round_trip: Duration,
+    /// `tcp_synack_retries`, where the scenario does not try several.
+    pub synack_retries: Option<u8>,
+    /// Octets sent by clients that send at once.
+    pub data: usize,
+}
+
+impl Default for Parameters {
+    fn default() -> Self {
+        Self { v6: false, clients: 64, round_trip: Duration::from_millis(2), synack_retries: None, data: 1 }
+    }
+}
+
+/// One scenario.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scenario {
+    /// How the accept queue fills.
+    Queue,
+    /// Overflow with `tcp_abort_on_overflow=0`.
+    Drop,
+    /// Overflow with `tcp_abort_on_overflow=1`.
+    Reset,
+    /// `connect()` against the RST.
+    Race,
+    /// Overflow with SYN cookies.
+    Cookies,
+    /// Queue full at the SYN.
+    SynDrop,
+    /// TCP_DEFER_ACCEPT, which looks like an overflow.
+    DeferAccept,
+    /// A lost ACK, which looks like an overflow.
+    AckLoss,
+    /// Overflow, then room.
+    Recover,
+}
+
+/// What a scenario leaves.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The comparison.
+    pub findings: Findings,
+    /// The packets of its runs, named.
+    pub traces: Vec<(String, Trace)>,
+    /// The measured curve, from `race`.
+    pub curve: Option<Curve>,
+}
+
+impl Scenario {
+    /// All, in the order of the outputs.
+    pub const ALL: [Self; 9] = [
+        Self::Queue,
+        Self::Drop,
+        Self::Reset,
+        Self::Race,
+        Self::Cookies,
+        Self::SynDrop,
+        Self::DeferAccept,
+        Self::AckLoss,
+        Self::Recover,
+    ];
+
+    /// The name in every output and argument.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::Drop => "drop",
+            Self::Reset => "reset",
+            Self::Race => "race",
+            Self::Cookies => "cookies",
+            Self::SynDrop => "syn-drop",
+            Self::DeferAccept => "defer-accept",
+            Self::AckLoss => "ack-loss",
+            Self::Recover => "recover",
+        }
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    ///
+    /// The lab could not be set up; a kernel that behaves otherwise is no error but a finding.
+    pub fn run(self, parameters: &Parameters) -> Result<Outcome, LabError> {
+        match self {
+            Self::Queue => queue::run(parameters),
+            Self::Drop => overflow::drop(parameters),
+            Self::Reset => overflow::reset(parameters),
+            Self::Race => race::run(parameters),
+            Self::Cookies => cookies::run(parameters),
+            Self::SynDrop => syn::run(parameters),
+            Self::DeferAccept => deferred::run(parameters),
+            Self::AckLoss => trouble::ack_loss(parameters),
+            Self::Recover => trouble::recover(parameters),
+        }
+    }
+}
+
+/// One run: the clients' calls and both ends' packets, analysed.
+struct Run {
+    calls: Vec<Call>,
+    views: Views,
+    trace: Trace,
+}
+
+impl Run {
+    fn of(
+        setup: &Setup,
+        body: impl FnOnce(&mut Experiment) -> Result<Vec<Call>, LabError> + Send,
+    ) -> Result<Self, LabError> {
+        let (calls, trace) = setup.run(body)?;
+        let views = Views::of(&trace).map_err(doing("analyse the packets"))?;
+        Ok(Self { calls, views, trace })
+    }
+
+    fn counter(&self, counter: crate::kernel::Counter) -> u64 {
+        self.trace.counters.get(counter).unwrap_or(0)
+    }
+
+    fn succeeded(&self) -> usize {
+        self.calls.iter().filter(|call| call.succeeded()).count()
+    }
+}
+
+impl Parameters {
+    fn setup(&self) -> Setup {
+        Setup {
+            v6: self.v6,
+            round_trip: self.round_trip,
+            synack_retries: self.synack_retries,
+            ..Setup::default()
+        }
+    }
+
+    /// A backlog that all clients' requests fit into without making it half full: no pressure.
+    fn roomy_backlog(&self) -> u32 {
+        u32::try_from(self.clients.saturating_mul(2)).unwrap_or(u32::MAX)
+    }
+
+    /// Clients that connect, wait for what comes, and send one octet at the end.
+    const fn clients(&self, watch: Duration) -> Clients {
+        Clients {
+            count: self.clients,
+            mode: Mode::Blocking,
+            timeout: Duration::from_secs(30),
+            send: 0,
+            watch,
+            probe: Probe::Send,
+        }
+    }
+}
+
+/// Starts one thread per setting and waits for all: most scenarios wait for the kernel's timers.
+fn side_by_side<S: Sync, T: Send>(
+    settings: &[S],
+    run: impl Fn(&S) -> Result<T, LabError> + Sync,
+) -> Result<Vec<T>, LabError> {
+    std::thread::scope(|scope| {
+        let run = &run;
+        let threads: Vec<_> = settings.iter().map(|setting| scope.spawn(move || run(setting))).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    })
+}

@@ -1,0 +1,194 @@
+//! `race`: does `connect()` return before the RST arrives? (DOMAIN §6)
+//!
+//! One victim a round. Its SYN finds room; its SYN-ACK waits on the path until another connection has
+//! taken that room; then SYN-ACK, ACK and RST follow each other as fast as the round trip allows.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Outcome, Parameters};
+use crate::handshake::{Outcome as Believed, Verdict};
+use crate::lab::analysis::Views;
+use crate::lab::burner::Burner;
+use crate::lab::experiment::{Clients, Experiment, LabError, Setup, Trace, doing};
+use crate::lab::findings::Findings;
+use crate::packet::Span;
+use crate::race::{Call, Mode, Probe};
+
+/// The swept round trips in microseconds.
+const ROUND_TRIPS: [u64; 10] = [0, 10, 20, 50, 100, 200, 400, 700, 1_000, 2_000];
+/// Victims per point.
+const ROUNDS: usize = 40;
+/// The limit of the queue: small, since it must be filled first.
+const BACKLOG: u32 = 4;
+/// From here on every connect must succeed on an idle machine (DOMAIN §6).
+const SAFE: Span = Span::from_micros(200);
+
+/// What else the CPUs have to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Load {
+    /// Nothing.
+    Idle,
+    /// One spinning thread per CPU.
+    Busy,
+}
+
+/// One victim: the window it had, and whether `connect()` got away in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Victim {
+    window: Span,
+    succeeded: bool,
+}
+
+/// The share of successes at one setting.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Point {
+    /// How `connect()` waited: `blocking` or `non-blocking`.
+    pub mode: &'static str,
+    /// What else the machine did.
+    pub load: Load,
+    /// The path's round trip in seconds.
+    pub round_trip: f64,
+    /// The median time between SYN-ACK and RST at the client, in seconds.
+    pub window: f64,
+    /// Connects.
+    pub connects: usize,
+    /// Those that said success.
+    pub succeeded: usize,
+}
+
+impl Point {
+    /// The share of successes, 0 to 1.
+    #[must_use]
+    pub fn share(&self) -> f64 {
+        self.succeeded as f64 / self.connects.max(1) as f64
+    }
+}
+
+/// All points.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Curve {
+    /// By mode and load, each in order of round trip.
+    pub points: Vec<Point>,
+}
+
+pub(super) fn run(parameters: &Parameters) -> Result<Outcome, LabError> {
+    let mut findings = Findings::new(
+        "race",
+        format!("{ROUNDS} connects per point against an RST one round trip after the SYN-ACK, 0 to 2 ms"),
+    );
+    let mut curve = Curve::default();
+    let mut victims = Vec::new();
+    let mut traces = Vec::new();
+    for load in [Load::Idle, Load::Busy] {
+        let _burner = (load == Load::Busy).then(Burner::start);
+        for mode in [Mode::Blocking, Mode::NonBlocking] {
+            for round_trip in ROUND_TRIPS.map(Duration::from_micros) {
+                let (seen, joined, trace) = measure(parameters, mode, round_trip)?;
+                if load == Load::Idle && round_trip.is_zero() {
+                    traces.push((format!("race-{}", mode.name()), trace));
+                }
+                curve.points.push(point(mode, load, round_trip, &seen));
+                victims.push((load, round_trip, joined, seen));
+            }
+        }
+    }
+    compare(&mut findings, &victims);
+    Ok(Outcome { findings, traces, curve: Some(curve) })
+}
+
+/// One point: the victims, how many of them the packets account for, and the packets.
+fn measure(
+    parameters: &Parameters,
+    mode: Mode,
+    round_trip: Duration,
+) -> Result<(Vec<Victim>, usize, Trace), LabError> {
+    let setup = Setup { backlog: BACKLOG, abort: true, round_trip, ..parameters.setup() };
+    let (calls, trace) = setup.run(|experiment| {
+        experiment.fill(BACKLOG)?;
+        (0..ROUNDS).map(|_| round(experiment, parameters, mode)).collect::<Result<Vec<Call>, _>>()
+    })?;
+    let views = Views::of(&trace).map_err(doing("analyse the packets"))?;
+    let window = |call: &Call| {
+        let attempt = views.client.attempt(call)?;
+        let reset = attempt.verdict == Verdict::ResetAfterAck && attempt.connect.outcome == Believed::Raced;
+        attempt.connect.window.filter(|_| reset)
+    };
+    let victims: Vec<Victim> = calls
+        .iter()
+        .filter_map(|call| Some(Victim { window: window(call)?, succeeded: call.succeeded() }))
+        .collect();
+    // Accounted for: reset in the packets, and the call says so, at once or with the next operation.
+    let told = |call: &&Call| call.result.is_err() || call.death().is_some();
+    let joined = calls.iter().filter(told).filter(|call| window(call).is_some()).count();
+    Ok((victims, joined, trace))
+}
+
+fn round(experiment: &mut Experiment, parameters: &Parameters, mode: Mode) -> Result<Call, LabError> {
+    let victim = Clients {
+        count: 1,
+        mode,
+        timeout: Duration::from_secs(5),
+        watch: Duration::from_secs(1),
+        probe: Probe::SoError,
+        ..parameters.clients(Duration::ZERO)
+    };
+    let running = experiment.start_held(victim)?;
+    experiment.wait("the victim's request is there", Duration::from_secs(2), |e| Ok(e.requests()? == 1))?;
+    // The filler takes the last place; its packets are not held.
+    experiment.fill(1)?;
+    experiment.path().release().map_err(doing("release the SYN-ACK"))?;
+    let calls = experiment.collect(running)?;
+    experiment.listener().accept().map_err(doing("accept"))?;
+    calls.into_iter().next().ok_or_else(|| LabError::Stuck("the victim left no result".to_owned()))
+}
+
+fn point(mode: Mode, load: Load, round_trip: Duration, victims: &[Victim]) -> Point {
+    let mut windows: Vec<Span> = victims.iter().map(|victim| victim.window).collect();
+    windows.sort_unstable();
+    let median = windows.get(windows.len() / 2).copied().unwrap_or(Span::ZERO);
+    Point {
+        mode: mode.name(),
+        load,
+        round_trip: round_trip.as_secs_f64(),
+        window: median.as_secs_f64(),
+        connects: victims.len(),
+        succeeded: victims.iter().filter(|victim| victim.succeeded).count(),
+    }
+}
+
+fn compare(findings: &mut Findings, points: &[(Load, Duration, usize, Vec<Victim>)]) {
+    let rounds = points.len() * ROUNDS;
+    let joined: usize = points.iter().map(|(_, _, joined, _)| joined).sum();
+    findings.equal("6", "connects joined to a reset in their packets", rounds, joined);
+
+    let at_zero = points.iter().filter(|(_, round_trip, ..)| round_trip.is_zero()).flat_map(|p| &p.3);
+    let (won, lost): (Vec<&Victim>, Vec<&Victim>) = at_zero.partition(|victim| victim.succeeded);
+    findings.holds(
+        "6",
+        "no added delay",
+        "some fail at once",
+        format!("{} succeed, {} ECONNRESET", won.len(), lost.len()),
+        !lost.is_empty(),
+    );
+    let idle = points.iter().filter(|(load, ..)| *load == Load::Idle).flat_map(|p| &p.3);
+    let (safe, narrow): (Vec<&Victim>, Vec<&Victim>) = idle.partition(|victim| victim.window >= SAFE);
+    let won = safe.iter().filter(|victim| victim.succeeded).count();
+    findings.holds(
+        "6",
+        "window of 200 µs or more, idle",
+        format!("all {} succeed", safe.len()),
+        format!("{won} succeed"),
+        won == safe.len(),
+    );
+    let won = narrow.iter().filter(|victim| victim.succeeded).count();
+    findings.holds(
+        "6",
+        "window below 200 µs, idle",
+        "both happen",
+        format!("{won} succeed, {} ECONNRESET", narrow.len() - won),
+        won > 0 && won < narrow.len(),
+    );
+}

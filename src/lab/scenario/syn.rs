@@ -1,0 +1,145 @@
+//! `syn-drop`: the queue is over full when the SYN arrives (DOMAIN §2 C).
+
+use std::time::Duration;
+
+use super::{Outcome, Parameters, Run, side_by_side};
+use crate::handshake::{Attempt, Verdict};
+use crate::kernel::Counter;
+use crate::lab::experiment::{Clients, Experiment, LabError, Setup, said};
+use crate::lab::findings::Findings;
+use crate::lab::listener::AcceptPolicy;
+use crate::race::Probe;
+
+/// Room for the requests of all clients: otherwise some are dropped once more, by the full SYN queue.
+const BACKLOG: u32 = 16;
+const CLIENTS: usize = 8;
+/// When room appears, in the run in which it does.
+const ROOM: Duration = Duration::from_millis(2_500);
+/// When clients give up, in the run that looks at their repeats: well after the one at 11 s.
+const PATIENCE: Duration = Duration::from_millis(13_500);
+/// With this `tcp_syn_retries`, `connect()` fails on its own.
+const SYN_RETRIES: u8 = 2;
+/// When, in seconds: `tcp_syn_retries` bounds the time, as if time-outs doubled from the first, and not
+/// the number of repeats (`retransmits_timed_out`).
+const GIVEN_UP: f64 = 7.0;
+/// SYN repeats in seconds after the first (DOMAIN §2, since Linux 6.5): one second apart for
+/// `tcp_syn_linear_timeouts` = 4, then doubling from there.
+const REPEATS: [f64; 7] = [1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 11.0];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// Nobody accepts; the repeats are watched.
+    Watch,
+    /// Nobody accepts; `tcp_syn_retries` is small.
+    GiveUp,
+    /// Room appears.
+    Room,
+}
+
+pub(super) fn run(parameters: &Parameters) -> Result<Outcome, LabError> {
+    let mut findings = Findings::new(
+        "syn-drop",
+        format!("{CLIENTS} clients of a queue that already holds {} of {BACKLOG}", BACKLOG + 1),
+    );
+    let endings = [Ending::Watch, Ending::GiveUp, Ending::Room];
+    let runs = side_by_side(&endings, |&ending| {
+        let syn_retries = (ending == Ending::GiveUp).then_some(SYN_RETRIES);
+        let setup = Setup { backlog: BACKLOG, syn_retries, ..parameters.setup() };
+        let mut before = (0, 0);
+        let run = Run::of(&setup, |experiment| {
+            fill_over(experiment)?;
+            let full = experiment.queue()?;
+            let clients = Clients {
+                count: CLIENTS,
+                timeout: if ending == Ending::Watch { PATIENCE } else { Duration::from_secs(30) },
+                probe: Probe::SoError,
+                ..parameters.clients(Duration::from_millis(200))
+            };
+            if ending == Ending::Room {
+                experiment.serve(AcceptPolicy::After(ROOM))?;
+            }
+            let running = experiment.start_together(clients)?;
+            let calls = experiment.collect(running)?;
+            before = (full.drops.unwrap_or(0), experiment.queue()?.drops.unwrap_or(0));
+            Ok(calls)
+        })?;
+        Ok((run, before.1.wrapping_sub(before.0)))
+    })?;
+    let mut traces = Vec::new();
+    for (ending, (run, drops)) in endings.into_iter().zip(runs) {
+        let name = match ending {
+            Ending::Watch => {
+                compare_repeats(&mut findings, &run, drops);
+                "nobody accepts"
+            }
+            Ending::GiveUp => {
+                compare_give_up(&mut findings, &run);
+                "tcp_syn_retries=2"
+            }
+            Ending::Room => {
+                compare_room(&mut findings, &run);
+                "room at 2.5 s"
+            }
+        };
+        findings.count(name, &run.trace.counters);
+        traces.push((format!("syn-drop-{}", name.replace([' ', '='], "-")), run.trace));
+    }
+    Ok(Outcome { findings, traces, curve: None })
+}
+
+/// One more than the limit: the last one comes alone, while there is room for it.
+fn fill_over(experiment: &mut Experiment) -> Result<(), LabError> {
+    experiment.fill(BACKLOG)?;
+    experiment.fill(1)?;
+    Ok(())
+}
+
+fn compare_repeats(findings: &mut Findings, run: &Run, drops: u32) {
+    let server = &run.views.server;
+    let hit: Vec<&Attempt> = server.with(&run.calls, Verdict::Unanswered).collect();
+    findings.equal("2 C", "SYNs unanswered", CLIENTS, hit.len());
+    let times: Vec<f64> = hit
+        .first()
+        .map(|attempt| attempt.retry_at.iter().map(|at| at.as_secs_f64()).collect())
+        .unwrap_or_default();
+    let close =
+        times.len() == REPEATS.len() && times.iter().zip(REPEATS).all(|(t, due)| (t - due).abs() < 0.1 * due);
+    findings.holds(
+        "2",
+        "SYN repeats, gaps 1 1 1 1 1 then doubling",
+        format!("{} s", REPEATS.map(|t| t.to_string()).join(", ")),
+        format!("{} s", times.iter().map(|t| format!("{t:.2}")).collect::<Vec<_>>().join(", ")),
+        close,
+    );
+    let syns: u64 = hit.iter().map(|attempt| u64::from(attempt.retries.syn) + 1).sum();
+    findings.equal("2 C", "ListenOverflows = SYNs", syns, run.counter(Counter::ListenOverflows));
+    findings.equal("2 C", "ListenDrops = SYNs", syns, run.counter(Counter::ListenDrops));
+    findings.equal("7", "the listener's drops: one per SYN", syns, u64::from(drops));
+}
+
+fn compare_give_up(findings: &mut Findings, run: &Run) {
+    let failed = run.calls.iter().filter(|call| said(call.result) == "ETIMEDOUT").count();
+    findings.equal("2 C", "connect() ends with ETIMEDOUT, tcp_syn_retries=2", CLIENTS, failed);
+    let longest =
+        run.calls.iter().map(|call| call.returned.since(call.started).as_secs_f64()).fold(0.0, f64::max);
+    findings.holds(
+        "2 C",
+        "after",
+        format!("{GIVEN_UP} s"),
+        format!("{longest:.2} s"),
+        (GIVEN_UP - 0.1..GIVEN_UP * 1.2).contains(&longest),
+    );
+}
+
+fn compare_room(findings: &mut Findings, run: &Run) {
+    findings.equal("2 C", "connect() late but well, room at 2.5 s", CLIENTS, run.succeeded());
+    let longest =
+        run.calls.iter().map(|call| call.returned.since(call.started).as_secs_f64()).fold(0.0, f64::max);
+    findings.holds(
+        "2 C",
+        "with the next repeat",
+        "3 s",
+        format!("{longest:.2} s"),
+        (2.9..3.4).contains(&longest),
+    );
+}

@@ -1,0 +1,129 @@
+//! What became of each connect: the client's word joined to the packets'.
+
+use super::{Call, Packets};
+use crate::handshake::{Attempt, Verdict};
+use crate::packet::{Span, Timestamp};
+
+/// What became of a connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fate {
+    /// `connect()` succeeded and nothing speaks against it.
+    Alive,
+    /// `connect()` succeeded although the server reset the handshake.
+    DeadReset,
+    /// `connect()` succeeded although the server ignored the ACK.
+    DeadIgnored,
+    /// `connect()` failed.
+    Failed,
+}
+
+impl Fate {
+    /// All, the good one first.
+    pub const ALL: [Self; 4] = [Self::Alive, Self::DeadReset, Self::DeadIgnored, Self::Failed];
+
+    /// The name in every output.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Alive => "alive",
+            Self::DeadReset => "dead-reset",
+            Self::DeadIgnored => "dead-ignored",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// `connect()` said success, and the server had not accepted.
+    #[must_use]
+    pub const fn is_dead(self) -> bool {
+        matches!(self, Self::DeadReset | Self::DeadIgnored)
+    }
+}
+
+/// One connect with its attempt, where there was a capture that shows it.
+#[derive(Debug, Clone, Copy)]
+pub struct Runner<'a> {
+    /// The client's word.
+    pub call: &'a Call,
+    /// The packets'.
+    pub attempt: Option<&'a Attempt>,
+}
+
+/// All connects of a race.
+#[derive(Debug)]
+pub struct Race {
+    calls: Vec<Call>,
+    packets: Option<Packets>,
+}
+
+impl Race {
+    /// Joins calls to packets; without packets, only the client's word counts.
+    #[must_use]
+    pub const fn new(calls: Vec<Call>, packets: Option<Packets>) -> Self {
+        Self { calls, packets }
+    }
+
+    /// Every connect in order of its start.
+    pub fn runners(&self) -> impl Iterator<Item = Runner<'_>> {
+        self.calls.iter().map(|call| Runner {
+            call,
+            attempt: self.packets.as_ref().and_then(|packets| packets.attempt(call)),
+        })
+    }
+
+    /// What was captured.
+    #[must_use]
+    pub const fn packets(&self) -> Option<&Packets> {
+        self.packets.as_ref()
+    }
+
+    /// How many connects had `fate`.
+    #[must_use]
+    pub fn count(&self, fate: Fate) -> usize {
+        self.runners().filter(|runner| runner.fate() == fate).count()
+    }
+}
+
+impl Runner<'_> {
+    /// What became of it.
+    #[must_use]
+    pub fn fate(&self) -> Fate {
+        if !self.call.succeeded() {
+            return Fate::Failed;
+        }
+        match self.attempt.map(|attempt| (attempt.verdict, attempt.established)) {
+            Some((Verdict::ResetAfterAck, _)) => Fate::DeadReset,
+            Some((Verdict::SynackRetransmitted | Verdict::AckIgnored, established))
+                if established != Some(true) =>
+            {
+                Fate::DeadIgnored
+            }
+            // Without packets a reset is the only sign; one by the application looks the same then.
+            None if self.call.death().is_some() => Fate::DeadReset,
+            Some(_) | None => Fate::Alive,
+        }
+    }
+
+    /// How long `connect()` took.
+    #[must_use]
+    pub const fn latency(&self) -> Span {
+        self.call.returned.since(self.call.started)
+    }
+
+    /// From the SYN-ACK to the return of `connect()`.
+    #[must_use]
+    pub fn wake_up(&self) -> Option<Span> {
+        Some(self.call.returned.since(self.syn_ack()?))
+    }
+
+    /// From the return of `connect()` to the server's RST; negative when the RST came first.
+    #[must_use]
+    pub fn margin(&self) -> Option<Span> {
+        let attempt = self.attempt.filter(|attempt| attempt.verdict == Verdict::ResetAfterAck)?;
+        Some(self.syn_ack()?.plus(attempt.connect.window?).since(self.call.returned))
+    }
+
+    fn syn_ack(&self) -> Option<Timestamp> {
+        let attempt = self.attempt?;
+        Some(attempt.start.plus(attempt.timing.syn_to_synack?))
+    }
+}

@@ -1,0 +1,21 @@
+//! The race: many real `connect()`s, captured while they run, each joined to its packets.
+//!
+//! Owns the client side of an experiment. Does not own the server nor the path (`lab` makes those), nor
+//! what packets mean (`handshake`).
+
+mod clock;
+mod connect;
+mod fate;
+mod packets;
+mod route;
+mod run;
+mod show;
+mod sniffer;
+
+pub use clock::now;
+pub use connect::{Call, Mode, Next, Plan, Probe, connect};
+pub use fate::{Fate, Race, Runner};
+pub use packets::Packets;
+pub use route::{Route, route};
+pub use run::{Load, run};
+pub use sniffer::{Sniffer, SnifferError};

@@ -1,0 +1,55 @@
+//! From recorded frames to attempts that can be found by the call that made them.
+
+use std::collections::HashMap;
+use std::io;
+
+use super::Call;
+use crate::capture::Recording;
+use crate::engine::{Options, Sink, Summary, analyse};
+use crate::handshake::Attempt;
+
+/// What a recording shows, by the same code as for any capture.
+#[derive(Debug, Clone)]
+pub struct Packets {
+    /// Attempts by client port, in order of their start; causes inferred with all that is known at the end.
+    attempts: HashMap<u16, Vec<Attempt>>,
+    /// The tallies.
+    pub summary: Summary,
+}
+
+impl Packets {
+    /// Analyses a recording.
+    ///
+    /// # Errors
+    ///
+    /// None of its own: the sink keeps everything in memory.
+    pub fn of(recording: Recording) -> io::Result<Self> {
+        let mut kept = Kept::default();
+        let options = Options { threads: 1, ..Options::default() };
+        let (summary, book) = analyse(&mut recording.play(), &options, &mut kept)?;
+        kept.0.sort_by_key(|attempt| attempt.ordinal);
+        let mut attempts: HashMap<u16, Vec<Attempt>> = HashMap::new();
+        for mut attempt in kept.0 {
+            attempt.inference = book.infer(&attempt);
+            attempts.entry(attempt.client.port()).or_default().push(attempt);
+        }
+        Ok(Self { attempts, summary })
+    }
+
+    /// The attempt that a call made: the first from its port since it began, because the kernel gives
+    /// the port of a dead connection to another one.
+    #[must_use]
+    pub fn attempt(&self, call: &Call) -> Option<&Attempt> {
+        self.attempts.get(&call.port)?.iter().find(|attempt| attempt.start >= call.started)
+    }
+}
+
+#[derive(Default)]
+struct Kept(Vec<Attempt>);
+
+impl Sink for Kept {
+    fn attempt(&mut self, attempt: Attempt) -> io::Result<()> {
+        self.0.push(attempt);
+        Ok(())
+    }
+}

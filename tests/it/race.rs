@@ -1,0 +1,96 @@
+//! The race: real connects on the loopback of a namespace, joined to their packets.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+use hsanalyze::kernel::Counter;
+use hsanalyze::lab::{Ends, PORT, Setup};
+use serde_json::Value;
+
+use crate::namespace::in_namespace;
+use crate::util::hsanalyze;
+
+/// Runs the program in the calling thread's namespace, as its child.
+fn race(target: SocketAddr, arguments: &str) -> Value {
+    let target = target.to_string();
+    let mut all = vec!["race", &target, "--format", "json"];
+    all.extend(arguments.split_whitespace());
+    hsanalyze(all).succeed().json()
+}
+
+fn count(document: &Value, key: &str, value: &str) -> usize {
+    document["connects"].as_array().unwrap().iter().filter(|connect| connect[key] == value).count()
+}
+
+#[test]
+fn every_connect_is_joined_to_its_packets() {
+    in_namespace(|| {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        for arguments in ["-n 20 -c 8 --watch 0.1", "-n 20 -c 8 --watch 0.1 --non-blocking --send 3"] {
+            let document = race(listener.local_addr().unwrap(), arguments);
+            assert_eq!(document["missing"], Value::Null, "{document:#}");
+            assert_eq!(document["fates"]["alive"], 20, "{document:#}");
+            assert_eq!(count(&document, "verdict", "completed"), 20, "{document:#}");
+            for connect in document["connects"].as_array().unwrap() {
+                let wake_up = connect["wake_up"].as_f64().unwrap();
+                assert!((0.0..=connect["latency"].as_f64().unwrap()).contains(&wake_up), "{connect:#}");
+            }
+        }
+    });
+}
+
+#[test]
+fn refused_and_unanswered_connects_fail_with_their_errno() {
+    in_namespace(|| {
+        // A queue holds one connection more than its limit; nobody accepts.
+        let listener = crate::namespace::listener("127.0.0.1:0", 1);
+        let target = listener.local_addr().unwrap();
+        let document = race(target, "-n 6 -c 1 --watch 0 --timeout 0.3");
+        assert_eq!(count(&document, "result", "success"), 2, "{document:#}");
+        assert_eq!(count(&document, "result", "ETIMEDOUT"), 4, "{document:#}");
+        drop(listener);
+        let document = race(target, "-n 4");
+        assert_eq!(count(&document, "result", "ECONNREFUSED"), 4, "{document:#}");
+        assert_eq!(count(&document, "verdict", "refused"), 4, "{document:#}");
+    });
+}
+
+#[test]
+fn connects_that_lied_are_found_dead() {
+    in_namespace(|| {
+        let setup = Setup { backlog: 128, abort: true, ..Setup::default() };
+        let (document, trace) = setup
+            .run(|experiment| {
+                experiment.fill(128)?;
+                experiment.path().gather_syns(64).unwrap();
+                let target = SocketAddr::new(Ends::V4.far, PORT);
+                // The child inherits the namespace of this thread.
+                Ok(race(target, "-n 64 -c 64 --watch 0.5"))
+            })
+            .unwrap();
+        let overflows = trace.counters.get(Counter::ListenOverflows);
+        assert_eq!(overflows, Some(63));
+        assert_eq!(document["fates"]["dead-reset"], 63, "{document:#}");
+        assert_eq!(count(&document, "verdict", "reset-after-ack"), 63, "{document:#}");
+        assert_eq!(count(&document, "next", "ECONNRESET"), 63, "{document:#}");
+        for connect in document["connects"].as_array().unwrap() {
+            // A round trip of 2 ms: the reset comes after connect() has returned, and not much later.
+            if let Some(margin) = connect["margin"].as_f64() {
+                assert!((0.0..0.1).contains(&margin), "{connect:#}");
+            }
+        }
+    });
+}
+
+#[test]
+fn arguments_that_make_no_sense_are_refused() {
+    for (arguments, message) in [
+        (["race", "localhost"], "expected HOST:PORT"),
+        (["race", "localhost:0"], "expected HOST:PORT"),
+        (["race", ":80"], "expected HOST:PORT"),
+    ] {
+        let ran = hsanalyze(arguments).exit(2);
+        assert!(ran.stderr.contains(message), "{ran}");
+    }
+    let ran = hsanalyze(["race", "localhost:80", "-c", "1001"]).exit(2);
+    assert!(ran.stderr.contains("1001 is not in 1..=1000"), "{ran}");
+}
