@@ -1,7 +1,7 @@
 //! One or several captures, read as one in time order.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::ffi::OsStr;
 
 use super::file::Capture;
@@ -26,13 +26,18 @@ pub struct Options {
 pub struct Captures {
     captures: Vec<Capture>,
     /// Captures whose next frame's time is known, the earliest on top.
-    heads: BinaryHeap<Reverse<(Timestamp, u16)>>,
+    heads: BinaryHeap<Reverse<(Timestamp, Rank)>>,
+    /// When each capture began, for those that had to wait for another.
+    begun: BTreeMap<u16, Timestamp>,
     /// Captures whose next frame has not been looked at, the last one first.
     unknown: Vec<u16>,
     /// The capture that the last call ran out of octets of.
     starved: Option<u16>,
     filter: Option<Filter>,
 }
+
+/// Which of two captures goes first at the same time: the one that began first, then the one given first.
+type Rank = (Timestamp, u16);
 
 impl Captures {
     /// Opens `paths`; `-` is standard input. Blocks until a pipe has delivered its file header.
@@ -60,8 +65,14 @@ impl Captures {
             }
         }
         let filter = options.filter.as_deref().map(Filter::new);
-        let mut this =
-            Self { captures, heads: BinaryHeap::new(), unknown: Vec::new(), starved: None, filter };
+        let mut this = Self {
+            captures,
+            heads: BinaryHeap::new(),
+            begun: BTreeMap::new(),
+            unknown: Vec::new(),
+            starved: None,
+            filter,
+        };
         if let Some(filter) = &mut this.filter {
             for link in this.captures.iter().filter_map(Capture::first_link) {
                 filter.prepare(link)?;
@@ -97,7 +108,7 @@ impl Captures {
                     self.heads.extend(head);
                     (index, self.limit_for_unknown(index))
                 }
-                (None, Some(Reverse((_, index)))) => (index, self.limit(index)),
+                (None, Some(Reverse((_, (_, index))))) => (index, self.limit(index)),
                 (None, None) => return Status::End,
             };
             let Some(capture) = self.captures.get_mut(usize::from(index)) else { continue };
@@ -106,7 +117,11 @@ impl Captures {
             left = walk.left;
             match stop {
                 Stop::End => {}
-                Stop::Limit(at) => self.heads.push(Reverse((at, index))),
+                Stop::Limit(at) => {
+                    let begun =
+                        *self.begun.entry(index).or_insert_with(|| capture.info().first.unwrap_or(at));
+                    self.heads.push(Reverse((at, (begun, index))));
+                }
                 Stop::Full => {
                     self.unknown.push(index);
                     return Status::More;
@@ -124,8 +139,12 @@ impl Captures {
     fn limit(&self, index: u16) -> Timestamp {
         match self.heads.peek() {
             None => Timestamp::from_nanos(i64::MAX),
-            // Of two frames at the same time, that of the capture given first comes first.
-            Some(Reverse((at, other))) if index < *other => *at,
+            // Rotated captures may be given in any order: at the same time the rank decides.
+            Some(Reverse((at, other)))
+                if self.begun.get(&index).is_some_and(|&begun| (begun, index) < *other) =>
+            {
+                *at
+            }
             Some(Reverse((at, _))) => Timestamp::from_nanos(at.as_nanos().saturating_sub(1)),
         }
     }

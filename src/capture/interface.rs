@@ -88,7 +88,7 @@ mod tests {
         assert_eq!(nanos(6, 100, 5), 100_000_005_000);
         assert_eq!(nanos(6, -1, 5), -999_995_000);
         assert_eq!(nanos(0, 0, u64::MAX), i64::MAX);
-        assert_eq!(nanos(0, i64::MIN, 0), i64::MIN);
+        assert_eq!(nanos(0, i64::MIN, 0), i64::MIN + 1);
         assert_eq!(nanos(0, i64::MAX, u64::MAX), i64::MAX);
     }
 }

@@ -32,8 +32,15 @@ fn analyse(
     sink: &mut dyn Sink,
 ) -> anyhow::Result<(Summary, impl FnMut(&mut Attempt) + use<>)> {
     let options = capture::Options { filter: config.filter.clone() };
-    // What cannot be opened is told as damage with the rest: it keeps its place among the captures.
-    let (captures, _) = Captures::open(&config.files, &options)?;
+    let (captures, mut errors) = Captures::open(&config.files, &options)?;
+    // What cannot be opened is told as damage with the rest: it keeps its place among the captures. A
+    // report of nothing at all is none.
+    if errors.len() == config.files.len()
+        && let Some(last) = errors.pop()
+    {
+        errors.iter().for_each(|error| complain(&error.to_string()));
+        return Err(last.into());
+    }
     let shown = config.verbosity != Verbosity::Quiet && io::stderr().is_terminal();
     let progress = Progress::new(captures.progress().map(|(_, total)| total), shown);
     let (summary, book) =
@@ -115,10 +122,14 @@ fn status(config: &Analyse, summary: &Summary) -> Status {
     };
     for damage in summary.captures.iter().filter_map(|capture| capture.damaged.as_deref()) {
         status = Status::Damaged;
-        // Nothing can be done about a closed standard error.
-        let _ = writeln!(io::stderr(), "hsanalyze: error: {damage}");
+        complain(damage);
     }
     status
+}
+
+fn complain(error: &str) {
+    // Nothing can be done about a closed standard error.
+    let _ = writeln!(io::stderr(), "hsanalyze: error: {error}");
 }
 
 fn target(config: &Analyse) -> String {
@@ -145,6 +156,8 @@ mod tests {
             other => panic!("{other:?}"),
         }
     }
+
+    type Settle = fn(&mut Attempt);
 
     /// Runs with an engine that finds `sample`, and returns the output too.
     fn run_on(arguments: &str, sample: Sample) -> (Status, String) {
@@ -184,7 +197,7 @@ mod tests {
         fs::write(&path, "old").unwrap();
         let failed = run_with(&config("--format csv", &path), |_, sink| {
             sink.attempt(samples::healthy().1[0].clone())?;
-            Err::<(Summary, fn(&mut Attempt)), _>(anyhow::anyhow!("the disk is on fire"))
+            Err::<(Summary, Settle), _>(anyhow::anyhow!("the disk is on fire"))
         });
         assert_eq!(failed.unwrap_err().to_string(), "the disk is on fire");
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
@@ -193,7 +206,7 @@ mod tests {
     #[test]
     fn an_output_that_cannot_be_written_fails_before_the_analysis() {
         let path = Path::new("/nonexistent/out");
-        let failed = run_with(&config("", path), |_, _| -> anyhow::Result<(Summary, fn(&mut Attempt))> {
+        let failed = run_with(&config("", path), |_, _| -> anyhow::Result<(Summary, Settle)> {
             panic!("the analysis must not begin")
         });
         assert_eq!(failed.unwrap_err().to_string(), "cannot write /nonexistent/out");

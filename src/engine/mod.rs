@@ -12,7 +12,7 @@ use std::io;
 pub use single::Analysis;
 
 use crate::capture::{CaptureInfo, Source, Status};
-use crate::handshake::{Attempt, Vantage};
+use crate::handshake::Attempt;
 use crate::listener::{Book, Listener, Tally};
 use crate::packet::Skip;
 
@@ -52,10 +52,6 @@ pub struct Summary {
     pub packets: PacketCounts,
     /// Attempts by verdict.
     pub verdicts: Tally,
-    /// Where most attempts say the capture was taken.
-    pub vantage: Option<Vantage>,
-    /// Attempts evicted undecided.
-    pub evicted: u64,
     /// Listeners, the worst first.
     pub listeners: Vec<Listener>,
 }

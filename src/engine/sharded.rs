@@ -151,11 +151,11 @@ fn track(
         for item in &batch.items {
             tracker.take(&item.packet, item.hash, item.ordinal);
         }
-        if let Some(now) = batch.now {
-            tracker.advance(now);
-        }
         if batch.full {
             bounds.keep(shard, &mut tracker);
+        }
+        if let Some(now) = batch.now {
+            tracker.advance(now);
         }
         if batch.status == Status::End {
             tracker.finish(batch.now.unwrap_or_default());

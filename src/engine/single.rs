@@ -48,12 +48,12 @@ impl Analysis {
                 tracker.take(&item.packet, item.hash, item.ordinal);
             }
         });
+        if status == Status::End || self.intake.total().is_multiple_of(BATCH as u64) {
+            self.bound();
+        }
         self.clock = self.clock.max(self.intake.now()).max(source.now());
         if let Some(now) = self.clock {
             self.tracker.advance(now);
-        }
-        if self.intake.total().is_multiple_of(BATCH as u64) {
-            self.bound();
         }
         self.pass_on(sink)?;
         if status == Status::Drained {
@@ -79,7 +79,6 @@ impl Analysis {
     ///
     /// The sink's.
     pub fn finish(&mut self, sink: &mut dyn Sink) -> io::Result<()> {
-        self.bound();
         // A source with a clock listened on after its last packet: silence until then is not a cut.
         let end = self.clock.unwrap_or_default();
         self.tracker.finish(end);
@@ -138,12 +137,5 @@ pub(super) fn enter(book: &mut Book, mut finding: Finding, sink: &mut dyn Sink) 
 }
 
 pub(super) fn summary(captures: Vec<CaptureInfo>, packets: PacketCounts, book: &Book) -> Summary {
-    Summary {
-        captures,
-        packets,
-        verdicts: book.verdicts(),
-        vantage: book.vantage(),
-        evicted: book.evicted(),
-        listeners: book.listeners(),
-    }
+    Summary { captures, packets, verdicts: book.verdicts(), listeners: book.listeners() }
 }

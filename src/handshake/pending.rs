@@ -185,6 +185,8 @@ pub(super) struct Pending {
     server_isn: Seq,
     /// Payload of the SYN (RFC 7413): a SYN-ACK may acknowledge it.
     syn_payload: u32,
+    /// What the SYN-ACK acknowledged: ISN + 1, or the SYN's payload too.
+    answered: Seq,
     /// What the client will send next, by what it has sent.
     client_next: Seq,
     /// The highest acknowledgment number the client has sent.
@@ -244,6 +246,7 @@ impl Pending {
             client_isn: segment.seq,
             server_isn: Seq::default(),
             syn_payload: 0,
+            answered: Seq::default(),
             client_next: Seq::default(),
             client_ack: Seq::default(),
             synack_ttl: 0,
@@ -366,7 +369,7 @@ impl Pending {
             return Event::ServerStray;
         }
         let speaks = segment.payload > 0 || flags.contains(Flags::FIN);
-        let beyond = segment.ack.after(self.client_isn.plus(1).plus(self.syn_payload));
+        let beyond = segment.ack.after(self.acknowledged());
         if speaks || beyond { Event::Proof } else { Event::ServerStray }
     }
 
@@ -400,6 +403,13 @@ impl Pending {
             // Without the SYN-ACK only what the client is known to have sent can be trusted.
             None => knows_client && self.client_next.at_or_after(segment.ack),
         }
+    }
+
+    /// What the server had acknowledged with its SYN-ACK; more than that proves the ACK arrived.
+    fn acknowledged(&self) -> Seq {
+        // A simultaneous open's first answer is a plain SYN, and one out of the capture is unknown.
+        let known = self.synack.is_some() && !self.signs.simultaneous;
+        if known { self.answered } else { self.client_isn.plus(1).plus(self.syn_payload) }
     }
 
     fn next(&mut self, event: Event, segment: &Segment) -> Phase {
@@ -478,6 +488,7 @@ impl Pending {
 
     fn take_synack(&mut self, segment: &Segment) {
         self.server_isn = segment.seq;
+        self.answered = segment.ack;
         self.synack_ttl = segment.ttl;
         self.signs.synack_seen = true;
         self.synack = Some(Offer::new(segment));
@@ -525,8 +536,10 @@ impl Pending {
             (None, _, _) => UNKNOWN_ROUND_TRIP,
         };
         // A sixteenth and a millisecond for jitter.
-        let margin = round_trip.scaled(1, 16).plus(Span::from_millis(1));
-        at.since(ack_at) >= round_trip.plus(margin)
+        let window = round_trip.plus(round_trip.scaled(1, 16)).plus(Span::from_millis(1));
+        // A SYN that was repeated draws an answer of its own, one round trip later.
+        let answers_syn = self.syn.is_some_and(|syn| syn.repeats > 0 && at.since(syn.last) < window);
+        at.since(ack_at) >= window && !answers_syn
     }
 
     fn on_other_synack(&mut self, segment: &Segment) -> Phase {
@@ -682,7 +695,7 @@ impl Pending {
                 self.note_rst(segment);
                 self.signs.rst_window_open = segment.window != 0;
                 self.signs.application_reset |= !self.signs.server_spoke && !self.signs.client_aborted;
-                self.signs.established |= segment.ack.after(self.client_isn.plus(1).plus(self.syn_payload));
+                self.signs.established |= segment.ack.after(self.acknowledged());
                 Phase::Established
             }
             Phase::SynSent

@@ -199,11 +199,8 @@ impl<T> Table<T> {
     /// The entries stay in the table; the caller removes them or gives them a later deadline.
     pub(super) fn collect_due(&mut self, now: Timestamp, due: &mut Vec<Position>) {
         let target = bucket_number(now);
-        let Some(turned) = self.turned else {
-            self.turned = Some(target);
-            return;
-        };
-        // A jump of more than a whole turn visits every bucket once.
+        // The first turn, and a jump of more than a whole turn, visit every bucket once.
+        let turned = self.turned.unwrap_or(i64::MIN);
         let from = turned.max(target.saturating_sub(BUCKETS as i64));
         for number in from..=target {
             self.turn_bucket(number, now, due);
@@ -324,6 +321,15 @@ mod tests {
         assert!(take_due(&mut table, secs(499)).is_empty());
         assert_eq!(take_due(&mut table, secs(500)), [2]);
         assert_eq!(table.aged(), 0);
+    }
+
+    #[test]
+    fn the_first_turn_finds_what_is_due_already() {
+        let mut table = Table::new();
+        table.insert(1, key(1), 1, secs(5)).unwrap();
+        table.insert(2, key(2), 2, secs(90)).unwrap();
+        assert_eq!(take_due(&mut table, secs(60)), [1]);
+        assert_eq!(take_due(&mut table, secs(90)), [2]);
     }
 
     #[test]

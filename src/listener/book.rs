@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 
 use super::record::Record;
 use super::{Listener, Tally, diagnosis};
-use crate::handshake::{Attempt, Context, Finding, Inference, Vantage, Verdict, infer};
+use crate::handshake::{Attempt, Context, Finding, Inference, infer};
 use crate::packet::Endpoint;
 
 /// All listeners of an analysis, bounded in number.
@@ -15,8 +15,6 @@ pub struct Book {
     /// The tallies of all listeners past the limit.
     rest: Record,
     verdicts: Tally,
-    vantages: [u64; Vantage::ALL.len()],
-    evicted: u64,
     dropped: bool,
 }
 
@@ -33,8 +31,6 @@ impl Book {
             limit,
             rest: Record::default(),
             verdicts: Tally::default(),
-            vantages: [0; Vantage::ALL.len()],
-            evicted: 0,
             dropped: false,
         }
     }
@@ -56,10 +52,6 @@ impl Book {
 
     fn add(&mut self, attempt: &Attempt) {
         self.verdicts.add(attempt.verdict);
-        if let Some(vantage) = attempt.vantage {
-            self.vantages[vantage as usize] += 1;
-        }
-        self.evicted += u64::from(attempt.reason == Some(crate::handshake::Reason::Evicted));
         self.record_mut(attempt.server).add(attempt);
     }
 
@@ -87,19 +79,6 @@ impl Book {
         self.verdicts
     }
 
-    /// Where most attempts say the capture was taken.
-    #[must_use]
-    pub fn vantage(&self) -> Option<Vantage> {
-        let most = Vantage::ALL.into_iter().max_by_key(|&vantage| self.vantages[vantage as usize])?;
-        (self.vantages[most as usize] > 0).then_some(most)
-    }
-
-    /// How many attempts were evicted undecided.
-    #[must_use]
-    pub fn evicted(&self) -> u64 {
-        self.evicted
-    }
-
     /// All listeners, the worst first: those whose cause is known, by how many attempts it explains; then by
     /// problems; then by address. The folded line comes last.
     #[must_use]
@@ -115,11 +94,5 @@ impl Book {
             listeners.push(diagnosis::listener(None, &self.rest));
         }
         listeners
-    }
-
-    /// Whether any attempt got one of these verdicts.
-    #[must_use]
-    pub fn any(&self, verdicts: &[Verdict]) -> bool {
-        verdicts.iter().any(|&verdict| self.verdicts.get(verdict) > 0)
     }
 }

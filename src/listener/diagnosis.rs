@@ -152,20 +152,22 @@ fn overflow_evidence(record: &Record) -> Vec<String> {
     let mut why = Vec::new();
     if ignored > 0 {
         let reached = match record.vantage() {
-            Some(Vantage::Server | Vantage::Local) => " reached the server and",
+            Some(Vantage::Server | Vantage::Local) => ", which reached the server,",
             Some(Vantage::Client | Vantage::Middle) | None => "",
         };
         let row = match record.most_ignored {
             0 | 1 => "once".to_owned(),
             most => format!("up to {most} times in a row"),
         };
-        why.push(format!("the ACKs of {}{reached} were ignored {row}", count(ignored, "client")));
+        let (acks, were) = if ignored == 1 { ("ACK", "was") } else { ("ACKs", "were") };
+        why.push(format!("the {acks} of {}{reached} {were} ignored {row}", count(ignored, "client")));
     }
     if reset > 0 {
-        let answered =
-            if reset == 1 { "1 client's ACK was answered" } else { "the ACKs of clients were answered" };
-        let number = if reset == 1 { String::new() } else { format!(" ({reset} of them)") };
-        why.push(format!("{answered} with a bare RST{number}, as the kernel sends when the queue is full"));
+        let (acks, were) = if reset == 1 { ("ACK", "was") } else { ("ACKs", "were") };
+        why.push(format!(
+            "the {acks} of {} {were} answered with a bare RST, as the kernel sends when the queue is full",
+            count(reset, "client")
+        ));
     }
     if silent > 0 {
         why.push(format!(

@@ -63,7 +63,11 @@ fn inference(cause: Cause, abort: Option<bool>, confidence: Confidence) -> Infer
         cause: Some(cause),
         abort_on_overflow: abort,
         confidence: Some(confidence),
-        evidence: vec![Evidence::AckReachedServer],
+        evidence: vec![match cause {
+            Cause::PortClosed => Evidence::RefusedByRst,
+            Cause::Filtered => Evidence::NeverAnswers,
+            _ => Evidence::AckReachedServer,
+        }],
     }
 }
 
@@ -117,8 +121,6 @@ fn summary(captures: Vec<CaptureInfo>, listeners: Vec<Listener>, attempts: &[Att
         captures,
         packets: PacketCounts { total, tcp: total, ..PacketCounts::default() },
         verdicts,
-        vantage: Some(Vantage::Server),
-        evicted: 0,
         listeners,
     }
 }

@@ -15,6 +15,7 @@ mod listeners;
 mod namespace;
 #[cfg(target_os = "linux")]
 mod race;
+mod readme;
 mod scenarios;
 mod tshark;
 mod usage;

@@ -34,7 +34,8 @@ fn wrong_arguments_are_named() {
     rejected(["--verdict", "nonsense", good], &["nonsense", "synack-retransmitted"]);
     rejected(["--fail-on", "nonsense", good], &["nonsense", "synack-retransmitted"]);
     rejected(["--color", "sometimes", good], &["sometimes"]);
-    rejected(["--ladder=many", good], &["many"]);
+    rejected(["--threads", "0", good], &["--threads", "1 to"]);
+    rejected(["--max-attempts", "none", good], &["none"]);
 }
 
 #[test]
@@ -224,7 +225,7 @@ fn a_closed_pipe_ends_it_quietly() {
 /// `tcpdump -w - | hsanalyze --format ndjson -`: an attempt comes out once it is decided, not at the end.
 #[test]
 fn ndjson_streams_while_the_input_is_open() {
-    let bytes = fs::read(capture("overflow_mixed-server")).unwrap();
+    let bytes = fs::read(capture("completed_echo-server")).unwrap();
     let mut child = hsanalyze(["--format", "ndjson", "-"]).command().spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(&bytes).unwrap();

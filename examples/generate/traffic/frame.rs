@@ -15,6 +15,9 @@ pub(super) const EPOCH_US: u64 = 1_795_399_200_000_000;
 /// Enough for the headers of SYN with all its options, in a capture of headers only.
 const THIN_V4: usize = 14 + 20 + 40;
 const THIN_V6: usize = 14 + 40 + 40;
+
+/// Octets of an ICMP error that are kept: an ICMPv6 error is the longest whose quote still names the ports.
+const ERROR: usize = 14 + 40 + 8 + 40 + 8;
 const EVERYTHING: usize = 262_144;
 
 /// The longest payload a segment here has.
@@ -92,7 +95,7 @@ impl<W: Write> Capture<W> {
             (Records::Full, _) => EVERYTHING,
         };
         // Magic, version 2.4, no zone, no accuracy, snap length, Ethernet.
-        let header = [0xa1b2_c3d4, 4 << 16 | 2, 0, 0, snap as u32, 1_u32];
+        let header = [0xa1b2_c3d4, 4 << 16 | 2, 0, 0, snap.max(ERROR) as u32, 1_u32];
         let header = header.map(u32::to_le_bytes);
         out.write_all(header.as_flattened())?;
         Ok(Self { out, snap, frame: Vec::with_capacity(2048), packets: 0, bytes: 24 })
@@ -112,7 +115,7 @@ impl<W: Write> Capture<W> {
         internet(&mut self.frame, segment.from, segment.to, IpNumber::TCP, length);
         self.frame.extend_from_slice(&tcp);
         self.frame.extend_from_slice(&ZEROS[..usize::from(segment.payload)]);
-        self.record(at)
+        self.record(at, self.snap)
     }
 
     /// Writes the error of a router that quotes a segment: host unreachable, address unreachable.
@@ -138,11 +141,11 @@ impl<W: Write> Capture<W> {
         internet(&mut self.frame, quoted.to, quoted.from, protocol, header.len() + quote.len());
         self.frame.extend_from_slice(&header);
         self.frame.extend_from_slice(&quote);
-        self.record(at)
+        self.record(at, self.snap.max(ERROR))
     }
 
-    fn record(&mut self, at: u64) -> io::Result<()> {
-        let kept = self.frame.len().min(self.snap);
+    fn record(&mut self, at: u64, snap: usize) -> io::Result<()> {
+        let kept = self.frame.len().min(snap);
         let header = [(at / 1_000_000) as u32, (at % 1_000_000) as u32, kept as u32, self.frame.len() as u32];
         self.out.write_all(header.map(u32::to_le_bytes).as_flattened())?;
         self.out.write_all(&self.frame[..kept])?;

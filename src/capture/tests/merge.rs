@@ -25,18 +25,19 @@ fn rotated_files_are_one_capture_in_any_order() {
 }
 
 #[test]
-fn at_the_same_time_the_file_given_first_comes_first() {
+fn at_the_same_time_the_file_that_began_first_comes_first() {
     let files = [file(&capture(&[1, 5, 5])), file(&capture(&[5, 6])), file(&capture(&[0, 5]))];
     let paths: Vec<_> = files.iter().map(|f| f.path()).collect();
     let outcome = read_paths(&paths, &Options::default(), 100);
     let got: Vec<_> = outcome.frames.iter().map(|f| (f.nanos / 1_000_000_000, f.capture)).collect();
-    assert_eq!(got, [(0, 2), (1, 0), (5, 0), (5, 0), (5, 1), (5, 2), (6, 1)]);
+    assert_eq!(got, [(0, 2), (1, 0), (5, 2), (5, 0), (5, 0), (5, 1), (6, 1)]);
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// The merge is what a stable merge by the heads' times gives, whatever the batches are.
+    /// The merge is what a stable merge by the heads' times gives, whatever the batches are; at the same
+    /// time by when a capture began, then by the order given.
     #[test]
     fn merges_as_defined(
         lists in prop::collection::vec(prop::collection::vec(0..20u32, 0..12), 1..5),
@@ -47,8 +48,8 @@ proptest! {
         let outcome = read_paths(&paths, &Options::default(), batch);
         let mut expected = Vec::new();
         let mut next = vec![0; lists.len()];
-        while let Some((time, i)) =
-            (0..lists.len()).filter_map(|i| Some((*lists[i].get(next[i])?, i))).min()
+        while let Some((time, _, i)) =
+            (0..lists.len()).filter_map(|i| Some((*lists[i].get(next[i])?, lists[i][0], i))).min()
         {
             next[i] += 1;
             expected.push((i64::from(time) * 1_000_000_000, i as u16, next[i] as u64));

@@ -95,6 +95,10 @@ pub(super) fn write_input(
 
 /// The conclusion in one sentence.
 pub(super) fn write_conclusion(out: &mut impl Write, view: &View<'_>, summary: &Summary) -> io::Result<()> {
+    if let [Listener { cause: Some(_), .. }] = summary.listeners.as_slice() {
+        // The only listener's block begins with it.
+        return Ok(());
+    }
     let (tone, text) = conclusion(view, summary);
     for line in wrap(&text, view.width, "", "") {
         writeln!(out, "{}", view.paint.apply(tone, &line))?;
@@ -168,7 +172,8 @@ pub(super) fn write_limits(
     for capture in &summary.captures {
         let name = printable(&capture.path);
         if let Some(damage) = &capture.damaged {
-            limits.push(("damaged", format!("{} (the rest was not read)", printable(damage))));
+            let rest = if capture.format.is_some() { " (the rest was not read)" } else { "" };
+            limits.push(("damaged", format!("{}{rest}", printable(damage))));
         }
         if let Some(dropped) = capture.dropped.filter(|n| *n > 0) {
             let text = format!(

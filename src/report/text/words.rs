@@ -27,7 +27,22 @@ pub(super) fn verb(value: u64, singular: &'static str, plural: &'static str) -> 
     if value == 1 { singular } else { plural }
 }
 
-/// Wraps at spaces only: a command, an option or an address is never cut in two.
+/// Binds units to their numbers: `40.3 s` stays on one line.
+fn bind_units(text: &str) -> String {
+    let mut bound = String::with_capacity(text.len());
+    for (index, word) in text.split(' ').enumerate() {
+        if index > 0 {
+            let unit = matches!(word.trim_end_matches([',', '.', ':', ')', ';']), "s" | "ms" | "µs" | "ns");
+            bound.push(if unit && bound.ends_with(|c: char| c.is_ascii_digit()) { NO_BREAK } else { ' ' });
+        }
+        bound.push_str(word);
+    }
+    bound
+}
+
+const NO_BREAK: char = '\u{a0}';
+
+/// Wraps at spaces only: a command, an option, an address or a number with its unit is never cut in two.
 pub(super) fn wrap(text: &str, width: usize, first: &str, rest: &str) -> Vec<String> {
     let options = Options::new(width)
         .initial_indent(first)
@@ -36,7 +51,7 @@ pub(super) fn wrap(text: &str, width: usize, first: &str, rest: &str) -> Vec<Str
         .word_separator(WordSeparator::AsciiSpace)
         .word_splitter(WordSplitter::NoHyphenation)
         .wrap_algorithm(WrapAlgorithm::FirstFit);
-    textwrap::wrap(text, options).into_iter().map(Cow::into_owned).collect()
+    textwrap::wrap(&bind_units(text), options).into_iter().map(|line| line.replace(NO_BREAK, " ")).collect()
 }
 
 /// Columns that `text` takes on a terminal.
@@ -82,5 +97,11 @@ mod tests {
     fn control_characters_do_not_reach_the_terminal() {
         assert_eq!(printable("a\u{1b}[31m\n.pcap"), "a\u{fffd}[31m\u{fffd}.pcap");
         assert_eq!(printable("plain µs.pcap"), "plain µs.pcap");
+    }
+
+    #[test]
+    fn a_number_keeps_its_unit() {
+        assert_eq!(wrap("took 40.3 s, or so", 9, "", ""), ["took", "40.3 s,", "or so"]);
+        assert_eq!(wrap("files s and ms", 7, "", ""), ["files s", "and ms"]);
     }
 }
