@@ -13,6 +13,7 @@ use crate::lab::{
     Custom, Findings, LabError, Outcome, Parameters, Scenario, Trace, acquire_privilege, draw_svg, draw_text,
     write_pcapng,
 };
+use crate::race::raise_descriptor_limit;
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +56,7 @@ pub enum Format {
 pub fn run(config: &LabConfig, out: &mut impl Write) -> anyhow::Result<Status> {
     // Before the first thread: only a single-threaded process can enter a user namespace.
     acquire_privilege().context("lab")?;
+    raise_descriptor_limit();
     let mut outcomes = Vec::new();
     match &config.what {
         What::Custom(custom) => {
@@ -163,6 +165,9 @@ fn packets(path: &Path, trace: &Trace) -> io::Result<()> {
 }
 
 fn conclude(outcomes: &[Outcome], out: &mut impl Write) -> io::Result<()> {
+    if outcomes.iter().all(|outcome| outcome.findings.scenario == Custom::NAME && outcome.findings.agree()) {
+        return writeln!(out, "Packets and kernel counters agree.");
+    }
     let rows = outcomes.iter().flat_map(|outcome| &outcome.findings.rows);
     let (agree, differ): (Vec<_>, Vec<_>) = rows.partition(|row| row.agree);
     if differ.is_empty() {
@@ -183,7 +188,7 @@ fn json(outcomes: &[Outcome], out: &mut impl Write) -> anyhow::Result<()> {
     let scenarios: Vec<_> = outcomes
         .iter()
         .map(|Outcome { findings, curve, .. }| {
-            let Findings { scenario, what, rows, counters, .. } = findings;
+            let Findings { scenario, what, rows, counters, notes } = findings;
             let counters: serde_json::Map<_, _> = counters
                 .iter()
                 .map(|(run, counts)| {
@@ -193,7 +198,7 @@ fn json(outcomes: &[Outcome], out: &mut impl Write) -> anyhow::Result<()> {
                 .collect();
             serde_json::json!({
                 "scenario": scenario, "what": what, "agree": findings.agree(), "rows": rows,
-                "counters": counters, "curve": curve,
+                "counters": counters, "notes": notes.iter().map(|note| note.trim()).collect::<Vec<_>>(), "curve": curve,
             })
         })
         .collect();

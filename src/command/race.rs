@@ -11,7 +11,10 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use super::Status;
-use crate::race::{Fate, Load, Mode, Packets, Plan, Probe, Race, Route, Sniffer, route, run as connect_all};
+use crate::race::{
+    Fate, Load, Mode, Packets, Plan, Probe, Race, Route, Sniffer, raise_descriptor_limit, route,
+    run as connect_all,
+};
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +77,7 @@ pub fn run(config: &RaceConfig, out: &mut impl Write) -> anyhow::Result<Status> 
         flag::register_conditional_default(signal, Arc::clone(&stop))?;
         flag::register(signal, Arc::clone(&stop))?;
     }
+    raise_descriptor_limit();
     let sniffer = Sniffer::start(&interface, target);
     let plan = Plan {
         target,

@@ -5,6 +5,7 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 
+use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use crate::kernel::{Counter, Counters};
@@ -91,6 +92,24 @@ impl Findings {
         self.rows.iter().all(|row| row.agree)
     }
 
+    fn table(&self) -> Table {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING);
+        // Wrapped on a terminal, one line per row for other programs.
+        if let Some((terminal_size::Width(width), _)) = terminal_size::terminal_size() {
+            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width.saturating_sub(2));
+        }
+        table.set_header(["§", "WHAT", "DOMAIN.MD SAYS", "THIS KERNEL DID", "AGREE"]);
+        for row in &self.rows {
+            let agree = if row.agree { "yes" } else { "NO" };
+            table.add_row([row.section, &row.subject, &row.domain, &row.kernel, agree]);
+        }
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        table
+    }
+
     /// Prints them for people.
     ///
     /// # Errors
@@ -103,26 +122,11 @@ impl Findings {
             writeln!(out, "{note}")?;
         }
         writeln!(out)?;
-        let width = |title: &str, cell: fn(&Row) -> &str| {
-            self.rows.iter().map(|row| cell(row).chars().count()).max().unwrap_or(0).max(title.len())
-        };
-        let subject = width("WHAT", |row| &row.subject);
-        let domain = width("DOMAIN.MD SAYS", |row| &row.domain);
-        let kernel = width("THIS KERNEL DID", |row| &row.kernel);
         writeln!(
             out,
-            "  {:<5} {:<subject$}  {:<domain$}  {:<kernel$}  AGREE",
-            "§", "WHAT", "DOMAIN.MD SAYS", "THIS KERNEL DID"
+            "{}",
+            self.table().lines().map(|line| format!("  {}\n", line.trim_end())).collect::<String>()
         )?;
-        for row in &self.rows {
-            let verdict = if row.agree { "yes".green() } else { "NO".red().bold() };
-            writeln!(
-                out,
-                "  {:<5} {:<subject$}  {:<domain$}  {:<kernel$}  {verdict}",
-                row.section, row.subject, row.domain, row.kernel
-            )?;
-        }
-        writeln!(out)?;
         for (run, counters) in &self.counters {
             let counters: Vec<_> = counters.iter().map(|(name, n)| format!("{name} {n}")).collect();
             writeln!(out, "  kernel counters, {run}: {}", counters.join(", "))?;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 
 use super::clock::now;
 use crate::packet::Timestamp;
@@ -202,8 +202,8 @@ fn so_error(socket: &Socket) -> Option<Errno> {
 
 /// Octets of line feeds: the one content that a line-based server takes for nothing.
 fn send(socket: &Socket, octets: usize) -> Result<usize, Errno> {
-    // send() without MSG_NOSIGNAL would kill a program that leaves SIGPIPE at its default.
-    SockRef::from(socket).send_with_flags(&vec![b'\n'; octets], libc::MSG_NOSIGNAL).map_err(errno)
+    // No SIGPIPE: Rust's start-up code ignores it.
+    socket.send(&vec![b'\n'; octets]).map_err(errno)
 }
 
 fn peek(socket: &Socket) -> Option<usize> {

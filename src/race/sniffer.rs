@@ -107,7 +107,9 @@ fn record(
                 Ok(packet) => {
                     let seconds = packet.header.ts.tv_sec.saturating_mul(1_000_000_000);
                     // Nanoseconds, whatever the field is called: the precision was asked for.
-                    let at = Timestamp::from_nanos(seconds.saturating_add(packet.header.ts.tv_usec));
+                    #[allow(clippy::useless_conversion, reason = "32 bits on macOS")]
+                    let nanos = i64::from(packet.header.ts.tv_usec);
+                    let at = Timestamp::from_nanos(seconds.saturating_add(nanos));
                     recording.push(at, packet.header.len, packet.data);
                 }
                 Err(pcap::Error::TimeoutExpired | pcap::Error::NoMorePackets) => break,

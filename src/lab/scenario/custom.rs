@@ -34,6 +34,9 @@ pub struct Custom {
 }
 
 impl Custom {
+    /// The name in every output.
+    pub const NAME: &'static str = "custom";
+
     /// Runs it.
     ///
     /// # Errors
@@ -43,7 +46,7 @@ impl Custom {
         let limit = self.somaxconn.map_or(self.backlog, |cap| cap.min(self.backlog));
         let fill = if self.defer_accept.is_none() { limit } else { 0 };
         let mut findings = Findings::new(
-            "custom",
+            Self::NAME,
             format!(
                 "{} clients, accept queue filled with {fill} of {limit}, abort={}, syncookies={}",
                 parameters.clients,
@@ -75,7 +78,7 @@ impl Custom {
         })?;
         self.compare(&mut findings, &run);
         findings.count("all", &run.trace.counters);
-        Ok(Outcome { findings, traces: vec![("custom".to_owned(), run.trace)], curve: None })
+        Ok(Outcome { findings, traces: vec![(Self::NAME.to_owned(), run.trace)], curve: None })
     }
 
     fn compare(&self, findings: &mut Findings, run: &Run) {
