@@ -99,6 +99,7 @@ pub(super) fn run(parameters: &Parameters) -> Result<Outcome, LabError> {
         }
     }
     compare(&mut findings, &victims);
+    findings.notes.extend(answer(&victims));
     Ok(Outcome { findings, traces, curve: Some(curve) })
 }
 
@@ -160,6 +161,20 @@ fn point(mode: Mode, load: Load, round_trip: Duration, victims: &[Victim]) -> Po
         connects: victims.len(),
         succeeded: victims.iter().filter(|victim| victim.succeeded).count(),
     }
+}
+
+/// In a sentence per load: the same packets give success or ECONNRESET by how fast the sleeper wakes.
+fn answer(points: &[(Load, Duration, usize, Vec<Victim>)]) -> Vec<String> {
+    let sentence = |(load, name): (Load, &str)| {
+        let all = || points.iter().filter(|point| point.0 == load).flat_map(|point| &point.3);
+        let enough = all().filter(|victim| victim.succeeded).map(|victim| victim.window).min()?;
+        let too_short = all().filter(|victim| !victim.succeeded).map(|victim| victim.window).max()?;
+        Some(format!(
+            "  {name}: the shortest window in which a sleeping connect() woke in time was {enough}, the longest in \
+             which one did not {too_short}"
+        ))
+    };
+    [(Load::Idle, "idle CPU"), (Load::Busy, "busy CPU")].into_iter().filter_map(sentence).collect()
 }
 
 fn compare(findings: &mut Findings, points: &[(Load, Duration, usize, Vec<Victim>)]) {
