@@ -1,7 +1,7 @@
 //! From frames to numbered, hashed packets, with a count of everything that is not used.
 
 use super::PacketCounts;
-use crate::packet::{FlowHasher, Frame, Packet, Skip, Timestamp, decode};
+use crate::packet::{self, FlowHasher, Frame, Packet, Skip, Timestamp};
 
 /// A packet on its way to the tracker.
 #[derive(Debug, Clone, Copy)]
@@ -20,19 +20,33 @@ pub(super) struct Intake {
 }
 
 impl Intake {
-    /// Decodes one frame; `None` when it is not used.
-    #[inline]
-    pub(super) fn take(&mut self, frame: &Frame<'_>) -> Option<Item> {
+    /// Decodes one frame, and passes it on unless it is of no use.
+    #[inline(always)]
+    pub(super) fn take(&mut self, frame: &Frame<'_>, mut pass_on: impl FnMut(Item)) {
         let ordinal = self.counts.total;
         self.counts.total += 1;
         self.now = self.now.max(Some(frame.at));
-        match decode(frame) {
+        match packet::usual(frame) {
+            Some(segment) => {
+                self.counts.tcp += 1;
+                let hash = self.hasher.hash(&segment.flow);
+                pass_on(Item { hash, packet: Packet::Segment(segment), ordinal });
+            }
+            None => {
+                if let Some(item) = self.take_unusual(frame, ordinal) {
+                    pass_on(item);
+                }
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn take_unusual(&mut self, frame: &Frame<'_>, ordinal: u64) -> Option<Item> {
+        match packet::unusual(frame) {
             Ok(packet) => {
+                self.counts.tcp += u64::from(matches!(packet, Packet::Segment(_)));
                 let flow = match &packet {
-                    Packet::Segment(segment) => {
-                        self.counts.tcp += 1;
-                        &segment.flow
-                    }
+                    Packet::Segment(segment) => &segment.flow,
                     Packet::Unreachable(error) => &error.flow,
                 };
                 Some(Item { hash: self.hasher.hash(flow), packet, ordinal })

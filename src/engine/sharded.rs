@@ -95,13 +95,13 @@ fn read<S: Source>(
             .collect();
         let wanted = BATCH - (intake.total() % BATCH as u64) as usize;
         let status = source.read(wanted, &mut |frame| {
-            if let Some(item) = intake.take(frame) {
+            intake.take(frame, |item| {
                 // The low bits choose the bucket in the shard's table; take others.
                 let shard = ((item.hash >> 32) * shards) >> 32;
                 if let Some(part) = parts.get_mut(shard as usize) {
                     part.push(item);
                 }
-            }
+            });
         });
         let (now, last) = (intake.now(), status == Status::End);
         let full = last || intake.total().is_multiple_of(BATCH as u64);

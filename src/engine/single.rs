@@ -41,9 +41,7 @@ impl Analysis {
         let wanted = BATCH - (self.intake.total() % BATCH as u64) as usize;
         let (intake, tracker) = (&mut self.intake, &mut self.tracker);
         let status = source.read(wanted, &mut |frame| {
-            if let Some(item) = intake.take(frame) {
-                tracker.take(&item.packet, item.hash, item.ordinal);
-            }
+            intake.take(frame, |item| tracker.take(&item.packet, item.hash, item.ordinal));
         });
         if let Some(now) = self.intake.now().max(source.now()) {
             self.tracker.advance(now);

@@ -27,6 +27,7 @@ impl Known {
     }
 
     /// Whether the flow is remembered; remembers it for another generation.
+    #[inline]
     pub(super) fn contains(&mut self, hash: u64) -> bool {
         if self.young.find(hash, |&h| h == hash).is_some() {
             return true;
