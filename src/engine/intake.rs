@@ -26,17 +26,13 @@ impl Intake {
         let ordinal = self.counts.total;
         self.counts.total += 1;
         self.now = self.now.max(Some(frame.at));
-        match packet::usual(frame) {
-            Some(segment) => {
-                self.counts.tcp += 1;
-                let hash = self.hasher.hash(&segment.flow);
-                pass_on(Item { hash, packet: Packet::Segment(segment), ordinal });
-            }
-            None => {
-                if let Some(item) = self.take_unusual(frame, ordinal) {
-                    pass_on(item);
-                }
-            }
+        let decoded = packet::usual(frame, |segment| {
+            let hash = self.hasher.hash(&segment.flow);
+            pass_on(Item { hash, packet: Packet::Segment(segment), ordinal });
+        });
+        match decoded {
+            Some(()) => self.counts.tcp += 1,
+            None => self.take_unusual(frame, ordinal).into_iter().for_each(pass_on),
         }
     }
 

@@ -195,7 +195,7 @@ fn collect(
             return (result, sum(&counts));
         }
         let mut batch: Vec<Found> = batch.into_iter().flatten().collect();
-        batch.sort_by_key(|found| (found.at, found.ordinal));
+        batch.sort_by_cached_key(|found| (found.at, found.ordinal));
         if result.is_ok() {
             result = pass_on(batch, status, book, sink);
         }

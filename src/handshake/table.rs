@@ -130,17 +130,19 @@ impl<T> Table<T> {
     }
 
     /// Takes an entry out of everything.
-    pub(super) fn remove(&mut self, at: Position) -> Option<T> {
+    pub(super) fn remove(&mut self, at: Position) {
+        let slot = &mut self.slots[at.0 as usize];
+        if slot.value.is_none() {
+            return;
+        }
+        slot.value = None;
+        let hash = slot.hash;
         self.forget_age(at);
         self.unlink(Chain::Wheel, at.0);
-        let slot = &mut self.slots[at.0 as usize];
-        let value = slot.value.take()?;
-        let hash = slot.hash;
         if let Ok(entry) = self.index.find_entry(hash, |entry| entry.at == at.0) {
             entry.remove();
         }
         self.free.push(at.0);
-        Some(value)
     }
 
     /// Takes an entry out of the age list only: it no longer counts as undecided.
@@ -288,7 +290,8 @@ mod tests {
     fn take_due(table: &mut Table<u16>, now: Timestamp) -> Vec<u16> {
         let mut due = Vec::new();
         table.collect_due(now, &mut due);
-        let mut values: Vec<u16> = due.into_iter().filter_map(|at| table.remove(at)).collect();
+        let mut values: Vec<u16> = due.iter().filter_map(|&at| table.get(at).copied()).collect();
+        due.into_iter().for_each(|at| table.remove(at));
         values.sort_unstable();
         values
     }
@@ -347,7 +350,8 @@ mod tests {
         let first = table.insert(7, key(1), 1, secs(1)).unwrap();
         let second = table.insert(7, key(2), 2, secs(1)).unwrap();
         assert_eq!(table.find(7, &key(2)), Some(second));
-        assert_eq!(table.remove(first), Some(1));
+        table.remove(first);
+        assert_eq!(table.get(first), None);
         assert_eq!(table.find(7, &key(1)), None);
         assert_eq!(table.find(7, &key(2)), Some(second));
     }

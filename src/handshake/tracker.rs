@@ -55,7 +55,10 @@ pub struct Tracker {
     known: Known,
     /// Latest packet time so far.
     now: Timestamp,
-    found: Vec<Found>,
+    /// Each there until it is drained.
+    found: Vec<Option<Found>>,
+    /// Keys of `found` while it is drained; kept for its room.
+    order: Vec<(Timestamp, u64, usize)>,
     due: Vec<Position>,
     counts: Counts,
 }
@@ -78,6 +81,7 @@ impl Tracker {
             known: Known::new(),
             now: Timestamp::from_nanos(i64::MIN),
             found: Vec::new(),
+            order: Vec::new(),
             due: Vec::new(),
             counts: Counts::default(),
         }
@@ -208,7 +212,8 @@ impl Tracker {
 
     fn tell(&mut self, at: Timestamp, finding: Finding) {
         let (Finding::Decided(attempt) | Finding::Provisional(attempt)) = &finding;
-        self.found.push(Found { at, ordinal: attempt.ordinal, finding });
+        let ordinal = attempt.ordinal;
+        self.found.push(Some(Found { at, ordinal, finding }));
     }
 
     /// How many attempts are undecided.
@@ -260,8 +265,13 @@ impl Tracker {
 
     /// Moves what was found since the last call to the end of `into`, ordered by time and position.
     pub fn drain(&mut self, into: &mut Vec<Found>) {
-        self.found.sort_by_key(|found| (found.at, found.ordinal));
-        into.append(&mut self.found);
+        // Findings are large: sort their keys instead, and move each only once.
+        let keys = self.found.iter().flatten().zip(0..).map(|(found, at)| (found.at, found.ordinal, at));
+        self.order.extend(keys);
+        self.order.sort_unstable();
+        let found = &mut self.found;
+        into.extend(self.order.drain(..).filter_map(|(_, _, at)| found.get_mut(at)?.take()));
+        found.clear();
     }
 
     /// What was counted so far.

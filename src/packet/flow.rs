@@ -3,7 +3,6 @@
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
-use std::hint::select_unpredictable;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// One end of a connection, compact enough for flow tables.
@@ -103,7 +102,7 @@ impl fmt::Debug for Endpoint {
 /// The unordered pair of endpoints of a connection: the same for both directions.
 ///
 /// The two endpoints' fields lie side by side, without the padding that each would have alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct FlowKey {
     low: Words,
     high: Words,
@@ -127,21 +126,22 @@ impl FlowKey {
     #[must_use]
     #[inline(always)]
     pub fn new(source: Endpoint, destination: Endpoint) -> (Self, Direction) {
-        let rank = |end: Endpoint| (end.number(), end.port, end.v6);
-        let forward = rank(source) <= rank(destination);
+        let forward = source <= destination;
         // Directions alternate as they please: a branch here would be mispredicted every other packet.
-        let low = |there, back| select_unpredictable(forward, there, back);
-        let port = |there: u16, back: u16| select_unpredictable(forward, there, back);
+        let swap = if forward { 0 } else { u64::MAX };
         let ([a, b], [c, d]) = (source.address, destination.address);
+        let (x, y) = ((a ^ c) & swap, (b ^ d) & swap);
+        let z = (source.port ^ destination.port) & swap as u16;
+        let v = (source.v6 ^ destination.v6) & !forward;
         let key = Self {
-            low: [low(a, c), low(b, d)],
-            high: [low(c, a), low(d, b)],
-            low_port: port(source.port, destination.port),
-            high_port: port(destination.port, source.port),
-            low_v6: select_unpredictable(forward, source.v6, destination.v6),
-            high_v6: select_unpredictable(forward, destination.v6, source.v6),
+            low: [a ^ x, b ^ y],
+            high: [c ^ x, d ^ y],
+            low_port: source.port ^ z,
+            high_port: destination.port ^ z,
+            low_v6: source.v6 ^ v,
+            high_v6: destination.v6 ^ v,
         };
-        (key, select_unpredictable(forward, Direction::LowToHigh, Direction::HighToLow))
+        (key, if forward { Direction::LowToHigh } else { Direction::HighToLow })
     }
 
     /// The sender of a segment that travels in `direction`.
@@ -170,6 +170,24 @@ impl Direction {
         }
     }
 }
+
+impl PartialEq for FlowKey {
+    /// In one piece: where a hash was found, the key is nearly always the same, so that stopping at the
+    /// first difference saves nothing and costs a branch each.
+    #[inline(always)]
+    fn eq(&self, other: &Self) -> bool {
+        let words = |key: &Self| {
+            let ([a, b], [c, d]) = (key.low, key.high);
+            let ports = u64::from(key.low_port) << 16 | u64::from(key.high_port);
+            let versions = u64::from(key.low_v6) << 33 | u64::from(key.high_v6) << 32;
+            [a, b, c, d, ports | versions]
+        };
+        let ([a, b, c, d, e], [v, w, x, y, z]) = (words(self), words(other));
+        (a ^ v) | (b ^ w) | (c ^ x) | (d ^ y) | (e ^ z) == 0
+    }
+}
+
+impl Eq for FlowKey {}
 
 impl Hash for FlowKey {
     /// Feeds the hasher as few words as tell flows apart: two where both addresses are IPv4.
