@@ -1,14 +1,13 @@
 //! From frames to numbered, hashed packets, with a count of everything that is not used.
 
 use super::PacketCounts;
+use crate::handshake::Item;
 use crate::packet::{self, FlowHasher, Frame, Packet, Skip, Timestamp};
 
-/// A packet on its way to the tracker.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Item {
-    pub(super) packet: Packet,
-    pub(super) hash: u64,
-    pub(super) ordinal: u64,
+/// Where packets go from here.
+pub(super) trait Destination {
+    /// Takes one packet. To be inlined: a packet in registers is written once, where it belongs.
+    fn take(&mut self, item: Item);
 }
 
 /// Decodes, numbers and counts.
@@ -22,22 +21,25 @@ pub(super) struct Intake {
 impl Intake {
     /// Decodes one frame, and passes it on unless it is of no use.
     #[inline(always)]
-    pub(super) fn take(&mut self, frame: &Frame<'_>, mut pass_on: impl FnMut(Item)) {
+    pub(super) fn take(&mut self, frame: &Frame<'_>, destination: &mut impl Destination) {
         let ordinal = self.counts.total;
         self.counts.total += 1;
         self.now = self.now.max(Some(frame.at));
-        let decoded = packet::usual(frame, |segment| {
+        if let Some(segment) = packet::usual_ipv4(frame) {
+            self.counts.tcp += 1;
             let hash = self.hasher.hash(&segment.flow);
-            pass_on(Item { hash, packet: Packet::Segment(segment), ordinal });
-        });
-        match decoded {
-            Some(()) => self.counts.tcp += 1,
-            None => self.take_unusual(frame, ordinal).into_iter().for_each(pass_on),
+            destination.take(Item { hash, packet: Packet::Segment(segment), ordinal });
+        } else if let Some(segment) = packet::usual_ipv6(frame) {
+            self.counts.tcp += 1;
+            let hash = self.hasher.hash(&segment.flow);
+            destination.take(Item { hash, packet: Packet::Segment(segment), ordinal });
+        } else {
+            self.take_unusual(frame, ordinal, destination);
         }
     }
 
     #[inline(never)]
-    fn take_unusual(&mut self, frame: &Frame<'_>, ordinal: u64) -> Option<Item> {
+    fn take_unusual(&mut self, frame: &Frame<'_>, ordinal: u64, destination: &mut impl Destination) {
         match packet::unusual(frame) {
             Ok(packet) => {
                 self.counts.tcp += u64::from(matches!(packet, Packet::Segment(_)));
@@ -45,12 +47,9 @@ impl Intake {
                     Packet::Segment(segment) => &segment.flow,
                     Packet::Unreachable(error) => &error.flow,
                 };
-                Some(Item { hash: self.hasher.hash(flow), packet, ordinal })
+                destination.take(Item { hash: self.hasher.hash(flow), packet, ordinal });
             }
-            Err(skip) => {
-                self.count_skip(skip);
-                None
-            }
+            Err(skip) => self.count_skip(skip),
         }
     }
 

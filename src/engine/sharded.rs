@@ -10,11 +10,11 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Barrier, Mutex, PoisonError};
 use std::thread;
 
-use super::intake::{Intake, Item};
+use super::intake::{Destination, Intake};
 use super::single::{enter, summary};
 use super::{BATCH, Options, PacketCounts, Sink, Summary};
 use crate::capture::{Source, Status};
-use crate::handshake::{Counts, Found, Tracker};
+use crate::handshake::{Counts, Found, Item, Tracker};
 use crate::listener::Book;
 use crate::packet::Timestamp;
 
@@ -80,6 +80,20 @@ pub(super) fn analyse<S: Source + Send>(
     Ok((summary(source.captures(), counts, &book), book))
 }
 
+/// A batch while it is filled, dealt out to the shards.
+struct Parts(Vec<Vec<Item>>);
+
+impl Destination for Parts {
+    #[inline(always)]
+    fn take(&mut self, item: Item) {
+        // The low bits choose the bucket in the shard's table; take others.
+        let shard = ((item.hash >> 32) * self.0.len() as u64) >> 32;
+        if let Some(part) = self.0.get_mut(shard as usize) {
+            part.push(item);
+        }
+    }
+}
+
 /// Reads to the end and deals the packets out by flow.
 fn read<S: Source>(
     source: &mut S,
@@ -87,25 +101,16 @@ fn read<S: Source>(
     spares: Vec<Receiver<Vec<Item>>>,
 ) -> PacketCounts {
     let mut intake = Intake::default();
-    let shards = senders.len() as u64;
     loop {
-        let mut parts: Vec<Vec<Item>> = spares
-            .iter()
-            .map(|spare| spare.try_recv().unwrap_or_else(|_| Vec::with_capacity(BATCH)))
-            .collect();
+        let spare = |spare: &Receiver<Vec<Item>>| {
+            spare.try_recv().unwrap_or_else(|_| Vec::with_capacity(BATCH))
+        };
+        let mut parts = Parts(spares.iter().map(spare).collect());
         let wanted = BATCH - (intake.total() % BATCH as u64) as usize;
-        let status = source.read(wanted, &mut |frame| {
-            intake.take(frame, |item| {
-                // The low bits choose the bucket in the shard's table; take others.
-                let shard = ((item.hash >> 32) * shards) >> 32;
-                if let Some(part) = parts.get_mut(shard as usize) {
-                    part.push(item);
-                }
-            });
-        });
+        let status = source.read(wanted, &mut |frame| intake.take(frame, &mut parts));
         let (now, last) = (intake.now(), status == Status::End);
         let full = last || intake.total().is_multiple_of(BATCH as u64);
-        for (sender, items) in senders.iter().zip(parts) {
+        for (sender, items) in senders.iter().zip(parts.0) {
             if sender.send(Batch { items, now, full, status }).is_err() {
                 // The collector gave up: the sink failed.
                 return intake.counts();
@@ -148,9 +153,7 @@ fn track(
     let mut tracker = Tracker::new();
     let mut heard = true;
     for mut batch in batches {
-        for item in &batch.items {
-            tracker.take(&item.packet, item.hash, item.ordinal);
-        }
+        tracker.take(&batch.items);
         if let Some(now) = batch.now {
             tracker.advance(now);
         }

@@ -91,6 +91,12 @@ impl<T> Table<T> {
         self.index.find(hash, same).map(|entry| Position(entry.at))
     }
 
+    /// Whether the entry at a position that may have been left since is `key`'s.
+    #[inline(always)]
+    pub(super) fn holds(&self, at: Position, key: &FlowKey) -> bool {
+        self.slots.get(at.0 as usize).is_some_and(|slot| slot.key == *key && slot.value.is_some())
+    }
+
     pub(super) fn get(&self, at: Position) -> Option<&T> {
         self.slots[at.0 as usize].value.as_ref()
     }

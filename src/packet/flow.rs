@@ -213,7 +213,11 @@ impl FlowHasher {
     #[must_use]
     #[inline(always)]
     pub fn hash(&self, key: &FlowKey) -> u64 {
-        self.0.hash_one(key)
+        // Not `hash_one`: that is not inlined, and a key that is given away by address drags the whole
+        // segment around it out of the registers.
+        let mut state = self.0.build_hasher();
+        key.hash(&mut state);
+        state.finish()
     }
 }
 
