@@ -20,10 +20,18 @@ const BUCKET_BITS: u32 = 27;
 /// 2048 buckets span 275 s, beyond the longest deadline any attempt asks for.
 const BUCKETS: usize = 2048;
 
+/// An entry, or room for one.
 struct Slot<T> {
-    hash: u64,
     key: FlowKey,
+    hash: u64,
     value: Option<T>,
+}
+
+/// When an entry is due and who its neighbours are. Apart from the entry itself, which is ten times as
+/// large: the timers of all entries stay in the second-level cache where the entries do not, and lists
+/// are walked without touching an entry.
+#[derive(Clone, Copy)]
+struct Timer {
     due: Timestamp,
     age: Links,
     wheel: Links,
@@ -57,6 +65,8 @@ enum Chain {
 pub(super) struct Table<T> {
     index: HashTable<Indexed>,
     slots: Vec<Slot<T>>,
+    /// The same positions as `slots`.
+    timers: Vec<Timer>,
     free: Vec<u32>,
     oldest: u32,
     newest: u32,
@@ -71,6 +81,7 @@ impl<T> Table<T> {
         Self {
             index: HashTable::new(),
             slots: Vec::new(),
+            timers: Vec::new(),
             free: Vec::new(),
             oldest: NONE,
             newest: NONE,
@@ -89,6 +100,29 @@ impl<T> Table<T> {
     pub(super) fn find(&self, hash: u64, key: &FlowKey) -> Option<Position> {
         let same = |entry: &Indexed| entry.tag == hash as u32 && self.slots[entry.at as usize].key == *key;
         self.index.find(hash, same).map(|entry| Position(entry.at))
+    }
+
+    /// Where a flow probably is, told by its hash alone, without touching the entry.
+    #[inline(always)]
+    pub(super) fn guess(&self, hash: u64) -> Option<Position> {
+        self.index.find(hash, |entry| entry.tag == hash as u32).map(|entry| Position(entry.at))
+    }
+
+    /// Asks the cache for an entry that will be needed soon: all lines of it, since they lie anywhere
+    /// in memory and would be waited for one after the other.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, at: Position) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            let slot = self.slots.as_ptr().wrapping_add(at.0 as usize).cast::<i8>();
+            for offset in (0..size_of::<Slot<T>>()).step_by(64) {
+                // SAFETY: a prefetch is a hint: it reads nothing and faults on no address.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(slot.wrapping_add(offset)) };
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = at;
     }
 
     /// Whether the entry at a position that may have been left since is `key`'s.
@@ -116,15 +150,18 @@ impl<T> Table<T> {
     /// Adds an entry as the youngest, due at `due`; the flow must not be there yet. `None` when there
     /// is no position left.
     pub(super) fn insert(&mut self, hash: u64, key: FlowKey, value: T, due: Timestamp) -> Option<Position> {
-        let slot = Slot { hash, key, value: Some(value), due, age: UNLINKED, wheel: UNLINKED, bucket: 0 };
+        let slot = Slot { key, hash, value: Some(value) };
+        let timer = Timer { due, age: UNLINKED, wheel: UNLINKED, bucket: 0 };
         let at = match self.free.pop() {
             Some(at) => {
                 self.slots[at as usize] = slot;
+                self.timers[at as usize] = timer;
                 at
             }
             None => {
                 let at = u32::try_from(self.slots.len()).ok().filter(|&at| at != NONE)?;
                 self.slots.push(slot);
+                self.timers.push(timer);
                 at
             }
         };
@@ -153,7 +190,7 @@ impl<T> Table<T> {
 
     /// Takes an entry out of the age list only: it no longer counts as undecided.
     pub(super) fn forget_age(&mut self, at: Position) {
-        let links = self.slots[at.0 as usize].age;
+        let links = self.timers[at.0 as usize].age;
         if links.previous != NONE || self.oldest == at.0 {
             self.unlink(Chain::Age, at.0);
             self.aged -= 1;
@@ -163,9 +200,9 @@ impl<T> Table<T> {
     /// Sets when the entry is next due. A later deadline costs nothing: the entry is moved when the
     /// wheel reaches its old one.
     pub(super) fn set_due(&mut self, at: Position, due: Timestamp) {
-        let slot = &mut self.slots[at.0 as usize];
-        let sooner = due < slot.due;
-        slot.due = due;
+        let timer = &mut self.timers[at.0 as usize];
+        let sooner = due < timer.due;
+        timer.due = due;
         if sooner {
             self.unlink(Chain::Wheel, at.0);
             self.link_wheel(at.0);
@@ -173,7 +210,7 @@ impl<T> Table<T> {
     }
 
     pub(super) fn due(&self, at: Position) -> Timestamp {
-        self.slots[at.0 as usize].due
+        self.timers[at.0 as usize].due
     }
 
     /// The oldest entry of the age list.
@@ -183,7 +220,7 @@ impl<T> Table<T> {
 
     /// The entry that follows `at` in the age list.
     pub(super) fn next_oldest(&self, at: Position) -> Option<Position> {
-        let next = self.slots[at.0 as usize].age.next;
+        let next = self.timers[at.0 as usize].age.next;
         (next != NONE).then_some(Position(next))
     }
 
@@ -207,11 +244,11 @@ impl<T> Table<T> {
     fn turn_bucket(&mut self, number: i64, now: Timestamp, due: &mut Vec<Position>) {
         let mut at = self.buckets[bucket_index(number)];
         while at != NONE {
-            let slot = &self.slots[at as usize];
-            let next = slot.wheel.next;
-            if slot.due <= now {
+            let timer = &self.timers[at as usize];
+            let next = timer.wheel.next;
+            if timer.due <= now {
                 due.push(Position(at));
-            } else if bucket_index(bucket_number(slot.due)) != bucket_index(number) {
+            } else if bucket_index(bucket_number(timer.due)) != bucket_index(number) {
                 self.unlink(Chain::Wheel, at);
                 self.link_wheel(at);
             }
@@ -221,35 +258,35 @@ impl<T> Table<T> {
 
     fn link_youngest(&mut self, at: u32) {
         let links = Links { previous: self.newest, next: NONE };
-        self.slots[at as usize].age = links;
+        self.timers[at as usize].age = links;
         match self.newest {
             NONE => self.oldest = at,
-            newest => self.slots[newest as usize].age.next = at,
+            newest => self.timers[newest as usize].age.next = at,
         }
         self.newest = at;
         self.aged += 1;
     }
 
     fn link_wheel(&mut self, at: u32) {
-        let number = bucket_number(self.slots[at as usize].due);
+        let number = bucket_number(self.timers[at as usize].due);
         // Never behind the wheel: an entry that is already due goes where the wheel stands.
         let number = self.turned.map_or(number, |turned| number.max(turned));
         let bucket = bucket_index(number);
         let head = self.buckets[bucket];
-        let slot = &mut self.slots[at as usize];
-        slot.bucket = bucket as u32;
-        slot.wheel = Links { previous: NONE, next: head };
+        let timer = &mut self.timers[at as usize];
+        timer.bucket = bucket as u32;
+        timer.wheel = Links { previous: NONE, next: head };
         if head != NONE {
-            self.slots[head as usize].wheel.previous = at;
+            self.timers[head as usize].wheel.previous = at;
         }
         self.buckets[bucket] = at;
     }
 
     fn links(&mut self, chain: Chain, at: u32) -> &mut Links {
-        let slot = &mut self.slots[at as usize];
+        let timer = &mut self.timers[at as usize];
         match chain {
-            Chain::Age => &mut slot.age,
-            Chain::Wheel => &mut slot.wheel,
+            Chain::Age => &mut timer.age,
+            Chain::Wheel => &mut timer.wheel,
         }
     }
 
@@ -258,7 +295,7 @@ impl<T> Table<T> {
         match (chain, previous) {
             (Chain::Age, NONE) => self.oldest = next,
             (Chain::Wheel, NONE) => {
-                let bucket = self.slots[at as usize].bucket as usize;
+                let bucket = self.timers[at as usize].bucket as usize;
                 self.buckets[bucket] = next;
             }
             (_, previous) => self.links(chain, previous).next = next,

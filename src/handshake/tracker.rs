@@ -153,9 +153,11 @@ impl Tracker {
     /// Looks a flow up ahead of time.
     #[inline(always)]
     fn locate(&self, item: &Item) -> Place {
-        let Packet::Segment(segment) = &item.packet else { return Place::Unknown };
-        match self.table.find(item.hash, &segment.flow) {
-            Some(at) => Place::Table(at),
+        match self.table.guess(item.hash) {
+            Some(at) => {
+                self.table.prefetch(at);
+                Place::Table(at)
+            }
             None if self.known.is_young(item.hash) => Place::Known,
             None => Place::Unknown,
         }
@@ -255,9 +257,13 @@ impl Tracker {
         self.now = self.now.max(now);
         let mut due = std::mem::take(&mut self.due);
         self.table.collect_due(self.now, &mut due);
-        for at in due.drain(..) {
+        for (place, &at) in due.iter().enumerate() {
+            if let Some(&later) = due.get(place + AHEAD) {
+                self.table.prefetch(later);
+            }
             self.expire(at);
         }
+        due.clear();
         self.due = due;
     }
 
