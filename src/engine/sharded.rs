@@ -5,6 +5,7 @@
 //! ordered by time and position; and bounds are kept over all shards together. So the result does
 //! not depend on the number of threads.
 
+use std::convert::Infallible;
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Barrier, Mutex, PoisonError};
@@ -164,7 +165,10 @@ fn track(
             tracker.finish(batch.now.unwrap_or_default());
         }
         let mut found = Vec::new();
-        tracker.drain(&mut found);
+        let Ok(()) = tracker.drain(|finding| {
+            found.push(finding);
+            Ok::<_, Infallible>(())
+        });
         // The other shards wait for this one at the bounds: go on even if nobody listens.
         heard = heard && pass_on(Findings { found, counts: tracker.counts(), status: batch.status });
         if !heard && bounds.shards() == 1 {

@@ -5,7 +5,7 @@ use std::io;
 use super::intake::{Destination, Intake};
 use super::{BATCH, Options, PacketCounts, Sink, Summary};
 use crate::capture::{CaptureInfo, Source, Status};
-use crate::handshake::{Finding, Found, Item, Tracker};
+use crate::handshake::{Finding, Item, Tracker};
 use crate::listener::Book;
 use crate::packet::Timestamp;
 
@@ -42,7 +42,6 @@ pub struct Analysis {
     tracker: Tracker,
     items: Vec<Item>,
     book: Book,
-    found: Vec<Found>,
     max_attempts: usize,
 }
 
@@ -55,7 +54,6 @@ impl Analysis {
             tracker: Tracker::new(),
             items: Vec::with_capacity(GROUP),
             book: Book::new(options.max_listeners),
-            found: Vec::new(),
             max_attempts: options.max_attempts,
         }
     }
@@ -109,8 +107,8 @@ impl Analysis {
     }
 
     fn pass_on(&mut self, sink: &mut dyn Sink) -> io::Result<()> {
-        self.tracker.drain(&mut self.found);
-        self.found.drain(..).try_for_each(|found| enter(&mut self.book, found.finding, sink))
+        let book = &mut self.book;
+        self.tracker.drain(|found| enter(book, found.finding, sink))
     }
 
     /// The book as it stands.

@@ -79,10 +79,12 @@ impl Place {
     }
 }
 
+/// In this order for the sake of [`Table`].
+#[repr(C)]
 struct Tracked {
-    attempt: Pending,
     /// Decided and told; only lingers.
     decided: bool,
+    attempt: Pending,
 }
 
 /// The tracker of all flows, or of one shard of them.
@@ -347,15 +349,24 @@ impl Tracker {
         }
     }
 
-    /// Moves what was found since the last call to the end of `into`, ordered by time and position.
-    pub fn drain(&mut self, into: &mut Vec<Found>) {
+    /// Hands over what was found since the last call, ordered by time and position.
+    ///
+    /// # Errors
+    ///
+    /// Those of `take`; what was not handed over by then is lost.
+    pub fn drain<E>(&mut self, mut take: impl FnMut(Found) -> Result<(), E>) -> Result<(), E> {
         // Findings are large: sort their keys instead, and move each only once.
         let keys = self.found.iter().flatten().zip(0..).map(|(found, at)| (found.at, found.ordinal, at));
         self.order.extend(keys);
         self.order.sort_unstable();
         let found = &mut self.found;
-        into.extend(self.order.drain(..).filter_map(|(_, _, at)| found.get_mut(at)?.take()));
+        let result = self
+            .order
+            .drain(..)
+            .filter_map(|(_, _, at)| found.get_mut(at)?.take())
+            .try_for_each(|found| take(found));
         found.clear();
+        result
     }
 
     /// What was counted so far.
