@@ -42,30 +42,34 @@ impl Book {
 
     /// Infers what the finding means, as known by now, and tallies it.
     pub fn enter(&mut self, finding: &mut Finding) {
-        let (Finding::Decided(attempt) | Finding::Provisional(attempt)) = finding;
-        attempt.inference = self.infer(attempt);
-        self.record_mut(attempt.server).witness(attempt);
-        if let Finding::Decided(attempt) = finding {
-            self.add(attempt);
+        let (attempt, decided) = match finding {
+            Finding::Decided(attempt) => (attempt, true),
+            Finding::Provisional(attempt) => (attempt, false),
+        };
+        let full = self.records.len() >= self.limit;
+        let place = self.records.get_index_of(&attempt.server);
+        let record = place.and_then(|place| self.records.get_index(place)).map(|(_, record)| record);
+        attempt.inference = self.infer_by(record, attempt);
+        let record = match place.and_then(|place| self.records.get_index_mut(place)) {
+            Some((_, record)) => record,
+            None if full => &mut self.rest,
+            None => self.records.entry(attempt.server).or_default(),
+        };
+        record.witness(attempt);
+        if decided {
+            record.add(attempt);
+            self.verdicts.add(attempt.verdict);
         }
-    }
-
-    fn add(&mut self, attempt: &Attempt) {
-        self.verdicts.add(attempt.verdict);
-        self.record_mut(attempt.server).add(attempt);
-    }
-
-    fn record_mut(&mut self, server: Endpoint) -> &mut Record {
-        if self.records.len() >= self.limit && !self.records.contains_key(&server) {
-            return &mut self.rest;
-        }
-        self.records.entry(server).or_default()
     }
 
     /// What an attempt means by all that is known now.
     #[must_use]
     pub fn infer(&self, attempt: &Attempt) -> Inference {
-        let context = match self.records.get(&attempt.server) {
+        self.infer_by(self.records.get(&attempt.server), attempt)
+    }
+
+    fn infer_by(&self, record: Option<&Record>, attempt: &Attempt) -> Inference {
+        let context = match record {
             Some(record) => record.context(attempt.start, attempt.end),
             None if self.records.len() >= self.limit => Context::default(),
             None => Context { answers: Some(attempt.signs.synack_seen), ..Context::default() },

@@ -11,6 +11,7 @@ mod segment;
 mod seq;
 mod time;
 
+pub(crate) use decode::{unusual, usual_ipv4, usual_ipv6};
 pub use decode::{Frame, decode};
 pub use flow::{Direction, Endpoint, FlowHasher, FlowKey};
 pub use link::LinkType;
