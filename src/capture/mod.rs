@@ -5,13 +5,17 @@
 
 mod captures;
 mod damage;
+mod device;
 mod file;
 mod filter;
 mod input;
 mod interface;
+mod live;
 mod open;
 mod pcap;
 mod pcapng;
+mod save;
+mod trim;
 mod walk;
 mod window;
 
@@ -19,8 +23,11 @@ mod window;
 mod tests;
 
 pub use captures::{Captures, Options};
+pub use device::{Device, devices};
 pub use filter::{Filter, FilterError};
+pub use live::{Live, LiveError, LiveOptions, TimeSource, UnknownTimeSource};
 pub use open::{OpenError, OpenReason};
+pub use save::{Rotation, Saver};
 
 use crate::packet::{Frame, LinkType, Timestamp};
 
