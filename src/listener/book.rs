@@ -5,7 +5,8 @@ use indexmap::IndexMap;
 use super::record::Record;
 use super::{Listener, Tally, diagnosis};
 use crate::handshake::{Attempt, Context, Finding, Inference, Vantage, Verdict, infer};
-use crate::packet::Endpoint;
+use crate::kernel::KernelWord;
+use crate::packet::{Endpoint, Timestamp};
 
 /// All listeners of an analysis, bounded in number.
 #[derive(Debug)]
@@ -42,6 +43,26 @@ impl Book {
     /// Notes that the capture lost packets: from now on absence proves less.
     pub fn capture_dropped(&mut self) {
         self.dropped = true;
+    }
+
+    /// The servers that are kept apart.
+    pub fn servers(&self) -> impl Iterator<Item = Endpoint> + '_ {
+        self.records.keys().copied()
+    }
+
+    /// Takes what the kernel says of a server on this machine since it was asked last: `lately` tells whether its
+    /// queue overflowed from `since` to `until`, or that the figures leave it open. Servers that nobody has connected
+    /// to are left alone.
+    pub fn kernel_says(
+        &mut self,
+        server: Endpoint,
+        word: KernelWord,
+        lately: Option<bool>,
+        (since, until): (Timestamp, Timestamp),
+    ) {
+        if let Some(record) = self.records.get_mut(&server) {
+            record.kernel.take(word, lately, since, until);
+        }
     }
 
     /// Infers what the finding means, as known by now, and tallies it.
