@@ -12,3 +12,4 @@ pub mod kernel;
 pub mod listener;
 pub mod packet;
 pub mod report;
+pub mod sandbox;

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use hsanalyze::cli::{self, Command};
-use hsanalyze::command::{Status, analyse, listeners};
+use hsanalyze::command::{Status, analyse, listeners, live};
 
 /// Errors of every kind; 1 is for `--fail-on`.
 const FAILURE: u8 = 2;
@@ -31,6 +31,11 @@ fn run(command: Command) -> anyhow::Result<Status> {
             Ok(Status::Done)
         }
         Command::Analyse(config) => analyse::run(&config),
+        Command::Live(config) => live::run(&config),
+        Command::Devices => {
+            live::list(&mut io::stdout().lock())?;
+            Ok(Status::Done)
+        }
         Command::Listeners(config) => {
             listeners::run(&config, &mut io::stdout().lock())?;
             Ok(Status::Done)

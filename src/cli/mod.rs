@@ -5,6 +5,7 @@
 mod analyse;
 mod document;
 mod listeners;
+mod live;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
 pub use self::analyse::{Analyse, ColourChoice};
+pub use self::live::{Live, Save};
 use crate::command::listeners::ListenersConfig;
 
 /// What the user asked for.
@@ -21,6 +23,10 @@ use crate::command::listeners::ListenersConfig;
 pub enum Command {
     /// Analyse captures.
     Analyse(Analyse),
+    /// Capture and analyse.
+    Live(Live),
+    /// List the interfaces that can be captured from.
+    Devices,
     /// Show accept queues.
     Listeners(ListenersConfig),
     /// Print this and be done: help, version, completions, the manual page.
@@ -57,6 +63,8 @@ struct Cli {
     other: Option<Other>,
     #[command(flatten)]
     analyse: analyse::Arguments,
+    #[command(flatten)]
+    live: live::LiveArguments,
 }
 
 /// Everything but the analysis of captures.
@@ -94,13 +102,23 @@ where
         Err(error) => return Err(wrong(&error)),
     };
     match cli.other {
-        None => analyse::validate(cli.analyse)
-            .map(Command::Analyse)
+        None => main_form(cli.analyse, cli.live)
             .map_err(|message| wrong(&Cli::command().error(ErrorKind::ValueValidation, message))),
         Some(Other::Listeners(arguments)) => Ok(Command::Listeners(arguments.config())),
         Some(Other::Completions { shell }) => Ok(Command::Print(document::completions(shell))),
         Some(Other::Man) => Ok(Command::Print(document::manual())),
     }
+}
+
+/// The form without a command: files, or an interface.
+fn main_form(analyse: analyse::Arguments, live: live::LiveArguments) -> Result<Command, String> {
+    if live.lists() {
+        return Ok(Command::Devices);
+    }
+    if live.captures() {
+        return live::validate(live, analyse::validate_live(analyse)?).map(Command::Live);
+    }
+    analyse::validate(analyse).map(Command::Analyse)
 }
 
 fn wrong(error: &clap::Error) -> UsageError {

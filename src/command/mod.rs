@@ -2,6 +2,7 @@
 
 pub mod analyse;
 pub mod listeners;
+pub mod live;
 
 /// How a command ended that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,7 +11,7 @@ pub enum Status {
     Done,
     /// An attempt has a verdict that `--fail-on` names.
     Found,
-    /// An input was damaged; what could be read of it was reported.
+    /// An input was damaged or packets could not be saved; what could be read was reported.
     Damaged,
 }
 

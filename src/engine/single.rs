@@ -16,6 +16,8 @@ pub struct Analysis {
     book: Book,
     found: Vec<Found>,
     max_attempts: usize,
+    /// The latest time of packets, or of the source's own clock.
+    clock: Option<Timestamp>,
 }
 
 impl Analysis {
@@ -28,6 +30,7 @@ impl Analysis {
             book: Book::new(options.max_listeners),
             found: Vec::new(),
             max_attempts: options.max_attempts,
+            clock: None,
         }
     }
 
@@ -45,7 +48,8 @@ impl Analysis {
                 tracker.take(&item.packet, item.hash, item.ordinal);
             }
         });
-        if let Some(now) = self.intake.now().max(source.now()) {
+        self.clock = self.clock.max(self.intake.now()).max(source.now());
+        if let Some(now) = self.clock {
             self.tracker.advance(now);
         }
         if self.intake.total().is_multiple_of(BATCH as u64) {
@@ -69,14 +73,15 @@ impl Analysis {
         }
     }
 
-    /// Decides everything that is left.
+    /// Decides everything that is left. The capture ends with its last packet, or when its source's own clock says: a
+    /// live capture that goes on in silence has seen that nothing came.
     ///
     /// # Errors
     ///
     /// The sink's.
     pub fn finish(&mut self, sink: &mut dyn Sink) -> io::Result<()> {
         self.bound();
-        let end = self.intake.now().unwrap_or_default();
+        let end = self.clock.unwrap_or_default();
         self.tracker.finish(end);
         self.pass_on(sink)
     }

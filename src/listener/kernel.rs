@@ -33,7 +33,13 @@ const GAP: Span = Span::from_secs(5);
 
 impl Kernel {
     /// Adds what was found between two samples; see `Book::kernel_says`.
-    pub(super) fn take(&mut self, word: KernelWord, lately: Option<bool>, since: Timestamp, until: Timestamp) {
+    pub(super) fn take(
+        &mut self,
+        word: KernelWord,
+        lately: Option<bool>,
+        since: Timestamp,
+        until: Timestamp,
+    ) {
         self.word = Some(word);
         let begin = self.watched.map_or(since, |(begin, _)| begin);
         self.watched = Some((begin, until));
@@ -63,7 +69,8 @@ impl Kernel {
     pub(super) fn evidence(&self, from: Timestamp, to: Timestamp) -> Option<KernelEvidence> {
         let (begin, end) = self.watched?;
         let abort_on_overflow = self.word.as_ref().and_then(|word| word.abort_on_overflow);
-        let mut touching = self.stretches.iter().filter(|stretch| stretch.from <= to && from <= stretch.to).peekable();
+        let mut touching =
+            self.stretches.iter().filter(|stretch| stretch.from <= to && from <= stretch.to).peekable();
         let open = touching.peek().is_some();
         if touching.any(|stretch| stretch.overflowed) {
             return Some(KernelEvidence { overflowed: true, abort_on_overflow });
