@@ -48,6 +48,8 @@ pub fn run(config: &Live) -> anyhow::Result<Status> {
     if config.analyse.verbosity == Verbosity::Verbose {
         live.notes().iter().chain(&applied).for_each(|note| say(note));
     }
+    // Who reads that it captures may begin to fill queues: that must not come before the first sample.
+    let kernel = Kernel::new();
     if config.analyse.verbosity != Verbosity::Quiet {
         let (link, snap) = (live.link(), config.capture.snap_length);
         say(&format!("capturing on {}, link type {link}, snapshot length {snap} octets", live.device()));
@@ -61,7 +63,7 @@ pub fn run(config: &Live) -> anyhow::Result<Status> {
         None => None,
     };
     let mut session =
-        Session { config, signals, source: Recorded::new(live, saver, config.count), unsaved: false };
+        Session { config, signals, source: Recorded::new(live, saver, config.count), kernel, unsaved: false };
     let status = analyse::run_with(&config.analyse, true, |_, options, sink| {
         let mut teller = Teller::new(config, options, sink, wall_clock());
         session.run(&mut teller)
@@ -87,6 +89,7 @@ struct Session<'a> {
     config: &'a Live,
     signals: Signals,
     source: Recorded,
+    kernel: Kernel,
     /// Packets that were to be saved were not.
     unsaved: bool,
 }
@@ -97,7 +100,6 @@ impl Session<'_> {
         teller: &mut Teller<'_>,
     ) -> anyhow::Result<(Summary, impl FnMut(&mut Attempt) + use<>)> {
         let mut analysis = Analysis::new(&analyse::engine_options(&self.config.analyse));
-        let mut kernel = Kernel::new();
         let shown = self.config.analyse.verbosity != Verbosity::Quiet && io::stderr().is_terminal();
         let mut line = StatusLine::new(self.source.device(), shown);
         let begun = Instant::now();
@@ -109,7 +111,7 @@ impl Session<'_> {
             if now >= next_tick {
                 // A tick that comes late is followed by the next a whole interval later, not by a burst.
                 next_tick = now + TICK;
-                self.tick(&mut analysis, &mut kernel, teller, &mut line)?;
+                self.tick(&mut analysis, teller, &mut line)?;
             }
             if self.signals.report_wanted() {
                 self.report_so_far(&mut analysis, teller, &line)?;
@@ -123,9 +125,11 @@ impl Session<'_> {
                 break;
             }
         }
-        self.tick(&mut analysis, &mut kernel, teller, &mut line)?;
+        // Before, so that what is decided now is entered with the kernel's word of this moment; and after, for servers
+        // that nothing was decided of until now.
+        self.tick(&mut analysis, teller, &mut line)?;
         analysis.finish(teller)?;
-        teller.tell(analysis.book(), &line)?;
+        self.tick(&mut analysis, teller, &mut line)?;
         let (summary, book) = analysis.into_parts(self.source.captures());
         Ok((summary, move |attempt: &mut Attempt| attempt.inference = book.infer(attempt)))
     }
@@ -134,7 +138,6 @@ impl Session<'_> {
     fn tick(
         &mut self,
         analysis: &mut Analysis,
-        kernel: &mut Kernel,
         teller: &mut Teller<'_>,
         line: &mut StatusLine,
     ) -> io::Result<()> {
@@ -142,7 +145,7 @@ impl Session<'_> {
         if dropped > 0 {
             analysis.book().capture_dropped();
         }
-        if let Some(failure) = kernel.ask(analysis.book())
+        if let Some(failure) = self.kernel.ask(analysis.book())
             && self.config.analyse.verbosity == Verbosity::Verbose
         {
             line.aside(|| say(&format!("the kernel is not asked any more: {failure}")));

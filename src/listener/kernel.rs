@@ -40,9 +40,14 @@ impl Kernel {
         since: Timestamp,
         until: Timestamp,
     ) {
-        self.word = Some(word);
+        // Nobody asked before there was an attempt to this server, but its figures go back to the first sample.
+        let (lately, since) = match self.watched {
+            Some(_) => (lately, since),
+            None => (word.overflowed(), until.plus(Span::from_nanos(-word.span.as_nanos()))),
+        };
         let begin = self.watched.map_or(since, |(begin, _)| begin);
         self.watched = Some((begin, until));
+        self.word = Some(word);
         if lately == Some(false) {
             return;
         }
@@ -89,7 +94,8 @@ mod tests {
         Timestamp::from_nanos(0).plus(Span::from_secs(seconds))
     }
 
-    fn word() -> KernelWord {
+    /// The word at this second, of a listener that dropped nothing since the one before.
+    fn word(second: i64) -> KernelWord {
         let server = "10.0.0.1:80".parse().unwrap();
         let socket = ListenSocket {
             local: server,
@@ -104,7 +110,10 @@ mod tests {
         };
         let sysctls = Sysctls { tcp_abort_on_overflow: Some(1), ..Sysctls::default() };
         let counters = crate::kernel::Counters::parse("", "");
-        Watch::new(Sample { at: at(0), sockets: vec![socket], counters, sysctls }).word(server).unwrap()
+        let sample = |at| Sample { at, sockets: vec![socket.clone()], counters, sysctls };
+        let mut watch = Watch::new(sample(at(second - 1)));
+        watch.push(sample(at(second)));
+        watch.word(server).unwrap()
     }
 
     fn judged(kernel: &Kernel, from: i64, to: i64) -> Option<bool> {
@@ -116,7 +125,7 @@ mod tests {
         let mut kernel = Kernel::default();
         assert_eq!(judged(&kernel, 1, 2), None);
         for (second, lately) in [(10, Some(false)), (11, Some(true)), (12, Some(false)), (13, Some(false))] {
-            kernel.take(word(), lately, at(second), at(second + 1));
+            kernel.take(word(second + 1), lately, at(second), at(second + 1));
         }
         assert_eq!(judged(&kernel, 10, 10), Some(false));
         assert_eq!(judged(&kernel, 9, 10), None, "it began before the first sample");
@@ -128,10 +137,20 @@ mod tests {
     }
 
     #[test]
+    fn the_first_word_speaks_of_all_the_time_since_the_first_sample() {
+        let mut kernel = Kernel::default();
+        let word = KernelWord { span: Span::from_secs(100), ..word(200) };
+        kernel.take(word, Some(true), at(199), at(200));
+        assert_eq!(judged(&kernel, 100, 200), Some(false), "it dropped nothing in all that time");
+        assert_eq!(judged(&kernel, 99, 200), None);
+    }
+
+    #[test]
     fn what_is_open_neither_confirms_nor_denies() {
         let mut kernel = Kernel::default();
-        kernel.take(word(), None, at(0), at(1));
-        kernel.take(word(), Some(false), at(1), at(10));
+        kernel.take(word(0), Some(false), at(-1), at(0));
+        kernel.take(word(1), None, at(0), at(1));
+        kernel.take(word(10), Some(false), at(1), at(10));
         assert_eq!(judged(&kernel, 0, 2), None);
         assert_eq!(judged(&kernel, 2, 3), Some(false));
     }
@@ -139,8 +158,9 @@ mod tests {
     #[test]
     fn stretches_are_bounded_and_the_last_one_is_never_surer_than_its_parts() {
         let mut kernel = Kernel::default();
+        kernel.take(word(-10), Some(false), at(-11), at(-10));
         for n in 0..1000 {
-            kernel.take(word(), (n % 2 == 0).then_some(true), at(n * 10), at(n * 10 + 1));
+            kernel.take(word(n * 10 + 1), (n % 2 == 0).then_some(true), at(n * 10), at(n * 10 + 1));
         }
         assert_eq!(kernel.stretches.len(), STRETCHES);
         assert_eq!(judged(&kernel, 5000, 5001), None);

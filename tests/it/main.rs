@@ -10,6 +10,8 @@ mod kernel;
 #[cfg(target_os = "linux")]
 mod listeners;
 #[cfg(target_os = "linux")]
+mod live;
+#[cfg(target_os = "linux")]
 mod namespace;
 mod scenarios;
 mod tshark;
