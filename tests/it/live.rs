@@ -1,5 +1,7 @@
 //! `hsanalyze -i`, run as a program on interfaces of namespaces of our own.
 
+#[path = "../../examples/send/frames.rs"]
+mod frames;
 mod run;
 mod wire;
 
@@ -141,17 +143,10 @@ fn a_burst_of_20_000_handshakes_loses_nothing() {
     in_namespace(|| {
         let mut wire = Wire::new();
         let capture = Capture::start(&["-i", wire.name, "--format", "json"]);
-        let verdict_of = |n: u32| match n % 10 {
-            0 => "refused",
-            1 => "reset-after-ack",
-            2 => "half-open",
-            3 => "unanswered",
-            _ => "completed",
-        };
         let mut expected: BTreeMap<String, u64> = BTreeMap::new();
         for n in 0..20_000 {
-            wire.attempt(n, verdict_of(n));
-            *expected.entry(verdict_of(n).to_owned()).or_default() += 1;
+            wire.attempt(n, frames::verdict(n));
+            *expected.entry(frames::verdict(n).to_owned()).or_default() += 1;
         }
         // An unfinished handshake is cut off by an end within a second.
         thread::sleep(Duration::from_millis(1500));
@@ -164,7 +159,7 @@ fn a_burst_of_20_000_handshakes_loses_nothing() {
             let (address, port) = client.split_once(':').unwrap();
             let octets: Vec<u32> = address.split('.').map(|octet| octet.parse().unwrap()).collect();
             let n = (octets[2] * 256 + octets[3]) * 50 + port.parse::<u32>().unwrap() - 10_000;
-            assert_eq!(attempt["verdict"], verdict_of(n), "{attempt}");
+            assert_eq!(attempt["verdict"], frames::verdict(n), "{attempt}");
         }
     });
 }
