@@ -390,10 +390,7 @@ impl Live {
         let Self { capture, link, nanos_per_unit, packets, bytes, first, last, .. } = self;
         capture.dispatch(Some(max), |packet| {
             let header = packet.header;
-            let nanos = i64::from(header.ts.tv_sec)
-                .saturating_mul(1_000_000_000)
-                .saturating_add(i64::from(header.ts.tv_usec).saturating_mul(*nanos_per_unit));
-            let at = Timestamp::from_nanos(nanos);
+            let at = stamp(header, *nanos_per_unit);
             *packets += 1;
             *bytes += u64::from(header.len);
             *first = Some(first.map_or(at, |first| first.min(at)));
@@ -455,6 +452,14 @@ impl Source for Live {
             dropped: Some(self.lost.total),
         }]
     }
+}
+
+/// The time of a packet, whose fraction counts units of so many nanoseconds.
+#[allow(clippy::useless_conversion, reason = "both fields have 32 bits on some platforms")]
+fn stamp(header: &::pcap::PacketHeader, nanos_per_unit: i64) -> Timestamp {
+    let (seconds, units) = (i64::from(header.ts.tv_sec), i64::from(header.ts.tv_usec));
+    let nanos = seconds.saturating_mul(1_000_000_000).saturating_add(units.saturating_mul(nanos_per_unit));
+    Timestamp::from_nanos(nanos)
 }
 
 /// The name of the device that `wanted` names, or counts.

@@ -138,6 +138,8 @@ mod tests {
     use crate::cli::{Command, parse};
     use crate::report::samples::{self, Sample};
 
+    type Settle = fn(&mut Attempt);
+
     fn config(arguments: &str, output: &Path) -> Analyse {
         let output = ["-o", output.to_str().unwrap()];
         let arguments = ["hsanalyze", "in.pcap"].into_iter().chain(arguments.split_whitespace());
@@ -185,7 +187,7 @@ mod tests {
         fs::write(&path, "old").unwrap();
         let failed = run_with(&config("--format csv", &path), false, |_, _, sink| {
             sink.attempt(samples::healthy().1[0].clone())?;
-            Err::<(Summary, fn(&mut Attempt)), _>(anyhow::anyhow!("the disk is on fire"))
+            Err::<(Summary, Settle), _>(anyhow::anyhow!("the disk is on fire"))
         });
         assert_eq!(failed.unwrap_err().to_string(), "the disk is on fire");
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
@@ -194,10 +196,9 @@ mod tests {
     #[test]
     fn an_output_that_cannot_be_written_fails_before_the_analysis() {
         let path = Path::new("/nonexistent/out");
-        let failed =
-            run_with(&config("", path), false, |_, _, _| -> anyhow::Result<(Summary, fn(&mut Attempt))> {
-                panic!("the analysis must not begin")
-            });
+        let failed = run_with(&config("", path), false, |_, _, _| -> anyhow::Result<(Summary, Settle)> {
+            panic!("the analysis must not begin")
+        });
         assert_eq!(failed.unwrap_err().to_string(), "cannot write /nonexistent/out");
     }
 }
