@@ -103,9 +103,8 @@ fn read<S: Source>(
 ) -> PacketCounts {
     let mut intake = Intake::default();
     loop {
-        let spare = |spare: &Receiver<Vec<Item>>| {
-            spare.try_recv().unwrap_or_else(|_| Vec::with_capacity(BATCH))
-        };
+        let spare =
+            |spare: &Receiver<Vec<Item>>| spare.try_recv().unwrap_or_else(|_| Vec::with_capacity(BATCH));
         let mut parts = Parts(spares.iter().map(spare).collect());
         let wanted = BATCH - (intake.total() % BATCH as u64) as usize;
         let status = source.read(wanted, &mut |frame| intake.take(frame, &mut parts));

@@ -98,7 +98,8 @@ impl Analysis {
         }
     }
 
-    /// Decides everything that is left.
+    /// Decides everything that is left. The capture ends with its last packet, or when its source's own clock says: a
+    /// live capture that goes on in silence has seen that nothing came.
     ///
     /// # Errors
     ///

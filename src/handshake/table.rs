@@ -172,7 +172,8 @@ impl<T> Table<T> {
             }
         };
         let slots = &self.slots;
-        self.index.insert_unique(hash, Indexed { tag: hash as u32, at }, |entry| slots[entry.at as usize].hash);
+        self.index
+            .insert_unique(hash, Indexed { tag: hash as u32, at }, |entry| slots[entry.at as usize].hash);
         self.link_youngest(at);
         self.link_wheel(at);
         Some(Position(at))
