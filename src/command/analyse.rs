@@ -149,8 +149,6 @@ mod tests {
     use crate::cli::{Command, parse};
     use crate::report::samples::{self, Sample};
 
-    type Settle = fn(&mut Attempt);
-
     fn config(arguments: &str, output: &Path) -> Analyse {
         let output = ["-o", output.to_str().unwrap()];
         let arguments = ["hsanalyze", "in.pcap"].into_iter().chain(arguments.split_whitespace());
