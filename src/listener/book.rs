@@ -199,6 +199,20 @@ mod tests {
     }
 
     #[test]
+    fn lost_packets_weaken_what_rests_on_absence_but_not_the_kernels_count() {
+        let (mut book, attempt) = overflowed(Verdict::SynackRetransmitted);
+        assert_eq!(book.infer(&attempt).confidence, Some(Confidence::Likely));
+        book.capture_dropped();
+        let doubted = book.infer(&attempt);
+        assert_eq!(doubted.confidence, Some(Confidence::Possible));
+        assert_eq!(doubted.evidence.last(), Some(&Evidence::CaptureDropped));
+        say(&mut book, &attempt, 3, 0);
+        let confirmed = book.infer(&attempt);
+        assert_eq!(confirmed.confidence, Some(Confidence::Confirmed));
+        assert!(!confirmed.evidence.contains(&Evidence::CaptureDropped));
+    }
+
+    #[test]
     fn a_listener_is_as_sure_as_the_kernel() {
         let (mut book, attempt) = overflowed(Verdict::SynackRetransmitted);
         let overflow = |book: &Book| {
