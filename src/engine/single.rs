@@ -80,7 +80,10 @@ impl Analysis {
         if let Some(now) = self.clock {
             self.tracker.advance(now);
         }
-        self.pass_on(sink)?;
+        // What the last batch and the end decide is ordered together, as on several threads.
+        if status != Status::End {
+            self.pass_on(sink)?;
+        }
         if status == Status::Drained {
             sink.drained()?;
         }

@@ -54,6 +54,8 @@ enum Event {
     Proof,
     /// A segment from the server that proves nothing.
     ServerStray,
+    /// An ACK from the server that fits, and acknowledges nothing beyond the SYN.
+    BareAck,
     /// RST with ACK that covers the SYN, or the FIN and data after it.
     RstAck,
     /// RST without ACK whose sequence number is the one the client acknowledged.
@@ -99,10 +101,20 @@ pub struct Signs {
     pub rst_answers_segment: u16,
     /// The client reset the connection after its ACK.
     pub client_aborted: bool,
+    /// The server answered the client's ACK or data with an ACK that acknowledges neither: it proves no
+    /// connection, yet the client was not ignored.
+    pub server_answered: bool,
     /// The server sent data or FIN.
     pub server_spoke: bool,
     /// How often the client repeated data or FIN while the server was silent.
     pub data_repeats: u16,
+}
+
+impl Signs {
+    /// The client repeated data or FIN at least twice, and the server never answered.
+    pub(super) fn ignored_data(&self) -> bool {
+        self.data_repeats >= 2 && !self.server_answered
+    }
 }
 
 /// The times and numbers of one side's SYN or SYN-ACK.
@@ -164,7 +176,7 @@ pub(super) struct Rare {
     /// Times of repeated SYN-ACKs since the first.
     pub(super) synack_repeats: Vec<Span>,
     /// A second answer with another ISN; the client's ACK tells which one it took.
-    other_answer: Option<(Seq, Timestamp)>,
+    other_answer: Option<(Seq, Offer)>,
     pub(super) rst_at: Option<Timestamp>,
     pub(super) ack_to_rst: Option<Span>,
     pub(super) icmp: Option<IcmpError>,
@@ -232,6 +244,7 @@ impl Pending {
         let mut attempt = Self::blank(segment, ordinal, segment.direction.reverse());
         attempt.client_isn = segment.ack.plus(u32::MAX);
         attempt.client_next = segment.ack;
+        attempt.phase = Phase::SynReceived;
         attempt.take_synack(segment);
         attempt
     }
@@ -374,7 +387,7 @@ impl Pending {
         }
         let speaks = segment.payload > 0 || flags.contains(Flags::FIN);
         let beyond = segment.ack.after(self.acknowledged());
-        if speaks || beyond { Event::Proof } else { Event::ServerStray }
+        if speaks || beyond { Event::Proof } else { Event::BareAck }
     }
 
     fn of_server_rst(&self, segment: &Segment) -> Event {
@@ -427,6 +440,10 @@ impl Pending {
             Event::ClientRst => self.on_client_rst(segment),
             Event::Proof => self.on_proof(segment),
             Event::ServerStray => self.phase,
+            Event::BareAck => {
+                self.signs.server_answered |= self.ack_at.is_some();
+                self.phase
+            }
             Event::RstAck => self.on_rst_ack(segment),
             Event::BareRst => self.on_bare_rst(segment),
         }
@@ -463,7 +480,7 @@ impl Pending {
     fn repeat_syn(&mut self, segment: &Segment) {
         let Some(syn) = &mut self.syn else { return };
         syn.repeat(segment);
-        let after = segment.at.since(syn.first);
+        let after = segment.at.since(syn.first).max(Span::ZERO);
         keep(&mut self.rare_mut().syn_repeats, after);
     }
 
@@ -474,6 +491,10 @@ impl Pending {
         let without_ack = !segment.flags.contains(Flags::ACK);
         self.signs.simultaneous |= without_ack;
         self.take_synack(segment);
+        if let Some(rare) = &mut self.rare {
+            // An RST before it was the old connection's, or another machine's.
+            rare.rst_at = None;
+        }
         match self.phase {
             Phase::AnswerUnseen if self.client_ack == segment.seq.plus(1) => {
                 // The capture holds the ACK before the SYN-ACK.
@@ -503,7 +524,7 @@ impl Pending {
     fn on_synack_repeat(&mut self, segment: &Segment) -> Phase {
         let Some(synack) = &mut self.synack else { return self.phase };
         synack.repeat(segment);
-        let after = segment.at.since(synack.first);
+        let after = segment.at.since(synack.first).max(Span::ZERO);
         keep(&mut self.rare_mut().synack_repeats, after);
         let ignored_ack = self.is_after_ack(segment.at);
         match self.phase {
@@ -553,7 +574,7 @@ impl Pending {
             | Phase::Unreachable
             | Phase::AnswerUnseen
             | Phase::SynReceived => {
-                self.rare_mut().other_answer = Some((segment.seq, segment.at));
+                self.rare_mut().other_answer = Some((segment.seq, Offer::new(segment)));
                 Phase::SynReceived
             }
             Phase::ClientReset | Phase::Acked | Phase::Ignored | Phase::Reset | Phase::Established => {
@@ -587,15 +608,13 @@ impl Pending {
 
     /// The client's ACK tells which of two answers it took.
     fn adopt_answer(&mut self, segment: &Segment) {
-        let Some((isn, at)) = self.rare.as_mut().and_then(|rare| rare.other_answer.take()) else { return };
+        let Some(rare) = self.rare.as_mut() else { return };
+        let Some((isn, offer)) = rare.other_answer.take() else { return };
         if !within(segment.ack, self.server_isn.plus(1)) {
             self.server_isn = isn;
-            self.synack_to_ack = Some(segment.at.since(at));
-            if let Some(synack) = &mut self.synack {
-                synack.first = at;
-                synack.last = at;
-                synack.repeats = 0;
-            }
+            // The repeats so far were those of the answer that the client did not take.
+            rare.synack_repeats.clear();
+            self.synack = Some(offer);
         }
     }
 
@@ -618,6 +637,7 @@ impl Pending {
     fn note_client(&mut self, segment: &Segment) {
         self.signs.client_went_on = true;
         self.client_segments = self.client_segments.saturating_add(1);
+        let pause = segment.at.since(self.client_last);
         self.client_last = segment.at;
         if self.client_segments == 1 || segment.ack.after(self.client_ack) {
             self.client_ack = segment.ack;
@@ -630,7 +650,8 @@ impl Pending {
         let end = segment.seq.plus(length);
         if end.after(self.client_next) {
             self.client_next = end;
-        } else if matches!(self.phase, Phase::Acked | Phase::Ignored | Phase::Reset) {
+        // No time-out is that short: sooner it is a segment that the capture holds out of order.
+        } else if pause > REORDERING && matches!(self.phase, Phase::Acked | Phase::Ignored | Phase::Reset) {
             self.signs.data_repeats = self.signs.data_repeats.saturating_add(1);
         }
     }
@@ -765,7 +786,7 @@ impl Pending {
         match self.phase {
             Phase::Ignored => self.after_ack.min(2) as u8,
             Phase::Reset => 2,
-            Phase::Acked => self.signs.data_repeats.min(2) as u8 / 2,
+            Phase::Acked => u8::from(self.signs.ignored_data()),
             Phase::SynSent
             | Phase::Refused
             | Phase::Unreachable
