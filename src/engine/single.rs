@@ -127,8 +127,7 @@ impl Analysis {
     /// Packets by use so far.
     #[must_use]
     pub fn counts(&self) -> PacketCounts {
-        let tracked = self.tracker.counts();
-        PacketCounts { copies: tracked.copies, midstream: tracked.midstream, ..self.intake.counts() }
+        self.intake.counts().with(self.tracker.counts())
     }
 
     /// Undecided attempts at the moment.
