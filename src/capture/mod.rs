@@ -12,6 +12,7 @@ mod input;
 mod interface;
 mod live;
 mod open;
+mod options;
 mod pcap;
 mod pcapng;
 mod save;
@@ -25,8 +26,9 @@ mod tests;
 pub use captures::{Captures, Options};
 pub use device::{Device, devices};
 pub use filter::{Filter, FilterError};
-pub use live::{Live, LiveError, LiveOptions, TimeSource, UnknownTimeSource};
+pub use live::{Live, LiveError};
 pub use open::{OpenError, OpenReason};
+pub use options::{LiveOptions, TimeSource, UnknownTimeSource};
 pub use save::{Rotation, Saver};
 
 use crate::packet::{Frame, LinkType, Timestamp};
