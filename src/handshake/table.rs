@@ -240,8 +240,8 @@ impl<T> Table<T> {
             self.turned = Some(target);
             return;
         };
-        // A jump of more than a whole turn visits every bucket once.
-        let from = turned.max(target.saturating_sub(BUCKETS as i64));
+        // A jump of more than a whole turn visits every bucket, and none twice.
+        let from = turned.max(target.saturating_sub(BUCKETS as i64 - 1));
         for number in from..=target {
             self.turn_bucket(number, now, due);
         }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "clippy takes only functions marked #[test] for tests")]
 
+mod bounds;
 mod captures;
 mod forms;
 mod generated;
@@ -12,6 +13,7 @@ mod listeners;
 #[cfg(target_os = "linux")]
 mod namespace;
 mod scenarios;
+mod threads;
 mod tshark;
 mod usage;
 mod util;
