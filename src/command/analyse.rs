@@ -36,7 +36,8 @@ fn analyse(
     let (captures, _) = Captures::open(&config.files, &options)?;
     let shown = config.verbosity != Verbosity::Quiet && io::stderr().is_terminal();
     let progress = Progress::new(captures.progress().map(|(_, total)| total), shown);
-    let (summary, book) = engine::analyse(&mut Watched { captures, progress }, &engine_options(config), sink)?;
+    let (summary, book) =
+        engine::analyse(&mut Watched { captures, progress }, &engine_options(config), sink)?;
     Ok((summary, move |attempt: &mut Attempt| attempt.inference = book.infer(attempt)))
 }
 

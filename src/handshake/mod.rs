@@ -16,5 +16,5 @@ mod verdict;
 pub use attempt::{Attempt, Retries, Timing};
 pub use cause::{Cause, Confidence, Context, Evidence, Inference, infer};
 pub use pending::Signs;
-pub use tracker::{Item, Counts, Finding, Found, Tracker};
+pub use tracker::{Counts, Finding, Found, Item, Tracker};
 pub use verdict::{Connect, Errno, Outcome, Reason, UnknownVerdict, Vantage, Verdict};

@@ -22,9 +22,10 @@ const BUCKETS: usize = 2048;
 
 /// An entry, or room for one.
 ///
-/// In this order, and on cache lines of its own, because waiting for lines is most of what a lookup in
-/// a large table costs: what nearly every packet needs is in the first two, if the value begins with it.
-#[repr(C, align(64))]
+/// In this order because waiting for cache lines is most of what a lookup in a large table costs: what
+/// nearly every packet needs is in the first two, if the value begins with it. (Not aligned to lines: a
+/// growing slab of aligned slots is copied, where others are remapped.)
+#[repr(C)]
 struct Slot<T> {
     key: FlowKey,
     /// As in the entry's [`Timer`].
@@ -172,7 +173,8 @@ impl<T> Table<T> {
             }
         };
         let slots = &self.slots;
-        self.index.insert_unique(hash, Indexed { tag: hash as u32, at }, |entry| slots[entry.at as usize].hash);
+        self.index
+            .insert_unique(hash, Indexed { tag: hash as u32, at }, |entry| slots[entry.at as usize].hash);
         self.link_youngest(at);
         self.link_wheel(at);
         Some(Position(at))
@@ -208,9 +210,11 @@ impl<T> Table<T> {
     pub(super) fn set_due(&mut self, at: Position, due: Timestamp) {
         let timer = &mut self.timers[at.0 as usize];
         let sooner = due < timer.due;
+        // Behind the wheel it would wait for a whole turn, and its room with it.
+        let passed = self.turned.is_some_and(|turned| bucket_number(timer.due) < turned);
         timer.due = due;
         self.slots[at.0 as usize].due = due;
-        if sooner {
+        if sooner || passed {
             self.unlink(Chain::Wheel, at.0);
             self.link_wheel(at.0);
         }
@@ -362,6 +366,18 @@ mod tests {
         assert!(take_due(&mut table, secs(499)).is_empty());
         assert_eq!(take_due(&mut table, secs(500)), [2]);
         assert_eq!(table.aged(), 0);
+    }
+
+    #[test]
+    fn what_was_due_and_is_put_off_falls_due_again() {
+        let mut table = Table::new();
+        take_due(&mut table, secs(0));
+        table.insert(1, key(1), 1, secs(10)).unwrap();
+        let mut due = Vec::new();
+        table.collect_due(secs(12), &mut due);
+        let [at] = due[..] else { panic!("{due:?}") };
+        table.set_due(at, secs(13));
+        assert_eq!(take_due(&mut table, secs(14)), [1]);
     }
 
     #[test]

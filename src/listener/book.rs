@@ -112,11 +112,8 @@ impl Book {
     /// problems; then by address. The folded line comes last.
     #[must_use]
     pub fn listeners(&self) -> Vec<Listener> {
-        let mut listeners: Vec<Listener> = self
-            .records
-            .iter()
-            .map(|(&server, record)| diagnosis::listener(Some(server), record))
-            .collect();
+        let mut listeners: Vec<Listener> =
+            self.records.iter().map(|(&server, record)| diagnosis::listener(Some(server), record)).collect();
         listeners.sort_by_cached_key(|listener| {
             let overflow = listener.cause.map_or(u8::MAX, |cause| cause as u8);
             let problems = listener.verdicts.problems();

@@ -11,8 +11,8 @@ mod segment;
 mod seq;
 mod time;
 
-pub(crate) use decode::{unusual, usual_ipv4, usual_ipv6};
 pub use decode::{Frame, decode};
+pub(crate) use decode::{unusual, usual_ipv4, usual_ipv6};
 pub use flow::{Direction, Endpoint, FlowHasher, FlowKey};
 pub use link::LinkType;
 pub use segment::{FrameRef, IcmpError, Options, Packet, Segment, Skip, Unreachable};

@@ -3,8 +3,9 @@
 use crate::capture::{CaptureInfo, Format};
 use crate::engine::{PacketCounts, Summary};
 use crate::handshake::{
-    Attempt, Cause, Confidence, Connect, Errno, Evidence, Inference, Outcome, Reason, Retries, Timing,
-    Vantage, Verdict, Signs};
+    Attempt, Cause, Confidence, Connect, Errno, Evidence, Inference, Outcome, Reason, Retries, Signs, Timing,
+    Vantage, Verdict,
+};
 use crate::listener::{Listener, RetrySums, Tally};
 use crate::packet::{Endpoint, FrameRef, IcmpError, LinkType, Span, Timestamp};
 
