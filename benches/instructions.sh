@@ -43,7 +43,7 @@ counts() {
     count thin text --packets 200000 --attempts 11360
     count thin ndjson --packets 200000 --attempts 11360
     count thin-ipv6 text --packets 200000 --attempts 11360 --ipv6 100
-    count full text --packets 50000 --attempts 600 --records full
+    count full text --packets 100000 --attempts 1200 --records full
     count flood text --flood 100000
 }
 

@@ -353,17 +353,14 @@ impl Tracker {
     /// # Errors
     ///
     /// Those of `take`; what was not handed over by then is lost.
-    pub fn drain<E>(&mut self, mut take: impl FnMut(Found) -> Result<(), E>) -> Result<(), E> {
+    pub fn drain<E>(&mut self, take: impl FnMut(Found) -> Result<(), E>) -> Result<(), E> {
         // Findings are large: sort their keys instead, and move each only once.
         let keys = self.found.iter().flatten().zip(0..).map(|(found, at)| (found.at, found.ordinal, at));
         self.order.extend(keys);
         self.order.sort_unstable();
         let found = &mut self.found;
-        let result = self
-            .order
-            .drain(..)
-            .filter_map(|(_, _, at)| found.get_mut(at)?.take())
-            .try_for_each(|found| take(found));
+        let result =
+            self.order.drain(..).filter_map(|(_, _, at)| found.get_mut(at)?.take()).try_for_each(take);
         found.clear();
         result
     }
