@@ -32,6 +32,8 @@ struct Batch {
     now: Option<Timestamp>,
     /// The whole batch was full: bounds are kept now.
     full: bool,
+    /// Packets of the whole input up to here.
+    total: u64,
     /// What comes after it.
     status: Status,
 }
@@ -111,7 +113,7 @@ fn read<S: Source>(
         let (now, last) = (intake.now(), status == Status::End);
         let full = last || intake.total().is_multiple_of(BATCH as u64);
         for (sender, items) in senders.iter().zip(parts.0) {
-            if sender.send(Batch { items, now, full, status }).is_err() {
+            if sender.send(Batch { items, now, full, total: intake.total(), status }).is_err() {
                 // The collector gave up: the sink failed.
                 return intake.counts();
             }
@@ -152,10 +154,12 @@ fn track(
 ) {
     let mut tracker = Tracker::new();
     let mut heard = true;
+    // Up to so many packets no bound can be exceeded.
+    let mut safe = 0;
     for mut batch in batches {
         tracker.take(&batch.items);
-        if batch.full {
-            bounds.keep(shard, &mut tracker);
+        if batch.full && batch.total > safe {
+            safe = batch.total + bounds.keep(shard, &mut tracker);
         }
         if let Some(now) = batch.now {
             tracker.advance(now);
@@ -251,16 +255,22 @@ impl Bounds {
 
     /// Evicts and forgets so that all shards together stay within the bounds. Every shard must call it
     /// at the same batch.
-    fn keep(&self, shard: usize, tracker: &mut Tracker) {
+    ///
+    /// Gives how many packets may follow before any bound can be exceeded again, the same for every
+    /// shard: a packet opens one attempt, or recalls one
+    /// decided flow, at most. Waiting for one another
+    /// only then, and not at every batch, is what makes a second shard pay.
+    fn keep(&self, shard: usize, tracker: &mut Tracker) -> u64 {
         self.publish(shard, |standing| {
             standing.undecided = tracker.undecided();
             standing.remembered = tracker.remembered();
         });
-        let (excess, remembered) = self.read(|all| {
+        let (undecided, remembered) = self.read(|all| {
             let undecided: usize = all.iter().map(|standing| standing.undecided).sum();
             let remembered: usize = all.iter().map(|standing| standing.remembered).sum();
-            (undecided.saturating_sub(self.max_attempts), remembered)
+            (undecided, remembered)
         });
+        let excess = undecided.saturating_sub(self.max_attempts);
         if excess > 0 {
             self.publish(shard, |standing| standing.oldest = tracker.oldest(excess).collect());
             let last = self.read(|all| {
@@ -278,6 +288,11 @@ impl Bounds {
         }
         // Nobody may publish the next standing before everybody has read this one.
         self.barrier.wait();
+        let attempts = self.max_attempts.saturating_sub(undecided);
+        // One less: the memory is halved when it is full, not when it is more than full. And every attempt
+        // that is undecided now may be decided, and remembered, without a packet of its own.
+        let flows = (Tracker::REMEMBERED - 1).saturating_sub(remembered).saturating_sub(undecided);
+        attempts.min(flows) as u64
     }
 
     fn publish(&self, shard: usize, say: impl FnOnce(&mut Standing)) {

@@ -133,8 +133,7 @@ impl Tracker {
     /// Takes packets, in order.
     ///
     /// In two passes over a few at a time: the first looks the flows up and nothing else, so that the
-    /// processor waits for the memory of many at once. Taking packets one by one cost twice as much
-    /// where the tables are larger than the caches.
+    /// processor waits for the memory of many at once.
     pub fn take(&mut self, items: &[Item]) {
         let mut places = [Place::Unknown; AHEAD];
         for group in items.chunks(AHEAD) {

@@ -212,10 +212,9 @@ impl FlowHasher {
     /// The 64-bit hash that names a flow in this run's tables.
     #[must_use]
     #[inline(always)]
-    #[expect(clippy::manual_hash_one, reason = "it is not inlined, see below")]
+    #[expect(clippy::manual_hash_one, reason = "hash_one is not inlined; see below")]
     pub fn hash(&self, key: &FlowKey) -> u64 {
-        // Not `hash_one`: that is not inlined, and a key that is given away by address drags the whole
-        // segment around it out of the registers.
+        // A key that is given away by address drags the whole segment around it out of the registers.
         let mut state = self.0.build_hasher();
         key.hash(&mut state);
         state.finish()

@@ -1,7 +1,7 @@
 //! Generated captures, whose verdicts are known beforehand: every kind, both families, both sizes of record.
 
 #[path = "../../examples/generate/traffic/mod.rs"]
-mod traffic;
+pub(crate) mod traffic;
 
 use hsanalyze::handshake::Verdict;
 use serde_json::Value;
@@ -12,7 +12,8 @@ use traffic::{Made, Mix, Plan, Records};
 const EVERY_KIND: &str = "completed=8,synack-retransmitted=2,reset-after-ack=2,ack-ignored=1,refused=2,\
                           unreachable=1,unanswered=2,half-open=1,client-reset=1";
 
-fn plan() -> Plan {
+/// A small capture of every kind.
+pub(crate) fn plan() -> Plan {
     Plan {
         attempts: 2_000,
         packets: None,
@@ -26,7 +27,8 @@ fn plan() -> Plan {
     }
 }
 
-fn capture(plan: &Plan) -> (Made, Vec<u8>) {
+/// Writes a capture; what it holds, and its bytes.
+pub(crate) fn capture(plan: &Plan) -> (Made, Vec<u8>) {
     let mut bytes = Vec::new();
     let made = traffic::write(plan, &mut bytes).unwrap();
     assert_eq!(made.bytes, bytes.len() as u64);

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "clippy takes only functions marked #[test] for tests")]
 
 mod arbitrary;
+mod bounds;
 mod captures;
 mod forms;
 mod generated;
@@ -20,6 +21,7 @@ mod namespace;
 mod race;
 mod readme;
 mod scenarios;
+mod threads;
 mod tshark;
 mod usage;
 mod util;
