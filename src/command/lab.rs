@@ -9,11 +9,11 @@ use anyhow::Context;
 use indicatif::ProgressBar;
 
 use super::Status;
-use crate::lab::{
-    Custom, Findings, LabError, Outcome, Parameters, Scenario, Trace, View, Views, acquire_privilege, draw_svg,
-    draw_text, write_pcapng,
-};
 use crate::kernel::Counter;
+use crate::lab::{
+    Custom, Findings, LabError, Outcome, Parameters, Scenario, Trace, View, Views, acquire_privilege,
+    draw_svg, draw_text, write_pcapng,
+};
 use crate::race::raise_descriptor_limit;
 use crate::report::{AttemptRecord, SCHEMA, TOOL};
 

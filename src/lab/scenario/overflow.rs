@@ -229,8 +229,7 @@ fn compare_reset(findings: &mut Findings, send: usize, window: Span, run: &Run) 
         }
     }
     let client = &run.views.client;
-    let told: Vec<_> =
-        run.calls.iter().filter(|call| !call.succeeded() || call.death().is_some()).collect();
+    let told: Vec<_> = run.calls.iter().filter(|call| !call.succeeded() || call.death().is_some()).collect();
     let at_once = told.iter().filter(|call| !call.succeeded()).count();
     let later = told.len() - at_once;
     findings.holds(
@@ -241,7 +240,12 @@ fn compare_reset(findings: &mut Findings, send: usize, window: Span, run: &Run) 
         told.len() == expected && (later > 0 || window < SAFE),
     );
     let reset = |call: &&&Call| client.attempt(call).is_some_and(|a| a.verdict == Verdict::ResetAfterAck);
-    findings.equal("6", of("of all these, reset in the packets"), expected, told.iter().filter(reset).count());
+    findings.equal(
+        "6",
+        of("of all these, reset in the packets"),
+        expected,
+        told.iter().filter(reset).count(),
+    );
     findings.equal("2 B", of("EmbryonicRsts"), expected as u64, run.counter(Counter::EmbryonicRsts));
     // Data that is on its way when the RST is sent meets no request and draws another RST.
     let sent = |call: &&&Call| call.next.and_then(|next| next.sent).is_some_and(|sent| sent.is_ok());
