@@ -15,3 +15,4 @@ pub mod listener;
 pub mod packet;
 pub mod race;
 pub mod report;
+pub mod sandbox;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use hsanalyze::cli::{self, Command};
 #[cfg(target_os = "linux")]
 use hsanalyze::command::lab;
-use hsanalyze::command::{Status, analyse, listeners, race};
+use hsanalyze::command::{Status, analyse, listeners, live, race};
 
 /// Errors of every kind; 1 is for `--fail-on`.
 const FAILURE: u8 = 2;
@@ -33,6 +33,11 @@ fn run(command: Command) -> anyhow::Result<Status> {
             Ok(Status::Done)
         }
         Command::Analyse(config) => analyse::run(&config),
+        Command::Live(config) => live::run(&config),
+        Command::Devices => {
+            live::list(&mut io::stdout().lock())?;
+            Ok(Status::Done)
+        }
         Command::Listeners(config) => {
             listeners::run(&config, &mut io::stdout().lock())?;
             Ok(Status::Done)

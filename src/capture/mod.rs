@@ -5,14 +5,18 @@
 
 mod captures;
 mod damage;
+mod device;
 mod file;
 mod filter;
 mod input;
 mod interface;
+mod live;
 mod memory;
 mod open;
 mod pcap;
 mod pcapng;
+mod save;
+mod trim;
 mod walk;
 mod window;
 
@@ -20,9 +24,12 @@ mod window;
 mod tests;
 
 pub use captures::{Captures, Options};
+pub use device::{Device, devices};
 pub use filter::{Filter, FilterError};
+pub use live::{Live, LiveError, LiveOptions, TimeSource, UnknownTimeSource};
 pub use memory::{Playback, Recording};
 pub use open::{OpenError, OpenReason};
+pub use save::{Rotation, Saver};
 
 use crate::packet::{Frame, LinkType, Timestamp};
 

@@ -11,7 +11,7 @@ use crate::report::{Format, Verbosity, VerdictSet};
 /// How to analyse captures, and what to show of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Analyse {
-    /// At least one; `-` is standard input, at most once.
+    /// At least one, but for a live capture; `-` is standard input, at most once.
     pub files: Vec<PathBuf>,
     /// A BPF filter expression, not compiled yet.
     pub filter: Option<String>,
@@ -53,7 +53,7 @@ const MOST_THREADS: usize = 1_024;
 /// As clap reads them.
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// Captures to analyse: pcap or pcapng, also gzip or zstd; - is standard input
+    /// Captures to analyse: pcap or pcapng, also gzip or zstd; - is standard input. With -i, a filter
     ///
     /// Both byte orders, microseconds and nanoseconds are read; the name does not matter. Several files are
     /// analysed as one capture, in time order, so rotated captures can be given in any order. A file whose
@@ -164,10 +164,38 @@ enum ColourArgument {
 }
 
 /// Turns raw arguments into a configuration; the error says which value is wrong and what is allowed.
-pub(super) fn validate(arguments: Arguments) -> Result<Analyse, String> {
-    let Arguments { files, read, filter, format, output, all, verdict, fail_on, .. } = arguments;
+pub(super) fn validate(mut arguments: Arguments) -> Result<Analyse, String> {
+    let (read, files) = (std::mem::take(&mut arguments.read), std::mem::take(&mut arguments.files));
+    Ok(Analyse { files: validate_files(read, files)?, ..common(arguments)? })
+}
+
+/// The same without files, for a live capture: its trailing words are a filter, as with tcpdump.
+pub(super) fn validate_live(mut arguments: Arguments) -> Result<Analyse, String> {
+    if let [file, ..] = arguments.read.as_slice() {
+        return Err(format!(
+            "-r {} and -i exclude each other: analyse a file or an interface",
+            file.display()
+        ));
+    }
+    let words = std::mem::take(&mut arguments.files);
+    if let [first, ..] = words.as_slice() {
+        if arguments.filter.is_some() {
+            return Err(format!(
+                "the filter is given twice: by -f, and by the words that begin with '{}'",
+                first.display()
+            ));
+        }
+        let words: Option<Vec<&str>> = words.iter().map(|word| word.to_str()).collect();
+        let words = words.ok_or("the filter is not UTF-8")?;
+        arguments.filter = Some(words.join(" "));
+    }
+    common(arguments)
+}
+
+fn common(arguments: Arguments) -> Result<Analyse, String> {
+    let Arguments { filter, format, output, all, verdict, fail_on, .. } = arguments;
     Ok(Analyse {
-        files: validate_files(read, files)?,
+        files: Vec::new(),
         filter: filter.map(validate_filter).transpose()?,
         format: match format {
             FormatArgument::Text => Format::Text,

@@ -6,7 +6,8 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use super::Cli;
 
-pub(super) const USAGE: &str = "hsanalyze [OPTIONS] FILE...\n       hsanalyze <COMMAND>";
+pub(super) const USAGE: &str =
+    "hsanalyze [OPTIONS] FILE...\n       hsanalyze [OPTIONS] -i IFACE [FILTER]\n       hsanalyze <COMMAND>";
 
 pub(super) const ABOUT: &str = "\
 Tells from packets why TCP connections to a server fail, stall or lie.
@@ -32,14 +33,17 @@ const EXAMPLES: &str = "\
 hsanalyze server.pcap
 hsanalyze --verdict reset-after-ack,ack-ignored -v server.pcapng.zst
 hsanalyze -f 'port 443' rotated.pcap*
+sudo hsanalyze -i eth0 port 443
+sudo hsanalyze -i any --duration 10m --format ndjson -o attempts.ndjson
 tcpdump -i eth0 -s 128 -w - 'tcp port 443' | hsanalyze -
 hsanalyze --format json server.pcap | jq '.listeners[].diagnosis'
 hsanalyze -q --fail-on problem server.pcap || mail-the-admin";
 
 const EXIT_STATUS: &str = "\
-0  the captures were analysed, whatever was found
+0  the captures were analysed, whatever was found; a live capture was ended by a signal or a limit
 1  an attempt has a verdict that --fail-on names
-2  an error, or a damaged capture: what could be read of it is still reported";
+2  an error, a damaged capture, an interface that went away, packets that -w could not save: what could be read
+   is still reported";
 
 /// The sections after the options, in `--help` and in the manual page.
 const SECTIONS: [(&str, &str); 3] =

@@ -7,6 +7,7 @@ mod document;
 #[cfg(target_os = "linux")]
 mod lab;
 mod listeners;
+mod live;
 mod race;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
 pub use self::analyse::{Analyse, ColourChoice};
+pub use self::live::{Live, Save};
 use crate::command::listeners::ListenersConfig;
 
 /// What the user asked for.
@@ -24,6 +26,10 @@ use crate::command::listeners::ListenersConfig;
 pub enum Command {
     /// Analyse captures.
     Analyse(Analyse),
+    /// Capture and analyse.
+    Live(Live),
+    /// List the interfaces that can be captured from.
+    Devices,
     /// Show accept queues.
     Listeners(ListenersConfig),
     /// Try overflows in a private namespace.
@@ -65,6 +71,8 @@ struct Cli {
     other: Option<Other>,
     #[command(flatten)]
     analyse: analyse::Arguments,
+    #[command(flatten)]
+    live: live::LiveArguments,
 }
 
 /// Everything but the analysis of captures.
@@ -105,8 +113,7 @@ where
         Err(error) => return Err(wrong(&error)),
     };
     match cli.other {
-        None => analyse::validate(cli.analyse)
-            .map(Command::Analyse)
+        None => main_form(cli.analyse, cli.live)
             .map_err(|message| wrong(&Cli::command().error(ErrorKind::ValueValidation, message))),
         Some(Other::Listeners(arguments)) => Ok(Command::Listeners(arguments.config())),
         Some(Other::Race(arguments)) => Ok(Command::Race(arguments.config())),
@@ -115,6 +122,17 @@ where
         Some(Other::Completions { shell }) => Ok(Command::Print(document::completions(shell))),
         Some(Other::Man) => Ok(Command::Print(document::manual())),
     }
+}
+
+/// The form without a command: files, or an interface.
+fn main_form(analyse: analyse::Arguments, live: live::LiveArguments) -> Result<Command, String> {
+    if live.lists() {
+        return Ok(Command::Devices);
+    }
+    if live.captures() {
+        return live::validate(live, analyse::validate_live(analyse)?).map(Command::Live);
+    }
+    analyse::validate(analyse).map(Command::Analyse)
 }
 
 fn wrong(error: &clap::Error) -> UsageError {

@@ -5,7 +5,9 @@ use std::path::Path;
 use clap::CommandFactory;
 
 use super::*;
+use crate::capture::{LiveOptions, Rotation, TimeSource};
 use crate::handshake::Verdict;
+use crate::packet::Span;
 use crate::report::{Format, Verbosity, VerdictSet};
 
 fn parsed(arguments: &str) -> Result<Command, UsageError> {
@@ -63,6 +65,43 @@ fn options_arrive_in_the_configuration() {
     assert_eq!(config.max_attempts.get(), 5);
 }
 
+fn live(arguments: &str) -> Live {
+    match parsed(arguments) {
+        Ok(Command::Live(config)) => config,
+        other => panic!("{arguments}: {other:?}"),
+    }
+}
+
+#[test]
+fn an_interface_makes_trailing_words_a_filter() {
+    let config = live("-i eth0 port 443 and host 10.0.0.1 --format ndjson");
+    assert_eq!(config.capture.filter.as_deref(), Some("port 443 and host 10.0.0.1"));
+    assert_eq!((config.capture.device.as_str(), config.analyse.format), ("eth0", Format::NdJson));
+    assert_eq!(config.analyse.files, Vec::<std::path::PathBuf>::new());
+    let default = LiveOptions { filter: Some("tcp".to_owned()), ..LiveOptions::new("any") };
+    assert_eq!(live("-i any -f tcp").capture, default);
+    assert_eq!(parsed("-D").unwrap(), Command::Devices);
+}
+
+#[test]
+fn options_of_a_live_capture_are_tcpdumps() {
+    let config = live("-i 2 -s 0 -B 2048 -p -j adapter -c 5 --duration 2m -w out -C 3 -G 60 -W 4 -Z nobody");
+    let expected = LiveOptions {
+        snap_length: LiveOptions::MAX_SNAP_LENGTH,
+        buffer: 2 << 20,
+        promiscuous: false,
+        time_source: Some(TimeSource::Adapter),
+        trim: false,
+        ..LiveOptions::new("2")
+    };
+    assert_eq!(config.capture, expected);
+    assert_eq!(config.count.map(std::num::NonZeroU64::get), Some(5));
+    assert_eq!(config.duration, Some(std::time::Duration::from_secs(120)));
+    assert_eq!(config.user.as_deref(), Some("nobody"));
+    let rotation = Rotation { octets: Some(3_000_000), period: Some(Span::from_secs(60)), files: Some(4) };
+    assert_eq!(config.save, Some(Save { path: "out".into(), rotation }));
+}
+
 #[test]
 fn the_last_of_quiet_and_verbose_wins_and_a_dash_is_standard_output() {
     assert_eq!(analyse("-q a").verbosity, Verbosity::Quiet);
@@ -94,6 +133,14 @@ fn wrong_arguments_get_the_value_and_what_is_allowed() {
         "--all",
         "- -r -",
         "completions tcsh",
+        "-i eth0 -r a.pcap",
+        "-i eth0 -f tcp port 80",
+        "-i eth0 --duration never",
+        "-i eth0 -s 300000",
+        "-i eth0 -w out -W 3",
+        "-i eth0 -C 1",
+        "-i eth0 --time-source gps",
+        "-w out a.pcap",
     ]
     .map(|arguments| format!("$ hsanalyze {arguments}\n{}\n", error(arguments)));
     insta::assert_snapshot!("wrong_arguments", messages.join("\n"));

@@ -23,7 +23,7 @@ use crate::report::{Options, Reporter, Verbosity};
 /// When the filter does not compile or the output cannot be written; damaged and missing captures are no
 /// error but a [`Status`].
 pub fn run(config: &Analyse) -> anyhow::Result<Status> {
-    run_with(config, analyse)
+    run_with(config, false, |config, _, sink| analyse(config, sink))
 }
 
 /// The engine at work on files.
@@ -48,7 +48,7 @@ fn analyse(
     Ok((summary, move |attempt: &mut Attempt| attempt.inference = book.infer(attempt)))
 }
 
-fn engine_options(config: &Analyse) -> engine::Options {
+pub(super) fn engine_options(config: &Analyse) -> engine::Options {
     let default = engine::Options::default();
     engine::Options {
         threads: config.threads.map_or(default.threads, NonZeroUsize::get),
@@ -79,19 +79,19 @@ impl Source for Watched {
 /// Opens the output, has `engine` analyse the captures into it, and finishes the report.
 ///
 /// `engine` returns the summary and what settles the final cause of an attempt that a report held back.
-///
-fn run_with<E, S>(config: &Analyse, engine: E) -> anyhow::Result<Status>
+/// `provisional` is whether attempts are told before they are decided, too.
+pub(super) fn run_with<E, S>(config: &Analyse, provisional: bool, engine: E) -> anyhow::Result<Status>
 where
-    E: FnOnce(&Analyse, &mut dyn Sink) -> anyhow::Result<(Summary, S)>,
+    E: FnOnce(&Analyse, &Options, &mut dyn Sink) -> anyhow::Result<(Summary, S)>,
     S: FnMut(&mut Attempt),
 {
     let mut output = match &config.output {
         Some(path) => Output::file(path).with_context(|| format!("cannot write {}", path.display()))?,
         None => Output::stdout(),
     };
-    let options = options(config, &output);
-    let mut reporter = Reporter::new(options, &mut output).with_context(|| target(config))?;
-    let (summary, settle) = engine(config, &mut reporter)?;
+    let options = Options { provisional, ..options(config, &output) };
+    let mut reporter = Reporter::new(options.clone(), &mut output).with_context(|| target(config))?;
+    let (summary, settle) = engine(config, &options, &mut reporter)?;
     reporter.finish(&summary, settle).with_context(|| target(config))?;
     output.commit().with_context(|| target(config))?;
     Ok(status(config, &summary))
@@ -101,6 +101,7 @@ fn options(config: &Analyse, output: &Output) -> Options {
     Options {
         format: config.format,
         all: config.all,
+        provisional: false,
         verdicts: config.verdicts,
         verbosity: config.verbosity,
         colour: match config.colour {
@@ -148,6 +149,8 @@ mod tests {
     use crate::cli::{Command, parse};
     use crate::report::samples::{self, Sample};
 
+    type Settle = fn(&mut Attempt);
+
     fn config(arguments: &str, output: &Path) -> Analyse {
         let output = ["-o", output.to_str().unwrap()];
         let arguments = ["hsanalyze", "in.pcap"].into_iter().chain(arguments.split_whitespace());
@@ -163,7 +166,7 @@ mod tests {
     fn run_on(arguments: &str, sample: Sample) -> (Status, String) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("out");
-        let status = run_with(&config(arguments, &path), |_, sink| {
+        let status = run_with(&config(arguments, &path), false, |_, _, sink| {
             sample.1.iter().try_for_each(|attempt| sink.attempt(attempt.clone()))?;
             Ok((sample.0, |_: &mut Attempt| {}))
         });
@@ -195,7 +198,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("out");
         fs::write(&path, "old").unwrap();
-        let failed = run_with(&config("--format csv", &path), |_, sink| {
+        let failed = run_with(&config("--format csv", &path), false, |_, _, sink| {
             sink.attempt(samples::healthy().1[0].clone())?;
             Err::<(Summary, Settle), _>(anyhow::anyhow!("the disk is on fire"))
         });
@@ -206,7 +209,7 @@ mod tests {
     #[test]
     fn an_output_that_cannot_be_written_fails_before_the_analysis() {
         let path = Path::new("/nonexistent/out");
-        let failed = run_with(&config("", path), |_, _| -> anyhow::Result<(Summary, Settle)> {
+        let failed = run_with(&config("", path), false, |_, _, _| -> anyhow::Result<(Summary, Settle)> {
             panic!("the analysis must not begin")
         });
         assert_eq!(failed.unwrap_err().to_string(), "cannot write /nonexistent/out");

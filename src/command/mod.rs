@@ -4,6 +4,7 @@ pub mod analyse;
 #[cfg(target_os = "linux")]
 pub mod lab;
 pub mod listeners;
+pub mod live;
 pub mod race;
 
 /// How a command ended that did not fail.
@@ -13,7 +14,7 @@ pub enum Status {
     Done,
     /// An attempt has a verdict that `--fail-on` names, or the lab met a disagreement.
     Found,
-    /// An input was damaged; what could be read of it was reported.
+    /// An input was damaged or packets could not be saved; what could be read was reported.
     Damaged,
 }
 

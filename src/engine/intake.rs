@@ -1,14 +1,13 @@
 //! From frames to numbered, hashed packets, with a count of everything that is not used.
 
 use super::PacketCounts;
-use crate::packet::{FlowHasher, Frame, Packet, Skip, Timestamp, decode};
+use crate::handshake::Item;
+use crate::packet::{self, FlowHasher, Frame, Packet, Skip, Timestamp};
 
-/// A packet on its way to the tracker.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Item {
-    pub(super) packet: Packet,
-    pub(super) hash: u64,
-    pub(super) ordinal: u64,
+/// Where packets go from here.
+pub(super) trait Destination {
+    /// Takes one packet. To be inlined: a packet in registers is written once, where it belongs.
+    fn take(&mut self, item: Item);
 }
 
 /// Decodes, numbers and counts.
@@ -20,27 +19,37 @@ pub(super) struct Intake {
 }
 
 impl Intake {
-    /// Decodes one frame; `None` when it is not used.
-    #[inline]
-    pub(super) fn take(&mut self, frame: &Frame<'_>) -> Option<Item> {
+    /// Decodes one frame, and passes it on unless it is of no use.
+    #[inline(always)]
+    pub(super) fn take(&mut self, frame: &Frame<'_>, destination: &mut impl Destination) {
         let ordinal = self.counts.total;
         self.counts.total += 1;
         self.now = self.now.max(Some(frame.at));
-        match decode(frame) {
+        if let Some(segment) = packet::usual_ipv4(frame) {
+            self.counts.tcp += 1;
+            let hash = self.hasher.hash(&segment.flow);
+            destination.take(Item { hash, packet: Packet::Segment(segment), ordinal });
+        } else if let Some(segment) = packet::usual_ipv6(frame) {
+            self.counts.tcp += 1;
+            let hash = self.hasher.hash(&segment.flow);
+            destination.take(Item { hash, packet: Packet::Segment(segment), ordinal });
+        } else {
+            self.take_unusual(frame, ordinal, destination);
+        }
+    }
+
+    #[inline(never)]
+    fn take_unusual(&mut self, frame: &Frame<'_>, ordinal: u64, destination: &mut impl Destination) {
+        match packet::unusual(frame) {
             Ok(packet) => {
+                self.counts.tcp += u64::from(matches!(packet, Packet::Segment(_)));
                 let flow = match &packet {
-                    Packet::Segment(segment) => {
-                        self.counts.tcp += 1;
-                        &segment.flow
-                    }
+                    Packet::Segment(segment) => &segment.flow,
                     Packet::Unreachable(error) => &error.flow,
                 };
-                Some(Item { hash: self.hasher.hash(flow), packet, ordinal })
+                destination.take(Item { hash: self.hasher.hash(flow), packet, ordinal });
             }
-            Err(skip) => {
-                self.count_skip(skip);
-                None
-            }
+            Err(skip) => self.count_skip(skip),
         }
     }
 

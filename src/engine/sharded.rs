@@ -5,16 +5,17 @@
 //! ordered by time and position; and bounds are kept over all shards together. So the result does
 //! not depend on the number of threads.
 
+use std::convert::Infallible;
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Barrier, Mutex, PoisonError};
 use std::thread;
 
-use super::intake::{Intake, Item};
+use super::intake::{Destination, Intake};
 use super::single::{enter, summary};
 use super::{BATCH, Options, PacketCounts, Sink, Summary};
 use crate::capture::{Source, Status};
-use crate::handshake::{Counts, Found, Tracker};
+use crate::handshake::{Counts, Found, Item, Tracker};
 use crate::listener::Book;
 use crate::packet::Timestamp;
 
@@ -80,6 +81,20 @@ pub(super) fn analyse<S: Source + Send>(
     Ok((summary(source.captures(), counts, &book), book))
 }
 
+/// A batch while it is filled, dealt out to the shards.
+struct Parts(Vec<Vec<Item>>);
+
+impl Destination for Parts {
+    #[inline(always)]
+    fn take(&mut self, item: Item) {
+        // The low bits choose the bucket in the shard's table; take others.
+        let shard = ((item.hash >> 32) * self.0.len() as u64) >> 32;
+        if let Some(part) = self.0.get_mut(shard as usize) {
+            part.push(item);
+        }
+    }
+}
+
 /// Reads to the end and deals the packets out by flow.
 fn read<S: Source>(
     source: &mut S,
@@ -87,25 +102,15 @@ fn read<S: Source>(
     spares: Vec<Receiver<Vec<Item>>>,
 ) -> PacketCounts {
     let mut intake = Intake::default();
-    let shards = senders.len() as u64;
     loop {
-        let mut parts: Vec<Vec<Item>> = spares
-            .iter()
-            .map(|spare| spare.try_recv().unwrap_or_else(|_| Vec::with_capacity(BATCH)))
-            .collect();
+        let spare =
+            |spare: &Receiver<Vec<Item>>| spare.try_recv().unwrap_or_else(|_| Vec::with_capacity(BATCH));
+        let mut parts = Parts(spares.iter().map(spare).collect());
         let wanted = BATCH - (intake.total() % BATCH as u64) as usize;
-        let status = source.read(wanted, &mut |frame| {
-            if let Some(item) = intake.take(frame) {
-                // The low bits choose the bucket in the shard's table; take others.
-                let shard = ((item.hash >> 32) * shards) >> 32;
-                if let Some(part) = parts.get_mut(shard as usize) {
-                    part.push(item);
-                }
-            }
-        });
+        let status = source.read(wanted, &mut |frame| intake.take(frame, &mut parts));
         let (now, last) = (intake.now(), status == Status::End);
         let full = last || intake.total().is_multiple_of(BATCH as u64);
-        for (sender, items) in senders.iter().zip(parts) {
+        for (sender, items) in senders.iter().zip(parts.0) {
             if sender.send(Batch { items, now, full, status }).is_err() {
                 // The collector gave up: the sink failed.
                 return intake.counts();
@@ -148,9 +153,7 @@ fn track(
     let mut tracker = Tracker::new();
     let mut heard = true;
     for mut batch in batches {
-        for item in &batch.items {
-            tracker.take(&item.packet, item.hash, item.ordinal);
-        }
+        tracker.take(&batch.items);
         if batch.full {
             bounds.keep(shard, &mut tracker);
         }
@@ -161,7 +164,10 @@ fn track(
             tracker.finish(batch.now.unwrap_or_default());
         }
         let mut found = Vec::new();
-        tracker.drain(&mut found);
+        let Ok(()) = tracker.drain(|finding| {
+            found.push(finding);
+            Ok::<_, Infallible>(())
+        });
         // The other shards wait for this one at the bounds: go on even if nobody listens.
         heard = heard && pass_on(Findings { found, counts: tracker.counts(), status: batch.status });
         if !heard && bounds.shards() == 1 {
@@ -195,7 +201,7 @@ fn collect(
             return (result, sum(&counts));
         }
         let mut batch: Vec<Found> = batch.into_iter().flatten().collect();
-        batch.sort_by_key(|found| (found.at, found.ordinal));
+        batch.sort_by_cached_key(|found| (found.at, found.ordinal));
         if result.is_ok() {
             result = pass_on(batch, status, book, sink);
         }

@@ -2,19 +2,46 @@
 
 use std::io;
 
-use super::intake::Intake;
+use super::intake::{Destination, Intake};
 use super::{BATCH, Options, PacketCounts, Sink, Summary};
 use crate::capture::{CaptureInfo, Source, Status};
-use crate::handshake::{Finding, Found, Tracker};
+use crate::handshake::{Finding, Item, Tracker};
 use crate::listener::Book;
 use crate::packet::Timestamp;
+
+/// Packets that are handed to the tracker together: enough that it can look all their flows up at once,
+/// few enough that they stay in the first-level cache.
+const GROUP: usize = 64;
+
+/// Packets decoded and not yet tracked.
+struct Group<'a> {
+    tracker: &'a mut Tracker,
+    items: &'a mut Vec<Item>,
+}
+
+impl Group<'_> {
+    fn hand_over(&mut self) {
+        self.tracker.take(self.items);
+        self.items.clear();
+    }
+}
+
+impl Destination for Group<'_> {
+    #[inline(always)]
+    fn take(&mut self, item: Item) {
+        self.items.push(item);
+        if self.items.len() == GROUP {
+            self.hand_over();
+        }
+    }
+}
 
 /// An analysis in progress.
 pub struct Analysis {
     intake: Intake,
     tracker: Tracker,
+    items: Vec<Item>,
     book: Book,
-    found: Vec<Found>,
     max_attempts: usize,
     /// The latest time that packets or the source's own clock told.
     clock: Option<Timestamp>,
@@ -27,8 +54,8 @@ impl Analysis {
         Self {
             intake: Intake::default(),
             tracker: Tracker::new(),
+            items: Vec::with_capacity(GROUP),
             book: Book::new(options.max_listeners),
-            found: Vec::new(),
             max_attempts: options.max_attempts,
             clock: None,
         }
@@ -42,12 +69,10 @@ impl Analysis {
     pub fn step(&mut self, source: &mut dyn Source, sink: &mut dyn Sink) -> io::Result<Status> {
         // Batches end at the same packets however the source delivers: eviction goes by that.
         let wanted = BATCH - (self.intake.total() % BATCH as u64) as usize;
-        let (intake, tracker) = (&mut self.intake, &mut self.tracker);
-        let status = source.read(wanted, &mut |frame| {
-            if let Some(item) = intake.take(frame) {
-                tracker.take(&item.packet, item.hash, item.ordinal);
-            }
-        });
+        let mut group = Group { tracker: &mut self.tracker, items: &mut self.items };
+        let intake = &mut self.intake;
+        let status = source.read(wanted, &mut |frame| intake.take(frame, &mut group));
+        group.hand_over();
         if status == Status::End || self.intake.total().is_multiple_of(BATCH as u64) {
             self.bound();
         }
@@ -73,7 +98,8 @@ impl Analysis {
         }
     }
 
-    /// Decides everything that is left.
+    /// Decides everything that is left. The capture ends with its last packet, or when its source's own clock says: a
+    /// live capture that goes on in silence has seen that nothing came.
     ///
     /// # Errors
     ///
@@ -86,8 +112,8 @@ impl Analysis {
     }
 
     fn pass_on(&mut self, sink: &mut dyn Sink) -> io::Result<()> {
-        self.tracker.drain(&mut self.found);
-        self.found.drain(..).try_for_each(|found| enter(&mut self.book, found.finding, sink))
+        let book = &mut self.book;
+        self.tracker.drain(|found| enter(book, found.finding, sink))
     }
 
     /// The book as it stands.

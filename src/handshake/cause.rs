@@ -112,6 +112,17 @@ pub struct Context {
     pub many_client_reset: bool,
     /// Packets were lost by the capture: absence proves less.
     pub capture_dropped: bool,
+    /// What the kernel says of the listener at the attempt's time, where it was asked and knows.
+    pub kernel: Option<KernelEvidence>,
+}
+
+/// The kernel's own word on a listener at some time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KernelEvidence {
+    /// Whether its accept queue overflowed then.
+    pub overflowed: bool,
+    /// `net.ipv4.tcp_abort_on_overflow`, where it could be read.
+    pub abort_on_overflow: Option<bool>,
 }
 
 /// One reason for an inference, or one doubt about it. `Display` gives a clause without a full stop.
@@ -146,6 +157,25 @@ pub enum Evidence {
     SynWithoutOptions,
     WrongAck,
     CaptureDropped,
+    KernelOverflowed,
+    KernelDidNotOverflow,
+    AckDidNotReachKernel,
+    RstNotFromQueue,
+}
+
+impl Evidence {
+    /// Whether it says what else an apparent overflow could be: nothing, once the kernel has spoken.
+    fn is_doubt(self) -> bool {
+        matches!(
+            self,
+            Self::AckMayBeLost
+                | Self::RecoveredAfterOneRepeat
+                | Self::ListenerMayHaveClosed
+                | Self::PathMayDropData
+                | Self::CaptureDropped
+                | Self::OthersOverflowed
+        )
+    }
 }
 
 impl fmt::Display for Evidence {
@@ -201,6 +231,12 @@ impl fmt::Display for Evidence {
             Self::SynWithoutOptions => "its SYN carries no TCP option, as no operating system's does",
             Self::WrongAck => "the client acknowledged a number that the server never offered",
             Self::CaptureDropped => "the capture lost packets, so what is missing proves less",
+            Self::KernelOverflowed => "the kernel counted overflows of this accept queue at that time",
+            Self::KernelDidNotOverflow => "the kernel counted no overflow of this accept queue at that time",
+            Self::AckDidNotReachKernel => {
+                "the client's segments were lost or filtered before they reached the listener"
+            }
+            Self::RstNotFromQueue => "the RST has another reason: a listener that was closed, or a middlebox",
         };
         f.write_str(fixed)
     }
@@ -228,7 +264,39 @@ pub fn infer(attempt: &Attempt, context: &Context) -> Inference {
         inference.confidence = Some(Confidence::Possible);
         inference.evidence.push(Evidence::CaptureDropped);
     }
-    inference
+    match context.kernel {
+        Some(kernel) if inference.cause == Some(Cause::AcceptQueueOverflow) => {
+            judged_by_kernel(attempt.verdict, inference, kernel)
+        }
+        Some(_) | None => inference,
+    }
+}
+
+/// What is left of an overflow inferred from packets when the kernel has spoken.
+fn judged_by_kernel(verdict: Verdict, inference: Inference, kernel: KernelEvidence) -> Inference {
+    let packets = inference.evidence.into_iter().filter(|evidence| !evidence.is_doubt());
+    if kernel.overflowed {
+        return Inference {
+            cause: inference.cause,
+            // The setting may have been changed since; what the packets show was in force.
+            abort_on_overflow: inference.abort_on_overflow.or(kernel.abort_on_overflow),
+            confidence: Some(Confidence::Confirmed),
+            evidence: [Evidence::KernelOverflowed].into_iter().chain(packets).collect(),
+        };
+    }
+    let instead = match verdict {
+        Verdict::ResetAfterAck => Some(Evidence::RstNotFromQueue),
+        Verdict::SynackRetransmitted | Verdict::AckIgnored | Verdict::Unanswered => {
+            Some(Evidence::AckDidNotReachKernel)
+        }
+        Verdict::Completed
+        | Verdict::Refused
+        | Verdict::Unreachable
+        | Verdict::HalfOpen
+        | Verdict::ClientReset
+        | Verdict::Undetermined => None,
+    };
+    nothing([Evidence::KernelDidNotOverflow].into_iter().chain(instead).chain(packets).collect())
 }
 
 /// Whether a packet that the capture lost could have changed the verdict.
@@ -344,6 +412,9 @@ fn unreachable(attempt: &Attempt) -> Inference {
 }
 
 fn unanswered(context: &Context) -> Inference {
+    if context.kernel.is_some_and(|kernel| kernel.overflowed) {
+        return overflow(None, Confidence::Possible, Vec::new());
+    }
     match (context.overflow, context.answers) {
         (Some(confidence), _) => overflow(None, confidence, vec![Evidence::OthersOverflowed]),
         (None, Some(true)) => nothing(vec![Evidence::ListenerAnswersOthers]),

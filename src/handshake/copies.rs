@@ -8,9 +8,15 @@ use crate::packet::Segment;
 /// Signatures are 32 bits wide: two of four segments share one by chance once in a billion.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Recent {
-    seen: [(u32, Tick); 4],
-    filled: u8,
+    /// [`EMPTY`] where there is none yet.
+    signatures: [u32; 4],
+    times: [Tick; 4],
+    /// Where the next one goes.
+    next: u8,
 }
+
+/// No segment's signature.
+const EMPTY: u32 = 0;
 
 /// Microseconds, wrapping after 71 minutes: only differences of milliseconds are asked for.
 type Tick = u32;
@@ -23,39 +29,38 @@ const WITHOUT_TIMESTAMPS: Tick = 5_000;
 
 impl Recent {
     /// Whether `segment` is a copy of a recent one; remembers it if not.
+    #[inline]
     pub(super) fn is_copy(&mut self, segment: &Segment) -> bool {
+        let signature = signature(segment);
+        let now = (segment.at.as_nanos() / 1_000) as Tick;
+        // All four at once, without a branch: hardly any segment is a copy.
+        let alike = self.signatures.iter().fold(false, |any, &seen| any | (seen == signature));
+        if alike && self.is_within(segment, signature, now) {
+            return true;
+        }
+        let next = usize::from(self.next) % self.signatures.len();
+        self.signatures[next] = signature;
+        self.times[next] = now;
+        self.next = self.next.wrapping_add(1);
+        false
+    }
+
+    #[cold]
+    fn is_within(&self, segment: &Segment, signature: u32, now: Tick) -> bool {
         let window = match segment.options.timestamps {
             Some(_) => WITH_TIMESTAMPS,
             None => WITHOUT_TIMESTAMPS,
         };
-        let signature = signature(segment);
-        let now = (segment.at.as_nanos() / 1_000) as Tick;
-        let filled = usize::from(self.filled).min(self.seen.len());
-        let known = self.seen.iter().take(filled).any(|&(seen, at)| {
+        self.signatures.iter().zip(&self.times).any(|(&seen, &at)| {
             // Either order: a capture may hold the two swapped in time.
             seen == signature && now.wrapping_sub(at).min(at.wrapping_sub(now)) <= window
-        });
-        if !known {
-            self.remember(signature, now);
-        }
-        known
-    }
-
-    fn remember(&mut self, signature: u32, now: Tick) {
-        let length = self.seen.len();
-        let next = usize::from(self.filled) % length;
-        if let Some(slot) = self.seen.get_mut(next) {
-            *slot = (signature, now);
-        }
-        // Counts up to twice the length, so that "full" and "next" are both told by it.
-        self.filled =
-            (if usize::from(self.filled) + 1 == 2 * length { length } else { usize::from(self.filled) + 1 })
-                as u8;
+        })
     }
 }
 
 /// Folds everything that a copy shares: direction, flags, numbers, length, window and timestamps.
 /// TTL and interface differ between copies, and IP ID is 0 on Linux SYN-ACKs: they are left out.
+#[inline(always)]
 fn signature(segment: &Segment) -> u32 {
     // An odd constant with evenly spread bits (2^64 / golden ratio).
     const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -68,7 +73,7 @@ fn signature(segment: &Segment) -> u32 {
         | u64::from(segment.flags.0) << 8
         | u64::from(segment.options.timestamps.is_some()) << 1
         | segment.direction as u64;
-    (mix(mix(mix(1, numbers), stamps), shape) >> 32) as u32
+    ((mix(mix(mix(1, numbers), stamps), shape) >> 32) as u32).max(EMPTY + 1)
 }
 
 #[cfg(test)]

@@ -21,14 +21,15 @@ impl Known {
     }
 
     pub(super) fn insert(&mut self, hash: u64) {
-        if self.young.find(hash, |&h| h == hash).is_none() {
+        if !self.is_young(hash) {
             self.young.insert_unique(hash, hash, |&h| h);
         }
     }
 
     /// Whether the flow is remembered; remembers it for another generation.
+    #[inline]
     pub(super) fn contains(&mut self, hash: u64) -> bool {
-        if self.young.find(hash, |&h| h == hash).is_some() {
+        if self.is_young(hash) {
             return true;
         }
         let found = self.old.find(hash, |&h| h == hash).is_some();
@@ -36,6 +37,12 @@ impl Known {
             self.insert(hash);
         }
         found
+    }
+
+    /// Whether the flow was heard of in this generation.
+    #[inline]
+    pub(super) fn is_young(&self, hash: u64) -> bool {
+        self.young.find(hash, |&h| h == hash).is_some()
     }
 
     /// How many flows the young generation holds.

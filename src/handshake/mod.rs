@@ -14,7 +14,7 @@ mod tracker;
 mod verdict;
 
 pub use attempt::{Attempt, Retries, Timing};
-pub use cause::{Cause, Confidence, Context, Evidence, Inference, infer};
+pub use cause::{Cause, Confidence, Context, Evidence, Inference, KernelEvidence, infer};
 pub use pending::Signs;
-pub use tracker::{Counts, Finding, Found, Tracker};
+pub use tracker::{Counts, Finding, Found, Item, Tracker};
 pub use verdict::{Connect, Errno, Outcome, Reason, UnknownVerdict, Vantage, Verdict};

@@ -171,12 +171,17 @@ pub(super) struct Rare {
 }
 
 /// One undecided attempt.
+///
+/// In this order because a decided attempt that lingers is asked for the first fields only, and the
+/// others need not come into the cache then.
 #[derive(Debug, Clone)]
+#[repr(C)]
 pub(super) struct Pending {
+    recent: Recent,
     pub(super) phase: Phase,
-    pub(super) signs: Signs,
     /// The direction from client to server.
     pub(super) outward: Direction,
+    pub(super) signs: Signs,
     pub(super) frame: FrameRef,
     pub(super) ordinal: u64,
     pub(super) start: Timestamp,
@@ -206,7 +211,6 @@ pub(super) struct Pending {
     pub(super) after_ack: u16,
     rare: Option<Box<Rare>>,
     pub(super) packets: u32,
-    recent: Recent,
 }
 
 /// How out of order a capture may hold SYN and SYN-ACK (several queues, several interfaces).

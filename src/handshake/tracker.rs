@@ -43,19 +43,62 @@ pub struct Counts {
 /// in which a copy is a copy.
 const LINGER: Span = Span::from_millis(200);
 
+/// A packet on its way to the tracker.
+#[derive(Debug, Clone, Copy)]
+pub struct Item {
+    /// What it is.
+    pub packet: Packet,
+    /// The hash of its flow.
+    pub hash: u64,
+    /// Its position in the whole input, from 0.
+    pub ordinal: u64,
+}
+
+/// How many packets are looked up before the first of them is taken: as many misses as a core can have
+/// under way, and a few more.
+const AHEAD: usize = 16;
+
+/// Where a flow was found.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// In the hot table.
+    Table(Position),
+    /// Among the decided flows.
+    Known,
+    /// Nowhere, or only in the older half of the decided flows.
+    Unknown,
+}
+
+impl Place {
+    /// What still holds after attempts were opened: a decided flow may have one again.
+    fn once_others_opened(self) -> Self {
+        match self {
+            Self::Table(at) => Self::Table(at),
+            Self::Known | Self::Unknown => Self::Unknown,
+        }
+    }
+}
+
+/// In this order for the sake of [`Table`].
+#[repr(C)]
 struct Tracked {
-    attempt: Pending,
     /// Decided and told; only lingers.
     decided: bool,
+    attempt: Pending,
 }
 
 /// The tracker of all flows, or of one shard of them.
 pub struct Tracker {
     table: Table<Tracked>,
     known: Known,
+    /// Attempts opened so far.
+    opened: u64,
     /// Latest packet time so far.
     now: Timestamp,
-    found: Vec<Found>,
+    /// Each there until it is drained.
+    found: Vec<Option<Found>>,
+    /// Keys of `found` while it is drained; kept for its room.
+    order: Vec<(Timestamp, u64, usize)>,
     due: Vec<Position>,
     counts: Counts,
 }
@@ -76,23 +119,65 @@ impl Tracker {
         Self {
             table: Table::new(),
             known: Known::new(),
+            opened: 0,
             now: Timestamp::from_nanos(i64::MIN),
             found: Vec::new(),
+            order: Vec::new(),
             due: Vec::new(),
             counts: Counts::default(),
         }
     }
 
-    /// Takes one packet. `hash` is the flow's, `ordinal` the packet's position in the whole input.
-    #[inline]
-    pub fn take(&mut self, packet: &Packet, hash: u64, ordinal: u64) {
-        match packet {
-            Packet::Segment(segment) => self.take_segment(segment, hash, ordinal),
-            Packet::Unreachable(error) => self.take_unreachable(error, hash),
+    /// Takes packets, in order.
+    ///
+    /// In two passes over a few at a time: the first looks the flows up and nothing else, so that the
+    /// processor waits for the memory of many at once. Taking packets one by one cost twice as much
+    /// where the tables are larger than the caches.
+    pub fn take(&mut self, items: &[Item]) {
+        let mut places = [Place::Unknown; AHEAD];
+        for group in items.chunks(AHEAD) {
+            for (place, item) in places.iter_mut().zip(group) {
+                *place = self.locate(item);
+            }
+            let opened = self.opened;
+            for (&place, item) in places.iter().zip(group) {
+                match &item.packet {
+                    Packet::Segment(segment) => {
+                        let place = if self.opened == opened { place } else { place.once_others_opened() };
+                        self.take_located(place, segment, item.hash, item.ordinal);
+                    }
+                    Packet::Unreachable(error) => self.take_unreachable(error, item.hash),
+                }
+            }
         }
     }
 
-    #[inline]
+    /// Looks a flow up ahead of time.
+    #[inline(always)]
+    fn locate(&self, item: &Item) -> Place {
+        match self.table.guess(item.hash) {
+            Some(at) => {
+                self.table.prefetch(at);
+                Place::Table(at)
+            }
+            None if self.known.is_young(item.hash) => Place::Known,
+            None => Place::Unknown,
+        }
+    }
+
+    /// Takes a segment whose flow was looked up before the segments of its group were taken.
+    #[inline(always)]
+    fn take_located(&mut self, place: Place, segment: &Segment, hash: u64, ordinal: u64) {
+        match place {
+            // It may have left since; then nothing or another flow is there.
+            Place::Table(at) if self.table.holds(at, &segment.flow) => {
+                self.continue_attempt(at, segment, hash, ordinal);
+            }
+            Place::Known if !segment.flags.contains(Flags::SYN) => {}
+            Place::Table(_) | Place::Known | Place::Unknown => self.take_segment(segment, hash, ordinal),
+        }
+    }
+
     fn take_segment(&mut self, segment: &Segment, hash: u64, ordinal: u64) {
         match self.table.find(hash, &segment.flow) {
             Some(at) => self.continue_attempt(at, segment, hash, ordinal),
@@ -115,6 +200,7 @@ impl Tracker {
             return;
         };
         let due = deadline(&attempt);
+        self.opened += 1;
         self.table.insert(hash, segment.flow, Tracked { attempt, decided: false }, due);
     }
 
@@ -173,9 +259,13 @@ impl Tracker {
         self.now = self.now.max(now);
         let mut due = std::mem::take(&mut self.due);
         self.table.collect_due(self.now, &mut due);
-        for at in due.drain(..) {
+        for (place, &at) in due.iter().enumerate() {
+            if let Some(&later) = due.get(place + AHEAD) {
+                self.table.prefetch(later);
+            }
             self.expire(at);
         }
+        due.clear();
         self.due = due;
     }
 
@@ -208,7 +298,8 @@ impl Tracker {
 
     fn tell(&mut self, at: Timestamp, finding: Finding) {
         let (Finding::Decided(attempt) | Finding::Provisional(attempt)) = &finding;
-        self.found.push(Found { at, ordinal: attempt.ordinal, finding });
+        let ordinal = attempt.ordinal;
+        self.found.push(Some(Found { at, ordinal, finding }));
     }
 
     /// How many attempts are undecided.
@@ -258,10 +349,24 @@ impl Tracker {
         }
     }
 
-    /// Moves what was found since the last call to the end of `into`, ordered by time and position.
-    pub fn drain(&mut self, into: &mut Vec<Found>) {
-        self.found.sort_by_key(|found| (found.at, found.ordinal));
-        into.append(&mut self.found);
+    /// Hands over what was found since the last call, ordered by time and position.
+    ///
+    /// # Errors
+    ///
+    /// Those of `take`; what was not handed over by then is lost.
+    pub fn drain<E>(&mut self, mut take: impl FnMut(Found) -> Result<(), E>) -> Result<(), E> {
+        // Findings are large: sort their keys instead, and move each only once.
+        let keys = self.found.iter().flatten().zip(0..).map(|(found, at)| (found.at, found.ordinal, at));
+        self.order.extend(keys);
+        self.order.sort_unstable();
+        let found = &mut self.found;
+        let result = self
+            .order
+            .drain(..)
+            .filter_map(|(_, _, at)| found.get_mut(at)?.take())
+            .try_for_each(|found| take(found));
+        found.clear();
+        result
     }
 
     /// What was counted so far.

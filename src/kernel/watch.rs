@@ -202,6 +202,27 @@ impl Watch {
         self.latest.counters.delta(&self.start)
     }
 
+    /// Whether the listener on `server` overflowed between the last two samples, told as by [`KernelWord::overflowed`].
+    ///
+    /// `None` also after the first sample, and where no socket listens there.
+    #[must_use]
+    pub fn overflowed_lately(&self, server: SocketAddr) -> Option<bool> {
+        let interval = self.interval.as_ref()?;
+        let (_, bound) = self
+            .histories
+            .values()
+            .filter(|history| history.seen == self.samples)
+            .filter_map(|history| Some((history.socket.matches(server)?, history.socket.local)))
+            .max_by_key(|(closeness, _)| *closeness)?;
+        let mut sockets = self.latest.sockets.iter().filter(|socket| socket.local == bound).peekable();
+        sockets.peek()?;
+        let (drops, full) = sockets.fold((Some(0_u64), false), |(drops, full), socket| {
+            let more = interval.drops(socket).map(u64::from);
+            (drops.zip(more).map(|(drops, more)| drops.saturating_add(more)), full || socket.is_full())
+        });
+        overflowed(&interval.counters, drops, full)
+    }
+
     /// What the kernel says of the listener on `server`, an address that clients connect to.
     ///
     /// Ask only for servers that run here (`LocalAddresses::contains`): a socket on any address matches every server
@@ -283,19 +304,24 @@ impl KernelWord {
     /// `None`: the figures leave both open, or this kernel lacks them.
     #[must_use]
     pub fn overflowed(&self) -> Option<bool> {
-        let overflows = self.namespace.get(Counter::ListenOverflows);
-        if overflows == Some(0) || self.drops == Some(0) {
-            return Some(false);
-        }
-        if self.full_seen {
-            return overflows.map(|_| true);
-        }
-        let others = self.namespace.get(Counter::ListenDrops)?.saturating_sub(overflows?);
-        let deferred = self.namespace.get(Counter::TcpDeferAcceptDrop).unwrap_or(0);
-        // Twice: what is dropped at the ACK counts two drops of the socket, and one ListenDrops. A deferred ACK
-        // is one drop of the socket and no ListenDrops.
-        (self.drops? > others.saturating_mul(2).saturating_add(deferred)).then_some(true)
+        overflowed(&self.namespace, self.drops, self.full_seen)
     }
+}
+
+/// See [`KernelWord::overflowed`].
+fn overflowed(namespace: &Counters, drops: Option<u64>, full_seen: bool) -> Option<bool> {
+    let overflows = namespace.get(Counter::ListenOverflows);
+    if overflows == Some(0) || drops == Some(0) {
+        return Some(false);
+    }
+    if full_seen {
+        return overflows.map(|_| true);
+    }
+    let others = namespace.get(Counter::ListenDrops)?.saturating_sub(overflows?);
+    let deferred = namespace.get(Counter::TcpDeferAcceptDrop).unwrap_or(0);
+    // Twice: what is dropped at the ACK counts two drops of the socket, and one ListenDrops. A deferred ACK
+    // is one drop of the socket and no ListenDrops.
+    (drops? > others.saturating_mul(2).saturating_add(deferred)).then_some(true)
 }
 
 fn seconds<S: Serializer>(span: &Span, serializer: S) -> Result<S::Ok, S::Error> {
@@ -411,6 +437,21 @@ mod tests {
         assert_eq!(judged(0, Some(4), &format!("{names}5 7 0\n")), None, "two SYNs may make four drops");
         assert_eq!(judged(0, Some(5), &format!("{names}5 7 0\n")), Some(true));
         assert_eq!(judged(0, Some(3), &format!("{names}5 5 3\n")), None, "three deferred ACKs");
+    }
+
+    #[test]
+    fn what_happened_lately_is_told_from_what_happened_before() {
+        let server = A.parse().unwrap();
+        let at_rest = |drops| vec![socket(A, 1, 1, Some(drops))];
+        let mut watch = Watch::new(sample(0, 0, at_rest(0)));
+        assert_eq!(watch.overflowed_lately(server), None, "one sample has no before");
+        watch.push(sample(1, 3, at_rest(6)));
+        assert_eq!(watch.overflowed_lately(server), Some(true));
+        watch.push(sample(2, 3, at_rest(6)));
+        assert_eq!(watch.overflowed_lately(server), Some(false));
+        assert_eq!(watch.word(server).unwrap().overflowed(), Some(true), "it did, before");
+        watch.push(sample(3, 3, vec![]));
+        assert_eq!(watch.overflowed_lately(server), None, "nobody listens any more");
     }
 
     #[test]

@@ -5,7 +5,8 @@ use indexmap::IndexMap;
 use super::record::Record;
 use super::{Listener, Tally, diagnosis};
 use crate::handshake::{Attempt, Context, Finding, Inference, infer};
-use crate::packet::Endpoint;
+use crate::kernel::KernelWord;
+use crate::packet::{Endpoint, Timestamp};
 
 /// All listeners of an analysis, bounded in number.
 #[derive(Debug)]
@@ -40,32 +41,56 @@ impl Book {
         self.dropped = true;
     }
 
+    /// The servers that are kept apart.
+    pub fn servers(&self) -> impl Iterator<Item = Endpoint> + '_ {
+        self.records.keys().copied()
+    }
+
+    /// Takes what the kernel says of a server on this machine since it was asked last: `lately` tells whether its
+    /// queue overflowed from `since` to `until`, or that the figures leave it open. Servers that nobody has connected
+    /// to are left alone.
+    pub fn kernel_says(
+        &mut self,
+        server: Endpoint,
+        word: KernelWord,
+        lately: Option<bool>,
+        (since, until): (Timestamp, Timestamp),
+    ) {
+        if let Some(record) = self.records.get_mut(&server) {
+            record.kernel.take(word, lately, since, until);
+        }
+    }
+
     /// Infers what the finding means, as known by now, and tallies it.
     pub fn enter(&mut self, finding: &mut Finding) {
-        let (Finding::Decided(attempt) | Finding::Provisional(attempt)) = finding;
-        attempt.inference = self.infer(attempt);
-        self.record_mut(attempt.server).witness(attempt);
-        if let Finding::Decided(attempt) = finding {
-            self.add(attempt);
+        let (attempt, decided) = match finding {
+            Finding::Decided(attempt) => (attempt, true),
+            Finding::Provisional(attempt) => (attempt, false),
+        };
+        let full = self.records.len() >= self.limit;
+        let place = self.records.get_index_of(&attempt.server);
+        let record = place.and_then(|place| self.records.get_index(place)).map(|(_, record)| record);
+        attempt.inference = self.infer_by(record, attempt);
+        let record = match place.and_then(|place| self.records.get_index_mut(place)) {
+            Some((_, record)) => record,
+            None if full => &mut self.rest,
+            None => self.records.entry(attempt.server).or_default(),
+        };
+        record.witness(attempt);
+        if decided {
+            record.add(attempt);
+            self.verdicts.add(attempt.verdict);
         }
-    }
-
-    fn add(&mut self, attempt: &Attempt) {
-        self.verdicts.add(attempt.verdict);
-        self.record_mut(attempt.server).add(attempt);
-    }
-
-    fn record_mut(&mut self, server: Endpoint) -> &mut Record {
-        if self.records.len() >= self.limit && !self.records.contains_key(&server) {
-            return &mut self.rest;
-        }
-        self.records.entry(server).or_default()
     }
 
     /// What an attempt means by all that is known now.
     #[must_use]
     pub fn infer(&self, attempt: &Attempt) -> Inference {
-        let context = match self.records.get(&attempt.server) {
+        self.infer_by(self.records.get(&attempt.server), attempt)
+    }
+
+    fn infer_by(&self, record: Option<&Record>, attempt: &Attempt) -> Inference {
+        let context = match record {
             Some(record) => record.context(attempt.start, attempt.end),
             None if self.records.len() >= self.limit => Context::default(),
             None => Context { answers: Some(attempt.signs.synack_seen), ..Context::default() },
@@ -94,5 +119,99 @@ impl Book {
             listeners.push(diagnosis::listener(None, &self.rest));
         }
         listeners
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handshake::{Cause, Confidence, Evidence};
+    use crate::kernel::{Counters, ListenSocket, Sample, Sysctls, Watch};
+    use crate::packet::Span;
+    use crate::report::samples;
+
+    /// What a kernel says whose listener on `server` overflowed so often between two samples around `attempt`.
+    fn say(book: &mut Book, attempt: &Attempt, overflows: u64, abort: u32) {
+        let server = attempt.server;
+        let address = std::net::SocketAddr::new(server.ip(), server.port());
+        let sample = |at, overflows: u64| {
+            let dropped = u32::try_from(2 * overflows).unwrap();
+            let netstat = format!("TcpExt: ListenOverflows ListenDrops\nTcpExt: {overflows} {overflows}\n");
+            let socket = ListenSocket {
+                local: address,
+                device: None,
+                v6only: None,
+                recv_q: 0,
+                send_q: 4,
+                drops: Some(dropped),
+                inode: 1,
+                cookie: 1,
+                uid: 0,
+            };
+            Sample {
+                at,
+                sockets: vec![socket],
+                counters: Counters::parse(&netstat, ""),
+                sysctls: Sysctls { tcp_abort_on_overflow: Some(abort), ..Sysctls::default() },
+            }
+        };
+        let (since, until) = (attempt.start.plus(Span::from_secs(-1)), attempt.end.plus(Span::from_secs(1)));
+        let mut watch = Watch::new(sample(since, 0));
+        watch.push(sample(until, overflows));
+        let word = watch.word(address).unwrap();
+        book.kernel_says(server, word, watch.overflowed_lately(address), (since, until));
+    }
+
+    /// A book that has seen the attempts of a real overflow, and one of those with this verdict.
+    fn overflowed(verdict: Verdict) -> (Book, Attempt) {
+        let mut book = Book::new(8);
+        let attempts = samples::overflow_mixed().1;
+        for attempt in &attempts {
+            book.enter(&mut Finding::Decided(attempt.clone()));
+        }
+        (book, attempts.into_iter().find(|attempt| attempt.verdict == verdict).unwrap())
+    }
+
+    #[test]
+    fn what_the_kernel_counted_is_confirmed() {
+        for verdict in [Verdict::SynackRetransmitted, Verdict::Unanswered] {
+            let (mut book, attempt) = overflowed(verdict);
+            assert!(book.infer(&attempt).confidence < Some(Confidence::Confirmed));
+            say(&mut book, &attempt, 3, 1);
+            let inference = book.infer(&attempt);
+            assert_eq!(inference.cause, Some(Cause::AcceptQueueOverflow));
+            assert_eq!(inference.confidence, Some(Confidence::Confirmed));
+            assert_eq!(inference.evidence.first(), Some(&Evidence::KernelOverflowed));
+            // Ignored ACKs show the setting that was in force; dropped SYNs show none.
+            let shown = verdict == Verdict::Unanswered;
+            assert_eq!(inference.abort_on_overflow, Some(shown), "{verdict:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_did_not_count_is_no_overflow() {
+        let (mut book, attempt) = overflowed(Verdict::SynackRetransmitted);
+        say(&mut book, &attempt, 0, 0);
+        let inference = book.infer(&attempt);
+        assert_eq!((inference.cause, inference.confidence, inference.abort_on_overflow), (None, None, None));
+        let told = [Evidence::KernelDidNotOverflow, Evidence::AckDidNotReachKernel];
+        assert_eq!(inference.evidence.get(..2), Some(told.as_slice()));
+    }
+
+    #[test]
+    fn a_listener_is_as_sure_as_the_kernel() {
+        let (mut book, attempt) = overflowed(Verdict::SynackRetransmitted);
+        let overflow = |book: &Book| {
+            let listeners = book.listeners();
+            listeners.into_iter().find(|listener| listener.server == Some(attempt.server)).unwrap()
+        };
+        assert_eq!(overflow(&book).confidence, Some(Confidence::Likely));
+        assert_eq!(overflow(&book).kernel, None);
+        say(&mut book, &attempt, 3, 0);
+        let listener = overflow(&book);
+        assert_eq!(listener.confidence, Some(Confidence::Confirmed));
+        let figures = "this listener dropped 6 packets";
+        assert!(listener.evidence[0].contains(figures), "{:?}", listener.evidence);
+        assert!(listener.kernel.is_some());
     }
 }

@@ -2,13 +2,16 @@
 
 use super::Listener;
 use super::record::Record;
-use crate::handshake::{Cause, Confidence, Vantage, Verdict};
+use crate::handshake::{Cause, Confidence, KernelEvidence, Vantage, Verdict};
+use crate::kernel::{Counter, KernelWord};
 use crate::packet::Endpoint;
 
 /// The listener as the outputs show it.
 pub(super) fn listener(server: Option<Endpoint>, record: &Record) -> Listener {
-    let cause = main_cause(record);
+    let kernel = kernel_on_overflow(record);
+    let cause = main_cause(record).filter(|&cause| !(is_overflow(cause) && denies(kernel)));
     let tally = cause.map(|cause| *record.tally_of(cause)).unwrap_or_default();
+    let confirmed = cause.is_some_and(is_overflow) && kernel.is_some_and(|kernel| kernel.overflowed);
     let name = server.map_or_else(|| "other servers".to_owned(), |server| server.to_string());
     Listener {
         server,
@@ -17,15 +20,40 @@ pub(super) fn listener(server: Option<Endpoint>, record: &Record) -> Listener {
         repeat_counts: record.schedule.counts(),
         repeat_times: record.schedule.times(),
         cause,
-        abort_on_overflow: cause.filter(|&cause| cause == Cause::AcceptQueueOverflow).and(abort(record)),
-        confidence: tally.confidence,
+        abort_on_overflow: cause.filter(|&cause| is_overflow(cause)).and(abort(record)),
+        confidence: if confirmed { Some(Confidence::Confirmed) } else { tally.confidence },
         evidence: evidence(cause, record),
         diagnosis: diagnosis(cause, &name, tally.attempts, record),
         clients: clients(record),
         advice: advice(cause, server, record),
         affected: tally.attempts,
         problem_span: tally.span,
+        kernel: record.kernel.word().cloned(),
     }
+}
+
+fn is_overflow(cause: Cause) -> bool {
+    cause == Cause::AcceptQueueOverflow
+}
+
+/// What the kernel says of the time in which the attempts show an overflow.
+fn kernel_on_overflow(record: &Record) -> Option<KernelEvidence> {
+    let (from, to) = record.tally_of(Cause::AcceptQueueOverflow).span?;
+    record.kernel.evidence(from, to)
+}
+
+fn denies(kernel: Option<KernelEvidence>) -> bool {
+    kernel.is_some_and(|kernel| !kernel.overflowed)
+}
+
+/// How many attempts look like an overflow which the kernel denies.
+fn denied(record: &Record) -> u64 {
+    let undone = if denies(kernel_on_overflow(record)) {
+        record.tally_of(Cause::AcceptQueueOverflow).attempts
+    } else {
+        0
+    };
+    record.denied + undone
 }
 
 /// The cause that matters most: an overflow wherever there is one, else the most frequent.
@@ -46,6 +74,10 @@ fn main_cause(record: &Record) -> Option<Cause> {
 fn abort(record: &Record) -> Option<bool> {
     let ignored = record.overflowed.get(Verdict::SynackRetransmitted) > 0;
     let reset = record.overflowed.get(Verdict::ResetAfterAck) > 0;
+    if !ignored && !reset {
+        // SYN drops and SYN cookies look the same with either setting.
+        return kernel_on_overflow(record).filter(|kernel| kernel.overflowed)?.abort_on_overflow;
+    }
     (ignored != reset).then_some(reset)
 }
 
@@ -89,7 +121,8 @@ fn diagnosis(cause: Option<Cause>, name: &str, affected: u64, record: &Record) -
 }
 
 fn overflow(name: &str, of: &str, record: &Record) -> String {
-    let possible = record.tally_of(Cause::AcceptQueueOverflow).confidence == Some(Confidence::Possible);
+    let possible = record.tally_of(Cause::AcceptQueueOverflow).confidence == Some(Confidence::Possible)
+        && !kernel_on_overflow(record).is_some_and(|kernel| kernel.overflowed);
     let verb = if possible { "may have overflowed" } else { "overflowed" };
     let setting = match abort(record) {
         Some(false) => " with tcp_abort_on_overflow=0: the kernel ignored ACKs that finished the handshake",
@@ -103,6 +136,18 @@ fn overflow(name: &str, of: &str, record: &Record) -> String {
 
 fn without_cause(name: &str, record: &Record) -> String {
     let problems = record.verdicts.problems();
+    let denied = denied(record);
+    if denied > 0 {
+        return format!(
+            "{denied} of {} to {name} look like an overflow, but the kernel counted none: {}",
+            count(record.verdicts.total(), "attempt"),
+            if record.verdicts.get(Verdict::ResetAfterAck) > 0 {
+                "a firewall or middlebox interferes, or the listener was closed."
+            } else {
+                "ACKs were lost or filtered before they reached the listener."
+            }
+        );
+    }
     if problems == 0 {
         let undetermined = record.verdicts.get(Verdict::Undetermined);
         if undetermined > 0 {
@@ -116,7 +161,33 @@ fn without_cause(name: &str, record: &Record) -> String {
     )
 }
 
+/// The kernel's figures, where it was asked.
+fn figures(word: &KernelWord) -> String {
+    let grown = |counter| match word.namespace.get(counter) {
+        Some(events) => format!("{} {events}", Counter::name(counter)),
+        None => format!("{} unknown", Counter::name(counter)),
+    };
+    let drops = word.drops.map_or_else(|| "an unknown number of".to_owned(), |drops| drops.to_string());
+    format!(
+        "in {} this listener dropped {drops} packets, at most {} connections waited where {} may, and the namespace counted {}, {}",
+        word.span,
+        word.recv_q_max,
+        word.send_q,
+        grown(Counter::ListenOverflows),
+        grown(Counter::ListenDrops),
+    )
+}
+
 fn evidence(cause: Option<Cause>, record: &Record) -> Vec<String> {
+    let mut evidence = from_packets(cause, record);
+    let matters = cause.is_some_and(is_overflow) || denied(record) > 0;
+    if let Some(word) = record.kernel.word().filter(|_| matters) {
+        evidence.insert(0, format!("the kernel's own count: {}", figures(word)));
+    }
+    evidence
+}
+
+fn from_packets(cause: Option<Cause>, record: &Record) -> Vec<String> {
     let verdicts = &record.verdicts;
     match cause {
         Some(Cause::AcceptQueueOverflow) => overflow_evidence(record),
@@ -141,6 +212,9 @@ fn evidence(cause: Option<Cause>, record: &Record) -> Vec<String> {
         Some(Cause::SynFlood) => vec![format!("{} half-open", count(verdicts.get(Verdict::HalfOpen), "attempt"))],
         Some(Cause::SynScan) => vec![format!("the client's kernel reset {} SYN-ACKs", verdicts.get(Verdict::ClientReset))],
         Some(Cause::ApplicationReset) => vec!["the RST carries ACK; an overflow's RST is bare".to_owned()],
+        None if denied(record) > 0 => vec![
+            "the packets show ignored or reset ACKs; a full queue would have counted each of them".to_owned(),
+        ],
         None => Vec::new(),
     }
 }
@@ -194,7 +268,8 @@ fn overflow_evidence(record: &Record) -> Vec<String> {
         ));
     }
     why.extend(record.schedule.in_words());
-    if record.tally_of(Cause::AcceptQueueOverflow).confidence == Some(Confidence::Possible) {
+    let spoken = kernel_on_overflow(record).is_some();
+    if record.tally_of(Cause::AcceptQueueOverflow).confidence == Some(Confidence::Possible) && !spoken {
         why.push(doubt(record).to_owned());
     }
     why
@@ -281,6 +356,10 @@ fn advice(cause: Option<Cause>, server: Option<Endpoint>, record: &Record) -> Ve
         Some(Cause::ApplicationReset) => {
             vec![check("the server's log: it closes with unread data, or with SO_LINGER 0")]
         }
+        None if denied(record) > 0 => vec![
+            check("nft list ruleset, iptables-save   (counters of rules that drop or reject)"),
+            check("capture on the client too: do its ACKs arrive here?"),
+        ],
         None => Vec::new(),
     }
 }

@@ -1,10 +1,11 @@
 //! Per-listener tallies, causes that need more than one attempt, and the diagnosis.
 //!
-//! Takes findings in the order they were made; does not own how they were made (`handshake`) nor
-//! what the kernel says of its queues (`kernel`). Packet time only.
+//! Takes findings in the order they were made, and what the kernel says of its queues where somebody asks it
+//! (`kernel`); does not own how they were made (`handshake`). Packet time only.
 
 mod book;
 mod diagnosis;
+mod kernel;
 mod record;
 mod schedule;
 
@@ -12,6 +13,7 @@ pub use book::Book;
 pub use record::{RetrySums, Tally};
 
 use crate::handshake::{Cause, Confidence};
+use crate::kernel::KernelWord;
 use crate::packet::{Endpoint, Timestamp};
 
 /// What all attempts to one server address and port say together.
@@ -45,4 +47,6 @@ pub struct Listener {
     pub affected: u64,
     /// First and last time the cause showed.
     pub problem_span: Option<(Timestamp, Timestamp)>,
+    /// What the kernel says of it, where it runs on this machine and the capture is live.
+    pub kernel: Option<KernelWord>,
 }

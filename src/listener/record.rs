@@ -1,7 +1,8 @@
 //! What is tallied of one listener: constant in size, whatever the number of attempts.
 
+use super::kernel::Kernel;
 use super::schedule::Schedule;
-use crate::handshake::{Attempt, Cause, Confidence, Context, Outcome, Retries, Vantage, Verdict};
+use crate::handshake::{Attempt, Cause, Confidence, Context, Evidence, Outcome, Retries, Vantage, Verdict};
 use crate::packet::{Span, Timestamp};
 
 /// How many attempts got which verdict.
@@ -96,6 +97,9 @@ pub(super) struct Record {
     pub(super) race_window: Option<(Span, Span)>,
     pub(super) vantages: [u64; Vantage::ALL.len()],
     pub(super) schedule: Schedule,
+    pub(super) kernel: Kernel,
+    /// Attempts that look like an overflow which the kernel denies.
+    pub(super) denied: u64,
     answered: u64,
     episodes: Vec<Episode>,
 }
@@ -118,6 +122,7 @@ impl Record {
             many_half_open: many(Verdict::HalfOpen, Self::MANY_HALF_OPEN),
             many_client_reset: many(Verdict::ClientReset, Self::MANY_CLIENT_RESETS),
             capture_dropped: false,
+            kernel: self.kernel.evidence(from, to),
         }
     }
 
@@ -151,6 +156,7 @@ impl Record {
             self.vantages[vantage as usize] += 1;
         }
         let inference = &attempt.inference;
+        self.denied += u64::from(inference.evidence.contains(&Evidence::KernelDidNotOverflow));
         let Some(cause) = inference.cause else { return };
         let tally = &mut self.causes[cause as usize];
         tally.attempts += 1;

@@ -12,6 +12,7 @@ mod seq;
 mod time;
 
 pub use decode::{Frame, decode};
+pub(crate) use decode::{unusual, usual_ipv4, usual_ipv6};
 pub use flow::{Direction, Endpoint, FlowHasher, FlowKey};
 pub use link::LinkType;
 pub use segment::{FrameRef, IcmpError, Options, Packet, Segment, Skip, Unreachable};

@@ -12,6 +12,7 @@ pub mod queues;
 mod record;
 #[cfg(test)]
 pub(crate) mod samples;
+pub mod status;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -27,6 +28,7 @@ use crate::handshake::Attempt;
 pub use self::csv::COLUMNS;
 pub(crate) use self::record::AttemptRecord;
 pub use self::record::{SCHEMA, TOOL};
+pub use self::text::Stream;
 pub use self::verdicts::VerdictSet;
 
 /// The output formats.
@@ -62,6 +64,8 @@ pub struct Options {
     pub format: Format,
     /// Text: list all attempts, not only the worst problems. They are held in memory until the end.
     pub all: bool,
+    /// NDJSON: also tell attempts that show an overflow before they are decided, as `"type":"provisional"`.
+    pub provisional: bool,
     /// List only attempts with these verdicts. Tallies are not restricted.
     pub verdicts: Option<VerdictSet>,
     /// Text: how much to say.
@@ -90,6 +94,7 @@ impl Default for Options {
         Self {
             format: Format::default(),
             all: false,
+            provisional: false,
             verdicts: None,
             verbosity: Verbosity::default(),
             colour: false,
@@ -107,6 +112,7 @@ impl Default for Options {
 /// so holds them all.
 pub struct Reporter<W: Write> {
     listed: VerdictSet,
+    provisional: bool,
     kind: Kind<W>,
 }
 
@@ -125,13 +131,14 @@ impl<W: Write> Reporter<W> {
     /// Those of `out`: CSV begins with its header row.
     pub fn new(options: Options, out: W) -> io::Result<Self> {
         let listed = options.verdicts.unwrap_or(VerdictSet::ALL);
+        let provisional = options.provisional;
         let kind = match options.format {
             Format::Text => Kind::Text(out, Box::new(text::Report::new(options))),
             Format::Json => Kind::Json(out, Vec::new()),
             Format::NdJson => Kind::NdJson(out),
             Format::Csv => Kind::Csv(Box::new(csv::Rows::begin(out)?)),
         };
-        Ok(Self { listed, kind })
+        Ok(Self { listed, provisional, kind })
     }
 
     /// Writes what is left to write, and flushes.
@@ -177,11 +184,51 @@ impl<W: Write> Sink for Reporter<W> {
         Ok(())
     }
 
+    fn provisional(&mut self, attempt: &Attempt) -> io::Result<()> {
+        match &mut self.kind {
+            Kind::NdJson(out) if self.provisional && self.listed.contains(attempt.verdict) => {
+                ndjson::write_provisional(out, attempt)
+            }
+            Kind::Text(..) | Kind::Json(..) | Kind::NdJson(_) | Kind::Csv(_) => Ok(()),
+        }
+    }
+
     fn drained(&mut self) -> io::Result<()> {
         match &mut self.kind {
             Kind::Text(..) | Kind::Json(..) => Ok(()),
             Kind::NdJson(out) => out.flush(),
             Kind::Csv(rows) => rows.flush(),
         }
+    }
+}
+
+/// A text report that can be written at any time, and again: what a live capture has found so far.
+pub struct Interim(text::Report);
+
+impl Interim {
+    /// An empty report, bounded in memory whatever `options` ask of the final one.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        Self(text::Report::new(Options { all: false, ..options }))
+    }
+
+    /// Takes note of one attempt.
+    pub fn attempt(&mut self, attempt: &Attempt) {
+        self.0.attempt(attempt);
+    }
+
+    /// Writes the report so far. `settle` as for [`Reporter::finish`].
+    ///
+    /// # Errors
+    ///
+    /// Those of `out`.
+    pub fn write(
+        &self,
+        out: &mut impl Write,
+        summary: &Summary,
+        mut settle: impl FnMut(&mut Attempt),
+    ) -> io::Result<()> {
+        self.0.clone().write(out, summary, &mut settle)?;
+        out.flush()
     }
 }

@@ -13,6 +13,7 @@ use crate::handshake::Attempt;
 #[serde(tag = "type", rename_all = "lowercase")]
 enum Line<'a> {
     Attempt(AttemptRecord<'a>),
+    Provisional(AttemptRecord<'a>),
     Listener(ListenerRecord<'a>),
     Summary(Overview<'a>),
 }
@@ -29,6 +30,15 @@ fn write_line(out: &mut impl Write, line: &Line<'_>) -> io::Result<()> {
 /// Those of `out`.
 pub(super) fn write_attempt(out: &mut impl Write, attempt: &Attempt) -> io::Result<()> {
     write_line(out, &Line::Attempt(attempt.into()))
+}
+
+/// Writes the line of an attempt that shows an overflow and is not decided yet; its own line follows.
+///
+/// # Errors
+///
+/// Those of `out`.
+pub(super) fn write_provisional(out: &mut impl Write, attempt: &Attempt) -> io::Result<()> {
+    write_line(out, &Line::Provisional(attempt.into()))
 }
 
 /// Writes the closing lines: one per listener, then the summary.

@@ -13,6 +13,7 @@ use crate::engine::{PacketCounts, Summary};
 use crate::handshake::{
     Attempt, Cause, Confidence, Connect, Errno, Evidence, Outcome, Reason, Retries, Timing, Vantage, Verdict,
 };
+use crate::kernel::KernelWord;
 use crate::listener::{Listener, RetrySums, Tally};
 use crate::packet::{Endpoint, LinkType, Skip, Span, Timestamp};
 
@@ -192,7 +193,7 @@ pub(super) struct ListenerRecord<'a> {
     evidence: &'a [String],
     diagnosis: &'a str,
     retries: RetriesRecord,
-    kernel: Option<()>,
+    kernel: Option<&'a KernelWord>,
 }
 
 impl<'a> From<&'a Listener> for ListenerRecord<'a> {
@@ -207,8 +208,7 @@ impl<'a> From<&'a Listener> for ListenerRecord<'a> {
             evidence: &listener.evidence,
             diagnosis: &listener.diagnosis,
             retries: listener.retries.into(),
-            // A capture cannot know what the kernel says of the queue.
-            kernel: None,
+            kernel: listener.kernel.as_ref(),
         }
     }
 }

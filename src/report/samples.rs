@@ -101,6 +101,7 @@ fn listener(server: &str, attempts: &[Attempt]) -> Listener {
         advice: Vec::new(),
         affected: 0,
         problem_span: None,
+        kernel: None,
     };
     for attempt in attempts.iter().filter(|a| a.server == endpoint(server)) {
         listener.verdicts.add(attempt.verdict);

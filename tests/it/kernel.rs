@@ -12,7 +12,7 @@ use crate::namespace::{defer_accept, in_namespace, listener, run, start_connect,
 
 /// A full queue's overflow at the ACK, on loopback: connections that TCP_DEFER_ACCEPT let pile up in SYN_RECV send
 /// data once it is off. Gives the clients, which the caller keeps open.
-fn overflow_at_the_ack(listener: &TcpListener, fill: usize, over: usize) -> Vec<TcpStream> {
+pub(crate) fn overflow_at_the_ack(listener: &TcpListener, fill: usize, over: usize) -> Vec<TcpStream> {
     let server = listener.local_addr().unwrap();
     let mut clients: Vec<_> = (0..fill).map(|_| start_connect(server)).collect();
     wait_for("the queue fills", || ours()[&server].0 as usize == fill);

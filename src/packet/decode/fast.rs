@@ -7,7 +7,7 @@ use etherparse::{EtherType, Ipv4Header, Ipv4HeaderSlice, Ipv6HeaderSlice, TcpHea
 
 use super::network::Addresses;
 use super::{Frame, options, transport};
-use crate::packet::{LinkType, Packet, Segment, Skip};
+use crate::packet::{LinkType, Segment};
 
 /// The headers of a common stack.
 pub(super) struct Stack<'a> {
@@ -16,6 +16,15 @@ pub(super) struct Stack<'a> {
     header: TcpHeaderSlice<'a>,
     /// Octets of TCP header and payload.
     wire: usize,
+}
+
+/// Recognises any of these stacks.
+pub(super) fn stack<'a>(frame: &Frame<'a>) -> Option<Stack<'a>> {
+    match ethernet(frame)? {
+        (EtherType::IPV4, rest) => ipv4(rest),
+        (EtherType::IPV6, rest) => ipv6(rest),
+        _ => None,
+    }
 }
 
 /// What EtherType an Ethernet frame has, and what follows its header.
@@ -64,27 +73,16 @@ fn tcp(data: &[u8], wire: usize) -> Option<TcpHeaderSlice<'_>> {
 }
 
 impl Stack<'_> {
-    /// The packet that these headers describe.
-    #[inline(always)]
-    pub(super) fn packet(&self, frame: &Frame<'_>) -> Result<Packet, Skip> {
-        match self.usual(frame) {
-            Some(segment) => Ok(Packet::Segment(segment)),
-            None => self.unusual(frame),
-        }
-    }
-
     /// The segment, if its options have a usual layout.
     #[inline(always)]
-    fn usual(&self, frame: &Frame<'_>) -> Option<Segment> {
+    pub(super) fn segment(&self, frame: &Frame<'_>) -> Option<Segment> {
         let options = options::usual(transport::options_of(&self.header))?;
         Some(transport::segment(frame, self.addresses, self.ttl, &self.header, self.wire, options))
     }
 
-    /// The packet, whatever its options are. Out of line, because [`Self::usual`] is faster without it.
-    #[inline(never)]
-    fn unusual(&self, frame: &Frame<'_>) -> Result<Packet, Skip> {
+    /// The segment, whatever its options are.
+    pub(super) fn segment_with_any_options(&self, frame: &Frame<'_>) -> Segment {
         let options = options::parse(transport::options_of(&self.header));
-        let segment = transport::segment(frame, self.addresses, self.ttl, &self.header, self.wire, options);
-        Ok(Packet::Segment(segment))
+        transport::segment(frame, self.addresses, self.ttl, &self.header, self.wire, options)
     }
 }

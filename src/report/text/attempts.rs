@@ -131,7 +131,7 @@ fn write_details(
     let mut lines = vec![packets(attempt, view)];
     lines.extend(timing(attempt));
     lines.extend(attempt.reason.map(|reason| format!("reason: {}", reason_words(reason))));
-    lines.extend(cause(attempt));
+    lines.extend(cause(attempt).map(|cause| format!("cause: {cause}")));
     lines.extend(attempt.inference.evidence.iter().map(|evidence| format!("- {evidence}")));
     for text in lines {
         for line in wrap(&text, view.width, &indent, &deeper) {
@@ -182,9 +182,10 @@ pub(super) fn schedule(attempt: &Attempt) -> Option<String> {
     (!times.is_empty()).then(|| format!("{} s", times.join(" ")))
 }
 
-fn cause(attempt: &Attempt) -> Option<String> {
+/// `accept-queue-overflow, tcp_abort_on_overflow=0 (likely)`.
+pub(super) fn cause(attempt: &Attempt) -> Option<String> {
     let inference = &attempt.inference;
-    let mut text = format!("cause: {}", inference.cause?.name());
+    let mut text = inference.cause?.name().to_owned();
     if let Some(abort) = inference.abort_on_overflow {
         text.push_str(&format!(", tcp_abort_on_overflow={}", u8::from(abort)));
     }
@@ -205,7 +206,7 @@ fn reason_words(reason: Reason) -> String {
 }
 
 /// `syn 9`, `syn-ack 5`, both, or `-`.
-fn retries(retries: Retries) -> String {
+pub(super) fn retries(retries: Retries) -> String {
     match (retries.syn, retries.syn_ack) {
         (0, 0) => "-".to_owned(),
         (syn, 0) => format!("syn {syn}"),
@@ -215,7 +216,7 @@ fn retries(retries: Retries) -> String {
 }
 
 /// What the client's `connect()` said: an errno where there is one.
-fn connect(connect: Connect) -> String {
+pub(super) fn connect(connect: Connect) -> String {
     match (connect.outcome, connect.errno, connect.window) {
         (Outcome::Failed, Some(errno), _) => errno.name().to_owned(),
         (Outcome::Raced, _, Some(window)) => format!("raced {window}"),

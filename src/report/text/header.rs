@@ -13,7 +13,7 @@ use crate::listener::Listener;
 use crate::packet::{LinkType, Skip, Timestamp};
 
 /// What the header needs of the attempts beside their verdicts; a few counters.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
     vantages: [u64; Vantage::ALL.len()],
     capture_cut: u64,

@@ -10,6 +10,7 @@ mod clock;
 mod header;
 mod listeners;
 mod paint;
+mod stream;
 mod words;
 mod worst;
 
@@ -19,13 +20,15 @@ use self::clock::Clock;
 use self::header::Seen;
 pub(super) use self::paint::wanted_by_environment;
 use self::paint::{Paint, Tone};
+pub use self::stream::Stream;
+pub(super) use self::words::number;
 use self::worst::Listed;
 use super::{Options, Verbosity, VerdictSet};
 use crate::engine::Summary;
 use crate::handshake::{Attempt, Cause};
 
 /// Collects what the report will need of the attempts.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Report {
     options: Options,
     wanted: VerdictSet,
@@ -130,22 +133,27 @@ impl View<'_> {
 
     /// How much a problem with this cause should stand out.
     fn cause_tone(&self, cause: Option<Cause>) -> Tone {
-        match cause {
-            Some(Cause::DeferAccept | Cause::ApplicationReset) => Tone::Note,
-            Some(Cause::SynScan) | None => Tone::Warning,
-            Some(
-                Cause::AcceptQueueOverflow
-                | Cause::FirewallReset
-                | Cause::PortClosed
-                | Cause::HostUnreachable
-                | Cause::Filtered
-                | Cause::SynFlood,
-            ) => Tone::Alarm,
-        }
+        tone_of(cause)
     }
 
     /// The one of two tones that stands out more.
     fn graver(&self, a: Tone, b: Tone) -> Tone {
         if a == Tone::Alarm || (a == Tone::Warning && b != Tone::Alarm) { a } else { b }
+    }
+}
+
+/// How much a problem with this cause should stand out.
+fn tone_of(cause: Option<Cause>) -> Tone {
+    match cause {
+        Some(Cause::DeferAccept | Cause::ApplicationReset) => Tone::Note,
+        Some(Cause::SynScan) | None => Tone::Warning,
+        Some(
+            Cause::AcceptQueueOverflow
+            | Cause::FirewallReset
+            | Cause::PortClosed
+            | Cause::HostUnreachable
+            | Cause::Filtered
+            | Cause::SynFlood,
+        ) => Tone::Alarm,
     }
 }

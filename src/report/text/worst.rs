@@ -26,7 +26,7 @@ fn rank(attempt: &Attempt) -> Rank {
 }
 
 /// The attempts a report lists: the worst `limit`, or all.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Listed {
     /// `None` keeps all.
     limit: Option<usize>,

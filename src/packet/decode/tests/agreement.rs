@@ -1,7 +1,6 @@
 //! The fast path and the general one agree on everything: real captures, generated packets, and
 //! generated packets with octets changed, cut anywhere, under any wire length.
 
-use etherparse::EtherType;
 use proptest::prelude::*;
 
 use super::super::{fast, general};
@@ -9,14 +8,8 @@ use super::*;
 
 /// Checks one frame; says whether the fast path decided.
 fn agree(frame: &Frame<'_>) -> bool {
-    let fast = match fast::ethernet(frame) {
-        Some((EtherType::IPV4, rest)) => fast::ipv4(rest),
-        Some((EtherType::IPV6, rest)) => fast::ipv6(rest),
-        _ => None,
-    };
-    let Some(stack) = fast else { return false };
-    assert_eq!(stack.packet(frame), general(frame), "{:02x?}", frame.data);
-    true
+    assert_eq!(decode(frame), general(frame), "{:02x?}", frame.data);
+    fast::stack(frame).is_some()
 }
 
 /// Hands the packets of a classic pcap file, microseconds, little endian, Ethernet, to `each`.

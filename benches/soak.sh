@@ -1,0 +1,70 @@
+#!/bin/sh
+# Captures a steady stream of handshakes for a long time, beside tcpdump -w: drops of both, memory over time, CPU.
+#
+#   benches/soak.sh [SECONDS [PACKETS_PER_SECOND]]     (as root; default 600 s at 50,000 packets/s)
+#
+# Everything happens in a network namespace of its own. Needs iproute2, tcpdump and jq.
+set -eu
+
+seconds=${1:-600}
+rate=${2:-50000}
+
+if [ "${SOAK_INSIDE:-}" != yes ]; then
+    cd "$(dirname "$0")/.."
+    cargo build --release --locked --bin hsanalyze --example send
+    SOAK_INSIDE=yes exec unshare --net "$0" "$seconds" "$rate"
+fi
+
+bin=target/release
+work=$(mktemp -d)
+pids=
+finish() {
+    # shellcheck disable=SC2086 # a list of numbers
+    [ -z "$pids" ] || kill $pids 2>/dev/null || true
+    rm -rf "$work"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+ip link add near type veth peer name far
+for end in near far; do
+    echo 1 > /proc/sys/net/ipv6/conf/$end/disable_ipv6
+    ip link set $end up
+done
+
+$bin/hsanalyze -i near -q --format json --verdict undetermined -o "$work/report.json" 2> "$work/hsanalyze.log" &
+ours=$!
+# Two files in turn: the disk stays as it is.
+tcpdump -Z root -i near -n -s 256 -w "$work/tcpdump.pcap" -C 200 -W 2 2> "$work/tcpdump.log" &
+theirs=$!
+pids="$ours $theirs"
+sleep 1
+
+rss() { awk '/^VmRSS/ { printf "%.1f", $2 / 1024 }' "/proc/$1/status"; }
+cpu() { awk -v hz="$(getconf CLK_TCK)" '{ printf "%.2f", ($14 + $15) / hz }' "/proc/$1/stat"; }
+
+$bin/examples/send --interface far --rate "$rate" --seconds "$seconds" > "$work/sent.json" &
+sender=$!
+pids="$pids $sender"
+every=$(( seconds / 10 > 0 ? seconds / 10 : 1 ))
+echo "  time  hsanalyze RSS MiB  CPU s   tcpdump RSS MiB  CPU s"
+elapsed=0
+while kill -0 "$sender" 2>/dev/null; do
+    sleep "$every"
+    elapsed=$(( elapsed + every ))
+    printf '%5ss %18s %6s %17s %6s\n' "$elapsed" "$(rss $ours)" "$(cpu $ours)" "$(rss $theirs)" "$(cpu $theirs)"
+done
+wait "$sender"
+# Half-open attempts are decided after some seconds of silence.
+sleep 2
+ours_cpu=$(cpu $ours)
+theirs_cpu=$(cpu $theirs)
+kill -TERM $ours $theirs
+wait $ours || echo "hsanalyze ended with status $?: $(cat "$work/hsanalyze.log")"
+wait $theirs || true
+pids=
+
+echo
+echo "sent       $(jq -c . "$work/sent.json")"
+echo "hsanalyze  $(jq -c '{packets: .packets.total, dropped: .captures[0].dropped, verdicts: (.verdicts | with_entries(select(.value > 0)))}' "$work/report.json"), $ours_cpu s of CPU"
+echo "tcpdump    $(grep -E 'captured|dropped by kernel' "$work/tcpdump.log" | tr '\n' ' ')$theirs_cpu s of CPU"

@@ -1,0 +1,74 @@
+//! The devices that packets can be captured from.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use ::pcap::ConnectionStatus;
+
+/// A device, as `tcpdump -D` shows it, and its addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Its name, for `-i`.
+    pub name: String,
+    /// What it is, where libpcap says.
+    pub description: Option<String>,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// `Up`, `Running`, `Loopback` …, in tcpdump's order.
+    pub flags: Vec<&'static str>,
+    /// Whether it is up.
+    pub up: bool,
+}
+
+impl fmt::Display for Device {
+    /// `eth0 [Up, Running, Connected] 10.9.0.1 fd09::1`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        if let Some(description) = &self.description {
+            write!(f, " ({description})")?;
+        }
+        if !self.flags.is_empty() {
+            write!(f, " [{}]", self.flags.join(", "))?;
+        }
+        self.addresses.iter().try_for_each(|address| write!(f, " {address}"))
+    }
+}
+
+impl From<::pcap::Device> for Device {
+    fn from(device: ::pcap::Device) -> Self {
+        let flags = &device.flags;
+        let status = match (&flags.connection_status, flags.is_wireless()) {
+            (ConnectionStatus::Connected, false) => Some("Connected"),
+            (ConnectionStatus::Connected, true) => Some("Associated"),
+            (ConnectionStatus::Disconnected, false) => Some("Disconnected"),
+            (ConnectionStatus::Disconnected, true) => Some("Not associated"),
+            (ConnectionStatus::NotApplicable, _) => None,
+            (ConnectionStatus::Unknown, false) => Some("Connection status unknown"),
+            (ConnectionStatus::Unknown, true) => Some("Association status unknown"),
+        };
+        let words = [
+            flags.is_up().then_some("Up"),
+            flags.is_running().then_some("Running"),
+            flags.is_loopback().then_some("Loopback"),
+            flags.is_wireless().then_some("Wireless"),
+            status,
+        ];
+        Self {
+            up: flags.is_up(),
+            flags: words.into_iter().flatten().collect(),
+            addresses: device.addresses.into_iter().map(|address| address.addr).collect(),
+            description: device.desc,
+            name: device.name,
+        }
+    }
+}
+
+/// All devices, in libpcap's order: the one to take first comes first. Needs no privilege.
+///
+/// # Errors
+///
+/// libpcap's, in words.
+pub fn devices() -> Result<Vec<Device>, String> {
+    let devices = ::pcap::Device::list().map_err(|error| super::live::words(&error))?;
+    Ok(devices.into_iter().map(Device::from).collect())
+}

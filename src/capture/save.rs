@@ -1,0 +1,325 @@
+//! Packets of a live capture kept in files: classic pcap with nanoseconds, rotated by size and time as tcpdump does.
+//!
+//! Owns names and contents of the files, and what happens when the disk is full. Does not own which packets come.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use crate::packet::{Frame, LinkType, Span, Timestamp};
+
+/// When a new file is begun, and how many are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rotation {
+    /// Begin another file once this one has more than so many octets (tcpdump's `-C`).
+    pub octets: Option<u64>,
+    /// Begin another file after so much packet time (tcpdump's `-G`).
+    pub period: Option<Span>,
+    /// Keep so many files: with `octets` they are overwritten in turn, with `period` alone the last one ends the
+    /// saving (tcpdump's `-W`).
+    pub files: Option<u32>,
+}
+
+/// Magic number of classic pcap with nanoseconds, in the byte order of the file.
+const MAGIC_NANOS: u32 = 0xa1b2_3c4d;
+
+/// Writes packets to files until an error.
+pub struct Saver {
+    path: PathBuf,
+    rotation: Rotation,
+    link: LinkType,
+    snap_length: u32,
+    file: Option<Open>,
+    /// Files begun so far.
+    begun: u64,
+    saved: u64,
+    error: Option<String>,
+}
+
+struct Open {
+    path: PathBuf,
+    out: BufWriter<File>,
+    octets: u64,
+    since: Option<Timestamp>,
+}
+
+impl Saver {
+    /// Creates the (first) file. With a period, its name may hold `strftime` conversions; without any the number is
+    /// appended, from the second file on, as it is with a size.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be created.
+    pub fn create(
+        path: &Path,
+        rotation: Rotation,
+        link: LinkType,
+        snap_length: u32,
+        now: Timestamp,
+    ) -> io::Result<Self> {
+        let mut saver = Self {
+            path: path.to_owned(),
+            rotation,
+            link,
+            snap_length,
+            file: None,
+            begun: 0,
+            saved: 0,
+            error: None,
+        };
+        saver.begin(now).map_err(|(_, error)| error)?;
+        Ok(saver)
+    }
+
+    /// Adds a packet. After an error nothing more is written.
+    pub fn add(&mut self, frame: &Frame<'_>) {
+        if self.error.is_some() {
+            return;
+        }
+        if let Err((path, error)) = self.try_add(frame) {
+            self.fail(&path, &error);
+        }
+    }
+
+    /// Hands what is buffered to the system, so that a reader of the file sees it.
+    pub fn flush(&mut self) {
+        let Some(open) = &mut self.file else { return };
+        if let Err(error) = open.out.flush() {
+            let path = open.path.clone();
+            self.fail(&path, &error);
+        }
+    }
+
+    /// What went wrong, once: then saving has ended.
+    #[must_use]
+    pub fn error(&self) -> Option<&str> {
+        self.error.as_deref()
+    }
+
+    /// How many packets were written.
+    #[must_use]
+    pub fn saved(&self) -> u64 {
+        self.saved
+    }
+
+    fn fail(&mut self, path: &Path, error: &io::Error) {
+        self.error = Some(format!("cannot write {}: {error}; packets are no longer saved", path.display()));
+        self.file = None;
+    }
+
+    fn try_add(&mut self, frame: &Frame<'_>) -> Result<(), (PathBuf, io::Error)> {
+        if self.is_over(frame.at) {
+            self.end()?;
+            if self.has_all() {
+                return Ok(());
+            }
+            self.begin(frame.at)?;
+        }
+        let Some(open) = &mut self.file else { return Ok(()) };
+        open.since.get_or_insert(frame.at);
+        match record(&mut open.out, frame) {
+            Ok(octets) => {
+                open.octets += octets;
+                self.saved += 1;
+                Ok(())
+            }
+            Err(error) => Err((open.path.clone(), error)),
+        }
+    }
+
+    /// Whether the open file takes no more packets.
+    fn is_over(&self, at: Timestamp) -> bool {
+        let Some(open) = &self.file else { return false };
+        let large = self.rotation.octets.is_some_and(|octets| open.octets > octets);
+        let old =
+            self.rotation.period.zip(open.since).is_some_and(|(period, since)| at.since(since) >= period);
+        large || old
+    }
+
+    /// Whether no file may follow.
+    fn has_all(&self) -> bool {
+        let Rotation { octets, period, files } = self.rotation;
+        octets.is_none() && period.is_some() && files.is_some_and(|files| self.begun >= u64::from(files))
+    }
+
+    fn end(&mut self) -> Result<(), (PathBuf, io::Error)> {
+        match self.file.take() {
+            Some(mut open) => open.out.flush().map_err(|error| (open.path, error)),
+            None => Ok(()),
+        }
+    }
+
+    fn begin(&mut self, now: Timestamp) -> Result<(), (PathBuf, io::Error)> {
+        let path = self.name(now);
+        let begun = File::create(&path).and_then(|file| {
+            let mut out = BufWriter::with_capacity(1 << 18, file);
+            let octets = header(&mut out, self.link, self.snap_length)?;
+            out.flush()?;
+            Ok(Open { path: path.clone(), out, octets, since: None })
+        });
+        self.file = Some(begun.map_err(|error| (path, error))?);
+        self.begun += 1;
+        Ok(())
+    }
+
+    /// The name of the next file.
+    fn name(&self, now: Timestamp) -> PathBuf {
+        let Rotation { octets, period, files } = self.rotation;
+        let by_size = octets.is_some();
+        let mut name = self.path.as_os_str().to_owned();
+        let pattern = self.path.to_str().filter(|name| period.is_some() && name.contains('%'));
+        if let Some(pattern) = pattern {
+            name = strftime(pattern, now).into();
+        }
+        let number = match files.filter(|_| by_size) {
+            Some(files) => self.begun % u64::from(files.max(1)),
+            None => self.begun,
+        };
+        if let Some(files) = files.filter(|_| by_size) {
+            // As many digits as the last one has, so that the names sort; tcpdump numbers the first one then, too.
+            let digits = files.saturating_sub(1).to_string().len();
+            name.push(format!("{number:0digits$}"));
+        } else if number > 0 && (by_size || pattern.is_none()) {
+            name.push(number.to_string());
+        }
+        name.into()
+    }
+}
+
+/// Local time as `strftime` formats it; the pattern itself where it is wrong.
+fn strftime(pattern: &str, now: Timestamp) -> String {
+    let time = jiff::Timestamp::from_nanosecond(i128::from(now.as_nanos())).unwrap_or_default();
+    let local = time.to_zoned_datetime(jiff::tz::TimeZone::system());
+    jiff::fmt::strtime::format(pattern, &local).unwrap_or_else(|_| pattern.to_owned())
+}
+
+/// The file header (draft-ietf-opsawg-pcap §4); gives its length.
+fn header(out: &mut impl Write, link: LinkType, snap_length: u32) -> io::Result<u64> {
+    // Raw IP has one number in libpcap's interface and another one in files.
+    let link = if link == LinkType::RAW_12 || link == LinkType::RAW_14 { LinkType::RAW } else { link };
+    let (major, minor) = (2_u16, 4_u16);
+    let mut octets = Vec::with_capacity(24);
+    octets.extend(MAGIC_NANOS.to_le_bytes());
+    octets.extend(major.to_le_bytes());
+    octets.extend(minor.to_le_bytes());
+    octets.extend([0; 8]);
+    octets.extend(snap_length.to_le_bytes());
+    octets.extend(u32::from(link.0).to_le_bytes());
+    out.write_all(&octets)?;
+    Ok(octets.len() as u64)
+}
+
+/// One packet record (draft-ietf-opsawg-pcap §5); gives its length.
+fn record(out: &mut impl Write, frame: &Frame<'_>) -> io::Result<u64> {
+    const NANOS: i64 = 1_000_000_000;
+    let nanos = frame.at.as_nanos().max(0);
+    let seconds = u32::try_from(nanos / NANOS).unwrap_or(u32::MAX);
+    let rest = u32::try_from(nanos % NANOS).unwrap_or(0);
+    let captured = u32::try_from(frame.data.len()).map_err(io::Error::other)?;
+    let mut head = [0; 16];
+    for (place, value) in head.chunks_exact_mut(4).zip([seconds, rest, captured, frame.wire_len]) {
+        place.copy_from_slice(&value.to_le_bytes());
+    }
+    out.write_all(&head)?;
+    out.write_all(frame.data)?;
+    Ok((head.len() + frame.data.len()) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::{Captures, Options, Source, Status};
+    use crate::packet::FrameRef;
+
+    fn saver(path: &Path, rotation: Rotation) -> Saver {
+        Saver::create(path, rotation, LinkType::ETHERNET, 256, at(0)).unwrap()
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_nanos(1_800_000_000_000_000_000).plus(Span::from_secs(seconds))
+    }
+
+    fn add(saver: &mut Saver, at: Timestamp) {
+        let (frame, link) = (FrameRef::new(0, 1), LinkType::ETHERNET);
+        saver.add(&Frame { at, frame, link, wire_len: 1500, data: &[7; 84] });
+    }
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(directory).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn what_was_saved_can_be_read_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.pcap");
+        let mut saver = saver(&path, Rotation::default());
+        let time = at(0).plus(Span::from_nanos(123_456_789));
+        add(&mut saver, time);
+        saver.flush();
+        assert_eq!((saver.saved(), saver.error()), (1, None));
+        let (mut captures, errors) = Captures::open(&[&path], &Options::default()).unwrap();
+        assert!(errors.is_empty());
+        let mut frames = Vec::new();
+        let status = captures.read(10, &mut |f| frames.push((f.at, f.wire_len, f.data.to_vec(), f.link)));
+        assert_eq!(status, Status::End);
+        assert_eq!(frames, [(time, 1500, vec![7; 84], LinkType::ETHERNET)]);
+    }
+
+    #[test]
+    fn files_follow_by_size_and_are_overwritten_in_turn() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.pcap");
+        let octets = Some(24 + 2 * 100 - 1);
+        let mut endless = saver(&path, Rotation { octets, ..Rotation::default() });
+        (0..6).for_each(|n| add(&mut endless, at(n)));
+        assert_eq!(names(directory.path()), ["a.pcap", "a.pcap1", "a.pcap2"]);
+        let ring = directory.path().join("ring");
+        std::fs::create_dir(&ring).unwrap();
+        let rotation = Rotation { octets, files: Some(11), period: None };
+        let mut ringed = saver(&ring.join("r"), rotation);
+        (0..25).for_each(|n| add(&mut ringed, at(n)));
+        ringed.flush();
+        let expected: Vec<_> = (0..11).map(|n| format!("r{n:02}")).collect();
+        assert_eq!(names(&ring), expected);
+        let size = |name: &str| std::fs::metadata(ring.join(name)).unwrap().len();
+        assert_eq!((size("r00"), size("r02")), (24 + 200, 24 + 200));
+        assert_eq!(size("r01"), 24 + 100, "begun anew");
+        assert_eq!(ringed.saved(), 25);
+    }
+
+    #[test]
+    fn files_follow_by_time_and_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("t-%s.pcap");
+        let rotation = Rotation { period: Some(Span::from_secs(10)), files: Some(2), octets: None };
+        let mut saver = saver(&path, rotation);
+        [0, 9, 10, 15, 21, 40].into_iter().for_each(|n| add(&mut saver, at(n)));
+        assert_eq!(names(directory.path()), ["t-1800000000.pcap", "t-1800000010.pcap"]);
+        assert_eq!((saver.saved(), saver.error()), (4, None));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_is_told_once_and_ends_the_saving() {
+        let refused = Saver::create(
+            Path::new("/dev/full"),
+            Rotation::default(),
+            LinkType::ETHERNET,
+            256,
+            Timestamp::default(),
+        );
+        assert_eq!(refused.err().unwrap().kind(), io::ErrorKind::StorageFull);
+        let directory = tempfile::tempdir().unwrap();
+        let mut saver = saver(&directory.path().join("a"), Rotation::default());
+        saver.file.as_mut().unwrap().out = BufWriter::with_capacity(10, File::create("/dev/full").unwrap());
+        add(&mut saver, at(0));
+        let error = saver.error().unwrap().to_owned();
+        assert!(error.contains("No space left on device") && error.contains("no longer saved"), "{error}");
+        add(&mut saver, at(1));
+        assert_eq!((saver.error(), saver.saved()), (Some(error.as_str()), 0));
+    }
+}

@@ -1,0 +1,195 @@
+//! The main form with `-i`: a live capture.
+
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::Analyse;
+use crate::capture::{LiveOptions, Rotation, TimeSource};
+use crate::packet::Span;
+
+/// What to capture, for how long, and how to analyse it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Live {
+    /// How to analyse it, and what to show; without files.
+    pub analyse: Analyse,
+    /// What to capture.
+    pub capture: LiveOptions,
+    /// End after so long.
+    pub duration: Option<Duration>,
+    /// End after so many packets.
+    pub count: Option<NonZeroU64>,
+    /// Keep the packets.
+    pub save: Option<Save>,
+    /// The user to become.
+    pub user: Option<String>,
+}
+
+/// Where the packets are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Save {
+    /// The file, or the beginning of the files' names.
+    pub path: PathBuf,
+    /// When the next file is begun.
+    pub rotation: Rotation,
+}
+
+/// As clap reads them. Where tcpdump has an option, it has the same letter here.
+#[derive(Args)]
+#[command(next_help_heading = "Live capture")]
+pub(super) struct LiveArguments {
+    /// Capture on this interface, named or numbered as by -D; "any" is all of them
+    ///
+    /// Each problem is printed when it is decided. Ctrl-C, SIGTERM, --duration or --count end the capture with the
+    /// report; SIGUSR1 prints the report so far to standard error. Where the server is this machine, its kernel is
+    /// asked every second for its queues and counters, which confirm an overflow or rule it out.
+    #[arg(short = 'i', long, value_name = "IFACE")]
+    interface: Option<String>,
+
+    /// List the interfaces, and exit
+    #[arg(short = 'D', long, conflicts_with = "interface")]
+    list_interfaces: bool,
+
+    /// End the capture after this time: seconds, or such as 90s, 10m, 1h30m
+    #[arg(long, value_name = "TIME", value_parser = duration, requires = "interface")]
+    duration: Option<Duration>,
+
+    /// End the capture after N packets
+    #[arg(short, long, value_name = "N", requires = "interface")]
+    count: Option<NonZeroU64>,
+
+    /// Keep N octets of each packet [default: 256]
+    ///
+    /// The default is enough for all headers; 0 keeps whole packets. What is kept fills the buffer: the more of it, the
+    /// shorter the burst that fits.
+    #[arg(short, long, value_name = "N", requires = "interface",
+          value_parser = clap::value_parser!(u32).range(..=i64::from(LiveOptions::MAX_SNAP_LENGTH)))]
+    snapshot_length: Option<u32>,
+
+    /// Size of the kernel's buffer in KiB [default: 16384]
+    #[arg(short = 'B', long, value_name = "KIB", requires = "interface",
+          value_parser = clap::value_parser!(u32).range(1..=2_097_151))]
+    buffer_size: Option<u32>,
+
+    /// Do not put the interface into promiscuous mode
+    #[arg(short = 'p', long, requires = "interface")]
+    no_promiscuous_mode: bool,
+
+    /// Stamp packets by this clock: host, host_lowprec, host_hiprec, adapter, adapter_unsynced
+    #[arg(short = 'j', long, alias = "time-stamp-type", value_name = "CLOCK", requires = "interface")]
+    time_source: Option<TimeSource>,
+
+    /// Keep the packets in FILE, too (pcap with nanoseconds)
+    ///
+    /// As with tcpdump, all packets that the filter selects are kept, up to the snapshot length. Without -w the kernel
+    /// drops most of the bulk data that no verdict needs.
+    #[arg(short = 'w', long = "save", value_name = "FILE", requires = "interface")]
+    save: Option<PathBuf>,
+
+    /// Begin another file when FILE is larger than MB million octets; its name gets a number
+    #[arg(short = 'C', long, value_name = "MB", requires = "save",
+          value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    file_size: Option<u64>,
+
+    /// Begin another file every SECS seconds; FILE may hold strftime(3) conversions
+    #[arg(short = 'G', long, value_name = "SECS", requires = "save",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    file_seconds: Option<u32>,
+
+    /// Keep N files: with -C overwrite them in turn, with -G alone save no more after the last
+    #[arg(short = 'W', long, value_name = "N", requires = "save",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    file_count: Option<u32>,
+
+    /// As root, become USER once the capture is open [default: the user who called sudo]
+    ///
+    /// Files are created as that user. Capabilities are given up in any case; "root" stays root without them.
+    #[arg(short = 'Z', long, value_name = "USER", requires = "interface")]
+    relinquish_privileges: Option<String>,
+}
+
+impl LiveArguments {
+    /// Whether only a list is asked for.
+    pub(super) fn lists(&self) -> bool {
+        self.list_interfaces
+    }
+
+    /// Whether a live capture is asked for.
+    pub(super) fn captures(&self) -> bool {
+        self.interface.is_some()
+    }
+}
+
+/// Turns raw arguments into a configuration.
+pub(super) fn validate(arguments: LiveArguments, analyse: Analyse) -> Result<Live, String> {
+    let device = arguments.interface.filter(|device| !device.is_empty() && !device.contains('\0'));
+    let device =
+        device.ok_or("invalid value for '--interface': the name of an interface is needed, see -D")?;
+    let LiveArguments { file_size, file_seconds, file_count, .. } = arguments;
+    if file_count.is_some() && file_size.is_none() && file_seconds.is_none() {
+        return Err("-W counts files that -C or -G begin: give one of them".to_owned());
+    }
+    let rotation = Rotation {
+        octets: file_size.map(|megabytes| megabytes.saturating_mul(1_000_000)),
+        period: file_seconds.map(|seconds| Span::from_secs(i64::from(seconds))),
+        files: file_count,
+    };
+    let default = LiveOptions::new(&device);
+    Ok(Live {
+        capture: LiveOptions {
+            snap_length: match arguments.snapshot_length {
+                Some(0) => LiveOptions::MAX_SNAP_LENGTH,
+                Some(octets) => octets,
+                None => default.snap_length,
+            },
+            buffer: arguments.buffer_size.map_or(default.buffer, |kib| kib.saturating_mul(1024)),
+            promiscuous: !arguments.no_promiscuous_mode,
+            time_source: arguments.time_source,
+            filter: analyse.filter.clone(),
+            // Who keeps packets wants those that the filter selects, as from tcpdump.
+            trim: arguments.save.is_none(),
+            ..default
+        },
+        duration: arguments.duration,
+        count: arguments.count,
+        save: arguments.save.map(|path| Save { path, rotation }),
+        user: arguments.relinquish_privileges,
+        analyse,
+    })
+}
+
+/// Longer runs end by a signal.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("\"{text}\" is not a time such as 30, 90s, 10m or 1h30m, of 10 years at most");
+    let parsed = match text.parse::<f64>() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?,
+        Err(_) => {
+            let friendly: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+            Duration::try_from(friendly).map_err(|_| wrong())?
+        }
+    };
+    if parsed.is_zero() || parsed > LONGEST {
+        return Err(wrong());
+    }
+    Ok(parsed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_seconds_or_has_units() {
+        assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("0.5"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5_400)));
+        for wrong in ["0", "-1", "-2m", "nan", "inf", "1e300", "", "m", "2x", "11y"] {
+            assert!(duration(wrong).unwrap_err().contains("10m or 1h30m"), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! `hsanalyze -i IFACE`: packets in, problems told as they are decided, the report at the end.
+//!
+//! One thread does everything in turn: it takes what has arrived, and once a second it counts drops, asks the
+//! kernel about its queues, and tells what was decided since.
+
+mod kernel;
+mod signals;
+mod source;
+mod tell;
+
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+use self::kernel::Kernel;
+use self::signals::Signals;
+use self::source::Recorded;
+use self::tell::Teller;
+use super::{Status, analyse};
+use crate::capture::{self, Saver, Source, devices};
+use crate::cli::Live;
+use crate::engine::{Analysis, Summary};
+use crate::handshake::Attempt;
+use crate::packet::Timestamp;
+use crate::report::Verbosity;
+use crate::report::status::{Progress, StatusLine};
+use crate::sandbox::{self, Plan};
+
+/// How often drops are counted, the kernel is asked and decided attempts are told.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How long packets that arrived before the end may take through the kernel's buffer.
+const LINGER: Duration = Duration::from_millis(600);
+
+/// Captures until it is told to end, and writes the report.
+///
+/// # Errors
+///
+/// The capture cannot be opened, privileges cannot be given up as asked, or the output cannot be written. An interface
+/// that goes away and packets that cannot be saved are no error but a [`Status`].
+pub fn run(config: &Live) -> anyhow::Result<Status> {
+    let signals = Signals::catch().context("catching signals")?;
+    let live = capture::Live::open(&config.capture)?;
+    let writes = config.analyse.output.iter().chain(config.save.as_ref().map(|save| &save.path));
+    let plan = Plan { user: config.user.clone(), writes: writes.cloned().collect() };
+    let applied = sandbox::confine(&plan)?;
+    if config.analyse.verbosity == Verbosity::Verbose {
+        live.notes().iter().chain(&applied).for_each(|note| say(note));
+    }
+    // Who reads that it captures may begin to fill queues: that must not come before the first sample.
+    let kernel = Kernel::new();
+    if config.analyse.verbosity != Verbosity::Quiet {
+        let (link, snap) = (live.link(), config.capture.snap_length);
+        say(&format!("capturing on {}, link type {link}, snapshot length {snap} octets", live.device()));
+    }
+    let saver = match &config.save {
+        Some(save) => {
+            let (link, snap) = (live.link(), config.capture.snap_length);
+            let saver = Saver::create(&save.path, save.rotation, link, snap, wall_clock());
+            Some(saver.with_context(|| format!("cannot write {}", save.path.display()))?)
+        }
+        None => None,
+    };
+    let mut session =
+        Session { config, signals, source: Recorded::new(live, saver, config.count), kernel, unsaved: false };
+    let status = analyse::run_with(&config.analyse, true, |_, options, sink| {
+        let mut teller = Teller::new(config, options, sink, wall_clock());
+        session.run(&mut teller)
+    })?;
+    Ok(if session.unsaved { Status::Damaged } else { status })
+}
+
+/// Lists the devices on `out`, numbered as `-i` takes them.
+///
+/// # Errors
+///
+/// libpcap cannot list them, or the output's.
+pub fn list(out: &mut impl Write) -> anyhow::Result<()> {
+    let devices = devices().map_err(|reason| anyhow::anyhow!("the interfaces cannot be listed: {reason}"))?;
+    for (device, number) in devices.iter().zip(1..) {
+        writeln!(out, "{number}.{device}")?;
+    }
+    Ok(out.flush()?)
+}
+
+/// A capture in progress.
+struct Session<'a> {
+    config: &'a Live,
+    signals: Signals,
+    source: Recorded,
+    kernel: Kernel,
+    /// Packets that were to be saved were not.
+    unsaved: bool,
+}
+
+impl Session<'_> {
+    fn run(
+        &mut self,
+        teller: &mut Teller<'_>,
+    ) -> anyhow::Result<(Summary, impl FnMut(&mut Attempt) + use<>)> {
+        let mut analysis = Analysis::new(&analyse::engine_options(&self.config.analyse));
+        let shown = self.config.analyse.verbosity != Verbosity::Quiet && io::stderr().is_terminal();
+        let mut line = StatusLine::new(self.source.device(), shown);
+        let begun = Instant::now();
+        let mut next_tick = begun;
+        let mut ending: Option<Ending> = None;
+        loop {
+            let status = analysis.step(&mut self.source, teller)?;
+            let now = Instant::now();
+            if now >= next_tick {
+                // A tick that comes late is followed by the next a whole interval later, not by a burst.
+                next_tick = now + TICK;
+                self.tick(&mut analysis, teller, &mut line)?;
+            }
+            if self.signals.report_wanted() {
+                self.report_so_far(&mut analysis, teller, &line)?;
+            }
+            let over = self.config.duration.is_some_and(|duration| begun.elapsed() >= duration);
+            if ending.is_none() && (over || self.signals.end_wanted()) {
+                ending = Some(Ending { wall: wall_clock(), until: now + LINGER });
+            }
+            let drained = ending.is_some_and(|ending| ending.is_over(now, self.source.now()));
+            if status == capture::Status::End || drained {
+                break;
+            }
+        }
+        // Before, so that what is decided now is entered with the kernel's word of this moment; and after, for servers
+        // that nothing was decided of until now.
+        self.tick(&mut analysis, teller, &mut line)?;
+        analysis.finish(teller)?;
+        self.tick(&mut analysis, teller, &mut line)?;
+        let (summary, book) = analysis.into_parts(self.source.captures());
+        Ok((summary, move |attempt: &mut Attempt| attempt.inference = book.infer(attempt)))
+    }
+
+    /// What is done once a second, and before the end.
+    fn tick(
+        &mut self,
+        analysis: &mut Analysis,
+        teller: &mut Teller<'_>,
+        line: &mut StatusLine,
+    ) -> io::Result<()> {
+        let dropped = self.source.count_drops();
+        if dropped > 0 {
+            analysis.book().capture_dropped();
+        }
+        if let Some(failure) = self.kernel.ask(analysis.book())
+            && self.config.analyse.verbosity == Verbosity::Verbose
+        {
+            line.aside(|| say(&format!("the kernel is not asked any more: {failure}")));
+        }
+        teller.tell(analysis.book(), line)?;
+        if let Some(error) = self.source.flush() {
+            self.unsaved = true;
+            line.aside(|| say(&format!("error: {error}")));
+        }
+        let verdicts = analysis.book().verdicts();
+        line.show(Progress {
+            packets: analysis.counts().total,
+            attempts: verdicts.total(),
+            undecided: analysis.undecided() as u64,
+            problems: verdicts.problems(),
+            dropped,
+        });
+        Ok(())
+    }
+
+    /// The report so far, to standard error: standard output may be a stream for a program.
+    fn report_so_far(
+        &mut self,
+        analysis: &mut Analysis,
+        teller: &Teller<'_>,
+        line: &StatusLine,
+    ) -> io::Result<()> {
+        self.source.count_drops();
+        let summary = analysis.summary(self.source.captures());
+        let undecided = analysis.undecided();
+        let book = &*analysis.book();
+        let mut text = Vec::new();
+        teller.write_so_far(&mut text, &summary, |attempt| attempt.inference = book.infer(attempt))?;
+        let shows = teller.undecided_overflows();
+        writeln!(
+            text,
+            "\n({undecided} attempts are undecided at the moment; {shows} of them show an overflow so far)"
+        )?;
+        // A closed standard error ends nothing.
+        line.aside(|| {
+            let _ = io::stderr().write_all(&text);
+        });
+        Ok(())
+    }
+}
+
+/// An end that was asked for: what arrived before it still counts.
+#[derive(Debug, Clone, Copy)]
+struct Ending {
+    wall: Timestamp,
+    until: Instant,
+}
+
+impl Ending {
+    fn is_over(&self, now: Instant, source: Option<Timestamp>) -> bool {
+        now >= self.until || source.is_some_and(|source| source >= self.wall)
+    }
+}
+
+/// A line on standard error, whose loss ends nothing.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "hsanalyze: {text}");
+}
+
+fn wall_clock() -> Timestamp {
+    let now = jiff::Timestamp::now().as_nanosecond();
+    Timestamp::from_nanos(i64::try_from(now).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,70 @@
+//! A live capture whose packets are counted and kept.
+
+use std::num::NonZeroU64;
+
+use crate::capture::{CaptureInfo, Live, Saver, Source, Status};
+use crate::packet::{Frame, Timestamp};
+
+/// Passes frames on, up to a number of them, and saves them on the way.
+pub(super) struct Recorded {
+    live: Live,
+    saver: Option<Saver>,
+    left: Option<u64>,
+    told: bool,
+}
+
+impl Recorded {
+    pub(super) fn new(live: Live, saver: Option<Saver>, count: Option<NonZeroU64>) -> Self {
+        Self { live, saver, left: count.map(NonZeroU64::get), told: false }
+    }
+
+    pub(super) fn device(&self) -> &str {
+        self.live.device()
+    }
+
+    pub(super) fn count_drops(&mut self) -> u64 {
+        self.live.count_drops()
+    }
+
+    /// Writes out what was saved; gives an error of saving, the first time only.
+    pub(super) fn flush(&mut self) -> Option<&str> {
+        let saver = self.saver.as_mut()?;
+        saver.flush();
+        let error = saver.error().filter(|_| !self.told)?;
+        self.told = true;
+        Some(error)
+    }
+}
+
+impl Source for Recorded {
+    fn read(&mut self, max: usize, sink: &mut dyn FnMut(&Frame<'_>)) -> Status {
+        let Self { live, saver, left, .. } = self;
+        let allowed = left.map_or(max, |left| usize::try_from(left).unwrap_or(max).min(max));
+        if allowed == 0 {
+            return Status::End;
+        }
+        let mut taken = 0;
+        let status = live.read(allowed, &mut |frame| {
+            taken += 1;
+            if let Some(saver) = saver {
+                saver.add(frame);
+            }
+            sink(frame);
+        });
+        match left {
+            Some(left) => {
+                *left = left.saturating_sub(taken);
+                if *left == 0 { Status::End } else { status }
+            }
+            None => status,
+        }
+    }
+
+    fn now(&self) -> Option<Timestamp> {
+        self.live.now()
+    }
+
+    fn captures(&self) -> Vec<CaptureInfo> {
+        self.live.captures()
+    }
+}

@@ -1,0 +1,150 @@
+//! Tells attempts as they are decided, each with what the kernel has said by then.
+
+use std::collections::HashSet;
+use std::io::{self, Write};
+
+use crate::cli::Live;
+use crate::engine::{Sink, Summary};
+use crate::handshake::{Attempt, Confidence, Verdict};
+use crate::listener::Book;
+use crate::packet::Timestamp;
+use crate::report::status::StatusLine;
+use crate::report::{Format, Interim, Options, Stream, Verbosity, VerdictSet};
+
+/// Problems that wait for the kernel's word at most; a flood is told at once.
+const MOST_HELD: usize = 100_000;
+
+/// Takes what the analysis finds. Problems wait for the next look at the kernel, a second at most: what it says of
+/// the very moment in which they happened decides how sure their cause is.
+pub(super) struct Teller<'a> {
+    sink: &'a mut dyn Sink,
+    interim: Interim,
+    /// Lines for people, where standard output is free for them.
+    stream: Option<Stream>,
+    shown: VerdictSet,
+    provisional: bool,
+    held: Vec<Held>,
+    /// Undecided attempts that were told of, by their position in the input.
+    spoken: HashSet<u64>,
+}
+
+enum Held {
+    Decided(Attempt),
+    Provisional(Attempt),
+}
+
+impl<'a> Teller<'a> {
+    pub(super) fn new(config: &Live, options: &Options, sink: &'a mut dyn Sink, now: Timestamp) -> Self {
+        let analyse = &config.analyse;
+        let free = analyse.format == Format::Text || analyse.output.is_some();
+        Self {
+            sink,
+            interim: Interim::new(options.clone()),
+            stream: free.then(|| Stream::new(options, now)),
+            shown: analyse.verdicts.unwrap_or_else(VerdictSet::problems),
+            provisional: analyse.verbosity != Verbosity::Quiet,
+            held: Vec::new(),
+            spoken: HashSet::new(),
+        }
+    }
+
+    /// Tells everything that was held, with its cause as known to `book` now.
+    pub(super) fn tell(&mut self, book: &Book, line: &StatusLine) -> io::Result<()> {
+        let held = std::mem::take(&mut self.held);
+        if held.is_empty() {
+            return self.sink.drained();
+        }
+        let mut text = Vec::new();
+        for held in held {
+            match held {
+                Held::Decided(mut attempt) => {
+                    attempt.inference = book.infer(&attempt);
+                    self.spoken.remove(&attempt.ordinal);
+                    self.decided(&mut text, attempt)?;
+                }
+                Held::Provisional(mut attempt) => {
+                    attempt.inference = book.infer(&attempt);
+                    if speaks(&attempt) && self.spoken.insert(attempt.ordinal) {
+                        self.so_far(&mut text, &attempt)?;
+                    }
+                }
+            }
+        }
+        line.aside(|| write_lines(&text))?;
+        self.sink.drained()
+    }
+
+    fn decided(&mut self, text: &mut Vec<u8>, attempt: Attempt) -> io::Result<()> {
+        if let Some(stream) = self.stream.as_ref().filter(|_| self.shown.contains(attempt.verdict)) {
+            stream.decided(text, &attempt)?;
+        }
+        self.interim.attempt(&attempt);
+        self.sink.attempt(attempt)
+    }
+
+    fn so_far(&mut self, text: &mut Vec<u8>, attempt: &Attempt) -> io::Result<()> {
+        let wanted = self.provisional && self.shown.contains(attempt.verdict);
+        if let Some(stream) = self.stream.as_ref().filter(|_| wanted) {
+            stream.provisional(text, attempt)?;
+        }
+        self.sink.provisional(attempt)
+    }
+
+    /// How many undecided attempts were told of because they show an overflow.
+    pub(super) fn undecided_overflows(&self) -> usize {
+        self.spoken.len()
+    }
+
+    /// Writes the report so far.
+    pub(super) fn write_so_far(
+        &self,
+        out: &mut impl Write,
+        summary: &Summary,
+        settle: impl FnMut(&mut Attempt),
+    ) -> io::Result<()> {
+        self.interim.write(out, summary, settle)
+    }
+}
+
+impl Sink for Teller<'_> {
+    fn attempt(&mut self, attempt: Attempt) -> io::Result<()> {
+        let waits = attempt.verdict.is_problem() || self.shown.contains(attempt.verdict);
+        if waits && self.held.len() < MOST_HELD {
+            self.held.push(Held::Decided(attempt));
+            return Ok(());
+        }
+        let mut text = Vec::new();
+        self.spoken.remove(&attempt.ordinal);
+        self.decided(&mut text, attempt)?;
+        write_lines(&text)
+    }
+
+    fn provisional(&mut self, attempt: &Attempt) -> io::Result<()> {
+        if self.held.len() < MOST_HELD {
+            self.held.push(Held::Provisional(attempt.clone()));
+        }
+        Ok(())
+    }
+
+    fn drained(&mut self) -> io::Result<()> {
+        self.sink.drained()
+    }
+}
+
+fn write_lines(text: &[u8]) -> io::Result<()> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text)?;
+    stdout.flush()
+}
+
+/// Whether an undecided attempt shows enough: an overflow that the kernel confirms, or that shows twice.
+fn speaks(attempt: &Attempt) -> bool {
+    let twice = match attempt.verdict {
+        Verdict::SynackRetransmitted => attempt.retries.after_ack >= 2,
+        _ => true,
+    };
+    twice || attempt.inference.confidence == Some(Confidence::Confirmed)
+}

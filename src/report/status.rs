@@ -1,0 +1,99 @@
+//! The status line of a live capture, on standard error and only on a terminal.
+
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::text::number;
+
+/// What a live capture has counted so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Packets taken.
+    pub packets: u64,
+    /// Attempts decided.
+    pub attempts: u64,
+    /// Attempts undecided at the moment.
+    pub undecided: u64,
+    /// Attempts that went wrong.
+    pub problems: u64,
+    /// Packets dropped.
+    pub dropped: u64,
+}
+
+/// Draws the status line. Cleared from the terminal when dropped.
+pub struct StatusLine {
+    bar: ProgressBar,
+    device: String,
+    before: Option<(Instant, Progress)>,
+}
+
+impl StatusLine {
+    /// A line for `device`; not `enabled`, or where standard error is no terminal, it never shows.
+    #[must_use]
+    pub fn new(device: &str, enabled: bool) -> Self {
+        let target = if enabled { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let style = ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+        Self {
+            bar: ProgressBar::with_draw_target(None, target).with_style(style),
+            device: device.to_owned(),
+            before: None,
+        }
+    }
+
+    /// Shows `now`, with rates since the last call.
+    pub fn show(&mut self, now: Progress) {
+        if self.bar.is_hidden() {
+            return;
+        }
+        let at = Instant::now();
+        let before = self.before.replace((at, now));
+        let since = before.map(|(then, progress)| (at.saturating_duration_since(then), progress));
+        self.bar.set_message(line(&self.device, now, since));
+        self.bar.tick();
+    }
+
+    /// Runs `write`, which writes to the terminal, with the line out of its way.
+    pub fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.bar.suspend(write)
+    }
+}
+
+impl Drop for StatusLine {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn line(device: &str, now: Progress, since: Option<(Duration, Progress)>) -> String {
+    let rate = |count: fn(&Progress) -> u64| {
+        let (span, before) = since.unwrap_or_default();
+        let grown = count(&now).saturating_sub(count(&before));
+        let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        number(grown.saturating_mul(1000).checked_div(millis).unwrap_or(0))
+    };
+    format!(
+        "{device}: {} packets/s, {} attempts/s, {} undecided, {} problems, {} dropped",
+        rate(|progress| progress.packets),
+        rate(|progress| progress.attempts),
+        number(now.undecided),
+        number(now.problems),
+        number(now.dropped)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_per_second_whatever_the_interval() {
+        let before = Progress { packets: 1_000, attempts: 10, ..Progress::default() };
+        let now = Progress { packets: 26_000, attempts: 15, undecided: 1_234, problems: 2, dropped: 7 };
+        let since = Some((Duration::from_millis(500), before));
+        let expected = "eth0: 50,000 packets/s, 10 attempts/s, 1,234 undecided, 2 problems, 7 dropped";
+        assert_eq!(line("eth0", now, since), expected);
+        let first = line("eth0", now, None);
+        assert!(first.starts_with("eth0: 0 packets/s, 0 attempts/s, 1,234"), "{first}");
+    }
+}

@@ -1,0 +1,64 @@
+//! One line per attempt as it is told, for those who watch a live capture.
+
+use std::io::{self, Write};
+
+use super::attempts::{cause, connect, retries};
+use super::clock::Clock;
+use super::paint::{Paint, Tone};
+use crate::handshake::Attempt;
+use crate::packet::Timestamp;
+use crate::report::Options;
+
+/// Writes lines such as
+/// `01:47:03.130  10.9.0.1:35210 > 10.9.0.2:7777  synack-retransmitted, syn-ack 5, accept-queue-overflow (likely); connect() succeeded`.
+#[derive(Debug)]
+pub struct Stream {
+    clock: Clock,
+    paint: Paint,
+}
+
+impl Stream {
+    /// Lines with times of the zone in `options`, and the date where it is not that of `now`.
+    #[must_use]
+    pub fn new(options: &Options, now: Timestamp) -> Self {
+        let clock = Clock::new(options.zone.clone()).on_day_of(Some(now));
+        Self { clock, paint: Paint::new(options.colour) }
+    }
+
+    /// The line of a decided attempt.
+    ///
+    /// # Errors
+    ///
+    /// Those of `out`.
+    pub fn decided(&self, out: &mut impl Write, attempt: &Attempt) -> io::Result<()> {
+        self.line(out, attempt, "")
+    }
+
+    /// The line of an attempt that may still change.
+    ///
+    /// # Errors
+    ///
+    /// Those of `out`.
+    pub fn provisional(&self, out: &mut impl Write, attempt: &Attempt) -> io::Result<()> {
+        self.line(out, attempt, "so far ")
+    }
+
+    fn line(&self, out: &mut impl Write, attempt: &Attempt, so_far: &str) -> io::Result<()> {
+        let tone = match (attempt.verdict.is_problem(), attempt.inference.cause) {
+            (true, cause) => super::tone_of(cause),
+            (false, _) => Tone::Good,
+        };
+        let mut words = vec![self.paint.apply(tone, attempt.verdict.name())];
+        words.extend(Some(retries(attempt.retries)).filter(|retries| retries != "-"));
+        words.extend(cause(attempt));
+        writeln!(
+            out,
+            "{}  {} > {}  {so_far}{}; connect() {}",
+            self.clock.time(attempt.start),
+            attempt.client,
+            attempt.server,
+            words.join(", "),
+            connect(attempt.connect)
+        )
+    }
+}

@@ -1,0 +1,218 @@
+//! Least privilege: what a live capture gives up once its packet socket is open.
+//!
+//! Owns users, capabilities, no-new-privileges and Landlock. Does not own what needs a privilege before that.
+//! Everything but the change of user is best effort: an old kernel offers less, and [`confine`] says what was
+//! applied and what was not.
+//!
+//! Must run while the process has one thread: users and capabilities belong to threads in Linux, and glibc changes
+//! the user of all, but nobody the capabilities.
+
+use std::path::PathBuf;
+
+/// What to give up.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// The user to become, by name; needs root. `None` becomes the user who called sudo, if somebody did.
+    pub user: Option<String>,
+    /// Files that will be created or written.
+    pub writes: Vec<PathBuf>,
+}
+
+/// Why the privileges could not be given up as the user wished.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// No such user.
+    #[error("-Z {0}: there is no such user")]
+    UnknownUser(String),
+    /// Only root may change its user.
+    #[error("-Z {0}: only root can become another user")]
+    NotRoot(String),
+    /// A system call failed; going on as root would not be what was asked for.
+    #[error("becoming user {user}: {step}: {source}; -Z root stays root")]
+    Become {
+        /// The user.
+        user: String,
+        /// What was being done.
+        step: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// Not Linux.
+    #[error("-Z is supported on Linux only")]
+    Unsupported,
+}
+
+/// Gives up what `plan` says, and returns in words what was applied and what could not be.
+///
+/// # Errors
+///
+/// The user cannot be changed as asked for.
+#[cfg(not(target_os = "linux"))]
+pub fn confine(plan: &Plan) -> Result<Vec<String>, SandboxError> {
+    match plan.user {
+        Some(_) => Err(SandboxError::Unsupported),
+        None => Ok(vec!["privileges are kept: giving them up is supported on Linux only".to_owned()]),
+    }
+}
+
+#[cfg(target_os = "linux")]
+pub use linux::confine;
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::ffi::CString;
+    use std::io;
+    use std::path::{Path, PathBuf};
+
+    use caps::CapSet;
+    use landlock::{
+        ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError,
+        RulesetStatus, Scope, path_beneath_rules,
+    };
+    use nix::unistd::{Gid, Uid, User, geteuid, initgroups, setgroups, setresgid, setresuid};
+
+    use super::{Plan, SandboxError};
+
+    /// What is read while capturing: counters and sockets, interface statistics, and the local time zone.
+    const READ: [&str; 4] = ["/proc", "/sys", "/etc/localtime", "/usr/share/zoneinfo"];
+
+    /// The newest Landlock rights that are asked for; older kernels give those they know.
+    const RIGHTS: ABI = ABI::V6;
+
+    /// Gives up what `plan` says, and returns in words what was applied and what could not be.
+    ///
+    /// # Errors
+    ///
+    /// The user cannot be changed as asked for.
+    pub fn confine(plan: &Plan) -> Result<Vec<String>, SandboxError> {
+        let user = target(plan)?;
+        // Looked up before the change: afterwards a directory on the way may be closed.
+        let writes = places(&plan.writes);
+        let mut applied = Vec::new();
+        // First, while CAP_SETPCAP is there.
+        applied.push(match caps::clear(None, CapSet::Bounding) {
+            Ok(()) => "capability bounding set: emptied".to_owned(),
+            Err(_) => "capability bounding set: kept (emptying it needs CAP_SETPCAP)".to_owned(),
+        });
+        applied.push(match user {
+            Some(user) => become_user(&user).map(|()| format!("user: {} (uid {})", user.name, user.uid))?,
+            None if geteuid().is_root() => {
+                "user: still root, without its capabilities (-Z nobody becomes a user with no rights)"
+                    .to_owned()
+            }
+            None => format!("user: uid {}, as it was called", geteuid()),
+        });
+        applied.push(match clear_capabilities() {
+            Ok(()) => "capabilities: none".to_owned(),
+            Err(error) => format!("capabilities: kept ({error})"),
+        });
+        applied.push(match nix::sys::prctl::set_no_new_privs() {
+            Ok(()) => "no-new-privileges: set".to_owned(),
+            Err(errno) => format!("no-new-privileges: not set ({errno})"),
+        });
+        applied.push(match landlock(&writes) {
+            Ok(status) => format!("Landlock: {}", describe(&status)),
+            Err(error) => format!("Landlock: not applied ({error})"),
+        });
+        Ok(applied)
+    }
+
+    /// The user to become.
+    struct Target {
+        name: String,
+        uid: Uid,
+        gid: Gid,
+    }
+
+    fn target(plan: &Plan) -> Result<Option<Target>, SandboxError> {
+        let root = geteuid().is_root();
+        match &plan.user {
+            Some(name) if !root => Err(SandboxError::NotRoot(name.clone())),
+            Some(name) => match User::from_name(name) {
+                Ok(Some(user)) if user.uid.is_root() => Ok(None),
+                Ok(Some(user)) => Ok(Some(Target { name: user.name, uid: user.uid, gid: user.gid })),
+                Ok(None) | Err(_) => Err(SandboxError::UnknownUser(name.clone())),
+            },
+            None if root => Ok(sudo_caller()),
+            None => Ok(None),
+        }
+    }
+
+    /// Who called sudo, as sudo says.
+    fn sudo_caller() -> Option<Target> {
+        let number = |name| std::env::var(name).ok()?.parse::<u32>().ok();
+        let uid = Uid::from_raw(number("SUDO_UID")?);
+        let gid = Gid::from_raw(number("SUDO_GID")?);
+        let known = User::from_uid(uid).ok().flatten();
+        let name = known.map_or_else(|| uid.to_string(), |user| user.name);
+        (!uid.is_root()).then_some(Target { name, uid, gid })
+    }
+
+    fn become_user(user: &Target) -> Result<(), SandboxError> {
+        let failed = |step| {
+            move |errno: nix::errno::Errno| SandboxError::Become {
+                user: user.name.clone(),
+                step,
+                source: io::Error::from(errno),
+            }
+        };
+        let groups = match CString::new(user.name.as_str()) {
+            Ok(name) => initgroups(&name, user.gid),
+            Err(_) => setgroups(&[user.gid]),
+        };
+        groups.map_err(failed("setting its groups"))?;
+        setresgid(user.gid, user.gid, user.gid).map_err(failed("setting its group"))?;
+        setresuid(user.uid, user.uid, user.uid).map_err(failed("setting its uid"))
+    }
+
+    fn clear_capabilities() -> Result<(), caps::errors::CapsError> {
+        // Linux before 4.3 has no ambient set, and so nothing in it.
+        let _ = caps::clear(None, CapSet::Ambient);
+        caps::clear(None, CapSet::Inheritable)?;
+        caps::clear(None, CapSet::Effective)?;
+        caps::clear(None, CapSet::Permitted)
+    }
+
+    /// What must be writable for these files: the directories they are in, and those that exist themselves, wherever
+    /// symbolic links lead.
+    fn places(files: &[PathBuf]) -> Vec<PathBuf> {
+        let directory = |file: &Path| match file.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let existing = files.iter().filter_map(|file| file.canonicalize().ok());
+        files.iter().map(|file| directory(file)).chain(existing).collect()
+    }
+
+    fn landlock(writes: &[PathBuf]) -> Result<RulesetStatus, RulesetError> {
+        let read = AccessFs::ReadFile | AccessFs::ReadDir;
+        // Replacing a file as a whole makes one beside it and renames it.
+        let write = read
+            | AccessFs::WriteFile
+            | AccessFs::Truncate
+            | AccessFs::MakeReg
+            | AccessFs::RemoveFile
+            | AccessFs::Refer;
+        let status = Ruleset::default()
+            .handle_access(AccessFs::from_all(RIGHTS))?
+            .handle_access(AccessNet::from_all(RIGHTS))?
+            .scope(Scope::from_all(RIGHTS))?
+            .create()?
+            .add_rules(path_beneath_rules(READ, read))?
+            .add_rules(path_beneath_rules(writes, write))?
+            .restrict_self()?;
+        Ok(status.ruleset)
+    }
+
+    fn describe(status: &RulesetStatus) -> &'static str {
+        match status {
+            RulesetStatus::FullyEnforced => {
+                "fully enforced: reads /proc and /sys, writes only its output files"
+            }
+            RulesetStatus::PartiallyEnforced => {
+                "enforced as far as this kernel can: reads /proc and /sys, writes only its output files"
+            }
+            RulesetStatus::NotEnforced => "not enforced: this kernel does not offer it",
+        }
+    }
+}

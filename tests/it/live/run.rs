@@ -1,0 +1,193 @@
+//! The program while it captures, and what it has said so far.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+use std::{fmt, fs};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::namespace::wait_for;
+
+pub(super) const PROGRAM: &str = env!("CARGO_BIN_EXE_hsanalyze");
+
+/// The program under test, with what its environment could change fixed.
+pub(super) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.env("NO_COLOR", "1").env("TZ", "UTC").env_remove("SUDO_UID").env_remove("SUDO_GID");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A copy of the program that others may run, wherever the build directory is.
+pub(super) fn public_copy() -> (tempfile::TempDir, PathBuf) {
+    use std::os::unix::fs::PermissionsExt;
+    let public = fs::Permissions::from_mode(0o755);
+    let directory = tempfile::Builder::new().permissions(public).tempdir().unwrap();
+    let program = directory.path().join("hsanalyze");
+    fs::copy(PROGRAM, &program).unwrap();
+    (directory, program)
+}
+
+/// Lines that come from a pipe, each with when it came.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<(Instant, String)>>>);
+
+impl Lines {
+    fn read(pipe: impl Read + Send + 'static) -> (Self, JoinHandle<()>) {
+        let lines = Self::default();
+        let into = lines.clone();
+        let reader = thread::spawn(move || {
+            for line in BufReader::new(pipe).lines() {
+                into.0.lock().unwrap().push((Instant::now(), line.unwrap()));
+            }
+        });
+        (lines, reader)
+    }
+
+    fn text(&self) -> String {
+        self.0.lock().unwrap().iter().map(|(_, line)| format!("{line}\n")).collect()
+    }
+}
+
+/// A running capture. Killed when dropped, so that a failed test leaves nothing behind.
+pub(super) struct Capture {
+    child: Child,
+    stdout: Lines,
+    stderr: Lines,
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl Capture {
+    /// Starts the program with these arguments, and waits until it captures.
+    pub(super) fn start(arguments: &[&str]) -> Self {
+        let mut program = command(PROGRAM);
+        program.args(arguments);
+        Self::begin(program)
+    }
+
+    /// As [`Self::start`], with any command that becomes the program.
+    pub(super) fn begin(command: Command) -> Self {
+        let capture = Self::spawn(command);
+        wait_for(&format!("it captures: {capture}"), || capture.stderr.text().contains("capturing on"));
+        capture
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let (stdout, out) = Lines::read(child.stdout.take().unwrap());
+        let (stderr, err) = Lines::read(child.stderr.take().unwrap());
+        Self { child, stdout, stderr, readers: vec![out, err] }
+    }
+
+    pub(super) fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).unwrap();
+    }
+
+    pub(super) fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).unwrap())
+    }
+
+    /// What it has written to standard output by now.
+    pub(super) fn stdout(&self) -> String {
+        self.stdout.text()
+    }
+
+    /// What it has written to standard error by now.
+    pub(super) fn stderr(&self) -> String {
+        self.stderr.text()
+    }
+
+    /// The lines of ndjson by now, with when they came.
+    pub(super) fn objects(&self) -> Vec<(Instant, Value)> {
+        let lines = self.stdout.0.lock().unwrap();
+        lines.iter().map(|(at, line)| (*at, serde_json::from_str(line).unwrap())).collect()
+    }
+
+    /// Waits for its end, and demands this exit status.
+    #[track_caller]
+    pub(super) fn ends(mut self, code: i32) -> Ended {
+        let status = self.child.wait().unwrap();
+        self.readers.drain(..).for_each(|reader| reader.join().unwrap());
+        let ended = Ended { status, stdout: self.stdout(), stderr: self.stderr() };
+        assert_eq!(status.code(), Some(code), "{ended}");
+        assert!(!ended.stderr.contains("panicked"), "{ended}");
+        ended
+    }
+
+    /// Ends it by SIGTERM, with status 0.
+    #[track_caller]
+    pub(super) fn stop(self) -> Ended {
+        self.signal(Signal::SIGTERM);
+        self.ends(0)
+    }
+}
+
+impl fmt::Display for Capture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "stdout:\n{}stderr:\n{}", self.stdout(), self.stderr())
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        // It has usually ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A capture that ended.
+pub(super) struct Ended {
+    status: ExitStatus,
+    pub(super) stdout: String,
+    pub(super) stderr: String,
+}
+
+impl Ended {
+    /// Standard output as one JSON document.
+    #[track_caller]
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}\n{self}"))
+    }
+
+    /// The ndjson objects of this type.
+    #[track_caller]
+    pub(super) fn objects(&self, kind: &str) -> Vec<Value> {
+        let parse = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}\n{self}"));
+        self.stdout.lines().map(parse).filter(|object: &Value| object["type"] == kind).collect()
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\nstdout:\n{}stderr:\n{}", self.status, self.stdout, self.stderr)
+    }
+}
+
+/// Runs the program to its end.
+pub(super) fn run(mut command: Command, arguments: &[&str]) -> Ended {
+    command.args(arguments);
+    let output = command.output().unwrap();
+    let text = |octets: Vec<u8>| String::from_utf8(octets).unwrap();
+    Ended { status: output.status, stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// Runs the program to its end, and demands that it fails.
+#[track_caller]
+pub(super) fn fail(command: Command, arguments: &[&str]) -> String {
+    let ended = run(command, arguments);
+    assert_eq!(ended.status.code(), Some(2), "{ended}");
+    assert!(ended.stdout.is_empty(), "{ended}");
+    ended.stderr
+}
+
+/// The ndjson or JSON report of a file.
+pub(super) fn analysed(file: &Path) -> Value {
+    run(command(PROGRAM), &["--format", "json", file.to_str().unwrap()]).json()
+}
