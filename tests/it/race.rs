@@ -97,8 +97,8 @@ fn connects_that_lied_and_were_reset_are_found_dead() {
 fn connects_that_lied_and_are_ignored_are_found_dead() {
     in_namespace(|| {
         let (document, overflows) = overflow(false, "--watch 1.5 --non-blocking");
-        // Each ACK, and its repeat in answer to the SYN-ACK repeated after 1 s.
-        assert_eq!(overflows, Some(2 * 63));
+        // Each ACK, its repeat in answer to the SYN-ACK repeated after 1 s, and the FIN if it came in time.
+        assert!((2 * 63..=3 * 63).contains(&overflows.unwrap()), "{overflows:?}");
         assert_eq!(document["fates"]["dead-ignored"], 63, "{document:#}");
         assert_eq!(count(&document, "verdict", "synack-retransmitted"), 63, "{document:#}");
     });
