@@ -78,13 +78,20 @@ fn counters_account_for_every_attempt(run: &Value) {
     let attempts = list(run, "server");
     let with = |key: &str, value: &str| attempts.iter().filter(|a| a[key] == value).count() as u64;
     assert_eq!(counted("EmbryonicRsts"), with("verdict", "reset-after-ack"), "{run:#}");
-    assert_eq!(counted("TCPDeferAcceptDrop"), with("cause", "defer-accept"), "{run:#}");
+    // Data that follows at once gets a deferred connection in without a repeat.
+    assert!(counted("TCPDeferAcceptDrop") >= with("cause", "defer-accept"), "{run:#}");
     let repeats: u64 = attempts.iter().map(|a| count(a, "/retries/syn_ack") + count(a, "/retries/syn")).sum();
     // What the path lost at the client's end, the server never saw repeated.
     assert_eq!(counted("TCPSynRetrans"), repeats, "{run:#}");
     let dropped: u64 = attempts.iter().map(overflows).sum();
+    // The SYNs before the one that was answered: dropped, or held back by a busy machine's path for so long
+    // that the client repeated them.
+    let answered = attempts.iter().filter(|a| !a["timing"]["syn_to_synack"].is_null());
+    let late: u64 = answered.map(|a| count(a, "/retries/syn")).sum();
     if counted("SyncookiesSent") == 0 {
-        assert_eq!(counted("ListenOverflows"), dropped, "{run:#}");
+        // A SYN that the full SYN queue drops is no overflow, and looks the same.
+        let events = counted("ListenOverflows") + counted("TCPReqQFullDrop");
+        assert!((dropped..=dropped + late).contains(&events), "{events}, {dropped} to {late} more: {run:#}");
     } else {
         // No SYN-ACK repeats tell how many of the ACKs and data segments were dropped: at least one each.
         let ignored = with("verdict", "ack-ignored");
@@ -92,8 +99,8 @@ fn counters_account_for_every_attempt(run: &Value) {
     }
 }
 
-/// How often the full queue dropped something of this attempt: each SYN that got no answer, and each ACK
-/// that did not get the connection in.
+/// How often a full queue dropped something of this attempt: each SYN of one that never got an
+/// answer, and each ACK that did not get the connection in.
 fn overflows(attempt: &Value) -> u64 {
     let established = attempt["established"] == true;
     let acks = match (string(attempt, "verdict"), attempt["cause"].as_str()) {
@@ -103,7 +110,7 @@ fn overflows(attempt: &Value) -> u64 {
         _ => 0,
     };
     let unanswered = attempt["timing"]["syn_to_synack"].is_null();
-    acks + count(attempt, "/retries/syn") + u64::from(unanswered)
+    acks + if unanswered { count(attempt, "/retries/syn") + 1 } else { 0 }
 }
 
 fn row<'a>(document: &'a Value, subject: &str) -> &'a str {
