@@ -3,7 +3,8 @@
 #
 #   benches/soak.sh [SECONDS [PACKETS_PER_SECOND]]     (as root; default 600 s at 50,000 packets/s)
 #
-# Everything happens in a network namespace of its own. Needs iproute2, tcpdump and jq.
+# Everything happens in a network namespace of its own. Needs iproute2, tcpdump and jq. HSANALYZE and SEND name
+# programs that are built already.
 set -eu
 
 seconds=${1:-600}
@@ -11,11 +12,14 @@ rate=${2:-50000}
 
 if [ "${SOAK_INSIDE:-}" != yes ]; then
     cd "$(dirname "$0")/.."
-    cargo build --release --locked --bin hsanalyze --example send
+    if [ -z "${HSANALYZE:-}" ] || [ -z "${SEND:-}" ]; then
+        cargo build --release --locked --bin hsanalyze --example send
+    fi
     SOAK_INSIDE=yes exec unshare --net "$0" "$seconds" "$rate"
 fi
 
-bin=target/release
+hsanalyze=${HSANALYZE:-target/release/hsanalyze}
+send=${SEND:-target/release/examples/send}
 work=$(mktemp -d)
 pids=
 finish() {
@@ -32,7 +36,7 @@ for end in near far; do
     ip link set $end up
 done
 
-$bin/hsanalyze -i near -q --format json --verdict undetermined -o "$work/report.json" 2> "$work/hsanalyze.log" &
+"$hsanalyze" -i near -q --format json --verdict undetermined -o "$work/report.json" 2> "$work/hsanalyze.log" &
 ours=$!
 # Two files in turn: the disk stays as it is.
 tcpdump -Z root -i near -n -s 256 -w "$work/tcpdump.pcap" -C 200 -W 2 2> "$work/tcpdump.log" &
@@ -43,7 +47,7 @@ sleep 1
 rss() { awk '/^VmRSS/ { printf "%.1f", $2 / 1024 }' "/proc/$1/status"; }
 cpu() { awk -v hz="$(getconf CLK_TCK)" '{ printf "%.2f", ($14 + $15) / hz }' "/proc/$1/stat"; }
 
-$bin/examples/send --interface far --rate "$rate" --seconds "$seconds" > "$work/sent.json" &
+"$send" --interface far --rate "$rate" --seconds "$seconds" > "$work/sent.json" &
 sender=$!
 pids="$pids $sender"
 every=$(( seconds / 10 > 0 ? seconds / 10 : 1 ))

@@ -4,118 +4,14 @@
 //! the counts of what was lost. Does not own privileges (`sandbox`) nor what is done with the frames.
 
 use std::ffi::{c_int, c_void};
-use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ::pcap::{Active, Capture, Inactive, Linktype, Precision, TimestampType};
 
 use super::device::{Device, devices};
+use super::options::{LiveOptions, TimeSource};
 use super::{CaptureInfo, FilterError, Format, Source, Status, trim};
 use crate::packet::{Frame, FrameRef, LinkType, Span, Timestamp};
-
-/// How a live capture is opened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LiveOptions {
-    /// The interface's name, `any`, or its number in [`devices`], from 1.
-    pub device: String,
-    /// Octets to keep of each packet.
-    pub snap_length: u32,
-    /// Octets of the ring that the kernel fills.
-    pub buffer: u32,
-    /// Whether to ask the interface for packets to other hosts, too.
-    pub promiscuous: bool,
-    /// Where time stamps come from; libpcap's default when `None`.
-    pub time_source: Option<TimeSource>,
-    /// A BPF expression.
-    pub filter: Option<String>,
-    /// Whether the kernel's filter also keeps out what no verdict needs.
-    pub trim: bool,
-}
-
-impl LiveOptions {
-    /// Ethernet with two tags (22), a tunnel over IPv6 (40 + 8 + 8 + 14), IPv6 (40) and a full TCP header (60) make
-    /// 192 octets; an ICMP error quotes as much again. The ring is filled by what is kept, so less is safer: with
-    /// 256 KiB and immediate mode most of a burst is lost.
-    pub const SNAP_LENGTH: u32 = 256;
-
-    /// 16 MiB hold about 48,000 packets at the default snap length: at 50,000 packets a second, the program may
-    /// sleep for most of a second.
-    pub const BUFFER: u32 = 16 << 20;
-
-    /// The largest snap length of libpcap and tcpdump (`MAXIMUM_SNAPLEN`).
-    pub const MAX_SNAP_LENGTH: u32 = 262_144;
-
-    /// The defaults for `device`.
-    #[must_use]
-    pub fn new(device: &str) -> Self {
-        Self {
-            device: device.to_owned(),
-            snap_length: Self::SNAP_LENGTH,
-            buffer: Self::BUFFER,
-            promiscuous: true,
-            time_source: None,
-            filter: None,
-            trim: true,
-        }
-    }
-}
-
-/// Where the time stamps of a live capture come from (pcap-tstamp(7)).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TimeSource {
-    /// The host's clock, as it comes.
-    Host,
-    /// The host's clock, low precision.
-    HostLowPrec,
-    /// The host's clock, high precision.
-    HostHighPrec,
-    /// The adapter's clock, kept in step with the host's.
-    Adapter,
-    /// The adapter's clock, on its own.
-    AdapterUnsynced,
-}
-
-/// A name that is no time source.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no time source; there are {list}", list = TimeSource::ALL.map(TimeSource::name).join(", "))]
-pub struct UnknownTimeSource(String);
-
-impl TimeSource {
-    /// All five, numbered as libpcap does (`PCAP_TSTAMP_*`).
-    pub const ALL: [Self; 5] =
-        [Self::Host, Self::HostLowPrec, Self::HostHighPrec, Self::Adapter, Self::AdapterUnsynced];
-
-    /// libpcap's name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Host => "host",
-            Self::HostLowPrec => "host_lowprec",
-            Self::HostHighPrec => "host_hiprec",
-            Self::Adapter => "adapter",
-            Self::AdapterUnsynced => "adapter_unsynced",
-        }
-    }
-
-    const fn to_pcap(self) -> TimestampType {
-        match self {
-            Self::Host => TimestampType::Host,
-            Self::HostLowPrec => TimestampType::HostLowPrec,
-            Self::HostHighPrec => TimestampType::HostHighPrec,
-            Self::Adapter => TimestampType::Adapter,
-            Self::AdapterUnsynced => TimestampType::AdapterUnsynced,
-        }
-    }
-}
-
-impl FromStr for TimeSource {
-    type Err = UnknownTimeSource;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let found = Self::ALL.into_iter().find(|source| source.name() == name);
-        found.ok_or_else(|| UnknownTimeSource(name.to_owned()))
-    }
-}
 
 /// Why a live capture cannot begin. Displays as the message, with what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -595,15 +491,6 @@ mod tests {
         assert_eq!(lost.total, u64::from(u32::MAX) + 1);
         lost.update(4, 1);
         assert_eq!(lost.total, u64::from(u32::MAX) + 6);
-    }
-
-    #[test]
-    fn time_sources_have_libpcaps_names() {
-        for source in TimeSource::ALL {
-            assert_eq!(source.name().parse(), Ok(source));
-        }
-        let message = "gps".parse::<TimeSource>().unwrap_err().to_string();
-        assert!(message.contains("\"gps\"") && message.contains("adapter_unsynced"), "{message}");
     }
 
     #[test]

@@ -16,8 +16,7 @@ use super::{Format, pcap, pcapng};
 pub struct OpenError {
     /// The path as given.
     pub path: String,
-    /// What is wrong with it.
-    #[source]
+    /// What is wrong with it. Not a `source`: the message above says it already.
     pub reason: OpenReason,
 }
 

@@ -1,9 +1,12 @@
 //! `hsanalyze FILE...`: captures in, report out.
 
+use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::num::NonZeroUsize;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use jiff::tz::TimeZone;
 
 use super::Status;
@@ -90,6 +93,9 @@ where
     S: FnMut(&mut Attempt),
 {
     let mut output = match &config.output {
+        Some(path) if is_input(path, &config.files) => {
+            bail!("cannot write {}: it is one of the captures to analyse", path.display())
+        }
         Some(path) => Output::file(path).with_context(|| format!("cannot write {}", path.display()))?,
         None => Output::stdout(),
     };
@@ -99,6 +105,16 @@ where
     reporter.finish(&summary, settle).with_context(|| target(config))?;
     output.commit().with_context(|| target(config))?;
     Ok(status(config, &summary))
+}
+
+/// Whether the regular file `output` is one of `files`, by whatever name: it would be lost.
+fn is_input(output: &Path, files: &[PathBuf]) -> bool {
+    let identity = |path: &Path| {
+        let meta = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+        Some((meta.dev(), meta.ino()))
+    };
+    let Some(output) = identity(output) else { return false };
+    files.iter().any(|file| identity(file) == Some(output))
 }
 
 fn options(config: &Analyse, output: &Output) -> Options {
@@ -146,14 +162,9 @@ fn target(config: &Analyse) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::path::Path;
-
     use super::*;
     use crate::cli::{Command, parse};
     use crate::report::samples::{self, Sample};
-
-    type Settle = fn(&mut Attempt);
 
     fn config(arguments: &str, output: &Path) -> Analyse {
         let output = ["-o", output.to_str().unwrap()];

@@ -12,7 +12,7 @@ use std::io;
 pub use single::Analysis;
 
 use crate::capture::{CaptureInfo, Source, Status};
-use crate::handshake::Attempt;
+use crate::handshake::{Attempt, Counts};
 use crate::listener::{Book, Listener, Tally};
 use crate::packet::Skip;
 
@@ -69,6 +69,17 @@ pub struct PacketCounts {
     pub midstream: u64,
     /// Unused packets by reason, indexed as [`Skip::ALL`].
     pub skipped: [u64; Skip::ALL.len()],
+}
+
+impl PacketCounts {
+    /// These counts of the intake, with what the tracker alone can tell.
+    #[must_use]
+    fn with(mut self, tracked: Counts) -> Self {
+        self.copies = tracked.copies;
+        self.midstream = tracked.midstream;
+        self.skipped[Skip::NotTcp as usize] += tracked.stray_errors;
+        self
+    }
 }
 
 /// Takes attempts as they are decided.

@@ -77,7 +77,7 @@ pub(super) fn analyse<S: Source + Send>(
     });
     result?;
     let counts = intake_counts.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    let counts = PacketCounts { copies: tracked.copies, midstream: tracked.midstream, ..counts };
+    let counts = counts.with(tracked);
     Ok((summary(source.captures(), counts, &book), book))
 }
 
@@ -217,6 +217,7 @@ fn sum(counts: &[Counts]) -> Counts {
     counts.iter().fold(Counts::default(), |sum, counts| Counts {
         copies: sum.copies + counts.copies,
         midstream: sum.midstream + counts.midstream,
+        stray_errors: sum.stray_errors + counts.stray_errors,
     })
 }
 

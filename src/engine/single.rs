@@ -80,7 +80,10 @@ impl Analysis {
         if let Some(now) = self.clock {
             self.tracker.advance(now);
         }
-        self.pass_on(sink)?;
+        // What the last batch and the end decide is ordered together, as on several threads.
+        if status != Status::End {
+            self.pass_on(sink)?;
+        }
         if status == Status::Drained {
             sink.drained()?;
         }
@@ -124,8 +127,7 @@ impl Analysis {
     /// Packets by use so far.
     #[must_use]
     pub fn counts(&self) -> PacketCounts {
-        let tracked = self.tracker.counts();
-        PacketCounts { copies: tracked.copies, midstream: tracked.midstream, ..self.intake.counts() }
+        self.intake.counts().with(self.tracker.counts())
     }
 
     /// Undecided attempts at the moment.

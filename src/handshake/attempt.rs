@@ -41,7 +41,8 @@ pub struct Attempt {
     pub packets: u32,
     /// Facts that the inference goes by.
     pub signs: Signs,
-    /// Where the capture's end decided the attempt: how long nothing had been heard of it.
+    /// How long nothing had been heard of it at the capture's end; zero where it was replaced, evicted or
+    /// is not decided; `None` where it was silent for longer than any repeat takes.
     pub silence: Option<Span>,
     /// What it means, and how sure that is.
     pub inference: Inference,

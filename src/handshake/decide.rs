@@ -86,7 +86,7 @@ fn shown(pending: &Pending) -> Verdict {
         Phase::AnswerUnseen => Verdict::Undetermined,
         Phase::SynReceived => Verdict::HalfOpen,
         Phase::ClientReset => Verdict::ClientReset,
-        Phase::Acked if pending.signs.data_repeats >= 2 => Verdict::AckIgnored,
+        Phase::Acked if pending.signs.ignored_data() => Verdict::AckIgnored,
         Phase::Acked => Verdict::Completed,
         Phase::Ignored => Verdict::SynackRetransmitted,
         Phase::Reset => Verdict::ResetAfterAck,
@@ -129,10 +129,12 @@ fn established(pending: &Pending, verdict: Verdict) -> Option<bool> {
 }
 
 fn timing(pending: &Pending) -> Timing {
+    // A capture that holds two packets in the wrong order does not tell the time between them.
+    let told = |span: Option<Span>| span.filter(|&span| span >= Span::ZERO);
     Timing {
-        syn_to_synack: pending.syn_to_synack,
-        synack_to_ack: pending.synack_to_ack,
-        ack_to_rst: pending.rare().and_then(|rare| rare.ack_to_rst),
+        syn_to_synack: told(pending.syn_to_synack),
+        synack_to_ack: told(pending.synack_to_ack),
+        ack_to_rst: told(pending.rare().and_then(|rare| rare.ack_to_rst)),
         duration: pending.last.since(pending.start),
     }
 }
@@ -143,8 +145,8 @@ fn vantage(timing: &Timing) -> Option<Vantage> {
     const LOCAL: Span = Span::from_micros(200);
     /// "Much shorter" is a quarter.
     const MUCH: i64 = 4;
-    let server = timing.syn_to_synack.filter(|&span| span >= Span::ZERO)?;
-    let client = timing.synack_to_ack.filter(|&span| span >= Span::ZERO)?;
+    let server = timing.syn_to_synack?;
+    let client = timing.synack_to_ack?;
     Some(if server < LOCAL && client < LOCAL {
         Vantage::Local
     } else if server.scaled(MUCH, 1) <= client {
@@ -156,11 +158,13 @@ fn vantage(timing: &Timing) -> Option<Vantage> {
     })
 }
 
-/// How long nothing was heard at the end, where that is known.
+/// How long nothing was heard at the end, where nobody waited for the next repeat.
 fn silence(pending: &Pending, ending: Ending) -> Option<Span> {
     match ending {
         Ending::CaptureEnd(end) => Some(end.since(pending.last)),
-        Ending::Expired | Ending::Replaced | Ending::Evicted | Ending::Provisional => None,
+        // Nothing is known of what would have come.
+        Ending::Replaced | Ending::Evicted | Ending::Provisional => Some(Span::ZERO),
+        Ending::Expired => None,
     }
 }
 

@@ -209,9 +209,11 @@ impl<T> Table<T> {
     pub(super) fn set_due(&mut self, at: Position, due: Timestamp) {
         let timer = &mut self.timers[at.0 as usize];
         let sooner = due < timer.due;
+        // Where the wheel has been already it comes again only after a whole turn.
+        let passed = self.turned.is_some_and(|turned| bucket_number(timer.due) <= turned);
         timer.due = due;
         self.slots[at.0 as usize].due = due;
-        if sooner {
+        if sooner || passed {
             self.unlink(Chain::Wheel, at.0);
             self.link_wheel(at.0);
         }
@@ -239,7 +241,7 @@ impl<T> Table<T> {
         let target = bucket_number(now);
         // The first turn, and a jump of more than a whole turn, visit every bucket once.
         let turned = self.turned.unwrap_or(i64::MIN);
-        let from = turned.max(target.saturating_sub(BUCKETS as i64));
+        let from = turned.max(target.saturating_sub(BUCKETS as i64 - 1));
         for number in from..=target {
             self.turn_bucket(number, now, due);
         }
@@ -326,6 +328,23 @@ fn bucket_index(number: i64) -> usize {
 mod tests {
     use super::*;
     use crate::packet::{Endpoint, Span};
+
+    #[test]
+    fn an_entry_that_was_collected_and_put_off_comes_again_in_time() {
+        let mut table = Table::new();
+        let mut due = Vec::new();
+        table.collect_due(secs(0), &mut due);
+        let at = table.insert(1, key(1), (), secs(1)).unwrap();
+        // The wheel comes by long after the deadline, as after a pause without packets.
+        table.collect_due(secs(5), &mut due);
+        assert_eq!(due, [at]);
+        table.set_due(at, secs(6));
+        due.clear();
+        table.collect_due(secs(5), &mut due);
+        assert_eq!(due, []);
+        table.collect_due(secs(7), &mut due);
+        assert_eq!(due, [at], "not a whole turn of the wheel later");
+    }
 
     fn key(port: u16) -> FlowKey {
         FlowKey::new(Endpoint::v4([10, 0, 0, 1], port), Endpoint::v4([10, 0, 0, 2], 80)).0

@@ -37,6 +37,8 @@ pub struct Counts {
     pub copies: u64,
     /// Segments of connections whose handshake is not in the capture.
     pub midstream: u64,
+    /// ICMP errors that quote a SYN of no undecided attempt.
+    pub stray_errors: u64,
 }
 
 /// How long a decided attempt stays to swallow late copies and reordered packets: twice the window
@@ -246,11 +248,14 @@ impl Tracker {
     }
 
     fn take_unreachable(&mut self, error: &Unreachable, hash: u64) {
-        let Some(at) = self.table.find(hash, &error.flow) else { return };
-        let Some(tracked) = self.table.get_mut(at).filter(|tracked| !tracked.decided) else { return };
-        if tracked.attempt.outward == error.direction {
-            tracked.attempt.take_icmp(error.at, error.seq, error.icmp);
-            self.reconsider(at, error.at);
+        let at = self.table.find(hash, &error.flow);
+        let tracked = at.and_then(|at| self.table.get_mut(at).map(|tracked| (at, tracked)));
+        match tracked {
+            Some((at, tracked)) if !tracked.decided && tracked.attempt.outward == error.direction => {
+                tracked.attempt.take_icmp(error.at, error.seq, error.icmp);
+                self.reconsider(at, error.at);
+            }
+            Some(_) | None => self.counts.stray_errors += 1,
         }
     }
 
@@ -354,17 +359,14 @@ impl Tracker {
     /// # Errors
     ///
     /// Those of `take`; what was not handed over by then is lost.
-    pub fn drain<E>(&mut self, mut take: impl FnMut(Found) -> Result<(), E>) -> Result<(), E> {
+    pub fn drain<E>(&mut self, take: impl FnMut(Found) -> Result<(), E>) -> Result<(), E> {
         // Findings are large: sort their keys instead, and move each only once.
         let keys = self.found.iter().flatten().zip(0..).map(|(found, at)| (found.at, found.ordinal, at));
         self.order.extend(keys);
         self.order.sort_unstable();
         let found = &mut self.found;
-        let result = self
-            .order
-            .drain(..)
-            .filter_map(|(_, _, at)| found.get_mut(at)?.take())
-            .try_for_each(|found| take(found));
+        let result =
+            self.order.drain(..).filter_map(|(_, _, at)| found.get_mut(at)?.take()).try_for_each(take);
         found.clear();
         result
     }

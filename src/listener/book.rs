@@ -125,7 +125,7 @@ impl Book {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handshake::{Cause, Confidence, Evidence};
+    use crate::handshake::{Cause, Confidence, Evidence, Verdict};
     use crate::kernel::{Counters, ListenSocket, Sample, Sysctls, Watch};
     use crate::packet::Span;
     use crate::report::samples;
@@ -196,6 +196,20 @@ mod tests {
         assert_eq!((inference.cause, inference.confidence, inference.abort_on_overflow), (None, None, None));
         let told = [Evidence::KernelDidNotOverflow, Evidence::AckDidNotReachKernel];
         assert_eq!(inference.evidence.get(..2), Some(told.as_slice()));
+    }
+
+    #[test]
+    fn lost_packets_weaken_what_rests_on_absence_but_not_the_kernels_count() {
+        let (mut book, attempt) = overflowed(Verdict::SynackRetransmitted);
+        assert_eq!(book.infer(&attempt).confidence, Some(Confidence::Likely));
+        book.capture_dropped();
+        let doubted = book.infer(&attempt);
+        assert_eq!(doubted.confidence, Some(Confidence::Possible));
+        assert_eq!(doubted.evidence.last(), Some(&Evidence::CaptureDropped));
+        say(&mut book, &attempt, 3, 0);
+        let confirmed = book.infer(&attempt);
+        assert_eq!(confirmed.confidence, Some(Confidence::Confirmed));
+        assert!(!confirmed.evidence.contains(&Evidence::CaptureDropped));
     }
 
     #[test]

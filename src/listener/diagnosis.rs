@@ -124,12 +124,20 @@ fn overflow(name: &str, of: &str, record: &Record) -> String {
     let possible = record.tally_of(Cause::AcceptQueueOverflow).confidence == Some(Confidence::Possible)
         && !kernel_on_overflow(record).is_some_and(|kernel| kernel.overflowed);
     let verb = if possible { "may have overflowed" } else { "overflowed" };
-    let setting = match abort(record) {
-        Some(false) => " with tcp_abort_on_overflow=0: the kernel ignored ACKs that finished the handshake",
-        Some(true) => {
+    let setting = match (abort(record), possible) {
+        (Some(false), false) => {
+            " with tcp_abort_on_overflow=0: the kernel ignored ACKs that finished the handshake"
+        }
+        (Some(false), true) => {
+            ": it looks as if ACKs that finished the handshake were ignored, as with tcp_abort_on_overflow=0"
+        }
+        (Some(true), false) => {
             " with tcp_abort_on_overflow=1: the kernel reset connections whose clients had just finished the handshake"
         }
-        None => "",
+        (Some(true), true) => {
+            ": connections were reset whose clients had just finished the handshake, as with tcp_abort_on_overflow=1"
+        }
+        (None, _) => "",
     };
     format!("The accept queue of {name} {verb}{setting} ({of}).")
 }
@@ -225,7 +233,8 @@ fn overflow_evidence(record: &Record) -> Vec<String> {
     let (silent, unanswered) = (of(Verdict::AckIgnored), of(Verdict::Unanswered));
     let mut why = Vec::new();
     if ignored > 0 {
-        let reached = match record.vantage() {
+        let sure = record.tally_of(Cause::AcceptQueueOverflow).confidence > Some(Confidence::Possible);
+        let reached = match record.vantage().filter(|_| sure) {
             Some(Vantage::Server | Vantage::Local) => ", which reached the server,",
             Some(Vantage::Client | Vantage::Middle) | None => "",
         };

@@ -128,7 +128,8 @@ impl Record {
 
     /// Notes what an attempt, decided or not, shows of the queue at its time.
     pub(super) fn witness(&mut self, attempt: &Attempt) {
-        self.answered += u64::from(attempt.signs.synack_seen);
+        // A client that went on was answered, even where no answer is in the capture.
+        self.answered += u64::from(attempt.signs.synack_seen || attempt.signs.client_went_on);
         let shows_queue = matches!(
             attempt.verdict,
             Verdict::SynackRetransmitted | Verdict::ResetAfterAck | Verdict::AckIgnored

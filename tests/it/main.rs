@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "clippy takes only functions marked #[test] for tests")]
 
+mod arbitrary;
 mod captures;
 mod forms;
 mod generated;

@@ -61,7 +61,22 @@ fn a_filter_that_is_none_is_shown_with_its_fault() {
 
 #[test]
 fn a_missing_file_is_named() {
-    rejected(["/nonexistent/x.pcap"], &["/nonexistent/x.pcap", "No such file"]);
+    let ran = rejected(["/nonexistent/x.pcap"], &["/nonexistent/x.pcap", "No such file"]);
+    assert_eq!(ran.stderr.matches("No such file").count(), 1, "the reason is said once\n{ran}");
+}
+
+#[test]
+fn a_capture_is_never_replaced_by_its_report() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = fs::read(capture("refused-server")).unwrap();
+    let path = file(&dir, "a.pcap", &bytes);
+    let link = dir.path().join("link.pcap");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    for output in [&path, &link] {
+        let arguments = ["-o".as_ref(), output.as_os_str(), path.as_os_str()];
+        rejected(arguments, &["cannot write", "one of the captures"]);
+        assert_eq!(fs::read(&path).unwrap(), bytes);
+    }
 }
 
 #[test]

@@ -120,6 +120,9 @@ fn conclusion(view: &View<'_>, summary: &Summary) -> (Tone, String) {
         };
         return if undetermined > 0 {
             let judged = total - undetermined;
+            if judged == 0 {
+                return (Tone::Warning, format!("None of the {} can be judged.", count(total, "attempt")));
+            }
             (Tone::Warning, format!("Nothing wrong in the {} that can be judged.", count(judged, "attempt")))
         } else if total == 1 {
             (Tone::Good, format!("Nothing wrong: the only attempt{whom} completed."))

@@ -1,0 +1,146 @@
+//! What a segment means to an attempt: sequence numbers decide.
+
+use super::Pending;
+use crate::packet::{Flags, Segment, Seq};
+
+/// What a segment means to an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Event {
+    /// SYN with the attempt's ISN.
+    Syn,
+    /// A segment from the client that proves it saw the SYN-ACK.
+    Ack,
+    /// A segment from the client after its SYN, while no SYN-ACK is in the capture.
+    Onward,
+    /// A segment from the client whose numbers do not fit.
+    ClientStray,
+    /// RST from the client.
+    ClientRst,
+    /// SYN-ACK, the first or a repeat.
+    SynAck,
+    /// SYN-ACK with another server ISN: another answer, not a repeat.
+    OtherSynAck,
+    /// Data, FIN or an ACK beyond the SYN from the server.
+    Proof,
+    /// A segment from the server that proves nothing.
+    ServerStray,
+    /// An ACK from the server that fits, and acknowledges nothing beyond the SYN.
+    BareAck,
+    /// RST with ACK that covers the SYN, or the FIN and data after it.
+    RstAck,
+    /// RST without ACK whose sequence number is the one the client acknowledged.
+    BareRst,
+}
+
+/// A segment whose numbers are this far past the SYN's belongs to another connection.
+const PLAUSIBLE: i32 = 1 << 30;
+
+impl Pending {
+    pub(super) fn of_client(&self, segment: &Segment) -> Event {
+        let flags = segment.flags;
+        if flags.contains(Flags::RST) {
+            return Event::ClientRst;
+        }
+        if is_syn(segment) {
+            return Event::Syn;
+        }
+        let begun = within(segment.seq, self.client_isn.plus(1));
+        if !flags.contains(Flags::ACK) || !(begun || self.is_simultaneous_synack(segment)) {
+            return Event::ClientStray;
+        }
+        match self.synack {
+            None if self.signs.simultaneous && within(segment.ack, self.server_isn.plus(1)) => Event::Ack,
+            None => Event::Onward,
+            Some(_) if within(segment.ack, self.server_isn.plus(1)) => Event::Ack,
+            Some(_) => match self.rare().and_then(|rare| rare.other_answer) {
+                Some((isn, _)) if within(segment.ack, isn.plus(1)) => Event::Ack,
+                Some(_) | None => Event::ClientStray,
+            },
+        }
+    }
+
+    /// The client's SYN-ACK of a simultaneous open repeats its ISN.
+    fn is_simultaneous_synack(&self, segment: &Segment) -> bool {
+        self.signs.simultaneous && segment.flags.contains(Flags::SYN) && segment.seq == self.client_isn
+    }
+
+    pub(super) fn of_server(&self, segment: &Segment) -> Event {
+        let flags = segment.flags;
+        let covers = self.covers_syn(segment.ack);
+        if flags.contains(Flags::RST) {
+            return self.of_server_rst(segment);
+        }
+        if flags.contains(Flags::SYN) {
+            return match (flags.contains(Flags::ACK), self.synack) {
+                (false, _) => Event::SynAck,
+                (true, _) if !covers => Event::ServerStray,
+                (true, None) if self.signs.simultaneous && segment.seq != self.server_isn => {
+                    Event::OtherSynAck
+                }
+                (true, Some(_)) if segment.seq != self.server_isn => Event::OtherSynAck,
+                (true, _) => Event::SynAck,
+            };
+        }
+        if !flags.contains(Flags::ACK) || !self.continues(segment) {
+            return Event::ServerStray;
+        }
+        let speaks = segment.payload > 0 || flags.contains(Flags::FIN);
+        let beyond = segment.ack.after(self.acknowledged());
+        if speaks || beyond { Event::Proof } else { Event::BareAck }
+    }
+
+    fn of_server_rst(&self, segment: &Segment) -> Event {
+        if segment.flags.contains(Flags::ACK) {
+            // Covers the SYN, or something the client sent since.
+            return if within(segment.ack, self.client_isn.plus(1)) {
+                Event::RstAck
+            } else {
+                Event::ServerStray
+            };
+        }
+        let answers_ack = self.ack_at.is_some()
+            && segment.seq.at_or_after(self.server_isn.plus(1))
+            && self.client_ack.at_or_after(segment.seq);
+        if answers_ack { Event::BareRst } else { Event::ServerStray }
+    }
+
+    /// Whether an acknowledgment number answers the SYN: ISN + 1, up to its payload more.
+    pub(super) fn covers_syn(&self, ack: Seq) -> bool {
+        let past = ack.offset_from(self.client_isn.plus(1));
+        past >= 0 && u32::try_from(past).is_ok_and(|past| past <= self.syn_payload)
+    }
+
+    /// Whether a server segment carries on from this attempt's numbers, and not from those of an
+    /// older connection between the same ports.
+    fn continues(&self, segment: &Segment) -> bool {
+        let knows_client = within(segment.ack, self.client_isn.plus(1));
+        match self.synack {
+            Some(_) => knows_client && within(segment.seq, self.server_isn.plus(1)),
+            // Without the SYN-ACK only what the client is known to have sent can be trusted.
+            None => knows_client && self.client_next.at_or_after(segment.ack),
+        }
+    }
+
+    /// What the server had acknowledged with its SYN-ACK; more than that proves the ACK arrived.
+    pub(super) fn acknowledged(&self) -> Seq {
+        // A simultaneous open's first answer is a plain SYN, and one out of the capture is unknown.
+        let known = self.synack.is_some() && !self.signs.simultaneous;
+        if known { self.answered } else { self.client_isn.plus(1).plus(self.syn_payload) }
+    }
+}
+
+/// Whether `number` is `base` or plausibly later.
+pub(super) fn within(number: Seq, base: Seq) -> bool {
+    (0..PLAUSIBLE).contains(&number.offset_from(base))
+}
+
+/// SYN without ACK (and without RST and FIN, which no stack sends with it).
+pub(in crate::handshake) fn is_syn(segment: &Segment) -> bool {
+    segment.flags.contains(Flags::SYN)
+        && !segment.flags.intersects(Flags::ACK.union(Flags::RST).union(Flags::FIN))
+}
+
+/// SYN and ACK together.
+pub(in crate::handshake) fn is_synack(segment: &Segment) -> bool {
+    segment.flags.contains(Flags::SYN.union(Flags::ACK)) && !segment.flags.contains(Flags::RST)
+}

@@ -1,0 +1,246 @@
+//! One undecided attempt: what its segments have shown so far.
+//!
+//! Owns the attempt's facts ([`Signs`], [`Offer`]) and its [`Phase`]; `event` classifies a segment by its
+//! sequence numbers (DOMAIN §4), `transition` has every step from one phase to the next. Does not own when
+//! the attempt is decided (`tracker`), nor what the record says then (`decide`).
+
+mod event;
+mod offer;
+mod signs;
+mod transition;
+
+pub(super) use event::{is_syn, is_synack};
+pub(super) use offer::Offer;
+pub use signs::Signs;
+
+use super::attempt::Retries;
+use super::copies::Recent;
+use crate::packet::{Direction, Flags, FrameRef, IcmpError, Segment, Seq, Span, Timestamp};
+
+/// How far a handshake has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// SYN, and no answer that counts.
+    SynSent,
+    /// RST answered the SYN.
+    Refused,
+    /// An ICMP error quoted the SYN.
+    Unreachable,
+    /// The client went on although no answer is in the capture.
+    AnswerUnseen,
+    /// SYN-ACK, and no valid ACK.
+    SynReceived,
+    /// The client's RST answered the SYN-ACK.
+    ClientReset,
+    /// The client's valid ACK; nothing from the server since.
+    Acked,
+    /// SYN-ACK was repeated after that ACK.
+    Ignored,
+    /// A bare RST answered that ACK.
+    Reset,
+    /// The server proved that it has established the connection.
+    Established,
+}
+
+/// What few attempts have; kept apart to keep the others small.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Rare {
+    /// Times of repeated SYNs since the first.
+    pub(super) syn_repeats: Vec<Span>,
+    /// Times of repeated SYN-ACKs since the first.
+    pub(super) synack_repeats: Vec<Span>,
+    /// A second answer with another ISN; the client's ACK tells which one it took.
+    other_answer: Option<(Seq, Offer)>,
+    pub(super) rst_at: Option<Timestamp>,
+    pub(super) ack_to_rst: Option<Span>,
+    pub(super) icmp: Option<IcmpError>,
+}
+
+/// One undecided attempt.
+///
+/// In this order because a decided attempt that lingers is asked for the first fields only, and the
+/// others need not come into the cache then.
+#[derive(Debug, Clone)]
+#[repr(C)]
+pub(super) struct Pending {
+    recent: Recent,
+    pub(super) phase: Phase,
+    /// The direction from client to server.
+    pub(super) outward: Direction,
+    pub(super) signs: Signs,
+    pub(super) frame: FrameRef,
+    pub(super) ordinal: u64,
+    pub(super) start: Timestamp,
+    pub(super) last: Timestamp,
+    pub(super) client_isn: Seq,
+    server_isn: Seq,
+    /// Payload of the SYN (RFC 7413): a SYN-ACK may acknowledge it.
+    syn_payload: u32,
+    /// What the SYN-ACK acknowledged: ISN + 1, or the SYN's payload too.
+    answered: Seq,
+    /// What the client will send next, by what it has sent.
+    client_next: Seq,
+    /// The highest acknowledgment number the client has sent.
+    client_ack: Seq,
+    synack_ttl: u8,
+    pub(super) syn: Option<Offer>,
+    pub(super) synack: Option<Offer>,
+    pub(super) syn_to_synack: Option<Span>,
+    pub(super) synack_to_ack: Option<Span>,
+    /// The client's first valid ACK.
+    pub(super) ack_at: Option<Timestamp>,
+    /// The client's latest segment that acknowledges the SYN-ACK.
+    client_last: Timestamp,
+    /// Client segments that the server's RST may answer: those after the SYN-ACK.
+    client_segments: u16,
+    server_rsts: u16,
+    pub(super) after_ack: u16,
+    rare: Option<Box<Rare>>,
+    pub(super) packets: u32,
+}
+
+impl Pending {
+    /// An attempt opened by its SYN.
+    pub(super) fn from_syn(segment: &Segment, ordinal: u64) -> Self {
+        let mut attempt = Self::blank(segment, ordinal, segment.direction);
+        attempt.take_syn(segment);
+        attempt
+    }
+
+    /// An attempt opened by its SYN-ACK: the SYN is missing, or comes a little later.
+    pub(super) fn from_synack(segment: &Segment, ordinal: u64) -> Self {
+        let mut attempt = Self::blank(segment, ordinal, segment.direction.reverse());
+        attempt.client_isn = segment.ack.plus(u32::MAX);
+        attempt.client_next = segment.ack;
+        attempt.phase = Phase::SynReceived;
+        attempt.take_synack(segment);
+        attempt
+    }
+
+    fn blank(segment: &Segment, ordinal: u64, outward: Direction) -> Self {
+        let mut recent = Recent::default();
+        recent.is_copy(segment);
+        Self {
+            phase: Phase::SynSent,
+            signs: Signs::default(),
+            outward,
+            frame: segment.frame,
+            ordinal,
+            start: segment.at,
+            last: segment.at,
+            client_isn: segment.seq,
+            server_isn: Seq::default(),
+            syn_payload: 0,
+            answered: Seq::default(),
+            client_next: Seq::default(),
+            client_ack: Seq::default(),
+            synack_ttl: 0,
+            syn: None,
+            synack: None,
+            syn_to_synack: None,
+            synack_to_ack: None,
+            ack_at: None,
+            client_last: segment.at,
+            client_segments: 0,
+            server_rsts: 0,
+            after_ack: 0,
+            rare: None,
+            packets: 1,
+            recent,
+        }
+    }
+
+    /// Whether `segment` is a SYN of another attempt between the same endpoints.
+    pub(super) fn is_replaced_by(&self, segment: &Segment) -> bool {
+        if !is_syn(segment) {
+            return false;
+        }
+        if segment.direction == self.outward {
+            return segment.seq != self.client_isn;
+        }
+        // A SYN the other way answers ours (simultaneous open) as long as nothing else has.
+        let crossing = self.phase == Phase::SynSent || self.signs.simultaneous;
+        !crossing
+    }
+
+    /// Takes one segment of the flow. Returns whether it was a copy of an earlier one.
+    pub(super) fn take(&mut self, segment: &Segment) -> bool {
+        self.packets = self.packets.saturating_add(1);
+        // An RST carries no timestamps; one for each of several client segments is no copy.
+        let answers_several = segment.flags.contains(Flags::RST)
+            && segment.direction != self.outward
+            && self.server_rsts < self.client_segments;
+        if self.recent.is_copy(segment) && !answers_several {
+            return true;
+        }
+        self.last = self.last.max(segment.at);
+        let event =
+            if segment.direction == self.outward { self.of_client(segment) } else { self.of_server(segment) };
+        self.phase = self.next(event, segment);
+        false
+    }
+
+    /// Takes an ICMP error that quotes a segment from the client.
+    pub(super) fn take_icmp(&mut self, at: Timestamp, quoted: Seq, icmp: IcmpError) {
+        self.packets = self.packets.saturating_add(1);
+        if quoted != self.client_isn {
+            return;
+        }
+        match self.phase {
+            Phase::SynSent => {
+                self.last = self.last.max(at);
+                self.phase = Phase::Unreachable;
+                self.rare_mut().icmp = Some(icmp);
+            }
+            // The first error stands; later ones, and those after an answer, change nothing.
+            Phase::Refused
+            | Phase::Unreachable
+            | Phase::AnswerUnseen
+            | Phase::SynReceived
+            | Phase::ClientReset
+            | Phase::Acked
+            | Phase::Ignored
+            | Phase::Reset
+            | Phase::Established => {}
+        }
+    }
+
+    /// Whether `segment` is a copy of one that was taken.
+    pub(super) fn is_copy(&mut self, segment: &Segment) -> bool {
+        self.recent.is_copy(segment)
+    }
+
+    /// How strongly the attempt shows an overflow by now; a rise is worth telling before the end.
+    pub(super) fn overflow_signs(&self) -> u8 {
+        match self.phase {
+            Phase::Ignored => self.after_ack.min(2) as u8,
+            Phase::Reset => 2,
+            Phase::Acked => u8::from(self.signs.ignored_data()),
+            Phase::SynSent
+            | Phase::Refused
+            | Phase::Unreachable
+            | Phase::AnswerUnseen
+            | Phase::SynReceived
+            | Phase::ClientReset
+            | Phase::Established => 0,
+        }
+    }
+
+    /// Repeats by kind.
+    pub(super) fn retries(&self) -> Retries {
+        Retries {
+            syn: self.syn.map_or(0, |syn| u32::from(syn.repeats)),
+            syn_ack: self.synack.map_or(0, |synack| u32::from(synack.repeats)),
+            after_ack: u32::from(self.after_ack),
+        }
+    }
+
+    /// What this attempt has that few have.
+    pub(super) fn rare(&self) -> Option<&Rare> {
+        self.rare.as_deref()
+    }
+
+    fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+}

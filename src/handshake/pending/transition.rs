@@ -1,0 +1,364 @@
+//! Every step from one phase to the next. All phases are written out at every step.
+
+use super::event::{Event, within};
+use super::{Offer, Pending, Phase};
+use crate::handshake::attempt::Retries;
+use crate::packet::{Flags, Segment, Span, Timestamp};
+
+/// How out of order a capture may hold SYN and SYN-ACK (several queues, several interfaces).
+const REORDERING: Span = Span::from_millis(50);
+
+impl Pending {
+    pub(super) fn next(&mut self, event: Event, segment: &Segment) -> Phase {
+        match event {
+            Event::Syn => self.on_syn(segment),
+            Event::SynAck => self.on_synack(segment),
+            Event::OtherSynAck => self.on_other_synack(segment),
+            Event::Ack => self.on_ack(segment),
+            Event::Onward => self.on_onward(segment),
+            Event::ClientStray => self.on_client_stray(segment),
+            Event::ClientRst => self.on_client_rst(segment),
+            Event::Proof => self.on_proof(segment),
+            Event::ServerStray => self.phase,
+            Event::BareAck => {
+                self.signs.server_answered |= self.ack_at.is_some();
+                self.phase
+            }
+            Event::RstAck => self.on_rst_ack(segment),
+            Event::BareRst => self.on_bare_rst(segment),
+        }
+    }
+
+    fn on_syn(&mut self, segment: &Segment) -> Phase {
+        match self.syn {
+            Some(_) => self.repeat_syn(segment),
+            None => self.take_syn(segment),
+        }
+        match self.phase {
+            Phase::SynSent | Phase::Refused | Phase::Unreachable | Phase::SynReceived => self.phase,
+            // What looked like the client going on was something older: it repeats its SYN.
+            Phase::AnswerUnseen => Phase::SynSent,
+            // The SYN crossed the answer, or the capture holds them out of order.
+            Phase::ClientReset | Phase::Acked | Phase::Ignored | Phase::Reset | Phase::Established => {
+                self.phase
+            }
+        }
+    }
+
+    pub(super) fn take_syn(&mut self, segment: &Segment) {
+        self.signs.syn_seen = self.synack.is_none() || segment.at.since(self.start) <= REORDERING;
+        self.signs.syn_late = self.synack.is_some() && self.signs.syn_seen;
+        self.signs.syn_without_options = !segment.options.any;
+        self.syn = Some(Offer::new(segment));
+        self.syn_payload = segment.payload;
+        let next = segment.seq.plus(1).plus(segment.payload);
+        if self.synack.is_none() || next.after(self.client_next) {
+            self.client_next = next;
+        }
+    }
+
+    fn repeat_syn(&mut self, segment: &Segment) {
+        let Some(syn) = &mut self.syn else { return };
+        syn.repeat(segment);
+        let after = segment.at.since(syn.first).max(Span::ZERO);
+        keep(&mut self.rare_mut().syn_repeats, after);
+    }
+
+    fn on_synack(&mut self, segment: &Segment) -> Phase {
+        if self.synack.is_some() {
+            return self.on_synack_repeat(segment);
+        }
+        let without_ack = !segment.flags.contains(Flags::ACK);
+        self.signs.simultaneous |= without_ack;
+        self.take_synack(segment);
+        if let Some(rare) = &mut self.rare {
+            // An RST before it was the old connection's, or another machine's.
+            rare.rst_at = None;
+        }
+        match self.phase {
+            Phase::AnswerUnseen if self.client_ack == segment.seq.plus(1) => {
+                // The capture holds the ACK before the SYN-ACK.
+                self.ack_at = Some(self.client_last);
+                Phase::Acked
+            }
+            Phase::SynSent
+            | Phase::Refused
+            | Phase::Unreachable
+            | Phase::AnswerUnseen
+            | Phase::SynReceived
+            | Phase::ClientReset => Phase::SynReceived,
+            Phase::Acked | Phase::Ignored | Phase::Reset | Phase::Established => self.phase,
+        }
+    }
+
+    pub(super) fn take_synack(&mut self, segment: &Segment) {
+        self.server_isn = segment.seq;
+        self.answered = segment.ack;
+        self.synack_ttl = segment.ttl;
+        self.signs.synack_seen = true;
+        self.synack = Some(Offer::new(segment));
+        self.syn_to_synack =
+            self.syn.and_then(|syn| syn.answered_by(segment)).map(|sent| segment.at.since(sent));
+    }
+
+    fn on_synack_repeat(&mut self, segment: &Segment) -> Phase {
+        let Some(synack) = &mut self.synack else { return self.phase };
+        synack.repeat(segment);
+        let after = segment.at.since(synack.first).max(Span::ZERO);
+        keep(&mut self.rare_mut().synack_repeats, after);
+        let ignored_ack = self.is_after_ack(segment.at);
+        match self.phase {
+            Phase::Acked if ignored_ack => {
+                self.after_ack = self.after_ack.saturating_add(1);
+                self.signs.contradicted = true;
+                Phase::Ignored
+            }
+            Phase::Ignored => {
+                self.after_ack = self.after_ack.saturating_add(1);
+                Phase::Ignored
+            }
+            Phase::Reset => {
+                self.after_ack = self.after_ack.saturating_add(u16::from(ignored_ack));
+                self.signs.synack_after_rst = true;
+                Phase::Reset
+            }
+            Phase::SynSent | Phase::Refused | Phase::Unreachable | Phase::AnswerUnseen => Phase::SynReceived,
+            Phase::SynReceived | Phase::ClientReset | Phase::Acked | Phase::Established => self.phase,
+        }
+    }
+
+    /// Whether the server should have had the ACK when it sent the SYN-ACK seen at `at`: a repeat
+    /// that crosses the ACK arrives sooner after it than the server-side round trip.
+    fn is_after_ack(&self, at: Timestamp) -> bool {
+        // Without the SYN the round trip is unknown; no timer repeats sooner than this (RFC 6298 §2.1
+        // asks for one second, Linux' shortest is 0.2 s).
+        const UNKNOWN_ROUND_TRIP: Span = Span::from_millis(200);
+        let Some(ack_at) = self.ack_at else { return false };
+        let round_trip = match (self.syn_to_synack, self.syn, self.synack) {
+            (Some(known), _, _) => known,
+            // Which SYN was answered is unknown: take the longest round trip it can be.
+            (None, Some(syn), Some(synack)) => synack.first.since(syn.first),
+            (None, _, _) => UNKNOWN_ROUND_TRIP,
+        };
+        // A sixteenth and a millisecond for jitter.
+        let window = round_trip.plus(round_trip.scaled(1, 16)).plus(Span::from_millis(1));
+        // A SYN that was repeated draws an answer of its own, one round trip later.
+        let answers_syn = self.syn.is_some_and(|syn| syn.repeats > 0 && at.since(syn.last) < window);
+        at.since(ack_at) >= window && !answers_syn
+    }
+
+    fn on_other_synack(&mut self, segment: &Segment) -> Phase {
+        match self.phase {
+            Phase::SynSent
+            | Phase::Refused
+            | Phase::Unreachable
+            | Phase::AnswerUnseen
+            | Phase::SynReceived => {
+                self.rare_mut().other_answer = Some((segment.seq, Offer::new(segment)));
+                Phase::SynReceived
+            }
+            Phase::ClientReset | Phase::Acked | Phase::Ignored | Phase::Reset | Phase::Established => {
+                self.phase
+            }
+        }
+    }
+
+    fn on_ack(&mut self, segment: &Segment) -> Phase {
+        self.adopt_answer(segment);
+        self.note_client(segment);
+        match self.phase {
+            Phase::SynSent
+            | Phase::Refused
+            | Phase::Unreachable
+            | Phase::AnswerUnseen
+            | Phase::SynReceived => {
+                self.ack_at = Some(segment.at);
+                self.synack_to_ack = self
+                    .synack
+                    .and_then(|offer| offer.answered_by(segment))
+                    .map(|sent| segment.at.since(sent));
+                if self.signs.established { Phase::Established } else { Phase::Acked }
+            }
+            Phase::ClientReset | Phase::Acked | Phase::Ignored | Phase::Reset | Phase::Established => {
+                self.ack_at = self.ack_at.or(Some(segment.at));
+                self.phase
+            }
+        }
+    }
+
+    /// The client's ACK tells which of two answers it took.
+    fn adopt_answer(&mut self, segment: &Segment) {
+        let Some(rare) = self.rare.as_mut() else { return };
+        let Some((isn, offer)) = rare.other_answer.take() else { return };
+        if !within(segment.ack, self.server_isn.plus(1)) {
+            self.server_isn = isn;
+            // The repeats so far were those of the answer that the client did not take.
+            rare.synack_repeats.clear();
+            self.synack = Some(offer);
+        }
+    }
+
+    fn on_onward(&mut self, segment: &Segment) -> Phase {
+        self.note_client(segment);
+        match self.phase {
+            Phase::SynSent => Phase::AnswerUnseen,
+            Phase::Refused
+            | Phase::Unreachable
+            | Phase::AnswerUnseen
+            | Phase::SynReceived
+            | Phase::ClientReset
+            | Phase::Acked
+            | Phase::Ignored
+            | Phase::Reset
+            | Phase::Established => self.phase,
+        }
+    }
+
+    fn note_client(&mut self, segment: &Segment) {
+        self.signs.client_went_on = true;
+        self.client_segments = self.client_segments.saturating_add(1);
+        let pause = segment.at.since(self.client_last);
+        self.client_last = segment.at;
+        if self.client_segments == 1 || segment.ack.after(self.client_ack) {
+            self.client_ack = segment.ack;
+        }
+        let fin = u32::from(segment.flags.contains(Flags::FIN));
+        let length = segment.payload.saturating_add(fin);
+        if length == 0 {
+            return;
+        }
+        let end = segment.seq.plus(length);
+        if end.after(self.client_next) {
+            self.client_next = end;
+        // No time-out is that short: sooner it is a segment that the capture holds out of order.
+        } else if pause > REORDERING && matches!(self.phase, Phase::Acked | Phase::Ignored | Phase::Reset) {
+            self.signs.data_repeats = self.signs.data_repeats.saturating_add(1);
+        }
+    }
+
+    fn on_client_stray(&mut self, segment: &Segment) -> Phase {
+        let wrong = self.synack.is_some() && segment.flags.contains(Flags::ACK) && self.ack_at.is_none();
+        self.signs.wrong_ack |= wrong;
+        self.phase
+    }
+
+    fn on_client_rst(&mut self, segment: &Segment) -> Phase {
+        let answers = segment.seq == self.client_isn.plus(1)
+            || segment.flags.contains(Flags::ACK) && within(segment.ack, self.server_isn.plus(1));
+        match self.phase {
+            // Before any SYN-ACK it answers a challenge ACK of an older connection (RFC 5961 §4).
+            Phase::SynSent | Phase::Refused | Phase::Unreachable | Phase::AnswerUnseen => self.phase,
+            Phase::SynReceived if answers => {
+                self.signs.client_went_on = true;
+                Phase::ClientReset
+            }
+            Phase::SynReceived | Phase::ClientReset => self.phase,
+            Phase::Acked | Phase::Ignored | Phase::Reset | Phase::Established => {
+                self.signs.client_aborted = true;
+                self.phase
+            }
+        }
+    }
+
+    fn on_proof(&mut self, segment: &Segment) -> Phase {
+        let spoke = segment.payload > 0 || segment.flags.contains(Flags::FIN);
+        self.signs.server_spoke |= spoke;
+        match self.phase {
+            Phase::Reset => {
+                self.signs.data_after_rst = true;
+                Phase::Reset
+            }
+            Phase::ClientReset => Phase::ClientReset,
+            // Refused and unreachable were somebody else's words; the server goes on.
+            Phase::SynSent
+            | Phase::Refused
+            | Phase::Unreachable
+            | Phase::AnswerUnseen
+            | Phase::SynReceived => {
+                self.signs.established = true;
+                // Fast Open lets the server speak before the ACK (RFC 7413 §4.2): keep waiting for it.
+                if self.signs.client_went_on || self.syn_payload == 0 {
+                    Phase::Established
+                } else {
+                    self.phase
+                }
+            }
+            Phase::Acked | Phase::Ignored | Phase::Established => {
+                self.signs.established = true;
+                Phase::Established
+            }
+        }
+    }
+
+    fn on_rst_ack(&mut self, segment: &Segment) -> Phase {
+        match self.phase {
+            Phase::SynSent | Phase::Refused if self.covers_syn(segment.ack) => {
+                self.rare_mut().rst_at.get_or_insert(segment.at);
+                Phase::Refused
+            }
+            Phase::Acked | Phase::Ignored | Phase::Established => {
+                self.note_rst(segment);
+                self.signs.rst_window_open = segment.window != 0;
+                self.signs.application_reset |= !self.signs.server_spoke && !self.signs.client_aborted;
+                self.signs.established |= segment.ack.after(self.acknowledged());
+                Phase::Established
+            }
+            Phase::SynSent
+            | Phase::Refused
+            | Phase::Unreachable
+            | Phase::AnswerUnseen
+            | Phase::SynReceived
+            | Phase::ClientReset
+            | Phase::Reset => self.phase,
+        }
+    }
+
+    fn on_bare_rst(&mut self, segment: &Segment) -> Phase {
+        self.server_rsts = self.server_rsts.saturating_add(1);
+        match self.phase {
+            Phase::Acked => {
+                self.note_rst(segment);
+                self.signs.contradicted = true;
+                self.signs.rst_answers_segment = self.client_segments;
+                self.signs.rst_to_first_ack = self.rst_answers_first_ack(segment);
+                self.signs.rst_kernel_form = segment.window == 0 && !segment.options.any;
+                self.signs.rst_ttl_differs = segment.ttl != self.synack_ttl;
+                Phase::Reset
+            }
+            // After repeats it only says that the request has expired.
+            Phase::Ignored => {
+                self.note_rst(segment);
+                Phase::Ignored
+            }
+            Phase::SynSent
+            | Phase::Refused
+            | Phase::Unreachable
+            | Phase::AnswerUnseen
+            | Phase::SynReceived
+            | Phase::ClientReset
+            | Phase::Reset
+            | Phase::Established => self.phase,
+        }
+    }
+
+    /// The first ACK, or data that left with it.
+    fn rst_answers_first_ack(&self, segment: &Segment) -> bool {
+        let round_trip = self.syn_to_synack.unwrap_or(Span::ZERO);
+        // Twice the round trip and 200 ms: Linux' shortest retransmission time-out comes later.
+        let soon = round_trip.scaled(2, 1).plus(Span::from_millis(200));
+        self.client_segments == 1 || self.ack_at.is_some_and(|ack| segment.at.since(ack) <= soon)
+    }
+
+    fn note_rst(&mut self, segment: &Segment) {
+        let after = segment.at.since(self.client_last);
+        let rare = self.rare_mut();
+        rare.rst_at.get_or_insert(segment.at);
+        rare.ack_to_rst.get_or_insert(after);
+    }
+}
+
+fn keep(times: &mut Vec<Span>, time: Span) {
+    if times.len() < Retries::TIMES_KEPT {
+        times.push(time);
+    }
+}
