@@ -174,6 +174,12 @@ impl Source for Captures {
         status
     }
 
+    /// Capturing went on after the last packet where a pcapng capture says so; known at the end of all.
+    fn now(&self) -> Option<Timestamp> {
+        let at_end = self.heads.is_empty() && self.unknown.is_empty();
+        self.captures.iter().filter(|_| at_end).filter_map(Capture::ended).max()
+    }
+
     fn captures(&self) -> Vec<CaptureInfo> {
         self.captures.iter().map(Capture::info).collect()
     }

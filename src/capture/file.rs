@@ -6,7 +6,7 @@ use super::input::{Input, Patience};
 use super::open::{OpenError, OpenReason, Reader, open};
 use super::walk::{Seen, Stop, Walk};
 use super::{CaptureInfo, damage::Damage};
-use crate::packet::LinkType;
+use crate::packet::{LinkType, Timestamp};
 
 /// One file, or standard input, or what is known of one that cannot be read.
 #[derive(Debug)]
@@ -116,6 +116,11 @@ impl Capture {
             Some((input, _)) => input.progress(),
             None => Some((0, 0)),
         }
+    }
+
+    /// When capturing ended, where the capture has told so yet.
+    pub(super) const fn ended(&self) -> Option<Timestamp> {
+        self.seen.ended
     }
 
     pub(super) fn info(&self) -> CaptureInfo {

@@ -46,6 +46,12 @@ impl Recording {
         self.closed = Some(at);
     }
 
+    /// When capturing ended, if that was noted.
+    #[must_use]
+    pub const fn closed(&self) -> Option<Timestamp> {
+        self.closed
+    }
+
     /// The capture point's name.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -54,7 +54,7 @@ pub trait Source {
     fn read(&mut self, max: usize, sink: &mut dyn FnMut(&Frame<'_>)) -> Status;
 
     /// The source's clock, where it has one beside its packets: a live capture's time goes on when
-    /// nothing arrives.
+    /// nothing arrives, and a capture file may tell when it ended.
     fn now(&self) -> Option<Timestamp> {
         None
     }

@@ -368,7 +368,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Drop counts are running totals for each interface: the last one counts.
+    /// Drop counts are running totals for each interface: the last one counts. Of the interfaces' ends the
+    /// latest counts: what is silent until then was silent indeed (draft-ietf-opsawg-pcapng §4.6).
     fn statistics(&mut self, whole: &[u8], seen: &mut Seen) -> Result<(), Damage> {
         let block = self.decode::<InterfaceStatisticsBlock<'_>>(
             parse_interfacestatisticsblock_le,
@@ -378,11 +379,15 @@ impl Reader {
         )?;
         let by_interface = self.number(&block.options, OptionCode::IsbIfDrop);
         let by_kernel = self.number(&block.options, OptionCode::IsbOsDrop);
+        let ended = self.time(&block.options, OptionCode::IsbEndTime);
         let declared = self.interfaces.len();
         let interface = self
             .interfaces
             .get_mut(block.if_id as usize)
             .ok_or(Damage::UndeclaredInterface { found: block.if_id, declared })?;
+        if let Some(units) = ended {
+            seen.ended = seen.ended.max(Some(interface.clock.time(units)));
+        }
         if by_interface.is_none() && by_kernel.is_none() {
             return Ok(());
         }
@@ -408,6 +413,12 @@ impl Reader {
     fn number(&self, options: &[PcapNGOption<'_>], code: OptionCode) -> Option<u64> {
         let octets = options.iter().find(|o| o.code == code)?.as_bytes().ok()?.try_into().ok()?;
         Some(if self.big { u64::from_be_bytes(octets) } else { u64::from_le_bytes(octets) })
+    }
+
+    /// A time in an interface's units: two 32-bit words, the high one first in either byte order.
+    fn time(&self, options: &[PcapNGOption<'_>], code: OptionCode) -> Option<u64> {
+        let units = self.number(options, code)?;
+        Some(if self.big { units } else { units.rotate_left(32) })
     }
 }
 

@@ -43,6 +43,8 @@ pub(super) struct Seen {
     pub(super) last: Timestamp,
     pub(super) link_types: Vec<LinkType>,
     pub(super) dropped: Option<u64>,
+    /// When capturing ended, where the capture says so: not before its last packet.
+    pub(super) ended: Option<Timestamp>,
 }
 
 impl Seen {
@@ -53,6 +55,7 @@ impl Seen {
             last: Timestamp::from_nanos(i64::MIN),
             link_types: Vec::new(),
             dropped: None,
+            ended: None,
         }
     }
 

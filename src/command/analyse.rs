@@ -14,7 +14,7 @@ use crate::capture::{self, CaptureInfo, Captures, Source};
 use crate::cli::{Analyse, ColourChoice};
 use crate::engine::{self, Sink, Summary};
 use crate::handshake::Attempt;
-use crate::packet::Frame;
+use crate::packet::{Frame, Timestamp};
 use crate::report::output::Output;
 use crate::report::progress::Progress;
 use crate::report::{Options, Reporter, Verbosity};
@@ -72,6 +72,10 @@ impl Source for Watched {
             self.progress.at(done);
         }
         self.captures.read(max, sink)
+    }
+
+    fn now(&self) -> Option<Timestamp> {
+        self.captures.now()
     }
 
     fn captures(&self) -> Vec<CaptureInfo> {

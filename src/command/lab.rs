@@ -9,11 +9,13 @@ use anyhow::Context;
 use indicatif::ProgressBar;
 
 use super::Status;
+use crate::kernel::Counter;
 use crate::lab::{
-    Custom, Findings, LabError, Outcome, Parameters, Scenario, Trace, acquire_privilege, draw_svg, draw_text,
-    write_pcapng,
+    Custom, Findings, LabError, Outcome, Parameters, Scenario, Trace, View, Views, acquire_privilege,
+    draw_svg, draw_text, write_pcapng,
 };
 use crate::race::raise_descriptor_limit;
+use crate::report::{AttemptRecord, SCHEMA, TOOL};
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -171,46 +173,60 @@ fn conclude(outcomes: &[Outcome], out: &mut impl Write) -> io::Result<()> {
     let rows = outcomes.iter().flat_map(|outcome| &outcome.findings.rows);
     let (agree, differ): (Vec<_>, Vec<_>) = rows.partition(|row| row.agree);
     if differ.is_empty() {
-        return writeln!(out, "This kernel does what DOMAIN.md says, in all {} rows.", agree.len());
+        return writeln!(
+            out,
+            "This kernel does what is expected, in all {} rows (DOMAIN §: docs/DOMAIN.md).",
+            agree.len()
+        );
     }
     writeln!(
         out,
-        "This kernel differs from DOMAIN.md in {} of {} rows:",
+        "This kernel differs from what is expected (DOMAIN §: docs/DOMAIN.md) in {} of {} rows:",
         differ.len(),
         agree.len() + differ.len()
     )?;
     differ.iter().try_for_each(|row| {
-        writeln!(out, "  §{} {}: {} expected, {} seen", row.section, row.subject, row.domain, row.kernel)
+        writeln!(out, "  §{} {}: {} expected, {} seen", row.section, row.subject, row.expected, row.kernel)
     })
 }
 
 fn json(outcomes: &[Outcome], out: &mut impl Write) -> anyhow::Result<()> {
-    let scenarios: Vec<_> = outcomes
-        .iter()
-        .map(|Outcome { findings, curve, .. }| {
-            let Findings { scenario, what, rows, counters, notes } = findings;
-            let counters: serde_json::Map<_, _> = counters
-                .iter()
-                .map(|(run, counts)| {
-                    let counts = counts.iter().map(|&(name, n)| (name.to_owned(), n.into()));
-                    (run.clone(), serde_json::Value::Object(counts.collect()))
-                })
-                .collect();
-            serde_json::json!({
-                "scenario": scenario, "what": what, "agree": findings.agree(), "rows": rows,
-                "counters": counters, "notes": notes.iter().map(|note| note.trim()).collect::<Vec<_>>(), "curve": curve,
-            })
-        })
-        .collect();
+    let mut scenarios = Vec::new();
+    for Outcome { findings, traces, curve } in outcomes {
+        let Findings { scenario, what, rows, notes, .. } = findings;
+        let runs =
+            traces.iter().map(|(name, trace)| run_record(name, trace)).collect::<io::Result<Vec<_>>>()?;
+        scenarios.push(serde_json::json!({
+            "scenario": scenario, "what": what, "agree": findings.agree(), "rows": rows, "runs": runs,
+            "notes": notes.iter().map(|note| note.trim()).collect::<Vec<_>>(), "curve": curve,
+        }));
+    }
     let document = serde_json::json!({
-        "schema": 1,
-        "tool": concat!("hsanalyze ", env!("CARGO_PKG_VERSION")),
+        "schema": SCHEMA,
+        "tool": TOOL,
         "agree": outcomes.iter().all(|outcome| outcome.findings.agree()),
         "scenarios": scenarios,
     });
     serde_json::to_writer_pretty(&mut *out, &document)?;
     writeln!(out)?;
     Ok(())
+}
+
+/// One run: what the kernel counted, and the attempts as each end's packets show them.
+fn run_record(name: &str, trace: &Trace) -> io::Result<serde_json::Value> {
+    let counters: serde_json::Map<_, _> = Counter::ALL
+        .into_iter()
+        .filter_map(|counter| Some((counter.name().to_owned(), trace.counters.get(counter)?.into())))
+        .collect();
+    let views = Views::of(trace)?;
+    let attempts = |view: &View| -> Vec<serde_json::Value> {
+        let records = view.packets.attempts().into_iter().map(AttemptRecord::from);
+        records.map(|record| serde_json::json!(record)).collect()
+    };
+    Ok(serde_json::json!({
+        "run": name, "lost": trace.lost, "counters": counters,
+        "client": attempts(&views.client), "server": attempts(&views.server),
+    }))
 }
 
 #[cfg(test)]

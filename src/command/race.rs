@@ -93,6 +93,10 @@ pub fn run(config: &RaceConfig, out: &mut impl Write) -> anyhow::Result<Status> 
         Ok(recording) => (Some(Packets::of(recording)?), None),
         Err(error) => (None, Some(error.to_string())),
     };
+    let what = match calls.len() {
+        made if made < config.load.count => format!("{what}; stopped after {made}"),
+        _ => what,
+    };
     let race = Race::new(calls, packets);
     match config.format {
         Format::Text => race.write_text(&what, missing.as_deref(), out)?,

@@ -110,7 +110,7 @@ fn read<S: Source>(
         let mut parts = Parts(spares.iter().map(spare).collect());
         let wanted = BATCH - (intake.total() % BATCH as u64) as usize;
         let status = source.read(wanted, &mut |frame| intake.take(frame, &mut parts));
-        let (now, last) = (intake.now(), status == Status::End);
+        let (now, last) = (intake.now().max(source.now()), status == Status::End);
         let full = last || intake.total().is_multiple_of(BATCH as u64);
         for (sender, items) in senders.iter().zip(parts.0) {
             if sender.send(Batch { items, now, full, total: intake.total(), status }).is_err() {

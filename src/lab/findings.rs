@@ -1,4 +1,4 @@
-//! What a scenario found: what DOMAIN.md says beside what this kernel did.
+//! What a scenario found: what docs/DOMAIN.md leads to expect beside what this kernel did.
 //!
 //! Owns the comparison and its table. Does not own how a scenario comes to its numbers.
 
@@ -10,15 +10,15 @@ use serde::Serialize;
 
 use crate::kernel::{Counter, Counters};
 
-/// One statement of DOMAIN.md, tried.
+/// One statement of docs/DOMAIN.md, tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Row {
-    /// Where it stands.
+    /// The section of docs/DOMAIN.md that makes it.
     pub section: &'static str,
     /// What is looked at.
     pub subject: String,
-    /// What the statement predicts.
-    pub domain: String,
+    /// What it leads to expect.
+    pub expected: String,
     /// What happened.
     pub kernel: String,
     /// Whether they agree.
@@ -52,11 +52,11 @@ impl Findings {
         &mut self,
         section: &'static str,
         subject: impl Into<String>,
-        domain: T,
+        expected: T,
         kernel: T,
     ) {
-        let agree = domain == kernel;
-        self.holds(section, subject, domain.to_string(), kernel.to_string(), agree);
+        let agree = expected == kernel;
+        self.holds(section, subject, expected.to_string(), kernel.to_string(), agree);
     }
 
     /// Compares by a rule of its own.
@@ -64,14 +64,14 @@ impl Findings {
         &mut self,
         section: &'static str,
         subject: impl Into<String>,
-        domain: impl Into<String>,
+        expected: impl Into<String>,
         kernel: impl Into<String>,
         agree: bool,
     ) {
         self.rows.push(Row {
             section,
             subject: subject.into(),
-            domain: domain.into(),
+            expected: expected.into(),
             kernel: kernel.into(),
             agree,
         });
@@ -99,10 +99,10 @@ impl Findings {
         if let Some((terminal_size::Width(width), _)) = terminal_size::terminal_size() {
             table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width.saturating_sub(2));
         }
-        table.set_header(["§", "WHAT", "DOMAIN.MD SAYS", "THIS KERNEL DID", "AGREE"]);
+        table.set_header(["DOMAIN §", "WHAT", "EXPECTED", "THIS KERNEL DID", "AGREE"]);
         for row in &self.rows {
             let agree = if row.agree { "yes" } else { "NO" };
-            table.add_row([row.section, &row.subject, &row.domain, &row.kernel, agree]);
+            table.add_row([row.section, &row.subject, &row.expected, &row.kernel, agree]);
         }
         for column in table.column_iter_mut() {
             column.set_padding((0, 2));

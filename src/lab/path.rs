@@ -203,7 +203,7 @@ struct Carrier {
     /// In order of `due`: the delay is the same for all.
     under_way: VecDeque<UnderWay>,
     gate: Gate,
-    held: Vec<(Sender, Vec<u8>)>,
+    held: Vec<(Step, Vec<u8>)>,
     acknowledged: HashSet<u16>,
     acks: u64,
     record: PathRecord,
@@ -243,30 +243,40 @@ impl Carrier {
         }
     }
 
-    /// A packet enters the path.
+    /// A packet leaves the kernel. The gate stands before the capture point, as a host's queueing discipline
+    /// does: what it holds is captured when it goes.
     fn depart(&mut self, packet: &[u8]) {
-        let at = now();
         let Some(step) = step(packet, self.setup.server_port) else {
             return; // Multicast listener reports and the like, which the far end would not answer.
         };
         let mut packet = packet.to_vec();
-        let (point, to) = match step.sender {
-            Sender::Client => (&mut self.record.client, Sender::Server),
-            Sender::Server if swap_addresses(&mut packet) => (&mut self.record.server, Sender::Client),
-            Sender::Server => return,
-        };
-        point.push(at, wire_len(&packet), &packet);
-        if self.is_lost(step) {
-            self.record.lost += 1;
-        } else if self.is_held(step) {
-            self.held.push((to, packet));
+        if step.sender == Sender::Server && !swap_addresses(&mut packet) {
+            return;
+        }
+        if self.is_held(step) {
+            self.held.push((step, packet));
             if let Gate::Syns { wanted, clients } = &self.gate
                 && clients.len() >= *wanted
             {
                 self.release();
             }
         } else {
-            self.carry(to, packet);
+            self.enter(step, packet);
+        }
+    }
+
+    /// A packet passes the capture point of its sender, and is lost or carried on.
+    fn enter(&mut self, step: Step, packet: Vec<u8>) {
+        let (point, to) = match step.sender {
+            Sender::Client => (&mut self.record.client, Sender::Server),
+            Sender::Server => (&mut self.record.server, Sender::Client),
+        };
+        point.push(now(), wire_len(&packet), &packet);
+        if self.is_lost(step) {
+            self.record.lost += 1;
+        } else {
+            let due = Instant::now() + self.setup.round_trip / 2;
+            self.under_way.push_back(UnderWay { due, to, packet });
         }
     }
 
@@ -304,13 +314,9 @@ impl Carrier {
 
     fn release(&mut self) {
         self.gate = Gate::Open;
-        for (to, packet) in std::mem::take(&mut self.held) {
-            self.carry(to, packet);
+        for (step, packet) in std::mem::take(&mut self.held) {
+            self.enter(step, packet);
         }
-    }
-
-    fn carry(&mut self, to: Sender, packet: Vec<u8>) {
-        self.under_way.push_back(UnderWay { due: Instant::now() + self.setup.round_trip / 2, to, packet });
     }
 
     /// The packet at the head of the queue leaves the path.

@@ -1,23 +1,26 @@
 //! Both capture points of an experiment as one pcapng file with two interfaces.
 //!
-//! Owns the three block types that takes. Written here and not by pcap-parser's serialiser, because that
+//! Owns the four block types that takes. Written here and not by pcap-parser's serialiser, because that
 //! one would bring the whole futures family into the build.
 
 use std::io::{self, Write};
 
 use crate::capture::Recording;
-use crate::packet::Frame;
+use crate::packet::{Frame, Timestamp};
 
-/// Section header, interface description, enhanced packet (draft-ietf-opsawg-pcapng §4).
+/// Section header, interface description, interface statistics, enhanced packet (draft-ietf-opsawg-pcapng §4).
 const SECTION: u32 = 0x0A0D_0D0A;
 const INTERFACE: u32 = 1;
+const STATISTICS: u32 = 5;
 const PACKET: u32 = 6;
 /// Tells readers the byte order.
 const BYTE_ORDER: u32 = 0x1A2B_3C4D;
-/// Options: the writing program, an interface's name, the resolution of its time stamps.
+/// Options: the writing program, an interface's name, the resolution of its time stamps, when
+/// its capture ended.
 const SHB_USERAPPL: u16 = 4;
 const IF_NAME: u16 = 2;
 const IF_TSRESOL: u16 = 9;
+const ISB_ENDTIME: u16 = 3;
 /// `if_tsresol` for nanoseconds.
 const NANOSECONDS: u8 = 9;
 
@@ -51,7 +54,24 @@ pub fn write(recordings: &[&Recording], out: &mut dyn Write) -> io::Result<()> {
     }
     // Stable: frames of the same nanosecond keep the order of the capture points.
     frames.sort_by_key(|(_, frame)| frame.at);
-    frames.iter().try_for_each(|(interface, frame)| packet(*interface, frame).write(out))
+    frames.iter().try_for_each(|(interface, frame)| packet(*interface, frame).write(out))?;
+    for (interface, recording) in (0..).zip(recordings) {
+        if let Some(at) = recording.closed() {
+            end(interface, at)?.write(out)?;
+        }
+    }
+    Ok(())
+}
+
+/// Tells that capturing went on until `at`: what is silent until then was silent indeed.
+fn end(interface: u32, at: Timestamp) -> io::Result<Block> {
+    let at = at.as_nanos().cast_unsigned().rotate_left(32).to_le_bytes();
+    let mut block = Block::new(STATISTICS);
+    block.u32(interface);
+    block.bytes(&at);
+    block.option(ISB_ENDTIME, &at)?;
+    block.end_options();
+    Ok(block)
 }
 
 fn packet(interface: u32, frame: &Frame<'_>) -> Block {
@@ -121,9 +141,9 @@ impl Block {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packet::{LinkType, Timestamp};
+    use crate::packet::LinkType;
     use pcap_parser::traits::PcapReaderIterator;
-    use pcap_parser::{Block as Parsed, PcapBlockOwned, PcapError, PcapNGReader};
+    use pcap_parser::{Block as Parsed, OptionCode, PcapBlockOwned, PcapError, PcapNGReader};
 
     #[test]
     fn another_reader_finds_interfaces_frames_and_nanoseconds() {
@@ -131,6 +151,7 @@ mod tests {
         let mut server = Recording::new("server", LinkType::RAW);
         client.push(Timestamp::from_nanos(1_795_475_053_844_173_471), 7, b"abc");
         server.push(Timestamp::from_nanos(1_795_475_053_844_173_470), 4, b"defg");
+        client.close(Timestamp::from_nanos(1_795_475_053_844_173_472));
         let mut file = Vec::new();
         write(&[&client, &server], &mut file).unwrap();
 
@@ -150,6 +171,10 @@ mod tests {
                             std::str::from_utf8(&p.data[..p.caplen as usize]).unwrap(),
                             p.origlen
                         ),
+                        Parsed::InterfaceStatistics(s) => {
+                            assert_eq!(s.options[0].code, OptionCode::IsbEndTime);
+                            format!("{} ends {}", s.if_id, (u64::from(s.ts_high) << 32) | u64::from(s.ts_low))
+                        }
                         other => panic!("{other:?}"),
                     });
                     reader.consume(used);
@@ -166,7 +191,8 @@ mod tests {
                 "101 9",
                 "101 9",
                 "1 1795475053844173470 \"defg\" of 4",
-                "0 1795475053844173471 \"abc\" of 7"
+                "0 1795475053844173471 \"abc\" of 7",
+                "0 ends 1795475053844173472"
             ]
         );
     }

@@ -45,8 +45,9 @@ impl Curve {
 #[must_use]
 pub fn draw_text(curve: &Curve) -> String {
     let mut text = String::from(
-        "  share of connects that say success, by the window between SYN-ACK and RST\n\n  \
-         ROUND TRIP   BLOCKING             NON-BLOCKING         BLOCKING, BUSY CPU   NON-BLOCKING, BUSY CPU\n",
+        "  share of connects that say success, and the median window between SYN-ACK and RST\n\n  \
+         \u{20}            IDLE CPU                        BUSY CPU\n  \
+         ROUND TRIP   BLOCKING        NON-BLOCKING    BLOCKING        NON-BLOCKING\n",
     );
     let mut round_trips: Vec<f64> = curve.points.iter().map(|point| point.round_trip).collect();
     round_trips.sort_by(f64::total_cmp);
@@ -56,9 +57,9 @@ pub fn draw_text(curve: &Curve) -> String {
         for (mode, load, _) in SERIES {
             let at = |p: &&Point| p.mode == mode && p.load == load && p.round_trip == round_trip;
             let cell = curve.points.iter().find(at).map_or_else(String::new, |point| {
-                format!("{:>3.0} % in {:.0} µs", point.share() * 100.0, point.window * 1e6)
+                format!("{:>3.0} %  {:>4.0} µs", point.share() * 100.0, point.window * 1e6)
             });
-            text += &format!("   {cell:<18}");
+            text += &format!("   {cell:<13}");
         }
         text.truncate(text.trim_end().len());
         text.push('\n');
@@ -104,8 +105,8 @@ fn plot(curve: &Curve, svg: &mut String) -> Result<(), Box<dyn std::error::Error
     let mut chart = ChartBuilder::on(&root)
         .caption("Does connect() return before the RST arrives?", ("sans-serif", 22))
         .margin(16)
-        .x_label_area_size(48)
-        .y_label_area_size(60)
+        .x_label_area_size(52)
+        .y_label_area_size(64)
         .build_cartesian_2d((FROM..TO).log_scale(), 0.0..105.0)?;
     chart
         .configure_mesh()
@@ -113,7 +114,12 @@ fn plot(curve: &Curve, svg: &mut String) -> Result<(), Box<dyn std::error::Error
         .y_desc("connects that say success, %")
         .x_label_formatter(&|x| format!("{x:.0}"))
         .y_label_formatter(&|y| format!("{y:.0}"))
+        .x_max_light_lines(9)
+        .y_max_light_lines(1)
         .light_line_style(RGBColor(235, 235, 235))
+        .bold_line_style(RGBColor(205, 205, 205))
+        .label_style(("sans-serif", 14))
+        .axis_desc_style(("sans-serif", 16))
         .draw()?;
     for (mode, load, colour) in SERIES {
         let points = curve.series(mode, load);
@@ -171,7 +177,7 @@ mod tests {
             assert!(svg.contains(name), "no {name} in {svg}");
         }
         let text = draw_text(&curve);
-        assert!(text.contains("8 % in 0 µs") && text.contains("100 % in 1000 µs"), "{text}");
+        assert!(text.contains("8 %     0 µs") && text.contains("100 %  1000 µs"), "{text}");
     }
 
     #[test]

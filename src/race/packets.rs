@@ -36,6 +36,14 @@ impl Packets {
         Ok(Self { attempts, summary })
     }
 
+    /// All attempts in order of their start.
+    #[must_use]
+    pub fn attempts(&self) -> Vec<&Attempt> {
+        let mut all: Vec<_> = self.attempts.values().flatten().collect();
+        all.sort_by_key(|attempt| attempt.ordinal);
+        all
+    }
+
     /// The attempt that a call made: the first from its port since it began, because the kernel gives
     /// the port of a dead connection to another one.
     #[must_use]

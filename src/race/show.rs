@@ -81,18 +81,15 @@ impl Race {
         let [alive, reset, ignored, failed] = Fate::ALL.map(|fate| self.count(fate));
         let dead = reset + ignored;
         writeln!(out, "  {:>6}  connect() succeeded, and the connection lives", alive)?;
-        writeln!(
-            out,
-            "  {dead:>6}  connect() succeeded, and the connection is dead{}",
-            self.deaths(reset, ignored)
-        )?;
+        writeln!(out, "  {dead:>6}  connect() succeeded, and the connection is dead")?;
         writeln!(out, "  {failed:>6}  connect() failed{}", self.errors())?;
         self.write_verdicts(out)?;
         if dead > 0 {
             writeln!(
                 out,
-                "\n  of {} connects that said success, {dead} were dead{}",
+                "\n  of {} connects that said success, {dead} {} dead{}",
                 alive + dead,
+                if dead == 1 { "was" } else { "were" },
                 self.deaths(reset, ignored)
             )?;
         }
@@ -235,7 +232,7 @@ mod tests {
         race.write_text("3 connects", Some("eth0: not allowed"), &mut text).unwrap();
         let text = String::from_utf8(text).unwrap();
         assert!(text.contains("no capture: eth0: not allowed"), "{text}");
-        assert!(text.contains("of 2 connects that said success, 1 were dead: 1 reset"), "{text}");
+        assert!(text.contains("of 2 connects that said success, 1 was dead: 1 reset"), "{text}");
         assert!(text.contains("1  connect() failed: 1 ECONNREFUSED"), "{text}");
         assert!(text.contains("200 µs …      3"), "{text}");
 

@@ -26,6 +26,7 @@ use crate::engine::{Sink, Summary};
 use crate::handshake::Attempt;
 
 pub use self::csv::COLUMNS;
+pub(crate) use self::record::AttemptRecord;
 pub use self::record::{SCHEMA, TOOL};
 pub use self::text::Stream;
 pub use self::verdicts::VerdictSet;

@@ -70,7 +70,7 @@ pub(super) fn sysctl(on: Option<bool>) -> Option<u8> {
 
 /// One attempt.
 #[derive(Serialize)]
-pub(super) struct AttemptRecord<'a> {
+pub(crate) struct AttemptRecord<'a> {
     client: Shown<Endpoint>,
     server: Shown<Endpoint>,
     capture: u16,

@@ -1,4 +1,4 @@
-//! The scenarios: each tries what DOMAIN.md says on this kernel.
+//! The scenarios: each tries what docs/DOMAIN.md says on this kernel.
 //!
 //! Owns what is tried and what is expected. Does not own how (`experiment`) nor what packets mean
 //! (`handshake`).
