@@ -18,6 +18,7 @@ use hsanalyze::packet::{FlowHasher, Frame, Packet, decode};
 use tempfile::TempDir;
 use traffic::{Mix, Plan, Records};
 
+#[expect(dead_code, reason = "what the generator says of verdicts is for tests")]
 #[path = "../examples/generate/traffic/mod.rs"]
 mod traffic;
 

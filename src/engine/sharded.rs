@@ -257,9 +257,7 @@ impl Bounds {
     /// at the same batch.
     ///
     /// Gives how many packets may follow before any bound can be exceeded again, the same for every
-    /// shard: a packet opens one attempt, or recalls one
-    /// decided flow, at most. Waiting for one another
-    /// only then, and not at every batch, is what makes a second shard pay.
+    /// shard: a packet opens one attempt, or recalls one decided flow, at most. So the shards wait for one another near a bound, not at every batch.
     fn keep(&self, shard: usize, tracker: &mut Tracker) -> u64 {
         self.publish(shard, |standing| {
             standing.undecided = tracker.undecided();
