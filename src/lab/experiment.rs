@@ -27,6 +27,8 @@ pub const PORT: u16 = 7777;
 const QUEUE: u32 = 20_000;
 /// Stack of a client's thread: it makes a handful of system calls.
 const STACK: usize = 64 * 1024;
+/// How long the path may take to come to rest: some of the longest round trips.
+const REST: Duration = Duration::from_secs(5);
 /// How often a condition is looked at: at first, and in the long run.
 const LOOK: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(20));
 
@@ -388,9 +390,22 @@ impl Experiment {
         self.listener.serve(policy).map_err(doing("accept"))
     }
 
+    /// The counters at a moment when each packet that they count is recorded, and no other: timers of many
+    /// clients fire together, and the path takes a while to read what they sent.
+    fn settled_counters(&self) -> Result<Counters, LabError> {
+        let start = Instant::now();
+        loop {
+            let counters = self.counters()?;
+            self.path.settle(REST).map_err(doing("carry packets"))?;
+            if self.counters()? == counters || start.elapsed() > REST {
+                return Ok(counters);
+            }
+        }
+    }
+
     fn finish(mut self) -> Result<Trace, LabError> {
         self.listener.settle().map_err(doing("accept"))?;
-        let counters = self.counters()?;
+        let counters = self.settled_counters()?;
         let PathRecord { client, server, lost } = self.path.close().map_err(doing("carry packets"))?;
         Ok(Trace { client, server, lost, counters, sysctls: Sysctls::read() })
     }

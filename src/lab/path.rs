@@ -80,6 +80,7 @@ enum Command {
     GatherSyns(usize),
     HoldAnswers(usize),
     Release,
+    Settle(Commands<()>),
     Close,
 }
 
@@ -107,6 +108,7 @@ impl Path {
             under_way: VecDeque::new(),
             gate: Gate::Open,
             held: Vec::new(),
+            settling: Vec::new(),
             acknowledged: HashSet::new(),
             acks: 0,
             record: PathRecord {
@@ -146,6 +148,18 @@ impl Path {
     /// The path has failed.
     pub fn release(&self) -> io::Result<()> {
         self.command(Command::Release)
+    }
+
+    /// Waits until nothing is under way: what the kernel has sent by now is recorded at both ends. What a
+    /// gate holds stays held.
+    ///
+    /// # Errors
+    ///
+    /// The path has failed, or `limit` passed.
+    pub fn settle(&self, limit: Duration) -> io::Result<()> {
+        let (settled, receiver) = channel();
+        self.command(Command::Settle(settled))?;
+        receiver.recv_timeout(limit).map_err(|_| io::Error::other("the path does not come to rest"))
     }
 
     /// Stops carrying packets; those under way are lost.
@@ -204,6 +218,8 @@ struct Carrier {
     under_way: VecDeque<UnderWay>,
     gate: Gate,
     held: Vec<(Step, Vec<u8>)>,
+    /// To be told when nothing is under way.
+    settling: Vec<Commands<()>>,
     acknowledged: HashSet<u16>,
     acks: u64,
     record: PathRecord,
@@ -222,6 +238,7 @@ impl Carrier {
                     }
                     Ok(Command::HoldAnswers(clients)) => self.gate = Gate::Answers { left: clients },
                     Ok(Command::Release) => self.release(),
+                    Ok(Command::Settle(settled)) => self.settling.push(settled),
                     Ok(Command::Close) | Err(TryRecvError::Disconnected) => {
                         self.record.client.close(now());
                         self.record.server.close(now());
@@ -238,6 +255,10 @@ impl Carrier {
             if self.under_way.front().is_some_and(|next| next.due <= Instant::now()) {
                 self.deliver()?;
             } else if received.is_none() {
+                if self.under_way.is_empty() {
+                    // Whoever asked may have given up.
+                    self.settling.drain(..).for_each(|settled| _ = settled.send(()));
+                }
                 self.wait()?;
             }
         }
