@@ -413,8 +413,11 @@ fn deadline(attempt: &Pending) -> Timestamp {
         // A firewall's RST is told by the SYN-ACK repeat that follows after 1 s, or after 3 s.
         Phase::Reset => Span::from_millis(3500),
         Phase::Established => Span::from_secs(1),
-        // The longest pause between two repeats of a SYN-ACK is 32 s, and 63 s after the first the
-        // request is gone (DOMAIN §1); idle clients and repeated data back off twice as far.
+        // The request lives until its timer would repeat the SYN-ACK once more. Data is repeated beyond that,
+        // and answered with RST then (DOMAIN §1).
+        Phase::Ignored if !attempt.client_sent_data() => next_repeat(gap(&attempt.synack)),
+        // A deferred request is silent for as long as it was told to, and an idle client tells nothing;
+        // repeated data backs off to 120 s.
         Phase::Acked | Phase::Ignored => Span::from_secs(130),
     };
     attempt.last.plus(wait)

@@ -226,6 +226,11 @@ impl Pending {
         }
     }
 
+    /// Whether the client sent data, or FIN, after its SYN.
+    pub(super) fn client_sent_data(&self) -> bool {
+        self.client_next.after(self.client_isn.plus(1).plus(self.syn_payload))
+    }
+
     /// Repeats by kind.
     pub(super) fn retries(&self) -> Retries {
         Retries {
