@@ -236,6 +236,7 @@ struct Bounds {
 #[derive(Debug, Clone, Default)]
 struct Standing {
     undecided: usize,
+    held: usize,
     remembered: usize,
     oldest: Vec<u64>,
 }
@@ -261,13 +262,13 @@ impl Bounds {
     fn keep(&self, shard: usize, tracker: &mut Tracker) -> u64 {
         self.publish(shard, |standing| {
             standing.undecided = tracker.undecided();
+            standing.held = tracker.held();
             standing.remembered = tracker.remembered();
         });
-        let (undecided, remembered) = self.read(|all| {
-            let undecided: usize = all.iter().map(|standing| standing.undecided).sum();
-            let remembered: usize = all.iter().map(|standing| standing.remembered).sum();
-            (undecided, remembered)
-        });
+        let sum = |what: fn(&Standing) -> usize| self.read(|all| all.iter().map(what).sum::<usize>());
+        let undecided = sum(|standing| standing.undecided);
+        let held = sum(|standing| standing.held);
+        let remembered = sum(|standing| standing.remembered);
         let excess = undecided.saturating_sub(self.max_attempts);
         if excess > 0 {
             self.publish(shard, |standing| standing.oldest = tracker.oldest(excess).collect());
@@ -287,9 +288,9 @@ impl Bounds {
         // Nobody may publish the next standing before everybody has read this one.
         self.barrier.wait();
         let attempts = self.max_attempts.saturating_sub(undecided);
-        // One less: the memory is halved when it is full, not when it is more than full. And every attempt
-        // that is undecided now may be decided, and remembered, without a packet of its own.
-        let flows = (Tracker::REMEMBERED - 1).saturating_sub(remembered).saturating_sub(undecided);
+        // One less: flows are forgotten when the memory is full, not when it is more than full. And every
+        // attempt that is held now may leave, and be remembered, without a packet of its own.
+        let flows = (Tracker::REMEMBERED - 1).saturating_sub(remembered).saturating_sub(held);
         attempts.min(flows) as u64
     }
 

@@ -7,7 +7,6 @@ mod attempt;
 mod cause;
 mod copies;
 mod decide;
-mod known;
 mod pending;
 mod table;
 mod tracker;

@@ -5,9 +5,8 @@
 
 use super::attempt::Attempt;
 use super::decide::{self, Ending};
-use super::known::Known;
 use super::pending::{Pending, Phase, is_syn, is_synack};
-use super::table::{Position, Table};
+use super::table::{Place, Position, Table};
 use crate::packet::{Flags, Packet, Segment, Span, Timestamp, Unreachable};
 
 /// What the tracker says of an attempt.
@@ -60,27 +59,6 @@ pub struct Item {
 /// under way, and a few more.
 const AHEAD: usize = 16;
 
-/// Where a flow was found.
-#[derive(Debug, Clone, Copy)]
-enum Place {
-    /// In the hot table.
-    Table(Position),
-    /// Among the decided flows.
-    Known,
-    /// Nowhere, or only in the older half of the decided flows.
-    Unknown,
-}
-
-impl Place {
-    /// What still holds after attempts were opened: a decided flow may have one again.
-    fn once_others_opened(self) -> Self {
-        match self {
-            Self::Table(at) => Self::Table(at),
-            Self::Known | Self::Unknown => Self::Unknown,
-        }
-    }
-}
-
 /// In this order for the sake of [`Table`].
 #[repr(C)]
 struct Tracked {
@@ -92,7 +70,6 @@ struct Tracked {
 /// The tracker of all flows, or of one shard of them.
 pub struct Tracker {
     table: Table<Tracked>,
-    known: Known,
     /// Attempts opened so far.
     opened: u64,
     /// Latest packet time so far.
@@ -112,15 +89,15 @@ impl Default for Tracker {
 }
 
 impl Tracker {
-    /// Decided flows to remember before the older half is forgotten, over all shards.
-    pub const REMEMBERED: usize = Known::GENERATION;
+    /// Decided flows to remember before those that were silent meanwhile are forgotten, over all shards: so
+    /// many, and as many silent ones, are remembered at most.
+    pub const REMEMBERED: usize = 131_072;
 
     /// A tracker that has seen nothing.
     #[must_use]
     pub fn new() -> Self {
         Self {
             table: Table::new(),
-            known: Known::new(),
             opened: 0,
             now: Timestamp::from_nanos(i64::MIN),
             found: Vec::new(),
@@ -132,20 +109,29 @@ impl Tracker {
 
     /// Takes packets, in order.
     ///
-    /// In two passes over a few at a time: the first looks the flows up and nothing else, so that the
-    /// processor waits for the memory of many at once.
+    /// In three passes over a few at a time: the first asks for the memory of the index, the second looks the flows up and
+    /// asks for that of the entries, so that the processor waits for many at once.
     pub fn take(&mut self, items: &[Item]) {
         let mut places = [Place::Unknown; AHEAD];
-        for group in items.chunks(AHEAD) {
+        for item in items.iter().take(AHEAD) {
+            self.table.prefetch_index(item.hash);
+        }
+        for (number, group) in items.chunks(AHEAD).enumerate() {
+            for item in items.iter().skip((number + 1) * AHEAD).take(AHEAD) {
+                self.table.prefetch_index(item.hash);
+            }
             for (place, item) in places.iter_mut().zip(group) {
-                *place = self.locate(item);
+                *place = self.table.guess(item.hash);
+                if let Place::Entry(at) = *place {
+                    self.table.prefetch(at);
+                }
             }
             let opened = self.opened;
             for (&place, item) in places.iter().zip(group) {
                 match &item.packet {
                     Packet::Segment(segment) => {
-                        let place = if self.opened == opened { place } else { place.once_others_opened() };
-                        self.take_located(place, segment, item.hash, item.ordinal);
+                        let sure = self.opened == opened;
+                        self.take_located(place, sure, segment, item.hash, item.ordinal);
                     }
                     Packet::Unreachable(error) => self.take_unreachable(error, item.hash),
                 }
@@ -153,51 +139,43 @@ impl Tracker {
         }
     }
 
-    /// Looks a flow up ahead of time.
+    /// Takes a segment whose flow was looked up before the segments of its group were taken; `sure` tells
+    /// that no attempt was opened since.
     #[inline(always)]
-    fn locate(&self, item: &Item) -> Place {
-        match self.table.guess(item.hash) {
-            Some(at) => {
-                self.table.prefetch(at);
-                Place::Table(at)
-            }
-            None if self.known.is_young(item.hash) => Place::Known,
-            None => Place::Unknown,
-        }
-    }
-
-    /// Takes a segment whose flow was looked up before the segments of its group were taken.
-    #[inline(always)]
-    fn take_located(&mut self, place: Place, segment: &Segment, hash: u64, ordinal: u64) {
+    fn take_located(&mut self, place: Place, sure: bool, segment: &Segment, hash: u64, ordinal: u64) {
         match place {
             // It may have left since; then nothing or another flow is there.
-            Place::Table(at) if self.table.holds(at, &segment.flow) => {
+            Place::Entry(at) if self.table.holds(at, &segment.flow) => {
                 self.continue_attempt(at, segment, hash, ordinal);
             }
-            Place::Known if !segment.flags.contains(Flags::SYN) => {}
-            Place::Table(_) | Place::Known | Place::Unknown => self.take_segment(segment, hash, ordinal),
+            Place::Remembered if sure && !segment.flags.contains(Flags::SYN) => {}
+            Place::Unknown if sure && !segment.flags.contains(Flags::SYN) => self.counts.midstream += 1,
+            Place::Entry(_) | Place::Remembered | Place::Unknown => {
+                self.take_segment(segment, hash, ordinal);
+            }
         }
     }
 
     fn take_segment(&mut self, segment: &Segment, hash: u64, ordinal: u64) {
         match self.table.find(hash, &segment.flow) {
-            Some(at) => self.continue_attempt(at, segment, hash, ordinal),
-            None if segment.flags.contains(Flags::SYN) => self.open_attempt(segment, hash, ordinal),
-            None => self.counts.midstream += u64::from(!self.known.contains(hash)),
+            Place::Entry(at) => self.continue_attempt(at, segment, hash, ordinal),
+            place @ (Place::Remembered | Place::Unknown) => {
+                self.open_attempt(place, segment, hash, ordinal);
+            }
         }
     }
 
-    fn open_attempt(&mut self, segment: &Segment, hash: u64, ordinal: u64) {
+    /// Opens an attempt if the segment of this flow, which has none, begins one.
+    fn open_attempt(&mut self, place: Place, segment: &Segment, hash: u64, ordinal: u64) {
         let attempt = if is_syn(segment) {
             Pending::from_syn(segment, ordinal)
-        } else if is_synack(segment) {
+        } else if place == Place::Remembered {
             // A late SYN-ACK of an attempt that is already told opens no second one.
-            if self.known.contains(hash) {
-                return;
-            }
+            return;
+        } else if is_synack(segment) {
             Pending::from_synack(segment, ordinal)
         } else {
-            self.counts.midstream += u64::from(!self.known.contains(hash));
+            self.counts.midstream += 1;
             return;
         };
         let due = deadline(&attempt);
@@ -215,7 +193,7 @@ impl Tracker {
         if tracked.attempt.is_replaced_by(segment) {
             self.decide(at, segment.at, Ending::Replaced);
             self.table.remove(at);
-            return self.open_attempt(segment, hash, ordinal);
+            return self.open_attempt(Place::Remembered, segment, hash, ordinal);
         }
         if tracked.decided {
             self.counts.copies += u64::from(tracked.attempt.is_copy(segment));
@@ -247,10 +225,12 @@ impl Tracker {
     }
 
     fn take_unreachable(&mut self, error: &Unreachable, hash: u64) {
-        let at = self.table.find(hash, &error.flow);
-        let tracked = at.and_then(|at| self.table.get_mut(at).map(|tracked| (at, tracked)));
-        match tracked {
-            Some((at, tracked)) if !tracked.decided && tracked.attempt.outward == error.direction => {
+        let Place::Entry(at) = self.table.find(hash, &error.flow) else {
+            self.counts.stray_errors += 1;
+            return;
+        };
+        match self.table.get_mut(at) {
+            Some(tracked) if !tracked.decided && tracked.attempt.outward == error.direction => {
                 tracked.attempt.take_icmp(error.at, error.seq, error.icmp);
                 self.reconsider(at, error.at);
             }
@@ -287,14 +267,12 @@ impl Tracker {
     /// Tells the attempt and lets it linger.
     fn decide(&mut self, at: Position, when: Timestamp, ending: Ending) {
         let key = self.table.key(at);
-        let hash = self.table.hash(at);
         let Some(tracked) = self.table.get_mut(at) else { return };
         if tracked.decided {
             return;
         }
         tracked.decided = true;
         let attempt = decide::decide(&tracked.attempt, key, ending);
-        self.known.insert(hash);
         self.table.forget_age(at);
         self.table.set_due(at, when.plus(LINGER));
         self.tell(when, Finding::Decided(attempt));
@@ -314,11 +292,7 @@ impl Tracker {
 
     /// The positions of the `count` oldest undecided attempts, oldest first.
     pub fn oldest(&self, count: usize) -> impl Iterator<Item = u64> {
-        let first = self.table.oldest();
-        std::iter::successors(first, |&at| self.table.next_oldest(at))
-            .take(count)
-            .filter_map(|at| self.table.get(at))
-            .map(|tracked| tracked.attempt.ordinal)
+        self.table.by_age().take(count).filter_map(|at| self.table.get(at)).map(|t| t.attempt.ordinal)
     }
 
     /// Evicts every undecided attempt up to and including position `ordinal`.
@@ -333,15 +307,21 @@ impl Tracker {
         }
     }
 
-    /// How many decided flows the younger half of the memory holds.
+    /// How many attempts are undecided, or decided so lately that late copies of their segments may come.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.table.len()
+    }
+
+    /// How many decided flows are remembered that were heard of since [`Self::forget`].
     #[must_use]
     pub fn remembered(&self) -> usize {
-        self.known.young()
+        self.table.remembered()
     }
 
     /// Forgets decided flows that were silent since the last call.
     pub fn forget(&mut self) {
-        self.known.age();
+        self.table.forget_silent();
     }
 
     /// Decides everything that is left; `end` is the time of the capture's last packet.
