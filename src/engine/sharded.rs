@@ -5,7 +5,6 @@
 //! ordered by time and position; and bounds are kept over all shards together. So the result does
 //! not depend on the number of threads.
 
-use std::convert::Infallible;
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Barrier, Mutex, PoisonError};
@@ -15,7 +14,7 @@ use super::intake::{Destination, Intake};
 use super::single::{enter, summary};
 use super::{BATCH, Options, PacketCounts, Sink, Summary};
 use crate::capture::{Source, Status};
-use crate::handshake::{Counts, Found, Item, Tracker};
+use crate::handshake::{Counts, Found, Item, Tracker, in_order};
 use crate::listener::Book;
 use crate::packet::Timestamp;
 
@@ -70,7 +69,10 @@ pub(super) fn analyse<S: Source + Send>(
                 finding_receivers.push(receiver);
                 let bounds = &bounds;
                 scope.spawn(move || {
-                    track(shard, &batches, &spare, bounds, |found| findings.send(found).is_ok())
+                    track(shard, &batches, &spare, bounds, |tracker, status| {
+                        let (found, counts) = (tracker.hand_over(), tracker.counts());
+                        findings.send(Findings { found, counts, status }).is_ok()
+                    });
                 });
             }
             collect(&finding_receivers, &mut book, sink)
@@ -135,22 +137,22 @@ fn track_here(
     let mut result = Ok(());
     let mut counts = Counts::default();
     if let (Some(batches), Some(spare)) = (batches.into_iter().next(), spares.first()) {
-        track(0, &batches, spare, bounds, |findings| {
-            counts = findings.counts;
-            result = pass_on(findings.found, findings.status, book, sink);
+        track(0, &batches, spare, bounds, |tracker, status| {
+            counts = tracker.counts();
+            result = tracker.drain(|found| enter(book, found, sink)).and_then(|()| pause(status, sink));
             result.is_ok()
         });
     }
     (result, counts)
 }
 
-/// Tracks one shard's batches until the last, or until `pass_on` says that nobody listens.
+/// Tracks one shard's batches until the last, or until `pass_on`, after each, says that nobody listens.
 fn track(
     shard: usize,
     batches: &Receiver<Batch>,
     spare: &SyncSender<Vec<Item>>,
     bounds: &Bounds,
-    mut pass_on: impl FnMut(Findings) -> bool,
+    mut pass_on: impl FnMut(&mut Tracker, Status) -> bool,
 ) {
     let mut tracker = Tracker::new();
     let mut heard = true;
@@ -167,13 +169,8 @@ fn track(
         if batch.status == Status::End {
             tracker.finish(batch.now.unwrap_or_default());
         }
-        let mut found = Vec::new();
-        let Ok(()) = tracker.drain(|finding| {
-            found.push(finding);
-            Ok::<_, Infallible>(())
-        });
         // The other shards wait for this one at the bounds: go on even if nobody listens.
-        heard = heard && pass_on(Findings { found, counts: tracker.counts(), status: batch.status });
+        heard = heard && pass_on(&mut tracker, batch.status);
         if !heard && bounds.shards() == 1 {
             return;
         }
@@ -204,16 +201,15 @@ fn collect(
         if batch.is_empty() {
             return (result, sum(&counts));
         }
-        let mut batch: Vec<Found> = batch.into_iter().flatten().collect();
-        batch.sort_by_cached_key(|found| (found.at, found.ordinal));
         if result.is_ok() {
-            result = pass_on(batch, status, book, sink);
+            result =
+                in_order(&mut batch, |found| enter(book, found, sink)).and_then(|()| pause(status, sink));
         }
     }
 }
 
-fn pass_on(found: Vec<Found>, status: Status, book: &mut Book, sink: &mut dyn Sink) -> io::Result<()> {
-    found.into_iter().try_for_each(|found| enter(book, found.finding, sink))?;
+/// Tells the sink when more may be long in coming.
+fn pause(status: Status, sink: &mut dyn Sink) -> io::Result<()> {
     if status == Status::Drained { sink.drained() } else { Ok(()) }
 }
 

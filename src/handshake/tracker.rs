@@ -3,31 +3,11 @@
 //! Owns the hot table, deadlines, eviction and the memory of decided flows. Does not own what a
 //! segment means to an attempt (`pending`) nor what the record says (`decide`).
 
-use super::attempt::Attempt;
 use super::decide::{self, Ending};
+use super::found::{Found, in_order};
 use super::pending::{Pending, Phase, is_syn, is_synack};
 use super::table::{Place, Position, Table};
 use crate::packet::{Flags, Packet, Segment, Span, Timestamp, Unreachable};
-
-/// What the tracker says of an attempt.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Finding {
-    /// The attempt is decided; nothing more will be said of it.
-    Decided(Attempt),
-    /// The attempt shows an overflow by now; its decision follows.
-    Provisional(Attempt),
-}
-
-/// A finding and its place in the order of findings.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Found {
-    /// When it was found, in packet time.
-    pub at: Timestamp,
-    /// The attempt's position; orders findings of the same time.
-    pub ordinal: u64,
-    /// What was found.
-    pub finding: Finding,
-}
 
 /// Segments that are told in no attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -74,10 +54,8 @@ pub struct Tracker {
     opened: u64,
     /// Latest packet time so far.
     now: Timestamp,
-    /// Each there until it is drained.
-    found: Vec<Option<Found>>,
-    /// Keys of `found` while it is drained; kept for its room.
-    order: Vec<(Timestamp, u64, usize)>,
+    /// What was found and not yet told.
+    found: Vec<Found>,
     due: Vec<Position>,
     counts: Counts,
 }
@@ -101,7 +79,6 @@ impl Tracker {
             opened: 0,
             now: Timestamp::from_nanos(i64::MIN),
             found: Vec::new(),
-            order: Vec::new(),
             due: Vec::new(),
             counts: Counts::default(),
         }
@@ -206,9 +183,8 @@ impl Tracker {
         }
         let attempt = &tracked.attempt;
         if attempt.overflow_signs() > before {
-            let ending = Ending::Provisional;
-            let attempt = decide::decide(attempt, segment.flow, ending);
-            self.tell(segment.at, Finding::Provisional(attempt));
+            let attempt = decide::decide(attempt, segment.flow, Ending::Provisional);
+            self.found.push(Found { at: segment.at, decided: false, attempt });
         }
         self.reconsider(at, segment.at);
     }
@@ -273,15 +249,9 @@ impl Tracker {
         }
         tracked.decided = true;
         let attempt = decide::decide(&tracked.attempt, key, ending);
+        self.found.push(Found { at: when, decided: true, attempt });
         self.table.forget_age(at);
         self.table.set_due(at, when.plus(LINGER));
-        self.tell(when, Finding::Decided(attempt));
-    }
-
-    fn tell(&mut self, at: Timestamp, finding: Finding) {
-        let (Finding::Decided(attempt) | Finding::Provisional(attempt)) = &finding;
-        let ordinal = attempt.ordinal;
-        self.found.push(Some(Found { at, ordinal, finding }));
     }
 
     /// How many attempts are undecided.
@@ -333,21 +303,20 @@ impl Tracker {
         }
     }
 
-    /// Hands over what was found since the last call, ordered by time and position.
+    /// Tells what was found since the last call, in order.
     ///
     /// # Errors
     ///
-    /// Those of `take`; what was not handed over by then is lost.
-    pub fn drain<E>(&mut self, take: impl FnMut(Found) -> Result<(), E>) -> Result<(), E> {
-        // Findings are large: sort their keys instead, and move each only once.
-        let keys = self.found.iter().flatten().zip(0..).map(|(found, at)| (found.at, found.ordinal, at));
-        self.order.extend(keys);
-        self.order.sort_unstable();
-        let found = &mut self.found;
-        let result =
-            self.order.drain(..).filter_map(|(_, _, at)| found.get_mut(at)?.take()).try_for_each(take);
-        found.clear();
+    /// Those of `take`; what was not told by then is lost.
+    pub fn drain<E>(&mut self, take: impl FnMut(&mut Found) -> Result<(), E>) -> Result<(), E> {
+        let result = in_order(std::slice::from_mut(&mut self.found), take);
+        self.found.clear();
         result
+    }
+
+    /// Hands over what was found since the last call, to be told [`in_order`] with what others found.
+    pub fn hand_over(&mut self) -> Vec<Found> {
+        std::mem::take(&mut self.found)
     }
 
     /// What was counted so far.

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 
 use super::record::Record;
 use super::{Listener, Tally, diagnosis};
-use crate::handshake::{Attempt, Context, Finding, Inference, infer};
+use crate::handshake::{Attempt, Context, Found, Inference, infer};
 use crate::kernel::KernelWord;
 use crate::packet::{Endpoint, Timestamp};
 
@@ -62,11 +62,7 @@ impl Book {
     }
 
     /// Infers what the finding means, as known by now, and tallies it.
-    pub fn enter(&mut self, finding: &mut Finding) {
-        let (attempt, decided) = match finding {
-            Finding::Decided(attempt) => (attempt, true),
-            Finding::Provisional(attempt) => (attempt, false),
-        };
+    pub fn enter(&mut self, Found { attempt, decided, .. }: &mut Found) {
         let full = self.records.len() >= self.limit;
         let place = self.records.get_index_of(&attempt.server);
         let record = place.and_then(|place| self.records.get_index(place)).map(|(_, record)| record);
@@ -77,7 +73,7 @@ impl Book {
             None => self.records.entry(attempt.server).or_default(),
         };
         record.witness(attempt);
-        if decided {
+        if *decided {
             record.add(attempt);
             self.verdicts.add(attempt.verdict);
         }
@@ -167,7 +163,7 @@ mod tests {
         let mut book = Book::new(8);
         let attempts = samples::overflow_mixed().1;
         for attempt in &attempts {
-            book.enter(&mut Finding::Decided(attempt.clone()));
+            book.enter(&mut Found { at: attempt.end, decided: true, attempt: attempt.clone() });
         }
         (book, attempts.into_iter().find(|attempt| attempt.verdict == verdict).unwrap())
     }
