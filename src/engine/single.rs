@@ -11,7 +11,7 @@ use crate::packet::Timestamp;
 
 /// Packets that are handed to the tracker together: enough that it can look all their flows up at once,
 /// few enough that they stay in the first-level cache.
-const GROUP: usize = 64;
+const GROUP: usize = 128;
 
 /// Packets decoded and not yet tracked.
 struct Group<'a> {

@@ -20,9 +20,8 @@ pub struct Counts {
     pub stray_errors: u64,
 }
 
-/// How long a decided attempt stays to swallow late copies and reordered packets: twice the window
-/// in which a copy is a copy.
-const LINGER: Span = Span::from_millis(200);
+/// How long a decided attempt stays to swallow late copies: the longest that a copy takes.
+const LINGER: Span = Span::from_millis(100);
 
 /// A packet on its way to the tracker.
 #[derive(Debug, Clone, Copy)]
@@ -90,13 +89,13 @@ impl Tracker {
     /// asks for that of the entries, so that the processor waits for many at once.
     pub fn take(&mut self, items: &[Item]) {
         let mut places = [Place::Unknown; AHEAD];
-        for item in items.iter().take(AHEAD) {
-            self.table.prefetch_index(item.hash);
-        }
-        for (number, group) in items.chunks(AHEAD).enumerate() {
-            for item in items.iter().skip((number + 1) * AHEAD).take(AHEAD) {
-                self.table.prefetch_index(item.hash);
-            }
+        let mut ahead = items.iter();
+        let mut expect = |table: &Table<_>, count| {
+            ahead.by_ref().take(count).for_each(|item| table.prefetch_index(item.hash));
+        };
+        expect(&self.table, AHEAD);
+        for group in items.chunks(AHEAD) {
+            expect(&self.table, AHEAD);
             for (place, item) in places.iter_mut().zip(group) {
                 *place = self.table.guess(item.hash);
                 if let Place::Entry(at) = *place {
@@ -126,7 +125,7 @@ impl Tracker {
                 self.continue_attempt(at, segment, hash, ordinal);
             }
             Place::Remembered if sure && !segment.flags.contains(Flags::SYN) => {}
-            Place::Unknown if sure && !segment.flags.contains(Flags::SYN) => self.counts.midstream += 1,
+            Place::Remembered | Place::Unknown if sure => self.open_attempt(place, segment, hash, ordinal),
             Place::Entry(_) | Place::Remembered | Place::Unknown => {
                 self.take_segment(segment, hash, ordinal);
             }
@@ -334,9 +333,7 @@ fn is_settled(attempt: &Pending) -> bool {
         Phase::Established => {
             attempt.signs.server_spoke || attempt.signs.application_reset || attempt.signs.contradicted
         }
-        Phase::Ignored => {
-            attempt.signs.client_aborted || attempt.rare().is_some_and(|rare| rare.rst_at.is_some())
-        }
+        Phase::Ignored => attempt.signs.client_aborted || attempt.rst_at.is_some(),
         Phase::Acked => attempt.signs.client_aborted,
         Phase::SynSent
         | Phase::Refused
@@ -352,10 +349,10 @@ fn is_settled(attempt: &Pending) -> bool {
 fn deadline(attempt: &Pending) -> Timestamp {
     // The next repeat of a doubling timer, with slack; never sooner than a first repeat that is late.
     let next_repeat = |gap: Span| gap.scaled(23, 10).max(Span::from_secs(4)).min(Span::from_secs(150));
-    let gap = |offer: &Option<super::pending::Offer>| offer.map_or(Span::ZERO, |offer| offer.gap);
+    let (syn, synack) = (attempt.syn_repeats(), attempt.synack_repeats());
     let wait = match attempt.phase {
-        Phase::SynSent => next_repeat(gap(&attempt.syn)),
-        Phase::SynReceived => next_repeat(gap(&attempt.synack).max(gap(&attempt.syn))),
+        Phase::SynSent => next_repeat(syn.gap),
+        Phase::SynReceived => next_repeat(synack.gap.max(syn.gap)),
         // Windows repeats a refused SYN after 0.5 s, twice; others do not.
         Phase::Refused | Phase::Unreachable | Phase::ClientReset => Span::from_millis(1500),
         Phase::AnswerUnseen => Span::from_secs(5),
@@ -364,7 +361,7 @@ fn deadline(attempt: &Pending) -> Timestamp {
         Phase::Established => Span::from_secs(1),
         // The request lives until its timer would repeat the SYN-ACK once more. Data is repeated beyond that,
         // and answered with RST then (DOMAIN §1).
-        Phase::Ignored if !attempt.client_sent_data() => next_repeat(gap(&attempt.synack)),
+        Phase::Ignored if !attempt.client_sent_data() => next_repeat(synack.gap),
         // A deferred request is silent for as long as it was told to, and an idle client tells nothing;
         // repeated data backs off to 120 s.
         Phase::Acked | Phase::Ignored => Span::from_secs(130),

@@ -103,12 +103,13 @@ impl<T> Table<T> {
         place(self.index.find(hash, |_| true))
     }
 
-    /// Asks the cache for the lines of an entry that nearly every packet needs.
+    /// Asks the cache for an entry.
     #[inline(always)]
     pub(super) fn prefetch(&self, at: Position) {
         let slot = self.slots.as_ptr().wrapping_add(at.0 as usize).cast::<u8>();
-        prefetch(slot);
-        prefetch(slot.wrapping_add(64));
+        for offset in (0..size_of::<Slot<T>>()).step_by(64) {
+            prefetch(slot.wrapping_add(offset));
+        }
     }
 
     /// Whether the entry at a position that may have been left since is `key`'s.
