@@ -6,7 +6,7 @@
 use super::decide::{self, Ending};
 use super::found::{Found, in_order};
 use super::pending::{Pending, Phase, is_syn, is_synack};
-use super::table::{Place, Position, Table};
+use super::table::{Cell, Place, Position, Table};
 use crate::packet::{Flags, Packet, Segment, Span, Timestamp, Unreachable};
 
 /// Segments that are told in no attempt.
@@ -32,6 +32,26 @@ pub struct Item {
     pub hash: u64,
     /// Its position in the whole input, from 0.
     pub ordinal: u64,
+}
+
+impl Item {
+    /// Whether it can open an attempt, or tell something of one that is not in the table.
+    #[inline(always)]
+    fn may_open(&self) -> bool {
+        match &self.packet {
+            Packet::Segment(segment) => segment.flags.contains(Flags::SYN),
+            Packet::Unreachable(_) => true,
+        }
+    }
+}
+
+/// The places of the ones in a number, lowest first.
+fn ones(mut bits: u32) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = (bits != 0).then(|| bits.trailing_zeros() as usize)?;
+        bits &= bits - 1;
+        Some(bit)
+    })
 }
 
 /// How many packets are looked up before the first of them is taken: as many misses as a core can have
@@ -85,10 +105,10 @@ impl Tracker {
 
     /// Takes packets, in order.
     ///
-    /// In three passes over a few at a time: the first asks for the memory of the index, the second looks the flows up and
-    /// asks for that of the entries, so that the processor waits for many at once.
+    /// In passes over a few at a time: the first asks for the memory of the index, the next look the flows up
+    /// and ask for that of the entries, so that the processor waits for many at once. Which packets are of no
+    /// interest is gathered without a branch, because no predictor knows.
     pub fn take(&mut self, items: &[Item]) {
-        let mut places = [Place::Unknown; AHEAD];
         let mut ahead = items.iter();
         let mut expect = |table: &Table<_>, count| {
             ahead.by_ref().take(count).for_each(|item| table.prefetch_index(item.hash));
@@ -96,48 +116,56 @@ impl Tracker {
         expect(&self.table, AHEAD);
         for group in items.chunks(AHEAD) {
             expect(&self.table, AHEAD);
-            for (place, item) in places.iter_mut().zip(group) {
-                *place = self.table.guess(item.hash);
-                if let Place::Entry(at) = *place {
-                    self.table.prefetch(at);
-                }
-            }
-            let opened = self.opened;
-            for (&place, item) in places.iter().zip(group) {
-                match &item.packet {
-                    Packet::Segment(segment) => {
-                        let sure = self.opened == opened;
-                        self.take_located(place, sure, segment, item.hash, item.ordinal);
-                    }
-                    Packet::Unreachable(error) => self.take_unreachable(error, item.hash),
-                }
-            }
+            self.take_group(group);
         }
     }
 
-    /// Takes a segment whose flow was looked up before the segments of its group were taken; `sure` tells
-    /// that no attempt was opened since.
+    /// Takes up to [`AHEAD`] packets.
     #[inline(always)]
-    fn take_located(&mut self, place: Place, sure: bool, segment: &Segment, hash: u64, ordinal: u64) {
-        match place {
-            // It may have left since; then nothing or another flow is there.
-            Place::Entry(at) if self.table.holds(at, &segment.flow) => {
-                self.continue_attempt(at, segment, hash, ordinal);
+    fn take_group(&mut self, group: &[Item]) {
+        let mut cells = [Cell::EMPTY; AHEAD];
+        let (mut wanted, mut entries) = (0_u32, 0_u32);
+        for (bit, (cell, item)) in cells.iter_mut().zip(group).enumerate() {
+            *cell = self.table.guess(item.hash);
+            let idle = cell.remembers(item.hash) & !item.may_open();
+            wanted |= u32::from(!idle) << bit;
+            entries |= u32::from(cell.position().is_some()) << bit;
+        }
+        for bit in ones(entries) {
+            if let Some(at) = cells.get(bit).and_then(|cell| cell.position()) {
+                self.table.prefetch(at);
             }
-            Place::Remembered if sure && !segment.flags.contains(Flags::SYN) => {}
-            Place::Remembered | Place::Unknown if sure => self.open_attempt(place, segment, hash, ordinal),
-            Place::Entry(_) | Place::Remembered | Place::Unknown => {
-                self.take_segment(segment, hash, ordinal);
+        }
+        // Those whose flow was opened since it was looked up.
+        let mut outdated = 0;
+        while wanted != 0 {
+            let bit = wanted.trailing_zeros();
+            wanted &= wanted - 1;
+            let Some((item, &cell)) = group.get(bit as usize).zip(cells.get(bit as usize)) else { break };
+            let opened = self.opened;
+            match &item.packet {
+                Packet::Segment(segment) => {
+                    let known = Some(cell).filter(|_| outdated >> bit & 1 == 0);
+                    self.take_segment(known, segment, item.hash, item.ordinal);
+                }
+                Packet::Unreachable(error) => self.take_unreachable(error, item.hash),
+            }
+            if self.opened != opened {
+                let same = group.iter().zip(0..).map(|(other, at)| u32::from(other.hash == item.hash) << at);
+                let later = same.sum::<u32>() & (u32::MAX << bit << 1);
+                outdated |= later;
+                wanted |= later;
             }
         }
     }
 
-    fn take_segment(&mut self, segment: &Segment, hash: u64, ordinal: u64) {
-        match self.table.find(hash, &segment.flow) {
+    /// Takes a segment of a flow of which `known` was known lately.
+    #[inline(always)]
+    fn take_segment(&mut self, known: Option<Cell>, segment: &Segment, hash: u64, ordinal: u64) {
+        let place = known.and_then(|cell| self.table.check(cell, hash, &segment.flow));
+        match place.unwrap_or_else(|| self.table.find(hash, &segment.flow)) {
             Place::Entry(at) => self.continue_attempt(at, segment, hash, ordinal),
-            place @ (Place::Remembered | Place::Unknown) => {
-                self.open_attempt(place, segment, hash, ordinal);
-            }
+            place @ (Place::Remembered | Place::Unknown) => self.open_attempt(place, segment, hash, ordinal),
         }
     }
 
@@ -163,7 +191,7 @@ impl Tracker {
         if self.table.due(at) < segment.at {
             // The wheel turns once a batch; a deadline counts from the moment it passes.
             self.expire(at);
-            return self.take_segment(segment, hash, ordinal);
+            return self.take_segment(None, segment, hash, ordinal);
         }
         let Some(tracked) = self.table.get_mut(at) else { return };
         if tracked.attempt.is_replaced_by(segment) {
@@ -220,7 +248,7 @@ impl Tracker {
         self.table.collect_due(self.now, &mut due);
         for (place, &at) in due.iter().enumerate() {
             if let Some(&later) = due.get(place + AHEAD) {
-                self.table.prefetch(later);
+                self.table.prefetch(later.number());
             }
             self.expire(at);
         }

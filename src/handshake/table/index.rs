@@ -1,128 +1,206 @@
 //! The index of flows: which of them are in the slab, and which were decided and are still remembered.
 //!
-//! Owns one word per flow, in one array, so that a packet costs one cache line to learn that its connection
-//! is an old acquaintance. Does not own the entries of the slab.
+//! Owns eight octets per flow, in lines of the cache, so that a packet costs one line to learn that its
+//! connection is an old acquaintance. Does not own the entries of the slab.
 //!
-//! Open addressing with linear probing. A word is never taken out alone: a flow that leaves the slab is
-//! remembered for a while, and what is forgotten is left behind when the array is written anew.
+//! Open addressing by lines. A cell is never emptied alone: a flow that leaves the slab is remembered for a
+//! while, and what is forgotten is left behind when the lines are written anew. So lines fill from the front.
 
 /// All flows known, by hash.
 ///
 /// The hash stands for a remembered flow: a false match needs a collision of two seeded hashes in 62 bits.
 pub(super) struct Index {
     /// A power of two of them.
-    words: Box<[u64]>,
-    /// Words that are not empty.
+    lines: Box<[Line]>,
+    /// Cells that are not empty.
     used: usize,
     /// Remembered flows that were heard of in this generation.
     young: usize,
 }
 
-/// What the index knows of a flow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Entry {
-    /// It is at this position of the slab.
-    Slot(u32),
-    /// It was decided and has left the slab.
-    Remembered,
+/// As many flows as the cache fetches together.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Line {
+    /// The upper halves of the hashes.
+    tags: [u32; LINE],
+    cells: [Cell; LINE],
 }
 
-/// The lowest two bits of a word say what it is. That of a slot has the upper half of the hash and, between the
-/// halves' border and these bits, the position; that of a remembered flow the rest of the hash.
-const STATE: u64 = 3;
-const EMPTY: u64 = 0;
-const SLOT: u64 = 1;
-const OLD: u64 = 2;
-const YOUNG: u64 = 3;
-const STATE_BITS: u32 = STATE.count_ones();
+const LINE: usize = 8;
 
-/// The upper half of the hash.
-const TAG: u64 = u64::MAX << 32;
+/// What the index knows of a flow, in one word: its lowest two bits tell whether it is in the slab, and the
+/// others where, or else they are the rest of its hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::handshake) struct Cell(u32);
 
-/// Words to begin with.
-const LEAST: usize = 1024;
+impl Cell {
+    /// Nothing is known of the flow.
+    pub(in crate::handshake) const EMPTY: Self = Self(0);
+    const SLOT: u32 = 1;
+    const OLD: u32 = 2;
+    const YOUNG: u32 = 3;
+    const STATE: u32 = 3;
+    const STATE_BITS: u32 = Self::STATE.count_ones();
+
+    fn slot(at: u32) -> Self {
+        Self(at << Self::STATE_BITS | Self::SLOT)
+    }
+
+    fn remembered(hash: u64, state: u32) -> Self {
+        Self(hash as u32 & !Self::STATE | state)
+    }
+
+    fn state(self) -> u32 {
+        self.0 & Self::STATE
+    }
+
+    /// The position in the slab of a flow that is there.
+    #[inline(always)]
+    pub(in crate::handshake) fn position(self) -> Option<u32> {
+        (self.state() == Self::SLOT).then_some(self.0 >> Self::STATE_BITS)
+    }
+
+    /// Whether the flow of this hash was decided and has left the slab.
+    #[inline(always)]
+    pub(in crate::handshake) fn remembers(self, hash: u64) -> bool {
+        // The states of a remembered flow differ in the lowest bit.
+        Self(self.0 | 1) == Self::remembered(hash, Self::YOUNG)
+    }
+}
+
+impl Line {
+    const EMPTY: Self = Self { tags: [0; LINE], cells: [Cell::EMPTY; LINE] };
+
+    /// Which cells may be those of a hash, a bit for each. Without a branch: what a packet's flow is cannot be
+    /// predicted.
+    #[inline(always)]
+    fn alike(&self, hash: u64) -> u32 {
+        let tag = (hash >> 32) as u32;
+        self.tags.iter().zip(0..).fold(0, |bits, (&other, bit)| bits | u32::from(other == tag) << bit)
+    }
+
+    fn is_full(&self) -> bool {
+        self.cells[LINE - 1] != Cell::EMPTY
+    }
+}
+
+/// Lines to begin with.
+const LEAST: usize = 128;
 
 impl Index {
-    /// Positions that a word has room for.
-    pub(super) const MOST_SLOTS: u32 = 1 << (32 - STATE_BITS);
+    /// Positions that a cell has room for.
+    pub(super) const MOST_SLOTS: u32 = 1 << (32 - Cell::STATE_BITS);
 
     pub(super) fn new() -> Self {
-        Self { words: vec![EMPTY; LEAST].into_boxed_slice(), used: 0, young: 0 }
+        Self { lines: vec![Line::EMPTY; LEAST].into_boxed_slice(), used: 0, young: 0 }
     }
 
-    /// Where a flow's word is looked for first. By the low bits: shards are chosen by the high ones.
+    /// The line where a flow is looked for first. By the low bits: shards are chosen by the high ones.
     #[inline(always)]
     fn home(&self, hash: u64) -> usize {
-        (hash >> STATE_BITS) as usize & (self.words.len() - 1)
+        (hash as u32 >> Cell::STATE_BITS) as usize & (self.lines.len() - 1)
     }
 
-    /// Asks the cache for the line where a flow's word most likely is.
+    /// Asks the cache for the line where a flow most likely is.
     #[inline(always)]
     pub(super) fn prefetch(&self, hash: u64) {
-        super::prefetch(self.words.as_ptr().wrapping_add(self.home(hash)));
+        super::prefetch(self.lines.as_ptr().wrapping_add(self.home(hash)));
     }
 
-    /// Finds a flow, and hears of it: a remembered one is remembered for another generation. `same` tells
-    /// whether a slot of the right tag is the flow's.
+    /// Finds what is probably a flow's cell, and hears of the flow: if it is remembered, then for another
+    /// generation.
     #[inline(always)]
-    pub(super) fn find(&mut self, hash: u64, mut same: impl FnMut(u32) -> bool) -> Option<Entry> {
-        let mut place = self.home(hash);
+    pub(super) fn guess(&mut self, hash: u64) -> Cell {
+        let home = self.home(hash);
+        let line = &mut self.lines[home];
+        let alike = line.alike(hash);
+        if alike == 0 && !line.is_full() {
+            return Cell::EMPTY;
+        }
+        // Of several alike, and of none here, the first is as good a guess as any.
+        let cell = &mut line.cells[alike.trailing_zeros() as usize % LINE];
+        if alike == 0 || *cell == Cell::remembered(hash, Cell::OLD) {
+            return self.find(hash, |_| true);
+        }
+        *cell
+    }
+
+    /// Finds a flow, and hears of it. `same` tells whether a slot of the right tag is the flow's.
+    pub(super) fn find(&mut self, hash: u64, mut same: impl FnMut(u32) -> bool) -> Cell {
+        let mut home = self.home(hash);
         loop {
-            let word = self.words.get_mut(place)?;
-            if *word == EMPTY {
-                return None;
-            }
-            let difference = *word ^ hash;
-            if difference & TAG == 0 {
-                match *word & STATE {
-                    SLOT if same(position(*word)) => return Some(Entry::Slot(position(*word))),
-                    OLD | YOUNG if difference & !STATE == 0 => {
-                        self.young += usize::from(*word & STATE == OLD);
-                        *word |= YOUNG;
-                        return Some(Entry::Remembered);
-                    }
-                    _ => {}
+            let line = &mut self.lines[home];
+            let mut alike = line.alike(hash);
+            while alike != 0 {
+                let cell = &mut line.cells[alike.trailing_zeros() as usize % LINE];
+                if cell.position().is_some_and(&mut same) {
+                    return *cell;
                 }
+                if cell.remembers(hash) {
+                    self.young += usize::from(cell.state() == Cell::OLD);
+                    *cell = Cell::remembered(hash, Cell::YOUNG);
+                    return *cell;
+                }
+                alike &= alike - 1;
             }
-            place = (place + 1) & (self.words.len() - 1);
+            if !line.is_full() {
+                return Cell::EMPTY;
+            }
+            home = (home + 1) & (self.lines.len() - 1);
         }
     }
 
     /// Notes that a flow is in the slab now; it must not have been there. `hash_of` gives the hash of the
     /// flow at a position.
     pub(super) fn enter(&mut self, hash: u64, at: u32, hash_of: impl Fn(u32) -> u64) {
-        if self.used >= self.words.len() / 8 * 5 {
+        if self.used >= self.lines.len() * LINE / 8 * 5 {
             self.rewrite(hash_of, |state| state);
         }
-        let new = hash & TAG | u64::from(at) << STATE_BITS | SLOT;
-        let mut place = self.home(hash);
-        while let Some(word) = self.words.get_mut(place) {
-            let state = *word & STATE;
-            let remembered = matches!(state, OLD | YOUNG) && (*word ^ hash) & !STATE == 0;
-            if state == EMPTY || remembered {
-                self.used += usize::from(state == EMPTY);
-                self.young -= usize::from(state == YOUNG);
-                *word = new;
-                return;
-            }
-            place = (place + 1) & (self.words.len() - 1);
+        let remembered = self.replace(hash, |cell| cell.remembers(hash), Cell::slot(at));
+        match remembered {
+            Some(cell) => self.young -= usize::from(cell.state() == Cell::YOUNG),
+            None => self.append(hash, Cell::slot(at)),
         }
     }
 
     /// Notes that a flow has left the slab, and is remembered.
     pub(super) fn leave(&mut self, hash: u64, at: u32) {
-        let old = hash & TAG | u64::from(at) << STATE_BITS | SLOT;
-        let mut place = self.home(hash);
-        while let Some(word) = self.words.get_mut(place) {
-            if *word == old {
-                *word = hash | YOUNG;
-                self.young += 1;
-                return;
+        let left = self.replace(hash, |cell| cell == Cell::slot(at), Cell::remembered(hash, Cell::YOUNG));
+        self.young += usize::from(left.is_some());
+    }
+
+    /// Puts `new` in the place of the flow's cell for which `is` holds. Gives what was there.
+    fn replace(&mut self, hash: u64, is: impl Fn(Cell) -> bool, new: Cell) -> Option<Cell> {
+        let mut home = self.home(hash);
+        loop {
+            let line = &mut self.lines[home];
+            let mut alike = line.alike(hash);
+            while alike != 0 {
+                let cell = &mut line.cells[alike.trailing_zeros() as usize % LINE];
+                if is(*cell) {
+                    return Some(std::mem::replace(cell, new));
+                }
+                alike &= alike - 1;
             }
-            if *word == EMPTY {
-                return;
+            if !line.is_full() {
+                return None;
             }
-            place = (place + 1) & (self.words.len() - 1);
+            home = (home + 1) & (self.lines.len() - 1);
+        }
+    }
+
+    /// Puts a cell into the first empty place for its hash.
+    fn append(&mut self, hash: u64, cell: Cell) {
+        let mut home = self.home(hash);
+        while self.lines[home].is_full() {
+            home = (home + 1) & (self.lines.len() - 1);
+        }
+        let line = &mut self.lines[home];
+        if let Some(place) = line.cells.iter().position(|&cell| cell == Cell::EMPTY) {
+            line.tags[place] = (hash >> 32) as u32;
+            line.cells[place] = cell;
+            self.used += 1;
         }
     }
 
@@ -134,57 +212,52 @@ impl Index {
     /// Forgets the remembered flows that were silent since the last call.
     pub(super) fn age(&mut self, hash_of: impl Fn(u32) -> u64) {
         self.rewrite(hash_of, |state| match state {
-            OLD => EMPTY,
-            YOUNG => OLD,
+            Cell::OLD => Cell::EMPTY.0,
+            Cell::YOUNG => Cell::OLD,
             state => state,
         });
         self.young = 0;
     }
 
-    /// Writes the array anew, at most half full; `become_` says what becomes of a word by its state.
-    fn rewrite(&mut self, hash_of: impl Fn(u32) -> u64, become_: impl Fn(u64) -> u64) {
-        let stays = |&&word: &&u64| become_(word & STATE) != EMPTY;
-        let used = self.words.iter().filter(stays).count();
-        let size = (used * 2 + 1).next_power_of_two().max(LEAST);
-        let words = std::mem::replace(&mut self.words, vec![EMPTY; size].into_boxed_slice());
-        self.used = used;
-        for word in words.iter().filter(stays) {
-            let state = become_(word & STATE);
-            let hash = if state == SLOT { hash_of(position(*word)) } else { *word };
-            let mut place = self.home(hash);
-            while self.words.get(place).is_some_and(|&word| word != EMPTY) {
-                place = (place + 1) & (size - 1);
-            }
-            if let Some(free) = self.words.get_mut(place) {
-                *free = *word & !STATE | state;
+    /// Writes the lines anew, at most half full; `next` says what becomes of a cell by its state.
+    fn rewrite(&mut self, hash_of: impl Fn(u32) -> u64, next: impl Fn(u32) -> u32) {
+        let stays = |cell: &Cell| next(cell.state()) != Cell::EMPTY.0;
+        let staying = self.lines.iter().flat_map(|line| &line.cells).filter(|cell| stays(cell)).count();
+        let size = (staying * 2 / LINE + 1).next_power_of_two().max(LEAST);
+        let lines = std::mem::replace(&mut self.lines, vec![Line::EMPTY; size].into_boxed_slice());
+        self.used = 0;
+        for line in &lines {
+            for (&tag, &cell) in line.tags.iter().zip(&line.cells).filter(|(_, cell)| stays(cell)) {
+                let remembered = u64::from(tag) << 32 | u64::from(cell.0 & !Cell::STATE);
+                let hash = cell.position().map_or(remembered, &hash_of);
+                self.append(hash, Cell(cell.0 & !Cell::STATE | next(cell.state())));
             }
         }
     }
-}
-
-#[inline(always)]
-fn position(word: u64) -> u32 {
-    word as u32 >> STATE_BITS
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A hash whose word has the same home as any other's below 2^20 of the same parity of `n`.
+    /// One of many hashes that share two homes.
     fn hash(n: u64) -> u64 {
-        n << 32 | (n % 2) << STATE_BITS
+        n << 32 | (n % 2) << Cell::STATE_BITS
     }
 
     #[test]
     fn flows_that_share_a_home_are_told_apart_through_growth_and_ageing() {
         fn expect(index: &mut Index, remembered: impl Fn(u64) -> bool) {
             for n in 1..3_000 {
-                let slot = (n % 3 != 0).then_some(Entry::Slot(n as u32));
-                let entry = slot.or(remembered(n).then_some(Entry::Remembered));
-                assert_eq!(index.find(hash(n), |at| u64::from(at) == n), entry, "{n}");
+                let slot = (n % 3 != 0).then_some(Cell::slot(n as u32));
+                let entry = slot
+                    .or(remembered(n).then_some(Cell::remembered(hash(n), Cell::YOUNG)))
+                    .unwrap_or(Cell::EMPTY);
+                let found = index.find(hash(n), |at| u64::from(at) == n);
+                assert_eq!(found, entry, "{n}");
+                assert_eq!(index.guess(hash(n)), entry, "{n}");
             }
-            assert_eq!(index.find(hash(3_001), |_| false), None);
+            assert_eq!(index.find(hash(3_001), |_| false), Cell::EMPTY);
         }
         let hash_of = |at: u32| hash(u64::from(at));
         let mut index = Index::new();
@@ -195,7 +268,7 @@ mod tests {
         index.age(hash_of);
         assert_eq!(index.young(), 0);
         for n in [3, 6] {
-            assert_eq!(index.find(hash(n), |_| false), Some(Entry::Remembered));
+            assert!(index.find(hash(n), |_| false).remembers(hash(n)));
         }
         assert_eq!(index.young(), 2);
         index.age(hash_of);
@@ -207,11 +280,11 @@ mod tests {
         let mut index = Index::new();
         index.enter(8, 1, |_| 8);
         index.leave(8, 1);
-        assert_eq!(index.find(8, |_| true), Some(Entry::Remembered));
+        assert!(index.find(8, |_| true).remembers(8));
         index.enter(8, 2, |_| 8);
         assert_eq!(index.young(), 0);
-        assert_eq!(index.find(8, |at| at == 2), Some(Entry::Slot(2)));
+        assert_eq!(index.find(8, |at| at == 2), Cell::slot(2));
         index.age(|_| 8);
-        assert_eq!(index.find(8, |at| at == 2), Some(Entry::Slot(2)));
+        assert_eq!(index.find(8, |at| at == 2), Cell::slot(2));
     }
 }

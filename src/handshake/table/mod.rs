@@ -8,13 +8,21 @@ mod wheel;
 
 use std::collections::VecDeque;
 
-use self::index::{Entry, Index};
+pub(super) use self::index::Cell;
+use self::index::Index;
 use self::wheel::{Bucket, Wheel};
 use crate::packet::{FlowKey, Timestamp};
 
 /// The position of an entry in the slab; valid until the entry is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Position(u32);
+
+impl Position {
+    #[inline(always)]
+    pub(super) fn number(self) -> u32 {
+        self.0
+    }
+}
 
 /// Where a flow is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,27 +102,40 @@ impl<T> Table<T> {
     #[inline(always)]
     pub(super) fn find(&mut self, hash: u64, key: &FlowKey) -> Place {
         let slots = &self.slots;
-        place(self.index.find(hash, |at| slots[at as usize].key == *key))
+        match self.index.find(hash, |at| slots[at as usize].key == *key) {
+            Cell::EMPTY => Place::Unknown,
+            cell => cell.position().map_or(Place::Remembered, |at| Place::Entry(Position(at))),
+        }
     }
 
-    /// Where a flow probably is, told by its hash alone, without touching the entry.
+    /// What is probably known of a flow, told by its hash alone, without touching the entry.
     #[inline(always)]
-    pub(super) fn guess(&mut self, hash: u64) -> Place {
-        place(self.index.find(hash, |_| true))
+    pub(super) fn guess(&mut self, hash: u64) -> Cell {
+        self.index.guess(hash)
     }
 
-    /// Asks the cache for an entry.
+    /// The place that a guess of [`Self::guess`] means, if it is right.
     #[inline(always)]
-    pub(super) fn prefetch(&self, at: Position) {
-        let slot = self.slots.as_ptr().wrapping_add(at.0 as usize).cast::<u8>();
+    pub(super) fn check(&self, cell: Cell, hash: u64, key: &FlowKey) -> Option<Place> {
+        match cell.position() {
+            Some(at) => self.holds(Position(at), key).then_some(Place::Entry(Position(at))),
+            None if cell == Cell::EMPTY => Some(Place::Unknown),
+            None => cell.remembers(hash).then_some(Place::Remembered),
+        }
+    }
+
+    /// Asks the cache for the entry at a position.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, at: u32) {
+        let slot = self.slots.as_ptr().wrapping_add(at as usize).cast::<u8>();
         for offset in (0..size_of::<Slot<T>>()).step_by(64) {
             prefetch(slot.wrapping_add(offset));
         }
     }
 
-    /// Whether the entry at a position that may have been left since is `key`'s.
+    /// Whether the entry at a position is `key`'s.
     #[inline(always)]
-    pub(super) fn holds(&self, at: Position, key: &FlowKey) -> bool {
+    fn holds(&self, at: Position, key: &FlowKey) -> bool {
         self.slots.get(at.0 as usize).is_some_and(|slot| slot.key == *key && slot.value.is_some())
     }
 
@@ -239,14 +260,6 @@ impl<T> Table<T> {
     pub(super) fn forget_silent(&mut self) {
         let slots = &self.slots;
         self.index.age(|at| slots[at as usize].hash);
-    }
-}
-
-fn place(entry: Option<Entry>) -> Place {
-    match entry {
-        Some(Entry::Slot(at)) => Place::Entry(Position(at)),
-        Some(Entry::Remembered) => Place::Remembered,
-        None => Place::Unknown,
     }
 }
 
