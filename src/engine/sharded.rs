@@ -14,7 +14,7 @@ use super::intake::{Destination, Intake};
 use super::single::{enter, summary};
 use super::{BATCH, Options, PacketCounts, Sink, Summary};
 use crate::capture::{Source, Status};
-use crate::handshake::{Counts, Found, Item, Tracker, in_order};
+use crate::handshake::{Counts, Found, Item, Order, Tracker};
 use crate::listener::Book;
 use crate::packet::Timestamp;
 
@@ -187,6 +187,7 @@ fn collect(
     sink: &mut dyn Sink,
 ) -> (io::Result<()>, Counts) {
     let mut counts = vec![Counts::default(); receivers.len()];
+    let mut order = Order::default();
     let mut result = Ok(());
     loop {
         let mut batch = Vec::new();
@@ -202,8 +203,8 @@ fn collect(
             return (result, sum(&counts));
         }
         if result.is_ok() {
-            result =
-                in_order(&mut batch, |found| enter(book, found, sink)).and_then(|()| pause(status, sink));
+            result = order.tell(&mut batch, |found| enter(book, found, sink));
+            result = result.and_then(|()| pause(status, sink));
         }
     }
 }

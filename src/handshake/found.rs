@@ -15,17 +15,34 @@ pub struct Found {
     pub attempt: Attempt,
 }
 
-/// Tells what several trackers found in one batch: in order of time, and of position where the times are the
-/// same. Findings are large, and stay where they are.
-///
-/// # Errors
-///
-/// The first of `take`; the rest is not told.
-pub fn in_order<E>(
-    batch: &mut [Vec<Found>],
-    mut take: impl FnMut(&mut Found) -> Result<(), E>,
-) -> Result<(), E> {
-    let mut order: Vec<_> = batch.iter_mut().flatten().collect();
-    order.sort_by_key(|found| (found.at, found.attempt.ordinal));
-    order.into_iter().try_for_each(&mut take)
+/// Puts what trackers found in one batch in order: of time, and of position where the times are the same.
+#[derive(Debug, Default)]
+pub struct Order {
+    /// Time, position, tracker and place of each; kept for the room.
+    keys: Vec<(Timestamp, u64, u32, u32)>,
+}
+
+impl Order {
+    /// Tells what each of several trackers found. Findings are large, and stay where they are.
+    ///
+    /// # Errors
+    ///
+    /// The first of `take`; the rest is not told.
+    pub fn tell<E>(
+        &mut self,
+        batch: &mut [Vec<Found>],
+        mut take: impl FnMut(&mut Found) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.keys.clear();
+        for (list, tracker) in batch.iter().zip(0..) {
+            let key = |(found, place): (&Found, _)| (found.at, found.attempt.ordinal, tracker, place);
+            self.keys.extend(list.iter().zip(0..).map(key));
+        }
+        self.keys.sort_unstable();
+        for &(_, _, tracker, place) in &self.keys {
+            let found = batch.get_mut(tracker as usize).and_then(|list| list.get_mut(place as usize));
+            found.map_or(Ok(()), &mut take)?;
+        }
+        Ok(())
+    }
 }

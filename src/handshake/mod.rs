@@ -15,7 +15,7 @@ mod verdict;
 
 pub use attempt::{Attempt, Retries, Timing};
 pub use cause::{Cause, Confidence, Context, Evidence, Inference, KernelEvidence, infer};
-pub use found::{Found, in_order};
+pub use found::{Found, Order};
 pub use pending::Signs;
 pub use tracker::{Counts, Item, Tracker};
 pub use verdict::{Connect, Errno, Outcome, Reason, UnknownVerdict, Vantage, Verdict};

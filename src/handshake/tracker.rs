@@ -4,7 +4,7 @@
 //! segment means to an attempt (`pending`) nor what the record says (`decide`).
 
 use super::decide::{self, Ending};
-use super::found::{Found, in_order};
+use super::found::{Found, Order};
 use super::pending::{Pending, Phase, is_syn, is_synack};
 use super::table::{Cell, Place, Position, Table};
 use crate::packet::{Flags, Packet, Segment, Span, Timestamp, Unreachable};
@@ -75,6 +75,7 @@ pub struct Tracker {
     now: Timestamp,
     /// What was found and not yet told.
     found: Vec<Found>,
+    order: Order,
     due: Vec<Position>,
     counts: Counts,
 }
@@ -98,6 +99,7 @@ impl Tracker {
             opened: 0,
             now: Timestamp::from_nanos(i64::MIN),
             found: Vec::new(),
+            order: Order::default(),
             due: Vec::new(),
             counts: Counts::default(),
         }
@@ -336,12 +338,12 @@ impl Tracker {
     ///
     /// Those of `take`; what was not told by then is lost.
     pub fn drain<E>(&mut self, take: impl FnMut(&mut Found) -> Result<(), E>) -> Result<(), E> {
-        let result = in_order(std::slice::from_mut(&mut self.found), take);
+        let result = self.order.tell(std::slice::from_mut(&mut self.found), take);
         self.found.clear();
         result
     }
 
-    /// Hands over what was found since the last call, to be told [`in_order`] with what others found.
+    /// Hands over what was found since the last call, to be told in [`Order`] with what others found.
     pub fn hand_over(&mut self) -> Vec<Found> {
         std::mem::take(&mut self.found)
     }

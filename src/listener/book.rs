@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 
 use super::record::Record;
 use super::{Listener, Tally, diagnosis};
-use crate::handshake::{Attempt, Context, Found, Inference, infer};
+use crate::handshake::{Attempt, Context, Found, Inference, Verdict, infer};
 use crate::kernel::KernelWord;
 use crate::packet::{Endpoint, Timestamp};
 
@@ -87,6 +87,8 @@ impl Book {
 
     fn infer_by(&self, record: Option<&Record>, attempt: &Attempt) -> Inference {
         let context = match record {
+            // What went well explains itself.
+            _ if attempt.verdict == Verdict::Completed => Context::default(),
             Some(record) => record.context(attempt.start, attempt.end),
             None if self.records.len() >= self.limit => Context::default(),
             None => Context { answers: Some(attempt.signs.synack_seen), ..Context::default() },
@@ -121,7 +123,7 @@ impl Book {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handshake::{Cause, Confidence, Evidence, Verdict};
+    use crate::handshake::{Cause, Confidence, Evidence};
     use crate::kernel::{Counters, ListenSocket, Sample, Sysctls, Watch};
     use crate::packet::Span;
     use crate::report::samples;

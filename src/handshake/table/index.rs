@@ -76,8 +76,11 @@ impl Line {
     /// predicted.
     #[inline(always)]
     fn alike(&self, hash: u64) -> u32 {
+        // So written it takes a few vector instructions; of single bits the compiler makes shifts, one by one.
+        const BITS: [u32; LINE] = [0x1_01, 0x2_02, 0x4_04, 0x8_08, 0x10_10, 0x20_20, 0x40_40, 0x80_80];
         let tag = (hash >> 32) as u32;
-        self.tags.iter().zip(0..).fold(0, |bits, (&other, bit)| bits | u32::from(other == tag) << bit)
+        let bit = |(&other, bit)| if other == tag { bit } else { 0 };
+        self.tags.iter().zip(BITS).map(bit).fold(0, |bits, bit| bits | bit) & 0xff
     }
 
     fn is_full(&self) -> bool {

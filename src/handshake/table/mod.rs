@@ -236,7 +236,7 @@ impl<T> Table<T> {
     pub(super) fn collect_due(&mut self, now: Timestamp, due: &mut Vec<Position>) {
         for number in self.wheel.turn(now) {
             let (bucket, notes) = self.wheel.empty(number);
-            for at in notes {
+            for &at in &notes {
                 let slot = &mut self.slots[at as usize];
                 // Others left, or were noted again for another time.
                 if slot.bucket == bucket {
@@ -248,6 +248,7 @@ impl<T> Table<T> {
                     }
                 }
             }
+            self.wheel.recycle(notes);
         }
     }
 

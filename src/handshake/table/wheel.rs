@@ -13,6 +13,9 @@ const BUCKET_BITS: u32 = 25;
 /// 8192 buckets span 275 s, beyond the longest deadline any attempt asks for.
 const BUCKETS: usize = 8192;
 
+/// Emptied buckets whose room is kept: more than the wheel passes between two packets of a busy capture.
+const MOST_SPARE: usize = 32;
+
 /// Which bucket holds an entry's note.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bucket(u16);
@@ -29,13 +32,15 @@ impl Bucket {
 /// Notes of positions.
 pub(super) struct Wheel {
     buckets: Box<[Vec<u32>]>,
+    /// Room of buckets that were emptied.
+    spare: Vec<Vec<u32>>,
     /// The wheel has been turned up to this bucket number (not yet taken modulo the wheel's size).
     turned: Option<i64>,
 }
 
 impl Wheel {
     pub(super) fn new() -> Self {
-        Self { buckets: vec![Vec::new(); BUCKETS].into_boxed_slice(), turned: None }
+        Self { buckets: vec![Vec::new(); BUCKETS].into_boxed_slice(), spare: Vec::new(), turned: None }
     }
 
     /// Notes a position for the time `due`.
@@ -49,7 +54,11 @@ impl Wheel {
         // Never behind the wheel: an entry that is already due goes where the wheel stands.
         let bucket = Bucket::of(self.turned.map_or(number, |turned| number.max(turned)));
         if bucket != noted {
-            self.buckets[usize::from(bucket.0)].push(at);
+            let notes = &mut self.buckets[usize::from(bucket.0)];
+            if notes.capacity() == 0 {
+                *notes = self.spare.pop().unwrap_or_default();
+            }
+            notes.push(at);
         }
         bucket
     }
@@ -67,6 +76,14 @@ impl Wheel {
     pub(super) fn empty(&mut self, number: i64) -> (Bucket, Vec<u32>) {
         let bucket = Bucket::of(number);
         (bucket, std::mem::take(&mut self.buckets[usize::from(bucket.0)]))
+    }
+
+    /// Takes back what [`Self::empty`] gave, for its room.
+    pub(super) fn recycle(&mut self, mut notes: Vec<u32>) {
+        if notes.capacity() > 0 && self.spare.len() < MOST_SPARE {
+            notes.clear();
+            self.spare.push(notes);
+        }
     }
 }
 
