@@ -5,9 +5,14 @@
 
 use std::fmt;
 
+use smallvec::{SmallVec, smallvec};
+
 use super::attempt::Attempt;
 use super::verdict::{Reason, Vantage, Verdict};
 use crate::packet::{IcmpError, Span};
+
+/// Reasons and doubts. Attempts by the hundred thousand have few each.
+pub type EvidenceList = SmallVec<[Evidence; 4]>;
 
 /// An inference from packets, and from the kernel where it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -19,7 +24,7 @@ pub struct Inference {
     /// How sure; `None` exactly when `cause` is.
     pub confidence: Option<Confidence>,
     /// Why, and what else it could be.
-    pub evidence: Vec<Evidence>,
+    pub evidence: EvidenceList,
 }
 
 /// What made an attempt fail, stall or lie.
@@ -312,11 +317,11 @@ fn rests_on_absence(verdict: Verdict) -> bool {
     }
 }
 
-fn inferred(cause: Cause, confidence: Confidence, evidence: Vec<Evidence>) -> Inference {
+fn inferred(cause: Cause, confidence: Confidence, evidence: EvidenceList) -> Inference {
     Inference { cause: Some(cause), abort_on_overflow: None, confidence: Some(confidence), evidence }
 }
 
-fn nothing(evidence: Vec<Evidence>) -> Inference {
+fn nothing(evidence: EvidenceList) -> Inference {
     Inference { evidence, ..Inference::default() }
 }
 
@@ -326,7 +331,11 @@ fn completed(attempt: &Attempt) -> Inference {
     }
     let window_open = attempt.signs.rst_window_open;
     let confidence = if window_open { Confidence::Likely } else { Confidence::Possible };
-    inferred(Cause::ApplicationReset, confidence, vec![Evidence::RstWithAckAfterHandshake { window_open }])
+    inferred(
+        Cause::ApplicationReset,
+        confidence,
+        smallvec![Evidence::RstWithAckAfterHandshake { window_open }],
+    )
 }
 
 /// The first repeat of a SYN-ACK comes after one second (RFC 6298 §2.1, Linux `TCP_TIMEOUT_INIT`); one
@@ -337,12 +346,12 @@ fn synack_retransmitted(attempt: &Attempt, context: &Context) -> Inference {
     let ignored = attempt.retries.after_ack;
     let recovered = attempt.established == Some(true);
     if let Some(at) = attempt.deferred_repeat().filter(|_| context.overflow != Some(Confidence::Likely)) {
-        let mut evidence = vec![Evidence::NoRepeatAtOneSecond(at)];
+        let mut evidence = smallvec![Evidence::NoRepeatAtOneSecond(at)];
         let confidence = if recovered { Confidence::Likely } else { Confidence::Possible };
         evidence.extend(recovered.then_some(Evidence::DeferredThenAccepted));
         return inferred(Cause::DeferAccept, confidence, evidence);
     }
-    let mut evidence = vec![Evidence::IgnoredAcks(ignored)];
+    let mut evidence = smallvec![Evidence::IgnoredAcks(ignored)];
     let near_server = matches!(attempt.vantage, Some(Vantage::Server | Vantage::Local));
     let others = context.overflow >= Some(Confidence::Likely);
     evidence.extend(near_server.then_some(Evidence::AckReachedServer));
@@ -356,7 +365,7 @@ fn synack_retransmitted(attempt: &Attempt, context: &Context) -> Inference {
     overflow(Some(false), confidence, evidence)
 }
 
-fn overflow(abort: Option<bool>, confidence: Confidence, evidence: Vec<Evidence>) -> Inference {
+fn overflow(abort: Option<bool>, confidence: Confidence, evidence: EvidenceList) -> Inference {
     Inference { abort_on_overflow: abort, ..inferred(Cause::AcceptQueueOverflow, confidence, evidence) }
 }
 
@@ -364,12 +373,12 @@ fn reset_after_ack(attempt: &Attempt) -> Inference {
     let signs = &attempt.signs;
     if signs.synack_after_rst || signs.data_after_rst {
         let proof = if signs.synack_after_rst { Evidence::SynAckAfterRst } else { Evidence::DataAfterRst };
-        return inferred(Cause::FirewallReset, Confidence::Likely, vec![proof]);
+        return inferred(Cause::FirewallReset, Confidence::Likely, smallvec![proof]);
     }
     if signs.rst_ttl_differs {
-        return inferred(Cause::FirewallReset, Confidence::Possible, vec![Evidence::RstHasOtherTtl]);
+        return inferred(Cause::FirewallReset, Confidence::Possible, smallvec![Evidence::RstHasOtherTtl]);
     }
-    let mut doubts = Vec::new();
+    let mut doubts = EvidenceList::new();
     if !signs.rst_kernel_form {
         doubts.push(Evidence::RstNotKernelForm);
     }
@@ -381,15 +390,15 @@ fn reset_after_ack(attempt: &Attempt) -> Inference {
         false => Evidence::RstAnswersLaterSegment(signs.rst_answers_segment),
     };
     let confidence = if doubts.is_empty() { Confidence::Likely } else { Confidence::Possible };
-    overflow(Some(true), confidence, [vec![first], doubts].concat())
+    overflow(Some(true), confidence, std::iter::once(first).chain(doubts).collect())
 }
 
 fn ack_ignored(attempt: &Attempt, context: &Context) -> Inference {
     let repeated = Evidence::DataRepeated(attempt.signs.data_repeats);
     if context.overflow >= Some(Confidence::Likely) {
-        return overflow(None, Confidence::Likely, vec![repeated, Evidence::OthersOverflowed]);
+        return overflow(None, Confidence::Likely, smallvec![repeated, Evidence::OthersOverflowed]);
     }
-    overflow(None, Confidence::Possible, vec![repeated, Evidence::PathMayDropData])
+    overflow(None, Confidence::Possible, smallvec![repeated, Evidence::PathMayDropData])
 }
 
 fn refused(context: &Context) -> Inference {
@@ -398,7 +407,7 @@ fn refused(context: &Context) -> Inference {
     } else {
         Evidence::FirewallMayReject
     };
-    inferred(Cause::PortClosed, Confidence::Possible, vec![Evidence::RefusedByRst, evidence])
+    inferred(Cause::PortClosed, Confidence::Possible, smallvec![Evidence::RefusedByRst, evidence])
 }
 
 fn unreachable(attempt: &Attempt) -> Inference {
@@ -408,20 +417,20 @@ fn unreachable(attempt: &Attempt) -> Inference {
         (false, 3, 3) | (true, 1, 4) => Cause::PortClosed,
         (_, _, _) => Cause::HostUnreachable,
     };
-    inferred(cause, Confidence::Likely, vec![Evidence::Icmp(icmp)])
+    inferred(cause, Confidence::Likely, smallvec![Evidence::Icmp(icmp)])
 }
 
 fn unanswered(context: &Context) -> Inference {
     if context.kernel.is_some_and(|kernel| kernel.overflowed) {
-        return overflow(None, Confidence::Possible, Vec::new());
+        return overflow(None, Confidence::Possible, EvidenceList::new());
     }
     match (context.overflow, context.answers) {
-        (Some(confidence), _) => overflow(None, confidence, vec![Evidence::OthersOverflowed]),
-        (None, Some(true)) => nothing(vec![Evidence::ListenerAnswersOthers]),
+        (Some(confidence), _) => overflow(None, confidence, smallvec![Evidence::OthersOverflowed]),
+        (None, Some(true)) => nothing(smallvec![Evidence::ListenerAnswersOthers]),
         (None, Some(false)) => inferred(
             Cause::Filtered,
             Confidence::Possible,
-            vec![Evidence::NeverAnswers, Evidence::QueueMayHaveBeenFull],
+            smallvec![Evidence::NeverAnswers, Evidence::QueueMayHaveBeenFull],
         ),
         (None, None) => Inference::default(),
     }
@@ -429,7 +438,7 @@ fn unanswered(context: &Context) -> Inference {
 
 fn half_open(attempt: &Attempt, context: &Context) -> Inference {
     if context.many_half_open {
-        let mut evidence = vec![Evidence::ManyHalfOpen];
+        let mut evidence = smallvec![Evidence::ManyHalfOpen];
         evidence.extend(attempt.signs.syn_without_options.then_some(Evidence::SynWithoutOptions));
         return inferred(Cause::SynFlood, Confidence::Possible, evidence);
     }

@@ -27,11 +27,10 @@ pub(super) enum Ending {
 /// An unfinished handshake this close to the capture's end is not decided (DOMAIN §4).
 const CUT: Span = Span::from_secs(1);
 
-/// The record of `pending`, whose flow is `key`.
-pub(super) fn decide(pending: &Pending, key: FlowKey, ending: Ending) -> Attempt {
+/// The record of `pending`, whose flow is `key` and whose repeats came at `retry_at`.
+pub(super) fn decide(pending: &Pending, key: FlowKey, ending: Ending, retry_at: Vec<Span>) -> Attempt {
     let (verdict, reason) = verdict(pending, ending);
     let timing = timing(pending);
-    let repeats = if pending.synack.is_some() { pending.synack_repeats() } else { pending.syn_repeats() };
     Attempt {
         client: key.source(pending.outward),
         server: key.destination(pending.outward),
@@ -43,7 +42,7 @@ pub(super) fn decide(pending: &Pending, key: FlowKey, ending: Ending) -> Attempt
         reason,
         established: established(pending, verdict),
         retries: pending.retries(),
-        retry_at: repeats.times.clone(),
+        retry_at,
         timing,
         vantage: vantage(&timing),
         connect: connect(pending, verdict, ending),

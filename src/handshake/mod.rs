@@ -14,7 +14,7 @@ mod tracker;
 mod verdict;
 
 pub use attempt::{Attempt, Retries, Timing};
-pub use cause::{Cause, Confidence, Context, Evidence, Inference, KernelEvidence, infer};
+pub use cause::{Cause, Confidence, Context, Evidence, EvidenceList, Inference, KernelEvidence, infer};
 pub use found::{Found, Order};
 pub use pending::Signs;
 pub use tracker::{Counts, Item, Tracker};

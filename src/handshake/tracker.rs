@@ -63,6 +63,8 @@ const AHEAD: usize = 16;
 struct Tracked {
     /// Decided and told; only lingers.
     decided: bool,
+    /// The strongest signs of an overflow that were told of it.
+    told: u8,
     attempt: Pending,
 }
 
@@ -186,7 +188,7 @@ impl Tracker {
         };
         let due = deadline(&attempt);
         self.opened += 1;
-        self.table.insert(hash, segment.flow, Tracked { attempt, decided: false }, due);
+        self.table.insert(hash, segment.flow, Tracked { attempt, decided: false, told: 0 }, due);
     }
 
     fn continue_attempt(&mut self, at: Position, segment: &Segment, hash: u64, ordinal: u64) {
@@ -205,14 +207,16 @@ impl Tracker {
             self.counts.copies += u64::from(tracked.attempt.is_copy(segment));
             return;
         }
-        let before = tracked.attempt.overflow_signs();
         if tracked.attempt.take(segment) {
             self.counts.copies += 1;
             return;
         }
         let attempt = &tracked.attempt;
-        if attempt.overflow_signs() > before {
-            let attempt = decide::decide(attempt, segment.flow, Ending::Provisional);
+        let signs = attempt.overflow_signs();
+        if signs > tracked.told {
+            tracked.told = signs;
+            let attempt =
+                decide::decide(attempt, segment.flow, Ending::Provisional, attempt.times().to_vec());
             self.found.push(Found { at: segment.at, decided: false, attempt });
         }
         self.reconsider(at, segment.at);
@@ -250,7 +254,7 @@ impl Tracker {
         self.table.collect_due(self.now, &mut due);
         for (place, &at) in due.iter().enumerate() {
             if let Some(&later) = due.get(place + AHEAD) {
-                self.table.prefetch(later.number());
+                self.table.prefetch_removal(later);
             }
             self.expire(at);
         }
@@ -277,7 +281,8 @@ impl Tracker {
             return;
         }
         tracked.decided = true;
-        let attempt = decide::decide(&tracked.attempt, key, ending);
+        let times = tracked.attempt.take_times();
+        let attempt = decide::decide(&tracked.attempt, key, ending, times);
         self.found.push(Found { at: when, decided: true, attempt });
         self.table.forget_age(at);
         self.table.set_due(at, when.plus(LINGER));

@@ -63,7 +63,7 @@ fn inference(cause: Cause, abort: Option<bool>, confidence: Confidence) -> Infer
         cause: Some(cause),
         abort_on_overflow: abort,
         confidence: Some(confidence),
-        evidence: vec![match cause {
+        evidence: smallvec::smallvec![match cause {
             Cause::PortClosed => Evidence::RefusedByRst,
             Cause::Filtered => Evidence::NeverAnswers,
             _ => Evidence::AckReachedServer,

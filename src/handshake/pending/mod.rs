@@ -257,6 +257,19 @@ impl Pending {
         self.rare().map_or(&NEVER, |rare| &rare.synack)
     }
 
+    /// When the SYN-ACK was repeated; where there is none, the SYN.
+    pub(super) fn times(&self) -> &[Span] {
+        let repeats = if self.synack.is_some() { self.synack_repeats() } else { self.syn_repeats() };
+        &repeats.times
+    }
+
+    /// As [`Self::times`], of an attempt that will not be asked again.
+    pub(super) fn take_times(&mut self) -> Vec<Span> {
+        let Some(rare) = &mut self.rare else { return Vec::new() };
+        let repeats = if self.synack.is_some() { &mut rare.synack } else { &mut rare.syn };
+        std::mem::take(&mut repeats.times)
+    }
+
     fn rare_mut(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
     }

@@ -72,15 +72,15 @@ impl Cell {
 impl Line {
     const EMPTY: Self = Self { tags: [0; LINE], cells: [Cell::EMPTY; LINE] };
 
-    /// Which cells may be those of a hash, a bit for each. Without a branch: what a packet's flow is cannot be
-    /// predicted.
+    /// Which cells may be those of a hash, in the lowest eight bits and again above. Without a branch: what a
+    /// packet's flow is cannot be predicted.
     #[inline(always)]
     fn alike(&self, hash: u64) -> u32 {
         // So written it takes a few vector instructions; of single bits the compiler makes shifts, one by one.
         const BITS: [u32; LINE] = [0x1_01, 0x2_02, 0x4_04, 0x8_08, 0x10_10, 0x20_20, 0x40_40, 0x80_80];
         let tag = (hash >> 32) as u32;
         let bit = |(&other, bit)| if other == tag { bit } else { 0 };
-        self.tags.iter().zip(BITS).map(bit).fold(0, |bits, bit| bits | bit) & 0xff
+        self.tags.iter().zip(BITS).map(bit).fold(0, |bits, bit| bits | bit)
     }
 
     fn is_full(&self) -> bool {
@@ -134,7 +134,7 @@ impl Index {
         let mut home = self.home(hash);
         loop {
             let line = &mut self.lines[home];
-            let mut alike = line.alike(hash);
+            let mut alike = line.alike(hash) & 0xff;
             while alike != 0 {
                 let cell = &mut line.cells[alike.trailing_zeros() as usize % LINE];
                 if cell.position().is_some_and(&mut same) {
@@ -178,7 +178,7 @@ impl Index {
         let mut home = self.home(hash);
         loop {
             let line = &mut self.lines[home];
-            let mut alike = line.alike(hash);
+            let mut alike = line.alike(hash) & 0xff;
             while alike != 0 {
                 let cell = &mut line.cells[alike.trailing_zeros() as usize % LINE];
                 if is(*cell) {

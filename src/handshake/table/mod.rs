@@ -17,13 +17,6 @@ use crate::packet::{FlowKey, Timestamp};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Position(u32);
 
-impl Position {
-    #[inline(always)]
-    pub(super) fn number(self) -> u32 {
-        self.0
-    }
-}
-
 /// Where a flow is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
@@ -47,8 +40,6 @@ struct Slot<T> {
     hash: u64,
     /// Tells the entry from others that were, or will be, at its position.
     serial: u32,
-    /// Where the wheel comes by for it.
-    bucket: Bucket,
     aged: bool,
     value: Option<T>,
 }
@@ -57,6 +48,9 @@ struct Slot<T> {
 pub(super) struct Table<T> {
     index: Index,
     slots: Vec<Slot<T>>,
+    /// Where the wheel comes by for each slot. Apart from the slots, so that a note whose entry has left costs
+    /// no line of one.
+    noted: Vec<Bucket>,
     free: Vec<u32>,
     wheel: Wheel,
     /// Positions and serial numbers in order of insertion. Those that left since, or were told not to age,
@@ -74,6 +68,7 @@ impl<T> Table<T> {
         Self {
             index: Index::new(),
             slots: Vec::new(),
+            noted: Vec::new(),
             free: Vec::new(),
             wheel: Wheel::new(),
             ages: VecDeque::new(),
@@ -96,6 +91,13 @@ impl<T> Table<T> {
     #[inline(always)]
     pub(super) fn prefetch_index(&self, hash: u64) {
         self.index.prefetch(hash);
+    }
+
+    /// Asks the cache for what [`Self::remove`] needs beside the entry.
+    pub(super) fn prefetch_removal(&self, at: Position) {
+        if let Some(slot) = self.slots.get(at.0 as usize) {
+            self.index.prefetch(slot.hash);
+        }
     }
 
     /// Where a flow is. A remembered one is remembered for another generation.
@@ -127,10 +129,7 @@ impl<T> Table<T> {
     /// Asks the cache for the entry at a position.
     #[inline(always)]
     pub(super) fn prefetch(&self, at: u32) {
-        let slot = self.slots.as_ptr().wrapping_add(at as usize).cast::<u8>();
-        for offset in (0..size_of::<Slot<T>>()).step_by(64) {
-            prefetch(slot.wrapping_add(offset));
-        }
+        prefetch_slot(&self.slots, at);
     }
 
     /// Whether the entry at a position is `key`'s.
@@ -156,7 +155,7 @@ impl<T> Table<T> {
     pub(super) fn insert(&mut self, hash: u64, key: FlowKey, value: T, due: Timestamp) -> Option<Position> {
         self.inserted = self.inserted.wrapping_add(1);
         let serial = self.inserted;
-        let slot = Slot { key, due, hash, serial, bucket: Bucket::NONE, aged: true, value: Some(value) };
+        let slot = Slot { key, due, hash, serial, aged: true, value: Some(value) };
         let at = match self.free.pop() {
             Some(at) => {
                 self.slots[at as usize] = slot;
@@ -165,12 +164,13 @@ impl<T> Table<T> {
             None => {
                 let at = u32::try_from(self.slots.len()).ok().filter(|&at| at < Index::MOST_SLOTS)?;
                 self.slots.push(slot);
+                self.noted.push(Bucket::NONE);
                 at
             }
         };
         let slots = &self.slots;
         self.index.enter(hash, at, |at| slots[at as usize].hash);
-        self.slots[at as usize].bucket = self.wheel.note(at, due);
+        self.noted[at as usize] = self.wheel.note(at, due);
         self.aged += 1;
         if self.ages.len() > 2 * self.aged + SLACK {
             let slots = &self.slots;
@@ -186,7 +186,7 @@ impl<T> Table<T> {
         if slot.value.take().is_none() {
             return;
         }
-        slot.bucket = Bucket::NONE;
+        self.noted[at.0 as usize] = Bucket::NONE;
         self.index.leave(slot.hash, at.0);
         self.forget_age(at);
         self.free.push(at.0);
@@ -205,8 +205,9 @@ impl<T> Table<T> {
         let slot = &mut self.slots[at.0 as usize];
         let sooner = due < slot.due;
         slot.due = due;
-        if sooner || slot.bucket == Bucket::NONE {
-            slot.bucket = self.wheel.note_again(at.0, due, slot.bucket);
+        let noted = &mut self.noted[at.0 as usize];
+        if sooner || *noted == Bucket::NONE {
+            *noted = self.wheel.note_again(at.0, due, *noted);
         }
     }
 
@@ -237,14 +238,16 @@ impl<T> Table<T> {
         for number in self.wheel.turn(now) {
             let (bucket, notes) = self.wheel.empty(number);
             for &at in &notes {
-                let slot = &mut self.slots[at as usize];
+                let noted = &mut self.noted[at as usize];
                 // Others left, or were noted again for another time.
-                if slot.bucket == bucket {
-                    slot.bucket = Bucket::NONE;
-                    if slot.due <= now {
+                if *noted == bucket {
+                    *noted = Bucket::NONE;
+                    let when = self.slots[at as usize].due;
+                    if when <= now {
+                        prefetch_slot(&self.slots, at);
                         due.push(Position(at));
                     } else {
-                        slot.bucket = self.wheel.note(at, slot.due);
+                        *noted = self.wheel.note(at, when);
                     }
                 }
             }
@@ -266,6 +269,14 @@ impl<T> Table<T> {
 
 fn has_age<T>(slots: &[Slot<T>], (at, serial): (u32, u32)) -> bool {
     slots.get(at as usize).is_some_and(|slot| slot.serial == serial && slot.aged)
+}
+
+#[inline(always)]
+fn prefetch_slot<T>(slots: &[Slot<T>], at: u32) {
+    let slot = slots.as_ptr().wrapping_add(at as usize).cast::<u8>();
+    for offset in (0..size_of::<Slot<T>>()).step_by(64) {
+        prefetch(slot.wrapping_add(offset));
+    }
 }
 
 /// Asks the cache for the line at an address.
