@@ -54,6 +54,10 @@ pub(super) struct Rare {
     pub(super) rst_at: Option<Timestamp>,
     pub(super) ack_to_rst: Option<Span>,
     pub(super) icmp: Option<IcmpError>,
+    /// The server's RST that came before any ACK: it may be out of order.
+    early_rst: Option<Box<Segment>>,
+    /// When the client's RST came that answers a SYN-ACK not seen yet.
+    early_client_rst: Option<Timestamp>,
 }
 
 /// One undecided attempt.

@@ -14,7 +14,12 @@ pub(in crate::handshake) struct Offer {
     pub(in crate::handshake) repeats: u16,
     /// The option was there at all.
     timestamps: bool,
+    /// The last one came too soon for a timer, and nothing shows that it is new: a late copy.
+    pub(in crate::handshake) hasty: bool,
 }
+
+/// The shortest retransmission time-out anywhere by default: Linux' `TCP_RTO_MIN` (RFC 6298 §2.4 asks for 1 s).
+pub(super) const SHORTEST_TIMER: Span = Span::from_millis(200);
 
 impl Offer {
     pub(super) fn new(segment: &Segment) -> Self {
@@ -28,13 +33,17 @@ impl Offer {
             last_tsval: tsval,
             repeats: 0,
             timestamps: timestamps.is_some(),
+            hasty: false,
         }
     }
 
     pub(super) fn repeat(&mut self, segment: &Segment) {
         self.gap = segment.at.since(self.last);
         self.last = segment.at;
-        (self.last_tsval, _) = segment.options.timestamps.unwrap_or_default();
+        let (tsval, _) = segment.options.timestamps.unwrap_or_default();
+        let renewed = self.timestamps && tsval != self.last_tsval;
+        self.hasty = self.gap < SHORTEST_TIMER && !renewed;
+        self.last_tsval = tsval;
         self.repeats = self.repeats.saturating_add(1);
     }
 
