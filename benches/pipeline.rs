@@ -138,7 +138,7 @@ fn tracking(bencher: Bencher<'_, '_>, kind: Kind) {
                 Packet::Unreachable(error) => error.at,
             });
             now.max().into_iter().for_each(|now| tracker.advance(now));
-            let Ok(()) = tracker.drain(|found: Found| {
+            let Ok(()) = tracker.drain(|found: &mut Found| {
                 black_box(found);
                 Ok::<_, std::convert::Infallible>(())
             });
@@ -150,7 +150,7 @@ fn tracking(bencher: Bencher<'_, '_>, kind: Kind) {
 struct Nowhere;
 
 impl Sink for Nowhere {
-    fn attempt(&mut self, attempt: Attempt) -> io::Result<()> {
+    fn attempt(&mut self, attempt: &Attempt) -> io::Result<()> {
         black_box(attempt);
         Ok(())
     }

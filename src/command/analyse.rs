@@ -204,7 +204,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("out");
         let status = run_with(&config(arguments, &path), false, |_, _, sink| {
-            sample.1.iter().try_for_each(|attempt| sink.attempt(attempt.clone()))?;
+            sample.1.iter().try_for_each(|attempt| sink.attempt(attempt))?;
             Ok((sample.0, |_: &mut Attempt| {}))
         });
         (status.unwrap(), fs::read_to_string(path).unwrap())
@@ -236,7 +236,7 @@ mod tests {
         let path = directory.path().join("out");
         fs::write(&path, "old").unwrap();
         let failed = run_with(&config("--format csv", &path), false, |_, _, sink| {
-            sink.attempt(samples::healthy().1[0].clone())?;
+            sink.attempt(&samples::healthy().1[0])?;
             Err::<(Summary, Settle), _>(anyhow::anyhow!("the disk is on fire"))
         });
         assert_eq!(failed.unwrap_err().to_string(), "the disk is on fire");

@@ -89,7 +89,7 @@ pub trait Sink {
     /// # Errors
     ///
     /// An output error; it ends the analysis.
-    fn attempt(&mut self, attempt: Attempt) -> io::Result<()>;
+    fn attempt(&mut self, attempt: &Attempt) -> io::Result<()>;
 
     /// Everything that has arrived was analysed and more may be long in coming ([`Status::Drained`]):
     /// hand on what was buffered.

@@ -5,7 +5,6 @@
 //! ordered by time and position; and bounds are kept over all shards together. So the result does
 //! not depend on the number of threads.
 
-use std::convert::Infallible;
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Barrier, Mutex, PoisonError};
@@ -15,7 +14,7 @@ use super::intake::{Destination, Intake};
 use super::single::{enter, summary};
 use super::{BATCH, Options, PacketCounts, Sink, Summary};
 use crate::capture::{Source, Status};
-use crate::handshake::{Counts, Found, Item, Tracker};
+use crate::handshake::{Counts, Found, Item, Order, Tracker};
 use crate::listener::Book;
 use crate::packet::Timestamp;
 
@@ -70,7 +69,10 @@ pub(super) fn analyse<S: Source + Send>(
                 finding_receivers.push(receiver);
                 let bounds = &bounds;
                 scope.spawn(move || {
-                    track(shard, &batches, &spare, bounds, |found| findings.send(found).is_ok())
+                    track(shard, &batches, &spare, bounds, |tracker, status| {
+                        let (found, counts) = (tracker.hand_over(), tracker.counts());
+                        findings.send(Findings { found, counts, status }).is_ok()
+                    });
                 });
             }
             collect(&finding_receivers, &mut book, sink)
@@ -135,22 +137,22 @@ fn track_here(
     let mut result = Ok(());
     let mut counts = Counts::default();
     if let (Some(batches), Some(spare)) = (batches.into_iter().next(), spares.first()) {
-        track(0, &batches, spare, bounds, |findings| {
-            counts = findings.counts;
-            result = pass_on(findings.found, findings.status, book, sink);
+        track(0, &batches, spare, bounds, |tracker, status| {
+            counts = tracker.counts();
+            result = tracker.drain(|found| enter(book, found, sink)).and_then(|()| pause(status, sink));
             result.is_ok()
         });
     }
     (result, counts)
 }
 
-/// Tracks one shard's batches until the last, or until `pass_on` says that nobody listens.
+/// Tracks one shard's batches until the last, or until `pass_on`, after each, says that nobody listens.
 fn track(
     shard: usize,
     batches: &Receiver<Batch>,
     spare: &SyncSender<Vec<Item>>,
     bounds: &Bounds,
-    mut pass_on: impl FnMut(Findings) -> bool,
+    mut pass_on: impl FnMut(&mut Tracker, Status) -> bool,
 ) {
     let mut tracker = Tracker::new();
     let mut heard = true;
@@ -167,13 +169,8 @@ fn track(
         if batch.status == Status::End {
             tracker.finish(batch.now.unwrap_or_default());
         }
-        let mut found = Vec::new();
-        let Ok(()) = tracker.drain(|finding| {
-            found.push(finding);
-            Ok::<_, Infallible>(())
-        });
         // The other shards wait for this one at the bounds: go on even if nobody listens.
-        heard = heard && pass_on(Findings { found, counts: tracker.counts(), status: batch.status });
+        heard = heard && pass_on(&mut tracker, batch.status);
         if !heard && bounds.shards() == 1 {
             return;
         }
@@ -190,6 +187,7 @@ fn collect(
     sink: &mut dyn Sink,
 ) -> (io::Result<()>, Counts) {
     let mut counts = vec![Counts::default(); receivers.len()];
+    let mut order = Order::default();
     let mut result = Ok(());
     loop {
         let mut batch = Vec::new();
@@ -204,16 +202,15 @@ fn collect(
         if batch.is_empty() {
             return (result, sum(&counts));
         }
-        let mut batch: Vec<Found> = batch.into_iter().flatten().collect();
-        batch.sort_by_cached_key(|found| (found.at, found.ordinal));
         if result.is_ok() {
-            result = pass_on(batch, status, book, sink);
+            result = order.tell(&mut batch, |found| enter(book, found, sink));
+            result = result.and_then(|()| pause(status, sink));
         }
     }
 }
 
-fn pass_on(found: Vec<Found>, status: Status, book: &mut Book, sink: &mut dyn Sink) -> io::Result<()> {
-    found.into_iter().try_for_each(|found| enter(book, found.finding, sink))?;
+/// Tells the sink when more may be long in coming.
+fn pause(status: Status, sink: &mut dyn Sink) -> io::Result<()> {
     if status == Status::Drained { sink.drained() } else { Ok(()) }
 }
 
@@ -236,6 +233,7 @@ struct Bounds {
 #[derive(Debug, Clone, Default)]
 struct Standing {
     undecided: usize,
+    held: usize,
     remembered: usize,
     oldest: Vec<u64>,
 }
@@ -261,13 +259,13 @@ impl Bounds {
     fn keep(&self, shard: usize, tracker: &mut Tracker) -> u64 {
         self.publish(shard, |standing| {
             standing.undecided = tracker.undecided();
+            standing.held = tracker.held();
             standing.remembered = tracker.remembered();
         });
-        let (undecided, remembered) = self.read(|all| {
-            let undecided: usize = all.iter().map(|standing| standing.undecided).sum();
-            let remembered: usize = all.iter().map(|standing| standing.remembered).sum();
-            (undecided, remembered)
-        });
+        let sum = |what: fn(&Standing) -> usize| self.read(|all| all.iter().map(what).sum::<usize>());
+        let undecided = sum(|standing| standing.undecided);
+        let held = sum(|standing| standing.held);
+        let remembered = sum(|standing| standing.remembered);
         let excess = undecided.saturating_sub(self.max_attempts);
         if excess > 0 {
             self.publish(shard, |standing| standing.oldest = tracker.oldest(excess).collect());
@@ -287,9 +285,9 @@ impl Bounds {
         // Nobody may publish the next standing before everybody has read this one.
         self.barrier.wait();
         let attempts = self.max_attempts.saturating_sub(undecided);
-        // One less: the memory is halved when it is full, not when it is more than full. And every attempt
-        // that is undecided now may be decided, and remembered, without a packet of its own.
-        let flows = (Tracker::REMEMBERED - 1).saturating_sub(remembered).saturating_sub(undecided);
+        // One less: flows are forgotten when the memory is full, not when it is more than full. And every
+        // attempt that is held now may leave, and be remembered, without a packet of its own.
+        let flows = (Tracker::REMEMBERED - 1).saturating_sub(remembered).saturating_sub(held);
         attempts.min(flows) as u64
     }
 

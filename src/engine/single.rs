@@ -5,13 +5,13 @@ use std::io;
 use super::intake::{Destination, Intake};
 use super::{BATCH, Options, PacketCounts, Sink, Summary};
 use crate::capture::{CaptureInfo, Source, Status};
-use crate::handshake::{Finding, Item, Tracker};
+use crate::handshake::{Found, Item, Tracker};
 use crate::listener::Book;
 use crate::packet::Timestamp;
 
 /// Packets that are handed to the tracker together: enough that it can look all their flows up at once,
 /// few enough that they stay in the first-level cache.
-const GROUP: usize = 64;
+const GROUP: usize = 128;
 
 /// Packets decoded and not yet tracked.
 struct Group<'a> {
@@ -116,7 +116,7 @@ impl Analysis {
 
     fn pass_on(&mut self, sink: &mut dyn Sink) -> io::Result<()> {
         let book = &mut self.book;
-        self.tracker.drain(|found| enter(book, found.finding, sink))
+        self.tracker.drain(|found| enter(book, found, sink))
     }
 
     /// The book as it stands.
@@ -156,12 +156,9 @@ impl Analysis {
 }
 
 /// Enters a finding into the book and passes it on.
-pub(super) fn enter(book: &mut Book, mut finding: Finding, sink: &mut dyn Sink) -> io::Result<()> {
-    book.enter(&mut finding);
-    match finding {
-        Finding::Decided(attempt) => sink.attempt(attempt),
-        Finding::Provisional(attempt) => sink.provisional(&attempt),
-    }
+pub(super) fn enter(book: &mut Book, found: &mut Found, sink: &mut dyn Sink) -> io::Result<()> {
+    book.enter(found);
+    if found.decided { sink.attempt(&found.attempt) } else { sink.provisional(&found.attempt) }
 }
 
 pub(super) fn summary(captures: Vec<CaptureInfo>, packets: PacketCounts, book: &Book) -> Summary {

@@ -31,12 +31,7 @@ const CUT: Span = Span::from_secs(1);
 pub(super) fn decide(pending: &Pending, key: FlowKey, ending: Ending) -> Attempt {
     let (verdict, reason) = verdict(pending, ending);
     let timing = timing(pending);
-    let rare = pending.rare();
-    let repeats = match (pending.synack, rare) {
-        (Some(_), Some(rare)) => rare.synack_repeats.clone(),
-        (None, Some(rare)) => rare.syn_repeats.clone(),
-        (_, None) => Vec::new(),
-    };
+    let repeats = if pending.synack.is_some() { pending.synack_repeats() } else { pending.syn_repeats() };
     Attempt {
         client: key.source(pending.outward),
         server: key.destination(pending.outward),
@@ -48,7 +43,7 @@ pub(super) fn decide(pending: &Pending, key: FlowKey, ending: Ending) -> Attempt
         reason,
         established: established(pending, verdict),
         retries: pending.retries(),
-        retry_at: repeats,
+        retry_at: repeats.times.clone(),
         timing,
         vantage: vantage(&timing),
         connect: connect(pending, verdict, ending),
@@ -134,7 +129,7 @@ fn timing(pending: &Pending) -> Timing {
     Timing {
         syn_to_synack: told(pending.syn_to_synack),
         synack_to_ack: told(pending.synack_to_ack),
-        ack_to_rst: told(pending.rare().and_then(|rare| rare.ack_to_rst)),
+        ack_to_rst: told(pending.ack_to_rst),
         duration: pending.last.since(pending.start),
     }
 }
@@ -182,7 +177,7 @@ fn connect(pending: &Pending, verdict: Verdict, ending: Ending) -> Connect {
             None => plain(Outcome::Unknown),
         },
         Verdict::Unanswered => unanswered(pending, ending),
-        Verdict::HalfOpen if pending.syn.is_some_and(|syn| syn.repeats > 0) => unanswered(pending, ending),
+        Verdict::HalfOpen if pending.syn_repeats().count > 0 => unanswered(pending, ending),
         Verdict::HalfOpen | Verdict::ClientReset => plain(Outcome::Unknown),
         Verdict::Undetermined if pending.signs.established => plain(Outcome::Succeeded),
         Verdict::Undetermined => plain(match (pending.phase, ending) {
@@ -198,7 +193,7 @@ fn connect(pending: &Pending, verdict: Verdict, ending: Ending) -> Connect {
 /// A SYN that got no answer: the retries ran out, or may still go on.
 fn unanswered(pending: &Pending, ending: Ending) -> Connect {
     // No system gives up sooner than after two retries (Windows; Linux' default is 6).
-    let exhausted = pending.syn.is_some_and(|syn| syn.repeats >= 2);
+    let exhausted = pending.syn_repeats().count >= 2;
     let (outcome, errno) = match ending {
         Ending::CaptureEnd(_) | Ending::Provisional => (Outcome::Pending, None),
         // The next retry did not come when it was due.
@@ -212,10 +207,10 @@ fn unanswered(pending: &Pending, ending: Ending) -> Connect {
 /// The time between SYN-ACK and RST at the client. Seen from the server it is the time between ACK and
 /// RST plus the client's round trip, which is the same sum.
 fn race_window(pending: &Pending) -> Option<Span> {
-    let rst_at = pending.rare()?.rst_at?;
+    let rst_at = pending.rst_at?;
     match (pending.synack_to_ack, pending.ack_at) {
         (Some(round_trip), Some(ack_at)) => Some(rst_at.since(ack_at).plus(round_trip)),
-        (_, _) => Some(rst_at.since(pending.synack?.last)),
+        (_, _) => Some(rst_at.since(pending.synack?.last(pending.synack_repeats()))),
     }
 }
 

@@ -7,7 +7,7 @@ mod attempt;
 mod cause;
 mod copies;
 mod decide;
-mod known;
+mod found;
 mod pending;
 mod table;
 mod tracker;
@@ -15,6 +15,7 @@ mod verdict;
 
 pub use attempt::{Attempt, Retries, Timing};
 pub use cause::{Cause, Confidence, Context, Evidence, Inference, KernelEvidence, infer};
+pub use found::{Found, Order};
 pub use pending::Signs;
-pub use tracker::{Counts, Finding, Found, Item, Tracker};
+pub use tracker::{Counts, Item, Tracker};
 pub use verdict::{Connect, Errno, Outcome, Reason, UnknownVerdict, Vantage, Verdict};

@@ -3,32 +3,11 @@
 //! Owns the hot table, deadlines, eviction and the memory of decided flows. Does not own what a
 //! segment means to an attempt (`pending`) nor what the record says (`decide`).
 
-use super::attempt::Attempt;
 use super::decide::{self, Ending};
-use super::known::Known;
+use super::found::{Found, Order};
 use super::pending::{Pending, Phase, is_syn, is_synack};
-use super::table::{Position, Table};
+use super::table::{Cell, Place, Position, Table};
 use crate::packet::{Flags, Packet, Segment, Span, Timestamp, Unreachable};
-
-/// What the tracker says of an attempt.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Finding {
-    /// The attempt is decided; nothing more will be said of it.
-    Decided(Attempt),
-    /// The attempt shows an overflow by now; its decision follows.
-    Provisional(Attempt),
-}
-
-/// A finding and its place in the order of findings.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Found {
-    /// When it was found, in packet time.
-    pub at: Timestamp,
-    /// The attempt's position; orders findings of the same time.
-    pub ordinal: u64,
-    /// What was found.
-    pub finding: Finding,
-}
 
 /// Segments that are told in no attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,9 +20,8 @@ pub struct Counts {
     pub stray_errors: u64,
 }
 
-/// How long a decided attempt stays to swallow late copies and reordered packets: twice the window
-/// in which a copy is a copy.
-const LINGER: Span = Span::from_millis(200);
+/// How long a decided attempt stays to swallow late copies: the longest that a copy takes.
+const LINGER: Span = Span::from_millis(100);
 
 /// A packet on its way to the tracker.
 #[derive(Debug, Clone, Copy)]
@@ -56,30 +34,29 @@ pub struct Item {
     pub ordinal: u64,
 }
 
-/// How many packets are looked up before the first of them is taken: as many misses as a core can have
-/// under way, and a few more.
-const AHEAD: usize = 16;
-
-/// Where a flow was found.
-#[derive(Debug, Clone, Copy)]
-enum Place {
-    /// In the hot table.
-    Table(Position),
-    /// Among the decided flows.
-    Known,
-    /// Nowhere, or only in the older half of the decided flows.
-    Unknown,
-}
-
-impl Place {
-    /// What still holds after attempts were opened: a decided flow may have one again.
-    fn once_others_opened(self) -> Self {
-        match self {
-            Self::Table(at) => Self::Table(at),
-            Self::Known | Self::Unknown => Self::Unknown,
+impl Item {
+    /// Whether it can open an attempt, or tell something of one that is not in the table.
+    #[inline(always)]
+    fn may_open(&self) -> bool {
+        match &self.packet {
+            Packet::Segment(segment) => segment.flags.contains(Flags::SYN),
+            Packet::Unreachable(_) => true,
         }
     }
 }
+
+/// The places of the ones in a number, lowest first.
+fn ones(mut bits: u32) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = (bits != 0).then(|| bits.trailing_zeros() as usize)?;
+        bits &= bits - 1;
+        Some(bit)
+    })
+}
+
+/// How many packets are looked up before the first of them is taken: as many misses as a core can have
+/// under way, and a few more.
+const AHEAD: usize = 16;
 
 /// In this order for the sake of [`Table`].
 #[repr(C)]
@@ -92,15 +69,13 @@ struct Tracked {
 /// The tracker of all flows, or of one shard of them.
 pub struct Tracker {
     table: Table<Tracked>,
-    known: Known,
     /// Attempts opened so far.
     opened: u64,
     /// Latest packet time so far.
     now: Timestamp,
-    /// Each there until it is drained.
-    found: Vec<Option<Found>>,
-    /// Keys of `found` while it is drained; kept for its room.
-    order: Vec<(Timestamp, u64, usize)>,
+    /// What was found and not yet told.
+    found: Vec<Found>,
+    order: Order,
     due: Vec<Position>,
     counts: Counts,
 }
@@ -112,19 +87,19 @@ impl Default for Tracker {
 }
 
 impl Tracker {
-    /// Decided flows to remember before the older half is forgotten, over all shards.
-    pub const REMEMBERED: usize = Known::GENERATION;
+    /// Decided flows to remember before those that were silent meanwhile are forgotten, over all shards: so
+    /// many, and as many silent ones, are remembered at most.
+    pub const REMEMBERED: usize = 131_072;
 
     /// A tracker that has seen nothing.
     #[must_use]
     pub fn new() -> Self {
         Self {
             table: Table::new(),
-            known: Known::new(),
             opened: 0,
             now: Timestamp::from_nanos(i64::MIN),
             found: Vec::new(),
-            order: Vec::new(),
+            order: Order::default(),
             due: Vec::new(),
             counts: Counts::default(),
         }
@@ -132,72 +107,81 @@ impl Tracker {
 
     /// Takes packets, in order.
     ///
-    /// In two passes over a few at a time: the first looks the flows up and nothing else, so that the
-    /// processor waits for the memory of many at once.
+    /// In passes over a few at a time: the first asks for the memory of the index, the next look the flows up
+    /// and ask for that of the entries, so that the processor waits for many at once. Which packets are of no
+    /// interest is gathered without a branch, because no predictor knows.
     pub fn take(&mut self, items: &[Item]) {
-        let mut places = [Place::Unknown; AHEAD];
+        let mut ahead = items.iter();
+        let mut expect = |table: &Table<_>, count| {
+            ahead.by_ref().take(count).for_each(|item| table.prefetch_index(item.hash));
+        };
+        expect(&self.table, AHEAD);
         for group in items.chunks(AHEAD) {
-            for (place, item) in places.iter_mut().zip(group) {
-                *place = self.locate(item);
-            }
-            let opened = self.opened;
-            for (&place, item) in places.iter().zip(group) {
-                match &item.packet {
-                    Packet::Segment(segment) => {
-                        let place = if self.opened == opened { place } else { place.once_others_opened() };
-                        self.take_located(place, segment, item.hash, item.ordinal);
-                    }
-                    Packet::Unreachable(error) => self.take_unreachable(error, item.hash),
-                }
-            }
+            expect(&self.table, AHEAD);
+            self.take_group(group);
         }
     }
 
-    /// Looks a flow up ahead of time.
+    /// Takes up to [`AHEAD`] packets.
     #[inline(always)]
-    fn locate(&self, item: &Item) -> Place {
-        match self.table.guess(item.hash) {
-            Some(at) => {
+    fn take_group(&mut self, group: &[Item]) {
+        let mut cells = [Cell::EMPTY; AHEAD];
+        let (mut wanted, mut entries) = (0_u32, 0_u32);
+        for (bit, (cell, item)) in cells.iter_mut().zip(group).enumerate() {
+            *cell = self.table.guess(item.hash);
+            let idle = cell.remembers(item.hash) & !item.may_open();
+            wanted |= u32::from(!idle) << bit;
+            entries |= u32::from(cell.position().is_some()) << bit;
+        }
+        for bit in ones(entries) {
+            if let Some(at) = cells.get(bit).and_then(|cell| cell.position()) {
                 self.table.prefetch(at);
-                Place::Table(at)
             }
-            None if self.known.is_young(item.hash) => Place::Known,
-            None => Place::Unknown,
+        }
+        // Those whose flow was opened since it was looked up.
+        let mut outdated = 0;
+        while wanted != 0 {
+            let bit = wanted.trailing_zeros();
+            wanted &= wanted - 1;
+            let Some((item, &cell)) = group.get(bit as usize).zip(cells.get(bit as usize)) else { break };
+            let opened = self.opened;
+            match &item.packet {
+                Packet::Segment(segment) => {
+                    let known = Some(cell).filter(|_| outdated >> bit & 1 == 0);
+                    self.take_segment(known, segment, item.hash, item.ordinal);
+                }
+                Packet::Unreachable(error) => self.take_unreachable(error, item.hash),
+            }
+            if self.opened != opened {
+                let same = group.iter().zip(0..).map(|(other, at)| u32::from(other.hash == item.hash) << at);
+                let later = same.sum::<u32>() & (u32::MAX << bit << 1);
+                outdated |= later;
+                wanted |= later;
+            }
         }
     }
 
-    /// Takes a segment whose flow was looked up before the segments of its group were taken.
+    /// Takes a segment of a flow of which `known` was known lately.
     #[inline(always)]
-    fn take_located(&mut self, place: Place, segment: &Segment, hash: u64, ordinal: u64) {
-        match place {
-            // It may have left since; then nothing or another flow is there.
-            Place::Table(at) if self.table.holds(at, &segment.flow) => {
-                self.continue_attempt(at, segment, hash, ordinal);
-            }
-            Place::Known if !segment.flags.contains(Flags::SYN) => {}
-            Place::Table(_) | Place::Known | Place::Unknown => self.take_segment(segment, hash, ordinal),
+    fn take_segment(&mut self, known: Option<Cell>, segment: &Segment, hash: u64, ordinal: u64) {
+        let place = known.and_then(|cell| self.table.check(cell, hash, &segment.flow));
+        match place.unwrap_or_else(|| self.table.find(hash, &segment.flow)) {
+            Place::Entry(at) => self.continue_attempt(at, segment, hash, ordinal),
+            place @ (Place::Remembered | Place::Unknown) => self.open_attempt(place, segment, hash, ordinal),
         }
     }
 
-    fn take_segment(&mut self, segment: &Segment, hash: u64, ordinal: u64) {
-        match self.table.find(hash, &segment.flow) {
-            Some(at) => self.continue_attempt(at, segment, hash, ordinal),
-            None if segment.flags.contains(Flags::SYN) => self.open_attempt(segment, hash, ordinal),
-            None => self.counts.midstream += u64::from(!self.known.contains(hash)),
-        }
-    }
-
-    fn open_attempt(&mut self, segment: &Segment, hash: u64, ordinal: u64) {
+    /// Opens an attempt if the segment of this flow, which has none, begins one.
+    fn open_attempt(&mut self, place: Place, segment: &Segment, hash: u64, ordinal: u64) {
         let attempt = if is_syn(segment) {
             Pending::from_syn(segment, ordinal)
-        } else if is_synack(segment) {
+        } else if place == Place::Remembered {
             // A late SYN-ACK of an attempt that is already told opens no second one.
-            if self.known.contains(hash) {
-                return;
-            }
+            return;
+        } else if is_synack(segment) {
             Pending::from_synack(segment, ordinal)
         } else {
-            self.counts.midstream += u64::from(!self.known.contains(hash));
+            self.counts.midstream += 1;
             return;
         };
         let due = deadline(&attempt);
@@ -209,13 +193,13 @@ impl Tracker {
         if self.table.due(at) < segment.at {
             // The wheel turns once a batch; a deadline counts from the moment it passes.
             self.expire(at);
-            return self.take_segment(segment, hash, ordinal);
+            return self.take_segment(None, segment, hash, ordinal);
         }
         let Some(tracked) = self.table.get_mut(at) else { return };
         if tracked.attempt.is_replaced_by(segment) {
             self.decide(at, segment.at, Ending::Replaced);
             self.table.remove(at);
-            return self.open_attempt(segment, hash, ordinal);
+            return self.open_attempt(Place::Remembered, segment, hash, ordinal);
         }
         if tracked.decided {
             self.counts.copies += u64::from(tracked.attempt.is_copy(segment));
@@ -228,9 +212,8 @@ impl Tracker {
         }
         let attempt = &tracked.attempt;
         if attempt.overflow_signs() > before {
-            let ending = Ending::Provisional;
-            let attempt = decide::decide(attempt, segment.flow, ending);
-            self.tell(segment.at, Finding::Provisional(attempt));
+            let attempt = decide::decide(attempt, segment.flow, Ending::Provisional);
+            self.found.push(Found { at: segment.at, decided: false, attempt });
         }
         self.reconsider(at, segment.at);
     }
@@ -247,10 +230,12 @@ impl Tracker {
     }
 
     fn take_unreachable(&mut self, error: &Unreachable, hash: u64) {
-        let at = self.table.find(hash, &error.flow);
-        let tracked = at.and_then(|at| self.table.get_mut(at).map(|tracked| (at, tracked)));
-        match tracked {
-            Some((at, tracked)) if !tracked.decided && tracked.attempt.outward == error.direction => {
+        let Place::Entry(at) = self.table.find(hash, &error.flow) else {
+            self.counts.stray_errors += 1;
+            return;
+        };
+        match self.table.get_mut(at) {
+            Some(tracked) if !tracked.decided && tracked.attempt.outward == error.direction => {
                 tracked.attempt.take_icmp(error.at, error.seq, error.icmp);
                 self.reconsider(at, error.at);
             }
@@ -265,7 +250,7 @@ impl Tracker {
         self.table.collect_due(self.now, &mut due);
         for (place, &at) in due.iter().enumerate() {
             if let Some(&later) = due.get(place + AHEAD) {
-                self.table.prefetch(later);
+                self.table.prefetch(later.number());
             }
             self.expire(at);
         }
@@ -287,23 +272,15 @@ impl Tracker {
     /// Tells the attempt and lets it linger.
     fn decide(&mut self, at: Position, when: Timestamp, ending: Ending) {
         let key = self.table.key(at);
-        let hash = self.table.hash(at);
         let Some(tracked) = self.table.get_mut(at) else { return };
         if tracked.decided {
             return;
         }
         tracked.decided = true;
         let attempt = decide::decide(&tracked.attempt, key, ending);
-        self.known.insert(hash);
+        self.found.push(Found { at: when, decided: true, attempt });
         self.table.forget_age(at);
         self.table.set_due(at, when.plus(LINGER));
-        self.tell(when, Finding::Decided(attempt));
-    }
-
-    fn tell(&mut self, at: Timestamp, finding: Finding) {
-        let (Finding::Decided(attempt) | Finding::Provisional(attempt)) = &finding;
-        let ordinal = attempt.ordinal;
-        self.found.push(Some(Found { at, ordinal, finding }));
     }
 
     /// How many attempts are undecided.
@@ -314,11 +291,7 @@ impl Tracker {
 
     /// The positions of the `count` oldest undecided attempts, oldest first.
     pub fn oldest(&self, count: usize) -> impl Iterator<Item = u64> {
-        let first = self.table.oldest();
-        std::iter::successors(first, |&at| self.table.next_oldest(at))
-            .take(count)
-            .filter_map(|at| self.table.get(at))
-            .map(|tracked| tracked.attempt.ordinal)
+        self.table.by_age().take(count).filter_map(|at| self.table.get(at)).map(|t| t.attempt.ordinal)
     }
 
     /// Evicts every undecided attempt up to and including position `ordinal`.
@@ -333,15 +306,21 @@ impl Tracker {
         }
     }
 
-    /// How many decided flows the younger half of the memory holds.
+    /// How many attempts are undecided, or decided so lately that late copies of their segments may come.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.table.len()
+    }
+
+    /// How many decided flows are remembered that were heard of since [`Self::forget`].
     #[must_use]
     pub fn remembered(&self) -> usize {
-        self.known.young()
+        self.table.remembered()
     }
 
     /// Forgets decided flows that were silent since the last call.
     pub fn forget(&mut self) {
-        self.known.age();
+        self.table.forget_silent();
     }
 
     /// Decides everything that is left; `end` is the time of the capture's last packet.
@@ -353,21 +332,20 @@ impl Tracker {
         }
     }
 
-    /// Hands over what was found since the last call, ordered by time and position.
+    /// Tells what was found since the last call, in order.
     ///
     /// # Errors
     ///
-    /// Those of `take`; what was not handed over by then is lost.
-    pub fn drain<E>(&mut self, take: impl FnMut(Found) -> Result<(), E>) -> Result<(), E> {
-        // Findings are large: sort their keys instead, and move each only once.
-        let keys = self.found.iter().flatten().zip(0..).map(|(found, at)| (found.at, found.ordinal, at));
-        self.order.extend(keys);
-        self.order.sort_unstable();
-        let found = &mut self.found;
-        let result =
-            self.order.drain(..).filter_map(|(_, _, at)| found.get_mut(at)?.take()).try_for_each(take);
-        found.clear();
+    /// Those of `take`; what was not told by then is lost.
+    pub fn drain<E>(&mut self, take: impl FnMut(&mut Found) -> Result<(), E>) -> Result<(), E> {
+        let result = self.order.tell(std::slice::from_mut(&mut self.found), take);
+        self.found.clear();
         result
+    }
+
+    /// Hands over what was found since the last call, to be told in [`Order`] with what others found.
+    pub fn hand_over(&mut self) -> Vec<Found> {
+        std::mem::take(&mut self.found)
     }
 
     /// What was counted so far.
@@ -385,9 +363,7 @@ fn is_settled(attempt: &Pending) -> bool {
         Phase::Established => {
             attempt.signs.server_spoke || attempt.signs.application_reset || attempt.signs.contradicted
         }
-        Phase::Ignored => {
-            attempt.signs.client_aborted || attempt.rare().is_some_and(|rare| rare.rst_at.is_some())
-        }
+        Phase::Ignored => attempt.signs.client_aborted || attempt.rst_at.is_some(),
         Phase::Acked => attempt.signs.client_aborted,
         Phase::SynSent
         | Phase::Refused
@@ -403,18 +379,21 @@ fn is_settled(attempt: &Pending) -> bool {
 fn deadline(attempt: &Pending) -> Timestamp {
     // The next repeat of a doubling timer, with slack; never sooner than a first repeat that is late.
     let next_repeat = |gap: Span| gap.scaled(23, 10).max(Span::from_secs(4)).min(Span::from_secs(150));
-    let gap = |offer: &Option<super::pending::Offer>| offer.map_or(Span::ZERO, |offer| offer.gap);
+    let (syn, synack) = (attempt.syn_repeats(), attempt.synack_repeats());
     let wait = match attempt.phase {
-        Phase::SynSent => next_repeat(gap(&attempt.syn)),
-        Phase::SynReceived => next_repeat(gap(&attempt.synack).max(gap(&attempt.syn))),
+        Phase::SynSent => next_repeat(syn.gap),
+        Phase::SynReceived => next_repeat(synack.gap.max(syn.gap)),
         // Windows repeats a refused SYN after 0.5 s, twice; others do not.
         Phase::Refused | Phase::Unreachable | Phase::ClientReset => Span::from_millis(1500),
         Phase::AnswerUnseen => Span::from_secs(5),
         // A firewall's RST is told by the SYN-ACK repeat that follows after 1 s, or after 3 s.
         Phase::Reset => Span::from_millis(3500),
         Phase::Established => Span::from_secs(1),
-        // The longest pause between two repeats of a SYN-ACK is 32 s, and 63 s after the first the
-        // request is gone (DOMAIN §1); idle clients and repeated data back off twice as far.
+        // The request lives until its timer would repeat the SYN-ACK once more. Data is repeated beyond that,
+        // and answered with RST then (DOMAIN §1).
+        Phase::Ignored if !attempt.client_sent_data() => next_repeat(synack.gap),
+        // A deferred request is silent for as long as it was told to, and an idle client tells nothing;
+        // repeated data backs off to 120 s.
         Phase::Acked | Phase::Ignored => Span::from_secs(130),
     };
     attempt.last.plus(wait)

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 
 use super::record::Record;
 use super::{Listener, Tally, diagnosis};
-use crate::handshake::{Attempt, Context, Finding, Inference, infer};
+use crate::handshake::{Attempt, Context, Found, Inference, Verdict, infer};
 use crate::kernel::KernelWord;
 use crate::packet::{Endpoint, Timestamp};
 
@@ -62,11 +62,7 @@ impl Book {
     }
 
     /// Infers what the finding means, as known by now, and tallies it.
-    pub fn enter(&mut self, finding: &mut Finding) {
-        let (attempt, decided) = match finding {
-            Finding::Decided(attempt) => (attempt, true),
-            Finding::Provisional(attempt) => (attempt, false),
-        };
+    pub fn enter(&mut self, Found { attempt, decided, .. }: &mut Found) {
         let full = self.records.len() >= self.limit;
         let place = self.records.get_index_of(&attempt.server);
         let record = place.and_then(|place| self.records.get_index(place)).map(|(_, record)| record);
@@ -76,8 +72,8 @@ impl Book {
             None if full => &mut self.rest,
             None => self.records.entry(attempt.server).or_default(),
         };
-        record.witness(attempt, decided);
-        if decided {
+        record.witness(attempt, *decided);
+        if *decided {
             record.add(attempt);
             self.verdicts.add(attempt.verdict);
         }
@@ -91,6 +87,8 @@ impl Book {
 
     fn infer_by(&self, record: Option<&Record>, attempt: &Attempt) -> Inference {
         let context = match record {
+            // What went well explains itself.
+            _ if attempt.verdict == Verdict::Completed => Context::default(),
             Some(record) => record.context(attempt.start, attempt.end),
             None if self.records.len() >= self.limit => Context::default(),
             None => Context { answers: Some(attempt.signs.synack_seen), ..Context::default() },
@@ -125,7 +123,7 @@ impl Book {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handshake::{Cause, Confidence, Evidence, Retries, Vantage, Verdict};
+    use crate::handshake::{Cause, Confidence, Evidence, Retries, Vantage};
     use crate::kernel::{Counters, ListenSocket, Sample, Sysctls, Watch};
     use crate::packet::Span;
     use crate::report::samples;
@@ -167,7 +165,7 @@ mod tests {
         let mut book = Book::new(8);
         let attempts = samples::overflow_mixed().1;
         for attempt in &attempts {
-            book.enter(&mut Finding::Decided(attempt.clone()));
+            book.enter(&mut Found { at: attempt.end, decided: true, attempt: attempt.clone() });
         }
         (book, attempts.into_iter().find(|attempt| attempt.verdict == verdict).unwrap())
     }
@@ -223,7 +221,7 @@ mod tests {
         attempt.retry_at.truncate(1);
         let told = |attempt: Attempt| {
             let mut book = Book::new(8);
-            book.enter(&mut Finding::Decided(attempt));
+            book.enter(&mut Found { at: attempt.end, decided: true, attempt });
             let listener = book.listeners().remove(0);
             (listener.clients, listener.evidence.join("; "))
         };

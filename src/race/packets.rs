@@ -56,8 +56,8 @@ impl Packets {
 struct Kept(Vec<Attempt>);
 
 impl Sink for Kept {
-    fn attempt(&mut self, attempt: Attempt) -> io::Result<()> {
-        self.0.push(attempt);
+    fn attempt(&mut self, attempt: &Attempt) -> io::Result<()> {
+        self.0.push(attempt.clone());
         Ok(())
     }
 }

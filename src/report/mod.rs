@@ -171,14 +171,14 @@ impl<W: Write> Reporter<W> {
 }
 
 impl<W: Write> Sink for Reporter<W> {
-    fn attempt(&mut self, attempt: Attempt) -> io::Result<()> {
+    fn attempt(&mut self, attempt: &Attempt) -> io::Result<()> {
         let listed = self.listed.contains(attempt.verdict);
         match &mut self.kind {
             // It counts all attempts, and chooses by itself which to list.
-            Kind::Text(_, report) => report.attempt(&attempt),
-            Kind::Json(_, attempts) if listed => attempts.push(attempt),
-            Kind::NdJson(out) if listed => return ndjson::write_attempt(out, &attempt),
-            Kind::Csv(rows) if listed => return rows.attempt(&attempt),
+            Kind::Text(_, report) => report.attempt(attempt),
+            Kind::Json(_, attempts) if listed => attempts.push(attempt.clone()),
+            Kind::NdJson(out) if listed => return ndjson::write_attempt(out, attempt),
+            Kind::Csv(rows) if listed => return rows.attempt(attempt),
             Kind::Json(..) | Kind::NdJson(_) | Kind::Csv(_) => {}
         }
         Ok(())

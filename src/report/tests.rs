@@ -16,7 +16,7 @@ fn render(sample: &Sample, options: Options) -> String {
     let mut bytes = Vec::new();
     let mut reporter = Reporter::new(options, &mut bytes).unwrap();
     for attempt in attempts {
-        reporter.attempt(attempt.clone()).unwrap();
+        reporter.attempt(attempt).unwrap();
     }
     reporter.finish(summary, |_| {}).unwrap();
     String::from_utf8(bytes).unwrap()
@@ -202,7 +202,7 @@ fn json_is_in_order_of_first_packet_with_settled_causes() {
     let mut bytes = Vec::new();
     let options = Options { format: Format::Json, ..Options::default() };
     let mut reporter = Reporter::new(options, &mut bytes).unwrap();
-    attempts.iter().for_each(|attempt| reporter.attempt(attempt.clone()).unwrap());
+    attempts.iter().for_each(|attempt| reporter.attempt(attempt).unwrap());
     reporter.finish(&summary, |attempt| attempt.inference.cause = None).unwrap();
     let document: Value = serde_json::from_slice(&bytes).unwrap();
     let listed = document["attempts"].as_array().unwrap();
@@ -262,7 +262,7 @@ fn a_closed_pipe_stays_a_closed_pipe() {
         let run = || -> io::Result<()> {
             let mut reporter = Reporter::new(Options { format, ..Options::default() }, Closed)?;
             for attempt in &attempts {
-                reporter.attempt(attempt.clone())?;
+                reporter.attempt(attempt)?;
             }
             reporter.finish(&summary, |_| {})
         };

@@ -60,7 +60,7 @@ impl<'a> Teller<'a> {
                 Held::Decided(mut attempt) => {
                     attempt.inference = book.infer(&attempt);
                     self.spoken.remove(&attempt.ordinal);
-                    self.decided(&mut text, attempt)?;
+                    self.decided(&mut text, &attempt)?;
                 }
                 Held::Provisional(mut attempt) => {
                     attempt.inference = book.infer(&attempt);
@@ -74,11 +74,11 @@ impl<'a> Teller<'a> {
         self.sink.drained()
     }
 
-    fn decided(&mut self, text: &mut Vec<u8>, attempt: Attempt) -> io::Result<()> {
+    fn decided(&mut self, text: &mut Vec<u8>, attempt: &Attempt) -> io::Result<()> {
         if let Some(stream) = self.stream.as_ref().filter(|_| self.shown.contains(attempt.verdict)) {
-            stream.decided(text, &attempt)?;
+            stream.decided(text, attempt)?;
         }
-        self.interim.attempt(&attempt);
+        self.interim.attempt(attempt);
         self.sink.attempt(attempt)
     }
 
@@ -107,10 +107,10 @@ impl<'a> Teller<'a> {
 }
 
 impl Sink for Teller<'_> {
-    fn attempt(&mut self, attempt: Attempt) -> io::Result<()> {
+    fn attempt(&mut self, attempt: &Attempt) -> io::Result<()> {
         let waits = attempt.verdict.is_problem() || self.shown.contains(attempt.verdict);
         if waits && self.held.len() < MOST_HELD {
-            self.held.push(Held::Decided(attempt));
+            self.held.push(Held::Decided(attempt.clone()));
             return Ok(());
         }
         let mut text = Vec::new();

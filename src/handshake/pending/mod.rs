@@ -10,7 +10,7 @@ mod signs;
 mod transition;
 
 pub(super) use event::{is_syn, is_synack};
-pub(super) use offer::Offer;
+use offer::{NEVER, Offer, Repeats};
 pub use signs::Signs;
 
 use super::attempt::Retries;
@@ -45,14 +45,10 @@ pub(super) enum Phase {
 /// What few attempts have; kept apart to keep the others small.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Rare {
-    /// Times of repeated SYNs since the first.
-    pub(super) syn_repeats: Vec<Span>,
-    /// Times of repeated SYN-ACKs since the first.
-    pub(super) synack_repeats: Vec<Span>,
+    syn: Repeats,
+    synack: Repeats,
     /// A second answer with another ISN; the client's ACK tells which one it took.
     other_answer: Option<(Seq, Offer)>,
-    pub(super) rst_at: Option<Timestamp>,
-    pub(super) ack_to_rst: Option<Span>,
     pub(super) icmp: Option<IcmpError>,
     /// The server's RST that came before any ACK: it may be out of order.
     early_rst: Option<Box<Segment>>,
@@ -95,6 +91,10 @@ pub(super) struct Pending {
     pub(super) ack_at: Option<Timestamp>,
     /// The client's latest segment that acknowledges the SYN-ACK.
     client_last: Timestamp,
+    /// The server's first RST that counts.
+    pub(super) rst_at: Option<Timestamp>,
+    /// From the client's latest segment to that RST.
+    pub(super) ack_to_rst: Option<Span>,
     /// Client segments that the server's RST may answer: those after the SYN-ACK.
     client_segments: u16,
     server_rsts: u16,
@@ -145,6 +145,8 @@ impl Pending {
             synack_to_ack: None,
             ack_at: None,
             client_last: segment.at,
+            rst_at: None,
+            ack_to_rst: None,
             client_segments: 0,
             server_rsts: 0,
             after_ack: 0,
@@ -230,11 +232,16 @@ impl Pending {
         }
     }
 
+    /// Whether the client sent data, or FIN, after its SYN.
+    pub(super) fn client_sent_data(&self) -> bool {
+        self.client_next.after(self.client_isn.plus(1).plus(self.syn_payload))
+    }
+
     /// Repeats by kind.
     pub(super) fn retries(&self) -> Retries {
         Retries {
-            syn: self.syn.map_or(0, |syn| u32::from(syn.repeats)),
-            syn_ack: self.synack.map_or(0, |synack| u32::from(synack.repeats)),
+            syn: u32::from(self.syn_repeats().count),
+            syn_ack: u32::from(self.synack_repeats().count),
             after_ack: u32::from(self.after_ack),
         }
     }
@@ -242,6 +249,16 @@ impl Pending {
     /// What this attempt has that few have.
     pub(super) fn rare(&self) -> Option<&Rare> {
         self.rare.as_deref()
+    }
+
+    /// How the SYN was repeated.
+    pub(super) fn syn_repeats(&self) -> &Repeats {
+        self.rare().map_or(&NEVER, |rare| &rare.syn)
+    }
+
+    /// How the SYN-ACK was repeated.
+    pub(super) fn synack_repeats(&self) -> &Repeats {
+        self.rare().map_or(&NEVER, |rare| &rare.synack)
     }
 
     fn rare_mut(&mut self) -> &mut Rare {

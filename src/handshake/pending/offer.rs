@@ -1,22 +1,41 @@
-//! One side's SYN or SYN-ACK and its repeats.
+//! One side's SYN or SYN-ACK, and its repeats.
 
+use crate::handshake::attempt::Retries;
 use crate::packet::{Segment, Span, Timestamp};
 
-/// The times and numbers of one side's SYN or SYN-ACK.
+/// The first SYN or SYN-ACK of one side.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::handshake) struct Offer {
     pub(in crate::handshake) first: Timestamp,
-    pub(in crate::handshake) last: Timestamp,
-    /// Time between the last two.
-    pub(in crate::handshake) gap: Span,
-    first_tsval: u32,
-    last_tsval: u32,
-    pub(in crate::handshake) repeats: u16,
+    tsval: u32,
     /// The option was there at all.
     timestamps: bool,
-    /// The last one came too soon for a timer, and nothing shows that it is new: a late copy.
-    pub(in crate::handshake) hasty: bool,
 }
+
+/// How a SYN or SYN-ACK was repeated.
+#[derive(Debug, Clone, Default)]
+pub(in crate::handshake) struct Repeats {
+    pub(in crate::handshake) count: u16,
+    /// The last one came too soon for a timer, and nothing shows that it is new: a late copy.
+    pub(super) hasty: bool,
+    /// TSval of the last.
+    tsval: u32,
+    last: Timestamp,
+    /// Time between the last two.
+    pub(in crate::handshake) gap: Span,
+    /// When each came, since the first packet; at most [`Retries::TIMES_KEPT`].
+    pub(in crate::handshake) times: Vec<Span>,
+}
+
+/// What has not been repeated.
+pub(super) static NEVER: Repeats = Repeats {
+    count: 0,
+    hasty: false,
+    tsval: 0,
+    last: Timestamp::from_nanos(0),
+    gap: Span::ZERO,
+    times: Vec::new(),
+};
 
 /// The shortest retransmission time-out anywhere by default: Linux' `TCP_RTO_MIN` (RFC 6298 §2.4 asks for 1 s).
 pub(super) const SHORTEST_TIMER: Span = Span::from_millis(200);
@@ -25,39 +44,38 @@ impl Offer {
     pub(super) fn new(segment: &Segment) -> Self {
         let timestamps = segment.options.timestamps;
         let (tsval, _) = timestamps.unwrap_or_default();
-        Self {
-            first: segment.at,
-            last: segment.at,
-            gap: Span::ZERO,
-            first_tsval: tsval,
-            last_tsval: tsval,
-            repeats: 0,
-            timestamps: timestamps.is_some(),
-            hasty: false,
-        }
+        Self { first: segment.at, tsval, timestamps: timestamps.is_some() }
     }
 
-    pub(super) fn repeat(&mut self, segment: &Segment) {
-        self.gap = segment.at.since(self.last);
-        self.last = segment.at;
-        let (tsval, _) = segment.options.timestamps.unwrap_or_default();
-        let renewed = self.timestamps && tsval != self.last_tsval;
-        self.hasty = self.gap < SHORTEST_TIMER && !renewed;
-        self.last_tsval = tsval;
-        self.repeats = self.repeats.saturating_add(1);
+    /// The time of the latest.
+    pub(in crate::handshake) fn last(&self, repeats: &Repeats) -> Timestamp {
+        if repeats.count == 0 { self.first } else { repeats.last }
     }
 
     /// When the packet that `answer` echoes was sent: told by TSecr (RFC 7323 §3.2), or plain where
     /// there was only one. `None` when it may be any of several.
-    pub(super) fn answered_by(&self, answer: &Segment) -> Option<Timestamp> {
-        if self.repeats == 0 {
+    pub(super) fn answered_by(&self, repeats: &Repeats, answer: &Segment) -> Option<Timestamp> {
+        if repeats.count == 0 {
             return Some(self.first);
         }
         let (_, tsecr) = answer.options.timestamps.filter(|_| self.timestamps)?;
-        if tsecr == self.first_tsval {
-            Some(self.first)
-        } else {
-            (tsecr == self.last_tsval).then_some(self.last)
+        if tsecr == self.tsval { Some(self.first) } else { (tsecr == repeats.tsval).then_some(repeats.last) }
+    }
+}
+
+impl Repeats {
+    /// Takes one more repeat of `first`.
+    pub(super) fn take(&mut self, first: &Offer, segment: &Segment) {
+        self.gap = segment.at.since(first.last(self));
+        self.last = segment.at;
+        let (tsval, _) = segment.options.timestamps.unwrap_or_default();
+        let before = if self.count == 0 { first.tsval } else { self.tsval };
+        let renewed = first.timestamps && tsval != before;
+        self.hasty = self.gap < SHORTEST_TIMER && !renewed;
+        self.tsval = tsval;
+        self.count = self.count.saturating_add(1);
+        if self.times.len() < Retries::TIMES_KEPT {
+            self.times.push(segment.at.since(first.first).max(Span::ZERO));
         }
     }
 }

@@ -2,8 +2,7 @@
 
 use super::event::{Event, within};
 use super::offer::SHORTEST_TIMER;
-use super::{Offer, Pending, Phase};
-use crate::handshake::attempt::Retries;
+use super::{Offer, Pending, Phase, Repeats};
 use crate::packet::{Flags, Segment, Span, Timestamp};
 
 /// How late a capture may hold one direction (several queues, several interfaces, two mirror ports).
@@ -62,10 +61,8 @@ impl Pending {
     }
 
     fn repeat_syn(&mut self, segment: &Segment) {
-        let Some(syn) = &mut self.syn else { return };
-        syn.repeat(segment);
-        let after = segment.at.since(syn.first).max(Span::ZERO);
-        keep(&mut self.rare_mut().syn_repeats, after);
+        let Some(syn) = self.syn else { return };
+        self.rare_mut().syn.take(&syn, segment);
     }
 
     fn on_synack(&mut self, segment: &Segment) -> Phase {
@@ -75,10 +72,8 @@ impl Pending {
         let without_ack = !segment.flags.contains(Flags::ACK);
         self.signs.simultaneous |= without_ack;
         self.take_synack(segment);
-        if let Some(rare) = &mut self.rare {
-            // An RST before it was the old connection's, or another machine's.
-            rare.rst_at = None;
-        }
+        // An RST before it was the old connection's, or another machine's.
+        self.rst_at = None;
         match self.phase {
             Phase::AnswerUnseen if self.client_ack == segment.seq.plus(1) => {
                 // The capture holds the ACK before the SYN-ACK.
@@ -111,16 +106,15 @@ impl Pending {
         self.synack_ttl = segment.ttl;
         self.signs.synack_seen = true;
         self.synack = Some(Offer::new(segment));
-        self.syn_to_synack =
-            self.syn.and_then(|syn| syn.answered_by(segment)).map(|sent| segment.at.since(sent));
+        let repeats = self.syn_repeats();
+        let sent = self.syn.and_then(|syn| syn.answered_by(repeats, segment));
+        self.syn_to_synack = sent.map(|sent| segment.at.since(sent));
     }
 
     fn on_synack_repeat(&mut self, segment: &Segment) -> Phase {
-        let Some(synack) = &mut self.synack else { return self.phase };
-        synack.repeat(segment);
-        let (after, hasty) = (segment.at.since(synack.first).max(Span::ZERO), synack.hasty);
-        keep(&mut self.rare_mut().synack_repeats, after);
-        let ignored_ack = !hasty && self.is_after_ack(segment.at);
+        let Some(synack) = self.synack else { return self.phase };
+        self.rare_mut().synack.take(&synack, segment);
+        let ignored_ack = !self.synack_repeats().hasty && self.is_after_ack(segment.at);
         match self.phase {
             Phase::Acked if ignored_ack => {
                 self.after_ack = self.after_ack.saturating_add(1);
@@ -156,7 +150,9 @@ impl Pending {
         // A sixteenth and a millisecond for jitter.
         let window = round_trip.plus(round_trip.scaled(1, 16)).plus(Span::from_millis(1));
         // A SYN that was repeated draws an answer of its own, one round trip later.
-        let answers_syn = self.syn.is_some_and(|syn| syn.repeats > 0 && at.since(syn.last) < window);
+        let repeats = self.syn_repeats();
+        let answers_syn =
+            self.syn.is_some_and(|syn| repeats.count > 0 && at.since(syn.last(repeats)) < window);
         at.since(ack_at) >= window && !answers_syn
     }
 
@@ -186,10 +182,9 @@ impl Pending {
             | Phase::AnswerUnseen
             | Phase::SynReceived => {
                 self.ack_at = Some(segment.at);
-                self.synack_to_ack = self
-                    .synack
-                    .and_then(|offer| offer.answered_by(segment))
-                    .map(|sent| segment.at.since(sent));
+                let repeats = self.synack_repeats();
+                let sent = self.synack.and_then(|synack| synack.answered_by(repeats, segment));
+                self.synack_to_ack = sent.map(|sent| segment.at.since(sent));
                 if self.signs.established { Phase::Established } else { self.acked(segment.at) }
             }
             Phase::ClientReset | Phase::Acked | Phase::Ignored | Phase::Reset | Phase::Established => {
@@ -217,7 +212,7 @@ impl Pending {
         if !within(segment.ack, self.server_isn.plus(1)) {
             self.server_isn = isn;
             // The repeats so far were those of the answer that the client did not take.
-            rare.synack_repeats.clear();
+            rare.synack = Repeats::default();
             self.synack = Some(offer);
         }
     }
@@ -326,7 +321,7 @@ impl Pending {
     fn on_rst_ack(&mut self, segment: &Segment) -> Phase {
         match self.phase {
             Phase::SynSent | Phase::Refused if self.covers_syn(segment.ack) => {
-                self.rare_mut().rst_at.get_or_insert(segment.at);
+                self.rst_at.get_or_insert(segment.at);
                 Phase::Refused
             }
             Phase::Acked | Phase::Ignored | Phase::Established => {
@@ -411,14 +406,7 @@ impl Pending {
 
     fn note_rst(&mut self, segment: &Segment) {
         let after = segment.at.since(self.client_last);
-        let rare = self.rare_mut();
-        rare.rst_at.get_or_insert(segment.at);
-        rare.ack_to_rst.get_or_insert(after);
-    }
-}
-
-fn keep(times: &mut Vec<Span>, time: Span) {
-    if times.len() < Retries::TIMES_KEPT {
-        times.push(time);
+        self.rst_at.get_or_insert(segment.at);
+        self.ack_to_rst.get_or_insert(after);
     }
 }

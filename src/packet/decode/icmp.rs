@@ -6,7 +6,7 @@ use super::bytes::Bytes;
 use super::network::{self, Addresses};
 use super::transport;
 use super::{Frame, Skip};
-use crate::packet::{Flags, FlowKey, IcmpError, Seq, Unreachable};
+use crate::packet::{Flags, IcmpError, Seq, Unreachable};
 
 /// Decodes an ICMP message (RFC 792).
 ///
@@ -82,9 +82,7 @@ fn quoted_tcp(
     {
         return Err(Skip::NotTcp);
     }
-    let (source, destination) =
-        addresses.with_ports(u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
-    let (flow, direction) = FlowKey::new(source, destination);
+    let (flow, direction) = addresses.flow(u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
     let seq = Seq(u32::from_be_bytes([n0, n1, n2, n3]));
     Ok(Unreachable { at: frame.at, frame: frame.frame, flow, direction, seq, icmp })
 }

@@ -7,7 +7,7 @@ use etherparse::{
 
 use super::bytes::Bytes;
 use super::{Layer, Skip};
-use crate::packet::Endpoint;
+use crate::packet::{Direction, Endpoint, FlowKey};
 
 /// What the transport layer needs of the IP headers before it.
 #[derive(Debug, Clone, Copy)]
@@ -32,12 +32,12 @@ pub(super) enum Addresses {
 }
 
 impl Addresses {
-    /// The endpoints, source first.
-    #[inline]
-    pub(super) const fn with_ports(self, source: u16, destination: u16) -> (Endpoint, Endpoint) {
+    /// The flow of a segment between these ports, and its direction.
+    #[inline(always)]
+    pub(super) fn flow(self, source: u16, destination: u16) -> (FlowKey, Direction) {
         match self {
-            Self::V4(from, to) => (Endpoint::v4(from, source), Endpoint::v4(to, destination)),
-            Self::V6(from, to) => (Endpoint::v6(from, source), Endpoint::v6(to, destination)),
+            Self::V4(from, to) => FlowKey::v4((from, source), (to, destination)),
+            Self::V6(from, to) => FlowKey::new(Endpoint::v6(from, source), Endpoint::v6(to, destination)),
         }
     }
 }

@@ -9,8 +9,8 @@ const KIND_FAST_OPEN: u8 = 34;
 /// Shared by experiments (RFC 6994); Fast Open was one before it had its own kind.
 const KIND_EXPERIMENT: u8 = 254;
 
-/// Reads the two layouts that segments other than the first nearly always have: nothing at all, and
-/// timestamps alone as RFC 7323 appendix A lays them out.
+/// Reads the three layouts that most segments have: nothing at all, timestamps alone as RFC 7323 appendix A
+/// lays them out, and what Linux sends with SYN (`tcp_options_write`).
 #[inline(always)]
 pub(super) fn usual(options: &[u8]) -> Option<Options> {
     match *options {
@@ -32,6 +32,35 @@ pub(super) fn usual(options: &[u8]) -> Option<Options> {
             let timestamps = (u32::from_be_bytes([v0, v1, v2, v3]), u32::from_be_bytes([e0, e1, e2, e3]));
             Some(Options { timestamps: Some(timestamps), any: true, ..Options::default() })
         }
+        [
+            tcp_option::KIND_MAXIMUM_SEGMENT_SIZE,
+            tcp_option::LEN_MAXIMUM_SEGMENT_SIZE,
+            m0,
+            m1,
+            tcp_option::KIND_SELECTIVE_ACK_PERMITTED,
+            tcp_option::LEN_SELECTIVE_ACK_PERMITTED,
+            tcp_option::KIND_TIMESTAMP,
+            tcp_option::LEN_TIMESTAMP,
+            v0,
+            v1,
+            v2,
+            v3,
+            e0,
+            e1,
+            e2,
+            e3,
+            tcp_option::KIND_NOOP,
+            tcp_option::KIND_WINDOW_SCALE,
+            tcp_option::LEN_WINDOW_SCALE,
+            shift,
+        ] => Some(Options {
+            timestamps: Some((u32::from_be_bytes([v0, v1, v2, v3]), u32::from_be_bytes([e0, e1, e2, e3]))),
+            mss: Some(u16::from_be_bytes([m0, m1])),
+            window_scale: Some(shift),
+            sack_permitted: true,
+            any: true,
+            ..Options::default()
+        }),
         _ => None,
     }
 }

@@ -5,7 +5,7 @@ use etherparse::{TcpHeader, TcpHeaderSlice, err};
 use super::bytes::Bytes;
 use super::network::{Addresses, Datagram};
 use super::{Frame, Skip, options};
-use crate::packet::{Flags, FlowKey, Options, Segment, Seq};
+use crate::packet::{Flags, Options, Segment, Seq};
 
 /// Decodes the TCP segment that `bytes` begin with.
 pub(super) fn tcp(frame: &Frame<'_>, datagram: &Datagram, bytes: &Bytes<'_>) -> Result<Segment, Skip> {
@@ -58,8 +58,7 @@ pub(super) fn segment(
     wire: usize,
     options: Options,
 ) -> Segment {
-    let (source, destination) = addresses.with_ports(header.source_port(), header.destination_port());
-    let (flow, direction) = FlowKey::new(source, destination);
+    let (flow, direction) = addresses.flow(header.source_port(), header.destination_port());
     Segment {
         at: frame.at,
         frame: frame.frame,

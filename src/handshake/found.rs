@@ -1,0 +1,48 @@
+//! What trackers find, and the order in which it is told.
+
+use super::attempt::Attempt;
+use crate::packet::Timestamp;
+
+/// An attempt that a tracker has something to say of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// When it was found, in packet time.
+    pub at: Timestamp,
+    /// Whether the attempt is decided, and nothing more will be said of it. Otherwise it shows an overflow by
+    /// now, and its decision follows.
+    pub decided: bool,
+    /// What was found.
+    pub attempt: Attempt,
+}
+
+/// Puts what trackers found in one batch in order: of time, and of position where the times are the same.
+#[derive(Debug, Default)]
+pub struct Order {
+    /// Time, position, tracker and place of each; kept for the room.
+    keys: Vec<(Timestamp, u64, u32, u32)>,
+}
+
+impl Order {
+    /// Tells what each of several trackers found. Findings are large, and stay where they are.
+    ///
+    /// # Errors
+    ///
+    /// The first of `take`; the rest is not told.
+    pub fn tell<E>(
+        &mut self,
+        batch: &mut [Vec<Found>],
+        mut take: impl FnMut(&mut Found) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.keys.clear();
+        for (list, tracker) in batch.iter().zip(0..) {
+            let key = |(found, place): (&Found, _)| (found.at, found.attempt.ordinal, tracker, place);
+            self.keys.extend(list.iter().zip(0..).map(key));
+        }
+        self.keys.sort_unstable();
+        for &(_, _, tracker, place) in &self.keys {
+            let found = batch.get_mut(tracker as usize).and_then(|list| list.get_mut(place as usize));
+            found.map_or(Ok(()), &mut take)?;
+        }
+        Ok(())
+    }
+}

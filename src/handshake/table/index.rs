@@ -1,0 +1,293 @@
+//! The index of flows: which of them are in the slab, and which were decided and are still remembered.
+//!
+//! Owns eight octets per flow, in lines of the cache, so that a packet costs one line to learn that its
+//! connection is an old acquaintance. Does not own the entries of the slab.
+//!
+//! Open addressing by lines. A cell is never emptied alone: a flow that leaves the slab is remembered for a
+//! while, and what is forgotten is left behind when the lines are written anew. So lines fill from the front.
+
+/// All flows known, by hash.
+///
+/// The hash stands for a remembered flow: a false match needs a collision of two seeded hashes in 62 bits.
+pub(super) struct Index {
+    /// A power of two of them.
+    lines: Box<[Line]>,
+    /// Cells that are not empty.
+    used: usize,
+    /// Remembered flows that were heard of in this generation.
+    young: usize,
+}
+
+/// As many flows as the cache fetches together.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Line {
+    /// The upper halves of the hashes.
+    tags: [u32; LINE],
+    cells: [Cell; LINE],
+}
+
+const LINE: usize = 8;
+
+/// What the index knows of a flow, in one word: its lowest two bits tell whether it is in the slab, and the
+/// others where, or else they are the rest of its hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::handshake) struct Cell(u32);
+
+impl Cell {
+    /// Nothing is known of the flow.
+    pub(in crate::handshake) const EMPTY: Self = Self(0);
+    const SLOT: u32 = 1;
+    const OLD: u32 = 2;
+    const YOUNG: u32 = 3;
+    const STATE: u32 = 3;
+    const STATE_BITS: u32 = Self::STATE.count_ones();
+
+    fn slot(at: u32) -> Self {
+        Self(at << Self::STATE_BITS | Self::SLOT)
+    }
+
+    fn remembered(hash: u64, state: u32) -> Self {
+        Self(hash as u32 & !Self::STATE | state)
+    }
+
+    fn state(self) -> u32 {
+        self.0 & Self::STATE
+    }
+
+    /// The position in the slab of a flow that is there.
+    #[inline(always)]
+    pub(in crate::handshake) fn position(self) -> Option<u32> {
+        (self.state() == Self::SLOT).then_some(self.0 >> Self::STATE_BITS)
+    }
+
+    /// Whether the flow of this hash was decided and has left the slab.
+    #[inline(always)]
+    pub(in crate::handshake) fn remembers(self, hash: u64) -> bool {
+        // The states of a remembered flow differ in the lowest bit.
+        Self(self.0 | 1) == Self::remembered(hash, Self::YOUNG)
+    }
+}
+
+impl Line {
+    const EMPTY: Self = Self { tags: [0; LINE], cells: [Cell::EMPTY; LINE] };
+
+    /// Which cells may be those of a hash, a bit for each. Without a branch: what a packet's flow is cannot be
+    /// predicted.
+    #[inline(always)]
+    fn alike(&self, hash: u64) -> u32 {
+        // So written it takes a few vector instructions; of single bits the compiler makes shifts, one by one.
+        const BITS: [u32; LINE] = [0x1_01, 0x2_02, 0x4_04, 0x8_08, 0x10_10, 0x20_20, 0x40_40, 0x80_80];
+        let tag = (hash >> 32) as u32;
+        let bit = |(&other, bit)| if other == tag { bit } else { 0 };
+        self.tags.iter().zip(BITS).map(bit).fold(0, |bits, bit| bits | bit) & 0xff
+    }
+
+    fn is_full(&self) -> bool {
+        self.cells[LINE - 1] != Cell::EMPTY
+    }
+}
+
+/// Lines to begin with.
+const LEAST: usize = 128;
+
+impl Index {
+    /// Positions that a cell has room for.
+    pub(super) const MOST_SLOTS: u32 = 1 << (32 - Cell::STATE_BITS);
+
+    pub(super) fn new() -> Self {
+        Self { lines: vec![Line::EMPTY; LEAST].into_boxed_slice(), used: 0, young: 0 }
+    }
+
+    /// The line where a flow is looked for first. By the low bits: shards are chosen by the high ones.
+    #[inline(always)]
+    fn home(&self, hash: u64) -> usize {
+        (hash as u32 >> Cell::STATE_BITS) as usize & (self.lines.len() - 1)
+    }
+
+    /// Asks the cache for the line where a flow most likely is.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, hash: u64) {
+        super::prefetch(self.lines.as_ptr().wrapping_add(self.home(hash)));
+    }
+
+    /// Finds what is probably a flow's cell, and hears of the flow: if it is remembered, then for another
+    /// generation.
+    #[inline(always)]
+    pub(super) fn guess(&mut self, hash: u64) -> Cell {
+        let home = self.home(hash);
+        let line = &mut self.lines[home];
+        let alike = line.alike(hash);
+        if alike == 0 && !line.is_full() {
+            return Cell::EMPTY;
+        }
+        // Of several alike, and of none here, the first is as good a guess as any.
+        let cell = &mut line.cells[alike.trailing_zeros() as usize % LINE];
+        if alike == 0 || *cell == Cell::remembered(hash, Cell::OLD) {
+            return self.find(hash, |_| true);
+        }
+        *cell
+    }
+
+    /// Finds a flow, and hears of it. `same` tells whether a slot of the right tag is the flow's.
+    pub(super) fn find(&mut self, hash: u64, mut same: impl FnMut(u32) -> bool) -> Cell {
+        let mut home = self.home(hash);
+        loop {
+            let line = &mut self.lines[home];
+            let mut alike = line.alike(hash);
+            while alike != 0 {
+                let cell = &mut line.cells[alike.trailing_zeros() as usize % LINE];
+                if cell.position().is_some_and(&mut same) {
+                    return *cell;
+                }
+                if cell.remembers(hash) {
+                    self.young += usize::from(cell.state() == Cell::OLD);
+                    *cell = Cell::remembered(hash, Cell::YOUNG);
+                    return *cell;
+                }
+                alike &= alike - 1;
+            }
+            if !line.is_full() {
+                return Cell::EMPTY;
+            }
+            home = (home + 1) & (self.lines.len() - 1);
+        }
+    }
+
+    /// Notes that a flow is in the slab now; it must not have been there. `hash_of` gives the hash of the
+    /// flow at a position.
+    pub(super) fn enter(&mut self, hash: u64, at: u32, hash_of: impl Fn(u32) -> u64) {
+        if self.used >= self.lines.len() * LINE / 8 * 5 {
+            self.rewrite(hash_of, |state| state);
+        }
+        let remembered = self.replace(hash, |cell| cell.remembers(hash), Cell::slot(at));
+        match remembered {
+            Some(cell) => self.young -= usize::from(cell.state() == Cell::YOUNG),
+            None => self.append(hash, Cell::slot(at)),
+        }
+    }
+
+    /// Notes that a flow has left the slab, and is remembered.
+    pub(super) fn leave(&mut self, hash: u64, at: u32) {
+        let left = self.replace(hash, |cell| cell == Cell::slot(at), Cell::remembered(hash, Cell::YOUNG));
+        self.young += usize::from(left.is_some());
+    }
+
+    /// Puts `new` in the place of the flow's cell for which `is` holds. Gives what was there.
+    fn replace(&mut self, hash: u64, is: impl Fn(Cell) -> bool, new: Cell) -> Option<Cell> {
+        let mut home = self.home(hash);
+        loop {
+            let line = &mut self.lines[home];
+            let mut alike = line.alike(hash);
+            while alike != 0 {
+                let cell = &mut line.cells[alike.trailing_zeros() as usize % LINE];
+                if is(*cell) {
+                    return Some(std::mem::replace(cell, new));
+                }
+                alike &= alike - 1;
+            }
+            if !line.is_full() {
+                return None;
+            }
+            home = (home + 1) & (self.lines.len() - 1);
+        }
+    }
+
+    /// Puts a cell into the first empty place for its hash.
+    fn append(&mut self, hash: u64, cell: Cell) {
+        let mut home = self.home(hash);
+        while self.lines[home].is_full() {
+            home = (home + 1) & (self.lines.len() - 1);
+        }
+        let line = &mut self.lines[home];
+        if let Some(place) = line.cells.iter().position(|&cell| cell == Cell::EMPTY) {
+            line.tags[place] = (hash >> 32) as u32;
+            line.cells[place] = cell;
+            self.used += 1;
+        }
+    }
+
+    /// How many remembered flows were heard of since [`Self::age`].
+    pub(super) fn young(&self) -> usize {
+        self.young
+    }
+
+    /// Forgets the remembered flows that were silent since the last call.
+    pub(super) fn age(&mut self, hash_of: impl Fn(u32) -> u64) {
+        self.rewrite(hash_of, |state| match state {
+            Cell::OLD => Cell::EMPTY.0,
+            Cell::YOUNG => Cell::OLD,
+            state => state,
+        });
+        self.young = 0;
+    }
+
+    /// Writes the lines anew, at most half full; `next` says what becomes of a cell by its state.
+    fn rewrite(&mut self, hash_of: impl Fn(u32) -> u64, next: impl Fn(u32) -> u32) {
+        let stays = |cell: &Cell| next(cell.state()) != Cell::EMPTY.0;
+        let staying = self.lines.iter().flat_map(|line| &line.cells).filter(|cell| stays(cell)).count();
+        let size = (staying * 2 / LINE + 1).next_power_of_two().max(LEAST);
+        let lines = std::mem::replace(&mut self.lines, vec![Line::EMPTY; size].into_boxed_slice());
+        self.used = 0;
+        for line in &lines {
+            for (&tag, &cell) in line.tags.iter().zip(&line.cells).filter(|(_, cell)| stays(cell)) {
+                let remembered = u64::from(tag) << 32 | u64::from(cell.0 & !Cell::STATE);
+                let hash = cell.position().map_or(remembered, &hash_of);
+                self.append(hash, Cell(cell.0 & !Cell::STATE | next(cell.state())));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One of many hashes that share two homes.
+    fn hash(n: u64) -> u64 {
+        n << 32 | (n % 2) << Cell::STATE_BITS
+    }
+
+    #[test]
+    fn flows_that_share_a_home_are_told_apart_through_growth_and_ageing() {
+        fn expect(index: &mut Index, remembered: impl Fn(u64) -> bool) {
+            for n in 1..3_000 {
+                let slot = (n % 3 != 0).then_some(Cell::slot(n as u32));
+                let entry = slot
+                    .or(remembered(n).then_some(Cell::remembered(hash(n), Cell::YOUNG)))
+                    .unwrap_or(Cell::EMPTY);
+                let found = index.find(hash(n), |at| u64::from(at) == n);
+                assert_eq!(found, entry, "{n}");
+                assert_eq!(index.guess(hash(n)), entry, "{n}");
+            }
+            assert_eq!(index.find(hash(3_001), |_| false), Cell::EMPTY);
+        }
+        let hash_of = |at: u32| hash(u64::from(at));
+        let mut index = Index::new();
+        (1..3_000).for_each(|n| index.enter(hash(n), n as u32, hash_of));
+        (1..3_000).filter(|n| n % 3 == 0).for_each(|n| index.leave(hash(n), n as u32));
+        assert_eq!(index.young(), 999);
+        expect(&mut index, |_| true);
+        index.age(hash_of);
+        assert_eq!(index.young(), 0);
+        for n in [3, 6] {
+            assert!(index.find(hash(n), |_| false).remembers(hash(n)));
+        }
+        assert_eq!(index.young(), 2);
+        index.age(hash_of);
+        expect(&mut index, |n| n == 3 || n == 6);
+    }
+
+    #[test]
+    fn a_remembered_flow_that_comes_back_is_in_the_slab_only() {
+        let mut index = Index::new();
+        index.enter(8, 1, |_| 8);
+        index.leave(8, 1);
+        assert!(index.find(8, |_| true).remembers(8));
+        index.enter(8, 2, |_| 8);
+        assert_eq!(index.young(), 0);
+        assert_eq!(index.find(8, |at| at == 2), Cell::slot(2));
+        index.age(|_| 8);
+        assert_eq!(index.find(8, |at| at == 2), Cell::slot(2));
+    }
+}

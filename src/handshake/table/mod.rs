@@ -1,0 +1,420 @@
+//! The hot table: a slab of undecided attempts, found by flow hash, in order of age and of deadline.
+//!
+//! Owns where entries live, in which order they are due, and which flows had an entry before; knows nothing of
+//! handshakes. Nothing here allocates per packet.
+
+mod index;
+mod wheel;
+
+use std::collections::VecDeque;
+
+pub(super) use self::index::Cell;
+use self::index::Index;
+use self::wheel::{Bucket, Wheel};
+use crate::packet::{FlowKey, Timestamp};
+
+/// The position of an entry in the slab; valid until the entry is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Position(u32);
+
+impl Position {
+    #[inline(always)]
+    pub(super) fn number(self) -> u32 {
+        self.0
+    }
+}
+
+/// Where a flow is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// It has an entry.
+    Entry(Position),
+    /// It had one not long ago.
+    Remembered,
+    /// Nothing is known of it.
+    Unknown,
+}
+
+/// An entry, or room for one.
+///
+/// In this order because waiting for cache lines is most of what a lookup in a large table costs: what
+/// nearly every packet needs is in the first two, if the value begins with it. (Not aligned to lines: a
+/// growing slab of aligned slots is copied, where others are remapped.)
+#[repr(C)]
+struct Slot<T> {
+    key: FlowKey,
+    due: Timestamp,
+    hash: u64,
+    /// Tells the entry from others that were, or will be, at its position.
+    serial: u32,
+    /// Where the wheel comes by for it.
+    bucket: Bucket,
+    aged: bool,
+    value: Option<T>,
+}
+
+/// Entries by flow, oldest first and by deadline.
+pub(super) struct Table<T> {
+    index: Index,
+    slots: Vec<Slot<T>>,
+    free: Vec<u32>,
+    wheel: Wheel,
+    /// Positions and serial numbers in order of insertion. Those that left since, or were told not to age,
+    /// are still there until there are more of them than of others.
+    ages: VecDeque<(u32, u32)>,
+    aged: usize,
+    inserted: u32,
+}
+
+/// Entries of `ages` that may be out of date in a small table.
+const SLACK: usize = 4096;
+
+impl<T> Table<T> {
+    pub(super) fn new() -> Self {
+        Self {
+            index: Index::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            wheel: Wheel::new(),
+            ages: VecDeque::new(),
+            aged: 0,
+            inserted: 0,
+        }
+    }
+
+    /// How many entries have an age.
+    pub(super) fn aged(&self) -> usize {
+        self.aged
+    }
+
+    /// How many entries there are.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// Asks the cache for what [`Self::guess`] needs.
+    #[inline(always)]
+    pub(super) fn prefetch_index(&self, hash: u64) {
+        self.index.prefetch(hash);
+    }
+
+    /// Where a flow is. A remembered one is remembered for another generation.
+    #[inline(always)]
+    pub(super) fn find(&mut self, hash: u64, key: &FlowKey) -> Place {
+        let slots = &self.slots;
+        match self.index.find(hash, |at| slots[at as usize].key == *key) {
+            Cell::EMPTY => Place::Unknown,
+            cell => cell.position().map_or(Place::Remembered, |at| Place::Entry(Position(at))),
+        }
+    }
+
+    /// What is probably known of a flow, told by its hash alone, without touching the entry.
+    #[inline(always)]
+    pub(super) fn guess(&mut self, hash: u64) -> Cell {
+        self.index.guess(hash)
+    }
+
+    /// The place that a guess of [`Self::guess`] means, if it is right.
+    #[inline(always)]
+    pub(super) fn check(&self, cell: Cell, hash: u64, key: &FlowKey) -> Option<Place> {
+        match cell.position() {
+            Some(at) => self.holds(Position(at), key).then_some(Place::Entry(Position(at))),
+            None if cell == Cell::EMPTY => Some(Place::Unknown),
+            None => cell.remembers(hash).then_some(Place::Remembered),
+        }
+    }
+
+    /// Asks the cache for the entry at a position.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, at: u32) {
+        let slot = self.slots.as_ptr().wrapping_add(at as usize).cast::<u8>();
+        for offset in (0..size_of::<Slot<T>>()).step_by(64) {
+            prefetch(slot.wrapping_add(offset));
+        }
+    }
+
+    /// Whether the entry at a position is `key`'s.
+    #[inline(always)]
+    fn holds(&self, at: Position, key: &FlowKey) -> bool {
+        self.slots.get(at.0 as usize).is_some_and(|slot| slot.key == *key && slot.value.is_some())
+    }
+
+    pub(super) fn get(&self, at: Position) -> Option<&T> {
+        self.slots[at.0 as usize].value.as_ref()
+    }
+
+    pub(super) fn get_mut(&mut self, at: Position) -> Option<&mut T> {
+        self.slots[at.0 as usize].value.as_mut()
+    }
+
+    pub(super) fn key(&self, at: Position) -> FlowKey {
+        self.slots[at.0 as usize].key
+    }
+
+    /// Adds an entry as the youngest, due at `due`; the flow must not be there yet. `None` when there
+    /// is no position left.
+    pub(super) fn insert(&mut self, hash: u64, key: FlowKey, value: T, due: Timestamp) -> Option<Position> {
+        self.inserted = self.inserted.wrapping_add(1);
+        let serial = self.inserted;
+        let slot = Slot { key, due, hash, serial, bucket: Bucket::NONE, aged: true, value: Some(value) };
+        let at = match self.free.pop() {
+            Some(at) => {
+                self.slots[at as usize] = slot;
+                at
+            }
+            None => {
+                let at = u32::try_from(self.slots.len()).ok().filter(|&at| at < Index::MOST_SLOTS)?;
+                self.slots.push(slot);
+                at
+            }
+        };
+        let slots = &self.slots;
+        self.index.enter(hash, at, |at| slots[at as usize].hash);
+        self.slots[at as usize].bucket = self.wheel.note(at, due);
+        self.aged += 1;
+        if self.ages.len() > 2 * self.aged + SLACK {
+            let slots = &self.slots;
+            self.ages.retain(|&age| has_age(slots, age));
+        }
+        self.ages.push_back((at, serial));
+        Some(Position(at))
+    }
+
+    /// Takes an entry out; its flow is remembered.
+    pub(super) fn remove(&mut self, at: Position) {
+        let slot = &mut self.slots[at.0 as usize];
+        if slot.value.take().is_none() {
+            return;
+        }
+        slot.bucket = Bucket::NONE;
+        self.index.leave(slot.hash, at.0);
+        self.forget_age(at);
+        self.free.push(at.0);
+    }
+
+    /// Takes an entry's age: it no longer counts as undecided.
+    pub(super) fn forget_age(&mut self, at: Position) {
+        let aged = &mut self.slots[at.0 as usize].aged;
+        self.aged -= usize::from(*aged);
+        *aged = false;
+    }
+
+    /// Sets when the entry is next due. A later deadline costs nothing: the entry is moved when the
+    /// wheel reaches its old one.
+    pub(super) fn set_due(&mut self, at: Position, due: Timestamp) {
+        let slot = &mut self.slots[at.0 as usize];
+        let sooner = due < slot.due;
+        slot.due = due;
+        if sooner || slot.bucket == Bucket::NONE {
+            slot.bucket = self.wheel.note_again(at.0, due, slot.bucket);
+        }
+    }
+
+    pub(super) fn due(&self, at: Position) -> Timestamp {
+        self.slots[at.0 as usize].due
+    }
+
+    /// The oldest entry that has an age.
+    pub(super) fn oldest(&mut self) -> Option<Position> {
+        while let Some(&age) = self.ages.front() {
+            if has_age(&self.slots, age) {
+                return Some(Position(age.0));
+            }
+            self.ages.pop_front();
+        }
+        None
+    }
+
+    /// The entries that have an age, oldest first.
+    pub(super) fn by_age(&self) -> impl Iterator<Item = Position> {
+        self.ages.iter().filter(|&&age| has_age(&self.slots, age)).map(|&(at, _)| Position(at))
+    }
+
+    /// Turns the wheel to `now` and appends every entry whose deadline has passed to `due`.
+    ///
+    /// The entries stay in the table; the caller removes them or gives them a later deadline.
+    pub(super) fn collect_due(&mut self, now: Timestamp, due: &mut Vec<Position>) {
+        for number in self.wheel.turn(now) {
+            let (bucket, notes) = self.wheel.empty(number);
+            for &at in &notes {
+                let slot = &mut self.slots[at as usize];
+                // Others left, or were noted again for another time.
+                if slot.bucket == bucket {
+                    slot.bucket = Bucket::NONE;
+                    if slot.due <= now {
+                        due.push(Position(at));
+                    } else {
+                        slot.bucket = self.wheel.note(at, slot.due);
+                    }
+                }
+            }
+            self.wheel.recycle(notes);
+        }
+    }
+
+    /// How many flows are remembered that were heard of since [`Self::forget_silent`].
+    pub(super) fn remembered(&self) -> usize {
+        self.index.young()
+    }
+
+    /// Forgets the remembered flows that were silent since the last call.
+    pub(super) fn forget_silent(&mut self) {
+        let slots = &self.slots;
+        self.index.age(|at| slots[at as usize].hash);
+    }
+}
+
+fn has_age<T>(slots: &[Slot<T>], (at, serial): (u32, u32)) -> bool {
+    slots.get(at as usize).is_some_and(|slot| slot.serial == serial && slot.aged)
+}
+
+/// Asks the cache for the line at an address.
+#[inline(always)]
+fn prefetch<T>(address: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch is a hint: it reads nothing and faults on no address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::{Endpoint, Span};
+
+    #[test]
+    fn an_entry_that_was_collected_and_put_off_comes_again_in_time() {
+        let mut table = Table::new();
+        let mut due = Vec::new();
+        table.collect_due(secs(0), &mut due);
+        let at = table.insert(1, key(1), (), secs(1)).unwrap();
+        // The wheel comes by long after the deadline, as after a pause without packets.
+        table.collect_due(secs(5), &mut due);
+        assert_eq!(due, [at]);
+        table.set_due(at, secs(6));
+        due.clear();
+        table.collect_due(secs(5), &mut due);
+        assert_eq!(due, []);
+        table.collect_due(secs(7), &mut due);
+        assert_eq!(due, [at], "not a whole turn of the wheel later");
+    }
+
+    fn key(port: u16) -> FlowKey {
+        FlowKey::new(Endpoint::v4([10, 0, 0, 1], port), Endpoint::v4([10, 0, 0, 2], 80)).0
+    }
+
+    fn secs(secs: i64) -> Timestamp {
+        Timestamp::from_nanos(0).plus(Span::from_secs(secs))
+    }
+
+    fn take_due(table: &mut Table<u16>, now: Timestamp) -> Vec<u16> {
+        let mut due = Vec::new();
+        table.collect_due(now, &mut due);
+        let mut values: Vec<u16> = due.iter().filter_map(|&at| table.get(at).copied()).collect();
+        due.into_iter().for_each(|at| table.remove(at));
+        values.sort_unstable();
+        values
+    }
+
+    #[test]
+    fn entries_fall_due_once_and_deadlines_move_both_ways() {
+        let mut table = Table::new();
+        assert!(take_due(&mut table, secs(0)).is_empty());
+        for port in 1..=4 {
+            table.insert(u64::from(port) << 32, key(port), port, secs(i64::from(port) * 10)).unwrap();
+        }
+        let two = entry(&mut table, 2);
+        table.set_due(two, secs(500));
+        let four = entry(&mut table, 4);
+        table.set_due(four, secs(11));
+        assert_eq!(take_due(&mut table, secs(12)), [1, 4]);
+        assert_eq!(take_due(&mut table, secs(40)), [3]);
+        assert!(take_due(&mut table, secs(499)).is_empty());
+        assert_eq!(take_due(&mut table, secs(500)), [2]);
+        assert_eq!(table.aged(), 0);
+    }
+
+    #[test]
+    fn the_first_turn_finds_what_is_due_already() {
+        let mut table = Table::new();
+        table.insert(1, key(1), 1, secs(5)).unwrap();
+        table.insert(2, key(2), 2, secs(90)).unwrap();
+        assert_eq!(take_due(&mut table, secs(60)), [1]);
+        assert_eq!(take_due(&mut table, secs(90)), [2]);
+    }
+
+    #[test]
+    fn what_was_due_and_is_put_off_falls_due_again() {
+        let mut table = Table::new();
+        take_due(&mut table, secs(0));
+        table.insert(1, key(1), 1, secs(10)).unwrap();
+        let mut due = Vec::new();
+        table.collect_due(secs(12), &mut due);
+        let [at] = due[..] else { panic!("{due:?}") };
+        table.set_due(at, secs(13));
+        assert_eq!(take_due(&mut table, secs(14)), [1]);
+    }
+
+    #[test]
+    fn a_jump_of_many_turns_finds_everything() {
+        let mut table = Table::new();
+        take_due(&mut table, secs(0));
+        for port in 1..=300 {
+            table.insert(u64::from(port) << 32, key(port), port, secs(i64::from(port))).unwrap();
+        }
+        assert_eq!(take_due(&mut table, secs(1_000_000)).len(), 300);
+    }
+
+    #[test]
+    fn age_is_order_of_insertion_whatever_is_removed() {
+        let mut table = Table::new();
+        for port in 1..=5 {
+            table.insert(u64::from(port) << 32, key(port), port, secs(9)).unwrap();
+        }
+        let first = table.oldest().unwrap();
+        table.remove(first);
+        let three = entry(&mut table, 3);
+        table.forget_age(three);
+        let order: Vec<u16> = table.by_age().map(|at| *table.get(at).unwrap()).collect();
+        assert_eq!(order, [2, 4, 5]);
+        assert_eq!(table.aged(), 3);
+    }
+
+    #[test]
+    fn two_flows_of_one_tag_are_both_found_until_one_is_only_remembered() {
+        let mut table = Table::new();
+        let (one, two) = (1 << 32 | 4, 1 << 32 | 8);
+        let first = table.insert(one, key(1), 1, secs(1)).unwrap();
+        let second = table.insert(two, key(2), 2, secs(1)).unwrap();
+        assert_eq!(table.find(two, &key(2)), Place::Entry(second));
+        table.remove(first);
+        assert_eq!(table.get(first), None);
+        assert_eq!(table.find(one, &key(1)), Place::Remembered);
+        assert_eq!(table.find(two, &key(2)), Place::Entry(second));
+        assert_eq!(table.remembered(), 1);
+    }
+
+    #[test]
+    fn the_order_of_age_survives_any_number_of_departures() {
+        let mut table = Table::new();
+        let stays = table.insert(0, key(0), 0, secs(9)).unwrap();
+        for n in 1..3 * SLACK as u64 {
+            let at = table.insert(n << 32, key(n as u16), n as u16, secs(9)).unwrap();
+            table.remove(at);
+        }
+        assert!(table.ages.len() <= SLACK + 3, "{}", table.ages.len());
+        assert_eq!(table.by_age().collect::<Vec<_>>(), [stays]);
+        assert_eq!(table.oldest(), Some(stays));
+    }
+
+    fn entry(table: &mut Table<u16>, port: u16) -> Position {
+        match table.find(u64::from(port) << 32, &key(port)) {
+            Place::Entry(at) => at,
+            place @ (Place::Remembered | Place::Unknown) => panic!("{place:?}"),
+        }
+    }
+}
