@@ -117,11 +117,11 @@ impl Outputs {
 }
 
 impl Sink for Outputs {
-    fn attempt(&mut self, attempt: Attempt) -> io::Result<()> {
+    fn attempt(&mut self, attempt: &Attempt) -> io::Result<()> {
         assert!(attempt.retries.after_ack <= attempt.retries.syn_ack);
         assert_eq!(attempt.inference.cause.is_some(), attempt.inference.confidence.is_some());
         self.attempts.push(attempt.clone());
-        self.reporters.iter_mut().try_for_each(|reporter| reporter.attempt(attempt.clone()))
+        self.reporters.iter_mut().try_for_each(|reporter| reporter.attempt(attempt))
     }
 }
 
