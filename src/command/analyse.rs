@@ -5,9 +5,13 @@ use std::io::{self, IsTerminal, Write};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use anyhow::{Context, bail};
 use jiff::tz::TimeZone;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
 
 use super::Status;
 use crate::capture::{self, CaptureInfo, Captures, Source};
@@ -99,12 +103,30 @@ where
         Some(path) => Output::file(path).with_context(|| format!("cannot write {}", path.display()))?,
         None => Output::stdout(),
     };
+    if !provisional {
+        // A live capture ends by a signal, and in order.
+        remove_when_killed(&output)?;
+    }
     let options = Options { provisional, ..options(config, &output) };
     let mut reporter = Reporter::new(options.clone(), &mut output).with_context(|| target(config))?;
     let (summary, settle) = engine(config, &options, &mut reporter)?;
     reporter.finish(&summary, settle).with_context(|| target(config))?;
     output.commit().with_context(|| target(config))?;
     Ok(status(config, &summary))
+}
+
+/// Sees to it that a signal which ends the program leaves no unfinished report behind.
+fn remove_when_killed(output: &Output) -> io::Result<()> {
+    let Some(unfinished) = output.unfinished().map(Path::to_owned) else { return Ok(()) };
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM, SIGXFSZ])?;
+    thread::spawn(move || {
+        for signal in signals.forever() {
+            // What cannot be removed stays; the program ends all the same.
+            let _ = fs::remove_file(&unfinished);
+            let _ = emulate_default_handler(signal);
+        }
+    });
+    Ok(())
 }
 
 /// Whether the regular file `output` is one of `files`, by whatever name: it would be lost.

@@ -109,6 +109,10 @@ impl Confidence {
 pub struct Context {
     /// The strongest overflow that another attempt of the listener showed at that time.
     pub overflow: Option<Confidence>,
+    /// The strongest overflow so close to a SYN that got no answer that the queue was still, or already, full.
+    pub full: Option<Confidence>,
+    /// An overflow is longer ago, and nobody was answered since.
+    pub full_since_long: bool,
     /// Whether the listener answered somebody's SYN with SYN-ACK; `None` where nobody kept track.
     pub answers: Option<bool>,
     /// Its half-open attempts are many, and most.
@@ -139,9 +143,12 @@ pub enum Evidence {
     RecoveredAfterOneRepeat,
     AckMayBeLost,
     OthersOverflowed,
+    NobodyAnsweredSince,
+    HostMayBeDown,
     RstAnswersFirstAck,
     RstAnswersLaterSegment(u16),
     RstNotKernelForm,
+    RstBeforeAck,
     ListenerMayHaveClosed,
     RstHasOtherTtl,
     SynAckAfterRst,
@@ -176,9 +183,11 @@ impl Evidence {
             Self::AckMayBeLost
                 | Self::RecoveredAfterOneRepeat
                 | Self::ListenerMayHaveClosed
+                | Self::RstBeforeAck
                 | Self::PathMayDropData
                 | Self::CaptureDropped
                 | Self::OthersOverflowed
+                | Self::HostMayBeDown
         )
     }
 }
@@ -194,6 +203,8 @@ impl fmt::Display for Evidence {
             Self::RecoveredAfterOneRepeat => "one repeat, then the server accepted the connection",
             Self::AckMayBeLost => "the ACK may have been lost between the capture point and the server",
             Self::OthersOverflowed => "other attempts to this listener overflowed at that time",
+            Self::NobodyAnsweredSince => "the accept queue overflowed before, and nobody was answered since",
+            Self::HostMayBeDown => "a host that went down, or a path that broke, since then looks the same",
             Self::RstAnswersFirstAck => "a bare RST answered the client's first ACK",
             Self::RstAnswersLaterSegment(n) => {
                 return write!(
@@ -202,6 +213,9 @@ impl fmt::Display for Evidence {
                 );
             }
             Self::RstNotKernelForm => "the RST carries a window or options, which Linux' does not",
+            Self::RstBeforeAck => {
+                "the RST stands before the ACK: the capture is out of order, or it answers something else"
+            }
             Self::ListenerMayHaveClosed => {
                 "a listener that closes between SYN-ACK and ACK sends the same RST"
             }
@@ -354,9 +368,13 @@ fn synack_retransmitted(attempt: &Attempt, context: &Context) -> Inference {
     let mut evidence = smallvec![Evidence::IgnoredAcks(ignored)];
     let near_server = matches!(attempt.vantage, Some(Vantage::Server | Vantage::Local));
     let others = context.overflow >= Some(Confidence::Likely);
+    // The ACK before a deferred repeat was ignored on purpose: it does not count.
+    let deferral = attempt.begins_deferred();
+    let in_a_row = ignored.saturating_sub(u32::from(deferral.is_some()));
+    evidence.extend(deferral.map(Evidence::NoRepeatAtOneSecond));
     evidence.extend(near_server.then_some(Evidence::AckReachedServer));
-    evidence.extend((others && ignored < 2).then_some(Evidence::OthersOverflowed));
-    let likely = near_server || ignored >= 2 || others;
+    evidence.extend((others && in_a_row < 2).then_some(Evidence::OthersOverflowed));
+    let likely = near_server || in_a_row >= 2 || others;
     if !likely {
         evidence.extend(recovered.then_some(Evidence::RecoveredAfterOneRepeat));
         evidence.push(Evidence::AckMayBeLost);
@@ -381,6 +399,9 @@ fn reset_after_ack(attempt: &Attempt) -> Inference {
     let mut doubts = EvidenceList::new();
     if !signs.rst_kernel_form {
         doubts.push(Evidence::RstNotKernelForm);
+    }
+    if signs.rst_before_ack {
+        doubts.push(Evidence::RstBeforeAck);
     }
     if !signs.rst_to_first_ack {
         doubts.push(Evidence::ListenerMayHaveClosed);
@@ -424,8 +445,13 @@ fn unanswered(context: &Context) -> Inference {
     if context.kernel.is_some_and(|kernel| kernel.overflowed) {
         return overflow(None, Confidence::Possible, EvidenceList::new());
     }
-    match (context.overflow, context.answers) {
+    match (context.full, context.answers) {
         (Some(confidence), _) => overflow(None, confidence, smallvec![Evidence::OthersOverflowed]),
+        (None, _) if context.full_since_long => overflow(
+            None,
+            Confidence::Possible,
+            smallvec![Evidence::NobodyAnsweredSince, Evidence::HostMayBeDown],
+        ),
         (None, Some(true)) => nothing(smallvec![Evidence::ListenerAnswersOthers]),
         (None, Some(false)) => inferred(
             Cause::Filtered,
@@ -462,5 +488,13 @@ impl Attempt {
         let [only] = self.retry_at.as_slice() else { return None };
         let alone = self.signs.syn_seen && self.retries.after_ack == 1 && self.retries.syn_ack == 1;
         (alone && *only >= HELD_BACK).then_some(*only)
+    }
+
+    /// When the first of several SYN-ACK repeats came, if it was held back to the end of a `TCP_DEFER_ACCEPT`
+    /// period and the next followed Linux' schedule; a stack whose first time-out is 3 s doubles that.
+    fn begins_deferred(&self) -> Option<Span> {
+        let [first, second, ..] = self.retry_at.as_slice() else { return None };
+        let on_schedule = *second < first.scaled(5, 2);
+        (self.signs.syn_seen && *first >= HELD_BACK && on_schedule).then_some(*first)
     }
 }

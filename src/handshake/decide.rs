@@ -178,6 +178,7 @@ fn connect(pending: &Pending, verdict: Verdict, ending: Ending) -> Connect {
         Verdict::Unanswered => unanswered(pending, ending),
         Verdict::HalfOpen if pending.syn_repeats().count > 0 => unanswered(pending, ending),
         Verdict::HalfOpen | Verdict::ClientReset => plain(Outcome::Unknown),
+        Verdict::Undetermined if pending.signs.established => plain(Outcome::Succeeded),
         Verdict::Undetermined => plain(match (pending.phase, ending) {
             (Phase::AnswerUnseen | Phase::Acked | Phase::Established | Phase::Ignored, _) => {
                 Outcome::Succeeded
@@ -190,12 +191,13 @@ fn connect(pending: &Pending, verdict: Verdict, ending: Ending) -> Connect {
 
 /// A SYN that got no answer: the retries ran out, or may still go on.
 fn unanswered(pending: &Pending, ending: Ending) -> Connect {
-    let retried = pending.syn_repeats().count > 0;
+    // No system gives up sooner than after two retries (Windows; Linux' default is 6).
+    let exhausted = pending.syn_repeats().count >= 2;
     let (outcome, errno) = match ending {
         Ending::CaptureEnd(_) | Ending::Provisional => (Outcome::Pending, None),
         // The next retry did not come when it was due.
-        Ending::Expired if retried => (Outcome::Failed, Some(Errno::Etimedout)),
-        // One SYN alone is a scan, a flood, or a program that gave up before the first retry.
+        Ending::Expired if exhausted => (Outcome::Failed, Some(Errno::Etimedout)),
+        // One SYN alone is a scan, a flood, or a program that gave up by itself; so is one retry.
         Ending::Expired | Ending::Replaced | Ending::Evicted => (Outcome::Unknown, None),
     };
     Connect { outcome, errno, window: None }

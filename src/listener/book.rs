@@ -72,7 +72,7 @@ impl Book {
             None if full => &mut self.rest,
             None => self.records.entry(attempt.server).or_default(),
         };
-        record.witness(attempt);
+        record.witness(attempt, *decided);
         if *decided {
             record.add(attempt);
             self.verdicts.add(attempt.verdict);
@@ -123,7 +123,7 @@ impl Book {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handshake::{Cause, Confidence, Evidence};
+    use crate::handshake::{Cause, Confidence, Evidence, Retries, Vantage};
     use crate::kernel::{Counters, ListenSocket, Sample, Sysctls, Watch};
     use crate::packet::Span;
     use crate::report::samples;
@@ -208,6 +208,31 @@ mod tests {
         let confirmed = book.infer(&attempt);
         assert_eq!(confirmed.confidence, Some(Confidence::Confirmed));
         assert!(!confirmed.evidence.contains(&Evidence::CaptureDropped));
+    }
+
+    #[test]
+    fn one_repeat_seen_from_the_client_neither_tells_the_retries_nor_that_the_client_is_wrong() {
+        let attempts = samples::overflow_mixed().1;
+        let repeated = |verdict| attempts.iter().find(|attempt| attempt.verdict == verdict).cloned();
+        let mut attempt = repeated(Verdict::SynackRetransmitted).unwrap();
+        attempt.vantage = Some(Vantage::Client);
+        attempt.established = Some(false);
+        attempt.retries = Retries { syn: 0, syn_ack: 1, after_ack: 1 };
+        attempt.retry_at.truncate(1);
+        let told = |attempt: Attempt| {
+            let mut book = Book::new(8);
+            book.enter(&mut Found { at: attempt.end, decided: true, attempt });
+            let listener = book.listeners().remove(0);
+            (listener.clients, listener.evidence.join("; "))
+        };
+        let (clients, evidence) = told(attempt.clone());
+        assert_eq!(clients, "1 believes it is connected and may not be");
+        assert!(!evidence.contains("tcp_synack_retries"), "{evidence}");
+        attempt.retries = Retries { syn: 0, syn_ack: 2, after_ack: 2 };
+        attempt.retry_at.push(Span::from_secs(3));
+        let (clients, evidence) = told(attempt);
+        assert_eq!(clients, "1 believes it is connected and is not");
+        assert!(evidence.contains("tcp_synack_retries=2"), "{evidence}");
     }
 
     #[test]

@@ -287,7 +287,7 @@ fn overflow_evidence(record: &Record) -> Vec<String> {
 /// Why an overflow is only possible.
 fn doubt(record: &Record) -> &'static str {
     if record.overflowed.get(Verdict::SynackRetransmitted) > 0 {
-        "doubt: one repeat and then accepted, seen away from the server, is also what ACKs lost on the way look like; a capture on the server tells"
+        "doubt: one repeat alone, seen away from the server, is also what ACKs lost on the way look like; a capture on the server tells"
     } else if record.overflowed.get(Verdict::ResetAfterAck) > 0 {
         "doubt: a listener that is closed, or a middlebox, sends the same RST"
     } else {
@@ -304,6 +304,11 @@ fn clients(record: &Record) -> String {
         }
     };
     say(record.believers, "believes it is connected and is not", "believe they are connected and are not");
+    say(
+        record.unsure,
+        "believes it is connected and may not be",
+        "believe they are connected and may not be",
+    );
     say(
         record.racers,
         "was reset just after, or while, connect() returned",

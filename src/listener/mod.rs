@@ -7,6 +7,7 @@ mod book;
 mod diagnosis;
 mod kernel;
 mod record;
+mod room;
 mod schedule;
 
 pub use book::Book;

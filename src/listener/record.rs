@@ -1,6 +1,7 @@
 //! What is tallied of one listener: constant in size, whatever the number of attempts.
 
 use super::kernel::Kernel;
+use super::room::Room;
 use super::schedule::Schedule;
 use crate::handshake::{Attempt, Cause, Confidence, Context, Evidence, Outcome, Retries, Vantage, Verdict};
 use crate::packet::{Span, Timestamp};
@@ -86,6 +87,8 @@ pub(super) struct Record {
     /// Overflowed attempts by verdict and by what `connect()` said of them.
     pub(super) overflowed: Tally,
     pub(super) believers: u64,
+    /// Believers who may be right: the server may have accepted them without a word.
+    pub(super) unsure: u64,
     pub(super) racers: u64,
     pub(super) waiting: u64,
     pub(super) timed_out: u64,
@@ -102,6 +105,7 @@ pub(super) struct Record {
     pub(super) denied: u64,
     answered: u64,
     episodes: Vec<Episode>,
+    room: Room,
 }
 
 impl Record {
@@ -118,6 +122,8 @@ impl Record {
         };
         Context {
             overflow: self.episodes.iter().filter(overlap).map(|episode| episode.confidence).max(),
+            full: self.episodes.iter().filter(|e| self.is_full(e, from, to)).map(|e| e.confidence).max(),
+            full_since_long: self.episodes.iter().any(|e| e.to < from && !self.room.any_between(e.to, from)),
             answers: Some(self.answered > 0),
             many_half_open: many(Verdict::HalfOpen, Self::MANY_HALF_OPEN),
             many_client_reset: many(Verdict::ClientReset, Self::MANY_CLIENT_RESETS),
@@ -126,16 +132,40 @@ impl Record {
         }
     }
 
+    /// Whether the queue that overflowed in `episode` was full when SYNs from `from` to `to` got no answer.
+    fn is_full(&self, episode: &Episode, from: Timestamp, to: Timestamp) -> bool {
+        /// One retry of a SYN, and slack.
+        const CLOSE: Span = Span::from_secs(2);
+        if episode.from <= to.plus(CLOSE) && from <= episode.to.plus(CLOSE) {
+            return true;
+        }
+        // A queue that has answered somebody in between was not full all the time.
+        let (before, after) = if episode.to < from { (episode.to, from) } else { (to, episode.from) };
+        after.since(before) <= SAME_EPISODE && !self.room.any_between(before, after)
+    }
+
     /// Notes what an attempt, decided or not, shows of the queue at its time.
-    pub(super) fn witness(&mut self, attempt: &Attempt) {
+    pub(super) fn witness(&mut self, attempt: &Attempt, decided: bool) {
         // A client that went on was answered, even where no answer is in the capture.
         self.answered += u64::from(attempt.signs.synack_seen || attempt.signs.client_went_on);
-        let shows_queue = matches!(
-            attempt.verdict,
-            Verdict::SynackRetransmitted | Verdict::ResetAfterAck | Verdict::AckIgnored
-        );
+        let shows_queue = match attempt.verdict {
+            Verdict::SynackRetransmitted | Verdict::AckIgnored => true,
+            // Until then a SYN-ACK may follow and tell that the RST was a firewall's.
+            Verdict::ResetAfterAck => decided,
+            Verdict::Completed
+            | Verdict::Refused
+            | Verdict::Unreachable
+            | Verdict::Unanswered
+            | Verdict::HalfOpen
+            | Verdict::ClientReset
+            | Verdict::Undetermined => false,
+        };
         let Some(confidence) = attempt.inference.confidence.filter(|_| shows_queue && is_overflow(attempt))
         else {
+            if decided && attempt.signs.synack_seen {
+                // A SYN that was repeated got its answer at some time before the end.
+                self.room.note(if attempt.retries.syn == 0 { attempt.start } else { attempt.end });
+            }
             return;
         };
         let (from, to) = (attempt.start, attempt.end);
@@ -174,11 +204,15 @@ impl Record {
         let recovered = attempt.established == Some(true);
         self.recovered += u64::from(recovered);
         match attempt.connect.outcome {
-            Outcome::Succeeded if !recovered => self.believers += 1,
+            Outcome::Succeeded if recovered => {}
+            Outcome::Succeeded if attempt.inference.confidence == Some(Confidence::Possible) => {
+                self.unsure += 1
+            }
+            Outcome::Succeeded => self.believers += 1,
             Outcome::Raced => self.racers += 1,
             Outcome::Pending => self.waiting += 1,
             Outcome::Failed => self.timed_out += 1,
-            Outcome::Succeeded | Outcome::Unknown => {}
+            Outcome::Unknown => {}
         }
         if let Some(window) = attempt.connect.window {
             let (least, most) = self.race_window.unwrap_or((window, window));

@@ -84,6 +84,11 @@ fn has_run_out(attempt: &Attempt) -> bool {
     if attempt.established == Some(true) || attempt.signs.client_aborted {
         return false;
     }
+    // The kernel gives up after two repeats at the least, unless it was told otherwise (`reqsk_timer_handler`); after
+    // a single one the client's next ACK was accepted more often than not, without a word from the server.
+    if attempt.retry_at.len() < 2 && attempt.signs.data_repeats == 0 {
+        return false;
+    }
     let first_at = attempt.start.plus(attempt.timing.syn_to_synack.unwrap_or(Span::ZERO));
     let heard = attempt.end.since(first_at.plus(last));
     // An attempt that was not decided by the capture's end waited longer than any repeat takes.

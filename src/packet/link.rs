@@ -54,7 +54,58 @@ impl fmt::Display for LinkType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.name() {
             Some(name) => f.write_str(name),
-            None => write!(f, "LINKTYPE_{}", self.0),
+            None => match UNDECODED.iter().find(|(number, _)| *number == self.0) {
+                Some((_, name)) => f.write_str(name),
+                None => write!(f, "LINKTYPE_{}", self.0),
+            },
         }
+    }
+}
+
+/// Others that captures are met with, by libpcap's names (<https://www.tcpdump.org/linktypes.html>).
+const UNDECODED: &[(u16, &str)] = &[
+    (6, "IEEE802"),
+    (10, "FDDI"),
+    (50, "PPP_SERIAL"),
+    (51, "PPP_ETHER"),
+    (104, "C_HDLC"),
+    (105, "IEEE802_11"),
+    (107, "FRELAY"),
+    (117, "PFLOG"),
+    (119, "PRISM_HEADER"),
+    (127, "IEEE802_11_RADIO"),
+    (143, "DOCSIS"),
+    (163, "IEEE802_11_RADIO_AVS"),
+    (166, "PPP_WITH_DIR"),
+    (187, "BLUETOOTH_HCI_H4"),
+    (189, "USB_LINUX"),
+    (192, "PPI"),
+    (195, "IEEE802_15_4_WITHFCS"),
+    (201, "BLUETOOTH_HCI_H4_WITH_PHDR"),
+    (220, "USB_LINUX_MMAPPED"),
+    (226, "IPNET"),
+    (227, "CAN_SOCKETCAN"),
+    (239, "NFLOG"),
+    (242, "IPOIB"),
+    (247, "INFINIBAND"),
+    (249, "USBPCAP"),
+    (252, "WIRESHARK_UPPER_PDU"),
+    (253, "NETLINK"),
+    (258, "PKTAP"),
+    (271, "VSOCK"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_has_a_name() {
+        assert_eq!(LinkType::ETHERNET.to_string(), "EN10MB");
+        assert_eq!(LinkType(127).to_string(), "IEEE802_11_RADIO");
+        assert_eq!(LinkType(147).to_string(), "LINKTYPE_147");
+        let numbers = UNDECODED.iter().map(|&(number, _)| LinkType(number));
+        assert!(numbers.clone().all(|link| link.name().is_none()), "those have a decoder");
+        assert!(numbers.clone().zip(numbers.skip(1)).all(|(one, next)| one.0 < next.0));
     }
 }

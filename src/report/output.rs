@@ -56,6 +56,15 @@ impl Output {
         }
     }
 
+    /// The new file, while it has not taken its place.
+    #[must_use]
+    pub fn unfinished(&self) -> Option<&Path> {
+        match self {
+            Self::Stdout(_) | Self::InPlace(_) => None,
+            Self::Replacing { new, .. } => Some(new.get_ref().path()),
+        }
+    }
+
     /// Columns of the terminal that results go to, or 80, which fits mails and tickets, too.
     #[must_use]
     pub fn width(&self) -> usize {

@@ -196,6 +196,37 @@ fn output_goes_to_the_file_asked_for() {
     assert_eq!(fs::read(&to).unwrap(), direct.stdout);
 }
 
+/// Whoever breaks off a long analysis finds neither half a report nor a stray file.
+#[test]
+fn a_report_that_is_broken_off_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let to = dir.path().join("out.json");
+    let names = || fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+    let mut child = hsanalyze([Path::new("-o"), &to, Path::new("-")]).command().spawn().unwrap();
+    // It opens its output before it reads its input, which does not end (waiting would end it).
+    let input = child.stdin.take();
+    let asked = Instant::now();
+    while names().is_empty() && asked.elapsed() < Duration::from_secs(10) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(names().len(), 1, "an unfinished report beside its place");
+    // The handler is set right after that.
+    std::thread::sleep(Duration::from_millis(200));
+    let pid = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    let status = child.wait().unwrap();
+    drop(input);
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(15), "{status}");
+    assert_eq!(names(), Vec::<std::ffi::OsString>::new());
+}
+
+#[test]
+fn a_filter_that_nothing_passes_is_not_an_empty_capture() {
+    let path = capture("refused-server");
+    let ran = hsanalyze([Path::new("-f"), Path::new("port 4"), &path]).succeed();
+    assert!(ran.text().contains("packets passes the filter"), "{ran}");
+}
+
 #[test]
 fn fail_on_sets_the_exit_status_and_nothing_else() {
     let path = capture("overflow_reset-server");

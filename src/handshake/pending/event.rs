@@ -30,6 +30,8 @@ pub(super) enum Event {
     RstAck,
     /// RST without ACK whose sequence number is the one the client acknowledged.
     BareRst,
+    /// RST without ACK whose sequence number is the one the client will acknowledge.
+    EarlyRst,
 }
 
 /// A segment whose numbers are this far past the SYN's belongs to another connection.
@@ -98,9 +100,12 @@ impl Pending {
                 Event::ServerStray
             };
         }
-        let answers_ack = self.ack_at.is_some()
-            && segment.seq.at_or_after(self.server_isn.plus(1))
-            && self.client_ack.at_or_after(segment.seq);
+        if self.ack_at.is_none() {
+            let early = self.synack.is_some() && segment.seq == self.server_isn.plus(1);
+            return if early { Event::EarlyRst } else { Event::ServerStray };
+        }
+        let answers_ack =
+            segment.seq.at_or_after(self.server_isn.plus(1)) && self.client_ack.at_or_after(segment.seq);
         if answers_ack { Event::BareRst } else { Event::ServerStray }
     }
 

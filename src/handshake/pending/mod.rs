@@ -50,6 +50,10 @@ pub(super) struct Rare {
     /// A second answer with another ISN; the client's ACK tells which one it took.
     other_answer: Option<(Seq, Offer)>,
     pub(super) icmp: Option<IcmpError>,
+    /// The server's RST that came before any ACK: it may be out of order.
+    early_rst: Option<Box<Segment>>,
+    /// When the client's RST came that answers a SYN-ACK not seen yet.
+    early_client_rst: Option<Timestamp>,
 }
 
 /// One undecided attempt.

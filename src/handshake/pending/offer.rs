@@ -16,6 +16,8 @@ pub(in crate::handshake) struct Offer {
 #[derive(Debug, Clone, Default)]
 pub(in crate::handshake) struct Repeats {
     pub(in crate::handshake) count: u16,
+    /// The last one came too soon for a timer, and nothing shows that it is new: a late copy.
+    pub(super) hasty: bool,
     /// TSval of the last.
     tsval: u32,
     last: Timestamp,
@@ -26,8 +28,17 @@ pub(in crate::handshake) struct Repeats {
 }
 
 /// What has not been repeated.
-pub(super) static NEVER: Repeats =
-    Repeats { count: 0, tsval: 0, last: Timestamp::from_nanos(0), gap: Span::ZERO, times: Vec::new() };
+pub(super) static NEVER: Repeats = Repeats {
+    count: 0,
+    hasty: false,
+    tsval: 0,
+    last: Timestamp::from_nanos(0),
+    gap: Span::ZERO,
+    times: Vec::new(),
+};
+
+/// The shortest retransmission time-out anywhere by default: Linux' `TCP_RTO_MIN` (RFC 6298 §2.4 asks for 1 s).
+pub(super) const SHORTEST_TIMER: Span = Span::from_millis(200);
 
 impl Offer {
     pub(super) fn new(segment: &Segment) -> Self {
@@ -57,7 +68,11 @@ impl Repeats {
     pub(super) fn take(&mut self, first: &Offer, segment: &Segment) {
         self.gap = segment.at.since(first.last(self));
         self.last = segment.at;
-        (self.tsval, _) = segment.options.timestamps.unwrap_or_default();
+        let (tsval, _) = segment.options.timestamps.unwrap_or_default();
+        let before = if self.count == 0 { first.tsval } else { self.tsval };
+        let renewed = first.timestamps && tsval != before;
+        self.hasty = self.gap < SHORTEST_TIMER && !renewed;
+        self.tsval = tsval;
         self.count = self.count.saturating_add(1);
         if self.times.len() < Retries::TIMES_KEPT {
             self.times.push(segment.at.since(first.first).max(Span::ZERO));

@@ -23,6 +23,8 @@ pub struct Signs {
     pub wrong_ack: bool,
     /// The RST answered the first valid ACK.
     pub rst_to_first_ack: bool,
+    /// The RST stands before the ACK, and nothing else shows that the capture is out of order.
+    pub rst_before_ack: bool,
     /// The RST has the form of `tcp_v4_send_reset`: window 0 and no options.
     pub rst_kernel_form: bool,
     /// The RST's TTL differs from the SYN-ACK's.

@@ -1,10 +1,11 @@
 //! Every step from one phase to the next. All phases are written out at every step.
 
 use super::event::{Event, within};
+use super::offer::SHORTEST_TIMER;
 use super::{Offer, Pending, Phase, Repeats};
 use crate::packet::{Flags, Segment, Span, Timestamp};
 
-/// How out of order a capture may hold SYN and SYN-ACK (several queues, several interfaces).
+/// How late a capture may hold one direction (several queues, several interfaces, two mirror ports).
 const REORDERING: Span = Span::from_millis(50);
 
 impl Pending {
@@ -25,6 +26,7 @@ impl Pending {
             }
             Event::RstAck => self.on_rst_ack(segment),
             Event::BareRst => self.on_bare_rst(segment),
+            Event::EarlyRst => self.on_early_rst(segment),
         }
     }
 
@@ -34,6 +36,8 @@ impl Pending {
             None => self.take_syn(segment),
         }
         match self.phase {
+            // The server has spoken already; see `on_proof`.
+            Phase::SynReceived if self.signs.established && self.syn_payload == 0 => Phase::Established,
             Phase::SynSent | Phase::Refused | Phase::Unreachable | Phase::SynReceived => self.phase,
             // What looked like the client going on was something older: it repeats its SYN.
             Phase::AnswerUnseen => Phase::SynSent,
@@ -76,6 +80,10 @@ impl Pending {
                 self.ack_at = Some(self.client_last);
                 Phase::Acked
             }
+            Phase::SynSent | Phase::Refused | Phase::Unreachable if self.is_reset_before(segment.at) => {
+                self.signs.client_went_on = true;
+                Phase::ClientReset
+            }
             Phase::SynSent
             | Phase::Refused
             | Phase::Unreachable
@@ -84,6 +92,12 @@ impl Pending {
             | Phase::ClientReset => Phase::SynReceived,
             Phase::Acked | Phase::Ignored | Phase::Reset | Phase::Established => self.phase,
         }
+    }
+
+    /// Whether the client's RST to the SYN-ACK seen at `at` stands before it in the capture.
+    fn is_reset_before(&self, at: Timestamp) -> bool {
+        let reset = self.rare().and_then(|rare| rare.early_client_rst);
+        reset.is_some_and(|reset| at.since(reset) <= REORDERING)
     }
 
     pub(super) fn take_synack(&mut self, segment: &Segment) {
@@ -100,7 +114,7 @@ impl Pending {
     fn on_synack_repeat(&mut self, segment: &Segment) -> Phase {
         let Some(synack) = self.synack else { return self.phase };
         self.rare_mut().synack.take(&synack, segment);
-        let ignored_ack = self.is_after_ack(segment.at);
+        let ignored_ack = !self.synack_repeats().hasty && self.is_after_ack(segment.at);
         match self.phase {
             Phase::Acked if ignored_ack => {
                 self.after_ack = self.after_ack.saturating_add(1);
@@ -108,7 +122,7 @@ impl Pending {
                 Phase::Ignored
             }
             Phase::Ignored => {
-                self.after_ack = self.after_ack.saturating_add(1);
+                self.after_ack = self.after_ack.saturating_add(u16::from(ignored_ack));
                 Phase::Ignored
             }
             Phase::Reset => {
@@ -124,9 +138,8 @@ impl Pending {
     /// Whether the server should have had the ACK when it sent the SYN-ACK seen at `at`: a repeat
     /// that crosses the ACK arrives sooner after it than the server-side round trip.
     fn is_after_ack(&self, at: Timestamp) -> bool {
-        // Without the SYN the round trip is unknown; no timer repeats sooner than this (RFC 6298 §2.1
-        // asks for one second, Linux' shortest is 0.2 s).
-        const UNKNOWN_ROUND_TRIP: Span = Span::from_millis(200);
+        // Without the SYN the round trip is unknown; no timer repeats sooner than this.
+        const UNKNOWN_ROUND_TRIP: Span = SHORTEST_TIMER;
         let Some(ack_at) = self.ack_at else { return false };
         let round_trip = match (self.syn_to_synack, self.syn, self.synack) {
             (Some(known), _, _) => known,
@@ -172,13 +185,24 @@ impl Pending {
                 let repeats = self.synack_repeats();
                 let sent = self.synack.and_then(|synack| synack.answered_by(repeats, segment));
                 self.synack_to_ack = sent.map(|sent| segment.at.since(sent));
-                if self.signs.established { Phase::Established } else { Phase::Acked }
+                if self.signs.established { Phase::Established } else { self.acked(segment.at) }
             }
             Phase::ClientReset | Phase::Acked | Phase::Ignored | Phase::Reset | Phase::Established => {
                 self.ack_at = self.ack_at.or(Some(segment.at));
                 self.phase
             }
         }
+    }
+
+    /// The phase that the first ACK, seen at `at`, leads to: the RST which answers it may stand before it.
+    fn acked(&mut self, at: Timestamp) -> Phase {
+        self.phase = Phase::Acked;
+        let early = self.rare.as_mut().and_then(|rare| rare.early_rst.take());
+        let Some(rst) = early.filter(|rst| at.since(rst.at) <= REORDERING) else { return self.phase };
+        // A SYN-ACK before its SYN has proved that the client's direction is late.
+        self.signs.rst_before_ack = !self.signs.syn_late;
+        let event = self.of_server(&rst);
+        self.next(event, &rst)
     }
 
     /// The client's ACK tells which of two answers it took.
@@ -241,7 +265,14 @@ impl Pending {
         let answers = segment.seq == self.client_isn.plus(1)
             || segment.flags.contains(Flags::ACK) && within(segment.ack, self.server_isn.plus(1));
         match self.phase {
-            // Before any SYN-ACK it answers a challenge ACK of an older connection (RFC 5961 §4).
+            // Before any SYN-ACK it answers a challenge ACK of an older connection (RFC 5961 §4); but with
+            // these numbers a SYN-ACK that the capture holds too late.
+            Phase::SynSent | Phase::Refused | Phase::Unreachable
+                if segment.seq == self.client_isn.plus(1) =>
+            {
+                self.rare_mut().early_client_rst = Some(segment.at);
+                self.phase
+            }
             Phase::SynSent | Phase::Refused | Phase::Unreachable | Phase::AnswerUnseen => self.phase,
             Phase::SynReceived if answers => {
                 self.signs.client_went_on = true;
@@ -271,8 +302,10 @@ impl Pending {
             | Phase::AnswerUnseen
             | Phase::SynReceived => {
                 self.signs.established = true;
-                // Fast Open lets the server speak before the ACK (RFC 7413 §4.2): keep waiting for it.
-                if self.signs.client_went_on || self.syn_payload == 0 {
+                // Fast Open lets the server speak before the ACK (RFC 7413 §4.2): keep waiting for it. So
+                // does a capture that holds the client's direction late.
+                let late = self.syn.is_none() && segment.at.since(self.start) <= REORDERING;
+                if self.signs.client_went_on || self.syn_payload == 0 && !late {
                     Phase::Established
                 } else {
                     self.phase
@@ -298,19 +331,40 @@ impl Pending {
                 self.signs.established |= segment.ack.after(self.acknowledged());
                 Phase::Established
             }
+            Phase::SynReceived => self.on_early_rst(segment),
             Phase::SynSent
             | Phase::Refused
             | Phase::Unreachable
             | Phase::AnswerUnseen
-            | Phase::SynReceived
             | Phase::ClientReset
             | Phase::Reset => self.phase,
+        }
+    }
+
+    /// An RST before any ACK: kept for the ACK that it answers, should that come presently.
+    fn on_early_rst(&mut self, segment: &Segment) -> Phase {
+        match self.phase {
+            Phase::SynReceived => {
+                self.rare_mut().early_rst = Some(Box::new(*segment));
+                self.phase
+            }
+            Phase::SynSent
+            | Phase::Refused
+            | Phase::Unreachable
+            | Phase::AnswerUnseen
+            | Phase::ClientReset
+            | Phase::Acked
+            | Phase::Ignored
+            | Phase::Reset
+            | Phase::Established => self.phase,
         }
     }
 
     fn on_bare_rst(&mut self, segment: &Segment) -> Phase {
         self.server_rsts = self.server_rsts.saturating_add(1);
         match self.phase {
+            // It ends an idle connection; it answers nothing.
+            Phase::Acked if !self.is_soon_after(self.client_last, segment) => Phase::Acked,
             Phase::Acked => {
                 self.note_rst(segment);
                 self.signs.contradicted = true;
@@ -338,10 +392,16 @@ impl Pending {
 
     /// The first ACK, or data that left with it.
     fn rst_answers_first_ack(&self, segment: &Segment) -> bool {
-        let round_trip = self.syn_to_synack.unwrap_or(Span::ZERO);
-        // Twice the round trip and 200 ms: Linux' shortest retransmission time-out comes later.
-        let soon = round_trip.scaled(2, 1).plus(Span::from_millis(200));
-        self.client_segments == 1 || self.ack_at.is_some_and(|ack| segment.at.since(ack) <= soon)
+        self.client_segments == 1 || self.ack_at.is_some_and(|ack| self.is_soon_after(ack, segment))
+    }
+
+    /// Whether the server's `segment` can be its answer to what the client sent at `sent`.
+    fn is_soon_after(&self, sent: Timestamp, segment: &Segment) -> bool {
+        /// Where the SYN is missing: longer than any path's.
+        const UNKNOWN_ROUND_TRIP: Span = Span::from_secs(1);
+        let round_trip = self.syn_to_synack.unwrap_or(UNKNOWN_ROUND_TRIP).max(Span::ZERO);
+        // Twice that and 200 ms: Linux' shortest retransmission time-out comes later.
+        segment.at.since(sent) <= round_trip.scaled(2, 1).plus(SHORTEST_TIMER)
     }
 
     fn note_rst(&mut self, segment: &Segment) {

@@ -152,7 +152,12 @@ fn conclusion(view: &View<'_>, summary: &Summary) -> (Tone, String) {
 fn no_attempts(summary: &Summary) -> String {
     let packets = &summary.packets;
     if packets.total == 0 {
-        return "No packets, so nothing to analyse.".to_owned();
+        let read: u64 = summary.captures.iter().map(|capture| capture.packets).sum();
+        return match read {
+            0 => "No packets, so nothing to analyse.".to_owned(),
+            1 => "The only packet does not pass the filter.".to_owned(),
+            read => format!("None of the {} packets passes the filter.", number(read)),
+        };
     }
     if packets.midstream > 0 {
         let segments = count(packets.midstream, "TCP segment");

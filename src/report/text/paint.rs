@@ -1,5 +1,9 @@
 //! Colour: the only user of `colored`.
 
+use std::env;
+use std::ffi::OsString;
+use std::io::{self, IsTerminal};
+
 use colored::{Color, Colorize};
 
 /// How much a piece of text should stand out.
@@ -19,11 +23,22 @@ pub(super) enum Tone {
     Faint,
 }
 
-/// Whether the environment wants colour on standard output: NO_COLOR, CLICOLOR, CLICOLOR_FORCE and TERM
-/// are heeded; without them, a terminal gets it.
+/// Whether the environment wants colour on standard output: NO_COLOR, CLICOLOR_FORCE, CLICOLOR and TERM
+/// are heeded, in this order (no-color.org, bixense.com/clicolors); without them, a terminal gets it.
 pub(in crate::report) fn wanted_by_environment() -> bool {
-    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    !dumb && colored::control::ShouldColorize::from_env().should_colorize()
+    wanted(|name| env::var_os(name), io::stdout().is_terminal())
+}
+
+fn wanted(variable: impl Fn(&str) -> Option<OsString>, terminal: bool) -> bool {
+    let is = |name, value: &str| variable(name).is_some_and(|set| set == value);
+    let set = |name| variable(name).is_some_and(|value| !value.is_empty());
+    if set("NO_COLOR") {
+        return false;
+    }
+    if set("CLICOLOR_FORCE") && !is("CLICOLOR_FORCE", "0") {
+        return true;
+    }
+    terminal && !is("TERM", "dumb") && !is("CLICOLOR", "0")
 }
 
 /// Paints, or leaves plain.
@@ -55,5 +70,29 @@ impl Paint {
             Tone::Faint => text.dimmed(),
         };
         painted.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_decides_about_colour() {
+        let on = |environment: &[(&str, &str)], terminal| {
+            let value =
+                |name: &str| environment.iter().find(|(set, _)| *set == name).map(|(_, value)| value.into());
+            wanted(value, terminal)
+        };
+        assert!(on(&[], true));
+        assert!(!on(&[], false));
+        assert!(!on(&[("NO_COLOR", "1")], true));
+        assert!(on(&[("NO_COLOR", "")], true), "empty is as if it were not there");
+        assert!(on(&[("CLICOLOR_FORCE", "1")], false));
+        assert!(!on(&[("CLICOLOR_FORCE", "0")], false));
+        assert!(!on(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")], true), "NO_COLOR has the last word");
+        assert!(!on(&[("CLICOLOR", "0")], true));
+        assert!(!on(&[("CLICOLOR", "1")], false), "it allows colour, and forces none");
+        assert!(!on(&[("TERM", "dumb")], true));
     }
 }

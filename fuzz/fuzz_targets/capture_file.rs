@@ -1,0 +1,172 @@
+//! Arbitrary octets as capture files, through the whole analysis to the verdicts and all four outputs:
+//! `cargo +nightly fuzz run capture_file`.
+//!
+//! Looks for panics and hangs, for packets or attempts that are not counted, and for results that depend on how
+//! the file was read (mapped, from a pipe, decompressed) or on the number of threads.
+
+#![no_main]
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use hsanalyze::capture::{self, Captures};
+use hsanalyze::engine::{self, Sink, Summary};
+use hsanalyze::handshake::Attempt;
+use hsanalyze::report::{Format, Options, Reporter, Verbosity};
+use libfuzzer_sys::fuzz_target;
+
+/// How the same octets reach the reader.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    /// A regular file, mapped.
+    Plain,
+    /// A pipe, whose writer is another thread.
+    Pipe,
+    /// A file that is to be decompressed.
+    Gzip,
+    /// As above.
+    Zstd,
+}
+
+const FORMS: [Form; 4] = [Form::Plain, Form::Pipe, Form::Gzip, Form::Zstd];
+
+const FILTERS: [Option<&str>; 4] = [None, None, Some("tcp port 80"), Some("ether host 1:2:3:4:5:6")];
+
+/// Attempts undecided at once: few, so that some are evicted.
+const MAX_ATTEMPTS: [usize; 4] = [2, 100, NEVER_EVICTS, NEVER_EVICTS];
+
+/// More attempts than an input has.
+const NEVER_EVICTS: usize = 1_000_000;
+
+fuzz_target!(|input: (u8, u16, &[u8])| {
+    let (choice, cut, data) = input;
+    let filter = FILTERS[usize::from(choice >> 2) % 4];
+    let max_attempts = MAX_ATTEMPTS[usize::from(choice >> 4) % 4];
+    // Which attempts are evicted depends on where the input pauses, and a pipe's end is told later than a file's.
+    let form = if max_attempts == NEVER_EVICTS { FORMS[usize::from(choice) % 4] } else { Form::Plain };
+    // The second file, if there is one, is the rest of the octets.
+    let (first, second) = data.split_at(usize::from(cut).min(data.len()));
+    let files: &[&[u8]] = if choice & 0x80 == 0 { &[data] } else { &[first, second] };
+
+    let one = analyse(files, Form::Plain, filter, 1, max_attempts);
+    let other = analyse(files, form, filter, 1 + usize::from(choice >> 6 & 1) * 2, max_attempts);
+    assert_eq!(one.is_some(), other.is_some(), "{form:?}");
+    if let (Some(one), Some(other)) = (one, other) {
+        assert_eq!(one.0.packets, other.0.packets, "{form:?}");
+        assert_eq!(one.0.listeners, other.0.listeners, "{form:?}");
+        assert_eq!(one.1, other.1, "{form:?}");
+    }
+});
+
+/// The summary and the attempts, in order of decision; `None` where no file is a capture.
+fn analyse(
+    files: &[&[u8]],
+    form: Form,
+    filter: Option<&str>,
+    threads: usize,
+    max_attempts: usize,
+) -> Option<(Summary, Vec<Attempt>)> {
+    let places: Vec<Place> = files.iter().map(|data| Place::new(form, data)).collect();
+    let paths: Vec<PathBuf> = places.iter().map(Place::path).collect();
+    let options = capture::Options { filter: filter.map(str::to_owned) };
+    let (mut captures, errors) = Captures::open(&paths, &options).ok()?;
+    if errors.len() == files.len() {
+        return None;
+    }
+    let engine = engine::Options { threads, max_attempts, ..engine::Options::default() };
+    let mut outputs = Outputs::new();
+    let (summary, book) =
+        engine::analyse(&mut captures, &engine, &mut outputs).expect("memory does not fail");
+    let packets = &summary.packets;
+    assert!(packets.tcp + packets.skipped.iter().sum::<u64>() <= packets.total);
+    assert!(packets.total <= summary.captures.iter().map(|capture| capture.packets).sum());
+    let told = outputs.attempts.len() as u64;
+    assert_eq!(summary.verdicts.total(), told);
+    let listed: u64 = summary.listeners.iter().map(|listener| listener.verdicts.total()).sum();
+    assert_eq!(listed, told);
+    let attempts = outputs.finish(&summary, |attempt| attempt.inference = book.infer(attempt));
+    Some((summary, attempts))
+}
+
+/// All reports at once.
+struct Outputs {
+    attempts: Vec<Attempt>,
+    reporters: Vec<Reporter<Vec<u8>>>,
+}
+
+impl Outputs {
+    fn new() -> Self {
+        let reporter = |format| {
+            let options = Options { format, all: true, verbosity: Verbosity::Verbose, ..Options::default() };
+            Reporter::new(options, Vec::new()).expect("memory does not fail")
+        };
+        let reporters = [Format::Text, Format::Json, Format::NdJson, Format::Csv].map(reporter).into();
+        Self { attempts: Vec::new(), reporters }
+    }
+
+    fn finish(self, summary: &Summary, mut settle: impl FnMut(&mut Attempt)) -> Vec<Attempt> {
+        for reporter in self.reporters {
+            reporter.finish(summary, &mut settle).expect("memory does not fail");
+        }
+        self.attempts
+    }
+}
+
+impl Sink for Outputs {
+    fn attempt(&mut self, attempt: &Attempt) -> io::Result<()> {
+        assert!(attempt.retries.after_ack <= attempt.retries.syn_ack);
+        assert_eq!(attempt.inference.cause.is_some(), attempt.inference.confidence.is_some());
+        self.attempts.push(attempt.clone());
+        self.reporters.iter_mut().try_for_each(|reporter| reporter.attempt(attempt))
+    }
+}
+
+/// Where a file's octets are to be had.
+enum Place {
+    File(PathBuf),
+    Pipe(File),
+}
+
+impl Place {
+    fn new(form: Form, data: &[u8]) -> Self {
+        let packed = match form {
+            Form::Plain => data.to_vec(),
+            Form::Pipe => return Self::pipe(data.to_vec()),
+            Form::Gzip => {
+                let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+                encoder.write_all(data).and_then(|()| encoder.finish()).expect("memory does not fail")
+            }
+            Form::Zstd => zstd::encode_all(data, 1).expect("memory does not fail"),
+        };
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        fs::write(file.path(), packed).expect("room for it");
+        Self::File(file.into_temp_path().keep().expect("a temporary file"))
+    }
+
+    fn pipe(data: Vec<u8>) -> Self {
+        let (reader, mut writer) = io::pipe().expect("a pipe");
+        // The reader may stop early: then nobody wants the rest.
+        std::thread::spawn(move || writer.write_all(&data));
+        Self::Pipe(File::from(std::os::fd::OwnedFd::from(reader)))
+    }
+
+    fn path(&self) -> PathBuf {
+        match self {
+            Self::File(path) => path.clone(),
+            Self::Pipe(file) => format!("/proc/self/fd/{}", file.as_raw_fd()).into(),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Self::File(path) = self {
+            // It is temporary: what stays behind hurts nobody.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
