@@ -13,8 +13,8 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use hsanalyze::capture::{Captures, Options, Source, Status};
 use hsanalyze::engine::{self, Sink};
-use hsanalyze::handshake::{Attempt, Found, Item, Tracker};
-use hsanalyze::packet::{FlowHasher, Frame, Packet, decode};
+use hsanalyze::handshake::{Attempt, Batch, Found, Tracker};
+use hsanalyze::packet::{FlowHasher, Frame, Packet, Timestamp, decode};
 use tempfile::TempDir;
 use traffic::{Mix, Plan, Records};
 
@@ -117,7 +117,7 @@ fn decoding(bencher: Bencher<'_, '_>, kind: Kind) {
 fn tracking(bencher: Bencher<'_, '_>, kind: Kind) {
     let sample = Sample::new(kind);
     let hasher = FlowHasher::default();
-    let mut items = Vec::new();
+    let mut batches: Vec<(Batch, Timestamp)> = Vec::new();
     let mut ordinal = 0;
     sample.read(|frame| {
         if let Ok(packet) = decode(frame) {
@@ -125,19 +125,21 @@ fn tracking(bencher: Bencher<'_, '_>, kind: Kind) {
                 Packet::Segment(segment) => &segment.flow,
                 Packet::Unreachable(error) => &error.flow,
             };
-            items.push(Item { packet, hash: hasher.hash(flow), ordinal });
+            if batches.last().is_none_or(|(batch, _)| batch.len() == 2048) {
+                batches.push((Batch::with_capacity(2048), frame.at));
+            }
+            if let Some((batch, now)) = batches.last_mut() {
+                batch.push(hasher.hash(flow), packet, ordinal);
+                *now = frame.at.max(*now);
+            }
         }
         ordinal += 1;
     });
     sample.bench(bencher, |_| {
         let mut tracker = Tracker::new();
-        for batch in items.chunks(2048) {
+        for (batch, now) in &batches {
             tracker.take(batch);
-            let now = batch.iter().map(|item| match &item.packet {
-                Packet::Segment(segment) => segment.at,
-                Packet::Unreachable(error) => error.at,
-            });
-            now.max().into_iter().for_each(|now| tracker.advance(now));
+            tracker.advance(*now);
             let Ok(()) = tracker.drain(|found: &mut Found| {
                 black_box(found);
                 Ok::<_, std::convert::Infallible>(())

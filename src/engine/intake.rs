@@ -1,13 +1,13 @@
 //! From frames to numbered, hashed packets, with a count of everything that is not used.
 
 use super::PacketCounts;
-use crate::handshake::Item;
 use crate::packet::{self, FlowHasher, Frame, Packet, Skip, Timestamp};
 
 /// Where packets go from here.
 pub(super) trait Destination {
-    /// Takes one packet. To be inlined: a packet in registers is written once, where it belongs.
-    fn take(&mut self, item: Item);
+    /// Takes one packet of the flow with this hash, at this position of the input. To be inlined: a packet in
+    /// registers is written once, where it belongs.
+    fn take(&mut self, hash: u64, packet: Packet, ordinal: u64);
 }
 
 /// Decodes, numbers and counts.
@@ -28,11 +28,11 @@ impl Intake {
         if let Some(segment) = packet::usual_ipv4(frame) {
             self.counts.tcp += 1;
             let hash = self.hasher.hash(&segment.flow);
-            destination.take(Item { hash, packet: Packet::Segment(segment), ordinal });
+            destination.take(hash, Packet::Segment(segment), ordinal);
         } else if let Some(segment) = packet::usual_ipv6(frame) {
             self.counts.tcp += 1;
             let hash = self.hasher.hash(&segment.flow);
-            destination.take(Item { hash, packet: Packet::Segment(segment), ordinal });
+            destination.take(hash, Packet::Segment(segment), ordinal);
         } else {
             self.take_unusual(frame, ordinal, destination);
         }
@@ -47,7 +47,7 @@ impl Intake {
                     Packet::Segment(segment) => &segment.flow,
                     Packet::Unreachable(error) => &error.flow,
                 };
-                destination.take(Item { hash: self.hasher.hash(flow), packet, ordinal });
+                destination.take(self.hasher.hash(flow), packet, ordinal);
             }
             Err(skip) => self.count_skip(skip),
         }

@@ -14,9 +14,9 @@ use super::intake::{Destination, Intake};
 use super::single::{enter, summary};
 use super::{BATCH, Options, PacketCounts, Sink, Summary};
 use crate::capture::{Source, Status};
-use crate::handshake::{Counts, Found, Item, Order, Tracker};
+use crate::handshake::{Batch, Counts, Found, Order, Tracker};
 use crate::listener::Book;
-use crate::packet::Timestamp;
+use crate::packet::{Packet, Timestamp};
 
 /// Batches on their way to a shard at most.
 const IN_FLIGHT: usize = 4;
@@ -25,8 +25,8 @@ const IN_FLIGHT: usize = 4;
 const MOST_SHARDS: usize = 4;
 
 /// One shard's part of a batch.
-struct Batch {
-    items: Vec<Item>,
+struct Part {
+    packets: Batch,
     /// The latest packet time of the whole input so far.
     now: Option<Timestamp>,
     /// The whole batch was full: bounds are kept now.
@@ -86,15 +86,15 @@ pub(super) fn analyse<S: Source + Send>(
 }
 
 /// A batch while it is filled, dealt out to the shards.
-struct Parts(Vec<Vec<Item>>);
+struct Parts(Vec<Batch>);
 
 impl Destination for Parts {
     #[inline(always)]
-    fn take(&mut self, item: Item) {
+    fn take(&mut self, hash: u64, packet: Packet, ordinal: u64) {
         // The low bits choose the bucket in the shard's table; take others.
-        let shard = ((item.hash >> 32) * self.0.len() as u64) >> 32;
+        let shard = ((hash >> 32) * self.0.len() as u64) >> 32;
         if let Some(part) = self.0.get_mut(shard as usize) {
-            part.push(item);
+            part.push(hash, packet, ordinal);
         }
     }
 }
@@ -102,20 +102,20 @@ impl Destination for Parts {
 /// Reads to the end and deals the packets out by flow.
 fn read<S: Source>(
     source: &mut S,
-    senders: Vec<SyncSender<Batch>>,
-    spares: Vec<Receiver<Vec<Item>>>,
+    senders: Vec<SyncSender<Part>>,
+    spares: Vec<Receiver<Batch>>,
 ) -> PacketCounts {
     let mut intake = Intake::default();
     loop {
         let spare =
-            |spare: &Receiver<Vec<Item>>| spare.try_recv().unwrap_or_else(|_| Vec::with_capacity(BATCH));
+            |spare: &Receiver<Batch>| spare.try_recv().unwrap_or_else(|_| Batch::with_capacity(BATCH));
         let mut parts = Parts(spares.iter().map(spare).collect());
         let wanted = BATCH - (intake.total() % BATCH as u64) as usize;
         let status = source.read(wanted, &mut |frame| intake.take(frame, &mut parts));
         let (now, last) = (intake.now().max(source.now()), status == Status::End);
-        let full = last || intake.total().is_multiple_of(BATCH as u64);
-        for (sender, items) in senders.iter().zip(parts.0) {
-            if sender.send(Batch { items, now, full, total: intake.total(), status }).is_err() {
+        let full = intake.total().is_multiple_of(BATCH as u64);
+        for (sender, packets) in senders.iter().zip(parts.0) {
+            if sender.send(Part { packets, now, full, total: intake.total(), status }).is_err() {
                 // The collector gave up: the sink failed.
                 return intake.counts();
             }
@@ -128,8 +128,8 @@ fn read<S: Source>(
 
 /// The one shard, on the caller's thread.
 fn track_here(
-    batches: Vec<Receiver<Batch>>,
-    spares: &[SyncSender<Vec<Item>>],
+    batches: Vec<Receiver<Part>>,
+    spares: &[SyncSender<Batch>],
     bounds: &Bounds,
     book: &mut Book,
     sink: &mut dyn Sink,
@@ -149,8 +149,8 @@ fn track_here(
 /// Tracks one shard's batches until the last, or until `pass_on`, after each, says that nobody listens.
 fn track(
     shard: usize,
-    batches: &Receiver<Batch>,
-    spare: &SyncSender<Vec<Item>>,
+    batches: &Receiver<Part>,
+    spare: &SyncSender<Batch>,
     bounds: &Bounds,
     mut pass_on: impl FnMut(&mut Tracker, Status) -> bool,
 ) {
@@ -159,7 +159,7 @@ fn track(
     // Up to so many packets no bound can be exceeded.
     let mut safe = 0;
     for mut batch in batches {
-        tracker.take(&batch.items);
+        tracker.take(&batch.packets);
         if batch.full && batch.total > safe {
             safe = batch.total + bounds.keep(shard, &mut tracker);
         }
@@ -174,9 +174,9 @@ fn track(
         if !heard && bounds.shards() == 1 {
             return;
         }
-        batch.items.clear();
+        batch.packets.clear();
         // A full recycling channel only means that the reader needs no more.
-        let _ = spare.try_send(batch.items);
+        let _ = spare.try_send(batch.packets);
     }
 }
 

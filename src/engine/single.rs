@@ -5,9 +5,9 @@ use std::io;
 use super::intake::{Destination, Intake};
 use super::{BATCH, Options, PacketCounts, Sink, Summary};
 use crate::capture::{CaptureInfo, Source, Status};
-use crate::handshake::{Found, Item, Tracker};
+use crate::handshake::{Batch, Found, Tracker};
 use crate::listener::Book;
-use crate::packet::Timestamp;
+use crate::packet::{Packet, Timestamp};
 
 /// Packets that are handed to the tracker together: enough that it can look all their flows up at once,
 /// few enough that they stay in the first-level cache.
@@ -16,21 +16,21 @@ const GROUP: usize = 128;
 /// Packets decoded and not yet tracked.
 struct Group<'a> {
     tracker: &'a mut Tracker,
-    items: &'a mut Vec<Item>,
+    batch: &'a mut Batch,
 }
 
 impl Group<'_> {
     fn hand_over(&mut self) {
-        self.tracker.take(self.items);
-        self.items.clear();
+        self.tracker.take(self.batch);
+        self.batch.clear();
     }
 }
 
 impl Destination for Group<'_> {
     #[inline(always)]
-    fn take(&mut self, item: Item) {
-        self.items.push(item);
-        if self.items.len() == GROUP {
+    fn take(&mut self, hash: u64, packet: Packet, ordinal: u64) {
+        self.batch.push(hash, packet, ordinal);
+        if self.batch.len() == GROUP {
             self.hand_over();
         }
     }
@@ -40,7 +40,7 @@ impl Destination for Group<'_> {
 pub struct Analysis {
     intake: Intake,
     tracker: Tracker,
-    items: Vec<Item>,
+    group: Batch,
     book: Book,
     max_attempts: usize,
     /// The latest time that packets or the source's own clock told.
@@ -54,7 +54,7 @@ impl Analysis {
         Self {
             intake: Intake::default(),
             tracker: Tracker::new(),
-            items: Vec::with_capacity(GROUP),
+            group: Batch::with_capacity(GROUP),
             book: Book::new(options.max_listeners),
             max_attempts: options.max_attempts,
             clock: None,
@@ -69,11 +69,12 @@ impl Analysis {
     pub fn step(&mut self, source: &mut dyn Source, sink: &mut dyn Sink) -> io::Result<Status> {
         // Batches end at the same packets however the source delivers: eviction goes by that.
         let wanted = BATCH - (self.intake.total() % BATCH as u64) as usize;
-        let mut group = Group { tracker: &mut self.tracker, items: &mut self.items };
+        let mut group = Group { tracker: &mut self.tracker, batch: &mut self.group };
         let intake = &mut self.intake;
         let status = source.read(wanted, &mut |frame| intake.take(frame, &mut group));
         group.hand_over();
-        if status == Status::End || self.intake.total().is_multiple_of(BATCH as u64) {
+        // Not at the end, which some sources tell with the last packet and others later.
+        if self.intake.total().is_multiple_of(BATCH as u64) {
             self.bound();
         }
         self.clock = self.clock.max(self.intake.now()).max(source.now());

@@ -4,6 +4,7 @@
 //! causes that need more than one attempt (`listener`) nor how anything is shown (`report`).
 
 mod attempt;
+mod batch;
 mod cause;
 mod copies;
 mod decide;
@@ -14,8 +15,9 @@ mod tracker;
 mod verdict;
 
 pub use attempt::{Attempt, Retries, Timing};
+pub use batch::Batch;
 pub use cause::{Cause, Confidence, Context, Evidence, EvidenceList, Inference, KernelEvidence, infer};
 pub use found::{Found, Order};
 pub use pending::Signs;
-pub use tracker::{Counts, Item, Tracker};
+pub use tracker::{Counts, Tracker};
 pub use verdict::{Connect, Errno, Outcome, Reason, UnknownVerdict, Vantage, Verdict};

@@ -3,11 +3,12 @@
 //! Owns the hot table, deadlines, eviction and the memory of decided flows. Does not own what a
 //! segment means to an attempt (`pending`) nor what the record says (`decide`).
 
+use super::batch::{Batch, Body, Head};
 use super::decide::{self, Ending};
 use super::found::{Found, Order};
 use super::pending::{Pending, Phase, is_syn, is_synack};
 use super::table::{Cell, Place, Position, Table};
-use crate::packet::{Flags, Packet, Segment, Span, Timestamp, Unreachable};
+use crate::packet::{Packet, Segment, Span, Timestamp, Unreachable};
 
 /// Segments that are told in no attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,28 +23,6 @@ pub struct Counts {
 
 /// How long a decided attempt stays to swallow late copies: the longest that a copy takes.
 const LINGER: Span = Span::from_millis(100);
-
-/// A packet on its way to the tracker.
-#[derive(Debug, Clone, Copy)]
-pub struct Item {
-    /// What it is.
-    pub packet: Packet,
-    /// The hash of its flow.
-    pub hash: u64,
-    /// Its position in the whole input, from 0.
-    pub ordinal: u64,
-}
-
-impl Item {
-    /// Whether it can open an attempt, or tell something of one that is not in the table.
-    #[inline(always)]
-    fn may_open(&self) -> bool {
-        match &self.packet {
-            Packet::Segment(segment) => segment.flags.contains(Flags::SYN),
-            Packet::Unreachable(_) => true,
-        }
-    }
-}
 
 /// The places of the ones in a number, lowest first.
 fn ones(mut bits: u32) -> impl Iterator<Item = usize> {
@@ -112,26 +91,27 @@ impl Tracker {
     /// In passes over a few at a time: the first asks for the memory of the index, the next look the flows up
     /// and ask for that of the entries, so that the processor waits for many at once. Which packets are of no
     /// interest is gathered without a branch, because no predictor knows.
-    pub fn take(&mut self, items: &[Item]) {
-        let mut ahead = items.iter();
-        let mut expect = |table: &Table<_>, count| {
-            ahead.by_ref().take(count).for_each(|item| table.prefetch_index(item.hash));
+    pub fn take(&mut self, batch: &Batch) {
+        let (heads, bodies) = batch.parts();
+        let mut ahead = heads.iter();
+        let mut expect = |table: &Table<_>| {
+            ahead.by_ref().take(AHEAD).for_each(|head| table.prefetch_index(head.hash));
         };
-        expect(&self.table, AHEAD);
-        for group in items.chunks(AHEAD) {
-            expect(&self.table, AHEAD);
-            self.take_group(group);
+        expect(&self.table);
+        for (heads, bodies) in heads.chunks(AHEAD).zip(bodies.chunks(AHEAD)) {
+            expect(&self.table);
+            self.take_group(heads, bodies);
         }
     }
 
     /// Takes up to [`AHEAD`] packets.
     #[inline(always)]
-    fn take_group(&mut self, group: &[Item]) {
+    fn take_group(&mut self, heads: &[Head], bodies: &[Body]) {
         let mut cells = [Cell::EMPTY; AHEAD];
         let (mut wanted, mut entries) = (0_u32, 0_u32);
-        for (bit, (cell, item)) in cells.iter_mut().zip(group).enumerate() {
-            *cell = self.table.guess(item.hash);
-            let idle = cell.remembers(item.hash) & !item.may_open();
+        for (bit, (cell, head)) in cells.iter_mut().zip(heads).enumerate() {
+            *cell = self.table.guess(head.hash);
+            let idle = cell.remembers(head.hash) & !head.may_open;
             wanted |= u32::from(!idle) << bit;
             entries |= u32::from(cell.position().is_some()) << bit;
         }
@@ -145,17 +125,22 @@ impl Tracker {
         while wanted != 0 {
             let bit = wanted.trailing_zeros();
             wanted &= wanted - 1;
-            let Some((item, &cell)) = group.get(bit as usize).zip(cells.get(bit as usize)) else { break };
+            let place = bit as usize;
+            let (Some(head), Some(body), Some(&cell)) =
+                (heads.get(place), bodies.get(place), cells.get(place))
+            else {
+                break;
+            };
             let opened = self.opened;
-            match &item.packet {
+            match &body.packet {
                 Packet::Segment(segment) => {
                     let known = Some(cell).filter(|_| outdated >> bit & 1 == 0);
-                    self.take_segment(known, segment, item.hash, item.ordinal);
+                    self.take_segment(known, segment, head.hash, body.ordinal);
                 }
-                Packet::Unreachable(error) => self.take_unreachable(error, item.hash),
+                Packet::Unreachable(error) => self.take_unreachable(error, head.hash),
             }
             if self.opened != opened {
-                let same = group.iter().zip(0..).map(|(other, at)| u32::from(other.hash == item.hash) << at);
+                let same = heads.iter().zip(0..).map(|(other, at)| u32::from(other.hash == head.hash) << at);
                 let later = same.sum::<u32>() & (u32::MAX << bit << 1);
                 outdated |= later;
                 wanted |= later;
