@@ -88,6 +88,41 @@ fn an_overflow_is_confirmed_within_five_seconds_with_either_setting() {
     }
 }
 
+#[test]
+fn dropped_syns_are_told_by_the_kernels_count_before_their_clients_give_up() {
+    in_namespace(|| {
+        // Another listener is full, too, but nobody overflows it.
+        let (victim, full) = (listener("127.0.0.1:7505", 2), listener("127.0.0.1:7506", 0));
+        let (server, other) = (victim.local_addr().unwrap(), full.local_addr().unwrap());
+        let fill: Vec<_> = (0..3).map(|_| start_connect(server)).chain([start_connect(other)]).collect();
+        wait_for("both queues are full", || ss()[&server].0 == 3 && ss()[&other].0 == 1);
+        let captures = ["text", "ndjson"].map(|format| Capture::start(&["-i", "lo", "--format", format]));
+        let clients: Vec<_> = (0..4).map(|_| start_connect(server)).collect();
+        let line =
+            "127.0.0.1:7505  accept queue overflows by the kernel's count (confirmed): 3 waiting where 2 may";
+        let [text, stream] = captures;
+        wait_for("the overflow is told", || text.stdout().contains(line) && stream.stderr().contains(line));
+        text.signal(Signal::SIGUSR1);
+        wait_for("a report so far", || text.stderr().contains("lo: no attempt is decided yet"));
+        for told in [text.stdout(), stream.stderr()] {
+            assert!(told.matches("accept queue overflows").count() == 1 && !told.contains(":7506"), "{told}");
+        }
+        // Clients repeat SYN every second at first: unless the end falls into the moment before a repeat, no silence
+        // has lasted a second, and the packets alone prove nothing.
+        let ended = stream.stop();
+        let verdicts = &ended.objects("summary")[0]["verdicts"];
+        let open = ["undetermined", "unanswered"].map(|verdict| verdicts[verdict].as_u64().unwrap());
+        assert_eq!(open.iter().sum::<u64>(), 4, "{ended}");
+        let listener = &ended.objects("listener")[0];
+        assert_eq!(listener["cause"], "accept-queue-overflow", "{ended}");
+        assert_eq!(listener["confidence"], "confirmed", "{ended}");
+        let ended = text.stop();
+        assert!(ended.stdout.contains("127.0.0.1:7505  ACCEPT QUEUE OVERFLOWS"), "{ended}");
+        assert!(!ended.stdout.contains("Nothing wrong"), "{ended}");
+        drop((fill, clients));
+    });
+}
+
 /// Ends the capture between two equal readings of ss and nstat.
 fn at_rest(
     capture: Capture,
