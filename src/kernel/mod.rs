@@ -45,7 +45,7 @@ pub use owner::{Owner, Owners, owners};
 pub use socket::{LimitFrom, ListenSocket, listen_sockets};
 pub use sysctl::Sysctls;
 pub use watch::{Interval, Sample, Watch};
-pub use word::KernelWord;
+pub use word::{Account, KernelWord};
 
 /// Why the kernel could not be asked, or its answer not be understood.
 #[derive(Debug, thiserror::Error)]

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 
 use serde::Serializer;
 
-use super::{Counter, Counters, LimitFrom};
-use crate::packet::Span;
+use super::{Counter, Counters, LimitFrom, Sample, Watch};
+use crate::packet::{Span, Timestamp};
 
-/// What the kernel says of one listener between the first and the latest sample of a [`Watch`](super::Watch).
+/// What the kernel says of one listener between the first and the latest sample of a [`Watch`].
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct KernelWord {
     /// The address that its socket is bound to, perhaps any (`0.0.0.0`, `[::]`).
@@ -72,6 +72,28 @@ pub(super) fn overflowed(namespace: &Counters, drops: Option<u64>, full_seen: bo
     // Twice: what is dropped at the ACK counts two drops of the socket, and one ListenDrops. A deferred ACK
     // is one drop of the socket and no ListenDrops.
     (drops? > others.saturating_mul(2).saturating_add(deferred)).then_some(true)
+}
+
+/// What the kernel counted of one listener while an experiment ran.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Account {
+    /// Its word on the listener.
+    pub word: KernelWord,
+    /// When counting began, by the clock that stamps the packets.
+    pub since: Timestamp,
+    /// When it ended.
+    pub until: Timestamp,
+}
+
+impl Account {
+    /// What changed for the listener on `server` between two samples; `None` where none listened there.
+    #[must_use]
+    pub fn between(first: Sample, last: Sample, server: SocketAddr) -> Option<Self> {
+        let (since, until) = (first.at, last.at);
+        let mut watch = Watch::new(first);
+        watch.push(last);
+        Some(Self { word: watch.word(server)?, since, until })
+    }
 }
 
 fn seconds<S: Serializer>(span: &Span, serializer: S) -> Result<S::Ok, S::Error> {

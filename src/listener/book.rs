@@ -9,7 +9,7 @@ use crate::kernel::KernelWord;
 use crate::packet::{Endpoint, Timestamp};
 
 /// All listeners of an analysis, bounded in number.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Book {
     records: IndexMap<Endpoint, Record, foldhash::quality::RandomState>,
     limit: usize,
