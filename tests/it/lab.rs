@@ -149,6 +149,10 @@ fn queues_fill_to_one_past_their_limit() {
         let document = lab("queue --format json").succeed().json();
         agrees(&document);
         assert_eq!(row(&document, "Recv-Q/Send-Q when one more came, listen(64)"), "17/16");
+        for run in list(&document["scenarios"][0], "runs") {
+            counters_account_for_every_attempt(run);
+            the_kernel_has_the_last_word(run);
+        }
     }
 }
 
