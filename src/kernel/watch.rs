@@ -294,7 +294,7 @@ mod tests {
 
     fn sample(seconds: i64, overflows: u64, sockets: Vec<ListenSocket>) -> Sample {
         let netstat = format!(
-            "TcpExt: ListenOverflows ListenDrops TCPDeferAcceptDrop\nTcpExt: {overflows} {overflows} 0\n"
+            "TcpExt: ListenOverflows ListenDrops TCPDeferAcceptDrop TCPReqQFullDrop\nTcpExt: {overflows} {overflows} 0 0\n"
         );
         Sample {
             at: Timestamp::from_nanos(0).plus(Span::from_secs(seconds)),
@@ -382,6 +382,9 @@ mod tests {
         assert_eq!(judged(0, Some(4), &format!("{names}5 7 0\n")), None, "two SYNs may make four drops");
         assert_eq!(judged(0, Some(5), &format!("{names}5 7 0\n")), Some(true));
         assert_eq!(judged(0, Some(3), &format!("{names}5 5 3\n")), None, "three deferred ACKs");
+        let names = "TcpExt: ListenOverflows ListenDrops TCPReqQFullDrop\nTcpExt: ";
+        assert_eq!(judged(0, Some(36), &format!("{names}8 28 20\n")), Some(true), "20 SYNs make 20 drops");
+        assert_eq!(judged(0, Some(20), &format!("{names}8 28 20\n")), None, "the SYNs were all its drops");
     }
 
     #[test]

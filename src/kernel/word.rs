@@ -69,9 +69,12 @@ pub(super) fn overflowed(namespace: &Counters, drops: Option<u64>, full_seen: bo
     }
     let others = namespace.get(Counter::ListenDrops)?.saturating_sub(overflows?);
     let deferred = namespace.get(Counter::TcpDeferAcceptDrop).unwrap_or(0);
+    // A SYN that a full SYN queue drops is one drop of the socket and one ListenDrops.
+    let syns = namespace.get(Counter::TcpReqQFullDrop).unwrap_or(0).min(others);
     // Twice: what is dropped at the ACK counts two drops of the socket, and one ListenDrops. A deferred ACK
     // is one drop of the socket and no ListenDrops.
-    (drops? > others.saturating_mul(2).saturating_add(deferred)).then_some(true)
+    let most = (others - syns).saturating_mul(2).saturating_add(syns).saturating_add(deferred);
+    (drops? > most).then_some(true)
 }
 
 /// What the kernel counted of one listener while an experiment ran.
