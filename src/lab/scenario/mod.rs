@@ -21,7 +21,7 @@ use crate::handshake::{Attempt, Cause, Confidence, Verdict};
 use crate::race::{Call, Mode, Probe};
 
 pub use custom::Custom;
-pub use race::{Curve, Load, Point};
+pub use race::{Curve, Load, Point, Share};
 
 /// What the user may change of a scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]
