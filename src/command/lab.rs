@@ -226,7 +226,7 @@ fn run_record(name: &str, trace: &Trace) -> io::Result<serde_json::Value> {
         heard.into_iter().zip(alone).map(|(heard, alone)| attempt_record(heard, alone)).collect()
     };
     Ok(serde_json::json!({
-        "run": name, "lost": trace.lost, "counters": counters,
+        "run": name, "lost": trace.lost, "slowest": trace.slowest.as_secs_f64(), "counters": counters,
         "client": attempts(&heard.client, &alone.client), "server": attempts(&heard.server, &alone.server),
     }))
 }

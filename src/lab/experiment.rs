@@ -138,6 +138,8 @@ pub struct Trace {
     pub server: Recording,
     /// Packets that the path lost on purpose.
     pub lost: u64,
+    /// The longest time that a packet took from end to end.
+    pub slowest: Duration,
     /// How much the namespace's counters grew.
     pub counters: Counters,
     /// What the kernel counted of the listener.
@@ -410,8 +412,9 @@ impl Experiment {
         let counters = self.settled_counters()?;
         let server = SocketAddr::new(self.ends.near, PORT);
         let account = Account::between(self.first, Sample::take()?, server);
-        let PathRecord { client, server, lost } = self.path.close().map_err(doing("carry packets"))?;
-        Ok(Trace { client, server, lost, counters, account, sysctls: Sysctls::read() })
+        let PathRecord { client, server, lost, slowest } =
+            self.path.close().map_err(doing("carry packets"))?;
+        Ok(Trace { client, server, lost, slowest, counters, account, sysctls: Sysctls::read() })
     }
 }
 

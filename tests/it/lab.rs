@@ -19,6 +19,9 @@ use crate::util::{Run, count, hsanalyze, list, report, string};
 /// What the offline analysis must say as the lab did, attempt by attempt.
 const JUDGED: [&str; 3] = ["verdict", "established", "retries"];
 
+/// How long after a packet its copy may come, in seconds (DOMAIN §5), but for a little.
+const COPY: f64 = 0.095;
+
 /// What it must infer from the packets as the lab did before it asked the kernel.
 const INFERRED: [&str; 3] = ["cause", "abort_on_overflow", "confidence"];
 
@@ -40,6 +43,14 @@ fn lab_is_possible(test: &str) -> bool {
 
 fn lab(arguments: &str) -> Run {
     hsanalyze(std::iter::once("lab").chain(arguments.split_whitespace()))
+}
+
+/// The document of an experiment, whether the kernel does what is expected or not: for [`agrees`] to show the rows.
+fn outcome(arguments: &str) -> Value {
+    let output = lab(arguments).command().output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{arguments}: {}: {errors}", output.status);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{arguments}: {error}: {errors}"))
 }
 
 /// The rows that disagree, with the counters beside them.
@@ -146,7 +157,7 @@ fn row<'a>(document: &'a Value, subject: &str) -> &'a str {
 #[test]
 fn queues_fill_to_one_past_their_limit() {
     if lab_is_possible("queues_fill_to_one_past_their_limit") {
-        let document = lab("queue --format json").succeed().json();
+        let document = outcome("queue --format json");
         agrees(&document);
         assert_eq!(row(&document, "Recv-Q/Send-Q when one more came, listen(64)"), "17/16");
         for run in list(&document["scenarios"][0], "runs") {
@@ -162,7 +173,15 @@ fn every_reset_connect_is_reported_and_counted_over_either_protocol() {
         for arguments in
             ["reset --clients 64 --rtt 2 --format json", "reset --ipv6 --clients 64 --format json"]
         {
-            let document = lab(arguments).succeed().json();
+            // 64 threads have a round trip to wake up in. Where none of them made it, the machine was too busy, and
+            // only that row may say so.
+            let late = |row: &Value| {
+                row["agree"] == false && string(row, "subject").starts_with("connect() succeeded, next call")
+            };
+            let in_time = |document: &Value| !list(&document["scenarios"][0], "rows").iter().any(late);
+            let document = (0..3).map(|_| outcome(arguments)).find(in_time);
+            let document =
+                document.unwrap_or_else(|| panic!("{arguments}: no connect() in time, three times"));
             agrees(&document);
             // All of them later on an idle machine; on a busy one some are told at once, and agree as well.
             let told = row(&document, "connect() succeeded, next call failed, 0 octets sent");
@@ -196,8 +215,18 @@ fn scenarios_agree_side_by_side_and_their_captures_say_the_same_offline() {
         let base = directory.path().join(scenario.replace(' ', ""));
         let packets = |run: &str| PathBuf::from(format!("{}{run}.pcapng", base.display()));
         let file = packets("");
-        let document = lab(&format!("{scenario} --format json -w {}", file.display())).succeed().json();
-        agrees(&document);
+        let attempt = || {
+            let document = outcome(&format!("{scenario} --format json -w {}", file.display()));
+            agrees(&document);
+            document
+        };
+        // In one capture of both ends, the second sight of a packet is a copy only if it comes in time: a machine
+        // that was too busy for that has made another experiment.
+        let in_time = |document: &Value| {
+            list(&document["scenarios"][0], "runs").iter().all(|run| run["slowest"].as_f64().unwrap() < COPY)
+        };
+        let document = (0..3).map(|_| attempt()).find(in_time);
+        let document = document.unwrap_or_else(|| panic!("{scenario}: the path was late three times"));
         let runs = list(&document["scenarios"][0], "runs");
         for run in runs {
             counters_account_for_every_attempt(run);
