@@ -2,6 +2,7 @@
 //!
 //! Owns names and contents of the files, and what happens when the disk is full. Does not own which packets come.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -30,6 +31,8 @@ pub struct Saver {
     link: LinkType,
     snap_length: u32,
     file: Option<Open>,
+    /// The name that the conversions gave the file before.
+    converted: Option<OsString>,
     /// Files begun so far.
     begun: u64,
     saved: u64,
@@ -44,8 +47,8 @@ struct Open {
 }
 
 impl Saver {
-    /// Creates the (first) file. With a period, its name may hold `strftime` conversions; without any the number is
-    /// appended, from the second file on, as it is with a size.
+    /// Creates the (first) file. With a period, its name may hold `strftime` conversions; where they give the name of
+    /// the file before, or there are none, the number is appended, from the second file on, as it is with a size.
     ///
     /// # Errors
     ///
@@ -63,6 +66,7 @@ impl Saver {
             link,
             snap_length,
             file: None,
+            converted: None,
             begun: 0,
             saved: 0,
             error: None,
@@ -163,14 +167,15 @@ impl Saver {
     }
 
     /// The name of the next file.
-    fn name(&self, now: Timestamp) -> PathBuf {
+    fn name(&mut self, now: Timestamp) -> PathBuf {
         let Rotation { octets, period, files } = self.rotation;
         let by_size = octets.is_some();
-        let mut name = self.path.as_os_str().to_owned();
         let pattern = self.path.to_str().filter(|name| period.is_some() && name.contains('%'));
-        if let Some(pattern) = pattern {
-            name = strftime(pattern, now).into();
-        }
+        let converted: Option<OsString> = pattern.map(|pattern| strftime(pattern, now).into());
+        // Conversions coarser than the period give the same name twice; what has just been kept must stay.
+        let is_new = converted.is_some() && converted != self.converted;
+        let mut name = converted.clone().unwrap_or_else(|| self.path.clone().into());
+        self.converted = converted;
         let number = match files.filter(|_| by_size) {
             Some(files) => self.begun % u64::from(files.max(1)),
             None => self.begun,
@@ -179,7 +184,7 @@ impl Saver {
             // As many digits as the last one has, so that the names sort; tcpdump numbers the first one then, too.
             let digits = files.saturating_sub(1).to_string().len();
             name.push(format!("{number:0digits$}"));
-        } else if number > 0 && (by_size || pattern.is_none()) {
+        } else if number > 0 && (by_size || !is_new) {
             name.push(number.to_string());
         }
         name.into()
@@ -300,6 +305,16 @@ mod tests {
         [0, 9, 10, 15, 21, 40].into_iter().for_each(|n| add(&mut saver, at(n)));
         assert_eq!(names(directory.path()), ["t-1800000000.pcap", "t-1800000010.pcap"]);
         assert_eq!((saver.saved(), saver.error()), (4, None));
+    }
+
+    #[test]
+    fn a_name_that_comes_twice_in_a_row_gets_a_number() {
+        let directory = tempfile::tempdir().unwrap();
+        let rotation = Rotation { period: Some(Span::from_secs(10)), ..Rotation::default() };
+        let mut saver = saver(&directory.path().join("t-%Y"), rotation);
+        [0, 10, 20].into_iter().for_each(|n| add(&mut saver, at(n)));
+        assert_eq!(names(directory.path()), ["t-2027", "t-20271", "t-20272"]);
+        assert_eq!((saver.saved(), saver.error()), (3, None));
     }
 
     #[cfg(target_os = "linux")]

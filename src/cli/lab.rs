@@ -65,7 +65,7 @@ pub(super) struct LabArgs {
     defer_accept: Option<u16>,
 
     /// Which of the ACKs that end a handshake the path loses, counted from 1
-    #[arg(long, value_name = "K,...", value_delimiter = ',', conflicts_with = "scenario")]
+    #[arg(long, value_name = "K,...", value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "scenario")]
     loss_ack: Vec<u64>,
 
     /// Accept everything from this many seconds on; the application never accepts otherwise
@@ -85,7 +85,7 @@ pub(super) struct LabArgs {
     #[arg(short = 'w', long = "write-packets", value_name = "FILE")]
     write: Option<PathBuf>,
 
-    /// Draw the curve of `race` to FILE (SVG)
+    /// Draw the curve of `race` to FILE (SVG); with the scenarios race and all
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
@@ -125,9 +125,13 @@ enum FormatArg {
 }
 
 impl LabArgs {
-    /// What to do.
-    #[must_use]
-    pub(super) fn config(self) -> LabConfig {
+    /// What to do, or why not.
+    pub(super) fn config(self) -> Result<LabConfig, String> {
+        let curve = matches!(self.scenario, Some(ScenarioArg::Race | ScenarioArg::All));
+        if let Some(output) = self.output.as_ref().filter(|_| !curve) {
+            let output = output.display();
+            return Err(format!("-o {output}: only the scenarios race and all have a curve to draw"));
+        }
         let parameters = Parameters {
             v6: self.ipv6,
             clients: self.clients as usize,
@@ -153,7 +157,7 @@ impl LabArgs {
                 watch: self.watch,
             }),
         };
-        LabConfig {
+        Ok(LabConfig {
             what,
             parameters,
             packets: self.write,
@@ -162,7 +166,7 @@ impl LabArgs {
                 FormatArg::Text => Format::Text,
                 FormatArg::Json => Format::Json,
             },
-        }
+        })
     }
 }
 

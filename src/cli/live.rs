@@ -94,6 +94,9 @@ pub(super) struct LiveArguments {
     file_size: Option<u64>,
 
     /// Begin another file every SECS seconds; FILE may hold strftime(3) conversions
+    ///
+    /// As with tcpdump, a packet ends a file, not the clock. Where the conversions give the name of the file before,
+    /// or FILE has none, the name gets a number, so that no file is overwritten by the next.
     #[arg(short = 'G', long, value_name = "SECS", requires = "save",
           value_parser = clap::value_parser!(u32).range(1..))]
     file_seconds: Option<u32>,

@@ -118,7 +118,10 @@ where
         Some(Other::Listeners(arguments)) => Ok(Command::Listeners(arguments.config())),
         Some(Other::Race(arguments)) => Ok(Command::Race(arguments.config())),
         #[cfg(target_os = "linux")]
-        Some(Other::Lab(arguments)) => Ok(Command::Lab(arguments.config())),
+        Some(Other::Lab(arguments)) => arguments
+            .config()
+            .map(Command::Lab)
+            .map_err(|message| wrong(&Cli::command().error(ErrorKind::ValueValidation, message))),
         Some(Other::Completions { shell }) => Ok(Command::Print(document::completions(shell))),
         Some(Other::Man) => Ok(Command::Print(document::manual())),
     }

@@ -37,7 +37,7 @@ pub(super) struct RaceArgs {
     interval: Duration,
 
     /// When a connect gives up, in seconds
-    #[arg(long, value_name = "SECS", default_value = "10", value_parser = seconds)]
+    #[arg(long, value_name = "SECS", default_value = "10", value_parser = patience)]
     timeout: Duration,
 
     /// How long each connection is watched, in seconds; the server repeats an ignored SYN-ACK after one
@@ -123,6 +123,15 @@ fn host_and_port(text: &str) -> Result<String, String> {
         _ => Err("expected HOST:PORT with a port from 1 to 65535, as in 10.9.0.2:7777 or [fd09::2]:7777"
             .to_owned()),
     }
+}
+
+/// As [`seconds`], but not nothing at all: for the kernel a time-out of 0 is none.
+fn patience(text: &str) -> Result<Duration, String> {
+    let patience = seconds(text)?;
+    if patience < Duration::from_millis(1) {
+        return Err(format!("{text} s is not within 0.001 to 86400 s"));
+    }
+    Ok(patience)
 }
 
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {

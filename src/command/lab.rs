@@ -9,6 +9,7 @@ use anyhow::Context;
 use indicatif::ProgressBar;
 
 use super::Status;
+use crate::handshake::Attempt;
 use crate::kernel::Counter;
 use crate::lab::{
     Custom, Findings, LabError, Outcome, Parameters, Scenario, Trace, View, Views, acquire_privilege,
@@ -212,21 +213,32 @@ fn json(outcomes: &[Outcome], out: &mut impl Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One run: what the kernel counted, and the attempts as each end's packets show them.
+/// One run: what the kernel counted, and the attempts as each end's packets and those counts show them.
 fn run_record(name: &str, trace: &Trace) -> io::Result<serde_json::Value> {
     let counters: serde_json::Map<_, _> = Counter::ALL
         .into_iter()
         .filter_map(|counter| Some((counter.name().to_owned(), trace.counters.get(counter)?.into())))
         .collect();
-    let views = Views::of(trace)?;
-    let attempts = |view: &View| -> Vec<serde_json::Value> {
-        let records = view.packets.attempts().into_iter().map(AttemptRecord::from);
-        records.map(|record| serde_json::json!(record)).collect()
+    let alone = Views::of(trace)?;
+    let heard = alone.clone().heard(trace.account.as_ref());
+    let attempts = |heard: &View, alone: &View| -> Vec<serde_json::Value> {
+        let (heard, alone) = (heard.packets.attempts(), alone.packets.attempts());
+        heard.into_iter().zip(alone).map(|(heard, alone)| attempt_record(heard, alone)).collect()
     };
     Ok(serde_json::json!({
-        "run": name, "lost": trace.lost, "counters": counters,
-        "client": attempts(&views.client), "server": attempts(&views.server),
+        "run": name, "lost": trace.lost, "slowest": trace.slowest.as_secs_f64(), "counters": counters,
+        "client": attempts(&heard.client, &alone.client), "server": attempts(&heard.server, &alone.server),
     }))
+}
+
+/// An attempt as packets and counters show it, and what the packets alone would have it be.
+fn attempt_record(heard: &Attempt, alone: &Attempt) -> serde_json::Value {
+    let mut record = serde_json::json!(AttemptRecord::from(heard));
+    let full = serde_json::json!(AttemptRecord::from(alone));
+    let inference =
+        ["cause", "abort_on_overflow", "confidence"].map(|key| (key.to_owned(), full[key].clone()));
+    record["from_packets"] = serde_json::Value::Object(inference.into_iter().collect());
+    record
 }
 
 #[cfg(test)]

@@ -150,6 +150,8 @@ impl Session<'_> {
         {
             line.aside(|| say(&format!("the kernel is not asked any more: {failure}")));
         }
+        let begun = self.kernel.begun_to_overflow();
+        teller.overflows(&begun, wall_clock(), line)?;
         teller.tell(analysis.book(), line)?;
         if let Some(error) = self.source.flush() {
             self.unsaved = true;
@@ -178,7 +180,11 @@ impl Session<'_> {
         let undecided = analysis.undecided();
         let book = &*analysis.book();
         let mut text = Vec::new();
-        teller.write_so_far(&mut text, &summary, |attempt| attempt.inference = book.infer(attempt))?;
+        if summary.verdicts.total() == 0 && undecided > 0 {
+            writeln!(text, "{}: no attempt is decided yet", self.source.device())?;
+        } else {
+            teller.write_so_far(&mut text, &summary, |attempt| attempt.inference = book.infer(attempt))?;
+        }
         let shows = teller.undecided_overflows();
         writeln!(
             text,

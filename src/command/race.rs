@@ -7,14 +7,21 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context;
+use nix::errno::Errno;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use super::Status;
+use crate::capture::Recording;
+use crate::kernel::{Account, Sample, local_addresses};
+use crate::packet::{Span, Timestamp};
 use crate::race::{
-    Fate, Load, Mode, Packets, Plan, Probe, Race, Route, Sniffer, raise_descriptor_limit, route,
+    Call, Fate, Load, Mode, Packets, Plan, Probe, Race, Route, Sniffer, now, raise_descriptor_limit, route,
     run as connect_all,
 };
+
+/// The silence that makes an attempt `unanswered` and not cut off (docs/DOMAIN.md §4), and a little more.
+const PROOF: Span = Span::from_millis(1_100);
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +86,7 @@ pub fn run(config: &RaceConfig, out: &mut impl Write) -> anyhow::Result<Status> 
     }
     raise_descriptor_limit();
     let sniffer = Sniffer::start(&interface, target);
+    let before = is_here(target).then(Sample::take).and_then(Result::ok);
     let plan = Plan {
         target,
         source: SocketAddr::new(source, 0),
@@ -89,8 +97,11 @@ pub fn run(config: &RaceConfig, out: &mut impl Write) -> anyhow::Result<Status> 
         probe: Probe::SoError,
     };
     let calls = connect_all(&plan, config.load, &stop).context("connect")?;
+    if sniffer.is_ok() {
+        std::thread::sleep(silence_to_come(&calls, now()));
+    }
     let (packets, missing) = match sniffer.and_then(Sniffer::finish) {
-        Ok(recording) => (Some(Packets::of(recording)?), None),
+        Ok(recording) => (Some(packets(recording, before, target)?), None),
         Err(error) => (None, Some(error.to_string())),
     };
     let what = match calls.len() {
@@ -111,6 +122,33 @@ pub fn run(config: &RaceConfig, out: &mut impl Write) -> anyhow::Result<Status> 
     out.flush()?;
     let found = config.fail_on.iter().any(|&fate| race.count(fate) > 0);
     Ok(if found { Status::Found } else { Status::Done })
+}
+
+/// Whether the server runs on this machine, so that its kernel can be asked.
+fn is_here(target: SocketAddr) -> bool {
+    local_addresses().is_ok_and(|local| local.contains(target.ip()))
+}
+
+/// How long to listen on after connects that gave up: only the silence of a second proves that no answer came, and
+/// they repeat their SYNs no more.
+fn silence_to_come(calls: &[Call], now: Timestamp) -> Duration {
+    let gave_up = calls.iter().filter(|call| call.result == Err(Errno::ETIMEDOUT));
+    let until = gave_up.map(|call| call.returned.plus(PROOF)).max();
+    until.map_or(Duration::ZERO, |until| {
+        Duration::from_nanos(u64::try_from(until.since(now).as_nanos()).unwrap_or(0))
+    })
+}
+
+/// What was captured, with the count of the server's kernel where it is this one.
+fn packets(recording: Recording, before: Option<Sample>, target: SocketAddr) -> io::Result<Packets> {
+    let mut packets = Packets::of(recording)?;
+    let after = before.is_some().then(Sample::take).and_then(Result::ok);
+    if let Some(account) =
+        before.zip(after).and_then(|(before, after)| Account::between(before, after, target))
+    {
+        packets.hear(&account);
+    }
+    Ok(packets)
 }
 
 /// The first address of the target, of the source's family where there is a source.

@@ -34,6 +34,7 @@ mod owner;
 mod socket;
 mod sysctl;
 mod watch;
+mod word;
 
 use std::io;
 use std::path::PathBuf;
@@ -43,7 +44,8 @@ pub use counters::{Counter, Counters};
 pub use owner::{Owner, Owners, owners};
 pub use socket::{LimitFrom, ListenSocket, listen_sockets};
 pub use sysctl::Sysctls;
-pub use watch::{Interval, KernelWord, Sample, Watch};
+pub use watch::{Interval, Sample, Watch};
+pub use word::{Account, KernelWord};
 
 /// Why the kernel could not be asked, or its answer not be understood.
 #[derive(Debug, thiserror::Error)]

@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::Serializer;
-
-use super::{Counter, Counters, KernelError, LimitFrom, ListenSocket, Sysctls, listen_sockets};
+use super::word::{KernelWord, overflowed};
+use super::{Counter, Counters, KernelError, ListenSocket, Sysctls, listen_sockets};
 use crate::packet::{Span, Timestamp};
 
 /// How many listeners that are gone are remembered, of those whose queue was in trouble.
@@ -223,6 +222,22 @@ impl Watch {
         overflowed(&interval.counters, drops, full)
     }
 
+    /// The listeners whose queues certainly overflowed between the last two samples, whoever connected to them.
+    #[must_use]
+    pub fn overflowing(&self) -> Vec<SocketAddr> {
+        let Some(interval) = &self.interval else { return Vec::new() };
+        if interval.counters.get(Counter::ListenOverflows).unwrap_or(0) == 0 {
+            return Vec::new();
+        }
+        let dropped = |socket: &&ListenSocket| interval.drops(socket).is_some_and(|drops| drops > 0);
+        let mut listeners: Vec<SocketAddr> =
+            self.latest.sockets.iter().filter(dropped).map(|socket| socket.local).collect();
+        listeners.sort_unstable();
+        listeners.dedup();
+        listeners.retain(|&local| self.overflowed_lately(local) == Some(true));
+        listeners
+    }
+
     /// What the kernel says of the listener on `server`, an address that clients connect to.
     ///
     /// Ask only for servers that run here (`LocalAddresses::contains`): a socket on any address matches every server
@@ -257,80 +272,10 @@ impl Watch {
     }
 }
 
-/// What the kernel says of one listener between the first and the latest sample of a [`Watch`].
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
-pub struct KernelWord {
-    /// The address that its socket is bound to, perhaps any (`0.0.0.0`, `[::]`).
-    pub local: SocketAddr,
-    /// How many sockets share it (SO_REUSEPORT); the queue below is that of the fullest.
-    pub sockets: usize,
-    /// Whether it still listened at the latest sample.
-    pub listening: bool,
-    /// From the first sample to the latest.
-    #[serde(rename = "seconds", serialize_with = "seconds")]
-    pub span: Span,
-    /// How many samples.
-    pub samples: u64,
-    /// Connections waiting at the latest sample that had it.
-    pub recv_q: u32,
-    /// The queue's limit then.
-    pub send_q: u32,
-    /// Most connections waiting at any sample.
-    pub recv_q_max: u32,
-    /// Whether any sample found the queue full (`Recv-Q > Send-Q`).
-    pub full_seen: bool,
-    /// Packets that this listener dropped in that time, counted as [`ListenSocket::drops`] are.
-    pub drops: Option<u64>,
-    /// Where its limit comes from.
-    pub limit_from: Option<LimitFrom>,
-    /// `net.core.somaxconn`.
-    pub somaxconn: Option<u32>,
-    /// `net.ipv4.tcp_abort_on_overflow`, which no packet shows for sure.
-    pub abort_on_overflow: Option<bool>,
-    /// `net.ipv4.tcp_synack_retries`.
-    pub synack_retries: Option<u32>,
-    /// Growth of the counters of the whole network namespace: other listeners count there, too.
-    pub namespace: Counters,
-}
-
-impl KernelWord {
-    /// Whether this listener's accept queue overflowed between the two samples.
-    ///
-    /// `Some(false)`: ListenOverflows of the whole namespace did not grow, or this listener dropped nothing
-    /// (`tcp_listendrop` counts every overflow there, too).
-    /// `Some(true)`: ListenOverflows grew, and this listener was seen full, or dropped more than all that the
-    /// namespace's listeners dropped for other reasons: a full SYN queue or no memory (ListenDrops less
-    /// ListenOverflows), and the bare ACKs that TCP_DEFER_ACCEPT holds back.
-    /// `None`: the figures leave both open, or this kernel lacks them.
-    #[must_use]
-    pub fn overflowed(&self) -> Option<bool> {
-        overflowed(&self.namespace, self.drops, self.full_seen)
-    }
-}
-
-/// See [`KernelWord::overflowed`].
-fn overflowed(namespace: &Counters, drops: Option<u64>, full_seen: bool) -> Option<bool> {
-    let overflows = namespace.get(Counter::ListenOverflows);
-    if overflows == Some(0) || drops == Some(0) {
-        return Some(false);
-    }
-    if full_seen {
-        return overflows.map(|_| true);
-    }
-    let others = namespace.get(Counter::ListenDrops)?.saturating_sub(overflows?);
-    let deferred = namespace.get(Counter::TcpDeferAcceptDrop).unwrap_or(0);
-    // Twice: what is dropped at the ACK counts two drops of the socket, and one ListenDrops. A deferred ACK
-    // is one drop of the socket and no ListenDrops.
-    (drops? > others.saturating_mul(2).saturating_add(deferred)).then_some(true)
-}
-
-fn seconds<S: Serializer>(span: &Span, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(span.as_secs_f64())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::LimitFrom;
 
     fn socket(local: &str, cookie: u64, recv_q: u32, drops: Option<u32>) -> ListenSocket {
         let local = local.parse().unwrap();
@@ -349,7 +294,7 @@ mod tests {
 
     fn sample(seconds: i64, overflows: u64, sockets: Vec<ListenSocket>) -> Sample {
         let netstat = format!(
-            "TcpExt: ListenOverflows ListenDrops TCPDeferAcceptDrop\nTcpExt: {overflows} {overflows} 0\n"
+            "TcpExt: ListenOverflows ListenDrops TCPDeferAcceptDrop TCPReqQFullDrop\nTcpExt: {overflows} {overflows} 0 0\n"
         );
         Sample {
             at: Timestamp::from_nanos(0).plus(Span::from_secs(seconds)),
@@ -437,6 +382,9 @@ mod tests {
         assert_eq!(judged(0, Some(4), &format!("{names}5 7 0\n")), None, "two SYNs may make four drops");
         assert_eq!(judged(0, Some(5), &format!("{names}5 7 0\n")), Some(true));
         assert_eq!(judged(0, Some(3), &format!("{names}5 5 3\n")), None, "three deferred ACKs");
+        let names = "TcpExt: ListenOverflows ListenDrops TCPReqQFullDrop\nTcpExt: ";
+        assert_eq!(judged(0, Some(36), &format!("{names}8 28 20\n")), Some(true), "20 SYNs make 20 drops");
+        assert_eq!(judged(0, Some(20), &format!("{names}8 28 20\n")), None, "the SYNs were all its drops");
     }
 
     #[test]
@@ -447,8 +395,10 @@ mod tests {
         assert_eq!(watch.overflowed_lately(server), None, "one sample has no before");
         watch.push(sample(1, 3, at_rest(6)));
         assert_eq!(watch.overflowed_lately(server), Some(true));
+        assert_eq!(watch.overflowing(), [server]);
         watch.push(sample(2, 3, at_rest(6)));
         assert_eq!(watch.overflowed_lately(server), Some(false));
+        assert_eq!(watch.overflowing(), []);
         assert_eq!(watch.word(server).unwrap().overflowed(), Some(true), "it did, before");
         watch.push(sample(3, 3, vec![]));
         assert_eq!(watch.overflowed_lately(server), None, "nobody listens any more");

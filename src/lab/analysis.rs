@@ -9,6 +9,7 @@ use etherparse::{SlicedPacket, TransportSlice};
 use super::experiment::{PORT, Trace};
 use crate::capture::Recording;
 use crate::handshake::{Attempt, Verdict};
+use crate::kernel::Account;
 use crate::race::{Call, Packets};
 
 /// What one capture point shows.
@@ -40,13 +41,25 @@ pub struct Views {
 }
 
 impl Views {
-    /// Analyses both capture points.
+    /// Analyses both capture points, by their packets alone.
     ///
     /// # Errors
     ///
     /// None of its own: the sink keeps everything in memory.
     pub fn of(trace: &Trace) -> io::Result<Self> {
         Ok(Self { client: View::of(&trace.client)?, server: View::of(&trace.server)? })
+    }
+}
+
+impl Views {
+    /// The same with what the kernel counted meanwhile: causes are confirmed, or contradicted.
+    #[must_use]
+    pub fn heard(mut self, account: Option<&Account>) -> Self {
+        if let Some(account) = account {
+            self.client.packets.hear(account);
+            self.server.packets.hear(account);
+        }
+        self
     }
 }
 

@@ -18,7 +18,7 @@ use super::network::{Network, NetworkError};
 use super::path::{Ends, Path, PathRecord, PathSetup};
 use super::tun::{Tun, TunError};
 use crate::capture::Recording;
-use crate::kernel::{Counters, KernelError, ListenSocket, Sysctls, listen_sockets};
+use crate::kernel::{Account, Counters, KernelError, ListenSocket, Sample, Sysctls, listen_sockets};
 use crate::race::{Call, Mode, Plan, Probe, connect};
 
 /// The listener's port.
@@ -138,8 +138,12 @@ pub struct Trace {
     pub server: Recording,
     /// Packets that the path lost on purpose.
     pub lost: u64,
+    /// The longest time that a packet took from end to end.
+    pub slowest: Duration,
     /// How much the namespace's counters grew.
     pub counters: Counters,
+    /// What the kernel counted of the listener.
+    pub account: Option<Account>,
     /// The namespace's settings.
     pub sysctls: Sysctls,
 }
@@ -151,7 +155,7 @@ pub struct Experiment {
     kept: Vec<Socket>,
     listener: Listener,
     path: Path,
-    counters: Counters,
+    first: Sample,
     ends: Ends,
     namespace: Namespace,
 }
@@ -200,8 +204,8 @@ impl Setup {
         let path = Path::open(tun, path).map_err(doing("open the path"))?;
         let address = SocketAddr::new(ends.near, PORT);
         let listener = Listener::open(address, self.backlog, self.defer_accept).map_err(doing("listen"))?;
-        let counters = Counters::read()?;
-        Ok(Experiment { kept: Vec::new(), listener, path, counters, ends, namespace })
+        let first = Sample::take()?;
+        Ok(Experiment { kept: Vec::new(), listener, path, first, ends, namespace })
     }
 
     fn set_sysctls(&self, namespace: &Namespace) -> Result<(), LabError> {
@@ -244,7 +248,7 @@ impl Experiment {
     ///
     /// `/proc` cannot be read.
     pub fn counters(&self) -> Result<Counters, LabError> {
-        Ok(Counters::read()?.delta(&self.counters))
+        Ok(Counters::read()?.delta(&self.first.counters))
     }
 
     /// The listener as the kernel describes it.
@@ -406,8 +410,11 @@ impl Experiment {
     fn finish(mut self) -> Result<Trace, LabError> {
         self.listener.settle().map_err(doing("accept"))?;
         let counters = self.settled_counters()?;
-        let PathRecord { client, server, lost } = self.path.close().map_err(doing("carry packets"))?;
-        Ok(Trace { client, server, lost, counters, sysctls: Sysctls::read() })
+        let server = SocketAddr::new(self.ends.near, PORT);
+        let account = Account::between(self.first, Sample::take()?, server);
+        let PathRecord { client, server, lost, slowest } =
+            self.path.close().map_err(doing("carry packets"))?;
+        Ok(Trace { client, server, lost, slowest, counters, account, sysctls: Sysctls::read() })
     }
 }
 

@@ -96,7 +96,7 @@ impl Findings {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
         // Wrapped on a terminal, one line per row for other programs.
-        if let Some((terminal_size::Width(width), _)) = terminal_size::terminal_size() {
+        if let Some(width) = columns() {
             table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width.saturating_sub(2));
         }
         table.set_header(["DOMAIN §", "WHAT", "EXPECTED", "THIS KERNEL DID", "AGREE"]);
@@ -117,7 +117,10 @@ impl Findings {
     /// The output's.
     pub fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
         use colored::Colorize;
-        writeln!(out, "{}  {}", format!("lab {}", self.scenario).bold(), self.what)?;
+        let name = format!("lab {}", self.scenario);
+        let head = wrapped(&format!("{name}  {}", self.what), "", "  ");
+        // Coloured once wrapped: escapes have no width.
+        writeln!(out, "{}", head.replacen(&name, &name.bold().to_string(), 1))?;
         for note in &self.notes {
             writeln!(out, "{note}")?;
         }
@@ -129,10 +132,25 @@ impl Findings {
         )?;
         for (run, counters) in &self.counters {
             let counters: Vec<_> = counters.iter().map(|(name, n)| format!("{name} {n}")).collect();
-            writeln!(out, "  kernel counters, {run}: {}", counters.join(", "))?;
+            writeln!(
+                out,
+                "{}",
+                wrapped(&format!("kernel counters, {run}: {}", counters.join(", ")), "  ", "    ")
+            )?;
         }
         Ok(())
     }
+}
+
+/// Columns of the terminal that the findings go to.
+fn columns() -> Option<u16> {
+    terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0)
+}
+
+/// Wrapped on a terminal, one line for other programs.
+fn wrapped(text: &str, first: &str, rest: &str) -> String {
+    let width = columns().map_or(usize::MAX, usize::from);
+    textwrap::fill(text, textwrap::Options::new(width).initial_indent(first).subsequent_indent(rest))
 }
 
 #[cfg(test)]

@@ -74,6 +74,9 @@ pub struct PathRecord {
     pub server: Recording,
     /// Packets lost on purpose.
     pub lost: u64,
+    /// The longest time that a packet took from end to end. Well beyond half of the round trip, the machine had
+    /// other work, and the packets show that.
+    pub slowest: Duration,
 }
 
 enum Command {
@@ -115,6 +118,7 @@ impl Path {
                 client: Recording::new("client", LinkType::RAW),
                 server: Recording::new("server", LinkType::RAW),
                 lost: 0,
+                slowest: Duration::ZERO,
             },
             setup,
         };
@@ -342,9 +346,11 @@ impl Carrier {
 
     /// The packet at the head of the queue leaves the path.
     fn deliver(&mut self) -> io::Result<()> {
-        let Some(UnderWay { to, mut packet, .. }) = self.under_way.pop_front() else {
+        let Some(UnderWay { due, to, mut packet }) = self.under_way.pop_front() else {
             return Ok(());
         };
+        let late = Instant::now().saturating_duration_since(due);
+        self.record.slowest = self.record.slowest.max(self.setup.round_trip / 2 + late);
         let point = match to {
             Sender::Client => &mut self.record.client,
             Sender::Server => &mut self.record.server,

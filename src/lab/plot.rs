@@ -31,10 +31,13 @@ impl Curve {
     /// One series, as (window in microseconds, per cent).
     fn series(&self, mode: &str, load: Load) -> Vec<(f64, f64)> {
         let mut points: Vec<(f64, f64)> = self
-            .points
+            .windows
             .iter()
-            .filter(|point| point.mode == mode && point.load == load && point.connects > 0)
-            .map(|point| ((point.window * 1e6).clamp(FROM, TO), point.share() * 100.0))
+            .filter(|share| share.mode == mode && share.load == load && share.connects > 0)
+            .map(|share| {
+                let per_cent = share.succeeded as f64 / share.connects as f64 * 100.0;
+                ((share.window * 1e6).clamp(FROM, TO), per_cent)
+            })
             .collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         points
@@ -45,7 +48,7 @@ impl Curve {
 #[must_use]
 pub fn draw_text(curve: &Curve) -> String {
     let mut text = String::from(
-        "  share of connects that say success, and the median window between SYN-ACK and RST\n\n  \
+        "  share of connects that say success, and median window from SYN-ACK to RST\n\n  \
          \u{20}            IDLE CPU                        BUSY CPU\n  \
          ROUND TRIP   BLOCKING        NON-BLOCKING    BLOCKING        NON-BLOCKING\n",
     );
@@ -147,6 +150,7 @@ fn plot(curve: &Curve, svg: &mut String) -> Result<(), Box<dyn std::error::Error
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::scenario::Share;
 
     #[test]
     fn every_series_is_in_the_drawing() {
@@ -158,12 +162,18 @@ mod tests {
             connects: 40,
             succeeded,
         };
-        let curve = Curve {
-            points: SERIES
-                .iter()
-                .flat_map(|&(mode, load, _)| [point(mode, load, 0.0, 3), point(mode, load, 0.001, 40)])
-                .collect(),
+        let points: Vec<Point> = SERIES
+            .iter()
+            .flat_map(|&(mode, load, _)| [point(mode, load, 0.0, 3), point(mode, load, 0.001, 40)])
+            .collect();
+        let share = |point: &Point| Share {
+            mode: point.mode,
+            load: point.load,
+            window: point.window,
+            connects: point.connects,
+            succeeded: point.succeeded,
         };
+        let curve = Curve { windows: points.iter().map(share).collect(), points };
         let mut svg = String::new();
         plot(&curve, &mut svg).unwrap();
         for (_, _, RGBColor(r, g, b)) in SERIES {

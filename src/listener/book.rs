@@ -9,7 +9,7 @@ use crate::kernel::KernelWord;
 use crate::packet::{Endpoint, Timestamp};
 
 /// All listeners of an analysis, bounded in number.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Book {
     records: IndexMap<Endpoint, Record, foldhash::quality::RandomState>,
     limit: usize,
@@ -123,7 +123,7 @@ impl Book {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handshake::{Cause, Confidence, Evidence, Retries, Vantage};
+    use crate::handshake::{Cause, Confidence, Evidence, Reason, Retries, Vantage};
     use crate::kernel::{Counters, ListenSocket, Sample, Sysctls, Watch};
     use crate::packet::Span;
     use crate::report::samples;
@@ -250,5 +250,27 @@ mod tests {
         let figures = "this listener dropped 6 packets";
         assert!(listener.evidence[0].contains(figures), "{:?}", listener.evidence);
         assert!(listener.kernel.is_some());
+    }
+
+    #[test]
+    fn an_overflow_that_only_the_kernel_saw_is_told() {
+        let undecided = samples::overflow_mixed().1.into_iter().find(|a| a.verdict == Verdict::Unanswered);
+        let waiting = Attempt {
+            verdict: Verdict::Undetermined,
+            reason: Some(Reason::CaptureCut),
+            ..undecided.unwrap()
+        };
+        let told = |overflows| {
+            let mut book = Book::new(8);
+            book.enter(&mut Found { at: waiting.end, decided: true, attempt: waiting.clone() });
+            say(&mut book, &waiting, overflows, 1);
+            book.listeners().remove(0)
+        };
+        let full = told(3);
+        assert_eq!(full.cause, Some(Cause::AcceptQueueOverflow));
+        assert_eq!((full.confidence, full.abort_on_overflow), (Some(Confidence::Confirmed), Some(true)));
+        assert_eq!((full.affected, full.verdicts.problems()), (0, 0));
+        assert!(full.diagnosis.ends_with("1 of 1 attempt cannot be judged yet."), "{}", full.diagnosis);
+        assert_eq!(told(0).cause, None);
     }
 }

@@ -10,8 +10,11 @@ use crate::packet::Endpoint;
 pub(super) fn listener(server: Option<Endpoint>, record: &Record) -> Listener {
     let kernel = kernel_on_overflow(record);
     let cause = main_cause(record).filter(|&cause| !(is_overflow(cause) && denies(kernel)));
+    let unseen = cause.is_none() && kernel_alone(record);
+    let cause = cause.or(unseen.then_some(Cause::AcceptQueueOverflow));
     let tally = cause.map(|cause| *record.tally_of(cause)).unwrap_or_default();
-    let confirmed = cause.is_some_and(is_overflow) && kernel.is_some_and(|kernel| kernel.overflowed);
+    let confirmed =
+        unseen || cause.is_some_and(is_overflow) && kernel.is_some_and(|kernel| kernel.overflowed);
     let name = server.map_or_else(|| "other servers".to_owned(), |server| server.to_string());
     Listener {
         server,
@@ -40,6 +43,13 @@ fn is_overflow(cause: Cause) -> bool {
 fn kernel_on_overflow(record: &Record) -> Option<KernelEvidence> {
     let (from, to) = record.tally_of(Cause::AcceptQueueOverflow).span?;
     record.kernel.evidence(from, to)
+}
+
+/// Whether the kernel counted overflows of this queue, of which no attempt tells: their clients are still waiting, or
+/// are not in the capture.
+fn kernel_alone(record: &Record) -> bool {
+    record.tally_of(Cause::AcceptQueueOverflow).attempts == 0
+        && record.kernel.word().and_then(KernelWord::overflowed) == Some(true)
 }
 
 fn denies(kernel: Option<KernelEvidence>) -> bool {
@@ -76,6 +86,9 @@ fn abort(record: &Record) -> Option<bool> {
     let reset = record.overflowed.get(Verdict::ResetAfterAck) > 0;
     if !ignored && !reset {
         // SYN drops and SYN cookies look the same with either setting.
+        if kernel_alone(record) {
+            return record.kernel.word()?.abort_on_overflow;
+        }
         return kernel_on_overflow(record).filter(|kernel| kernel.overflowed)?.abort_on_overflow;
     }
     (ignored != reset).then_some(reset)
@@ -121,6 +134,14 @@ fn diagnosis(cause: Option<Cause>, name: &str, affected: u64, record: &Record) -
 }
 
 fn overflow(name: &str, of: &str, record: &Record) -> String {
+    if kernel_alone(record) {
+        let undetermined = record.verdicts.get(Verdict::Undetermined);
+        let clients = match (undetermined, record.verdicts.total()) {
+            (0, _) => "no attempt in the capture shows it".to_owned(),
+            (waiting, total) => format!("{waiting} of {} cannot be judged yet", count(total, "attempt")),
+        };
+        return format!("The accept queue of {name} overflowed by the kernel's own count; {clients}.");
+    }
     let possible = record.tally_of(Cause::AcceptQueueOverflow).confidence == Some(Confidence::Possible)
         && !kernel_on_overflow(record).is_some_and(|kernel| kernel.overflowed);
     let verb = if possible { "may have overflowed" } else { "overflowed" };

@@ -7,6 +7,9 @@ use super::Call;
 use crate::capture::Recording;
 use crate::engine::{Options, Sink, Summary, analyse};
 use crate::handshake::Attempt;
+use crate::kernel::Account;
+use crate::listener::Book;
+use crate::packet::Endpoint;
 
 /// What a recording shows, by the same code as for any capture.
 #[derive(Debug, Clone)]
@@ -15,6 +18,7 @@ pub struct Packets {
     attempts: HashMap<u16, Vec<Attempt>>,
     /// The tallies.
     pub summary: Summary,
+    book: Book,
 }
 
 impl Packets {
@@ -33,7 +37,20 @@ impl Packets {
             attempt.inference = book.infer(&attempt);
             attempts.entry(attempt.client.port()).or_default().push(attempt);
         }
-        Ok(Self { attempts, summary })
+        Ok(Self { attempts, summary, book })
+    }
+
+    /// Takes what the kernel counted of the server of these packets, whatever address they call it by: from now on
+    /// the causes of its attempts are confirmed, or contradicted.
+    pub fn hear(&mut self, account: &Account) {
+        let servers: Vec<Endpoint> = self.book.servers().collect();
+        for server in servers {
+            let span = (account.since, account.until);
+            self.book.kernel_says(server, account.word.clone(), account.word.overflowed(), span);
+        }
+        for attempt in self.attempts.values_mut().flatten() {
+            attempt.inference = self.book.infer(attempt);
+        }
     }
 
     /// All attempts in order of their start.

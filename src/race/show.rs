@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::{Fate, Race, Runner};
-use crate::handshake::Verdict;
+use crate::handshake::{Cause, Confidence, Inference, Verdict};
 use crate::packet::Span;
 
 /// Columns of the longest bar.
@@ -26,6 +26,9 @@ struct Row<'a> {
     verdict: Option<&'static str>,
     wake_up: Option<f64>,
     margin: Option<f64>,
+    cause: Option<&'static str>,
+    abort_on_overflow: Option<u8>,
+    confidence: Option<&'static str>,
 }
 
 impl Race {
@@ -84,6 +87,7 @@ impl Race {
         writeln!(out, "  {dead:>6}  connect() succeeded, and the connection is dead")?;
         writeln!(out, "  {failed:>6}  connect() failed{}", self.errors())?;
         self.write_verdicts(out)?;
+        self.write_causes(out)?;
         if dead > 0 {
             writeln!(
                 out,
@@ -116,6 +120,22 @@ impl Race {
             .map(|(verdict, count)| format!("{count} {}", verdict.map_or("without packets", Verdict::name)))
             .collect();
         writeln!(out, "\n  in the packets: {}", words.join(", "))
+    }
+
+    /// `cause: 19 accept-queue-overflow, tcp_abort_on_overflow=1 (confirmed)`.
+    fn write_causes(&self, out: &mut dyn Write) -> io::Result<()> {
+        let mut causes: BTreeMap<String, usize> = BTreeMap::new();
+        for attempt in self.runners().filter_map(|runner| runner.attempt) {
+            let Inference { cause: Some(cause), abort_on_overflow, confidence, .. } = &attempt.inference
+            else {
+                continue;
+            };
+            let abort = abort_on_overflow
+                .map_or_else(String::new, |abort| format!(", tcp_abort_on_overflow={}", u8::from(abort)));
+            let sure = confidence.map_or_else(String::new, |confidence| format!(" ({})", confidence.name()));
+            *causes.entry(format!("{}{abort}{sure}", cause.name())).or_default() += 1;
+        }
+        causes.into_iter().try_for_each(|(cause, count)| writeln!(out, "  cause: {count} {cause}"))
     }
 
     /// `: 150 reset 0.2 ms to 0.4 ms after connect() returned, 37 ignored`.
@@ -155,6 +175,7 @@ fn with_row<T>(runner: &Runner<'_>, use_row: impl FnOnce(&Row<'_>) -> T) -> T {
     let name = |errno: nix::errno::Errno| format!("{errno:?}");
     let result = runner.call.result.map_or_else(name, |()| "success".to_owned());
     let next = runner.call.death().map(name);
+    let inference = runner.attempt.map(|attempt| &attempt.inference);
     use_row(&Row {
         client_port: runner.call.port,
         mode: runner.call.mode.name(),
@@ -166,6 +187,9 @@ fn with_row<T>(runner: &Runner<'_>, use_row: impl FnOnce(&Row<'_>) -> T) -> T {
         verdict: runner.attempt.map(|attempt| attempt.verdict.name()),
         wake_up: runner.wake_up().map(Span::as_secs_f64),
         margin: runner.margin().map(Span::as_secs_f64),
+        cause: inference.and_then(|inference| inference.cause).map(Cause::name),
+        abort_on_overflow: inference.and_then(|inference| inference.abort_on_overflow).map(u8::from),
+        confidence: inference.and_then(|inference| inference.confidence).map(Confidence::name),
     })
 }
 
@@ -239,7 +263,7 @@ mod tests {
         let mut csv = Vec::new();
         race.write_csv(&mut csv).unwrap();
         let csv = String::from_utf8(csv).unwrap();
-        assert_eq!(csv.lines().nth(2), Some("2,blocking,1000,0.0003,success,dead-reset,ECONNRESET,,,"));
+        assert_eq!(csv.lines().nth(2), Some("2,blocking,1000,0.0003,success,dead-reset,ECONNRESET,,,,,,"));
 
         let mut json = Vec::new();
         race.write_json("3 connects", None, &mut json).unwrap();

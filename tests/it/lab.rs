@@ -17,7 +17,13 @@ use serde_json::Value;
 use crate::util::{Run, count, hsanalyze, list, report, string};
 
 /// What the offline analysis must say as the lab did, attempt by attempt.
-const JUDGED: [&str; 6] = ["verdict", "cause", "abort_on_overflow", "confidence", "established", "retries"];
+const JUDGED: [&str; 3] = ["verdict", "established", "retries"];
+
+/// How long after a packet its copy may come, in seconds (DOMAIN §5), but for a little.
+const COPY: f64 = 0.095;
+
+/// What it must infer from the packets as the lab did before it asked the kernel.
+const INFERRED: [&str; 3] = ["cause", "abort_on_overflow", "confidence"];
 
 /// Whether the lab can be had here. Where not, says so loudly; CI sets HSANALYZE_REQUIRE_ROOT, under which
 /// that is a failure.
@@ -37,6 +43,14 @@ fn lab_is_possible(test: &str) -> bool {
 
 fn lab(arguments: &str) -> Run {
     hsanalyze(std::iter::once("lab").chain(arguments.split_whitespace()))
+}
+
+/// The document of an experiment, whether the kernel does what is expected or not: for [`agrees`] to show the rows.
+fn outcome(arguments: &str) -> Value {
+    let output = lab(arguments).command().output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{arguments}: {}: {errors}", output.status);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{arguments}: {error}: {errors}"))
 }
 
 /// The rows that disagree, with the counters beside them.
@@ -65,9 +79,13 @@ fn offline_says_the_same(run: &Value, packets: &Path) {
     assert!(!seen.is_empty() && seen.len() == attempts.len(), "{}: {attempts:#?}", packets.display());
     for attempt in seen {
         let client = string(attempt, "client");
+        let offline = attempts.get(client).unwrap_or_else(|| panic!("{}: no {client}", packets.display()));
         for key in JUDGED {
-            let offline = attempts.get(client).map(|offline| &offline[key]);
-            assert_eq!(offline, Some(&attempt[key]), "{}: {client}: {key}", packets.display());
+            assert_eq!(offline[key], attempt[key], "{}: {client}: {key}", packets.display());
+        }
+        for key in INFERRED {
+            let lab = &attempt["from_packets"][key];
+            assert_eq!(&offline[key], lab, "{}: {client}: {key}", packets.display());
         }
     }
 }
@@ -113,6 +131,23 @@ fn overflows(attempt: &Value) -> u64 {
     acks + if unanswered { count(attempt, "/retries/syn") + 1 } else { 0 }
 }
 
+/// Every overflow is confirmed by what the kernel counted meanwhile, at both ends; and where it counted none, there
+/// is none, whatever the packets look like.
+fn the_kernel_has_the_last_word(run: &Value) {
+    let overflows = run["counters"]["ListenOverflows"].as_u64().unwrap_or(0);
+    for attempt in ["client", "server"].iter().flat_map(|end| list(run, end)) {
+        let overflow = attempt["cause"] == "accept-queue-overflow";
+        assert!(!overflow || overflows > 0, "{attempt:#}");
+        assert_eq!(attempt["confidence"] == "confirmed", overflow, "{attempt:#}");
+        if overflow {
+            assert!(attempt["abort_on_overflow"].is_u64(), "{attempt:#}");
+        } else if attempt["from_packets"]["cause"] == "accept-queue-overflow" {
+            let evidence = attempt["evidence"].to_string();
+            assert!(evidence.contains("the kernel counted no overflow"), "{attempt:#}");
+        }
+    }
+}
+
 fn row<'a>(document: &'a Value, subject: &str) -> &'a str {
     let rows = document["scenarios"][0]["rows"].as_array().unwrap();
     let found = rows.iter().find(|row| row["subject"] == subject);
@@ -122,9 +157,13 @@ fn row<'a>(document: &'a Value, subject: &str) -> &'a str {
 #[test]
 fn queues_fill_to_one_past_their_limit() {
     if lab_is_possible("queues_fill_to_one_past_their_limit") {
-        let document = lab("queue --format json").succeed().json();
+        let document = outcome("queue --format json");
         agrees(&document);
         assert_eq!(row(&document, "Recv-Q/Send-Q when one more came, listen(64)"), "17/16");
+        for run in list(&document["scenarios"][0], "runs") {
+            counters_account_for_every_attempt(run);
+            the_kernel_has_the_last_word(run);
+        }
     }
 }
 
@@ -134,7 +173,15 @@ fn every_reset_connect_is_reported_and_counted_over_either_protocol() {
         for arguments in
             ["reset --clients 64 --rtt 2 --format json", "reset --ipv6 --clients 64 --format json"]
         {
-            let document = lab(arguments).succeed().json();
+            // 64 threads have a round trip to wake up in. Where none of them made it, the machine was too busy, and
+            // only that row may say so.
+            let late = |row: &Value| {
+                row["agree"] == false && string(row, "subject").starts_with("connect() succeeded, next call")
+            };
+            let in_time = |document: &Value| !list(&document["scenarios"][0], "rows").iter().any(late);
+            let document = (0..3).map(|_| outcome(arguments)).find(in_time);
+            let document =
+                document.unwrap_or_else(|| panic!("{arguments}: no connect() in time, three times"));
             agrees(&document);
             // All of them later on an idle machine; on a busy one some are told at once, and agree as well.
             let told = row(&document, "connect() succeeded, next call failed, 0 octets sent");
@@ -142,6 +189,7 @@ fn every_reset_connect_is_reported_and_counted_over_either_protocol() {
             assert_eq!(numbers.sum::<u64>(), 63, "{told}");
             for run in list(&document["scenarios"][0], "runs") {
                 assert_eq!(run["counters"]["ListenOverflows"], 63);
+                the_kernel_has_the_last_word(run);
                 counters_account_for_every_attempt(run);
             }
         }
@@ -167,11 +215,22 @@ fn scenarios_agree_side_by_side_and_their_captures_say_the_same_offline() {
         let base = directory.path().join(scenario.replace(' ', ""));
         let packets = |run: &str| PathBuf::from(format!("{}{run}.pcapng", base.display()));
         let file = packets("");
-        let document = lab(&format!("{scenario} --format json -w {}", file.display())).succeed().json();
-        agrees(&document);
+        let attempt = || {
+            let document = outcome(&format!("{scenario} --format json -w {}", file.display()));
+            agrees(&document);
+            document
+        };
+        // In one capture of both ends, the second sight of a packet is a copy only if it comes in time: a machine
+        // that was too busy for that has made another experiment.
+        let in_time = |document: &Value| {
+            list(&document["scenarios"][0], "runs").iter().all(|run| run["slowest"].as_f64().unwrap() < COPY)
+        };
+        let document = (0..3).map(|_| attempt()).find(in_time);
+        let document = document.unwrap_or_else(|| panic!("{scenario}: the path was late three times"));
         let runs = list(&document["scenarios"][0], "runs");
         for run in runs {
             counters_account_for_every_attempt(run);
+            the_kernel_has_the_last_word(run);
             let name = if runs.len() == 1 { String::new() } else { format!("-{}", string(run, "run")) };
             offline_says_the_same(run, &packets(&name));
         }
@@ -192,6 +251,7 @@ fn recorded_experiments_say_the_same_offline() {
     for path in expected {
         let run = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
         counters_account_for_every_attempt(&run);
+        the_kernel_has_the_last_word(&run);
         offline_says_the_same(&run, &path.with_extension("pcapng"));
     }
 }
@@ -230,6 +290,8 @@ fn outside() -> (Vec<PathBuf>, Vec<String>) {
 fn wrong_settings_are_refused_before_anything_is_touched() {
     for (arguments, message) in [
         ("--rtt 5000", "not within 0 to 900 ms"),
+        ("--loss-ack 0", "0 is not in 1.."),
+        ("drop -o curve.svg", "-o curve.svg: only the scenarios race and all have a curve to draw"),
         ("--clients 1", "1 is not in 2..=1000"),
         ("drop --abort 1", "cannot be used with"),
         ("nonsense", "possible values: queue, drop, reset, race"),

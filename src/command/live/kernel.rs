@@ -1,14 +1,18 @@
 //! Asks the kernel about the servers of this machine, and enters its word into the book.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::kernel::{KernelError, LocalAddresses, Sample, Watch, local_addresses};
+use crate::kernel::{KernelError, KernelWord, LocalAddresses, Sample, Watch, local_addresses};
 use crate::listener::Book;
 use crate::packet::Endpoint;
 
 /// How often the addresses of this machine are looked up: they change rarely, and each look costs a dump.
 const REFRESH: Duration = Duration::from_secs(10);
+
+/// An overflow after so long a rest is news again: longer than the 32 s between a client's last repeats.
+const REST: Duration = Duration::from_secs(60);
 
 /// The kernel's figures since the capture began. Nothing where the kernel cannot be asked.
 pub(super) struct Kernel {
@@ -16,6 +20,8 @@ pub(super) struct Kernel {
     local: LocalAddresses,
     refreshed: Option<Instant>,
     failure: Option<KernelError>,
+    /// When each listener was last seen to overflow.
+    overflowing: HashMap<SocketAddr, Instant>,
 }
 
 impl Kernel {
@@ -25,7 +31,13 @@ impl Kernel {
             Ok(sample) => (Some(Watch::new(sample)), None),
             Err(error) => (None, Some(error)),
         };
-        Self { watch, local: LocalAddresses::default(), refreshed: None, failure }
+        Self {
+            watch,
+            local: LocalAddresses::default(),
+            refreshed: None,
+            failure,
+            overflowing: HashMap::new(),
+        }
     }
 
     /// Takes a sample and tells `book` of it. Gives the reason, once, when the kernel cannot be asked any more.
@@ -35,6 +47,20 @@ impl Kernel {
             return Some(error);
         }
         self.failure.take()
+    }
+
+    /// Listeners of this machine that have begun to overflow, told once each: until their clients give up, a minute or
+    /// two later, the packets alone decide nothing where SYNs get no answer.
+    pub(super) fn begun_to_overflow(&mut self) -> Vec<KernelWord> {
+        let Some(watch) = &self.watch else { return Vec::new() };
+        self.overflowing.retain(|_, seen| seen.elapsed() < REST);
+        let mut begun = Vec::new();
+        for local in watch.overflowing() {
+            if self.overflowing.insert(local, Instant::now()).is_none() {
+                begun.extend(watch.word(local));
+            }
+        }
+        begun
     }
 
     fn sample(&mut self, book: &mut Book) -> Result<(), KernelError> {

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use crate::cli::Live;
 use crate::engine::{Sink, Summary};
 use crate::handshake::{Attempt, Confidence, Verdict};
+use crate::kernel::KernelWord;
 use crate::listener::Book;
 use crate::packet::Timestamp;
 use crate::report::status::StatusLine;
@@ -19,8 +20,9 @@ const MOST_HELD: usize = 100_000;
 pub(super) struct Teller<'a> {
     sink: &'a mut dyn Sink,
     interim: Interim,
-    /// Lines for people, where standard output is free for them.
-    stream: Option<Stream>,
+    lines: Stream,
+    /// Whether standard output is free for lines.
+    free: bool,
     shown: VerdictSet,
     provisional: bool,
     held: Vec<Held>,
@@ -40,7 +42,8 @@ impl<'a> Teller<'a> {
         Self {
             sink,
             interim: Interim::new(options.clone()),
-            stream: free.then(|| Stream::new(options, now)),
+            lines: Stream::new(options, now),
+            free,
             shown: analyse.verdicts.unwrap_or_else(VerdictSet::problems),
             provisional: analyse.verbosity != Verbosity::Quiet,
             held: Vec::new(),
@@ -74,18 +77,40 @@ impl<'a> Teller<'a> {
         self.sink.drained()
     }
 
+    /// Tells of listeners that have begun to overflow by the kernel's count: among the lines for people, or on standard
+    /// error where standard output is a program's.
+    pub(super) fn overflows(
+        &self,
+        begun: &[KernelWord],
+        now: Timestamp,
+        line: &StatusLine,
+    ) -> io::Result<()> {
+        if begun.is_empty() || !self.provisional {
+            return Ok(());
+        }
+        let mut text = Vec::new();
+        begun.iter().try_for_each(|word| self.lines.overflow(&mut text, now, word))?;
+        if self.free {
+            return line.aside(|| write_lines(&text));
+        }
+        // A closed standard error ends nothing.
+        line.aside(|| {
+            let _ = io::stderr().write_all(&text);
+        });
+        Ok(())
+    }
+
     fn decided(&mut self, text: &mut Vec<u8>, attempt: &Attempt) -> io::Result<()> {
-        if let Some(stream) = self.stream.as_ref().filter(|_| self.shown.contains(attempt.verdict)) {
-            stream.decided(text, attempt)?;
+        if self.free && self.shown.contains(attempt.verdict) {
+            self.lines.decided(text, attempt)?;
         }
         self.interim.attempt(attempt);
         self.sink.attempt(attempt)
     }
 
     fn so_far(&mut self, text: &mut Vec<u8>, attempt: &Attempt) -> io::Result<()> {
-        let wanted = self.provisional && self.shown.contains(attempt.verdict);
-        if let Some(stream) = self.stream.as_ref().filter(|_| wanted) {
-            stream.provisional(text, attempt)?;
+        if self.free && self.provisional && self.shown.contains(attempt.verdict) {
+            self.lines.provisional(text, attempt)?;
         }
         self.sink.provisional(attempt)
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Outcome, Parameters, Run};
-use crate::handshake::{Cause, Verdict};
+use crate::handshake::{Cause, Confidence, Verdict};
 use crate::kernel::Counter;
 use crate::lab::experiment::{Clients, LabError, Setup, said};
 use crate::lab::findings::Findings;
@@ -108,6 +108,9 @@ impl Custom {
         let overflow = |a: &&crate::handshake::Attempt| a.inference.cause == Some(Cause::AcceptQueueOverflow);
         let named =
             run.calls.iter().filter_map(|call| run.views.server.attempt(call)).filter(overflow).count();
+        let sure = |a: &crate::handshake::Attempt| a.inference.confidence == Some(Confidence::Confirmed);
+        let heard = run.calls.iter().filter_map(|call| run.heard.server.attempt(call)).filter(overflow);
+        let confirmed = heard.filter(|attempt| sure(attempt)).count();
         let counted = run.counter(Counter::ListenOverflows);
         findings.holds(
             "5",
@@ -115,6 +118,13 @@ impl Custom {
             "both or neither",
             format!("{named} attempts, {counted} events"),
             (named > 0) == (counted > 0),
+        );
+        findings.holds(
+            "5",
+            "of these, confirmed by the kernel's count",
+            format!("all {named}"),
+            confirmed.to_string(),
+            confirmed >= named,
         );
         let resets = run.views.server.with(&run.calls, Verdict::ResetAfterAck).count() as u64;
         let embryonic = run.counter(Counter::EmbryonicRsts);

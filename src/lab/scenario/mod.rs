@@ -17,10 +17,11 @@ use std::time::Duration;
 use super::analysis::Views;
 use super::experiment::{Clients, Experiment, LabError, Setup, Trace, doing};
 use super::findings::Findings;
+use crate::handshake::{Attempt, Cause, Confidence, Verdict};
 use crate::race::{Call, Mode, Probe};
 
 pub use custom::Custom;
-pub use race::{Curve, Load, Point};
+pub use race::{Curve, Load, Point, Share};
 
 /// What the user may change of a scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,7 +131,10 @@ impl Scenario {
 /// One run: the clients' calls and both ends' packets, analysed.
 struct Run {
     calls: Vec<Call>,
+    /// What the packets alone show.
     views: Views,
+    /// What they show together with the kernel's count.
+    heard: Views,
     trace: Trace,
 }
 
@@ -141,11 +145,23 @@ impl Run {
     ) -> Result<Self, LabError> {
         let (calls, trace) = setup.run(body)?;
         let views = Views::of(&trace).map_err(doing("analyse the packets"))?;
-        Ok(Self { calls, views, trace })
+        let heard = views.clone().heard(trace.account.as_ref());
+        Ok(Self { calls, views, heard, trace })
     }
 
     fn counter(&self, counter: crate::kernel::Counter) -> u64 {
         self.trace.counters.get(counter).unwrap_or(0)
+    }
+
+    /// Compares how many of the server's `expected` attempts with this verdict are overflows that the kernel's count
+    /// confirms.
+    fn confirmed(&self, findings: &mut Findings, subject: String, verdict: Verdict, expected: usize) {
+        let sure = |attempt: &&Attempt| {
+            attempt.inference.cause == Some(Cause::AcceptQueueOverflow)
+                && attempt.inference.confidence == Some(Confidence::Confirmed)
+        };
+        let confirmed = self.heard.server.with(&self.calls, verdict).filter(sure).count();
+        findings.equal("5", subject, expected, confirmed);
     }
 
     fn succeeded(&self) -> usize {

@@ -112,6 +112,7 @@ fn compare_drop(findings: &mut Findings, pressure: &Pressure, run: &Run) {
     );
     findings.equal("2 A", of("late data answered by a bare RST"), hit.len() as u64, server.resets.bare);
     inference(findings, of("diagnosis"), &hit, false);
+    run.confirmed(findings, of("confirmed by the kernel's count"), Verdict::SynackRetransmitted, hit.len());
 }
 
 /// When the listener gave up, and how often it counted.
@@ -226,6 +227,7 @@ fn compare_reset(findings: &mut Findings, send: usize, window: Span, run: &Run) 
         findings.equal("2 B", of(&format!("reset-after-ack, seen at the {end}")), expected, hit.len());
         if end == "server" {
             inference(findings, of("diagnosis"), &hit, true);
+            run.confirmed(findings, of("confirmed by the kernel's count"), Verdict::ResetAfterAck, hit.len());
         }
     }
     let client = &run.views.client;

@@ -20,6 +20,8 @@ use crate::race::{Call, Mode, Probe};
 const ROUND_TRIPS: [u64; 10] = [0, 10, 20, 50, 100, 200, 400, 700, 1_000, 2_000];
 /// Victims per point.
 const ROUNDS: usize = 40;
+/// Victims per point of the curve, which divides all of one mode and load.
+const GROUP: usize = 25;
 /// The limit of the queue: small, since it must be filled first.
 const BACKLOG: u32 = 4;
 /// From here on every connect must succeed on an idle machine (DOMAIN §6).
@@ -70,11 +72,28 @@ impl Point {
     }
 }
 
-/// All points.
+/// The share of successes among connects whose windows were about the same, whatever the round trip.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Share {
+    /// How `connect()` waited: `blocking` or `non-blocking`.
+    pub mode: &'static str,
+    /// What else the machine did.
+    pub load: Load,
+    /// Their median time between SYN-ACK and RST at the client, in seconds.
+    pub window: f64,
+    /// Connects.
+    pub connects: usize,
+    /// Those that said success.
+    pub succeeded: usize,
+}
+
+/// What was measured, by setting and by window.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Curve {
     /// By mode and load, each in order of round trip.
     pub points: Vec<Point>,
+    /// By mode and load, each in order of window: the curve.
+    pub windows: Vec<Share>,
 }
 
 pub(super) fn run(parameters: &Parameters) -> Result<Outcome, LabError> {
@@ -88,14 +107,17 @@ pub(super) fn run(parameters: &Parameters) -> Result<Outcome, LabError> {
     for load in [Load::Idle, Load::Busy] {
         let _burner = (load == Load::Busy).then(Burner::start);
         for mode in [Mode::Blocking, Mode::NonBlocking] {
+            let mut all = Vec::new();
             for round_trip in ROUND_TRIPS.map(Duration::from_micros) {
                 let (seen, joined, trace) = measure(parameters, mode, round_trip)?;
                 if load == Load::Idle && round_trip.is_zero() {
                     traces.push((format!("race-{}", mode.name()), trace));
                 }
                 curve.points.push(point(mode, load, round_trip, &seen));
+                all.extend_from_slice(&seen);
                 victims.push((load, round_trip, joined, seen));
             }
+            curve.windows.extend(shares(mode, load, all));
         }
     }
     compare(&mut findings, &victims);
@@ -147,6 +169,21 @@ fn round(experiment: &mut Experiment, parameters: &Parameters, mode: Mode) -> Re
     let calls = experiment.collect(running)?;
     experiment.listener().accept().map_err(doing("accept"))?;
     calls.into_iter().next().ok_or_else(|| LabError::Stuck("the victim left no result".to_owned()))
+}
+
+/// Victims with about the same window, put together: the machine's own delays spread the windows of one round trip.
+fn shares(mode: Mode, load: Load, mut victims: Vec<Victim>) -> Vec<Share> {
+    victims.sort_by_key(|victim| victim.window);
+    let groups = victims.chunks(GROUP);
+    groups
+        .map(|group| Share {
+            mode: mode.name(),
+            load,
+            window: group.get(group.len() / 2).map_or(0.0, |victim| victim.window.as_secs_f64()),
+            connects: group.len(),
+            succeeded: group.iter().filter(|victim| victim.succeeded).count(),
+        })
+        .collect()
 }
 
 fn point(mode: Mode, load: Load, round_trip: Duration, victims: &[Victim]) -> Point {
@@ -209,4 +246,25 @@ fn compare(findings: &mut Findings, points: &[(Load, Duration, usize, Vec<Victim
         format!("{won} succeed, {} ECONNRESET", narrow.len() - won),
         won > 0 && won < narrow.len(),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_are_put_together_whatever_their_order() {
+        let victim = |micros| Victim { window: Span::from_micros(micros), succeeded: micros >= 100 };
+        let victims: Vec<Victim> = (0..60).map(|n| victim((n * 37) % 60 + 75)).collect();
+        let shares = shares(Mode::Blocking, Load::Idle, victims);
+        let seen: Vec<_> =
+            shares.iter().map(|share| (share.window * 1e6, share.connects, share.succeeded)).collect();
+        // 75 to 99 µs fail, 100 to 134 µs succeed.
+        assert_eq!(seen.len(), 3);
+        assert_eq!(
+            (seen[0].1, seen[0].2, seen[1].1, seen[1].2, seen[2].1, seen[2].2),
+            (25, 0, 25, 25, 10, 10)
+        );
+        assert!((seen[0].0 - 87.0).abs() < 1e-9 && (seen[2].0 - 130.0).abs() < 1e-9, "{seen:?}");
+    }
 }

@@ -98,6 +98,8 @@ fn compare_repeats(findings: &mut Findings, run: &Run, drops: u32) {
     let server = &run.views.server;
     let hit: Vec<&Attempt> = server.with(&run.calls, Verdict::Unanswered).collect();
     findings.equal("2 C", "SYNs unanswered", CLIENTS, hit.len());
+    let confirmed = "confirmed by the kernel's count".to_owned();
+    run.confirmed(findings, confirmed, Verdict::Unanswered, CLIENTS);
     let times: Vec<f64> = hit
         .first()
         .map(|attempt| attempt.retry_at.iter().map(|at| at.as_secs_f64()).collect())

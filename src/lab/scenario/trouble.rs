@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Outcome, Parameters, Run};
-use crate::handshake::{Cause, Confidence, Verdict};
+use crate::handshake::{Cause, Confidence, Evidence, Verdict};
 use crate::kernel::Counter;
 use crate::lab::experiment::{Clients, LabError, Setup};
 use crate::lab::findings::Findings;
@@ -41,6 +41,10 @@ pub(super) fn ack_loss(parameters: &Parameters) -> Result<Outcome, LabError> {
             && a.inference.confidence > Some(Confidence::Possible)
     });
     findings.equal("5", "at the client: likely overflows", 0, sure.count());
+    let denied = run.heard.client.with(&run.calls, Verdict::SynackRetransmitted).filter(|a| {
+        a.inference.cause.is_none() && a.inference.evidence.contains(&Evidence::KernelDidNotOverflow)
+    });
+    findings.equal("5", "ruled out by the kernel's count", 1, denied.count());
     findings.equal(
         "3",
         "at the server: completed",
@@ -93,6 +97,8 @@ pub(super) fn recover(parameters: &Parameters) -> Result<Outcome, LabError> {
             established,
         );
     }
+    let confirmed = "confirmed by the kernel's count".to_owned();
+    run.confirmed(&mut findings, confirmed, Verdict::SynackRetransmitted, expected);
     findings.equal("2 E", "connect() says success", run.calls.len(), run.succeeded());
     findings.equal("2 E", "connections accepted", run.calls.len() + setup.backlog as usize, accepted);
     let dead = run.calls.iter().filter(|call| call.death().is_some()).count();

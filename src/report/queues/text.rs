@@ -214,6 +214,7 @@ fn labelled(label: &str, text: &str, width: usize) -> Vec<(Tone, String)> {
 
 fn meaning(row: &Row<'_>, sysctls: &Sysctls) -> String {
     let (waiting, limit) = (row.socket.recv_q, row.socket.send_q);
+    let wait = if waiting == 1 { "connection waits" } else { "connections wait" };
     let handshake = match sysctls.abort_on_overflow() {
         Some(true) => {
             "tcp_abort_on_overflow=1: handshakes that were under way are reset, after connect() may have succeeded"
@@ -225,7 +226,7 @@ fn meaning(row: &Row<'_>, sysctls: &Sysctls) -> String {
         None => "handshakes that were under way are ignored or reset",
     };
     format!(
-        "{waiting} connections wait for accept(), more than the limit of {limit}. SYNs of new clients get no answer. \
+        "{waiting} {wait} for accept(), more than the limit of {limit}. SYNs of new clients get no answer. \
          {handshake}."
     )
 }

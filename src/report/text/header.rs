@@ -8,7 +8,7 @@ use super::paint::Tone;
 use super::words::{count, number, printable, verb, wrap};
 use crate::capture::CaptureInfo;
 use crate::engine::Summary;
-use crate::handshake::{Reason, Vantage, Verdict};
+use crate::handshake::{Cause, Reason, Vantage, Verdict};
 use crate::listener::Listener;
 use crate::packet::{LinkType, Skip, Timestamp};
 
@@ -112,6 +112,15 @@ fn conclusion(view: &View<'_>, summary: &Summary) -> (Tone, String) {
     let bad = view.problems.count(&summary.verdicts);
     if total == 0 {
         return (Tone::Warning, no_attempts(summary));
+    }
+    let full = |listener: &&Listener| listener.cause == Some(Cause::AcceptQueueOverflow);
+    let full = summary.listeners.iter().filter(full).count() as u64;
+    if bad == 0 && full > 0 {
+        let text = format!(
+            "No attempt that can be judged went wrong, but by the kernel's count {} overflowed.",
+            count(full, "accept queue")
+        );
+        return (view.cause_tone(Some(Cause::AcceptQueueOverflow)), text);
     }
     if bad == 0 {
         let whom = match summary.listeners.as_slice() {

@@ -47,7 +47,8 @@ pub(super) fn write(
 /// Only headline and diagnosis, for `-q`.
 pub(super) fn write_quiet(out: &mut impl Write, view: &View<'_>, summary: &Summary) -> io::Result<()> {
     for listener in &summary.listeners {
-        if view.problems.count(&listener.verdicts) > 0 && view.cause_tone(listener.cause) != Tone::Note {
+        // The kernel may know of an overflow that no attempt shows yet.
+        if notable(listener, view) && view.cause_tone(listener.cause) != Tone::Note {
             write_headline(out, view, listener)?;
             write_diagnosis(out, view, listener)?;
         }

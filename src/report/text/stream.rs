@@ -5,7 +5,9 @@ use std::io::{self, Write};
 use super::attempts::{cause, connect, retries};
 use super::clock::Clock;
 use super::paint::{Paint, Tone};
-use crate::handshake::Attempt;
+use super::words::count;
+use crate::handshake::{Attempt, Cause};
+use crate::kernel::KernelWord;
 use crate::packet::Timestamp;
 use crate::report::Options;
 
@@ -41,6 +43,25 @@ impl Stream {
     /// Those of `out`.
     pub fn provisional(&self, out: &mut impl Write, attempt: &Attempt) -> io::Result<()> {
         self.line(out, attempt, "so far ")
+    }
+
+    /// The line of a listener that has begun to overflow by the kernel's own count, whatever the packets show so far.
+    ///
+    /// # Errors
+    ///
+    /// Those of `out`.
+    pub fn overflow(&self, out: &mut impl Write, now: Timestamp, word: &KernelWord) -> io::Result<()> {
+        let what =
+            self.paint.apply(super::tone_of(Some(Cause::AcceptQueueOverflow)), "accept queue overflows");
+        let dropped = word.drops.map_or_else(String::new, |n| format!(", {} dropped", count(n, "packet")));
+        writeln!(
+            out,
+            "{}  {}  {what} by the kernel's count (confirmed): {} waiting where {} may{dropped}",
+            self.clock.time(now),
+            word.local,
+            word.recv_q,
+            word.send_q
+        )
     }
 
     fn line(&self, out: &mut impl Write, attempt: &Attempt, so_far: &str) -> io::Result<()> {

@@ -1,0 +1,88 @@
+//! The clock of a live capture, and its count of lost packets.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::packet::{Span, Timestamp};
+
+/// How old a packet may be when it is handed over, where the ring was drained: the time-out, and as much again
+/// and a half for a timer that is late.
+const LAG: Span = Span::from_millis(250);
+
+/// The time up to which all packets were handed over.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Clock {
+    /// Time stamps are from this machine's clock.
+    pub(super) of_host: bool,
+    /// The wall clock when the ring was last drained.
+    pub(super) drained_at: Option<Timestamp>,
+    /// For another clock: its latest time stamp, and the wall clock then.
+    pub(super) latest: Option<(Timestamp, Timestamp)>,
+}
+
+impl Clock {
+    pub(super) fn now(&self) -> Option<Timestamp> {
+        let drained_at = self.drained_at?;
+        let time = if self.of_host {
+            drained_at
+        } else {
+            let (stamp, wall) = self.latest?;
+            stamp.plus(drained_at.since(wall))
+        };
+        Some(time.plus(Span::from_nanos(-LAG.as_nanos())))
+    }
+}
+
+/// libpcap's counts are 32 bits wide and wrap; a capture of weeks may drop more.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Lost {
+    pub(super) total: u64,
+    dropped: u32,
+    if_dropped: u32,
+}
+
+impl Lost {
+    pub(super) fn update(&mut self, dropped: u32, if_dropped: u32) {
+        self.total += u64::from(dropped.wrapping_sub(self.dropped));
+        self.total += u64::from(if_dropped.wrapping_sub(self.if_dropped));
+        (self.dropped, self.if_dropped) = (dropped, if_dropped);
+    }
+}
+
+/// The time of a packet, whose fraction counts units of so many nanoseconds.
+#[allow(clippy::useless_conversion, reason = "both fields have 32 bits on some platforms")]
+pub(super) fn stamp(header: &::pcap::PacketHeader, nanos_per_unit: i64) -> Timestamp {
+    let (seconds, units) = (i64::from(header.ts.tv_sec), i64::from(header.ts.tv_usec));
+    let nanos = seconds.saturating_mul(1_000_000_000).saturating_add(units.saturating_mul(nanos_per_unit));
+    Timestamp::from_nanos(nanos)
+}
+
+/// This machine's clock now.
+pub(super) fn wall_clock() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_nanos(i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_drops_go_on_when_libpcaps_wrap() {
+        let mut lost = Lost::default();
+        lost.update(u32::MAX, 1);
+        assert_eq!(lost.total, u64::from(u32::MAX) + 1);
+        lost.update(4, 1);
+        assert_eq!(lost.total, u64::from(u32::MAX) + 6);
+    }
+
+    #[test]
+    fn another_clock_is_followed_by_its_latest_stamp() {
+        let at = |millis: i64| Timestamp::from_nanos(millis * 1_000_000);
+        let host = Clock { of_host: true, drained_at: Some(at(5_000)), latest: None };
+        assert_eq!(host.now(), Some(at(4_750)));
+        let adapter = Clock { of_host: false, latest: Some((at(100), at(4_000))), ..host };
+        assert_eq!(adapter.now(), Some(at(850)));
+        assert_eq!(Clock { latest: None, ..adapter }.now(), None);
+        assert_eq!(Clock { drained_at: None, ..host }.now(), None, "packets may be waiting");
+    }
+}

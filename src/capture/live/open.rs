@@ -1,0 +1,120 @@
+//! Opening a device: which one, how it is prepared, and the clocks it has.
+
+use std::ffi::{c_int, c_void};
+
+use ::pcap::{Active, Capture, Inactive, Precision, TimestampType};
+
+use super::refusal::LiveError;
+use crate::capture::device::Device;
+use crate::capture::{LiveOptions, TimeSource};
+use crate::packet::LinkType;
+
+// From libpcap itself, which the `pcap` crate links but does not export these of.
+unsafe extern "C" {
+    fn pcap_list_tstamp_types(capture: *mut c_void, types: *mut *mut c_int) -> c_int;
+    fn pcap_free_tstamp_types(types: *mut c_int);
+    fn pcap_get_tstamp_precision(capture: *mut c_void) -> c_int;
+}
+/// How long the kernel may hold a packet back to hand over more at once, in milliseconds. libpcap wakes for each
+/// block of the ring, so this bounds how late a verdict is, not how many packets are lost.
+pub(super) const TIMEOUT_MS: u16 = 100;
+/// The name of the device that `wanted` names, or counts.
+pub(super) fn choose(wanted: &str, known: &[Device]) -> Result<String, LiveError> {
+    if known.iter().any(|device| device.name == wanted) {
+        return Ok(wanted.to_owned());
+    }
+    let number = wanted.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+    if let Some(device) = number.and_then(|index| known.get(index)) {
+        return Ok(device.name.clone());
+    }
+    // libpcap may be unable to list what it can open.
+    if known.is_empty() {
+        return Ok(wanted.to_owned());
+    }
+    let there_are = known.iter().map(|device| device.name.clone()).collect();
+    Err(LiveError::UnknownDevice { device: wanted.to_owned(), there_are })
+}
+
+pub(super) fn prepare(device: &str, options: &LiveOptions) -> Result<Capture<Inactive>, ::pcap::Error> {
+    let clamp = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
+    let capture = Capture::from_device(device)?
+        .snaplen(clamp(options.snap_length))
+        .buffer_size(clamp(options.buffer))
+        .timeout(i32::from(TIMEOUT_MS))
+        .immediate_mode(false)
+        .precision(Precision::Nano)
+        // "any" has no promiscuous mode, and libpcap's warning of that would be taken for an error.
+        .promisc(options.promiscuous && device != "any");
+    Ok(match options.time_source {
+        Some(source) => capture.tstamp_type(source.to_pcap()),
+        None => capture,
+    })
+}
+
+/// The time sources of a device; every device has the host's clock.
+pub(super) fn time_sources(capture: &Capture<Inactive>) -> Vec<TimeSource> {
+    let mut list: *mut c_int = std::ptr::null_mut();
+    // SAFETY: the handle lives as long as `capture`; on success the list has that many entries until it is freed.
+    let numbers = unsafe {
+        let count = pcap_list_tstamp_types(capture.as_ptr().cast(), &raw mut list);
+        match usize::try_from(count) {
+            Ok(count) if count > 0 && !list.is_null() => {
+                let numbers = std::slice::from_raw_parts(list, count).to_vec();
+                pcap_free_tstamp_types(list);
+                numbers
+            }
+            _ => vec![TimestampType::Host as c_int],
+        }
+    };
+    TimeSource::ALL.into_iter().filter(|source| numbers.contains(&(source.to_pcap() as c_int))).collect()
+}
+
+/// libpcap itself would wait without end while nothing arrives: Linux wakes it for packets only.
+#[cfg(target_os = "linux")]
+pub(super) fn non_blocking(capture: Capture<Active>) -> Result<Capture<Active>, ::pcap::Error> {
+    capture.setnonblock()
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn non_blocking(capture: Capture<Active>) -> Result<Capture<Active>, ::pcap::Error> {
+    Ok(capture)
+}
+
+/// How many nanoseconds the units of a packet's fraction have.
+pub(super) fn nanoseconds(capture: &Capture<Active>) -> i64 {
+    // SAFETY: the handle is open, and lives as long as `capture`.
+    let precision = unsafe { pcap_get_tstamp_precision(capture.as_ptr().cast()) };
+    if precision == Precision::Nano as c_int { 1 } else { 1_000 }
+}
+
+pub(super) fn link_of(capture: &Capture<Active>) -> LinkType {
+    LinkType(u16::try_from(capture.get_datalink().0).unwrap_or(u16::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(name: &str) -> Device {
+        Device {
+            name: name.to_owned(),
+            description: None,
+            addresses: Vec::new(),
+            flags: Vec::new(),
+            up: true,
+        }
+    }
+
+    #[test]
+    fn a_device_is_named_or_numbered() {
+        let known = [device("eth0"), device("any"), device("7")];
+        assert_eq!(choose("any", &known).unwrap(), "any");
+        assert_eq!(choose("1", &known).unwrap(), "eth0");
+        assert_eq!(choose("7", &known).unwrap(), "7", "a name comes before a number");
+        assert_eq!(choose("eth9", &[]).unwrap(), "eth9", "nothing is known");
+        for wrong in ["0", "4", "eth1", "-1"] {
+            let message = choose(wrong, &known).unwrap_err().to_string();
+            assert_eq!(message, format!("there is no interface '{wrong}'; there are: eth0, any, 7"));
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The kernel's word on one listener, and when its figures prove an overflow.
+
+use std::net::SocketAddr;
+
+use serde::Serializer;
+
+use super::{Counter, Counters, LimitFrom, Sample, Watch};
+use crate::packet::{Span, Timestamp};
+
+/// What the kernel says of one listener between the first and the latest sample of a [`Watch`].
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct KernelWord {
+    /// The address that its socket is bound to, perhaps any (`0.0.0.0`, `[::]`).
+    pub local: SocketAddr,
+    /// How many sockets share it (SO_REUSEPORT); the queue below is that of the fullest.
+    pub sockets: usize,
+    /// Whether it still listened at the latest sample.
+    pub listening: bool,
+    /// From the first sample to the latest.
+    #[serde(rename = "seconds", serialize_with = "seconds")]
+    pub span: Span,
+    /// How many samples.
+    pub samples: u64,
+    /// Connections waiting at the latest sample that had it.
+    pub recv_q: u32,
+    /// The queue's limit then.
+    pub send_q: u32,
+    /// Most connections waiting at any sample.
+    pub recv_q_max: u32,
+    /// Whether any sample found the queue full (`Recv-Q > Send-Q`).
+    pub full_seen: bool,
+    /// Packets that this listener dropped in that time, counted as [`super::ListenSocket::drops`] are.
+    pub drops: Option<u64>,
+    /// Where its limit comes from.
+    pub limit_from: Option<LimitFrom>,
+    /// `net.core.somaxconn`.
+    pub somaxconn: Option<u32>,
+    /// `net.ipv4.tcp_abort_on_overflow`, which no packet shows for sure.
+    pub abort_on_overflow: Option<bool>,
+    /// `net.ipv4.tcp_synack_retries`.
+    pub synack_retries: Option<u32>,
+    /// Growth of the counters of the whole network namespace: other listeners count there, too.
+    pub namespace: Counters,
+}
+
+impl KernelWord {
+    /// Whether this listener's accept queue overflowed between the two samples.
+    ///
+    /// `Some(false)`: ListenOverflows of the whole namespace did not grow, or this listener dropped nothing
+    /// (`tcp_listendrop` counts every overflow there, too).
+    /// `Some(true)`: ListenOverflows grew, and this listener was seen full, or dropped more than all that the
+    /// namespace's listeners dropped for other reasons: a full SYN queue or no memory (ListenDrops less
+    /// ListenOverflows), and the bare ACKs that TCP_DEFER_ACCEPT holds back.
+    /// `None`: the figures leave both open, or this kernel lacks them.
+    #[must_use]
+    pub fn overflowed(&self) -> Option<bool> {
+        overflowed(&self.namespace, self.drops, self.full_seen)
+    }
+}
+
+/// See [`KernelWord::overflowed`].
+pub(super) fn overflowed(namespace: &Counters, drops: Option<u64>, full_seen: bool) -> Option<bool> {
+    let overflows = namespace.get(Counter::ListenOverflows);
+    if overflows == Some(0) || drops == Some(0) {
+        return Some(false);
+    }
+    if full_seen {
+        return overflows.map(|_| true);
+    }
+    let others = namespace.get(Counter::ListenDrops)?.saturating_sub(overflows?);
+    let deferred = namespace.get(Counter::TcpDeferAcceptDrop).unwrap_or(0);
+    // A SYN that a full SYN queue drops is one drop of the socket and one ListenDrops.
+    let syns = namespace.get(Counter::TcpReqQFullDrop).unwrap_or(0).min(others);
+    // Twice: what is dropped at the ACK counts two drops of the socket, and one ListenDrops. A deferred ACK
+    // is one drop of the socket and no ListenDrops.
+    let most = (others - syns).saturating_mul(2).saturating_add(syns).saturating_add(deferred);
+    (drops? > most).then_some(true)
+}
+
+/// What the kernel counted of one listener while an experiment ran.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Account {
+    /// Its word on the listener.
+    pub word: KernelWord,
+    /// When counting began, by the clock that stamps the packets.
+    pub since: Timestamp,
+    /// When it ended.
+    pub until: Timestamp,
+}
+
+impl Account {
+    /// What changed for the listener on `server` between two samples; `None` where none listened there.
+    #[must_use]
+    pub fn between(first: Sample, last: Sample, server: SocketAddr) -> Option<Self> {
+        let (since, until) = (first.at, last.at);
+        let mut watch = Watch::new(first);
+        watch.push(last);
+        Some(Self { word: watch.word(server)?, since, until })
+    }
+}
+
+fn seconds<S: Serializer>(span: &Span, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(span.as_secs_f64())
+}
