@@ -167,6 +167,9 @@ fn track(
             tracker.advance(now);
         }
         if batch.status == Status::End {
+            if batch.total > safe {
+                bounds.keep(shard, &mut tracker);
+            }
             tracker.finish(batch.now.unwrap_or_default());
         }
         // The other shards wait for this one at the bounds: go on even if nobody listens.

@@ -73,7 +73,6 @@ impl Analysis {
         let intake = &mut self.intake;
         let status = source.read(wanted, &mut |frame| intake.take(frame, &mut group));
         group.hand_over();
-        // Not at the end, which some sources tell with the last packet and others later.
         if self.intake.total().is_multiple_of(BATCH as u64) {
             self.bound();
         }
@@ -111,6 +110,9 @@ impl Analysis {
     pub fn finish(&mut self, sink: &mut dyn Sink) -> io::Result<()> {
         // A source with a clock listened on after its last packet: silence until then is not a cut.
         let end = self.clock.unwrap_or_default();
+        // Some sources tell the end with the last packet, others later: bounds are kept in the same state.
+        self.tracker.advance(end);
+        self.bound();
         self.tracker.finish(end);
         self.pass_on(sink)
     }
