@@ -131,24 +131,33 @@ impl Index {
 
     /// Finds a flow, and hears of it. `same` tells whether a slot of the right tag is the flow's.
     pub(super) fn find(&mut self, hash: u64, mut same: impl FnMut(u32) -> bool) -> Cell {
+        let is = |cell: Cell| cell.position().map_or_else(|| cell.remembers(hash), &mut same);
+        let Some(cell) = self.cell(hash, is) else { return Cell::EMPTY };
+        let known = *cell;
+        if known.state() != Cell::OLD {
+            return known;
+        }
+        let young = Cell::remembered(hash, Cell::YOUNG);
+        *cell = young;
+        self.young += 1;
+        young
+    }
+
+    /// The cell of a hash for which `is` holds.
+    fn cell(&mut self, hash: u64, mut is: impl FnMut(Cell) -> bool) -> Option<&mut Cell> {
         let mut home = self.home(hash);
         loop {
-            let line = &mut self.lines[home];
+            let line = &self.lines[home];
             let mut alike = line.alike(hash) & 0xff;
             while alike != 0 {
-                let cell = &mut line.cells[alike.trailing_zeros() as usize % LINE];
-                if cell.position().is_some_and(&mut same) {
-                    return *cell;
-                }
-                if cell.remembers(hash) {
-                    self.young += usize::from(cell.state() == Cell::OLD);
-                    *cell = Cell::remembered(hash, Cell::YOUNG);
-                    return *cell;
+                let place = alike.trailing_zeros() as usize % LINE;
+                if is(line.cells[place]) {
+                    return Some(&mut self.lines[home].cells[place]);
                 }
                 alike &= alike - 1;
             }
             if !line.is_full() {
-                return Cell::EMPTY;
+                return None;
             }
             home = (home + 1) & (self.lines.len() - 1);
         }
@@ -160,36 +169,20 @@ impl Index {
         if self.used >= self.lines.len() * LINE / 8 * 5 {
             self.rewrite(hash_of, |state| state);
         }
-        let remembered = self.replace(hash, |cell| cell.remembers(hash), Cell::slot(at));
-        match remembered {
-            Some(cell) => self.young -= usize::from(cell.state() == Cell::YOUNG),
+        match self.cell(hash, |cell| cell.remembers(hash)) {
+            Some(cell) => {
+                let was = std::mem::replace(cell, Cell::slot(at));
+                self.young -= usize::from(was.state() == Cell::YOUNG);
+            }
             None => self.append(hash, Cell::slot(at)),
         }
     }
 
     /// Notes that a flow has left the slab, and is remembered.
     pub(super) fn leave(&mut self, hash: u64, at: u32) {
-        let left = self.replace(hash, |cell| cell == Cell::slot(at), Cell::remembered(hash, Cell::YOUNG));
-        self.young += usize::from(left.is_some());
-    }
-
-    /// Puts `new` in the place of the flow's cell for which `is` holds. Gives what was there.
-    fn replace(&mut self, hash: u64, is: impl Fn(Cell) -> bool, new: Cell) -> Option<Cell> {
-        let mut home = self.home(hash);
-        loop {
-            let line = &mut self.lines[home];
-            let mut alike = line.alike(hash) & 0xff;
-            while alike != 0 {
-                let cell = &mut line.cells[alike.trailing_zeros() as usize % LINE];
-                if is(*cell) {
-                    return Some(std::mem::replace(cell, new));
-                }
-                alike &= alike - 1;
-            }
-            if !line.is_full() {
-                return None;
-            }
-            home = (home + 1) & (self.lines.len() - 1);
+        if let Some(cell) = self.cell(hash, |cell| cell == Cell::slot(at)) {
+            *cell = Cell::remembered(hash, Cell::YOUNG);
+            self.young += 1;
         }
     }
 
