@@ -236,8 +236,8 @@ impl<T> Table<T> {
     /// The entries stay in the table; the caller removes them or gives them a later deadline.
     pub(super) fn collect_due(&mut self, now: Timestamp, due: &mut Vec<Position>) {
         for number in self.wheel.turn(now) {
-            let (bucket, notes) = self.wheel.empty(number);
-            for &at in &notes {
+            let (bucket, mut list) = self.wheel.empty(number);
+            while let Some(at) = self.wheel.read(&mut list) {
                 let noted = &mut self.noted[at as usize];
                 // Others left, or were noted again for another time.
                 if *noted == bucket {
@@ -251,7 +251,6 @@ impl<T> Table<T> {
                     }
                 }
             }
-            self.wheel.recycle(notes);
         }
     }
 

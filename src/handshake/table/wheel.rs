@@ -13,9 +13,6 @@ const BUCKET_BITS: u32 = 25;
 /// 8192 buckets span 275 s, beyond the longest deadline any attempt asks for.
 const BUCKETS: usize = 8192;
 
-/// Emptied buckets whose room is kept: more than the wheel passes between two packets of a busy capture.
-const MOST_SPARE: usize = 32;
-
 /// Which bucket holds an entry's note.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bucket(u16);
@@ -31,16 +28,31 @@ impl Bucket {
 
 /// Notes of positions.
 pub(super) struct Wheel {
-    buckets: Box<[Vec<u32>]>,
-    /// Room of buckets that were emptied.
-    spare: Vec<Vec<u32>>,
+    /// The first note of each bucket.
+    buckets: Box<[u32]>,
+    notes: Vec<Note>,
+    /// The first of the notes that are free.
+    free: u32,
     /// The wheel has been turned up to this bucket number (not yet taken modulo the wheel's size).
     turned: Option<i64>,
 }
 
+/// A note, and the next one in its list.
+#[derive(Clone, Copy)]
+struct Note {
+    at: u32,
+    next: u32,
+}
+
+/// The end of a list.
+const END: u32 = u32::MAX;
+
+/// Notes that were taken out of their bucket, and not yet read.
+pub(super) struct List(u32);
+
 impl Wheel {
     pub(super) fn new() -> Self {
-        Self { buckets: vec![Vec::new(); BUCKETS].into_boxed_slice(), spare: Vec::new(), turned: None }
+        Self { buckets: vec![END; BUCKETS].into_boxed_slice(), notes: Vec::new(), free: END, turned: None }
     }
 
     /// Notes a position for the time `due`.
@@ -54,11 +66,15 @@ impl Wheel {
         // Never behind the wheel: an entry that is already due goes where the wheel stands.
         let bucket = Bucket::of(self.turned.map_or(number, |turned| number.max(turned)));
         if bucket != noted {
-            let notes = &mut self.buckets[usize::from(bucket.0)];
-            if notes.capacity() == 0 {
-                *notes = self.spare.pop().unwrap_or_default();
+            let first = &mut self.buckets[usize::from(bucket.0)];
+            let note = Note { at, next: *first };
+            if self.free == END {
+                *first = self.notes.len() as u32;
+                self.notes.push(note);
+            } else {
+                *first = self.free;
+                self.free = std::mem::replace(&mut self.notes[self.free as usize], note).next;
             }
-            notes.push(at);
         }
         bucket
     }
@@ -72,18 +88,19 @@ impl Wheel {
         turned.max(target.saturating_sub(BUCKETS as i64 - 1))..=target
     }
 
-    /// Takes the notes of a bucket.
-    pub(super) fn empty(&mut self, number: i64) -> (Bucket, Vec<u32>) {
+    /// Takes the notes out of a bucket, to be read with [`Self::read`].
+    pub(super) fn empty(&mut self, number: i64) -> (Bucket, List) {
         let bucket = Bucket::of(number);
-        (bucket, std::mem::take(&mut self.buckets[usize::from(bucket.0)]))
+        (bucket, List(std::mem::replace(&mut self.buckets[usize::from(bucket.0)], END)))
     }
 
-    /// Takes back what [`Self::empty`] gave, for its room.
-    pub(super) fn recycle(&mut self, mut notes: Vec<u32>) {
-        if notes.capacity() > 0 && self.spare.len() < MOST_SPARE {
-            notes.clear();
-            self.spare.push(notes);
-        }
+    /// Reads the next note of a list.
+    pub(super) fn read(&mut self, list: &mut List) -> Option<u32> {
+        let place = list.0;
+        let note = self.notes.get_mut(place as usize)?;
+        list.0 = std::mem::replace(&mut note.next, self.free);
+        self.free = place;
+        Some(note.at)
     }
 }
 
