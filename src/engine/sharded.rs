@@ -69,7 +69,8 @@ pub(super) fn analyse<S: Source + Send>(
                 finding_receivers.push(receiver);
                 let bounds = &bounds;
                 scope.spawn(move || {
-                    track(shard, &batches, &spare, bounds, |tracker, status| {
+                    // All at once in the end, so that the shards' can be put in order.
+                    track(shard, &batches, &spare, bounds, usize::MAX, |tracker, status| {
                         let (found, counts) = (tracker.hand_over(), tracker.counts());
                         findings.send(Findings { found, counts, status }).is_ok()
                     });
@@ -137,7 +138,7 @@ fn track_here(
     let mut result = Ok(());
     let mut counts = Counts::default();
     if let (Some(batches), Some(spare)) = (batches.into_iter().next(), spares.first()) {
-        track(0, &batches, spare, bounds, |tracker, status| {
+        track(0, &batches, spare, bounds, BATCH, |tracker, status| {
             counts = tracker.counts();
             result = tracker.drain(|found| enter(book, found, sink)).and_then(|()| pause(status, sink));
             result.is_ok()
@@ -146,12 +147,14 @@ fn track_here(
     (result, counts)
 }
 
-/// Tracks one shard's batches until the last, or until `pass_on`, after each, says that nobody listens.
+/// Tracks one shard's batches until the last, or until `pass_on`, after each, says that nobody listens. What the
+/// end decides is passed on by `last` at a time: it may be as much as all batches before together.
 fn track(
     shard: usize,
     batches: &Receiver<Part>,
     spare: &SyncSender<Batch>,
     bounds: &Bounds,
+    last: usize,
     mut pass_on: impl FnMut(&mut Tracker, Status) -> bool,
 ) {
     let mut tracker = Tracker::new();
@@ -170,7 +173,10 @@ fn track(
             if batch.total > safe {
                 bounds.keep(shard, &mut tracker);
             }
-            tracker.finish(batch.now.unwrap_or_default());
+            heard = heard && pass_on(&mut tracker, Status::More);
+            while tracker.finish(last) {
+                heard = heard && pass_on(&mut tracker, Status::More);
+            }
         }
         // The other shards wait for this one at the bounds: go on even if nobody listens.
         heard = heard && pass_on(&mut tracker, batch.status);

@@ -80,7 +80,7 @@ impl Analysis {
         if let Some(now) = self.clock {
             self.tracker.advance(now);
         }
-        // What the last batch and the end decide is ordered together, as on several threads.
+        // What the last batch decides is told when the bounds were kept.
         if status != Status::End {
             self.pass_on(sink)?;
         }
@@ -113,7 +113,10 @@ impl Analysis {
         // Some sources tell the end with the last packet, others later: bounds are kept in the same state.
         self.tracker.advance(end);
         self.bound();
-        self.tracker.finish(end);
+        self.pass_on(sink)?;
+        while self.tracker.finish(BATCH) {
+            self.pass_on(sink)?;
+        }
         self.pass_on(sink)
     }
 

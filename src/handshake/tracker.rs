@@ -313,13 +313,15 @@ impl Tracker {
         self.table.forget_silent();
     }
 
-    /// Decides everything that is left; `end` is the time of the capture's last packet.
-    pub fn finish(&mut self, end: Timestamp) {
-        self.advance(end);
-        while let Some(at) = self.table.oldest() {
-            self.decide(at, self.now, Ending::CaptureEnd(end));
+    /// Decides up to `most` of the attempts that are left, oldest first: the capture has ended with its last packet
+    /// at the time that the tracker was advanced to. Gives whether there are more.
+    pub fn finish(&mut self, most: usize) -> bool {
+        for _ in 0..most {
+            let Some(at) = self.table.oldest() else { return false };
+            self.decide(at, self.now, Ending::CaptureEnd(self.now));
             self.table.remove(at);
         }
+        self.table.aged() > 0
     }
 
     /// Tells what was found since the last call, in order.

@@ -217,17 +217,25 @@ impl Index {
 
     /// Writes the lines anew, at most half full; `next` says what becomes of a cell by its state.
     fn rewrite(&mut self, hash_of: impl Fn(u32) -> u64, next: impl Fn(u32) -> u32) {
-        let stays = |cell: &Cell| next(cell.state()) != Cell::EMPTY.0;
-        let staying = self.lines.iter().flat_map(|line| &line.cells).filter(|cell| stays(cell)).count();
-        let size = (staying * 2 / LINE + 1).next_power_of_two().max(LEAST);
-        let lines = std::mem::replace(&mut self.lines, vec![Line::EMPTY; size].into_boxed_slice());
+        let cells = self.lines.iter().flat_map(|line| line.tags.iter().zip(&line.cells));
+        let staying: Vec<(u32, Cell)> = cells
+            .map(|(&tag, &cell)| (tag, cell, next(cell.state())))
+            .filter(|&(_, _, state)| state != Cell::EMPTY.0)
+            .map(|(tag, cell, state)| (tag, Cell(cell.0 & !Cell::STATE | state)))
+            .collect();
+        let size = (staying.len() * 2 / LINE + 1).next_power_of_two().max(LEAST);
+        // In place unless far too large: an allocator that is asked for the same again and again, aligned, while
+        // the last is still in use, keeps both and more.
+        if (size..=size * 4).contains(&self.lines.len()) {
+            self.lines.fill(Line::EMPTY);
+        } else {
+            self.lines = Box::default();
+            self.lines = vec![Line::EMPTY; size].into_boxed_slice();
+        }
         self.used = 0;
-        for line in &lines {
-            for (&tag, &cell) in line.tags.iter().zip(&line.cells).filter(|(_, cell)| stays(cell)) {
-                let remembered = u64::from(tag) << 32 | u64::from(cell.0 & !Cell::STATE);
-                let hash = cell.position().map_or(remembered, &hash_of);
-                self.append(hash, Cell(cell.0 & !Cell::STATE | next(cell.state())));
-            }
+        for (tag, cell) in staying {
+            let remembered = u64::from(tag) << 32 | u64::from(cell.0 & !Cell::STATE);
+            self.append(cell.position().map_or(remembered, &hash_of), cell);
         }
     }
 }
