@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::race::seconds;
 use crate::command::lab::{Format, LabConfig, What};
-use crate::lab::{AcceptPolicy, Custom, Parameters, Scenario};
+use crate::lab::{AcceptPolicy, Custom, Parameter, Parameters, Scenario};
 
 /// Most clients at once: each is a thread.
 const CLIENTS: std::ops::RangeInclusive<i64> = 2..=1_000;
@@ -24,13 +24,13 @@ pub(super) struct LabArgs {
     #[arg(value_enum)]
     scenario: Option<ScenarioArg>,
 
-    /// Clients that connect together
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(CLIENTS))]
-    clients: u32,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(CLIENTS),
+          help = help("Clients that connect together [default: 64]", Parameter::Clients))]
+    clients: Option<u32>,
 
-    /// Round trip of the path, in milliseconds
-    #[arg(long, value_name = "MS", default_value = "2", value_parser = round_trip)]
-    rtt: Duration,
+    #[arg(long, value_name = "MS", value_parser = round_trip,
+          help = help("Round trip of the path, in milliseconds [default: 2]", Parameter::RoundTrip))]
+    rtt: Option<Duration>,
 
     /// Use IPv6
     #[arg(long)]
@@ -40,8 +40,7 @@ pub(super) struct LabArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=5))]
     synack_retries: Option<u8>,
 
-    /// Octets that each client sends at once
-    #[arg(long, value_name = "OCTETS")]
+    #[arg(long, value_name = "OCTETS", help = help("Octets that each client sends at once", Parameter::Data))]
     data: Option<u16>,
 
     /// The backlog given to listen(); the queue is filled to its limit first
@@ -132,12 +131,20 @@ impl LabArgs {
             let output = output.display();
             return Err(format!("-o {output}: only the scenarios race and all have a curve to draw"));
         }
+        for (parameter, given) in [
+            (Parameter::Clients, self.clients.is_some()),
+            (Parameter::RoundTrip, self.rtt.is_some()),
+            (Parameter::Data, self.data.is_some()),
+        ] {
+            validate_use(parameter, given, self.scenario)?;
+        }
+        let default = Parameters::default();
         let parameters = Parameters {
             v6: self.ipv6,
-            clients: self.clients as usize,
-            round_trip: self.rtt,
+            clients: self.clients.map_or(default.clients, |clients| clients as usize),
+            round_trip: self.rtt.unwrap_or(default.round_trip),
             synack_retries: self.synack_retries,
-            data: self.data.map_or(1, usize::from),
+            data: self.data.map_or(default.data, usize::from),
         };
         let what = match self.scenario {
             Some(scenario) => What::Scenarios(scenario.scenarios()),
@@ -186,6 +193,31 @@ impl ScenarioArg {
         };
         vec![one]
     }
+}
+
+/// The scenarios that have a use for a parameter, named.
+fn users(parameter: Parameter) -> String {
+    let users = Scenario::ALL.into_iter().filter(|scenario| scenario.uses(parameter));
+    users.map(Scenario::name).collect::<Vec<_>>().join(", ")
+}
+
+fn help(what: &str, parameter: Parameter) -> String {
+    format!("{what} [scenarios: {}]", users(parameter))
+}
+
+/// A parameter that changes nothing was given by mistake.
+fn validate_use(parameter: Parameter, given: bool, scenario: Option<ScenarioArg>) -> Result<(), String> {
+    let Some(scenario) = scenario.filter(|_| given) else { return Ok(()) };
+    if scenario.scenarios().into_iter().any(|scenario| scenario.uses(parameter)) {
+        return Ok(());
+    }
+    let (option, why) = match parameter {
+        Parameter::Clients => ("--clients", "brings its own number of clients"),
+        Parameter::RoundTrip => ("--rtt", "tries several round trips"),
+        Parameter::Data => ("--data", "sends no data at once"),
+    };
+    let name = scenario.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+    Err(format!("{option}: the scenario {name} {why}; {option} is for {}", users(parameter)))
 }
 
 fn round_trip(text: &str) -> Result<Duration, String> {

@@ -62,8 +62,8 @@ pub(super) struct LiveArguments {
 
     /// Keep N octets of each packet [default: 256]
     ///
-    /// The default is enough for all headers; 0 keeps whole packets. What is kept fills the buffer: the more of it, the
-    /// shorter the burst that fits.
+    /// The default is enough for all headers, 54 the least that one can be judged by; 0 keeps whole packets. What is
+    /// kept fills the buffer: the more of it, the shorter the burst that fits.
     #[arg(short, long, value_name = "N", requires = "interface",
           value_parser = clap::value_parser!(u32).range(..=i64::from(LiveOptions::MAX_SNAP_LENGTH)))]
     snapshot_length: Option<u32>,
@@ -144,7 +144,7 @@ pub(super) fn validate(arguments: LiveArguments, analyse: Analyse) -> Result<Liv
         capture: LiveOptions {
             snap_length: match arguments.snapshot_length {
                 Some(0) => LiveOptions::MAX_SNAP_LENGTH,
-                Some(octets) => octets,
+                Some(octets) => validate_snap_length(octets)?,
                 None => default.snap_length,
             },
             buffer: arguments.buffer_size.map_or(default.buffer, |kib| kib.saturating_mul(1024)),
@@ -161,6 +161,19 @@ pub(super) fn validate(arguments: LiveArguments, analyse: Analyse) -> Result<Liv
         user: arguments.relinquish_privileges,
         analyse,
     })
+}
+
+/// What every verdict needs of a packet: the headers of Ethernet, IPv4 and TCP without options.
+const LEAST_SNAP_LENGTH: u32 = 14 + 20 + 20;
+
+fn validate_snap_length(octets: u32) -> Result<u32, String> {
+    if octets < LEAST_SNAP_LENGTH {
+        return Err(format!(
+            "-s {octets} cuts packets before the end of the TCP header, so that none could be judged: at least \
+             {LEAST_SNAP_LENGTH} octets (Ethernet 14, IPv4 20, TCP 20) are needed, or 0 for whole packets"
+        ));
+    }
+    Ok(octets)
 }
 
 /// Longer runs end by a signal.

@@ -137,6 +137,7 @@ fn wrong_arguments_get_the_value_and_what_is_allowed() {
         "-i eth0 -f tcp port 80",
         "-i eth0 --duration never",
         "-i eth0 -s 300000",
+        "-i eth0 -s 53",
         "-i eth0 -w out -W 3",
         "-i eth0 -C 1",
         "-i eth0 --time-source gps",

@@ -12,7 +12,8 @@ pub struct Attempt {
     pub client: Endpoint,
     /// Who is connected to.
     pub server: Endpoint,
-    /// The first packet.
+    /// The first packet: the SYN, or the SYN-ACK where no SYN stands before it. (A refusal before its SYN counts, but
+    /// is not the first.)
     pub frame: FrameRef,
     /// The position of the first packet in the whole input, from 0; orders attempts.
     pub ordinal: u64,

@@ -16,7 +16,7 @@ pub struct Batch {
 pub(super) struct Head {
     /// The hash of its flow.
     pub(super) hash: u64,
-    /// Whether it can open an attempt, or is of use though its flow has none.
+    /// Whether it can open an attempt, or is of use though its flow has none: it may refuse one whose SYN follows.
     pub(super) may_open: bool,
 }
 
@@ -39,7 +39,7 @@ impl Batch {
     #[inline(always)]
     pub fn push(&mut self, hash: u64, packet: Packet, ordinal: u64) {
         let may_open = match &packet {
-            Packet::Segment(segment) => segment.flags.contains(Flags::SYN),
+            Packet::Segment(segment) => segment.flags.intersects(Flags::SYN.union(Flags::RST)),
             Packet::Unreachable(_) => true,
         };
         self.heads.push(Head { hash, may_open });

@@ -7,6 +7,7 @@ use super::batch::{Batch, Body, Head};
 use super::decide::{self, Ending};
 use super::found::{Found, Order};
 use super::pending::{Pending, Phase, is_syn, is_synack};
+use super::stray::{Strays, is_refusal};
 use super::table::{Cell, Place, Position, Table};
 use crate::packet::{Packet, Segment, Span, Timestamp, Unreachable};
 
@@ -50,6 +51,8 @@ struct Tracked {
 /// The tracker of all flows, or of one shard of them.
 pub struct Tracker {
     table: Table<Tracked>,
+    /// What refused flows without an attempt.
+    strays: Strays,
     /// Attempts opened so far.
     opened: u64,
     /// Latest packet time so far.
@@ -77,6 +80,7 @@ impl Tracker {
     pub fn new() -> Self {
         Self {
             table: Table::new(),
+            strays: Strays::default(),
             opened: 0,
             now: Timestamp::from_nanos(i64::MIN),
             found: Vec::new(),
@@ -137,7 +141,7 @@ impl Tracker {
                     let known = Some(cell).filter(|_| outdated >> bit & 1 == 0);
                     self.take_segment(known, segment, head.hash, body.ordinal);
                 }
-                Packet::Unreachable(error) => self.take_unreachable(error, head.hash),
+                Packet::Unreachable(error) => self.take_unreachable(error, head.hash, body.ordinal),
             }
             if self.opened != opened {
                 let same = heads.iter().zip(0..).map(|(other, at)| u32::from(other.hash == head.hash) << at);
@@ -161,7 +165,15 @@ impl Tracker {
     /// Opens an attempt if the segment of this flow, which has none, begins one.
     fn open_attempt(&mut self, place: Place, segment: &Segment, hash: u64, ordinal: u64) {
         let attempt = if is_syn(segment) {
-            Pending::from_syn(segment, ordinal)
+            let mut attempt = Pending::from_syn(segment, ordinal);
+            if !self.strays.is_empty() {
+                self.recall_refusals(&mut attempt, segment, hash, ordinal);
+            }
+            attempt
+        } else if is_refusal(segment) {
+            let counted = place == Place::Unknown;
+            self.counts.midstream += u64::from(counted);
+            return self.strays.keep(hash, Packet::Segment(*segment), ordinal, counted);
         } else if place == Place::Remembered {
             // A late SYN-ACK of an attempt that is already told opens no second one.
             return;
@@ -174,6 +186,24 @@ impl Tracker {
         let due = deadline(&attempt);
         self.opened += 1;
         self.table.insert(hash, segment.flow, Tracked { attempt, decided: false, told: 0 }, due);
+    }
+
+    /// Gives the attempt of this SYN what stands before it in the capture.
+    #[cold]
+    fn recall_refusals(&mut self, attempt: &mut Pending, syn: &Segment, hash: u64, ordinal: u64) {
+        for stray in self.strays.take(hash, syn, ordinal) {
+            let counted = u64::from(stray.counted);
+            match &stray.packet {
+                Packet::Segment(rst) => {
+                    self.counts.midstream -= counted;
+                    self.counts.copies += u64::from(attempt.take(rst));
+                }
+                Packet::Unreachable(error) => {
+                    self.counts.stray_errors -= counted;
+                    attempt.take_icmp(error.at, error.seq, error.icmp);
+                }
+            }
+        }
     }
 
     fn continue_attempt(&mut self, at: Position, segment: &Segment, hash: u64, ordinal: u64) {
@@ -189,7 +219,11 @@ impl Tracker {
             return self.open_attempt(Place::Remembered, segment, hash, ordinal);
         }
         if tracked.decided {
-            self.counts.copies += u64::from(tracked.attempt.is_copy(segment));
+            let copy = tracked.attempt.is_copy(segment);
+            self.counts.copies += u64::from(copy);
+            if !copy && is_refusal(segment) {
+                self.strays.keep(hash, Packet::Segment(*segment), ordinal, false);
+            }
             return;
         }
         if tracked.attempt.take(segment) {
@@ -218,18 +252,17 @@ impl Tracker {
         }
     }
 
-    fn take_unreachable(&mut self, error: &Unreachable, hash: u64) {
-        let Place::Entry(at) = self.table.find(hash, &error.flow) else {
-            self.counts.stray_errors += 1;
-            return;
-        };
-        match self.table.get_mut(at) {
-            Some(tracked) if !tracked.decided && tracked.attempt.outward == error.direction => {
-                tracked.attempt.take_icmp(error.at, error.seq, error.icmp);
-                self.reconsider(at, error.at);
-            }
-            Some(_) | None => self.counts.stray_errors += 1,
+    fn take_unreachable(&mut self, error: &Unreachable, hash: u64, ordinal: u64) {
+        if let Place::Entry(at) = self.table.find(hash, &error.flow)
+            && let Some(tracked) = self.table.get_mut(at)
+            && !tracked.decided
+            && tracked.attempt.outward == error.direction
+        {
+            tracked.attempt.take_icmp(error.at, error.seq, error.icmp);
+            return self.reconsider(at, error.at);
         }
+        self.counts.stray_errors += 1;
+        self.strays.keep(hash, Packet::Unreachable(*error), ordinal, true);
     }
 
     /// Lets the deadlines pass that lie before `now`, a packet time.

@@ -28,5 +28,5 @@ pub use network::NetworkError;
 pub use path::{Ends, Path};
 pub use pcapng::write as write_pcapng;
 pub use plot::{draw_svg, draw_text};
-pub use scenario::{Curve, Custom, Load, Outcome, Parameters, Point, Scenario, Share};
+pub use scenario::{Curve, Custom, Load, Outcome, Parameter, Parameters, Point, Scenario, Share};
 pub use tun::TunError;

@@ -294,6 +294,16 @@ fn wrong_settings_are_refused_before_anything_is_touched() {
         ("drop -o curve.svg", "-o curve.svg: only the scenarios race and all have a curve to draw"),
         ("--clients 1", "1 is not in 2..=1000"),
         ("drop --abort 1", "cannot be used with"),
+        (
+            "queue --clients 9",
+            "--clients: the scenario queue brings its own number of clients; --clients is for drop,",
+        ),
+        ("syn-drop --clients 9", "the scenario syn-drop brings its own"),
+        ("race --rtt 4", "--rtt: the scenario race tries several round trips; --rtt is for queue, drop,"),
+        (
+            "drop --data 9",
+            "--data: the scenario drop sends no data at once; --data is for reset, cookies, defer-accept",
+        ),
         ("nonsense", "possible values: queue, drop, reset, race"),
     ] {
         let ran = lab(arguments).exit(2);

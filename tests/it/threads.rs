@@ -3,6 +3,8 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
+use hsanalyze::handshake::Verdict;
+
 use crate::generated::traffic::Plan;
 use crate::generated::{capture, plan};
 use crate::util::{captures, count, hsanalyze};
@@ -68,5 +70,54 @@ fn when_attempts_are_evicted() {
     for most in ["700", "1"] {
         let report = same_for_all(&["--max-attempts", most], &path);
         assert!(count(&report, "/verdicts/undetermined") > 1_000, "--max-attempts {most} evicts nothing");
+    }
+}
+
+/// The records of a pcap file with times in microseconds, each with its time.
+fn records(mut bytes: &[u8]) -> Vec<(u64, Vec<u8>)> {
+    let word = |bytes: &[u8], at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+    let mut records = Vec::new();
+    while !bytes.is_empty() {
+        let (record, rest) = bytes.split_at(16 + word(bytes, 8) as usize);
+        records.push((u64::from(word(record, 0)) * 1_000_000 + u64::from(word(record, 4)), record.to_vec()));
+        bytes = rest;
+    }
+    records
+}
+
+/// Whether a record is Ethernet with an RST that acknowledges, its sequence number 0, or with an ICMP error.
+fn refuses(record: &[u8]) -> bool {
+    let (protocol, transport) = match record[16 + 12..16 + 14] {
+        [8, 0] => (record[16 + 23], 16 + 34),
+        _ => (record[16 + 20], 16 + 54),
+    };
+    protocol != 6 || record[transport + 13] == 0x14 && record[transport + 4..transport + 8] == [0; 4]
+}
+
+#[test]
+fn when_refusals_stand_before_their_syn() {
+    /// Nothing may be out of order by more; servers take less than a millisecond to refuse.
+    const EARLY: u64 = 50_000;
+    let (made, bytes) = capture(&Plan { attempts: 2_000, flood: 6_000, ..busy() });
+    let (header, rest) = bytes.split_at(24);
+    let mut records = records(rest);
+    let mut moved = 0;
+    for (at, record) in records.iter_mut().filter(|(_, record)| refuses(record)) {
+        *at -= EARLY;
+        record[..4].copy_from_slice(&((*at / 1_000_000) as u32).to_le_bytes());
+        record[4..8].copy_from_slice(&((*at % 1_000_000) as u32).to_le_bytes());
+        moved += 1;
+    }
+    records.sort_by_key(|&(at, _)| at);
+    let refused = made.attempts_of(Verdict::Refused) + made.attempts_of(Verdict::Unreachable);
+    assert_eq!(moved, refused);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("early.pcap");
+    let records = records.into_iter().flat_map(|(_, record)| record);
+    std::fs::write(&path, header.iter().copied().chain(records).collect::<Vec<u8>>()).unwrap();
+    let report = same_for_all(&[], &path);
+    assert_eq!(count(&report, "/packets/midstream"), 1, "the last packet belongs to no attempt");
+    for verdict in Verdict::ALL {
+        assert_eq!(count(&report, &format!("/verdicts/{verdict}")), made.attempts_of(verdict), "{verdict}");
     }
 }

@@ -109,10 +109,9 @@ impl Pending {
         if answers_ack { Event::BareRst } else { Event::ServerStray }
     }
 
-    /// Whether an acknowledgment number answers the SYN: ISN + 1, up to its payload more.
+    /// Whether an acknowledgment number answers the SYN.
     pub(super) fn covers_syn(&self, ack: Seq) -> bool {
-        let past = ack.offset_from(self.client_isn.plus(1));
-        past >= 0 && u32::try_from(past).is_ok_and(|past| past <= self.syn_payload)
+        answers_syn(ack, self.client_isn, self.syn_payload)
     }
 
     /// Whether a server segment carries on from this attempt's numbers, and not from those of an
@@ -132,6 +131,12 @@ impl Pending {
         let known = self.synack.is_some() && !self.signs.simultaneous;
         if known { self.answered } else { self.client_isn.plus(1).plus(self.syn_payload) }
     }
+}
+
+/// Whether `ack` answers a SYN with this ISN and payload: ISN + 1, up to its payload more.
+pub(in crate::handshake) fn answers_syn(ack: Seq, isn: Seq, payload: u32) -> bool {
+    let past = ack.offset_from(isn.plus(1));
+    u32::try_from(past).is_ok_and(|past| past <= payload)
 }
 
 /// Whether `number` is `base` or plausibly later.

@@ -9,9 +9,10 @@ mod offer;
 mod signs;
 mod transition;
 
-pub(super) use event::{is_syn, is_synack};
+pub(super) use event::{answers_syn, is_syn, is_synack};
 use offer::{NEVER, Offer, Repeats};
 pub use signs::Signs;
+pub(super) use transition::REORDERING;
 
 use super::attempt::Retries;
 use super::copies::Recent;

@@ -6,7 +6,7 @@ use super::{Offer, Pending, Phase, Repeats};
 use crate::packet::{Flags, Segment, Span, Timestamp};
 
 /// How late a capture may hold one direction (several queues, several interfaces, two mirror ports).
-const REORDERING: Span = Span::from_millis(50);
+pub(in crate::handshake) const REORDERING: Span = Span::from_millis(50);
 
 impl Pending {
     pub(super) fn next(&mut self, event: Event, segment: &Segment) -> Phase {

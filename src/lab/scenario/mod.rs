@@ -44,6 +44,17 @@ impl Default for Parameters {
     }
 }
 
+/// A parameter that not every scenario has a use for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parameter {
+    /// [`Parameters::clients`].
+    Clients,
+    /// [`Parameters::round_trip`].
+    RoundTrip,
+    /// [`Parameters::data`].
+    Data,
+}
+
 /// One scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scenario {
@@ -105,6 +116,23 @@ impl Scenario {
             Self::DeferAccept => "defer-accept",
             Self::AckLoss => "ack-loss",
             Self::Recover => "recover",
+        }
+    }
+
+    /// Whether this parameter changes what it does; the others change every scenario.
+    #[must_use]
+    pub const fn uses(self, parameter: Parameter) -> bool {
+        let (clients, round_trip, data) = match self {
+            Self::Queue | Self::SynDrop | Self::AckLoss => (false, true, false),
+            Self::Drop | Self::Recover => (true, true, false),
+            Self::Reset | Self::Cookies => (true, true, true),
+            Self::Race => (false, false, false),
+            Self::DeferAccept => (false, true, true),
+        };
+        match parameter {
+            Parameter::Clients => clients,
+            Parameter::RoundTrip => round_trip,
+            Parameter::Data => data,
         }
     }
 
