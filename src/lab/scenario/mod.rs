@@ -47,11 +47,11 @@ impl Default for Parameters {
 /// A parameter that not every scenario has a use for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Parameter {
-    /// [`Parameters::clients`].
+    /// `Parameters::clients`.
     Clients,
-    /// [`Parameters::round_trip`].
+    /// `Parameters::round_trip`.
     RoundTrip,
-    /// [`Parameters::data`].
+    /// `Parameters::data`.
     Data,
 }
 
