@@ -84,7 +84,7 @@ impl Sample {
     /// Reads all of it.
     fn read(&self, mut each: impl FnMut(&Frame<'_>)) {
         let mut captures = self.open();
-        while captures.read(2048, &mut each) != Status::End {}
+        while captures.read(2048, &mut |frames| frames.iter().for_each(&mut each)) != Status::End {}
     }
 
     fn bench(self, bencher: Bencher<'_, '_>, work: impl Fn(&Self) + Sync) {

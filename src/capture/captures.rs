@@ -7,9 +7,9 @@ use std::ffi::OsStr;
 use super::file::Capture;
 use super::filter::{Filter, FilterError};
 use super::open::{OpenError, OpenReason};
-use super::walk::{Stop, Walk};
+use super::walk::{Group, Stop, Walk};
 use super::{CaptureInfo, Source, Status};
-use crate::packet::{Frame, Timestamp};
+use crate::packet::{Frames, Timestamp};
 
 /// How captures are read.
 #[derive(Debug, Clone, Default)]
@@ -96,7 +96,7 @@ impl Captures {
     }
 
     /// Hands over up to `max` frames, those of all captures in turn.
-    fn merge(&mut self, max: usize, sink: &mut dyn FnMut(&Frame<'_>)) -> Status {
+    fn merge(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> Status {
         if let Some(capture) = self.starved.take().and_then(|i| self.captures.get_mut(usize::from(i))) {
             capture.wait();
         }
@@ -156,14 +156,20 @@ impl Captures {
 }
 
 impl Source for Captures {
-    fn read(&mut self, max: usize, sink: &mut dyn FnMut(&Frame<'_>)) -> Status {
+    fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> Status {
         let Some(mut filter) = self.filter.take() else { return self.merge(max, sink) };
         let mut refused: Option<(u16, FilterError)> = None;
-        let status = self.merge(max, &mut |frame| match filter.matches(frame) {
-            Ok(true) => sink(frame),
-            Ok(false) => {}
-            Err(error) if refused.is_none() => refused = Some((frame.frame.capture(), error.clone())),
-            Err(_) => {}
+        let status = self.merge(max, &mut |frames| {
+            let mut passed = Group::new(frames.shared());
+            for frame in &*frames {
+                match filter.matches(frame) {
+                    Ok(true) => passed.push(*frame, sink),
+                    Ok(false) => {}
+                    Err(error) if refused.is_none() => refused = Some((frame.frame.capture(), error.clone())),
+                    Err(_) => {}
+                }
+            }
+            passed.hand_over(sink);
         });
         self.filter = Some(filter);
         if let Some((index, error)) = refused

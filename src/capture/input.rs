@@ -7,10 +7,12 @@
 use std::fs::File;
 use std::io::{self, BufReader, Chain, Cursor, ErrorKind, Read};
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 
 use flate2::bufread::MultiGzDecoder;
 
 use super::window::{Window, page_size};
+use crate::packet::Shared;
 
 /// How much of a file is mapped at a time. Larger windows are no faster; this much counts as
 /// resident, though not as anonymous, memory.
@@ -61,7 +63,9 @@ enum Octets {
 #[derive(Debug)]
 struct Mapped {
     file: File,
-    window: Window,
+    window: Arc<Window>,
+    /// The same, for those who keep frames of it.
+    shared: Shared,
     /// Octets of the window that were consumed.
     used: usize,
 }
@@ -147,7 +151,10 @@ impl Input {
     pub(super) fn mapped(file: File) -> Result<Self, (File, io::Error)> {
         let window = file.metadata().and_then(|meta| Mapped::window(&file, 0, meta.len()));
         match window {
-            Ok(window) => Ok(Self::new(Octets::Mapped(Mapped { file, window, used: 0 }))),
+            Ok(window) => {
+                let shared = Shared::new(window.clone());
+                Ok(Self::new(Octets::Mapped(Mapped { file, window, shared, used: 0 })))
+            }
             Err(error) => Err((file, error)),
         }
     }
@@ -167,6 +174,14 @@ impl Input {
         match &self.octets {
             Octets::Mapped(mapped) => mapped.window.bytes().get(mapped.used..).unwrap_or_default(),
             Octets::Stream(stream) => stream.buffer.get(stream.used..stream.end).unwrap_or_default(),
+        }
+    }
+
+    /// What the view is a part of, where that can be kept.
+    pub(super) fn shared(&self) -> Option<&Shared> {
+        match &self.octets {
+            Octets::Mapped(mapped) => Some(&mapped.shared),
+            Octets::Stream(_) => None,
         }
     }
 
@@ -228,11 +243,11 @@ impl Input {
 }
 
 impl Mapped {
-    fn window(file: &File, offset: u64, size: u64) -> io::Result<Window> {
+    fn window(file: &File, offset: u64, size: u64) -> io::Result<Arc<Window>> {
         // The last window of a file takes in a small rest rather than leave it to another.
         let len = if size - offset < WINDOW + WINDOW / 2 { size - offset } else { WINDOW };
         let len = usize::try_from(len).map_err(|_| ErrorKind::FileTooLarge)?;
-        Window::map(file, offset, len)
+        Window::map(file, offset, len).map(Arc::new)
     }
 
     /// Moves the window so that it begins in the page of `offset`, with what is in the file by now.
@@ -243,6 +258,7 @@ impl Mapped {
         }
         let start = offset - offset % page_size() as u64;
         self.window = Self::window(&self.file, start, size)?;
+        self.shared = Shared::new(self.window.clone());
         self.used = usize::try_from(offset - start).unwrap_or(usize::MAX);
         Ok(())
     }

@@ -17,7 +17,7 @@ pub(super) use self::refusal::words;
 use super::device::devices;
 use super::options::{LiveOptions, TimeSource};
 use super::{CaptureInfo, FilterError, Format, Source, Status, trim};
-use crate::packet::{Frame, FrameRef, LinkType, Timestamp};
+use crate::packet::{Frame, FrameRef, Frames, LinkType, Timestamp};
 
 /// An open live capture.
 pub struct Live {
@@ -170,7 +170,7 @@ impl Live {
     fn wait(&self) {}
 
     /// Hands over what the kernel has, and says how much that was.
-    fn dispatch(&mut self, max: usize, sink: &mut dyn FnMut(&Frame<'_>)) -> Result<usize, ::pcap::Error> {
+    fn dispatch(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> Result<usize, ::pcap::Error> {
         let Self { capture, link, nanos_per_unit, packets, bytes, first, last, .. } = self;
         capture.dispatch(Some(max), |packet| {
             let header = packet.header;
@@ -179,18 +179,19 @@ impl Live {
             *bytes += u64::from(header.len);
             *first = Some(first.map_or(at, |first| first.min(at)));
             *last = (*last).max(Some(at));
-            sink(&Frame {
+            let frame = Frame {
                 at,
                 frame: FrameRef::new(0, *packets),
                 link: *link,
                 wire_len: header.len,
                 data: packet.data,
-            });
+            };
+            sink(Frames::new(&[frame]));
         })
     }
 }
 impl Source for Live {
-    fn read(&mut self, max: usize, sink: &mut dyn FnMut(&Frame<'_>)) -> Status {
+    fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> Status {
         if self.ended.is_some() {
             return Status::End;
         }

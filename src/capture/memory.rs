@@ -3,7 +3,7 @@
 //! Owns the frames of the lab's capture points and of a race. Does not own where they come from.
 
 use super::{CaptureInfo, Format, Source, Status};
-use crate::packet::{Frame, FrameRef, LinkType, Timestamp};
+use crate::packet::{Frame, FrameRef, Frames, LinkType, Timestamp};
 
 /// Frames of one capture point, in order of capture.
 #[derive(Debug, Clone)]
@@ -123,19 +123,20 @@ pub struct Playback {
 }
 
 impl Source for Playback {
-    fn read(&mut self, max: usize, sink: &mut dyn FnMut(&Frame<'_>)) -> Status {
+    fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> Status {
         for _ in 0..max {
             let Some(entry) = self.recording.entries.get(self.position) else {
                 return Status::End;
             };
             self.position += 1;
-            sink(&Frame {
+            let frame = Frame {
                 at: entry.at,
                 frame: FrameRef::new(0, self.position as u64),
                 link: self.recording.link,
                 wire_len: entry.wire_len,
                 data: self.recording.bytes.get(self.offset..entry.end).unwrap_or_default(),
-            });
+            };
+            sink(Frames::new(&[frame]));
             self.offset = entry.end;
         }
         Status::More
@@ -166,7 +167,7 @@ mod tests {
 
         let mut source = recording.play();
         let mut seen = Vec::new();
-        let mut keep = |frame: &Frame<'_>| seen.push((frame.at, frame.wire_len, frame.data.to_vec()));
+        let mut keep = |frames: Frames<'_>| seen.extend(frames.iter().map(|f| (f.at, f.wire_len, f.data.to_vec())));
         assert_eq!((source.now(), source.read(1, &mut keep)), (None, Status::More));
         assert_eq!(source.now(), None, "the clock must not run ahead of the frames");
         assert_eq!(source.read(8, &mut keep), Status::End);

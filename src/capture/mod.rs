@@ -33,7 +33,7 @@ pub use open::{OpenError, OpenReason};
 pub use options::{LiveOptions, TimeSource, UnknownTimeSource};
 pub use save::{Rotation, Saver};
 
-use crate::packet::{Frame, LinkType, Timestamp};
+use crate::packet::{Frames, LinkType, Timestamp};
 
 /// What a source has to say after it handed over frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,10 +48,10 @@ pub enum Status {
 
 /// Anything that yields frames in time order: files, standard input, an interface.
 pub trait Source {
-    /// Hands up to `max` frames to `sink`, in order, and says what comes next.
+    /// Hands up to `max` frames to `sink`, in order and some at a time, and says what comes next.
     ///
     /// Damage does not fail: it ends that capture and is told in [`CaptureInfo::damaged`].
-    fn read(&mut self, max: usize, sink: &mut dyn FnMut(&Frame<'_>)) -> Status;
+    fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> Status;
 
     /// The source's clock, where it has one beside its packets: a live capture's time goes on when
     /// nothing arrives, and a capture file may tell when it ended.

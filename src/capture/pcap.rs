@@ -9,7 +9,7 @@ use pcap_parser::{
 
 use super::damage::{Damage, MAX_CAPTURED};
 use super::input::{Fill, Input};
-use super::walk::{Seen, Stop, Walk, prefetch};
+use super::walk::{Group, Seen, Stop, Walk, prefetch};
 use crate::packet::{Frame, FrameRef, LinkType, Timestamp};
 
 /// Length of the file header.
@@ -126,6 +126,7 @@ impl Reader {
     ) -> (usize, Halt) {
         let view = input.view();
         let mut rest = view;
+        let mut group = Group::new(input.shared());
         let halt = loop {
             if walk.left == 0 {
                 break Halt::Full;
@@ -149,10 +150,11 @@ impl Reader {
                 wire_len: record.origlen,
                 data: record.data,
             };
-            (walk.sink)(&frame);
+            group.push(frame, walk.sink);
             walk.left -= 1;
             rest = after;
         };
+        group.hand_over(walk.sink);
         (view.len() - rest.len(), halt)
     }
 

@@ -15,8 +15,8 @@ use pcap_parser::{
 use super::damage::{Damage, MAX_BLOCK, MAX_INTERFACES};
 use super::input::{Fill, Input};
 use super::interface::{Clock, Interface};
-use super::walk::{Seen, Stop, Walk, prefetch};
-use crate::packet::{Frame, FrameRef, LinkType, Timestamp};
+use super::walk::{Group, Seen, Stop, Walk, prefetch};
+use crate::packet::{Frame, FrameRef, Frames, LinkType, Shared, Timestamp};
 
 /// The obsolete packet block, which `pcap-parser` leaves undecoded (draft-ietf-opsawg-pcapng,
 /// appendix A).
@@ -89,7 +89,7 @@ impl Reader {
 
     /// Reads up to the first interface or packet, so that the first link type is known.
     pub(super) fn prime(&mut self, input: &mut Input, seen: &mut Seen) -> Result<(), Damage> {
-        let mut none = |_: &Frame<'_>| {};
+        let mut none = |_: Frames<'_>| {};
         while self.interfaces.is_empty() {
             let mut walk =
                 Walk { capture: 0, left: 0, limit: Timestamp::from_nanos(i64::MAX), sink: &mut none };
@@ -125,7 +125,7 @@ impl Reader {
         if let Some(stop) = self.pass(input)? {
             return Ok(Some(stop));
         }
-        let (used, halt) = self.blocks(input.view(), seen, walk);
+        let (used, halt) = self.blocks(input.view(), input.shared(), seen, walk);
         input.consume(used);
         let fill = match halt {
             Halt::Full => return Ok(Some(Stop::Full)),
@@ -166,8 +166,15 @@ impl Reader {
     }
 
     /// The inner loop: all blocks that are whole in view. Gives the octets they took.
-    fn blocks(&mut self, view: &[u8], seen: &mut Seen, walk: &mut Walk<'_>) -> (usize, Halt) {
+    fn blocks(
+        &mut self,
+        view: &[u8],
+        shared: Option<&Shared>,
+        seen: &mut Seen,
+        walk: &mut Walk<'_>,
+    ) -> (usize, Halt) {
         let mut rest = view;
+        let mut group = Group::new(shared);
         let halt = loop {
             let block = match self.next(rest) {
                 Ok(Next::Block(block)) => block,
@@ -190,13 +197,14 @@ impl Reader {
                     prefetch(rest.get(block.whole.len()..).unwrap_or_default(), packet.data.len() as u32);
                     self.last = packet.at;
                     let number = seen.packet(packet.at);
-                    (walk.sink)(&Frame {
+                    let frame = Frame {
                         at: packet.at,
                         frame: FrameRef::new(walk.capture, number),
                         link: packet.link,
                         wire_len: packet.wire_len,
                         data: packet.data,
-                    });
+                    };
+                    group.push(frame, walk.sink);
                     walk.left -= 1;
                 }
                 None => {
@@ -207,6 +215,7 @@ impl Reader {
             }
             rest = rest.get(block.whole.len()..).unwrap_or_default();
         };
+        group.hand_over(walk.sink);
         (view.len() - rest.len(), halt)
     }
 

@@ -269,7 +269,9 @@ mod tests {
         let (mut captures, errors) = Captures::open(&[&path], &Options::default()).unwrap();
         assert!(errors.is_empty());
         let mut frames = Vec::new();
-        let status = captures.read(10, &mut |f| frames.push((f.at, f.wire_len, f.data.to_vec(), f.link)));
+        let status = captures.read(10, &mut |some| {
+            frames.extend(some.iter().map(|f| (f.at, f.wire_len, f.data.to_vec(), f.link)));
+        });
         assert_eq!(status, Status::End);
         assert_eq!(frames, [(time, 1500, vec![7; 84], LinkType::ETHERNET)]);
     }

@@ -4,7 +4,7 @@ use std::io;
 
 use super::damage::Damage;
 use super::input::{Fill, Input};
-use crate::packet::{Frame, LinkType, Timestamp};
+use crate::packet::{Frame, FrameRef, Frames, LinkType, Shared, Timestamp};
 
 /// The most link types listed for one capture. Real captures have one or two; the bound keeps a
 /// hostile list of interfaces from costing quadratic time.
@@ -18,7 +18,49 @@ pub(super) struct Walk<'s> {
     pub(super) left: usize,
     /// Frames later than this are left where they are: another capture is first.
     pub(super) limit: Timestamp,
-    pub(super) sink: &'s mut dyn FnMut(&Frame<'_>),
+    pub(super) sink: &'s mut dyn FnMut(Frames<'_>),
+}
+
+/// Frames on their way to a sink.
+pub(super) struct Group<'a> {
+    frames: [Frame<'a>; GROUP],
+    used: usize,
+    shared: Option<&'a Shared>,
+}
+
+/// Frames that are handed over together at most: so many that what a call costs does not matter, so few that the
+/// first of them are still in the first-level cache.
+const GROUP: usize = 32;
+
+impl<'a> Group<'a> {
+    /// No frames yet, of those that lie in `shared`.
+    #[inline(always)]
+    pub(super) fn new(shared: Option<&'a Shared>) -> Self {
+        let (at, frame) = (Timestamp::from_nanos(0), FrameRef::new(0, 0));
+        let empty = Frame { at, frame, link: LinkType::NULL, wire_len: 0, data: &[] };
+        Self { frames: [empty; GROUP], used: 0, shared }
+    }
+
+    /// Appends a frame, and hands all over when no more have room.
+    #[inline(always)]
+    pub(super) fn push(&mut self, frame: Frame<'a>, sink: &mut dyn FnMut(Frames<'_>)) {
+        if let Some(place) = self.frames.get_mut(self.used) {
+            *place = frame;
+            self.used += 1;
+        }
+        if self.used == GROUP {
+            self.hand_over(sink);
+        }
+    }
+
+    /// Hands over what is there.
+    #[inline(never)]
+    pub(super) fn hand_over(&mut self, sink: &mut dyn FnMut(Frames<'_>)) {
+        if let Some(frames) = self.frames.get(..self.used).filter(|frames| !frames.is_empty()) {
+            sink(Frames::within(self.shared, frames));
+        }
+        self.used = 0;
+    }
 }
 
 /// Why a walk stopped where it did.

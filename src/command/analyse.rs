@@ -18,7 +18,7 @@ use crate::capture::{self, CaptureInfo, Captures, Source};
 use crate::cli::{Analyse, ColourChoice};
 use crate::engine::{self, Sink, Summary};
 use crate::handshake::Attempt;
-use crate::packet::{Frame, Timestamp};
+use crate::packet::{Frames, Timestamp};
 use crate::report::output::Output;
 use crate::report::progress::Progress;
 use crate::report::{Options, Reporter, Verbosity};
@@ -71,7 +71,7 @@ struct Watched {
 }
 
 impl Source for Watched {
-    fn read(&mut self, max: usize, sink: &mut dyn FnMut(&Frame<'_>)) -> capture::Status {
+    fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> capture::Status {
         if let Some((done, _)) = self.captures.progress() {
             self.progress.at(done);
         }

@@ -1,16 +1,18 @@
-//! From frames to numbered, hashed packets, with a count of everything that is not used.
+//! From frames to numbered packets of known flow, with a count of everything that is not used.
 
 use super::PacketCounts;
-use crate::packet::{self, FlowHasher, Frame, Packet, Skip, Timestamp};
+use crate::packet::{self, FlowHasher, Frame, Frames, Glimpse, Packet, Shared, Skip, Timestamp};
 
 /// Where packets go from here.
 pub(super) trait Destination {
-    /// Takes one packet of the flow with this hash, at this position of the input. To be inlined: a packet in
-    /// registers is written once, where it belongs.
-    fn take(&mut self, hash: u64, packet: Packet, ordinal: u64);
+    /// Takes a segment of the flow with this hash, at this position of the input, of which there was a glimpse.
+    fn take(&mut self, hash: u64, glimpse: &Glimpse, frame: &Frame<'_>, shared: Option<&Shared>, ordinal: u64);
+
+    /// Takes a packet that had to be decoded to be looked at.
+    fn take_decoded(&mut self, hash: u64, packet: Packet, ordinal: u64);
 }
 
-/// Decodes, numbers and counts.
+/// Looks at frames, numbers and counts them.
 #[derive(Debug, Default)]
 pub(super) struct Intake {
     hasher: FlowHasher,
@@ -19,35 +21,40 @@ pub(super) struct Intake {
 }
 
 impl Intake {
-    /// Decodes one frame, and passes it on unless it is of no use.
+    /// Looks at frames, and passes on those that are of use.
     #[inline(always)]
-    pub(super) fn take(&mut self, frame: &Frame<'_>, destination: &mut impl Destination) {
-        let ordinal = self.counts.total;
-        self.counts.total += 1;
-        self.now = self.now.max(Some(frame.at));
-        if let Some(segment) = packet::usual_ipv4(frame) {
-            self.counts.tcp += 1;
-            let hash = self.hasher.hash(&segment.flow);
-            destination.take(hash, Packet::Segment(segment), ordinal);
-        } else if let Some(segment) = packet::usual_ipv6(frame) {
-            self.counts.tcp += 1;
-            let hash = self.hasher.hash(&segment.flow);
-            destination.take(hash, Packet::Segment(segment), ordinal);
-        } else {
-            self.take_unusual(frame, ordinal, destination);
+    pub(super) fn take(&mut self, frames: Frames<'_>, destination: &mut impl Destination) {
+        let mut ordinal = self.counts.total;
+        let mut usual = 0;
+        for frame in &*frames {
+            if let Some(glimpse) = packet::glimpse_ipv4(frame) {
+                usual += 1;
+                let hash = self.hasher.hash(&glimpse.flow);
+                destination.take(hash, &glimpse, frame, frames.shared(), ordinal);
+            } else if let Some(glimpse) = packet::glimpse_ipv6(frame) {
+                usual += 1;
+                let hash = self.hasher.hash(&glimpse.flow);
+                destination.take(hash, &glimpse, frame, frames.shared(), ordinal);
+            } else {
+                self.take_unusual(frame, ordinal, destination);
+            }
+            ordinal += 1;
         }
+        self.counts.total = ordinal;
+        self.counts.tcp += usual;
+        self.now = self.now.max(frames.iter().map(|frame| frame.at).max());
     }
 
     #[inline(never)]
     fn take_unusual(&mut self, frame: &Frame<'_>, ordinal: u64, destination: &mut impl Destination) {
-        match packet::unusual(frame) {
+        match packet::general(frame) {
             Ok(packet) => {
                 self.counts.tcp += u64::from(matches!(packet, Packet::Segment(_)));
                 let flow = match &packet {
                     Packet::Segment(segment) => &segment.flow,
                     Packet::Unreachable(error) => &error.flow,
                 };
-                destination.take(self.hasher.hash(flow), packet, ordinal);
+                destination.take_decoded(self.hasher.hash(flow), packet, ordinal);
             }
             Err(skip) => self.count_skip(skip),
         }

@@ -3,8 +3,10 @@
 //! Owns batches, threads and shards. Does not own any meaning. The result is the same, byte for byte,
 //! whatever the number of threads.
 
+mod bounds;
 mod intake;
 mod sharded;
+mod shares;
 mod single;
 
 use std::io;

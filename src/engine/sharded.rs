@@ -1,28 +1,33 @@
-//! The analysis on several threads: one reads and decodes, the others track a shard of the flows
-//! each, the caller's collects what they find.
+//! The analysis on several threads. One reads, looks at the packets and deals them out; each of the others tracks
+//! its share of the flows, and so does the one that reads, as far as it has time left. The caller's puts together
+//! what all find.
 //!
 //! Every batch ends at the same packet whatever the number of shards; what is found in a batch is
-//! ordered by time and position; and bounds are kept over all shards together. So the result does
-//! not depend on the number of threads.
+//! ordered by time and position; and bounds are kept over all shards together, or by slices of the flows
+//! that are never split. So the result does not depend on the number of threads.
 
+use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Barrier, Mutex, PoisonError};
 use std::thread;
 
+use super::bounds::Bounds;
 use super::intake::{Destination, Intake};
+use super::shares::Shares;
 use super::single::{enter, summary};
 use super::{BATCH, Options, PacketCounts, Sink, Summary};
 use crate::capture::{Source, Status};
 use crate::handshake::{Batch, Counts, Found, Order, Tracker};
 use crate::listener::Book;
-use crate::packet::{Packet, Timestamp};
+use crate::packet::{Frame, Glimpse, Packet, Shared, Timestamp};
 
-/// Batches on their way to a shard at most.
-const IN_FLIGHT: usize = 4;
+/// Batches that are sent to a shard together. A thread that waits for each batch sleeps and wakes as often, and that
+/// costs more than a batch does: a virtual machine gives the processor away and gets it back with cold caches.
+const TOGETHER: usize = 8;
 
-/// Tracking threads at most: reading and decoding is one thread's work and feeds no more.
-const MOST_SHARDS: usize = 4;
+/// Parcels of batches on their way to a shard at most.
+const IN_FLIGHT: usize = 2;
 
 /// One shard's part of a batch.
 struct Part {
@@ -37,12 +42,10 @@ struct Part {
     status: Status,
 }
 
-/// What a shard found in one batch.
+/// What a shard found in one batch; or, after the last one, some of what the end decides.
 struct Findings {
     found: Vec<Found>,
     counts: Counts,
-    /// What comes after the batch.
-    status: Status,
 }
 
 pub(super) fn analyse<S: Source + Send>(
@@ -50,171 +53,312 @@ pub(super) fn analyse<S: Source + Send>(
     options: &Options,
     sink: &mut dyn Sink,
 ) -> io::Result<(Summary, Book)> {
-    // One thread reads; two threads leave one to track, on which findings are collected as well.
-    let shards = (options.threads - 1).clamp(1, MOST_SHARDS);
-    let bounds = Bounds::new(shards, options.max_attempts);
+    let shares = Shares::new(options.threads);
+    let bounds = Bounds::new(shares.shards(), options.max_attempts);
     let mut book = Book::new(options.max_listeners);
-    let (batch_senders, batch_receivers): (Vec<_>, Vec<_>) =
-        (0..shards).map(|_| sync_channel(IN_FLIGHT)).unzip();
-    let (spare_senders, spare_receivers): (Vec<_>, Vec<_>) =
-        (0..shards).map(|_| sync_channel(IN_FLIGHT + 2)).unzip();
-    let (result, intake_counts, tracked) = thread::scope(|scope| {
-        let reader = scope.spawn(|| read(source, batch_senders, spare_receivers));
-        let (result, tracked) = if shards == 1 {
-            track_here(batch_receivers, &spare_senders, &bounds, &mut book, sink)
-        } else {
-            let mut finding_receivers = Vec::new();
-            for (shard, (batches, spare)) in batch_receivers.into_iter().zip(spare_senders).enumerate() {
-                let (findings, receiver) = sync_channel(IN_FLIGHT);
-                finding_receivers.push(receiver);
-                let bounds = &bounds;
-                scope.spawn(move || {
-                    // All at once in the end, so that the shards' can be put in order.
-                    track(shard, &batches, &spare, bounds, usize::MAX, |tracker, status| {
-                        let (found, counts) = (tracker.hand_over(), tracker.counts());
-                        findings.send(Findings { found, counts, status }).is_ok()
-                    });
-                });
-            }
-            collect(&finding_receivers, &mut book, sink)
-        };
+    let stop = AtomicBool::new(false);
+    let reading = &mut *source;
+    let (result, counts, tracked) = thread::scope(|scope| {
+        let mut found_by = Vec::new();
+        let mut routes: Vec<Route> = Vec::new();
+        let mut tracks: Vec<Track> = Vec::new();
+        for shard in 0..shares.shards() {
+            let (packets, parts) = sync_channel(IN_FLIGHT);
+            let (empty, spares) = sync_channel((IN_FLIGHT + 2) * TOGETHER);
+            routes.push(Route { packets, spares });
+            tracks.push(Track { worker: Worker::new(shard, &bounds), parts, empty });
+        }
+        let mut tracks = tracks.into_iter();
+        let own = tracks.next();
+        let readers = shares.readers().and_then(|_| tracks.next_back());
+        for track in tracks {
+            let (findings, found) = sync_channel(IN_FLIGHT);
+            found_by.push(found);
+            scope.spawn(move || track.run(&findings));
+        }
+        let (findings, found) = sync_channel(IN_FLIGHT);
+        if readers.is_some() {
+            found_by.push(found);
+        }
+        let (shares, stop) = (&shares, &stop);
+        let reader = scope.spawn(move || {
+            Dealer::new(routes, shares).run(reading, readers.map(|track| (track, findings)), stop)
+        });
+        let (result, tracked) =
+            own.map_or((Ok(()), Counts::default()), |own| collect(own, found_by, stop, &mut book, sink));
         (result, reader.join(), tracked)
     });
     result?;
-    let counts = intake_counts.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    let counts = counts.with(tracked);
+    let counts = counts.unwrap_or_else(|panic| std::panic::resume_unwind(panic)).with(tracked);
     Ok((summary(source.captures(), counts, &book), book))
 }
 
+/// Where a shard's parts go, and where batches come back from it.
+struct Route {
+    packets: SyncSender<Vec<Part>>,
+    spares: Receiver<Batch>,
+}
+
+/// Reads, and deals packets out by flow.
+struct Dealer<'a> {
+    intake: Intake,
+    routes: Vec<Route>,
+    shares: &'a Shares,
+}
+
 /// A batch while it is filled, dealt out to the shards.
-struct Parts(Vec<Batch>);
+struct Parts<'a> {
+    batches: Vec<Batch>,
+    shares: &'a Shares,
+}
 
-impl Destination for Parts {
+impl Parts<'_> {
+    /// The part of the shard that tracks flows with this hash.
     #[inline(always)]
-    fn take(&mut self, hash: u64, packet: Packet, ordinal: u64) {
-        // The low bits choose the bucket in the shard's table; take others.
-        let shard = ((hash >> 32) * self.0.len() as u64) >> 32;
-        if let Some(part) = self.0.get_mut(shard as usize) {
-            part.push(hash, packet, ordinal);
+    fn of(&mut self, hash: u64) -> Option<&mut Batch> {
+        self.batches.get_mut(self.shares.of(hash))
+    }
+}
+
+impl Destination for Parts<'_> {
+    #[inline(always)]
+    fn take(
+        &mut self,
+        hash: u64,
+        glimpse: &Glimpse,
+        frame: &Frame<'_>,
+        shared: Option<&Shared>,
+        ordinal: u64,
+    ) {
+        if let Some(part) = self.of(hash) {
+            part.push(hash, glimpse, frame, shared, ordinal);
+        }
+    }
+
+    fn take_decoded(&mut self, hash: u64, packet: Packet, ordinal: u64) {
+        if let Some(part) = self.of(hash) {
+            part.push_decoded(hash, packet, ordinal);
         }
     }
 }
 
-/// Reads to the end and deals the packets out by flow.
-fn read<S: Source>(
-    source: &mut S,
-    senders: Vec<SyncSender<Part>>,
-    spares: Vec<Receiver<Batch>>,
-) -> PacketCounts {
-    let mut intake = Intake::default();
-    loop {
-        let spare =
-            |spare: &Receiver<Batch>| spare.try_recv().unwrap_or_else(|_| Batch::with_capacity(BATCH));
-        let mut parts = Parts(spares.iter().map(spare).collect());
+impl<'a> Dealer<'a> {
+    fn new(routes: Vec<Route>, shares: &'a Shares) -> Self {
+        Self { intake: Intake::default(), routes, shares }
+    }
+
+    /// Reads to the end, or until told to stop, and tracks a share of its own if it has one.
+    fn run<S: Source>(
+        mut self,
+        source: &mut S,
+        mut own: Option<(Track<'_>, SyncSender<Vec<Findings>>)>,
+        stop: &AtomicBool,
+    ) -> PacketCounts {
+        loop {
+            let mut parcels: Vec<Vec<Part>> =
+                self.routes.iter().map(|_| Vec::with_capacity(TOGETHER)).collect();
+            let mut status = Status::More;
+            for _ in 0..TOGETHER {
+                if status == Status::More {
+                    status = self.read(source, &mut parcels, stop);
+                }
+            }
+            let listened = self.routes.iter().zip(parcels).all(|(route, parcel)| {
+                // The receiver is only gone when something has panicked.
+                route.packets.send(parcel).is_ok()
+            });
+            if let Some((track, findings)) = &mut own {
+                track.step(findings);
+            }
+            if status == Status::End || !listened {
+                break;
+            }
+        }
+        if let Some((track, findings)) = own {
+            track.finish(&findings);
+        }
+        self.intake.counts()
+    }
+
+    /// Reads one batch, and adds its parts to the parcels.
+    fn read<S: Source>(
+        &mut self,
+        source: &mut S,
+        parcels: &mut [Vec<Part>],
+        stop: &AtomicBool,
+    ) -> Status {
+        let spare = |route: &Route| route.spares.try_recv().unwrap_or_else(|_| Batch::with_capacity(BATCH));
+        let mut parts =
+            Parts { batches: self.routes.iter().map(spare).collect(), shares: self.shares };
+        let intake = &mut self.intake;
         let wanted = BATCH - (intake.total() % BATCH as u64) as usize;
-        let status = source.read(wanted, &mut |frame| intake.take(frame, &mut parts));
-        let (now, last) = (intake.now().max(source.now()), status == Status::End);
-        let full = intake.total().is_multiple_of(BATCH as u64);
-        for (sender, packets) in senders.iter().zip(parts.0) {
-            if sender.send(Part { packets, now, full, total: intake.total(), status }).is_err() {
-                // The collector gave up: the sink failed.
-                return intake.counts();
-            }
+        let status = if stop.load(Ordering::Relaxed) {
+            Status::End
+        } else {
+            source.read(wanted, &mut |frames| intake.take(frames, &mut parts))
+        };
+        let total = intake.total();
+        let (now, full) = (intake.now().max(source.now()), total.is_multiple_of(BATCH as u64));
+        for (parcel, packets) in parcels.iter_mut().zip(parts.batches) {
+            parcel.push(Part { packets, now, full, total, status });
         }
-        if last {
-            return intake.counts();
-        }
+        status
     }
 }
 
-/// The one shard, on the caller's thread.
-fn track_here(
-    batches: Vec<Receiver<Part>>,
-    spares: &[SyncSender<Batch>],
-    bounds: &Bounds,
-    book: &mut Book,
-    sink: &mut dyn Sink,
-) -> (io::Result<()>, Counts) {
-    let mut result = Ok(());
-    let mut counts = Counts::default();
-    if let (Some(batches), Some(spare)) = (batches.into_iter().next(), spares.first()) {
-        track(0, &batches, spare, bounds, BATCH, |tracker, status| {
-            counts = tracker.counts();
-            result = tracker.drain(|found| enter(book, found, sink)).and_then(|()| pause(status, sink));
-            result.is_ok()
-        });
-    }
-    (result, counts)
-}
-
-/// Tracks one shard's batches until the last, or until `pass_on`, after each, says that nobody listens. What the
-/// end decides is passed on by `last` at a time: it may be as much as all batches before together.
-fn track(
+/// A shard's tracker, and when it has to look at the bounds.
+struct Worker<'b> {
     shard: usize,
-    batches: &Receiver<Part>,
-    spare: &SyncSender<Batch>,
-    bounds: &Bounds,
-    last: usize,
-    mut pass_on: impl FnMut(&mut Tracker, Status) -> bool,
-) {
-    let mut tracker = Tracker::new();
-    let mut heard = true;
-    // Up to so many packets no bound can be exceeded.
-    let mut safe = 0;
-    for mut batch in batches {
-        tracker.take(&batch.packets);
-        if batch.full && batch.total > safe {
-            safe = batch.total + bounds.keep(shard, &mut tracker);
+    tracker: Tracker,
+    bounds: &'b Bounds,
+    /// Up to so many packets the bounds cannot be exceeded.
+    safe: u64,
+}
+
+impl<'b> Worker<'b> {
+    fn new(shard: usize, bounds: &'b Bounds) -> Self {
+        Self { shard, tracker: Tracker::new(), bounds, safe: 0 }
+    }
+
+    /// Tracks a shard's part of a batch.
+    fn take(&mut self, part: &Part) {
+        self.tracker.take(&part.packets);
+        if part.full {
+            self.keep_bounds(part.total);
         }
-        if let Some(now) = batch.now {
-            tracker.advance(now);
+        if let Some(now) = part.now {
+            self.tracker.advance(now);
         }
-        if batch.status == Status::End {
-            if batch.total > safe {
-                bounds.keep(shard, &mut tracker);
-            }
-            heard = heard && pass_on(&mut tracker, Status::More);
-            while tracker.finish(last) {
-                heard = heard && pass_on(&mut tracker, Status::More);
-            }
+        if part.status == Status::End {
+            self.keep_bounds(part.total);
         }
-        // The other shards wait for this one at the bounds: go on even if nobody listens.
-        heard = heard && pass_on(&mut tracker, batch.status);
-        if !heard && bounds.shards() == 1 {
-            return;
+    }
+
+    fn keep_bounds(&mut self, total: u64) {
+        if total > self.safe {
+            self.safe = total + self.bounds.keep(self.shard, &mut self.tracker);
         }
-        batch.packets.clear();
-        // A full recycling channel only means that the reader needs no more.
-        let _ = spare.try_send(batch.packets);
+        self.tracker.forget();
+    }
+
+    fn findings(&mut self) -> Findings {
+        Findings { found: self.tracker.hand_over(), counts: self.tracker.counts() }
+    }
+
+    /// The next of what the end decides, in order of position; at most a batch's worth.
+    fn rest(&mut self) -> Option<Findings> {
+        self.tracker.finish(BATCH);
+        Some(self.findings()).filter(|findings| !findings.found.is_empty())
     }
 }
 
-/// Merges the shards' findings batch by batch.
+/// A worker, and the packets that it works on.
+struct Track<'b> {
+    worker: Worker<'b>,
+    parts: Receiver<Vec<Part>>,
+    /// Batches that can be used again.
+    empty: SyncSender<Batch>,
+}
+
+impl Track<'_> {
+    /// Tracks all parcels to the end, on a thread of its own.
+    fn run(mut self, findings: &SyncSender<Vec<Findings>>) {
+        while self.step(findings) {}
+        self.finish(findings);
+    }
+
+    /// Tracks one parcel; says whether there are more.
+    fn step(&mut self, findings: &SyncSender<Vec<Findings>>) -> bool {
+        let Ok(parcel) = self.parts.recv() else { return false };
+        let status = parcel.last().map_or(Status::End, |part| part.status);
+        let found = parcel.into_iter().map(|part| self.take(part)).collect();
+        findings.send(found).is_ok() && status != Status::End
+    }
+
+    /// Tracks a part, and gives its batch back.
+    fn take(&mut self, part: Part) -> Findings {
+        self.worker.take(&part);
+        let mut packets = part.packets;
+        packets.clear();
+        // A full recycling channel only means that the reader needs no more.
+        let _ = self.empty.try_send(packets);
+        self.worker.findings()
+    }
+
+    /// Decides what is left.
+    fn finish(mut self, findings: &SyncSender<Vec<Findings>>) {
+        while let Some(rest) = self.worker.rest() {
+            if findings.send(vec![rest]).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Tracks the caller's own share, and tells what all shards find, batch by batch.
 fn collect(
-    receivers: &[Receiver<Findings>],
+    mut own: Track<'_>,
+    others: Vec<Receiver<Vec<Findings>>>,
+    stop: &AtomicBool,
     book: &mut Book,
     sink: &mut dyn Sink,
 ) -> (io::Result<()>, Counts) {
-    let mut counts = vec![Counts::default(); receivers.len()];
+    let mut counts = vec![Counts::default(); others.len() + 1];
     let mut order = Order::default();
     let mut result = Ok(());
-    loop {
-        let mut batch = Vec::new();
-        let mut status = Status::More;
-        for (receiver, counts) in receivers.iter().zip(&mut counts) {
-            if let Ok(findings) = receiver.recv() {
-                *counts = findings.counts;
-                status = findings.status;
-                batch.push(findings.found);
+    while let Ok(parcel) = own.parts.recv() {
+        let statuses: Vec<Status> = parcel.iter().map(|part| part.status).collect();
+        let mut found = vec![parcel.into_iter().map(|part| own.take(part)).collect::<Vec<_>>()];
+        found.extend(others.iter().map(|others| others.recv().unwrap_or_default()));
+        let mut found: Vec<_> = found.into_iter().map(Vec::into_iter).collect();
+        for &status in &statuses {
+            let findings = found.iter_mut().filter_map(Iterator::next).zip(&mut counts);
+            let mut batch: Vec<Vec<Found>> = findings
+                .map(|(findings, counts)| {
+                    *counts = findings.counts;
+                    findings.found
+                })
+                .collect();
+            if result.is_ok() {
+                result = order.tell(&mut batch, |found| enter(book, found, sink));
+                result = result.and_then(|()| pause(status, sink));
+                stop.fetch_or(result.is_err(), Ordering::Relaxed);
             }
         }
-        if batch.is_empty() {
-            return (result, sum(&counts));
+        if statuses.last().is_none_or(|&status| status == Status::End) {
+            break;
         }
-        if result.is_ok() {
-            result = order.tell(&mut batch, |found| enter(book, found, sink));
-            result = result.and_then(|()| pause(status, sink));
+    }
+    if result.is_ok() {
+        result = tell_rest(&mut own.worker, &others, &mut counts, |found| enter(book, found, sink));
+    }
+    (result, sum(&counts))
+}
+
+/// Tells what the end decides, in order of position: each shard's is in order.
+fn tell_rest(
+    own: &mut Worker<'_>,
+    others: &[Receiver<Vec<Findings>>],
+    counts: &mut [Counts],
+    mut take: impl FnMut(&mut Found) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut queues = vec![VecDeque::new(); counts.len()];
+    loop {
+        for (shard, (queue, counts)) in queues.iter_mut().zip(&mut *counts).enumerate() {
+            while queue.is_empty() {
+                let rest = match shard.checked_sub(1).and_then(|other| others.get(other)) {
+                    None => own.rest(),
+                    Some(other) => other.recv().ok().and_then(|findings| findings.into_iter().next()),
+                };
+                let Some(Findings { found, counts: so_far }) = rest else { break };
+                *counts = so_far;
+                queue.extend(found);
+            }
         }
+        let next = queues.iter_mut().filter(|queue| !queue.is_empty());
+        let next = next.min_by_key(|queue| queue.front().map(|found| (found.at, found.attempt.ordinal)));
+        let Some(mut found) = next.and_then(VecDeque::pop_front) else { return Ok(()) };
+        take(&mut found)?;
     }
 }
 
@@ -229,87 +373,4 @@ fn sum(counts: &[Counts]) -> Counts {
         midstream: sum.midstream + counts.midstream,
         stray_errors: sum.stray_errors + counts.stray_errors,
     })
-}
-
-/// The bounds of all shards together.
-struct Bounds {
-    barrier: Barrier,
-    max_attempts: usize,
-    shards: Mutex<Vec<Standing>>,
-}
-
-/// What a shard holds, and its oldest attempts when there are too many.
-#[derive(Debug, Clone, Default)]
-struct Standing {
-    undecided: usize,
-    held: usize,
-    remembered: usize,
-    oldest: Vec<u64>,
-}
-
-impl Bounds {
-    fn new(shards: usize, max_attempts: usize) -> Self {
-        Self {
-            barrier: Barrier::new(shards),
-            max_attempts,
-            shards: Mutex::new(vec![Standing::default(); shards]),
-        }
-    }
-
-    fn shards(&self) -> usize {
-        self.shards.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-
-    /// Evicts and forgets so that all shards together stay within the bounds. Every shard must call it
-    /// at the same batch.
-    ///
-    /// Gives how many packets may follow before any bound can be exceeded again, the same for every
-    /// shard: a packet opens one attempt, or recalls one decided flow, at most. So the shards wait for one another near a bound, not at every batch.
-    fn keep(&self, shard: usize, tracker: &mut Tracker) -> u64 {
-        self.publish(shard, |standing| {
-            standing.undecided = tracker.undecided();
-            standing.held = tracker.held();
-            standing.remembered = tracker.remembered();
-        });
-        let sum = |what: fn(&Standing) -> usize| self.read(|all| all.iter().map(what).sum::<usize>());
-        let undecided = sum(|standing| standing.undecided);
-        let held = sum(|standing| standing.held);
-        let remembered = sum(|standing| standing.remembered);
-        let excess = undecided.saturating_sub(self.max_attempts);
-        if excess > 0 {
-            self.publish(shard, |standing| standing.oldest = tracker.oldest(excess).collect());
-            let last = self.read(|all| {
-                let mut oldest: Vec<u64> =
-                    all.iter().flat_map(|standing| &standing.oldest).copied().collect();
-                oldest.sort_unstable();
-                oldest.get(excess - 1).copied()
-            });
-            if let Some(last) = last {
-                tracker.evict_up_to(last);
-            }
-        }
-        if remembered >= Tracker::REMEMBERED {
-            tracker.forget();
-        }
-        // Nobody may publish the next standing before everybody has read this one.
-        self.barrier.wait();
-        let attempts = self.max_attempts.saturating_sub(undecided);
-        // One less: flows are forgotten when the memory is full, not when it is more than full. And every
-        // attempt that is held now may leave, and be remembered, without a packet of its own.
-        let flows = (Tracker::REMEMBERED - 1).saturating_sub(remembered).saturating_sub(held);
-        attempts.min(flows) as u64
-    }
-
-    fn publish(&self, shard: usize, say: impl FnOnce(&mut Standing)) {
-        let mut all = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(standing) = all.get_mut(shard) {
-            say(standing);
-        }
-        drop(all);
-        self.barrier.wait();
-    }
-
-    fn read<T>(&self, look: impl FnOnce(&[Standing]) -> T) -> T {
-        look(&self.shards.lock().unwrap_or_else(PoisonError::into_inner))
-    }
 }

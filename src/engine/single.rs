@@ -7,7 +7,7 @@ use super::{BATCH, Options, PacketCounts, Sink, Summary};
 use crate::capture::{CaptureInfo, Source, Status};
 use crate::handshake::{Batch, Found, Tracker};
 use crate::listener::Book;
-use crate::packet::{Packet, Timestamp};
+use crate::packet::{Frame, Glimpse, Packet, Shared, Timestamp};
 
 /// Packets that are handed to the tracker together: enough that it can look all their flows up at once,
 /// few enough that they stay in the first-level cache.
@@ -28,8 +28,15 @@ impl Group<'_> {
 
 impl Destination for Group<'_> {
     #[inline(always)]
-    fn take(&mut self, hash: u64, packet: Packet, ordinal: u64) {
-        self.batch.push(hash, packet, ordinal);
+    fn take(&mut self, hash: u64, glimpse: &Glimpse, frame: &Frame<'_>, shared: Option<&Shared>, ordinal: u64) {
+        self.batch.push(hash, glimpse, frame, shared, ordinal);
+        if self.batch.len() == GROUP {
+            self.hand_over();
+        }
+    }
+
+    fn take_decoded(&mut self, hash: u64, packet: Packet, ordinal: u64) {
+        self.batch.push_decoded(hash, packet, ordinal);
         if self.batch.len() == GROUP {
             self.hand_over();
         }
@@ -71,7 +78,7 @@ impl Analysis {
         let wanted = BATCH - (self.intake.total() % BATCH as u64) as usize;
         let mut group = Group { tracker: &mut self.tracker, batch: &mut self.group };
         let intake = &mut self.intake;
-        let status = source.read(wanted, &mut |frame| intake.take(frame, &mut group));
+        let status = source.read(wanted, &mut |frames| intake.take(frames, &mut group));
         group.hand_over();
         if self.intake.total().is_multiple_of(BATCH as u64) {
             self.bound();
@@ -96,9 +103,7 @@ impl Analysis {
         if let Some(last) = self.tracker.oldest(excess).last() {
             self.tracker.evict_up_to(last);
         }
-        if self.tracker.remembered() >= Tracker::REMEMBERED {
-            self.tracker.forget();
-        }
+        self.tracker.forget();
     }
 
     /// Decides everything that is left. The capture ends with its last packet, or when its source's own clock says: a

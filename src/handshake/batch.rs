@@ -1,49 +1,155 @@
 //! Packets on their way to a tracker.
+//!
+//! Owns how packets are kept until it is known whether they are wanted at all. Does not own what makes them so
+//! (`tracker`) nor how they are decoded (`packet`).
 
-use crate::packet::{Flags, Packet};
+use super::table::prefetch;
+use crate::packet::{Flags, Frame, FrameRef, Glimpse, HEADERS, Packet, Shared, Timestamp};
 
 /// Packets in order, what every lookup needs of them apart from the rest: most belong to connections of
-/// which nothing more is to be learnt, and then the rest is never touched.
-#[derive(Debug, Clone, Default)]
+/// which nothing more is to be learnt, and then the rest is neither decoded nor touched.
+#[derive(Debug, Default)]
 pub struct Batch {
     heads: Vec<Head>,
     /// As many as `heads`.
     bodies: Vec<Body>,
+    /// What the headers lie in.
+    shared: Vec<Backing>,
+    /// Headers of frames whose octets do not stay.
+    copied: Vec<u8>,
+    /// Packets that had to be decoded to be looked at.
+    decoded: Vec<Packet>,
 }
 
-/// What every lookup needs of a packet.
+/// What every lookup needs of a packet, in one word: the hash of its flow, and in the lowest bits, which the tables
+/// do not use, whether it can open an attempt.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Head {
+pub(super) struct Head(u64);
+
+impl Head {
+    const MAY_OPEN: u64 = 1;
+    const FLAGS: u64 = 3;
+
+    /// `may_open`: whether it can open an attempt, or is of use though its flow has none.
+    #[inline(always)]
+    fn new(hash: u64, may_open: bool) -> Self {
+        Self(hash & !Self::FLAGS | if may_open { Self::MAY_OPEN } else { 0 })
+    }
+
     /// The hash of its flow.
-    pub(super) hash: u64,
-    /// Whether it can open an attempt, or is of use though its flow has none: it may refuse one whose SYN follows.
-    pub(super) may_open: bool,
+    #[inline(always)]
+    pub(super) const fn hash(self) -> u64 {
+        self.0 & !Self::FLAGS
+    }
+
+    #[inline(always)]
+    pub(super) const fn may_open(self) -> bool {
+        self.0 & Self::MAY_OPEN != 0
+    }
 }
 
-/// The rest of a packet.
+/// Where the rest of a packet is.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Body {
-    pub(super) packet: Packet,
+struct Body {
+    at: Timestamp,
+    frame: FrameRef,
     /// Its position in the whole input, from 0.
-    pub(super) ordinal: u64,
+    ordinal: u64,
+    /// Where its headers begin in what holds them, or which of the decoded packets it is.
+    offset: u32,
+    /// Which of the shared octets hold its headers; or one of the two below.
+    holder: u16,
+    /// Octets of the headers at most: [`HEADERS`].
+    len: u8,
+}
+
+/// The headers were copied.
+const COPIED: u16 = u16::MAX;
+/// The packet was decoded.
+const DECODED: u16 = COPIED - 1;
+
+/// Shared octets, and the address that they begin at.
+#[derive(Debug)]
+struct Backing {
+    shared: Shared,
+    base: usize,
+}
+
+/// What a packet is, when it is wanted.
+pub(super) enum Content<'a> {
+    /// A segment, yet to be decoded: its headers.
+    Headers(Timestamp, FrameRef, &'a [u8]),
+    /// Something decoded before.
+    Decoded(&'a Packet),
 }
 
 impl Batch {
     /// An empty batch with room for as many packets.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
-        Self { heads: Vec::with_capacity(capacity), bodies: Vec::with_capacity(capacity) }
+        Self {
+            heads: Vec::with_capacity(capacity),
+            bodies: Vec::with_capacity(capacity),
+            ..Self::default()
+        }
     }
 
-    /// Appends a packet of the flow with this hash, at this position of the whole input, from 0.
+    /// Appends the segment in `frame`, of which `glimpse` was seen and whose flow has this hash.
     #[inline(always)]
-    pub fn push(&mut self, hash: u64, packet: Packet, ordinal: u64) {
-        let may_open = match &packet {
-            Packet::Segment(segment) => segment.flags.intersects(Flags::SYN.union(Flags::RST)),
-            Packet::Unreachable(_) => true,
+    pub(crate) fn push(
+        &mut self,
+        hash: u64,
+        glimpse: &Glimpse,
+        frame: &Frame<'_>,
+        shared: Option<&Shared>,
+        ordinal: u64,
+    ) {
+        self.heads.push(Head::new(hash, may_open(glimpse.flags)));
+        let len = frame.data.len().min(HEADERS) as u8;
+        let (holder, offset) = self.keep(frame, shared);
+        self.bodies.push(Body { at: frame.at, frame: frame.frame, ordinal, offset, holder, len });
+    }
+
+    /// Appends a decoded packet of the flow with this hash, at this position of the whole input, from 0.
+    pub fn push_decoded(&mut self, hash: u64, packet: Packet, ordinal: u64) {
+        let (at, frame, may_open) = match &packet {
+            Packet::Segment(segment) => (segment.at, segment.frame, may_open(segment.flags)),
+            Packet::Unreachable(error) => (error.at, error.frame, true),
         };
-        self.heads.push(Head { hash, may_open });
-        self.bodies.push(Body { packet, ordinal });
+        let offset = self.decoded.len() as u32;
+        self.decoded.push(packet);
+        self.heads.push(Head::new(hash, may_open));
+        self.bodies.push(Body { at, frame, ordinal, offset, holder: DECODED, len: 0 });
+    }
+
+    /// Sees to it that the headers of a frame stay; says where.
+    #[inline(always)]
+    fn keep(&mut self, frame: &Frame<'_>, shared: Option<&Shared>) -> (u16, u32) {
+        if let Some(shared) = shared
+            && let Some(last) = self.shared.last()
+            && last.shared.is(shared)
+            && let Ok(offset) = u32::try_from((frame.data.as_ptr() as usize).wrapping_sub(last.base))
+        {
+            return ((self.shared.len() - 1) as u16, offset);
+        }
+        self.keep_elsewhere(frame, shared)
+    }
+
+    /// As [`Self::keep`], of a frame that lies elsewhere than the one before.
+    #[inline(never)]
+    fn keep_elsewhere(&mut self, frame: &Frame<'_>, shared: Option<&Shared>) -> (u16, u32) {
+        if let Some(shared) = shared
+            && self.shared.len() < usize::from(DECODED)
+        {
+            let base = shared.octets().as_ptr() as usize;
+            if let Ok(offset) = u32::try_from((frame.data.as_ptr() as usize).wrapping_sub(base)) {
+                self.shared.push(Backing { shared: shared.clone(), base });
+                return ((self.shared.len() - 1) as u16, offset);
+            }
+        }
+        let offset = self.copied.len() as u32;
+        self.copied.extend_from_slice(frame.data.get(..HEADERS).unwrap_or(frame.data));
+        (COPIED, offset)
     }
 
     /// How many packets there are.
@@ -62,9 +168,47 @@ impl Batch {
     pub fn clear(&mut self) {
         self.heads.clear();
         self.bodies.clear();
+        self.shared.clear();
+        self.copied.clear();
+        self.decoded.clear();
     }
 
-    pub(super) fn parts(&self) -> (&[Head], &[Body]) {
-        (&self.heads, &self.bodies)
+    pub(super) fn heads(&self) -> &[Head] {
+        &self.heads
     }
+
+    /// Asks the cache for the headers of the packet at a place.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, place: usize) {
+        if let Some(body) = self.bodies.get(place)
+            && let Some(backing) = self.shared.get(usize::from(body.holder))
+        {
+            let address = (backing.base + body.offset as usize) as *const u8;
+            prefetch(address);
+            prefetch(address.wrapping_add(64));
+        }
+    }
+
+    /// What the packet at a place is, and its position in the whole input.
+    #[inline(always)]
+    pub(super) fn body(&self, place: usize) -> Option<(u64, Content<'_>)> {
+        let body = self.bodies.get(place)?;
+        let octets = match body.holder {
+            COPIED => self.copied.as_slice(),
+            DECODED => {
+                let packet = self.decoded.get(body.offset as usize)?;
+                return Some((body.ordinal, Content::Decoded(packet)));
+            }
+            holder => self.shared.get(usize::from(holder))?.shared.octets(),
+        };
+        let start = body.offset as usize;
+        let headers = octets.get(start..start + usize::from(body.len))?;
+        Some((body.ordinal, Content::Headers(body.at, body.frame, headers)))
+    }
+}
+
+/// Whether a segment can open an attempt, or is of use though its flow has none: it may refuse one whose SYN follows.
+#[inline(always)]
+pub(super) fn may_open(flags: Flags) -> bool {
+    flags.intersects(Flags::SYN.union(Flags::RST))
 }

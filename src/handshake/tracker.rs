@@ -3,13 +3,13 @@
 //! Owns the hot table, deadlines, eviction and the memory of decided flows. Does not own what a
 //! segment means to an attempt (`pending`) nor what the record says (`decide`).
 
-use super::batch::{Batch, Body, Head};
+use super::batch::{Batch, Content, Head, may_open};
 use super::decide::{self, Ending};
 use super::found::{Found, Order};
 use super::pending::{Pending, Phase, is_syn, is_synack};
 use super::stray::{Strays, is_refusal};
-use super::table::{Cell, Place, Position, Table};
-use crate::packet::{Packet, Segment, Span, Timestamp, Unreachable};
+use super::table::{Cell, Place, Position, SLICES, Table, slice_of};
+use crate::packet::{self, Packet, Segment, Span, Timestamp, Unreachable};
 
 /// Segments that are told in no attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,15 +24,6 @@ pub struct Counts {
 
 /// How long a decided attempt stays to swallow late copies: the longest that a copy takes.
 const LINGER: Span = Span::from_millis(100);
-
-/// The places of the ones in a number, lowest first.
-fn ones(mut bits: u32) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        let bit = (bits != 0).then(|| bits.trailing_zeros() as usize)?;
-        bits &= bits - 1;
-        Some(bit)
-    })
-}
 
 /// How many packets are looked up before the first of them is taken: as many misses as a core can have
 /// under way, and a few more.
@@ -53,8 +44,8 @@ pub struct Tracker {
     table: Table<Tracked>,
     /// What refused flows without an attempt.
     strays: Strays,
-    /// Attempts opened so far.
-    opened: u64,
+    /// A remembered flow has an attempt again.
+    reopened: bool,
     /// Latest packet time so far.
     now: Timestamp,
     /// What was found and not yet told.
@@ -71,9 +62,19 @@ impl Default for Tracker {
 }
 
 impl Tracker {
-    /// Decided flows to remember before those that were silent meanwhile are forgotten, over all shards: so
+    /// Decided flows to remember before those that were silent meanwhile are forgotten, over all shards: about so
     /// many, and as many silent ones, are remembered at most.
-    pub const REMEMBERED: usize = 131_072;
+    const REMEMBERED: usize = 131_072;
+
+    /// Slices of the hashes: trackers that share an input must have whole slices each.
+    pub const SLICES: usize = SLICES;
+
+    /// The slice that a hash is in.
+    #[must_use]
+    #[inline(always)]
+    pub const fn slice_of(hash: u64) -> usize {
+        slice_of(hash)
+    }
 
     /// A tracker that has seen nothing.
     #[must_use]
@@ -81,7 +82,7 @@ impl Tracker {
         Self {
             table: Table::new(),
             strays: Strays::default(),
-            opened: 0,
+            reopened: false,
             now: Timestamp::from_nanos(i64::MIN),
             found: Vec::new(),
             order: Order::default(),
@@ -96,66 +97,78 @@ impl Tracker {
     /// and ask for that of the entries, so that the processor waits for many at once. Which packets are of no
     /// interest is gathered without a branch, because no predictor knows.
     pub fn take(&mut self, batch: &Batch) {
-        let (heads, bodies) = batch.parts();
-        let mut ahead = heads.iter();
+        let mut ahead = batch.heads().iter();
         let mut expect = |table: &Table<_>| {
-            ahead.by_ref().take(AHEAD).for_each(|head| table.prefetch_index(head.hash));
+            ahead.by_ref().take(AHEAD).for_each(|head| table.prefetch_index(head.hash()));
         };
         expect(&self.table);
-        for (heads, bodies) in heads.chunks(AHEAD).zip(bodies.chunks(AHEAD)) {
+        for (heads, start) in batch.heads().chunks(AHEAD).zip((0..).step_by(AHEAD)) {
             expect(&self.table);
-            self.take_group(heads, bodies);
+            self.take_group(batch, heads, start);
         }
     }
 
-    /// Takes up to [`AHEAD`] packets.
+    /// Takes up to [`AHEAD`] packets of a batch, from the place `start` on.
     #[inline(always)]
-    fn take_group(&mut self, heads: &[Head], bodies: &[Body]) {
-        let mut cells = [Cell::EMPTY; AHEAD];
-        let (mut wanted, mut entries) = (0_u32, 0_u32);
-        for (bit, (cell, head)) in cells.iter_mut().zip(heads).enumerate() {
-            *cell = self.table.guess(head.hash);
-            let idle = cell.remembers(head.hash) & !head.may_open;
-            wanted |= u32::from(!idle) << bit;
-            entries |= u32::from(cell.position().is_some()) << bit;
+    fn take_group(&mut self, batch: &Batch, heads: &[Head], start: usize) {
+        let mut wanted = [(0, Cell::EMPTY); AHEAD];
+        let mut count = 0;
+        for (place, head) in heads.iter().enumerate() {
+            let cell = self.table.guess(head.hash());
+            if let Some(next) = wanted.get_mut(count) {
+                *next = (place, cell);
+            }
+            count += usize::from(!cell.is_settled(head.hash()) | head.may_open());
         }
-        for bit in ones(entries) {
-            if let Some(at) = cells.get(bit).and_then(|cell| cell.position()) {
+        let wanted = wanted.get(..count).unwrap_or_default();
+        for (place, cell) in wanted {
+            batch.prefetch(start + place);
+            if let Some(at) = cell.position() {
                 self.table.prefetch(at);
             }
         }
-        // Those whose flow was opened since it was looked up.
-        let mut outdated = 0;
-        while wanted != 0 {
-            let bit = wanted.trailing_zeros();
-            wanted &= wanted - 1;
-            let place = bit as usize;
-            let (Some(head), Some(body), Some(&cell)) =
-                (heads.get(place), bodies.get(place), cells.get(place))
-            else {
-                break;
-            };
-            let opened = self.opened;
-            match &body.packet {
-                Packet::Segment(segment) => {
-                    let known = Some(cell).filter(|_| outdated >> bit & 1 == 0);
-                    self.take_segment(known, segment, head.hash, body.ordinal);
+        for &(place, cell) in wanted {
+            let Some(head) = heads.get(place) else { break };
+            self.take_one(batch, start + place, *head, cell);
+            if std::mem::take(&mut self.reopened) {
+                // Others that were of no interest may be now.
+                for (head, place) in heads.iter().zip(start..).skip(place + 1) {
+                    let cell = self.table.guess(head.hash());
+                    self.take_one(batch, place, *head, cell);
                 }
-                Packet::Unreachable(error) => self.take_unreachable(error, head.hash, body.ordinal),
-            }
-            if self.opened != opened {
-                let same = heads.iter().zip(0..).map(|(other, at)| u32::from(other.hash == head.hash) << at);
-                let later = same.sum::<u32>() & (u32::MAX << bit << 1);
-                outdated |= later;
-                wanted |= later;
+                break;
             }
         }
     }
 
-    /// Takes a segment of a flow of which `known` was known lately.
+    /// Takes the packet at a place, of whose flow `cell` was known lately.
     #[inline(always)]
-    fn take_segment(&mut self, known: Option<Cell>, segment: &Segment, hash: u64, ordinal: u64) {
-        let place = known.and_then(|cell| self.table.check(cell, hash, &segment.flow));
+    fn take_one(&mut self, batch: &Batch, place: usize, head: Head, cell: Cell) {
+        // A file that shrinks under its map takes packets along that were counted.
+        let Some((ordinal, content)) = batch.body(place) else { return };
+        match content {
+            Content::Headers(at, frame, headers) => {
+                let Some(stack) = packet::usual(headers) else { return };
+                let segment = stack.segment(at, frame);
+                self.take_segment(cell, &segment, head.hash(), ordinal);
+            }
+            Content::Decoded(packet) => self.take_decoded(cell, packet, head.hash(), ordinal),
+        }
+    }
+
+    #[inline(never)]
+    fn take_decoded(&mut self, cell: Cell, packet: &Packet, hash: u64, ordinal: u64) {
+        match packet {
+            Packet::Segment(segment) => self.take_segment(cell, segment, hash, ordinal),
+            Packet::Unreachable(error) => self.take_unreachable(error, hash, ordinal),
+        }
+    }
+
+    /// Takes a segment of a flow of which `cell` was known lately.
+    #[inline(always)]
+    fn take_segment(&mut self, cell: Cell, segment: &Segment, hash: u64, ordinal: u64) {
+        // An entry that is still the flow's is the flow's; of what is not there, more may be known by now.
+        let place = self.table.check(cell, &segment.flow).map(Place::Entry);
         match place.unwrap_or_else(|| self.table.find(hash, &segment.flow)) {
             Place::Entry(at) => self.continue_attempt(at, segment, hash, ordinal),
             place @ (Place::Remembered | Place::Unknown) => self.open_attempt(place, segment, hash, ordinal),
@@ -184,7 +197,7 @@ impl Tracker {
             return;
         };
         let due = deadline(&attempt);
-        self.opened += 1;
+        self.reopened |= place == Place::Remembered;
         self.table.insert(hash, segment.flow, Tracked { attempt, decided: false, told: 0 }, due);
     }
 
@@ -210,7 +223,7 @@ impl Tracker {
         if self.table.due(at) < segment.at {
             // The wheel turns once a batch; a deadline counts from the moment it passes.
             self.expire(at);
-            return self.take_segment(None, segment, hash, ordinal);
+            return self.take_segment(Cell::EMPTY, segment, hash, ordinal);
         }
         let Some(tracked) = self.table.get_mut(at) else { return };
         if tracked.attempt.is_replaced_by(segment) {
@@ -219,6 +232,9 @@ impl Tracker {
             return self.open_attempt(Place::Remembered, segment, hash, ordinal);
         }
         if tracked.decided {
+            if !may_open(segment.flags) {
+                return;
+            }
             let copy = tracked.attempt.is_copy(segment);
             self.counts.copies += u64::from(copy);
             if !copy && is_refusal(segment) {
@@ -302,7 +318,7 @@ impl Tracker {
         let times = tracked.attempt.take_times();
         let attempt = decide::decide(&tracked.attempt, key, ending, times);
         self.found.push(Found { at: when, decided: true, attempt });
-        self.table.forget_age(at);
+        self.table.settle(at);
         self.table.set_due(at, when.plus(LINGER));
     }
 
@@ -329,21 +345,9 @@ impl Tracker {
         }
     }
 
-    /// How many attempts are undecided, or decided so lately that late copies of their segments may come.
-    #[must_use]
-    pub fn held(&self) -> usize {
-        self.table.len()
-    }
-
-    /// How many decided flows are remembered that were heard of since [`Self::forget`].
-    #[must_use]
-    pub fn remembered(&self) -> usize {
-        self.table.remembered()
-    }
-
-    /// Forgets decided flows that were silent since the last call.
+    /// Forgets decided flows that were silent for long, where too many are remembered.
     pub fn forget(&mut self) {
-        self.table.forget_silent();
+        self.table.forget_silent(Self::REMEMBERED);
     }
 
     /// Decides up to `most` of the attempts that are left, oldest first: the capture has ended with its last packet
@@ -370,7 +374,8 @@ impl Tracker {
 
     /// Hands over what was found since the last call, to be told in [`Order`] with what others found.
     pub fn hand_over(&mut self) -> Vec<Found> {
-        std::mem::take(&mut self.found)
+        let room = Vec::with_capacity(self.found.len());
+        std::mem::replace(&mut self.found, room)
     }
 
     /// What was counted so far.

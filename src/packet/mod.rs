@@ -9,12 +9,14 @@ mod flow;
 mod link;
 mod segment;
 mod seq;
+mod shared;
 mod time;
 
-pub use decode::{Frame, decode};
-pub(crate) use decode::{unusual, usual_ipv4, usual_ipv6};
+pub use decode::{Frame, Frames, decode};
+pub(crate) use decode::{Glimpse, HEADERS, glimpse_ipv4, glimpse_ipv6, general, usual};
 pub use flow::{Direction, Endpoint, FlowHasher, FlowKey};
 pub use link::LinkType;
 pub use segment::{FrameRef, IcmpError, Options, Packet, Segment, Skip, Unreachable};
 pub use seq::{Flags, Seq};
+pub use shared::Shared;
 pub use time::{Span, Timestamp};

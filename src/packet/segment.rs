@@ -65,21 +65,44 @@ pub struct Segment {
     pub options: Options,
 }
 
-/// The TCP options the analysis uses. All absent where the snap length cut them off.
+/// What the analysis wants of the TCP options.
+///
+/// Plain numbers rather than an `Option`: they are put together in registers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Options {
-    /// Timestamps (RFC 7323 §3): TSval and TSecr.
-    pub timestamps: Option<(u32, u32)>,
-    /// Maximum segment size (RFC 9293 §3.7.1).
-    pub mss: Option<u16>,
-    /// Window scale shift (RFC 7323 §2).
-    pub window_scale: Option<u8>,
-    /// SACK permitted (RFC 2018 §2).
-    pub sack_permitted: bool,
-    /// A Fast Open option, cookie or request (RFC 7413 §4.1.1).
-    pub fast_open: bool,
-    /// The header had options at all, known or not.
-    pub any: bool,
+    tsval: u32,
+    tsecr: u32,
+    timestamps: bool,
+    any: bool,
+}
+
+impl Options {
+    /// No option at all.
+    pub const NONE: Self = Self { tsval: 0, tsecr: 0, timestamps: false, any: false };
+
+    /// Options of which timestamps are none, whole or known.
+    pub const OTHERS: Self = Self { any: true, ..Self::NONE };
+
+    /// Options with timestamps (RFC 7323 §3): TSval and TSecr.
+    #[must_use]
+    #[inline(always)]
+    pub const fn with_timestamps(tsval: u32, tsecr: u32) -> Self {
+        Self { tsval, tsecr, timestamps: true, any: true }
+    }
+
+    /// TSval and TSecr; `None` where there are none, or where the snap length cut them off.
+    #[must_use]
+    #[inline(always)]
+    pub const fn timestamps(&self) -> Option<(u32, u32)> {
+        if self.timestamps { Some((self.tsval, self.tsecr)) } else { None }
+    }
+
+    /// Whether the header had options at all, known or not.
+    #[must_use]
+    #[inline(always)]
+    pub const fn any(&self) -> bool {
+        self.any
+    }
 }
 
 /// An ICMP destination-unreachable (or ICMPv6 error) that quotes a TCP segment.

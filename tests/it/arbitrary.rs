@@ -6,7 +6,7 @@ use std::io;
 use hsanalyze::capture::{CaptureInfo, Source, Status};
 use hsanalyze::engine::{self, Options, Sink, Summary};
 use hsanalyze::handshake::{Attempt, Retries};
-use hsanalyze::packet::{Frame, FrameRef, LinkType, Span, Timestamp};
+use hsanalyze::packet::{Frame, FrameRef, Frames, LinkType, Span, Timestamp};
 use proptest::prelude::*;
 
 /// A segment between one of few clients and the server, with numbers near the ISNs.
@@ -84,16 +84,17 @@ struct Packets<'a> {
 }
 
 impl Source for Packets<'_> {
-    fn read(&mut self, max: usize, sink: &mut dyn FnMut(&Frame<'_>)) -> Status {
+    fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> Status {
         for (at, data) in self.packets.iter().skip(self.next).take(max) {
             self.next += 1;
-            sink(&Frame {
+            let frame = Frame {
                 at: *at,
                 frame: FrameRef::new(0, self.next as u64),
                 link: LinkType::RAW,
                 wire_len: data.len() as u32,
                 data,
-            });
+            };
+            sink(Frames::new(&[frame]));
         }
         if self.next == self.packets.len() { Status::End } else { Status::More }
     }

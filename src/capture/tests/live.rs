@@ -36,11 +36,11 @@ fn frames_of_a_pipe_arrive_while_its_writer_lives() {
     assert_eq!(captures.progress(), None);
     let mut times = Vec::new();
     while times.is_empty() {
-        let status = captures.read(100, &mut |f| times.push(f.at.as_nanos()));
+        let status = captures.read(100, &mut |frames| times.extend(frames.iter().map(|f| f.at.as_nanos())));
         assert_eq!(status, Status::Drained, "the writer waits: nothing may block before this is said");
     }
     told.send(()).unwrap();
-    while captures.read(100, &mut |f| times.push(f.at.as_nanos())) != Status::End {}
+    while captures.read(100, &mut |frames| times.extend(frames.iter().map(|f| f.at.as_nanos()))) != Status::End {}
     assert_eq!(times, [1_000_000_000, 2_000_000_000]);
     let info = &captures.captures()[0];
     assert_eq!((info.packets, info.bytes, &info.damaged), (2, 64, &None));
@@ -63,7 +63,7 @@ fn a_compressed_pipe_is_recognised() {
     };
     let (mut captures, _) = Captures::open(&[&path], &Options::default()).unwrap();
     let mut count = 0;
-    while captures.read(100, &mut |_| count += 1) != Status::End {}
+    while captures.read(100, &mut |frames| count += frames.len()) != Status::End {}
     assert_eq!(count, 20_000);
     assert_eq!(captures.captures()[0].damaged, None);
     writer.join().unwrap();

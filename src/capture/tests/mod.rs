@@ -50,15 +50,15 @@ fn read_paths<P: AsRef<OsStr>>(paths: &[P], options: &Options, batch: usize) -> 
     let mut frames = Vec::new();
     loop {
         let before = frames.len();
-        let status = captures.read(batch, &mut |frame| {
-            frames.push(Owned {
+        let status = captures.read(batch, &mut |some| {
+            frames.extend(some.iter().map(|frame| Owned {
                 nanos: frame.at.as_nanos(),
                 capture: frame.frame.capture(),
                 number: frame.frame.number(),
                 link: frame.link,
                 wire_len: frame.wire_len,
                 data: frame.data.to_vec(),
-            });
+            }));
         });
         assert!(frames.len() - before <= batch, "a read gives no more than asked for");
         match status {

@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 
 use crate::capture::{CaptureInfo, Live, Saver, Source, Status};
-use crate::packet::{Frame, Timestamp};
+use crate::packet::{Frames, Timestamp};
 
 /// Passes frames on, up to a number of them, and saves them on the way.
 pub(super) struct Recorded {
@@ -37,19 +37,19 @@ impl Recorded {
 }
 
 impl Source for Recorded {
-    fn read(&mut self, max: usize, sink: &mut dyn FnMut(&Frame<'_>)) -> Status {
+    fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> Status {
         let Self { live, saver, left, .. } = self;
         let allowed = left.map_or(max, |left| usize::try_from(left).unwrap_or(max).min(max));
         if allowed == 0 {
             return Status::End;
         }
         let mut taken = 0;
-        let status = live.read(allowed, &mut |frame| {
-            taken += 1;
+        let status = live.read(allowed, &mut |frames| {
+            taken += frames.len() as u64;
             if let Some(saver) = saver {
-                saver.add(frame);
+                frames.iter().for_each(|frame| saver.add(frame));
             }
-            sink(frame);
+            sink(frames);
         });
         match left {
             Some(left) => {

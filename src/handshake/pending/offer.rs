@@ -42,7 +42,7 @@ pub(super) const SHORTEST_TIMER: Span = Span::from_millis(200);
 
 impl Offer {
     pub(super) fn new(segment: &Segment) -> Self {
-        let timestamps = segment.options.timestamps;
+        let timestamps = segment.options.timestamps();
         let (tsval, _) = timestamps.unwrap_or_default();
         Self { first: segment.at, tsval, timestamps: timestamps.is_some() }
     }
@@ -58,7 +58,7 @@ impl Offer {
         if repeats.count == 0 {
             return Some(self.first);
         }
-        let (_, tsecr) = answer.options.timestamps.filter(|_| self.timestamps)?;
+        let (_, tsecr) = answer.options.timestamps().filter(|_| self.timestamps)?;
         if tsecr == self.tsval { Some(self.first) } else { (tsecr == repeats.tsval).then_some(repeats.last) }
     }
 }
@@ -68,7 +68,7 @@ impl Repeats {
     pub(super) fn take(&mut self, first: &Offer, segment: &Segment) {
         self.gap = segment.at.since(first.last(self));
         self.last = segment.at;
-        let (tsval, _) = segment.options.timestamps.unwrap_or_default();
+        let (tsval, _) = segment.options.timestamps().unwrap_or_default();
         let before = if self.count == 0 { first.tsval } else { self.tsval };
         let renewed = first.timestamps && tsval != before;
         self.hasty = self.gap < SHORTEST_TIMER && !renewed;

@@ -51,7 +51,7 @@ impl Pending {
     pub(super) fn take_syn(&mut self, segment: &Segment) {
         self.signs.syn_seen = self.synack.is_none() || segment.at.since(self.start) <= REORDERING;
         self.signs.syn_late = self.synack.is_some() && self.signs.syn_seen;
-        self.signs.syn_without_options = !segment.options.any;
+        self.signs.syn_without_options = !segment.options.any();
         self.syn = Some(Offer::new(segment));
         self.syn_payload = segment.payload;
         let next = segment.seq.plus(1).plus(segment.payload);
@@ -370,7 +370,7 @@ impl Pending {
                 self.signs.contradicted = true;
                 self.signs.rst_answers_segment = self.client_segments;
                 self.signs.rst_to_first_ack = self.rst_answers_first_ack(segment);
-                self.signs.rst_kernel_form = segment.window == 0 && !segment.options.any;
+                self.signs.rst_kernel_form = segment.window == 0 && !segment.options.any();
                 self.signs.rst_ttl_differs = segment.ttl != self.synack_ttl;
                 Phase::Reset
             }

@@ -43,6 +43,9 @@ impl Cell {
     const STATE: u32 = 3;
     const STATE_BITS: u32 = Self::STATE.count_ones();
 
+    /// Of a flow in the slab: it is settled, and only what may open an attempt is of interest.
+    const SETTLED: u32 = 1 << 31;
+
     fn slot(at: u32) -> Self {
         Self(at << Self::STATE_BITS | Self::SLOT)
     }
@@ -58,7 +61,14 @@ impl Cell {
     /// The position in the slab of a flow that is there.
     #[inline(always)]
     pub(in crate::handshake) fn position(self) -> Option<u32> {
-        (self.state() == Self::SLOT).then_some(self.0 >> Self::STATE_BITS)
+        (self.state() == Self::SLOT).then_some((self.0 & !Self::SETTLED) >> Self::STATE_BITS)
+    }
+
+    /// Whether the flow was decided, and of its packets only those that may open an attempt are of interest.
+    #[inline(always)]
+    pub(in crate::handshake) fn is_settled(self, hash: u64) -> bool {
+        let settled = self.0 & (Self::SETTLED | Self::STATE) == Self::SETTLED | Self::SLOT;
+        settled | self.remembers(hash)
     }
 
     /// Whether the flow of this hash was decided and has left the slab.
@@ -89,11 +99,11 @@ impl Line {
 }
 
 /// Lines to begin with.
-const LEAST: usize = 128;
+const LEAST: usize = 16;
 
 impl Index {
     /// Positions that a cell has room for.
-    pub(super) const MOST_SLOTS: u32 = 1 << (32 - Cell::STATE_BITS);
+    pub(super) const MOST_SLOTS: u32 = Cell::SETTLED >> Cell::STATE_BITS;
 
     pub(super) fn new() -> Self {
         Self { lines: vec![Line::EMPTY; LEAST].into_boxed_slice(), used: 0, young: 0 }
@@ -178,9 +188,16 @@ impl Index {
         }
     }
 
+    /// Notes that a flow in the slab is settled.
+    pub(super) fn settle(&mut self, hash: u64, at: u32) {
+        if let Some(cell) = self.cell(hash, |cell| cell == Cell::slot(at)) {
+            cell.0 |= Cell::SETTLED;
+        }
+    }
+
     /// Notes that a flow has left the slab, and is remembered.
     pub(super) fn leave(&mut self, hash: u64, at: u32) {
-        if let Some(cell) = self.cell(hash, |cell| cell == Cell::slot(at)) {
+        if let Some(cell) = self.cell(hash, |cell| cell.position() == Some(at)) {
             *cell = Cell::remembered(hash, Cell::YOUNG);
             self.young += 1;
         }

@@ -36,7 +36,6 @@ pub(super) enum Place {
 #[repr(C)]
 struct Slot<T> {
     key: FlowKey,
-    due: Timestamp,
     hash: u64,
     /// Tells the entry from others that were, or will be, at its position.
     serial: u32,
@@ -44,13 +43,21 @@ struct Slot<T> {
     value: Option<T>,
 }
 
+/// When an entry is due.
+#[derive(Debug, Clone, Copy)]
+struct Alarm {
+    due: Timestamp,
+    /// Where the wheel comes by for it.
+    noted: Bucket,
+}
+
 /// Entries by flow, oldest first and by deadline.
 pub(super) struct Table<T> {
-    index: Index,
+    /// By slice of the hashes.
+    indexes: Box<[Index]>,
     slots: Vec<Slot<T>>,
-    /// Where the wheel comes by for each slot. Apart from the slots, so that a note whose entry has left costs
-    /// no line of one.
-    noted: Vec<Bucket>,
+    /// One for each slot. Apart from the slots, so that turning the wheel touches only those that are due.
+    alarms: Vec<Alarm>,
     free: Vec<u32>,
     wheel: Wheel,
     /// Positions and serial numbers in order of insertion. Those that left since, or were told not to age,
@@ -60,15 +67,25 @@ pub(super) struct Table<T> {
     inserted: u32,
 }
 
+/// Slices of the hashes, each with an index of its own. What is remembered is bounded slice by slice, so that it does
+/// not depend on how many trackers share the slices.
+pub(in crate::handshake) const SLICES: usize = 16;
+
+/// The slice of a hash: by its upper bits, the others choose the place in the index.
+#[inline(always)]
+pub(in crate::handshake) const fn slice_of(hash: u64) -> usize {
+    (hash >> (u64::BITS - SLICES.trailing_zeros())) as usize
+}
+
 /// Entries of `ages` that may be out of date in a small table.
 const SLACK: usize = 4096;
 
 impl<T> Table<T> {
     pub(super) fn new() -> Self {
         Self {
-            index: Index::new(),
+            indexes: (0..SLICES).map(|_| Index::new()).collect(),
             slots: Vec::new(),
-            noted: Vec::new(),
+            alarms: Vec::new(),
             free: Vec::new(),
             wheel: Wheel::new(),
             ages: VecDeque::new(),
@@ -90,13 +107,13 @@ impl<T> Table<T> {
     /// Asks the cache for what [`Self::guess`] needs.
     #[inline(always)]
     pub(super) fn prefetch_index(&self, hash: u64) {
-        self.index.prefetch(hash);
+        self.indexes[slice_of(hash)].prefetch(hash);
     }
 
     /// Asks the cache for what [`Self::remove`] needs beside the entry.
     pub(super) fn prefetch_removal(&self, at: Position) {
         if let Some(slot) = self.slots.get(at.0 as usize) {
-            self.index.prefetch(slot.hash);
+            self.indexes[slice_of(slot.hash)].prefetch(slot.hash);
         }
     }
 
@@ -104,7 +121,7 @@ impl<T> Table<T> {
     #[inline(always)]
     pub(super) fn find(&mut self, hash: u64, key: &FlowKey) -> Place {
         let slots = &self.slots;
-        match self.index.find(hash, |at| slots[at as usize].key == *key) {
+        match self.indexes[slice_of(hash)].find(hash, |at| slots[at as usize].key == *key) {
             Cell::EMPTY => Place::Unknown,
             cell => cell.position().map_or(Place::Remembered, |at| Place::Entry(Position(at))),
         }
@@ -113,23 +130,20 @@ impl<T> Table<T> {
     /// What is probably known of a flow, told by its hash alone, without touching the entry.
     #[inline(always)]
     pub(super) fn guess(&mut self, hash: u64) -> Cell {
-        self.index.guess(hash)
+        self.indexes[slice_of(hash)].guess(hash)
     }
 
-    /// The place that a guess of [`Self::guess`] means, if it is right.
+    /// The entry that a guess of [`Self::guess`] means, if it is right.
     #[inline(always)]
-    pub(super) fn check(&self, cell: Cell, hash: u64, key: &FlowKey) -> Option<Place> {
-        match cell.position() {
-            Some(at) => self.holds(Position(at), key).then_some(Place::Entry(Position(at))),
-            None if cell == Cell::EMPTY => Some(Place::Unknown),
-            None => cell.remembers(hash).then_some(Place::Remembered),
-        }
+    pub(super) fn check(&self, cell: Cell, key: &FlowKey) -> Option<Position> {
+        cell.position().map(Position).filter(|&at| self.holds(at, key))
     }
 
     /// Asks the cache for the entry at a position.
     #[inline(always)]
     pub(super) fn prefetch(&self, at: u32) {
         prefetch_slot(&self.slots, at);
+        prefetch(self.alarms.as_ptr().wrapping_add(at as usize));
     }
 
     /// Whether the entry at a position is `key`'s.
@@ -155,7 +169,7 @@ impl<T> Table<T> {
     pub(super) fn insert(&mut self, hash: u64, key: FlowKey, value: T, due: Timestamp) -> Option<Position> {
         self.inserted = self.inserted.wrapping_add(1);
         let serial = self.inserted;
-        let slot = Slot { key, due, hash, serial, aged: true, value: Some(value) };
+        let slot = Slot { key, hash, serial, aged: true, value: Some(value) };
         let at = match self.free.pop() {
             Some(at) => {
                 self.slots[at as usize] = slot;
@@ -164,13 +178,13 @@ impl<T> Table<T> {
             None => {
                 let at = u32::try_from(self.slots.len()).ok().filter(|&at| at < Index::MOST_SLOTS)?;
                 self.slots.push(slot);
-                self.noted.push(Bucket::NONE);
+                self.alarms.push(Alarm { due, noted: Bucket::NONE });
                 at
             }
         };
         let slots = &self.slots;
-        self.index.enter(hash, at, |at| slots[at as usize].hash);
-        self.noted[at as usize] = self.wheel.note(at, due);
+        self.indexes[slice_of(hash)].enter(hash, at, |at| slots[at as usize].hash);
+        self.alarms[at as usize] = Alarm { due, noted: self.wheel.note(at, due) };
         self.aged += 1;
         if self.ages.len() > 2 * self.aged + SLACK {
             let slots = &self.slots;
@@ -186,14 +200,20 @@ impl<T> Table<T> {
         if slot.value.take().is_none() {
             return;
         }
-        self.noted[at.0 as usize] = Bucket::NONE;
-        self.index.leave(slot.hash, at.0);
+        self.alarms[at.0 as usize].noted = Bucket::NONE;
+        self.indexes[slice_of(slot.hash)].leave(slot.hash, at.0);
         self.forget_age(at);
         self.free.push(at.0);
     }
 
-    /// Takes an entry's age: it no longer counts as undecided.
-    pub(super) fn forget_age(&mut self, at: Position) {
+    /// Takes an entry's age: it no longer counts as undecided, and most of its packets are of no interest.
+    pub(super) fn settle(&mut self, at: Position) {
+        self.forget_age(at);
+        let hash = self.slots[at.0 as usize].hash;
+        self.indexes[slice_of(hash)].settle(hash, at.0);
+    }
+
+    fn forget_age(&mut self, at: Position) {
         let aged = &mut self.slots[at.0 as usize].aged;
         self.aged -= usize::from(*aged);
         *aged = false;
@@ -202,17 +222,16 @@ impl<T> Table<T> {
     /// Sets when the entry is next due. A later deadline costs nothing: the entry is moved when the
     /// wheel reaches its old one.
     pub(super) fn set_due(&mut self, at: Position, due: Timestamp) {
-        let slot = &mut self.slots[at.0 as usize];
-        let sooner = due < slot.due;
-        slot.due = due;
-        let noted = &mut self.noted[at.0 as usize];
-        if sooner || *noted == Bucket::NONE {
-            *noted = self.wheel.note_again(at.0, due, *noted);
+        let alarm = &mut self.alarms[at.0 as usize];
+        let sooner = due < alarm.due;
+        alarm.due = due;
+        if sooner || alarm.noted == Bucket::NONE {
+            alarm.noted = self.wheel.note_again(at.0, due, alarm.noted);
         }
     }
 
     pub(super) fn due(&self, at: Position) -> Timestamp {
-        self.slots[at.0 as usize].due
+        self.alarms[at.0 as usize].due
     }
 
     /// The oldest entry that has an age.
@@ -238,31 +257,28 @@ impl<T> Table<T> {
         for number in self.wheel.turn(now) {
             let (bucket, mut list) = self.wheel.empty(number);
             while let Some(at) = self.wheel.read(&mut list) {
-                let noted = &mut self.noted[at as usize];
+                let alarm = &mut self.alarms[at as usize];
                 // Others left, or were noted again for another time.
-                if *noted == bucket {
-                    *noted = Bucket::NONE;
-                    let when = self.slots[at as usize].due;
-                    if when <= now {
+                if alarm.noted == bucket {
+                    alarm.noted = Bucket::NONE;
+                    if alarm.due <= now {
                         prefetch_slot(&self.slots, at);
                         due.push(Position(at));
                     } else {
-                        *noted = self.wheel.note(at, when);
+                        alarm.noted = self.wheel.note(at, alarm.due);
                     }
                 }
             }
         }
     }
 
-    /// How many flows are remembered that were heard of since [`Self::forget_silent`].
-    pub(super) fn remembered(&self) -> usize {
-        self.index.young()
-    }
-
-    /// Forgets the remembered flows that were silent since the last call.
-    pub(super) fn forget_silent(&mut self) {
+    /// Forgets the remembered flows that were silent since this was last done, in each slice where others are too
+    /// many: more than `most`, all slices taken together and evenly filled.
+    pub(super) fn forget_silent(&mut self, most: usize) {
         let slots = &self.slots;
-        self.index.age(|at| slots[at as usize].hash);
+        for index in self.indexes.iter_mut().filter(|index| index.young() >= most / SLICES) {
+            index.age(|at| slots[at as usize].hash);
+        }
     }
 }
 
@@ -280,7 +296,7 @@ fn prefetch_slot<T>(slots: &[Slot<T>], at: u32) {
 
 /// Asks the cache for the line at an address.
 #[inline(always)]
-fn prefetch<T>(address: *const T) {
+pub(super) fn prefetch<T>(address: *const T) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
@@ -405,7 +421,7 @@ mod tests {
         assert_eq!(table.get(first), None);
         assert_eq!(table.find(one, &key(1)), Place::Remembered);
         assert_eq!(table.find(two, &key(2)), Place::Entry(second));
-        assert_eq!(table.remembered(), 1);
+        assert_eq!(table.indexes[0].young(), 1);
     }
 
     #[test]

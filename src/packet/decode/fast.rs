@@ -3,14 +3,14 @@
 //! Owns no meaning: where it decides, the general path decides the same. It is shorter because it
 //! may give up, and leaves every error to the general path.
 
-use etherparse::{EtherType, Ipv4Header, Ipv4HeaderSlice, Ipv6HeaderSlice, TcpHeaderSlice, ip_number};
+use etherparse::{EtherType, Ipv4Header, Ipv4HeaderSlice, Ipv6Header, Ipv6HeaderSlice, TcpHeaderSlice, ip_number};
 
 use super::network::Addresses;
-use super::{Frame, options, transport};
-use crate::packet::{LinkType, Segment};
+use super::{Glimpse, options, transport};
+use crate::packet::{FrameRef, Segment, Timestamp};
 
 /// The headers of a common stack.
-pub(super) struct Stack<'a> {
+pub(crate) struct Stack<'a> {
     addresses: Addresses,
     ttl: u8,
     header: TcpHeaderSlice<'a>,
@@ -19,7 +19,8 @@ pub(super) struct Stack<'a> {
 }
 
 /// Recognises any of these stacks.
-pub(super) fn stack<'a>(frame: &Frame<'a>) -> Option<Stack<'a>> {
+#[inline(always)]
+pub(super) fn stack(frame: &[u8]) -> Option<Stack<'_>> {
     match ethernet(frame)? {
         (EtherType::IPV4, rest) => ipv4(rest),
         (EtherType::IPV6, rest) => ipv6(rest),
@@ -29,25 +30,20 @@ pub(super) fn stack<'a>(frame: &Frame<'a>) -> Option<Stack<'a>> {
 
 /// What EtherType an Ethernet frame has, and what follows its header.
 #[inline(always)]
-pub(super) fn ethernet<'a>(frame: &Frame<'a>) -> Option<(EtherType, &'a [u8])> {
-    if frame.link != LinkType::ETHERNET {
-        return None;
-    }
-    let ([.., t0, t1], rest) = frame.data.split_first_chunk::<14>()?;
+pub(super) fn ethernet(frame: &[u8]) -> Option<(EtherType, &[u8])> {
+    let ([.., t0, t1], rest) = frame.split_first_chunk::<14>()?;
     Some((EtherType(u16::from_be_bytes([*t0, *t1])), rest))
 }
 
 /// Recognises IPv4 without options, not a fragment, and TCP captured with its options.
 #[inline(always)]
 pub(super) fn ipv4(data: &[u8]) -> Option<Stack<'_>> {
-    let header = Ipv4HeaderSlice::from_slice(data).ok()?;
-    if header.slice().len() != Ipv4Header::MIN_LEN
-        || header.protocol() != ip_number::TCP
-        || header.is_fragmenting_payload()
-    {
+    // One with options has no room in the shortest header.
+    let (header, rest) = data.split_first_chunk::<{ Ipv4Header::MIN_LEN }>()?;
+    let header = Ipv4HeaderSlice::from_slice(header).ok()?;
+    if header.protocol() != ip_number::TCP || header.is_fragmenting_payload() {
         return None;
     }
-    let rest = data.get(Ipv4Header::MIN_LEN..)?;
     // A total length of zero (segmentation offload) gives up here.
     let wire = usize::from(header.total_len()).checked_sub(Ipv4Header::MIN_LEN)?;
     let addresses = Addresses::V4(header.source(), header.destination());
@@ -57,12 +53,12 @@ pub(super) fn ipv4(data: &[u8]) -> Option<Stack<'_>> {
 /// Recognises IPv6 without extension headers and TCP captured with its options.
 #[inline(always)]
 pub(super) fn ipv6(data: &[u8]) -> Option<Stack<'_>> {
-    let header = Ipv6HeaderSlice::from_slice(data).ok()?;
+    let (header, rest) = data.split_first_chunk::<{ Ipv6Header::LEN }>()?;
+    let header = Ipv6HeaderSlice::from_slice(header).ok()?;
     let wire = usize::from(header.payload_length());
     if header.next_header() != ip_number::TCP || wire == 0 {
         return None;
     }
-    let rest = data.get(header.slice().len()..)?;
     let addresses = Addresses::V6(header.source(), header.destination());
     Some(Stack { addresses, ttl: header.hop_limit(), header: tcp(rest, wire)?, wire })
 }
@@ -73,16 +69,18 @@ fn tcp(data: &[u8], wire: usize) -> Option<TcpHeaderSlice<'_>> {
 }
 
 impl Stack<'_> {
-    /// The segment, if its options have a usual layout.
+    /// What a look at it tells.
     #[inline(always)]
-    pub(super) fn segment(&self, frame: &Frame<'_>) -> Option<Segment> {
-        let options = options::usual(transport::options_of(&self.header))?;
-        Some(transport::segment(frame, self.addresses, self.ttl, &self.header, self.wire, options))
+    pub(super) fn glimpse(&self) -> Glimpse {
+        let (flow, _) = transport::flow(self.addresses, &self.header);
+        Glimpse { flow, flags: transport::flags(self.header.slice()).unwrap_or_default() }
     }
 
-    /// The segment, whatever its options are.
-    pub(super) fn segment_with_any_options(&self, frame: &Frame<'_>) -> Segment {
-        let options = options::parse(transport::options_of(&self.header));
-        transport::segment(frame, self.addresses, self.ttl, &self.header, self.wire, options)
+    /// The segment.
+    #[inline(always)]
+    pub(crate) fn segment(&self, at: Timestamp, frame: FrameRef) -> Segment {
+        let options = transport::options_of(&self.header);
+        let options = options::usual(options).unwrap_or_else(|| options::parse(options));
+        transport::segment((at, frame), self.addresses, self.ttl, &self.header, self.wire, options)
     }
 }

@@ -18,10 +18,13 @@ mod options;
 mod transport;
 mod tunnel;
 
+use std::ops::Deref;
+
 use etherparse::{EtherType, ip_number};
 
-use super::{FrameRef, LinkType, Packet, Segment, Skip, Timestamp};
+use super::{Flags, FlowKey, FrameRef, LinkType, Packet, Shared, Skip, Timestamp};
 use bytes::Bytes;
+pub(crate) use fast::Stack;
 
 /// A captured frame, still bytes.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +39,41 @@ pub struct Frame<'a> {
     pub wire_len: u32,
     /// The captured octets.
     pub data: &'a [u8],
+}
+
+/// Frames that follow one another in one capture, and lie in memory together.
+#[derive(Debug, Clone, Copy)]
+pub struct Frames<'a> {
+    frames: &'a [Frame<'a>],
+    shared: Option<&'a Shared>,
+}
+
+impl<'a> Frames<'a> {
+    /// Frames whose data does not outlive them.
+    #[must_use]
+    pub const fn new(frames: &'a [Frame<'a>]) -> Self {
+        Self { frames, shared: None }
+    }
+
+    /// Frames whose data is part of `shared`, if that can be kept.
+    #[must_use]
+    pub const fn within(shared: Option<&'a Shared>, frames: &'a [Frame<'a>]) -> Self {
+        Self { frames, shared }
+    }
+
+    /// What their data is part of, where that can be kept.
+    #[must_use]
+    pub const fn shared(&self) -> Option<&'a Shared> {
+        self.shared
+    }
+}
+
+impl<'a> Deref for Frames<'a> {
+    type Target = [Frame<'a>];
+
+    fn deref(&self) -> &Self::Target {
+        self.frames
+    }
 }
 
 /// The header that comes next.
@@ -73,54 +111,56 @@ const MAX_LAYERS: usize = 32;
 /// The reason why the analysis cannot use the frame.
 #[inline]
 pub fn decode(frame: &Frame<'_>) -> Result<Packet, Skip> {
-    if let Some(segment) = usual_ipv4(frame) {
-        return Ok(Packet::Segment(segment));
+    let seen = glimpse_ipv4(frame).or_else(|| glimpse_ipv6(frame));
+    match seen.and_then(|_| usual(frame.data)) {
+        Some(stack) => Ok(Packet::Segment(stack.segment(frame.at, frame.frame))),
+        None => general(frame),
     }
-    if let Some(segment) = usual_ipv6(frame) {
-        return Ok(Packet::Segment(segment));
-    }
-    unusual(frame)
 }
 
-/// Decodes a segment in the IPv4 stack, and with one of the options, that nearly every segment has.
+/// What a look at a segment tells: enough to know whether more of it is wanted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Glimpse {
+    pub(crate) flow: FlowKey,
+    pub(crate) flags: Flags,
+}
+
+/// So many octets of a frame hold all headers that [`usual`] finds: Ethernet, IPv6 or IPv4, TCP with options.
+pub(crate) const HEADERS: usize = 14 + 40 + 60;
+
+/// Looks at a segment in the IPv4 stack that nearly every segment has.
+#[inline(always)]
+pub(crate) fn glimpse_ipv4(frame: &Frame<'_>) -> Option<Glimpse> {
+    match fast::ethernet(frame.data).filter(|_| frame.link == LinkType::ETHERNET)? {
+        (EtherType::IPV4, rest) => Some(fast::ipv4(rest)?.glimpse()),
+        _ => None,
+    }
+}
+
+/// As [`glimpse_ipv4`], in the IPv6 stack.
+#[inline(always)]
+pub(crate) fn glimpse_ipv6(frame: &Frame<'_>) -> Option<Glimpse> {
+    match fast::ethernet(frame.data).filter(|_| frame.link == LinkType::ETHERNET)? {
+        (EtherType::IPV6, rest) => Some(fast::ipv6(rest)?.glimpse()),
+        _ => None,
+    }
+}
+
+/// The headers of a frame of which there was a [`Glimpse`], to be decoded; [`HEADERS`] octets of it are enough.
 ///
-/// One function for each version, and both always inlined, because the segment then stays in registers
-/// until the caller writes it where it belongs. Where it met the results of other stacks, the compiler
-/// put it together in memory in small pieces and copied it in large ones, and the stalls doubled the
-/// time of a packet.
+/// `None` where the octets are no longer what they were then: a file that shrinks under its map.
 #[inline(always)]
-pub(crate) fn usual_ipv4(frame: &Frame<'_>) -> Option<Segment> {
-    match fast::ethernet(frame)? {
-        (EtherType::IPV4, rest) => fast::ipv4(rest)?.segment(frame),
-        _ => None,
-    }
+pub(crate) fn usual(headers: &[u8]) -> Option<Stack<'_>> {
+    fast::stack(headers)
 }
 
-/// As [`usual_ipv4`], of the IPv6 stack.
-#[inline(always)]
-pub(crate) fn usual_ipv6(frame: &Frame<'_>) -> Option<Segment> {
-    match fast::ethernet(frame)? {
-        (EtherType::IPV6, rest) => fast::ipv6(rest)?.segment(frame),
-        _ => None,
-    }
-}
-
-/// Decodes a frame that is not one of the usual.
+/// Decodes any stack of headers that has a decoder.
 ///
 /// # Errors
 ///
 /// The reason why the analysis cannot use the frame.
 #[inline(never)]
-pub(crate) fn unusual(frame: &Frame<'_>) -> Result<Packet, Skip> {
-    match fast::stack(frame) {
-        Some(stack) => Ok(Packet::Segment(stack.segment_with_any_options(frame))),
-        None => general(frame),
-    }
-}
-
-/// Decodes any stack of headers that has a decoder.
-#[inline(never)]
-fn general(frame: &Frame<'_>) -> Result<Packet, Skip> {
+pub(crate) fn general(frame: &Frame<'_>) -> Result<Packet, Skip> {
     let mut bytes = Bytes::of(frame);
     let mut layer = link::first(frame.link, &mut bytes)?;
     let mut inside_ip = false;

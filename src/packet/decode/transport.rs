@@ -5,7 +5,7 @@ use etherparse::{TcpHeader, TcpHeaderSlice, err};
 use super::bytes::Bytes;
 use super::network::{Addresses, Datagram};
 use super::{Frame, Skip, options};
-use crate::packet::{Flags, Options, Segment, Seq};
+use crate::packet::{Direction, Flags, FlowKey, FrameRef, Options, Segment, Seq, Timestamp};
 
 /// Decodes the TCP segment that `bytes` begin with.
 pub(super) fn tcp(frame: &Frame<'_>, datagram: &Datagram, bytes: &Bytes<'_>) -> Result<Segment, Skip> {
@@ -21,7 +21,7 @@ pub(super) fn tcp(frame: &Frame<'_>, datagram: &Datagram, bytes: &Bytes<'_>) -> 
         }
     };
     let options = options::parse(options_of(&header));
-    Ok(segment(frame, datagram.addresses, datagram.ttl, &header, bytes.wire(), options))
+    Ok(segment((frame.at, frame.frame), datagram.addresses, datagram.ttl, &header, bytes.wire(), options))
 }
 
 /// Decodes a segment whose header is not there in full.
@@ -43,25 +43,32 @@ fn cut(
     let mut fixed = *fixed;
     fixed[12] = 5 << 4;
     let header = TcpHeaderSlice::from_slice(&fixed).map_err(|_| Skip::Malformed)?;
-    let options = Options { any: true, ..options::parse(options) };
-    let segment = segment(frame, datagram.addresses, datagram.ttl, &header, bytes.wire(), options);
+    // What the snap length cut off was there.
+    let options = if options.is_empty() { Options::OTHERS } else { options::parse(options) };
+    let segment = segment((frame.at, frame.frame), datagram.addresses, datagram.ttl, &header, bytes.wire(), options);
     Ok(Segment { payload: octets(bytes.wire().saturating_sub(header_len)), ..segment })
+}
+
+/// The flow of a segment, and its direction.
+#[inline(always)]
+pub(super) fn flow(addresses: Addresses, header: &TcpHeaderSlice<'_>) -> (FlowKey, Direction) {
+    addresses.flow(header.source_port(), header.destination_port())
 }
 
 /// The segment with this header; `wire` counts the octets of header and payload.
 #[inline(always)]
 pub(super) fn segment(
-    frame: &Frame<'_>,
+    (at, frame): (Timestamp, FrameRef),
     addresses: Addresses,
     ttl: u8,
     header: &TcpHeaderSlice<'_>,
     wire: usize,
     options: Options,
 ) -> Segment {
-    let (flow, direction) = addresses.flow(header.source_port(), header.destination_port());
+    let (flow, direction) = flow(addresses, header);
     Segment {
-        at: frame.at,
-        frame: frame.frame,
+        at,
+        frame,
         flow,
         direction,
         flags: flags(header.slice()).unwrap_or_default(),

@@ -9,7 +9,7 @@ use super::*;
 /// Checks one frame; says whether the fast path decided.
 fn agree(frame: &Frame<'_>) -> bool {
     assert_eq!(decode(frame), general(frame), "{:02x?}", frame.data);
-    fast::stack(frame).is_some()
+    fast::stack(frame.data).is_some()
 }
 
 /// Hands the packets of a classic pcap file, microseconds, little endian, Ethernet, to `each`.

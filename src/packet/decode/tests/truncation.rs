@@ -21,11 +21,8 @@ fn cut_everywhere(link: LinkType, data: &[u8]) {
             panic!("{link} after {captured}: {:?}", cut(link, data, captured));
         };
         let kept = captured - fixed_end;
-        assert!(part.options.any);
-        assert_eq!(part.options.mss, (kept >= 4).then_some(1460));
-        assert_eq!(part.options.sack_permitted, kept >= 6);
-        assert_eq!(part.options.timestamps, (kept >= 16).then_some((256, 0)));
-        assert_eq!(part.options.window_scale, None);
+        assert!(part.options.any());
+        assert_eq!(part.options.timestamps(), (kept >= 16).then_some((256, 0)));
         part.options = whole.options;
         assert_eq!(part, whole);
     }
@@ -49,7 +46,7 @@ fn fifty_four_octets_give_everything_but_options() {
     let data = ethernet(0x0800, &ipv4(6, &tcp(ACK, &[1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2], 1000)));
     let Ok(Packet::Segment(part)) = cut(LinkType::ETHERNET, &data, 54) else { panic!() };
     assert_eq!(
-        (part.payload, part.flags.0, part.options.any, part.options.timestamps),
+        (part.payload, part.flags.0, part.options.any(), part.options.timestamps()),
         (1000, ACK, true, None)
     );
 }
