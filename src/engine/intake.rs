@@ -1,12 +1,15 @@
 //! From frames to numbered packets of known flow, with a count of everything that is not used.
 
 use super::PacketCounts;
-use crate::packet::{self, FlowHasher, Frame, Frames, Glimpse, Packet, Shared, Skip, Timestamp};
+use crate::packet::{self, FlowHasher, Frame, Frames, Glimpse, Packet, Skip, Timestamp};
 
 /// Where packets go from here.
 pub(super) trait Destination {
+    /// Makes ready for these frames.
+    fn expect(&mut self, frames: &Frames<'_>);
+
     /// Takes a segment of the flow with this hash, at this position of the input, of which there was a glimpse.
-    fn take(&mut self, hash: u64, glimpse: &Glimpse, frame: &Frame<'_>, shared: Option<&Shared>, ordinal: u64);
+    fn take(&mut self, hash: u64, glimpse: &Glimpse, frame: &Frame<'_>, ordinal: u64);
 
     /// Takes a packet that had to be decoded to be looked at.
     fn take_decoded(&mut self, hash: u64, packet: Packet, ordinal: u64);
@@ -26,15 +29,16 @@ impl Intake {
     pub(super) fn take(&mut self, frames: Frames<'_>, destination: &mut impl Destination) {
         let mut ordinal = self.counts.total;
         let mut usual = 0;
+        destination.expect(&frames);
         for frame in &*frames {
             if let Some(glimpse) = packet::glimpse_ipv4(frame) {
                 usual += 1;
                 let hash = self.hasher.hash(&glimpse.flow);
-                destination.take(hash, &glimpse, frame, frames.shared(), ordinal);
+                destination.take(hash, &glimpse, frame, ordinal);
             } else if let Some(glimpse) = packet::glimpse_ipv6(frame) {
                 usual += 1;
                 let hash = self.hasher.hash(&glimpse.flow);
-                destination.take(hash, &glimpse, frame, frames.shared(), ordinal);
+                destination.take(hash, &glimpse, frame, ordinal);
             } else {
                 self.take_unusual(frame, ordinal, destination);
             }

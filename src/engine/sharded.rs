@@ -20,14 +20,14 @@ use super::{BATCH, Options, PacketCounts, Sink, Summary};
 use crate::capture::{Source, Status};
 use crate::handshake::{Batch, Counts, Found, Order, Tracker};
 use crate::listener::Book;
-use crate::packet::{Frame, Glimpse, Packet, Shared, Timestamp};
+use crate::packet::{Frame, Frames, Glimpse, Packet, Timestamp};
 
 /// Batches that are sent to a shard together. A thread that waits for each batch sleeps and wakes as often, and that
 /// costs more than a batch does: a virtual machine gives the processor away and gets it back with cold caches.
-const TOGETHER: usize = 8;
+const TOGETHER: usize = 4;
 
 /// Parcels of batches on their way to a shard at most.
-const IN_FLIGHT: usize = 2;
+const IN_FLIGHT: usize = 4;
 
 /// One shard's part of a batch.
 struct Part {
@@ -121,17 +121,14 @@ impl Parts<'_> {
 }
 
 impl Destination for Parts<'_> {
+    fn expect(&mut self, frames: &Frames<'_>) {
+        self.batches.iter_mut().for_each(|part| part.expect(frames.shared()));
+    }
+
     #[inline(always)]
-    fn take(
-        &mut self,
-        hash: u64,
-        glimpse: &Glimpse,
-        frame: &Frame<'_>,
-        shared: Option<&Shared>,
-        ordinal: u64,
-    ) {
+    fn take(&mut self, hash: u64, glimpse: &Glimpse, frame: &Frame<'_>, ordinal: u64) {
         if let Some(part) = self.of(hash) {
-            part.push(hash, glimpse, frame, shared, ordinal);
+            part.push(hash, glimpse, frame, ordinal);
         }
     }
 

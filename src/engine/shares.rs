@@ -3,7 +3,7 @@
 use crate::handshake::Tracker;
 
 /// Reading takes about so much of all the work, in per cent: one thread reads, and tracks what it still has time for.
-const READING: usize = 36;
+const READING: usize = 20;
 
 /// Trackers at most: one reading thread feeds no more.
 const MOST_SHARDS: usize = 5;

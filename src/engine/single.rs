@@ -7,7 +7,7 @@ use super::{BATCH, Options, PacketCounts, Sink, Summary};
 use crate::capture::{CaptureInfo, Source, Status};
 use crate::handshake::{Batch, Found, Tracker};
 use crate::listener::Book;
-use crate::packet::{Frame, Glimpse, Packet, Shared, Timestamp};
+use crate::packet::{Frame, Frames, Glimpse, Packet, Timestamp};
 
 /// Packets that are handed to the tracker together: enough that it can look all their flows up at once,
 /// few enough that they stay in the first-level cache.
@@ -27,19 +27,20 @@ impl Group<'_> {
 }
 
 impl Destination for Group<'_> {
-    #[inline(always)]
-    fn take(&mut self, hash: u64, glimpse: &Glimpse, frame: &Frame<'_>, shared: Option<&Shared>, ordinal: u64) {
-        self.batch.push(hash, glimpse, frame, shared, ordinal);
-        if self.batch.len() == GROUP {
+    fn expect(&mut self, frames: &Frames<'_>) {
+        if self.batch.len() + frames.len() > GROUP {
             self.hand_over();
         }
+        self.batch.expect(frames.shared());
+    }
+
+    #[inline(always)]
+    fn take(&mut self, hash: u64, glimpse: &Glimpse, frame: &Frame<'_>, ordinal: u64) {
+        self.batch.push(hash, glimpse, frame, ordinal);
     }
 
     fn take_decoded(&mut self, hash: u64, packet: Packet, ordinal: u64) {
         self.batch.push_decoded(hash, packet, ordinal);
-        if self.batch.len() == GROUP {
-            self.hand_over();
-        }
     }
 }
 

@@ -3,18 +3,20 @@
 //! Owns how packets are kept until it is known whether they are wanted at all. Does not own what makes them so
 //! (`tracker`) nor how they are decoded (`packet`).
 
-use super::table::prefetch;
+use super::prefetch::prefetch;
 use crate::packet::{Flags, Frame, FrameRef, Glimpse, HEADERS, Packet, Shared, Timestamp};
 
 /// Packets in order, what every lookup needs of them apart from the rest: most belong to connections of
 /// which nothing more is to be learnt, and then the rest is neither decoded nor touched.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Batch {
     heads: Vec<Head>,
     /// As many as `heads`.
     bodies: Vec<Body>,
     /// What the headers lie in.
     shared: Vec<Backing>,
+    /// Where those of the next frames do.
+    holder: Holder,
     /// Headers of frames whose octets do not stay.
     copied: Vec<u8>,
     /// Packets that had to be decoded to be looked at.
@@ -68,6 +70,18 @@ const COPIED: u16 = u16::MAX;
 /// The packet was decoded.
 const DECODED: u16 = COPIED - 1;
 
+/// Where frames lie: which of the shared octets of a batch, and the address that those begin at.
+#[derive(Debug, Clone, Copy)]
+struct Holder {
+    place: u16,
+    base: usize,
+}
+
+impl Holder {
+    /// Nowhere: what is wanted of them is copied.
+    const COPY: Self = Self { place: COPIED, base: 0 };
+}
+
 /// Shared octets, and the address that they begin at.
 #[derive(Debug)]
 struct Backing {
@@ -90,8 +104,32 @@ impl Batch {
         Self {
             heads: Vec::with_capacity(capacity),
             bodies: Vec::with_capacity(capacity),
-            ..Self::default()
+            shared: Vec::new(),
+            holder: Holder::COPY,
+            copied: Vec::new(),
+            decoded: Vec::new(),
         }
+    }
+
+    /// Makes ready for frames that lie in `shared`, if that can be kept.
+    #[inline]
+    pub(crate) fn expect(&mut self, shared: Option<&Shared>) {
+        self.holder = self.hold(shared).unwrap_or(Holder::COPY);
+    }
+
+    fn hold(&mut self, shared: Option<&Shared>) -> Option<Holder> {
+        let shared = shared?;
+        let place = match self.shared.last() {
+            Some(last) if last.shared.is(shared) => self.shared.len() - 1,
+            _ => {
+                u32::try_from(shared.octets().len()).ok()?;
+                let base = shared.octets().as_ptr() as usize;
+                self.shared.push(Backing { shared: shared.clone(), base });
+                self.shared.len() - 1
+            }
+        };
+        let place = u16::try_from(place).ok().filter(|&place| place < DECODED)?;
+        Some(Holder { place, base: self.shared.last()?.base })
     }
 
     /// Appends the segment in `frame`, of which `glimpse` was seen and whose flow has this hash.
@@ -101,13 +139,18 @@ impl Batch {
         hash: u64,
         glimpse: &Glimpse,
         frame: &Frame<'_>,
-        shared: Option<&Shared>,
         ordinal: u64,
     ) {
         self.heads.push(Head::new(hash, may_open(glimpse.flags)));
+        let holder = self.holder;
+        let offset = if holder.place == COPIED {
+            self.copy(frame)
+        } else {
+            (frame.data.as_ptr() as usize).wrapping_sub(holder.base) as u32
+        };
         let len = frame.data.len().min(HEADERS) as u8;
-        let (holder, offset) = self.keep(frame, shared);
-        self.bodies.push(Body { at: frame.at, frame: frame.frame, ordinal, offset, holder, len });
+        let (at, frame) = (frame.at, frame.frame);
+        self.bodies.push(Body { at, frame, ordinal, offset, holder: holder.place, len });
     }
 
     /// Appends a decoded packet of the flow with this hash, at this position of the whole input, from 0.
@@ -122,34 +165,12 @@ impl Batch {
         self.bodies.push(Body { at, frame, ordinal, offset, holder: DECODED, len: 0 });
     }
 
-    /// Sees to it that the headers of a frame stay; says where.
-    #[inline(always)]
-    fn keep(&mut self, frame: &Frame<'_>, shared: Option<&Shared>) -> (u16, u32) {
-        if let Some(shared) = shared
-            && let Some(last) = self.shared.last()
-            && last.shared.is(shared)
-            && let Ok(offset) = u32::try_from((frame.data.as_ptr() as usize).wrapping_sub(last.base))
-        {
-            return ((self.shared.len() - 1) as u16, offset);
-        }
-        self.keep_elsewhere(frame, shared)
-    }
-
-    /// As [`Self::keep`], of a frame that lies elsewhere than the one before.
+    /// Copies the headers of a frame; says where to.
     #[inline(never)]
-    fn keep_elsewhere(&mut self, frame: &Frame<'_>, shared: Option<&Shared>) -> (u16, u32) {
-        if let Some(shared) = shared
-            && self.shared.len() < usize::from(DECODED)
-        {
-            let base = shared.octets().as_ptr() as usize;
-            if let Ok(offset) = u32::try_from((frame.data.as_ptr() as usize).wrapping_sub(base)) {
-                self.shared.push(Backing { shared: shared.clone(), base });
-                return ((self.shared.len() - 1) as u16, offset);
-            }
-        }
+    fn copy(&mut self, frame: &Frame<'_>) -> u32 {
         let offset = self.copied.len() as u32;
         self.copied.extend_from_slice(frame.data.get(..HEADERS).unwrap_or(frame.data));
-        (COPIED, offset)
+        offset
     }
 
     /// How many packets there are.
@@ -169,6 +190,7 @@ impl Batch {
         self.heads.clear();
         self.bodies.clear();
         self.shared.clear();
+        self.holder = Holder::COPY;
         self.copied.clear();
         self.decoded.clear();
     }

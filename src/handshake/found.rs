@@ -1,6 +1,7 @@
 //! What trackers find, and the order in which it is told.
 
 use super::attempt::Attempt;
+use super::prefetch::prefetch_all;
 use crate::packet::Timestamp;
 
 /// An attempt that a tracker has something to say of.
@@ -14,6 +15,9 @@ pub struct Found {
     /// What was found.
     pub attempt: Attempt,
 }
+
+/// How many findings are asked for before they are told: another thread has written them on another core.
+const AHEAD: usize = 4;
 
 /// Puts what trackers found in one batch in order: of time, and of position where the times are the same.
 #[derive(Debug, Default)]
@@ -39,7 +43,10 @@ impl Order {
             self.keys.extend(list.iter().zip(0..).map(key));
         }
         self.keys.sort_unstable();
-        for &(_, _, tracker, place) in &self.keys {
+        for (now, &(_, _, tracker, place)) in self.keys.iter().enumerate() {
+            if let Some(&(_, _, tracker, place)) = self.keys.get(now + AHEAD) {
+                prefetch_all(batch.get(tracker as usize).and_then(|list| list.get(place as usize)));
+            }
             let found = batch.get_mut(tracker as usize).and_then(|list| list.get_mut(place as usize));
             found.map_or(Ok(()), &mut take)?;
         }

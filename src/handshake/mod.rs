@@ -10,6 +10,7 @@ mod copies;
 mod decide;
 mod found;
 mod pending;
+mod prefetch;
 mod stray;
 mod table;
 mod tracker;

@@ -25,6 +25,10 @@ pub struct Counts {
 /// How long a decided attempt stays to swallow late copies: the longest that a copy takes.
 const LINGER: Span = Span::from_millis(100);
 
+/// How long after its first packet an attempt is looked at: most handshakes are done by then, and the attempt has
+/// lingered.
+const SOON: Span = Span::from_millis(250);
+
 /// How many packets are looked up before the first of them is taken: as many misses as a core can have
 /// under way, and a few more.
 const AHEAD: usize = 16;
@@ -198,7 +202,7 @@ impl Tracker {
         };
         let due = deadline(&attempt);
         self.reopened |= place == Place::Remembered;
-        self.table.insert(hash, segment.flow, Tracked { attempt, decided: false, told: 0 }, due);
+        self.table.insert(hash, segment.flow, Tracked { attempt, decided: false, told: 0 }, due, segment.at.plus(SOON));
     }
 
     /// Gives the attempt of this SYN what stands before it in the capture.
@@ -318,8 +322,7 @@ impl Tracker {
         let times = tracked.attempt.take_times();
         let attempt = decide::decide(&tracked.attempt, key, ending, times);
         self.found.push(Found { at: when, decided: true, attempt });
-        self.table.settle(at);
-        self.table.set_due(at, when.plus(LINGER));
+        self.table.settle(at, when.plus(LINGER));
     }
 
     /// How many attempts are undecided.

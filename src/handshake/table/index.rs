@@ -6,6 +6,8 @@
 //! Open addressing by lines. A cell is never emptied alone: a flow that leaves the slab is remembered for a
 //! while, and what is forgotten is left behind when the lines are written anew. So lines fill from the front.
 
+use crate::handshake::prefetch::prefetch;
+
 /// All flows known, by hash.
 ///
 /// The hash stands for a remembered flow: a false match needs a collision of two seeded hashes in 62 bits.
@@ -82,12 +84,32 @@ impl Cell {
 impl Line {
     const EMPTY: Self = Self { tags: [0; LINE], cells: [Cell::EMPTY; LINE] };
 
-    /// Which cells may be those of a hash, in the lowest eight bits and again above. Without a branch: what a
-    /// packet's flow is cannot be predicted.
+    /// Which cells may be those of a hash, in the lowest eight bits. Without a branch: what a packet's flow is
+    /// cannot be predicted.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     fn alike(&self, hash: u64) -> u32 {
-        // So written it takes a few vector instructions; of single bits the compiler makes shifts, one by one.
-        const BITS: [u32; LINE] = [0x1_01, 0x2_02, 0x4_04, 0x8_08, 0x10_10, 0x20_20, 0x40_40, 0x80_80];
+        use std::arch::x86_64::{
+            _mm_cmpeq_epi32, _mm_movemask_epi8, _mm_packs_epi16, _mm_packs_epi32, _mm_set_epi32,
+            _mm_set1_epi32,
+        };
+        let [a, b, c, d, e, f, g, h] = self.tags.map(u32::cast_signed);
+        let tag = ((hash >> 32) as u32).cast_signed();
+        // SAFETY: SSE2 is part of the architecture.
+        unsafe {
+            let tag = _mm_set1_epi32(tag);
+            let low = _mm_cmpeq_epi32(_mm_set_epi32(d, c, b, a), tag);
+            let high = _mm_cmpeq_epi32(_mm_set_epi32(h, g, f, e), tag);
+            let octets = _mm_packs_epi16(_mm_packs_epi32(low, high), _mm_set1_epi32(0));
+            _mm_movemask_epi8(octets).cast_unsigned()
+        }
+    }
+
+    /// As above; the compiler finds the vectors.
+    #[cfg(not(target_arch = "x86_64"))]
+    #[inline(always)]
+    fn alike(&self, hash: u64) -> u32 {
+        const BITS: [u32; LINE] = [1, 2, 4, 8, 16, 32, 64, 128];
         let tag = (hash >> 32) as u32;
         let bit = |(&other, bit)| if other == tag { bit } else { 0 };
         self.tags.iter().zip(BITS).map(bit).fold(0, |bits, bit| bits | bit)
@@ -118,7 +140,7 @@ impl Index {
     /// Asks the cache for the line where a flow most likely is.
     #[inline(always)]
     pub(super) fn prefetch(&self, hash: u64) {
-        super::prefetch(self.lines.as_ptr().wrapping_add(self.home(hash)));
+        prefetch(self.lines.as_ptr().wrapping_add(self.home(hash)));
     }
 
     /// Finds what is probably a flow's cell, and hears of the flow: if it is remembered, then for another
@@ -132,7 +154,7 @@ impl Index {
             return Cell::EMPTY;
         }
         // Of several alike, and of none here, the first is as good a guess as any.
-        let cell = &mut line.cells[alike.trailing_zeros() as usize % LINE];
+        let cell = &mut line.cells[(alike | 1 << LINE).trailing_zeros() as usize % LINE];
         if alike == 0 || *cell == Cell::remembered(hash, Cell::OLD) {
             return self.find(hash, |_| true);
         }
@@ -158,7 +180,7 @@ impl Index {
         let mut home = self.home(hash);
         loop {
             let line = &self.lines[home];
-            let mut alike = line.alike(hash) & 0xff;
+            let mut alike = line.alike(hash);
             while alike != 0 {
                 let place = alike.trailing_zeros() as usize % LINE;
                 if is(line.cells[place]) {

@@ -10,8 +10,9 @@ use std::collections::VecDeque;
 
 pub(super) use self::index::Cell;
 use self::index::Index;
-use self::wheel::{Bucket, Wheel};
-use crate::packet::{FlowKey, Timestamp};
+use self::wheel::{Turn, Wheel};
+use super::prefetch::{prefetch, prefetch_all};
+use crate::packet::{FlowKey, Span, Timestamp};
 
 /// The position of an entry in the slab; valid until the entry is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,14 +48,14 @@ struct Slot<T> {
 #[derive(Debug, Clone, Copy)]
 struct Alarm {
     due: Timestamp,
-    /// Where the wheel comes by for it.
-    noted: Bucket,
+    /// When the wheel comes by for it.
+    noted: Turn,
 }
 
 /// Entries by flow, oldest first and by deadline.
 pub(super) struct Table<T> {
     /// By slice of the hashes.
-    indexes: Box<[Index]>,
+    indexes: Box<[Index; SLICES]>,
     slots: Vec<Slot<T>>,
     /// One for each slot. Apart from the slots, so that turning the wheel touches only those that are due.
     alarms: Vec<Alarm>,
@@ -83,7 +84,7 @@ const SLACK: usize = 4096;
 impl<T> Table<T> {
     pub(super) fn new() -> Self {
         Self {
-            indexes: (0..SLICES).map(|_| Index::new()).collect(),
+            indexes: Box::new(std::array::from_fn(|_| Index::new())),
             slots: Vec::new(),
             alarms: Vec::new(),
             free: Vec::new(),
@@ -97,11 +98,6 @@ impl<T> Table<T> {
     /// How many entries have an age.
     pub(super) fn aged(&self) -> usize {
         self.aged
-    }
-
-    /// How many entries there are.
-    pub(super) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
     }
 
     /// Asks the cache for what [`Self::guess`] needs.
@@ -142,7 +138,7 @@ impl<T> Table<T> {
     /// Asks the cache for the entry at a position.
     #[inline(always)]
     pub(super) fn prefetch(&self, at: u32) {
-        prefetch_slot(&self.slots, at);
+        prefetch_all(self.slots.get(at as usize));
         prefetch(self.alarms.as_ptr().wrapping_add(at as usize));
     }
 
@@ -165,8 +161,15 @@ impl<T> Table<T> {
     }
 
     /// Adds an entry as the youngest, due at `due`; the flow must not be there yet. `None` when there
-    /// is no position left.
-    pub(super) fn insert(&mut self, hash: u64, key: FlowKey, value: T, due: Timestamp) -> Option<Position> {
+    /// is no position left. Most entries are gone, or due at another time, at `soon`: they are looked at then.
+    pub(super) fn insert(
+        &mut self,
+        hash: u64,
+        key: FlowKey,
+        value: T,
+        due: Timestamp,
+        soon: Timestamp,
+    ) -> Option<Position> {
         self.inserted = self.inserted.wrapping_add(1);
         let serial = self.inserted;
         let slot = Slot { key, hash, serial, aged: true, value: Some(value) };
@@ -178,13 +181,13 @@ impl<T> Table<T> {
             None => {
                 let at = u32::try_from(self.slots.len()).ok().filter(|&at| at < Index::MOST_SLOTS)?;
                 self.slots.push(slot);
-                self.alarms.push(Alarm { due, noted: Bucket::NONE });
+                self.alarms.push(Alarm { due, noted: Turn::NEVER });
                 at
             }
         };
         let slots = &self.slots;
         self.indexes[slice_of(hash)].enter(hash, at, |at| slots[at as usize].hash);
-        self.alarms[at as usize] = Alarm { due, noted: self.wheel.note(at, due) };
+        self.alarms[at as usize] = Alarm { due, noted: self.wheel.note(at, Turn::at(due.min(soon))) };
         self.aged += 1;
         if self.ages.len() > 2 * self.aged + SLACK {
             let slots = &self.slots;
@@ -200,15 +203,23 @@ impl<T> Table<T> {
         if slot.value.take().is_none() {
             return;
         }
-        self.alarms[at.0 as usize].noted = Bucket::NONE;
+        self.alarms[at.0 as usize].noted = Turn::NEVER;
         self.indexes[slice_of(slot.hash)].leave(slot.hash, at.0);
         self.forget_age(at);
         self.free.push(at.0);
     }
 
-    /// Takes an entry's age: it no longer counts as undecided, and most of its packets are of no interest.
-    pub(super) fn settle(&mut self, at: Position) {
+    /// Takes an entry's age: it no longer counts as undecided, and most of its packets are of no interest. It is
+    /// due at `due`; not much later is the same.
+    pub(super) fn settle(&mut self, at: Position, due: Timestamp) {
+        /// For what an entry is noted that is hardly later: a note costs more than room for this long.
+        const MUCH: Span = Span::from_millis(250);
         self.forget_age(at);
+        let alarm = &mut self.alarms[at.0 as usize];
+        alarm.due = due;
+        if Turn::at(due.plus(MUCH)) < alarm.noted {
+            alarm.noted = self.wheel.note(at.0, Turn::at(due));
+        }
         let hash = self.slots[at.0 as usize].hash;
         self.indexes[slice_of(hash)].settle(hash, at.0);
     }
@@ -223,10 +234,9 @@ impl<T> Table<T> {
     /// wheel reaches its old one.
     pub(super) fn set_due(&mut self, at: Position, due: Timestamp) {
         let alarm = &mut self.alarms[at.0 as usize];
-        let sooner = due < alarm.due;
         alarm.due = due;
-        if sooner || alarm.noted == Bucket::NONE {
-            alarm.noted = self.wheel.note_again(at.0, due, alarm.noted);
+        if Turn::at(due) < alarm.noted {
+            alarm.noted = self.wheel.note(at.0, Turn::at(due));
         }
     }
 
@@ -254,18 +264,18 @@ impl<T> Table<T> {
     ///
     /// The entries stay in the table; the caller removes them or gives them a later deadline.
     pub(super) fn collect_due(&mut self, now: Timestamp, due: &mut Vec<Position>) {
-        for number in self.wheel.turn(now) {
-            let (bucket, mut list) = self.wheel.empty(number);
+        for turn in self.wheel.turn(now) {
+            let mut list = self.wheel.empty(turn);
             while let Some(at) = self.wheel.read(&mut list) {
                 let alarm = &mut self.alarms[at as usize];
                 // Others left, or were noted again for another time.
-                if alarm.noted == bucket {
-                    alarm.noted = Bucket::NONE;
+                if alarm.noted.shares_bucket(turn) {
+                    alarm.noted = Turn::NEVER;
                     if alarm.due <= now {
-                        prefetch_slot(&self.slots, at);
+                        prefetch_all(self.slots.get(at as usize));
                         due.push(Position(at));
                     } else {
-                        alarm.noted = self.wheel.note(at, alarm.due);
+                        alarm.noted = self.wheel.note(at, Turn::at(alarm.due));
                     }
                 }
             }
@@ -286,27 +296,6 @@ fn has_age<T>(slots: &[Slot<T>], (at, serial): (u32, u32)) -> bool {
     slots.get(at as usize).is_some_and(|slot| slot.serial == serial && slot.aged)
 }
 
-#[inline(always)]
-fn prefetch_slot<T>(slots: &[Slot<T>], at: u32) {
-    let slot = slots.as_ptr().wrapping_add(at as usize).cast::<u8>();
-    for offset in (0..size_of::<Slot<T>>()).step_by(64) {
-        prefetch(slot.wrapping_add(offset));
-    }
-}
-
-/// Asks the cache for the line at an address.
-#[inline(always)]
-pub(super) fn prefetch<T>(address: *const T) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch is a hint: it reads nothing and faults on no address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = address;
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -317,7 +306,7 @@ mod tests {
         let mut table = Table::new();
         let mut due = Vec::new();
         table.collect_due(secs(0), &mut due);
-        let at = table.insert(1, key(1), (), secs(1)).unwrap();
+        let at = table.insert(1, key(1), (), secs(1), secs(1)).unwrap();
         // The wheel comes by long after the deadline, as after a pause without packets.
         table.collect_due(secs(5), &mut due);
         assert_eq!(due, [at]);
@@ -351,7 +340,7 @@ mod tests {
         let mut table = Table::new();
         assert!(take_due(&mut table, secs(0)).is_empty());
         for port in 1..=4 {
-            table.insert(u64::from(port) << 32, key(port), port, secs(i64::from(port) * 10)).unwrap();
+            table.insert(u64::from(port) << 32, key(port), port, secs(i64::from(port) * 10), secs(i64::from(port) * 10)).unwrap();
         }
         let two = entry(&mut table, 2);
         table.set_due(two, secs(500));
@@ -367,8 +356,8 @@ mod tests {
     #[test]
     fn the_first_turn_finds_what_is_due_already() {
         let mut table = Table::new();
-        table.insert(1, key(1), 1, secs(5)).unwrap();
-        table.insert(2, key(2), 2, secs(90)).unwrap();
+        table.insert(1, key(1), 1, secs(5), secs(5)).unwrap();
+        table.insert(2, key(2), 2, secs(90), secs(90)).unwrap();
         assert_eq!(take_due(&mut table, secs(60)), [1]);
         assert_eq!(take_due(&mut table, secs(90)), [2]);
     }
@@ -377,7 +366,7 @@ mod tests {
     fn what_was_due_and_is_put_off_falls_due_again() {
         let mut table = Table::new();
         take_due(&mut table, secs(0));
-        table.insert(1, key(1), 1, secs(10)).unwrap();
+        table.insert(1, key(1), 1, secs(10), secs(10)).unwrap();
         let mut due = Vec::new();
         table.collect_due(secs(12), &mut due);
         let [at] = due[..] else { panic!("{due:?}") };
@@ -390,7 +379,7 @@ mod tests {
         let mut table = Table::new();
         take_due(&mut table, secs(0));
         for port in 1..=300 {
-            table.insert(u64::from(port) << 32, key(port), port, secs(i64::from(port))).unwrap();
+            table.insert(u64::from(port) << 32, key(port), port, secs(i64::from(port)), secs(i64::from(port))).unwrap();
         }
         assert_eq!(take_due(&mut table, secs(1_000_000)).len(), 300);
     }
@@ -399,7 +388,7 @@ mod tests {
     fn age_is_order_of_insertion_whatever_is_removed() {
         let mut table = Table::new();
         for port in 1..=5 {
-            table.insert(u64::from(port) << 32, key(port), port, secs(9)).unwrap();
+            table.insert(u64::from(port) << 32, key(port), port, secs(9), secs(9)).unwrap();
         }
         let first = table.oldest().unwrap();
         table.remove(first);
@@ -414,8 +403,8 @@ mod tests {
     fn two_flows_of_one_tag_are_both_found_until_one_is_only_remembered() {
         let mut table = Table::new();
         let (one, two) = (1 << 32 | 4, 1 << 32 | 8);
-        let first = table.insert(one, key(1), 1, secs(1)).unwrap();
-        let second = table.insert(two, key(2), 2, secs(1)).unwrap();
+        let first = table.insert(one, key(1), 1, secs(1), secs(1)).unwrap();
+        let second = table.insert(two, key(2), 2, secs(1), secs(1)).unwrap();
         assert_eq!(table.find(two, &key(2)), Place::Entry(second));
         table.remove(first);
         assert_eq!(table.get(first), None);
@@ -427,9 +416,9 @@ mod tests {
     #[test]
     fn the_order_of_age_survives_any_number_of_departures() {
         let mut table = Table::new();
-        let stays = table.insert(0, key(0), 0, secs(9)).unwrap();
+        let stays = table.insert(0, key(0), 0, secs(9), secs(9)).unwrap();
         for n in 1..3 * SLACK as u64 {
-            let at = table.insert(n << 32, key(n as u16), n as u16, secs(9)).unwrap();
+            let at = table.insert(n << 32, key(n as u16), n as u16, secs(9), secs(9)).unwrap();
             table.remove(at);
         }
         assert!(table.ages.len() <= SLACK + 3, "{}", table.ages.len());

@@ -13,97 +13,117 @@ const BUCKET_BITS: u32 = 25;
 /// 8192 buckets span 275 s, beyond the longest deadline any attempt asks for.
 const BUCKETS: usize = 8192;
 
-/// Which bucket holds an entry's note.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Bucket(u16);
+/// When the wheel comes by for an entry: the number of its bucket, not yet taken modulo the wheel's size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Turn(i64);
 
-impl Bucket {
-    /// None does.
-    pub(super) const NONE: Self = Self(u16::MAX);
+impl Turn {
+    /// It does not.
+    pub(super) const NEVER: Self = Self(i64::MAX);
 
-    fn of(number: i64) -> Self {
-        Self(number.rem_euclid(BUCKETS as i64) as u16)
+    /// When it comes by for what is due at this time.
+    pub(super) const fn at(due: Timestamp) -> Self {
+        Self(due.as_nanos() >> BUCKET_BITS)
+    }
+
+    const fn bucket(self) -> usize {
+        self.0.rem_euclid(BUCKETS as i64) as usize
+    }
+
+    /// Whether a note for this turn is in the bucket of `other`.
+    pub(super) fn shares_bucket(self, other: Self) -> bool {
+        self != Self::NEVER && self.bucket() == other.bucket()
     }
 }
 
 /// Notes of positions.
 pub(super) struct Wheel {
-    /// The first note of each bucket.
-    buckets: Box<[u32]>,
-    notes: Vec<Note>,
-    /// The first of the notes that are free.
+    buckets: Box<[List]>,
+    chunks: Vec<Chunk>,
+    /// The first of the chunks that are free.
     free: u32,
-    /// The wheel has been turned up to this bucket number (not yet taken modulo the wheel's size).
-    turned: Option<i64>,
+    /// The wheel has been turned up to here.
+    turned: Option<Turn>,
 }
 
-/// A note, and the next one in its list.
+/// As many notes as the cache fetches together, and the next ones in the list.
 #[derive(Clone, Copy)]
-struct Note {
-    at: u32,
+#[repr(align(64))]
+struct Chunk {
+    notes: [u32; NOTES],
     next: u32,
 }
 
-/// The end of a list.
+const NOTES: usize = 15;
+
+/// No chunk.
 const END: u32 = u32::MAX;
 
-/// Notes that were taken out of their bucket, and not yet read.
-pub(super) struct List(u32);
+/// Notes: those in the first chunk, and all that follow it are full.
+#[derive(Clone, Copy)]
+pub(super) struct List {
+    first: u32,
+    used: u32,
+}
+
+impl List {
+    const EMPTY: Self = Self { first: END, used: 0 };
+}
 
 impl Wheel {
     pub(super) fn new() -> Self {
-        Self { buckets: vec![END; BUCKETS].into_boxed_slice(), notes: Vec::new(), free: END, turned: None }
+        Self {
+            buckets: vec![List::EMPTY; BUCKETS].into_boxed_slice(),
+            chunks: Vec::new(),
+            free: END,
+            turned: None,
+        }
     }
 
-    /// Notes a position for the time `due`.
-    pub(super) fn note(&mut self, at: u32, due: Timestamp) -> Bucket {
-        self.note_again(at, due, Bucket::NONE)
-    }
-
-    /// Notes a position for the time `due`, if that is not where it is noted already.
-    pub(super) fn note_again(&mut self, at: u32, due: Timestamp, noted: Bucket) -> Bucket {
-        let number = number(due);
-        // Never behind the wheel: an entry that is already due goes where the wheel stands.
-        let bucket = Bucket::of(self.turned.map_or(number, |turned| number.max(turned)));
-        if bucket != noted {
-            let first = &mut self.buckets[usize::from(bucket.0)];
-            let note = Note { at, next: *first };
+    /// Notes a position for a turn, or, where that is past, for the next one; gives which it is.
+    pub(super) fn note(&mut self, at: u32, turn: Turn) -> Turn {
+        let turn = self.turned.map_or(turn, |turned| turn.max(turned));
+        let list = &mut self.buckets[turn.bucket()];
+        if list.first == END || list.used as usize == NOTES {
+            let chunk = Chunk { notes: [0; NOTES], next: list.first };
+            *list = List { first: self.free, used: 0 };
             if self.free == END {
-                *first = self.notes.len() as u32;
-                self.notes.push(note);
+                list.first = self.chunks.len() as u32;
+                self.chunks.push(chunk);
             } else {
-                *first = self.free;
-                self.free = std::mem::replace(&mut self.notes[self.free as usize], note).next;
+                self.free = std::mem::replace(&mut self.chunks[self.free as usize], chunk).next;
             }
         }
-        bucket
+        self.chunks[list.first as usize].notes[list.used as usize % NOTES] = at;
+        list.used += 1;
+        turn
     }
 
-    /// Turns the wheel to `now`; gives the numbers of the buckets it passes, and of the one it reaches.
-    pub(super) fn turn(&mut self, now: Timestamp) -> RangeInclusive<i64> {
-        let target = number(now);
-        // The first turn, and a jump of more than a whole turn, visit every bucket once.
-        let turned = self.turned.unwrap_or(i64::MIN);
-        self.turned = Some(turned.max(target));
-        turned.max(target.saturating_sub(BUCKETS as i64 - 1))..=target
+    /// Turns the wheel to `now`; gives the turns that it passes, and the one that it reaches.
+    pub(super) fn turn(&mut self, now: Timestamp) -> impl Iterator<Item = Turn> + use<> {
+        let Turn(target) = Turn::at(now);
+        // The first turn, and a jump of more than a whole one, visit every bucket once.
+        let turned = self.turned.map_or(i64::MIN, |Turn(turned)| turned);
+        self.turned = Some(Turn(turned.max(target)));
+        let passed: RangeInclusive<i64> = turned.max(target.saturating_sub(BUCKETS as i64 - 1))..=target;
+        passed.map(Turn)
     }
 
-    /// Takes the notes out of a bucket, to be read with [`Self::read`].
-    pub(super) fn empty(&mut self, number: i64) -> (Bucket, List) {
-        let bucket = Bucket::of(number);
-        (bucket, List(std::mem::replace(&mut self.buckets[usize::from(bucket.0)], END)))
+    /// Takes the notes of a turn out, to be read with [`Self::read`].
+    pub(super) fn empty(&mut self, turn: Turn) -> List {
+        std::mem::replace(&mut self.buckets[turn.bucket()], List::EMPTY)
     }
 
     /// Reads the next note of a list.
     pub(super) fn read(&mut self, list: &mut List) -> Option<u32> {
-        let place = list.0;
-        let note = self.notes.get_mut(place as usize)?;
-        list.0 = std::mem::replace(&mut note.next, self.free);
-        self.free = place;
-        Some(note.at)
+        let chunk = self.chunks.get_mut(list.first as usize)?;
+        list.used -= 1;
+        let at = chunk.notes[list.used as usize % NOTES];
+        if list.used == 0 {
+            let next = std::mem::replace(&mut chunk.next, self.free);
+            self.free = list.first;
+            *list = List { first: next, used: NOTES as u32 };
+        }
+        Some(at)
     }
-}
-
-fn number(at: Timestamp) -> i64 {
-    at.as_nanos() >> BUCKET_BITS
 }
