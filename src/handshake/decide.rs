@@ -28,6 +28,7 @@ pub(super) enum Ending {
 const CUT: Span = Span::from_secs(1);
 
 /// The record of `pending`, whose flow is `key` and whose repeats came at `retry_at`.
+#[inline(always)]
 pub(super) fn decide(pending: &Pending, key: FlowKey, ending: Ending, retry_at: Vec<Span>) -> Attempt {
     let (verdict, reason) = verdict(pending, ending);
     let timing = timing(pending);

@@ -106,6 +106,7 @@ pub(super) struct Pending {
 
 impl Pending {
     /// An attempt opened by its SYN.
+    #[inline(always)]
     pub(super) fn from_syn(segment: &Segment, ordinal: u64) -> Self {
         let mut attempt = Self::blank(segment, ordinal, segment.direction);
         attempt.take_syn(segment);
@@ -122,6 +123,7 @@ impl Pending {
         attempt
     }
 
+    #[inline(always)]
     fn blank(segment: &Segment, ordinal: u64, outward: Direction) -> Self {
         let mut recent = Recent::default();
         recent.is_copy(segment);

@@ -162,6 +162,7 @@ impl<T> Table<T> {
 
     /// Adds an entry as the youngest, due at `due`; the flow must not be there yet. `None` when there
     /// is no position left. Most entries are gone, or due at another time, at `soon`: they are looked at then.
+    #[inline(always)]
     pub(super) fn insert(
         &mut self,
         hash: u64,
