@@ -129,7 +129,7 @@ fn tracking(bencher: Bencher<'_, '_>, kind: Kind) {
                 batches.push((Batch::with_capacity(2048), frame.at));
             }
             if let Some((batch, now)) = batches.last_mut() {
-                batch.push(hasher.hash(flow), packet, ordinal);
+                batch.push_decoded(hasher.hash(flow), packet, ordinal);
                 *now = frame.at.max(*now);
             }
         }

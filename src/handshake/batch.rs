@@ -231,6 +231,6 @@ impl Batch {
 
 /// Whether a segment can open an attempt, or is of use though its flow has none: it may refuse one whose SYN follows.
 #[inline(always)]
-pub(super) fn may_open(flags: Flags) -> bool {
+fn may_open(flags: Flags) -> bool {
     flags.intersects(Flags::SYN.union(Flags::RST))
 }

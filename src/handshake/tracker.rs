@@ -3,7 +3,7 @@
 //! Owns the hot table, deadlines, eviction and the memory of decided flows. Does not own what a
 //! segment means to an attempt (`pending`) nor what the record says (`decide`).
 
-use super::batch::{Batch, Content, Head, may_open};
+use super::batch::{Batch, Content, Head};
 use super::decide::{self, Ending};
 use super::found::{Found, Order};
 use super::pending::{Pending, Phase, is_syn, is_synack};
@@ -236,13 +236,13 @@ impl Tracker {
             return self.open_attempt(Place::Remembered, segment, hash, ordinal);
         }
         if tracked.decided {
-            if !may_open(segment.flags) {
-                return;
-            }
-            let copy = tracked.attempt.is_copy(segment);
-            self.counts.copies += u64::from(copy);
-            if !copy && is_refusal(segment) {
+            if tracked.attempt.is_copy(segment) {
+                self.counts.copies += 1;
+            } else if is_refusal(segment) {
                 self.strays.keep(hash, Packet::Segment(*segment), ordinal, false);
+            } else {
+                // The connection goes on; copies of what the attempt had would have come before.
+                self.table.settle(at);
             }
             return;
         }
@@ -324,7 +324,7 @@ impl Tracker {
         // Made where it belongs: a finding is large.
         let found = || Found { at: when, decided: true, attempt: decide::decide(pending, key, ending, times) };
         self.found.extend(std::iter::once_with(found));
-        self.table.settle(at, when.plus(LINGER));
+        self.table.retire(at, when.plus(LINGER));
     }
 
     /// How many attempts are undecided.
@@ -390,34 +390,42 @@ impl Tracker {
     }
 }
 
-/// Whether nothing that can still come would change the record.
+/// Whether nothing that can still come would change the record. Without a branch: attempts of all phases take turns.
 fn is_settled(attempt: &Pending) -> bool {
-    match attempt.phase {
-        // A reset right after the handshake is told as the application's: wait for it until the
-        // server has spoken.
-        Phase::Established => {
-            attempt.signs.server_spoke || attempt.signs.application_reset || attempt.signs.contradicted
-        }
-        Phase::Ignored => attempt.signs.client_aborted || attempt.rst_at.is_some(),
-        Phase::Acked => attempt.signs.client_aborted,
-        Phase::SynSent
-        | Phase::Refused
-        | Phase::Unreachable
-        | Phase::AnswerUnseen
-        | Phase::SynReceived
-        | Phase::ClientReset
-        | Phase::Reset => false,
-    }
+    let signs = &attempt.signs;
+    // A reset right after the handshake is told as the application's: wait for it until the server has spoken.
+    let spoken = signs.server_spoke | signs.application_reset | signs.contradicted;
+    (attempt.phase == Phase::Established) & spoken
+        | (attempt.phase == Phase::Ignored) & (signs.client_aborted | attempt.rst_at.is_some())
+        | (attempt.phase == Phase::Acked) & signs.client_aborted
 }
 
 /// When an attempt is decided if nothing more comes.
 fn deadline(attempt: &Pending) -> Timestamp {
-    // The next repeat of a doubling timer, with slack; never sooner than a first repeat that is late.
-    let next_repeat = |gap: Span| gap.scaled(23, 10).max(Span::from_secs(4)).min(Span::from_secs(150));
-    let (syn, synack) = (attempt.syn_repeats(), attempt.synack_repeats());
-    let wait = match attempt.phase {
-        Phase::SynSent => next_repeat(syn.gap),
-        Phase::SynReceived => next_repeat(synack.gap.max(syn.gap)),
+    // Most repeat nothing: by a table, since no predictor knows their phases.
+    let wait = match attempt.rare() {
+        None => WAITS[attempt.phase as usize],
+        Some(_) => wait(attempt.phase, attempt.syn_repeats().gap, attempt.synack_repeats().gap, attempt.client_sent_data()),
+    };
+    attempt.last.plus(wait)
+}
+
+/// [`wait`] where nothing was repeated, by phase.
+static WAITS: [Span; Phase::ALL.len()] = {
+    let mut waits = [Span::ZERO; Phase::ALL.len()];
+    let mut at = 0;
+    while at < waits.len() {
+        waits[Phase::ALL[at] as usize] = wait(Phase::ALL[at], Span::ZERO, Span::ZERO, true);
+        at += 1;
+    }
+    waits
+};
+
+/// How long after its last packet an attempt is decided; `syn` and `synack` are the times between the last two of those.
+const fn wait(phase: Phase, syn: Span, synack: Span, sent_data: bool) -> Span {
+    match phase {
+        Phase::SynSent => next_repeat(syn),
+        Phase::SynReceived => next_repeat(longer(synack, syn)),
         // Windows repeats a refused SYN after 0.5 s, twice; others do not.
         Phase::Refused | Phase::Unreachable | Phase::ClientReset => Span::from_millis(1500),
         Phase::AnswerUnseen => Span::from_secs(5),
@@ -426,10 +434,20 @@ fn deadline(attempt: &Pending) -> Timestamp {
         Phase::Established => Span::from_secs(1),
         // The request lives until its timer would repeat the SYN-ACK once more. Data is repeated beyond that,
         // and answered with RST then (DOMAIN §1).
-        Phase::Ignored if !attempt.client_sent_data() => next_repeat(synack.gap),
+        Phase::Ignored if !sent_data => next_repeat(synack),
         // A deferred request is silent for as long as it was told to, and an idle client tells nothing;
         // repeated data backs off to 120 s.
         Phase::Acked | Phase::Ignored => Span::from_secs(130),
-    };
-    attempt.last.plus(wait)
+    }
+}
+
+/// The next repeat of a doubling timer, with slack; never sooner than a first repeat that is late.
+const fn next_repeat(gap: Span) -> Span {
+    let longest = Span::from_secs(150);
+    let next = longer(gap.scaled(23, 10), Span::from_secs(4));
+    if next.as_nanos() < longest.as_nanos() { next } else { longest }
+}
+
+const fn longer(one: Span, other: Span) -> Span {
+    if one.as_nanos() > other.as_nanos() { one } else { other }
 }

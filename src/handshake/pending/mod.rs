@@ -43,6 +43,22 @@ pub(super) enum Phase {
     Established,
 }
 
+impl Phase {
+    /// All phases.
+    pub(super) const ALL: [Self; 10] = [
+        Self::SynSent,
+        Self::Refused,
+        Self::Unreachable,
+        Self::AnswerUnseen,
+        Self::SynReceived,
+        Self::ClientReset,
+        Self::Acked,
+        Self::Ignored,
+        Self::Reset,
+        Self::Established,
+    ];
+}
+
 /// What few attempts have; kept apart to keep the others small.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Rare {
@@ -221,6 +237,10 @@ impl Pending {
 
     /// How strongly the attempt shows an overflow by now; a rise is worth telling before the end.
     pub(super) fn overflow_signs(&self) -> u8 {
+        // Most attempts are told apart here, before their phases, which no predictor knows.
+        if !self.signs.contradicted && !self.signs.ignored_data() {
+            return 0;
+        }
         match self.phase {
             Phase::Ignored => self.after_ack.min(2) as u8,
             Phase::Reset => 2,

@@ -210,9 +210,8 @@ impl<T> Table<T> {
         self.free.push(at.0);
     }
 
-    /// Takes an entry's age: it no longer counts as undecided, and most of its packets are of no interest. It is
-    /// due at `due`; not much later is the same.
-    pub(super) fn settle(&mut self, at: Position, due: Timestamp) {
+    /// Takes an entry's age: it no longer counts as undecided. It is due at `due`; not much later is the same.
+    pub(super) fn retire(&mut self, at: Position, due: Timestamp) {
         /// For what an entry is noted that is hardly later: a note costs more than room for this long.
         const MUCH: Span = Span::from_millis(250);
         self.forget_age(at);
@@ -221,6 +220,10 @@ impl<T> Table<T> {
         if Turn::at(due.plus(MUCH)) < alarm.noted {
             alarm.noted = self.wheel.note(at.0, Turn::at(due));
         }
+    }
+
+    /// Notes that of an entry's packets only those that may open another are of interest from now on.
+    pub(super) fn settle(&mut self, at: Position) {
         let hash = self.slots[at.0 as usize].hash;
         self.indexes[slice_of(hash)].settle(hash, at.0);
     }
