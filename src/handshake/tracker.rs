@@ -33,6 +33,19 @@ const SOON: Span = Span::from_millis(250);
 /// under way, and a few more.
 const AHEAD: usize = 16;
 
+/// The packets of a group that are of interest: where they are, and what is known of their flows.
+struct Wanted {
+    found: [(usize, Cell); AHEAD],
+    count: usize,
+}
+
+impl Wanted {
+    #[inline(always)]
+    fn iter(&self) -> impl Iterator<Item = (usize, Cell)> {
+        self.found.iter().take(self.count).copied()
+    }
+}
+
 /// In this order for the sake of [`Table`].
 #[repr(C)]
 struct Tracked {
@@ -97,51 +110,70 @@ impl Tracker {
 
     /// Takes packets, in order.
     ///
-    /// In passes over a few at a time: the first asks for the memory of the index, the next look the flows up
-    /// and ask for that of the entries, so that the processor waits for many at once. Which packets are of no
-    /// interest is gathered without a branch, because no predictor knows.
+    /// In groups of a few, and in passes over them: while one group is taken, the flows of the next are looked up
+    /// and the memory of their entries is asked for, and that of the index for the one after. So the processor waits
+    /// for many at once. Which packets are of no interest is gathered without a branch, because no predictor knows.
     pub fn take(&mut self, batch: &Batch) {
-        let mut ahead = batch.heads().iter();
-        let mut expect = |table: &Table<_>| {
-            ahead.by_ref().take(AHEAD).for_each(|head| table.prefetch_index(head.hash()));
-        };
-        expect(&self.table);
-        for (heads, start) in batch.heads().chunks(AHEAD).zip((0..).step_by(AHEAD)) {
-            expect(&self.table);
-            self.take_group(batch, heads, start);
+        let groups = |skip: usize| batch.heads().chunks(AHEAD).zip((0..).step_by(AHEAD)).skip(skip);
+        let mut expected = groups(0);
+        for (heads, _) in expected.by_ref().take(2) {
+            heads.iter().for_each(|head| self.table.prefetch_index(head.hash()));
         }
+        let mut looked = groups(0);
+        let mut next = looked.next().map(|(heads, start)| self.look_up(batch, heads, start));
+        for (heads, start) in groups(0) {
+            if let Some((heads, _)) = expected.next() {
+                heads.iter().for_each(|head| self.table.prefetch_index(head.hash()));
+            }
+            let Some(wanted) = next.take() else { break };
+            let reopened = std::mem::take(&mut self.reopened);
+            next = looked.next().map(|(heads, start)| self.look_up(batch, heads, start));
+            self.take_group(batch, heads, start, &wanted, reopened);
+        }
+        self.reopened = false;
     }
 
-    /// Takes up to [`AHEAD`] packets of a batch, from the place `start` on.
+    /// Finds out which packets of a group are of interest, and asks for what they need.
     #[inline(always)]
-    fn take_group(&mut self, batch: &Batch, heads: &[Head], start: usize) {
-        let mut wanted = [(0, Cell::EMPTY); AHEAD];
-        let mut count = 0;
-        for (place, head) in heads.iter().enumerate() {
+    fn look_up(&mut self, batch: &Batch, heads: &[Head], start: usize) -> Wanted {
+        let mut wanted = Wanted { found: [(0, Cell::EMPTY); AHEAD], count: 0 };
+        for (place, head) in (start..).zip(heads) {
             let cell = self.table.guess(head.hash());
-            if let Some(next) = wanted.get_mut(count) {
+            if let Some(next) = wanted.found.get_mut(wanted.count) {
                 *next = (place, cell);
             }
-            count += usize::from(!cell.is_settled(head.hash()) | head.may_open());
+            wanted.count += usize::from(!cell.is_settled(head.hash()) | head.may_open());
         }
-        let wanted = wanted.get(..count).unwrap_or_default();
-        for (place, cell) in wanted {
-            batch.prefetch(start + place);
+        for (place, cell) in wanted.iter() {
+            batch.prefetch(place);
             if let Some(at) = cell.position() {
                 self.table.prefetch(at);
             }
         }
-        for &(place, cell) in wanted {
-            let Some(head) = heads.get(place) else { break };
-            self.take_one(batch, start + place, *head, cell);
-            if std::mem::take(&mut self.reopened) {
-                // Others that were of no interest may be now.
-                for (head, place) in heads.iter().zip(start..).skip(place + 1) {
-                    let cell = self.table.guess(head.hash());
-                    self.take_one(batch, place, *head, cell);
+        wanted
+    }
+
+    /// Takes those packets of a group that are wanted; all of them from where a flow was `reopened` on: others of it
+    /// were of no interest when they were looked up.
+    #[inline(always)]
+    fn take_group(&mut self, batch: &Batch, heads: &[Head], start: usize, wanted: &Wanted, reopened: bool) {
+        let mut first = start;
+        if !reopened {
+            for (place, cell) in wanted.iter() {
+                let Some(head) = heads.get(place - start) else { break };
+                self.take_one(batch, place, *head, cell);
+                first = place + 1;
+                if self.reopened {
+                    break;
                 }
-                break;
             }
+            if !self.reopened {
+                return;
+            }
+        }
+        for (place, head) in (start..).zip(heads).skip(first - start) {
+            let cell = self.table.guess(head.hash());
+            self.take_one(batch, place, *head, cell);
         }
     }
 
