@@ -167,7 +167,8 @@ mod tests {
 
         let mut source = recording.play();
         let mut seen = Vec::new();
-        let mut keep = |frames: Frames<'_>| seen.extend(frames.iter().map(|f| (f.at, f.wire_len, f.data.to_vec())));
+        let mut keep =
+            |frames: Frames<'_>| seen.extend(frames.iter().map(|f| (f.at, f.wire_len, f.data.to_vec())));
         assert_eq!((source.now(), source.read(1, &mut keep)), (None, Status::More));
         assert_eq!(source.now(), None, "the clock must not run ahead of the frames");
         assert_eq!(source.read(8, &mut keep), Status::End);

@@ -19,9 +19,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use memmap2::{Mmap, MmapOptions};
 
-/// How many windows can be mapped at a time; a file beyond that is read through a buffer. Above the
-/// usual limit of 1024 open files, so it is no limit of its own.
-const SLOTS: usize = 1024;
+/// How many windows can be mapped at a time; a file beyond that is read through a buffer. Well above the
+/// usual limit of 1024 open files, so it is no limit of its own: a window may outlive its file's next one for as long
+/// as somebody holds frames of it.
+const SLOTS: usize = 4096;
 
 /// A slot that nobody uses.
 const FREE: usize = 0;

@@ -27,7 +27,7 @@ use crate::packet::{Frame, Frames, Glimpse, Packet, Timestamp};
 const TOGETHER: usize = 4;
 
 /// Parcels of batches on their way to a shard at most.
-const IN_FLIGHT: usize = 4;
+const IN_FLIGHT: usize = 2;
 
 /// One shard's part of a batch.
 struct Part {
@@ -178,15 +178,9 @@ impl<'a> Dealer<'a> {
     }
 
     /// Reads one batch, and adds its parts to the parcels.
-    fn read<S: Source>(
-        &mut self,
-        source: &mut S,
-        parcels: &mut [Vec<Part>],
-        stop: &AtomicBool,
-    ) -> Status {
+    fn read<S: Source>(&mut self, source: &mut S, parcels: &mut [Vec<Part>], stop: &AtomicBool) -> Status {
         let spare = |route: &Route| route.spares.try_recv().unwrap_or_else(|_| Batch::with_capacity(BATCH));
-        let mut parts =
-            Parts { batches: self.routes.iter().map(spare).collect(), shares: self.shares };
+        let mut parts = Parts { batches: self.routes.iter().map(spare).collect(), shares: self.shares };
         let intake = &mut self.intake;
         let wanted = BATCH - (intake.total() % BATCH as u64) as usize;
         let status = if stop.load(Ordering::Relaxed) {

@@ -57,11 +57,12 @@ struct Body {
     frame: FrameRef,
     /// Its position in the whole input, from 0.
     ordinal: u64,
-    /// Where its headers begin in what holds them, or which of the decoded packets it is.
+    /// Where its headers begin in what holds them, or which of the decoded packets it is. In 32 bits: windows of a
+    /// file are smaller.
     offset: u32,
-    /// Which of the shared octets hold its headers; or one of the two below.
+    /// Which of the shared octets hold its headers; or [`COPIED`], or [`DECODED`].
     holder: u16,
-    /// Octets of the headers at most: [`HEADERS`].
+    /// How many octets there are, or [`HEADERS`] if there are more.
     len: u8,
 }
 
@@ -134,13 +135,7 @@ impl Batch {
 
     /// Appends the segment in `frame`, of which `glimpse` was seen and whose flow has this hash.
     #[inline(always)]
-    pub(crate) fn push(
-        &mut self,
-        hash: u64,
-        glimpse: &Glimpse,
-        frame: &Frame<'_>,
-        ordinal: u64,
-    ) {
+    pub(crate) fn push(&mut self, hash: u64, glimpse: &Glimpse, frame: &Frame<'_>, ordinal: u64) {
         self.heads.push(Head::new(hash, may_open(glimpse.flags)));
         let holder = self.holder;
         let offset = if holder.place == COPIED {
@@ -231,6 +226,79 @@ impl Batch {
 
 /// Whether a segment can open an attempt, or is of use though its flow has none: it may refuse one whose SYN follows.
 #[inline(always)]
-fn may_open(flags: Flags) -> bool {
+pub(super) fn may_open(flags: Flags) -> bool {
     flags.intersects(Flags::SYN.union(Flags::RST))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::packet::{FlowKey, LinkType, Seq};
+
+    /// A SYN with this sequence number, in an Ethernet frame that goes on for a while.
+    fn syn(seq: u32) -> Vec<u8> {
+        let mut octets = vec![0; 12];
+        octets.extend([8, 0, 0x45, 0, 0, 240, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+        octets.extend([0, 1, 0, 2]);
+        octets.extend(seq.to_be_bytes());
+        octets.extend([0, 0, 0, 0, 0x50, 2, 0, 9, 0, 0, 0, 0]);
+        octets.resize(300, 7);
+        octets
+    }
+
+    fn push(batch: &mut Batch, data: &[u8], ordinal: u64) {
+        let (at, frame) = (Timestamp::from_nanos(ordinal as i64), FrameRef::new(0, ordinal + 1));
+        let frame = Frame { at, frame, link: LinkType::ETHERNET, wire_len: 300, data };
+        let (flow, _) = FlowKey::v4(([10, 0, 0, 1], 1), ([10, 0, 0, 2], 2));
+        batch.push(ordinal << 8 | 3, &Glimpse { flow, flags: Flags::SYN }, &frame, ordinal);
+    }
+
+    /// Position, sequence number and payload of each.
+    fn segments(batch: &Batch) -> Vec<(u64, Seq, u32)> {
+        let segment = |place| match batch.body(place).unwrap() {
+            (ordinal, Content::Headers(at, frame, headers)) => {
+                assert!(headers.len() <= HEADERS);
+                let segment = crate::packet::usual(headers).unwrap().segment(at, frame);
+                (ordinal, segment.seq, segment.payload)
+            }
+            (_, Content::Decoded(packet)) => panic!("{packet:?}"),
+        };
+        (0..batch.len()).map(segment).collect()
+    }
+
+    #[test]
+    fn frames_are_decoded_later_wherever_they_lay() {
+        let (one, two) = ([syn(1), syn(2)].concat(), syn(3));
+        let [first, second] = [one.clone(), two.clone()].map(|octets| Shared::new(Arc::new(octets)));
+        let mut batch = Batch::with_capacity(8);
+        for _ in 0..2 {
+            batch.expect(Some(&first));
+            push(&mut batch, &first.octets()[..300], 0);
+            push(&mut batch, &first.octets()[300..], 1);
+            batch.expect(None);
+            push(&mut batch, &syn(9), 2);
+            batch.expect(Some(&second));
+            push(&mut batch, second.octets(), 3);
+            batch.expect(Some(&first));
+            push(&mut batch, &first.octets()[300..], 4);
+            let numbers = [1, 2, 9, 3, 2].map(Seq);
+            assert_eq!(
+                segments(&batch),
+                (0..).zip(numbers).map(|(n, seq)| (n, seq, 200)).collect::<Vec<_>>()
+            );
+            batch.clear();
+            assert!(batch.is_empty() && batch.shared.is_empty(), "a window is not held longer than needed");
+        }
+    }
+
+    #[test]
+    fn a_head_tells_the_hash_and_whether_the_packet_may_open_an_attempt() {
+        let mut batch = Batch::with_capacity(1);
+        push(&mut batch, &syn(1), 5);
+        let [head] = batch.heads() else { panic!() };
+        assert_eq!((head.hash(), head.may_open()), (5 << 8, true));
+        assert!(!Head::new(u64::MAX, false).may_open());
+    }
 }

@@ -3,7 +3,7 @@
 //! Owns the hot table, deadlines, eviction and the memory of decided flows. Does not own what a
 //! segment means to an attempt (`pending`) nor what the record says (`decide`).
 
-use super::batch::{Batch, Content, Head};
+use super::batch::{Batch, Content, Head, may_open};
 use super::decide::{self, Ending};
 use super::found::{Found, Order};
 use super::pending::{Pending, Phase, is_syn, is_synack};
@@ -51,6 +51,8 @@ impl Wanted {
 struct Tracked {
     /// Decided and told; only lingers.
     decided: bool,
+    /// And of its packets only those that may open an attempt are of interest, whenever they were looked up.
+    settled: bool,
     /// The strongest signs of an overflow that were told of it.
     told: u8,
     attempt: Pending,
@@ -234,7 +236,13 @@ impl Tracker {
         };
         let due = deadline(&attempt);
         self.reopened |= place == Place::Remembered;
-        self.table.insert(hash, segment.flow, Tracked { attempt, decided: false, told: 0 }, due, segment.at.plus(SOON));
+        self.table.insert(
+            hash,
+            segment.flow,
+            Tracked { attempt, decided: false, settled: false, told: 0 },
+            due,
+            segment.at.plus(SOON),
+        );
     }
 
     /// Gives the attempt of this SYN what stands before it in the capture.
@@ -268,12 +276,16 @@ impl Tracker {
             return self.open_attempt(Place::Remembered, segment, hash, ordinal);
         }
         if tracked.decided {
+            if tracked.settled && !may_open(segment.flags) {
+                return;
+            }
             if tracked.attempt.is_copy(segment) {
                 self.counts.copies += 1;
             } else if is_refusal(segment) {
                 self.strays.keep(hash, Packet::Segment(*segment), ordinal, false);
             } else {
                 // The connection goes on; copies of what the attempt had would have come before.
+                tracked.settled = true;
                 self.table.settle(at);
             }
             return;
@@ -354,7 +366,8 @@ impl Tracker {
         let times = tracked.attempt.take_times();
         let pending = &tracked.attempt;
         // Made where it belongs: a finding is large.
-        let found = || Found { at: when, decided: true, attempt: decide::decide(pending, key, ending, times) };
+        let found =
+            || Found { at: when, decided: true, attempt: decide::decide(pending, key, ending, times) };
         self.found.extend(std::iter::once_with(found));
         self.table.retire(at, when.plus(LINGER));
     }
@@ -437,7 +450,12 @@ fn deadline(attempt: &Pending) -> Timestamp {
     // Most repeat nothing: by a table, since no predictor knows their phases.
     let wait = match attempt.rare() {
         None => WAITS[attempt.phase as usize],
-        Some(_) => wait(attempt.phase, attempt.syn_repeats().gap, attempt.synack_repeats().gap, attempt.client_sent_data()),
+        Some(_) => wait(
+            attempt.phase,
+            attempt.syn_repeats().gap,
+            attempt.synack_repeats().gap,
+            attempt.client_sent_data(),
+        ),
     };
     attempt.last.plus(wait)
 }

@@ -40,7 +40,9 @@ fn frames_of_a_pipe_arrive_while_its_writer_lives() {
         assert_eq!(status, Status::Drained, "the writer waits: nothing may block before this is said");
     }
     told.send(()).unwrap();
-    while captures.read(100, &mut |frames| times.extend(frames.iter().map(|f| f.at.as_nanos()))) != Status::End {}
+    while captures.read(100, &mut |frames| times.extend(frames.iter().map(|f| f.at.as_nanos())))
+        != Status::End
+    {}
     assert_eq!(times, [1_000_000_000, 2_000_000_000]);
     let info = &captures.captures()[0];
     assert_eq!((info.packets, info.bytes, &info.damaged), (2, 64, &None));

@@ -144,7 +144,7 @@ impl Index {
     }
 
     /// Finds what is probably a flow's cell, and hears of the flow: if it is remembered, then for another
-    /// generation.
+    /// generation. Empty where nothing is known of it, or too little.
     #[inline(always)]
     pub(super) fn guess(&mut self, hash: u64) -> Cell {
         let home = self.home(hash);
@@ -153,7 +153,11 @@ impl Index {
         if alike == 0 && !line.is_full() {
             return Cell::EMPTY;
         }
-        // Of several alike, and of none here, the first is as good a guess as any.
+        // Which of several it is, the key alone can tell.
+        if alike & alike.wrapping_sub(1) != 0 {
+            return Cell::EMPTY;
+        }
+        // Of none here, the first is as good a guess as any.
         let cell = &mut line.cells[(alike | 1 << LINE).trailing_zeros() as usize % LINE];
         if alike == 0 || *cell == Cell::remembered(hash, Cell::OLD) {
             return self.find(hash, |_| true);

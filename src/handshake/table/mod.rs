@@ -344,7 +344,15 @@ mod tests {
         let mut table = Table::new();
         assert!(take_due(&mut table, secs(0)).is_empty());
         for port in 1..=4 {
-            table.insert(u64::from(port) << 32, key(port), port, secs(i64::from(port) * 10), secs(i64::from(port) * 10)).unwrap();
+            table
+                .insert(
+                    u64::from(port) << 32,
+                    key(port),
+                    port,
+                    secs(i64::from(port) * 10),
+                    secs(i64::from(port) * 10),
+                )
+                .unwrap();
         }
         let two = entry(&mut table, 2);
         table.set_due(two, secs(500));
@@ -383,7 +391,9 @@ mod tests {
         let mut table = Table::new();
         take_due(&mut table, secs(0));
         for port in 1..=300 {
-            table.insert(u64::from(port) << 32, key(port), port, secs(i64::from(port)), secs(i64::from(port))).unwrap();
+            table
+                .insert(u64::from(port) << 32, key(port), port, secs(i64::from(port)), secs(i64::from(port)))
+                .unwrap();
         }
         assert_eq!(take_due(&mut table, secs(1_000_000)).len(), 300);
     }

@@ -3,7 +3,9 @@
 //! Owns no meaning: where it decides, the general path decides the same. It is shorter because it
 //! may give up, and leaves every error to the general path.
 
-use etherparse::{EtherType, Ipv4Header, Ipv4HeaderSlice, Ipv6Header, Ipv6HeaderSlice, TcpHeaderSlice, ip_number};
+use etherparse::{
+    EtherType, Ipv4Header, Ipv4HeaderSlice, Ipv6Header, Ipv6HeaderSlice, TcpHeaderSlice, ip_number,
+};
 
 use super::network::Addresses;
 use super::{Glimpse, options, transport};

@@ -45,7 +45,8 @@ fn cut(
     let header = TcpHeaderSlice::from_slice(&fixed).map_err(|_| Skip::Malformed)?;
     // What the snap length cut off was there.
     let options = if options.is_empty() { Options::OTHERS } else { options::parse(options) };
-    let segment = segment((frame.at, frame.frame), datagram.addresses, datagram.ttl, &header, bytes.wire(), options);
+    let segment =
+        segment((frame.at, frame.frame), datagram.addresses, datagram.ttl, &header, bytes.wire(), options);
     Ok(Segment { payload: octets(bytes.wire().saturating_sub(header_len)), ..segment })
 }
 

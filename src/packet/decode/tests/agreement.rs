@@ -3,13 +3,23 @@
 
 use proptest::prelude::*;
 
-use super::super::{fast, general};
+use super::super::{Glimpse, HEADERS, fast, general, glimpse_ipv4, glimpse_ipv6, usual};
 use super::*;
 
 /// Checks one frame; says whether the fast path decided.
 fn agree(frame: &Frame<'_>) -> bool {
-    assert_eq!(decode(frame), general(frame), "{:02x?}", frame.data);
-    fast::stack(frame.data).is_some()
+    let whole = general(frame);
+    assert_eq!(decode(frame), whole, "{:02x?}", frame.data);
+    let glimpse = glimpse_ipv4(frame).or_else(|| glimpse_ipv6(frame));
+    if let Some(Glimpse { flow, flags }) = glimpse {
+        // What was promised at a glimpse is found later, in the headers alone.
+        let headers = &frame.data[..frame.data.len().min(HEADERS)];
+        let later = usual(headers).map(|stack| stack.segment(frame.at, frame.frame));
+        assert_eq!(later.map(Packet::Segment), whole.ok(), "{:02x?}", frame.data);
+        assert_eq!(later.map(|segment| (segment.flow, segment.flags)), Some((flow, flags)));
+    }
+    assert_eq!(glimpse.is_some(), fast::stack(frame.data).is_some());
+    glimpse.is_some()
 }
 
 /// Hands the packets of a classic pcap file, microseconds, little endian, Ethernet, to `each`.
