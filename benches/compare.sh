@@ -65,14 +65,17 @@ measure() {
     command_of "$contestant" "$capture"
     # Some systems take cached pages away as they please.
     cat "$capture" >/dev/null
+    # Hundredths of a second, as `time` has them, are too few for the short runs.
+    local begun=${EPOCHREALTIME-} wall
     "$time_program" -q -f '%e %U %S %M' -o "$work/time" "${command[@]}" \
         >/dev/null 2>"$work/stderr" || status=$?
+    wall=${begun:+$((${EPOCHREALTIME/[.,]/} - ${begun/[.,]/}))}
     if ((status)); then
         say "$contestant failed with status $status on $(basename "$capture"): $(tail -n 1 "$work/stderr")"
         touch "$work/$contestant.failed"
         return
     fi
-    tail -n 1 "$work/time" >>"$work/$contestant.runs"
+    tail -n 1 "$work/time" | awk -v wall="$wall" '{ if (wall) $1 = wall / 1e6; print }' >>"$work/$contestant.runs"
 }
 
 # The median of a column of a contestant's runs.
@@ -103,8 +106,8 @@ compare() {
         awk -v name="$contestant" -v wall="$(median "$contestant" 1)" -v user="$(median "$contestant" 2)" \
             -v sys="$(median "$contestant" 3)" -v rss="$(median "$contestant" 4)" \
             -v packets="$packets" -v base="$base" 'BEGIN {
-                printf "| %s | %.2f | %.2f | %.1f | %.0f | %s |\n", name, wall, user + sys, rss / 1024,
-                    wall / packets * 1e9, (base > 0 ? sprintf("%.2f", wall / base) : "-") }'
+                printf "| %s | %.3f | %.2f | %.1f | %.0f | %s |\n", name, wall, user + sys, rss / 1024,
+                    wall / packets * 1e9, sprintf("%.2f", wall / base) }'
     done
 }
 
@@ -141,7 +144,7 @@ tables() {
     generate full.pcap --packets $((8500 * scale)) --attempts "$attempts" --records full
     compare "Full-size records, $attempts attempts" "$work/full.pcap" "$packets" hsanalyze "${threads[@]}" walk "${quick[@]}"
     rm "$work/full.pcap"
-    # Long enough for hsanalyze to be measured in hundredths of a second, short enough for tshark.
+    # Short enough for tshark.
     generate small.pcap --packets $((scale > 10 ? 1000000 : 200000)) --attempts $((scale > 10 ? 56000 : 11200))
     compare "Thin records, slow rivals too" "$work/small.pcap" "$packets" hsanalyze "${quick[@]}" "${slow[@]}"
     rm "$work/small.pcap"

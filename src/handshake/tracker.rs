@@ -159,6 +159,12 @@ impl Tracker {
     /// were of no interest when they were looked up.
     #[inline(always)]
     fn take_group(&mut self, batch: &Batch, heads: &[Head], start: usize, wanted: &Wanted, reopened: bool) {
+        for (_, cell) in wanted.iter() {
+            // On its way since the group before: what few have is elsewhere.
+            if let Some(tracked) = cell.position().and_then(|at| self.table.get(Position::new(at))) {
+                tracked.attempt.prefetch_rare();
+            }
+        }
         let mut first = start;
         if !reopened {
             for (place, cell) in wanted.iter() {
@@ -363,8 +369,8 @@ impl Tracker {
             return;
         }
         tracked.decided = true;
-        let times = tracked.attempt.take_times();
         let pending = &tracked.attempt;
+        let times = pending.times().to_vec();
         // Made where it belongs: a finding is large.
         let found =
             || Found { at: when, decided: true, attempt: decide::decide(pending, key, ending, times) };

@@ -16,6 +16,7 @@ pub(super) use transition::REORDERING;
 
 use super::attempt::Retries;
 use super::copies::Recent;
+use super::prefetch::prefetch_all;
 use crate::packet::{Direction, Flags, FrameRef, IcmpError, Segment, Seq, Span, Timestamp};
 
 /// How far a handshake has come.
@@ -290,11 +291,10 @@ impl Pending {
         &repeats.times
     }
 
-    /// As [`Self::times`], of an attempt that will not be asked again.
-    pub(super) fn take_times(&mut self) -> Vec<Span> {
-        let Some(rare) = &mut self.rare else { return Vec::new() };
-        let repeats = if self.synack.is_some() { &mut rare.synack } else { &mut rare.syn };
-        std::mem::take(&mut repeats.times)
+    /// Asks the cache for what few attempts have, if this one has it.
+    #[inline(always)]
+    pub(super) fn prefetch_rare(&self) {
+        prefetch_all(self.rare());
     }
 
     fn rare_mut(&mut self) -> &mut Rare {

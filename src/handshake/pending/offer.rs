@@ -1,5 +1,7 @@
 //! One side's SYN or SYN-ACK, and its repeats.
 
+use smallvec::SmallVec;
+
 use crate::handshake::attempt::Retries;
 use crate::packet::{Segment, Span, Timestamp};
 
@@ -23,8 +25,9 @@ pub(in crate::handshake) struct Repeats {
     last: Timestamp,
     /// Time between the last two.
     pub(in crate::handshake) gap: Span,
-    /// When each came, since the first packet; at most [`Retries::TIMES_KEPT`].
-    pub(in crate::handshake) times: Vec<Span>,
+    /// When each came, since the first packet; at most [`Retries::TIMES_KEPT`]. As many as most attempts have are
+    /// kept in place: each touch of memory elsewhere is a wait.
+    pub(in crate::handshake) times: SmallVec<[Span; 6]>,
 }
 
 /// What has not been repeated.
@@ -34,7 +37,7 @@ pub(super) static NEVER: Repeats = Repeats {
     tsval: 0,
     last: Timestamp::from_nanos(0),
     gap: Span::ZERO,
-    times: Vec::new(),
+    times: SmallVec::new_const(),
 };
 
 /// The shortest retransmission time-out anywhere by default: Linux' `TCP_RTO_MIN` (RFC 6298 §2.4 asks for 1 s).

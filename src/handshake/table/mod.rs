@@ -18,6 +18,13 @@ use crate::packet::{FlowKey, Span, Timestamp};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Position(u32);
 
+impl Position {
+    /// The position that a [`Cell`] tells.
+    pub(super) const fn new(at: u32) -> Self {
+        Self(at)
+    }
+}
+
 /// Where a flow is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
