@@ -4,6 +4,7 @@
 //! whatever the number of threads.
 
 mod bounds;
+mod channel;
 mod intake;
 mod sharded;
 mod shares;

@@ -9,10 +9,10 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use super::bounds::Bounds;
+use super::channel::{Receiver, Sender, channel};
 use super::intake::{Destination, Intake};
 use super::shares::Shares;
 use super::single::{enter, summary};
@@ -63,8 +63,8 @@ pub(super) fn analyse<S: Source + Send>(
         let mut routes: Vec<Route> = Vec::new();
         let mut tracks: Vec<Track> = Vec::new();
         for shard in 0..shares.shards() {
-            let (packets, parts) = sync_channel(IN_FLIGHT);
-            let (empty, spares) = sync_channel((IN_FLIGHT + 2) * TOGETHER);
+            let (packets, parts) = channel(IN_FLIGHT);
+            let (empty, spares) = channel((IN_FLIGHT + 2) * TOGETHER);
             routes.push(Route { packets, spares });
             tracks.push(Track { worker: Worker::new(shard, &bounds), parts, empty });
         }
@@ -72,11 +72,11 @@ pub(super) fn analyse<S: Source + Send>(
         let own = tracks.next();
         let readers = shares.readers().and_then(|_| tracks.next_back());
         for track in tracks {
-            let (findings, found) = sync_channel(IN_FLIGHT);
+            let (findings, found) = channel(IN_FLIGHT);
             found_by.push(found);
             scope.spawn(move || track.run(&findings));
         }
-        let (findings, found) = sync_channel(IN_FLIGHT);
+        let (findings, found) = channel(IN_FLIGHT);
         if readers.is_some() {
             found_by.push(found);
         }
@@ -95,7 +95,7 @@ pub(super) fn analyse<S: Source + Send>(
 
 /// Where a shard's parts go, and where batches come back from it.
 struct Route {
-    packets: SyncSender<Vec<Part>>,
+    packets: Sender<Vec<Part>>,
     spares: Receiver<Batch>,
 }
 
@@ -148,7 +148,7 @@ impl<'a> Dealer<'a> {
     fn run<S: Source>(
         mut self,
         source: &mut S,
-        mut own: Option<(Track<'_>, SyncSender<Vec<Findings>>)>,
+        mut own: Option<(Track<'_>, Sender<Vec<Findings>>)>,
         stop: &AtomicBool,
     ) -> PacketCounts {
         loop {
@@ -162,7 +162,7 @@ impl<'a> Dealer<'a> {
             }
             let listened = self.routes.iter().zip(parcels).all(|(route, parcel)| {
                 // The receiver is only gone when something has panicked.
-                route.packets.send(parcel).is_ok()
+                route.packets.send(parcel)
             });
             if let Some((track, findings)) = &mut own {
                 track.step(findings);
@@ -179,7 +179,7 @@ impl<'a> Dealer<'a> {
 
     /// Reads one batch, and adds its parts to the parcels.
     fn read<S: Source>(&mut self, source: &mut S, parcels: &mut [Vec<Part>], stop: &AtomicBool) -> Status {
-        let spare = |route: &Route| route.spares.try_recv().unwrap_or_else(|_| Batch::with_capacity(BATCH));
+        let spare = |route: &Route| route.spares.poll().unwrap_or_else(|| Batch::with_capacity(BATCH));
         let mut parts = Parts { batches: self.routes.iter().map(spare).collect(), shares: self.shares };
         let intake = &mut self.intake;
         let wanted = BATCH - (intake.total() % BATCH as u64) as usize;
@@ -248,22 +248,22 @@ struct Track<'b> {
     worker: Worker<'b>,
     parts: Receiver<Vec<Part>>,
     /// Batches that can be used again.
-    empty: SyncSender<Batch>,
+    empty: Sender<Batch>,
 }
 
 impl Track<'_> {
     /// Tracks all parcels to the end, on a thread of its own.
-    fn run(mut self, findings: &SyncSender<Vec<Findings>>) {
+    fn run(mut self, findings: &Sender<Vec<Findings>>) {
         while self.step(findings) {}
         self.finish(findings);
     }
 
     /// Tracks one parcel; says whether there are more.
-    fn step(&mut self, findings: &SyncSender<Vec<Findings>>) -> bool {
-        let Ok(parcel) = self.parts.recv() else { return false };
+    fn step(&mut self, findings: &Sender<Vec<Findings>>) -> bool {
+        let Some(parcel) = self.parts.receive() else { return false };
         let status = parcel.last().map_or(Status::End, |part| part.status);
         let found = parcel.into_iter().map(|part| self.take(part)).collect();
-        findings.send(found).is_ok() && status != Status::End
+        findings.send(found) && status != Status::End
     }
 
     /// Tracks a part, and gives its batch back.
@@ -272,14 +272,14 @@ impl Track<'_> {
         let mut packets = part.packets;
         packets.clear();
         // A full recycling channel only means that the reader needs no more.
-        let _ = self.empty.try_send(packets);
+        self.empty.offer(packets);
         self.worker.findings()
     }
 
     /// Decides what is left.
-    fn finish(mut self, findings: &SyncSender<Vec<Findings>>) {
+    fn finish(mut self, findings: &Sender<Vec<Findings>>) {
         while let Some(rest) = self.worker.rest() {
-            if findings.send(vec![rest]).is_err() {
+            if !findings.send(vec![rest]) {
                 return;
             }
         }
@@ -297,10 +297,10 @@ fn collect(
     let mut counts = vec![Counts::default(); others.len() + 1];
     let mut order = Order::default();
     let mut result = Ok(());
-    while let Ok(parcel) = own.parts.recv() {
+    while let Some(parcel) = own.parts.receive() {
         let statuses: Vec<Status> = parcel.iter().map(|part| part.status).collect();
         let mut found = vec![parcel.into_iter().map(|part| own.take(part)).collect::<Vec<_>>()];
-        found.extend(others.iter().map(|others| others.recv().unwrap_or_default()));
+        found.extend(others.iter().map(|others| others.receive().unwrap_or_default()));
         let mut found: Vec<_> = found.into_iter().map(Vec::into_iter).collect();
         for &status in &statuses {
             let findings = found.iter_mut().filter_map(Iterator::next).zip(&mut counts);
@@ -339,7 +339,7 @@ fn tell_rest(
             while queue.is_empty() {
                 let rest = match shard.checked_sub(1).and_then(|other| others.get(other)) {
                     None => own.rest(),
-                    Some(other) => other.recv().ok().and_then(|findings| findings.into_iter().next()),
+                    Some(other) => other.receive().and_then(|findings| findings.into_iter().next()),
                 };
                 let Some(Findings { found, counts: so_far }) = rest else { break };
                 *counts = so_far;
