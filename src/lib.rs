@@ -13,6 +13,7 @@ pub mod kernel;
 pub mod lab;
 pub mod listener;
 pub mod packet;
+mod prefetch;
 pub mod race;
 pub mod report;
 pub mod sandbox;

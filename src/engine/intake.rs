@@ -31,6 +31,7 @@ impl Intake {
         let mut usual = 0;
         destination.expect(&frames);
         for frame in &*frames {
+            // One branch for each version: what either finds stays in registers until it is written.
             if let Some(glimpse) = packet::glimpse_ipv4(frame) {
                 usual += 1;
                 let hash = self.hasher.hash(&glimpse.flow);

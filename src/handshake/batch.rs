@@ -3,8 +3,8 @@
 //! Owns how packets are kept until it is known whether they are wanted at all. Does not own what makes them so
 //! (`tracker`) nor how they are decoded (`packet`).
 
-use super::prefetch::prefetch;
 use crate::packet::{Flags, Frame, FrameRef, Glimpse, HEADERS, Packet, Shared, Timestamp};
+use crate::prefetch::prefetch;
 
 /// Packets in order, what every lookup needs of them apart from the rest: most belong to connections of
 /// which nothing more is to be learnt, and then the rest is neither decoded nor touched.

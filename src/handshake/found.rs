@@ -1,8 +1,8 @@
 //! What trackers find, and the order in which it is told.
 
 use super::attempt::Attempt;
-use super::prefetch::prefetch_all;
 use crate::packet::Timestamp;
+use crate::prefetch::prefetch_all;
 
 /// An attempt that a tracker has something to say of.
 #[derive(Debug, Clone, PartialEq)]

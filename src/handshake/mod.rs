@@ -10,7 +10,6 @@ mod copies;
 mod decide;
 mod found;
 mod pending;
-mod prefetch;
 mod stray;
 mod table;
 mod tracker;

@@ -116,14 +116,14 @@ impl Tracker {
     /// and the memory of their entries is asked for, and that of the index for the one after. So the processor waits
     /// for many at once. Which packets are of no interest is gathered without a branch, because no predictor knows.
     pub fn take(&mut self, batch: &Batch) {
-        let groups = |skip: usize| batch.heads().chunks(AHEAD).zip((0..).step_by(AHEAD)).skip(skip);
-        let mut expected = groups(0);
+        let groups = || batch.heads().chunks(AHEAD).zip((0..).step_by(AHEAD));
+        let mut expected = groups();
         for (heads, _) in expected.by_ref().take(2) {
             heads.iter().for_each(|head| self.table.prefetch_index(head.hash()));
         }
-        let mut looked = groups(0);
+        let mut looked = groups();
         let mut next = looked.next().map(|(heads, start)| self.look_up(batch, heads, start));
-        for (heads, start) in groups(0) {
+        for (heads, start) in groups() {
             if let Some((heads, _)) = expected.next() {
                 heads.iter().for_each(|head| self.table.prefetch_index(head.hash()));
             }

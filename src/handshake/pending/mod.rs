@@ -16,8 +16,8 @@ pub(super) use transition::REORDERING;
 
 use super::attempt::Retries;
 use super::copies::Recent;
-use super::prefetch::prefetch_all;
 use crate::packet::{Direction, Flags, FrameRef, IcmpError, Segment, Seq, Span, Timestamp};
+use crate::prefetch::prefetch_all;
 
 /// How far a handshake has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 //! Open addressing by lines. A cell is never emptied alone: a flow that leaves the slab is remembered for a
 //! while, and what is forgotten is left behind when the lines are written anew. So lines fill from the front.
 
-use crate::handshake::prefetch::prefetch;
+use crate::prefetch::prefetch;
 
 /// All flows known, by hash.
 ///

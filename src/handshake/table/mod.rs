@@ -11,8 +11,8 @@ use std::collections::VecDeque;
 pub(super) use self::index::Cell;
 use self::index::Index;
 use self::wheel::{Turn, Wheel};
-use super::prefetch::{prefetch, prefetch_all};
 use crate::packet::{FlowKey, Span, Timestamp};
+use crate::prefetch::{prefetch, prefetch_all};
 
 /// The position of an entry in the slab; valid until the entry is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 /// Asks for the line at an address.
 #[inline(always)]
-pub(super) fn prefetch<T>(address: *const T) {
+pub(crate) fn prefetch<T>(address: *const T) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
@@ -15,7 +15,7 @@ pub(super) fn prefetch<T>(address: *const T) {
 
 /// Asks for all lines of a value.
 #[inline(always)]
-pub(super) fn prefetch_all<T>(value: Option<&T>) {
+pub(crate) fn prefetch_all<T>(value: Option<&T>) {
     if let Some(value) = value {
         let start = std::ptr::from_ref(value).cast::<u8>();
         (0..size_of::<T>()).step_by(64).for_each(|offset| prefetch(start.wrapping_add(offset)));
