@@ -13,11 +13,9 @@ pub(crate) fn prefetch<T>(address: *const T) {
     let _ = address;
 }
 
-/// Asks for all lines of a value.
+/// Asks for all lines of a value, if there is one. Without a branch: who asks hardly ever knows.
 #[inline(always)]
 pub(crate) fn prefetch_all<T>(value: Option<&T>) {
-    if let Some(value) = value {
-        let start = std::ptr::from_ref(value).cast::<u8>();
-        (0..size_of::<T>()).step_by(64).for_each(|offset| prefetch(start.wrapping_add(offset)));
-    }
+    let start = value.map_or(std::ptr::null(), std::ptr::from_ref).cast::<u8>();
+    (0..size_of::<T>()).step_by(64).for_each(|offset| prefetch(start.wrapping_add(offset)));
 }

@@ -70,6 +70,15 @@ struct Mapped {
     used: usize,
 }
 
+/// A window, for those who keep frames of it.
+struct Held(Arc<Window>);
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        self.0.bytes()
+    }
+}
+
 /// Anything that can only be read.
 #[derive(Debug)]
 struct Stream {
@@ -152,7 +161,7 @@ impl Input {
         let window = file.metadata().and_then(|meta| Mapped::window(&file, 0, meta.len()));
         match window {
             Ok(window) => {
-                let shared = Shared::new(window.clone());
+                let shared = Shared::new(Held(window.clone()));
                 Ok(Self::new(Octets::Mapped(Mapped { file, window, shared, used: 0 })))
             }
             Err(error) => Err((file, error)),
@@ -258,7 +267,7 @@ impl Mapped {
         }
         let start = offset - offset % page_size() as u64;
         self.window = Self::window(&self.file, start, size)?;
-        self.shared = Shared::new(self.window.clone());
+        self.shared = Shared::new(Held(self.window.clone()));
         self.used = usize::try_from(offset - start).unwrap_or(usize::MAX);
         Ok(())
     }

@@ -127,35 +127,40 @@ impl Reader {
         let view = input.view();
         let mut rest = view;
         let mut group = Group::new(input.shared());
-        let halt = loop {
-            if walk.left == 0 {
-                break Halt::Full;
+        let mut halt = None;
+        while halt.is_none() && walk.left > 0 {
+            let mut frames = 0;
+            let (mut first, mut last) = (seen.first, seen.last);
+            for place in group.room(walk.left) {
+                let Some((after, record)) = parse(rest) else {
+                    halt = Some(Halt::Record);
+                    break;
+                };
+                // One comparison for both: 0 becomes the largest number of all.
+                if record.caplen.wrapping_sub(1) >= MAX_CAPTURED && !plausible(input, view, after, &record) {
+                    halt = Some(Halt::Record);
+                    break;
+                }
+                prefetch(after, record.caplen);
+                // At most 2^32 s and 2^32 µs: no overflow.
+                let nanos = i64::from(record.ts_sec) * 1_000_000_000 + i64::from(record.ts_usec) * self.unit;
+                let at = Timestamp::from_nanos(nanos);
+                if at > walk.limit {
+                    halt = Some(Halt::Limit(at));
+                    break;
+                }
+                (first, last) = (first.min(at), last.max(at));
+                frames += 1;
+                let frame = FrameRef::new(walk.capture, seen.packets + frames as u64);
+                *place = Frame { at, frame, link: self.link, wire_len: record.origlen, data: record.data };
+                rest = after;
             }
-            let Some((after, record)) = parse(rest) else { break Halt::Record };
-            // One comparison for both: 0 becomes the largest number of all.
-            if record.caplen.wrapping_sub(1) >= MAX_CAPTURED && !plausible(input, view, after, &record) {
-                break Halt::Record;
-            }
-            prefetch(after, record.caplen);
-            // At most 2^32 s and 2^32 µs: no overflow.
-            let nanos = i64::from(record.ts_sec) * 1_000_000_000 + i64::from(record.ts_usec) * self.unit;
-            let at = Timestamp::from_nanos(nanos);
-            if at > walk.limit {
-                break Halt::Limit(at);
-            }
-            let frame = Frame {
-                at,
-                frame: FrameRef::new(walk.capture, seen.packet(at)),
-                link: self.link,
-                wire_len: record.origlen,
-                data: record.data,
-            };
-            group.push(frame, walk.sink);
-            walk.left -= 1;
-            rest = after;
-        };
-        group.hand_over(walk.sink);
-        (view.len() - rest.len(), halt)
+            (seen.first, seen.last) = (first, last);
+            seen.packets += frames as u64;
+            walk.left -= frames;
+            group.fill(frames, walk.sink);
+        }
+        (view.len() - rest.len(), halt.unwrap_or(Halt::Full))
     }
 
     /// Makes the record at the front whole, or says why it cannot be.

@@ -42,6 +42,21 @@ impl<'a> Group<'a> {
         Self { frames: [empty; GROUP], used: 0, shared }
     }
 
+    /// Where the next frames go, `most` at most. Those that are put there are handed over together, with
+    /// [`Self::fill`].
+    #[inline(always)]
+    pub(super) fn room(&mut self, most: usize) -> &mut [Frame<'a>] {
+        let end = most.saturating_add(self.used).min(GROUP);
+        self.frames.get_mut(self.used..end).unwrap_or_default()
+    }
+
+    /// Hands over what is there, and so many frames that were put into [`Self::room`].
+    #[inline(always)]
+    pub(super) fn fill(&mut self, frames: usize, sink: &mut dyn FnMut(Frames<'_>)) {
+        self.used += frames;
+        self.hand_over(sink);
+    }
+
     /// Appends a frame, and hands all over when no more have room.
     #[inline(always)]
     pub(super) fn push(&mut self, frame: Frame<'a>, sink: &mut dyn FnMut(Frames<'_>)) {

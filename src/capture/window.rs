@@ -62,12 +62,6 @@ impl std::fmt::Debug for Slot {
     }
 }
 
-impl AsRef<[u8]> for Window {
-    fn as_ref(&self) -> &[u8] {
-        self.bytes()
-    }
-}
-
 impl Window {
     /// Maps `len` octets (more than 0) of `file` from `offset`, a multiple of the page size.
     ///

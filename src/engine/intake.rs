@@ -5,8 +5,8 @@ use crate::packet::{self, FlowHasher, Frame, Frames, Glimpse, Packet, Skip, Time
 
 /// Where packets go from here.
 pub(super) trait Destination {
-    /// Makes ready for these frames.
-    fn expect(&mut self, frames: &Frames<'_>);
+    /// Makes ready for these frames, the first of which is at this position of the input.
+    fn expect(&mut self, frames: &Frames<'_>, ordinal: u64);
 
     /// Takes a segment of the flow with this hash, at this position of the input, of which there was a glimpse.
     fn take(&mut self, hash: u64, glimpse: &Glimpse, frame: &Frame<'_>, ordinal: u64);
@@ -29,7 +29,7 @@ impl Intake {
     pub(super) fn take(&mut self, frames: Frames<'_>, destination: &mut impl Destination) {
         let mut ordinal = self.counts.total;
         let mut usual = 0;
-        destination.expect(&frames);
+        destination.expect(&frames, ordinal);
         for frame in &*frames {
             // One branch for each version: what either finds stays in registers until it is written.
             if let Some(glimpse) = packet::glimpse_ipv4(frame) {

@@ -121,8 +121,8 @@ impl Parts<'_> {
 }
 
 impl Destination for Parts<'_> {
-    fn expect(&mut self, frames: &Frames<'_>) {
-        self.batches.iter_mut().for_each(|part| part.expect(frames.shared()));
+    fn expect(&mut self, frames: &Frames<'_>, ordinal: u64) {
+        self.batches.iter_mut().for_each(|part| part.expect(frames.shared(), ordinal));
     }
 
     #[inline(always)]

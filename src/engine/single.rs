@@ -27,11 +27,11 @@ impl Group<'_> {
 }
 
 impl Destination for Group<'_> {
-    fn expect(&mut self, frames: &Frames<'_>) {
+    fn expect(&mut self, frames: &Frames<'_>, ordinal: u64) {
         if self.batch.len() + frames.len() > GROUP {
             self.hand_over();
         }
-        self.batch.expect(frames.shared());
+        self.batch.expect(frames.shared(), ordinal);
     }
 
     #[inline(always)]

@@ -6,13 +6,13 @@
 use crate::packet::{Flags, Frame, FrameRef, Glimpse, HEADERS, Packet, Shared, Timestamp};
 use crate::prefetch::prefetch;
 
-/// Packets in order, what every lookup needs of them apart from the rest: most belong to connections of
+/// Packets in order, each with what every lookup needs and with where the rest is: most belong to connections of
 /// which nothing more is to be learnt, and then the rest is neither decoded nor touched.
 #[derive(Debug)]
 pub struct Batch {
-    heads: Vec<Head>,
-    /// As many as `heads`.
-    bodies: Vec<Body>,
+    items: Vec<Item>,
+    /// The position of the first packet in the whole input, from 0.
+    first: u64,
     /// What the headers lie in.
     shared: Vec<Backing>,
     /// Where those of the next frames do.
@@ -23,58 +23,53 @@ pub struct Batch {
     decoded: Vec<Packet>,
 }
 
-/// What every lookup needs of a packet, in one word: the hash of its flow, and in the lowest bits, which the tables
-/// do not use, whether it can open an attempt.
+/// A packet: half a line of the cache.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Head(u64);
+pub(super) struct Item {
+    /// The hash of its flow, and in the lowest bits, which the tables do not use, whether it can open an attempt.
+    head: u64,
+    at: Timestamp,
+    frame: FrameRef,
+    /// Where its headers begin in what holds them, or which of the decoded packets it is. In 32 bits: windows of a
+    /// file are smaller.
+    offset: u32,
+    /// How far it is from the first packet of the batch in the whole input.
+    place: u16,
+    /// Which of the shared octets hold its headers; or [`COPIED`], or [`DECODED`].
+    holder: u8,
+}
 
-impl Head {
+impl Item {
     const MAY_OPEN: u64 = 1;
     const FLAGS: u64 = 3;
 
     /// `may_open`: whether it can open an attempt, or is of use though its flow has none.
     #[inline(always)]
-    fn new(hash: u64, may_open: bool) -> Self {
-        Self(hash & !Self::FLAGS | if may_open { Self::MAY_OPEN } else { 0 })
+    fn head(hash: u64, may_open: bool) -> u64 {
+        hash & !Self::FLAGS | if may_open { Self::MAY_OPEN } else { 0 }
     }
 
     /// The hash of its flow.
     #[inline(always)]
-    pub(super) const fn hash(self) -> u64 {
-        self.0 & !Self::FLAGS
+    pub(super) const fn hash(&self) -> u64 {
+        self.head & !Self::FLAGS
     }
 
     #[inline(always)]
-    pub(super) const fn may_open(self) -> bool {
-        self.0 & Self::MAY_OPEN != 0
+    pub(super) const fn may_open(&self) -> bool {
+        self.head & Self::MAY_OPEN != 0
     }
 }
 
-/// Where the rest of a packet is.
-#[derive(Debug, Clone, Copy)]
-struct Body {
-    at: Timestamp,
-    frame: FrameRef,
-    /// Its position in the whole input, from 0.
-    ordinal: u64,
-    /// Where its headers begin in what holds them, or which of the decoded packets it is. In 32 bits: windows of a
-    /// file are smaller.
-    offset: u32,
-    /// Which of the shared octets hold its headers; or [`COPIED`], or [`DECODED`].
-    holder: u16,
-    /// How many octets there are, or [`HEADERS`] if there are more.
-    len: u8,
-}
-
 /// The headers were copied.
-const COPIED: u16 = u16::MAX;
+const COPIED: u8 = u8::MAX;
 /// The packet was decoded.
-const DECODED: u16 = COPIED - 1;
+const DECODED: u8 = COPIED - 1;
 
 /// Where frames lie: which of the shared octets of a batch, and the address that those begin at.
 #[derive(Debug, Clone, Copy)]
 struct Holder {
-    place: u16,
+    place: u8,
     base: usize,
 }
 
@@ -99,12 +94,15 @@ pub(super) enum Content<'a> {
 }
 
 impl Batch {
+    /// Positions of the whole input that the packets of one batch can be from.
+    pub const SPAN: usize = 1 << u16::BITS;
+
     /// An empty batch with room for as many packets.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
         Self {
-            heads: Vec::with_capacity(capacity),
-            bodies: Vec::with_capacity(capacity),
+            items: Vec::with_capacity(capacity),
+            first: 0,
             shared: Vec::new(),
             holder: Holder::COPY,
             copied: Vec::new(),
@@ -112,9 +110,13 @@ impl Batch {
         }
     }
 
-    /// Makes ready for frames that lie in `shared`, if that can be kept.
+    /// Makes ready for frames that lie in `shared`, if that can be kept, from this position of the whole input on. A
+    /// batch holds packets from at most [`Self::SPAN`] positions.
     #[inline]
-    pub(crate) fn expect(&mut self, shared: Option<&Shared>) {
+    pub(crate) fn expect(&mut self, shared: Option<&Shared>, ordinal: u64) {
+        if self.items.is_empty() {
+            self.first = ordinal;
+        }
         self.holder = self.hold(shared).unwrap_or(Holder::COPY);
     }
 
@@ -129,35 +131,43 @@ impl Batch {
                 self.shared.len() - 1
             }
         };
-        let place = u16::try_from(place).ok().filter(|&place| place < DECODED)?;
+        let place = u8::try_from(place).ok().filter(|&place| place < DECODED)?;
         Some(Holder { place, base: self.shared.last()?.base })
     }
 
     /// Appends the segment in `frame`, of which `glimpse` was seen and whose flow has this hash.
     #[inline(always)]
     pub(crate) fn push(&mut self, hash: u64, glimpse: &Glimpse, frame: &Frame<'_>, ordinal: u64) {
-        self.heads.push(Head::new(hash, may_open(glimpse.flags)));
+        let head = Item::head(hash, may_open(glimpse.flags));
         let holder = self.holder;
         let offset = if holder.place == COPIED {
             self.copy(frame)
         } else {
             (frame.data.as_ptr() as usize).wrapping_sub(holder.base) as u32
         };
-        let len = frame.data.len().min(HEADERS) as u8;
-        let (at, frame) = (frame.at, frame.frame);
-        self.bodies.push(Body { at, frame, ordinal, offset, holder: holder.place, len });
+        let (at, frame, place) = (frame.at, frame.frame, self.place(ordinal));
+        self.items.push(Item { head, at, frame, offset, place, holder: holder.place });
     }
 
-    /// Appends a decoded packet of the flow with this hash, at this position of the whole input, from 0.
+    #[inline(always)]
+    fn place(&self, ordinal: u64) -> u16 {
+        ordinal.wrapping_sub(self.first) as u16
+    }
+
+    /// Appends a decoded packet of the flow with this hash, at this position of the whole input, from 0; at most
+    /// [`Self::SPAN`] positions after the first of the batch.
     pub fn push_decoded(&mut self, hash: u64, packet: Packet, ordinal: u64) {
+        if self.items.is_empty() {
+            self.first = ordinal;
+        }
         let (at, frame, may_open) = match &packet {
             Packet::Segment(segment) => (segment.at, segment.frame, may_open(segment.flags)),
             Packet::Unreachable(error) => (error.at, error.frame, true),
         };
         let offset = self.decoded.len() as u32;
         self.decoded.push(packet);
-        self.heads.push(Head::new(hash, may_open));
-        self.bodies.push(Body { at, frame, ordinal, offset, holder: DECODED, len: 0 });
+        let (head, place) = (Item::head(hash, may_open), self.place(ordinal));
+        self.items.push(Item { head, at, frame, offset, place, holder: DECODED });
     }
 
     /// Copies the headers of a frame; says where to.
@@ -171,56 +181,54 @@ impl Batch {
     /// How many packets there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.heads.len()
+        self.items.len()
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.heads.is_empty()
+        self.items.is_empty()
     }
 
     /// Takes all packets out, and keeps their room.
     pub fn clear(&mut self) {
-        self.heads.clear();
-        self.bodies.clear();
+        self.items.clear();
         self.shared.clear();
         self.holder = Holder::COPY;
         self.copied.clear();
         self.decoded.clear();
     }
 
-    pub(super) fn heads(&self) -> &[Head] {
-        &self.heads
+    pub(super) fn items(&self) -> &[Item] {
+        &self.items
     }
 
-    /// Asks the cache for the headers of the packet at a place.
+    /// Asks the cache for the headers of a packet.
     #[inline(always)]
-    pub(super) fn prefetch(&self, place: usize) {
-        if let Some(body) = self.bodies.get(place)
-            && let Some(backing) = self.shared.get(usize::from(body.holder))
-        {
-            let address = (backing.base + body.offset as usize) as *const u8;
+    pub(super) fn prefetch(&self, item: &Item) {
+        if let Some(backing) = self.shared.get(usize::from(item.holder)) {
+            let address = (backing.base + item.offset as usize) as *const u8;
             prefetch(address);
             prefetch(address.wrapping_add(64));
         }
     }
 
-    /// What the packet at a place is, and its position in the whole input.
+    /// What a packet is, and its position in the whole input.
     #[inline(always)]
-    pub(super) fn body(&self, place: usize) -> Option<(u64, Content<'_>)> {
-        let body = self.bodies.get(place)?;
-        let octets = match body.holder {
+    pub(super) fn body(&self, item: &Item) -> Option<(u64, Content<'_>)> {
+        let ordinal = self.first + u64::from(item.place);
+        let octets = match item.holder {
             COPIED => self.copied.as_slice(),
             DECODED => {
-                let packet = self.decoded.get(body.offset as usize)?;
-                return Some((body.ordinal, Content::Decoded(packet)));
+                let packet = self.decoded.get(item.offset as usize)?;
+                return Some((ordinal, Content::Decoded(packet)));
             }
             holder => self.shared.get(usize::from(holder))?.shared.octets(),
         };
-        let start = body.offset as usize;
-        let headers = octets.get(start..start + usize::from(body.len))?;
-        Some((body.ordinal, Content::Headers(body.at, body.frame, headers)))
+        let start = item.offset as usize;
+        // What follows them may be the next packet's: what was seen of this one lies within what it has.
+        let headers = octets.get(start..(start + HEADERS).min(octets.len()))?;
+        Some((ordinal, Content::Headers(item.at, item.frame, headers)))
     }
 }
 
@@ -232,8 +240,6 @@ pub(super) fn may_open(flags: Flags) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::packet::{FlowKey, LinkType, Seq};
 
@@ -257,36 +263,36 @@ mod tests {
 
     /// Position, sequence number and payload of each.
     fn segments(batch: &Batch) -> Vec<(u64, Seq, u32)> {
-        let segment = |place| match batch.body(place).unwrap() {
+        let segment = |item| match batch.body(item).unwrap() {
             (ordinal, Content::Headers(at, frame, headers)) => {
                 assert!(headers.len() <= HEADERS);
-                let segment = crate::packet::usual(headers).unwrap().segment(at, frame);
+                let segment = crate::packet::usual_ipv4(headers).unwrap().segment(at, frame);
                 (ordinal, segment.seq, segment.payload)
             }
             (_, Content::Decoded(packet)) => panic!("{packet:?}"),
         };
-        (0..batch.len()).map(segment).collect()
+        batch.items().iter().map(segment).collect()
     }
 
     #[test]
     fn frames_are_decoded_later_wherever_they_lay() {
         let (one, two) = ([syn(1), syn(2)].concat(), syn(3));
-        let [first, second] = [one.clone(), two.clone()].map(|octets| Shared::new(Arc::new(octets)));
+        let [first, second] = [one.clone(), two.clone()].map(Shared::new);
         let mut batch = Batch::with_capacity(8);
-        for _ in 0..2 {
-            batch.expect(Some(&first));
-            push(&mut batch, &first.octets()[..300], 0);
-            push(&mut batch, &first.octets()[300..], 1);
-            batch.expect(None);
-            push(&mut batch, &syn(9), 2);
-            batch.expect(Some(&second));
-            push(&mut batch, second.octets(), 3);
-            batch.expect(Some(&first));
-            push(&mut batch, &first.octets()[300..], 4);
+        for start in [0, 7_000_000_000] {
+            batch.expect(Some(&first), start);
+            push(&mut batch, &first.octets()[..300], start);
+            push(&mut batch, &first.octets()[300..], start + 1);
+            batch.expect(None, start + 2);
+            push(&mut batch, &syn(9), start + 2);
+            batch.expect(Some(&second), start + 3);
+            push(&mut batch, second.octets(), start + 3);
+            batch.expect(Some(&first), start + 4);
+            push(&mut batch, &first.octets()[300..], start + 4);
             let numbers = [1, 2, 9, 3, 2].map(Seq);
             assert_eq!(
                 segments(&batch),
-                (0..).zip(numbers).map(|(n, seq)| (n, seq, 200)).collect::<Vec<_>>()
+                (start..).zip(numbers).map(|(n, seq)| (n, seq, 200)).collect::<Vec<_>>()
             );
             batch.clear();
             assert!(batch.is_empty() && batch.shared.is_empty(), "a window is not held longer than needed");
@@ -297,8 +303,8 @@ mod tests {
     fn a_head_tells_the_hash_and_whether_the_packet_may_open_an_attempt() {
         let mut batch = Batch::with_capacity(1);
         push(&mut batch, &syn(1), 5);
-        let [head] = batch.heads() else { panic!() };
-        assert_eq!((head.hash(), head.may_open()), (5 << 8, true));
-        assert!(!Head::new(u64::MAX, false).may_open());
+        let [item] = batch.items() else { panic!() };
+        assert_eq!((item.hash(), item.may_open()), (5 << 8, true));
+        assert!(!Item { head: Item::head(u64::MAX, false), ..*item }.may_open());
     }
 }

@@ -28,11 +28,21 @@ const WITH_TIMESTAMPS: Tick = 100_000;
 const WITHOUT_TIMESTAMPS: Tick = 5_000;
 
 impl Recent {
+    /// The first segment of an attempt.
+    #[inline(always)]
+    pub(super) fn first(segment: &Segment) -> Self {
+        Self {
+            signatures: [signature(segment), EMPTY, EMPTY, EMPTY],
+            times: [tick(segment), 0, 0, 0],
+            next: 1,
+        }
+    }
+
     /// Whether `segment` is a copy of a recent one; remembers it if not.
     #[inline]
     pub(super) fn is_copy(&mut self, segment: &Segment) -> bool {
         let signature = signature(segment);
-        let now = (segment.at.as_nanos() / 1_000) as Tick;
+        let now = tick(segment);
         // All four at once, without a branch: hardly any segment is a copy.
         let alike = self.signatures.iter().fold(false, |any, &seen| any | (seen == signature));
         if alike && self.is_within(segment, signature, now) {
@@ -56,6 +66,11 @@ impl Recent {
             seen == signature && now.wrapping_sub(at).min(at.wrapping_sub(now)) <= window
         })
     }
+}
+
+#[inline(always)]
+fn tick(segment: &Segment) -> Tick {
+    (segment.at.as_nanos() / 1_000) as Tick
 }
 
 /// Folds everything that a copy shares: direction, flags, numbers, length, window and timestamps.

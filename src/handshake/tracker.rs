@@ -3,7 +3,7 @@
 //! Owns the hot table, deadlines, eviction and the memory of decided flows. Does not own what a
 //! segment means to an attempt (`pending`) nor what the record says (`decide`).
 
-use super::batch::{Batch, Content, Head, may_open};
+use super::batch::{Batch, Content, Item, may_open};
 use super::decide::{self, Ending};
 use super::found::{Found, Order};
 use super::pending::{Pending, Phase, is_syn, is_synack};
@@ -29,22 +29,17 @@ const LINGER: Span = Span::from_millis(100);
 /// lingered.
 const SOON: Span = Span::from_millis(250);
 
-/// How many packets are looked up before the first of them is taken: as many misses as a core can have
-/// under way, and a few more.
-const AHEAD: usize = 16;
+/// How many packets are looked up together, before the first of them is taken.
+const TOGETHER: usize = 128;
 
-/// The packets of a group that are of interest: where they are, and what is known of their flows.
-struct Wanted {
-    found: [(usize, Cell); AHEAD],
-    count: usize,
-}
+/// For how many packets memory is asked before the first of them is taken: as many as a core can wait for at once.
+const AHEAD: usize = 8;
 
-impl Wanted {
-    #[inline(always)]
-    fn iter(&self) -> impl Iterator<Item = (usize, Cell)> {
-        self.found.iter().take(self.count).copied()
-    }
-}
+/// A packet of a group that is of interest: where it is, and what is probably known of its flow.
+type Wanted = (u32, Cell);
+
+/// Room for those of a group; more than there can be, so that those that follow the last one can be asked for too.
+type Room = [Wanted; TOGETHER + AHEAD];
 
 /// In this order for the sake of [`Table`].
 #[repr(C)]
@@ -63,8 +58,8 @@ pub struct Tracker {
     table: Table<Tracked>,
     /// What refused flows without an attempt.
     strays: Strays,
-    /// A remembered flow has an attempt again.
-    reopened: bool,
+    /// The hash of a remembered flow that has an attempt again.
+    reopened: Option<u64>,
     /// Latest packet time so far.
     now: Timestamp,
     /// What was found and not yet told.
@@ -101,7 +96,7 @@ impl Tracker {
         Self {
             table: Table::new(),
             strays: Strays::default(),
-            reopened: false,
+            reopened: None,
             now: Timestamp::from_nanos(i64::MIN),
             found: Vec::new(),
             order: Order::default(),
@@ -112,91 +107,83 @@ impl Tracker {
 
     /// Takes packets, in order.
     ///
-    /// In groups of a few, and in passes over them: while one group is taken, the flows of the next are looked up
-    /// and the memory of their entries is asked for, and that of the index for the one after. So the processor waits
-    /// for many at once. Which packets are of no interest is gathered without a branch, because no predictor knows.
+    /// In groups, and in passes over them, so that the processor waits for much memory at once, and never for the
+    /// packets that are of no interest: which those are is gathered without a branch, because no predictor knows.
     pub fn take(&mut self, batch: &Batch) {
-        let groups = || batch.heads().chunks(AHEAD).zip((0..).step_by(AHEAD));
-        let mut expected = groups();
-        for (heads, _) in expected.by_ref().take(2) {
-            heads.iter().for_each(|head| self.table.prefetch_index(head.hash()));
+        let mut items = batch.items();
+        while !items.is_empty() {
+            let (group, _) = items.split_at(items.len().min(TOGETHER));
+            let taken = self.take_group(batch, group);
+            items = items.get(taken..).unwrap_or_default();
         }
-        let mut looked = groups();
-        let mut next = looked.next().map(|(heads, start)| self.look_up(batch, heads, start));
-        for (heads, start) in groups() {
-            if let Some((heads, _)) = expected.next() {
-                heads.iter().for_each(|head| self.table.prefetch_index(head.hash()));
-            }
-            let Some(wanted) = next.take() else { break };
-            let reopened = std::mem::take(&mut self.reopened);
-            next = looked.next().map(|(heads, start)| self.look_up(batch, heads, start));
-            self.take_group(batch, heads, start, &wanted, reopened);
-        }
-        self.reopened = false;
     }
 
-    /// Finds out which packets of a group are of interest, and asks for what they need.
+    /// Takes packets of a group, the first one at least; gives how many. From where a flow was reopened on, others
+    /// of it were of no interest when they were looked up.
     #[inline(always)]
-    fn look_up(&mut self, batch: &Batch, heads: &[Head], start: usize) -> Wanted {
-        let mut wanted = Wanted { found: [(0, Cell::EMPTY); AHEAD], count: 0 };
-        for (place, head) in (start..).zip(heads) {
-            let cell = self.table.guess(head.hash());
-            if let Some(next) = wanted.found.get_mut(wanted.count) {
-                *next = (place, cell);
+    fn take_group(&mut self, batch: &Batch, items: &[Item]) -> usize {
+        items.iter().for_each(|item| self.table.prefetch_index(item.hash()));
+        let mut found: Room = [(0, Cell::EMPTY); TOGETHER + AHEAD];
+        let wanted = self.look_up(items, &mut found);
+        found.iter().take(AHEAD).for_each(|&(place, cell)| self.prefetch(batch, items, place, cell));
+        for (now, &(place, cell)) in found.iter().enumerate().take(wanted) {
+            if let (Some(&(place, later)), Some((_, soon))) =
+                (found.get(now + AHEAD), found.get(now + AHEAD / 2))
+            {
+                self.prefetch(batch, items, place, later);
+                // On its way since then: what few have is elsewhere.
+                let tracked = self.table.get(Position::new(soon.position().unwrap_or(0)));
+                tracked.inspect(|tracked| tracked.attempt.prefetch_rare());
             }
-            wanted.count += usize::from(!cell.is_settled(head.hash()) | head.may_open());
+            let Some((item, rest)) = items.get(place as usize..).and_then(<[Item]>::split_first) else {
+                break;
+            };
+            self.take_one(batch, item, cell);
+            if let Some(hash) = self.reopened.take()
+                && rest.iter().any(|item| item.hash() == hash)
+            {
+                return items.len() - rest.len();
+            }
         }
-        for (place, cell) in wanted.iter() {
-            batch.prefetch(place);
-            if let Some(at) = cell.position() {
-                self.table.prefetch(at);
-            }
+        items.len()
+    }
+
+    /// Finds out which packets of a group are of interest; says how many.
+    #[inline(always)]
+    fn look_up(&self, items: &[Item], found: &mut Room) -> usize {
+        let mut wanted = 0;
+        for (place, item) in (0..).zip(items) {
+            let cell = self.table.guess(item.hash());
+            found[wanted % TOGETHER] = (place, cell);
+            wanted += usize::from(!cell.is_settled(item.hash()) | item.may_open());
         }
         wanted
     }
 
-    /// Takes those packets of a group that are wanted; all of them from where a flow was `reopened` on: others of it
-    /// were of no interest when they were looked up.
+    /// Asks for what a packet of interest needs; where its flow is not in the slab, for the first entry.
     #[inline(always)]
-    fn take_group(&mut self, batch: &Batch, heads: &[Head], start: usize, wanted: &Wanted, reopened: bool) {
-        for (_, cell) in wanted.iter() {
-            // On its way since the group before: what few have is elsewhere.
-            if let Some(tracked) = cell.position().and_then(|at| self.table.get(Position::new(at))) {
-                tracked.attempt.prefetch_rare();
-            }
+    fn prefetch(&self, batch: &Batch, items: &[Item], place: u32, cell: Cell) {
+        if let Some(item) = items.get(place as usize) {
+            batch.prefetch(item);
         }
-        let mut first = start;
-        if !reopened {
-            for (place, cell) in wanted.iter() {
-                let Some(head) = heads.get(place - start) else { break };
-                self.take_one(batch, place, *head, cell);
-                first = place + 1;
-                if self.reopened {
-                    break;
-                }
-            }
-            if !self.reopened {
-                return;
-            }
-        }
-        for (place, head) in (start..).zip(heads).skip(first - start) {
-            let cell = self.table.guess(head.hash());
-            self.take_one(batch, place, *head, cell);
-        }
+        self.table.prefetch(cell.position().unwrap_or(0));
     }
 
-    /// Takes the packet at a place, of whose flow `cell` was known lately.
+    /// Takes a packet, of whose flow `cell` was known lately.
     #[inline(always)]
-    fn take_one(&mut self, batch: &Batch, place: usize, head: Head, cell: Cell) {
+    fn take_one(&mut self, batch: &Batch, item: &Item, cell: Cell) {
         // A file that shrinks under its map takes packets along that were counted.
-        let Some((ordinal, content)) = batch.body(place) else { return };
+        let Some((ordinal, content)) = batch.body(item) else { return };
         match content {
             Content::Headers(at, frame, headers) => {
-                let Some(stack) = packet::usual(headers) else { return };
-                let segment = stack.segment(at, frame);
-                self.take_segment(cell, &segment, head.hash(), ordinal);
+                // Each version apart: what is decoded stays in registers until it is written.
+                if let Some(stack) = packet::usual_ipv4(headers) {
+                    self.take_segment(cell, &stack.segment(at, frame), item.hash(), ordinal);
+                } else if let Some(stack) = packet::usual_ipv6(headers) {
+                    self.take_segment(cell, &stack.segment(at, frame), item.hash(), ordinal);
+                }
             }
-            Content::Decoded(packet) => self.take_decoded(cell, packet, head.hash(), ordinal),
+            Content::Decoded(packet) => self.take_decoded(cell, packet, item.hash(), ordinal),
         }
     }
 
@@ -209,7 +196,7 @@ impl Tracker {
     }
 
     /// Takes a segment of a flow of which `cell` was known lately.
-    #[inline(always)]
+    #[inline(never)]
     fn take_segment(&mut self, cell: Cell, segment: &Segment, hash: u64, ordinal: u64) {
         // An entry that is still the flow's is the flow's; of what is not there, more may be known by now.
         let place = self.table.check(cell, &segment.flow).map(Place::Entry);
@@ -221,39 +208,40 @@ impl Tracker {
 
     /// Opens an attempt if the segment of this flow, which has none, begins one.
     fn open_attempt(&mut self, place: Place, segment: &Segment, hash: u64, ordinal: u64) {
-        let attempt = if is_syn(segment) {
-            let mut attempt = Pending::from_syn(segment, ordinal);
+        if is_syn(segment) {
+            let at = self.insert(place, segment, hash, Pending::from_syn(segment, ordinal));
             if !self.strays.is_empty() {
-                self.recall_refusals(&mut attempt, segment, hash, ordinal);
+                self.recall_refusals(at, segment, hash, ordinal);
             }
-            attempt
         } else if is_refusal(segment) {
             let counted = place == Place::Unknown;
             self.counts.midstream += u64::from(counted);
-            return self.strays.keep(hash, Packet::Segment(*segment), ordinal, counted);
+            self.strays.keep(hash, Packet::Segment(*segment), ordinal, counted);
         } else if place == Place::Remembered {
             // A late SYN-ACK of an attempt that is already told opens no second one.
-            return;
         } else if is_synack(segment) {
-            Pending::from_synack(segment, ordinal)
+            self.insert(place, segment, hash, Pending::from_synack(segment, ordinal));
         } else {
             self.counts.midstream += 1;
-            return;
-        };
-        let due = deadline(&attempt);
-        self.reopened |= place == Place::Remembered;
-        self.table.insert(
-            hash,
-            segment.flow,
-            Tracked { attempt, decided: false, settled: false, told: 0 },
-            due,
-            segment.at.plus(SOON),
-        );
+        }
+    }
+
+    /// Enters an attempt that this segment, whose flow has none, has opened.
+    #[inline(always)]
+    fn insert(&mut self, place: Place, segment: &Segment, hash: u64, attempt: Pending) -> Option<Position> {
+        if place == Place::Remembered {
+            self.reopened = Some(hash);
+        }
+        let due = segment.at.plus(WAITS[attempt.phase as usize]);
+        let tracked = Tracked { attempt, decided: false, settled: false, told: 0 };
+        self.table.insert(hash, segment.flow, tracked, due, segment.at.plus(SOON))
     }
 
     /// Gives the attempt of this SYN what stands before it in the capture.
     #[cold]
-    fn recall_refusals(&mut self, attempt: &mut Pending, syn: &Segment, hash: u64, ordinal: u64) {
+    fn recall_refusals(&mut self, at: Option<Position>, syn: &Segment, hash: u64, ordinal: u64) {
+        let Some((at, tracked)) = at.and_then(|at| Some((at, self.table.get_mut(at)?))) else { return };
+        let attempt = &mut tracked.attempt;
         for stray in self.strays.take(hash, syn, ordinal) {
             let counted = u64::from(stray.counted);
             match &stray.packet {
@@ -267,9 +255,16 @@ impl Tracker {
                 }
             }
         }
+        let due = deadline(attempt);
+        self.table.set_due(at, due);
     }
 
     fn continue_attempt(&mut self, at: Position, segment: &Segment, hash: u64, ordinal: u64) {
+        let Some(tracked) = self.table.get_mut(at) else { return };
+        if tracked.settled && !may_open(segment.flags) {
+            // It was looked up before that; from now on such packets are not even looked at.
+            return;
+        }
         if self.table.due(at) < segment.at {
             // The wheel turns once a batch; a deadline counts from the moment it passes.
             self.expire(at);
@@ -282,9 +277,6 @@ impl Tracker {
             return self.open_attempt(Place::Remembered, segment, hash, ordinal);
         }
         if tracked.decided {
-            if tracked.settled && !may_open(segment.flags) {
-                return;
-            }
             if tracked.attempt.is_copy(segment) {
                 self.counts.copies += 1;
             } else if is_refusal(segment) {
@@ -506,4 +498,93 @@ const fn next_repeat(gap: Span) -> Span {
 
 const fn longer(one: Span, other: Span) -> Span {
     if one.as_nanos() > other.as_nanos() { one } else { other }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::{Direction, Endpoint, Flags, FlowKey, FrameRef, Options, Seq};
+
+    const HASH: u64 = 1 << 40;
+
+    /// A segment of the one flow there is.
+    fn segment(millis: i64, outward: bool, flags: Flags, (seq, ack): (u32, u32), payload: u32) -> Packet {
+        let client = Endpoint::v4([10, 0, 0, 1], 40_000);
+        let (flow, from_client) = FlowKey::new(client, Endpoint::v4([10, 0, 0, 2], 80));
+        let direction: Direction = if outward { from_client } else { from_client.reverse() };
+        let at = Timestamp::default().plus(Span::from_millis(millis));
+        let (seq, ack) = (Seq(seq), Seq(ack));
+        let (frame, options) = (FrameRef::new(0, 1), Options::NONE);
+        Packet::Segment(Segment {
+            at,
+            frame,
+            flow,
+            direction,
+            flags,
+            ttl: 64,
+            seq,
+            ack,
+            payload,
+            window: 1,
+            options,
+        })
+    }
+
+    /// What is counted where packets are taken so many at a time, and the wheel turns at the end.
+    fn counts(packets: &[Packet], together: usize) -> Counts {
+        let mut tracker = Tracker::new();
+        for (packets, start) in packets.chunks(together).zip((0..).step_by(together)) {
+            let mut batch = Batch::with_capacity(together);
+            packets.iter().zip(start..).for_each(|(packet, n)| batch.push_decoded(HASH, *packet, n));
+            tracker.take(&batch);
+        }
+        tracker.counts()
+    }
+
+    #[test]
+    fn what_is_counted_does_not_depend_on_how_many_packets_are_looked_up_together() {
+        let syn_ack = |millis| segment(millis, false, Flags::SYN.union(Flags::ACK), (499, 100), 0);
+        let speech = |millis, seq| segment(millis, false, Flags::ACK, (seq, 100), 50);
+        let packets = [
+            segment(0, true, Flags::SYN, (99, 0), 0),
+            syn_ack(1),
+            segment(2, true, Flags::ACK, (100, 500), 0),
+            speech(3, 500),
+            speech(4, 550),
+            // Decided and settled: this one, too late for a copy, is not looked at, or is not to be seen.
+            speech(300, 600),
+            // A copy, out of order.
+            syn_ack(2),
+        ];
+        let alone = counts(&packets, 1);
+        assert_eq!(alone.copies, 1);
+        for together in 2..=packets.len() {
+            assert_eq!(counts(&packets, together), alone, "{together} together");
+        }
+    }
+
+    #[test]
+    fn a_flow_that_is_reopened_is_heard_again_at_once() {
+        let open = |start: i64, isn: u32| {
+            [
+                segment(start, true, Flags::SYN, (isn, 0), 0),
+                segment(start + 1, false, Flags::SYN.union(Flags::ACK), (499, isn + 1), 0),
+                segment(start + 2, true, Flags::ACK, (isn + 1, 500), 0),
+                segment(start + 3, false, Flags::ACK, (500, isn + 1), 50),
+                segment(start + 4, false, Flags::ACK, (550, isn + 1), 50),
+            ]
+        };
+        let packets = [open(0, 99), open(5_000, 7_099), open(9_000, 14_099)].concat();
+        for together in 1..=packets.len() {
+            let mut tracker = Tracker::new();
+            for (packets, start) in packets.chunks(together).zip((0..).step_by(together)) {
+                let mut batch = Batch::with_capacity(together);
+                packets.iter().zip(start..).for_each(|(packet, n)| batch.push_decoded(HASH, *packet, n));
+                tracker.take(&batch);
+            }
+            let found = tracker.hand_over();
+            let completed = found.iter().filter(|found| found.attempt.packets == 4).count();
+            assert_eq!((found.len(), completed), (3, 3), "{together} together");
+        }
+    }
 }

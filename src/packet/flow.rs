@@ -102,14 +102,34 @@ impl fmt::Debug for Endpoint {
 /// The unordered pair of endpoints of a connection: the same for both directions.
 ///
 /// The two endpoints' fields lie side by side, without the padding that each would have alone.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlowKey {
     low: Words,
     high: Words,
-    low_port: u16,
-    high_port: u16,
-    low_v6: bool,
-    high_v6: bool,
+    ends: Ends,
+}
+
+/// Ports and IP versions of the lower and the higher endpoint, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Ends(u64);
+
+impl Ends {
+    const HIGH_V6: u64 = 1 << 32;
+    const LOW_V6: u64 = 1 << 33;
+
+    #[inline(always)]
+    fn new((low_port, low_v6): (u16, bool), (high_port, high_v6): (u16, bool)) -> Self {
+        let versions = u64::from(low_v6) << 33 | u64::from(high_v6) << 32;
+        Self(u64::from(low_port) << 16 | u64::from(high_port) | versions)
+    }
+
+    const fn low_port(self) -> u16 {
+        (self.0 >> 16) as u16
+    }
+
+    const fn high_port(self) -> u16 {
+        self.0 as u16
+    }
 }
 
 /// Which way a segment travels between the two endpoints of its [`FlowKey`].
@@ -133,14 +153,8 @@ impl FlowKey {
         let (x, y) = ((a ^ c) & swap, (b ^ d) & swap);
         let z = (source.port ^ destination.port) & swap as u16;
         let v = (source.v6 ^ destination.v6) & !forward;
-        let key = Self {
-            low: [a ^ x, b ^ y],
-            high: [c ^ x, d ^ y],
-            low_port: source.port ^ z,
-            high_port: destination.port ^ z,
-            low_v6: source.v6 ^ v,
-            high_v6: destination.v6 ^ v,
-        };
+        let ends = Ends::new((source.port ^ z, source.v6 ^ v), (destination.port ^ z, destination.v6 ^ v));
+        let key = Self { low: [a ^ x, b ^ y], high: [c ^ x, d ^ y], ends };
         (key, if forward { Direction::LowToHigh } else { Direction::HighToLow })
     }
 
@@ -152,23 +166,35 @@ impl FlowKey {
         let number = |(address, port)| u64::from(u32::from_be_bytes(address)) << 16 | u64::from(port);
         let (source, destination): (u64, u64) = (number(source), number(destination));
         let (low, high) = (source.min(destination), source.max(destination));
-        let key = Self {
-            low: [low >> 16 << 32, 0],
-            high: [high >> 16 << 32, 0],
-            low_port: low as u16,
-            high_port: high as u16,
-            low_v6: false,
-            high_v6: false,
-        };
+        let ends = Ends::new((low as u16, false), (high as u16, false));
+        let key = Self { low: [low >> 16 << 32, 0], high: [high >> 16 << 32, 0], ends };
         (key, if source == low { Direction::LowToHigh } else { Direction::HighToLow })
+    }
+
+    /// Whether both are the same, in one piece: where a hash was found, the key is nearly always the same, so that
+    /// stopping at the first difference saves nothing and costs a branch each.
+    #[must_use]
+    #[inline(always)]
+    pub(crate) const fn is(&self, other: &Self) -> bool {
+        let ([a, b], [c, d]) = (self.low, self.high);
+        let ([v, w], [x, y]) = (other.low, other.high);
+        (a ^ v) | (b ^ w) | (c ^ x) | (d ^ y) | (self.ends.0 ^ other.ends.0) == 0
     }
 
     /// The sender of a segment that travels in `direction`.
     #[must_use]
     pub const fn source(&self, direction: Direction) -> Endpoint {
         match direction {
-            Direction::LowToHigh => Endpoint { address: self.low, port: self.low_port, v6: self.low_v6 },
-            Direction::HighToLow => Endpoint { address: self.high, port: self.high_port, v6: self.high_v6 },
+            Direction::LowToHigh => Endpoint {
+                address: self.low,
+                port: self.ends.low_port(),
+                v6: self.ends.0 & Ends::LOW_V6 != 0,
+            },
+            Direction::HighToLow => Endpoint {
+                address: self.high,
+                port: self.ends.high_port(),
+                v6: self.ends.0 & Ends::HIGH_V6 != 0,
+            },
         }
     }
 
@@ -190,36 +216,17 @@ impl Direction {
     }
 }
 
-impl PartialEq for FlowKey {
-    /// In one piece: where a hash was found, the key is nearly always the same, so that stopping at the
-    /// first difference saves nothing and costs a branch each.
-    #[inline(always)]
-    fn eq(&self, other: &Self) -> bool {
-        let words = |key: &Self| {
-            let ([a, b], [c, d]) = (key.low, key.high);
-            let ports = u64::from(key.low_port) << 16 | u64::from(key.high_port);
-            let versions = u64::from(key.low_v6) << 33 | u64::from(key.high_v6) << 32;
-            [a, b, c, d, ports | versions]
-        };
-        let ([a, b, c, d, e], [v, w, x, y, z]) = (words(self), words(other));
-        (a ^ v) | (b ^ w) | (c ^ x) | (d ^ y) | (e ^ z) == 0
-    }
-}
-
-impl Eq for FlowKey {}
-
 impl Hash for FlowKey {
-    /// Feeds the hasher as few words as tell flows apart: two where both addresses are IPv4.
+    /// Feeds the hasher as few words as tell flows apart: one for each end where both addresses are IPv4.
     #[inline(always)]
     fn hash<H: Hasher>(&self, state: &mut H) {
         let ([a, b], [c, d]) = (self.low, self.high);
-        let ports = u64::from(self.low_port) << 16 | u64::from(self.high_port);
-        if self.low_v6 | self.high_v6 {
-            [a, b, c, d].into_iter().for_each(|word| state.write_u64(word));
+        if self.ends.0 & (Ends::LOW_V6 | Ends::HIGH_V6) != 0 {
+            [a, b, c, d, self.ends.0].into_iter().for_each(|word| state.write_u64(word));
         } else {
-            state.write_u64(a | c >> 32);
+            state.write_u64(a >> 16 | u64::from(self.ends.low_port()));
+            state.write_u64(c >> 16 | u64::from(self.ends.high_port()));
         }
-        state.write_u64(ports);
     }
 }
 

@@ -13,7 +13,7 @@ mod shared;
 mod time;
 
 pub use decode::{Frame, Frames, decode};
-pub(crate) use decode::{Glimpse, HEADERS, general, glimpse_ipv4, glimpse_ipv6, usual};
+pub(crate) use decode::{Glimpse, HEADERS, general, glimpse_ipv4, glimpse_ipv6, usual_ipv4, usual_ipv6};
 pub use flow::{Direction, Endpoint, FlowHasher, FlowKey};
 pub use link::LinkType;
 pub use segment::{FrameRef, IcmpError, Options, Packet, Segment, Skip, Unreachable};

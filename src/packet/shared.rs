@@ -1,31 +1,33 @@
 //! Octets that outlive whoever brought them.
 
 use std::fmt;
-use std::sync::Arc;
+
+use bytes::Bytes;
 
 /// Octets that frames lie in, such as a map of a capture file. They stay where they are as long as anyone holds
 /// them, so that a frame can be decoded later, and by another thread, without a copy.
 #[derive(Clone)]
-pub struct Shared(Arc<dyn AsRef<[u8]> + Send + Sync>);
+pub struct Shared(Bytes);
 
 impl Shared {
     /// Shares what `owner` holds.
     #[must_use]
-    pub fn new(owner: Arc<dyn AsRef<[u8]> + Send + Sync>) -> Self {
-        Self(owner)
+    pub fn new(owner: impl AsRef<[u8]> + Send + 'static) -> Self {
+        Self(Bytes::from_owner(owner))
     }
 
     /// The octets.
     #[must_use]
+    #[inline(always)]
     pub fn octets(&self) -> &[u8] {
-        (*self.0).as_ref()
+        &self.0
     }
 
     /// Whether both are the very same octets.
     #[must_use]
     #[inline(always)]
     pub fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        std::ptr::eq(self.octets(), other.octets())
     }
 }
 

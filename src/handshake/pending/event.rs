@@ -38,6 +38,7 @@ pub(super) enum Event {
 const PLAUSIBLE: i32 = 1 << 30;
 
 impl Pending {
+    #[inline(always)]
     pub(super) fn of_client(&self, segment: &Segment) -> Event {
         let flags = segment.flags;
         if flags.contains(Flags::RST) {
@@ -66,6 +67,7 @@ impl Pending {
         self.signs.simultaneous && segment.flags.contains(Flags::SYN) && segment.seq == self.client_isn
     }
 
+    #[inline(always)]
     pub(super) fn of_server(&self, segment: &Segment) -> Event {
         let flags = segment.flags;
         let covers = self.covers_syn(segment.ack);

@@ -131,6 +131,7 @@ impl Pending {
     }
 
     /// An attempt opened by its SYN-ACK: the SYN is missing, or comes a little later.
+    #[inline(always)]
     pub(super) fn from_synack(segment: &Segment, ordinal: u64) -> Self {
         let mut attempt = Self::blank(segment, ordinal, segment.direction.reverse());
         attempt.client_isn = segment.ack.plus(u32::MAX);
@@ -142,8 +143,6 @@ impl Pending {
 
     #[inline(always)]
     fn blank(segment: &Segment, ordinal: u64, outward: Direction) -> Self {
-        let mut recent = Recent::default();
-        recent.is_copy(segment);
         Self {
             phase: Phase::SynSent,
             signs: Signs::default(),
@@ -172,7 +171,7 @@ impl Pending {
             after_ack: 0,
             rare: None,
             packets: 1,
-            recent,
+            recent: Recent::first(segment),
         }
     }
 

@@ -44,6 +44,7 @@ pub(super) static NEVER: Repeats = Repeats {
 pub(super) const SHORTEST_TIMER: Span = Span::from_millis(200);
 
 impl Offer {
+    #[inline(always)]
     pub(super) fn new(segment: &Segment) -> Self {
         let timestamps = segment.options.timestamps();
         let (tsval, _) = timestamps.unwrap_or_default();
@@ -57,6 +58,7 @@ impl Offer {
 
     /// When the packet that `answer` echoes was sent: told by TSecr (RFC 7323 §3.2), or plain where
     /// there was only one. `None` when it may be any of several.
+    #[inline]
     pub(super) fn answered_by(&self, repeats: &Repeats, answer: &Segment) -> Option<Timestamp> {
         if repeats.count == 0 {
             return Some(self.first);

@@ -9,6 +9,7 @@ use crate::packet::{Flags, Segment, Span, Timestamp};
 pub(in crate::handshake) const REORDERING: Span = Span::from_millis(50);
 
 impl Pending {
+    #[inline(always)]
     pub(super) fn next(&mut self, event: Event, segment: &Segment) -> Phase {
         match event {
             Event::Syn => self.on_syn(segment),
@@ -48,6 +49,7 @@ impl Pending {
         }
     }
 
+    #[inline(always)]
     pub(super) fn take_syn(&mut self, segment: &Segment) {
         self.signs.syn_seen = self.synack.is_none() || segment.at.since(self.start) <= REORDERING;
         self.signs.syn_late = self.synack.is_some() && self.signs.syn_seen;
@@ -100,6 +102,7 @@ impl Pending {
         reset.is_some_and(|reset| at.since(reset) <= REORDERING)
     }
 
+    #[inline(always)]
     pub(super) fn take_synack(&mut self, segment: &Segment) {
         self.server_isn = segment.seq;
         self.answered = segment.ack;

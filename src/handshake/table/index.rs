@@ -6,6 +6,8 @@
 //! Open addressing by lines. A cell is never emptied alone: a flow that leaves the slab is remembered for a
 //! while, and what is forgotten is left behind when the lines are written anew. So lines fill from the front.
 
+use std::hint::select_unpredictable;
+
 use crate::prefetch::prefetch;
 
 /// All flows known, by hash.
@@ -66,16 +68,17 @@ impl Cell {
         (self.state() == Self::SLOT).then_some((self.0 & !Self::SETTLED) >> Self::STATE_BITS)
     }
 
-    /// Whether the flow was decided, and of its packets only those that may open an attempt are of interest.
+    /// Whether the flow was decided, and of its packets only those that may open an attempt are of interest. Not where
+    /// it has to be heard of.
     #[inline(always)]
     pub(in crate::handshake) fn is_settled(self, hash: u64) -> bool {
         let settled = self.0 & (Self::SETTLED | Self::STATE) == Self::SETTLED | Self::SLOT;
-        settled | self.remembers(hash)
+        settled | (self == Self::remembered(hash, Self::YOUNG))
     }
 
     /// Whether the flow of this hash was decided and has left the slab.
     #[inline(always)]
-    pub(in crate::handshake) fn remembers(self, hash: u64) -> bool {
+    fn remembers(self, hash: u64) -> bool {
         // The states of a remembered flow differ in the lowest bit.
         Self(self.0 | 1) == Self::remembered(hash, Self::YOUNG)
     }
@@ -143,26 +146,22 @@ impl Index {
         prefetch(self.lines.as_ptr().wrapping_add(self.home(hash)));
     }
 
-    /// Finds what is probably a flow's cell, and hears of the flow: if it is remembered, then for another
-    /// generation. Empty where nothing is known of it, or too little.
+    /// What is probably a flow's cell. Empty where nothing is known of it, or too little.
     #[inline(always)]
-    pub(super) fn guess(&mut self, hash: u64) -> Cell {
-        let home = self.home(hash);
-        let line = &mut self.lines[home];
-        let alike = line.alike(hash);
-        if alike == 0 && !line.is_full() {
-            return Cell::EMPTY;
+    pub(super) fn guess(&self, hash: u64) -> Cell {
+        let mut home = self.home(hash);
+        loop {
+            let line = &self.lines[home];
+            let alike = line.alike(hash);
+            // No branch but this, which is hardly ever taken.
+            if alike | u32::from(!line.is_full()) == 0 {
+                home = (home + 1) & (self.lines.len() - 1);
+                continue;
+            }
+            let cell = line.cells[(alike | 1 << LINE).trailing_zeros() as usize % LINE];
+            // Which of several it is, the key alone can tell.
+            return select_unpredictable(alike.is_power_of_two(), cell, Cell::EMPTY);
         }
-        // Which of several it is, the key alone can tell.
-        if alike & alike.wrapping_sub(1) != 0 {
-            return Cell::EMPTY;
-        }
-        // Of none here, the first is as good a guess as any.
-        let cell = &mut line.cells[(alike | 1 << LINE).trailing_zeros() as usize % LINE];
-        if alike == 0 || *cell == Cell::remembered(hash, Cell::OLD) {
-            return self.find(hash, |_| true);
-        }
-        *cell
     }
 
     /// Finds a flow, and hears of it. `same` tells whether a slot of the right tag is the flow's.

@@ -124,7 +124,7 @@ impl<T> Table<T> {
     #[inline(always)]
     pub(super) fn find(&mut self, hash: u64, key: &FlowKey) -> Place {
         let slots = &self.slots;
-        match self.indexes[slice_of(hash)].find(hash, |at| slots[at as usize].key == *key) {
+        match self.indexes[slice_of(hash)].find(hash, |at| slots[at as usize].key.is(key)) {
             Cell::EMPTY => Place::Unknown,
             cell => cell.position().map_or(Place::Remembered, |at| Place::Entry(Position(at))),
         }
@@ -132,7 +132,7 @@ impl<T> Table<T> {
 
     /// What is probably known of a flow, told by its hash alone, without touching the entry.
     #[inline(always)]
-    pub(super) fn guess(&mut self, hash: u64) -> Cell {
+    pub(super) fn guess(&self, hash: u64) -> Cell {
         self.indexes[slice_of(hash)].guess(hash)
     }
 
@@ -152,11 +152,11 @@ impl<T> Table<T> {
     /// Whether the entry at a position is `key`'s.
     #[inline(always)]
     fn holds(&self, at: Position, key: &FlowKey) -> bool {
-        self.slots.get(at.0 as usize).is_some_and(|slot| slot.key == *key && slot.value.is_some())
+        self.slots.get(at.0 as usize).is_some_and(|slot| slot.key.is(key) & slot.value.is_some())
     }
 
     pub(super) fn get(&self, at: Position) -> Option<&T> {
-        self.slots[at.0 as usize].value.as_ref()
+        self.slots.get(at.0 as usize)?.value.as_ref()
     }
 
     pub(super) fn get_mut(&mut self, at: Position) -> Option<&mut T> {
@@ -178,21 +178,13 @@ impl<T> Table<T> {
         due: Timestamp,
         soon: Timestamp,
     ) -> Option<Position> {
+        let at = self.free.pop().or_else(|| self.grow(key))?;
         self.inserted = self.inserted.wrapping_add(1);
         let serial = self.inserted;
-        let slot = Slot { key, hash, serial, aged: true, value: Some(value) };
-        let at = match self.free.pop() {
-            Some(at) => {
-                self.slots[at as usize] = slot;
-                at
-            }
-            None => {
-                let at = u32::try_from(self.slots.len()).ok().filter(|&at| at < Index::MOST_SLOTS)?;
-                self.slots.push(slot);
-                self.alarms.push(Alarm { due, noted: Turn::NEVER });
-                at
-            }
-        };
+        // Field by field: a whole slot would be made elsewhere and copied.
+        let slot = &mut self.slots[at as usize];
+        (slot.key, slot.hash, slot.serial, slot.aged) = (key, hash, serial, true);
+        slot.value = Some(value);
         let slots = &self.slots;
         self.indexes[slice_of(hash)].enter(hash, at, |at| slots[at as usize].hash);
         self.alarms[at as usize] = Alarm { due, noted: self.wheel.note(at, Turn::at(due.min(soon))) };
@@ -203,6 +195,15 @@ impl<T> Table<T> {
         }
         self.ages.push_back((at, serial));
         Some(Position(at))
+    }
+
+    /// Makes room for one more entry.
+    #[cold]
+    fn grow(&mut self, key: FlowKey) -> Option<u32> {
+        let at = u32::try_from(self.slots.len()).ok().filter(|&at| at < Index::MOST_SLOTS)?;
+        self.slots.push(Slot { key, hash: 0, serial: 0, aged: false, value: None });
+        self.alarms.push(Alarm { due: Timestamp::default(), noted: Turn::NEVER });
+        Some(at)
     }
 
     /// Takes an entry out; its flow is remembered.

@@ -20,16 +20,6 @@ pub(crate) struct Stack<'a> {
     wire: usize,
 }
 
-/// Recognises any of these stacks.
-#[inline(always)]
-pub(super) fn stack(frame: &[u8]) -> Option<Stack<'_>> {
-    match ethernet(frame)? {
-        (EtherType::IPV4, rest) => ipv4(rest),
-        (EtherType::IPV6, rest) => ipv6(rest),
-        _ => None,
-    }
-}
-
 /// What EtherType an Ethernet frame has, and what follows its header.
 #[inline(always)]
 pub(super) fn ethernet(frame: &[u8]) -> Option<(EtherType, &[u8])> {
@@ -40,10 +30,18 @@ pub(super) fn ethernet(frame: &[u8]) -> Option<(EtherType, &[u8])> {
 /// Recognises IPv4 without options, not a fragment, and TCP captured with its options.
 #[inline(always)]
 pub(super) fn ipv4(data: &[u8]) -> Option<Stack<'_>> {
-    // One with options has no room in the shortest header.
+    /// Version 4, and a header of five words: no options.
+    const PLAIN: u8 = 0x45;
+    /// More fragments, and the fragment offset.
+    const FRAGMENT: u16 = 0x3fff;
     let (header, rest) = data.split_first_chunk::<{ Ipv4Header::MIN_LEN }>()?;
+    // Asked here in one comparison each, of what is in memory side by side.
+    let fragment = u16::from_be_bytes([header[6], header[7]]) & FRAGMENT;
+    if header[0] != PLAIN || fragment != 0 {
+        return None;
+    }
     let header = Ipv4HeaderSlice::from_slice(header).ok()?;
-    if header.protocol() != ip_number::TCP || header.is_fragmenting_payload() {
+    if header.protocol() != ip_number::TCP {
         return None;
     }
     // A total length of zero (segmentation offload) gives up here.

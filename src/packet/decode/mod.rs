@@ -111,8 +111,8 @@ const MAX_LAYERS: usize = 32;
 /// The reason why the analysis cannot use the frame.
 #[inline]
 pub fn decode(frame: &Frame<'_>) -> Result<Packet, Skip> {
-    let seen = glimpse_ipv4(frame).or_else(|| glimpse_ipv6(frame));
-    match seen.and_then(|_| usual(frame.data)) {
+    let ethernet = Some(frame.data).filter(|_| frame.link == LinkType::ETHERNET);
+    match ethernet.and_then(|data| usual_ipv4(data).or_else(|| usual_ipv6(data))) {
         Some(stack) => Ok(Packet::Segment(stack.segment(frame.at, frame.frame))),
         None => general(frame),
     }
@@ -125,33 +125,42 @@ pub(crate) struct Glimpse {
     pub(crate) flags: Flags,
 }
 
-/// So many octets of a frame hold all headers that [`usual`] finds: Ethernet, IPv6 or IPv4, TCP with options.
+/// So many octets of a frame hold all headers of the usual stacks: Ethernet, IPv6 or IPv4, TCP with options.
 pub(crate) const HEADERS: usize = 14 + 40 + 60;
 
 /// Looks at a segment in the IPv4 stack that nearly every segment has.
 #[inline(always)]
 pub(crate) fn glimpse_ipv4(frame: &Frame<'_>) -> Option<Glimpse> {
-    match fast::ethernet(frame.data).filter(|_| frame.link == LinkType::ETHERNET)? {
-        (EtherType::IPV4, rest) => Some(fast::ipv4(rest)?.glimpse()),
-        _ => None,
-    }
+    let stack = (frame.link == LinkType::ETHERNET).then(|| usual_ipv4(frame.data))??;
+    Some(stack.glimpse())
 }
 
 /// As [`glimpse_ipv4`], in the IPv6 stack.
 #[inline(always)]
 pub(crate) fn glimpse_ipv6(frame: &Frame<'_>) -> Option<Glimpse> {
-    match fast::ethernet(frame.data).filter(|_| frame.link == LinkType::ETHERNET)? {
-        (EtherType::IPV6, rest) => Some(fast::ipv6(rest)?.glimpse()),
+    let stack = (frame.link == LinkType::ETHERNET).then(|| usual_ipv6(frame.data))??;
+    Some(stack.glimpse())
+}
+
+/// The headers of an Ethernet frame of which there was a [`glimpse_ipv4`], to be decoded; [`HEADERS`] octets of it are
+/// enough.
+///
+/// `None` where the octets are no longer what they were then: a file that shrinks under its map.
+#[inline(always)]
+pub(crate) fn usual_ipv4(headers: &[u8]) -> Option<Stack<'_>> {
+    match fast::ethernet(headers)? {
+        (EtherType::IPV4, rest) => fast::ipv4(rest),
         _ => None,
     }
 }
 
-/// The headers of a frame of which there was a [`Glimpse`], to be decoded; [`HEADERS`] octets of it are enough.
-///
-/// `None` where the octets are no longer what they were then: a file that shrinks under its map.
+/// As [`usual_ipv4`], of a [`glimpse_ipv6`].
 #[inline(always)]
-pub(crate) fn usual(headers: &[u8]) -> Option<Stack<'_>> {
-    fast::stack(headers)
+pub(crate) fn usual_ipv6(headers: &[u8]) -> Option<Stack<'_>> {
+    match fast::ethernet(headers)? {
+        (EtherType::IPV6, rest) => fast::ipv6(rest),
+        _ => None,
+    }
 }
 
 /// Decodes any stack of headers that has a decoder.

@@ -8,33 +8,29 @@ use crate::packet::Options;
 /// lays them out, and what Linux sends with SYN (`tcp_options_write`).
 #[inline(always)]
 pub(super) fn usual(options: &[u8]) -> Option<Options> {
-    let timestamps = match options {
-        [] => return Some(Options::NONE),
-        [
-            tcp_option::KIND_NOOP,
-            tcp_option::KIND_NOOP,
-            tcp_option::KIND_TIMESTAMP,
-            tcp_option::LEN_TIMESTAMP,
-            timestamps @ ..,
-        ] if timestamps.len() == TIMESTAMPS => timestamps,
-        [
-            tcp_option::KIND_MAXIMUM_SEGMENT_SIZE,
-            tcp_option::LEN_MAXIMUM_SEGMENT_SIZE,
-            _,
-            _,
-            tcp_option::KIND_SELECTIVE_ACK_PERMITTED,
-            tcp_option::LEN_SELECTIVE_ACK_PERMITTED,
-            tcp_option::KIND_TIMESTAMP,
-            tcp_option::LEN_TIMESTAMP,
-            timestamps @ ..,
-            tcp_option::KIND_NOOP,
-            tcp_option::KIND_WINDOW_SCALE,
-            tcp_option::LEN_WINDOW_SCALE,
-            _,
-        ] if timestamps.len() == TIMESTAMPS => timestamps,
-        _ => return None,
+    const NOOP: u8 = tcp_option::KIND_NOOP;
+    const TIMESTAMP: [u8; 2] = [tcp_option::KIND_TIMESTAMP, tcp_option::LEN_TIMESTAMP];
+    const MSS: [u8; 2] = [tcp_option::KIND_MAXIMUM_SEGMENT_SIZE, tcp_option::LEN_MAXIMUM_SEGMENT_SIZE];
+    const SACK: [u8; 2] = [tcp_option::KIND_SELECTIVE_ACK_PERMITTED, tcp_option::LEN_SELECTIVE_ACK_PERMITTED];
+    const SCALE: [u8; 2] = [tcp_option::KIND_WINDOW_SCALE, tcp_option::LEN_WINDOW_SCALE];
+    let (Some(&[a, b, c, d, e, f, g, h]), Some(&[w, x, y, z])) =
+        (options.first_chunk(), options.last_chunk())
+    else {
+        return options.is_empty().then_some(Options::NONE);
     };
-    read(timestamps)
+    // How far it is from either; which of the two it is, no predictor knows.
+    let word = u32::from_le_bytes;
+    let unlike = |found: [u8; 4], [a, b]: [u8; 2], [c, d]: [u8; 2]| word(found) ^ word([a, b, c, d]);
+    let plain = unlike([a, b, c, d], [NOOP; 2], TIMESTAMP) | (options.len() ^ (4 + TIMESTAMPS)) as u32;
+    let syn = unlike([a, b, c, d], MSS, [0; 2]) & word([u8::MAX, u8::MAX, 0, 0])
+        | unlike([e, f, g, h], SACK, TIMESTAMP)
+        | unlike([w, x, y, z], [NOOP, SCALE[0]], [SCALE[1], 0]) & word([u8::MAX, u8::MAX, u8::MAX, 0])
+        | (options.len() ^ (12 + TIMESTAMPS)) as u32;
+    if plain.min(syn) != 0 {
+        return None;
+    }
+    let start = if syn == 0 { 8 } else { 4 };
+    read(options.get(start..start + TIMESTAMPS)?)
 }
 
 /// Octets of TSval and TSecr.
