@@ -130,6 +130,7 @@ impl Reader {
         let mut halt = None;
         while halt.is_none() && walk.left > 0 {
             let mut frames = 0;
+            let before = FrameRef::new(walk.capture, seen.packets);
             let (mut first, mut last) = (seen.first, seen.last);
             for place in group.room(walk.left) {
                 let Some((after, record)) = parse(rest) else {
@@ -151,7 +152,7 @@ impl Reader {
                 }
                 (first, last) = (first.min(at), last.max(at));
                 frames += 1;
-                let frame = FrameRef::new(walk.capture, seen.packets + frames as u64);
+                let frame = before.plus(frames as u64);
                 *place = Frame { at, frame, link: self.link, wire_len: record.origlen, data: record.data };
                 rest = after;
             }

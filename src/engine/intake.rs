@@ -28,26 +28,27 @@ impl Intake {
     #[inline(always)]
     pub(super) fn take(&mut self, frames: Frames<'_>, destination: &mut impl Destination) {
         let mut ordinal = self.counts.total;
-        let mut usual = 0;
+        let mut unusual = 0;
+        let mut latest = None;
         destination.expect(&frames, ordinal);
         for frame in &*frames {
+            latest = latest.max(Some(frame.at));
             // One branch for each version: what either finds stays in registers until it is written.
             if let Some(glimpse) = packet::glimpse_ipv4(frame) {
-                usual += 1;
                 let hash = self.hasher.hash(&glimpse.flow);
                 destination.take(hash, &glimpse, frame, ordinal);
             } else if let Some(glimpse) = packet::glimpse_ipv6(frame) {
-                usual += 1;
                 let hash = self.hasher.hash(&glimpse.flow);
                 destination.take(hash, &glimpse, frame, ordinal);
             } else {
+                unusual += 1;
                 self.take_unusual(frame, ordinal, destination);
             }
             ordinal += 1;
         }
         self.counts.total = ordinal;
-        self.counts.tcp += usual;
-        self.now = self.now.max(frames.iter().map(|frame| frame.at).max());
+        self.counts.tcp += frames.len() as u64 - unusual;
+        self.now = self.now.max(latest);
     }
 
     #[inline(never)]

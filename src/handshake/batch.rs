@@ -33,7 +33,7 @@ pub(super) struct Item {
     /// Where its headers begin in what holds them, or which of the decoded packets it is. In 32 bits: windows of a
     /// file are smaller.
     offset: u32,
-    /// How far it is from the first packet of the batch in the whole input.
+    /// The low bits of its position in the whole input.
     place: u16,
     /// Which of the shared octets hold its headers; or [`COPIED`], or [`DECODED`].
     holder: u8,
@@ -145,13 +145,8 @@ impl Batch {
         } else {
             (frame.data.as_ptr() as usize).wrapping_sub(holder.base) as u32
         };
-        let (at, frame, place) = (frame.at, frame.frame, self.place(ordinal));
-        self.items.push(Item { head, at, frame, offset, place, holder: holder.place });
-    }
-
-    #[inline(always)]
-    fn place(&self, ordinal: u64) -> u16 {
-        ordinal.wrapping_sub(self.first) as u16
+        let (at, frame) = (frame.at, frame.frame);
+        self.items.push(Item { head, at, frame, offset, place: ordinal as u16, holder: holder.place });
     }
 
     /// Appends a decoded packet of the flow with this hash, at this position of the whole input, from 0; at most
@@ -166,8 +161,8 @@ impl Batch {
         };
         let offset = self.decoded.len() as u32;
         self.decoded.push(packet);
-        let (head, place) = (Item::head(hash, may_open), self.place(ordinal));
-        self.items.push(Item { head, at, frame, offset, place, holder: DECODED });
+        let head = Item::head(hash, may_open);
+        self.items.push(Item { head, at, frame, offset, place: ordinal as u16, holder: DECODED });
     }
 
     /// Copies the headers of a frame; says where to.
@@ -216,7 +211,7 @@ impl Batch {
     /// What a packet is, and its position in the whole input.
     #[inline(always)]
     pub(super) fn body(&self, item: &Item) -> Option<(u64, Content<'_>)> {
-        let ordinal = self.first + u64::from(item.place);
+        let ordinal = self.first + u64::from(item.place.wrapping_sub(self.first as u16));
         let octets = match item.holder {
             COPIED => self.copied.as_slice(),
             DECODED => {

@@ -16,6 +16,12 @@ impl FrameRef {
         Self(((capture as u64) << Self::NUMBER_BITS) | (number & ((1 << Self::NUMBER_BITS) - 1)))
     }
 
+    /// The packet so many later in the same capture.
+    #[must_use]
+    pub(crate) const fn plus(self, packets: u64) -> Self {
+        Self(self.0 + packets)
+    }
+
     /// The index of the capture.
     #[must_use]
     pub const fn capture(self) -> u16 {

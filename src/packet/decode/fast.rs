@@ -4,36 +4,43 @@
 //! may give up, and leaves every error to the general path.
 
 use etherparse::{
-    EtherType, Ipv4Header, Ipv4HeaderSlice, Ipv6Header, Ipv6HeaderSlice, TcpHeaderSlice, ip_number,
+    EtherType, Ethernet2Header, Ipv4Header, Ipv4HeaderSlice, Ipv6Header, Ipv6HeaderSlice, TcpHeader,
+    TcpHeaderSlice, ip_number,
 };
 
 use super::network::Addresses;
 use super::{Glimpse, options, transport};
-use crate::packet::{FrameRef, Segment, Timestamp};
+use crate::packet::{Flags, FrameRef, Segment, Timestamp};
 
 /// The headers of a common stack.
 pub(crate) struct Stack<'a> {
     addresses: Addresses,
     ttl: u8,
+    flags: Flags,
     header: TcpHeaderSlice<'a>,
     /// Octets of TCP header and payload.
     wire: usize,
 }
 
-/// What EtherType an Ethernet frame has, and what follows its header.
+/// What follows the header of an Ethernet frame of this EtherType, if there are as many octets as `least`: asked here
+/// once for all headers.
 #[inline(always)]
-pub(super) fn ethernet(frame: &[u8]) -> Option<(EtherType, &[u8])> {
-    let ([.., t0, t1], rest) = frame.split_first_chunk::<14>()?;
-    Some((EtherType(u16::from_be_bytes([*t0, *t1])), rest))
+fn ethernet(frame: &[u8], ether_type: EtherType, least: usize) -> Option<&[u8]> {
+    if frame.len() < Ethernet2Header::LEN + least {
+        return None;
+    }
+    let ([.., t0, t1], rest) = frame.split_first_chunk::<{ Ethernet2Header::LEN }>()?;
+    (u16::from_be_bytes([*t0, *t1]) == ether_type.0).then_some(rest)
 }
 
-/// Recognises IPv4 without options, not a fragment, and TCP captured with its options.
+/// Recognises Ethernet, IPv4 without options, not a fragment, and TCP captured with its options.
 #[inline(always)]
-pub(super) fn ipv4(data: &[u8]) -> Option<Stack<'_>> {
+pub(super) fn ipv4(frame: &[u8]) -> Option<Stack<'_>> {
     /// Version 4, and a header of five words: no options.
     const PLAIN: u8 = 0x45;
     /// More fragments, and the fragment offset.
     const FRAGMENT: u16 = 0x3fff;
+    let data = ethernet(frame, EtherType::IPV4, Ipv4Header::MIN_LEN + TcpHeader::MIN_LEN)?;
     let (header, rest) = data.split_first_chunk::<{ Ipv4Header::MIN_LEN }>()?;
     // Asked here in one comparison each, of what is in memory side by side.
     let fragment = u16::from_be_bytes([header[6], header[7]]) & FRAGMENT;
@@ -47,12 +54,13 @@ pub(super) fn ipv4(data: &[u8]) -> Option<Stack<'_>> {
     // A total length of zero (segmentation offload) gives up here.
     let wire = usize::from(header.total_len()).checked_sub(Ipv4Header::MIN_LEN)?;
     let addresses = Addresses::V4(header.source(), header.destination());
-    Some(Stack { addresses, ttl: header.ttl(), header: tcp(rest, wire)?, wire })
+    tcp(addresses, header.ttl(), rest, wire)
 }
 
-/// Recognises IPv6 without extension headers and TCP captured with its options.
+/// Recognises Ethernet, IPv6 without extension headers, and TCP captured with its options.
 #[inline(always)]
-pub(super) fn ipv6(data: &[u8]) -> Option<Stack<'_>> {
+pub(super) fn ipv6(frame: &[u8]) -> Option<Stack<'_>> {
+    let data = ethernet(frame, EtherType::IPV6, Ipv6Header::LEN + TcpHeader::MIN_LEN)?;
     let (header, rest) = data.split_first_chunk::<{ Ipv6Header::LEN }>()?;
     let header = Ipv6HeaderSlice::from_slice(header).ok()?;
     let wire = usize::from(header.payload_length());
@@ -60,12 +68,13 @@ pub(super) fn ipv6(data: &[u8]) -> Option<Stack<'_>> {
         return None;
     }
     let addresses = Addresses::V6(header.source(), header.destination());
-    Some(Stack { addresses, ttl: header.hop_limit(), header: tcp(rest, wire)?, wire })
+    tcp(addresses, header.hop_limit(), rest, wire)
 }
 
 #[inline(always)]
-fn tcp(data: &[u8], wire: usize) -> Option<TcpHeaderSlice<'_>> {
-    TcpHeaderSlice::from_slice(data.get(..wire).unwrap_or(data)).ok()
+fn tcp(addresses: Addresses, ttl: u8, data: &[u8], wire: usize) -> Option<Stack<'_>> {
+    let header = TcpHeaderSlice::from_slice(data.get(..wire).unwrap_or(data)).ok()?;
+    Some(Stack { addresses, ttl, flags: transport::flags(data)?, header, wire })
 }
 
 impl Stack<'_> {
@@ -73,7 +82,7 @@ impl Stack<'_> {
     #[inline(always)]
     pub(super) fn glimpse(&self) -> Glimpse {
         let (flow, _) = transport::flow(self.addresses, &self.header);
-        Glimpse { flow, flags: transport::flags(self.header.slice()).unwrap_or_default() }
+        Glimpse { flow, flags: self.flags }
     }
 
     /// The segment.
@@ -81,6 +90,14 @@ impl Stack<'_> {
     pub(crate) fn segment(&self, at: Timestamp, frame: FrameRef) -> Segment {
         let options = transport::options_of(&self.header);
         let options = options::usual(options).unwrap_or_else(|| options::parse(options));
-        transport::segment((at, frame), self.addresses, self.ttl, &self.header, self.wire, options)
+        transport::segment(
+            (at, frame),
+            self.addresses,
+            self.ttl,
+            self.flags,
+            &self.header,
+            self.wire,
+            options,
+        )
     }
 }

@@ -148,19 +148,13 @@ pub(crate) fn glimpse_ipv6(frame: &Frame<'_>) -> Option<Glimpse> {
 /// `None` where the octets are no longer what they were then: a file that shrinks under its map.
 #[inline(always)]
 pub(crate) fn usual_ipv4(headers: &[u8]) -> Option<Stack<'_>> {
-    match fast::ethernet(headers)? {
-        (EtherType::IPV4, rest) => fast::ipv4(rest),
-        _ => None,
-    }
+    fast::ipv4(headers)
 }
 
 /// As [`usual_ipv4`], of a [`glimpse_ipv6`].
 #[inline(always)]
 pub(crate) fn usual_ipv6(headers: &[u8]) -> Option<Stack<'_>> {
-    match fast::ethernet(headers)? {
-        (EtherType::IPV6, rest) => fast::ipv6(rest),
-        _ => None,
-    }
+    fast::ipv6(headers)
 }
 
 /// Decodes any stack of headers that has a decoder.

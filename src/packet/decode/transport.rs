@@ -21,7 +21,7 @@ pub(super) fn tcp(frame: &Frame<'_>, datagram: &Datagram, bytes: &Bytes<'_>) -> 
         }
     };
     let options = options::parse(options_of(&header));
-    Ok(segment((frame.at, frame.frame), datagram.addresses, datagram.ttl, &header, bytes.wire(), options))
+    Ok(of_header(frame, datagram, &header, bytes, options))
 }
 
 /// Decodes a segment whose header is not there in full.
@@ -45,8 +45,7 @@ fn cut(
     let header = TcpHeaderSlice::from_slice(&fixed).map_err(|_| Skip::Malformed)?;
     // What the snap length cut off was there.
     let options = if options.is_empty() { Options::OTHERS } else { options::parse(options) };
-    let segment =
-        segment((frame.at, frame.frame), datagram.addresses, datagram.ttl, &header, bytes.wire(), options);
+    let segment = of_header(frame, datagram, &header, bytes, options);
     Ok(Segment { payload: octets(bytes.wire().saturating_sub(header_len)), ..segment })
 }
 
@@ -56,12 +55,25 @@ pub(super) fn flow(addresses: Addresses, header: &TcpHeaderSlice<'_>) -> (FlowKe
     addresses.flow(header.source_port(), header.destination_port())
 }
 
+fn of_header(
+    frame: &Frame<'_>,
+    datagram: &Datagram,
+    header: &TcpHeaderSlice<'_>,
+    bytes: &Bytes<'_>,
+    options: Options,
+) -> Segment {
+    let flags = flags(header.slice()).unwrap_or_default();
+    let (captured, wire) = ((frame.at, frame.frame), bytes.wire());
+    segment(captured, datagram.addresses, datagram.ttl, flags, header, wire, options)
+}
+
 /// The segment with this header; `wire` counts the octets of header and payload.
 #[inline(always)]
 pub(super) fn segment(
     (at, frame): (Timestamp, FrameRef),
     addresses: Addresses,
     ttl: u8,
+    flags: Flags,
     header: &TcpHeaderSlice<'_>,
     wire: usize,
     options: Options,
@@ -72,7 +84,7 @@ pub(super) fn segment(
         frame,
         flow,
         direction,
-        flags: flags(header.slice()).unwrap_or_default(),
+        flags,
         ttl,
         seq: Seq(header.sequence_number()),
         ack: Seq(header.acknowledgment_number()),
