@@ -1,5 +1,7 @@
 //! A decided attempt: the record that every output is made from.
 
+use smallvec::SmallVec;
+
 use super::cause::Inference;
 use super::pending::Signs;
 use super::verdict::{Connect, Reason, Vantage, Verdict};
@@ -31,7 +33,7 @@ pub struct Attempt {
     pub retries: Retries,
     /// When SYN-ACK was repeated, counted from the first SYN-ACK; where there was no SYN-ACK, when SYN was
     /// repeated, counted from the first SYN. At most [`Retries::TIMES_KEPT`].
-    pub retry_at: Vec<Span>,
+    pub retry_at: RetryTimes,
     /// Round trips and margins.
     pub timing: Timing,
     /// Where the capture was taken, as this attempt's timing tells.
@@ -48,6 +50,10 @@ pub struct Attempt {
     /// What it means, and how sure that is.
     pub inference: Inference,
 }
+
+/// Times of repeats. As many as take no more room are kept in place: most attempts have none or few, and memory that one
+/// thread asks for and another gives back is dear.
+pub type RetryTimes = SmallVec<[Span; 2]>;
 
 /// How often each packet was repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

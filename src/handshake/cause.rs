@@ -365,15 +365,21 @@ fn synack_retransmitted(attempt: &Attempt, context: &Context) -> Inference {
         evidence.extend(recovered.then_some(Evidence::DeferredThenAccepted));
         return inferred(Cause::DeferAccept, confidence, evidence);
     }
-    let mut evidence = smallvec![Evidence::IgnoredAcks(ignored)];
+    let mut evidence: EvidenceList = smallvec![Evidence::IgnoredAcks(ignored)];
     let near_server = matches!(attempt.vantage, Some(Vantage::Server | Vantage::Local));
     let others = context.overflow >= Some(Confidence::Likely);
     // The ACK before a deferred repeat was ignored on purpose: it does not count.
     let deferral = attempt.begins_deferred();
     let in_a_row = ignored.saturating_sub(u32::from(deferral.is_some()));
-    evidence.extend(deferral.map(Evidence::NoRepeatAtOneSecond));
-    evidence.extend(near_server.then_some(Evidence::AckReachedServer));
-    evidence.extend((others && in_a_row < 2).then_some(Evidence::OthersOverflowed));
+    if let Some(at) = deferral {
+        evidence.push(Evidence::NoRepeatAtOneSecond(at));
+    }
+    if near_server {
+        evidence.push(Evidence::AckReachedServer);
+    }
+    if others && in_a_row < 2 {
+        evidence.push(Evidence::OthersOverflowed);
+    }
     let likely = near_server || in_a_row >= 2 || others;
     if !likely {
         evidence.extend(recovered.then_some(Evidence::RecoveredAfterOneRepeat));
@@ -396,22 +402,21 @@ fn reset_after_ack(attempt: &Attempt) -> Inference {
     if signs.rst_ttl_differs {
         return inferred(Cause::FirewallReset, Confidence::Possible, smallvec![Evidence::RstHasOtherTtl]);
     }
-    let mut doubts = EvidenceList::new();
-    if !signs.rst_kernel_form {
-        doubts.push(Evidence::RstNotKernelForm);
-    }
-    if signs.rst_before_ack {
-        doubts.push(Evidence::RstBeforeAck);
-    }
-    if !signs.rst_to_first_ack {
-        doubts.push(Evidence::ListenerMayHaveClosed);
-    }
-    let first = match signs.rst_to_first_ack {
+    let mut evidence = EvidenceList::new();
+    evidence.push(match signs.rst_to_first_ack {
         true => Evidence::RstAnswersFirstAck,
         false => Evidence::RstAnswersLaterSegment(signs.rst_answers_segment),
-    };
-    let confidence = if doubts.is_empty() { Confidence::Likely } else { Confidence::Possible };
-    overflow(Some(true), confidence, std::iter::once(first).chain(doubts).collect())
+    });
+    let doubts = [
+        (!signs.rst_kernel_form, Evidence::RstNotKernelForm),
+        (signs.rst_before_ack, Evidence::RstBeforeAck),
+        (!signs.rst_to_first_ack, Evidence::ListenerMayHaveClosed),
+    ];
+    for (_, doubt) in doubts.into_iter().filter(|(holds, _)| *holds) {
+        evidence.push(doubt);
+    }
+    let confidence = if evidence.len() == 1 { Confidence::Likely } else { Confidence::Possible };
+    overflow(Some(true), confidence, evidence)
 }
 
 fn ack_ignored(attempt: &Attempt, context: &Context) -> Inference {

@@ -3,7 +3,7 @@
 //! Owns the verdicts' definitions (DOMAIN §4) and `connect()`'s outcome (§6). Does not own causes
 //! (`cause`): those may need other attempts.
 
-use super::attempt::{Attempt, Timing};
+use super::attempt::{Attempt, RetryTimes, Timing};
 use super::cause::Inference;
 use super::pending::{Pending, Phase};
 use super::verdict::{Connect, Errno, Outcome, Reason, Vantage, Verdict};
@@ -29,7 +29,7 @@ const CUT: Span = Span::from_secs(1);
 
 /// The record of `pending`, whose flow is `key` and whose repeats came at `retry_at`.
 #[inline(always)]
-pub(super) fn decide(pending: &Pending, key: FlowKey, ending: Ending, retry_at: Vec<Span>) -> Attempt {
+pub(super) fn decide(pending: &Pending, key: FlowKey, ending: Ending, retry_at: RetryTimes) -> Attempt {
     let (verdict, reason) = verdict(pending, ending);
     let timing = timing(pending);
     Attempt {

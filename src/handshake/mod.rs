@@ -15,7 +15,7 @@ mod table;
 mod tracker;
 mod verdict;
 
-pub use attempt::{Attempt, Retries, Timing};
+pub use attempt::{Attempt, Retries, RetryTimes, Timing};
 pub use batch::Batch;
 pub use cause::{Cause, Confidence, Context, Evidence, EvidenceList, Inference, KernelEvidence, infer};
 pub use found::{Found, Order};

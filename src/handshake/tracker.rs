@@ -3,6 +3,7 @@
 //! Owns the hot table, deadlines, eviction and the memory of decided flows. Does not own what a
 //! segment means to an attempt (`pending`) nor what the record says (`decide`).
 
+use super::attempt::RetryTimes;
 use super::batch::{Batch, Content, Item, may_open};
 use super::decide::{self, Ending};
 use super::found::{Found, Order};
@@ -296,8 +297,12 @@ impl Tracker {
         let signs = attempt.overflow_signs();
         if signs > tracked.told {
             tracked.told = signs;
-            let attempt =
-                decide::decide(attempt, segment.flow, Ending::Provisional, attempt.times().to_vec());
+            let attempt = decide::decide(
+                attempt,
+                segment.flow,
+                Ending::Provisional,
+                RetryTimes::from_slice(attempt.times()),
+            );
             self.found.push(Found { at: segment.at, decided: false, attempt });
         }
         self.reconsider(at, segment.at);
@@ -335,6 +340,7 @@ impl Tracker {
         for (place, &at) in due.iter().enumerate() {
             if let Some(&later) = due.get(place + AHEAD) {
                 self.table.prefetch_removal(later);
+                self.table.get(later).inspect(|tracked| tracked.attempt.prefetch_rare());
             }
             self.expire(at);
         }
@@ -362,7 +368,7 @@ impl Tracker {
         }
         tracked.decided = true;
         let pending = &tracked.attempt;
-        let times = pending.times().to_vec();
+        let times = RetryTimes::from_slice(pending.times());
         // Made where it belongs: a finding is large.
         let found =
             || Found { at: when, decided: true, attempt: decide::decide(pending, key, ending, times) };

@@ -1,6 +1,6 @@
 //! The SYN-ACK retry schedule that a listener's repeats follow, against Linux'.
 
-use crate::handshake::Attempt;
+use crate::handshake::{Attempt, RetryTimes};
 use crate::packet::Span;
 
 /// When Linux repeats a SYN-ACK, in seconds after the first: `TCP_TIMEOUT_INIT` doubled each time
@@ -19,7 +19,7 @@ const LATE: f64 = 0.13;
 pub(super) struct Schedule {
     /// Series that ran out, by number of repeats; longer ones count in the last place.
     ran_out: [u64; LINUX.len() + 1],
-    longest: Vec<Span>,
+    longest: RetryTimes,
 }
 
 impl Schedule {

@@ -3,8 +3,8 @@
 use crate::capture::{CaptureInfo, Format};
 use crate::engine::{PacketCounts, Summary};
 use crate::handshake::{
-    Attempt, Cause, Confidence, Connect, Errno, Evidence, Inference, Outcome, Reason, Retries, Signs, Timing,
-    Vantage, Verdict,
+    Attempt, Cause, Confidence, Connect, Errno, Evidence, Inference, Outcome, Reason, Retries, RetryTimes,
+    Signs, Timing, Vantage, Verdict,
 };
 use crate::listener::{Listener, RetrySums, Tally};
 use crate::packet::{Endpoint, FrameRef, IcmpError, LinkType, Span, Timestamp};
@@ -38,7 +38,7 @@ fn attempt(index: u32, client: &str, server: &str) -> Attempt {
         reason: None,
         established: Some(true),
         retries: Retries::default(),
-        retry_at: Vec::new(),
+        retry_at: RetryTimes::new(),
         timing: Timing {
             syn_to_synack: Some(Span::from_micros(31)),
             synack_to_ack: Some(Span::from_micros(20_400)),
@@ -143,7 +143,7 @@ pub(crate) fn overflow_mixed() -> Sample {
         a.verdict = Verdict::SynackRetransmitted;
         a.established = Some(false);
         a.retries = Retries { syn: 0, syn_ack: 5, after_ack: 5 };
-        a.retry_at = [1_010, 3_030, 7_070, 15_200, 31_300].map(Span::from_millis).to_vec();
+        a.retry_at = [1_010, 3_030, 7_070, 15_200, 31_300].map(Span::from_millis).into_iter().collect();
         a.timing.duration = Span::from_millis(31_300);
         a.end = a.start.plus(a.timing.duration);
         a.inference = inference(Cause::AcceptQueueOverflow, Some(false), Confidence::Likely);
@@ -155,7 +155,8 @@ pub(crate) fn overflow_mixed() -> Sample {
         a.retries = Retries { syn: 9, syn_ack: 0, after_ack: 0 };
         a.retry_at = [1_010, 2_020, 3_030, 4_040, 5_050, 7_070, 11_100, 19_200, 35_300]
             .map(Span::from_millis)
-            .to_vec();
+            .into_iter()
+            .collect();
         a.timing = Timing { duration: Span::from_millis(35_300), ..Timing::default() };
         a.end = a.start.plus(a.timing.duration);
         a.vantage = None;

@@ -45,9 +45,6 @@ pub(super) enum Place {
 struct Slot<T> {
     key: FlowKey,
     hash: u64,
-    /// Tells the entry from others that were, or will be, at its position.
-    serial: u32,
-    aged: bool,
     value: Option<T>,
 }
 
@@ -68,6 +65,9 @@ pub(super) struct Table<T> {
     alarms: Vec<Alarm>,
     free: Vec<u32>,
     wheel: Wheel,
+    /// For each slot what tells its entry from others that were, or will be, at its position; 0 where it has no age.
+    /// Apart from the slots, as the alarms are.
+    serials: Vec<u32>,
     /// Positions and serial numbers in order of insertion. Those that left since, or were told not to age,
     /// are still there until there are more of them than of others.
     ages: VecDeque<(u32, u32)>,
@@ -96,6 +96,7 @@ impl<T> Table<T> {
             alarms: Vec::new(),
             free: Vec::new(),
             wheel: Wheel::new(),
+            serials: Vec::new(),
             ages: VecDeque::new(),
             aged: 0,
             inserted: 0,
@@ -179,19 +180,20 @@ impl<T> Table<T> {
         soon: Timestamp,
     ) -> Option<Position> {
         let at = self.free.pop().or_else(|| self.grow(key))?;
-        self.inserted = self.inserted.wrapping_add(1);
+        self.inserted = self.inserted.wrapping_add(1).max(1);
         let serial = self.inserted;
+        self.serials[at as usize] = serial;
         // Field by field: a whole slot would be made elsewhere and copied.
         let slot = &mut self.slots[at as usize];
-        (slot.key, slot.hash, slot.serial, slot.aged) = (key, hash, serial, true);
+        (slot.key, slot.hash) = (key, hash);
         slot.value = Some(value);
         let slots = &self.slots;
         self.indexes[slice_of(hash)].enter(hash, at, |at| slots[at as usize].hash);
         self.alarms[at as usize] = Alarm { due, noted: self.wheel.note(at, Turn::at(due.min(soon))) };
         self.aged += 1;
         if self.ages.len() > 2 * self.aged + SLACK {
-            let slots = &self.slots;
-            self.ages.retain(|&age| has_age(slots, age));
+            let serials = &self.serials;
+            self.ages.retain(|&age| has_age(serials, age));
         }
         self.ages.push_back((at, serial));
         Some(Position(at))
@@ -201,7 +203,8 @@ impl<T> Table<T> {
     #[cold]
     fn grow(&mut self, key: FlowKey) -> Option<u32> {
         let at = u32::try_from(self.slots.len()).ok().filter(|&at| at < Index::MOST_SLOTS)?;
-        self.slots.push(Slot { key, hash: 0, serial: 0, aged: false, value: None });
+        self.slots.push(Slot { key, hash: 0, value: None });
+        self.serials.push(0);
         self.alarms.push(Alarm { due: Timestamp::default(), noted: Turn::NEVER });
         Some(at)
     }
@@ -209,9 +212,10 @@ impl<T> Table<T> {
     /// Takes an entry out; its flow is remembered.
     pub(super) fn remove(&mut self, at: Position) {
         let slot = &mut self.slots[at.0 as usize];
-        if slot.value.take().is_none() {
+        if slot.value.is_none() {
             return;
         }
+        slot.value = None;
         self.alarms[at.0 as usize].noted = Turn::NEVER;
         self.indexes[slice_of(slot.hash)].leave(slot.hash, at.0);
         self.forget_age(at);
@@ -237,9 +241,8 @@ impl<T> Table<T> {
     }
 
     fn forget_age(&mut self, at: Position) {
-        let aged = &mut self.slots[at.0 as usize].aged;
-        self.aged -= usize::from(*aged);
-        *aged = false;
+        let serial = std::mem::take(&mut self.serials[at.0 as usize]);
+        self.aged -= usize::from(serial != 0);
     }
 
     /// Sets when the entry is next due. A later deadline costs nothing: the entry is moved when the
@@ -259,7 +262,7 @@ impl<T> Table<T> {
     /// The oldest entry that has an age.
     pub(super) fn oldest(&mut self) -> Option<Position> {
         while let Some(&age) = self.ages.front() {
-            if has_age(&self.slots, age) {
+            if has_age(&self.serials, age) {
                 return Some(Position(age.0));
             }
             self.ages.pop_front();
@@ -269,7 +272,7 @@ impl<T> Table<T> {
 
     /// The entries that have an age, oldest first.
     pub(super) fn by_age(&self) -> impl Iterator<Item = Position> {
-        self.ages.iter().filter(|&&age| has_age(&self.slots, age)).map(|&(at, _)| Position(at))
+        self.ages.iter().filter(|&&age| has_age(&self.serials, age)).map(|&(at, _)| Position(at))
     }
 
     /// Turns the wheel to `now` and appends every entry whose deadline has passed to `due`.
@@ -277,21 +280,35 @@ impl<T> Table<T> {
     /// The entries stay in the table; the caller removes them or gives them a later deadline.
     pub(super) fn collect_due(&mut self, now: Timestamp, due: &mut Vec<Position>) {
         for turn in self.wheel.turn(now) {
+            let before = due.len();
             let mut list = self.wheel.empty(turn);
             while let Some(at) = self.wheel.read(&mut list) {
-                let alarm = &mut self.alarms[at as usize];
-                // Others left, or were noted again for another time.
-                if alarm.noted.shares_bucket(turn) {
-                    alarm.noted = Turn::NEVER;
-                    if alarm.due <= now {
-                        prefetch_all(self.slots.get(at as usize));
-                        due.push(Position(at));
-                    } else {
-                        alarm.noted = self.wheel.note(at, Turn::at(alarm.due));
-                    }
+                prefetch(self.alarms.as_ptr().wrapping_add(at as usize));
+                due.push(Position(at));
+            }
+            let mut kept = before;
+            for place in before..due.len() {
+                let at = due[place];
+                if self.is_due(at, turn, now) {
+                    prefetch_all(self.slots.get(at.0 as usize));
+                    due[kept] = at;
+                    kept += 1;
                 }
             }
+            due.truncate(kept);
         }
+    }
+
+    /// Whether an entry that was noted for this turn is due; it is noted for another if it is not.
+    fn is_due(&mut self, at: Position, turn: Turn, now: Timestamp) -> bool {
+        let alarm = &mut self.alarms[at.0 as usize];
+        // Others left, or were noted again for another time.
+        if !alarm.noted.shares_bucket(turn) {
+            return false;
+        }
+        let due = alarm.due <= now;
+        alarm.noted = if due { Turn::NEVER } else { self.wheel.note(at.0, Turn::at(alarm.due)) };
+        due
     }
 
     /// Forgets the remembered flows that were silent since this was last done, in each slice where others are too
@@ -304,8 +321,8 @@ impl<T> Table<T> {
     }
 }
 
-fn has_age<T>(slots: &[Slot<T>], (at, serial): (u32, u32)) -> bool {
-    slots.get(at as usize).is_some_and(|slot| slot.serial == serial && slot.aged)
+fn has_age(serials: &[u32], (at, serial): (u32, u32)) -> bool {
+    serials.get(at as usize) == Some(&serial)
 }
 
 #[cfg(test)]
