@@ -49,7 +49,7 @@ fn analyse(
         return Err(last.into());
     }
     let shown = config.verbosity != Verbosity::Quiet && io::stderr().is_terminal();
-    let progress = Progress::new(captures.progress().map(|(_, total)| total), shown);
+    let progress = shown.then(|| Progress::new(captures.progress().map(|(_, total)| total)));
     let (summary, book) =
         engine::analyse(&mut Watched { captures, progress }, &engine_options(config), sink)?;
     Ok((summary, move |attempt: &mut Attempt| attempt.inference = book.infer(attempt)))
@@ -64,16 +64,18 @@ pub(super) fn engine_options(config: &Analyse) -> engine::Options {
     }
 }
 
-/// Captures whose reading is shown.
+/// Captures whose reading is shown, if anybody looks.
 struct Watched {
     captures: Captures,
-    progress: Progress,
+    progress: Option<Progress>,
 }
 
 impl Source for Watched {
     fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> capture::Status {
-        if let Some((done, _)) = self.captures.progress() {
-            self.progress.at(done);
+        if let Some(progress) = &mut self.progress
+            && let Some((done, _)) = self.captures.progress()
+        {
+            progress.at(done);
         }
         self.captures.read(max, sink)
     }

@@ -29,6 +29,9 @@ const TOGETHER: usize = 4;
 /// Parcels of batches on their way to a shard at most.
 const IN_FLIGHT: usize = 2;
 
+/// Findings whose room is used again at most: more than nearly all batches have.
+const ROOM: usize = BATCH / 4;
+
 /// One shard's part of a batch.
 struct Part {
     packets: Batch,
@@ -62,11 +65,14 @@ pub(super) fn analyse<S: Source + Send>(
         let mut found_by = Vec::new();
         let mut routes: Vec<Route> = Vec::new();
         let mut tracks: Vec<Track> = Vec::new();
+        let mut told = Vec::new();
         for shard in 0..shares.shards() {
             let (packets, parts) = channel(IN_FLIGHT);
             let (empty, spares) = channel((IN_FLIGHT + 2) * TOGETHER);
+            let (room, rooms) = channel((IN_FLIGHT + 2) * TOGETHER);
             routes.push(Route { packets, spares });
-            tracks.push(Track { worker: Worker::new(shard, &bounds), parts, empty });
+            told.push(room);
+            tracks.push(Track { worker: Worker::new(shard, &bounds, rooms), parts, empty });
         }
         let mut tracks = tracks.into_iter();
         let own = tracks.next();
@@ -84,8 +90,8 @@ pub(super) fn analyse<S: Source + Send>(
         let reader = scope.spawn(move || {
             Dealer::new(routes, shares).run(reading, readers.map(|track| (track, findings)), stop)
         });
-        let (result, tracked) =
-            own.map_or((Ok(()), Counts::default()), |own| collect(own, found_by, stop, &mut book, sink));
+        let (result, tracked) = own
+            .map_or((Ok(()), Counts::default()), |own| collect(own, found_by, &told, stop, &mut book, sink));
         (result, reader.join(), tracked)
     });
     result?;
@@ -202,13 +208,15 @@ struct Worker<'b> {
     shard: usize,
     tracker: Tracker,
     bounds: &'b Bounds,
+    /// Room for what is found: it comes back when that is told.
+    rooms: Receiver<Vec<Found>>,
     /// Up to so many packets the bounds cannot be exceeded.
     safe: u64,
 }
 
 impl<'b> Worker<'b> {
-    fn new(shard: usize, bounds: &'b Bounds) -> Self {
-        Self { shard, tracker: Tracker::new(), bounds, safe: 0 }
+    fn new(shard: usize, bounds: &'b Bounds, rooms: Receiver<Vec<Found>>) -> Self {
+        Self { shard, tracker: Tracker::new(), bounds, rooms, safe: 0 }
     }
 
     /// Tracks a shard's part of a batch.
@@ -233,7 +241,8 @@ impl<'b> Worker<'b> {
     }
 
     fn findings(&mut self) -> Findings {
-        Findings { found: self.tracker.hand_over(), counts: self.tracker.counts() }
+        let room = self.rooms.poll().unwrap_or_default();
+        Findings { found: self.tracker.hand_over(room), counts: self.tracker.counts() }
     }
 
     /// The next of what the end decides, in order of position; at most a batch's worth.
@@ -286,10 +295,12 @@ impl Track<'_> {
     }
 }
 
-/// Tracks the caller's own share, and tells what all shards find, batch by batch.
+/// Tracks the caller's own share, and tells what all shards find, batch by batch; the room that it took goes back, by
+/// shard, when it is `told`.
 fn collect(
     mut own: Track<'_>,
     others: Vec<Receiver<Vec<Findings>>>,
+    told: &[Sender<Vec<Found>>],
     stop: &AtomicBool,
     book: &mut Book,
     sink: &mut dyn Sink,
@@ -314,6 +325,10 @@ fn collect(
                 result = order.tell(&mut batch, |found| enter(book, found, sink));
                 result = result.and_then(|()| pause(status, sink));
                 stop.fetch_or(result.is_err(), Ordering::Relaxed);
+            }
+            for (mut room, told) in batch.into_iter().zip(told).filter(|(room, _)| room.capacity() <= ROOM) {
+                room.clear();
+                told.offer(room);
             }
         }
         if statuses.last().is_none_or(|&status| status == Status::End) {

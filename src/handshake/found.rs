@@ -42,7 +42,7 @@ impl Order {
             let key = |(found, place): (&Found, _)| (found.at, found.attempt.ordinal, tracker, place);
             self.keys.extend(list.iter().zip(0..).map(key));
         }
-        self.keys.sort_unstable();
+        self.keys.sort();
         for (now, &(_, _, tracker, place)) in self.keys.iter().enumerate() {
             if let Some(&(_, _, tracker, place)) = self.keys.get(now + AHEAD) {
                 prefetch_all(batch.get(tracker as usize).and_then(|list| list.get(place as usize)));

@@ -426,9 +426,9 @@ impl Tracker {
         result
     }
 
-    /// Hands over what was found since the last call, to be told in [`Order`] with what others found.
-    pub fn hand_over(&mut self) -> Vec<Found> {
-        let room = Vec::with_capacity(self.found.len());
+    /// Hands over what was found since the last call, to be told in [`Order`] with what others found. What is found
+    /// next goes into `room`, which is empty.
+    pub fn hand_over(&mut self, room: Vec<Found>) -> Vec<Found> {
         std::mem::replace(&mut self.found, room)
     }
 
@@ -588,7 +588,7 @@ mod tests {
                 packets.iter().zip(start..).for_each(|(packet, n)| batch.push_decoded(HASH, *packet, n));
                 tracker.take(&batch);
             }
-            let found = tracker.hand_over();
+            let found = tracker.hand_over(Vec::new());
             let completed = found.iter().filter(|found| found.attempt.packets == 4).count();
             assert_eq!((found.len(), completed), (3, 3), "{together} together");
         }

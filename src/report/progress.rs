@@ -15,11 +15,11 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// `total` octets to read, where that is known. Not `enabled`, it never shows.
+    /// `total` octets to read, where that is known.
     #[must_use]
-    pub fn new(total: Option<u64>, enabled: bool) -> Self {
+    pub fn new(total: Option<u64>) -> Self {
         let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden()).with_style(style(total));
-        Self { bar, waiting_since: enabled.then(Instant::now) }
+        Self { bar, waiting_since: Some(Instant::now()) }
     }
 
     /// Reading has come to `octets`. Cheap, but meant for once a batch, not once a packet.
@@ -59,11 +59,10 @@ mod tests {
     }
 
     #[test]
-    fn the_bar_waits_and_a_disabled_one_waits_for_ever() {
-        let mut progress = Progress::new(Some(100), true);
+    fn the_bar_waits() {
+        let mut progress = Progress::new(Some(100));
         progress.at(50);
         assert!(progress.waiting_since.is_some(), "half a second has not passed");
         assert_eq!(progress.bar.position(), 50);
-        assert!(Progress::new(None, false).waiting_since.is_none());
     }
 }
