@@ -6,6 +6,7 @@
 mod bounds;
 mod channel;
 mod intake;
+mod placement;
 mod sharded;
 mod shares;
 mod single;

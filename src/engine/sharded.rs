@@ -14,6 +14,7 @@ use std::thread;
 use super::bounds::Bounds;
 use super::channel::{Receiver, Sender, channel};
 use super::intake::{Destination, Intake};
+use super::placement::{Apart, Plan};
 use super::shares::Shares;
 use super::single::{enter, summary};
 use super::{BATCH, Options, PacketCounts, Sink, Summary};
@@ -60,6 +61,8 @@ pub(super) fn analyse<S: Source + Send>(
     let bounds = Bounds::new(shares.shards(), options.max_attempts);
     let mut book = Book::new(options.max_listeners);
     let stop = AtomicBool::new(false);
+    // Decided before any thread is spawned: it would inherit what is decided for this one.
+    let plan = Plan::new(options.threads);
     let reading = &mut *source;
     let (result, counts, tracked) = thread::scope(|scope| {
         let mut found_by = Vec::new();
@@ -80,7 +83,7 @@ pub(super) fn analyse<S: Source + Send>(
         for track in tracks {
             let (findings, found) = channel(IN_FLIGHT);
             found_by.push(found);
-            scope.spawn(move || track.run(&findings));
+            scope.spawn(move || track.run(&findings, plan.and_then(Plan::go)));
         }
         let (findings, found) = channel(IN_FLIGHT);
         if readers.is_some() {
@@ -88,10 +91,13 @@ pub(super) fn analyse<S: Source + Send>(
         }
         let (shares, stop) = (&shares, &stop);
         let reader = scope.spawn(move || {
-            Dealer::new(routes, shares).run(reading, readers.map(|track| (track, findings)), stop)
+            let place = plan.and_then(Plan::go);
+            Dealer::new(routes, shares).run(reading, readers.map(|track| (track, findings)), stop, place)
         });
-        let (result, tracked) = own
-            .map_or((Ok(()), Counts::default()), |own| collect(own, found_by, &told, stop, &mut book, sink));
+        let place = plan.and_then(Plan::stay);
+        let (result, tracked) = own.map_or((Ok(()), Counts::default()), |own| {
+            collect(own, found_by, &told, stop, place, &mut book, sink)
+        });
         (result, reader.join(), tracked)
     });
     result?;
@@ -156,8 +162,10 @@ impl<'a> Dealer<'a> {
         source: &mut S,
         mut own: Option<(Track<'_>, Sender<Vec<Findings>>)>,
         stop: &AtomicBool,
+        mut place: Option<Apart>,
     ) -> PacketCounts {
         loop {
+            place.take_if(|place| !place.goes_on());
             let mut parcels: Vec<Vec<Part>> =
                 self.routes.iter().map(|_| Vec::with_capacity(TOGETHER)).collect();
             let mut status = Status::More;
@@ -262,8 +270,10 @@ struct Track<'b> {
 
 impl Track<'_> {
     /// Tracks all parcels to the end, on a thread of its own.
-    fn run(mut self, findings: &Sender<Vec<Findings>>) {
-        while self.step(findings) {}
+    fn run(mut self, findings: &Sender<Vec<Findings>>, mut place: Option<Apart>) {
+        while self.step(findings) {
+            place.take_if(|place| !place.goes_on());
+        }
         self.finish(findings);
     }
 
@@ -302,6 +312,7 @@ fn collect(
     others: Vec<Receiver<Vec<Findings>>>,
     told: &[Sender<Vec<Found>>],
     stop: &AtomicBool,
+    mut place: Option<Apart>,
     book: &mut Book,
     sink: &mut dyn Sink,
 ) -> (io::Result<()>, Counts) {
@@ -309,6 +320,7 @@ fn collect(
     let mut order = Order::default();
     let mut result = Ok(());
     while let Some(parcel) = own.parts.receive() {
+        place.take_if(|place| !place.goes_on());
         let statuses: Vec<Status> = parcel.iter().map(|part| part.status).collect();
         let mut found = vec![parcel.into_iter().map(|part| own.take(part)).collect::<Vec<_>>()];
         found.extend(others.iter().map(|others| others.receive().unwrap_or_default()));
