@@ -95,7 +95,7 @@ pub(super) enum Content<'a> {
 
 impl Batch {
     /// Positions of the whole input that the packets of one batch can be from.
-    pub const SPAN: usize = 1 << u16::BITS;
+    pub const SPAN: u64 = 1 << u16::BITS;
 
     /// An empty batch with room for as many packets.
     #[must_use]
@@ -138,6 +138,7 @@ impl Batch {
     /// Appends the segment in `frame`, of which `glimpse` was seen and whose flow has this hash.
     #[inline(always)]
     pub(crate) fn push(&mut self, hash: u64, glimpse: &Glimpse, frame: &Frame<'_>, ordinal: u64) {
+        debug_assert!(ordinal - self.first < Self::SPAN);
         let head = Item::head(hash, may_open(glimpse.flags));
         let holder = self.holder;
         let offset = if holder.place == COPIED {
@@ -161,6 +162,7 @@ impl Batch {
         };
         let offset = self.decoded.len() as u32;
         self.decoded.push(packet);
+        debug_assert!(ordinal - self.first < Self::SPAN);
         let head = Item::head(hash, may_open);
         self.items.push(Item { head, at, frame, offset, place: ordinal as u16, holder: DECODED });
     }
