@@ -407,14 +407,16 @@ fn reset_after_ack(attempt: &Attempt) -> Inference {
         true => Evidence::RstAnswersFirstAck,
         false => Evidence::RstAnswersLaterSegment(signs.rst_answers_segment),
     });
-    let doubts = [
-        (!signs.rst_kernel_form, Evidence::RstNotKernelForm),
-        (signs.rst_before_ack, Evidence::RstBeforeAck),
-        (!signs.rst_to_first_ack, Evidence::ListenerMayHaveClosed),
-    ];
-    for (_, doubt) in doubts.into_iter().filter(|(holds, _)| *holds) {
-        evidence.push(doubt);
+    if !signs.rst_kernel_form {
+        evidence.push(Evidence::RstNotKernelForm);
     }
+    if signs.rst_before_ack {
+        evidence.push(Evidence::RstBeforeAck);
+    }
+    if !signs.rst_to_first_ack {
+        evidence.push(Evidence::ListenerMayHaveClosed);
+    }
+    // All but the first are doubts.
     let confidence = if evidence.len() == 1 { Confidence::Likely } else { Confidence::Possible };
     overflow(Some(true), confidence, evidence)
 }

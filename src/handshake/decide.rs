@@ -27,9 +27,9 @@ pub(super) enum Ending {
 /// An unfinished handshake this close to the capture's end is not decided (DOMAIN §4).
 const CUT: Span = Span::from_secs(1);
 
-/// The record of `pending`, whose flow is `key` and whose repeats came at `retry_at`.
+/// The record of `pending`, whose flow is `key`.
 #[inline(always)]
-pub(super) fn decide(pending: &Pending, key: FlowKey, ending: Ending, retry_at: RetryTimes) -> Attempt {
+pub(super) fn decide(pending: &Pending, key: FlowKey, ending: Ending) -> Attempt {
     let (verdict, reason) = verdict(pending, ending);
     let timing = timing(pending);
     Attempt {
@@ -43,7 +43,7 @@ pub(super) fn decide(pending: &Pending, key: FlowKey, ending: Ending, retry_at: 
         reason,
         established: established(pending, verdict),
         retries: pending.retries(),
-        retry_at,
+        retry_at: RetryTimes::from_slice(pending.times()),
         timing,
         vantage: vantage(&timing),
         connect: connect(pending, verdict, ending),

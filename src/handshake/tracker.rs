@@ -3,7 +3,6 @@
 //! Owns the hot table, deadlines, eviction and the memory of decided flows. Does not own what a
 //! segment means to an attempt (`pending`) nor what the record says (`decide`).
 
-use super::attempt::RetryTimes;
 use super::batch::{Batch, Content, Item, may_open};
 use super::decide::{self, Ending};
 use super::found::{Found, Order};
@@ -261,8 +260,7 @@ impl Tracker {
     }
 
     fn continue_attempt(&mut self, at: Position, segment: &Segment, hash: u64, ordinal: u64) {
-        let Some(tracked) = self.table.get_mut(at) else { return };
-        if tracked.settled && !may_open(segment.flags) {
+        if self.table.get(at).is_some_and(|tracked| tracked.settled) && !may_open(segment.flags) {
             // It was looked up before that; from now on such packets are not even looked at.
             return;
         }
@@ -297,12 +295,7 @@ impl Tracker {
         let signs = attempt.overflow_signs();
         if signs > tracked.told {
             tracked.told = signs;
-            let attempt = decide::decide(
-                attempt,
-                segment.flow,
-                Ending::Provisional,
-                RetryTimes::from_slice(attempt.times()),
-            );
+            let attempt = decide::decide(attempt, segment.flow, Ending::Provisional);
             self.found.push(Found { at: segment.at, decided: false, attempt });
         }
         self.reconsider(at, segment.at);
@@ -368,10 +361,8 @@ impl Tracker {
         }
         tracked.decided = true;
         let pending = &tracked.attempt;
-        let times = RetryTimes::from_slice(pending.times());
         // Made where it belongs: a finding is large.
-        let found =
-            || Found { at: when, decided: true, attempt: decide::decide(pending, key, ending, times) };
+        let found = || Found { at: when, decided: true, attempt: decide::decide(pending, key, ending) };
         self.found.extend(std::iter::once_with(found));
         self.table.retire(at, when.plus(LINGER));
     }
@@ -536,15 +527,15 @@ mod tests {
         })
     }
 
-    /// What is counted where packets are taken so many at a time, and the wheel turns at the end.
-    fn counts(packets: &[Packet], together: usize) -> Counts {
+    /// A tracker that has taken packets so many at a time.
+    fn tracker(packets: &[Packet], together: usize) -> Tracker {
         let mut tracker = Tracker::new();
         for (packets, start) in packets.chunks(together).zip((0..).step_by(together)) {
             let mut batch = Batch::with_capacity(together);
             packets.iter().zip(start..).for_each(|(packet, n)| batch.push_decoded(HASH, *packet, n));
             tracker.take(&batch);
         }
-        tracker.counts()
+        tracker
     }
 
     #[test]
@@ -562,10 +553,10 @@ mod tests {
             // A copy, out of order.
             syn_ack(2),
         ];
-        let alone = counts(&packets, 1);
+        let alone = tracker(&packets, 1).counts();
         assert_eq!(alone.copies, 1);
         for together in 2..=packets.len() {
-            assert_eq!(counts(&packets, together), alone, "{together} together");
+            assert_eq!(tracker(&packets, together).counts(), alone, "{together} together");
         }
     }
 
@@ -582,13 +573,7 @@ mod tests {
         };
         let packets = [open(0, 99), open(5_000, 7_099), open(9_000, 14_099)].concat();
         for together in 1..=packets.len() {
-            let mut tracker = Tracker::new();
-            for (packets, start) in packets.chunks(together).zip((0..).step_by(together)) {
-                let mut batch = Batch::with_capacity(together);
-                packets.iter().zip(start..).for_each(|(packet, n)| batch.push_decoded(HASH, *packet, n));
-                tracker.take(&batch);
-            }
-            let found = tracker.hand_over(Vec::new());
+            let found = tracker(&packets, together).hand_over(Vec::new());
             let completed = found.iter().filter(|found| found.attempt.packets == 4).count();
             assert_eq!((found.len(), completed), (3, 3), "{together} together");
         }
