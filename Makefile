@@ -13,7 +13,7 @@ help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \2/p' Makefile | awk '{ n = $$2; $$1 = $$2 = ""; printf "  make %-8s %s\n", n, substr($$0, 3) }'
 
 demo: build ## build, and analyse a bundled capture of a real accept-queue overflow
-	target/release/hsanalyze $(DEMO)
+	$(or $(CARGO_TARGET_DIR),target)/release/hsanalyze $(DEMO)
 
 build: ## the program, optimised: target/release/hsanalyze
 	@scripts/setup build
