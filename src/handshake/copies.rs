@@ -80,15 +80,13 @@ fn signature(segment: &Segment) -> u32 {
     // An odd constant with evenly spread bits (2^64 / golden ratio).
     const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
     let mix = |hash: u64, value: u64| (hash.rotate_left(23) ^ value).wrapping_mul(SPREAD);
-    let (tsval, tsecr) = segment.options.timestamps().unwrap_or_default();
     let numbers = u64::from(segment.seq.0) << 32 | u64::from(segment.ack.0);
-    let stamps = u64::from(tsval) << 32 | u64::from(tsecr);
     let shape = u64::from(segment.payload) << 32
         | u64::from(segment.window) << 16
         | u64::from(segment.flags.0) << 8
         | u64::from(segment.options.timestamps().is_some()) << 1
         | segment.direction as u64;
-    ((mix(mix(mix(1, numbers), stamps), shape) >> 32) as u32).max(EMPTY + 1)
+    ((mix(mix(mix(1, numbers), segment.options.stamps()), shape) >> 32) as u32).max(EMPTY + 1)
 }
 
 #[cfg(test)]

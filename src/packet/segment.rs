@@ -73,41 +73,59 @@ pub struct Segment {
 
 /// What the analysis wants of the TCP options.
 ///
-/// Plain numbers rather than an `Option`: they are put together in registers.
+/// Two plain numbers rather than an `Option`: they stay in registers, however they came about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Options {
-    tsval: u32,
-    tsecr: u32,
-    timestamps: bool,
-    any: bool,
+    /// TSval in the upper half, TSecr in the lower; 0 where there are none.
+    stamps: u64,
+    kinds: Kinds,
+}
+
+/// Which options there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Kinds {
+    #[default]
+    None,
+    Others,
+    Timestamps,
 }
 
 impl Options {
     /// No option at all.
-    pub const NONE: Self = Self { tsval: 0, tsecr: 0, timestamps: false, any: false };
+    pub const NONE: Self = Self { stamps: 0, kinds: Kinds::None };
 
     /// Options of which timestamps are none, whole or known.
-    pub const OTHERS: Self = Self { any: true, ..Self::NONE };
+    pub const OTHERS: Self = Self { stamps: 0, kinds: Kinds::Others };
 
     /// Options with timestamps (RFC 7323 §3): TSval and TSecr.
     #[must_use]
     #[inline(always)]
     pub const fn with_timestamps(tsval: u32, tsecr: u32) -> Self {
-        Self { tsval, tsecr, timestamps: true, any: true }
+        Self { stamps: (tsval as u64) << 32 | tsecr as u64, kinds: Kinds::Timestamps }
     }
 
     /// TSval and TSecr; `None` where there are none, or where the snap length cut them off.
     #[must_use]
     #[inline(always)]
     pub const fn timestamps(&self) -> Option<(u32, u32)> {
-        if self.timestamps { Some((self.tsval, self.tsecr)) } else { None }
+        match self.kinds {
+            Kinds::Timestamps => Some(((self.stamps >> 32) as u32, self.stamps as u32)),
+            Kinds::None | Kinds::Others => None,
+        }
+    }
+
+    /// TSval and TSecr in one number, TSval in the upper half; 0 where there are none.
+    #[must_use]
+    #[inline(always)]
+    pub(crate) const fn stamps(&self) -> u64 {
+        self.stamps
     }
 
     /// Whether the header had options at all, known or not.
     #[must_use]
     #[inline(always)]
     pub const fn any(&self) -> bool {
-        self.any
+        !matches!(self.kinds, Kinds::None)
     }
 }
 
