@@ -10,6 +10,7 @@ use super::pending::{Pending, Phase, is_syn, is_synack};
 use super::stray::{Strays, is_refusal};
 use super::table::{Cell, Place, Position, SLICES, Table, slice_of};
 use crate::packet::{self, Packet, Segment, Span, Timestamp, Unreachable};
+use crate::prefetch::prefetch_all;
 
 /// Segments that are told in no attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -330,15 +331,27 @@ impl Tracker {
         self.now = self.now.max(now);
         let mut due = std::mem::take(&mut self.due);
         self.table.collect_due(self.now, &mut due);
+        due.iter().take(2 * AHEAD).for_each(|&at| self.table.prefetch_removal(at));
         for (place, &at) in due.iter().enumerate() {
-            if let Some(&later) = due.get(place + AHEAD) {
+            if let Some(&later) = due.get(place + 2 * AHEAD) {
                 self.table.prefetch_removal(later);
-                self.table.get(later).inspect(|tracked| tracked.attempt.prefetch_rare());
+            }
+            if let Some(&soon) = due.get(place + AHEAD) {
+                self.prefetch_undecided(soon);
             }
             self.expire(at);
         }
         due.clear();
         self.due = due;
+    }
+
+    /// Asks the cache for an attempt that will be decided, if it is not decided yet: most only leave.
+    #[inline(always)]
+    fn prefetch_undecided(&self, at: Position) {
+        let tracked = self.table.get(at);
+        let undecided = tracked.filter(|tracked| !tracked.decided);
+        prefetch_all(undecided);
+        tracked.inspect(|tracked| tracked.attempt.prefetch_rare());
     }
 
     fn expire(&mut self, at: Position) {

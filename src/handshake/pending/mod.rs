@@ -76,11 +76,12 @@ pub(super) struct Rare {
 
 /// One undecided attempt.
 ///
-/// In this order because a decided attempt that lingers is asked for the first fields only, and the
-/// others need not come into the cache then.
+/// In this order because a decided attempt that lingers is asked for the first fields only, and one that leaves gives
+/// back what few have: the others need not come into the cache then.
 #[derive(Debug, Clone)]
 #[repr(C)]
 pub(super) struct Pending {
+    rare: Option<Box<Rare>>,
     recent: Recent,
     pub(super) phase: Phase,
     /// The direction from client to server.
@@ -117,7 +118,6 @@ pub(super) struct Pending {
     client_segments: u16,
     server_rsts: u16,
     pub(super) after_ack: u16,
-    rare: Option<Box<Rare>>,
     pub(super) packets: u32,
 }
 

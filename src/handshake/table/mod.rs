@@ -44,16 +44,19 @@ pub(super) enum Place {
 #[repr(C)]
 struct Slot<T> {
     key: FlowKey,
-    hash: u64,
     value: Option<T>,
 }
 
-/// When an entry is due.
+/// What is asked of an entry without touching the entry: half a line of the cache.
 #[derive(Debug, Clone, Copy)]
-struct Alarm {
+#[repr(align(32))]
+struct Label {
+    hash: u64,
     due: Timestamp,
     /// When the wheel comes by for it.
     noted: Turn,
+    /// What tells the entry from others that were, or will be, at its position; 0 where it has no age.
+    serial: u32,
 }
 
 /// Entries by flow, oldest first and by deadline.
@@ -62,12 +65,9 @@ pub(super) struct Table<T> {
     indexes: Box<[Index; SLICES]>,
     slots: Vec<Slot<T>>,
     /// One for each slot. Apart from the slots, so that turning the wheel touches only those that are due.
-    alarms: Vec<Alarm>,
+    labels: Vec<Label>,
     free: Vec<u32>,
     wheel: Wheel,
-    /// For each slot what tells its entry from others that were, or will be, at its position; 0 where it has no age.
-    /// Apart from the slots, as the alarms are.
-    serials: Vec<u32>,
     /// Positions and serial numbers in order of insertion. Those that left since, or were told not to age,
     /// are still there until there are more of them than of others.
     ages: VecDeque<(u32, u32)>,
@@ -93,10 +93,9 @@ impl<T> Table<T> {
         Self {
             indexes: Box::new(std::array::from_fn(|_| Index::new())),
             slots: Vec::new(),
-            alarms: Vec::new(),
+            labels: Vec::new(),
             free: Vec::new(),
             wheel: Wheel::new(),
-            serials: Vec::new(),
             ages: VecDeque::new(),
             aged: 0,
             inserted: 0,
@@ -114,10 +113,11 @@ impl<T> Table<T> {
         self.indexes[slice_of(hash)].prefetch(hash);
     }
 
-    /// Asks the cache for what [`Self::remove`] needs beside the entry.
+    /// Asks the cache for the beginning of an entry that was collected, and for what [`Self::remove`] needs beside it.
     pub(super) fn prefetch_removal(&self, at: Position) {
-        if let Some(slot) = self.slots.get(at.0 as usize) {
-            self.indexes[slice_of(slot.hash)].prefetch(slot.hash);
+        prefetch(self.slots.as_ptr().wrapping_add(at.0 as usize));
+        if let Some(label) = self.labels.get(at.0 as usize) {
+            self.indexes[slice_of(label.hash)].prefetch(label.hash);
         }
     }
 
@@ -147,7 +147,7 @@ impl<T> Table<T> {
     #[inline(always)]
     pub(super) fn prefetch(&self, at: u32) {
         prefetch_all(self.slots.get(at as usize));
-        prefetch(self.alarms.as_ptr().wrapping_add(at as usize));
+        prefetch(self.labels.as_ptr().wrapping_add(at as usize));
     }
 
     /// Whether the entry at a position is `key`'s.
@@ -182,18 +182,17 @@ impl<T> Table<T> {
         let at = self.free.pop().or_else(|| self.grow(key))?;
         self.inserted = self.inserted.wrapping_add(1).max(1);
         let serial = self.inserted;
-        self.serials[at as usize] = serial;
         // Field by field: a whole slot would be made elsewhere and copied.
         let slot = &mut self.slots[at as usize];
-        (slot.key, slot.hash) = (key, hash);
+        slot.key = key;
         slot.value = Some(value);
-        let slots = &self.slots;
-        self.indexes[slice_of(hash)].enter(hash, at, |at| slots[at as usize].hash);
-        self.alarms[at as usize] = Alarm { due, noted: self.wheel.note(at, Turn::at(due.min(soon))) };
+        let noted = self.wheel.note(at, Turn::at(due.min(soon)));
+        self.labels[at as usize] = Label { hash, due, noted, serial };
+        let labels = &self.labels;
+        self.indexes[slice_of(hash)].enter(hash, at, |at| labels[at as usize].hash);
         self.aged += 1;
         if self.ages.len() > 2 * self.aged + SLACK {
-            let serials = &self.serials;
-            self.ages.retain(|&age| has_age(serials, age));
+            self.ages.retain(|&age| has_age(labels, age));
         }
         self.ages.push_back((at, serial));
         Some(Position(at))
@@ -203,9 +202,8 @@ impl<T> Table<T> {
     #[cold]
     fn grow(&mut self, key: FlowKey) -> Option<u32> {
         let at = u32::try_from(self.slots.len()).ok().filter(|&at| at < Index::MOST_SLOTS)?;
-        self.slots.push(Slot { key, hash: 0, value: None });
-        self.serials.push(0);
-        self.alarms.push(Alarm { due: Timestamp::default(), noted: Turn::NEVER });
+        self.slots.push(Slot { key, value: None });
+        self.labels.push(Label { hash: 0, due: Timestamp::default(), noted: Turn::NEVER, serial: 0 });
         Some(at)
     }
 
@@ -216,8 +214,9 @@ impl<T> Table<T> {
             return;
         }
         slot.value = None;
-        self.alarms[at.0 as usize].noted = Turn::NEVER;
-        self.indexes[slice_of(slot.hash)].leave(slot.hash, at.0);
+        let label = &mut self.labels[at.0 as usize];
+        label.noted = Turn::NEVER;
+        self.indexes[slice_of(label.hash)].leave(label.hash, at.0);
         self.forget_age(at);
         self.free.push(at.0);
     }
@@ -227,42 +226,42 @@ impl<T> Table<T> {
         /// For what an entry is noted that is hardly later: a note costs more than room for this long.
         const MUCH: Span = Span::from_millis(250);
         self.forget_age(at);
-        let alarm = &mut self.alarms[at.0 as usize];
-        alarm.due = due;
-        if Turn::at(due.plus(MUCH)) < alarm.noted {
-            alarm.noted = self.wheel.note(at.0, Turn::at(due));
+        let label = &mut self.labels[at.0 as usize];
+        label.due = due;
+        if Turn::at(due.plus(MUCH)) < label.noted {
+            label.noted = self.wheel.note(at.0, Turn::at(due));
         }
     }
 
     /// Notes that of an entry's packets only those that may open another are of interest from now on.
     pub(super) fn settle(&mut self, at: Position) {
-        let hash = self.slots[at.0 as usize].hash;
+        let hash = self.labels[at.0 as usize].hash;
         self.indexes[slice_of(hash)].settle(hash, at.0);
     }
 
     fn forget_age(&mut self, at: Position) {
-        let serial = std::mem::take(&mut self.serials[at.0 as usize]);
+        let serial = std::mem::take(&mut self.labels[at.0 as usize].serial);
         self.aged -= usize::from(serial != 0);
     }
 
     /// Sets when the entry is next due. A later deadline costs nothing: the entry is moved when the
     /// wheel reaches its old one.
     pub(super) fn set_due(&mut self, at: Position, due: Timestamp) {
-        let alarm = &mut self.alarms[at.0 as usize];
-        alarm.due = due;
-        if Turn::at(due) < alarm.noted {
-            alarm.noted = self.wheel.note(at.0, Turn::at(due));
+        let label = &mut self.labels[at.0 as usize];
+        label.due = due;
+        if Turn::at(due) < label.noted {
+            label.noted = self.wheel.note(at.0, Turn::at(due));
         }
     }
 
     pub(super) fn due(&self, at: Position) -> Timestamp {
-        self.alarms[at.0 as usize].due
+        self.labels[at.0 as usize].due
     }
 
     /// The oldest entry that has an age.
     pub(super) fn oldest(&mut self) -> Option<Position> {
         while let Some(&age) = self.ages.front() {
-            if has_age(&self.serials, age) {
+            if has_age(&self.labels, age) {
                 return Some(Position(age.0));
             }
             self.ages.pop_front();
@@ -272,7 +271,7 @@ impl<T> Table<T> {
 
     /// The entries that have an age, oldest first.
     pub(super) fn by_age(&self) -> impl Iterator<Item = Position> {
-        self.ages.iter().filter(|&&age| has_age(&self.serials, age)).map(|&(at, _)| Position(at))
+        self.ages.iter().filter(|&&age| has_age(&self.labels, age)).map(|&(at, _)| Position(at))
     }
 
     /// Turns the wheel to `now` and appends every entry whose deadline has passed to `due`.
@@ -283,14 +282,13 @@ impl<T> Table<T> {
             let before = due.len();
             let mut list = self.wheel.empty(turn);
             while let Some(at) = self.wheel.read(&mut list) {
-                prefetch(self.alarms.as_ptr().wrapping_add(at as usize));
+                prefetch(self.labels.as_ptr().wrapping_add(at as usize));
                 due.push(Position(at));
             }
             let mut kept = before;
             for place in before..due.len() {
                 let at = due[place];
                 if self.is_due(at, turn, now) {
-                    prefetch_all(self.slots.get(at.0 as usize));
                     due[kept] = at;
                     kept += 1;
                 }
@@ -301,28 +299,28 @@ impl<T> Table<T> {
 
     /// Whether an entry that was noted for this turn is due; it is noted for another if it is not.
     fn is_due(&mut self, at: Position, turn: Turn, now: Timestamp) -> bool {
-        let alarm = &mut self.alarms[at.0 as usize];
+        let label = &mut self.labels[at.0 as usize];
         // Others left, or were noted again for another time.
-        if !alarm.noted.shares_bucket(turn) {
+        if !label.noted.shares_bucket(turn) {
             return false;
         }
-        let due = alarm.due <= now;
-        alarm.noted = if due { Turn::NEVER } else { self.wheel.note(at.0, Turn::at(alarm.due)) };
+        let due = label.due <= now;
+        label.noted = if due { Turn::NEVER } else { self.wheel.note(at.0, Turn::at(label.due)) };
         due
     }
 
     /// Forgets the remembered flows that were silent since this was last done, in each slice where others are too
     /// many: more than `most`, all slices taken together and evenly filled.
     pub(super) fn forget_silent(&mut self, most: usize) {
-        let slots = &self.slots;
+        let labels = &self.labels;
         for index in self.indexes.iter_mut().filter(|index| index.young() >= most / SLICES) {
-            index.age(|at| slots[at as usize].hash);
+            index.age(|at| labels[at as usize].hash);
         }
     }
 }
 
-fn has_age(serials: &[u32], (at, serial): (u32, u32)) -> bool {
-    serials.get(at as usize) == Some(&serial)
+fn has_age(labels: &[Label], (at, serial): (u32, u32)) -> bool {
+    labels.get(at as usize).is_some_and(|label| label.serial == serial)
 }
 
 #[cfg(test)]
