@@ -199,7 +199,7 @@ impl Index {
     }
 
     /// Notes that a flow is in the slab now; it must not have been there. `hash_of` gives the hash of the
-    /// flow at a position.
+    /// flow at a position, or anything where there is none.
     pub(super) fn enter(&mut self, hash: u64, at: u32, hash_of: impl Fn(u32) -> u64) {
         if self.used >= self.lines.len() * LINE / 8 * 5 {
             self.rewrite(hash_of, |state| state);
@@ -235,11 +235,11 @@ impl Index {
             home = (home + 1) & (self.lines.len() - 1);
         }
         let line = &mut self.lines[home];
-        if let Some(place) = line.cells.iter().position(|&cell| cell == Cell::EMPTY) {
-            line.tags[place] = (hash >> 32) as u32;
-            line.cells[place] = cell;
-            self.used += 1;
-        }
+        // How many there are is counted rather than searched for: no predictor knows.
+        let place = line.cells.iter().filter(|&&cell| cell != Cell::EMPTY).count() % LINE;
+        line.tags[place] = (hash >> 32) as u32;
+        line.cells[place] = cell;
+        self.used += 1;
     }
 
     /// How many remembered flows were heard of since [`Self::age`].
@@ -259,12 +259,15 @@ impl Index {
 
     /// Writes the lines anew, at most half full; `next` says what becomes of a cell by its state.
     fn rewrite(&mut self, hash_of: impl Fn(u32) -> u64, next: impl Fn(u32) -> u32) {
-        let cells = self.lines.iter().flat_map(|line| line.tags.iter().zip(&line.cells));
-        let staying: Vec<(u32, Cell)> = cells
-            .map(|(&tag, &cell)| (tag, cell, next(cell.state())))
-            .filter(|&(_, _, state)| state != Cell::EMPTY.0)
-            .map(|(tag, cell, state)| (tag, Cell(cell.0 & !Cell::STATE | state)))
-            .collect();
+        // Without branches: which cells stay, and which are in the slab, no predictor knows.
+        let mut staying = vec![(0, Cell::EMPTY); self.lines.len() * LINE + 1];
+        let mut count = 0;
+        for (&tag, &cell) in self.lines.iter().flat_map(|line| line.tags.iter().zip(&line.cells)) {
+            let state = next(cell.state());
+            staying[count] = (tag, Cell(cell.0 & !Cell::STATE | state));
+            count += usize::from(state != Cell::EMPTY.0);
+        }
+        staying.truncate(count);
         let size = (staying.len() * 2 / LINE + 1).next_power_of_two().max(LEAST);
         // In place unless far too large: an allocator that is asked for the same again and again, aligned, while
         // the last is still in use, keeps both and more.
@@ -277,7 +280,9 @@ impl Index {
         self.used = 0;
         for (tag, cell) in staying {
             let remembered = u64::from(tag) << 32 | u64::from(cell.0 & !Cell::STATE);
-            self.append(cell.position().map_or(remembered, &hash_of), cell);
+            let slot = cell.position();
+            let hash = select_unpredictable(slot.is_some(), hash_of(slot.unwrap_or(0)), remembered);
+            self.append(hash, cell);
         }
     }
 }

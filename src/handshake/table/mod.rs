@@ -189,7 +189,8 @@ impl<T> Table<T> {
         let noted = self.wheel.note(at, Turn::at(due.min(soon)));
         self.labels[at as usize] = Label { hash, due, noted, serial };
         let labels = &self.labels;
-        self.indexes[slice_of(hash)].enter(hash, at, |at| labels[at as usize].hash);
+        self.indexes[slice_of(hash)]
+            .enter(hash, at, |at| labels.get(at as usize).map_or(0, |label| label.hash));
         self.aged += 1;
         if self.ages.len() > 2 * self.aged + SLACK {
             self.ages.retain(|&age| has_age(labels, age));
@@ -314,7 +315,7 @@ impl<T> Table<T> {
     pub(super) fn forget_silent(&mut self, most: usize) {
         let labels = &self.labels;
         for index in self.indexes.iter_mut().filter(|index| index.young() >= most / SLICES) {
-            index.age(|at| labels[at as usize].hash);
+            index.age(|at| labels.get(at as usize).map_or(0, |label| label.hash));
         }
     }
 }
