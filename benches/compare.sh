@@ -50,6 +50,7 @@ command_of() {
     case $1 in
         hsanalyze) command=("$target/hsanalyze" "$2") ;;
         walk) command=("$target/examples/walk" "$2") ;;
+        pcap_parser) command=("$target/examples/walk" --pcap-parser "$2") ;;
         hsanalyze_1thread) command=("$target/hsanalyze" --threads 1 "$2") ;;
         tcpdump_filter) command=(tcpdump -nr "$2" -w /dev/null 'tcp[tcpflags] & (tcp-syn|tcp-rst) != 0') ;;
         tshark_conv) command=(tshark -nr "$2" -q -z conv,tcp) ;;
@@ -139,12 +140,13 @@ tables() {
     local attempts
     attempts=$((5000 * scale))
     generate thin.pcap --packets $((88000 * scale)) --attempts "$attempts" --records thin
-    compare "Thin records, $attempts attempts" "$work/thin.pcap" "$packets" hsanalyze "${threads[@]}" walk "${quick[@]}" \
-        "${steady[@]}"
+    compare "Thin records, $attempts attempts" "$work/thin.pcap" "$packets" hsanalyze "${threads[@]}" walk pcap_parser \
+        "${quick[@]}" "${steady[@]}"
     rm "$work/thin.pcap"
     attempts=$((100 * scale))
     generate full.pcap --packets $((8500 * scale)) --attempts "$attempts" --records full
-    compare "Full-size records, $attempts attempts" "$work/full.pcap" "$packets" hsanalyze "${threads[@]}" walk "${quick[@]}"
+    compare "Full-size records, $attempts attempts" "$work/full.pcap" "$packets" hsanalyze "${threads[@]}" walk pcap_parser \
+        "${quick[@]}"
     rm "$work/full.pcap"
     # Short enough for tshark.
     generate small.pcap --packets $((scale > 10 ? 1000000 : 200000)) --attempts $((scale > 10 ? 56000 : 11200))
@@ -157,7 +159,8 @@ tables() {
 
 What each leaves out:
 
-- `walk` reads the records, as hsanalyze does, and looks into none: no program that reads them can take less.
+- `walk` reads the records with hsanalyze's readers, `pcap_parser` with the reader of that library; both look into none:
+  the limits for what reads in these ways.
 - `tcpdump` with a filter for SYN and RST only selects packets: no attempts, no retries, no verdicts. It is
   the floor for any program that reads through libpcap.
 - `tshark -z conv,tcp` counts packets and bytes per connection: no verdicts, no retries of the handshake.
