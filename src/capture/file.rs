@@ -124,12 +124,13 @@ impl Capture {
     }
 
     pub(super) fn info(&self) -> CaptureInfo {
-        let any = self.seen.packets > 0;
+        let any = self.seen.packets > self.seen.untimed;
         CaptureInfo {
             path: self.path.clone(),
             format: self.open.as_ref().map(|(_, reader)| reader.format()),
             link_types: self.seen.link_types.clone(),
             packets: self.seen.packets,
+            untimed: self.seen.untimed,
             bytes: self.open.as_ref().map_or(0, |(input, _)| input.offset()),
             first: any.then_some(self.seen.first),
             last: any.then_some(self.seen.last),

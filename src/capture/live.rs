@@ -229,6 +229,7 @@ impl Source for Live {
             format: Some(Format::Live),
             link_types: vec![self.link],
             packets: self.packets,
+            untimed: 0,
             bytes: self.bytes,
             first: self.first,
             last: self.last,

@@ -105,6 +105,7 @@ impl Recording {
             format: Some(Format::Live),
             link_types: vec![self.link],
             packets: seen.len() as u64,
+            untimed: 0,
             bytes: seen.last().map_or(0, |entry| entry.end as u64),
             first: seen.iter().map(|entry| entry.at).min(),
             last: seen.iter().map(|entry| entry.at).max(),

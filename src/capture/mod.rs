@@ -85,6 +85,9 @@ pub struct CaptureInfo {
     pub link_types: Vec<LinkType>,
     /// Packets read, before any filter.
     pub packets: u64,
+    /// Those of them that have no time of their own (pcapng's simple packet blocks), and were given that of the packet
+    /// before them.
+    pub untimed: u64,
     /// Octets read, after decompression.
     pub bytes: u64,
     /// Earliest packet time.

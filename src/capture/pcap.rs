@@ -131,7 +131,7 @@ impl Reader {
         while halt.is_none() && walk.left > 0 {
             let mut frames = 0;
             let before = FrameRef::new(walk.capture, seen.packets);
-            let (mut first, mut last) = (seen.first, seen.last);
+            let (mut first, mut last) = Seen::NO_TIMES;
             for place in group.room(walk.left) {
                 let Some((after, record)) = parse(rest) else {
                     halt = Some(Halt::Record);
@@ -156,8 +156,7 @@ impl Reader {
                 *place = Frame { at, frame, link: self.link, wire_len: record.origlen, data: record.data };
                 rest = after;
             }
-            (seen.first, seen.last) = (first, last);
-            seen.packets += frames as u64;
+            seen.packets(frames, (first, last));
             walk.left -= frames;
             group.fill(frames, walk.sink);
         }

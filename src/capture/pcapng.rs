@@ -196,7 +196,8 @@ impl Reader {
                     }
                     prefetch(rest.get(block.whole.len()..).unwrap_or_default(), packet.data.len() as u32);
                     self.last = packet.at;
-                    let number = seen.packet(packet.at);
+                    let number =
+                        if block.kind == SPB_MAGIC { seen.untimed() } else { seen.packet(packet.at) };
                     let frame = Frame {
                         at: packet.at,
                         frame: FrameRef::new(walk.capture, number),

@@ -96,7 +96,9 @@ pub(super) enum Stop {
 #[derive(Debug)]
 pub(super) struct Seen {
     pub(super) packets: u64,
-    /// Earliest and latest packet time, meaningless while there is no packet.
+    /// Those of them that have no time.
+    pub(super) untimed: u64,
+    /// Earliest and latest packet time, meaningless while no packet has one.
     pub(super) first: Timestamp,
     pub(super) last: Timestamp,
     pub(super) link_types: Vec<LinkType>,
@@ -106,23 +108,34 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// The earliest and the latest of no times.
+    pub(super) const NO_TIMES: (Timestamp, Timestamp) =
+        (Timestamp::from_nanos(i64::MAX), Timestamp::from_nanos(i64::MIN));
+
     pub(super) fn new() -> Self {
-        Self {
-            packets: 0,
-            first: Timestamp::from_nanos(i64::MAX),
-            last: Timestamp::from_nanos(i64::MIN),
-            link_types: Vec::new(),
-            dropped: None,
-            ended: None,
-        }
+        let (first, last) = Self::NO_TIMES;
+        Self { packets: 0, untimed: 0, first, last, link_types: Vec::new(), dropped: None, ended: None }
     }
 
     /// Notes a packet, and gives its number.
     #[inline]
     pub(super) fn packet(&mut self, at: Timestamp) -> u64 {
+        self.packets(1, (at, at));
+        self.packets
+    }
+
+    /// Notes so many packets, the earliest and latest time of which are known.
+    #[inline]
+    pub(super) fn packets(&mut self, count: usize, (first, last): (Timestamp, Timestamp)) {
+        self.packets += count as u64;
+        self.first = self.first.min(first);
+        self.last = self.last.max(last);
+    }
+
+    /// Notes a packet that has no time, and gives its number.
+    pub(super) fn untimed(&mut self) -> u64 {
         self.packets += 1;
-        self.first = self.first.min(at);
-        self.last = self.last.max(at);
+        self.untimed += 1;
         self.packets
     }
 

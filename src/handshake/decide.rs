@@ -142,6 +142,10 @@ fn vantage(timing: &Timing) -> Option<Vantage> {
     const MUCH: i64 = 4;
     let server = timing.syn_to_synack?;
     let client = timing.synack_to_ack?;
+    if server == Span::ZERO && client == Span::ZERO {
+        // These packets have no time at all.
+        return None;
+    }
     Some(if server < LOCAL && client < LOCAL {
         Vantage::Local
     } else if server.scaled(MUCH, 1) <= client {

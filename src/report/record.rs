@@ -234,6 +234,9 @@ pub(super) struct CaptureRecord<'a> {
     last: Option<Shown<Rfc3339>>,
     damaged: Option<&'a str>,
     dropped: Option<u64>,
+    /// Only where there are any: hardly any capture has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    untimed: Option<u64>,
 }
 
 impl<'a> From<&'a CaptureInfo> for CaptureRecord<'a> {
@@ -252,6 +255,7 @@ impl<'a> From<&'a CaptureInfo> for CaptureRecord<'a> {
             last: capture.last.map(|t| Shown(Rfc3339(t))),
             damaged: capture.damaged.as_deref(),
             dropped: capture.dropped,
+            untimed: Some(capture.untimed).filter(|&untimed| untimed > 0),
         }
     }
 }

@@ -77,6 +77,7 @@ fn capture(path: &str, packets: u64) -> CaptureInfo {
         format: Some(Format::Pcap),
         link_types: vec![LinkType::ETHERNET],
         packets,
+        untimed: 0,
         bytes: packets * 86 + 24,
         first: Some(START),
         last: Some(at_millis(40_600)),

@@ -122,6 +122,18 @@ fn colour_adds_escapes_and_nothing_else() {
 }
 
 #[test]
+fn packets_without_times_are_doubt() {
+    let mut sample = samples::healthy();
+    assert!(!format(&sample, Format::Json).contains("untimed"));
+    sample.0.captures[0].untimed = 3;
+    let report = text(&sample);
+    assert!(report.contains("Nothing wrong can be seen, but not all packets have a time."), "{report}");
+    assert!(report.contains("\nuntimed  3 packets of "), "{report}");
+    let json = format(&sample, Format::Json);
+    assert!(json.contains(r#""untimed":3"#), "{json}");
+}
+
+#[test]
 fn text_shows_local_time() {
     let zone = TimeZone::fixed(jiff::tz::offset(-5));
     let report = render(&samples::healthy(), Options { zone, ..Options::default() });

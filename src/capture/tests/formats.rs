@@ -124,6 +124,15 @@ fn simple_packets_are_cut_at_the_snap_length_and_take_the_time_before() {
     assert_eq!(outcome.infos[0].damaged, None);
     let got: Vec<_> = outcome.frames.iter().map(|f| (f.nanos, f.wire_len, f.data.as_slice())).collect();
     assert_eq!(got, [(0, 3, &b"abc"[..]), (7_000, 4, b"wxyz"), (7_000, 60, b"abcdef")]);
+    let first = outcome.infos[0].first.map(|first| first.as_nanos());
+    assert_eq!((outcome.infos[0].untimed, first), (2, Some(7_000)), "what has no time is not the earliest");
+}
+
+#[test]
+fn a_capture_without_times_has_no_first_one() {
+    let octets = PcapNg::new(Order::Little).interface(1, 0, &[]).simple(3, b"abc").octets;
+    let info = &read(&octets).infos[0];
+    assert_eq!((info.packets, info.untimed, info.first, info.last), (1, 1, None, None));
 }
 
 #[test]

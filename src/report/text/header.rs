@@ -122,6 +122,9 @@ fn conclusion(view: &View<'_>, summary: &Summary) -> (Tone, String) {
         );
         return (view.cause_tone(Some(Cause::AcceptQueueOverflow)), text);
     }
+    if bad == 0 && summary.captures.iter().any(|capture| capture.untimed > 0) {
+        return (Tone::Warning, "Nothing wrong can be seen, but not all packets have a time.".to_owned());
+    }
     if bad == 0 {
         let whom = match summary.listeners.as_slice() {
             [Listener { server: Some(server), .. }] => format!(" to {server}"),
@@ -199,6 +202,14 @@ pub(super) fn write_limits(
                 verb(dropped, "was", "were")
             );
             limits.push(("dropped", text));
+        }
+        if capture.untimed > 0 {
+            let text = format!(
+                "{} of {name} {} no time: without it a repeat looks like a copy, and silence cannot be seen",
+                count(capture.untimed, "packet"),
+                verb(capture.untimed, "has", "have"),
+            );
+            limits.push(("untimed", text));
         }
     }
     limits.extend(unusual_skips(summary).map(|text| ("skipped", text)));
