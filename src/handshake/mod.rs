@@ -9,6 +9,7 @@ mod cause;
 mod copies;
 mod decide;
 mod found;
+mod patience;
 mod pending;
 mod stray;
 mod table;
