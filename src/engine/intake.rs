@@ -1,12 +1,17 @@
 //! From frames to numbered packets of known flow, with a count of everything that is not used.
 
 use super::PacketCounts;
-use crate::packet::{self, FlowHasher, Frame, Frames, Glimpse, Packet, Skip, Timestamp};
+use super::clock::Clock;
+use crate::packet::{self, FlowHasher, Frame, Frames, Glimpse, Packet, Skip, Span, Timestamp};
 
 /// Where packets go from here.
 pub(super) trait Destination {
     /// Makes ready for these frames, the first of which is at this position of the input.
     fn expect(&mut self, frames: &Frames<'_>, ordinal: u64);
+
+    /// From this position of the input on, packet time is so far behind the steady time. Told after the packets there
+    /// are, and before others are expected.
+    fn lag(&mut self, ordinal: u64, lag: Span);
 
     /// Takes a segment of the flow with this hash, at this position of the input, of which there was a glimpse.
     fn take(&mut self, hash: u64, glimpse: &Glimpse, frame: &Frame<'_>, ordinal: u64);
@@ -20,7 +25,7 @@ pub(super) trait Destination {
 pub(super) struct Intake {
     hasher: FlowHasher,
     counts: PacketCounts,
-    now: Option<Timestamp>,
+    clock: Clock,
 }
 
 impl Intake {
@@ -29,10 +34,10 @@ impl Intake {
     pub(super) fn take(&mut self, frames: Frames<'_>, destination: &mut impl Destination) {
         let mut ordinal = self.counts.total;
         let mut unusual = 0;
-        let mut latest = None;
+        let (mut earliest, mut latest) = (Timestamp::from_nanos(i64::MAX), Timestamp::from_nanos(i64::MIN));
         destination.expect(&frames, ordinal);
         for frame in &*frames {
-            latest = latest.max(Some(frame.at));
+            (earliest, latest) = (earliest.min(frame.at), latest.max(frame.at));
             // One branch for each version: what either finds stays in registers until it is written.
             if let Some(glimpse) = packet::glimpse_ipv4(frame) {
                 let hash = self.hasher.hash(&glimpse.flow);
@@ -46,9 +51,21 @@ impl Intake {
             }
             ordinal += 1;
         }
+        if !self.clock.go_on(earliest, latest) {
+            self.tell_time(&frames, destination);
+        }
         self.counts.total = ordinal;
         self.counts.tcp += frames.len() as u64 - unusual;
-        self.now = self.now.max(latest);
+    }
+
+    /// Takes the times of frames one by one, the first of which is the next to be counted.
+    #[cold]
+    fn tell_time(&mut self, frames: &Frames<'_>, destination: &mut impl Destination) {
+        for (frame, ordinal) in frames.iter().zip(self.counts.total..) {
+            if let Some(lag) = self.clock.tick(frame.at) {
+                destination.lag(ordinal, lag);
+            }
+        }
     }
 
     #[inline(never)]
@@ -81,8 +98,8 @@ impl Intake {
         self.counts
     }
 
-    /// The latest packet time so far.
-    pub(super) fn now(&self) -> Option<Timestamp> {
-        self.now
+    /// The time that waiting goes by.
+    pub(super) fn clock(&self) -> Clock {
+        self.clock
     }
 }

@@ -5,6 +5,7 @@
 
 mod bounds;
 mod channel;
+mod clock;
 mod intake;
 mod placement;
 mod sharded;

@@ -16,12 +16,12 @@ use super::channel::{Receiver, Sender, channel};
 use super::intake::{Destination, Intake};
 use super::placement::{Apart, Plan};
 use super::shares::Shares;
-use super::single::{enter, summary};
+use super::single::{enter, summary, told};
 use super::{BATCH, Options, PacketCounts, Sink, Summary};
 use crate::capture::{Source, Status};
 use crate::handshake::{Batch, Counts, Found, Order, Tracker};
 use crate::listener::Book;
-use crate::packet::{Frame, Frames, Glimpse, Packet, Timestamp};
+use crate::packet::{Frame, Frames, Glimpse, Packet, Span, Timestamp};
 
 /// Batches that are sent to a shard together. A thread that waits for each batch sleeps and wakes as often, and that
 /// costs more than a batch does: a virtual machine gives the processor away and gets it back with cold caches.
@@ -36,7 +36,7 @@ const ROOM: usize = BATCH / 4;
 /// One shard's part of a batch.
 struct Part {
     packets: Batch,
-    /// The latest packet time of the whole input so far.
+    /// The latest steady time of the whole input so far.
     now: Option<Timestamp>,
     /// The whole batch was full: bounds are kept now.
     full: bool,
@@ -137,6 +137,10 @@ impl Destination for Parts<'_> {
         self.batches.iter_mut().for_each(|part| part.expect(frames.shared(), ordinal));
     }
 
+    fn lag(&mut self, ordinal: u64, lag: Span) {
+        self.batches.iter_mut().for_each(|part| part.lag(ordinal, lag));
+    }
+
     #[inline(always)]
     fn take(&mut self, hash: u64, glimpse: &Glimpse, frame: &Frame<'_>, ordinal: u64) {
         if let Some(part) = self.of(hash) {
@@ -203,7 +207,7 @@ impl<'a> Dealer<'a> {
             source.read(wanted, &mut |frames| intake.take(frames, &mut parts))
         };
         let total = intake.total();
-        let (now, full) = (intake.now().max(source.now()), total.is_multiple_of(BATCH as u64));
+        let (now, full) = (told(intake.clock(), source, status), total.is_multiple_of(BATCH as u64));
         for (parcel, packets) in parcels.iter_mut().zip(parts.batches) {
             parcel.push(Part { packets, now, full, total, status });
         }
@@ -230,13 +234,10 @@ impl<'b> Worker<'b> {
     /// Tracks a shard's part of a batch.
     fn take(&mut self, part: &Part) {
         self.tracker.take(&part.packets);
-        if part.full {
-            self.keep_bounds(part.total);
-        }
         if let Some(now) = part.now {
             self.tracker.advance(now);
         }
-        if part.status == Status::End {
+        if part.full || part.status == Status::End {
             self.keep_bounds(part.total);
         }
     }

@@ -2,12 +2,13 @@
 
 use std::io;
 
+use super::clock::Clock;
 use super::intake::{Destination, Intake};
 use super::{BATCH, Options, PacketCounts, Sink, Summary};
 use crate::capture::{CaptureInfo, Source, Status};
 use crate::handshake::{Batch, Found, Tracker};
 use crate::listener::Book;
-use crate::packet::{Frame, Frames, Glimpse, Packet, Timestamp};
+use crate::packet::{Frame, Frames, Glimpse, Packet, Span, Timestamp};
 
 /// Packets that are handed to the tracker together: enough that it can look all their flows up at once,
 /// few enough that they stay in the first-level cache.
@@ -34,6 +35,10 @@ impl Destination for Group<'_> {
         self.batch.expect(frames.shared(), ordinal);
     }
 
+    fn lag(&mut self, ordinal: u64, lag: Span) {
+        self.batch.lag(ordinal, lag);
+    }
+
     #[inline(always)]
     fn take(&mut self, hash: u64, glimpse: &Glimpse, frame: &Frame<'_>, ordinal: u64) {
         self.batch.push(hash, glimpse, frame, ordinal);
@@ -51,7 +56,7 @@ pub struct Analysis {
     group: Batch,
     book: Book,
     max_attempts: usize,
-    /// The latest time that packets or the source's own clock told.
+    /// The latest steady time that packets or the source's own clock told.
     clock: Option<Timestamp>,
 }
 
@@ -81,12 +86,13 @@ impl Analysis {
         let intake = &mut self.intake;
         let status = source.read(wanted, &mut |frames| intake.take(frames, &mut group));
         group.hand_over();
-        if self.intake.total().is_multiple_of(BATCH as u64) {
-            self.bound();
-        }
-        self.clock = self.clock.max(self.intake.now()).max(source.now());
+        self.clock = self.clock.max(told(self.intake.clock(), source, status));
         if let Some(now) = self.clock {
             self.tracker.advance(now);
+        }
+        // What is due has not to be evicted.
+        if self.intake.total().is_multiple_of(BATCH as u64) {
+            self.bound();
         }
         // What the last batch decides is told when the bounds were kept.
         if status != Status::End {
@@ -148,12 +154,6 @@ impl Analysis {
         self.tracker.undecided()
     }
 
-    /// The latest packet time so far.
-    #[must_use]
-    pub fn now(&self) -> Option<Timestamp> {
-        self.intake.now()
-    }
-
     /// The summary so far.
     #[must_use]
     pub fn summary(&self, captures: Vec<CaptureInfo>) -> Summary {
@@ -165,6 +165,12 @@ impl Analysis {
     pub fn into_parts(self, captures: Vec<CaptureInfo>) -> (Summary, Book) {
         (self.summary(captures), self.book)
     }
+}
+
+/// What packets and the source's own clock tell of the time, in steady time.
+pub(super) fn told(clock: Clock, source: &(impl Source + ?Sized), status: Status) -> Option<Timestamp> {
+    let packets = if status == Status::End { clock.end() } else { clock.now() };
+    packets.max(source.now().map(|now| clock.steady(now)))
 }
 
 /// Enters a finding into the book and passes it on.

@@ -3,7 +3,7 @@
 //! Owns how packets are kept until it is known whether they are wanted at all. Does not own what makes them so
 //! (`tracker`) nor how they are decoded (`packet`).
 
-use crate::packet::{Flags, Frame, FrameRef, Glimpse, HEADERS, Packet, Shared, Timestamp};
+use crate::packet::{Flags, Frame, FrameRef, Glimpse, HEADERS, Packet, Shared, Span, Timestamp};
 use crate::prefetch::prefetch;
 
 /// Packets in order, each with what every lookup needs and with where the rest is: most belong to connections of
@@ -21,6 +21,8 @@ pub struct Batch {
     copied: Vec<u8>,
     /// Packets that had to be decoded to be looked at.
     decoded: Vec<Packet>,
+    /// Where packet time is another way behind the steady time from then on: positions in the whole input, and how far.
+    lags: Vec<(u64, Span)>,
 }
 
 /// A packet: half a line of the cache.
@@ -107,7 +109,25 @@ impl Batch {
             holder: Holder::COPY,
             copied: Vec::new(),
             decoded: Vec::new(),
+            lags: Vec::new(),
         }
+    }
+
+    /// Notes that from this position of the whole input on packet time is so far behind the steady time, which deadlines
+    /// go by.
+    #[cold]
+    pub fn lag(&mut self, ordinal: u64, lag: Span) {
+        self.lags.push((ordinal, lag));
+    }
+
+    /// How far packet time is behind at this position, if that is another than before the batch.
+    #[inline(always)]
+    pub(super) fn lag_at(&self, ordinal: u64) -> Option<Span> {
+        if self.lags.is_empty() {
+            return None;
+        }
+        let until = self.lags.partition_point(|&(from, _)| from <= ordinal);
+        self.lags.get(until.checked_sub(1)?).map(|&(_, lag)| lag)
     }
 
     /// Makes ready for frames that lie in `shared`, if that can be kept, from this position of the whole input on. A
@@ -194,6 +214,7 @@ impl Batch {
         self.holder = Holder::COPY;
         self.copied.clear();
         self.decoded.clear();
+        self.lags.clear();
     }
 
     pub(super) fn items(&self) -> &[Item] {

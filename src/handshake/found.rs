@@ -7,7 +7,7 @@ use crate::prefetch::prefetch_all;
 /// An attempt that a tracker has something to say of.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
-    /// When it was found, in packet time.
+    /// When it was found, in steady time.
     pub at: Timestamp,
     /// Whether the attempt is decided, and nothing more will be said of it. Otherwise it shows an overflow by
     /// now, and its decision follows.

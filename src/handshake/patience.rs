@@ -16,8 +16,10 @@ pub(super) fn is_settled(attempt: &Pending) -> bool {
         | (attempt.phase == Phase::Acked) & signs.client_aborted
 }
 
-/// When an attempt is decided if nothing more comes.
-pub(super) fn deadline(attempt: &Pending) -> Timestamp {
+/// When an attempt is decided if nothing more comes after what came at `at`; in packet time.
+pub(super) fn deadline(attempt: &Pending, at: Timestamp) -> Timestamp {
+    /// What is farther ahead is not the latest packet's time, but another clock's.
+    const AHEAD: Span = Span::from_secs(1);
     // Most repeat nothing: by a table, since no predictor knows their phases.
     let wait = match attempt.rare() {
         None => first_wait(attempt.phase),
@@ -28,7 +30,8 @@ pub(super) fn deadline(attempt: &Pending) -> Timestamp {
             attempt.client_sent_data(),
         ),
     };
-    attempt.last.plus(wait)
+    let last = if attempt.last.since(at) <= AHEAD { attempt.last } else { at };
+    last.plus(wait)
 }
 
 /// How long an attempt in this phase is waited for, of which nothing was repeated yet.

@@ -62,8 +62,10 @@ pub struct Tracker {
     strays: Strays,
     /// The hash of a remembered flow that has an attempt again.
     reopened: Option<u64>,
-    /// Latest packet time so far.
+    /// Latest steady time so far.
     now: Timestamp,
+    /// How far packet time is behind the steady time, which deadlines go by.
+    lag: Span,
     /// What was found and not yet told.
     found: Vec<Found>,
     order: Order,
@@ -100,6 +102,7 @@ impl Tracker {
             strays: Strays::default(),
             reopened: None,
             now: Timestamp::from_nanos(i64::MIN),
+            lag: Span::ZERO,
             found: Vec::new(),
             order: Order::default(),
             due: Vec::new(),
@@ -118,6 +121,7 @@ impl Tracker {
             let taken = self.take_group(batch, group);
             items = items.get(taken..).unwrap_or_default();
         }
+        self.lag = batch.lag_at(u64::MAX).unwrap_or(self.lag);
     }
 
     /// Takes packets of a group, the first one at least; gives how many. From where a flow was reopened on, others
@@ -176,6 +180,7 @@ impl Tracker {
     fn take_one(&mut self, batch: &Batch, item: &Item, cell: Cell) {
         // A file that shrinks under its map takes packets along that were counted.
         let Some((ordinal, content)) = batch.body(item) else { return };
+        self.lag = batch.lag_at(ordinal).unwrap_or(self.lag);
         match content {
             Content::Headers(at, frame, headers) => {
                 // Each version apart: what is decoded stays in registers until it is written.
@@ -234,9 +239,10 @@ impl Tracker {
         if place == Place::Remembered {
             self.reopened = Some(hash);
         }
-        let due = segment.at.plus(first_wait(attempt.phase));
+        let at = segment.at.plus(self.lag);
+        let due = at.plus(first_wait(attempt.phase));
         let tracked = Tracked { attempt, decided: false, settled: false, told: 0 };
-        self.table.insert(hash, segment.flow, tracked, due, segment.at.plus(SOON))
+        self.table.insert(hash, segment.flow, tracked, due, at.plus(SOON))
     }
 
     /// Gives the attempt of this SYN what stands before it in the capture.
@@ -257,7 +263,7 @@ impl Tracker {
                 }
             }
         }
-        let due = deadline(attempt);
+        let due = deadline(attempt, syn.at).plus(self.lag);
         self.table.set_due(at, due);
     }
 
@@ -266,14 +272,15 @@ impl Tracker {
             // It was looked up before that; from now on such packets are not even looked at.
             return;
         }
-        if self.table.due(at) < segment.at {
+        let now = segment.at.plus(self.lag);
+        if self.table.due(at) < now {
             // The wheel turns once a batch; a deadline counts from the moment it passes.
             self.expire(at);
             return self.take_segment(Cell::EMPTY, segment, hash, ordinal);
         }
         let Some(tracked) = self.table.get_mut(at) else { return };
         if tracked.attempt.is_replaced_by(segment) {
-            self.decide(at, segment.at, Ending::Replaced);
+            self.decide(at, now, Ending::Replaced);
             self.table.remove(at);
             return self.open_attempt(Place::Remembered, segment, hash, ordinal);
         }
@@ -298,24 +305,31 @@ impl Tracker {
         if signs > tracked.told {
             tracked.told = signs;
             let attempt = decide::decide(attempt, segment.flow, Ending::Provisional);
-            self.found.push(Found { at: segment.at, decided: false, attempt });
+            self.found.push(Found { at: now, decided: false, attempt });
         }
         self.reconsider(at, segment.at);
     }
 
-    /// Decides the attempt if its last segment settled it, else moves its deadline.
+    /// Decides the attempt if what came `now`, in packet time, settled it, else moves its deadline.
     fn reconsider(&mut self, at: Position, now: Timestamp) {
         let Some(tracked) = self.table.get(at) else { return };
         if is_settled(&tracked.attempt) {
-            self.decide(at, now, Ending::Expired);
+            self.decide(at, now.plus(self.lag), Ending::Expired);
         } else {
-            let due = deadline(&tracked.attempt);
+            let due = deadline(&tracked.attempt, now).plus(self.lag);
             self.table.set_due(at, due);
         }
     }
 
     fn take_unreachable(&mut self, error: &Unreachable, hash: u64, ordinal: u64) {
-        if let Place::Entry(at) = self.table.find(hash, &error.flow)
+        let place = self.table.find(hash, &error.flow);
+        if let Place::Entry(at) = place
+            && self.table.due(at) < error.at.plus(self.lag)
+        {
+            // As for a segment.
+            self.expire(at);
+        }
+        if let Place::Entry(at) = place
             && let Some(tracked) = self.table.get_mut(at)
             && !tracked.decided
             && tracked.attempt.outward == error.direction
@@ -327,7 +341,7 @@ impl Tracker {
         self.strays.keep(hash, Packet::Unreachable(*error), ordinal, true);
     }
 
-    /// Lets the deadlines pass that lie before `now`, a packet time.
+    /// Lets the deadlines pass that lie before `now`, a steady time.
     pub fn advance(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
         let mut due = std::mem::take(&mut self.due);
@@ -414,7 +428,8 @@ impl Tracker {
     pub fn finish(&mut self, most: usize) -> bool {
         for _ in 0..most {
             let Some(at) = self.table.oldest() else { return false };
-            self.decide(at, self.now, Ending::CaptureEnd(self.now));
+            let end = self.now.plus(self.lag.scaled(-1, 1));
+            self.decide(at, self.now, Ending::CaptureEnd(end));
             self.table.remove(at);
         }
         self.table.aged() > 0

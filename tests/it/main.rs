@@ -5,6 +5,7 @@
 mod arbitrary;
 mod bounds;
 mod captures;
+mod clocks;
 mod forms;
 mod generated;
 #[cfg(target_os = "linux")]

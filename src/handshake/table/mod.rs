@@ -305,7 +305,7 @@ impl<T> Table<T> {
         if !label.noted.shares_bucket(turn) {
             return false;
         }
-        let due = label.due <= now;
+        let due = label.due < now;
         label.noted = if due { Turn::NEVER } else { self.wheel.note(at.0, Turn::at(label.due)) };
         due
     }
@@ -384,8 +384,8 @@ mod tests {
         table.set_due(four, secs(11));
         assert_eq!(take_due(&mut table, secs(12)), [1, 4]);
         assert_eq!(take_due(&mut table, secs(40)), [3]);
-        assert!(take_due(&mut table, secs(499)).is_empty());
-        assert_eq!(take_due(&mut table, secs(500)), [2]);
+        assert!(take_due(&mut table, secs(500)).is_empty(), "a packet at the deadline is in time");
+        assert_eq!(take_due(&mut table, secs(501)), [2]);
         assert_eq!(table.aged(), 0);
     }
 
@@ -395,7 +395,7 @@ mod tests {
         table.insert(1, key(1), 1, secs(5), secs(5)).unwrap();
         table.insert(2, key(2), 2, secs(90), secs(90)).unwrap();
         assert_eq!(take_due(&mut table, secs(60)), [1]);
-        assert_eq!(take_due(&mut table, secs(90)), [2]);
+        assert_eq!(take_due(&mut table, secs(91)), [2]);
     }
 
     #[test]

@@ -1,0 +1,146 @@
+//! Packet times that do not go on evenly: no verdict may rest on a clock that was wrong.
+
+use etherparse::PacketBuilder;
+use serde_json::Value;
+
+use crate::generated::traffic::Plan;
+use crate::generated::{capture, plan};
+use crate::util::{count, hsanalyze, list};
+
+/// Octets of a capture's header, and of a record's.
+const HEADER: usize = 24;
+const RECORD: usize = 16;
+
+fn report(bytes: Vec<u8>, args: &[&str]) -> Value {
+    hsanalyze(["--format", "json"].iter().chain(args).chain(&["-"])).stdin(bytes).succeed().json()
+}
+
+/// Healthy handshakes, for some time.
+fn healthy() -> Vec<u8> {
+    capture(&Plan { attempts: 3_000, pace: 3_000, mix: "completed=1".parse().unwrap(), ..plan() }).1
+}
+
+/// The places of a capture's records.
+fn records(bytes: &[u8]) -> Vec<usize> {
+    let mut places = Vec::new();
+    let mut at = HEADER;
+    while let Some(length) = bytes.get(at + 8..at + 12) {
+        places.push(at);
+        at += RECORD + u32::from_le_bytes(length.try_into().unwrap()) as usize;
+    }
+    places
+}
+
+/// Sets the clock of the record at this place so many seconds ahead.
+fn shift(bytes: &mut [u8], place: usize, seconds: i32) {
+    let field: &mut [u8; 4] = (&mut bytes[place..place + 4]).try_into().unwrap();
+    *field = u32::from_le_bytes(*field).wrapping_add_signed(seconds).to_le_bytes();
+}
+
+/// Attempts, and those that went wrong or cannot be judged.
+fn judged(report: &Value) -> (u64, u64) {
+    let completed = count(report, "/verdicts/completed");
+    let all = list(report, "attempts").len() as u64;
+    (all, all - completed)
+}
+
+#[test]
+fn one_packet_with_a_time_far_ahead_or_behind_makes_no_handshake_fail() {
+    let even = healthy();
+    assert_eq!(judged(&report(even.clone(), &[])), (3_000, 0));
+    for seconds in [10, 3_600, -3_600] {
+        for place in [0, 1_700, 4_095, 4_096] {
+            let mut bytes = even.clone();
+            // A packet of nobody's: the others are as they were.
+            let at = records(&bytes)[place];
+            let mut stray = bytes[at..at + 8].to_vec();
+            let mut frame = Vec::new();
+            let ack = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4([10, 9, 9, 9], [10, 9, 9, 8], 64);
+            ack.tcp(9, 9, 5, 1_024).ack(5).write(&mut frame, &[]).unwrap();
+            stray.extend([(frame.len() as u32).to_le_bytes(); 2].concat());
+            stray.extend(frame);
+            shift(&mut stray, 0, seconds);
+            bytes.splice(at..at, stray);
+            for threads in ["1", "3"] {
+                let report = report(bytes.clone(), &["--threads", threads]);
+                let said = format!("{seconds} s, before packet {place}, {threads} threads");
+                assert_eq!(judged(&report), (3_000, 0), "{said}");
+                assert_eq!(count(&report, "/packets/midstream"), 2, "this one and the last: {said}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_makes_no_handshake_fail() {
+    for seconds in [-3_600, -5, 5, 3_600] {
+        let mut bytes = healthy();
+        let records = records(&bytes);
+        let (_, later) = records.split_at(records.len() / 2);
+        later.iter().for_each(|&place| shift(&mut bytes, place, seconds));
+        let (attempts, wrong) = judged(&report(bytes, &["--threads", "2"]));
+        assert_eq!(attempts, 3_000, "{seconds} s");
+        // Set ahead, it is like silence: what was under way has waited in vain.
+        let most = if seconds > 0 { 200 } else { 0 };
+        assert!(wrong <= most, "{wrong} wrong with the clock set by {seconds} s");
+    }
+}
+
+/// A SYN, strangers' packets for longer than anybody waits for its answer, and then what comes.
+fn late(strangers: usize, last: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for field in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 262_144, 1] {
+        bytes.extend(field.to_le_bytes());
+    }
+    let mut record = |second: u32, frame: &[u8]| {
+        for field in [1_790_000_000 + second, 0, frame.len() as u32, frame.len() as u32] {
+            bytes.extend(field.to_le_bytes());
+        }
+        bytes.extend(frame);
+    };
+    record(0, &syn());
+    let mut stranger = Vec::new();
+    let ack = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4([10, 9, 9, 9], [10, 9, 9, 8], 64);
+    ack.tcp(9, 9, 5, 1_024).ack(5).write(&mut stranger, &[]).unwrap();
+    (0..strangers).for_each(|_| record(600, &stranger));
+    record(600, last);
+    bytes
+}
+
+fn syn() -> Vec<u8> {
+    let mut syn = Vec::new();
+    let packet = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64);
+    packet.tcp(40_000, 80, 1, 1_024).syn().write(&mut syn, &[]).unwrap();
+    syn
+}
+
+#[test]
+fn an_error_that_comes_when_nobody_waits_any_more_answers_nothing() {
+    let mut error = Vec::new();
+    let quoted = &syn()[14..];
+    let unreachable = PacketBuilder::ethernet2([2; 6], [4; 6])
+        .ipv4([10, 9, 9, 9], [10, 0, 0, 1], 64)
+        .icmpv4_raw(3, 1, [0; 4]);
+    unreachable.write(&mut error, quoted).unwrap();
+    // Whether the wheel has come by or not.
+    for strangers in [2, 2_046, 2_048, 5_000] {
+        let report = report(late(strangers, &error), &[]);
+        assert_eq!(count(&report, "/verdicts/unanswered"), 1, "{strangers} strangers");
+    }
+}
+
+#[test]
+fn what_is_due_is_not_evicted() {
+    let mut bytes = late(2_100, &syn());
+    let first = bytes[HEADER..HEADER + RECORD + syn().len()].to_vec();
+    // Nine more clients at the beginning, each with a port of its own.
+    for port in 1_u8..10 {
+        let mut record = first.clone();
+        record[RECORD + 14 + 20] = port;
+        bytes.splice(HEADER..HEADER, record);
+    }
+    for threads in ["1", "2"] {
+        let report = report(bytes.clone(), &["--max-attempts", "2", "--threads", threads]);
+        assert_eq!(count(&report, "/verdicts/unanswered"), 10, "{threads} threads");
+    }
+}
