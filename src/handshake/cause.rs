@@ -161,6 +161,7 @@ pub enum Evidence {
     RefusedByRst,
     FirewallMayReject,
     ListenerAnswersOthers,
+    AnswersAnother,
     NeverAnswers,
     QueueMayHaveBeenFull,
     Icmp(IcmpError),
@@ -240,6 +241,9 @@ impl fmt::Display for Evidence {
             Self::RefusedByRst => "RST answered the SYN",
             Self::FirewallMayReject => "a firewall that rejects with a TCP reset looks the same",
             Self::ListenerAnswersOthers => "the same address and port answered other attempts",
+            Self::AnswersAnother => {
+                "the server sent segments with numbers of another connection: it takes the SYN for that one's"
+            }
             Self::NeverAnswers => "nothing from this address and port answered any attempt in the capture",
             Self::QueueMayHaveBeenFull => {
                 "a dead host, or an accept queue that was full from before the capture, looks the same"
@@ -271,7 +275,7 @@ pub fn infer(attempt: &Attempt, context: &Context) -> Inference {
         Verdict::AckIgnored => ack_ignored(attempt, context),
         Verdict::Refused => refused(context),
         Verdict::Unreachable => unreachable(attempt),
-        Verdict::Unanswered => unanswered(context),
+        Verdict::Unanswered => unanswered(attempt, context),
         Verdict::HalfOpen => half_open(attempt, context),
         Verdict::ClientReset => client_reset(attempt, context),
         Verdict::Undetermined => Inference::default(),
@@ -418,7 +422,9 @@ fn reset_after_ack(attempt: &Attempt) -> Inference {
     }
     // All but the first are doubts.
     let confidence = if evidence.len() == 1 { Confidence::Likely } else { Confidence::Possible };
-    overflow(Some(true), confidence, evidence)
+    // A queue that ignored the data before does not reset the connection: that was no setting's doing.
+    let abort = (signs.rst_to_first_ack || signs.data_repeats == 0).then_some(true);
+    overflow(abort, confidence, evidence)
 }
 
 fn ack_ignored(attempt: &Attempt, context: &Context) -> Inference {
@@ -448,7 +454,7 @@ fn unreachable(attempt: &Attempt) -> Inference {
     inferred(cause, Confidence::Likely, smallvec![Evidence::Icmp(icmp)])
 }
 
-fn unanswered(context: &Context) -> Inference {
+fn unanswered(attempt: &Attempt, context: &Context) -> Inference {
     if context.kernel.is_some_and(|kernel| kernel.overflowed) {
         return overflow(None, Confidence::Possible, EvidenceList::new());
     }
@@ -459,6 +465,7 @@ fn unanswered(context: &Context) -> Inference {
             Confidence::Possible,
             smallvec![Evidence::NobodyAnsweredSince, Evidence::HostMayBeDown],
         ),
+        (None, _) if attempt.signs.server_strayed => nothing(smallvec![Evidence::AnswersAnother]),
         (None, Some(true)) => nothing(smallvec![Evidence::ListenerAnswersOthers]),
         (None, Some(false)) => inferred(
             Cause::Filtered,

@@ -24,6 +24,9 @@ pub(super) enum Ending {
     Provisional,
 }
 
+/// A process that waits in `connect()` has been woken by then on any machine.
+const WAKE_UP: Span = Span::from_secs(1);
+
 /// An unfinished handshake this close to the capture's end is not decided (DOMAIN §4).
 const CUT: Span = Span::from_secs(1);
 
@@ -172,9 +175,10 @@ fn connect(pending: &Pending, verdict: Verdict, ending: Ending) -> Connect {
     let failed = |errno| Connect { outcome: Outcome::Failed, errno: Some(errno), window: None };
     match verdict {
         Verdict::Completed | Verdict::SynackRetransmitted | Verdict::AckIgnored => plain(Outcome::Succeeded),
-        Verdict::ResetAfterAck => {
-            Connect { outcome: Outcome::Raced, errno: None, window: race_window(pending) }
-        }
+        Verdict::ResetAfterAck => match race_window(pending) {
+            Some(window) if window > WAKE_UP => plain(Outcome::Succeeded),
+            window => Connect { outcome: Outcome::Raced, errno: None, window },
+        },
         Verdict::Refused => failed(Errno::Econnrefused),
         Verdict::Unreachable => match pending.rare().and_then(|rare| rare.icmp) {
             Some(icmp) => failed(errno(icmp)),

@@ -55,7 +55,9 @@ const fn wait(phase: Phase, syn: Span, synack: Span, sent_data: bool) -> Span {
     match phase {
         Phase::SynSent => next_repeat(syn),
         Phase::SynReceived => next_repeat(longer(synack, syn)),
-        // Windows repeats a refused SYN after 0.5 s, twice; others do not.
+        // Windows repeats a refused SYN after 0.5 s, twice. Others repeat it while the refusal does not reach them, or
+        // is an ICMP error that they do not take for the last word.
+        Phase::Refused | Phase::Unreachable if syn.as_nanos() > 0 => next_repeat(syn),
         Phase::Refused | Phase::Unreachable | Phase::ClientReset => Span::from_millis(1500),
         Phase::AnswerUnseen => Span::from_secs(5),
         // A firewall's RST is told by the SYN-ACK repeat that follows after 1 s, or after 3 s.

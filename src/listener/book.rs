@@ -89,7 +89,7 @@ impl Book {
         let context = match record {
             // What went well explains itself.
             _ if attempt.verdict == Verdict::Completed => Context::default(),
-            Some(record) => record.context(attempt.start, attempt.end),
+            Some(record) => record.context(attempt),
             None if self.records.len() >= self.limit => Context::default(),
             None => Context { answers: Some(attempt.signs.synack_seen), ..Context::default() },
         };

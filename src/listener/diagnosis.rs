@@ -82,8 +82,7 @@ fn main_cause(record: &Record) -> Option<Cause> {
 
 /// Which `tcp_abort_on_overflow` the overflows show; `None` where they show neither, or both.
 fn abort(record: &Record) -> Option<bool> {
-    let ignored = record.overflowed.get(Verdict::SynackRetransmitted) > 0;
-    let reset = record.overflowed.get(Verdict::ResetAfterAck) > 0;
+    let [ignored, reset] = record.settings.map(|attempts| attempts > 0);
     if !ignored && !reset {
         // SYN drops and SYN cookies look the same with either setting.
         if kernel_alone(record) {
@@ -99,24 +98,44 @@ fn diagnosis(cause: Option<Cause>, name: &str, affected: u64, record: &Record) -
     let of = format!("{affected} of {}", count(total, "attempt"));
     match cause {
         Some(Cause::AcceptQueueOverflow) => overflow(name, &of, record),
+        Some(Cause::DeferAccept) if possible(Cause::DeferAccept, record) => format!(
+            "{name} may use TCP_DEFER_ACCEPT: in {of} it ignored the bare ACK for as long as such a period takes, and was not seen to accept the connection."
+        ),
         Some(Cause::DeferAccept) => format!(
             "{name} uses TCP_DEFER_ACCEPT: in {of} it ignored the bare ACK on purpose until data came or the period ended; this is no overflow."
+        ),
+        Some(Cause::FirewallReset) if possible(Cause::FirewallReset, record) => format!(
+            "Something on the path to {name} may have answered the client's ACK with RST in {of}: look for a firewall or load balancer."
         ),
         Some(Cause::FirewallReset) => format!(
             "Something on the path to {name}, not the server, answered the client's ACK with RST in {of}: look for a firewall or load balancer."
         ),
-        Some(Cause::PortClosed) if record.verdicts.get(Verdict::Completed) > 0 => {
-            format!(
-                "{name} refused {of} and completed others: it was restarted, or something resets SYNs under load."
-            )
-        }
+        Some(Cause::PortClosed) if record.verdicts.get(Verdict::Refused) == 0 => format!(
+            "A firewall rejects connections to {name}, or its port is closed: ICMP \"port unreachable\" answered {of}; Linux itself would send RST."
+        ),
+        Some(Cause::PortClosed) if record.answered > 0 => format!(
+            "{name} refused {of} and answered others: it was restarted, or something resets SYNs under load."
+        ),
         Some(Cause::PortClosed) => {
             format!("Nothing listens on {name}, or a firewall rejects with a TCP reset: {of} refused.")
         }
-        Some(Cause::HostUnreachable) => format!("{name} cannot be reached: ICMP errors answered {of}."),
-        Some(Cause::Filtered) if record.verdicts.get(Verdict::Unreachable) > 0 => {
-            format!("A firewall rejects connections to {name}: ICMP \"prohibited\" answered {of}.")
+        Some(Cause::HostUnreachable) if record.answered > 0 => {
+            format!(
+                "{name} cannot always be reached: ICMP errors answered {of}, and others were answered by it."
+            )
         }
+        Some(Cause::HostUnreachable) => format!("{name} cannot be reached: ICMP errors answered {of}."),
+        Some(Cause::Filtered) if record.filtered.get(Verdict::Unreachable) > 0 => {
+            let of = format!("{} of {}", record.filtered.get(Verdict::Unreachable), count(total, "attempt"));
+            let silent = match record.filtered.get(Verdict::Unanswered) {
+                0 => String::new(),
+                silent => format!(", nothing {silent}"),
+            };
+            format!("A firewall rejects connections to {name}: ICMP \"prohibited\" answered {of}{silent}.")
+        }
+        Some(Cause::Filtered) if record.answered > 0 => format!(
+            "{name} left {of} without an answer and answered others: a filter drops some packets, or the host was down for a while."
+        ),
         Some(Cause::Filtered) => format!(
             "{name} answered nobody: {of} got nothing back. A filter drops the packets, the host is down, or its accept queue was full from before the capture."
         ),
@@ -133,6 +152,11 @@ fn diagnosis(cause: Option<Cause>, name: &str, affected: u64, record: &Record) -
     }
 }
 
+/// Whether a cause is inferred nowhere with more than a possibility.
+fn possible(cause: Cause, record: &Record) -> bool {
+    record.tally_of(cause).confidence <= Some(Confidence::Possible)
+}
+
 fn overflow(name: &str, of: &str, record: &Record) -> String {
     if kernel_alone(record) {
         let undetermined = record.verdicts.get(Verdict::Undetermined);
@@ -142,7 +166,7 @@ fn overflow(name: &str, of: &str, record: &Record) -> String {
         };
         return format!("The accept queue of {name} overflowed by the kernel's own count; {clients}.");
     }
-    let possible = record.tally_of(Cause::AcceptQueueOverflow).confidence == Some(Confidence::Possible)
+    let possible = possible(Cause::AcceptQueueOverflow, record)
         && !kernel_on_overflow(record).is_some_and(|kernel| kernel.overflowed);
     let verb = if possible { "may have overflowed" } else { "overflowed" };
     let setting = match (abort(record), possible) {
@@ -154,6 +178,9 @@ fn overflow(name: &str, of: &str, record: &Record) -> String {
         }
         (Some(true), false) => {
             " with tcp_abort_on_overflow=1: the kernel reset connections whose clients had just finished the handshake"
+        }
+        (Some(true), true) if record.racers == 0 => {
+            ": connections were reset some time after the handshake, as with tcp_abort_on_overflow=1"
         }
         (Some(true), true) => {
             ": connections were reset whose clients had just finished the handshake, as with tcp_abort_on_overflow=1"
@@ -220,9 +247,15 @@ fn from_packets(cause: Option<Cause>, record: &Record) -> Vec<String> {
     let verdicts = &record.verdicts;
     match cause {
         Some(Cause::AcceptQueueOverflow) => overflow_evidence(record),
+        Some(Cause::DeferAccept) if possible(Cause::DeferAccept, record) => {
+            vec!["no SYN-ACK repeat 1 s after the handshake, one near the end of a defer period".to_owned()]
+        }
         Some(Cause::DeferAccept) => vec![
             "no SYN-ACK repeat 1 s after the handshake, one near the end of the defer period, then the connection was accepted".to_owned(),
         ],
+        Some(Cause::FirewallReset) if possible(Cause::FirewallReset, record) => {
+            vec!["the RST's TTL is not the SYN-ACK's".to_owned()]
+        }
         Some(Cause::FirewallReset) => {
             let repeats = record.retries.after_ack;
             if repeats > 0 {
@@ -231,15 +264,20 @@ fn from_packets(cause: Option<Cause>, record: &Record) -> Vec<String> {
                 vec!["the RST came from another machine than the SYN-ACK, or data followed it".to_owned()]
             }
         }
-        Some(Cause::PortClosed) => vec![format!("RST answered {} SYNs", verdicts.get(Verdict::Refused))],
-        Some(Cause::Filtered) if verdicts.get(Verdict::Unanswered) > 0 => {
-            vec![format!("{} and {} repeats, no answer", count(verdicts.get(Verdict::Unanswered), "SYN"), record.retries.syn)]
+        Some(Cause::PortClosed) if verdicts.get(Verdict::Refused) > 0 => {
+            vec![format!("RST answered {}", count(verdicts.get(Verdict::Refused), "SYN"))]
         }
-        Some(Cause::Filtered | Cause::HostUnreachable) => {
+        Some(Cause::Filtered) if verdicts.get(Verdict::Unanswered) > 0 => {
+            let (syns, repeats) = (verdicts.get(Verdict::Unanswered), record.retries.syn);
+            vec![format!("{} and {}, no answer", count(syns, "SYN"), count(repeats, "repeat"))]
+        }
+        Some(Cause::PortClosed | Cause::Filtered | Cause::HostUnreachable) => {
             vec![format!("ICMP errors quote {}", count(verdicts.get(Verdict::Unreachable), "SYN"))]
         }
         Some(Cause::SynFlood) => vec![format!("{} half-open", count(verdicts.get(Verdict::HalfOpen), "attempt"))],
-        Some(Cause::SynScan) => vec![format!("the client's kernel reset {} SYN-ACKs", verdicts.get(Verdict::ClientReset))],
+        Some(Cause::SynScan) => {
+            vec![format!("the client's kernel reset {}", count(verdicts.get(Verdict::ClientReset), "SYN-ACK"))]
+        }
         Some(Cause::ApplicationReset) => vec!["the RST carries ACK; an overflow's RST is bare".to_owned()],
         None if denied(record) > 0 => vec![
             "the packets show ignored or reset ACKs; a full queue would have counted each of them".to_owned(),
@@ -267,7 +305,12 @@ fn overflow_evidence(record: &Record) -> Vec<String> {
         why.push(format!("the {acks} of {}{reached} {were} ignored {row}", count(ignored, "client")));
     }
     if reset > 0 {
-        let (acks, were) = if reset == 1 { ("ACK", "was") } else { ("ACKs", "were") };
+        let (acks, were) = match (reset, record.racers == reset) {
+            (1, true) => ("ACK", "was"),
+            (1, false) => ("ACK or data", "was"),
+            (_, true) => ("ACKs", "were"),
+            (_, false) => ("ACKs or data", "were"),
+        };
         why.push(format!(
             "the {acks} of {} {were} answered with a bare RST, as the kernel sends when the queue is full",
             count(reset, "client")
@@ -275,8 +318,9 @@ fn overflow_evidence(record: &Record) -> Vec<String> {
     }
     if silent > 0 {
         why.push(format!(
-            "{} got no answer to their data, as with SYN cookies and a full queue",
-            count(silent, "client")
+            "{} got no answer to {} data, as with SYN cookies and a full queue",
+            count(silent, "client"),
+            if silent == 1 { "its" } else { "their" }
         ));
     }
     if unanswered > 0 {
@@ -287,14 +331,16 @@ fn overflow_evidence(record: &Record) -> Vec<String> {
     }
     let kinds = [ignored, reset, silent, unanswered].iter().filter(|&&attempts| attempts > 0).count();
     let completed = record.verdicts.get(Verdict::Completed);
-    if kinds > 1 {
-        let before = if completed > 0 {
-            format!("it completed {completed} until it was full, ")
-        } else {
-            String::new()
-        };
+    if ignored > 0 && reset > 0 {
+        why.push(
+            "a kernel does either: tcp_abort_on_overflow was changed meanwhile, or something else sends the RSTs"
+                .to_owned(),
+        );
+    } else if kinds > 1 {
+        let complete = if completed > 0 { "some handshakes complete, " } else { "" };
+        let later = if unanswered > 0 { ", and SYNs that come later get no answer" } else { "" };
         why.push(format!(
-            "one full queue does all of this at once: {before}broke those whose SYN came before that and whose ACK came after, and left later SYNs unanswered"
+            "one full queue does all of this at once: {complete}those break whose SYN came before it was full and whose ACK came after{later}"
         ));
     }
     why.extend(record.schedule.in_words());

@@ -2,7 +2,7 @@
 
 use super::kernel::Kernel;
 use super::room::Room;
-use super::schedule::Schedule;
+use super::schedule::{Schedule, has_run_out};
 use crate::handshake::{Attempt, Cause, Confidence, Context, Evidence, Outcome, Retries, Vantage, Verdict};
 use crate::packet::{Span, Timestamp};
 
@@ -61,6 +61,8 @@ struct Episode {
     from: Timestamp,
     to: Timestamp,
     confidence: Confidence,
+    /// The position of the attempt that showed it, while only one has.
+    sole: Option<u64>,
 }
 
 /// Overflows closer than this belong together: the longest pause between two signs of one overflow is
@@ -86,6 +88,8 @@ pub(super) struct Record {
     pub(super) causes: [CauseTally; Cause::ALL.len()],
     /// Overflowed attempts by verdict and by what `connect()` said of them.
     pub(super) overflowed: Tally,
+    /// Overflowed attempts that show this `tcp_abort_on_overflow`: 0, or 1.
+    pub(super) settings: [u64; 2],
     pub(super) believers: u64,
     /// Believers who may be right: the server may have accepted them without a word.
     pub(super) unsure: u64,
@@ -103,7 +107,10 @@ pub(super) struct Record {
     pub(super) kernel: Kernel,
     /// Attempts that look like an overflow which the kernel denies.
     pub(super) denied: u64,
-    answered: u64,
+    /// Attempts of which the server, or a client that went on, has shown that it answers.
+    pub(super) answered: u64,
+    /// Filtered attempts.
+    pub(super) filtered: Tally,
     episodes: Vec<Episode>,
     room: Room,
 }
@@ -113,9 +120,13 @@ impl Record {
     const MANY_HALF_OPEN: u64 = 50;
     const MANY_CLIENT_RESETS: u64 = 10;
 
-    /// What this listener's record says to an attempt that lasted from `from` to `to`.
-    pub(super) fn context(&self, from: Timestamp, to: Timestamp) -> Context {
-        let overlap = |e: &&Episode| e.from <= to.plus(SAME_EPISODE) && from <= e.to.plus(SAME_EPISODE);
+    /// What this listener's record says to an attempt.
+    pub(super) fn context(&self, attempt: &Attempt) -> Context {
+        let (from, to) = (attempt.start, attempt.end);
+        // An attempt is no witness for itself.
+        let others = |e: &&Episode| e.sole != Some(attempt.ordinal);
+        let overlap =
+            |e: &&Episode| e.from <= to.plus(SAME_EPISODE) && from <= e.to.plus(SAME_EPISODE) && others(e);
         let many = |verdict, least| {
             let count = self.verdicts.get(verdict);
             count >= least && count * 2 > self.verdicts.total()
@@ -147,7 +158,8 @@ impl Record {
     /// Notes what an attempt, decided or not, shows of the queue at its time.
     pub(super) fn witness(&mut self, attempt: &Attempt, decided: bool) {
         // A client that went on was answered, even where no answer is in the capture.
-        self.answered += u64::from(attempt.signs.synack_seen || attempt.signs.client_went_on);
+        let signs = &attempt.signs;
+        self.answered += u64::from(signs.synack_seen || signs.client_went_on || signs.server_strayed);
         let shows_queue = match attempt.verdict {
             Verdict::SynackRetransmitted | Verdict::AckIgnored => true,
             // Until then a SYN-ACK may follow and tell that the RST was a firewall's.
@@ -174,8 +186,8 @@ impl Record {
         let index = self.episodes.iter().rposition(near);
         let place = index.or_else(|| full.then(|| self.episodes.len() - 1));
         match place.and_then(|index| self.episodes.get_mut(index)) {
-            Some(episode) => stretch(episode, from, to, confidence),
-            None => self.episodes.push(Episode { from, to, confidence }),
+            Some(episode) => stretch(episode, attempt, confidence),
+            None => self.episodes.push(Episode { from, to, confidence, sole: Some(attempt.ordinal) }),
         }
     }
 
@@ -192,6 +204,9 @@ impl Record {
         let tally = &mut self.causes[cause as usize];
         tally.attempts += 1;
         tally.confidence = tally.confidence.max(inference.confidence);
+        if cause == Cause::Filtered {
+            self.filtered.add(attempt.verdict);
+        }
         let (from, to) = tally.span.unwrap_or((attempt.start, attempt.end));
         tally.span = Some((from.min(attempt.start), to.max(attempt.end)));
         if is_overflow(attempt) {
@@ -201,13 +216,15 @@ impl Record {
 
     fn add_overflow(&mut self, attempt: &Attempt) {
         self.overflowed.add(attempt.verdict);
+        if let Some(abort) = attempt.inference.abort_on_overflow {
+            self.settings[usize::from(abort)] += 1;
+        }
         let recovered = attempt.established == Some(true);
         self.recovered += u64::from(recovered);
         match attempt.connect.outcome {
-            Outcome::Succeeded if recovered => {}
-            Outcome::Succeeded if attempt.inference.confidence == Some(Confidence::Possible) => {
-                self.unsure += 1
-            }
+            // What was reset knows by now.
+            Outcome::Succeeded if recovered || attempt.verdict == Verdict::ResetAfterAck => {}
+            Outcome::Succeeded if may_be_accepted(attempt) => self.unsure += 1,
             Outcome::Succeeded => self.believers += 1,
             Outcome::Raced => self.racers += 1,
             Outcome::Pending => self.waiting += 1,
@@ -237,12 +254,19 @@ impl Record {
     }
 }
 
+/// Whether the server may have accepted an attempt that it ignored at first, without a word in the capture.
+fn may_be_accepted(attempt: &Attempt) -> bool {
+    let once = attempt.verdict == Verdict::SynackRetransmitted && attempt.retries.after_ack == 1;
+    attempt.inference.confidence == Some(Confidence::Possible) || once && !has_run_out(attempt)
+}
+
 fn is_overflow(attempt: &Attempt) -> bool {
     attempt.inference.cause == Some(Cause::AcceptQueueOverflow)
 }
 
-fn stretch(episode: &mut Episode, from: Timestamp, to: Timestamp, confidence: Confidence) {
-    episode.from = episode.from.min(from);
-    episode.to = episode.to.max(to);
+fn stretch(episode: &mut Episode, attempt: &Attempt, confidence: Confidence) {
+    episode.from = episode.from.min(attempt.start);
+    episode.to = episode.to.max(attempt.end);
+    episode.sole = episode.sole.filter(|&sole| sole == attempt.ordinal);
     episode.confidence = episode.confidence.max(confidence);
 }

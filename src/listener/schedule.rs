@@ -79,7 +79,7 @@ impl Schedule {
 }
 
 /// Whether the next repeat would have come had there been one.
-fn has_run_out(attempt: &Attempt) -> bool {
+pub(super) fn has_run_out(attempt: &Attempt) -> bool {
     let Some(&last) = attempt.retry_at.last() else { return false };
     if attempt.established == Some(true) || attempt.signs.client_aborted {
         return false;

@@ -40,6 +40,7 @@ macro_rules! suites {
 
 suites!(
     attempts,
+    claims,
     connect,
     copies,
     crossings,

@@ -44,6 +44,8 @@ pub struct Signs {
     /// The server answered the client's ACK or data with an ACK that acknowledges neither: it proves no
     /// connection, yet the client was not ignored.
     pub server_answered: bool,
+    /// The server sent a segment with numbers of another connection.
+    pub server_strayed: bool,
     /// The server sent data or FIN.
     pub server_spoke: bool,
     /// How often the client repeated data or FIN while the server was silent.

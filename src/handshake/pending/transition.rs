@@ -20,7 +20,10 @@ impl Pending {
             Event::ClientStray => self.on_client_stray(segment),
             Event::ClientRst => self.on_client_rst(segment),
             Event::Proof => self.on_proof(segment),
-            Event::ServerStray => self.phase,
+            Event::ServerStray => {
+                self.signs.server_strayed = true;
+                self.phase
+            }
             Event::BareAck => {
                 self.signs.server_answered |= self.ack_at.is_some();
                 self.phase
@@ -108,6 +111,8 @@ impl Pending {
         self.answered = segment.ack;
         self.synack_ttl = segment.ttl;
         self.signs.synack_seen = true;
+        // With its data the SYN is taken for a connection (Fast Open): it need not wait for the ACK.
+        self.signs.established |= self.syn.is_some() && segment.ack.after(self.client_isn.plus(1));
         self.synack = Some(Offer::new(segment));
         let repeats = self.syn_repeats();
         let sent = self.syn.and_then(|syn| syn.answered_by(repeats, segment));
@@ -130,7 +135,8 @@ impl Pending {
             }
             Phase::Reset => {
                 self.after_ack = self.after_ack.saturating_add(u16::from(ignored_ack));
-                self.signs.synack_after_rst = true;
+                // Sooner it is a copy, or was on its way.
+                self.signs.synack_after_rst |= ignored_ack;
                 Phase::Reset
             }
             Phase::SynSent | Phase::Refused | Phase::Unreachable | Phase::AnswerUnseen => Phase::SynReceived,
@@ -330,7 +336,10 @@ impl Pending {
             Phase::Acked | Phase::Ignored | Phase::Established => {
                 self.note_rst(segment);
                 self.signs.rst_window_open = segment.window != 0;
-                self.signs.application_reset |= !self.signs.server_spoke && !self.signs.client_aborted;
+                // Later it ends an idle connection.
+                self.signs.application_reset |= !self.signs.server_spoke
+                    && !self.signs.client_aborted
+                    && self.is_soon_after(self.client_last, segment);
                 self.signs.established |= segment.ack.after(self.acknowledged());
                 Phase::Established
             }

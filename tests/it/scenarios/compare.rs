@@ -22,6 +22,8 @@ pub(super) struct Attempt {
     cause: Option<Value>,
     /// A cause that it must not have, where more than one other is defensible.
     not_cause: Option<Value>,
+    /// Words that no piece of evidence holds.
+    not_evidence: Option<String>,
     abort_on_overflow: Option<Value>,
     confidence: Option<Value>,
     established: Option<Value>,
@@ -181,6 +183,10 @@ impl Attempt {
         }
         if let Some(cause) = &self.not_cause {
             differences.require(place, actual["cause"] != *cause, &format!("the cause is not {cause}"));
+        }
+        if let Some(words) = &self.not_evidence {
+            let said = actual["evidence"].to_string();
+            differences.require(place, !said.contains(words), &format!("no evidence says {words:?}"));
         }
     }
 }
