@@ -3,15 +3,14 @@
 //! what all find.
 //!
 //! Every batch ends at the same packet whatever the number of shards; what is found in a batch is
-//! ordered by time and position; and bounds are kept over all shards together, or by slices of the flows
-//! that are never split. So the result does not depend on the number of threads.
+//! ordered by time and position; and bounds are kept over all shards together. So the result does not depend on the number of threads.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use super::bounds::Bounds;
+use super::bounds::{Bounds, Keeper};
 use super::channel::{Receiver, Sender, channel};
 use super::intake::{Destination, Intake};
 use super::placement::{Apart, Plan};
@@ -222,13 +221,12 @@ struct Worker<'b> {
     bounds: &'b Bounds,
     /// Room for what is found: it comes back when that is told.
     rooms: Receiver<Vec<Found>>,
-    /// Up to so many packets the bounds cannot be exceeded.
-    safe: u64,
+    keeper: Keeper,
 }
 
 impl<'b> Worker<'b> {
     fn new(shard: usize, bounds: &'b Bounds, rooms: Receiver<Vec<Found>>) -> Self {
-        Self { shard, tracker: Tracker::new(), bounds, rooms, safe: 0 }
+        Self { shard, tracker: Tracker::new(), bounds, rooms, keeper: Keeper::default() }
     }
 
     /// Tracks a shard's part of a batch.
@@ -238,15 +236,8 @@ impl<'b> Worker<'b> {
             self.tracker.advance(now);
         }
         if part.full || part.status == Status::End {
-            self.keep_bounds(part.total);
+            self.keeper.keep(self.bounds, self.shard, &mut self.tracker, (part.total, part.now));
         }
-    }
-
-    fn keep_bounds(&mut self, total: u64) {
-        if total > self.safe {
-            self.safe = total + self.bounds.keep(self.shard, &mut self.tracker);
-        }
-        self.tracker.forget();
     }
 
     fn findings(&mut self) -> Findings {

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::bounds::{Bounds, Keeper};
 use super::clock::Clock;
 use super::intake::{Destination, Intake};
 use super::{BATCH, Options, PacketCounts, Sink, Summary};
@@ -55,7 +56,8 @@ pub struct Analysis {
     tracker: Tracker,
     group: Batch,
     book: Book,
-    max_attempts: usize,
+    bounds: Bounds,
+    keeper: Keeper,
     /// The latest steady time that packets or the source's own clock told.
     clock: Option<Timestamp>,
 }
@@ -69,7 +71,8 @@ impl Analysis {
             tracker: Tracker::new(),
             group: Batch::with_capacity(GROUP),
             book: Book::new(options.max_listeners),
-            max_attempts: options.max_attempts,
+            bounds: Bounds::new(1, options.max_attempts),
+            keeper: Keeper::default(),
             clock: None,
         }
     }
@@ -106,11 +109,7 @@ impl Analysis {
 
     /// Evicts and forgets what exceeds the bounds.
     fn bound(&mut self) {
-        let excess = self.tracker.undecided().saturating_sub(self.max_attempts);
-        if let Some(last) = self.tracker.oldest(excess).last() {
-            self.tracker.evict_up_to(last);
-        }
-        self.tracker.forget();
+        self.keeper.keep(&self.bounds, 0, &mut self.tracker, (self.intake.total(), self.clock));
     }
 
     /// Decides everything that is left. The capture ends with its last packet, or when its source's own clock says: a

@@ -80,9 +80,8 @@ impl Default for Tracker {
 }
 
 impl Tracker {
-    /// Decided flows to remember before those that were silent meanwhile are forgotten, over all shards: about so
-    /// many, and as many silent ones, are remembered at most.
-    const REMEMBERED: usize = 131_072;
+    /// Decided flows to hear of before those that were silent meanwhile are forgotten, over all shards.
+    pub const REMEMBERED: usize = 131_072;
 
     /// Slices of the hashes: trackers that share an input must have whole slices each.
     pub const SLICES: usize = SLICES;
@@ -233,13 +232,19 @@ impl Tracker {
         }
     }
 
+    /// A packet time in steady time: nearly always the same.
+    #[inline(always)]
+    fn steady(&self, at: Timestamp) -> Timestamp {
+        if self.lag == Span::ZERO { at } else { at.plus(self.lag) }
+    }
+
     /// Enters an attempt that this segment, whose flow has none, has opened.
     #[inline(always)]
     fn insert(&mut self, place: Place, segment: &Segment, hash: u64, attempt: Pending) -> Option<Position> {
         if place == Place::Remembered {
             self.reopened = Some(hash);
         }
-        let at = segment.at.plus(self.lag);
+        let at = self.steady(segment.at);
         let due = at.plus(first_wait(attempt.phase));
         let tracked = Tracked { attempt, decided: false, settled: false, told: 0 };
         self.table.insert(hash, segment.flow, tracked, due, at.plus(SOON))
@@ -263,7 +268,8 @@ impl Tracker {
                 }
             }
         }
-        let due = deadline(attempt, syn.at).plus(self.lag);
+        let due = deadline(attempt, syn.at);
+        let due = self.steady(due);
         self.table.set_due(at, due);
     }
 
@@ -272,7 +278,7 @@ impl Tracker {
             // It was looked up before that; from now on such packets are not even looked at.
             return;
         }
-        let now = segment.at.plus(self.lag);
+        let now = self.steady(segment.at);
         if self.table.due(at) < now {
             // The wheel turns once a batch; a deadline counts from the moment it passes.
             self.expire(at);
@@ -314,9 +320,9 @@ impl Tracker {
     fn reconsider(&mut self, at: Position, now: Timestamp) {
         let Some(tracked) = self.table.get(at) else { return };
         if is_settled(&tracked.attempt) {
-            self.decide(at, now.plus(self.lag), Ending::Expired);
+            self.decide(at, self.steady(now), Ending::Expired);
         } else {
-            let due = deadline(&tracked.attempt, now).plus(self.lag);
+            let due = self.steady(deadline(&tracked.attempt, now));
             self.table.set_due(at, due);
         }
     }
@@ -324,7 +330,7 @@ impl Tracker {
     fn take_unreachable(&mut self, error: &Unreachable, hash: u64, ordinal: u64) {
         let place = self.table.find(hash, &error.flow);
         if let Place::Entry(at) = place
-            && self.table.due(at) < error.at.plus(self.lag)
+            && self.table.due(at) < self.steady(error.at)
         {
             // As for a segment.
             self.expire(at);
@@ -418,9 +424,20 @@ impl Tracker {
         }
     }
 
-    /// Forgets decided flows that were silent for long, where too many are remembered.
-    pub fn forget(&mut self) {
-        self.table.forget_silent(Self::REMEMBERED);
+    /// How many decided flows were heard of since [`Self::forget_silent`].
+    #[must_use]
+    pub fn heard_of(&self) -> usize {
+        self.table.heard_of()
+    }
+
+    /// Forgets the decided flows that were silent since this was last done.
+    pub fn forget_silent(&mut self) {
+        self.table.forget_silent();
+    }
+
+    /// Lets all decided attempts go, though they linger still: for when packet time stands nearly still.
+    pub fn let_go(&mut self) {
+        self.table.remove_retired();
     }
 
     /// Decides up to `most` of the attempts that are left, oldest first: the capture has ended with its last packet

@@ -111,6 +111,80 @@ fn peak_anonymous(format: &str, path: &Path) -> Option<u64> {
     Some(peak)
 }
 
+type Packet = etherparse::PacketBuilderStep<etherparse::TcpHeader>;
+
+/// A capture of packets, each with its time in nanoseconds.
+fn timed(packets: impl IntoIterator<Item = (u64, Packet)>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for field in [0xa1b2_3c4d_u32, 0x0004_0002, 0, 0, 262_144, 1] {
+        bytes.extend(field.to_le_bytes());
+    }
+    for (at, packet) in packets {
+        let length = packet.size(0) as u32;
+        let (seconds, nanos) = (1_790_000_000 + at / 1_000_000_000, at % 1_000_000_000);
+        for field in [seconds as u32, nanos as u32, length, length] {
+            bytes.extend(field.to_le_bytes());
+        }
+        packet.write(&mut bytes, &[]).unwrap();
+    }
+    bytes
+}
+
+/// A segment from the client of this number, or to it.
+fn segment(flow: u32, outward: bool, seq: u32) -> Packet {
+    let client = [11, (flow >> 16) as u8, (flow >> 8) as u8, flow as u8];
+    let ((from, source), (to, destination)) = match outward {
+        true => ((client, 40_000), ([10, 0, 0, 2], 80)),
+        false => (([10, 0, 0, 2], 80), (client, 40_000)),
+    };
+    let ethernet = PacketBuilder::ethernet2([2; 6], [4; 6]);
+    ethernet.ipv4(from, to, 64).tcp(source, destination, seq, 1_024)
+}
+
+#[test]
+fn what_is_forgotten_depends_on_neither_the_seed_nor_the_threads() {
+    // Packets for three looks at how many flows are remembered, and some.
+    let (flows, again) = (400_000_u32, 3_000);
+    let refused = (0..flows).flat_map(|flow| {
+        let at = u64::from(flow) * 100_000;
+        [(at, segment(flow, true, 1).syn()), (at + 1_000, segment(flow, false, 0).rst().ack(2))]
+    });
+    let late = (0..again).map(|flow| (60_000_000_000, segment(flow, true, 2).ack(7)));
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("many.pcap");
+    fs::write(&path, timed(refused.chain(late))).unwrap();
+    for threads in ["1", "1", "3"] {
+        let args = ["--format", "ndjson", "--threads", threads, path.to_str().unwrap()];
+        let output = hsanalyze(args).succeed();
+        let last = output.stdout.trim_ascii_end().rsplit(|&octet| octet == b'\n').next().unwrap();
+        let summary: Value = serde_json::from_slice(last).unwrap();
+        assert_eq!(count(&summary, "/verdicts/refused"), u64::from(flows), "{threads} threads");
+        assert_eq!(count(&summary, "/packets/midstream"), u64::from(again), "{threads} threads");
+    }
+}
+
+#[test]
+fn memory_does_not_grow_while_time_stands_still() {
+    let directory = tempfile::tempdir().unwrap();
+    let still = |flows: u32| {
+        let completed = (0..flows).flat_map(|flow| {
+            let [syn, ack, fin] = [100, 101, 101].map(|seq| segment(flow, true, seq));
+            let [answer, spoken] = [500, 501].map(|seq| segment(flow, false, seq));
+            let spoken = spoken.fin().ack(102);
+            [syn.syn(), answer.syn().ack(101), ack.ack(501), fin.fin().ack(501), spoken].map(|one| (0, one))
+        });
+        let path = directory.path().join(format!("{flows}.pcap"));
+        fs::write(&path, timed(completed)).unwrap();
+        path
+    };
+    let (Some(first), Some(second)) =
+        (peak_anonymous("text", &still(60_000)), peak_anonymous("text", &still(240_000)))
+    else {
+        return;
+    };
+    assert!(second <= first + 6 * 1024, "{first} KiB, four times the capture {second} KiB");
+}
+
 /// Longer than anything undecided lives (163 s for a SYN-ACK repeated up to the retry limit), so that
 /// the memory of the first stretch is that of any later one.
 fn long(attempts: u64) -> Plan {

@@ -75,8 +75,7 @@ pub(super) struct Table<T> {
     inserted: u32,
 }
 
-/// Slices of the hashes, each with an index of its own. What is remembered is bounded slice by slice, so that it does
-/// not depend on how many trackers share the slices.
+/// Slices of the hashes, each with an index of its own: trackers that share an input have whole ones.
 pub(in crate::handshake) const SLICES: usize = 16;
 
 /// The slice of a hash: by its upper bits, the others choose the place in the index.
@@ -196,7 +195,19 @@ impl<T> Table<T> {
             self.ages.retain(|&age| has_age(labels, age));
         }
         self.ages.push_back((at, serial));
+        if self.wheel.notes() > 4 * self.labels.len() + SLACK {
+            self.note_anew();
+        }
         Some(Position(at))
+    }
+
+    /// Notes all entries anew: those that left have left notes behind, which nothing reads while time stands still.
+    #[cold]
+    fn note_anew(&mut self) {
+        self.wheel.clear();
+        for (label, at) in self.labels.iter_mut().zip(0..).filter(|(label, _)| label.noted != Turn::NEVER) {
+            label.noted = self.wheel.note(at, label.noted);
+        }
     }
 
     /// Makes room for one more entry.
@@ -310,12 +321,26 @@ impl<T> Table<T> {
         due
     }
 
-    /// Forgets the remembered flows that were silent since this was last done, in each slice where others are too
-    /// many: more than `most`, all slices taken together and evenly filled.
-    pub(super) fn forget_silent(&mut self, most: usize) {
+    /// How many remembered flows were heard of since [`Self::forget_silent`].
+    pub(super) fn heard_of(&self) -> usize {
+        self.indexes.iter().map(Index::young).sum()
+    }
+
+    /// Forgets the remembered flows that were silent since this was last done.
+    pub(super) fn forget_silent(&mut self) {
         let labels = &self.labels;
-        for index in self.indexes.iter_mut().filter(|index| index.young() >= most / SLICES) {
+        for index in self.indexes.iter_mut() {
             index.age(|at| labels.get(at as usize).map_or(0, |label| label.hash));
+        }
+    }
+
+    /// Removes all entries whose age was taken.
+    pub(super) fn remove_retired(&mut self) {
+        for at in (0..).take(self.slots.len()) {
+            let retired = self.labels[at as usize].serial == 0;
+            if retired && self.slots[at as usize].value.is_some() {
+                self.remove(Position(at));
+            }
         }
     }
 }

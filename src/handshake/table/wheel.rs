@@ -42,6 +42,7 @@ pub(super) struct Wheel {
     chunks: Vec<Chunk>,
     /// The first of the chunks that are free.
     free: u32,
+    notes: usize,
     /// The wheel has been turned up to here.
     turned: Option<Turn>,
 }
@@ -76,6 +77,7 @@ impl Wheel {
             buckets: vec![List::EMPTY; BUCKETS].into_boxed_slice(),
             chunks: Vec::new(),
             free: END,
+            notes: 0,
             turned: None,
         }
     }
@@ -96,7 +98,20 @@ impl Wheel {
         }
         self.chunks[list.first as usize].notes[list.used as usize % NOTES] = at;
         list.used += 1;
+        self.notes += 1;
         turn
+    }
+
+    /// How many notes there are.
+    pub(super) fn notes(&self) -> usize {
+        self.notes
+    }
+
+    /// Forgets all notes.
+    pub(super) fn clear(&mut self) {
+        self.buckets.fill(List::EMPTY);
+        self.chunks.clear();
+        (self.free, self.notes) = (END, 0);
     }
 
     /// Turns the wheel to `now`; gives the turns that it passes, and the one that it reaches.
@@ -118,6 +133,7 @@ impl Wheel {
     pub(super) fn read(&mut self, list: &mut List) -> Option<u32> {
         let chunk = self.chunks.get_mut(list.first as usize)?;
         list.used -= 1;
+        self.notes -= 1;
         let at = chunk.notes[list.used as usize % NOTES];
         if list.used == 0 {
             let next = std::mem::replace(&mut chunk.next, self.free);
