@@ -5,7 +5,7 @@
 //! octets mean.
 
 use std::fs::File;
-use std::io::{self, BufReader, Chain, Cursor, ErrorKind, Read};
+use std::io::{self, BufReader, Chain, Cursor, ErrorKind, Read, Seek, SeekFrom};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
@@ -244,7 +244,14 @@ impl Input {
             return Ok(Fill::Ready);
         }
         match &mut self.octets {
-            Octets::Mapped(mapped) => mapped.slide(self.offset)?,
+            Octets::Mapped(mapped) => {
+                if let Err(error) = mapped.slide(self.offset) {
+                    // Too much is mapped already; what cannot be mapped can be read.
+                    let stream = mapped.read_on(self.offset).map_err(|_| error)?;
+                    self.octets = Octets::Stream(stream);
+                    return self.fill(need);
+                }
+            }
             Octets::Stream(stream) => return stream.fill(need, &mut self.patience),
         }
         Ok(if self.view().len() >= need { Fill::Ready } else { Fill::End })
@@ -270,6 +277,15 @@ impl Mapped {
         self.shared = Shared::new(Held(self.window.clone()));
         self.used = usize::try_from(offset - start).unwrap_or(usize::MAX);
         Ok(())
+    }
+
+    /// The rest of the file from `offset` on, to be read.
+    fn read_on(&self, offset: u64) -> io::Result<Stream> {
+        let mut file = self.file.try_clone()?;
+        let total = Some(file.metadata()?.len());
+        file.seek(SeekFrom::Start(offset))?;
+        let source = Decoder::Plain(Cursor::new(Vec::new()).chain(Counted { file, read: offset }));
+        Ok(Stream { source, buffer: vec![0; BUFFER], used: 0, end: 0, may_block: false, total })
     }
 }
 
