@@ -76,7 +76,7 @@ pub(super) struct LabArgs {
     accept_rate: Option<u32>,
 
     /// How long clients watch their connections, in seconds
-    #[arg(long, value_name = "SECS", default_value = "5", value_parser = seconds, conflicts_with = "scenario")]
+    #[arg(long, value_name = "SECS", default_value = "5", value_parser = watch, conflicts_with = "scenario")]
     watch: Duration,
 
     /// Write the packets of both ends to FILE (pcapng, two interfaces); of a scenario with several runs,
@@ -193,6 +193,19 @@ impl ScenarioArg {
         };
         vec![one]
     }
+}
+
+/// The kernel repeats a SYN-ACK after a second, with slack: whoever watches for less sees no overflow.
+fn watch(text: &str) -> Result<Duration, String> {
+    const LEAST: Duration = Duration::from_millis(1_500);
+    let watch = seconds(text)?;
+    if watch < LEAST {
+        return Err(format!(
+            "a SYN-ACK is repeated after 1 s at the earliest; watch for {} s at least",
+            LEAST.as_secs_f64()
+        ));
+    }
+    Ok(watch)
 }
 
 /// The scenarios that have a use for a parameter, named.

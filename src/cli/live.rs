@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::{PathBufValueParser, TypedValueParser};
 
 use super::Analyse;
 use crate::capture::{LiveOptions, Rotation, TimeSource};
@@ -85,7 +86,7 @@ pub(super) struct LiveArguments {
     ///
     /// As with tcpdump, all packets that the filter selects are kept, up to the snapshot length. Without -w the kernel
     /// drops most of the bulk data that no verdict needs.
-    #[arg(short = 'w', long = "save", value_name = "FILE", requires = "interface")]
+    #[arg(short = 'w', long = "save", value_name = "FILE", requires = "interface", value_parser = PathBufValueParser::new().try_map(no_standard_output))]
     save: Option<PathBuf>,
 
     /// Begin another file when FILE is larger than MB million octets; its name gets a number
@@ -178,6 +179,15 @@ fn validate_snap_length(octets: u32) -> Result<u32, String> {
 
 /// Longer runs end by a signal.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+/// A file to keep packets in; standard output has the report.
+fn no_standard_output(path: PathBuf) -> Result<PathBuf, &'static str> {
+    if path.as_os_str() == "-" {
+        Err("standard output has the report; name a file, or a FIFO")
+    } else {
+        Ok(path)
+    }
+}
 
 fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("\"{text}\" is not a time such as 30, 90s, 10m or 1h30m, of 10 years at most");

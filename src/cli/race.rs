@@ -116,8 +116,10 @@ impl RaceArgs {
 }
 
 fn host_and_port(text: &str) -> Result<String, String> {
+    // Without brackets the last group of an IPv6 address would be taken for the port.
+    let host_is_told = |host: &str| !host.is_empty() && (!host.contains(':') || host.starts_with('['));
     match text.rsplit_once(':') {
-        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0) => {
+        Some((host, port)) if host_is_told(host) && port.parse::<u16>().is_ok_and(|port| port > 0) => {
             Ok(text.to_owned())
         }
         _ => Err("expected HOST:PORT with a port from 1 to 65535, as in 10.9.0.2:7777 or [fd09::2]:7777"

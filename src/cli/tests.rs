@@ -176,3 +176,12 @@ fn completions_know_the_options() {
         assert!(script.contains("max-attempts"), "{shell}");
     }
 }
+
+#[test]
+fn what_would_not_do_what_it_says_is_refused() {
+    assert!(error("-i eth0 -w -").contains("standard output has the report"));
+    assert!(error("race fd00::7:80").contains("[fd09::2]:7777"));
+    assert!(parsed("race [fd00::7]:80").is_ok());
+    assert!(error("lab --watch 0").contains("after 1 s"));
+    assert!(parsed("lab --watch 1.5").is_ok());
+}

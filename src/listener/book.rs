@@ -273,4 +273,20 @@ mod tests {
         assert!(full.diagnosis.ends_with("1 of 1 attempt cannot be judged yet."), "{}", full.diagnosis);
         assert_eq!(told(0).cause, None);
     }
+
+    #[test]
+    fn silence_is_an_overflow_once_the_kernel_has_counted_one() {
+        let unanswered = samples::overflow_mixed().1.into_iter().find(|a| a.verdict == Verdict::Unanswered);
+        let mut silent = unanswered.unwrap();
+        (silent.signs.synack_seen, silent.signs.client_went_on) = (false, false);
+        silent.inference = Inference::default();
+        let mut book = Book::new(8);
+        book.enter(&mut Found { at: silent.end, decided: true, attempt: silent.clone() });
+        assert_eq!(book.listeners().remove(0).cause, Some(Cause::Filtered), "what the packets alone say");
+        say(&mut book, &silent, 3, 0);
+        let listener = book.listeners().remove(0);
+        assert_eq!(listener.cause, Some(Cause::AcceptQueueOverflow));
+        assert_eq!(listener.confidence, Some(Confidence::Confirmed));
+        assert!(listener.diagnosis.ends_with("1 of 1 attempt got no answer."), "{}", listener.diagnosis);
+    }
 }

@@ -10,8 +10,10 @@ use crate::packet::Endpoint;
 pub(super) fn listener(server: Option<Endpoint>, record: &Record) -> Listener {
     let kernel = kernel_on_overflow(record);
     let cause = main_cause(record).filter(|&cause| !(is_overflow(cause) && denies(kernel)));
-    let unseen = cause.is_none() && kernel_alone(record);
-    let cause = cause.or(unseen.then_some(Cause::AcceptQueueOverflow));
+    // What got no answer explains itself once the kernel has counted an overflow.
+    let silent = cause == Some(Cause::Filtered) && record.filtered.get(Verdict::Unreachable) == 0;
+    let unseen = (cause.is_none() || silent) && kernel_alone(record);
+    let cause = if unseen { Some(Cause::AcceptQueueOverflow) } else { cause };
     let tally = cause.map(|cause| *record.tally_of(cause)).unwrap_or_default();
     let confirmed =
         unseen || cause.is_some_and(is_overflow) && kernel.is_some_and(|kernel| kernel.overflowed);
@@ -159,10 +161,12 @@ fn possible(cause: Cause, record: &Record) -> bool {
 
 fn overflow(name: &str, of: &str, record: &Record) -> String {
     if kernel_alone(record) {
-        let undetermined = record.verdicts.get(Verdict::Undetermined);
-        let clients = match (undetermined, record.verdicts.total()) {
-            (0, _) => "no attempt in the capture shows it".to_owned(),
-            (waiting, total) => format!("{waiting} of {} cannot be judged yet", count(total, "attempt")),
+        let of = |verdict| record.verdicts.get(verdict);
+        let attempts = count(record.verdicts.total(), "attempt");
+        let clients = match (of(Verdict::Unanswered), of(Verdict::Undetermined)) {
+            (0, 0) => "no attempt in the capture shows it".to_owned(),
+            (0, waiting) => format!("{waiting} of {attempts} cannot be judged yet"),
+            (unanswered, _) => format!("{unanswered} of {attempts} got no answer"),
         };
         return format!("The accept queue of {name} overflowed by the kernel's own count; {clients}.");
     }
