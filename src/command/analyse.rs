@@ -5,6 +5,8 @@ use std::io::{self, IsTerminal, Write};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::{Context, bail};
@@ -30,12 +32,14 @@ use crate::report::{Options, Reporter, Verbosity};
 /// When the filter does not compile or the output cannot be written; damaged and missing captures are no
 /// error but a [`Status`].
 pub fn run(config: &Analyse) -> anyhow::Result<Status> {
-    run_with(config, false, |config, _, sink| analyse(config, sink))
+    let stop = Arc::new(AtomicBool::new(false));
+    run_with(config, Some(&stop), |config, _, sink| analyse(config, &stop, sink))
 }
 
 /// The engine at work on files.
 fn analyse(
     config: &Analyse,
+    stop: &AtomicBool,
     sink: &mut dyn Sink,
 ) -> anyhow::Result<(Summary, impl FnMut(&mut Attempt) + use<>)> {
     let options = capture::Options { filter: config.filter.clone() };
@@ -51,7 +55,7 @@ fn analyse(
     let shown = config.verbosity != Verbosity::Quiet && io::stderr().is_terminal();
     let progress = shown.then(|| Progress::new(captures.progress().map(|(_, total)| total)));
     let (summary, book) =
-        engine::analyse(&mut Watched { captures, progress }, &engine_options(config), sink)?;
+        engine::analyse(&mut Watched { captures, progress, stop }, &engine_options(config), sink)?;
     Ok((summary, move |attempt: &mut Attempt| attempt.inference = book.infer(attempt)))
 }
 
@@ -64,14 +68,18 @@ pub(super) fn engine_options(config: &Analyse) -> engine::Options {
     }
 }
 
-/// Captures whose reading is shown, if anybody looks.
-struct Watched {
+/// Captures whose reading is shown, if anybody looks, and ends when told to.
+struct Watched<'a> {
     captures: Captures,
     progress: Option<Progress>,
+    stop: &'a AtomicBool,
 }
 
-impl Source for Watched {
+impl Source for Watched<'_> {
     fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> capture::Status {
+        if self.stop.load(Ordering::Relaxed) {
+            return capture::Status::End;
+        }
         if let Some(progress) = &mut self.progress
             && let Some((done, _)) = self.captures.progress()
         {
@@ -92,8 +100,13 @@ impl Source for Watched {
 /// Opens the output, has `engine` analyse the captures into it, and finishes the report.
 ///
 /// `engine` returns the summary and what settles the final cause of an attempt that a report held back.
-/// `provisional` is whether attempts are told before they are decided, too.
-pub(super) fn run_with<E, S>(config: &Analyse, provisional: bool, engine: E) -> anyhow::Result<Status>
+/// `stop` tells it to end; where there is none it ends by signals of its own, in order, and tells attempts before they
+/// are decided, too.
+pub(super) fn run_with<E, S>(
+    config: &Analyse,
+    stop: Option<&Arc<AtomicBool>>,
+    engine: E,
+) -> anyhow::Result<Status>
 where
     E: FnOnce(&Analyse, &Options, &mut dyn Sink) -> anyhow::Result<(Summary, S)>,
     S: FnMut(&mut Attempt),
@@ -105,11 +118,10 @@ where
         Some(path) => Output::file(path).with_context(|| format!("cannot write {}", path.display()))?,
         None => Output::stdout(),
     };
-    if !provisional {
-        // A live capture ends by a signal, and in order.
-        remove_when_killed(&output)?;
+    if let Some(stop) = stop {
+        catch_signals(config, &output, stop)?;
     }
-    let options = Options { provisional, ..options(config, &output) };
+    let options = Options { provisional: stop.is_none(), ..options(config, &output) };
     let mut reporter = Reporter::new(options.clone(), &mut output).with_context(|| target(config))?;
     let (summary, settle) = engine(config, &options, &mut reporter)?;
     reporter.finish(&summary, settle).with_context(|| target(config))?;
@@ -117,14 +129,23 @@ where
     Ok(status(config, &summary))
 }
 
-/// Sees to it that a signal which ends the program leaves no unfinished report behind.
-fn remove_when_killed(output: &Output) -> io::Result<()> {
-    let Some(unfinished) = output.unfinished().map(Path::to_owned) else { return Ok(()) };
+/// Sees to it that a signal which ends the program leaves no unfinished report behind; and that the first Ctrl-C while
+/// standard input is read ends the reading and not the report: it has ended whoever writes there, too.
+fn catch_signals(config: &Analyse, output: &Output, stop: &Arc<AtomicBool>) -> io::Result<()> {
+    let unfinished = output.unfinished().map(Path::to_owned);
+    let piped = config.files.iter().any(|file| file.as_os_str() == "-");
+    if unfinished.is_none() && !piped {
+        return Ok(());
+    }
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM, SIGXFSZ])?;
+    let stop = Arc::clone(stop);
     thread::spawn(move || {
         for signal in signals.forever() {
+            if piped && signal == SIGINT && !stop.swap(true, Ordering::Relaxed) {
+                continue;
+            }
             // What cannot be removed stays; the program ends all the same.
-            let _ = fs::remove_file(&unfinished);
+            let _ = unfinished.as_ref().map(fs::remove_file);
             let _ = emulate_default_handler(signal);
         }
     });
@@ -205,7 +226,7 @@ mod tests {
     fn run_on(arguments: &str, sample: Sample) -> (Status, String) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("out");
-        let status = run_with(&config(arguments, &path), false, |_, _, sink| {
+        let status = run_with(&config(arguments, &path), Some(&Arc::default()), |_, _, sink| {
             sample.1.iter().try_for_each(|attempt| sink.attempt(attempt))?;
             Ok((sample.0, |_: &mut Attempt| {}))
         });
@@ -237,7 +258,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("out");
         fs::write(&path, "old").unwrap();
-        let failed = run_with(&config("--format csv", &path), false, |_, _, sink| {
+        let failed = run_with(&config("--format csv", &path), Some(&Arc::default()), |_, _, sink| {
             sink.attempt(&samples::healthy().1[0])?;
             Err::<(Summary, Settle), _>(anyhow::anyhow!("the disk is on fire"))
         });
@@ -248,9 +269,11 @@ mod tests {
     #[test]
     fn an_output_that_cannot_be_written_fails_before_the_analysis() {
         let path = Path::new("/nonexistent/out");
-        let failed = run_with(&config("", path), false, |_, _, _| -> anyhow::Result<(Summary, Settle)> {
-            panic!("the analysis must not begin")
-        });
+        let failed = run_with(
+            &config("", path),
+            Some(&Arc::default()),
+            |_, _, _| -> anyhow::Result<(Summary, Settle)> { panic!("the analysis must not begin") },
+        );
         assert_eq!(failed.unwrap_err().to_string(), "cannot write /nonexistent/out");
     }
 }

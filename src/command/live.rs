@@ -64,7 +64,7 @@ pub fn run(config: &Live) -> anyhow::Result<Status> {
     };
     let mut session =
         Session { config, signals, source: Recorded::new(live, saver, config.count), kernel, unsaved: false };
-    let status = analyse::run_with(&config.analyse, true, |_, options, sink| {
+    let status = analyse::run_with(&config.analyse, None, |_, options, sink| {
         let mut teller = Teller::new(config, options, sink, wall_clock());
         session.run(&mut teller)
     })?;

@@ -220,6 +220,32 @@ fn a_report_that_is_broken_off_leaves_nothing_behind() {
     assert_eq!(names(), Vec::<std::ffi::OsString>::new());
 }
 
+/// Ctrl-C ends all of `tcpdump -w - | hsanalyze -`: what arrived is told.
+#[test]
+fn the_first_interrupt_of_a_pipe_ends_the_reading_and_not_the_report() {
+    use nix::sys::signal::{Signal, kill};
+    use std::io::Write;
+    for again in [false, true] {
+        let mut child = hsanalyze(["-"]).command().spawn().unwrap();
+        let pid = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(&fs::read(capture("refused-server")).unwrap()).unwrap();
+        // It has its handler long before it has read that.
+        std::thread::sleep(Duration::from_millis(500));
+        kill(pid, Signal::SIGINT).unwrap();
+        if again {
+            std::thread::sleep(Duration::from_millis(200));
+            kill(pid, Signal::SIGINT).unwrap();
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        drop(input);
+        let output = child.wait_with_output().unwrap();
+        let told = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.success(), !again, "{}", output.status);
+        assert_eq!(told.contains("PORT CLOSED"), !again, "{told}");
+    }
+}
+
 #[test]
 fn a_filter_that_nothing_passes_is_not_an_empty_capture() {
     let path = capture("refused-server");
