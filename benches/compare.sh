@@ -6,7 +6,7 @@
 # Prints markdown tables: medians over ROUNDS alternating rounds (default 5) of whole processes, page cache
 # warm. SCALE (default 100) is the size in percent: 100 means 8.8 million thin packets, 0.85 million full
 # ones, and 40 million to see whether time per packet grows. The slowest rivals are compared on a capture of a
-# million thin packets, where starting up tells. The captures live in $TMPDIR, at most 3.5 GB at a time, and are removed at the end.
+# million thin packets, where starting up tells. The captures live in $TMPDIR, at most 3.5 GB at a time.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."

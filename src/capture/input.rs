@@ -247,8 +247,8 @@ impl Input {
             Octets::Mapped(mapped) => {
                 if let Err(error) = mapped.slide(self.offset) {
                     // Too much is mapped already; what cannot be mapped can be read.
-                    let stream = mapped.read_on(self.offset).map_err(|_| error)?;
-                    self.octets = Octets::Stream(stream);
+                    let rest = mapped.read_on(self.offset).map_err(|_| error)?;
+                    self.octets = rest.octets;
                     return self.fill(need);
                 }
             }
@@ -280,12 +280,12 @@ impl Mapped {
     }
 
     /// The rest of the file from `offset` on, to be read.
-    fn read_on(&self, offset: u64) -> io::Result<Stream> {
+    fn read_on(&self, offset: u64) -> io::Result<Input> {
         let mut file = self.file.try_clone()?;
         let total = Some(file.metadata()?.len());
         file.seek(SeekFrom::Start(offset))?;
         let source = Decoder::Plain(Cursor::new(Vec::new()).chain(Counted { file, read: offset }));
-        Ok(Stream { source, buffer: vec![0; BUFFER], used: 0, end: 0, may_block: false, total })
+        Ok(Input::stream(source, false, total))
     }
 }
 

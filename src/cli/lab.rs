@@ -75,7 +75,7 @@ pub(super) struct LabArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000), conflicts_with = "scenario")]
     accept_rate: Option<u32>,
 
-    /// How long clients watch their connections, in seconds
+    /// How long clients watch their connections, in seconds; 1.5 at least
     #[arg(long, value_name = "SECS", default_value = "5", value_parser = watch, conflicts_with = "scenario")]
     watch: Duration,
 
