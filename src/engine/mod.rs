@@ -4,12 +4,11 @@
 //! whatever the number of threads.
 
 mod bounds;
-mod channel;
 mod clock;
 mod intake;
 mod placement;
+mod pool;
 mod sharded;
-mod shares;
 mod single;
 
 use std::io;

@@ -15,7 +15,7 @@ mod linux {
     use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
     use nix::unistd::Pid;
 
-    /// Parcels until the pace is found: some ten milliseconds.
+    /// Pieces of work until the pace is found: some ten milliseconds.
     const BEGINNING: u32 = 64;
 
     /// Which processors there are, and on which of them the thread that plans runs.
@@ -62,7 +62,7 @@ mod linux {
     }
 
     impl Apart {
-        /// Notes that a parcel is done; says whether the place is still held.
+        /// Notes that a piece of work is done; says whether the place is still held.
         pub(in crate::engine) fn goes_on(&mut self) -> bool {
             self.left = self.left.saturating_sub(1);
             self.left > 0

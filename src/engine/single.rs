@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::bounds::{Bounds, Keeper};
+use super::bounds::{Bounds, Stillness};
 use super::clock::Clock;
 use super::intake::{Destination, Intake};
 use super::{BATCH, Options, PacketCounts, Sink, Summary};
@@ -57,7 +57,7 @@ pub struct Analysis {
     group: Batch,
     book: Book,
     bounds: Bounds,
-    keeper: Keeper,
+    stillness: Stillness,
     /// The latest steady time that packets or the source's own clock told.
     clock: Option<Timestamp>,
 }
@@ -71,8 +71,8 @@ impl Analysis {
             tracker: Tracker::new(),
             group: Batch::with_capacity(GROUP),
             book: Book::new(options.max_listeners),
-            bounds: Bounds::new(1, options.max_attempts),
-            keeper: Keeper::default(),
+            bounds: Bounds::new(options.max_attempts),
+            stillness: Stillness::default(),
             clock: None,
         }
     }
@@ -109,7 +109,12 @@ impl Analysis {
 
     /// Evicts and forgets what exceeds the bounds.
     fn bound(&mut self) {
-        self.keeper.keep(&self.bounds, 0, &mut self.tracker, (self.intake.total(), self.clock));
+        let total = self.intake.total();
+        if total > self.bounds.safe() {
+            let ruling = self.bounds.rule(total, std::iter::once(&self.tracker));
+            ruling.apply(&mut self.tracker);
+        }
+        self.stillness.end(&mut self.tracker, total, self.clock);
     }
 
     /// Decides everything that is left. The capture ends with its last packet, or when its source's own clock says: a

@@ -9,7 +9,7 @@ use super::found::{Found, Order};
 use super::patience::{deadline, first_wait, is_settled};
 use super::pending::{Pending, is_syn, is_synack};
 use super::stray::{Strays, is_refusal};
-use super::table::{Cell, Place, Position, SLICES, Table, slice_of};
+use super::table::{Cell, Place, Position, Table};
 use crate::packet::{self, Packet, Segment, Span, Timestamp, Unreachable};
 use crate::prefetch::prefetch_all;
 
@@ -22,6 +22,18 @@ pub struct Counts {
     pub midstream: u64,
     /// ICMP errors that quote a SYN of no undecided attempt.
     pub stray_errors: u64,
+}
+
+impl Counts {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            copies: self.copies + other.copies,
+            midstream: self.midstream + other.midstream,
+            stray_errors: self.stray_errors + other.stray_errors,
+        }
+    }
 }
 
 /// How long a decided attempt stays to swallow late copies: the longest that a copy takes.
@@ -82,16 +94,6 @@ impl Default for Tracker {
 impl Tracker {
     /// Decided flows to hear of before those that were silent meanwhile are forgotten, over all shards.
     pub const REMEMBERED: usize = 131_072;
-
-    /// Slices of the hashes: trackers that share an input must have whole slices each.
-    pub const SLICES: usize = SLICES;
-
-    /// The slice that a hash is in.
-    #[must_use]
-    #[inline(always)]
-    pub const fn slice_of(hash: u64) -> usize {
-        slice_of(hash)
-    }
 
     /// A tracker that has seen nothing.
     #[must_use]

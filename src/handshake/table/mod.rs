@@ -61,8 +61,7 @@ struct Label {
 
 /// Entries by flow, oldest first and by deadline.
 pub(super) struct Table<T> {
-    /// By slice of the hashes.
-    indexes: Box<[Index; SLICES]>,
+    index: Index,
     slots: Vec<Slot<T>>,
     /// One for each slot. Apart from the slots, so that turning the wheel touches only those that are due.
     labels: Vec<Label>,
@@ -75,22 +74,13 @@ pub(super) struct Table<T> {
     inserted: u32,
 }
 
-/// Slices of the hashes, each with an index of its own: trackers that share an input have whole ones.
-pub(in crate::handshake) const SLICES: usize = 16;
-
-/// The slice of a hash: by its upper bits, the others choose the place in the index.
-#[inline(always)]
-pub(in crate::handshake) const fn slice_of(hash: u64) -> usize {
-    (hash >> (u64::BITS - SLICES.trailing_zeros())) as usize
-}
-
 /// Entries of `ages` that may be out of date in a small table.
 const SLACK: usize = 4096;
 
 impl<T> Table<T> {
     pub(super) fn new() -> Self {
         Self {
-            indexes: Box::new(std::array::from_fn(|_| Index::new())),
+            index: Index::new(),
             slots: Vec::new(),
             labels: Vec::new(),
             free: Vec::new(),
@@ -109,14 +99,14 @@ impl<T> Table<T> {
     /// Asks the cache for what [`Self::guess`] needs.
     #[inline(always)]
     pub(super) fn prefetch_index(&self, hash: u64) {
-        self.indexes[slice_of(hash)].prefetch(hash);
+        self.index.prefetch(hash);
     }
 
     /// Asks the cache for the beginning of an entry that was collected, and for what [`Self::remove`] needs beside it.
     pub(super) fn prefetch_removal(&self, at: Position) {
         prefetch(self.slots.as_ptr().wrapping_add(at.0 as usize));
         if let Some(label) = self.labels.get(at.0 as usize) {
-            self.indexes[slice_of(label.hash)].prefetch(label.hash);
+            self.index.prefetch(label.hash);
         }
     }
 
@@ -124,7 +114,7 @@ impl<T> Table<T> {
     #[inline(always)]
     pub(super) fn find(&mut self, hash: u64, key: &FlowKey) -> Place {
         let slots = &self.slots;
-        match self.indexes[slice_of(hash)].find(hash, |at| slots[at as usize].key.is(key)) {
+        match self.index.find(hash, |at| slots[at as usize].key.is(key)) {
             Cell::EMPTY => Place::Unknown,
             cell => cell.position().map_or(Place::Remembered, |at| Place::Entry(Position(at))),
         }
@@ -133,7 +123,7 @@ impl<T> Table<T> {
     /// What is probably known of a flow, told by its hash alone, without touching the entry.
     #[inline(always)]
     pub(super) fn guess(&self, hash: u64) -> Cell {
-        self.indexes[slice_of(hash)].guess(hash)
+        self.index.guess(hash)
     }
 
     /// The entry that a guess of [`Self::guess`] means, if it is right.
@@ -188,8 +178,7 @@ impl<T> Table<T> {
         let noted = self.wheel.note(at, Turn::at(due.min(soon)));
         self.labels[at as usize] = Label { hash, due, noted, serial };
         let labels = &self.labels;
-        self.indexes[slice_of(hash)]
-            .enter(hash, at, |at| labels.get(at as usize).map_or(0, |label| label.hash));
+        self.index.enter(hash, at, |at| labels.get(at as usize).map_or(0, |label| label.hash));
         self.aged += 1;
         if self.ages.len() > 2 * self.aged + SLACK {
             self.ages.retain(|&age| has_age(labels, age));
@@ -228,7 +217,7 @@ impl<T> Table<T> {
         slot.value = None;
         let label = &mut self.labels[at.0 as usize];
         label.noted = Turn::NEVER;
-        self.indexes[slice_of(label.hash)].leave(label.hash, at.0);
+        self.index.leave(label.hash, at.0);
         self.forget_age(at);
         self.free.push(at.0);
     }
@@ -248,7 +237,7 @@ impl<T> Table<T> {
     /// Notes that of an entry's packets only those that may open another are of interest from now on.
     pub(super) fn settle(&mut self, at: Position) {
         let hash = self.labels[at.0 as usize].hash;
-        self.indexes[slice_of(hash)].settle(hash, at.0);
+        self.index.settle(hash, at.0);
     }
 
     fn forget_age(&mut self, at: Position) {
@@ -323,15 +312,13 @@ impl<T> Table<T> {
 
     /// How many remembered flows were heard of since [`Self::forget_silent`].
     pub(super) fn heard_of(&self) -> usize {
-        self.indexes.iter().map(Index::young).sum()
+        self.index.young()
     }
 
     /// Forgets the remembered flows that were silent since this was last done.
     pub(super) fn forget_silent(&mut self) {
         let labels = &self.labels;
-        for index in self.indexes.iter_mut() {
-            index.age(|at| labels.get(at as usize).map_or(0, |label| label.hash));
-        }
+        self.index.age(|at| labels.get(at as usize).map_or(0, |label| label.hash));
     }
 
     /// Removes all entries whose age was taken.
@@ -473,7 +460,7 @@ mod tests {
         assert_eq!(table.get(first), None);
         assert_eq!(table.find(one, &key(1)), Place::Remembered);
         assert_eq!(table.find(two, &key(2)), Place::Entry(second));
-        assert_eq!(table.indexes[0].young(), 1);
+        assert_eq!(table.index.young(), 1);
     }
 
     #[test]
