@@ -4,7 +4,7 @@ use clap::CommandFactory;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use super::Cli;
+use super::{Cli, subcommand};
 
 pub(super) const USAGE: &str =
     "hsanalyze [OPTIONS] FILE...\n       hsanalyze [OPTIONS] -i IFACE [FILTER]\n       hsanalyze <COMMAND>";
@@ -74,14 +74,29 @@ pub(super) fn completions(shell: clap_complete::Shell) -> Vec<u8> {
     script
 }
 
-/// The manual page. Its last sections are tables and commands, whose lines must stay as they are.
-pub(super) fn manual() -> Vec<u8> {
+/// The commands that have a manual page of their own.
+#[cfg(target_os = "linux")]
+pub(super) const PAGES: [&str; 3] = ["listeners", "race", "lab"];
+#[cfg(not(target_os = "linux"))]
+pub(super) const PAGES: [&str; 2] = ["listeners", "race"];
+
+/// The manual page of the program, or of one of its commands.
+pub(super) fn manual(command: Option<&str>) -> Vec<u8> {
     let mut page = Vec::new();
     // Writing to a vector cannot fail.
-    let _ = render_manual(&mut page);
+    let _ = match command {
+        None => render_manual(&mut page),
+        Some(name) => render_page_of(name, &mut page),
+    };
     page
 }
 
+fn render_page_of(name: &str, page: &mut Vec<u8>) -> std::io::Result<()> {
+    Man::new(subcommand(name)).manual("User Commands").render(page)?;
+    see_also("hsanalyze(1), ss(8), listen(2), tcp(7)", page)
+}
+
+/// The program's own page. Its last sections are tables and commands, whose lines must stay as they are.
 fn render_manual(page: &mut Vec<u8>) -> std::io::Result<()> {
     let command = Cli::command().after_long_help(None::<&str>).after_help(None::<&str>);
     let man = Man::new(command).manual("User Commands");
@@ -90,7 +105,7 @@ fn render_manual(page: &mut Vec<u8>) -> std::io::Result<()> {
     man.render_synopsis_section(page)?;
     man.render_description_section(page)?;
     man.render_options_section(page)?;
-    // Not clap_mangen's section, which refers to a page per command.
+    // Not clap_mangen's section, which refers to a page for every command.
     let mut commands = Roff::new();
     commands.control("SH", ["COMMANDS"]);
     for command in Cli::command().get_subcommands() {
@@ -107,8 +122,10 @@ fn render_manual(page: &mut Vec<u8>) -> std::io::Result<()> {
         section.control("fi", []);
         section.to_writer(page)?;
     }
-    let mut see_also = Roff::new();
-    see_also.control("SH", ["SEE ALSO"]);
-    see_also.text([roman("tcpdump(8), pcap-filter(7), ss(8), listen(2), tcp(7)")]);
-    see_also.to_writer(page)
+    let pages: String = PAGES.map(|name| format!("hsanalyze-{name}(1), ")).concat();
+    see_also(&format!("{pages}tcpdump(8), pcap-filter(7), ss(8), listen(2), tcp(7)"), page)
+}
+
+fn see_also(pages: &str, page: &mut Vec<u8>) -> std::io::Result<()> {
+    Roff::new().control("SH", ["SEE ALSO"]).text([roman(pages)]).to_writer(page)
 }

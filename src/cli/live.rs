@@ -58,8 +58,9 @@ pub(super) struct LiveArguments {
     duration: Option<Duration>,
 
     /// End the capture after N packets
-    #[arg(short, long, value_name = "N", requires = "interface")]
-    count: Option<NonZeroU64>,
+    #[arg(short, long, value_name = "N", requires = "interface",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
 
     /// Keep N octets of each packet [default: 256]
     ///
@@ -157,7 +158,7 @@ pub(super) fn validate(arguments: LiveArguments, analyse: Analyse) -> Result<Liv
             ..default
         },
         duration: arguments.duration,
-        count: arguments.count,
+        count: arguments.count.and_then(NonZeroU64::new),
         save: arguments.save.map(|path| Save { path, rotation }),
         user: arguments.relinquish_privileges,
         analyse,

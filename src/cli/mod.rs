@@ -88,7 +88,11 @@ enum Other {
         shell: clap_complete::Shell,
     },
     /// Print the manual page, in roff
-    Man,
+    Man {
+        /// The command whose page it is; without one, that of hsanalyze itself
+        #[arg(value_parser = document::PAGES)]
+        command: Option<String>,
+    },
 }
 
 /// Reads the arguments, the program's name first.
@@ -113,17 +117,15 @@ where
         Err(error) => return Err(wrong(&error)),
     };
     match cli.other {
-        None => main_form(cli.analyse, cli.live)
-            .map_err(|message| wrong(&Cli::command().error(ErrorKind::ValueValidation, message))),
+        None => main_form(cli.analyse, cli.live).map_err(|message| unusable(Cli::command(), message)),
         Some(Other::Listeners(arguments)) => Ok(Command::Listeners(arguments.config())),
         Some(Other::Race(arguments)) => Ok(Command::Race(arguments.config())),
         #[cfg(target_os = "linux")]
-        Some(Other::Lab(arguments)) => arguments
-            .config()
-            .map(Command::Lab)
-            .map_err(|message| wrong(&Cli::command().error(ErrorKind::ValueValidation, message))),
+        Some(Other::Lab(arguments)) => {
+            arguments.config().map(Command::Lab).map_err(|message| unusable(subcommand("lab"), message))
+        }
         Some(Other::Completions { shell }) => Ok(Command::Print(document::completions(shell))),
-        Some(Other::Man) => Ok(Command::Print(document::manual())),
+        Some(Other::Man { command }) => Ok(Command::Print(document::manual(command.as_deref()))),
     }
 }
 
@@ -136,6 +138,18 @@ fn main_form(analyse: analyse::Arguments, live: live::LiveArguments) -> Result<C
         return live::validate(live, analyse::validate_live(analyse)?).map(Command::Live);
     }
     analyse::validate(analyse).map(Command::Analyse)
+}
+
+/// One of the program's commands, with its full name.
+fn subcommand(name: &str) -> clap::Command {
+    let mut program = Cli::command();
+    program.build();
+    program.find_subcommand(name).cloned().unwrap_or(program)
+}
+
+/// Arguments that cannot be meant.
+fn unusable(mut command: clap::Command, message: String) -> UsageError {
+    wrong(&command.error(ErrorKind::ValueValidation, message))
 }
 
 fn wrong(error: &clap::Error) -> UsageError {

@@ -170,6 +170,21 @@ fn the_manual_page_has_every_option() {
 }
 
 #[test]
+fn every_command_with_options_of_its_own_has_a_page() {
+    let program = Cli::command();
+    let has_options = |command: &&clap::Command| command.get_opts().next().is_some();
+    for command in program.get_subcommands().filter(has_options) {
+        let name = command.get_name();
+        let page = printed(&format!("man {name}"));
+        assert!(page.contains(&format!(".TH hsanalyze-{name} 1")), "{page}");
+        for long in command.get_opts().filter_map(clap::Arg::get_long) {
+            let option = format!("\\-\\-{}", long.replace('-', "\\-"));
+            assert!(page.contains(&option), "{option} of {name}");
+        }
+    }
+}
+
+#[test]
 fn completions_know_the_options() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let script = printed(&format!("completions {shell}"));
