@@ -14,6 +14,7 @@ pub mod lab;
 pub mod listener;
 pub mod packet;
 mod prefetch;
+pub mod printable;
 pub mod race;
 pub mod report;
 pub mod sandbox;

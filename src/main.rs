@@ -7,6 +7,7 @@ use hsanalyze::cli::{self, Command};
 #[cfg(target_os = "linux")]
 use hsanalyze::command::lab;
 use hsanalyze::command::{Status, analyse, listeners, live, race};
+use hsanalyze::printable::printable_lines;
 
 /// Errors of every kind; 1 is for `--fail-on`.
 const FAILURE: u8 = 2;
@@ -57,6 +58,6 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 
 fn fail(message: &str) -> ExitCode {
     // Nothing can be done about a closed standard error.
-    let _ = writeln!(io::stderr(), "{message}");
+    let _ = writeln!(io::stderr(), "{}", printable_lines(message));
     ExitCode::from(FAILURE)
 }

@@ -21,6 +21,7 @@ use crate::cli::{Analyse, ColourChoice};
 use crate::engine::{self, Sink, Summary};
 use crate::handshake::Attempt;
 use crate::packet::{Frames, Timestamp};
+use crate::printable::printable;
 use crate::report::output::Output;
 use crate::report::progress::Progress;
 use crate::report::{Options, Reporter, Verbosity};
@@ -55,7 +56,8 @@ fn analyse(
     let shown = config.verbosity != Verbosity::Quiet && io::stderr().is_terminal();
     let progress = shown.then(|| Progress::new(captures.progress().map(|(_, total)| total)));
     let (summary, book) =
-        engine::analyse(&mut Watched { captures, progress, stop }, &engine_options(config), sink)?;
+        engine::analyse(&mut Watched { captures, progress, stop }, &engine_options(config), sink)
+            .with_context(|| target(config))?;
     Ok((summary, move |attempt: &mut Attempt| attempt.inference = book.infer(attempt)))
 }
 
@@ -195,7 +197,7 @@ fn status(config: &Analyse, summary: &Summary) -> Status {
 
 fn complain(error: &str) {
     // Nothing can be done about a closed standard error.
-    let _ = writeln!(io::stderr(), "hsanalyze: error: {error}");
+    let _ = writeln!(io::stderr(), "hsanalyze: error: {}", printable(error));
 }
 
 fn target(config: &Analyse) -> String {

@@ -16,6 +16,7 @@ use crate::lab::{
     draw_svg, draw_text, write_pcapng,
 };
 use crate::race::raise_descriptor_limit;
+use crate::report::output::Output;
 use crate::report::{AttemptRecord, SCHEMA, TOOL};
 
 /// What to do.
@@ -57,6 +58,10 @@ pub enum Format {
 ///
 /// The lab could not be set up, or an output not be written.
 pub fn run(config: &LabConfig, out: &mut impl Write) -> anyhow::Result<Status> {
+    // Before the experiments take their time.
+    for path in config.packets.iter().chain(&config.drawing) {
+        Output::probe(path).with_context(|| format!("cannot write {}", path.display()))?;
+    }
     // Before the first thread: only a single-threaded process can enter a user namespace.
     acquire_privilege().context("lab")?;
     raise_descriptor_limit();
@@ -121,29 +126,29 @@ fn spinner(message: &str) -> ProgressBar {
     spinner
 }
 
-/// Writes the packets and the drawing, shows text at once, and keeps the rest.
+/// Shows text at once, writes the packets and the drawing, and keeps the rest.
 fn show(
     config: &LabConfig,
     outcome: Outcome,
     outcomes: &mut Vec<Outcome>,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
-    if let Some(path) = &config.packets {
-        let several = outcome.traces.len() > 1 || matches!(&config.what, What::Scenarios(s) if s.len() > 1);
-        for (name, trace) in &outcome.traces {
-            let path = if several { with_name(path, name) } else { path.clone() };
-            packets(&path, trace).with_context(|| path.display().to_string())?;
-        }
-    }
-    if let (Some(path), Some(curve)) = (&config.drawing, &outcome.curve) {
-        draw_svg(curve, path).with_context(|| path.display().to_string())?;
-    }
     if config.format == Format::Text {
         outcome.findings.write_text(out)?;
         if let Some(curve) = &outcome.curve {
             writeln!(out, "{}", draw_text(curve))?;
         }
         out.flush()?;
+    }
+    if let Some(path) = &config.packets {
+        let several = outcome.traces.len() > 1 || matches!(&config.what, What::Scenarios(s) if s.len() > 1);
+        for (name, trace) in &outcome.traces {
+            let path = if several { with_name(path, name) } else { path.clone() };
+            packets(&path, trace).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+    }
+    if let (Some(path), Some(curve)) = (&config.drawing, &outcome.curve) {
+        draw_svg(curve, path).with_context(|| format!("cannot write {}", path.display()))?;
     }
     outcomes.push(outcome);
     Ok(())

@@ -23,6 +23,7 @@ use crate::cli::Live;
 use crate::engine::{Analysis, Summary};
 use crate::handshake::Attempt;
 use crate::packet::Timestamp;
+use crate::printable::printable;
 use crate::report::Verbosity;
 use crate::report::status::{Progress, StatusLine};
 use crate::sandbox::{self, Plan};
@@ -213,7 +214,7 @@ impl Ending {
 
 /// A line on standard error, whose loss ends nothing.
 fn say(text: &str) {
-    let _ = writeln!(io::stderr(), "hsanalyze: {text}");
+    let _ = writeln!(io::stderr(), "hsanalyze: {}", printable(text));
 }
 
 fn wall_clock() -> Timestamp {

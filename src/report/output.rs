@@ -56,6 +56,19 @@ impl Output {
         }
     }
 
+    /// Proves that a file can be written at `path`, before long work whose results are to go there. Changes nothing
+    /// of what is there.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot.
+    pub fn probe(path: &Path) -> io::Result<()> {
+        if fs::symlink_metadata(path).is_ok() {
+            return OpenOptions::new().append(true).create(true).open(path).map(drop);
+        }
+        beside(path, None).map(drop)
+    }
+
     /// The new file, while it has not taken its place.
     #[must_use]
     pub fn unfinished(&self) -> Option<&Path> {
@@ -117,6 +130,8 @@ fn beside(path: &Path, old: Option<Permissions>) -> io::Result<NamedTempFile> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
+    // Asked for alone: the new file's error would tell its passing name.
+    fs::metadata(directory)?;
     let mut builder = tempfile::Builder::new();
     builder.prefix(".hsanalyze-");
     #[cfg(unix)]
@@ -211,6 +226,21 @@ mod tests {
     fn a_missing_directory_is_an_error_before_the_work() {
         let directory = tempfile::tempdir().unwrap();
         let error = Output::file(&directory.path().join("none/report.json")).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert!(!error.to_string().contains(".hsanalyze-"), "{error}");
+    }
+
+    #[test]
+    fn a_place_is_tried_without_a_trace() {
+        let directory = tempfile::tempdir().unwrap();
+        let (old, new) = (directory.path().join("old"), directory.path().join("new"));
+        fs::write(&old, "kept").unwrap();
+        for path in [&old, &new] {
+            Output::probe(path).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&old).unwrap(), "kept");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        let error = Output::probe(&directory.path().join("none/curve.svg")).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
     }
 }

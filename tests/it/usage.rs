@@ -182,6 +182,33 @@ fn damaged_bytes_do_no_harm() {
 fn an_output_that_cannot_be_written_is_named() {
     let good = capture("refused-server");
     rejected([Path::new("-o"), Path::new("/nonexistent/out.txt"), &good], &["/nonexistent/out.txt"]);
+    // Before the experiments, which take half a minute.
+    #[cfg(target_os = "linux")]
+    for option in ["-o", "-w"] {
+        rejected(["lab", "race", option, "/nonexistent/out"], &["cannot write /nonexistent/out: "]);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_device_is_named_whatever_the_form() {
+    let good = capture("refused-server");
+    for format in ["text", "json", "ndjson", "csv"] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut command = hsanalyze([Path::new("--format"), Path::new(format), &good]).command();
+        let ran = command.stdout(full).output().unwrap();
+        let stderr = String::from_utf8_lossy(&ran.stderr);
+        assert_eq!(ran.status.code(), Some(2), "{format}: {stderr}");
+        assert!(stderr.contains("cannot write to standard output: No space left"), "{format}: {stderr}");
+    }
+}
+
+#[test]
+fn a_file_s_name_does_not_drive_the_terminal() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = file(&dir, "a\u{1b}[31m.pcap", b"no capture");
+    let ran = rejected([&path], &["a\u{fffd}[31m.pcap"]);
+    assert!(!ran.stderr.contains('\u{1b}'), "{ran}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use super::{Options, Queues, Row, address};
 use crate::kernel::{Counter, LimitFrom, Sysctls};
+use crate::printable::printable;
 
 /// Columns of the fill bar.
 const BAR: usize = 8;
@@ -164,11 +165,6 @@ fn owner(row: &Row<'_>) -> String {
     }
 }
 
-/// A process chooses its own name, escape codes included.
-fn printable(name: &str) -> String {
-    name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
-}
-
 /// What is wrong, what it means and what to do.
 fn explanations(queues: &Queues<'_>, width: usize) -> Vec<(Tone, String)> {
     let mut lines = Vec::new();
@@ -234,7 +230,7 @@ fn meaning(row: &Row<'_>, sysctls: &Sysctls) -> String {
 fn advice(row: &Row<'_>, sysctls: &Sysctls) -> String {
     let who = match row.owner {
         Some([first, ..]) => printable(&first.command),
-        Some([]) | None => "the program".to_owned(),
+        Some([]) | None => "the program".into(),
     };
     let limit = row.socket.send_q;
     let raise = match (row.limit_from, sysctls.somaxconn) {

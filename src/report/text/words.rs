@@ -1,6 +1,4 @@
-//! Numbers, plurals, wrapping, and foreign text made safe to print.
-
-use std::borrow::Cow;
+//! Numbers, plurals and wrapping.
 
 use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm};
 
@@ -64,15 +62,6 @@ pub(super) fn pad(text: &str, width: usize) -> String {
     format!("{text}{}", " ".repeat(width.saturating_sub(columns(text))))
 }
 
-/// File names and messages may hold control characters, which could drive the terminal.
-pub(super) fn printable(text: &str) -> Cow<'_, str> {
-    if text.contains(char::is_control) {
-        Cow::Owned(text.replace(char::is_control, "\u{fffd}"))
-    } else {
-        Cow::Borrowed(text)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,12 +80,6 @@ mod tests {
     fn wrapping_keeps_words_whole() {
         let lines = wrap("raise net.core.somaxconn and tcp_max_syn_backlog-now", 20, "  ", "    ");
         assert_eq!(lines, ["  raise", "    net.core.somaxconn", "    and", "    tcp_max_syn_backlog-now"]);
-    }
-
-    #[test]
-    fn control_characters_do_not_reach_the_terminal() {
-        assert_eq!(printable("a\u{1b}[31m\n.pcap"), "a\u{fffd}[31m\u{fffd}.pcap");
-        assert_eq!(printable("plain µs.pcap"), "plain µs.pcap");
     }
 
     #[test]
