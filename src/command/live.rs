@@ -189,7 +189,7 @@ impl Session<'_> {
         let shows = teller.undecided_overflows();
         writeln!(
             text,
-            "\n({undecided} attempts are undecided at the moment; {shows} of them show an overflow so far)"
+            "\n({undecided} attempts are undecided at the moment; the packets of {shows} of them show an overflow so far)"
         )?;
         // A closed standard error ends nothing.
         line.aside(|| {

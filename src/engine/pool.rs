@@ -70,16 +70,6 @@ struct Shard {
     stillness: Stillness,
 }
 
-impl Shard {
-    /// What comes after a batch, when bounds were kept.
-    fn conclude(&mut self, end: &End, room: Vec<Found>) -> Vec<Found> {
-        if end.is_bounded() {
-            self.stillness.end(&mut self.tracker, end.total, end.now);
-        }
-        self.tracker.hand_over(room)
-    }
-}
-
 /// How far a shard is with its bounds.
 #[derive(Debug, Clone, Copy)]
 enum Stage {
@@ -129,27 +119,20 @@ impl Desk {
     }
 }
 
-/// A shard that a thread has taken to work on, with what is to be done.
+/// A shard that a thread has taken to work on, with what is to be done, and then with what came of it.
 struct Task {
     place: usize,
     shard: Box<Shard>,
     stage: Stage,
+    /// Parts to be tracked; afterwards those for which a ruling has to be waited for.
     parts: VecDeque<Part>,
+    /// Up to so many packets no ruling is needed.
     safe: u64,
     /// Room for what is found, to be used again.
     rooms: Vec<Vec<Found>>,
-}
-
-/// What came of a task.
-struct Outcome {
-    place: usize,
-    shard: Box<Shard>,
-    stage: Stage,
-    /// Parts for which there is a ruling to be waited for.
-    left: VecDeque<Part>,
     found: Vec<Vec<Found>>,
+    /// Batches that were tracked, emptied.
     empty: Vec<Batch>,
-    rooms: Vec<Vec<Found>>,
 }
 
 struct State {
@@ -276,9 +259,9 @@ impl Pool {
 
     /// Does some work for the shard that is most behind, of these the first by `order`; says whether there was any.
     pub(super) fn work(&self, order: impl Fn(usize) -> usize) -> bool {
-        let Some(task) = self.take(order) else { return false };
-        let outcome = task.run();
-        self.give_back(outcome);
+        let Some(mut task) = self.take(order) else { return false };
+        task.run();
+        self.give_back(task);
         true
     }
 
@@ -292,24 +275,25 @@ impl Pool {
         let (place, desk) = ready.min_by_key(|&(place, ref desk)| (desk.done, order(place)))?;
         let shard = desk.shard.take()?;
         let parts: VecDeque<Part> = desk.parts.drain(..desk.parts.len().min(TOGETHER)).collect();
-        let stage = std::mem::replace(&mut desk.stage, Stage::Going);
+        let stage = desk.stage;
         let from = state.rooms.len().saturating_sub(parts.len() + 1);
         let rooms = state.rooms.split_off(from);
-        Some(Task { place, shard, stage, parts, safe: state.bounds.safe(), rooms })
+        let (safe, found, empty) = (state.bounds.safe(), Vec::new(), Vec::new());
+        Some(Task { place, shard, stage, parts, safe, rooms, found, empty })
     }
 
-    fn give_back(&self, outcome: Outcome) {
+    fn give_back(&self, task: Task) {
         let mut guard = self.state();
         let state = &mut *guard;
-        let Some(desk) = state.desks.get_mut(outcome.place) else { return };
-        desk.shard = Some(outcome.shard);
-        desk.stage = outcome.stage;
-        desk.done += outcome.found.len() as u64;
-        desk.found.extend(outcome.found);
-        outcome.left.into_iter().rev().for_each(|part| desk.parts.push_front(part));
-        state.batches.extend(outcome.empty);
-        state.rooms.extend(outcome.rooms);
-        if let Stage::Waiting(end) = desk.stage {
+        let Some(desk) = state.desks.get_mut(task.place) else { return };
+        desk.shard = Some(task.shard);
+        desk.stage = task.stage;
+        desk.done += task.found.len() as u64;
+        desk.found.extend(task.found);
+        task.parts.into_iter().rev().for_each(|part| desk.parts.push_front(part));
+        state.batches.extend(task.empty);
+        state.rooms.extend(task.rooms);
+        if let Stage::Waiting(end) = task.stage {
             state.rule(end);
         }
         self.tell(guard);
@@ -373,27 +357,32 @@ impl State {
 
 impl Task {
     /// Tracks all parts, or as far as it can be done without a ruling.
-    fn run(self) -> Outcome {
-        let Self { place, mut shard, mut stage, mut parts, safe, mut rooms } = self;
-        let (mut found, mut empty) = (Vec::with_capacity(TOGETHER + 1), Vec::with_capacity(TOGETHER));
-        if let Stage::Ruled(end, ruling) = stage {
-            ruling.apply(&mut shard.tracker);
-            found.push(shard.conclude(&end, rooms.pop().unwrap_or_default()));
-            stage = Stage::Going;
+    fn run(&mut self) {
+        if let Stage::Ruled(end, ruling) = std::mem::replace(&mut self.stage, Stage::Going) {
+            ruling.apply(&mut self.shard.tracker);
+            self.conclude(&end);
         }
-        while let Some(Part { mut packets, end }) = parts.pop_front() {
-            shard.tracker.take(&packets);
+        while let Some(Part { mut packets, end }) = self.parts.pop_front() {
+            self.shard.tracker.take(&packets);
             if let Some(now) = end.now {
-                shard.tracker.advance(now);
+                self.shard.tracker.advance(now);
             }
             packets.clear();
-            empty.push(packets);
-            if end.is_bounded() && end.total > safe {
-                stage = Stage::Waiting(end);
-                break;
+            self.empty.push(packets);
+            if end.is_bounded() && end.total > self.safe {
+                self.stage = Stage::Waiting(end);
+                return;
             }
-            found.push(shard.conclude(&end, rooms.pop().unwrap_or_default()));
+            self.conclude(&end);
         }
-        Outcome { place, shard, stage, left: parts, found, empty, rooms }
+    }
+
+    /// What comes after a batch, when bounds were kept.
+    fn conclude(&mut self, end: &End) {
+        let Shard { tracker, stillness } = &mut *self.shard;
+        if end.is_bounded() {
+            stillness.end(tracker, end.total, end.now);
+        }
+        self.found.push(tracker.hand_over(self.rooms.pop().unwrap_or_default()));
     }
 }
