@@ -23,8 +23,8 @@ use crate::packet::Skip;
 /// How an analysis is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// Threads to use: 1 does everything on the caller's, 2 reads and decodes beside tracking, more shard
-    /// the tracking by flow.
+    /// Threads to use: 1 does everything on the caller's; of more, one reads, and all track. More than five are not
+    /// used.
     pub threads: usize,
     /// Undecided attempts to hold at most; the oldest past that are evicted.
     pub max_attempts: usize,
@@ -117,7 +117,7 @@ pub trait Sink {
 }
 
 /// Packets per batch. Small enough that a batch stays in the second-level cache on its way from the
-/// decoding to the tracking thread, large enough that handing it over costs nothing per packet.
+/// reading to the tracking thread, large enough that handing it over costs nothing per packet.
 const BATCH: usize = 2048;
 
 /// Analyses a source to its end. Returns the summary and the book, which can still infer causes with

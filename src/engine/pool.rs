@@ -22,7 +22,7 @@ pub(super) const SHARDS: usize = 4;
 /// Batches that are handed over together, and that a thread tracks of one shard before it looks for the next.
 pub(super) const TOGETHER: usize = 4;
 
-/// Batches that are read and not yet told, at most.
+/// Batches that are read and not yet told, from which on no more are read.
 const AHEAD: u64 = 3 * TOGETHER as u64;
 
 /// Findings whose room is used again at most: more than nearly all batches have.

@@ -33,19 +33,21 @@ pub(super) fn analyse<S: Source + Send>(
     let plan = Plan::new(threads);
     let reading = &mut *source;
     let (result, counts) = thread::scope(|scope| {
+        // Before the others are there: they would wait for ever if a later one could not be had.
+        let _alarm = Alarm(pool);
         let reader = scope.spawn(move || {
             let _alarm = Alarm(pool);
             read(reading, pool, plan.and_then(Plan::go))
         });
         for thread in 1..threads - 1 {
-            // Each begins with shards of its own.
-            let first = thread * SHARDS / threads;
-            scope.spawn(move || {
+            // Each begins with another shard.
+            let first = thread * SHARDS / (threads - 1);
+            // Any number of them will do: one that the system refuses is not missed.
+            let _ = thread::Builder::new().spawn_scoped(scope, move || {
                 let _alarm = Alarm(pool);
                 track(pool, plan.and_then(Plan::go), |shard| (shard + SHARDS - first) % SHARDS);
             });
         }
-        let _alarm = Alarm(pool);
         let result = collect(pool, plan.and_then(Plan::stay), &mut book, sink);
         if result.is_err() {
             pool.stop();
@@ -57,7 +59,8 @@ pub(super) fn analyse<S: Source + Send>(
     Ok((summary(source.captures(), counts, &book), book))
 }
 
-/// Has the other threads stop when this one panics: they would wait for ever.
+/// Has the other threads stop when this one panics: they would wait for ever. One that waits for input stops when some
+/// comes.
 struct Alarm<'p>(&'p Pool);
 
 impl Drop for Alarm<'_> {
