@@ -134,6 +134,11 @@ pub fn analyse<S: Source + Send>(
     if options.threads > 1 {
         return sharded::analyse(source, options, sink);
     }
+    alone(source, options, sink)
+}
+
+/// [`analyse`] on the caller's thread.
+fn alone<S: Source>(source: &mut S, options: &Options, sink: &mut dyn Sink) -> io::Result<(Summary, Book)> {
     let mut analysis = Analysis::new(options);
     while analysis.step(source, sink)? != Status::End {}
     analysis.finish(sink)?;

@@ -12,7 +12,7 @@ use super::intake::{Destination, Intake};
 use super::placement::{Apart, Plan};
 use super::pool::{End, Pool, Reading, SHARDS, TOGETHER, shard_of};
 use super::single::{enter, summary, told};
-use super::{BATCH, Options, PacketCounts, Sink, Summary};
+use super::{BATCH, Options, PacketCounts, Sink, Summary, alone};
 use crate::capture::{Source, Status};
 use crate::handshake::{Batch, Counts, Found, Order, Tracker};
 use crate::listener::Book;
@@ -32,13 +32,14 @@ pub(super) fn analyse<S: Source + Send>(
     // Decided before any thread is spawned: it would inherit what is decided for this one.
     let plan = Plan::new(threads);
     let reading = &mut *source;
-    let (result, counts) = thread::scope(|scope| {
+    let Some((result, counts)) = thread::scope(|scope| {
         // Before the others are there: they would wait for ever if a later one could not be had.
         let _alarm = Alarm(pool);
-        let reader = scope.spawn(move || {
+        let reader = thread::Builder::new().spawn_scoped(scope, move || {
             let _alarm = Alarm(pool);
             read(reading, pool, plan.and_then(Plan::go))
         });
+        let Ok(reader) = reader else { return None };
         for thread in 1..threads - 1 {
             // Each begins with another shard.
             let first = thread * SHARDS / (threads - 1);
@@ -52,8 +53,12 @@ pub(super) fn analyse<S: Source + Send>(
         if result.is_err() {
             pool.stop();
         }
-        (result, reader.join())
-    });
+        Some((result, reader.join()))
+    })
+    // The system gives no second thread.
+    else {
+        return alone(source, options, sink);
+    };
     let tracked = result?;
     let counts = counts.unwrap_or_else(|panic| std::panic::resume_unwind(panic)).with(tracked);
     Ok((summary(source.captures(), counts, &book), book))
