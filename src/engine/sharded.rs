@@ -33,7 +33,7 @@ pub(super) fn analyse<S: Source + Send>(
     let plan = Plan::new(threads);
     let reading = &mut *source;
     let Some((result, counts)) = thread::scope(|scope| {
-        // Before the others are there: they would wait for ever if a later one could not be had.
+        // Before the others are there, which wait for this one.
         let _alarm = Alarm(pool);
         let reader = thread::Builder::new().spawn_scoped(scope, move || {
             let _alarm = Alarm(pool);
