@@ -23,7 +23,7 @@ pub(super) const SHARDS: usize = 4;
 pub(super) const TOGETHER: usize = 4;
 
 /// Batches that are read and not yet told, from which on no more are read.
-const AHEAD: u64 = 3 * TOGETHER as u64;
+const AHEAD: usize = 3 * TOGETHER;
 
 /// Findings whose room is used again at most: more than nearly all batches have.
 const ROOM: usize = BATCH / 4;
@@ -40,9 +40,9 @@ pub(super) const fn shard_of(hash: u64) -> usize {
 }
 
 /// One shard's part of a batch.
-pub(super) struct Part {
-    pub(super) packets: Batch,
-    pub(super) end: End,
+struct Part {
+    packets: Batch,
+    end: End,
 }
 
 /// What is known at the end of a batch: the same for all shards.
@@ -227,7 +227,7 @@ impl Pool {
         let state = self.state();
         if state.stopped || state.ended {
             Reading::Stop
-        } else if (state.ends.len() as u64) < AHEAD {
+        } else if state.ends.len() < AHEAD {
             Reading::Read
         } else {
             Reading::Wait
@@ -314,11 +314,13 @@ impl Pool {
 
     /// Takes back room that findings took.
     pub(super) fn take_back(&self, rooms: impl Iterator<Item = Vec<Found>>) {
-        let rooms = rooms.filter(|room| room.capacity() <= ROOM).map(|mut room| {
+        // What was found is dropped before the others are kept waiting.
+        let emptied = rooms.filter(|room| room.capacity() <= ROOM).map(|mut room| {
             room.clear();
             room
         });
-        self.state().rooms.extend(rooms);
+        let emptied: Vec<_> = emptied.collect();
+        self.state().rooms.extend(emptied);
     }
 
     /// Whether there is nothing left to be done before the end is decided.
