@@ -13,7 +13,7 @@ use crate::packet::{Frame, Frames, Glimpse, Packet, Span, Timestamp};
 
 /// Packets that are handed to the tracker together: enough that it can look all their flows up at once,
 /// few enough that they stay in the first-level cache.
-const GROUP: usize = 128;
+const GROUP: usize = 512;
 
 /// Packets decoded and not yet tracked.
 struct Group<'a> {

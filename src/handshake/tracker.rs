@@ -249,7 +249,7 @@ impl Tracker {
         let at = self.steady(segment.at);
         let due = at.plus(first_wait(attempt.phase));
         let tracked = Tracked { attempt, decided: false, settled: false, told: 0 };
-        self.table.insert(hash, segment.flow, tracked, due, at.plus(SOON))
+        self.table.insert(place, hash, segment.flow, tracked, due, at.plus(SOON))
     }
 
     /// Gives the attempt of this SYN what stands before it in the capture.

@@ -157,11 +157,12 @@ impl<T> Table<T> {
         self.slots[at.0 as usize].key
     }
 
-    /// Adds an entry as the youngest, due at `due`; the flow must not be there yet. `None` when there
-    /// is no position left. Most entries are gone, or due at another time, at `soon`: they are looked at then.
+    /// Adds an entry as the youngest, due at `due`, for a flow that has none, as [`Self::find`] says. `None` when
+    /// there is no position left. Most entries are gone, or due at another time, at `soon`: they are looked at then.
     #[inline(always)]
     pub(super) fn insert(
         &mut self,
+        place: Place,
         hash: u64,
         key: FlowKey,
         value: T,
@@ -178,7 +179,8 @@ impl<T> Table<T> {
         let noted = self.wheel.note(at, Turn::at(due.min(soon)));
         self.labels[at as usize] = Label { hash, due, noted, serial };
         let labels = &self.labels;
-        self.index.enter(hash, at, |at| labels.get(at as usize).map_or(0, |label| label.hash));
+        let remembered = place == Place::Remembered;
+        self.index.enter(hash, at, remembered, |at| labels.get(at as usize).map_or(0, |label| label.hash));
         self.aged += 1;
         if self.ages.len() > 2 * self.aged + SLACK {
             self.ages.retain(|&age| has_age(labels, age));
@@ -346,7 +348,7 @@ mod tests {
         let mut table = Table::new();
         let mut due = Vec::new();
         table.collect_due(secs(0), &mut due);
-        let at = table.insert(1, key(1), (), secs(1), secs(1)).unwrap();
+        let at = table.insert(Place::Unknown, 1, key(1), (), secs(1), secs(1)).unwrap();
         // The wheel comes by long after the deadline, as after a pause without packets.
         table.collect_due(secs(5), &mut due);
         assert_eq!(due, [at]);
@@ -382,6 +384,7 @@ mod tests {
         for port in 1..=4 {
             table
                 .insert(
+                    Place::Unknown,
                     u64::from(port) << 32,
                     key(port),
                     port,
@@ -404,8 +407,8 @@ mod tests {
     #[test]
     fn the_first_turn_finds_what_is_due_already() {
         let mut table = Table::new();
-        table.insert(1, key(1), 1, secs(5), secs(5)).unwrap();
-        table.insert(2, key(2), 2, secs(90), secs(90)).unwrap();
+        table.insert(Place::Unknown, 1, key(1), 1, secs(5), secs(5)).unwrap();
+        table.insert(Place::Unknown, 2, key(2), 2, secs(90), secs(90)).unwrap();
         assert_eq!(take_due(&mut table, secs(60)), [1]);
         assert_eq!(take_due(&mut table, secs(91)), [2]);
     }
@@ -414,7 +417,7 @@ mod tests {
     fn what_was_due_and_is_put_off_falls_due_again() {
         let mut table = Table::new();
         take_due(&mut table, secs(0));
-        table.insert(1, key(1), 1, secs(10), secs(10)).unwrap();
+        table.insert(Place::Unknown, 1, key(1), 1, secs(10), secs(10)).unwrap();
         let mut due = Vec::new();
         table.collect_due(secs(12), &mut due);
         let [at] = due[..] else { panic!("{due:?}") };
@@ -428,7 +431,14 @@ mod tests {
         take_due(&mut table, secs(0));
         for port in 1..=300 {
             table
-                .insert(u64::from(port) << 32, key(port), port, secs(i64::from(port)), secs(i64::from(port)))
+                .insert(
+                    Place::Unknown,
+                    u64::from(port) << 32,
+                    key(port),
+                    port,
+                    secs(i64::from(port)),
+                    secs(i64::from(port)),
+                )
                 .unwrap();
         }
         assert_eq!(take_due(&mut table, secs(1_000_000)).len(), 300);
@@ -438,7 +448,7 @@ mod tests {
     fn age_is_order_of_insertion_whatever_is_removed() {
         let mut table = Table::new();
         for port in 1..=5 {
-            table.insert(u64::from(port) << 32, key(port), port, secs(9), secs(9)).unwrap();
+            table.insert(Place::Unknown, u64::from(port) << 32, key(port), port, secs(9), secs(9)).unwrap();
         }
         let first = table.oldest().unwrap();
         table.remove(first);
@@ -453,8 +463,8 @@ mod tests {
     fn two_flows_of_one_tag_are_both_found_until_one_is_only_remembered() {
         let mut table = Table::new();
         let (one, two) = (1 << 32 | 4, 1 << 32 | 8);
-        let first = table.insert(one, key(1), 1, secs(1), secs(1)).unwrap();
-        let second = table.insert(two, key(2), 2, secs(1), secs(1)).unwrap();
+        let first = table.insert(Place::Unknown, one, key(1), 1, secs(1), secs(1)).unwrap();
+        let second = table.insert(Place::Unknown, two, key(2), 2, secs(1), secs(1)).unwrap();
         assert_eq!(table.find(two, &key(2)), Place::Entry(second));
         table.remove(first);
         assert_eq!(table.get(first), None);
@@ -466,9 +476,10 @@ mod tests {
     #[test]
     fn the_order_of_age_survives_any_number_of_departures() {
         let mut table = Table::new();
-        let stays = table.insert(0, key(0), 0, secs(9), secs(9)).unwrap();
+        let stays = table.insert(Place::Unknown, 0, key(0), 0, secs(9), secs(9)).unwrap();
         for n in 1..3 * SLACK as u64 {
-            let at = table.insert(n << 32, key(n as u16), n as u16, secs(9), secs(9)).unwrap();
+            let at =
+                table.insert(Place::Unknown, n << 32, key(n as u16), n as u16, secs(9), secs(9)).unwrap();
             table.remove(at);
         }
         assert!(table.ages.len() <= SLACK + 3, "{}", table.ages.len());
