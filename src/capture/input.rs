@@ -1,26 +1,18 @@
-//! The octets of one capture, in place: a moving memory map for regular files, one reused buffer for
-//! everything else.
+//! The octets of one capture, in place: a moving memory map for regular files, a stream for everything else.
 //!
-//! Owns mapping, reading, decompression and whether the next read may block. Does not own what the
-//! octets mean.
+//! Owns the view, and the map that moves. Does not own how a stream is read (`stream`), nor what the octets mean.
 
 use std::fs::File;
-use std::io::{self, BufReader, Chain, Cursor, ErrorKind, Read, Seek, SeekFrom};
-use std::os::fd::AsRawFd;
+use std::io::{self, Cursor, ErrorKind, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
-use flate2::bufread::MultiGzDecoder;
-
+use super::stream::{Counted, Decoder, Stream};
 use super::window::{Window, page_size};
 use crate::packet::Shared;
 
 /// How much of a file is mapped at a time. Larger windows are no faster; this much counts as
 /// resident, though not as anonymous, memory.
 const WINDOW: u64 = 16 << 20;
-
-/// The buffer for what cannot be mapped: four fills of a Linux pipe. Grows only for a single record
-/// that is larger.
-const BUFFER: usize = 256 << 10;
 
 /// What is known of the octets asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,78 +71,6 @@ impl AsRef<[u8]> for Held {
     }
 }
 
-/// Anything that can only be read.
-#[derive(Debug)]
-struct Stream {
-    source: Decoder,
-    buffer: Vec<u8>,
-    used: usize,
-    end: usize,
-    may_block: bool,
-    /// The size of the file behind it, for the progress; `None` for a pipe.
-    total: Option<u64>,
-}
-
-/// A file or pipe whose first octets were already looked at.
-pub(super) type Raw = Chain<Cursor<Vec<u8>>, Counted>;
-
-/// Counts what is read from a file or pipe.
-#[derive(Debug)]
-pub(super) struct Counted {
-    pub(super) file: File,
-    pub(super) read: u64,
-}
-
-impl Read for Counted {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.file.read(buffer)?;
-        self.read += n as u64;
-        Ok(n)
-    }
-}
-
-/// How the octets are compressed, if they are.
-pub(super) enum Decoder {
-    Plain(Raw),
-    Gzip(Box<MultiGzDecoder<BufReader<Raw>>>),
-    Zstd(Box<zstd::Decoder<'static, BufReader<Raw>>>),
-}
-
-impl std::fmt::Debug for Decoder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.compression().unwrap_or("plain"))
-    }
-}
-
-impl Decoder {
-    fn raw(&self) -> &Counted {
-        let chain = match self {
-            Self::Plain(raw) => raw,
-            Self::Gzip(gzip) => gzip.get_ref().get_ref(),
-            Self::Zstd(zstd) => zstd.get_ref().get_ref(),
-        };
-        chain.get_ref().1
-    }
-
-    fn compression(&self) -> Option<&'static str> {
-        match self {
-            Self::Plain(_) => None,
-            Self::Gzip(_) => Some("gzip"),
-            Self::Zstd(_) => Some("zstd"),
-        }
-    }
-}
-
-impl Read for Decoder {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(raw) => raw.read(buffer),
-            Self::Gzip(gzip) => gzip.read(buffer),
-            Self::Zstd(zstd) => zstd.read(buffer),
-        }
-    }
-}
-
 impl Input {
     /// A regular file of which more than nothing is there.
     ///
@@ -170,8 +90,7 @@ impl Input {
 
     /// Anything else; `may_block` for a pipe, `total` for a file of known size.
     pub(super) fn stream(source: Decoder, may_block: bool, total: Option<u64>) -> Self {
-        let buffer = vec![0; BUFFER];
-        Self::new(Octets::Stream(Stream { source, buffer, used: 0, end: 0, may_block, total }))
+        Self::new(Octets::Stream(Stream::new(source, may_block, total)))
     }
 
     fn new(octets: Octets) -> Self {
@@ -182,7 +101,7 @@ impl Input {
     pub(super) fn view(&self) -> &[u8] {
         match &self.octets {
             Octets::Mapped(mapped) => mapped.window.bytes().get(mapped.used..).unwrap_or_default(),
-            Octets::Stream(stream) => stream.buffer.get(stream.used..stream.end).unwrap_or_default(),
+            Octets::Stream(stream) => stream.view(),
         }
     }
 
@@ -190,7 +109,7 @@ impl Input {
     pub(super) fn shared(&self) -> Option<&Shared> {
         match &self.octets {
             Octets::Mapped(mapped) => Some(&mapped.shared),
-            Octets::Stream(_) => None,
+            Octets::Stream(stream) => stream.shared(),
         }
     }
 
@@ -200,7 +119,7 @@ impl Input {
         self.offset += n as u64;
         match &mut self.octets {
             Octets::Mapped(mapped) => mapped.used += n,
-            Octets::Stream(stream) => stream.used += n,
+            Octets::Stream(stream) => stream.consume(n),
         }
     }
 
@@ -213,7 +132,7 @@ impl Input {
     pub(super) fn compression(&self) -> Option<&'static str> {
         match &self.octets {
             Octets::Mapped(_) => None,
-            Octets::Stream(stream) => stream.source.compression(),
+            Octets::Stream(stream) => stream.compression(),
         }
     }
 
@@ -221,7 +140,7 @@ impl Input {
     pub(super) fn progress(&self) -> Option<(u64, u64)> {
         match &self.octets {
             Octets::Mapped(mapped) => Some((self.offset, mapped.file.metadata().ok()?.len())),
-            Octets::Stream(stream) => Some((stream.source.raw().read, stream.total?)),
+            Octets::Stream(stream) => stream.progress(),
         }
     }
 
@@ -287,40 +206,4 @@ impl Mapped {
         let source = Decoder::Plain(Cursor::new(Vec::new()).chain(Counted { file, read: offset }));
         Ok(Input::stream(source, false, total))
     }
-}
-
-impl Stream {
-    fn fill(&mut self, need: usize, patience: &mut Patience) -> io::Result<Fill> {
-        self.buffer.copy_within(self.used..self.end, 0);
-        self.end -= self.used;
-        self.used = 0;
-        if need > self.buffer.len() {
-            self.buffer.resize(need.next_power_of_two(), 0);
-        }
-        while self.end < need {
-            if self.may_block {
-                match *patience {
-                    Patience::Always => {}
-                    Patience::Once => *patience = Patience::Never,
-                    Patience::Never if readable(&self.source.raw().file) => {}
-                    Patience::Never => return Ok(Fill::Starved),
-                }
-            }
-            let room = self.buffer.get_mut(self.end..).unwrap_or_default();
-            match self.source.read(room) {
-                Ok(0) => return Ok(Fill::End),
-                Ok(n) => self.end += n,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(Fill::Ready)
-    }
-}
-
-/// Whether a read returns at once, with octets or with the end. In doubt it does not.
-fn readable(file: &File) -> bool {
-    let mut poll = libc::pollfd { fd: file.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-    // SAFETY: one valid structure, and a descriptor that `file` keeps open.
-    unsafe { libc::poll(&raw mut poll, 1, 0) == 1 }
 }

@@ -17,6 +17,7 @@ mod options;
 mod pcap;
 mod pcapng;
 mod save;
+mod stream;
 mod trim;
 mod walk;
 mod window;

@@ -7,7 +7,8 @@ use std::os::fd::AsFd;
 
 use flate2::bufread::MultiGzDecoder;
 
-use super::input::{Counted, Decoder, Input, Raw};
+use super::input::Input;
+use super::stream::{Counted, Decoder, Raw};
 use super::{Format, pcap, pcapng};
 
 /// A file that is not read, and why.

@@ -142,17 +142,15 @@ impl Batch {
 
     fn hold(&mut self, shared: Option<&Shared>) -> Option<Holder> {
         let shared = shared?;
-        let place = match self.shared.last() {
-            Some(last) if last.shared.is(shared) => self.shared.len() - 1,
-            _ => {
-                u32::try_from(shared.octets().len()).ok()?;
-                let base = shared.octets().as_ptr() as usize;
-                self.shared.push(Backing { shared: shared.clone(), base });
-                self.shared.len() - 1
-            }
-        };
+        let held = self.shared.last().filter(|last| last.shared.is(shared));
+        let place = self.shared.len() - usize::from(held.is_some());
         let place = u8::try_from(place).ok().filter(|&place| place < DECODED)?;
-        Some(Holder { place, base: self.shared.last()?.base })
+        let base = shared.octets().as_ptr() as usize;
+        if held.is_none() {
+            u32::try_from(shared.octets().len()).ok()?;
+            self.shared.push(Backing { shared: shared.clone(), base });
+        }
+        Some(Holder { place, base })
     }
 
     /// Appends the segment in `frame`, of which `glimpse` was seen and whose flow has this hash.
