@@ -189,7 +189,7 @@ impl Session<'_> {
         let shows = teller.undecided_overflows();
         writeln!(
             text,
-            "\n({undecided} attempts are undecided at the moment; the packets of {shows} of them show an overflow so far)"
+            "\n(undecided at the moment: {undecided}; of those, showing an overflow by their packets so far: {shows})"
         )?;
         // A closed standard error ends nothing.
         line.aside(|| {

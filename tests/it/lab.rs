@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use hsanalyze::lab::Namespace;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction};
 use nix::unistd::Pid;
 use serde_json::Value;
 
@@ -263,7 +263,12 @@ fn ended_in_the_middle_it_leaves_nothing_behind() {
     }
     let before = outside();
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGKILL] {
-        let mut child = lab("drop").command().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut command = lab("drop").command();
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        // Who runs the tests in the background may ignore them, and that is inherited.
+        let heed = || [Signal::SIGINT, Signal::SIGTERM].into_iter().try_for_each(heed);
+        // SAFETY: `sigaction` is all that is called between fork and exec, and it may be.
+        let mut child = unsafe { command.pre_exec(heed) }.spawn().unwrap();
         let inside = wait_for(|| foreign_namespace(child.id()));
         kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
         let ended = child.wait().unwrap();
@@ -274,6 +279,14 @@ fn ended_in_the_middle_it_leaves_nothing_behind() {
         assert!(holders.is_empty(), "{signal}: namespace {inside} is still held by {holders:?}");
         assert_eq!(outside(), before, "{signal}");
     }
+}
+
+/// Lets a signal do what it does by default.
+fn heed(signal: Signal) -> io::Result<()> {
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    // SAFETY: no handler is installed.
+    unsafe { sigaction(signal, &default) }?;
+    Ok(())
 }
 
 /// The interfaces and settings of the namespace that the tests run in.

@@ -296,7 +296,7 @@ fn signals_limits_and_the_report_so_far() {
         wire.attempt(2, "half-open");
         wait_for("the problem is told", || capture.stdout().contains("10.2.0.1:443  refused"));
         capture.signal(Signal::SIGUSR1);
-        wait_for("a report so far", || capture.stderr().contains("1 attempts are undecided"));
+        wait_for("a report so far", || capture.stderr().contains("undecided at the moment: 1;"));
         assert!(capture.stderr().contains("10.2.0.1:443  PORT CLOSED"), "{capture}");
         let lines = capture.stdout().lines().count();
         assert_eq!(lines, 1, "each problem once, the report so far elsewhere: {capture}");
