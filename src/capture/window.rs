@@ -17,7 +17,7 @@ use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use memmap2::{Mmap, MmapOptions};
+use memmap2::{Advice, Mmap, MmapOptions};
 
 /// How many windows can be mapped at a time; a file beyond that is read through a buffer. Well above the
 /// usual limit of 1024 open files, so it is no limit of its own: a window may outlive its file's next one for as long
@@ -85,6 +85,8 @@ impl Window {
                 return Err(error);
             }
         };
+        // Read ahead farther, and do not keep for long; where that cannot be had, nothing is lost.
+        let _ = map.advise(Advice::Sequential);
         let start = map.as_ptr() as usize;
         slot.cut.store(false, Ordering::Relaxed);
         slot.end.store(start.saturating_add(map.len()), Ordering::Relaxed);
