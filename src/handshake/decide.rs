@@ -127,14 +127,17 @@ fn established(pending: &Pending, verdict: Verdict) -> Option<bool> {
 }
 
 fn timing(pending: &Pending) -> Timing {
-    // A capture that holds two packets in the wrong order does not tell the time between them.
-    let told = |span: Option<Span>| span.filter(|&span| span >= Span::ZERO);
     Timing {
         syn_to_synack: told(pending.syn_to_synack),
         synack_to_ack: told(pending.synack_to_ack),
         ack_to_rst: told(pending.ack_to_rst),
         duration: pending.last.since(pending.start),
     }
+}
+
+/// The time between two packets, unless they are in the wrong order: then the capture does not tell it.
+fn told(span: Option<Span>) -> Option<Span> {
+    span.filter(|&span| span >= Span::ZERO)
 }
 
 /// Where the capture was taken, told by which of the two round trips is the shorter (DOMAIN §5).
@@ -213,13 +216,13 @@ fn unanswered(pending: &Pending, ending: Ending) -> Connect {
 }
 
 /// The time between SYN-ACK and RST at the client. Seen from the server it is the time between ACK and
-/// RST plus the client's round trip, which is the same sum.
+/// RST plus the client's round trip, which is the same sum. Unknown where the last SYN-ACK was repeated after the RST.
 fn race_window(pending: &Pending) -> Option<Span> {
     let rst_at = pending.rst_at?;
-    match (pending.synack_to_ack, pending.ack_at) {
+    told(match (pending.synack_to_ack, pending.ack_at) {
         (Some(round_trip), Some(ack_at)) => Some(rst_at.since(ack_at).plus(round_trip)),
         (_, _) => Some(rst_at.since(pending.synack?.last(pending.synack_repeats()))),
-    }
+    })
 }
 
 /// What Linux makes of an ICMP error in SYN_SENT (`icmp_err_convert` in net/ipv4/icmp.c,
