@@ -15,24 +15,21 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::input::{Fill, Patience};
 use crate::packet::Shared;
 
-/// What a pipe is to hold: as much as Linux allows everybody by default (`/proc/sys/fs/pipe-max-size`).
-#[cfg(target_os = "linux")]
-const PIPE: i32 = 1 << 20;
-
-/// The size of a block. One grows only for a single record that is larger.
+/// The size of a block. One is larger only as long as a single record is.
 const BLOCK: usize = 256 << 10;
 
 /// From how many octets on a block is lent. Of fewer, what is wanted of the frames is copied: a block for each small
 /// read would take much memory for little.
 const WORTH_LENDING: usize = BLOCK / 16;
 
-/// Blocks that may be lent at a time: as many as the thin records of all batches on their way lie in.
+/// Blocks of a pipe that may be lent at a time: as many as the thin records of all batches on their way lie in.
 const LENT: usize = 32;
 
 /// Octets that can be read once, from first to last.
 ///
-/// They are read into blocks. A block that somebody holds frames of is left alone until they have let go of it, and
-/// reading goes on in another: so frames are not copied.
+/// They are read into blocks. A pipe's block that somebody holds frames of is left alone until they have let go of it,
+/// and reading goes on in another: so frames are not copied. What is compressed takes longer to unpack than to copy;
+/// there may be many such files, and they get by with one block each.
 #[derive(Debug)]
 pub(super) struct Stream {
     source: Decoder,
@@ -108,16 +105,25 @@ impl Stream {
             }
             let block = Arc::get_mut(&mut self.block).and_then(|block| block.get_mut(self.unused.end..));
             match self.source.read(block.unwrap_or_default()) {
-                Ok(0) => return Ok(Fill::End),
+                Ok(0) => {
+                    self.lent = Vec::new();
+                    return Ok(Fill::End);
+                }
                 Ok(n) => self.unused.end += n,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
-        if self.unused.end >= WORTH_LENDING && self.lent.len() < LENT {
+        if self.may_lend() {
             self.shared = Some(Shared::new(Held(self.block.clone())));
         }
         Ok(Fill::Ready)
+    }
+
+    /// Whether frames of the block may be held. There has to be another one to go on with.
+    fn may_lend(&mut self) -> bool {
+        let worth = self.may_block && self.unused.end >= WORTH_LENDING && self.block.len() == BLOCK;
+        worth && (self.lent.len() < LENT || self.lent.iter_mut().any(is_free))
     }
 
     /// Moves what is in view to the start of a block that nobody holds frames of, with room for `need` octets.
@@ -125,19 +131,25 @@ impl Stream {
         self.shared = None;
         let rest = self.unused.clone();
         self.unused = 0..rest.len();
+        let size = need.max(rest.len()).max(BLOCK);
         if let Some(block) = Arc::get_mut(&mut self.block) {
             block.copy_within(rest, 0);
-            block.resize(block.len().max(need), 0);
+            block.resize(size, 0);
+            block.shrink_to(size);
             return;
         }
-        let free = self.lent.iter_mut().position(|lent| Arc::get_mut(lent).is_some());
+        let free = self.lent.iter_mut().position(is_free);
         let mut next = free.map_or_else(block, |free| self.lent.swap_remove(free));
         if let (Some(next), Some(rest)) = (Arc::get_mut(&mut next), self.block.get(rest)) {
-            next.resize(next.len().max(need).max(rest.len()), 0);
+            next.resize(size, 0);
             next.get_mut(..rest.len()).unwrap_or_default().copy_from_slice(rest);
         }
         self.lent.push(std::mem::replace(&mut self.block, next));
     }
+}
+
+fn is_free(block: &mut Arc<Vec<u8>>) -> bool {
+    Arc::get_mut(block).is_some()
 }
 
 fn block() -> Arc<Vec<u8>> {
@@ -211,21 +223,34 @@ fn readable(file: &File) -> bool {
 
 /// Lets a pipe hold more, so that whoever writes into it has to wait less. Where that is not allowed, or it is no pipe,
 /// it stays as it is.
+#[cfg(target_os = "linux")]
 fn widen(file: &File) {
-    #[cfg(target_os = "linux")]
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use nix::fcntl::{FcntlArg, fcntl};
+
+    /// As much as everybody may have one hold by default (`/proc/sys/fs/pipe-max-size`).
+    const SIZE: i32 = 1 << 20;
+    /// All pipes of a user share a limit (`/proc/sys/fs/pipe-user-pages-soft`), by default 64 times that: not for us
+    /// alone.
+    const MOST: usize = 8;
+    static WIDENED: AtomicUsize = AtomicUsize::new(0);
+
+    if fcntl(file, FcntlArg::F_GETPIPE_SZ).is_ok_and(|size| size < SIZE)
+        && WIDENED.fetch_add(1, Ordering::Relaxed) < MOST
     {
-        use nix::fcntl::{FcntlArg, fcntl};
-        if fcntl(file, FcntlArg::F_GETPIPE_SZ).is_ok_and(|size| size < PIPE) {
-            let _ = fcntl(file, FcntlArg::F_SETPIPE_SZ(PIPE));
-        }
+        let _ = fcntl(file, FcntlArg::F_SETPIPE_SZ(SIZE));
     }
-    #[cfg(not(target_os = "linux"))]
-    let _ = file;
 }
+
+#[cfg(not(target_os = "linux"))]
+const fn widen(_file: &File) {}
 
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::os::fd::OwnedFd;
+    use std::thread;
 
     use super::*;
 
@@ -234,53 +259,67 @@ mod tests {
         (place % 251) as u8
     }
 
-    /// Records of this size from a file, so often; what becomes of each block is up to `keep`.
+    /// Reads records of this size from a pipe, so many; what becomes of each block is up to `keep`.
     fn read_all(record: usize, count: usize, mut keep: impl FnMut(&Stream, usize)) -> Stream {
-        let mut file = tempfile::tempfile().unwrap();
-        file.write_all(&(0..record * count).map(octet).collect::<Vec<_>>()).unwrap();
-        std::io::Seek::rewind(&mut file).unwrap();
+        let (reader, mut writer) = io::pipe().unwrap();
+        let writing =
+            thread::spawn(move || writer.write_all(&(0..record * count).map(octet).collect::<Vec<_>>()));
+        let file = File::from(OwnedFd::from(reader));
         let source = Decoder::Plain(Cursor::new(Vec::new()).chain(Counted { file, read: 0 }));
-        let mut stream = Stream::new(source, false, None);
+        let mut stream = Stream::new(source, true, None);
         for place in (0..count).map(|n| n * record) {
             if stream.view().len() < record {
-                assert_eq!(stream.fill(record, &mut Patience::Always).unwrap(), Fill::Ready);
+                // Nearly always as much as fits: the writer is the faster one.
+                let need = record.max(BLOCK / 2).min(record * count - place);
+                assert_eq!(stream.fill(need, &mut Patience::Always).unwrap(), Fill::Ready);
                 keep(&stream, place);
             }
             let view = stream.view().iter().take(record).copied();
             assert!(view.eq((place..place + record).map(octet)), "at {place}");
             stream.consume(record);
         }
-        assert_eq!(stream.fill(1, &mut Patience::Always).unwrap(), Fill::End);
+        writing.join().unwrap().unwrap();
         stream
     }
 
     #[test]
     fn what_is_held_stays_and_blocks_are_bounded() {
         let mut held = Vec::new();
-        let stream = read_all(1_000, 20_000, |stream, place| {
+        let mut fills = 0;
+        let mut stream = read_all(1_000, 20_000, |stream, place| {
+            fills += 1;
             held.extend(stream.shared().map(|shared| (shared.clone(), place, stream.unused.clone())));
         });
+        assert!(fills > 2 * LENT, "{fills}");
         assert_eq!((stream.lent.len(), held.len()), (LENT, LENT), "the rest is copied");
         for (shared, place, unused) in held {
             let octets = shared.octets()[unused].iter().copied();
             assert!(octets.enumerate().all(|(n, value)| value == octet(place + n)), "from {place}");
         }
+        assert_eq!(stream.fill(1, &mut Patience::Always).unwrap(), Fill::End);
+        assert!(stream.lent.is_empty(), "given back with the end");
     }
 
     #[test]
-    fn blocks_are_read_into_again_once_they_were_let_go() {
-        let mut latest = None;
-        let stream = read_all(1_000, 20_000, |stream, _| {
-            assert!(stream.shared().is_some());
-            latest = stream.shared().cloned();
-        });
-        assert_eq!(stream.lent.len(), 1);
-    }
-
-    #[test]
-    fn a_record_may_be_larger_than_a_block() {
+    fn blocks_are_lent_again_once_they_were_let_go() {
         let mut held = Vec::new();
-        read_all(3 * BLOCK, 5, |stream, _| held.extend(stream.shared().cloned()));
-        assert_eq!(held.len(), 5);
+        let mut lent = 0;
+        let stream = read_all(1_000, 40_000, |stream, place| {
+            // All are held for a while, and from then on the latest.
+            if place > 20_000_000 {
+                held.clear();
+                lent += usize::from(stream.shared().is_some());
+            }
+            held.extend(stream.shared().cloned());
+        });
+        assert_eq!(stream.lent.len(), LENT);
+        assert!(lent > LENT, "{lent}");
+    }
+
+    #[test]
+    fn a_block_that_had_to_grow_is_not_lent_and_shrinks_again() {
+        let mut stream = read_all(3 * BLOCK, 3, |stream, _| assert!(stream.shared().is_none()));
+        stream.make_room(1);
+        assert_eq!((stream.block.len(), stream.block.capacity()), (BLOCK, BLOCK));
     }
 }

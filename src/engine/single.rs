@@ -11,8 +11,8 @@ use crate::handshake::{Batch, Found, Tracker};
 use crate::listener::Book;
 use crate::packet::{Frame, Frames, Glimpse, Packet, Span, Timestamp};
 
-/// Packets that are handed to the tracker together: enough that it can look all their flows up at once,
-/// few enough that they stay in the first-level cache.
+/// Packets that are handed to the tracker together: as many as a shard's part of a batch has, and few enough that they
+/// stay in the first-level cache.
 const GROUP: usize = 512;
 
 /// Packets decoded and not yet tracked.
