@@ -1,14 +1,12 @@
-//! What a verdict means: causes, confidence and evidence (DOMAIN §5).
+//! The words for what a verdict means: causes, confidence and evidence (DOMAIN §5).
 //!
-//! Pure: an attempt's facts and what is known of its listener go in, an inference comes out. Does not
-//! own how the listener's knowledge is gathered (`listener`).
+//! Owns their names and sentences. Does not own when they apply (`infer`).
 
 use std::fmt;
 
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
-use super::attempt::Attempt;
-use super::verdict::{Reason, Vantage, Verdict};
+use super::verdict::Reason;
 use crate::packet::{IcmpError, Span};
 
 /// Reasons and doubts. Attempts by the hundred thousand have few each.
@@ -104,36 +102,6 @@ impl Confidence {
     }
 }
 
-/// What is known of an attempt's listener at the attempt's time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Context {
-    /// The strongest overflow that another attempt of the listener showed at that time.
-    pub overflow: Option<Confidence>,
-    /// The strongest overflow so close to a SYN that got no answer that the queue was still, or already, full.
-    pub full: Option<Confidence>,
-    /// An overflow is longer ago, and nobody was answered since.
-    pub full_since_long: bool,
-    /// Whether the listener answered somebody's SYN with SYN-ACK; `None` where nobody kept track.
-    pub answers: Option<bool>,
-    /// Its half-open attempts are many, and most.
-    pub many_half_open: bool,
-    /// Its client-reset attempts are many, and most.
-    pub many_client_reset: bool,
-    /// Packets were lost by the capture: absence proves less.
-    pub capture_dropped: bool,
-    /// What the kernel says of the listener at the attempt's time, where it was asked and knows.
-    pub kernel: Option<KernelEvidence>,
-}
-
-/// The kernel's own word on a listener at some time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KernelEvidence {
-    /// Whether its accept queue overflowed then.
-    pub overflowed: bool,
-    /// `net.ipv4.tcp_abort_on_overflow`, where it could be read.
-    pub abort_on_overflow: Option<bool>,
-}
-
 /// One reason for an inference, or one doubt about it. `Display` gives a clause without a full stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the Display text says it")]
@@ -178,7 +146,7 @@ pub enum Evidence {
 
 impl Evidence {
     /// Whether it says what else an apparent overflow could be: nothing, once the kernel has spoken.
-    fn is_doubt(self) -> bool {
+    pub(super) fn is_doubt(self) -> bool {
         matches!(
             self,
             Self::AckMayBeLost
@@ -262,253 +230,5 @@ impl fmt::Display for Evidence {
             Self::RstNotFromQueue => "the RST has another reason: a listener that was closed, or a middlebox",
         };
         f.write_str(fixed)
-    }
-}
-
-/// Infers what an attempt's verdict means.
-#[must_use]
-pub fn infer(attempt: &Attempt, context: &Context) -> Inference {
-    let mut inference = match attempt.verdict {
-        Verdict::Completed => completed(attempt),
-        Verdict::SynackRetransmitted => synack_retransmitted(attempt, context),
-        Verdict::ResetAfterAck => reset_after_ack(attempt),
-        Verdict::AckIgnored => ack_ignored(attempt, context),
-        Verdict::Refused => refused(context),
-        Verdict::Unreachable => unreachable(attempt),
-        Verdict::Unanswered => unanswered(attempt, context),
-        Verdict::HalfOpen => half_open(attempt, context),
-        Verdict::ClientReset => client_reset(attempt, context),
-        Verdict::Undetermined => Inference::default(),
-    };
-    if context.capture_dropped
-        && rests_on_absence(attempt.verdict)
-        && inference.confidence == Some(Confidence::Likely)
-    {
-        inference.confidence = Some(Confidence::Possible);
-        inference.evidence.push(Evidence::CaptureDropped);
-    }
-    match context.kernel {
-        Some(kernel) if inference.cause == Some(Cause::AcceptQueueOverflow) => {
-            judged_by_kernel(attempt.verdict, inference, kernel)
-        }
-        Some(_) | None => inference,
-    }
-}
-
-/// What is left of an overflow inferred from packets when the kernel has spoken.
-fn judged_by_kernel(verdict: Verdict, inference: Inference, kernel: KernelEvidence) -> Inference {
-    let packets = inference.evidence.into_iter().filter(|evidence| !evidence.is_doubt());
-    if kernel.overflowed {
-        return Inference {
-            cause: inference.cause,
-            // The setting may have been changed since; what the packets show was in force.
-            abort_on_overflow: inference.abort_on_overflow.or(kernel.abort_on_overflow),
-            confidence: Some(Confidence::Confirmed),
-            evidence: [Evidence::KernelOverflowed].into_iter().chain(packets).collect(),
-        };
-    }
-    let instead = match verdict {
-        Verdict::ResetAfterAck => Some(Evidence::RstNotFromQueue),
-        Verdict::SynackRetransmitted | Verdict::AckIgnored | Verdict::Unanswered => {
-            Some(Evidence::AckDidNotReachKernel)
-        }
-        Verdict::Completed
-        | Verdict::Refused
-        | Verdict::Unreachable
-        | Verdict::HalfOpen
-        | Verdict::ClientReset
-        | Verdict::Undetermined => None,
-    };
-    nothing([Evidence::KernelDidNotOverflow].into_iter().chain(instead).chain(packets).collect())
-}
-
-/// Whether a packet that the capture lost could have changed the verdict.
-fn rests_on_absence(verdict: Verdict) -> bool {
-    match verdict {
-        Verdict::SynackRetransmitted | Verdict::AckIgnored | Verdict::Unanswered | Verdict::HalfOpen => true,
-        Verdict::Completed
-        | Verdict::ResetAfterAck
-        | Verdict::Refused
-        | Verdict::Unreachable
-        | Verdict::ClientReset
-        | Verdict::Undetermined => false,
-    }
-}
-
-fn inferred(cause: Cause, confidence: Confidence, evidence: EvidenceList) -> Inference {
-    Inference { cause: Some(cause), abort_on_overflow: None, confidence: Some(confidence), evidence }
-}
-
-fn nothing(evidence: EvidenceList) -> Inference {
-    Inference { evidence, ..Inference::default() }
-}
-
-fn completed(attempt: &Attempt) -> Inference {
-    if !attempt.signs.application_reset {
-        return Inference::default();
-    }
-    let window_open = attempt.signs.rst_window_open;
-    let confidence = if window_open { Confidence::Likely } else { Confidence::Possible };
-    inferred(
-        Cause::ApplicationReset,
-        confidence,
-        smallvec![Evidence::RstWithAckAfterHandshake { window_open }],
-    )
-}
-
-/// The first repeat of a SYN-ACK comes after one second (RFC 6298 §2.1, Linux `TCP_TIMEOUT_INIT`); one
-/// that comes later than this was held back.
-const HELD_BACK: Span = Span::from_millis(2500);
-
-fn synack_retransmitted(attempt: &Attempt, context: &Context) -> Inference {
-    let ignored = attempt.retries.after_ack;
-    let recovered = attempt.established == Some(true);
-    if let Some(at) = attempt.deferred_repeat().filter(|_| context.overflow != Some(Confidence::Likely)) {
-        let mut evidence = smallvec![Evidence::NoRepeatAtOneSecond(at)];
-        let confidence = if recovered { Confidence::Likely } else { Confidence::Possible };
-        evidence.extend(recovered.then_some(Evidence::DeferredThenAccepted));
-        return inferred(Cause::DeferAccept, confidence, evidence);
-    }
-    let mut evidence: EvidenceList = smallvec![Evidence::IgnoredAcks(ignored)];
-    let near_server = matches!(attempt.vantage, Some(Vantage::Server | Vantage::Local));
-    let others = context.overflow >= Some(Confidence::Likely);
-    // The ACK before a deferred repeat was ignored on purpose: it does not count.
-    let deferral = attempt.begins_deferred();
-    let in_a_row = ignored.saturating_sub(u32::from(deferral.is_some()));
-    if let Some(at) = deferral {
-        evidence.push(Evidence::NoRepeatAtOneSecond(at));
-    }
-    if near_server {
-        evidence.push(Evidence::AckReachedServer);
-    }
-    if others && in_a_row < 2 {
-        evidence.push(Evidence::OthersOverflowed);
-    }
-    let likely = near_server || in_a_row >= 2 || others;
-    if !likely {
-        evidence.extend(recovered.then_some(Evidence::RecoveredAfterOneRepeat));
-        evidence.push(Evidence::AckMayBeLost);
-    }
-    let confidence = if likely { Confidence::Likely } else { Confidence::Possible };
-    overflow(Some(false), confidence, evidence)
-}
-
-fn overflow(abort: Option<bool>, confidence: Confidence, evidence: EvidenceList) -> Inference {
-    Inference { abort_on_overflow: abort, ..inferred(Cause::AcceptQueueOverflow, confidence, evidence) }
-}
-
-fn reset_after_ack(attempt: &Attempt) -> Inference {
-    let signs = &attempt.signs;
-    if signs.synack_after_rst || signs.data_after_rst {
-        let proof = if signs.synack_after_rst { Evidence::SynAckAfterRst } else { Evidence::DataAfterRst };
-        return inferred(Cause::FirewallReset, Confidence::Likely, smallvec![proof]);
-    }
-    if signs.rst_ttl_differs {
-        return inferred(Cause::FirewallReset, Confidence::Possible, smallvec![Evidence::RstHasOtherTtl]);
-    }
-    let mut evidence = EvidenceList::new();
-    evidence.push(match signs.rst_to_first_ack {
-        true => Evidence::RstAnswersFirstAck,
-        false => Evidence::RstAnswersLaterSegment(signs.rst_answers_segment),
-    });
-    if !signs.rst_kernel_form {
-        evidence.push(Evidence::RstNotKernelForm);
-    }
-    if signs.rst_before_ack {
-        evidence.push(Evidence::RstBeforeAck);
-    }
-    if !signs.rst_to_first_ack {
-        evidence.push(Evidence::ListenerMayHaveClosed);
-    }
-    // All but the first are doubts.
-    let confidence = if evidence.len() == 1 { Confidence::Likely } else { Confidence::Possible };
-    // A queue that ignored the data before does not reset the connection: that was no setting's doing.
-    let abort = (signs.rst_to_first_ack || signs.data_repeats == 0).then_some(true);
-    overflow(abort, confidence, evidence)
-}
-
-fn ack_ignored(attempt: &Attempt, context: &Context) -> Inference {
-    let repeated = Evidence::DataRepeated(attempt.signs.data_repeats);
-    if context.overflow >= Some(Confidence::Likely) {
-        return overflow(None, Confidence::Likely, smallvec![repeated, Evidence::OthersOverflowed]);
-    }
-    overflow(None, Confidence::Possible, smallvec![repeated, Evidence::PathMayDropData])
-}
-
-fn refused(context: &Context) -> Inference {
-    let evidence = if context.answers == Some(true) {
-        Evidence::ListenerAnswersOthers
-    } else {
-        Evidence::FirewallMayReject
-    };
-    inferred(Cause::PortClosed, Confidence::Possible, smallvec![Evidence::RefusedByRst, evidence])
-}
-
-fn unreachable(attempt: &Attempt) -> Inference {
-    let Some(Reason::Icmp(icmp)) = attempt.reason else { return Inference::default() };
-    let cause = match (icmp.v6, icmp.kind, icmp.code) {
-        (false, 3, 9 | 10 | 13) | (true, 1, 1 | 5 | 6) => Cause::Filtered,
-        (false, 3, 3) | (true, 1, 4) => Cause::PortClosed,
-        (_, _, _) => Cause::HostUnreachable,
-    };
-    inferred(cause, Confidence::Likely, smallvec![Evidence::Icmp(icmp)])
-}
-
-fn unanswered(attempt: &Attempt, context: &Context) -> Inference {
-    if context.kernel.is_some_and(|kernel| kernel.overflowed) {
-        return overflow(None, Confidence::Possible, EvidenceList::new());
-    }
-    match (context.full, context.answers) {
-        (Some(confidence), _) => overflow(None, confidence, smallvec![Evidence::OthersOverflowed]),
-        (None, _) if context.full_since_long => overflow(
-            None,
-            Confidence::Possible,
-            smallvec![Evidence::NobodyAnsweredSince, Evidence::HostMayBeDown],
-        ),
-        (None, _) if attempt.signs.server_strayed => nothing(smallvec![Evidence::AnswersAnother]),
-        (None, Some(true)) => nothing(smallvec![Evidence::ListenerAnswersOthers]),
-        (None, Some(false)) => inferred(
-            Cause::Filtered,
-            Confidence::Possible,
-            smallvec![Evidence::NeverAnswers, Evidence::QueueMayHaveBeenFull],
-        ),
-        (None, None) => Inference::default(),
-    }
-}
-
-fn half_open(attempt: &Attempt, context: &Context) -> Inference {
-    if context.many_half_open {
-        let mut evidence = smallvec![Evidence::ManyHalfOpen];
-        evidence.extend(attempt.signs.syn_without_options.then_some(Evidence::SynWithoutOptions));
-        return inferred(Cause::SynFlood, Confidence::Possible, evidence);
-    }
-    nothing(attempt.signs.wrong_ack.then_some(Evidence::WrongAck).into_iter().collect())
-}
-
-fn client_reset(attempt: &Attempt, context: &Context) -> Inference {
-    let crafted = attempt.signs.syn_without_options.then_some(Evidence::SynWithoutOptions);
-    if !context.many_client_reset {
-        return nothing(crafted.into_iter().collect());
-    }
-    let confidence = if crafted.is_some() { Confidence::Likely } else { Confidence::Possible };
-    inferred(Cause::SynScan, confidence, crafted.into_iter().chain([Evidence::ManyClientResets]).collect())
-}
-
-impl Attempt {
-    /// When the only SYN-ACK repeat came, if it came as late as the end of a `TCP_DEFER_ACCEPT` period
-    /// (`inet_csk_reqsk_queue_prune`: such a request stays silent until its last retry is due).
-    #[must_use]
-    pub fn deferred_repeat(&self) -> Option<Span> {
-        let [only] = self.retry_at.as_slice() else { return None };
-        let alone = self.signs.syn_seen && self.retries.after_ack == 1 && self.retries.syn_ack == 1;
-        (alone && *only >= HELD_BACK).then_some(*only)
-    }
-
-    /// When the first of several SYN-ACK repeats came, if it was held back to the end of a `TCP_DEFER_ACCEPT`
-    /// period and the next followed Linux' schedule; a stack whose first time-out is 3 s doubles that.
-    fn begins_deferred(&self) -> Option<Span> {
-        let [first, second, ..] = self.retry_at.as_slice() else { return None };
-        let on_schedule = *second < first.scaled(5, 2);
-        (self.signs.syn_seen && *first >= HELD_BACK && on_schedule).then_some(*first)
     }
 }

@@ -9,6 +9,7 @@ mod cause;
 mod copies;
 mod decide;
 mod found;
+mod infer;
 mod patience;
 mod pending;
 mod stray;
@@ -18,8 +19,9 @@ mod verdict;
 
 pub use attempt::{Attempt, Retries, RetryTimes, Timing};
 pub use batch::Batch;
-pub use cause::{Cause, Confidence, Context, Evidence, EvidenceList, Inference, KernelEvidence, infer};
+pub use cause::{Cause, Confidence, Evidence, EvidenceList, Inference};
 pub use found::{Found, Order};
+pub use infer::{Context, KernelEvidence, infer};
 pub use pending::Signs;
 pub use tracker::{Counts, Tracker};
 pub use verdict::{Connect, Errno, Outcome, Reason, UnknownVerdict, Vantage, Verdict};

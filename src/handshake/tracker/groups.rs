@@ -1,0 +1,104 @@
+//! Takes packets in groups, so that the processor waits for much memory at once.
+//!
+//! Owns the passes over a group, and which of its packets are of interest. Does not own what is done with them (the
+//! tracker).
+
+use super::{AHEAD, Tracker};
+use crate::handshake::batch::{Batch, Content, Item};
+use crate::handshake::table::{Cell, Position};
+use crate::packet;
+
+/// How many packets are looked up together, before the first of them is taken.
+const TOGETHER: usize = 128;
+
+/// A packet of a group that is of interest: where it is, and what is probably known of its flow.
+type Wanted = (u32, Cell);
+
+/// Room for those of a group; more than there can be, so that those that follow the last one can be asked for too.
+type Room = [Wanted; TOGETHER + AHEAD];
+
+impl Tracker {
+    /// Takes packets, in order.
+    ///
+    /// In groups, and in passes over them, so that the processor waits for much memory at once, and never for the
+    /// packets that are of no interest: which those are is gathered without a branch, because no predictor knows.
+    pub fn take(&mut self, batch: &Batch) {
+        let mut items = batch.items();
+        while !items.is_empty() {
+            let (group, _) = items.split_at(items.len().min(TOGETHER));
+            let taken = self.take_group(batch, group);
+            items = items.get(taken..).unwrap_or_default();
+        }
+        self.lag = batch.lag_at(u64::MAX).unwrap_or(self.lag);
+    }
+
+    /// Takes packets of a group, the first one at least; gives how many. From where a flow was reopened on, others
+    /// of it were of no interest when they were looked up.
+    #[inline(always)]
+    fn take_group(&mut self, batch: &Batch, items: &[Item]) -> usize {
+        items.iter().for_each(|item| self.table.prefetch_index(item.hash()));
+        let mut found: Room = [(0, Cell::EMPTY); TOGETHER + AHEAD];
+        let wanted = self.look_up(items, &mut found);
+        found.iter().take(AHEAD).for_each(|&(place, cell)| self.prefetch(batch, items, place, cell));
+        for (now, &(place, cell)) in found.iter().enumerate().take(wanted) {
+            if let (Some(&(place, later)), Some((_, soon))) =
+                (found.get(now + AHEAD), found.get(now + AHEAD / 2))
+            {
+                self.prefetch(batch, items, place, later);
+                // On its way since then: what few have is elsewhere.
+                let tracked = self.table.get(Position::new(soon.position().unwrap_or(0)));
+                tracked.inspect(|tracked| tracked.attempt.prefetch_rare());
+            }
+            let Some((item, rest)) = items.get(place as usize..).and_then(<[Item]>::split_first) else {
+                break;
+            };
+            self.take_one(batch, item, cell);
+            if let Some(hash) = self.reopened.take()
+                && rest.iter().any(|item| item.hash() == hash)
+            {
+                return items.len() - rest.len();
+            }
+        }
+        items.len()
+    }
+
+    /// Finds out which packets of a group are of interest; says how many.
+    #[inline(always)]
+    fn look_up(&self, items: &[Item], found: &mut Room) -> usize {
+        let mut wanted = 0;
+        for (place, item) in (0..).zip(items) {
+            let cell = self.table.guess(item.hash());
+            found[wanted % TOGETHER] = (place, cell);
+            wanted += usize::from(!cell.is_settled(item.hash()) | item.may_open());
+        }
+        wanted
+    }
+
+    /// Asks for what a packet of interest needs; where its flow is not in the slab, for the first entry.
+    #[inline(always)]
+    fn prefetch(&self, batch: &Batch, items: &[Item], place: u32, cell: Cell) {
+        if let Some(item) = items.get(place as usize) {
+            batch.prefetch(item);
+        }
+        self.table.prefetch(cell.position().unwrap_or(0));
+    }
+
+    /// Takes a packet, of whose flow `cell` was known lately.
+    #[inline(always)]
+    fn take_one(&mut self, batch: &Batch, item: &Item, cell: Cell) {
+        // A file that shrinks under its map takes packets along that were counted.
+        let Some((ordinal, content)) = batch.body(item) else { return };
+        self.lag = batch.lag_at(ordinal).unwrap_or(self.lag);
+        match content {
+            Content::Headers(at, frame, headers) => {
+                // Each version apart: what is decoded stays in registers until it is written.
+                if let Some(stack) = packet::usual_ipv4(headers) {
+                    self.take_segment(cell, &stack.segment(at, frame), item.hash(), ordinal);
+                } else if let Some(stack) = packet::usual_ipv6(headers) {
+                    self.take_segment(cell, &stack.segment(at, frame), item.hash(), ordinal);
+                }
+            }
+            Content::Decoded(packet) => self.take_decoded(cell, packet, item.hash(), ordinal),
+        }
+    }
+}
