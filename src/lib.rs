@@ -18,3 +18,4 @@ pub mod printable;
 pub mod race;
 pub mod report;
 pub mod sandbox;
+mod words;

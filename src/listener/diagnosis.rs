@@ -5,6 +5,7 @@ use super::record::Record;
 use crate::handshake::{Cause, Confidence, KernelEvidence, Vantage, Verdict};
 use crate::kernel::{Counter, KernelWord};
 use crate::packet::Endpoint;
+use crate::words::{count, number};
 
 /// The listener as the outputs show it.
 pub(super) fn listener(server: Option<Endpoint>, record: &Record) -> Listener {
@@ -97,7 +98,7 @@ fn abort(record: &Record) -> Option<bool> {
 
 fn diagnosis(cause: Option<Cause>, name: &str, affected: u64, record: &Record) -> String {
     let total = record.verdicts.total();
-    let of = format!("{affected} of {}", count(total, "attempt"));
+    let of = format!("{} of {}", number(affected), count(total, "attempt"));
     match cause {
         Some(Cause::AcceptQueueOverflow) => overflow(name, &of, record),
         Some(Cause::DeferAccept) if possible(Cause::DeferAccept, record) => format!(
@@ -128,10 +129,14 @@ fn diagnosis(cause: Option<Cause>, name: &str, affected: u64, record: &Record) -
         }
         Some(Cause::HostUnreachable) => format!("{name} cannot be reached: ICMP errors answered {of}."),
         Some(Cause::Filtered) if record.filtered.get(Verdict::Unreachable) > 0 => {
-            let of = format!("{} of {}", record.filtered.get(Verdict::Unreachable), count(total, "attempt"));
+            let of = format!(
+                "{} of {}",
+                number(record.filtered.get(Verdict::Unreachable)),
+                count(total, "attempt")
+            );
             let silent = match record.filtered.get(Verdict::Unanswered) {
                 0 => String::new(),
-                silent => format!(", nothing {silent}"),
+                silent => format!(", nothing {}", number(silent)),
             };
             format!("A firewall rejects connections to {name}: ICMP \"prohibited\" answered {of}{silent}.")
         }
@@ -165,8 +170,8 @@ fn overflow(name: &str, of: &str, record: &Record) -> String {
         let attempts = count(record.verdicts.total(), "attempt");
         let clients = match (of(Verdict::Unanswered), of(Verdict::Undetermined)) {
             (0, 0) => "no attempt in the capture shows it".to_owned(),
-            (0, waiting) => format!("{waiting} of {attempts} cannot be judged yet"),
-            (unanswered, _) => format!("{unanswered} of {attempts} got no answer"),
+            (0, waiting) => format!("{} of {attempts} cannot be judged yet", number(waiting)),
+            (unanswered, _) => format!("{} of {attempts} got no answer", number(unanswered)),
         };
         return format!("The accept queue of {name} overflowed by the kernel's own count; {clients}.");
     }
@@ -199,7 +204,8 @@ fn without_cause(name: &str, record: &Record) -> String {
     let denied = denied(record);
     if denied > 0 {
         return format!(
-            "{denied} of {} to {name} look like an overflow, but the kernel counted none: {}",
+            "{} of {} to {name} look like an overflow, but the kernel counted none: {}",
+            number(denied),
             count(record.verdicts.total(), "attempt"),
             if record.verdicts.get(Verdict::ResetAfterAck) > 0 {
                 "a firewall or middlebox interferes, or the listener was closed."
@@ -216,7 +222,8 @@ fn without_cause(name: &str, record: &Record) -> String {
         return format!("{name} completed every handshake.");
     }
     format!(
-        "{problems} of {} to {name} did not complete; the packets do not tell why.",
+        "{} of {} to {name} did not complete; the packets do not tell why.",
+        number(problems),
         count(record.verdicts.total(), "attempt")
     )
 }
@@ -224,10 +231,10 @@ fn without_cause(name: &str, record: &Record) -> String {
 /// The kernel's figures, where it was asked.
 fn figures(word: &KernelWord) -> String {
     let grown = |counter| match word.namespace.get(counter) {
-        Some(events) => format!("{} {events}", Counter::name(counter)),
+        Some(events) => format!("{} {}", Counter::name(counter), number(events)),
         None => format!("{} unknown", Counter::name(counter)),
     };
-    let drops = word.drops.map_or_else(|| "an unknown number of".to_owned(), |drops| drops.to_string());
+    let drops = word.drops.map_or_else(|| "an unknown number of".to_owned(), number);
     format!(
         "in {} this listener dropped {drops} packets, at most {} connections waited where {} may, and the namespace counted {}, {}",
         word.span,
@@ -263,7 +270,7 @@ fn from_packets(cause: Option<Cause>, record: &Record) -> Vec<String> {
         Some(Cause::FirewallReset) => {
             let repeats = record.retries.after_ack;
             if repeats > 0 {
-                vec![format!("after the RST the server repeated its SYN-ACK ({repeats} times in all): it never saw the ACK")]
+                vec![format!("after the RST the server repeated its SYN-ACK ({} times in all): it never saw the ACK", number(repeats))]
             } else {
                 vec!["the RST came from another machine than the SYN-ACK, or data followed it".to_owned()]
             }
@@ -371,7 +378,7 @@ fn clients(record: &Record) -> String {
     let mut parts = Vec::new();
     let mut say = |clients: u64, one: &str, many: &str| {
         if clients > 0 {
-            parts.push(format!("{clients} {}", if clients == 1 { one } else { many }));
+            parts.push(format!("{} {}", number(clients), if clients == 1 { one } else { many }));
         }
     };
     say(record.believers, "believes it is connected and is not", "believe they are connected and are not");
@@ -447,9 +454,4 @@ fn advice(cause: Option<Cause>, server: Option<Endpoint>, record: &Record) -> Ve
         ],
         None => Vec::new(),
     }
-}
-
-fn count(number: u64, noun: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {noun}{plural}")
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::text::number;
+use crate::words::number;
 
 /// What a live capture has counted so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -4,9 +4,10 @@ use std::io::{self, Write};
 
 use super::View;
 use super::paint::Tone;
-use super::words::{columns, count, number, pad, wrap};
+use super::words::{columns, pad, wrap};
 use crate::handshake::{Attempt, Connect, Outcome, Reason, Retries, Verdict};
 use crate::packet::Endpoint;
+use crate::words::{count, number};
 
 const GAP: &str = "  ";
 

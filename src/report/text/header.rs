@@ -5,13 +5,14 @@ use std::io::{self, Write};
 use super::View;
 use super::clock::length;
 use super::paint::Tone;
-use super::words::{count, number, verb, wrap};
+use super::words::{verb, wrap};
 use crate::capture::CaptureInfo;
 use crate::engine::Summary;
 use crate::handshake::{Cause, Reason, Vantage, Verdict};
 use crate::listener::Listener;
 use crate::packet::{LinkType, Skip, Timestamp};
 use crate::printable::printable;
+use crate::words::{count, number};
 
 /// What the header needs of the attempts beside their verdicts; a few counters.
 #[derive(Clone, Debug, Default)]

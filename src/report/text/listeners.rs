@@ -5,10 +5,11 @@ use std::io::{self, Write};
 use super::View;
 use super::attempts::{repeated, schedule};
 use super::paint::Tone;
-use super::words::{columns, count, number, pad, verb, wrap};
+use super::words::{columns, pad, verb, wrap};
 use crate::engine::Summary;
 use crate::handshake::{Attempt, Cause, Confidence, Verdict};
 use crate::listener::Listener;
+use crate::words::{count, number};
 
 /// How many blocks are written without `--all`: more would push the conclusion off the screen.
 const BLOCKS: usize = 10;

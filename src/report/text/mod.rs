@@ -21,7 +21,6 @@ use self::header::Seen;
 pub(super) use self::paint::wanted_by_environment;
 use self::paint::{Paint, Tone};
 pub use self::stream::Stream;
-pub(super) use self::words::number;
 use self::worst::Listed;
 use super::{Options, Verbosity, VerdictSet};
 use crate::engine::Summary;

@@ -5,11 +5,11 @@ use std::io::{self, Write};
 use super::attempts::{cause, connect, retries};
 use super::clock::Clock;
 use super::paint::{Paint, Tone};
-use super::words::count;
 use crate::handshake::{Attempt, Cause};
 use crate::kernel::KernelWord;
 use crate::packet::Timestamp;
 use crate::report::Options;
+use crate::words::count;
 
 /// Writes lines such as
 /// `01:47:03.130  10.9.0.1:35210 > 10.9.0.2:7777  synack-retransmitted, syn-ack 5, accept-queue-overflow (likely); connect() succeeded`.
