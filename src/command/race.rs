@@ -4,12 +4,14 @@ use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
 use nix::errno::Errno;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
+use signal_hook::iterator::{Handle, Signals};
 
 use super::Status;
 use crate::capture::Recording;
@@ -19,6 +21,7 @@ use crate::race::{
     Call, Fate, Load, Mode, Packets, Plan, Probe, Race, Route, Sniffer, now, raise_descriptor_limit, route,
     run as connect_all,
 };
+use crate::words::count;
 
 /// The silence that makes an attempt `unanswered` and not cut off (docs/DOMAIN.md §4), and a little more.
 const PROOF: Span = Span::from_millis(1_100);
@@ -70,9 +73,8 @@ pub fn run(config: &RaceConfig, out: &mut impl Write) -> anyhow::Result<Status> 
     let Route { source, interface } =
         route(target, config.source).with_context(|| format!("route to {target}"))?;
     let what = format!(
-        "{} {} connects from {source} to {target}, {} at a time, over {interface}",
-        config.load.count,
-        config.mode.name(),
+        "{} from {source} to {target}, {} at a time, over {interface}",
+        count(config.load.count as u64, &format!("{} connect", config.mode.name())),
         config.load.concurrency.min(config.load.count)
     );
     if !config.quiet {
@@ -84,6 +86,7 @@ pub fn run(config: &RaceConfig, out: &mut impl Write) -> anyhow::Result<Status> 
         flag::register_conditional_default(signal, Arc::clone(&stop))?;
         flag::register(signal, Arc::clone(&stop))?;
     }
+    let waiting = say_when_stopping(config)?;
     raise_descriptor_limit();
     let sniffer = Sniffer::start(&interface, target);
     let before = is_here(target).then(Sample::take).and_then(Result::ok);
@@ -98,8 +101,9 @@ pub fn run(config: &RaceConfig, out: &mut impl Write) -> anyhow::Result<Status> 
     };
     let calls = connect_all(&plan, config.load, &stop).context("connect")?;
     if sniffer.is_ok() {
-        std::thread::sleep(silence_to_come(&calls, now()));
+        thread::sleep(silence_to_come(&calls, now()));
     }
+    waiting.close();
     let (packets, missing) = match sniffer.and_then(Sniffer::finish) {
         Ok(recording) => (Some(packets(recording, before, target)?), None),
         Err(error) => (None, Some(error.to_string())),
@@ -122,6 +126,28 @@ pub fn run(config: &RaceConfig, out: &mut impl Write) -> anyhow::Result<Status> 
     out.flush()?;
     let found = config.fail_on.iter().any(|&fate| race.count(fate) > 0);
     Ok(if found { Status::Found } else { Status::Done })
+}
+
+/// Says, once the race is to end and does not within half a second, what is waited for; until the handle is closed.
+fn say_when_stopping(config: &RaceConfig) -> io::Result<Handle> {
+    const SOON: Duration = Duration::from_millis(500);
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let (waiting, quiet) = (signals.handle(), config.quiet);
+    let longest = config.timeout.saturating_add(config.watch);
+    let handle = waiting.clone();
+    thread::Builder::new().name("stopping".to_owned()).spawn(move || {
+        if signals.forever().next().is_none() || quiet {
+            return;
+        }
+        thread::sleep(SOON);
+        if !waiting.is_closed() {
+            let _ = writeln!(
+                io::stderr(),
+                "hsanalyze: stopping; connects that have begun are waited for, {longest:?} at most (again to end at once)"
+            );
+        }
+    })?;
+    Ok(handle)
 }
 
 /// Whether the server runs on this machine, so that its kernel can be asked.

@@ -1,7 +1,8 @@
 //! The race: real connects on the loopback of a namespace, joined to their packets.
 
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use hsanalyze::lab::{Ends, PORT, Setup, Trace, View};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 
 use crate::namespace::in_namespace;
 use crate::util::hsanalyze;
@@ -129,12 +131,35 @@ fn interrupted_it_reports_what_was_done() {
         // It says what it is about to do before it catches signals; a busy machine takes a while in between.
         let mut said = String::new();
         BufReader::new(child.stderr.take().unwrap()).read_line(&mut said).unwrap();
-        assert!(said.contains("making 1000 blocking connects"), "{said}");
+        assert!(said.contains("making 1,000 blocking connects"), "{said}");
         std::thread::sleep(Duration::from_millis(700));
         kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
         let output = child.wait_with_output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success() && text.contains("; stopped after "), "{}: {text}", output.status);
+    });
+}
+
+#[test]
+fn interrupted_it_says_what_it_waits_for() {
+    in_namespace(|| {
+        // A queue that is full: nobody answers.
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+        listener.listen(0).unwrap();
+        let target = listener.local_addr().unwrap().as_socket().unwrap();
+        let _waiting = TcpStream::connect(target).unwrap();
+        let run = hsanalyze(["race", &target.to_string(), "-n", "1", "--timeout", "30", "--watch", "2"]);
+        let mut child = run.command().stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        assert!(lines.next().unwrap().unwrap().contains("making 1 blocking connect from"));
+        std::thread::sleep(Duration::from_millis(700));
+        let pid = Pid::from_raw(child.id().cast_signed());
+        kill(pid, Signal::SIGINT).unwrap();
+        let said = lines.next().unwrap().unwrap();
+        assert!(said.contains("are waited for, 32s at most"), "{said}");
+        kill(pid, Signal::SIGINT).unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(Signal::SIGINT as i32));
     });
 }
 
