@@ -51,6 +51,14 @@ pub struct Attempt {
     pub inference: Inference,
 }
 
+impl Attempt {
+    /// Whether the server reset it after the client's ACK.
+    #[must_use]
+    pub fn was_reset(&self) -> bool {
+        self.verdict == Verdict::ResetAfterAck || self.timing.ack_to_rst.is_some()
+    }
+}
+
 /// Times of repeats. As many as take no more room are kept in place: most attempts have none or few, and memory that one
 /// thread asks for and another gives back is dear.
 pub type RetryTimes = SmallVec<[Span; 2]>;

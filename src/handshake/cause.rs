@@ -110,6 +110,7 @@ pub enum Evidence {
     AckReachedServer,
     RecoveredAfterOneRepeat,
     AckMayBeLost,
+    MayBeDeferred,
     OthersOverflowed,
     NobodyAnsweredSince,
     HostMayBeDown,
@@ -126,9 +127,11 @@ pub enum Evidence {
     NoRepeatAtOneSecond(Span),
     DeferredThenAccepted,
     RstWithAckAfterHandshake { window_open: bool },
+    MiddleboxMayReset,
     RefusedByRst,
     FirewallMayReject,
     ListenerAnswersOthers,
+    RefusesOthers,
     AnswersAnother,
     NeverAnswers,
     QueueMayHaveBeenFull,
@@ -150,6 +153,7 @@ impl Evidence {
         matches!(
             self,
             Self::AckMayBeLost
+                | Self::MayBeDeferred
                 | Self::RecoveredAfterOneRepeat
                 | Self::ListenerMayHaveClosed
                 | Self::RstBeforeAck
@@ -171,6 +175,9 @@ impl fmt::Display for Evidence {
             Self::AckReachedServer => "captured near the server, where the ACK was seen to arrive",
             Self::RecoveredAfterOneRepeat => "one repeat, then the server accepted the connection",
             Self::AckMayBeLost => "the ACK may have been lost between the capture point and the server",
+            Self::MayBeDeferred => {
+                "a TCP_DEFER_ACCEPT of one second, and a client that does not send, look the same"
+            }
             Self::OthersOverflowed => "other attempts to this listener overflowed at that time",
             Self::NobodyAnsweredSince => "the accept queue overflowed before, and nobody was answered since",
             Self::HostMayBeDown => "a host that went down, or a path that broke, since then looks the same",
@@ -206,9 +213,11 @@ impl fmt::Display for Evidence {
                 "RST with ACK and an open window right after the handshake: the server closed an accepted connection"
             }
             Self::RstWithAckAfterHandshake { window_open: false } => "RST with ACK right after the handshake",
+            Self::MiddleboxMayReset => "a firewall or load balancer that resets connections looks the same",
             Self::RefusedByRst => "RST answered the SYN",
             Self::FirewallMayReject => "a firewall that rejects with a TCP reset looks the same",
             Self::ListenerAnswersOthers => "the same address and port answered other attempts",
+            Self::RefusesOthers => "the same address and port refused other attempts",
             Self::AnswersAnother => {
                 "the server sent segments with numbers of another connection: it takes the SYN for that one's"
             }

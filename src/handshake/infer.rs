@@ -21,6 +21,8 @@ pub struct Context {
     pub full_since_long: bool,
     /// Whether the listener answered somebody's SYN with SYN-ACK; `None` where nobody kept track.
     pub answers: Option<bool>,
+    /// It answered somebody's SYN with RST.
+    pub refuses: bool,
     /// Its half-open attempts are many, and most.
     pub many_half_open: bool,
     /// Its client-reset attempts are many, and most.
@@ -122,13 +124,31 @@ fn completed(attempt: &Attempt) -> Inference {
     if !attempt.signs.application_reset {
         return Inference::default();
     }
+    if let Some(inference) = reset_by_another(attempt) {
+        return inference;
+    }
     let window_open = attempt.signs.rst_window_open;
-    let confidence = if window_open { Confidence::Likely } else { Confidence::Possible };
-    inferred(
-        Cause::ApplicationReset,
-        confidence,
-        smallvec![Evidence::RstWithAckAfterHandshake { window_open }],
-    )
+    let mut evidence = smallvec![Evidence::RstWithAckAfterHandshake { window_open }];
+    if window_open {
+        return inferred(Cause::ApplicationReset, Confidence::Likely, evidence);
+    }
+    evidence.push(Evidence::MiddleboxMayReset);
+    inferred(Cause::ApplicationReset, Confidence::Possible, evidence)
+}
+
+/// What tells that the RST to the client's ACK was not the server's.
+fn reset_by_another(attempt: &Attempt) -> Option<Inference> {
+    let signs = &attempt.signs;
+    let (confidence, proof) = if signs.synack_after_rst {
+        (Confidence::Likely, Evidence::SynAckAfterRst)
+    } else if signs.data_after_rst {
+        (Confidence::Likely, Evidence::DataAfterRst)
+    } else if signs.rst_ttl_differs {
+        (Confidence::Possible, Evidence::RstHasOtherTtl)
+    } else {
+        return None;
+    };
+    Some(inferred(Cause::FirewallReset, confidence, smallvec![proof]))
 }
 
 /// The first repeat of a SYN-ACK comes after one second (RFC 6298 §2.1, Linux `TCP_TIMEOUT_INIT`); one
@@ -136,6 +156,9 @@ fn completed(attempt: &Attempt) -> Inference {
 const HELD_BACK: Span = Span::from_millis(2500);
 
 fn synack_retransmitted(attempt: &Attempt, context: &Context) -> Inference {
+    if attempt.signs.synack_after_rst {
+        return inferred(Cause::FirewallReset, Confidence::Likely, smallvec![Evidence::SynAckAfterRst]);
+    }
     let ignored = attempt.retries.after_ack;
     let recovered = attempt.established == Some(true);
     if let Some(at) = attempt.deferred_repeat().filter(|_| context.overflow != Some(Confidence::Likely)) {
@@ -145,14 +168,10 @@ fn synack_retransmitted(attempt: &Attempt, context: &Context) -> Inference {
         return inferred(Cause::DeferAccept, confidence, evidence);
     }
     let mut evidence: EvidenceList = smallvec![Evidence::IgnoredAcks(ignored)];
-    let near_server = matches!(attempt.vantage, Some(Vantage::Server | Vantage::Local));
+    let near_server = attempt.is_near_server();
     let others = context.overflow >= Some(Confidence::Likely);
-    // The ACK before a deferred repeat was ignored on purpose: it does not count.
-    let deferral = attempt.begins_deferred();
-    let in_a_row = ignored.saturating_sub(u32::from(deferral.is_some()));
-    if let Some(at) = deferral {
-        evidence.push(Evidence::NoRepeatAtOneSecond(at));
-    }
+    let in_a_row = attempt.ignored_in_a_row();
+    evidence.extend(attempt.begins_deferred().map(Evidence::NoRepeatAtOneSecond));
     if near_server {
         evidence.push(Evidence::AckReachedServer);
     }
@@ -163,6 +182,8 @@ fn synack_retransmitted(attempt: &Attempt, context: &Context) -> Inference {
     if !likely {
         evidence.extend(recovered.then_some(Evidence::RecoveredAfterOneRepeat));
         evidence.push(Evidence::AckMayBeLost);
+    } else if recovered && attempt.may_be_deferred() && !others {
+        evidence.push(Evidence::MayBeDeferred);
     }
     let confidence = if likely { Confidence::Likely } else { Confidence::Possible };
     overflow(Some(false), confidence, evidence)
@@ -173,14 +194,10 @@ fn overflow(abort: Option<bool>, confidence: Confidence, evidence: EvidenceList)
 }
 
 fn reset_after_ack(attempt: &Attempt) -> Inference {
+    if let Some(inference) = reset_by_another(attempt) {
+        return inference;
+    }
     let signs = &attempt.signs;
-    if signs.synack_after_rst || signs.data_after_rst {
-        let proof = if signs.synack_after_rst { Evidence::SynAckAfterRst } else { Evidence::DataAfterRst };
-        return inferred(Cause::FirewallReset, Confidence::Likely, smallvec![proof]);
-    }
-    if signs.rst_ttl_differs {
-        return inferred(Cause::FirewallReset, Confidence::Possible, smallvec![Evidence::RstHasOtherTtl]);
-    }
     let mut evidence = EvidenceList::new();
     evidence.push(match signs.rst_to_first_ack {
         true => Evidence::RstAnswersFirstAck,
@@ -242,6 +259,7 @@ fn unanswered(attempt: &Attempt, context: &Context) -> Inference {
         ),
         (None, _) if attempt.signs.server_strayed => nothing(smallvec![Evidence::AnswersAnother]),
         (None, Some(true)) => nothing(smallvec![Evidence::ListenerAnswersOthers]),
+        (None, Some(false)) if context.refuses => nothing(smallvec![Evidence::RefusesOthers]),
         (None, Some(false)) => inferred(
             Cause::Filtered,
             Confidence::Possible,
@@ -275,8 +293,45 @@ impl Attempt {
     #[must_use]
     pub fn deferred_repeat(&self) -> Option<Span> {
         let [only] = self.retry_at.as_slice() else { return None };
+        (self.may_be_deferred() && *only >= HELD_BACK).then_some(*only)
+    }
+
+    /// Whether its one SYN-ACK repeat may be that of a `TCP_DEFER_ACCEPT` period: only the bare ACK was ignored. A
+    /// period of one second ends with the first repeat, when any request is repeated for the first time.
+    #[must_use]
+    pub fn may_be_deferred(&self) -> bool {
         let alone = self.signs.syn_seen && self.retries.after_ack == 1 && self.retries.syn_ack == 1;
-        (alone && *only >= HELD_BACK).then_some(*only)
+        alone && !self.signs.data_ignored
+    }
+
+    /// How many ACKs in a row were ignored. The one before a deferred repeat was ignored on purpose: it does not count.
+    fn ignored_in_a_row(&self) -> u32 {
+        self.retries.after_ack.saturating_sub(u32::from(self.begins_deferred().is_some()))
+    }
+
+    /// Whether what is in the capture has reached the server, or comes from it.
+    fn is_near_server(&self) -> bool {
+        matches!(self.vantage, Some(Vantage::Server | Vantage::Local))
+    }
+
+    /// Whether the overflow that is inferred from it rests on itself, so that it tells something of others: not on what
+    /// others showed, nor on one repeat that has another explanation.
+    #[must_use]
+    pub fn is_witness(&self) -> bool {
+        match self.verdict {
+            Verdict::SynackRetransmitted => {
+                self.ignored_in_a_row() >= 2 || self.is_near_server() && !self.may_be_deferred()
+            }
+            Verdict::ResetAfterAck => true,
+            Verdict::Completed
+            | Verdict::AckIgnored
+            | Verdict::Refused
+            | Verdict::Unreachable
+            | Verdict::Unanswered
+            | Verdict::HalfOpen
+            | Verdict::ClientReset
+            | Verdict::Undetermined => false,
+        }
     }
 
     /// When the first of several SYN-ACK repeats came, if it was held back to the end of a `TCP_DEFER_ACCEPT`
@@ -284,6 +339,7 @@ impl Attempt {
     fn begins_deferred(&self) -> Option<Span> {
         let [first, second, ..] = self.retry_at.as_slice() else { return None };
         let on_schedule = *second < first.scaled(5, 2);
-        (self.signs.syn_seen && *first >= HELD_BACK && on_schedule).then_some(*first)
+        let on_purpose = self.signs.syn_seen && !self.signs.data_ignored;
+        (on_purpose && *first >= HELD_BACK && on_schedule).then_some(*first)
     }
 }

@@ -9,8 +9,9 @@ use crate::packet::{Span, Timestamp};
 /// Whether nothing that can still come would change the record. Without a branch: attempts of all phases take turns.
 pub(super) fn is_settled(attempt: &Pending) -> bool {
     let signs = &attempt.signs;
-    // A reset right after the handshake is told as the application's: wait for it until the server has spoken.
-    let spoken = signs.server_spoke | signs.application_reset | signs.contradicted;
+    // A reset right after the handshake is told as the application's: wait for it until the server has spoken; and then
+    // for what shows that it was another's.
+    let spoken = signs.server_spoke | signs.contradicted;
     (attempt.phase == Phase::Established) & spoken
         | (attempt.phase == Phase::Ignored) & (signs.client_aborted | attempt.rst_at.is_some())
         | (attempt.phase == Phase::Acked) & signs.client_aborted
@@ -22,12 +23,13 @@ pub(super) fn deadline(attempt: &Pending, at: Timestamp) -> Timestamp {
     const AHEAD: Span = Span::from_secs(1);
     // Most repeat nothing: by a table, since no predictor knows their phases.
     let wait = match attempt.rare() {
-        None => first_wait(attempt.phase),
-        Some(_) => wait(
+        None if !attempt.signs.application_reset => first_wait(attempt.phase),
+        _ => wait(
             attempt.phase,
             attempt.syn_repeats().gap,
             attempt.synack_repeats().gap,
             attempt.client_sent_data(),
+            attempt.signs.application_reset,
         ),
     };
     let last = if attempt.last.since(at) <= AHEAD { attempt.last } else { at };
@@ -44,24 +46,26 @@ static WAITS: [Span; Phase::ALL.len()] = {
     let mut waits = [Span::ZERO; Phase::ALL.len()];
     let mut at = 0;
     while at < waits.len() {
-        waits[Phase::ALL[at] as usize] = wait(Phase::ALL[at], Span::ZERO, Span::ZERO, true);
+        waits[Phase::ALL[at] as usize] = wait(Phase::ALL[at], Span::ZERO, Span::ZERO, true, false);
         at += 1;
     }
     waits
 };
 
 /// How long after its last packet an attempt is decided; `syn` and `synack` are the times between the last two of those.
-const fn wait(phase: Phase, syn: Span, synack: Span, sent_data: bool) -> Span {
+const fn wait(phase: Phase, syn: Span, synack: Span, sent_data: bool, was_reset: bool) -> Span {
     match phase {
         Phase::SynSent => next_repeat(syn),
         Phase::SynReceived => next_repeat(longer(synack, syn)),
-        // Windows repeats a refused SYN after 0.5 s, twice. Others repeat it while the refusal does not reach them, or
-        // is an ICMP error that they do not take for the last word.
-        Phase::Refused | Phase::Unreachable if syn.as_nanos() > 0 => next_repeat(syn),
-        Phase::Refused | Phase::Unreachable | Phase::ClientReset => Span::from_millis(1500),
+        // An ICMP error is not the last word for everybody.
+        Phase::Unreachable => next_repeat(syn),
+        // Windows repeats a refused SYN after 0.5 s, twice. Others repeat it while the refusal does not reach them.
+        Phase::Refused if syn.as_nanos() > 0 => next_repeat(syn),
+        Phase::Refused | Phase::ClientReset => Span::from_millis(1500),
         Phase::AnswerUnseen => Span::from_secs(5),
         // A firewall's RST is told by the SYN-ACK repeat that follows after 1 s, or after 3 s.
         Phase::Reset => Span::from_millis(3500),
+        Phase::Established if was_reset => Span::from_millis(3500),
         Phase::Established => Span::from_secs(1),
         // The request lives until its timer would repeat the SYN-ACK once more. Data is repeated beyond that,
         // and answered with RST then (DOMAIN §1).

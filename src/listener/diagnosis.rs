@@ -79,8 +79,19 @@ fn main_cause(record: &Record) -> Option<Cause> {
     {
         return Some(Cause::AcceptQueueOverflow);
     }
-    let frequent = Cause::ALL.into_iter().max_by_key(|&cause| record.tally_of(cause).attempts)?;
+    let causes = Cause::ALL.into_iter().filter(|&cause| cause != Cause::Filtered || is_filtered(record));
+    let frequent = causes.max_by_key(|&cause| record.tally_of(cause).attempts)?;
     (record.tally_of(frequent).attempts > 0).then_some(frequent)
+}
+
+/// Whether what got no answer is still to be called filtered: not from silence alone, once somebody was answered.
+fn is_filtered(record: &Record) -> bool {
+    !has_answered(record) || record.filtered.get(Verdict::Unreachable) > 0
+}
+
+/// Whether anybody got an answer to a SYN, if only RST.
+fn has_answered(record: &Record) -> bool {
+    record.answered + record.verdicts.get(Verdict::Refused) > 0
 }
 
 /// Which `tcp_abort_on_overflow` the overflows show; `None` where they show neither, or both.
@@ -140,9 +151,6 @@ fn diagnosis(cause: Option<Cause>, name: &str, affected: u64, record: &Record) -
             };
             format!("A firewall rejects connections to {name}: ICMP \"prohibited\" answered {of}{silent}.")
         }
-        Some(Cause::Filtered) if record.answered > 0 => format!(
-            "{name} left {of} without an answer and answered others: a filter drops some packets, or the host was down for a while."
-        ),
         Some(Cause::Filtered) => format!(
             "{name} answered nobody: {of} got nothing back. A filter drops the packets, the host is down, or its accept queue was full from before the capture."
         ),
@@ -221,11 +229,25 @@ fn without_cause(name: &str, record: &Record) -> String {
         }
         return format!("{name} completed every handshake.");
     }
+    let unanswered = record.verdicts.get(Verdict::Unanswered);
+    if left_some(record) {
+        return format!(
+            "{name} left {} of {} without an answer and answered others: its accept queue was full, a filter drops some packets, or the host was down for a while.",
+            number(unanswered),
+            count(record.verdicts.total(), "attempt"),
+        );
+    }
     format!(
         "{} of {} to {name} did not complete; the packets do not tell why.",
         number(problems),
         count(record.verdicts.total(), "attempt")
     )
+}
+
+/// Whether most of its problems are SYNs that got no answer, while others did.
+fn left_some(record: &Record) -> bool {
+    let unanswered = record.verdicts.get(Verdict::Unanswered);
+    has_answered(record) && unanswered > 0 && unanswered * 2 >= record.verdicts.problems()
 }
 
 /// The kernel's figures, where it was asked.
@@ -358,6 +380,11 @@ fn overflow_evidence(record: &Record) -> Vec<String> {
     let spoken = kernel_on_overflow(record).is_some();
     if record.tally_of(Cause::AcceptQueueOverflow).confidence == Some(Confidence::Possible) && !spoken {
         why.push(doubt(record).to_owned());
+    } else if record.maybe_deferred == record.overflowed.total() && !spoken {
+        why.push(
+            "doubt: a TCP_DEFER_ACCEPT of one second, as HAProxy's defer-accept, looks the same where clients do not send first"
+                .to_owned(),
+        );
     }
     why
 }
@@ -406,11 +433,13 @@ fn advice(cause: Option<Cause>, server: Option<Endpoint>, record: &Record) -> Ve
     let port = server.map_or_else(String::new, |server| format!(" 'sport = :{}'", server.port()));
     let check = |what: &str| ("check", what.to_owned());
     let mend = |what: &str| ("mend", what.to_owned());
+    let queue = ("check", format!("ss -ltnm{port}   (Recv-Q above Send-Q; the d in skmem counts drops)"));
+    let drops = check("nstat -az TcpExtListenOverflows TcpExtListenDrops   (rising)");
     match cause {
         Some(Cause::AcceptQueueOverflow) => {
             let mut advice = vec![
-                ("check", format!("ss -ltnm{port}   (Recv-Q above Send-Q; the d in skmem counts drops)")),
-                check("nstat -az TcpExtListenOverflows TcpExtListenDrops   (rising)"),
+                queue,
+                drops,
                 mend(
                     "accept() faster, or raise both the backlog given to listen() and net.core.somaxconn: the smaller of the two is the limit",
                 ),
@@ -452,6 +481,7 @@ fn advice(cause: Option<Cause>, server: Option<Endpoint>, record: &Record) -> Ve
             check("nft list ruleset, iptables-save   (counters of rules that drop or reject)"),
             check("capture on the client too: do its ACKs arrive here?"),
         ],
+        None if left_some(record) => vec![queue, drops],
         None => Vec::new(),
     }
 }

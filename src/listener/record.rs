@@ -69,7 +69,7 @@ struct Episode {
 /// the 32 s between the last SYN-ACK repeats.
 const SAME_EPISODE: Span = Span::from_secs(35);
 
-/// Episodes kept per listener; a further one stretches the last.
+/// Episodes kept per listener, possible ones and others; a further one stretches the last.
 const EPISODES: usize = 64;
 
 /// How often a cause was inferred, how surely, and when.
@@ -98,8 +98,8 @@ pub(super) struct Record {
     pub(super) timed_out: u64,
     /// Overflowed attempts that the server accepted in the end.
     pub(super) recovered: u64,
-    /// Overflows with one repeat only.
-    pub(super) single_repeats: u64,
+    /// Overflows that a `TCP_DEFER_ACCEPT` of one second looks like.
+    pub(super) maybe_deferred: u64,
     pub(super) most_ignored: u32,
     pub(super) race_window: Option<(Span, Span)>,
     pub(super) vantages: [u64; Vantage::ALL.len()],
@@ -136,6 +136,7 @@ impl Record {
             full: self.episodes.iter().filter(|e| self.is_full(e, from, to)).map(|e| e.confidence).max(),
             full_since_long: self.episodes.iter().any(|e| e.to < from && !self.room.any_between(e.to, from)),
             answers: Some(self.answered > 0),
+            refuses: self.verdicts.get(Verdict::Refused) > 0,
             many_half_open: many(Verdict::HalfOpen, Self::MANY_HALF_OPEN),
             many_client_reset: many(Verdict::ClientReset, Self::MANY_CLIENT_RESETS),
             capture_dropped: false,
@@ -180,11 +181,24 @@ impl Record {
             }
             return;
         };
+        let confidence = if attempt.is_witness() || confidence == Confidence::Confirmed {
+            confidence
+        } else {
+            Confidence::Possible
+        };
+        self.note_overflow(attempt, confidence);
+    }
+
+    /// Notes that the queue overflowed at an attempt's time. What is only possible does not stretch what is more: it
+    /// would last for as long as the path loses packets.
+    fn note_overflow(&mut self, attempt: &Attempt, confidence: Confidence) {
         let (from, to) = (attempt.start, attempt.end);
+        let likely = |confidence| confidence > Confidence::Possible;
+        let alike = |e: &Episode| likely(e.confidence) == likely(confidence);
         let near = |e: &Episode| e.from <= to.plus(SAME_EPISODE) && from <= e.to.plus(SAME_EPISODE);
-        let full = self.episodes.len() >= EPISODES;
-        let index = self.episodes.iter().rposition(near);
-        let place = index.or_else(|| full.then(|| self.episodes.len() - 1));
+        let full = self.episodes.iter().filter(|e| alike(e)).count() >= EPISODES;
+        let last = |like: &dyn Fn(&Episode) -> bool| self.episodes.iter().rposition(|e| alike(e) && like(e));
+        let place = last(&near).or_else(|| if full { last(&|_| true) } else { None });
         match place.and_then(|index| self.episodes.get_mut(index)) {
             Some(episode) => stretch(episode, attempt, confidence),
             None => self.episodes.push(Episode { from, to, confidence, sole: Some(attempt.ordinal) }),
@@ -223,7 +237,7 @@ impl Record {
         self.recovered += u64::from(recovered);
         match attempt.connect.outcome {
             // What was reset knows by now.
-            Outcome::Succeeded if recovered || attempt.verdict == Verdict::ResetAfterAck => {}
+            Outcome::Succeeded if recovered || attempt.was_reset() => {}
             Outcome::Succeeded if may_be_accepted(attempt) => self.unsure += 1,
             Outcome::Succeeded => self.believers += 1,
             Outcome::Raced => self.racers += 1,
@@ -237,7 +251,7 @@ impl Record {
         }
         if attempt.verdict == Verdict::SynackRetransmitted {
             self.most_ignored = self.most_ignored.max(attempt.retries.after_ack);
-            self.single_repeats += u64::from(attempt.retries.after_ack == 1);
+            self.maybe_deferred += u64::from(recovered && attempt.may_be_deferred());
             self.schedule.add(attempt);
         }
     }

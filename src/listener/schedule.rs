@@ -91,9 +91,15 @@ pub(super) fn has_run_out(attempt: &Attempt) -> bool {
     }
     let first_at = attempt.start.plus(attempt.timing.syn_to_synack.unwrap_or(Span::ZERO));
     let heard = attempt.end.since(first_at.plus(last));
-    // An attempt that was not decided by the capture's end waited longer than any repeat takes.
-    let Some(silence) = attempt.silence else { return true };
+    // An RST ends the waiting: it tells that the request is gone, which it is when the next repeat would be due, or
+    // sooner where the listener was closed. Else, not decided by the capture's end, one waits longer than any repeat
+    // takes.
+    let (silence, due) = match attempt.silence {
+        None if attempt.was_reset() => (Span::ZERO, 20),
+        None => return true,
+        Some(silence) => (silence, 23),
+    };
     let previous = attempt.retry_at.iter().rev().nth(1).copied().unwrap_or(Span::ZERO);
     let gap = last.plus(Span::from_nanos(-previous.as_nanos()));
-    heard.plus(silence) > gap.scaled(23, 10)
+    heard.plus(silence) > gap.scaled(due, 10)
 }

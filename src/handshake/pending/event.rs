@@ -56,7 +56,7 @@ impl Pending {
             None => Event::Onward,
             Some(_) if within(segment.ack, self.server_isn.plus(1)) => Event::Ack,
             Some(_) => match self.rare().and_then(|rare| rare.other_answer) {
-                Some((isn, _)) if within(segment.ack, isn.plus(1)) => Event::Ack,
+                Some((isn, ..)) if within(segment.ack, isn.plus(1)) => Event::Ack,
                 Some(_) | None => Event::ClientStray,
             },
         }

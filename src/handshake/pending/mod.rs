@@ -65,8 +65,8 @@ impl Phase {
 pub(super) struct Rare {
     syn: Repeats,
     synack: Repeats,
-    /// A second answer with another ISN; the client's ACK tells which one it took.
-    other_answer: Option<(Seq, Offer)>,
+    /// A second answer with another ISN, and its TTL; the client's ACK tells which one it took.
+    other_answer: Option<(Seq, u8, Offer)>,
     pub(super) icmp: Option<IcmpError>,
     /// The server's RST that came before any ACK: it may be out of order.
     early_rst: Option<Box<Segment>>,

@@ -48,6 +48,8 @@ pub struct Signs {
     pub server_strayed: bool,
     /// The server sent data or FIN.
     pub server_spoke: bool,
+    /// The server should have had data or FIN too, not only an ACK, when it repeated SYN-ACK.
+    pub data_ignored: bool,
     /// How often the client repeated data or FIN while the server was silent.
     pub data_repeats: u16,
 }

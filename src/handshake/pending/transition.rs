@@ -127,6 +127,7 @@ impl Pending {
             Phase::Acked if ignored_ack => {
                 self.after_ack = self.after_ack.saturating_add(1);
                 self.signs.contradicted = true;
+                self.signs.data_ignored = self.has_had_data(segment.at);
                 Phase::Ignored
             }
             Phase::Ignored => {
@@ -139,17 +140,42 @@ impl Pending {
                 self.signs.synack_after_rst |= ignored_ack;
                 Phase::Reset
             }
+            // What looked like the application's RST was not the server's: it never saw the ACK.
+            Phase::Established if ignored_ack && self.signs.application_reset && !self.signs.established => {
+                self.after_ack = self.after_ack.saturating_add(1);
+                self.signs.contradicted = true;
+                self.signs.application_reset = false;
+                self.signs.synack_after_rst = true;
+                self.rst_at = None;
+                Phase::Ignored
+            }
             Phase::SynSent | Phase::Refused | Phase::Unreachable | Phase::AnswerUnseen => Phase::SynReceived,
             Phase::SynReceived | Phase::ClientReset | Phase::Acked | Phase::Established => self.phase,
         }
     }
 
-    /// Whether the server should have had the ACK when it sent the SYN-ACK seen at `at`: a repeat
-    /// that crosses the ACK arrives sooner after it than the server-side round trip.
+    /// Whether the server should have had the client's data, or FIN, when it sent what was seen at `at`.
+    fn has_had_data(&self, at: Timestamp) -> bool {
+        // What is repeated was sent a time-out ago.
+        let sent_before = self.signs.data_repeats > 0 || at.since(self.client_last) >= self.crossing();
+        self.client_sent_data() && sent_before
+    }
+
+    /// Whether the server should have had the ACK when it sent the SYN-ACK seen at `at`.
     fn is_after_ack(&self, at: Timestamp) -> bool {
+        let Some(ack_at) = self.ack_at else { return false };
+        let window = self.crossing();
+        // A SYN that was repeated draws an answer of its own, one round trip later.
+        let repeats = self.syn_repeats();
+        let answers_syn =
+            self.syn.is_some_and(|syn| repeats.count > 0 && at.since(syn.last(repeats)) < window);
+        at.since(ack_at) >= window && !answers_syn
+    }
+
+    /// Within this after a segment of the client's the server's crosses it: the server-side round trip.
+    fn crossing(&self) -> Span {
         // Without the SYN the round trip is unknown; no timer repeats sooner than this.
         const UNKNOWN_ROUND_TRIP: Span = SHORTEST_TIMER;
-        let Some(ack_at) = self.ack_at else { return false };
         let round_trip = match (self.syn_to_synack, self.syn, self.synack) {
             (Some(known), _, _) => known,
             // Which SYN was answered is unknown: take the longest round trip it can be.
@@ -157,12 +183,7 @@ impl Pending {
             (None, _, _) => UNKNOWN_ROUND_TRIP,
         };
         // A sixteenth and a millisecond for jitter.
-        let window = round_trip.plus(round_trip.scaled(1, 16)).plus(Span::from_millis(1));
-        // A SYN that was repeated draws an answer of its own, one round trip later.
-        let repeats = self.syn_repeats();
-        let answers_syn =
-            self.syn.is_some_and(|syn| repeats.count > 0 && at.since(syn.last(repeats)) < window);
-        at.since(ack_at) >= window && !answers_syn
+        round_trip.plus(round_trip.scaled(1, 16)).plus(Span::from_millis(1))
     }
 
     fn on_other_synack(&mut self, segment: &Segment) -> Phase {
@@ -172,7 +193,7 @@ impl Pending {
             | Phase::Unreachable
             | Phase::AnswerUnseen
             | Phase::SynReceived => {
-                self.rare_mut().other_answer = Some((segment.seq, Offer::new(segment)));
+                self.rare_mut().other_answer = Some((segment.seq, segment.ttl, Offer::new(segment)));
                 Phase::SynReceived
             }
             Phase::ClientReset | Phase::Acked | Phase::Ignored | Phase::Reset | Phase::Established => {
@@ -217,9 +238,10 @@ impl Pending {
     /// The client's ACK tells which of two answers it took.
     fn adopt_answer(&mut self, segment: &Segment) {
         let Some(rare) = self.rare.as_mut() else { return };
-        let Some((isn, offer)) = rare.other_answer.take() else { return };
+        let Some((isn, ttl, offer)) = rare.other_answer.take() else { return };
         if !within(segment.ack, self.server_isn.plus(1)) {
             self.server_isn = isn;
+            self.synack_ttl = ttl;
             // The repeats so far were those of the answer that the client did not take.
             rare.synack = Repeats::default();
             self.synack = Some(offer);
@@ -322,6 +344,9 @@ impl Pending {
             }
             Phase::Acked | Phase::Ignored | Phase::Established => {
                 self.signs.established = true;
+                // Sooner the capture holds them out of order.
+                let late = self.rst_at.is_some_and(|rst| segment.at.since(rst) > REORDERING);
+                self.signs.data_after_rst |= spoke && late && self.signs.application_reset;
                 Phase::Established
             }
         }
@@ -336,11 +361,14 @@ impl Pending {
             Phase::Acked | Phase::Ignored | Phase::Established => {
                 self.note_rst(segment);
                 self.signs.rst_window_open = segment.window != 0;
+                self.signs.rst_ttl_differs = self.synack.is_some() && segment.ttl != self.synack_ttl;
                 // Later it ends an idle connection.
                 self.signs.application_reset |= !self.signs.server_spoke
                     && !self.signs.client_aborted
                     && self.is_soon_after(self.client_last, segment);
-                self.signs.established |= segment.ack.after(self.acknowledged());
+                // Before a connection is accepted there is no window to tell of.
+                let accepted = self.phase == Phase::Ignored && segment.window != 0;
+                self.signs.established |= accepted || segment.ack.after(self.acknowledged());
                 Phase::Established
             }
             Phase::SynReceived => self.on_early_rst(segment),

@@ -22,7 +22,9 @@ pub(super) struct Attempt {
     cause: Option<Value>,
     /// A cause that it must not have, where more than one other is defensible.
     not_cause: Option<Value>,
-    /// Words that no piece of evidence holds.
+    /// Words that the evidence holds.
+    evidence: Option<String>,
+    /// Words that it does not.
     not_evidence: Option<String>,
     abort_on_overflow: Option<Value>,
     confidence: Option<Value>,
@@ -72,6 +74,8 @@ pub(super) struct Listener {
     not_cause: Option<Value>,
     abort_on_overflow: Option<Value>,
     confidence: Option<Value>,
+    /// Words that no piece of evidence holds.
+    not_evidence: Option<String>,
     /// Words that the diagnosis holds, in any case, hyphens as spaces.
     #[serde(default)]
     diagnosis: Vec<String>,
@@ -184,10 +188,19 @@ impl Attempt {
         if let Some(cause) = &self.not_cause {
             differences.require(place, actual["cause"] != *cause, &format!("the cause is not {cause}"));
         }
-        if let Some(words) = &self.not_evidence {
+        if let Some(words) = &self.evidence {
             let said = actual["evidence"].to_string();
-            differences.require(place, !said.contains(words), &format!("no evidence says {words:?}"));
+            differences.require(place, said.contains(words), &format!("evidence says {words:?}"));
         }
+        without(self.not_evidence.as_deref(), place, actual, differences);
+    }
+}
+
+/// Whether the evidence is without these words.
+fn without(words: Option<&str>, place: &str, actual: &Value, differences: &mut Differences) {
+    if let Some(words) = words {
+        let said = actual["evidence"].to_string();
+        differences.require(place, !said.contains(words), &format!("no evidence says {words:?}"));
     }
 }
 
@@ -249,6 +262,7 @@ impl Listener {
         if let Some(cause) = &self.not_cause {
             differences.require(place, actual["cause"] != *cause, &format!("the cause is not {cause}"));
         }
+        without(self.not_evidence.as_deref(), place, actual, differences);
         let said = actual["diagnosis"].as_str().unwrap_or_default();
         let plain = said.to_lowercase().replace('-', " ");
         for word in &self.diagnosis {
