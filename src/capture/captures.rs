@@ -175,7 +175,7 @@ impl Source for Captures {
         if let Some((index, error)) = refused
             && let Some(capture) = self.captures.get_mut(usize::from(index))
         {
-            capture.complain(error.to_string());
+            capture.complain(format!("{error}; none of its packets were looked at"));
         }
         status
     }

@@ -1,8 +1,10 @@
 //! BPF filters, compiled by libpcap for each link type that needs one.
 
 use std::ffi::{c_uint, c_void};
+use std::io::{self, Write};
+use std::os::fd::{IntoRawFd, OwnedFd};
 
-use ::pcap::{BpfProgram, Linktype};
+use ::pcap::{BpfProgram, Capture, Offline};
 
 use crate::packet::{Frame, LinkType};
 
@@ -21,11 +23,11 @@ pub struct FilterError {
     pub reason: String,
 }
 
-/// A BPF expression, with a program for each link type it was used on.
+/// A BPF expression, with the programs for each link type it was used on.
 pub struct Filter {
     expression: String,
     /// One entry a link type; captures have one or two of them.
-    programs: Vec<(LinkType, Result<BpfProgram, FilterError>)>,
+    programs: Vec<(LinkType, Result<Vec<BpfProgram>, FilterError>)>,
 }
 
 impl std::fmt::Debug for Filter {
@@ -60,7 +62,7 @@ impl Filter {
 
     /// Compiles the filter for `link` if that was not yet done.
     pub(super) fn prepare(&mut self, link: LinkType) -> Result<(), FilterError> {
-        self.program(link).map(|_| ()).map_err(FilterError::clone)
+        self.programs(link).map(|_| ()).map_err(FilterError::clone)
     }
 
     /// Whether the filter takes `frame`.
@@ -69,42 +71,67 @@ impl Filter {
     ///
     /// The filter cannot be compiled for the link type of the frame.
     pub fn matches(&mut self, frame: &Frame<'_>) -> Result<bool, &FilterError> {
-        let program = self.program(frame.link)?;
+        let programs = self.programs(frame.link)?;
         let captured = c_uint::try_from(frame.data.len()).unwrap_or(c_uint::MAX);
-        let instructions = program.get_instructions().as_ptr().cast();
-        // SAFETY: a program as pcap_compile made it ends in a return and jumps only forward within
-        // itself; the interpreter reads no more than `captured` octets of the packet.
-        let taken = unsafe { bpf_filter(instructions, frame.data.as_ptr(), frame.wire_len, captured) };
-        Ok(taken != 0)
+        let takes = |program: &BpfProgram| {
+            let instructions = program.get_instructions().as_ptr().cast();
+            // SAFETY: a program as pcap_compile made it ends in a return and jumps only forward within
+            // itself; the interpreter reads no more than `captured` octets of the packet.
+            unsafe { bpf_filter(instructions, frame.data.as_ptr(), frame.wire_len, captured) != 0 }
+        };
+        Ok(programs.iter().any(takes))
     }
 
-    fn program(&mut self, link: LinkType) -> Result<&BpfProgram, &FilterError> {
+    fn programs(&mut self, link: LinkType) -> Result<&[BpfProgram], &FilterError> {
         let at = self.programs.iter().position(|(l, _)| *l == link).unwrap_or_else(|| {
             self.programs.push((link, compile(&self.expression, link)));
             self.programs.len() - 1
         });
-        self.programs[at].1.as_ref()
+        self.programs[at].1.as_deref()
     }
 }
 
-fn compile(expression: &str, link: LinkType) -> Result<BpfProgram, FilterError> {
-    let compile = || ::pcap::Capture::dead(data_link(link)?)?.compile(expression, true);
-    compile().map_err(|error| {
+/// The programs for frames of `link`: any of them may take one.
+fn compile(expression: &str, link: LinkType) -> Result<Vec<BpfProgram>, FilterError> {
+    let orders: &[Order] = match link {
+        // Address families stand in the order of the machine that captured.
+        LinkType::NULL => &[u32::to_le_bytes, u32::to_be_bytes],
+        _ => &[u32::to_le_bytes],
+    };
+    let compiled: Result<_, _> =
+        orders.iter().map(|&order| savefile(link, order)?.compile(expression, true)).collect();
+    compiled.or_else(|error| {
         let reason = match error {
             ::pcap::Error::PcapError(words) => format!("libpcap says: {words}"),
             other => other.to_string(),
         };
-        FilterError { expression: expression.to_owned(), link, reason }
+        let error = FilterError { expression: expression.to_owned(), link, reason };
+        // What nobody can decode cannot be asked about either; the expression may still be wrong.
+        if link.name().is_none() {
+            compile(expression, LinkType::ETHERNET).map(|_| Vec::new())
+        } else {
+            Err(error)
+        }
     })
 }
 
-/// A link type as files number it → as libpcap's compiler numbers it on this system
-/// (`linktype_to_dlt` in libpcap's `pcap-common.c`; where the two differ there is a name for both).
-fn data_link(link: LinkType) -> Result<Linktype, ::pcap::Error> {
-    match link {
-        LinkType::RAW | LinkType::RAW_12 | LinkType::RAW_14 => Linktype::from_name("RAW"),
-        LinkType::LOOP => Linktype::from_name("LOOP"),
-        LinkType(100) => Linktype::from_name("ATM_RFC1483"),
-        LinkType(number) => Ok(Linktype(i32::from(number))),
-    }
+/// How a number is written.
+type Order = fn(u32) -> [u8; 4];
+
+/// A capture file without packets: some tests mean something else in files than on interfaces.
+fn savefile(link: LinkType, order: Order) -> Result<Capture<Offline>, ::pcap::Error> {
+    // Its number in files, where some systems have others.
+    let link = match link {
+        LinkType::RAW_12 | LinkType::RAW_14 => LinkType::RAW,
+        link => link,
+    };
+    // 2.4, in halves.
+    let version = if order(1) == 1_u32.to_le_bytes() { 0x0004_0002 } else { 0x0002_0004 };
+    let header = [0xa1b2_c3d4, version, 0, 0, 262_144, u32::from(link.0)].map(order);
+    let io = |error: io::Error| ::pcap::Error::IoError(error.kind());
+    let (reader, mut writer) = io::pipe().map_err(io)?;
+    writer.write_all(header.as_flattened()).map_err(io)?;
+    drop(writer);
+    // SAFETY: the descriptor is given away.
+    unsafe { Capture::from_raw_fd(OwnedFd::from(reader).into_raw_fd()) }
 }

@@ -2,13 +2,11 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read, Seek};
+use std::io::{self, Cursor, Read, Seek};
 use std::os::fd::AsFd;
 
-use flate2::bufread::MultiGzDecoder;
-
 use super::input::Input;
-use super::stream::{Counted, Decoder, Raw};
+use super::stream::{Counted, Decoder, Members, Raw};
 use super::{Format, pcap, pcapng};
 
 /// A file that is not read, and why.
@@ -89,6 +87,12 @@ const MAGIC: usize = 4;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
+/// Whether zstd data begins so: with a frame, or with one to be skipped (RFC 8878 §3.1.2), as parallel compressors write.
+fn is_zstd(magic: &[u8]) -> bool {
+    let skippable = |magic: [u8; 4]| u32::from_le_bytes(magic) & 0xffff_fff0 == 0x184d_2a50;
+    magic.starts_with(&ZSTD) || magic.first_chunk().is_some_and(|&magic| skippable(magic))
+}
+
 /// Files that users take for captures, by how they begin.
 const FOREIGN: &[(&[u8], &str)] = &[
     (b"\x7fELF", "an ELF executable"),
@@ -132,7 +136,7 @@ fn input(mut file: File) -> Result<Input, OpenReason> {
     // Standard input may be a file that somebody else has read a part of.
     let at_start = regular && file.stream_position().is_ok_and(|at| at == 0);
     let magic = peek(&mut file).map_err(OpenReason::Io)?;
-    let compressed = magic.starts_with(&GZIP) || magic.starts_with(&ZSTD);
+    let compressed = magic.starts_with(&GZIP) || is_zstd(&magic);
     let mut file = match (at_start, compressed) {
         (true, false) => match Input::mapped(file) {
             Ok(input) => return Ok(input),
@@ -157,9 +161,9 @@ fn peek(file: &mut File) -> io::Result<Vec<u8>> {
 
 fn decoder(raw: Raw, magic: &[u8]) -> Result<Decoder, OpenReason> {
     if magic.starts_with(&GZIP) {
-        return Ok(Decoder::Gzip(Box::new(MultiGzDecoder::new(BufReader::new(raw)))));
+        return Ok(Decoder::Gzip(Box::new(Members::new(raw))));
     }
-    if magic.starts_with(&ZSTD) {
+    if is_zstd(magic) {
         let zstd = zstd::Decoder::new(raw)
             .map_err(|error| OpenReason::Compression { compression: "zstd", error })?;
         return Ok(Decoder::Zstd(Box::new(zstd)));

@@ -390,11 +390,8 @@ impl Reader {
         let by_interface = self.number(&block.options, OptionCode::IsbIfDrop);
         let by_kernel = self.number(&block.options, OptionCode::IsbOsDrop);
         let ended = self.time(&block.options, OptionCode::IsbEndTime);
-        let declared = self.interfaces.len();
-        let interface = self
-            .interfaces
-            .get_mut(block.if_id as usize)
-            .ok_or(Damage::UndeclaredInterface { found: block.if_id, declared })?;
+        // Of an interface that nobody declared: there is nothing to count it with.
+        let Some(interface) = self.interfaces.get_mut(block.if_id as usize) else { return Ok(()) };
         if let Some(units) = ended {
             seen.ended = seen.ended.max(Some(interface.clock.time(units)));
         }

@@ -4,12 +4,12 @@
 //! the octets mean.
 
 use std::fs::File;
-use std::io::{self, BufReader, Chain, Cursor, ErrorKind, Read};
+use std::io::{self, BufRead, BufReader, Chain, Cursor, ErrorKind, Read};
 use std::ops::Range;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::input::{Fill, Patience};
@@ -57,8 +57,8 @@ impl AsRef<[u8]> for Held {
 impl Stream {
     /// `may_block` for a pipe, `total` for a file of known size.
     pub(super) fn new(source: Decoder, may_block: bool, total: Option<u64>) -> Self {
-        if may_block {
-            widen(&source.raw().file);
+        if let Some(raw) = source.raw().filter(|_| may_block) {
+            widen(&raw.file);
         }
         Self { source, block: block(), shared: None, unused: 0..0, lent: Vec::new(), may_block, total }
     }
@@ -84,7 +84,7 @@ impl Stream {
 
     /// Octets of the file read so far and in all; `None` for a pipe.
     pub(super) fn progress(&self) -> Option<(u64, u64)> {
-        Some((self.source.raw().read, self.total?))
+        Some((self.source.raw()?.read, self.total?))
     }
 
     /// Brings at least `need` octets into view.
@@ -99,7 +99,7 @@ impl Stream {
                 match *patience {
                     Patience::Always => {}
                     Patience::Once => *patience = Patience::Never,
-                    Patience::Never if readable(&self.source.raw().file) => {}
+                    Patience::Never if self.source.raw().is_some_and(|raw| readable(&raw.file)) => {}
                     Patience::Never => return Ok(Fill::Starved),
                 }
             }
@@ -176,7 +176,7 @@ impl Read for Counted {
 /// How the octets are compressed, if they are.
 pub(super) enum Decoder {
     Plain(Raw),
-    Gzip(Box<MultiGzDecoder<BufReader<Raw>>>),
+    Gzip(Box<Members>),
     Zstd(Box<zstd::Decoder<'static, BufReader<Raw>>>),
 }
 
@@ -187,13 +187,13 @@ impl std::fmt::Debug for Decoder {
 }
 
 impl Decoder {
-    fn raw(&self) -> &Counted {
+    fn raw(&self) -> Option<&Counted> {
         let chain = match self {
             Self::Plain(raw) => raw,
-            Self::Gzip(gzip) => gzip.get_ref().get_ref(),
+            Self::Gzip(gzip) => gzip.member.as_ref()?.get_ref().get_ref(),
             Self::Zstd(zstd) => zstd.get_ref().get_ref(),
         };
-        chain.get_ref().1
+        Some(chain.get_ref().1)
     }
 
     fn compression(&self) -> Option<&'static str> {
@@ -212,6 +212,55 @@ impl Read for Decoder {
             Self::Gzip(gzip) => gzip.read(buffer),
             Self::Zstd(zstd) => zstd.read(buffer),
         }
+    }
+}
+
+/// The members of a gzip file, one after the other, up to zeros: tapes and disks fill up with them, and gzip itself takes
+/// them for the end.
+pub(super) struct Members {
+    /// Always there, but while one is exchanged for the next.
+    member: Option<GzDecoder<BufReader<Raw>>>,
+    ended: bool,
+}
+
+impl Members {
+    pub(super) fn new(raw: Raw) -> Self {
+        Self { member: Some(GzDecoder::new(BufReader::new(raw))), ended: false }
+    }
+
+    /// Goes on to the next member, if there is one.
+    fn next(&mut self) -> io::Result<()> {
+        let Some(mut rest) = self.member.take().map(GzDecoder::into_inner) else { return Ok(()) };
+        let more = skip_zeros(&mut rest);
+        self.member = Some(GzDecoder::new(rest));
+        self.ended = !more?;
+        Ok(())
+    }
+}
+
+impl Read for Members {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = self.member.as_mut().filter(|_| !self.ended) {
+            match member.read(buffer)? {
+                0 if !buffer.is_empty() => self.next()?,
+                n => return Ok(n),
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// Skips zeros; says whether anything comes after them.
+fn skip_zeros(rest: &mut impl BufRead) -> io::Result<bool> {
+    loop {
+        let octets = rest.fill_buf()?;
+        let zeros = octets.iter().take_while(|&&octet| octet == 0).count();
+        if zeros < octets.len() || octets.is_empty() {
+            let more = !octets.is_empty();
+            rest.consume(zeros);
+            return Ok(more);
+        }
+        rest.consume(zeros);
     }
 }
 

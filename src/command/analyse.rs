@@ -1,9 +1,10 @@
 //! `hsanalyze FILE...`: captures in, report out.
 
-use std::fs;
+use std::fs::{self, File, Metadata};
 use std::io::{self, IsTerminal, Write};
 use std::num::NonZeroUsize;
-use std::os::unix::fs::MetadataExt;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +16,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
-use super::Status;
+use super::{Status, raise_descriptor_limit};
 use crate::capture::{self, CaptureInfo, Captures, Source};
 use crate::cli::{Analyse, ColourChoice};
 use crate::engine::{self, Sink, Summary};
@@ -44,6 +45,7 @@ fn analyse(
     sink: &mut dyn Sink,
 ) -> anyhow::Result<(Summary, impl FnMut(&mut Attempt) + use<>)> {
     let options = capture::Options { filter: config.filter.clone() };
+    raise_descriptor_limit();
     let (captures, mut errors) = Captures::open(&config.files, &options)?;
     // What cannot be opened is told as damage with the rest: it keeps its place among the captures. A
     // report of nothing at all is none.
@@ -132,10 +134,10 @@ where
 }
 
 /// Sees to it that a signal which ends the program leaves no unfinished report behind; and that the first Ctrl-C while
-/// standard input is read ends the reading and not the report: it has ended whoever writes there, too.
+/// a pipe is read ends the reading and not the report: it has ended whoever writes there, too.
 fn catch_signals(config: &Analyse, output: &Output, stop: &Arc<AtomicBool>) -> io::Result<()> {
     let unfinished = output.unfinished().map(Path::to_owned);
-    let piped = config.files.iter().any(|file| file.as_os_str() == "-");
+    let piped = config.files.iter().any(|file| file.as_os_str() == "-" || is_pipe(file));
     if unfinished.is_none() && !piped {
         return Ok(());
     }
@@ -154,14 +156,26 @@ fn catch_signals(config: &Analyse, output: &Output, stop: &Arc<AtomicBool>) -> i
     Ok(())
 }
 
+fn is_pipe(file: &Path) -> bool {
+    fs::metadata(file).is_ok_and(|meta| meta.file_type().is_fifo() || meta.file_type().is_socket())
+}
+
+/// What there is behind a name; `-` is standard input.
+fn metadata(path: &Path) -> io::Result<Metadata> {
+    if path.as_os_str() == "-" {
+        return File::from(io::stdin().as_fd().try_clone_to_owned()?).metadata();
+    }
+    fs::metadata(path)
+}
+
 /// Whether the regular file `output` is one of `files`, by whatever name: it would be lost.
 fn is_input(output: &Path, files: &[PathBuf]) -> bool {
-    let identity = |path: &Path| {
-        let meta = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+    let identity = |meta: io::Result<Metadata>| {
+        let meta = meta.ok().filter(Metadata::is_file)?;
         Some((meta.dev(), meta.ino()))
     };
-    let Some(output) = identity(output) else { return false };
-    files.iter().any(|file| identity(file) == Some(output))
+    let Some(output) = identity(fs::metadata(output)) else { return false };
+    files.iter().any(|file| identity(metadata(file)) == Some(output))
 }
 
 fn options(config: &Analyse, output: &Output) -> Options {

@@ -8,14 +8,13 @@ use std::time::Duration;
 use anyhow::Context;
 use indicatif::ProgressBar;
 
-use super::Status;
+use super::{Status, raise_descriptor_limit};
 use crate::handshake::Attempt;
 use crate::kernel::Counter;
 use crate::lab::{
     Custom, Findings, LabError, Outcome, Parameters, Scenario, Trace, View, Views, acquire_privilege,
     draw_svg, draw_text, write_pcapng,
 };
-use crate::race::raise_descriptor_limit;
 use crate::report::output::Output;
 use crate::report::{AttemptRecord, SCHEMA, TOOL};
 

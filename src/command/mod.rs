@@ -7,6 +7,8 @@ pub mod listeners;
 pub mod live;
 pub mod race;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
 /// How a command ended that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
@@ -27,5 +29,14 @@ impl Status {
             Self::Found => 1,
             Self::Damaged => 2,
         }
+    }
+}
+
+/// Allows this process as many descriptors as it may have: each capture and each connect takes one, and shells set the
+/// limit to 1,024 for the sake of old programs that use `select()`.
+fn raise_descriptor_limit() {
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Where that is refused, whoever finds no descriptor says so.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
     }
 }

@@ -13,13 +13,12 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::{Handle, Signals};
 
-use super::Status;
+use super::{Status, raise_descriptor_limit};
 use crate::capture::Recording;
 use crate::kernel::{Account, Sample, local_addresses};
 use crate::packet::{Span, Timestamp};
 use crate::race::{
-    Call, Fate, Load, Mode, Packets, Plan, Probe, Race, Route, Sniffer, now, raise_descriptor_limit, route,
-    run as connect_all,
+    Call, Fate, Load, Mode, Packets, Plan, Probe, Race, Route, Sniffer, now, route, run as connect_all,
 };
 use crate::words::count;
 

@@ -17,5 +17,5 @@ pub use connect::{Call, Mode, Next, Plan, Probe, connect};
 pub use fate::{Fate, Race, Runner};
 pub use packets::Packets;
 pub use route::{Route, route};
-pub use run::{Load, raise_descriptor_limit, run};
+pub use run::{Load, run};
 pub use sniffer::{Sniffer, SnifferError};

@@ -5,8 +5,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-
 use super::connect::{Call, Plan, connect};
 
 /// Stack of a client's thread: it makes a handful of system calls.
@@ -74,15 +72,6 @@ fn wait_for_turn(begin: Instant, interval: Duration, number: usize, stop: &Atomi
             Some(left) if !left.is_zero() => std::thread::sleep(left.min(TICK)),
             _ => return true,
         }
-    }
-}
-
-/// Allows this process as many descriptors as it may have: each connect takes one, and shells set the
-/// limit to 1,024 for the sake of old programs that use `select()`.
-pub fn raise_descriptor_limit() {
-    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        // Where that is refused, a connect that finds no descriptor says so.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
     }
 }
 

@@ -1,7 +1,8 @@
 //! Where results go: standard output, or a file that is replaced as a whole.
 
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, BufWriter, ErrorKind, IsTerminal, Stdout, Write};
+use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -41,15 +42,15 @@ impl Output {
     pub fn file(path: &Path) -> io::Result<Self> {
         let old = match fs::symlink_metadata(path) {
             Ok(metadata) if !metadata.is_file() => return Self::in_place(path),
-            Ok(metadata) => Some(metadata.permissions()),
+            Ok(metadata) => Some(metadata),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        if old.as_ref().is_some_and(Permissions::readonly) {
+        if old.as_ref().is_some_and(|old| old.permissions().readonly()) {
             // Renaming over it would work where writing to it is forbidden.
             return Self::in_place(path);
         }
-        match beside(path, old) {
+        match beside(path, old.as_ref()) {
             Ok(new) => Ok(Self::Replacing { new: BufWriter::new(new), path: path.to_owned() }),
             Err(error) if error.kind() == ErrorKind::PermissionDenied => Self::in_place(path),
             Err(error) => Err(error),
@@ -91,11 +92,12 @@ impl Output {
     }
 
     /// Whether results should be coloured when the user did not say: as the environment wants it for
-    /// standard output, never in a file.
+    /// standard output or a terminal, never in a file.
     #[must_use]
     pub fn wants_colour(&self) -> bool {
         match self {
-            Self::Stdout(_) | Self::InPlace(_) => wanted_by_environment(),
+            Self::Stdout(_) => wanted_by_environment(),
+            Self::InPlace(file) => file.get_ref().is_terminal() && wanted_by_environment(),
             Self::Replacing { .. } => false,
         }
     }
@@ -123,9 +125,9 @@ impl Output {
     }
 }
 
-/// A file in the directory of `path`, with the permissions of the file it will replace, or those that
-/// the umask gives to a new one.
-fn beside(path: &Path, old: Option<Permissions>) -> io::Result<NamedTempFile> {
+/// A file in the directory of `path`, with the owner and the permissions of the file it will replace, or what a new one
+/// gets.
+fn beside(path: &Path, old: Option<&Metadata>) -> io::Result<NamedTempFile> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -137,8 +139,13 @@ fn beside(path: &Path, old: Option<Permissions>) -> io::Result<NamedTempFile> {
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let new = builder.tempfile_in(directory)?;
-    if let Some(permissions) = old {
-        new.as_file().set_permissions(permissions)?;
+    if let Some(old) = old {
+        let own = new.as_file().metadata()?;
+        if (own.uid(), own.gid()) != (old.uid(), old.gid()) {
+            // Whom that is forbidden writes in place.
+            fchown(new.as_file(), Some(old.uid()), Some(old.gid()))?;
+        }
+        new.as_file().set_permissions(old.permissions())?;
     }
     Ok(new)
 }
@@ -164,6 +171,7 @@ impl Write for Output {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::Permissions;
 
     fn names(directory: &Path) -> Vec<String> {
         let entries = fs::read_dir(directory).unwrap();
@@ -208,6 +216,21 @@ mod tests {
         assert_eq!(mode(&new), mode(&model));
     }
 
+    #[test]
+    fn a_file_keeps_its_owner() {
+        if !nix::unistd::geteuid().is_root() {
+            // Nobody else can give a file away.
+            return;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("old");
+        fs::write(&path, "").unwrap();
+        std::os::unix::fs::chown(&path, Some(12), Some(34)).unwrap();
+        Output::file(&path).unwrap().commit().unwrap();
+        let meta = fs::metadata(&path).unwrap();
+        assert_eq!((meta.uid(), meta.gid()), (12, 34));
+    }
+
     #[cfg(unix)]
     #[test]
     fn devices_and_links_are_written_in_place() {
@@ -217,6 +240,7 @@ mod tests {
         std::os::unix::fs::symlink(&target, &link).unwrap();
         let mut output = Output::file(&link).unwrap();
         output.write_all(b"through the link").unwrap();
+        assert!(!output.wants_colour(), "it is a file behind it");
         output.commit().unwrap();
         assert_eq!(fs::read_to_string(&target).unwrap(), "through the link");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());

@@ -77,6 +77,31 @@ fn a_capture_is_never_replaced_by_its_report() {
         rejected(arguments, &["cannot write", "one of the captures"]);
         assert_eq!(fs::read(&path).unwrap(), bytes);
     }
+    // Standard input has no name, but may be the same file.
+    let mut run = hsanalyze([Path::new("-"), Path::new("-o"), &path]).command();
+    let output = run.stdin(fs::File::open(&path).unwrap()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(fs::read(&path).unwrap(), bytes);
+}
+
+/// The usual limit of descriptors is below the number of files of a day.
+#[test]
+fn more_captures_are_read_than_the_shell_allows_descriptors() {
+    use nix::sys::resource::{Resource, getrlimit};
+    let path = capture("refused-server");
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    assert!(most > 400, "this test needs more descriptors than {most}");
+    let mut run = std::process::Command::new("sh");
+    run.args([
+        "-c",
+        "ulimit -Sn 100; exec \"$@\"",
+        "sh",
+        env!("CARGO_BIN_EXE_hsanalyze"),
+        "--format",
+        "json",
+    ]);
+    let output = run.args(std::iter::repeat_n(path, 300)).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
@@ -252,8 +277,8 @@ fn a_report_that_is_broken_off_leaves_nothing_behind() {
 fn the_first_interrupt_of_a_pipe_ends_the_reading_and_not_the_report() {
     use nix::sys::signal::{Signal, kill};
     use std::io::Write;
-    for again in [false, true] {
-        let mut child = hsanalyze(["-"]).command().spawn().unwrap();
+    for (again, name) in [(false, "-"), (true, "-"), (false, "/dev/stdin")] {
+        let mut child = hsanalyze([name]).command().spawn().unwrap();
         let pid = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
         let mut input = child.stdin.take().unwrap();
         input.write_all(&fs::read(capture("refused-server")).unwrap()).unwrap();

@@ -127,16 +127,48 @@ fn a_filter_that_cannot_be_compiled_says_why() {
 fn a_later_link_type_that_the_filter_cannot_do_is_told_and_the_rest_is_read() {
     let octets = PcapNg::new(Order::Little)
         .interface(1, 0, &[])
-        .interface(0xfff0, 0, &[])
+        .interface(101, 0, &[])
         .enhanced(0, 1, 54, &ethernet(80))
-        .enhanced(1, 2, 54, &ethernet(80))
-        .enhanced(1, 3, 54, &ethernet(80))
+        .enhanced(1, 2, 40, &ipv4(80))
+        .enhanced(1, 3, 40, &ipv4(80))
         .enhanced(0, 4, 54, &ethernet(80))
         .octets;
-    let outcome = filtered(&octets, "tcp port 80");
+    let outcome = filtered(&octets, "ether src 0:0:0:0:0:0");
     let numbers: Vec<u64> = outcome.frames.iter().map(|f| f.number).collect();
     assert_eq!(numbers, [1, 4]);
     assert_eq!(outcome.infos[0].packets, 4);
-    assert_eq!(outcome.infos[0].link_types, [LinkType::ETHERNET, LinkType(0xfff0)]);
-    assert!(outcome.damage().contains("for link type LINKTYPE_65520"), "{}", outcome.damage());
+    assert_eq!(outcome.infos[0].link_types, [LinkType::ETHERNET, LinkType::RAW]);
+    let damage = outcome.damage();
+    assert!(damage.contains("for link type RAW") && !damage.contains("not read"), "{damage}");
+}
+
+#[test]
+fn a_link_type_that_nobody_decodes_matches_nothing_wherever_it_stands() {
+    for links in [[249, 1], [1, 249]] {
+        let ng = links.iter().fold(PcapNg::new(Order::Little), |ng, &link| ng.interface(link, 0, &[]));
+        let ng = (0..2).fold(ng, |ng, i| ng.enhanced(i, 1, 54, &ethernet(80)));
+        let outcome = filtered(&ng.octets, "tcp port 80");
+        assert_eq!(outcome.frames.iter().map(|f| f.link).collect::<Vec<_>>(), [LinkType::ETHERNET]);
+        assert_eq!((outcome.infos[0].packets, &outcome.infos[0].damaged), (2, &None));
+        let file = file(&ng.octets);
+        let wrong = Options { filter: Some("tcp prot 80".to_owned()) };
+        assert!(Captures::open(&[file.path()], &wrong).is_err(), "{links:?}");
+    }
+}
+
+#[test]
+fn filters_know_the_address_families_of_every_system_in_either_order() {
+    let mut v6 = vec![0x60, 0, 0, 0, 0, 20, 6, 64];
+    v6.extend([0; 32]);
+    v6.extend([0, 9, 0, 80, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 0, 9, 0, 0, 0, 0]);
+    for (family, packet) in [(2u32, &ipv4(80)), (24, &v6), (28, &v6), (30, &v6)] {
+        for (link, order) in
+            [(0, u32::to_le_bytes as fn(u32) -> [u8; 4]), (0, u32::to_be_bytes), (108, u32::to_be_bytes)]
+        {
+            let frame = [&order(family), &packet[..]].concat();
+            let length = frame.len() as u32;
+            let ng = PcapNg::new(Order::Little).interface(link, 0, &[]).enhanced(0, 1, length, &frame);
+            assert_eq!(filtered(&ng.octets, "tcp port 80").frames.len(), 1, "{family} {link} {frame:?}");
+        }
+    }
 }
