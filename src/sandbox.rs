@@ -176,12 +176,17 @@ mod linux {
     /// What must be writable for these files: the directories they are in, and those that exist themselves, wherever
     /// symbolic links lead.
     fn places(files: &[PathBuf]) -> Vec<PathBuf> {
-        let directory = |file: &Path| match file.parent() {
+        // What strftime(3) will make of a name is not known yet.
+        let named = |path: &Path| !path.as_os_str().as_encoded_bytes().contains(&b'%');
+        let directory = |file: &Path| match file.ancestors().skip(1).find(|directory| named(directory)) {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
             _ => PathBuf::from("."),
         };
         let existing = files.iter().filter_map(|file| file.canonicalize().ok());
-        files.iter().map(|file| directory(file)).chain(existing).collect()
+        // A symbolic link to nothing yet is written through.
+        let linked = files.iter().filter_map(|file| Some(directory(file).join(file.read_link().ok()?)));
+        let linked = linked.map(|file| directory(&file)).collect::<Vec<_>>();
+        files.iter().map(|file| directory(file)).chain(existing).chain(linked).collect()
     }
 
     fn landlock(writes: &[PathBuf]) -> Result<RulesetStatus, RulesetError> {

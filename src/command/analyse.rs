@@ -16,7 +16,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
-use super::{Status, raise_descriptor_limit};
+use super::{Status, raise_descriptor_limit, wanted};
 use crate::capture::{self, CaptureInfo, Captures, Source};
 use crate::cli::{Analyse, ColourChoice};
 use crate::engine::{self, Sink, Summary};
@@ -141,7 +141,7 @@ fn catch_signals(config: &Analyse, output: &Output, stop: &Arc<AtomicBool>) -> i
     if unfinished.is_none() && !piped {
         return Ok(());
     }
-    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM, SIGXFSZ])?;
+    let mut signals = Signals::new(wanted(&[SIGHUP, SIGINT, SIGTERM, SIGXFSZ]))?;
     let stop = Arc::clone(stop);
     thread::spawn(move || {
         for signal in signals.forever() {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
 use signal_hook::iterator::Signals;
 
+use super::wanted;
 use crate::kernel::{KernelError, Sample, Watch, owners};
 use crate::report::queues::{Format, Options, Queues};
 
@@ -135,7 +136,7 @@ enum Event {
 
 /// Signals as events, from a thread that lives as long as the program.
 fn events() -> io::Result<Receiver<Event>> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGWINCH])?;
+    let mut signals = Signals::new(wanted(&[SIGINT, SIGTERM, SIGHUP, SIGWINCH]))?;
     let (sender, events) = mpsc::channel();
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for signal in signals.forever() {

@@ -40,3 +40,15 @@ fn raise_descriptor_limit() {
         let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
     }
 }
+
+/// The signals of these that the program was not told to ignore: `nohup` has it outlive the terminal.
+fn wanted(signals: &[i32]) -> Vec<i32> {
+    let ignored = |signal: i32| {
+        // SAFETY: all-zero is a valid `sigaction`, and nothing is set.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        // SAFETY: the structure is valid.
+        let known = unsafe { libc::sigaction(signal, std::ptr::null(), &raw mut action) } == 0;
+        known && action.sa_sigaction == libc::SIG_IGN
+    };
+    signals.iter().copied().filter(|&signal| signal != libc::SIGHUP || !ignored(signal)).collect()
+}

@@ -1,6 +1,6 @@
 //! Samples of the kernel's figures, and what they say of one listener over time.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -51,6 +51,12 @@ struct Bound {
     device: Option<u32>,
 }
 
+impl Bound {
+    const fn of(socket: &ListenSocket) -> Self {
+        Self { local: socket.local, device: socket.device }
+    }
+}
+
 /// What was seen of the sockets on one [`Bound`].
 #[derive(Debug, Clone)]
 struct History {
@@ -60,6 +66,8 @@ struct History {
     sockets: usize,
     /// Growth of all their drop counts; `None` when the kernel gives none.
     drops: Option<u64>,
+    /// One was closed while queues overflowed: what it dropped last is not known.
+    lost: bool,
     recv_q_max: u32,
     full_seen: bool,
     /// Number of the last sample that had it.
@@ -92,6 +100,8 @@ pub struct Interval {
     /// How much the namespace's counters grew.
     pub counters: Counters,
     drops: HashMap<u64, u32>,
+    /// Where a socket was closed: what it dropped last is not known.
+    lost: HashSet<Bound>,
 }
 
 impl Interval {
@@ -130,12 +140,17 @@ impl Watch {
             Some((socket.cookie, socket.drops?.wrapping_sub(counted)))
         });
         let drops: HashMap<u64, u32> = drops.collect();
+        let counters = self.latest.counters.delta(&earlier.counters);
+        let there: HashSet<u64> = self.latest.sockets.iter().map(|socket| socket.cookie).collect();
+        let gone = earlier.sockets.iter().filter(|socket| !there.contains(&socket.cookie));
+        let lost: HashSet<Bound> = gone.map(Bound::of).collect();
         self.note(&drops, false);
-        self.interval = Some(Interval {
-            span: self.latest.at.since(earlier.at),
-            counters: self.latest.counters.delta(&earlier.counters),
-            drops,
-        });
+        if counters.get(Counter::ListenOverflows) != Some(0) {
+            for bound in &lost {
+                self.histories.entry(*bound).and_modify(|history| history.lost = true);
+            }
+        }
+        self.interval = Some(Interval { span: self.latest.at.since(earlier.at), counters, drops, lost });
         self.forget();
     }
 
@@ -147,11 +162,12 @@ impl Watch {
                 Some(_) => Some(drops.get(&socket.cookie).copied().map_or(0, u64::from)),
                 None => None,
             };
-            let bound = Bound { local: socket.local, device: socket.device };
+            let bound = Bound::of(socket);
             let history = self.histories.entry(bound).or_insert_with(|| History {
                 socket: socket.clone(),
                 sockets: 0,
                 drops: Some(0),
+                lost: false,
                 recv_q_max: 0,
                 full_seen: false,
                 seen: 0,
@@ -219,7 +235,8 @@ impl Watch {
             let more = interval.drops(socket).map(u64::from);
             (drops.zip(more).map(|(drops, more)| drops.saturating_add(more)), full || socket.is_full())
         });
-        overflowed(&interval.counters, drops, full)
+        let whole = !interval.lost.iter().any(|lost| lost.local == bound);
+        overflowed(&interval.counters, drops.filter(|_| whole), full)
     }
 
     /// The listeners whose queues certainly overflowed between the last two samples, whoever connected to them.
@@ -262,7 +279,7 @@ impl Watch {
             send_q: socket.send_q,
             recv_q_max: history.recv_q_max,
             full_seen: history.full_seen,
-            drops: history.drops,
+            drops: history.drops.filter(|_| !history.lost),
             limit_from: sysctls.somaxconn.map(|somaxconn| socket.limit_from(somaxconn)),
             somaxconn: sysctls.somaxconn,
             abort_on_overflow: sysctls.abort_on_overflow(),
@@ -305,6 +322,21 @@ mod tests {
     }
 
     const A: &str = "10.0.0.1:80";
+
+    #[test]
+    fn a_socket_that_was_closed_while_queues_overflowed_leaves_it_open() {
+        let server = A.parse().unwrap();
+        for (overflows, said) in [(4, None), (0, Some(false))] {
+            let mut watch = Watch::new(sample(0, 0, vec![socket(A, 1, 0, Some(0))]));
+            // Closed and opened again: the new one has dropped nothing.
+            watch.push(sample(1, overflows, vec![socket(A, 2, 0, Some(0))]));
+            assert_eq!(watch.overflowed_lately(server), said);
+            assert_eq!(watch.word(server).unwrap().overflowed(), said);
+            watch.push(sample(2, overflows, vec![socket(A, 2, 0, Some(0))]));
+            assert_eq!(watch.overflowed_lately(server), Some(false), "nothing since");
+            assert_eq!(watch.word(server).unwrap().overflowed(), said, "nothing is forgotten");
+        }
+    }
 
     #[test]
     fn a_word_has_growth_since_the_first_sample_and_the_worst_between() {

@@ -130,11 +130,18 @@ mod tests {
 
     /// What a kernel says whose listener on `server` overflowed so often between two samples around `attempt`.
     fn say(book: &mut Book, attempt: &Attempt, overflows: u64, abort: u32) {
+        say_all(book, attempt, (overflows, 1_000), abort);
+    }
+
+    /// As above, of a kernel that repeated so many SYN-ACKs.
+    fn say_all(book: &mut Book, attempt: &Attempt, (overflows, repeats): (u64, u64), abort: u32) {
         let server = attempt.server;
         let address = std::net::SocketAddr::new(server.ip(), server.port());
-        let sample = |at, overflows: u64| {
+        let sample = |at, overflows: u64, repeats: u64| {
             let dropped = u32::try_from(2 * overflows).unwrap();
-            let netstat = format!("TcpExt: ListenOverflows ListenDrops\nTcpExt: {overflows} {overflows}\n");
+            let netstat = format!(
+                "TcpExt: ListenOverflows ListenDrops TCPSynRetrans\nTcpExt: {overflows} {overflows} {repeats}\n"
+            );
             let socket = ListenSocket {
                 local: address,
                 device: None,
@@ -154,8 +161,8 @@ mod tests {
             }
         };
         let (since, until) = (attempt.start.plus(Span::from_secs(-1)), attempt.end.plus(Span::from_secs(1)));
-        let mut watch = Watch::new(sample(since, 0));
-        watch.push(sample(until, overflows));
+        let mut watch = Watch::new(sample(since, 0, 0));
+        watch.push(sample(until, overflows, repeats));
         let word = watch.word(address).unwrap();
         book.kernel_says(server, word, watch.overflowed_lately(address), (since, until));
     }
@@ -194,6 +201,17 @@ mod tests {
         assert_eq!((inference.cause, inference.confidence, inference.abort_on_overflow), (None, None, None));
         let told = [Evidence::KernelDidNotOverflow, Evidence::AckDidNotReachKernel];
         assert_eq!(inference.evidence.get(..2), Some(told.as_slice()));
+    }
+
+    #[test]
+    fn a_kernel_that_did_not_repeat_the_synacks_denies_nothing() {
+        let (mut book, attempt) = overflowed(Verdict::SynackRetransmitted);
+        say_all(&mut book, &attempt, (0, 0), 0);
+        assert_eq!(book.infer(&attempt).confidence, Some(Confidence::Likely));
+        let listeners = book.listeners();
+        let listener = listeners.iter().find(|listener| listener.server == Some(attempt.server)).unwrap();
+        assert_eq!(listener.cause, Some(Cause::AcceptQueueOverflow));
+        assert!(listener.evidence[0].contains("another one answers"), "{:?}", listener.evidence);
     }
 
     #[test]

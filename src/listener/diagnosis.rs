@@ -10,7 +10,7 @@ use crate::words::{count, number};
 /// The listener as the outputs show it.
 pub(super) fn listener(server: Option<Endpoint>, record: &Record) -> Listener {
     let kernel = kernel_on_overflow(record);
-    let cause = main_cause(record).filter(|&cause| !(is_overflow(cause) && denies(kernel)));
+    let cause = main_cause(record).filter(|&cause| !(is_overflow(cause) && denies(kernel, record)));
     // What got no answer explains itself once the kernel has counted an overflow.
     let silent = cause == Some(Cause::Filtered) && record.filtered.get(Verdict::Unreachable) == 0;
     let unseen = (cause.is_none() || silent) && kernel_alone(record);
@@ -55,13 +55,13 @@ fn kernel_alone(record: &Record) -> bool {
         && record.kernel.word().and_then(KernelWord::overflowed) == Some(true)
 }
 
-fn denies(kernel: Option<KernelEvidence>) -> bool {
-    kernel.is_some_and(|kernel| !kernel.overflowed)
+fn denies(kernel: Option<KernelEvidence>, record: &Record) -> bool {
+    kernel.is_some_and(|kernel| kernel.denies(record.retries.syn_ack))
 }
 
 /// How many attempts look like an overflow which the kernel denies.
 fn denied(record: &Record) -> u64 {
-    let undone = if denies(kernel_on_overflow(record)) {
+    let undone = if denies(kernel_on_overflow(record), record) {
         record.tally_of(Cause::AcceptQueueOverflow).attempts
     } else {
         0
@@ -271,7 +271,15 @@ fn evidence(cause: Option<Cause>, record: &Record) -> Vec<String> {
     let mut evidence = from_packets(cause, record);
     let matters = cause.is_some_and(is_overflow) || denied(record) > 0;
     if let Some(word) = record.kernel.word().filter(|_| matters) {
-        evidence.insert(0, format!("the kernel's own count: {}", figures(word)));
+        let repeats = word.namespace.get(Counter::TcpSynRetrans);
+        let elsewhere = word.overflowed() == Some(false)
+            && repeats.is_some_and(|repeats| repeats < record.retries.syn_ack);
+        let told = if elsewhere {
+            "this kernel did not repeat those SYN-ACKs: another one answers, behind a forwarded port, and counts in its own network namespace".to_owned()
+        } else {
+            format!("the kernel's own count: {}", figures(word))
+        };
+        evidence.insert(0, told);
     }
     evidence
 }

@@ -3,7 +3,7 @@
 //! Times are those of the samples, by the clock that stamps packets of a live capture.
 
 use crate::handshake::KernelEvidence;
-use crate::kernel::KernelWord;
+use crate::kernel::{Counter, KernelWord};
 use crate::packet::{Span, Timestamp};
 
 /// The kernel's word on a listener over time: constant in size.
@@ -74,14 +74,15 @@ impl Kernel {
     pub(super) fn evidence(&self, from: Timestamp, to: Timestamp) -> Option<KernelEvidence> {
         let (begin, end) = self.watched?;
         let abort_on_overflow = self.word.as_ref().and_then(|word| word.abort_on_overflow);
+        let repeats = self.word.as_ref().and_then(|word| word.namespace.get(Counter::TcpSynRetrans));
         let mut touching =
             self.stretches.iter().filter(|stretch| stretch.from <= to && from <= stretch.to).peekable();
         let open = touching.peek().is_some();
         if touching.any(|stretch| stretch.overflowed) {
-            return Some(KernelEvidence { overflowed: true, abort_on_overflow });
+            return Some(KernelEvidence { overflowed: true, abort_on_overflow, repeats });
         }
         let watched = begin <= from && to <= end;
-        (watched && !open).then_some(KernelEvidence { overflowed: false, abort_on_overflow })
+        (watched && !open).then_some(KernelEvidence { overflowed: false, abort_on_overflow, repeats })
     }
 }
 

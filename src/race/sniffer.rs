@@ -89,7 +89,10 @@ fn open(interface: &str, server: SocketAddr) -> Result<Capture<Active>, pcap::Er
         .timeout(TIMEOUT_MS)
         .precision(Precision::Nano)
         .open()?;
-    capture.filter(&format!("tcp and host {} and port {}", server.ip(), server.port()), true)?;
+    // A router's error comes from itself.
+    let errors = if server.is_ipv4() { "icmp" } else { "icmp6" };
+    let connects = format!("tcp and host {} and port {}", server.ip(), server.port());
+    capture.filter(&format!("({connects}) or {errors}"), true)?;
     // So that the thread sees the stop flag when no packet arrives: a timeout need not end a blocked read.
     capture.setnonblock()
 }

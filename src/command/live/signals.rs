@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::flag;
 
+use crate::command::wanted;
+
 /// Exit status of a program that SIGINT killed, as shells show it.
 const KILLED_BY_SIGINT: i32 = 130;
 
@@ -23,7 +25,7 @@ impl Signals {
         let (end, report) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         // Before the flag is set by the same signal: actions run in the order they were registered.
         flag::register_conditional_shutdown(SIGINT, KILLED_BY_SIGINT, Arc::clone(&end))?;
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
+        for signal in wanted(&[SIGINT, SIGTERM, SIGHUP]) {
             flag::register(signal, Arc::clone(&end))?;
         }
         flag::register(SIGUSR1, Arc::clone(&report))?;

@@ -113,6 +113,24 @@ fn a_screen_is_never_overrun_and_keeps_the_worst() {
 }
 
 #[test]
+fn a_screen_shows_every_full_listener_before_any_words() {
+    let sockets = (1..=10_u16).map(|port| {
+        socket(&format!("10.0.0.1:{port}"), u64::from(port), if port > 4 { 5 } else { 0 }, 4, Some(0))
+    });
+    let watch = Watch::new(sample(0, "", sockets.collect()));
+    let owners = Owners::default();
+    let on = |lines| {
+        let options = Options { screen: Some((lines, 80)), ..Options::default() };
+        text(&Queues::new(&watch, &owners), &options)
+    };
+    let shown = on(24);
+    assert_eq!(shown.matches("FULL█").count(), 6, "{shown}");
+    assert!(shown.contains("… and 4 more, less full") && shown.contains("ACCEPT QUEUE FULL"), "{shown}");
+    let small = on(8);
+    assert!(small.contains("… and 6 more, 2 of them full"), "{small}");
+}
+
+#[test]
 fn colour_is_the_callers_choice() {
     let watch = watched();
     let owners = Owners::default();

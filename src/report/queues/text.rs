@@ -15,8 +15,10 @@ const BAR: usize = 8;
 /// From this fill on a queue is worth a warning: a burst of a third of what waits would overflow it.
 const NEARLY_FULL: f64 = 0.75;
 
-/// How many full listeners are explained one by one; the others are in the table.
+/// How many full listeners are explained one by one; the others are in the table. On a screen one stands for all: the
+/// table needs the room.
 const EXPLAINED: usize = 3;
+const EXPLAINED_ON_SCREEN: usize = 1;
 
 /// How much a line should stand out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,15 +30,20 @@ enum Tone {
 }
 
 pub(super) fn write(out: &mut impl Write, queues: &Queues<'_>, options: &Options) -> io::Result<()> {
-    let mut below = explanations(queues, options.width);
+    let explained = if options.screen.is_some() { EXPLAINED_ON_SCREEN } else { EXPLAINED };
+    let mut below = explanations(queues, options.width, explained);
     below.push((Tone::Plain, String::new()));
     below.extend(sysctls(&queues.watch.latest().sysctls, options.width));
     below.push((Tone::Plain, String::new()));
     below.extend(counters(queues, options.width));
     let mut lines = vec![headline(queues, options)];
     if !queues.rows.is_empty() {
-        // Two lines above the rows besides their header, one for what does not fit.
-        let room = options.screen.map(|(lines, _)| lines.saturating_sub(below.len() + 4).max(1));
+        // Two lines above the rows besides their header, one for what does not fit. Full ones come before all words.
+        let full = queues.rows.iter().filter(|row| row.socket.is_full()).count();
+        let room = options.screen.map(|(lines, _)| {
+            let most = lines.saturating_sub(4).max(1);
+            most.saturating_sub(below.len()).max(full.min(most)).max(1)
+        });
         lines.push((Tone::Plain, String::new()));
         lines.extend(table(queues, room.unwrap_or(usize::MAX)));
     }
@@ -110,7 +117,9 @@ fn table(queues: &Queues<'_>, room: usize) -> Vec<(Tone, String)> {
     let tones = std::iter::once(Tone::Heading).chain(queues.rows.iter().map(tone));
     let mut lines: Vec<_> = tones.zip(table.lines()).collect();
     if let Some(more) = queues.rows.len().checked_sub(room).filter(|&more| more > 0) {
-        lines.push((Tone::Plain, format!("… and {more} more, less full")));
+        let full = queues.rows.iter().skip(room).filter(|row| row.socket.is_full()).count();
+        let how = if full > 0 { format!("{full} of them full") } else { "less full".to_owned() };
+        lines.push((Tone::Plain, format!("… and {more} more, {how}")));
     }
     lines
 }
@@ -166,11 +175,11 @@ fn owner(row: &Row<'_>) -> String {
 }
 
 /// What is wrong, what it means and what to do.
-fn explanations(queues: &Queues<'_>, width: usize) -> Vec<(Tone, String)> {
+fn explanations(queues: &Queues<'_>, width: usize, explained: usize) -> Vec<(Tone, String)> {
     let mut lines = Vec::new();
     let sysctls = &queues.watch.latest().sysctls;
     let full: Vec<&Row<'_>> = queues.rows.iter().filter(|row| row.socket.is_full()).collect();
-    for row in full.iter().take(EXPLAINED) {
+    for row in full.iter().take(explained) {
         lines.push((Tone::Plain, String::new()));
         let name = address(row.socket.local, row.device.as_deref());
         lines.push((Tone::Alarm, format!("{name}   ACCEPT QUEUE FULL")));
