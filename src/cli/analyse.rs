@@ -69,7 +69,7 @@ pub(super) struct Arguments {
     ///
     /// The language is that of tcpdump (see pcap-filter(7)), such as "port 443 and net 10.0.0.0/8". Select
     /// by address and port: a filter that takes only some packets of a connection hides what the analysis
-    /// needs.
+    /// needs. Errors that answer a SYN are seen with "or icmp or icmp6" only.
     #[arg(short, long, value_name = "EXPR", help_heading = "Input")]
     filter: Option<String>,
 

@@ -60,7 +60,7 @@ pub(super) struct RaceArgs {
     #[arg(long, value_enum, default_value = "text")]
     format: FormatArg,
 
-    /// Exit with status 1 when a connect failed, or succeeded and was dead
+    /// Exit with status 1 when a connect had one of these fates
     #[arg(long, value_enum, value_name = "FATE,...", value_delimiter = ',')]
     fail_on: Vec<FateArg>,
 
@@ -82,6 +82,8 @@ enum FateArg {
     Failed,
     /// connect() succeeded, and the server had not accepted
     Dead,
+    /// connect() succeeded, and nothing shows whether the server had accepted
+    Unproven,
 }
 
 impl RaceArgs {
@@ -91,6 +93,7 @@ impl RaceArgs {
         let wanted = |fate: &Fate| {
             *fate == Fate::Failed && self.fail_on.contains(&FateArg::Failed)
                 || fate.is_dead() && self.fail_on.contains(&FateArg::Dead)
+                || *fate == Fate::Unproven && self.fail_on.contains(&FateArg::Unproven)
         };
         RaceConfig {
             fail_on: Fate::ALL.into_iter().filter(wanted).collect(),

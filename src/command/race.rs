@@ -103,9 +103,16 @@ pub fn run(config: &RaceConfig, out: &mut impl Write) -> anyhow::Result<Status> 
         thread::sleep(silence_to_come(&calls, now()));
     }
     waiting.close();
-    let (packets, missing) = match sniffer.and_then(Sniffer::finish) {
-        Ok(recording) => (Some(packets(recording, before, target)?), None),
-        Err(error) => (None, Some(error.to_string())),
+    let recorded = match sniffer.and_then(Sniffer::finish) {
+        Ok(recording) => Ok(packets(recording, before, target)?),
+        Err(error) => Err(error.to_string()),
+    };
+    let (packets, missing) = match recorded {
+        Ok(packets) if packets.summary.packets.tcp == 0 && !calls.is_empty() => {
+            (None, Some(format!("no packet of the connects passed {interface}: they take another way")))
+        }
+        Ok(packets) => (Some(packets), None),
+        Err(missing) => (None, Some(missing)),
     };
     let what = match calls.len() {
         made if made < config.load.count => format!("{what}; stopped after {made}"),
@@ -154,12 +161,16 @@ fn is_here(target: SocketAddr) -> bool {
     local_addresses().is_ok_and(|local| local.contains(target.ip()))
 }
 
-/// How long to listen on after connects that gave up: only the silence of a second proves that no answer came, and
-/// they repeat their SYNs no more.
+/// How long to listen on. After connects that gave up only the silence of a second proves that no answer came, and they
+/// repeat their SYNs no more. Of others the server acknowledges the FIN, a round trip later.
 fn silence_to_come(calls: &[Call], now: Timestamp) -> Duration {
+    const LONGEST: Span = Span::from_secs(1);
     let gave_up = calls.iter().filter(|call| call.result == Err(Errno::ETIMEDOUT));
-    let until = gave_up.map(|call| call.returned.plus(PROOF)).max();
-    until.map_or(Duration::ZERO, |until| {
+    let silence = gave_up.map(|call| call.returned.plus(PROOF)).max();
+    let succeeded = calls.iter().filter(|call| call.succeeded());
+    let round_trip = succeeded.map(|call| call.returned.since(call.started)).max();
+    let answers = round_trip.map(|round_trip| now.plus(round_trip.scaled(2, 1).min(LONGEST)));
+    silence.max(answers).map_or(Duration::ZERO, |until| {
         Duration::from_nanos(u64::try_from(until.since(now).as_nanos()).unwrap_or(0))
     })
 }

@@ -88,6 +88,12 @@ impl Call {
         self.result.is_ok()
     }
 
+    /// Whether the server sent data, or closed, while the connection was watched.
+    #[must_use]
+    pub fn was_answered(&self) -> bool {
+        self.next.is_some_and(|next| next.received.is_some())
+    }
+
     /// The error that a later operation met although `connect()` had said success.
     #[must_use]
     pub fn death(&self) -> Option<Errno> {

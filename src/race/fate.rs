@@ -7,8 +7,11 @@ use crate::packet::{Span, Timestamp};
 /// What became of a connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fate {
-    /// `connect()` succeeded and nothing speaks against it.
+    /// `connect()` succeeded, and the server has shown that it has the connection.
     Alive,
+    /// `connect()` succeeded, and nothing shows whether the server has the connection: with SYN cookies and a full queue it
+    /// has not, and sends nothing.
+    Unproven,
     /// `connect()` succeeded although the server reset the handshake.
     DeadReset,
     /// `connect()` succeeded although the server ignored the ACK.
@@ -19,13 +22,15 @@ pub enum Fate {
 
 impl Fate {
     /// All, the good one first.
-    pub const ALL: [Self; 4] = [Self::Alive, Self::DeadReset, Self::DeadIgnored, Self::Failed];
+    pub const ALL: [Self; 5] =
+        [Self::Alive, Self::Unproven, Self::DeadReset, Self::DeadIgnored, Self::Failed];
 
     /// The name in every output.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Alive => "alive",
+            Self::Unproven => "unproven",
             Self::DeadReset => "dead-reset",
             Self::DeadIgnored => "dead-ignored",
             Self::Failed => "failed",
@@ -99,7 +104,9 @@ impl Runner<'_> {
             }
             // Without packets a reset is the only sign; one by the application looks the same then.
             None if self.call.death().is_some() => Fate::DeadReset,
-            Some(_) | None => Fate::Alive,
+            Some((_, Some(true))) => Fate::Alive,
+            Some(_) | None if self.call.was_answered() => Fate::Alive,
+            Some(_) | None => Fate::Unproven,
         }
     }
 

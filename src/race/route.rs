@@ -35,6 +35,11 @@ pub fn route(target: SocketAddr, source: Option<IpAddr>) -> io::Result<Route> {
     // What a host sends to itself passes the loopback interface, whichever address it goes to.
     let here = target.ip().is_loopback() || of(target.ip()).is_some();
     match if here { loopback() } else { of(source) } {
+        // An address that stays whatever way its packets take.
+        #[cfg(target_os = "linux")]
+        Some(address) if !here && address.flags.contains(InterfaceFlags::IFF_LOOPBACK) => {
+            Ok(Route { source, interface: "any".to_owned() })
+        }
         Some(address) => Ok(Route { source, interface: address.interface_name.clone() }),
         None => Err(io::Error::other(format!("no interface has the address {source}"))),
     }

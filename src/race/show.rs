@@ -81,9 +81,15 @@ impl Race {
             writeln!(out, "no capture: {missing}; only what connect() and the next call said is known")?;
         }
         writeln!(out)?;
-        let [alive, reset, ignored, failed] = Fate::ALL.map(|fate| self.count(fate));
+        let [alive, unproven, reset, ignored, failed] = Fate::ALL.map(|fate| self.count(fate));
         let dead = reset + ignored;
-        writeln!(out, "  {:>6}  connect() succeeded, and the connection lives", alive)?;
+        writeln!(out, "  {alive:>6}  connect() succeeded, and the connection lives")?;
+        if unproven > 0 {
+            writeln!(
+                out,
+                "  {unproven:>6}  connect() succeeded; nothing shows whether the server has the connection"
+            )?;
+        }
         writeln!(out, "  {dead:>6}  connect() succeeded, and the connection is dead")?;
         writeln!(out, "  {failed:>6}  connect() failed{}", self.errors())?;
         self.write_verdicts(out)?;
@@ -92,7 +98,7 @@ impl Race {
             writeln!(
                 out,
                 "\n  of {} connects that said success, {dead} {} dead{}",
-                alive + dead,
+                alive + unproven + dead,
                 if dead == 1 { "was" } else { "were" },
                 self.deaths(reset, ignored)
             )?;

@@ -16,11 +16,11 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use self::run::{Capture, Ended, PROGRAM, analysed, command, fail, public_copy};
+use self::run::{Capture, Ended, PROGRAM, analysed, command, fail};
 use self::wire::Wire;
 use crate::kernel::{nstat, overflow_at_the_ack, ss};
 use crate::namespace::{self, in_namespace, listener, start_connect, sysctl, wait_for};
-use crate::util::require_tools;
+use crate::util::{public_copy, require_tools};
 
 fn counts(verdicts: &Value) -> BTreeMap<String, u64> {
     let counts = verdicts.as_object().unwrap().iter().map(|(name, n)| (name.clone(), n.as_u64().unwrap()));

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::ExitStatusExt;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use hsanalyze::handshake::Verdict;
@@ -15,7 +15,7 @@ use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
 use crate::namespace::in_namespace;
-use crate::util::hsanalyze;
+use crate::util::{hsanalyze, public_copy, require_tools};
 
 /// Runs the program in the calling thread's namespace, as its child.
 fn race(target: SocketAddr, arguments: &str) -> Value {
@@ -69,9 +69,8 @@ fn refused_and_unanswered_connects_fail_with_their_errno() {
 
 /// 64 connects to a listener with room for one, across a round trip that even a busy machine takes no longer than to
 /// wake a thread.
-fn overflow(abort: bool, arguments: &str) -> (Value, Trace) {
-    let setup = Setup { backlog: 128, abort, round_trip: Duration::from_millis(50), ..Setup::default() };
-    setup
+fn overflow(setup: Setup, arguments: &str) -> (Value, Trace) {
+    Setup { backlog: 128, round_trip: Duration::from_millis(50), ..setup }
         .run(|experiment| {
             experiment.fill(128)?;
             experiment.path().gather_syns(64).unwrap();
@@ -85,7 +84,7 @@ fn overflow(abort: bool, arguments: &str) -> (Value, Trace) {
 #[test]
 fn connects_that_lied_and_were_reset_are_found_dead() {
     in_namespace(|| {
-        let (document, trace) = overflow(true, "--watch 0.5");
+        let (document, trace) = overflow(Setup { abort: true, ..Setup::default() }, "--watch 0.5");
         assert_eq!(trace.counters.get(Counter::ListenOverflows), Some(63));
         assert_eq!(count(&document, "verdict", "reset-after-ack"), 63, "{document:#}");
         // A busy machine may wake a connect() after the RST: that one failed at once.
@@ -106,7 +105,7 @@ fn connects_that_lied_and_were_reset_are_found_dead() {
 #[test]
 fn connects_that_lied_and_are_ignored_are_found_dead() {
     in_namespace(|| {
-        let (document, trace) = overflow(false, "--watch 1.5 --non-blocking");
+        let (document, trace) = overflow(Setup::default(), "--watch 1.5 --non-blocking");
         let server = View::of(&trace.server).unwrap();
         let attempts = server.packets.attempts();
         let ignored = attempts.iter().filter(|attempt| attempt.verdict == Verdict::SynackRetransmitted);
@@ -118,6 +117,49 @@ fn connects_that_lied_and_are_ignored_are_found_dead() {
         assert!(segments >= 2 * 63, "the ACK and its repeat after 1 s at least: {segments}");
         assert_eq!(document["fates"]["dead-ignored"], 63, "{document:#}");
         assert_eq!(count(&document, "verdict", "synack-retransmitted"), 63, "{document:#}");
+    });
+}
+
+/// SYN cookies and a full queue: nothing is repeated, nothing reset (docs/DOMAIN.md §2 D).
+#[test]
+fn connects_of_which_nothing_is_heard_are_not_called_alive() {
+    in_namespace(|| {
+        let (document, _) = overflow(Setup { syncookies: 2, ..Setup::default() }, "--watch 0.5");
+        assert_eq!(count(&document, "result", "success"), 64, "{document:#}");
+        assert_eq!(document["fates"]["alive"], 1, "{document:#}");
+        let unproven = count(&document, "fate", "unproven");
+        // A FIN that was repeated twice by the end tells.
+        assert_eq!(unproven + count(&document, "fate", "dead-ignored"), 63, "{document:#}");
+    });
+}
+
+#[test]
+fn without_packets_only_what_the_server_sends_shows_that_a_connection_lives() {
+    if !require_tools(&["setpriv"]) {
+        return;
+    }
+    in_namespace(|| {
+        let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let target = silent.local_addr().unwrap().to_string();
+        let (_directory, program) = public_copy();
+        let mut setpriv = Command::new("setpriv");
+        setpriv.current_dir("/").args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program);
+        setpriv.args([
+            "race",
+            &target,
+            "-n",
+            "3",
+            "--watch",
+            "0.1",
+            "--format",
+            "json",
+            "--fail-on",
+            "unproven",
+        ]);
+        let output = setpriv.output().unwrap();
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(document["missing"].is_string(), "{document:#}");
+        assert_eq!((output.status.code(), &document["fates"]["unproven"]), (Some(1), &3.into()));
     });
 }
 

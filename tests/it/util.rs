@@ -219,3 +219,13 @@ pub(crate) fn require_tools(tools: &[&str]) -> bool {
     writeln!(stderr, "{reason}").unwrap();
     false
 }
+
+/// A copy of the program that others may run, wherever the build directory is.
+pub(crate) fn public_copy() -> (tempfile::TempDir, PathBuf) {
+    use std::os::unix::fs::PermissionsExt;
+    let public = fs::Permissions::from_mode(0o755);
+    let directory = tempfile::Builder::new().permissions(public).tempdir().unwrap();
+    let program = directory.path().join("hsanalyze");
+    fs::copy(env!("CARGO_BIN_EXE_hsanalyze"), &program).unwrap();
+    (directory, program)
+}

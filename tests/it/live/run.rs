@@ -1,12 +1,12 @@
 //! The program while it captures, and what it has said so far.
 
+use std::fmt;
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
-use std::{fmt, fs};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -22,16 +22,6 @@ pub(super) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     command.env("NO_COLOR", "1").env("TZ", "UTC").env_remove("SUDO_UID").env_remove("SUDO_GID");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
-}
-
-/// A copy of the program that others may run, wherever the build directory is.
-pub(super) fn public_copy() -> (tempfile::TempDir, PathBuf) {
-    use std::os::unix::fs::PermissionsExt;
-    let public = fs::Permissions::from_mode(0o755);
-    let directory = tempfile::Builder::new().permissions(public).tempdir().unwrap();
-    let program = directory.path().join("hsanalyze");
-    fs::copy(PROGRAM, &program).unwrap();
-    (directory, program)
 }
 
 /// Lines that come from a pipe, each with when it came.
