@@ -185,7 +185,9 @@ fn synack_retransmitted(attempt: &Attempt, context: &Context) -> Inference {
     let near_server = attempt.is_near_server();
     let others = context.overflow >= Some(Confidence::Likely);
     let in_a_row = attempt.ignored_in_a_row();
-    evidence.extend(attempt.begins_deferred().map(Evidence::NoRepeatAtOneSecond));
+    if let Some(at) = attempt.begins_deferred() {
+        evidence.push(Evidence::NoRepeatAtOneSecond(at));
+    }
     if near_server {
         evidence.push(Evidence::AckReachedServer);
     }

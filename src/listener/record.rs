@@ -181,10 +181,9 @@ impl Record {
             }
             return;
         };
-        let confidence = if attempt.is_witness() || confidence == Confidence::Confirmed {
-            confidence
-        } else {
-            Confidence::Possible
+        let confidence = match confidence {
+            Confidence::Likely if !attempt.is_witness() => Confidence::Possible,
+            confidence => confidence,
         };
         self.note_overflow(attempt, confidence);
     }
@@ -196,9 +195,11 @@ impl Record {
         let likely = |confidence| confidence > Confidence::Possible;
         let alike = |e: &Episode| likely(e.confidence) == likely(confidence);
         let near = |e: &Episode| e.from <= to.plus(SAME_EPISODE) && from <= e.to.plus(SAME_EPISODE);
-        let full = self.episodes.iter().filter(|e| alike(e)).count() >= EPISODES;
-        let last = |like: &dyn Fn(&Episode) -> bool| self.episodes.iter().rposition(|e| alike(e) && like(e));
-        let place = last(&near).or_else(|| if full { last(&|_| true) } else { None });
+        let place = self.episodes.iter().rposition(|e| alike(e) && near(e));
+        let place = place.or_else(|| {
+            let full = self.episodes.iter().filter(|e| alike(e)).count() >= EPISODES;
+            self.episodes.iter().rposition(|e| full && alike(e))
+        });
         match place.and_then(|index| self.episodes.get_mut(index)) {
             Some(episode) => stretch(episode, attempt, confidence),
             None => self.episodes.push(Episode { from, to, confidence, sole: Some(attempt.ordinal) }),
