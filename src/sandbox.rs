@@ -184,8 +184,9 @@ mod linux {
         };
         let existing = files.iter().filter_map(|file| file.canonicalize().ok());
         // A symbolic link to nothing yet is written through.
-        let linked = files.iter().filter_map(|file| Some(directory(file).join(file.read_link().ok()?)));
-        let linked = linked.map(|file| directory(&file)).collect::<Vec<_>>();
+        let target = |file: &PathBuf| Some(directory(file).join(file.read_link().ok()?));
+        let links = |file: &PathBuf| std::iter::successors(target(file), target).take(40).collect::<Vec<_>>();
+        let linked = files.iter().flat_map(links).map(|file| directory(&file)).collect::<Vec<_>>();
         files.iter().map(|file| directory(file)).chain(existing).chain(linked).collect()
     }
 

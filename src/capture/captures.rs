@@ -9,7 +9,7 @@ use super::filter::{Filter, FilterError};
 use super::open::{OpenError, OpenReason};
 use super::walk::{Group, Stop, Walk};
 use super::{CaptureInfo, Source, Status};
-use crate::packet::{Frames, Timestamp};
+use crate::packet::{Frames, LinkType, Timestamp};
 
 /// How captures are read.
 #[derive(Debug, Clone, Default)]
@@ -52,6 +52,9 @@ impl Captures {
         paths: &[P],
         options: &Options,
     ) -> Result<(Self, Vec<OpenError>), FilterError> {
+        let mut filter = options.filter.as_deref().map(Filter::new);
+        // While there are descriptors to compile with.
+        let _ = filter.as_mut().map(|filter| filter.prepare(LinkType::ETHERNET));
         let mut captures = Vec::with_capacity(paths.len());
         let mut errors = Vec::new();
         for (at, path) in paths.iter().enumerate() {
@@ -64,7 +67,6 @@ impl Captures {
                 errors.push(OpenError { path, reason: OpenReason::TooMany });
             }
         }
-        let filter = options.filter.as_deref().map(Filter::new);
         let mut this = Self {
             captures,
             heads: BinaryHeap::new(),

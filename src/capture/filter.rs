@@ -79,7 +79,10 @@ impl Filter {
             // itself; the interpreter reads no more than `captured` octets of the packet.
             unsafe { bpf_filter(instructions, frame.data.as_ptr(), frame.wire_len, captured) != 0 }
         };
-        Ok(programs.iter().any(takes))
+        Ok(match programs {
+            [little, big] => takes(if is_little_endian(frame.data) { little } else { big }),
+            programs => programs.iter().any(takes),
+        })
     }
 
     fn programs(&mut self, link: LinkType) -> Result<&[BpfProgram], &FilterError> {
@@ -91,7 +94,7 @@ impl Filter {
     }
 }
 
-/// The programs for frames of `link`: any of them may take one.
+/// The programs for frames of `link`: none where nobody can decode them, two where the order of octets is not known.
 fn compile(expression: &str, link: LinkType) -> Result<Vec<BpfProgram>, FilterError> {
     let orders: &[Order] = match link {
         // Address families stand in the order of the machine that captured.
@@ -113,6 +116,11 @@ fn compile(expression: &str, link: LinkType) -> Result<Vec<BpfProgram>, FilterEr
             Err(error)
         }
     })
+}
+
+/// Whether the address family that a frame begins with is written so: no family needs the upper half.
+fn is_little_endian(frame: &[u8]) -> bool {
+    frame.first_chunk().is_some_and(|&family| u32::from_le_bytes(family) < 0x1_0000)
 }
 
 /// How a number is written.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use jiff::tz::TimeZone;
@@ -34,14 +35,23 @@ use crate::report::{Options, Reporter, Verbosity};
 /// When the filter does not compile or the output cannot be written; damaged and missing captures are no
 /// error but a [`Status`].
 pub fn run(config: &Analyse) -> anyhow::Result<Status> {
-    let stop = Arc::new(AtomicBool::new(false));
-    run_with(config, Some(&stop), |config, _, sink| analyse(config, &stop, sink))
+    let interrupt = Arc::new(Interrupt::default());
+    run_with(config, Some(&interrupt), |config, _, sink| analyse(config, &interrupt, sink))
+}
+
+/// What the first Ctrl-C does while a pipe is read.
+#[derive(Debug, Default)]
+pub(super) struct Interrupt {
+    /// Reading has begun: until then it ends the program, as by default.
+    reading: AtomicBool,
+    /// Reading is to end.
+    stop: AtomicBool,
 }
 
 /// The engine at work on files.
 fn analyse(
     config: &Analyse,
-    stop: &AtomicBool,
+    interrupt: &Interrupt,
     sink: &mut dyn Sink,
 ) -> anyhow::Result<(Summary, impl FnMut(&mut Attempt) + use<>)> {
     let options = capture::Options { filter: config.filter.clone() };
@@ -55,11 +65,15 @@ fn analyse(
         errors.iter().for_each(|error| complain(&error.to_string()));
         return Err(last.into());
     }
+    interrupt.reading.store(true, Ordering::Relaxed);
     let shown = config.verbosity != Verbosity::Quiet && io::stderr().is_terminal();
     let progress = shown.then(|| Progress::new(captures.progress().map(|(_, total)| total)));
-    let (summary, book) =
-        engine::analyse(&mut Watched { captures, progress, stop }, &engine_options(config), sink)
-            .with_context(|| target(config))?;
+    let (summary, book) = engine::analyse(
+        &mut Watched { captures, progress, stop: &interrupt.stop },
+        &engine_options(config),
+        sink,
+    )
+    .with_context(|| target(config))?;
     Ok((summary, move |attempt: &mut Attempt| attempt.inference = book.infer(attempt)))
 }
 
@@ -104,11 +118,11 @@ impl Source for Watched<'_> {
 /// Opens the output, has `engine` analyse the captures into it, and finishes the report.
 ///
 /// `engine` returns the summary and what settles the final cause of an attempt that a report held back.
-/// `stop` tells it to end; where there is none it ends by signals of its own, in order, and tells attempts before they
-/// are decided, too.
+/// `interrupt` tells it to end; where there is none it ends by signals of its own, in order, and tells attempts before
+/// they are decided, too.
 pub(super) fn run_with<E, S>(
     config: &Analyse,
-    stop: Option<&Arc<AtomicBool>>,
+    interrupt: Option<&Arc<Interrupt>>,
     engine: E,
 ) -> anyhow::Result<Status>
 where
@@ -122,10 +136,10 @@ where
         Some(path) => Output::file(path).with_context(|| format!("cannot write {}", path.display()))?,
         None => Output::stdout(),
     };
-    if let Some(stop) = stop {
-        catch_signals(config, &output, stop)?;
+    if let Some(interrupt) = interrupt {
+        catch_signals(config, &output, interrupt)?;
     }
-    let options = Options { provisional: stop.is_none(), ..options(config, &output) };
+    let options = Options { provisional: interrupt.is_none(), ..options(config, &output) };
     let mut reporter = Reporter::new(options.clone(), &mut output).with_context(|| target(config))?;
     let (summary, settle) = engine(config, &options, &mut reporter)?;
     reporter.finish(&summary, settle).with_context(|| target(config))?;
@@ -134,18 +148,30 @@ where
 }
 
 /// Sees to it that a signal which ends the program leaves no unfinished report behind; and that the first Ctrl-C while
-/// a pipe is read ends the reading and not the report: it has ended whoever writes there, too.
-fn catch_signals(config: &Analyse, output: &Output, stop: &Arc<AtomicBool>) -> io::Result<()> {
+/// a pipe is read ends the reading and not the report: it has ended whoever writes there, too. What that had not written
+/// yet has a moment to arrive.
+fn catch_signals(config: &Analyse, output: &Output, interrupt: &Arc<Interrupt>) -> io::Result<()> {
+    const MOMENT: Duration = Duration::from_millis(500);
     let unfinished = output.unfinished().map(Path::to_owned);
-    let piped = config.files.iter().any(|file| file.as_os_str() == "-" || is_pipe(file));
+    let stdin = config.files.iter().any(|file| file.as_os_str() == "-");
+    let piped = stdin || config.files.iter().any(|file| is_pipe(file));
     if unfinished.is_none() && !piped {
         return Ok(());
     }
+    // Somebody writes to standard input already; a named pipe may wait for its first writer.
+    interrupt.reading.store(stdin, Ordering::Relaxed);
     let mut signals = Signals::new(wanted(&[SIGHUP, SIGINT, SIGTERM, SIGXFSZ]))?;
-    let stop = Arc::clone(stop);
+    let mut interrupt = Some(Arc::clone(interrupt)).filter(|_| piped);
     thread::spawn(move || {
         for signal in signals.forever() {
-            if piped && signal == SIGINT && !stop.swap(true, Ordering::Relaxed) {
+            let reading = |interrupt: &mut Arc<Interrupt>| interrupt.reading.load(Ordering::Relaxed);
+            if signal == SIGINT
+                && let Some(interrupt) = interrupt.take_if(reading)
+            {
+                thread::spawn(move || {
+                    thread::sleep(MOMENT);
+                    interrupt.stop.store(true, Ordering::Relaxed);
+                });
                 continue;
             }
             // What cannot be removed stays; the program ends all the same.

@@ -41,7 +41,7 @@ fn raise_descriptor_limit() {
     }
 }
 
-/// The signals of these that the program was not told to ignore: `nohup` has it outlive the terminal.
+/// These signals, but SIGHUP only if the program was not told to ignore it: `nohup` has it outlive the terminal.
 fn wanted(signals: &[i32]) -> Vec<i32> {
     let ignored = |signal: i32| {
         // SAFETY: all-zero is a valid `sigaction`, and nothing is set.

@@ -1,7 +1,7 @@
 //! From an undecided attempt to its record: verdict, reason, timing, vantage and `connect()`.
 //!
 //! Owns the verdicts' definitions (DOMAIN §4) and `connect()`'s outcome (§6). Does not own causes
-//! (`cause`): those may need other attempts.
+//! (`infer`): those may need other attempts.
 
 use super::attempt::{Attempt, RetryTimes, Timing};
 use super::cause::Inference;
@@ -61,7 +61,9 @@ fn verdict(pending: &Pending, ending: Ending) -> (Verdict, Option<Reason>) {
     let plain = shown(pending);
     let unfinished = matches!(pending.phase, Phase::SynSent | Phase::SynReceived);
     let cut = matches!(ending, Ending::CaptureEnd(end) if end.since(pending.last) <= CUT);
-    if ending == Ending::Evicted && !matches!(plain, Verdict::SynackRetransmitted | Verdict::ResetAfterAck) {
+    let told = matches!(plain, Verdict::SynackRetransmitted | Verdict::ResetAfterAck)
+        || pending.signs.application_reset;
+    if ending == Ending::Evicted && !told {
         return (Verdict::Undetermined, Some(Reason::Evicted));
     }
     if is_one_sided(pending) {

@@ -40,16 +40,16 @@ pub struct KernelEvidence {
     pub overflowed: bool,
     /// `net.ipv4.tcp_abort_on_overflow`, where it could be read.
     pub abort_on_overflow: Option<bool>,
-    /// How often it repeated SYNs and SYN-ACKs since it was first asked (TCPSynRetrans), where it counts that.
-    pub repeats: Option<u64>,
+    /// Another kernel may answer for the listener (a forwarded port, a container's): more SYN-ACKs were repeated than this
+    /// one repeated.
+    pub elsewhere: bool,
 }
 
 impl KernelEvidence {
-    /// Whether it says that the queue did not overflow, and can speak of this: where more SYN-ACKs were repeated than
-    /// this kernel repeated, another one answers (a forwarded port, a container's).
+    /// Whether it says that the queue did not overflow, and can say so.
     #[must_use]
-    pub fn denies(&self, synack_repeats: u64) -> bool {
-        !self.overflowed && self.repeats.is_none_or(|repeats| synack_repeats <= repeats)
+    pub const fn denies(&self) -> bool {
+        !self.overflowed && !self.elsewhere
     }
 }
 
@@ -76,18 +76,18 @@ pub fn infer(attempt: &Attempt, context: &Context) -> Inference {
         inference.evidence.push(Evidence::CaptureDropped);
     }
     match context.kernel {
-        Some(kernel) if inference.cause == Some(Cause::AcceptQueueOverflow) => {
-            judged_by_kernel(attempt, inference, kernel)
+        Some(kernel)
+            if inference.cause == Some(Cause::AcceptQueueOverflow)
+                && (kernel.overflowed || kernel.denies()) =>
+        {
+            judged_by_kernel(attempt.verdict, inference, kernel)
         }
         Some(_) | None => inference,
     }
 }
 
 /// What is left of an overflow inferred from packets when the kernel has spoken.
-fn judged_by_kernel(attempt: &Attempt, inference: Inference, kernel: KernelEvidence) -> Inference {
-    if !kernel.overflowed && !kernel.denies(attempt.retries.syn_ack.into()) {
-        return inference;
-    }
+fn judged_by_kernel(verdict: Verdict, inference: Inference, kernel: KernelEvidence) -> Inference {
     let packets = inference.evidence.into_iter().filter(|evidence| !evidence.is_doubt());
     if kernel.overflowed {
         return Inference {
@@ -98,7 +98,7 @@ fn judged_by_kernel(attempt: &Attempt, inference: Inference, kernel: KernelEvide
             evidence: [Evidence::KernelOverflowed].into_iter().chain(packets).collect(),
         };
     }
-    let instead = match attempt.verdict {
+    let instead = match verdict {
         Verdict::ResetAfterAck => Some(Evidence::RstNotFromQueue),
         Verdict::SynackRetransmitted | Verdict::AckIgnored | Verdict::Unanswered => {
             Some(Evidence::AckDidNotReachKernel)

@@ -236,7 +236,8 @@ impl Watch {
             (drops.zip(more).map(|(drops, more)| drops.saturating_add(more)), full || socket.is_full())
         });
         let whole = !interval.lost.iter().any(|lost| lost.local == bound);
-        overflowed(&interval.counters, drops.filter(|_| whole), full)
+        // What a closed socket dropped would come on top.
+        overflowed(&interval.counters, drops.filter(|&drops| whole || drops > 0), full)
     }
 
     /// The listeners whose queues certainly overflowed between the last two samples, whoever connected to them.
@@ -279,7 +280,7 @@ impl Watch {
             send_q: socket.send_q,
             recv_q_max: history.recv_q_max,
             full_seen: history.full_seen,
-            drops: history.drops.filter(|_| !history.lost),
+            drops: history.drops.filter(|&drops| !history.lost || drops > 0),
             limit_from: sysctls.somaxconn.map(|somaxconn| socket.limit_from(somaxconn)),
             somaxconn: sysctls.somaxconn,
             abort_on_overflow: sysctls.abort_on_overflow(),

@@ -10,7 +10,7 @@ use crate::words::{count, number};
 /// The listener as the outputs show it.
 pub(super) fn listener(server: Option<Endpoint>, record: &Record) -> Listener {
     let kernel = kernel_on_overflow(record);
-    let cause = main_cause(record).filter(|&cause| !(is_overflow(cause) && denies(kernel, record)));
+    let cause = main_cause(record).filter(|&cause| !(is_overflow(cause) && denies(kernel)));
     // What got no answer explains itself once the kernel has counted an overflow.
     let silent = cause == Some(Cause::Filtered) && record.filtered.get(Verdict::Unreachable) == 0;
     let unseen = (cause.is_none() || silent) && kernel_alone(record);
@@ -45,7 +45,7 @@ fn is_overflow(cause: Cause) -> bool {
 /// What the kernel says of the time in which the attempts show an overflow.
 fn kernel_on_overflow(record: &Record) -> Option<KernelEvidence> {
     let (from, to) = record.tally_of(Cause::AcceptQueueOverflow).span?;
-    record.kernel.evidence(from, to)
+    record.kernel.evidence(from, to, record.retries.after_ack)
 }
 
 /// Whether the kernel counted overflows of this queue, of which no attempt tells: their clients are still waiting, or
@@ -55,13 +55,13 @@ fn kernel_alone(record: &Record) -> bool {
         && record.kernel.word().and_then(KernelWord::overflowed) == Some(true)
 }
 
-fn denies(kernel: Option<KernelEvidence>, record: &Record) -> bool {
-    kernel.is_some_and(|kernel| kernel.denies(record.retries.syn_ack))
+fn denies(kernel: Option<KernelEvidence>) -> bool {
+    kernel.is_some_and(|kernel| kernel.denies())
 }
 
 /// How many attempts look like an overflow which the kernel denies.
 fn denied(record: &Record) -> u64 {
-    let undone = if denies(kernel_on_overflow(record), record) {
+    let undone = if denies(kernel_on_overflow(record)) {
         record.tally_of(Cause::AcceptQueueOverflow).attempts
     } else {
         0
@@ -160,6 +160,9 @@ fn diagnosis(cause: Option<Cause>, name: &str, affected: u64, record: &Record) -
         Some(Cause::SynScan) => {
             format!("{of} to {name} were reset by the client at the SYN-ACK: a SYN scan.")
         }
+        Some(Cause::ApplicationReset) if possible(Cause::ApplicationReset, record) => format!(
+            "{name} may accept and then reset: {of} got RST with ACK right after the handshake, from the application or from something on the path."
+        ),
         Some(Cause::ApplicationReset) => format!(
             "{name} accepts and then resets: {of} got RST with ACK right after the handshake, from the application and not from a full queue."
         ),
@@ -271,11 +274,8 @@ fn evidence(cause: Option<Cause>, record: &Record) -> Vec<String> {
     let mut evidence = from_packets(cause, record);
     let matters = cause.is_some_and(is_overflow) || denied(record) > 0;
     if let Some(word) = record.kernel.word().filter(|_| matters) {
-        let repeats = word.namespace.get(Counter::TcpSynRetrans);
-        let elsewhere = word.overflowed() == Some(false)
-            && repeats.is_some_and(|repeats| repeats < record.retries.syn_ack);
-        let told = if elsewhere {
-            "this kernel did not repeat those SYN-ACKs: another one answers, behind a forwarded port, and counts in its own network namespace".to_owned()
+        let told = if record.kernel.is_elsewhere(record.retries.after_ack) {
+            "this kernel repeated fewer SYN-ACKs than there were: another one may answer, behind a forwarded port, and count in a network namespace of its own".to_owned()
         } else {
             format!("the kernel's own count: {}", figures(word))
         };
@@ -388,7 +388,7 @@ fn overflow_evidence(record: &Record) -> Vec<String> {
     let spoken = kernel_on_overflow(record).is_some();
     if record.tally_of(Cause::AcceptQueueOverflow).confidence == Some(Confidence::Possible) && !spoken {
         why.push(doubt(record).to_owned());
-    } else if record.maybe_deferred == record.overflowed.total() && !spoken {
+    } else if record.maybe_deferred > 0 && record.maybe_deferred == record.overflowed.total() && !spoken {
         why.push(
             "doubt: a TCP_DEFER_ACCEPT of one second, as HAProxy's defer-accept, looks the same where clients do not send first"
                 .to_owned(),

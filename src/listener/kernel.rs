@@ -67,22 +67,31 @@ impl Kernel {
         self.word.as_ref()
     }
 
+    /// Whether another kernel may answer for the listener, whose SYN-ACKs were repeated so often after an ACK: this one
+    /// repeated fewer, of all its listeners and clients (TCPSynRetrans), and counted no overflow.
+    pub(super) fn is_elsewhere(&self, repeats: u64) -> bool {
+        self.word.as_ref().is_some_and(|word| {
+            let own = word.namespace.get(Counter::TcpSynRetrans);
+            word.overflowed() == Some(false) && own.is_some_and(|own| own < repeats)
+        })
+    }
+
     /// What the kernel says of the time from `from` to `to`.
     ///
     /// That the queue overflowed, where a stretch touches that time; that it did not, where all of it was watched
-    /// and nothing is open.
-    pub(super) fn evidence(&self, from: Timestamp, to: Timestamp) -> Option<KernelEvidence> {
+    /// and nothing is open. `repeats` is how often the listener's SYN-ACKs were repeated after an ACK.
+    pub(super) fn evidence(&self, from: Timestamp, to: Timestamp, repeats: u64) -> Option<KernelEvidence> {
         let (begin, end) = self.watched?;
         let abort_on_overflow = self.word.as_ref().and_then(|word| word.abort_on_overflow);
-        let repeats = self.word.as_ref().and_then(|word| word.namespace.get(Counter::TcpSynRetrans));
+        let elsewhere = self.is_elsewhere(repeats);
         let mut touching =
             self.stretches.iter().filter(|stretch| stretch.from <= to && from <= stretch.to).peekable();
         let open = touching.peek().is_some();
         if touching.any(|stretch| stretch.overflowed) {
-            return Some(KernelEvidence { overflowed: true, abort_on_overflow, repeats });
+            return Some(KernelEvidence { overflowed: true, abort_on_overflow, elsewhere: false });
         }
         let watched = begin <= from && to <= end;
-        (watched && !open).then_some(KernelEvidence { overflowed: false, abort_on_overflow, repeats })
+        (watched && !open).then_some(KernelEvidence { overflowed: false, abort_on_overflow, elsewhere })
     }
 }
 
@@ -118,7 +127,7 @@ mod tests {
     }
 
     fn judged(kernel: &Kernel, from: i64, to: i64) -> Option<bool> {
-        kernel.evidence(at(from), at(to)).map(|evidence| evidence.overflowed)
+        kernel.evidence(at(from), at(to), 0).map(|evidence| evidence.overflowed)
     }
 
     #[test]
@@ -134,7 +143,7 @@ mod tests {
         assert_eq!(judged(&kernel, 12, 30), Some(true), "it touches the stretch");
         assert_eq!(judged(&kernel, 13, 14), Some(false));
         assert_eq!(judged(&kernel, 13, 15), None, "it went on after the last sample");
-        assert_eq!(kernel.evidence(at(11), at(11)).unwrap().abort_on_overflow, Some(true));
+        assert_eq!(kernel.evidence(at(11), at(11), 0).unwrap().abort_on_overflow, Some(true));
     }
 
     #[test]

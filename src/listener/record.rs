@@ -140,7 +140,12 @@ impl Record {
             many_half_open: many(Verdict::HalfOpen, Self::MANY_HALF_OPEN),
             many_client_reset: many(Verdict::ClientReset, Self::MANY_CLIENT_RESETS),
             capture_dropped: false,
-            kernel: self.kernel.evidence(from, to),
+            // It is among them once it is tallied.
+            kernel: self.kernel.evidence(
+                from,
+                to,
+                self.retries.after_ack.max(attempt.retries.after_ack.into()),
+            ),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What became of each connect: the client's word joined to the packets'.
 
 use super::{Call, Packets};
-use crate::handshake::{Attempt, Verdict};
+use crate::handshake::{Attempt, Cause, Confidence, Verdict};
 use crate::packet::{Span, Timestamp};
 
 /// What became of a connect.
@@ -105,9 +105,20 @@ impl Runner<'_> {
             // Without packets a reset is the only sign; one by the application looks the same then.
             None if self.call.death().is_some() => Fate::DeadReset,
             Some((_, Some(true))) => Fate::Alive,
+            // What an application resets it has accepted.
+            Some(_) if self.was_accepted() => Fate::Alive,
             Some(_) | None if self.call.was_answered() => Fate::Alive,
             Some(_) | None => Fate::Unproven,
         }
+    }
+
+    /// Whether the packets make it likely that an application had accepted it and reset it then.
+    fn was_accepted(&self) -> bool {
+        let inference = self.attempt.map(|attempt| &attempt.inference);
+        inference.is_some_and(|inference| {
+            inference.cause == Some(Cause::ApplicationReset)
+                && inference.confidence > Some(Confidence::Possible)
+        })
     }
 
     /// How long `connect()` took.

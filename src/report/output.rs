@@ -142,8 +142,11 @@ fn beside(path: &Path, old: Option<&Metadata>) -> io::Result<NamedTempFile> {
     if let Some(old) = old {
         let own = new.as_file().metadata()?;
         if (own.uid(), own.gid()) != (old.uid(), old.gid()) {
-            // Whom that is forbidden writes in place.
-            fchown(new.as_file(), Some(old.uid()), Some(old.gid()))?;
+            let given = fchown(new.as_file(), Some(old.uid()), Some(old.gid()));
+            // Whom that is forbidden writes in place, or else replaces it all the same.
+            if given.is_err() && OpenOptions::new().write(true).open(path).is_ok() {
+                return Err(ErrorKind::PermissionDenied.into());
+            }
         }
         new.as_file().set_permissions(old.permissions())?;
     }

@@ -298,6 +298,35 @@ fn the_first_interrupt_of_a_pipe_ends_the_reading_and_not_the_report() {
     }
 }
 
+/// Whoever writes has a buffer, and empties it when it ends.
+#[test]
+fn what_a_pipe_s_writer_had_not_written_when_it_was_interrupted_is_told() {
+    use nix::sys::signal::{Signal, kill};
+    use std::io::Write;
+    let mut child = hsanalyze(["-"]).command().spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    kill(nix::unistd::Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGINT).unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(&fs::read(capture("refused-server")).unwrap()).unwrap();
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    assert!(String::from_utf8(output.stdout).unwrap().contains("PORT CLOSED"));
+}
+
+#[test]
+fn a_named_pipe_without_a_writer_is_left_at_once() {
+    use nix::sys::signal::{Signal, kill};
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("pipe");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+    let mut child = hsanalyze([&path]).command().spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    kill(nix::unistd::Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGINT).unwrap();
+    let status = child.wait().unwrap();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(2), "{status}");
+}
+
 #[test]
 fn a_filter_that_nothing_passes_is_not_an_empty_capture() {
     let path = capture("refused-server");

@@ -168,7 +168,11 @@ fn filters_know_the_address_families_of_every_system_in_either_order() {
             let frame = [&order(family), &packet[..]].concat();
             let length = frame.len() as u32;
             let ng = PcapNg::new(Order::Little).interface(link, 0, &[]).enhanced(0, 1, length, &frame);
-            assert_eq!(filtered(&ng.octets, "tcp port 80").frames.len(), 1, "{family} {link} {frame:?}");
+            for (filter, taken) in
+                [("tcp port 80", 1), ("not port 22", 1), ("not tcp", 0), ("not port 80", 0)]
+            {
+                assert_eq!(filtered(&ng.octets, filter).frames.len(), taken, "{filter} {family} {link}");
+            }
         }
     }
 }

@@ -367,7 +367,8 @@ impl Pending {
                     && !self.signs.client_aborted
                     && self.is_soon_after(self.client_last, segment);
                 // Before a connection is accepted there is no window to tell of.
-                let accepted = self.phase == Phase::Ignored && segment.window != 0;
+                let accepted =
+                    self.phase == Phase::Ignored && segment.window != 0 && !self.signs.synack_after_rst;
                 self.signs.established |= accepted || segment.ack.after(self.acknowledged());
                 Phase::Established
             }
