@@ -112,6 +112,7 @@ pub enum Evidence {
     AckMayBeLost,
     MayBeDeferred,
     OthersOverflowed,
+    OthersMayHaveOverflowed,
     NobodyAnsweredSince,
     HostMayBeDown,
     RstAnswersFirstAck,
@@ -137,7 +138,9 @@ pub enum Evidence {
     QueueMayHaveBeenFull,
     Icmp(IcmpError),
     ManyHalfOpen,
+    AnswersMayBeLost,
     ManyClientResets,
+    ChecksLookTheSame,
     SynWithoutOptions,
     WrongAck,
     CaptureDropped,
@@ -160,6 +163,7 @@ impl Evidence {
                 | Self::PathMayDropData
                 | Self::CaptureDropped
                 | Self::OthersOverflowed
+                | Self::OthersMayHaveOverflowed
                 | Self::HostMayBeDown
         )
     }
@@ -179,6 +183,9 @@ impl fmt::Display for Evidence {
                 "a TCP_DEFER_ACCEPT of one second, and a client that does not send, look the same"
             }
             Self::OthersOverflowed => "other attempts to this listener overflowed at that time",
+            Self::OthersMayHaveOverflowed => {
+                "other attempts to this listener may have overflowed at that time, or lost packets on the way as this one may"
+            }
             Self::NobodyAnsweredSince => "the accept queue overflowed before, and nobody was answered since",
             Self::HostMayBeDown => "a host that went down, or a path that broke, since then looks the same",
             Self::RstAnswersFirstAck => "a bare RST answered the client's first ACK",
@@ -227,7 +234,9 @@ impl fmt::Display for Evidence {
             }
             Self::Icmp(icmp) => return write!(f, "{} quotes the SYN", Reason::Icmp(*icmp)),
             Self::ManyHalfOpen => "most attempts to this listener are left half-open",
+            Self::AnswersMayBeLost => "answers that do not reach the clients leave them half-open, too",
             Self::ManyClientResets => "most attempts to this listener are reset by the client at the SYN-ACK",
+            Self::ChecksLookTheSame => "health checks that go no further look the same",
             Self::SynWithoutOptions => "its SYN carries no TCP option, as no operating system's does",
             Self::WrongAck => "the client acknowledged a number that the server never offered",
             Self::CaptureDropped => "the capture lost packets, so what is missing proves less",

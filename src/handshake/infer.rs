@@ -267,6 +267,9 @@ fn unanswered(attempt: &Attempt, context: &Context) -> Inference {
         return overflow(None, Confidence::Possible, EvidenceList::new());
     }
     match (context.full, context.answers) {
+        (Some(Confidence::Possible), _) => {
+            overflow(None, Confidence::Possible, smallvec![Evidence::OthersMayHaveOverflowed])
+        }
         (Some(confidence), _) => overflow(None, confidence, smallvec![Evidence::OthersOverflowed]),
         (None, _) if context.full_since_long => overflow(
             None,
@@ -287,9 +290,10 @@ fn unanswered(attempt: &Attempt, context: &Context) -> Inference {
 
 fn half_open(attempt: &Attempt, context: &Context) -> Inference {
     if context.many_half_open {
-        let mut evidence = smallvec![Evidence::ManyHalfOpen];
-        evidence.extend(attempt.signs.syn_without_options.then_some(Evidence::SynWithoutOptions));
-        return inferred(Cause::SynFlood, Confidence::Possible, evidence);
+        let crafted = attempt.signs.syn_without_options.then_some(Evidence::SynWithoutOptions);
+        let evidence =
+            [Evidence::ManyHalfOpen].into_iter().chain(crafted).chain([Evidence::AnswersMayBeLost]);
+        return inferred(Cause::SynFlood, Confidence::Possible, evidence.collect());
     }
     nothing(attempt.signs.wrong_ack.then_some(Evidence::WrongAck).into_iter().collect())
 }
@@ -299,8 +303,12 @@ fn client_reset(attempt: &Attempt, context: &Context) -> Inference {
     if !context.many_client_reset {
         return nothing(crafted.into_iter().collect());
     }
-    let confidence = if crafted.is_some() { Confidence::Likely } else { Confidence::Possible };
-    inferred(Cause::SynScan, confidence, crafted.into_iter().chain([Evidence::ManyClientResets]).collect())
+    let (confidence, doubt) = match crafted {
+        Some(_) => (Confidence::Likely, None),
+        None => (Confidence::Possible, Some(Evidence::ChecksLookTheSame)),
+    };
+    let evidence = crafted.into_iter().chain([Evidence::ManyClientResets]).chain(doubt);
+    inferred(Cause::SynScan, confidence, evidence.collect())
 }
 
 impl Attempt {

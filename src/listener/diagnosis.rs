@@ -157,6 +157,9 @@ fn diagnosis(cause: Option<Cause>, name: &str, affected: u64, record: &Record) -
         Some(Cause::SynFlood) => format!(
             "{of} to {name} were begun and never finished: a SYN flood, or answers that do not reach the clients."
         ),
+        Some(Cause::SynScan) if possible(Cause::SynScan, record) => format!(
+            "{of} to {name} were reset by the client at the SYN-ACK: a SYN scan, or health checks that go no further."
+        ),
         Some(Cause::SynScan) => {
             format!("{of} to {name} were reset by the client at the SYN-ACK: a SYN scan.")
         }
