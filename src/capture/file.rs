@@ -18,6 +18,8 @@ pub(super) struct Capture {
     /// Reading came to the end, or to damage.
     ended: bool,
     damaged: Option<String>,
+    /// Reading ended with damage.
+    cut: bool,
 }
 
 impl Capture {
@@ -28,7 +30,7 @@ impl Capture {
     pub(super) fn open(path: &OsStr) -> (Self, Option<OpenError>) {
         let path_shown = path.display().to_string();
         let mut capture =
-            Self { path: path_shown, open: None, seen: Seen::new(), ended: false, damaged: None };
+            Self { path: path_shown, open: None, seen: Seen::new(), ended: false, damaged: None, cut: false };
         match open(path) {
             Ok((mut input, mut reader)) => {
                 match &mut reader {
@@ -83,6 +85,7 @@ impl Capture {
         let stop = stop.unwrap_or_else(|damage| {
             let what = self.describe(&damage);
             self.complain(what);
+            self.cut = true;
             Stop::End
         });
         self.ended = stop == Stop::End;
@@ -135,6 +138,7 @@ impl Capture {
             first: any.then_some(self.seen.first),
             last: any.then_some(self.seen.last),
             damaged: self.damaged.clone(),
+            cut: self.cut,
             dropped: self.seen.dropped,
         }
     }

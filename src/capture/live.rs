@@ -234,6 +234,7 @@ impl Source for Live {
             first: self.first,
             last: self.last,
             damaged: self.ended.clone(),
+            cut: self.ended.is_some(),
             dropped: Some(self.lost.total),
         }]
     }

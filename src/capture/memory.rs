@@ -110,6 +110,7 @@ impl Recording {
             first: seen.iter().map(|entry| entry.at).min(),
             last: seen.iter().map(|entry| entry.at).max(),
             damaged: None,
+            cut: false,
             dropped: self.dropped,
         }
     }

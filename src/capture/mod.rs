@@ -30,6 +30,7 @@ pub use device::{Device, devices};
 pub use filter::{Filter, FilterError};
 pub use live::{Live, LiveError};
 pub use memory::{Playback, Recording};
+pub(crate) use open::stdin;
 pub use open::{OpenError, OpenReason};
 pub use options::{LiveOptions, TimeSource, UnknownTimeSource};
 pub use save::{Rotation, Saver};
@@ -95,8 +96,10 @@ pub struct CaptureInfo {
     pub first: Option<Timestamp>,
     /// Latest packet time.
     pub last: Option<Timestamp>,
-    /// Why reading ended before the end, in words: file, packet number, byte offset, what was expected.
+    /// What keeps packets of it from being used, in words: file, packet number, byte offset, what was expected.
     pub damaged: Option<String>,
+    /// Whether reading ended there, before the end.
+    pub cut: bool,
     /// Packets that the kernel or the interface dropped; `None` where nobody counted.
     pub dropped: Option<u64>,
 }

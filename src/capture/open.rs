@@ -122,7 +122,7 @@ pub(super) fn open(path: &OsStr) -> Result<(Input, Reader), OpenReason> {
 
 /// Standard input without the buffer of `std::io::stdin`, so that it can be mapped when it is a file,
 /// and polled when it is a pipe.
-fn stdin() -> io::Result<File> {
+pub(crate) fn stdin() -> io::Result<File> {
     io::stdin().as_fd().try_clone_to_owned().map(File::from)
 }
 

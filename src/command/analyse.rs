@@ -1,9 +1,8 @@
 //! `hsanalyze FILE...`: captures in, report out.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::io::{self, IsTerminal, Write};
 use std::num::NonZeroUsize;
-use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -188,10 +187,7 @@ fn is_pipe(file: &Path) -> bool {
 
 /// What there is behind a name; `-` is standard input.
 fn metadata(path: &Path) -> io::Result<Metadata> {
-    if path.as_os_str() == "-" {
-        return File::from(io::stdin().as_fd().try_clone_to_owned()?).metadata();
-    }
-    fs::metadata(path)
+    if path.as_os_str() == "-" { capture::stdin()?.metadata() } else { fs::metadata(path) }
 }
 
 /// Whether the regular file `output` is one of `files`, by whatever name: it would be lost.

@@ -103,20 +103,9 @@ pub fn run(config: &RaceConfig, out: &mut impl Write) -> anyhow::Result<Status> 
         thread::sleep(silence_to_come(&calls, now()));
     }
     waiting.close();
-    let recorded = match sniffer.and_then(Sniffer::finish) {
-        Ok(recording) => Ok(packets(recording, before, target)?),
-        Err(error) => Err(error.to_string()),
-    };
-    let (packets, missing) = match recorded {
-        Ok(packets) if packets.summary.packets.tcp == 0 && !calls.is_empty() => {
-            // Where nobody answered, there may have been none.
-            let answered =
-                |call: &Call| matches!(call.result, Ok(()) | Err(Errno::ECONNREFUSED | Errno::ECONNRESET));
-            let why = if calls.iter().any(answered) { "they take" } else { "none left, or they take" };
-            (None, Some(format!("no packet of the connects passed {interface}: {why} another way")))
-        }
-        Ok(packets) => (Some(packets), None),
-        Err(missing) => (None, Some(missing)),
+    let (packets, missing) = match sniffer.and_then(Sniffer::finish) {
+        Ok(recording) => seen(packets(recording, before, target)?, &calls, &interface),
+        Err(error) => (None, Some(error.to_string())),
     };
     let what = match calls.len() {
         made if made < config.load.count => format!("{what}; stopped after {made}"),
@@ -177,6 +166,17 @@ fn silence_to_come(calls: &[Call], now: Timestamp) -> Duration {
     silence.max(answers).map_or(Duration::ZERO, |until| {
         Duration::from_nanos(u64::try_from(until.since(now).as_nanos()).unwrap_or(0))
     })
+}
+
+/// The packets, or that there are none.
+fn seen(packets: Packets, calls: &[Call], interface: &str) -> (Option<Packets>, Option<String>) {
+    if packets.summary.packets.tcp > 0 || calls.is_empty() {
+        return (Some(packets), None);
+    }
+    // Where nobody answered, there may have been none.
+    let answered = |call: &Call| matches!(call.result, Ok(()) | Err(Errno::ECONNREFUSED | Errno::ECONNRESET));
+    let why = if calls.iter().any(answered) { "they take" } else { "none left, or they take" };
+    (None, Some(format!("no packet of the connects passed {interface}: {why} another way")))
 }
 
 /// What was captured, with the count of the server's kernel where it is this one.

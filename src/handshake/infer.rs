@@ -40,17 +40,6 @@ pub struct KernelEvidence {
     pub overflowed: bool,
     /// `net.ipv4.tcp_abort_on_overflow`, where it could be read.
     pub abort_on_overflow: Option<bool>,
-    /// Another kernel may answer for the listener (a forwarded port, a container's): more SYN-ACKs were repeated than this
-    /// one repeated.
-    pub elsewhere: bool,
-}
-
-impl KernelEvidence {
-    /// Whether it says that the queue did not overflow, and can say so.
-    #[must_use]
-    pub const fn denies(&self) -> bool {
-        !self.overflowed && !self.elsewhere
-    }
 }
 
 /// Infers what an attempt's verdict means.
@@ -76,10 +65,7 @@ pub fn infer(attempt: &Attempt, context: &Context) -> Inference {
         inference.evidence.push(Evidence::CaptureDropped);
     }
     match context.kernel {
-        Some(kernel)
-            if inference.cause == Some(Cause::AcceptQueueOverflow)
-                && (kernel.overflowed || kernel.denies()) =>
-        {
+        Some(kernel) if inference.cause == Some(Cause::AcceptQueueOverflow) => {
             judged_by_kernel(attempt.verdict, inference, kernel)
         }
         Some(_) | None => inference,
@@ -170,8 +156,8 @@ fn reset_by_another(attempt: &Attempt) -> Option<Inference> {
 const HELD_BACK: Span = Span::from_millis(2500);
 
 fn synack_retransmitted(attempt: &Attempt, context: &Context) -> Inference {
-    if attempt.signs.synack_after_rst {
-        return inferred(Cause::FirewallReset, Confidence::Likely, smallvec![Evidence::SynAckAfterRst]);
+    if let Some(inference) = reset_by_another(attempt).filter(|_| attempt.signs.synack_after_rst) {
+        return inference;
     }
     let ignored = attempt.retries.after_ack;
     let recovered = attempt.established == Some(true);
@@ -338,24 +324,25 @@ impl Attempt {
         matches!(self.vantage, Some(Vantage::Server | Vantage::Local))
     }
 
-    /// Whether the overflow that is inferred from it rests on itself, so that it tells something of others: not on what
-    /// others showed, nor on one repeat that has another explanation.
+    /// How sure an overflow that is inferred from it can make others: not by what others showed, nor by one repeat that has
+    /// another explanation. `None` where it shows nothing of the queue.
     #[must_use]
-    pub fn is_witness(&self) -> bool {
-        match self.verdict {
+    pub fn witness(&self) -> Option<Confidence> {
+        let alone = match self.verdict {
             Verdict::SynackRetransmitted => {
                 self.ignored_in_a_row() >= 2 || self.is_near_server() && !self.may_be_deferred()
             }
             Verdict::ResetAfterAck => true,
+            Verdict::AckIgnored => false,
             Verdict::Completed
-            | Verdict::AckIgnored
             | Verdict::Refused
             | Verdict::Unreachable
             | Verdict::Unanswered
             | Verdict::HalfOpen
             | Verdict::ClientReset
-            | Verdict::Undetermined => false,
-        }
+            | Verdict::Undetermined => return None,
+        };
+        Some(if alone { Confidence::Likely } else { Confidence::Possible })
     }
 
     /// When the first of several SYN-ACK repeats came, if it was held back to the end of a `TCP_DEFER_ACCEPT`

@@ -21,16 +21,14 @@ pub(super) fn is_settled(attempt: &Pending) -> bool {
 pub(super) fn deadline(attempt: &Pending, at: Timestamp) -> Timestamp {
     /// What is farther ahead is not the latest packet's time, but another clock's.
     const AHEAD: Span = Span::from_secs(1);
+    // What is told as the application's reset may be a firewall's as well.
+    let phase = if attempt.signs.application_reset { Phase::Reset } else { attempt.phase };
     // Most repeat nothing: by a table, since no predictor knows their phases.
     let wait = match attempt.rare() {
-        None if !attempt.signs.application_reset => first_wait(attempt.phase),
-        _ => wait(
-            attempt.phase,
-            attempt.syn_repeats().gap,
-            attempt.synack_repeats().gap,
-            attempt.client_sent_data(),
-            attempt.signs.application_reset,
-        ),
+        None => first_wait(phase),
+        Some(_) => {
+            wait(phase, attempt.syn_repeats().gap, attempt.synack_repeats().gap, attempt.client_sent_data())
+        }
     };
     let last = if attempt.last.since(at) <= AHEAD { attempt.last } else { at };
     last.plus(wait)
@@ -46,14 +44,14 @@ static WAITS: [Span; Phase::ALL.len()] = {
     let mut waits = [Span::ZERO; Phase::ALL.len()];
     let mut at = 0;
     while at < waits.len() {
-        waits[Phase::ALL[at] as usize] = wait(Phase::ALL[at], Span::ZERO, Span::ZERO, true, false);
+        waits[Phase::ALL[at] as usize] = wait(Phase::ALL[at], Span::ZERO, Span::ZERO, true);
         at += 1;
     }
     waits
 };
 
 /// How long after its last packet an attempt is decided; `syn` and `synack` are the times between the last two of those.
-const fn wait(phase: Phase, syn: Span, synack: Span, sent_data: bool, was_reset: bool) -> Span {
+const fn wait(phase: Phase, syn: Span, synack: Span, sent_data: bool) -> Span {
     match phase {
         Phase::SynSent => next_repeat(syn),
         Phase::SynReceived => next_repeat(longer(synack, syn)),
@@ -65,7 +63,6 @@ const fn wait(phase: Phase, syn: Span, synack: Span, sent_data: bool, was_reset:
         Phase::AnswerUnseen => Span::from_secs(5),
         // A firewall's RST is told by the SYN-ACK repeat that follows after 1 s, or after 3 s.
         Phase::Reset => Span::from_millis(3500),
-        Phase::Established if was_reset => Span::from_millis(3500),
         Phase::Established => Span::from_secs(1),
         // The request lives until its timer would repeat the SYN-ACK once more. Data is repeated beyond that,
         // and answered with RST then (DOMAIN §1).

@@ -141,8 +141,7 @@ impl Watch {
         });
         let drops: HashMap<u64, u32> = drops.collect();
         let counters = self.latest.counters.delta(&earlier.counters);
-        let there: HashSet<u64> = self.latest.sockets.iter().map(|socket| socket.cookie).collect();
-        let gone = earlier.sockets.iter().filter(|socket| !there.contains(&socket.cookie));
+        let gone = earlier.sockets.iter().filter(|socket| !drops.contains_key(&socket.cookie));
         let lost: HashSet<Bound> = gone.map(Bound::of).collect();
         self.note(&drops, false);
         if counters.get(Counter::ListenOverflows) != Some(0) {

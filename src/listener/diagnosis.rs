@@ -56,7 +56,7 @@ fn kernel_alone(record: &Record) -> bool {
 }
 
 fn denies(kernel: Option<KernelEvidence>) -> bool {
-    kernel.is_some_and(|kernel| kernel.denies())
+    kernel.is_some_and(|kernel| !kernel.overflowed)
 }
 
 /// How many attempts look like an overflow which the kernel denies.
@@ -235,11 +235,10 @@ fn without_cause(name: &str, record: &Record) -> String {
         }
         return format!("{name} completed every handshake.");
     }
-    let unanswered = record.verdicts.get(Verdict::Unanswered);
     if left_some(record) {
         return format!(
             "{name} left {} of {} without an answer and answered others: its accept queue was full, a filter drops some packets, or the host was down for a while.",
-            number(unanswered),
+            number(record.verdicts.get(Verdict::Unanswered)),
             count(record.verdicts.total(), "attempt"),
         );
     }

@@ -78,20 +78,19 @@ impl Kernel {
 
     /// What the kernel says of the time from `from` to `to`.
     ///
-    /// That the queue overflowed, where a stretch touches that time; that it did not, where all of it was watched
-    /// and nothing is open. `repeats` is how often the listener's SYN-ACKs were repeated after an ACK.
+    /// That the queue overflowed, where a stretch touches that time; that it did not, where all of it was watched, nothing
+    /// is open and no other kernel answers. `repeats` is how often the listener's SYN-ACKs were repeated after an ACK.
     pub(super) fn evidence(&self, from: Timestamp, to: Timestamp, repeats: u64) -> Option<KernelEvidence> {
         let (begin, end) = self.watched?;
         let abort_on_overflow = self.word.as_ref().and_then(|word| word.abort_on_overflow);
-        let elsewhere = self.is_elsewhere(repeats);
         let mut touching =
             self.stretches.iter().filter(|stretch| stretch.from <= to && from <= stretch.to).peekable();
         let open = touching.peek().is_some();
         if touching.any(|stretch| stretch.overflowed) {
-            return Some(KernelEvidence { overflowed: true, abort_on_overflow, elsewhere: false });
+            return Some(KernelEvidence { overflowed: true, abort_on_overflow });
         }
-        let watched = begin <= from && to <= end;
-        (watched && !open).then_some(KernelEvidence { overflowed: false, abort_on_overflow, elsewhere })
+        let knows = begin <= from && to <= end && !open && !self.is_elsewhere(repeats);
+        knows.then_some(KernelEvidence { overflowed: false, abort_on_overflow })
     }
 }
 

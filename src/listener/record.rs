@@ -65,6 +65,20 @@ struct Episode {
     sole: Option<u64>,
 }
 
+impl Episode {
+    /// Whether no more than `gap` lies between it and the time from `from` to `to`.
+    fn is_within(&self, gap: Span, from: Timestamp, to: Timestamp) -> bool {
+        self.from <= to.plus(gap) && from <= self.to.plus(gap)
+    }
+
+    fn stretch(&mut self, attempt: &Attempt, confidence: Confidence) {
+        self.from = self.from.min(attempt.start);
+        self.to = self.to.max(attempt.end);
+        self.sole = self.sole.filter(|&sole| sole == attempt.ordinal);
+        self.confidence = self.confidence.max(confidence);
+    }
+}
+
 /// Overflows closer than this belong together: the longest pause between two signs of one overflow is
 /// the 32 s between the last SYN-ACK repeats.
 const SAME_EPISODE: Span = Span::from_secs(35);
@@ -125,8 +139,7 @@ impl Record {
         let (from, to) = (attempt.start, attempt.end);
         // An attempt is no witness for itself.
         let others = |e: &&Episode| e.sole != Some(attempt.ordinal);
-        let overlap =
-            |e: &&Episode| e.from <= to.plus(SAME_EPISODE) && from <= e.to.plus(SAME_EPISODE) && others(e);
+        let overlap = |e: &&Episode| e.is_within(SAME_EPISODE, from, to) && others(e);
         let many = |verdict, least| {
             let count = self.verdicts.get(verdict);
             count >= least && count * 2 > self.verdicts.total()
@@ -153,7 +166,7 @@ impl Record {
     fn is_full(&self, episode: &Episode, from: Timestamp, to: Timestamp) -> bool {
         /// One retry of a SYN, and slack.
         const CLOSE: Span = Span::from_secs(2);
-        if episode.from <= to.plus(CLOSE) && from <= episode.to.plus(CLOSE) {
+        if episode.is_within(CLOSE, from, to) {
             return true;
         }
         // A queue that has answered somebody in between was not full all the time.
@@ -166,19 +179,9 @@ impl Record {
         // A client that went on was answered, even where no answer is in the capture.
         let signs = &attempt.signs;
         self.answered += u64::from(signs.synack_seen || signs.client_went_on || signs.server_strayed);
-        let shows_queue = match attempt.verdict {
-            Verdict::SynackRetransmitted | Verdict::AckIgnored => true,
-            // Until then a SYN-ACK may follow and tell that the RST was a firewall's.
-            Verdict::ResetAfterAck => decided,
-            Verdict::Completed
-            | Verdict::Refused
-            | Verdict::Unreachable
-            | Verdict::Unanswered
-            | Verdict::HalfOpen
-            | Verdict::ClientReset
-            | Verdict::Undetermined => false,
-        };
-        let Some(confidence) = attempt.inference.confidence.filter(|_| shows_queue && is_overflow(attempt))
+        // Until it is decided a SYN-ACK may follow and tell that the RST was a firewall's.
+        let told = is_overflow(attempt) && (decided || attempt.verdict != Verdict::ResetAfterAck);
+        let Some((inferred, most)) = attempt.inference.confidence.zip(attempt.witness()).filter(|_| told)
         else {
             if decided && attempt.signs.synack_seen {
                 // A SYN that was repeated got its answer at some time before the end.
@@ -186,10 +189,8 @@ impl Record {
             }
             return;
         };
-        let confidence = match confidence {
-            Confidence::Likely if !attempt.is_witness() => Confidence::Possible,
-            confidence => confidence,
-        };
+        // What the kernel says stands.
+        let confidence = if inferred == Confidence::Confirmed { inferred } else { inferred.min(most) };
         self.note_overflow(attempt, confidence);
     }
 
@@ -199,14 +200,13 @@ impl Record {
         let (from, to) = (attempt.start, attempt.end);
         let likely = |confidence| confidence > Confidence::Possible;
         let alike = |e: &Episode| likely(e.confidence) == likely(confidence);
-        let near = |e: &Episode| e.from <= to.plus(SAME_EPISODE) && from <= e.to.plus(SAME_EPISODE);
-        let place = self.episodes.iter().rposition(|e| alike(e) && near(e));
+        let place = self.episodes.iter().rposition(|e| alike(e) && e.is_within(SAME_EPISODE, from, to));
         let place = place.or_else(|| {
             let full = self.episodes.iter().filter(|e| alike(e)).count() >= EPISODES;
             self.episodes.iter().rposition(|e| full && alike(e))
         });
         match place.and_then(|index| self.episodes.get_mut(index)) {
-            Some(episode) => stretch(episode, attempt, confidence),
+            Some(episode) => episode.stretch(attempt, confidence),
             None => self.episodes.push(Episode { from, to, confidence, sole: Some(attempt.ordinal) }),
         }
     }
@@ -282,11 +282,4 @@ fn may_be_accepted(attempt: &Attempt) -> bool {
 
 fn is_overflow(attempt: &Attempt) -> bool {
     attempt.inference.cause == Some(Cause::AcceptQueueOverflow)
-}
-
-fn stretch(episode: &mut Episode, attempt: &Attempt, confidence: Confidence) {
-    episode.from = episode.from.min(attempt.start);
-    episode.to = episode.to.max(attempt.end);
-    episode.sole = episode.sole.filter(|&sole| sole == attempt.ordinal);
-    episode.confidence = episode.confidence.max(confidence);
 }

@@ -82,6 +82,7 @@ fn capture(path: &str, packets: u64) -> CaptureInfo {
         first: Some(START),
         last: Some(at_millis(40_600)),
         damaged: None,
+        cut: false,
         dropped: None,
     }
 }
@@ -267,6 +268,7 @@ pub(crate) fn damaged() -> Sample {
         "cut.pcapng: packet 71 at byte offset 6044: block of 96 octets expected, the file ends after 12"
             .to_owned(),
     );
+    broken.cut = true;
     broken.dropped = Some(1_234);
     let mut only = listener(server, &attempts);
     only.diagnosis = "Nothing wrong can be seen at 10.9.0.2:7777.".to_owned();

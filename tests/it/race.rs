@@ -12,7 +12,6 @@ use hsanalyze::lab::{Ends, PORT, Setup, Trace, View};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
-use socket2::{Domain, Socket, Type};
 
 use crate::namespace::in_namespace;
 use crate::util::{hsanalyze, public_copy, require_tools};
@@ -186,10 +185,8 @@ fn interrupted_it_reports_what_was_done() {
 fn interrupted_it_says_what_it_waits_for() {
     in_namespace(|| {
         // A queue that is full: nobody answers.
-        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
-        listener.listen(0).unwrap();
-        let target = listener.local_addr().unwrap().as_socket().unwrap();
+        let listener = crate::namespace::listener("127.0.0.1:0", 0);
+        let target = listener.local_addr().unwrap();
         let _waiting = TcpStream::connect(target).unwrap();
         let run = hsanalyze(["race", &target.to_string(), "-n", "1", "--timeout", "30", "--watch", "2"]);
         let mut child = run.command().stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();

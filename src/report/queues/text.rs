@@ -39,10 +39,9 @@ pub(super) fn write(out: &mut impl Write, queues: &Queues<'_>, options: &Options
     let mut lines = vec![headline(queues, options)];
     if !queues.rows.is_empty() {
         // Two lines above the rows besides their header, one for what does not fit. Full ones come before all words.
-        let full = queues.rows.iter().filter(|row| row.socket.is_full()).count();
         let room = options.screen.map(|(lines, _)| {
             let most = lines.saturating_sub(4).max(1);
-            most.saturating_sub(below.len()).max(full.min(most)).max(1)
+            most.saturating_sub(below.len()).max(full(&queues.rows).clamp(1, most))
         });
         lines.push((Tone::Plain, String::new()));
         lines.extend(table(queues, room.unwrap_or(usize::MAX)));
@@ -70,8 +69,13 @@ fn paint(line: &str, tone: Tone, colour: bool) -> ColoredString {
     }
 }
 
+/// How many of them are full.
+fn full(rows: &[Row<'_>]) -> usize {
+    rows.iter().filter(|row| row.socket.is_full()).count()
+}
+
 fn headline(queues: &Queues<'_>, options: &Options) -> (Tone, String) {
-    let full = queues.rows.iter().filter(|row| row.socket.is_full()).count();
+    let full = full(&queues.rows);
     let what = match (queues.rows.len(), full) {
         (0, _) => "no TCP listener in this network namespace".to_owned(),
         (1, 0) => "1 listener, not full".to_owned(),
@@ -117,8 +121,10 @@ fn table(queues: &Queues<'_>, room: usize) -> Vec<(Tone, String)> {
     let tones = std::iter::once(Tone::Heading).chain(queues.rows.iter().map(tone));
     let mut lines: Vec<_> = tones.zip(table.lines()).collect();
     if let Some(more) = queues.rows.len().checked_sub(room).filter(|&more| more > 0) {
-        let full = queues.rows.iter().skip(room).filter(|row| row.socket.is_full()).count();
-        let how = if full > 0 { format!("{full} of them full") } else { "less full".to_owned() };
+        let how = match full(queues.rows.get(room..).unwrap_or_default()) {
+            0 => "less full".to_owned(),
+            full => format!("{full} of them full"),
+        };
         lines.push((Tone::Plain, format!("… and {more} more, {how}")));
     }
     lines

@@ -194,9 +194,7 @@ pub(super) fn write_limits(
     for capture in &summary.captures {
         let name = printable(&capture.path);
         if let Some(damage) = &capture.damaged {
-            // What the filter cannot do has no place from which on nothing was read.
-            let placed = capture.format.is_some() && damage.contains(" at byte ");
-            let rest = if placed { " (the rest was not read)" } else { "" };
+            let rest = if capture.cut { " (the rest was not read)" } else { "" };
             limits.push(("damaged", format!("{}{rest}", printable(damage))));
         }
         if let Some(dropped) = capture.dropped.filter(|n| *n > 0) {
