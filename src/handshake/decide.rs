@@ -48,7 +48,7 @@ pub(super) fn decide(pending: &Pending, key: FlowKey, ending: Ending) -> Attempt
         retries: pending.retries(),
         retry_at: RetryTimes::from_slice(pending.times()),
         timing,
-        vantage: vantage(&timing),
+        vantage: vantage(&timing, pending.synack_under_way()),
         connect: connect(pending, verdict, ending),
         packets: pending.packets,
         signs: pending.signs,
@@ -142,8 +142,9 @@ fn told(span: Option<Span>) -> Option<Span> {
     span.filter(|&span| span >= Span::ZERO)
 }
 
-/// Where the capture was taken, told by which of the two round trips is the shorter (DOMAIN §5).
-fn vantage(timing: &Timing) -> Option<Vantage> {
+/// Where the capture was taken, told by which of the two round trips is the shorter (DOMAIN §5). In a capture of several
+/// points it is the one nearest to the client, which sees every SYN and ACK first and every SYN-ACK last.
+fn vantage(timing: &Timing, synack_under_way: Span) -> Option<Vantage> {
     /// Both ends this fast are the same host.
     const LOCAL: Span = Span::from_micros(200);
     /// "Much shorter" is a quarter.
@@ -154,6 +155,7 @@ fn vantage(timing: &Timing) -> Option<Vantage> {
         // These packets have no time at all.
         return None;
     }
+    let (server, client) = (server.plus(synack_under_way), client.minus(synack_under_way).max(Span::ZERO));
     Some(if server < LOCAL && client < LOCAL {
         Vantage::Local
     } else if server.scaled(MUCH, 1) <= client {

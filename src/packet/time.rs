@@ -113,6 +113,12 @@ impl Span {
         Self::from_nanos(self.0.get().saturating_add(other.0.get()))
     }
 
+    /// What is left of this span without another, clamped.
+    #[must_use]
+    pub const fn minus(self, other: Self) -> Self {
+        Self::from_nanos(self.0.get().saturating_sub(other.0.get()))
+    }
+
     /// This span `numerator / denominator` times, clamped.
     #[must_use]
     pub const fn scaled(self, numerator: i64, denominator: i64) -> Self {

@@ -118,6 +118,8 @@ pub(super) struct Pending {
     client_segments: u16,
     server_rsts: u16,
     pub(super) after_ack: u16,
+    /// Microseconds from the SYN-ACK to its latest copy before the ACK: its way between two points of one capture.
+    synack_under_way: u32,
     pub(super) packets: u32,
 }
 
@@ -169,6 +171,7 @@ impl Pending {
             client_segments: 0,
             server_rsts: 0,
             after_ack: 0,
+            synack_under_way: 0,
             rare: None,
             packets: 1,
             recent: Recent::first(segment),
@@ -196,6 +199,7 @@ impl Pending {
             && segment.direction != self.outward
             && self.server_rsts < self.client_segments;
         if self.recent.is_copy(segment) && !answers_several {
+            self.take_copy(segment);
             return true;
         }
         self.last = self.last.max(segment.at);
@@ -203,6 +207,22 @@ impl Pending {
             if segment.direction == self.outward { self.of_client(segment) } else { self.of_server(segment) };
         self.phase = self.next(event, segment);
         false
+    }
+
+    /// Takes a segment's second sight: a SYN-ACK's tells how far two points of the capture are apart.
+    #[cold]
+    fn take_copy(&mut self, copy: &Segment) {
+        if self.phase != Phase::SynReceived || copy.direction == self.outward || !is_synack(copy) {
+            return;
+        }
+        let Some(synack) = self.synack else { return };
+        let under_way = copy.at.since(synack.last(self.synack_repeats())).as_nanos() / 1_000;
+        self.synack_under_way = self.synack_under_way.max(u32::try_from(under_way).unwrap_or_default());
+    }
+
+    /// How long the SYN-ACK took from the capture's point nearest to the server to the one nearest to the client.
+    pub(super) fn synack_under_way(&self) -> Span {
+        Span::from_micros(self.synack_under_way.into())
     }
 
     /// Takes an ICMP error that quotes a segment from the client.
