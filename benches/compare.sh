@@ -60,7 +60,7 @@ command_of() {
     esac
 }
 
-# Adds "wall user system rss-KiB" of one run to the contestant's list.
+# Adds "wall cpu rss-KiB" of one run to the contestant's list.
 measure() {
     local contestant=$1 capture=$2 status=0 command
     command_of "$contestant" "$capture"
@@ -76,7 +76,7 @@ measure() {
         touch "$work/$contestant.failed"
         return
     fi
-    tail -n 1 "$work/time" | awk -v wall="$wall" '{ if (wall) $1 = wall / 1e6; print }' >>"$work/$contestant.runs"
+    tail -n 1 "$work/time" | awk -v wall="$wall" '{ if (wall) $1 = wall / 1e6; print $1, $2 + $3, $4 }' >>"$work/$contestant.runs"
 }
 
 # The median of a column of a contestant's runs.
@@ -104,10 +104,10 @@ compare() {
     base=$(median "$1" 1)
     for contestant; do
         [[ ! -e $work/$contestant.failed ]] || continue
-        awk -v name="$contestant" -v wall="$(median "$contestant" 1)" -v user="$(median "$contestant" 2)" \
-            -v sys="$(median "$contestant" 3)" -v rss="$(median "$contestant" 4)" \
+        awk -v name="$contestant" -v wall="$(median "$contestant" 1)" -v cpu="$(median "$contestant" 2)" \
+            -v rss="$(median "$contestant" 3)" \
             -v packets="$packets" -v base="$base" 'BEGIN {
-                printf "| %s | %.3f | %.2f | %.1f | %.0f | %s |\n", name, wall, user + sys, rss / 1024,
+                printf "| %s | %.3f | %.2f | %.1f | %.0f | %s |\n", name, wall, cpu, rss / 1024,
                     wall / packets * 1e9, sprintf("%.2f", wall / base) }'
     done
 }

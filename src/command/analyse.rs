@@ -11,7 +11,6 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use jiff::tz::TimeZone;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
@@ -25,7 +24,7 @@ use crate::packet::{Frames, Timestamp};
 use crate::printable::printable;
 use crate::report::output::Output;
 use crate::report::progress::Progress;
-use crate::report::{Options, Reporter, Verbosity};
+use crate::report::{Options, Reporter, Verbosity, local_zone};
 
 /// Analyses the captures that the configuration names, and writes the report.
 ///
@@ -214,7 +213,7 @@ fn options(config: &Analyse, output: &Output) -> Options {
         },
         width: output.width(),
         worst: Options::WORST,
-        zone: TimeZone::system(),
+        zone: local_zone(),
     }
 }
 

@@ -10,6 +10,7 @@ use signal_hook::iterator::Signals;
 
 use super::wanted;
 use crate::kernel::{KernelError, Sample, Watch, owners};
+use crate::report::local_zone;
 use crate::report::queues::{Format, Options, Queues};
 
 /// What to do.
@@ -117,7 +118,7 @@ fn options(config: &ListenersConfig) -> Options {
         screen: size
             .filter(|_| config.watch.is_some())
             .map(|(lines, columns)| (lines.saturating_sub(1), columns)),
-        zone: jiff::tz::TimeZone::system(),
+        zone: local_zone(),
     }
 }
 

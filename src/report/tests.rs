@@ -141,6 +141,16 @@ fn text_shows_local_time() {
 }
 
 #[test]
+fn the_local_zone_is_the_one_that_jiff_finds() {
+    let (mine, system) = (local_zone(), TimeZone::system());
+    for month in 0..24 {
+        let time = jiff::Timestamp::from_second(1_767_225_600 + month * 2_629_746).unwrap();
+        let (mine, system) = (mine.to_offset_info(time), system.to_offset_info(time));
+        assert_eq!((mine.offset(), mine.abbreviation()), (system.offset(), system.abbreviation()), "{time}");
+    }
+}
+
+#[test]
 fn machine_readable_formats() {
     insta::assert_snapshot!("json_refused", format(&samples::refused(), Format::Json));
     insta::assert_snapshot!("json_damaged", format(&samples::damaged(), Format::Json));
