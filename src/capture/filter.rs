@@ -49,17 +49,6 @@ impl Filter {
         Self { expression: expression.to_owned(), programs: Vec::new() }
     }
 
-    /// Compiles `expression` for `link`; other link types are compiled when they come.
-    ///
-    /// # Errors
-    ///
-    /// libpcap refuses the expression, or the link type.
-    pub fn compile(expression: &str, link: LinkType) -> Result<Self, FilterError> {
-        let mut filter = Self::new(expression);
-        filter.prepare(link)?;
-        Ok(filter)
-    }
-
     /// Compiles the filter for `link` if that was not yet done.
     pub(super) fn prepare(&mut self, link: LinkType) -> Result<(), FilterError> {
         self.programs(link).map(|_| ()).map_err(FilterError::clone)

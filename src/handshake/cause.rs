@@ -62,6 +62,12 @@ impl Cause {
         Self::ApplicationReset,
     ];
 
+    /// Whether the program that listens meant it: nothing is broken.
+    #[must_use]
+    pub const fn is_meant(self) -> bool {
+        matches!(self, Self::DeferAccept | Self::ApplicationReset)
+    }
+
     /// The name in every output.
     #[must_use]
     pub const fn name(self) -> &'static str {

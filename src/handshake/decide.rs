@@ -74,7 +74,7 @@ fn verdict(pending: &Pending, ending: Ending) -> (Verdict, Option<Reason>) {
     }
     let icmp = pending.rare().and_then(|rare| rare.icmp).filter(|_| plain == Verdict::Unreachable);
     let syn_missing = (!pending.signs.syn_seen).then_some(Reason::SynMissing);
-    (plain, icmp.map(Reason::Icmp).or(syn_missing))
+    (plain, icmp.map(|(_, icmp)| Reason::Icmp(icmp)).or(syn_missing))
 }
 
 /// What the phase alone says.
@@ -187,10 +187,7 @@ fn connect(pending: &Pending, verdict: Verdict, ending: Ending) -> Connect {
             window => Connect { outcome: Outcome::Raced, errno: None, window },
         },
         Verdict::Refused => failed(Errno::Econnrefused),
-        Verdict::Unreachable => match pending.rare().and_then(|rare| rare.icmp) {
-            Some(icmp) => failed(errno(icmp)),
-            None => plain(Outcome::Unknown),
-        },
+        Verdict::Unreachable => unreachable(pending, ending),
         Verdict::Unanswered => unanswered(pending, ending),
         Verdict::HalfOpen if pending.syn_repeats().count > 0 => unanswered(pending, ending),
         Verdict::HalfOpen | Verdict::ClientReset => plain(Outcome::Unknown),
@@ -202,6 +199,20 @@ fn connect(pending: &Pending, verdict: Verdict, ending: Ending) -> Connect {
             (Phase::SynSent, Ending::CaptureEnd(_)) => Outcome::Pending,
             (_, _) => Outcome::Unknown,
         }),
+    }
+}
+
+/// Linux gives up at the first ICMP error (`tcp_v4_err`). A client that repeats its SYN afterwards has a system that
+/// keeps the error for the end (RFC 1122 §4.2.3.9).
+fn unreachable(pending: &Pending, ending: Ending) -> Connect {
+    let repeated =
+        pending.syn.map(|syn| syn.last(pending.syn_repeats())).filter(|_| pending.syn_repeats().count > 0);
+    match pending.rare().and_then(|rare| rare.icmp) {
+        Some((at, _)) if repeated > Some(at) && unanswered(pending, ending).outcome != Outcome::Failed => {
+            unanswered(pending, ending)
+        }
+        Some((_, icmp)) => Connect { outcome: Outcome::Failed, errno: Some(errno(icmp)), window: None },
+        None => Connect { outcome: Outcome::Unknown, errno: None, window: None },
     }
 }
 
@@ -233,9 +244,12 @@ fn race_window(pending: &Pending) -> Option<Span> {
 /// `icmpv6_err_convert` in net/ipv6/icmp.c).
 fn errno(icmp: IcmpError) -> Errno {
     match (icmp.v6, icmp.kind, icmp.code) {
-        (false, 3, 0 | 5 | 6 | 9 | 11) => Errno::Enetunreach,
+        (false, 3, 0 | 6 | 9 | 11) => Errno::Enetunreach,
         (false, 3, 2) => Errno::Enoprotoopt,
         (false, 3, 3) => Errno::Econnrefused,
+        (false, 3, 5) => Errno::Eopnotsupp,
+        (false, 3, 7) => Errno::Ehostdown,
+        (false, 3, 8) => Errno::Enonet,
         (false, 12, _) => Errno::Eproto,
         (true, 1, 0) => Errno::Enetunreach,
         (true, 1, 1 | 5 | 6) => Errno::Eacces,

@@ -193,10 +193,12 @@ impl Outcome {
 #[expect(missing_docs, reason = "they are errno's own names")]
 pub enum Errno {
     Econnrefused,
-    Econnreset,
+    Ehostdown,
     Ehostunreach,
     Enetunreach,
+    Enonet,
     Enoprotoopt,
+    Eopnotsupp,
     Eacces,
     Eproto,
     Etimedout,
@@ -208,10 +210,12 @@ impl Errno {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Econnrefused => "ECONNREFUSED",
-            Self::Econnreset => "ECONNRESET",
+            Self::Ehostdown => "EHOSTDOWN",
             Self::Ehostunreach => "EHOSTUNREACH",
             Self::Enetunreach => "ENETUNREACH",
+            Self::Enonet => "ENONET",
             Self::Enoprotoopt => "ENOPROTOOPT",
+            Self::Eopnotsupp => "EOPNOTSUPP",
             Self::Eacces => "EACCES",
             Self::Eproto => "EPROTO",
             Self::Etimedout => "ETIMEDOUT",

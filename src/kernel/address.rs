@@ -19,11 +19,6 @@ impl LocalAddresses {
         let address = address.to_canonical();
         address.is_loopback() || self.0.contains(&address)
     }
-
-    /// In numeric order, IPv4 first.
-    pub fn iter(&self) -> impl Iterator<Item = IpAddr> + '_ {
-        self.0.iter().copied()
-    }
 }
 
 impl FromIterator<IpAddr> for LocalAddresses {

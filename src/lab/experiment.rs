@@ -151,13 +151,14 @@ pub struct Trace {
 /// A running experiment, inside its namespace's thread.
 #[derive(Debug)]
 pub struct Experiment {
-    // In order of destruction: clients before the path, the path before the namespace.
+    // In order of destruction: clients before the path.
     kept: Vec<Socket>,
     listener: Listener,
     path: Path,
     first: Sample,
     ends: Ends,
-    namespace: Namespace,
+    /// What makes it stay on its thread.
+    _namespace: Namespace,
 }
 
 impl Setup {
@@ -205,7 +206,7 @@ impl Setup {
         let address = SocketAddr::new(ends.near, PORT);
         let listener = Listener::open(address, self.backlog, self.defer_accept).map_err(doing("listen"))?;
         let first = Sample::take()?;
-        Ok(Experiment { kept: Vec::new(), listener, path, first, ends, namespace })
+        Ok(Experiment { kept: Vec::new(), listener, path, first, ends, _namespace: namespace })
     }
 
     fn set_sysctls(&self, namespace: &Namespace) -> Result<(), LabError> {
@@ -225,12 +226,6 @@ impl Setup {
 }
 
 impl Experiment {
-    /// The namespace, for its settings.
-    #[must_use]
-    pub const fn namespace(&self) -> &Namespace {
-        &self.namespace
-    }
-
     /// The path, for its gates.
     #[must_use]
     pub const fn path(&self) -> &Path {

@@ -116,27 +116,7 @@ impl Namespace {
         Ok(namespace)
     }
 
-    /// The inode number that tells namespaces apart, as `ls -Li /proc/PID/ns/net` shows it.
-    #[must_use]
-    pub const fn inode(&self) -> u64 {
-        self.inode
-    }
-
-    /// Reads `name`, for example `net.ipv4.tcp_synack_retries`.
-    ///
-    /// # Errors
-    ///
-    /// The kernel has no such setting.
-    pub fn sysctl(&self, name: &str) -> Result<String, NamespaceError> {
-        self.guard(name)?;
-        let path = sysctl_path(name);
-        match fs::read_to_string(&path) {
-            Ok(value) => Ok(value.trim_end().to_owned()),
-            Err(source) => Err(NamespaceError::Proc { path, source }),
-        }
-    }
-
-    /// Sets `name`, in this namespace only: the kernel resolves `/proc/sys/net` by the namespace of
+    /// Sets `name`, for example `net.ipv4.tcp_synack_retries`, in this namespace only: the kernel resolves `/proc/sys/net` by the namespace of
     /// the thread that opens the file, and that thread is checked to be inside, every time.
     ///
     /// # Errors

@@ -1,10 +1,12 @@
 //! The book of listeners: every finding goes through it, gets its inference, and is tallied.
 
+use std::cmp::Reverse;
+
 use indexmap::IndexMap;
 
 use super::record::Record;
 use super::{Listener, Tally, diagnosis};
-use crate::handshake::{Attempt, Context, Found, Inference, Verdict, infer};
+use crate::handshake::{Attempt, Cause, Context, Found, Inference, Verdict, infer};
 use crate::kernel::KernelWord;
 use crate::packet::{Endpoint, Timestamp};
 
@@ -102,16 +104,21 @@ impl Book {
         self.verdicts
     }
 
-    /// All listeners, the worst first: those whose cause is known, by how many attempts it explains; then by
-    /// problems; then by address. The folded line comes last.
+    /// All listeners, the worst first: those that overflow, then all else that is broken, then what their programs
+    /// meant; among these by problems, and by address. The folded line comes last.
     #[must_use]
     pub fn listeners(&self) -> Vec<Listener> {
         let mut listeners: Vec<Listener> =
             self.records.iter().map(|(&server, record)| diagnosis::listener(Some(server), record)).collect();
         listeners.sort_by_cached_key(|listener| {
-            let overflow = listener.cause.map_or(u8::MAX, |cause| cause as u8);
             let problems = listener.verdicts.problems();
-            (problems == 0 && listener.cause.is_none(), overflow, u64::MAX - problems, listener.server)
+            let rank = match listener.cause {
+                Some(Cause::AcceptQueueOverflow) => 0,
+                Some(cause) if cause.is_meant() => 2,
+                None if problems == 0 => 3,
+                Some(_) | None => 1,
+            };
+            (rank, Reverse(problems), listener.server)
         });
         if self.rest.verdicts.total() > 0 {
             listeners.push(diagnosis::listener(None, &self.rest));
@@ -123,7 +130,7 @@ impl Book {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handshake::{Cause, Confidence, Evidence, Reason, Retries, Vantage};
+    use crate::handshake::{Confidence, Evidence, Reason, Retries, Vantage};
     use crate::kernel::{Counters, ListenSocket, Sample, Sysctls, Watch};
     use crate::packet::Span;
     use crate::report::samples;
@@ -254,6 +261,20 @@ mod tests {
     }
 
     #[test]
+    fn what_a_program_meant_comes_after_what_is_broken() {
+        let (_, mut deferred) = overflowed(Verdict::SynackRetransmitted);
+        deferred.established = Some(true);
+        deferred.retries = Retries { syn: 0, syn_ack: 1, after_ack: 1 };
+        deferred.retry_at = [Span::from_secs(3)].into_iter().collect();
+        let mut book = Book::new(8);
+        for attempt in samples::refused().1.into_iter().chain([deferred]) {
+            book.enter(&mut Found { at: attempt.end, decided: true, attempt });
+        }
+        let causes: Vec<_> = book.listeners().into_iter().map(|listener| listener.cause).collect();
+        assert_eq!(causes, [Cause::PortClosed, Cause::Filtered, Cause::DeferAccept].map(Some));
+    }
+
+    #[test]
     fn a_listener_is_as_sure_as_the_kernel() {
         let (mut book, attempt) = overflowed(Verdict::SynackRetransmitted);
         let overflow = |book: &Book| {
@@ -287,7 +308,7 @@ mod tests {
         let full = told(3);
         assert_eq!(full.cause, Some(Cause::AcceptQueueOverflow));
         assert_eq!((full.confidence, full.abort_on_overflow), (Some(Confidence::Confirmed), Some(true)));
-        assert_eq!((full.affected, full.verdicts.problems()), (0, 0));
+        assert_eq!(full.verdicts.problems(), 0);
         assert!(full.diagnosis.ends_with("1 of 1 attempt cannot be judged yet."), "{}", full.diagnosis);
         assert_eq!(told(0).cause, None);
     }

@@ -23,8 +23,6 @@ pub(super) fn listener(server: Option<Endpoint>, record: &Record) -> Listener {
         server,
         verdicts: record.verdicts,
         retries: record.retries,
-        repeat_counts: record.schedule.counts(),
-        repeat_times: record.schedule.times(),
         cause,
         abort_on_overflow: cause.filter(|&cause| is_overflow(cause)).and(abort(record)),
         confidence: if confirmed { Some(Confidence::Confirmed) } else { tally.confidence },
@@ -32,7 +30,6 @@ pub(super) fn listener(server: Option<Endpoint>, record: &Record) -> Listener {
         diagnosis: diagnosis(cause, &name, tally.attempts, record),
         clients: clients(record),
         advice: advice(cause, server, record),
-        affected: tally.attempts,
         problem_span: tally.span,
         kernel: record.kernel.word().cloned(),
     }

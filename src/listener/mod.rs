@@ -26,10 +26,6 @@ pub struct Listener {
     pub verdicts: Tally,
     /// Retries, summed.
     pub retries: RetrySums,
-    /// How often Linux' SYN-ACK retry schedule was seen to run out after how many repeats.
-    pub repeat_counts: Vec<(u32, u64)>,
-    /// When the repeats of the longest series came, in seconds after the first SYN-ACK.
-    pub repeat_times: Vec<f64>,
     /// The cause that explains most of its problems.
     pub cause: Option<Cause>,
     /// As the attempts show it.
@@ -44,8 +40,6 @@ pub struct Listener {
     pub clients: String,
     /// What to do about it: labelled advice such as `("check", "ss -ltnm …")`, `("mend", "…")`.
     pub advice: Vec<(&'static str, String)>,
-    /// How many attempts the cause explains.
-    pub affected: u64,
     /// First and last time the cause showed.
     pub problem_span: Option<(Timestamp, Timestamp)>,
     /// What the kernel says of it, where it runs on this machine and the capture is live.

@@ -92,8 +92,6 @@ fn listener(server: &str, attempts: &[Attempt]) -> Listener {
         server: Some(endpoint(server)),
         verdicts: Tally::default(),
         retries: RetrySums::default(),
-        repeat_counts: Vec::new(),
-        repeat_times: Vec::new(),
         cause: None,
         abort_on_overflow: None,
         confidence: None,
@@ -101,7 +99,6 @@ fn listener(server: &str, attempts: &[Attempt]) -> Listener {
         diagnosis: String::new(),
         clients: String::new(),
         advice: Vec::new(),
-        affected: 0,
         problem_span: None,
         kernel: None,
     };

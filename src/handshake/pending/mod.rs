@@ -10,6 +10,7 @@ mod signs;
 mod transition;
 
 pub(super) use event::{answers_syn, is_syn, is_synack};
+pub(super) use offer::HELD_BACK;
 use offer::{NEVER, Offer, Repeats};
 pub use signs::Signs;
 pub(super) use transition::REORDERING;
@@ -67,7 +68,8 @@ pub(super) struct Rare {
     synack: Repeats,
     /// A second answer with another ISN, and its TTL; the client's ACK tells which one it took.
     other_answer: Option<(Seq, u8, Offer)>,
-    pub(super) icmp: Option<IcmpError>,
+    /// The first ICMP error, and when it came.
+    pub(super) icmp: Option<(Timestamp, IcmpError)>,
     /// The server's RST that came before any ACK: it may be out of order.
     early_rst: Option<Box<Segment>>,
     /// When the client's RST came that answers a SYN-ACK not seen yet.
@@ -225,17 +227,14 @@ impl Pending {
         Span::from_micros(self.synack_under_way.into())
     }
 
-    /// Takes an ICMP error that quotes a segment from the client.
-    pub(super) fn take_icmp(&mut self, at: Timestamp, quoted: Seq, icmp: IcmpError) {
+    /// Takes an ICMP error that quotes the client's SYN.
+    pub(super) fn take_icmp(&mut self, at: Timestamp, icmp: IcmpError) {
         self.packets = self.packets.saturating_add(1);
-        if quoted != self.client_isn {
-            return;
-        }
         match self.phase {
             Phase::SynSent => {
                 self.last = self.last.max(at);
                 self.phase = Phase::Unreachable;
-                self.rare_mut().icmp = Some(icmp);
+                self.rare_mut().icmp = Some((at, icmp));
             }
             // The first error stands; later ones, and those after an answer, change nothing.
             Phase::Refused

@@ -1,7 +1,7 @@
 //! Every step from one phase to the next. All phases are written out at every step.
 
 use super::event::{Event, within};
-use super::offer::SHORTEST_TIMER;
+use super::offer::{HELD_BACK, SHORTEST_TIMER};
 use super::{Offer, Pending, Phase, Repeats};
 use crate::packet::{Flags, Segment, Span, Timestamp};
 
@@ -365,6 +365,7 @@ impl Pending {
                 // Later it ends an idle connection.
                 self.signs.application_reset |= !self.signs.server_spoke
                     && !self.signs.client_aborted
+                    && !self.is_long_after_ack(segment)
                     && self.is_soon_after(self.client_last, segment);
                 // Before a connection is accepted there is no window to tell of.
                 let accepted =
@@ -404,7 +405,8 @@ impl Pending {
     fn on_bare_rst(&mut self, segment: &Segment) -> Phase {
         self.server_rsts = self.server_rsts.saturating_add(1);
         match self.phase {
-            // It ends an idle connection; it answers nothing.
+            // It ends an idle connection, or answers the data that woke it up.
+            Phase::Acked if self.is_long_after_ack(segment) && self.signs.data_repeats == 0 => Phase::Acked,
             Phase::Acked if !self.is_soon_after(self.client_last, segment) => Phase::Acked,
             Phase::Acked => {
                 self.note_rst(segment);
@@ -443,6 +445,12 @@ impl Pending {
         let round_trip = self.syn_to_synack.unwrap_or(UNKNOWN_ROUND_TRIP).max(Span::ZERO);
         // Twice that and 200 ms: Linux' shortest retransmission time-out comes later.
         segment.at.since(sent) <= round_trip.scaled(2, 1).plus(SHORTEST_TIMER)
+    }
+
+    /// Whether the server's `segment` comes so long after the ACK that a listener which ignored that would have repeated
+    /// SYN-ACK meanwhile.
+    fn is_long_after_ack(&self, segment: &Segment) -> bool {
+        self.ack_at.is_some_and(|ack| segment.at.since(ack) >= HELD_BACK)
     }
 
     fn note_rst(&mut self, segment: &Segment) {

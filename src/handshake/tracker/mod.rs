@@ -175,7 +175,7 @@ impl Tracker {
                 }
                 Packet::Unreachable(error) => {
                     self.counts.stray_errors -= counted;
-                    attempt.take_icmp(error.at, error.seq, error.icmp);
+                    attempt.take_icmp(error.at, error.icmp);
                 }
             }
         }
@@ -250,8 +250,10 @@ impl Tracker {
             && let Some(tracked) = self.table.get_mut(at)
             && !tracked.decided
             && tracked.attempt.outward == error.direction
+            // Whatever else it quotes was another attempt's, or no SYN.
+            && tracked.attempt.client_isn == error.seq
         {
-            tracked.attempt.take_icmp(error.at, error.seq, error.icmp);
+            tracked.attempt.take_icmp(error.at, error.icmp);
             return self.reconsider(at, error.at);
         }
         self.counts.stray_errors += 1;

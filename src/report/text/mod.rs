@@ -144,15 +144,8 @@ impl View<'_> {
 /// How much a problem with this cause should stand out.
 fn tone_of(cause: Option<Cause>) -> Tone {
     match cause {
-        Some(Cause::DeferAccept | Cause::ApplicationReset) => Tone::Note,
+        Some(cause) if cause.is_meant() => Tone::Note,
         Some(Cause::SynScan) | None => Tone::Warning,
-        Some(
-            Cause::AcceptQueueOverflow
-            | Cause::FirewallReset
-            | Cause::PortClosed
-            | Cause::HostUnreachable
-            | Cause::Filtered
-            | Cause::SynFlood,
-        ) => Tone::Alarm,
+        Some(_) => Tone::Alarm,
     }
 }
