@@ -9,6 +9,8 @@
 # 0.1 %. They do depend on the compiler, so the reference names the one it was made with.
 
 set -euo pipefail
+# What fails in $(...) fails the script.
+shopt -s inherit_errexit
 cd "$(dirname "$0")/.."
 export LC_ALL=C TZ=UTC NO_COLOR=1
 
@@ -32,9 +34,10 @@ count() {
     local name=$1 format=$2 packets instructions
     shift 2
     packets=$("$target/examples/generate" -o "$work/capture.pcap" "$@" | sed -n 's/^ *"packets": \([0-9]*\).*/\1/p')
-    instructions=$(valgrind --tool=callgrind --callgrind-out-file=/dev/null \
-        "$target/hsanalyze" --threads 1 --format "$format" "$work/capture.pcap" 2>&1 >/dev/null |
-        sed -n 's/.*Collected : \([0-9]*\).*/\1/p')
+    valgrind --tool=callgrind --callgrind-out-file=/dev/null \
+        "$target/hsanalyze" --threads 1 --format "$format" "$work/capture.pcap" 2>"$work/stderr" >/dev/null ||
+        { echo "instructions: hsanalyze failed on $name with status $?:" >&2; cat "$work/stderr" >&2; exit 1; }
+    instructions=$(sed -n 's/.*Collected : \([0-9]*\).*/\1/p' "$work/stderr")
     [[ -n $instructions ]] || { echo "instructions: callgrind counted nothing for $name" >&2; exit 1; }
     echo "$name $format $((instructions / packets))"
 }
@@ -67,5 +70,9 @@ awk -v tolerance="$tolerance" '
         bad = change > tolerance
         printf "%-18s %6d instructions a packet, %+.1f %% of %d%s\n", key, $3, change, was[key], bad ? "  TOO MANY" : ""
         failed = failed || bad
+        delete was[key]
     }
-    END { exit failed }' "$reference" - <<<"$counted"
+    END {
+        for (key in was) { printf "%-18s was not counted\n", key; failed = 1 }
+        exit failed
+    }' "$reference" - <<<"$counted"
