@@ -9,8 +9,12 @@
 # million thin packets, where starting up tells. The captures live in $TMPDIR, at most 3.5 GB at a time.
 
 set -euo pipefail
-cd "$(dirname "$0")/.."
 export LC_ALL=C
+
+usage() {
+    sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+}
 
 rounds=5
 scale=100
@@ -19,12 +23,15 @@ while getopts r:s:o: option; do
         r) rounds=$OPTARG ;;
         s) scale=$OPTARG ;;
         o) exec >"$OPTARG" ;;
-        *) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2 && exit 2 ;;
+        *) usage ;;
     esac
 done
+((OPTIND > $#)) || usage
 for number in "$rounds" "$scale"; do
     [[ $number =~ ^[1-9][0-9]{0,3}$ ]] || { echo "compare: '$number' is not a number from 1 to 9999" >&2; exit 2; }
 done
+
+cd "$(dirname "$0")/.."
 
 # GNU time, which alone tells the resident set; Homebrew's name for it is gtime.
 time_program=$(type -P gtime || type -P time) || { echo "compare: GNU time is missing; run scripts/setup bench" >&2; exit 2; }

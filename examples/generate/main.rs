@@ -17,14 +17,19 @@ use clap::Parser;
 use hsanalyze::handshake::Verdict;
 use traffic::{Mix, Plan, Records};
 
+/// As many as a flood has SYNs at most: beyond it is a slip of the keyboard.
+const MAX_ATTEMPTS: u64 = 1 << 28;
+/// About a terabyte of thin records.
+const MAX_PACKETS: u64 = 1 << 33;
+
 #[derive(Parser)]
 #[command(about = "Writes a capture whose verdicts are known beforehand")]
 struct Args {
     /// Connection attempts, apart from a flood's
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=MAX_ATTEMPTS))]
     attempts: u64,
     /// Packets of all attempts together; by default what 17 for each completed attempt make
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=MAX_PACKETS))]
     packets: Option<u64>,
     /// Shares of the attempts' verdicts
     #[arg(long, value_name = "VERDICT=SHARE,...", default_value = Mix::FIVE_KINDS)]
