@@ -33,7 +33,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Undecided attempts held unless told otherwise: about 350 MiB when all are there.
+    /// Undecided attempts held unless told otherwise: about 390 MiB when all are there.
     pub const DEFAULT_MAX_ATTEMPTS: usize = 1_000_000;
 }
 

@@ -261,7 +261,9 @@ impl Index {
     /// Writes the lines anew, at most half full; `next` says what becomes of a cell by its state.
     fn rewrite(&mut self, hash_of: impl Fn(u32) -> u64, next: impl Fn(u32) -> u32) {
         // Without branches: which cells stay, and which are in the slab, no predictor knows.
-        let mut staying = vec![(0, Cell::EMPTY); self.lines.len() * LINE + 1];
+        let stays = |cell: &Cell| usize::from(next(cell.state()) != Cell::EMPTY.0);
+        let most = self.lines.iter().flat_map(|line| &line.cells).map(stays).sum::<usize>();
+        let mut staying = vec![(0, Cell::EMPTY); most + 1];
         let mut count = 0;
         for (&tag, &cell) in self.lines.iter().flat_map(|line| line.tags.iter().zip(&line.cells)) {
             let state = next(cell.state());

@@ -186,7 +186,7 @@ impl<T> Table<T> {
             self.ages.retain(|&age| has_age(labels, age));
         }
         self.ages.push_back((at, serial));
-        if self.wheel.notes() > 4 * self.labels.len() + SLACK {
+        if self.wheel.notes() > 2 * self.labels.len() + SLACK {
             self.note_anew();
         }
         Some(Position(at))
