@@ -80,6 +80,13 @@ fn listeners_past_the_bound_share_a_line() {
     assert!(kept.iter().all(|l| l["server"].is_string() && count(l, "/attempts") == 1));
     assert!(rest["server"].is_null(), "{rest}");
     assert_eq!(count(rest, "/attempts"), 1_500);
+    // People see it too, after the worst of the others.
+    let ran = hsanalyze(["-"]).stdin(port_scan(ports)).succeed();
+    let text = ran.text();
+    assert!(text.contains(", at 8,192 servers and more."), "{text}");
+    assert!(text.contains("... 8,182 servers more with problems: --all"), "{text}");
+    assert!(text.contains("\nother servers  "), "{text}");
+    assert!(text.contains("  499 of 1,500 attempts went wrong"), "{text}");
 }
 
 /// The most anonymous memory, in KiB, that a run on a file was seen to have; `None` where the system

@@ -157,7 +157,8 @@ fn conclusion(view: &View<'_>, summary: &Summary) -> (Tone, String) {
     }
     let place = match (places, summary.listeners.as_slice()) {
         (1, [_]) | (0, _) => String::new(),
-        _ if folded > 0 => format!(", at {} servers and more", number(places - folded)),
+        _ if folded == places => ", at servers that are not told apart".to_owned(),
+        _ if folded > 0 => format!(", at {} and more", count(places - folded, "server")),
         (_, all) => format!(", at {} of {}", number(places), count(all.len() as u64, "server")),
     };
     (tone, format!("{share} went wrong{place}."))

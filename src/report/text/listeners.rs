@@ -29,14 +29,20 @@ pub(super) fn write(
 ) -> io::Result<()> {
     let (bad, good): (Vec<&Listener>, Vec<&Listener>) =
         summary.listeners.iter().partition(|listener| notable(listener, view));
-    let blocks = if view.all { bad.len() } else { BLOCKS };
-    for listener in bad.iter().take(blocks) {
+    let (alone, folded): (Vec<&Listener>, Vec<&Listener>) =
+        bad.iter().partition(|listener| listener.server.is_some());
+    let blocks = if view.all { alone.len() } else { BLOCKS };
+    for listener in alone.iter().take(blocks) {
         write_block(out, view, listener, listed)?;
     }
-    let rest = bad.len().saturating_sub(blocks) as u64;
+    let rest = alone.len().saturating_sub(blocks) as u64;
     if rest > 0 {
         let more = format!("... {} more with problems: --all", count(rest, "server"));
         writeln!(out, "\n{}", view.paint.apply(Tone::Faint, &more))?;
+    }
+    // It may stand for most of them.
+    for listener in folded {
+        write_block(out, view, listener, listed)?;
     }
     if bad.is_empty() && !view.verbose {
         // The conclusion has said it already.
