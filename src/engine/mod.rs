@@ -82,6 +82,8 @@ impl PacketCounts {
         self.copies = tracked.copies;
         self.midstream = tracked.midstream;
         self.skipped[Skip::NotTcp as usize] += tracked.stray_errors;
+        self.tcp -= tracked.lost;
+        self.skipped[Skip::Truncated as usize] += tracked.lost;
         self
     }
 }

@@ -166,7 +166,7 @@ pub enum Skip {
     NotTcp,
     /// An IP fragment without the TCP header.
     Fragment,
-    /// The snap length cut the packet before the end of the 20-octet TCP header.
+    /// The snap length cut the packet before the end of the 20-octet TCP header, or the file was cut while it was read.
     Truncated,
     /// A header contradicts itself.
     Malformed,

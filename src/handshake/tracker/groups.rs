@@ -86,7 +86,6 @@ impl Tracker {
     /// Takes a packet, of whose flow `cell` was known lately.
     #[inline(always)]
     fn take_one(&mut self, batch: &Batch, item: &Item, cell: Cell) {
-        // A file that shrinks under its map takes packets along that were counted.
         let Some((ordinal, content)) = batch.body(item) else { return };
         self.lag = batch.lag_at(ordinal).unwrap_or(self.lag);
         match content {
@@ -96,6 +95,8 @@ impl Tracker {
                     self.take_segment(cell, &stack.segment(at, frame), item.hash(), ordinal);
                 } else if let Some(stack) = packet::usual_ipv6(headers) {
                     self.take_segment(cell, &stack.segment(at, frame), item.hash(), ordinal);
+                } else {
+                    self.lose();
                 }
             }
             Content::Decoded(packet) => self.take_decoded(cell, packet, item.hash(), ordinal),

@@ -24,6 +24,8 @@ pub struct Counts {
     pub midstream: u64,
     /// ICMP errors that quote a SYN of no undecided attempt.
     pub stray_errors: u64,
+    /// Segments that went with the end of a file which shrank under its map.
+    pub lost: u64,
 }
 
 impl Counts {
@@ -34,6 +36,7 @@ impl Counts {
             copies: self.copies + other.copies,
             midstream: self.midstream + other.midstream,
             stray_errors: self.stray_errors + other.stray_errors,
+            lost: self.lost + other.lost,
         }
     }
 }
@@ -365,6 +368,14 @@ impl Tracker {
         self.table.aged() > 0
     }
 
+    /// Counts a segment that is no longer what was seen of it. Of everything undecided more may be lost: nothing is
+    /// inferred from silence, the capture has ended for it.
+    #[cold]
+    fn lose(&mut self) {
+        self.counts.lost += 1;
+        self.finish(usize::MAX);
+    }
+
     /// Tells what was found since the last call, in order.
     ///
     /// # Errors
@@ -392,8 +403,10 @@ impl Tracker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handshake::Batch;
-    use crate::packet::{Direction, Endpoint, Flags, FlowKey, FrameRef, Options, Seq};
+    use crate::handshake::{Batch, Reason, Verdict};
+    use crate::packet::{
+        Direction, Endpoint, Flags, FlowKey, Frame, FrameRef, Glimpse, LinkType, Options, Seq, Shared,
+    };
 
     const HASH: u64 = 1 << 40;
 
@@ -451,6 +464,25 @@ mod tests {
         for together in 2..=packets.len() {
             assert_eq!(tracker(&packets, together).counts(), alone, "{together} together");
         }
+    }
+
+    #[test]
+    fn what_a_shrinking_file_takes_along_is_counted_and_nothing_is_inferred_from_it() {
+        let mut tracker = tracker(&[segment(0, true, Flags::SYN, (99, 0), 0)], 1);
+        let (flow, _) = FlowKey::new(Endpoint::v4([10, 0, 0, 1], 7), Endpoint::v4([10, 0, 0, 2], 80));
+        let zeros = Shared::new(vec![0; 60]);
+        let mut batch = Batch::with_capacity(1);
+        batch.expect(Some(&zeros), 1);
+        let (at, frame) = (Timestamp::default().plus(Span::from_millis(1)), FrameRef::new(0, 2));
+        let data = zeros.octets();
+        let frame = Frame { at, frame, link: LinkType::ETHERNET, wire_len: 60, data };
+        batch.push(!HASH, &Glimpse { flow, flags: Flags::SYN }, &frame, 1);
+        tracker.take(&batch);
+        tracker.advance(Timestamp::default().plus(Span::from_secs(300)));
+        assert_eq!(tracker.counts().lost, 1);
+        let found = tracker.hand_over(Vec::new());
+        let told: Vec<_> = found.iter().map(|found| (found.attempt.verdict, found.attempt.reason)).collect();
+        assert_eq!(told, [(Verdict::Undetermined, Some(Reason::CaptureCut))]);
     }
 
     #[test]
