@@ -181,7 +181,11 @@ fn recognise(input: &mut Input) -> Result<Reader, OpenReason> {
         return Ok(Reader::PcapNg(pcapng::Reader::new()));
     }
     if !pcap::Reader::recognises(magic) {
-        return Err(foreign(input));
+        // Zeros are what a file that was cut meanwhile reads as.
+        return Err(match input.shrunk(MAGIC) {
+            Some(size) => OpenReason::HeaderCut { have: size as usize },
+            None => foreign(input),
+        });
     }
     need(input, pcap::FILE_HEADER)?;
     let Some(header) = input.view().first_chunk() else {

@@ -137,7 +137,8 @@ impl Reader {
             Halt::Need(need, part) => input.want(need, part)?,
             Halt::Damage(damage) => {
                 // What a shrinking file reads as is damaged too, but for another reason.
-                return Err(input.shrunk(BLOCK_HEADER).map_or(damage, |size| Damage::Shrunk { size }));
+                let view = input.view().len();
+                return Err(input.shrunk(view).map_or(damage, |size| Damage::Shrunk { size }));
             }
         };
         Ok(match fill {
