@@ -34,7 +34,8 @@ use crate::report::{Options, Reporter, Verbosity, local_zone};
 /// error but a [`Status`].
 pub fn run(config: &Analyse) -> anyhow::Result<Status> {
     let interrupt = Arc::new(Interrupt::default());
-    run_with(config, Some(&interrupt), |config, _, sink| analyse(config, &interrupt, sink))
+    let prepare = |output: &Output| catch_signals(config, output, &interrupt);
+    run_with(config, false, prepare, |config, _, sink| analyse(config, &interrupt, sink))
 }
 
 /// What the first Ctrl-C does while a pipe is read.
@@ -115,12 +116,12 @@ impl Source for Watched<'_> {
 
 /// Opens the output, has `engine` analyse the captures into it, and finishes the report.
 ///
-/// `engine` returns the summary and what settles the final cause of an attempt that a report held back.
-/// `interrupt` tells it to end; where there is none it ends by signals of its own, in order, and tells attempts before
-/// they are decided, too.
+/// `prepare` sees the output before that, to catch signals. `engine` returns the summary and what settles the final cause
+/// of an attempt that a report held back; with `provisional` it tells attempts before they are decided, too.
 pub(super) fn run_with<E, S>(
     config: &Analyse,
-    interrupt: Option<&Arc<Interrupt>>,
+    provisional: bool,
+    prepare: impl FnOnce(&Output) -> io::Result<()>,
     engine: E,
 ) -> anyhow::Result<Status>
 where
@@ -134,10 +135,8 @@ where
         Some(path) => Output::file(path).with_context(|| format!("cannot write {}", path.display()))?,
         None => Output::stdout(),
     };
-    if let Some(interrupt) = interrupt {
-        catch_signals(config, &output, interrupt)?;
-    }
-    let options = Options { provisional: interrupt.is_none(), ..options(config, &output) };
+    prepare(&output).context("catching signals")?;
+    let options = Options { provisional, ..options(config, &output) };
     let mut reporter = Reporter::new(options.clone(), &mut output).with_context(|| target(config))?;
     let (summary, settle) = engine(config, &options, &mut reporter)?;
     reporter.finish(&summary, settle).with_context(|| target(config))?;
@@ -263,10 +262,15 @@ mod tests {
     fn run_on(arguments: &str, sample: Sample) -> (Status, String) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("out");
-        let status = run_with(&config(arguments, &path), Some(&Arc::default()), |_, _, sink| {
-            sample.1.iter().try_for_each(|attempt| sink.attempt(attempt))?;
-            Ok((sample.0, |_: &mut Attempt| {}))
-        });
+        let status = run_with(
+            &config(arguments, &path),
+            false,
+            |_| Ok(()),
+            |_, _, sink| {
+                sample.1.iter().try_for_each(|attempt| sink.attempt(attempt))?;
+                Ok((sample.0, |_: &mut Attempt| {}))
+            },
+        );
         (status.unwrap(), fs::read_to_string(path).unwrap())
     }
 
@@ -295,10 +299,15 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("out");
         fs::write(&path, "old").unwrap();
-        let failed = run_with(&config("--format csv", &path), Some(&Arc::default()), |_, _, sink| {
-            sink.attempt(&samples::healthy().1[0])?;
-            Err::<(Summary, Settle), _>(anyhow::anyhow!("the disk is on fire"))
-        });
+        let failed = run_with(
+            &config("--format csv", &path),
+            false,
+            |_| Ok(()),
+            |_, _, sink| {
+                sink.attempt(&samples::healthy().1[0])?;
+                Err::<(Summary, Settle), _>(anyhow::anyhow!("the disk is on fire"))
+            },
+        );
         assert_eq!(failed.unwrap_err().to_string(), "the disk is on fire");
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
     }
@@ -308,7 +317,8 @@ mod tests {
         let path = Path::new("/nonexistent/out");
         let failed = run_with(
             &config("", path),
-            Some(&Arc::default()),
+            false,
+            |_| Ok(()),
             |_, _, _| -> anyhow::Result<(Summary, Settle)> { panic!("the analysis must not begin") },
         );
         assert_eq!(failed.unwrap_err().to_string(), "cannot write /nonexistent/out");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use indicatif::ProgressBar;
 
-use super::{Status, raise_descriptor_limit};
+use super::{Status, raise_descriptor_limit, refuse_one_file_for_two};
 use crate::handshake::Attempt;
 use crate::kernel::Counter;
 use crate::lab::{
@@ -57,6 +57,9 @@ pub enum Format {
 ///
 /// The lab could not be set up, or an output not be written.
 pub fn run(config: &LabConfig, out: &mut impl Write) -> anyhow::Result<Status> {
+    if let (Some(packets), Some(drawing)) = (&config.packets, &config.drawing) {
+        refuse_one_file_for_two(packets, drawing)?;
+    }
     // Before the experiments take their time.
     for path in config.packets.iter().chain(&config.drawing) {
         Output::probe(path).with_context(|| format!("cannot write {}", path.display()))?;

@@ -17,7 +17,7 @@ use self::kernel::Kernel;
 use self::signals::Signals;
 use self::source::Recorded;
 use self::tell::Teller;
-use super::{Status, analyse};
+use super::{Status, analyse, refuse_one_file_for_two};
 use crate::capture::{self, Saver, Source, devices};
 use crate::cli::Live;
 use crate::engine::{Analysis, Summary};
@@ -25,6 +25,7 @@ use crate::handshake::Attempt;
 use crate::packet::Timestamp;
 use crate::printable::printable;
 use crate::report::Verbosity;
+use crate::report::output::Output;
 use crate::report::status::{Progress, StatusLine};
 use crate::sandbox::{self, Plan};
 
@@ -41,6 +42,9 @@ const LINGER: Duration = Duration::from_millis(600);
 /// The capture cannot be opened, privileges cannot be given up as asked, or the output cannot be written. An interface
 /// that goes away and packets that cannot be saved are no error but a [`Status`].
 pub fn run(config: &Live) -> anyhow::Result<Status> {
+    if let (Some(save), Some(report)) = (&config.save, &config.analyse.output) {
+        refuse_one_file_for_two(&save.path, report)?;
+    }
     let signals = Signals::catch().context("catching signals")?;
     let live = capture::Live::open(&config.capture)?;
     let writes = config.analyse.output.iter().chain(config.save.as_ref().map(|save| &save.path));
@@ -65,7 +69,9 @@ pub fn run(config: &Live) -> anyhow::Result<Status> {
     };
     let mut session =
         Session { config, signals, source: Recorded::new(live, saver, config.count), kernel, unsaved: false };
-    let status = analyse::run_with(&config.analyse, None, |_, options, sink| {
+    let exit = session.signals.exit();
+    let prepare = |output: &Output| exit.leave_nothing(output.unfinished());
+    let status = analyse::run_with(&config.analyse, true, prepare, |_, options, sink| {
         let mut teller = Teller::new(config, options, sink, wall_clock());
         session.run(&mut teller)
     })?;

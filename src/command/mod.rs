@@ -7,6 +7,10 @@ pub mod listeners;
 pub mod live;
 pub mod race;
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// How a command ended that did not fail.
@@ -41,6 +45,23 @@ fn raise_descriptor_limit() {
     }
 }
 
+/// Refuses to write packets and something else to one file: what is finished last would replace the other.
+fn refuse_one_file_for_two(packets: &Path, other: &Path) -> anyhow::Result<()> {
+    /// Where a file is or would be; a device takes whatever is written.
+    fn place(path: &Path) -> Option<PathBuf> {
+        if let Ok(path) = fs::canonicalize(path) {
+            return path.is_file().then_some(path);
+        }
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        Some(fs::canonicalize(directory.unwrap_or(Path::new("."))).ok()?.join(path.file_name()?))
+    }
+    let place = place(packets).filter(|packets| place(other).as_ref() == Some(packets));
+    if place.is_some() {
+        bail!("-w and -o both name {}: each needs a file of its own", other.display());
+    }
+    Ok(())
+}
+
 /// These signals, but SIGHUP only if the program was not told to ignore it: `nohup` has it outlive the terminal.
 fn wanted(signals: &[i32]) -> Vec<i32> {
     let ignored = |signal: i32| {
@@ -51,4 +72,26 @@ fn wanted(signals: &[i32]) -> Vec<i32> {
         known && action.sa_sigaction == libc::SIG_IGN
     };
     signals.iter().copied().filter(|&signal| signal != libc::SIGHUP || !ignored(signal)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_and_report_need_a_file_each() {
+        let directory = tempfile::tempdir().unwrap();
+        let (one, other) = (directory.path().join("one"), directory.path().join("other"));
+        let around = directory.path().join(".").join("one");
+        for there in [false, true] {
+            assert_eq!(one.exists(), there);
+            assert!(refuse_one_file_for_two(&one, &around).is_err());
+            assert!(refuse_one_file_for_two(&one, &other).is_ok());
+            fs::write(&one, "").unwrap();
+        }
+        std::os::unix::fs::symlink(&one, &other).unwrap();
+        assert!(refuse_one_file_for_two(&one, &other).is_err());
+        let null = Path::new("/dev/null");
+        assert!(refuse_one_file_for_two(null, null).is_ok());
+    }
 }

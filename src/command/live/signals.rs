@@ -1,11 +1,12 @@
 //! Signals as flags that the loop looks at.
 
-use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::{fs, io, thread};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
-use signal_hook::flag;
+use signal_hook::{SigId, flag, iterator, low_level};
 
 use crate::command::wanted;
 
@@ -16,6 +17,30 @@ const KILLED_BY_SIGINT: i32 = 130;
 pub(super) struct Signals {
     end: Arc<AtomicBool>,
     report: Arc<AtomicBool>,
+    exit: Exit,
+}
+
+/// What a SIGINT does after the end was asked for: it ends the program at once.
+#[derive(Clone, Copy)]
+pub(super) struct Exit(SigId);
+
+impl Exit {
+    /// From now on it removes this file first. Takes a thread, which is to be confined: call it after that.
+    pub(super) fn leave_nothing(self, unfinished: Option<&Path>) -> io::Result<()> {
+        let Some(unfinished) = unfinished.map(Path::to_owned) else { return Ok(()) };
+        let mut signals = iterator::Signals::new(wanted(&[SIGINT, SIGTERM, SIGHUP]))?;
+        low_level::unregister(self.0);
+        thread::spawn(move || {
+            let mut signals = signals.forever();
+            // The first one asks for the end.
+            if signals.next().is_some() && signals.any(|signal| signal == SIGINT) {
+                // What cannot be removed stays; the program ends all the same.
+                let _ = fs::remove_file(unfinished);
+                low_level::exit(KILLED_BY_SIGINT);
+            }
+        });
+        Ok(())
+    }
 }
 
 impl Signals {
@@ -24,12 +49,17 @@ impl Signals {
     pub(super) fn catch() -> io::Result<Self> {
         let (end, report) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         // Before the flag is set by the same signal: actions run in the order they were registered.
-        flag::register_conditional_shutdown(SIGINT, KILLED_BY_SIGINT, Arc::clone(&end))?;
+        let exit = Exit(flag::register_conditional_shutdown(SIGINT, KILLED_BY_SIGINT, Arc::clone(&end))?);
         for signal in wanted(&[SIGINT, SIGTERM, SIGHUP]) {
             flag::register(signal, Arc::clone(&end))?;
         }
         flag::register(SIGUSR1, Arc::clone(&report))?;
-        Ok(Self { end, report })
+        Ok(Self { end, report, exit })
+    }
+
+    /// What ends the program at once.
+    pub(super) fn exit(&self) -> Exit {
+        self.exit
     }
 
     /// Whether the end was asked for.

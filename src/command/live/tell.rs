@@ -26,6 +26,8 @@ pub(super) struct Teller<'a> {
     shown: VerdictSet,
     provisional: bool,
     held: Vec<Held>,
+    /// Undecided attempts that are held, by their position in the input; what is decided meanwhile leaves.
+    awaited: HashSet<u64>,
     /// Undecided attempts that were told of, by their position in the input.
     spoken: HashSet<u64>,
 }
@@ -47,6 +49,7 @@ impl<'a> Teller<'a> {
             shown: analyse.verdicts.unwrap_or_else(VerdictSet::problems),
             provisional: analyse.verbosity != Verbosity::Quiet,
             held: Vec::new(),
+            awaited: HashSet::new(),
             spoken: HashSet::new(),
         }
     }
@@ -67,12 +70,14 @@ impl<'a> Teller<'a> {
                 }
                 Held::Provisional(mut attempt) => {
                     attempt.inference = book.infer(&attempt);
-                    if speaks(&attempt) && self.spoken.insert(attempt.ordinal) {
+                    let undecided = self.awaited.contains(&attempt.ordinal);
+                    if undecided && speaks(&attempt) && self.spoken.insert(attempt.ordinal) {
                         self.so_far(&mut text, &attempt)?;
                     }
                 }
             }
         }
+        self.awaited.clear();
         line.aside(|| write_lines(&text))?;
         self.sink.drained()
     }
@@ -133,6 +138,7 @@ impl<'a> Teller<'a> {
 
 impl Sink for Teller<'_> {
     fn attempt(&mut self, attempt: &Attempt) -> io::Result<()> {
+        self.awaited.remove(&attempt.ordinal);
         let waits = attempt.verdict.is_problem() || self.shown.contains(attempt.verdict);
         if waits && self.held.len() < MOST_HELD {
             self.held.push(Held::Decided(attempt.clone()));
@@ -146,6 +152,7 @@ impl Sink for Teller<'_> {
 
     fn provisional(&mut self, attempt: &Attempt) -> io::Result<()> {
         if self.held.len() < MOST_HELD {
+            self.awaited.insert(attempt.ordinal);
             self.held.push(Held::Provisional(attempt.clone()));
         }
         Ok(())
@@ -172,4 +179,49 @@ fn speaks(attempt: &Attempt) -> bool {
         _ => true,
     };
     twice || attempt.inference.confidence == Some(Confidence::Confirmed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Command, parse};
+    use crate::report::samples;
+
+    /// What was told: whether it was decided, and its verdict.
+    #[derive(Default)]
+    struct Told(Vec<(bool, Verdict)>);
+
+    impl Sink for Told {
+        fn attempt(&mut self, attempt: &Attempt) -> io::Result<()> {
+            self.0.push((true, attempt.verdict));
+            Ok(())
+        }
+
+        fn provisional(&mut self, attempt: &Attempt) -> io::Result<()> {
+            self.0.push((false, attempt.verdict));
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_looked_like_an_overflow_is_not_told_of_once_it_has_completed() {
+        let Ok(Command::Live(config)) = parse(["hsanalyze", "-i", "lo", "--format", "ndjson"]) else {
+            panic!("these are arguments of a live capture");
+        };
+        let attempts = samples::overflow_mixed().1;
+        let with = |verdict| attempts.iter().find(|attempt| attempt.verdict == verdict).unwrap().clone();
+        let doubtful = with(Verdict::SynackRetransmitted);
+        let completed = Attempt { ordinal: doubtful.ordinal, ..with(Verdict::Completed) };
+        let (book, line) = (Book::new(8), StatusLine::new("lo", false));
+        let mut told = Told::default();
+        let mut teller = Teller::new(&config, &Options::default(), &mut told, Timestamp::default());
+        teller.provisional(&doubtful).unwrap();
+        teller.attempt(&completed).unwrap();
+        teller.tell(&book, &line).unwrap();
+        assert_eq!(teller.undecided_overflows(), 0);
+        teller.provisional(&doubtful).unwrap();
+        teller.tell(&book, &line).unwrap();
+        assert_eq!(teller.undecided_overflows(), 1);
+        assert_eq!(told.0, [(true, Verdict::Completed), (false, Verdict::SynackRetransmitted)]);
+    }
 }

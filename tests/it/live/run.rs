@@ -110,6 +110,11 @@ impl Capture {
         ended
     }
 
+    /// Waits for its end; the exit status.
+    pub(super) fn ends_somehow(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
     /// Ends it by SIGTERM, with status 0.
     #[track_caller]
     pub(super) fn stop(self) -> Ended {
