@@ -89,7 +89,8 @@ impl Window {
         let _ = map.advise(Advice::Sequential);
         let start = map.as_ptr() as usize;
         slot.cut.store(false, Ordering::Relaxed);
-        slot.end.store(start.saturating_add(map.len()), Ordering::Relaxed);
+        // Who sees this end sees that the slot was claimed for it, or what came later.
+        slot.end.store(start.saturating_add(map.len()), Ordering::Release);
         slot.start.store(start, Ordering::Release);
         Ok(Self { map, slot })
     }
@@ -146,8 +147,10 @@ extern "C" fn on_sigbus(signal: c_int, info: *mut libc::siginfo_t, _context: *mu
     let address = unsafe { (*info).si_addr() } as usize;
     for slot in &WINDOWS {
         let start = slot.start.load(Ordering::Acquire);
-        let end = slot.end.load(Ordering::Relaxed);
-        if start > CLAIMED && (start..end).contains(&address) && fill_with_zeros(address, end) {
+        let end = slot.end.load(Ordering::Acquire);
+        // Another thread may give the slot to another window between the two: they must be of one.
+        let of_one = slot.start.load(Ordering::Relaxed) == start;
+        if of_one && start > CLAIMED && (start..end).contains(&address) && fill_with_zeros(address, end) {
             slot.cut.store(true, Ordering::Relaxed);
             return;
         }
@@ -163,7 +166,7 @@ extern "C" fn on_sigbus(signal: c_int, info: *mut libc::siginfo_t, _context: *mu
 fn fill_with_zeros(address: usize, end: usize) -> bool {
     let page = address & !(PAGE.load(Ordering::Relaxed) - 1);
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
-    // SAFETY: the range lies within a live window of ours, so nothing else is mapped over.
+    // SAFETY: the range lies within the window that the faulting thread reads, so nothing else is mapped over.
     let mapped = unsafe { libc::mmap(page as *mut c_void, end - page, libc::PROT_READ, flags, -1, 0) };
     mapped != libc::MAP_FAILED
 }
