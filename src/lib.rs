@@ -5,6 +5,7 @@
 
 pub mod capture;
 pub mod cli;
+pub mod clock;
 pub mod command;
 pub mod engine;
 pub mod handshake;

@@ -213,10 +213,11 @@ mod linux {
     fn describe(status: &RulesetStatus) -> &'static str {
         match status {
             RulesetStatus::FullyEnforced => {
-                "fully enforced: reads /proc and /sys, writes only its output files"
+                "fully enforced: reads /proc, /sys and the time zone, writes only in the directories of its output files"
             }
             RulesetStatus::PartiallyEnforced => {
-                "enforced as far as this kernel can: reads /proc and /sys, writes only its output files"
+                "enforced as far as this kernel can: reads /proc, /sys and the time zone, writes only in the directories of its \
+                 output files"
             }
             RulesetStatus::NotEnforced => "not enforced: this kernel does not offer it",
         }

@@ -9,7 +9,7 @@ mod refusal;
 
 use ::pcap::{Active, Capture, Linktype};
 
-use self::clock::{Clock, Lost, stamp, wall_clock};
+use self::clock::{Clock, Lost, stamp};
 use self::open::{TIMEOUT_MS, choose, link_of, nanoseconds, non_blocking, prepare, time_sources};
 pub use self::refusal::LiveError;
 use self::refusal::explain;
@@ -17,6 +17,7 @@ pub(super) use self::refusal::words;
 use super::device::devices;
 use super::options::{LiveOptions, TimeSource};
 use super::{CaptureInfo, FilterError, Format, Source, Status, trim};
+use crate::clock::now;
 use crate::packet::{Frame, FrameRef, Frames, LinkType, Timestamp};
 
 /// An open live capture.
@@ -198,7 +199,7 @@ impl Source for Live {
         if self.drained {
             self.wait();
         }
-        let before = wall_clock();
+        let before = now();
         match self.dispatch(max, sink) {
             Ok(taken) => {
                 if taken > 0 {

@@ -20,6 +20,7 @@ use self::tell::Teller;
 use super::{Status, analyse, refuse_one_file_for_two};
 use crate::capture::{self, Saver, Source, devices};
 use crate::cli::Live;
+use crate::clock;
 use crate::engine::{Analysis, Summary};
 use crate::handshake::Attempt;
 use crate::packet::Timestamp;
@@ -62,7 +63,7 @@ pub fn run(config: &Live) -> anyhow::Result<Status> {
     let saver = match &config.save {
         Some(save) => {
             let (link, snap) = (live.link(), config.capture.snap_length);
-            let saver = Saver::create(&save.path, save.rotation, link, snap, wall_clock());
+            let saver = Saver::create(&save.path, save.rotation, link, snap, clock::now());
             Some(saver.with_context(|| format!("cannot write {}", save.path.display()))?)
         }
         None => None,
@@ -72,7 +73,7 @@ pub fn run(config: &Live) -> anyhow::Result<Status> {
     let exit = session.signals.exit();
     let prepare = |output: &Output| exit.leave_nothing(output.unfinished());
     let status = analyse::run_with(&config.analyse, true, prepare, |_, options, sink| {
-        let mut teller = Teller::new(config, options, sink, wall_clock());
+        let mut teller = Teller::new(config, options, sink, clock::now());
         session.run(&mut teller)
     })?;
     Ok(if session.unsaved { Status::Damaged } else { status })
@@ -125,7 +126,7 @@ impl Session<'_> {
             }
             let over = self.config.duration.is_some_and(|duration| begun.elapsed() >= duration);
             if ending.is_none() && (over || self.signals.end_wanted()) {
-                ending = Some(Ending { wall: wall_clock(), until: now + LINGER });
+                ending = Some(Ending { wall: clock::now(), until: now + LINGER });
             }
             let drained = ending.is_some_and(|ending| ending.is_over(now, self.source.now()));
             if status == capture::Status::End || drained {
@@ -158,7 +159,7 @@ impl Session<'_> {
             line.aside(|| say(&format!("the kernel is not asked any more: {failure}")));
         }
         let begun = self.kernel.begun_to_overflow();
-        teller.overflows(&begun, wall_clock(), line)?;
+        teller.overflows(&begun, clock::now(), line)?;
         teller.tell(analysis.book(), line)?;
         if let Some(error) = self.source.flush() {
             self.unsaved = true;
@@ -221,9 +222,4 @@ impl Ending {
 /// A line on standard error, whose loss ends nothing.
 fn say(text: &str) {
     let _ = writeln!(io::stderr(), "hsanalyze: {}", printable(text));
-}
-
-fn wall_clock() -> Timestamp {
-    let now = jiff::Timestamp::now().as_nanosecond();
-    Timestamp::from_nanos(i64::try_from(now).unwrap_or(i64::MAX))
 }

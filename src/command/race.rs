@@ -15,10 +15,11 @@ use signal_hook::iterator::{Handle, Signals};
 
 use super::{Status, raise_descriptor_limit};
 use crate::capture::Recording;
+use crate::clock::now;
 use crate::kernel::{Account, Sample, local_addresses};
 use crate::packet::{Span, Timestamp};
 use crate::race::{
-    Call, Fate, Load, Mode, Packets, Plan, Probe, Race, Route, Sniffer, now, route, run as connect_all,
+    Call, Fate, Load, Mode, Packets, Plan, Probe, Race, Route, Sniffer, route, run as connect_all,
 };
 use crate::words::count;
 

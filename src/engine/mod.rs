@@ -3,6 +3,8 @@
 //! Owns batches, threads and shards. Does not own any meaning. The result is the same, byte for byte,
 //! whatever the number of threads.
 
+#![deny(clippy::disallowed_methods)]
+
 mod bounds;
 mod clock;
 mod intake;

@@ -3,6 +3,8 @@
 //! Pure: no I/O, no clock (time comes with the segments), no allocation per packet. Does not own
 //! causes that need more than one attempt (`listener`) nor how anything is shown (`report`).
 
+#![deny(clippy::disallowed_methods)]
+
 mod attempt;
 mod batch;
 mod cause;

@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::word::{KernelWord, overflowed};
 use super::{Counter, Counters, KernelError, ListenSocket, Sysctls, listen_sockets};
+use crate::clock::now;
 use crate::packet::{Span, Timestamp};
 
 /// How many listeners that are gone are remembered, of those whose queue was in trouble.
@@ -33,10 +33,8 @@ impl Sample {
     ///
     /// As [`listen_sockets`] and [`Counters::read`].
     pub fn take() -> Result<Self, KernelError> {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let nanos = i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX);
         Ok(Self {
-            at: Timestamp::from_nanos(nanos),
+            at: now(),
             sockets: listen_sockets()?,
             counters: Counters::read()?,
             sysctls: Sysctls::read(),

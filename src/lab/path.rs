@@ -24,8 +24,8 @@ use nix::sys::time::TimeSpec;
 use super::tun::Tun;
 use super::wire::{Kind, Sender, Step, step, swap_addresses};
 use crate::capture::Recording;
+use crate::clock::now;
 use crate::packet::LinkType;
-use crate::race::now;
 
 /// How long before a packet is due the thread stops sleeping and spins: about what a timer's wake-up
 /// takes. No longer, because on a small machine a spinning path keeps clients from waking up, which is

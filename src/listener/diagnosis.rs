@@ -258,11 +258,11 @@ fn figures(word: &KernelWord) -> String {
         Some(events) => format!("{} {}", Counter::name(counter), number(events)),
         None => format!("{} unknown", Counter::name(counter)),
     };
-    let drops = word.drops.map_or_else(|| "an unknown number of".to_owned(), number);
+    let drops = word.drops.map_or_else(|| "an unknown number of packets".to_owned(), |n| count(n, "packet"));
     format!(
-        "in {} this listener dropped {drops} packets, at most {} connections waited where {} may, and the namespace counted {}, {}",
+        "in {} this listener dropped {drops}, at most {} waited where {} may, and the namespace counted {}, {}",
         word.span,
-        word.recv_q_max,
+        count(word.recv_q_max.into(), "connection"),
         word.send_q,
         grown(Counter::ListenOverflows),
         grown(Counter::ListenDrops),

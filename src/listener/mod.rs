@@ -3,6 +3,8 @@
 //! Takes findings in the order they were made, and what the kernel says of its queues where somebody asks it
 //! (`kernel`); does not own how they were made (`handshake`). Packet time only.
 
+#![deny(clippy::disallowed_methods)]
+
 mod book;
 mod diagnosis;
 mod kernel;

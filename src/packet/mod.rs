@@ -4,6 +4,8 @@
 //! link type and encapsulation. Does not own where the bytes come from (`capture`) nor what a
 //! sequence of segments means (`handshake`).
 
+#![deny(clippy::disallowed_methods)]
+
 mod decode;
 mod flow;
 mod link;

@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::clock::now;
+use crate::clock::now;
 use crate::packet::Timestamp;
 
 /// How `connect()` waits.

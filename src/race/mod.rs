@@ -3,7 +3,6 @@
 //! Owns the client side of an experiment. Does not own the server nor the path (`lab` makes those), nor
 //! what packets mean (`handshake`).
 
-mod clock;
 mod connect;
 mod fate;
 mod packets;
@@ -12,7 +11,6 @@ mod run;
 mod show;
 mod sniffer;
 
-pub use clock::now;
 pub use connect::{Call, Mode, Next, Plan, Probe, connect};
 pub use fate::{Fate, Race, Runner};
 pub use packets::Packets;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{Fate, Race, Runner};
 use crate::handshake::{Cause, Confidence, Inference, Verdict};
 use crate::packet::Span;
+use crate::words::count;
 
 /// Columns of the longest bar.
 const BAR: usize = 40;
@@ -97,8 +98,8 @@ impl Race {
         if dead > 0 {
             writeln!(
                 out,
-                "\n  of {} connects that said success, {dead} {} dead{}",
-                alive + unproven + dead,
+                "\n  of {} that said success, {dead} {} dead{}",
+                count((alive + unproven + dead) as u64, "connect"),
                 if dead == 1 { "was" } else { "were" },
                 self.deaths(reset, ignored)
             )?;
@@ -109,7 +110,9 @@ impl Race {
         histogram("the RST came after connect() returned by (negative: before)", &margins, out)?;
         match self.dropped() {
             Some(0) | None => Ok(()),
-            Some(dropped) => writeln!(out, "\n  the capture lost {dropped} packets: verdicts may be wrong"),
+            Some(dropped) => {
+                writeln!(out, "\n  the capture lost {}: verdicts may be wrong", count(dropped, "packet"))
+            }
         }
     }
 

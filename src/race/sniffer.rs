@@ -6,38 +6,28 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use pcap::{Active, Capture, Precision};
+use crate::capture::{Live, LiveError, LiveOptions, Recording, Source, Status};
+use crate::clock::now;
 
-use super::clock::now;
-use crate::capture::Recording;
-use crate::packet::{LinkType, Timestamp};
-
-/// Enough for Ethernet, IPv6 and a TCP header with all its options; larger ones lose packets in bursts.
-const SNAP_LENGTH: i32 = 128;
-/// Room for the burst of 1,000 connects many times over.
-const BUFFER: i32 = 16 << 20;
-/// How long libpcap collects packets before it hands them over.
-const TIMEOUT_MS: i32 = 20;
+/// Enough for Ethernet, IPv6 and a TCP header with all its options.
+const SNAP_LENGTH: u32 = 128;
+/// Packets that are taken at once.
+const AT_ONCE: usize = 1024;
 /// How long packets that have been sent may take to be captured.
 const SETTLE: Duration = Duration::from_millis(100);
 
 /// Why there is no capture.
 #[derive(Debug, thiserror::Error)]
 pub enum SnifferError {
-    /// libpcap refused.
-    #[error("{interface}: {source} (capturing needs root or CAP_NET_RAW)")]
-    Open {
-        /// The interface.
-        interface: String,
-        /// libpcap's words.
-        source: pcap::Error,
-    },
+    /// It cannot begin.
+    #[error(transparent)]
+    Open(#[from] LiveError),
     /// The capturing thread could not be started.
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
     /// The capture ended early: the interface went away or down.
     #[error("{0}")]
-    Ended(pcap::Error),
+    Ended(String),
     /// The capturing thread is gone.
     #[error("the capturing thread is gone")]
     Gone,
@@ -47,7 +37,7 @@ pub enum SnifferError {
 #[derive(Debug)]
 pub struct Sniffer {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<Result<Recording, pcap::Error>>,
+    thread: JoinHandle<Result<Recording, SnifferError>>,
 }
 
 impl Sniffer {
@@ -57,15 +47,21 @@ impl Sniffer {
     ///
     /// [`SnifferError`] says which permission is missing.
     pub fn start(interface: &str, server: SocketAddr) -> Result<Self, SnifferError> {
-        let failed = |source| SnifferError::Open { interface: interface.to_owned(), source };
-        let capture = open(interface, server).map_err(failed)?;
-        let link = LinkType(u16::try_from(capture.get_datalink().0).unwrap_or(u16::MAX));
-        let recording = Recording::new(interface, link);
+        // A router's error comes from itself.
+        let errors = if server.is_ipv4() { "icmp" } else { "icmp6" };
+        let connects = format!("tcp and host {} and port {}", server.ip(), server.port());
+        let live = Live::open(&LiveOptions {
+            snap_length: SNAP_LENGTH,
+            filter: Some(format!("({connects}) or {errors}")),
+            promiscuous: false,
+            trim: false,
+            ..LiveOptions::new(interface)
+        })?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new()
             .name("capture".to_owned())
-            .spawn(move || record(capture, recording, &stopped))
+            .spawn(move || record(live, &stopped))
             .map_err(SnifferError::Thread)?;
         Ok(Self { stop, thread })
     }
@@ -78,52 +74,29 @@ impl Sniffer {
     pub fn finish(self) -> Result<Recording, SnifferError> {
         std::thread::sleep(SETTLE);
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().map_err(|_| SnifferError::Gone)?.map_err(SnifferError::Ended)
+        self.thread.join().map_err(|_| SnifferError::Gone)?
     }
 }
 
-fn open(interface: &str, server: SocketAddr) -> Result<Capture<Active>, pcap::Error> {
-    let mut capture = Capture::from_device(interface)?
-        .snaplen(SNAP_LENGTH)
-        .buffer_size(BUFFER)
-        .timeout(TIMEOUT_MS)
-        .precision(Precision::Nano)
-        .open()?;
-    // A router's error comes from itself.
-    let errors = if server.is_ipv4() { "icmp" } else { "icmp6" };
-    let connects = format!("tcp and host {} and port {}", server.ip(), server.port());
-    capture.filter(&format!("({connects}) or {errors}"), true)?;
-    // So that the thread sees the stop flag when no packet arrives: a timeout need not end a blocked read.
-    capture.setnonblock()
-}
-
-fn record(
-    mut capture: Capture<Active>,
-    mut recording: Recording,
-    stop: &AtomicBool,
-) -> Result<Recording, pcap::Error> {
+fn record(mut live: Live, stop: &AtomicBool) -> Result<Recording, SnifferError> {
+    let mut recording = Recording::new(live.device(), live.link());
     loop {
         // Looked at before reading: what had been captured when the stop came is still read.
         let last = stop.load(Ordering::Relaxed);
-        loop {
-            match capture.next_packet() {
-                Ok(packet) => {
-                    let seconds = packet.header.ts.tv_sec.saturating_mul(1_000_000_000);
-                    // Nanoseconds, whatever the field is called: the precision was asked for.
-                    #[allow(clippy::useless_conversion, reason = "32 bits on macOS")]
-                    let nanos = i64::from(packet.header.ts.tv_usec);
-                    let at = Timestamp::from_nanos(seconds.saturating_add(nanos));
-                    recording.push(at, packet.header.len, packet.data);
-                }
-                Err(pcap::Error::TimeoutExpired | pcap::Error::NoMorePackets) => break,
-                Err(error) => return Err(error),
+        let status = live.read(AT_ONCE, &mut |frames| {
+            frames.iter().for_each(|frame| recording.push(frame.at, frame.wire_len, frame.data));
+        });
+        match status {
+            Status::Drained if last => {
+                recording.set_dropped(live.count_drops());
+                recording.close(now());
+                return Ok(recording);
+            }
+            Status::More | Status::Drained => {}
+            Status::End => {
+                let why = live.captures().into_iter().find_map(|capture| capture.damaged);
+                return Err(SnifferError::Ended(why.unwrap_or_default()));
             }
         }
-        if last {
-            recording.set_dropped(capture.stats().map_or(0, |stats| u64::from(stats.dropped)));
-            recording.close(now());
-            return Ok(recording);
-        }
-        std::thread::sleep(Duration::from_millis(TIMEOUT_MS.unsigned_abs().into()));
     }
 }

@@ -1,7 +1,5 @@
 //! The clock of a live capture, and its count of lost packets.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use crate::packet::{Span, Timestamp};
 
 /// How old a packet may be when it is handed over, where the ring was drained: the time-out, and as much again
@@ -54,12 +52,6 @@ pub(super) fn stamp(header: &::pcap::PacketHeader, nanos_per_unit: i64) -> Times
     let (seconds, units) = (i64::from(header.ts.tv_sec), i64::from(header.ts.tv_usec));
     let nanos = seconds.saturating_mul(1_000_000_000).saturating_add(units.saturating_mul(nanos_per_unit));
     Timestamp::from_nanos(nanos)
-}
-
-/// This machine's clock now.
-pub(super) fn wall_clock() -> Timestamp {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_nanos(i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]

@@ -205,8 +205,9 @@ fn explanations(queues: &Queues<'_>, width: usize, explained: usize) -> Vec<(Ton
     }
     if unknown > 0 {
         let processes = queues.owners.unreadable();
+        let plural = if processes == 1 { "" } else { "es" };
         notes.push(format!(
-            "OWNER: the files of {processes} processes are not ours to see; run as root (or with CAP_SYS_PTRACE) to name \
+            "OWNER: the files of {processes} process{plural} are not ours to see; run as root (or with CAP_SYS_PTRACE) to name \
              them."
         ));
     }

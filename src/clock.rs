@@ -1,4 +1,4 @@
-//! The clock that experiments share with their captures.
+//! The host's clock: the only place that asks for the time of day. Packet time comes from captures.
 
 use std::time::SystemTime;
 
