@@ -5,47 +5,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, ValueEnum};
 
+use crate::command::analyse::Analyse;
 use crate::handshake::Verdict;
-use crate::report::{Format, Verbosity, VerdictSet};
-
-/// How to analyse captures, and what to show of it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Analyse {
-    /// At least one, but for a live capture; `-` is standard input, at most once.
-    pub files: Vec<PathBuf>,
-    /// A BPF filter expression, not compiled yet.
-    pub filter: Option<String>,
-    /// The output format.
-    pub format: Format,
-    /// Where results go; standard output when `None`.
-    pub output: Option<PathBuf>,
-    /// Text: list all attempts.
-    pub all: bool,
-    /// List only attempts with these verdicts.
-    pub verdicts: Option<VerdictSet>,
-    /// Exit with status 1 when an attempt has one of these verdicts.
-    pub fail_on: VerdictSet,
-    /// When to colour.
-    pub colour: ColourChoice,
-    /// How much text to write.
-    pub verbosity: Verbosity,
-    /// Threads; the machine's when `None`.
-    pub threads: Option<NonZeroUsize>,
-    /// Undecided attempts to hold at most.
-    pub max_attempts: NonZeroUsize,
-}
-
-/// When to colour text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ColourChoice {
-    /// On a terminal, unless the environment says otherwise.
-    #[default]
-    Auto,
-    /// Always.
-    Always,
-    /// Never.
-    Never,
-}
+use crate::report::{ColourChoice, Format, Verbosity, VerdictSet};
 
 /// More threads than any machine could use for one capture; a typing error.
 const MOST_THREADS: usize = 1_024;

@@ -1,11 +1,11 @@
 //! The arguments of `hsanalyze listeners`.
 
-use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
 use crate::command::listeners::ListenersConfig;
+use crate::report::ColourChoice;
 use crate::report::queues::Format;
 
 /// Shortest and longest `--watch` interval, in seconds: what costs a process, and what nobody waits for.
@@ -45,9 +45,8 @@ enum ColorArg {
 }
 
 impl ListenersArgs {
-    /// What to do, given where standard output goes.
+    /// What to do.
     pub(super) fn config(&self) -> ListenersConfig {
-        let terminal = io::stdout().is_terminal();
         ListenersConfig {
             watch: self.watch,
             format: match self.format {
@@ -55,12 +54,10 @@ impl ListenersArgs {
                 FormatArg::Json => Format::Json,
             },
             colour: match self.color {
-                ColorArg::Always => true,
-                ColorArg::Never => false,
-                // Knows NO_COLOR and CLICOLOR.
-                ColorArg::Auto => terminal && colored::control::ShouldColorize::from_env().should_colorize(),
+                ColorArg::Always => ColourChoice::Always,
+                ColorArg::Never => ColourChoice::Never,
+                ColorArg::Auto => ColourChoice::Auto,
             },
-            terminal,
         }
     }
 }

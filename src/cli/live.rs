@@ -7,35 +7,10 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 
-use super::Analyse;
 use crate::capture::{LiveOptions, Rotation, TimeSource};
+use crate::command::analyse::Analyse;
+use crate::command::live::{Live, Save};
 use crate::packet::Span;
-
-/// What to capture, for how long, and how to analyse it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Live {
-    /// How to analyse it, and what to show; without files.
-    pub analyse: Analyse,
-    /// What to capture.
-    pub capture: LiveOptions,
-    /// End after so long.
-    pub duration: Option<Duration>,
-    /// End after so many packets.
-    pub count: Option<NonZeroU64>,
-    /// Keep the packets.
-    pub save: Option<Save>,
-    /// The user to become.
-    pub user: Option<String>,
-}
-
-/// Where the packets are kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Save {
-    /// The file, or the beginning of the files' names.
-    pub path: PathBuf,
-    /// When the next file is begun.
-    pub rotation: Rotation,
-}
 
 /// As clap reads them. Where tcpdump has an option, it has the same letter here.
 #[derive(Args)]

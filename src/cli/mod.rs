@@ -17,9 +17,9 @@ use std::ffi::OsString;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
-pub use self::analyse::{Analyse, ColourChoice};
-pub use self::live::{Live, Save};
+use crate::command::analyse::Analyse;
 use crate::command::listeners::ListenersConfig;
+use crate::command::live::Live;
 
 /// What the user asked for.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,8 +6,10 @@ use clap::CommandFactory;
 
 use super::*;
 use crate::capture::{LiveOptions, Rotation, TimeSource};
+use crate::command::live::Save;
 use crate::handshake::Verdict;
 use crate::packet::Span;
+use crate::report::ColourChoice;
 use crate::report::{Format, Verbosity, VerdictSet};
 
 fn parsed(arguments: &str) -> Result<Command, UsageError> {

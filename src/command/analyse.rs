@@ -17,14 +17,40 @@ use signal_hook::low_level::emulate_default_handler;
 
 use super::{Status, raise_descriptor_limit, wanted};
 use crate::capture::{self, CaptureInfo, Captures, Source};
-use crate::cli::{Analyse, ColourChoice};
 use crate::engine::{self, Sink, Summary};
 use crate::handshake::Attempt;
 use crate::packet::{Frames, Timestamp};
 use crate::printable::printable;
 use crate::report::output::Output;
 use crate::report::progress::Progress;
-use crate::report::{Options, Reporter, Verbosity, local_zone};
+use crate::report::{ColourChoice, Format, Options, Reporter, Verbosity, VerdictSet, local_zone};
+
+/// How to analyse captures, and what to show of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Analyse {
+    /// At least one, but for a live capture; `-` is standard input, at most once.
+    pub files: Vec<PathBuf>,
+    /// A BPF filter expression, not compiled yet.
+    pub filter: Option<String>,
+    /// The output format.
+    pub format: Format,
+    /// Where results go; standard output when `None`.
+    pub output: Option<PathBuf>,
+    /// Text: list all attempts.
+    pub all: bool,
+    /// List only attempts with these verdicts.
+    pub verdicts: Option<VerdictSet>,
+    /// Exit with status 1 when an attempt has one of these verdicts.
+    pub fail_on: VerdictSet,
+    /// When to colour.
+    pub colour: ColourChoice,
+    /// How much text to write.
+    pub verbosity: Verbosity,
+    /// Threads; the machine's when `None`.
+    pub threads: Option<NonZeroUsize>,
+    /// Undecided attempts to hold at most.
+    pub max_attempts: NonZeroUsize,
+}
 
 /// Analyses the captures that the configuration names, and writes the report.
 ///
@@ -205,11 +231,7 @@ fn options(config: &Analyse, output: &Output) -> Options {
         provisional: false,
         verdicts: config.verdicts,
         verbosity: config.verbosity,
-        colour: match config.colour {
-            ColourChoice::Auto => output.wants_colour(),
-            ColourChoice::Always => true,
-            ColourChoice::Never => false,
-        },
+        colour: config.colour.or_else(|| output.wants_colour()),
         width: output.width(),
         worst: Options::WORST,
         zone: local_zone(),

@@ -1,6 +1,6 @@
 //! `hsanalyze listeners`: samples the kernel's accept queues and shows them, once or until it is stopped.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,8 +10,8 @@ use signal_hook::iterator::Signals;
 
 use super::wanted;
 use crate::kernel::{KernelError, Sample, Watch, owners};
-use crate::report::local_zone;
 use crate::report::queues::{Format, Options, Queues};
+use crate::report::{ColourChoice, local_zone, wanted_by_environment};
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,10 +20,8 @@ pub struct ListenersConfig {
     pub watch: Option<Duration>,
     /// The form.
     pub format: Format,
-    /// Whether to colour text.
-    pub colour: bool,
-    /// Whether the output is a terminal: then text is redrawn in place, on the alternate screen.
-    pub terminal: bool,
+    /// When to colour text.
+    pub colour: ColourChoice,
 }
 
 /// Why it ended early.
@@ -62,7 +60,7 @@ fn follow(
     out: &mut impl Write,
 ) -> Result<(), ListenersError> {
     let events = events().map_err(ListenersError::Signals)?;
-    let redraw = config.terminal && config.format == Format::Text;
+    let redraw = on_terminal() && config.format == Format::Text;
     let mut screen = Screen::enter(out, redraw).map_err(ListenersError::Output)?;
     let mut due = Instant::now();
     loop {
@@ -99,7 +97,7 @@ fn show(config: &ListenersConfig, watch: &Watch, out: &mut impl Write) -> io::Re
         Format::Json => queues.write_json(&mut text, config.watch.is_none())?,
         Format::Text => {
             queues.write_text(&mut text, &options(config))?;
-            if config.watch.is_some() && !config.terminal {
+            if config.watch.is_some() && !on_terminal() {
                 text.push(b'\n');
             }
         }
@@ -109,10 +107,10 @@ fn show(config: &ListenersConfig, watch: &Watch, out: &mut impl Write) -> io::Re
 }
 
 fn options(config: &ListenersConfig) -> Options {
-    let size = terminal_size::terminal_size().filter(|_| config.terminal);
+    let size = terminal_size::terminal_size().filter(|_| on_terminal());
     let size = size.map(|(width, height)| (usize::from(height.0), usize::from(width.0)));
     Options {
-        colour: config.colour,
+        colour: config.colour.or_else(wanted_by_environment),
         width: size.map_or(80, |(_, columns)| columns.clamp(40, 120)),
         // The last line stays free: a line feed there would scroll.
         screen: size
@@ -120,6 +118,11 @@ fn options(config: &ListenersConfig) -> Options {
             .map(|(lines, columns)| (lines.saturating_sub(1), columns)),
         zone: local_zone(),
     }
+}
+
+/// Whether text is redrawn in place, on the alternate screen.
+fn on_terminal() -> bool {
+    io::stdout().is_terminal()
 }
 
 /// A reader that closed the pipe has what it wanted.

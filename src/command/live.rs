@@ -9,6 +9,8 @@ mod source;
 mod tell;
 
 use std::io::{self, IsTerminal, Write};
+use std::num::NonZeroU64;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -17,9 +19,9 @@ use self::kernel::Kernel;
 use self::signals::Signals;
 use self::source::Recorded;
 use self::tell::Teller;
+use super::analyse::Analyse;
 use super::{Status, analyse, refuse_one_file_for_two};
-use crate::capture::{self, Saver, Source, devices};
-use crate::cli::Live;
+use crate::capture::{self, LiveOptions, Rotation, Saver, Source, devices};
 use crate::clock;
 use crate::engine::{Analysis, Summary};
 use crate::handshake::Attempt;
@@ -35,6 +37,32 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// How long packets that arrived before the end may take through the kernel's buffer.
 const LINGER: Duration = Duration::from_millis(600);
+
+/// What to capture, for how long, and how to analyse it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Live {
+    /// How to analyse it, and what to show; without files.
+    pub analyse: Analyse,
+    /// What to capture.
+    pub capture: LiveOptions,
+    /// End after so long.
+    pub duration: Option<Duration>,
+    /// End after so many packets.
+    pub count: Option<NonZeroU64>,
+    /// Keep the packets.
+    pub save: Option<Save>,
+    /// The user to become.
+    pub user: Option<String>,
+}
+
+/// Where the packets are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Save {
+    /// The file, or the beginning of the files' names.
+    pub path: PathBuf,
+    /// When the next file is begun.
+    pub rotation: Rotation,
+}
 
 /// Captures until it is told to end, and writes the report.
 ///

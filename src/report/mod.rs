@@ -29,7 +29,7 @@ use crate::handshake::Attempt;
 pub use self::csv::COLUMNS;
 pub(crate) use self::record::AttemptRecord;
 pub use self::record::{SCHEMA, TOOL};
-pub use self::text::Stream;
+pub use self::text::{Stream, wanted_by_environment};
 pub use self::verdicts::VerdictSet;
 
 /// The output formats.
@@ -56,6 +56,29 @@ pub enum Verbosity {
     Normal,
     /// Also packets by use, and evidence and timing of each attempt listed.
     Verbose,
+}
+
+/// When to colour text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ColourChoice {
+    /// On a terminal, unless the environment says otherwise.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl ColourChoice {
+    /// Whether to colour; `auto` tells where that was left to it.
+    pub fn or_else(self, auto: impl FnOnce() -> bool) -> bool {
+        match self {
+            Self::Auto => auto(),
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
 }
 
 /// What to show, and how.

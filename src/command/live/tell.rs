@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io::{self, Write};
 
-use crate::cli::Live;
+use super::Live;
 use crate::engine::{Sink, Summary};
 use crate::handshake::{Attempt, Confidence, Verdict};
 use crate::kernel::KernelWord;

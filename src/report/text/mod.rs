@@ -18,7 +18,7 @@ use std::io::{self, Write};
 
 use self::clock::Clock;
 use self::header::Seen;
-pub(super) use self::paint::wanted_by_environment;
+pub use self::paint::wanted_by_environment;
 use self::paint::{Paint, Tone};
 pub use self::stream::Stream;
 use self::worst::Listed;

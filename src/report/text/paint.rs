@@ -1,4 +1,4 @@
-//! Colour: the only user of `colored`.
+//! Colour: whether, and how much what stands out.
 
 use std::env;
 use std::ffi::OsString;
@@ -25,7 +25,8 @@ pub(super) enum Tone {
 
 /// Whether the environment wants colour on standard output: NO_COLOR, CLICOLOR_FORCE, CLICOLOR and TERM
 /// are heeded, in this order (no-color.org, bixense.com/clicolors); without them, a terminal gets it.
-pub(in crate::report) fn wanted_by_environment() -> bool {
+#[must_use]
+pub fn wanted_by_environment() -> bool {
     wanted(|name| env::var_os(name), io::stdout().is_terminal())
 }
 
