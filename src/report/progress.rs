@@ -61,8 +61,12 @@ mod tests {
     #[test]
     fn the_bar_waits() {
         let mut progress = Progress::new(Some(100));
+        progress.waiting_since = Some(Instant::now() + PATIENCE);
         progress.at(50);
         assert!(progress.waiting_since.is_some(), "half a second has not passed");
+        progress.waiting_since = Instant::now().checked_sub(PATIENCE);
+        progress.at(50);
+        assert!(progress.waiting_since.is_none());
         assert_eq!(progress.bar.position(), 50);
     }
 }

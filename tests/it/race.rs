@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::namespace::in_namespace;
-use crate::util::{hsanalyze, public_copy, require_tools};
+use crate::util::{hsanalyze, public_copy, require_tools, wait_until_handled};
 
 /// Runs the program in the calling thread's namespace, as its child.
 fn race(target: SocketAddr, arguments: &str) -> Value {
@@ -173,7 +173,7 @@ fn interrupted_it_reports_what_was_done() {
         let mut said = String::new();
         BufReader::new(child.stderr.take().unwrap()).read_line(&mut said).unwrap();
         assert!(said.contains("making 1,000 blocking connects"), "{said}");
-        std::thread::sleep(Duration::from_millis(700));
+        wait_until_handled(&child, Signal::SIGINT);
         kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
         let output = child.wait_with_output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
@@ -192,7 +192,9 @@ fn interrupted_it_says_what_it_waits_for() {
         let mut child = run.command().stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         assert!(lines.next().unwrap().unwrap().contains("making 1 blocking connect from"));
-        std::thread::sleep(Duration::from_millis(700));
+        wait_until_handled(&child, Signal::SIGINT);
+        // The connect begins right after that.
+        std::thread::sleep(Duration::from_millis(300));
         let pid = Pid::from_raw(child.id().cast_signed());
         kill(pid, Signal::SIGINT).unwrap();
         let said = lines.next().unwrap().unwrap();

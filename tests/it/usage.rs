@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::util::{Ran, capture, captures, count, hsanalyze, list};
+use crate::util::{Ran, capture, captures, count, hsanalyze, list, wait_until_handled};
 
 /// Exit status 2, nothing on standard output, and every word in the message.
 #[track_caller]
@@ -262,8 +262,7 @@ fn a_report_that_is_broken_off_leaves_nothing_behind() {
         std::thread::sleep(Duration::from_millis(5));
     }
     assert_eq!(names().len(), 1, "an unfinished report beside its place");
-    // The handler is set right after that.
-    std::thread::sleep(Duration::from_millis(200));
+    wait_until_handled(&child, nix::sys::signal::Signal::SIGTERM);
     let pid = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
     let status = child.wait().unwrap();
@@ -282,7 +281,8 @@ fn the_first_interrupt_of_a_pipe_ends_the_reading_and_not_the_report() {
         let pid = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
         let mut input = child.stdin.take().unwrap();
         input.write_all(&fs::read(capture("refused-server")).unwrap()).unwrap();
-        // It has its handler long before it has read that.
+        wait_until_handled(&child, Signal::SIGINT);
+        // A pipe with a name is open right after that.
         std::thread::sleep(Duration::from_millis(500));
         kill(pid, Signal::SIGINT).unwrap();
         if again {
@@ -304,9 +304,8 @@ fn what_a_pipe_s_writer_had_not_written_when_it_was_interrupted_is_told() {
     use nix::sys::signal::{Signal, kill};
     use std::io::Write;
     let mut child = hsanalyze(["-"]).command().spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(500));
+    wait_until_handled(&child, Signal::SIGINT);
     kill(nix::unistd::Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGINT).unwrap();
-    std::thread::sleep(Duration::from_millis(100));
     let mut input = child.stdin.take().unwrap();
     input.write_all(&fs::read(capture("refused-server")).unwrap()).unwrap();
     drop(input);
@@ -321,7 +320,7 @@ fn a_named_pipe_without_a_writer_is_left_at_once() {
     let path = dir.path().join("pipe");
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
     let mut child = hsanalyze([&path]).command().spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(500));
+    wait_until_handled(&child, Signal::SIGINT);
     kill(nix::unistd::Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGINT).unwrap();
     let status = child.wait().unwrap();
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(2), "{status}");

@@ -5,9 +5,11 @@ use std::fmt;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
+use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 /// A command to be run to its end.
@@ -228,4 +230,23 @@ pub(crate) fn public_copy() -> (tempfile::TempDir, PathBuf) {
     let program = directory.path().join("hsanalyze");
     fs::copy(env!("CARGO_BIN_EXE_hsanalyze"), &program).unwrap();
     (directory, program)
+}
+
+/// Waits until a process handles a signal; where no file tells, for as long as that takes on an idle machine.
+pub(crate) fn wait_until_handled(process: &Child, signal: Signal) {
+    let handles = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", process.id())).ok()?;
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
+        let mask = u64::from_str_radix(mask.trim(), 16).ok()?;
+        Some(mask >> (signal as i32 - 1) & 1 != 0)
+    };
+    let asked = Instant::now();
+    loop {
+        match handles() {
+            Some(true) => return,
+            Some(false) => thread::sleep(Duration::from_millis(5)),
+            None => return thread::sleep(Duration::from_millis(500)),
+        }
+        assert!(asked.elapsed() < Duration::from_secs(10), "no handler for {signal} within 10 s");
+    }
 }
