@@ -369,20 +369,7 @@ fn overflow_evidence(record: &Record) -> Vec<String> {
             count(unanswered, "SYN")
         ));
     }
-    let kinds = [ignored, reset, silent, unanswered].iter().filter(|&&attempts| attempts > 0).count();
-    let completed = record.verdicts.get(Verdict::Completed);
-    if ignored > 0 && reset > 0 {
-        why.push(
-            "a kernel does either: tcp_abort_on_overflow was changed meanwhile, or something else sends the RSTs"
-                .to_owned(),
-        );
-    } else if kinds > 1 {
-        let complete = if completed > 0 { "some handshakes complete, " } else { "" };
-        let later = if unanswered > 0 { ", and SYNs that come later get no answer" } else { "" };
-        why.push(format!(
-            "one full queue does all of this at once: {complete}those break whose SYN came before it was full and whose ACK came after{later}"
-        ));
-    }
+    why.extend(at_once([ignored, reset, silent, unanswered], record));
     why.extend(record.schedule.in_words());
     let spoken = kernel_on_overflow(record).is_some();
     if record.tally_of(Cause::AcceptQueueOverflow).confidence == Some(Confidence::Possible) && !spoken {
@@ -394,6 +381,28 @@ fn overflow_evidence(record: &Record) -> Vec<String> {
         );
     }
     why
+}
+
+/// What several looks of a full queue have to do with one another: ignored ACKs, resets, ignored data, silence.
+fn at_once(looks: [u64; 4], record: &Record) -> Option<String> {
+    let [ignored, reset, _, unanswered] = looks;
+    if ignored > 0 && reset > 0 {
+        return Some(
+            "a kernel does either: tcp_abort_on_overflow was changed meanwhile, or something else sends the RSTs"
+                .to_owned(),
+        );
+    }
+    let several = looks.iter().filter(|&&attempts| attempts > 0).count() > 1;
+    let complete = match record.verdicts.get(Verdict::Completed) {
+        0 => "",
+        _ => "some handshakes complete, ",
+    };
+    let later = if unanswered > 0 { ", and SYNs that come later get no answer" } else { "" };
+    several.then(|| {
+        format!(
+            "one full queue does all of this at once: {complete}those break whose SYN came before it was full and whose ACK came after{later}"
+        )
+    })
 }
 
 /// Why an overflow is only possible.
