@@ -7,6 +7,7 @@
 
 mod book;
 mod diagnosis;
+mod evidence;
 mod kernel;
 mod record;
 mod room;
