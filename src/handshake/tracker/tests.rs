@@ -1,0 +1,103 @@
+//! What a tracker counts and tells, packet by packet.
+
+use super::*;
+use crate::handshake::{Batch, Reason, Verdict};
+use crate::packet::{
+    Direction, Endpoint, Flags, FlowKey, Frame, FrameRef, Glimpse, LinkType, Options, Seq, Shared,
+};
+
+const HASH: u64 = 1 << 40;
+
+/// A segment of the one flow there is.
+fn segment(millis: i64, outward: bool, flags: Flags, (seq, ack): (u32, u32), payload: u32) -> Packet {
+    let client = Endpoint::v4([10, 0, 0, 1], 40_000);
+    let (flow, from_client) = FlowKey::new(client, Endpoint::v4([10, 0, 0, 2], 80));
+    let direction: Direction = if outward { from_client } else { from_client.reverse() };
+    let at = Timestamp::default().plus(Span::from_millis(millis));
+    let (seq, ack) = (Seq(seq), Seq(ack));
+    let (frame, options) = (FrameRef::new(0, 1), Options::NONE);
+    Packet::Segment(Segment {
+        at,
+        frame,
+        flow,
+        direction,
+        flags,
+        ttl: 64,
+        seq,
+        ack,
+        payload,
+        window: 1,
+        options,
+    })
+}
+
+/// A tracker that has taken packets so many at a time.
+fn tracker(packets: &[Packet], together: usize) -> Tracker {
+    let mut tracker = Tracker::new();
+    for (packets, start) in packets.chunks(together).zip((0..).step_by(together)) {
+        let mut batch = Batch::with_capacity(together);
+        packets.iter().zip(start..).for_each(|(packet, n)| batch.push_decoded(HASH, *packet, n));
+        tracker.take(&batch);
+    }
+    tracker
+}
+
+#[test]
+fn what_is_counted_does_not_depend_on_how_many_packets_are_looked_up_together() {
+    let syn_ack = |millis| segment(millis, false, Flags::SYN.union(Flags::ACK), (499, 100), 0);
+    let speech = |millis, seq| segment(millis, false, Flags::ACK, (seq, 100), 50);
+    let packets = [
+        segment(0, true, Flags::SYN, (99, 0), 0),
+        syn_ack(1),
+        segment(2, true, Flags::ACK, (100, 500), 0),
+        speech(3, 500),
+        speech(4, 550),
+        // Decided and settled: this one, too late for a copy, is not looked at, or is not to be seen.
+        speech(300, 600),
+        // A copy, out of order.
+        syn_ack(2),
+    ];
+    let alone = tracker(&packets, 1).counts();
+    assert_eq!(alone.copies, 1);
+    for together in 2..=packets.len() {
+        assert_eq!(tracker(&packets, together).counts(), alone, "{together} together");
+    }
+}
+
+#[test]
+fn what_a_shrinking_file_takes_along_is_counted_and_nothing_is_inferred_from_it() {
+    let mut tracker = tracker(&[segment(0, true, Flags::SYN, (99, 0), 0)], 1);
+    let (flow, _) = FlowKey::new(Endpoint::v4([10, 0, 0, 1], 7), Endpoint::v4([10, 0, 0, 2], 80));
+    let zeros = Shared::new(vec![0; 60]);
+    let mut batch = Batch::with_capacity(1);
+    batch.expect(Some(&zeros), 1);
+    let (at, frame) = (Timestamp::default().plus(Span::from_millis(1)), FrameRef::new(0, 2));
+    let data = zeros.octets();
+    let frame = Frame { at, frame, link: LinkType::ETHERNET, wire_len: 60, data };
+    batch.push(!HASH, &Glimpse { flow, flags: Flags::SYN }, &frame, 1);
+    tracker.take(&batch);
+    tracker.advance(Timestamp::default().plus(Span::from_secs(300)));
+    assert_eq!(tracker.counts().lost, 1);
+    let found = tracker.hand_over(Vec::new());
+    let told: Vec<_> = found.iter().map(|found| (found.attempt.verdict, found.attempt.reason)).collect();
+    assert_eq!(told, [(Verdict::Undetermined, Some(Reason::CaptureCut))]);
+}
+
+#[test]
+fn a_flow_that_is_reopened_is_heard_again_at_once() {
+    let open = |start: i64, isn: u32| {
+        [
+            segment(start, true, Flags::SYN, (isn, 0), 0),
+            segment(start + 1, false, Flags::SYN.union(Flags::ACK), (499, isn + 1), 0),
+            segment(start + 2, true, Flags::ACK, (isn + 1, 500), 0),
+            segment(start + 3, false, Flags::ACK, (500, isn + 1), 50),
+            segment(start + 4, false, Flags::ACK, (550, isn + 1), 50),
+        ]
+    };
+    let packets = [open(0, 99), open(5_000, 7_099), open(9_000, 14_099)].concat();
+    for together in 1..=packets.len() {
+        let found = tracker(&packets, together).hand_over(Vec::new());
+        let completed = found.iter().filter(|found| found.attempt.packets == 4).count();
+        assert_eq!((found.len(), completed), (3, 3), "{together} together");
+    }
+}
