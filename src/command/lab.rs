@@ -58,7 +58,7 @@ pub enum Format {
 /// The lab could not be set up, or an output not be written.
 pub fn run(config: &LabConfig, out: &mut impl Write) -> anyhow::Result<Status> {
     if let (Some(packets), Some(drawing)) = (&config.packets, &config.drawing) {
-        refuse_one_file_for_two(packets, drawing)?;
+        refuse_one_file_for_two(packets, false, drawing)?;
     }
     // Before the experiments take their time.
     for path in config.packets.iter().chain(&config.drawing) {

@@ -72,7 +72,8 @@ pub struct Save {
 /// that goes away and packets that cannot be saved are no error but a [`Status`].
 pub fn run(config: &Live) -> anyhow::Result<Status> {
     if let (Some(save), Some(report)) = (&config.save, &config.analyse.output) {
-        refuse_one_file_for_two(&save.path, report)?;
+        let numbered = save.rotation != Rotation::default();
+        refuse_one_file_for_two(&save.path, numbered, report)?;
     }
     let signals = Signals::catch().context("catching signals")?;
     let live = capture::Live::open(&config.capture)?;

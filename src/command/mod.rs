@@ -45,8 +45,9 @@ fn raise_descriptor_limit() {
     }
 }
 
-/// Refuses to write packets and something else to one file: what is finished last would replace the other.
-fn refuse_one_file_for_two(packets: &Path, other: &Path) -> anyhow::Result<()> {
+/// Refuses to write packets and something else to one file: what is finished last would replace the other. Where the
+/// packets' files are `numbered`, their name is the beginning of all.
+fn refuse_one_file_for_two(packets: &Path, numbered: bool, other: &Path) -> anyhow::Result<()> {
     /// Where a file is or would be; a device takes whatever is written.
     fn place(path: &Path) -> Option<PathBuf> {
         if let Ok(path) = fs::canonicalize(path) {
@@ -55,8 +56,14 @@ fn refuse_one_file_for_two(packets: &Path, other: &Path) -> anyhow::Result<()> {
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         Some(fs::canonicalize(directory.unwrap_or(Path::new("."))).ok()?.join(path.file_name()?))
     }
-    let place = place(packets).filter(|packets| place(other).as_ref() == Some(packets));
-    if place.is_some() {
+    /// Where the first of numbered files would be.
+    fn unnumbered(place: &Path) -> Option<PathBuf> {
+        let name = place.file_name()?.to_str()?;
+        Some(place.with_file_name(name.trim_end_matches(|c: char| c.is_ascii_digit())))
+    }
+    let (packets, report) = (place(packets), place(other));
+    let one_of_them = numbered && packets.is_some() && packets == report.as_deref().and_then(unnumbered);
+    if one_of_them || packets.is_some() && packets == report {
         bail!("-w and -o both name {}: each needs a file of its own", other.display());
     }
     Ok(())
@@ -85,13 +92,16 @@ mod tests {
         let around = directory.path().join(".").join("one");
         for there in [false, true] {
             assert_eq!(one.exists(), there);
-            assert!(refuse_one_file_for_two(&one, &around).is_err());
-            assert!(refuse_one_file_for_two(&one, &other).is_ok());
+            assert!(refuse_one_file_for_two(&one, false, &around).is_err());
+            assert!(refuse_one_file_for_two(&one, false, &other).is_ok());
+            let second = directory.path().join("one01");
+            assert!(refuse_one_file_for_two(&one, false, &second).is_ok());
+            assert!(refuse_one_file_for_two(&one, true, &second).is_err());
             fs::write(&one, "").unwrap();
         }
         std::os::unix::fs::symlink(&one, &other).unwrap();
-        assert!(refuse_one_file_for_two(&one, &other).is_err());
+        assert!(refuse_one_file_for_two(&one, false, &other).is_err());
         let null = Path::new("/dev/null");
-        assert!(refuse_one_file_for_two(null, null).is_ok());
+        assert!(refuse_one_file_for_two(null, false, null).is_ok());
     }
 }

@@ -7,7 +7,6 @@ use smallvec::smallvec;
 
 use super::attempt::Attempt;
 use super::cause::{Cause, Confidence, Evidence, EvidenceList, Inference};
-use super::pending::HELD_BACK;
 use super::verdict::{Reason, Vantage, Verdict};
 use crate::packet::Span;
 
@@ -151,6 +150,10 @@ fn reset_by_another(attempt: &Attempt) -> Option<Inference> {
     };
     Some(inferred(Cause::FirewallReset, confidence, smallvec![proof]))
 }
+
+/// The first repeat of a SYN-ACK comes after one second (RFC 6298 §2.1, Linux `TCP_TIMEOUT_INIT`); one
+/// that comes later than this was held back.
+const HELD_BACK: Span = Span::from_millis(2500);
 
 fn synack_retransmitted(attempt: &Attempt, context: &Context) -> Inference {
     if let Some(inference) = reset_by_another(attempt).filter(|_| attempt.signs.synack_after_rst) {

@@ -28,7 +28,7 @@ pub(super) fn listener(server: Option<Endpoint>, record: &Record) -> Listener {
         abort_on_overflow: cause.filter(|&cause| is_overflow(cause)).and(abort(record)),
         confidence: if confirmed { Some(Confidence::Confirmed) } else { tally.confidence },
         evidence: evidence(cause, record),
-        diagnosis: diagnosis(cause, &name, tally.attempts, record),
+        diagnosis: diagnosis(cause, &name, tally.attempts, server.is_some() && record.answered > 0, record),
         clients: clients(record),
         advice: advice(cause, server, record),
         problem_span: tally.span,
@@ -105,7 +105,8 @@ fn abort(record: &Record) -> Option<bool> {
     (ignored != reset).then_some(reset)
 }
 
-fn diagnosis(cause: Option<Cause>, name: &str, affected: u64, record: &Record) -> String {
+/// `answers`: it answered others; of many servers nobody knows whether the same did.
+fn diagnosis(cause: Option<Cause>, name: &str, affected: u64, answers: bool, record: &Record) -> String {
     let total = record.verdicts.total();
     let of = format!("{} of {}", number(affected), count(total, "attempt"));
     match cause {
@@ -125,13 +126,13 @@ fn diagnosis(cause: Option<Cause>, name: &str, affected: u64, record: &Record) -
         Some(Cause::PortClosed) if record.verdicts.get(Verdict::Refused) == 0 => format!(
             "A firewall rejects connections to {name}, or its port is closed: ICMP \"port unreachable\" answered {of}; Linux itself would send RST."
         ),
-        Some(Cause::PortClosed) if record.answered > 0 => format!(
+        Some(Cause::PortClosed) if answers => format!(
             "{name} refused {of} and answered others: it was restarted, or something resets SYNs under load."
         ),
         Some(Cause::PortClosed) => {
             format!("Nothing listens on {name}, or a firewall rejects with a TCP reset: {of} refused.")
         }
-        Some(Cause::HostUnreachable) if record.answered > 0 => {
+        Some(Cause::HostUnreachable) if answers => {
             format!(
                 "{name} cannot always be reached: ICMP errors answered {of}, and others were answered by it."
             )

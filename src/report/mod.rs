@@ -135,10 +135,13 @@ impl Default for Options {
 /// a fifth of what the program needs to start.
 #[must_use]
 pub fn local_zone() -> TimeZone {
-    const LOCAL: &str = "/etc/localtime";
-    let file = env::var_os("TZ").is_none().then(|| fs::read(LOCAL));
-    let zone = file.and_then(Result::ok).and_then(|data| TimeZone::tzif(LOCAL, &data).ok());
-    zone.unwrap_or_else(TimeZone::system)
+    let file = env::var_os("TZ").is_none().then(|| zone_of("/etc/localtime"));
+    file.flatten().unwrap_or_else(TimeZone::system)
+}
+
+/// The zone that a file describes.
+fn zone_of(file: &str) -> Option<TimeZone> {
+    TimeZone::tzif(file, &fs::read(file).ok()?).ok()
 }
 
 /// Takes the attempts as they are decided, then the summary, and writes the chosen format.

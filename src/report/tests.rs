@@ -141,13 +141,25 @@ fn text_shows_local_time() {
 }
 
 #[test]
-fn the_local_zone_is_the_one_that_jiff_finds() {
-    let (mine, system) = (local_zone(), TimeZone::system());
-    for month in 0..24 {
-        let time = jiff::Timestamp::from_second(1_767_225_600 + month * 2_629_746).unwrap();
-        let (mine, system) = (mine.to_offset_info(time), system.to_offset_info(time));
-        assert_eq!((mine.offset(), mine.abbreviation()), (system.offset(), system.abbreviation()), "{time}");
+fn a_zone_read_from_its_file_is_the_one_that_jiff_finds_by_name() {
+    let same = |mine: &TimeZone, other: &TimeZone| {
+        for month in 0..24 {
+            let time = jiff::Timestamp::from_second(1_767_225_600 + month * 2_629_746).unwrap();
+            let (mine, other) = (mine.to_offset_info(time), other.to_offset_info(time));
+            assert_eq!(
+                (mine.offset(), mine.abbreviation()),
+                (other.offset(), other.abbreviation()),
+                "{time}"
+            );
+        }
+    };
+    same(&local_zone(), &TimeZone::system());
+    let name = "America/New_York";
+    match zone_of(&format!("/usr/share/zoneinfo/{name}")) {
+        Some(zone) => same(&zone, &TimeZone::get(name).unwrap()),
+        None => writeln!(io::stderr(), "SKIPPED: {name} cannot be read here").unwrap(),
     }
+    assert!(zone_of("/dev/null").is_none());
 }
 
 #[test]

@@ -10,7 +10,6 @@ mod signs;
 mod transition;
 
 pub(super) use event::{answers_syn, is_syn, is_synack};
-pub(super) use offer::HELD_BACK;
 use offer::{NEVER, Offer, Repeats};
 pub use signs::Signs;
 pub(super) use transition::REORDERING;
@@ -68,7 +67,7 @@ pub(super) struct Rare {
     synack: Repeats,
     /// A second answer with another ISN, and its TTL; the client's ACK tells which one it took.
     other_answer: Option<(Seq, u8, Offer)>,
-    /// The first ICMP error, and when it came.
+    /// The first ICMP error, and when the last one came.
     pub(super) icmp: Option<(Timestamp, IcmpError)>,
     /// The server's RST that came before any ACK: it may be out of order.
     early_rst: Option<Box<Segment>>,
@@ -122,6 +121,8 @@ pub(super) struct Pending {
     pub(super) after_ack: u16,
     /// Microseconds from the SYN-ACK to its latest copy before the ACK: its way between two points of one capture.
     synack_under_way: u32,
+    /// A copy of the SYN came before any answer.
+    syn_passed_on: bool,
     pub(super) packets: u32,
 }
 
@@ -174,6 +175,7 @@ impl Pending {
             server_rsts: 0,
             after_ack: 0,
             synack_under_way: 0,
+            syn_passed_on: false,
             rare: None,
             packets: 1,
             recent: Recent::first(segment),
@@ -211,10 +213,15 @@ impl Pending {
         false
     }
 
-    /// Takes a segment's second sight: a SYN-ACK's tells how far two points of the capture are apart.
+    /// Takes a segment's second sight: a SYN-ACK's tells how far two points of the capture are apart. Where they are two
+    /// points of the path, and not one that is told of twice, the SYN passed both before it was answered.
     #[cold]
     fn take_copy(&mut self, copy: &Segment) {
-        if self.phase != Phase::SynReceived || copy.direction == self.outward || !is_synack(copy) {
+        if copy.direction == self.outward {
+            self.syn_passed_on |= self.phase == Phase::SynSent && is_syn(copy);
+            return;
+        }
+        if self.phase != Phase::SynReceived || !self.syn_passed_on || !is_synack(copy) {
             return;
         }
         let Some(synack) = self.synack else { return };
@@ -236,9 +243,14 @@ impl Pending {
                 self.phase = Phase::Unreachable;
                 self.rare_mut().icmp = Some((at, icmp));
             }
-            // The first error stands; later ones, and those after an answer, change nothing.
+            // The first error stands; later ones tell that SYNs repeated meanwhile were answered, too.
+            Phase::Unreachable => {
+                if let Some((last, _)) = &mut self.rare_mut().icmp {
+                    *last = at.max(*last);
+                }
+            }
+            // Those after an answer change nothing.
             Phase::Refused
-            | Phase::Unreachable
             | Phase::AnswerUnseen
             | Phase::SynReceived
             | Phase::ClientReset

@@ -43,10 +43,6 @@ pub(super) static NEVER: Repeats = Repeats {
 /// The shortest retransmission time-out anywhere by default: Linux' `TCP_RTO_MIN` (RFC 6298 §2.4 asks for 1 s).
 pub(super) const SHORTEST_TIMER: Span = Span::from_millis(200);
 
-/// The first repeat of a SYN-ACK comes after one second (RFC 6298 §2.1, Linux `TCP_TIMEOUT_INIT`); one
-/// that comes later than this was held back.
-pub(in crate::handshake) const HELD_BACK: Span = Span::from_millis(2500);
-
 impl Offer {
     #[inline(always)]
     pub(super) fn new(segment: &Segment) -> Self {

@@ -1,7 +1,7 @@
 //! Every step from one phase to the next. All phases are written out at every step.
 
 use super::event::{Event, within};
-use super::offer::{HELD_BACK, SHORTEST_TIMER};
+use super::offer::SHORTEST_TIMER;
 use super::{Offer, Pending, Phase, Repeats};
 use crate::packet::{Flags, Segment, Span, Timestamp};
 
@@ -406,7 +406,7 @@ impl Pending {
         self.server_rsts = self.server_rsts.saturating_add(1);
         match self.phase {
             // It ends an idle connection, or answers the data that woke it up.
-            Phase::Acked if self.is_long_after_ack(segment) && self.signs.data_repeats == 0 => Phase::Acked,
+            Phase::Acked if self.is_long_after_ack(segment) && !self.signs.ignored_data() => Phase::Acked,
             Phase::Acked if !self.is_soon_after(self.client_last, segment) => Phase::Acked,
             Phase::Acked => {
                 self.note_rst(segment);
@@ -450,7 +450,9 @@ impl Pending {
     /// Whether the server's `segment` comes so long after the ACK that a listener which ignored that would have repeated
     /// SYN-ACK meanwhile.
     fn is_long_after_ack(&self, segment: &Segment) -> bool {
-        self.ack_at.is_some_and(|ack| segment.at.since(ack) >= HELD_BACK)
+        /// The first repeat is due after a second (RFC 6298 §2.1), and timers are late.
+        const FIRST_REPEAT: Span = Span::from_millis(1200);
+        self.ack_at.is_some_and(|ack| segment.at.since(ack) >= FIRST_REPEAT.plus(self.crossing()))
     }
 
     fn note_rst(&mut self, segment: &Segment) {
