@@ -103,6 +103,8 @@ pub(super) struct Pending {
     /// The highest acknowledgment number the client has sent.
     client_ack: Seq,
     synack_ttl: u8,
+    /// A copy of the SYN came before any answer.
+    syn_passed_on: bool,
     pub(super) syn: Option<Offer>,
     pub(super) synack: Option<Offer>,
     pub(super) syn_to_synack: Option<Span>,
@@ -121,10 +123,11 @@ pub(super) struct Pending {
     pub(super) after_ack: u16,
     /// Microseconds from the SYN-ACK to its latest copy before the ACK: its way between two points of one capture.
     synack_under_way: u32,
-    /// A copy of the SYN came before any answer.
-    syn_passed_on: bool,
     pub(super) packets: u32,
 }
+
+// A million are held at most, and each octet of one is a megabyte then.
+const _: () = assert!(size_of::<Pending>() <= 232);
 
 impl Pending {
     /// An attempt opened by its SYN.
@@ -163,6 +166,7 @@ impl Pending {
             client_next: Seq::default(),
             client_ack: Seq::default(),
             synack_ttl: 0,
+            syn_passed_on: false,
             syn: None,
             synack: None,
             syn_to_synack: None,
@@ -175,7 +179,6 @@ impl Pending {
             server_rsts: 0,
             after_ack: 0,
             synack_under_way: 0,
-            syn_passed_on: false,
             rare: None,
             packets: 1,
             recent: Recent::first(segment),
