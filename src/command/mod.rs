@@ -56,14 +56,13 @@ fn refuse_one_file_for_two(packets: &Path, numbered: bool, other: &Path) -> anyh
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         Some(fs::canonicalize(directory.unwrap_or(Path::new("."))).ok()?.join(path.file_name()?))
     }
-    /// Where the first of numbered files would be.
+    /// The name that a numbered file's begins with.
     fn unnumbered(place: &Path) -> Option<PathBuf> {
         let name = place.file_name()?.to_str()?;
         Some(place.with_file_name(name.trim_end_matches(|c: char| c.is_ascii_digit())))
     }
-    let (packets, report) = (place(packets), place(other));
-    let one_of_them = numbered && packets.is_some() && packets == report.as_deref().and_then(unnumbered);
-    if one_of_them || packets.is_some() && packets == report {
+    let (Some(packets), Some(report)) = (place(packets), place(other)) else { return Ok(()) };
+    if packets == report || numbered && unnumbered(&report) == Some(packets) {
         bail!("-w and -o both name {}: each needs a file of its own", other.display());
     }
     Ok(())

@@ -65,7 +65,16 @@ impl Cause {
     /// Whether the program that listens meant it: nothing is broken.
     #[must_use]
     pub const fn is_meant(self) -> bool {
-        matches!(self, Self::DeferAccept | Self::ApplicationReset)
+        match self {
+            Self::DeferAccept | Self::ApplicationReset => true,
+            Self::AcceptQueueOverflow
+            | Self::FirewallReset
+            | Self::PortClosed
+            | Self::HostUnreachable
+            | Self::Filtered
+            | Self::SynFlood
+            | Self::SynScan => false,
+        }
     }
 
     /// The name in every output.

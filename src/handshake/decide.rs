@@ -178,8 +178,6 @@ fn silence(pending: &Pending, ending: Ending) -> Option<Span> {
 }
 
 fn connect(pending: &Pending, verdict: Verdict, ending: Ending) -> Connect {
-    let plain = |outcome| Connect { outcome, errno: None, window: None };
-    let failed = |errno| Connect { outcome: Outcome::Failed, errno: Some(errno), window: None };
     match verdict {
         Verdict::Completed | Verdict::SynackRetransmitted | Verdict::AckIgnored => plain(Outcome::Succeeded),
         Verdict::ResetAfterAck => match race_window(pending) {
@@ -202,32 +200,37 @@ fn connect(pending: &Pending, verdict: Verdict, ending: Ending) -> Connect {
     }
 }
 
+/// An outcome without an error.
+const fn plain(outcome: Outcome) -> Connect {
+    Connect { outcome, errno: None, window: None }
+}
+
+const fn failed(errno: Errno) -> Connect {
+    Connect { outcome: Outcome::Failed, errno: Some(errno), window: None }
+}
+
 /// Linux gives up at the first ICMP error (`tcp_v4_err`). A client that repeats its SYN afterwards has a system that
 /// keeps the error for the end (RFC 1122 §4.2.3.9).
 fn unreachable(pending: &Pending, ending: Ending) -> Connect {
-    let repeated =
-        pending.syn.map(|syn| syn.last(pending.syn_repeats())).filter(|_| pending.syn_repeats().count > 0);
-    match pending.rare().and_then(|rare| rare.icmp) {
-        Some((at, _)) if repeated > Some(at) && unanswered(pending, ending).outcome != Outcome::Failed => {
-            unanswered(pending, ending)
-        }
-        Some((_, icmp)) => Connect { outcome: Outcome::Failed, errno: Some(errno(icmp)), window: None },
-        None => Connect { outcome: Outcome::Unknown, errno: None, window: None },
-    }
+    let Some((at, icmp)) = pending.rare().and_then(|rare| rare.icmp) else { return plain(Outcome::Unknown) };
+    let repeats = pending.syn_repeats();
+    let goes_on = repeats.count > 0 && pending.syn.is_some_and(|syn| syn.last(repeats) > at);
+    let waits =
+        Some(unanswered(pending, ending)).filter(|connect| goes_on && connect.outcome != Outcome::Failed);
+    waits.unwrap_or_else(|| failed(errno(icmp)))
 }
 
 /// A SYN that got no answer: the retries ran out, or may still go on.
 fn unanswered(pending: &Pending, ending: Ending) -> Connect {
     // No system gives up sooner than after two retries (Windows; Linux' default is 6).
     let exhausted = pending.syn_repeats().count >= 2;
-    let (outcome, errno) = match ending {
-        Ending::CaptureEnd(_) | Ending::Provisional => (Outcome::Pending, None),
+    match ending {
+        Ending::CaptureEnd(_) | Ending::Provisional => plain(Outcome::Pending),
         // The next retry did not come when it was due.
-        Ending::Expired if exhausted => (Outcome::Failed, Some(Errno::Etimedout)),
+        Ending::Expired if exhausted => failed(Errno::Etimedout),
         // One SYN alone is a scan, a flood, or a program that gave up by itself; so is one retry.
-        Ending::Expired | Ending::Replaced | Ending::Evicted => (Outcome::Unknown, None),
-    };
-    Connect { outcome, errno, window: None }
+        Ending::Expired | Ending::Replaced | Ending::Evicted => plain(Outcome::Unknown),
+    }
 }
 
 /// The time between SYN-ACK and RST at the client. Seen from the server it is the time between ACK and

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use super::Options;
-use super::wanted_by_environment;
+use super::{Options, wanted_by_environment};
 
 /// One destination of results, buffered. Dropped without [`Output::commit`], a file that was to be
 /// replaced keeps what it had.
