@@ -83,7 +83,11 @@ struct Parts {
 
 impl Destination for Parts {
     fn expect(&mut self, frames: &Frames<'_>, ordinal: u64) {
-        self.batches.iter_mut().for_each(|part| part.expect(frames.shared(), ordinal));
+        // What one part is ready for, all of them are.
+        let ready = frames.shared().is_some_and(|shared| self.batches[0].is_ready_for(shared));
+        if !ready {
+            self.batches.iter_mut().for_each(|part| part.expect(frames.shared(), ordinal));
+        }
     }
 
     fn lag(&mut self, ordinal: u64, lag: Span) {

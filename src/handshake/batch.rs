@@ -140,6 +140,13 @@ impl Batch {
         self.holder = self.hold(shared).unwrap_or(Holder::COPY);
     }
 
+    /// Whether it is ready for frames that lie in `shared`.
+    #[inline]
+    pub(crate) fn is_ready_for(&self, shared: &Shared) -> bool {
+        let latest = self.shared.get(usize::from(self.holder.place));
+        latest.is_some_and(|latest| latest.shared.is(shared))
+    }
+
     fn hold(&mut self, shared: Option<&Shared>) -> Option<Holder> {
         let shared = shared?;
         let held = self.shared.last().filter(|last| last.shared.is(shared));
