@@ -140,7 +140,7 @@ fn tracking(bencher: Bencher<'_, '_>, kind: Kind) {
         for (batch, now) in &batches {
             tracker.take(batch);
             tracker.advance(*now);
-            let Ok(()) = tracker.drain(|found: &mut Found| {
+            let Ok(()) = tracker.drain(None, |found: &mut Found| {
                 black_box(found);
                 Ok::<_, std::convert::Infallible>(())
             });

@@ -1,11 +1,15 @@
 //! The bounds on what is undecided, remembered and lingering, over all shards together.
 
 use super::BATCH;
+use super::steps::Steps;
 use crate::handshake::Tracker;
 use crate::packet::{Span, Timestamp};
 
 /// Packets after which it is looked at anew at the latest how many flows are remembered: a packet may add one.
 const INTERVAL: u64 = 128 * BATCH as u64;
+
+/// Undecided attempts from which on time goes in steps: what fewer of them find does not take much room.
+const CROWD: usize = 131_072;
 
 /// Packets within which a decided attempt stops to linger in any capture of a real network.
 const LONG: u64 = 64 * BATCH as u64;
@@ -19,6 +23,8 @@ pub(super) struct Bounds {
     max_attempts: usize,
     /// Up to so many packets of the whole input nothing can be exceeded.
     safe: u64,
+    /// Many attempts were undecided when it was last looked at.
+    crowded: bool,
 }
 
 /// What every shard has to give up so that all together stay within the bounds.
@@ -31,12 +37,17 @@ pub(super) struct Ruling {
 
 impl Bounds {
     pub(super) const fn new(max_attempts: usize) -> Self {
-        Self { max_attempts, safe: 0 }
+        Self { max_attempts, safe: 0, crowded: false }
     }
 
     /// Up to so many packets of the whole input there is nothing to rule.
     pub(super) const fn safe(&self) -> u64 {
         self.safe
+    }
+
+    /// In which steps time goes from `then` to `now`, if it does not at once.
+    pub(super) fn steps(&self, then: Option<Timestamp>, now: Option<Timestamp>) -> Steps {
+        if self.crowded { Steps::between(then, now) } else { Steps::default() }
     }
 
     /// Rules what trackers do that have all taken so many packets of the whole input.
@@ -49,7 +60,10 @@ impl Bounds {
     ) -> Ruling {
         let undecided: usize = trackers.clone().map(Tracker::undecided).sum();
         let heard_of: usize = trackers.clone().map(Tracker::heard_of).sum();
-        self.safe = total + (self.max_attempts.saturating_sub(undecided) as u64).min(INTERVAL);
+        self.crowded = undecided >= CROWD;
+        // A crowd is looked at after every batch: it may be gone at once.
+        let free = if self.crowded { 0 } else { self.max_attempts.saturating_sub(undecided) };
+        self.safe = total + (free as u64).min(INTERVAL);
         let excess = undecided.saturating_sub(self.max_attempts);
         let last_evicted = excess.checked_sub(1).and_then(|last| {
             let mut oldest: Vec<u64> = trackers.flat_map(|tracker| tracker.oldest(excess)).collect();

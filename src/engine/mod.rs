@@ -12,6 +12,7 @@ mod placement;
 mod pool;
 mod sharded;
 mod single;
+mod steps;
 
 use std::io;
 

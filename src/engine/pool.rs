@@ -10,6 +10,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use super::bounds::{Bounds, Ruling, Stillness};
+use super::steps::Steps;
 use super::{BATCH, Options};
 use crate::capture::Status;
 use crate::handshake::{Batch, Found, Tracker};
@@ -23,7 +24,7 @@ pub(super) const SHARDS: usize = 4;
 pub(super) const TOGETHER: usize = 4;
 
 /// Batches that are read and not yet told, from which on no more are read.
-const AHEAD: usize = 3 * TOGETHER;
+pub(super) const AHEAD: usize = 3 * TOGETHER;
 
 /// Findings whose room is used again at most: more than nearly all batches have.
 const ROOM: usize = BATCH / 4;
@@ -50,6 +51,8 @@ struct Part {
 pub(super) struct End {
     /// The latest steady time of the whole input so far.
     pub(super) now: Option<Timestamp>,
+    /// Time goes on from here before there are other packets: only what was found before this is told.
+    pub(super) before: Option<Timestamp>,
     /// Packets of the whole input so far.
     pub(super) total: u64,
     /// What comes after it.
@@ -59,7 +62,8 @@ pub(super) struct End {
 impl End {
     /// Whether bounds are kept here.
     const fn is_bounded(&self) -> bool {
-        self.total.is_multiple_of(BATCH as u64) || matches!(self.status, Status::End)
+        let whole = self.total.is_multiple_of(BATCH as u64) || matches!(self.status, Status::End);
+        whole && self.before.is_none()
     }
 }
 
@@ -222,12 +226,17 @@ impl Pool {
         self.tell(state);
     }
 
-    /// What whoever reads has to do next.
-    pub(super) fn reading(&self) -> Reading {
+    /// In which steps time goes from `then` to `now`, if it does not at once.
+    pub(super) fn steps(&self, then: Option<Timestamp>, now: Option<Timestamp>) -> Steps {
+        self.state().bounds.steps(then, now)
+    }
+
+    /// What whoever reads has to do next, where so many batches may be read and not yet told.
+    pub(super) fn reading(&self, ahead: usize) -> Reading {
         let state = self.state();
         if state.stopped || state.ended {
             Reading::Stop
-        } else if state.ends.len() < AHEAD {
+        } else if state.ends.len() < ahead {
             Reading::Read
         } else {
             Reading::Wait
@@ -385,6 +394,6 @@ impl Task {
         if end.is_bounded() {
             stillness.end(tracker, end.total, end.now);
         }
-        self.found.push(tracker.hand_over(self.rooms.pop().unwrap_or_default()));
+        self.found.push(tracker.hand_over(end.before, self.rooms.pop().unwrap_or_default()));
     }
 }

@@ -10,13 +10,14 @@ use std::thread;
 
 use super::intake::{Destination, Intake};
 use super::placement::{Apart, Plan};
-use super::pool::{End, Pool, Reading, SHARDS, TOGETHER, shard_of};
+use super::pool::{AHEAD, End, Pool, Reading, SHARDS, TOGETHER, shard_of};
 use super::single::{enter, summary, told};
+use super::steps::Steps;
 use super::{BATCH, Options, PacketCounts, Sink, Summary, alone};
 use crate::capture::{Source, Status};
 use crate::handshake::{Batch, Counts, Found, Order, Tracker};
 use crate::listener::Book;
-use crate::packet::{Frame, Frames, Glimpse, Packet, Span};
+use crate::packet::{Frame, Frames, Glimpse, Packet, Span, Timestamp};
 
 /// Threads at most: one that reads, and one for every shard. It could not feed more.
 const MOST_THREADS: usize = SHARDS + 1;
@@ -106,19 +107,19 @@ impl Destination for Parts {
 
 /// Reads and deals out to the end, or until nothing more is wanted, and tracks meanwhile what there is time for.
 fn read<S: Source>(source: &mut S, pool: &Pool, mut place: Option<Apart>) -> PacketCounts {
-    let mut intake = Intake::default();
+    let mut reader = Reader::new(source);
     // From the other side: where the others are last.
     let order = |shard| SHARDS - shard;
     loop {
         let version = pool.version();
         place.take_if(|place| !place.goes_on());
-        match pool.reading() {
+        match pool.reading(reader.ahead()) {
             Reading::Stop => break,
             Reading::Read => {
                 let mut batches = Vec::with_capacity(TOGETHER);
                 let mut status = Status::More;
                 while status == Status::More && batches.len() < TOGETHER {
-                    let (parts, end) = read_batch(source, &mut intake, pool.batches());
+                    let (parts, end) = reader.next(pool);
                     status = end.status;
                     batches.push((parts, end));
                 }
@@ -132,20 +133,55 @@ fn read<S: Source>(source: &mut S, pool: &Pool, mut place: Option<Apart>) -> Pac
         }
     }
     track(pool, place, order);
-    intake.counts()
+    reader.intake.counts()
 }
 
-/// Reads one batch, and deals it out.
-fn read_batch<S: Source>(
-    source: &mut S,
-    intake: &mut Intake,
-    batches: [Batch; SHARDS],
-) -> ([Batch; SHARDS], End) {
-    let mut parts = Parts { batches };
-    let wanted = BATCH - (intake.total() % BATCH as u64) as usize;
-    let status = source.read(wanted, &mut |frames| intake.take(frames, &mut parts));
-    let now = told(intake.clock(), source, status);
-    (parts.batches, End { now, total: intake.total(), status })
+/// Makes batches of what a source gives.
+struct Reader<'s, S> {
+    source: &'s mut S,
+    intake: Intake,
+    /// The latest steady time of the batches so far.
+    then: Option<Timestamp>,
+    /// Steps of time that follow the latest batch, and its end, which comes after them.
+    steps: Steps,
+    end: Option<End>,
+}
+
+impl<'s, S: Source> Reader<'s, S> {
+    fn new(source: &'s mut S) -> Self {
+        Self { source, intake: Intake::default(), then: None, steps: Steps::default(), end: None }
+    }
+
+    /// Batches that may be read and not yet told before the next one: steps of time may find more each.
+    fn ahead(&self) -> usize {
+        if self.end.is_some() { TOGETHER } else { AHEAD }
+    }
+
+    /// The next batch: of packets, or, after one, of a step of time.
+    fn next(&mut self, pool: &Pool) -> ([Batch; SHARDS], End) {
+        let (parts, end) = match self.end.take() {
+            Some(end) => (pool.batches(), end),
+            None => {
+                let (parts, end) = self.read(pool.batches());
+                self.steps = pool.steps(self.then, end.now);
+                self.then = self.then.max(end.now);
+                (parts, end)
+            }
+        };
+        let Some(time) = self.steps.next() else { return (parts, end) };
+        self.end = Some(end);
+        (parts, End { now: Some(time), before: Some(time), status: Status::More, ..end })
+    }
+
+    /// Reads one batch, and deals it out.
+    fn read(&mut self, batches: [Batch; SHARDS]) -> ([Batch; SHARDS], End) {
+        let mut parts = Parts { batches };
+        let Self { source, intake, .. } = self;
+        let wanted = BATCH - (intake.total() % BATCH as u64) as usize;
+        let status = source.read(wanted, &mut |frames| intake.take(frames, &mut parts));
+        let now = told(intake.clock(), *source, status);
+        (parts.batches, End { now, before: None, total: intake.total(), status })
+    }
 }
 
 /// Tracks what lies ready until nothing more will.
@@ -199,7 +235,7 @@ fn tell_rest(trackers: &mut [Tracker], mut take: impl FnMut(&mut Found) -> io::R
     loop {
         for (queue, tracker) in queues.iter_mut().zip(&mut *trackers).filter(|(queue, _)| queue.is_empty()) {
             tracker.finish(BATCH);
-            queue.extend(tracker.hand_over(Vec::new()));
+            queue.extend(tracker.hand_over(None, Vec::new()));
         }
         let next = queues.iter_mut().filter(|queue| !queue.is_empty());
         let next = next.min_by_key(|queue| queue.front().map(|found| (found.at, found.attempt.ordinal)));

@@ -89,7 +89,12 @@ impl Analysis {
         let intake = &mut self.intake;
         let status = source.read(wanted, &mut |frames| intake.take(frames, &mut group));
         group.hand_over();
+        let then = self.clock;
         self.clock = self.clock.max(told(self.intake.clock(), source, status));
+        for time in self.bounds.steps(then, self.clock) {
+            self.tracker.advance(time);
+            self.pass_on(Some(time), sink)?;
+        }
         if let Some(now) = self.clock {
             self.tracker.advance(now);
         }
@@ -99,7 +104,7 @@ impl Analysis {
         }
         // What the last batch decides is told when the bounds were kept.
         if status != Status::End {
-            self.pass_on(sink)?;
+            self.pass_on(None, sink)?;
         }
         if status == Status::Drained {
             sink.drained()?;
@@ -129,16 +134,17 @@ impl Analysis {
         // Some sources tell the end with the last packet, others later: bounds are kept in the same state.
         self.tracker.advance(end);
         self.bound();
-        self.pass_on(sink)?;
+        self.pass_on(None, sink)?;
         while self.tracker.finish(BATCH) {
-            self.pass_on(sink)?;
+            self.pass_on(None, sink)?;
         }
-        self.pass_on(sink)
+        self.pass_on(None, sink)
     }
 
-    fn pass_on(&mut self, sink: &mut dyn Sink) -> io::Result<()> {
+    /// Passes on what was found, all of it or what was before some time.
+    fn pass_on(&mut self, before: Option<Timestamp>, sink: &mut dyn Sink) -> io::Result<()> {
         let book = &mut self.book;
-        self.tracker.drain(|found| enter(book, found, sink))
+        self.tracker.drain(before, |found| enter(book, found, sink))
     }
 
     /// The book as it stands.

@@ -49,6 +49,33 @@ fn the_oldest_is_evicted_first() {
     assert!(reasons.is_sorted_by(|a, b| a >= b), "attempts are listed in order of first packet");
 }
 
+/// When a flood ends, time goes in steps to the next packet; what is told, and in which order, is as it was.
+#[test]
+fn what_a_flood_left_is_decided_in_order_by_the_packet_that_follows_it() {
+    let mut bytes = flood(152_000);
+    let mut late = bytes[24..24 + 90].to_vec();
+    let captured = u32::from_le_bytes(late[8..12].try_into().unwrap()) as usize;
+    late.truncate(16 + captured);
+    let seconds = u32::from_le_bytes(late[..4].try_into().unwrap()) + 600;
+    late[..4].copy_from_slice(&seconds.to_le_bytes());
+    bytes.extend(late);
+    let csv = |threads| {
+        let args = ["--format", "csv", "--threads", threads, "--max-attempts", "150000", "-"];
+        hsanalyze(args).stdin(bytes.clone()).succeed().stdout
+    };
+    let one = String::from_utf8(csv("1")).unwrap();
+    assert!(one.as_bytes() == csv("2"), "another order on two threads");
+    let lines: Vec<&str> = one.lines().skip(1).collect();
+    assert_eq!(lines.len(), 152_001);
+    let starts: Vec<&str> = lines[2_000..152_000].iter().map(|line| line_start(line)).collect();
+    assert!(starts.is_sorted(), "whoever began first has waited longest");
+}
+
+/// When the attempt of a CSV line began.
+fn line_start(line: &str) -> &str {
+    line.split(',').find(|field| field.ends_with('Z')).unwrap()
+}
+
 /// One SYN to each of so many ports, from one client.
 fn port_scan(ports: u16) -> Vec<u8> {
     let mut bytes = Vec::new();

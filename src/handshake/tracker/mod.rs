@@ -378,21 +378,32 @@ impl Tracker {
         self.finish(usize::MAX);
     }
 
-    /// Tells what was found since the last call, in order.
+    /// Tells what was found since the last call, or of that what was found before some time, in order.
     ///
     /// # Errors
     ///
     /// Those of `take`; what was not told by then is lost.
-    pub fn drain<E>(&mut self, take: impl FnMut(&mut Found) -> Result<(), E>) -> Result<(), E> {
-        let result = self.order.tell(std::slice::from_mut(&mut self.found), take);
-        self.found.clear();
+    pub fn drain<E>(
+        &mut self,
+        before: Option<Timestamp>,
+        take: impl FnMut(&mut Found) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut found = self.hand_over(before, Vec::new());
+        let result = self.order.tell(std::slice::from_mut(&mut found), take);
+        found.clear();
+        found.append(&mut self.found);
+        self.found = found;
         result
     }
 
-    /// Hands over what was found since the last call, to be told in [`Order`] with what others found. What is found
-    /// next goes into `room`, which is empty.
-    pub fn hand_over(&mut self, room: Vec<Found>) -> Vec<Found> {
-        std::mem::replace(&mut self.found, room)
+    /// Hands over what was found since the last call, or of that what was found before some time, to be told in
+    /// [`Order`] with what others found. What is found next goes into `room`, which is empty.
+    pub fn hand_over(&mut self, before: Option<Timestamp>, room: Vec<Found>) -> Vec<Found> {
+        let mut found = std::mem::replace(&mut self.found, room);
+        if let Some(before) = before {
+            self.found.extend(found.extract_if(.., |found| found.at >= before));
+        }
+        found
     }
 
     /// What was counted so far.

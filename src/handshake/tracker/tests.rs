@@ -78,7 +78,7 @@ fn what_a_shrinking_file_takes_along_is_counted_and_nothing_is_inferred_from_it(
     tracker.take(&batch);
     tracker.advance(Timestamp::default().plus(Span::from_secs(300)));
     assert_eq!(tracker.counts().lost, 1);
-    let found = tracker.hand_over(Vec::new());
+    let found = tracker.hand_over(None, Vec::new());
     let told: Vec<_> = found.iter().map(|found| (found.attempt.verdict, found.attempt.reason)).collect();
     assert_eq!(told, [(Verdict::Undetermined, Some(Reason::CaptureCut))]);
 }
@@ -96,7 +96,7 @@ fn a_flow_that_is_reopened_is_heard_again_at_once() {
     };
     let packets = [open(0, 99), open(5_000, 7_099), open(9_000, 14_099)].concat();
     for together in 1..=packets.len() {
-        let found = tracker(&packets, together).hand_over(Vec::new());
+        let found = tracker(&packets, together).hand_over(None, Vec::new());
         let completed = found.iter().filter(|found| found.attempt.packets == 4).count();
         assert_eq!((found.len(), completed), (3, 3), "{together} together");
     }
