@@ -18,7 +18,7 @@ const LONG: u64 = 64 * BATCH as u64;
 const MOMENT: Span = Span::from_millis(100);
 
 /// What all shards together may hold, and when it is to be looked at.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     max_attempts: usize,
     /// Up to so many packets of the whole input nothing can be exceeded.
@@ -46,7 +46,7 @@ impl Bounds {
     }
 
     /// In which steps time goes from `then` to `now`, if it does not at once.
-    pub(super) fn steps(&self, then: Option<Timestamp>, now: Option<Timestamp>) -> Steps {
+    pub(super) fn steps(self, then: Option<Timestamp>, now: Option<Timestamp>) -> Steps {
         if self.crowded { Steps::between(then, now) } else { Steps::default() }
     }
 

@@ -24,7 +24,7 @@ pub(super) const SHARDS: usize = 4;
 pub(super) const TOGETHER: usize = 4;
 
 /// Batches that are read and not yet told, from which on no more are read.
-pub(super) const AHEAD: usize = 3 * TOGETHER;
+const AHEAD: usize = 3 * TOGETHER;
 
 /// Findings whose room is used again at most: more than nearly all batches have.
 const ROOM: usize = BATCH / 4;
@@ -51,8 +51,6 @@ struct Part {
 pub(super) struct End {
     /// The latest steady time of the whole input so far.
     pub(super) now: Option<Timestamp>,
-    /// Time goes on from here before there are other packets: only what was found before this is told.
-    pub(super) before: Option<Timestamp>,
     /// Packets of the whole input so far.
     pub(super) total: u64,
     /// What comes after it.
@@ -62,8 +60,7 @@ pub(super) struct End {
 impl End {
     /// Whether bounds are kept here.
     const fn is_bounded(&self) -> bool {
-        let whole = self.total.is_multiple_of(BATCH as u64) || matches!(self.status, Status::End);
-        whole && self.before.is_none()
+        self.total.is_multiple_of(BATCH as u64) || matches!(self.status, Status::End)
     }
 }
 
@@ -72,17 +69,28 @@ impl End {
 struct Shard {
     tracker: Tracker,
     stillness: Stillness,
+    /// The latest steady time of the batches that it has taken.
+    then: Option<Timestamp>,
 }
 
-/// How far a shard is with its bounds.
+/// How far a shard is with the end of a batch.
 #[derive(Debug, Clone, Copy)]
 enum Stage {
-    /// They are not in question.
+    /// It is done with it.
     Going,
+    /// Time goes on to this end in steps, of which these are left.
+    Stepping(End, Steps),
     /// It waits until all are at the end of this batch.
     Waiting(End),
     /// They all were, and this was ruled.
     Ruled(End, Ruling),
+}
+
+/// What a shard found in a batch, or in a step of time after its packets.
+struct Piece {
+    found: Vec<Found>,
+    /// Nothing more of this batch follows.
+    is_last: bool,
 }
 
 /// What lies ready of a shard.
@@ -91,9 +99,9 @@ struct Desk {
     shard: Option<Box<Shard>>,
     stage: Stage,
     parts: VecDeque<Part>,
-    /// By batch, in order.
-    found: VecDeque<Vec<Found>>,
-    /// Batches that are done.
+    /// In order; all shards have the same pieces.
+    found: VecDeque<Piece>,
+    /// Pieces that are done.
     done: u64,
 }
 
@@ -112,6 +120,8 @@ impl Desk {
         self.shard.is_some()
             && match self.stage {
                 Stage::Going => !self.parts.is_empty(),
+                // Steps may find much: what was found in some is told before there are more.
+                Stage::Stepping(..) => self.found.len() < TOGETHER,
                 Stage::Waiting(_) => false,
                 Stage::Ruled(..) => true,
             }
@@ -128,13 +138,13 @@ struct Task {
     place: usize,
     shard: Box<Shard>,
     stage: Stage,
-    /// Parts to be tracked; afterwards those for which a ruling has to be waited for.
+    /// Parts to be tracked; afterwards those that something has to be waited for before.
     parts: VecDeque<Part>,
-    /// Up to so many packets no ruling is needed.
-    safe: u64,
+    /// As they are until the next ruling.
+    bounds: Bounds,
     /// Room for what is found, to be used again.
     rooms: Vec<Vec<Found>>,
-    found: Vec<Vec<Found>>,
+    found: Vec<Piece>,
     /// Batches that were tracked, emptied.
     empty: Vec<Batch>,
 }
@@ -226,17 +236,12 @@ impl Pool {
         self.tell(state);
     }
 
-    /// In which steps time goes from `then` to `now`, if it does not at once.
-    pub(super) fn steps(&self, then: Option<Timestamp>, now: Option<Timestamp>) -> Steps {
-        self.state().bounds.steps(then, now)
-    }
-
-    /// What whoever reads has to do next, where so many batches may be read and not yet told.
-    pub(super) fn reading(&self, ahead: usize) -> Reading {
+    /// What whoever reads has to do next.
+    pub(super) fn reading(&self) -> Reading {
         let state = self.state();
         if state.stopped || state.ended {
             Reading::Stop
-        } else if state.ends.len() < ahead {
+        } else if state.ends.len() < AHEAD {
             Reading::Read
         } else {
             Reading::Wait
@@ -287,8 +292,8 @@ impl Pool {
         let stage = desk.stage;
         let from = state.rooms.len().saturating_sub(parts.len() + 1);
         let rooms = state.rooms.split_off(from);
-        let (safe, found, empty) = (state.bounds.safe(), Vec::new(), Vec::new());
-        Some(Task { place, shard, stage, parts, safe, rooms, found, empty })
+        let (bounds, found, empty) = (state.bounds, Vec::new(), Vec::new());
+        Some(Task { place, shard, stage, parts, bounds, rooms, found, empty })
     }
 
     fn give_back(&self, task: Task) {
@@ -308,15 +313,17 @@ impl Pool {
         self.tell(guard);
     }
 
-    /// What all shards found in the next batch, and its end, once all are done with it.
-    pub(super) fn found(&self) -> Option<(Vec<Vec<Found>>, End)> {
+    /// The next piece of what all shards found, once all are done with it, and the end of its batch if it is the last.
+    pub(super) fn found(&self) -> Option<(Vec<Vec<Found>>, Option<End>)> {
         let mut guard = self.state();
         let state = &mut *guard;
         if state.desks.iter().any(|desk| desk.found.is_empty()) {
             return None;
         }
-        let end = state.ends.pop_front()?;
-        let found = state.desks.iter_mut().filter_map(|desk| desk.found.pop_front()).collect();
+        let pieces: Vec<Piece> = state.desks.iter_mut().filter_map(|desk| desk.found.pop_front()).collect();
+        let is_last = pieces.iter().all(|piece| piece.is_last);
+        let end = if is_last { state.ends.pop_front() } else { None };
+        let found = pieces.into_iter().map(|piece| piece.found).collect();
         self.tell(guard);
         Some((found, end))
     }
@@ -367,33 +374,61 @@ impl State {
 }
 
 impl Task {
-    /// Tracks all parts, or as far as it can be done without a ruling.
+    /// Tracks all parts, or as far as it can be done without waiting.
     fn run(&mut self) {
-        if let Stage::Ruled(end, ruling) = std::mem::replace(&mut self.stage, Stage::Going) {
-            ruling.apply(&mut self.shard.tracker);
-            self.conclude(&end);
-        }
-        while let Some(Part { mut packets, end }) = self.parts.pop_front() {
-            self.shard.tracker.take(&packets);
-            if let Some(now) = end.now {
-                self.shard.tracker.advance(now);
+        self.stage = match self.stage {
+            Stage::Ruled(end, ruling) => {
+                ruling.apply(&mut self.shard.tracker);
+                self.conclude(&end)
             }
+            Stage::Stepping(end, steps) => self.go_on(end, steps),
+            stage @ (Stage::Going | Stage::Waiting(_)) => stage,
+        };
+        while matches!(self.stage, Stage::Going)
+            && let Some(Part { mut packets, end }) = self.parts.pop_front()
+        {
+            let Shard { tracker, then, .. } = &mut *self.shard;
+            tracker.take(&packets);
             packets.clear();
             self.empty.push(packets);
-            if end.is_bounded() && end.total > self.safe {
-                self.stage = Stage::Waiting(end);
-                return;
-            }
-            self.conclude(&end);
+            let steps = self.bounds.steps(*then, end.now);
+            *then = (*then).max(end.now);
+            self.stage = self.go_on(end, steps);
         }
     }
 
+    /// Lets time go on to the end of a batch, or as far as it can be done without waiting.
+    fn go_on(&mut self, end: End, mut steps: Steps) -> Stage {
+        while let Some(time) = steps.next() {
+            self.shard.tracker.advance(time);
+            self.hand_over(Some(time));
+            if self.found.len() >= TOGETHER {
+                return Stage::Stepping(end, steps);
+            }
+        }
+        if let Some(now) = end.now {
+            self.shard.tracker.advance(now);
+        }
+        if end.is_bounded() && end.total > self.bounds.safe() {
+            return Stage::Waiting(end);
+        }
+        self.conclude(&end)
+    }
+
     /// What comes after a batch, when bounds were kept.
-    fn conclude(&mut self, end: &End) {
-        let Shard { tracker, stillness } = &mut *self.shard;
+    fn conclude(&mut self, end: &End) -> Stage {
+        let Shard { tracker, stillness, .. } = &mut *self.shard;
         if end.is_bounded() {
             stillness.end(tracker, end.total, end.now);
         }
-        self.found.push(tracker.hand_over(end.before, self.rooms.pop().unwrap_or_default()));
+        self.hand_over(None);
+        Stage::Going
+    }
+
+    /// Hands over what was found, all that is left of a batch or what was before some time.
+    fn hand_over(&mut self, before: Option<Timestamp>) {
+        let room = self.rooms.pop().unwrap_or_default();
+        let found = self.shard.tracker.hand_over(before, room);
+        self.found.push(Piece { found, is_last: before.is_none() });
     }
 }

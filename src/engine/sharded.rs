@@ -10,14 +10,13 @@ use std::thread;
 
 use super::intake::{Destination, Intake};
 use super::placement::{Apart, Plan};
-use super::pool::{AHEAD, End, Pool, Reading, SHARDS, TOGETHER, shard_of};
+use super::pool::{End, Pool, Reading, SHARDS, TOGETHER, shard_of};
 use super::single::{enter, summary, told};
-use super::steps::Steps;
 use super::{BATCH, Options, PacketCounts, Sink, Summary, alone};
 use crate::capture::{Source, Status};
 use crate::handshake::{Batch, Counts, Found, Order, Tracker};
 use crate::listener::Book;
-use crate::packet::{Frame, Frames, Glimpse, Packet, Span, Timestamp};
+use crate::packet::{Frame, Frames, Glimpse, Packet, Span};
 
 /// Threads at most: one that reads, and one for every shard. It could not feed more.
 const MOST_THREADS: usize = SHARDS + 1;
@@ -107,19 +106,19 @@ impl Destination for Parts {
 
 /// Reads and deals out to the end, or until nothing more is wanted, and tracks meanwhile what there is time for.
 fn read<S: Source>(source: &mut S, pool: &Pool, mut place: Option<Apart>) -> PacketCounts {
-    let mut reader = Reader::new(source);
+    let mut intake = Intake::default();
     // From the other side: where the others are last.
     let order = |shard| SHARDS - shard;
     loop {
         let version = pool.version();
         place.take_if(|place| !place.goes_on());
-        match pool.reading(reader.ahead()) {
+        match pool.reading() {
             Reading::Stop => break,
             Reading::Read => {
                 let mut batches = Vec::with_capacity(TOGETHER);
                 let mut status = Status::More;
                 while status == Status::More && batches.len() < TOGETHER {
-                    let (parts, end) = reader.next(pool);
+                    let (parts, end) = read_batch(source, &mut intake, pool.batches());
                     status = end.status;
                     batches.push((parts, end));
                 }
@@ -133,55 +132,20 @@ fn read<S: Source>(source: &mut S, pool: &Pool, mut place: Option<Apart>) -> Pac
         }
     }
     track(pool, place, order);
-    reader.intake.counts()
+    intake.counts()
 }
 
-/// Makes batches of what a source gives.
-struct Reader<'s, S> {
-    source: &'s mut S,
-    intake: Intake,
-    /// The latest steady time of the batches so far.
-    then: Option<Timestamp>,
-    /// Steps of time that follow the latest batch, and its end, which comes after them.
-    steps: Steps,
-    end: Option<End>,
-}
-
-impl<'s, S: Source> Reader<'s, S> {
-    fn new(source: &'s mut S) -> Self {
-        Self { source, intake: Intake::default(), then: None, steps: Steps::default(), end: None }
-    }
-
-    /// Batches that may be read and not yet told before the next one: steps of time may find more each.
-    fn ahead(&self) -> usize {
-        if self.end.is_some() { TOGETHER } else { AHEAD }
-    }
-
-    /// The next batch: of packets, or, after one, of a step of time.
-    fn next(&mut self, pool: &Pool) -> ([Batch; SHARDS], End) {
-        let (parts, end) = match self.end.take() {
-            Some(end) => (pool.batches(), end),
-            None => {
-                let (parts, end) = self.read(pool.batches());
-                self.steps = pool.steps(self.then, end.now);
-                self.then = self.then.max(end.now);
-                (parts, end)
-            }
-        };
-        let Some(time) = self.steps.next() else { return (parts, end) };
-        self.end = Some(end);
-        (parts, End { now: Some(time), before: Some(time), status: Status::More, ..end })
-    }
-
-    /// Reads one batch, and deals it out.
-    fn read(&mut self, batches: [Batch; SHARDS]) -> ([Batch; SHARDS], End) {
-        let mut parts = Parts { batches };
-        let Self { source, intake, .. } = self;
-        let wanted = BATCH - (intake.total() % BATCH as u64) as usize;
-        let status = source.read(wanted, &mut |frames| intake.take(frames, &mut parts));
-        let now = told(intake.clock(), *source, status);
-        (parts.batches, End { now, before: None, total: intake.total(), status })
-    }
+/// Reads one batch, and deals it out.
+fn read_batch<S: Source>(
+    source: &mut S,
+    intake: &mut Intake,
+    batches: [Batch; SHARDS],
+) -> ([Batch; SHARDS], End) {
+    let mut parts = Parts { batches };
+    let wanted = BATCH - (intake.total() % BATCH as u64) as usize;
+    let status = source.read(wanted, &mut |frames| intake.take(frames, &mut parts));
+    let now = told(intake.clock(), source, status);
+    (parts.batches, End { now, total: intake.total(), status })
 }
 
 /// Tracks what lies ready until nothing more will.
@@ -198,7 +162,7 @@ fn track(pool: &Pool, mut place: Option<Apart>, order: impl Fn(usize) -> usize) 
     }
 }
 
-/// Tells what is found, batch by batch and then what the end decides, and tracks meanwhile.
+/// Tells what is found, piece by piece and then what the end decides, and tracks meanwhile.
 fn collect(
     pool: &Pool,
     mut place: Option<Apart>,
@@ -208,13 +172,13 @@ fn collect(
     let mut order = Order::default();
     loop {
         let version = pool.version();
-        if let Some((mut batch, end)) = pool.found() {
-            order.tell(&mut batch, |found| enter(book, found, sink))?;
-            pool.take_back(batch.into_iter());
-            match end.status {
-                Status::End => break,
-                Status::Drained => sink.drained()?,
-                Status::More => {}
+        if let Some((mut piece, end)) = pool.found() {
+            order.tell(&mut piece, |found| enter(book, found, sink))?;
+            pool.take_back(piece.into_iter());
+            match end.map(|end| end.status) {
+                Some(Status::End) => break,
+                Some(Status::Drained) => sink.drained()?,
+                Some(Status::More) | None => {}
             }
         } else if pool.work(|shard| shard) {
             place.take_if(|place| !place.goes_on());

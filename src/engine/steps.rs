@@ -1,7 +1,8 @@
 //! Time in steps, where much may be decided by its passing alone: when a flood ends, the next packets come seconds later,
 //! and a million attempts are due. Their findings would be held together; in steps they are told as time goes.
 //!
-//! Owns where the steps are. What is decided, and in which order it is told, is the same with and without.
+//! Owns where the steps are. What is decided, and in which order it is told, is the same with and without; but what
+//! lingers leaves sooner, so that whether there are steps depends on what was ruled last, and on nothing else.
 
 use crate::packet::{Span, Timestamp};
 

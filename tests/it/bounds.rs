@@ -53,10 +53,10 @@ fn the_oldest_is_evicted_first() {
 #[test]
 fn what_a_flood_left_is_decided_in_order_by_the_packet_that_follows_it() {
     let mut bytes = flood(152_000);
-    let mut late = bytes[24..24 + 90].to_vec();
-    let captured = u32::from_le_bytes(late[8..12].try_into().unwrap()) as usize;
-    late.truncate(16 + captured);
-    let seconds = u32::from_le_bytes(late[..4].try_into().unwrap()) + 600;
+    let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+    // The first record, behind the header of the file.
+    let mut late = bytes[24..24 + 16 + number(24 + 8) as usize].to_vec();
+    let seconds = number(24) + 600;
     late[..4].copy_from_slice(&seconds.to_le_bytes());
     bytes.extend(late);
     let csv = |threads| {

@@ -391,6 +391,7 @@ impl Tracker {
         let mut found = self.hand_over(before, Vec::new());
         let result = self.order.tell(std::slice::from_mut(&mut found), take);
         found.clear();
+        // Back to its room, with what is left.
         found.append(&mut self.found);
         self.found = found;
         result
