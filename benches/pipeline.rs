@@ -13,7 +13,7 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use hsanalyze::capture::{Captures, Options, Source, Status};
 use hsanalyze::engine::{self, Sink};
-use hsanalyze::handshake::{Attempt, Batch, Found, Tracker};
+use hsanalyze::handshake::{Attempt, Batch, Finding, Tracker};
 use hsanalyze::packet::{FlowHasher, Frame, Packet, Timestamp, decode};
 use tempfile::TempDir;
 use traffic::{Mix, Plan, Records};
@@ -140,7 +140,7 @@ fn tracking(bencher: Bencher<'_, '_>, kind: Kind) {
         for (batch, now) in &batches {
             tracker.take(batch);
             tracker.advance(*now);
-            let Ok(()) = tracker.drain(None, |found: &mut Found| {
+            let Ok(()) = tracker.drain(None, |found: &mut Finding| {
                 black_box(found);
                 Ok::<_, std::convert::Infallible>(())
             });

@@ -66,7 +66,7 @@ fuzz_target!(init: unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) }, |input
 });
 
 /// What an analysis found.
-struct Found {
+struct Finding {
     summary: Summary,
     /// The attempts as they were told, in order of decision.
     told: Vec<Attempt>,
@@ -81,7 +81,7 @@ fn analyse(
     filter: Option<&str>,
     threads: usize,
     max_attempts: usize,
-) -> Option<Found> {
+) -> Option<Finding> {
     let places: Vec<Place> = files.iter().map(|data| Place::new(form, data)).collect();
     let paths: Vec<PathBuf> = places.iter().map(Place::path).collect();
     let options = capture::Options { filter: filter.map(str::to_owned) };
@@ -91,7 +91,7 @@ fn analyse(
     }
     let engine = engine::Options { threads, max_attempts, ..engine::Options::default() };
     let mut outputs = Outputs::new();
-    let (summary, book) =
+    let (summary, listeners) =
         engine::analyse(&mut captures, &engine, &mut outputs).expect("memory does not fail");
     let packets = &summary.packets;
     assert!(packets.tcp + packets.skipped.iter().sum::<u64>() <= packets.total);
@@ -100,11 +100,11 @@ fn analyse(
     assert_eq!(summary.verdicts.total(), told);
     let listed: u64 = summary.listeners.iter().map(|listener| listener.verdicts.total()).sum();
     assert_eq!(listed, told);
-    let told = outputs.finish(&summary, |attempt| attempt.inference = book.infer(attempt));
+    let told = outputs.finish(&summary, |attempt| attempt.inference = listeners.infer(attempt));
     let mut settled = told.clone();
     settled.sort_by_key(|attempt| attempt.ordinal);
-    settled.iter_mut().for_each(|attempt| attempt.inference = book.infer(attempt));
-    Some(Found { summary, told, settled })
+    settled.iter_mut().for_each(|attempt| attempt.inference = listeners.infer(attempt));
+    Some(Finding { summary, told, settled })
 }
 
 /// All reports at once.

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 
-use super::input::{Input, Patience};
+use super::input::{Blocking, Input};
 use super::open::{OpenError, OpenReason, Reader, open};
 use super::walk::{Seen, Stop, Walk};
 use super::{CaptureInfo, damage::Damage};
@@ -38,7 +38,7 @@ impl Capture {
                     // Damage stays where it is, to be told by the first walk.
                     Reader::PcapNg(pcapng) => _ = pcapng.prime(&mut input, &mut capture.seen),
                 }
-                input.patience = Patience::Never;
+                input.blocking = Blocking::Never;
                 capture.open = Some((input, reader));
                 (capture, None)
             }
@@ -68,7 +68,7 @@ impl Capture {
     /// Lets the next walk wait for octets once.
     pub(super) fn wait(&mut self) {
         if let Some((input, _)) = &mut self.open {
-            input.patience = Patience::Once;
+            input.blocking = Blocking::Once;
         }
     }
 

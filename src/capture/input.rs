@@ -27,7 +27,7 @@ pub(super) enum Fill {
 
 /// Whether [`Input::fill`] may block on a pipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Patience {
+pub(super) enum Blocking {
     /// As often as it takes.
     Always,
     /// For one read; what comes with it is worth a look.
@@ -42,7 +42,7 @@ pub(super) struct Input {
     octets: Octets,
     /// Where `view` begins, counted from the start of the (decompressed) input.
     offset: u64,
-    pub(super) patience: Patience,
+    pub(super) blocking: Blocking,
 }
 
 #[derive(Debug)]
@@ -94,7 +94,7 @@ impl Input {
     }
 
     fn new(octets: Octets) -> Self {
-        Self { octets, offset: 0, patience: Patience::Always }
+        Self { octets, offset: 0, blocking: Blocking::Always }
     }
 
     /// The octets that were read and not yet consumed.
@@ -171,7 +171,7 @@ impl Input {
                     return self.fill(need);
                 }
             }
-            Octets::Stream(stream) => return stream.fill(need, &mut self.patience),
+            Octets::Stream(stream) => return stream.fill(need, &mut self.blocking),
         }
         Ok(if self.view().len() >= need { Fill::Ready } else { Fill::End })
     }

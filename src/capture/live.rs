@@ -4,16 +4,16 @@
 //! the counts of what was lost. Does not own privileges (`sandbox`) nor what is done with the frames.
 
 mod clock;
+mod error;
 mod open;
-mod refusal;
 
 use ::pcap::{Active, Capture, Linktype};
 
 use self::clock::{Clock, Lost, stamp};
+pub use self::error::LiveError;
+use self::error::explain;
+pub(super) use self::error::words;
 use self::open::{TIMEOUT_MS, choose, link_of, nanoseconds, non_blocking, prepare, time_sources};
-pub use self::refusal::LiveError;
-use self::refusal::explain;
-pub(super) use self::refusal::words;
 use super::device::devices;
 use super::options::{LiveOptions, TimeSource};
 use super::{CaptureInfo, FilterError, Format, Source, Status, trim};

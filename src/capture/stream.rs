@@ -12,7 +12,7 @@ use std::sync::Arc;
 use flate2::bufread::GzDecoder;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::input::{Fill, Patience};
+use super::input::{Blocking, Fill};
 use crate::packet::Shared;
 
 /// The size of a block. One is larger only as long as a single record is.
@@ -92,15 +92,15 @@ impl Stream {
     /// # Errors
     ///
     /// Reading or decompressing failed. What is in view stays valid.
-    pub(super) fn fill(&mut self, need: usize, patience: &mut Patience) -> io::Result<Fill> {
+    pub(super) fn fill(&mut self, need: usize, blocking: &mut Blocking) -> io::Result<Fill> {
         self.make_room(need);
         while self.unused.end < need {
             if self.may_block {
-                match *patience {
-                    Patience::Always => {}
-                    Patience::Once => *patience = Patience::Never,
-                    Patience::Never if self.source.raw().is_some_and(|raw| readable(&raw.file)) => {}
-                    Patience::Never => return Ok(Fill::Starved),
+                match *blocking {
+                    Blocking::Always => {}
+                    Blocking::Once => *blocking = Blocking::Never,
+                    Blocking::Never if self.source.raw().is_some_and(|raw| readable(&raw.file)) => {}
+                    Blocking::Never => return Ok(Fill::Starved),
                 }
             }
             let block = Arc::get_mut(&mut self.block).and_then(|block| block.get_mut(self.unused.end..));
@@ -320,7 +320,7 @@ mod tests {
             if stream.view().len() < record {
                 // Nearly always as much as fits: the writer is the faster one.
                 let need = record.max(BLOCK / 2).min(record * count - place);
-                assert_eq!(stream.fill(need, &mut Patience::Always).unwrap(), Fill::Ready);
+                assert_eq!(stream.fill(need, &mut Blocking::Always).unwrap(), Fill::Ready);
                 keep(&stream, place);
             }
             let view = stream.view().iter().take(record).copied();
@@ -345,7 +345,7 @@ mod tests {
             let octets = shared.octets()[unused].iter().copied();
             assert!(octets.enumerate().all(|(n, value)| value == octet(place + n)), "from {place}");
         }
-        assert_eq!(stream.fill(1, &mut Patience::Always).unwrap(), Fill::End);
+        assert_eq!(stream.fill(1, &mut Blocking::Always).unwrap(), Fill::End);
         assert!(stream.lent.is_empty(), "given back with the end");
     }
 

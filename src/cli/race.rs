@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::command::race::{Format, RaceConfig};
-use crate::race::{Fate, Load, Mode};
+use crate::race::{ConnectResult, Load, Mode};
 
 /// Most connects in flight: this is a test of a client, not a load generator.
 const CONCURRENCY: std::ops::RangeInclusive<i64> = 1..=1_000;
@@ -37,7 +37,7 @@ pub(super) struct RaceArgs {
     interval: Duration,
 
     /// When a connect gives up, in seconds
-    #[arg(long, value_name = "SECS", default_value = "10", value_parser = patience)]
+    #[arg(long, value_name = "SECS", default_value = "10", value_parser = timeout)]
     timeout: Duration,
 
     /// How long each connection is watched, in seconds; the server repeats an ignored SYN-ACK after one
@@ -90,13 +90,13 @@ impl RaceArgs {
     /// What to do.
     #[must_use]
     pub(super) fn config(self) -> RaceConfig {
-        let wanted = |fate: &Fate| {
-            *fate == Fate::Failed && self.fail_on.contains(&FateArg::Failed)
+        let wanted = |fate: &ConnectResult| {
+            *fate == ConnectResult::Failed && self.fail_on.contains(&FateArg::Failed)
                 || fate.is_dead() && self.fail_on.contains(&FateArg::Dead)
-                || *fate == Fate::Unproven && self.fail_on.contains(&FateArg::Unproven)
+                || *fate == ConnectResult::Unproven && self.fail_on.contains(&FateArg::Unproven)
         };
         RaceConfig {
-            fail_on: Fate::ALL.into_iter().filter(wanted).collect(),
+            fail_on: ConnectResult::ALL.into_iter().filter(wanted).collect(),
             target: self.target,
             source: self.source,
             load: Load {
@@ -131,12 +131,12 @@ fn host_and_port(text: &str) -> Result<String, String> {
 }
 
 /// As [`seconds`], but not nothing at all: for the kernel a time-out of 0 is none.
-fn patience(text: &str) -> Result<Duration, String> {
-    let patience = seconds(text)?;
-    if patience < Duration::from_millis(1) {
+fn timeout(text: &str) -> Result<Duration, String> {
+    let timeout = seconds(text)?;
+    if timeout < Duration::from_millis(1) {
         return Err(format!("{text} s is not within 0.001 to 86400 s"));
     }
-    Ok(patience)
+    Ok(timeout)
 }
 
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {

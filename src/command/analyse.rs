@@ -93,13 +93,13 @@ fn analyse(
     interrupt.reading.store(true, Ordering::Relaxed);
     let shown = config.verbosity != Verbosity::Quiet && io::stderr().is_terminal();
     let progress = shown.then(|| Progress::new(captures.progress().map(|(_, total)| total)));
-    let (summary, book) = engine::analyse(
+    let (summary, listeners) = engine::analyse(
         &mut Watched { captures, progress, stop: &interrupt.stop },
         &engine_options(config),
         sink,
     )
     .with_context(|| target(config))?;
-    Ok((summary, move |attempt: &mut Attempt| attempt.inference = book.infer(attempt)))
+    Ok((summary, move |attempt: &mut Attempt| attempt.inference = listeners.infer(attempt)))
 }
 
 pub(super) fn engine_options(config: &Analyse) -> engine::Options {
@@ -242,7 +242,7 @@ fn options(config: &Analyse, output: &Output) -> Options {
 fn status(config: &Analyse, summary: &Summary) -> Status {
     let mut status = match config.fail_on.count(&summary.verdicts) {
         0 => Status::Done,
-        _ => Status::Found,
+        _ => Status::Finding,
     };
     for damage in summary.captures.iter().filter_map(|capture| capture.damaged.as_deref()) {
         status = Status::Damaged;
@@ -299,10 +299,10 @@ mod tests {
     #[test]
     fn the_status_tells_what_was_asked_for() {
         assert_eq!(run_on("", samples::overflow_mixed()).0, Status::Done);
-        assert_eq!(run_on("--fail-on problem", samples::overflow_mixed()).0, Status::Found);
+        assert_eq!(run_on("--fail-on problem", samples::overflow_mixed()).0, Status::Finding);
         assert_eq!(run_on("--fail-on refused", samples::overflow_mixed()).0, Status::Done);
         assert_eq!(run_on("--fail-on problem", samples::healthy()).0, Status::Done);
-        assert_eq!(run_on("--fail-on completed", samples::healthy()).0, Status::Found);
+        assert_eq!(run_on("--fail-on completed", samples::healthy()).0, Status::Finding);
         assert_eq!(run_on("--fail-on completed", samples::damaged()).0, Status::Damaged);
     }
 

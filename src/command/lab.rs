@@ -51,7 +51,7 @@ pub enum Format {
     Json,
 }
 
-/// Runs the experiments. [`Status::Found`] says that the kernel did something else than expected.
+/// Runs the experiments. [`Status::Finding`] says that the kernel did something else than expected.
 ///
 /// # Errors
 ///
@@ -93,7 +93,7 @@ pub fn run(config: &LabConfig, out: &mut impl Write) -> anyhow::Result<Status> {
         Format::Text => conclude(&outcomes, out)?,
         Format::Json => json(&outcomes, out)?,
     }
-    Ok(if agree { Status::Done } else { Status::Found })
+    Ok(if agree { Status::Done } else { Status::Finding })
 }
 
 /// Scenarios that race against the scheduler run alone; those that wait for the kernel's timers run

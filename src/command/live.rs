@@ -4,9 +4,9 @@
 //! kernel about its queues, and tells what was decided since.
 
 mod kernel;
+mod reporter;
 mod signals;
 mod source;
-mod tell;
 
 use std::io::{self, IsTerminal, Write};
 use std::num::NonZeroU64;
@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 
 use self::kernel::Kernel;
+use self::reporter::LiveReporter;
 use self::signals::Signals;
 use self::source::Recorded;
-use self::tell::Teller;
 use super::analyse::Analyse;
 use super::{Status, analyse, refuse_one_file_for_two};
 use crate::capture::{self, LiveOptions, Rotation, Saver, Source, devices};
@@ -102,8 +102,8 @@ pub fn run(config: &Live) -> anyhow::Result<Status> {
     let exit = session.signals.exit();
     let prepare = |output: &Output| exit.leave_nothing(output.unfinished());
     let status = analyse::run_with(&config.analyse, true, prepare, |_, options, sink| {
-        let mut teller = Teller::new(config, options, sink, clock::now());
-        session.run(&mut teller)
+        let mut reporter = LiveReporter::new(config, options, sink, clock::now());
+        session.run(&mut reporter)
     })?;
     Ok(if session.unsaved { Status::Damaged } else { status })
 }
@@ -134,7 +134,7 @@ struct Session<'a> {
 impl Session<'_> {
     fn run(
         &mut self,
-        teller: &mut Teller<'_>,
+        reporter: &mut LiveReporter<'_>,
     ) -> anyhow::Result<(Summary, impl FnMut(&mut Attempt) + use<>)> {
         let mut analysis = Analysis::new(&analyse::engine_options(&self.config.analyse));
         let shown = self.config.analyse.verbosity != Verbosity::Quiet && io::stderr().is_terminal();
@@ -143,15 +143,15 @@ impl Session<'_> {
         let mut next_tick = begun;
         let mut ending: Option<Ending> = None;
         loop {
-            let status = analysis.step(&mut self.source, teller)?;
+            let status = analysis.step(&mut self.source, reporter)?;
             let now = Instant::now();
             if now >= next_tick {
                 // A tick that comes late is followed by the next a whole interval later, not by a burst.
                 next_tick = now + TICK;
-                self.tick(&mut analysis, teller, &mut line)?;
+                self.tick(&mut analysis, reporter, &mut line)?;
             }
             if self.signals.report_wanted() {
-                self.report_so_far(&mut analysis, teller, &line)?;
+                self.report_so_far(&mut analysis, reporter, &line)?;
             }
             let over = self.config.duration.is_some_and(|duration| begun.elapsed() >= duration);
             if ending.is_none() && (over || self.signals.end_wanted()) {
@@ -164,37 +164,37 @@ impl Session<'_> {
         }
         // Before, so that what is decided now is entered with the kernel's word of this moment; and after, for servers
         // that nothing was decided of until now.
-        self.tick(&mut analysis, teller, &mut line)?;
-        analysis.finish(teller)?;
-        self.tick(&mut analysis, teller, &mut line)?;
-        let (summary, book) = analysis.into_parts(self.source.captures());
-        Ok((summary, move |attempt: &mut Attempt| attempt.inference = book.infer(attempt)))
+        self.tick(&mut analysis, reporter, &mut line)?;
+        analysis.finish(reporter)?;
+        self.tick(&mut analysis, reporter, &mut line)?;
+        let (summary, listeners) = analysis.into_parts(self.source.captures());
+        Ok((summary, move |attempt: &mut Attempt| attempt.inference = listeners.infer(attempt)))
     }
 
     /// What is done once a second, and before the end.
     fn tick(
         &mut self,
         analysis: &mut Analysis,
-        teller: &mut Teller<'_>,
+        reporter: &mut LiveReporter<'_>,
         line: &mut StatusLine,
     ) -> io::Result<()> {
         let dropped = self.source.count_drops();
         if dropped > 0 {
-            analysis.book().capture_dropped();
+            analysis.listeners().capture_dropped();
         }
-        if let Some(failure) = self.kernel.ask(analysis.book())
+        if let Some(failure) = self.kernel.ask(analysis.listeners())
             && self.config.analyse.verbosity == Verbosity::Verbose
         {
             line.aside(|| say(&format!("the kernel is not asked any more: {failure}")));
         }
         let begun = self.kernel.begun_to_overflow();
-        teller.overflows(&begun, clock::now(), line)?;
-        teller.tell(analysis.book(), line)?;
+        reporter.overflows(&begun, clock::now(), line)?;
+        reporter.report(analysis.listeners(), line)?;
         if let Some(error) = self.source.flush() {
             self.unsaved = true;
             line.aside(|| say(&format!("error: {error}")));
         }
-        let verdicts = analysis.book().verdicts();
+        let verdicts = analysis.listeners().verdicts();
         line.show(Progress {
             packets: analysis.counts().total,
             attempts: verdicts.total(),
@@ -209,20 +209,21 @@ impl Session<'_> {
     fn report_so_far(
         &mut self,
         analysis: &mut Analysis,
-        teller: &Teller<'_>,
+        reporter: &LiveReporter<'_>,
         line: &StatusLine,
     ) -> io::Result<()> {
         self.source.count_drops();
         let summary = analysis.summary(self.source.captures());
         let undecided = analysis.undecided();
-        let book = &*analysis.book();
+        let listeners = &*analysis.listeners();
         let mut text = Vec::new();
         if summary.verdicts.total() == 0 && undecided > 0 {
             writeln!(text, "{}: no attempt is decided yet", self.source.device())?;
         } else {
-            teller.write_so_far(&mut text, &summary, |attempt| attempt.inference = book.infer(attempt))?;
+            reporter
+                .write_so_far(&mut text, &summary, |attempt| attempt.inference = listeners.infer(attempt))?;
         }
-        let shows = teller.undecided_overflows();
+        let shows = reporter.undecided_overflows();
         writeln!(
             text,
             "\n(undecided at the moment: {undecided}; of those, showing an overflow by their packets so far: {shows})"

@@ -19,7 +19,7 @@ pub enum Status {
     /// Everything was done.
     Done,
     /// An attempt has a verdict that `--fail-on` names, or the lab met a disagreement.
-    Found,
+    Finding,
     /// An input was damaged or packets could not be saved; what could be read was reported.
     Damaged,
 }
@@ -30,7 +30,7 @@ impl Status {
     pub const fn code(self) -> u8 {
         match self {
             Self::Done => 0,
-            Self::Found => 1,
+            Self::Finding => 1,
             Self::Damaged => 2,
         }
     }

@@ -19,7 +19,7 @@ use crate::clock::now;
 use crate::kernel::{Account, Sample, local_addresses};
 use crate::packet::{Span, Timestamp};
 use crate::race::{
-    Call, Fate, Load, Mode, Packets, Plan, Probe, Race, Route, Sniffer, route, run as connect_all,
+    Call, ConnectResult, Load, Mode, Packets, Plan, Probe, Race, Route, Sniffer, route, run as connect_all,
 };
 use crate::words::count;
 
@@ -46,7 +46,7 @@ pub struct RaceConfig {
     /// The form of the report.
     pub format: Format,
     /// Fates that make the exit status 1.
-    pub fail_on: Vec<Fate>,
+    pub fail_on: Vec<ConnectResult>,
     /// Do not say what is about to be done.
     pub quiet: bool,
 }
@@ -62,7 +62,7 @@ pub enum Format {
     Csv,
 }
 
-/// Makes the connects and reports. [`Status::Found`] says that a connect had a fate of `fail_on`.
+/// Makes the connects and reports. [`Status::Finding`] says that a connect had a fate of `fail_on`.
 ///
 /// # Errors
 ///
@@ -125,7 +125,7 @@ pub fn run(config: &RaceConfig, out: &mut impl Write) -> anyhow::Result<Status> 
     }
     out.flush()?;
     let found = config.fail_on.iter().any(|&fate| race.count(fate) > 0);
-    Ok(if found { Status::Found } else { Status::Done })
+    Ok(if found { Status::Finding } else { Status::Done })
 }
 
 /// Says, once the race is to end and does not within half a second, what is waited for; until the handle is closed.

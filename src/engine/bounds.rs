@@ -29,7 +29,7 @@ pub(super) struct Bounds {
 
 /// What every shard has to give up so that all together stay within the bounds.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ruling {
+pub(super) struct Eviction {
     /// The position of the last attempt to be evicted.
     last_evicted: Option<u64>,
     forget_silent: bool,
@@ -53,11 +53,11 @@ impl Bounds {
     /// Rules what trackers do that have all taken so many packets of the whole input.
     ///
     /// A packet opens one attempt at most; so this is seldom asked, but near the bound.
-    pub(super) fn rule<'t>(
+    pub(super) fn evictions<'t>(
         &mut self,
         total: u64,
         trackers: impl Iterator<Item = &'t Tracker> + Clone,
-    ) -> Ruling {
+    ) -> Eviction {
         let undecided: usize = trackers.clone().map(Tracker::undecided).sum();
         let heard_of: usize = trackers.clone().map(Tracker::heard_of).sum();
         self.crowded = undecided >= CROWD;
@@ -69,11 +69,11 @@ impl Bounds {
             let mut oldest: Vec<u64> = trackers.flat_map(|tracker| tracker.oldest(excess)).collect();
             (last < oldest.len()).then(|| *oldest.select_nth_unstable(last).1)
         });
-        Ruling { last_evicted, forget_silent: heard_of >= Tracker::REMEMBERED }
+        Eviction { last_evicted, forget_silent: heard_of >= Tracker::REMEMBERED }
     }
 }
 
-impl Ruling {
+impl Eviction {
     /// Does what was ruled.
     pub(super) fn apply(self, tracker: &mut Tracker) {
         if let Some(last) = self.last_evicted {

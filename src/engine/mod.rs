@@ -1,4 +1,4 @@
-//! Runs the analysis: frames from a source through decoding and tracking to the book and a sink.
+//! Runs the analysis: frames from a source through decoding and tracking to the listeners and a sink.
 //!
 //! Owns batches, threads and shards. Does not own any meaning. The result is the same, byte for byte,
 //! whatever the number of threads.
@@ -20,7 +20,7 @@ pub use single::Analysis;
 
 use crate::capture::{CaptureInfo, Source, Status};
 use crate::handshake::{Attempt, Counts};
-use crate::listener::{Book, Listener, Tally};
+use crate::listener::{Listener, Listeners, Tally};
 use crate::packet::Skip;
 
 /// How an analysis is run.
@@ -45,7 +45,7 @@ impl Default for Options {
         Self {
             threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             max_attempts: Self::DEFAULT_MAX_ATTEMPTS,
-            max_listeners: Book::DEFAULT_LIMIT,
+            max_listeners: Listeners::DEFAULT_LIMIT,
         }
     }
 }
@@ -84,7 +84,7 @@ impl PacketCounts {
     fn with(mut self, tracked: Counts) -> Self {
         self.copies = tracked.copies;
         self.midstream = tracked.midstream;
-        self.skipped[Skip::NotTcp as usize] += tracked.stray_errors;
+        self.skipped[Skip::NotTcp as usize] += tracked.unmatched_errors;
         self.tcp -= tracked.lost;
         self.skipped[Skip::Truncated as usize] += tracked.lost;
         self
@@ -125,7 +125,7 @@ pub trait Sink {
 /// reading to the tracking thread, large enough that handing it over costs nothing per packet.
 const BATCH: usize = 2048;
 
-/// Analyses a source to its end. Returns the summary and the book, which can still infer causes with
+/// Analyses a source to its end. Returns the summary and the listeners, which can still infer causes with
 /// all that is known.
 ///
 /// # Errors
@@ -135,7 +135,7 @@ pub fn analyse<S: Source + Send>(
     source: &mut S,
     options: &Options,
     sink: &mut dyn Sink,
-) -> io::Result<(Summary, Book)> {
+) -> io::Result<(Summary, Listeners)> {
     if options.threads > 1 {
         return sharded::analyse(source, options, sink);
     }
@@ -143,7 +143,11 @@ pub fn analyse<S: Source + Send>(
 }
 
 /// [`analyse`] on the caller's thread.
-fn alone<S: Source>(source: &mut S, options: &Options, sink: &mut dyn Sink) -> io::Result<(Summary, Book)> {
+fn alone<S: Source>(
+    source: &mut S,
+    options: &Options,
+    sink: &mut dyn Sink,
+) -> io::Result<(Summary, Listeners)> {
     let mut analysis = Analysis::new(options);
     while analysis.step(source, sink)? != Status::End {}
     analysis.finish(sink)?;

@@ -1,6 +1,6 @@
 //! The shards of an analysis, and what is to be done for them: any thread may do it.
 //!
-//! Owns who works on what, and how threads wait for one another. A shard's parts are tracked in order, by one thread
+//! Owns who works on what, and how threads wait for one another. A shard's batches are tracked in order, by one thread
 //! at a time, and mostly by the same; but whoever has time takes the part that is most behind. So threads that have
 //! other work besides, or slower processors, take fewer. Does not own what is read nor what is told.
 
@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use super::bounds::{Bounds, Ruling, Stillness};
+use super::bounds::{Bounds, Eviction, Stillness};
 use super::steps::Steps;
 use super::{BATCH, Options};
 use crate::capture::Status;
-use crate::handshake::{Batch, Found, Tracker};
+use crate::handshake::{Batch, Finding, Tracker};
 use crate::packet::Timestamp;
 
 /// Shards of the flows, each with a tracker of its own. More than threads, so that work can be dealt evenly; few enough
@@ -26,13 +26,13 @@ pub(super) const TOGETHER: usize = 4;
 /// Batches that are read and not yet told, from which on no more are read.
 const AHEAD: usize = 3 * TOGETHER;
 
-/// Findings whose room is used again at most: more than nearly all batches have.
-const ROOM: usize = BATCH / 4;
+/// Findings whose buffer is used again at most: more than nearly all batches have.
+const SPARE_CAPACITY: usize = BATCH / 4;
 
 /// How often others are given way to before a thread sleeps: some tenths of a millisecond, about as long as a parcel of
 /// batches takes. Who sleeps has to be woken, and the kernel likes to wake a thread on the processor of the one that
 /// wakes it, where they then take turns until the kernel notices.
-const PATIENCE: u32 = 1_000;
+const SPINS: u32 = 1_000;
 
 /// The shard that tracks flows with this hash: by its upper bits, the others choose the place in the index.
 #[inline(always)]
@@ -41,7 +41,7 @@ pub(super) const fn shard_of(hash: u64) -> usize {
 }
 
 /// One shard's part of a batch.
-struct Part {
+struct ShardBatch {
     packets: Batch,
     end: End,
 }
@@ -83,34 +83,34 @@ enum Stage {
     /// It waits until all are at the end of this batch.
     Waiting(End),
     /// They all were, and this was ruled.
-    Ruled(End, Ruling),
+    Evicting(End, Eviction),
 }
 
 /// What a shard found in a batch, or in a step of time after its packets.
-struct Piece {
-    found: Vec<Found>,
+struct Findings {
+    found: Vec<Finding>,
     /// Nothing more of this batch follows.
     is_last: bool,
 }
 
 /// What lies ready of a shard.
-struct Desk {
+struct ShardQueue {
     /// Not there while a thread works on it.
     shard: Option<Box<Shard>>,
     stage: Stage,
-    parts: VecDeque<Part>,
-    /// In order; all shards have the same pieces.
-    found: VecDeque<Piece>,
+    shard_batches: VecDeque<ShardBatch>,
+    /// In order; all shards have the same all_findings.
+    found: VecDeque<Findings>,
     /// Pieces that are done.
     done: u64,
 }
 
-impl Desk {
+impl ShardQueue {
     fn new() -> Self {
         Self {
             shard: Some(Box::default()),
             stage: Stage::Going,
-            parts: VecDeque::new(),
+            shard_batches: VecDeque::new(),
             found: VecDeque::new(),
             done: 0,
         }
@@ -119,17 +119,17 @@ impl Desk {
     fn has_work(&self) -> bool {
         self.shard.is_some()
             && match self.stage {
-                Stage::Going => !self.parts.is_empty(),
+                Stage::Going => !self.shard_batches.is_empty(),
                 // Steps may find much: what was found in some is told before there are more.
                 Stage::Stepping(..) => self.found.len() < TOGETHER,
                 Stage::Waiting(_) => false,
-                Stage::Ruled(..) => true,
+                Stage::Evicting(..) => true,
             }
     }
 
     /// Whether it has nothing to do, and will not have unless more is read.
     fn is_at_rest(&self) -> bool {
-        self.shard.is_some() && self.parts.is_empty() && matches!(self.stage, Stage::Going)
+        self.shard.is_some() && self.shard_batches.is_empty() && matches!(self.stage, Stage::Going)
     }
 }
 
@@ -139,18 +139,18 @@ struct Task {
     shard: Box<Shard>,
     stage: Stage,
     /// Parts to be tracked; afterwards those that something has to be waited for before.
-    parts: VecDeque<Part>,
-    /// As they are until the next ruling.
+    shard_batches: VecDeque<ShardBatch>,
+    /// As they are until the next eviction.
     bounds: Bounds,
     /// Room for what is found, to be used again.
-    rooms: Vec<Vec<Found>>,
-    found: Vec<Piece>,
+    spare_buffers: Vec<Vec<Finding>>,
+    found: Vec<Findings>,
     /// Batches that were tracked, emptied.
     empty: Vec<Batch>,
 }
 
 struct State {
-    desks: [Desk; SHARDS],
+    queues: [ShardQueue; SHARDS],
     bounds: Bounds,
     /// The ends of the batches that were read and not yet told.
     ends: VecDeque<End>,
@@ -160,7 +160,7 @@ struct State {
     stopped: bool,
     sleepers: usize,
     batches: Vec<Batch>,
-    rooms: Vec<Vec<Found>>,
+    spare_buffers: Vec<Vec<Finding>>,
 }
 
 /// All shards.
@@ -173,7 +173,7 @@ pub(super) struct Pool {
 
 /// What whoever reads has to do next.
 pub(super) enum Reading {
-    /// There is room for more batches.
+    /// There is buffer for more batches.
     Read,
     /// Others have to be waited for, or helped.
     Wait,
@@ -184,14 +184,14 @@ pub(super) enum Reading {
 impl Pool {
     pub(super) fn new(options: &Options) -> Self {
         let state = State {
-            desks: std::array::from_fn(|_| Desk::new()),
+            queues: std::array::from_fn(|_| ShardQueue::new()),
             bounds: Bounds::new(options.max_attempts),
             ends: VecDeque::new(),
             ended: false,
             stopped: false,
             sleepers: 0,
             batches: Vec::new(),
-            rooms: Vec::new(),
+            spare_buffers: Vec::new(),
         };
         Self { state: Mutex::new(state), changed: Condvar::new(), version: AtomicU64::new(0) }
     }
@@ -201,7 +201,7 @@ impl Pool {
     }
 
     /// Lets others know of a change.
-    fn tell(&self, state: MutexGuard<'_, State>) {
+    fn notify(&self, state: MutexGuard<'_, State>) {
         self.version.fetch_add(1, Ordering::Release);
         if state.sleepers > 0 {
             self.changed.notify_all();
@@ -215,7 +215,7 @@ impl Pool {
 
     /// Waits for a change since `version`.
     pub(super) fn wait(&self, version: u64) {
-        for _ in 0..PATIENCE {
+        for _ in 0..SPINS {
             if self.version() != version {
                 return;
             }
@@ -233,7 +233,7 @@ impl Pool {
     pub(super) fn stop(&self) {
         let mut state = self.state();
         state.stopped = true;
-        self.tell(state);
+        self.notify(state);
     }
 
     /// What whoever reads has to do next.
@@ -248,7 +248,7 @@ impl Pool {
         }
     }
 
-    /// Empty batches for the parts of one, with room that was used before where there is any.
+    /// Empty batches for the shard_batches of one, with buffer that was used before where there is any.
     pub(super) fn batches(&self) -> [Batch; SHARDS] {
         let mut spares = {
             let mut state = self.state();
@@ -258,17 +258,17 @@ impl Pool {
         std::array::from_fn(|_| spares.pop().unwrap_or_else(|| Batch::with_capacity(BATCH / SHARDS)))
     }
 
-    /// Adds the parts of batches that were read, each with its end.
+    /// Adds the shard_batches of batches that were read, each with its end.
     pub(super) fn add(&self, batches: Vec<([Batch; SHARDS], End)>) {
         let mut state = self.state();
-        for (parts, end) in batches {
-            for (desk, packets) in state.desks.iter_mut().zip(parts) {
-                desk.parts.push_back(Part { packets, end });
+        for (shard_batches, end) in batches {
+            for (queue, packets) in state.queues.iter_mut().zip(shard_batches) {
+                queue.shard_batches.push_back(ShardBatch { packets, end });
             }
             state.ended |= end.status == Status::End;
             state.ends.push_back(end);
         }
-        self.tell(state);
+        self.notify(state);
     }
 
     /// Does some work for the shard that is most behind, of these the first by `order`; says whether there was any.
@@ -285,64 +285,66 @@ impl Pool {
         if state.stopped {
             return None;
         }
-        let ready = state.desks.iter_mut().enumerate().filter(|(_, desk)| desk.has_work());
-        let (place, desk) = ready.min_by_key(|&(place, ref desk)| (desk.done, order(place)))?;
-        let shard = desk.shard.take()?;
-        let parts: VecDeque<Part> = desk.parts.drain(..desk.parts.len().min(TOGETHER)).collect();
-        let stage = desk.stage;
-        let from = state.rooms.len().saturating_sub(parts.len() + 1);
-        let rooms = state.rooms.split_off(from);
+        let ready = state.queues.iter_mut().enumerate().filter(|(_, queue)| queue.has_work());
+        let (place, queue) = ready.min_by_key(|&(place, ref queue)| (queue.done, order(place)))?;
+        let shard = queue.shard.take()?;
+        let shard_batches: VecDeque<ShardBatch> =
+            queue.shard_batches.drain(..queue.shard_batches.len().min(TOGETHER)).collect();
+        let stage = queue.stage;
+        let from = state.spare_buffers.len().saturating_sub(shard_batches.len() + 1);
+        let spare_buffers = state.spare_buffers.split_off(from);
         let (bounds, found, empty) = (state.bounds, Vec::new(), Vec::new());
-        Some(Task { place, shard, stage, parts, bounds, rooms, found, empty })
+        Some(Task { place, shard, stage, shard_batches, bounds, spare_buffers, found, empty })
     }
 
     fn give_back(&self, task: Task) {
         let mut guard = self.state();
         let state = &mut *guard;
-        let Some(desk) = state.desks.get_mut(task.place) else { return };
-        desk.shard = Some(task.shard);
-        desk.stage = task.stage;
-        desk.done += task.found.len() as u64;
-        desk.found.extend(task.found);
-        task.parts.into_iter().rev().for_each(|part| desk.parts.push_front(part));
+        let Some(queue) = state.queues.get_mut(task.place) else { return };
+        queue.shard = Some(task.shard);
+        queue.stage = task.stage;
+        queue.done += task.found.len() as u64;
+        queue.found.extend(task.found);
+        task.shard_batches.into_iter().rev().for_each(|part| queue.shard_batches.push_front(part));
         state.batches.extend(task.empty);
-        state.rooms.extend(task.rooms);
+        state.spare_buffers.extend(task.spare_buffers);
         if let Stage::Waiting(end) = task.stage {
-            state.rule(end);
+            state.evict(end);
         }
-        self.tell(guard);
+        self.notify(guard);
     }
 
-    /// The next piece of what all shards found, once all are done with it, and the end of its batch if it is the last.
-    pub(super) fn found(&self) -> Option<(Vec<Vec<Found>>, Option<End>)> {
+    /// The next findings of what all shards found, once all are done with it, and the end of its batch if it is the last.
+    pub(super) fn found(&self) -> Option<(Vec<Vec<Finding>>, Option<End>)> {
         let mut guard = self.state();
         let state = &mut *guard;
-        if state.desks.iter().any(|desk| desk.found.is_empty()) {
+        if state.queues.iter().any(|queue| queue.found.is_empty()) {
             return None;
         }
-        let pieces: Vec<Piece> = state.desks.iter_mut().filter_map(|desk| desk.found.pop_front()).collect();
-        let is_last = pieces.iter().all(|piece| piece.is_last);
+        let all_findings: Vec<Findings> =
+            state.queues.iter_mut().filter_map(|queue| queue.found.pop_front()).collect();
+        let is_last = all_findings.iter().all(|findings| findings.is_last);
         let end = if is_last { state.ends.pop_front() } else { None };
-        let found = pieces.into_iter().map(|piece| piece.found).collect();
-        self.tell(guard);
+        let found = all_findings.into_iter().map(|findings| findings.found).collect();
+        self.notify(guard);
         Some((found, end))
     }
 
-    /// Takes back room that findings took.
-    pub(super) fn take_back(&self, rooms: impl Iterator<Item = Vec<Found>>) {
+    /// Takes back buffer that findings took.
+    pub(super) fn take_back(&self, spare_buffers: impl Iterator<Item = Vec<Finding>>) {
         // What was found is dropped before the others are kept waiting.
-        let emptied = rooms.filter(|room| room.capacity() <= ROOM).map(|mut room| {
-            room.clear();
-            room
+        let emptied = spare_buffers.filter(|buffer| buffer.capacity() <= SPARE_CAPACITY).map(|mut buffer| {
+            buffer.clear();
+            buffer
         });
         let emptied: Vec<_> = emptied.collect();
-        self.state().rooms.extend(emptied);
+        self.state().spare_buffers.extend(emptied);
     }
 
     /// Whether there is nothing left to be done before the end is decided.
     pub(super) fn is_done(&self) -> bool {
         let state = self.state();
-        state.stopped || state.ended && state.desks.iter().all(Desk::is_at_rest)
+        state.stopped || state.ended && state.queues.iter().all(ShardQueue::is_at_rest)
     }
 
     /// Whether everybody was told to stop.
@@ -353,39 +355,39 @@ impl Pool {
     /// The trackers, when all is done.
     pub(super) fn trackers(&self) -> Vec<Tracker> {
         let mut state = self.state();
-        let shards: Vec<_> = state.desks.iter_mut().filter_map(|desk| desk.shard.take()).collect();
+        let shards: Vec<_> = state.queues.iter_mut().filter_map(|queue| queue.shard.take()).collect();
         state.stopped = true;
-        self.tell(state);
+        self.notify(state);
         shards.into_iter().map(|shard| shard.tracker).collect()
     }
 }
 
 impl State {
     /// Rules what is to be given up, when all shards wait for it.
-    fn rule(&mut self, end: End) {
-        let waits = |desk: &Desk| matches!(desk.stage, Stage::Waiting(_));
-        if !self.desks.iter().all(waits) {
+    fn evict(&mut self, end: End) {
+        let waits = |queue: &ShardQueue| matches!(queue.stage, Stage::Waiting(_));
+        if !self.queues.iter().all(waits) {
             return;
         }
-        let trackers = self.desks.iter().filter_map(|desk| desk.shard.as_ref());
-        let ruling = self.bounds.rule(end.total, trackers.map(|shard| &shard.tracker));
-        self.desks.iter_mut().for_each(|desk| desk.stage = Stage::Ruled(end, ruling));
+        let trackers = self.queues.iter().filter_map(|queue| queue.shard.as_ref());
+        let eviction = self.bounds.evictions(end.total, trackers.map(|shard| &shard.tracker));
+        self.queues.iter_mut().for_each(|queue| queue.stage = Stage::Evicting(end, eviction));
     }
 }
 
 impl Task {
-    /// Tracks all parts, or as far as it can be done without waiting.
+    /// Tracks all shard_batches, or as far as it can be done without waiting.
     fn run(&mut self) {
         self.stage = match self.stage {
-            Stage::Ruled(end, ruling) => {
-                ruling.apply(&mut self.shard.tracker);
+            Stage::Evicting(end, eviction) => {
+                eviction.apply(&mut self.shard.tracker);
                 self.conclude(&end)
             }
             Stage::Stepping(end, steps) => self.go_on(end, steps),
             stage @ (Stage::Going | Stage::Waiting(_)) => stage,
         };
         while matches!(self.stage, Stage::Going)
-            && let Some(Part { mut packets, end }) = self.parts.pop_front()
+            && let Some(ShardBatch { mut packets, end }) = self.shard_batches.pop_front()
         {
             let Shard { tracker, then, .. } = &mut *self.shard;
             tracker.take(&packets);
@@ -427,8 +429,8 @@ impl Task {
 
     /// Hands over what was found, all that is left of a batch or what was before some time.
     fn hand_over(&mut self, before: Option<Timestamp>) {
-        let room = self.rooms.pop().unwrap_or_default();
-        let found = self.shard.tracker.hand_over(before, room);
-        self.found.push(Piece { found, is_last: before.is_none() });
+        let buffer = self.spare_buffers.pop().unwrap_or_default();
+        let found = self.shard.tracker.hand_over(before, buffer);
+        self.found.push(Findings { found, is_last: before.is_none() });
     }
 }

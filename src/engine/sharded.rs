@@ -14,8 +14,8 @@ use super::pool::{End, Pool, Reading, SHARDS, TOGETHER, shard_of};
 use super::single::{enter, summary, told};
 use super::{BATCH, Options, PacketCounts, Sink, Summary, alone};
 use crate::capture::{Source, Status};
-use crate::handshake::{Batch, Counts, Found, Order, Tracker};
-use crate::listener::Book;
+use crate::handshake::{Batch, Counts, Finding, Order, Tracker};
+use crate::listener::Listeners;
 use crate::packet::{Frame, Frames, Glimpse, Packet, Span};
 
 /// Threads at most: one that reads, and one for every shard. It could not feed more.
@@ -25,10 +25,10 @@ pub(super) fn analyse<S: Source + Send>(
     source: &mut S,
     options: &Options,
     sink: &mut dyn Sink,
-) -> io::Result<(Summary, Book)> {
+) -> io::Result<(Summary, Listeners)> {
     let threads = options.threads.min(MOST_THREADS);
     let pool = &Pool::new(options);
-    let mut book = Book::new(options.max_listeners);
+    let mut listeners = Listeners::new(options.max_listeners);
     // Decided before any thread is spawned: it would inherit what is decided for this one.
     let plan = Plan::new(threads);
     let reading = &mut *source;
@@ -49,7 +49,7 @@ pub(super) fn analyse<S: Source + Send>(
                 track(pool, plan.and_then(Plan::go), |shard| (shard + SHARDS - first) % SHARDS);
             });
         }
-        let result = collect(pool, plan.and_then(Plan::stay), &mut book, sink);
+        let result = collect(pool, plan.and_then(Plan::stay), &mut listeners, sink);
         if result.is_err() {
             pool.stop();
         }
@@ -61,7 +61,7 @@ pub(super) fn analyse<S: Source + Send>(
     };
     let tracked = result?;
     let counts = counts.unwrap_or_else(|panic| std::panic::resume_unwind(panic)).with(tracked);
-    Ok((summary(source.captures(), counts, &book), book))
+    Ok((summary(source.captures(), counts, &listeners), listeners))
 }
 
 /// Has the other threads stop when this one panics: they would wait for ever. One that waits for input stops when some
@@ -166,14 +166,14 @@ fn track(pool: &Pool, mut place: Option<Apart>, order: impl Fn(usize) -> usize) 
 fn collect(
     pool: &Pool,
     mut place: Option<Apart>,
-    book: &mut Book,
+    listeners: &mut Listeners,
     sink: &mut dyn Sink,
 ) -> io::Result<Counts> {
     let mut order = Order::default();
     loop {
         let version = pool.version();
         if let Some((mut piece, end)) = pool.found() {
-            order.tell(&mut piece, |found| enter(book, found, sink))?;
+            order.tell(&mut piece, |found| enter(listeners, found, sink))?;
             pool.take_back(piece.into_iter());
             match end.map(|end| end.status) {
                 Some(Status::End) => break,
@@ -189,12 +189,15 @@ fn collect(
         }
     }
     let mut trackers = pool.trackers();
-    tell_rest(&mut trackers, |found| enter(book, found, sink))?;
+    tell_rest(&mut trackers, |found| enter(listeners, found, sink))?;
     Ok(trackers.iter().map(Tracker::counts).fold(Counts::default(), Counts::plus))
 }
 
 /// Tells what the end decides, in order of position: each tracker's is in order.
-fn tell_rest(trackers: &mut [Tracker], mut take: impl FnMut(&mut Found) -> io::Result<()>) -> io::Result<()> {
+fn tell_rest(
+    trackers: &mut [Tracker],
+    mut take: impl FnMut(&mut Finding) -> io::Result<()>,
+) -> io::Result<()> {
     let mut queues = vec![VecDeque::new(); trackers.len()];
     loop {
         for (queue, tracker) in queues.iter_mut().zip(&mut *trackers).filter(|(queue, _)| queue.is_empty()) {

@@ -7,8 +7,8 @@ use super::clock::Clock;
 use super::intake::{Destination, Intake};
 use super::{BATCH, Options, PacketCounts, Sink, Summary};
 use crate::capture::{CaptureInfo, Source, Status};
-use crate::handshake::{Batch, Found, Tracker};
-use crate::listener::Book;
+use crate::handshake::{Batch, Finding, Tracker};
+use crate::listener::Listeners;
 use crate::packet::{Frame, Frames, Glimpse, Packet, Span, Timestamp};
 
 /// Packets that are handed to the tracker together: as many as a shard's part of a batch has, and few enough that they
@@ -55,7 +55,7 @@ pub struct Analysis {
     intake: Intake,
     tracker: Tracker,
     group: Batch,
-    book: Book,
+    listeners: Listeners,
     bounds: Bounds,
     stillness: Stillness,
     /// The latest steady time that packets or the source's own clock told.
@@ -70,7 +70,7 @@ impl Analysis {
             intake: Intake::default(),
             tracker: Tracker::new(),
             group: Batch::with_capacity(GROUP),
-            book: Book::new(options.max_listeners),
+            listeners: Listeners::new(options.max_listeners),
             bounds: Bounds::new(options.max_attempts),
             stillness: Stillness::default(),
             clock: None,
@@ -116,8 +116,8 @@ impl Analysis {
     fn bound(&mut self) {
         let total = self.intake.total();
         if total > self.bounds.safe() {
-            let ruling = self.bounds.rule(total, std::iter::once(&self.tracker));
-            ruling.apply(&mut self.tracker);
+            let eviction = self.bounds.evictions(total, std::iter::once(&self.tracker));
+            eviction.apply(&mut self.tracker);
         }
         self.stillness.end(&mut self.tracker, total, self.clock);
     }
@@ -143,13 +143,13 @@ impl Analysis {
 
     /// Passes on what was found, all of it or what was before some time.
     fn pass_on(&mut self, before: Option<Timestamp>, sink: &mut dyn Sink) -> io::Result<()> {
-        let book = &mut self.book;
-        self.tracker.drain(before, |found| enter(book, found, sink))
+        let listeners = &mut self.listeners;
+        self.tracker.drain(before, |found| enter(listeners, found, sink))
     }
 
-    /// The book as it stands.
-    pub fn book(&mut self) -> &mut Book {
-        &mut self.book
+    /// The listeners as it stands.
+    pub fn listeners(&mut self) -> &mut Listeners {
+        &mut self.listeners
     }
 
     /// Packets by use so far.
@@ -167,13 +167,13 @@ impl Analysis {
     /// The summary so far.
     #[must_use]
     pub fn summary(&self, captures: Vec<CaptureInfo>) -> Summary {
-        summary(captures, self.counts(), &self.book)
+        summary(captures, self.counts(), &self.listeners)
     }
 
-    /// The summary, and the book to infer with.
+    /// The summary, and the listeners to infer with.
     #[must_use]
-    pub fn into_parts(self, captures: Vec<CaptureInfo>) -> (Summary, Book) {
-        (self.summary(captures), self.book)
+    pub fn into_parts(self, captures: Vec<CaptureInfo>) -> (Summary, Listeners) {
+        (self.summary(captures), self.listeners)
     }
 }
 
@@ -183,12 +183,12 @@ pub(super) fn told(clock: Clock, source: &(impl Source + ?Sized), status: Status
     packets.max(source.now().map(|now| clock.steady(now)))
 }
 
-/// Enters a finding into the book and passes it on.
-pub(super) fn enter(book: &mut Book, found: &mut Found, sink: &mut dyn Sink) -> io::Result<()> {
-    book.enter(found);
+/// Enters a finding into the listeners and passes it on.
+pub(super) fn enter(listeners: &mut Listeners, found: &mut Finding, sink: &mut dyn Sink) -> io::Result<()> {
+    listeners.record(found);
     if found.decided { sink.attempt(&found.attempt) } else { sink.provisional(&found.attempt) }
 }
 
-pub(super) fn summary(captures: Vec<CaptureInfo>, packets: PacketCounts, book: &Book) -> Summary {
-    Summary { captures, packets, verdicts: book.verdicts(), listeners: book.listeners() }
+pub(super) fn summary(captures: Vec<CaptureInfo>, packets: PacketCounts, listeners: &Listeners) -> Summary {
+    Summary { captures, packets, verdicts: listeners.verdicts(), listeners: listeners.listeners() }
 }

@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::cause::Inference;
-use super::pending::Signs;
+use super::facts::Facts;
 use super::verdict::{Connect, Reason, Vantage, Verdict};
 use crate::packet::{Endpoint, FrameRef, Span, Timestamp};
 
@@ -43,7 +43,7 @@ pub struct Attempt {
     /// Packets of the attempt up to its decision, copies included.
     pub packets: u32,
     /// Facts that the inference goes by.
-    pub signs: Signs,
+    pub facts: Facts,
     /// How long nothing had been heard of it at the capture's end; zero where it was replaced, evicted or
     /// is not decided; `None` where it was silent for longer than any repeat takes.
     pub silence: Option<Span>,

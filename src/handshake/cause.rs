@@ -166,7 +166,7 @@ pub enum Evidence {
 }
 
 impl Evidence {
-    /// Whether it says what else an apparent overflow could be: nothing, once the kernel has spoken.
+    /// Whether it says what else an apparent overflow could be: nothing, once the kernel has announced.
     pub(super) fn is_doubt(self) -> bool {
         matches!(
             self,

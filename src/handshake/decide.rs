@@ -51,7 +51,7 @@ pub(super) fn decide(pending: &Pending, key: FlowKey, ending: Ending) -> Attempt
         vantage: vantage(&timing, pending.synack_under_way()),
         connect: connect(pending, verdict, ending),
         packets: pending.packets,
-        signs: pending.signs,
+        facts: pending.facts,
         silence: silence(pending, ending),
         inference: Inference::default(),
     }
@@ -62,7 +62,7 @@ fn verdict(pending: &Pending, ending: Ending) -> (Verdict, Option<Reason>) {
     let unfinished = matches!(pending.phase, Phase::SynSent | Phase::SynReceived);
     let cut = matches!(ending, Ending::CaptureEnd(end) if end.since(pending.last) <= CUT);
     let told = matches!(plain, Verdict::SynackRetransmitted | Verdict::ResetAfterAck)
-        || pending.signs.application_reset;
+        || pending.facts.application_reset;
     if ending == Ending::Evicted && !told {
         return (Verdict::Undetermined, Some(Reason::Evicted));
     }
@@ -72,8 +72,8 @@ fn verdict(pending: &Pending, ending: Ending) -> (Verdict, Option<Reason>) {
     if unfinished && cut {
         return (Verdict::Undetermined, Some(Reason::CaptureCut));
     }
-    let icmp = pending.rare().and_then(|rare| rare.icmp).filter(|_| plain == Verdict::Unreachable);
-    let syn_missing = (!pending.signs.syn_seen).then_some(Reason::SynMissing);
+    let icmp = pending.cold().and_then(|cold| cold.icmp).filter(|_| plain == Verdict::Unreachable);
+    let syn_missing = (!pending.facts.syn_seen).then_some(Reason::SynMissing);
     (plain, icmp.map(|(_, icmp)| Reason::Icmp(icmp)).or(syn_missing))
 }
 
@@ -86,11 +86,11 @@ fn shown(pending: &Pending) -> Verdict {
         Phase::AnswerUnseen => Verdict::Undetermined,
         Phase::SynReceived => Verdict::HalfOpen,
         Phase::ClientReset => Verdict::ClientReset,
-        Phase::Acked if pending.signs.ignored_data() => Verdict::AckIgnored,
+        Phase::Acked if pending.facts.ignored_data() => Verdict::AckIgnored,
         Phase::Acked => Verdict::Completed,
         Phase::Ignored => Verdict::SynackRetransmitted,
         Phase::Reset => Verdict::ResetAfterAck,
-        Phase::Established if pending.signs.contradicted => Verdict::SynackRetransmitted,
+        Phase::Established if pending.facts.contradicted => Verdict::SynackRetransmitted,
         Phase::Established => Verdict::Completed,
     }
 }
@@ -100,8 +100,8 @@ fn is_one_sided(pending: &Pending) -> bool {
     match pending.phase {
         Phase::AnswerUnseen => true,
         Phase::SynReceived | Phase::Established => {
-            let client_unseen = pending.syn.is_none() && !pending.signs.client_went_on;
-            client_unseen && !pending.signs.wrong_ack
+            let client_unseen = pending.syn.is_none() && !pending.facts.client_went_on;
+            client_unseen && !pending.facts.wrong_ack
         }
         Phase::SynSent
         | Phase::Refused
@@ -115,7 +115,7 @@ fn is_one_sided(pending: &Pending) -> bool {
 
 fn established(pending: &Pending, verdict: Verdict) -> Option<bool> {
     match verdict {
-        _ if pending.signs.established => Some(true),
+        _ if pending.facts.established => Some(true),
         Verdict::Completed | Verdict::Undetermined => None,
         Verdict::SynackRetransmitted
         | Verdict::ResetAfterAck
@@ -189,7 +189,7 @@ fn connect(pending: &Pending, verdict: Verdict, ending: Ending) -> Connect {
         Verdict::Unanswered => unanswered(pending, ending),
         Verdict::HalfOpen if pending.syn_repeats().count > 0 => unanswered(pending, ending),
         Verdict::HalfOpen | Verdict::ClientReset => plain(Outcome::Unknown),
-        Verdict::Undetermined if pending.signs.established => plain(Outcome::Succeeded),
+        Verdict::Undetermined if pending.facts.established => plain(Outcome::Succeeded),
         Verdict::Undetermined => plain(match (pending.phase, ending) {
             (Phase::AnswerUnseen | Phase::Acked | Phase::Established | Phase::Ignored, _) => {
                 Outcome::Succeeded
@@ -212,7 +212,7 @@ const fn failed(errno: Errno) -> Connect {
 /// Linux gives up at the first ICMP error (`tcp_v4_err`). A client that repeats its SYN afterwards has a system that
 /// keeps the error for the end (RFC 1122 §4.2.3.9).
 fn unreachable(pending: &Pending, ending: Ending) -> Connect {
-    let Some((at, icmp)) = pending.rare().and_then(|rare| rare.icmp) else { return plain(Outcome::Unknown) };
+    let Some((at, icmp)) = pending.cold().and_then(|cold| cold.icmp) else { return plain(Outcome::Unknown) };
     let repeats = pending.syn_repeats();
     let goes_on = repeats.count > 0 && pending.syn.is_some_and(|syn| syn.last(repeats) > at);
     let waits =

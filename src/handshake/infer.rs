@@ -72,7 +72,7 @@ pub fn infer(attempt: &Attempt, context: &Context) -> Inference {
     }
 }
 
-/// What is left of an overflow inferred from packets when the kernel has spoken.
+/// What is left of an overflow inferred from packets when the kernel has announced.
 fn judged_by_kernel(verdict: Verdict, inference: Inference, kernel: KernelEvidence) -> Inference {
     let packets = inference.evidence.into_iter().filter(|evidence| !evidence.is_doubt());
     if kernel.overflowed {
@@ -121,13 +121,13 @@ fn nothing(evidence: EvidenceList) -> Inference {
 }
 
 fn completed(attempt: &Attempt) -> Inference {
-    if !attempt.signs.application_reset {
+    if !attempt.facts.application_reset {
         return Inference::default();
     }
     if let Some(inference) = reset_by_another(attempt) {
         return inference;
     }
-    let window_open = attempt.signs.rst_window_open;
+    let window_open = attempt.facts.rst_window_open;
     let mut evidence = smallvec![Evidence::RstWithAckAfterHandshake { window_open }];
     if window_open {
         return inferred(Cause::ApplicationReset, Confidence::Likely, evidence);
@@ -138,12 +138,12 @@ fn completed(attempt: &Attempt) -> Inference {
 
 /// What tells that the RST to the client's ACK was not the server's.
 fn reset_by_another(attempt: &Attempt) -> Option<Inference> {
-    let signs = &attempt.signs;
-    let (confidence, proof) = if signs.synack_after_rst {
+    let facts = &attempt.facts;
+    let (confidence, proof) = if facts.synack_after_rst {
         (Confidence::Likely, Evidence::SynAckAfterRst)
-    } else if signs.data_after_rst {
+    } else if facts.data_after_rst {
         (Confidence::Likely, Evidence::DataAfterRst)
-    } else if signs.rst_ttl_differs {
+    } else if facts.rst_ttl_differs {
         (Confidence::Possible, Evidence::RstHasOtherTtl)
     } else {
         return None;
@@ -156,7 +156,7 @@ fn reset_by_another(attempt: &Attempt) -> Option<Inference> {
 const HELD_BACK: Span = Span::from_millis(2500);
 
 fn synack_retransmitted(attempt: &Attempt, context: &Context) -> Inference {
-    if let Some(inference) = reset_by_another(attempt).filter(|_| attempt.signs.synack_after_rst) {
+    if let Some(inference) = reset_by_another(attempt).filter(|_| attempt.facts.synack_after_rst) {
         return inference;
     }
     let ignored = attempt.retries.after_ack;
@@ -199,30 +199,30 @@ fn reset_after_ack(attempt: &Attempt) -> Inference {
     if let Some(inference) = reset_by_another(attempt) {
         return inference;
     }
-    let signs = &attempt.signs;
+    let facts = &attempt.facts;
     let mut evidence = EvidenceList::new();
-    evidence.push(match signs.rst_to_first_ack {
+    evidence.push(match facts.rst_to_first_ack {
         true => Evidence::RstAnswersFirstAck,
-        false => Evidence::RstAnswersLaterSegment(signs.rst_answers_segment),
+        false => Evidence::RstAnswersLaterSegment(facts.rst_answers_segment),
     });
-    if !signs.rst_kernel_form {
+    if !facts.rst_kernel_form {
         evidence.push(Evidence::RstNotKernelForm);
     }
-    if signs.rst_before_ack {
+    if facts.rst_before_ack {
         evidence.push(Evidence::RstBeforeAck);
     }
-    if !signs.rst_to_first_ack {
+    if !facts.rst_to_first_ack {
         evidence.push(Evidence::ListenerMayHaveClosed);
     }
     // All but the first are doubts.
     let confidence = if evidence.len() == 1 { Confidence::Likely } else { Confidence::Possible };
     // A queue that ignored the data before does not reset the connection: that was no setting's doing.
-    let abort = (signs.rst_to_first_ack || signs.data_repeats == 0).then_some(true);
+    let abort = (facts.rst_to_first_ack || facts.data_repeats == 0).then_some(true);
     overflow(abort, confidence, evidence)
 }
 
 fn ack_ignored(attempt: &Attempt, context: &Context) -> Inference {
-    let repeated = Evidence::DataRepeated(attempt.signs.data_repeats);
+    let repeated = Evidence::DataRepeated(attempt.facts.data_repeats);
     if context.overflow >= Some(Confidence::Likely) {
         return overflow(None, Confidence::Likely, smallvec![repeated, Evidence::OthersOverflowed]);
     }
@@ -262,7 +262,7 @@ fn unanswered(attempt: &Attempt, context: &Context) -> Inference {
             Confidence::Possible,
             smallvec![Evidence::NobodyAnsweredSince, Evidence::HostMayBeDown],
         ),
-        (None, _) if attempt.signs.server_strayed => nothing(smallvec![Evidence::AnswersAnother]),
+        (None, _) if attempt.facts.server_out_of_window => nothing(smallvec![Evidence::AnswersAnother]),
         (None, Some(true)) => nothing(smallvec![Evidence::ListenerAnswersOthers]),
         (None, Some(false)) if context.refuses => nothing(smallvec![Evidence::RefusesOthers]),
         (None, Some(false)) => inferred(
@@ -276,16 +276,16 @@ fn unanswered(attempt: &Attempt, context: &Context) -> Inference {
 
 fn half_open(attempt: &Attempt, context: &Context) -> Inference {
     if context.many_half_open {
-        let crafted = attempt.signs.syn_without_options.then_some(Evidence::SynWithoutOptions);
+        let crafted = attempt.facts.syn_without_options.then_some(Evidence::SynWithoutOptions);
         let evidence =
             [Evidence::ManyHalfOpen].into_iter().chain(crafted).chain([Evidence::AnswersMayBeLost]);
         return inferred(Cause::SynFlood, Confidence::Possible, evidence.collect());
     }
-    nothing(attempt.signs.wrong_ack.then_some(Evidence::WrongAck).into_iter().collect())
+    nothing(attempt.facts.wrong_ack.then_some(Evidence::WrongAck).into_iter().collect())
 }
 
 fn client_reset(attempt: &Attempt, context: &Context) -> Inference {
-    let crafted = attempt.signs.syn_without_options.then_some(Evidence::SynWithoutOptions);
+    let crafted = attempt.facts.syn_without_options.then_some(Evidence::SynWithoutOptions);
     if !context.many_client_reset {
         return nothing(crafted.into_iter().collect());
     }
@@ -310,8 +310,8 @@ impl Attempt {
     /// period of one second ends with the first repeat, when any request is repeated for the first time.
     #[must_use]
     pub fn may_be_deferred(&self) -> bool {
-        let alone = self.signs.syn_seen && self.retries.after_ack == 1 && self.retries.syn_ack == 1;
-        alone && !self.signs.data_ignored
+        let alone = self.facts.syn_seen && self.retries.after_ack == 1 && self.retries.syn_ack == 1;
+        alone && !self.facts.data_ignored
     }
 
     /// How many ACKs in a row were ignored. The one before a deferred repeat was ignored on purpose: it does not count.
@@ -350,7 +350,7 @@ impl Attempt {
     fn begins_deferred(&self) -> Option<Span> {
         let [first, second, ..] = self.retry_at.as_slice() else { return None };
         let on_schedule = *second < first.scaled(5, 2);
-        let on_purpose = self.signs.syn_seen && !self.signs.data_ignored;
+        let on_purpose = self.facts.syn_seen && !self.facts.data_ignored;
         (on_purpose && *first >= HELD_BACK && on_schedule).then_some(*first)
     }
 }

@@ -32,9 +32,9 @@ mod counters;
 mod diag;
 mod owner;
 mod socket;
+mod stats;
 mod sysctl;
 mod watch;
-mod word;
 
 use std::io;
 use std::path::PathBuf;
@@ -43,9 +43,9 @@ pub use address::{LocalAddresses, device_name, local_addresses};
 pub use counters::{Counter, Counters};
 pub use owner::{Owner, Owners, owners};
 pub use socket::{LimitFrom, ListenSocket, listen_sockets};
+pub use stats::{Account, KernelStats};
 pub use sysctl::Sysctls;
 pub use watch::{Interval, Sample, Watch};
-pub use word::{Account, KernelWord};
 
 /// Why the kernel could not be asked, or its answer not be understood.
 #[derive(Debug, thiserror::Error)]

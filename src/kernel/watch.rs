@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
-use super::word::{KernelWord, overflowed};
+use super::stats::{KernelStats, overflowed};
 use super::{Counter, Counters, KernelError, ListenSocket, Sysctls, listen_sockets};
 use crate::clock::now;
 use crate::packet::{Span, Timestamp};
@@ -214,7 +214,7 @@ impl Watch {
         self.latest.counters.delta(&self.start)
     }
 
-    /// Whether the listener on `server` overflowed between the last two samples, told as by [`KernelWord::overflowed`].
+    /// Whether the listener on `server` overflowed between the last two samples, told as by [`KernelStats::overflowed`].
     ///
     /// `None` also after the first sample, and where no socket listens there.
     #[must_use]
@@ -259,7 +259,7 @@ impl Watch {
     /// with its port. `None` when no socket listened there at any sample that is remembered: the server runs in
     /// another network namespace, or its listener came and went between two samples.
     #[must_use]
-    pub fn word(&self, server: SocketAddr) -> Option<KernelWord> {
+    pub fn word(&self, server: SocketAddr) -> Option<KernelStats> {
         let (_, history) = self
             .histories
             .values()
@@ -267,7 +267,7 @@ impl Watch {
             .max_by_key(|(closeness, history)| (*closeness, history.seen, history.recv_q_max))?;
         let socket = &history.socket;
         let sysctls = self.latest.sysctls;
-        Some(KernelWord {
+        Some(KernelStats {
             local: socket.local,
             sockets: history.sockets,
             listening: history.seen == self.samples,

@@ -4,7 +4,7 @@ use super::Listener;
 use super::evidence::evidence;
 use super::record::Record;
 use crate::handshake::{Cause, Confidence, KernelEvidence, Verdict};
-use crate::kernel::KernelWord;
+use crate::kernel::KernelStats;
 use crate::packet::Endpoint;
 use crate::words::{count, number};
 
@@ -50,7 +50,7 @@ pub(super) fn kernel_on_overflow(record: &Record) -> Option<KernelEvidence> {
 /// are not in the capture.
 fn kernel_alone(record: &Record) -> bool {
     record.tally_of(Cause::AcceptQueueOverflow).attempts == 0
-        && record.kernel.word().and_then(KernelWord::overflowed) == Some(true)
+        && record.kernel.word().and_then(KernelStats::overflowed) == Some(true)
 }
 
 fn denies(kernel: Option<KernelEvidence>) -> bool {

@@ -3,11 +3,11 @@
 use super::diagnosis::{denied, is_overflow, kernel_on_overflow, possible};
 use super::record::Record;
 use crate::handshake::{Cause, Confidence, Vantage, Verdict};
-use crate::kernel::{Counter, KernelWord};
+use crate::kernel::{Counter, KernelStats};
 use crate::words::{count, number};
 
 /// The kernel's figures, where it was asked.
-fn figures(word: &KernelWord) -> String {
+fn figures(word: &KernelStats) -> String {
     let grown = |counter| match word.namespace.get(counter) {
         Some(events) => format!("{} {}", Counter::name(counter), number(events)),
         None => format!("{} unknown", Counter::name(counter)),
@@ -125,10 +125,10 @@ fn overflow_evidence(record: &Record) -> Vec<String> {
     }
     why.extend(at_once([ignored, reset, silent, unanswered], record));
     why.extend(record.schedule.in_words());
-    let spoken = kernel_on_overflow(record).is_some();
-    if record.tally_of(Cause::AcceptQueueOverflow).confidence == Some(Confidence::Possible) && !spoken {
+    let announced = kernel_on_overflow(record).is_some();
+    if record.tally_of(Cause::AcceptQueueOverflow).confidence == Some(Confidence::Possible) && !announced {
         why.push(doubt(record).to_owned());
-    } else if record.maybe_deferred > 0 && record.maybe_deferred == record.overflowed.total() && !spoken {
+    } else if record.maybe_deferred > 0 && record.maybe_deferred == record.overflowed.total() && !announced {
         why.push(
             "doubt: a TCP_DEFER_ACCEPT of one second, as HAProxy's defer-accept, looks the same where clients do not send first"
                 .to_owned(),

@@ -5,19 +5,19 @@
 
 #![deny(clippy::disallowed_methods)]
 
-mod book;
+mod answered_spans;
 mod diagnosis;
 mod evidence;
-mod kernel;
+mod kernel_history;
+mod listeners;
 mod record;
-mod room;
 mod schedule;
 
-pub use book::Book;
+pub use listeners::Listeners;
 pub use record::{RetrySums, Tally};
 
 use crate::handshake::{Cause, Confidence};
-use crate::kernel::KernelWord;
+use crate::kernel::KernelStats;
 use crate::packet::{Endpoint, Timestamp};
 
 /// What all attempts to one server address and port say together.
@@ -46,5 +46,5 @@ pub struct Listener {
     /// First and last time the cause showed.
     pub problem_span: Option<(Timestamp, Timestamp)>,
     /// What the kernel says of it, where it runs on this machine and the capture is live.
-    pub kernel: Option<KernelWord>,
+    pub kernel: Option<KernelStats>,
 }

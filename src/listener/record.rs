@@ -1,7 +1,7 @@
 //! What is tallied of one listener: constant in size, whatever the number of attempts.
 
-use super::kernel::Kernel;
-use super::room::Room;
+use super::answered_spans::AnsweredSpans;
+use super::kernel_history::KernelHistory;
 use super::schedule::{Schedule, has_run_out};
 use crate::handshake::{Attempt, Cause, Confidence, Context, Evidence, Outcome, Retries, Vantage, Verdict};
 use crate::packet::{Span, Timestamp};
@@ -79,7 +79,7 @@ impl Episode {
     }
 }
 
-/// Overflows closer than this belong together: the longest pause between two signs of one overflow is
+/// Overflows closer than this belong together: the longest pause between two facts of one overflow is
 /// the 32 s between the last SYN-ACK repeats.
 const SAME_EPISODE: Span = Span::from_secs(35);
 
@@ -118,7 +118,7 @@ pub(super) struct Record {
     pub(super) race_window: Option<(Span, Span)>,
     pub(super) vantages: [u64; Vantage::ALL.len()],
     pub(super) schedule: Schedule,
-    pub(super) kernel: Kernel,
+    pub(super) kernel: KernelHistory,
     /// Attempts that look like an overflow which the kernel denies.
     pub(super) denied: u64,
     /// Attempts of which the server, or a client that went on, has shown that it answers.
@@ -126,7 +126,7 @@ pub(super) struct Record {
     /// Filtered attempts.
     pub(super) filtered: Tally,
     episodes: Vec<Episode>,
-    room: Room,
+    answered_spans: AnsweredSpans,
 }
 
 impl Record {
@@ -147,7 +147,10 @@ impl Record {
         Context {
             overflow: self.episodes.iter().filter(overlap).map(|episode| episode.confidence).max(),
             full: self.episodes.iter().filter(|e| self.is_full(e, from, to)).map(|e| e.confidence).max(),
-            full_since_long: self.episodes.iter().any(|e| e.to < from && !self.room.any_between(e.to, from)),
+            full_since_long: self
+                .episodes
+                .iter()
+                .any(|e| e.to < from && !self.answered_spans.any_between(e.to, from)),
             answers: Some(self.answered > 0),
             refuses: self.verdicts.get(Verdict::Refused) > 0,
             many_half_open: many(Verdict::HalfOpen, Self::MANY_HALF_OPEN),
@@ -171,21 +174,21 @@ impl Record {
         }
         // A queue that has answered somebody in between was not full all the time.
         let (before, after) = if episode.to < from { (episode.to, from) } else { (to, episode.from) };
-        after.since(before) <= SAME_EPISODE && !self.room.any_between(before, after)
+        after.since(before) <= SAME_EPISODE && !self.answered_spans.any_between(before, after)
     }
 
     /// Notes what an attempt, decided or not, shows of the queue at its time.
     pub(super) fn witness(&mut self, attempt: &Attempt, decided: bool) {
         // A client that went on was answered, even where no answer is in the capture.
-        let signs = &attempt.signs;
-        self.answered += u64::from(signs.synack_seen || signs.client_went_on || signs.server_strayed);
+        let facts = &attempt.facts;
+        self.answered += u64::from(facts.synack_seen || facts.client_went_on || facts.server_out_of_window);
         // Until it is decided a SYN-ACK may follow and tell that the RST was a firewall's.
         let told = is_overflow(attempt) && (decided || attempt.verdict != Verdict::ResetAfterAck);
         let Some((inferred, most)) = attempt.inference.confidence.zip(attempt.witness()).filter(|_| told)
         else {
-            if decided && attempt.signs.synack_seen {
+            if decided && attempt.facts.synack_seen {
                 // A SYN that was repeated got its answer at some time before the end.
-                self.room.note(if attempt.retries.syn == 0 { attempt.start } else { attempt.end });
+                self.answered_spans.note(if attempt.retries.syn == 0 { attempt.start } else { attempt.end });
             }
             return;
         };

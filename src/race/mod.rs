@@ -4,7 +4,7 @@
 //! what packets mean (`handshake`).
 
 mod connect;
-mod fate;
+mod connect_result;
 mod packets;
 mod route;
 mod run;
@@ -12,7 +12,7 @@ mod show;
 mod sniffer;
 
 pub use connect::{Call, Mode, Next, Plan, Probe, connect};
-pub use fate::{Fate, Race, Runner};
+pub use connect_result::{ConnectResult, Race, Runner};
 pub use packets::Packets;
 pub use route::{Route, route};
 pub use run::{Load, run};

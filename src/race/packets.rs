@@ -8,7 +8,7 @@ use crate::capture::Recording;
 use crate::engine::{Options, Sink, Summary, analyse};
 use crate::handshake::Attempt;
 use crate::kernel::Account;
-use crate::listener::Book;
+use crate::listener::Listeners;
 use crate::packet::Endpoint;
 
 /// What a recording shows, by the same code as for any capture.
@@ -18,7 +18,7 @@ pub struct Packets {
     attempts: HashMap<u16, Vec<Attempt>>,
     /// The tallies.
     pub summary: Summary,
-    book: Book,
+    listeners: Listeners,
 }
 
 impl Packets {
@@ -30,26 +30,26 @@ impl Packets {
     pub fn of(recording: Recording) -> io::Result<Self> {
         let mut kept = Kept::default();
         let options = Options { threads: 1, ..Options::default() };
-        let (summary, book) = analyse(&mut recording.play(), &options, &mut kept)?;
+        let (summary, listeners) = analyse(&mut recording.play(), &options, &mut kept)?;
         kept.0.sort_by_key(|attempt| attempt.ordinal);
         let mut attempts: HashMap<u16, Vec<Attempt>> = HashMap::new();
         for mut attempt in kept.0 {
-            attempt.inference = book.infer(&attempt);
+            attempt.inference = listeners.infer(&attempt);
             attempts.entry(attempt.client.port()).or_default().push(attempt);
         }
-        Ok(Self { attempts, summary, book })
+        Ok(Self { attempts, summary, listeners })
     }
 
     /// Takes what the kernel counted of the server of these packets, whatever address they call it by: from now on
     /// the causes of its attempts are confirmed, or contradicted.
     pub fn hear(&mut self, account: &Account) {
-        let servers: Vec<Endpoint> = self.book.servers().collect();
+        let servers: Vec<Endpoint> = self.listeners.servers().collect();
         for server in servers {
             let span = (account.since, account.until);
-            self.book.kernel_says(server, account.word.clone(), account.word.overflowed(), span);
+            self.listeners.record_kernel(server, account.word.clone(), account.word.overflowed(), span);
         }
         for attempt in self.attempts.values_mut().flatten() {
-            attempt.inference = self.book.infer(attempt);
+            attempt.inference = self.listeners.infer(attempt);
         }
     }
 

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::{Fate, Race, Runner};
+use super::{ConnectResult, Race, Runner};
 use crate::handshake::{Cause, Confidence, Inference, Verdict};
 use crate::packet::Span;
 use crate::words::count;
@@ -39,8 +39,10 @@ impl Race {
     ///
     /// The output's.
     pub fn write_json(&self, what: &str, missing: Option<&str>, out: &mut dyn Write) -> io::Result<()> {
-        let fates: serde_json::Map<_, _> =
-            Fate::ALL.map(|fate| (fate.name().to_owned(), self.count(fate).into())).into_iter().collect();
+        let fates: serde_json::Map<_, _> = ConnectResult::ALL
+            .map(|fate| (fate.name().to_owned(), self.count(fate).into()))
+            .into_iter()
+            .collect();
         let mut connects = Vec::new();
         for runner in self.runners() {
             with_row(&runner, |row| connects.push(serde_json::json!(row)));
@@ -82,7 +84,7 @@ impl Race {
             writeln!(out, "no capture: {missing}; only what connect() and the next call said is known")?;
         }
         writeln!(out)?;
-        let [alive, unproven, reset, ignored, failed] = Fate::ALL.map(|fate| self.count(fate));
+        let [alive, unproven, reset, ignored, failed] = ConnectResult::ALL.map(|fate| self.count(fate));
         let dead = reset + ignored;
         writeln!(out, "  {alive:>6}  connect() succeeded, and the connection lives")?;
         if unproven > 0 {
@@ -151,7 +153,7 @@ impl Race {
     fn deaths(&self, reset: usize, ignored: usize) -> String {
         let mut words = Vec::new();
         if reset > 0 {
-            let margins = self.runners().filter(|runner| runner.fate() == Fate::DeadReset);
+            let margins = self.runners().filter(|runner| runner.fate() == ConnectResult::DeadReset);
             let margins: Vec<Span> = margins.filter_map(|runner| runner.margin()).collect();
             words.push(match (margins.iter().min(), margins.iter().max()) {
                 (Some(least), Some(most)) => {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Work that is done sooner than this shows no bar.
-const PATIENCE: Duration = Duration::from_millis(500);
+const SHOW_AFTER: Duration = Duration::from_millis(500);
 
 /// Shows how far reading has come. Cleared from the terminal when dropped.
 pub struct Progress {
@@ -25,7 +25,7 @@ impl Progress {
     /// Reading has come to `octets`. Cheap, but meant for once a batch, not once a packet.
     pub fn at(&mut self, octets: u64) {
         self.bar.set_position(octets);
-        if self.waiting_since.is_some_and(|since| since.elapsed() >= PATIENCE) {
+        if self.waiting_since.is_some_and(|since| since.elapsed() >= SHOW_AFTER) {
             self.waiting_since = None;
             // Draws nothing unless standard error is a terminal.
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
@@ -61,10 +61,10 @@ mod tests {
     #[test]
     fn the_bar_waits() {
         let mut progress = Progress::new(Some(100));
-        progress.waiting_since = Some(Instant::now() + PATIENCE);
+        progress.waiting_since = Some(Instant::now() + SHOW_AFTER);
         progress.at(50);
         assert!(progress.waiting_since.is_some(), "half a second has not passed");
-        progress.waiting_since = Instant::now().checked_sub(PATIENCE);
+        progress.waiting_since = Instant::now().checked_sub(SHOW_AFTER);
         progress.at(50);
         assert!(progress.waiting_since.is_none());
         assert_eq!(progress.bar.position(), 50);

@@ -13,7 +13,7 @@ use crate::engine::{PacketCounts, Summary};
 use crate::handshake::{
     Attempt, Cause, Confidence, Connect, Errno, Evidence, Outcome, Reason, Retries, Timing, Vantage, Verdict,
 };
-use crate::kernel::KernelWord;
+use crate::kernel::KernelStats;
 use crate::listener::{Listener, RetrySums, Tally};
 use crate::packet::{Endpoint, LinkType, Skip, Span, Timestamp};
 
@@ -193,7 +193,7 @@ pub(super) struct ListenerRecord<'a> {
     evidence: &'a [String],
     diagnosis: &'a str,
     retries: RetriesRecord,
-    kernel: Option<&'a KernelWord>,
+    kernel: Option<&'a KernelStats>,
 }
 
 impl<'a> From<&'a Listener> for ListenerRecord<'a> {

@@ -3,8 +3,8 @@
 use crate::capture::{CaptureInfo, Format};
 use crate::engine::{PacketCounts, Summary};
 use crate::handshake::{
-    Attempt, Cause, Confidence, Connect, Errno, Evidence, Inference, Outcome, Reason, Retries, RetryTimes,
-    Signs, Timing, Vantage, Verdict,
+    Attempt, Cause, Confidence, Connect, Errno, Evidence, Facts, Inference, Outcome, Reason, Retries,
+    RetryTimes, Timing, Vantage, Verdict,
 };
 use crate::listener::{Listener, RetrySums, Tally};
 use crate::packet::{Endpoint, FrameRef, IcmpError, LinkType, Span, Timestamp};
@@ -48,7 +48,7 @@ fn attempt(index: u32, client: &str, server: &str) -> Attempt {
         vantage: Some(Vantage::Server),
         connect: Connect { outcome: Outcome::Succeeded, errno: None, window: None },
         packets: 12,
-        signs: Signs { syn_seen: true, synack_seen: true, ..Signs::default() },
+        facts: Facts { syn_seen: true, synack_seen: true, ..Facts::default() },
         silence: None,
         inference: Inference::default(),
     }

@@ -134,7 +134,7 @@ fn in_time(segments: &[Arbitrary]) -> Vec<(Timestamp, Vec<u8>)> {
 fn check(attempt: &Attempt) -> Result<(), TestCaseError> {
     let Retries { syn, syn_ack, after_ack } = attempt.retries;
     prop_assert!(after_ack <= syn_ack, "{attempt:?}");
-    let repeats = if attempt.signs.synack_seen { syn_ack } else { syn };
+    let repeats = if attempt.facts.synack_seen { syn_ack } else { syn };
     prop_assert_eq!(attempt.retry_at.len(), Retries::TIMES_KEPT.min(repeats as usize), "{:?}", attempt);
     prop_assert!(attempt.start <= attempt.end);
     let timing = &attempt.timing;

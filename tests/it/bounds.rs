@@ -98,7 +98,7 @@ fn port_scan(ports: u16) -> Vec<u8> {
 
 #[test]
 fn listeners_past_the_bound_share_a_line() {
-    const KEPT: usize = hsanalyze::listener::Book::DEFAULT_LIMIT;
+    const KEPT: usize = hsanalyze::listener::Listeners::DEFAULT_LIMIT;
     let ports = KEPT as u16 + 1_500;
     let report = report(port_scan(ports), &[]);
     let listeners = list(&report, "listeners");
@@ -203,9 +203,10 @@ fn memory_does_not_grow_while_time_stands_still() {
     let still = |flows: u32| {
         let completed = (0..flows).flat_map(|flow| {
             let [syn, ack, fin] = [100, 101, 101].map(|seq| segment(flow, true, seq));
-            let [answer, spoken] = [500, 501].map(|seq| segment(flow, false, seq));
-            let spoken = spoken.fin().ack(102);
-            [syn.syn(), answer.syn().ack(101), ack.ack(501), fin.fin().ack(501), spoken].map(|one| (0, one))
+            let [answer, announced] = [500, 501].map(|seq| segment(flow, false, seq));
+            let announced = announced.fin().ack(102);
+            [syn.syn(), answer.syn().ack(101), ack.ack(501), fin.fin().ack(501), announced]
+                .map(|one| (0, one))
         });
         let path = directory.path().join(format!("{flows}.pcap"));
         fs::write(&path, timed(completed)).unwrap();

@@ -4,7 +4,7 @@ use std::ffi::{c_int, c_void};
 
 use ::pcap::{Active, Capture, Inactive, Precision, TimestampType};
 
-use super::refusal::LiveError;
+use super::error::LiveError;
 use crate::capture::device::Device;
 use crate::capture::{LiveOptions, TimeSource};
 use crate::packet::LinkType;

@@ -1,11 +1,11 @@
-//! Asks the kernel about the servers of this machine, and enters its word into the book.
+//! Asks the kernel about the servers of this machine, and enters its word into the listeners.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::kernel::{KernelError, KernelWord, LocalAddresses, Sample, Watch, local_addresses};
-use crate::listener::Book;
+use crate::kernel::{KernelError, KernelStats, LocalAddresses, Sample, Watch, local_addresses};
+use crate::listener::Listeners;
 use crate::packet::Endpoint;
 
 /// How often the addresses of this machine are looked up: they change rarely, and each look costs a dump.
@@ -40,9 +40,9 @@ impl Kernel {
         }
     }
 
-    /// Takes a sample and tells `book` of it. Gives the reason, once, when the kernel cannot be asked any more.
-    pub(super) fn ask(&mut self, book: &mut Book) -> Option<KernelError> {
-        if let Err(error) = self.sample(book) {
+    /// Takes a sample and tells `listeners` of it. Gives the reason, once, when the kernel cannot be asked any more.
+    pub(super) fn ask(&mut self, listeners: &mut Listeners) -> Option<KernelError> {
+        if let Err(error) = self.sample(listeners) {
             self.watch = None;
             return Some(error);
         }
@@ -51,7 +51,7 @@ impl Kernel {
 
     /// Listeners of this machine that have begun to overflow, told once each: until their clients give up, a minute or
     /// two later, the packets alone decide nothing where SYNs get no answer.
-    pub(super) fn begun_to_overflow(&mut self) -> Vec<KernelWord> {
+    pub(super) fn begun_to_overflow(&mut self) -> Vec<KernelStats> {
         let Some(watch) = &self.watch else { return Vec::new() };
         self.overflowing.retain(|_, seen| seen.elapsed() < REST);
         let mut begun = Vec::new();
@@ -63,7 +63,7 @@ impl Kernel {
         begun
     }
 
-    fn sample(&mut self, book: &mut Book) -> Result<(), KernelError> {
+    fn sample(&mut self, listeners: &mut Listeners) -> Result<(), KernelError> {
         let Some(watch) = &mut self.watch else { return Ok(()) };
         let since = watch.latest().at;
         watch.push(Sample::take()?);
@@ -73,11 +73,11 @@ impl Kernel {
             self.refreshed = Some(Instant::now());
         }
         let here = |server: &Endpoint| self.local.contains(server.ip());
-        let servers: Vec<Endpoint> = book.servers().filter(here).collect();
+        let servers: Vec<Endpoint> = listeners.servers().filter(here).collect();
         for server in servers {
             let address = SocketAddr::new(server.ip(), server.port());
             if let Some(word) = watch.word(address) {
-                book.kernel_says(server, word, watch.overflowed_lately(address), (since, until));
+                listeners.record_kernel(server, word, watch.overflowed_lately(address), (since, until));
             }
         }
         Ok(())

@@ -13,7 +13,7 @@ pub(super) enum Event {
     /// A segment from the client after its SYN, while no SYN-ACK is in the capture.
     Onward,
     /// A segment from the client whose numbers do not fit.
-    ClientStray,
+    ClientOutOfWindow,
     /// RST from the client.
     ClientRst,
     /// SYN-ACK, the first or a repeat.
@@ -23,7 +23,7 @@ pub(super) enum Event {
     /// Data, FIN or an ACK beyond the SYN from the server.
     Proof,
     /// A segment from the server that proves nothing.
-    ServerStray,
+    ServerOutOfWindow,
     /// An ACK from the server that fits, and acknowledges nothing beyond the SYN.
     BareAck,
     /// RST with ACK that covers the SYN, or the FIN and data after it.
@@ -49,22 +49,22 @@ impl Pending {
         }
         let begun = within(segment.seq, self.client_isn.plus(1));
         if !flags.contains(Flags::ACK) || !(begun || self.is_simultaneous_synack(segment)) {
-            return Event::ClientStray;
+            return Event::ClientOutOfWindow;
         }
         match self.synack {
-            None if self.signs.simultaneous && within(segment.ack, self.server_isn.plus(1)) => Event::Ack,
+            None if self.facts.simultaneous && within(segment.ack, self.server_isn.plus(1)) => Event::Ack,
             None => Event::Onward,
             Some(_) if within(segment.ack, self.server_isn.plus(1)) => Event::Ack,
-            Some(_) => match self.rare().and_then(|rare| rare.other_answer) {
+            Some(_) => match self.cold().and_then(|cold| cold.other_answer) {
                 Some((isn, ..)) if within(segment.ack, isn.plus(1)) => Event::Ack,
-                Some(_) | None => Event::ClientStray,
+                Some(_) | None => Event::ClientOutOfWindow,
             },
         }
     }
 
     /// The client's SYN-ACK of a simultaneous open repeats its ISN.
     fn is_simultaneous_synack(&self, segment: &Segment) -> bool {
-        self.signs.simultaneous && segment.flags.contains(Flags::SYN) && segment.seq == self.client_isn
+        self.facts.simultaneous && segment.flags.contains(Flags::SYN) && segment.seq == self.client_isn
     }
 
     #[inline(always)]
@@ -77,8 +77,8 @@ impl Pending {
         if flags.contains(Flags::SYN) {
             return match (flags.contains(Flags::ACK), self.synack) {
                 (false, _) => Event::SynAck,
-                (true, _) if !covers => Event::ServerStray,
-                (true, None) if self.signs.simultaneous && segment.seq != self.server_isn => {
+                (true, _) if !covers => Event::ServerOutOfWindow,
+                (true, None) if self.facts.simultaneous && segment.seq != self.server_isn => {
                     Event::OtherSynAck
                 }
                 (true, Some(_)) if segment.seq != self.server_isn => Event::OtherSynAck,
@@ -86,7 +86,7 @@ impl Pending {
             };
         }
         if !flags.contains(Flags::ACK) || !self.continues(segment) {
-            return Event::ServerStray;
+            return Event::ServerOutOfWindow;
         }
         let speaks = segment.payload > 0 || flags.contains(Flags::FIN);
         let beyond = segment.ack.after(self.acknowledged());
@@ -99,16 +99,16 @@ impl Pending {
             return if within(segment.ack, self.client_isn.plus(1)) {
                 Event::RstAck
             } else {
-                Event::ServerStray
+                Event::ServerOutOfWindow
             };
         }
         if self.ack_at.is_none() {
             let early = self.synack.is_some() && segment.seq == self.server_isn.plus(1);
-            return if early { Event::EarlyRst } else { Event::ServerStray };
+            return if early { Event::EarlyRst } else { Event::ServerOutOfWindow };
         }
         let answers_ack =
             segment.seq.at_or_after(self.server_isn.plus(1)) && self.client_ack.at_or_after(segment.seq);
-        if answers_ack { Event::BareRst } else { Event::ServerStray }
+        if answers_ack { Event::BareRst } else { Event::ServerOutOfWindow }
     }
 
     /// Whether an acknowledgment number answers the SYN.
@@ -130,7 +130,7 @@ impl Pending {
     /// What the server had acknowledged with its SYN-ACK; more than that proves the ACK arrived.
     pub(super) fn acknowledged(&self) -> Seq {
         // A simultaneous open's first answer is a plain SYN, and one out of the capture is unknown.
-        let known = self.synack.is_some() && !self.signs.simultaneous;
+        let known = self.synack.is_some() && !self.facts.simultaneous;
         if known { self.answered } else { self.client_isn.plus(1).plus(self.syn_payload) }
     }
 }

@@ -1,17 +1,16 @@
 //! One undecided attempt: what its segments have shown so far.
 //!
-//! Owns the attempt's facts ([`Signs`], [`Offer`]) and its [`Phase`]; `event` classifies a segment by its
+//! Owns the attempt's facts ([`Facts`], [`HandshakeSegment`]) and its [`Phase`]; `event` classifies a segment by its
 //! sequence numbers (DOMAIN §4), `transition` has every step from one phase to the next. Does not own when
 //! the attempt is decided (`tracker`), nor what the record says then (`decide`).
 
 mod event;
-mod offer;
-mod signs;
+mod retransmissions;
 mod transition;
 
+use super::facts::Facts;
 pub(super) use event::{answers_syn, is_syn, is_synack};
-use offer::{NEVER, Offer, Repeats};
-pub use signs::Signs;
+use retransmissions::{HandshakeSegment, NONE, Retransmissions};
 pub(super) use transition::REORDERING;
 
 use super::attempt::Retries;
@@ -62,11 +61,11 @@ impl Phase {
 
 /// What few attempts have; kept apart to keep the others small.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Rare {
-    syn: Repeats,
-    synack: Repeats,
+pub(super) struct ColdState {
+    syn: Retransmissions,
+    synack: Retransmissions,
     /// A second answer with another ISN, and its TTL; the client's ACK tells which one it took.
-    other_answer: Option<(Seq, u8, Offer)>,
+    other_answer: Option<(Seq, u8, HandshakeSegment)>,
     /// The first ICMP error, and when the last one came.
     pub(super) icmp: Option<(Timestamp, IcmpError)>,
     /// The server's RST that came before any ACK: it may be out of order.
@@ -82,12 +81,12 @@ pub(super) struct Rare {
 #[derive(Debug, Clone)]
 #[repr(C)]
 pub(super) struct Pending {
-    rare: Option<Box<Rare>>,
+    cold: Option<Box<ColdState>>,
     recent: Recent,
     pub(super) phase: Phase,
     /// The direction from client to server.
     pub(super) outward: Direction,
-    pub(super) signs: Signs,
+    pub(super) facts: Facts,
     pub(super) frame: FrameRef,
     pub(super) ordinal: u64,
     pub(super) start: Timestamp,
@@ -105,8 +104,8 @@ pub(super) struct Pending {
     synack_ttl: u8,
     /// A copy of the SYN came before any answer.
     syn_passed_on: bool,
-    pub(super) syn: Option<Offer>,
-    pub(super) synack: Option<Offer>,
+    pub(super) syn: Option<HandshakeSegment>,
+    pub(super) synack: Option<HandshakeSegment>,
     pub(super) syn_to_synack: Option<Span>,
     pub(super) synack_to_ack: Option<Span>,
     /// The client's first valid ACK.
@@ -153,7 +152,7 @@ impl Pending {
     fn blank(segment: &Segment, ordinal: u64, outward: Direction) -> Self {
         Self {
             phase: Phase::SynSent,
-            signs: Signs::default(),
+            facts: Facts::default(),
             outward,
             frame: segment.frame,
             ordinal,
@@ -179,7 +178,7 @@ impl Pending {
             server_rsts: 0,
             after_ack: 0,
             synack_under_way: 0,
-            rare: None,
+            cold: None,
             packets: 1,
             recent: Recent::first(segment),
         }
@@ -194,7 +193,7 @@ impl Pending {
             return segment.seq != self.client_isn;
         }
         // A SYN the other way answers ours (simultaneous open) as long as nothing else has.
-        let crossing = self.phase == Phase::SynSent || self.signs.simultaneous;
+        let crossing = self.phase == Phase::SynSent || self.facts.simultaneous;
         !crossing
     }
 
@@ -244,11 +243,11 @@ impl Pending {
             Phase::SynSent => {
                 self.last = self.last.max(at);
                 self.phase = Phase::Unreachable;
-                self.rare_mut().icmp = Some((at, icmp));
+                self.cold_mut().icmp = Some((at, icmp));
             }
             // The first error stands; later ones tell that SYNs repeated meanwhile were answered, too.
             Phase::Unreachable => {
-                if let Some((last, _)) = &mut self.rare_mut().icmp {
+                if let Some((last, _)) = &mut self.cold_mut().icmp {
                     *last = at.max(*last);
                 }
             }
@@ -272,13 +271,13 @@ impl Pending {
     /// How strongly the attempt shows an overflow by now; a rise is worth telling before the end.
     pub(super) fn overflow_signs(&self) -> u8 {
         // Most attempts are told apart here, before their phases, which no predictor knows.
-        if !self.signs.contradicted && !self.signs.ignored_data() {
+        if !self.facts.contradicted && !self.facts.ignored_data() {
             return 0;
         }
         match self.phase {
             Phase::Ignored => self.after_ack.min(2) as u8,
             Phase::Reset => 2,
-            Phase::Acked => u8::from(self.signs.ignored_data()),
+            Phase::Acked => u8::from(self.facts.ignored_data()),
             Phase::SynSent
             | Phase::Refused
             | Phase::Unreachable
@@ -294,7 +293,7 @@ impl Pending {
         self.client_next.after(self.client_isn.plus(1).plus(self.syn_payload))
     }
 
-    /// Repeats by kind.
+    /// Retransmissions by kind.
     pub(super) fn retries(&self) -> Retries {
         Retries {
             syn: u32::from(self.syn_repeats().count),
@@ -304,18 +303,18 @@ impl Pending {
     }
 
     /// What this attempt has that few have.
-    pub(super) fn rare(&self) -> Option<&Rare> {
-        self.rare.as_deref()
+    pub(super) fn cold(&self) -> Option<&ColdState> {
+        self.cold.as_deref()
     }
 
     /// How the SYN was repeated.
-    pub(super) fn syn_repeats(&self) -> &Repeats {
-        self.rare().map_or(&NEVER, |rare| &rare.syn)
+    pub(super) fn syn_repeats(&self) -> &Retransmissions {
+        self.cold().map_or(&NONE, |cold| &cold.syn)
     }
 
     /// How the SYN-ACK was repeated.
-    pub(super) fn synack_repeats(&self) -> &Repeats {
-        self.rare().map_or(&NEVER, |rare| &rare.synack)
+    pub(super) fn synack_repeats(&self) -> &Retransmissions {
+        self.cold().map_or(&NONE, |cold| &cold.synack)
     }
 
     /// When the SYN-ACK was repeated; where there is none, the SYN.
@@ -326,11 +325,11 @@ impl Pending {
 
     /// Asks the cache for what few attempts have, if this one has it.
     #[inline(always)]
-    pub(super) fn prefetch_rare(&self) {
-        prefetch_all(self.rare());
+    pub(super) fn prefetch_cold(&self) {
+        prefetch_all(self.cold());
     }
 
-    fn rare_mut(&mut self) -> &mut Rare {
-        self.rare.get_or_insert_default()
+    fn cold_mut(&mut self) -> &mut ColdState {
+        self.cold.get_or_insert_default()
     }
 }

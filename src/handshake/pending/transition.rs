@@ -1,8 +1,8 @@
 //! Every step from one phase to the next. All phases are written out at every step.
 
 use super::event::{Event, within};
-use super::offer::SHORTEST_TIMER;
-use super::{Offer, Pending, Phase, Repeats};
+use super::retransmissions::SHORTEST_TIMER;
+use super::{HandshakeSegment, Pending, Phase, Retransmissions};
 use crate::packet::{Flags, Segment, Span, Timestamp};
 
 /// How late a capture may hold one direction (several queues, several interfaces, two mirror ports).
@@ -17,15 +17,15 @@ impl Pending {
             Event::OtherSynAck => self.on_other_synack(segment),
             Event::Ack => self.on_ack(segment),
             Event::Onward => self.on_onward(segment),
-            Event::ClientStray => self.on_client_stray(segment),
+            Event::ClientOutOfWindow => self.on_client_out_of_window(segment),
             Event::ClientRst => self.on_client_rst(segment),
             Event::Proof => self.on_proof(segment),
-            Event::ServerStray => {
-                self.signs.server_strayed = true;
+            Event::ServerOutOfWindow => {
+                self.facts.server_out_of_window = true;
                 self.phase
             }
             Event::BareAck => {
-                self.signs.server_answered |= self.ack_at.is_some();
+                self.facts.server_answered |= self.ack_at.is_some();
                 self.phase
             }
             Event::RstAck => self.on_rst_ack(segment),
@@ -40,8 +40,8 @@ impl Pending {
             None => self.take_syn(segment),
         }
         match self.phase {
-            // The server has spoken already; see `on_proof`.
-            Phase::SynReceived if self.signs.established && self.syn_payload == 0 => Phase::Established,
+            // The server has announced already; see `on_proof`.
+            Phase::SynReceived if self.facts.established && self.syn_payload == 0 => Phase::Established,
             Phase::SynSent | Phase::Refused | Phase::Unreachable | Phase::SynReceived => self.phase,
             // What looked like the client going on was something older: it repeats its SYN.
             Phase::AnswerUnseen => Phase::SynSent,
@@ -54,10 +54,10 @@ impl Pending {
 
     #[inline(always)]
     pub(super) fn take_syn(&mut self, segment: &Segment) {
-        self.signs.syn_seen = self.synack.is_none() || segment.at.since(self.start) <= REORDERING;
-        self.signs.syn_late = self.synack.is_some() && self.signs.syn_seen;
-        self.signs.syn_without_options = !segment.options.any();
-        self.syn = Some(Offer::new(segment));
+        self.facts.syn_seen = self.synack.is_none() || segment.at.since(self.start) <= REORDERING;
+        self.facts.syn_late = self.synack.is_some() && self.facts.syn_seen;
+        self.facts.syn_without_options = !segment.options.any();
+        self.syn = Some(HandshakeSegment::new(segment));
         self.syn_payload = segment.payload;
         let next = segment.seq.plus(1).plus(segment.payload);
         if self.synack.is_none() || next.after(self.client_next) {
@@ -67,7 +67,7 @@ impl Pending {
 
     fn repeat_syn(&mut self, segment: &Segment) {
         let Some(syn) = self.syn else { return };
-        self.rare_mut().syn.take(&syn, segment);
+        self.cold_mut().syn.take(&syn, segment);
     }
 
     fn on_synack(&mut self, segment: &Segment) -> Phase {
@@ -75,7 +75,7 @@ impl Pending {
             return self.on_synack_repeat(segment);
         }
         let without_ack = !segment.flags.contains(Flags::ACK);
-        self.signs.simultaneous |= without_ack;
+        self.facts.simultaneous |= without_ack;
         self.take_synack(segment);
         // An RST before it was the old connection's, or another machine's.
         self.rst_at = None;
@@ -86,7 +86,7 @@ impl Pending {
                 Phase::Acked
             }
             Phase::SynSent | Phase::Refused | Phase::Unreachable if self.is_reset_before(segment.at) => {
-                self.signs.client_went_on = true;
+                self.facts.client_went_on = true;
                 Phase::ClientReset
             }
             Phase::SynSent
@@ -101,7 +101,7 @@ impl Pending {
 
     /// Whether the client's RST to the SYN-ACK seen at `at` stands before it in the capture.
     fn is_reset_before(&self, at: Timestamp) -> bool {
-        let reset = self.rare().and_then(|rare| rare.early_client_rst);
+        let reset = self.cold().and_then(|cold| cold.early_client_rst);
         reset.is_some_and(|reset| at.since(reset) <= REORDERING)
     }
 
@@ -110,10 +110,10 @@ impl Pending {
         self.server_isn = segment.seq;
         self.answered = segment.ack;
         self.synack_ttl = segment.ttl;
-        self.signs.synack_seen = true;
+        self.facts.synack_seen = true;
         // With its data the SYN is taken for a connection (Fast Open): it need not wait for the ACK.
-        self.signs.established |= self.syn.is_some() && segment.ack.after(self.client_isn.plus(1));
-        self.synack = Some(Offer::new(segment));
+        self.facts.established |= self.syn.is_some() && segment.ack.after(self.client_isn.plus(1));
+        self.synack = Some(HandshakeSegment::new(segment));
         let repeats = self.syn_repeats();
         let sent = self.syn.and_then(|syn| syn.answered_by(repeats, segment));
         self.syn_to_synack = sent.map(|sent| segment.at.since(sent));
@@ -121,13 +121,13 @@ impl Pending {
 
     fn on_synack_repeat(&mut self, segment: &Segment) -> Phase {
         let Some(synack) = self.synack else { return self.phase };
-        self.rare_mut().synack.take(&synack, segment);
-        let ignored_ack = !self.synack_repeats().hasty && self.is_after_ack(segment.at);
+        self.cold_mut().synack.take(&synack, segment);
+        let ignored_ack = !self.synack_repeats().too_soon && self.is_after_ack(segment.at);
         match self.phase {
             Phase::Acked if ignored_ack => {
                 self.after_ack = self.after_ack.saturating_add(1);
-                self.signs.contradicted = true;
-                self.signs.data_ignored = self.has_had_data(segment.at);
+                self.facts.contradicted = true;
+                self.facts.data_ignored = self.has_had_data(segment.at);
                 Phase::Ignored
             }
             Phase::Ignored => {
@@ -137,15 +137,15 @@ impl Pending {
             Phase::Reset => {
                 self.after_ack = self.after_ack.saturating_add(u16::from(ignored_ack));
                 // Sooner it is a copy, or was on its way.
-                self.signs.synack_after_rst |= ignored_ack;
+                self.facts.synack_after_rst |= ignored_ack;
                 Phase::Reset
             }
             // What looked like the application's RST was not the server's: it never saw the ACK.
-            Phase::Established if ignored_ack && self.signs.application_reset && !self.signs.established => {
+            Phase::Established if ignored_ack && self.facts.application_reset && !self.facts.established => {
                 self.after_ack = self.after_ack.saturating_add(1);
-                self.signs.contradicted = true;
-                self.signs.application_reset = false;
-                self.signs.synack_after_rst = true;
+                self.facts.contradicted = true;
+                self.facts.application_reset = false;
+                self.facts.synack_after_rst = true;
                 self.rst_at = None;
                 Phase::Ignored
             }
@@ -157,7 +157,7 @@ impl Pending {
     /// Whether the server should have had the client's data, or FIN, when it sent what was seen at `at`.
     fn has_had_data(&self, at: Timestamp) -> bool {
         // What is repeated was sent a time-out ago.
-        let sent_before = self.signs.data_repeats > 0 || at.since(self.client_last) >= self.crossing();
+        let sent_before = self.facts.data_repeats > 0 || at.since(self.client_last) >= self.crossing();
         self.client_sent_data() && sent_before
     }
 
@@ -193,7 +193,8 @@ impl Pending {
             | Phase::Unreachable
             | Phase::AnswerUnseen
             | Phase::SynReceived => {
-                self.rare_mut().other_answer = Some((segment.seq, segment.ttl, Offer::new(segment)));
+                self.cold_mut().other_answer =
+                    Some((segment.seq, segment.ttl, HandshakeSegment::new(segment)));
                 Phase::SynReceived
             }
             Phase::ClientReset | Phase::Acked | Phase::Ignored | Phase::Reset | Phase::Established => {
@@ -215,7 +216,7 @@ impl Pending {
                 let repeats = self.synack_repeats();
                 let sent = self.synack.and_then(|synack| synack.answered_by(repeats, segment));
                 self.synack_to_ack = sent.map(|sent| segment.at.since(sent));
-                if self.signs.established { Phase::Established } else { self.acked(segment.at) }
+                if self.facts.established { Phase::Established } else { self.acked(segment.at) }
             }
             Phase::ClientReset | Phase::Acked | Phase::Ignored | Phase::Reset | Phase::Established => {
                 self.ack_at = self.ack_at.or(Some(segment.at));
@@ -227,23 +228,23 @@ impl Pending {
     /// The phase that the first ACK, seen at `at`, leads to: the RST which answers it may stand before it.
     fn acked(&mut self, at: Timestamp) -> Phase {
         self.phase = Phase::Acked;
-        let early = self.rare.as_mut().and_then(|rare| rare.early_rst.take());
+        let early = self.cold.as_mut().and_then(|cold| cold.early_rst.take());
         let Some(rst) = early.filter(|rst| at.since(rst.at) <= REORDERING) else { return self.phase };
         // A SYN-ACK before its SYN has proved that the client's direction is late.
-        self.signs.rst_before_ack = !self.signs.syn_late;
+        self.facts.rst_before_ack = !self.facts.syn_late;
         let event = self.of_server(&rst);
         self.next(event, &rst)
     }
 
     /// The client's ACK tells which of two answers it took.
     fn adopt_answer(&mut self, segment: &Segment) {
-        let Some(rare) = self.rare.as_mut() else { return };
-        let Some((isn, ttl, offer)) = rare.other_answer.take() else { return };
+        let Some(cold) = self.cold.as_mut() else { return };
+        let Some((isn, ttl, offer)) = cold.other_answer.take() else { return };
         if !within(segment.ack, self.server_isn.plus(1)) {
             self.server_isn = isn;
             self.synack_ttl = ttl;
             // The repeats so far were those of the answer that the client did not take.
-            rare.synack = Repeats::default();
+            cold.synack = Retransmissions::default();
             self.synack = Some(offer);
         }
     }
@@ -265,7 +266,7 @@ impl Pending {
     }
 
     fn note_client(&mut self, segment: &Segment) {
-        self.signs.client_went_on = true;
+        self.facts.client_went_on = true;
         self.client_segments = self.client_segments.saturating_add(1);
         let pause = segment.at.since(self.client_last);
         self.client_last = segment.at;
@@ -282,13 +283,13 @@ impl Pending {
             self.client_next = end;
         // No time-out is that short: sooner it is a segment that the capture holds out of order.
         } else if pause > REORDERING && matches!(self.phase, Phase::Acked | Phase::Ignored | Phase::Reset) {
-            self.signs.data_repeats = self.signs.data_repeats.saturating_add(1);
+            self.facts.data_repeats = self.facts.data_repeats.saturating_add(1);
         }
     }
 
-    fn on_client_stray(&mut self, segment: &Segment) -> Phase {
+    fn on_client_out_of_window(&mut self, segment: &Segment) -> Phase {
         let wrong = self.synack.is_some() && segment.flags.contains(Flags::ACK) && self.ack_at.is_none();
-        self.signs.wrong_ack |= wrong;
+        self.facts.wrong_ack |= wrong;
         self.phase
     }
 
@@ -301,17 +302,17 @@ impl Pending {
             Phase::SynSent | Phase::Refused | Phase::Unreachable
                 if segment.seq == self.client_isn.plus(1) =>
             {
-                self.rare_mut().early_client_rst = Some(segment.at);
+                self.cold_mut().early_client_rst = Some(segment.at);
                 self.phase
             }
             Phase::SynSent | Phase::Refused | Phase::Unreachable | Phase::AnswerUnseen => self.phase,
             Phase::SynReceived if answers => {
-                self.signs.client_went_on = true;
+                self.facts.client_went_on = true;
                 Phase::ClientReset
             }
             Phase::SynReceived | Phase::ClientReset => self.phase,
             Phase::Acked | Phase::Ignored | Phase::Reset | Phase::Established => {
-                self.signs.client_aborted = true;
+                self.facts.client_aborted = true;
                 self.phase
             }
         }
@@ -319,10 +320,10 @@ impl Pending {
 
     fn on_proof(&mut self, segment: &Segment) -> Phase {
         let spoke = segment.payload > 0 || segment.flags.contains(Flags::FIN);
-        self.signs.server_spoke |= spoke;
+        self.facts.server_spoke |= spoke;
         match self.phase {
             Phase::Reset => {
-                self.signs.data_after_rst = true;
+                self.facts.data_after_rst = true;
                 Phase::Reset
             }
             Phase::ClientReset => Phase::ClientReset,
@@ -332,21 +333,21 @@ impl Pending {
             | Phase::Unreachable
             | Phase::AnswerUnseen
             | Phase::SynReceived => {
-                self.signs.established = true;
+                self.facts.established = true;
                 // Fast Open lets the server speak before the ACK (RFC 7413 §4.2): keep waiting for it. So
                 // does a capture that holds the client's direction late.
                 let late = self.syn.is_none() && segment.at.since(self.start) <= REORDERING;
-                if self.signs.client_went_on || self.syn_payload == 0 && !late {
+                if self.facts.client_went_on || self.syn_payload == 0 && !late {
                     Phase::Established
                 } else {
                     self.phase
                 }
             }
             Phase::Acked | Phase::Ignored | Phase::Established => {
-                self.signs.established = true;
+                self.facts.established = true;
                 // Sooner the capture holds them out of order.
                 let late = self.rst_at.is_some_and(|rst| segment.at.since(rst) > REORDERING);
-                self.signs.data_after_rst |= spoke && late && self.signs.application_reset;
+                self.facts.data_after_rst |= spoke && late && self.facts.application_reset;
                 Phase::Established
             }
         }
@@ -360,17 +361,17 @@ impl Pending {
             }
             Phase::Acked | Phase::Ignored | Phase::Established => {
                 self.note_rst(segment);
-                self.signs.rst_window_open = segment.window != 0;
-                self.signs.rst_ttl_differs = self.synack.is_some() && segment.ttl != self.synack_ttl;
+                self.facts.rst_window_open = segment.window != 0;
+                self.facts.rst_ttl_differs = self.synack.is_some() && segment.ttl != self.synack_ttl;
                 // Later it ends an idle connection.
-                self.signs.application_reset |= !self.signs.server_spoke
-                    && !self.signs.client_aborted
+                self.facts.application_reset |= !self.facts.server_spoke
+                    && !self.facts.client_aborted
                     && !self.is_long_after_ack(segment)
                     && self.is_soon_after(self.client_last, segment);
                 // Before a connection is accepted there is no window to tell of.
                 let accepted =
-                    self.phase == Phase::Ignored && segment.window != 0 && !self.signs.synack_after_rst;
-                self.signs.established |= accepted || segment.ack.after(self.acknowledged());
+                    self.phase == Phase::Ignored && segment.window != 0 && !self.facts.synack_after_rst;
+                self.facts.established |= accepted || segment.ack.after(self.acknowledged());
                 Phase::Established
             }
             Phase::SynReceived => self.on_early_rst(segment),
@@ -387,7 +388,7 @@ impl Pending {
     fn on_early_rst(&mut self, segment: &Segment) -> Phase {
         match self.phase {
             Phase::SynReceived => {
-                self.rare_mut().early_rst = Some(Box::new(*segment));
+                self.cold_mut().early_rst = Some(Box::new(*segment));
                 self.phase
             }
             Phase::SynSent
@@ -406,15 +407,15 @@ impl Pending {
         self.server_rsts = self.server_rsts.saturating_add(1);
         match self.phase {
             // It ends an idle connection, or answers the data that woke it up.
-            Phase::Acked if self.is_long_after_ack(segment) && !self.signs.ignored_data() => Phase::Acked,
+            Phase::Acked if self.is_long_after_ack(segment) && !self.facts.ignored_data() => Phase::Acked,
             Phase::Acked if !self.is_soon_after(self.client_last, segment) => Phase::Acked,
             Phase::Acked => {
                 self.note_rst(segment);
-                self.signs.contradicted = true;
-                self.signs.rst_answers_segment = self.client_segments;
-                self.signs.rst_to_first_ack = self.rst_answers_first_ack(segment);
-                self.signs.rst_kernel_form = segment.window == 0 && !segment.options.any();
-                self.signs.rst_ttl_differs = segment.ttl != self.synack_ttl;
+                self.facts.contradicted = true;
+                self.facts.rst_answers_segment = self.client_segments;
+                self.facts.rst_to_first_ack = self.rst_answers_first_ack(segment);
+                self.facts.rst_kernel_form = segment.window == 0 && !segment.options.any();
+                self.facts.rst_ttl_differs = segment.ttl != self.synack_ttl;
                 Phase::Reset
             }
             // After repeats it only says that the request has expired.

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 
 pub(super) use self::index::Cell;
 use self::index::Index;
-use self::wheel::{Turn, Wheel};
+use self::wheel::{Wheel, WheelTick};
 use crate::packet::{FlowKey, Span, Timestamp};
 use crate::prefetch::{prefetch, prefetch_all};
 
@@ -50,11 +50,11 @@ struct Slot<T> {
 /// What is asked of an entry without touching the entry: half a line of the cache.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(32))]
-struct Label {
+struct SlotMeta {
     hash: u64,
     due: Timestamp,
     /// When the wheel comes by for it.
-    noted: Turn,
+    scheduled: WheelTick,
     /// What tells the entry from others that were, or will be, at its position; 0 where it has no age.
     serial: u32,
 }
@@ -64,7 +64,7 @@ pub(super) struct Table<T> {
     index: Index,
     slots: Vec<Slot<T>>,
     /// One for each slot. Apart from the slots, so that turning the wheel touches only those that are due.
-    labels: Vec<Label>,
+    metas: Vec<SlotMeta>,
     free: Vec<u32>,
     wheel: Wheel,
     /// Positions and serial numbers in order of insertion. Those that left since, or were told not to age,
@@ -82,7 +82,7 @@ impl<T> Table<T> {
         Self {
             index: Index::new(),
             slots: Vec::new(),
-            labels: Vec::new(),
+            metas: Vec::new(),
             free: Vec::new(),
             wheel: Wheel::new(),
             ages: VecDeque::new(),
@@ -105,8 +105,8 @@ impl<T> Table<T> {
     /// Asks the cache for the beginning of an entry that was collected, and for what [`Self::remove`] needs beside it.
     pub(super) fn prefetch_removal(&self, at: Position) {
         prefetch(self.slots.as_ptr().wrapping_add(at.0 as usize));
-        if let Some(label) = self.labels.get(at.0 as usize) {
-            self.index.prefetch(label.hash);
+        if let Some(meta) = self.metas.get(at.0 as usize) {
+            self.index.prefetch(meta.hash);
         }
     }
 
@@ -136,7 +136,7 @@ impl<T> Table<T> {
     #[inline(always)]
     pub(super) fn prefetch(&self, at: u32) {
         prefetch_all(self.slots.get(at as usize));
-        prefetch(self.labels.as_ptr().wrapping_add(at as usize));
+        prefetch(self.metas.as_ptr().wrapping_add(at as usize));
     }
 
     /// Whether the entry at a position is `key`'s.
@@ -176,28 +176,30 @@ impl<T> Table<T> {
         let slot = &mut self.slots[at as usize];
         slot.key = key;
         slot.value = Some(value);
-        let noted = self.wheel.note(at, Turn::at(due.min(soon)));
-        self.labels[at as usize] = Label { hash, due, noted, serial };
-        let labels = &self.labels;
+        let scheduled = self.wheel.insert(at, WheelTick::at(due.min(soon)));
+        self.metas[at as usize] = SlotMeta { hash, due, scheduled, serial };
+        let metas = &self.metas;
         let remembered = place == Place::Remembered;
-        self.index.enter(hash, at, remembered, |at| labels.get(at as usize).map_or(0, |label| label.hash));
+        self.index.enter(hash, at, remembered, |at| metas.get(at as usize).map_or(0, |meta| meta.hash));
         self.aged += 1;
         if self.ages.len() > 2 * self.aged + SLACK {
-            self.ages.retain(|&age| has_age(labels, age));
+            self.ages.retain(|&age| has_age(metas, age));
         }
         self.ages.push_back((at, serial));
-        if self.wheel.notes() > 2 * self.labels.len() + SLACK {
-            self.note_anew();
+        if self.wheel.entries() > 2 * self.metas.len() + SLACK {
+            self.rebuild_wheel();
         }
         Some(Position(at))
     }
 
-    /// Notes all entries anew: those that left have left notes behind, which nothing reads while time stands still.
+    /// Notes all entries anew: those that left have left entries behind, which nothing reads while time stands still.
     #[cold]
-    fn note_anew(&mut self) {
+    fn rebuild_wheel(&mut self) {
         self.wheel.clear();
-        for (label, at) in self.labels.iter_mut().zip(0..).filter(|(label, _)| label.noted != Turn::NEVER) {
-            label.noted = self.wheel.note(at, label.noted);
+        for (meta, at) in
+            self.metas.iter_mut().zip(0..).filter(|(meta, _)| meta.scheduled != WheelTick::NEVER)
+        {
+            meta.scheduled = self.wheel.insert(at, meta.scheduled);
         }
     }
 
@@ -206,7 +208,12 @@ impl<T> Table<T> {
     fn grow(&mut self, key: FlowKey) -> Option<u32> {
         let at = u32::try_from(self.slots.len()).ok().filter(|&at| at < Index::MOST_SLOTS)?;
         self.slots.push(Slot { key, value: None });
-        self.labels.push(Label { hash: 0, due: Timestamp::default(), noted: Turn::NEVER, serial: 0 });
+        self.metas.push(SlotMeta {
+            hash: 0,
+            due: Timestamp::default(),
+            scheduled: WheelTick::NEVER,
+            serial: 0,
+        });
         Some(at)
     }
 
@@ -217,54 +224,54 @@ impl<T> Table<T> {
             return;
         }
         slot.value = None;
-        let label = &mut self.labels[at.0 as usize];
-        label.noted = Turn::NEVER;
-        self.index.leave(label.hash, at.0);
+        let meta = &mut self.metas[at.0 as usize];
+        meta.scheduled = WheelTick::NEVER;
+        self.index.leave(meta.hash, at.0);
         self.forget_age(at);
         self.free.push(at.0);
     }
 
     /// Takes an entry's age: it no longer counts as undecided. It is due at `due`; not much later is the same.
     pub(super) fn retire(&mut self, at: Position, due: Timestamp) {
-        /// For what an entry is noted that is hardly later: a note costs more than room for this long.
+        /// For what an entry is scheduled that is hardly later: a note costs more than room for this long.
         const MUCH: Span = Span::from_millis(250);
         self.forget_age(at);
-        let label = &mut self.labels[at.0 as usize];
-        label.due = due;
-        if Turn::at(due.plus(MUCH)) < label.noted {
-            label.noted = self.wheel.note(at.0, Turn::at(due));
+        let meta = &mut self.metas[at.0 as usize];
+        meta.due = due;
+        if WheelTick::at(due.plus(MUCH)) < meta.scheduled {
+            meta.scheduled = self.wheel.insert(at.0, WheelTick::at(due));
         }
     }
 
     /// Notes that of an entry's packets only those that may open another are of interest from now on.
     pub(super) fn settle(&mut self, at: Position) {
-        let hash = self.labels[at.0 as usize].hash;
+        let hash = self.metas[at.0 as usize].hash;
         self.index.settle(hash, at.0);
     }
 
     fn forget_age(&mut self, at: Position) {
-        let serial = std::mem::take(&mut self.labels[at.0 as usize].serial);
+        let serial = std::mem::take(&mut self.metas[at.0 as usize].serial);
         self.aged -= usize::from(serial != 0);
     }
 
     /// Sets when the entry is next due. A later deadline costs nothing: the entry is moved when the
     /// wheel reaches its old one.
     pub(super) fn set_due(&mut self, at: Position, due: Timestamp) {
-        let label = &mut self.labels[at.0 as usize];
-        label.due = due;
-        if Turn::at(due) < label.noted {
-            label.noted = self.wheel.note(at.0, Turn::at(due));
+        let meta = &mut self.metas[at.0 as usize];
+        meta.due = due;
+        if WheelTick::at(due) < meta.scheduled {
+            meta.scheduled = self.wheel.insert(at.0, WheelTick::at(due));
         }
     }
 
     pub(super) fn due(&self, at: Position) -> Timestamp {
-        self.labels[at.0 as usize].due
+        self.metas[at.0 as usize].due
     }
 
     /// The oldest entry that has an age.
     pub(super) fn oldest(&mut self) -> Option<Position> {
         while let Some(&age) = self.ages.front() {
-            if has_age(&self.labels, age) {
+            if has_age(&self.metas, age) {
                 return Some(Position(age.0));
             }
             self.ages.pop_front();
@@ -274,18 +281,18 @@ impl<T> Table<T> {
 
     /// The entries that have an age, oldest first.
     pub(super) fn by_age(&self) -> impl Iterator<Item = Position> {
-        self.ages.iter().filter(|&&age| has_age(&self.labels, age)).map(|&(at, _)| Position(at))
+        self.ages.iter().filter(|&&age| has_age(&self.metas, age)).map(|&(at, _)| Position(at))
     }
 
     /// Turns the wheel to `now` and appends every entry whose deadline has passed to `due`.
     ///
     /// The entries stay in the table; the caller removes them or gives them a later deadline.
     pub(super) fn collect_due(&mut self, now: Timestamp, due: &mut Vec<Position>) {
-        for turn in self.wheel.turn(now) {
+        for turn in self.wheel.advance(now) {
             let before = due.len();
             let mut list = self.wheel.empty(turn);
-            while let Some(at) = self.wheel.read(&mut list) {
-                prefetch(self.labels.as_ptr().wrapping_add(at as usize));
+            while let Some(at) = self.wheel.drain(&mut list) {
+                prefetch(self.metas.as_ptr().wrapping_add(at as usize));
                 due.push(Position(at));
             }
             let mut kept = before;
@@ -300,15 +307,16 @@ impl<T> Table<T> {
         }
     }
 
-    /// Whether an entry that was noted for this turn is due; it is noted for another if it is not.
-    fn is_due(&mut self, at: Position, turn: Turn, now: Timestamp) -> bool {
-        let label = &mut self.labels[at.0 as usize];
-        // Others left, or were noted again for another time.
-        if !label.noted.shares_bucket(turn) {
+    /// Whether an entry that was scheduled for this turn is due; it is scheduled for another if it is not.
+    fn is_due(&mut self, at: Position, turn: WheelTick, now: Timestamp) -> bool {
+        let meta = &mut self.metas[at.0 as usize];
+        // Others left, or were scheduled again for another time.
+        if !meta.scheduled.shares_bucket(turn) {
             return false;
         }
-        let due = label.due < now;
-        label.noted = if due { Turn::NEVER } else { self.wheel.note(at.0, Turn::at(label.due)) };
+        let due = meta.due < now;
+        meta.scheduled =
+            if due { WheelTick::NEVER } else { self.wheel.insert(at.0, WheelTick::at(meta.due)) };
         due
     }
 
@@ -319,14 +327,14 @@ impl<T> Table<T> {
 
     /// Forgets the remembered flows that were silent since this was last done.
     pub(super) fn forget_silent(&mut self) {
-        let labels = &self.labels;
-        self.index.age(|at| labels.get(at as usize).map_or(0, |label| label.hash));
+        let metas = &self.metas;
+        self.index.age(|at| metas.get(at as usize).map_or(0, |meta| meta.hash));
     }
 
     /// Removes all entries whose age was taken.
     pub(super) fn remove_retired(&mut self) {
         for at in (0..).take(self.slots.len()) {
-            let retired = self.labels[at as usize].serial == 0;
+            let retired = self.metas[at as usize].serial == 0;
             if retired && self.slots[at as usize].value.is_some() {
                 self.remove(Position(at));
             }
@@ -334,8 +342,8 @@ impl<T> Table<T> {
     }
 }
 
-fn has_age(labels: &[Label], (at, serial): (u32, u32)) -> bool {
-    labels.get(at as usize).is_some_and(|label| label.serial == serial)
+fn has_age(metas: &[SlotMeta], (at, serial): (u32, u32)) -> bool {
+    metas.get(at as usize).is_some_and(|meta| meta.serial == serial)
 }
 
 #[cfg(test)]

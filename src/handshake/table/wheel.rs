@@ -1,6 +1,6 @@
 //! The timing wheel: positions by the time when they are to be looked at.
 //!
-//! Owns notes, not deadlines: an entry whose deadline moves is noted again or found too early, and a note
+//! Owns entries, not deadlines: an entry whose deadline moves is scheduled again or found too early, and a note
 //! whose entry has left is found in vain. So nothing is ever searched for or unlinked.
 
 use std::ops::RangeInclusive;
@@ -15,9 +15,9 @@ const BUCKETS: usize = 8192;
 
 /// When the wheel comes by for an entry: the number of its bucket, not yet taken modulo the wheel's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Turn(i64);
+pub(super) struct WheelTick(i64);
 
-impl Turn {
+impl WheelTick {
     /// It does not.
     pub(super) const NEVER: Self = Self(i64::MAX);
 
@@ -42,20 +42,20 @@ pub(super) struct Wheel {
     chunks: Vec<Chunk>,
     /// The first of the chunks that are free.
     free: u32,
-    notes: usize,
+    entries: usize,
     /// The wheel has been turned up to here.
-    turned: Option<Turn>,
+    turned: Option<WheelTick>,
 }
 
-/// As many notes as the cache fetches together, and the next ones in the list.
+/// As many entries as the cache fetches together, and the next ones in the list.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 struct Chunk {
-    notes: [u32; NOTES],
+    entries: [u32; CHUNK_ENTRIES],
     next: u32,
 }
 
-const NOTES: usize = 15;
+const CHUNK_ENTRIES: usize = 15;
 
 /// No chunk.
 const END: u32 = u32::MAX;
@@ -77,17 +77,17 @@ impl Wheel {
             buckets: vec![List::EMPTY; BUCKETS].into_boxed_slice(),
             chunks: Vec::new(),
             free: END,
-            notes: 0,
+            entries: 0,
             turned: None,
         }
     }
 
     /// Notes a position for a turn, or, where that is past, for the next one; gives which it is.
-    pub(super) fn note(&mut self, at: u32, turn: Turn) -> Turn {
+    pub(super) fn insert(&mut self, at: u32, turn: WheelTick) -> WheelTick {
         let turn = self.turned.map_or(turn, |turned| turn.max(turned));
         let list = &mut self.buckets[turn.bucket()];
-        if list.first == END || list.used as usize == NOTES {
-            let chunk = Chunk { notes: [0; NOTES], next: list.first };
+        if list.first == END || list.used as usize == CHUNK_ENTRIES {
+            let chunk = Chunk { entries: [0; CHUNK_ENTRIES], next: list.first };
             *list = List { first: self.free, used: 0 };
             if self.free == END {
                 list.first = self.chunks.len() as u32;
@@ -96,49 +96,49 @@ impl Wheel {
                 self.free = std::mem::replace(&mut self.chunks[self.free as usize], chunk).next;
             }
         }
-        self.chunks[list.first as usize].notes[list.used as usize % NOTES] = at;
+        self.chunks[list.first as usize].entries[list.used as usize % CHUNK_ENTRIES] = at;
         list.used += 1;
-        self.notes += 1;
+        self.entries += 1;
         turn
     }
 
-    /// How many notes there are.
-    pub(super) fn notes(&self) -> usize {
-        self.notes
+    /// How many entries there are.
+    pub(super) fn entries(&self) -> usize {
+        self.entries
     }
 
-    /// Forgets all notes.
+    /// Forgets all entries.
     pub(super) fn clear(&mut self) {
         self.buckets.fill(List::EMPTY);
         self.chunks.clear();
-        (self.free, self.notes) = (END, 0);
+        (self.free, self.entries) = (END, 0);
     }
 
     /// Turns the wheel to `now`; gives the turns that it passes, and the one that it reaches.
-    pub(super) fn turn(&mut self, now: Timestamp) -> impl Iterator<Item = Turn> + use<> {
-        let Turn(target) = Turn::at(now);
+    pub(super) fn advance(&mut self, now: Timestamp) -> impl Iterator<Item = WheelTick> + use<> {
+        let WheelTick(target) = WheelTick::at(now);
         // The first turn, and a jump of more than a whole one, visit every bucket once.
-        let turned = self.turned.map_or(i64::MIN, |Turn(turned)| turned);
-        self.turned = Some(Turn(turned.max(target)));
+        let turned = self.turned.map_or(i64::MIN, |WheelTick(turned)| turned);
+        self.turned = Some(WheelTick(turned.max(target)));
         let passed: RangeInclusive<i64> = turned.max(target.saturating_sub(BUCKETS as i64 - 1))..=target;
-        passed.map(Turn)
+        passed.map(WheelTick)
     }
 
-    /// Takes the notes of a turn out, to be read with [`Self::read`].
-    pub(super) fn empty(&mut self, turn: Turn) -> List {
+    /// Takes the entries of a turn out, to be read with [`Self::drain`].
+    pub(super) fn empty(&mut self, turn: WheelTick) -> List {
         std::mem::replace(&mut self.buckets[turn.bucket()], List::EMPTY)
     }
 
     /// Reads the next note of a list.
-    pub(super) fn read(&mut self, list: &mut List) -> Option<u32> {
+    pub(super) fn drain(&mut self, list: &mut List) -> Option<u32> {
         let chunk = self.chunks.get_mut(list.first as usize)?;
         list.used -= 1;
-        self.notes -= 1;
-        let at = chunk.notes[list.used as usize % NOTES];
+        self.entries -= 1;
+        let at = chunk.entries[list.used as usize % CHUNK_ENTRIES];
         if list.used == 0 {
             let next = std::mem::replace(&mut chunk.next, self.free);
             self.free = list.first;
-            *list = List { first: next, used: NOTES as u32 };
+            *list = List { first: next, used: CHUNK_ENTRIES as u32 };
         }
         Some(at)
     }

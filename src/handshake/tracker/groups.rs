@@ -47,7 +47,7 @@ impl Tracker {
                 self.prefetch(batch, items, place, later);
                 // On its way since then: what few have is elsewhere.
                 let tracked = self.table.get(Position::new(soon.position().unwrap_or(0)));
-                tracked.inspect(|tracked| tracked.attempt.prefetch_rare());
+                tracked.inspect(|tracked| tracked.attempt.prefetch_cold());
             }
             let Some((item, rest)) = items.get(place as usize..).and_then(<[Item]>::split_first) else {
                 break;

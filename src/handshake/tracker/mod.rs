@@ -1,7 +1,7 @@
 //! Routes segments to attempts and decides when an attempt is decided.
 //!
 //! Owns the hot table, eviction and the memory of decided flows. Does not own what a segment means to an attempt
-//! (`pending`), how long one is waited for (`patience`), nor what the record says (`decide`).
+//! (`pending`), how long one is waited for (`timeouts`), nor what the record says (`decide`).
 
 mod groups;
 #[cfg(test)]
@@ -9,11 +9,11 @@ mod tests;
 
 use super::batch::may_open;
 use super::decide::{self, Ending};
-use super::found::{Found, Order};
-use super::patience::{deadline, first_wait, is_settled};
+use super::early_refusals::{EarlyRefusals, is_refusal};
+use super::finding::{Finding, Order};
 use super::pending::{Pending, is_syn, is_synack};
-use super::stray::{Strays, is_refusal};
 use super::table::{Cell, Place, Position, Table};
+use super::timeouts::{deadline, first_wait, is_settled};
 use crate::packet::{Packet, Segment, Span, Timestamp, Unreachable};
 use crate::prefetch::prefetch_all;
 
@@ -25,7 +25,7 @@ pub struct Counts {
     /// Segments of connections whose handshake is not in the capture.
     pub midstream: u64,
     /// ICMP errors that quote a SYN of no undecided attempt.
-    pub stray_errors: u64,
+    pub unmatched_errors: u64,
     /// Segments that went with the end of a file which shrank under its map.
     pub lost: u64,
 }
@@ -37,7 +37,7 @@ impl Counts {
         Self {
             copies: self.copies + other.copies,
             midstream: self.midstream + other.midstream,
-            stray_errors: self.stray_errors + other.stray_errors,
+            unmatched_errors: self.unmatched_errors + other.unmatched_errors,
             lost: self.lost + other.lost,
         }
     }
@@ -60,7 +60,7 @@ struct Tracked {
     decided: bool,
     /// And of its packets only those that may open an attempt are of interest, whenever they were looked up.
     settled: bool,
-    /// The strongest signs of an overflow that were told of it.
+    /// The strongest facts of an overflow that were told of it.
     told: u8,
     attempt: Pending,
 }
@@ -69,7 +69,7 @@ struct Tracked {
 pub struct Tracker {
     table: Table<Tracked>,
     /// What refused flows without an attempt.
-    strays: Strays,
+    early_refusals: EarlyRefusals,
     /// The hash of a remembered flow that has an attempt again.
     reopened: Option<u64>,
     /// Latest steady time so far.
@@ -77,7 +77,7 @@ pub struct Tracker {
     /// How far packet time is behind the steady time, which deadlines go by.
     lag: Span,
     /// What was found and not yet told.
-    found: Vec<Found>,
+    found: Vec<Finding>,
     order: Order,
     due: Vec<Position>,
     counts: Counts,
@@ -98,7 +98,7 @@ impl Tracker {
     pub fn new() -> Self {
         Self {
             table: Table::new(),
-            strays: Strays::default(),
+            early_refusals: EarlyRefusals::default(),
             reopened: None,
             now: Timestamp::from_nanos(i64::MIN),
             lag: Span::ZERO,
@@ -132,13 +132,13 @@ impl Tracker {
     fn open_attempt(&mut self, place: Place, segment: &Segment, hash: u64, ordinal: u64) {
         if is_syn(segment) {
             let at = self.insert(place, segment, hash, Pending::from_syn(segment, ordinal));
-            if !self.strays.is_empty() {
+            if !self.early_refusals.is_empty() {
                 self.recall_refusals(at, segment, hash, ordinal);
             }
         } else if is_refusal(segment) {
             let counted = place == Place::Unknown;
             self.counts.midstream += u64::from(counted);
-            self.strays.keep(hash, Packet::Segment(*segment), ordinal, counted);
+            self.early_refusals.keep(hash, Packet::Segment(*segment), ordinal, counted);
         } else if place == Place::Remembered {
             // A late SYN-ACK of an attempt that is already told opens no second one.
         } else if is_synack(segment) {
@@ -171,15 +171,15 @@ impl Tracker {
     fn recall_refusals(&mut self, at: Option<Position>, syn: &Segment, hash: u64, ordinal: u64) {
         let Some((at, tracked)) = at.and_then(|at| Some((at, self.table.get_mut(at)?))) else { return };
         let attempt = &mut tracked.attempt;
-        for stray in self.strays.take(hash, syn, ordinal) {
-            let counted = u64::from(stray.counted);
-            match &stray.packet {
+        for refusal in self.early_refusals.take(hash, syn, ordinal) {
+            let counted = u64::from(refusal.counted);
+            match &refusal.packet {
                 Packet::Segment(rst) => {
                     self.counts.midstream -= counted;
                     self.counts.copies += u64::from(attempt.take(rst));
                 }
                 Packet::Unreachable(error) => {
-                    self.counts.stray_errors -= counted;
+                    self.counts.unmatched_errors -= counted;
                     attempt.take_icmp(error.at, error.icmp);
                 }
             }
@@ -210,7 +210,7 @@ impl Tracker {
             if tracked.attempt.is_copy(segment) {
                 self.counts.copies += 1;
             } else if is_refusal(segment) {
-                self.strays.keep(hash, Packet::Segment(*segment), ordinal, false);
+                self.early_refusals.keep(hash, Packet::Segment(*segment), ordinal, false);
             } else {
                 // The connection goes on; copies of what the attempt had would have come before.
                 tracked.settled = true;
@@ -223,11 +223,11 @@ impl Tracker {
             return;
         }
         let attempt = &tracked.attempt;
-        let signs = attempt.overflow_signs();
-        if signs > tracked.told {
-            tracked.told = signs;
+        let facts = attempt.overflow_signs();
+        if facts > tracked.told {
+            tracked.told = facts;
             let attempt = decide::decide(attempt, segment.flow, Ending::Provisional);
-            self.found.push(Found { at: now, decided: false, attempt });
+            self.found.push(Finding { at: now, decided: false, attempt });
         }
         self.reconsider(at, segment.at);
     }
@@ -261,8 +261,8 @@ impl Tracker {
             tracked.attempt.take_icmp(error.at, error.icmp);
             return self.reconsider(at, error.at);
         }
-        self.counts.stray_errors += 1;
-        self.strays.keep(hash, Packet::Unreachable(*error), ordinal, true);
+        self.counts.unmatched_errors += 1;
+        self.early_refusals.keep(hash, Packet::Unreachable(*error), ordinal, true);
     }
 
     /// Lets the deadlines pass that lie before `now`, a steady time.
@@ -290,7 +290,7 @@ impl Tracker {
         let tracked = self.table.get(at);
         let undecided = tracked.filter(|tracked| !tracked.decided);
         prefetch_all(undecided);
-        tracked.inspect(|tracked| tracked.attempt.prefetch_rare());
+        tracked.inspect(|tracked| tracked.attempt.prefetch_cold());
     }
 
     fn expire(&mut self, at: Position) {
@@ -314,7 +314,7 @@ impl Tracker {
         tracked.decided = true;
         let pending = &tracked.attempt;
         // Made where it belongs: a finding is large.
-        let found = || Found { at: when, decided: true, attempt: decide::decide(pending, key, ending) };
+        let found = || Finding { at: when, decided: true, attempt: decide::decide(pending, key, ending) };
         self.found.extend(std::iter::once_with(found));
         self.table.retire(at, when.plus(LINGER));
     }
@@ -386,7 +386,7 @@ impl Tracker {
     pub fn drain<E>(
         &mut self,
         before: Option<Timestamp>,
-        take: impl FnMut(&mut Found) -> Result<(), E>,
+        take: impl FnMut(&mut Finding) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut found = self.hand_over(before, Vec::new());
         let result = self.order.tell(std::slice::from_mut(&mut found), take);
@@ -399,7 +399,7 @@ impl Tracker {
 
     /// Hands over what was found since the last call, or of that what was found before some time, to be told in
     /// [`Order`] with what others found. What is found next goes into `room`, which is empty.
-    pub fn hand_over(&mut self, before: Option<Timestamp>, room: Vec<Found>) -> Vec<Found> {
+    pub fn hand_over(&mut self, before: Option<Timestamp>, room: Vec<Finding>) -> Vec<Finding> {
         let mut found = std::mem::replace(&mut self.found, room);
         if let Some(before) = before {
             self.found.extend(found.extract_if(.., |found| found.at >= before));

@@ -16,7 +16,7 @@ const CLIENTS: usize = 8;
 /// When room appears, in the run in which it does.
 const ROOM: Duration = Duration::from_millis(2_500);
 /// When clients give up, in the run that looks at their repeats: well after the one at 11 s.
-const PATIENCE: Duration = Duration::from_millis(13_500);
+const CLIENT_TIMEOUT: Duration = Duration::from_millis(13_500);
 /// With this `tcp_syn_retries`, `connect()` fails on its own.
 const SYN_RETRIES: u8 = 2;
 /// When, in seconds: `tcp_syn_retries` bounds the time, as if time-outs doubled from the first, and not
@@ -51,7 +51,7 @@ pub(super) fn run(parameters: &Parameters) -> Result<Outcome, LabError> {
             let full = experiment.queue()?;
             let clients = Clients {
                 count: CLIENTS,
-                timeout: if ending == Ending::Watch { PATIENCE } else { Duration::from_secs(30) },
+                timeout: if ending == Ending::Watch { CLIENT_TIMEOUT } else { Duration::from_secs(30) },
                 probe: Probe::SoError,
                 ..parameters.clients(Duration::from_millis(200))
             };

@@ -215,7 +215,7 @@ fn meaning(verdict: Verdict, listener: &Listener, listed: &[Attempt]) -> Option<
 /// `5 times each`, where the listener's sums tell it of one verdict.
 fn times(verdict: Verdict, listener: &Listener) -> Option<String> {
     let attempts = listener.verdicts.get(verdict);
-    // Repeats after the ACK come with two verdicts only: with the other one absent, all are this one's.
+    // Retransmissions after the ACK come with two verdicts only: with the other one absent, all are this one's.
     if verdict != Verdict::SynackRetransmitted || listener.verdicts.get(Verdict::ResetAfterAck) > 0 {
         return None;
     }

@@ -6,7 +6,7 @@ use super::attempts::{cause, connect, retries};
 use super::clock::Clock;
 use super::paint::{Paint, Tone};
 use crate::handshake::{Attempt, Cause};
-use crate::kernel::KernelWord;
+use crate::kernel::KernelStats;
 use crate::packet::Timestamp;
 use crate::report::Options;
 use crate::words::count;
@@ -50,7 +50,7 @@ impl Stream {
     /// # Errors
     ///
     /// Those of `out`.
-    pub fn overflow(&self, out: &mut impl Write, now: Timestamp, word: &KernelWord) -> io::Result<()> {
+    pub fn overflow(&self, out: &mut impl Write, now: Timestamp, word: &KernelStats) -> io::Result<()> {
         let what =
             self.paint.apply(super::tone_of(Some(Cause::AcceptQueueOverflow)), "accept queue overflows");
         let dropped = word.drops.map_or_else(String::new, |n| format!(", {} dropped", count(n, "packet")));

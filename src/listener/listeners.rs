@@ -1,4 +1,4 @@
-//! The book of listeners: every finding goes through it, gets its inference, and is tallied.
+//! The listeners of listeners: every finding goes through it, gets its inference, and is tallied.
 
 use std::cmp::Reverse;
 
@@ -6,13 +6,13 @@ use indexmap::IndexMap;
 
 use super::record::Record;
 use super::{Listener, Tally, diagnosis};
-use crate::handshake::{Attempt, Cause, Context, Found, Inference, Verdict, infer};
-use crate::kernel::KernelWord;
+use crate::handshake::{Attempt, Cause, Context, Finding, Inference, Verdict, infer};
+use crate::kernel::KernelStats;
 use crate::packet::{Endpoint, Timestamp};
 
 /// All listeners of an analysis, bounded in number.
 #[derive(Debug, Clone)]
-pub struct Book {
+pub struct Listeners {
     records: IndexMap<Endpoint, Record, foldhash::quality::RandomState>,
     limit: usize,
     /// The tallies of all listeners past the limit.
@@ -21,12 +21,12 @@ pub struct Book {
     dropped: bool,
 }
 
-impl Book {
+impl Listeners {
     /// Listeners kept apart unless told otherwise. A port scan has a million of them; at about 1 KiB each
     /// these take 8 MiB.
     pub const DEFAULT_LIMIT: usize = 8192;
 
-    /// An empty book that keeps at most `limit` listeners apart.
+    /// An empty listeners that keeps at most `limit` listeners apart.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
@@ -51,10 +51,10 @@ impl Book {
     /// Takes what the kernel says of a server on this machine since it was asked last: `lately` tells whether its
     /// queue overflowed from `since` to `until`, or that the figures leave it open. Servers that nobody has connected
     /// to are left alone.
-    pub fn kernel_says(
+    pub fn record_kernel(
         &mut self,
         server: Endpoint,
-        word: KernelWord,
+        word: KernelStats,
         lately: Option<bool>,
         (since, until): (Timestamp, Timestamp),
     ) {
@@ -64,7 +64,7 @@ impl Book {
     }
 
     /// Infers what the finding means, as known by now, and tallies it.
-    pub fn enter(&mut self, Found { attempt, decided, .. }: &mut Found) {
+    pub fn record(&mut self, Finding { attempt, decided, .. }: &mut Finding) {
         let full = self.records.len() >= self.limit;
         let place = self.records.get_index_of(&attempt.server);
         let record = place.and_then(|place| self.records.get_index(place)).map(|(_, record)| record);
@@ -93,7 +93,7 @@ impl Book {
             _ if attempt.verdict == Verdict::Completed => Context::default(),
             Some(record) => record.context(attempt),
             None if self.records.len() >= self.limit => Context::default(),
-            None => Context { answers: Some(attempt.signs.synack_seen), ..Context::default() },
+            None => Context { answers: Some(attempt.facts.synack_seen), ..Context::default() },
         };
         infer(attempt, &Context { capture_dropped: self.dropped, ..context })
     }
@@ -136,12 +136,12 @@ mod tests {
     use crate::report::samples;
 
     /// What a kernel says whose listener on `server` overflowed so often between two samples around `attempt`.
-    fn say(book: &mut Book, attempt: &Attempt, overflows: u64, abort: u32) {
-        say_all(book, attempt, (overflows, 1_000), abort);
+    fn say(listeners: &mut Listeners, attempt: &Attempt, overflows: u64, abort: u32) {
+        say_all(listeners, attempt, (overflows, 1_000), abort);
     }
 
     /// As above, of a kernel that repeated so many SYN-ACKs.
-    fn say_all(book: &mut Book, attempt: &Attempt, (overflows, repeats): (u64, u64), abort: u32) {
+    fn say_all(listeners: &mut Listeners, attempt: &Attempt, (overflows, repeats): (u64, u64), abort: u32) {
         let server = attempt.server;
         let address = std::net::SocketAddr::new(server.ip(), server.port());
         let sample = |at, overflows: u64, repeats: u64| {
@@ -171,26 +171,26 @@ mod tests {
         let mut watch = Watch::new(sample(since, 0, 0));
         watch.push(sample(until, overflows, repeats));
         let word = watch.word(address).unwrap();
-        book.kernel_says(server, word, watch.overflowed_lately(address), (since, until));
+        listeners.record_kernel(server, word, watch.overflowed_lately(address), (since, until));
     }
 
-    /// A book that has seen the attempts of a real overflow, and one of those with this verdict.
-    fn overflowed(verdict: Verdict) -> (Book, Attempt) {
-        let mut book = Book::new(8);
+    /// A listeners that has seen the attempts of a real overflow, and one of those with this verdict.
+    fn overflowed(verdict: Verdict) -> (Listeners, Attempt) {
+        let mut listeners = Listeners::new(8);
         let attempts = samples::overflow_mixed().1;
         for attempt in &attempts {
-            book.enter(&mut Found { at: attempt.end, decided: true, attempt: attempt.clone() });
+            listeners.record(&mut Finding { at: attempt.end, decided: true, attempt: attempt.clone() });
         }
-        (book, attempts.into_iter().find(|attempt| attempt.verdict == verdict).unwrap())
+        (listeners, attempts.into_iter().find(|attempt| attempt.verdict == verdict).unwrap())
     }
 
     #[test]
     fn what_the_kernel_counted_is_confirmed() {
         for verdict in [Verdict::SynackRetransmitted, Verdict::Unanswered] {
-            let (mut book, attempt) = overflowed(verdict);
-            assert!(book.infer(&attempt).confidence < Some(Confidence::Confirmed));
-            say(&mut book, &attempt, 3, 1);
-            let inference = book.infer(&attempt);
+            let (mut listeners, attempt) = overflowed(verdict);
+            assert!(listeners.infer(&attempt).confidence < Some(Confidence::Confirmed));
+            say(&mut listeners, &attempt, 3, 1);
+            let inference = listeners.infer(&attempt);
             assert_eq!(inference.cause, Some(Cause::AcceptQueueOverflow));
             assert_eq!(inference.confidence, Some(Confidence::Confirmed));
             assert_eq!(inference.evidence.first(), Some(&Evidence::KernelOverflowed));
@@ -202,9 +202,9 @@ mod tests {
 
     #[test]
     fn what_the_kernel_did_not_count_is_no_overflow() {
-        let (mut book, attempt) = overflowed(Verdict::SynackRetransmitted);
-        say(&mut book, &attempt, 0, 0);
-        let inference = book.infer(&attempt);
+        let (mut listeners, attempt) = overflowed(Verdict::SynackRetransmitted);
+        say(&mut listeners, &attempt, 0, 0);
+        let inference = listeners.infer(&attempt);
         assert_eq!((inference.cause, inference.confidence, inference.abort_on_overflow), (None, None, None));
         let told = [Evidence::KernelDidNotOverflow, Evidence::AckDidNotReachKernel];
         assert_eq!(inference.evidence.get(..2), Some(told.as_slice()));
@@ -212,10 +212,10 @@ mod tests {
 
     #[test]
     fn a_kernel_that_did_not_repeat_the_synacks_denies_nothing() {
-        let (mut book, attempt) = overflowed(Verdict::SynackRetransmitted);
-        say_all(&mut book, &attempt, (0, 0), 0);
-        assert_eq!(book.infer(&attempt).confidence, Some(Confidence::Likely));
-        let listeners = book.listeners();
+        let (mut listeners, attempt) = overflowed(Verdict::SynackRetransmitted);
+        say_all(&mut listeners, &attempt, (0, 0), 0);
+        assert_eq!(listeners.infer(&attempt).confidence, Some(Confidence::Likely));
+        let listeners = listeners.listeners();
         let listener = listeners.iter().find(|listener| listener.server == Some(attempt.server)).unwrap();
         assert_eq!(listener.cause, Some(Cause::AcceptQueueOverflow));
         assert!(listener.evidence[0].contains("another one may answer"), "{:?}", listener.evidence);
@@ -223,14 +223,14 @@ mod tests {
 
     #[test]
     fn lost_packets_weaken_what_rests_on_absence_but_not_the_kernels_count() {
-        let (mut book, attempt) = overflowed(Verdict::SynackRetransmitted);
-        assert_eq!(book.infer(&attempt).confidence, Some(Confidence::Likely));
-        book.capture_dropped();
-        let doubted = book.infer(&attempt);
+        let (mut listeners, attempt) = overflowed(Verdict::SynackRetransmitted);
+        assert_eq!(listeners.infer(&attempt).confidence, Some(Confidence::Likely));
+        listeners.capture_dropped();
+        let doubted = listeners.infer(&attempt);
         assert_eq!(doubted.confidence, Some(Confidence::Possible));
         assert_eq!(doubted.evidence.last(), Some(&Evidence::CaptureDropped));
-        say(&mut book, &attempt, 3, 0);
-        let confirmed = book.infer(&attempt);
+        say(&mut listeners, &attempt, 3, 0);
+        let confirmed = listeners.infer(&attempt);
         assert_eq!(confirmed.confidence, Some(Confidence::Confirmed));
         assert!(!confirmed.evidence.contains(&Evidence::CaptureDropped));
     }
@@ -245,9 +245,9 @@ mod tests {
         attempt.retries = Retries { syn: 0, syn_ack: 1, after_ack: 1 };
         attempt.retry_at.truncate(1);
         let told = |attempt: Attempt| {
-            let mut book = Book::new(8);
-            book.enter(&mut Found { at: attempt.end, decided: true, attempt });
-            let listener = book.listeners().remove(0);
+            let mut listeners = Listeners::new(8);
+            listeners.record(&mut Finding { at: attempt.end, decided: true, attempt });
+            let listener = listeners.listeners().remove(0);
             (listener.clients, listener.evidence.join("; "))
         };
         let (clients, evidence) = told(attempt.clone());
@@ -266,25 +266,25 @@ mod tests {
         deferred.established = Some(true);
         deferred.retries = Retries { syn: 0, syn_ack: 1, after_ack: 1 };
         deferred.retry_at = [Span::from_secs(3)].into_iter().collect();
-        let mut book = Book::new(8);
+        let mut listeners = Listeners::new(8);
         for attempt in samples::refused().1.into_iter().chain([deferred]) {
-            book.enter(&mut Found { at: attempt.end, decided: true, attempt });
+            listeners.record(&mut Finding { at: attempt.end, decided: true, attempt });
         }
-        let causes: Vec<_> = book.listeners().into_iter().map(|listener| listener.cause).collect();
+        let causes: Vec<_> = listeners.listeners().into_iter().map(|listener| listener.cause).collect();
         assert_eq!(causes, [Cause::PortClosed, Cause::Filtered, Cause::DeferAccept].map(Some));
     }
 
     #[test]
     fn a_listener_is_as_sure_as_the_kernel() {
-        let (mut book, attempt) = overflowed(Verdict::SynackRetransmitted);
-        let overflow = |book: &Book| {
-            let listeners = book.listeners();
+        let (mut listeners, attempt) = overflowed(Verdict::SynackRetransmitted);
+        let overflow = |listeners: &Listeners| {
+            let listeners = listeners.listeners();
             listeners.into_iter().find(|listener| listener.server == Some(attempt.server)).unwrap()
         };
-        assert_eq!(overflow(&book).confidence, Some(Confidence::Likely));
-        assert_eq!(overflow(&book).kernel, None);
-        say(&mut book, &attempt, 3, 0);
-        let listener = overflow(&book);
+        assert_eq!(overflow(&listeners).confidence, Some(Confidence::Likely));
+        assert_eq!(overflow(&listeners).kernel, None);
+        say(&mut listeners, &attempt, 3, 0);
+        let listener = overflow(&listeners);
         assert_eq!(listener.confidence, Some(Confidence::Confirmed));
         let figures = "this listener dropped 6 packets";
         assert!(listener.evidence[0].contains(figures), "{:?}", listener.evidence);
@@ -300,10 +300,10 @@ mod tests {
             ..undecided.unwrap()
         };
         let told = |overflows| {
-            let mut book = Book::new(8);
-            book.enter(&mut Found { at: waiting.end, decided: true, attempt: waiting.clone() });
-            say(&mut book, &waiting, overflows, 1);
-            book.listeners().remove(0)
+            let mut listeners = Listeners::new(8);
+            listeners.record(&mut Finding { at: waiting.end, decided: true, attempt: waiting.clone() });
+            say(&mut listeners, &waiting, overflows, 1);
+            listeners.listeners().remove(0)
         };
         let full = told(3);
         assert_eq!(full.cause, Some(Cause::AcceptQueueOverflow));
@@ -317,13 +317,17 @@ mod tests {
     fn silence_is_an_overflow_once_the_kernel_has_counted_one() {
         let unanswered = samples::overflow_mixed().1.into_iter().find(|a| a.verdict == Verdict::Unanswered);
         let mut silent = unanswered.unwrap();
-        (silent.signs.synack_seen, silent.signs.client_went_on) = (false, false);
+        (silent.facts.synack_seen, silent.facts.client_went_on) = (false, false);
         silent.inference = Inference::default();
-        let mut book = Book::new(8);
-        book.enter(&mut Found { at: silent.end, decided: true, attempt: silent.clone() });
-        assert_eq!(book.listeners().remove(0).cause, Some(Cause::Filtered), "what the packets alone say");
-        say(&mut book, &silent, 3, 0);
-        let listener = book.listeners().remove(0);
+        let mut listeners = Listeners::new(8);
+        listeners.record(&mut Finding { at: silent.end, decided: true, attempt: silent.clone() });
+        assert_eq!(
+            listeners.listeners().remove(0).cause,
+            Some(Cause::Filtered),
+            "what the packets alone say"
+        );
+        say(&mut listeners, &silent, 3, 0);
+        let listener = listeners.listeners().remove(0);
         assert_eq!(listener.cause, Some(Cause::AcceptQueueOverflow));
         assert_eq!(listener.confidence, Some(Confidence::Confirmed));
         assert!(listener.diagnosis.ends_with("1 of 1 attempt got no answer."), "{}", listener.diagnosis);

@@ -1,10 +1,10 @@
-//! When a listener answered SYNs: its accept queue had room then.
+//! When a listener answered SYNs: its accept queue had answered_spans then.
 
 use crate::packet::{Span, Timestamp};
 
 /// Stretches of time in which SYNs were answered, in order: constant in size.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Room {
+pub(super) struct AnsweredSpans {
     stretches: Vec<(Timestamp, Timestamp)>,
 }
 
@@ -15,7 +15,7 @@ const STRETCHES: usize = 32;
 /// Answers that are closer than this are one stretch.
 const GAP: Span = Span::from_secs(1);
 
-impl Room {
+impl AnsweredSpans {
     /// Notes that a SYN was answered at `at`; in no particular order.
     pub(super) fn note(&mut self, at: Timestamp) {
         let next = self.stretches.partition_point(|&(from, _)| from <= at);
@@ -71,37 +71,37 @@ mod tests {
         Timestamp::from_nanos(0).plus(Span::from_secs(seconds))
     }
 
-    fn room(answers: &[i64]) -> Room {
-        let mut room = Room::default();
-        answers.iter().for_each(|&answer| room.note(at(answer)));
-        room
+    fn answered_spans(answers: &[i64]) -> AnsweredSpans {
+        let mut answered_spans = AnsweredSpans::default();
+        answers.iter().for_each(|&answer| answered_spans.note(at(answer)));
+        answered_spans
     }
 
     #[test]
     fn answers_in_any_order_make_the_same_stretches() {
         let expected = vec![(at(1), at(3)), (at(7), at(8))];
         for answers in [[1, 2, 3, 7, 8], [8, 3, 1, 7, 2], [3, 1, 2, 8, 7]] {
-            assert_eq!(room(&answers).stretches, expected, "{answers:?}");
+            assert_eq!(answered_spans(&answers).stretches, expected, "{answers:?}");
         }
     }
 
     #[test]
     fn only_answers_in_between_count() {
-        let room = room(&[1, 2, 3, 10]);
-        assert!(room.any_between(at(0), at(2)));
-        assert!(room.any_between(at(2), at(20)));
-        assert!(room.any_between(at(4), at(11)));
-        assert!(!room.any_between(at(4), at(9)));
-        assert!(!room.any_between(at(3), at(10)), "the ends do not count");
-        assert!(!Room::default().any_between(at(0), at(100)));
+        let answered_spans = answered_spans(&[1, 2, 3, 10]);
+        assert!(answered_spans.any_between(at(0), at(2)));
+        assert!(answered_spans.any_between(at(2), at(20)));
+        assert!(answered_spans.any_between(at(4), at(11)));
+        assert!(!answered_spans.any_between(at(4), at(9)));
+        assert!(!answered_spans.any_between(at(3), at(10)), "the ends do not count");
+        assert!(!AnsweredSpans::default().any_between(at(0), at(100)));
     }
 
     #[test]
     fn stretches_are_bounded() {
         let answers: Vec<i64> = (0..1000).map(|n| n * 10).collect();
-        let room = room(&answers);
-        assert_eq!(room.stretches.len(), STRETCHES);
-        assert_eq!(room.stretches.first().map(|stretch| stretch.0), Some(at(0)));
-        assert_eq!(room.stretches.last().map(|stretch| stretch.1), Some(at(9990)));
+        let answered_spans = answered_spans(&answers);
+        assert_eq!(answered_spans.stretches.len(), STRETCHES);
+        assert_eq!(answered_spans.stretches.first().map(|stretch| stretch.0), Some(at(0)));
+        assert_eq!(answered_spans.stretches.last().map(|stretch| stretch.1), Some(at(9990)));
     }
 }

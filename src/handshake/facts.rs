@@ -2,7 +2,7 @@
 
 /// Facts that the inference wants beside the phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Signs {
+pub struct Facts {
     /// The SYN is in the capture.
     pub syn_seen: bool,
     /// The SYN came after the SYN-ACK within the reordering a capture makes.
@@ -45,7 +45,7 @@ pub struct Signs {
     /// connection, yet the client was not ignored.
     pub server_answered: bool,
     /// The server sent a segment with numbers of another connection.
-    pub server_strayed: bool,
+    pub server_out_of_window: bool,
     /// The server sent data or FIN.
     pub server_spoke: bool,
     /// The server should have had data or FIN too, not only an ACK, when it repeated SYN-ACK.
@@ -54,7 +54,7 @@ pub struct Signs {
     pub data_repeats: u16,
 }
 
-impl Signs {
+impl Facts {
     /// The client repeated data or FIN at least twice, and the server never answered.
     pub(in crate::handshake) fn ignored_data(&self) -> bool {
         self.data_repeats >= 2 && !self.server_answered

@@ -6,8 +6,8 @@ use std::io::{self, Write};
 use super::Live;
 use crate::engine::{Sink, Summary};
 use crate::handshake::{Attempt, Confidence, Verdict};
-use crate::kernel::KernelWord;
-use crate::listener::Book;
+use crate::kernel::KernelStats;
+use crate::listener::Listeners;
 use crate::packet::Timestamp;
 use crate::report::status::StatusLine;
 use crate::report::{Format, Interim, Options, Stream, Verbosity, VerdictSet};
@@ -17,7 +17,7 @@ const MOST_HELD: usize = 100_000;
 
 /// Takes what the analysis finds. Problems wait for the next look at the kernel, a second at most: what it says of
 /// the very moment in which they happened decides how sure their cause is.
-pub(super) struct Teller<'a> {
+pub(super) struct LiveReporter<'a> {
     sink: &'a mut dyn Sink,
     interim: Interim,
     lines: Stream,
@@ -29,7 +29,7 @@ pub(super) struct Teller<'a> {
     /// Undecided attempts that are held, by their position in the input; what is decided meanwhile leaves.
     awaited: HashSet<u64>,
     /// Undecided attempts that were told of, by their position in the input.
-    spoken: HashSet<u64>,
+    announced: HashSet<u64>,
 }
 
 enum Held {
@@ -37,7 +37,7 @@ enum Held {
     Provisional(Attempt),
 }
 
-impl<'a> Teller<'a> {
+impl<'a> LiveReporter<'a> {
     pub(super) fn new(config: &Live, options: &Options, sink: &'a mut dyn Sink, now: Timestamp) -> Self {
         let analyse = &config.analyse;
         let free = analyse.format == Format::Text || analyse.output.is_some();
@@ -50,12 +50,12 @@ impl<'a> Teller<'a> {
             provisional: analyse.verbosity != Verbosity::Quiet,
             held: Vec::new(),
             awaited: HashSet::new(),
-            spoken: HashSet::new(),
+            announced: HashSet::new(),
         }
     }
 
-    /// Tells everything that was held, with its cause as known to `book` now.
-    pub(super) fn tell(&mut self, book: &Book, line: &StatusLine) -> io::Result<()> {
+    /// Tells everything that was held, with its cause as known to `listeners` now.
+    pub(super) fn report(&mut self, listeners: &Listeners, line: &StatusLine) -> io::Result<()> {
         let held = std::mem::take(&mut self.held);
         if held.is_empty() {
             return self.sink.drained();
@@ -64,14 +64,14 @@ impl<'a> Teller<'a> {
         for held in held {
             match held {
                 Held::Decided(mut attempt) => {
-                    attempt.inference = book.infer(&attempt);
-                    self.spoken.remove(&attempt.ordinal);
+                    attempt.inference = listeners.infer(&attempt);
+                    self.announced.remove(&attempt.ordinal);
                     self.decided(&mut text, &attempt)?;
                 }
                 Held::Provisional(mut attempt) => {
-                    attempt.inference = book.infer(&attempt);
+                    attempt.inference = listeners.infer(&attempt);
                     let undecided = self.awaited.contains(&attempt.ordinal);
-                    if undecided && speaks(&attempt) && self.spoken.insert(attempt.ordinal) {
+                    if undecided && speaks(&attempt) && self.announced.insert(attempt.ordinal) {
                         self.so_far(&mut text, &attempt)?;
                     }
                 }
@@ -86,7 +86,7 @@ impl<'a> Teller<'a> {
     /// error where standard output is a program's.
     pub(super) fn overflows(
         &self,
-        begun: &[KernelWord],
+        begun: &[KernelStats],
         now: Timestamp,
         line: &StatusLine,
     ) -> io::Result<()> {
@@ -122,7 +122,7 @@ impl<'a> Teller<'a> {
 
     /// How many undecided attempts were told of because they show an overflow.
     pub(super) fn undecided_overflows(&self) -> usize {
-        self.spoken.len()
+        self.announced.len()
     }
 
     /// Writes the report so far.
@@ -136,7 +136,7 @@ impl<'a> Teller<'a> {
     }
 }
 
-impl Sink for Teller<'_> {
+impl Sink for LiveReporter<'_> {
     fn attempt(&mut self, attempt: &Attempt) -> io::Result<()> {
         self.awaited.remove(&attempt.ordinal);
         let waits = attempt.verdict.is_problem() || self.shown.contains(attempt.verdict);
@@ -145,7 +145,7 @@ impl Sink for Teller<'_> {
             return Ok(());
         }
         let mut text = Vec::new();
-        self.spoken.remove(&attempt.ordinal);
+        self.announced.remove(&attempt.ordinal);
         self.decided(&mut text, attempt)?;
         write_lines(&text)
     }
@@ -212,16 +212,16 @@ mod tests {
         let with = |verdict| attempts.iter().find(|attempt| attempt.verdict == verdict).unwrap().clone();
         let doubtful = with(Verdict::SynackRetransmitted);
         let completed = Attempt { ordinal: doubtful.ordinal, ..with(Verdict::Completed) };
-        let (book, line) = (Book::new(8), StatusLine::new("lo", false));
+        let (listeners, line) = (Listeners::new(8), StatusLine::new("lo", false));
         let mut told = Told::default();
-        let mut teller = Teller::new(&config, &Options::default(), &mut told, Timestamp::default());
-        teller.provisional(&doubtful).unwrap();
-        teller.attempt(&completed).unwrap();
-        teller.tell(&book, &line).unwrap();
-        assert_eq!(teller.undecided_overflows(), 0);
-        teller.provisional(&doubtful).unwrap();
-        teller.tell(&book, &line).unwrap();
-        assert_eq!(teller.undecided_overflows(), 1);
+        let mut reporter = LiveReporter::new(&config, &Options::default(), &mut told, Timestamp::default());
+        reporter.provisional(&doubtful).unwrap();
+        reporter.attempt(&completed).unwrap();
+        reporter.report(&listeners, &line).unwrap();
+        assert_eq!(reporter.undecided_overflows(), 0);
+        reporter.provisional(&doubtful).unwrap();
+        reporter.report(&listeners, &line).unwrap();
+        assert_eq!(reporter.undecided_overflows(), 1);
         assert_eq!(told.0, [(true, Verdict::Completed), (false, Verdict::SynackRetransmitted)]);
     }
 }

@@ -9,7 +9,7 @@ use crate::packet::{Span, Timestamp};
 
 /// What the kernel says of one listener between the first and the latest sample of a [`Watch`].
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
-pub struct KernelWord {
+pub struct KernelStats {
     /// The address that its socket is bound to, perhaps any (`0.0.0.0`, `[::]`).
     pub local: SocketAddr,
     /// How many sockets share it (SO_REUSEPORT); the queue below is that of the fullest.
@@ -43,7 +43,7 @@ pub struct KernelWord {
     pub namespace: Counters,
 }
 
-impl KernelWord {
+impl KernelStats {
     /// Whether this listener's accept queue overflowed between the two samples.
     ///
     /// `Some(false)`: ListenOverflows of the whole namespace did not grow, or this listener dropped nothing
@@ -58,7 +58,7 @@ impl KernelWord {
     }
 }
 
-/// See [`KernelWord::overflowed`].
+/// See [`KernelStats::overflowed`].
 pub(super) fn overflowed(namespace: &Counters, drops: Option<u64>, full_seen: bool) -> Option<bool> {
     let overflows = namespace.get(Counter::ListenOverflows);
     if overflows == Some(0) || drops == Some(0) {
@@ -81,7 +81,7 @@ pub(super) fn overflowed(namespace: &Counters, drops: Option<u64>, full_seen: bo
 #[derive(Debug, Clone, PartialEq)]
 pub struct Account {
     /// Its word on the listener.
-    pub word: KernelWord,
+    pub word: KernelStats,
     /// When counting began, by the clock that stamps the packets.
     pub since: Timestamp,
     /// When it ended.

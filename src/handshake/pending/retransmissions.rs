@@ -7,7 +7,7 @@ use crate::packet::{Segment, Span, Timestamp};
 
 /// The first SYN or SYN-ACK of one side.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::handshake) struct Offer {
+pub(in crate::handshake) struct HandshakeSegment {
     pub(in crate::handshake) first: Timestamp,
     tsval: u32,
     /// The option was there at all.
@@ -16,10 +16,10 @@ pub(in crate::handshake) struct Offer {
 
 /// How a SYN or SYN-ACK was repeated.
 #[derive(Debug, Clone, Default)]
-pub(in crate::handshake) struct Repeats {
+pub(in crate::handshake) struct Retransmissions {
     pub(in crate::handshake) count: u16,
     /// The last one came too soon for a timer, and nothing shows that it is new: a late copy.
-    pub(super) hasty: bool,
+    pub(super) too_soon: bool,
     /// TSval of the last.
     tsval: u32,
     last: Timestamp,
@@ -31,9 +31,9 @@ pub(in crate::handshake) struct Repeats {
 }
 
 /// What has not been repeated.
-pub(super) static NEVER: Repeats = Repeats {
+pub(super) static NONE: Retransmissions = Retransmissions {
     count: 0,
-    hasty: false,
+    too_soon: false,
     tsval: 0,
     last: Timestamp::from_nanos(0),
     gap: Span::ZERO,
@@ -43,7 +43,7 @@ pub(super) static NEVER: Repeats = Repeats {
 /// The shortest retransmission time-out anywhere by default: Linux' `TCP_RTO_MIN` (RFC 6298 §2.4 asks for 1 s).
 pub(super) const SHORTEST_TIMER: Span = Span::from_millis(200);
 
-impl Offer {
+impl HandshakeSegment {
     #[inline(always)]
     pub(super) fn new(segment: &Segment) -> Self {
         let timestamps = segment.options.timestamps();
@@ -52,14 +52,14 @@ impl Offer {
     }
 
     /// The time of the latest.
-    pub(in crate::handshake) fn last(&self, repeats: &Repeats) -> Timestamp {
+    pub(in crate::handshake) fn last(&self, repeats: &Retransmissions) -> Timestamp {
         if repeats.count == 0 { self.first } else { repeats.last }
     }
 
     /// When the packet that `answer` echoes was sent: told by TSecr (RFC 7323 §3.2), or plain where
     /// there was only one. `None` when it may be any of several.
     #[inline]
-    pub(super) fn answered_by(&self, repeats: &Repeats, answer: &Segment) -> Option<Timestamp> {
+    pub(super) fn answered_by(&self, repeats: &Retransmissions, answer: &Segment) -> Option<Timestamp> {
         if repeats.count == 0 {
             return Some(self.first);
         }
@@ -68,15 +68,15 @@ impl Offer {
     }
 }
 
-impl Repeats {
+impl Retransmissions {
     /// Takes one more repeat of `first`.
-    pub(super) fn take(&mut self, first: &Offer, segment: &Segment) {
+    pub(super) fn take(&mut self, first: &HandshakeSegment, segment: &Segment) {
         self.gap = segment.at.since(first.last(self));
         self.last = segment.at;
         let (tsval, _) = segment.options.timestamps().unwrap_or_default();
         let before = if self.count == 0 { first.tsval } else { self.tsval };
         let renewed = first.timestamps && tsval != before;
-        self.hasty = self.gap < SHORTEST_TIMER && !renewed;
+        self.too_soon = self.gap < SHORTEST_TIMER && !renewed;
         self.tsval = tsval;
         self.count = self.count.saturating_add(1);
         if self.times.len() < Retries::TIMES_KEPT {

@@ -8,13 +8,13 @@ use crate::packet::{Span, Timestamp};
 
 /// Whether nothing that can still come would change the record. Without a branch: attempts of all phases take turns.
 pub(super) fn is_settled(attempt: &Pending) -> bool {
-    let signs = &attempt.signs;
-    // A reset right after the handshake is told as the application's: wait for it until the server has spoken; and then
+    let facts = &attempt.facts;
+    // A reset right after the handshake is told as the application's: wait for it until the server has announced; and then
     // for what shows that it was another's.
-    let spoken = signs.server_spoke | signs.contradicted;
-    (attempt.phase == Phase::Established) & spoken
-        | (attempt.phase == Phase::Ignored) & (signs.client_aborted | attempt.rst_at.is_some())
-        | (attempt.phase == Phase::Acked) & signs.client_aborted
+    let announced = facts.server_spoke | facts.contradicted;
+    (attempt.phase == Phase::Established) & announced
+        | (attempt.phase == Phase::Ignored) & (facts.client_aborted | attempt.rst_at.is_some())
+        | (attempt.phase == Phase::Acked) & facts.client_aborted
 }
 
 /// When an attempt is decided if nothing more comes after what came at `at`; in packet time.
@@ -22,9 +22,9 @@ pub(super) fn deadline(attempt: &Pending, at: Timestamp) -> Timestamp {
     /// What is farther ahead is not the latest packet's time, but another clock's.
     const AHEAD: Span = Span::from_secs(1);
     // What is told as the application's reset may be a firewall's as well.
-    let phase = if attempt.signs.application_reset { Phase::Reset } else { attempt.phase };
+    let phase = if attempt.facts.application_reset { Phase::Reset } else { attempt.phase };
     // Most repeat nothing: by a table, since no predictor knows their phases.
-    let wait = match attempt.rare() {
+    let wait = match attempt.cold() {
         None => first_wait(phase),
         Some(_) => {
             wait(phase, attempt.syn_repeats().gap, attempt.synack_repeats().gap, attempt.client_sent_data())

@@ -16,18 +16,18 @@ const REACH: u64 = 16_384;
 
 /// Refusals by flow. In a capture that is in order hardly any is without its attempt.
 #[derive(Debug, Default)]
-pub(super) struct Strays {
+pub(super) struct EarlyRefusals {
     /// Those of the stretch of [`REACH`] packets that was heard of last.
-    young: HashMap<u64, Vec<Stray>>,
+    young: HashMap<u64, Vec<EarlyRefusal>>,
     /// Those of the stretch before.
-    old: HashMap<u64, Vec<Stray>>,
+    old: HashMap<u64, Vec<EarlyRefusal>>,
     /// The number of that stretch.
     stretch: u64,
 }
 
 /// A refusal of a SYN that is not there.
 #[derive(Debug, Clone)]
-pub(super) struct Stray {
+pub(super) struct EarlyRefusal {
     pub(super) packet: Packet,
     /// Its position in the whole input.
     ordinal: u64,
@@ -35,7 +35,7 @@ pub(super) struct Stray {
     pub(super) counted: bool,
 }
 
-impl Strays {
+impl EarlyRefusals {
     pub(super) fn is_empty(&self) -> bool {
         self.young.is_empty() && self.old.is_empty()
     }
@@ -44,18 +44,23 @@ impl Strays {
     #[cold]
     pub(super) fn keep(&mut self, hash: u64, packet: Packet, ordinal: u64, counted: bool) {
         self.go_to(ordinal);
-        let strays = self.young.entry(hash).or_insert_with(|| Vec::with_capacity(1));
-        strays.push(Stray { packet, ordinal, counted });
+        let early_refusals = self.young.entry(hash).or_insert_with(|| Vec::with_capacity(1));
+        early_refusals.push(EarlyRefusal { packet, ordinal, counted });
     }
 
     /// Takes out, in order, what refused this SYN. Whatever else is there of its flow refused another.
     #[cold]
-    pub(super) fn take(&mut self, hash: u64, syn: &Segment, ordinal: u64) -> impl Iterator<Item = Stray> {
+    pub(super) fn take(
+        &mut self,
+        hash: u64,
+        syn: &Segment,
+        ordinal: u64,
+    ) -> impl Iterator<Item = EarlyRefusal> {
         self.go_to(ordinal);
         let old = self.old.remove(&hash).unwrap_or_default();
         let young = self.young.remove(&hash).unwrap_or_default();
-        let near = move |stray: &Stray| ordinal.saturating_sub(stray.ordinal) <= REACH;
-        old.into_iter().chain(young).filter(near).filter(|stray| stray.refuses(syn))
+        let near = move |refusal: &EarlyRefusal| ordinal.saturating_sub(refusal.ordinal) <= REACH;
+        old.into_iter().chain(young).filter(near).filter(|refusal| refusal.refuses(syn))
     }
 
     /// Forgets what is out of reach from this position on.
@@ -70,7 +75,7 @@ impl Strays {
     }
 }
 
-impl Stray {
+impl EarlyRefusal {
     fn refuses(&self, syn: &Segment) -> bool {
         match &self.packet {
             Packet::Segment(rst) => {
@@ -127,11 +132,11 @@ mod tests {
     }
 
     fn taken(kept: &[(Packet, u64)], syn: &Segment, ordinal: u64) -> usize {
-        let mut strays = Strays::default();
+        let mut early_refusals = EarlyRefusals::default();
         for &(packet, ordinal) in kept {
-            strays.keep(HASH, packet, ordinal, true);
+            early_refusals.keep(HASH, packet, ordinal, true);
         }
-        strays.take(HASH, syn, ordinal).count()
+        early_refusals.take(HASH, syn, ordinal).count()
     }
 
     #[test]
@@ -168,17 +173,17 @@ mod tests {
 
     #[test]
     fn a_syn_takes_all_of_its_flow_and_memory_is_bounded() {
-        let mut strays = Strays::default();
-        strays.keep(HASH, Packet::Segment(rst()), 0, true);
-        strays.keep(HASH + 1, Packet::Segment(rst()), 1, true);
-        assert_eq!(strays.take(HASH, &syn(0), 2).count(), 1);
-        assert_eq!(strays.take(HASH, &syn(0), 2).count(), 0);
-        assert!(!strays.is_empty());
+        let mut early_refusals = EarlyRefusals::default();
+        early_refusals.keep(HASH, Packet::Segment(rst()), 0, true);
+        early_refusals.keep(HASH + 1, Packet::Segment(rst()), 1, true);
+        assert_eq!(early_refusals.take(HASH, &syn(0), 2).count(), 1);
+        assert_eq!(early_refusals.take(HASH, &syn(0), 2).count(), 0);
+        assert!(!early_refusals.is_empty());
         for ordinal in 0..10 * REACH {
-            strays.keep(ordinal, Packet::Segment(rst()), ordinal, true);
-            assert!((strays.young.len() + strays.old.len()) as u64 <= 2 * REACH);
+            early_refusals.keep(ordinal, Packet::Segment(rst()), ordinal, true);
+            assert!((early_refusals.young.len() + early_refusals.old.len()) as u64 <= 2 * REACH);
         }
-        assert_eq!(strays.take(HASH, &syn(0), 100 * REACH).count(), 0);
-        assert!(strays.is_empty());
+        assert_eq!(early_refusals.take(HASH, &syn(0), 100 * REACH).count(), 0);
+        assert!(early_refusals.is_empty());
     }
 }

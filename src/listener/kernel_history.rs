@@ -3,13 +3,13 @@
 //! Times are those of the samples, by the clock that stamps packets of a live capture.
 
 use crate::handshake::KernelEvidence;
-use crate::kernel::{Counter, KernelWord};
+use crate::kernel::{Counter, KernelStats};
 use crate::packet::{Span, Timestamp};
 
 /// The kernel's word on a listener over time: constant in size.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Kernel {
-    word: Option<KernelWord>,
+pub(super) struct KernelHistory {
+    word: Option<KernelStats>,
     /// From the first sample to the last.
     watched: Option<(Timestamp, Timestamp)>,
     /// Stretches in which it overflowed, or may have; in order of time.
@@ -31,11 +31,11 @@ const STRETCHES: usize = 64;
 /// repeats at most 32 s.
 const GAP: Span = Span::from_secs(5);
 
-impl Kernel {
-    /// Adds what was found between two samples; see `Book::kernel_says`.
+impl KernelHistory {
+    /// Adds what was found between two samples; see `Listeners::record_kernel`.
     pub(super) fn take(
         &mut self,
-        word: KernelWord,
+        word: KernelStats,
         lately: Option<bool>,
         since: Timestamp,
         until: Timestamp,
@@ -63,7 +63,7 @@ impl Kernel {
     }
 
     /// The latest word.
-    pub(super) fn word(&self) -> Option<&KernelWord> {
+    pub(super) fn word(&self) -> Option<&KernelStats> {
         self.word.as_ref()
     }
 
@@ -104,7 +104,7 @@ mod tests {
     }
 
     /// The word at this second, of a listener that dropped nothing since the one before.
-    fn word(second: i64) -> KernelWord {
+    fn word(second: i64) -> KernelStats {
         let server = "10.0.0.1:80".parse().unwrap();
         let socket = ListenSocket {
             local: server,
@@ -125,13 +125,13 @@ mod tests {
         watch.word(server).unwrap()
     }
 
-    fn judged(kernel: &Kernel, from: i64, to: i64) -> Option<bool> {
+    fn judged(kernel: &KernelHistory, from: i64, to: i64) -> Option<bool> {
         kernel.evidence(at(from), at(to), 0).map(|evidence| evidence.overflowed)
     }
 
     #[test]
     fn only_a_time_that_was_watched_is_judged() {
-        let mut kernel = Kernel::default();
+        let mut kernel = KernelHistory::default();
         assert_eq!(judged(&kernel, 1, 2), None);
         for (second, lately) in [(10, Some(false)), (11, Some(true)), (12, Some(false)), (13, Some(false))] {
             kernel.take(word(second + 1), lately, at(second), at(second + 1));
@@ -147,8 +147,8 @@ mod tests {
 
     #[test]
     fn the_first_word_speaks_of_all_the_time_since_the_first_sample() {
-        let mut kernel = Kernel::default();
-        let word = KernelWord { span: Span::from_secs(100), ..word(200) };
+        let mut kernel = KernelHistory::default();
+        let word = KernelStats { span: Span::from_secs(100), ..word(200) };
         kernel.take(word, Some(true), at(199), at(200));
         assert_eq!(judged(&kernel, 100, 200), Some(false), "it dropped nothing in all that time");
         assert_eq!(judged(&kernel, 99, 200), None);
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn what_is_open_neither_confirms_nor_denies() {
-        let mut kernel = Kernel::default();
+        let mut kernel = KernelHistory::default();
         kernel.take(word(0), Some(false), at(-1), at(0));
         kernel.take(word(1), None, at(0), at(1));
         kernel.take(word(10), Some(false), at(1), at(10));
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn stretches_are_bounded_and_the_last_one_is_never_surer_than_its_parts() {
-        let mut kernel = Kernel::default();
+        let mut kernel = KernelHistory::default();
         kernel.take(word(-10), Some(false), at(-11), at(-10));
         for n in 0..1000 {
             kernel.take(word(n * 10 + 1), (n % 2 == 0).then_some(true), at(n * 10), at(n * 10 + 1));

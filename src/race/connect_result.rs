@@ -6,7 +6,7 @@ use crate::packet::{Span, Timestamp};
 
 /// What became of a connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Fate {
+pub enum ConnectResult {
     /// `connect()` succeeded, and the server has shown that it has the connection.
     Alive,
     /// `connect()` succeeded, and nothing shows whether the server has the connection: with SYN cookies and a full queue it
@@ -20,7 +20,7 @@ pub enum Fate {
     Failed,
 }
 
-impl Fate {
+impl ConnectResult {
     /// All, the good one first.
     pub const ALL: [Self; 5] =
         [Self::Alive, Self::Unproven, Self::DeadReset, Self::DeadIgnored, Self::Failed];
@@ -83,7 +83,7 @@ impl Race {
 
     /// How many connects had `fate`.
     #[must_use]
-    pub fn count(&self, fate: Fate) -> usize {
+    pub fn count(&self, fate: ConnectResult) -> usize {
         self.runners().filter(|runner| runner.fate() == fate).count()
     }
 }
@@ -91,24 +91,24 @@ impl Race {
 impl Runner<'_> {
     /// What became of it.
     #[must_use]
-    pub fn fate(&self) -> Fate {
+    pub fn fate(&self) -> ConnectResult {
         if !self.call.succeeded() {
-            return Fate::Failed;
+            return ConnectResult::Failed;
         }
         match self.attempt.map(|attempt| (attempt.verdict, attempt.established)) {
-            Some((Verdict::ResetAfterAck, _)) => Fate::DeadReset,
+            Some((Verdict::ResetAfterAck, _)) => ConnectResult::DeadReset,
             Some((Verdict::SynackRetransmitted | Verdict::AckIgnored, established))
                 if established != Some(true) =>
             {
-                Fate::DeadIgnored
+                ConnectResult::DeadIgnored
             }
             // Without packets a reset is the only sign; one by the application looks the same then.
-            None if self.call.death().is_some() => Fate::DeadReset,
-            Some((_, Some(true))) => Fate::Alive,
+            None if self.call.death().is_some() => ConnectResult::DeadReset,
+            Some((_, Some(true))) => ConnectResult::Alive,
             // What an application resets it has accepted.
-            Some(_) if self.was_accepted() => Fate::Alive,
-            Some(_) | None if self.call.was_answered() => Fate::Alive,
-            Some(_) | None => Fate::Unproven,
+            Some(_) if self.was_accepted() => ConnectResult::Alive,
+            Some(_) | None if self.call.was_answered() => ConnectResult::Alive,
+            Some(_) | None => ConnectResult::Unproven,
         }
     }
 

@@ -6,7 +6,7 @@ use crate::prefetch::prefetch_all;
 
 /// An attempt that a tracker has something to say of.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Found {
+pub struct Finding {
     /// When it was found, in steady time.
     pub at: Timestamp,
     /// Whether the attempt is decided, and nothing more will be said of it. Otherwise it shows an overflow by
@@ -34,12 +34,12 @@ impl Order {
     /// The first of `take`; the rest is not told.
     pub fn tell<E>(
         &mut self,
-        batch: &mut [Vec<Found>],
-        mut take: impl FnMut(&mut Found) -> Result<(), E>,
+        batch: &mut [Vec<Finding>],
+        mut take: impl FnMut(&mut Finding) -> Result<(), E>,
     ) -> Result<(), E> {
         self.keys.clear();
         for (list, tracker) in batch.iter().zip(0..) {
-            let key = |(found, place): (&Found, _)| (found.at, found.attempt.ordinal, tracker, place);
+            let key = |(found, place): (&Finding, _)| (found.at, found.attempt.ordinal, tracker, place);
             self.keys.extend(list.iter().zip(0..).map(key));
         }
         self.keys.sort();
