@@ -11,8 +11,8 @@ use std::path::PathBuf;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use hsanalyze::capture::{Captures, Options, Source, Status};
-use hsanalyze::engine::{self, Sink};
+use hsanalyze::capture::{CaptureOptions, Captures, Source, SourceStatus};
+use hsanalyze::engine::{self, AnalysisOptions, Sink};
 use hsanalyze::handshake::{Attempt, Batch, Finding, Tracker};
 use hsanalyze::packet::{FlowHasher, Frame, Packet, Timestamp, decode};
 use tempfile::TempDir;
@@ -75,7 +75,7 @@ impl Sample {
     }
 
     fn open(&self) -> Captures {
-        match Captures::open(std::slice::from_ref(&self.path), &Options::default()) {
+        match Captures::open(std::slice::from_ref(&self.path), &CaptureOptions::default()) {
             Ok((captures, _)) => captures,
             Err(error) => panic!("cannot open the sample: {error}"),
         }
@@ -84,7 +84,7 @@ impl Sample {
     /// Reads all of it.
     fn read(&self, mut each: impl FnMut(&Frame<'_>)) {
         let mut captures = self.open();
-        while captures.read(2048, &mut |frames| frames.iter().for_each(&mut each)) != Status::End {}
+        while captures.read(2048, &mut |frames| frames.iter().for_each(&mut each)) != SourceStatus::End {}
     }
 
     fn bench(self, bencher: Bencher<'_, '_>, work: impl Fn(&Self) + Sync) {
@@ -159,7 +159,7 @@ impl Sink for Nowhere {
 }
 
 fn analyse(sample: &Sample, threads: usize) {
-    let options = engine::Options { threads, ..engine::Options::default() };
+    let options = AnalysisOptions { threads, ..AnalysisOptions::default() };
     let mut captures = sample.open();
     if let Err(error) = engine::analyse(&mut captures, &options, &mut Nowhere) {
         panic!("the sink never fails: {error}");

@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail, ensure};
-use hsanalyze::capture::{Captures, Options, Source, Status};
+use hsanalyze::capture::{CaptureOptions, Captures, Source, SourceStatus};
 use pcap_parser::traits::PcapReaderIterator;
 use pcap_parser::{LegacyPcapReader, PcapBlockOwned, PcapError};
 
@@ -42,7 +42,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn with_own_readers(paths: &[PathBuf], walked: &mut Walked) -> anyhow::Result<()> {
-    let (mut captures, errors) = Captures::open(paths, &Options::default())?;
+    let (mut captures, errors) = Captures::open(paths, &CaptureOptions::default())?;
     if let Some(error) = errors.into_iter().next() {
         return Err(error.into());
     }
@@ -50,7 +50,7 @@ fn with_own_readers(paths: &[PathBuf], walked: &mut Walked) -> anyhow::Result<()
         walked.packets += frames.len() as u64;
         walked.octets += frames.iter().map(|frame| frame.data.len() as u64).sum::<u64>();
     };
-    while captures.read(2048, &mut count) != Status::End {}
+    while captures.read(2048, &mut count) != SourceStatus::End {}
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 /// What to give up.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Plan {
+pub struct SandboxPlan {
     /// The user to become, by name; needs root. `None` becomes the user who called sudo, if somebody did.
     pub user: Option<String>,
     /// Files that will be created or written.
@@ -48,7 +48,7 @@ pub enum SandboxError {
 ///
 /// The user cannot be changed as asked for.
 #[cfg(not(target_os = "linux"))]
-pub fn confine(plan: &Plan) -> Result<Vec<String>, SandboxError> {
+pub fn confine(plan: &SandboxPlan) -> Result<Vec<String>, SandboxError> {
     match plan.user {
         Some(_) => Err(SandboxError::Unsupported),
         None => Ok(vec!["privileges are kept: giving them up is supported on Linux only".to_owned()]),
@@ -71,7 +71,7 @@ mod linux {
     };
     use nix::unistd::{Gid, Uid, User, geteuid, initgroups, setgroups, setresgid, setresuid};
 
-    use super::{Plan, SandboxError};
+    use super::{SandboxError, SandboxPlan};
 
     /// What is read while capturing: counters and sockets, interface statistics, and the local time zone.
     const READ: [&str; 4] = ["/proc", "/sys", "/etc/localtime", "/usr/share/zoneinfo"];
@@ -84,7 +84,7 @@ mod linux {
     /// # Errors
     ///
     /// The user cannot be changed as asked for.
-    pub fn confine(plan: &Plan) -> Result<Vec<String>, SandboxError> {
+    pub fn confine(plan: &SandboxPlan) -> Result<Vec<String>, SandboxError> {
         let user = target(plan)?;
         // Looked up before the change: afterwards a directory on the way may be closed.
         let writes = places(&plan.writes);
@@ -118,19 +118,19 @@ mod linux {
     }
 
     /// The user to become.
-    struct Target {
+    struct NewUser {
         name: String,
         uid: Uid,
         gid: Gid,
     }
 
-    fn target(plan: &Plan) -> Result<Option<Target>, SandboxError> {
+    fn target(plan: &SandboxPlan) -> Result<Option<NewUser>, SandboxError> {
         let root = geteuid().is_root();
         match &plan.user {
             Some(name) if !root => Err(SandboxError::NotRoot(name.clone())),
             Some(name) => match User::from_name(name) {
                 Ok(Some(user)) if user.uid.is_root() => Ok(None),
-                Ok(Some(user)) => Ok(Some(Target { name: user.name, uid: user.uid, gid: user.gid })),
+                Ok(Some(user)) => Ok(Some(NewUser { name: user.name, uid: user.uid, gid: user.gid })),
                 Ok(None) | Err(_) => Err(SandboxError::UnknownUser(name.clone())),
             },
             None if root => Ok(sudo_caller()),
@@ -139,16 +139,16 @@ mod linux {
     }
 
     /// Who called sudo, as sudo says.
-    fn sudo_caller() -> Option<Target> {
+    fn sudo_caller() -> Option<NewUser> {
         let number = |name| std::env::var(name).ok()?.parse::<u32>().ok();
         let uid = Uid::from_raw(number("SUDO_UID")?);
         let gid = Gid::from_raw(number("SUDO_GID")?);
         let known = User::from_uid(uid).ok().flatten();
         let name = known.map_or_else(|| uid.to_string(), |user| user.name);
-        (!uid.is_root()).then_some(Target { name, uid, gid })
+        (!uid.is_root()).then_some(NewUser { name, uid, gid })
     }
 
-    fn become_user(user: &Target) -> Result<(), SandboxError> {
+    fn become_user(user: &NewUser) -> Result<(), SandboxError> {
         let failed = |step| {
             move |errno: nix::errno::Errno| SandboxError::Become {
                 user: user.name.clone(),

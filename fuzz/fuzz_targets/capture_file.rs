@@ -13,8 +13,8 @@ use std::path::PathBuf;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use hsanalyze::capture::{self, Captures};
-use hsanalyze::engine::{self, Sink, Summary};
+use hsanalyze::capture::{CaptureOptions, Captures};
+use hsanalyze::engine::{self, AnalysisOptions, Sink, Summary};
 use hsanalyze::handshake::Attempt;
 use hsanalyze::report::{Format, Options, Reporter, Verbosity};
 use libfuzzer_sys::fuzz_target;
@@ -84,12 +84,12 @@ fn analyse(
 ) -> Option<Finding> {
     let places: Vec<Place> = files.iter().map(|data| Place::new(form, data)).collect();
     let paths: Vec<PathBuf> = places.iter().map(Place::path).collect();
-    let options = capture::Options { filter: filter.map(str::to_owned) };
+    let options = CaptureOptions { filter: filter.map(str::to_owned) };
     let (mut captures, errors) = Captures::open(&paths, &options).ok()?;
     if errors.len() == files.len() {
         return None;
     }
-    let engine = engine::Options { threads, max_attempts, ..engine::Options::default() };
+    let engine = AnalysisOptions { threads, max_attempts, ..AnalysisOptions::default() };
     let mut outputs = Outputs::new();
     let (summary, listeners) =
         engine::analyse(&mut captures, &engine, &mut outputs).expect("memory does not fail");

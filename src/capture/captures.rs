@@ -7,13 +7,13 @@ use std::ffi::OsStr;
 use super::file::Capture;
 use super::filter::{Filter, FilterError};
 use super::open::{OpenError, OpenReason};
-use super::walk::{Group, Stop, Walk};
-use super::{CaptureInfo, Source, Status};
+use super::walk::{FrameGroup, Stop, Walk};
+use super::{CaptureInfo, Source, SourceStatus};
 use crate::packet::{Frames, LinkType, Timestamp};
 
 /// How captures are read.
 #[derive(Debug, Clone, Default)]
-pub struct Options {
+pub struct CaptureOptions {
     /// A BPF expression; frames that it does not match are read and counted, but not handed over.
     pub filter: Option<String>,
 }
@@ -26,7 +26,7 @@ pub struct Options {
 pub struct Captures {
     captures: Vec<Capture>,
     /// Captures whose next frame's time is known, the earliest on top.
-    heads: BinaryHeap<Reverse<(Timestamp, Rank)>>,
+    heads: BinaryHeap<Reverse<(Timestamp, MergeRank)>>,
     /// When each capture began, for those that had to wait for another.
     begun: BTreeMap<u16, Timestamp>,
     /// Captures whose next frame has not been looked at, the last one first.
@@ -37,7 +37,7 @@ pub struct Captures {
 }
 
 /// Which of two captures goes first at the same time: the one that began first, then the one given first.
-type Rank = (Timestamp, u16);
+type MergeRank = (Timestamp, u16);
 
 impl Captures {
     /// Opens `paths`; `-` is standard input. Blocks until a pipe has delivered its file header.
@@ -50,7 +50,7 @@ impl Captures {
     /// The filter cannot be compiled for the first link type of one of the captures.
     pub fn open<P: AsRef<OsStr>>(
         paths: &[P],
-        options: &Options,
+        options: &CaptureOptions,
     ) -> Result<(Self, Vec<OpenError>), FilterError> {
         let mut filter = options.filter.as_deref().map(Filter::new);
         // While there are descriptors to compile with.
@@ -98,7 +98,7 @@ impl Captures {
     }
 
     /// Hands over up to `max` frames, those of all captures in turn.
-    fn merge(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> Status {
+    fn merge(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> SourceStatus {
         if let Some(capture) = self.starved.take().and_then(|i| self.captures.get_mut(usize::from(i))) {
             capture.wait();
         }
@@ -111,7 +111,7 @@ impl Captures {
                     (index, self.limit_for_unknown(index))
                 }
                 (None, Some(Reverse((_, (_, index))))) => (index, self.limit(index)),
-                (None, None) => return Status::End,
+                (None, None) => return SourceStatus::End,
             };
             let Some(capture) = self.captures.get_mut(usize::from(index)) else { continue };
             let mut walk = Walk { capture: index, left, limit, sink: &mut *sink };
@@ -126,12 +126,12 @@ impl Captures {
                 }
                 Stop::Full => {
                     self.unknown.push(index);
-                    return Status::More;
+                    return SourceStatus::More;
                 }
                 Stop::Starved => {
                     self.unknown.push(index);
                     self.starved = Some(index);
-                    return Status::Drained;
+                    return SourceStatus::Drained;
                 }
             }
         }
@@ -158,11 +158,11 @@ impl Captures {
 }
 
 impl Source for Captures {
-    fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> Status {
+    fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> SourceStatus {
         let Some(mut filter) = self.filter.take() else { return self.merge(max, sink) };
         let mut refused: Option<(u16, FilterError)> = None;
         let status = self.merge(max, &mut |frames| {
-            let mut passed = Group::new(frames.shared());
+            let mut passed = FrameGroup::new(frames.shared());
             for frame in &*frames {
                 match filter.matches(frame) {
                     Ok(true) => passed.push(*frame, sink),

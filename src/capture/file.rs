@@ -3,8 +3,8 @@
 use std::ffi::OsStr;
 
 use super::input::{Blocking, Input};
-use super::open::{OpenError, OpenReason, Reader, open};
-use super::walk::{Seen, Stop, Walk};
+use super::open::{FormatReader, OpenError, OpenReason, open};
+use super::walk::{CaptureTotals, Stop, Walk};
 use super::{CaptureInfo, damage::Damage};
 use crate::packet::{LinkType, Timestamp};
 
@@ -13,8 +13,8 @@ use crate::packet::{LinkType, Timestamp};
 pub(super) struct Capture {
     path: String,
     /// `None` once it could not be opened; kept after the end, for its size.
-    open: Option<(Input, Reader)>,
-    seen: Seen,
+    open: Option<(Input, FormatReader)>,
+    seen: CaptureTotals,
     /// Reading came to the end, or to damage.
     ended: bool,
     damaged: Option<String>,
@@ -29,14 +29,20 @@ impl Capture {
     /// that the user's order gives them.
     pub(super) fn open(path: &OsStr) -> (Self, Option<OpenError>) {
         let path_shown = path.display().to_string();
-        let mut capture =
-            Self { path: path_shown, open: None, seen: Seen::new(), ended: false, damaged: None, cut: false };
+        let mut capture = Self {
+            path: path_shown,
+            open: None,
+            seen: CaptureTotals::new(),
+            ended: false,
+            damaged: None,
+            cut: false,
+        };
         match open(path) {
             Ok((mut input, mut reader)) => {
                 match &mut reader {
-                    Reader::Pcap(pcap) => capture.seen.link_type(pcap.link()),
+                    FormatReader::Pcap(pcap) => capture.seen.link_type(pcap.link()),
                     // Damage stays where it is, to be told by the first walk.
-                    Reader::PcapNg(pcapng) => _ = pcapng.prime(&mut input, &mut capture.seen),
+                    FormatReader::PcapNg(pcapng) => _ = pcapng.prime(&mut input, &mut capture.seen),
                 }
                 input.blocking = Blocking::Never;
                 capture.open = Some((input, reader));
@@ -79,8 +85,8 @@ impl Capture {
             return Stop::End;
         }
         let stop = match reader {
-            Reader::Pcap(pcap) => pcap.walk(input, &mut self.seen, walk),
-            Reader::PcapNg(pcapng) => pcapng.walk(input, &mut self.seen, walk),
+            FormatReader::Pcap(pcap) => pcap.walk(input, &mut self.seen, walk),
+            FormatReader::PcapNg(pcapng) => pcapng.walk(input, &mut self.seen, walk),
         };
         let stop = stop.unwrap_or_else(|damage| {
             let what = self.describe(&damage);

@@ -85,7 +85,7 @@ impl Filter {
 
 /// The programs for frames of `link`: none where nobody can decode them, two where the order of octets is not known.
 fn compile(expression: &str, link: LinkType) -> Result<Vec<BpfProgram>, FilterError> {
-    let orders: &[Order] = match link {
+    let orders: &[EncodeU32] = match link {
         // Address families stand in the order of the machine that captured.
         LinkType::NULL => &[u32::to_le_bytes, u32::to_be_bytes],
         _ => &[u32::to_le_bytes],
@@ -113,10 +113,10 @@ fn is_little_endian(frame: &[u8]) -> bool {
 }
 
 /// How a number is written.
-type Order = fn(u32) -> [u8; 4];
+type EncodeU32 = fn(u32) -> [u8; 4];
 
 /// A capture file without packets: some tests mean something else in files than on interfaces.
-fn savefile(link: LinkType, order: Order) -> Result<Capture<Offline>, ::pcap::Error> {
+fn savefile(link: LinkType, order: EncodeU32) -> Result<Capture<Offline>, ::pcap::Error> {
     // Its number in files, where some systems have others.
     let link = match link {
         LinkType::RAW_12 | LinkType::RAW_14 => LinkType::RAW,

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Cursor, ErrorKind, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
-use super::stream::{Counted, Decoder, Stream};
+use super::stream::{ByteStream, Counted, Decoder};
 use super::window::{Window, page_size};
 use crate::packet::Shared;
 
@@ -48,7 +48,7 @@ pub(super) struct Input {
 #[derive(Debug)]
 enum Octets {
     Mapped(Mapped),
-    Stream(Stream),
+    Stream(ByteStream),
 }
 
 /// A regular, uncompressed file.
@@ -63,9 +63,9 @@ struct Mapped {
 }
 
 /// A window, for those who keep frames of it.
-struct Held(Arc<Window>);
+struct SharedWindow(Arc<Window>);
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for SharedWindow {
     fn as_ref(&self) -> &[u8] {
         self.0.bytes()
     }
@@ -81,7 +81,7 @@ impl Input {
         let window = file.metadata().and_then(|meta| Mapped::window(&file, 0, meta.len()));
         match window {
             Ok(window) => {
-                let shared = Shared::new(Held(window.clone()));
+                let shared = Shared::new(SharedWindow(window.clone()));
                 Ok(Self::new(Octets::Mapped(Mapped { file, window, shared, used: 0 })))
             }
             Err(error) => Err((file, error)),
@@ -90,7 +90,7 @@ impl Input {
 
     /// Anything else; `may_block` for a pipe, `total` for a file of known size.
     pub(super) fn stream(source: Decoder, may_block: bool, total: Option<u64>) -> Self {
-        Self::new(Octets::Stream(Stream::new(source, may_block, total)))
+        Self::new(Octets::Stream(ByteStream::new(source, may_block, total)))
     }
 
     fn new(octets: Octets) -> Self {
@@ -193,7 +193,7 @@ impl Mapped {
         }
         let start = offset - offset % page_size() as u64;
         self.window = Self::window(&self.file, start, size)?;
-        self.shared = Shared::new(Held(self.window.clone()));
+        self.shared = Shared::new(SharedWindow(self.window.clone()));
         self.used = usize::try_from(offset - start).unwrap_or(usize::MAX);
         Ok(())
     }

@@ -10,14 +10,14 @@ pub(super) struct Interface {
     pub(super) link: LinkType,
     /// `u32::MAX` where there is no limit.
     pub(super) snap_len: u32,
-    pub(super) clock: Clock,
+    pub(super) clock: InterfaceClock,
     /// What its last statistics block says.
     pub(super) dropped: Option<u64>,
 }
 
 /// How an interface's time stamps become nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Clock {
+pub(super) struct InterfaceClock {
     unit: Unit,
     /// Added to every time, in nanoseconds.
     offset: i128,
@@ -34,7 +34,7 @@ enum Unit {
     BinaryFraction(u8),
 }
 
-impl Clock {
+impl InterfaceClock {
     /// From `if_tsresol` (a power of 10, or of 2 where the highest bit is set) and `if_tsoffset` in
     /// seconds (draft-ietf-opsawg-pcapng §4.2).
     pub(super) fn new(resolution: u8, offset: i64) -> Self {
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     fn nanos(resolution: u8, offset: i64, units: u64) -> i64 {
-        Clock::new(resolution, offset).time(units).as_nanos()
+        InterfaceClock::new(resolution, offset).time(units).as_nanos()
     }
 
     #[test]

@@ -9,19 +9,19 @@ mod open;
 
 use ::pcap::{Active, Capture, Linktype};
 
-use self::clock::{Clock, Lost, stamp};
+use self::clock::{DropCounter, LiveClock, stamp};
 pub use self::error::LiveError;
 use self::error::explain;
 pub(super) use self::error::words;
 use self::open::{TIMEOUT_MS, choose, link_of, nanoseconds, non_blocking, prepare, time_sources};
 use super::device::devices;
 use super::options::{LiveOptions, TimeSource};
-use super::{CaptureInfo, FilterError, Format, Source, Status, trim};
+use super::{CaptureFormat, CaptureInfo, FilterError, Source, SourceStatus, trim};
 use crate::clock::now;
 use crate::packet::{Frame, FrameRef, Frames, LinkType, Timestamp};
 
 /// An open live capture.
-pub struct Live {
+pub struct LiveCapture {
     capture: Capture<Active>,
     device: String,
     link: LinkType,
@@ -32,12 +32,12 @@ pub struct Live {
     first: Option<Timestamp>,
     last: Option<Timestamp>,
     drained: bool,
-    clock: Clock,
-    lost: Lost,
+    clock: LiveClock,
+    lost: DropCounter,
     ended: Option<String>,
 }
 
-impl Live {
+impl LiveCapture {
     /// Opens the device and starts capturing.
     ///
     /// # Errors
@@ -82,8 +82,8 @@ impl Live {
             first: None,
             last: None,
             drained: false,
-            clock: Clock { of_host, drained_at: None, latest: None },
-            lost: Lost::default(),
+            clock: LiveClock { of_host, drained_at: None, latest: None },
+            lost: DropCounter::default(),
             ended: None,
         }
     }
@@ -191,10 +191,10 @@ impl Live {
         })
     }
 }
-impl Source for Live {
-    fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> Status {
+impl Source for LiveCapture {
+    fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> SourceStatus {
         if self.ended.is_some() {
-            return Status::End;
+            return SourceStatus::End;
         }
         if self.drained {
             self.wait();
@@ -207,15 +207,15 @@ impl Source for Live {
                 }
                 self.drained = taken < max;
                 if !self.drained {
-                    return Status::More;
+                    return SourceStatus::More;
                 }
                 self.clock.drained_at = Some(before);
-                Status::Drained
+                SourceStatus::Drained
             }
             Err(error) => {
                 self.count_drops();
                 self.ended = Some(format!("{}: the capture ended early: {}", self.device, words(&error)));
-                Status::End
+                SourceStatus::End
             }
         }
     }
@@ -227,7 +227,7 @@ impl Source for Live {
     fn captures(&self) -> Vec<CaptureInfo> {
         vec![CaptureInfo {
             path: self.device.clone(),
-            format: Some(Format::Live),
+            format: Some(CaptureFormat::Live),
             link_types: vec![self.link],
             packets: self.packets,
             untimed: 0,

@@ -2,7 +2,7 @@
 //!
 //! Owns the frames of the lab's capture points and of a race. Does not own where they come from.
 
-use super::{CaptureInfo, Format, Source, Status};
+use super::{CaptureFormat, CaptureInfo, Source, SourceStatus};
 use crate::packet::{Frame, FrameRef, Frames, LinkType, Timestamp};
 
 /// Frames of one capture point, in order of capture.
@@ -102,7 +102,7 @@ impl Recording {
         let seen = self.entries.get(..played).unwrap_or_default();
         CaptureInfo {
             path: self.name.clone(),
-            format: Some(Format::Live),
+            format: Some(CaptureFormat::Live),
             link_types: vec![self.link],
             packets: seen.len() as u64,
             untimed: 0,
@@ -125,10 +125,10 @@ pub struct Playback {
 }
 
 impl Source for Playback {
-    fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> Status {
+    fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> SourceStatus {
         for _ in 0..max {
             let Some(entry) = self.recording.entries.get(self.position) else {
-                return Status::End;
+                return SourceStatus::End;
             };
             self.position += 1;
             let frame = Frame {
@@ -141,7 +141,7 @@ impl Source for Playback {
             sink(Frames::new(&[frame]));
             self.offset = entry.end;
         }
-        Status::More
+        SourceStatus::More
     }
 
     fn now(&self) -> Option<Timestamp> {
@@ -171,9 +171,9 @@ mod tests {
         let mut seen = Vec::new();
         let mut keep =
             |frames: Frames<'_>| seen.extend(frames.iter().map(|f| (f.at, f.wire_len, f.data.to_vec())));
-        assert_eq!((source.now(), source.read(1, &mut keep)), (None, Status::More));
+        assert_eq!((source.now(), source.read(1, &mut keep)), (None, SourceStatus::More));
         assert_eq!(source.now(), None, "the clock must not run ahead of the frames");
-        assert_eq!(source.read(8, &mut keep), Status::End);
+        assert_eq!(source.read(8, &mut keep), SourceStatus::End);
         assert_eq!(
             seen,
             [(Timestamp::from_nanos(5), 3, b"abc".to_vec()), (Timestamp::from_nanos(7), 9, b"de".to_vec())]

@@ -25,10 +25,10 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-pub use captures::{Captures, Options};
+pub use captures::{CaptureOptions, Captures};
 pub use device::{Device, devices};
 pub use filter::{Filter, FilterError};
-pub use live::{Live, LiveError};
+pub use live::{LiveCapture, LiveError};
 pub use memory::{Playback, Recording};
 pub(crate) use open::stdin;
 pub use open::{OpenError, OpenReason};
@@ -39,7 +39,7 @@ use crate::packet::{Frames, LinkType, Timestamp};
 
 /// What a source has to say after it handed over frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
+pub enum SourceStatus {
     /// More frames can be had at once.
     More,
     /// Everything that has arrived was handed over; the next call may block (a pipe, an interface).
@@ -53,7 +53,7 @@ pub trait Source {
     /// Hands up to `max` frames to `sink`, in order and some at a time, and says what comes next.
     ///
     /// Damage does not fail: it ends that capture and is told in [`CaptureInfo::damaged`].
-    fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> Status;
+    fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> SourceStatus;
 
     /// The source's clock, where it has one beside its packets: a live capture's time goes on when
     /// nothing arrives, and a capture file may tell when it ended.
@@ -67,7 +67,7 @@ pub trait Source {
 
 /// The format of a capture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum CaptureFormat {
     /// Classic pcap.
     Pcap,
     /// pcapng.
@@ -82,7 +82,7 @@ pub struct CaptureInfo {
     /// The path as given, `-` for standard input, the interface's name for a live capture.
     pub path: String,
     /// Its format; `None` when it could not be told (an empty or foreign file).
-    pub format: Option<Format>,
+    pub format: Option<CaptureFormat>,
     /// The link types seen, in order of appearance.
     pub link_types: Vec<LinkType>,
     /// Packets read, before any filter.

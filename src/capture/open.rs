@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 
 use super::input::Input;
 use super::stream::{Counted, Decoder, Members, Raw};
-use super::{Format, pcap, pcapng};
+use super::{CaptureFormat, pcap, pcapng};
 
 /// A file that is not read, and why.
 #[derive(Debug, thiserror::Error)]
@@ -67,16 +67,16 @@ pub enum OpenReason {
 
 /// The reader of a format, with its state.
 #[derive(Debug)]
-pub(super) enum Reader {
-    Pcap(pcap::Reader),
-    PcapNg(pcapng::Reader),
+pub(super) enum FormatReader {
+    Pcap(pcap::PcapReader),
+    PcapNg(pcapng::PcapNgReader),
 }
 
-impl Reader {
-    pub(super) fn format(&self) -> Format {
+impl FormatReader {
+    pub(super) fn format(&self) -> CaptureFormat {
         match self {
-            Self::Pcap(_) => Format::Pcap,
-            Self::PcapNg(_) => Format::PcapNg,
+            Self::Pcap(_) => CaptureFormat::Pcap,
+            Self::PcapNg(_) => CaptureFormat::PcapNg,
         }
     }
 }
@@ -113,7 +113,7 @@ const FOREIGN: &[(&[u8], &str)] = &[
 ];
 
 /// Opens `path`, or standard input for `-`, and recognises what is in it.
-pub(super) fn open(path: &OsStr) -> Result<(Input, Reader), OpenReason> {
+pub(super) fn open(path: &OsStr) -> Result<(Input, FormatReader), OpenReason> {
     let file = if path == "-" { stdin() } else { File::open(path) }.map_err(OpenReason::Io)?;
     let mut input = input(file)?;
     let reader = recognise(&mut input)?;
@@ -172,15 +172,15 @@ fn decoder(raw: Raw, magic: &[u8]) -> Result<Decoder, OpenReason> {
 }
 
 /// Tells the format by the first octets, and reads the file header.
-fn recognise(input: &mut Input) -> Result<Reader, OpenReason> {
+fn recognise(input: &mut Input) -> Result<FormatReader, OpenReason> {
     need(input, MAGIC)?;
     let Some(&magic) = input.view().first_chunk::<MAGIC>() else {
         return Err(if input.view().is_empty() { OpenReason::Empty } else { foreign(input) });
     };
-    if pcapng::Reader::recognises(magic) {
-        return Ok(Reader::PcapNg(pcapng::Reader::new()));
+    if pcapng::PcapNgReader::recognises(magic) {
+        return Ok(FormatReader::PcapNg(pcapng::PcapNgReader::new()));
     }
-    if !pcap::Reader::recognises(magic) {
+    if !pcap::PcapReader::recognises(magic) {
         // Zeros are what a file that was cut meanwhile reads as.
         return Err(match input.shrunk(MAGIC) {
             Some(size) => OpenReason::HeaderCut { have: size as usize },
@@ -191,9 +191,10 @@ fn recognise(input: &mut Input) -> Result<Reader, OpenReason> {
     let Some(header) = input.view().first_chunk() else {
         return Err(OpenReason::HeaderCut { have: input.view().len() });
     };
-    let reader = pcap::Reader::new(header).map_err(|(major, minor)| OpenReason::Version { major, minor })?;
+    let reader =
+        pcap::PcapReader::new(header).map_err(|(major, minor)| OpenReason::Version { major, minor })?;
     input.consume(pcap::FILE_HEADER);
-    Ok(Reader::Pcap(reader))
+    Ok(FormatReader::Pcap(reader))
 }
 
 /// Brings `octets` into view, as far as they are there.

@@ -1,6 +1,6 @@
 //! Classic pcap files: microseconds or nanoseconds, either byte order, and Kuznetzov's variant.
 //!
-//! Format: <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcap-05.html>. Record headers are
+//! CaptureFormat: <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcap-05.html>. Record headers are
 //! decoded by `pcap-parser`.
 
 use pcap_parser::{
@@ -9,7 +9,7 @@ use pcap_parser::{
 
 use super::damage::{Damage, MAX_CAPTURED};
 use super::input::{Fill, Input};
-use super::walk::{Group, Seen, Stop, Walk, prefetch};
+use super::walk::{CaptureTotals, FrameGroup, Stop, Walk, prefetch};
 use crate::packet::{Frame, FrameRef, LinkType, Timestamp};
 
 /// Length of the file header.
@@ -39,7 +39,7 @@ impl Layout {
 
 /// Walks the records of a classic pcap file.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub(super) struct PcapReader {
     layout: Layout,
     /// Nanoseconds in a unit of the sub-second field.
     unit: i64,
@@ -47,14 +47,14 @@ pub(super) struct Reader {
 }
 
 /// Why the inner loop came to a record that it cannot hand over.
-enum Halt {
+enum RecordHalt {
     Full,
     Limit(Timestamp),
     /// Not whole in view, or its length is not to be believed.
     Record,
 }
 
-impl Reader {
+impl PcapReader {
     /// Whether a file that begins so is a classic pcap file.
     pub(super) fn recognises(magic: [u8; 4]) -> bool {
         matches!(
@@ -93,7 +93,7 @@ impl Reader {
     pub(super) fn walk(
         &self,
         input: &mut Input,
-        seen: &mut Seen,
+        seen: &mut CaptureTotals,
         walk: &mut Walk<'_>,
     ) -> Result<Stop, Damage> {
         loop {
@@ -104,9 +104,9 @@ impl Reader {
             };
             input.consume(used);
             match halt {
-                Halt::Full => return Ok(Stop::Full),
-                Halt::Limit(at) => return Ok(Stop::Limit(at)),
-                Halt::Record => match self.complete(input)? {
+                RecordHalt::Full => return Ok(Stop::Full),
+                RecordHalt::Limit(at) => return Ok(Stop::Limit(at)),
+                RecordHalt::Record => match self.complete(input)? {
                     Fill::End => return Ok(Stop::End),
                     Fill::Starved => return Ok(Stop::Starved),
                     Fill::Ready => {}
@@ -120,26 +120,26 @@ impl Reader {
     fn records<'i>(
         &self,
         input: &'i Input,
-        seen: &mut Seen,
+        seen: &mut CaptureTotals,
         walk: &mut Walk<'_>,
         parse: impl Fn(&'i [u8]) -> Option<(&'i [u8], LegacyPcapBlock<'i>)>,
-    ) -> (usize, Halt) {
+    ) -> (usize, RecordHalt) {
         let view = input.view();
         let mut rest = view;
-        let mut group = Group::new(input.shared());
+        let mut group = FrameGroup::new(input.shared());
         let mut halt = None;
         while halt.is_none() && walk.left > 0 {
             let mut frames = 0;
             let before = FrameRef::new(walk.capture, seen.packets);
-            let (mut first, mut last) = Seen::NO_TIMES;
+            let (mut first, mut last) = CaptureTotals::NO_TIMES;
             for place in group.room(walk.left) {
                 let Some((after, record)) = parse(rest) else {
-                    halt = Some(Halt::Record);
+                    halt = Some(RecordHalt::Record);
                     break;
                 };
                 // One comparison for both: 0 becomes the largest number of all.
                 if record.caplen.wrapping_sub(1) >= MAX_CAPTURED && !plausible(input, view, after, &record) {
-                    halt = Some(Halt::Record);
+                    halt = Some(RecordHalt::Record);
                     break;
                 }
                 prefetch(after, record.caplen);
@@ -147,7 +147,7 @@ impl Reader {
                 let nanos = i64::from(record.ts_sec) * 1_000_000_000 + i64::from(record.ts_usec) * self.unit;
                 let at = Timestamp::from_nanos(nanos);
                 if at > walk.limit {
-                    halt = Some(Halt::Limit(at));
+                    halt = Some(RecordHalt::Limit(at));
                     break;
                 }
                 (first, last) = (first.min(at), last.max(at));
@@ -160,7 +160,7 @@ impl Reader {
             walk.left -= frames;
             group.fill(frames, walk.sink);
         }
-        (view.len() - rest.len(), halt.unwrap_or(Halt::Full))
+        (view.len() - rest.len(), halt.unwrap_or(RecordHalt::Full))
     }
 
     /// Makes the record at the front whole, or says why it cannot be.

@@ -1,6 +1,6 @@
 //! pcapng files: sections, each with its byte order and interfaces, each with its link type and clock.
 //!
-//! Format: <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-03.html>. The lengths that frame
+//! CaptureFormat: <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-03.html>. The lengths that frame
 //! a block are checked here, before `pcap-parser` decodes what is inside.
 
 use pcap_parser::nom::IResult;
@@ -14,8 +14,8 @@ use pcap_parser::{
 
 use super::damage::{Damage, MAX_BLOCK, MAX_INTERFACES};
 use super::input::{Fill, Input};
-use super::interface::{Clock, Interface};
-use super::walk::{Group, Seen, Stop, Walk, prefetch};
+use super::interface::{Interface, InterfaceClock};
+use super::walk::{CaptureTotals, FrameGroup, Stop, Walk, prefetch};
 use crate::packet::{Frame, FrameRef, Frames, LinkType, Shared, Timestamp};
 
 /// The obsolete packet block, which `pcap-parser` leaves undecoded (draft-ietf-opsawg-pcapng,
@@ -29,14 +29,14 @@ const SECTION: [u8; 4] = SHB_MAGIC.to_le_bytes();
 const LITTLE_ENDIAN: [u8; 4] = [0x4d, 0x3c, 0x2b, 0x1a];
 const BIG_ENDIAN: [u8; 4] = [0x1a, 0x2b, 0x3c, 0x4d];
 
-/// Block type and length.
+/// FramedBlock type and length.
 const BLOCK_HEADER: usize = 8;
 
 type Parsed<'i, B> = IResult<&'i [u8], B, PcapError<&'i [u8]>>;
 
 /// Walks the blocks of a pcapng file.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub(super) struct PcapNgReader {
     big: bool,
     interfaces: Vec<Interface>,
     /// Octets still to be passed over of a block that is of no interest and too large for a buffer.
@@ -46,7 +46,7 @@ pub(super) struct Reader {
 }
 
 /// A block whose framing holds.
-struct Block<'i> {
+struct FramedBlock<'i> {
     kind: u32,
     whole: &'i [u8],
 }
@@ -60,8 +60,8 @@ struct Captured<'i> {
 }
 
 /// What stands at the front of the view.
-enum Next<'i> {
-    Block(Block<'i>),
+enum NextBlock<'i> {
+    Framed(FramedBlock<'i>),
     /// Something to be passed over, of this length.
     Large(u32),
     /// Not whole in view: this much is needed.
@@ -69,7 +69,7 @@ enum Next<'i> {
 }
 
 /// Why the inner loop ended.
-enum Halt {
+enum BlockHalt {
     Full,
     Limit(Timestamp),
     Large(u32),
@@ -77,7 +77,7 @@ enum Halt {
     Damage(Damage),
 }
 
-impl Reader {
+impl PcapNgReader {
     /// Whether a file that begins so is a pcapng file.
     pub(super) fn recognises(magic: [u8; 4]) -> bool {
         magic == SECTION
@@ -88,7 +88,7 @@ impl Reader {
     }
 
     /// Reads up to the first interface or packet, so that the first link type is known.
-    pub(super) fn prime(&mut self, input: &mut Input, seen: &mut Seen) -> Result<(), Damage> {
+    pub(super) fn prime(&mut self, input: &mut Input, seen: &mut CaptureTotals) -> Result<(), Damage> {
         let mut none = |_: Frames<'_>| {};
         while self.interfaces.is_empty() {
             let mut walk =
@@ -105,7 +105,7 @@ impl Reader {
     pub(super) fn walk(
         &mut self,
         input: &mut Input,
-        seen: &mut Seen,
+        seen: &mut CaptureTotals,
         walk: &mut Walk<'_>,
     ) -> Result<Stop, Damage> {
         loop {
@@ -119,7 +119,7 @@ impl Reader {
     fn step(
         &mut self,
         input: &mut Input,
-        seen: &mut Seen,
+        seen: &mut CaptureTotals,
         walk: &mut Walk<'_>,
     ) -> Result<Option<Stop>, Damage> {
         if let Some(stop) = self.pass(input)? {
@@ -128,14 +128,14 @@ impl Reader {
         let (used, halt) = self.blocks(input.view(), input.shared(), seen, walk);
         input.consume(used);
         let fill = match halt {
-            Halt::Full => return Ok(Some(Stop::Full)),
-            Halt::Limit(at) => return Ok(Some(Stop::Limit(at))),
-            Halt::Large(len) => {
+            BlockHalt::Full => return Ok(Some(Stop::Full)),
+            BlockHalt::Limit(at) => return Ok(Some(Stop::Limit(at))),
+            BlockHalt::Large(len) => {
                 self.passing = len;
                 return Ok(None);
             }
-            Halt::Need(need, part) => input.want(need, part)?,
-            Halt::Damage(damage) => {
+            BlockHalt::Need(need, part) => input.want(need, part)?,
+            BlockHalt::Damage(damage) => {
                 // What a shrinking file reads as is damaged too, but for another reason.
                 let view = input.view().len();
                 return Err(input.shrunk(view).map_or(damage, |size| Damage::Shrunk { size }));
@@ -171,29 +171,29 @@ impl Reader {
         &mut self,
         view: &[u8],
         shared: Option<&Shared>,
-        seen: &mut Seen,
+        seen: &mut CaptureTotals,
         walk: &mut Walk<'_>,
-    ) -> (usize, Halt) {
+    ) -> (usize, BlockHalt) {
         let mut rest = view;
-        let mut group = Group::new(shared);
+        let mut group = FrameGroup::new(shared);
         let halt = loop {
             let block = match self.next(rest) {
-                Ok(Next::Block(block)) => block,
-                Ok(Next::Large(len)) => break Halt::Large(len),
-                Ok(Next::Need(need, part)) => break Halt::Need(need, part),
-                Err(damage) => break Halt::Damage(damage),
+                Ok(NextBlock::Framed(block)) => block,
+                Ok(NextBlock::Large(len)) => break BlockHalt::Large(len),
+                Ok(NextBlock::Need(need, part)) => break BlockHalt::Need(need, part),
+                Err(damage) => break BlockHalt::Damage(damage),
             };
             let packet = match self.packet(&block) {
                 Ok(packet) => packet,
-                Err(damage) => break Halt::Damage(damage),
+                Err(damage) => break BlockHalt::Damage(damage),
             };
             match packet {
                 Some(packet) => {
                     if walk.left == 0 {
-                        break Halt::Full;
+                        break BlockHalt::Full;
                     }
                     if packet.at > walk.limit {
-                        break Halt::Limit(packet.at);
+                        break BlockHalt::Limit(packet.at);
                     }
                     prefetch(rest.get(block.whole.len()..).unwrap_or_default(), packet.data.len() as u32);
                     self.last = packet.at;
@@ -211,7 +211,7 @@ impl Reader {
                 }
                 None => {
                     if let Err(damage) = self.note(&block, seen) {
-                        break Halt::Damage(damage);
+                        break BlockHalt::Damage(damage);
                     }
                 }
             }
@@ -223,14 +223,14 @@ impl Reader {
 
     /// The block at the front of `rest`, its lengths checked.
     #[inline]
-    fn next<'i>(&mut self, rest: &'i [u8]) -> Result<Next<'i>, Damage> {
+    fn next<'i>(&mut self, rest: &'i [u8]) -> Result<NextBlock<'i>, Damage> {
         let Some(&[a, b, c, d, e, f, g, h]) = rest.first_chunk() else {
-            return Ok(Next::Need(BLOCK_HEADER, "block header"));
+            return Ok(NextBlock::Need(BLOCK_HEADER, "block header"));
         };
         let section = [a, b, c, d] == SECTION;
         let big = if section {
             match rest.get(8..).and_then(|r| r.first_chunk()) {
-                None => return Ok(Next::Need(12, "section header")),
+                None => return Ok(NextBlock::Need(12, "section header")),
                 Some(&LITTLE_ENDIAN) => false,
                 Some(&BIG_ENDIAN) => true,
                 Some(&found) => return Err(Damage::ByteOrder { found }),
@@ -248,12 +248,12 @@ impl Reader {
             // Nothing of interest is that long but a packet with a damaged length.
             let passable = least == UNKNOWN;
             return if passable {
-                Ok(Next::Large(len))
+                Ok(NextBlock::Large(len))
             } else {
                 Err(Damage::BlockTooLong { kind, found: len })
             };
         }
-        let Some(whole) = rest.get(..len as usize) else { return Ok(Next::Need(len as usize, "block")) };
+        let Some(whole) = rest.get(..len as usize) else { return Ok(NextBlock::Need(len as usize, "block")) };
         let tail = whole.last_chunk().copied().map_or(0, number);
         if tail != len {
             return Err(Damage::BlockTrailer { head: len, tail });
@@ -261,12 +261,12 @@ impl Reader {
         if section {
             self.big = big;
         }
-        Ok(Next::Block(Block { kind, whole }))
+        Ok(NextBlock::Framed(FramedBlock { kind, whole }))
     }
 
     /// The packet in `block`, if it is a packet block.
     #[inline]
-    fn packet<'i>(&self, block: &Block<'i>) -> Result<Option<Captured<'i>>, Damage> {
+    fn packet<'i>(&self, block: &FramedBlock<'i>) -> Result<Option<Captured<'i>>, Damage> {
         match block.kind {
             EPB_MAGIC => self.enhanced(block.whole).map(Some),
             SPB_MAGIC => self.simple(block.whole).map(Some),
@@ -337,7 +337,7 @@ impl Reader {
 
     /// What a block that is no packet has to say.
     #[cold]
-    fn note(&mut self, block: &Block<'_>, seen: &mut Seen) -> Result<(), Damage> {
+    fn note(&mut self, block: &FramedBlock<'_>, seen: &mut CaptureTotals) -> Result<(), Damage> {
         match block.kind {
             SHB_MAGIC => self.section(block.whole),
             IDB_MAGIC => self.describe(block.whole, seen),
@@ -356,7 +356,7 @@ impl Reader {
         Ok(())
     }
 
-    fn describe(&mut self, whole: &[u8], seen: &mut Seen) -> Result<(), Damage> {
+    fn describe(&mut self, whole: &[u8], seen: &mut CaptureTotals) -> Result<(), Damage> {
         let block = self.decode::<InterfaceDescriptionBlock<'_>>(
             parse_interfacedescriptionblock_le,
             parse_interfacedescriptionblock_be,
@@ -372,7 +372,7 @@ impl Reader {
         self.interfaces.push(Interface {
             link,
             snap_len: if block.snaplen == 0 { u32::MAX } else { block.snaplen },
-            clock: Clock::new(block.if_tsresol, offset),
+            clock: InterfaceClock::new(block.if_tsresol, offset),
             dropped: None,
         });
         seen.link_type(link);
@@ -381,7 +381,7 @@ impl Reader {
 
     /// Drop counts are running totals for each interface: the last one counts. Of the interfaces' ends the
     /// latest counts: what is silent until then was silent indeed (draft-ietf-opsawg-pcapng §4.6).
-    fn statistics(&mut self, whole: &[u8], seen: &mut Seen) -> Result<(), Damage> {
+    fn statistics(&mut self, whole: &[u8], seen: &mut CaptureTotals) -> Result<(), Damage> {
         let block = self.decode::<InterfaceStatisticsBlock<'_>>(
             parse_interfacestatisticsblock_le,
             parse_interfacestatisticsblock_be,

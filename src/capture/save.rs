@@ -30,7 +30,7 @@ pub struct Saver {
     rotation: Rotation,
     link: LinkType,
     snap_length: u32,
-    file: Option<Open>,
+    file: Option<OpenFile>,
     /// The name that the conversions gave the file before.
     converted: Option<OsString>,
     /// Files begun so far.
@@ -38,7 +38,7 @@ pub struct Saver {
     error: Option<String>,
 }
 
-struct Open {
+struct OpenFile {
     path: PathBuf,
     out: BufWriter<File>,
     octets: u64,
@@ -150,7 +150,7 @@ impl Saver {
             let mut out = BufWriter::with_capacity(1 << 18, file);
             let octets = header(&mut out, self.link, self.snap_length)?;
             out.flush()?;
-            Ok(Open { path: path.clone(), out, octets, since: None })
+            Ok(OpenFile { path: path.clone(), out, octets, since: None })
         });
         self.file = Some(begun.map_err(|error| (path, error))?);
         self.begun += 1;
@@ -224,7 +224,7 @@ fn record(out: &mut impl Write, frame: &Frame<'_>) -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::{Captures, Options, Source, Status};
+    use crate::capture::{CaptureOptions, Captures, Source, SourceStatus};
     use crate::packet::FrameRef;
 
     fn saver(path: &Path, rotation: Rotation) -> Saver {
@@ -263,13 +263,13 @@ mod tests {
         add(&mut saver, time);
         saver.flush();
         assert_eq!(saver.error(), None);
-        let (mut captures, errors) = Captures::open(&[&path], &Options::default()).unwrap();
+        let (mut captures, errors) = Captures::open(&[&path], &CaptureOptions::default()).unwrap();
         assert!(errors.is_empty());
         let mut frames = Vec::new();
         let status = captures.read(10, &mut |some| {
             frames.extend(some.iter().map(|f| (f.at, f.wire_len, f.data.to_vec(), f.link)));
         });
-        assert_eq!(status, Status::End);
+        assert_eq!(status, SourceStatus::End);
         assert_eq!(frames, [(time, 1500, vec![7; 84], LinkType::ETHERNET)]);
     }
 

@@ -31,7 +31,7 @@ const LENT: usize = 32;
 /// and reading goes on in another: so frames are not copied. What is compressed takes longer to unpack than to copy;
 /// there may be many such files, and they get by with one block each.
 #[derive(Debug)]
-pub(super) struct Stream {
+pub(super) struct ByteStream {
     source: Decoder,
     block: Arc<Vec<u8>>,
     /// The same, for those who keep frames of it.
@@ -46,15 +46,15 @@ pub(super) struct Stream {
 }
 
 /// A block, for those who keep frames of it.
-struct Held(Arc<Vec<u8>>);
+struct SharedBlock(Arc<Vec<u8>>);
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for SharedBlock {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
 }
 
-impl Stream {
+impl ByteStream {
     /// `may_block` for a pipe, `total` for a file of known size.
     pub(super) fn new(source: Decoder, may_block: bool, total: Option<u64>) -> Self {
         if let Some(raw) = source.raw().filter(|_| may_block) {
@@ -115,7 +115,7 @@ impl Stream {
             }
         }
         if self.may_lend() {
-            self.shared = Some(Shared::new(Held(self.block.clone())));
+            self.shared = Some(Shared::new(SharedBlock(self.block.clone())));
         }
         Ok(Fill::Ready)
     }
@@ -309,13 +309,13 @@ mod tests {
     }
 
     /// Reads records of this size from a pipe, so many; what becomes of each block is up to `keep`.
-    fn read_all(record: usize, count: usize, mut keep: impl FnMut(&Stream, usize)) -> Stream {
+    fn read_all(record: usize, count: usize, mut keep: impl FnMut(&ByteStream, usize)) -> ByteStream {
         let (reader, mut writer) = io::pipe().unwrap();
         let writing =
             thread::spawn(move || writer.write_all(&(0..record * count).map(octet).collect::<Vec<_>>()));
         let file = File::from(OwnedFd::from(reader));
         let source = Decoder::Plain(Cursor::new(Vec::new()).chain(Counted { file, read: 0 }));
-        let mut stream = Stream::new(source, true, None);
+        let mut stream = ByteStream::new(source, true, None);
         for place in (0..count).map(|n| n * record) {
             if stream.view().len() < record {
                 // Nearly always as much as fits: the writer is the faster one.

@@ -23,7 +23,7 @@ pub(super) struct Walk<'s> {
 }
 
 /// Frames on their way to a sink.
-pub(super) struct Group<'a> {
+pub(super) struct FrameGroup<'a> {
     frames: [Frame<'a>; GROUP],
     used: usize,
     shared: Option<&'a Shared>,
@@ -33,7 +33,7 @@ pub(super) struct Group<'a> {
 /// first of them are still in the first-level cache.
 const GROUP: usize = 32;
 
-impl<'a> Group<'a> {
+impl<'a> FrameGroup<'a> {
     /// No frames yet, of those that lie in `shared`.
     #[inline(always)]
     pub(super) fn new(shared: Option<&'a Shared>) -> Self {
@@ -94,7 +94,7 @@ pub(super) enum Stop {
 
 /// What was seen of a capture so far.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct CaptureTotals {
     pub(super) packets: u64,
     /// Those of them that have no time.
     pub(super) untimed: u64,
@@ -107,7 +107,7 @@ pub(super) struct Seen {
     pub(super) ended: Option<Timestamp>,
 }
 
-impl Seen {
+impl CaptureTotals {
     /// The earliest and the latest of no times.
     pub(super) const NO_TIMES: (Timestamp, Timestamp) =
         (Timestamp::from_nanos(i64::MAX), Timestamp::from_nanos(i64::MIN));

@@ -30,7 +30,7 @@ const FREE: usize = 0;
 const CLAIMED: usize = 1;
 
 /// One live window as the signal handler sees it.
-struct Slot {
+struct WindowSlot {
     /// Its first address, [`FREE`] or [`CLAIMED`].
     start: AtomicUsize,
     /// The address behind its last octet.
@@ -39,9 +39,9 @@ struct Slot {
     cut: AtomicBool,
 }
 
-static WINDOWS: [Slot; SLOTS] =
-    [const { Slot { start: AtomicUsize::new(FREE), end: AtomicUsize::new(0), cut: AtomicBool::new(false) } };
-        SLOTS];
+static WINDOWS: [WindowSlot; SLOTS] = [const {
+    WindowSlot { start: AtomicUsize::new(FREE), end: AtomicUsize::new(0), cut: AtomicBool::new(false) }
+}; SLOTS];
 
 /// What handled `SIGBUS` before; `None` when the guard could not be installed.
 static PREVIOUS: OnceLock<Option<libc::sigaction>> = OnceLock::new();
@@ -53,12 +53,12 @@ static PAGE: AtomicUsize = AtomicUsize::new(4096);
 #[derive(Debug)]
 pub(super) struct Window {
     map: Mmap,
-    slot: &'static Slot,
+    slot: &'static WindowSlot,
 }
 
-impl std::fmt::Debug for Slot {
+impl std::fmt::Debug for WindowSlot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Slot").field("cut", &self.cut).finish_non_exhaustive()
+        f.debug_struct("WindowSlot").field("cut", &self.cut).finish_non_exhaustive()
     }
 }
 
@@ -71,7 +71,7 @@ impl Window {
     /// reads the file instead.
     pub(super) fn map(file: &File, offset: u64, len: usize) -> io::Result<Self> {
         install_guard()?;
-        let claim = |slot: &&Slot| {
+        let claim = |slot: &&WindowSlot| {
             slot.start.compare_exchange(FREE, CLAIMED, Ordering::AcqRel, Ordering::Relaxed).is_ok()
         };
         let slot = WINDOWS.iter().find(claim).ok_or(io::ErrorKind::ResourceBusy)?;

@@ -16,8 +16,8 @@ use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
 use super::{Status, raise_descriptor_limit, wanted};
-use crate::capture::{self, CaptureInfo, Captures, Source};
-use crate::engine::{self, Sink, Summary};
+use crate::capture::{self, CaptureInfo, CaptureOptions, Captures, Source};
+use crate::engine::{self, AnalysisOptions, Sink, Summary};
 use crate::handshake::Attempt;
 use crate::packet::{Frames, Timestamp};
 use crate::printable::printable;
@@ -79,7 +79,7 @@ fn analyse(
     interrupt: &Interrupt,
     sink: &mut dyn Sink,
 ) -> anyhow::Result<(Summary, impl FnMut(&mut Attempt) + use<>)> {
-    let options = capture::Options { filter: config.filter.clone() };
+    let options = CaptureOptions { filter: config.filter.clone() };
     raise_descriptor_limit();
     let (captures, mut errors) = Captures::open(&config.files, &options)?;
     // What cannot be opened is told as damage with the rest: it keeps its place among the captures. A
@@ -102,9 +102,9 @@ fn analyse(
     Ok((summary, move |attempt: &mut Attempt| attempt.inference = listeners.infer(attempt)))
 }
 
-pub(super) fn engine_options(config: &Analyse) -> engine::Options {
-    let default = engine::Options::default();
-    engine::Options {
+pub(super) fn engine_options(config: &Analyse) -> AnalysisOptions {
+    let default = AnalysisOptions::default();
+    AnalysisOptions {
         threads: config.threads.map_or(default.threads, NonZeroUsize::get),
         max_attempts: config.max_attempts.get(),
         ..default
@@ -119,9 +119,9 @@ struct Watched<'a> {
 }
 
 impl Source for Watched<'_> {
-    fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> capture::Status {
+    fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> capture::SourceStatus {
         if self.stop.load(Ordering::Relaxed) {
-            return capture::Status::End;
+            return capture::SourceStatus::End;
         }
         if let Some(progress) = &mut self.progress
             && let Some((done, _)) = self.captures.progress()

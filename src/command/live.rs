@@ -30,7 +30,7 @@ use crate::printable::printable;
 use crate::report::Verbosity;
 use crate::report::output::Output;
 use crate::report::status::{Progress, StatusLine};
-use crate::sandbox::{self, Plan};
+use crate::sandbox::{self, SandboxPlan};
 
 /// How often drops are counted, the kernel is asked and decided attempts are told.
 const TICK: Duration = Duration::from_secs(1);
@@ -76,9 +76,9 @@ pub fn run(config: &Live) -> anyhow::Result<Status> {
         refuse_one_file_for_two(&save.path, numbered, report)?;
     }
     let signals = Signals::catch().context("catching signals")?;
-    let live = capture::Live::open(&config.capture)?;
+    let live = capture::LiveCapture::open(&config.capture)?;
     let writes = config.analyse.output.iter().chain(config.save.as_ref().map(|save| &save.path));
-    let plan = Plan { user: config.user.clone(), writes: writes.cloned().collect() };
+    let plan = SandboxPlan { user: config.user.clone(), writes: writes.cloned().collect() };
     let applied = sandbox::confine(&plan)?;
     if config.analyse.verbosity == Verbosity::Verbose {
         live.notes().iter().chain(&applied).for_each(|note| say(note));
@@ -158,7 +158,7 @@ impl Session<'_> {
                 ending = Some(Ending { wall: clock::now(), until: now + LINGER });
             }
             let drained = ending.is_some_and(|ending| ending.is_over(now, self.source.now()));
-            if status == capture::Status::End || drained {
+            if status == capture::SourceStatus::End || drained {
                 break;
             }
         }

@@ -1,7 +1,7 @@
 //! From frames to numbered packets of known flow, with a count of everything that is not used.
 
 use super::PacketCounts;
-use super::clock::Clock;
+use super::packet_clock::PacketClock;
 use crate::packet::{self, FlowHasher, Frame, Frames, Glimpse, Packet, Skip, Span, Timestamp};
 
 /// Where packets go from here.
@@ -25,7 +25,7 @@ pub(super) trait Destination {
 pub(super) struct Intake {
     hasher: FlowHasher,
     counts: PacketCounts,
-    clock: Clock,
+    clock: PacketClock,
 }
 
 impl Intake {
@@ -99,7 +99,7 @@ impl Intake {
     }
 
     /// The time that waiting goes by.
-    pub(super) fn clock(&self) -> Clock {
+    pub(super) fn clock(&self) -> PacketClock {
         self.clock
     }
 }

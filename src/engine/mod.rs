@@ -6,8 +6,8 @@
 #![deny(clippy::disallowed_methods)]
 
 mod bounds;
-mod clock;
 mod intake;
+mod packet_clock;
 mod placement;
 mod pool;
 mod sharded;
@@ -18,14 +18,14 @@ use std::io;
 
 pub use single::Analysis;
 
-use crate::capture::{CaptureInfo, Source, Status};
+use crate::capture::{CaptureInfo, Source, SourceStatus};
 use crate::handshake::{Attempt, Counts};
 use crate::listener::{Listener, Listeners, Tally};
 use crate::packet::Skip;
 
 /// How an analysis is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Options {
+pub struct AnalysisOptions {
     /// Threads to use: 1 does everything on the caller's; of more, one reads, and all track. More than five are not
     /// used.
     pub threads: usize,
@@ -35,12 +35,12 @@ pub struct Options {
     pub max_listeners: usize,
 }
 
-impl Options {
+impl AnalysisOptions {
     /// Undecided attempts held unless told otherwise: about 390 MiB when all are there.
     pub const DEFAULT_MAX_ATTEMPTS: usize = 1_000_000;
 }
 
-impl Default for Options {
+impl Default for AnalysisOptions {
     fn default() -> Self {
         Self {
             threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -100,7 +100,7 @@ pub trait Sink {
     /// An output error; it ends the analysis.
     fn attempt(&mut self, attempt: &Attempt) -> io::Result<()>;
 
-    /// Everything that has arrived was analysed and more may be long in coming ([`Status::Drained`]):
+    /// Everything that has arrived was analysed and more may be long in coming ([`SourceStatus::Drained`]):
     /// hand on what was buffered.
     ///
     /// # Errors
@@ -133,7 +133,7 @@ const BATCH: usize = 2048;
 /// Only the sink's: damage in the input is told in [`CaptureInfo::damaged`].
 pub fn analyse<S: Source + Send>(
     source: &mut S,
-    options: &Options,
+    options: &AnalysisOptions,
     sink: &mut dyn Sink,
 ) -> io::Result<(Summary, Listeners)> {
     if options.threads > 1 {
@@ -145,11 +145,11 @@ pub fn analyse<S: Source + Send>(
 /// [`analyse`] on the caller's thread.
 fn alone<S: Source>(
     source: &mut S,
-    options: &Options,
+    options: &AnalysisOptions,
     sink: &mut dyn Sink,
 ) -> io::Result<(Summary, Listeners)> {
     let mut analysis = Analysis::new(options);
-    while analysis.step(source, sink)? != Status::End {}
+    while analysis.step(source, sink)? != SourceStatus::End {}
     analysis.finish(sink)?;
     Ok(analysis.into_parts(source.captures()))
 }

@@ -11,8 +11,8 @@ use std::thread;
 
 use super::bounds::{Bounds, Eviction, Stillness};
 use super::steps::Steps;
-use super::{BATCH, Options};
-use crate::capture::Status;
+use super::{AnalysisOptions, BATCH};
+use crate::capture::SourceStatus;
 use crate::handshake::{Batch, Finding, Tracker};
 use crate::packet::Timestamp;
 
@@ -54,13 +54,13 @@ pub(super) struct End {
     /// Packets of the whole input so far.
     pub(super) total: u64,
     /// What comes after it.
-    pub(super) status: Status,
+    pub(super) status: SourceStatus,
 }
 
 impl End {
     /// Whether bounds are kept here.
     const fn is_bounded(&self) -> bool {
-        self.total.is_multiple_of(BATCH as u64) || matches!(self.status, Status::End)
+        self.total.is_multiple_of(BATCH as u64) || matches!(self.status, SourceStatus::End)
     }
 }
 
@@ -182,7 +182,7 @@ pub(super) enum Reading {
 }
 
 impl Pool {
-    pub(super) fn new(options: &Options) -> Self {
+    pub(super) fn new(options: &AnalysisOptions) -> Self {
         let state = State {
             queues: std::array::from_fn(|_| ShardQueue::new()),
             bounds: Bounds::new(options.max_attempts),
@@ -265,7 +265,7 @@ impl Pool {
             for (queue, packets) in state.queues.iter_mut().zip(shard_batches) {
                 queue.shard_batches.push_back(ShardBatch { packets, end });
             }
-            state.ended |= end.status == Status::End;
+            state.ended |= end.status == SourceStatus::End;
             state.ends.push_back(end);
         }
         self.notify(state);

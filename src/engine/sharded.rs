@@ -12,8 +12,8 @@ use super::intake::{Destination, Intake};
 use super::placement::{Apart, Plan};
 use super::pool::{End, Pool, Reading, SHARDS, TOGETHER, shard_of};
 use super::single::{enter, summary, told};
-use super::{BATCH, Options, PacketCounts, Sink, Summary, alone};
-use crate::capture::{Source, Status};
+use super::{AnalysisOptions, BATCH, PacketCounts, Sink, Summary, alone};
+use crate::capture::{Source, SourceStatus};
 use crate::handshake::{Batch, Counts, Finding, Order, Tracker};
 use crate::listener::Listeners;
 use crate::packet::{Frame, Frames, Glimpse, Packet, Span};
@@ -23,7 +23,7 @@ const MOST_THREADS: usize = SHARDS + 1;
 
 pub(super) fn analyse<S: Source + Send>(
     source: &mut S,
-    options: &Options,
+    options: &AnalysisOptions,
     sink: &mut dyn Sink,
 ) -> io::Result<(Summary, Listeners)> {
     let threads = options.threads.min(MOST_THREADS);
@@ -116,8 +116,8 @@ fn read<S: Source>(source: &mut S, pool: &Pool, mut place: Option<Apart>) -> Pac
             Reading::Stop => break,
             Reading::Read => {
                 let mut batches = Vec::with_capacity(TOGETHER);
-                let mut status = Status::More;
-                while status == Status::More && batches.len() < TOGETHER {
+                let mut status = SourceStatus::More;
+                while status == SourceStatus::More && batches.len() < TOGETHER {
                     let (parts, end) = read_batch(source, &mut intake, pool.batches());
                     status = end.status;
                     batches.push((parts, end));
@@ -176,9 +176,9 @@ fn collect(
             order.tell(&mut piece, |found| enter(listeners, found, sink))?;
             pool.take_back(piece.into_iter());
             match end.map(|end| end.status) {
-                Some(Status::End) => break,
-                Some(Status::Drained) => sink.drained()?,
-                Some(Status::More) | None => {}
+                Some(SourceStatus::End) => break,
+                Some(SourceStatus::Drained) => sink.drained()?,
+                Some(SourceStatus::More) | None => {}
             }
         } else if pool.work(|shard| shard) {
             place.take_if(|place| !place.goes_on());
@@ -222,7 +222,7 @@ mod tests {
     struct Syns(u16);
 
     impl Source for Syns {
-        fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> Status {
+        fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> SourceStatus {
             assert_ne!(self.0, 0, "nobody wants more");
             for _ in 0..max.min(usize::from(self.0)) {
                 let mut data = vec![0; 12];
@@ -236,7 +236,7 @@ mod tests {
                 sink(Frames::within(None, &[frame]));
                 self.0 -= 1;
             }
-            Status::More
+            SourceStatus::More
         }
 
         fn captures(&self) -> Vec<CaptureInfo> {
@@ -255,7 +255,7 @@ mod tests {
     }
 
     fn run(threads: usize, syns: u16, room: usize) -> io::Result<()> {
-        let options = Options { threads, ..Options::default() };
+        let options = AnalysisOptions { threads, ..AnalysisOptions::default() };
         analyse(&mut Syns(syns), &options, &mut Full(room)).map(|_| ())
     }
 

@@ -3,10 +3,10 @@
 use std::io;
 
 use super::bounds::{Bounds, Stillness};
-use super::clock::Clock;
 use super::intake::{Destination, Intake};
-use super::{BATCH, Options, PacketCounts, Sink, Summary};
-use crate::capture::{CaptureInfo, Source, Status};
+use super::packet_clock::PacketClock;
+use super::{AnalysisOptions, BATCH, PacketCounts, Sink, Summary};
+use crate::capture::{CaptureInfo, Source, SourceStatus};
 use crate::handshake::{Batch, Finding, Tracker};
 use crate::listener::Listeners;
 use crate::packet::{Frame, Frames, Glimpse, Packet, Span, Timestamp};
@@ -63,9 +63,9 @@ pub struct Analysis {
 }
 
 impl Analysis {
-    /// An analysis that has seen nothing; [`Options::threads`] does not matter here.
+    /// An analysis that has seen nothing; [`AnalysisOptions::threads`] does not matter here.
     #[must_use]
-    pub fn new(options: &Options) -> Self {
+    pub fn new(options: &AnalysisOptions) -> Self {
         Self {
             intake: Intake::default(),
             tracker: Tracker::new(),
@@ -82,7 +82,7 @@ impl Analysis {
     /// # Errors
     ///
     /// The sink's.
-    pub fn step(&mut self, source: &mut dyn Source, sink: &mut dyn Sink) -> io::Result<Status> {
+    pub fn step(&mut self, source: &mut dyn Source, sink: &mut dyn Sink) -> io::Result<SourceStatus> {
         // Batches end at the same packets however the source delivers: eviction goes by that.
         let wanted = BATCH - (self.intake.total() % BATCH as u64) as usize;
         let mut group = Group { tracker: &mut self.tracker, batch: &mut self.group };
@@ -103,10 +103,10 @@ impl Analysis {
             self.bound();
         }
         // What the last batch decides is told when the bounds were kept.
-        if status != Status::End {
+        if status != SourceStatus::End {
             self.pass_on(None, sink)?;
         }
-        if status == Status::Drained {
+        if status == SourceStatus::Drained {
             sink.drained()?;
         }
         Ok(status)
@@ -178,8 +178,12 @@ impl Analysis {
 }
 
 /// What packets and the source's own clock tell of the time, in steady time.
-pub(super) fn told(clock: Clock, source: &(impl Source + ?Sized), status: Status) -> Option<Timestamp> {
-    let packets = if status == Status::End { clock.end() } else { clock.now() };
+pub(super) fn told(
+    clock: PacketClock,
+    source: &(impl Source + ?Sized),
+    status: SourceStatus,
+) -> Option<Timestamp> {
+    let packets = if status == SourceStatus::End { clock.end() } else { clock.now() };
     packets.max(source.now().map(|now| clock.steady(now)))
 }
 

@@ -5,7 +5,7 @@ use std::io;
 
 use super::Call;
 use crate::capture::Recording;
-use crate::engine::{Options, Sink, Summary, analyse};
+use crate::engine::{AnalysisOptions, Sink, Summary, analyse};
 use crate::handshake::Attempt;
 use crate::kernel::Account;
 use crate::listener::Listeners;
@@ -29,7 +29,7 @@ impl Packets {
     /// None of its own: the sink keeps everything in memory.
     pub fn of(recording: Recording) -> io::Result<Self> {
         let mut kept = Kept::default();
-        let options = Options { threads: 1, ..Options::default() };
+        let options = AnalysisOptions { threads: 1, ..AnalysisOptions::default() };
         let (summary, listeners) = analyse(&mut recording.play(), &options, &mut kept)?;
         kept.0.sort_by_key(|attempt| attempt.ordinal);
         let mut attempts: HashMap<u16, Vec<Attempt>> = HashMap::new();

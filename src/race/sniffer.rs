@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::capture::{Live, LiveError, LiveOptions, Recording, Source, Status};
+use crate::capture::{LiveCapture, LiveError, LiveOptions, Recording, Source, SourceStatus};
 use crate::clock::now;
 
 /// Enough for Ethernet, IPv6 and a TCP header with all its options.
@@ -50,7 +50,7 @@ impl Sniffer {
         // A router's error comes from itself.
         let errors = if server.is_ipv4() { "icmp" } else { "icmp6" };
         let connects = format!("tcp and host {} and port {}", server.ip(), server.port());
-        let live = Live::open(&LiveOptions {
+        let live = LiveCapture::open(&LiveOptions {
             snap_length: SNAP_LENGTH,
             filter: Some(format!("({connects}) or {errors}")),
             promiscuous: false,
@@ -78,7 +78,7 @@ impl Sniffer {
     }
 }
 
-fn record(mut live: Live, stop: &AtomicBool) -> Result<Recording, SnifferError> {
+fn record(mut live: LiveCapture, stop: &AtomicBool) -> Result<Recording, SnifferError> {
     let mut recording = Recording::new(live.device(), live.link());
     loop {
         // Looked at before reading: what had been captured when the stop came is still read.
@@ -87,13 +87,13 @@ fn record(mut live: Live, stop: &AtomicBool) -> Result<Recording, SnifferError> 
             frames.iter().for_each(|frame| recording.push(frame.at, frame.wire_len, frame.data));
         });
         match status {
-            Status::Drained if last => {
+            SourceStatus::Drained if last => {
                 recording.set_dropped(live.count_drops());
                 recording.close(now());
                 return Ok(recording);
             }
-            Status::More | Status::Drained => {}
-            Status::End => {
+            SourceStatus::More | SourceStatus::Drained => {}
+            SourceStatus::End => {
                 let why = live.captures().into_iter().find_map(|capture| capture.damaged);
                 return Err(SnifferError::Ended(why.unwrap_or_default()));
             }

@@ -8,7 +8,7 @@ use std::fmt::{self, Display};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use crate::capture::{CaptureInfo, Format};
+use crate::capture::{CaptureFormat, CaptureInfo};
 use crate::engine::{PacketCounts, Summary};
 use crate::handshake::{
     Attempt, Cause, Confidence, Connect, Errno, Evidence, Outcome, Reason, Retries, Timing, Vantage, Verdict,
@@ -244,9 +244,9 @@ impl<'a> From<&'a CaptureInfo> for CaptureRecord<'a> {
         Self {
             path: &capture.path,
             format: capture.format.map(|format| match format {
-                Format::Pcap => "pcap",
-                Format::PcapNg => "pcapng",
-                Format::Live => "live",
+                CaptureFormat::Pcap => "pcap",
+                CaptureFormat::PcapNg => "pcapng",
+                CaptureFormat::Live => "live",
             }),
             link_types: ShownList(&capture.link_types),
             packets: capture.packets,

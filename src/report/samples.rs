@@ -1,6 +1,6 @@
 //! Hand-made analyses that the tests of all formats share.
 
-use crate::capture::{CaptureInfo, Format};
+use crate::capture::{CaptureFormat, CaptureInfo};
 use crate::engine::{PacketCounts, Summary};
 use crate::handshake::{
     Attempt, Cause, Confidence, Connect, Errno, Evidence, Facts, Inference, Outcome, Reason, Retries,
@@ -74,7 +74,7 @@ fn inference(cause: Cause, abort: Option<bool>, confidence: Confidence) -> Infer
 fn capture(path: &str, packets: u64) -> CaptureInfo {
     CaptureInfo {
         path: path.to_owned(),
-        format: Some(Format::Pcap),
+        format: Some(CaptureFormat::Pcap),
         link_types: vec![LinkType::ETHERNET],
         packets,
         untimed: 0,
@@ -258,7 +258,7 @@ pub(crate) fn damaged() -> Sample {
         a.packets = 1;
     }
     let mut broken = capture("cut.pcapng", 70);
-    broken.format = Some(Format::PcapNg);
+    broken.format = Some(CaptureFormat::PcapNg);
     broken.link_types.push(LinkType(147));
     broken.last = Some(at_millis(312_000));
     broken.damaged = Some(
@@ -300,7 +300,7 @@ pub(crate) fn ipv6() -> Sample {
         "The accept queue may have been full with tcp_abort_on_overflow=1: 2 attempts were reset.".to_owned();
     resets.evidence = vec!["a bare RST answered the ACK".to_owned()];
     let mut capture = capture("-", 16);
-    capture.format = Some(Format::PcapNg);
+    capture.format = Some(CaptureFormat::PcapNg);
     capture.link_types = vec![LinkType::NULL];
     capture.last = Some(at_millis(85));
     (summary(vec![capture], vec![resets], &attempts), attempts)

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::io;
 
-use hsanalyze::capture::{CaptureInfo, Source, Status};
-use hsanalyze::engine::{self, Options, Sink, Summary};
+use hsanalyze::capture::{CaptureInfo, Source, SourceStatus};
+use hsanalyze::engine::{self, AnalysisOptions, Sink, Summary};
 use hsanalyze::handshake::{Attempt, Retries};
 use hsanalyze::packet::{Frame, FrameRef, Frames, LinkType, Span, Timestamp};
 use proptest::prelude::*;
@@ -84,7 +84,7 @@ struct Packets<'a> {
 }
 
 impl Source for Packets<'_> {
-    fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> Status {
+    fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> SourceStatus {
         for (at, data) in self.packets.iter().skip(self.next).take(max) {
             self.next += 1;
             let frame = Frame {
@@ -96,7 +96,7 @@ impl Source for Packets<'_> {
             };
             sink(Frames::new(&[frame]));
         }
-        if self.next == self.packets.len() { Status::End } else { Status::More }
+        if self.next == self.packets.len() { SourceStatus::End } else { SourceStatus::More }
     }
 
     fn captures(&self) -> Vec<CaptureInfo> {
@@ -116,7 +116,7 @@ impl Sink for Kept {
 
 fn analyse(packets: &[(Timestamp, Vec<u8>)], threads: usize, max_attempts: usize) -> (Vec<Attempt>, Summary) {
     let mut kept = Kept::default();
-    let options = Options { threads, max_attempts, ..Options::default() };
+    let options = AnalysisOptions { threads, max_attempts, ..AnalysisOptions::default() };
     let (summary, _) = engine::analyse(&mut Packets { packets, next: 0 }, &options, &mut kept).unwrap();
     (kept.0, summary)
 }

@@ -8,7 +8,7 @@ const LAG: Span = Span::from_millis(250);
 
 /// The time up to which all packets were handed over.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Clock {
+pub(super) struct LiveClock {
     /// Time stamps are from this machine's clock.
     pub(super) of_host: bool,
     /// The wall clock when the ring was last drained.
@@ -17,7 +17,7 @@ pub(super) struct Clock {
     pub(super) latest: Option<(Timestamp, Timestamp)>,
 }
 
-impl Clock {
+impl LiveClock {
     pub(super) fn now(&self) -> Option<Timestamp> {
         let drained_at = self.drained_at?;
         let time = if self.of_host {
@@ -32,13 +32,13 @@ impl Clock {
 
 /// libpcap's counts are 32 bits wide and wrap; a capture of weeks may drop more.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Lost {
+pub(super) struct DropCounter {
     pub(super) total: u64,
     dropped: u32,
     if_dropped: u32,
 }
 
-impl Lost {
+impl DropCounter {
     pub(super) fn update(&mut self, dropped: u32, if_dropped: u32) {
         self.total += u64::from(dropped.wrapping_sub(self.dropped));
         self.total += u64::from(if_dropped.wrapping_sub(self.if_dropped));
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn counts_of_drops_go_on_when_libpcaps_wrap() {
-        let mut lost = Lost::default();
+        let mut lost = DropCounter::default();
         lost.update(u32::MAX, 1);
         assert_eq!(lost.total, u64::from(u32::MAX) + 1);
         lost.update(4, 1);
@@ -70,11 +70,11 @@ mod tests {
     #[test]
     fn another_clock_is_followed_by_its_latest_stamp() {
         let at = |millis: i64| Timestamp::from_nanos(millis * 1_000_000);
-        let host = Clock { of_host: true, drained_at: Some(at(5_000)), latest: None };
+        let host = LiveClock { of_host: true, drained_at: Some(at(5_000)), latest: None };
         assert_eq!(host.now(), Some(at(4_750)));
-        let adapter = Clock { of_host: false, latest: Some((at(100), at(4_000))), ..host };
+        let adapter = LiveClock { of_host: false, latest: Some((at(100), at(4_000))), ..host };
         assert_eq!(adapter.now(), Some(at(850)));
-        assert_eq!(Clock { latest: None, ..adapter }.now(), None);
-        assert_eq!(Clock { drained_at: None, ..host }.now(), None, "packets may be waiting");
+        assert_eq!(LiveClock { latest: None, ..adapter }.now(), None);
+        assert_eq!(LiveClock { drained_at: None, ..host }.now(), None, "packets may be waiting");
     }
 }

@@ -4,12 +4,12 @@ use std::io::Write;
 
 /// Byte order of a file or section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Order {
+pub(super) enum ByteOrder {
     Little,
     Big,
 }
 
-impl Order {
+impl ByteOrder {
     pub(super) fn u16(self, n: u16) -> [u8; 2] {
         if self == Self::Little { n.to_le_bytes() } else { n.to_be_bytes() }
     }
@@ -25,13 +25,13 @@ impl Order {
 
 /// A classic pcap file.
 pub(super) struct Pcap {
-    order: Order,
+    order: ByteOrder,
     modified: bool,
     pub(super) octets: Vec<u8>,
 }
 
 impl Pcap {
-    pub(super) fn new(order: Order, magic: u32, network: u32) -> Self {
+    pub(super) fn new(order: ByteOrder, magic: u32, network: u32) -> Self {
         let mut octets = order.u32(magic).to_vec();
         octets.extend(order.u16(2));
         octets.extend(order.u16(4));
@@ -42,7 +42,7 @@ impl Pcap {
     }
 
     pub(super) fn micros() -> Self {
-        Self::new(Order::Little, 0xa1b2_c3d4, 1)
+        Self::new(ByteOrder::Little, 0xa1b2_c3d4, 1)
     }
 
     pub(super) fn record(mut self, sec: u32, fraction: u32, wire: u32, data: &[u8]) -> Self {
@@ -59,16 +59,16 @@ impl Pcap {
 
 /// A pcapng file, block by block; a section sets the byte order of what follows.
 pub(super) struct PcapNg {
-    order: Order,
+    order: ByteOrder,
     pub(super) octets: Vec<u8>,
 }
 
 impl PcapNg {
-    pub(super) fn new(order: Order) -> Self {
+    pub(super) fn new(order: ByteOrder) -> Self {
         Self { order, octets: Vec::new() }.section(order)
     }
 
-    pub(super) fn section(mut self, order: Order) -> Self {
+    pub(super) fn section(mut self, order: ByteOrder) -> Self {
         self.order = order;
         let mut body = order.u32(0x1a2b_3c4d).to_vec();
         body.extend(order.u16(1));

@@ -4,9 +4,9 @@ use std::io::Write;
 
 use proptest::prelude::*;
 
-use super::build::{Order, Pcap, PcapNg, gzip, zstd};
-use super::{Outcome, file, read, read_paths};
-use crate::capture::{Captures, OpenReason, Options, Source, Status};
+use super::build::{ByteOrder, Pcap, PcapNg, gzip, zstd};
+use super::{ReadResult, file, read, read_paths};
+use crate::capture::{CaptureOptions, Captures, OpenReason, Source, SourceStatus};
 use crate::packet::Frames;
 
 fn small_pcap() -> (Vec<u8>, Vec<usize>) {
@@ -20,7 +20,7 @@ fn small_pcap() -> (Vec<u8>, Vec<usize>) {
 }
 
 fn small_pcapng() -> (Vec<u8>, Vec<usize>) {
-    let mut ng = PcapNg::new(Order::Big).interface(1, 0, &[(2, b"eth0".to_vec())]);
+    let mut ng = PcapNg::new(ByteOrder::Big).interface(1, 0, &[(2, b"eth0".to_vec())]);
     let mut packets = Vec::new();
     for n in 0..5u8 {
         ng = match n {
@@ -56,7 +56,7 @@ fn classic_files_cut_anywhere() {
 #[test]
 fn pcapng_files_cut_anywhere() {
     let (whole, ends) = small_pcapng();
-    let interface = PcapNg::new(Order::Big).interface(1, 0, &[(2, b"eth0".to_vec())]).octets.len();
+    let interface = PcapNg::new(ByteOrder::Big).interface(1, 0, &[(2, b"eth0".to_vec())]).octets.len();
     let blocks: Vec<usize> = ends.iter().copied().chain([interface]).collect();
     cut_everywhere(&whole, &ends, &blocks, 28);
 }
@@ -95,7 +95,7 @@ fn compressed_files_cut_anywhere_keep_what_could_be_read() {
     }
 }
 
-fn complains(outcome: &Outcome, frames: usize, place: &str, what: &str) {
+fn complains(outcome: &ReadResult, frames: usize, place: &str, what: &str) {
     assert_eq!(outcome.frames.len(), frames);
     let damage = outcome.damage();
     assert!(damage.contains(place), "{damage}");
@@ -162,24 +162,24 @@ fn hostile_blocks_are_damage() {
     for (at, value, what) in cases {
         complains(&patched(at, value), 1, &place, &what);
     }
-    let orphan = PcapNg::new(Order::Little).simple(3, b"abc").octets;
+    let orphan = PcapNg::new(ByteOrder::Little).simple(3, b"abc").octets;
     complains(
         &read(&orphan),
         0,
         "packet 1 at byte 28",
         "it belongs to interface 0, but the section has declared 0 so far",
     );
-    let mut version = PcapNg::new(Order::Little).octets;
+    let mut version = PcapNg::new(ByteOrder::Little).octets;
     version[12] = 7;
     complains(&read(&version), 0, "packet 1 at byte 0", "the section is of pcapng version 7.0; expected 1.x");
-    let mut mark = PcapNg::new(Order::Little).octets;
+    let mut mark = PcapNg::new(ByteOrder::Little).octets;
     mark[8] = 0;
     complains(&read(&mark), 0, "packet 1", "mark is [00, 3c, 2b, 1a]; expected 1a 2b 3c 4d or its reverse");
 }
 
 #[test]
 fn a_long_interface_list_is_refused_before_it_fills_the_memory() {
-    let mut ng = PcapNg::new(Order::Little);
+    let mut ng = PcapNg::new(ByteOrder::Little);
     for n in 0..70_000u32 {
         ng = ng.interface(n as u16, 0, &[]);
     }
@@ -199,7 +199,7 @@ fn foreign_files_are_named_and_the_others_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing.pcap");
     let paths = [empty.path(), elf.path(), good.path(), short.path(), nested.path(), folder.path(), &missing];
-    let outcome = read_paths(&paths, &Options::default(), 100);
+    let outcome = read_paths(&paths, &CaptureOptions::default(), 100);
     assert_eq!(outcome.frames.len(), ends.len());
     assert!(outcome.frames.iter().all(|f| f.capture == 2), "the index is that of the user's list");
     let messages: Vec<String> = outcome.errors.iter().map(|e| e.reason.to_string()).collect();
@@ -235,14 +235,14 @@ fn a_file_that_shrinks_while_it_is_read_ends_there() {
     // Inside the window, at a page's border and not; and before what was already read.
     for left in [4096 * 200, 4096 * 200 + 2000, 5000] {
         let file = file(&large());
-        let (mut captures, _) = Captures::open(&[file.path()], &Options::default()).unwrap();
-        assert_eq!(captures.read(100, &mut |_| {}), Status::More);
+        let (mut captures, _) = Captures::open(&[file.path()], &CaptureOptions::default()).unwrap();
+        assert_eq!(captures.read(100, &mut |_| {}), SourceStatus::More);
         file.as_file().set_len(left).unwrap();
         let mut zeros = 0;
         let mut count = |frames: Frames<'_>| {
             zeros += frames.iter().filter(|f| f.data.first() != Some(&0x5a)).count();
         };
-        while captures.read(100, &mut count) != Status::End {}
+        while captures.read(100, &mut count) != SourceStatus::End {}
         assert!(zeros <= 1, "at most the record that was cut: {zeros}");
         let info = &captures.captures()[0];
         let damage = info.damaged.as_deref().unwrap();
@@ -254,11 +254,11 @@ fn a_file_that_shrinks_while_it_is_read_ends_there() {
 fn a_file_that_grows_while_it_is_read_is_read_to_its_end() {
     let (whole, ends) = small_pcap();
     let mut file = file(&whole[..ends[2] + 9]);
-    let (mut captures, _) = Captures::open(&[file.path()], &Options::default()).unwrap();
+    let (mut captures, _) = Captures::open(&[file.path()], &CaptureOptions::default()).unwrap();
     let mut count = 0;
-    assert_eq!(captures.read(3, &mut |frames| count += frames.len()), Status::More);
+    assert_eq!(captures.read(3, &mut |frames| count += frames.len()), SourceStatus::More);
     file.write_all(&whole[ends[2] + 9..]).unwrap();
-    assert_eq!(captures.read(100, &mut |frames| count += frames.len()), Status::End);
+    assert_eq!(captures.read(100, &mut |frames| count += frames.len()), SourceStatus::End);
     assert_eq!(count, ends.len());
     assert_eq!(captures.captures()[0].damaged, None);
 }
@@ -292,7 +292,7 @@ proptest! {
 
     #[test]
     fn noise_after_a_header_never_panics(ng in any::<bool>(), noise in prop::collection::vec(any::<u8>(), 0..200)) {
-        let mut octets = if ng { PcapNg::new(Order::Little).interface(1, 0, &[]).octets } else { Pcap::micros().octets };
+        let mut octets = if ng { PcapNg::new(ByteOrder::Little).interface(1, 0, &[]).octets } else { Pcap::micros().octets };
         octets.extend(noise);
         let outcome = read(&octets);
         prop_assert_eq!(outcome.frames.len() as u64, outcome.infos[0].packets);

@@ -3,14 +3,14 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::build::{Order, Pcap, PcapNg, gzip, zstd};
-use super::{Outcome, Owned, read};
-use crate::capture::{Format, Options};
+use super::build::{ByteOrder, Pcap, PcapNg, gzip, zstd};
+use super::{Owned, ReadResult, read};
+use crate::capture::{CaptureFormat, CaptureOptions};
 use crate::packet::LinkType;
 
 const SYN: &[u8] = b"sixteen-octets--";
 
-fn only(outcome: &Outcome) -> &Owned {
+fn only(outcome: &ReadResult) -> &Owned {
     assert_eq!(outcome.infos[0].damaged, None);
     assert_eq!(outcome.frames.len(), 1, "{outcome:?}");
     &outcome.frames[0]
@@ -19,11 +19,11 @@ fn only(outcome: &Outcome) -> &Owned {
 #[test]
 fn classic_files_in_all_layouts() {
     let cases = [
-        (Order::Little, 0xa1b2_c3d4, 250_000),
-        (Order::Big, 0xa1b2_c3d4, 250_000),
-        (Order::Little, 0xa1b2_3c4d, 250_000_000),
-        (Order::Big, 0xa1b2_3c4d, 250_000_000),
-        (Order::Little, 0xa1b2_cd34, 250_000),
+        (ByteOrder::Little, 0xa1b2_c3d4, 250_000),
+        (ByteOrder::Big, 0xa1b2_c3d4, 250_000),
+        (ByteOrder::Little, 0xa1b2_3c4d, 250_000_000),
+        (ByteOrder::Big, 0xa1b2_3c4d, 250_000_000),
+        (ByteOrder::Little, 0xa1b2_cd34, 250_000),
     ];
     for (order, magic, fraction) in cases {
         let outcome = read(&Pcap::new(order, magic, 1).record(3, fraction, 1514, SYN).octets);
@@ -31,19 +31,19 @@ fn classic_files_in_all_layouts() {
         assert_eq!(frame.nanos, 3_250_000_000, "{order:?} {magic:#x}");
         assert_eq!((frame.wire_len, frame.link, frame.number), (1514, LinkType::ETHERNET, 1));
         assert_eq!(frame.data, SYN);
-        assert_eq!(outcome.infos[0].format, Some(Format::Pcap));
+        assert_eq!(outcome.infos[0].format, Some(CaptureFormat::Pcap));
     }
 }
 
 #[test]
 fn the_upper_bits_of_the_link_type_tell_of_a_checksum() {
-    let outcome = read(&Pcap::new(Order::Big, 0xa1b2_c3d4, 0x5400_0071).record(0, 0, 16, SYN).octets);
+    let outcome = read(&Pcap::new(ByteOrder::Big, 0xa1b2_c3d4, 0x5400_0071).record(0, 0, 16, SYN).octets);
     assert_eq!(only(&outcome).link, LinkType::LINUX_SLL);
 }
 
 #[test]
 fn a_capture_without_packets_tells_its_link_type_and_no_time() {
-    let outcome = read(&Pcap::new(Order::Little, 0xa1b2_c3d4, 113).octets);
+    let outcome = read(&Pcap::new(ByteOrder::Little, 0xa1b2_c3d4, 113).octets);
     let info = &outcome.infos[0];
     assert_eq!(info.link_types, [LinkType::LINUX_SLL]);
     assert_eq!((info.packets, info.bytes, info.first, info.last), (0, 24, None, None));
@@ -60,7 +60,7 @@ fn an_empty_record_is_a_frame() {
 
 #[test]
 fn every_interface_has_its_own_link_type_and_clock() {
-    for order in [Order::Little, Order::Big] {
+    for order in [ByteOrder::Little, ByteOrder::Big] {
         let offset = order.u64(100).to_vec();
         let octets = PcapNg::new(order)
             .interface(1, 0, &[])
@@ -93,13 +93,13 @@ fn every_interface_has_its_own_link_type_and_clock() {
 
 #[test]
 fn a_section_has_its_own_byte_order_and_interfaces() {
-    let octets = PcapNg::new(Order::Little)
+    let octets = PcapNg::new(ByteOrder::Little)
         .interface(1, 0, &[])
         .enhanced(0, 1, 16, SYN)
-        .section(Order::Big)
+        .section(ByteOrder::Big)
         .interface(101, 0, &[(9, vec![0])])
         .enhanced(0, 2, 16, SYN)
-        .section(Order::Little)
+        .section(ByteOrder::Little)
         .interface(228, 0, &[])
         .enhanced(0, 3, 16, SYN)
         .octets;
@@ -114,7 +114,7 @@ fn a_section_has_its_own_byte_order_and_interfaces() {
 
 #[test]
 fn simple_packets_are_cut_at_the_snap_length_and_take_the_time_before() {
-    let octets = PcapNg::new(Order::Big)
+    let octets = PcapNg::new(ByteOrder::Big)
         .interface(1, 6, &[])
         .simple(3, b"abc")
         .enhanced(0, 7, 4, b"wxyz")
@@ -130,14 +130,14 @@ fn simple_packets_are_cut_at_the_snap_length_and_take_the_time_before() {
 
 #[test]
 fn a_capture_without_times_has_no_first_one() {
-    let octets = PcapNg::new(Order::Little).interface(1, 0, &[]).simple(3, b"abc").octets;
+    let octets = PcapNg::new(ByteOrder::Little).interface(1, 0, &[]).simple(3, b"abc").octets;
     let info = &read(&octets).infos[0];
     assert_eq!((info.packets, info.untimed, info.first, info.last), (1, 1, None, None));
 }
 
 #[test]
 fn obsolete_packets_are_read() {
-    for order in [Order::Little, Order::Big] {
+    for order in [ByteOrder::Little, ByteOrder::Big] {
         let outcome =
             read(&PcapNg::new(order).interface(1, 0, &[]).obsolete(0, 1 << 33, 99, b"abcde").octets);
         let frame = only(&outcome);
@@ -148,7 +148,7 @@ fn obsolete_packets_are_read() {
 
 #[test]
 fn drops_are_the_last_totals_of_every_interface_and_section() {
-    for order in [Order::Little, Order::Big] {
+    for order in [ByteOrder::Little, ByteOrder::Big] {
         let octets = PcapNg::new(order)
             .interface(1, 0, &[])
             .interface(1, 0, &[])
@@ -164,13 +164,13 @@ fn drops_are_the_last_totals_of_every_interface_and_section() {
             .octets;
         assert_eq!(read(&octets).infos[0].dropped, Some(121), "{order:?}");
     }
-    let silent = PcapNg::new(Order::Little).interface(1, 0, &[]).statistics(0, &[(4, 1000)]).octets;
+    let silent = PcapNg::new(ByteOrder::Little).interface(1, 0, &[]).statistics(0, &[(4, 1000)]).octets;
     assert_eq!(read(&silent).infos[0].dropped, None);
 }
 
 #[test]
 fn blocks_of_no_interest_are_passed_over_whatever_their_size() {
-    let octets = PcapNg::new(Order::Little)
+    let octets = PcapNg::new(ByteOrder::Little)
         .block(4, b"name resolution")
         .interface(1, 0, &[])
         .block(0x0bad, &vec![1; 5 << 20])
@@ -195,8 +195,8 @@ fn bundled_captures_read_the_same_in_every_form() {
         assert_eq!(expected.infos[0].damaged, None);
         assert_eq!(expected.infos[0].bytes, original.len() as u64);
         assert!(!expected.frames.is_empty());
-        let mut big = Pcap::new(Order::Big, 0xa1b2_3c4d, u32::from(expected.frames[0].link.0));
-        let mut ng = PcapNg::new(Order::Little).interface(expected.frames[0].link.0, 0, &[(9, vec![9])]);
+        let mut big = Pcap::new(ByteOrder::Big, 0xa1b2_3c4d, u32::from(expected.frames[0].link.0));
+        let mut ng = PcapNg::new(ByteOrder::Little).interface(expected.frames[0].link.0, 0, &[(9, vec![9])]);
         for frame in &expected.frames {
             let (sec, rest) = (frame.nanos / 1_000_000_000, frame.nanos % 1_000_000_000);
             big = big.record(sec as u32, rest as u32, frame.wire_len, &frame.data);
@@ -233,9 +233,9 @@ fn batches_of_any_size_give_the_same_frames() {
         pcap = pcap.record(n, 0, 16, &SYN[..n as usize % 16]);
     }
     let file = super::file(&pcap.octets);
-    let all = super::read_paths(&[file.path()], &Options::default(), usize::MAX);
+    let all = super::read_paths(&[file.path()], &CaptureOptions::default(), usize::MAX);
     for batch in [1, 7, 999, 1000, 1001] {
-        assert_eq!(super::read_paths(&[file.path()], &Options::default(), batch).frames, all.frames);
+        assert_eq!(super::read_paths(&[file.path()], &CaptureOptions::default(), batch).frames, all.frames);
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use super::build::{Pcap, gzip};
-use crate::capture::{Captures, Options, Source, Status};
+use crate::capture::{CaptureOptions, Captures, Source, SourceStatus};
 
 /// A named pipe in its own folder, which goes with it.
 fn fifo() -> (tempfile::TempDir, PathBuf) {
@@ -31,17 +31,17 @@ fn frames_of_a_pipe_arrive_while_its_writer_lives() {
             pipe.write_all(&whole[24 + 20 + 7..]).unwrap();
         })
     };
-    let (mut captures, errors) = Captures::open(&[&path], &Options::default()).unwrap();
+    let (mut captures, errors) = Captures::open(&[&path], &CaptureOptions::default()).unwrap();
     assert!(errors.is_empty());
     assert_eq!(captures.progress(), None);
     let mut times = Vec::new();
     while times.is_empty() {
         let status = captures.read(100, &mut |frames| times.extend(frames.iter().map(|f| f.at.as_nanos())));
-        assert_eq!(status, Status::Drained, "the writer waits: nothing may block before this is said");
+        assert_eq!(status, SourceStatus::Drained, "the writer waits: nothing may block before this is said");
     }
     told.send(()).unwrap();
     while captures.read(100, &mut |frames| times.extend(frames.iter().map(|f| f.at.as_nanos())))
-        != Status::End
+        != SourceStatus::End
     {}
     assert_eq!(times, [1_000_000_000, 2_000_000_000]);
     let info = &captures.captures()[0];
@@ -63,9 +63,9 @@ fn a_compressed_pipe_is_recognised() {
             File::options().write(true).open(path).unwrap().write_all(&compressed).unwrap();
         })
     };
-    let (mut captures, _) = Captures::open(&[&path], &Options::default()).unwrap();
+    let (mut captures, _) = Captures::open(&[&path], &CaptureOptions::default()).unwrap();
     let mut count = 0;
-    while captures.read(100, &mut |frames| count += frames.len()) != Status::End {}
+    while captures.read(100, &mut |frames| count += frames.len()) != SourceStatus::End {}
     assert_eq!(count, 20_000);
     assert_eq!(captures.captures()[0].damaged, None);
     writer.join().unwrap();
@@ -76,10 +76,10 @@ fn progress_runs_to_the_size_of_the_file() {
     let octets = Pcap::micros().record(1, 0, 4, b"abcd").record(2, 0, 4, b"efgh").octets;
     for content in [octets.clone(), gzip(&octets)] {
         let file = super::file(&content);
-        let (mut captures, _) = Captures::open(&[file.path()], &Options::default()).unwrap();
+        let (mut captures, _) = Captures::open(&[file.path()], &CaptureOptions::default()).unwrap();
         let (start, total) = captures.progress().unwrap();
         assert!(start <= total);
-        while captures.read(1, &mut |_| {}) != Status::End {}
+        while captures.read(1, &mut |_| {}) != SourceStatus::End {}
         assert_eq!(captures.progress(), Some((content.len() as u64, content.len() as u64)));
     }
 }

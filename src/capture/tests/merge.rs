@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::build::{Order, Pcap, PcapNg, zstd};
+use super::build::{ByteOrder, Pcap, PcapNg, zstd};
 use super::{file, read_paths};
-use crate::capture::{Captures, Options};
+use crate::capture::{CaptureOptions, Captures};
 use crate::packet::LinkType;
 
 fn capture(seconds: &[u32]) -> Vec<u8> {
@@ -16,7 +16,7 @@ fn rotated_files_are_one_capture_in_any_order() {
     let parts = [capture(&[7, 8, 9]), zstd(&capture(&[1, 2, 3])), capture(&[4, 5, 6])];
     let files: Vec<_> = parts.iter().map(|p| file(p)).collect();
     let paths: Vec<_> = files.iter().map(|f| f.path()).collect();
-    let outcome = read_paths(&paths, &Options::default(), 2);
+    let outcome = read_paths(&paths, &CaptureOptions::default(), 2);
     let got: Vec<_> = outcome.frames.iter().map(|f| (f.nanos / 1_000_000_000, f.capture, f.number)).collect();
     assert_eq!(
         got,
@@ -28,7 +28,7 @@ fn rotated_files_are_one_capture_in_any_order() {
 fn at_the_same_time_the_file_that_began_first_comes_first() {
     let files = [file(&capture(&[1, 5, 5])), file(&capture(&[5, 6])), file(&capture(&[0, 5]))];
     let paths: Vec<_> = files.iter().map(|f| f.path()).collect();
-    let outcome = read_paths(&paths, &Options::default(), 100);
+    let outcome = read_paths(&paths, &CaptureOptions::default(), 100);
     let got: Vec<_> = outcome.frames.iter().map(|f| (f.nanos / 1_000_000_000, f.capture)).collect();
     assert_eq!(got, [(0, 2), (1, 0), (5, 2), (5, 0), (5, 0), (5, 1), (6, 1)]);
 }
@@ -45,7 +45,7 @@ proptest! {
     ) {
         let files: Vec<_> = lists.iter().map(|l| file(&capture(l))).collect();
         let paths: Vec<_> = files.iter().map(|f| f.path()).collect();
-        let outcome = read_paths(&paths, &Options::default(), batch);
+        let outcome = read_paths(&paths, &CaptureOptions::default(), batch);
         let mut expected = Vec::new();
         let mut next = vec![0; lists.len()];
         while let Some((time, _, i)) =
@@ -74,9 +74,9 @@ fn ipv4(port: u16) -> Vec<u8> {
     packet
 }
 
-fn filtered(octets: &[u8], filter: &str) -> super::Outcome {
+fn filtered(octets: &[u8], filter: &str) -> super::ReadResult {
     let file = file(octets);
-    read_paths(&[file.path()], &Options { filter: Some(filter.to_owned()) }, 100)
+    read_paths(&[file.path()], &CaptureOptions { filter: Some(filter.to_owned()) }, 100)
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn filters_choose_frames_and_all_are_counted() {
 
 #[test]
 fn filters_are_compiled_for_each_link_type() {
-    let ng = PcapNg::new(Order::Little)
+    let ng = PcapNg::new(ByteOrder::Little)
         .interface(1, 0, &[])
         .interface(101, 0, &[])
         .interface(228, 0, &[])
@@ -115,17 +115,17 @@ fn filters_on_length_mean_the_wire() {
 #[test]
 fn a_filter_that_cannot_be_compiled_says_why() {
     let file = file(&capture(&[1]));
-    let options = Options { filter: Some("tcp prot 80".to_owned()) };
+    let options = CaptureOptions { filter: Some("tcp prot 80".to_owned()) };
     let error = Captures::open(&[file.path()], &options).unwrap_err().to_string();
     assert!(error.starts_with("filter 'tcp prot 80' for link type EN10MB: libpcap says: "), "{error}");
     assert!(error.contains("syntax error") && error.contains("quote it"), "{error}");
-    let options = Options { filter: Some("tcp\0".to_owned()) };
+    let options = CaptureOptions { filter: Some("tcp\0".to_owned()) };
     assert!(Captures::open(&[file.path()], &options).is_err());
 }
 
 #[test]
 fn a_later_link_type_that_the_filter_cannot_do_is_told_and_the_rest_is_read() {
-    let octets = PcapNg::new(Order::Little)
+    let octets = PcapNg::new(ByteOrder::Little)
         .interface(1, 0, &[])
         .interface(101, 0, &[])
         .enhanced(0, 1, 54, &ethernet(80))
@@ -145,13 +145,13 @@ fn a_later_link_type_that_the_filter_cannot_do_is_told_and_the_rest_is_read() {
 #[test]
 fn a_link_type_that_nobody_decodes_matches_nothing_wherever_it_stands() {
     for links in [[249, 1], [1, 249]] {
-        let ng = links.iter().fold(PcapNg::new(Order::Little), |ng, &link| ng.interface(link, 0, &[]));
+        let ng = links.iter().fold(PcapNg::new(ByteOrder::Little), |ng, &link| ng.interface(link, 0, &[]));
         let ng = (0..2).fold(ng, |ng, i| ng.enhanced(i, 1, 54, &ethernet(80)));
         let outcome = filtered(&ng.octets, "tcp port 80");
         assert_eq!(outcome.frames.iter().map(|f| f.link).collect::<Vec<_>>(), [LinkType::ETHERNET]);
         assert_eq!((outcome.infos[0].packets, &outcome.infos[0].damaged), (2, &None));
         let file = file(&ng.octets);
-        let wrong = Options { filter: Some("tcp prot 80".to_owned()) };
+        let wrong = CaptureOptions { filter: Some("tcp prot 80".to_owned()) };
         assert!(Captures::open(&[file.path()], &wrong).is_err(), "{links:?}");
     }
 }
@@ -167,7 +167,7 @@ fn filters_know_the_address_families_of_every_system_in_either_order() {
         {
             let frame = [&order(family), &packet[..]].concat();
             let length = frame.len() as u32;
-            let ng = PcapNg::new(Order::Little).interface(link, 0, &[]).enhanced(0, 1, length, &frame);
+            let ng = PcapNg::new(ByteOrder::Little).interface(link, 0, &[]).enhanced(0, 1, length, &frame);
             for (filter, taken) in
                 [("tcp port 80", 1), ("not port 22", 1), ("not tcp", 0), ("not port 80", 0)]
             {

@@ -11,7 +11,7 @@ use std::io::Write;
 
 use tempfile::NamedTempFile;
 
-use super::{CaptureInfo, Captures, OpenError, Options, Source, Status};
+use super::{CaptureInfo, CaptureOptions, Captures, OpenError, Source, SourceStatus};
 use crate::packet::LinkType;
 
 /// A frame that outlives the read.
@@ -27,13 +27,13 @@ struct Owned {
 
 /// All that reading some captures gives.
 #[derive(Debug)]
-struct Outcome {
+struct ReadResult {
     frames: Vec<Owned>,
     infos: Vec<CaptureInfo>,
     errors: Vec<OpenError>,
 }
 
-impl Outcome {
+impl ReadResult {
     fn damage(&self) -> &str {
         self.infos[0].damaged.as_deref().unwrap_or("")
     }
@@ -45,7 +45,7 @@ fn file(content: &[u8]) -> NamedTempFile {
     file
 }
 
-fn read_paths<P: AsRef<OsStr>>(paths: &[P], options: &Options, batch: usize) -> Outcome {
+fn read_paths<P: AsRef<OsStr>>(paths: &[P], options: &CaptureOptions, batch: usize) -> ReadResult {
     let (mut captures, errors) = Captures::open(paths, options).unwrap();
     let mut frames = Vec::new();
     loop {
@@ -62,17 +62,17 @@ fn read_paths<P: AsRef<OsStr>>(paths: &[P], options: &Options, batch: usize) -> 
         });
         assert!(frames.len() - before <= batch, "a read gives no more than asked for");
         match status {
-            Status::End => break,
-            Status::More => assert!(frames.len() > before || batch == 0),
-            Status::Drained => panic!("files are never drained"),
+            SourceStatus::End => break,
+            SourceStatus::More => assert!(frames.len() > before || batch == 0),
+            SourceStatus::Drained => panic!("files are never drained"),
         }
     }
-    Outcome { frames, infos: captures.captures(), errors }
+    ReadResult { frames, infos: captures.captures(), errors }
 }
 
-fn read(content: &[u8]) -> Outcome {
+fn read(content: &[u8]) -> ReadResult {
     let file = file(content);
-    read_paths(&[file.path()], &Options::default(), 4096)
+    read_paths(&[file.path()], &CaptureOptions::default(), 4096)
 }
 
 #[test]

@@ -2,19 +2,19 @@
 
 use std::num::NonZeroU64;
 
-use crate::capture::{CaptureInfo, Live, Saver, Source, Status};
+use crate::capture::{CaptureInfo, LiveCapture, Saver, Source, SourceStatus};
 use crate::packet::{Frames, Timestamp};
 
 /// Passes frames on, up to a number of them, and saves them on the way.
 pub(super) struct Recorded {
-    live: Live,
+    live: LiveCapture,
     saver: Option<Saver>,
     left: Option<u64>,
     told: bool,
 }
 
 impl Recorded {
-    pub(super) fn new(live: Live, saver: Option<Saver>, count: Option<NonZeroU64>) -> Self {
+    pub(super) fn new(live: LiveCapture, saver: Option<Saver>, count: Option<NonZeroU64>) -> Self {
         Self { live, saver, left: count.map(NonZeroU64::get), told: false }
     }
 
@@ -37,11 +37,11 @@ impl Recorded {
 }
 
 impl Source for Recorded {
-    fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> Status {
+    fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> SourceStatus {
         let Self { live, saver, left, .. } = self;
         let allowed = left.map_or(max, |left| usize::try_from(left).unwrap_or(max).min(max));
         if allowed == 0 {
-            return Status::End;
+            return SourceStatus::End;
         }
         let mut taken = 0;
         let status = live.read(allowed, &mut |frames| {
@@ -54,7 +54,7 @@ impl Source for Recorded {
         match left {
             Some(left) => {
                 *left = left.saturating_sub(taken);
-                if *left == 0 { Status::End } else { status }
+                if *left == 0 { SourceStatus::End } else { status }
             }
             None => status,
         }

@@ -13,7 +13,7 @@ const EVEN: Span = Span::from_secs(1);
 /// Without that, one packet with a time an hour ahead would let all deadlines pass, and so would a clock that is set
 /// back, for as long as it takes it to catch up.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Clock {
+pub(super) struct PacketClock {
     /// The latest steady time.
     now: Option<Timestamp>,
     /// How far packet time is behind it.
@@ -24,7 +24,7 @@ pub(super) struct Clock {
     ahead: Option<Timestamp>,
 }
 
-impl Clock {
+impl PacketClock {
     /// Takes the times of several packets by the earliest and the latest, if they go on evenly; otherwise does nothing,
     /// and says so.
     pub(super) fn go_on(&mut self, earliest: Timestamp, latest: Timestamp) -> bool {
@@ -92,7 +92,7 @@ mod tests {
 
     /// The steady time after each packet, and that of the packet.
     fn run(times: &[f64]) -> Vec<(f64, f64)> {
-        let mut clock = Clock::default();
+        let mut clock = PacketClock::default();
         let shown = |time: Timestamp| time.as_nanos() as f64 / 1e9;
         let tick = |&at: &f64| {
             clock.tick(secs(at));
@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(now(&[0.0, 10.0, 10.1]), [0.0, 0.0, 10.1]);
         // One packet every ten seconds: time is one behind.
         assert_eq!(now(&[0.0, 10.0, 20.0, 30.0]), [0.0, 0.0, 10.0, 20.0]);
-        let mut clock = Clock::default();
+        let mut clock = PacketClock::default();
         [0.0, 10.0].into_iter().for_each(|at| _ = clock.tick(secs(at)));
         assert_eq!(clock.end(), Some(secs(10.0)));
     }
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn times_at_the_ends_of_the_range_are_no_matter() {
         let ends = [i64::MIN, i64::MAX, i64::MIN, 0, i64::MAX, i64::MAX, i64::MIN, i64::MIN];
-        let mut clock = Clock::default();
+        let mut clock = PacketClock::default();
         let mut before = None;
         for at in ends.map(Timestamp::from_nanos) {
             clock.tick(at);
