@@ -1,9 +1,8 @@
-//! Walks the records of captures and does nothing with them: the limits that benches/compare.sh holds hsanalyze against.
+//! Reads the records of captures and does nothing with them: the lower limit that benches/compare.sh compares with.
 //!
 //!     cargo run --release --example walk -- [--pcap-parser] FILE...
 //!
-//! With hsanalyze's own readers, which map files; or, with --pcap-parser, with that library's reader as it comes, for
-//! classic pcap only.
+//! Uses hsanalyze's own readers, which map files; with `--pcap-parser`, that library's reader, for classic pcap only.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -15,11 +14,11 @@ use hsanalyze::capture::{CaptureOptions, Captures, Source, SourceStatus};
 use pcap_parser::traits::PcapReaderIterator;
 use pcap_parser::{LegacyPcapReader, PcapBlockOwned, PcapError};
 
-/// What was walked over.
+/// Totals.
 #[derive(Default)]
-struct Walked {
+struct Totals {
     packets: u64,
-    octets: u64,
+    bytes: u64,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -28,34 +27,34 @@ fn main() -> anyhow::Result<()> {
     if plain {
         paths.remove(0);
     }
-    ensure!(!paths.is_empty(), "which captures?");
-    let mut walked = Walked::default();
+    ensure!(!paths.is_empty(), "usage: walk [--pcap-parser] FILE...");
+    let mut totals = Totals::default();
     if plain {
         for path in &paths {
-            with_library(path, &mut walked).with_context(|| path.display().to_string())?;
+            with_library(path, &mut totals).with_context(|| path.display().to_string())?;
         }
     } else {
-        with_own_readers(&paths, &mut walked)?;
+        with_own_readers(&paths, &mut totals)?;
     }
-    let Walked { packets, octets } = walked;
-    writeln!(io::stdout(), "{packets} packets, {octets} octets captured").context("standard output")
+    let Totals { packets, bytes } = totals;
+    writeln!(io::stdout(), "{packets} packets, {bytes} bytes captured").context("standard output")
 }
 
-fn with_own_readers(paths: &[PathBuf], walked: &mut Walked) -> anyhow::Result<()> {
+fn with_own_readers(paths: &[PathBuf], totals: &mut Totals) -> anyhow::Result<()> {
     let (mut captures, errors) = Captures::open(paths, &CaptureOptions::default())?;
     if let Some(error) = errors.into_iter().next() {
         return Err(error.into());
     }
     let mut count = |frames: hsanalyze::packet::Frames<'_>| {
-        walked.packets += frames.len() as u64;
-        walked.octets += frames.iter().map(|frame| frame.data.len() as u64).sum::<u64>();
+        totals.packets += frames.len() as u64;
+        totals.bytes += frames.iter().map(|frame| frame.data.len() as u64).sum::<u64>();
     };
     while captures.read(2048, &mut count) != SourceStatus::End {}
     Ok(())
 }
 
-fn with_library(path: &Path, walked: &mut Walked) -> anyhow::Result<()> {
-    // From 64 KiB to 4 MiB it takes the same time.
+fn with_library(path: &Path, totals: &mut Totals) -> anyhow::Result<()> {
+    // Sizes from 64 KiB to 4 MiB take the same time.
     const BUFFER: usize = 1 << 20;
     let failed = |error: PcapError<&[u8]>| anyhow!("{error}");
     let mut reader = LegacyPcapReader::new(BUFFER, File::open(path)?).map_err(failed)?;
@@ -63,8 +62,8 @@ fn with_library(path: &Path, walked: &mut Walked) -> anyhow::Result<()> {
         match reader.next() {
             Ok((used, block)) => {
                 if let PcapBlockOwned::Legacy(record) = block {
-                    walked.packets += 1;
-                    walked.octets += record.data.len() as u64;
+                    totals.packets += 1;
+                    totals.bytes += record.data.len() as u64;
                 }
                 reader.consume(used);
             }

@@ -1,4 +1,4 @@
-//! Arbitrary octets under every link type: `cargo +nightly fuzz run decode`.
+//! Arbitrary bytes under every link type: `cargo +nightly fuzz run decode`.
 //!
 //! Looks for panics, and for a segment longer than the packet that it was found in.
 

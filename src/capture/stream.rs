@@ -342,7 +342,7 @@ mod tests {
         assert!(fills > 2 * LENT, "{fills}");
         assert_eq!((stream.lent.len(), held.len()), (LENT, LENT), "the rest is copied");
         for (shared, place, unused) in held {
-            let octets = shared.octets()[unused].iter().copied();
+            let octets = shared.bytes()[unused].iter().copied();
             assert!(octets.enumerate().all(|(n, value)| value == octet(place + n)), "from {place}");
         }
         assert_eq!(stream.fill(1, &mut Blocking::Always).unwrap(), Fill::End);

@@ -152,9 +152,9 @@ impl Batch {
         let held = self.shared.last().filter(|last| last.shared.is(shared));
         let place = self.shared.len() - usize::from(held.is_some());
         let place = u8::try_from(place).ok().filter(|&place| place < DECODED)?;
-        let base = shared.octets().as_ptr() as usize;
+        let base = shared.bytes().as_ptr() as usize;
         if held.is_none() {
-            u32::try_from(shared.octets().len()).ok()?;
+            u32::try_from(shared.bytes().len()).ok()?;
             self.shared.push(Backing { shared: shared.clone(), base });
         }
         Some(Holder { place, base })
@@ -246,7 +246,7 @@ impl Batch {
                 let packet = self.decoded.get(item.offset as usize)?;
                 return Some((ordinal, Content::Decoded(packet)));
             }
-            holder => self.shared.get(usize::from(holder))?.shared.octets(),
+            holder => self.shared.get(usize::from(holder))?.shared.bytes(),
         };
         let start = item.offset as usize;
         // What follows them may be the next packet's: what was seen of this one lies within what it has.
@@ -304,14 +304,14 @@ mod tests {
         let mut batch = Batch::with_capacity(8);
         for start in [0, 7_000_000_000] {
             batch.expect(Some(&first), start);
-            push(&mut batch, &first.octets()[..300], start);
-            push(&mut batch, &first.octets()[300..], start + 1);
+            push(&mut batch, &first.bytes()[..300], start);
+            push(&mut batch, &first.bytes()[300..], start + 1);
             batch.expect(None, start + 2);
             push(&mut batch, &syn(9), start + 2);
             batch.expect(Some(&second), start + 3);
-            push(&mut batch, second.octets(), start + 3);
+            push(&mut batch, second.bytes(), start + 3);
             batch.expect(Some(&first), start + 4);
-            push(&mut batch, &first.octets()[300..], start + 4);
+            push(&mut batch, &first.bytes()[300..], start + 4);
             let numbers = [1, 2, 9, 3, 2].map(Seq);
             assert_eq!(
                 segments(&batch),

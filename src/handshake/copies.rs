@@ -92,7 +92,7 @@ fn signature(segment: &Segment) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packet::{Endpoint, Flags, FlowKey, FrameRef, Options, Seq, Span, Timestamp};
+    use crate::packet::{Endpoint, Flags, FlowKey, FrameRef, Seq, Span, TcpOptions, Timestamp};
 
     fn segment(micros: i64, seq: u32, tsval: Option<u32>) -> Segment {
         let (flow, direction) = FlowKey::new(Endpoint::v4([10, 0, 0, 1], 1), Endpoint::v4([10, 0, 0, 2], 2));
@@ -107,7 +107,7 @@ mod tests {
             ack: Seq(1),
             payload: 0,
             window: 1,
-            options: tsval.map_or(Options::NONE, |tsval| Options::with_timestamps(tsval, 0)),
+            options: tsval.map_or(TcpOptions::NONE, |tsval| TcpOptions::with_timestamps(tsval, 0)),
         }
     }
 

@@ -104,7 +104,7 @@ pub(super) fn is_refusal(segment: &Segment) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packet::{Endpoint, FlowKey, FrameRef, IcmpError, Options, Span, Timestamp, Unreachable};
+    use crate::packet::{Endpoint, FlowKey, FrameRef, IcmpError, Span, TcpOptions, Timestamp, Unreachable};
 
     const HASH: u64 = 7;
 
@@ -121,7 +121,7 @@ mod tests {
             ack: Seq(0),
             payload: 0,
             window: 1,
-            options: Options::default(),
+            options: TcpOptions::default(),
         }
     }
 

@@ -1,14 +1,14 @@
-//! Endpoints, and the unordered pair of them that keys every flow table.
+//! Endpoints, and flow keys: unordered pairs of endpoints.
 
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// One end of a connection, compact enough for flow tables.
+/// One end of a connection: address and port, compact enough for flow tables.
 ///
-/// IPv4 addresses are kept apart from IPv4-mapped IPv6 ones (RFC 4291 §2.5.5.2): on the wire they
-/// are different connections.
+/// An IPv4 address differs from its IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2): on the wire they are
+/// different connections.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Endpoint {
     address: Words,
@@ -16,20 +16,19 @@ pub struct Endpoint {
     v6: bool,
 }
 
-/// An address as numbers, most significant first; IPv4 has the upper half of the first. (Words rather
-/// than octets: they travel in registers, and ordering two of them, once per packet, takes two
-/// comparisons.)
+/// An address as two numbers, most significant first; IPv4 takes the upper half of the first. (Not bytes:
+/// these stay in registers, and ordering two addresses, once per packet, takes two comparisons.)
 type Words = [u64; 2];
 
 impl Endpoint {
-    /// An IPv4 endpoint from the four octets of the header.
+    /// An IPv4 endpoint from the four address bytes of the header.
     #[must_use]
     #[inline(always)]
     pub const fn v4(a: [u8; 4], port: u16) -> Self {
         Self { address: [(u32::from_be_bytes(a) as u64) << 32, 0], port, v6: false }
     }
 
-    /// An IPv6 endpoint from the sixteen octets of the header.
+    /// An IPv6 endpoint from the sixteen address bytes of the header.
     #[must_use]
     #[inline(always)]
     pub const fn v6(address: [u8; 16], port: u16) -> Self {
@@ -62,7 +61,7 @@ impl Endpoint {
 }
 
 impl Hash for Endpoint {
-    /// Feeds the hasher as few words as tell endpoints apart: one for IPv4.
+    /// Writes one word to the hasher for IPv4, three for IPv6.
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
         let ([upper, lower], port) = (self.address, u64::from(self.port));
@@ -75,7 +74,8 @@ impl Hash for Endpoint {
 }
 
 impl Ord for Endpoint {
-    /// By address, then port; an order of no meaning but that it is the same for both directions.
+    /// By address, then port. Only its consistency matters: it makes the flow key the same for both
+    /// directions.
     #[inline(always)]
     fn cmp(&self, other: &Self) -> Ordering {
         let rank = |end: &Self| (end.number(), end.port, end.v6);
@@ -112,21 +112,21 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// The unordered pair of endpoints of a connection: the same for both directions.
+/// The two endpoints of a connection, ordered so that both directions have the same key.
 ///
-/// The two endpoints' fields lie side by side, without the padding that each would have alone.
+/// Holds the endpoints' fields directly: two [`Endpoint`]s would need more padding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlowKey {
     low: Words,
     high: Words,
-    ends: Ends,
+    ends: PackedEnds,
 }
 
-/// Ports and IP versions of the lower and the higher endpoint, in one word.
+/// Ports and IP versions of the lower and the higher endpoint in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Ends(u64);
+struct PackedEnds(u64);
 
-impl Ends {
+impl PackedEnds {
     const HIGH_V6: u64 = 1 << 32;
     const LOW_V6: u64 = 1 << 33;
 
@@ -145,7 +145,7 @@ impl Ends {
     }
 }
 
-/// Which way a segment travels between the two endpoints of its [`FlowKey`].
+/// The direction of travel of a segment between the two endpoints of its [`FlowKey`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// From the lower endpoint to the higher one.
@@ -155,18 +155,19 @@ pub enum Direction {
 }
 
 impl FlowKey {
-    /// The key of a segment from `source` to `destination`, and the segment's direction under it.
+    /// The key of a segment from `source` to `destination`, and the segment's direction.
     #[must_use]
     #[inline(always)]
     pub fn new(source: Endpoint, destination: Endpoint) -> (Self, Direction) {
         let forward = source <= destination;
-        // Directions alternate as they please: a branch here would be mispredicted every other packet.
+        // Branch-free: the direction of the next packet is hard to predict.
         let swap = if forward { 0 } else { u64::MAX };
         let ([a, b], [c, d]) = (source.address, destination.address);
         let (x, y) = ((a ^ c) & swap, (b ^ d) & swap);
         let z = (source.port ^ destination.port) & swap as u16;
         let v = (source.v6 ^ destination.v6) & !forward;
-        let ends = Ends::new((source.port ^ z, source.v6 ^ v), (destination.port ^ z, destination.v6 ^ v));
+        let ends =
+            PackedEnds::new((source.port ^ z, source.v6 ^ v), (destination.port ^ z, destination.v6 ^ v));
         let key = Self { low: [a ^ x, b ^ y], high: [c ^ x, d ^ y], ends };
         (key, if forward { Direction::LowToHigh } else { Direction::HighToLow })
     }
@@ -175,17 +176,17 @@ impl FlowKey {
     #[must_use]
     #[inline(always)]
     pub fn v4(source: ([u8; 4], u16), destination: ([u8; 4], u16)) -> (Self, Direction) {
-        // One number holds an endpoint, and orders it as `Endpoint` does.
+        // Address and port in one number have the same order as `Endpoint`.
         let number = |(address, port)| u64::from(u32::from_be_bytes(address)) << 16 | u64::from(port);
         let (source, destination): (u64, u64) = (number(source), number(destination));
         let (low, high) = (source.min(destination), source.max(destination));
-        let ends = Ends::new((low as u16, false), (high as u16, false));
+        let ends = PackedEnds::new((low as u16, false), (high as u16, false));
         let key = Self { low: [low >> 16 << 32, 0], high: [high >> 16 << 32, 0], ends };
         (key, if source == low { Direction::LowToHigh } else { Direction::HighToLow })
     }
 
-    /// Whether both are the same, in one piece: where a hash was found, the key is nearly always the same, so that
-    /// stopping at the first difference saves nothing and costs a branch each.
+    /// True if both are equal, without a branch per field: after a match of the hash the keys are nearly
+    /// always equal, so stopping at the first difference saves nothing.
     #[must_use]
     #[inline(always)]
     pub(crate) const fn is(&self, other: &Self) -> bool {
@@ -201,12 +202,12 @@ impl FlowKey {
             Direction::LowToHigh => Endpoint {
                 address: self.low,
                 port: self.ends.low_port(),
-                v6: self.ends.0 & Ends::LOW_V6 != 0,
+                v6: self.ends.0 & PackedEnds::LOW_V6 != 0,
             },
             Direction::HighToLow => Endpoint {
                 address: self.high,
                 port: self.ends.high_port(),
-                v6: self.ends.0 & Ends::HIGH_V6 != 0,
+                v6: self.ends.0 & PackedEnds::HIGH_V6 != 0,
             },
         }
     }
@@ -219,7 +220,7 @@ impl FlowKey {
 }
 
 impl Direction {
-    /// The other way.
+    /// The opposite direction.
     #[must_use]
     pub const fn reverse(self) -> Self {
         match self {
@@ -230,11 +231,11 @@ impl Direction {
 }
 
 impl Hash for FlowKey {
-    /// Feeds the hasher as few words as tell flows apart: one for each end where both addresses are IPv4.
+    /// Writes two words to the hasher if both addresses are IPv4, five otherwise.
     #[inline(always)]
     fn hash<H: Hasher>(&self, state: &mut H) {
         let ([a, b], [c, d]) = (self.low, self.high);
-        if self.ends.0 & (Ends::LOW_V6 | Ends::HIGH_V6) != 0 {
+        if self.ends.0 & (PackedEnds::LOW_V6 | PackedEnds::HIGH_V6) != 0 {
             [a, b, c, d, self.ends.0].into_iter().for_each(|word| state.write_u64(word));
         } else {
             state.write_u64(a >> 16 | u64::from(self.ends.low_port()));
@@ -243,17 +244,18 @@ impl Hash for FlowKey {
     }
 }
 
-/// Hashes flow keys with a seed drawn once per run: addresses and ports are chosen by strangers.
+/// Hashes flow keys with a random seed per run: attackers choose addresses and ports, and must not be
+/// able to choose collisions.
 #[derive(Debug, Clone, Default)]
 pub struct FlowHasher(foldhash::quality::RandomState);
 
 impl FlowHasher {
-    /// The 64-bit hash that names a flow in this run's tables.
+    /// The 64-bit hash of a flow in this run's tables.
     #[must_use]
     #[inline(always)]
     #[expect(clippy::manual_hash_one, reason = "hash_one is not inlined; see below")]
     pub fn hash(&self, key: &FlowKey) -> u64 {
-        // A key that is given away by address drags the whole segment around it out of the registers.
+        // `hash_one` takes the key by reference, which would force the whole segment into memory.
         let mut state = self.0.build_hasher();
         key.hash(&mut state);
         state.finish()
@@ -279,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shorter_way_of_ipv4_leads_to_the_same_key() {
+    fn the_ipv4_constructor_gives_the_same_key() {
         let ends =
             [([10, 9, 0, 2], 7777), ([10, 9, 0, 2], 80), ([10, 9, 0, 1], 40248), ([255, 0, 0, 1], 65535)];
         for (a, b) in ends.iter().flat_map(|&a| ends.map(|b| (a, b))) {
@@ -289,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn endpoints_print_as_the_contract_says() {
+    fn endpoints_print_with_brackets_for_ipv6() {
         assert_eq!(Endpoint::v4([10, 9, 0, 2], 7777).to_string(), "10.9.0.2:7777");
         let v6: SocketAddr = "[fd09::2]:7777".parse().unwrap();
         assert_eq!(Endpoint::from(v6).to_string(), "[fd09::2]:7777");

@@ -4,12 +4,12 @@ use std::fmt;
 
 /// A link type (`LINKTYPE_*` of the capture file formats).
 ///
-/// An open number space: any 16-bit value may stand in a file.
+/// An open number space: a file may contain any 16-bit value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LinkType(pub u16);
 
 impl LinkType {
-    /// BSD loopback, address family in the byte order of the capturing machine.
+    /// BSD loopback, address family in the byte order of the capturing host.
     pub const NULL: Self = Self(0);
     /// Ethernet.
     pub const ETHERNET: Self = Self(1);
@@ -32,7 +32,7 @@ impl LinkType {
     /// Linux cooked capture v2.
     pub const LINUX_SLL2: Self = Self(276);
 
-    /// libpcap's name (`EN10MB`, `LINUX_SLL2` …), or `None` where there is no decoder for it here.
+    /// libpcap's name (`EN10MB`, `LINUX_SLL2` …), or `None` for a link type without a decoder.
     #[must_use]
     pub const fn name(self) -> Option<&'static str> {
         match self {
@@ -62,7 +62,7 @@ impl fmt::Display for LinkType {
     }
 }
 
-/// Others that captures are met with, by libpcap's names (<https://www.tcpdump.org/linktypes.html>).
+/// Names of link types without a decoder, from libpcap (<https://www.tcpdump.org/linktypes.html>).
 const UNDECODED: &[(u16, &str)] = &[
     (6, "IEEE802"),
     (10, "FDDI"),

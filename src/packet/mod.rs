@@ -18,7 +18,7 @@ pub use decode::{Frame, Frames, decode};
 pub(crate) use decode::{Glimpse, HEADERS, general, glimpse_ipv4, glimpse_ipv6, usual_ipv4, usual_ipv6};
 pub use flow::{Direction, Endpoint, FlowHasher, FlowKey};
 pub use link::LinkType;
-pub use segment::{FrameRef, IcmpError, Options, Packet, Segment, Skip, Unreachable};
+pub use segment::{FrameRef, IcmpError, Packet, Segment, Skip, TcpOptions, Unreachable};
 pub use seq::{Flags, Seq};
 pub use shared::Shared;
 pub use time::{Span, Timestamp};

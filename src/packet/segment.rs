@@ -2,8 +2,8 @@
 
 use super::{Direction, Flags, FlowKey, Seq, Timestamp};
 
-/// Where a packet stands: the index of its capture and its number in it, counted from 1 as
-/// Wireshark and tcpdump count.
+/// The position of a packet: the index of its capture and its number in that capture, counted from 1
+/// as in Wireshark and tcpdump.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FrameRef(u64);
 
@@ -16,7 +16,7 @@ impl FrameRef {
         Self(((capture as u64) << Self::NUMBER_BITS) | (number & ((1 << Self::NUMBER_BITS) - 1)))
     }
 
-    /// The packet so many later in the same capture.
+    /// The position `packets` later in the same capture.
     #[must_use]
     pub(crate) const fn plus(self, packets: u64) -> Self {
         Self(self.0 + packets)
@@ -44,16 +44,16 @@ pub enum Packet {
     Unreachable(Unreachable),
 }
 
-/// A TCP segment with what the handshake needs of it.
+/// The fields of a TCP segment that the analysis uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segment {
     /// When it was captured.
     pub at: Timestamp,
-    /// Which packet of which capture it is.
+    /// Its position in the input.
     pub frame: FrameRef,
     /// The connection it belongs to.
     pub flow: FlowKey,
-    /// Which way it travels.
+    /// The direction of travel within `flow`.
     pub direction: Direction,
     /// Control bits.
     pub flags: Flags,
@@ -63,25 +63,25 @@ pub struct Segment {
     pub seq: Seq,
     /// Acknowledgment number; meaningful only with [`Flags::ACK`].
     pub ack: Seq,
-    /// Payload octets according to the IP header, whatever the snap length kept.
+    /// Payload length in bytes by the IP header; the snap length may have kept fewer.
     pub payload: u32,
     /// The window field, unscaled.
     pub window: u16,
-    /// What the TCP options say.
-    pub options: Options,
+    /// TCP options.
+    pub options: TcpOptions,
 }
 
-/// What the analysis wants of the TCP options.
+/// The TCP options that the analysis uses.
 ///
-/// Two plain numbers rather than an `Option`: they stay in registers, however they came about.
+/// Two plain numbers rather than an `Option`, so that they are returned in registers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Options {
-    /// TSval in the upper half, TSecr in the lower; 0 where there are none.
+pub struct TcpOptions {
+    /// TSval in the upper half, TSecr in the lower; 0 without timestamps.
     stamps: u64,
     kinds: Kinds,
 }
 
-/// Which options there are.
+/// The kinds of options that a header has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Kinds {
     #[default]
@@ -90,21 +90,21 @@ enum Kinds {
     Timestamps,
 }
 
-impl Options {
+impl TcpOptions {
     /// No option at all.
     pub const NONE: Self = Self { stamps: 0, kinds: Kinds::None };
 
-    /// Options of which timestamps are none, whole or known.
+    /// Options without complete timestamps.
     pub const OTHERS: Self = Self { stamps: 0, kinds: Kinds::Others };
 
-    /// Options with timestamps (RFC 7323 §3): TSval and TSecr.
+    /// Options with the timestamps TSval and TSecr (RFC 7323 §3).
     #[must_use]
     #[inline(always)]
     pub const fn with_timestamps(tsval: u32, tsecr: u32) -> Self {
         Self { stamps: (tsval as u64) << 32 | tsecr as u64, kinds: Kinds::Timestamps }
     }
 
-    /// TSval and TSecr; `None` where there are none, or where the snap length cut them off.
+    /// TSval and TSecr; `None` without timestamps, or if the snap length cut them off.
     #[must_use]
     #[inline(always)]
     pub const fn timestamps(&self) -> Option<(u32, u32)> {
@@ -114,14 +114,14 @@ impl Options {
         }
     }
 
-    /// TSval and TSecr in one number, TSval in the upper half; 0 where there are none.
+    /// TSval and TSecr in one number, TSval in the upper half; 0 without timestamps.
     #[must_use]
     #[inline(always)]
     pub(crate) const fn stamps(&self) -> u64 {
         self.stamps
     }
 
-    /// Whether the header had options at all, known or not.
+    /// True if the header has any option, known or not.
     #[must_use]
     #[inline(always)]
     pub const fn any(&self) -> bool {
@@ -134,13 +134,13 @@ impl Options {
 pub struct Unreachable {
     /// When it was captured.
     pub at: Timestamp,
-    /// Which packet of which capture it is.
+    /// Its position in the input.
     pub frame: FrameRef,
     /// The connection of the quoted segment.
     pub flow: FlowKey,
-    /// Which way the quoted segment travelled.
+    /// The direction of travel of the quoted segment within `flow`.
     pub direction: Direction,
-    /// Sequence number of the quoted segment; all quotes hold at least that (RFC 792, RFC 4443).
+    /// Sequence number of the quoted segment, which every quote includes (RFC 792, RFC 4443).
     pub seq: Seq,
     /// The error.
     pub icmp: IcmpError,
@@ -157,7 +157,7 @@ pub struct IcmpError {
     pub code: u8,
 }
 
-/// Why a packet is not used. Every captured packet is either used or counted under one of these.
+/// The reason for not using a packet. Every captured packet is either used or counted under a reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Skip {
     /// Neither IPv4 nor IPv6.
@@ -166,7 +166,8 @@ pub enum Skip {
     NotTcp,
     /// An IP fragment without the TCP header.
     Fragment,
-    /// The snap length cut the packet before the end of the 20-octet TCP header, or the file was cut while it was read.
+    /// The snap length cut the packet before the end of the 20-byte TCP header, or the file became
+    /// shorter while it was read.
     Truncated,
     /// A header contradicts itself.
     Malformed,

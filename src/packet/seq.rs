@@ -10,25 +10,25 @@ use std::fmt;
 pub struct Seq(pub u32);
 
 impl Seq {
-    /// The number `by` octets further on.
+    /// The number `by` bytes later.
     #[must_use]
     pub const fn plus(self, by: u32) -> Self {
         Self(self.0.wrapping_add(by))
     }
 
-    /// How far this number is past `base`, in octets; negative when it is before it.
+    /// The distance from `base` to this number in bytes; negative if this number is before `base`.
     #[must_use]
     pub const fn offset_from(self, base: Self) -> i32 {
         self.0.wrapping_sub(base.0) as i32
     }
 
-    /// Whether this number is `base` or later.
+    /// True if this number is `base` or later.
     #[must_use]
     pub const fn at_or_after(self, base: Self) -> bool {
         self.offset_from(base) >= 0
     }
 
-    /// Whether this number is later than `base`.
+    /// True if this number is later than `base`.
     #[must_use]
     pub const fn after(self, base: Self) -> bool {
         self.offset_from(base) > 0
@@ -57,19 +57,19 @@ impl Flags {
     /// Congestion window reduced.
     pub const CWR: Self = Self(0x80);
 
-    /// Both sets together.
+    /// The bits of either.
     #[must_use]
     pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Whether **all** bits of `other` are set.
+    /// True if **all** bits of `other` are set.
     #[must_use]
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// Whether **any** bit of `other` is set.
+    /// True if **any** bit of `other` is set.
     #[must_use]
     pub const fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0

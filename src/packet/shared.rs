@@ -1,38 +1,40 @@
-//! Octets that outlive whoever brought them.
+//! Shared ownership of captured bytes.
 
 use std::fmt;
 
 use bytes::Bytes;
 
-/// Octets that frames lie in, such as a map of a capture file. They stay where they are as long as anyone holds
-/// them, so that a frame can be decoded later, and by another thread, without a copy.
+/// Bytes that contain frames, such as a memory-mapped part of a capture file.
+///
+/// Reference counted: the bytes stay valid and in place until the last clone is dropped, so a frame can
+/// be decoded later, also by another thread, without a copy.
 #[derive(Clone)]
 pub struct Shared(Bytes);
 
 impl Shared {
-    /// Shares what `owner` holds.
+    /// Shares the bytes of `owner`.
     #[must_use]
     pub fn new(owner: impl AsRef<[u8]> + Send + 'static) -> Self {
         Self(Bytes::from_owner(owner))
     }
 
-    /// The octets.
+    /// The bytes.
     #[must_use]
     #[inline(always)]
-    pub fn octets(&self) -> &[u8] {
+    pub fn bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// Whether both are the very same octets.
+    /// True if both are the same bytes in memory.
     #[must_use]
     #[inline(always)]
     pub fn is(&self, other: &Self) -> bool {
-        std::ptr::eq(self.octets(), other.octets())
+        std::ptr::eq(self.bytes(), other.bytes())
     }
 }
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Shared").field(&self.octets().len()).finish()
+        f.debug_tuple("Shared").field(&self.bytes().len()).finish()
     }
 }

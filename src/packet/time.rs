@@ -1,17 +1,17 @@
-//! Packet time: nanoseconds since the Unix epoch, taken from the capture and never from a clock.
+//! Packet time: nanoseconds since the Unix epoch, always from the capture, never from the host's clock.
 
 use std::fmt;
 use std::num::NonZeroU64;
 
-/// Nanoseconds with one value to spare, so that an `Option` of a time takes no more room than the
-/// time: flow tables hold millions. The sign bit is flipped, which keeps the order.
+/// Signed nanoseconds with a niche, so that an `Option` of a time is no larger than the time: flow tables
+/// hold millions of them. The sign bit is flipped, which keeps the order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Nanos(NonZeroU64);
 
 impl Nanos {
     const SIGN: u64 = 1 << 63;
 
-    /// Clamps `i64::MIN`, the value to spare, to the next one.
+    /// `i64::MIN` is the niche and is clamped to the next value.
     const fn new(nanos: i64) -> Self {
         match NonZeroU64::new(nanos as u64 ^ Self::SIGN) {
             Some(flipped) => Self(flipped),
@@ -32,7 +32,7 @@ impl Default for Nanos {
 
 /// A point in packet time, in nanoseconds since 1970-01-01T00:00:00Z.
 ///
-/// Covers 1677 to 2262; a capture that claims a time outside is clamped by the reader.
+/// Covers the years 1677 to 2262; the readers clamp times outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(Nanos);
 
@@ -67,7 +67,7 @@ impl Timestamp {
 }
 
 impl Span {
-    /// No time at all.
+    /// Zero nanoseconds.
     pub const ZERO: Self = Self::from_nanos(0);
 
     /// From nanoseconds.
@@ -100,10 +100,11 @@ impl Span {
         self.0.get()
     }
 
-    /// In seconds, as the machine-readable outputs give it.
+    /// In seconds, for the machine-readable outputs.
     #[must_use]
     pub fn as_secs_f64(self) -> f64 {
-        // Division, not multiplication by 1e-9: it rounds to the shortest decimal that users expect.
+        // Dividing gives the double nearest to the decimal value, which prints with few digits;
+        // multiplying by 1e-9 does not.
         self.0.get() as f64 / 1e9
     }
 
@@ -113,13 +114,13 @@ impl Span {
         Self::from_nanos(self.0.get().saturating_add(other.0.get()))
     }
 
-    /// What is left of this span without another, clamped.
+    /// The difference of two spans, clamped.
     #[must_use]
     pub const fn minus(self, other: Self) -> Self {
         Self::from_nanos(self.0.get().saturating_sub(other.0.get()))
     }
 
-    /// This span `numerator / denominator` times, clamped.
+    /// This span times `numerator / denominator`, clamped.
     #[must_use]
     pub const fn scaled(self, numerator: i64, denominator: i64) -> Self {
         Self::from_nanos(self.0.get().saturating_mul(numerator) / denominator)
@@ -127,7 +128,7 @@ impl Span {
 }
 
 impl fmt::Display for Span {
-    /// Seconds with as few digits as the size allows: `1.01 s`, `5.2 ms`, `31 µs`.
+    /// Three significant digits in a fitting unit: `1.01 s`, `5.20 ms`, `31.0 µs`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let nanos = self.0.get().unsigned_abs();
         let sign = if self.0.get() < 0 { "-" } else { "" };
@@ -168,7 +169,7 @@ mod tests {
         assert_eq!(size_of::<Option<Timestamp>>(), size_of::<Timestamp>());
         let times = [i64::MIN, i64::MIN + 1, -1, 0, 1, i64::MAX].map(Timestamp::from_nanos);
         assert!(times.is_sorted());
-        assert_eq!(times[0], times[1], "the value to spare is clamped");
+        assert_eq!(times[0], times[1], "the niche is clamped");
         assert_eq!(Timestamp::default().as_nanos(), 0);
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::handshake::{Batch, Reason, Verdict};
 use crate::packet::{
-    Direction, Endpoint, Flags, FlowKey, Frame, FrameRef, Glimpse, LinkType, Options, Seq, Shared,
+    Direction, Endpoint, Flags, FlowKey, Frame, FrameRef, Glimpse, LinkType, Seq, Shared, TcpOptions,
 };
 
 const HASH: u64 = 1 << 40;
@@ -15,7 +15,7 @@ fn segment(millis: i64, outward: bool, flags: Flags, (seq, ack): (u32, u32), pay
     let direction: Direction = if outward { from_client } else { from_client.reverse() };
     let at = Timestamp::default().plus(Span::from_millis(millis));
     let (seq, ack) = (Seq(seq), Seq(ack));
-    let (frame, options) = (FrameRef::new(0, 1), Options::NONE);
+    let (frame, options) = (FrameRef::new(0, 1), TcpOptions::NONE);
     Packet::Segment(Segment {
         at,
         frame,
@@ -72,7 +72,7 @@ fn what_a_shrinking_file_takes_along_is_counted_and_nothing_is_inferred_from_it(
     let mut batch = Batch::with_capacity(1);
     batch.expect(Some(&zeros), 1);
     let (at, frame) = (Timestamp::default().plus(Span::from_millis(1)), FrameRef::new(0, 2));
-    let data = zeros.octets();
+    let data = zeros.bytes();
     let frame = Frame { at, frame, link: LinkType::ETHERNET, wire_len: 60, data };
     batch.push(!HASH, &Glimpse { flow, flags: Flags::SYN }, &frame, 1);
     tracker.take(&batch);

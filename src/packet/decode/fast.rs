@@ -1,7 +1,7 @@
-//! The stacks that nearly every packet of a server has: Ethernet, IPv4 or IPv6, TCP, nothing more.
+//! Fast path for the header stacks of nearly every packet: Ethernet, IPv4 or IPv6, TCP.
 //!
-//! Owns no meaning: where it decides, the general path decides the same. It is shorter because it
-//! may give up, and leaves every error to the general path.
+//! Returns `None` for anything else and for every error; the general path then decodes the packet.
+//! What the fast path accepts, the general path decodes to the same result.
 
 use etherparse::{
     EtherType, Ethernet2Header, Ipv4Header, Ipv4HeaderSlice, Ipv6Header, Ipv6HeaderSlice, TcpHeader,
@@ -12,18 +12,19 @@ use super::network::Addresses;
 use super::{Glimpse, options, transport};
 use crate::packet::{Flags, FrameRef, Segment, Timestamp};
 
-/// The headers of a common stack.
+/// Checked headers of a common stack.
 pub(crate) struct Stack<'a> {
     addresses: Addresses,
     ttl: u8,
     flags: Flags,
     header: TcpHeaderSlice<'a>,
-    /// Octets of TCP header and payload.
+    /// Length of TCP header and payload in bytes.
     wire: usize,
 }
 
-/// What follows the header of an Ethernet frame of this EtherType, if there are as many octets as `least`: asked here
-/// once for all headers.
+/// The payload of an Ethernet frame, if it has this EtherType and at least `least` bytes.
+///
+/// `least` covers all following headers, so that their lengths are checked once.
 #[inline(always)]
 fn ethernet(frame: &[u8], ether_type: EtherType, least: usize) -> Option<&[u8]> {
     if frame.len() < Ethernet2Header::LEN + least {
@@ -42,7 +43,7 @@ pub(super) fn ipv4(frame: &[u8]) -> Option<Stack<'_>> {
     const FRAGMENT: u16 = 0x3fff;
     let data = ethernet(frame, EtherType::IPV4, Ipv4Header::MIN_LEN + TcpHeader::MIN_LEN)?;
     let (header, rest) = data.split_first_chunk::<{ Ipv4Header::MIN_LEN }>()?;
-    // Asked here in one comparison each, of what is in memory side by side.
+    // One comparison for each pair of adjacent fields.
     let fragment = u16::from_be_bytes([header[6], header[7]]) & FRAGMENT;
     if header[0] != PLAIN || fragment != 0 {
         return None;
@@ -78,7 +79,7 @@ fn tcp(addresses: Addresses, ttl: u8, data: &[u8], wire: usize) -> Option<Stack<
 }
 
 impl Stack<'_> {
-    /// What a look at it tells.
+    /// Flow and flags.
     #[inline(always)]
     pub(super) fn glimpse(&self) -> Glimpse {
         let (flow, _) = transport::flow(self.addresses, &self.header);

@@ -10,9 +10,9 @@ use crate::packet::{Flags, IcmpError, Seq, Unreachable};
 
 /// Decodes an ICMP message (RFC 792).
 ///
-/// Errors that end an attempt are used: destination unreachable, time exceeded, parameter problem.
-/// Advice is not: source quench, redirect, and "fragmentation needed", which path MTU discovery
-/// answers with smaller segments.
+/// Uses the errors that end an attempt: destination unreachable, time exceeded, parameter problem.
+/// Others do not end one: source quench, redirect, and "fragmentation needed", to which path MTU
+/// discovery responds with smaller segments.
 pub(super) fn v4(frame: &Frame<'_>, bytes: &Bytes<'_>) -> Result<Unreachable, Skip> {
     let message = Icmpv4Slice::from_slice(bytes.data()).map_err(|_| Skip::NotTcp)?;
     let icmp = IcmpError { v6: false, kind: message.type_u8(), code: message.code_u8() };
@@ -25,7 +25,7 @@ pub(super) fn v4(frame: &Frame<'_>, bytes: &Bytes<'_>) -> Result<Unreachable, Sk
     }
 }
 
-/// Decodes an ICMPv6 message (RFC 4443): as [`v4`], and "packet too big" is advice.
+/// Decodes an ICMPv6 message (RFC 4443) as [`v4`] does; "packet too big" does not end an attempt.
 pub(super) fn v6(frame: &Frame<'_>, bytes: &Bytes<'_>) -> Result<Unreachable, Skip> {
     let message = Icmpv6Slice::from_slice(bytes.data()).map_err(|_| Skip::NotTcp)?;
     let icmp = IcmpError { v6: true, kind: message.type_u8(), code: message.code_u8() };
@@ -37,12 +37,12 @@ pub(super) fn v6(frame: &Frame<'_>, bytes: &Bytes<'_>) -> Result<Unreachable, Sk
     }
 }
 
-/// Octets before the quote, in both versions.
+/// Length of the ICMP header before the quote in bytes, in both versions.
 const HEADER_LEN: usize = 8;
 
-/// Reads the IPv4 packet that `bytes`, an ICMP message, quote.
+/// Decodes the IPv4 packet quoted in the ICMP message `bytes`.
 ///
-/// The quoted total length is not looked at: the quote ends earlier, and some systems sent it in
+/// Ignores the quoted total length: the quote is usually shorter, and some systems wrote the length in
 /// host byte order.
 fn quoted_v4(frame: &Frame<'_>, icmp: IcmpError, mut bytes: Bytes<'_>) -> Result<Unreachable, Skip> {
     bytes.skip(HEADER_LEN)?;
@@ -54,7 +54,7 @@ fn quoted_v4(frame: &Frame<'_>, icmp: IcmpError, mut bytes: Bytes<'_>) -> Result
     quoted_tcp(frame, icmp, Addresses::V4(header.source(), header.destination()), &bytes)
 }
 
-/// Reads the IPv6 packet that `bytes`, an ICMPv6 message, quote.
+/// Decodes the IPv6 packet quoted in the ICMPv6 message `bytes`.
 fn quoted_v6(frame: &Frame<'_>, icmp: IcmpError, mut bytes: Bytes<'_>) -> Result<Unreachable, Skip> {
     bytes.skip(HEADER_LEN)?;
     let header = network::ipv6_header(&bytes)?;
@@ -68,7 +68,7 @@ fn quoted_v6(frame: &Frame<'_>, icmp: IcmpError, mut bytes: Bytes<'_>) -> Result
     }
 }
 
-/// Reads the beginning of the quoted segment.
+/// Decodes the beginning of the quoted segment.
 fn quoted_tcp(
     frame: &Frame<'_>,
     icmp: IcmpError,
@@ -76,7 +76,7 @@ fn quoted_tcp(
     bytes: &Bytes<'_>,
 ) -> Result<Unreachable, Skip> {
     let &[s0, s1, d0, d1, n0, n1, n2, n3] = bytes.peek()?;
-    // An error about a later segment says nothing of the handshake.
+    // Only an error about a SYN concerns the handshake.
     if let Some(flags) = transport::flags(bytes.data())
         && (!flags.contains(Flags::SYN) || flags.contains(Flags::ACK))
     {

@@ -1,4 +1,4 @@
-//! Link headers, and the tags between them and IP: VLAN, MPLS, PPPoE, PPP.
+//! Link headers, and the headers between them and IP: VLAN, MPLS, PPPoE, PPP.
 
 use etherparse::{EtherType, Ethernet2HeaderSlice, SingleVlanHeaderSlice};
 
@@ -20,8 +20,8 @@ pub(super) fn first(link: LinkType, bytes: &mut Bytes<'_>) -> Result<Layer, Skip
         LinkType::IPV4 => Ok(Layer::Ipv4),
         LinkType::IPV6 => Ok(Layer::Ipv6),
         LinkType::NULL => bytes.take().map(|family| {
-            // Written in the byte order of the capturing machine, which the file does not tell. No
-            // family needs the upper half, so a value that uses it has the other order.
+            // In the byte order of the capturing host, which the file does not give. Address families
+            // are below 0x10000, so a larger value has the other byte order.
             let value = u32::from_be_bytes(*family);
             address_family(if value > 0xffff { value.swap_bytes() } else { value })
         }),
@@ -35,8 +35,8 @@ pub(super) fn first(link: LinkType, bytes: &mut Bytes<'_>) -> Result<Layer, Skip
             Ok(cooked(u16::from_be_bytes([h0, h1]), u16::from_be_bytes([p0, p1])))
         }
         LinkType::PPP => {
-            // The all-stations address and the control field of HDLC-like framing (RFC 1662 §3.1). No
-            // protocol number begins with that address.
+            // Address and control field of HDLC-like framing (RFC 1662 §3.1). No protocol number
+            // begins with that address.
             if bytes.data().first() == Some(&0xff) {
                 bytes.skip(2)?;
             }
@@ -46,7 +46,7 @@ pub(super) fn first(link: LinkType, bytes: &mut Bytes<'_>) -> Result<Layer, Skip
     }
 }
 
-/// What a BSD loopback header announces.
+/// The layer that a BSD loopback header announces.
 const fn address_family(family: u32) -> Layer {
     match family {
         2 => Layer::Ipv4,
@@ -56,10 +56,10 @@ const fn address_family(family: u32) -> Layer {
     }
 }
 
-/// What a Linux cooked header announces.
+/// The layer that a Linux cooked header announces.
 ///
-/// Read here and not by etherparse, whose `LinuxSllHeaderSlice` accepts five hardware types and
-/// refuses those of the loopback, TUN and PPP interfaces; it has no v2.
+/// Not decoded by etherparse: its `LinuxSllHeaderSlice` accepts five hardware types, but not those of
+/// loopback, TUN and PPP interfaces, and it does not support v2.
 const fn cooked(hardware: u16, protocol: u16) -> Layer {
     // ARPHRD_FRAD, ARPHRD_IEEE80211_RADIOTAP and ARPHRD_NETLINK: the protocol field is no EtherType.
     // (For ARPHRD_IPGRE it is the GRE protocol type, which is one.)
@@ -76,7 +76,7 @@ pub(super) fn ethernet(bytes: &mut Bytes<'_>) -> Result<Layer, Skip> {
     Ok(Layer::EtherType(header.ether_type()))
 }
 
-/// What an EtherType announces; removes a tag.
+/// The layer that an EtherType announces; removes a tag.
 ///
 /// Values below 0x600 are the length of an 802.3 frame, whose LLC header never announces IP in practice.
 pub(super) fn ether_type(ether_type: EtherType, bytes: &mut Bytes<'_>) -> Result<Layer, Skip> {
@@ -102,8 +102,8 @@ fn vlan(bytes: &mut Bytes<'_>) -> Result<Layer, Skip> {
 
 /// Removes a label stack (RFC 3032 §2.1).
 ///
-/// The stack does not say what follows it; as every decoder must, this one looks at the IP version
-/// (RFC 4928 §3 keeps other payloads from looking like IP).
+/// The stack does not announce its payload, so the first nibble decides, as in other decoders (RFC 4928
+/// §3 keeps other payloads from looking like IP).
 fn mpls(bytes: &mut Bytes<'_>) -> Result<Layer, Skip> {
     const BOTTOM_OF_STACK: u8 = 1;
     loop {
@@ -126,10 +126,10 @@ fn pppoe(bytes: &mut Bytes<'_>) -> Result<Layer, Skip> {
     Ok(Layer::Ppp)
 }
 
-/// Removes a PPP protocol field, compressed to one octet or not (RFC 1661 §6.5).
+/// Removes a PPP protocol field of two bytes, or of one if compressed (RFC 1661 §6.5).
 pub(super) fn ppp(bytes: &mut Bytes<'_>) -> Result<Layer, Skip> {
     let &[first] = bytes.take()?;
-    // The low bit of the last octet, and of no other, is set (RFC 1661 §2).
+    // The low bit of the last byte, and only of that, is set (RFC 1661 §2).
     let protocol = if first & 1 == 1 {
         u16::from(first)
     } else {

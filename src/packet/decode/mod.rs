@@ -1,13 +1,13 @@
 //! From bytes to [`Packet`].
 //!
-//! Owns every header between the first captured octet and the TCP options: link types, tags,
-//! tunnels, IP, TCP and the ICMP errors that quote TCP. Does not own reassembly (a fragment or a
-//! segment stands for itself) nor checksums: offload leaves them unset in most captures taken on
-//! the sending host, so they say nothing.
+//! Owns every header between the first captured byte and the TCP options: link types, tags,
+//! tunnels, IP, TCP and the ICMP errors that quote TCP. Does not own reassembly (each fragment and
+//! segment is decoded alone) nor checksums: with offload, captures on the sending host contain
+//! checksums that are not filled in yet.
 //!
-//! Two paths lead to the same result. `fast` knows the stacks that nearly every packet has and gives
-//! up on anything else; `general` walks any stack, one [`Layer`] at a time. A test holds them to
-//! agree on every input.
+//! Two paths give the same result. `fast` decodes the header stacks of nearly every packet and returns
+//! `None` for anything else; `general` decodes any stack, one [`Layer`] at a time. `tests/agreement.rs`
+//! checks that they agree.
 
 mod bytes;
 mod fast;
@@ -31,17 +31,17 @@ pub(crate) use fast::Stack;
 pub struct Frame<'a> {
     /// When it was captured.
     pub at: Timestamp,
-    /// Which packet of which capture it is.
+    /// Its position in the input.
     pub frame: FrameRef,
-    /// How `data` begins.
+    /// The header type at the start of `data`.
     pub link: LinkType,
-    /// Octets on the wire; `data` may be shorter (snap length).
+    /// Length on the wire in bytes; `data` may be shorter (snap length).
     pub wire_len: u32,
-    /// The captured octets.
+    /// The captured bytes.
     pub data: &'a [u8],
 }
 
-/// Frames that follow one another in one capture, and lie in memory together.
+/// Consecutive frames of one capture, contiguous in memory.
 #[derive(Debug, Clone, Copy)]
 pub struct Frames<'a> {
     frames: &'a [Frame<'a>],
@@ -49,19 +49,19 @@ pub struct Frames<'a> {
 }
 
 impl<'a> Frames<'a> {
-    /// Frames whose data does not outlive them.
+    /// Frames whose data must be copied to outlive them.
     #[must_use]
     pub const fn new(frames: &'a [Frame<'a>]) -> Self {
         Self { frames, shared: None }
     }
 
-    /// Frames whose data is part of `shared`, if that can be kept.
+    /// Frames whose data is part of `shared`, if given.
     #[must_use]
     pub const fn within(shared: Option<&'a Shared>, frames: &'a [Frame<'a>]) -> Self {
         Self { frames, shared }
     }
 
-    /// What their data is part of, where that can be kept.
+    /// The shared bytes that contain their data, if any.
     #[must_use]
     pub const fn shared(&self) -> Option<&'a Shared> {
         self.shared
@@ -81,34 +81,34 @@ impl<'a> Deref for Frames<'a> {
 enum Layer {
     /// An Ethernet II or 802.3 header.
     Ethernet,
-    /// What this EtherType announces.
+    /// The payload that this EtherType announces.
     EtherType(EtherType),
     /// A PPP protocol field.
     Ppp,
-    /// IP of the version that the first nibble says, where nothing announced it.
+    /// IP of the version in its first nibble, for headers that do not announce the version.
     Ip,
     /// An IPv4 header.
     Ipv4,
     /// An IPv6 header.
     Ipv6,
-    /// Something that is neither IP nor known to hold it.
+    /// A protocol that is neither IP nor known to carry it.
     Foreign,
 }
 
-/// How many layers a packet may have before it is called malformed.
+/// Most layers of a packet; one with more is malformed.
 ///
 /// The deepest stacks in use (QinQ and MPLS around PPPoE around a tunnel around a tagged frame)
-/// have about fifteen. Each layer consumes octets, so the walk ends anyway; the bound keeps the
-/// cost of a crafted packet, 64 KiB of nothing but IP-in-IP headers, near that of a real one.
+/// have about fifteen. Each layer removes bytes, so the loop ends anyway; the bound keeps the
+/// cost of a crafted packet, such as 64 KiB of IP-in-IP headers, near that of a real one.
 const MAX_LAYERS: usize = 32;
 
 /// Decodes one frame.
 ///
-/// The innermost connection is the one that counts: what a tunnel carries, not the tunnel.
+/// The result is the innermost connection: what a tunnel carries, not the tunnel.
 ///
 /// # Errors
 ///
-/// The reason why the analysis cannot use the frame.
+/// The reason for not using the frame.
 #[inline]
 pub fn decode(frame: &Frame<'_>) -> Result<Packet, Skip> {
     let ethernet = Some(frame.data).filter(|_| frame.link == LinkType::ETHERNET);
@@ -118,40 +118,40 @@ pub fn decode(frame: &Frame<'_>) -> Result<Packet, Skip> {
     }
 }
 
-/// What a look at a segment tells: enough to know whether more of it is wanted.
+/// Flow and flags of a segment: enough to decide whether to decode the rest.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Glimpse {
     pub(crate) flow: FlowKey,
     pub(crate) flags: Flags,
 }
 
-/// So many octets of a frame hold all headers of the usual stacks: Ethernet, IPv6 or IPv4, TCP with options.
+/// Most bytes that the headers of the usual stacks take: Ethernet, IPv6, TCP with options.
 pub(crate) const HEADERS: usize = 14 + 40 + 60;
 
-/// Looks at a segment in the IPv4 stack that nearly every segment has.
+/// Flow and flags of a segment in the usual IPv4 stack.
 #[inline(always)]
 pub(crate) fn glimpse_ipv4(frame: &Frame<'_>) -> Option<Glimpse> {
     let stack = (frame.link == LinkType::ETHERNET).then(|| usual_ipv4(frame.data))??;
     Some(stack.glimpse())
 }
 
-/// As [`glimpse_ipv4`], in the IPv6 stack.
+/// As [`glimpse_ipv4`], for the usual IPv6 stack.
 #[inline(always)]
 pub(crate) fn glimpse_ipv6(frame: &Frame<'_>) -> Option<Glimpse> {
     let stack = (frame.link == LinkType::ETHERNET).then(|| usual_ipv6(frame.data))??;
     Some(stack.glimpse())
 }
 
-/// The headers of an Ethernet frame of which there was a [`glimpse_ipv4`], to be decoded; [`HEADERS`] octets of it are
-/// enough.
+/// The headers of an Ethernet frame for which [`glimpse_ipv4`] gave a result; its first [`HEADERS`] bytes
+/// are enough.
 ///
-/// `None` where the octets are no longer what they were then: a file that shrinks under its map.
+/// `None` if the bytes have changed since then, as in a mapped file that another process truncates.
 #[inline(always)]
 pub(crate) fn usual_ipv4(headers: &[u8]) -> Option<Stack<'_>> {
     fast::ipv4(headers)
 }
 
-/// As [`usual_ipv4`], of a [`glimpse_ipv6`].
+/// As [`usual_ipv4`], for [`glimpse_ipv6`].
 #[inline(always)]
 pub(crate) fn usual_ipv6(headers: &[u8]) -> Option<Stack<'_>> {
     fast::ipv6(headers)
@@ -161,7 +161,7 @@ pub(crate) fn usual_ipv6(headers: &[u8]) -> Option<Stack<'_>> {
 ///
 /// # Errors
 ///
-/// The reason why the analysis cannot use the frame.
+/// The reason for not using the frame.
 #[inline(never)]
 pub(crate) fn general(frame: &Frame<'_>) -> Result<Packet, Skip> {
     let mut bytes = Bytes::of(frame);
@@ -185,7 +185,7 @@ pub(crate) fn general(frame: &Frame<'_>) -> Result<Packet, Skip> {
                 layer = network::version(&bytes)?;
                 continue;
             }
-            // A tunnel that carries something else is still IP.
+            // A tunnel that carries another protocol still counts as IP.
             Layer::Foreign => return Err(if inside_ip { Skip::NotTcp } else { Skip::NotIp }),
             Layer::Ipv4 => network::ipv4(&mut bytes)?,
             Layer::Ipv6 => network::ipv6(&mut bytes)?,

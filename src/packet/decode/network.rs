@@ -9,16 +9,17 @@ use super::bytes::Bytes;
 use super::{Layer, Skip};
 use crate::packet::{Direction, Endpoint, FlowKey};
 
-/// What the transport layer needs of the IP headers before it.
+/// The fields of the IP headers that decoding the transport layer needs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Datagram {
     /// Source and destination.
     pub(super) addresses: Addresses,
     /// TTL or hop limit.
     pub(super) ttl: u8,
-    /// What follows the headers.
+    /// The protocol after the headers.
     pub(super) protocol: IpNumber,
-    /// More fragments follow this one, so the payload may end early. (Later fragments are no datagrams here.)
+    /// True for the first of several fragments: its payload may end inside the TCP header. (Later
+    /// fragments are skipped.)
     pub(super) first_fragment: bool,
 }
 
@@ -42,7 +43,7 @@ impl Addresses {
     }
 }
 
-/// The IP version by the first nibble, where the enclosing header does not tell.
+/// The IP version by the first nibble, for enclosing headers that do not give it.
 pub(super) fn version(bytes: &Bytes<'_>) -> Result<Layer, Skip> {
     let &[first] = bytes.peek()?;
     match first >> 4 {
@@ -52,13 +53,13 @@ pub(super) fn version(bytes: &Bytes<'_>) -> Result<Layer, Skip> {
     }
 }
 
-/// Removes an IPv4 header and what follows it as an extension (AH), and ends `bytes` with the datagram.
+/// Removes an IPv4 header and an authentication header after it, and ends `bytes` with the datagram.
 pub(super) fn ipv4(bytes: &mut Bytes<'_>) -> Result<Datagram, Skip> {
     let header = ipv4_header(bytes)?;
     let header_len = header.slice().len();
     match usize::from(header.total_len()) {
-        // Segmentation offload: the interface would have filled it in. The wire length is right,
-        // and such a datagram is too long for Ethernet padding.
+        // Segmentation offload: the interface fills in the total length later. The wire length is
+        // right, since such a datagram is too long for Ethernet padding.
         0 => {}
         total => bytes.limit(if total < header_len { return Err(Skip::Malformed) } else { total }),
     }
@@ -91,7 +92,7 @@ pub(super) fn ipv6(bytes: &mut Bytes<'_>) -> Result<Datagram, Skip> {
     let header = ipv6_header(bytes)?;
     bytes.skip(header.slice().len())?;
     match usize::from(header.payload_length()) {
-        // A jumbogram (RFC 2675 §3), or segmentation offload: the wire length is right for both.
+        // A jumbogram (RFC 2675 §3) or segmentation offload: the wire length is right for both.
         0 => {}
         length => bytes.limit(length),
     }
@@ -112,10 +113,10 @@ pub(super) fn ipv6_header<'a>(bytes: &Bytes<'a>) -> Result<Ipv6HeaderSlice<'a>, 
     })
 }
 
-/// Removes IPv6 extension headers; says what follows, and whether more fragments do.
+/// Removes IPv6 extension headers; returns the protocol after them, and true for a first fragment.
 ///
-/// Their order is not checked (RFC 8200 §4.1 tells receivers to accept any). Each takes at least
-/// eight octets of a packet that holds less than 64 KiB, so the loop is short.
+/// Accepts any order, as RFC 8200 §4.1 demands of receivers. Each header has at least eight bytes, so
+/// the loop is bounded by the packet's length.
 pub(super) fn extensions(first: IpNumber, bytes: &mut Bytes<'_>) -> Result<(IpNumber, bool), Skip> {
     let mut next = first;
     let mut first_fragment = false;
@@ -143,7 +144,7 @@ pub(super) fn extensions(first: IpNumber, bytes: &mut Bytes<'_>) -> Result<(IpNu
     }
 }
 
-/// Removes an authentication header (RFC 4302 §2); says what follows.
+/// Removes an authentication header (RFC 4302 §2); returns the protocol after it.
 fn authentication(bytes: &mut Bytes<'_>) -> Result<IpNumber, Skip> {
     let header = IpAuthHeaderSlice::from_slice(bytes.data()).map_err(|error| match error {
         err::ip_auth::HeaderSliceError::Len(error) => bytes.too_short(&error),

@@ -2,12 +2,12 @@
 
 use etherparse::tcp_option;
 
-use crate::packet::Options;
+use crate::packet::TcpOptions;
 
-/// Reads the three layouts that most segments have: nothing at all, timestamps alone as RFC 7323 appendix A
-/// lays them out, and what Linux sends with SYN (`tcp_options_write`).
+/// Parses the three layouts of most segments: no options; timestamps alone, in the layout of RFC 7323
+/// appendix A; and the options of a Linux SYN (`tcp_options_write`).
 #[inline(always)]
-pub(super) fn usual(options: &[u8]) -> Option<Options> {
+pub(super) fn usual(options: &[u8]) -> Option<TcpOptions> {
     const NOOP: u8 = tcp_option::KIND_NOOP;
     const TIMESTAMP: [u8; 2] = [tcp_option::KIND_TIMESTAMP, tcp_option::LEN_TIMESTAMP];
     const MSS: [u8; 2] = [tcp_option::KIND_MAXIMUM_SEGMENT_SIZE, tcp_option::LEN_MAXIMUM_SEGMENT_SIZE];
@@ -16,9 +16,9 @@ pub(super) fn usual(options: &[u8]) -> Option<Options> {
     let (Some(&[a, b, c, d, e, f, g, h]), Some(&[w, x, y, z])) =
         (options.first_chunk(), options.last_chunk())
     else {
-        return options.is_empty().then_some(Options::NONE);
+        return options.is_empty().then_some(TcpOptions::NONE);
     };
-    // How far it is from either; which of the two it is, no predictor knows.
+    // Compares with both layouts without branches: which of the two a segment has is hard to predict.
     let word = u32::from_le_bytes;
     let unlike = |found: [u8; 4], [a, b]: [u8; 2], [c, d]: [u8; 2]| word(found) ^ word([a, b, c, d]);
     let plain = unlike([a, b, c, d], [NOOP; 2], TIMESTAMP) | (options.len() ^ (4 + TIMESTAMPS)) as u32;
@@ -33,25 +33,25 @@ pub(super) fn usual(options: &[u8]) -> Option<Options> {
     read(options.get(start..start + TIMESTAMPS)?)
 }
 
-/// Octets of TSval and TSecr.
+/// Length of TSval and TSecr in bytes.
 const TIMESTAMPS: usize = 8;
 
-/// Reads TSval and TSecr, if there are as many octets as they have.
+/// Reads TSval and TSecr, if the length is right.
 #[inline(always)]
-fn read(octets: &[u8]) -> Option<Options> {
-    let &[v0, v1, v2, v3, e0, e1, e2, e3] = octets else { return None };
+fn read(body: &[u8]) -> Option<TcpOptions> {
+    let &[v0, v1, v2, v3, e0, e1, e2, e3] = body else { return None };
     let (tsval, tsecr) = (u32::from_be_bytes([v0, v1, v2, v3]), u32::from_be_bytes([e0, e1, e2, e3]));
-    Some(Options::with_timestamps(tsval, tsecr))
+    Some(TcpOptions::with_timestamps(tsval, tsecr))
 }
 
-/// Reads the options of a header from as many octets of them as were captured.
+/// Parses the options of a header, as far as they were captured.
 ///
-/// Ends quietly at the first option that the snap length cut or whose length is wrong: what stands
-/// before it is still true. (etherparse's iterator ends at the first kind it does not know.) Of
-/// repeated options the last stands, as on Linux (`tcp_parse_options`).
+/// Stops without an error at an option that the snap length cut or whose length is wrong; those before
+/// it count. (etherparse's iterator stops at the first unknown kind.) If an option occurs twice, the last
+/// one counts, as on Linux (`tcp_parse_options`).
 #[inline(never)]
-pub(super) fn parse(mut rest: &[u8]) -> Options {
-    let mut options = if rest.is_empty() { Options::NONE } else { Options::OTHERS };
+pub(super) fn parse(mut rest: &[u8]) -> TcpOptions {
+    let mut options = if rest.is_empty() { TcpOptions::NONE } else { TcpOptions::OTHERS };
     while let [kind, after @ ..] = rest {
         if *kind == tcp_option::KIND_NOOP {
             rest = after;
@@ -62,7 +62,7 @@ pub(super) fn parse(mut rest: &[u8]) -> Options {
         }
         let Some(length) = after.first() else { break };
         let Some((option, following)) = rest.split_at_checked(usize::from(*length)) else { break };
-        // The length counts kind and length themselves; one below two is wrong.
+        // The length includes the kind and length bytes, so less than two is wrong.
         let [_, _, body @ ..] = option else { break };
         if *kind == tcp_option::KIND_TIMESTAMP {
             options = read(body).unwrap_or(options);

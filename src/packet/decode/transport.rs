@@ -5,11 +5,11 @@ use etherparse::{TcpHeader, TcpHeaderSlice, err};
 use super::bytes::Bytes;
 use super::network::{Addresses, Datagram};
 use super::{Frame, Skip, options};
-use crate::packet::{Direction, Flags, FlowKey, FrameRef, Options, Segment, Seq, Timestamp};
+use crate::packet::{Direction, Flags, FlowKey, FrameRef, Segment, Seq, TcpOptions, Timestamp};
 
-/// Decodes the TCP segment that `bytes` begin with.
+/// Decodes the TCP segment at the start of `bytes`.
 pub(super) fn tcp(frame: &Frame<'_>, datagram: &Datagram, bytes: &Bytes<'_>) -> Result<Segment, Skip> {
-    // A first fragment may be too small for the header (RFC 1858 §3); what it holds is of no use.
+    // A first fragment may be too small for the TCP header (RFC 1858 §3).
     if datagram.first_fragment && bytes.wire() < TcpHeader::MIN_LEN {
         return Err(Skip::Fragment);
     }
@@ -24,7 +24,7 @@ pub(super) fn tcp(frame: &Frame<'_>, datagram: &Datagram, bytes: &Bytes<'_>) -> 
     Ok(of_header(frame, datagram, &header, bytes, options))
 }
 
-/// Decodes a segment whose header is not there in full.
+/// Decodes a segment whose header was not captured completely.
 #[cold]
 fn cut(
     frame: &Frame<'_>,
@@ -35,18 +35,18 @@ fn cut(
     let Some((fixed, options)) = bytes.data().split_first_chunk::<{ TcpHeader::MIN_LEN }>() else {
         return Err(bytes.lacking(TcpHeader::MIN_LEN));
     };
-    // In a first fragment the options may go on in the next one; elsewhere they cannot.
+    // Options may continue in the next fragment, but a complete datagram must hold the whole header.
     if header_len > bytes.wire() && !datagram.first_fragment {
         return Err(Skip::Malformed);
     }
-    // etherparse takes whole headers only, so the fixed part poses as one.
+    // etherparse accepts complete headers only, so the data offset is set to that of a fixed header.
     let mut fixed = *fixed;
     fixed[12] = 5 << 4;
     let header = TcpHeaderSlice::from_slice(&fixed).map_err(|_| Skip::Malformed)?;
-    // What the snap length cut off was there.
-    let options = if options.is_empty() { Options::OTHERS } else { options::parse(options) };
+    // The data offset says that there were options, even if the snap length cut off all of them.
+    let options = if options.is_empty() { TcpOptions::OTHERS } else { options::parse(options) };
     let segment = of_header(frame, datagram, &header, bytes, options);
-    Ok(Segment { payload: octets(bytes.wire().saturating_sub(header_len)), ..segment })
+    Ok(Segment { payload: length_u32(bytes.wire().saturating_sub(header_len)), ..segment })
 }
 
 /// The flow of a segment, and its direction.
@@ -60,14 +60,14 @@ fn of_header(
     datagram: &Datagram,
     header: &TcpHeaderSlice<'_>,
     bytes: &Bytes<'_>,
-    options: Options,
+    options: TcpOptions,
 ) -> Segment {
     let flags = flags(header.slice()).unwrap_or_default();
     let (captured, wire) = ((frame.at, frame.frame), bytes.wire());
     segment(captured, datagram.addresses, datagram.ttl, flags, header, wire, options)
 }
 
-/// The segment with this header; `wire` counts the octets of header and payload.
+/// The segment with this header; `wire` is the length of header and payload in bytes.
 #[inline(always)]
 pub(super) fn segment(
     (at, frame): (Timestamp, FrameRef),
@@ -76,7 +76,7 @@ pub(super) fn segment(
     flags: Flags,
     header: &TcpHeaderSlice<'_>,
     wire: usize,
-    options: Options,
+    options: TcpOptions,
 ) -> Segment {
     let (flow, direction) = flow(addresses, header);
     Segment {
@@ -88,26 +88,26 @@ pub(super) fn segment(
         ttl,
         seq: Seq(header.sequence_number()),
         ack: Seq(header.acknowledgment_number()),
-        payload: octets(wire.saturating_sub(header.slice().len())),
+        payload: length_u32(wire.saturating_sub(header.slice().len())),
         window: header.window_size(),
         options,
     }
 }
 
-/// The octets of the options of a header.
+/// The options of a header.
 #[inline(always)]
 pub(super) fn options_of<'a>(header: &TcpHeaderSlice<'a>) -> &'a [u8] {
     header.slice().get(TcpHeader::MIN_LEN..).unwrap_or_default()
 }
 
-/// The control bits of a header, or of as much of one as an ICMP error quotes.
+/// The control bits of a header that may be incomplete, as in the quote of an ICMP error.
 #[inline]
 pub(super) fn flags(header: &[u8]) -> Option<Flags> {
     header.get(13).copied().map(Flags)
 }
 
-/// A length as segments carry it. Captures count wire octets in 32 bits, so nothing is lost.
+/// A length in 32 bits. Capture files store the wire length in 32 bits, so no value is lost.
 #[inline]
-fn octets(length: usize) -> u32 {
+fn length_u32(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }

@@ -1,18 +1,18 @@
-//! The fast path and the general one agree on everything: real captures, generated packets, and
-//! generated packets with octets changed, cut anywhere, under any wire length.
+//! The fast path and the general path give the same result: for the bundled captures, and for generated
+//! packets with changed bytes, cuts anywhere and any wire length.
 
 use proptest::prelude::*;
 
 use super::super::{Glimpse, HEADERS, general, glimpse_ipv4, glimpse_ipv6, usual_ipv4, usual_ipv6};
 use super::*;
 
-/// Checks one frame; says whether the fast path decided.
+/// Checks one frame; returns true if the fast path decoded it.
 fn agree(frame: &Frame<'_>) -> bool {
     let whole = general(frame);
     assert_eq!(decode(frame), whole, "{:02x?}", frame.data);
     let glimpse = glimpse_ipv4(frame).or_else(|| glimpse_ipv6(frame));
     if let Some(Glimpse { flow, flags }) = glimpse {
-        // What was promised at a glimpse is found later, in the headers alone and whatever follows them.
+        // The headers alone, followed by other bytes, decode to the same segment later.
         let mut headers = frame.data.to_vec();
         headers.resize(HEADERS, 0xff);
         let stack = usual_ipv4(&headers).or_else(|| usual_ipv6(&headers));
@@ -23,9 +23,9 @@ fn agree(frame: &Frame<'_>) -> bool {
     glimpse.is_some()
 }
 
-/// Hands the packets of a classic pcap file, microseconds, little endian, Ethernet, to `each`.
+/// Calls `each` with the packets of a classic pcap file (microseconds, little endian, Ethernet).
 fn packets(file: &[u8], mut each: impl FnMut(&Frame<'_>)) {
-    let word = |octets: &[u8]| u32::from_le_bytes(octets.try_into().unwrap());
+    let word = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().unwrap());
     assert_eq!((word(&file[..4]), word(&file[20..24])), (0xa1b2_c3d4, 1));
     let mut rest = &file[24..];
     while !rest.is_empty() {
@@ -56,7 +56,7 @@ fn on_every_bundled_capture() {
     assert_eq!(fast, segments);
 }
 
-/// A packet near the common stacks: right in most places, so that mutations reach all branches.
+/// A packet similar to the common stacks: correct in most fields, so that mutations reach all branches.
 fn near_common() -> impl Strategy<Value = Vec<u8>> {
     let options = prop_oneof![
         Just(vec![]),

@@ -1,4 +1,4 @@
-//! ICMP errors and what they quote.
+//! ICMP errors and the packets that they quote.
 
 use super::*;
 use crate::packet::{IcmpError, Seq, Unreachable};
@@ -41,7 +41,7 @@ fn errors_tell_the_flow_and_direction_of_the_quoted_syn() {
 }
 
 #[test]
-fn eight_octets_of_the_segment_are_enough() {
+fn eight_bytes_of_the_segment_are_enough() {
     let quote = ipv4_with(&[7, 7, 4, 0, 0, 0, 0, 0], 0, 6, &syn());
     assert_eq!(unreachable(v4(3, 1, &quote[..36])).seq, Seq(1000));
     assert_eq!(v4(3, 1, &quote[..35]), Err(Skip::Malformed));

@@ -1,4 +1,4 @@
-//! The fields of a segment: flags, lengths, options, fragments, and headers that lie.
+//! The fields of a segment: flags, lengths, options, fragments, and contradictory headers.
 
 use super::*;
 use crate::packet::{Flags, Seq};
@@ -12,7 +12,7 @@ fn all_fields_of_a_segment() {
     assert_eq!(segment.flags, Flags::ACK.union(Flags::PSH));
     assert_eq!((segment.seq, segment.ack), (Seq(1000), Seq(2000)));
     assert_eq!((segment.payload, segment.window, segment.ttl), (11, 64240, 63));
-    assert_eq!(segment.options, Options::default());
+    assert_eq!(segment.options, TcpOptions::default());
 }
 
 #[test]
@@ -35,14 +35,14 @@ fn both_directions_have_one_flow() {
     assert_eq!(there.direction, back.direction.reverse());
 }
 
-fn options(octets: &[u8]) -> Options {
-    segment(LinkType::RAW, &ipv4(6, &tcp(SYN, octets, 0))).options
+fn options(bytes: &[u8]) -> TcpOptions {
+    segment(LinkType::RAW, &ipv4(6, &tcp(SYN, bytes, 0))).options
 }
 
 #[test]
 fn options_of_a_syn() {
-    assert_eq!(options(&SYN_OPTIONS), Options::with_timestamps(256, 0));
-    assert_eq!(options(&[]), Options::NONE);
+    assert_eq!(options(&SYN_OPTIONS), TcpOptions::with_timestamps(256, 0));
+    assert_eq!(options(&[]), TcpOptions::NONE);
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn the_usual_timestamp_layout_and_any_other_say_the_same() {
 #[test]
 fn unknown_options_are_stepped_over_and_damaged_ones_end_the_walk() {
     const TIMESTAMPS: [u8; 10] = [8, 10, 0, 0, 0, 1, 0, 0, 0, 2];
-    let known = Options::with_timestamps(1, 2);
+    let known = TcpOptions::with_timestamps(1, 2);
     // Multipath TCP, MSS, Fast Open, then timestamps.
     assert_eq!(options(&join(&[&[30, 4, 0, 1, 2, 4, 5, 180, 34, 2], &TIMESTAMPS])), known);
     // Lengths of zero, of one, past the end; and timestamps of a wrong length.
@@ -67,7 +67,7 @@ fn unknown_options_are_stepped_over_and_damaged_ones_end_the_walk() {
         assert_eq!(options(&join(&[&TIMESTAMPS, &damaged])), known);
     }
     for damaged in [[30, 0], [30, 1], [30, 99], [0, 0]] {
-        assert_eq!(options(&join(&[&damaged, &TIMESTAMPS])), Options::OTHERS, "{damaged:?}");
+        assert_eq!(options(&join(&[&damaged, &TIMESTAMPS])), TcpOptions::OTHERS, "{damaged:?}");
     }
 }
 
@@ -120,7 +120,7 @@ fn first_fragments_are_used_and_later_ones_counted() {
     // The options may go on in the next fragment.
     let options_cut = ipv4_with(&[], MORE, 6, &syn()[..24]);
     let first = segment(LinkType::RAW, &options_cut);
-    assert_eq!((first.options, first.payload), (Options::OTHERS, 0));
+    assert_eq!((first.options, first.payload), (TcpOptions::OTHERS, 0));
 
     let v6 =
         |offset_and_more: u8, data: &[u8]| ipv6(44, &join(&[&[6, 0, 0, offset_and_more, 0, 0, 0, 9], data]));

@@ -1,15 +1,15 @@
-//! Every cut of every kind of packet: nothing panics, and the reason is the right one.
+//! Packets cut after any byte: no panic, and the right reason.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// What `data`, cut after `captured` octets of its full wire length, decodes to.
+/// Decodes `data` with its full wire length, but captured only up to `captured` bytes.
 fn cut(link: LinkType, data: &[u8], captured: usize) -> Result<Packet, Skip> {
     decode(&frame_of(link, data.len(), &data[..captured]))
 }
 
-/// Cuts `data`, which ends with [`syn`], everywhere.
+/// Cuts `data`, which ends with [`syn`], after any byte.
 fn cut_everywhere(link: LinkType, data: &[u8]) {
     let whole = segment(link, data);
     let fixed_end = data.len() - SYN_OPTIONS.len();
@@ -42,7 +42,7 @@ fn cuts_before_the_options_are_truncated_and_later_ones_lose_options_only() {
 }
 
 #[test]
-fn fifty_four_octets_give_everything_but_options() {
+fn fifty_four_bytes_give_everything_but_options() {
     let data = ethernet(0x0800, &ipv4(6, &tcp(ACK, &[1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2], 1000)));
     let Ok(Packet::Segment(part)) = cut(LinkType::ETHERNET, &data, 54) else { panic!() };
     assert_eq!(
@@ -97,7 +97,7 @@ fn link_types() -> impl Strategy<Value = LinkType> {
 
 proptest! {
     #[test]
-    fn arbitrary_octets_decode_to_something_consistent(
+    fn arbitrary_bytes_decode_to_something_consistent(
         link in link_types(),
         data in proptest::collection::vec(any::<u8>(), 0..200),
         wire_len in any::<u32>(),
