@@ -107,6 +107,7 @@ mod tests {
             ack: Seq(1),
             payload: 0,
             window: 1,
+            ip_id: 0,
             options: tsval.map_or(TcpOptions::NONE, |tsval| TcpOptions::with_timestamps(tsval, 0)),
         }
     }

@@ -121,6 +121,7 @@ mod tests {
             ack: Seq(0),
             payload: 0,
             window: 1,
+            ip_id: 0,
             options: TcpOptions::default(),
         }
     }
@@ -153,7 +154,8 @@ mod tests {
         }
         let Segment { at, frame, flow, direction, seq, .. } = syn(0);
         let icmp = IcmpError { v6: false, kind: 3, code: 1 };
-        let error = Unreachable { at, frame, flow, direction, seq, icmp };
+        let from = std::net::Ipv4Addr::LOCALHOST.into();
+        let error = Unreachable { at, frame, from, flow, direction, seq, icmp };
         assert_eq!(taken(&[(Packet::Unreachable(error), 0)], &syn(0), 1), 1);
         assert_eq!(taken(&[(Packet::Unreachable(Unreachable { seq: Seq(1), ..error }), 0)], &syn(0), 1), 0);
     }

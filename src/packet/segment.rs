@@ -1,6 +1,8 @@
 //! What decoding yields: a TCP segment, or an ICMP error about one, or the reason why neither.
 
-use super::{Direction, Flags, FlowKey, Seq, Timestamp};
+use std::net::IpAddr;
+
+use super::{Direction, Flags, FlowKey, OptionLayout, Seq, Timestamp};
 
 /// The position of a packet: the index of its capture and its number in that capture, counted from 1
 /// as in Wireshark and tcpdump.
@@ -67,51 +69,90 @@ pub struct Segment {
     pub payload: u32,
     /// The window field, unscaled.
     pub window: u16,
+    /// The IPv4 identification, 0 with IPv6: a duplicate has the same, a retransmission another (RFC 6864 §4.1).
+    pub ip_id: u16,
     /// TCP options.
     pub options: TcpOptions,
 }
 
 /// The TCP options that the analysis uses.
 ///
-/// Two plain numbers rather than an `Option`, so that they are returned in registers.
+/// Plain numbers rather than an `Option`, so that they stay in registers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TcpOptions {
     /// TSval in the upper half, TSecr in the lower; 0 without timestamps.
     stamps: u64,
-    kinds: Kinds,
-}
-
-/// The kinds of options that a header has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Kinds {
-    #[default]
-    None,
-    Others,
-    Timestamps,
+    layout: OptionLayout,
+    /// Set if the timestamps are complete.
+    timestamps: bool,
+    /// Set if a SACK block begins beyond the acknowledgment number.
+    sacked: bool,
 }
 
 impl TcpOptions {
     /// No option at all.
-    pub const NONE: Self = Self { stamps: 0, kinds: Kinds::None };
+    pub const NONE: Self = Self::others(OptionLayout::NONE);
 
-    /// Options without complete timestamps.
-    pub const OTHERS: Self = Self { stamps: 0, kinds: Kinds::Others };
+    /// Options of unknown kinds, as where the snap length cut them off.
+    pub const OTHERS: Self = Self::others(OptionLayout::UNKNOWN);
 
-    /// Options with the timestamps TSval and TSecr (RFC 7323 §3).
+    /// Options in this order, without complete timestamps.
+    #[must_use]
+    #[inline(always)]
+    pub const fn others(layout: OptionLayout) -> Self {
+        Self { stamps: 0, layout, timestamps: false, sacked: false }
+    }
+
+    /// Options with the timestamps TSval and TSecr (RFC 7323 §3), laid out as in most segments without SYN.
     #[must_use]
     #[inline(always)]
     pub const fn with_timestamps(tsval: u32, tsecr: u32) -> Self {
-        Self { stamps: (tsval as u64) << 32 | tsecr as u64, kinds: Kinds::Timestamps }
+        Self::others(OptionLayout::TIMESTAMPS).stamped(tsval, tsecr)
+    }
+
+    /// The same options with these timestamps.
+    #[must_use]
+    #[inline(always)]
+    pub const fn stamped(mut self, tsval: u32, tsecr: u32) -> Self {
+        self.stamps = (tsval as u64) << 32 | tsecr as u64;
+        self.timestamps = true;
+        self
+    }
+
+    /// The same options in another order.
+    #[must_use]
+    #[inline(always)]
+    pub const fn laid_out(mut self, layout: OptionLayout) -> Self {
+        self.layout = layout;
+        self
+    }
+
+    /// The same options with a SACK block that begins beyond the acknowledgment number.
+    #[must_use]
+    pub const fn sacked(mut self) -> Self {
+        self.sacked = true;
+        self
     }
 
     /// TSval and TSecr; `None` without timestamps, or if the snap length cut them off.
     #[must_use]
     #[inline(always)]
     pub const fn timestamps(&self) -> Option<(u32, u32)> {
-        match self.kinds {
-            Kinds::Timestamps => Some(((self.stamps >> 32) as u32, self.stamps as u32)),
-            Kinds::None | Kinds::Others => None,
-        }
+        if self.timestamps { Some(((self.stamps >> 32) as u32, self.stamps as u32)) } else { None }
+    }
+
+    /// True if a SACK block shows data beyond the acknowledgment number (RFC 2018 §3), so not a D-SACK (RFC 2883).
+    #[must_use]
+    #[inline(always)]
+    pub const fn has_sacked(&self) -> bool {
+        self.sacked
+    }
+
+    /// The kinds of options in their order.
+    #[must_use]
+    #[inline(always)]
+    pub const fn layout(&self) -> OptionLayout {
+        self.layout
     }
 
     /// TSval and TSecr in one number, TSval in the upper half; 0 without timestamps.
@@ -125,7 +166,7 @@ impl TcpOptions {
     #[must_use]
     #[inline(always)]
     pub const fn any(&self) -> bool {
-        !matches!(self.kinds, Kinds::None)
+        !self.layout.is_none()
     }
 }
 
@@ -136,6 +177,8 @@ pub struct Unreachable {
     pub at: Timestamp,
     /// Its position in the input.
     pub frame: FrameRef,
+    /// The sender of the error.
+    pub from: IpAddr,
     /// The connection of the quoted segment.
     pub flow: FlowKey,
     /// The direction of travel of the quoted segment within `flow`.
@@ -155,6 +198,15 @@ pub struct IcmpError {
     pub kind: u8,
     /// The code field.
     pub code: u8,
+}
+
+impl IcmpError {
+    /// True for "fragmentation needed" (RFC 1191 §4) and "packet too big" (RFC 4443 §3.2): path MTU discovery answers
+    /// them with smaller segments.
+    #[must_use]
+    pub const fn is_too_big(self) -> bool {
+        matches!((self.v6, self.kind, self.code), (false, 3, 4) | (true, 2, _))
+    }
 }
 
 /// The reason for not using a packet. Every captured packet is either used or counted under a reason.

@@ -257,11 +257,15 @@ impl Tracker {
             && tracked.attempt.outward == error.direction
             // Whatever else it quotes was another attempt's, or no SYN.
             && tracked.attempt.client_isn == error.seq
+            && !error.icmp.is_too_big()
         {
             tracked.attempt.take_icmp(error.at, error.icmp);
             return self.reconsider(at, error.at);
         }
         self.counts.unmatched_errors += 1;
+        if error.icmp.is_too_big() {
+            return;
+        }
         self.early_refusals.keep(hash, Packet::Unreachable(*error), ordinal, true);
     }
 

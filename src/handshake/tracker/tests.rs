@@ -27,6 +27,7 @@ fn segment(millis: i64, outward: bool, flags: Flags, (seq, ack): (u32, u32), pay
         ack,
         payload,
         window: 1,
+        ip_id: 0,
         options,
     })
 }

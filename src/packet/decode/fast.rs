@@ -8,14 +8,14 @@ use etherparse::{
     TcpHeaderSlice, ip_number,
 };
 
-use super::network::Addresses;
+use super::network::{Addresses, IpFields};
 use super::{Glimpse, options, transport};
-use crate::packet::{Flags, FrameRef, Segment, Timestamp};
+use crate::packet::{Flags, FrameRef, Segment, Seq, Timestamp};
 
 /// Checked headers of a common stack.
 pub(crate) struct Stack<'a> {
     addresses: Addresses,
-    ttl: u8,
+    ip: IpFields,
     flags: Flags,
     header: TcpHeaderSlice<'a>,
     /// Length of TCP header and payload in bytes.
@@ -55,7 +55,7 @@ pub(super) fn ipv4(frame: &[u8]) -> Option<Stack<'_>> {
     // A total length of zero (segmentation offload) gives up here.
     let wire = usize::from(header.total_len()).checked_sub(Ipv4Header::MIN_LEN)?;
     let addresses = Addresses::V4(header.source(), header.destination());
-    tcp(addresses, header.ttl(), rest, wire)
+    tcp(addresses, IpFields { ttl: header.ttl(), id: header.identification() }, rest, wire)
 }
 
 /// Recognises Ethernet, IPv6 without extension headers, and TCP captured with its options.
@@ -69,13 +69,13 @@ pub(super) fn ipv6(frame: &[u8]) -> Option<Stack<'_>> {
         return None;
     }
     let addresses = Addresses::V6(header.source(), header.destination());
-    tcp(addresses, header.hop_limit(), rest, wire)
+    tcp(addresses, IpFields { ttl: header.hop_limit(), id: 0 }, rest, wire)
 }
 
 #[inline(always)]
-fn tcp(addresses: Addresses, ttl: u8, data: &[u8], wire: usize) -> Option<Stack<'_>> {
+fn tcp(addresses: Addresses, ip: IpFields, data: &[u8], wire: usize) -> Option<Stack<'_>> {
     let header = TcpHeaderSlice::from_slice(data.get(..wire).unwrap_or(data)).ok()?;
-    Some(Stack { addresses, ttl, flags: transport::flags(data)?, header, wire })
+    Some(Stack { addresses, ip, flags: transport::flags(data)?, header, wire })
 }
 
 impl Stack<'_> {
@@ -90,15 +90,8 @@ impl Stack<'_> {
     #[inline(always)]
     pub(crate) fn segment(&self, at: Timestamp, frame: FrameRef) -> Segment {
         let options = transport::options_of(&self.header);
-        let options = options::usual(options).unwrap_or_else(|| options::parse(options));
-        transport::segment(
-            (at, frame),
-            self.addresses,
-            self.ttl,
-            self.flags,
-            &self.header,
-            self.wire,
-            options,
-        )
+        let options = options::usual(options)
+            .unwrap_or_else(|| options::parse(options, Seq(self.header.acknowledgment_number())));
+        transport::segment((at, frame), self.addresses, self.ip, self.flags, &self.header, self.wire, options)
     }
 }

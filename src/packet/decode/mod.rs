@@ -193,8 +193,10 @@ pub(crate) fn general(frame: &Frame<'_>) -> Result<Packet, Skip> {
         inside_ip = true;
         layer = match datagram.protocol {
             ip_number::TCP => return transport::tcp(frame, &datagram, &bytes).map(Packet::Segment),
-            ip_number::ICMP => return icmp::v4(frame, &bytes).map(Packet::Unreachable),
-            ip_number::IPV6_ICMP => return icmp::v6(frame, &bytes).map(Packet::Unreachable),
+            ip_number::ICMP => return icmp::v4(frame, datagram.addresses, &bytes).map(Packet::Unreachable),
+            ip_number::IPV6_ICMP => {
+                return icmp::v6(frame, datagram.addresses, &bytes).map(Packet::Unreachable);
+            }
             ip_number::UDP => tunnel::udp(&mut bytes)?,
             ip_number::GRE => tunnel::gre(&mut bytes)?,
             ip_number::IPV4 => Layer::Ipv4,

@@ -1,5 +1,7 @@
 //! IPv4 and IPv6 with their extension headers.
 
+use std::net::IpAddr;
+
 use etherparse::{
     IpAuthHeaderSlice, IpNumber, Ipv4HeaderSlice, Ipv6FragmentHeaderSlice, Ipv6HeaderSlice,
     Ipv6RawExtHeaderSlice, err, ip_number,
@@ -14,13 +16,22 @@ use crate::packet::{Direction, Endpoint, FlowKey};
 pub(super) struct Datagram {
     /// Source and destination.
     pub(super) addresses: Addresses,
-    /// TTL or hop limit.
-    pub(super) ttl: u8,
+    /// What else of the header goes into a segment.
+    pub(super) ip: IpFields,
     /// The protocol after the headers.
     pub(super) protocol: IpNumber,
     /// True for the first of several fragments: its payload may end inside the TCP header. (Later
     /// fragments are skipped.)
     pub(super) first_fragment: bool,
+}
+
+/// Fields of an IP header that tell duplicates and senders apart.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct IpFields {
+    /// TTL or hop limit.
+    pub(super) ttl: u8,
+    /// IPv4 identification; 0 with IPv6.
+    pub(super) id: u16,
 }
 
 /// Source and destination address of a datagram.
@@ -33,6 +44,14 @@ pub(super) enum Addresses {
 }
 
 impl Addresses {
+    /// The source.
+    pub(super) fn source(self) -> IpAddr {
+        match self {
+            Self::V4(from, _) => from.into(),
+            Self::V6(from, _) => from.into(),
+        }
+    }
+
     /// The flow of a segment between these ports, and its direction.
     #[inline(always)]
     pub(super) fn flow(self, source: u16, destination: u16) -> (FlowKey, Direction) {
@@ -73,7 +92,7 @@ pub(super) fn ipv4(bytes: &mut Bytes<'_>) -> Result<Datagram, Skip> {
     }
     Ok(Datagram {
         addresses: Addresses::V4(header.source(), header.destination()),
-        ttl: header.ttl(),
+        ip: IpFields { ttl: header.ttl(), id: header.identification() },
         protocol,
         first_fragment: header.more_fragments(),
     })
@@ -99,7 +118,7 @@ pub(super) fn ipv6(bytes: &mut Bytes<'_>) -> Result<Datagram, Skip> {
     let (protocol, first_fragment) = extensions(header.next_header(), bytes)?;
     Ok(Datagram {
         addresses: Addresses::V6(header.source(), header.destination()),
-        ttl: header.hop_limit(),
+        ip: IpFields { ttl: header.hop_limit(), id: 0 },
         protocol,
         first_fragment,
     })

@@ -2,7 +2,7 @@
 
 use etherparse::tcp_option;
 
-use crate::packet::TcpOptions;
+use crate::packet::{OptionLayout, Seq, TcpOptions};
 
 /// Parses the three layouts of most segments: no options; timestamps alone, in the layout of RFC 7323
 /// appendix A; and the options of a Linux SYN (`tcp_options_write`).
@@ -29,8 +29,9 @@ pub(super) fn usual(options: &[u8]) -> Option<TcpOptions> {
     if plain.min(syn) != 0 {
         return None;
     }
-    let start = if syn == 0 { 8 } else { 4 };
-    read(options.get(start..start + TIMESTAMPS)?)
+    let (start, layout) = if syn == 0 { (8, OptionLayout::LINUX_SYN) } else { (4, OptionLayout::TIMESTAMPS) };
+    let (tsval, tsecr) = read(options.get(start..start + TIMESTAMPS)?)?;
+    Some(TcpOptions::others(layout).stamped(tsval, tsecr))
 }
 
 /// Length of TSval and TSecr in bytes.
@@ -38,10 +39,9 @@ const TIMESTAMPS: usize = 8;
 
 /// Reads TSval and TSecr, if the length is right.
 #[inline(always)]
-fn read(body: &[u8]) -> Option<TcpOptions> {
+fn read(body: &[u8]) -> Option<(u32, u32)> {
     let &[v0, v1, v2, v3, e0, e1, e2, e3] = body else { return None };
-    let (tsval, tsecr) = (u32::from_be_bytes([v0, v1, v2, v3]), u32::from_be_bytes([e0, e1, e2, e3]));
-    Some(TcpOptions::with_timestamps(tsval, tsecr))
+    Some((u32::from_be_bytes([v0, v1, v2, v3]), u32::from_be_bytes([e0, e1, e2, e3])))
 }
 
 /// Parses the options of a header, as far as they were captured.
@@ -49,10 +49,14 @@ fn read(body: &[u8]) -> Option<TcpOptions> {
 /// Stops without an error at an option that the snap length cut or whose length is wrong; those before
 /// it count. (etherparse's iterator stops at the first unknown kind.) If an option occurs twice, the last
 /// one counts, as on Linux (`tcp_parse_options`).
+///
+/// `ack` is the header's acknowledgment number, which SACK blocks are compared with.
 #[inline(never)]
-pub(super) fn parse(mut rest: &[u8]) -> TcpOptions {
-    let mut options = if rest.is_empty() { TcpOptions::NONE } else { TcpOptions::OTHERS };
+pub(super) fn parse(mut rest: &[u8], ack: Seq) -> TcpOptions {
+    let mut options = TcpOptions::NONE;
+    let mut layout = if rest.is_empty() { OptionLayout::NONE } else { OptionLayout::UNKNOWN };
     while let [kind, after @ ..] = rest {
+        layout = layout.then(*kind);
         if *kind == tcp_option::KIND_NOOP {
             rest = after;
             continue;
@@ -62,12 +66,19 @@ pub(super) fn parse(mut rest: &[u8]) -> TcpOptions {
         }
         let Some(length) = after.first() else { break };
         let Some((option, following)) = rest.split_at_checked(usize::from(*length)) else { break };
-        // The length includes the kind and length bytes, so less than two is wrong.
+        // The length counts kind and length themselves; one below two is wrong.
         let [_, _, body @ ..] = option else { break };
-        if *kind == tcp_option::KIND_TIMESTAMP {
-            options = read(body).unwrap_or(options);
+        if *kind == tcp_option::KIND_TIMESTAMP
+            && let Some((tsval, tsecr)) = read(body)
+        {
+            options = options.stamped(tsval, tsecr);
+        } else if *kind == tcp_option::KIND_SELECTIVE_ACK
+            && let Some(left) = body.first_chunk()
+            && Seq(u32::from_be_bytes(*left)).after(ack)
+        {
+            options = options.sacked();
         }
         rest = following;
     }
-    options
+    options.laid_out(layout)
 }

@@ -3,7 +3,7 @@
 use etherparse::{TcpHeader, TcpHeaderSlice, err};
 
 use super::bytes::Bytes;
-use super::network::{Addresses, Datagram};
+use super::network::{Addresses, Datagram, IpFields};
 use super::{Frame, Skip, options};
 use crate::packet::{Direction, Flags, FlowKey, FrameRef, Segment, Seq, TcpOptions, Timestamp};
 
@@ -20,7 +20,7 @@ pub(super) fn tcp(frame: &Frame<'_>, datagram: &Datagram, bytes: &Bytes<'_>) -> 
             return cut(frame, datagram, bytes, error.required_len);
         }
     };
-    let options = options::parse(options_of(&header));
+    let options = options::parse(options_of(&header), Seq(header.acknowledgment_number()));
     Ok(of_header(frame, datagram, &header, bytes, options))
 }
 
@@ -44,7 +44,11 @@ fn cut(
     fixed[12] = 5 << 4;
     let header = TcpHeaderSlice::from_slice(&fixed).map_err(|_| Skip::Malformed)?;
     // The data offset says that there were options, even if the snap length cut off all of them.
-    let options = if options.is_empty() { TcpOptions::OTHERS } else { options::parse(options) };
+    let options = if options.is_empty() {
+        TcpOptions::OTHERS
+    } else {
+        options::parse(options, Seq(header.acknowledgment_number()))
+    };
     let segment = of_header(frame, datagram, &header, bytes, options);
     Ok(Segment { payload: length_u32(bytes.wire().saturating_sub(header_len)), ..segment })
 }
@@ -64,7 +68,7 @@ fn of_header(
 ) -> Segment {
     let flags = flags(header.slice()).unwrap_or_default();
     let (captured, wire) = ((frame.at, frame.frame), bytes.wire());
-    segment(captured, datagram.addresses, datagram.ttl, flags, header, wire, options)
+    segment(captured, datagram.addresses, datagram.ip, flags, header, wire, options)
 }
 
 /// The segment with this header; `wire` is the length of header and payload in bytes.
@@ -72,7 +76,7 @@ fn of_header(
 pub(super) fn segment(
     (at, frame): (Timestamp, FrameRef),
     addresses: Addresses,
-    ttl: u8,
+    ip: IpFields,
     flags: Flags,
     header: &TcpHeaderSlice<'_>,
     wire: usize,
@@ -85,11 +89,12 @@ pub(super) fn segment(
         flow,
         direction,
         flags,
-        ttl,
+        ttl: ip.ttl,
         seq: Seq(header.sequence_number()),
         ack: Seq(header.acknowledgment_number()),
         payload: length_u32(wire.saturating_sub(header.slice().len())),
         window: header.window_size(),
+        ip_id: ip.id,
         options,
     }
 }

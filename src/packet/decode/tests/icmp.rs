@@ -1,5 +1,7 @@
 //! ICMP errors and the packets that they quote.
 
+use std::net::IpAddr;
+
 use super::*;
 use crate::packet::{IcmpError, Seq, Unreachable};
 
@@ -72,13 +74,22 @@ fn only_errors_about_a_syn_are_used() {
 }
 
 #[test]
+fn what_is_too_big_is_told_of_any_segment() {
+    let data = || tcp(ACK, &[], 1460);
+    let error = unreachable(v4(3, 4, &ipv4(6, &data())));
+    assert!(error.icmp.is_too_big());
+    assert_eq!(error.from, IpAddr::from([10, 9, 0, 1]));
+    assert!(unreachable(v6(2, 0, &ipv6(6, &data()))).icmp.is_too_big());
+}
+
+#[test]
 fn advice_and_other_quotes_are_not_tcp() {
-    // Fragmentation needed, source quench, redirect, echo, an empty time stamp.
-    for (kind, code) in [(3, 4), (4, 0), (5, 1), (8, 0), (13, 0)] {
+    // Source quench, redirect, echo, an empty time stamp.
+    for (kind, code) in [(4, 0), (5, 1), (8, 0), (13, 0)] {
         assert_eq!(v4(kind, code, &ipv4(6, &syn())), Err(Skip::NotTcp));
     }
-    // Packet too big, echo, neighbour solicitation.
-    for (kind, code) in [(2, 0), (128, 0), (135, 0)] {
+    // Echo, neighbour solicitation.
+    for (kind, code) in [(128, 0), (135, 0)] {
         assert_eq!(v6(kind, code, &ipv6(6, &syn())), Err(Skip::NotTcp));
     }
     assert_eq!(v4(3, 3, &ipv4(17, &udp(53, &[0; 20]))), Err(Skip::NotTcp));

@@ -1,7 +1,7 @@
 //! The fields of a segment: flags, lengths, options, fragments, and contradictory headers.
 
 use super::*;
-use crate::packet::{Flags, Seq};
+use crate::packet::{Flags, OptionLayout, Seq, TcpOptions};
 
 #[test]
 fn all_fields_of_a_segment() {
@@ -41,34 +41,44 @@ fn options(bytes: &[u8]) -> TcpOptions {
 
 #[test]
 fn options_of_a_syn() {
-    assert_eq!(options(&SYN_OPTIONS), TcpOptions::with_timestamps(256, 0));
+    assert_eq!(options(&SYN_OPTIONS).timestamps(), Some((256, 0)));
+    assert_eq!(options(&SYN_OPTIONS).layout(), OptionLayout::LINUX_SYN);
     assert_eq!(options(&[]), TcpOptions::NONE);
 }
 
 #[test]
 fn the_usual_timestamp_layout_and_any_other_say_the_same() {
-    let usual = options(&[1, 1, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8]);
-    assert_eq!(usual.timestamps(), Some((0x0102_0304, 0x0506_0708)));
-    assert!(usual.any());
-    assert_eq!(usual, options(&[8, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 1]));
-    assert_eq!(usual, options(&[8, 10, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0]));
+    let stamps = |bytes: &[u8]| options(bytes).timestamps();
+    let usual = stamps(&[1, 1, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(usual, Some((0x0102_0304, 0x0506_0708)));
+    assert_eq!(usual, stamps(&[8, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 1]));
+    assert_eq!(usual, stamps(&[8, 10, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0]));
     // Of two the last stands.
-    assert_eq!(usual, options(&join(&[&[8, 10, 9, 9, 9, 9, 9, 9, 9, 9, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8]])));
+    assert_eq!(usual, stamps(&join(&[&[8, 10, 9, 9, 9, 9, 9, 9, 9, 9, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8]])));
 }
 
 #[test]
 fn unknown_options_are_stepped_over_and_damaged_ones_end_the_walk() {
     const TIMESTAMPS: [u8; 10] = [8, 10, 0, 0, 0, 1, 0, 0, 0, 2];
-    let known = TcpOptions::with_timestamps(1, 2);
+    let known = Some((1, 2));
     // Multipath TCP, MSS, Fast Open, then timestamps.
-    assert_eq!(options(&join(&[&[30, 4, 0, 1, 2, 4, 5, 180, 34, 2], &TIMESTAMPS])), known);
+    assert_eq!(options(&join(&[&[30, 4, 0, 1, 2, 4, 5, 180, 34, 2], &TIMESTAMPS])).timestamps(), known);
     // Lengths of zero, of one, past the end; and timestamps of a wrong length.
     for damaged in [[1, 1, 30, 0, 8, 10], [1, 1, 30, 1, 8, 10], [1, 1, 30, 9, 8, 10], [8, 6, 5, 1, 1, 1]] {
-        assert_eq!(options(&join(&[&TIMESTAMPS, &damaged])), known);
+        assert_eq!(options(&join(&[&TIMESTAMPS, &damaged])).timestamps(), known);
     }
     for damaged in [[30, 0], [30, 1], [30, 99], [0, 0]] {
-        assert_eq!(options(&join(&[&damaged, &TIMESTAMPS])), TcpOptions::OTHERS, "{damaged:?}");
+        assert_eq!(options(&join(&[&damaged, &TIMESTAMPS])).timestamps(), None, "{damaged:?}");
     }
+}
+
+#[test]
+fn a_sack_block_counts_beyond_the_acknowledgment_number_only() {
+    let header = segment(LinkType::RAW, &ipv4(6, &tcp(ACK, &[], 0)));
+    let block =
+        |left: u32| join(&[&[1, 1, 5, 10], &left.to_be_bytes(), &left.wrapping_add(99).to_be_bytes()]);
+    assert!(options(&block(header.ack.plus(1).0)).has_sacked());
+    assert!(!options(&block(header.ack.plus(u32::MAX).0)).has_sacked(), "a D-SACK");
 }
 
 #[test]
@@ -120,7 +130,8 @@ fn first_fragments_are_used_and_later_ones_counted() {
     // The options may go on in the next fragment.
     let options_cut = ipv4_with(&[], MORE, 6, &syn()[..24]);
     let first = segment(LinkType::RAW, &options_cut);
-    assert_eq!((first.options, first.payload), (TcpOptions::OTHERS, 0));
+    assert_eq!((first.options.timestamps(), first.payload), (None, 0));
+    assert!(first.options.any());
 
     let v6 =
         |offset_and_more: u8, data: &[u8]| ipv6(44, &join(&[&[6, 0, 0, offset_and_more, 0, 0, 0, 9], data]));
