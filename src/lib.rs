@@ -10,7 +10,7 @@ pub mod command;
 pub mod engine;
 pub mod handshake;
 pub mod kernel;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "lab"))]
 pub mod lab;
 pub mod listener;
 pub mod packet;

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use hsanalyze::cli::{self, Command};
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "lab"))]
 use hsanalyze::command::lab;
 use hsanalyze::command::{Status, analyse, listeners, live, race};
 use hsanalyze::printable::printable_lines;
@@ -44,7 +44,7 @@ fn run(command: Command) -> anyhow::Result<Status> {
             Ok(Status::Done)
         }
         Command::Race(config) => race::run(&config, &mut io::stdout().lock()),
-        #[cfg(target_os = "linux")]
+        #[cfg(all(target_os = "linux", feature = "lab"))]
         Command::Lab(config) => lab::run(&config, &mut io::stdout().lock()),
     }
 }

@@ -75,9 +75,9 @@ pub(super) fn completions(shell: clap_complete::Shell) -> Vec<u8> {
 }
 
 /// The commands that have a manual page of their own.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "lab"))]
 pub(super) const PAGES: [&str; 3] = ["listeners", "race", "lab"];
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", feature = "lab")))]
 pub(super) const PAGES: [&str; 2] = ["listeners", "race"];
 
 /// The manual page of the program, or of one of its commands.

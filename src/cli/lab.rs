@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::race::seconds;
-use crate::command::lab::{Format, LabConfig, What};
+use crate::command::lab::{Experiments, LabConfig, LabFormat};
 use crate::lab::{AcceptPolicy, Custom, Parameter, Parameters, Scenario};
 
 /// Most clients at once: each is a thread.
@@ -20,7 +20,7 @@ const ROUND_TRIP: std::ops::RangeInclusive<f64> = 0.0..=900.0;
 /// gone afterwards. Without SCENARIO, one experiment with the given settings is made and shown.
 #[derive(Debug, Args)]
 pub(super) struct LabArgs {
-    /// What to try
+    /// Experiments to try
     #[arg(value_enum)]
     scenario: Option<ScenarioArg>,
 
@@ -40,7 +40,7 @@ pub(super) struct LabArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=5))]
     synack_retries: Option<u8>,
 
-    #[arg(long, value_name = "OCTETS", help = help("Octets that each client sends at once", Parameter::Data))]
+    #[arg(long, value_name = "BYTES", help = help("Bytes that each client sends at once", Parameter::Data))]
     data: Option<u16>,
 
     /// The backlog given to listen(); the queue is filled to its limit first
@@ -63,7 +63,7 @@ pub(super) struct LabArgs {
     #[arg(long, value_name = "SECS", conflicts_with = "scenario")]
     defer_accept: Option<u16>,
 
-    /// Which of the ACKs that end a handshake the path loses, counted from 1
+    /// ACKs that end a handshake and that the path loses, counted from 1
     #[arg(long, value_name = "K,...", value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "scenario")]
     loss_ack: Vec<u64>,
 
@@ -75,7 +75,7 @@ pub(super) struct LabArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000), conflicts_with = "scenario")]
     accept_rate: Option<u32>,
 
-    /// How long clients watch their connections, in seconds; 1.5 at least
+    /// Time clients watch their connections, in seconds; 1.5 at least
     #[arg(long, value_name = "SECS", default_value = "5", value_parser = watch, conflicts_with = "scenario")]
     watch: Duration,
 
@@ -90,18 +90,18 @@ pub(super) struct LabArgs {
 
     /// Output form
     #[arg(long, value_enum, default_value = "text")]
-    format: FormatArg,
+    format: LabFormatArg,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum ScenarioArg {
-    /// How the accept queue fills, and what limits it
+    /// The accept queue fills up to its limit
     Queue,
     /// Overflow that ignores the ACK (tcp_abort_on_overflow=0)
     Drop,
     /// Overflow that resets (tcp_abort_on_overflow=1)
     Reset,
-    /// Whether connect() returns before the reset arrives
+    /// connect() against the reset: which comes first
     Race,
     /// Overflow with SYN cookies
     Cookies,
@@ -118,13 +118,13 @@ enum ScenarioArg {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum FormatArg {
+enum LabFormatArg {
     Text,
     Json,
 }
 
 impl LabArgs {
-    /// What to do, or why not.
+    /// Experiments to do, or why not.
     pub(super) fn config(self) -> Result<LabConfig, String> {
         let curve = matches!(self.scenario, Some(ScenarioArg::Race | ScenarioArg::All));
         if let Some(output) = self.output.as_ref().filter(|_| !curve) {
@@ -147,8 +147,8 @@ impl LabArgs {
             data: self.data.map_or(default.data, usize::from),
         };
         let what = match self.scenario {
-            Some(scenario) => What::Scenarios(scenario.scenarios()),
-            None => What::Custom(Custom {
+            Some(scenario) => Experiments::Scenarios(scenario.scenarios()),
+            None => Experiments::Custom(Custom {
                 backlog: self.backlog.map_or(16, u32::from),
                 somaxconn: self.somaxconn.map(u32::from),
                 abort: self.abort == Some(1),
@@ -170,8 +170,8 @@ impl LabArgs {
             packets: self.write,
             drawing: self.output,
             format: match self.format {
-                FormatArg::Text => Format::Text,
-                FormatArg::Json => Format::Json,
+                LabFormatArg::Text => LabFormat::Text,
+                LabFormatArg::Json => LabFormat::Json,
             },
         })
     }

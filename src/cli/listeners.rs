@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use crate::command::listeners::ListenersConfig;
 use crate::report::ColourChoice;
-use crate::report::queues::Format;
+use crate::report::queues::QueuesFormat;
 
 /// Shortest and longest `--watch` interval, in seconds: what costs a process, and what nobody waits for.
 const INTERVAL: std::ops::RangeInclusive<f64> = 0.1..=86_400.0;
@@ -24,39 +24,39 @@ pub(super) struct ListenersArgs {
 
     /// Output form; with --watch, json prints one document per line
     #[arg(long, value_enum, default_value = "text")]
-    format: FormatArg,
+    format: ListenersFormatArg,
 
-    /// When to colour
+    /// Colour the text
     #[arg(long, value_enum, default_value = "auto", value_name = "WHEN")]
-    color: ColorArg,
+    color: ListenersColorArg,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum FormatArg {
+enum ListenersFormatArg {
     Text,
     Json,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum ColorArg {
+enum ListenersColorArg {
     Auto,
     Always,
     Never,
 }
 
 impl ListenersArgs {
-    /// What to do.
+    /// Configuration of the command.
     pub(super) fn config(&self) -> ListenersConfig {
         ListenersConfig {
             watch: self.watch,
             format: match self.format {
-                FormatArg::Text => Format::Text,
-                FormatArg::Json => Format::Json,
+                ListenersFormatArg::Text => QueuesFormat::Text,
+                ListenersFormatArg::Json => QueuesFormat::Json,
             },
             colour: match self.color {
-                ColorArg::Always => ColourChoice::Always,
-                ColorArg::Never => ColourChoice::Never,
-                ColorArg::Auto => ColourChoice::Auto,
+                ListenersColorArg::Always => ColourChoice::Always,
+                ListenersColorArg::Never => ColourChoice::Never,
+                ListenersColorArg::Auto => ColourChoice::Auto,
             },
         }
     }

@@ -4,7 +4,7 @@
 
 mod analyse;
 mod document;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "lab"))]
 mod lab;
 mod listeners;
 mod live;
@@ -33,7 +33,7 @@ pub enum Command {
     /// Show accept queues.
     Listeners(ListenersConfig),
     /// Try overflows in a private namespace.
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", feature = "lab"))]
     Lab(crate::command::lab::LabConfig),
     /// Make real connects.
     Race(crate::command::race::RaceConfig),
@@ -80,7 +80,7 @@ struct Cli {
 enum Other {
     Listeners(listeners::ListenersArgs),
     Race(race::RaceArgs),
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", feature = "lab"))]
     Lab(Box<lab::LabArgs>),
     /// Print a completion script for a shell
     Completions {
@@ -120,7 +120,7 @@ where
         None => main_form(cli.analyse, cli.live).map_err(|message| unusable(Cli::command(), message)),
         Some(Other::Listeners(arguments)) => Ok(Command::Listeners(arguments.config())),
         Some(Other::Race(arguments)) => Ok(Command::Race(arguments.config())),
-        #[cfg(target_os = "linux")]
+        #[cfg(all(target_os = "linux", feature = "lab"))]
         Some(Other::Lab(arguments)) => {
             arguments.config().map(Command::Lab).map_err(|message| unusable(subcommand("lab"), message))
         }

@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::command::race::{Format, RaceConfig};
-use crate::race::{ConnectResult, Load, Mode};
+use crate::command::race::{RaceConfig, RaceFormat};
+use crate::race::{ConnectResult, Pace, WaitMode};
 
-/// Most connects in flight: this is a test of a client, not a load generator.
+/// Most connects in flight: this is a test of a client, not a pace generator.
 const CONCURRENCY: std::ops::RangeInclusive<i64> = 1..=1_000;
 /// Most connects in all.
 const COUNT: std::ops::RangeInclusive<i64> = 1..=1_000_000;
 
-/// Make real connects to a server, capture them, and say which of them connect() lied about.
+/// Make real connects to a server, capture them, and find those that connect() wrongly reports as connected.
 ///
-/// A connect that said success is dead when the server had not accepted the connection: it reset the
-/// handshake or ignores it. Capturing needs root or CAP_NET_RAW; without, only the client's word is known.
+/// A successful connect is dead when the server had not accepted the connection: it reset the
+/// handshake or ignores it. Capturing needs root or CAP_NET_RAW; without, only the results of the calls are known.
 #[derive(Debug, Args)]
 pub(super) struct RaceArgs {
     /// The server
@@ -36,15 +36,15 @@ pub(super) struct RaceArgs {
     #[arg(long, value_name = "SECS", default_value = "0", value_parser = seconds)]
     interval: Duration,
 
-    /// When a connect gives up, in seconds
+    /// Time-out of a connect, in seconds
     #[arg(long, value_name = "SECS", default_value = "10", value_parser = timeout)]
     timeout: Duration,
 
-    /// How long each connection is watched, in seconds; the server repeats an ignored SYN-ACK after one
+    /// Time each connection is watched, in seconds; the server retransmits a SYN-ACK whose ACK it ignored after one
     #[arg(long, value_name = "SECS", default_value = "1.5", value_parser = seconds)]
     watch: Duration,
 
-    /// Octets to send once connected: line feeds
+    /// Bytes to send once connected: line feeds
     #[arg(long, value_name = "BYTES", default_value_t = 0)]
     send: u16,
 
@@ -58,26 +58,26 @@ pub(super) struct RaceArgs {
 
     /// Output form
     #[arg(long, value_enum, default_value = "text")]
-    format: FormatArg,
+    format: RaceFormatArg,
 
-    /// Exit with status 1 when a connect had one of these fates
-    #[arg(long, value_enum, value_name = "FATE,...", value_delimiter = ',')]
-    fail_on: Vec<FateArg>,
+    /// Exit with status 1 when a connect had one of these results
+    #[arg(long, value_enum, value_name = "RESULT,...", value_delimiter = ',')]
+    fail_on: Vec<ResultArg>,
 
-    /// Do not say what is about to be done
+    /// Do not announce the connects on standard error
     #[arg(short, long)]
     quiet: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum FormatArg {
+enum RaceFormatArg {
     Text,
     Json,
     Csv,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum FateArg {
+enum ResultArg {
     /// connect() failed
     Failed,
     /// connect() succeeded, and the server had not accepted
@@ -87,31 +87,31 @@ enum FateArg {
 }
 
 impl RaceArgs {
-    /// What to do.
+    /// Configuration of the command.
     #[must_use]
     pub(super) fn config(self) -> RaceConfig {
-        let wanted = |fate: &ConnectResult| {
-            *fate == ConnectResult::Failed && self.fail_on.contains(&FateArg::Failed)
-                || fate.is_dead() && self.fail_on.contains(&FateArg::Dead)
-                || *fate == ConnectResult::Unproven && self.fail_on.contains(&FateArg::Unproven)
+        let wanted = |result: &ConnectResult| {
+            *result == ConnectResult::Failed && self.fail_on.contains(&ResultArg::Failed)
+                || result.is_dead() && self.fail_on.contains(&ResultArg::Dead)
+                || *result == ConnectResult::Unproven && self.fail_on.contains(&ResultArg::Unproven)
         };
         RaceConfig {
             fail_on: ConnectResult::ALL.into_iter().filter(wanted).collect(),
             target: self.target,
             source: self.source,
-            load: Load {
+            pace: Pace {
                 count: self.count as usize,
                 concurrency: self.concurrency as usize,
                 interval: self.interval,
             },
-            mode: if self.non_blocking { Mode::NonBlocking } else { Mode::Blocking },
+            mode: if self.non_blocking { WaitMode::NonBlocking } else { WaitMode::Blocking },
             timeout: self.timeout,
             send: self.send.into(),
             watch: self.watch,
             format: match self.format {
-                FormatArg::Text => Format::Text,
-                FormatArg::Json => Format::Json,
-                FormatArg::Csv => Format::Csv,
+                RaceFormatArg::Text => RaceFormat::Text,
+                RaceFormatArg::Json => RaceFormat::Json,
+                RaceFormatArg::Csv => RaceFormat::Csv,
             },
             quiet: self.quiet,
         }
@@ -130,7 +130,7 @@ fn host_and_port(text: &str) -> Result<String, String> {
     }
 }
 
-/// As [`seconds`], but not nothing at all: for the kernel a time-out of 0 is none.
+/// Like [`seconds`], but above 0: for the kernel a time-out of 0 is none.
 fn timeout(text: &str) -> Result<Duration, String> {
     let timeout = seconds(text)?;
     if timeout < Duration::from_millis(1) {

@@ -12,46 +12,46 @@ use super::{Status, raise_descriptor_limit, refuse_one_file_for_two};
 use crate::handshake::Attempt;
 use crate::kernel::Counter;
 use crate::lab::{
-    Custom, Findings, LabError, Outcome, Parameters, Scenario, Trace, View, Views, acquire_privilege,
-    draw_svg, draw_text, write_pcapng,
+    BothEnds, Comparison, Custom, EndView, LabError, Parameters, Scenario, ScenarioOutcome, Trace,
+    acquire_privilege, draw_svg, draw_text, write_pcapng,
 };
 use crate::report::output::Output;
 use crate::report::{AttemptRecord, SCHEMA, TOOL};
 
-/// What to do.
+/// Experiments to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabConfig {
-    /// Which experiments.
-    pub what: What,
-    /// What they have in common.
+    /// The experiments.
+    pub what: Experiments,
+    /// Experiments they have in common.
     pub parameters: Parameters,
-    /// Where the packets go.
+    /// File for the packets.
     pub packets: Option<PathBuf>,
-    /// Where the drawn curve goes.
+    /// File for the drawn curve.
     pub drawing: Option<PathBuf>,
-    /// The form of the findings.
-    pub format: Format,
+    /// The form of the comparison.
+    pub format: LabFormat,
 }
 
-/// Which experiments.
+/// The experiments.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum What {
+pub enum Experiments {
     /// These scenarios.
     Scenarios(Vec<Scenario>),
     /// The user's own.
     Custom(Custom),
 }
 
-/// The form of the findings.
+/// The form of the comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum LabFormat {
     /// Tables for people.
     Text,
     /// One JSON document.
     Json,
 }
 
-/// Runs the experiments. [`Status::Finding`] says that the kernel did something else than expected.
+/// Runs the experiments. The status is [`Status::Finding`] if the kernel did not behave as expected.
 ///
 /// # Errors
 ///
@@ -69,13 +69,13 @@ pub fn run(config: &LabConfig, out: &mut impl Write) -> anyhow::Result<Status> {
     raise_descriptor_limit();
     let mut outcomes = Vec::new();
     match &config.what {
-        What::Custom(custom) => {
+        Experiments::Custom(custom) => {
             let waiting = spinner("running");
             let outcome = custom.run(&config.parameters).context("lab")?;
             waiting.finish_and_clear();
             show(config, outcome, &mut outcomes, out)?;
         }
-        What::Scenarios(scenarios) => {
+        Experiments::Scenarios(scenarios) => {
             for batch in batches(scenarios) {
                 let names: Vec<_> = batch.iter().map(|scenario| scenario.name()).collect();
                 let waiting = spinner(&format!("running {}", names.join(", ")));
@@ -88,10 +88,10 @@ pub fn run(config: &LabConfig, out: &mut impl Write) -> anyhow::Result<Status> {
             }
         }
     }
-    let agree = outcomes.iter().all(|outcome| outcome.findings.agree());
+    let agree = outcomes.iter().all(|outcome| outcome.comparison.agree());
     match config.format {
-        Format::Text => conclude(&outcomes, out)?,
-        Format::Json => json(&outcomes, out)?,
+        LabFormat::Text => conclude(&outcomes, out)?,
+        LabFormat::Json => json(&outcomes, out)?,
     }
     Ok(if agree { Status::Done } else { Status::Finding })
 }
@@ -108,7 +108,7 @@ fn batches(scenarios: &[Scenario]) -> Vec<Vec<Scenario>> {
     batches
 }
 
-fn together(scenarios: &[Scenario], parameters: &Parameters) -> Vec<Result<Outcome, LabError>> {
+fn together(scenarios: &[Scenario], parameters: &Parameters) -> Vec<Result<ScenarioOutcome, LabError>> {
     std::thread::scope(|scope| {
         let threads: Vec<_> =
             scenarios.iter().map(|scenario| scope.spawn(|| scenario.run(parameters))).collect();
@@ -131,19 +131,20 @@ fn spinner(message: &str) -> ProgressBar {
 /// Shows text at once, writes the packets and the drawing, and keeps the rest.
 fn show(
     config: &LabConfig,
-    outcome: Outcome,
-    outcomes: &mut Vec<Outcome>,
+    outcome: ScenarioOutcome,
+    outcomes: &mut Vec<ScenarioOutcome>,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
-    if config.format == Format::Text {
-        outcome.findings.write_text(out)?;
+    if config.format == LabFormat::Text {
+        outcome.comparison.write_text(out)?;
         if let Some(curve) = &outcome.curve {
             writeln!(out, "{}", draw_text(curve))?;
         }
         out.flush()?;
     }
     if let Some(path) = &config.packets {
-        let several = outcome.traces.len() > 1 || matches!(&config.what, What::Scenarios(s) if s.len() > 1);
+        let several =
+            outcome.traces.len() > 1 || matches!(&config.what, Experiments::Scenarios(s) if s.len() > 1);
         for (name, trace) in &outcome.traces {
             let path = if several { with_name(path, name) } else { path.clone() };
             packets(&path, trace).with_context(|| format!("cannot write {}", path.display()))?;
@@ -174,11 +175,14 @@ fn packets(path: &Path, trace: &Trace) -> io::Result<()> {
     file.flush()
 }
 
-fn conclude(outcomes: &[Outcome], out: &mut impl Write) -> io::Result<()> {
-    if outcomes.iter().all(|outcome| outcome.findings.scenario == Custom::NAME && outcome.findings.agree()) {
+fn conclude(outcomes: &[ScenarioOutcome], out: &mut impl Write) -> io::Result<()> {
+    if outcomes
+        .iter()
+        .all(|outcome| outcome.comparison.scenario == Custom::NAME && outcome.comparison.agree())
+    {
         return writeln!(out, "Packets and kernel counters agree.");
     }
-    let rows = outcomes.iter().flat_map(|outcome| &outcome.findings.rows);
+    let rows = outcomes.iter().flat_map(|outcome| &outcome.comparison.rows);
     let (agree, differ): (Vec<_>, Vec<_>) = rows.partition(|row| row.agree);
     if differ.is_empty() {
         return writeln!(
@@ -198,21 +202,21 @@ fn conclude(outcomes: &[Outcome], out: &mut impl Write) -> io::Result<()> {
     })
 }
 
-fn json(outcomes: &[Outcome], out: &mut impl Write) -> anyhow::Result<()> {
+fn json(outcomes: &[ScenarioOutcome], out: &mut impl Write) -> anyhow::Result<()> {
     let mut scenarios = Vec::new();
-    for Outcome { findings, traces, curve } in outcomes {
-        let Findings { scenario, what, rows, notes, .. } = findings;
+    for ScenarioOutcome { comparison, traces, curve } in outcomes {
+        let Comparison { scenario, what, rows, notes, .. } = comparison;
         let runs =
             traces.iter().map(|(name, trace)| run_record(name, trace)).collect::<io::Result<Vec<_>>>()?;
         scenarios.push(serde_json::json!({
-            "scenario": scenario, "what": what, "agree": findings.agree(), "rows": rows, "runs": runs,
+            "scenario": scenario, "what": what, "agree": comparison.agree(), "rows": rows, "runs": runs,
             "notes": notes.iter().map(|note| note.trim()).collect::<Vec<_>>(), "curve": curve,
         }));
     }
     let document = serde_json::json!({
         "schema": SCHEMA,
         "tool": TOOL,
-        "agree": outcomes.iter().all(|outcome| outcome.findings.agree()),
+        "agree": outcomes.iter().all(|outcome| outcome.comparison.agree()),
         "scenarios": scenarios,
     });
     serde_json::to_writer_pretty(&mut *out, &document)?;
@@ -226,21 +230,25 @@ fn run_record(name: &str, trace: &Trace) -> io::Result<serde_json::Value> {
         .into_iter()
         .filter_map(|counter| Some((counter.name().to_owned(), trace.counters.get(counter)?.into())))
         .collect();
-    let alone = Views::of(trace)?;
-    let heard = alone.clone().heard(trace.account.as_ref());
-    let attempts = |heard: &View, alone: &View| -> Vec<serde_json::Value> {
-        let (heard, alone) = (heard.packets.attempts(), alone.packets.attempts());
-        heard.into_iter().zip(alone).map(|(heard, alone)| attempt_record(heard, alone)).collect()
+    let alone = BothEnds::of(trace)?;
+    let with_kernel = alone.clone().with_kernel(trace.delta.as_ref());
+    let attempts = |with_kernel: &EndView, alone: &EndView| -> Vec<serde_json::Value> {
+        let (with_kernel, alone) = (with_kernel.packets.attempts(), alone.packets.attempts());
+        with_kernel
+            .into_iter()
+            .zip(alone)
+            .map(|(with_kernel, alone)| attempt_record(with_kernel, alone))
+            .collect()
     };
     Ok(serde_json::json!({
         "run": name, "lost": trace.lost, "slowest": trace.slowest.as_secs_f64(), "counters": counters,
-        "client": attempts(&heard.client, &alone.client), "server": attempts(&heard.server, &alone.server),
+        "client": attempts(&with_kernel.client, &alone.client), "server": attempts(&with_kernel.server, &alone.server),
     }))
 }
 
 /// An attempt as packets and counters show it, and what the packets alone would have it be.
-fn attempt_record(heard: &Attempt, alone: &Attempt) -> serde_json::Value {
-    let mut record = serde_json::json!(AttemptRecord::from(heard));
+fn attempt_record(with_kernel: &Attempt, alone: &Attempt) -> serde_json::Value {
+    let mut record = serde_json::json!(AttemptRecord::from(with_kernel));
     let full = serde_json::json!(AttemptRecord::from(alone));
     let inference =
         ["cause", "abort_on_overflow", "confidence"].map(|key| (key.to_owned(), full[key].clone()));

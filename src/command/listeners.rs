@@ -9,22 +9,22 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
 use signal_hook::iterator::Signals;
 
 use super::wanted;
-use crate::kernel::{KernelError, Sample, Watch, owners};
-use crate::report::queues::{Format, Options, Queues};
+use crate::kernel::{KernelError, Snapshot, Watch, owners};
+use crate::report::queues::{Queues, QueuesFormat, QueuesOptions};
 use crate::report::{ColourChoice, local_zone, wanted_by_environment};
 
-/// What to do.
+/// Configuration of the command.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ListenersConfig {
     /// Refresh at this interval until SIGINT, SIGTERM or SIGHUP; `None` shows once.
     pub watch: Option<Duration>,
     /// The form.
-    pub format: Format,
-    /// When to colour text.
+    pub format: QueuesFormat,
+    /// Colour of text: always, never or on a terminal.
     pub colour: ColourChoice,
 }
 
-/// Why it ended early.
+/// The command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenersError {
     /// The kernel could not be asked.
@@ -44,7 +44,7 @@ pub enum ListenersError {
 ///
 /// See [`ListenersError`].
 pub fn run(config: &ListenersConfig, out: &mut impl Write) -> Result<(), ListenersError> {
-    let watch = Watch::new(Sample::take()?);
+    let watch = Watch::new(Snapshot::take()?);
     let shown = match config.watch {
         None => show(config, &watch, out),
         Some(interval) => return follow(config, interval, watch, out),
@@ -60,7 +60,7 @@ fn follow(
     out: &mut impl Write,
 ) -> Result<(), ListenersError> {
     let events = events().map_err(ListenersError::Signals)?;
-    let redraw = on_terminal() && config.format == Format::Text;
+    let redraw = on_terminal() && config.format == QueuesFormat::Text;
     let mut screen = Screen::enter(out, redraw).map_err(ListenersError::Output)?;
     let mut due = Instant::now();
     loop {
@@ -72,18 +72,18 @@ fn follow(
         due = (due + interval).max(Instant::now());
         loop {
             match events.recv_timeout(due.saturating_duration_since(Instant::now())) {
-                Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
-                Ok(Event::Resized) if redraw => {
+                Ok(WatchEvent::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Ok(WatchEvent::Resized) if redraw => {
                     if let Err(error) = screen.draw(|out| show(config, &watch, out)) {
                         drop(screen);
                         return end_of_output(Err(error));
                     }
                 }
-                Ok(Event::Resized) => {}
+                Ok(WatchEvent::Resized) => {}
                 Err(RecvTimeoutError::Timeout) => break,
             }
         }
-        watch.push(Sample::take()?);
+        watch.push(Snapshot::take()?);
     }
 }
 
@@ -94,8 +94,8 @@ fn show(config: &ListenersConfig, watch: &Watch, out: &mut impl Write) -> io::Re
     // Composed first and written at once, so that a screen does not flicker and a pipe gets whole blocks.
     let mut text = Vec::new();
     match config.format {
-        Format::Json => queues.write_json(&mut text, config.watch.is_none())?,
-        Format::Text => {
+        QueuesFormat::Json => queues.write_json(&mut text, config.watch.is_none())?,
+        QueuesFormat::Text => {
             queues.write_text(&mut text, &options(config))?;
             if config.watch.is_some() && !on_terminal() {
                 text.push(b'\n');
@@ -106,10 +106,10 @@ fn show(config: &ListenersConfig, watch: &Watch, out: &mut impl Write) -> io::Re
     out.flush()
 }
 
-fn options(config: &ListenersConfig) -> Options {
+fn options(config: &ListenersConfig) -> QueuesOptions {
     let size = terminal_size::terminal_size().filter(|_| on_terminal());
     let size = size.map(|(width, height)| (usize::from(height.0), usize::from(width.0)));
-    Options {
+    QueuesOptions {
         colour: config.colour.or_else(wanted_by_environment),
         width: size.map_or(80, |(_, columns)| columns.clamp(40, 120)),
         // The last line stays free: a line feed there would scroll.
@@ -120,7 +120,7 @@ fn options(config: &ListenersConfig) -> Options {
     }
 }
 
-/// Whether text is redrawn in place, on the alternate screen.
+/// True if text is redrawn in place, on the alternate screen.
 fn on_terminal() -> bool {
     io::stdout().is_terminal()
 }
@@ -133,18 +133,18 @@ fn end_of_output(shown: io::Result<()>) -> Result<(), ListenersError> {
     }
 }
 
-enum Event {
+enum WatchEvent {
     Stop,
     Resized,
 }
 
 /// Signals as events, from a thread that lives as long as the program.
-fn events() -> io::Result<Receiver<Event>> {
+fn events() -> io::Result<Receiver<WatchEvent>> {
     let mut signals = Signals::new(wanted(&[SIGINT, SIGTERM, SIGHUP, SIGWINCH]))?;
     let (sender, events) = mpsc::channel();
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for signal in signals.forever() {
-            let event = if signal == SIGWINCH { Event::Resized } else { Event::Stop };
+            let event = if signal == SIGWINCH { WatchEvent::Resized } else { WatchEvent::Stop };
             if sender.send(event).is_err() {
                 return;
             }

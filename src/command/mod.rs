@@ -1,7 +1,7 @@
 //! The commands: they wire arguments, engine and reports together, and decide nothing else.
 
 pub mod analyse;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "lab"))]
 pub mod lab;
 pub mod listeners;
 pub mod live;

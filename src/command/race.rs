@@ -16,44 +16,45 @@ use signal_hook::iterator::{Handle, Signals};
 use super::{Status, raise_descriptor_limit};
 use crate::capture::Recording;
 use crate::clock::now;
-use crate::kernel::{Account, Sample, local_addresses};
+use crate::kernel::{ListenerDelta, Snapshot, local_addresses};
 use crate::packet::{Span, Timestamp};
 use crate::race::{
-    Call, ConnectResult, Load, Mode, Packets, Plan, Probe, Race, Route, Sniffer, route, run as connect_all,
+    Call, ConnectPlan, ConnectResult, Pace, Packets, Probe, Race, Route, Sniffer, WaitMode, route,
+    run as connect_all,
 };
 use crate::words::count;
 
 /// The silence that makes an attempt `unanswered` and not cut off (docs/DOMAIN.md §4), and a little more.
 const PROOF: Span = Span::from_millis(1_100);
 
-/// What to do.
+/// Configuration of the command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RaceConfig {
     /// `HOST:PORT`.
     pub target: String,
     /// The address to connect from.
     pub source: Option<IpAddr>,
-    /// How many connects, and how fast.
-    pub load: Load,
-    /// How they wait.
-    pub mode: Mode,
-    /// When each gives up.
+    /// Number of connects, and their pace.
+    pub pace: Pace,
+    /// Blocking or not.
+    pub mode: WaitMode,
+    /// Time-out of each connect.
     pub timeout: Duration,
-    /// Octets each sends once connected.
+    /// Bytes each sends once connected.
     pub send: usize,
-    /// How long each watches its connection.
+    /// Time each watches its connection.
     pub watch: Duration,
     /// The form of the report.
-    pub format: Format,
-    /// Fates that make the exit status 1.
+    pub format: RaceFormat,
+    /// Results that make the exit status 1.
     pub fail_on: Vec<ConnectResult>,
-    /// Do not say what is about to be done.
+    /// Do not announce the connects on standard error.
     pub quiet: bool,
 }
 
 /// The form of the report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum RaceFormat {
     /// For people.
     Text,
     /// One document.
@@ -62,20 +63,20 @@ pub enum Format {
     Csv,
 }
 
-/// Makes the connects and reports. [`Status::Finding`] says that a connect had a fate of `fail_on`.
+/// Makes the connects and reports. The status is [`Status::Finding`] if a connect had a result of `fail_on`.
 ///
 /// # Errors
 ///
 /// The target has no address or no route, sockets ran out, or the output failed. Missing capture rights
-/// are no error: the report says what is missing.
+/// are no error: the report names them.
 pub fn run(config: &RaceConfig, out: &mut impl Write) -> anyhow::Result<Status> {
     let target = resolve(config).with_context(|| config.target.clone())?;
     let Route { source, interface } =
         route(target, config.source).with_context(|| format!("route to {target}"))?;
     let what = format!(
         "{} from {source} to {target}, {} at a time, over {interface}",
-        count(config.load.count as u64, &format!("{} connect", config.mode.name())),
-        config.load.concurrency.min(config.load.count)
+        count(config.pace.count as u64, &format!("{} connect", config.mode.name())),
+        config.pace.concurrency.min(config.pace.count)
     );
     if !config.quiet {
         writeln!(io::stderr(), "hsanalyze: making {what}")?;
@@ -89,8 +90,8 @@ pub fn run(config: &RaceConfig, out: &mut impl Write) -> anyhow::Result<Status> 
     let waiting = say_when_stopping(config)?;
     raise_descriptor_limit();
     let sniffer = Sniffer::start(&interface, target);
-    let before = is_here(target).then(Sample::take).and_then(Result::ok);
-    let plan = Plan {
+    let before = is_here(target).then(Snapshot::take).and_then(Result::ok);
+    let plan = ConnectPlan {
         target,
         source: SocketAddr::new(source, 0),
         mode: config.mode,
@@ -99,7 +100,7 @@ pub fn run(config: &RaceConfig, out: &mut impl Write) -> anyhow::Result<Status> 
         watch: config.watch,
         probe: Probe::SoError,
     };
-    let calls = connect_all(&plan, config.load, &stop).context("connect")?;
+    let calls = connect_all(&plan, config.pace, &stop).context("connect")?;
     if sniffer.is_ok() {
         thread::sleep(silence_to_come(&calls, now()));
     }
@@ -109,14 +110,14 @@ pub fn run(config: &RaceConfig, out: &mut impl Write) -> anyhow::Result<Status> 
         Err(error) => (None, Some(error.to_string())),
     };
     let what = match calls.len() {
-        made if made < config.load.count => format!("{what}; stopped after {made}"),
+        made if made < config.pace.count => format!("{what}; stopped after {made}"),
         _ => what,
     };
     let race = Race::new(calls, packets);
     match config.format {
-        Format::Text => race.write_text(&what, missing.as_deref(), out)?,
-        Format::Json => race.write_json(&what, missing.as_deref(), out)?,
-        Format::Csv => {
+        RaceFormat::Text => race.write_text(&what, missing.as_deref(), out)?,
+        RaceFormat::Json => race.write_json(&what, missing.as_deref(), out)?,
+        RaceFormat::Csv => {
             if let Some(missing) = &missing {
                 writeln!(io::stderr(), "hsanalyze: no capture: {missing}")?;
             }
@@ -124,7 +125,7 @@ pub fn run(config: &RaceConfig, out: &mut impl Write) -> anyhow::Result<Status> 
         }
     }
     out.flush()?;
-    let found = config.fail_on.iter().any(|&fate| race.count(fate) > 0);
+    let found = config.fail_on.iter().any(|&result| race.count(result) > 0);
     Ok(if found { Status::Finding } else { Status::Done })
 }
 
@@ -150,12 +151,12 @@ fn say_when_stopping(config: &RaceConfig) -> io::Result<Handle> {
     Ok(handle)
 }
 
-/// Whether the server runs on this machine, so that its kernel can be asked.
+/// True if the server runs on this machine, so that its kernel counts its drops.
 fn is_here(target: SocketAddr) -> bool {
     local_addresses().is_ok_and(|local| local.contains(target.ip()))
 }
 
-/// How long to listen on. After connects that gave up only the silence of a second proves that no answer came, and they
+/// Time to go on capturing. After connects that gave up only the silence of a second proves that no answer came, and they
 /// repeat their SYNs no more. Of others the server acknowledges the FIN, a round trip later.
 fn silence_to_come(calls: &[Call], now: Timestamp) -> Duration {
     const LONGEST: Span = Span::from_secs(1);
@@ -174,20 +175,20 @@ fn seen(packets: Packets, calls: &[Call], interface: &str) -> (Option<Packets>, 
     if packets.summary.packets.tcp > 0 || calls.is_empty() {
         return (Some(packets), None);
     }
-    // Where nobody answered, there may have been none.
+    // Without any answer there may have been no packets.
     let answered = |call: &Call| matches!(call.result, Ok(()) | Err(Errno::ECONNREFUSED | Errno::ECONNRESET));
     let why = if calls.iter().any(answered) { "they take" } else { "none left, or they take" };
     (None, Some(format!("no packet of the connects passed {interface}: {why} another way")))
 }
 
-/// What was captured, with the count of the server's kernel where it is this one.
-fn packets(recording: Recording, before: Option<Sample>, target: SocketAddr) -> io::Result<Packets> {
+/// Analyses the capture, with the kernel's count where the server runs here.
+fn packets(recording: Recording, before: Option<Snapshot>, target: SocketAddr) -> io::Result<Packets> {
     let mut packets = Packets::of(recording)?;
-    let after = before.is_some().then(Sample::take).and_then(Result::ok);
-    if let Some(account) =
-        before.zip(after).and_then(|(before, after)| Account::between(before, after, target))
+    let after = before.is_some().then(Snapshot::take).and_then(Result::ok);
+    if let Some(delta) =
+        before.zip(after).and_then(|(before, after)| ListenerDelta::between(before, after, target))
     {
-        packets.hear(&account);
+        packets.apply_kernel(&delta);
     }
     Ok(packets)
 }

@@ -1,4 +1,4 @@
-//! The addresses of this machine, to tell a server that runs here from one elsewhere.
+//! The addresses of this machine, which decide whether a server runs here.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use super::KernelError;
 pub struct LocalAddresses(BTreeSet<IpAddr>);
 
 impl LocalAddresses {
-    /// Whether packets to `address` end in this namespace.
+    /// True if packets to `address` end in this namespace.
     ///
     /// All of 127.0.0.0/8 does, whatever is configured on `lo`. Addresses that a `local` route or IP_TRANSPARENT
     /// brings here without an interface owning them are not known.

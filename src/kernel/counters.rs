@@ -1,4 +1,4 @@
-//! The namespace's counters that tell what became of handshakes, from `/proc/net/netstat` and `snmp`.
+//! Handshake counters of a network namespace, from `/proc/net/netstat` and `snmp`.
 
 use super::KernelError;
 
@@ -139,7 +139,7 @@ impl Counters {
         self.0[counter as usize]
     }
 
-    /// How much each counter grew since `earlier`; `None` where either does not have it.
+    /// Growth of each counter since `earlier`; `None` where either does not have it.
     ///
     /// The counters are the kernel's `unsigned long` and wrap: at 2⁶⁴, on 32-bit kernels at 2³².
     #[must_use]

@@ -24,10 +24,10 @@ const NLMSG_NOOP: u16 = 1;
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 
-/// Octets of `struct nlmsghdr`.
+/// Bytes of `struct nlmsghdr`.
 const NETLINK_HEADER_LEN: usize = 16;
 
-/// Octets of `struct inet_diag_msg`: 4 of bytes, 48 of `inet_diag_sockid`, five u32.
+/// Bytes of `struct inet_diag_msg`: four u8, 48 of `inet_diag_sockid`, five u32.
 const INET_DIAG_MSG_LEN: usize = 72;
 
 /// `SK_MEMINFO_DROPS` (`linux/sock_diag.h`): the ninth u32 of INET_DIAG_SKMEMINFO, since Linux 4.7.
@@ -60,7 +60,7 @@ fn dump(socket: &Socket, id: SocketId, found: &mut Vec<ListenSocket>) -> Result<
             Err(error) => return Err(at("recv()")(error)),
         };
         let Some(datagram) = buffer.get(..length) else {
-            let reason = format!("cut to {DATAGRAM_LEN} octets");
+            let reason = format!("cut to {DATAGRAM_LEN} bytes");
             return Err(KernelError::Answer { length, offset: DATAGRAM_LEN, reason });
         };
         if parse(datagram, found)? == Dump::Done {
@@ -93,14 +93,14 @@ fn request(id: SocketId) -> Vec<u8> {
     bytes
 }
 
-/// Whether the kernel has more to send.
+/// State of a dump: more datagrams follow, or it is complete.
 #[derive(Debug, PartialEq, Eq)]
 enum Dump {
     More,
     Done,
 }
 
-/// Reads one datagram of an answer: netlink messages back to back, each aligned to 4 octets.
+/// Reads one datagram of an answer: netlink messages back to back, each aligned to 4 bytes.
 fn parse(datagram: &[u8], found: &mut Vec<ListenSocket>) -> Result<Dump, KernelError> {
     let mut offset = 0;
     while let Some(rest) = datagram.get(offset..).filter(|rest| !rest.is_empty()) {
@@ -148,7 +148,7 @@ fn listen_socket(payload: &[u8]) -> Result<Option<ListenSocket>, String> {
     for attribute in NlasIterator::new(payload.get(INET_DIAG_MSG_LEN..).unwrap_or_default()) {
         let attribute = attribute.map_err(|error| error.to_string())?;
         match attribute.kind() {
-            INET_DIAG_SKMEMINFO => socket.drops = word(attribute.value(), SK_MEMINFO_DROPS),
+            INET_DIAG_SKMEMINFO => socket.drops = u32_at(attribute.value(), SK_MEMINFO_DROPS),
             INET_DIAG_SKV6ONLY => socket.v6only = attribute.value().first().map(|&only| only != 0),
             // Sent unasked: shutdown state, cgroup, mark and whatever newer kernels add.
             _ => {}
@@ -158,9 +158,9 @@ fn listen_socket(payload: &[u8]) -> Result<Option<ListenSocket>, String> {
 }
 
 /// The `index`th u32, in the machine's order, of an attribute that may be shorter.
-fn word(value: &[u8], index: usize) -> Option<u32> {
-    let (words, _) = value.as_chunks();
-    words.get(index).map(|word| u32::from_ne_bytes(*word))
+fn u32_at(value: &[u8], index: usize) -> Option<u32> {
+    let (values, _) = value.as_chunks();
+    values.get(index).map(|value| u32::from_ne_bytes(*value))
 }
 
 /// Names the step that failed.
@@ -169,7 +169,7 @@ fn at(step: &'static str) -> impl Fn(io::Error) -> KernelError {
 }
 
 #[cfg(test)]
-#[cfg(target_endian = "little")] // netlink speaks the machine's order, and the captured answers are of x86-64
+#[cfg(target_endian = "little")] // netlink uses native byte order; the captured answers are from x86-64
 mod tests {
     use super::*;
 
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_kernel_before_4_7_has_no_drop_count() {
-        // SK_MEMINFO_BACKLOG is the last word then: the attribute is 4 octets shorter.
+        // SK_MEMINFO_BACKLOG is the last value then: the attribute is 4 bytes shorter.
         let mut datagram = bytes(V4);
         let length = datagram.len() - 4;
         datagram.truncate(length);
@@ -265,7 +265,7 @@ mod tests {
             }
         }
         let message = parsed(&datagram[..170]).unwrap_err().to_string();
-        assert!(message.contains("answer of 170 octets, at octet 164"), "{message}");
+        assert!(message.contains("answer of 170 bytes, at byte 164"), "{message}");
     }
 
     proptest::proptest! {

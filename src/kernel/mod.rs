@@ -1,6 +1,6 @@
-//! What Linux says of its accept queues: LISTEN sockets, their owners, counters and sysctls.
+//! Linux's accept queues: LISTEN sockets, their owners, counters and sysctls.
 //!
-//! Owns netlink sock_diag, `/proc` and the differences between two samples of them. Everything is read
+//! Owns netlink sock_diag, `/proc` and the differences between two snapshots of them. Everything is read
 //! in the network namespace of the **calling thread**, needs no privilege but for the owners of other
 //! users' sockets, and changes nothing. Does not own what an overflow looks like on the wire
 //! (`handshake`), the diagnosis (`listener`) nor the table that people see (`report`).
@@ -24,13 +24,14 @@
 //!   its number from tracefs, which is root's and often not mounted (in containers, on this project's test
 //!   machines). A capture has to run with CAP_NET_RAW alone.
 //! - They are of the whole machine: events carry no network namespace, so two namespaces with the same
-//!   addresses (every pair of containers on one host) could not be told apart.
+//!   addresses (every pair of containers on one host) could not be distinguished.
 
 mod address;
 mod counters;
 #[cfg(target_os = "linux")]
 mod diag;
 mod owner;
+mod snapshot;
 mod socket;
 mod stats;
 mod sysctl;
@@ -42,12 +43,13 @@ use std::path::PathBuf;
 pub use address::{LocalAddresses, device_name, local_addresses};
 pub use counters::{Counter, Counters};
 pub use owner::{Owner, Owners, owners};
-pub use socket::{LimitFrom, ListenSocket, listen_sockets};
-pub use stats::{Account, KernelStats};
+pub use snapshot::{Snapshot, listen_sockets};
+pub use socket::{LimitFrom, ListenSocket};
+pub use stats::KernelStats;
 pub use sysctl::Sysctls;
-pub use watch::{Interval, Sample, Watch};
+pub use watch::{Interval, ListenerDelta, Watch};
 
-/// Why the kernel could not be asked, or its answer not be understood.
+/// Reading the kernel's figures failed.
 #[derive(Debug, thiserror::Error)]
 pub enum KernelError {
     /// Not Linux.
@@ -56,19 +58,19 @@ pub enum KernelError {
     /// A system call of the netlink exchange failed.
     #[error("netlink sock_diag: {step} failed: {source}{}", netlink_advice(.source))]
     Netlink {
-        /// What was being done.
+        /// The failed step.
         step: &'static str,
         /// The error of the system call, or the one that the kernel's answer carried.
         source: io::Error,
     },
     /// The answer is not what `inet_diag` sends.
-    #[error("netlink sock_diag: answer of {length} octets, at octet {offset}: {reason}")]
+    #[error("netlink sock_diag: answer of {length} bytes, at byte {offset}: {reason}")]
     Answer {
-        /// Octets of the datagram.
+        /// Bytes of the datagram.
         length: usize,
-        /// Where the message that could not be read begins.
+        /// Offset of the unreadable message.
         offset: usize,
-        /// What is wrong with it.
+        /// The defect.
         reason: String,
     },
     /// A file of `/proc` could not be read.
@@ -76,7 +78,7 @@ pub enum KernelError {
     File {
         /// Its path.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
     /// `getifaddrs` failed.
@@ -84,7 +86,7 @@ pub enum KernelError {
     Addresses(io::Error),
 }
 
-/// What to do about an error of netlink sock_diag, where it is known.
+/// Advice for an error of netlink sock_diag; empty where there is none.
 fn netlink_advice(error: &io::Error) -> &'static str {
     match error.kind() {
         // inet_diag answers ENOENT when no handler for TCP is registered.
@@ -100,7 +102,7 @@ fn netlink_advice(error: &io::Error) -> &'static str {
     }
 }
 
-/// Reads a file of `/proc` as text; octets that are no UTF-8 are replaced.
+/// Reads a file of `/proc` as text; bytes that are no UTF-8 are replaced.
 fn read_proc(path: &str) -> Result<String, KernelError> {
     if !cfg!(target_os = "linux") {
         return Err(KernelError::Unsupported);

@@ -1,4 +1,4 @@
-//! Which processes hold a socket open.
+//! Processes that hold a socket open.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use super::ListenSocket;
 pub struct Owner {
     /// Process number, in the PID namespace of `/proc`.
     pub pid: i32,
-    /// Its command name, `comm`: at most 15 octets.
+    /// Its command name, `comm`: at most 15 bytes.
     pub command: String,
 }
 
@@ -28,7 +28,7 @@ impl Owners {
         Self { by_inode, unreadable }
     }
 
-    /// Who holds the socket with `inode`, by process number; empty when nobody is known to.
+    /// Owners of the socket with `inode`, by process number; empty when none is known.
     ///
     /// Nobody, and [`Self::unreadable`] is 0: the kernel itself (NFS, MPTCP) or a process of another PID
     /// namespace holds it.
@@ -37,7 +37,7 @@ impl Owners {
         self.by_inode.get(&inode).map_or(&[], Vec::as_slice)
     }
 
-    /// How many processes did not let the caller see their files: one of them may be the owner.
+    /// Number of processes whose files the caller may not see: one of them may be the owner.
     #[must_use]
     pub const fn unreadable(&self) -> usize {
         self.unreadable

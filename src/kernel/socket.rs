@@ -2,9 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::KernelError;
-
-/// Where the limit of an accept queue comes from.
+/// Origin of an accept queue's limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LimitFrom {
@@ -41,19 +39,19 @@ pub struct ListenSocket {
 }
 
 impl ListenSocket {
-    /// Whether the next connection overflows: `sk_acceptq_is_full`, **more** than the limit wait.
+    /// True if the next connection overflows: `sk_acceptq_is_full`, **more** than the limit wait.
     #[must_use]
     pub const fn is_full(&self) -> bool {
         self.recv_q > self.send_q
     }
 
-    /// How full the queue is: 1.0 when it can take no more (`Send-Q + 1` connections), 0.0 when empty.
+    /// Fill of the queue: 1.0 when it can take no more (`Send-Q + 1` connections), 0.0 when empty.
     #[must_use]
     pub fn fill(&self) -> f64 {
         (f64::from(self.recv_q) / (f64::from(self.send_q) + 1.0)).min(1.0)
     }
 
-    /// Where its limit comes from, given the namespace's `net.core.somaxconn`.
+    /// Origin of its limit, given the namespace's `net.core.somaxconn`.
     ///
     /// A `somaxconn` changed after `listen()` does not show: the kernel keeps the cut number only.
     #[must_use]
@@ -61,7 +59,7 @@ impl ListenSocket {
         if self.send_q == somaxconn { LimitFrom::Somaxconn } else { LimitFrom::Listen }
     }
 
-    /// How closely this socket listens on `server`: `None` not at all, then the higher the closer.
+    /// Closeness of the match with `server`: `None` for no match, then the higher the closer.
     ///
     /// The order is that of `compute_score` in the kernel: an exact address before any, the own family
     /// before a dual-stack socket.
@@ -82,20 +80,6 @@ impl ListenSocket {
             None
         }
     }
-}
-
-/// The LISTEN sockets of TCP, IPv4 and IPv6, in the calling thread's network namespace.
-///
-/// Needs no privilege.
-///
-/// # Errors
-///
-/// Netlink sock_diag is absent or forbidden, or answers with something else; not Linux.
-pub fn listen_sockets() -> Result<Vec<ListenSocket>, KernelError> {
-    #[cfg(target_os = "linux")]
-    return super::diag::listen_sockets();
-    #[cfg(not(target_os = "linux"))]
-    Err(KernelError::Unsupported)
 }
 
 #[cfg(test)]

@@ -1,37 +1,37 @@
-//! The kernel's word on one listener, and when its figures prove an overflow.
+//! Kernel figures of one listener over an interval, and the rule by which they prove an overflow.
 
 use std::net::SocketAddr;
 
 use serde::Serializer;
 
-use super::{Counter, Counters, LimitFrom, Sample, Watch};
-use crate::packet::{Span, Timestamp};
+use super::{Counter, Counters, LimitFrom};
+use crate::packet::Span;
 
-/// What the kernel says of one listener between the first and the latest sample of a [`Watch`].
+/// Figures of one listener between the first and the latest snapshot of a [`Watch`].
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct KernelStats {
     /// The address that its socket is bound to, perhaps any (`0.0.0.0`, `[::]`).
     pub local: SocketAddr,
-    /// How many sockets share it (SO_REUSEPORT); the queue below is that of the fullest.
+    /// Number of sockets that share it (SO_REUSEPORT); the queue below is that of the fullest.
     pub sockets: usize,
-    /// Whether it still listened at the latest sample.
+    /// True if it still listened at the latest snapshot.
     pub listening: bool,
-    /// From the first sample to the latest.
+    /// From the first snapshot to the latest.
     #[serde(rename = "seconds", serialize_with = "seconds")]
     pub span: Span,
-    /// How many samples.
+    /// Number of snapshots.
     pub samples: u64,
-    /// Connections waiting at the latest sample that had it.
+    /// Connections waiting at the latest snapshot that had it.
     pub recv_q: u32,
     /// The queue's limit then.
     pub send_q: u32,
-    /// Most connections waiting at any sample.
+    /// Most connections waiting at any snapshot.
     pub recv_q_max: u32,
-    /// Whether any sample found the queue full (`Recv-Q > Send-Q`).
+    /// True if any snapshot found the queue full (`Recv-Q > Send-Q`).
     pub full_seen: bool,
     /// Packets that this listener dropped in that time, counted as [`super::ListenSocket::drops`] are.
     pub drops: Option<u64>,
-    /// Where its limit comes from.
+    /// Origin of the limit.
     pub limit_from: Option<LimitFrom>,
     /// `net.core.somaxconn`.
     pub somaxconn: Option<u32>,
@@ -44,7 +44,7 @@ pub struct KernelStats {
 }
 
 impl KernelStats {
-    /// Whether this listener's accept queue overflowed between the two samples.
+    /// True if this listener's accept queue overflowed between the two snapshots.
     ///
     /// `Some(false)`: ListenOverflows of the whole namespace did not grow, or this listener dropped nothing
     /// (`tcp_listendrop` counts every overflow there, too).
@@ -75,28 +75,6 @@ pub(super) fn overflowed(namespace: &Counters, drops: Option<u64>, full_seen: bo
     // is one drop of the socket and no ListenDrops.
     let most = (others - syns).saturating_mul(2).saturating_add(syns).saturating_add(deferred);
     (drops? > most).then_some(true)
-}
-
-/// What the kernel counted of one listener while an experiment ran.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Account {
-    /// Its word on the listener.
-    pub word: KernelStats,
-    /// When counting began, by the clock that stamps the packets.
-    pub since: Timestamp,
-    /// When it ended.
-    pub until: Timestamp,
-}
-
-impl Account {
-    /// What changed for the listener on `server` between two samples; `None` where none listened there.
-    #[must_use]
-    pub fn between(first: Sample, last: Sample, server: SocketAddr) -> Option<Self> {
-        let (since, until) = (first.at, last.at);
-        let mut watch = Watch::new(first);
-        watch.push(last);
-        Some(Self { word: watch.word(server)?, since, until })
-    }
 }
 
 fn seconds<S: Serializer>(span: &Span, serializer: S) -> Result<S::Ok, S::Error> {

@@ -34,7 +34,7 @@ impl Sysctls {
         }
     }
 
-    /// Whether an overflow is answered by RST; `None` when it cannot be known.
+    /// True if an overflow is answered by RST; `None` when the sysctl cannot be read.
     #[must_use]
     pub fn abort_on_overflow(&self) -> Option<bool> {
         self.tcp_abort_on_overflow.map(|value| value != 0)

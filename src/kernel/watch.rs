@@ -1,66 +1,36 @@
-//! Samples of the kernel's figures, and what they say of one listener over time.
+//! Successive snapshots of the kernel's figures, and their growth per listener.
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
 use super::stats::{KernelStats, overflowed};
-use super::{Counter, Counters, KernelError, ListenSocket, Sysctls, listen_sockets};
-use crate::clock::now;
+use super::{Counter, Counters, ListenSocket, Snapshot};
 use crate::packet::{Span, Timestamp};
 
-/// How many listeners that are gone are remembered, of those whose queue was in trouble.
+/// Most remembered listeners that are gone, of those whose queue was in trouble.
 ///
 /// Bounds a run of weeks on a machine whose programs listen on ever new ports.
 const MAX_GONE: usize = 1024;
 
-/// What the kernel says at one time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sample {
-    /// When, by the machine's clock: the same as the time stamps of a live capture.
-    pub at: Timestamp,
-    /// LISTEN sockets.
-    pub sockets: Vec<ListenSocket>,
-    /// The namespace's counters since it exists.
-    pub counters: Counters,
-    /// The namespace's sysctls.
-    pub sysctls: Sysctls,
-}
-
-impl Sample {
-    /// Asks the kernel now, in the calling thread's network namespace.
-    ///
-    /// # Errors
-    ///
-    /// As [`listen_sockets`] and [`Counters::read`].
-    pub fn take() -> Result<Self, KernelError> {
-        Ok(Self {
-            at: now(),
-            sockets: listen_sockets()?,
-            counters: Counters::read()?,
-            sysctls: Sysctls::read(),
-        })
-    }
-}
-
-/// What an address and port to listen on are told apart by; several sockets may share them (SO_REUSEPORT).
+/// Key of a listener: address, port and interface. Several sockets may share it (SO_REUSEPORT).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Bound {
+struct BoundAddress {
     local: SocketAddr,
     device: Option<u32>,
 }
 
-impl Bound {
+impl BoundAddress {
     const fn of(socket: &ListenSocket) -> Self {
         Self { local: socket.local, device: socket.device }
     }
 }
 
-/// What was seen of the sockets on one [`Bound`].
+/// Figures of the sockets on one [`BoundAddress`], over all snapshots.
 #[derive(Debug, Clone)]
-struct History {
+struct BoundHistory {
     /// The fullest of the sockets, when last seen.
     socket: ListenSocket,
-    /// How many sockets, when last seen.
+    /// Number of sockets, when last seen.
     sockets: usize,
     /// Growth of all their drop counts; `None` when the kernel gives none.
     drops: Option<u64>,
@@ -68,42 +38,42 @@ struct History {
     lost: bool,
     recv_q_max: u32,
     full_seen: bool,
-    /// Number of the last sample that had it.
+    /// Number of the last snapshot that had it.
     seen: u64,
 }
 
-impl History {
+impl BoundHistory {
     fn in_trouble(&self) -> bool {
         self.full_seen || self.drops.is_some_and(|drops| drops > 0)
     }
 }
 
-/// Follows the kernel's figures from sample to sample, in bounded memory.
+/// Follows the kernel's figures from snapshot to snapshot, in bounded memory.
 #[derive(Debug, Clone)]
 pub struct Watch {
     started: Timestamp,
     start: Counters,
-    latest: Sample,
-    /// Growth between the last two samples: of counters, and of drops by socket cookie.
+    latest: Snapshot,
+    /// Growth between the last two snapshots: of counters, and of drops by socket cookie.
     interval: Option<Interval>,
-    histories: HashMap<Bound, History>,
+    histories: HashMap<BoundAddress, BoundHistory>,
     samples: u64,
 }
 
-/// What changed between the last two samples.
+/// Difference of the last two snapshots.
 #[derive(Debug, Clone)]
 pub struct Interval {
     /// The time between them.
     pub span: Span,
-    /// How much the namespace's counters grew.
+    /// Growth of the namespace's counters.
     pub counters: Counters,
     drops: HashMap<u64, u32>,
-    /// Where a socket was closed: what it dropped last is not known.
-    lost: HashSet<Bound>,
+    /// Addresses where a socket was closed: its last drops are not known.
+    lost: HashSet<BoundAddress>,
 }
 
 impl Interval {
-    /// How many packets `socket` dropped between the two samples; `None` when the kernel does not count.
+    /// Packets that `socket` dropped between the two snapshots; `None` when the kernel does not count.
     #[must_use]
     pub fn drops(&self, socket: &ListenSocket) -> Option<u32> {
         self.drops.get(&socket.cookie).copied()
@@ -111,9 +81,9 @@ impl Interval {
 }
 
 impl Watch {
-    /// Starts from a first sample: what its sockets dropped before does not count.
+    /// Starts from a first snapshot: what its sockets dropped before does not count.
     #[must_use]
-    pub fn new(first: Sample) -> Self {
+    pub fn new(first: Snapshot) -> Self {
         let mut watch = Self {
             started: first.at,
             start: first.counters,
@@ -122,17 +92,17 @@ impl Watch {
             histories: HashMap::new(),
             samples: 1,
         };
-        watch.note(&HashMap::new(), true);
+        watch.record(&HashMap::new(), true);
         watch
     }
 
-    /// Adds a later sample.
-    pub fn push(&mut self, sample: Sample) {
+    /// Adds a later snapshot.
+    pub fn push(&mut self, sample: Snapshot) {
         let before: HashMap<u64, u32> =
             self.latest.sockets.iter().filter_map(|socket| Some((socket.cookie, socket.drops?))).collect();
         let earlier = std::mem::replace(&mut self.latest, sample);
         self.samples += 1;
-        // A socket that is new has counted from 0 since the sample before.
+        // A socket that is new has counted from 0 since the snapshot before.
         let drops = self.latest.sockets.iter().filter_map(|socket| {
             let counted = before.get(&socket.cookie).copied().unwrap_or(0);
             Some((socket.cookie, socket.drops?.wrapping_sub(counted)))
@@ -140,8 +110,8 @@ impl Watch {
         let drops: HashMap<u64, u32> = drops.collect();
         let counters = self.latest.counters.delta(&earlier.counters);
         let gone = earlier.sockets.iter().filter(|socket| !drops.contains_key(&socket.cookie));
-        let lost: HashSet<Bound> = gone.map(Bound::of).collect();
-        self.note(&drops, false);
+        let lost: HashSet<BoundAddress> = gone.map(BoundAddress::of).collect();
+        self.record(&drops, false);
         if counters.get(Counter::ListenOverflows) != Some(0) {
             for bound in &lost {
                 self.histories.entry(*bound).and_modify(|history| history.lost = true);
@@ -151,16 +121,16 @@ impl Watch {
         self.forget();
     }
 
-    /// Joins the latest sample to the histories; `drops` is the growth by cookie.
-    fn note(&mut self, drops: &HashMap<u64, u32>, first: bool) {
+    /// Joins the latest snapshot to the histories; `drops` is the growth by cookie.
+    fn record(&mut self, drops: &HashMap<u64, u32>, first: bool) {
         for socket in &self.latest.sockets {
             let grown = match socket.drops {
                 Some(_) if first => Some(0),
                 Some(_) => Some(drops.get(&socket.cookie).copied().map_or(0, u64::from)),
                 None => None,
             };
-            let bound = Bound::of(socket);
-            let history = self.histories.entry(bound).or_insert_with(|| History {
+            let bound = BoundAddress::of(socket);
+            let history = self.histories.entry(bound).or_insert_with(|| BoundHistory {
                 socket: socket.clone(),
                 sockets: 0,
                 drops: Some(0),
@@ -196,27 +166,27 @@ impl Watch {
         }
     }
 
-    /// The latest sample.
+    /// The latest snapshot.
     #[must_use]
-    pub const fn latest(&self) -> &Sample {
+    pub const fn latest(&self) -> &Snapshot {
         &self.latest
     }
 
-    /// What changed between the last two samples; `None` after the first.
+    /// Difference of the last two snapshots; `None` after the first.
     #[must_use]
     pub const fn interval(&self) -> Option<&Interval> {
         self.interval.as_ref()
     }
 
-    /// How much the namespace's counters grew since the first sample.
+    /// Growth of the namespace's counters since the first snapshot.
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.latest.counters.delta(&self.start)
     }
 
-    /// Whether the listener on `server` overflowed between the last two samples, told as by [`KernelStats::overflowed`].
+    /// True if the listener on `server` overflowed between the last two snapshots; the rule is [`KernelStats::overflowed`].
     ///
-    /// `None` also after the first sample, and where no socket listens there.
+    /// `None` also after the first snapshot, and where no socket listens there.
     #[must_use]
     pub fn overflowed_lately(&self, server: SocketAddr) -> Option<bool> {
         let interval = self.interval.as_ref()?;
@@ -233,11 +203,11 @@ impl Watch {
             (drops.zip(more).map(|(drops, more)| drops.saturating_add(more)), full || socket.is_full())
         });
         let whole = !interval.lost.iter().any(|lost| lost.local == bound);
-        // What a closed socket dropped would come on top.
+        // Drops of a closed socket would come on top.
         overflowed(&interval.counters, drops.filter(|&drops| whole || drops > 0), full)
     }
 
-    /// The listeners whose queues certainly overflowed between the last two samples, whoever connected to them.
+    /// The listeners whose queues certainly overflowed between the last two snapshots, whoever connected to them.
     #[must_use]
     pub fn overflowing(&self) -> Vec<SocketAddr> {
         let Some(interval) = &self.interval else { return Vec::new() };
@@ -253,13 +223,13 @@ impl Watch {
         listeners
     }
 
-    /// What the kernel says of the listener on `server`, an address that clients connect to.
+    /// Figures of the listener on `server`, an address that clients connect to.
     ///
     /// Ask only for servers that run here (`LocalAddresses::contains`): a socket on any address matches every server
-    /// with its port. `None` when no socket listened there at any sample that is remembered: the server runs in
-    /// another network namespace, or its listener came and went between two samples.
+    /// with its port. `None` when no socket listened there at any snapshot that is remembered: the server runs in
+    /// another network namespace, or its listener came and went between two snapshots.
     #[must_use]
-    pub fn word(&self, server: SocketAddr) -> Option<KernelStats> {
+    pub fn stats(&self, server: SocketAddr) -> Option<KernelStats> {
         let (_, history) = self
             .histories
             .values()
@@ -287,10 +257,32 @@ impl Watch {
     }
 }
 
+/// Difference of two snapshots for one listener, around an experiment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ListenerDelta {
+    /// Figures of the listener.
+    pub stats: KernelStats,
+    /// Time of the first snapshot, by the clock that stamps the packets.
+    pub since: Timestamp,
+    /// Time of the second snapshot.
+    pub until: Timestamp,
+}
+
+impl ListenerDelta {
+    /// The difference for the listener on `server`; `None` where no socket listened there.
+    #[must_use]
+    pub fn between(first: Snapshot, last: Snapshot, server: SocketAddr) -> Option<Self> {
+        let (since, until) = (first.at, last.at);
+        let mut watch = Watch::new(first);
+        watch.push(last);
+        Some(Self { stats: watch.stats(server)?, since, until })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::LimitFrom;
+    use crate::kernel::{LimitFrom, Sysctls};
 
     fn socket(local: &str, cookie: u64, recv_q: u32, drops: Option<u32>) -> ListenSocket {
         let local = local.parse().unwrap();
@@ -307,11 +299,11 @@ mod tests {
         }
     }
 
-    fn sample(seconds: i64, overflows: u64, sockets: Vec<ListenSocket>) -> Sample {
+    fn sample(seconds: i64, overflows: u64, sockets: Vec<ListenSocket>) -> Snapshot {
         let netstat = format!(
             "TcpExt: ListenOverflows ListenDrops TCPDeferAcceptDrop TCPReqQFullDrop\nTcpExt: {overflows} {overflows} 0 0\n"
         );
-        Sample {
+        Snapshot {
             at: Timestamp::from_nanos(0).plus(Span::from_secs(seconds)),
             sockets,
             counters: Counters::parse(&netstat, ""),
@@ -329,10 +321,10 @@ mod tests {
             // Closed and opened again: the new one has dropped nothing.
             watch.push(sample(1, overflows, vec![socket(A, 2, 0, Some(0))]));
             assert_eq!(watch.overflowed_lately(server), said);
-            assert_eq!(watch.word(server).unwrap().overflowed(), said);
+            assert_eq!(watch.stats(server).unwrap().overflowed(), said);
             watch.push(sample(2, overflows, vec![socket(A, 2, 0, Some(0))]));
             assert_eq!(watch.overflowed_lately(server), Some(false), "nothing since");
-            assert_eq!(watch.word(server).unwrap().overflowed(), said, "nothing is forgotten");
+            assert_eq!(watch.stats(server).unwrap().overflowed(), said, "nothing is forgotten");
         }
     }
 
@@ -342,12 +334,12 @@ mod tests {
         assert!(watch.interval().is_none());
         watch.push(sample(1, 103, vec![socket(A, 1, 5, Some(46))]));
         watch.push(sample(2, 103, vec![socket(A, 1, 2, Some(46))]));
-        let word = watch.word(A.parse().unwrap()).unwrap();
-        assert_eq!((word.recv_q, word.recv_q_max, word.full_seen), (2, 5, true));
-        assert_eq!((word.drops, word.samples, word.span), (Some(6), 3, Span::from_secs(2)));
-        assert_eq!(word.namespace.get(Counter::ListenOverflows), Some(3));
-        assert_eq!((word.limit_from, word.abort_on_overflow), (Some(LimitFrom::Somaxconn), Some(true)));
-        assert_eq!(word.overflowed(), Some(true));
+        let stats = watch.stats(A.parse().unwrap()).unwrap();
+        assert_eq!((stats.recv_q, stats.recv_q_max, stats.full_seen), (2, 5, true));
+        assert_eq!((stats.drops, stats.samples, stats.span), (Some(6), 3, Span::from_secs(2)));
+        assert_eq!(stats.namespace.get(Counter::ListenOverflows), Some(3));
+        assert_eq!((stats.limit_from, stats.abort_on_overflow), (Some(LimitFrom::Somaxconn), Some(true)));
+        assert_eq!(stats.overflowed(), Some(true));
         let interval = watch.interval().unwrap();
         assert_eq!(interval.drops(&socket(A, 1, 2, Some(46))), Some(0));
         assert_eq!(interval.counters.get(Counter::ListenOverflows), Some(0));
@@ -357,8 +349,8 @@ mod tests {
     fn a_word_is_written_with_stable_names() {
         let mut watch = Watch::new(sample(0, 1, vec![socket("[::]:80", 1, 5, Some(0))]));
         watch.push(sample(2, 4, vec![socket("[::]:80", 1, 5, Some(3))]));
-        let mut word = serde_json::to_value(watch.word(A.parse().unwrap()).unwrap()).unwrap();
-        let namespace = word["namespace"].take();
+        let mut stats = serde_json::to_value(watch.stats(A.parse().unwrap()).unwrap()).unwrap();
+        let namespace = stats["namespace"].take();
         assert_eq!(
             (&namespace["ListenOverflows"], &namespace["OutRsts"]),
             (&3.into(), &serde_json::Value::Null)
@@ -369,7 +361,7 @@ mod tests {
             "limit_from": "somaxconn", "somaxconn": 4, "abort_on_overflow": true, "synack_retries": null,
             "namespace": null,
         });
-        assert_eq!(word, expected);
+        assert_eq!(stats, expected);
     }
 
     #[test]
@@ -377,10 +369,10 @@ mod tests {
         let mut watch = Watch::new(sample(0, 0, vec![socket(A, 1, 0, Some(u32::MAX))]));
         watch.push(sample(1, 2, vec![socket(A, 1, 0, Some(2))])); // wrapped
         watch.push(sample(2, 2, vec![]));
-        let gone = watch.word(A.parse().unwrap()).unwrap();
+        let gone = watch.stats(A.parse().unwrap()).unwrap();
         assert_eq!((gone.listening, gone.drops), (false, Some(3)));
         watch.push(sample(3, 7, vec![socket(A, 2, 0, Some(5))])); // a new socket counts from 0
-        let back = watch.word(A.parse().unwrap()).unwrap();
+        let back = watch.stats(A.parse().unwrap()).unwrap();
         assert_eq!((back.listening, back.drops), (true, Some(8)));
     }
 
@@ -388,8 +380,8 @@ mod tests {
     fn sockets_that_share_an_address_are_one_listener() {
         let mut watch = Watch::new(sample(0, 0, vec![socket(A, 1, 0, Some(1)), socket(A, 2, 0, Some(1))]));
         watch.push(sample(1, 9, vec![socket(A, 1, 5, Some(4)), socket(A, 2, 1, Some(2))]));
-        let word = watch.word(A.parse().unwrap()).unwrap();
-        assert_eq!((word.sockets, word.recv_q, word.drops), (2, 5, Some(4)));
+        let stats = watch.stats(A.parse().unwrap()).unwrap();
+        assert_eq!((stats.sockets, stats.recv_q, stats.drops), (2, 5, Some(4)));
     }
 
     #[test]
@@ -402,7 +394,7 @@ mod tests {
                 later.counters = Counters::parse(others, "");
             }
             watch.push(later);
-            watch.word(A.parse().unwrap()).unwrap().overflowed()
+            watch.stats(A.parse().unwrap()).unwrap().overflowed()
         };
         assert_eq!(judged(0, Some(3), ""), Some(false), "dropped for another reason");
         assert_eq!(judged(5, Some(0), ""), Some(false), "another listener overflowed");
@@ -429,7 +421,7 @@ mod tests {
         watch.push(sample(2, 3, at_rest(6)));
         assert_eq!(watch.overflowed_lately(server), Some(false));
         assert_eq!(watch.overflowing(), []);
-        assert_eq!(watch.word(server).unwrap().overflowed(), Some(true), "it did, before");
+        assert_eq!(watch.stats(server).unwrap().overflowed(), Some(true), "it did, before");
         watch.push(sample(3, 3, vec![]));
         assert_eq!(watch.overflowed_lately(server), None, "nobody listens any more");
     }
@@ -444,8 +436,8 @@ mod tests {
             watch.push(sample(i64::try_from(n).unwrap(), n, vec![socket(&port(n), n, 0, Some(dropped))]));
         }
         assert!(watch.histories.len() <= MAX_GONE + 1, "{}", watch.histories.len());
-        assert!(watch.word(port(4_997).parse().unwrap()).is_some(), "a late one with drops is remembered");
-        assert!(watch.word(port(4_996).parse().unwrap()).is_none(), "a late one without is not");
-        assert!(watch.word(port(1).parse().unwrap()).is_none(), "an early one is not");
+        assert!(watch.stats(port(4_997).parse().unwrap()).is_some(), "a late one with drops is remembered");
+        assert!(watch.stats(port(4_996).parse().unwrap()).is_none(), "a late one without is not");
+        assert!(watch.stats(port(1).parse().unwrap()).is_none(), "an early one is not");
     }
 }

@@ -9,12 +9,12 @@ use etherparse::{SlicedPacket, TransportSlice};
 use super::experiment::{PORT, Trace};
 use crate::capture::Recording;
 use crate::handshake::{Attempt, Verdict};
-use crate::kernel::Account;
+use crate::kernel::ListenerDelta;
 use crate::race::{Call, Packets};
 
-/// What one capture point shows.
+/// Attempts and resets at one capture point.
 #[derive(Debug, Clone)]
-pub struct View {
+pub struct EndView {
     /// Its attempts.
     pub packets: Packets,
     /// RST segments from the server.
@@ -26,44 +26,44 @@ pub struct View {
 pub struct Resets {
     /// All of them.
     pub total: u64,
-    /// Those without ACK flag and options, with window 0: the kernel's answer to a segment that it has no
+    /// Resets without ACK flag and options, with window 0: the kernel's answer to a segment that it has no
     /// use for (RFC 9293 §3.10.7.1).
     pub bare: u64,
 }
 
 /// An experiment's packets from both ends.
 #[derive(Debug, Clone)]
-pub struct Views {
+pub struct BothEnds {
     /// At the client's end.
-    pub client: View,
+    pub client: EndView,
     /// At the server's end.
-    pub server: View,
+    pub server: EndView,
 }
 
-impl Views {
+impl BothEnds {
     /// Analyses both capture points, by their packets alone.
     ///
     /// # Errors
     ///
     /// None of its own: the sink keeps everything in memory.
     pub fn of(trace: &Trace) -> io::Result<Self> {
-        Ok(Self { client: View::of(&trace.client)?, server: View::of(&trace.server)? })
+        Ok(Self { client: EndView::of(&trace.client)?, server: EndView::of(&trace.server)? })
     }
 }
 
-impl Views {
+impl BothEnds {
     /// The same with what the kernel counted meanwhile: causes are confirmed, or contradicted.
     #[must_use]
-    pub fn heard(mut self, account: Option<&Account>) -> Self {
-        if let Some(account) = account {
-            self.client.packets.hear(account);
-            self.server.packets.hear(account);
+    pub fn with_kernel(mut self, delta: Option<&ListenerDelta>) -> Self {
+        if let Some(delta) = delta {
+            self.client.packets.apply_kernel(delta);
+            self.server.packets.apply_kernel(delta);
         }
         self
     }
 }
 
-impl View {
+impl EndView {
     /// Analyses one capture point.
     ///
     /// # Errors

@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use socket2::Socket;
 
-use super::listener::{AcceptPolicy, Listener};
+use super::listener::{AcceptPolicy, LabListener};
 use super::namespace::{Namespace, NamespaceError};
 use super::network::{Network, NetworkError};
-use super::path::{Ends, Path, PathRecord, PathSetup};
+use super::path::{Path, PathAddresses, PathRecord, PathSetup};
 use super::tun::{Tun, TunError};
 use crate::capture::Recording;
-use crate::kernel::{Account, Counters, KernelError, ListenSocket, Sample, Sysctls, listen_sockets};
-use crate::race::{Call, Mode, Plan, Probe, connect};
+use crate::kernel::{Counters, KernelError, ListenSocket, ListenerDelta, Snapshot, Sysctls, listen_sockets};
+use crate::race::{Call, ConnectPlan, Probe, WaitMode, connect};
 
 /// The listener's port.
 pub const PORT: u16 = 7777;
@@ -27,12 +27,12 @@ pub const PORT: u16 = 7777;
 const QUEUE: u32 = 20_000;
 /// Stack of a client's thread: it makes a handful of system calls.
 const STACK: usize = 64 * 1024;
-/// How long the path may take to come to rest: some of the longest round trips.
+/// Longest time until the path is at rest: some of the longest round trips.
 const REST: Duration = Duration::from_secs(5);
-/// How often a condition is looked at: at first, and in the long run.
+/// Interval between two looks at a condition: at first, and in the long run.
 const LOOK: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(20));
 
-/// Why an experiment could not be made. What the kernel *did* is never an error.
+/// Making an experiment failed. The kernel's behaviour is never an error.
 #[derive(Debug, thiserror::Error)]
 pub enum LabError {
     /// No namespace, or no setting in it.
@@ -44,15 +44,15 @@ pub enum LabError {
     /// No address or route.
     #[error(transparent)]
     Network(#[from] NetworkError),
-    /// No word from the kernel about its queues.
+    /// The kernel's queues cannot be read.
     #[error(transparent)]
     Kernel(#[from] KernelError),
     /// A socket or thread failed.
     #[error("{what}: {source}")]
     Io {
-        /// What was being done.
+        /// The failed step.
         what: &'static str,
-        /// What the kernel said.
+        /// The error of the system call.
         source: io::Error,
     },
     /// The experiment did not get where it must be before it can begin.
@@ -70,7 +70,7 @@ pub(super) fn doing(what: &'static str) -> impl Fn(io::Error) -> LabError {
 pub struct Setup {
     /// IPv6 instead of IPv4.
     pub v6: bool,
-    /// What is given to `listen()`.
+    /// The backlog given to `listen()`.
     pub backlog: u32,
     /// `net.core.somaxconn`; the kernel's default where `None`.
     pub somaxconn: Option<u32>,
@@ -86,7 +86,7 @@ pub struct Setup {
     pub defer_accept: Option<u32>,
     /// The path's round trip.
     pub round_trip: Duration,
-    /// Which handshake ACKs the path loses, counted from 1.
+    /// Handshake ACKs that the path loses, counted from 1.
     pub lose_acks: Vec<u64>,
 }
 
@@ -111,17 +111,17 @@ impl Default for Setup {
 /// Clients that start together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Clients {
-    /// How many.
+    /// Number of clients.
     pub count: usize,
-    /// How they wait.
-    pub mode: Mode,
-    /// When they give up.
+    /// Blocking or not.
+    pub mode: WaitMode,
+    /// Time-out of `connect()`.
     pub timeout: Duration,
-    /// Octets each sends once connected.
+    /// Bytes each sends once connected.
     pub send: usize,
-    /// How long each watches its connection.
+    /// Time each watches its connection.
     pub watch: Duration,
-    /// What each asks at the end.
+    /// Operation with which each ends.
     pub probe: Probe,
 }
 
@@ -129,7 +129,7 @@ pub struct Clients {
 #[derive(Debug)]
 pub struct Running(Vec<JoinHandle<io::Result<(Call, Socket)>>>);
 
-/// What an experiment leaves: the packets and the kernel's counts.
+/// Result of an experiment: the packets and the kernel's counts.
 #[derive(Debug, Clone)]
 pub struct Trace {
     /// Packets at the client's end.
@@ -140,10 +140,10 @@ pub struct Trace {
     pub lost: u64,
     /// The longest time that a packet took from end to end.
     pub slowest: Duration,
-    /// How much the namespace's counters grew.
+    /// Growth of the namespace's counters.
     pub counters: Counters,
-    /// What the kernel counted of the listener.
-    pub account: Option<Account>,
+    /// Kernel figures of the listener.
+    pub delta: Option<ListenerDelta>,
     /// The namespace's settings.
     pub sysctls: Sysctls,
 }
@@ -153,11 +153,11 @@ pub struct Trace {
 pub struct Experiment {
     // In order of destruction: clients before the path.
     kept: Vec<Socket>,
-    listener: Listener,
+    listener: LabListener,
     path: Path,
-    first: Sample,
-    ends: Ends,
-    /// What makes it stay on its thread.
+    first: Snapshot,
+    ends: PathAddresses,
+    /// Keeps the experiment on its thread.
     _namespace: Namespace,
 }
 
@@ -188,7 +188,7 @@ impl Setup {
     fn set_up(&self) -> Result<Experiment, LabError> {
         let namespace = Namespace::enter()?;
         self.set_sysctls(&namespace)?;
-        let ends = if self.v6 { Ends::V6 } else { Ends::V4 };
+        let ends = if self.v6 { PathAddresses::V6 } else { PathAddresses::V4 };
         let tun = Tun::create()?;
         // Otherwise the interface greets the path with router solicitations and listener reports.
         namespace.set_sysctl(&format!("net.ipv6.conf.{}.addr_gen_mode", tun.name()), "1")?;
@@ -204,8 +204,9 @@ impl Setup {
             PathSetup { round_trip: self.round_trip, lose_acks: self.lose_acks.clone(), server_port: PORT };
         let path = Path::open(tun, path).map_err(doing("open the path"))?;
         let address = SocketAddr::new(ends.near, PORT);
-        let listener = Listener::open(address, self.backlog, self.defer_accept).map_err(doing("listen"))?;
-        let first = Sample::take()?;
+        let listener =
+            LabListener::open(address, self.backlog, self.defer_accept).map_err(doing("listen"))?;
+        let first = Snapshot::take()?;
         Ok(Experiment { kept: Vec::new(), listener, path, first, ends, _namespace: namespace })
     }
 
@@ -233,11 +234,11 @@ impl Experiment {
     }
 
     /// The listening end.
-    pub const fn listener(&mut self) -> &mut Listener {
+    pub const fn listener(&mut self) -> &mut LabListener {
         &mut self.listener
     }
 
-    /// How much the counters grew since the experiment began.
+    /// Growth of the counters since the experiment began.
     ///
     /// # Errors
     ///
@@ -258,7 +259,7 @@ impl Experiment {
             .ok_or_else(|| LabError::Stuck(format!("the kernel shows no listener on port {PORT}")))
     }
 
-    /// How many requests are in SYN_RECV.
+    /// Number of requests in SYN_RECV.
     ///
     /// # Errors
     ///
@@ -271,7 +272,7 @@ impl Experiment {
         Ok(table.lines().filter(|line| line.split_ascii_whitespace().nth(3) == Some("03")).count())
     }
 
-    /// Waits until `done` says so.
+    /// Waits until `done` returns true.
     ///
     /// # Errors
     ///
@@ -300,7 +301,7 @@ impl Experiment {
     pub fn fill(&mut self, count: u32) -> Result<Vec<Call>, LabError> {
         let clients = Clients {
             count: count as usize,
-            mode: Mode::Blocking,
+            mode: WaitMode::Blocking,
             timeout: Duration::from_secs(10),
             send: 0,
             watch: Duration::ZERO,
@@ -324,7 +325,7 @@ impl Experiment {
     ///
     /// Threads ran out.
     pub fn start(&self, clients: Clients) -> Result<Running, LabError> {
-        let plan = Plan {
+        let plan = ConnectPlan {
             target: SocketAddr::new(self.ends.far, PORT),
             source: SocketAddr::new(self.ends.near, 0),
             mode: clients.mode,
@@ -406,16 +407,16 @@ impl Experiment {
         self.listener.settle().map_err(doing("accept"))?;
         let counters = self.settled_counters()?;
         let server = SocketAddr::new(self.ends.near, PORT);
-        let account = Account::between(self.first, Sample::take()?, server);
+        let delta = ListenerDelta::between(self.first, Snapshot::take()?, server);
         let PathRecord { client, server, lost, slowest } =
             self.path.close().map_err(doing("carry packets"))?;
-        Ok(Trace { client, server, lost, slowest, counters, account, sysctls: Sysctls::read() })
+        Ok(Trace { client, server, lost, slowest, counters, delta, sysctls: Sysctls::read() })
     }
 }
 
 /// The name of an outcome: `ok`, or the errno's.
 #[must_use]
-pub(super) fn said(result: Result<(), Errno>) -> String {
+pub(super) fn result_name(result: Result<(), Errno>) -> String {
     match result {
         Ok(()) => "success".to_owned(),
         Err(errno) => format!("{errno:?}"),

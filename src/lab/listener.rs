@@ -17,7 +17,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// The longest time the accepting thread sleeps before it looks whether it should end.
 const TICK: Duration = Duration::from_millis(20);
 
-/// When the application takes connections from the queue.
+/// Time at which the application accepts connections from the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AcceptPolicy {
     /// Never.
@@ -30,7 +30,7 @@ pub enum AcceptPolicy {
 
 /// The listening socket and whoever accepts from it.
 #[derive(Debug)]
-pub struct Listener {
+pub struct LabListener {
     socket: Socket,
     accepted: Vec<Socket>,
     acceptor: Option<Acceptor>,
@@ -42,12 +42,12 @@ struct Acceptor {
     thread: JoinHandle<io::Result<Vec<Socket>>>,
 }
 
-impl Listener {
+impl LabListener {
     /// Listens on `address` with `backlog`; `defer` seconds of TCP_DEFER_ACCEPT where given.
     ///
     /// # Errors
     ///
-    /// As the kernel says.
+    /// The error of the system call.
     pub fn open(address: SocketAddr, backlog: u32, defer: Option<u32>) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
@@ -64,7 +64,7 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// As the kernel says.
+    /// The error of the system call.
     pub fn listen(&self, backlog: u32) -> io::Result<()> {
         self.socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))
     }
@@ -73,13 +73,13 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// The queue is empty (`WouldBlock`), or as the kernel says.
+    /// The queue is empty (`WouldBlock`), or the error of the system call.
     pub fn accept(&mut self) -> io::Result<()> {
         self.accepted.push(self.socket.accept()?.0);
         Ok(())
     }
 
-    /// Starts accepting as `policy` says, in a thread of its own, until the listener is dropped.
+    /// Starts accepting by `policy`, in a thread of its own, until the listener is dropped.
     ///
     /// # Errors
     ///
@@ -98,11 +98,11 @@ impl Listener {
         Ok(())
     }
 
-    /// Ends [`Self::serve`] and tells how many connections have been accepted in all.
+    /// Ends [`Self::serve`] and returns the number of connections accepted in all.
     ///
     /// # Errors
     ///
-    /// What made the accepting thread fail.
+    /// The accepting thread's error.
     pub fn settle(&mut self) -> io::Result<usize> {
         if let Some(acceptor) = self.acceptor.take() {
             acceptor.stop.store(true, Ordering::Relaxed);
@@ -114,7 +114,7 @@ impl Listener {
     }
 }
 
-impl Drop for Listener {
+impl Drop for LabListener {
     fn drop(&mut self) {
         // An experiment that wants to know about failures has called it before.
         let _ = self.settle();

@@ -7,8 +7,8 @@
 
 mod analysis;
 mod burner;
+mod comparison;
 mod experiment;
-mod findings;
 mod listener;
 mod namespace;
 mod network;
@@ -19,14 +19,14 @@ mod scenario;
 mod tun;
 mod wire;
 
-pub use analysis::{Resets, View, Views};
+pub use analysis::{BothEnds, EndView, Resets};
+pub use comparison::{ComparedRow, Comparison};
 pub use experiment::{Clients, Experiment, LabError, PORT, Running, Setup, Trace};
-pub use findings::{Findings, Row};
-pub use listener::{AcceptPolicy, Listener};
+pub use listener::{AcceptPolicy, LabListener};
 pub use namespace::{Namespace, NamespaceError, acquire_privilege};
 pub use network::NetworkError;
-pub use path::{Ends, Path};
+pub use path::{Path, PathAddresses};
 pub use pcapng::write as write_pcapng;
 pub use plot::{draw_svg, draw_text};
-pub use scenario::{Curve, Custom, Load, Outcome, Parameter, Parameters, Point, Scenario, Share};
+pub use scenario::{CpuLoad, Curve, Custom, Parameter, Parameters, Point, Scenario, ScenarioOutcome, Share};
 pub use tun::TunError;

@@ -24,7 +24,7 @@ const THREAD_NAMESPACE: &str = "/proc/thread-self/ns/net";
 /// `CAP_SYS_ADMIN` (`linux/capability.h`), which `unshare(CLONE_NEWNET)` asks for.
 const CAP_SYS_ADMIN: u32 = 21;
 
-/// Why a namespace could not be had or set up.
+/// Making or setting up a namespace failed.
 #[derive(Debug, thiserror::Error)]
 pub enum NamespaceError {
     /// Neither the privilege to make a network namespace nor a user namespace that would give it.
@@ -43,7 +43,7 @@ pub enum NamespaceError {
     Proc {
         /// The file.
         path: PathBuf,
-        /// What the kernel said.
+        /// The error of the system call.
         source: io::Error,
     },
     /// The thread is not where it should be; nothing was written.

@@ -1,6 +1,6 @@
 //! Addresses, routes and link state inside a namespace, by rtnetlink: no `ip` needed.
 //!
-//! Owns the netlink messages. Does not own which addresses are used (`path::Ends`).
+//! Owns the netlink messages. Does not own which addresses are used (`path::PathAddresses`).
 
 use std::io;
 use std::net::IpAddr;
@@ -18,7 +18,7 @@ use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 use nix::net::if_::if_nametoindex;
 
-/// Why the kernel would not configure an interface.
+/// The kernel refused to configure an interface.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action}: {source}")]
 pub struct NetworkError {
@@ -60,7 +60,7 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// As the kernel says.
+    /// The error of the system call.
     pub(super) fn up(&mut self, index: u32, queue: Option<u32>) -> Result<(), NetworkError> {
         let mut message = LinkMessage::default();
         message.header.index = index;
@@ -75,7 +75,7 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// As the kernel says.
+    /// The error of the system call.
     pub(super) fn add_address(&mut self, index: u32, address: IpAddr) -> Result<(), NetworkError> {
         let mut message = AddressMessage::default();
         message.header.index = index;
@@ -95,7 +95,7 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// As the kernel says.
+    /// The error of the system call.
     pub(super) fn add_route(&mut self, index: u32, destination: IpAddr) -> Result<(), NetworkError> {
         let mut message = RouteMessage::default();
         message.header.address_family = family(destination);

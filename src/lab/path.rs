@@ -6,7 +6,7 @@
 //! The kernel has one address; the other one exists only beyond the device. What it sends to the far
 //! address comes back as if the far address had sent it, so its TCP meets itself as client and server.
 //! Both capture points record packets as a path between two hosts would show them, client at
-//! [`Ends::near`], server at [`Ends::far`].
+//! [`PathAddresses::near`], server at [`PathAddresses::far`].
 
 use std::collections::{HashSet, VecDeque};
 use std::io;
@@ -22,12 +22,12 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::time::TimeSpec;
 
 use super::tun::Tun;
-use super::wire::{Kind, Sender, Step, step, swap_addresses};
+use super::wire::{Sender, Step, StepKind, step, swap_addresses};
 use crate::capture::Recording;
 use crate::clock::now;
 use crate::packet::LinkType;
 
-/// How long before a packet is due the thread stops sleeping and spins: about what a timer's wake-up
+/// Time before a packet is due at which the thread stops sleeping and spins: about what a timer's wake-up
 /// takes. No longer, because on a small machine a spinning path keeps clients from waking up, which is
 /// the very thing that `race` measures.
 const SPIN: Duration = Duration::from_micros(15);
@@ -36,14 +36,14 @@ const MAX_PACKET: usize = 65_536;
 
 /// The two addresses of the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ends {
+pub struct PathAddresses {
     /// The kernel's own address: where clients connect from, and what the listener is bound to.
     pub near: IpAddr,
     /// The address beyond the device: where clients connect to.
     pub far: IpAddr,
 }
 
-impl Ends {
+impl PathAddresses {
     /// The addresses of an IPv4 path.
     pub const V4: Self =
         Self { near: IpAddr::V4(Ipv4Addr::new(10, 9, 0, 1)), far: IpAddr::V4(Ipv4Addr::new(10, 9, 0, 2)) };
@@ -54,18 +54,18 @@ impl Ends {
     };
 }
 
-/// What the path does to packets.
+/// Delay and loss on the path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathSetup {
     /// Time from one end to the other and back; half of it each way.
     pub round_trip: Duration,
-    /// Which of the ACKs that end a handshake are lost on their way to the server, counted from 1.
+    /// The ACKs that end a handshake and are lost on their way to the server, counted from 1.
     pub lose_acks: Vec<u64>,
-    /// The listener's port, which tells the directions apart.
+    /// The listener's port, which gives a packet's direction.
     pub server_port: u16,
 }
 
-/// What came through, once the path is closed.
+/// Packets recorded at both ends of the path.
 #[derive(Debug, Clone)]
 pub struct PathRecord {
     /// Packets as they left and reached the client.
@@ -79,7 +79,7 @@ pub struct PathRecord {
     pub slowest: Duration,
 }
 
-enum Command {
+enum PathCommand {
     GatherSyns(usize),
     HoldAnswers(usize),
     Release,
@@ -90,7 +90,7 @@ enum Command {
 /// A running path.
 #[derive(Debug)]
 pub struct Path {
-    commands: Commands<Command>,
+    commands: Commands<PathCommand>,
     wake: Arc<EventFd>,
     thread: Option<JoinHandle<io::Result<PathRecord>>>,
 }
@@ -133,7 +133,7 @@ impl Path {
     ///
     /// The path has failed.
     pub fn gather_syns(&self, count: usize) -> io::Result<()> {
-        self.command(Command::GatherSyns(count))
+        self.command(PathCommand::GatherSyns(count))
     }
 
     /// Holds the next `count` SYN-ACKs back until [`Self::release`].
@@ -142,7 +142,7 @@ impl Path {
     ///
     /// The path has failed.
     pub fn hold_answers(&self, count: usize) -> io::Result<()> {
-        self.command(Command::HoldAnswers(count))
+        self.command(PathCommand::HoldAnswers(count))
     }
 
     /// Lets go what is held.
@@ -151,7 +151,7 @@ impl Path {
     ///
     /// The path has failed.
     pub fn release(&self) -> io::Result<()> {
-        self.command(Command::Release)
+        self.command(PathCommand::Release)
     }
 
     /// Waits until nothing is under way: what the kernel has sent by now is recorded at both ends. What a
@@ -162,7 +162,7 @@ impl Path {
     /// The path has failed, or `limit` passed.
     pub fn settle(&self, limit: Duration) -> io::Result<()> {
         let (settled, receiver) = channel();
-        self.command(Command::Settle(settled))?;
+        self.command(PathCommand::Settle(settled))?;
         receiver.recv_timeout(limit).map_err(|_| io::Error::other("the path does not come to rest"))
     }
 
@@ -170,10 +170,10 @@ impl Path {
     ///
     /// # Errors
     ///
-    /// What made the path fail before.
+    /// The path's earlier error.
     pub fn close(mut self) -> io::Result<PathRecord> {
-        self.command(Command::Close).or_else(|error| {
-            // The thread has ended; its own error says more than the closed channel.
+        self.command(PathCommand::Close).or_else(|error| {
+            // The thread has ended; its own error is more precise than the closed channel's.
             if self.thread.is_some() { Ok(()) } else { Err(error) }
         })?;
         match self.thread.take().map(JoinHandle::join) {
@@ -182,7 +182,7 @@ impl Path {
         }
     }
 
-    fn command(&self, command: Command) -> io::Result<()> {
+    fn command(&self, command: PathCommand) -> io::Result<()> {
         self.commands.send(command).map_err(|_| io::Error::other("the path has failed"))?;
         self.wake.write(1)?;
         Ok(())
@@ -194,7 +194,7 @@ impl Drop for Path {
     fn drop(&mut self) {
         if let Some(thread) = self.thread.take() {
             // Either can only fail because the thread has ended already.
-            let _ = self.command(Command::Close);
+            let _ = self.command(PathCommand::Close);
             let _ = thread.join();
         }
     }
@@ -209,20 +209,20 @@ enum Gate {
 struct UnderWay {
     due: Instant,
     to: Sender,
-    /// As both capture points show it.
+    /// The packet as both capture points show it.
     packet: Vec<u8>,
 }
 
 struct Carrier {
     tun: Tun,
     setup: PathSetup,
-    commands: Receiver<Command>,
+    commands: Receiver<PathCommand>,
     wake: Arc<EventFd>,
     /// In order of `due`: the delay is the same for all.
     under_way: VecDeque<UnderWay>,
     gate: Gate,
     held: Vec<(Step, Vec<u8>)>,
-    /// To be told when nothing is under way.
+    /// To be notified when nothing is under way.
     settling: Vec<Commands<()>>,
     acknowledged: HashSet<u16>,
     acks: u64,
@@ -237,13 +237,13 @@ impl Carrier {
         loop {
             loop {
                 match self.commands.try_recv() {
-                    Ok(Command::GatherSyns(wanted)) => {
+                    Ok(PathCommand::GatherSyns(wanted)) => {
                         self.gate = Gate::Syns { wanted, clients: HashSet::new() };
                     }
-                    Ok(Command::HoldAnswers(clients)) => self.gate = Gate::Answers { left: clients },
-                    Ok(Command::Release) => self.release(),
-                    Ok(Command::Settle(settled)) => self.settling.push(settled),
-                    Ok(Command::Close) | Err(TryRecvError::Disconnected) => {
+                    Ok(PathCommand::HoldAnswers(clients)) => self.gate = Gate::Answers { left: clients },
+                    Ok(PathCommand::Release) => self.release(),
+                    Ok(PathCommand::Settle(settled)) => self.settling.push(settled),
+                    Ok(PathCommand::Close) | Err(TryRecvError::Disconnected) => {
                         self.record.client.close(now());
                         self.record.server.close(now());
                         return Ok(self.record);
@@ -307,11 +307,11 @@ impl Carrier {
 
     fn is_lost(&mut self, step: Step) -> bool {
         match (step.sender, step.kind) {
-            (Sender::Client, Kind::Syn) => {
+            (Sender::Client, StepKind::Syn) => {
                 self.acknowledged.remove(&step.client_port);
                 false
             }
-            (Sender::Client, Kind::BareAck) if self.acknowledged.insert(step.client_port) => {
+            (Sender::Client, StepKind::BareAck) if self.acknowledged.insert(step.client_port) => {
                 self.acks += 1;
                 self.setup.lose_acks.contains(&self.acks)
             }
@@ -323,14 +323,14 @@ impl Carrier {
         match &mut self.gate {
             Gate::Open => false,
             Gate::Syns { clients, .. } => {
-                let held = step.kind == Kind::Syn;
+                let held = step.kind == StepKind::Syn;
                 if held {
                     clients.insert(step.client_port);
                 }
                 held
             }
             Gate::Answers { left } => {
-                let held = step.kind == Kind::SynAck && *left > 0;
+                let held = step.kind == StepKind::SynAck && *left > 0;
                 *left -= usize::from(held);
                 held
             }
@@ -357,7 +357,7 @@ impl Carrier {
         };
         // Stamped before the kernel sees it: what it causes, a connect() that returns, comes later.
         point.push(now(), wire_len(&packet), &packet);
-        // What goes to the client has been swapped when it departed.
+        // Packets to the client were swapped when they departed.
         if to == Sender::Client || swap_addresses(&mut packet) { self.tun.send(&packet) } else { Ok(()) }
     }
 

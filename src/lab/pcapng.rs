@@ -13,7 +13,7 @@ const SECTION: u32 = 0x0A0D_0D0A;
 const INTERFACE: u32 = 1;
 const STATISTICS: u32 = 5;
 const PACKET: u32 = 6;
-/// Tells readers the byte order.
+/// Marks the byte order.
 const BYTE_ORDER: u32 = 0x1A2B_3C4D;
 /// Options: the writing program, an interface's name, the resolution of its time stamps, when
 /// its capture ended.
@@ -30,7 +30,7 @@ const NANOSECONDS: u8 = 9;
 ///
 /// The output's.
 pub fn write(recordings: &[&Recording], out: &mut dyn Write) -> io::Result<()> {
-    let mut section = Block::new(SECTION);
+    let mut section = BlockBuilder::new(SECTION);
     section.u32(BYTE_ORDER);
     section.u16(1); // version 1.0
     section.u16(0);
@@ -39,7 +39,7 @@ pub fn write(recordings: &[&Recording], out: &mut dyn Write) -> io::Result<()> {
     section.end_options();
     section.write(out)?;
     for recording in recordings {
-        let mut interface = Block::new(INTERFACE);
+        let mut interface = BlockBuilder::new(INTERFACE);
         interface.u16(recording.link().0);
         interface.u16(0);
         interface.u32(0); // no snap length
@@ -63,10 +63,10 @@ pub fn write(recordings: &[&Recording], out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// Tells that capturing went on until `at`: what is silent until then was silent indeed.
-fn end(interface: u32, at: Timestamp) -> io::Result<Block> {
+/// Writes the end of the capture: a flow that is silent until `at` was silent indeed.
+fn end(interface: u32, at: Timestamp) -> io::Result<BlockBuilder> {
     let at = at.as_nanos().cast_unsigned().rotate_left(32).to_le_bytes();
-    let mut block = Block::new(STATISTICS);
+    let mut block = BlockBuilder::new(STATISTICS);
     block.u32(interface);
     block.bytes(&at);
     block.option(ISB_ENDTIME, &at)?;
@@ -74,9 +74,9 @@ fn end(interface: u32, at: Timestamp) -> io::Result<Block> {
     Ok(block)
 }
 
-fn packet(interface: u32, frame: &Frame<'_>) -> Block {
+fn packet(interface: u32, frame: &Frame<'_>) -> BlockBuilder {
     let at = frame.at.as_nanos().cast_unsigned();
-    let mut block = Block::new(PACKET);
+    let mut block = BlockBuilder::new(PACKET);
     block.u32(interface);
     block.u32((at >> 32) as u32);
     block.u32((at & u64::from(u32::MAX)) as u32);
@@ -87,12 +87,12 @@ fn packet(interface: u32, frame: &Frame<'_>) -> Block {
 }
 
 /// A block under construction, little-endian.
-struct Block {
+struct BlockBuilder {
     kind: u32,
     body: Vec<u8>,
 }
 
-impl Block {
+impl BlockBuilder {
     const fn new(kind: u32) -> Self {
         Self { kind, body: Vec::new() }
     }
@@ -112,9 +112,8 @@ impl Block {
     }
 
     fn option(&mut self, code: u16, value: &[u8]) -> io::Result<()> {
-        let length = u16::try_from(value.len()).map_err(|_| {
-            io::Error::new(io::ErrorKind::InvalidInput, "a pcapng option above 65,535 octets")
-        })?;
+        let length = u16::try_from(value.len())
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a pcapng option above 65,535 bytes"))?;
         self.u16(code);
         self.u16(length);
         self.bytes(value);

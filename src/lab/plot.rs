@@ -8,7 +8,7 @@ use std::path::Path;
 use plotters::prelude::*;
 use textplots::{AxisBuilder, Chart, LabelBuilder, LabelFormat, LineStyle, Plot, Shape};
 
-use super::scenario::{Curve, Load, Point};
+use super::scenario::{CpuLoad, Curve, Point};
 
 /// Cells of the terminal's curve; Braille gives 2×4 dots each.
 const COLUMNS: u32 = 72;
@@ -20,16 +20,16 @@ const FROM: f64 = 5.0;
 const TO: f64 = 5_000.0;
 
 /// The four series in the order they are drawn.
-const SERIES: [(&str, Load, RGBColor); 4] = [
-    ("blocking", Load::Idle, RGBColor(31, 119, 180)),
-    ("non-blocking", Load::Idle, RGBColor(44, 160, 44)),
-    ("blocking", Load::Busy, RGBColor(214, 39, 40)),
-    ("non-blocking", Load::Busy, RGBColor(255, 127, 14)),
+const SERIES: [(&str, CpuLoad, RGBColor); 4] = [
+    ("blocking", CpuLoad::Idle, RGBColor(31, 119, 180)),
+    ("non-blocking", CpuLoad::Idle, RGBColor(44, 160, 44)),
+    ("blocking", CpuLoad::Busy, RGBColor(214, 39, 40)),
+    ("non-blocking", CpuLoad::Busy, RGBColor(255, 127, 14)),
 ];
 
 impl Curve {
     /// One series, as (window in microseconds, per cent).
-    fn series(&self, mode: &str, load: Load) -> Vec<(f64, f64)> {
+    fn series(&self, mode: &str, load: CpuLoad) -> Vec<(f64, f64)> {
         let mut points: Vec<(f64, f64)> = self
             .windows
             .iter()
@@ -68,7 +68,7 @@ pub fn draw_text(curve: &Curve) -> String {
         text.push('\n');
     }
     let line: Vec<(f32, f32)> = curve
-        .series("blocking", Load::Idle)
+        .series("blocking", CpuLoad::Idle)
         .into_iter()
         .map(|(window, share)| (window.log10() as f32, share as f32))
         .collect();
@@ -127,8 +127,8 @@ fn plot(curve: &Curve, svg: &mut String) -> Result<(), Box<dyn std::error::Error
     for (mode, load, colour) in SERIES {
         let points = curve.series(mode, load);
         let name = match load {
-            Load::Idle => format!("{mode}, idle CPU"),
-            Load::Busy => format!("{mode}, busy CPU"),
+            CpuLoad::Idle => format!("{mode}, idle CPU"),
+            CpuLoad::Busy => format!("{mode}, busy CPU"),
         };
         chart
             .draw_series(LineSeries::new(points.iter().copied(), colour.stroke_width(2)))?

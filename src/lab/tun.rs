@@ -19,7 +19,7 @@ nix::ioctl_readwrite_bad!(
     libc::ifreq
 );
 
-/// Why there is no TUN device.
+/// Making a TUN device failed.
 #[derive(Debug, thiserror::Error)]
 pub enum TunError {
     /// The device node is missing.
@@ -49,7 +49,7 @@ impl Tun {
     ///
     /// # Errors
     ///
-    /// [`TunError`] says which permission is missing.
+    /// [`TunError`] names the missing permission.
     pub fn create() -> Result<Self, TunError> {
         let file = OpenOptions::new()
             .read(true)

@@ -1,4 +1,4 @@
-//! What the path must know of a packet: which end sent it, and which step of a handshake it is.
+//! Sender and handshake step of a packet on the path.
 
 use etherparse::{SlicedPacket, TransportSlice};
 
@@ -7,10 +7,10 @@ use etherparse::{SlicedPacket, TransportSlice};
 pub(super) struct Step {
     /// The client's port: the end that is not the listener.
     pub(super) client_port: u16,
-    /// Which end sent it.
+    /// The end that sent it.
     pub(super) sender: Sender,
-    /// Which step it is.
-    pub(super) kind: Kind,
+    /// The step.
+    pub(super) kind: StepKind,
 }
 
 /// The end that sent a packet.
@@ -22,9 +22,9 @@ pub(super) enum Sender {
     Server,
 }
 
-/// Steps of a handshake that a path can be told to treat specially.
+/// Steps of a handshake that a path can treat specially.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum StepKind {
     /// SYN alone.
     Syn,
     /// SYN with ACK.
@@ -51,10 +51,10 @@ pub(super) fn step(packet: &[u8], server_port: u16) -> Option<Step> {
         return None;
     };
     let kind = match (tcp.syn(), tcp.ack()) {
-        (true, false) => Kind::Syn,
-        (true, true) => Kind::SynAck,
-        (false, true) if !tcp.fin() && !tcp.rst() && tcp.payload().is_empty() => Kind::BareAck,
-        (false, _) => Kind::Other,
+        (true, false) => StepKind::Syn,
+        (true, true) => StepKind::SynAck,
+        (false, true) if !tcp.fin() && !tcp.rst() && tcp.payload().is_empty() => StepKind::BareAck,
+        (false, _) => StepKind::Other,
     };
     Some(Step { client_port, sender, kind })
 }
@@ -65,7 +65,7 @@ pub(super) fn step(packet: &[u8], server_port: u16) -> Option<Step> {
 /// (RFC 1071), in which the order of the two addresses does not count.
 #[must_use]
 pub(super) fn swap_addresses(packet: &mut [u8]) -> bool {
-    let (start, size) = match packet.first().map(|octet| octet >> 4) {
+    let (start, size) = match packet.first().map(|byte| byte >> 4) {
         Some(4) => (12, 4),
         Some(6) => (8, 16),
         _ => return false,
@@ -126,9 +126,9 @@ mod tests {
     #[test]
     fn tells_steps_and_ends_apart() {
         let packet = syn(false);
-        let client = Step { client_port: 40000, sender: Sender::Client, kind: Kind::Syn };
+        let client = Step { client_port: 40000, sender: Sender::Client, kind: StepKind::Syn };
         assert_eq!(step(&packet, 7777), Some(client));
-        let server = Step { client_port: 7777, sender: Sender::Server, kind: Kind::Syn };
+        let server = Step { client_port: 7777, sender: Sender::Server, kind: StepKind::Syn };
         assert_eq!(step(&packet, 40000), Some(server));
         assert_eq!(step(&packet, 80), None);
         assert_eq!(step(&packet[..30], 7777), None);

@@ -97,7 +97,7 @@ impl KernelHistory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::{ListenSocket, Sample, Sysctls, Watch};
+    use crate::kernel::{ListenSocket, Snapshot, Sysctls, Watch};
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_nanos(0).plus(Span::from_secs(seconds))
@@ -119,10 +119,10 @@ mod tests {
         };
         let sysctls = Sysctls { tcp_abort_on_overflow: Some(1), ..Sysctls::default() };
         let counters = crate::kernel::Counters::parse("", "");
-        let sample = |at| Sample { at, sockets: vec![socket.clone()], counters, sysctls };
+        let sample = |at| Snapshot { at, sockets: vec![socket.clone()], counters, sysctls };
         let mut watch = Watch::new(sample(at(second - 1)));
         watch.push(sample(at(second)));
-        watch.word(server).unwrap()
+        watch.stats(server).unwrap()
     }
 
     fn judged(kernel: &KernelHistory, from: i64, to: i64) -> Option<bool> {

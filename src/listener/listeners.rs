@@ -131,7 +131,7 @@ impl Listeners {
 mod tests {
     use super::*;
     use crate::handshake::{Confidence, Evidence, Reason, Retries, Vantage};
-    use crate::kernel::{Counters, ListenSocket, Sample, Sysctls, Watch};
+    use crate::kernel::{Counters, ListenSocket, Snapshot, Sysctls, Watch};
     use crate::packet::Span;
     use crate::report::samples;
 
@@ -160,7 +160,7 @@ mod tests {
                 cookie: 1,
                 uid: 0,
             };
-            Sample {
+            Snapshot {
                 at,
                 sockets: vec![socket],
                 counters: Counters::parse(&netstat, ""),
@@ -170,7 +170,7 @@ mod tests {
         let (since, until) = (attempt.start.plus(Span::from_secs(-1)), attempt.end.plus(Span::from_secs(1)));
         let mut watch = Watch::new(sample(since, 0, 0));
         watch.push(sample(until, overflows, repeats));
-        let word = watch.word(address).unwrap();
+        let word = watch.stats(address).unwrap();
         listeners.record_kernel(server, word, watch.overflowed_lately(address), (since, until));
     }
 

@@ -1,7 +1,7 @@
-//! One real `connect()`: its result, when it returned, and what the next operation said.
+//! One real `connect()`: its result, the time it returned, and the result of the next operation.
 //!
-//! Owns the client socket's calls and their times. Does not own how many run at once (`run`) nor what
-//! the packets show (`join`).
+//! Owns the client socket's calls and their times. Does not own the number at once (`run`) nor the
+//! packets (`packets`).
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -16,16 +16,16 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::clock::now;
 use crate::packet::Timestamp;
 
-/// How `connect()` waits.
+/// Blocking or non-blocking `connect()`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+pub enum WaitMode {
     /// The thread sleeps in `connect()`.
     Blocking,
     /// `connect()` returns EINPROGRESS; the thread sleeps in `poll()` and asks `SO_ERROR`.
     NonBlocking,
 }
 
-impl Mode {
+impl WaitMode {
     /// The name in every output.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -36,22 +36,22 @@ impl Mode {
     }
 }
 
-/// What to do with one connection.
+/// Parameters of one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Plan {
-    /// Where to.
+pub struct ConnectPlan {
+    /// The server's address.
     pub target: SocketAddr,
     /// From which address; port 0 lets the kernel choose.
     pub source: SocketAddr,
-    /// How to wait.
-    pub mode: Mode,
-    /// When to give `connect()` up.
+    /// Blocking or not.
+    pub mode: WaitMode,
+    /// Time-out of `connect()`.
     pub timeout: Duration,
-    /// How many octets to send as soon as `connect()` has succeeded.
+    /// Number of bytes to send as soon as `connect()` has succeeded.
     pub send: usize,
-    /// How long after that to watch for the connection's death.
+    /// Time after that in which to watch for the connection's death.
     pub watch: Duration,
-    /// What asks for the connection's state when the watch ends.
+    /// Operation that asks for the connection's state when the watch ends.
     pub probe: Probe,
 }
 
@@ -60,41 +60,41 @@ pub struct Plan {
 pub enum Probe {
     /// `getsockopt(SO_ERROR)`: sends nothing.
     SoError,
-    /// A send of one octet.
+    /// A send of one byte.
     Send,
 }
 
-/// What happened to one connection, as the client's calls told it.
+/// Results of the client's calls on one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Call {
     /// The local port; known before `connect()`, so that failures can be joined too.
     pub port: u16,
-    /// How it waited.
-    pub mode: Mode,
+    /// Blocking or not.
+    pub mode: WaitMode,
     /// Just before `connect()`.
     pub started: Timestamp,
     /// Just after `connect()`, or the `poll()` that ended it, returned.
     pub returned: Timestamp,
-    /// What it said.
+    /// Its result.
     pub result: Result<(), Errno>,
-    /// What came after a success.
-    pub next: Option<Next>,
+    /// Results of later operations, after a success.
+    pub next: Option<AfterConnect>,
 }
 
 impl Call {
-    /// Whether `connect()` said success.
+    /// True if `connect()` returned success.
     #[must_use]
     pub const fn succeeded(&self) -> bool {
         self.result.is_ok()
     }
 
-    /// Whether the server sent data, or closed, while the connection was watched.
+    /// True if the server sent data, or closed, while the connection was watched.
     #[must_use]
     pub fn was_answered(&self) -> bool {
         self.next.is_some_and(|next| next.received.is_some())
     }
 
-    /// The error that a later operation met although `connect()` had said success.
+    /// The error of a later operation after a successful `connect()`.
     #[must_use]
     pub fn death(&self) -> Option<Errno> {
         let next = self.next?;
@@ -102,16 +102,16 @@ impl Call {
     }
 }
 
-/// What the operations after a successful `connect()` said.
+/// Results of the operations after a successful `connect()`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Next {
+pub struct AfterConnect {
     /// The send right after `connect()`, where one was asked for.
     pub sent: Option<Result<usize, Errno>>,
-    /// When the socket became readable or failed, if it did while it was watched.
+    /// Time at which the socket became readable or failed, if it did while it was watched.
     pub woken: Option<Timestamp>,
-    /// Octets that came from the server, or 0 when it closed.
+    /// Bytes that came from the server, or 0 when it closed.
     pub received: Option<usize>,
-    /// What the probe said.
+    /// Error that the probe returned.
     pub error: Option<Errno>,
 }
 
@@ -120,13 +120,13 @@ pub struct Next {
 /// # Errors
 ///
 /// No socket could be had, or it could not be bound: `connect()` was not called.
-pub fn connect(plan: &Plan) -> io::Result<(Call, Socket)> {
+pub fn connect(plan: &ConnectPlan) -> io::Result<(Call, Socket)> {
     let socket = open(plan)?;
     let port = socket.local_addr()?.as_socket().map_or(0, |address| address.port());
     let started = now();
     let result = match plan.mode {
-        Mode::Blocking => connect_blocking(&socket, plan),
-        Mode::NonBlocking => connect_polling(&socket, plan),
+        WaitMode::Blocking => connect_blocking(&socket, plan),
+        WaitMode::NonBlocking => connect_polling(&socket, plan),
     };
     let returned = now();
     let next = match result {
@@ -136,26 +136,26 @@ pub fn connect(plan: &Plan) -> io::Result<(Call, Socket)> {
     Ok((Call { port, mode: plan.mode, started, returned, result, next }, socket))
 }
 
-fn open(plan: &Plan) -> io::Result<Socket> {
+fn open(plan: &ConnectPlan) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(plan.target), Type::STREAM, Some(Protocol::TCP))?;
     match plan.mode {
         // SO_SNDTIMEO bounds connect() too (socket(7)); it then fails with EINPROGRESS.
-        Mode::Blocking => socket.set_write_timeout(Some(plan.timeout))?,
-        Mode::NonBlocking => socket.set_nonblocking(true)?,
+        WaitMode::Blocking => socket.set_write_timeout(Some(plan.timeout))?,
+        WaitMode::NonBlocking => socket.set_nonblocking(true)?,
     }
     // Bound before connect(), because a failed connect() may forget its port.
     socket.bind(&plan.source.into())?;
     Ok(socket)
 }
 
-fn connect_blocking(socket: &Socket, plan: &Plan) -> Result<(), Errno> {
+fn connect_blocking(socket: &Socket, plan: &ConnectPlan) -> Result<(), Errno> {
     match socket.connect(&plan.target.into()).map_err(errno) {
         Err(Errno::EINPROGRESS) => Err(Errno::ETIMEDOUT),
         result => result,
     }
 }
 
-fn connect_polling(socket: &Socket, plan: &Plan) -> Result<(), Errno> {
+fn connect_polling(socket: &Socket, plan: &ConnectPlan) -> Result<(), Errno> {
     match socket.connect(&plan.target.into()).map_err(errno) {
         Err(Errno::EINPROGRESS) => {}
         result => return result,
@@ -168,7 +168,7 @@ fn connect_polling(socket: &Socket, plan: &Plan) -> Result<(), Errno> {
 }
 
 /// Sends what is to be sent, watches, probes.
-fn follow(socket: &Socket, plan: &Plan) -> Next {
+fn follow(socket: &Socket, plan: &ConnectPlan) -> AfterConnect {
     let sent = (plan.send > 0).then(|| send(socket, plan.send));
     let woken = match wait(socket, PollFlags::POLLIN, plan.watch) {
         Ok(true) => Some(now()),
@@ -179,7 +179,7 @@ fn follow(socket: &Socket, plan: &Plan) -> Next {
         Probe::Send => send(socket, 1).err(),
     };
     let received = woken.filter(|_| error.is_none()).and_then(|_| peek(socket));
-    Next { sent, woken, received, error }
+    AfterConnect { sent, woken, received, error }
 }
 
 /// Waits until `events` or an error is pending; `false` when the time is over.
@@ -206,10 +206,10 @@ fn so_error(socket: &Socket) -> Option<Errno> {
     }
 }
 
-/// Octets of line feeds: the one content that a line-based server takes for nothing.
-fn send(socket: &Socket, octets: usize) -> Result<usize, Errno> {
+/// Bytes of line feeds: the one content that a line-based server takes for nothing.
+fn send(socket: &Socket, bytes: usize) -> Result<usize, Errno> {
     // No SIGPIPE: Rust's start-up code ignores it.
-    socket.send(&vec![b'\n'; octets]).map_err(errno)
+    socket.send(&vec![b'\n'; bytes]).map_err(errno)
 }
 
 fn peek(socket: &Socket) -> Option<usize> {
@@ -227,8 +227,8 @@ mod tests {
     use std::io::Write;
     use std::net::{Ipv4Addr, TcpListener};
 
-    fn plan(target: SocketAddr, mode: Mode) -> Plan {
-        Plan {
+    fn plan(target: SocketAddr, mode: WaitMode) -> ConnectPlan {
+        ConnectPlan {
             target,
             source: (Ipv4Addr::LOCALHOST, 0).into(),
             mode,
@@ -243,7 +243,7 @@ mod tests {
     fn a_served_connection_is_alive() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let target = listener.local_addr().unwrap();
-        for mode in [Mode::Blocking, Mode::NonBlocking] {
+        for mode in [WaitMode::Blocking, WaitMode::NonBlocking] {
             let server = std::thread::spawn({
                 let listener = listener.try_clone().unwrap();
                 move || {
@@ -267,7 +267,7 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let target = listener.local_addr().unwrap();
         drop(listener);
-        for mode in [Mode::Blocking, Mode::NonBlocking] {
+        for mode in [WaitMode::Blocking, WaitMode::NonBlocking] {
             let (call, _socket) = connect(&plan(target, mode)).unwrap();
             assert_eq!(call.result, Err(Errno::ECONNREFUSED));
             assert_ne!(call.port, 0);

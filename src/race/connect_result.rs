@@ -1,10 +1,10 @@
-//! What became of each connect: the client's word joined to the packets'.
+//! Result of each connect: the client's calls joined to the packets.
 
 use super::{Call, Packets};
 use crate::handshake::{Attempt, Cause, Confidence, Verdict};
 use crate::packet::{Span, Timestamp};
 
-/// What became of a connect.
+/// Result of a connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ConnectResult {
     /// `connect()` succeeded, and the server has shown that it has the connection.
@@ -37,7 +37,7 @@ impl ConnectResult {
         }
     }
 
-    /// `connect()` said success, and the server had not accepted.
+    /// True if `connect()` succeeded and the server had not accepted.
     #[must_use]
     pub const fn is_dead(self) -> bool {
         matches!(self, Self::DeadReset | Self::DeadIgnored)
@@ -46,10 +46,10 @@ impl ConnectResult {
 
 /// One connect with its attempt, where there was a capture that shows it.
 #[derive(Debug, Clone, Copy)]
-pub struct Runner<'a> {
-    /// The client's word.
+pub struct JoinedCall<'a> {
+    /// Results of the client's calls.
     pub call: &'a Call,
-    /// The packets'.
+    /// Its packets.
     pub attempt: Option<&'a Attempt>,
 }
 
@@ -61,37 +61,37 @@ pub struct Race {
 }
 
 impl Race {
-    /// Joins calls to packets; without packets, only the client's word counts.
+    /// Joins calls to packets; without packets only the calls count.
     #[must_use]
     pub const fn new(calls: Vec<Call>, packets: Option<Packets>) -> Self {
         Self { calls, packets }
     }
 
     /// Every connect in order of its start.
-    pub fn runners(&self) -> impl Iterator<Item = Runner<'_>> {
-        self.calls.iter().map(|call| Runner {
+    pub fn joined_calls(&self) -> impl Iterator<Item = JoinedCall<'_>> {
+        self.calls.iter().map(|call| JoinedCall {
             call,
             attempt: self.packets.as_ref().and_then(|packets| packets.attempt(call)),
         })
     }
 
-    /// What was captured.
+    /// The captured packets.
     #[must_use]
     pub const fn packets(&self) -> Option<&Packets> {
         self.packets.as_ref()
     }
 
-    /// How many connects had `fate`.
+    /// Number of connects with `result`.
     #[must_use]
-    pub fn count(&self, fate: ConnectResult) -> usize {
-        self.runners().filter(|runner| runner.fate() == fate).count()
+    pub fn count(&self, result: ConnectResult) -> usize {
+        self.joined_calls().filter(|joined| joined.result() == result).count()
     }
 }
 
-impl Runner<'_> {
-    /// What became of it.
+impl JoinedCall<'_> {
+    /// Its result.
     #[must_use]
-    pub fn fate(&self) -> ConnectResult {
+    pub fn result(&self) -> ConnectResult {
         if !self.call.succeeded() {
             return ConnectResult::Failed;
         }
@@ -102,17 +102,17 @@ impl Runner<'_> {
             {
                 ConnectResult::DeadIgnored
             }
-            // Without packets a reset is the only sign; one by the application looks the same then.
+            // Without packets a reset is the only evidence; one by the application looks the same then.
             None if self.call.death().is_some() => ConnectResult::DeadReset,
             Some((_, Some(true))) => ConnectResult::Alive,
-            // What an application resets it has accepted.
+            // An application can reset only a connection that it has accepted.
             Some(_) if self.was_accepted() => ConnectResult::Alive,
             Some(_) | None if self.call.was_answered() => ConnectResult::Alive,
             Some(_) | None => ConnectResult::Unproven,
         }
     }
 
-    /// Whether the packets make it likely that an application had accepted it and reset it then.
+    /// True if an application had likely accepted it and then reset it.
     fn was_accepted(&self) -> bool {
         let inference = self.attempt.map(|attempt| &attempt.inference);
         inference.is_some_and(|inference| {
@@ -121,7 +121,7 @@ impl Runner<'_> {
         })
     }
 
-    /// How long `connect()` took.
+    /// Duration of `connect()`.
     #[must_use]
     pub const fn latency(&self) -> Span {
         self.call.returned.since(self.call.started)

@@ -11,9 +11,9 @@ mod run;
 mod show;
 mod sniffer;
 
-pub use connect::{Call, Mode, Next, Plan, Probe, connect};
-pub use connect_result::{ConnectResult, Race, Runner};
+pub use connect::{AfterConnect, Call, ConnectPlan, Probe, WaitMode, connect};
+pub use connect_result::{ConnectResult, JoinedCall, Race};
 pub use packets::Packets;
 pub use route::{Route, route};
-pub use run::{Load, run};
+pub use run::{Pace, run};
 pub use sniffer::{Sniffer, SnifferError};

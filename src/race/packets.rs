@@ -1,4 +1,4 @@
-//! From recorded frames to attempts that can be found by the call that made them.
+//! Attempts of a recording, indexed by the call that made them.
 
 use std::collections::HashMap;
 use std::io;
@@ -7,11 +7,11 @@ use super::Call;
 use crate::capture::Recording;
 use crate::engine::{AnalysisOptions, Sink, Summary, analyse};
 use crate::handshake::Attempt;
-use crate::kernel::Account;
+use crate::kernel::ListenerDelta;
 use crate::listener::Listeners;
 use crate::packet::Endpoint;
 
-/// What a recording shows, by the same code as for any capture.
+/// Attempts in a recording, found by the same code as for any capture.
 #[derive(Debug, Clone)]
 pub struct Packets {
     /// Attempts by client port, in order of their start; causes inferred with all that is known at the end.
@@ -42,11 +42,11 @@ impl Packets {
 
     /// Takes what the kernel counted of the server of these packets, whatever address they call it by: from now on
     /// the causes of its attempts are confirmed, or contradicted.
-    pub fn hear(&mut self, account: &Account) {
+    pub fn apply_kernel(&mut self, delta: &ListenerDelta) {
         let servers: Vec<Endpoint> = self.listeners.servers().collect();
         for server in servers {
-            let span = (account.since, account.until);
-            self.listeners.record_kernel(server, account.word.clone(), account.word.overflowed(), span);
+            let span = (delta.since, delta.until);
+            self.listeners.record_kernel(server, delta.stats.clone(), delta.stats.overflowed(), span);
         }
         for attempt in self.attempts.values_mut().flatten() {
             attempt.inference = self.listeners.infer(attempt);

@@ -1,4 +1,4 @@
-//! Which interface and source address the kernel takes to a host.
+//! Interface and source address that the kernel uses to reach a host.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -32,7 +32,7 @@ pub fn route(target: SocketAddr, source: Option<IpAddr>) -> io::Result<Route> {
     let addresses: Vec<InterfaceAddress> = getifaddrs()?.collect();
     let of = |ip: IpAddr| addresses.iter().find(|address| address_of(address) == Some(ip));
     let loopback = || addresses.iter().find(|address| address.flags.contains(InterfaceFlags::IFF_LOOPBACK));
-    // What a host sends to itself passes the loopback interface, whichever address it goes to.
+    // Packets to an address of this host pass the loopback interface.
     let here = target.ip().is_loopback() || of(target.ip()).is_some();
     match if here { loopback() } else { of(source) } {
         // An address that stays whatever way its packets take.

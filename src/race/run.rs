@@ -5,16 +5,16 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::connect::{Call, Plan, connect};
+use super::connect::{Call, ConnectPlan, connect};
 
 /// Stack of a client's thread: it makes a handful of system calls.
 const STACK: usize = 128 * 1024;
-/// How long a waiting thread sleeps before it looks whether it should end.
+/// Longest sleep of a waiting thread between two looks at the stop flag.
 const TICK: Duration = Duration::from_millis(20);
 
-/// How many connects, and how fast.
+/// Number of connects, and their pace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Load {
+pub struct Pace {
     /// In all.
     pub count: usize,
     /// At once.
@@ -23,20 +23,20 @@ pub struct Load {
     pub interval: Duration,
 }
 
-/// Makes the connects of `load`, each as `plan` says; no new ones once `stop` is set. Calls come in order
+/// Makes the connects of `pace`, each as `plan` says; no new ones once `stop` is set. Calls come in order
 /// of their start.
 ///
 /// # Errors
 ///
 /// Sockets or threads ran out; the connects under way are finished first.
-pub fn run(plan: &Plan, load: Load, stop: &AtomicBool) -> io::Result<Vec<Call>> {
+pub fn run(plan: &ConnectPlan, pace: Pace, stop: &AtomicBool) -> io::Result<Vec<Call>> {
     let next = AtomicUsize::new(0);
-    let calls = Mutex::new(Vec::with_capacity(load.count));
+    let calls = Mutex::new(Vec::with_capacity(pace.count));
     let begin = Instant::now();
     let work = || -> io::Result<()> {
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            if number >= load.count || !wait_for_turn(begin, load.interval, number, stop) {
+            if number >= pace.count || !wait_for_turn(begin, pace.interval, number, stop) {
                 return Ok(());
             }
             let (call, _socket) = connect(plan).inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
@@ -46,7 +46,7 @@ pub fn run(plan: &Plan, load: Load, stop: &AtomicBool) -> io::Result<Vec<Call>> 
         }
     };
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..load.concurrency.min(load.count))
+        let threads: Vec<_> = (0..pace.concurrency.min(pace.count))
             .map(|_| {
                 let builder = std::thread::Builder::new().name("connect".to_owned()).stack_size(STACK);
                 builder.spawn_scoped(scope, work)
@@ -78,26 +78,26 @@ fn wait_for_turn(begin: Instant, interval: Duration, number: usize, stop: &Atomi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::race::{Mode, Probe};
+    use crate::race::{Probe, WaitMode};
     use std::net::{Ipv4Addr, TcpListener};
 
     #[test]
     fn makes_as_many_as_asked_and_none_after_the_stop() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let plan = Plan {
+        let plan = ConnectPlan {
             target: listener.local_addr().unwrap(),
             source: (Ipv4Addr::LOCALHOST, 0).into(),
-            mode: Mode::NonBlocking,
+            mode: WaitMode::NonBlocking,
             timeout: Duration::from_secs(5),
             send: 0,
             watch: Duration::ZERO,
             probe: Probe::SoError,
         };
-        let load = Load { count: 30, concurrency: 4, interval: Duration::from_millis(2) };
+        let pace = Pace { count: 30, concurrency: 4, interval: Duration::from_millis(2) };
         let begin = Instant::now();
-        let calls = run(&plan, load, &AtomicBool::new(false)).unwrap();
+        let calls = run(&plan, pace, &AtomicBool::new(false)).unwrap();
         assert!(begin.elapsed() >= Duration::from_millis(29 * 2));
         assert_eq!(calls.iter().filter(|call| call.succeeded()).count(), 30);
-        assert_eq!(run(&plan, load, &AtomicBool::new(true)).unwrap(), []);
+        assert_eq!(run(&plan, pace, &AtomicBool::new(true)).unwrap(), []);
     }
 }

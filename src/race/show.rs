@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::{ConnectResult, Race, Runner};
+use super::{ConnectResult, JoinedCall, Race};
 use crate::handshake::{Cause, Confidence, Inference, Verdict};
 use crate::packet::Span;
 use crate::words::count;
@@ -15,7 +15,7 @@ const BAR: usize = 40;
 
 /// One connect, flat.
 #[derive(Serialize)]
-struct Row<'a> {
+struct ConnectRow<'a> {
     client_port: u16,
     mode: &'static str,
     /// Seconds since the Unix epoch would lose digits as a JSON number: nanoseconds.
@@ -44,8 +44,8 @@ impl Race {
             .into_iter()
             .collect();
         let mut connects = Vec::new();
-        for runner in self.runners() {
-            with_row(&runner, |row| connects.push(serde_json::json!(row)));
+        for joined in self.joined_calls() {
+            with_row(&joined, |row| connects.push(serde_json::json!(row)));
         }
         let document = serde_json::json!({
             "schema": 1,
@@ -67,8 +67,8 @@ impl Race {
     /// The output's.
     pub fn write_csv(&self, out: &mut dyn Write) -> io::Result<()> {
         let mut csv = csv::Writer::from_writer(out);
-        for runner in self.runners() {
-            with_row(&runner, |row| csv.serialize(row)).map_err(io::Error::from)?;
+        for joined in self.joined_calls() {
+            with_row(&joined, |row| csv.serialize(row)).map_err(io::Error::from)?;
         }
         csv.flush()
     }
@@ -106,9 +106,9 @@ impl Race {
                 self.deaths(reset, ignored)
             )?;
         }
-        let latencies: Vec<Span> = self.runners().map(|runner| runner.latency()).collect();
+        let latencies: Vec<Span> = self.joined_calls().map(|joined| joined.latency()).collect();
         histogram("connect() took", &latencies, out)?;
-        let margins: Vec<Span> = self.runners().filter_map(|runner| runner.margin()).collect();
+        let margins: Vec<Span> = self.joined_calls().filter_map(|joined| joined.margin()).collect();
         histogram("the RST came after connect() returned by (negative: before)", &margins, out)?;
         match self.dropped() {
             Some(0) | None => Ok(()),
@@ -123,8 +123,8 @@ impl Race {
             return Ok(());
         }
         let mut verdicts: BTreeMap<Option<Verdict>, usize> = BTreeMap::new();
-        for runner in self.runners() {
-            *verdicts.entry(runner.attempt.map(|attempt| attempt.verdict)).or_default() += 1;
+        for joined in self.joined_calls() {
+            *verdicts.entry(joined.attempt.map(|attempt| attempt.verdict)).or_default() += 1;
         }
         let words: Vec<_> = verdicts
             .into_iter()
@@ -136,7 +136,7 @@ impl Race {
     /// `cause: 19 accept-queue-overflow, tcp_abort_on_overflow=1 (confirmed)`.
     fn write_causes(&self, out: &mut dyn Write) -> io::Result<()> {
         let mut causes: BTreeMap<String, usize> = BTreeMap::new();
-        for attempt in self.runners().filter_map(|runner| runner.attempt) {
+        for attempt in self.joined_calls().filter_map(|joined| joined.attempt) {
             let Inference { cause: Some(cause), abort_on_overflow, confidence, .. } = &attempt.inference
             else {
                 continue;
@@ -153,8 +153,8 @@ impl Race {
     fn deaths(&self, reset: usize, ignored: usize) -> String {
         let mut words = Vec::new();
         if reset > 0 {
-            let margins = self.runners().filter(|runner| runner.fate() == ConnectResult::DeadReset);
-            let margins: Vec<Span> = margins.filter_map(|runner| runner.margin()).collect();
+            let margins = self.joined_calls().filter(|joined| joined.result() == ConnectResult::DeadReset);
+            let margins: Vec<Span> = margins.filter_map(|joined| joined.margin()).collect();
             words.push(match (margins.iter().min(), margins.iter().max()) {
                 (Some(least), Some(most)) => {
                     format!("{reset} reset {least} to {most} after connect() returned")
@@ -170,7 +170,7 @@ impl Race {
 
     fn errors(&self) -> String {
         let mut errors: BTreeMap<String, usize> = BTreeMap::new();
-        for errno in self.runners().filter_map(|runner| runner.call.result.err()) {
+        for errno in self.joined_calls().filter_map(|joined| joined.call.result.err()) {
             *errors.entry(format!("{errno:?}")).or_default() += 1;
         }
         let words: Vec<_> = errors.into_iter().map(|(errno, count)| format!("{count} {errno}")).collect();
@@ -182,22 +182,22 @@ impl Race {
     }
 }
 
-fn with_row<T>(runner: &Runner<'_>, use_row: impl FnOnce(&Row<'_>) -> T) -> T {
+fn with_row<T>(joined: &JoinedCall<'_>, use_row: impl FnOnce(&ConnectRow<'_>) -> T) -> T {
     let name = |errno: nix::errno::Errno| format!("{errno:?}");
-    let result = runner.call.result.map_or_else(name, |()| "success".to_owned());
-    let next = runner.call.death().map(name);
-    let inference = runner.attempt.map(|attempt| &attempt.inference);
-    use_row(&Row {
-        client_port: runner.call.port,
-        mode: runner.call.mode.name(),
-        started_ns: runner.call.started.as_nanos(),
-        latency: runner.latency().as_secs_f64(),
+    let result = joined.call.result.map_or_else(name, |()| "success".to_owned());
+    let next = joined.call.death().map(name);
+    let inference = joined.attempt.map(|attempt| &attempt.inference);
+    use_row(&ConnectRow {
+        client_port: joined.call.port,
+        mode: joined.call.mode.name(),
+        started_ns: joined.call.started.as_nanos(),
+        latency: joined.latency().as_secs_f64(),
         result: &result,
-        fate: runner.fate().name(),
+        fate: joined.result().name(),
         next: next.as_deref(),
-        verdict: runner.attempt.map(|attempt| attempt.verdict.name()),
-        wake_up: runner.wake_up().map(Span::as_secs_f64),
-        margin: runner.margin().map(Span::as_secs_f64),
+        verdict: joined.attempt.map(|attempt| attempt.verdict.name()),
+        wake_up: joined.wake_up().map(Span::as_secs_f64),
+        margin: joined.margin().map(Span::as_secs_f64),
         cause: inference.and_then(|inference| inference.cause).map(Cause::name),
         abort_on_overflow: inference.and_then(|inference| inference.abort_on_overflow).map(u8::from),
         confidence: inference.and_then(|inference| inference.confidence).map(Confidence::name),
@@ -240,14 +240,14 @@ fn floor(nanos: i64) -> i64 {
 mod tests {
     use super::*;
     use crate::packet::Timestamp;
-    use crate::race::{Call, Mode, Next};
+    use crate::race::{AfterConnect, Call, WaitMode};
     use nix::errno::Errno;
 
     fn call(port: u16, result: Result<(), Errno>, death: Option<Errno>) -> Call {
-        let next = Next { sent: None, woken: None, received: None, error: death };
+        let next = AfterConnect { sent: None, woken: None, received: None, error: death };
         Call {
             port,
-            mode: Mode::Blocking,
+            mode: WaitMode::Blocking,
             started: Timestamp::from_nanos(1_000),
             returned: Timestamp::from_nanos(300_000 + 1_000),
             result,

@@ -13,10 +13,10 @@ use crate::clock::now;
 const SNAP_LENGTH: u32 = 128;
 /// Packets that are taken at once.
 const AT_ONCE: usize = 1024;
-/// How long packets that have been sent may take to be captured.
+/// Longest time from sending a packet to its capture.
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// Why there is no capture.
+/// The capture failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SnifferError {
     /// It cannot begin.
@@ -45,7 +45,7 @@ impl Sniffer {
     ///
     /// # Errors
     ///
-    /// [`SnifferError`] says which permission is missing.
+    /// [`SnifferError`] names the missing permission.
     pub fn start(interface: &str, server: SocketAddr) -> Result<Self, SnifferError> {
         // A router's error comes from itself.
         let errors = if server.is_ipv4() { "icmp" } else { "icmp6" };

@@ -27,6 +27,7 @@ use crate::engine::{Sink, Summary};
 use crate::handshake::Attempt;
 
 pub use self::csv::COLUMNS;
+#[cfg(all(target_os = "linux", feature = "lab"))]
 pub(crate) use self::record::AttemptRecord;
 pub use self::record::{SCHEMA, TOOL};
 pub use self::text::{Stream, wanted_by_environment};

@@ -1,11 +1,11 @@
-//! What the room `kernel` reads, compared line by line with `ss -ltnm` and `nstat` in namespaces of our own.
+//! The module `kernel` compared line by line with `ss -ltnm` and `nstat`, in private namespaces.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use hsanalyze::kernel::{
-    Counter, Counters, LimitFrom, Sample, Sysctls, Watch, listen_sockets, local_addresses, owners,
+    Counter, Counters, LimitFrom, Snapshot, Sysctls, Watch, listen_sockets, local_addresses, owners,
 };
 
 use crate::namespace::{defer_accept, in_namespace, listener, run, start_connect, sysctl, wait_for};
@@ -104,7 +104,7 @@ fn listen_sockets_agree_with_ss_on_both_sides_of_somaxconn() {
 #[test]
 fn a_dump_of_many_datagrams_is_complete() {
     in_namespace(|| {
-        // About 160 octets each: 80 KiB, where a datagram has at most 32.
+        // About 160 bytes each: 80 KiB, where a datagram has at most 32.
         let kept: Vec<_> =
             (0..500).map(|n| listener(&format!("127.0.0.1:{}", 8000 + n), 1 + n % 7)).collect();
         let rows = ours();
@@ -119,7 +119,7 @@ fn a_full_queue_overflows_and_every_figure_agrees() {
         let victim = listener("127.0.0.1:7100", 4);
         let idle = listener("127.0.0.1:7101", 4);
         let server = victim.local_addr().unwrap();
-        let mut watch = Watch::new(Sample::take().unwrap());
+        let mut watch = Watch::new(Snapshot::take().unwrap());
         let held: Vec<_> = (0..9).map(|_| start_connect(server)).collect();
         wait_for("four SYNs are dropped", || ours()[&server].2 >= 4);
 
@@ -131,15 +131,15 @@ fn a_full_queue_overflows_and_every_figure_agrees() {
             }
             before == after
         });
-        watch.push(Sample::take().unwrap());
-        let word = watch.word(server).unwrap();
-        assert_eq!((word.recv_q, word.send_q, word.recv_q_max), (5, 4, 5));
-        assert!(word.full_seen);
-        assert!(word.drops >= Some(4), "{word:?}");
-        assert!(word.namespace.get(Counter::ListenOverflows) >= Some(4), "{word:?}");
-        assert_eq!(word.overflowed(), Some(true));
-        assert_eq!(word.abort_on_overflow, Some(false));
-        let other = watch.word(idle.local_addr().unwrap()).unwrap();
+        watch.push(Snapshot::take().unwrap());
+        let stats = watch.stats(server).unwrap();
+        assert_eq!((stats.recv_q, stats.send_q, stats.recv_q_max), (5, 4, 5));
+        assert!(stats.full_seen);
+        assert!(stats.drops >= Some(4), "{stats:?}");
+        assert!(stats.namespace.get(Counter::ListenOverflows) >= Some(4), "{stats:?}");
+        assert_eq!(stats.overflowed(), Some(true));
+        assert_eq!(stats.abort_on_overflow, Some(false));
+        let other = watch.stats(idle.local_addr().unwrap()).unwrap();
         assert_eq!((other.drops, other.overflowed()), (Some(0), Some(false)));
         drop(held);
     });
@@ -152,24 +152,24 @@ fn overflows_at_the_ack_are_counted_with_either_setting() {
             sysctl("net.ipv4.tcp_abort_on_overflow", abort);
             let victim = listener("127.0.0.1:7150", 2);
             let server = victim.local_addr().unwrap();
-            let mut watch = Watch::new(Sample::take().unwrap());
+            let mut watch = Watch::new(Snapshot::take().unwrap());
             // More than three requests would be past the SYN queue, which has the same limit: cookies defer nothing.
             let clients = overflow_at_the_ack(&victim, 2, 3);
             // One of the three finds the last place, two overflow; with abort=0 their data comes again and again.
             let overflows = |watch: &Watch| watch.counters().get(Counter::ListenOverflows).unwrap();
             wait_for("two overflows, between their repeats", || {
-                watch.push(Sample::take().unwrap());
+                watch.push(Snapshot::take().unwrap());
                 let deferred = watch.counters().get(Counter::TcpDeferAcceptDrop).unwrap();
                 // Each ACK or data segment at a full queue is one ListenOverflows and two drops, each deferred ACK one.
                 overflows(&watch) >= 2
-                    && watch.word(server).unwrap().drops == Some(2 * overflows(&watch) + deferred)
+                    && watch.stats(server).unwrap().drops == Some(2 * overflows(&watch) + deferred)
             });
-            let word = watch.word(server).unwrap();
-            assert_eq!((word.recv_q, word.send_q, word.full_seen), (3, 2, true), "{word:?}");
-            assert_eq!(word.abort_on_overflow, Some(abort == 1));
-            assert_eq!(word.overflowed(), Some(true));
-            let resets = word.namespace.get(Counter::EmbryonicRsts);
-            assert_eq!(resets, Some(if abort == 1 { 2 } else { 0 }), "{word:?}");
+            let stats = watch.stats(server).unwrap();
+            assert_eq!((stats.recv_q, stats.send_q, stats.full_seen), (3, 2, true), "{stats:?}");
+            assert_eq!(stats.abort_on_overflow, Some(abort == 1));
+            assert_eq!(stats.overflowed(), Some(true));
+            let resets = stats.namespace.get(Counter::EmbryonicRsts);
+            assert_eq!(resets, Some(if abort == 1 { 2 } else { 0 }), "{stats:?}");
             drop(clients);
         });
     }

@@ -16,16 +16,16 @@ use serde_json::Value;
 
 use crate::util::{Run, count, hsanalyze, list, report, string};
 
-/// What the offline analysis must say as the lab did, attempt by attempt.
+/// Fields that the offline analysis and the lab must agree on, attempt by attempt.
 const JUDGED: [&str; 3] = ["verdict", "established", "retries"];
 
-/// How long after a packet its copy may come, in seconds (DOMAIN §5), but for a little.
+/// Longest time from a packet to its duplicate, in seconds (DOMAIN §5), less a little.
 const COPY: f64 = 0.095;
 
-/// What it must infer from the packets as the lab did before it asked the kernel.
+/// Inferences from packets alone that both must agree on.
 const INFERRED: [&str; 3] = ["cause", "abort_on_overflow", "confidence"];
 
-/// Whether the lab can be had here. Where not, says so loudly; CI sets HSANALYZE_REQUIRE_ROOT, under which
+/// True if the lab can run here. Otherwise prints SKIPPED; CI sets HSANALYZE_REQUIRE_ROOT, under which
 /// that is a failure.
 fn lab_is_possible(test: &str) -> bool {
     let tried = thread::spawn(|| Namespace::enter().map(|_| ())).join().unwrap();
@@ -99,7 +99,7 @@ fn counters_account_for_every_attempt(run: &Value) {
     // Data that follows at once gets a deferred connection in without a repeat.
     assert!(counted("TCPDeferAcceptDrop") >= with("cause", "defer-accept"), "{run:#}");
     let repeats: u64 = attempts.iter().map(|a| count(a, "/retries/syn_ack") + count(a, "/retries/syn")).sum();
-    // What the path lost at the client's end, the server never saw repeated.
+    // An ACK lost by the path is never retransmitted at the server's end.
     assert_eq!(counted("TCPSynRetrans"), repeats, "{run:#}");
     let dropped: u64 = attempts.iter().map(overflows).sum();
     // The SYNs before the one that was answered: dropped, or held back by a busy machine's path for so long
@@ -111,13 +111,13 @@ fn counters_account_for_every_attempt(run: &Value) {
         let events = counted("ListenOverflows") + counted("TCPReqQFullDrop");
         assert!((dropped..=dropped + late).contains(&events), "{events}, {dropped} to {late} more: {run:#}");
     } else {
-        // No SYN-ACK repeats tell how many of the ACKs and data segments were dropped: at least one each.
+        // No SYN-ACK retransmissions count the dropped ACKs and data segments: at least one each.
         let ignored = with("verdict", "ack-ignored");
         assert!(counted("ListenOverflows") >= dropped + ignored, "{run:#}");
     }
 }
 
-/// How often a full queue dropped something of this attempt: each SYN of one that never got an
+/// Number of events of this attempt that a full queue dropped: each SYN of one that never got an
 /// answer, and each ACK that did not get the connection in.
 fn overflows(attempt: &Value) -> u64 {
     let established = attempt["established"] == true;
@@ -174,7 +174,7 @@ fn every_reset_connect_is_reported_and_counted_over_either_protocol() {
             ["reset --clients 64 --rtt 2 --format json", "reset --ipv6 --clients 64 --format json"]
         {
             // 64 threads have a round trip to wake up in. Where none of them made it, the machine was too busy, and
-            // only that row may say so.
+            // only that row may disagree.
             let late = |row: &Value| {
                 row["agree"] == false && string(row, "subject").starts_with("connect() succeeded, next call")
             };
@@ -183,8 +183,8 @@ fn every_reset_connect_is_reported_and_counted_over_either_protocol() {
             let document =
                 document.unwrap_or_else(|| panic!("{arguments}: no connect() in time, three times"));
             agrees(&document);
-            // All of them later on an idle machine; on a busy one some are told at once, and agree as well.
-            let told = row(&document, "connect() succeeded, next call failed, 0 octets sent");
+            // All of them later on an idle machine; on a busy one some fail at once, and agree as well.
+            let told = row(&document, "connect() succeeded, next call failed, 0 bytes sent");
             let numbers = told.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse::<u64>().ok());
             assert_eq!(numbers.sum::<u64>(), 63, "{told}");
             for run in list(&document["scenarios"][0], "runs") {
@@ -265,7 +265,7 @@ fn ended_in_the_middle_it_leaves_nothing_behind() {
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGKILL] {
         let mut command = lab("drop").command();
         command.stdout(Stdio::null()).stderr(Stdio::null());
-        // Who runs the tests in the background may ignore them, and that is inherited.
+        // A shell that runs the tests in the background may ignore them, and that is inherited.
         let heed = || [Signal::SIGINT, Signal::SIGTERM].into_iter().try_for_each(heed);
         // SAFETY: `sigaction` is all that is called between fork and exec, and it may be.
         let mut child = unsafe { command.pre_exec(heed) }.spawn().unwrap();

@@ -11,7 +11,7 @@ mod forms;
 mod generated;
 #[cfg(target_os = "linux")]
 mod kernel;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "lab"))]
 mod lab;
 #[cfg(target_os = "linux")]
 mod listeners;
@@ -19,7 +19,7 @@ mod listeners;
 mod live;
 #[cfg(target_os = "linux")]
 mod namespace;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "lab"))]
 mod race;
 mod readme;
 mod scenarios;

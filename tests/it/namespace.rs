@@ -16,7 +16,7 @@ use nix::sys::socket::{
 
 /// Runs `test` on a thread of its own in a new network namespace whose `lo` is up.
 ///
-/// Without the right to make one, says so loudly and does not run it. CI sets HSANALYZE_REQUIRE_ROOT, under
+/// Without the right to make one, prints SKIPPED and does not run it. CI sets HSANALYZE_REQUIRE_ROOT, under
 /// which that is a failure.
 pub(crate) fn in_namespace(test: impl FnOnce() + Send + 'static) {
     let name = thread::current().name().unwrap_or("test").to_owned();
@@ -84,7 +84,7 @@ pub(crate) fn defer_accept(listener: &TcpListener, seconds: u32) {
     // nix has no name for this option.
     let (option, length) =
         (libc::TCP_DEFER_ACCEPT, libc::socklen_t::try_from(size_of_val(&seconds)).unwrap());
-    // SAFETY: the descriptor is open, and the pointer is to `length` readable octets, for this call only.
+    // SAFETY: the descriptor is open, and the pointer is to `length` readable bytes, for this call only.
     let result = unsafe {
         libc::setsockopt(listener.as_raw_fd(), libc::IPPROTO_TCP, option, (&raw const seconds).cast(), length)
     };

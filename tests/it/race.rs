@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hsanalyze::handshake::Verdict;
 use hsanalyze::kernel::Counter;
-use hsanalyze::lab::{Ends, PORT, Setup, Trace, View};
+use hsanalyze::lab::{EndView, PORT, PathAddresses, Setup, Trace};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -54,7 +54,7 @@ fn refused_and_unanswered_connects_fail_with_their_errno() {
         let document = race(target, "-n 6 -c 1 --watch 0 --timeout 0.3");
         assert_eq!(count(&document, "result", "success"), 2, "{document:#}");
         assert_eq!(count(&document, "result", "ETIMEDOUT"), 4, "{document:#}");
-        // The server is this machine's: its kernel's count says why nothing came.
+        // The server runs on this machine: its kernel's count explains the silence.
         for (key, value) in [("verdict", "unanswered"), ("cause", "accept-queue-overflow")] {
             assert_eq!(count(&document, key, value), 4, "{document:#}");
         }
@@ -73,7 +73,7 @@ fn overflow(setup: Setup, arguments: &str) -> (Value, Trace) {
         .run(|experiment| {
             experiment.fill(128)?;
             experiment.path().gather_syns(64).unwrap();
-            let target = SocketAddr::new(Ends::V4.far, PORT);
+            let target = SocketAddr::new(PathAddresses::V4.far, PORT);
             // The child inherits the namespace of this thread.
             Ok(race(target, &format!("-n 64 -c 64 {arguments}")))
         })
@@ -105,7 +105,7 @@ fn connects_that_lied_and_were_reset_are_found_dead() {
 fn connects_that_lied_and_are_ignored_are_found_dead() {
     in_namespace(|| {
         let (document, trace) = overflow(Setup::default(), "--watch 1.5 --non-blocking");
-        let server = View::of(&trace.server).unwrap();
+        let server = EndView::of(&trace.server).unwrap();
         let attempts = server.packets.attempts();
         let ignored = attempts.iter().filter(|attempt| attempt.verdict == Verdict::SynackRetransmitted);
         // All that their clients sent but SYNs: the ACK, its repeats in answer to those of the SYN-ACK, and FINs.
@@ -127,7 +127,7 @@ fn connects_of_which_nothing_is_heard_are_not_called_alive() {
         assert_eq!(count(&document, "result", "success"), 64, "{document:#}");
         assert_eq!(document["fates"]["alive"], 1, "{document:#}");
         let unproven = count(&document, "fate", "unproven");
-        // A FIN that was repeated twice by the end tells.
+        // A FIN that was retransmitted twice shows it.
         assert_eq!(unproven + count(&document, "fate", "dead-ignored"), 63, "{document:#}");
     });
 }
@@ -169,7 +169,7 @@ fn interrupted_it_reports_what_was_done() {
         let target = listener.local_addr().unwrap().to_string();
         let run = hsanalyze(["race", &target, "-n", "1000", "--interval", "0.05", "--watch", "0"]);
         let mut child = run.command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        // It says what it is about to do before it catches signals; a busy machine takes a while in between.
+        // The announcement comes before signals are caught; a busy machine takes a while in between.
         let mut said = String::new();
         BufReader::new(child.stderr.take().unwrap()).read_line(&mut said).unwrap();
         assert!(said.contains("making 1,000 blocking connects"), "{said}");

@@ -1,14 +1,14 @@
-//! Asks the kernel about the servers of this machine, and enters its word into the listeners.
+//! Reads the kernel's figures once a second and records them for the servers of this machine.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::kernel::{KernelError, KernelStats, LocalAddresses, Sample, Watch, local_addresses};
+use crate::kernel::{KernelError, KernelStats, LocalAddresses, Snapshot, Watch, local_addresses};
 use crate::listener::Listeners;
 use crate::packet::Endpoint;
 
-/// How often the addresses of this machine are looked up: they change rarely, and each look costs a dump.
+/// Interval between two reads of this machine's addresses: they change rarely, and each read costs a dump.
 const REFRESH: Duration = Duration::from_secs(10);
 
 /// An overflow after so long a rest is news again: longer than the 32 s between a client's last repeats.
@@ -20,14 +20,14 @@ pub(super) struct Kernel {
     local: LocalAddresses,
     refreshed: Option<Instant>,
     failure: Option<KernelError>,
-    /// When each listener was last seen to overflow.
+    /// Time of each listener's latest overflow.
     overflowing: HashMap<SocketAddr, Instant>,
 }
 
 impl Kernel {
     /// Takes the first sample.
     pub(super) fn new() -> Self {
-        let (watch, failure) = match Sample::take() {
+        let (watch, failure) = match Snapshot::take() {
             Ok(sample) => (Some(Watch::new(sample)), None),
             Err(error) => (None, Some(error)),
         };
@@ -40,7 +40,7 @@ impl Kernel {
         }
     }
 
-    /// Takes a sample and tells `listeners` of it. Gives the reason, once, when the kernel cannot be asked any more.
+    /// Takes a snapshot and records it in `listeners`. Returns the error, once, when the kernel cannot be read any more.
     pub(super) fn ask(&mut self, listeners: &mut Listeners) -> Option<KernelError> {
         if let Err(error) = self.sample(listeners) {
             self.watch = None;
@@ -49,7 +49,7 @@ impl Kernel {
         self.failure.take()
     }
 
-    /// Listeners of this machine that have begun to overflow, told once each: until their clients give up, a minute or
+    /// Listeners of this machine that have begun to overflow, each returned once: until their clients give up, a minute or
     /// two later, the packets alone decide nothing where SYNs get no answer.
     pub(super) fn begun_to_overflow(&mut self) -> Vec<KernelStats> {
         let Some(watch) = &self.watch else { return Vec::new() };
@@ -57,7 +57,7 @@ impl Kernel {
         let mut begun = Vec::new();
         for local in watch.overflowing() {
             if self.overflowing.insert(local, Instant::now()).is_none() {
-                begun.extend(watch.word(local));
+                begun.extend(watch.stats(local));
             }
         }
         begun
@@ -66,7 +66,7 @@ impl Kernel {
     fn sample(&mut self, listeners: &mut Listeners) -> Result<(), KernelError> {
         let Some(watch) = &mut self.watch else { return Ok(()) };
         let since = watch.latest().at;
-        watch.push(Sample::take()?);
+        watch.push(Snapshot::take()?);
         let until = watch.latest().at;
         if self.refreshed.is_none_or(|at| at.elapsed() >= REFRESH) {
             self.local = local_addresses()?;
@@ -76,7 +76,7 @@ impl Kernel {
         let servers: Vec<Endpoint> = listeners.servers().filter(here).collect();
         for server in servers {
             let address = SocketAddr::new(server.ip(), server.port());
-            if let Some(word) = watch.word(address) {
+            if let Some(word) = watch.stats(address) {
                 listeners.record_kernel(server, word, watch.overflowed_lately(address), (since, until));
             }
         }

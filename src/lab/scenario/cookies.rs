@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use super::{Outcome, Parameters, Run, side_by_side};
+use super::{Parameters, Run, ScenarioOutcome, side_by_side};
 use crate::handshake::{Cause, Verdict};
 use crate::kernel::Counter;
+use crate::lab::comparison::Comparison;
 use crate::lab::experiment::{Clients, LabError, Setup};
-use crate::lab::findings::Findings;
 use crate::lab::listener::AcceptPolicy;
 use crate::race::Probe;
 
-/// How long clients watch: their data is repeated after about 0.2, 0.6, 1.4 and 3 s.
+/// Time clients watch: their data is retransmitted after about 0.2, 0.6, 1.4 and 3 s.
 const WATCH: Duration = Duration::from_secs(5);
-/// When room appears, in the run in which it does.
+/// Time at which the application begins to accept, in the run in which it does.
 const ROOM: Duration = Duration::from_secs(1);
 
 /// One run.
@@ -24,11 +24,11 @@ struct Setting {
     room: bool,
 }
 
-pub(super) fn run(parameters: &Parameters) -> Result<Outcome, LabError> {
-    let mut findings = Findings::new(
+pub(super) fn run(parameters: &Parameters) -> Result<ScenarioOutcome, LabError> {
+    let mut comparison = Comparison::new(
         "cookies",
         format!(
-            "{} clients, one free place, each sends {} octets at once",
+            "{} clients, one free place, each sends {} bytes at once",
             parameters.clients, parameters.data
         ),
     );
@@ -45,15 +45,15 @@ pub(super) fn run(parameters: &Parameters) -> Result<Outcome, LabError> {
     let mut traces = Vec::new();
     for (setting, run) in settings.iter().zip(runs) {
         match (setting.room, setting.syncookies) {
-            (true, _) => compare_room(&mut findings, setting, &run),
-            (false, 2) => compare_always(&mut findings, setting, &run),
-            (false, _) => compare_mixed(&mut findings, setting, &run),
+            (true, _) => compare_room(&mut comparison, setting, &run),
+            (false, 2) => compare_always(&mut comparison, setting, &run),
+            (false, _) => compare_mixed(&mut comparison, setting, &run),
         }
-        findings.count(setting.name, &run.trace.counters);
+        comparison.count(setting.name, &run.trace.counters);
         let name = format!("cookies-{}", setting.name.replace([' ', ',', '='], "-"));
         traces.push((name, run.trace));
     }
-    Ok(Outcome { findings, traces, curve: None })
+    Ok(ScenarioOutcome { comparison, traces, curve: None })
 }
 
 fn overflow(parameters: &Parameters, setting: &Setting) -> Result<Run, LabError> {
@@ -75,21 +75,21 @@ fn overflow(parameters: &Parameters, setting: &Setting) -> Result<Run, LabError>
     })
 }
 
-fn compare_always(findings: &mut Findings, setting: &Setting, run: &Run) {
+fn compare_always(comparison: &mut Comparison, setting: &Setting, run: &Run) {
     let of = |what: &str| format!("{what}, {}", setting.name);
     let (clients, server) = (run.calls.len(), &run.views.server);
     let hit: Vec<_> = server.with(&run.calls, Verdict::AckIgnored).collect();
-    findings.equal("2 D", of("data repeated, never answered"), clients.saturating_sub(1), hit.len());
-    findings.equal(
+    comparison.equal("2 D", of("data repeated, never answered"), clients.saturating_sub(1), hit.len());
+    comparison.equal(
         "2 D",
         of("SYN-ACK repeats"),
         0,
         server.packets.summary.listeners.iter().map(|l| l.retries.syn_ack).sum(),
     );
-    findings.equal("2 D", of("RSTs"), 0, server.resets.total);
-    findings.equal("2 D", of("connect() says success"), clients, run.succeeded());
+    comparison.equal("2 D", of("RSTs"), 0, server.resets.total);
+    comparison.equal("2 D", of("connect() says success"), clients, run.succeeded());
     let sent = run.counter(Counter::SyncookiesSent);
-    findings.holds(
+    comparison.holds(
         "2 D",
         of("SyncookiesSent"),
         format!("at least {clients}"),
@@ -98,26 +98,32 @@ fn compare_always(findings: &mut Findings, setting: &Setting, run: &Run) {
     );
     let named =
         hit.iter().filter(|attempt| attempt.inference.cause == Some(Cause::AcceptQueueOverflow)).count();
-    findings.equal("5", of("diagnosis names the overflow"), hit.len(), named);
-    run.confirmed(findings, of("confirmed by the kernel's count"), Verdict::AckIgnored, hit.len());
+    comparison.equal("5", of("diagnosis names the overflow"), hit.len(), named);
+    run.confirmed(comparison, of("confirmed by the kernel's count"), Verdict::AckIgnored, hit.len());
 }
 
-fn compare_room(findings: &mut Findings, setting: &Setting, run: &Run) {
+fn compare_room(comparison: &mut Comparison, setting: &Setting, run: &Run) {
     let of = |what: &str| format!("{what}, {}", setting.name);
     let late = run.calls.iter().filter_map(|call| run.views.server.attempt(call));
     let established = late.filter(|attempt| attempt.established == Some(true)).count();
-    findings.equal("2 D", of("connections that data completes"), run.calls.len(), established);
+    comparison.equal("2 D", of("connections that data completes"), run.calls.len(), established);
 }
 
 /// One listener shows A and D side by side: requests as far as the SYN queue goes, cookies for the rest.
-fn compare_mixed(findings: &mut Findings, setting: &Setting, run: &Run) {
+fn compare_mixed(comparison: &mut Comparison, setting: &Setting, run: &Run) {
     let of = |what: &str| format!("{what}, {} backlog={}", setting.name, setting.backlog);
     let server = &run.views.server;
     let a = server.with(&run.calls, Verdict::SynackRetransmitted).count();
     let d = server.with(&run.calls, Verdict::AckIgnored).count();
-    findings.holds("2", of("A and D side by side"), "some of both", format!("A {a}, D {d}"), a > 0 && d > 0);
+    comparison.holds(
+        "2",
+        of("A and D side by side"),
+        "some of both",
+        format!("A {a}, D {d}"),
+        a > 0 && d > 0,
+    );
     let cookies = run.counter(Counter::TcpReqQFullDoCookies);
     // Like the accept queue, the SYN queue is full when it holds more than the limit.
     let past = run.calls.len().saturating_sub(setting.backlog as usize + 1) as u64;
-    findings.equal("7", of("cookies for those past the SYN queue"), past, cookies);
+    comparison.equal("7", of("cookies for those past the SYN queue"), past, cookies);
 }

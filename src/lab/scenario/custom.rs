@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use super::{Outcome, Parameters, Run};
+use super::{Parameters, Run, ScenarioOutcome};
 use crate::handshake::{Cause, Confidence, Verdict};
 use crate::kernel::Counter;
-use crate::lab::experiment::{Clients, LabError, Setup, said};
-use crate::lab::findings::Findings;
+use crate::lab::comparison::Comparison;
+use crate::lab::experiment::{Clients, LabError, Setup, result_name};
 use crate::lab::listener::AcceptPolicy;
 use crate::race::Probe;
 
 /// The user's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Custom {
-    /// What is given to `listen()`; the queue is filled to its limit before the clients start.
+    /// The backlog given to `listen()`; the queue is filled to its limit before the clients start.
     pub backlog: u32,
     /// `net.core.somaxconn`.
     pub somaxconn: Option<u32>,
@@ -23,13 +23,13 @@ pub struct Custom {
     pub syncookies: u8,
     /// Seconds of TCP_DEFER_ACCEPT; such a listener cannot be filled beforehand.
     pub defer_accept: Option<u32>,
-    /// Which handshake ACKs of the clients are lost.
+    /// Handshake ACKs of the clients that are lost.
     pub lose_acks: Vec<u64>,
-    /// When the application accepts, counted from the clients' start.
+    /// Accept policy of the application, with times counted from the clients' start.
     pub accept: AcceptPolicy,
-    /// Octets each client sends at once.
+    /// Bytes each client sends at once.
     pub send: usize,
-    /// How long each client watches.
+    /// Time each client watches its connection.
     pub watch: Duration,
 }
 
@@ -42,10 +42,10 @@ impl Custom {
     /// # Errors
     ///
     /// The lab could not be set up.
-    pub fn run(&self, parameters: &Parameters) -> Result<Outcome, LabError> {
+    pub fn run(&self, parameters: &Parameters) -> Result<ScenarioOutcome, LabError> {
         let limit = self.somaxconn.map_or(self.backlog, |cap| cap.min(self.backlog));
         let fill = if self.defer_accept.is_none() { limit } else { 0 };
-        let mut findings = Findings::new(
+        let mut comparison = Comparison::new(
             Self::NAME,
             format!(
                 "{} clients, accept queue filled with {fill} of {limit}, abort={}, syncookies={}",
@@ -76,53 +76,54 @@ impl Custom {
             experiment.serve(self.accept)?;
             experiment.collect(running)
         })?;
-        self.compare(&mut findings, &run);
-        findings.count("all", &run.trace.counters);
-        Ok(Outcome { findings, traces: vec![(Self::NAME.to_owned(), run.trace)], curve: None })
+        self.compare(&mut comparison, &run);
+        comparison.count("all", &run.trace.counters);
+        Ok(ScenarioOutcome { comparison, traces: vec![(Self::NAME.to_owned(), run.trace)], curve: None })
     }
 
-    fn compare(&self, findings: &mut Findings, run: &Run) {
+    fn compare(&self, comparison: &mut Comparison, run: &Run) {
         for verdict in Verdict::ALL {
             let [client, server] =
                 [&run.views.client, &run.views.server].map(|v| v.with(&run.calls, verdict).count());
             if client + server > 0 {
-                findings
+                comparison
                     .notes
                     .push(format!("  {verdict:<22} at the client {client:>4}, at the server {server:>4}"));
             }
         }
         let mut results: Vec<(String, usize)> = Vec::new();
         for call in &run.calls {
-            let fate = match call.death() {
+            let result = match call.death() {
                 Some(errno) => format!("success, then {errno:?}"),
-                None => said(call.result),
+                None => result_name(call.result),
             };
-            match results.iter_mut().find(|(known, _)| *known == fate) {
+            match results.iter_mut().find(|(known, _)| *known == result) {
                 Some((_, count)) => *count += 1,
-                None => results.push((fate, 1)),
+                None => results.push((result, 1)),
             }
         }
-        let results: Vec<_> = results.iter().map(|(fate, count)| format!("{count}× {fate}")).collect();
-        findings.notes.push(format!("  connect() said           {}", results.join(", ")));
+        let results: Vec<_> = results.iter().map(|(result, count)| format!("{count}× {result}")).collect();
+        comparison.notes.push(format!("  connect() said           {}", results.join(", ")));
 
         let overflow = |a: &&crate::handshake::Attempt| a.inference.cause == Some(Cause::AcceptQueueOverflow);
         let named =
             run.calls.iter().filter_map(|call| run.views.server.attempt(call)).filter(overflow).count();
         let sure = |a: &crate::handshake::Attempt| a.inference.confidence == Some(Confidence::Confirmed);
-        let heard = run.calls.iter().filter_map(|call| run.heard.server.attempt(call)).filter(overflow);
-        let confirmed = heard.filter(|attempt| sure(attempt)).count();
+        let with_kernel =
+            run.calls.iter().filter_map(|call| run.with_kernel.server.attempt(call)).filter(overflow);
+        let confirmed = with_kernel.filter(|attempt| sure(attempt)).count();
         let counted = run.counter(Counter::ListenOverflows);
         // A SYN that is still repeated when the experiment ends is nobody's yet.
         let open = run.views.server.with(&run.calls, Verdict::Undetermined).count();
         let unjudged = if open > 0 { format!(" ({open} more cannot be judged)") } else { String::new() };
-        findings.holds(
+        comparison.holds(
             "5",
             "overflows: in the packets, and in the kernel's counter",
             "both or neither",
             format!("{named} attempts{unjudged}, {counted} events"),
             (named > 0) == (counted > 0) || named == 0 && open > 0,
         );
-        findings.holds(
+        comparison.holds(
             "5",
             "of these, confirmed by the kernel's count",
             format!("all {named}"),
@@ -131,6 +132,6 @@ impl Custom {
         );
         let resets = run.views.server.with(&run.calls, Verdict::ResetAfterAck).count() as u64;
         let embryonic = run.counter(Counter::EmbryonicRsts);
-        findings.equal("2 B", "reset-after-ack = EmbryonicRsts", resets, embryonic);
+        comparison.equal("2 B", "reset-after-ack = EmbryonicRsts", resets, embryonic);
     }
 }

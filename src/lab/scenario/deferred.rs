@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Outcome, Parameters, Run, side_by_side};
+use super::{Parameters, Run, ScenarioOutcome, side_by_side};
 use crate::handshake::{Attempt, Cause};
 use crate::kernel::Counter;
+use crate::lab::comparison::Comparison;
 use crate::lab::experiment::{Clients, LabError, Setup};
-use crate::lab::findings::Findings;
 use crate::race::Probe;
 
 /// The tried periods: 1 s and 1 + 2 s of retransmission time are what the kernel rounds to.
@@ -14,8 +14,8 @@ const PERIODS: [u32; 2] = [3, 7];
 /// Few clients: the listener does not overflow.
 const CLIENTS: usize = 8;
 
-pub(super) fn run(parameters: &Parameters) -> Result<Outcome, LabError> {
-    let mut findings = Findings::new(
+pub(super) fn run(parameters: &Parameters) -> Result<ScenarioOutcome, LabError> {
+    let mut comparison = Comparison::new(
         "defer-accept",
         format!("{CLIENTS} clients of a listener with TCP_DEFER_ACCEPT and an empty queue"),
     );
@@ -32,37 +32,37 @@ pub(super) fn run(parameters: &Parameters) -> Result<Outcome, LabError> {
     })?;
     let mut traces = Vec::new();
     for ((period, send), run) in settings.into_iter().zip(runs) {
-        let of = |what: &str| format!("{what}, {period} s, {send} octets sent");
+        let of = |what: &str| format!("{what}, {period} s, {send} bytes sent");
         if send == 0 {
-            compare_silent(&mut findings, period, &run);
+            compare_silent(&mut comparison, period, &run);
         } else {
-            findings.equal("3", of("SYN-ACK repeats"), 0, most_repeats(&run));
-            findings.equal("3", of("connections waiting at once"), CLIENTS, established(&run));
+            comparison.equal("3", of("SYN-ACK repeats"), 0, most_repeats(&run));
+            comparison.equal("3", of("connections waiting at once"), CLIENTS, established(&run));
         }
         let overflows = attempts(&run).filter(|a| a.inference.cause == Some(Cause::AcceptQueueOverflow));
-        findings.equal("3", of("attempts taken for an overflow"), 0, overflows.count());
-        findings.equal("3", of("ListenOverflows"), 0, run.counter(Counter::ListenOverflows));
-        findings.count(format!("{period} s, {send} octets"), &run.trace.counters);
+        comparison.equal("3", of("attempts taken for an overflow"), 0, overflows.count());
+        comparison.equal("3", of("ListenOverflows"), 0, run.counter(Counter::ListenOverflows));
+        comparison.count(format!("{period} s, {send} bytes"), &run.trace.counters);
         traces.push((format!("defer-accept-{period}-{send}"), run.trace));
     }
-    Ok(Outcome { findings, traces, curve: None })
+    Ok(ScenarioOutcome { comparison, traces, curve: None })
 }
 
-fn compare_silent(findings: &mut Findings, period: u32, run: &Run) {
-    let of = |what: &str| format!("{what}, {period} s, 0 octets sent");
-    findings.equal("3", of("most SYN-ACK repeats"), 1, most_repeats(run));
+fn compare_silent(comparison: &mut Comparison, period: u32, run: &Run) {
+    let of = |what: &str| format!("{what}, {period} s, 0 bytes sent");
+    comparison.equal("3", of("most SYN-ACK repeats"), 1, most_repeats(run));
     let times: Vec<f64> =
         attempts(run).filter_map(|attempt| attempt.retry_at.first()).map(|at| at.as_secs_f64()).collect();
     let (first, last) = times.iter().fold((f64::INFINITY, 0.0_f64), |(a, b), &t| (a.min(t), b.max(t)));
     let due = f64::from(period);
-    findings.holds(
+    comparison.holds(
         "3",
         of("time of that repeat"),
         format!("near {due:.1} s, not 1 s"),
         format!("{first:.2}–{last:.2} s"),
         times.len() == CLIENTS && first > due * 0.9 && last < due * 1.25,
     );
-    findings.equal(
+    comparison.equal(
         "3",
         of("bare ACKs ignored, then accepted"),
         CLIENTS as u64,

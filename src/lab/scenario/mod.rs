@@ -1,4 +1,4 @@
-//! The scenarios: each tries what docs/DOMAIN.md says on this kernel.
+//! The scenarios: each tests statements of docs/DOMAIN.md on this kernel.
 //!
 //! Owns what is tried and what is expected. Does not own how (`experiment`) nor what packets mean
 //! (`handshake`).
@@ -14,27 +14,27 @@ mod trouble;
 
 use std::time::Duration;
 
-use super::analysis::Views;
+use super::analysis::BothEnds;
+use super::comparison::Comparison;
 use super::experiment::{Clients, Experiment, LabError, Setup, Trace, doing};
-use super::findings::Findings;
 use crate::handshake::{Attempt, Cause, Confidence, Verdict};
-use crate::race::{Call, Mode, Probe};
+use crate::race::{Call, Probe, WaitMode};
 
 pub use custom::Custom;
-pub use race::{Curve, Load, Point, Share};
+pub use race::{CpuLoad, Curve, Point, Share};
 
-/// What the user may change of a scenario.
+/// Parameters of a scenario that the user may change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameters {
     /// IPv6 instead of IPv4.
     pub v6: bool,
-    /// How many clients.
+    /// Number of clients.
     pub clients: usize,
     /// The path's round trip.
     pub round_trip: Duration,
     /// `tcp_synack_retries`, where the scenario does not try several.
     pub synack_retries: Option<u8>,
-    /// Octets sent by clients that send at once.
+    /// Bytes sent by clients that send at once.
     pub data: usize,
 }
 
@@ -58,7 +58,7 @@ pub enum Parameter {
 /// One scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scenario {
-    /// How the accept queue fills.
+    /// The accept queue fills.
     Queue,
     /// Overflow with `tcp_abort_on_overflow=0`.
     Drop,
@@ -78,11 +78,11 @@ pub enum Scenario {
     Recover,
 }
 
-/// What a scenario leaves.
+/// Result of a scenario.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct ScenarioOutcome {
     /// The comparison.
-    pub findings: Findings,
+    pub comparison: Comparison,
     /// The packets of its runs, named.
     pub traces: Vec<(String, Trace)>,
     /// The measured curve, from `race`.
@@ -119,7 +119,7 @@ impl Scenario {
         }
     }
 
-    /// Whether this parameter changes what it does; the others change every scenario.
+    /// True if the scenario uses this parameter; the parameters not listed here change every scenario.
     #[must_use]
     pub const fn uses(self, parameter: Parameter) -> bool {
         let (clients, round_trip, data) = match self {
@@ -141,7 +141,7 @@ impl Scenario {
     /// # Errors
     ///
     /// The lab could not be set up; a kernel that behaves otherwise is no error but a finding.
-    pub fn run(self, parameters: &Parameters) -> Result<Outcome, LabError> {
+    pub fn run(self, parameters: &Parameters) -> Result<ScenarioOutcome, LabError> {
         match self {
             Self::Queue => queue::run(parameters),
             Self::Drop => overflow::drop(parameters),
@@ -159,10 +159,10 @@ impl Scenario {
 /// One run: the clients' calls and both ends' packets, analysed.
 struct Run {
     calls: Vec<Call>,
-    /// What the packets alone show.
-    views: Views,
-    /// What they show together with the kernel's count.
-    heard: Views,
+    /// Attempts by the packets alone.
+    views: BothEnds,
+    /// Attempts by the packets together with the kernel's count.
+    with_kernel: BothEnds,
     trace: Trace,
 }
 
@@ -172,9 +172,9 @@ impl Run {
         body: impl FnOnce(&mut Experiment) -> Result<Vec<Call>, LabError> + Send,
     ) -> Result<Self, LabError> {
         let (calls, trace) = setup.run(body)?;
-        let views = Views::of(&trace).map_err(doing("analyse the packets"))?;
-        let heard = views.clone().heard(trace.account.as_ref());
-        Ok(Self { calls, views, heard, trace })
+        let views = BothEnds::of(&trace).map_err(doing("analyse the packets"))?;
+        let with_kernel = views.clone().with_kernel(trace.delta.as_ref());
+        Ok(Self { calls, views, with_kernel, trace })
     }
 
     fn counter(&self, counter: crate::kernel::Counter) -> u64 {
@@ -183,13 +183,13 @@ impl Run {
 
     /// Compares how many of the server's `expected` attempts with this verdict are overflows that the kernel's count
     /// confirms.
-    fn confirmed(&self, findings: &mut Findings, subject: String, verdict: Verdict, expected: usize) {
+    fn confirmed(&self, comparison: &mut Comparison, subject: String, verdict: Verdict, expected: usize) {
         let sure = |attempt: &&Attempt| {
             attempt.inference.cause == Some(Cause::AcceptQueueOverflow)
                 && attempt.inference.confidence == Some(Confidence::Confirmed)
         };
-        let confirmed = self.heard.server.with(&self.calls, verdict).filter(sure).count();
-        findings.equal("5", subject, expected, confirmed);
+        let confirmed = self.with_kernel.server.with(&self.calls, verdict).filter(sure).count();
+        comparison.equal("5", subject, expected, confirmed);
     }
 
     fn succeeded(&self) -> usize {
@@ -212,11 +212,11 @@ impl Parameters {
         u32::try_from(self.clients.saturating_mul(2)).unwrap_or(u32::MAX)
     }
 
-    /// Clients that connect, wait for what comes, and send one octet at the end.
+    /// Clients that connect, wait for what comes, and send one byte at the end.
     const fn clients(&self, watch: Duration) -> Clients {
         Clients {
             count: self.clients,
-            mode: Mode::Blocking,
+            mode: WaitMode::Blocking,
             timeout: Duration::from_secs(30),
             send: 0,
             watch,

@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::race::SAFE;
-use super::{Outcome, Parameters, Run, side_by_side};
+use super::{Parameters, Run, ScenarioOutcome, side_by_side};
 use crate::handshake::{Attempt, Cause, Verdict};
 use crate::kernel::Counter;
+use crate::lab::comparison::Comparison;
 use crate::lab::experiment::{LabError, Setup};
-use crate::lab::findings::Findings;
 use crate::packet::Span;
 use crate::race::{Call, Probe};
 
-/// When the repeats come, in seconds after the first SYN-ACK (DOMAIN §1).
+/// Times of the retransmissions, in seconds after the first SYN-ACK (DOMAIN §1).
 const SCHEDULE: [i64; 5] = [1, 3, 7, 15, 31];
-/// How late a repeat may be: timers of seconds are coarse, an eighth of the interval (`net/timer.c`).
+/// Greatest lateness of a retransmission, as a divisor of its interval: timers of seconds are coarse (`net/timer.c`).
 const LATE: i64 = 8;
 
 /// One overflow with `tcp_abort_on_overflow=0`.
@@ -24,9 +24,9 @@ struct Pressure {
     backlog: u32,
 }
 
-pub(super) fn drop(parameters: &Parameters) -> Result<Outcome, LabError> {
+pub(super) fn drop(parameters: &Parameters) -> Result<ScenarioOutcome, LabError> {
     let clients = parameters.clients;
-    let mut findings = Findings::new(
+    let mut comparison = Comparison::new(
         "drop",
         format!(
             "{clients} clients whose SYNs arrive before the first ACK, one free place, tcp_abort_on_overflow=0"
@@ -42,26 +42,26 @@ pub(super) fn drop(parameters: &Parameters) -> Result<Outcome, LabError> {
     let runs = side_by_side(&settings, |pressure| dropped(parameters, pressure))?;
     let mut traces = Vec::new();
     for (pressure, shown) in settings.iter().zip(runs) {
-        compare_drop(&mut findings, pressure, &shown.run);
-        compare_end(&mut findings, pressure, &shown);
+        compare_drop(&mut comparison, pressure, &shown.run);
+        compare_end(&mut comparison, pressure, &shown);
         let run = shown.run;
         let name = format!("{} pressure, tcp_synack_retries={}", pressure.name, pressure.retries);
-        findings.count(name, &run.trace.counters);
+        comparison.count(name, &run.trace.counters);
         traces.push((format!("drop-{}-{}", pressure.name, pressure.retries), run.trace));
     }
-    Ok(Outcome { findings, traces, curve: None })
+    Ok(ScenarioOutcome { comparison, traces, curve: None })
 }
 
-/// What the kernel showed besides packets and counters.
-struct Shown {
+/// One run, with the kernel's state besides packets and counters.
+struct DropRun {
     run: Run,
     /// From the burst to the last request's end.
     vanished: Duration,
-    /// How much the listener's own drop count grew; `None` before Linux 4.7.
+    /// Growth of the listener's own drop count; `None` before Linux 4.7.
     drops: Option<u32>,
 }
 
-fn dropped(parameters: &Parameters, pressure: &Pressure) -> Result<Shown, LabError> {
+fn dropped(parameters: &Parameters, pressure: &Pressure) -> Result<DropRun, LabError> {
     let setup =
         Setup { backlog: pressure.backlog, synack_retries: Some(pressure.retries), ..parameters.setup() };
     // Doubling from 1 s, one interval past the last repeat, and the timers' lateness.
@@ -78,25 +78,25 @@ fn dropped(parameters: &Parameters, pressure: &Pressure) -> Result<Shown, LabErr
         vanished = begin.elapsed();
         drops = experiment.queue()?.drops.zip(before).map(|(after, before)| after.wrapping_sub(before));
         let calls = experiment.collect(running)?;
-        std::thread::sleep(Duration::from_millis(200)); // the RSTs that answer the clients' last octet
+        std::thread::sleep(Duration::from_millis(200)); // the RSTs that answer the clients' last byte
         Ok(calls)
     })?;
-    Ok(Shown { run, vanished, drops })
+    Ok(DropRun { run, vanished, drops })
 }
 
-fn compare_drop(findings: &mut Findings, pressure: &Pressure, run: &Run) {
+fn compare_drop(comparison: &mut Comparison, pressure: &Pressure, run: &Run) {
     let of = |what: &str| format!("{what}, {} retries={}", pressure.name, pressure.retries);
     let clients = run.calls.len();
     let server = &run.views.server;
     let hit: Vec<&Attempt> = server.with(&run.calls, Verdict::SynackRetransmitted).collect();
-    findings.equal("2 A", of("connects that overflow"), clients.saturating_sub(1), hit.len());
-    findings.equal("2 A", of("connect() says success"), clients, run.succeeded());
-    repeats(findings, &of("SYN-ACK repeats"), pressure, &hit);
+    comparison.equal("2 A", of("connects that overflow"), clients.saturating_sub(1), hit.len());
+    comparison.equal("2 A", of("connect() says success"), clients, run.succeeded());
+    repeats(comparison, &of("SYN-ACK repeats"), pressure, &hit);
     let worst = hit.iter().flat_map(|attempt| lateness(attempt)).max().unwrap_or(Span::ZERO);
     let times: Vec<_> = SCHEDULE.iter().take(usize::from(pressure.retries)).map(i64::to_string).collect();
     let latest = hit.iter().max_by_key(|attempt| attempt.retry_at.len());
     let seen = latest.map(|attempt| attempt.retry_at.iter().map(|at| format!("{:.2}", at.as_secs_f64())));
-    findings.holds(
+    comparison.holds(
         "1",
         of("times of the repeats"),
         format!("{} s", times.join(", ")),
@@ -104,23 +104,23 @@ fn compare_drop(findings: &mut Findings, pressure: &Pressure, run: &Run) {
         hit.iter().all(|attempt| on_schedule(attempt)) && worst >= Span::ZERO,
     );
     let ignored: u64 = hit.iter().map(|attempt| u64::from(attempt.retries.after_ack) + 1).sum();
-    findings.equal(
+    comparison.equal(
         "2 A",
         of("ListenOverflows = ignored ACKs"),
         ignored,
         run.counter(Counter::ListenOverflows),
     );
-    findings.equal("2 A", of("late data answered by a bare RST"), hit.len() as u64, server.resets.bare);
-    inference(findings, of("diagnosis"), &hit, false);
-    run.confirmed(findings, of("confirmed by the kernel's count"), Verdict::SynackRetransmitted, hit.len());
+    comparison.equal("2 A", of("late data answered by a bare RST"), hit.len() as u64, server.resets.bare);
+    inference(comparison, of("diagnosis"), &hit, false);
+    run.confirmed(comparison, of("confirmed by the kernel's count"), Verdict::SynackRetransmitted, hit.len());
 }
 
-/// When the listener gave up, and how often it counted.
-fn compare_end(findings: &mut Findings, pressure: &Pressure, shown: &Shown) {
+/// Compares the end of the last request and the listener's drop count.
+fn compare_end(comparison: &mut Comparison, pressure: &Pressure, shown: &DropRun) {
     let of = |what: &str| format!("{what}, {} retries={}", pressure.name, pressure.retries);
     let due = (1_u32 << (pressure.retries + 1)) - 1;
     let seen = shown.vanished.as_secs_f64();
-    findings.holds(
+    comparison.holds(
         "1",
         of("last request vanishes after"),
         format!("{due} s"),
@@ -129,12 +129,12 @@ fn compare_end(findings: &mut Findings, pressure: &Pressure, shown: &Shown) {
     );
     if let Some(drops) = shown.drops {
         let events = shown.run.counter(Counter::ListenOverflows);
-        findings.equal("7", of("the listener's drops: two per ignored ACK"), 2 * events, u64::from(drops));
+        comparison.equal("7", of("the listener's drops: two per ignored ACK"), 2 * events, u64::from(drops));
     }
 }
 
 /// All of them under light pressure; as few as two for some under heavy pressure.
-fn repeats(findings: &mut Findings, subject: &str, pressure: &Pressure, hit: &[&Attempt]) {
+fn repeats(comparison: &mut Comparison, subject: &str, pressure: &Pressure, hit: &[&Attempt]) {
     let mut tally = BTreeMap::new();
     for attempt in hit {
         *tally.entry(attempt.retries.after_ack).or_insert(0_usize) += 1;
@@ -148,7 +148,7 @@ fn repeats(findings: &mut Findings, subject: &str, pressure: &Pressure, hit: &[&
         let agree = tally.keys().all(|&repeats| (2..=most).contains(&repeats)) && tally.contains_key(&2);
         (format!("some 2, none above {most}"), agree)
     };
-    findings.holds(
+    comparison.holds(
         if pressure.name == "light" { "1" } else { "2" },
         subject,
         expected,
@@ -172,7 +172,7 @@ fn on_schedule(attempt: &Attempt) -> bool {
 }
 
 /// The packets alone must name the overflow and the setting.
-fn inference(findings: &mut Findings, subject: String, hit: &[&Attempt], abort: bool) {
+fn inference(comparison: &mut Comparison, subject: String, hit: &[&Attempt], abort: bool) {
     let right = hit
         .iter()
         .filter(|attempt| {
@@ -181,7 +181,7 @@ fn inference(findings: &mut Findings, subject: String, hit: &[&Attempt], abort: 
         })
         .count();
     let named = format!("overflow, abort={}", u8::from(abort));
-    findings.holds(
+    comparison.holds(
         "5",
         subject,
         format!("{}× {named}", hit.len()),
@@ -190,10 +190,10 @@ fn inference(findings: &mut Findings, subject: String, hit: &[&Attempt], abort: 
     );
 }
 
-pub(super) fn reset(parameters: &Parameters) -> Result<Outcome, LabError> {
+pub(super) fn reset(parameters: &Parameters) -> Result<ScenarioOutcome, LabError> {
     let clients = parameters.clients;
     let rtt = Span::from_nanos(i64::try_from(parameters.round_trip.as_nanos()).unwrap_or(i64::MAX));
-    let mut findings = Findings::new(
+    let mut comparison = Comparison::new(
         "reset",
         format!(
             "{clients} clients whose SYNs arrive before the first ACK, one free place, tcp_abort_on_overflow=1, round trip {rtt}"
@@ -212,29 +212,34 @@ pub(super) fn reset(parameters: &Parameters) -> Result<Outcome, LabError> {
     })?;
     let mut traces = Vec::new();
     for (send, run) in [0, parameters.data].into_iter().zip(runs) {
-        compare_reset(&mut findings, send, rtt, &run);
-        findings.count(format!("{send} octets sent at once"), &run.trace.counters);
+        compare_reset(&mut comparison, send, rtt, &run);
+        comparison.count(format!("{send} bytes sent at once"), &run.trace.counters);
         traces.push((format!("reset-{send}"), run.trace));
     }
-    Ok(Outcome { findings, traces, curve: None })
+    Ok(ScenarioOutcome { comparison, traces, curve: None })
 }
 
-fn compare_reset(findings: &mut Findings, send: usize, window: Span, run: &Run) {
-    let of = |what: &str| format!("{what}, {send} octets sent");
+fn compare_reset(comparison: &mut Comparison, send: usize, window: Span, run: &Run) {
+    let of = |what: &str| format!("{what}, {send} bytes sent");
     let expected = run.calls.len().saturating_sub(1);
     for (end, view) in [("server", &run.views.server), ("client", &run.views.client)] {
         let hit: Vec<&Attempt> = view.with(&run.calls, Verdict::ResetAfterAck).collect();
-        findings.equal("2 B", of(&format!("reset-after-ack, seen at the {end}")), expected, hit.len());
+        comparison.equal("2 B", of(&format!("reset-after-ack, seen at the {end}")), expected, hit.len());
         if end == "server" {
-            inference(findings, of("diagnosis"), &hit, true);
-            run.confirmed(findings, of("confirmed by the kernel's count"), Verdict::ResetAfterAck, hit.len());
+            inference(comparison, of("diagnosis"), &hit, true);
+            run.confirmed(
+                comparison,
+                of("confirmed by the kernel's count"),
+                Verdict::ResetAfterAck,
+                hit.len(),
+            );
         }
     }
     let client = &run.views.client;
     let told: Vec<_> = run.calls.iter().filter(|call| !call.succeeded() || call.death().is_some()).collect();
     let at_once = told.iter().filter(|call| !call.succeeded()).count();
     let later = told.len() - at_once;
-    findings.holds(
+    comparison.holds(
         "6",
         of("connect() succeeded, next call failed"),
         format!("{expected}, less those that woke too late"),
@@ -242,23 +247,23 @@ fn compare_reset(findings: &mut Findings, send: usize, window: Span, run: &Run) 
         told.len() == expected && (later > 0 || window < SAFE),
     );
     let reset = |call: &&&Call| client.attempt(call).is_some_and(|a| a.verdict == Verdict::ResetAfterAck);
-    findings.equal(
+    comparison.equal(
         "6",
         of("of all these, reset in the packets"),
         expected,
         told.iter().filter(reset).count(),
     );
-    findings.equal("2 B", of("EmbryonicRsts"), expected as u64, run.counter(Counter::EmbryonicRsts));
+    comparison.equal("2 B", of("EmbryonicRsts"), expected as u64, run.counter(Counter::EmbryonicRsts));
     // Data that is on its way when the RST is sent meets no request and draws another RST.
     let sent = |call: &&&Call| call.next.and_then(|next| next.sent).is_some_and(|sent| sent.is_ok());
     let resets = (expected + told.iter().filter(sent).count()) as u64;
-    findings.equal("2 B", of("OutRsts"), resets, run.counter(Counter::OutRsts));
+    comparison.equal("2 B", of("OutRsts"), resets, run.counter(Counter::OutRsts));
     let form = run.views.server.resets;
-    findings.equal(
+    comparison.equal(
         "2 B",
         of("bare RSTs of all RSTs"),
         format!("{resets}/{resets}"),
         format!("{}/{}", form.bare, form.total),
     );
-    findings.equal("2 B", of("ListenOverflows"), expected as u64, run.counter(Counter::ListenOverflows));
+    comparison.equal("2 B", of("ListenOverflows"), expected as u64, run.counter(Counter::ListenOverflows));
 }

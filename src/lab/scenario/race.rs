@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Outcome, Parameters};
+use super::{Parameters, ScenarioOutcome};
 use crate::handshake::{Outcome as Believed, Verdict};
-use crate::lab::analysis::Views;
+use crate::lab::analysis::BothEnds;
 use crate::lab::burner::Burner;
+use crate::lab::comparison::Comparison;
 use crate::lab::experiment::{Clients, Experiment, LabError, Setup, Trace, doing};
-use crate::lab::findings::Findings;
 use crate::packet::Span;
-use crate::race::{Call, Mode, Probe};
+use crate::race::{Call, Probe, WaitMode};
 
 /// The swept round trips in microseconds.
 const ROUND_TRIPS: [u64; 10] = [0, 10, 20, 50, 100, 200, 400, 700, 1_000, 2_000];
@@ -30,10 +30,10 @@ pub(super) const SAFE: Span = Span::from_micros(200);
 /// at once on two CPUs leave 97 to 98 %.
 const NEARLY_ALL: usize = 90;
 
-/// What else the CPUs have to do.
+/// Other load of the CPUs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Load {
+pub enum CpuLoad {
     /// Nothing.
     Idle,
     /// One spinning thread per CPU.
@@ -50,17 +50,17 @@ struct Victim {
 /// The share of successes at one setting.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Point {
-    /// How `connect()` waited: `blocking` or `non-blocking`.
+    /// Mode of `connect()`: `blocking` or `non-blocking`.
     pub mode: &'static str,
-    /// What else the machine did.
-    pub load: Load,
+    /// Other load of the machine.
+    pub load: CpuLoad,
     /// The path's round trip in seconds.
     pub round_trip: f64,
     /// The median time between SYN-ACK and RST at the client, in seconds.
     pub window: f64,
     /// Connects.
     pub connects: usize,
-    /// Those that said success.
+    /// Connects that returned success.
     pub succeeded: usize,
 }
 
@@ -75,19 +75,19 @@ impl Point {
 /// The share of successes among connects whose windows were about the same, whatever the round trip.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Share {
-    /// How `connect()` waited: `blocking` or `non-blocking`.
+    /// Mode of `connect()`: `blocking` or `non-blocking`.
     pub mode: &'static str,
-    /// What else the machine did.
-    pub load: Load,
+    /// Other load of the machine.
+    pub load: CpuLoad,
     /// Their median time between SYN-ACK and RST at the client, in seconds.
     pub window: f64,
     /// Connects.
     pub connects: usize,
-    /// Those that said success.
+    /// Connects that returned success.
     pub succeeded: usize,
 }
 
-/// What was measured, by setting and by window.
+/// The measurement, by setting and by window.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Curve {
     /// By mode and load, each in order of round trip.
@@ -96,21 +96,21 @@ pub struct Curve {
     pub windows: Vec<Share>,
 }
 
-pub(super) fn run(parameters: &Parameters) -> Result<Outcome, LabError> {
-    let mut findings = Findings::new(
+pub(super) fn run(parameters: &Parameters) -> Result<ScenarioOutcome, LabError> {
+    let mut comparison = Comparison::new(
         "race",
         format!("{ROUNDS} connects per point against an RST one round trip after the SYN-ACK, 0 to 2 ms"),
     );
     let mut curve = Curve::default();
     let mut victims = Vec::new();
     let mut traces = Vec::new();
-    for load in [Load::Idle, Load::Busy] {
-        let _burner = (load == Load::Busy).then(Burner::start);
-        for mode in [Mode::Blocking, Mode::NonBlocking] {
+    for load in [CpuLoad::Idle, CpuLoad::Busy] {
+        let _burner = (load == CpuLoad::Busy).then(Burner::start);
+        for mode in [WaitMode::Blocking, WaitMode::NonBlocking] {
             let mut all = Vec::new();
             for round_trip in ROUND_TRIPS.map(Duration::from_micros) {
                 let (seen, joined, trace) = measure(parameters, mode, round_trip)?;
-                if load == Load::Idle && round_trip.is_zero() {
+                if load == CpuLoad::Idle && round_trip.is_zero() {
                     traces.push((format!("race-{}", mode.name()), trace));
                 }
                 curve.points.push(point(mode, load, round_trip, &seen));
@@ -120,15 +120,15 @@ pub(super) fn run(parameters: &Parameters) -> Result<Outcome, LabError> {
             curve.windows.extend(shares(mode, load, all));
         }
     }
-    compare(&mut findings, &victims);
-    findings.notes.extend(answer(&victims));
-    Ok(Outcome { findings, traces, curve: Some(curve) })
+    compare(&mut comparison, &victims);
+    comparison.notes.extend(answer(&victims));
+    Ok(ScenarioOutcome { comparison, traces, curve: Some(curve) })
 }
 
 /// One point: the victims, how many of them the packets account for, and the packets.
 fn measure(
     parameters: &Parameters,
-    mode: Mode,
+    mode: WaitMode,
     round_trip: Duration,
 ) -> Result<(Vec<Victim>, usize, Trace), LabError> {
     let setup = Setup { backlog: BACKLOG, abort: true, round_trip, ..parameters.setup() };
@@ -136,7 +136,7 @@ fn measure(
         experiment.fill(BACKLOG)?;
         (0..ROUNDS).map(|_| round(experiment, parameters, mode)).collect::<Result<Vec<Call>, _>>()
     })?;
-    let views = Views::of(&trace).map_err(doing("analyse the packets"))?;
+    let views = BothEnds::of(&trace).map_err(doing("analyse the packets"))?;
     let window = |call: &Call| {
         let attempt = views.client.attempt(call)?;
         let reset = attempt.verdict == Verdict::ResetAfterAck && attempt.connect.outcome == Believed::Raced;
@@ -146,13 +146,13 @@ fn measure(
         .iter()
         .filter_map(|call| Some(Victim { window: window(call)?, succeeded: call.succeeded() }))
         .collect();
-    // Accounted for: reset in the packets, and the call says so, at once or with the next operation.
+    // Joined: reset in the packets, and an error of the call, at once or in the next operation.
     let told = |call: &&Call| call.result.is_err() || call.death().is_some();
     let joined = calls.iter().filter(told).filter(|call| window(call).is_some()).count();
     Ok((victims, joined, trace))
 }
 
-fn round(experiment: &mut Experiment, parameters: &Parameters, mode: Mode) -> Result<Call, LabError> {
+fn round(experiment: &mut Experiment, parameters: &Parameters, mode: WaitMode) -> Result<Call, LabError> {
     let victim = Clients {
         count: 1,
         mode,
@@ -172,7 +172,7 @@ fn round(experiment: &mut Experiment, parameters: &Parameters, mode: Mode) -> Re
 }
 
 /// Victims with about the same window, put together: the machine's own delays spread the windows of one round trip.
-fn shares(mode: Mode, load: Load, mut victims: Vec<Victim>) -> Vec<Share> {
+fn shares(mode: WaitMode, load: CpuLoad, mut victims: Vec<Victim>) -> Vec<Share> {
     victims.sort_by_key(|victim| victim.window);
     let groups = victims.chunks(GROUP);
     groups
@@ -186,7 +186,7 @@ fn shares(mode: Mode, load: Load, mut victims: Vec<Victim>) -> Vec<Share> {
         .collect()
 }
 
-fn point(mode: Mode, load: Load, round_trip: Duration, victims: &[Victim]) -> Point {
+fn point(mode: WaitMode, load: CpuLoad, round_trip: Duration, victims: &[Victim]) -> Point {
     let mut windows: Vec<Span> = victims.iter().map(|victim| victim.window).collect();
     windows.sort_unstable();
     let median = windows.get(windows.len() / 2).copied().unwrap_or(Span::ZERO);
@@ -201,8 +201,8 @@ fn point(mode: Mode, load: Load, round_trip: Duration, victims: &[Victim]) -> Po
 }
 
 /// In a sentence per load: the same packets give success or ECONNRESET by how fast the sleeper wakes.
-fn answer(points: &[(Load, Duration, usize, Vec<Victim>)]) -> Vec<String> {
-    let sentence = |(load, name): (Load, &str)| {
+fn answer(points: &[(CpuLoad, Duration, usize, Vec<Victim>)]) -> Vec<String> {
+    let sentence = |(load, name): (CpuLoad, &str)| {
         let all = || points.iter().filter(|point| point.0 == load).flat_map(|point| &point.3);
         let enough = all().filter(|victim| victim.succeeded).map(|victim| victim.window).min()?;
         let too_short = all().filter(|victim| !victim.succeeded).map(|victim| victim.window).max()?;
@@ -211,27 +211,27 @@ fn answer(points: &[(Load, Duration, usize, Vec<Victim>)]) -> Vec<String> {
              the longest in which one did not: {too_short}"
         ))
     };
-    [(Load::Idle, "idle CPU"), (Load::Busy, "busy CPU")].into_iter().filter_map(sentence).collect()
+    [(CpuLoad::Idle, "idle CPU"), (CpuLoad::Busy, "busy CPU")].into_iter().filter_map(sentence).collect()
 }
 
-fn compare(findings: &mut Findings, points: &[(Load, Duration, usize, Vec<Victim>)]) {
+fn compare(comparison: &mut Comparison, points: &[(CpuLoad, Duration, usize, Vec<Victim>)]) {
     let rounds = points.len() * ROUNDS;
     let joined: usize = points.iter().map(|(_, _, joined, _)| joined).sum();
-    findings.equal("6", "connects joined to a reset in their packets", rounds, joined);
+    comparison.equal("6", "connects joined to a reset in their packets", rounds, joined);
 
     let at_zero = points.iter().filter(|(_, round_trip, ..)| round_trip.is_zero()).flat_map(|p| &p.3);
     let (won, lost): (Vec<&Victim>, Vec<&Victim>) = at_zero.partition(|victim| victim.succeeded);
-    findings.holds(
+    comparison.holds(
         "6",
         "no added delay",
         "some fail at once",
         format!("{} succeed, {} ECONNRESET", won.len(), lost.len()),
         !lost.is_empty(),
     );
-    let idle = points.iter().filter(|(load, ..)| *load == Load::Idle).flat_map(|p| &p.3);
+    let idle = points.iter().filter(|(load, ..)| *load == CpuLoad::Idle).flat_map(|p| &p.3);
     let (safe, narrow): (Vec<&Victim>, Vec<&Victim>) = idle.partition(|victim| victim.window >= SAFE);
     let won = safe.iter().filter(|victim| victim.succeeded).count();
-    findings.holds(
+    comparison.holds(
         "6",
         "window of 200 µs or more, idle",
         format!("all {} succeed, but for a machine with other work", safe.len()),
@@ -239,7 +239,7 @@ fn compare(findings: &mut Findings, points: &[(Load, Duration, usize, Vec<Victim
         won * 100 >= safe.len() * NEARLY_ALL,
     );
     let won = narrow.iter().filter(|victim| victim.succeeded).count();
-    findings.holds(
+    comparison.holds(
         "6",
         "window below 200 µs, idle",
         "both happen",
@@ -256,7 +256,7 @@ mod tests {
     fn windows_are_put_together_whatever_their_order() {
         let victim = |micros| Victim { window: Span::from_micros(micros), succeeded: micros >= 100 };
         let victims: Vec<Victim> = (0..60).map(|n| victim((n * 37) % 60 + 75)).collect();
-        let shares = shares(Mode::Blocking, Load::Idle, victims);
+        let shares = shares(WaitMode::Blocking, CpuLoad::Idle, victims);
         let seen: Vec<_> =
             shares.iter().map(|share| (share.window * 1e6, share.connects, share.succeeded)).collect();
         // 75 to 99 µs fail, 100 to 134 µs succeed.

@@ -2,24 +2,24 @@
 
 use std::time::Duration;
 
-use super::{Outcome, Parameters, Run, side_by_side};
+use super::{Parameters, Run, ScenarioOutcome, side_by_side};
 use crate::handshake::{Attempt, Verdict};
 use crate::kernel::Counter;
-use crate::lab::experiment::{Clients, Experiment, LabError, Setup, said};
-use crate::lab::findings::Findings;
+use crate::lab::comparison::Comparison;
+use crate::lab::experiment::{Clients, Experiment, LabError, Setup, result_name};
 use crate::lab::listener::AcceptPolicy;
 use crate::race::Probe;
 
 /// Room for the requests of all clients: otherwise some are dropped once more, by the full SYN queue.
 const BACKLOG: u32 = 16;
 const CLIENTS: usize = 8;
-/// When room appears, in the run in which it does.
+/// Time at which the application begins to accept, in the run in which it does.
 const ROOM: Duration = Duration::from_millis(2_500);
-/// When clients give up, in the run that looks at their repeats: well after the one at 11 s.
+/// Time-out of the clients in the run that looks at their retries: well after the one at 11 s.
 const CLIENT_TIMEOUT: Duration = Duration::from_millis(13_500);
 /// With this `tcp_syn_retries`, `connect()` fails on its own.
 const SYN_RETRIES: u8 = 2;
-/// When, in seconds: `tcp_syn_retries` bounds the time, as if time-outs doubled from the first, and not
+/// Time of that failure in seconds: `tcp_syn_retries` bounds the time, as if time-outs doubled from the first, and not
 /// the number of repeats (`retransmits_timed_out`).
 const GIVEN_UP: f64 = 7.0;
 /// SYN repeats in seconds after the first (DOMAIN §2, since Linux 6.5): one second apart for
@@ -27,7 +27,7 @@ const GIVEN_UP: f64 = 7.0;
 const REPEATS: [f64; 7] = [1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 11.0];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Ending {
+enum SynDropEnding {
     /// Nobody accepts; the repeats are watched.
     Watch,
     /// Nobody accepts; `tcp_syn_retries` is small.
@@ -36,14 +36,14 @@ enum Ending {
     Room,
 }
 
-pub(super) fn run(parameters: &Parameters) -> Result<Outcome, LabError> {
-    let mut findings = Findings::new(
+pub(super) fn run(parameters: &Parameters) -> Result<ScenarioOutcome, LabError> {
+    let mut comparison = Comparison::new(
         "syn-drop",
         format!("{CLIENTS} clients of a queue that already holds {} of {BACKLOG}", BACKLOG + 1),
     );
-    let endings = [Ending::Watch, Ending::GiveUp, Ending::Room];
+    let endings = [SynDropEnding::Watch, SynDropEnding::GiveUp, SynDropEnding::Room];
     let runs = side_by_side(&endings, |&ending| {
-        let syn_retries = (ending == Ending::GiveUp).then_some(SYN_RETRIES);
+        let syn_retries = (ending == SynDropEnding::GiveUp).then_some(SYN_RETRIES);
         let setup = Setup { backlog: BACKLOG, syn_retries, ..parameters.setup() };
         let mut before = (0, 0);
         let run = Run::of(&setup, |experiment| {
@@ -51,11 +51,15 @@ pub(super) fn run(parameters: &Parameters) -> Result<Outcome, LabError> {
             let full = experiment.queue()?;
             let clients = Clients {
                 count: CLIENTS,
-                timeout: if ending == Ending::Watch { CLIENT_TIMEOUT } else { Duration::from_secs(30) },
+                timeout: if ending == SynDropEnding::Watch {
+                    CLIENT_TIMEOUT
+                } else {
+                    Duration::from_secs(30)
+                },
                 probe: Probe::SoError,
                 ..parameters.clients(Duration::from_millis(200))
             };
-            if ending == Ending::Room {
+            if ending == SynDropEnding::Room {
                 experiment.serve(AcceptPolicy::After(ROOM))?;
             }
             let running = experiment.start_together(clients)?;
@@ -68,23 +72,23 @@ pub(super) fn run(parameters: &Parameters) -> Result<Outcome, LabError> {
     let mut traces = Vec::new();
     for (ending, (run, drops)) in endings.into_iter().zip(runs) {
         let name = match ending {
-            Ending::Watch => {
-                compare_repeats(&mut findings, &run, drops);
+            SynDropEnding::Watch => {
+                compare_repeats(&mut comparison, &run, drops);
                 "nobody accepts"
             }
-            Ending::GiveUp => {
-                compare_give_up(&mut findings, &run);
+            SynDropEnding::GiveUp => {
+                compare_give_up(&mut comparison, &run);
                 "tcp_syn_retries=2"
             }
-            Ending::Room => {
-                compare_room(&mut findings, &run);
+            SynDropEnding::Room => {
+                compare_room(&mut comparison, &run);
                 "room at 2.5 s"
             }
         };
-        findings.count(name, &run.trace.counters);
+        comparison.count(name, &run.trace.counters);
         traces.push((format!("syn-drop-{}", name.replace([' ', '='], "-")), run.trace));
     }
-    Ok(Outcome { findings, traces, curve: None })
+    Ok(ScenarioOutcome { comparison, traces, curve: None })
 }
 
 /// One more than the limit: the last one comes alone, while there is room for it.
@@ -94,19 +98,19 @@ fn fill_over(experiment: &mut Experiment) -> Result<(), LabError> {
     Ok(())
 }
 
-fn compare_repeats(findings: &mut Findings, run: &Run, drops: u32) {
+fn compare_repeats(comparison: &mut Comparison, run: &Run, drops: u32) {
     let server = &run.views.server;
     let hit: Vec<&Attempt> = server.with(&run.calls, Verdict::Unanswered).collect();
-    findings.equal("2 C", "SYNs unanswered", CLIENTS, hit.len());
+    comparison.equal("2 C", "SYNs unanswered", CLIENTS, hit.len());
     let confirmed = "confirmed by the kernel's count".to_owned();
-    run.confirmed(findings, confirmed, Verdict::Unanswered, CLIENTS);
+    run.confirmed(comparison, confirmed, Verdict::Unanswered, CLIENTS);
     let times: Vec<f64> = hit
         .first()
         .map(|attempt| attempt.retry_at.iter().map(|at| at.as_secs_f64()).collect())
         .unwrap_or_default();
     let close =
         times.len() == REPEATS.len() && times.iter().zip(REPEATS).all(|(t, due)| (t - due).abs() < 0.1 * due);
-    findings.holds(
+    comparison.holds(
         "2",
         "SYN repeats, gaps 1 1 1 1 1 then doubling",
         format!("{} s", REPEATS.map(|t| t.to_string()).join(", ")),
@@ -114,17 +118,17 @@ fn compare_repeats(findings: &mut Findings, run: &Run, drops: u32) {
         close,
     );
     let syns: u64 = hit.iter().map(|attempt| u64::from(attempt.retries.syn) + 1).sum();
-    findings.equal("2 C", "ListenOverflows = SYNs", syns, run.counter(Counter::ListenOverflows));
-    findings.equal("2 C", "ListenDrops = SYNs", syns, run.counter(Counter::ListenDrops));
-    findings.equal("7", "the listener's drops: one per SYN", syns, u64::from(drops));
+    comparison.equal("2 C", "ListenOverflows = SYNs", syns, run.counter(Counter::ListenOverflows));
+    comparison.equal("2 C", "ListenDrops = SYNs", syns, run.counter(Counter::ListenDrops));
+    comparison.equal("7", "the listener's drops: one per SYN", syns, u64::from(drops));
 }
 
-fn compare_give_up(findings: &mut Findings, run: &Run) {
-    let failed = run.calls.iter().filter(|call| said(call.result) == "ETIMEDOUT").count();
-    findings.equal("2 C", "connect() ends with ETIMEDOUT, tcp_syn_retries=2", CLIENTS, failed);
+fn compare_give_up(comparison: &mut Comparison, run: &Run) {
+    let failed = run.calls.iter().filter(|call| result_name(call.result) == "ETIMEDOUT").count();
+    comparison.equal("2 C", "connect() ends with ETIMEDOUT, tcp_syn_retries=2", CLIENTS, failed);
     let longest =
         run.calls.iter().map(|call| call.returned.since(call.started).as_secs_f64()).fold(0.0, f64::max);
-    findings.holds(
+    comparison.holds(
         "2 C",
         "after",
         format!("{GIVEN_UP} s"),
@@ -133,11 +137,11 @@ fn compare_give_up(findings: &mut Findings, run: &Run) {
     );
 }
 
-fn compare_room(findings: &mut Findings, run: &Run) {
-    findings.equal("2 C", "connect() late but well, room at 2.5 s", CLIENTS, run.succeeded());
+fn compare_room(comparison: &mut Comparison, run: &Run) {
+    comparison.equal("2 C", "connect() late but well, room at 2.5 s", CLIENTS, run.succeeded());
     let longest =
         run.calls.iter().map(|call| call.returned.since(call.started).as_secs_f64()).fold(0.0, f64::max);
-    findings.holds(
+    comparison.holds(
         "2 C",
         "with the next repeat",
         "3 s",

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
-use super::{Queues, Row};
+use super::{QueueRow, Queues};
 use crate::kernel::{Counters, LimitFrom, Owner, Sysctls};
 
 #[derive(Serialize)]
@@ -21,7 +21,7 @@ struct Document<'a> {
     interval: Option<Growth>,
     /// Processes whose files could not be seen, so that `owner` may be null.
     unreadable_processes: usize,
-    listeners: Vec<Listener<'a>>,
+    listeners: Vec<QueueRecord<'a>>,
 }
 
 #[derive(Serialize)]
@@ -31,7 +31,7 @@ struct Growth {
 }
 
 #[derive(Serialize)]
-struct Listener<'a> {
+struct QueueRecord<'a> {
     local: SocketAddr,
     device: Option<&'a str>,
     v6only: Option<bool>,
@@ -48,8 +48,8 @@ struct Listener<'a> {
     inode: u64,
 }
 
-impl<'a> From<&'a Row<'a>> for Listener<'a> {
-    fn from(row: &'a Row<'a>) -> Self {
+impl<'a> From<&'a QueueRow<'a>> for QueueRecord<'a> {
+    fn from(row: &'a QueueRow<'a>) -> Self {
         let socket = row.socket;
         Self {
             local: socket.local,
@@ -84,7 +84,7 @@ pub(super) fn write(out: &mut impl Write, queues: &Queues<'_>, pretty: bool) -> 
             .interval()
             .map(|interval| Growth { seconds: interval.span.as_secs_f64(), counters: interval.counters }),
         unreadable_processes: queues.owners.unreadable(),
-        listeners: queues.rows.iter().map(Listener::from).collect(),
+        listeners: queues.rows.iter().map(QueueRecord::from).collect(),
     };
     if pretty {
         serde_json::to_writer_pretty(&mut *out, &document)?;

@@ -1,6 +1,6 @@
-//! How the kernel's accept queues are shown: the table of `hsanalyze listeners`, and its JSON.
+//! The table of `hsanalyze listeners`, and its JSON.
 //!
-//! Turns samples into text; asks the kernel nothing, and decides neither when nor where it is written.
+//! Turns snapshots into text. Does not own reading the kernel, nor when and where the text is written.
 
 mod json;
 #[cfg(test)]
@@ -16,7 +16,7 @@ use crate::packet::{Span, Timestamp};
 
 /// The forms it can be shown in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Format {
+pub enum QueuesFormat {
     /// For people.
     #[default]
     Text,
@@ -24,10 +24,10 @@ pub enum Format {
     Json,
 }
 
-/// How text is shown.
+/// Layout of the text.
 #[derive(Debug, Clone)]
-pub struct Options {
-    /// Whether to colour.
+pub struct QueuesOptions {
+    /// True to colour.
     pub colour: bool,
     /// Columns to wrap sentences at.
     pub width: usize,
@@ -37,23 +37,23 @@ pub struct Options {
     pub zone: jiff::tz::TimeZone,
 }
 
-impl Default for Options {
+impl Default for QueuesOptions {
     fn default() -> Self {
         Self { colour: false, width: 80, screen: None, zone: jiff::tz::TimeZone::UTC }
     }
 }
 
-/// What is shown: the latest sample of a watch, with what changed since the one before.
+/// The latest snapshot of a watch, with the changes since the one before.
 #[derive(Debug)]
 pub struct Queues<'a> {
     watch: &'a Watch,
     owners: &'a Owners,
-    rows: Vec<Row<'a>>,
+    rows: Vec<QueueRow<'a>>,
 }
 
-/// One LISTEN socket with all that is said of it.
+/// One LISTEN socket with all its columns.
 #[derive(Debug)]
-struct Row<'a> {
+struct QueueRow<'a> {
     socket: &'a ListenSocket,
     /// The interface it is bound to.
     device: Option<String>,
@@ -71,7 +71,7 @@ impl<'a> Queues<'a> {
         let sample = watch.latest();
         let rows = sample.sockets.iter().map(|socket| {
             let held = owners.of(socket.inode);
-            Row {
+            QueueRow {
                 socket,
                 device: socket
                     .device
@@ -81,7 +81,7 @@ impl<'a> Queues<'a> {
                 owner: (!held.is_empty() || owners.unreadable() == 0).then_some(held),
             }
         });
-        let mut rows: Vec<Row<'a>> = rows.collect();
+        let mut rows: Vec<QueueRow<'a>> = rows.collect();
         rows.sort_by_key(|row| {
             let fill = (row.socket.fill() * 1e6) as u32;
             let drops = row.grown.unwrap_or(0);
@@ -99,8 +99,8 @@ impl<'a> Queues<'a> {
     ///
     /// # Errors
     ///
-    /// Those of the writer.
-    pub fn write_text(&self, out: &mut impl Write, options: &Options) -> io::Result<()> {
+    /// The writer's errors.
+    pub fn write_text(&self, out: &mut impl Write, options: &QueuesOptions) -> io::Result<()> {
         text::write(out, self, options)
     }
 
@@ -108,7 +108,7 @@ impl<'a> Queues<'a> {
     ///
     /// # Errors
     ///
-    /// Those of the writer.
+    /// The writer's errors.
     pub fn write_json(&self, out: &mut impl Write, pretty: bool) -> io::Result<()> {
         json::write(out, self, pretty)
     }

@@ -1,17 +1,17 @@
-//! The table and the document, of samples made up to show everything that can be said.
+//! The table and the document, from snapshots made up to show every column and sentence.
 
 use std::collections::HashMap;
 
 use super::*;
-use crate::kernel::{Counters, Sample, Sysctls};
+use crate::kernel::{Counters, Snapshot, Sysctls};
 
 fn socket(local: &str, cookie: u64, recv_q: u32, send_q: u32, drops: Option<u32>) -> ListenSocket {
     let local = local.parse().unwrap();
     ListenSocket { local, device: None, v6only: None, recv_q, send_q, drops, inode: cookie, cookie, uid: 33 }
 }
 
-fn sample(seconds: i64, netstat: &str, sockets: Vec<ListenSocket>) -> Sample {
-    Sample {
+fn sample(seconds: i64, netstat: &str, sockets: Vec<ListenSocket>) -> Snapshot {
+    Snapshot {
         at: Timestamp::from_nanos(1_700_000_000_123_456_789).plus(Span::from_secs(seconds)),
         sockets,
         counters: Counters::parse(netstat, "Tcp: OutRsts\nTcp: 3\n"),
@@ -60,7 +60,7 @@ fn held() -> Owners {
     Owners::new(HashMap::from([(2, nginx), (4, vec![owner(99, "post\x1b[31mgres")])]), 17)
 }
 
-fn text(queues: &Queues<'_>, options: &Options) -> String {
+fn text(queues: &Queues<'_>, options: &QueuesOptions) -> String {
     let mut out = Vec::new();
     queues.write_text(&mut out, options).unwrap();
     String::from_utf8(out).unwrap()
@@ -69,7 +69,7 @@ fn text(queues: &Queues<'_>, options: &Options) -> String {
 #[test]
 fn a_watched_table_puts_trouble_first_and_says_what_to_do() {
     let watch = watched();
-    insta::assert_snapshot!(text(&Queues::new(&watch, &held()), &Options::default()));
+    insta::assert_snapshot!(text(&Queues::new(&watch, &held()), &QueuesOptions::default()));
 }
 
 #[test]
@@ -79,13 +79,13 @@ fn a_first_look_has_no_rates_and_says_that_drops_are_old() {
         "TcpExt: ListenOverflows ListenDrops\nTcpExt: 0 2\n",
         vec![socket("0.0.0.0:22", 1, 100, 128, Some(2)), socket("[::]:80", 2, 0, 511, None)],
     ));
-    insta::assert_snapshot!(text(&Queues::new(&watch, &Owners::default()), &Options::default()));
+    insta::assert_snapshot!(text(&Queues::new(&watch, &Owners::default()), &QueuesOptions::default()));
 }
 
 #[test]
 fn nothing_listens() {
     let watch = Watch::new(sample(0, "", vec![]));
-    let shown = text(&Queues::new(&watch, &Owners::default()), &Options::default());
+    let shown = text(&Queues::new(&watch, &Owners::default()), &QueuesOptions::default());
     assert!(shown.starts_with("no TCP listener in this network namespace\n\nSYSCTLS"), "{shown}");
     assert!(shown.contains("not in this kernel: ListenOverflows ListenDrops"), "{shown}");
 }
@@ -100,16 +100,20 @@ fn a_screen_is_never_overrun_and_keeps_the_worst() {
     let owners = Owners::default();
     let queues = Queues::new(&watch, &owners);
     for (lines, columns) in [(24, 80), (10, 40), (1, 1), (0, 0)] {
-        let options = Options { screen: Some((lines, columns)), ..Options::default() };
+        let options = QueuesOptions { screen: Some((lines, columns)), ..QueuesOptions::default() };
         let shown = text(&queues, &options);
         assert!(shown.lines().count() <= lines, "{lines}: {shown}");
         assert!(shown.lines().all(|line| line.chars().count() <= columns), "{columns}: {shown}");
     }
-    let options = Options { screen: Some((24, 80)), ..Options::default() };
+    let options = QueuesOptions { screen: Some((24, 80)), ..QueuesOptions::default() };
     let shown = text(&queues, &options);
     assert!(shown.lines().nth(3).unwrap().starts_with("10.0.0.1:150"), "{shown}");
     assert!(shown.contains("… and "), "{shown}");
-    assert_eq!(text(&queues, &Options::default()).matches("10.0.0.1:").count(), 201, "no limit on a pipe");
+    assert_eq!(
+        text(&queues, &QueuesOptions::default()).matches("10.0.0.1:").count(),
+        201,
+        "no limit on a pipe"
+    );
 }
 
 #[test]
@@ -120,7 +124,7 @@ fn a_screen_shows_every_full_listener_before_any_words() {
     let watch = Watch::new(sample(0, "", sockets.collect()));
     let owners = Owners::default();
     let on = |lines| {
-        let options = Options { screen: Some((lines, 80)), ..Options::default() };
+        let options = QueuesOptions { screen: Some((lines, 80)), ..QueuesOptions::default() };
         text(&Queues::new(&watch, &owners), &options)
     };
     let shown = on(24);
@@ -135,8 +139,8 @@ fn colour_is_the_callers_choice() {
     let watch = watched();
     let owners = Owners::default();
     let queues = Queues::new(&watch, &owners);
-    let plain = text(&queues, &Options::default());
-    let coloured = text(&queues, &Options { colour: true, ..Options::default() });
+    let plain = text(&queues, &QueuesOptions::default());
+    let coloured = text(&queues, &QueuesOptions { colour: true, ..QueuesOptions::default() });
     assert!(!plain.contains('\x1b'));
     assert!(coloured.contains("\x1b[1;31m127.0.0.1:5432"), "{coloured}");
 }
@@ -150,7 +154,7 @@ fn the_document_has_every_name() {
     insta::assert_snapshot!(document.replace(env!("CARGO_PKG_VERSION"), "VERSION"));
     let mut line = Vec::new();
     Queues::new(&watch, &Owners::default()).write_json(&mut line, false).unwrap();
-    assert_eq!(line.iter().filter(|&&octet| octet == b'\n').count(), 1);
+    assert_eq!(line.iter().filter(|&&byte| byte == b'\n').count(), 1);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use colored::{Color, ColoredString, Colorize};
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::{Options, Queues, Row, address};
+use super::{QueueRow, Queues, QueuesOptions, address};
 use crate::kernel::{Counter, LimitFrom, Sysctls};
 use crate::printable::printable;
 
@@ -15,26 +15,26 @@ const BAR: usize = 8;
 /// From this fill on a queue is worth a warning: a burst of a third of what waits would overflow it.
 const NEARLY_FULL: f64 = 0.75;
 
-/// How many full listeners are explained one by one; the others are in the table. On a screen one stands for all: the
-/// table needs the room.
+/// Most full listeners that are explained one by one; the others are in the table. On a screen one stands for all: the
+/// table needs the lines.
 const EXPLAINED: usize = 3;
 const EXPLAINED_ON_SCREEN: usize = 1;
 
-/// How much a line should stand out.
+/// Emphasis of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Tone {
+enum LineTone {
     Alarm,
     Warning,
     Heading,
     Plain,
 }
 
-pub(super) fn write(out: &mut impl Write, queues: &Queues<'_>, options: &Options) -> io::Result<()> {
+pub(super) fn write(out: &mut impl Write, queues: &Queues<'_>, options: &QueuesOptions) -> io::Result<()> {
     let explained = if options.screen.is_some() { EXPLAINED_ON_SCREEN } else { EXPLAINED };
     let mut below = explanations(queues, options.width, explained);
-    below.push((Tone::Plain, String::new()));
+    below.push((LineTone::Plain, String::new()));
     below.extend(sysctls(&queues.watch.latest().sysctls, options.width));
-    below.push((Tone::Plain, String::new()));
+    below.push((LineTone::Plain, String::new()));
     below.extend(counters(queues, options.width));
     let mut lines = vec![headline(queues, options)];
     if !queues.rows.is_empty() {
@@ -43,7 +43,7 @@ pub(super) fn write(out: &mut impl Write, queues: &Queues<'_>, options: &Options
             let most = lines.saturating_sub(4).max(1);
             most.saturating_sub(below.len()).max(full(&queues.rows).clamp(1, most))
         });
-        lines.push((Tone::Plain, String::new()));
+        lines.push((LineTone::Plain, String::new()));
         lines.extend(table(queues, room.unwrap_or(usize::MAX)));
     }
     lines.extend(below);
@@ -55,26 +55,26 @@ pub(super) fn write(out: &mut impl Write, queues: &Queues<'_>, options: &Options
     Ok(())
 }
 
-fn paint(line: &str, tone: Tone, colour: bool) -> ColoredString {
+fn paint(line: &str, tone: LineTone, colour: bool) -> ColoredString {
     if !colour || line.is_empty() {
         return ColoredString::from(line);
     }
     // The caller has decided; the environment is not asked again.
     colored::control::set_override(true);
     match tone {
-        Tone::Alarm => line.color(Color::Red).bold(),
-        Tone::Warning => line.color(Color::Yellow),
-        Tone::Heading => line.bold(),
-        Tone::Plain => ColoredString::from(line),
+        LineTone::Alarm => line.color(Color::Red).bold(),
+        LineTone::Warning => line.color(Color::Yellow),
+        LineTone::Heading => line.bold(),
+        LineTone::Plain => ColoredString::from(line),
     }
 }
 
-/// How many of them are full.
-fn full(rows: &[Row<'_>]) -> usize {
+/// Number of full sockets.
+fn full(rows: &[QueueRow<'_>]) -> usize {
     rows.iter().filter(|row| row.socket.is_full()).count()
 }
 
-fn headline(queues: &Queues<'_>, options: &Options) -> (Tone, String) {
+fn headline(queues: &Queues<'_>, options: &QueuesOptions) -> (LineTone, String) {
     let full = full(&queues.rows);
     let what = match (queues.rows.len(), full) {
         (0, _) => "no TCP listener in this network namespace".to_owned(),
@@ -83,7 +83,7 @@ fn headline(queues: &Queues<'_>, options: &Options) -> (Tone, String) {
         (many, 0) => format!("{many} listeners, none full"),
         (many, full) => format!("{many} listeners, {full} FULL"),
     };
-    let tone = if full > 0 { Tone::Alarm } else { Tone::Heading };
+    let tone = if full > 0 { LineTone::Alarm } else { LineTone::Heading };
     let Some(span) = queues.span() else { return (tone, what) };
     let time = jiff::Timestamp::from_nanosecond(i128::from(queues.at().as_nanos())).unwrap_or_default();
     let time = options.zone.to_datetime(time).strftime("%H:%M:%S").to_string();
@@ -91,7 +91,7 @@ fn headline(queues: &Queues<'_>, options: &Options) -> (Tone, String) {
 }
 
 /// The table's lines, at most `room` sockets of it.
-fn table(queues: &Queues<'_>, room: usize) -> Vec<(Tone, String)> {
+fn table(queues: &Queues<'_>, room: usize) -> Vec<(LineTone, String)> {
     let watching = queues.span().is_some();
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
@@ -118,30 +118,30 @@ fn table(queues: &Queues<'_>, room: usize) -> Vec<(Tone, String)> {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    let tones = std::iter::once(Tone::Heading).chain(queues.rows.iter().map(tone));
+    let tones = std::iter::once(LineTone::Heading).chain(queues.rows.iter().map(tone));
     let mut lines: Vec<_> = tones.zip(table.lines()).collect();
     if let Some(more) = queues.rows.len().checked_sub(room).filter(|&more| more > 0) {
         let how = match full(queues.rows.get(room..).unwrap_or_default()) {
             0 => "less full".to_owned(),
             full => format!("{full} of them full"),
         };
-        lines.push((Tone::Plain, format!("… and {more} more, {how}")));
+        lines.push((LineTone::Plain, format!("… and {more} more, {how}")));
     }
     lines
 }
 
-fn tone(row: &Row<'_>) -> Tone {
+fn tone(row: &QueueRow<'_>) -> LineTone {
     if row.socket.is_full() {
-        Tone::Alarm
+        LineTone::Alarm
     } else if row.socket.fill() >= NEARLY_FULL || row.grown.is_some_and(|drops| drops > 0) {
-        Tone::Warning
+        LineTone::Warning
     } else {
-        Tone::Plain
+        LineTone::Plain
     }
 }
 
-/// A bar whose ends do not lie: empty only when nothing waits, whole only when full.
-fn bar(row: &Row<'_>) -> String {
+/// Fill bar: empty only when nothing waits, whole only when the queue is full.
+fn bar(row: &QueueRow<'_>) -> String {
     if row.socket.is_full() {
         return "██FULL██".to_owned();
     }
@@ -154,7 +154,7 @@ fn or_unknown(value: Option<u32>) -> String {
     value.map_or_else(|| "?".to_owned(), |value| value.to_string())
 }
 
-fn rate(row: &Row<'_>, queues: &Queues<'_>) -> String {
+fn rate(row: &QueueRow<'_>, queues: &Queues<'_>) -> String {
     match (row.grown, queues.span().map(|span| span.as_secs_f64())) {
         (Some(grown), Some(seconds)) if seconds > 0.0 => format!("{:.1}", f64::from(grown) / seconds),
         _ => "?".to_owned(),
@@ -169,7 +169,7 @@ const fn limit(from: Option<LimitFrom>) -> &'static str {
     }
 }
 
-fn owner(row: &Row<'_>) -> String {
+fn owner(row: &QueueRow<'_>) -> String {
     match row.owner {
         None => "? (not permitted)".to_owned(),
         Some([]) => "-".to_owned(),
@@ -180,17 +180,17 @@ fn owner(row: &Row<'_>) -> String {
     }
 }
 
-/// What is wrong, what it means and what to do.
-fn explanations(queues: &Queues<'_>, width: usize, explained: usize) -> Vec<(Tone, String)> {
+/// Explanations of full queues, with advice, and remarks on what could not be read.
+fn explanations(queues: &Queues<'_>, width: usize, explained: usize) -> Vec<(LineTone, String)> {
     let mut lines = Vec::new();
     let sysctls = &queues.watch.latest().sysctls;
-    let full: Vec<&Row<'_>> = queues.rows.iter().filter(|row| row.socket.is_full()).collect();
+    let full: Vec<&QueueRow<'_>> = queues.rows.iter().filter(|row| row.socket.is_full()).collect();
     for row in full.iter().take(explained) {
-        lines.push((Tone::Plain, String::new()));
+        lines.push((LineTone::Plain, String::new()));
         let name = address(row.socket.local, row.device.as_deref());
-        lines.push((Tone::Alarm, format!("{name}   ACCEPT QUEUE FULL")));
+        lines.push((LineTone::Alarm, format!("{name}   ACCEPT QUEUE FULL")));
         lines.extend(labelled("now", &meaning(row, sysctls), width));
-        lines.extend(labelled("mend", &advice(row, sysctls), width));
+        lines.extend(labelled("fix", &advice(row, sysctls), width));
     }
     let dropped =
         queues.rows.iter().filter(|row| !row.socket.is_full() && row.socket.drops > Some(0)).count();
@@ -212,19 +212,21 @@ fn explanations(queues: &Queues<'_>, width: usize, explained: usize) -> Vec<(Ton
         ));
     }
     for note in notes {
-        lines.push((Tone::Plain, String::new()));
-        lines.extend(textwrap::wrap(&note, width).into_iter().map(|line| (Tone::Plain, line.into_owned())));
+        lines.push((LineTone::Plain, String::new()));
+        lines.extend(
+            textwrap::wrap(&note, width).into_iter().map(|line| (LineTone::Plain, line.into_owned())),
+        );
     }
     lines
 }
 
-fn labelled(label: &str, text: &str, width: usize) -> Vec<(Tone, String)> {
+fn labelled(label: &str, text: &str, width: usize) -> Vec<(LineTone, String)> {
     let first = format!("  {label:<6} ");
     let options = textwrap::Options::new(width).initial_indent(&first).subsequent_indent("         ");
-    textwrap::wrap(text, options).into_iter().map(|line| (Tone::Plain, line.into_owned())).collect()
+    textwrap::wrap(text, options).into_iter().map(|line| (LineTone::Plain, line.into_owned())).collect()
 }
 
-fn meaning(row: &Row<'_>, sysctls: &Sysctls) -> String {
+fn meaning(row: &QueueRow<'_>, sysctls: &Sysctls) -> String {
     let (waiting, limit) = (row.socket.recv_q, row.socket.send_q);
     let wait = if waiting == 1 { "connection waits" } else { "connections wait" };
     let handshake = match sysctls.abort_on_overflow() {
@@ -243,7 +245,7 @@ fn meaning(row: &Row<'_>, sysctls: &Sysctls) -> String {
     )
 }
 
-fn advice(row: &Row<'_>, sysctls: &Sysctls) -> String {
+fn advice(row: &QueueRow<'_>, sysctls: &Sysctls) -> String {
     let who = match row.owner {
         Some([first, ..]) => printable(&first.command),
         Some([]) | None => "the program".into(),
@@ -266,7 +268,7 @@ fn advice(row: &Row<'_>, sysctls: &Sysctls) -> String {
     format!("make {who} accept faster; or, if it only falls behind for moments, {raise}.")
 }
 
-fn sysctls(sysctls: &Sysctls, width: usize) -> Vec<(Tone, String)> {
+fn sysctls(sysctls: &Sysctls, width: usize) -> Vec<(LineTone, String)> {
     let words: Vec<String> = sysctls
         .iter()
         .map(|(name, value)| {
@@ -278,11 +280,11 @@ fn sysctls(sysctls: &Sysctls, width: usize) -> Vec<(Tone, String)> {
     let options = textwrap::Options::new(width).initial_indent("SYSCTLS   ").subsequent_indent("          ");
     let words = words.join("  ");
     let lines = textwrap::wrap(&words, options);
-    lines.into_iter().map(|line| (Tone::Plain, line.replace('\u{a0}', " "))).collect()
+    lines.into_iter().map(|line| (LineTone::Plain, line.replace('\u{a0}', " "))).collect()
 }
 
 /// The counters that have counted, with what they mean; ListenOverflows and ListenDrops always.
-fn counters(queues: &Queues<'_>, width: usize) -> Vec<(Tone, String)> {
+fn counters(queues: &Queues<'_>, width: usize) -> Vec<(LineTone, String)> {
     let totals = &queues.watch.latest().counters;
     let growth = queues.watch.interval().map(|interval| interval.counters);
     let mut table = Table::new();
@@ -291,7 +293,7 @@ fn counters(queues: &Queues<'_>, width: usize) -> Vec<(Tone, String)> {
     header.extend(growth.map(|_| "CHANGE"));
     header.push("OF THIS NETWORK NAMESPACE");
     table.set_header(header);
-    let mut tones = vec![Tone::Heading];
+    let mut tones = vec![LineTone::Heading];
     let mut missing = Vec::new();
     for counter in Counter::ALL {
         let Some(total) = totals.get(counter) else {
@@ -307,7 +309,7 @@ fn counters(queues: &Queues<'_>, width: usize) -> Vec<(Tone, String)> {
         cells.extend(growth.map(|_| if grown == 0 { "-".to_owned() } else { format!("+{grown}") }));
         cells.push(what_it_counts(counter).to_owned());
         table.add_row(cells);
-        tones.push(if always && grown > 0 { Tone::Warning } else { Tone::Plain });
+        tones.push(if always && grown > 0 { LineTone::Warning } else { LineTone::Plain });
     }
     for (index, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
@@ -320,7 +322,7 @@ fn counters(queues: &Queues<'_>, width: usize) -> Vec<(Tone, String)> {
         let options = textwrap::Options::new(width).subsequent_indent("  ");
         let missing = format!("not in this kernel: {}", missing.join(" "));
         lines.extend(
-            textwrap::wrap(&missing, options).into_iter().map(|line| (Tone::Plain, line.into_owned())),
+            textwrap::wrap(&missing, options).into_iter().map(|line| (LineTone::Plain, line.into_owned())),
         );
     }
     lines

@@ -1,4 +1,4 @@
-//! What a scenario found: what docs/DOMAIN.md leads to expect beside what this kernel did.
+//! Comparison of docs/DOMAIN.md with this kernel's behaviour in one scenario.
 //!
 //! Owns the comparison and its table. Does not own how a scenario comes to its numbers.
 
@@ -10,37 +10,37 @@ use serde::Serialize;
 
 use crate::kernel::{Counter, Counters};
 
-/// One statement of docs/DOMAIN.md, tried.
+/// One statement of docs/DOMAIN.md compared with this kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Row {
+pub struct ComparedRow {
     /// The section of docs/DOMAIN.md that makes it.
     pub section: &'static str,
-    /// What is looked at.
+    /// The measured quantity.
     pub subject: String,
-    /// What it leads to expect.
+    /// The expected value.
     pub expected: String,
-    /// What happened.
+    /// The observed value.
     pub kernel: String,
-    /// Whether they agree.
+    /// True if they agree.
     pub agree: bool,
 }
 
-/// What one scenario found.
+/// The result of one scenario.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Findings {
+pub struct Comparison {
     /// Its name.
     pub scenario: &'static str,
-    /// What it did, in a sentence.
+    /// The experiment in a sentence.
     pub what: String,
     /// The comparison.
-    pub rows: Vec<Row>,
+    pub rows: Vec<ComparedRow>,
     /// The kernel's counters, by run; those that stayed 0 are left out.
     pub counters: Vec<(String, Vec<(&'static str, u64)>)>,
     /// Lines that explain, or show a curve.
     pub notes: Vec<String>,
 }
 
-impl Findings {
+impl Comparison {
     /// Nothing found yet.
     #[must_use]
     pub const fn new(scenario: &'static str, what: String) -> Self {
@@ -68,7 +68,7 @@ impl Findings {
         kernel: impl Into<String>,
         agree: bool,
     ) {
-        self.rows.push(Row {
+        self.rows.push(ComparedRow {
             section,
             subject: subject.into(),
             expected: expected.into(),
@@ -86,7 +86,7 @@ impl Findings {
         self.counters.push((run.into(), grown));
     }
 
-    /// Whether every row agrees.
+    /// True if every row agrees.
     #[must_use]
     pub fn agree(&self) -> bool {
         self.rows.iter().all(|row| row.agree)
@@ -142,7 +142,7 @@ impl Findings {
     }
 }
 
-/// Columns of the terminal that the findings go to.
+/// Columns of the terminal that the comparison go to.
 fn columns() -> Option<u16> {
     terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0)
 }
@@ -159,13 +159,13 @@ mod tests {
 
     #[test]
     fn one_row_that_differs_is_a_disagreement() {
-        let mut findings = Findings::new("queue", "fills a queue".to_owned());
-        findings.equal("1", "limit", 16, 16);
-        assert!(findings.agree());
-        findings.equal("1", "most waiting", 17, 16);
-        assert!(!findings.agree());
+        let mut comparison = Comparison::new("queue", "fills a queue".to_owned());
+        comparison.equal("1", "limit", 16, 16);
+        assert!(comparison.agree());
+        comparison.equal("1", "most waiting", 17, 16);
+        assert!(!comparison.agree());
         let mut text = Vec::new();
-        findings.write_text(&mut text).unwrap();
+        comparison.write_text(&mut text).unwrap();
         let text = String::from_utf8(text).unwrap();
         assert!(text.lines().any(|line| line.contains("most waiting") && line.contains("NO")), "{text}");
     }
