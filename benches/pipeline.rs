@@ -159,7 +159,7 @@ impl Sink for Nowhere {
 }
 
 fn analyse(sample: &Sample, threads: usize) {
-    let options = AnalysisOptions { threads, ..AnalysisOptions::default() };
+    let options = AnalysisOptions::default().with_threads(threads);
     let mut captures = sample.open();
     if let Err(error) = engine::analyse(&mut captures, &options, &mut Nowhere) {
         panic!("the sink never fails: {error}");

@@ -89,7 +89,7 @@ fn analyse(
     if errors.len() == files.len() {
         return None;
     }
-    let engine = AnalysisOptions { threads, max_attempts, ..AnalysisOptions::default() };
+    let engine = AnalysisOptions { max_attempts, ..AnalysisOptions::default() }.with_threads(threads);
     let mut outputs = Outputs::new();
     let (summary, listeners) =
         engine::analyse(&mut captures, &engine, &mut outputs).expect("memory does not fail");

@@ -96,7 +96,7 @@ pub(super) struct Arguments {
     #[arg(short = 'n', action = ArgAction::Count, hide = true)]
     numeric: u8,
 
-    /// Threads to use [default: as many as the machine runs at once]
+    /// Threads to use [default: as many as there are free processors]
     ///
     /// The results are the same for every number.
     #[arg(long, value_name = "N", help_heading = "Resources")]

@@ -46,7 +46,7 @@ pub struct Analyse {
     pub colour: ColourChoice,
     /// How much text to write.
     pub verbosity: Verbosity,
-    /// Threads; the machine's when `None`.
+    /// Threads; as many as there are free processors when `None`.
     pub threads: Option<NonZeroUsize>,
     /// Undecided attempts to hold at most.
     pub max_attempts: NonZeroUsize,
@@ -103,11 +103,10 @@ fn analyse(
 }
 
 pub(super) fn engine_options(config: &Analyse) -> AnalysisOptions {
-    let default = AnalysisOptions::default();
     AnalysisOptions {
-        threads: config.threads.map_or(default.threads, NonZeroUsize::get),
+        threads: config.threads,
         max_attempts: config.max_attempts.get(),
-        ..default
+        ..AnalysisOptions::default()
     }
 }
 

@@ -1,26 +1,26 @@
 //! From frames to numbered packets of known flow, with a count of everything that is not used.
 
-use super::PacketCounts;
 use super::packet_clock::PacketClock;
+use super::summary::PacketCounts;
 use crate::packet::{self, FlowHasher, Frame, Frames, Glimpse, Packet, Skip, Span, Timestamp};
 
-/// Where packets go from here.
+/// Where the packets of the intake go.
 pub(super) trait Destination {
-    /// Makes ready for these frames, the first of which is at this position of the input.
+    /// Prepares for these frames, the first of which is at this position of the input.
     fn expect(&mut self, frames: &Frames<'_>, ordinal: u64);
 
-    /// From this position of the input on, packet time is so far behind the steady time. Told after the packets there
-    /// are, and before others are expected.
-    fn lag(&mut self, ordinal: u64, lag: Span);
+    /// Sets how far packet time is behind the packet clock from this position of the input on. Called after the packets
+    /// of these frames were pushed, and before other frames are expected.
+    fn set_lag(&mut self, ordinal: u64, lag: Span);
 
-    /// Takes a segment of the flow with this hash, at this position of the input, of which there was a glimpse.
-    fn take(&mut self, hash: u64, glimpse: &Glimpse, frame: &Frame<'_>, ordinal: u64);
+    /// Appends a segment at this position of the input, with the hash of its flow.
+    fn push(&mut self, hash: u64, glimpse: &Glimpse, frame: &Frame<'_>, ordinal: u64);
 
-    /// Takes a packet that had to be decoded to be looked at.
-    fn take_decoded(&mut self, hash: u64, packet: Packet, ordinal: u64);
+    /// Appends a packet that had to be decoded to find its flow.
+    fn push_decoded(&mut self, hash: u64, packet: Packet, ordinal: u64);
 }
 
-/// Looks at frames, numbers and counts them.
+/// Finds the flow of each frame, numbers the frames and counts them.
 #[derive(Debug, Default)]
 pub(super) struct Intake {
     hasher: FlowHasher,
@@ -29,7 +29,7 @@ pub(super) struct Intake {
 }
 
 impl Intake {
-    /// Looks at frames, and passes on those that are of use.
+    /// Takes frames, and passes on those that are of use.
     #[inline(always)]
     pub(super) fn take(&mut self, frames: Frames<'_>, destination: &mut impl Destination) {
         let mut ordinal = self.counts.total;
@@ -38,32 +38,32 @@ impl Intake {
         destination.expect(&frames, ordinal);
         for frame in &*frames {
             (earliest, latest) = (earliest.min(frame.at), latest.max(frame.at));
-            // One branch for each version: what either finds stays in registers until it is written.
+            // One branch for each version: the results of either stay in registers until they are written.
             if let Some(glimpse) = packet::glimpse_ipv4(frame) {
                 let hash = self.hasher.hash(&glimpse.flow);
-                destination.take(hash, &glimpse, frame, ordinal);
+                destination.push(hash, &glimpse, frame, ordinal);
             } else if let Some(glimpse) = packet::glimpse_ipv6(frame) {
                 let hash = self.hasher.hash(&glimpse.flow);
-                destination.take(hash, &glimpse, frame, ordinal);
+                destination.push(hash, &glimpse, frame, ordinal);
             } else {
                 unusual += 1;
                 self.take_unusual(frame, ordinal, destination);
             }
             ordinal += 1;
         }
-        if !self.clock.go_on(earliest, latest) {
-            self.tell_time(&frames, destination);
+        if !self.clock.advance(earliest, latest) {
+            self.tick_each(&frames, destination);
         }
         self.counts.total = ordinal;
         self.counts.tcp += frames.len() as u64 - unusual;
     }
 
-    /// Takes the times of frames one by one, the first of which is the next to be counted.
+    /// Sets the clock by each of these frames, the first of which is the next to be counted.
     #[cold]
-    fn tell_time(&mut self, frames: &Frames<'_>, destination: &mut impl Destination) {
+    fn tick_each(&mut self, frames: &Frames<'_>, destination: &mut impl Destination) {
         for (frame, ordinal) in frames.iter().zip(self.counts.total..) {
             if let Some(lag) = self.clock.tick(frame.at) {
-                destination.lag(ordinal, lag);
+                destination.set_lag(ordinal, lag);
             }
         }
     }
@@ -77,7 +77,7 @@ impl Intake {
                     Packet::Segment(segment) => &segment.flow,
                     Packet::Unreachable(error) => &error.flow,
                 };
-                destination.take_decoded(self.hasher.hash(flow), packet, ordinal);
+                destination.push_decoded(self.hasher.hash(flow), packet, ordinal);
             }
             Err(skip) => self.count_skip(skip),
         }
@@ -93,12 +93,12 @@ impl Intake {
         self.counts.total
     }
 
-    /// What was counted so far; copies and mid-stream segments are the tracker's to count.
+    /// What was counted so far; duplicates and mid-stream segments are counted by the trackers.
     pub(super) fn counts(&self) -> PacketCounts {
         self.counts
     }
 
-    /// The time that waiting goes by.
+    /// The packet clock.
     pub(super) fn clock(&self) -> PacketClock {
         self.clock
     }

@@ -1,33 +1,34 @@
-//! The time that waiting goes by.
+//! Monotonic packet clock, used for time-outs.
 //!
-//! Owns what is done where packet times do not go on evenly: a clock that was set back, two clocks in one capture, a
-//! packet with a time far ahead. Does not own what is waited for (`handshake`).
+//! Owns the steady time: packet time with what is uneven in it removed, such as a clock that was set back, two clocks in
+//! one capture, or a packet with a time far ahead. Does not own the time-outs (`handshake`).
 
 use crate::packet::{Span, Timestamp};
 
-/// Differences up to this are packets out of order; beyond it a clock was set, or there is another.
+/// Largest difference that is taken for packets out of order; beyond it a clock was set, or there is another.
 const EVEN: Span = Span::from_secs(1);
 
-/// Packet time made steady: it never goes back, and goes far ahead only when a second packet says the same.
+/// Gives steady time: packet time plus a lag, so that it never goes back, and goes far ahead only when a second packet
+/// confirms it.
 ///
-/// Without that, one packet with a time an hour ahead would let all deadlines pass, and so would a clock that is set
-/// back, for as long as it takes it to catch up.
+/// Without that, one packet with a time an hour ahead would expire all deadlines, and a clock that is set back would
+/// expire none for as long as it takes to catch up.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct PacketClock {
     /// The latest steady time.
     now: Option<Timestamp>,
     /// How far packet time is behind it.
     lag: Span,
-    /// How far it was behind before, or the packets of another clock are.
+    /// The lag before the last change: that of another clock in the capture, if there are two.
     other: Span,
-    /// The steady time of the packet before, if it was far ahead.
+    /// The steady time of the previous packet, if it was far ahead.
     ahead: Option<Timestamp>,
 }
 
 impl PacketClock {
-    /// Takes the times of several packets by the earliest and the latest, if they go on evenly; otherwise does nothing,
-    /// and says so.
-    pub(super) fn go_on(&mut self, earliest: Timestamp, latest: Timestamp) -> bool {
+    /// Advances by several packets, of which these are the earliest and the latest time. Where they are uneven, does
+    /// nothing and returns `false`: each of them has to [`tick`](Self::tick).
+    pub(super) fn advance(&mut self, earliest: Timestamp, latest: Timestamp) -> bool {
         let (Some(now), None) = (self.now, self.ahead) else { return false };
         let (earliest, latest) = (earliest.plus(self.lag), latest.plus(self.lag));
         let even = now.since(earliest) <= EVEN && latest.since(now) <= EVEN;
@@ -37,16 +38,16 @@ impl PacketClock {
         even
     }
 
-    /// Takes a packet's time. Gives the lag that counts from this packet on, if it is another.
+    /// Advances by one packet. Gives the new lag, which applies from this packet on, if it changes.
     pub(super) fn tick(&mut self, at: Timestamp) -> Option<Span> {
-        if self.go_on(at, at) { None } else { self.leap(at) }
+        if self.advance(at, at) { None } else { self.leap(at) }
     }
 
     #[cold]
     fn leap(&mut self, at: Timestamp) -> Option<Span> {
         let now = *self.now.get_or_insert(at.plus(self.lag));
         let before = self.lag;
-        // The smaller lag for which the packet is not behind: the clock that is nearest to it.
+        // The smaller of the known lags for which the packet is not behind: the clock that is nearest to it.
         let fits = |lag: &Span| now.since(at.plus(*lag)) <= EVEN;
         let known = [before.min(self.other), before.max(self.other)];
         self.lag = known.into_iter().find(fits).unwrap_or(now.since(at));
@@ -54,9 +55,9 @@ impl PacketClock {
             self.other = before;
         }
         let steady = at.plus(self.lag);
-        // What the packet before said stands if this one does not go back from there.
-        let told = self.ahead.take().filter(|&told| told.since(steady) <= EVEN);
-        let now = told.map_or(now, |told| now.max(told.min(steady)));
+        // The time of the previous packet is confirmed if this one does not go back from there.
+        let confirmed = self.ahead.take().filter(|&ahead| ahead.since(steady) <= EVEN);
+        let now = confirmed.map_or(now, |ahead| now.max(ahead.min(steady)));
         self.now = Some(now);
         if steady.since(now) > EVEN {
             self.ahead = Some(steady);
@@ -71,12 +72,12 @@ impl PacketClock {
         self.now
     }
 
-    /// The latest steady time at the end: nothing will come that could doubt the last packet.
+    /// The latest steady time at the end of the input: no packet will come that could contradict the last one.
     pub(super) fn end(&self) -> Option<Timestamp> {
         self.now.max(self.ahead)
     }
 
-    /// What a source's own clock says, in steady time.
+    /// A packet time, or that of the source's own clock, as steady time.
     pub(super) fn steady(&self, at: Timestamp) -> Timestamp {
         at.plus(self.lag)
     }
@@ -90,7 +91,7 @@ mod tests {
         Timestamp::from_nanos((secs * 1e9) as i64)
     }
 
-    /// The steady time after each packet, and that of the packet.
+    /// The clock after each packet, and the steady time of the packet.
     fn run(times: &[f64]) -> Vec<(f64, f64)> {
         let mut clock = PacketClock::default();
         let shown = |time: Timestamp| time.as_nanos() as f64 / 1e9;
@@ -106,12 +107,12 @@ mod tests {
     }
 
     #[test]
-    fn time_goes_on_with_the_packets_and_not_back_with_those_out_of_order() {
+    fn packets_out_of_order_do_not_set_it_back() {
         assert_eq!(now(&[5.0, 5.5, 5.2, 6.0]), [5.0, 5.5, 5.5, 6.0]);
     }
 
     #[test]
-    fn silence_counts_when_the_next_packet_does_not_take_it_back() {
+    fn silence_counts_once_a_second_packet_confirms_it() {
         assert_eq!(now(&[0.0, 10.0, 10.1]), [0.0, 0.0, 10.1]);
         // One packet every ten seconds: time is one behind.
         assert_eq!(now(&[0.0, 10.0, 20.0, 30.0]), [0.0, 0.0, 10.0, 20.0]);
@@ -131,19 +132,19 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_back_goes_on_from_there() {
+    fn a_clock_that_is_set_back_advances_from_there() {
         assert_eq!(now(&[100.0, 40.0, 40.5, 41.0, 41.5]), [100.0, 100.0, 100.5, 101.0, 101.5]);
     }
 
     #[test]
-    fn two_clocks_in_turn_make_one_time() {
+    fn two_clocks_in_turn_give_one_time() {
         let times = [100.0, 63.1, 100.2, 63.3, 63.4, 100.5, 100.6, 63.7];
         let steady: Vec<f64> = run(&times).into_iter().map(|(now, _)| (now * 10.0).round() / 10.0).collect();
         assert_eq!(steady, [100.0, 100.0, 100.2, 100.2, 100.3, 100.5, 100.6, 100.6]);
     }
 
     #[test]
-    fn times_at_the_ends_of_the_range_are_no_matter() {
+    fn times_at_the_ends_of_the_range_do_not_overflow() {
         let ends = [i64::MIN, i64::MAX, i64::MIN, 0, i64::MAX, i64::MAX, i64::MIN, i64::MIN];
         let mut clock = PacketClock::default();
         let mut before = None;

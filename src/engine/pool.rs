@@ -1,165 +1,121 @@
-//! The shards of an analysis, and what is to be done for them: any thread may do it.
+//! The shards of an analysis on several threads, and the work to be done on them: any thread may do it.
 //!
-//! Owns who works on what, and how threads wait for one another. A shard's batches are tracked in order, by one thread
-//! at a time, and mostly by the same; but whoever has time takes the part that is most behind. So threads that have
-//! other work besides, or slower processors, take fewer. Does not own what is read nor what is told.
+//! Owns which thread works on which shard, and how threads wait for one another. The batches of a shard are tracked in
+//! order, by one thread at a time and mostly by the same; but a thread without work takes the shard that is most behind.
+//! So threads that have other work besides, or slower processors, do less of it. Does not own what is read, nor where
+//! findings go.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use super::bounds::{Bounds, Eviction, Stillness};
-use super::steps::Steps;
-use super::{AnalysisOptions, BATCH};
+use super::batch::{BATCH, BatchEnd};
+use super::bounds::Bounds;
+use super::options::AnalysisOptions;
+use super::shard::{Shard, Step};
 use crate::capture::SourceStatus;
 use crate::handshake::{Batch, Finding, Tracker};
 use crate::packet::Timestamp;
 
-/// Shards of the flows, each with a tracker of its own. More than threads, so that work can be dealt evenly; few enough
-/// that a shard's part of a batch is worth a group of lookups.
+/// Shards of the flows, each with a tracker of its own. More than threads, so that work can be divided evenly; few enough
+/// that a shard's share of a batch is worth a group of lookups.
 pub(super) const SHARDS: usize = 4;
 
-/// Batches that are handed over together, and that a thread tracks of one shard before it looks for the next.
+/// Batches that are queued together, and that a thread tracks of one shard before it looks for the next.
 pub(super) const TOGETHER: usize = 4;
 
-/// Batches that are read and not yet told, from which on no more are read.
+/// Most batches that are read and not yet delivered: 12, about 2 ms of work. More would only need more memory.
 const AHEAD: usize = 3 * TOGETHER;
 
-/// Findings whose buffer is used again at most: more than nearly all batches have.
+/// Largest capacity with which a buffer of findings is kept for the next batch: more than nearly all batches need.
 const SPARE_CAPACITY: usize = BATCH / 4;
 
-/// How often others are given way to before a thread sleeps: some tenths of a millisecond, about as long as a parcel of
-/// batches takes. Who sleeps has to be woken, and the kernel likes to wake a thread on the processor of the one that
-/// wakes it, where they then take turns until the kernel notices.
-const SPINS: u32 = 1_000;
+/// How often a thread yields its processor before it sleeps: some tenths of a millisecond, about as long as four batches
+/// take. A thread that sleeps has to be woken, and Linux tends to wake it on the processor of the thread that wakes it,
+/// where both then take turns until the scheduler moves one of them.
+const YIELDS: u32 = 1_000;
 
-/// The shard that tracks flows with this hash: by its upper bits, the others choose the place in the index.
+/// The shard that tracks flows with this hash: by its upper bits, since the others choose the place in the index.
 #[inline(always)]
 pub(super) const fn shard_of(hash: u64) -> usize {
     (hash >> (u64::BITS - SHARDS.trailing_zeros())) as usize
 }
 
-/// One shard's part of a batch.
+/// One shard's share of a batch.
 struct ShardBatch {
     packets: Batch,
-    end: End,
+    end: BatchEnd,
 }
 
-/// What is known at the end of a batch: the same for all shards.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct End {
-    /// The latest steady time of the whole input so far.
-    pub(super) now: Option<Timestamp>,
-    /// Packets of the whole input so far.
-    pub(super) total: u64,
-    /// What comes after it.
-    pub(super) status: SourceStatus,
-}
-
-impl End {
-    /// Whether bounds are kept here.
-    const fn is_bounded(&self) -> bool {
-        self.total.is_multiple_of(BATCH as u64) || matches!(self.status, SourceStatus::End)
-    }
-}
-
-/// A shard's tracker, and what only whoever works on it needs.
-#[derive(Default)]
-struct Shard {
-    tracker: Tracker,
-    stillness: Stillness,
-    /// The latest steady time of the batches that it has taken.
-    then: Option<Timestamp>,
-}
-
-/// How far a shard is with the end of a batch.
-#[derive(Debug, Clone, Copy)]
-enum Stage {
-    /// It is done with it.
-    Going,
-    /// Time goes on to this end in steps, of which these are left.
-    Stepping(End, Steps),
-    /// It waits until all are at the end of this batch.
-    Waiting(End),
-    /// They all were, and this was ruled.
-    Evicting(End, Eviction),
-}
-
-/// What a shard found in a batch, or in a step of time after its packets.
-struct Findings {
-    found: Vec<Finding>,
-    /// Nothing more of this batch follows.
+/// Findings of one shard, of a batch or of a step of time at its end.
+struct ShardFindings {
+    findings: Vec<Finding>,
+    /// No more findings of this batch follow.
     is_last: bool,
 }
 
-/// What lies ready of a shard.
+/// One shard, its batches to be tracked, and its findings to be delivered.
 struct ShardQueue {
-    /// Not there while a thread works on it.
+    /// `None` while a thread works on it.
     shard: Option<Box<Shard>>,
-    stage: Stage,
-    shard_batches: VecDeque<ShardBatch>,
-    /// In order; all shards have the same all_findings.
-    found: VecDeque<Findings>,
-    /// Pieces that are done.
-    done: u64,
+    batches: VecDeque<ShardBatch>,
+    /// In order. All shards end their batches in the same steps, so their queues of findings correspond.
+    findings: VecDeque<ShardFindings>,
+    /// Entries of `findings` there ever were: how far the shard is.
+    progress: u64,
 }
 
 impl ShardQueue {
     fn new() -> Self {
-        Self {
-            shard: Some(Box::default()),
-            stage: Stage::Going,
-            shard_batches: VecDeque::new(),
-            found: VecDeque::new(),
-            done: 0,
-        }
+        Self { shard: Some(Box::default()), batches: VecDeque::new(), findings: VecDeque::new(), progress: 0 }
     }
 
     fn has_work(&self) -> bool {
-        self.shard.is_some()
-            && match self.stage {
-                Stage::Going => !self.shard_batches.is_empty(),
-                // Steps may find much: what was found in some is told before there are more.
-                Stage::Stepping(..) => self.found.len() < TOGETHER,
-                Stage::Waiting(_) => false,
-                Stage::Evicting(..) => true,
+        self.shard.as_ref().is_some_and(|shard| {
+            if shard.is_ready() {
+                !self.batches.is_empty()
+            } else if shard.is_advancing() {
+                // Steps of time may find much: some of it is delivered before more steps are taken.
+                self.findings.len() < TOGETHER
+            } else {
+                shard.needs_eviction().is_none()
             }
+        })
     }
 
-    /// Whether it has nothing to do, and will not have unless more is read.
-    fn is_at_rest(&self) -> bool {
-        self.shard.is_some() && self.shard_batches.is_empty() && matches!(self.stage, Stage::Going)
+    /// Whether there is no work until more is read.
+    fn is_idle(&self) -> bool {
+        self.batches.is_empty() && self.shard.as_ref().is_some_and(|shard| shard.is_ready())
     }
 }
 
-/// A shard that a thread has taken to work on, with what is to be done, and then with what came of it.
+/// A shard that a thread works on.
 struct Task {
-    place: usize,
+    /// Which shard it is.
+    index: usize,
     shard: Box<Shard>,
-    stage: Stage,
-    /// Parts to be tracked; afterwards those that something has to be waited for before.
-    shard_batches: VecDeque<ShardBatch>,
-    /// As they are until the next eviction.
+    /// Batches to be tracked; afterwards those before which the shard has to wait for something.
+    batches: VecDeque<ShardBatch>,
+    /// The bounds as they are until the next eviction, for which all shards wait.
     bounds: Bounds,
-    /// Room for what is found, to be used again.
     spare_buffers: Vec<Vec<Finding>>,
-    found: Vec<Findings>,
+    findings: Vec<ShardFindings>,
     /// Batches that were tracked, emptied.
-    empty: Vec<Batch>,
+    spare_batches: Vec<Batch>,
 }
 
 struct State {
     queues: [ShardQueue; SHARDS],
     bounds: Bounds,
-    /// The ends of the batches that were read and not yet told.
-    ends: VecDeque<End>,
-    /// Nothing more will be read.
+    /// The ends of the batches that were read and not yet delivered.
+    ends: VecDeque<BatchEnd>,
+    /// The source has ended.
     ended: bool,
-    /// Nothing more is to be done.
+    /// All threads are to stop.
     stopped: bool,
     sleepers: usize,
-    batches: Vec<Batch>,
+    spare_batches: Vec<Batch>,
     spare_buffers: Vec<Vec<Finding>>,
 }
 
@@ -167,17 +123,17 @@ struct State {
 pub(super) struct Pool {
     state: Mutex<State>,
     changed: Condvar,
-    /// Goes on with every change of the state.
+    /// Counts the changes of the state.
     version: AtomicU64,
 }
 
-/// What whoever reads has to do next.
+/// What the reading thread does next.
 pub(super) enum Reading {
-    /// There is buffer for more batches.
+    /// Read more batches.
     Read,
-    /// Others have to be waited for, or helped.
+    /// Help the other threads, or wait for them.
     Wait,
-    /// Nothing more is wanted.
+    /// Stop reading.
     Stop,
 }
 
@@ -190,7 +146,7 @@ impl Pool {
             ended: false,
             stopped: false,
             sleepers: 0,
-            batches: Vec::new(),
+            spare_batches: Vec::new(),
             spare_buffers: Vec::new(),
         };
         Self { state: Mutex::new(state), changed: Condvar::new(), version: AtomicU64::new(0) }
@@ -200,7 +156,7 @@ impl Pool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets others know of a change.
+    /// Notifies waiting threads of a change.
     fn notify(&self, state: MutexGuard<'_, State>) {
         self.version.fetch_add(1, Ordering::Release);
         if state.sleepers > 0 {
@@ -208,14 +164,14 @@ impl Pool {
         }
     }
 
-    /// What [`Self::wait`] waits for a change of; to be asked before looking for work.
+    /// The version to pass to [`Self::wait`]; read before looking for work.
     pub(super) fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }
 
     /// Waits for a change since `version`.
     pub(super) fn wait(&self, version: u64) {
-        for _ in 0..SPINS {
+        for _ in 0..YIELDS {
             if self.version() != version {
                 return;
             }
@@ -229,14 +185,14 @@ impl Pool {
         state.sleepers -= 1;
     }
 
-    /// Has everybody stop.
+    /// Has all threads stop.
     pub(super) fn stop(&self) {
         let mut state = self.state();
         state.stopped = true;
         self.notify(state);
     }
 
-    /// What whoever reads has to do next.
+    /// What the reading thread does next.
     pub(super) fn reading(&self) -> Reading {
         let state = self.state();
         if state.stopped || state.ended {
@@ -248,22 +204,22 @@ impl Pool {
         }
     }
 
-    /// Empty batches for the shard_batches of one, with buffer that was used before where there is any.
-    pub(super) fn batches(&self) -> [Batch; SHARDS] {
+    /// An empty batch for every shard, with a buffer that was used before where there is one.
+    pub(super) fn empty_batches(&self) -> [Batch; SHARDS] {
         let mut spares = {
             let mut state = self.state();
-            let from = state.batches.len().saturating_sub(SHARDS);
-            state.batches.split_off(from)
+            let from = state.spare_batches.len().saturating_sub(SHARDS);
+            state.spare_batches.split_off(from)
         };
         std::array::from_fn(|_| spares.pop().unwrap_or_else(|| Batch::with_capacity(BATCH / SHARDS)))
     }
 
-    /// Adds the shard_batches of batches that were read, each with its end.
-    pub(super) fn add(&self, batches: Vec<([Batch; SHARDS], End)>) {
+    /// Queues batches that were read, each divided among the shards.
+    pub(super) fn push(&self, batches: Vec<([Batch; SHARDS], BatchEnd)>) {
         let mut state = self.state();
-        for (shard_batches, end) in batches {
-            for (queue, packets) in state.queues.iter_mut().zip(shard_batches) {
-                queue.shard_batches.push_back(ShardBatch { packets, end });
+        for (shares, end) in batches {
+            for (queue, packets) in state.queues.iter_mut().zip(shares) {
+                queue.batches.push_back(ShardBatch { packets, end });
             }
             state.ended |= end.status == SourceStatus::End;
             state.ends.push_back(end);
@@ -271,7 +227,7 @@ impl Pool {
         self.notify(state);
     }
 
-    /// Does some work for the shard that is most behind, of these the first by `order`; says whether there was any.
+    /// Does some work on the shard that is most behind, of several the first by `order`; gives whether there was any.
     pub(super) fn work(&self, order: impl Fn(usize) -> usize) -> bool {
         let Some(mut task) = self.take(order) else { return false };
         task.run();
@@ -286,151 +242,125 @@ impl Pool {
             return None;
         }
         let ready = state.queues.iter_mut().enumerate().filter(|(_, queue)| queue.has_work());
-        let (place, queue) = ready.min_by_key(|&(place, ref queue)| (queue.done, order(place)))?;
+        let (index, queue) = ready.min_by_key(|&(index, ref queue)| (queue.progress, order(index)))?;
         let shard = queue.shard.take()?;
-        let shard_batches: VecDeque<ShardBatch> =
-            queue.shard_batches.drain(..queue.shard_batches.len().min(TOGETHER)).collect();
-        let stage = queue.stage;
-        let from = state.spare_buffers.len().saturating_sub(shard_batches.len() + 1);
+        let batches: VecDeque<ShardBatch> =
+            queue.batches.drain(..queue.batches.len().min(TOGETHER)).collect();
+        let from = state.spare_buffers.len().saturating_sub(batches.len() + 1);
         let spare_buffers = state.spare_buffers.split_off(from);
-        let (bounds, found, empty) = (state.bounds, Vec::new(), Vec::new());
-        Some(Task { place, shard, stage, shard_batches, bounds, spare_buffers, found, empty })
+        let (bounds, findings, spare_batches) = (state.bounds, Vec::new(), Vec::new());
+        Some(Task { index, shard, batches, bounds, spare_buffers, findings, spare_batches })
     }
 
     fn give_back(&self, task: Task) {
         let mut guard = self.state();
         let state = &mut *guard;
-        let Some(queue) = state.queues.get_mut(task.place) else { return };
+        let Some(queue) = state.queues.get_mut(task.index) else { return };
+        let needs_eviction = task.shard.needs_eviction();
         queue.shard = Some(task.shard);
-        queue.stage = task.stage;
-        queue.done += task.found.len() as u64;
-        queue.found.extend(task.found);
-        task.shard_batches.into_iter().rev().for_each(|part| queue.shard_batches.push_front(part));
-        state.batches.extend(task.empty);
+        queue.progress += task.findings.len() as u64;
+        queue.findings.extend(task.findings);
+        task.batches.into_iter().rev().for_each(|batch| queue.batches.push_front(batch));
+        state.spare_batches.extend(task.spare_batches);
         state.spare_buffers.extend(task.spare_buffers);
-        if let Stage::Waiting(end) = task.stage {
-            state.evict(end);
+        if let Some(total) = needs_eviction {
+            state.evict(total);
         }
         self.notify(guard);
     }
 
-    /// The next findings of what all shards found, once all are done with it, and the end of its batch if it is the last.
-    pub(super) fn found(&self) -> Option<(Vec<Vec<Finding>>, Option<End>)> {
+    /// The next findings of all shards, once all of them have theirs; and the end of the batch, if they are its last.
+    pub(super) fn findings(&self) -> Option<(Vec<Vec<Finding>>, Option<BatchEnd>)> {
         let mut guard = self.state();
         let state = &mut *guard;
-        if state.queues.iter().any(|queue| queue.found.is_empty()) {
+        if state.queues.iter().any(|queue| queue.findings.is_empty()) {
             return None;
         }
-        let all_findings: Vec<Findings> =
-            state.queues.iter_mut().filter_map(|queue| queue.found.pop_front()).collect();
-        let is_last = all_findings.iter().all(|findings| findings.is_last);
+        let next: Vec<ShardFindings> =
+            state.queues.iter_mut().filter_map(|queue| queue.findings.pop_front()).collect();
+        let is_last = next.iter().all(|of_shard| of_shard.is_last);
         let end = if is_last { state.ends.pop_front() } else { None };
-        let found = all_findings.into_iter().map(|findings| findings.found).collect();
+        let findings = next.into_iter().map(|of_shard| of_shard.findings).collect();
         self.notify(guard);
-        Some((found, end))
+        Some((findings, end))
     }
 
-    /// Takes back buffer that findings took.
-    pub(super) fn take_back(&self, spare_buffers: impl Iterator<Item = Vec<Finding>>) {
-        // What was found is dropped before the others are kept waiting.
-        let emptied = spare_buffers.filter(|buffer| buffer.capacity() <= SPARE_CAPACITY).map(|mut buffer| {
-            buffer.clear();
-            buffer
-        });
-        let emptied: Vec<_> = emptied.collect();
+    /// Takes back the buffers of findings that were delivered.
+    pub(super) fn recycle(&self, buffers: impl Iterator<Item = Vec<Finding>>) {
+        // Emptied before the state is locked: dropping findings takes time.
+        let small = buffers.filter(|buffer| buffer.capacity() <= SPARE_CAPACITY);
+        let emptied: Vec<_> = small
+            .map(|mut buffer| {
+                buffer.clear();
+                buffer
+            })
+            .collect();
         self.state().spare_buffers.extend(emptied);
     }
 
-    /// Whether there is nothing left to be done before the end is decided.
+    /// Whether all that was read is tracked, and nothing more will be.
     pub(super) fn is_done(&self) -> bool {
         let state = self.state();
-        state.stopped || state.ended && state.queues.iter().all(ShardQueue::is_at_rest)
+        state.stopped || state.ended && state.queues.iter().all(ShardQueue::is_idle)
     }
 
-    /// Whether everybody was told to stop.
+    /// Whether all threads are to stop.
     pub(super) fn is_stopped(&self) -> bool {
         self.state().stopped
     }
 
-    /// The trackers, when all is done.
-    pub(super) fn trackers(&self) -> Vec<Tracker> {
+    /// The trackers, once all is done; the other threads stop.
+    pub(super) fn take_trackers(&self) -> Vec<Tracker> {
         let mut state = self.state();
         let shards: Vec<_> = state.queues.iter_mut().filter_map(|queue| queue.shard.take()).collect();
         state.stopped = true;
         self.notify(state);
-        shards.into_iter().map(|shard| shard.tracker).collect()
+        shards.into_iter().map(|shard| shard.into_tracker()).collect()
     }
 }
 
 impl State {
-    /// Rules what is to be given up, when all shards wait for it.
-    fn evict(&mut self, end: End) {
-        let waits = |queue: &ShardQueue| matches!(queue.stage, Stage::Waiting(_));
-        if !self.queues.iter().all(waits) {
+    /// Decides an eviction, once all shards wait for it.
+    fn evict(&mut self, total: u64) {
+        let mut shards: Vec<&mut Shard> =
+            self.queues.iter_mut().filter_map(|queue| queue.shard.as_deref_mut()).collect();
+        let waiting = shards.iter().filter(|shard| shard.needs_eviction().is_some()).count();
+        if waiting < SHARDS {
             return;
         }
-        let trackers = self.queues.iter().filter_map(|queue| queue.shard.as_ref());
-        let eviction = self.bounds.evictions(end.total, trackers.map(|shard| &shard.tracker));
-        self.queues.iter_mut().for_each(|queue| queue.stage = Stage::Evicting(end, eviction));
+        let eviction = self.bounds.evictions(total, shards.iter().map(|shard| shard.tracker()));
+        shards.iter_mut().for_each(|shard| shard.evict(eviction));
     }
 }
 
 impl Task {
-    /// Tracks all shard_batches, or as far as it can be done without waiting.
+    /// Tracks all batches, or as many as can be tracked without waiting.
     fn run(&mut self) {
-        self.stage = match self.stage {
-            Stage::Evicting(end, eviction) => {
-                eviction.apply(&mut self.shard.tracker);
-                self.conclude(&end)
-            }
-            Stage::Stepping(end, steps) => self.go_on(end, steps),
-            stage @ (Stage::Going | Stage::Waiting(_)) => stage,
-        };
-        while matches!(self.stage, Stage::Going)
-            && let Some(ShardBatch { mut packets, end }) = self.shard_batches.pop_front()
-        {
-            let Shard { tracker, then, .. } = &mut *self.shard;
-            tracker.take(&packets);
-            packets.clear();
-            self.empty.push(packets);
-            let steps = self.bounds.steps(*then, end.now);
-            *then = (*then).max(end.now);
-            self.stage = self.go_on(end, steps);
-        }
-    }
-
-    /// Lets time go on to the end of a batch, or as far as it can be done without waiting.
-    fn go_on(&mut self, end: End, mut steps: Steps) -> Stage {
-        while let Some(time) = steps.next() {
-            self.shard.tracker.advance(time);
-            self.hand_over(Some(time));
-            if self.found.len() >= TOGETHER {
-                return Stage::Stepping(end, steps);
+        loop {
+            match self.shard.step(&self.bounds) {
+                Some(Step::Until(time)) => {
+                    self.take_findings(Some(time));
+                    if self.findings.len() >= TOGETHER {
+                        return;
+                    }
+                }
+                Some(Step::NeedsEviction(_)) => return,
+                Some(Step::Ended) => self.take_findings(None),
+                None => {
+                    let Some(ShardBatch { mut packets, end }) = self.batches.pop_front() else { return };
+                    self.shard.take(&packets);
+                    packets.clear();
+                    self.spare_batches.push(packets);
+                    self.shard.end_batch(end, &self.bounds);
+                }
             }
         }
-        if let Some(now) = end.now {
-            self.shard.tracker.advance(now);
-        }
-        if end.is_bounded() && end.total > self.bounds.safe() {
-            return Stage::Waiting(end);
-        }
-        self.conclude(&end)
     }
 
-    /// What comes after a batch, when bounds were kept.
-    fn conclude(&mut self, end: &End) -> Stage {
-        let Shard { tracker, stillness, .. } = &mut *self.shard;
-        if end.is_bounded() {
-            stillness.end(tracker, end.total, end.now);
-        }
-        self.hand_over(None);
-        Stage::Going
-    }
-
-    /// Hands over what was found, all that is left of a batch or what was before some time.
-    fn hand_over(&mut self, before: Option<Timestamp>) {
+    /// Takes what was found, all that is left of a batch or what was before some time.
+    fn take_findings(&mut self, before: Option<Timestamp>) {
         let buffer = self.spare_buffers.pop().unwrap_or_default();
-        let found = self.shard.tracker.hand_over(before, buffer);
-        self.found.push(Findings { found, is_last: before.is_none() });
+        let findings = self.shard.findings(before, buffer);
+        self.findings.push(ShardFindings { findings, is_last: before.is_none() });
     }
 }

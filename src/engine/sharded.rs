@@ -1,74 +1,72 @@
-//! The analysis on several threads. One reads, looks at the packets and deals them out by flow; all of them, the
-//! reading one as far as it has time left, track what lies ready. The caller's puts together what is found.
+//! The analysis on several threads. One reads, looks at the packets and divides them among the shards by flow; all of
+//! them, the reading one as far as it has time left, track what is queued. The caller's thread merges the findings.
 //!
-//! Every batch ends at the same packet whatever the number of threads; what is found in a batch is ordered by time and
+//! Every batch ends at the same packet whatever the number of threads; the findings of a batch are ordered by time and
 //! position; and bounds are kept over all shards together. So the result does not depend on the number of threads.
 
 use std::collections::VecDeque;
 use std::io;
 use std::thread;
 
+use super::batch::{BATCH, BatchEnd, read_batch};
 use super::intake::{Destination, Intake};
-use super::placement::{Apart, Plan};
-use super::pool::{End, Pool, Reading, SHARDS, TOGETHER, shard_of};
-use super::single::{enter, summary, told};
-use super::{AnalysisOptions, BATCH, PacketCounts, Sink, Summary, alone};
+use super::options::AnalysisOptions;
+use super::pool::{Pool, Reading, SHARDS, TOGETHER, shard_of};
+use super::sink::{Sink, deliver};
+use super::summary::{PacketCounts, Summary};
 use crate::capture::{Source, SourceStatus};
 use crate::handshake::{Batch, Counts, Finding, Order, Tracker};
 use crate::listener::Listeners;
 use crate::packet::{Frame, Frames, Glimpse, Packet, Span};
 
-/// Threads at most: one that reads, and one for every shard. It could not feed more.
-const MOST_THREADS: usize = SHARDS + 1;
+/// Most threads that are used: one that reads, and one for every shard. It could not feed more.
+const MAX_THREADS: usize = SHARDS + 1;
 
+/// Analyses a source to its end; `None`, and nothing was read, where the system gives no second thread.
 pub(super) fn analyse<S: Source + Send>(
     source: &mut S,
     options: &AnalysisOptions,
+    threads: usize,
     sink: &mut dyn Sink,
-) -> io::Result<(Summary, Listeners)> {
-    let threads = options.threads.min(MOST_THREADS);
+) -> Option<io::Result<(Summary, Listeners)>> {
+    let threads = threads.min(MAX_THREADS);
     let pool = &Pool::new(options);
     let mut listeners = Listeners::new(options.max_listeners);
-    // Decided before any thread is spawned: it would inherit what is decided for this one.
-    let plan = Plan::new(threads);
     let reading = &mut *source;
-    let Some((result, counts)) = thread::scope(|scope| {
-        // Before the others are there, which wait for this one.
-        let _alarm = Alarm(pool);
+    let (tracked, read) = thread::scope(|scope| {
+        // The other threads wait for this one.
+        let _guard = StopOnPanic(pool);
         let reader = thread::Builder::new().spawn_scoped(scope, move || {
-            let _alarm = Alarm(pool);
-            read(reading, pool, plan.and_then(Plan::go))
+            let _guard = StopOnPanic(pool);
+            read(reading, pool)
         });
-        let Ok(reader) = reader else { return None };
+        let reader = reader.ok()?;
         for thread in 1..threads - 1 {
-            // Each begins with another shard.
+            // Each prefers another shard.
             let first = thread * SHARDS / (threads - 1);
-            // Any number of them will do: one that the system refuses is not missed.
+            // Any number of them will do: a thread that the system refuses is not needed.
             let _ = thread::Builder::new().spawn_scoped(scope, move || {
-                let _alarm = Alarm(pool);
-                track(pool, plan.and_then(Plan::go), |shard| (shard + SHARDS - first) % SHARDS);
+                let _guard = StopOnPanic(pool);
+                track(pool, |shard| (shard + SHARDS - first) % SHARDS);
             });
         }
-        let result = collect(pool, plan.and_then(Plan::stay), &mut listeners, sink);
-        if result.is_err() {
+        let tracked = collect(pool, &mut listeners, sink);
+        if tracked.is_err() {
             pool.stop();
         }
-        Some((result, reader.join()))
-    })
-    // The system gives no second thread.
-    else {
-        return alone(source, options, sink);
-    };
-    let tracked = result?;
-    let counts = counts.unwrap_or_else(|panic| std::panic::resume_unwind(panic)).with(tracked);
-    Ok((summary(source.captures(), counts, &listeners), listeners))
+        Some((tracked, reader.join()))
+    })?;
+    Some(tracked.map(|tracked| {
+        let counts = read.unwrap_or_else(|panic| std::panic::resume_unwind(panic)).with(tracked);
+        (Summary::new(source.captures(), counts, &listeners), listeners)
+    }))
 }
 
-/// Has the other threads stop when this one panics: they would wait for ever. One that waits for input stops when some
-/// comes.
-struct Alarm<'p>(&'p Pool);
+/// Has the other threads stop when this one panics, since they would wait for ever. A thread that waits for input stops
+/// when some comes.
+struct StopOnPanic<'p>(&'p Pool);
 
-impl Drop for Alarm<'_> {
+impl Drop for StopOnPanic<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
             self.0.stop();
@@ -76,54 +74,44 @@ impl Drop for Alarm<'_> {
     }
 }
 
-/// A batch while it is filled, dealt out to the shards.
-struct Parts {
-    batches: [Batch; SHARDS],
+/// A batch while it is filled, divided among the shards.
+struct DividedBatch {
+    shares: [Batch; SHARDS],
 }
 
-impl Destination for Parts {
+impl Destination for DividedBatch {
     fn expect(&mut self, frames: &Frames<'_>, ordinal: u64) {
-        // What one part is ready for, all of them are.
-        let ready = frames.shared().is_some_and(|shared| self.batches[0].is_ready_for(shared));
+        // All shares are ready for the same frames.
+        let ready = frames.shared().is_some_and(|shared| self.shares[0].is_ready_for(shared));
         if !ready {
-            self.batches.iter_mut().for_each(|part| part.expect(frames.shared(), ordinal));
+            self.shares.iter_mut().for_each(|share| share.expect(frames.shared(), ordinal));
         }
     }
 
-    fn lag(&mut self, ordinal: u64, lag: Span) {
-        self.batches.iter_mut().for_each(|part| part.lag(ordinal, lag));
+    fn set_lag(&mut self, ordinal: u64, lag: Span) {
+        self.shares.iter_mut().for_each(|share| share.lag(ordinal, lag));
     }
 
     #[inline(always)]
-    fn take(&mut self, hash: u64, glimpse: &Glimpse, frame: &Frame<'_>, ordinal: u64) {
-        self.batches[shard_of(hash)].push(hash, glimpse, frame, ordinal);
+    fn push(&mut self, hash: u64, glimpse: &Glimpse, frame: &Frame<'_>, ordinal: u64) {
+        self.shares[shard_of(hash)].push(hash, glimpse, frame, ordinal);
     }
 
-    fn take_decoded(&mut self, hash: u64, packet: Packet, ordinal: u64) {
-        self.batches[shard_of(hash)].push_decoded(hash, packet, ordinal);
+    fn push_decoded(&mut self, hash: u64, packet: Packet, ordinal: u64) {
+        self.shares[shard_of(hash)].push_decoded(hash, packet, ordinal);
     }
 }
 
-/// Reads and deals out to the end, or until nothing more is wanted, and tracks meanwhile what there is time for.
-fn read<S: Source>(source: &mut S, pool: &Pool, mut place: Option<Apart>) -> PacketCounts {
+/// The reading thread: reads to the end, or until it is to stop, and tracks whenever enough is read.
+fn read<S: Source>(source: &mut S, pool: &Pool) -> PacketCounts {
     let mut intake = Intake::default();
-    // From the other side: where the others are last.
+    // The shards that the other threads take last come first.
     let order = |shard| SHARDS - shard;
     loop {
         let version = pool.version();
-        place.take_if(|place| !place.goes_on());
         match pool.reading() {
             Reading::Stop => break,
-            Reading::Read => {
-                let mut batches = Vec::with_capacity(TOGETHER);
-                let mut status = SourceStatus::More;
-                while status == SourceStatus::More && batches.len() < TOGETHER {
-                    let (parts, end) = read_batch(source, &mut intake, pool.batches());
-                    status = end.status;
-                    batches.push((parts, end));
-                }
-                pool.add(batches);
-            }
+            Reading::Read => pool.push(read_batches(source, &mut intake, pool)),
             Reading::Wait => {
                 if !pool.work(order) {
                     pool.wait(version);
@@ -131,72 +119,69 @@ fn read<S: Source>(source: &mut S, pool: &Pool, mut place: Option<Apart>) -> Pac
             }
         }
     }
-    track(pool, place, order);
+    track(pool, order);
     intake.counts()
 }
 
-/// Reads one batch, and deals it out.
-fn read_batch<S: Source>(
+/// Reads some batches, or what can be had at once.
+fn read_batches<S: Source>(
     source: &mut S,
     intake: &mut Intake,
-    batches: [Batch; SHARDS],
-) -> ([Batch; SHARDS], End) {
-    let mut parts = Parts { batches };
-    let wanted = BATCH - (intake.total() % BATCH as u64) as usize;
-    let status = source.read(wanted, &mut |frames| intake.take(frames, &mut parts));
-    let now = told(intake.clock(), source, status);
-    (parts.batches, End { now, total: intake.total(), status })
+    pool: &Pool,
+) -> Vec<([Batch; SHARDS], BatchEnd)> {
+    let mut batches = Vec::with_capacity(TOGETHER);
+    let mut status = SourceStatus::More;
+    while status == SourceStatus::More && batches.len() < TOGETHER {
+        let mut batch = DividedBatch { shares: pool.empty_batches() };
+        let end = read_batch(source, intake, &mut batch);
+        status = end.status;
+        batches.push((batch.shares, end));
+    }
+    batches
 }
 
-/// Tracks what lies ready until nothing more will.
-fn track(pool: &Pool, mut place: Option<Apart>, order: impl Fn(usize) -> usize) {
+/// Tracks what is queued until nothing more will be.
+fn track(pool: &Pool, order: impl Fn(usize) -> usize) {
     loop {
         let version = pool.version();
-        if pool.work(&order) {
-            place.take_if(|place| !place.goes_on());
-        } else if pool.is_done() {
-            return;
-        } else {
+        if !pool.work(&order) {
+            if pool.is_done() {
+                return;
+            }
             pool.wait(version);
         }
     }
 }
 
-/// Tells what is found, piece by piece and then what the end decides, and tracks meanwhile.
-fn collect(
-    pool: &Pool,
-    mut place: Option<Apart>,
-    listeners: &mut Listeners,
-    sink: &mut dyn Sink,
-) -> io::Result<Counts> {
+/// The caller's thread: delivers all findings, those of the batches and then those of the end, and tracks meanwhile.
+fn collect(pool: &Pool, listeners: &mut Listeners, sink: &mut dyn Sink) -> io::Result<Counts> {
     let mut order = Order::default();
     loop {
         let version = pool.version();
-        if let Some((mut piece, end)) = pool.found() {
-            order.tell(&mut piece, |found| enter(listeners, found, sink))?;
-            pool.take_back(piece.into_iter());
+        if let Some((mut findings, end)) = pool.findings() {
+            order.tell(&mut findings, |finding| deliver(finding, listeners, sink))?;
+            pool.recycle(findings.into_iter());
             match end.map(|end| end.status) {
                 Some(SourceStatus::End) => break,
                 Some(SourceStatus::Drained) => sink.drained()?,
                 Some(SourceStatus::More) | None => {}
             }
-        } else if pool.work(|shard| shard) {
-            place.take_if(|place| !place.goes_on());
-        } else if pool.is_stopped() {
-            return Ok(Counts::default());
-        } else {
+        } else if !pool.work(|shard| shard) {
+            if pool.is_stopped() {
+                return Ok(Counts::default());
+            }
             pool.wait(version);
         }
     }
-    let mut trackers = pool.trackers();
-    tell_rest(&mut trackers, |found| enter(listeners, found, sink))?;
+    let mut trackers = pool.take_trackers();
+    finish(&mut trackers, |finding| deliver(finding, listeners, sink))?;
     Ok(trackers.iter().map(Tracker::counts).fold(Counts::default(), Counts::plus))
 }
 
-/// Tells what the end decides, in order of position: each tracker's is in order.
-fn tell_rest(
+/// Decides what is left at the end, and delivers it in order of position: the findings of each tracker are in order.
+fn finish(
     trackers: &mut [Tracker],
-    mut take: impl FnMut(&mut Finding) -> io::Result<()>,
+    mut deliver: impl FnMut(&mut Finding) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut queues = vec![VecDeque::new(); trackers.len()];
     loop {
@@ -205,9 +190,10 @@ fn tell_rest(
             queue.extend(tracker.hand_over(None, Vec::new()));
         }
         let next = queues.iter_mut().filter(|queue| !queue.is_empty());
-        let next = next.min_by_key(|queue| queue.front().map(|found| (found.at, found.attempt.ordinal)));
-        let Some(mut found) = next.and_then(VecDeque::pop_front) else { return Ok(()) };
-        take(&mut found)?;
+        let next =
+            next.min_by_key(|queue| queue.front().map(|finding| (finding.at, finding.attempt.ordinal)));
+        let Some(mut finding) = next.and_then(VecDeque::pop_front) else { return Ok(()) };
+        deliver(&mut finding)?;
     }
 }
 
@@ -218,7 +204,7 @@ mod tests {
     use crate::handshake::Attempt;
     use crate::packet::{FrameRef, LinkType, Timestamp};
 
-    /// So many SYNs, from a port each, at most 65,535; then it panics.
+    /// This many SYNs, at most 65,535, each from a port of its own; then it panics.
     struct Syns(u16);
 
     impl Source for Syns {
@@ -229,11 +215,11 @@ mod tests {
                 data.extend([8, 0, 0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
                 data.extend(self.0.to_be_bytes());
                 data.extend([0, 80, 0, 0, 0, 9, 0, 0, 0, 0, 0x50, 2, 0, 9, 0, 0, 0, 0]);
-                // A minute from one to the next, so that each is decided soon.
+                // A minute between two of them, so that each is decided soon.
                 let at = Timestamp::from_nanos(-i64::from(self.0) * 60_000_000_000);
                 let frame = FrameRef::new(0, u64::from(u16::MAX - self.0) + 1);
                 let frame = Frame { at, frame, link: LinkType::ETHERNET, wire_len: 54, data: &data };
-                sink(Frames::within(None, &[frame]));
+                sink(Frames::new(&[frame]));
                 self.0 -= 1;
             }
             SourceStatus::More
@@ -244,7 +230,7 @@ mod tests {
         }
     }
 
-    /// Fails after so many attempts.
+    /// Fails after this many attempts.
     struct Full(usize);
 
     impl Sink for Full {
@@ -254,9 +240,9 @@ mod tests {
         }
     }
 
-    fn run(threads: usize, syns: u16, room: usize) -> io::Result<()> {
-        let options = AnalysisOptions { threads, ..AnalysisOptions::default() };
-        analyse(&mut Syns(syns), &options, &mut Full(room)).map(|_| ())
+    fn run(threads: usize, syns: u16, capacity: usize) -> io::Result<()> {
+        let result = analyse(&mut Syns(syns), &AnalysisOptions::default(), threads, &mut Full(capacity));
+        result.unwrap().map(|_| ())
     }
 
     #[test]
@@ -268,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_panics_is_waited_for_by_none() {
+    fn no_thread_waits_for_one_that_panicked() {
         for threads in [2, 3, 9] {
             let result = std::panic::catch_unwind(|| run(threads, 20_000, usize::MAX));
             assert!(result.is_err(), "{threads} threads");

@@ -1,65 +1,65 @@
-//! The analysis on one thread, step by step: the caller keeps the reins (live capture needs them).
+//! The analysis on one thread, step by step: the caller decides when the next step is taken (live capture needs that).
 
 use std::io;
 
-use super::bounds::{Bounds, Stillness};
+use super::batch::{BATCH, BatchEnd, read_batch};
+use super::bounds::Bounds;
 use super::intake::{Destination, Intake};
-use super::packet_clock::PacketClock;
-use super::{AnalysisOptions, BATCH, PacketCounts, Sink, Summary};
+use super::options::AnalysisOptions;
+use super::shard::{Shard, Step};
+use super::sink::{Sink, deliver};
+use super::summary::{PacketCounts, Summary};
 use crate::capture::{CaptureInfo, Source, SourceStatus};
-use crate::handshake::{Batch, Finding, Tracker};
+use crate::handshake::Batch;
 use crate::listener::Listeners;
 use crate::packet::{Frame, Frames, Glimpse, Packet, Span, Timestamp};
 
-/// Packets that are handed to the tracker together: as many as a shard's part of a batch has, and few enough that they
+/// Packets that are handed to the tracker together: as many as a shard gets of a batch, and few enough that they
 /// stay in the first-level cache.
 const GROUP: usize = 512;
 
-/// Packets decoded and not yet tracked.
-struct Group<'a> {
-    tracker: &'a mut Tracker,
-    batch: &'a mut Batch,
+/// Hands packets to the shard in groups.
+struct GroupedPackets<'a> {
+    shard: &'a mut Shard,
+    group: &'a mut Batch,
 }
 
-impl Group<'_> {
+impl GroupedPackets<'_> {
     fn hand_over(&mut self) {
-        self.tracker.take(self.batch);
-        self.batch.clear();
+        self.shard.take(self.group);
+        self.group.clear();
     }
 }
 
-impl Destination for Group<'_> {
+impl Destination for GroupedPackets<'_> {
     fn expect(&mut self, frames: &Frames<'_>, ordinal: u64) {
-        if self.batch.len() + frames.len() > GROUP {
+        if self.group.len() + frames.len() > GROUP {
             self.hand_over();
         }
-        self.batch.expect(frames.shared(), ordinal);
+        self.group.expect(frames.shared(), ordinal);
     }
 
-    fn lag(&mut self, ordinal: u64, lag: Span) {
-        self.batch.lag(ordinal, lag);
+    fn set_lag(&mut self, ordinal: u64, lag: Span) {
+        self.group.lag(ordinal, lag);
     }
 
     #[inline(always)]
-    fn take(&mut self, hash: u64, glimpse: &Glimpse, frame: &Frame<'_>, ordinal: u64) {
-        self.batch.push(hash, glimpse, frame, ordinal);
+    fn push(&mut self, hash: u64, glimpse: &Glimpse, frame: &Frame<'_>, ordinal: u64) {
+        self.group.push(hash, glimpse, frame, ordinal);
     }
 
-    fn take_decoded(&mut self, hash: u64, packet: Packet, ordinal: u64) {
-        self.batch.push_decoded(hash, packet, ordinal);
+    fn push_decoded(&mut self, hash: u64, packet: Packet, ordinal: u64) {
+        self.group.push_decoded(hash, packet, ordinal);
     }
 }
 
 /// An analysis in progress.
 pub struct Analysis {
     intake: Intake,
-    tracker: Tracker,
+    shard: Shard,
     group: Batch,
     listeners: Listeners,
     bounds: Bounds,
-    stillness: Stillness,
-    /// The latest steady time that packets or the source's own clock told.
-    clock: Option<Timestamp>,
 }
 
 impl Analysis {
@@ -68,86 +68,72 @@ impl Analysis {
     pub fn new(options: &AnalysisOptions) -> Self {
         Self {
             intake: Intake::default(),
-            tracker: Tracker::new(),
+            shard: Shard::default(),
             group: Batch::with_capacity(GROUP),
             listeners: Listeners::new(options.max_listeners),
             bounds: Bounds::new(options.max_attempts),
-            stillness: Stillness::default(),
-            clock: None,
         }
     }
 
-    /// Takes what the source can give at once, at most one batch, and passes on what it decides.
+    /// Takes what the source can give at once, at most one batch, and delivers what that decides.
     ///
     /// # Errors
     ///
     /// The sink's.
     pub fn step(&mut self, source: &mut dyn Source, sink: &mut dyn Sink) -> io::Result<SourceStatus> {
-        // Batches end at the same packets however the source delivers: eviction goes by that.
-        let wanted = BATCH - (self.intake.total() % BATCH as u64) as usize;
-        let mut group = Group { tracker: &mut self.tracker, batch: &mut self.group };
-        let intake = &mut self.intake;
-        let status = source.read(wanted, &mut |frames| intake.take(frames, &mut group));
-        group.hand_over();
-        let then = self.clock;
-        self.clock = self.clock.max(told(self.intake.clock(), source, status));
-        for time in self.bounds.steps(then, self.clock) {
-            self.tracker.advance(time);
-            self.pass_on(Some(time), sink)?;
-        }
-        if let Some(now) = self.clock {
-            self.tracker.advance(now);
-        }
-        // What is due has not to be evicted.
-        if self.intake.total().is_multiple_of(BATCH as u64) {
-            self.bound();
-        }
-        // What the last batch decides is told when the bounds were kept.
-        if status != SourceStatus::End {
-            self.pass_on(None, sink)?;
-        }
-        if status == SourceStatus::Drained {
+        let mut packets = GroupedPackets { shard: &mut self.shard, group: &mut self.group };
+        let end = read_batch(source, &mut self.intake, &mut packets);
+        packets.hand_over();
+        self.end_batch(end, sink)?;
+        if end.status == SourceStatus::Drained {
             sink.drained()?;
         }
-        Ok(status)
+        Ok(end.status)
     }
 
-    /// Evicts and forgets what exceeds the bounds.
-    fn bound(&mut self) {
-        let total = self.intake.total();
-        if total > self.bounds.safe() {
-            let eviction = self.bounds.evictions(total, std::iter::once(&self.tracker));
-            eviction.apply(&mut self.tracker);
+    /// Takes all steps of the end of a batch.
+    fn end_batch(&mut self, end: BatchEnd, sink: &mut dyn Sink) -> io::Result<()> {
+        self.shard.end_batch(end, &self.bounds);
+        while let Some(step) = self.shard.step(&self.bounds) {
+            match step {
+                Step::Until(time) => self.deliver(Some(time), sink)?,
+                Step::NeedsEviction(total) => {
+                    let trackers = std::iter::once(self.shard.tracker());
+                    let eviction = self.bounds.evictions(total, trackers);
+                    self.shard.evict(eviction);
+                }
+                Step::Ended => self.deliver(None, sink)?,
+            }
         }
-        self.stillness.end(&mut self.tracker, total, self.clock);
+        Ok(())
     }
 
-    /// Decides everything that is left. The capture ends with its last packet, or when its source's own clock says: a
-    /// live capture that goes on in silence has seen that nothing came.
+    /// Decides everything that is left. The capture ends with its last packet, or at the time of its source's own clock:
+    /// a live capture that goes on in silence has seen that nothing came.
     ///
     /// # Errors
     ///
     /// The sink's.
     pub fn finish(&mut self, sink: &mut dyn Sink) -> io::Result<()> {
-        // A source with a clock listened on after its last packet: silence until then is not a cut.
-        let end = self.clock.unwrap_or_default();
-        // Some sources tell the end with the last packet, others later: bounds are kept in the same state.
-        self.tracker.advance(end);
-        self.bound();
-        self.pass_on(None, sink)?;
-        while self.tracker.finish(BATCH) {
-            self.pass_on(None, sink)?;
+        // The caller may end the analysis before the source does; after the source's end this changes nothing.
+        let (now, total) = (self.shard.now(), self.intake.total());
+        self.end_batch(BatchEnd { now, total, status: SourceStatus::End }, sink)?;
+        loop {
+            let more = self.shard.tracker_mut().finish(BATCH);
+            self.deliver(None, sink)?;
+            if !more {
+                return Ok(());
+            }
         }
-        self.pass_on(None, sink)
     }
 
-    /// Passes on what was found, all of it or what was before some time.
-    fn pass_on(&mut self, before: Option<Timestamp>, sink: &mut dyn Sink) -> io::Result<()> {
+    /// Delivers what was found, all of it or what was before some time.
+    fn deliver(&mut self, before: Option<Timestamp>, sink: &mut dyn Sink) -> io::Result<()> {
         let listeners = &mut self.listeners;
-        self.tracker.drain(before, |found| enter(listeners, found, sink))
+        self.shard.tracker_mut().drain(before, |finding| deliver(finding, listeners, sink))
     }
 
-    /// The listeners as it stands.
+    /// The listeners so far.
     pub fn listeners(&mut self) -> &mut Listeners {
         &mut self.listeners
     }
@@ -155,19 +141,19 @@ impl Analysis {
     /// Packets by use so far.
     #[must_use]
     pub fn counts(&self) -> PacketCounts {
-        self.intake.counts().with(self.tracker.counts())
+        self.intake.counts().with(self.shard.tracker().counts())
     }
 
     /// Undecided attempts at the moment.
     #[must_use]
     pub fn undecided(&self) -> usize {
-        self.tracker.undecided()
+        self.shard.tracker().undecided()
     }
 
     /// The summary so far.
     #[must_use]
     pub fn summary(&self, captures: Vec<CaptureInfo>) -> Summary {
-        summary(captures, self.counts(), &self.listeners)
+        Summary::new(captures, self.counts(), &self.listeners)
     }
 
     /// The summary, and the listeners to infer with.
@@ -175,24 +161,4 @@ impl Analysis {
     pub fn into_parts(self, captures: Vec<CaptureInfo>) -> (Summary, Listeners) {
         (self.summary(captures), self.listeners)
     }
-}
-
-/// What packets and the source's own clock tell of the time, in steady time.
-pub(super) fn told(
-    clock: PacketClock,
-    source: &(impl Source + ?Sized),
-    status: SourceStatus,
-) -> Option<Timestamp> {
-    let packets = if status == SourceStatus::End { clock.end() } else { clock.now() };
-    packets.max(source.now().map(|now| clock.steady(now)))
-}
-
-/// Enters a finding into the listeners and passes it on.
-pub(super) fn enter(listeners: &mut Listeners, found: &mut Finding, sink: &mut dyn Sink) -> io::Result<()> {
-    listeners.record(found);
-    if found.decided { sink.attempt(&found.attempt) } else { sink.provisional(&found.attempt) }
-}
-
-pub(super) fn summary(captures: Vec<CaptureInfo>, packets: PacketCounts, listeners: &Listeners) -> Summary {
-    Summary { captures, packets, verdicts: listeners.verdicts(), listeners: listeners.listeners() }
 }

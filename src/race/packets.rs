@@ -29,7 +29,7 @@ impl Packets {
     /// None of its own: the sink keeps everything in memory.
     pub fn of(recording: Recording) -> io::Result<Self> {
         let mut kept = Kept::default();
-        let options = AnalysisOptions { threads: 1, ..AnalysisOptions::default() };
+        let options = AnalysisOptions::default().with_threads(1);
         let (summary, listeners) = analyse(&mut recording.play(), &options, &mut kept)?;
         kept.0.sort_by_key(|attempt| attempt.ordinal);
         let mut attempts: HashMap<u16, Vec<Attempt>> = HashMap::new();

@@ -116,7 +116,7 @@ impl Sink for Kept {
 
 fn analyse(packets: &[(Timestamp, Vec<u8>)], threads: usize, max_attempts: usize) -> (Vec<Attempt>, Summary) {
     let mut kept = Kept::default();
-    let options = AnalysisOptions { threads, max_attempts, ..AnalysisOptions::default() };
+    let options = AnalysisOptions { max_attempts, ..AnalysisOptions::default() }.with_threads(threads);
     let (summary, _) = engine::analyse(&mut Packets { packets, next: 0 }, &options, &mut kept).unwrap();
     (kept.0, summary)
 }

@@ -1,0 +1,38 @@
+//! How an analysis is run.
+
+use std::num::NonZeroUsize;
+
+use crate::listener::Listeners;
+
+/// How an analysis is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnalysisOptions {
+    /// Threads to use. With 1 everything is done on the caller's thread; of more, one reads and all of them track. More
+    /// than five are not used. `None` uses as many as there are processors that nobody else is using.
+    pub threads: Option<NonZeroUsize>,
+    /// Most undecided attempts that are held; the oldest past that are evicted.
+    pub max_attempts: usize,
+    /// Most listeners that are kept apart; those past that share one record.
+    pub max_listeners: usize,
+}
+
+impl AnalysisOptions {
+    /// Default for [`Self::max_attempts`]: about 390 MiB when all of them are there.
+    pub const DEFAULT_MAX_ATTEMPTS: usize = 1_000_000;
+
+    /// These options with a fixed number of threads; 0 leaves the choice to the analysis.
+    #[must_use]
+    pub const fn with_threads(self, threads: usize) -> Self {
+        Self { threads: NonZeroUsize::new(threads), ..self }
+    }
+}
+
+impl Default for AnalysisOptions {
+    fn default() -> Self {
+        Self {
+            threads: None,
+            max_attempts: Self::DEFAULT_MAX_ATTEMPTS,
+            max_listeners: Listeners::DEFAULT_LIMIT,
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Where attempts go.
+
+use std::io;
+
+use crate::handshake::{Attempt, Finding};
+use crate::listener::Listeners;
+
+/// Takes attempts as they are decided.
+pub trait Sink {
+    /// Takes one decided attempt. They come in order of decision, with the cause as known by then.
+    ///
+    /// # Errors
+    ///
+    /// An output error; it ends the analysis.
+    fn attempt(&mut self, attempt: &Attempt) -> io::Result<()>;
+
+    /// Everything that has arrived was analysed and more may be long in coming
+    /// ([`SourceStatus::Drained`](crate::capture::SourceStatus::Drained)): flushes what was buffered.
+    ///
+    /// # Errors
+    ///
+    /// An output error; it ends the analysis.
+    fn drained(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Takes an attempt that shows an overflow and is not decided yet.
+    ///
+    /// # Errors
+    ///
+    /// An output error; it ends the analysis.
+    fn provisional(&mut self, attempt: &Attempt) -> io::Result<()> {
+        let _ = attempt;
+        Ok(())
+    }
+}
+
+/// Records a finding with its listener, which infers the cause, and hands its attempt to the sink.
+pub(super) fn deliver(
+    finding: &mut Finding,
+    listeners: &mut Listeners,
+    sink: &mut dyn Sink,
+) -> io::Result<()> {
+    listeners.record(finding);
+    if finding.decided { sink.attempt(&finding.attempt) } else { sink.provisional(&finding.attempt) }
+}

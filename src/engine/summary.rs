@@ -1,0 +1,53 @@
+//! What an analysis counted.
+
+use crate::capture::CaptureInfo;
+use crate::handshake::Counts;
+use crate::listener::{Listener, Listeners, Tally};
+use crate::packet::Skip;
+
+/// Everything an analysis counted; the attempts themselves went to the [`Sink`](super::Sink).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    /// The inputs.
+    pub captures: Vec<CaptureInfo>,
+    /// Packets by use.
+    pub packets: PacketCounts,
+    /// Attempts by verdict.
+    pub verdicts: Tally,
+    /// Listeners, the worst first.
+    pub listeners: Vec<Listener>,
+}
+
+impl Summary {
+    pub(super) fn new(captures: Vec<CaptureInfo>, packets: PacketCounts, listeners: &Listeners) -> Self {
+        Self { captures, packets, verdicts: listeners.verdicts(), listeners: listeners.listeners() }
+    }
+}
+
+/// Packets by use. `total` = `tcp` + all of `skipped` + ICMP errors used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PacketCounts {
+    /// Packets that passed the filter, if one was given.
+    pub total: u64,
+    /// TCP segments.
+    pub tcp: u64,
+    /// Duplicates of segments of undecided attempts, recognised as such.
+    pub copies: u64,
+    /// TCP segments of connections whose handshake is not in the capture.
+    pub midstream: u64,
+    /// Unused packets by reason, indexed as [`Skip::ALL`].
+    pub skipped: [u64; Skip::ALL.len()],
+}
+
+impl PacketCounts {
+    /// These counts of the intake, completed by those of the trackers.
+    #[must_use]
+    pub(super) fn with(mut self, tracked: Counts) -> Self {
+        self.copies = tracked.copies;
+        self.midstream = tracked.midstream;
+        self.skipped[Skip::NotTcp as usize] += tracked.unmatched_errors;
+        self.tcp -= tracked.lost;
+        self.skipped[Skip::Truncated as usize] += tracked.lost;
+        self
+    }
+}
