@@ -1,10 +1,13 @@
-# `make help` lists the targets. Each prepares the machine first (scripts/setup), and says so briefly when
-# there is nothing to do.
+# `make help` lists the targets. Those that build run scripts/setup first, which installs missing packages.
+#
+# `demo` and `test` use the profile `release`, which builds quickly; `build`, `install` and the benchmarks use `dist`, which
+# runs faster (docs/PERFORMANCE.md).
 
 CARGO ?= cargo
-# Where rustup puts cargo; a shell opened before the installation does not have it yet.
+# rustup installs cargo there; shells opened before that do not have it in PATH yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
+TARGET = $(or $(CARGO_TARGET_DIR),target)
 DEMO = fixtures/captures/overflow_mixed-server.pcap
 
 .PHONY: help demo build test bench compare fmt lint doc deny ci install clean
@@ -12,22 +15,24 @@ DEMO = fixtures/captures/overflow_mixed-server.pcap
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \2/p' Makefile | awk '{ n = $$2; $$1 = $$2 = ""; printf "  make %-8s %s\n", n, substr($$0, 3) }'
 
-demo: build ## build, and analyse a bundled capture of a real accept-queue overflow
-	$(or $(CARGO_TARGET_DIR),target)/release/hsanalyze $(DEMO)
-
-build: ## the program, optimised: target/release/hsanalyze
+demo: ## build quickly, and analyse a bundled capture of a real accept-queue overflow
 	@scripts/setup build
-	$(CARGO) build --release --locked
+	$(CARGO) build --release --locked --bin hsanalyze
+	$(TARGET)/release/hsanalyze $(DEMO)
+
+build: ## the program, fully optimised: target/dist/hsanalyze
+	@scripts/setup build
+	$(CARGO) build --profile dist --locked --bin hsanalyze
 
 test: ## all tests; installs the programs they compare with (tshark, tcpdump, ...)
 	@scripts/setup test
-	$(CARGO) test --locked
+	$(CARGO) test --release --locked
 
 bench: ## the benchmarks of single stages
 	@scripts/setup build
 	$(CARGO) bench --locked
 
-compare: ## hsanalyze beside tcpdump, tshark, tcptrace and argus
+compare: ## run times of hsanalyze, tcpdump, tshark, tcptrace and argus
 	@scripts/setup bench
 	benches/compare.sh
 
@@ -43,15 +48,15 @@ doc: ## the library's documentation, warnings denied
 	@scripts/setup build
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 
-deny: ## licences, sources and advisories of the dependencies (needs cargo-deny)
-	$(CARGO) deny --locked check
+deny: ## licences and sources of the dependencies; installs cargo-deny into the build directory
+	scripts/deny
 
-ci: ## what the continuous integration runs
+ci: ## everything that must hold before a change is taken
 	.ci/run
 
 install: ## the program, into cargo's bin directory
 	@scripts/setup build
-	$(CARGO) install --locked --path .
+	$(CARGO) install --profile dist --locked --path .
 
-clean: ## remove what was built
+clean: ## remove everything that was built
 	$(CARGO) clean

@@ -38,8 +38,8 @@ time_program=$(type -P gtime || type -P time) || { echo "compare: GNU time is mi
 
 say() { printf 'compare: %s\n' "$*" >&2; }
 
-cargo build --release --locked --bin hsanalyze --example generate --example walk
-target=${CARGO_TARGET_DIR:-target}/release
+cargo build --profile dist --locked --bin hsanalyze --example generate --example walk
+target=${CARGO_TARGET_DIR:-target}/dist
 work=$(mktemp -d "${TMPDIR:-/tmp}/hsanalyze-compare.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT

@@ -13,13 +13,13 @@ rate=${2:-50000}
 if [ "${SOAK_INSIDE:-}" != yes ]; then
     cd "$(dirname "$0")/.."
     if [ -z "${HSANALYZE:-}" ] || [ -z "${SEND:-}" ]; then
-        cargo build --release --locked --bin hsanalyze --example send
+        cargo build --profile dist --locked --bin hsanalyze --example send
     fi
     SOAK_INSIDE=yes exec unshare --net "$0" "$seconds" "$rate"
 fi
 
-hsanalyze=${HSANALYZE:-target/release/hsanalyze}
-send=${SEND:-target/release/examples/send}
+hsanalyze=${HSANALYZE:-target/dist/hsanalyze}
+send=${SEND:-target/dist/examples/send}
 work=$(mktemp -d)
 pids=
 finish() {

@@ -1,40 +1,254 @@
-//! What the README shows is what the program prints.
+//! The README and the reference pages: each command runs, each output shown is the program's, each name is documented.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::path::{Path, PathBuf};
+
+use hsanalyze::handshake::{Cause, Verdict};
 
 use crate::util::hsanalyze;
 
-fn readme() -> String {
-    fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap()
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The lines of the indented block that begins with `first`, without the indentation.
-fn block<'a>(readme: &'a str, first: &str) -> Vec<&'a str> {
-    let indented = |line: &&str| line.starts_with("    ") || line.is_empty();
-    let from = readme.lines().skip_while(|line| line.trim_start() != first).skip(1);
-    from.take_while(indented).map(|line| line.strip_prefix("    ").unwrap_or(line)).collect()
+fn page(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The lines of the README's command block, without comments.
+fn commands() -> BTreeSet<String> {
+    let programs = ["make ", "hsanalyze ", "sudo "];
+    let readme = page("README.md");
+    let blocks = readme.lines().filter_map(|line| line.strip_prefix("    "));
+    let commands = blocks.filter(|line| programs.iter().any(|program| line.starts_with(program)));
+    commands.map(|line| line.split("  #").next().unwrap_or(line).trim_end().to_owned()).collect()
+}
+
+/// Commands of the README by how they are run here.
+const ON_FILES: &[&str] = &[
+    "hsanalyze capture.pcap",
+    "hsanalyze eth0-*.pcap.gz",
+    "hsanalyze -f 'port 443' capture.pcap",
+    "hsanalyze --all -v capture.pcap",
+    "hsanalyze --format json -o report.json capture.pcap",
+    "hsanalyze --fail-on problem capture.pcap",
+    "hsanalyze --help",
+];
+const ON_SOCKETS: &[&str] = &[
+    "hsanalyze listeners",
+    "hsanalyze race 127.0.0.1:8080",
+    "sudo hsanalyze -i any --duration 10s --format ndjson",
+    "sudo hsanalyze lab drop",
+];
+const UNTIL_INTERRUPTED: &[&str] = &[
+    "sudo hsanalyze -i eth0 port 443 or icmp or icmp6",
+    "sudo tcpdump -i eth0 -s 128 -w - 'tcp or icmp or icmp6' | hsanalyze -",
+];
+/// Building is what `.ci/run` does with them; here make only plans it.
+const PLANNED: &[&str] = &["make demo", "make test", "make install"];
+
+#[test]
+fn every_command_of_the_readme_is_run_by_a_test() {
+    let run = [ON_FILES, ON_SOCKETS, UNTIL_INTERRUPTED, PLANNED].concat();
+    assert_eq!(commands(), run.into_iter().map(str::to_owned).collect());
 }
 
 #[test]
-fn the_demo_prints_what_the_readme_shows() {
-    let file = "fixtures/captures/overflow_mixed-server.pcap";
-    let readme = readme();
-    let shown = block(&readme, &format!("$ hsanalyze {file}"));
-    let ran = hsanalyze([file]).succeed();
-    let printed = ran.text();
-    assert_eq!(shown.join("\n").trim_end(), printed.trim_end());
-    assert!(shown.len() > 20);
+fn make_knows_its_commands() {
+    for command in PLANNED {
+        let target = command.strip_prefix("make ").unwrap();
+        crate::util::program("make", ["--dry-run", target]).succeed();
+    }
 }
 
 #[test]
-fn the_attempt_in_the_readme_is_a_real_one() {
-    let readme = readme();
-    let start = readme.find("    {\"client\"").unwrap();
-    let end = start + readme[start..].find("\n\n").unwrap();
-    let shown: serde_json::Value = serde_json::from_str(&readme[start..end]).unwrap();
+fn commands_on_files_do_what_the_readme_says() {
+    let shell = shell::Shell::new();
+    for command in ON_FILES {
+        let ran = shell.run(command);
+        let expected = if command.contains("--fail-on") { 1 } else { 0 };
+        assert_eq!(ran.status.code(), Some(expected), "{command}: {}", String::from_utf8_lossy(&ran.stderr));
+        let written = if command.contains("-o ") { shell.read("report.json") } else { ran.stdout };
+        assert!(!written.is_empty(), "{command} printed nothing");
+    }
+}
+
+#[test]
+fn outputs_in_the_readme_are_the_programs() {
+    let readme = page("README.md");
+    let mut shown = 0;
+    for (at, line) in readme.lines().enumerate() {
+        let Some(arguments) = line.strip_prefix("    $ hsanalyze ") else { continue };
+        let block =
+            readme.lines().skip(at + 1).take_while(|line| line.is_empty() || line.starts_with("    "));
+        let block: Vec<_> = block.map(|line| line.strip_prefix("    ").unwrap_or(line)).collect();
+        let ran = hsanalyze(arguments.split_whitespace()).succeed();
+        assert_eq!(block.join("\n").trim_end(), ran.text().trim_end(), "hsanalyze {arguments}");
+        shown += 1;
+    }
+    assert_eq!(shown, 1, "the README shows one real output");
+}
+
+/// Three screens of about 45 lines.
+#[test]
+fn the_readme_fits_three_screens() {
+    assert!(page("README.md").lines().count() <= 135);
+}
+
+#[test]
+fn the_attempt_in_the_json_page_is_a_real_one() {
+    let text = page("docs/JSON.md");
+    let start = text.find("    {\"client\"").unwrap();
+    let end = start + text[start..].find("\n\n").unwrap();
+    let shown: serde_json::Value = serde_json::from_str(&text[start..end]).unwrap();
     let report =
         hsanalyze(["--format", "json", "fixtures/captures/overflow_mixed-server.pcap"]).succeed().json();
     let attempts = report["attempts"].as_array().unwrap();
     let same = attempts.iter().find(|attempt| attempt["frame"] == shown["frame"]).unwrap();
     assert_eq!(*same, shown);
+}
+
+#[test]
+fn every_verdict_and_cause_is_documented() {
+    let verdicts = page("docs/VERDICTS.md");
+    let causes = page("docs/CAUSES.md");
+    let missing = |name: &str, page: &str| !page.contains(&format!("`{name}`"));
+    let missing: Vec<_> = Verdict::ALL
+        .iter()
+        .map(|v| v.name())
+        .filter(|name| missing(name, &verdicts))
+        .chain(Cause::ALL.iter().map(|cause| cause.name()).filter(|name| missing(name, &causes)))
+        .collect();
+    assert!(missing.is_empty(), "not in docs/VERDICTS.md or docs/CAUSES.md: {missing:?}");
+}
+
+#[test]
+fn links_between_the_pages_lead_somewhere() {
+    let docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let top = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().path());
+    let pages: Vec<PathBuf> =
+        docs.chain(top).filter(|path| path.extension().is_some_and(|e| e == "md")).collect();
+    assert!(pages.len() >= 8, "{pages:?}");
+    for path in pages {
+        let text = fs::read_to_string(&path).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = link.split('#').next().unwrap();
+            let elsewhere = file.is_empty() || file.starts_with("http");
+            assert!(elsewhere || path.with_file_name(file).exists(), "{}: {link}", path.display());
+        }
+    }
+}
+
+/// A directory in which the README's commands find the captures and the program that they name.
+mod shell {
+    use std::fs;
+    use std::io::Write;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::process::{Command, Output, Stdio};
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use crate::util::capture;
+
+    pub(super) struct Shell(tempfile::TempDir);
+
+    impl Shell {
+        pub(super) fn new() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path();
+            let bytes = fs::read(capture("overflow_mixed-server")).unwrap();
+            fs::write(path.join("capture.pcap"), &bytes).unwrap();
+            for name in ["eth0-1.pcap.gz", "eth0-2.pcap.gz"] {
+                let mut gzip =
+                    GzEncoder::new(fs::File::create(path.join(name)).unwrap(), Compression::fast());
+                gzip.write_all(&bytes).unwrap();
+                gzip.finish().unwrap();
+            }
+            fs::create_dir(path.join("bin")).unwrap();
+            symlink(env!("CARGO_BIN_EXE_hsanalyze"), path.join("bin/hsanalyze")).unwrap();
+            // The tests that need root have it, or are skipped.
+            let sudo = path.join("bin/sudo");
+            fs::write(&sudo, "#!/bin/sh\nexec \"$@\"\n").unwrap();
+            fs::set_permissions(&sudo, fs::Permissions::from_mode(0o755)).unwrap();
+            Self(directory)
+        }
+
+        /// A shell that is to run `line`.
+        pub(super) fn command(&self, line: &str) -> Command {
+            let mut command = Command::new("sh");
+            let path = std::env::var("PATH").unwrap_or_default();
+            command.args(["-c", line]).current_dir(self.0.path()).env("TZ", "UTC");
+            command.env("PATH", format!("{}:{path}", self.0.path().join("bin").display()));
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            command
+        }
+
+        pub(super) fn run(&self, line: &str) -> Output {
+            self.command(line).output().unwrap()
+        }
+
+        pub(super) fn read(&self, name: &str) -> Vec<u8> {
+            fs::read(self.0.path().join(name)).unwrap()
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod sockets {
+    use std::io::{BufRead, BufReader, Read};
+    use std::os::unix::process::CommandExt;
+
+    use nix::sys::signal::{Signal, killpg};
+    use nix::unistd::Pid;
+
+    use super::shell::Shell;
+    use super::{ON_SOCKETS, UNTIL_INTERRUPTED};
+    use crate::namespace::{self, in_namespace, listener};
+    use crate::util::require_tools;
+
+    #[test]
+    fn commands_on_sockets_do_what_the_readme_says() {
+        in_namespace(|| {
+            let _server = listener("127.0.0.1:8080", 64);
+            let shell = Shell::new();
+            for command in ON_SOCKETS {
+                let ran = shell.run(command);
+                // The lab exits with 1 where this kernel does something else than is expected.
+                let failed = ran.status.code().is_none_or(|code| code > 1);
+                assert!(!failed, "{command}: {}: {}", ran.status, String::from_utf8_lossy(&ran.stderr));
+                assert!(!ran.stdout.is_empty(), "{command} printed nothing");
+            }
+        });
+    }
+
+    #[test]
+    fn live_commands_print_a_report_on_ctrl_c() {
+        if !require_tools(&["tcpdump"]) {
+            return;
+        }
+        in_namespace(|| {
+            namespace::run("ip", &["link", "add", "eth0", "type", "veth", "peer", "name", "far"]);
+            for end in ["eth0", "far"] {
+                namespace::run("ip", &["link", "set", end, "up"]);
+            }
+            let shell = Shell::new();
+            for command in UNTIL_INTERRUPTED {
+                let mut running = shell.command(command).process_group(0).spawn().unwrap();
+                let mut errors = BufReader::new(running.stderr.take().unwrap());
+                let mut said = String::new();
+                while !(said.contains("capturing on") || said.contains("listening on")) {
+                    assert!(errors.read_line(&mut said).unwrap() > 0, "{command}: {said}");
+                }
+                let group = Pid::from_raw(i32::try_from(running.id()).unwrap());
+                killpg(group, Signal::SIGINT).unwrap();
+                let mut report = String::new();
+                running.stdout.take().unwrap().read_to_string(&mut report).unwrap();
+                errors.read_to_string(&mut said).unwrap();
+                running.wait().unwrap();
+                assert!(report.contains("packets"), "{command}: {report}\n{said}");
+            }
+        });
+    }
 }
