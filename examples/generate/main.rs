@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Parser;
 use hsanalyze::handshake::Verdict;
+use strum::IntoEnumIterator;
 use traffic::{Mix, Plan, Records};
 
 /// As many as a flood has SYNs at most: beyond it is a slip of the keyboard.
@@ -77,7 +78,7 @@ fn main() -> anyhow::Result<()> {
     let made = traffic::write(&plan, &mut out).with_context(|| format!("{name}: cannot write"))?;
     out.flush().with_context(|| format!("{name}: cannot write"))?;
     let verdicts: serde_json::Map<_, _> =
-        Verdict::ALL.into_iter().map(|v| (v.name().to_owned(), made.attempts_of(v).into())).collect();
+        Verdict::iter().map(|v| (v.name().to_owned(), made.attempts_of(v).into())).collect();
     let summary = serde_json::json!({
         "packets": made.packets,
         "bytes": made.bytes,

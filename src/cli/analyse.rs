@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, ValueEnum};
+use strum::IntoEnumIterator;
 
 use crate::command::analyse::Analyse;
 use crate::handshake::Verdict;
@@ -220,10 +221,10 @@ fn validate_verdicts(option: &str, names: &[String]) -> Result<VerdictSet, Strin
         match name.parse::<Verdict>() {
             Ok(verdict) => set.extend([verdict]),
             Err(_) if name == "problem" => {
-                set.extend(Verdict::ALL.into_iter().filter(|verdict| verdict.is_problem()));
+                set.extend(Verdict::iter().filter(|verdict| verdict.is_problem()));
             }
             Err(unknown) => {
-                let names = Verdict::ALL.map(Verdict::name).join(", ");
+                let names = Verdict::iter().map(Verdict::name).collect::<Vec<_>>().join(", ");
                 return Err(format!(
                     "invalid value for '{option}': {unknown}\n  [possible values: {names}, problem]"
                 ));

@@ -1,5 +1,7 @@
 //! What an analysis counted.
 
+use strum::EnumCount;
+
 use crate::capture::CaptureInfo;
 use crate::handshake::Counts;
 use crate::listener::{Listener, Listeners, Tally};
@@ -35,8 +37,8 @@ pub struct PacketCounts {
     pub copies: u64,
     /// TCP segments of connections whose handshake is not in the capture.
     pub midstream: u64,
-    /// Unused packets by reason, indexed as [`Skip::ALL`].
-    pub skipped: [u64; Skip::ALL.len()],
+    /// Unused packets by reason, indexed by [`Skip`].
+    pub skipped: [u64; Skip::COUNT],
 }
 
 impl PacketCounts {

@@ -1,32 +1,45 @@
-//! The words for what a verdict means: causes, confidence and evidence (DOMAIN §5).
+//! Causes, confidence and evidence, as data (DOMAIN §5).
 //!
-//! Owns their names and sentences. Does not own when they apply (`infer`).
-
-use std::fmt;
+//! Owns the closed sets and their names. Does not own when they apply (`infer`), nor the sentences that say them
+//! (`report/wording`).
 
 use smallvec::SmallVec;
+use strum::{EnumCount, EnumDiscriminants, EnumIter, EnumString, IntoStaticStr};
 
-use super::verdict::Reason;
 use crate::packet::{IcmpError, Span};
 
-/// Reasons and doubts. Attempts by the hundred thousand have few each.
+/// Evidence of one attempt. Attempts by the hundred thousand have few each.
 pub type EvidenceList = SmallVec<[Evidence; 4]>;
 
-/// An inference from packets, and from the kernel where it was asked.
+/// An inference from packets, and from the kernel where its counters were read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Inference {
     /// `None` when there is nothing to infer.
     pub cause: Option<Cause>,
-    /// What `net.ipv4.tcp_abort_on_overflow` must be, where the cause is an overflow that shows it.
+    /// `net.ipv4.tcp_abort_on_overflow` at that time, where the cause is an overflow that shows it.
     pub abort_on_overflow: Option<bool>,
     /// How sure; `None` exactly when `cause` is.
     pub confidence: Option<Confidence>,
     /// Why, and what else it could be.
     pub evidence: EvidenceList,
+    /// Causes that were weighed and excluded. An empty one allocates nothing.
+    pub ruled_out: Vec<RuledOut>,
 }
 
-/// What made an attempt fail, stall or lie.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// A cause that is excluded, with the fact that excludes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RuledOut {
+    /// What it was not.
+    pub cause: Cause,
+    /// Why not.
+    pub evidence: Evidence,
+}
+
+/// Why an attempt failed, stalled or was reset. The order is that of the outputs.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, EnumCount, EnumIter, EnumString, IntoStaticStr,
+)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Cause {
     /// The listener's accept queue was full.
     AcceptQueueOverflow,
@@ -42,27 +55,14 @@ pub enum Cause {
     Filtered,
     /// Many handshakes are begun and never finished.
     SynFlood,
-    /// A port is probed by someone who never means to connect.
+    /// A port is probed by a client that never means to connect.
     SynScan,
     /// The application reset an accepted connection.
     ApplicationReset,
 }
 
 impl Cause {
-    /// All nine.
-    pub const ALL: [Self; 9] = [
-        Self::AcceptQueueOverflow,
-        Self::DeferAccept,
-        Self::FirewallReset,
-        Self::PortClosed,
-        Self::HostUnreachable,
-        Self::Filtered,
-        Self::SynFlood,
-        Self::SynScan,
-        Self::ApplicationReset,
-    ];
-
-    /// Whether the program that listens meant it: nothing is broken.
+    /// Whether it is intended by the program that listens: nothing is broken.
     #[must_use]
     pub const fn is_meant(self) -> bool {
         match self {
@@ -77,96 +77,142 @@ impl Cause {
         }
     }
 
-    /// The name in every output.
+    /// The name in every output and option.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::AcceptQueueOverflow => "accept-queue-overflow",
-            Self::DeferAccept => "defer-accept",
-            Self::FirewallReset => "firewall-reset",
-            Self::PortClosed => "port-closed",
-            Self::HostUnreachable => "host-unreachable",
-            Self::Filtered => "filtered",
-            Self::SynFlood => "syn-flood",
-            Self::SynScan => "syn-scan",
-            Self::ApplicationReset => "application-reset",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 
-/// How sure an inference is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// How sure an inference is, from least to most.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, EnumCount, EnumIter, EnumString, IntoStaticStr,
+)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Confidence {
     /// The packets leave a common alternative.
     Possible,
     /// The packets leave no common alternative.
     Likely,
-    /// The kernel said so.
+    /// The kernel's counters prove it.
     Confirmed,
 }
 
 impl Confidence {
-    /// The name in every output.
+    /// The name in every output and option.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Possible => "possible",
-            Self::Likely => "likely",
-            Self::Confirmed => "confirmed",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 
-/// One reason for an inference, or one doubt about it. `Display` gives a clause without a full stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "the Display text says it")]
+/// One fact for an inference, or one that leaves a doubt about it. [`EvidenceCode`] has the codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumDiscriminants)]
+#[strum_discriminants(
+    name(EvidenceCode),
+    doc = "The kind of an [`Evidence`], without its figures; its name is the `code` of the outputs.",
+    derive(EnumCount, EnumIter, IntoStaticStr),
+    strum(serialize_all = "kebab-case"),
+    allow(missing_docs, reason = "see Evidence")
+)]
 pub enum Evidence {
-    IgnoredAcks(u32),
+    /// The server ignored this many ACKs in a row, each followed by a SYN-ACK again.
+    AcksIgnored(u32),
+    /// The capture point is near the server, so the ACK arrived there.
     AckReachedServer,
+    /// After one SYN-ACK repeat the server accepted the connection.
     RecoveredAfterOneRepeat,
+    /// Doubt: the ACK may be lost between the capture point and the server.
     AckMayBeLost,
+    /// Doubt: a `TCP_DEFER_ACCEPT` of one second looks the same.
     MayBeDeferred,
+    /// Other attempts to the listener overflowed at that time.
     OthersOverflowed,
+    /// Other attempts to the listener may have overflowed at that time.
     OthersMayHaveOverflowed,
+    /// The queue overflowed before, and no client was answered since.
     NobodyAnsweredSince,
+    /// Doubt: the host or the path may be down.
     HostMayBeDown,
+    /// A bare RST answered the client's first ACK.
     RstAnswersFirstAck,
+    /// A bare RST answered a later segment of the client: its number after the SYN-ACK, from 1.
     RstAnswersLaterSegment(u16),
+    /// The RST has a window or options, unlike Linux's.
     RstNotKernelForm,
+    /// Doubt: the RST is captured before the ACK.
     RstBeforeAck,
+    /// Doubt: a listener that closes sends the same RST.
     ListenerMayHaveClosed,
+    /// The RST's TTL is not the SYN-ACK's.
     RstHasOtherTtl,
+    /// The server repeated its SYN-ACK after the RST.
     SynAckAfterRst,
+    /// The server sent data after the RST.
     DataAfterRst,
-    DataRepeated(u16),
+    /// The client sent its data again this many times, without any answer.
+    DataUnanswered(u16),
+    /// Doubt: something on the path may drop the client's segments.
     PathMayDropData,
+    /// The first SYN-ACK repeat came this late, not after one second.
     NoRepeatAtOneSecond(Span),
+    /// The server accepted the connection after that repeat.
     DeferredThenAccepted,
-    RstWithAckAfterHandshake { window_open: bool },
+    /// RST with ACK followed the handshake.
+    RstWithAckAfterHandshake {
+        /// The RST has an open window: its sender had accepted the connection.
+        window_open: bool,
+    },
+    /// Doubt: a firewall or load balancer may have reset the connection.
     MiddleboxMayReset,
+    /// RST answered the SYN.
     RefusedByRst,
+    /// Doubt: a firewall may reject with RST.
     FirewallMayReject,
+    /// The same address and port answered other attempts.
     ListenerAnswersOthers,
+    /// The same address and port refused other attempts.
     RefusesOthers,
+    /// The server's segments have numbers of another connection.
     AnswersAnother,
+    /// This address and port answered no attempt in the capture.
     NeverAnswers,
+    /// Doubt: the host may be dead, or the queue full since before the capture.
     QueueMayHaveBeenFull,
+    /// This ICMP error quotes the SYN.
     Icmp(IcmpError),
+    /// Most attempts to the listener stay half-open.
     ManyHalfOpen,
+    /// Doubt: the server's answers may not reach the clients.
     AnswersMayBeLost,
+    /// Most attempts to the listener are reset by the client at the SYN-ACK.
     ManyClientResets,
+    /// Doubt: health checks may look the same.
     ChecksLookTheSame,
+    /// The SYN has no TCP option, unlike any operating system's.
     SynWithoutOptions,
+    /// The client acknowledged a number that no SYN-ACK had.
     WrongAck,
+    /// Doubt: the capture lost packets.
     CaptureDropped,
+    /// The kernel counted overflows of this queue at that time.
     KernelOverflowed,
+    /// The kernel counted no overflow of this queue at that time.
     KernelDidNotOverflow,
+    /// Follows from that: the client's segments did not reach the listener.
     AckDidNotReachKernel,
+    /// Follows from that: the RST has another reason than a full queue.
     RstNotFromQueue,
 }
 
 impl Evidence {
-    /// Whether it says what else an apparent overflow could be: nothing, once the kernel has announced.
+    /// The stable name of its kind in the machine-readable outputs.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        EvidenceCode::from(self).into()
+    }
+
+    /// Whether it names an alternative to an apparent overflow. The kernel's counters leave none.
     pub(super) fn is_doubt(self) -> bool {
         matches!(
             self,
@@ -181,87 +227,5 @@ impl Evidence {
                 | Self::OthersMayHaveOverflowed
                 | Self::HostMayBeDown
         )
-    }
-}
-
-impl fmt::Display for Evidence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fixed = match self {
-            Self::IgnoredAcks(1) => "the server repeated its SYN-ACK after the client's ACK",
-            Self::IgnoredAcks(n) => {
-                return write!(f, "the server ignored {n} ACKs in a row and repeated its SYN-ACK");
-            }
-            Self::AckReachedServer => "captured near the server, where the ACK was seen to arrive",
-            Self::RecoveredAfterOneRepeat => "one repeat, then the server accepted the connection",
-            Self::AckMayBeLost => "the ACK may have been lost between the capture point and the server",
-            Self::MayBeDeferred => {
-                "a TCP_DEFER_ACCEPT of one second, and a client that does not send, look the same"
-            }
-            Self::OthersOverflowed => "other attempts to this listener overflowed at that time",
-            Self::OthersMayHaveOverflowed => {
-                "other attempts to this listener may have overflowed at that time, or lost packets on the way as this one may"
-            }
-            Self::NobodyAnsweredSince => "the accept queue overflowed before, and nobody was answered since",
-            Self::HostMayBeDown => "a host that went down, or a path that broke, since then looks the same",
-            Self::RstAnswersFirstAck => "a bare RST answered the client's first ACK",
-            Self::RstAnswersLaterSegment(n) => {
-                return write!(
-                    f,
-                    "a bare RST answered the client's segment number {n} after the SYN-ACK, not its first ACK"
-                );
-            }
-            Self::RstNotKernelForm => "the RST carries a window or options, which Linux' does not",
-            Self::RstBeforeAck => {
-                "the RST stands before the ACK: the capture is out of order, or it answers something else"
-            }
-            Self::ListenerMayHaveClosed => {
-                "a listener that closes between SYN-ACK and ACK sends the same RST"
-            }
-            Self::RstHasOtherTtl => "the RST's TTL differs from the SYN-ACK's: another machine sent it",
-            Self::SynAckAfterRst => "the server repeated its SYN-ACK after the RST: it never saw the ACK",
-            Self::DataAfterRst => "the server sent data after the RST: the RST was not its own",
-            Self::DataRepeated(n) => {
-                return write!(f, "the client repeated its data {n} times and the server never answered");
-            }
-            Self::PathMayDropData => "something that drops the client's segments on the way looks the same",
-            Self::NoRepeatAtOneSecond(at) => {
-                return write!(
-                    f,
-                    "no SYN-ACK repeat at 1 s, one at {at}, as at the end of a TCP_DEFER_ACCEPT period"
-                );
-            }
-            Self::DeferredThenAccepted => "after it the server accepted the connection",
-            Self::RstWithAckAfterHandshake { window_open: true } => {
-                "RST with ACK and an open window right after the handshake: the server closed an accepted connection"
-            }
-            Self::RstWithAckAfterHandshake { window_open: false } => "RST with ACK right after the handshake",
-            Self::MiddleboxMayReset => "a firewall or load balancer that resets connections looks the same",
-            Self::RefusedByRst => "RST answered the SYN",
-            Self::FirewallMayReject => "a firewall that rejects with a TCP reset looks the same",
-            Self::ListenerAnswersOthers => "the same address and port answered other attempts",
-            Self::RefusesOthers => "the same address and port refused other attempts",
-            Self::AnswersAnother => {
-                "the server sent segments with numbers of another connection: it takes the SYN for that one's"
-            }
-            Self::NeverAnswers => "nothing from this address and port answered any attempt in the capture",
-            Self::QueueMayHaveBeenFull => {
-                "a dead host, or an accept queue that was full from before the capture, looks the same"
-            }
-            Self::Icmp(icmp) => return write!(f, "{} quotes the SYN", Reason::Icmp(*icmp)),
-            Self::ManyHalfOpen => "most attempts to this listener are left half-open",
-            Self::AnswersMayBeLost => "answers that do not reach the clients leave them half-open, too",
-            Self::ManyClientResets => "most attempts to this listener are reset by the client at the SYN-ACK",
-            Self::ChecksLookTheSame => "health checks that go no further look the same",
-            Self::SynWithoutOptions => "its SYN carries no TCP option, as no operating system's does",
-            Self::WrongAck => "the client acknowledged a number that the server never offered",
-            Self::CaptureDropped => "the capture lost packets, so what is missing proves less",
-            Self::KernelOverflowed => "the kernel counted overflows of this accept queue at that time",
-            Self::KernelDidNotOverflow => "the kernel counted no overflow of this accept queue at that time",
-            Self::AckDidNotReachKernel => {
-                "the client's segments were lost or filtered before they reached the listener"
-            }
-            Self::RstNotFromQueue => "the RST has another reason: a listener that was closed, or a middlebox",
-        };
-        f.write_str(fixed)
     }
 }

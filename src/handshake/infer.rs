@@ -82,6 +82,7 @@ fn judged_by_kernel(verdict: Verdict, inference: Inference, kernel: KernelEviden
             abort_on_overflow: inference.abort_on_overflow.or(kernel.abort_on_overflow),
             confidence: Some(Confidence::Confirmed),
             evidence: [Evidence::KernelOverflowed].into_iter().chain(packets).collect(),
+            ruled_out: inference.ruled_out,
         };
     }
     let instead = match verdict {
@@ -113,7 +114,7 @@ fn rests_on_absence(verdict: Verdict) -> bool {
 }
 
 fn inferred(cause: Cause, confidence: Confidence, evidence: EvidenceList) -> Inference {
-    Inference { cause: Some(cause), abort_on_overflow: None, confidence: Some(confidence), evidence }
+    Inference { cause: Some(cause), confidence: Some(confidence), evidence, ..Inference::default() }
 }
 
 fn nothing(evidence: EvidenceList) -> Inference {
@@ -167,7 +168,7 @@ fn synack_retransmitted(attempt: &Attempt, context: &Context) -> Inference {
         evidence.extend(recovered.then_some(Evidence::DeferredThenAccepted));
         return inferred(Cause::DeferAccept, confidence, evidence);
     }
-    let mut evidence: EvidenceList = smallvec![Evidence::IgnoredAcks(ignored)];
+    let mut evidence: EvidenceList = smallvec![Evidence::AcksIgnored(ignored)];
     let near_server = attempt.is_near_server();
     let others = context.overflow >= Some(Confidence::Likely);
     let in_a_row = attempt.ignored_in_a_row();
@@ -222,7 +223,7 @@ fn reset_after_ack(attempt: &Attempt) -> Inference {
 }
 
 fn ack_ignored(attempt: &Attempt, context: &Context) -> Inference {
-    let repeated = Evidence::DataRepeated(attempt.facts.data_repeats);
+    let repeated = Evidence::DataUnanswered(attempt.facts.data_repeats);
     if context.overflow >= Some(Confidence::Likely) {
         return overflow(None, Confidence::Likely, smallvec![repeated, Evidence::OthersOverflowed]);
     }

@@ -22,7 +22,7 @@ mod verdict;
 
 pub use attempt::{Attempt, Retries, RetryTimes, Timing};
 pub use batch::Batch;
-pub use cause::{Cause, Confidence, Evidence, EvidenceList, Inference};
+pub use cause::{Cause, Confidence, Evidence, EvidenceCode, EvidenceList, Inference, RuledOut};
 pub use facts::Facts;
 pub use finding::{Finding, Order};
 pub use infer::{Context, KernelEvidence, infer};

@@ -1,12 +1,16 @@
-//! The closed sets of words a decided attempt is described with (DOMAIN §4, §6).
+//! Verdicts, reasons, vantage points and `connect()`'s outcomes: closed sets, with their names (DOMAIN §4, §6).
 
 use std::fmt;
-use std::str::FromStr;
+
+use strum::{EnumCount, EnumIter, EnumString, IntoStaticStr};
 
 use crate::packet::{IcmpError, Span};
 
-/// What the packets of an attempt show.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// What the packets of an attempt show. The order is that of the outputs.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, EnumCount, EnumIter, EnumString, IntoStaticStr,
+)]
+#[strum(serialize_all = "kebab-case", parse_err_ty = UnknownVerdict, parse_err_fn = unknown_verdict)]
 pub enum Verdict {
     /// The client's ACK was seen and nothing contradicts it.
     Completed,
@@ -31,35 +35,10 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// All ten, in the order of the outputs.
-    pub const ALL: [Self; 10] = [
-        Self::Completed,
-        Self::SynackRetransmitted,
-        Self::ResetAfterAck,
-        Self::AckIgnored,
-        Self::Refused,
-        Self::Unreachable,
-        Self::Unanswered,
-        Self::HalfOpen,
-        Self::ClientReset,
-        Self::Undetermined,
-    ];
-
     /// The name in every output and option.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Completed => "completed",
-            Self::SynackRetransmitted => "synack-retransmitted",
-            Self::ResetAfterAck => "reset-after-ack",
-            Self::AckIgnored => "ack-ignored",
-            Self::Refused => "refused",
-            Self::Unreachable => "unreachable",
-            Self::Unanswered => "unanswered",
-            Self::HalfOpen => "half-open",
-            Self::ClientReset => "client-reset",
-            Self::Undetermined => "undetermined",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// Whether the attempt failed, stalled or lied: everything but `completed` and `undetermined`.
@@ -75,18 +54,14 @@ impl fmt::Display for Verdict {
     }
 }
 
-impl FromStr for Verdict {
-    type Err = UnknownVerdict;
-
-    fn from_str(name: &str) -> Result<Self, UnknownVerdict> {
-        Self::ALL.into_iter().find(|v| v.name() == name).ok_or_else(|| UnknownVerdict(name.to_owned()))
-    }
-}
-
 /// A name that is no verdict.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown verdict '{0}'")]
 pub struct UnknownVerdict(pub String);
+
+fn unknown_verdict(name: &str) -> UnknownVerdict {
+    UnknownVerdict(name.to_owned())
+}
 
 /// What a verdict alone leaves open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -120,7 +95,8 @@ impl fmt::Display for Reason {
 }
 
 /// Where on the path the capture was taken (DOMAIN §5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumCount, EnumIter, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Vantage {
     /// Near the server: its answers come much sooner than the client's.
     Server,
@@ -133,18 +109,10 @@ pub enum Vantage {
 }
 
 impl Vantage {
-    /// All, in no order that means anything.
-    pub const ALL: [Self; 4] = [Self::Server, Self::Client, Self::Local, Self::Middle];
-
     /// The name in every output.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Server => "server",
-            Self::Client => "client",
-            Self::Local => "local",
-            Self::Middle => "middle",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -160,7 +128,8 @@ pub struct Connect {
 }
 
 /// How a `connect()` ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Outcome {
     /// It returned 0.
     Succeeded,
@@ -177,19 +146,14 @@ pub enum Outcome {
 impl Outcome {
     /// The name in every output.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Raced => "raced",
-            Self::Pending => "pending",
-            Self::Unknown => "unknown",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 
 /// The errors a `connect()` can end with, by name: numbers differ between systems.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, IntoStaticStr)]
+#[strum(serialize_all = "UPPERCASE")]
 #[expect(missing_docs, reason = "they are errno's own names")]
 pub enum Errno {
     Econnrefused,
@@ -207,18 +171,7 @@ pub enum Errno {
 impl Errno {
     /// The name as in `errno.h`.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Econnrefused => "ECONNREFUSED",
-            Self::Ehostdown => "EHOSTDOWN",
-            Self::Ehostunreach => "EHOSTUNREACH",
-            Self::Enetunreach => "ENETUNREACH",
-            Self::Enonet => "ENONET",
-            Self::Enoprotoopt => "ENOPROTOOPT",
-            Self::Eopnotsupp => "EOPNOTSUPP",
-            Self::Eacces => "EACCES",
-            Self::Eproto => "EPROTO",
-            Self::Etimedout => "ETIMEDOUT",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }

@@ -1,171 +1,258 @@
-//! Why a listener's cause is what it is, in words, strongest first: what the kernel counted, what the packets showed.
+//! Why a listener's cause is what it is, as data, strongest first: what the kernel counted, what the packets showed.
+//!
+//! Does not own the sentences (`report/wording`).
+
+use strum::{EnumCount, EnumDiscriminants, EnumIter, IntoStaticStr};
 
 use super::diagnosis::{denied, is_overflow, kernel_on_overflow, possible};
 use super::record::Record;
+use super::schedule::RetrySchedule;
 use crate::handshake::{Cause, Confidence, Vantage, Verdict};
 use crate::kernel::{Counter, KernelStats};
-use crate::words::{count, number};
+use crate::packet::Span;
 
-/// The kernel's figures, where it was asked.
-fn figures(word: &KernelStats) -> String {
-    let grown = |counter| match word.namespace.get(counter) {
-        Some(events) => format!("{} {}", Counter::name(counter), number(events)),
-        None => format!("{} unknown", Counter::name(counter)),
-    };
-    let drops = word.drops.map_or_else(|| "an unknown number of packets".to_owned(), |n| count(n, "packet"));
-    format!(
-        "in {} this listener dropped {drops}, at most {} waited where {} may, and the namespace counted {}, {}",
-        word.span,
-        count(word.recv_q_max.into(), "connection"),
-        word.send_q,
-        grown(Counter::ListenOverflows),
-        grown(Counter::ListenDrops),
-    )
+/// One fact about a listener, or one doubt. [`ListenerEvidenceCode`] has the codes.
+#[derive(Debug, Clone, PartialEq, EnumDiscriminants)]
+#[strum_discriminants(
+    name(ListenerEvidenceCode),
+    doc = "The kind of a [`ListenerEvidence`], without its figures; its name is the `code` of the outputs.",
+    derive(EnumCount, EnumIter, IntoStaticStr),
+    strum(serialize_all = "kebab-case"),
+    allow(missing_docs, reason = "see ListenerEvidence")
+)]
+pub enum ListenerEvidence {
+    /// The kernel's counters of this listener and its namespace.
+    KernelCounted(KernelFigures),
+    /// This kernel repeated fewer SYN-ACKs than the packets show: another one answers.
+    KernelElsewhere,
+    /// The packets show ignored or reset ACKs, each of which a full queue would have counted.
+    KernelCountedNone,
+    /// ACKs that finished the handshake were ignored.
+    AcksIgnored {
+        /// Attempts.
+        clients: u64,
+        /// The capture point is near the server, so the ACKs arrived there.
+        reached_server: bool,
+        /// How many in a row, at most.
+        in_a_row: u32,
+    },
+    /// ACKs, or data, were answered with a bare RST.
+    AcksReset {
+        /// Attempts.
+        clients: u64,
+        /// All of them with the first ACK.
+        first_acks: bool,
+    },
+    /// Data after the handshake got no answer.
+    DataIgnored {
+        /// Attempts.
+        clients: u64,
+    },
+    /// SYNs got no answer while the queue was full.
+    SynsDropped {
+        /// Attempts.
+        clients: u64,
+    },
+    /// ACKs were ignored and others reset: no kernel with one setting does both.
+    SettingChanged,
+    /// The different verdicts are all effects of one full queue.
+    OneQueue {
+        /// Some handshakes completed.
+        completed: bool,
+        /// Some SYNs got no answer.
+        unanswered: bool,
+    },
+    /// When SYN-ACKs were repeated.
+    RetrySchedule(RetrySchedule),
+    /// Doubt: single repeats may be ACKs that were lost on the way.
+    AcksMayBeLost,
+    /// Doubt: a closed listener or a middlebox may send the RSTs.
+    ResetMayBeAnothers,
+    /// Doubt: the clients' data may be dropped on the way.
+    DataMayBeDropped,
+    /// Doubt: a `TCP_DEFER_ACCEPT` of one second looks the same.
+    MayBeDeferred,
+    /// The first SYN-ACK repeat came at the end of a defer period.
+    RepeatAfterDeferPeriod {
+        /// The connection was then accepted.
+        accepted: bool,
+    },
+    /// The RST has another TTL than the SYN-ACK.
+    RstHasOtherTtl,
+    /// The server repeated its SYN-ACK after the RST.
+    SynAckAfterRst {
+        /// How often in all.
+        repeats: u64,
+    },
+    /// The RST has another TTL than the SYN-ACK, or data followed it.
+    RstFromAnother,
+    /// RST answered SYNs.
+    SynsRefused {
+        /// Attempts.
+        syns: u64,
+    },
+    /// No SYN got an answer.
+    SynsUnanswered {
+        /// Attempts.
+        syns: u64,
+        /// Their retries.
+        retries: u64,
+    },
+    /// ICMP errors quote SYNs.
+    IcmpErrors {
+        /// Attempts.
+        syns: u64,
+    },
+    /// Handshakes were never finished.
+    HalfOpen {
+        /// Attempts.
+        attempts: u64,
+    },
+    /// The client's kernel answered SYN-ACKs with RST.
+    SynAcksReset {
+        /// Attempts.
+        syn_acks: u64,
+    },
+    /// The RST carries ACK, as no RST of a full queue does.
+    RstCarriesAck,
 }
 
-pub(super) fn evidence(cause: Option<Cause>, record: &Record) -> Vec<String> {
-    let mut evidence = from_packets(cause, record);
+impl ListenerEvidence {
+    /// The stable name of its kind in the machine-readable outputs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        ListenerEvidenceCode::from(self).into()
+    }
+}
+
+/// The kernel's counters while it was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KernelFigures {
+    /// How long that was.
+    pub span: Span,
+    /// Packets that the listener dropped, where the kernel counts them.
+    pub drops: Option<u64>,
+    /// Most connections that were seen waiting in its queue.
+    pub most_waiting: u32,
+    /// The queue's limit.
+    pub limit: u32,
+    /// Growth of the namespace's ListenOverflows.
+    pub overflows: Option<u64>,
+    /// Growth of the namespace's ListenDrops.
+    pub listen_drops: Option<u64>,
+}
+
+impl From<&KernelStats> for KernelFigures {
+    fn from(stats: &KernelStats) -> Self {
+        Self {
+            span: stats.span,
+            drops: stats.drops,
+            most_waiting: stats.recv_q_max,
+            limit: stats.send_q,
+            overflows: stats.namespace.get(Counter::ListenOverflows),
+            listen_drops: stats.namespace.get(Counter::ListenDrops),
+        }
+    }
+}
+
+pub(super) fn evidence(cause: Option<Cause>, record: &Record) -> Vec<ListenerEvidence> {
+    let mut evidence = Vec::new();
     let matters = cause.is_some_and(is_overflow) || denied(record) > 0;
-    if let Some(word) = record.kernel.word().filter(|_| matters) {
-        let told = if record.kernel.is_elsewhere(record.retries.after_ack) {
-            "this kernel repeated fewer SYN-ACKs than there were: another one may answer, behind a forwarded port, and count in a network namespace of its own".to_owned()
+    if let Some(stats) = record.kernel.word().filter(|_| matters) {
+        evidence.push(if record.kernel.is_elsewhere(record.retries.after_ack) {
+            ListenerEvidence::KernelElsewhere
         } else {
-            format!("the kernel's own count: {}", figures(word))
-        };
-        evidence.insert(0, told);
+            ListenerEvidence::KernelCounted(stats.into())
+        });
+    }
+    match cause {
+        Some(Cause::AcceptQueueOverflow) => evidence.extend(overflow(record)),
+        Some(cause) => evidence.push(other(cause, record)),
+        None if denied(record) > 0 => evidence.push(ListenerEvidence::KernelCountedNone),
+        None => {}
     }
     evidence
 }
 
-fn from_packets(cause: Option<Cause>, record: &Record) -> Vec<String> {
-    let verdicts = &record.verdicts;
+/// Of any cause but an overflow.
+fn other(cause: Cause, record: &Record) -> ListenerEvidence {
+    let of = |verdict| record.verdicts.get(verdict);
     match cause {
-        Some(Cause::AcceptQueueOverflow) => overflow_evidence(record),
-        Some(Cause::DeferAccept) if possible(Cause::DeferAccept, record) => {
-            vec!["no SYN-ACK repeat 1 s after the handshake, one near the end of a defer period".to_owned()]
+        Cause::DeferAccept => {
+            ListenerEvidence::RepeatAfterDeferPeriod { accepted: !possible(Cause::DeferAccept, record) }
         }
-        Some(Cause::DeferAccept) => vec![
-            "no SYN-ACK repeat 1 s after the handshake, one near the end of the defer period, then the connection was accepted".to_owned(),
-        ],
-        Some(Cause::FirewallReset) if possible(Cause::FirewallReset, record) => {
-            vec!["the RST's TTL is not the SYN-ACK's".to_owned()]
+        Cause::FirewallReset if possible(Cause::FirewallReset, record) => ListenerEvidence::RstHasOtherTtl,
+        Cause::FirewallReset => match record.retries.after_ack {
+            0 => ListenerEvidence::RstFromAnother,
+            repeats => ListenerEvidence::SynAckAfterRst { repeats },
+        },
+        Cause::PortClosed if of(Verdict::Refused) > 0 => {
+            ListenerEvidence::SynsRefused { syns: of(Verdict::Refused) }
         }
-        Some(Cause::FirewallReset) => {
-            let repeats = record.retries.after_ack;
-            if repeats > 0 {
-                vec![format!("after the RST the server repeated its SYN-ACK ({} times in all): it never saw the ACK", number(repeats))]
-            } else {
-                vec!["the RST came from another machine than the SYN-ACK, or data followed it".to_owned()]
-            }
+        Cause::Filtered if of(Verdict::Unanswered) > 0 => {
+            ListenerEvidence::SynsUnanswered { syns: of(Verdict::Unanswered), retries: record.retries.syn }
         }
-        Some(Cause::PortClosed) if verdicts.get(Verdict::Refused) > 0 => {
-            vec![format!("RST answered {}", count(verdicts.get(Verdict::Refused), "SYN"))]
+        Cause::PortClosed | Cause::Filtered | Cause::HostUnreachable => {
+            ListenerEvidence::IcmpErrors { syns: of(Verdict::Unreachable) }
         }
-        Some(Cause::Filtered) if verdicts.get(Verdict::Unanswered) > 0 => {
-            let (syns, repeats) = (verdicts.get(Verdict::Unanswered), record.retries.syn);
-            vec![format!("{} and {}, no answer", count(syns, "SYN"), count(repeats, "repeat"))]
-        }
-        Some(Cause::PortClosed | Cause::Filtered | Cause::HostUnreachable) => {
-            vec![format!("ICMP errors quote {}", count(verdicts.get(Verdict::Unreachable), "SYN"))]
-        }
-        Some(Cause::SynFlood) => vec![format!("{} half-open", count(verdicts.get(Verdict::HalfOpen), "attempt"))],
-        Some(Cause::SynScan) => {
-            vec![format!("the client's kernel reset {}", count(verdicts.get(Verdict::ClientReset), "SYN-ACK"))]
-        }
-        Some(Cause::ApplicationReset) => vec!["the RST carries ACK; an overflow's RST is bare".to_owned()],
-        None if denied(record) > 0 => vec![
-            "the packets show ignored or reset ACKs; a full queue would have counted each of them".to_owned(),
-        ],
-        None => Vec::new(),
+        Cause::SynFlood => ListenerEvidence::HalfOpen { attempts: of(Verdict::HalfOpen) },
+        Cause::SynScan => ListenerEvidence::SynAcksReset { syn_acks: of(Verdict::ClientReset) },
+        Cause::ApplicationReset | Cause::AcceptQueueOverflow => ListenerEvidence::RstCarriesAck,
     }
 }
 
-fn overflow_evidence(record: &Record) -> Vec<String> {
-    let of = |verdict| record.overflowed.get(verdict);
-    let (ignored, reset) = (of(Verdict::SynackRetransmitted), of(Verdict::ResetAfterAck));
-    let (silent, unanswered) = (of(Verdict::AckIgnored), of(Verdict::Unanswered));
-    let mut why = Vec::new();
+fn overflow(record: &Record) -> Vec<ListenerEvidence> {
+    let overflowed = record.overflowed();
+    let (ignored, reset) =
+        (overflowed.get(Verdict::SynackRetransmitted), overflowed.get(Verdict::ResetAfterAck));
+    let (silent, unanswered) = (overflowed.get(Verdict::AckIgnored), overflowed.get(Verdict::Unanswered));
+    let confidence = record.tally_of(Cause::AcceptQueueOverflow).confidence;
+    let mut evidence = Vec::new();
     if ignored > 0 {
-        let sure = record.tally_of(Cause::AcceptQueueOverflow).confidence > Some(Confidence::Possible);
-        let reached = match record.vantage().filter(|_| sure) {
-            Some(Vantage::Server | Vantage::Local) => ", which reached the server,",
-            Some(Vantage::Client | Vantage::Middle) | None => "",
-        };
-        let row = match record.most_ignored {
-            0 | 1 => "once".to_owned(),
-            most => format!("up to {most} times in a row"),
-        };
-        let (acks, were) = if ignored == 1 { ("ACK", "was") } else { ("ACKs", "were") };
-        why.push(format!("the {acks} of {}{reached} {were} ignored {row}", count(ignored, "client")));
+        let near = matches!(record.vantage(), Some(Vantage::Server | Vantage::Local));
+        evidence.push(ListenerEvidence::AcksIgnored {
+            clients: ignored,
+            reached_server: near && confidence > Some(Confidence::Possible),
+            in_a_row: record.most_ignored,
+        });
     }
     if reset > 0 {
-        let (acks, were) = match (reset, record.racers == reset) {
-            (1, true) => ("ACK", "was"),
-            (1, false) => ("ACK or data", "was"),
-            (_, true) => ("ACKs", "were"),
-            (_, false) => ("ACKs or data", "were"),
-        };
-        why.push(format!(
-            "the {acks} of {} {were} answered with a bare RST, as the kernel sends when the queue is full",
-            count(reset, "client")
-        ));
+        let first_acks = record.clients.reset == reset;
+        evidence.push(ListenerEvidence::AcksReset { clients: reset, first_acks });
     }
     if silent > 0 {
-        why.push(format!(
-            "{} got no answer to {} data, as with SYN cookies and a full queue",
-            count(silent, "client"),
-            if silent == 1 { "its" } else { "their" }
-        ));
+        evidence.push(ListenerEvidence::DataIgnored { clients: silent });
     }
     if unanswered > 0 {
-        why.push(format!(
-            "{} got no answer while the queue was full: Linux drops them since 4.10",
-            count(unanswered, "SYN")
-        ));
+        evidence.push(ListenerEvidence::SynsDropped { clients: unanswered });
     }
-    why.extend(at_once([ignored, reset, silent, unanswered], record));
-    why.extend(record.schedule.in_words());
-    let announced = kernel_on_overflow(record).is_some();
-    if record.tally_of(Cause::AcceptQueueOverflow).confidence == Some(Confidence::Possible) && !announced {
-        why.push(doubt(record).to_owned());
-    } else if record.maybe_deferred > 0 && record.maybe_deferred == record.overflowed.total() && !announced {
-        why.push(
-            "doubt: a TCP_DEFER_ACCEPT of one second, as HAProxy's defer-accept, looks the same where clients do not send first"
-                .to_owned(),
-        );
-    }
-    why
-}
-
-/// What several looks of a full queue have to do with one another: ignored ACKs, resets, ignored data, silence.
-fn at_once(looks: [u64; 4], record: &Record) -> Option<String> {
-    let [ignored, reset, _, unanswered] = looks;
+    let several =
+        [ignored, reset, silent, unanswered].into_iter().filter(|&attempts| attempts > 0).count() > 1;
     if ignored > 0 && reset > 0 {
-        return Some(
-            "a kernel does either: tcp_abort_on_overflow was changed meanwhile, or something else sends the RSTs"
-                .to_owned(),
-        );
+        evidence.push(ListenerEvidence::SettingChanged);
+    } else if several {
+        let completed = record.verdicts.get(Verdict::Completed) > 0;
+        evidence.push(ListenerEvidence::OneQueue { completed, unanswered: unanswered > 0 });
     }
-    let several = looks.iter().filter(|&&attempts| attempts > 0).count() > 1;
-    let complete = match record.verdicts.get(Verdict::Completed) {
-        0 => "",
-        _ => "some handshakes complete, ",
-    };
-    let later = if unanswered > 0 { ", and SYNs that come later get no answer" } else { "" };
-    several.then(|| {
-        format!(
-            "one full queue does all of this at once: {complete}those break whose SYN came before it was full and whose ACK came after{later}"
-        )
-    })
+    evidence.extend(record.schedule.seen().map(ListenerEvidence::RetrySchedule));
+    if kernel_on_overflow(record).is_none() {
+        evidence.extend(doubt(record, confidence));
+    }
+    evidence
 }
 
-/// Why an overflow is only possible.
-fn doubt(record: &Record) -> &'static str {
-    if record.overflowed.get(Verdict::SynackRetransmitted) > 0 {
-        "doubt: one repeat alone, seen away from the server, is also what ACKs lost on the way look like; a capture on the server tells"
-    } else if record.overflowed.get(Verdict::ResetAfterAck) > 0 {
-        "doubt: a listener that is closed, or a middlebox, sends the same RST"
-    } else {
-        "doubt: something that drops the clients' data on the way looks the same; a capture on the server, or its counters, tell"
+/// What else an overflow that the kernel neither counted nor denied could be.
+fn doubt(record: &Record, confidence: Option<Confidence>) -> Option<ListenerEvidence> {
+    let overflowed = record.overflowed();
+    if confidence != Some(Confidence::Possible) {
+        let all = record.maybe_deferred > 0 && record.maybe_deferred == overflowed.total();
+        return all.then_some(ListenerEvidence::MayBeDeferred);
     }
+    Some(if overflowed.get(Verdict::SynackRetransmitted) > 0 {
+        ListenerEvidence::AcksMayBeLost
+    } else if overflowed.get(Verdict::ResetAfterAck) > 0 {
+        ListenerEvidence::ResetMayBeAnothers
+    } else {
+        ListenerEvidence::DataMayBeDropped
+    })
 }

@@ -1,11 +1,13 @@
-//! Per-listener tallies, causes that need more than one attempt, and the diagnosis.
+//! Per-listener tallies, causes that need more than one attempt, and the diagnosis: as data.
 //!
-//! Takes findings in the order they were made, and what the kernel says of its queues where somebody asks it
-//! (`kernel`); does not own how they were made (`handshake`). Packet time only.
+//! Takes findings in the order they were made, and the kernel's counters where they are read (`kernel`). Does not own
+//! how findings are made (`handshake`), nor the sentences that say what was found (`report/wording`). Packet time only.
 
 #![deny(clippy::disallowed_methods)]
 
+mod advice;
 mod answered_spans;
+mod clients;
 mod diagnosis;
 mod evidence;
 mod kernel_history;
@@ -13,38 +15,45 @@ mod listeners;
 mod record;
 mod schedule;
 
+pub use advice::{Advice, AdviceKind};
+pub use clients::Clients;
+pub use diagnosis::Diagnosis;
+pub use evidence::{KernelFigures, ListenerEvidence, ListenerEvidenceCode};
 pub use listeners::Listeners;
 pub use record::{RetrySums, Tally};
+pub use schedule::RetrySchedule;
 
 use crate::handshake::{Cause, Confidence};
 use crate::kernel::KernelStats;
 use crate::packet::{Endpoint, Timestamp};
 
-/// What all attempts to one server address and port say together.
+/// All attempts to one server address and port, summed up.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listener {
     /// Its address; `None` for the line that folds listeners past the bound.
     pub server: Option<Endpoint>,
-    /// Verdicts.
+    /// Attempts by verdict.
     pub verdicts: Tally,
     /// Retries, summed.
     pub retries: RetrySums,
     /// The cause that explains most of its problems.
     pub cause: Option<Cause>,
-    /// As the attempts show it.
+    /// `net.ipv4.tcp_abort_on_overflow`, as the attempts show it.
     pub abort_on_overflow: Option<bool>,
-    /// How sure.
+    /// How sure the cause is; `None` exactly when `cause` is.
     pub confidence: Option<Confidence>,
-    /// Why, in words, strongest first.
-    pub evidence: Vec<String>,
-    /// One plain sentence.
-    pub diagnosis: String,
-    /// What the clients believe, in words; empty where that is plain.
-    pub clients: String,
-    /// What to do about it: labelled advice such as `("check", "ss -ltnm …")`, `("mend", "…")`.
-    pub advice: Vec<(&'static str, String)>,
-    /// First and last time the cause showed.
-    pub problem_span: Option<(Timestamp, Timestamp)>,
-    /// What the kernel says of it, where it runs on this machine and the capture is live.
+    /// Why it is this cause, strongest first.
+    pub evidence: Vec<ListenerEvidence>,
+    /// What is wrong with it.
+    pub diagnosis: Diagnosis,
+    /// What `connect()` returned to the clients whose attempts overflowed its queue.
+    pub clients: Clients,
+    /// What to check or fix.
+    pub advice: Vec<Advice>,
+    /// Start of the first attempt that its cause explains.
+    pub since: Option<Timestamp>,
+    /// End of the last attempt that its cause explains.
+    pub until: Option<Timestamp>,
+    /// What the kernel counted of it, where it runs on this machine and the capture is live.
     pub kernel: Option<KernelStats>,
 }

@@ -1,14 +1,18 @@
 //! What is tallied of one listener: constant in size, whatever the number of attempts.
 
+use smallvec::SmallVec;
+use strum::{EnumCount, IntoEnumIterator};
+
 use super::answered_spans::AnsweredSpans;
+use super::clients::Clients;
 use super::kernel_history::KernelHistory;
-use super::schedule::{Schedule, has_run_out};
-use crate::handshake::{Attempt, Cause, Confidence, Context, Evidence, Outcome, Retries, Vantage, Verdict};
+use super::schedule::Schedule;
+use crate::handshake::{Attempt, Cause, Confidence, Context, Evidence, Retries, Vantage, Verdict};
 use crate::packet::{Span, Timestamp};
 
 /// How many attempts got which verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Tally([u64; Verdict::ALL.len()]);
+pub struct Tally([u64; Verdict::COUNT]);
 
 impl Tally {
     /// Counts one.
@@ -31,7 +35,7 @@ impl Tally {
     /// Those that failed, stalled or lied.
     #[must_use]
     pub fn problems(&self) -> u64 {
-        Verdict::ALL.into_iter().filter(|verdict| verdict.is_problem()).map(|verdict| self.get(verdict)).sum()
+        Verdict::iter().filter(|verdict| verdict.is_problem()).map(|verdict| self.get(verdict)).sum()
     }
 }
 
@@ -86,10 +90,10 @@ const SAME_EPISODE: Span = Span::from_secs(35);
 /// Episodes kept per listener, possible ones and others; a further one stretches the last.
 const EPISODES: usize = 64;
 
-/// How often a cause was inferred, how surely, and when.
+/// The attempts that one cause explains: by verdict, how surely, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct CauseTally {
-    pub(super) attempts: u64,
+    pub(super) verdicts: Tally,
     pub(super) confidence: Option<Confidence>,
     pub(super) span: Option<(Timestamp, Timestamp)>,
 }
@@ -99,32 +103,22 @@ pub(super) struct CauseTally {
 pub(super) struct Record {
     pub(super) verdicts: Tally,
     pub(super) retries: RetrySums,
-    pub(super) causes: [CauseTally; Cause::ALL.len()],
-    /// Overflowed attempts by verdict and by what `connect()` said of them.
-    pub(super) overflowed: Tally,
+    /// Those that were inferred. Most listeners have one cause, if any.
+    causes: SmallVec<[(Cause, CauseTally); 1]>,
     /// Overflowed attempts that show this `tcp_abort_on_overflow`: 0, or 1.
     pub(super) settings: [u64; 2],
-    pub(super) believers: u64,
-    /// Believers who may be right: the server may have accepted them without a word.
-    pub(super) unsure: u64,
-    pub(super) racers: u64,
-    pub(super) waiting: u64,
-    pub(super) timed_out: u64,
-    /// Overflowed attempts that the server accepted in the end.
-    pub(super) recovered: u64,
+    /// What `connect()` returned to the clients of overflowed attempts.
+    pub(super) clients: Clients,
     /// Overflows that a `TCP_DEFER_ACCEPT` of one second looks like.
     pub(super) maybe_deferred: u64,
     pub(super) most_ignored: u32,
-    pub(super) race_window: Option<(Span, Span)>,
-    pub(super) vantages: [u64; Vantage::ALL.len()],
+    pub(super) vantages: [u64; Vantage::COUNT],
     pub(super) schedule: Schedule,
     pub(super) kernel: KernelHistory,
     /// Attempts that look like an overflow which the kernel denies.
     pub(super) denied: u64,
     /// Attempts of which the server, or a client that went on, has shown that it answers.
     pub(super) answered: u64,
-    /// Filtered attempts.
-    pub(super) filtered: Tally,
     episodes: Vec<Episode>,
     answered_spans: AnsweredSpans,
 }
@@ -224,12 +218,13 @@ impl Record {
         let inference = &attempt.inference;
         self.denied += u64::from(inference.evidence.contains(&Evidence::KernelDidNotOverflow));
         let Some(cause) = inference.cause else { return };
-        let tally = &mut self.causes[cause as usize];
-        tally.attempts += 1;
+        let place = self.causes.iter().position(|&(known, _)| known == cause).unwrap_or_else(|| {
+            self.causes.push((cause, CauseTally::default()));
+            self.causes.len() - 1
+        });
+        let (_, tally) = &mut self.causes[place];
+        tally.verdicts.add(attempt.verdict);
         tally.confidence = tally.confidence.max(inference.confidence);
-        if cause == Cause::Filtered {
-            self.filtered.add(attempt.verdict);
-        }
         let (from, to) = tally.span.unwrap_or((attempt.start, attempt.end));
         tally.span = Some((from.min(attempt.start), to.max(attempt.end)));
         if is_overflow(attempt) {
@@ -238,26 +233,11 @@ impl Record {
     }
 
     fn add_overflow(&mut self, attempt: &Attempt) {
-        self.overflowed.add(attempt.verdict);
         if let Some(abort) = attempt.inference.abort_on_overflow {
             self.settings[usize::from(abort)] += 1;
         }
         let recovered = attempt.established == Some(true);
-        self.recovered += u64::from(recovered);
-        match attempt.connect.outcome {
-            // What was reset knows by now.
-            Outcome::Succeeded if recovered || attempt.was_reset() => {}
-            Outcome::Succeeded if may_be_accepted(attempt) => self.unsure += 1,
-            Outcome::Succeeded => self.believers += 1,
-            Outcome::Raced => self.racers += 1,
-            Outcome::Pending => self.waiting += 1,
-            Outcome::Failed => self.timed_out += 1,
-            Outcome::Unknown => {}
-        }
-        if let Some(window) = attempt.connect.window {
-            let (least, most) = self.race_window.unwrap_or((window, window));
-            self.race_window = Some((least.min(window), most.max(window)));
-        }
+        self.clients.add(attempt);
         if attempt.verdict == Verdict::SynackRetransmitted {
             self.most_ignored = self.most_ignored.max(attempt.retries.after_ack);
             self.maybe_deferred += u64::from(recovered && attempt.may_be_deferred());
@@ -265,22 +245,22 @@ impl Record {
         }
     }
 
-    /// How often `cause` was inferred.
-    pub(super) fn tally_of(&self, cause: Cause) -> &CauseTally {
-        &self.causes[cause as usize]
+    /// The attempts that `cause` explains.
+    pub(super) fn tally_of(&self, cause: Cause) -> CauseTally {
+        let found = self.causes.iter().find(|&&(known, _)| known == cause);
+        found.map(|&(_, tally)| tally).unwrap_or_default()
+    }
+
+    /// The attempts that an overflow explains, by verdict.
+    pub(super) fn overflowed(&self) -> Tally {
+        self.tally_of(Cause::AcceptQueueOverflow).verdicts
     }
 
     /// Where most of its attempts say the capture was taken.
     pub(super) fn vantage(&self) -> Option<Vantage> {
-        let most = Vantage::ALL.into_iter().max_by_key(|&vantage| self.vantages[vantage as usize])?;
+        let most = Vantage::iter().max_by_key(|&vantage| self.vantages[vantage as usize])?;
         (self.vantages[most as usize] > 0).then_some(most)
     }
-}
-
-/// Whether the server may have accepted an attempt that it ignored at first, without a word in the capture.
-fn may_be_accepted(attempt: &Attempt) -> bool {
-    let once = attempt.verdict == Verdict::SynackRetransmitted && attempt.retries.after_ack == 1;
-    attempt.inference.confidence == Some(Confidence::Possible) || once && !has_run_out(attempt)
 }
 
 fn is_overflow(attempt: &Attempt) -> bool {

@@ -14,7 +14,7 @@ const DEFAULT_RETRIES: u32 = 5;
 /// Kernel timers fire late by up to an eighth of the time-out at these lengths (timer wheel levels).
 const LATE: f64 = 0.13;
 
-/// How many repeats series ran to before they ended, and when the repeats of the longest came.
+/// How many repeats series had when they ended, and when those of the longest came.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Schedule {
     /// Series that ran out, by number of repeats; longer ones count in the last place.
@@ -39,42 +39,41 @@ impl Schedule {
         }
     }
 
-    /// When the repeats of the longest series came, in seconds after the first SYN-ACK.
-    pub(super) fn times(&self) -> Vec<f64> {
-        self.longest.iter().map(|span| span.as_secs_f64()).collect()
-    }
-
-    /// Numbers of repeats at which series were seen to end, and how many series each.
-    pub(super) fn counts(&self) -> Vec<(u32, u64)> {
-        (0..).zip(self.ran_out).filter(|&(_, series)| series > 0).collect()
-    }
-
-    /// What the schedule says, as a clause.
-    pub(super) fn in_words(&self) -> Option<String> {
+    /// What was seen; `None` where no SYN-ACK was repeated.
+    pub(super) fn seen(&self) -> Option<RetrySchedule> {
         if self.longest.is_empty() {
             return None;
         }
-        let times = self.times();
-        let linux = times.len() <= LINUX.len()
-            && times.iter().zip(LINUX).all(|(at, due)| (due - 0.1..=due * (1.0 + LATE) + 0.1).contains(at));
-        let whose = if linux { "Linux' schedule" } else { "not Linux' schedule of 1 3 7 15 31 s" };
-        let listed: Vec<String> = times.iter().map(|at| format!("{at:.1}")).collect();
-        let mut words = format!("SYN-ACK repeats at {} s: {whose}", listed.join(" "));
-        let counts = self.counts();
-        match (counts.first(), counts.last()) {
-            (Some(&(least, _)), Some(&(most, _))) if linux && least < most => {
-                words += &format!(
-                    ", given up after {most} (tcp_synack_retries={most}) or, under pressure, after {least}"
-                );
-            }
-            (Some(_), Some(&(most, _))) if linux => {
-                let pressure =
-                    if most < DEFAULT_RETRIES { ", or more and half of the SYN queue in use" } else { "" };
-                words += &format!(", given up after {most}: tcp_synack_retries={most}{pressure}");
-            }
-            _ => {}
-        }
-        Some(words)
+        let linux = self.longest.len() <= LINUX.len()
+            && self
+                .longest
+                .iter()
+                .zip(LINUX)
+                .all(|(at, due)| (due - 0.1..=due * (1.0 + LATE) + 0.1).contains(&at.as_secs_f64()));
+        let ended = |repeats: &u32| self.ran_out[*repeats as usize] > 0;
+        let mut repeats = (0..self.ran_out.len() as u32).filter(ended);
+        let given_up = repeats.next().map(|least| (least, repeats.next_back().unwrap_or(least)));
+        Some(RetrySchedule { at: self.longest.clone(), linux, given_up: given_up.filter(|_| linux) })
+    }
+}
+
+/// When a listener repeated its SYN-ACKs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RetrySchedule {
+    /// Times of the longest series, from the first SYN-ACK.
+    pub at: RetryTimes,
+    /// Whether they follow Linux's schedule.
+    pub linux: bool,
+    /// After how few and how many repeats series were seen to end, where the schedule is Linux's. The most is
+    /// `tcp_synack_retries`, unless [`RetrySchedule::may_be_cut`].
+    pub given_up: Option<(u32, u32)>,
+}
+
+impl RetrySchedule {
+    /// Whether all series may have been cut short by a SYN queue under pressure: none was longer than this many repeats.
+    #[must_use]
+    pub const fn may_be_cut(most: u32) -> bool {
+        most < DEFAULT_RETRIES
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use strum::{EnumCount, EnumIter, IntoStaticStr};
+
 use super::{Direction, Flags, FlowKey, OptionLayout, Seq, Timestamp};
 
 /// The position of a packet: the index of its capture and its number in that capture, counted from 1
@@ -210,7 +212,8 @@ impl IcmpError {
 }
 
 /// The reason for not using a packet. Every captured packet is either used or counted under a reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, EnumCount, EnumIter, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Skip {
     /// Neither IPv4 nor IPv6.
     NotIp,
@@ -228,26 +231,9 @@ pub enum Skip {
 }
 
 impl Skip {
-    /// All reasons, in the order of the outputs.
-    pub const ALL: [Self; 6] = [
-        Self::NotIp,
-        Self::NotTcp,
-        Self::Fragment,
-        Self::Truncated,
-        Self::Malformed,
-        Self::UnsupportedLinkType,
-    ];
-
     /// The name in the machine-readable outputs.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::NotIp => "not-ip",
-            Self::NotTcp => "not-tcp",
-            Self::Fragment => "fragment",
-            Self::Truncated => "truncated",
-            Self::Malformed => "malformed",
-            Self::UnsupportedLinkType => "unsupported-link-type",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }

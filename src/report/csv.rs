@@ -4,6 +4,7 @@ use std::fmt::{self, Display, Write as _};
 use std::io::{self, Write};
 
 use super::record::{Rfc3339, sysctl};
+use super::wording;
 use crate::handshake::{Attempt, Cause, Confidence, Errno, Vantage};
 use crate::packet::Span;
 
@@ -72,7 +73,9 @@ impl<W: Write> Rows<W> {
         self.optional(inference.cause.map(Cause::name))?;
         self.optional(sysctl(inference.abort_on_overflow))?;
         self.optional(inference.confidence.map(Confidence::name))?;
-        self.field(Joined(&inference.evidence, "; "))?;
+        let evidence: Vec<_> =
+            inference.evidence.iter().map(|&evidence| wording::evidence(evidence)).collect();
+        self.field(Joined(&evidence, "; "))?;
         self.optional(attempt.established)?;
         self.field(retries.syn)?;
         self.field(retries.syn_ack)?;

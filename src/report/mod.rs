@@ -17,6 +17,7 @@ pub mod status;
 mod tests;
 mod text;
 mod verdicts;
+mod wording;
 
 use std::io::{self, Write};
 use std::{env, fs};

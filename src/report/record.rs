@@ -3,15 +3,18 @@
 //! Owns every name, order and unit of the machine-readable outputs (schema 1). Does not own how the
 //! views are framed into documents, lines or rows.
 
+use std::borrow::Cow;
 use std::fmt::{self, Display};
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
+use strum::{EnumCount, IntoEnumIterator};
 
+use super::wording;
 use crate::capture::{CaptureFormat, CaptureInfo};
 use crate::engine::{PacketCounts, Summary};
 use crate::handshake::{
-    Attempt, Cause, Confidence, Connect, Errno, Evidence, Outcome, Reason, Retries, Timing, Vantage, Verdict,
+    Attempt, Cause, Confidence, Connect, Errno, Outcome, Reason, Retries, Timing, Vantage, Verdict,
 };
 use crate::kernel::KernelStats;
 use crate::listener::{Listener, RetrySums, Tally};
@@ -81,7 +84,7 @@ pub(crate) struct AttemptRecord<'a> {
     cause: Option<&'static str>,
     abort_on_overflow: Option<u8>,
     confidence: Option<&'static str>,
-    evidence: ShownList<'a, Evidence>,
+    evidence: Vec<Cow<'a, str>>,
     established: Option<bool>,
     retries: RetriesRecord,
     retry_at: SecondsList<'a>,
@@ -104,7 +107,12 @@ impl<'a> From<&'a Attempt> for AttemptRecord<'a> {
             cause: attempt.inference.cause.map(Cause::name),
             abort_on_overflow: sysctl(attempt.inference.abort_on_overflow),
             confidence: attempt.inference.confidence.map(Confidence::name),
-            evidence: ShownList(&attempt.inference.evidence),
+            evidence: attempt
+                .inference
+                .evidence
+                .iter()
+                .map(|&evidence| wording::evidence(evidence))
+                .collect(),
             established: attempt.established,
             retries: attempt.retries.into(),
             retry_at: SecondsList(&attempt.retry_at),
@@ -190,8 +198,8 @@ pub(super) struct ListenerRecord<'a> {
     cause: Option<&'static str>,
     abort_on_overflow: Option<u8>,
     confidence: Option<&'static str>,
-    evidence: &'a [String],
-    diagnosis: &'a str,
+    evidence: Vec<Cow<'a, str>>,
+    diagnosis: String,
     retries: RetriesRecord,
     kernel: Option<&'a KernelStats>,
 }
@@ -205,8 +213,8 @@ impl<'a> From<&'a Listener> for ListenerRecord<'a> {
             cause: listener.cause.map(Cause::name),
             abort_on_overflow: sysctl(listener.abort_on_overflow),
             confidence: listener.confidence.map(Confidence::name),
-            evidence: &listener.evidence,
-            diagnosis: &listener.diagnosis,
+            evidence: listener.evidence.iter().map(wording::listener_evidence).collect(),
+            diagnosis: wording::diagnosis(listener),
             retries: listener.retries.into(),
             kernel: listener.kernel.as_ref(),
         }
@@ -218,7 +226,7 @@ pub(super) struct VerdictCounts<'a>(&'a Tally);
 
 impl Serialize for VerdictCounts<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(Verdict::ALL.into_iter().map(|v| (v.name(), self.0.get(v))))
+        serializer.collect_map(Verdict::iter().map(|v| (v.name(), self.0.get(v))))
     }
 }
 
@@ -282,12 +290,12 @@ impl<'a> From<&'a PacketCounts> for PacketsRecord<'a> {
     }
 }
 
-struct SkipCounts<'a>(&'a [u64; Skip::ALL.len()]);
+struct SkipCounts<'a>(&'a [u64; Skip::COUNT]);
 
 impl Serialize for SkipCounts<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (reason, count) in Skip::ALL.into_iter().zip(self.0) {
+        for (reason, count) in Skip::iter().zip(self.0) {
             map.serialize_entry(reason.name(), count)?;
         }
         map.end()

@@ -6,7 +6,7 @@ use crate::handshake::{
     Attempt, Cause, Confidence, Connect, Errno, Evidence, Facts, Inference, Outcome, Reason, Retries,
     RetryTimes, Timing, Vantage, Verdict,
 };
-use crate::listener::{Listener, RetrySums, Tally};
+use crate::listener::{Advice, Clients, Diagnosis, Listener, ListenerEvidence, RetrySums, Tally};
 use crate::packet::{Endpoint, FrameRef, IcmpError, LinkType, Span, Timestamp};
 
 /// An analysis: what the engine hands to a reporter.
@@ -68,6 +68,7 @@ fn inference(cause: Cause, abort: Option<bool>, confidence: Confidence) -> Infer
             Cause::Filtered => Evidence::NeverAnswers,
             _ => Evidence::AckReachedServer,
         }],
+        ruled_out: Vec::new(),
     }
 }
 
@@ -96,21 +97,32 @@ fn listener(server: &str, attempts: &[Attempt]) -> Listener {
         abort_on_overflow: None,
         confidence: None,
         evidence: Vec::new(),
-        diagnosis: String::new(),
-        clients: String::new(),
+        diagnosis: Diagnosis::Healthy,
+        clients: Clients::default(),
         advice: Vec::new(),
-        problem_span: None,
+        since: None,
+        until: None,
         kernel: None,
     };
     for attempt in attempts.iter().filter(|a| a.server == endpoint(server)) {
         listener.verdicts.add(attempt.verdict);
         listener.retries.add(attempt.retries);
         if attempt.verdict.is_problem() {
-            let (from, _) = listener.problem_span.unwrap_or((attempt.start, attempt.end));
-            listener.problem_span = Some((from, attempt.end));
+            listener.since = listener.since.or(Some(attempt.start));
+            listener.until = Some(attempt.end);
         }
     }
     listener
+}
+
+/// Gives a listener its cause, which explains all its problems.
+fn explain(listener: &mut Listener, cause: Cause, confidence: Confidence, attempts: &[Attempt]) {
+    let mut affected = Tally::default();
+    let own = attempts.iter().filter(|attempt| Some(attempt.server) == listener.server);
+    own.filter(|attempt| attempt.verdict.is_problem()).for_each(|attempt| affected.add(attempt.verdict));
+    listener.cause = Some(cause);
+    listener.confidence = Some(confidence);
+    listener.diagnosis = Diagnosis::Explained { affected, answers: false };
 }
 
 fn summary(captures: Vec<CaptureInfo>, listeners: Vec<Listener>, attempts: &[Attempt]) -> Summary {
@@ -129,8 +141,7 @@ fn summary(captures: Vec<CaptureInfo>, listeners: Vec<Listener>, attempts: &[Att
 pub(crate) fn healthy() -> Sample {
     let server = "10.9.0.2:7777";
     let attempts: Vec<Attempt> = clients(20).map(|(n, client)| attempt(n, &client, server)).collect();
-    let mut only = listener(server, &attempts);
-    only.diagnosis = "All 20 attempts to 10.9.0.2:7777 completed.".to_owned();
+    let only = listener(server, &attempts);
     (summary(vec![capture("completed_echo-server.pcap", 240)], vec![only], &attempts), attempts)
 }
 
@@ -164,24 +175,14 @@ pub(crate) fn overflow_mixed() -> Sample {
         a.packets = 10;
     }
     let mut full = listener(server, &attempts);
-    full.cause = Some(Cause::AcceptQueueOverflow);
+    explain(&mut full, Cause::AcceptQueueOverflow, Confidence::Likely, &attempts);
     full.abort_on_overflow = Some(false);
-    full.confidence = Some(Confidence::Likely);
-    full.diagnosis = "The accept queue of 10.9.0.2:7777 was full: of 60 attempts 10 were accepted, 3 were \
-                      acknowledged and then ignored, and 47 SYNs were dropped."
-        .to_owned();
+    full.clients = Clients { believe_connected: 3, waiting: 47, ..Clients::default() };
     full.evidence = vec![
-        "3 clients' ACKs reached the server and were ignored 5 times in a row".to_owned(),
-        "47 SYNs went unanswered while this listener ignored ACKs, as Linux does since 4.10".to_owned(),
+        ListenerEvidence::AcksIgnored { clients: 3, reached_server: true, in_a_row: 5 },
+        ListenerEvidence::SynsDropped { clients: 47 },
     ];
-    full.advice = vec![
-        ("clients", "3 believe that they are connected, 47 are still waiting".to_owned()),
-        (
-            "check",
-            "ss -ltnm 'sport = :7777' (Recv-Q above Send-Q; the number after d counts drops)".to_owned(),
-        ),
-        ("mend", "accept faster, or raise the listen() backlog and net.core.somaxconn together".to_owned()),
-    ];
+    full.advice = vec![Advice::CheckQueue, Advice::AcceptFaster];
     (summary(vec![capture("overflow_mixed-server.pcap", 811)], vec![full], &attempts), attempts)
 }
 
@@ -223,16 +224,12 @@ pub(crate) fn refused() -> Sample {
         attempts.push(a);
     }
     let mut refusing = listener(closed, &attempts);
-    refusing.cause = Some(Cause::PortClosed);
-    refusing.confidence = Some(Confidence::Possible);
-    refusing.diagnosis = "Nothing listens on 10.9.0.2:7001, or a firewall rejects with RST.".to_owned();
-    refusing.evidence = vec!["every SYN was answered with RST".to_owned()];
-    refusing.advice = vec![("check", "ss -ltn 'sport = :7001' on the server".to_owned())];
+    explain(&mut refusing, Cause::PortClosed, Confidence::Possible, &attempts);
+    refusing.evidence = vec![ListenerEvidence::SynsRefused { syns: 4 }];
+    refusing.advice = vec![Advice::CheckListening];
     let mut rejected = listener(rejecting, &attempts);
-    rejected.cause = Some(Cause::Filtered);
-    rejected.confidence = Some(Confidence::Likely);
-    rejected.diagnosis = "A firewall rejects connections to 192.168.200.102:8443.".to_owned();
-    rejected.evidence = vec!["ICMP says communication administratively prohibited".to_owned()];
+    explain(&mut rejected, Cause::Filtered, Confidence::Likely, &attempts);
+    rejected.evidence = vec![ListenerEvidence::IcmpErrors { syns: 2 }];
     let fine = listener(healthy, &attempts);
     let captures = vec![capture("refused-1.pcap", 60), capture("refused-2.pcap", 40)];
     let mut summary = summary(captures, vec![refusing, rejected, fine], &attempts);
@@ -268,7 +265,7 @@ pub(crate) fn damaged() -> Sample {
     broken.cut = true;
     broken.dropped = Some(1_234);
     let mut only = listener(server, &attempts);
-    only.diagnosis = "Nothing wrong can be seen at 10.9.0.2:7777.".to_owned();
+    only.diagnosis = Diagnosis::Undetermined;
     let mut summary = summary(vec![broken], vec![only], &attempts);
     summary.packets =
         PacketCounts { total: 70, tcp: 50, copies: 1, midstream: 7, skipped: [2, 3, 4, 5, 1, 5] };
@@ -293,12 +290,14 @@ pub(crate) fn ipv6() -> Sample {
     attempts[0].vantage = Some(Vantage::Local);
     attempts[0].reason = Some(Reason::SynMissing);
     let mut resets = listener(server, &attempts);
-    resets.cause = Some(Cause::AcceptQueueOverflow);
+    explain(&mut resets, Cause::AcceptQueueOverflow, Confidence::Possible, &attempts);
     resets.abort_on_overflow = Some(true);
-    resets.confidence = Some(Confidence::Possible);
-    resets.diagnosis =
-        "The accept queue may have been full with tcp_abort_on_overflow=1: 2 attempts were reset.".to_owned();
-    resets.evidence = vec!["a bare RST answered the ACK".to_owned()];
+    let window = Span::from_micros(210);
+    resets.clients = Clients { reset: 2, reset_after: Some((window, window)), ..Clients::default() };
+    resets.evidence = vec![
+        ListenerEvidence::AcksReset { clients: 2, first_acks: true },
+        ListenerEvidence::ResetMayBeAnothers,
+    ];
     let mut capture = capture("-", 16);
     capture.format = Some(CaptureFormat::PcapNg);
     capture.link_types = vec![LinkType::NULL];

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Write};
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use serde_json::Value;
+use strum::IntoEnumIterator;
 
 use super::samples::{self, Sample};
 use super::*;
@@ -210,7 +211,7 @@ fn json_has_every_key_of_the_schema() {
         );
         assert_eq!(document["schema"], 1);
         assert_eq!(document["tool"], TOOL);
-        let names: Vec<&str> = Verdict::ALL.iter().map(|v| v.name()).collect();
+        let names: Vec<&str> = Verdict::iter().map(Verdict::name).collect();
         assert!(names.iter().all(|name| document["verdicts"][name].is_u64()), "zeros included");
         assert_eq!(
             keys(&document["packets"]["skipped"]),

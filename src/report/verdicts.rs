@@ -1,22 +1,24 @@
 //! A set of verdicts, as `--verdict` and `--fail-on` name them.
 
+use strum::{EnumCount, IntoEnumIterator};
+
 use crate::handshake::Verdict;
 use crate::listener::Tally;
 
 /// A set of verdicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct VerdictSet([bool; Verdict::ALL.len()]);
+pub struct VerdictSet([bool; Verdict::COUNT]);
 
 impl VerdictSet {
     /// No verdict.
-    pub const EMPTY: Self = Self([false; Verdict::ALL.len()]);
+    pub const EMPTY: Self = Self([false; Verdict::COUNT]);
     /// Every verdict.
-    pub const ALL: Self = Self([true; Verdict::ALL.len()]);
+    pub const ALL: Self = Self([true; Verdict::COUNT]);
 
     /// The verdicts of attempts that failed, stalled or lied ([`Verdict::is_problem`]).
     #[must_use]
     pub fn problems() -> Self {
-        Verdict::ALL.into_iter().filter(|v| v.is_problem()).collect()
+        Verdict::iter().filter(|v| v.is_problem()).collect()
     }
 
     /// Whether `verdict` is in the set.
@@ -28,7 +30,7 @@ impl VerdictSet {
     /// How many of the attempts in `tally` have a verdict of this set.
     #[must_use]
     pub fn count(self, tally: &Tally) -> u64 {
-        Verdict::ALL.into_iter().filter(|v| self.contains(*v)).map(|v| tally.get(v)).sum()
+        Verdict::iter().filter(|v| self.contains(*v)).map(|v| tally.get(v)).sum()
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod traffic;
 
 use hsanalyze::handshake::Verdict;
 use serde_json::Value;
+use strum::IntoEnumIterator;
 
 use crate::util::{count, hsanalyze};
 use traffic::{Made, Mix, Plan, Records};
@@ -43,7 +44,7 @@ fn report(bytes: Vec<u8>) -> Value {
 fn same(made: &Made, report: &Value) {
     assert_eq!(count(report, "/packets/total"), made.packets);
     assert_eq!(count(report, "/packets/midstream"), 1, "the last packet belongs to no attempt");
-    for verdict in Verdict::ALL {
+    for verdict in Verdict::iter() {
         assert_eq!(count(report, &format!("/verdicts/{verdict}")), made.attempts_of(verdict), "{verdict}");
     }
 }

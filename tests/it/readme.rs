@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use hsanalyze::handshake::{Cause, Verdict};
+use strum::IntoEnumIterator;
 
 use crate::util::hsanalyze;
 
@@ -114,11 +115,10 @@ fn every_verdict_and_cause_is_documented() {
     let verdicts = page("docs/VERDICTS.md");
     let causes = page("docs/CAUSES.md");
     let missing = |name: &str, page: &str| !page.contains(&format!("`{name}`"));
-    let missing: Vec<_> = Verdict::ALL
-        .iter()
-        .map(|v| v.name())
+    let missing: Vec<_> = Verdict::iter()
+        .map(Verdict::name)
         .filter(|name| missing(name, &verdicts))
-        .chain(Cause::ALL.iter().map(|cause| cause.name()).filter(|name| missing(name, &causes)))
+        .chain(Cause::iter().map(Cause::name).filter(|name| missing(name, &causes)))
         .collect();
     assert!(missing.is_empty(), "not in docs/VERDICTS.md or docs/CAUSES.md: {missing:?}");
 }

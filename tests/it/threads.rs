@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use hsanalyze::handshake::Verdict;
+use strum::IntoEnumIterator;
 
 use crate::generated::traffic::Plan;
 use crate::generated::{capture, plan};
@@ -117,7 +118,7 @@ fn when_refusals_stand_before_their_syn() {
     std::fs::write(&path, header.iter().copied().chain(records).collect::<Vec<u8>>()).unwrap();
     let report = same_for_all(&[], &path);
     assert_eq!(count(&report, "/packets/midstream"), 1, "the last packet belongs to no attempt");
-    for verdict in Verdict::ALL {
+    for verdict in Verdict::iter() {
         assert_eq!(count(&report, &format!("/verdicts/{verdict}")), made.attempts_of(verdict), "{verdict}");
     }
 }

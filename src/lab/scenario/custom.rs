@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use strum::IntoEnumIterator;
+
 use super::{Parameters, Run, ScenarioOutcome};
 use crate::handshake::{Cause, Confidence, Verdict};
 use crate::kernel::Counter;
@@ -82,7 +84,7 @@ impl Custom {
     }
 
     fn compare(&self, comparison: &mut Comparison, run: &Run) {
-        for verdict in Verdict::ALL {
+        for verdict in Verdict::iter() {
             let [client, server] =
                 [&run.views.client, &run.views.server].map(|v| v.with(&run.calls, verdict).count());
             if client + server > 0 {

@@ -7,6 +7,7 @@ use super::paint::Tone;
 use super::words::{columns, pad, wrap};
 use crate::handshake::{Attempt, Connect, Outcome, Reason, Retries, Verdict};
 use crate::packet::Endpoint;
+use crate::report::wording;
 use crate::words::{count, number};
 
 const GAP: &str = "  ";
@@ -133,7 +134,9 @@ fn write_details(
     lines.extend(timing(attempt));
     lines.extend(attempt.reason.map(|reason| format!("reason: {}", reason_words(reason))));
     lines.extend(cause(attempt).map(|cause| format!("cause: {cause}")));
-    lines.extend(attempt.inference.evidence.iter().map(|evidence| format!("- {evidence}")));
+    lines.extend(
+        attempt.inference.evidence.iter().map(|&evidence| format!("- {}", wording::evidence(evidence))),
+    );
     for text in lines {
         for line in wrap(&text, view.width, &indent, &deeper) {
             writeln!(out, "{}", view.paint.apply(Tone::Faint, &line))?;

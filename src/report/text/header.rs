@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use strum::{EnumCount, IntoEnumIterator};
+
 use super::View;
 use super::clock::length;
 use super::paint::Tone;
@@ -17,7 +19,7 @@ use crate::words::{count, number};
 /// What the header needs of the attempts beside their verdicts; a few counters.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
-    vantages: [u64; Vantage::ALL.len()],
+    vantages: [u64; Vantage::COUNT],
     capture_cut: u64,
     one_sided: u64,
     evicted: u64,
@@ -40,8 +42,7 @@ impl Seen {
     /// distances, no single place is right.
     fn vantage(&self) -> Option<&'static str> {
         let total: u64 = self.vantages.iter().sum();
-        let agreed = Vantage::ALL
-            .into_iter()
+        let agreed = Vantage::iter()
             .find(|v| self.vantages[*v as usize] > 0 && self.vantages[*v as usize] >= total - total / 4)?;
         Some(match agreed {
             Vantage::Server => "captured near the server",
@@ -292,7 +293,7 @@ fn capture_words(capture: &CaptureInfo) -> String {
 
 /// The reasons that occurred, with how often.
 fn skips(summary: &Summary) -> impl Iterator<Item = (Skip, u64)> {
-    Skip::ALL.into_iter().zip(summary.packets.skipped).filter(|(_, n)| *n > 0)
+    Skip::iter().zip(summary.packets.skipped).filter(|(_, n)| *n > 0)
 }
 
 /// The link types of all captures, each once, in order of appearance.

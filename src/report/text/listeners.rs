@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use strum::IntoEnumIterator;
+
 use super::View;
 use super::attempts::{repeated, schedule};
 use super::paint::Tone;
@@ -9,6 +11,7 @@ use super::words::{columns, pad, verb, wrap};
 use crate::engine::Summary;
 use crate::handshake::{Attempt, Cause, Confidence, Verdict};
 use crate::listener::Listener;
+use crate::report::wording;
 use crate::words::{count, number};
 
 /// How many blocks are written without `--all`: more would push the conclusion off the screen.
@@ -77,14 +80,16 @@ fn write_block(
     write_verdicts(out, view, listener, listed)?;
     let mut label = "why";
     for evidence in &listener.evidence {
-        view.write_labelled(out, Tone::Strong, "  ", label, evidence)?;
+        view.write_labelled(out, Tone::Strong, "  ", label, &wording::listener_evidence(evidence))?;
         label = "";
     }
-    if !listener.clients.is_empty() {
-        view.write_labelled(out, Tone::Strong, "  ", "clients", &listener.clients)?;
+    let clients = wording::clients(&listener.clients);
+    if !clients.is_empty() {
+        view.write_labelled(out, Tone::Strong, "  ", "clients", &clients)?;
     }
-    for (label, advice) in &listener.advice {
-        view.write_labelled(out, Tone::Strong, "  ", label, advice)?;
+    for &advice in &listener.advice {
+        let text = wording::advice(advice, listener.server);
+        view.write_labelled(out, Tone::Strong, "  ", advice.kind().name(), &text)?;
     }
     Ok(())
 }
@@ -98,19 +103,12 @@ fn write_headline(out: &mut impl Write, view: &View<'_>, listener: &Listener) ->
     if let Some(confidence) = listener.confidence {
         headline.push_str(&format!(" ({})", confidence.name()));
     }
-    let server = server(listener);
+    let server = wording::server_name(listener);
     // A long IPv6 address leaves no room beside it.
     let gap = if columns(&server) + 2 + columns(&headline) > view.width { "\n  " } else { "  " };
     let server = view.paint.apply(Tone::Strong, &server);
     let headline = view.paint.apply(view.cause_tone(listener.cause), &headline);
     writeln!(out, "{server}{gap}{headline}")
-}
-
-fn server(listener: &Listener) -> String {
-    match listener.server {
-        Some(server) => server.to_string(),
-        None => "other servers".to_owned(),
-    }
 }
 
 fn headline(cause: Option<Cause>, confidence: Option<Confidence>) -> &'static str {
@@ -131,7 +129,7 @@ fn headline(cause: Option<Cause>, confidence: Option<Confidence>) -> &'static st
 }
 
 fn write_diagnosis(out: &mut impl Write, view: &View<'_>, listener: &Listener) -> io::Result<()> {
-    for line in wrap(&listener.diagnosis, view.width, "  ", "  ") {
+    for line in wrap(&wording::diagnosis(listener), view.width, "  ", "  ") {
         writeln!(out, "{}", view.paint.apply(Tone::Strong, &line))?;
     }
     Ok(())
@@ -148,7 +146,7 @@ fn write_share(out: &mut impl Write, view: &View<'_>, listener: &Listener) -> io
         _ => "went wrong",
     };
     let mut text = format!("{} of {} {noun} {what}", number(bad), number(total));
-    if let Some((from, to)) = listener.problem_span {
+    if let Some((from, to)) = listener.since.zip(listener.until) {
         let (from, to) = (view.clock.time(from), view.clock.time(to));
         text.push_str(&if from == to { format!(", at {from}") } else { format!(", from {from} to {to}") });
     }
@@ -165,8 +163,7 @@ fn write_verdicts(
     listener: &Listener,
     listed: &[Attempt],
 ) -> io::Result<()> {
-    let (problems, others): (Vec<Verdict>, Vec<Verdict>) = Verdict::ALL
-        .into_iter()
+    let (problems, others): (Vec<Verdict>, Vec<Verdict>) = Verdict::iter()
         .filter(|verdict| listener.verdicts.get(*verdict) > 0)
         .partition(|verdict| verdict.is_problem());
     let rows = || problems.iter().chain(&others).copied();
@@ -248,9 +245,9 @@ fn write_healthy(out: &mut impl Write, view: &View<'_>, good: &[&Listener]) -> i
     }
     writeln!(out)?;
     if view.verbose {
-        let widest = good.iter().map(|listener| server(listener).len()).max().unwrap_or(0);
+        let widest = good.iter().map(|listener| wording::server_name(listener).len()).max().unwrap_or(0);
         for listener in good {
-            writeln!(out, "{}  {}", pad(&server(listener), widest), all_well(listener))?;
+            writeln!(out, "{}  {}", pad(&wording::server_name(listener), widest), all_well(listener))?;
         }
         return Ok(());
     }

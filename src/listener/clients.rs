@@ -1,0 +1,52 @@
+//! Clients whose attempts overflowed a listener's queue, by what `connect()` returned to them.
+
+use super::schedule::has_run_out;
+use crate::handshake::{Attempt, Confidence, Outcome, Verdict};
+use crate::packet::Span;
+
+/// Counts of clients. One client is one attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Clients {
+    /// `connect()` succeeded, and the server has no connection.
+    pub believe_connected: u64,
+    /// `connect()` succeeded, and the packets do not show whether the server has the connection.
+    pub unsure: u64,
+    /// Reset just after, or while, `connect()` returned.
+    pub reset: u64,
+    /// Accepted by the server in the end.
+    pub late: u64,
+    /// Still in `connect()` when the capture ended.
+    pub waiting: u64,
+    /// `connect()` failed, having waited in vain.
+    pub timed_out: u64,
+    /// Shortest and longest time between SYN-ACK and RST at those that were reset, where the packets show it.
+    pub reset_after: Option<(Span, Span)>,
+}
+
+impl Clients {
+    /// Adds an attempt that overflowed.
+    pub(super) fn add(&mut self, attempt: &Attempt) {
+        let accepted = attempt.established == Some(true);
+        self.late += u64::from(accepted);
+        match attempt.connect.outcome {
+            // A client that was reset knows by now.
+            Outcome::Succeeded if accepted || attempt.was_reset() => {}
+            Outcome::Succeeded if may_be_accepted(attempt) => self.unsure += 1,
+            Outcome::Succeeded => self.believe_connected += 1,
+            Outcome::Raced => self.reset += 1,
+            Outcome::Pending => self.waiting += 1,
+            Outcome::Failed => self.timed_out += 1,
+            Outcome::Unknown => {}
+        }
+        if let Some(window) = attempt.connect.window {
+            let (least, most) = self.reset_after.unwrap_or((window, window));
+            self.reset_after = Some((least.min(window), most.max(window)));
+        }
+    }
+}
+
+/// Whether the server may have accepted an attempt that it ignored at first, without a segment in the capture.
+fn may_be_accepted(attempt: &Attempt) -> bool {
+    let once = attempt.verdict == Verdict::SynackRetransmitted && attempt.retries.after_ack == 1;
+    attempt.inference.confidence == Some(Confidence::Possible) || once && !has_run_out(attempt)
+}

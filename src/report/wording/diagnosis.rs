@@ -1,0 +1,214 @@
+//! A listener's diagnosis: one sentence.
+
+use crate::handshake::{Cause, Confidence, Verdict};
+use crate::listener::{Diagnosis, Listener, Tally};
+use crate::words::{count, number};
+
+/// A listener's address, or what to call those past the bound.
+pub(in crate::report) fn server_name(listener: &Listener) -> String {
+    listener.server.map_or_else(|| "other servers".to_owned(), |server| server.to_string())
+}
+
+/// The sentence of a listener. Its numbers are those of the listener's tallies.
+pub(in crate::report) fn diagnosis(listener: &Listener) -> String {
+    let name = server_name(listener);
+    let of = |verdict| listener.verdicts.get(verdict);
+    let total = count(listener.verdicts.total(), "attempt");
+    match listener.diagnosis {
+        Diagnosis::Explained { affected, answers } => match listener.cause {
+            Some(cause) => explained(cause, &name, &affected, answers, listener),
+            // A listener without a cause has another diagnosis.
+            None => String::new(),
+        },
+        Diagnosis::CountedByKernel => {
+            let clients = match (of(Verdict::Unanswered), of(Verdict::Undetermined)) {
+                (0, 0) => "no attempt in the capture shows it".to_owned(),
+                (0, waiting) => format!("{} of {total} cannot be judged yet", number(waiting)),
+                (unanswered, _) => format!("{} of {total} got no answer", number(unanswered)),
+            };
+            format!("The accept queue of {name} overflowed by the kernel's own count; {clients}.")
+        }
+        Diagnosis::DeniedByKernel { attempts } => {
+            let instead = if of(Verdict::ResetAfterAck) > 0 {
+                "a firewall or middlebox interferes, or the listener was closed"
+            } else {
+                "ACKs were lost or filtered before they reached the listener"
+            };
+            let attempts = number(attempts);
+            format!(
+                "{attempts} of {total} to {name} look like an overflow, but the kernel counted none: {instead}."
+            )
+        }
+        Diagnosis::PartlyUnanswered => format!(
+            "{name} left {} of {total} without an answer and answered others: its accept queue was full, a filter drops some packets, or the host was down for a while.",
+            number(of(Verdict::Unanswered)),
+        ),
+        Diagnosis::Unexplained => format!(
+            "{} of {total} to {name} did not complete; the packets do not show why.",
+            number(listener.verdicts.problems()),
+        ),
+        Diagnosis::Undetermined => {
+            let undetermined = count(of(Verdict::Undetermined), "attempt");
+            format!("The capture cannot say how {undetermined} to {name} ended.")
+        }
+        Diagnosis::Healthy => format!("{name} completed every handshake."),
+    }
+}
+
+fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener: &Listener) -> String {
+    let possible = listener.confidence == Some(Confidence::Possible);
+    let total = count(listener.verdicts.total(), "attempt");
+    let of = format!("{} of {total}", number(affected.total()));
+    match cause {
+        Cause::AcceptQueueOverflow => overflow(name, &of, affected, listener),
+        Cause::DeferAccept if possible => format!(
+            "{name} may use TCP_DEFER_ACCEPT: in {of} it ignored the bare ACK for as long as such a period takes, and was not seen to accept the connection."
+        ),
+        Cause::DeferAccept => format!(
+            "{name} uses TCP_DEFER_ACCEPT: in {of} it ignored the bare ACK on purpose until data came or the period ended; this is no overflow."
+        ),
+        Cause::FirewallReset if possible => format!(
+            "Something on the path to {name} may have answered the client's ACK with RST in {of}: look for a firewall or load balancer."
+        ),
+        Cause::FirewallReset => format!(
+            "Something on the path to {name}, not the server, answered the client's ACK with RST in {of}: look for a firewall or load balancer."
+        ),
+        Cause::PortClosed if listener.verdicts.get(Verdict::Refused) == 0 => format!(
+            "A firewall rejects connections to {name}, or its port is closed: ICMP \"port unreachable\" answered {of}; Linux itself would send RST."
+        ),
+        Cause::PortClosed if answers => format!(
+            "{name} refused {of} and answered others: it was restarted, or something resets SYNs under load."
+        ),
+        Cause::PortClosed => {
+            format!("Nothing listens on {name}, or a firewall rejects with a TCP reset: {of} refused.")
+        }
+        Cause::HostUnreachable if answers => format!(
+            "{name} cannot always be reached: ICMP errors answered {of}, and others were answered by it."
+        ),
+        Cause::HostUnreachable => format!("{name} cannot be reached: ICMP errors answered {of}."),
+        Cause::Filtered if affected.get(Verdict::Unreachable) > 0 => {
+            let prohibited = number(affected.get(Verdict::Unreachable));
+            let silent = match affected.get(Verdict::Unanswered) {
+                0 => String::new(),
+                silent => format!(", nothing {}", number(silent)),
+            };
+            format!(
+                "A firewall rejects connections to {name}: ICMP \"prohibited\" answered {prohibited} of {total}{silent}."
+            )
+        }
+        Cause::Filtered => format!(
+            "{name} answered no client: {of} got nothing back. A filter drops the packets, the host is down, or its accept queue was full from before the capture."
+        ),
+        Cause::SynFlood => format!(
+            "{of} to {name} were begun and never finished: a SYN flood, or answers that do not reach the clients."
+        ),
+        Cause::SynScan if possible => format!(
+            "{of} to {name} were reset by the client at the SYN-ACK: a SYN scan, or health checks that go no further."
+        ),
+        Cause::SynScan => format!("{of} to {name} were reset by the client at the SYN-ACK: a SYN scan."),
+        Cause::ApplicationReset if possible => format!(
+            "{name} may accept and then reset: {of} got RST with ACK right after the handshake, from the application or from something on the path."
+        ),
+        Cause::ApplicationReset => format!(
+            "{name} accepts and then resets: {of} got RST with ACK right after the handshake, from the application and not from a full queue."
+        ),
+    }
+}
+
+/// `The accept queue of 10.9.0.2:7777 was full (tcp_abort_on_overflow=0): 3 ACKs were ignored and 47 SYNs dropped (50 of 60
+/// attempts).`
+fn overflow(name: &str, of: &str, affected: &Tally, listener: &Listener) -> String {
+    let possible = listener.confidence == Some(Confidence::Possible);
+    let setting = match (listener.abort_on_overflow.map(u8::from), possible) {
+        (Some(setting), false) => format!(" (tcp_abort_on_overflow={setting})"),
+        (Some(setting), true) => format!(", as with tcp_abort_on_overflow={setting}"),
+        (None, _) => String::new(),
+    };
+    let when = if listener.clients.reset > 0 { "reset right after the handshake" } else { "reset" };
+    let of_verdict = |verdict| affected.get(verdict);
+    let (ignored, reset) = (of_verdict(Verdict::SynackRetransmitted), of_verdict(Verdict::ResetAfterAck));
+    let (silent, dropped) = (of_verdict(Verdict::AckIgnored), of_verdict(Verdict::Unanswered));
+    let effects = [
+        (ignored, count(ignored, "ACK"), ignored == 1, "ignored"),
+        (reset, count(reset, "connection"), reset == 1, when),
+        (silent, format!("the data of {}", count(silent, "client")), true, "ignored"),
+        (dropped, count(dropped, "SYN"), dropped == 1, "dropped"),
+    ];
+    let mut parts: Vec<String> = Vec::new();
+    let mut said = "";
+    for (_, subject, singular, participle) in effects.into_iter().filter(|&(attempts, ..)| attempts > 0) {
+        let verb = if singular { "was " } else { "were " };
+        // "3 ACKs were ignored and 47 SYNs dropped": the same verb is not repeated.
+        parts.push(format!("{subject} {}{participle}", if said == verb { "" } else { verb }));
+        said = verb;
+    }
+    let was = if possible { "may have been full" } else { "was full" };
+    format!("The accept queue of {name} {was}{setting}: {} ({of}).", listed(&parts))
+}
+
+/// `a`, `a and b`, `a, b and c`.
+fn listed(parts: &[String]) -> String {
+    match parts.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::samples;
+
+    /// The listener of a full queue, with another diagnosis.
+    fn said(diagnosed: Diagnosis, cause: Option<Cause>) -> String {
+        let (summary, _) = samples::overflow_mixed();
+        let mut listener = summary.listeners.into_iter().next().unwrap();
+        (listener.diagnosis, listener.cause) = (diagnosed, cause);
+        diagnosis(&listener)
+    }
+
+    #[test]
+    fn the_numbers_of_a_full_queue_add_up() {
+        let (summary, _) = samples::overflow_mixed();
+        assert_eq!(
+            diagnosis(&summary.listeners[0]),
+            "The accept queue of 10.9.0.2:7777 was full (tcp_abort_on_overflow=0): 3 ACKs were ignored and 47 SYNs dropped (50 of 60 attempts)."
+        );
+        let (summary, _) = samples::ipv6();
+        let sentence = diagnosis(&summary.listeners[0]);
+        assert!(
+            sentence.ends_with(
+                " may have been full, as with tcp_abort_on_overflow=1: 2 connections were reset right after the handshake (2 of 3 attempts)."
+            ),
+            "{sentence}"
+        );
+    }
+
+    #[test]
+    fn verbs_agree_with_what_they_follow() {
+        let mut affected = Tally::default();
+        for verdict in
+            [Verdict::SynackRetransmitted, Verdict::AckIgnored, Verdict::Unanswered, Verdict::Unanswered]
+        {
+            affected.add(verdict);
+        }
+        let sentence =
+            said(Diagnosis::Explained { affected, answers: true }, Some(Cause::AcceptQueueOverflow));
+        assert!(
+            sentence.contains("1 ACK was ignored, the data of 1 client ignored and 2 SYNs were dropped"),
+            "{sentence}"
+        );
+    }
+
+    #[test]
+    fn what_only_the_kernel_counted_is_said_with_what_the_packets_show() {
+        let sentence = said(Diagnosis::CountedByKernel, Some(Cause::AcceptQueueOverflow));
+        assert!(
+            sentence.ends_with("by the kernel's own count; 47 of 60 attempts got no answer."),
+            "{sentence}"
+        );
+        let sentence = said(Diagnosis::DeniedByKernel { attempts: 3 }, None);
+        assert!(sentence.contains("3 of 60 attempts to 10.9.0.2:7777 look like an overflow"), "{sentence}");
+    }
+}

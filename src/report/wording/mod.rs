@@ -1,0 +1,14 @@
+//! The sentences that say what `handshake` and `listener` found: the same in text, JSON, NDJSON and CSV.
+//!
+//! Owns English, and nothing else: each function turns data into text by a match that names every variant, so that the
+//! compiler asks for the sentence of a new cause, evidence or advice.
+
+mod advice;
+mod clients;
+mod diagnosis;
+mod evidence;
+
+pub(super) use advice::advice;
+pub(super) use clients::clients;
+pub(super) use diagnosis::{diagnosis, server_name};
+pub(super) use evidence::{evidence, listener_evidence};
