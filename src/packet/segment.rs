@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use strum::{EnumCount, EnumIter, IntoStaticStr};
 
-use super::{Direction, Flags, FlowKey, OptionLayout, Seq, Timestamp};
+use super::{Direction, Endpoint, Flags, FlowKey, OptionLayout, Seq, Timestamp};
 
 /// The position of a packet: the index of its capture and its number in that capture, counted from 1
 /// as in Wireshark and tcpdump.
@@ -75,6 +75,35 @@ pub struct Segment {
     pub ip_id: u16,
     /// TCP options.
     pub options: TcpOptions,
+}
+
+impl Segment {
+    /// A segment without payload or options, as its sender sends it (TTL 64). All fields can be set afterwards.
+    #[must_use]
+    pub fn new(
+        at: Timestamp,
+        source: Endpoint,
+        destination: Endpoint,
+        flags: Flags,
+        seq: Seq,
+        ack: Seq,
+    ) -> Self {
+        let (flow, direction) = FlowKey::new(source, destination);
+        Self {
+            at,
+            frame: FrameRef::new(0, 1),
+            flow,
+            direction,
+            flags,
+            ttl: 64,
+            seq,
+            ack,
+            payload: 0,
+            window: u16::MAX,
+            ip_id: 0,
+            options: TcpOptions::NONE,
+        }
+    }
 }
 
 /// The TCP options that the analysis uses.
