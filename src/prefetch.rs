@@ -1,7 +1,8 @@
-//! Asking the cache for what will be needed.
+//! Prefetches into the processor's cache.
 
-/// Asks for the line at an address.
+/// Prefetches the cache line at an address, which need not be valid.
 #[inline(always)]
+#[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "the instruction has no safe wrapper"))]
 pub(crate) fn prefetch<T>(address: *const T) {
     #[cfg(target_arch = "x86_64")]
     {
@@ -13,7 +14,7 @@ pub(crate) fn prefetch<T>(address: *const T) {
     let _ = address;
 }
 
-/// Asks for all lines of a value, if there is one. Without a branch: who asks hardly ever knows.
+/// Prefetches all lines of a value, if there is one. Without a branch, because it would be mispredicted often.
 #[inline(always)]
 pub(crate) fn prefetch_all<T>(value: Option<&T>) {
     let start = value.map_or(std::ptr::null(), std::ptr::from_ref).cast::<u8>();

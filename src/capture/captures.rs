@@ -7,8 +7,8 @@ use std::ffi::OsStr;
 use super::file::Capture;
 use super::filter::{Filter, FilterError};
 use super::open::{OpenError, OpenReason};
+use super::source::{CaptureInfo, Source, SourceStatus};
 use super::walk::{FrameGroup, Stop, Walk};
-use super::{CaptureInfo, Source, SourceStatus};
 use crate::packet::{Frames, LinkType, Timestamp};
 
 /// How captures are read.
@@ -31,7 +31,7 @@ pub struct Captures {
     begun: BTreeMap<u16, Timestamp>,
     /// Captures whose next frame has not been looked at, the last one first.
     unknown: Vec<u16>,
-    /// The capture that the last call ran out of octets of.
+    /// The capture that the last call ran out of bytes of.
     starved: Option<u16>,
     filter: Option<Filter>,
 }
@@ -86,7 +86,7 @@ impl Captures {
         Ok((this, errors))
     }
 
-    /// Octets of all files read so far and in all, for a progress bar; `None` when one of them is a
+    /// Bytes of all files read so far and in all, for a progress bar; `None` when one of them is a
     /// pipe. Compressed files count as they are on the disk. One `fstat` a file: meant to be called
     /// between reads, not for each frame.
     #[must_use]

@@ -2,7 +2,7 @@
 
 use std::io;
 
-/// The largest captured length that is believed, in octets. libpcap and Wireshark stop at 262,144;
+/// The largest captured length that is believed, in bytes. libpcap and Wireshark stop at 262,144;
 /// Linux builds TCP packets of up to 512 KiB where BIG TCP is on, and loopback shows them whole.
 /// Anything larger is a damaged length, and must not become a buffer.
 pub(super) const MAX_CAPTURED: u32 = 1 << 20;

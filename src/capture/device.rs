@@ -10,7 +10,7 @@ use ::pcap::ConnectionStatus;
 pub struct Device {
     /// Its name, for `-i`.
     pub name: String,
-    /// What it is, where libpcap says.
+    /// Its description, where libpcap has one.
     pub description: Option<String>,
     /// Its addresses.
     pub addresses: Vec<IpAddr>,
@@ -46,7 +46,7 @@ impl From<::pcap::Device> for Device {
             (ConnectionStatus::Unknown, false) => Some("Connection status unknown"),
             (ConnectionStatus::Unknown, true) => Some("Association status unknown"),
         };
-        let words = [
+        let shown = [
             flags.is_up().then_some("Up"),
             flags.is_running().then_some("Running"),
             flags.is_loopback().then_some("Loopback"),
@@ -55,7 +55,7 @@ impl From<::pcap::Device> for Device {
         ];
         Self {
             up: flags.is_up(),
-            flags: words.into_iter().flatten().collect(),
+            flags: shown.into_iter().flatten().collect(),
             addresses: device.addresses.into_iter().map(|address| address.addr).collect(),
             description: device.desc,
             name: device.name,
@@ -63,12 +63,12 @@ impl From<::pcap::Device> for Device {
     }
 }
 
-/// All devices, in libpcap's order: the one to take first comes first. Needs no privilege.
+/// All devices, in libpcap's order: the best default comes first. Needs no privilege.
 ///
 /// # Errors
 ///
-/// libpcap's, in words.
+/// libpcap's, as a message.
 pub fn devices() -> Result<Vec<Device>, String> {
-    let devices = ::pcap::Device::list().map_err(|error| super::live::words(&error))?;
+    let devices = ::pcap::Device::list().map_err(|error| super::libpcap::message(&error))?;
     Ok(devices.into_iter().map(Device::from).collect())
 }

@@ -2,10 +2,12 @@
 
 use std::ffi::OsStr;
 
-use super::input::{Blocking, Input};
+use super::damage::Damage;
+use super::input::Input;
 use super::open::{FormatReader, OpenError, OpenReason, open};
+use super::source::CaptureInfo;
+use super::stream::Blocking;
 use super::walk::{CaptureTotals, Stop, Walk};
-use super::{CaptureInfo, damage::Damage};
 use crate::packet::{LinkType, Timestamp};
 
 /// One file, or standard input, or what is known of one that cannot be read.
@@ -71,7 +73,7 @@ impl Capture {
         self.seen.link_types.first().copied()
     }
 
-    /// Lets the next walk wait for octets once.
+    /// Lets the next walk wait for bytes once.
     pub(super) fn wait(&mut self) {
         if let Some((input, _)) = &mut self.open {
             input.blocking = Blocking::Once;
@@ -119,7 +121,7 @@ impl Capture {
         }
     }
 
-    /// Octets of the file read so far and in all; `None` for a pipe.
+    /// Bytes of the file read so far and in all; `None` for a pipe.
     pub(super) fn progress(&self) -> Option<(u64, u64)> {
         match &self.open {
             Some((input, _)) => input.progress(),

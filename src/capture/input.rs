@@ -1,12 +1,12 @@
-//! The octets of one capture, in place: a moving memory map for regular files, a stream for everything else.
+//! The bytes of one capture, in place: a moving memory map for regular files, a stream for everything else.
 //!
-//! Owns the view, and the map that moves. Does not own how a stream is read (`stream`), nor what the octets mean.
+//! Owns the view, and the map that moves. Does not own how a stream is read (`stream`), nor what the bytes mean.
 
 use std::fs::File;
 use std::io::{self, Cursor, ErrorKind, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
-use super::stream::{ByteStream, Counted, Decoder};
+use super::stream::{Blocking, ByteStream, Counted, Decoder, Fill};
 use super::window::{Window, page_size};
 use crate::packet::Shared;
 
@@ -14,39 +14,17 @@ use crate::packet::Shared;
 /// resident, though not as anonymous, memory.
 const WINDOW: u64 = 16 << 20;
 
-/// What is known of the octets asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fill {
-    /// They are in view.
-    Ready,
-    /// They have not arrived, and reading on may block.
-    Starved,
-    /// The input ends before them.
-    End,
-}
-
-/// Whether [`Input::fill`] may block on a pipe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Blocking {
-    /// As often as it takes.
-    Always,
-    /// For one read; what comes with it is worth a look.
-    Once,
-    /// Not at all.
-    Never,
-}
-
-/// The octets of one capture, after decompression.
+/// The bytes of one capture, after decompression.
 #[derive(Debug)]
 pub(super) struct Input {
-    octets: Octets,
+    source: ByteSource,
     /// Where `view` begins, counted from the start of the (decompressed) input.
     offset: u64,
     pub(super) blocking: Blocking,
 }
 
 #[derive(Debug)]
-enum Octets {
+enum ByteSource {
     Mapped(Mapped),
     Stream(ByteStream),
 }
@@ -58,7 +36,7 @@ struct Mapped {
     window: Arc<Window>,
     /// The same, for those who keep frames of it.
     shared: Shared,
-    /// Octets of the window that were consumed.
+    /// Bytes of the window that were consumed.
     used: usize,
 }
 
@@ -82,7 +60,7 @@ impl Input {
         match window {
             Ok(window) => {
                 let shared = Shared::new(SharedWindow(window.clone()));
-                Ok(Self::new(Octets::Mapped(Mapped { file, window, shared, used: 0 })))
+                Ok(Self::new(ByteSource::Mapped(Mapped { file, window, shared, used: 0 })))
             }
             Err(error) => Err((file, error)),
         }
@@ -90,70 +68,70 @@ impl Input {
 
     /// Anything else; `may_block` for a pipe, `total` for a file of known size.
     pub(super) fn stream(source: Decoder, may_block: bool, total: Option<u64>) -> Self {
-        Self::new(Octets::Stream(ByteStream::new(source, may_block, total)))
+        Self::new(ByteSource::Stream(ByteStream::new(source, may_block, total)))
     }
 
-    fn new(octets: Octets) -> Self {
-        Self { octets, offset: 0, blocking: Blocking::Always }
+    fn new(source: ByteSource) -> Self {
+        Self { source, offset: 0, blocking: Blocking::Always }
     }
 
-    /// The octets that were read and not yet consumed.
+    /// The bytes that were read and not yet consumed.
     pub(super) fn view(&self) -> &[u8] {
-        match &self.octets {
-            Octets::Mapped(mapped) => mapped.window.bytes().get(mapped.used..).unwrap_or_default(),
-            Octets::Stream(stream) => stream.view(),
+        match &self.source {
+            ByteSource::Mapped(mapped) => mapped.window.bytes().get(mapped.used..).unwrap_or_default(),
+            ByteSource::Stream(stream) => stream.view(),
         }
     }
 
     /// What the view is a part of, where that can be kept.
     pub(super) fn shared(&self) -> Option<&Shared> {
-        match &self.octets {
-            Octets::Mapped(mapped) => Some(&mapped.shared),
-            Octets::Stream(stream) => stream.shared(),
+        match &self.source {
+            ByteSource::Mapped(mapped) => Some(&mapped.shared),
+            ByteSource::Stream(stream) => stream.shared(),
         }
     }
 
-    /// Marks the first `n` octets of the view as done with.
+    /// Marks the first `n` bytes of the view as done with.
     pub(super) fn consume(&mut self, n: usize) {
         let n = n.min(self.view().len());
         self.offset += n as u64;
-        match &mut self.octets {
-            Octets::Mapped(mapped) => mapped.used += n,
-            Octets::Stream(stream) => stream.consume(n),
+        match &mut self.source {
+            ByteSource::Mapped(mapped) => mapped.used += n,
+            ByteSource::Stream(stream) => stream.consume(n),
         }
     }
 
-    /// How many octets were consumed, after decompression.
+    /// How many bytes were consumed, after decompression.
     pub(super) fn offset(&self) -> u64 {
         self.offset
     }
 
     /// `gzip` or `zstd`.
     pub(super) fn compression(&self) -> Option<&'static str> {
-        match &self.octets {
-            Octets::Mapped(_) => None,
-            Octets::Stream(stream) => stream.compression(),
+        match &self.source {
+            ByteSource::Mapped(_) => None,
+            ByteSource::Stream(stream) => stream.compression(),
         }
     }
 
-    /// Octets of the file read so far and in all; `None` for a pipe.
+    /// Bytes of the file read so far and in all; `None` for a pipe.
     pub(super) fn progress(&self) -> Option<(u64, u64)> {
-        match &self.octets {
-            Octets::Mapped(mapped) => Some((self.offset, mapped.file.metadata().ok()?.len())),
-            Octets::Stream(stream) => stream.progress(),
+        match &self.source {
+            ByteSource::Mapped(mapped) => Some((self.offset, mapped.file.metadata().ok()?.len())),
+            ByteSource::Stream(stream) => stream.progress(),
         }
     }
 
-    /// Whether the file no longer reaches `ahead` octets beyond the start of the view, which it once
+    /// Whether the file no longer reaches `ahead` bytes beyond the start of the view, which it once
     /// did: what stands there is zeros and not the file's. The size that is left.
     pub(super) fn shrunk(&self, ahead: usize) -> Option<u64> {
-        let Octets::Mapped(mapped) = &self.octets else { return None };
+        let ByteSource::Mapped(mapped) = &self.source else { return None };
         let size = mapped.file.metadata().map_or(0, |meta| meta.len());
         let gone = size < self.offset.saturating_add(ahead as u64) || mapped.window.is_cut();
         gone.then_some(size)
     }
 
-    /// Brings at least `need` octets into view.
+    /// Brings at least `need` bytes into view.
     ///
     /// # Errors
     ///
@@ -162,16 +140,16 @@ impl Input {
         if self.view().len() >= need {
             return Ok(Fill::Ready);
         }
-        match &mut self.octets {
-            Octets::Mapped(mapped) => {
+        match &mut self.source {
+            ByteSource::Mapped(mapped) => {
                 if let Err(error) = mapped.slide(self.offset) {
                     // Too much is mapped already; what cannot be mapped can be read.
                     let rest = mapped.read_on(self.offset).map_err(|_| error)?;
-                    self.octets = rest.octets;
+                    self.source = rest.source;
                     return self.fill(need);
                 }
             }
-            Octets::Stream(stream) => return stream.fill(need, &mut self.blocking),
+            ByteSource::Stream(stream) => return stream.fill(need, &mut self.blocking),
         }
         Ok(if self.view().len() >= need { Fill::Ready } else { Fill::End })
     }

@@ -1,7 +1,7 @@
 //! Frames from an interface, by libpcap.
 //!
 //! Owns how the capture is opened (snap length, ring, time stamps, the kernel's filter), waiting for packets, and
-//! the counts of what was lost. Does not own privileges (`sandbox`) nor what is done with the frames.
+//! the counts of dropped ones. Does not own privileges (`sandbox`) nor what is done with the frames.
 
 mod clock;
 mod error;
@@ -12,11 +12,12 @@ use ::pcap::{Active, Capture, Linktype};
 use self::clock::{DropCounter, LiveClock, stamp};
 pub use self::error::LiveError;
 use self::error::explain;
-pub(super) use self::error::words;
-use self::open::{TIMEOUT_MS, choose, link_of, nanoseconds, non_blocking, prepare, time_sources};
+use self::open::{TIMEOUT_MS, choose, link_of, non_blocking, prepare, time_sources};
 use super::device::devices;
+use super::filter::FilterError;
 use super::options::{LiveOptions, TimeSource};
-use super::{CaptureFormat, CaptureInfo, FilterError, Source, SourceStatus, trim};
+use super::source::{CaptureFormat, CaptureInfo, Source, SourceStatus};
+use super::{libpcap, trim};
 use crate::clock::now;
 use crate::packet::{Frame, FrameRef, Frames, LinkType, Timestamp};
 
@@ -33,7 +34,7 @@ pub struct LiveCapture {
     last: Option<Timestamp>,
     drained: bool,
     clock: LiveClock,
-    lost: DropCounter,
+    dropped: DropCounter,
     ended: Option<String>,
 }
 
@@ -73,7 +74,7 @@ impl LiveCapture {
         };
         Self {
             link: link_of(&capture),
-            nanos_per_unit: nanoseconds(&capture),
+            nanos_per_unit: libpcap::nanos_per_unit(&capture),
             capture,
             device,
             notes: Vec::new(),
@@ -83,7 +84,7 @@ impl LiveCapture {
             last: None,
             drained: false,
             clock: LiveClock { of_host, drained_at: None, latest: None },
-            lost: DropCounter::default(),
+            dropped: DropCounter::default(),
             ended: None,
         }
     }
@@ -103,7 +104,7 @@ impl LiveCapture {
             self.capture.compile(expression, true).map_err(|error| FilterError {
                 expression: expression.to_owned(),
                 link: self.link,
-                reason: words(&error),
+                reason: libpcap::message(&error),
             })?;
         }
         if options.trim {
@@ -116,7 +117,7 @@ impl LiveCapture {
                 Err(error) => self.notes.push(format!(
                     "bulk data is not kept out by the kernel: no such filter for link type {} ({})",
                     self.link,
-                    words(&error)
+                    libpcap::message(&error)
                 )),
             }
         }
@@ -124,7 +125,7 @@ impl LiveCapture {
         self.notes.push(format!("kernel filter: {expression}"));
         self.capture.filter(expression, true).map_err(|error| LiveError::Other {
             device: self.device.clone(),
-            reason: format!("setting the filter: {}", words(&error)),
+            reason: format!("setting the filter: {}", libpcap::message(&error)),
         })
     }
 
@@ -149,9 +150,9 @@ impl LiveCapture {
     /// Asks the kernel how many packets it and the interface dropped since the beginning.
     pub fn count_drops(&mut self) -> u64 {
         if let Ok(stat) = self.capture.stats() {
-            self.lost.update(stat.dropped, stat.if_dropped);
+            self.dropped.update(stat.dropped, stat.if_dropped);
         }
-        self.lost.total
+        self.dropped.total
     }
 
     /// Waits until the kernel has packets, at most as long as it holds them back; a signal ends the wait.
@@ -214,7 +215,8 @@ impl Source for LiveCapture {
             }
             Err(error) => {
                 self.count_drops();
-                self.ended = Some(format!("{}: the capture ended early: {}", self.device, words(&error)));
+                self.ended =
+                    Some(format!("{}: the capture ended early: {}", self.device, libpcap::message(&error)));
                 SourceStatus::End
             }
         }
@@ -236,7 +238,7 @@ impl Source for LiveCapture {
             last: self.last,
             damaged: self.ended.clone(),
             cut: self.ended.is_some(),
-            dropped: Some(self.lost.total),
+            dropped: Some(self.dropped.total),
         }]
     }
 }

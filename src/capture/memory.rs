@@ -2,7 +2,7 @@
 //!
 //! Owns the frames of the lab's capture points and of a race. Does not own where they come from.
 
-use super::{CaptureFormat, CaptureInfo, Source, SourceStatus};
+use super::source::{CaptureFormat, CaptureInfo, Source, SourceStatus};
 use crate::packet::{Frame, FrameRef, Frames, LinkType, Timestamp};
 
 /// Frames of one capture point, in order of capture.
@@ -30,7 +30,7 @@ impl Recording {
         Self { name: name.into(), link, entries: Vec::new(), bytes: Vec::new(), dropped: None, closed: None }
     }
 
-    /// Adds a frame of `wire_len` octets, of which `data` was kept.
+    /// Adds a frame of `wire_len` bytes, of which `data` was kept.
     pub fn push(&mut self, at: Timestamp, wire_len: u32, data: &[u8]) {
         self.bytes.extend_from_slice(data);
         self.entries.push(Entry { at, end: self.bytes.len(), wire_len });

@@ -6,8 +6,9 @@ use std::io::{self, Cursor, Read, Seek};
 use std::os::fd::AsFd;
 
 use super::input::Input;
+use super::source::CaptureFormat;
 use super::stream::{Counted, Decoder, Members, Raw};
-use super::{CaptureFormat, pcap, pcapng};
+use super::{pcap, pcapng};
 
 /// A file that is not read, and why.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +42,7 @@ pub enum OpenReason {
     /// A classic pcap file ends inside its file header.
     #[error("ends after {have} of the {} bytes of the pcap file header", pcap::FILE_HEADER)]
     HeaderCut {
-        /// Octets that are there.
+        /// Bytes that are there.
         have: usize,
     },
     /// A classic pcap file of a version that nobody wrote.
@@ -81,7 +82,7 @@ impl FormatReader {
     }
 }
 
-/// The octets that tell a format or a compression.
+/// The bytes that tell a format or a compression.
 const MAGIC: usize = 4;
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -152,7 +153,7 @@ fn input(mut file: File) -> Result<Input, OpenReason> {
     Ok(Input::stream(decoder, !regular, total))
 }
 
-/// The first octets, fewer only where the file ends.
+/// The first bytes, fewer only where the file ends.
 fn peek(file: &mut File) -> io::Result<Vec<u8>> {
     let mut magic = Vec::with_capacity(MAGIC);
     file.take(MAGIC as u64).read_to_end(&mut magic)?;
@@ -171,7 +172,7 @@ fn decoder(raw: Raw, magic: &[u8]) -> Result<Decoder, OpenReason> {
     Ok(Decoder::Plain(raw))
 }
 
-/// Tells the format by the first octets, and reads the file header.
+/// Tells the format by the first bytes, and reads the file header.
 fn recognise(input: &mut Input) -> Result<FormatReader, OpenReason> {
     need(input, MAGIC)?;
     let Some(&magic) = input.view().first_chunk::<MAGIC>() else {
@@ -197,10 +198,10 @@ fn recognise(input: &mut Input) -> Result<FormatReader, OpenReason> {
     Ok(FormatReader::Pcap(reader))
 }
 
-/// Brings `octets` into view, as far as they are there.
-fn need(input: &mut Input, octets: usize) -> Result<(), OpenReason> {
+/// Brings `bytes` into view, as far as they are there.
+fn need(input: &mut Input, bytes: usize) -> Result<(), OpenReason> {
     let compression = input.compression();
-    input.fill(octets).map(|_| ()).map_err(|error| match compression {
+    input.fill(bytes).map(|_| ()).map_err(|error| match compression {
         Some(compression) => OpenReason::Compression { compression, error },
         None => OpenReason::Io(error),
     })
@@ -210,8 +211,8 @@ fn foreign(input: &Input) -> OpenReason {
     let view = input.view();
     let head = view.get(..view.len().min(MAGIC)).unwrap_or_default();
     let inside = input.compression().map(|c| format!("the {c} data in it ")).unwrap_or_default();
-    let octets: Vec<String> = head.iter().map(|o| format!("{o:02x}")).collect();
+    let bytes: Vec<String> = head.iter().map(|o| format!("{o:02x}")).collect();
     let known = FOREIGN.iter().find(|(magic, _)| view.starts_with(magic));
     let known = known.map(|(_, name)| format!(" ({name})")).unwrap_or_default();
-    OpenReason::Foreign { found: format!("{inside}begins with {}{known}", octets.join(" ")) }
+    OpenReason::Foreign { found: format!("{inside}begins with {}{known}", bytes.join(" ")) }
 }

@@ -9,9 +9,9 @@ use ::pcap::TimestampType;
 pub struct LiveOptions {
     /// The interface's name, `any`, or its number in [`devices`](super::devices), from 1.
     pub device: String,
-    /// Octets to keep of each packet.
+    /// Bytes to keep of each packet.
     pub snap_length: u32,
-    /// Octets of the ring that the kernel fills.
+    /// Bytes of the ring that the kernel fills.
     pub buffer: u32,
     /// Whether to ask the interface for packets to other hosts, too.
     pub promiscuous: bool,
@@ -25,7 +25,7 @@ pub struct LiveOptions {
 
 impl LiveOptions {
     /// Ethernet with two tags (22), a tunnel over IPv6 (40 + 8 + 8 + 14), IPv6 (40) and a full TCP header (60) make
-    /// 192 octets; an ICMP error quotes as much again. The ring is filled by what is kept, so less is safer: with
+    /// 192 bytes; an ICMP error quotes as much again. The ring is filled by what is kept, so less is safer: with
     /// 256 KiB and immediate mode most of a burst is lost.
     pub const SNAP_LENGTH: u32 = 256;
 

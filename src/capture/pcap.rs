@@ -8,7 +8,8 @@ use pcap_parser::{
 };
 
 use super::damage::{Damage, MAX_CAPTURED};
-use super::input::{Fill, Input};
+use super::input::Input;
+use super::stream::Fill;
 use super::walk::{CaptureTotals, FrameGroup, Stop, Walk, prefetch};
 use crate::packet::{Frame, FrameRef, LinkType, Timestamp};
 
@@ -24,7 +25,7 @@ const LINK_TYPE_MASK: i32 = 0xffff;
 enum Layout {
     Little,
     Big,
-    /// Kuznetzov's: 8 octets more in the header, always little-endian here.
+    /// Kuznetzov's: 8 bytes more in the header, always little-endian here.
     Modified,
 }
 
@@ -63,7 +64,7 @@ impl PcapReader {
         )
     }
 
-    /// From the file header; its first octets are a magic number that [`Self::recognises`] takes.
+    /// From the file header; its first bytes are a magic number that [`Self::recognises`] takes.
     ///
     /// # Errors
     ///
@@ -115,7 +116,7 @@ impl PcapReader {
         }
     }
 
-    /// The inner loop: all records that are whole in view. Gives the octets they took.
+    /// The inner loop: all records that are whole in view. Gives the bytes they took.
     #[inline(always)]
     fn records<'i>(
         &self,
@@ -188,7 +189,7 @@ impl PcapReader {
     }
 }
 
-/// Whether a record without octets, or with too many, can be what the file says: an empty record is
+/// Whether a record without bytes, or with too many, can be what the file says: an empty record is
 /// legal, but zeros are also what a file that shrinks under its map reads as.
 #[cold]
 fn plausible(input: &Input, view: &[u8], after: &[u8], record: &LegacyPcapBlock<'_>) -> bool {

@@ -13,8 +13,9 @@ use pcap_parser::{
 };
 
 use super::damage::{Damage, MAX_BLOCK, MAX_INTERFACES};
-use super::input::{Fill, Input};
+use super::input::Input;
 use super::interface::{Interface, InterfaceClock};
+use super::stream::Fill;
 use super::walk::{CaptureTotals, FrameGroup, Stop, Walk, prefetch};
 use crate::packet::{Frame, FrameRef, Frames, LinkType, Shared, Timestamp};
 
@@ -39,7 +40,7 @@ type Parsed<'i, B> = IResult<&'i [u8], B, PcapError<&'i [u8]>>;
 pub(super) struct PcapNgReader {
     big: bool,
     interfaces: Vec<Interface>,
-    /// Octets still to be passed over of a block that is of no interest and too large for a buffer.
+    /// Bytes still to be passed over of a block that is of no interest and too large for a buffer.
     passing: u32,
     /// The time of the last packet: simple packets have none of their own.
     last: Timestamp,
@@ -166,7 +167,7 @@ impl PcapNgReader {
         Ok(None)
     }
 
-    /// The inner loop: all blocks that are whole in view. Gives the octets they took.
+    /// The inner loop: all blocks that are whole in view. Gives the bytes they took.
     fn blocks(
         &mut self,
         view: &[u8],
@@ -238,7 +239,7 @@ impl PcapNgReader {
         } else {
             self.big
         };
-        let number = |octets| if big { u32::from_be_bytes(octets) } else { u32::from_le_bytes(octets) };
+        let number = |bytes| if big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) };
         let (kind, len) = (number([a, b, c, d]), number([e, f, g, h]));
         let least = least(kind);
         if len < least || len % 4 != 0 {
@@ -303,8 +304,8 @@ impl PcapNgReader {
 
     fn obsolete<'i>(&self, whole: &'i [u8]) -> Result<Captured<'i>, Damage> {
         let word = |at: usize| {
-            let octets = whole.get(at..).and_then(|w| w.first_chunk()).copied().unwrap_or_default();
-            if self.big { u32::from_be_bytes(octets) } else { u32::from_le_bytes(octets) }
+            let bytes = whole.get(at..).and_then(|w| w.first_chunk()).copied().unwrap_or_default();
+            if self.big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
         };
         // Interface and drop count share a word, in the section's byte order.
         let interface = self.interface(if self.big { word(8) >> 16 } else { word(8) & 0xffff })?;
@@ -319,8 +320,8 @@ impl PcapNgReader {
     /// Why an enhanced packet block cannot be decoded.
     #[cold]
     fn overrun(&self, whole: &[u8]) -> Damage {
-        let octets = whole.get(20..).and_then(|w| w.first_chunk()).copied().unwrap_or_default();
-        let found = if self.big { u32::from_be_bytes(octets) } else { u32::from_le_bytes(octets) };
+        let bytes = whole.get(20..).and_then(|w| w.first_chunk()).copied().unwrap_or_default();
+        let found = if self.big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) };
         let room = whole.len() - ENHANCED as usize;
         if found as usize > room {
             Damage::BlockOverrun { room, found }
@@ -419,8 +420,8 @@ impl PcapNgReader {
 
     /// A 64-bit option in the section's byte order.
     fn number(&self, options: &[PcapNGOption<'_>], code: OptionCode) -> Option<u64> {
-        let octets = options.iter().find(|o| o.code == code)?.as_bytes().ok()?.try_into().ok()?;
-        Some(if self.big { u64::from_be_bytes(octets) } else { u64::from_le_bytes(octets) })
+        let bytes = options.iter().find(|o| o.code == code)?.as_bytes().ok()?.try_into().ok()?;
+        Some(if self.big { u64::from_be_bytes(bytes) } else { u64::from_le_bytes(bytes) })
     }
 
     /// A time in an interface's units: two 32-bit words, the high one first in either byte order.

@@ -12,11 +12,11 @@ use crate::packet::{Frame, LinkType, Span, Timestamp};
 /// When a new file is begun, and how many are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rotation {
-    /// Begin another file once this one has more than so many octets (tcpdump's `-C`).
-    pub octets: Option<u64>,
+    /// Begin another file once this one has more than so many bytes (tcpdump's `-C`).
+    pub bytes: Option<u64>,
     /// Begin another file after so much packet time (tcpdump's `-G`).
     pub period: Option<Span>,
-    /// Keep so many files: with `octets` they are overwritten in turn, with `period` alone the last one ends the
+    /// Keep so many files: with `bytes` they are overwritten in turn, with `period` alone the last one ends the
     /// saving (tcpdump's `-W`).
     pub files: Option<u32>,
 }
@@ -41,7 +41,7 @@ pub struct Saver {
 struct OpenFile {
     path: PathBuf,
     out: BufWriter<File>,
-    octets: u64,
+    bytes: u64,
     since: Option<Timestamp>,
 }
 
@@ -114,8 +114,8 @@ impl Saver {
         let Some(open) = &mut self.file else { return Ok(()) };
         open.since.get_or_insert(frame.at);
         match record(&mut open.out, frame) {
-            Ok(octets) => {
-                open.octets += octets;
+            Ok(bytes) => {
+                open.bytes += bytes;
                 Ok(())
             }
             Err(error) => Err((open.path.clone(), error)),
@@ -125,7 +125,7 @@ impl Saver {
     /// Whether the open file takes no more packets.
     fn is_over(&self, at: Timestamp) -> bool {
         let Some(open) = &self.file else { return false };
-        let large = self.rotation.octets.is_some_and(|octets| open.octets > octets);
+        let large = self.rotation.bytes.is_some_and(|bytes| open.bytes > bytes);
         let old =
             self.rotation.period.zip(open.since).is_some_and(|(period, since)| at.since(since) >= period);
         large || old
@@ -133,8 +133,8 @@ impl Saver {
 
     /// Whether no file may follow.
     fn has_all(&self) -> bool {
-        let Rotation { octets, period, files } = self.rotation;
-        octets.is_none() && period.is_some() && files.is_some_and(|files| self.begun >= u64::from(files))
+        let Rotation { bytes, period, files } = self.rotation;
+        bytes.is_none() && period.is_some() && files.is_some_and(|files| self.begun >= u64::from(files))
     }
 
     fn end(&mut self) -> Result<(), (PathBuf, io::Error)> {
@@ -148,9 +148,9 @@ impl Saver {
         let path = self.name(now);
         let begun = File::create(&path).and_then(|file| {
             let mut out = BufWriter::with_capacity(1 << 18, file);
-            let octets = header(&mut out, self.link, self.snap_length)?;
+            let bytes = header(&mut out, self.link, self.snap_length)?;
             out.flush()?;
-            Ok(OpenFile { path: path.clone(), out, octets, since: None })
+            Ok(OpenFile { path: path.clone(), out, bytes, since: None })
         });
         self.file = Some(begun.map_err(|error| (path, error))?);
         self.begun += 1;
@@ -159,8 +159,8 @@ impl Saver {
 
     /// The name of the next file.
     fn name(&mut self, now: Timestamp) -> PathBuf {
-        let Rotation { octets, period, files } = self.rotation;
-        let by_size = octets.is_some();
+        let Rotation { bytes, period, files } = self.rotation;
+        let by_size = bytes.is_some();
         let pattern = self.path.to_str().filter(|name| period.is_some() && name.contains('%'));
         let converted: Option<OsString> = pattern.map(|pattern| strftime(pattern, now).into());
         // Conversions coarser than the period give the same name twice; what has just been kept must stay.
@@ -194,15 +194,15 @@ fn header(out: &mut impl Write, link: LinkType, snap_length: u32) -> io::Result<
     // Raw IP has one number in libpcap's interface and another one in files.
     let link = if link == LinkType::RAW_12 || link == LinkType::RAW_14 { LinkType::RAW } else { link };
     let (major, minor) = (2_u16, 4_u16);
-    let mut octets = Vec::with_capacity(24);
-    octets.extend(MAGIC_NANOS.to_le_bytes());
-    octets.extend(major.to_le_bytes());
-    octets.extend(minor.to_le_bytes());
-    octets.extend([0; 8]);
-    octets.extend(snap_length.to_le_bytes());
-    octets.extend(u32::from(link.0).to_le_bytes());
-    out.write_all(&octets)?;
-    Ok(octets.len() as u64)
+    let mut bytes = Vec::with_capacity(24);
+    bytes.extend(MAGIC_NANOS.to_le_bytes());
+    bytes.extend(major.to_le_bytes());
+    bytes.extend(minor.to_le_bytes());
+    bytes.extend([0; 8]);
+    bytes.extend(snap_length.to_le_bytes());
+    bytes.extend(u32::from(link.0).to_le_bytes());
+    out.write_all(&bytes)?;
+    Ok(bytes.len() as u64)
 }
 
 /// One packet record (draft-ietf-opsawg-pcap §5); gives its length.
@@ -277,13 +277,13 @@ mod tests {
     fn files_follow_by_size_and_are_overwritten_in_turn() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.pcap");
-        let octets = Some(24 + 2 * 100 - 1);
-        let mut endless = saver(&path, Rotation { octets, ..Rotation::default() });
+        let bytes = Some(24 + 2 * 100 - 1);
+        let mut endless = saver(&path, Rotation { bytes, ..Rotation::default() });
         (0..6).for_each(|n| add(&mut endless, at(n)));
         assert_eq!(names(directory.path()), ["a.pcap", "a.pcap1", "a.pcap2"]);
         let ring = directory.path().join("ring");
         std::fs::create_dir(&ring).unwrap();
-        let rotation = Rotation { octets, files: Some(11), period: None };
+        let rotation = Rotation { bytes, files: Some(11), period: None };
         let mut ringed = saver(&ring.join("r"), rotation);
         (0..25).for_each(|n| add(&mut ringed, at(n)));
         ringed.flush();
@@ -298,7 +298,7 @@ mod tests {
     fn files_follow_by_time_and_end() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("t-%s.pcap");
-        let rotation = Rotation { period: Some(Span::from_secs(10)), files: Some(2), octets: None };
+        let rotation = Rotation { period: Some(Span::from_secs(10)), files: Some(2), bytes: None };
         let mut saver = saver(&path, rotation);
         [0, 9, 10, 15, 21, 40].into_iter().for_each(|n| add(&mut saver, at(n)));
         assert_eq!(names(directory.path()), ["t-1800000000.pcap", "t-1800000010.pcap"]);

@@ -1,7 +1,7 @@
-//! The octets of a capture that can only be read: a pipe, or something compressed.
+//! The bytes of a capture that can only be read: a pipe, or something compressed.
 //!
 //! Owns reading, decompression, whether the next read may block, and the blocks that are read into. Does not own what
-//! the octets mean.
+//! the bytes mean.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Chain, Cursor, ErrorKind, Read};
@@ -12,20 +12,41 @@ use std::sync::Arc;
 use flate2::bufread::GzDecoder;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::input::{Blocking, Fill};
 use crate::packet::Shared;
 
 /// The size of a block. One is larger only as long as a single record is.
 const BLOCK: usize = 256 << 10;
 
-/// From how many octets on a block is lent. Of fewer, what is wanted of the frames is copied: a block for each small
+/// From how many bytes on a block is lent. Of fewer, what is wanted of the frames is copied: a block for each small
 /// read would take much memory for little.
 const WORTH_LENDING: usize = BLOCK / 16;
 
 /// Blocks of a pipe that may be lent at a time: as many as the thin records of all batches on their way lie in.
 const LENT: usize = 32;
 
-/// Octets that can be read once, from first to last.
+/// The result of asking for some bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fill {
+    /// They are in view.
+    Ready,
+    /// They have not arrived, and reading on may block.
+    Starved,
+    /// The input ends before them.
+    End,
+}
+
+/// How often [`ByteStream::fill`] may block on a pipe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Blocking {
+    /// As often as it takes.
+    Always,
+    /// For one read; the caller looks at the result first.
+    Once,
+    /// Not at all.
+    Never,
+}
+
+/// Bytes that can be read once, from first to last.
 ///
 /// They are read into blocks. A pipe's block that somebody holds frames of is left alone until they have let go of it,
 /// and reading goes on in another: so frames are not copied. What is compressed takes longer to unpack than to copy;
@@ -36,7 +57,7 @@ pub(super) struct ByteStream {
     block: Arc<Vec<u8>>,
     /// The same, for those who keep frames of it.
     shared: Option<Shared>,
-    /// The octets of the block that were read and not yet consumed.
+    /// The bytes of the block that were read and not yet consumed.
     unused: Range<usize>,
     /// Blocks that frames were held of when reading went on.
     lent: Vec<Arc<Vec<u8>>>,
@@ -63,7 +84,7 @@ impl ByteStream {
         Self { source, block: block(), shared: None, unused: 0..0, lent: Vec::new(), may_block, total }
     }
 
-    /// The octets that were read and not yet consumed.
+    /// The bytes that were read and not yet consumed.
     pub(super) fn view(&self) -> &[u8] {
         self.block.get(self.unused.clone()).unwrap_or_default()
     }
@@ -73,7 +94,7 @@ impl ByteStream {
         self.shared.as_ref()
     }
 
-    /// Marks the first `n` octets of the view as done with.
+    /// Marks the first `n` bytes of the view as done with.
     pub(super) const fn consume(&mut self, n: usize) {
         self.unused.start += n;
     }
@@ -82,12 +103,12 @@ impl ByteStream {
         self.source.compression()
     }
 
-    /// Octets of the file read so far and in all; `None` for a pipe.
+    /// Bytes of the file read so far and in all; `None` for a pipe.
     pub(super) fn progress(&self) -> Option<(u64, u64)> {
         Some((self.source.raw()?.read, self.total?))
     }
 
-    /// Brings at least `need` octets into view.
+    /// Brings at least `need` bytes into view.
     ///
     /// # Errors
     ///
@@ -126,7 +147,7 @@ impl ByteStream {
         worth && (self.lent.len() < LENT || self.lent.iter_mut().any(is_free))
     }
 
-    /// Moves what is in view to the start of a block that nobody holds frames of, with room for `need` octets.
+    /// Moves what is in view to the start of a block that nobody holds frames of, with room for `need` bytes.
     fn make_room(&mut self, need: usize) {
         self.shared = None;
         let rest = self.unused.clone();
@@ -156,7 +177,7 @@ fn block() -> Arc<Vec<u8>> {
     Arc::new(vec![0; BLOCK])
 }
 
-/// A file or pipe whose first octets were already looked at.
+/// A file or pipe whose first bytes were already looked at.
 pub(super) type Raw = Chain<Cursor<Vec<u8>>, Counted>;
 
 /// Counts what is read from a file or pipe.
@@ -173,7 +194,7 @@ impl Read for Counted {
     }
 }
 
-/// How the octets are compressed, if they are.
+/// How the bytes are compressed, if they are.
 pub(super) enum Decoder {
     Plain(Raw),
     Gzip(Box<Members>),
@@ -253,10 +274,10 @@ impl Read for Members {
 /// Skips zeros; says whether anything comes after them.
 fn skip_zeros(rest: &mut impl BufRead) -> io::Result<bool> {
     loop {
-        let octets = rest.fill_buf()?;
-        let zeros = octets.iter().take_while(|&&octet| octet == 0).count();
-        if zeros < octets.len() || octets.is_empty() {
-            let more = !octets.is_empty();
+        let bytes = rest.fill_buf()?;
+        let zeros = bytes.iter().take_while(|&&byte| byte == 0).count();
+        if zeros < bytes.len() || bytes.is_empty() {
+            let more = !bytes.is_empty();
             rest.consume(zeros);
             return Ok(more);
         }
@@ -264,7 +285,7 @@ fn skip_zeros(rest: &mut impl BufRead) -> io::Result<bool> {
     }
 }
 
-/// Whether a read returns at once, with octets or with the end. In doubt it does not.
+/// Whether a read returns at once, with bytes or with the end. In doubt it does not.
 fn readable(file: &File) -> bool {
     let mut asked = [PollFd::new(file.as_fd(), PollFlags::POLLIN)];
     poll(&mut asked, PollTimeout::ZERO) == Ok(1)
@@ -303,8 +324,8 @@ mod tests {
 
     use super::*;
 
-    /// The octet at a place of the input.
-    fn octet(place: usize) -> u8 {
+    /// The byte at a place of the input.
+    fn byte(place: usize) -> u8 {
         (place % 251) as u8
     }
 
@@ -312,7 +333,7 @@ mod tests {
     fn read_all(record: usize, count: usize, mut keep: impl FnMut(&ByteStream, usize)) -> ByteStream {
         let (reader, mut writer) = io::pipe().unwrap();
         let writing =
-            thread::spawn(move || writer.write_all(&(0..record * count).map(octet).collect::<Vec<_>>()));
+            thread::spawn(move || writer.write_all(&(0..record * count).map(byte).collect::<Vec<_>>()));
         let file = File::from(OwnedFd::from(reader));
         let source = Decoder::Plain(Cursor::new(Vec::new()).chain(Counted { file, read: 0 }));
         let mut stream = ByteStream::new(source, true, None);
@@ -324,7 +345,7 @@ mod tests {
                 keep(&stream, place);
             }
             let view = stream.view().iter().take(record).copied();
-            assert!(view.eq((place..place + record).map(octet)), "at {place}");
+            assert!(view.eq((place..place + record).map(byte)), "at {place}");
             stream.consume(record);
         }
         writing.join().unwrap().unwrap();
@@ -342,8 +363,8 @@ mod tests {
         assert!(fills > 2 * LENT, "{fills}");
         assert_eq!((stream.lent.len(), held.len()), (LENT, LENT), "the rest is copied");
         for (shared, place, unused) in held {
-            let octets = shared.bytes()[unused].iter().copied();
-            assert!(octets.enumerate().all(|(n, value)| value == octet(place + n)), "from {place}");
+            let bytes = shared.bytes()[unused].iter().copied();
+            assert!(bytes.enumerate().all(|(n, value)| value == byte(place + n)), "from {place}");
         }
         assert_eq!(stream.fill(1, &mut Blocking::Always).unwrap(), Fill::End);
         assert!(stream.lent.is_empty(), "given back with the end");

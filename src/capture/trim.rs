@@ -11,7 +11,7 @@ const KEPT_V6: [u8; 10] = [0, 4, 6, 41, 43, 44, 47, 51, 58, 60];
 /// Tunnels over UDP: Geneve, VXLAN, and the port Linux uses for VXLAN (`packet::decode`).
 const TUNNEL_PORTS: [u16; 3] = [6081, 4789, 8472];
 
-/// Octets of an IPv6 header, which its payload length does not count.
+/// Bytes of an IPv6 header, which its payload length does not count.
 const V6_HEADER: u32 = 40;
 
 /// What `user` selects, without what no verdict needs.
@@ -67,7 +67,7 @@ mod tests {
     use crate::capture::Filter;
     use crate::packet::{Frame, FrameRef, LinkType, Timestamp};
 
-    /// An Ethernet frame with these octets of an IP packet.
+    /// An Ethernet frame with these bytes of an IP packet.
     fn ethernet(ether_type: u16, ip: &[u8]) -> Vec<u8> {
         [&[2; 12], ether_type.to_be_bytes().as_slice(), ip].concat()
     }

@@ -3,7 +3,8 @@
 use std::io;
 
 use super::damage::Damage;
-use super::input::{Fill, Input};
+use super::input::Input;
+use super::stream::Fill;
 use crate::packet::{Frame, FrameRef, Frames, LinkType, Shared, Timestamp};
 use crate::prefetch::prefetch as prefetch_line;
 
@@ -147,7 +148,7 @@ impl CaptureTotals {
 }
 
 impl Input {
-    /// Brings `need` octets of `part` into view. `Fill::End` is the clean end, where nothing is left.
+    /// Brings `need` bytes of `part` into view. `Fill::End` is the clean end, where nothing is left.
     pub(super) fn want(&mut self, need: usize, part: &'static str) -> Result<Fill, Damage> {
         match self.fill(need) {
             Ok(Fill::End) => match (self.view().len(), self.shrunk(0)) {
@@ -168,7 +169,7 @@ impl Input {
     }
 }
 
-/// Asks the cache for the header and the first octets of a later record, at `rest` and beyond.
+/// Asks the cache for the header and the first bytes of a later record, at `rest` and beyond.
 ///
 /// Each record says where the next one begins, so a walk through a map waits for memory once a
 /// record unless the lines are on their way before. Thin records: a fixed 4 KiB ahead, the same

@@ -112,7 +112,7 @@ pub(super) fn validate(arguments: LiveArguments, analyse: Analyse) -> Result<Liv
         return Err("-W counts files that -C or -G begin: give one of them".to_owned());
     }
     let rotation = Rotation {
-        octets: file_size.map(|megabytes| megabytes.saturating_mul(1_000_000)),
+        bytes: file_size.map(|megabytes| megabytes.saturating_mul(1_000_000)),
         period: file_seconds.map(|seconds| Span::from_secs(i64::from(seconds))),
         files: file_count,
     };

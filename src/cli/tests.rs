@@ -100,7 +100,7 @@ fn options_of_a_live_capture_are_tcpdumps() {
     assert_eq!(config.count.map(std::num::NonZeroU64::get), Some(5));
     assert_eq!(config.duration, Some(std::time::Duration::from_secs(120)));
     assert_eq!(config.user.as_deref(), Some("nobody"));
-    let rotation = Rotation { octets: Some(3_000_000), period: Some(Span::from_secs(60)), files: Some(4) };
+    let rotation = Rotation { bytes: Some(3_000_000), period: Some(Span::from_secs(60)), files: Some(4) };
     assert_eq!(config.save, Some(Save { path: "out".into(), rotation }));
 }
 

@@ -69,6 +69,7 @@ fn refuse_one_file_for_two(packets: &Path, numbered: bool, other: &Path) -> anyh
 }
 
 /// These signals, but SIGHUP only if the program was not told to ignore it: `nohup` has it outlive the terminal.
+#[expect(unsafe_code, reason = "nix cannot ask for a signal's action without setting another")]
 fn wanted(signals: &[i32]) -> Vec<i32> {
     let ignored = |signal: i32| {
         // SAFETY: all-zero is a valid `sigaction`, and nothing is set.

@@ -155,7 +155,8 @@ fn wait_readable(socket: &Socket) -> io::Result<bool> {
     }
 }
 
-/// Sets TCP_DEFER_ACCEPT, which neither socket2 nor nix offers.
+/// Sets TCP_DEFER_ACCEPT.
+#[expect(unsafe_code, reason = "neither socket2 nor nix offers this option")]
 fn defer_accept(socket: &Socket, seconds: u32) -> io::Result<()> {
     let seconds = libc::c_int::try_from(seconds).unwrap_or(libc::c_int::MAX);
     // SAFETY: the descriptor is open, and pointer and length describe one c_int, which tcp(7) asks for.

@@ -3,6 +3,8 @@
 //! Owns the device's file descriptor. Does not own addresses and routes (`network`) nor what happens
 //! to the packets (`path`). The device is not persistent: it goes with the descriptor.
 
+#![expect(unsafe_code, reason = "nix has no ioctl for TUN devices")]
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};

@@ -190,7 +190,7 @@ fn what_is_forgotten_depends_on_neither_the_seed_nor_the_threads() {
     for threads in ["1", "1", "3"] {
         let args = ["--format", "ndjson", "--threads", threads, path.to_str().unwrap()];
         let output = hsanalyze(args).succeed();
-        let last = output.stdout.trim_ascii_end().rsplit(|&octet| octet == b'\n').next().unwrap();
+        let last = output.stdout.trim_ascii_end().rsplit(|&byte| byte == b'\n').next().unwrap();
         let summary: Value = serde_json::from_slice(last).unwrap();
         assert_eq!(count(&summary, "/verdicts/refused"), u64::from(flows), "{threads} threads");
         assert_eq!(count(&summary, "/packets/midstream"), u64::from(again), "{threads} threads");

@@ -7,7 +7,7 @@ use crate::generated::traffic::Plan;
 use crate::generated::{capture, plan};
 use crate::util::{count, hsanalyze, list};
 
-/// Octets of a capture's header, and of a record's.
+/// Bytes of a capture's header, and of a record's.
 const HEADER: usize = 24;
 const RECORD: usize = 16;
 

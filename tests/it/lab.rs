@@ -257,6 +257,7 @@ fn recorded_experiments_say_the_same_offline() {
 }
 
 #[test]
+#[expect(unsafe_code, reason = "resets signals between fork and exec")]
 fn ended_in_the_middle_it_leaves_nothing_behind() {
     if !lab_is_possible("ended_in_the_middle_it_leaves_nothing_behind") {
         return;
@@ -281,7 +282,8 @@ fn ended_in_the_middle_it_leaves_nothing_behind() {
     }
 }
 
-/// Lets a signal do what it does by default.
+/// Gives a signal its default action.
+#[expect(unsafe_code, reason = "a handler could be installed, and is not")]
 fn heed(signal: Signal) -> io::Result<()> {
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
     // SAFETY: no handler is installed.

@@ -80,8 +80,8 @@ pub(crate) fn start_connect(server: SocketAddr) -> TcpStream {
 }
 
 /// Sets TCP_DEFER_ACCEPT, in seconds; 0 is off.
+#[expect(unsafe_code, reason = "nix has no name for this option")]
 pub(crate) fn defer_accept(listener: &TcpListener, seconds: u32) {
-    // nix has no name for this option.
     let (option, length) =
         (libc::TCP_DEFER_ACCEPT, libc::socklen_t::try_from(size_of_val(&seconds)).unwrap());
     // SAFETY: the descriptor is open, and the pointer is to `length` readable bytes, for this call only.

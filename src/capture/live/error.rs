@@ -1,10 +1,12 @@
 //! Why a live capture cannot begin, with what to do about it.
 
 use crate::capture::device::Device;
-use crate::capture::{FilterError, TimeSource};
+use crate::capture::filter::FilterError;
+use crate::capture::libpcap;
+use crate::capture::options::TimeSource;
 use crate::packet::LinkType;
 
-/// Why a live capture cannot begin. Displays as the message, with what to do about it.
+/// Why a live capture cannot begin.
 #[derive(Debug, thiserror::Error)]
 pub enum LiveError {
     /// There is no such device.
@@ -15,7 +17,7 @@ pub enum LiveError {
         /// The names that exist.
         there_are: Vec<String>,
     },
-    /// The right to capture is missing.
+    /// The process has no right to capture.
     #[error(
         "{device}: capturing is not permitted: run it with sudo, or give the program the right once: \
          sudo setcap cap_net_raw+ep {program}"
@@ -32,7 +34,7 @@ pub enum LiveError {
         /// The device.
         device: String,
     },
-    /// Its packets are nothing that TCP could be in.
+    /// Packets of its link type cannot be decoded.
     #[error(
         "{device}: no TCP can be found in packets of link type {link}; see -D for the interfaces there are"
     )]
@@ -55,12 +57,12 @@ pub enum LiveError {
     /// libpcap refuses the filter.
     #[error(transparent)]
     Filter(#[from] FilterError),
-    /// Anything else that libpcap refuses.
+    /// Another error of libpcap.
     #[error("{device}: {reason}")]
     Other {
         /// The device.
         device: String,
-        /// What libpcap says.
+        /// libpcap's reason.
         reason: String,
     },
 }
@@ -69,14 +71,8 @@ fn names(sources: &[TimeSource]) -> String {
     let names: Vec<&str> = sources.iter().map(|source| source.name()).collect();
     names.join(", ")
 }
-/// libpcap's words, without the crate's prefix.
-pub(in crate::capture) fn words(error: &::pcap::Error) -> String {
-    match error {
-        ::pcap::Error::PcapError(words) => format!("libpcap says: {words}"),
-        other => other.to_string(),
-    }
-}
-/// What libpcap's refusal means, with what to do.
+
+/// The error behind a refusal of libpcap's.
 pub(super) fn explain(device: &str, known: &[Device], error: &::pcap::Error) -> LiveError {
     let device = device.to_owned();
     if !permitted() {
@@ -87,10 +83,10 @@ pub(super) fn explain(device: &str, known: &[Device], error: &::pcap::Error) -> 
     if is_interface(&device) && known.iter().any(|known| known.name == device && !known.up) {
         return LiveError::Down { device };
     }
-    LiveError::Other { device, reason: words(error) }
+    LiveError::Other { device, reason: libpcap::message(error) }
 }
 
-/// Whether the kernel lets this process open a packet socket: libpcap says why not only in prose.
+/// Whether the kernel lets this process open a packet socket. Tried, because libpcap's error is only a message.
 #[cfg(target_os = "linux")]
 fn permitted() -> bool {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
@@ -104,7 +100,7 @@ fn permitted() -> bool {
     true
 }
 
-/// Whether it can be set up at all: libpcap's list has devices that are no network interface.
+/// Whether the device is a network interface, which can be set up: libpcap lists other devices, too.
 #[cfg(target_os = "linux")]
 fn is_interface(device: &str) -> bool {
     nix::net::if_::if_nametoindex(device).is_ok()

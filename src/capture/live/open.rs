@@ -1,24 +1,20 @@
 //! Opening a device: which one, how it is prepared, and the clocks it has.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::c_int;
 
 use ::pcap::{Active, Capture, Inactive, Precision, TimestampType};
 
 use super::error::LiveError;
 use crate::capture::device::Device;
-use crate::capture::{LiveOptions, TimeSource};
+use crate::capture::libpcap;
+use crate::capture::options::{LiveOptions, TimeSource};
 use crate::packet::LinkType;
 
-// From libpcap itself, which the `pcap` crate links but does not export these of.
-unsafe extern "C" {
-    fn pcap_list_tstamp_types(capture: *mut c_void, types: *mut *mut c_int) -> c_int;
-    fn pcap_free_tstamp_types(types: *mut c_int);
-    fn pcap_get_tstamp_precision(capture: *mut c_void) -> c_int;
-}
 /// How long the kernel may hold a packet back to hand over more at once, in milliseconds. libpcap wakes for each
 /// block of the ring, so this bounds how late a verdict is, not how many packets are lost.
 pub(super) const TIMEOUT_MS: u16 = 100;
-/// The name of the device that `wanted` names, or counts.
+
+/// The name of the device that `wanted` is the name or the number of.
 pub(super) fn choose(wanted: &str, known: &[Device]) -> Result<String, LiveError> {
     if known.iter().any(|device| device.name == wanted) {
         return Ok(wanted.to_owned());
@@ -27,7 +23,7 @@ pub(super) fn choose(wanted: &str, known: &[Device]) -> Result<String, LiveError
     if let Some(device) = number.and_then(|index| known.get(index)) {
         return Ok(device.name.clone());
     }
-    // libpcap may be unable to list what it can open.
+    // libpcap may be able to open a device although it cannot list any.
     if known.is_empty() {
         return Ok(wanted.to_owned());
     }
@@ -43,7 +39,7 @@ pub(super) fn prepare(device: &str, options: &LiveOptions) -> Result<Capture<Ina
         .timeout(i32::from(TIMEOUT_MS))
         .immediate_mode(false)
         .precision(Precision::Nano)
-        // "any" has no promiscuous mode, and libpcap's warning of that would be taken for an error.
+        // "any" has no promiscuous mode, and the `pcap` crate takes libpcap's warning of that for an error.
         .promisc(options.promiscuous && device != "any");
     Ok(match options.time_source {
         Some(source) => capture.tstamp_type(source.to_pcap()),
@@ -53,23 +49,15 @@ pub(super) fn prepare(device: &str, options: &LiveOptions) -> Result<Capture<Ina
 
 /// The time sources of a device; every device has the host's clock.
 pub(super) fn time_sources(capture: &Capture<Inactive>) -> Vec<TimeSource> {
-    let mut list: *mut c_int = std::ptr::null_mut();
-    // SAFETY: the handle lives as long as `capture`; on success the list has that many entries until it is freed.
-    let numbers = unsafe {
-        let count = pcap_list_tstamp_types(capture.as_ptr().cast(), &raw mut list);
-        match usize::try_from(count) {
-            Ok(count) if count > 0 && !list.is_null() => {
-                let numbers = std::slice::from_raw_parts(list, count).to_vec();
-                pcap_free_tstamp_types(list);
-                numbers
-            }
-            _ => vec![TimestampType::Host as c_int],
-        }
-    };
+    let mut numbers = libpcap::time_stamp_types(capture);
+    if numbers.is_empty() {
+        numbers.push(TimestampType::Host as c_int);
+    }
     TimeSource::ALL.into_iter().filter(|source| numbers.contains(&(source.to_pcap() as c_int))).collect()
 }
 
-/// libpcap itself would wait without end while nothing arrives: Linux wakes it for packets only.
+/// Makes reads return at once. A blocking read would wait without end while nothing arrives: Linux wakes libpcap for
+/// packets only.
 #[cfg(target_os = "linux")]
 pub(super) fn non_blocking(capture: Capture<Active>) -> Result<Capture<Active>, ::pcap::Error> {
     capture.setnonblock()
@@ -78,13 +66,6 @@ pub(super) fn non_blocking(capture: Capture<Active>) -> Result<Capture<Active>, 
 #[cfg(not(target_os = "linux"))]
 pub(super) fn non_blocking(capture: Capture<Active>) -> Result<Capture<Active>, ::pcap::Error> {
     Ok(capture)
-}
-
-/// How many nanoseconds the units of a packet's fraction have.
-pub(super) fn nanoseconds(capture: &Capture<Active>) -> i64 {
-    // SAFETY: the handle is open, and lives as long as `capture`.
-    let precision = unsafe { pcap_get_tstamp_precision(capture.as_ptr().cast()) };
-    if precision == Precision::Nano as c_int { 1 } else { 1_000 }
 }
 
 pub(super) fn link_of(capture: &Capture<Active>) -> LinkType {

@@ -27,18 +27,18 @@ impl ByteOrder {
 pub(super) struct Pcap {
     order: ByteOrder,
     modified: bool,
-    pub(super) octets: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
 }
 
 impl Pcap {
     pub(super) fn new(order: ByteOrder, magic: u32, network: u32) -> Self {
-        let mut octets = order.u32(magic).to_vec();
-        octets.extend(order.u16(2));
-        octets.extend(order.u16(4));
+        let mut bytes = order.u32(magic).to_vec();
+        bytes.extend(order.u16(2));
+        bytes.extend(order.u16(4));
         for field in [0, 0, 262_144, network] {
-            octets.extend(order.u32(field));
+            bytes.extend(order.u32(field));
         }
-        Self { order, modified: magic == 0xa1b2_cd34, octets }
+        Self { order, modified: magic == 0xa1b2_cd34, bytes }
     }
 
     pub(super) fn micros() -> Self {
@@ -47,12 +47,12 @@ impl Pcap {
 
     pub(super) fn record(mut self, sec: u32, fraction: u32, wire: u32, data: &[u8]) -> Self {
         for field in [sec, fraction, data.len() as u32, wire] {
-            self.octets.extend(self.order.u32(field));
+            self.bytes.extend(self.order.u32(field));
         }
         if self.modified {
-            self.octets.extend([0xee; 8]);
+            self.bytes.extend([0xee; 8]);
         }
-        self.octets.extend(data);
+        self.bytes.extend(data);
         self
     }
 }
@@ -60,12 +60,12 @@ impl Pcap {
 /// A pcapng file, block by block; a section sets the byte order of what follows.
 pub(super) struct PcapNg {
     order: ByteOrder,
-    pub(super) octets: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
 }
 
 impl PcapNg {
     pub(super) fn new(order: ByteOrder) -> Self {
-        Self { order, octets: Vec::new() }.section(order)
+        Self { order, bytes: Vec::new() }.section(order)
     }
 
     pub(super) fn section(mut self, order: ByteOrder) -> Self {
@@ -80,26 +80,26 @@ impl PcapNg {
     pub(super) fn block(mut self, kind: u32, body: &[u8]) -> Self {
         let padded = body.len().next_multiple_of(4);
         let len = self.order.u32(padded as u32 + 12);
-        self.octets.extend(self.order.u32(kind));
-        self.octets.extend(len);
-        self.octets.extend(body);
-        self.octets.resize(self.octets.len() + padded - body.len(), 0);
-        self.octets.extend(len);
+        self.bytes.extend(self.order.u32(kind));
+        self.bytes.extend(len);
+        self.bytes.extend(body);
+        self.bytes.resize(self.bytes.len() + padded - body.len(), 0);
+        self.bytes.extend(len);
         self
     }
 
     pub(super) fn options(&self, options: &[(u16, Vec<u8>)]) -> Vec<u8> {
-        let mut octets = Vec::new();
+        let mut bytes = Vec::new();
         for (code, value) in options {
-            octets.extend(self.order.u16(*code));
-            octets.extend(self.order.u16(value.len() as u16));
-            octets.extend(value);
-            octets.resize(octets.len().next_multiple_of(4), 0);
+            bytes.extend(self.order.u16(*code));
+            bytes.extend(self.order.u16(value.len() as u16));
+            bytes.extend(value);
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
         }
         if !options.is_empty() {
-            octets.extend([0; 4]);
+            bytes.extend([0; 4]);
         }
-        octets
+        bytes
     }
 
     pub(super) fn interface(self, link: u16, snap_len: u32, options: &[(u16, Vec<u8>)]) -> Self {
@@ -160,12 +160,12 @@ impl PcapNg {
     }
 }
 
-pub(super) fn gzip(octets: &[u8]) -> Vec<u8> {
+pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(octets).unwrap();
+    encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
 
-pub(super) fn zstd(octets: &[u8]) -> Vec<u8> {
-    zstd::encode_all(octets, 3).unwrap()
+pub(super) fn zstd(bytes: &[u8]) -> Vec<u8> {
+    zstd::encode_all(bytes, 3).unwrap()
 }

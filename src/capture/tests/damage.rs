@@ -14,9 +14,9 @@ fn small_pcap() -> (Vec<u8>, Vec<usize>) {
     let mut ends = Vec::new();
     for n in 0..5u8 {
         pcap = pcap.record(u32::from(n), 7, 100, &vec![n; 20 + usize::from(n)]);
-        ends.push(pcap.octets.len());
+        ends.push(pcap.bytes.len());
     }
-    (pcap.octets, ends)
+    (pcap.bytes, ends)
 }
 
 fn small_pcapng() -> (Vec<u8>, Vec<usize>) {
@@ -28,9 +28,9 @@ fn small_pcapng() -> (Vec<u8>, Vec<usize>) {
             3 => ng.obsolete(0, 3, 21, &[n; 21]),
             _ => ng.enhanced_with(0, u64::from(n), 100, &[n; 20], &[(1, b"note".to_vec())]),
         };
-        packets.push(ng.octets.len());
+        packets.push(ng.bytes.len());
     }
-    (ng.statistics(0, &[(5, 1)]).octets, packets)
+    (ng.statistics(0, &[(5, 1)]).bytes, packets)
 }
 
 /// A file cut anywhere gives all frames before the cut, and says so unless the cut leaves it whole.
@@ -56,7 +56,7 @@ fn classic_files_cut_anywhere() {
 #[test]
 fn pcapng_files_cut_anywhere() {
     let (whole, ends) = small_pcapng();
-    let interface = PcapNg::new(ByteOrder::Big).interface(1, 0, &[(2, b"eth0".to_vec())]).octets.len();
+    let interface = PcapNg::new(ByteOrder::Big).interface(1, 0, &[(2, b"eth0".to_vec())]).bytes.len();
     let blocks: Vec<usize> = ends.iter().copied().chain([interface]).collect();
     cut_everywhere(&whole, &ends, &blocks, 28);
 }
@@ -84,8 +84,8 @@ fn compressed_files_cut_anywhere_keep_what_could_be_read() {
             .collect();
         pcap = pcap.record(n, 0, 100, &data);
     }
-    let all = read(&pcap.octets).frames;
-    for (name, compressed) in [("gzip", gzip(&pcap.octets)), ("zstd", zstd(&pcap.octets))] {
+    let all = read(&pcap.bytes).frames;
+    for (name, compressed) in [("gzip", gzip(&pcap.bytes)), ("zstd", zstd(&pcap.bytes))] {
         let outcome = read(&compressed[..compressed.len() / 2]);
         assert!(outcome.frames.len() > 500, "{name}: {}", outcome.frames.len());
         assert!(all.starts_with(&outcome.frames));
@@ -122,9 +122,9 @@ fn damage_says_where_and_what() {
 fn hostile_blocks_are_damage() {
     let (whole, ends) = small_pcapng();
     let patched = |at: usize, value: u32| {
-        let mut octets = whole.clone();
-        octets[ends[0] + at..ends[0] + at + 4].copy_from_slice(&value.to_be_bytes());
-        read(&octets)
+        let mut bytes = whole.clone();
+        bytes[ends[0] + at..ends[0] + at + 4].copy_from_slice(&value.to_be_bytes());
+        read(&bytes)
     };
     let len = (ends[1] - ends[0]) as u32;
     let place = format!(": packet 2 at byte {}: ", ends[0]);
@@ -162,17 +162,17 @@ fn hostile_blocks_are_damage() {
     for (at, value, what) in cases {
         complains(&patched(at, value), 1, &place, &what);
     }
-    let orphan = PcapNg::new(ByteOrder::Little).simple(3, b"abc").octets;
+    let orphan = PcapNg::new(ByteOrder::Little).simple(3, b"abc").bytes;
     complains(
         &read(&orphan),
         0,
         "packet 1 at byte 28",
         "it belongs to interface 0, but the section has declared 0 so far",
     );
-    let mut version = PcapNg::new(ByteOrder::Little).octets;
+    let mut version = PcapNg::new(ByteOrder::Little).bytes;
     version[12] = 7;
     complains(&read(&version), 0, "packet 1 at byte 0", "the section is of pcapng version 7.0; expected 1.x");
-    let mut mark = PcapNg::new(ByteOrder::Little).octets;
+    let mut mark = PcapNg::new(ByteOrder::Little).bytes;
     mark[8] = 0;
     complains(&read(&mark), 0, "packet 1", "mark is [00, 3c, 2b, 1a]; expected 1a 2b 3c 4d or its reverse");
 }
@@ -183,7 +183,7 @@ fn a_long_interface_list_is_refused_before_it_fills_the_memory() {
     for n in 0..70_000u32 {
         ng = ng.interface(n as u16, 0, &[]);
     }
-    let outcome = read(&ng.octets);
+    let outcome = read(&ng.bytes);
     assert!(outcome.damage().ends_with("the section declares more than 65536 interfaces"));
     assert_eq!(outcome.infos[0].link_types.len(), 256);
 }
@@ -227,7 +227,7 @@ fn large() -> Vec<u8> {
     for n in 0..40_000 {
         pcap = pcap.record(n + 1, 0, 1000, &[0x5a; 1000]);
     }
-    pcap.octets
+    pcap.bytes
 }
 
 #[test]
@@ -274,27 +274,27 @@ proptest! {
         cut in any::<prop::sample::Index>(),
         form in 0..3u8,
     ) {
-        let mut octets = if ng { small_pcapng().0 } else { small_pcap().0 };
+        let mut bytes = if ng { small_pcapng().0 } else { small_pcap().0 };
         for (at, value) in changes {
-            let at = at.index(octets.len());
-            octets[at] = value;
+            let at = at.index(bytes.len());
+            bytes[at] = value;
         }
-        octets.truncate(octets.len() - cut.index(40));
-        let octets = match form {
-            0 => octets,
-            1 => gzip(&octets),
-            _ => zstd(&octets),
+        bytes.truncate(bytes.len() - cut.index(40));
+        let bytes = match form {
+            0 => bytes,
+            1 => gzip(&bytes),
+            _ => zstd(&bytes),
         };
-        let outcome = read(&octets);
+        let outcome = read(&bytes);
         prop_assert_eq!(outcome.frames.len() as u64, outcome.infos[0].packets);
         prop_assert!(outcome.infos[0].bytes <= 1000);
     }
 
     #[test]
     fn noise_after_a_header_never_panics(ng in any::<bool>(), noise in prop::collection::vec(any::<u8>(), 0..200)) {
-        let mut octets = if ng { PcapNg::new(ByteOrder::Little).interface(1, 0, &[]).octets } else { Pcap::micros().octets };
-        octets.extend(noise);
-        let outcome = read(&octets);
+        let mut bytes = if ng { PcapNg::new(ByteOrder::Little).interface(1, 0, &[]).bytes } else { Pcap::micros().bytes };
+        bytes.extend(noise);
+        let outcome = read(&bytes);
         prop_assert_eq!(outcome.frames.len() as u64, outcome.infos[0].packets);
     }
 }

@@ -8,7 +8,7 @@ use super::{Owned, ReadResult, read};
 use crate::capture::{CaptureFormat, CaptureOptions};
 use crate::packet::LinkType;
 
-const SYN: &[u8] = b"sixteen-octets--";
+const SYN: &[u8] = b"sixteen-bytes---";
 
 fn only(outcome: &ReadResult) -> &Owned {
     assert_eq!(outcome.infos[0].damaged, None);
@@ -26,7 +26,7 @@ fn classic_files_in_all_layouts() {
         (ByteOrder::Little, 0xa1b2_cd34, 250_000),
     ];
     for (order, magic, fraction) in cases {
-        let outcome = read(&Pcap::new(order, magic, 1).record(3, fraction, 1514, SYN).octets);
+        let outcome = read(&Pcap::new(order, magic, 1).record(3, fraction, 1514, SYN).bytes);
         let frame = only(&outcome);
         assert_eq!(frame.nanos, 3_250_000_000, "{order:?} {magic:#x}");
         assert_eq!((frame.wire_len, frame.link, frame.number), (1514, LinkType::ETHERNET, 1));
@@ -37,13 +37,13 @@ fn classic_files_in_all_layouts() {
 
 #[test]
 fn the_upper_bits_of_the_link_type_tell_of_a_checksum() {
-    let outcome = read(&Pcap::new(ByteOrder::Big, 0xa1b2_c3d4, 0x5400_0071).record(0, 0, 16, SYN).octets);
+    let outcome = read(&Pcap::new(ByteOrder::Big, 0xa1b2_c3d4, 0x5400_0071).record(0, 0, 16, SYN).bytes);
     assert_eq!(only(&outcome).link, LinkType::LINUX_SLL);
 }
 
 #[test]
 fn a_capture_without_packets_tells_its_link_type_and_no_time() {
-    let outcome = read(&Pcap::new(ByteOrder::Little, 0xa1b2_c3d4, 113).octets);
+    let outcome = read(&Pcap::new(ByteOrder::Little, 0xa1b2_c3d4, 113).bytes);
     let info = &outcome.infos[0];
     assert_eq!(info.link_types, [LinkType::LINUX_SLL]);
     assert_eq!((info.packets, info.bytes, info.first, info.last), (0, 24, None, None));
@@ -52,7 +52,7 @@ fn a_capture_without_packets_tells_its_link_type_and_no_time() {
 
 #[test]
 fn an_empty_record_is_a_frame() {
-    let outcome = read(&Pcap::micros().record(1, 0, 60, b"").record(2, 0, 16, SYN).octets);
+    let outcome = read(&Pcap::micros().record(1, 0, 60, b"").record(2, 0, 16, SYN).bytes);
     assert_eq!(outcome.frames.len(), 2);
     assert_eq!(outcome.frames[0].wire_len, 60);
     assert_eq!(outcome.infos[0].damaged, None);
@@ -62,15 +62,15 @@ fn an_empty_record_is_a_frame() {
 fn every_interface_has_its_own_link_type_and_clock() {
     for order in [ByteOrder::Little, ByteOrder::Big] {
         let offset = order.u64(100).to_vec();
-        let octets = PcapNg::new(order)
+        let bytes = PcapNg::new(order)
             .interface(1, 0, &[])
             .interface(113, 0, &[(9, vec![9]), (14, offset)])
             .interface(101, 0, &[(9, vec![0x80 | 4])])
             .enhanced(1, 5_000_000_007, 16, SYN)
             .enhanced(0, 5_000_007, 16, SYN)
             .enhanced_with(2, 24, 1000, SYN, &[(1, b"a comment".to_vec()), (2, vec![0; 4])])
-            .octets;
-        let outcome = read(&octets);
+            .bytes;
+        let outcome = read(&bytes);
         assert_eq!(outcome.infos[0].damaged, None);
         let got: Vec<_> = outcome.frames.iter().map(|f| (f.nanos, f.link, f.wire_len)).collect();
         assert_eq!(
@@ -87,13 +87,13 @@ fn every_interface_has_its_own_link_type_and_clock() {
         assert_eq!(info.link_types, [LinkType::ETHERNET, LinkType::LINUX_SLL, LinkType::RAW]);
         assert_eq!(info.first.map(|t| t.as_nanos()), Some(1_500_000_000));
         assert_eq!(info.last.map(|t| t.as_nanos()), Some(105_000_000_007));
-        assert_eq!((info.packets, info.bytes), (3, octets.len() as u64));
+        assert_eq!((info.packets, info.bytes), (3, bytes.len() as u64));
     }
 }
 
 #[test]
 fn a_section_has_its_own_byte_order_and_interfaces() {
-    let octets = PcapNg::new(ByteOrder::Little)
+    let bytes = PcapNg::new(ByteOrder::Little)
         .interface(1, 0, &[])
         .enhanced(0, 1, 16, SYN)
         .section(ByteOrder::Big)
@@ -102,8 +102,8 @@ fn a_section_has_its_own_byte_order_and_interfaces() {
         .section(ByteOrder::Little)
         .interface(228, 0, &[])
         .enhanced(0, 3, 16, SYN)
-        .octets;
-    let outcome = read(&octets);
+        .bytes;
+    let outcome = read(&bytes);
     let got: Vec<_> = outcome.frames.iter().map(|f| (f.nanos, f.link, f.number)).collect();
     assert_eq!(
         got,
@@ -114,13 +114,13 @@ fn a_section_has_its_own_byte_order_and_interfaces() {
 
 #[test]
 fn simple_packets_are_cut_at_the_snap_length_and_take_the_time_before() {
-    let octets = PcapNg::new(ByteOrder::Big)
+    let bytes = PcapNg::new(ByteOrder::Big)
         .interface(1, 6, &[])
         .simple(3, b"abc")
         .enhanced(0, 7, 4, b"wxyz")
         .simple(60, b"abcdef")
-        .octets;
-    let outcome = read(&octets);
+        .bytes;
+    let outcome = read(&bytes);
     assert_eq!(outcome.infos[0].damaged, None);
     let got: Vec<_> = outcome.frames.iter().map(|f| (f.nanos, f.wire_len, f.data.as_slice())).collect();
     assert_eq!(got, [(0, 3, &b"abc"[..]), (7_000, 4, b"wxyz"), (7_000, 60, b"abcdef")]);
@@ -130,16 +130,15 @@ fn simple_packets_are_cut_at_the_snap_length_and_take_the_time_before() {
 
 #[test]
 fn a_capture_without_times_has_no_first_one() {
-    let octets = PcapNg::new(ByteOrder::Little).interface(1, 0, &[]).simple(3, b"abc").octets;
-    let info = &read(&octets).infos[0];
+    let bytes = PcapNg::new(ByteOrder::Little).interface(1, 0, &[]).simple(3, b"abc").bytes;
+    let info = &read(&bytes).infos[0];
     assert_eq!((info.packets, info.untimed, info.first, info.last), (1, 1, None, None));
 }
 
 #[test]
 fn obsolete_packets_are_read() {
     for order in [ByteOrder::Little, ByteOrder::Big] {
-        let outcome =
-            read(&PcapNg::new(order).interface(1, 0, &[]).obsolete(0, 1 << 33, 99, b"abcde").octets);
+        let outcome = read(&PcapNg::new(order).interface(1, 0, &[]).obsolete(0, 1 << 33, 99, b"abcde").bytes);
         let frame = only(&outcome);
         assert_eq!((frame.nanos, frame.wire_len), ((1 << 33) * 1000, 99));
         assert_eq!(frame.data, b"abcde");
@@ -149,7 +148,7 @@ fn obsolete_packets_are_read() {
 #[test]
 fn drops_are_the_last_totals_of_every_interface_and_section() {
     for order in [ByteOrder::Little, ByteOrder::Big] {
-        let octets = PcapNg::new(order)
+        let bytes = PcapNg::new(order)
             .interface(1, 0, &[])
             .interface(1, 0, &[])
             .statistics(0, &[(4, 1000)])
@@ -161,23 +160,23 @@ fn drops_are_the_last_totals_of_every_interface_and_section() {
             .section(order)
             .interface(1, 0, &[])
             .statistics(0, &[(5, 100)])
-            .octets;
-        assert_eq!(read(&octets).infos[0].dropped, Some(121), "{order:?}");
+            .bytes;
+        assert_eq!(read(&bytes).infos[0].dropped, Some(121), "{order:?}");
     }
-    let silent = PcapNg::new(ByteOrder::Little).interface(1, 0, &[]).statistics(0, &[(4, 1000)]).octets;
+    let silent = PcapNg::new(ByteOrder::Little).interface(1, 0, &[]).statistics(0, &[(4, 1000)]).bytes;
     assert_eq!(read(&silent).infos[0].dropped, None);
 }
 
 #[test]
 fn blocks_of_no_interest_are_passed_over_whatever_their_size() {
-    let octets = PcapNg::new(ByteOrder::Little)
+    let bytes = PcapNg::new(ByteOrder::Little)
         .block(4, b"name resolution")
         .interface(1, 0, &[])
         .block(0x0bad, &vec![1; 5 << 20])
         .enhanced(0, 1, 16, SYN)
-        .octets;
-    assert_eq!(only(&read(&octets)).data, SYN);
-    assert_eq!(only(&read(&zstd(&octets))).data, SYN);
+        .bytes;
+    assert_eq!(only(&read(&bytes)).data, SYN);
+    assert_eq!(only(&read(&zstd(&bytes))).data, SYN);
 }
 
 /// Each form of the bundled captures gives the frames of the original.
@@ -205,7 +204,7 @@ fn bundled_captures_read_the_same_in_every_form() {
         // Compressors are run in parallel or cat-ed together: several members are one file.
         let (head, tail) = original.split_at(original.len() / 3);
         let forms = [
-            big.octets,
+            big.bytes,
             gzip(&original),
             zstd(&original),
             [gzip(head), gzip(tail)].concat(),
@@ -213,8 +212,8 @@ fn bundled_captures_read_the_same_in_every_form() {
             // Zeros fill up a tape; parallel compressors begin with a frame to be skipped.
             [gzip(&original), vec![0; 70_000]].concat(),
             [&[0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3], &zstd(&original)[..]].concat(),
-            gzip(&ng.octets),
-            ng.octets,
+            gzip(&ng.bytes),
+            ng.bytes,
         ];
         for form in forms {
             let outcome = read(&form);
@@ -232,7 +231,7 @@ fn batches_of_any_size_give_the_same_frames() {
     for n in 0..1000 {
         pcap = pcap.record(n, 0, 16, &SYN[..n as usize % 16]);
     }
-    let file = super::file(&pcap.octets);
+    let file = super::file(&pcap.bytes);
     let all = super::read_paths(&[file.path()], &CaptureOptions::default(), usize::MAX);
     for batch in [1, 7, 999, 1000, 1001] {
         assert_eq!(super::read_paths(&[file.path()], &CaptureOptions::default(), batch).frames, all.frames);
@@ -247,7 +246,7 @@ fn files_larger_than_a_window_are_read_across_its_border() {
     for n in 0..count {
         pcap = pcap.record(n, 0, 1000, &data);
     }
-    let outcome = read(&pcap.octets);
+    let outcome = read(&pcap.bytes);
     assert_eq!(outcome.infos[0].damaged, None);
     assert_eq!(outcome.frames.len() as u32, count);
     assert!(outcome.frames.iter().zip(0..).all(|(f, n)| f.nanos == n * 1_000_000_000 && f.data == data));

@@ -20,7 +20,7 @@ fn fifo() -> (tempfile::TempDir, PathBuf) {
 fn frames_of_a_pipe_arrive_while_its_writer_lives() {
     let (_folder, path) = fifo();
     let (told, heard) = std::sync::mpsc::channel();
-    let whole = Pcap::micros().record(1, 0, 4, b"abcd").record(2, 0, 4, b"efgh").octets;
+    let whole = Pcap::micros().record(1, 0, 4, b"abcd").record(2, 0, 4, b"efgh").bytes;
     let writer = {
         let path = path.clone();
         std::thread::spawn(move || {
@@ -56,7 +56,7 @@ fn a_compressed_pipe_is_recognised() {
     for n in 0..20_000 {
         pcap = pcap.record(n, 0, 50, &[n as u8; 50]);
     }
-    let compressed = gzip(&pcap.octets);
+    let compressed = gzip(&pcap.bytes);
     let writer = {
         let path = path.clone();
         std::thread::spawn(move || {
@@ -73,8 +73,8 @@ fn a_compressed_pipe_is_recognised() {
 
 #[test]
 fn progress_runs_to_the_size_of_the_file() {
-    let octets = Pcap::micros().record(1, 0, 4, b"abcd").record(2, 0, 4, b"efgh").octets;
-    for content in [octets.clone(), gzip(&octets)] {
+    let bytes = Pcap::micros().record(1, 0, 4, b"abcd").record(2, 0, 4, b"efgh").bytes;
+    for content in [bytes.clone(), gzip(&bytes)] {
         let file = super::file(&content);
         let (mut captures, _) = Captures::open(&[file.path()], &CaptureOptions::default()).unwrap();
         let (start, total) = captures.progress().unwrap();

@@ -8,7 +8,7 @@ use crate::capture::{CaptureOptions, Captures};
 use crate::packet::LinkType;
 
 fn capture(seconds: &[u32]) -> Vec<u8> {
-    seconds.iter().fold(Pcap::micros(), |pcap, s| pcap.record(*s, 0, 16, &s.to_be_bytes())).octets
+    seconds.iter().fold(Pcap::micros(), |pcap, s| pcap.record(*s, 0, 16, &s.to_be_bytes())).bytes
 }
 
 #[test]
@@ -74,15 +74,15 @@ fn ipv4(port: u16) -> Vec<u8> {
     packet
 }
 
-fn filtered(octets: &[u8], filter: &str) -> super::ReadResult {
-    let file = file(octets);
+fn filtered(bytes: &[u8], filter: &str) -> super::ReadResult {
+    let file = file(bytes);
     read_paths(&[file.path()], &CaptureOptions { filter: Some(filter.to_owned()) }, 100)
 }
 
 #[test]
 fn filters_choose_frames_and_all_are_counted() {
-    let octets = Pcap::micros().record(1, 0, 54, &ethernet(80)).record(2, 0, 54, &ethernet(443)).octets;
-    let outcome = filtered(&octets, "tcp dst port 443");
+    let bytes = Pcap::micros().record(1, 0, 54, &ethernet(80)).record(2, 0, 54, &ethernet(443)).bytes;
+    let outcome = filtered(&bytes, "tcp dst port 443");
     assert_eq!(outcome.frames.len(), 1);
     assert_eq!(outcome.frames[0].number, 2);
     assert_eq!(outcome.infos[0].packets, 2);
@@ -99,7 +99,7 @@ fn filters_are_compiled_for_each_link_type() {
         .interface(14, 0, &[]);
     let ng = ng.enhanced(0, 1, 54, &ethernet(80)).enhanced(0, 2, 54, &ethernet(81));
     let ng = (1..5).fold(ng, |ng, i| ng.enhanced(i, 3, 40, &ipv4(80)).enhanced(i, 4, 40, &ipv4(81)));
-    let outcome = filtered(&ng.octets, "tcp port 80");
+    let outcome = filtered(&ng.bytes, "tcp port 80");
     let links: Vec<u16> = outcome.frames.iter().map(|f| f.link.0).collect();
     assert_eq!(links, [1, 101, 228, 12, 14]);
     assert!(outcome.frames.iter().all(|f| f.number % 2 == 1));
@@ -108,8 +108,8 @@ fn filters_are_compiled_for_each_link_type() {
 
 #[test]
 fn filters_on_length_mean_the_wire() {
-    let octets = Pcap::micros().record(1, 0, 1514, &ethernet(80)).record(2, 0, 60, &ethernet(80)).octets;
-    assert_eq!(filtered(&octets, "greater 1000").frames.len(), 1);
+    let bytes = Pcap::micros().record(1, 0, 1514, &ethernet(80)).record(2, 0, 60, &ethernet(80)).bytes;
+    assert_eq!(filtered(&bytes, "greater 1000").frames.len(), 1);
 }
 
 #[test]
@@ -125,15 +125,15 @@ fn a_filter_that_cannot_be_compiled_says_why() {
 
 #[test]
 fn a_later_link_type_that_the_filter_cannot_do_is_told_and_the_rest_is_read() {
-    let octets = PcapNg::new(ByteOrder::Little)
+    let bytes = PcapNg::new(ByteOrder::Little)
         .interface(1, 0, &[])
         .interface(101, 0, &[])
         .enhanced(0, 1, 54, &ethernet(80))
         .enhanced(1, 2, 40, &ipv4(80))
         .enhanced(1, 3, 40, &ipv4(80))
         .enhanced(0, 4, 54, &ethernet(80))
-        .octets;
-    let outcome = filtered(&octets, "ether src 0:0:0:0:0:0");
+        .bytes;
+    let outcome = filtered(&bytes, "ether src 0:0:0:0:0:0");
     let numbers: Vec<u64> = outcome.frames.iter().map(|f| f.number).collect();
     assert_eq!(numbers, [1, 4]);
     assert_eq!(outcome.infos[0].packets, 4);
@@ -147,10 +147,10 @@ fn a_link_type_that_nobody_decodes_matches_nothing_wherever_it_stands() {
     for links in [[249, 1], [1, 249]] {
         let ng = links.iter().fold(PcapNg::new(ByteOrder::Little), |ng, &link| ng.interface(link, 0, &[]));
         let ng = (0..2).fold(ng, |ng, i| ng.enhanced(i, 1, 54, &ethernet(80)));
-        let outcome = filtered(&ng.octets, "tcp port 80");
+        let outcome = filtered(&ng.bytes, "tcp port 80");
         assert_eq!(outcome.frames.iter().map(|f| f.link).collect::<Vec<_>>(), [LinkType::ETHERNET]);
         assert_eq!((outcome.infos[0].packets, &outcome.infos[0].damaged), (2, &None));
-        let file = file(&ng.octets);
+        let file = file(&ng.bytes);
         let wrong = CaptureOptions { filter: Some("tcp prot 80".to_owned()) };
         assert!(Captures::open(&[file.path()], &wrong).is_err(), "{links:?}");
     }
@@ -171,7 +171,7 @@ fn filters_know_the_address_families_of_every_system_in_either_order() {
             for (filter, taken) in
                 [("tcp port 80", 1), ("not port 22", 1), ("not tcp", 0), ("not port 80", 0)]
             {
-                assert_eq!(filtered(&ng.octets, filter).frames.len(), taken, "{filter} {family} {link}");
+                assert_eq!(filtered(&ng.bytes, filter).frames.len(), taken, "{filter} {family} {link}");
             }
         }
     }

@@ -90,6 +90,7 @@ impl Line {
     /// Which cells may be those of a hash, in the lowest eight bits. Without a branch: what a packet's flow is
     /// cannot be predicted.
     #[cfg(target_arch = "x86_64")]
+    #[expect(unsafe_code, reason = "the vector instructions have no safe wrappers")]
     #[inline(always)]
     fn alike(&self, hash: u64) -> u32 {
         use std::arch::x86_64::{
