@@ -74,7 +74,7 @@ impl<'a> FrameGroup<'a> {
     #[inline(never)]
     pub(super) fn hand_over(&mut self, sink: &mut dyn FnMut(Frames<'_>)) {
         if let Some(frames) = self.frames.get(..self.used).filter(|frames| !frames.is_empty()) {
-            sink(Frames::within(self.shared, frames));
+            sink(Frames::known_within(self.shared, frames));
         }
         self.used = 0;
     }

@@ -202,10 +202,27 @@ mod tests {
     use super::*;
     use crate::capture::CaptureInfo;
     use crate::handshake::Attempt;
-    use crate::packet::{FrameRef, LinkType, Timestamp};
+    use crate::packet::{FrameRef, LinkType, Shared, Timestamp};
 
     /// This many SYNs, at most 65,535, each from a port of its own; then it panics.
     struct Syns(u16);
+
+    /// The SYNs of another source, called part of bytes that they do not lie in.
+    struct Misplaced(Syns);
+
+    impl Source for Misplaced {
+        fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> SourceStatus {
+            let elsewhere = Shared::new(vec![0; 100]);
+            self.0.read(max.min(usize::from(self.0.0)), &mut |frames| {
+                sink(Frames::within(&elsewhere, &frames))
+            });
+            if self.0.0 == 0 { SourceStatus::End } else { SourceStatus::More }
+        }
+
+        fn captures(&self) -> Vec<CaptureInfo> {
+            Vec::new()
+        }
+    }
 
     impl Source for Syns {
         fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> SourceStatus {
@@ -243,6 +260,18 @@ mod tests {
     fn run(threads: usize, syns: u16, capacity: usize) -> io::Result<()> {
         let result = analyse(&mut Syns(syns), &AnalysisOptions::default(), threads, &mut Full(capacity));
         result.unwrap().map(|_| ())
+    }
+
+    #[test]
+    fn frames_outside_the_bytes_that_they_are_said_to_lie_in_are_not_lost() {
+        for threads in [2, 5] {
+            let mut source = Misplaced(Syns(5_000));
+            let options = AnalysisOptions::default();
+            let result = analyse(&mut source, &options, threads, &mut Full(usize::MAX));
+            let (summary, _) = result.unwrap().unwrap();
+            assert_eq!((summary.packets.total, summary.packets.tcp), (5_000, 5_000));
+            assert_eq!(summary.verdicts.total(), 5_000);
+        }
     }
 
     #[test]

@@ -25,6 +25,13 @@ impl Shared {
         &self.0
     }
 
+    /// True if `part` lies in these bytes.
+    #[must_use]
+    pub(super) fn contains(&self, part: &[u8]) -> bool {
+        let (whole, part) = (self.bytes().as_ptr_range(), part.as_ptr_range());
+        whole.start <= part.start && part.end <= whole.end
+    }
+
     /// True if both are the same bytes in memory.
     #[must_use]
     #[inline(always)]
