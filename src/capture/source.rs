@@ -1,0 +1,70 @@
+//! The interface of everything that frames come from.
+
+use crate::packet::{Frames, LinkType, Timestamp};
+
+/// Yields frames in time order: files, standard input, an interface.
+pub trait Source {
+    /// Hands up to `max` frames to `sink`, in order and some at a time, and returns what can be read next.
+    ///
+    /// Damage is no error: it ends that capture and is reported in [`CaptureInfo::damaged`].
+    fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> SourceStatus;
+
+    /// The source's clock, where it has one besides its packets: in a live capture time passes while nothing arrives,
+    /// and a capture file may hold the time when it ended.
+    fn now(&self) -> Option<Timestamp> {
+        None
+    }
+
+    /// What is known so far of each capture, in the order given by the user.
+    fn captures(&self) -> Vec<CaptureInfo>;
+}
+
+/// What a source can give next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceStatus {
+    /// More frames can be had at once.
+    More,
+    /// Everything that has arrived was handed over; the next call may block (a pipe, an interface).
+    Drained,
+    /// There are no more frames.
+    End,
+}
+
+/// The format of a capture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CaptureFormat {
+    /// Classic pcap.
+    Pcap,
+    /// pcapng.
+    PcapNg,
+    /// Captured live.
+    Live,
+}
+
+/// What is known of one capture: a file, standard input, or a live run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaptureInfo {
+    /// The path as given, `-` for standard input, the interface's name for a live capture.
+    pub path: String,
+    /// Its format; `None` for an empty or foreign file.
+    pub format: Option<CaptureFormat>,
+    /// The link types seen, in order of appearance.
+    pub link_types: Vec<LinkType>,
+    /// Packets read, before any filter.
+    pub packets: u64,
+    /// Packets among them without a time of their own (pcapng's simple packet blocks), which were given that of the
+    /// packet before them.
+    pub untimed: u64,
+    /// Bytes read, after decompression.
+    pub bytes: u64,
+    /// Earliest packet time.
+    pub first: Option<Timestamp>,
+    /// Latest packet time.
+    pub last: Option<Timestamp>,
+    /// Why packets of it could not be used, as a message: file, packet number, byte offset, what was expected.
+    pub damaged: Option<String>,
+    /// Whether reading ended there, before the end.
+    pub cut: bool,
+    /// Packets that the kernel or the interface dropped; `None` where nobody counted.
+    pub dropped: Option<u64>,
+}
