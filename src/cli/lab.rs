@@ -113,6 +113,8 @@ enum ScenarioArg {
     AckLoss,
     /// Overflow, then room
     Recover,
+    /// A listener that is closed, which looks like an overflow
+    Close,
     /// All of them
     All,
 }
@@ -189,6 +191,7 @@ impl ScenarioArg {
             Self::DeferAccept => Scenario::DeferAccept,
             Self::AckLoss => Scenario::AckLoss,
             Self::Recover => Scenario::Recover,
+            Self::Close => Scenario::Close,
             Self::All => return Scenario::ALL.to_vec(),
         };
         vec![one]

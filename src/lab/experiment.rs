@@ -238,6 +238,44 @@ impl Experiment {
         &mut self.listener
     }
 
+    /// Opens another listener on the same address, with the same backlog.
+    ///
+    /// # Errors
+    ///
+    /// The error of the system call.
+    pub fn open_listener(&self, backlog: u32) -> Result<LabListener, LabError> {
+        let address = SocketAddr::new(self.ends.near, PORT);
+        LabListener::open(address, backlog, None).map_err(doing("listen"))
+    }
+
+    /// Puts another listener in the place of this one, which it returns; dropping that closes it.
+    pub const fn replace_listener(&mut self, listener: LabListener) -> LabListener {
+        std::mem::replace(&mut self.listener, listener)
+    }
+
+    /// Closes the listener; nothing listens until [`Self::replace_listener`].
+    ///
+    /// # Errors
+    ///
+    /// The error of the system call.
+    pub fn close_listener(&mut self) -> Result<(), LabError> {
+        let unbound = LabListener::unbound(self.ends.near).map_err(doing("open a socket"))?;
+        drop(self.replace_listener(unbound));
+        Ok(())
+    }
+
+    /// The listening socket with this inode, as the kernel describes it.
+    ///
+    /// # Errors
+    ///
+    /// Netlink failed, or the socket is not there.
+    pub fn queue_of(&self, inode: u64) -> Result<ListenSocket, LabError> {
+        listen_sockets()?
+            .into_iter()
+            .find(|socket| socket.inode == inode)
+            .ok_or_else(|| LabError::Stuck(format!("the kernel shows no listener with inode {inode}")))
+    }
+
     /// Growth of the counters since the experiment began.
     ///
     /// # Errors
@@ -265,11 +303,24 @@ impl Experiment {
     ///
     /// `/proc` cannot be read.
     pub fn requests(&self) -> Result<usize, LabError> {
+        self.in_state("03")
+    }
+
+    /// Number of ESTABLISHED sockets, both ends of a connection counted.
+    ///
+    /// # Errors
+    ///
+    /// `/proc` cannot be read.
+    pub fn established(&self) -> Result<usize, LabError> {
+        self.in_state("01")
+    }
+
+    /// Number of sockets in a state, in hexadecimal as in `net/tcp_states.h`.
+    fn in_state(&self, state: &str) -> Result<usize, LabError> {
         let path =
             if self.ends.near.is_ipv4() { "/proc/thread-self/net/tcp" } else { "/proc/thread-self/net/tcp6" };
         let table = fs::read_to_string(path).map_err(doing("read the connection table"))?;
-        // Fourth column, in hexadecimal: TCP_SYN_RECV is 3 (net/tcp_states.h).
-        Ok(table.lines().filter(|line| line.split_ascii_whitespace().nth(3) == Some("03")).count())
+        Ok(table.lines().filter(|line| line.split_ascii_whitespace().nth(3) == Some(state)).count())
     }
 
     /// Waits until `done` returns true.

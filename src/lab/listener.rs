@@ -3,7 +3,7 @@
 //! Owns the listening socket and the accepted ones. Does not own the clients (`experiment`).
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +26,8 @@ pub enum AcceptPolicy {
     After(Duration),
     /// One at a time, this long apart.
     Every(Duration),
+    /// At once, and each gets one byte: the server has served it.
+    Answer,
 }
 
 /// The listening socket and whoever accepts from it.
@@ -43,7 +45,8 @@ struct Acceptor {
 }
 
 impl LabListener {
-    /// Listens on `address` with `backlog`; `defer` seconds of TCP_DEFER_ACCEPT where given.
+    /// Listens on `address` with `backlog`, which other sockets may share (SO_REUSEPORT); `defer` seconds of
+    /// TCP_DEFER_ACCEPT where given.
     ///
     /// # Errors
     ///
@@ -51,6 +54,8 @@ impl LabListener {
     pub fn open(address: SocketAddr, backlog: u32, defer: Option<u32>) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
+        // Also lets a second experiment's listener follow at once on one that was closed.
+        socket.set_reuse_port(true)?;
         socket.bind(&address.into())?;
         if let Some(seconds) = defer {
             defer_accept(&socket, seconds)?;
@@ -60,6 +65,17 @@ impl LabListener {
         Ok(listener)
     }
 
+    /// A socket of the address's family that neither is bound nor listens.
+    ///
+    /// # Errors
+    ///
+    /// The error of the system call.
+    pub(super) fn unbound(address: IpAddr) -> io::Result<Self> {
+        let domain = Domain::for_address(SocketAddr::new(address, 0));
+        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+        Ok(Self { socket, accepted: Vec::new(), acceptor: None })
+    }
+
     /// Sets the backlog; allowed at any time, and takes effect at once.
     ///
     /// # Errors
@@ -67,6 +83,15 @@ impl LabListener {
     /// The error of the system call.
     pub fn listen(&self, backlog: u32) -> io::Result<()> {
         self.socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))
+    }
+
+    /// The socket's inode, by which sock_diag shows it.
+    ///
+    /// # Errors
+    ///
+    /// The error of `fstat`.
+    pub fn inode(&self) -> io::Result<u64> {
+        Ok(nix::sys::stat::fstat(&self.socket)?.st_ino)
     }
 
     /// Takes one connection from the queue and keeps it open.
@@ -125,6 +150,7 @@ fn accept_until(listener: &Socket, policy: AcceptPolicy, stop: &AtomicBool) -> i
     let pause = match policy {
         AcceptPolicy::Never => return Ok(Vec::new()),
         AcceptPolicy::After(pause) | AcceptPolicy::Every(pause) => pause,
+        AcceptPolicy::Answer => Duration::ZERO,
     };
     let mut accepted = Vec::new();
     let mut next = Instant::now() + pause;
@@ -134,7 +160,13 @@ fn accept_until(listener: &Socket, policy: AcceptPolicy, stop: &AtomicBool) -> i
             std::thread::sleep(early.min(TICK));
         } else if wait_readable(listener)? {
             match listener.accept() {
-                Ok((socket, _)) => accepted.push(socket),
+                Ok((socket, _)) => {
+                    if policy == AcceptPolicy::Answer {
+                        // A client that has gone meanwhile needs no answer.
+                        let _ = socket.send(b"\n");
+                    }
+                    accepted.push(socket);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }

@@ -3,6 +3,7 @@
 //! Owns what is tried and what is expected. Does not own how (`experiment`) nor what packets mean
 //! (`handshake`).
 
+mod close;
 mod cookies;
 mod custom;
 mod deferred;
@@ -76,6 +77,8 @@ pub enum Scenario {
     AckLoss,
     /// Overflow, then room.
     Recover,
+    /// A listener that is closed, which looks like an overflow.
+    Close,
 }
 
 /// Result of a scenario.
@@ -91,7 +94,7 @@ pub struct ScenarioOutcome {
 
 impl Scenario {
     /// All, in the order of the outputs.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Queue,
         Self::Drop,
         Self::Reset,
@@ -101,6 +104,7 @@ impl Scenario {
         Self::DeferAccept,
         Self::AckLoss,
         Self::Recover,
+        Self::Close,
     ];
 
     /// The name in every output and argument.
@@ -116,6 +120,7 @@ impl Scenario {
             Self::DeferAccept => "defer-accept",
             Self::AckLoss => "ack-loss",
             Self::Recover => "recover",
+            Self::Close => "close",
         }
     }
 
@@ -123,7 +128,7 @@ impl Scenario {
     #[must_use]
     pub const fn uses(self, parameter: Parameter) -> bool {
         let (clients, round_trip, data) = match self {
-            Self::Queue | Self::SynDrop | Self::AckLoss => (false, true, false),
+            Self::Queue | Self::SynDrop | Self::AckLoss | Self::Close => (false, true, false),
             Self::Drop | Self::Recover => (true, true, false),
             Self::Reset | Self::Cookies => (true, true, true),
             Self::Race => (false, false, false),
@@ -152,6 +157,7 @@ impl Scenario {
             Self::DeferAccept => deferred::run(parameters),
             Self::AckLoss => trouble::ack_loss(parameters),
             Self::Recover => trouble::recover(parameters),
+            Self::Close => close::run(parameters),
         }
     }
 }
