@@ -44,12 +44,15 @@
 //! # }
 //! ```
 //!
+//! The modules [`packet`], [`capture`], [`handshake`], [`listener`] and [`engine`] are the library. The others belong to the
+//! program, and change as it does.
+//!
 //! Data goes one way: bytes → [`packet::Segment`] → attempt → verdict → listener → report. A module uses only modules of
 //! lower levels; `ARCHITECTURE.md` has the table.
 
 pub mod capture;
 pub mod cli;
-pub mod clock;
+mod clock;
 pub mod command;
 pub mod engine;
 pub mod handshake;
@@ -62,5 +65,5 @@ mod prefetch;
 pub mod printable;
 pub mod race;
 pub mod report;
-pub mod sandbox;
+mod sandbox;
 mod words;

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 /// What to give up.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SandboxPlan {
+pub(crate) struct SandboxPlan {
     /// The user to become, by name; needs root. `None` becomes the user who called sudo, if somebody did.
     pub user: Option<String>,
     /// Files that will be created or written.
@@ -20,7 +20,7 @@ pub struct SandboxPlan {
 
 /// Why the privileges could not be given up as the user wished.
 #[derive(Debug, thiserror::Error)]
-pub enum SandboxError {
+pub(crate) enum SandboxError {
     /// No such user.
     #[error("-Z {0}: there is no such user")]
     UnknownUser(String),
@@ -37,7 +37,8 @@ pub enum SandboxError {
         /// Why it failed.
         source: std::io::Error,
     },
-    /// Not Linux.
+    /// Privileges cannot be given up on this system.
+    #[cfg(not(target_os = "linux"))]
     #[error("-Z is supported on Linux only")]
     Unsupported,
 }
@@ -48,7 +49,7 @@ pub enum SandboxError {
 ///
 /// The user cannot be changed as asked for.
 #[cfg(not(target_os = "linux"))]
-pub fn confine(plan: &SandboxPlan) -> Result<Vec<String>, SandboxError> {
+pub(crate) fn confine(plan: &SandboxPlan) -> Result<Vec<String>, SandboxError> {
     match plan.user {
         Some(_) => Err(SandboxError::Unsupported),
         None => Ok(vec!["privileges are kept: giving them up is supported on Linux only".to_owned()]),
@@ -56,7 +57,7 @@ pub fn confine(plan: &SandboxPlan) -> Result<Vec<String>, SandboxError> {
 }
 
 #[cfg(target_os = "linux")]
-pub use linux::confine;
+pub(crate) use linux::confine;
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -84,7 +85,7 @@ mod linux {
     /// # Errors
     ///
     /// The user cannot be changed as asked for.
-    pub fn confine(plan: &SandboxPlan) -> Result<Vec<String>, SandboxError> {
+    pub(crate) fn confine(plan: &SandboxPlan) -> Result<Vec<String>, SandboxError> {
         let user = target(plan)?;
         // Looked up before the change: afterwards a directory on the way may be closed.
         let writes = places(&plan.writes);

@@ -3,8 +3,7 @@
 //!     cargo run --release --example generate -- --packets 8800000 --attempts 500000 -o /tmp/thin.pcap
 //!     cargo run --release --example generate -- --flood 10000000 -o /tmp/flood.pcap
 //!
-//! What the capture holds is printed to standard output as JSON. The same options and seed give the same
-//! bytes.
+//! Prints counts of what the capture holds to standard output as JSON. The same options and seed give the same bytes.
 
 mod traffic;
 
@@ -18,9 +17,9 @@ use hsanalyze::handshake::Verdict;
 use strum::IntoEnumIterator;
 use traffic::{Mix, Plan, Records};
 
-/// As many as a flood has SYNs at most: beyond it is a slip of the keyboard.
+/// Most SYNs of a flood; a larger number is a typing error.
 const MAX_ATTEMPTS: u64 = 1 << 28;
-/// About a terabyte of thin records.
+/// Most packets: about a terabyte of thin records.
 const MAX_PACKETS: u64 = 1 << 33;
 
 #[derive(Parser)]
@@ -29,13 +28,13 @@ struct Args {
     /// Connection attempts, apart from a flood's
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=MAX_ATTEMPTS))]
     attempts: u64,
-    /// Packets of all attempts together; by default what 17 for each completed attempt make
+    /// Packets of all attempts together; by default 17 for each completed attempt
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=MAX_PACKETS))]
     packets: Option<u64>,
     /// Shares of the attempts' verdicts
     #[arg(long, value_name = "VERDICT=SHARE,...", default_value = Mix::FIVE_KINDS)]
     mix: Mix,
-    /// Whether payload is cut off by the snap length, or kept in records of up to 1514 bytes
+    /// Payload: cut off by the snap length, or kept in records of up to 1514 bytes
     #[arg(long, value_enum, default_value_t = Records::Thin)]
     records: Records,
     /// Attempts in a hundred that use IPv6
@@ -50,7 +49,7 @@ struct Args {
     /// Packets a second, on average, while attempts are begun
     #[arg(long, value_name = "PACKETS", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..))]
     pace: u64,
-    /// Another seed gives other addresses, times and sequence numbers
+    /// Seed of addresses, times and sequence numbers
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
     /// The capture to write
@@ -73,7 +72,7 @@ fn main() -> anyhow::Result<()> {
     };
     let name = args.output.display();
     let file = File::create(&args.output).with_context(|| format!("{name}: cannot create"))?;
-    // A buffer this large makes the system calls a negligible part of the time.
+    // With a buffer this large, system calls take a negligible part of the time.
     let mut out = BufWriter::with_capacity(1 << 20, file);
     let made = traffic::write(&plan, &mut out).with_context(|| format!("{name}: cannot write"))?;
     out.flush().with_context(|| format!("{name}: cannot write"))?;

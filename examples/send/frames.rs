@@ -50,7 +50,7 @@ fn segment(n: u32, from_server: bool, flags: u8, seq: u32, ack: u32, payload: u1
     let client = ([10, 1, high, low], 10_000 + (n % 50) as u16);
     let server = ([10, 2, 0, 1], 443_u16);
     let (source, destination) = if from_server { (server, client) } else { (client, server) };
-    // Linux' resets of requests have window 0 and no options.
+    // Linux resets a request with window 0 and without options.
     let window: u16 = if flags == RST { 0 } else { 64_240 };
     let mut frame = vec![2; 12];
     frame.extend([0x08, 0, 0x45, 0]);

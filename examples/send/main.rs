@@ -2,7 +2,7 @@
 //!
 //!     cargo run --release --example send -- --interface veth0 --rate 50000 --seconds 600
 //!
-//! What was sent is printed to standard output as JSON.
+//! Prints counts of the sent attempts and packets to standard output as JSON.
 
 mod frames;
 
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use clap::Parser;
 
-/// Attempts that can be told apart by address and port: after so many they come again, with the same ISN.
+/// Attempts with different addresses and ports. After these they begin again, with the same ISNs.
 const DISTINCT: u32 = 65_536 * 50;
 
 #[derive(Parser)]
@@ -49,7 +49,7 @@ fn main() -> anyhow::Result<()> {
         n += 1;
         let due = Duration::from_nanos(sent * 1_000_000_000 / u64::from(args.rate.max(1)));
         let ahead = due.saturating_sub(begun.elapsed());
-        // Sleeping takes about 60 µs at least: less often is steady enough.
+        // A sleep takes at least about 60 µs, so packets are sent in small groups.
         if ahead > Duration::from_millis(1) {
             thread::sleep(ahead);
         }

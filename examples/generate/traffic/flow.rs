@@ -1,4 +1,4 @@
-//! The script of one attempt: which packets it has, and how long after one another.
+//! The script of one attempt: its packets and the times between them.
 //!
 //! The capture is taken at the server: SYN-ACK follows SYN within microseconds, the client's answer comes a
 //! round trip later.
@@ -12,28 +12,28 @@ use hsanalyze::handshake::Verdict;
 use super::Records;
 use super::frame::{Address, Capture, Segment, Side};
 
-/// Packets of a completed attempt where no number is asked for.
+/// Default number of packets of a completed attempt.
 pub(super) const NATURAL_PACKETS: u64 = 17;
 /// Three to open, one of data with its answer, three to close.
 pub(super) const FEWEST_PACKETS: u64 = 8;
 
-/// Octets of TCP payload in a frame of 1514, less options.
+/// Bytes of TCP payload in a frame of 1514 bytes, less options.
 const FULL_V4: u16 = 1448;
 const FULL_V6: u16 = 1428;
 const SECOND: u64 = 1_000_000;
 /// From one packet to the server's direct answer, in microseconds.
 const SERVER_DELAY: u64 = 30;
 
-/// How many packets a failing attempt has; `ordinal` counts those of the same verdict. Completed ones have
-/// as many as they are given.
+/// Number of packets of a failing attempt; `ordinal` counts attempts with the same verdict. A completed attempt has as many
+/// as it is given.
 pub(super) fn packets_of(verdict: Verdict, ordinal: u64) -> u64 {
     match verdict {
         Verdict::Completed => NATURAL_PACKETS,
-        // The handshake, then two to five repeats, each with the client's ACK again: Linux shortens the
-        // series under pressure.
+        // The handshake, then two to five retransmissions, each with the client's ACK again: Linux sends fewer of them
+        // under pressure.
         Verdict::SynackRetransmitted => 3 + 2 * (2 + ordinal % 4),
         Verdict::ResetAfterAck => 4,
-        // The handshake, data, and its three repeats.
+        // The handshake, data, and three retransmissions of it.
         Verdict::AckIgnored => 7,
         Verdict::Refused | Verdict::Unreachable => 2,
         Verdict::Unanswered | Verdict::HalfOpen | Verdict::ClientReset => 3,
@@ -54,7 +54,7 @@ pub(super) struct Flow {
     verdict: Verdict,
     peers: Peers,
     records: Records,
-    /// The packet to be written next, from 0, and how many there are.
+    /// The number of the next packet, from 0, and how many there are.
     step: u64,
     packets: u64,
     /// The next sequence number of either side.
@@ -67,7 +67,7 @@ pub(super) struct Flow {
     rtt: u64,
 }
 
-/// The parts of a connection's life, by the number of its packet.
+/// The stages of a connection, by the number of its packet.
 enum Step {
     Syn,
     SynAck,
@@ -131,7 +131,7 @@ impl Flow {
         capture.segment(at, &segment)
     }
 
-    /// Goes on to the next packet: how long it takes in microseconds, or `None` after the last.
+    /// Advances to the next packet. Returns the microseconds until then, or `None` after the last.
     pub(super) fn advance(&mut self, rng: &mut Rng) -> Option<u64> {
         if self.verdict == Verdict::Completed {
             self.count_sequence();
@@ -151,7 +151,7 @@ impl Flow {
             (Verdict::ClientReset, _) => self.client_reset(),
             (Verdict::AckIgnored, 3..) => self.with_data(self.ack(at), 362),
             (Verdict::ResetAfterAck, 3) => self.bare_reset(),
-            // Every repeated SYN-ACK, at the odd steps, draws the client's ACK again.
+            // The client answers every SYN-ACK sent again, at the odd steps, with its ACK.
             (Verdict::SynackRetransmitted, n) if n % 2 == 1 => self.syn_ack(at),
             (_, _) => self.ack(at),
         }
@@ -162,7 +162,7 @@ impl Flow {
             (Verdict::Unanswered, n) => SECOND << n,
             (Verdict::HalfOpen, n @ 1..) => SECOND << (n - 1),
             (Verdict::AckIgnored, n @ 3..) => (SECOND / 5) << (n - 3),
-            // The repeat comes 1, 2, 4 … seconds after the one before; the ACK took a round trip of that.
+            // Each follows the one before by 1, 2, 4 … seconds, of which the ACK took a round trip.
             (Verdict::SynackRetransmitted, n) if n >= 2 && n % 2 == 0 => (SECOND << (n / 2 - 1)) - self.rtt,
             (Verdict::Completed, 3..) => self.pause(rng),
             (_, 0) | (Verdict::ResetAfterAck, 2) => SERVER_DELAY,
@@ -172,8 +172,8 @@ impl Flow {
         }
     }
 
-    /// Between two packets of an established connection: bulk data comes back to back, a dialogue takes
-    /// round trips and thinking.
+    /// Time between two packets of an established connection: none for bulk data, round trips and time to answer for a
+    /// dialogue.
     fn pause(&self, rng: &mut Rng) -> u64 {
         match (self.records, self.step % 2) {
             (Records::Full, _) => rng.u64(12..200),
@@ -210,7 +210,7 @@ impl Flow {
         }
     }
 
-    /// Counts what the packet just written used of its side's sequence numbers.
+    /// Advances the sequence number of the side that sent the last packet.
     fn count_sequence(&mut self) {
         let (client, server) = match self.step() {
             Step::Syn | Step::ClientFin => (1, 0),
@@ -226,7 +226,7 @@ impl Flow {
         self.server_seq = self.server_seq.wrapping_add(server);
     }
 
-    /// Failing attempts stay at their initial numbers; a completed one counts on.
+    /// Failing attempts keep their initial numbers; a completed one advances them.
     fn after_syn(&self) -> (u32, u32) {
         let opened = u32::from(self.verdict != Verdict::Completed);
         (self.client_seq.wrapping_add(opened), self.server_seq.wrapping_add(opened))
@@ -292,7 +292,7 @@ impl Flow {
         segment
     }
 
-    /// What a closed port answers to SYN: the SYN's number acknowledged, no window.
+    /// The RST of a closed port: it acknowledges the SYN and has window 0.
     fn refusal(&self) -> Segment {
         let mut segment = self.server_sends();
         segment.tcp.rst = true;
@@ -301,7 +301,7 @@ impl Flow {
         segment
     }
 
-    /// What `tcp_abort_on_overflow` sends: no ACK flag, no options, no window, numbered as the ACK asks.
+    /// The RST that `tcp_abort_on_overflow` sends: no ACK flag, no options, window 0, with the number that the ACK acknowledges.
     fn bare_reset(&self) -> Segment {
         let mut segment = self.server_sends();
         segment.tcp.rst = true;
@@ -324,7 +324,7 @@ fn acknowledge(tcp: &mut TcpHeader, number: u32) {
     tcp.acknowledgment_number = number;
 }
 
-/// A packet between opening and closing; data with its payload in octets.
+/// A packet between opening and closing; data with its payload in bytes.
 enum Middle {
     ClientData(u16),
     ServerAck,

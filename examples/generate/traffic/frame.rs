@@ -9,14 +9,14 @@ use etherparse::{
 
 use super::Records;
 
-/// When captures begin: 2026-11-23 02:00:00 UTC, in microseconds.
+/// Time of the first packet: 2026-11-23 02:00:00 UTC, in microseconds.
 pub(super) const EPOCH_US: u64 = 1_795_399_200_000_000;
 
-/// Enough for the headers of SYN with all its options, in a capture of headers only.
+/// Snap length of a capture of headers only: enough for a SYN with all its options.
 const THIN_V4: usize = 14 + 20 + 40;
 const THIN_V6: usize = 14 + 40 + 40;
 
-/// Octets of an ICMP error that are kept: an ICMPv6 error is the longest whose quote still names the ports.
+/// Bytes of an ICMP error that are kept: an ICMPv6 error is the longest whose quote still names the ports.
 const ERROR: usize = 14 + 40 + 8 + 40 + 8;
 const EVERYTHING: usize = 262_144;
 
@@ -37,13 +37,13 @@ pub(super) struct Side {
     pub(super) port: u16,
 }
 
-/// A segment to be written. Checksums of TCP are left out, as where the network card fills them in.
+/// A segment to be written. TCP checksums are 0, as on hosts whose network card fills them in.
 #[derive(Debug)]
 pub(super) struct Segment {
     from: Address,
     to: Address,
     pub(super) tcp: TcpHeader,
-    /// Octets of payload, all zero.
+    /// Bytes of payload, all zero.
     pub(super) payload: u16,
 }
 

@@ -1,4 +1,4 @@
-//! What a generated capture holds: which attempts begin when, and in which order their packets fall.
+//! The contents of a generated capture: when each attempt begins, and the order of all packets.
 //!
 //! Attempts overlap as on a busy server: each is a script ([`flow`]) whose next packet waits in a heap for
 //! its time. Memory depends on how many run at once, not on the capture's length.
@@ -20,30 +20,30 @@ use frame::{Address, Capture, Side};
 /// Floods draw their sources from 2²⁸ addresses, 16.0.0.0 to 31.255.255.255.
 pub(crate) const MAX_FLOOD: u64 = 1 << 28;
 
-/// What to write.
+/// A plan of the capture to write.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     /// Attempts apart from the flood's.
     pub(crate) attempts: u64,
     /// Their packets, exactly; `None` for the natural number.
     pub(crate) packets: Option<u64>,
-    /// What becomes of the attempts.
+    /// Shares of the verdicts.
     pub(crate) mix: Mix,
-    /// How much of each packet is kept.
+    /// Length of the records.
     pub(crate) records: Records,
     /// Attempts in a hundred that use IPv6.
     pub(crate) ipv6_percent: u8,
     /// SYNs from distinct sources that nothing answers.
     pub(crate) flood: u64,
-    /// How many listeners there are.
+    /// Number of listeners.
     pub(crate) listeners: u16,
     /// Packets a second while attempts are begun.
     pub(crate) pace: u64,
-    /// Of the random numbers.
+    /// Seed of the random numbers.
     pub(crate) seed: u64,
 }
 
-/// How much of each packet the capture keeps.
+/// Length of the records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Records {
     /// Headers only: 66 and 74 bytes, IPv6 20 more.
@@ -61,8 +61,7 @@ impl Mix {
     pub(crate) const FIVE_KINDS: &'static str =
         "completed=60,synack-retransmitted=10,reset-after-ack=10,refused=10,unanswered=10";
 
-    /// How many of so many attempts get each verdict: the floor of their share, and what is left over to
-    /// the first ones.
+    /// Attempts of each verdict: the floor of its share; the first verdicts get one of the rest each.
     fn shares(&self, attempts: u64) -> Vec<(Verdict, u64)> {
         let whole: u64 = self.0.iter().map(|(_, share)| share).sum();
         let part = |share: u64| (u128::from(attempts) * u128::from(share) / u128::from(whole)) as u64;
@@ -92,7 +91,7 @@ impl FromStr for Mix {
     }
 }
 
-/// What was written.
+/// Counts of the capture that was written.
 #[derive(Debug, Default)]
 pub(crate) struct Made {
     /// Packets, the last one included, which belongs to no attempt.
@@ -103,18 +102,18 @@ pub(crate) struct Made {
 }
 
 impl Made {
-    /// How many attempts must get this verdict.
+    /// Number of attempts that must get this verdict.
     pub(crate) fn attempts_of(&self, verdict: Verdict) -> u64 {
         self.verdicts.iter().filter(|(v, _)| *v == verdict).map(|(_, n)| n).sum()
     }
 
-    /// How many attempts there are.
+    /// Number of attempts.
     pub(crate) fn attempts(&self) -> u64 {
         self.verdicts.iter().map(|(_, n)| n).sum()
     }
 }
 
-/// A flow's next packet, and when it falls. Ordered by that alone; `order` makes ties certain.
+/// A flow's next packet and its time, by which it is ordered; `order` breaks ties.
 struct Pending {
     at: u64,
     order: u64,
@@ -141,7 +140,7 @@ impl PartialEq for Pending {
 
 impl Eq for Pending {}
 
-/// Deals out what is left of the packets to the completed attempts, as evenly as can be.
+/// Shares the remaining packets among the completed attempts, as evenly as possible.
 struct Budget {
     each: u64,
     one_more: u64,
@@ -180,7 +179,7 @@ impl Budget {
 /// Writes the capture.
 ///
 /// # Errors
-/// Where the output fails, or where the packets asked for are too few for the attempts.
+/// The output fails, or there are fewer packets than the attempts need.
 pub(crate) fn write(plan: &Plan, out: impl Write) -> io::Result<Made> {
     let shares = plan.mix.shares(plan.attempts);
     let budget = Budget::new(plan.packets, &shares)?;
@@ -252,7 +251,7 @@ impl<'a> Source<'a> {
         self.time_of(self.flooded, self.plan.flood)
     }
 
-    /// When the next one begins; `None` when all have.
+    /// Time at which the next one begins; `None` after the last.
     fn due(&self) -> Option<u64> {
         [self.next_attempt(), self.next_flood()].into_iter().flatten().min()
     }
@@ -268,7 +267,7 @@ impl<'a> Source<'a> {
     fn attempt(&mut self) -> Flow {
         let number = self.attempts;
         self.attempts += 1;
-        // Drawn without putting back, so that the shares come out exactly.
+        // Drawn without replacement, so that the shares are exact.
         let left: u64 = self.left.iter().map(|(_, left, _)| left).sum();
         let mut draw = self.rng.u64(..left);
         let mut drawn = (Verdict::Completed, 0);
@@ -320,7 +319,7 @@ fn server(v6: bool) -> Address {
     if v6 { Address::V6(0xfd00_u128 << 112 | 0x200_0001) } else { Address::V4(0x0ac8_0001) }
 }
 
-/// 4096 clients, each with ports as Linux gives them out, so that no two of 100 million attempts share both.
+/// 4096 clients with ports in the order that Linux assigns them: no two of 100 million attempts share both.
 fn client(number: u64, v6: bool) -> Side {
     const CLIENTS: u64 = 4096;
     const FIRST_PORT: u64 = 32768;
