@@ -1,8 +1,8 @@
-//! What each stage of the pipeline costs per packet: `cargo bench`.
+//! The cost per packet of each stage of the pipeline: `cargo bench`.
 //!
-//! Each line does what the one before does, and one stage more; `tracking` alone starts from decoded
-//! packets. Divan's throughput column gives packets a second. Times depend on the machine;
-//! `benches/instructions.sh` counts instructions, which do not.
+//! Each line measures one stage more than the line before; `tracking` alone starts from decoded packets. Divan's
+//! throughput column gives packets a second. Times depend on the machine; `benches/instructions.sh` counts
+//! instructions, which do not.
 
 use std::fs::File;
 use std::hint::black_box;
@@ -26,7 +26,7 @@ fn main() {
     divan::main();
 }
 
-/// A capture like those of benches/compare.sh, and smaller.
+/// The kind of a capture: like those of benches/compare.sh, and smaller.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     /// Headers only.
@@ -39,7 +39,7 @@ enum Kind {
 
 const KINDS: [Kind; 3] = [Kind::Thin, Kind::Full, Kind::Ipv6];
 
-/// A capture in a file of its own, so that it is read as captures are, through a map.
+/// A capture in a file, so that it is read through a memory map.
 struct Sample {
     _directory: TempDir,
     path: PathBuf,

@@ -1,10 +1,10 @@
-//! The host's clock: the only place that asks for the time of day. Packet time comes from captures.
+//! The host's clock: the only module that reads the time of day. Packet time comes from captures.
 
 use std::time::SystemTime;
 
 use crate::packet::Timestamp;
 
-/// Now, by `CLOCK_REALTIME`: the clock that the kernel stamps captured packets with, so that a
+/// The time now, by `CLOCK_REALTIME`: the clock that the kernel stamps captured packets with, so that a
 /// `connect()`'s return and a packet can be compared to the nanosecond.
 #[must_use]
 pub(crate) fn now() -> Timestamp {

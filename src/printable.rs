@@ -1,14 +1,14 @@
-//! Text that others chose, made fit for a terminal: file names, names of processes, messages with such in them.
+//! Makes text from outside safe for a terminal: file names, process names, messages that contain them.
 
 use std::borrow::Cow;
 
-/// The text with a mark in place of control characters, which could drive the terminal.
+/// The text with U+FFFD in place of control characters, which a terminal could take for commands.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
     replaced(text, char::is_control)
 }
 
-/// As [`printable`], of text that has several lines of its own.
+/// The same for text of several lines.
 #[must_use]
 pub fn printable_lines(text: &str) -> Cow<'_, str> {
     replaced(text, |c: char| c.is_control() && c != '\n')

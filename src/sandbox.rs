@@ -1,24 +1,24 @@
-//! Least privilege: what a live capture gives up once its packet socket is open.
+//! Least privilege: gives up privileges once the packet socket of a live capture is open.
 //!
 //! Owns users, capabilities, no-new-privileges and Landlock. Does not own what needs a privilege before that.
-//! Everything but the change of user is best effort: an old kernel offers less, and [`confine`] says what was
+//! Everything but the change of user is best effort: an old kernel offers less, and [`confine`] returns what was
 //! applied and what was not.
 //!
-//! Must run while the process has one thread: users and capabilities belong to threads in Linux, and glibc changes
-//! the user of all, but nobody the capabilities.
+//! Must run while the process has one thread: in Linux users and capabilities belong to threads, and glibc changes the
+//! user of all threads, but not their capabilities.
 
 use std::path::PathBuf;
 
-/// What to give up.
+/// The privileges to give up.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct SandboxPlan {
-    /// The user to become, by name; needs root. `None` becomes the user who called sudo, if somebody did.
+    /// The user to become, by name; needs root. `None` becomes the user who called sudo, if any.
     pub user: Option<String>,
     /// Files that will be created or written.
     pub writes: Vec<PathBuf>,
 }
 
-/// Why the privileges could not be given up as the user wished.
+/// Reasons why privileges could not be given up as asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SandboxError {
     /// No such user.
@@ -27,14 +27,14 @@ pub(crate) enum SandboxError {
     /// Only root may change its user.
     #[error("-Z {0}: only root can become another user")]
     NotRoot(String),
-    /// A system call failed; going on as root would not be what was asked for.
+    /// A system call failed; the program does not go on as root.
     #[error("becoming user {user}: {step}: {source}; -Z root stays root")]
     Become {
         /// The user.
         user: String,
-        /// What was being done.
+        /// The step that failed.
         step: &'static str,
-        /// Why it failed.
+        /// The error of the system call.
         source: std::io::Error,
     },
     /// Privileges cannot be given up on this system.
@@ -43,7 +43,7 @@ pub(crate) enum SandboxError {
     Unsupported,
 }
 
-/// Gives up what `plan` says, and returns in words what was applied and what could not be.
+/// Gives up privileges according to `plan`, and returns messages about what was applied and what could not be.
 ///
 /// # Errors
 ///
@@ -74,13 +74,13 @@ mod linux {
 
     use super::{SandboxError, SandboxPlan};
 
-    /// What is read while capturing: counters and sockets, interface statistics, and the local time zone.
+    /// Paths read while capturing: counters and sockets, interface statistics, and the local time zone.
     const READ: [&str; 4] = ["/proc", "/sys", "/etc/localtime", "/usr/share/zoneinfo"];
 
-    /// The newest Landlock rights that are asked for; older kernels give those they know.
+    /// The newest Landlock rights that are asked for; older kernels enforce those they support.
     const RIGHTS: ABI = ABI::V6;
 
-    /// Gives up what `plan` says, and returns in words what was applied and what could not be.
+    /// Gives up privileges according to `plan`, and returns messages about what was applied and what could not be.
     ///
     /// # Errors
     ///
@@ -88,7 +88,7 @@ mod linux {
     pub(crate) fn confine(plan: &SandboxPlan) -> Result<Vec<String>, SandboxError> {
         let user = target(plan)?;
         // Looked up before the change: afterwards a directory on the way may be closed.
-        let writes = places(&plan.writes);
+        let writes = writable_paths(&plan.writes);
         let mut applied = Vec::new();
         // First, while CAP_SETPCAP is there.
         applied.push(match caps::clear(None, CapSet::Bounding) {
@@ -139,7 +139,7 @@ mod linux {
         }
     }
 
-    /// Who called sudo, as sudo says.
+    /// The user who called sudo, from its environment variables.
     fn sudo_caller() -> Option<NewUser> {
         let number = |name| std::env::var(name).ok()?.parse::<u32>().ok();
         let uid = Uid::from_raw(number("SUDO_UID")?);
@@ -174,17 +174,17 @@ mod linux {
         caps::clear(None, CapSet::Permitted)
     }
 
-    /// What must be writable for these files: the directories they are in, and those that exist themselves, wherever
-    /// symbolic links lead.
-    fn places(files: &[PathBuf]) -> Vec<PathBuf> {
-        // What strftime(3) will make of a name is not known yet.
+    /// Paths that must be writable for these files: their directories, existing files themselves, and the targets of
+    /// symbolic links.
+    fn writable_paths(files: &[PathBuf]) -> Vec<PathBuf> {
+        // A name with strftime(3) conversions is not known yet.
         let named = |path: &Path| !path.as_os_str().as_encoded_bytes().contains(&b'%');
         let directory = |file: &Path| match file.ancestors().skip(1).find(|directory| named(directory)) {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
             _ => PathBuf::from("."),
         };
         let existing = files.iter().filter_map(|file| file.canonicalize().ok());
-        // A symbolic link to nothing yet is written through.
+        // A symbolic link to a file that does not exist is followed when that is created.
         let target = |file: &PathBuf| Some(directory(file).join(file.read_link().ok()?));
         let links = |file: &PathBuf| std::iter::successors(target(file), target).take(40).collect::<Vec<_>>();
         let linked = files.iter().flat_map(links).map(|file| directory(&file)).collect::<Vec<_>>();
@@ -193,7 +193,7 @@ mod linux {
 
     fn landlock(writes: &[PathBuf]) -> Result<RulesetStatus, RulesetError> {
         let read = AccessFs::ReadFile | AccessFs::ReadDir;
-        // Replacing a file as a whole makes one beside it and renames it.
+        // A file is replaced by creating one beside it and renaming that.
         let write = read
             | AccessFs::WriteFile
             | AccessFs::Truncate

@@ -1,6 +1,6 @@
-//! Numbers and nouns as sentences need them.
+//! Formats numbers and nouns for sentences.
 //!
-//! Owns how a count is written for a reader. Does not own what is counted, nor how a line is laid out.
+//! Owns the spelling of counts. Does not own the layout of lines.
 
 /// `1,234,567`.
 pub(crate) fn number(value: u64) -> String {

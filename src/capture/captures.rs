@@ -11,39 +11,39 @@ use super::source::{CaptureInfo, Source, SourceStatus};
 use super::walk::{FrameGroup, Stop, Walk};
 use crate::packet::{Frames, LinkType, Timestamp};
 
-/// How captures are read.
+/// Options for reading captures.
 #[derive(Debug, Clone, Default)]
 pub struct CaptureOptions {
-    /// A BPF expression; frames that it does not match are read and counted, but not handed over.
+    /// A BPF expression. Frames that it does not match are read and counted, but not handed over.
     pub filter: Option<String>,
 }
 
 /// Capture files and standard input, merged into one source by packet time.
 ///
-/// The order within a file is kept whatever its time stamps say; of packets with the same time, that
-/// of the file given first comes first. A single file costs no merge.
+/// The order within a file is kept whatever its time stamps; of packets with the same time, that of the file that began
+/// first comes first. A single file costs no merge.
 #[derive(Debug)]
 pub struct Captures {
     captures: Vec<Capture>,
-    /// Captures whose next frame's time is known, the earliest on top.
+    /// Captures whose next frame's time is known, the earliest first.
     heads: BinaryHeap<Reverse<(Timestamp, MergeRank)>>,
-    /// When each capture began, for those that had to wait for another.
+    /// The first time of each capture that had to wait for another.
     begun: BTreeMap<u16, Timestamp>,
-    /// Captures whose next frame has not been looked at, the last one first.
+    /// Captures whose next frame's time is not known, the last one first.
     unknown: Vec<u16>,
-    /// The capture that the last call ran out of bytes of.
+    /// The capture whose next bytes had not arrived at the last call.
     starved: Option<u16>,
     filter: Option<Filter>,
 }
 
-/// Which of two captures goes first at the same time: the one that began first, then the one given first.
+/// The order of captures at the same time: by their first time, then as given.
 type MergeRank = (Timestamp, u16);
 
 impl Captures {
     /// Opens `paths`; `-` is standard input. Blocks until a pipe has delivered its file header.
     ///
-    /// Files that cannot be opened, are empty or are no captures are told in the list, and in
-    /// [`CaptureInfo::damaged`] at their place; the others are read.
+    /// Files that cannot be opened, are empty or are no captures are returned in the list, and reported in their
+    /// [`CaptureInfo::damaged`]; the others are read.
     ///
     /// # Errors
     ///
@@ -53,7 +53,7 @@ impl Captures {
         options: &CaptureOptions,
     ) -> Result<(Self, Vec<OpenError>), FilterError> {
         let mut filter = options.filter.as_deref().map(Filter::new);
-        // While there are descriptors to compile with.
+        // Before the captures are opened: compiling needs descriptors, too.
         let _ = filter.as_mut().map(|filter| filter.prepare(LinkType::ETHERNET));
         let mut captures = Vec::with_capacity(paths.len());
         let mut errors = Vec::new();
@@ -86,9 +86,8 @@ impl Captures {
         Ok((this, errors))
     }
 
-    /// Bytes of all files read so far and in all, for a progress bar; `None` when one of them is a
-    /// pipe. Compressed files count as they are on the disk. One `fstat` a file: meant to be called
-    /// between reads, not for each frame.
+    /// Bytes read of all files, and their size, for a progress bar; `None` when one of them is a pipe. Compressed files
+    /// count by their compressed size. Costs one `fstat` per file.
     #[must_use]
     pub fn progress(&self) -> Option<(u64, u64)> {
         self.captures.iter().try_fold((0u64, 0u64), |(done, total), capture| {
@@ -97,14 +96,14 @@ impl Captures {
         })
     }
 
-    /// Hands over up to `max` frames, those of all captures in turn.
+    /// Hands over up to `max` frames of all captures in order of time.
     fn merge(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> SourceStatus {
         if let Some(capture) = self.starved.take().and_then(|i| self.captures.get_mut(usize::from(i))) {
             capture.wait();
         }
         let mut left = max;
         loop {
-            // One whose head is unknown stops before its first frame, which tells its time.
+            // A capture whose next time is not known stops before its first frame, so that it is.
             let (index, limit) = match (self.unknown.pop(), self.heads.pop()) {
                 (Some(index), head) => {
                     self.heads.extend(head);
@@ -137,11 +136,11 @@ impl Captures {
         }
     }
 
-    /// Up to when `index` may be read before another capture is first.
+    /// The time up to which `index` may be read before another capture comes first.
     fn limit(&self, index: u16) -> Timestamp {
         match self.heads.peek() {
             None => Timestamp::from_nanos(i64::MAX),
-            // Rotated captures may be given in any order: at the same time the rank decides.
+            // Rotated captures may be given in any order: at the same time, the rank decides.
             Some(Reverse((at, other)))
                 if self.begun.get(&index).is_some_and(|&begun| (begun, index) < *other) =>
             {
@@ -151,7 +150,7 @@ impl Captures {
         }
     }
 
-    /// As [`Self::limit`]; nothing at all while the heads of others are unknown too.
+    /// The same for a capture whose next time is not known: no frame at all while there are other such captures.
     fn limit_for_unknown(&self, index: u16) -> Timestamp {
         if self.unknown.is_empty() { self.limit(index) } else { Timestamp::from_nanos(i64::MIN) }
     }
@@ -177,12 +176,12 @@ impl Source for Captures {
         if let Some((index, error)) = refused
             && let Some(capture) = self.captures.get_mut(usize::from(index))
         {
-            capture.complain(format!("{error}; none of its packets were looked at"));
+            capture.add_damage(format!("{error}; none of its packets were looked at"));
         }
         status
     }
 
-    /// Capturing went on after the last packet where a pcapng capture says so; known at the end of all.
+    /// The time when capturing ended, where a pcapng capture holds it; known at the end of all captures.
     fn now(&self) -> Option<Timestamp> {
         let at_end = self.heads.is_empty() && self.unknown.is_empty();
         self.captures.iter().filter(|_| at_end).filter_map(Capture::ended).max()

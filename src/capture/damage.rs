@@ -1,17 +1,16 @@
-//! Why reading a capture ended before its end.
+//! Reasons why reading a capture ends early.
 
 use std::io;
 
-/// The largest captured length that is believed, in bytes. libpcap and Wireshark stop at 262,144;
-/// Linux builds TCP packets of up to 512 KiB where BIG TCP is on, and loopback shows them whole.
-/// Anything larger is a damaged length, and must not become a buffer.
+/// Largest plausible captured length, in bytes. libpcap and Wireshark stop at 262,144; Linux builds TCP packets of up
+/// to 512 KiB where BIG TCP is on, and loopback shows them whole. A larger length is damage, and no buffer of that size
+/// is made.
 pub(super) const MAX_CAPTURED: u32 = 1 << 20;
 
-/// The largest block of a pcapng file that is taken into memory: a packet with all its options.
+/// Largest block of a pcapng file that is read into memory: a packet with all its options.
 pub(super) const MAX_BLOCK: u32 = 2 * MAX_CAPTURED;
 
-/// The most interfaces of one pcapng section: more are not an interface list but an attack on the
-/// memory that holds it.
+/// Most interfaces of one pcapng section. A longer list is an attack on memory.
 pub(super) const MAX_INTERFACES: usize = 1 << 16;
 
 /// Damage in a capture: what was found, and what was expected.
@@ -31,10 +30,10 @@ pub(super) enum Damage {
     BlockLength { kind: u32, found: u32, least: u32 },
     #[error("block type {kind:#010x} has length {found}; expected at most {MAX_BLOCK}")]
     BlockTooLong { kind: u32, found: u32 },
-    #[error("the block says {head} bytes at its beginning and {tail} at its end; expected the same")]
+    #[error("the block's length is {head} at its beginning and {tail} at its end; expected the same")]
     BlockTrailer { head: u32, tail: u32 },
-    #[error("the block holds {room} bytes of packet and options, but its captured length is {found}")]
-    BlockOverrun { room: usize, found: u32 },
+    #[error("the block holds {space} bytes of packet and options, but its captured length is {found}")]
+    BlockOverrun { space: usize, found: u32 },
     #[error("block type {kind:#010x} is malformed inside")]
     BlockMalformed { kind: u32 },
     #[error("it belongs to interface {found}, but the section has declared {declared} so far")]

@@ -1,4 +1,4 @@
-//! One capture of those that are read as one: its input, its format, what was seen of it.
+//! One of several captures: its input, its format, its totals.
 
 use std::ffi::OsStr;
 
@@ -10,11 +10,11 @@ use super::stream::Blocking;
 use super::walk::{CaptureTotals, Stop, Walk};
 use crate::packet::{LinkType, Timestamp};
 
-/// One file, or standard input, or what is known of one that cannot be read.
+/// One file or standard input; also one that cannot be read.
 #[derive(Debug)]
 pub(super) struct Capture {
     path: String,
-    /// `None` once it could not be opened; kept after the end, for its size.
+    /// `None` if it could not be opened; kept after the end, for its size.
     open: Option<(Input, FormatReader)>,
     seen: CaptureTotals,
     /// Reading came to the end, or to damage.
@@ -27,8 +27,7 @@ pub(super) struct Capture {
 impl Capture {
     /// Opens `path` (`-` for standard input) and reads up to its first link type.
     ///
-    /// A file that cannot be read still has its place, so that packets of the others keep the index
-    /// that the user's order gives them.
+    /// A file that cannot be read keeps its index, so that those of the others follow the user's order.
     pub(super) fn open(path: &OsStr) -> (Self, Option<OpenError>) {
         let path_shown = path.display().to_string();
         let mut capture = Self {
@@ -43,7 +42,7 @@ impl Capture {
             Ok((mut input, mut reader)) => {
                 match &mut reader {
                     FormatReader::Pcap(pcap) => capture.seen.link_type(pcap.link()),
-                    // Damage stays where it is, to be told by the first walk.
+                    // Damage is reported by the first walk, which finds it again.
                     FormatReader::PcapNg(pcapng) => _ = pcapng.prime(&mut input, &mut capture.seen),
                 }
                 input.blocking = Blocking::Never;
@@ -63,24 +62,24 @@ impl Capture {
         error
     }
 
-    /// Whether there is anything to read.
+    /// True if there is anything to read.
     pub(super) fn is_open(&self) -> bool {
         self.open.is_some()
     }
 
-    /// The first link type, where the capture tells it before its first packet.
+    /// The first link type, where the capture holds it before its first packet.
     pub(super) fn first_link(&self) -> Option<LinkType> {
         self.seen.link_types.first().copied()
     }
 
-    /// Lets the next walk wait for bytes once.
+    /// Allows the next walk to block once.
     pub(super) fn wait(&mut self) {
         if let Some((input, _)) = &mut self.open {
             input.blocking = Blocking::Once;
         }
     }
 
-    /// Hands over frames until `walk` or the input says stop. Damage is the end.
+    /// Hands over frames until the input or the bounds of `walk` end. Damage ends the input.
     pub(super) fn walk(&mut self, walk: &mut Walk<'_>) -> Stop {
         let Some((input, reader)) = &mut self.open else { return Stop::End };
         if self.ended {
@@ -92,7 +91,7 @@ impl Capture {
         };
         let stop = stop.unwrap_or_else(|damage| {
             let what = self.describe(&damage);
-            self.complain(what);
+            self.add_damage(what);
             self.cut = true;
             Stop::End
         });
@@ -100,17 +99,17 @@ impl Capture {
         stop
     }
 
-    /// Where the damage is, and what it is.
+    /// A message with the place and the kind of damage.
     fn describe(&self, damage: &Damage) -> String {
         let (offset, compression) =
             self.open.as_ref().map_or((0, None), |(input, _)| (input.offset(), input.compression()));
         let after = compression.map(|c| format!(" (after {c} decompression)")).unwrap_or_default();
-        // The damaged one is the packet after those that were read.
+        // The packet after those that were read is the damaged one.
         format!("{}: packet {} at byte {offset}{after}: {damage}", self.path, self.seen.packets + 1)
     }
 
-    /// Tells once of what keeps packets of this capture from being used.
-    pub(super) fn complain(&mut self, what: String) {
+    /// Adds a reason why packets of this capture cannot be used, unless it is known.
+    pub(super) fn add_damage(&mut self, what: String) {
         match &mut self.damaged {
             None => self.damaged = Some(what),
             Some(known) if known.contains(&what) => {}
@@ -121,7 +120,7 @@ impl Capture {
         }
     }
 
-    /// Bytes of the file read so far and in all; `None` for a pipe.
+    /// Bytes read of the file, and its size; `None` for a pipe.
     pub(super) fn progress(&self) -> Option<(u64, u64)> {
         match &self.open {
             Some((input, _)) => input.progress(),
@@ -129,7 +128,7 @@ impl Capture {
         }
     }
 
-    /// When capturing ended, where the capture has told so yet.
+    /// The time when capturing ended, where the capture holds it and it was read.
     pub(super) const fn ended(&self) -> Option<Timestamp> {
         self.seen.ended
     }

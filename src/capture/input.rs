@@ -1,4 +1,4 @@
-//! The bytes of one capture, in place: a moving memory map for regular files, a stream for everything else.
+//! The bytes of one capture, read in place: a moving memory map for regular files, a stream for everything else.
 //!
 //! Owns the view, and the map that moves. Does not own how a stream is read (`stream`), nor what the bytes mean.
 
@@ -10,15 +10,15 @@ use super::stream::{Blocking, ByteStream, Counted, Decoder, Fill};
 use super::window::{Window, page_size};
 use crate::packet::Shared;
 
-/// How much of a file is mapped at a time. Larger windows are no faster; this much counts as
-/// resident, though not as anonymous, memory.
+/// Bytes of a file that are mapped at a time. Larger windows are no faster; this much counts as resident, though not as
+/// anonymous, memory.
 const WINDOW: u64 = 16 << 20;
 
 /// The bytes of one capture, after decompression.
 #[derive(Debug)]
 pub(super) struct Input {
     source: ByteSource,
-    /// Where `view` begins, counted from the start of the (decompressed) input.
+    /// Position of the view in the (decompressed) input.
     offset: u64,
     pub(super) blocking: Blocking,
 }
@@ -34,13 +34,13 @@ enum ByteSource {
 struct Mapped {
     file: File,
     window: Arc<Window>,
-    /// The same, for those who keep frames of it.
+    /// The same, for users that keep frames of it.
     shared: Shared,
-    /// Bytes of the window that were consumed.
+    /// Bytes consumed of the window.
     used: usize,
 }
 
-/// A window, for those who keep frames of it.
+/// A window that stays mapped while its frames are kept.
 struct SharedWindow(Arc<Window>);
 
 impl AsRef<[u8]> for SharedWindow {
@@ -50,11 +50,11 @@ impl AsRef<[u8]> for SharedWindow {
 }
 
 impl Input {
-    /// A regular file of which more than nothing is there.
+    /// The bytes of a regular file that is not empty.
     ///
     /// # Errors
     ///
-    /// The file cannot be mapped; it is given back, to be read instead.
+    /// The file cannot be mapped; it is returned, to be read instead.
     pub(super) fn mapped(file: File) -> Result<Self, (File, io::Error)> {
         let window = file.metadata().and_then(|meta| Mapped::window(&file, 0, meta.len()));
         match window {
@@ -66,7 +66,7 @@ impl Input {
         }
     }
 
-    /// Anything else; `may_block` for a pipe, `total` for a file of known size.
+    /// The bytes of anything else; `may_block` for a pipe, `total` for a file of known size.
     pub(super) fn stream(source: Decoder, may_block: bool, total: Option<u64>) -> Self {
         Self::new(ByteSource::Stream(ByteStream::new(source, may_block, total)))
     }
@@ -75,7 +75,7 @@ impl Input {
         Self { source, offset: 0, blocking: Blocking::Always }
     }
 
-    /// The bytes that were read and not yet consumed.
+    /// The bytes read and not yet consumed.
     pub(super) fn view(&self) -> &[u8] {
         match &self.source {
             ByteSource::Mapped(mapped) => mapped.window.bytes().get(mapped.used..).unwrap_or_default(),
@@ -83,7 +83,7 @@ impl Input {
         }
     }
 
-    /// What the view is a part of, where that can be kept.
+    /// The bytes that the view is part of, where they can be kept.
     pub(super) fn shared(&self) -> Option<&Shared> {
         match &self.source {
             ByteSource::Mapped(mapped) => Some(&mapped.shared),
@@ -91,7 +91,7 @@ impl Input {
         }
     }
 
-    /// Marks the first `n` bytes of the view as done with.
+    /// Removes the first `n` bytes from the view.
     pub(super) fn consume(&mut self, n: usize) {
         let n = n.min(self.view().len());
         self.offset += n as u64;
@@ -101,7 +101,7 @@ impl Input {
         }
     }
 
-    /// How many bytes were consumed, after decompression.
+    /// Bytes consumed, after decompression.
     pub(super) fn offset(&self) -> u64 {
         self.offset
     }
@@ -114,7 +114,7 @@ impl Input {
         }
     }
 
-    /// Bytes of the file read so far and in all; `None` for a pipe.
+    /// Bytes read of the file, and its size; `None` for a pipe.
     pub(super) fn progress(&self) -> Option<(u64, u64)> {
         match &self.source {
             ByteSource::Mapped(mapped) => Some((self.offset, mapped.file.metadata().ok()?.len())),
@@ -122,8 +122,8 @@ impl Input {
         }
     }
 
-    /// Whether the file no longer reaches `ahead` bytes beyond the start of the view, which it once
-    /// did: what stands there is zeros and not the file's. The size that is left.
+    /// The size of the file, if it has shrunk so that it no longer reaches `ahead` bytes beyond the start of the view.
+    /// The map has zeros there.
     pub(super) fn shrunk(&self, ahead: usize) -> Option<u64> {
         let ByteSource::Mapped(mapped) = &self.source else { return None };
         let size = mapped.file.metadata().map_or(0, |meta| meta.len());
@@ -143,7 +143,7 @@ impl Input {
         match &mut self.source {
             ByteSource::Mapped(mapped) => {
                 if let Err(error) = mapped.slide(self.offset) {
-                    // Too much is mapped already; what cannot be mapped can be read.
+                    // Too much is mapped already: the rest is read instead.
                     let rest = mapped.read_on(self.offset).map_err(|_| error)?;
                     self.source = rest.source;
                     return self.fill(need);
@@ -157,13 +157,13 @@ impl Input {
 
 impl Mapped {
     fn window(file: &File, offset: u64, size: u64) -> io::Result<Arc<Window>> {
-        // The last window of a file takes in a small rest rather than leave it to another.
+        // The last window of a file includes a small rest, which would not be worth a window of its own.
         let len = if size - offset < WINDOW + WINDOW / 2 { size - offset } else { WINDOW };
         let len = usize::try_from(len).map_err(|_| ErrorKind::FileTooLarge)?;
         Window::map(file, offset, len).map(Arc::new)
     }
 
-    /// Moves the window so that it begins in the page of `offset`, with what is in the file by now.
+    /// Maps a new window that begins in the page of `offset`, and includes what was added to the file meanwhile.
     fn slide(&mut self, offset: u64) -> io::Result<()> {
         let size = self.file.metadata()?.len();
         if size <= offset {
@@ -176,7 +176,7 @@ impl Mapped {
         Ok(())
     }
 
-    /// The rest of the file from `offset` on, to be read.
+    /// The rest of the file from `offset` on, as a stream.
     fn read_on(&self, offset: u64) -> io::Result<Input> {
         let mut file = self.file.try_clone()?;
         let total = Some(file.metadata()?.len());

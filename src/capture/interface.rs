@@ -4,18 +4,18 @@ use crate::packet::{LinkType, Timestamp};
 
 const NANOS_PER_SEC: i128 = 1_000_000_000;
 
-/// What later blocks need of an interface description block.
+/// An interface description block, as far as later blocks need it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Interface {
     pub(super) link: LinkType,
-    /// `u32::MAX` where there is no limit.
+    /// The snap length; `u32::MAX` where there is none.
     pub(super) snap_len: u32,
     pub(super) clock: InterfaceClock,
-    /// What its last statistics block says.
+    /// The drop count of its last statistics block.
     pub(super) dropped: Option<u64>,
 }
 
-/// How an interface's time stamps become nanoseconds.
+/// Converts an interface's time stamps to nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct InterfaceClock {
     unit: Unit,
@@ -26,17 +26,17 @@ pub(super) struct InterfaceClock {
 /// A time stamp's unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Unit {
-    /// This many nanoseconds.
+    /// So many nanoseconds.
     Nanos(u64),
-    /// This part of a nanosecond.
+    /// One of so many parts of a nanosecond.
     PartOfNano(u64),
-    /// 2 to minus this many seconds.
+    /// One second divided by 2 to the power of this.
     BinaryFraction(u8),
 }
 
 impl InterfaceClock {
-    /// From `if_tsresol` (a power of 10, or of 2 where the highest bit is set) and `if_tsoffset` in
-    /// seconds (draft-ietf-opsawg-pcapng §4.2).
+    /// The clock of an interface with this `if_tsresol` (a power of 10, or of 2 where the highest bit is set) and this
+    /// `if_tsoffset` in seconds (draft-ietf-opsawg-pcapng §4.2).
     pub(super) fn new(resolution: u8, offset: i64) -> Self {
         let exponent = resolution & 0x7f;
         let unit = match (resolution & 0x80 != 0, exponent) {

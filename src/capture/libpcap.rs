@@ -23,7 +23,7 @@ unsafe extern "C" {
 /// An error of libpcap as a message, without the crate's prefix.
 pub(super) fn message(error: &::pcap::Error) -> String {
     match error {
-        ::pcap::Error::PcapError(message) => format!("libpcap says: {message}"),
+        ::pcap::Error::PcapError(message) => format!("libpcap: {message}"),
         other => other.to_string(),
     }
 }

@@ -89,7 +89,8 @@ impl LiveCapture {
         }
     }
 
-    /// `any` gives version 1 unless asked; version 2 tells the interface of each packet.
+    /// Switches to version 2 of the cooked link type, which holds the interface of each packet; `any` gives version 1
+    /// unless asked.
     fn prefer_cooked_v2(&mut self) {
         let v2 = Linktype(i32::from(LinkType::LINUX_SLL2.0));
         if self.link == LinkType::LINUX_SLL && self.capture.set_datalink(v2).is_ok() {
@@ -100,7 +101,7 @@ impl LiveCapture {
     fn set_filter(&mut self, options: &LiveOptions) -> Result<(), LiveError> {
         let user = options.filter.as_deref();
         if let Some(expression) = user {
-            // Alone first, so that a complaint is about what the user wrote.
+            // Alone first, so that an error is about the user's expression.
             self.capture.compile(expression, true).map_err(|error| FilterError {
                 expression: expression.to_owned(),
                 link: self.link,
@@ -129,7 +130,7 @@ impl LiveCapture {
         })
     }
 
-    /// What is worth knowing of how it was opened, in words.
+    /// Messages about how it was opened, for verbose output.
     #[must_use]
     pub fn notes(&self) -> &[String] {
         &self.notes
@@ -147,7 +148,7 @@ impl LiveCapture {
         self.link
     }
 
-    /// Asks the kernel how many packets it and the interface dropped since the beginning.
+    /// Reads how many packets the kernel and the interface dropped since the beginning.
     pub fn count_drops(&mut self) -> u64 {
         if let Ok(stat) = self.capture.stats() {
             self.dropped.update(stat.dropped, stat.if_dropped);
@@ -163,15 +164,15 @@ impl LiveCapture {
         use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
         let mut fds = [PollFd::new(self.capture.as_fd(), PollFlags::POLLIN)];
-        // Whatever it says, libpcap looks for itself next.
+        // The result does not matter: libpcap looks for packets next.
         let _ = poll(&mut fds, PollTimeout::from(TIMEOUT_MS));
     }
 
-    /// Elsewhere libpcap waits by itself.
+    /// Does nothing: elsewhere libpcap waits while it reads.
     #[cfg(not(target_os = "linux"))]
     fn wait(&self) {}
 
-    /// Hands over what the kernel has, and says how much that was.
+    /// Hands over up to `max` packets that the kernel has, and returns their number.
     fn dispatch(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> Result<usize, ::pcap::Error> {
         let Self { capture, link, nanos_per_unit, packets, bytes, first, last, .. } = self;
         capture.dispatch(Some(max), |packet| {

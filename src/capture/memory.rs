@@ -1,4 +1,4 @@
-//! A capture in memory: frames recorded by this process, played back as any other source.
+//! A capture in memory: frames recorded by this process, played back like any other source.
 //!
 //! Owns the frames of the lab's capture points and of a race. Does not own where they come from.
 
@@ -36,17 +36,17 @@ impl Recording {
         self.entries.push(Entry { at, end: self.bytes.len(), wire_len });
     }
 
-    /// Notes how many frames the capturing end lost.
+    /// Sets how many frames were dropped while recording.
     pub const fn set_dropped(&mut self, dropped: u64) {
         self.dropped = Some(dropped);
     }
 
-    /// Notes when capturing ended: what is silent until then was silent indeed.
+    /// Sets when recording ended: until then nothing was missed.
     pub const fn close(&mut self, at: Timestamp) {
         self.closed = Some(at);
     }
 
-    /// When capturing ended, if that was noted.
+    /// The time when recording ended, if it was set.
     #[must_use]
     pub const fn closed(&self) -> Option<Timestamp> {
         self.closed
@@ -64,13 +64,13 @@ impl Recording {
         self.link
     }
 
-    /// How many frames there are.
+    /// The number of frames.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there is no frame.
+    /// True if there is no frame.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.entries.is_empty()

@@ -1,4 +1,4 @@
-//! From a path to an input: what kind of file it is, how it is compressed, which format it has.
+//! Opens a path: recognises the kind of file, its compression and its format.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -10,42 +10,41 @@ use super::source::CaptureFormat;
 use super::stream::{Counted, Decoder, Members, Raw};
 use super::{pcap, pcapng};
 
-/// A file that is not read, and why.
+/// A file that is not read, and the reason.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {reason}")]
 pub struct OpenError {
     /// The path as given.
     pub path: String,
-    /// What is wrong with it. Not a `source`: the message above says it already.
+    /// The reason. Not a `source`, since the message above includes it.
     pub reason: OpenReason,
 }
 
-/// Why a file cannot be read as a capture.
+/// Reasons why a file cannot be read as a capture.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenReason {
-    /// The system refuses to open or read it.
+    /// It cannot be opened or read.
     #[error("{0}")]
     Io(io::Error),
     /// It is a directory.
     #[error("is a directory; expected a capture file")]
     Directory,
-    /// There is nothing in it.
+    /// It is empty.
     #[error("is empty; expected a capture")]
     Empty,
-    /// It begins with something else than a capture does. The words say where (inside a gzip file,
-    /// perhaps) and with what.
+    /// It does not begin as a capture does.
     #[error("is not a capture: {found}; expected the magic number of pcap or pcapng")]
     Foreign {
-        /// `begins with 7f 45 4c 46 (an ELF executable)`.
+        /// Its first bytes as a message: `begins with 7f 45 4c 46 (an ELF executable)`.
         found: String,
     },
     /// A classic pcap file ends inside its file header.
     #[error("ends after {have} of the {} bytes of the pcap file header", pcap::FILE_HEADER)]
     HeaderCut {
-        /// Bytes that are there.
+        /// The length of the file.
         have: usize,
     },
-    /// A classic pcap file of a version that nobody wrote.
+    /// A classic pcap file of an unknown version.
     #[error("is of pcap version {major}.{minor}; expected 2.x")]
     Version {
         /// Major version number.
@@ -58,10 +57,10 @@ pub enum OpenReason {
     Compression {
         /// `gzip` or `zstd`.
         compression: &'static str,
-        /// What the decompressor says.
+        /// The decompressor's error.
         error: io::Error,
     },
-    /// More files than a packet's place can tell apart.
+    /// More files than a [`FrameRef`](crate::packet::FrameRef) can tell apart.
     #[error("is one file too many; at most {} can be read as one capture", u16::MAX)]
     TooMany,
 }
@@ -82,19 +81,20 @@ impl FormatReader {
     }
 }
 
-/// The bytes that tell a format or a compression.
+/// Length of the magic number of a format or a compression.
 const MAGIC: usize = 4;
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// Whether zstd data begins so: with a frame, or with one to be skipped (RFC 8878 §3.1.2), as parallel compressors write.
+/// True if zstd data begins with these bytes: with a frame, or with a skippable one (RFC 8878 §3.1.2), which parallel
+/// compressors write.
 fn is_zstd(magic: &[u8]) -> bool {
     let skippable = |magic: [u8; 4]| u32::from_le_bytes(magic) & 0xffff_fff0 == 0x184d_2a50;
     magic.starts_with(&ZSTD) || magic.first_chunk().is_some_and(|&magic| skippable(magic))
 }
 
-/// Files that users take for captures, by how they begin.
+/// Files that users take for captures, by their first bytes.
 const FOREIGN: &[(&[u8], &str)] = &[
     (b"\x7fELF", "an ELF executable"),
     (b"PK\x03\x04", "a zip archive: unpack it first"),
@@ -132,16 +132,16 @@ fn input(mut file: File) -> Result<Input, OpenReason> {
     if meta.is_dir() {
         return Err(OpenReason::Directory);
     }
-    // Files of /proc and /sys are regular, and as long as somebody reads them.
+    // Files of /proc and /sys are regular files of size 0 with content.
     let regular = meta.is_file() && meta.len() > 0;
-    // Standard input may be a file that somebody else has read a part of.
+    // Standard input may be a file of which another program has read a part.
     let at_start = regular && file.stream_position().is_ok_and(|at| at == 0);
     let magic = peek(&mut file).map_err(OpenReason::Io)?;
     let compressed = magic.starts_with(&GZIP) || is_zstd(&magic);
     let mut file = match (at_start, compressed) {
         (true, false) => match Input::mapped(file) {
             Ok(input) => return Ok(input),
-            // Some file systems cannot map.
+            // Some file systems do not support mapping.
             Err((file, _)) => file,
         },
         _ => file,
@@ -153,7 +153,7 @@ fn input(mut file: File) -> Result<Input, OpenReason> {
     Ok(Input::stream(decoder, !regular, total))
 }
 
-/// The first bytes, fewer only where the file ends.
+/// The first [`MAGIC`] bytes, fewer only if the file is shorter.
 fn peek(file: &mut File) -> io::Result<Vec<u8>> {
     let mut magic = Vec::with_capacity(MAGIC);
     file.take(MAGIC as u64).read_to_end(&mut magic)?;
@@ -172,7 +172,7 @@ fn decoder(raw: Raw, magic: &[u8]) -> Result<Decoder, OpenReason> {
     Ok(Decoder::Plain(raw))
 }
 
-/// Tells the format by the first bytes, and reads the file header.
+/// Recognises the format by the first bytes, and reads the file header.
 fn recognise(input: &mut Input) -> Result<FormatReader, OpenReason> {
     need(input, MAGIC)?;
     let Some(&magic) = input.view().first_chunk::<MAGIC>() else {
@@ -182,7 +182,7 @@ fn recognise(input: &mut Input) -> Result<FormatReader, OpenReason> {
         return Ok(FormatReader::PcapNg(pcapng::PcapNgReader::new()));
     }
     if !pcap::PcapReader::recognises(magic) {
-        // Zeros are what a file that was cut meanwhile reads as.
+        // A file that was cut meanwhile reads as zeros.
         return Err(match input.shrunk(MAGIC) {
             Some(size) => OpenReason::HeaderCut { have: size as usize },
             None => foreign(input),
@@ -198,7 +198,7 @@ fn recognise(input: &mut Input) -> Result<FormatReader, OpenReason> {
     Ok(FormatReader::Pcap(reader))
 }
 
-/// Brings `bytes` into view, as far as they are there.
+/// Brings `bytes` into view, or fewer if the file is shorter.
 fn need(input: &mut Input, bytes: usize) -> Result<(), OpenReason> {
     let compression = input.compression();
     input.fill(bytes).map(|_| ()).map_err(|error| match compression {

@@ -1,39 +1,39 @@
-//! How a live capture is opened: the choices, and why the defaults are what they are.
+//! Options of a live capture, with the reasons for their defaults.
 
 use std::str::FromStr;
 
 use ::pcap::TimestampType;
 
-/// How a live capture is opened.
+/// Options of a live capture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LiveOptions {
     /// The interface's name, `any`, or its number in [`devices`](super::devices), from 1.
     pub device: String,
-    /// Bytes to keep of each packet.
+    /// Bytes kept of each packet.
     pub snap_length: u32,
-    /// Bytes of the ring that the kernel fills.
+    /// Bytes of the kernel's ring buffer.
     pub buffer: u32,
-    /// Whether to ask the interface for packets to other hosts, too.
+    /// True to capture packets to other hosts, too.
     pub promiscuous: bool,
-    /// Where time stamps come from; libpcap's default when `None`.
+    /// The source of time stamps; libpcap's default when `None`.
     pub time_source: Option<TimeSource>,
     /// A BPF expression.
     pub filter: Option<String>,
-    /// Whether the kernel's filter also keeps out what no verdict needs.
+    /// True to have the kernel's filter also drop packets that no verdict needs.
     pub trim: bool,
 }
 
 impl LiveOptions {
-    /// Ethernet with two tags (22), a tunnel over IPv6 (40 + 8 + 8 + 14), IPv6 (40) and a full TCP header (60) make
-    /// 192 bytes; an ICMP error quotes as much again. The ring is filled by what is kept, so less is safer: with
-    /// 256 KiB and immediate mode most of a burst is lost.
+    /// Default of [`Self::snap_length`]. Ethernet with two tags (22), a tunnel over IPv6 (40 + 8 + 8 + 14), IPv6 (40)
+    /// and a full TCP header (60) make 192 bytes; an ICMP error quotes as much again. The kept bytes fill the ring, so
+    /// fewer are safer.
     pub const SNAP_LENGTH: u32 = 256;
 
-    /// 16 MiB hold about 48,000 packets at the default snap length: at 50,000 packets a second, the program may
-    /// sleep for most of a second.
+    /// Default of [`Self::buffer`]. 16 MiB hold about 48,000 packets at the default snap length: at 50,000 packets a
+    /// second, the program may sleep for most of a second. With 256 KiB and immediate mode, most of a burst was lost.
     pub const BUFFER: u32 = 16 << 20;
 
-    /// The largest snap length of libpcap and tcpdump (`MAXIMUM_SNAPLEN`).
+    /// Largest snap length of libpcap and tcpdump (`MAXIMUM_SNAPLEN`).
     pub const MAX_SNAP_LENGTH: u32 = 262_144;
 
     /// The defaults for `device`.
@@ -51,7 +51,7 @@ impl LiveOptions {
     }
 }
 
-/// Where the time stamps of a live capture come from (pcap-tstamp(7)).
+/// A source of time stamps for a live capture (pcap-tstamp(7)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimeSource {
     /// The host's clock, as it comes.
@@ -60,19 +60,19 @@ pub enum TimeSource {
     HostLowPrec,
     /// The host's clock, high precision.
     HostHighPrec,
-    /// The adapter's clock, kept in step with the host's.
+    /// The adapter's clock, synchronised with the host's.
     Adapter,
-    /// The adapter's clock, on its own.
+    /// The adapter's clock, not synchronised.
     AdapterUnsynced,
 }
 
-/// A name that is no time source.
+/// An unknown name of a time source.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no time source; there are {list}", list = TimeSource::ALL.map(TimeSource::name).join(", "))]
 pub struct UnknownTimeSource(String);
 
 impl TimeSource {
-    /// All five, numbered as libpcap does (`PCAP_TSTAMP_*`).
+    /// All time sources, in the order of libpcap's numbers (`PCAP_TSTAMP_*`).
     pub const ALL: [Self; 5] =
         [Self::Host, Self::HostLowPrec, Self::HostHighPrec, Self::Adapter, Self::AdapterUnsynced];
 

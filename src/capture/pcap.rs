@@ -1,7 +1,7 @@
 //! Classic pcap files: microseconds or nanoseconds, either byte order, and Kuznetzov's variant.
 //!
-//! CaptureFormat: <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcap-05.html>. Record headers are
-//! decoded by `pcap-parser`.
+//! Format: <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcap-05.html>. Record headers are decoded by
+//! `pcap-parser`.
 
 use pcap_parser::{
     LegacyPcapBlock, parse_pcap_frame, parse_pcap_frame_be, parse_pcap_frame_modified, parse_pcap_header,
@@ -16,16 +16,16 @@ use crate::packet::{Frame, FrameRef, LinkType, Timestamp};
 /// Length of the file header.
 pub(super) const FILE_HEADER: usize = 24;
 
-/// The link type stands in the low 16 bits of its field; the upper ones tell of a frame check
-/// sequence (draft-ietf-opsawg-pcap §4).
+/// The bits of its field that are the link type; the upper ones describe the frame check sequence
+/// (draft-ietf-opsawg-pcap §4).
 const LINK_TYPE_MASK: i32 = 0xffff;
 
-/// How records are laid out.
+/// The layout of record headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layout {
     Little,
     Big,
-    /// Kuznetzov's: 8 bytes more in the header, always little-endian here.
+    /// Kuznetzov's variant: 8 bytes more, always little-endian here.
     Modified,
 }
 
@@ -38,7 +38,7 @@ impl Layout {
     }
 }
 
-/// Walks the records of a classic pcap file.
+/// Reads the records of a classic pcap file.
 #[derive(Debug)]
 pub(super) struct PcapReader {
     layout: Layout,
@@ -47,16 +47,16 @@ pub(super) struct PcapReader {
     link: LinkType,
 }
 
-/// Why the inner loop came to a record that it cannot hand over.
+/// The reason why the inner loop stopped.
 enum RecordHalt {
     Full,
     Limit(Timestamp),
-    /// Not whole in view, or its length is not to be believed.
+    /// The next record is not whole in view, or its length is not plausible.
     Record,
 }
 
 impl PcapReader {
-    /// Whether a file that begins so is a classic pcap file.
+    /// True if a file that begins with this magic number is a classic pcap file.
     pub(super) fn recognises(magic: [u8; 4]) -> bool {
         matches!(
             u32::from_le_bytes(magic),
@@ -64,11 +64,11 @@ impl PcapReader {
         )
     }
 
-    /// From the file header; its first bytes are a magic number that [`Self::recognises`] takes.
+    /// A reader for the records after this file header, whose magic number [`Self::recognises`].
     ///
     /// # Errors
     ///
-    /// The version, where it is none that is known.
+    /// The version, if it is not 2.x.
     pub(super) fn new(header: &[u8; FILE_HEADER]) -> Result<Self, (u16, u16)> {
         let Ok((_, header)) = parse_pcap_header(header) else { return Err((0, 0)) };
         if header.version_major != 2 {
@@ -90,7 +90,7 @@ impl PcapReader {
         self.link
     }
 
-    /// Hands over frames until `walk` or the input says stop.
+    /// Hands over frames until the input or the bounds of `walk` end.
     pub(super) fn walk(
         &self,
         input: &mut Input,
@@ -116,7 +116,7 @@ impl PcapReader {
         }
     }
 
-    /// The inner loop: all records that are whole in view. Gives the bytes they took.
+    /// The inner loop: hands over the records that are whole in view. Returns their length.
     #[inline(always)]
     fn records<'i>(
         &self,
@@ -133,12 +133,12 @@ impl PcapReader {
             let mut frames = 0;
             let before = FrameRef::new(walk.capture, seen.packets);
             let (mut first, mut last) = CaptureTotals::NO_TIMES;
-            for place in group.room(walk.left) {
+            for place in group.places(walk.left) {
                 let Some((after, record)) = parse(rest) else {
                     halt = Some(RecordHalt::Record);
                     break;
                 };
-                // One comparison for both: 0 becomes the largest number of all.
+                // One comparison for 0 and for too much: 0 becomes the largest number of all.
                 if record.caplen.wrapping_sub(1) >= MAX_CAPTURED && !plausible(input, view, after, &record) {
                     halt = Some(RecordHalt::Record);
                     break;
@@ -164,7 +164,7 @@ impl PcapReader {
         (view.len() - rest.len(), halt.unwrap_or(RecordHalt::Full))
     }
 
-    /// Makes the record at the front whole, or says why it cannot be.
+    /// Brings the whole record at the front into view.
     #[cold]
     fn complete(&self, input: &mut Input) -> Result<Fill, Damage> {
         let header = self.layout.header();
@@ -189,8 +189,8 @@ impl PcapReader {
     }
 }
 
-/// Whether a record without bytes, or with too many, can be what the file says: an empty record is
-/// legal, but zeros are also what a file that shrinks under its map reads as.
+/// True if a record without data, or with too much, is one that the file really has. An empty record is legal, but a
+/// file that shrinks under its map reads as zeros, too.
 #[cold]
 fn plausible(input: &Input, view: &[u8], after: &[u8], record: &LegacyPcapBlock<'_>) -> bool {
     record.caplen == 0 && input.shrunk(view.len() - after.len()).is_none()

@@ -1,7 +1,7 @@
 //! pcapng files: sections, each with its byte order and interfaces, each with its link type and clock.
 //!
-//! CaptureFormat: <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-03.html>. The lengths that frame
-//! a block are checked here, before `pcap-parser` decodes what is inside.
+//! Format: <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-03.html>. The lengths of a block are checked here,
+//! before `pcap-parser` decodes its body.
 
 use pcap_parser::nom::IResult;
 use pcap_parser::{
@@ -23,36 +23,36 @@ use crate::packet::{Frame, FrameRef, Frames, LinkType, Shared, Timestamp};
 /// appendix A).
 const OPB_MAGIC: u32 = 0x0000_0002;
 
-/// The block type of a section header reads the same in either byte order.
+/// The block type of a section header, which is the same in either byte order.
 const SECTION: [u8; 4] = SHB_MAGIC.to_le_bytes();
 
-/// The mark that tells the byte order, as a little-endian section writes it.
+/// The byte-order mark of a little-endian section.
 const LITTLE_ENDIAN: [u8; 4] = [0x4d, 0x3c, 0x2b, 0x1a];
 const BIG_ENDIAN: [u8; 4] = [0x1a, 0x2b, 0x3c, 0x4d];
 
-/// FramedBlock type and length.
+/// Length of a block's type and length fields.
 const BLOCK_HEADER: usize = 8;
 
 type Parsed<'i, B> = IResult<&'i [u8], B, PcapError<&'i [u8]>>;
 
-/// Walks the blocks of a pcapng file.
+/// Reads the blocks of a pcapng file.
 #[derive(Debug)]
 pub(super) struct PcapNgReader {
     big: bool,
     interfaces: Vec<Interface>,
-    /// Bytes still to be passed over of a block that is of no interest and too large for a buffer.
+    /// Bytes still to be skipped of a block that is of no interest and too large for a buffer.
     passing: u32,
-    /// The time of the last packet: simple packets have none of their own.
+    /// The time of the last packet, for simple packet blocks, which have none.
     last: Timestamp,
 }
 
-/// A block whose framing holds.
+/// A block whose lengths were checked.
 struct FramedBlock<'i> {
     kind: u32,
     whole: &'i [u8],
 }
 
-/// A packet as one of the three packet blocks has it.
+/// A packet from one of the three kinds of packet blocks.
 struct Captured<'i> {
     at: Timestamp,
     link: LinkType,
@@ -60,16 +60,16 @@ struct Captured<'i> {
     data: &'i [u8],
 }
 
-/// What stands at the front of the view.
+/// The next block in the view.
 enum NextBlock<'i> {
     Framed(FramedBlock<'i>),
-    /// Something to be passed over, of this length.
+    /// A block to be skipped, of this length.
     Large(u32),
-    /// Not whole in view: this much is needed.
+    /// Not whole in view: this many bytes of this part are needed.
     Need(usize, &'static str),
 }
 
-/// Why the inner loop ended.
+/// The reason why the inner loop stopped.
 enum BlockHalt {
     Full,
     Limit(Timestamp),
@@ -79,7 +79,7 @@ enum BlockHalt {
 }
 
 impl PcapNgReader {
-    /// Whether a file that begins so is a pcapng file.
+    /// True if a file that begins with these bytes is a pcapng file.
     pub(super) fn recognises(magic: [u8; 4]) -> bool {
         magic == SECTION
     }
@@ -102,7 +102,7 @@ impl PcapNgReader {
         Ok(())
     }
 
-    /// Hands over frames until `walk` or the input says stop.
+    /// Hands over frames until the input or the bounds of `walk` end.
     pub(super) fn walk(
         &mut self,
         input: &mut Input,
@@ -116,7 +116,7 @@ impl PcapNgReader {
         }
     }
 
-    /// All blocks in view, and then one more fill of it.
+    /// Reads all blocks in view, and then fills the view once.
     fn step(
         &mut self,
         input: &mut Input,
@@ -137,7 +137,7 @@ impl PcapNgReader {
             }
             BlockHalt::Need(need, part) => input.want(need, part)?,
             BlockHalt::Damage(damage) => {
-                // What a shrinking file reads as is damaged too, but for another reason.
+                // A file that shrank reads as damage; the reason is the better message.
                 let view = input.view().len();
                 return Err(input.shrunk(view).map_or(damage, |size| Damage::Shrunk { size }));
             }
@@ -149,7 +149,7 @@ impl PcapNgReader {
         })
     }
 
-    /// Passes over the rest of a large block.
+    /// Skips the rest of a large block.
     fn pass(&mut self, input: &mut Input) -> Result<Option<Stop>, Damage> {
         while self.passing > 0 {
             let have = input.view().len().min(self.passing as usize);
@@ -167,7 +167,7 @@ impl PcapNgReader {
         Ok(None)
     }
 
-    /// The inner loop: all blocks that are whole in view. Gives the bytes they took.
+    /// The inner loop: reads the blocks that are whole in view. Returns their length.
     fn blocks(
         &mut self,
         view: &[u8],
@@ -211,7 +211,7 @@ impl PcapNgReader {
                     walk.left -= 1;
                 }
                 None => {
-                    if let Err(damage) = self.note(&block, seen) {
+                    if let Err(damage) = self.read_other(&block, seen) {
                         break BlockHalt::Damage(damage);
                     }
                 }
@@ -222,7 +222,7 @@ impl PcapNgReader {
         (view.len() - rest.len(), halt)
     }
 
-    /// The block at the front of `rest`, its lengths checked.
+    /// The block at the front of `rest`, with its lengths checked.
     #[inline]
     fn next<'i>(&mut self, rest: &'i [u8]) -> Result<NextBlock<'i>, Damage> {
         let Some(&[a, b, c, d, e, f, g, h]) = rest.first_chunk() else {
@@ -246,7 +246,7 @@ impl PcapNgReader {
             return Err(Damage::BlockLength { kind, found: len, least });
         }
         if len > MAX_BLOCK {
-            // Nothing of interest is that long but a packet with a damaged length.
+            // No block of interest is that long, except a packet with a damaged length.
             let passable = least == UNKNOWN;
             return if passable {
                 Ok(NextBlock::Large(len))
@@ -288,8 +288,8 @@ impl PcapNgReader {
         Ok(Captured { at: interface.clock.time(units), link: interface.link, wire_len: block.origlen, data })
     }
 
-    /// A simple packet belongs to the section's first interface, whose snap length may have cut it,
-    /// and has no time: it gets that of the packet before it.
+    /// A simple packet block. It belongs to the section's first interface, whose snap length may have cut it, and has
+    /// no time: it gets that of the packet before it.
     fn simple<'i>(&self, whole: &'i [u8]) -> Result<Captured<'i>, Damage> {
         let parsed =
             if self.big { parse_simplepacketblock_be(whole) } else { parse_simplepacketblock_le(whole) };
@@ -297,7 +297,7 @@ impl PcapNgReader {
         let interface = self.interface(0)?;
         let captured = block.origlen.min(interface.snap_len);
         let data = block.data.get(..captured as usize);
-        let overrun = || Damage::BlockOverrun { room: block.data.len(), found: captured };
+        let overrun = || Damage::BlockOverrun { space: block.data.len(), found: captured };
         let data = data.ok_or_else(overrun)?;
         Ok(Captured { at: self.last, link: interface.link, wire_len: block.origlen, data })
     }
@@ -311,20 +311,20 @@ impl PcapNgReader {
         let interface = self.interface(if self.big { word(8) >> 16 } else { word(8) & 0xffff })?;
         let units = u64::from(word(12)) << 32 | u64::from(word(16));
         let (captured, wire_len) = (word(20), word(24));
-        let room = whole.get(28..whole.len() - 4).unwrap_or_default();
-        let overrun = || Damage::BlockOverrun { room: room.len(), found: captured };
-        let data = room.get(..captured as usize).ok_or_else(overrun)?;
+        let space = whole.get(28..whole.len() - 4).unwrap_or_default();
+        let overrun = || Damage::BlockOverrun { space: space.len(), found: captured };
+        let data = space.get(..captured as usize).ok_or_else(overrun)?;
         Ok(Captured { at: interface.clock.time(units), link: interface.link, wire_len, data })
     }
 
-    /// Why an enhanced packet block cannot be decoded.
+    /// The reason why an enhanced packet block cannot be decoded.
     #[cold]
     fn overrun(&self, whole: &[u8]) -> Damage {
         let bytes = whole.get(20..).and_then(|w| w.first_chunk()).copied().unwrap_or_default();
         let found = if self.big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) };
-        let room = whole.len() - ENHANCED as usize;
-        if found as usize > room {
-            Damage::BlockOverrun { room, found }
+        let space = whole.len() - ENHANCED as usize;
+        if found as usize > space {
+            Damage::BlockOverrun { space, found }
         } else {
             Damage::BlockMalformed { kind: EPB_MAGIC }
         }
@@ -336,9 +336,9 @@ impl PcapNgReader {
         self.interfaces.get(index as usize).ok_or(Damage::UndeclaredInterface { found: index, declared })
     }
 
-    /// What a block that is no packet has to say.
+    /// Reads a block that is no packet.
     #[cold]
-    fn note(&mut self, block: &FramedBlock<'_>, seen: &mut CaptureTotals) -> Result<(), Damage> {
+    fn read_other(&mut self, block: &FramedBlock<'_>, seen: &mut CaptureTotals) -> Result<(), Damage> {
         match block.kind {
             SHB_MAGIC => self.section(block.whole),
             IDB_MAGIC => self.describe(block.whole, seen),
@@ -368,7 +368,7 @@ impl PcapNgReader {
             return Err(Damage::TooManyInterfaces);
         }
         let link = u16::try_from(block.linktype.0).map_or(LinkType::NULL, LinkType);
-        // `if_tsoffset` as the crate reads it is little-endian whatever the section is.
+        // The crate reads `if_tsoffset` as little-endian in every section.
         let offset = self.number(&block.options, OptionCode::IfTsoffset).unwrap_or(0).cast_signed();
         self.interfaces.push(Interface {
             link,
@@ -380,8 +380,8 @@ impl PcapNgReader {
         Ok(())
     }
 
-    /// Drop counts are running totals for each interface: the last one counts. Of the interfaces' ends the
-    /// latest counts: what is silent until then was silent indeed (draft-ietf-opsawg-pcapng §4.6).
+    /// Interface statistics. Drop counts are running totals of each interface, so the last one counts; of the times
+    /// when capturing ended, the latest (draft-ietf-opsawg-pcapng §4.6).
     fn statistics(&mut self, whole: &[u8], seen: &mut CaptureTotals) -> Result<(), Damage> {
         let block = self.decode::<InterfaceStatisticsBlock<'_>>(
             parse_interfacestatisticsblock_le,
@@ -392,7 +392,7 @@ impl PcapNgReader {
         let by_interface = self.number(&block.options, OptionCode::IsbIfDrop);
         let by_kernel = self.number(&block.options, OptionCode::IsbOsDrop);
         let ended = self.time(&block.options, OptionCode::IsbEndTime);
-        // Of an interface that nobody declared: there is nothing to count it with.
+        // Statistics of an undeclared interface are ignored.
         let Some(interface) = self.interfaces.get_mut(block.if_id as usize) else { return Ok(()) };
         if let Some(units) = ended {
             seen.ended = seen.ended.max(Some(interface.clock.time(units)));
@@ -431,12 +431,12 @@ impl PcapNgReader {
     }
 }
 
-/// An enhanced packet block without packet and options.
+/// Length of an enhanced packet block without packet and options.
 const ENHANCED: u32 = 32;
-/// A block without a body.
+/// Length of a block without a body.
 const UNKNOWN: u32 = 12;
 
-/// The least length of a block of type `kind`: its fixed fields with type and both lengths.
+/// Least length of a block of type `kind`: its fixed fields with type and both lengths.
 #[inline]
 const fn least(kind: u32) -> u32 {
     match kind {

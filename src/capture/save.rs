@@ -1,6 +1,6 @@
-//! Packets of a live capture kept in files: classic pcap with nanoseconds, rotated by size and time as tcpdump does.
+//! Saves packets of a live capture to files: classic pcap with nanoseconds, rotated by size and time as tcpdump does.
 //!
-//! Owns names and contents of the files, and what happens when the disk is full. Does not own which packets come.
+//! Owns names and content of the files, and what happens when the disk is full. Does not own the choice of packets.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -9,15 +9,15 @@ use std::path::{Path, PathBuf};
 
 use crate::packet::{Frame, LinkType, Span, Timestamp};
 
-/// When a new file is begun, and how many are kept.
+/// Rules for beginning a new file, and the number of files that are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rotation {
     /// Begin another file once this one has more than so many bytes (tcpdump's `-C`).
     pub bytes: Option<u64>,
     /// Begin another file after so much packet time (tcpdump's `-G`).
     pub period: Option<Span>,
-    /// Keep so many files: with `bytes` they are overwritten in turn, with `period` alone the last one ends the
-    /// saving (tcpdump's `-W`).
+    /// Keep so many files: with `bytes` they are overwritten in turn, with `period` alone saving ends with the last one
+    /// (tcpdump's `-W`).
     pub files: Option<u32>,
 }
 
@@ -31,7 +31,7 @@ pub struct Saver {
     link: LinkType,
     snap_length: u32,
     file: Option<OpenFile>,
-    /// The name that the conversions gave the file before.
+    /// The name of the previous file, after its `strftime` conversions.
     converted: Option<OsString>,
     /// Files begun so far.
     begun: u64,
@@ -46,8 +46,8 @@ struct OpenFile {
 }
 
 impl Saver {
-    /// Creates the (first) file. With a period, its name may hold `strftime` conversions; where they give the name of
-    /// the file before, or there are none, the number is appended, from the second file on, as it is with a size.
+    /// Creates the (first) file. With a period, its name may contain `strftime` conversions; where they give the name
+    /// of the previous file, or there are none, a number is appended from the second file on, as it is with a size.
     ///
     /// # Errors
     ///
@@ -83,7 +83,7 @@ impl Saver {
         }
     }
 
-    /// Hands what is buffered to the system, so that a reader of the file sees it.
+    /// Flushes the buffer, so that a reader of the file sees all packets.
     pub fn flush(&mut self) {
         let Some(open) = &mut self.file else { return };
         if let Err(error) = open.out.flush() {
@@ -92,7 +92,7 @@ impl Saver {
         }
     }
 
-    /// What went wrong, once: then saving has ended.
+    /// The error that has ended the saving.
     #[must_use]
     pub fn error(&self) -> Option<&str> {
         self.error.as_deref()
@@ -104,9 +104,9 @@ impl Saver {
     }
 
     fn try_add(&mut self, frame: &Frame<'_>) -> Result<(), (PathBuf, io::Error)> {
-        if self.is_over(frame.at) {
+        if self.belongs_to_next(frame.at) {
             self.end()?;
-            if self.has_all() {
+            if self.has_last() {
                 return Ok(());
             }
             self.begin(frame.at)?;
@@ -122,8 +122,8 @@ impl Saver {
         }
     }
 
-    /// Whether the open file takes no more packets.
-    fn is_over(&self, at: Timestamp) -> bool {
+    /// True if the packet belongs to another file than the open one.
+    fn belongs_to_next(&self, at: Timestamp) -> bool {
         let Some(open) = &self.file else { return false };
         let large = self.rotation.bytes.is_some_and(|bytes| open.bytes > bytes);
         let old =
@@ -131,8 +131,8 @@ impl Saver {
         large || old
     }
 
-    /// Whether no file may follow.
-    fn has_all(&self) -> bool {
+    /// True if no other file may follow.
+    fn has_last(&self) -> bool {
         let Rotation { bytes, period, files } = self.rotation;
         bytes.is_none() && period.is_some() && files.is_some_and(|files| self.begun >= u64::from(files))
     }
@@ -163,7 +163,7 @@ impl Saver {
         let by_size = bytes.is_some();
         let pattern = self.path.to_str().filter(|name| period.is_some() && name.contains('%'));
         let converted: Option<OsString> = pattern.map(|pattern| strftime(pattern, now).into());
-        // Conversions coarser than the period give the same name twice; what has just been kept must stay.
+        // Conversions coarser than the period give the same name twice; the previous file must not be overwritten.
         let is_new = converted.is_some() && converted != self.converted;
         let mut name = converted.clone().unwrap_or_else(|| self.path.clone().into());
         self.converted = converted;
@@ -172,7 +172,7 @@ impl Saver {
             None => self.begun,
         };
         if let Some(files) = files.filter(|_| by_size) {
-            // As many digits as the last one has, so that the names sort; tcpdump numbers the first one then, too.
+            // As many digits as the last number has, so that the names sort; tcpdump numbers the first file then, too.
             let digits = files.saturating_sub(1).to_string().len();
             name.push(format!("{number:0digits$}"));
         } else if number > 0 && (by_size || !is_new) {
@@ -182,14 +182,14 @@ impl Saver {
     }
 }
 
-/// Local time as `strftime` formats it; the pattern itself where it is wrong.
+/// Local time as formatted by `strftime`; the pattern itself if it is wrong.
 fn strftime(pattern: &str, now: Timestamp) -> String {
     let time = jiff::Timestamp::from_nanosecond(i128::from(now.as_nanos())).unwrap_or_default();
     let local = time.to_zoned_datetime(jiff::tz::TimeZone::system());
     jiff::fmt::strtime::format(pattern, &local).unwrap_or_else(|_| pattern.to_owned())
 }
 
-/// The file header (draft-ietf-opsawg-pcap §4); gives its length.
+/// Writes the file header (draft-ietf-opsawg-pcap §4), and returns its length.
 fn header(out: &mut impl Write, link: LinkType, snap_length: u32) -> io::Result<u64> {
     // Raw IP has one number in libpcap's interface and another one in files.
     let link = if link == LinkType::RAW_12 || link == LinkType::RAW_14 { LinkType::RAW } else { link };
@@ -205,7 +205,7 @@ fn header(out: &mut impl Write, link: LinkType, snap_length: u32) -> io::Result<
     Ok(bytes.len() as u64)
 }
 
-/// One packet record (draft-ietf-opsawg-pcap §5); gives its length.
+/// Writes a packet record (draft-ietf-opsawg-pcap §5), and returns its length.
 fn record(out: &mut impl Write, frame: &Frame<'_>) -> io::Result<u64> {
     const NANOS: i64 = 1_000_000_000;
     let nanos = frame.at.as_nanos().max(0);
@@ -248,14 +248,14 @@ mod tests {
         names
     }
 
-    /// How many packets of [`add`] the files hold.
+    /// The number of packets of [`add`] in the files.
     fn kept(directory: &Path) -> u64 {
         let size = |name: String| std::fs::metadata(directory.join(name)).unwrap().len();
         names(directory).into_iter().map(|name| (size(name) - 24) / 100).sum()
     }
 
     #[test]
-    fn what_was_saved_can_be_read_again() {
+    fn saved_packets_can_be_read_again() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.pcap");
         let mut saver = saver(&path, Rotation::default());
@@ -318,7 +318,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_full_disk_is_told_once_and_ends_the_saving() {
+    fn a_full_disk_is_reported_once_and_ends_the_saving() {
         let refused = Saver::create(
             Path::new("/dev/full"),
             Rotation::default(),

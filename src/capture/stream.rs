@@ -1,4 +1,4 @@
-//! The bytes of a capture that can only be read: a pipe, or something compressed.
+//! The bytes of a capture that cannot be mapped: a pipe, or a compressed file.
 //!
 //! Owns reading, decompression, whether the next read may block, and the blocks that are read into. Does not own what
 //! the bytes mean.
@@ -14,14 +14,14 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::packet::Shared;
 
-/// The size of a block. One is larger only as long as a single record is.
+/// The size of a block. It is larger only while a single record is.
 const BLOCK: usize = 256 << 10;
 
-/// From how many bytes on a block is lent. Of fewer, what is wanted of the frames is copied: a block for each small
-/// read would take much memory for little.
+/// Fewest bytes of a block that is lent. Headers of frames in a smaller one are copied: a block for each small read
+/// would take too much memory.
 const WORTH_LENDING: usize = BLOCK / 16;
 
-/// Blocks of a pipe that may be lent at a time: as many as the thin records of all batches on their way lie in.
+/// Most blocks of a pipe that are lent at a time: enough for the thin records of all batches that are being analysed.
 const LENT: usize = 32;
 
 /// The result of asking for some bytes.
@@ -46,27 +46,27 @@ pub(super) enum Blocking {
     Never,
 }
 
-/// Bytes that can be read once, from first to last.
+/// Bytes that can be read once, from the first to the last.
 ///
-/// They are read into blocks. A pipe's block that somebody holds frames of is left alone until they have let go of it,
-/// and reading goes on in another: so frames are not copied. What is compressed takes longer to unpack than to copy;
-/// there may be many such files, and they get by with one block each.
+/// They are read into blocks. A pipe's block whose frames are still held is lent: it is not reused until they are
+/// dropped, and reading goes on in another one, so that frames need not be copied. A compressed file has one block
+/// only: copying takes less time than decompressing, and there may be many such files.
 #[derive(Debug)]
 pub(super) struct ByteStream {
     source: Decoder,
     block: Arc<Vec<u8>>,
-    /// The same, for those who keep frames of it.
+    /// The same, for users that keep frames of it.
     shared: Option<Shared>,
-    /// The bytes of the block that were read and not yet consumed.
+    /// The bytes of the block that are in view: read and not yet consumed.
     unused: Range<usize>,
-    /// Blocks that frames were held of when reading went on.
+    /// Blocks whose frames were held when reading went on.
     lent: Vec<Arc<Vec<u8>>>,
     may_block: bool,
-    /// The size of the file behind it, for the progress; `None` for a pipe.
+    /// The size of the file, for the progress; `None` for a pipe.
     total: Option<u64>,
 }
 
-/// A block, for those who keep frames of it.
+/// A block that stays unchanged while its frames are held.
 struct SharedBlock(Arc<Vec<u8>>);
 
 impl AsRef<[u8]> for SharedBlock {
@@ -76,7 +76,7 @@ impl AsRef<[u8]> for SharedBlock {
 }
 
 impl ByteStream {
-    /// `may_block` for a pipe, `total` for a file of known size.
+    /// A stream of these bytes; `may_block` for a pipe, `total` for a file of known size.
     pub(super) fn new(source: Decoder, may_block: bool, total: Option<u64>) -> Self {
         if let Some(raw) = source.raw().filter(|_| may_block) {
             widen(&raw.file);
@@ -84,17 +84,17 @@ impl ByteStream {
         Self { source, block: block(), shared: None, unused: 0..0, lent: Vec::new(), may_block, total }
     }
 
-    /// The bytes that were read and not yet consumed.
+    /// The bytes read and not yet consumed.
     pub(super) fn view(&self) -> &[u8] {
         self.block.get(self.unused.clone()).unwrap_or_default()
     }
 
-    /// What the view is a part of, where that can be kept.
+    /// The bytes that the view is part of, where they can be kept.
     pub(super) const fn shared(&self) -> Option<&Shared> {
         self.shared.as_ref()
     }
 
-    /// Marks the first `n` bytes of the view as done with.
+    /// Removes the first `n` bytes from the view.
     pub(super) const fn consume(&mut self, n: usize) {
         self.unused.start += n;
     }
@@ -103,7 +103,7 @@ impl ByteStream {
         self.source.compression()
     }
 
-    /// Bytes of the file read so far and in all; `None` for a pipe.
+    /// Bytes read of the file, and its size; `None` for a pipe.
     pub(super) fn progress(&self) -> Option<(u64, u64)> {
         Some((self.source.raw()?.read, self.total?))
     }
@@ -114,7 +114,7 @@ impl ByteStream {
     ///
     /// Reading or decompressing failed. What is in view stays valid.
     pub(super) fn fill(&mut self, need: usize, blocking: &mut Blocking) -> io::Result<Fill> {
-        self.make_room(need);
+        self.make_space(need);
         while self.unused.end < need {
             if self.may_block {
                 match *blocking {
@@ -141,14 +141,14 @@ impl ByteStream {
         Ok(Fill::Ready)
     }
 
-    /// Whether frames of the block may be held. There has to be another one to go on with.
+    /// True if frames of the block may be held; then another block must be free to go on with.
     fn may_lend(&mut self) -> bool {
         let worth = self.may_block && self.unused.end >= WORTH_LENDING && self.block.len() == BLOCK;
         worth && (self.lent.len() < LENT || self.lent.iter_mut().any(is_free))
     }
 
-    /// Moves what is in view to the start of a block that nobody holds frames of, with room for `need` bytes.
-    fn make_room(&mut self, need: usize) {
+    /// Moves the view to the start of a block without held frames, with space for `need` bytes.
+    fn make_space(&mut self, need: usize) {
         self.shared = None;
         let rest = self.unused.clone();
         self.unused = 0..rest.len();
@@ -177,10 +177,10 @@ fn block() -> Arc<Vec<u8>> {
     Arc::new(vec![0; BLOCK])
 }
 
-/// A file or pipe whose first bytes were already looked at.
+/// A file or pipe whose first bytes were already read, to recognise it.
 pub(super) type Raw = Chain<Cursor<Vec<u8>>, Counted>;
 
-/// Counts what is read from a file or pipe.
+/// Counts the bytes read from a file or pipe.
 #[derive(Debug)]
 pub(super) struct Counted {
     pub(super) file: File,
@@ -194,7 +194,7 @@ impl Read for Counted {
     }
 }
 
-/// How the bytes are compressed, if they are.
+/// Decompresses the bytes, if they are compressed.
 pub(super) enum Decoder {
     Plain(Raw),
     Gzip(Box<Members>),
@@ -236,10 +236,10 @@ impl Read for Decoder {
     }
 }
 
-/// The members of a gzip file, one after the other, up to zeros: tapes and disks fill up with them, and gzip itself takes
-/// them for the end.
+/// The members of a gzip file, one after the other. Zeros between or after them are skipped, as gzip does: tapes and
+/// disks are padded with them.
 pub(super) struct Members {
-    /// Always there, but while one is exchanged for the next.
+    /// `None` only while one is exchanged for the next.
     member: Option<GzDecoder<BufReader<Raw>>>,
     ended: bool,
 }
@@ -249,7 +249,7 @@ impl Members {
         Self { member: Some(GzDecoder::new(BufReader::new(raw))), ended: false }
     }
 
-    /// Goes on to the next member, if there is one.
+    /// Opens the next member, if there is one.
     fn next(&mut self) -> io::Result<()> {
         let Some(mut rest) = self.member.take().map(GzDecoder::into_inner) else { return Ok(()) };
         let more = skip_zeros(&mut rest);
@@ -271,7 +271,7 @@ impl Read for Members {
     }
 }
 
-/// Skips zeros; says whether anything comes after them.
+/// Skips zeros. True if anything comes after them.
 fn skip_zeros(rest: &mut impl BufRead) -> io::Result<bool> {
     loop {
         let bytes = rest.fill_buf()?;
@@ -285,24 +285,24 @@ fn skip_zeros(rest: &mut impl BufRead) -> io::Result<bool> {
     }
 }
 
-/// Whether a read returns at once, with bytes or with the end. In doubt it does not.
+/// True if a read returns at once, with bytes or with the end; false where that is not known.
 fn readable(file: &File) -> bool {
     let mut asked = [PollFd::new(file.as_fd(), PollFlags::POLLIN)];
     poll(&mut asked, PollTimeout::ZERO) == Ok(1)
 }
 
-/// Lets a pipe hold more, so that whoever writes into it has to wait less. Where that is not allowed, or it is no pipe,
-/// it stays as it is.
+/// Enlarges the buffer of a pipe, so that its writer has to wait less. Without effect where that is not allowed, and on
+/// anything but a pipe.
 #[cfg(target_os = "linux")]
 fn widen(file: &File) {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use nix::fcntl::{FcntlArg, fcntl};
 
-    /// As much as everybody may have one hold by default (`/proc/sys/fs/pipe-max-size`).
+    /// The default of the largest size that needs no privilege (`/proc/sys/fs/pipe-max-size`).
     const SIZE: i32 = 1 << 20;
-    /// All pipes of a user share a limit (`/proc/sys/fs/pipe-user-pages-soft`), by default 64 times that: not for us
-    /// alone.
+    /// Most pipes that are enlarged: all pipes of a user share a limit (`/proc/sys/fs/pipe-user-pages-soft`), by
+    /// default 64 times that size, and other programs need some of it.
     const MOST: usize = 8;
     static WIDENED: AtomicUsize = AtomicUsize::new(0);
 
@@ -324,12 +324,12 @@ mod tests {
 
     use super::*;
 
-    /// The byte at a place of the input.
+    /// The byte at a position of the input.
     fn byte(place: usize) -> u8 {
         (place % 251) as u8
     }
 
-    /// Reads records of this size from a pipe, so many; what becomes of each block is up to `keep`.
+    /// Reads `count` records of this size from a pipe; `keep` is called after each fill.
     fn read_all(record: usize, count: usize, mut keep: impl FnMut(&ByteStream, usize)) -> ByteStream {
         let (reader, mut writer) = io::pipe().unwrap();
         let writing =
@@ -339,7 +339,7 @@ mod tests {
         let mut stream = ByteStream::new(source, true, None);
         for place in (0..count).map(|n| n * record) {
             if stream.view().len() < record {
-                // Nearly always as much as fits: the writer is the faster one.
+                // Nearly always as much as fits, because the writer is faster.
                 let need = record.max(BLOCK / 2).min(record * count - place);
                 assert_eq!(stream.fill(need, &mut Blocking::Always).unwrap(), Fill::Ready);
                 keep(&stream, place);
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_stays_and_blocks_are_bounded() {
+    fn held_frames_stay_unchanged_and_blocks_are_bounded() {
         let mut held = Vec::new();
         let mut fills = 0;
         let mut stream = read_all(1_000, 20_000, |stream, place| {
@@ -371,11 +371,11 @@ mod tests {
     }
 
     #[test]
-    fn blocks_are_lent_again_once_they_were_let_go() {
+    fn blocks_are_lent_again_once_their_frames_are_dropped() {
         let mut held = Vec::new();
         let mut lent = 0;
         let stream = read_all(1_000, 40_000, |stream, place| {
-            // All are held for a while, and from then on the latest.
+            // At first all are held, then only the latest.
             if place > 20_000_000 {
                 held.clear();
                 lent += usize::from(stream.shared().is_some());
@@ -389,7 +389,7 @@ mod tests {
     #[test]
     fn a_block_that_had_to_grow_is_not_lent_and_shrinks_again() {
         let mut stream = read_all(3 * BLOCK, 3, |stream, _| assert!(stream.shared().is_none()));
-        stream.make_room(1);
+        stream.make_space(1);
         assert_eq!((stream.block.len(), stream.block.capacity()), (BLOCK, BLOCK));
     }
 }

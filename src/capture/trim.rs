@@ -1,12 +1,12 @@
-//! The kernel's filter of a live capture: keeps out what no verdict needs, before it is copied.
+//! The kernel's filter of a live capture: drops packets that no verdict needs, before they are copied.
 //!
-//! It says what is **not** wanted of plain IP, and lets everything else pass: tags, labels and tunnels shift the
-//! offsets that BPF looks at, and `vlan` or `mpls` in an expression shift them for all that follows.
+//! It selects what is **not** wanted of plain IP, and passes everything else: tags, labels and tunnels shift the
+//! offsets that BPF looks at, and `vlan` or `mpls` in an expression shifts them for the rest of it.
 
 /// Protocols over IPv4 whose packets may matter: ICMP, IP-in-IP, TCP, IPv6-in-IP, GRE.
 const KEPT_V4: [u8; 5] = [1, 4, 6, 41, 47];
-/// The same over IPv6, and the extension headers, behind which BPF cannot look: hop-by-hop options, routing,
-/// fragment, AH, destination options.
+/// The same over IPv6, and the extension headers, which BPF cannot skip: hop-by-hop options, routing, fragment, AH,
+/// destination options.
 const KEPT_V6: [u8; 10] = [0, 4, 6, 41, 43, 44, 47, 51, 58, 60];
 /// Tunnels over UDP: Geneve, VXLAN, and the port Linux uses for VXLAN (`packet::decode`).
 const TUNNEL_PORTS: [u16; 3] = [6081, 4789, 8472];
@@ -14,12 +14,12 @@ const TUNNEL_PORTS: [u16; 3] = [6081, 4789, 8472];
 /// Bytes of an IPv6 header, which its payload length does not count.
 const V6_HEADER: u32 = 40;
 
-/// What `user` selects, without what no verdict needs.
+/// An expression for the packets that `user` selects, without those that no verdict needs.
 ///
-/// `mtu` is the largest IP packet that the device takes in one piece. A longer one was merged by offload (GRO, LRO)
-/// or not yet cut (TSO). Of these only those without SYN, FIN, RST and PSH are left out: the middle of a bulk
-/// transfer. Repeated segments count for verdicts, and they are never longer than the MTU; the end of every
-/// request and response has PSH, and proves the connection as well as its middle.
+/// `mtu` is the largest IP packet that the device sends as one. A longer one was merged by offload (GRO, LRO) or is not
+/// yet divided (TSO). Of these only those without SYN, FIN, RST and PSH are dropped: the middle of a bulk transfer.
+/// Verdicts count retransmissions, but these are never longer than the MTU; and the end of every request and response
+/// has PSH, and proves the connection as well as its middle.
 pub(super) fn expression(user: Option<&str>, mtu: u32) -> String {
     let list = |protocols: &[u8], word: &str| {
         let each: Vec<String> = protocols.iter().map(|number| format!("{word} proto {number}")).collect();
@@ -31,17 +31,17 @@ pub(super) fn expression(user: Option<&str>, mtu: u32) -> String {
     let payload = mtu.saturating_sub(V6_HEADER);
     let mut clauses =
         vec![format!("not (ip and not ({v4} or {ports}))"), format!("not (ip6 and not ({v6} or {ports}))")];
-    // A length field has 16 bits: with a larger MTU there is nothing to compare.
+    // A length field has 16 bits: with a larger MTU, no packet is too long.
     if mtu < u32::from(u16::MAX) {
         clauses.push(format!("not (ip and tcp and ip[2:2] > {mtu} and tcp[13] & 0x0f = 0)"));
         clauses.push(format!("not (ip6 and ip6[6] = 6 and ip6[4:2] > {payload} and ip6[53] & 0x0f = 0)"));
     }
-    // The user's comes last: a `vlan` in it shifts the offsets of what follows.
+    // The user's expression comes last: a `vlan` in it shifts the offsets of the rest.
     clauses.extend(user.map(|user| format!("({user})")));
     clauses.join(" and ")
 }
 
-/// The largest MTU that packets on `device` may have; of all devices for `any`.
+/// The MTU of `device`; for `any`, the largest of all devices.
 #[cfg(target_os = "linux")]
 pub(super) fn mtu(device: &str) -> u32 {
     let read = |name: &std::ffi::OsStr| -> Option<u32> {
@@ -109,13 +109,13 @@ mod tests {
     }
 
     #[test]
-    fn only_what_no_verdict_needs_is_kept_out() {
+    fn only_packets_that_no_verdict_needs_are_dropped() {
         const ACK: u8 = 0x10;
         const PSH: u8 = 0x08;
         let mut filter = Filter::new(&expression(None, 1500));
         let vlan = [&[2; 12], [0x81, 0, 0, 5].as_slice(), &v4(9000, 17, 0)[12..]].concat();
         for (what, frame, wanted) in [
-            ("a full segment, which may be a repeat", v4(1500, 6, ACK), true),
+            ("a full segment, which may be a retransmission", v4(1500, 6, ACK), true),
             ("the middle of a transfer", v4(1501, 6, ACK), false),
             ("its end", v4(9000, 6, ACK | PSH), true),
             ("a long SYN with data", v4(9000, 6, 0x02), true),
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_mtu_leaves_lengths_alone_and_the_user_is_heard() {
+    fn a_large_mtu_adds_no_test_of_lengths_and_the_user_s_expression_counts() {
         let mut filter = Filter::new(&expression(Some("tcp[tcpflags] & tcp-syn != 0 or icmp"), 65_536));
         assert!(!passes(&mut filter, &v4(9000, 6, 0x10)), "not selected");
         assert!(passes(&mut filter, &v4(9000, 6, 0x12)));

@@ -1,4 +1,4 @@
-//! What every file format's reader shares: how far to go, what was seen, why it stopped.
+//! The parts that the readers of all file formats share: how far to read, totals, and why reading stopped.
 
 use std::io;
 
@@ -8,34 +8,34 @@ use super::stream::Fill;
 use crate::packet::{Frame, FrameRef, Frames, LinkType, Shared, Timestamp};
 use crate::prefetch::prefetch as prefetch_line;
 
-/// The most link types listed for one capture. Real captures have one or two; the bound keeps a
-/// hostile list of interfaces from costing quadratic time.
+/// Most link types listed for one capture. Real captures have one or two; the bound keeps a hostile list of interfaces
+/// from costing quadratic time.
 const MAX_LINK_TYPES: usize = 256;
 
-/// How far one call may go, and where the frames go.
+/// One call of a reader: how far it may read, and where the frames go.
 pub(super) struct Walk<'s> {
     /// The index of the capture, for the frames.
     pub(super) capture: u16,
     /// Frames that may still be handed over.
     pub(super) left: usize,
-    /// Frames later than this are left where they are: another capture is first.
+    /// The latest time of a frame that is handed over: a later one comes after the next frame of another capture.
     pub(super) limit: Timestamp,
     pub(super) sink: &'s mut dyn FnMut(Frames<'_>),
 }
 
-/// Frames on their way to a sink.
+/// Frames that are handed to a sink together.
 pub(super) struct FrameGroup<'a> {
     frames: [Frame<'a>; GROUP],
     used: usize,
     shared: Option<&'a Shared>,
 }
 
-/// Frames that are handed over together at most: so many that what a call costs does not matter, so few that the
-/// first of them are still in the first-level cache.
+/// Most frames that are handed over together: enough that the cost of a call does not matter, few enough that the first
+/// of them are still in the first-level cache.
 const GROUP: usize = 32;
 
 impl<'a> FrameGroup<'a> {
-    /// No frames yet, of those that lie in `shared`.
+    /// An empty group for frames that lie in `shared`.
     #[inline(always)]
     pub(super) fn new(shared: Option<&'a Shared>) -> Self {
         let (at, frame) = (Timestamp::from_nanos(0), FrameRef::new(0, 0));
@@ -43,22 +43,21 @@ impl<'a> FrameGroup<'a> {
         Self { frames: [empty; GROUP], used: 0, shared }
     }
 
-    /// Where the next frames go, `most` at most. Those that are put there are handed over together, with
-    /// [`Self::fill`].
+    /// Places for the next frames, `most` at most, which are then handed over with [`Self::fill`].
     #[inline(always)]
-    pub(super) fn room(&mut self, most: usize) -> &mut [Frame<'a>] {
+    pub(super) fn places(&mut self, most: usize) -> &mut [Frame<'a>] {
         let end = most.saturating_add(self.used).min(GROUP);
         self.frames.get_mut(self.used..end).unwrap_or_default()
     }
 
-    /// Hands over what is there, and so many frames that were put into [`Self::room`].
+    /// Hands over all frames, including this many that were written to [`Self::room`].
     #[inline(always)]
     pub(super) fn fill(&mut self, frames: usize, sink: &mut dyn FnMut(Frames<'_>)) {
         self.used += frames;
         self.hand_over(sink);
     }
 
-    /// Appends a frame, and hands all over when no more have room.
+    /// Appends a frame, and hands all over when the group is full.
     #[inline(always)]
     pub(super) fn push(&mut self, frame: Frame<'a>, sink: &mut dyn FnMut(Frames<'_>)) {
         if let Some(place) = self.frames.get_mut(self.used) {
@@ -70,7 +69,7 @@ impl<'a> FrameGroup<'a> {
         }
     }
 
-    /// Hands over what is there.
+    /// Hands over all frames.
     #[inline(never)]
     pub(super) fn hand_over(&mut self, sink: &mut dyn FnMut(Frames<'_>)) {
         if let Some(frames) = self.frames.get(..self.used).filter(|frames| !frames.is_empty()) {
@@ -80,12 +79,12 @@ impl<'a> FrameGroup<'a> {
     }
 }
 
-/// Why a walk stopped where it did.
+/// The reason why reading stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stop {
     /// As many frames as asked for.
     Full,
-    /// The next frame is later than the limit: its time.
+    /// The next frame, which has this time, is later than the limit.
     Limit(Timestamp),
     /// The next frame has not arrived.
     Starved,
@@ -93,23 +92,23 @@ pub(super) enum Stop {
     End,
 }
 
-/// What was seen of a capture so far.
+/// Totals of a capture so far.
 #[derive(Debug)]
 pub(super) struct CaptureTotals {
     pub(super) packets: u64,
-    /// Those of them that have no time.
+    /// Packets among them that have no time.
     pub(super) untimed: u64,
     /// Earliest and latest packet time, meaningless while no packet has one.
     pub(super) first: Timestamp,
     pub(super) last: Timestamp,
     pub(super) link_types: Vec<LinkType>,
     pub(super) dropped: Option<u64>,
-    /// When capturing ended, where the capture says so: not before its last packet.
+    /// The time when capturing ended, not before its last packet, where the capture holds it.
     pub(super) ended: Option<Timestamp>,
 }
 
 impl CaptureTotals {
-    /// The earliest and the latest of no times.
+    /// The earliest and the latest time of no packets.
     pub(super) const NO_TIMES: (Timestamp, Timestamp) =
         (Timestamp::from_nanos(i64::MAX), Timestamp::from_nanos(i64::MIN));
 
@@ -118,14 +117,14 @@ impl CaptureTotals {
         Self { packets: 0, untimed: 0, first, last, link_types: Vec::new(), dropped: None, ended: None }
     }
 
-    /// Notes a packet, and gives its number.
+    /// Counts a packet, and returns its number.
     #[inline]
     pub(super) fn packet(&mut self, at: Timestamp) -> u64 {
         self.packets(1, (at, at));
         self.packets
     }
 
-    /// Notes so many packets, the earliest and latest time of which are known.
+    /// Counts packets with this earliest and latest time.
     #[inline]
     pub(super) fn packets(&mut self, count: usize, (first, last): (Timestamp, Timestamp)) {
         self.packets += count as u64;
@@ -133,7 +132,7 @@ impl CaptureTotals {
         self.last = self.last.max(last);
     }
 
-    /// Notes a packet that has no time, and gives its number.
+    /// Counts a packet that has no time, and returns its number.
     pub(super) fn untimed(&mut self) -> u64 {
         self.packets += 1;
         self.untimed += 1;
@@ -148,7 +147,8 @@ impl CaptureTotals {
 }
 
 impl Input {
-    /// Brings `need` bytes of `part` into view. `Fill::End` is the clean end, where nothing is left.
+    /// Brings `need` bytes of `part` into view. [`Fill::End`] means that nothing is left; an end in the middle of the
+    /// part is damage.
     pub(super) fn want(&mut self, need: usize, part: &'static str) -> Result<Fill, Damage> {
         match self.fill(need) {
             Ok(Fill::End) => match (self.view().len(), self.shrunk(0)) {
@@ -169,12 +169,12 @@ impl Input {
     }
 }
 
-/// Asks the cache for the header and the first bytes of a later record, at `rest` and beyond.
+/// Prefetches the header and the first bytes of a later record, at `rest` and beyond.
 ///
-/// Each record says where the next one begins, so a walk through a map waits for memory once a
-/// record unless the lines are on their way before. Thin records: a fixed 4 KiB ahead, the same
-/// stream; thick ones: eight records of this length ahead, since they come in runs. Measured on
-/// 74-byte records 20 ns a record without and 11.5 with; on 1514-byte records 140 and 75.
+/// The position of each record depends on the length of the one before, so that without a prefetch every record costs a
+/// wait for memory. Prefetched are 4 KiB ahead for thin records, and eight records of this length ahead for thick ones,
+/// since they come in runs. Measured: 11.5 instead of 20 ns for a record of 74 bytes, 75 instead of 140 for one of
+/// 1514.
 #[inline]
 pub(super) fn prefetch(rest: &[u8], captured: u32) {
     let ahead = if captured < 512 { 4096 } else { 8 * (captured as usize + 16) };

@@ -1,14 +1,13 @@
 //! Memory-mapped windows of a file that may shrink while it is read.
 //!
-//! Owns the maps and the `SIGBUS` guard behind them. Does not own what stands in the file.
+//! Owns the maps and the `SIGBUS` guard behind them. Does not own the content of the file.
 //!
-//! Touching a mapped page that the file no longer reaches (or that cannot be read from its disk)
-//! raises `SIGBUS`, whose default action is to kill the process. The guard knows every live
-//! [`Window`]: for a fault inside one of them it maps zero pages from the faulting page to the
-//! window's end, marks the window as cut, and lets the read go on. Any other `SIGBUS` is handed to
-//! whoever was installed before. Measured with the page cache warm, CPU of the whole process, against
-//! `pread` into a buffer of 256 KiB: 68 ms instead of 165 for 1.3 GB of 1514-byte records, 134 instead
-//! of 201 for 1 GB of 74-byte ones. So the guard earns its keep.
+//! Touching a mapped page that the file no longer reaches (or that cannot be read from its disk) raises `SIGBUS`, whose
+//! default action is to kill the process. The guard is a signal handler with a list of all live windows: for a fault
+//! inside one of them it maps zero pages from the faulting page to the window's end, marks the window as cut, and the
+//! read goes on. Any other `SIGBUS` goes to the previous handler. Mapping is worth this: measured with the page cache
+//! warm, CPU time of the whole process, it takes 68 ms for 1.3 GB of 1514-byte records and 134 ms for 1 GB of 74-byte
+//! ones; `pread` into a buffer of 256 KiB takes 165 and 201 ms.
 
 #![expect(unsafe_code, reason = "maps files, and handles the signal of maps whose file shrank")]
 
@@ -21,17 +20,16 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use memmap2::{Advice, Mmap, MmapOptions};
 
-/// How many windows can be mapped at a time; a file beyond that is read through a buffer. Well above the
-/// usual limit of 1024 open files, so it is no limit of its own: a window may outlive its file's next one for as long
-/// as somebody holds frames of it.
+/// Most windows that are mapped at a time; a file beyond that is read through a buffer. Well above the usual limit of
+/// 1024 open files, since a file may have several windows while frames of older ones are held.
 const SLOTS: usize = 4096;
 
-/// A slot that nobody uses.
+/// An unused slot.
 const FREE: usize = 0;
 /// A slot that is being filled: no map begins here, since addresses are page-aligned.
 const CLAIMED: usize = 1;
 
-/// One live window as the signal handler sees it.
+/// One live window, for the signal handler.
 struct WindowSlot {
     /// Its first address, [`FREE`] or [`CLAIMED`].
     start: AtomicUsize,
@@ -45,13 +43,13 @@ static WINDOWS: [WindowSlot; SLOTS] = [const {
     WindowSlot { start: AtomicUsize::new(FREE), end: AtomicUsize::new(0), cut: AtomicBool::new(false) }
 }; SLOTS];
 
-/// What handled `SIGBUS` before; `None` when the guard could not be installed.
+/// The previous handler of `SIGBUS`; `None` when the guard could not be installed.
 static PREVIOUS: OnceLock<Option<libc::sigaction>> = OnceLock::new();
 
 /// The size of a page; read before the handler can run, since `sysconf` may not be called in it.
 static PAGE: AtomicUsize = AtomicUsize::new(4096);
 
-/// A part of a file, mapped read-only, whose bytes can be read without fear of `SIGBUS`.
+/// A part of a file, mapped read-only. Reading its bytes never ends in `SIGBUS`.
 #[derive(Debug)]
 pub(super) struct Window {
     map: Mmap,
@@ -69,8 +67,7 @@ impl Window {
     ///
     /// # Errors
     ///
-    /// What `mmap` says, or `ResourceBusy` when all slots of the guard are taken; the caller then
-    /// reads the file instead.
+    /// That of `mmap`, or `ResourceBusy` when all slots of the guard are taken; the caller then reads the file instead.
     pub(super) fn map(file: &File, offset: u64, len: usize) -> io::Result<Self> {
         install_guard()?;
         let claim = |slot: &&WindowSlot| {
@@ -87,11 +84,11 @@ impl Window {
                 return Err(error);
             }
         };
-        // Read ahead farther, and do not keep for long; where that cannot be had, nothing is lost.
+        // Read ahead farther, and do not keep pages for long. Only a hint: errors do not matter.
         let _ = map.advise(Advice::Sequential);
         let start = map.as_ptr() as usize;
         slot.cut.store(false, Ordering::Relaxed);
-        // Who sees this end sees that the slot was claimed for it, or what came later.
+        // A handler that reads this end also reads that the slot was claimed, or a later state.
         slot.end.store(start.saturating_add(map.len()), Ordering::Release);
         slot.start.store(start, Ordering::Release);
         Ok(Self { map, slot })
@@ -102,7 +99,7 @@ impl Window {
         &self.map
     }
 
-    /// Whether some of the bytes are zeros of the guard's, because the file's own were gone.
+    /// True if the guard has replaced some of the bytes by zeros, because the file no longer had them.
     pub(super) fn is_cut(&self) -> bool {
         self.slot.cut.load(Ordering::Relaxed)
     }
@@ -110,7 +107,7 @@ impl Window {
 
 impl Drop for Window {
     fn drop(&mut self) {
-        // Before the map goes: afterwards its addresses may belong to somebody else.
+        // Before the map is dropped: afterwards its addresses may be reused.
         self.slot.start.store(FREE, Ordering::Release);
     }
 }
@@ -132,8 +129,8 @@ fn install_guard() -> io::Result<()> {
         let mut previous: libc::sigaction = unsafe { std::mem::zeroed() };
         let handler: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) = on_sigbus;
         action.sa_sigaction = handler as usize;
-        // On the alternative stack, as the handler of Rust's runtime that this one stands before:
-        // it must be able to report an overflow of the stack.
+        // On the alternative stack, which the previous handler, that of Rust's runtime, needs to report a stack
+        // overflow.
         action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
         // SAFETY: both structures are valid, and the handler is async-signal-safe.
         let installed = unsafe { libc::sigaction(libc::SIGBUS, &raw const action, &raw mut previous) };
@@ -142,22 +139,22 @@ fn install_guard() -> io::Result<()> {
     if previous.is_some() { Ok(()) } else { Err(io::ErrorKind::Unsupported.into()) }
 }
 
-/// Puts zero pages where a window's file has ended. Calls nothing but `mmap` and `sigaction`, and
-/// touches nothing but atomics.
+/// The signal handler: maps zero pages where a window's file has ended. Async-signal-safe: it calls nothing but `mmap`
+/// and `sigaction`, and touches nothing but atomics.
 extern "C" fn on_sigbus(signal: c_int, info: *mut libc::siginfo_t, _context: *mut c_void) {
     // SAFETY: the kernel passes a valid structure to a handler installed with SA_SIGINFO.
     let address = unsafe { (*info).si_addr() } as usize;
     for slot in &WINDOWS {
         let start = slot.start.load(Ordering::Acquire);
         let end = slot.end.load(Ordering::Acquire);
-        // Another thread may give the slot to another window between the two: they must be of one.
+        // Another thread may give the slot to another window between the two loads: both must be of the same window.
         let of_one = slot.start.load(Ordering::Relaxed) == start;
         if of_one && start > CLAIMED && (start..end).contains(&address) && fill_with_zeros(address, end) {
             slot.cut.store(true, Ordering::Relaxed);
             return;
         }
     }
-    // Not a window's: the instruction runs again, and this time the previous handler gets it.
+    // No window: with the previous handler restored, the instruction runs again and faults again.
     if let Some(Some(previous)) = PREVIOUS.get() {
         // SAFETY: `previous` came from `sigaction`.
         unsafe { libc::sigaction(signal, previous, ptr::null_mut()) };

@@ -226,7 +226,7 @@ mod tests {
 
     impl Source for Syns {
         fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> SourceStatus {
-            assert_ne!(self.0, 0, "nobody wants more");
+            assert_ne!(self.0, 0, "read after the output failed");
             for _ in 0..max.min(usize::from(self.0)) {
                 let mut data = vec![0; 12];
                 data.extend([8, 0, 0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);

@@ -1,4 +1,4 @@
-//! Memory is bounded, whatever the capture holds, and what is given up for it is counted.
+//! Memory is bounded whatever the capture holds, and evictions are counted.
 
 use std::fs;
 use std::io::{self, Write};
@@ -14,7 +14,7 @@ use crate::generated::traffic::{Mix, Plan};
 use crate::generated::{capture, plan};
 use crate::util::{count, hsanalyze, list};
 
-/// A flood of so many SYNs within a second: none is decided before the capture's end, 2 s later.
+/// A flood of this many SYNs within a second: none is decided before the capture's end, 2 s later.
 fn flood(syns: u64) -> Vec<u8> {
     let mix = Mix::FIVE_KINDS.parse().unwrap();
     capture(&Plan { attempts: 0, flood: syns, pace: syns, mix, ..plan() }).1
@@ -25,7 +25,7 @@ fn report(bytes: Vec<u8>, args: &[&str]) -> Value {
 }
 
 #[test]
-fn what_exceeds_the_bound_is_evicted_exactly() {
+fn attempts_past_the_bound_are_evicted_exactly() {
     for threads in ["1", "2", "4"] {
         let report = report(flood(20_000), &["--threads", threads, "--max-attempts", "3000"]);
         assert_eq!(count(&report, "/verdicts/undetermined"), 17_000, "{threads} threads");
@@ -36,7 +36,7 @@ fn what_exceeds_the_bound_is_evicted_exactly() {
 }
 
 #[test]
-fn what_stays_within_the_bound_is_not_evicted() {
+fn attempts_within_the_bound_are_not_evicted() {
     let report = report(flood(20_000), &["--max-attempts", "20000"]);
     assert_eq!(count(&report, "/verdicts/unanswered"), 20_000);
 }
@@ -49,12 +49,12 @@ fn the_oldest_is_evicted_first() {
     assert!(reasons.is_sorted_by(|a, b| a >= b), "attempts are listed in order of first packet");
 }
 
-/// When a flood ends, time goes in steps to the next packet; what is told, and in which order, is as it was.
+/// After a flood time advances in steps to the next packet: the results and their order are the same.
 #[test]
-fn what_a_flood_left_is_decided_in_order_by_the_packet_that_follows_it() {
+fn attempts_of_a_flood_are_decided_in_order_by_the_packet_that_follows_it() {
     let mut bytes = flood(152_000);
     let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
-    // The first record, behind the header of the file.
+    // The first record, after the file header.
     let mut late = bytes[24..24 + 16 + number(24 + 8) as usize].to_vec();
     let seconds = number(24) + 600;
     late[..4].copy_from_slice(&seconds.to_le_bytes());
@@ -71,12 +71,12 @@ fn what_a_flood_left_is_decided_in_order_by_the_packet_that_follows_it() {
     assert!(starts.is_sorted(), "whoever began first has waited longest");
 }
 
-/// When the attempt of a CSV line began.
+/// The start of the attempt of a CSV line.
 fn line_start(line: &str) -> &str {
     line.split(',').find(|field| field.ends_with('Z')).unwrap()
 }
 
-/// One SYN to each of so many ports, from one client.
+/// One SYN to each of this many ports, from one client.
 fn port_scan(ports: u16) -> Vec<u8> {
     let mut bytes = Vec::new();
     for field in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 262_144, 1] {
@@ -107,7 +107,7 @@ fn listeners_past_the_bound_share_a_line() {
     assert!(kept.iter().all(|l| l["server"].is_string() && count(l, "/attempts") == 1));
     assert!(rest["server"].is_null(), "{rest}");
     assert_eq!(count(rest, "/attempts"), 1_500);
-    // People see it too, after the worst of the others.
+    // The text report has it too, after the worst of the others.
     let ran = hsanalyze(["-"]).stdin(port_scan(ports)).succeed();
     let text = ran.text();
     assert!(text.contains(", at 8,192 servers and more."), "{text}");
@@ -116,12 +116,12 @@ fn listeners_past_the_bound_share_a_line() {
     assert!(text.contains("  499 of 1,500 attempts went wrong"), "{text}");
 }
 
-/// The most anonymous memory, in KiB, that a run on a file was seen to have; `None` where the system
-/// does not tell, which is said past the test harness's capture of output.
+/// The highest sample of a run's anonymous memory, in KiB; `None` where the system does not report it: the test is then
+/// skipped.
 fn peak_anonymous(format: &str, path: &Path) -> Option<u64> {
     if !Path::new("/proc/self/status").exists() {
         let test = thread::current().name().unwrap_or("a test").to_owned();
-        // Not eprintln!, which the harness captures and shows of failing tests only.
+        // Not eprintln!, whose output the harness shows for failing tests only.
         let mut stderr = io::stderr();
         writeln!(stderr, "SKIPPED: {test}: there is no /proc to tell a process's memory").unwrap();
         return None;
@@ -164,7 +164,7 @@ fn timed(packets: impl IntoIterator<Item = (u64, Packet)>) -> Vec<u8> {
     bytes
 }
 
-/// A segment from the client of this number, or to it.
+/// A segment from the client with this number, or to it.
 fn segment(flow: u32, outward: bool, seq: u32) -> Packet {
     let client = [11, (flow >> 16) as u8, (flow >> 8) as u8, flow as u8];
     let ((from, source), (to, destination)) = match outward {
@@ -176,8 +176,8 @@ fn segment(flow: u32, outward: bool, seq: u32) -> Packet {
 }
 
 #[test]
-fn what_is_forgotten_depends_on_neither_the_seed_nor_the_threads() {
-    // Packets for three looks at how many flows are remembered, and some.
+fn forgotten_flows_depend_on_neither_the_seed_nor_the_threads() {
+    // Packets for three checks of the remembered-flow count, and some more.
     let (flows, again) = (400_000_u32, 3_000);
     let refused = (0..flows).flat_map(|flow| {
         let at = u64::from(flow) * 100_000;
@@ -220,8 +220,8 @@ fn memory_does_not_grow_while_time_stands_still() {
     assert!(second <= first + 6 * 1024, "{first} KiB, four times the capture {second} KiB");
 }
 
-/// Longer than anything undecided lives (163 s for a SYN-ACK repeated up to the retry limit), so that
-/// the memory of the first stretch is that of any later one.
+/// Longer than any attempt is undecided (163 s for a SYN-ACK retransmitted up to the limit), so that the memory of the
+/// first stretch is that of any later one.
 fn long(attempts: u64) -> Plan {
     Plan { attempts, pace: 400, ..plan() }
 }
@@ -235,7 +235,7 @@ fn memory_does_not_grow_with_the_capture() {
     for format in ["text", "ndjson", "csv"] {
         // The hashes of decided flows are remembered up to a bound that neither reaches: 24,000 more.
         let steady = |growth: &u64| *growth <= 2 * 1024;
-        // Looked at now and then, a short run's peak is missed on a busy machine: one of three has to be steady.
+        // Sampling may miss the peak of a short run on a busy machine: one of three runs has to be steady.
         let mut growth = Vec::new();
         while growth.len() < 3 && !growth.iter().any(steady) {
             let (Some(first), Some(second)) =

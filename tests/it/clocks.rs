@@ -1,4 +1,4 @@
-//! Packet times that do not go on evenly: no verdict may rest on a clock that was wrong.
+//! Uneven packet times: no verdict may depend on a wrong clock.
 
 use etherparse::PacketBuilder;
 use serde_json::Value;
@@ -7,7 +7,7 @@ use crate::generated::traffic::Plan;
 use crate::generated::{capture, plan};
 use crate::util::{count, hsanalyze, list};
 
-/// Bytes of a capture's header, and of a record's.
+/// Lengths of the file header and of a record header.
 const HEADER: usize = 24;
 const RECORD: usize = 16;
 
@@ -15,12 +15,12 @@ fn report(bytes: Vec<u8>, args: &[&str]) -> Value {
     hsanalyze(["--format", "json"].iter().chain(args).chain(&["-"])).stdin(bytes).succeed().json()
 }
 
-/// Healthy handshakes, for some time.
+/// A capture of healthy handshakes.
 fn healthy() -> Vec<u8> {
     capture(&Plan { attempts: 3_000, pace: 3_000, mix: "completed=1".parse().unwrap(), ..plan() }).1
 }
 
-/// The places of a capture's records.
+/// The positions of a capture's records.
 fn records(bytes: &[u8]) -> Vec<usize> {
     let mut places = Vec::new();
     let mut at = HEADER;
@@ -31,13 +31,13 @@ fn records(bytes: &[u8]) -> Vec<usize> {
     places
 }
 
-/// Sets the clock of the record at this place so many seconds ahead.
+/// Shifts the time of the record at this position by so many seconds.
 fn shift(bytes: &mut [u8], place: usize, seconds: i32) {
     let field: &mut [u8; 4] = (&mut bytes[place..place + 4]).try_into().unwrap();
     *field = u32::from_le_bytes(*field).wrapping_add_signed(seconds).to_le_bytes();
 }
 
-/// Attempts, and those that went wrong or cannot be judged.
+/// The number of attempts, and of those that failed or are undetermined.
 fn judged(report: &Value) -> (u64, u64) {
     let completed = count(report, "/verdicts/completed");
     let all = list(report, "attempts").len() as u64;
@@ -51,7 +51,7 @@ fn one_packet_with_a_time_far_ahead_or_behind_makes_no_handshake_fail() {
     for seconds in [10, 3_600, -3_600] {
         for place in [0, 1_700, 4_095, 4_096] {
             let mut bytes = even.clone();
-            // A packet of nobody's: the others are as they were.
+            // A packet of no connection: the others are unchanged.
             let at = records(&bytes)[place];
             let mut stray = bytes[at..at + 8].to_vec();
             let mut frame = Vec::new();
@@ -80,14 +80,14 @@ fn a_clock_that_is_set_makes_no_handshake_fail() {
         later.iter().for_each(|&place| shift(&mut bytes, place, seconds));
         let (attempts, wrong) = judged(&report(bytes, &["--threads", "2"]));
         assert_eq!(attempts, 3_000, "{seconds} s");
-        // Set ahead, it is like silence: what was under way has waited in vain.
+        // A clock that is set ahead looks like silence: open attempts got no answer.
         let most = if seconds > 0 { 200 } else { 0 };
         assert!(wrong <= most, "{wrong} wrong with the clock set by {seconds} s");
     }
 }
 
-/// A SYN, strangers' packets for longer than anybody waits for its answer, and then what comes.
-fn late(strangers: usize, last: &[u8]) -> Vec<u8> {
+/// A SYN, packets of other connections for longer than any answer takes, and then a last packet.
+fn late(others: usize, last: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for field in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 262_144, 1] {
         bytes.extend(field.to_le_bytes());
@@ -102,7 +102,7 @@ fn late(strangers: usize, last: &[u8]) -> Vec<u8> {
     let mut stranger = Vec::new();
     let ack = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4([10, 9, 9, 9], [10, 9, 9, 8], 64);
     ack.tcp(9, 9, 5, 1_024).ack(5).write(&mut stranger, &[]).unwrap();
-    (0..strangers).for_each(|_| record(600, &stranger));
+    (0..others).for_each(|_| record(600, &stranger));
     record(600, last);
     bytes
 }
@@ -115,22 +115,22 @@ fn syn() -> Vec<u8> {
 }
 
 #[test]
-fn an_error_that_comes_when_nobody_waits_any_more_answers_nothing() {
+fn an_error_after_the_deadline_answers_nothing() {
     let mut error = Vec::new();
     let quoted = &syn()[14..];
     let unreachable = PacketBuilder::ethernet2([2; 6], [4; 6])
         .ipv4([10, 9, 9, 9], [10, 0, 0, 1], 64)
         .icmpv4_raw(3, 1, [0; 4]);
     unreachable.write(&mut error, quoted).unwrap();
-    // Whether the wheel has come by or not.
-    for strangers in [2, 2_046, 2_048, 5_000] {
-        let report = report(late(strangers, &error), &[]);
-        assert_eq!(count(&report, "/verdicts/unanswered"), 1, "{strangers} strangers");
+    // With and without a batch in between, whose end advances the timing wheel.
+    for others in [2, 2_046, 2_048, 5_000] {
+        let report = report(late(others, &error), &[]);
+        assert_eq!(count(&report, "/verdicts/unanswered"), 1, "{others} others");
     }
 }
 
 #[test]
-fn what_is_due_is_not_evicted() {
+fn attempts_that_are_due_are_not_evicted() {
     let mut bytes = late(2_100, &syn());
     let first = bytes[HEADER..HEADER + RECORD + syn().len()].to_vec();
     // Nine more clients at the beginning, each with a port of its own.

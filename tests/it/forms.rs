@@ -1,4 +1,4 @@
-//! The same packets in another form give the same report.
+//! The same packets in another file format give the same report.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::util::{captures, hsanalyze, list, program, report, require_tools};
 
-/// Removes what a report says of the file rather than of its packets.
+/// Removes from a report the properties of the file.
 fn without_form(mut report: Value) -> Value {
     for capture in report["captures"].as_array_mut().unwrap() {
         let capture = capture.as_object_mut().unwrap();
@@ -19,7 +19,7 @@ fn without_form(mut report: Value) -> Value {
     report
 }
 
-/// Removes also which file each packet came from, and its number there.
+/// Removes also the file and the number of each packet.
 fn without_files(mut report: Value) -> Value {
     report.as_object_mut().unwrap().remove("captures");
     for attempt in report["attempts"].as_array_mut().unwrap() {
@@ -31,7 +31,7 @@ fn without_files(mut report: Value) -> Value {
     report
 }
 
-/// Compares a form of every bundled capture with the capture itself.
+/// Compares every bundled capture with the same capture in another form.
 fn each_capture(form: impl Fn(&Path, &TempDir) -> Value) {
     for path in captures() {
         let dir = tempfile::tempdir().unwrap();
@@ -57,7 +57,7 @@ fn standard_input_gives_what_the_file_gives() {
 }
 
 #[test]
-fn what_tcpdump_writes_gives_what_the_file_gives() {
+fn a_copy_written_by_tcpdump_gives_what_the_file_gives() {
     if !require_tools(&["tcpdump"]) {
         return;
     }
@@ -88,7 +88,7 @@ fn nanosecond_pcap_gives_what_microsecond_pcap_gives() {
     each_capture(|path, dir| report([converted(path, dir, "nsecpcap")]));
 }
 
-/// By content, not by name: the compressed files have no telling suffix.
+/// Recognised by content: the names of the compressed files have no suffix.
 #[test]
 fn compressed_files_give_what_plain_files_give() {
     if !require_tools(&["gzip", "zstd"]) {
@@ -114,7 +114,7 @@ fn compressed_standard_input_gives_what_the_file_gives() {
     });
 }
 
-/// A capture in three files, as tcpdump's rotation leaves them: attempts span the files.
+/// A capture in three files, as tcpdump rotates them: attempts span the files.
 #[test]
 fn three_parts_give_what_the_whole_gives() {
     if !require_tools(&["editcap"]) {
@@ -127,7 +127,7 @@ fn three_parts_give_what_the_whole_gives() {
         assert_eq!(parts.len(), 3, "{}: {parts:?}", path.display());
         let joined = report(&parts);
         assert_eq!(list(&joined, "captures").len(), 3);
-        // Order of names must not matter: time decides.
+        // The order of arguments must not matter: packets are merged by time.
         let reversed = report(parts.iter().rev());
         let whole = without_files(whole);
         assert_eq!(whole, without_files(joined), "{} in three parts", path.display());

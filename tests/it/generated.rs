@@ -1,4 +1,4 @@
-//! Generated captures, whose verdicts are known beforehand: every kind, both families, both sizes of record.
+//! Generated captures with known verdicts: every kind, both address families, both sizes of record.
 
 #[path = "../../examples/generate/traffic/mod.rs"]
 pub(crate) mod traffic;
@@ -28,7 +28,7 @@ pub(crate) fn plan() -> Plan {
     }
 }
 
-/// Writes a capture; what it holds, and its bytes.
+/// Generates a capture; returns its known results and its bytes.
 pub(crate) fn capture(plan: &Plan) -> (Made, Vec<u8>) {
     let mut bytes = Vec::new();
     let made = traffic::write(plan, &mut bytes).unwrap();

@@ -10,7 +10,7 @@ use crate::generated::traffic::Plan;
 use crate::generated::{capture, plan};
 use crate::util::{captures, count, hsanalyze};
 
-/// What a run with so many threads prints.
+/// The output of a run with this many threads.
 fn output(threads: usize, format: &str, extra: &[&str], path: &Path) -> Vec<u8> {
     let threads = threads.to_string();
     let mut args = vec!["--threads", &threads, "--format", format];
@@ -19,7 +19,7 @@ fn output(threads: usize, format: &str, extra: &[&str], path: &Path) -> Vec<u8> 
     hsanalyze(args).succeed().stdout
 }
 
-/// Compares the machine-readable formats of two to five threads with those of one; gives the JSON.
+/// Compares the machine-readable formats of two to five threads with those of one; returns the JSON.
 #[track_caller]
 fn same_for_all(extra: &[&str], path: &Path) -> serde_json::Value {
     for format in ["ndjson", "csv", "json"] {
@@ -86,7 +86,7 @@ fn records(mut bytes: &[u8]) -> Vec<(u64, Vec<u8>)> {
     records
 }
 
-/// Whether a record is Ethernet with an RST that acknowledges, its sequence number 0, or with an ICMP error.
+/// True if a record is an RST|ACK with sequence number 0, or an ICMP error, over Ethernet.
 fn refuses(record: &[u8]) -> bool {
     let (protocol, transport) = match record[16 + 12..16 + 14] {
         [8, 0] => (record[16 + 23], 16 + 34),
@@ -96,8 +96,8 @@ fn refuses(record: &[u8]) -> bool {
 }
 
 #[test]
-fn when_refusals_stand_before_their_syn() {
-    /// Nothing may be out of order by more; servers take less than a millisecond to refuse.
+fn when_refusals_are_captured_before_their_syn() {
+    /// Largest disorder that is allowed; servers take less than a millisecond to refuse.
     const EARLY: u64 = 50_000;
     let (made, bytes) = capture(&Plan { attempts: 2_000, flood: 6_000, ..busy() });
     let (header, rest) = bytes.split_at(24);

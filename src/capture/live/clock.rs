@@ -2,18 +2,18 @@
 
 use crate::packet::{Span, Timestamp};
 
-/// How old a packet may be when it is handed over, where the ring was drained: the time-out, and as much again
-/// and a half for a timer that is late.
+/// Age that a packet may have when it is handed over, although the ring was drained before: libpcap's time-out of 100
+/// ms, and 150 ms more because the timer may be late.
 const LAG: Span = Span::from_millis(250);
 
-/// The time up to which all packets were handed over.
+/// The clock of a live capture: the time up to which all packets were handed over.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LiveClock {
-    /// Time stamps are from this machine's clock.
+    /// True if time stamps are from this host's clock.
     pub(super) of_host: bool,
-    /// The wall clock when the ring was last drained.
+    /// The host's time when the ring was last drained.
     pub(super) drained_at: Option<Timestamp>,
-    /// For another clock: its latest time stamp, and the wall clock then.
+    /// For an adapter's clock: its latest time stamp, and the host's time then.
     pub(super) latest: Option<(Timestamp, Timestamp)>,
 }
 
@@ -30,7 +30,7 @@ impl LiveClock {
     }
 }
 
-/// libpcap's counts are 32 bits wide and wrap; a capture of weeks may drop more.
+/// Counts dropped packets in 64 bits. libpcap's counts are 32 bits wide, and wrap in a capture of weeks.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct DropCounter {
     pub(super) total: u64,
@@ -46,7 +46,7 @@ impl DropCounter {
     }
 }
 
-/// The time of a packet, whose fraction counts units of so many nanoseconds.
+/// The time of a packet, whose sub-second field counts units of so many nanoseconds.
 #[allow(clippy::useless_conversion, reason = "both fields have 32 bits on some platforms")]
 pub(super) fn stamp(header: &::pcap::PacketHeader, nanos_per_unit: i64) -> Timestamp {
     let (seconds, units) = (i64::from(header.ts.tv_sec), i64::from(header.ts.tv_usec));

@@ -1,4 +1,4 @@
-//! Why a live capture cannot begin, with what to do about it.
+//! Errors of opening a live capture, each with advice.
 
 use crate::capture::device::Device;
 use crate::capture::filter::FilterError;
@@ -6,7 +6,7 @@ use crate::capture::libpcap;
 use crate::capture::options::TimeSource;
 use crate::packet::LinkType;
 
-/// Why a live capture cannot begin.
+/// Reasons why a live capture cannot begin.
 #[derive(Debug, thiserror::Error)]
 pub enum LiveError {
     /// There is no such device.

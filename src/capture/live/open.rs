@@ -1,4 +1,4 @@
-//! Opening a device: which one, how it is prepared, and the clocks it has.
+//! Opens a device: chooses it, prepares it, and lists its clocks.
 
 use std::ffi::c_int;
 
@@ -10,8 +10,8 @@ use crate::capture::libpcap;
 use crate::capture::options::{LiveOptions, TimeSource};
 use crate::packet::LinkType;
 
-/// How long the kernel may hold a packet back to hand over more at once, in milliseconds. libpcap wakes for each
-/// block of the ring, so this bounds how late a verdict is, not how many packets are lost.
+/// Time that the kernel may hold a packet back to hand over more at once, in milliseconds. libpcap wakes for each block
+/// of the ring, so this bounds how late a verdict is, not how many packets are lost.
 pub(super) const TIMEOUT_MS: u16 = 100;
 
 /// The name of the device that `wanted` is the name or the number of.

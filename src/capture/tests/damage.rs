@@ -33,7 +33,7 @@ fn small_pcapng() -> (Vec<u8>, Vec<usize>) {
     (ng.statistics(0, &[(5, 1)]).bytes, packets)
 }
 
-/// A file cut anywhere gives all frames before the cut, and says so unless the cut leaves it whole.
+/// Checks that a file cut anywhere gives all frames before the cut, and reports it unless it is between two records.
 fn cut_everywhere(whole: &[u8], ends: &[usize], block_ends: &[usize], header: usize) {
     let all = read(whole).frames;
     assert_eq!(all.len(), ends.len());
@@ -72,7 +72,7 @@ fn compressed_files_cut_anywhere_keep_what_could_be_read() {
             assert!(outcome.infos[0].damaged.is_some(), "cut at {cut}");
         }
     }
-    // Large enough that a part of it can be decompressed. The data must not compress away.
+    // Large enough that a part of it can be decompressed: the data must not compress well.
     let mut pcap = Pcap::micros();
     let mut noise = 1u32;
     for n in 0..4000 {
@@ -104,7 +104,7 @@ fn complains(outcome: &ReadResult, frames: usize, place: &str, what: &str) {
 }
 
 #[test]
-fn damage_says_where_and_what() {
+fn damage_has_a_place_and_a_reason() {
     let (whole, ends) = small_pcap();
     let outcome = read(&whole[..ends[1] + 7]);
     let place = format!(": packet 3 at byte {}: ", ends[1]);
@@ -266,7 +266,7 @@ fn a_file_that_grows_while_it_is_read_is_read_to_its_end() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
-    /// Whatever stands in a file, reading ends, and counts what it handed over.
+    /// Reading ends, and counts what it handed over, whatever the content of the file.
     #[test]
     fn mangled_captures_never_panic(
         ng in any::<bool>(),

@@ -36,13 +36,13 @@ fn classic_files_in_all_layouts() {
 }
 
 #[test]
-fn the_upper_bits_of_the_link_type_tell_of_a_checksum() {
+fn the_upper_bits_of_the_link_type_are_ignored() {
     let outcome = read(&Pcap::new(ByteOrder::Big, 0xa1b2_c3d4, 0x5400_0071).record(0, 0, 16, SYN).bytes);
     assert_eq!(only(&outcome).link, LinkType::LINUX_SLL);
 }
 
 #[test]
-fn a_capture_without_packets_tells_its_link_type_and_no_time() {
+fn a_capture_without_packets_has_a_link_type_and_no_time() {
     let outcome = read(&Pcap::new(ByteOrder::Little, 0xa1b2_c3d4, 113).bytes);
     let info = &outcome.infos[0];
     assert_eq!(info.link_types, [LinkType::LINUX_SLL]);
@@ -113,7 +113,7 @@ fn a_section_has_its_own_byte_order_and_interfaces() {
 }
 
 #[test]
-fn simple_packets_are_cut_at_the_snap_length_and_take_the_time_before() {
+fn simple_packets_are_cut_at_the_snap_length_and_get_the_time_of_the_packet_before() {
     let bytes = PcapNg::new(ByteOrder::Big)
         .interface(1, 6, &[])
         .simple(3, b"abc")
@@ -154,7 +154,7 @@ fn drops_are_the_last_totals_of_every_interface_and_section() {
             .statistics(0, &[(4, 1000)])
             .statistics(0, &[(5, 3), (7, 4)])
             .statistics(1, &[(7, 10)])
-            // Of an interface that was not declared: counted with nothing.
+            // Statistics of an undeclared interface are not counted.
             .statistics(9, &[(7, 1_000)])
             .statistics(0, &[(5, 5), (7, 6)])
             .section(order)
@@ -168,7 +168,7 @@ fn drops_are_the_last_totals_of_every_interface_and_section() {
 }
 
 #[test]
-fn blocks_of_no_interest_are_passed_over_whatever_their_size() {
+fn unknown_blocks_of_any_size_are_skipped() {
     let bytes = PcapNg::new(ByteOrder::Little)
         .block(4, b"name resolution")
         .interface(1, 0, &[])
@@ -201,7 +201,7 @@ fn bundled_captures_read_the_same_in_every_form() {
             big = big.record(sec as u32, rest as u32, frame.wire_len, &frame.data);
             ng = ng.enhanced(0, frame.nanos as u64, frame.wire_len, &frame.data);
         }
-        // Compressors are run in parallel or cat-ed together: several members are one file.
+        // Parallel compressors, and `cat`, write several members into one file.
         let (head, tail) = original.split_at(original.len() / 3);
         let forms = [
             big.bytes,
@@ -209,7 +209,7 @@ fn bundled_captures_read_the_same_in_every_form() {
             zstd(&original),
             [gzip(head), gzip(tail)].concat(),
             [zstd(head), zstd(tail)].concat(),
-            // Zeros fill up a tape; parallel compressors begin with a frame to be skipped.
+            // Tapes are padded with zeros; parallel compressors begin with a skippable frame.
             [gzip(&original), vec![0; 70_000]].concat(),
             [&[0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3], &zstd(&original)[..]].concat(),
             gzip(&ng.bytes),

@@ -8,7 +8,7 @@ use std::process::Command;
 use super::build::{Pcap, gzip};
 use crate::capture::{CaptureOptions, Captures, Source, SourceStatus};
 
-/// A named pipe in its own folder, which goes with it.
+/// A named pipe in a directory of its own, which is removed with it.
 fn fifo() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pipe");

@@ -36,8 +36,8 @@ fn at_the_same_time_the_file_that_began_first_comes_first() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// The merge is what a stable merge by the heads' times gives, whatever the batches are; at the same
-    /// time by when a capture began, then by the order given.
+    /// The merge is a stable merge by the times of the next frames, whatever the batches; at the same time by the first
+    /// time of a capture, then by the order given.
     #[test]
     fn merges_as_defined(
         lists in prop::collection::vec(prop::collection::vec(0..20u32, 0..12), 1..5),
@@ -107,24 +107,24 @@ fn filters_are_compiled_for_each_link_type() {
 }
 
 #[test]
-fn filters_on_length_mean_the_wire() {
+fn filters_on_length_use_the_length_on_the_wire() {
     let bytes = Pcap::micros().record(1, 0, 1514, &ethernet(80)).record(2, 0, 60, &ethernet(80)).bytes;
     assert_eq!(filtered(&bytes, "greater 1000").frames.len(), 1);
 }
 
 #[test]
-fn a_filter_that_cannot_be_compiled_says_why() {
+fn a_filter_that_cannot_be_compiled_has_a_reason() {
     let file = file(&capture(&[1]));
     let options = CaptureOptions { filter: Some("tcp prot 80".to_owned()) };
     let error = Captures::open(&[file.path()], &options).unwrap_err().to_string();
-    assert!(error.starts_with("filter 'tcp prot 80' for link type EN10MB: libpcap says: "), "{error}");
+    assert!(error.starts_with("filter 'tcp prot 80' for link type EN10MB: libpcap: "), "{error}");
     assert!(error.contains("syntax error") && error.contains("quote it"), "{error}");
     let options = CaptureOptions { filter: Some("tcp\0".to_owned()) };
     assert!(Captures::open(&[file.path()], &options).is_err());
 }
 
 #[test]
-fn a_later_link_type_that_the_filter_cannot_do_is_told_and_the_rest_is_read() {
+fn a_later_link_type_without_such_a_filter_is_damage_and_the_rest_is_read() {
     let bytes = PcapNg::new(ByteOrder::Little)
         .interface(1, 0, &[])
         .interface(101, 0, &[])
@@ -143,7 +143,7 @@ fn a_later_link_type_that_the_filter_cannot_do_is_told_and_the_rest_is_read() {
 }
 
 #[test]
-fn a_link_type_that_nobody_decodes_matches_nothing_wherever_it_stands() {
+fn a_link_type_that_cannot_be_decoded_matches_nothing() {
     for links in [[249, 1], [1, 249]] {
         let ng = links.iter().fold(PcapNg::new(ByteOrder::Little), |ng, &link| ng.interface(link, 0, &[]));
         let ng = (0..2).fold(ng, |ng, i| ng.enhanced(i, 1, 54, &ethernet(80)));
@@ -157,7 +157,7 @@ fn a_link_type_that_nobody_decodes_matches_nothing_wherever_it_stands() {
 }
 
 #[test]
-fn filters_know_the_address_families_of_every_system_in_either_order() {
+fn filters_match_the_address_families_of_every_system_in_either_byte_order() {
     let mut v6 = vec![0x60, 0, 0, 0, 0, 20, 6, 64];
     v6.extend([0; 32]);
     v6.extend([0, 9, 0, 80, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 0, 9, 0, 0, 0, 0]);

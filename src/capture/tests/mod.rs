@@ -1,4 +1,4 @@
-//! Captures built in memory, and what reading them gives.
+//! Captures built in memory, and the results of reading them.
 
 mod build;
 mod damage;
@@ -25,7 +25,7 @@ struct Owned {
     data: Vec<u8>,
 }
 
-/// All that reading some captures gives.
+/// The results of reading some captures.
 #[derive(Debug)]
 struct ReadResult {
     frames: Vec<Owned>,
