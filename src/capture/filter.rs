@@ -79,7 +79,7 @@ fn compile(expression: &str, link: LinkType) -> Result<Vec<BpfProgram>, FilterEr
         let reason = libpcap::message(&error);
         let error = FilterError { expression: expression.to_owned(), link, reason };
         // No frame of it can be decoded, so none has to match; but the expression itself may be wrong.
-        if link.name().is_none() {
+        if !link.is_decoded() {
             compile(expression, LinkType::ETHERNET).map(|_| Vec::new())
         } else {
             Err(error)

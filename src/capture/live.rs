@@ -59,8 +59,8 @@ impl LiveCapture {
         let capture = non_blocking(capture).map_err(|error| refused(&error))?;
         let mut live = Self::new(capture, device, options);
         live.prefer_cooked_v2();
-        // libpcap captures from Bluetooth, D-Bus and netfilter, too.
-        if live.link.name().is_none() {
+        // libpcap captures from Bluetooth and D-Bus, too; its non-blocking reads of nflog fail when no packet waits.
+        if !live.link.is_decoded() || live.link == LinkType::NFLOG {
             return Err(LiveError::Link { device: live.device, link: live.link });
         }
         live.set_filter(options)?;

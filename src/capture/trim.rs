@@ -3,13 +3,13 @@
 //! It selects what is **not** wanted of plain IP, and passes everything else: tags, labels and tunnels shift the
 //! offsets that BPF looks at, and `vlan` or `mpls` in an expression shifts them for the rest of it.
 
-/// Protocols over IPv4 whose packets may matter: ICMP, IP-in-IP, TCP, IPv6-in-IP, GRE.
-const KEPT_V4: [u8; 5] = [1, 4, 6, 41, 47];
+use crate::packet::{tunnel_ports, tunnel_protocols};
+
+/// Protocols over IPv4 whose packets may matter, besides tunnels: ICMP, TCP.
+const KEPT_V4: [u8; 2] = [1, 6];
 /// The same over IPv6, and the extension headers, which BPF cannot skip: hop-by-hop options, routing, fragment, AH,
 /// destination options.
-const KEPT_V6: [u8; 10] = [0, 4, 6, 41, 43, 44, 47, 51, 58, 60];
-/// Tunnels over UDP: Geneve, VXLAN, and the port Linux uses for VXLAN (`packet::decode`).
-const TUNNEL_PORTS: [u16; 3] = [6081, 4789, 8472];
+const KEPT_V6: [u8; 7] = [0, 6, 43, 44, 51, 58, 60];
 
 /// Bytes of an IPv6 header, which its payload length does not count.
 const V6_HEADER: u32 = 40;
@@ -22,10 +22,12 @@ const V6_HEADER: u32 = 40;
 /// has PSH, and proves the connection as well as its middle.
 pub(super) fn expression(user: Option<&str>, mtu: u32) -> String {
     let list = |protocols: &[u8], word: &str| {
-        let each: Vec<String> = protocols.iter().map(|number| format!("{word} proto {number}")).collect();
+        let kept = protocols.iter().copied().chain(tunnel_protocols());
+        let each: Vec<String> = kept.map(|number| format!("{word} proto {number}")).collect();
         each.join(" or ")
     };
-    let ports: Vec<String> = TUNNEL_PORTS.iter().map(|port| format!("udp dst port {port}")).collect();
+    // Of some tunnels only the client's packets have the known port as destination.
+    let ports: Vec<String> = tunnel_ports().map(|port| format!("udp port {port}")).collect();
     let ports = ports.join(" or ");
     let (v4, v6) = (list(&KEPT_V4, "ip"), list(&KEPT_V6, "ip6"));
     let payload = mtu.saturating_sub(V6_HEADER);
@@ -123,6 +125,8 @@ mod tests {
             ("UDP", udp(v4(1200, 17, 0), 20, 443), false),
             ("VXLAN", udp(v4(1200, 17, 0), 20, 4789), true),
             ("GRE", v4(1200, 47, 0), true),
+            ("EtherIP", v4(1200, 97, 0), true),
+            ("L2TP, to the client", udp(v4(1200, 17, 0), 18, 1701), true),
             ("ESP", v4(1200, 50, 0), false),
             ("a full segment over IPv6", v6(1460, 6, ACK), true),
             ("the middle of a transfer over IPv6", v6(1461, 6, ACK), false),

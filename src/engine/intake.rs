@@ -79,7 +79,7 @@ impl Intake {
                 };
                 destination.push_decoded(self.hasher.hash(flow), packet, ordinal);
             }
-            Err(skip) => self.count_skip(skip),
+            Err(unused) => self.count_skip(unused.reason),
         }
     }
 

@@ -10,16 +10,21 @@ mod decode;
 mod flow;
 mod link;
 mod option_layout;
+mod protocol;
 mod segment;
 mod seq;
 mod shared;
 mod time;
 
 pub use decode::{Frame, Frames, decode};
-pub(crate) use decode::{Glimpse, HEADERS, general, glimpse_ipv4, glimpse_ipv6, usual_ipv4, usual_ipv6};
+pub(crate) use decode::{
+    Glimpse, HEADERS, general, glimpse_ipv4, glimpse_ipv6, tunnel_ports, tunnel_protocols, usual_ipv4,
+    usual_ipv6,
+};
 pub use flow::{Direction, Endpoint, FlowHasher, FlowKey};
 pub use link::LinkType;
 pub use option_layout::{OptionKind, OptionLayout};
+pub use protocol::Protocol;
 pub use segment::{FrameRef, IcmpError, Packet, Segment, Skip, TcpOptions, Unreachable};
 pub use seq::{Flags, Seq};
 pub use shared::Shared;

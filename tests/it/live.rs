@@ -381,7 +381,7 @@ fn what_cannot_be_captured_says_why_and_what_to_do() {
         if run::run(command(PROGRAM), &["-D"]).stdout.contains(".nflog ") {
             let message = fail(command(PROGRAM), &["-i", "nflog"]);
             assert!(
-                message.contains("nflog: no TCP can be found in packets of link type NFLOG"),
+                message.contains("nflog: packets of link type NFLOG cannot be analysed live"),
                 "{message}"
             );
         }

@@ -6,6 +6,7 @@ mod arbitrary;
 mod bounds;
 mod captures;
 mod clocks;
+mod encapsulations;
 mod examples;
 mod field;
 mod forms;

@@ -36,7 +36,7 @@ pub enum LiveError {
     },
     /// Packets of its link type cannot be decoded.
     #[error(
-        "{device}: no TCP can be found in packets of link type {link}; see -D for the interfaces there are"
+        "{device}: packets of link type {link} cannot be analysed live; see -D for the interfaces there are"
     )]
     Link {
         /// The device.

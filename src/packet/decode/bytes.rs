@@ -35,6 +35,11 @@ impl<'a> Bytes<'a> {
         if needed <= self.wire { Skip::Truncated } else { Skip::Malformed }
     }
 
+    /// True if the snap length cut off some of the first `length` bytes.
+    pub(super) fn is_cut_within(&self, length: usize) -> bool {
+        self.data.len() < self.wire.min(length)
+    }
+
     /// As [`Self::lacking`], for a length error of etherparse at the start of these bytes.
     pub(super) const fn too_short(&self, error: &LenError) -> Skip {
         self.lacking(error.required_len)
@@ -66,5 +71,10 @@ impl<'a> Bytes<'a> {
     pub(super) fn limit(&mut self, length: usize) {
         self.data = self.data.get(..length).unwrap_or(self.data);
         self.wire = length;
+    }
+
+    /// Removes the end of the packet, for the first of several fragments: the rest of the packet was not lost.
+    pub(super) const fn continue_in_other_fragments(&mut self) {
+        self.wire = u16::MAX as usize;
     }
 }

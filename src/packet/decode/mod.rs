@@ -10,20 +10,20 @@
 //! checks that they agree.
 
 mod bytes;
+mod encapsulation;
 mod fast;
 mod icmp;
-mod link;
 mod network;
 mod options;
 mod transport;
-mod tunnel;
 
 use std::ops::Deref;
 
-use etherparse::{EtherType, ip_number};
+use etherparse::ip_number;
 
-use super::{Flags, FlowKey, FrameRef, LinkType, Packet, Shared, Skip, Timestamp};
+use super::{Flags, FlowKey, FrameRef, LinkType, Packet, Protocol, Shared, Skip, Timestamp};
 use bytes::Bytes;
+pub(crate) use encapsulation::{tunnel_ports, tunnel_protocols};
 pub(crate) use fast::Stack;
 
 /// A captured frame, still bytes.
@@ -86,20 +86,31 @@ impl<'a> Deref for Frames<'a> {
 /// The header that comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layer {
-    /// An Ethernet II or 802.3 header.
-    Ethernet,
-    /// The payload that this EtherType announces.
-    EtherType(EtherType),
-    /// A PPP protocol field.
-    Ppp,
-    /// IP of the version in its first nibble, for headers that do not announce the version.
-    Ip,
     /// An IPv4 header.
     Ipv4,
     /// An IPv6 header.
     Ipv6,
-    /// A protocol that is neither IP nor known to carry it.
-    Foreign,
+    /// The header that this number announces.
+    Announced(Protocol),
+    /// Something that the decoder of the header before does not recognise.
+    Unknown,
+    /// Something without a decoder, known by this number.
+    Undecoded(Protocol),
+}
+
+/// A packet that the analysis does not use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unused {
+    /// The reason.
+    pub(crate) reason: Skip,
+    /// The protocol that stopped the decoder, if the packet is not TCP.
+    pub(crate) protocol: Option<Protocol>,
+}
+
+impl From<Skip> for Unused {
+    fn from(reason: Skip) -> Self {
+        Self { reason, protocol: None }
+    }
 }
 
 /// Most layers of a packet; one with more is malformed.
@@ -121,7 +132,7 @@ pub fn decode(frame: &Frame<'_>) -> Result<Packet, Skip> {
     let ethernet = Some(frame.data).filter(|_| frame.link == LinkType::ETHERNET);
     match ethernet.and_then(|data| usual_ipv4(data).or_else(|| usual_ipv6(data))) {
         Some(stack) => Ok(Packet::Segment(stack.segment(frame.at, frame.frame))),
-        None => general(frame),
+        None => general(frame).map_err(|unused| unused.reason),
     }
 }
 
@@ -164,54 +175,70 @@ pub(crate) fn usual_ipv6(headers: &[u8]) -> Option<Stack<'_>> {
     fast::ipv6(headers)
 }
 
+impl LinkType {
+    /// True if frames of this link type can be decoded.
+    #[must_use]
+    pub fn is_decoded(self) -> bool {
+        encapsulation::decoder(Protocol::LinkType(self)).is_some()
+    }
+}
+
 /// Decodes any stack of headers that has a decoder.
 ///
 /// # Errors
 ///
-/// The reason for not using the frame.
+/// The reason for not using the frame, and the protocol that stopped the decoder.
 #[inline(never)]
-pub(crate) fn general(frame: &Frame<'_>) -> Result<Packet, Skip> {
+pub(crate) fn general(frame: &Frame<'_>) -> Result<Packet, Unused> {
     let mut bytes = Bytes::of(frame);
-    let mut layer = link::first(frame.link, &mut bytes)?;
+    let mut announced = Protocol::LinkType(frame.link);
+    let mut layer = Layer::Announced(announced);
     let mut inside_ip = false;
-    for _ in 0..MAX_LAYERS {
+    for depth in 0..MAX_LAYERS {
         let datagram = match layer {
-            Layer::Ethernet => {
-                layer = link::ethernet(&mut bytes)?;
+            Layer::Ipv4 => network::ipv4(&mut bytes)?,
+            Layer::Ipv6 => network::ipv6(&mut bytes)?,
+            Layer::Announced(protocol) => {
+                announced = protocol;
+                layer = match encapsulation::decoder(protocol) {
+                    Some(decode) => decode(&mut bytes)?,
+                    None if depth == 0 => return Err(unused(Skip::UnsupportedLinkType, protocol)),
+                    None => Layer::Undecoded(protocol),
+                };
                 continue;
             }
-            Layer::EtherType(ether_type) => {
-                layer = link::ether_type(ether_type, &mut bytes)?;
-                continue;
-            }
-            Layer::Ppp => {
-                layer = link::ppp(&mut bytes)?;
-                continue;
-            }
-            Layer::Ip => {
-                layer = network::version(&bytes)?;
+            Layer::Unknown => {
+                layer = Layer::Undecoded(announced);
                 continue;
             }
             // A tunnel that carries another protocol still counts as IP.
-            Layer::Foreign => return Err(if inside_ip { Skip::NotTcp } else { Skip::NotIp }),
-            Layer::Ipv4 => network::ipv4(&mut bytes)?,
-            Layer::Ipv6 => network::ipv6(&mut bytes)?,
+            Layer::Undecoded(protocol) => {
+                return Err(unused(if inside_ip { Skip::NotTcp } else { Skip::NotIp }, protocol));
+            }
         };
         inside_ip = true;
-        layer = match datagram.protocol {
-            ip_number::TCP => return transport::tcp(frame, &datagram, &bytes).map(Packet::Segment),
-            ip_number::ICMP => return icmp::v4(frame, datagram.addresses, &bytes).map(Packet::Unreachable),
-            ip_number::IPV6_ICMP => {
-                return icmp::v6(frame, datagram.addresses, &bytes).map(Packet::Unreachable);
+        let result = match datagram.protocol {
+            ip_number::TCP => transport::tcp(frame, &datagram, &bytes).map(Packet::Segment),
+            ip_number::ICMP => icmp::v4(frame, datagram.addresses, &bytes).map(Packet::Unreachable),
+            ip_number::IPV6_ICMP => icmp::v6(frame, datagram.addresses, &bytes).map(Packet::Unreachable),
+            tunnel_or_other => {
+                if datagram.first_fragment {
+                    bytes.continue_in_other_fragments();
+                }
+                layer = Layer::Announced(Protocol::Ip(tunnel_or_other.0));
+                continue;
             }
-            ip_number::UDP => tunnel::udp(&mut bytes)?,
-            ip_number::GRE => tunnel::gre(&mut bytes)?,
-            ip_number::IPV4 => Layer::Ipv4,
-            ip_number::IPV6 => Layer::Ipv6,
-            _ => Layer::Foreign,
         };
+        return result.map_err(|reason| match reason {
+            Skip::NotTcp => unused(reason, Protocol::Ip(datagram.protocol.0)),
+            _ => reason.into(),
+        });
     }
-    Err(Skip::Malformed)
+    Err(Skip::Malformed.into())
+}
+
+const fn unused(reason: Skip, protocol: Protocol) -> Unused {
+    Unused { reason, protocol: Some(protocol) }
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use etherparse::{
     Ipv6RawExtHeaderSlice, err, ip_number,
 };
 
+use super::Skip;
 use super::bytes::Bytes;
-use super::{Layer, Skip};
 use crate::packet::{Direction, Endpoint, FlowKey};
 
 /// The fields of the IP headers that decoding the transport layer needs.
@@ -59,16 +59,6 @@ impl Addresses {
             Self::V4(from, to) => FlowKey::v4((from, source), (to, destination)),
             Self::V6(from, to) => FlowKey::new(Endpoint::v6(from, source), Endpoint::v6(to, destination)),
         }
-    }
-}
-
-/// The IP version by the first nibble, for enclosing headers that do not give it.
-pub(super) fn version(bytes: &Bytes<'_>) -> Result<Layer, Skip> {
-    let &[first] = bytes.peek()?;
-    match first >> 4 {
-        4 => Ok(Layer::Ipv4),
-        6 => Ok(Layer::Ipv6),
-        _ => Ok(Layer::Foreign),
     }
 }
 

@@ -233,7 +233,7 @@ fn unusual_skips(summary: &Summary) -> Option<String> {
             Skip::Malformed => Some(format!("{} malformed", count(n, "packet"))),
             Skip::UnsupportedLinkType => {
                 let unknown: Vec<String> = link_types(&summary.captures)
-                    .filter(|link| link.name().is_none())
+                    .filter(|link| !link.is_decoded())
                     .map(|link| link.to_string())
                     .collect();
                 let types = unknown.join(", ");

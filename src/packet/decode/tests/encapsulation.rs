@@ -95,9 +95,10 @@ fn mpls_and_pppoe() {
     let labels = join(&[&LABEL, &LABEL, &BOTTOM]);
     assert_syn_v4(LinkType::ETHERNET, &ethernet(0x8847, &join(&[&labels, &ipv4(6, &syn())])));
     assert_syn_v6(LinkType::ETHERNET, &ethernet(0x8848, &join(&[&labels, &ipv6(6, &syn())])));
-    // A pseudowire: the control word begins with a nibble of zero.
-    let pseudowire = join(&[&labels, &[0; 4], &ethernet(0x0800, &ipv4(6, &syn()))]);
-    assert_eq!(decode_ethernet(&ethernet(0x8847, &pseudowire)), Err(Skip::NotIp));
+    // A pseudowire, whose control word begins with a nibble of zero; one that carries no IP.
+    let pseudowire = |frame: &[u8]| ethernet(0x8847, &join(&[&labels, &[0; 4], frame]));
+    assert_syn_v4(LinkType::ETHERNET, &pseudowire(&ethernet(0x0800, &ipv4(6, &syn()))));
+    assert_eq!(decode_ethernet(&pseudowire(&ethernet(0x0806, &[0; 28]))), Err(Skip::NotIp));
 
     let session = |code: u8, packet: &[u8]| {
         let [l0, l1] = u16::try_from(packet.len()).unwrap().to_be_bytes();
@@ -149,7 +150,7 @@ fn tunnels_of_anything_else_are_ip_but_not_tcp() {
     let arp = ethernet(0x0806, &[0; 28]);
     let not_tcp = [
         ipv4(17, &udp(4789, &join(&[&[0x08, 0, 0, 0, 0, 0, 42, 0], &arp]))),
-        // No valid VNI; another Geneve version; GRE with source routing; PPTP; ERSPAN.
+        // No valid VNI; another Geneve version; GRE with source routing; PPTP without PPP; ERSPAN of no version.
         ipv4(17, &udp(4789, &join(&[&[0; 8], &ethernet(0x0800, &ipv4(6, &syn()))]))),
         ipv4(17, &udp(6081, &join(&[&[0x40, 0, 8, 0, 0, 0, 0, 0], &ipv4(6, &syn())]))),
         ipv4(47, &join(&[&[0x40, 0, 8, 0, 0, 0, 0, 0], &ipv4(6, &syn())])),

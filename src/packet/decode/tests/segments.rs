@@ -164,10 +164,10 @@ fn other_protocols_are_counted_as_what_they_are() {
     assert_eq!(decode_ethernet(&ethernet(0x0800, &ipv4(17, &udp(53, &[0; 30])))), Err(Skip::NotTcp));
     assert_eq!(decode_ethernet(&ethernet(0x86dd, &ipv6(59, &[]))), Err(Skip::NotTcp));
     assert_eq!(decode_ethernet(&ethernet(0x0800, &ipv4(132, &syn()))), Err(Skip::NotTcp));
-    // ARP, LLDP, 802.3 with LLC, 802.3 with SNAP that announces IPv4.
+    // ARP, LLDP, 802.3 with LLC, 802.3 with SNAP of Cisco's.
     assert_eq!(decode_ethernet(&ethernet(0x0806, &[0; 46])), Err(Skip::NotIp));
     assert_eq!(decode_ethernet(&ethernet(0x88cc, &[0; 46])), Err(Skip::NotIp));
     assert_eq!(decode_ethernet(&ethernet(38, &[0x42; 46])), Err(Skip::NotIp));
-    let snap = join(&[&[0xaa, 0xaa, 3, 0, 0, 0, 8, 0], &ipv4(6, &syn())]);
+    let snap = join(&[&[0xaa, 0xaa, 3, 0, 0, 0x0c, 8, 0], &ipv4(6, &syn())]);
     assert_eq!(decode_ethernet(&ethernet(68, &snap)), Err(Skip::NotIp));
 }
