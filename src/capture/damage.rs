@@ -22,6 +22,10 @@ pub(super) enum Damage {
     TooLong { found: u32 },
     #[error("the file was cut to {size} bytes while it was read, or cannot be read from its disk")]
     Shrunk { size: u64 },
+    #[error(
+        "there are only zeros here; expected a {part} (space that was allocated and never written, or lost in a crash)"
+    )]
+    Zeros { part: &'static str },
     #[error("reading failed: {0}")]
     Read(io::Error),
     #[error("the {compression} data cannot be decompressed further: {error}")]

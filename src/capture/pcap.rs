@@ -71,8 +71,10 @@ impl PcapReader {
     /// The version, if it is not 2.x.
     pub(super) fn new(header: &[u8; FILE_HEADER]) -> Result<Self, (u16, u16)> {
         let Ok((_, header)) = parse_pcap_header(header) else { return Err((0, 0)) };
-        if header.version_major != 2 {
-            return Err((header.version_major, header.version_minor));
+        // Some writers have swapped the bytes of the version, and of nothing else.
+        let (major, minor) = (header.version_major, header.version_minor);
+        if major != 2 && (major.swap_bytes(), minor.swap_bytes()) != (2, 4) {
+            return Err((major, minor));
         }
         let layout = if header.is_modified_format() {
             Layout::Modified
@@ -182,6 +184,14 @@ impl PcapReader {
         if let Some(size) = input.shrunk(header) {
             return Err(Damage::Shrunk { size });
         }
+        // As in `is_zero`.
+        if input
+            .view()
+            .get(..Layout::Little.header())
+            .is_some_and(|fields| fields.iter().all(|&byte| byte == 0))
+        {
+            return Err(Damage::Zeros { part: "record" });
+        }
         if captured > MAX_CAPTURED {
             return Err(Damage::TooLong { found: captured });
         }
@@ -193,5 +203,14 @@ impl PcapReader {
 /// file that shrinks under its map reads as zeros, too.
 #[cold]
 fn plausible(input: &Input, view: &[u8], after: &[u8], record: &LegacyPcapBlock<'_>) -> bool {
-    record.caplen == 0 && input.shrunk(view.len() - after.len()).is_none()
+    if record.caplen != 0 || is_zero(record) {
+        return false;
+    }
+    // A file that shrinks ends in zeros, and the length on the wire is the end of the header.
+    record.origlen != 0 || input.shrunk(view.len() - after.len()).is_none()
+}
+
+/// True if a record has neither a time nor a length.
+fn is_zero(record: &LegacyPcapBlock<'_>) -> bool {
+    record.ts_sec == 0 && record.ts_usec == 0 && record.caplen == 0 && record.origlen == 0
 }

@@ -241,6 +241,9 @@ impl PcapNgReader {
         };
         let number = |bytes| if big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) };
         let (kind, len) = (number([a, b, c, d]), number([e, f, g, h]));
+        if (kind, len) == (0, 0) {
+            return Err(Damage::Zeros { part: "block" });
+        }
         let least = least(kind);
         if len < least || len % 4 != 0 {
             return Err(Damage::BlockLength { kind, found: len, least });

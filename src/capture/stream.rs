@@ -231,9 +231,18 @@ impl Read for Decoder {
         match self {
             Self::Plain(raw) => raw.read(buffer),
             Self::Gzip(gzip) => gzip.read(buffer),
-            Self::Zstd(zstd) => zstd.read(buffer),
+            Self::Zstd(zstd) => zstd.read(buffer).map_err(hint_at_window),
         }
     }
+}
+
+/// Adds advice to the error of a frame with a large window: zstd refuses more than 128 MiB of memory unless asked.
+fn hint_at_window(error: io::Error) -> io::Error {
+    // `std::io::Error` has nothing but the message.
+    if error.to_string().contains("requires too much memory") {
+        return io::Error::other(format!("{error}; unpack it first: zstd -d --long=31"));
+    }
+    error
 }
 
 /// The members of a gzip file, one after the other. Zeros between or after them are skipped, as gzip does: tapes and

@@ -119,6 +119,34 @@ fn damage_has_a_place_and_a_reason() {
 }
 
 #[test]
+fn zeros_after_the_end_are_damage_and_no_records() {
+    let what = "(space that was allocated and never written, or lost in a crash)";
+    let zeros = |mut bytes: Vec<u8>| {
+        bytes.resize(bytes.len() + 4096, 0);
+        read(&bytes)
+    };
+    let (whole, ends) = small_pcap();
+    complains(&zeros(whole), ends.len(), &format!(" at byte {}: ", ends[ends.len() - 1]), what);
+    let modified = Pcap::new(ByteOrder::Little, 0xa1b2_cd34, 1).record(5, 0, 4, b"abcd");
+    complains(&zeros(modified.bytes), 1, ": packet 2 at byte 52: ", what);
+    // Its extra fields are not zero.
+    let odd = Pcap::new(ByteOrder::Little, 0xa1b2_cd34, 1).record(0, 0, 0, b"").record(5, 0, 4, b"abcd");
+    complains(&read(&odd.bytes), 0, ": packet 1 at byte 24: ", what);
+    let (whole, ends) = small_pcapng();
+    let place = format!(" at byte {}: ", whole.len());
+    complains(&zeros(whole), ends.len(), &place, what);
+}
+
+#[test]
+fn a_zstd_window_that_is_too_large_is_refused_with_advice() {
+    let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+    encoder.window_log(28).unwrap();
+    encoder.write_all(&small_pcap().0).unwrap();
+    let outcome = read(&encoder.finish().unwrap());
+    assert!(outcome.damage().ends_with("; unpack it first: zstd -d --long=31"), "{}", outcome.damage());
+}
+
+#[test]
 fn hostile_blocks_are_damage() {
     let (whole, ends) = small_pcapng();
     let patched = |at: usize, value: u32| {
@@ -137,7 +165,7 @@ fn hostile_blocks_are_damage() {
             len as usize - 4,
             len + 4,
             format!(
-                "the block says {len} bytes at its beginning and {} at its end; expected the same",
+                "the block's length is {len} at its beginning and {} at its end; expected the same",
                 len + 4
             ),
         ),

@@ -36,6 +36,15 @@ fn classic_files_in_all_layouts() {
 }
 
 #[test]
+fn a_version_with_swapped_bytes_is_read() {
+    for order in [ByteOrder::Little, ByteOrder::Big] {
+        let mut pcap = Pcap::new(order, 0xa1b2_c3d4, 1).record(1, 0, 16, SYN);
+        pcap.bytes[4..8].copy_from_slice(&[order.u16(0x0200), order.u16(0x0400)].concat());
+        assert_eq!(only(&read(&pcap.bytes)).data, SYN);
+    }
+}
+
+#[test]
 fn the_upper_bits_of_the_link_type_are_ignored() {
     let outcome = read(&Pcap::new(ByteOrder::Big, 0xa1b2_c3d4, 0x5400_0071).record(0, 0, 16, SYN).bytes);
     assert_eq!(only(&outcome).link, LinkType::LINUX_SLL);
