@@ -53,7 +53,6 @@ const EXPECTED_FAILURES: &[&str] = &[
     "freebsd",
     "health-checks",
     "erspan",
-    "sgt",
 ];
 
 /// One entry of `cases.json`. A key that is absent is not checked.
