@@ -2,7 +2,8 @@
 
 use super::packet_clock::PacketClock;
 use super::summary::PacketCounts;
-use crate::packet::{self, FlowHasher, Frame, Frames, Glimpse, Packet, Skip, Span, Timestamp};
+use super::undecoded::UndecodedCounts;
+use crate::packet::{self, FlowHasher, Frame, Frames, Glimpse, Packet, Span, Timestamp, Unused};
 
 /// Where the packets of the intake go.
 pub(super) trait Destination {
@@ -25,6 +26,7 @@ pub(super) trait Destination {
 pub(super) struct Intake {
     hasher: FlowHasher,
     counts: PacketCounts,
+    undecoded: UndecodedCounts,
     clock: PacketClock,
 }
 
@@ -79,13 +81,16 @@ impl Intake {
                 };
                 destination.push_decoded(self.hasher.hash(flow), packet, ordinal);
             }
-            Err(unused) => self.count_skip(unused.reason),
+            Err(unused) => self.count_unused(unused),
         }
     }
 
     #[cold]
-    fn count_skip(&mut self, skip: Skip) {
-        self.counts.skipped[skip as usize] += 1;
+    fn count_unused(&mut self, unused: Unused) {
+        self.counts.skipped[unused.reason as usize] += 1;
+        if let Some(protocol) = unused.protocol {
+            self.undecoded.count(protocol);
+        }
     }
 
     /// Packets taken so far.
@@ -95,7 +100,7 @@ impl Intake {
 
     /// What was counted so far; duplicates and mid-stream segments are counted by the trackers.
     pub(super) fn counts(&self) -> PacketCounts {
-        self.counts
+        PacketCounts { undecoded: self.undecoded.most_frequent(), ..self.counts.clone() }
     }
 
     /// The packet clock.

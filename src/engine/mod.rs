@@ -18,6 +18,7 @@ mod sink;
 mod steps;
 mod summary;
 mod threads;
+mod undecoded;
 
 use std::io;
 
@@ -25,6 +26,7 @@ pub use options::AnalysisOptions;
 pub use single::Analysis;
 pub use sink::Sink;
 pub use summary::{PacketCounts, Summary};
+pub use undecoded::Undecoded;
 
 use crate::capture::{Source, SourceStatus};
 use crate::listener::Listeners;

@@ -2,6 +2,7 @@
 
 use strum::EnumCount;
 
+use super::undecoded::Undecoded;
 use crate::capture::CaptureInfo;
 use crate::handshake::Counts;
 use crate::listener::{Listener, Listeners, Tally};
@@ -27,7 +28,7 @@ impl Summary {
 }
 
 /// Packets by use. `total` = `tcp` + all of `skipped` + ICMP errors used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PacketCounts {
     /// Packets that passed the filter, if one was given.
     pub total: u64,
@@ -39,6 +40,8 @@ pub struct PacketCounts {
     pub midstream: u64,
     /// Unused packets by reason, indexed by [`Skip`].
     pub skipped: [u64; Skip::COUNT],
+    /// The most frequent protocols of packets without TCP, in descending order; at most ten.
+    pub undecoded: Vec<Undecoded>,
 }
 
 impl PacketCounts {

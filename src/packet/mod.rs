@@ -18,8 +18,8 @@ mod time;
 
 pub use decode::{Frame, Frames, decode};
 pub(crate) use decode::{
-    Glimpse, HEADERS, general, glimpse_ipv4, glimpse_ipv6, tunnel_ports, tunnel_protocols, usual_ipv4,
-    usual_ipv6,
+    Glimpse, HEADERS, Unused, general, glimpse_ipv4, glimpse_ipv6, tunnel_ports, tunnel_protocols,
+    usual_ipv4, usual_ipv6,
 };
 pub use flow::{Direction, Endpoint, FlowHasher, FlowKey};
 pub use link::LinkType;

@@ -1,13 +1,13 @@
 //! Hand-made analyses that the tests of all formats share.
 
 use crate::capture::{CaptureFormat, CaptureInfo};
-use crate::engine::{PacketCounts, Summary};
+use crate::engine::{PacketCounts, Summary, Undecoded};
 use crate::handshake::{
     Attempt, Cause, Confidence, Connect, Errno, Evidence, Facts, Inference, Outcome, Reason, Retries,
     RetryTimes, Timing, Vantage, Verdict,
 };
 use crate::listener::{Advice, Clients, Diagnosis, Listener, ListenerEvidence, RetrySums, Tally};
-use crate::packet::{Endpoint, FrameRef, IcmpError, LinkType, Span, Timestamp};
+use crate::packet::{Endpoint, FrameRef, IcmpError, LinkType, Protocol, Span, Timestamp};
 
 /// An analysis: what the engine hands to a reporter.
 pub(crate) type Sample = (Summary, Vec<Attempt>);
@@ -267,8 +267,17 @@ pub(crate) fn damaged() -> Sample {
     let mut only = listener(server, &attempts);
     only.diagnosis = Diagnosis::Undetermined;
     let mut summary = summary(vec![broken], vec![only], &attempts);
-    summary.packets =
-        PacketCounts { total: 70, tcp: 50, copies: 1, midstream: 7, skipped: [2, 3, 4, 5, 1, 5] };
+    summary.packets = PacketCounts {
+        total: 70,
+        tcp: 50,
+        copies: 1,
+        midstream: 7,
+        skipped: [2, 3, 4, 5, 1, 5],
+        undecoded: vec![
+            Undecoded { protocol: Protocol::LinkType(LinkType(147)), packets: 5 },
+            Undecoded { protocol: Protocol::Ip(89), packets: 3 },
+        ],
+    };
     (summary, attempts)
 }
 
