@@ -12,13 +12,13 @@ use strum::{EnumCount, IntoEnumIterator};
 
 use super::wording;
 use crate::capture::{CaptureFormat, CaptureInfo};
-use crate::engine::{PacketCounts, Summary};
+use crate::engine::{PacketCounts, Summary, Undecoded};
 use crate::handshake::{
     Attempt, Cause, Confidence, Connect, Errno, Outcome, Reason, Retries, Timing, Vantage, Verdict,
 };
 use crate::kernel::KernelStats;
 use crate::listener::{Listener, RetrySums, Tally};
-use crate::packet::{Endpoint, LinkType, Skip, Span, Timestamp};
+use crate::packet::{Endpoint, LinkType, Protocol, Skip, Span, Timestamp};
 
 /// Counts up when a name of the machine-readable outputs changes its meaning.
 pub const SCHEMA: u32 = 1;
@@ -276,6 +276,7 @@ pub(super) struct PacketsRecord<'a> {
     copies: u64,
     midstream: u64,
     skipped: SkipCounts<'a>,
+    undecoded: Vec<UndecodedRecord>,
 }
 
 impl<'a> From<&'a PacketCounts> for PacketsRecord<'a> {
@@ -286,7 +287,21 @@ impl<'a> From<&'a PacketCounts> for PacketsRecord<'a> {
             copies: counts.copies,
             midstream: counts.midstream,
             skipped: SkipCounts(&counts.skipped),
+            undecoded: counts.undecoded.iter().map(UndecodedRecord::from).collect(),
         }
+    }
+}
+
+/// Packets whose decoding stopped at one protocol.
+#[derive(Serialize)]
+struct UndecodedRecord {
+    what: Shown<Protocol>,
+    packets: u64,
+}
+
+impl From<&Undecoded> for UndecodedRecord {
+    fn from(undecoded: &Undecoded) -> Self {
+        Self { what: Shown(undecoded.protocol), packets: undecoded.packets }
     }
 }
 

@@ -9,10 +9,10 @@ use super::clock::length;
 use super::paint::Tone;
 use super::words::{verb, wrap};
 use crate::capture::CaptureInfo;
-use crate::engine::Summary;
+use crate::engine::{Summary, Undecoded};
 use crate::handshake::{Cause, Reason, Vantage, Verdict};
 use crate::listener::Listener;
-use crate::packet::{LinkType, Skip, Timestamp};
+use crate::packet::{LinkType, Protocol, Skip, Timestamp};
 use crate::printable::printable;
 use crate::words::{count, number};
 
@@ -175,14 +175,49 @@ fn no_attempts(summary: &Summary) -> String {
             read => format!("None of the {} packets passes the filter.", number(read)),
         };
     }
+    let most = packets.undecoded.first();
     if packets.midstream > 0 {
         let segments = count(packets.midstream, "TCP segment");
-        return format!(
-            "No handshakes: {segments} {} to connections that began before the capture.",
+        let text = format!(
+            "No handshakes: {segments} {} to connections that began before the capture",
             verb(packets.midstream, "belongs", "belong")
         );
+        // Among few segments of TCP, the handshakes may be in the others.
+        return match most.filter(|most| most.packets > packets.midstream) {
+            Some(most) => format!("{text}; {} {}.", count(most.packets, "packet"), are_of(most)),
+            None => format!("{text}."),
+        };
     }
-    "No TCP handshakes in these packets.".to_owned()
+    let text = format!("No TCP handshakes in {}", count(packets.total, "packet"));
+    match most {
+        Some(most) => format!("{text}: {}.", share_of(most, packets.total)),
+        None => format!("{text}."),
+    }
+}
+
+/// The packets of a protocol among all: `997 of them are EtherType 0x8909, which is not decoded`.
+fn share_of(undecoded: &Undecoded, total: u64) -> String {
+    let share = match undecoded.packets {
+        1 if total == 1 => "it".to_owned(),
+        all if all == total => "all of them".to_owned(),
+        n => format!("{} of them", number(n)),
+    };
+    format!("{share} {}", are_of(undecoded))
+}
+
+/// `are EtherType 0x8909, which is not decoded`, or `are UDP port 53 (DNS)`.
+fn are_of(undecoded: &Undecoded) -> String {
+    let are = verb(undecoded.packets, "is", "are");
+    let because = if undecoded.protocol.name().is_none() { ", which is not decoded" } else { "" };
+    format!("{are} {}{because}", protocol_words(undecoded.protocol))
+}
+
+/// `UDP port 53 (DNS)`, or the number alone.
+fn protocol_words(protocol: Protocol) -> String {
+    match protocol.name() {
+        Some(name) => format!("{protocol} ({name})"),
+        None => protocol.to_string(),
+    }
 }
 
 /// What the reader must know before believing the rest. One line each; nothing when all is well.
@@ -280,7 +315,13 @@ pub(super) fn write_packets(out: &mut impl Write, view: &View<'_>, summary: &Sum
     let skipped: Vec<String> =
         skips(summary).map(|(reason, n)| format!("{} {}", number(n), reason.name())).collect();
     let text = if skipped.is_empty() { "none".to_owned() } else { skipped.join(", ") };
-    view.write_labelled(out, Tone::Strong, "", "skipped", &text)
+    view.write_labelled(out, Tone::Strong, "", "skipped", &text)?;
+    if packets.undecoded.is_empty() {
+        return Ok(());
+    }
+    let words = |u: &Undecoded| format!("{} {}", number(u.packets), protocol_words(u.protocol));
+    let undecoded: Vec<String> = packets.undecoded.iter().map(words).collect();
+    view.write_labelled(out, Tone::Strong, "", "not TCP", &undecoded.join(", "))
 }
 
 fn capture_words(capture: &CaptureInfo) -> String {

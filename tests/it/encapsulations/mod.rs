@@ -3,10 +3,11 @@
 
 mod build;
 mod samples;
+mod undecoded;
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hsanalyze::packet::{Endpoint, Frame, FrameRef, LinkType, Packet, Segment, Skip, Timestamp, decode};
 
@@ -112,6 +113,24 @@ fn cuts_without_a_wire_length_are_no_segments() {
     });
 }
 
+/// Damage to headers causes no panic, and every packet is a segment, an ICMP error or counted.
+#[test]
+fn damage_is_harmless() {
+    let mut random = fastrand::Rng::with_seed(11);
+    each(|sample, sent| {
+        for _ in 0..50 {
+            let mut data = sent.data.clone();
+            for _ in 0..random.usize(1..4) {
+                let place = random.usize(..data.len());
+                data[place] = random.u8(..);
+            }
+            let captured = random.usize(..=data.len());
+            let found = decode_cut(sample.link, &data, captured);
+            assert_ne!(found, Err(Skip::UnsupportedLinkType), "{}", sample.name);
+        }
+    });
+}
+
 /// Ordinary UDP is not taken for a tunnel, on whichever side the port is.
 #[test]
 fn ordinary_udp_is_no_tunnel() {
@@ -154,11 +173,16 @@ fn captures(wanted: impl Fn(&Sample) -> bool) -> Vec<(u16, Vec<(&'static str, Se
     captures
 }
 
-fn write(directory: &Path, link: u16, sent: &[(&'static str, Sent)]) -> std::path::PathBuf {
+/// Writes a capture of these frames, and returns its path.
+fn write_capture(directory: &Path, link: u16, frames: &[Vec<u8>]) -> PathBuf {
     let path = directory.join(format!("{link}.pcap"));
-    let frames: Vec<_> = sent.iter().map(|(_, sent)| sent.data.clone()).collect();
-    fs::write(&path, build::pcap(link, &frames)).unwrap();
+    fs::write(&path, build::pcap(link, frames)).unwrap();
     path
+}
+
+fn write(directory: &Path, link: u16, sent: &[(&'static str, Sent)]) -> PathBuf {
+    let frames: Vec<_> = sent.iter().map(|(_, sent)| sent.data.clone()).collect();
+    write_capture(directory, link, &frames)
 }
 
 #[test]
