@@ -23,6 +23,9 @@ pub struct OpenError {
 /// Reasons why a file cannot be read as a capture.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenReason {
+    /// There is no such file.
+    #[error("not found")]
+    Missing,
     /// It cannot be opened or read.
     #[error("{0}")]
     Io(io::Error),
@@ -115,7 +118,11 @@ const FOREIGN: &[(&[u8], &str)] = &[
 
 /// Opens `path`, or standard input for `-`, and recognises what is in it.
 pub(super) fn open(path: &OsStr) -> Result<(Input, FormatReader), OpenReason> {
-    let file = if path == "-" { stdin() } else { File::open(path) }.map_err(OpenReason::Io)?;
+    let file = if path == "-" { stdin() } else { File::open(path) };
+    let file = file.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => OpenReason::Missing,
+        _ => OpenReason::Io(error),
+    })?;
     let mut input = input(file)?;
     let reader = recognise(&mut input)?;
     Ok((input, reader))

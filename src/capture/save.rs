@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use crate::packet::{Frame, LinkType, Span, Timestamp};
@@ -20,6 +20,9 @@ pub struct Rotation {
     /// (tcpdump's `-W`).
     pub files: Option<u32>,
 }
+
+/// Length of a record header.
+const RECORD_HEADER: usize = 16;
 
 /// Magic number of classic pcap with nanoseconds, in the byte order of the file.
 const MAGIC_NANOS: u32 = 0xa1b2_3c4d;
@@ -38,11 +41,75 @@ pub struct Saver {
     error: Option<String>,
 }
 
+/// An open file. Records are buffered, so that only whole ones are left where writing fails.
 struct OpenFile {
     path: PathBuf,
-    out: BufWriter<File>,
+    file: File,
+    /// Whole records that are not yet written.
+    buffer: Vec<u8>,
+    /// Bytes of the file, with those of the buffer.
     bytes: u64,
+    /// The time of the first packet.
     since: Option<Timestamp>,
+}
+
+/// Bytes that are written at once.
+const BUFFER: usize = 1 << 18;
+
+impl OpenFile {
+    fn add(&mut self, frame: &Frame<'_>) -> io::Result<()> {
+        self.since.get_or_insert(frame.at);
+        self.bytes += record(&mut self.buffer, frame)?;
+        if self.buffer.len() < BUFFER { Ok(()) } else { self.flush() }
+    }
+
+    /// Writes the buffer. After an error the file ends with a whole record, and the rest of the buffer is lost.
+    fn flush(&mut self) -> io::Result<()> {
+        let mut written = 0;
+        let result = loop {
+            match self.buffer.get(written..) {
+                None | Some([]) => break Ok(()),
+                Some(rest) => match self.file.write(rest) {
+                    Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
+                    Ok(bytes) => written += bytes,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => break Err(error),
+                },
+            }
+        };
+        if result.is_err() {
+            // Without effect on a pipe or a device.
+            let _ = self.truncate(written - whole_records(&self.buffer, written));
+        }
+        self.buffer.clear();
+        result
+    }
+
+    /// Removes the last bytes of the file.
+    fn truncate(&mut self, bytes: usize) -> io::Result<()> {
+        let end = self.file.stream_position()?;
+        self.file.set_len(end.saturating_sub(bytes as u64))
+    }
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        // The errors that matter are those of `flush`, which is called once a second and at the end.
+        let _ = self.flush();
+    }
+}
+
+/// The length of the records that are whole within the first bytes of a buffer of records.
+fn whole_records(buffer: &[u8], written: usize) -> usize {
+    let mut whole = 0;
+    while let Some(captured) = buffer.get(whole + 8..).and_then(|field| field.first_chunk()) {
+        let end = whole + RECORD_HEADER + u32::from_le_bytes(*captured) as usize;
+        if end > written {
+            break;
+        }
+        whole = end;
+    }
+    whole
 }
 
 impl Saver {
@@ -86,7 +153,7 @@ impl Saver {
     /// Flushes the buffer, so that a reader of the file sees all packets.
     pub fn flush(&mut self) {
         let Some(open) = &mut self.file else { return };
-        if let Err(error) = open.out.flush() {
+        if let Err(error) = open.flush() {
             let path = open.path.clone();
             self.fail(&path, &error);
         }
@@ -112,14 +179,7 @@ impl Saver {
             self.begin(frame.at)?;
         }
         let Some(open) = &mut self.file else { return Ok(()) };
-        open.since.get_or_insert(frame.at);
-        match record(&mut open.out, frame) {
-            Ok(bytes) => {
-                open.bytes += bytes;
-                Ok(())
-            }
-            Err(error) => Err((open.path.clone(), error)),
-        }
+        open.add(frame).map_err(|error| (open.path.clone(), error))
     }
 
     /// True if the packet belongs to another file than the open one.
@@ -139,18 +199,17 @@ impl Saver {
 
     fn end(&mut self) -> Result<(), (PathBuf, io::Error)> {
         match self.file.take() {
-            Some(mut open) => open.out.flush().map_err(|error| (open.path, error)),
+            Some(mut open) => open.flush().map_err(|error| (open.path.clone(), error)),
             None => Ok(()),
         }
     }
 
     fn begin(&mut self, now: Timestamp) -> Result<(), (PathBuf, io::Error)> {
         let path = self.name(now);
-        let begun = File::create(&path).and_then(|file| {
-            let mut out = BufWriter::with_capacity(1 << 18, file);
-            let bytes = header(&mut out, self.link, self.snap_length)?;
-            out.flush()?;
-            Ok(OpenFile { path: path.clone(), out, bytes, since: None })
+        let begun = File::create(&path).and_then(|mut file| {
+            let bytes = header(&mut file, self.link, self.snap_length)?;
+            let buffer = Vec::with_capacity(BUFFER);
+            Ok(OpenFile { path: path.clone(), file, buffer, bytes, since: None })
         });
         self.file = Some(begun.map_err(|error| (path, error))?);
         self.begun += 1;
@@ -212,7 +271,7 @@ fn record(out: &mut impl Write, frame: &Frame<'_>) -> io::Result<u64> {
     let seconds = u32::try_from(nanos / NANOS).unwrap_or(u32::MAX);
     let rest = u32::try_from(nanos % NANOS).unwrap_or(0);
     let captured = u32::try_from(frame.data.len()).map_err(io::Error::other)?;
-    let mut head = [0; 16];
+    let mut head = [0; RECORD_HEADER];
     for (place, value) in head.chunks_exact_mut(4).zip([seconds, rest, captured, frame.wire_len]) {
         place.copy_from_slice(&value.to_le_bytes());
     }
@@ -329,11 +388,32 @@ mod tests {
         assert_eq!(refused.err().unwrap().kind(), io::ErrorKind::StorageFull);
         let directory = tempfile::tempdir().unwrap();
         let mut saver = saver(&directory.path().join("a"), Rotation::default());
-        saver.file.as_mut().unwrap().out = BufWriter::with_capacity(10, File::create("/dev/full").unwrap());
+        saver.file.as_mut().unwrap().file = File::create("/dev/full").unwrap();
         add(&mut saver, at(0));
+        saver.flush();
         let error = saver.error().unwrap().to_owned();
         assert!(error.contains("No space left on device") && error.contains("no longer saved"), "{error}");
         add(&mut saver, at(1));
+        saver.flush();
         assert_eq!(saver.error(), Some(error.as_str()));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_that_cannot_grow_ends_with_a_whole_record() {
+        use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+        use nix::sys::memfd::{MFdFlags, memfd_create};
+
+        let directory = tempfile::tempdir().unwrap();
+        let mut saver = saver(&directory.path().join("a"), Rotation::default());
+        // Writes fail past two pages, in the middle of a record of 100 bytes.
+        let limited = File::from(memfd_create("limited", MFdFlags::MFD_ALLOW_SEALING).unwrap());
+        limited.set_len(2 * 4096).unwrap();
+        fcntl(&limited, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_GROW)).unwrap();
+        saver.file.as_mut().unwrap().file = limited.try_clone().unwrap();
+        (0..100).for_each(|n| add(&mut saver, at(n)));
+        saver.flush();
+        assert!(saver.error().is_some());
+        assert_eq!(limited.metadata().unwrap().len(), 81 * 100);
     }
 }

@@ -232,7 +232,9 @@ pub(super) fn write_limits(
         let name = printable(&capture.path);
         if let Some(damage) = &capture.damaged {
             let rest = if capture.cut { " (the rest was not read)" } else { "" };
-            limits.push(("damaged", format!("{}{rest}", printable(damage))));
+            // A file that is missing or no capture is not damaged.
+            let label = if capture.format.is_some() { "damaged" } else { "not read" };
+            limits.push((label, format!("{}{rest}", printable(damage))));
         }
         if let Some(dropped) = capture.dropped.filter(|n| *n > 0) {
             let text = format!(
