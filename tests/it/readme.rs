@@ -263,7 +263,8 @@ mod sockets {
         in_namespace(|| {
             let _server = listener("127.0.0.1:8080", 64);
             let shell = Shell::new();
-            for command in ON_SOCKETS {
+            let built = |command: &&&str| cfg!(feature = "lab") || !command.contains(" lab ");
+            for command in ON_SOCKETS.iter().filter(built) {
                 let ran = shell.run(command);
                 // The lab exits with 1 where this kernel does something else than is expected.
                 let failed = ran.status.code().is_none_or(|code| code > 1);
