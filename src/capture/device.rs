@@ -72,3 +72,10 @@ pub fn devices() -> Result<Vec<Device>, String> {
     let devices = ::pcap::Device::list().map_err(|error| super::libpcap::message(&error))?;
     Ok(devices.into_iter().map(Device::from).collect())
 }
+
+/// True if a network interface is up; `None` if the device is none, or its state cannot be read.
+pub(super) fn is_up(name: &str) -> Option<bool> {
+    let mut interfaces = nix::ifaddrs::getifaddrs().ok()?;
+    let found = interfaces.find(|interface| interface.interface_name == name)?;
+    Some(found.flags.contains(nix::net::if_::InterfaceFlags::IFF_UP))
+}

@@ -13,7 +13,7 @@ use self::clock::{DropCounter, LiveClock, stamp};
 pub use self::error::LiveError;
 use self::error::explain;
 use self::open::{TIMEOUT_MS, choose, link_of, non_blocking, prepare, time_sources};
-use super::device::devices;
+use super::device::{devices, is_up};
 use super::filter::FilterError;
 use super::options::{LiveOptions, TimeSource};
 use super::source::{CaptureFormat, CaptureInfo, Source, SourceStatus};
@@ -36,6 +36,10 @@ pub struct LiveCapture {
     clock: LiveClock,
     dropped: DropCounter,
     ended: Option<String>,
+    /// The interface is down.
+    down: bool,
+    /// The interface was down at some time.
+    was_down: bool,
 }
 
 impl LiveCapture {
@@ -86,6 +90,8 @@ impl LiveCapture {
             clock: LiveClock { of_host, drained_at: None, latest: None },
             dropped: DropCounter::default(),
             ended: None,
+            down: false,
+            was_down: false,
         }
     }
 
@@ -156,6 +162,15 @@ impl LiveCapture {
         self.dropped.total
     }
 
+    /// Checks whether the interface is still up. Returns a message when it went down: libpcap delivers nothing then, and
+    /// no error.
+    pub fn check_interface(&mut self) -> Option<String> {
+        let before = std::mem::replace(&mut self.down, is_up(&self.device) == Some(false));
+        self.was_down |= self.down;
+        (self.down && !before)
+            .then(|| format!("{}: the interface is down, and no packets arrive", self.device))
+    }
+
     /// Waits until the kernel has packets, at most as long as it holds them back; a signal ends the wait.
     #[cfg(target_os = "linux")]
     fn wait(&self) {
@@ -171,6 +186,13 @@ impl LiveCapture {
     /// Does nothing: elsewhere libpcap waits while it reads.
     #[cfg(not(target_os = "linux"))]
     fn wait(&self) {}
+
+    /// The reason why packets are missing, if any are.
+    fn damage(&self) -> Option<String> {
+        let down =
+            || format!("{}: the interface was down for a time, and its packets are missing", self.device);
+        self.ended.clone().or_else(|| self.was_down.then(down))
+    }
 
     /// Hands over up to `max` packets that the kernel has, and returns their number.
     fn dispatch(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> Result<usize, ::pcap::Error> {
@@ -237,7 +259,7 @@ impl Source for LiveCapture {
             bytes: self.bytes,
             first: self.first,
             last: self.last,
-            damaged: self.ended.clone(),
+            damaged: self.damage(),
             cut: self.ended.is_some(),
             dropped: Some(self.dropped.total),
         }]

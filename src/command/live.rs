@@ -182,6 +182,9 @@ impl Session<'_> {
         if dropped > 0 {
             analysis.listeners().capture_dropped();
         }
+        if let Some(problem) = self.source.check_interface() {
+            line.aside(|| say(&format!("warning: {problem}")));
+        }
         if let Some(failure) = self.kernel.ask(analysis.listeners())
             && self.config.analyse.verbosity == Verbosity::Verbose
         {

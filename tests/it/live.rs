@@ -2,6 +2,7 @@
 
 #[path = "../../examples/send/frames.rs"]
 mod frames;
+mod interface;
 mod keep;
 mod run;
 mod wire;

@@ -26,6 +26,11 @@ impl Recorded {
         self.live.count_drops()
     }
 
+    /// A message when the interface went down.
+    pub(super) fn check_interface(&mut self) -> Option<String> {
+        self.live.check_interface()
+    }
+
     /// Writes out what was saved; gives an error of saving, the first time only.
     pub(super) fn flush(&mut self) -> Option<&str> {
         let saver = self.saver.as_mut()?;
