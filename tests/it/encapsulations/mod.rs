@@ -131,6 +131,22 @@ fn damage_is_harmless() {
     });
 }
 
+/// Headers that announce themselves, as long as a packet can be, end the walk and not the stack.
+#[test]
+fn chains_are_bounded() {
+    let nsh = [0x0f, 0xc2, 2, 4, 0, 0, 1, 255].repeat(8000);
+    let chains = [
+        build::ethernet(0x894f, &nsh),
+        build::ethernet(0x8100, &[0, 5, 0x81, 0].repeat(16_000)),
+        build::ethernet(0x6558, &build::ethernet(0x6558, &[]).repeat(4000)),
+        build::ethernet(0x8847, &[0; 64_000]),
+    ];
+    for data in chains {
+        let found = decode_cut(ETHERNET, &data, data.len());
+        assert_eq!(found, Err(Skip::Malformed));
+    }
+}
+
 /// Ordinary UDP is not taken for a tunnel, on whichever side the port is.
 #[test]
 fn ordinary_udp_is_no_tunnel() {

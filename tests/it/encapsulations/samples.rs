@@ -96,6 +96,10 @@ pub(super) const ALL: &[Sample] = &[
     ours(on_ethernet("erspan-3-ip", |p| {
         gre(0x1000, 0x22eb, &join(&[&[0x20, 5, 0, 9, 1, 2, 3, 4, 0, 0, 8, 0], &p.ip]))
     })),
+    on_ethernet("cisco-metadata-in-gre", |p| {
+        let (ether_type, ip) = (&p.typed()[..2], &p.ip);
+        gre(0, 0x8909, &join(&[ether_type, &[1, 1, 0, 1, 0, 2], ip]))
+    }),
     on_ethernet("nsh-in-gre", |p| gre(0, 0x894f, &join(&[&[0x0f, 0xc2, 2, 3], &[0, 0, 1, 255], &p.frame()]))),
     on_ethernet("pptp", |p| pptp(0x3001, &[0; 4], &join(&[&[0xff, 3], &p.ppp()]))),
     on_ethernet("pptp-acknowledging", |p| pptp(0x3081, &[0; 8], &p.ppp())),
@@ -119,6 +123,9 @@ pub(super) const ALL: &[Sample] = &[
         to_port(6081, &join(&[&[2, 0, 0x65, 0x58, 0, 0, 42, 0], &[1, 2, 3, 1, 0, 0, 0, 0], &p.frame()]))
     }),
     on_ethernet("mpls-in-udp", |p| to_port(6635, &join(&[&[0, 2, 1, 64], &p.ip]))),
+    ours(on_ethernet("mpls-pseudowire-in-udp", |p| {
+        to_port(6635, &join(&[&[0, 2, 1, 64], &[0; 4], &p.frame()]))
+    })),
     on_ethernet("gtp", |p| gtp(0x30, &[], &p.ip)),
     on_ethernet("gtp-sequence", |p| gtp(0x32, &[0, 9, 0, 0], &p.ip)),
     on_ethernet("gtp-n-pdu", |p| gtp(0x31, &[0, 0, 7, 0], &p.ip)),

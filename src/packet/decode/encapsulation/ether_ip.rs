@@ -3,10 +3,8 @@
 use super::{Layer, Skip, ethernet};
 use crate::packet::decode::bytes::Bytes;
 
-/// Removes version 3 and the reserved bits after it.
+/// Removes version 3 and the reserved bits after it, which are ignored.
 pub(super) fn decode(bytes: &mut Bytes<'_>) -> Result<Layer, Skip> {
-    match bytes.take()? {
-        [0x30, 0] => ethernet::decode(bytes),
-        _ => Ok(Layer::Unknown),
-    }
+    let &[version, _] = bytes.take()?;
+    if version >> 4 == 3 { ethernet::decode(bytes) } else { Ok(Layer::Unknown) }
 }

@@ -1,6 +1,6 @@
 //! GRE, and the enhanced GRE of PPTP.
 
-use super::{Layer, Skip, ethernet};
+use super::{Layer, Skip, cisco_metadata, ethernet};
 use crate::packet::Protocol;
 use crate::packet::decode::bytes::Bytes;
 
@@ -15,6 +15,7 @@ const VERSION: u8 = 0x07;
 /// Source routing (RFC 1701) is not decoded.
 pub(super) fn decode(bytes: &mut Bytes<'_>) -> Result<Layer, Skip> {
     const ERSPAN: u16 = 0x88be;
+    const CISCO_METADATA: u16 = 0x8909;
     let &[flags, version, p0, p1] = bytes.take()?;
     let protocol = u16::from_be_bytes([p0, p1]);
     match version & VERSION {
@@ -27,11 +28,12 @@ pub(super) fn decode(bytes: &mut Bytes<'_>) -> Result<Layer, Skip> {
             bytes.skip(4)?;
         }
     }
-    // Type I of ERSPAN has neither a sequence number nor a header of its own.
-    if protocol == ERSPAN && flags & SEQUENCE == 0 {
-        return ethernet::decode(bytes);
+    match protocol {
+        // Type I of ERSPAN has neither a sequence number nor a header of its own.
+        ERSPAN if flags & SEQUENCE == 0 => ethernet::decode(bytes),
+        CISCO_METADATA => cisco_metadata::in_gre(bytes),
+        _ => Ok(Layer::Announced(Protocol::EtherType(protocol))),
     }
-    Ok(Layer::Announced(Protocol::EtherType(protocol)))
 }
 
 /// Removes the rest of an enhanced GRE header (RFC 2637 §4.1).

@@ -15,10 +15,13 @@ pub(super) fn decode(bytes: &mut Bytes<'_>) -> Result<Layer, Skip> {
     }
 }
 
-/// As [`decode`], for UDP and where else the payload must be plausible IP (RFC 7510).
+/// As [`decode`], for UDP (RFC 7510) and where else the payload must be plausible.
 pub(super) fn plausible(bytes: &mut Bytes<'_>) -> Result<Layer, Skip> {
     labels(bytes)?;
-    inner_ip::plausible_by_version(bytes)
+    match inner_ip::plausible_by_version(bytes)? {
+        Layer::Unknown => pseudowire(bytes),
+        ip => Ok(ip),
+    }
 }
 
 /// Decodes an Ethernet frame behind the labels, with a control word before it or without (RFC 4448 §4.6).

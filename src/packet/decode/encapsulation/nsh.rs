@@ -1,7 +1,10 @@
 //! Network service header: service function chains (RFC 8300).
 
 use super::{Layer, Skip, ethernet, inner_ip, mpls};
+use crate::packet::Protocol;
 use crate::packet::decode::bytes::Bytes;
+
+const NSH: u16 = 0x894f;
 
 /// Removes a header, whose length is in words of four bytes (RFC 8300 §2.2).
 pub(super) fn decode(bytes: &mut Bytes<'_>) -> Result<Layer, Skip> {
@@ -24,7 +27,8 @@ pub(super) fn next_protocol(number: u8, bytes: &mut Bytes<'_>) -> Result<Layer, 
         1 => inner_ip::plausible(bytes, 4),
         2 => inner_ip::plausible(bytes, 6),
         3 => ethernet::plausible(bytes),
-        4 => decode(bytes),
+        // Announced, so that a chain of these headers counts as layers.
+        4 => Ok(Layer::Announced(Protocol::EtherType(NSH))),
         5 => mpls::plausible(bytes),
         _ => Ok(Layer::Unknown),
     }
