@@ -46,7 +46,7 @@ fn track(segments: &[Segment]) -> Vec<Attempt> {
     }
     tracker.take(&batch);
 
-    // Time is data: time-outs expire when the tracker is told a later time. Here, the capture ends a minute later.
+    // Time is data: time-outs expire when the tracker is advanced. Here the capture ends a minute later.
     if let Some(last) = segments.last() {
         tracker.advance(last.at.plus(Span::from_secs(60)));
     }

@@ -118,7 +118,7 @@ struct Check<'a> {
 }
 
 impl<'a> Check<'a> {
-    /// Runs the program twice. Without a document it returns what the program said instead.
+    /// Runs the program twice. If it printed no document, returns its error message.
     fn run(case: &'a Case) -> Result<Self, String> {
         let names = match &case.file {
             Files::One(name) => std::slice::from_ref(name),

@@ -74,7 +74,7 @@ impl Segment {
     }
 
     fn options(&mut self, options: &[TcpOptionElement]) {
-        self.tcp.set_options(options).expect("they take 20 of 40 octets");
+        self.tcp.set_options(options).expect("they take 20 of 40 bytes");
     }
 }
 
@@ -165,11 +165,11 @@ fn ethernet(frame: &mut Vec<u8>, to: Address) {
 }
 
 fn internet(frame: &mut Vec<u8>, from: Address, to: Address, protocol: IpNumber, length: usize) {
-    let length = u16::try_from(length).expect("a frame of at most 1514 octets");
+    let length = u16::try_from(length).expect("a frame of at most 1514 bytes");
     match (from, to) {
         (Address::V4(from), Address::V4(to)) => {
             let header = Ipv4Header::new(length, 64, protocol, from.to_be_bytes(), to.to_be_bytes());
-            let mut header = header.expect("far from 65535 octets");
+            let mut header = header.expect("far from 65535 bytes");
             header.header_checksum = header.calc_header_checksum();
             frame.extend_from_slice(&header.to_bytes());
         }
