@@ -50,7 +50,7 @@ impl<'a> FrameGroup<'a> {
         self.frames.get_mut(self.used..end).unwrap_or_default()
     }
 
-    /// Hands over all frames, including this many that were written to [`Self::room`].
+    /// Hands over all frames, including this many that were written to [`Self::places`].
     #[inline(always)]
     pub(super) fn fill(&mut self, frames: usize, sink: &mut dyn FnMut(Frames<'_>)) {
         self.used += frames;

@@ -7,7 +7,7 @@ use serde::Serializer;
 use super::{Counter, Counters, LimitFrom};
 use crate::packet::Span;
 
-/// Figures of one listener between the first and the latest snapshot of a [`Watch`].
+/// Figures of one listener between the first and the latest snapshot of a [`Watch`](super::Watch).
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct KernelStats {
     /// The address that its socket is bound to, perhaps any (`0.0.0.0`, `[::]`).
