@@ -96,6 +96,17 @@ impl Captures {
         })
     }
 
+    /// True if a pipe has ended within a record.
+    #[must_use]
+    pub fn has_unfinished_pipe(&self) -> bool {
+        self.captures.iter().any(Capture::is_unfinished)
+    }
+
+    /// Takes pipes that ended within a record for undamaged: their writer was interrupted along with this program.
+    pub fn accept_unfinished_pipes(&mut self) {
+        self.captures.iter_mut().for_each(Capture::accept_unfinished);
+    }
+
     /// Hands over up to `max` frames of all captures in order of time.
     fn merge(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> SourceStatus {
         if let Some(capture) = self.starved.take().and_then(|i| self.captures.get_mut(usize::from(i))) {

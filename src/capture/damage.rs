@@ -49,3 +49,14 @@ pub(super) enum Damage {
     #[error("the section is of pcapng version {major}.{minor}; expected 1.x")]
     Version { major: u16, minor: u16 },
 }
+
+impl Damage {
+    /// True if the input ended within a record, or within compressed data.
+    pub(super) fn is_early_end(&self) -> bool {
+        match self {
+            Self::Cut { .. } => true,
+            Self::Decompress { error, .. } => error.kind() == io::ErrorKind::UnexpectedEof,
+            _ => false,
+        }
+    }
+}

@@ -22,6 +22,8 @@ pub(super) struct Capture {
     damaged: Option<String>,
     /// Reading ended with damage.
     cut: bool,
+    /// The damage, if it is that a pipe ended within a record.
+    unfinished: Option<String>,
 }
 
 impl Capture {
@@ -37,6 +39,7 @@ impl Capture {
             ended: false,
             damaged: None,
             cut: false,
+            unfinished: None,
         };
         match open(path) {
             Ok((mut input, mut reader)) => {
@@ -91,12 +94,29 @@ impl Capture {
         };
         let stop = stop.unwrap_or_else(|damage| {
             let what = self.describe(&damage);
-            self.add_damage(what);
+            let is_pipe = self.open.as_ref().is_some_and(|(input, _)| input.is_pipe());
+            if is_pipe && damage.is_early_end() {
+                self.unfinished = Some(what);
+            } else {
+                self.add_damage(what);
+            }
             self.cut = true;
             Stop::End
         });
         self.ended = stop == Stop::End;
         stop
+    }
+
+    /// True if this is a pipe that ended within a record.
+    pub(super) const fn is_unfinished(&self) -> bool {
+        self.unfinished.is_some()
+    }
+
+    /// Takes a pipe that ended within a record for undamaged.
+    pub(super) fn accept_unfinished(&mut self) {
+        if self.unfinished.take().is_some() {
+            self.cut = false;
+        }
     }
 
     /// A message with the place and the kind of damage.
@@ -135,6 +155,7 @@ impl Capture {
 
     pub(super) fn info(&self) -> CaptureInfo {
         let any = self.seen.packets > self.seen.untimed;
+        let damage: Vec<&str> = self.damaged.iter().chain(&self.unfinished).map(String::as_str).collect();
         CaptureInfo {
             path: self.path.clone(),
             format: self.open.as_ref().map(|(_, reader)| reader.format()),
@@ -144,7 +165,7 @@ impl Capture {
             bytes: self.open.as_ref().map_or(0, |(input, _)| input.offset()),
             first: any.then_some(self.seen.first),
             last: any.then_some(self.seen.last),
-            damaged: self.damaged.clone(),
+            damaged: Some(damage.join("; ")).filter(|damage| !damage.is_empty()),
             cut: self.cut,
             dropped: self.seen.dropped,
         }

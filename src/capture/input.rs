@@ -106,6 +106,11 @@ impl Input {
         self.offset
     }
 
+    /// True for a pipe.
+    pub(super) const fn is_pipe(&self) -> bool {
+        matches!(&self.source, ByteSource::Stream(stream) if stream.is_pipe())
+    }
+
     /// `gzip` or `zstd`.
     pub(super) fn compression(&self) -> Option<&'static str> {
         match &self.source {

@@ -99,6 +99,11 @@ impl ByteStream {
         self.unused.start += n;
     }
 
+    /// True for a pipe, on which reads may block.
+    pub(super) const fn is_pipe(&self) -> bool {
+        self.may_block
+    }
+
     pub(super) fn compression(&self) -> Option<&'static str> {
         self.source.compression()
     }

@@ -69,8 +69,22 @@ pub fn run(config: &Analyse) -> anyhow::Result<Status> {
 pub(super) struct Interrupt {
     /// Reading has begun: until then it ends the program, as by default.
     reading: AtomicBool,
+    /// It has come.
+    came: AtomicBool,
     /// Reading is to end.
     stop: AtomicBool,
+}
+
+impl Interrupt {
+    /// Whether the writer of a pipe that has just ended was interrupted. A terminal interrupts both at once, so that the
+    /// end of the pipe may be read a little before the signal is handled.
+    fn has_ended_a_pipe(&self) -> bool {
+        const DELIVERY: Duration = Duration::from_millis(50);
+        if !self.came.load(Ordering::Relaxed) {
+            thread::sleep(DELIVERY);
+        }
+        self.came.load(Ordering::Relaxed)
+    }
 }
 
 /// The engine at work on files.
@@ -93,12 +107,9 @@ fn analyse(
     interrupt.reading.store(true, Ordering::Relaxed);
     let shown = config.verbosity != Verbosity::Quiet && io::stderr().is_terminal();
     let progress = shown.then(|| Progress::new(captures.progress().map(|(_, total)| total)));
-    let (summary, listeners) = engine::analyse(
-        &mut Watched { captures, progress, stop: &interrupt.stop },
-        &engine_options(config),
-        sink,
-    )
-    .with_context(|| target(config))?;
+    let (summary, listeners) =
+        engine::analyse(&mut Watched { captures, progress, interrupt }, &engine_options(config), sink)
+            .with_context(|| target(config))?;
     Ok((summary, move |attempt: &mut Attempt| attempt.inference = listeners.infer(attempt)))
 }
 
@@ -114,12 +125,12 @@ pub(super) fn engine_options(config: &Analyse) -> AnalysisOptions {
 struct Watched<'a> {
     captures: Captures,
     progress: Option<Progress>,
-    stop: &'a AtomicBool,
+    interrupt: &'a Interrupt,
 }
 
 impl Source for Watched<'_> {
     fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> capture::SourceStatus {
-        if self.stop.load(Ordering::Relaxed) {
+        if self.interrupt.stop.load(Ordering::Relaxed) {
             return capture::SourceStatus::End;
         }
         if let Some(progress) = &mut self.progress
@@ -127,7 +138,12 @@ impl Source for Watched<'_> {
         {
             progress.at(done);
         }
-        self.captures.read(max, sink)
+        let status = self.captures.read(max, sink);
+        let ended = status == capture::SourceStatus::End;
+        if ended && self.captures.has_unfinished_pipe() && self.interrupt.has_ended_a_pipe() {
+            self.captures.accept_unfinished_pipes();
+        }
+        status
     }
 
     fn now(&self) -> Option<Timestamp> {
@@ -190,6 +206,7 @@ fn catch_signals(config: &Analyse, output: &Output, interrupt: &Arc<Interrupt>) 
             if signal == SIGINT
                 && let Some(interrupt) = interrupt.take_if(reading)
             {
+                interrupt.came.store(true, Ordering::Relaxed);
                 thread::spawn(move || {
                     thread::sleep(MOMENT);
                     interrupt.stop.store(true, Ordering::Relaxed);

@@ -314,6 +314,30 @@ fn what_a_pipe_s_writer_had_not_written_when_it_was_interrupted_is_told() {
 }
 
 #[test]
+fn a_pipe_that_ends_within_a_record_is_damaged_unless_it_was_interrupted() {
+    use nix::sys::signal::{Signal, kill};
+    use std::io::Write;
+    let whole = fs::read(capture("refused-server")).unwrap();
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(&whole).unwrap();
+    let compressed = encoder.finish().unwrap();
+    for (bytes, interrupted) in [(&whole, false), (&whole, true), (&compressed, false), (&compressed, true)] {
+        let mut child = hsanalyze(["-"]).command().spawn().unwrap();
+        wait_until_handled(&child, Signal::SIGINT);
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(&bytes[..bytes.len() - 5]).unwrap();
+        if interrupted {
+            kill(nix::unistd::Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGINT).unwrap();
+        }
+        drop(input);
+        let output = child.wait_with_output().unwrap();
+        let shown = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(if interrupted { 0 } else { 2 }), "{shown}");
+        assert_eq!(shown.contains("damaged"), !interrupted, "{shown}");
+    }
+}
+
+#[test]
 fn a_named_pipe_without_a_writer_is_left_at_once() {
     use nix::sys::signal::{Signal, kill};
     let dir = tempfile::tempdir().unwrap();
