@@ -20,6 +20,11 @@ pub(crate) fn count(value: u64, noun: &str) -> String {
     format!("{} {noun}{}", number(value), if value == 1 { "" } else { "s" })
 }
 
+/// `verb` or `verbs` as the count demands: `1 attempt hits`, `2 attempts hit`.
+pub(crate) fn verb(value: u64, singular: &'static str, plural: &'static str) -> &'static str {
+    if value == 1 { singular } else { plural }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

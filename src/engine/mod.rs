@@ -8,6 +8,7 @@
 mod batch;
 mod bounds;
 mod intake;
+mod limits;
 mod options;
 mod packet_clock;
 mod pool;
@@ -22,6 +23,7 @@ mod undecoded;
 
 use std::io;
 
+pub use limits::{Limit, LimitCode};
 pub use options::AnalysisOptions;
 pub use single::Analysis;
 pub use sink::Sink;

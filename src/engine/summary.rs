@@ -2,6 +2,7 @@
 
 use strum::EnumCount;
 
+use super::limits::{Limit, limits};
 use super::undecoded::Undecoded;
 use crate::capture::CaptureInfo;
 use crate::handshake::Counts;
@@ -25,6 +26,12 @@ impl Summary {
     pub(super) fn new(captures: Vec<CaptureInfo>, packets: PacketCounts, listeners: &Listeners) -> Self {
         Self { captures, packets, verdicts: listeners.verdicts(), listeners: listeners.listeners() }
     }
+
+    /// What the inputs cannot support, in the order of the captures.
+    #[must_use]
+    pub fn limits(&self) -> Vec<Limit> {
+        limits(&self.captures, &self.packets)
+    }
 }
 
 /// Packets by use. `total` = `tcp` + all of `skipped` + ICMP errors used.
@@ -45,6 +52,12 @@ pub struct PacketCounts {
 }
 
 impl PacketCounts {
+    /// ICMP errors that answered the SYN of an attempt.
+    #[must_use]
+    pub fn icmp_errors(&self) -> u64 {
+        self.total.saturating_sub(self.tcp + self.skipped.iter().sum::<u64>())
+    }
+
     /// These counts of the intake, completed by those of the trackers.
     #[must_use]
     pub(super) fn with(mut self, tracked: Counts) -> Self {

@@ -1,11 +1,14 @@
 //! A decided attempt: the record that every output is made from.
 
+use std::net::IpAddr;
+
 use smallvec::SmallVec;
 
 use super::cause::Inference;
 use super::facts::Facts;
-use super::verdict::{Connect, Reason, Vantage, Verdict};
-use crate::packet::{Endpoint, FrameRef, Span, Timestamp};
+use super::history::History;
+use super::verdict::{Connect, Reason, Unproven, Vantage, Verdict};
+use crate::packet::{Endpoint, FrameRef, IcmpError, Span, Timestamp};
 
 /// One client SYN and what became of it (DOMAIN: "attempt").
 #[derive(Debug, Clone, PartialEq)]
@@ -25,21 +28,28 @@ pub struct Attempt {
     pub end: Timestamp,
     /// What the packets show.
     pub verdict: Verdict,
-    /// More about an `undetermined` or `unreachable`, or that the SYN is not in the capture.
+    /// Why it is `undetermined`.
     pub reason: Option<Reason>,
+    /// The ICMP error that answered the SYN of an `unreachable`.
+    pub icmp: Option<IcmpAnswer>,
+    /// Why nothing proves a completed attempt; `None` where the server proved it, or it is not completed.
+    pub unproven: Option<Unproven>,
     /// Whether the server established the connection: proved, disproved by the verdict, or unknown.
     pub established: Option<bool>,
     /// Repeated packets, copies excluded.
     pub retries: Retries,
-    /// When SYN-ACK was repeated, counted from the first SYN-ACK; where there was no SYN-ACK, when SYN was
-    /// repeated, counted from the first SYN. At most [`Retries::TIMES_KEPT`].
+    /// When the SYN-ACK was repeated, from the first SYN-ACK. At most [`Retries::TIMES_KEPT`].
     pub retry_at: RetryTimes,
+    /// When the SYN was repeated, from the first SYN. At most [`Retries::TIMES_KEPT`].
+    pub syn_retry_at: RetryTimes,
     /// Round trips and margins.
     pub timing: Timing,
     /// Where the capture was taken, as this attempt's timing tells.
     pub vantage: Option<Vantage>,
     /// What the client's `connect()` said.
     pub connect: Connect,
+    /// Its segments in order.
+    pub history: History,
     /// Packets of the attempt up to its decision, copies included.
     pub packets: u32,
     /// Facts that the inference goes by.
@@ -57,6 +67,15 @@ impl Attempt {
     pub fn was_reset(&self) -> bool {
         self.verdict == Verdict::ResetAfterAck || self.timing.ack_to_rst.is_some()
     }
+}
+
+/// An ICMP error that answers a SYN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IcmpAnswer {
+    /// Type and code.
+    pub error: IcmpError,
+    /// The host that sent it.
+    pub from: IpAddr,
 }
 
 /// Times of repeats. As many as take no more room are kept in place: most attempts have none or few, and memory that one
@@ -83,6 +102,12 @@ impl Retries {
 /// The attempt's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Timing {
+    /// From the first SYN to the SYN-ACK that the client took.
+    pub connect: Option<Span>,
+    /// The part of `connect` that retries cost; zero for a handshake at the first try.
+    pub delay: Option<Span>,
+    /// From the ACK to the server's first proof of the connection, less a round trip, where the server was late.
+    pub stall: Option<Span>,
     /// From the SYN to the SYN-ACK that answers it: the server side's round trip.
     pub syn_to_synack: Option<Span>,
     /// From the SYN-ACK to the ACK that answers it: the client side's round trip.

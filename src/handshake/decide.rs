@@ -3,8 +3,9 @@
 //! Owns the verdicts' definitions (DOMAIN §4) and `connect()`'s outcome (§6). Does not own causes
 //! (`infer`): those may need other attempts.
 
-use super::attempt::{Attempt, RetryTimes, Timing};
+use super::attempt::{Attempt, IcmpAnswer, RetryTimes, Timing};
 use super::cause::Inference;
+use super::history::History;
 use super::pending::{Pending, Phase};
 use super::verdict::{Connect, Errno, Outcome, Reason, Vantage, Verdict};
 use crate::packet::{FlowKey, IcmpError, Span, Timestamp};
@@ -44,12 +45,16 @@ pub(super) fn decide(pending: &Pending, key: FlowKey, ending: Ending) -> Attempt
         end: pending.last,
         verdict,
         reason,
+        icmp: icmp(pending).filter(|_| verdict == Verdict::Unreachable).map(|(_, answer)| answer),
+        unproven: None,
         established: established(pending, verdict),
         retries: pending.retries(),
-        retry_at: RetryTimes::from_slice(pending.times()),
+        retry_at: RetryTimes::from_slice(&pending.synack_repeats().times),
+        syn_retry_at: RetryTimes::from_slice(&pending.syn_repeats().times),
         timing,
         vantage: vantage(&timing, pending.synack_under_way()),
         connect: connect(pending, verdict, ending),
+        history: History::default(),
         packets: pending.packets,
         facts: pending.facts,
         silence: silence(pending, ending),
@@ -72,9 +77,12 @@ fn verdict(pending: &Pending, ending: Ending) -> (Verdict, Option<Reason>) {
     if unfinished && cut {
         return (Verdict::Undetermined, Some(Reason::CaptureCut));
     }
-    let icmp = pending.cold().and_then(|cold| cold.icmp).filter(|_| plain == Verdict::Unreachable);
-    let syn_missing = (!pending.facts.syn_seen).then_some(Reason::SynMissing);
-    (plain, icmp.map(|(_, icmp)| Reason::Icmp(icmp)).or(syn_missing))
+    (plain, None)
+}
+
+/// The ICMP error that answered the SYN, and when.
+fn icmp(pending: &Pending) -> Option<(Timestamp, IcmpAnswer)> {
+    pending.cold().and_then(|cold| cold.icmp)
 }
 
 /// What the phase alone says.
@@ -130,6 +138,9 @@ fn established(pending: &Pending, verdict: Verdict) -> Option<bool> {
 
 fn timing(pending: &Pending) -> Timing {
     Timing {
+        connect: None,
+        delay: None,
+        stall: None,
         syn_to_synack: told(pending.syn_to_synack),
         synack_to_ack: told(pending.synack_to_ack),
         ack_to_rst: told(pending.ack_to_rst),
@@ -212,12 +223,12 @@ const fn failed(errno: Errno) -> Connect {
 /// Linux gives up at the first ICMP error (`tcp_v4_err`). A client that repeats its SYN afterwards has a system that
 /// keeps the error for the end (RFC 1122 §4.2.3.9).
 fn unreachable(pending: &Pending, ending: Ending) -> Connect {
-    let Some((at, icmp)) = pending.cold().and_then(|cold| cold.icmp) else { return plain(Outcome::Unknown) };
+    let Some((at, icmp)) = icmp(pending) else { return plain(Outcome::Unknown) };
     let repeats = pending.syn_repeats();
     let goes_on = repeats.count > 0 && pending.syn.is_some_and(|syn| syn.last(repeats) > at);
     let waits =
         Some(unanswered(pending, ending)).filter(|connect| goes_on && connect.outcome != Outcome::Failed);
-    waits.unwrap_or_else(|| failed(errno(icmp)))
+    waits.unwrap_or_else(|| failed(errno(icmp.error)))
 }
 
 /// A SYN that got no answer: the retries ran out, or may still go on.

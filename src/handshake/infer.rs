@@ -5,9 +5,9 @@
 
 use smallvec::smallvec;
 
-use super::attempt::Attempt;
+use super::attempt::{Attempt, IcmpAnswer};
 use super::cause::{Cause, Confidence, Evidence, EvidenceList, Inference};
-use super::verdict::{Reason, Vantage, Verdict};
+use super::verdict::{Vantage, Verdict};
 use crate::packet::Span;
 
 /// What is known of an attempt's listener at the attempt's time.
@@ -240,7 +240,7 @@ fn refused(context: &Context) -> Inference {
 }
 
 fn unreachable(attempt: &Attempt) -> Inference {
-    let Some(Reason::Icmp(icmp)) = attempt.reason else { return Inference::default() };
+    let Some(IcmpAnswer { error: icmp, .. }) = attempt.icmp else { return Inference::default() };
     let cause = match (icmp.v6, icmp.kind, icmp.code) {
         (false, 3, 9 | 10 | 13) | (true, 1, 1 | 5 | 6) => Cause::Filtered,
         (false, 3, 3) | (true, 1, 4) => Cause::PortClosed,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use strum::{EnumCount, EnumIter, EnumString, IntoStaticStr};
 
-use crate::packet::{IcmpError, Span};
+use crate::packet::Span;
 
 /// What the packets of an attempt show. The order is that of the outputs.
 #[derive(
@@ -63,8 +63,9 @@ fn unknown_verdict(name: &str) -> UnknownVerdict {
     UnknownVerdict(name.to_owned())
 }
 
-/// What a verdict alone leaves open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Why an attempt is `undetermined`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumCount, EnumIter, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Reason {
     /// The capture ends within a second of the last packet of an unfinished handshake.
     CaptureCut,
@@ -72,25 +73,35 @@ pub enum Reason {
     OneSided,
     /// The attempt was dropped undecided to bound memory.
     Evicted,
-    /// The attempt's SYN is not in the capture; it was opened by its SYN-ACK.
-    SynMissing,
-    /// The ICMP error of an `unreachable`.
-    Icmp(IcmpError),
 }
 
-impl fmt::Display for Reason {
-    /// `capture-cut` … or `icmp type 3 code 13`, `icmpv6 type 1 code 1`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::CaptureCut => f.write_str("capture-cut"),
-            Self::OneSided => f.write_str("one-sided"),
-            Self::Evicted => f.write_str("evicted"),
-            Self::SynMissing => f.write_str("syn-missing"),
-            Self::Icmp(icmp) => {
-                let protocol = if icmp.v6 { "icmpv6" } else { "icmp" };
-                write!(f, "{protocol} type {} code {}", icmp.kind, icmp.code)
-            }
-        }
+impl Reason {
+    /// The name in every output.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// Why nothing proves that a completed attempt is established at the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Unproven {
+    /// The capture ends before the server's next retransmission would be due.
+    CaptureEnds,
+    /// The client's data or FIN is not acknowledged.
+    DataUnacknowledged,
+    /// The listener's queue overflowed at that time.
+    ListenerOverflows,
+    /// The listener defers accepting, and the period is not over.
+    ListenerDefers,
+}
+
+impl Unproven {
+    /// The name in every output.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -159,12 +159,6 @@ impl Counters {
     }
 }
 
-impl serde::Serialize for Counters {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.iter())
-    }
-}
-
 fn growth(now: u64, before: u64) -> u64 {
     let wide = now.wrapping_sub(before);
     match (u32::try_from(now), u32::try_from(before)) {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::ListenSocket;
 
 /// A process that holds a socket.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Owner {
     /// Process number, in the PID namespace of `/proc`.
     pub pid: i32,

@@ -2,13 +2,11 @@
 
 use std::net::SocketAddr;
 
-use serde::Serializer;
-
 use super::{Counter, Counters, LimitFrom};
 use crate::packet::Span;
 
 /// Figures of one listener between the first and the latest snapshot of a [`Watch`](super::Watch).
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct KernelStats {
     /// The address that its socket is bound to, perhaps any (`0.0.0.0`, `[::]`).
     pub local: SocketAddr,
@@ -17,7 +15,6 @@ pub struct KernelStats {
     /// True if it still listened at the latest snapshot.
     pub listening: bool,
     /// From the first snapshot to the latest.
-    #[serde(rename = "seconds", serialize_with = "seconds")]
     pub span: Span,
     /// Number of snapshots.
     pub samples: u64,
@@ -75,8 +72,4 @@ pub(super) fn overflowed(namespace: &Counters, drops: Option<u64>, full_seen: bo
     // is one drop of the socket and no ListenDrops.
     let most = (others - syns).saturating_mul(2).saturating_add(syns).saturating_add(deferred);
     (drops? > most).then_some(true)
-}
-
-fn seconds<S: Serializer>(span: &Span, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(span.as_secs_f64())
 }

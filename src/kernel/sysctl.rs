@@ -1,7 +1,7 @@
 //! The sysctls that decide how accept queues behave, of the calling thread's network namespace.
 
 /// One sysctl each; `None` where this kernel (or its `/proc`) does not have it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Sysctls {
     /// `net.core.somaxconn`: the cap on every accept queue. 128 up to Linux 5.3, 4096 since.
     pub somaxconn: Option<u32>,

@@ -346,25 +346,6 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_written_with_stable_names() {
-        let mut watch = Watch::new(sample(0, 1, vec![socket("[::]:80", 1, 5, Some(0))]));
-        watch.push(sample(2, 4, vec![socket("[::]:80", 1, 5, Some(3))]));
-        let mut stats = serde_json::to_value(watch.stats(A.parse().unwrap()).unwrap()).unwrap();
-        let namespace = stats["namespace"].take();
-        assert_eq!(
-            (&namespace["ListenOverflows"], &namespace["OutRsts"]),
-            (&3.into(), &serde_json::Value::Null)
-        );
-        let expected = serde_json::json!({
-            "local": "[::]:80", "sockets": 1, "listening": true, "seconds": 2.0, "samples": 2,
-            "recv_q": 5, "send_q": 4, "recv_q_max": 5, "full_seen": true, "drops": 3,
-            "limit_from": "somaxconn", "somaxconn": 4, "abort_on_overflow": true, "synack_retries": null,
-            "namespace": null,
-        });
-        assert_eq!(stats, expected);
-    }
-
-    #[test]
     fn a_restarted_listener_keeps_what_the_old_socket_dropped() {
         let mut watch = Watch::new(sample(0, 0, vec![socket(A, 1, 0, Some(u32::MAX))]));
         watch.push(sample(1, 2, vec![socket(A, 1, 0, Some(2))])); // wrapped

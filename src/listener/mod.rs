@@ -9,6 +9,7 @@ mod advice;
 mod answered_spans;
 mod clients;
 mod diagnosis;
+mod episode;
 mod evidence;
 mod kernel_history;
 mod listeners;
@@ -18,6 +19,7 @@ mod schedule;
 pub use advice::{Advice, AdviceKind};
 pub use clients::Clients;
 pub use diagnosis::Diagnosis;
+pub use episode::{Episode, Percentiles};
 pub use evidence::{KernelFigures, ListenerEvidence, ListenerEvidenceCode};
 pub use listeners::Listeners;
 pub use record::{RetrySums, Tally};
@@ -34,6 +36,14 @@ pub struct Listener {
     pub server: Option<Endpoint>,
     /// Attempts by verdict.
     pub verdicts: Tally,
+    /// Completed attempts that nothing proves.
+    pub unproven: u64,
+    /// First SYN to the SYN-ACK that the client took, over its attempts.
+    pub connect_time: Option<Percentiles>,
+    /// The part of that which retries cost.
+    pub delay: Option<Percentiles>,
+    /// How late the server was after the ACK.
+    pub stall: Option<Percentiles>,
     /// Retries, summed.
     pub retries: RetrySums,
     /// The cause that explains most of its problems.
@@ -46,6 +56,8 @@ pub struct Listener {
     pub evidence: Vec<ListenerEvidence>,
     /// What is wrong with it.
     pub diagnosis: Diagnosis,
+    /// Stretches of trouble, in order of their start.
+    pub episodes: Vec<Episode>,
     /// What `connect()` returned to the clients whose attempts overflowed its queue.
     pub clients: Clients,
     /// What to check or fix.

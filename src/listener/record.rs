@@ -102,6 +102,8 @@ pub(super) struct CauseTally {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Record {
     pub(super) verdicts: Tally,
+    /// Completed attempts that nothing proves.
+    pub(super) unproven: u64,
     pub(super) retries: RetrySums,
     /// Those that were inferred. Most listeners have one cause, if any.
     causes: SmallVec<[(Cause, CauseTally); 1]>,
@@ -211,6 +213,7 @@ impl Record {
     /// Tallies a decided attempt, its inference included.
     pub(super) fn add(&mut self, attempt: &Attempt) {
         self.verdicts.add(attempt.verdict);
+        self.unproven += u64::from(attempt.unproven.is_some());
         self.retries.add(attempt.retries);
         if let Some(vantage) = attempt.vantage {
             self.vantages[vantage as usize] += 1;

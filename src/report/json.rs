@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::record::{AttemptRecord, ListenerRecord, Overview};
+use super::record::{AttemptRecord, ListenerRecord, OverviewRecord};
 use crate::engine::Summary;
 use crate::handshake::Attempt;
 
@@ -14,11 +14,13 @@ use crate::handshake::Attempt;
 ///
 /// Those of `out`.
 pub(super) fn write(out: &mut impl Write, summary: &Summary, attempts: &[Attempt]) -> io::Result<()> {
-    let overview = Overview::from(summary);
+    let overview = OverviewRecord::from(summary);
     out.write_all(b"{")?;
     member(out, "schema", &overview.schema)?;
     member(out, "tool", &overview.tool)?;
     list(out, "captures", &overview.captures)?;
+    out.write_all(b",\n ")?;
+    list(out, "limits", &overview.limits)?;
     out.write_all(b",\n ")?;
     member(out, "packets", &overview.packets)?;
     member(out, "verdicts", &overview.verdicts)?;

@@ -4,6 +4,7 @@
 //! own any judgement: verdicts, causes and advice come decided.
 
 mod csv;
+mod display_filter;
 mod json;
 mod ndjson;
 pub mod output;

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::record::{AttemptRecord, ListenerRecord, Overview};
+use super::record::{AttemptRecord, ListenerRecord, OverviewRecord};
 use crate::engine::Summary;
 use crate::handshake::Attempt;
 
@@ -15,7 +15,7 @@ enum Line<'a> {
     Attempt(AttemptRecord<'a>),
     Provisional(AttemptRecord<'a>),
     Listener(ListenerRecord<'a>),
-    Summary(Overview<'a>),
+    Summary(OverviewRecord<'a>),
 }
 
 fn write_line(out: &mut impl Write, line: &Line<'_>) -> io::Result<()> {

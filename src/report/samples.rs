@@ -3,8 +3,8 @@
 use crate::capture::{CaptureFormat, CaptureInfo};
 use crate::engine::{PacketCounts, Summary, Undecoded};
 use crate::handshake::{
-    Attempt, Cause, Confidence, Connect, Errno, Evidence, Facts, Inference, Outcome, Reason, Retries,
-    RetryTimes, Timing, Vantage, Verdict,
+    Attempt, Cause, Confidence, Connect, Errno, Evidence, Facts, History, IcmpAnswer, Inference, Outcome,
+    Reason, Retries, RetryTimes, Timing, Vantage, Verdict,
 };
 use crate::listener::{Advice, Clients, Diagnosis, Listener, ListenerEvidence, RetrySums, Tally};
 use crate::packet::{Endpoint, FrameRef, IcmpError, LinkType, Protocol, Span, Timestamp};
@@ -36,17 +36,22 @@ fn attempt(index: u32, client: &str, server: &str) -> Attempt {
         end: start.plus(duration),
         verdict: Verdict::Completed,
         reason: None,
+        icmp: None,
+        unproven: None,
         established: Some(true),
         retries: Retries::default(),
         retry_at: RetryTimes::new(),
+        syn_retry_at: RetryTimes::new(),
         timing: Timing {
             syn_to_synack: Some(Span::from_micros(31)),
             synack_to_ack: Some(Span::from_micros(20_400)),
             ack_to_rst: None,
             duration,
+            ..Timing::default()
         },
         vantage: Some(Vantage::Server),
         connect: Connect { outcome: Outcome::Succeeded, errno: None, window: None },
+        history: History::default(),
         packets: 12,
         facts: Facts { syn_seen: true, synack_seen: true, ..Facts::default() },
         silence: None,
@@ -92,12 +97,17 @@ fn listener(server: &str, attempts: &[Attempt]) -> Listener {
     let mut listener = Listener {
         server: Some(endpoint(server)),
         verdicts: Tally::default(),
+        unproven: 0,
+        connect_time: None,
+        delay: None,
+        stall: None,
         retries: RetrySums::default(),
         cause: None,
         abort_on_overflow: None,
         confidence: None,
         evidence: Vec::new(),
         diagnosis: Diagnosis::Healthy,
+        episodes: Vec::new(),
         clients: Clients::default(),
         advice: Vec::new(),
         since: None,
@@ -163,7 +173,7 @@ pub(crate) fn overflow_mixed() -> Sample {
         a.verdict = Verdict::Unanswered;
         a.established = Some(false);
         a.retries = Retries { syn: 9, syn_ack: 0, after_ack: 0 };
-        a.retry_at = [1_010, 2_020, 3_030, 4_040, 5_050, 7_070, 11_100, 19_200, 35_300]
+        a.syn_retry_at = [1_010, 2_020, 3_030, 4_040, 5_050, 7_070, 11_100, 19_200, 35_300]
             .map(Span::from_millis)
             .into_iter()
             .collect();
@@ -213,7 +223,8 @@ pub(crate) fn refused() -> Sample {
             }
             4..6 => {
                 a.verdict = Verdict::Unreachable;
-                a.reason = Some(Reason::Icmp(IcmpError { v6: false, kind: 3, code: 13 }));
+                let error = IcmpError { v6: false, kind: 3, code: 13 };
+                a.icmp = Some(IcmpAnswer { error, from: "10.9.0.254".parse().unwrap() });
                 a.frame = FrameRef::new(1, 7);
                 a.connect =
                     Connect { outcome: Outcome::Failed, errno: Some(Errno::Ehostunreach), window: None };
@@ -297,7 +308,7 @@ pub(crate) fn ipv6() -> Sample {
         a.packets = 4;
     }
     attempts[0].vantage = Some(Vantage::Local);
-    attempts[0].reason = Some(Reason::SynMissing);
+    attempts[0].facts.syn_seen = false;
     let mut resets = listener(server, &attempts);
     explain(&mut resets, Cause::AcceptQueueOverflow, Confidence::Possible, &attempts);
     resets.abort_on_overflow = Some(true);

@@ -245,7 +245,7 @@ fn a_bridged_handshake_seen_on_any_is_counted_once() {
         assert_eq!(counts(&report["verdicts"]), BTreeMap::from([("completed".to_owned(), 20)]));
         assert_eq!(report["captures"][0]["link_types"][0], "LINUX_SLL2");
         // Out of one port of the bridge goes what came into the other one.
-        assert!(report["packets"]["copies"].as_u64() >= Some(60), "{}", report["packets"]);
+        assert!(report["packets"]["duplicates"].as_u64() >= Some(60), "{}", report["packets"]);
         assert_eq!(report["listeners"][0]["kernel"], Value::Null, "the server is not this namespace");
     });
 }

@@ -25,6 +25,7 @@ mod namespace;
 mod race;
 mod readme;
 mod scenarios;
+mod schema;
 mod threads;
 mod tshark;
 mod usage;

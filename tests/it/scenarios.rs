@@ -146,7 +146,7 @@ fn a_comparison_names_what_differs_and_nothing_else() {
         [[scenario]]
         name = "n"
         why = "w"
-        counts = { copies = 1 }
+        counts = { duplicates = 1 }
         [[scenario.attempt]]
         client = "C"
         verdict = "reset-after-ack"
@@ -169,7 +169,7 @@ fn a_comparison_names_what_differs_and_nothing_else() {
             "connect": {"outcome": "raced", "errno": null, "window": 0.01},
         }],
         "listeners": [{"server": "10.0.1.1:80", "diagnosis": "Its accept-queue overflows."}],
-        "packets": {"copies": 1},
+        "packets": {"duplicates": 1},
         "verdicts": {"completed": 0, "reset-after-ack": 1},
     });
     let differences = |answer: &Value| {
@@ -189,7 +189,7 @@ fn a_comparison_names_what_differs_and_nothing_else() {
         ("/attempts/0/confidence", "confirmed".into(), "packets alone confirm nothing"),
         ("/attempts/0/retries/after_ack", 2.into(), "after_ack are some of syn_ack"),
         ("/listeners/0/diagnosis", "All is well.".into(), "speaks of 'accept queue'"),
-        ("/packets/copies", 0.into(), "copies"),
+        ("/packets/duplicates", 0.into(), "duplicates"),
         ("/verdicts/completed", 1.into(), "the tallies add up to the attempts"),
     ] {
         let mut answer = answer.clone();

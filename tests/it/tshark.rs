@@ -245,7 +245,7 @@ fn no_syn_is_left_over() {
         assert_eq!(syn_acks, told, "{name}: SYN-ACKs");
         let copies = packets.iter().filter(|p| p.syn).count() as u64 - syns - syn_acks;
         assert!(
-            count(report, "/packets/copies") >= copies,
+            count(report, "/packets/duplicates") >= copies,
             "{name}: {copies} copies of SYN and SYN-ACK alone"
         );
     });

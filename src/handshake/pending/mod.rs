@@ -13,9 +13,9 @@ pub(super) use event::{answers_syn, is_syn, is_synack};
 use retransmissions::{HandshakeSegment, NONE, Retransmissions};
 pub(super) use transition::REORDERING;
 
-use super::attempt::Retries;
+use super::attempt::{IcmpAnswer, Retries};
 use super::copies::Recent;
-use crate::packet::{Direction, Flags, FrameRef, IcmpError, Segment, Seq, Span, Timestamp};
+use crate::packet::{Direction, Flags, FrameRef, Segment, Seq, Span, Timestamp};
 use crate::prefetch::prefetch_all;
 
 /// How far a handshake has come.
@@ -67,7 +67,7 @@ pub(super) struct ColdState {
     /// A second answer with another ISN, and its TTL; the client's ACK tells which one it took.
     other_answer: Option<(Seq, u8, HandshakeSegment)>,
     /// The first ICMP error, and when the last one came.
-    pub(super) icmp: Option<(Timestamp, IcmpError)>,
+    pub(super) icmp: Option<(Timestamp, IcmpAnswer)>,
     /// The server's RST that came before any ACK: it may be out of order.
     early_rst: Option<Box<Segment>>,
     /// When the client's RST came that answers a SYN-ACK not seen yet.
@@ -237,7 +237,7 @@ impl Pending {
     }
 
     /// Takes an ICMP error that quotes the client's SYN.
-    pub(super) fn take_icmp(&mut self, at: Timestamp, icmp: IcmpError) {
+    pub(super) fn take_icmp(&mut self, at: Timestamp, icmp: IcmpAnswer) {
         self.packets = self.packets.saturating_add(1);
         match self.phase {
             Phase::SynSent => {
@@ -315,12 +315,6 @@ impl Pending {
     /// How the SYN-ACK was repeated.
     pub(super) fn synack_repeats(&self) -> &Retransmissions {
         self.cold().map_or(&NONE, |cold| &cold.synack)
-    }
-
-    /// When the SYN-ACK was repeated; where there is none, the SYN.
-    pub(super) fn times(&self) -> &[Span] {
-        let repeats = if self.synack.is_some() { self.synack_repeats() } else { self.syn_repeats() };
-        &repeats.times
     }
 
     /// Asks the cache for what few attempts have, if this one has it.

@@ -7,6 +7,7 @@ mod groups;
 #[cfg(test)]
 mod tests;
 
+use super::attempt::IcmpAnswer;
 use super::batch::may_open;
 use super::decide::{self, Ending};
 use super::early_refusals::{EarlyRefusals, is_refusal};
@@ -180,7 +181,7 @@ impl Tracker {
                 }
                 Packet::Unreachable(error) => {
                     self.counts.unmatched_errors -= counted;
-                    attempt.take_icmp(error.at, error.icmp);
+                    attempt.take_icmp(error.at, IcmpAnswer { error: error.icmp, from: error.from });
                 }
             }
         }
@@ -259,7 +260,7 @@ impl Tracker {
             && tracked.attempt.client_isn == error.seq
             && !error.icmp.is_too_big()
         {
-            tracked.attempt.take_icmp(error.at, error.icmp);
+            tracked.attempt.take_icmp(error.at, IcmpAnswer { error: error.icmp, from: error.from });
             return self.reconsider(at, error.at);
         }
         self.counts.unmatched_errors += 1;

@@ -106,7 +106,7 @@ fn compare_repeats(comparison: &mut Comparison, run: &Run, drops: u32) {
     run.confirmed(comparison, confirmed, Verdict::Unanswered, CLIENTS);
     let times: Vec<f64> = hit
         .first()
-        .map(|attempt| attempt.retry_at.iter().map(|at| at.as_secs_f64()).collect())
+        .map(|attempt| attempt.syn_retry_at.iter().map(|at| at.as_secs_f64()).collect())
         .unwrap_or_default();
     let close =
         times.len() == REPEATS.len() && times.iter().zip(REPEATS).all(|(t, due)| (t - due).abs() < 0.1 * due);

@@ -2,7 +2,6 @@
 //!
 //! Turns snapshots into text. Does not own reading the kernel, nor when and where the text is written.
 
-mod json;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -13,6 +12,7 @@ use std::net::SocketAddr;
 
 use crate::kernel::{LimitFrom, ListenSocket, Owner, Owners, Watch};
 use crate::packet::{Span, Timestamp};
+use crate::report::record::write_queues;
 
 /// The forms it can be shown in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,22 +46,22 @@ impl Default for QueuesOptions {
 /// The latest snapshot of a watch, with the changes since the one before.
 #[derive(Debug)]
 pub struct Queues<'a> {
-    watch: &'a Watch,
-    owners: &'a Owners,
-    rows: Vec<QueueRow<'a>>,
+    pub(super) watch: &'a Watch,
+    pub(super) owners: &'a Owners,
+    pub(super) rows: Vec<QueueRow<'a>>,
 }
 
 /// One LISTEN socket with all its columns.
 #[derive(Debug)]
-struct QueueRow<'a> {
-    socket: &'a ListenSocket,
+pub(super) struct QueueRow<'a> {
+    pub(super) socket: &'a ListenSocket,
     /// The interface it is bound to.
-    device: Option<String>,
-    limit_from: Option<LimitFrom>,
+    pub(super) device: Option<String>,
+    pub(super) limit_from: Option<LimitFrom>,
     /// Drops since the sample before; `None` without such a sample, or where the kernel does not count.
-    grown: Option<u32>,
+    pub(super) grown: Option<u32>,
     /// `None` when nobody is known to hold it and not every process could be looked at.
-    owner: Option<&'a [Owner]>,
+    pub(super) owner: Option<&'a [Owner]>,
 }
 
 impl<'a> Queues<'a> {
@@ -110,10 +110,10 @@ impl<'a> Queues<'a> {
     ///
     /// The writer's errors.
     pub fn write_json(&self, out: &mut impl Write, pretty: bool) -> io::Result<()> {
-        json::write(out, self, pretty)
+        write_queues(out, self, pretty)
     }
 
-    fn at(&self) -> Timestamp {
+    pub(super) fn at(&self) -> Timestamp {
         self.watch.latest().at
     }
 

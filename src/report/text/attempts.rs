@@ -133,6 +133,10 @@ fn write_details(
     let mut lines = vec![packets(attempt, view)];
     lines.extend(timing(attempt));
     lines.extend(attempt.reason.map(|reason| format!("reason: {}", reason_words(reason))));
+    lines.extend(attempt.icmp.map(|icmp| format!("reason: {}", wording::icmp_name(icmp.error))));
+    if !attempt.facts.syn_seen {
+        lines.push("its SYN is not in the capture: SYN-ACK opened it".to_owned());
+    }
     lines.extend(cause(attempt).map(|cause| format!("cause: {cause}")));
     lines.extend(
         attempt.inference.evidence.iter().map(|&evidence| format!("- {}", wording::evidence(evidence))),
@@ -161,21 +165,18 @@ fn timing(attempt: &Attempt) -> Option<String> {
     parts.extend(timing.syn_to_synack.map(|span| format!("SYN-ACK after {span}")));
     parts.extend(timing.synack_to_ack.map(|span| format!("ACK {span} later")));
     parts.extend(timing.ack_to_rst.map(|span| format!("RST {span} after the ACK")));
-    if let Some(times) = schedule(attempt) {
-        parts.push(format!("{} repeated at {times}", repeated(attempt)));
-    }
+    parts.extend(schedule(attempt).map(|(what, times)| format!("{what} repeated at {times}")));
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
-/// Which packet [`Attempt::retry_at`] is about.
-pub(super) fn repeated(attempt: &Attempt) -> &'static str {
-    if attempt.retries.syn_ack > 0 { "SYN-ACK" } else { "SYN" }
-}
-
-/// The times of the repeats: `1.01 3.03 7.07 15.2 31.3 s`.
-pub(super) fn schedule(attempt: &Attempt) -> Option<String> {
-    let times: Vec<String> = attempt
-        .retry_at
+/// The segment that was repeated, the SYN-ACK if both were, and when: `("SYN-ACK", "1.01 3.03 7.07 15.2 31.3 s")`.
+pub(super) fn schedule(attempt: &Attempt) -> Option<(&'static str, String)> {
+    let (what, times) = match (attempt.retry_at.as_slice(), attempt.syn_retry_at.as_slice()) {
+        ([], []) => return None,
+        ([], syn) => ("SYN", syn),
+        (syn_ack, _) => ("SYN-ACK", syn_ack),
+    };
+    let times: Vec<String> = times
         .iter()
         .map(|span| {
             let seconds = span.as_secs_f64();
@@ -183,7 +184,7 @@ pub(super) fn schedule(attempt: &Attempt) -> Option<String> {
             format!("{seconds:.digits$}")
         })
         .collect();
-    (!times.is_empty()).then(|| format!("{} s", times.join(" ")))
+    Some((what, format!("{} s", times.join(" "))))
 }
 
 /// `accept-queue-overflow, tcp_abort_on_overflow=0 (likely)`.
@@ -199,13 +200,11 @@ pub(super) fn cause(attempt: &Attempt) -> Option<String> {
     Some(text)
 }
 
-fn reason_words(reason: Reason) -> String {
+fn reason_words(reason: Reason) -> &'static str {
     match reason {
-        Reason::CaptureCut => "the capture ends too soon after its last packet".to_owned(),
-        Reason::OneSided => "only one direction is in the capture".to_owned(),
-        Reason::Evicted => "it was given up to bound memory (--max-attempts)".to_owned(),
-        Reason::SynMissing => "its SYN is not in the capture: SYN-ACK opened it".to_owned(),
-        Reason::Icmp(_) => reason.to_string(),
+        Reason::CaptureCut => "the capture ends too soon after its last packet",
+        Reason::OneSided => "only one direction is in the capture",
+        Reason::Evicted => "it was given up to bound memory (--max-attempts)",
     }
 }
 

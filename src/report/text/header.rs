@@ -7,14 +7,15 @@ use strum::{EnumCount, IntoEnumIterator};
 use super::View;
 use super::clock::length;
 use super::paint::Tone;
-use super::words::{verb, wrap};
+use super::words::wrap;
 use crate::capture::CaptureInfo;
-use crate::engine::{Summary, Undecoded};
+use crate::engine::{Limit, Summary, Undecoded};
 use crate::handshake::{Cause, Reason, Vantage, Verdict};
 use crate::listener::Listener;
 use crate::packet::{LinkType, Protocol, Skip, Timestamp};
 use crate::printable::printable;
-use crate::words::{count, number};
+use crate::report::wording;
+use crate::words::{count, number, verb};
 
 /// What the header needs of the attempts beside their verdicts; a few counters.
 #[derive(Clone, Debug, Default)]
@@ -227,33 +228,8 @@ pub(super) fn write_limits(
     summary: &Summary,
     seen: &Seen,
 ) -> io::Result<()> {
-    let mut limits = Vec::new();
-    for capture in &summary.captures {
-        let name = printable(&capture.path);
-        if let Some(damage) = &capture.damaged {
-            let rest = if capture.cut { " (the rest was not read)" } else { "" };
-            // A file that is missing or no capture is not damaged.
-            let label = if capture.format.is_some() { "damaged" } else { "not read" };
-            limits.push((label, format!("{}{rest}", printable(damage))));
-        }
-        if let Some(dropped) = capture.dropped.filter(|n| *n > 0) {
-            let text = format!(
-                "{} of {name} {} lost while capturing: an answer that seems missing may have been there",
-                count(dropped, "packet"),
-                verb(dropped, "was", "were")
-            );
-            limits.push(("dropped", text));
-        }
-        if capture.untimed > 0 {
-            let text = format!(
-                "{} of {name} {} no time: without it a repeat looks like a copy, and silence cannot be seen",
-                count(capture.untimed, "packet"),
-                verb(capture.untimed, "has", "have"),
-            );
-            limits.push(("untimed", text));
-        }
-    }
-    limits.extend(unusual_skips(summary).map(|text| ("skipped", text)));
+    let mut limits: Vec<(&str, String)> =
+        summary.limits().iter().map(|limit| (label(limit), wording::limit(limit))).collect();
     limits.extend(undetermined(summary, seen).map(|text| ("unclear", text)));
     for (label, text) in limits {
         view.write_labelled(out, Tone::Warning, "", label, &text)?;
@@ -261,24 +237,14 @@ pub(super) fn write_limits(
     Ok(())
 }
 
-/// Packets skipped for reasons that a normal capture does not have.
-fn unusual_skips(summary: &Summary) -> Option<String> {
-    let parts: Vec<String> = skips(summary)
-        .filter_map(|(reason, n)| match reason {
-            Skip::NotIp | Skip::NotTcp | Skip::Fragment => None,
-            Skip::Truncated => Some(format!("{} cut by the snap length", count(n, "packet"))),
-            Skip::Malformed => Some(format!("{} malformed", count(n, "packet"))),
-            Skip::UnsupportedLinkType => {
-                let unknown: Vec<String> = link_types(&summary.captures)
-                    .filter(|link| !link.is_decoded())
-                    .map(|link| link.to_string())
-                    .collect();
-                let types = unknown.join(", ");
-                Some(format!("{} of a link type without a decoder ({types})", count(n, "packet")))
-            }
-        })
-        .collect();
-    (!parts.is_empty()).then(|| parts.join(", "))
+fn label(limit: &Limit) -> &'static str {
+    match limit {
+        Limit::Damaged { .. } => "damaged",
+        Limit::NotRead { .. } => "not read",
+        Limit::Dropped { .. } => "dropped",
+        Limit::Untimed { .. } => "untimed",
+        Limit::Truncated { .. } | Limit::Malformed { .. } | Limit::UnsupportedLinkType { .. } => "skipped",
+    }
 }
 
 fn undetermined(summary: &Summary, seen: &Seen) -> Option<String> {

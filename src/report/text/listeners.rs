@@ -5,14 +5,14 @@ use std::io::{self, Write};
 use strum::IntoEnumIterator;
 
 use super::View;
-use super::attempts::{repeated, schedule};
+use super::attempts::schedule;
 use super::paint::Tone;
-use super::words::{columns, pad, verb, wrap};
+use super::words::{columns, pad, wrap};
 use crate::engine::Summary;
 use crate::handshake::{Attempt, Cause, Confidence, Verdict};
 use crate::listener::Listener;
 use crate::report::wording;
-use crate::words::{count, number};
+use crate::words::{count, number, verb};
 
 /// How many blocks are written without `--all`: more would push the conclusion off the screen.
 const BLOCKS: usize = 10;
@@ -229,12 +229,12 @@ fn example(verdict: Verdict, listener: &Listener, listed: &[Attempt]) -> Option<
     let attempt = listed
         .iter()
         .filter(|attempt| Some(attempt.server) == listener.server && attempt.verdict == verdict)
-        .max_by_key(|attempt| attempt.retry_at.len())?;
-    let times = schedule(attempt)?;
+        .max_by_key(|attempt| (attempt.retry_at.len(), attempt.syn_retry_at.len()))?;
+    let (what, times) = schedule(attempt)?;
     Some(match verdict {
         // The words for this verdict have said what was repeated.
         Verdict::SynackRetransmitted => format!("e.g. at {times}"),
-        _ => format!("{} repeated e.g. at {times}", repeated(attempt)),
+        _ => format!("{what} repeated e.g. at {times}"),
     })
 }
 

@@ -1,11 +1,6 @@
-//! Verbs that agree, and wrapping.
+//! Wrapping and padding.
 
 use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm};
-
-/// `verb` or `verbs` as the count demands: `1 attempt hits`, `2 attempts hit`.
-pub(super) fn verb(value: u64, singular: &'static str, plural: &'static str) -> &'static str {
-    if value == 1 { singular } else { plural }
-}
 
 /// Binds units to their numbers: `40.3 s` stays on one line.
 fn bind_units(text: &str) -> String {

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
-use crate::handshake::{Evidence, Reason};
+use crate::handshake::Evidence;
 use crate::kernel::Counter;
 use crate::listener::{KernelFigures, ListenerEvidence, RetrySchedule};
+use crate::packet::IcmpError;
 use crate::words::{count, number};
 
 /// One piece of an attempt's evidence.
@@ -72,7 +73,7 @@ pub(in crate::report) fn evidence(evidence: Evidence) -> Cow<'static, str> {
         Evidence::QueueMayHaveBeenFull => {
             "a dead host, or an accept queue that was full from before the capture, looks the same"
         }
-        Evidence::Icmp(icmp) => return format!("{} quotes the SYN", Reason::Icmp(icmp)).into(),
+        Evidence::Icmp(icmp) => return format!("{} quotes the SYN", icmp_name(icmp)).into(),
         Evidence::ManyHalfOpen => "most attempts to this listener are left half-open",
         Evidence::AnswersMayBeLost => "answers that do not reach the clients leave them half-open, too",
         Evidence::ManyClientResets => "most attempts to this listener are reset by the client at the SYN-ACK",
@@ -87,6 +88,12 @@ pub(in crate::report) fn evidence(evidence: Evidence) -> Cow<'static, str> {
         }
         Evidence::RstNotFromQueue => "the RST has another reason: a listener that was closed, or a middlebox",
     })
+}
+
+/// `icmp type 3 code 13`, `icmpv6 type 1 code 1`.
+pub(in crate::report) fn icmp_name(icmp: IcmpError) -> String {
+    let protocol = if icmp.v6 { "icmpv6" } else { "icmp" };
+    format!("{protocol} type {} code {}", icmp.kind, icmp.code)
 }
 
 /// One piece of a listener's evidence.

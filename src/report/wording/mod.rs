@@ -7,8 +7,10 @@ mod advice;
 mod clients;
 mod diagnosis;
 mod evidence;
+mod limit;
 
 pub(super) use advice::advice;
 pub(super) use clients::clients;
 pub(super) use diagnosis::{diagnosis, server_name};
-pub(super) use evidence::{evidence, listener_evidence};
+pub(super) use evidence::{evidence, icmp_name, listener_evidence};
+pub(super) use limit::limit;

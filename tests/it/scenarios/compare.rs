@@ -31,6 +31,9 @@ pub(super) struct Attempt {
     established: Option<Value>,
     retries: Option<Retries>,
     retry_at: Option<Value>,
+    syn_retry_at: Option<Value>,
+    syn_missing: Option<Value>,
+    icmp: Option<Icmp>,
     timing: Option<Timing>,
     vantage: Option<Value>,
     connect: Option<Connect>,
@@ -45,6 +48,13 @@ struct Retries {
     syn: Option<Value>,
     syn_ack: Option<Value>,
     after_ack: Option<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Icmp {
+    r#type: Value,
+    code: Value,
 }
 
 #[derive(Debug, Deserialize)]
@@ -87,7 +97,7 @@ pub(super) struct Listener {
 pub(super) struct Counts {
     total: Option<Value>,
     tcp: Option<Value>,
-    copies: Option<Value>,
+    duplicates: Option<Value>,
     midstream: Option<Value>,
     #[serde(default)]
     skipped: std::collections::BTreeMap<String, Value>,
@@ -157,7 +167,7 @@ impl Attempt {
     fn compare(&self, place: &str, actual: &Value, v6: bool, differences: &mut Differences) {
         let client = self.client.as_deref().map(|name| address(name, v6));
         let server = self.server.as_deref().map(|name| address(name, v6));
-        let Self { retries, timing, connect, .. } = self;
+        let Self { retries, timing, connect, icmp, .. } = self;
         let fields = [
             ("/client", client.as_ref()),
             ("/server", server.as_ref()),
@@ -172,6 +182,10 @@ impl Attempt {
             ("/retries/syn_ack", retries.as_ref().and_then(|r| r.syn_ack.as_ref())),
             ("/retries/after_ack", retries.as_ref().and_then(|r| r.after_ack.as_ref())),
             ("/retry_at", self.retry_at.as_ref()),
+            ("/syn_retry_at", self.syn_retry_at.as_ref()),
+            ("/syn_missing", self.syn_missing.as_ref()),
+            ("/icmp/type", icmp.as_ref().map(|icmp| &icmp.r#type)),
+            ("/icmp/code", icmp.as_ref().map(|icmp| &icmp.code)),
             ("/timing/syn_to_synack", timing.as_ref().and_then(|t| t.syn_to_synack.as_ref())),
             ("/timing/synack_to_ack", timing.as_ref().and_then(|t| t.synack_to_ack.as_ref())),
             ("/timing/ack_to_rst", timing.as_ref().and_then(|t| t.ack_to_rst.as_ref())),
@@ -277,7 +291,7 @@ pub(super) fn counts(expected: &Counts, answer: &Value, differences: &mut Differ
     let fields = [
         ("total", &expected.total),
         ("tcp", &expected.tcp),
-        ("copies", &expected.copies),
+        ("duplicates", &expected.duplicates),
         ("midstream", &expected.midstream),
     ];
     for (field, expected) in fields {

@@ -1,33 +1,33 @@
-//! The JSON document of `hsanalyze listeners`. Names are stable; `schema` counts up when one changes meaning.
+//! The document of `hsanalyze listeners`.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use serde::Serialize;
 
-use super::{QueueRow, Queues};
-use crate::kernel::{Counters, LimitFrom, Owner, Sysctls};
+use super::kernel::{CountersRecord, OwnerRecord, SysctlsRecord, limit_from};
+use super::{Rfc3339, SCHEMA, Seconds, Shown, TOOL};
+use crate::report::queues::{QueueRow, Queues};
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct QueuesRecord<'a> {
     schema: u32,
     tool: &'static str,
-    /// RFC 3339, UTC, nanoseconds.
-    time: String,
-    sysctls: Sysctls,
+    time: Shown<Rfc3339>,
+    sysctls: SysctlsRecord,
     /// Since the network namespace exists.
-    counters: Counters,
+    counters: CountersRecord<'a>,
     /// Growth since the sample before; null in the first.
-    interval: Option<Growth>,
+    interval: Option<IntervalRecord<'a>>,
     /// Processes whose files could not be seen, so that `owner` may be null.
     unreadable_processes: usize,
     listeners: Vec<QueueRecord<'a>>,
 }
 
 #[derive(Serialize)]
-struct Growth {
-    seconds: f64,
-    counters: Counters,
+struct IntervalRecord<'a> {
+    seconds: Seconds,
+    counters: CountersRecord<'a>,
 }
 
 #[derive(Serialize)]
@@ -41,9 +41,9 @@ struct QueueRecord<'a> {
     full: bool,
     drops: Option<u32>,
     drops_delta: Option<u32>,
-    limit_from: Option<LimitFrom>,
+    limit_from: Option<&'static str>,
     /// Null when it is not known; empty when no process holds it.
-    owner: Option<&'a [Owner]>,
+    owner: Option<Vec<OwnerRecord<'a>>>,
     uid: u32,
     inode: u64,
 }
@@ -62,27 +62,35 @@ impl<'a> From<&'a QueueRow<'a>> for QueueRecord<'a> {
             full: socket.is_full(),
             drops: socket.drops,
             drops_delta: row.grown,
-            limit_from: row.limit_from,
-            owner: row.owner,
+            limit_from: row.limit_from.map(limit_from),
+            owner: row.owner.map(|owners| owners.iter().map(OwnerRecord::from).collect()),
             uid: socket.uid,
             inode: socket.inode,
         }
     }
 }
 
-pub(super) fn write(out: &mut impl Write, queues: &Queues<'_>, pretty: bool) -> io::Result<()> {
+/// Writes the document and a line feed; `pretty` over several lines.
+///
+/// # Errors
+///
+/// The writer's errors.
+pub(in crate::report) fn write_queues(
+    out: &mut impl Write,
+    queues: &Queues<'_>,
+    pretty: bool,
+) -> io::Result<()> {
     let sample = queues.watch.latest();
-    let time = jiff::Timestamp::from_nanosecond(i128::from(queues.at().as_nanos())).unwrap_or_default();
-    let document = Document {
-        schema: 1,
-        tool: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")),
-        time: format!("{time:.9}"),
-        sysctls: sample.sysctls,
-        counters: sample.counters,
-        interval: queues
-            .watch
-            .interval()
-            .map(|interval| Growth { seconds: interval.span.as_secs_f64(), counters: interval.counters }),
+    let document = QueuesRecord {
+        schema: SCHEMA,
+        tool: TOOL,
+        time: Shown(Rfc3339(queues.at())),
+        sysctls: sample.sysctls.into(),
+        counters: CountersRecord(&sample.counters),
+        interval: queues.watch.interval().map(|interval| IntervalRecord {
+            seconds: interval.span.into(),
+            counters: CountersRecord(&interval.counters),
+        }),
         unreadable_processes: queues.owners.unreadable(),
         listeners: queues.rows.iter().map(QueueRecord::from).collect(),
     };

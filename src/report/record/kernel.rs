@@ -1,0 +1,153 @@
+//! What the kernel counts: of one listener, and of a network namespace.
+
+use std::net::SocketAddr;
+
+use serde::{Serialize, Serializer};
+
+use super::Seconds;
+use crate::kernel::{Counters, KernelStats, LimitFrom, Owner, Sysctls};
+
+/// The figures of one listener between the first and the latest snapshot.
+#[derive(Serialize)]
+pub(super) struct KernelRecord<'a> {
+    local: SocketAddr,
+    sockets: usize,
+    listening: bool,
+    seconds: Seconds,
+    samples: u64,
+    recv_q: u32,
+    send_q: u32,
+    recv_q_max: u32,
+    full_seen: bool,
+    drops: Option<u64>,
+    limit_from: Option<&'static str>,
+    somaxconn: Option<u32>,
+    abort_on_overflow: Option<u8>,
+    synack_retries: Option<u32>,
+    namespace: CountersRecord<'a>,
+}
+
+impl<'a> From<&'a KernelStats> for KernelRecord<'a> {
+    fn from(stats: &'a KernelStats) -> Self {
+        Self {
+            local: stats.local,
+            sockets: stats.sockets,
+            listening: stats.listening,
+            seconds: stats.span.into(),
+            samples: stats.samples,
+            recv_q: stats.recv_q,
+            send_q: stats.send_q,
+            recv_q_max: stats.recv_q_max,
+            full_seen: stats.full_seen,
+            drops: stats.drops,
+            limit_from: stats.limit_from.map(limit_from),
+            somaxconn: stats.somaxconn,
+            abort_on_overflow: super::sysctl(stats.abort_on_overflow),
+            synack_retries: stats.synack_retries,
+            namespace: CountersRecord(&stats.namespace),
+        }
+    }
+}
+
+/// Which limit of the queue is the smaller one.
+pub(super) fn limit_from(limit: LimitFrom) -> &'static str {
+    match limit {
+        LimitFrom::Listen => "listen",
+        LimitFrom::Somaxconn => "somaxconn",
+    }
+}
+
+/// Counters by the kernel's names; null where this kernel lacks one.
+pub(super) struct CountersRecord<'a>(pub(super) &'a Counters);
+
+impl Serialize for CountersRecord<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter())
+    }
+}
+
+/// The sysctls that accept queues depend on, without `net.ipv4.` and `net.core.`; null where this kernel lacks one.
+#[derive(Serialize)]
+pub(super) struct SysctlsRecord {
+    somaxconn: Option<u32>,
+    tcp_abort_on_overflow: Option<u32>,
+    tcp_synack_retries: Option<u32>,
+    tcp_syncookies: Option<u32>,
+    tcp_max_syn_backlog: Option<u32>,
+    tcp_syn_retries: Option<u32>,
+    tcp_syn_linear_timeouts: Option<u32>,
+}
+
+impl From<Sysctls> for SysctlsRecord {
+    fn from(sysctls: Sysctls) -> Self {
+        let Sysctls {
+            somaxconn,
+            tcp_abort_on_overflow,
+            tcp_synack_retries,
+            tcp_syncookies,
+            tcp_max_syn_backlog,
+            tcp_syn_retries,
+            tcp_syn_linear_timeouts,
+        } = sysctls;
+        Self {
+            somaxconn,
+            tcp_abort_on_overflow,
+            tcp_synack_retries,
+            tcp_syncookies,
+            tcp_max_syn_backlog,
+            tcp_syn_retries,
+            tcp_syn_linear_timeouts,
+        }
+    }
+}
+
+/// A process that holds a socket.
+#[derive(Serialize)]
+pub(super) struct OwnerRecord<'a> {
+    pid: i32,
+    command: &'a str,
+}
+
+impl<'a> From<&'a Owner> for OwnerRecord<'a> {
+    fn from(owner: &'a Owner) -> Self {
+        Self { pid: owner.pid, command: &owner.command }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::Span;
+
+    #[test]
+    fn a_listener_s_figures_have_stable_names() {
+        let stats = KernelStats {
+            local: "[::]:80".parse().unwrap(),
+            sockets: 1,
+            listening: true,
+            span: Span::from_secs(2),
+            samples: 2,
+            recv_q: 5,
+            send_q: 4,
+            recv_q_max: 5,
+            full_seen: true,
+            drops: Some(3),
+            limit_from: Some(LimitFrom::Somaxconn),
+            somaxconn: Some(4),
+            abort_on_overflow: Some(true),
+            synack_retries: None,
+            namespace: Counters::parse("TcpExt: ListenOverflows\nTcpExt: 3\n", ""),
+        };
+        let mut record = serde_json::to_value(KernelRecord::from(&stats)).unwrap();
+        let namespace = record["namespace"].take();
+        let lacking = serde_json::Value::Null;
+        assert_eq!((&namespace["ListenOverflows"], &namespace["OutRsts"]), (&3.into(), &lacking));
+        let expected = serde_json::json!({
+            "local": "[::]:80", "sockets": 1, "listening": true, "seconds": 2.0, "samples": 2,
+            "recv_q": 5, "send_q": 4, "recv_q_max": 5, "full_seen": true, "drops": 3,
+            "limit_from": "somaxconn", "somaxconn": 4, "abort_on_overflow": 1, "synack_retries": null,
+            "namespace": null,
+        });
+        assert_eq!(record, expected);
+    }
+}

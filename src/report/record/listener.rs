@@ -1,0 +1,157 @@
+//! One listener.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use serde::{Serialize, Serializer};
+use strum::IntoEnumIterator;
+
+use super::attempt::RetriesRecord;
+use super::kernel::KernelRecord;
+use super::{Rfc3339, Seconds, Shown, StatementRecord, sysctl};
+use crate::handshake::{Cause, Confidence, Verdict};
+use crate::listener::{Clients, Episode, Listener, ListenerEvidence, Percentiles, Tally};
+use crate::packet::Endpoint;
+use crate::report::{display_filter, wording};
+
+/// One listener. `server` is null on the record that folds the listeners past the bound.
+#[derive(Serialize)]
+pub(in crate::report) struct ListenerRecord<'a> {
+    server: Option<Shown<Endpoint>>,
+    server_ip: Option<IpAddr>,
+    server_port: Option<u16>,
+    attempts: u64,
+    verdicts: VerdictCounts<'a>,
+    unproven: u64,
+    connect_time: Option<PercentilesRecord>,
+    delay: Option<PercentilesRecord>,
+    stall: Option<PercentilesRecord>,
+    cause: Option<&'static str>,
+    abort_on_overflow: Option<u8>,
+    confidence: Option<&'static str>,
+    evidence: Vec<StatementRecord>,
+    diagnosis: String,
+    since: Option<Shown<Rfc3339>>,
+    until: Option<Shown<Rfc3339>>,
+    episodes: Vec<EpisodeRecord<'a>>,
+    clients: ClientsRecord,
+    advice: Vec<AdviceRecord>,
+    display_filter: Option<String>,
+    retries: RetriesRecord,
+    size: Option<()>,
+    kernel: Option<KernelRecord<'a>>,
+}
+
+impl<'a> From<&'a Listener> for ListenerRecord<'a> {
+    fn from(listener: &'a Listener) -> Self {
+        let time = |time| Shown(Rfc3339(time));
+        let advice = listener.advice.iter().map(|&advice| AdviceRecord {
+            kind: advice.kind().name(),
+            text: wording::advice(advice, listener.server),
+        });
+        Self {
+            server: listener.server.map(Shown),
+            server_ip: listener.server.map(|server| server.ip()),
+            server_port: listener.server.map(|server| server.port()),
+            attempts: listener.verdicts.total(),
+            verdicts: VerdictCounts(&listener.verdicts),
+            unproven: listener.unproven,
+            connect_time: listener.connect_time.map(PercentilesRecord::from),
+            delay: listener.delay.map(PercentilesRecord::from),
+            stall: listener.stall.map(PercentilesRecord::from),
+            cause: listener.cause.map(Cause::name),
+            abort_on_overflow: sysctl(listener.abort_on_overflow),
+            confidence: listener.confidence.map(Confidence::name),
+            evidence: listener.evidence.iter().map(StatementRecord::from).collect(),
+            diagnosis: wording::diagnosis(listener),
+            since: listener.since.map(time),
+            until: listener.until.map(time),
+            episodes: listener.episodes.iter().map(EpisodeRecord::from).collect(),
+            clients: listener.clients.into(),
+            advice: advice.collect(),
+            display_filter: display_filter::of(listener),
+            retries: listener.retries.into(),
+            size: None,
+            kernel: listener.kernel.as_ref().map(KernelRecord::from),
+        }
+    }
+}
+
+impl From<&ListenerEvidence> for StatementRecord {
+    fn from(evidence: &ListenerEvidence) -> Self {
+        Self { code: evidence.code(), text: wording::listener_evidence(evidence) }
+    }
+}
+
+#[derive(Serialize)]
+struct AdviceRecord {
+    kind: &'static str,
+    text: Cow<'static, str>,
+}
+
+/// Clients of overflowed attempts. `unsure` are those of which the packets do not show whether they are right to
+/// believe that they are connected.
+#[derive(Serialize)]
+struct ClientsRecord {
+    believe_connected: u64,
+    unsure: u64,
+    waiting: u64,
+    late: u64,
+    reset: u64,
+    timed_out: u64,
+}
+
+impl From<Clients> for ClientsRecord {
+    fn from(clients: Clients) -> Self {
+        let Clients { believe_connected, unsure, waiting, late, reset, timed_out, reset_after: _ } = clients;
+        Self { believe_connected, unsure, waiting, late, reset, timed_out }
+    }
+}
+
+#[derive(Serialize)]
+struct PercentilesRecord {
+    p50: Seconds,
+    p90: Seconds,
+    p99: Seconds,
+    max: Seconds,
+}
+
+impl From<Percentiles> for PercentilesRecord {
+    fn from(Percentiles { p50, p90, p99, max }: Percentiles) -> Self {
+        Self { p50: p50.into(), p90: p90.into(), p99: p99.into(), max: max.into() }
+    }
+}
+
+#[derive(Serialize)]
+struct EpisodeRecord<'a> {
+    cause: Option<&'static str>,
+    confidence: Option<&'static str>,
+    from: Shown<Rfc3339>,
+    until: Shown<Rfc3339>,
+    ongoing: bool,
+    attempts: u64,
+    verdicts: VerdictCounts<'a>,
+}
+
+impl<'a> From<&'a Episode> for EpisodeRecord<'a> {
+    fn from(episode: &'a Episode) -> Self {
+        Self {
+            cause: episode.cause.map(Cause::name),
+            confidence: episode.confidence.map(Confidence::name),
+            from: Shown(Rfc3339(episode.from)),
+            until: Shown(Rfc3339(episode.until)),
+            ongoing: episode.ongoing,
+            attempts: episode.verdicts.total(),
+            verdicts: VerdictCounts(&episode.verdicts),
+        }
+    }
+}
+
+/// Attempts by verdict, zeros included.
+pub(in crate::report) struct VerdictCounts<'a>(pub(super) &'a Tally);
+
+impl Serialize for VerdictCounts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(Verdict::iter().map(|verdict| (verdict.name(), self.0.get(verdict))))
+    }
+}
