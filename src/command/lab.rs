@@ -9,14 +9,12 @@ use anyhow::Context;
 use indicatif::ProgressBar;
 
 use super::{Status, raise_descriptor_limit, refuse_one_file_for_two};
-use crate::handshake::Attempt;
-use crate::kernel::Counter;
 use crate::lab::{
-    BothEnds, Comparison, Custom, EndView, LabError, Parameters, Scenario, ScenarioOutcome, Trace,
-    acquire_privilege, draw_svg, draw_text, write_pcapng,
+    Custom, LabError, Parameters, Scenario, ScenarioOutcome, Trace, acquire_privilege, draw_svg, draw_text,
+    write_pcapng,
 };
 use crate::report::output::Output;
-use crate::report::{AttemptRecord, SCHEMA, TOOL};
+use crate::report::write_lab;
 
 /// Experiments to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +89,7 @@ pub fn run(config: &LabConfig, out: &mut impl Write) -> anyhow::Result<Status> {
     let agree = outcomes.iter().all(|outcome| outcome.comparison.agree());
     match config.format {
         LabFormat::Text => conclude(&outcomes, out)?,
-        LabFormat::Json => json(&outcomes, out)?,
+        LabFormat::Json => write_lab(&outcomes, out)?,
     }
     Ok(if agree { Status::Done } else { Status::Finding })
 }
@@ -200,60 +198,6 @@ fn conclude(outcomes: &[ScenarioOutcome], out: &mut impl Write) -> io::Result<()
     differ.iter().try_for_each(|row| {
         writeln!(out, "  §{} {}: {} expected, {} seen", row.section, row.subject, row.expected, row.kernel)
     })
-}
-
-fn json(outcomes: &[ScenarioOutcome], out: &mut impl Write) -> anyhow::Result<()> {
-    let mut scenarios = Vec::new();
-    for ScenarioOutcome { comparison, traces, curve } in outcomes {
-        let Comparison { scenario, what, rows, notes, .. } = comparison;
-        let runs =
-            traces.iter().map(|(name, trace)| run_record(name, trace)).collect::<io::Result<Vec<_>>>()?;
-        scenarios.push(serde_json::json!({
-            "scenario": scenario, "what": what, "agree": comparison.agree(), "rows": rows, "runs": runs,
-            "notes": notes.iter().map(|note| note.trim()).collect::<Vec<_>>(), "curve": curve,
-        }));
-    }
-    let document = serde_json::json!({
-        "schema": SCHEMA,
-        "tool": TOOL,
-        "agree": outcomes.iter().all(|outcome| outcome.comparison.agree()),
-        "scenarios": scenarios,
-    });
-    serde_json::to_writer_pretty(&mut *out, &document)?;
-    writeln!(out)?;
-    Ok(())
-}
-
-/// One run: what the kernel counted, and the attempts as each end's packets and those counts show them.
-fn run_record(name: &str, trace: &Trace) -> io::Result<serde_json::Value> {
-    let counters: serde_json::Map<_, _> = Counter::ALL
-        .into_iter()
-        .filter_map(|counter| Some((counter.name().to_owned(), trace.counters.get(counter)?.into())))
-        .collect();
-    let alone = BothEnds::of(trace)?;
-    let with_kernel = alone.clone().with_kernel(trace.delta.as_ref());
-    let attempts = |with_kernel: &EndView, alone: &EndView| -> Vec<serde_json::Value> {
-        let (with_kernel, alone) = (with_kernel.packets.attempts(), alone.packets.attempts());
-        with_kernel
-            .into_iter()
-            .zip(alone)
-            .map(|(with_kernel, alone)| attempt_record(with_kernel, alone))
-            .collect()
-    };
-    Ok(serde_json::json!({
-        "run": name, "lost": trace.lost, "slowest": trace.slowest.as_secs_f64(), "counters": counters,
-        "client": attempts(&with_kernel.client, &alone.client), "server": attempts(&with_kernel.server, &alone.server),
-    }))
-}
-
-/// An attempt as packets and counters show it, and what the packets alone would have it be.
-fn attempt_record(with_kernel: &Attempt, alone: &Attempt) -> serde_json::Value {
-    let mut record = serde_json::json!(AttemptRecord::from(with_kernel));
-    let full = serde_json::json!(AttemptRecord::from(alone));
-    let inference =
-        ["cause", "abort_on_overflow", "confidence"].map(|key| (key.to_owned(), full[key].clone()));
-    record["from_packets"] = serde_json::Value::Object(inference.into_iter().collect());
-    record
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use crate::race::{
     Call, ConnectPlan, ConnectResult, Pace, Packets, Probe, Race, Route, Sniffer, WaitMode, route,
     run as connect_all,
 };
+use crate::report::{write_race_csv, write_race_json};
 use crate::words::count;
 
 /// The silence that makes an attempt `unanswered` and not cut off (docs/DOMAIN.md §4), and a little more.
@@ -116,12 +117,12 @@ pub fn run(config: &RaceConfig, out: &mut impl Write) -> anyhow::Result<Status> 
     let race = Race::new(calls, packets);
     match config.format {
         RaceFormat::Text => race.write_text(&what, missing.as_deref(), out)?,
-        RaceFormat::Json => race.write_json(&what, missing.as_deref(), out)?,
+        RaceFormat::Json => write_race_json(&race, &what, missing.as_deref(), out)?,
         RaceFormat::Csv => {
             if let Some(missing) = &missing {
                 writeln!(io::stderr(), "hsanalyze: no capture: {missing}")?;
             }
-            race.write_csv(out)?;
+            write_race_csv(&race, out)?;
         }
     }
     out.flush()?;

@@ -6,12 +6,11 @@ use std::fmt::Display;
 use std::io::{self, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
-use serde::Serialize;
 
 use crate::kernel::{Counter, Counters};
 
 /// One statement of docs/DOMAIN.md compared with this kernel.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ComparedRow {
     /// The section of docs/DOMAIN.md that makes it.
     pub section: &'static str,
@@ -26,7 +25,7 @@ pub struct ComparedRow {
 }
 
 /// The result of one scenario.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Comparison {
     /// Its name.
     pub scenario: &'static str,

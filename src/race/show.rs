@@ -1,78 +1,17 @@
-//! A race for people, for programs and for spreadsheets.
+//! The text report of a race.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use serde::Serialize;
-
-use super::{ConnectResult, JoinedCall, Race};
-use crate::handshake::{Cause, Confidence, Inference, Verdict};
+use super::{ConnectResult, Race};
+use crate::handshake::{Inference, Verdict};
 use crate::packet::Span;
 use crate::words::count;
 
 /// Columns of the longest bar.
 const BAR: usize = 40;
 
-/// One connect, flat.
-#[derive(Serialize)]
-struct ConnectRow<'a> {
-    client_port: u16,
-    mode: &'static str,
-    /// Seconds since the Unix epoch would lose digits as a JSON number: nanoseconds.
-    started_ns: i64,
-    latency: f64,
-    result: &'a str,
-    fate: &'static str,
-    next: Option<&'a str>,
-    verdict: Option<&'static str>,
-    wake_up: Option<f64>,
-    margin: Option<f64>,
-    cause: Option<&'static str>,
-    abort_on_overflow: Option<u8>,
-    confidence: Option<&'static str>,
-}
-
 impl Race {
-    /// Writes one JSON document; `what` says what was done, `missing` what could not be.
-    ///
-    /// # Errors
-    ///
-    /// The output's.
-    pub fn write_json(&self, what: &str, missing: Option<&str>, out: &mut dyn Write) -> io::Result<()> {
-        let fates: serde_json::Map<_, _> = ConnectResult::ALL
-            .map(|fate| (fate.name().to_owned(), self.count(fate).into()))
-            .into_iter()
-            .collect();
-        let mut connects = Vec::new();
-        for joined in self.joined_calls() {
-            with_row(&joined, |row| connects.push(serde_json::json!(row)));
-        }
-        let document = serde_json::json!({
-            "schema": 1,
-            "tool": concat!("hsanalyze ", env!("CARGO_PKG_VERSION")),
-            "what": what,
-            "missing": missing,
-            "dropped": self.dropped(),
-            "fates": fates,
-            "connects": connects,
-        });
-        serde_json::to_writer_pretty(&mut *out, &document)?;
-        writeln!(out)
-    }
-
-    /// Writes one line per connect.
-    ///
-    /// # Errors
-    ///
-    /// The output's.
-    pub fn write_csv(&self, out: &mut dyn Write) -> io::Result<()> {
-        let mut csv = csv::Writer::from_writer(out);
-        for joined in self.joined_calls() {
-            with_row(&joined, |row| csv.serialize(row)).map_err(io::Error::from)?;
-        }
-        csv.flush()
-    }
-
     /// Writes the report for people.
     ///
     /// # Errors
@@ -177,31 +116,10 @@ impl Race {
         if words.is_empty() { String::new() } else { format!(": {}", words.join(", ")) }
     }
 
-    fn dropped(&self) -> Option<u64> {
+    /// Packets that the capture lost; `None` without a capture.
+    pub(crate) fn dropped(&self) -> Option<u64> {
         self.packets()?.summary.captures.first()?.dropped
     }
-}
-
-fn with_row<T>(joined: &JoinedCall<'_>, use_row: impl FnOnce(&ConnectRow<'_>) -> T) -> T {
-    let name = |errno: nix::errno::Errno| format!("{errno:?}");
-    let result = joined.call.result.map_or_else(name, |()| "success".to_owned());
-    let next = joined.call.death().map(name);
-    let inference = joined.attempt.map(|attempt| &attempt.inference);
-    use_row(&ConnectRow {
-        client_port: joined.call.port,
-        mode: joined.call.mode.name(),
-        started_ns: joined.call.started.as_nanos(),
-        latency: joined.latency().as_secs_f64(),
-        result: &result,
-        fate: joined.result().name(),
-        next: next.as_deref(),
-        verdict: joined.attempt.map(|attempt| attempt.verdict.name()),
-        wake_up: joined.wake_up().map(Span::as_secs_f64),
-        margin: joined.margin().map(Span::as_secs_f64),
-        cause: inference.and_then(|inference| inference.cause).map(Cause::name),
-        abort_on_overflow: inference.and_then(|inference| inference.abort_on_overflow).map(u8::from),
-        confidence: inference.and_then(|inference| inference.confidence).map(Confidence::name),
-    })
 }
 
 /// Draws how often which span occurred, in ranges of about the same ratio.
@@ -270,17 +188,6 @@ mod tests {
         assert!(text.contains("of 2 connects that said success, 1 was dead: 1 reset"), "{text}");
         assert!(text.contains("1  connect() failed: 1 ECONNREFUSED"), "{text}");
         assert!(text.contains("200 µs …      3"), "{text}");
-
-        let mut csv = Vec::new();
-        race.write_csv(&mut csv).unwrap();
-        let csv = String::from_utf8(csv).unwrap();
-        assert_eq!(csv.lines().nth(2), Some("2,blocking,1000,0.0003,success,dead-reset,ECONNRESET,,,,,,"));
-
-        let mut json = Vec::new();
-        race.write_json("3 connects", None, &mut json).unwrap();
-        let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
-        assert_eq!(json["fates"]["dead-reset"], 1);
-        assert_eq!(json["connects"][2]["result"], "ECONNREFUSED");
     }
 
     #[test]

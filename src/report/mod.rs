@@ -30,8 +30,9 @@ use crate::handshake::Attempt;
 
 pub use self::csv::COLUMNS;
 #[cfg(all(target_os = "linux", feature = "lab"))]
-pub(crate) use self::record::AttemptRecord;
-pub use self::record::{SCHEMA, TOOL};
+#[cfg(all(target_os = "linux", feature = "lab"))]
+pub(crate) use self::record::write_lab;
+pub use self::record::{SCHEMA, TOOL, write_race_csv, write_race_json};
 pub use self::text::{Stream, wanted_by_environment};
 pub use self::verdicts::VerdictSet;
 

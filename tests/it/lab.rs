@@ -14,6 +14,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sig
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use crate::schema::Schema;
 use crate::util::{Run, count, hsanalyze, list, report, string};
 
 /// Fields that the offline analysis and the lab must agree on, attempt by attempt.
@@ -50,7 +51,10 @@ fn outcome(arguments: &str) -> Value {
     let output = lab(arguments).command().output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(matches!(output.status.code(), Some(0 | 1)), "{arguments}: {}: {errors}", output.status);
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{arguments}: {error}: {errors}"))
+    let document = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{arguments}: {error}: {errors}"));
+    Schema::default().assert_valid("lab", &document);
+    document
 }
 
 /// The rows that disagree, with the counters beside them.

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::kernel::{Row, nstat, ss};
 use crate::namespace::{in_namespace, listener, start_connect, wait_for};
+use crate::schema::Schema;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_hsanalyze");
 
@@ -72,6 +73,7 @@ fn the_document_and_the_table_agree_with_ss_and_nstat() {
 
         let (document, sockets, counters) = at_rest(|| succeed(&["--format", "json"]));
         let document: Value = serde_json::from_str(&document).unwrap();
+        Schema::default().assert_valid("queues", &document);
         assert_eq!(rows(&document), sockets);
         for name in
             ["ListenOverflows", "ListenDrops", "EmbryonicRsts", "TCPDeferAcceptDrop", "SyncookiesSent"]

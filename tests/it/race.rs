@@ -14,6 +14,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::namespace::in_namespace;
+use crate::schema::Schema;
 use crate::util::{hsanalyze, public_copy, require_tools, wait_until_handled};
 
 /// Runs the program in the calling thread's namespace, as its child.
@@ -21,10 +22,13 @@ fn race(target: SocketAddr, arguments: &str) -> Value {
     let target = target.to_string();
     let mut all = vec!["race", &target, "--format", "json"];
     all.extend(arguments.split_whitespace());
-    hsanalyze(all).succeed().json()
+    let document = hsanalyze(all).succeed().json();
+    Schema::default().assert_valid("race", &document);
+    document
 }
 
-fn count(document: &Value, key: &str, value: &str) -> usize {
+fn count(document: &Value, key: &str, value: impl Into<Value>) -> usize {
+    let value = value.into();
     document["connects"].as_array().unwrap().iter().filter(|connect| connect[key] == value).count()
 }
 
@@ -35,7 +39,7 @@ fn every_connect_is_joined_to_its_packets() {
         for arguments in ["-n 20 -c 8 --watch 0.1", "-n 20 -c 8 --watch 0.1 --non-blocking --send 3"] {
             let document = race(listener.local_addr().unwrap(), arguments);
             assert_eq!(document["missing"], Value::Null, "{document:#}");
-            assert_eq!(document["fates"]["alive"], 20, "{document:#}");
+            assert_eq!(document["results"]["alive"], 20, "{document:#}");
             assert_eq!(count(&document, "verdict", "completed"), 20, "{document:#}");
             for connect in document["connects"].as_array().unwrap() {
                 let wake_up = connect["wake_up"].as_f64().unwrap();
@@ -52,8 +56,8 @@ fn refused_and_unanswered_connects_fail_with_their_errno() {
         let listener = crate::namespace::listener("127.0.0.1:0", 1);
         let target = listener.local_addr().unwrap();
         let document = race(target, "-n 6 -c 1 --watch 0 --timeout 0.3");
-        assert_eq!(count(&document, "result", "success"), 2, "{document:#}");
-        assert_eq!(count(&document, "result", "ETIMEDOUT"), 4, "{document:#}");
+        assert_eq!(count(&document, "errno", Value::Null), 2, "{document:#}");
+        assert_eq!(count(&document, "errno", "ETIMEDOUT"), 4, "{document:#}");
         // The server runs on this machine: its kernel's count explains the silence.
         for (key, value) in [("verdict", "unanswered"), ("cause", "accept-queue-overflow")] {
             assert_eq!(count(&document, key, value), 4, "{document:#}");
@@ -61,7 +65,7 @@ fn refused_and_unanswered_connects_fail_with_their_errno() {
         assert_eq!(count(&document, "confidence", "confirmed"), 4, "{document:#}");
         drop(listener);
         let document = race(target, "-n 4");
-        assert_eq!(count(&document, "result", "ECONNREFUSED"), 4, "{document:#}");
+        assert_eq!(count(&document, "errno", "ECONNREFUSED"), 4, "{document:#}");
         assert_eq!(count(&document, "verdict", "refused"), 4, "{document:#}");
     });
 }
@@ -87,13 +91,13 @@ fn connects_that_lied_and_were_reset_are_found_dead() {
         assert_eq!(trace.counters.get(Counter::ListenOverflows), Some(63));
         assert_eq!(count(&document, "verdict", "reset-after-ack"), 63, "{document:#}");
         // A busy machine may wake a connect() after the RST: that one failed at once.
-        let at_once = count(&document, "result", "ECONNRESET");
+        let at_once = count(&document, "errno", "ECONNRESET");
         assert!(at_once < 32, "{document:#}");
-        assert_eq!(count(&document, "fate", "dead-reset") + at_once, 63, "{document:#}");
-        assert_eq!(count(&document, "next", "ECONNRESET") + at_once, 63, "{document:#}");
+        assert_eq!(count(&document, "result", "dead-reset") + at_once, 63, "{document:#}");
+        assert_eq!(count(&document, "next_errno", "ECONNRESET") + at_once, 63, "{document:#}");
         for connect in document["connects"].as_array().unwrap() {
             // The reset of a dead one comes after connect() has returned, and not much later.
-            if connect["fate"] == "dead-reset" {
+            if connect["result"] == "dead-reset" {
                 let margin = connect["margin"].as_f64().unwrap();
                 assert!((-0.1..0.1).contains(&margin), "{connect:#}");
             }
@@ -114,7 +118,7 @@ fn connects_that_lied_and_are_ignored_are_found_dead() {
         let segments: u64 = segments.map(u64::from).sum();
         assert_eq!(trace.counters.get(Counter::ListenOverflows), Some(segments));
         assert!(segments >= 2 * 63, "the ACK and its repeat after 1 s at least: {segments}");
-        assert_eq!(document["fates"]["dead-ignored"], 63, "{document:#}");
+        assert_eq!(document["results"]["dead-ignored"], 63, "{document:#}");
         assert_eq!(count(&document, "verdict", "synack-retransmitted"), 63, "{document:#}");
     });
 }
@@ -124,11 +128,11 @@ fn connects_that_lied_and_are_ignored_are_found_dead() {
 fn connects_of_which_nothing_is_heard_are_not_called_alive() {
     in_namespace(|| {
         let (document, _) = overflow(Setup { syncookies: 2, ..Setup::default() }, "--watch 0.5");
-        assert_eq!(count(&document, "result", "success"), 64, "{document:#}");
-        assert_eq!(document["fates"]["alive"], 1, "{document:#}");
-        let unproven = count(&document, "fate", "unproven");
+        assert_eq!(count(&document, "errno", Value::Null), 64, "{document:#}");
+        assert_eq!(document["results"]["alive"], 1, "{document:#}");
+        let unproven = count(&document, "result", "unproven");
         // A FIN that was retransmitted twice shows it.
-        assert_eq!(unproven + count(&document, "fate", "dead-ignored"), 63, "{document:#}");
+        assert_eq!(unproven + count(&document, "result", "dead-ignored"), 63, "{document:#}");
     });
 }
 
@@ -158,7 +162,7 @@ fn without_packets_only_what_the_server_sends_shows_that_a_connection_lives() {
         let output = setpriv.output().unwrap();
         let document: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert!(document["missing"].is_string(), "{document:#}");
-        assert_eq!((output.status.code(), &document["fates"]["unproven"]), (Some(1), &3.into()));
+        assert_eq!((output.status.code(), &document["results"]["unproven"]), (Some(1), &3.into()));
     });
 }
 

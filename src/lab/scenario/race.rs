@@ -5,8 +5,6 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
-
 use super::{Parameters, ScenarioOutcome};
 use crate::handshake::{Outcome as Believed, Verdict};
 use crate::lab::analysis::BothEnds;
@@ -31,8 +29,7 @@ pub(super) const SAFE: Span = Span::from_micros(200);
 const NEARLY_ALL: usize = 90;
 
 /// Other load of the CPUs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CpuLoad {
     /// Nothing.
     Idle,
@@ -48,7 +45,7 @@ struct Victim {
 }
 
 /// The share of successes at one setting.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Point {
     /// Mode of `connect()`: `blocking` or `non-blocking`.
     pub mode: &'static str,
@@ -73,7 +70,7 @@ impl Point {
 }
 
 /// The share of successes among connects whose windows were about the same, whatever the round trip.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Share {
     /// Mode of `connect()`: `blocking` or `non-blocking`.
     pub mode: &'static str,
@@ -88,7 +85,7 @@ pub struct Share {
 }
 
 /// The measurement, by setting and by window.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Curve {
     /// By mode and load, each in order of round trip.
     pub points: Vec<Point>,

@@ -6,8 +6,11 @@
 mod attempt;
 mod capture;
 mod kernel;
+#[cfg(all(target_os = "linux", feature = "lab"))]
+mod lab;
 mod listener;
 mod queues;
+mod race;
 
 use std::borrow::Cow;
 use std::fmt::{self, Display};
@@ -16,8 +19,11 @@ use serde::{Serialize, Serializer};
 
 pub(crate) use self::attempt::AttemptRecord;
 pub(super) use self::capture::OverviewRecord;
+#[cfg(all(target_os = "linux", feature = "lab"))]
+pub(crate) use self::lab::write_lab;
 pub(super) use self::listener::ListenerRecord;
 pub(super) use self::queues::write_queues;
+pub use self::race::{write_race_csv, write_race_json};
 use super::wording;
 use crate::handshake::Evidence;
 use crate::packet::{Span, Timestamp};
