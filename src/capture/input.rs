@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Cursor, ErrorKind, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
-use super::stream::{Blocking, ByteStream, Counted, Decoder, Fill};
+use super::stream::{Blocking, ByteStream, Counted, Decompressor, Fill};
 use super::window::{Window, page_size};
 use crate::packet::Shared;
 
@@ -67,7 +67,7 @@ impl Input {
     }
 
     /// The bytes of anything else; `may_block` for a pipe, `total` for a file of known size.
-    pub(super) fn stream(source: Decoder, may_block: bool, total: Option<u64>) -> Self {
+    pub(super) fn stream(source: Decompressor, may_block: bool, total: Option<u64>) -> Self {
         Self::new(ByteSource::Stream(ByteStream::new(source, may_block, total)))
     }
 
@@ -186,7 +186,7 @@ impl Mapped {
         let mut file = self.file.try_clone()?;
         let total = Some(file.metadata()?.len());
         file.seek(SeekFrom::Start(offset))?;
-        let source = Decoder::Plain(Cursor::new(Vec::new()).chain(Counted { file, read: offset }));
+        let source = Decompressor::Plain(Cursor::new(Vec::new()).chain(Counted { file, read: offset }));
         Ok(Input::stream(source, false, total))
     }
 }

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 
 use super::input::Input;
 use super::source::CaptureFormat;
-use super::stream::{Counted, Decoder, Members, Raw};
+use super::stream::{Counted, Decompressor, GzipMembers, Raw};
 use super::{pcap, pcapng};
 
 /// A file that is not read, and the reason.
@@ -156,8 +156,8 @@ fn input(mut file: File) -> Result<Input, OpenReason> {
     let total = regular.then_some(meta.len());
     let read = if regular { file.stream_position().unwrap_or(0) } else { magic.len() as u64 };
     let raw = Cursor::new(magic.clone()).chain(Counted { file, read });
-    let decoder = decoder(raw, &magic)?;
-    Ok(Input::stream(decoder, !regular, total))
+    let decompressor = decompressor(raw, &magic)?;
+    Ok(Input::stream(decompressor, !regular, total))
 }
 
 /// The first [`MAGIC`] bytes, fewer only if the file is shorter.
@@ -167,16 +167,16 @@ fn peek(file: &mut File) -> io::Result<Vec<u8>> {
     Ok(magic)
 }
 
-fn decoder(raw: Raw, magic: &[u8]) -> Result<Decoder, OpenReason> {
+fn decompressor(raw: Raw, magic: &[u8]) -> Result<Decompressor, OpenReason> {
     if magic.starts_with(&GZIP) {
-        return Ok(Decoder::Gzip(Box::new(Members::new(raw))));
+        return Ok(Decompressor::Gzip(Box::new(GzipMembers::new(raw))));
     }
     if is_zstd(magic) {
         let zstd = zstd::Decoder::new(raw)
             .map_err(|error| OpenReason::Compression { compression: "zstd", error })?;
-        return Ok(Decoder::Zstd(Box::new(zstd)));
+        return Ok(Decompressor::Zstd(Box::new(zstd)));
     }
-    Ok(Decoder::Plain(raw))
+    Ok(Decompressor::Plain(raw))
 }
 
 /// Recognises the format by the first bytes, and reads the file header.

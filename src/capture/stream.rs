@@ -53,7 +53,7 @@ pub(super) enum Blocking {
 /// only: copying takes less time than decompressing, and there may be many such files.
 #[derive(Debug)]
 pub(super) struct ByteStream {
-    source: Decoder,
+    source: Decompressor,
     block: Arc<Vec<u8>>,
     /// The same, for users that keep frames of it.
     shared: Option<Shared>,
@@ -77,7 +77,7 @@ impl AsRef<[u8]> for SharedBlock {
 
 impl ByteStream {
     /// A stream of these bytes; `may_block` for a pipe, `total` for a file of known size.
-    pub(super) fn new(source: Decoder, may_block: bool, total: Option<u64>) -> Self {
+    pub(super) fn new(source: Decompressor, may_block: bool, total: Option<u64>) -> Self {
         if let Some(raw) = source.raw().filter(|_| may_block) {
             widen(&raw.file);
         }
@@ -200,19 +200,19 @@ impl Read for Counted {
 }
 
 /// Decompresses the bytes, if they are compressed.
-pub(super) enum Decoder {
+pub(super) enum Decompressor {
     Plain(Raw),
-    Gzip(Box<Members>),
+    Gzip(Box<GzipMembers>),
     Zstd(Box<zstd::Decoder<'static, BufReader<Raw>>>),
 }
 
-impl std::fmt::Debug for Decoder {
+impl std::fmt::Debug for Decompressor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.compression().unwrap_or("plain"))
     }
 }
 
-impl Decoder {
+impl Decompressor {
     fn raw(&self) -> Option<&Counted> {
         let chain = match self {
             Self::Plain(raw) => raw,
@@ -231,7 +231,7 @@ impl Decoder {
     }
 }
 
-impl Read for Decoder {
+impl Read for Decompressor {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(raw) => raw.read(buffer),
@@ -252,13 +252,13 @@ fn hint_at_window(error: io::Error) -> io::Error {
 
 /// The members of a gzip file, one after the other. Zeros between or after them are skipped, as gzip does: tapes and
 /// disks are padded with them.
-pub(super) struct Members {
+pub(super) struct GzipMembers {
     /// `None` only while one is exchanged for the next.
     member: Option<GzDecoder<BufReader<Raw>>>,
     ended: bool,
 }
 
-impl Members {
+impl GzipMembers {
     pub(super) fn new(raw: Raw) -> Self {
         Self { member: Some(GzDecoder::new(BufReader::new(raw))), ended: false }
     }
@@ -273,7 +273,7 @@ impl Members {
     }
 }
 
-impl Read for Members {
+impl Read for GzipMembers {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while let Some(member) = self.member.as_mut().filter(|_| !self.ended) {
             match member.read(buffer)? {
@@ -349,7 +349,7 @@ mod tests {
         let writing =
             thread::spawn(move || writer.write_all(&(0..record * count).map(byte).collect::<Vec<_>>()));
         let file = File::from(OwnedFd::from(reader));
-        let source = Decoder::Plain(Cursor::new(Vec::new()).chain(Counted { file, read: 0 }));
+        let source = Decompressor::Plain(Cursor::new(Vec::new()).chain(Counted { file, read: 0 }));
         let mut stream = ByteStream::new(source, true, None);
         for place in (0..count).map(|n| n * record) {
             if stream.view().len() < record {

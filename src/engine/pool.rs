@@ -13,7 +13,7 @@ use std::thread;
 use super::batch::{BATCH, BatchEnd};
 use super::bounds::Bounds;
 use super::options::AnalysisOptions;
-use super::shard::{Shard, Step};
+use super::shard::{EndStep, Shard};
 use crate::capture::SourceStatus;
 use crate::handshake::{Batch, Finding, Tracker};
 use crate::packet::Timestamp;
@@ -338,14 +338,14 @@ impl Task {
     fn run(&mut self) {
         loop {
             match self.shard.step(&self.bounds) {
-                Some(Step::Until(time)) => {
+                Some(EndStep::Until(time)) => {
                     self.take_findings(Some(time));
                     if self.findings.len() >= TOGETHER {
                         return;
                     }
                 }
-                Some(Step::NeedsEviction(_)) => return,
-                Some(Step::Ended) => self.take_findings(None),
+                Some(EndStep::NeedsEviction(_)) => return,
+                Some(EndStep::Ended) => self.take_findings(None),
                 None => {
                     let Some(ShardBatch { mut packets, end }) = self.batches.pop_front() else { return };
                     self.shard.take(&packets);

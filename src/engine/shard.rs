@@ -35,7 +35,7 @@ enum Stage {
 
 /// What can be done after a step of the end of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum EndStep {
     /// Findings before this time can be delivered: no earlier ones will follow.
     Until(Timestamp),
     /// Nothing, until an eviction was decided over all shards that have taken so many packets of the whole input.
@@ -58,13 +58,13 @@ impl Shard {
     }
 
     /// Takes one step of the end of a batch; `None` when no batch is ending. `bounds` are those of the last eviction.
-    pub(super) fn step(&mut self, bounds: &Bounds) -> Option<Step> {
+    pub(super) fn step(&mut self, bounds: &Bounds) -> Option<EndStep> {
         match &mut self.stage {
             Stage::Ready => None,
             Stage::Advancing(end, steps) => {
                 if let Some(time) = steps.next() {
                     self.tracker.advance(time);
-                    return Some(Step::Until(time));
+                    return Some(EndStep::Until(time));
                 }
                 let end = *end;
                 if let Some(now) = self.now {
@@ -73,11 +73,11 @@ impl Shard {
                 // After time has advanced: an attempt that is due does not have to be evicted.
                 if end.is_bounded() && end.total > bounds.safe() {
                     self.stage = Stage::Waiting(end);
-                    return Some(Step::NeedsEviction(end.total));
+                    return Some(EndStep::NeedsEviction(end.total));
                 }
                 Some(self.conclude(end))
             }
-            Stage::Waiting(end) => Some(Step::NeedsEviction(end.total)),
+            Stage::Waiting(end) => Some(EndStep::NeedsEviction(end.total)),
             Stage::Evicting(end, eviction) => {
                 eviction.apply(&mut self.tracker);
                 let end = *end;
@@ -86,12 +86,12 @@ impl Shard {
         }
     }
 
-    fn conclude(&mut self, end: BatchEnd) -> Step {
+    fn conclude(&mut self, end: BatchEnd) -> EndStep {
         if end.is_bounded() {
             self.standstill.check(&mut self.tracker, end.total, self.now);
         }
         self.stage = Stage::Ready;
-        Step::Ended
+        EndStep::Ended
     }
 
     /// Has the next step apply an eviction, if the shard waits for one.

@@ -6,7 +6,7 @@ use super::batch::{BATCH, BatchEnd, read_batch};
 use super::bounds::Bounds;
 use super::intake::{Destination, Intake};
 use super::options::AnalysisOptions;
-use super::shard::{Shard, Step};
+use super::shard::{EndStep, Shard};
 use super::sink::{Sink, deliver};
 use super::summary::{PacketCounts, Summary};
 use crate::capture::{CaptureInfo, Source, SourceStatus};
@@ -96,13 +96,13 @@ impl Analysis {
         self.shard.end_batch(end, &self.bounds);
         while let Some(step) = self.shard.step(&self.bounds) {
             match step {
-                Step::Until(time) => self.deliver(Some(time), sink)?,
-                Step::NeedsEviction(total) => {
+                EndStep::Until(time) => self.deliver(Some(time), sink)?,
+                EndStep::NeedsEviction(total) => {
                     let trackers = std::iter::once(self.shard.tracker());
                     let eviction = self.bounds.evictions(total, trackers);
                     self.shard.evict(eviction);
                 }
-                Step::Ended => self.deliver(None, sink)?,
+                EndStep::Ended => self.deliver(None, sink)?,
             }
         }
         Ok(())
