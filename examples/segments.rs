@@ -55,7 +55,7 @@ fn track(segments: &[Segment]) -> Vec<Attempt> {
     // Findings come in order of time. The listeners infer causes, from this attempt and from others to its server.
     let Ok(()) = tracker.drain(None, |finding| {
         listeners.record(finding);
-        if finding.decided {
+        if finding.settled {
             attempts.push(finding.attempt.clone());
         }
         Ok::<_, Infallible>(())

@@ -2,7 +2,7 @@
 
 use super::batch::BATCH;
 use super::steps::Steps;
-use crate::handshake::Tracker;
+use crate::handshake::{EvictionOrder, Tracker};
 use crate::packet::{Span, Timestamp};
 
 /// Most packets between two checks of the remembered-flow count: each packet may add one flow.
@@ -31,8 +31,8 @@ pub(super) struct Bounds {
 /// What every shard has to give up so that all together stay within the bounds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Eviction {
-    /// The position of the last attempt to be evicted.
-    last_evicted: Option<u64>,
+    /// How many attempts are evicted, and the place of the last one in the order of eviction.
+    evicted: Option<(usize, EvictionOrder)>,
     forget_silent: bool,
 }
 
@@ -66,18 +66,19 @@ impl Bounds {
         let free = if self.is_crowded { 0 } else { self.max_attempts.saturating_sub(undecided) };
         self.safe = total + (free as u64).min(CHECK_INTERVAL);
         let excess = undecided.saturating_sub(self.max_attempts);
-        let last_evicted = excess.checked_sub(1).and_then(|last| {
-            let mut oldest: Vec<u64> = trackers.flat_map(|tracker| tracker.oldest(excess)).collect();
-            (last < oldest.len()).then(|| *oldest.select_nth_unstable(last).1)
+        let evicted = excess.checked_sub(1).and_then(|last| {
+            let mut first: Vec<EvictionOrder> =
+                trackers.flat_map(|tracker| tracker.first_to_evict(excess)).collect();
+            (last < first.len()).then(|| (excess, *first.select_nth_unstable(last).1))
         });
-        Eviction { last_evicted, forget_silent: heard_of >= Tracker::REMEMBERED }
+        Eviction { evicted, forget_silent: heard_of >= Tracker::REMEMBERED }
     }
 }
 
 impl Eviction {
     pub(super) fn apply(self, tracker: &mut Tracker) {
-        if let Some(last) = self.last_evicted {
-            tracker.evict_up_to(last);
+        if let Some((count, last)) = self.evicted {
+            tracker.evict(count, last);
         }
         if self.forget_silent {
             tracker.forget_silent();

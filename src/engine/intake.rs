@@ -14,6 +14,9 @@ pub(super) trait Destination {
     /// of these frames were pushed, and before other frames are expected.
     fn set_lag(&mut self, ordinal: u64, lag: Span);
 
+    /// Marks the packet at this position as one whose time is too far ahead to be believed yet.
+    fn doubt(&mut self, ordinal: u64);
+
     /// Appends a segment at this position of the input, with the hash of its flow.
     fn push(&mut self, hash: u64, glimpse: &Glimpse, frame: &Frame<'_>, ordinal: u64);
 
@@ -66,6 +69,9 @@ impl Intake {
         for (frame, ordinal) in frames.iter().zip(self.counts.total..) {
             if let Some(lag) = self.clock.tick(frame.at) {
                 destination.set_lag(ordinal, lag);
+            }
+            if self.clock.is_doubtful() {
+                destination.doubt(ordinal);
             }
         }
     }

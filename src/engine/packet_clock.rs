@@ -67,6 +67,11 @@ impl PacketClock {
         (self.lag != before).then_some(self.lag)
     }
 
+    /// Whether the latest packet was so far ahead that only another one can confirm its time.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.ahead.is_some()
+    }
+
     /// The latest steady time that is certain.
     pub(super) fn now(&self) -> Option<Timestamp> {
         self.now

@@ -92,6 +92,10 @@ impl Destination for DividedBatch {
         self.shares.iter_mut().for_each(|share| share.lag(ordinal, lag));
     }
 
+    fn doubt(&mut self, ordinal: u64) {
+        self.shares.iter_mut().for_each(|share| share.doubt(ordinal));
+    }
+
     #[inline(always)]
     fn push(&mut self, hash: u64, glimpse: &Glimpse, frame: &Frame<'_>, ordinal: u64) {
         self.shares[shard_of(hash)].push(hash, glimpse, frame, ordinal);

@@ -43,6 +43,10 @@ impl Destination for GroupedPackets<'_> {
         self.group.lag(ordinal, lag);
     }
 
+    fn doubt(&mut self, ordinal: u64) {
+        self.group.doubt(ordinal);
+    }
+
     #[inline(always)]
     fn push(&mut self, hash: u64, glimpse: &Glimpse, frame: &Frame<'_>, ordinal: u64) {
         self.group.push(hash, glimpse, frame, ordinal);

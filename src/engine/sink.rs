@@ -42,5 +42,5 @@ pub(super) fn deliver(
     sink: &mut dyn Sink,
 ) -> io::Result<()> {
     listeners.record(finding);
-    if finding.decided { sink.attempt(&finding.attempt) } else { sink.provisional(&finding.attempt) }
+    if finding.settled { sink.attempt(&finding.attempt) } else { sink.provisional(&finding.attempt) }
 }

@@ -61,7 +61,7 @@ impl PacketCounts {
     /// These counts of the intake, completed by those of the trackers.
     #[must_use]
     pub(super) fn with(mut self, tracked: Counts) -> Self {
-        self.copies = tracked.copies;
+        self.copies = tracked.duplicates;
         self.midstream = tracked.midstream;
         self.skipped[Skip::NotTcp as usize] += tracked.unmatched_errors;
         self.tcp -= tracked.lost;

@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use smallvec::SmallVec;
 
 use super::cause::Inference;
-use super::facts::Facts;
+use super::facts::{Fact, Facts};
 use super::history::History;
+use super::pending::SynAckTraits;
 use super::verdict::{Connect, Reason, Unproven, Vantage, Verdict};
-use crate::packet::{Endpoint, FrameRef, IcmpError, Span, Timestamp};
+use crate::packet::{Endpoint, FrameRef, IcmpError, Seq, Span, Timestamp};
 
 /// One client SYN and what became of it (DOMAIN: "attempt").
 #[derive(Debug, Clone, PartialEq)]
@@ -54,6 +55,20 @@ pub struct Attempt {
     pub packets: u32,
     /// Facts that the inference goes by.
     pub facts: Facts,
+    /// The traits of the SYN-ACK.
+    pub synack: SynAckTraits,
+    /// The client's ISN, by which sightings of one attempt under several addresses are joined.
+    pub client_isn: Seq,
+    /// Retransmissions of the client's data or FIN while the server was silent.
+    pub data_retransmissions: u16,
+    /// The client segment after the SYN-ACK that the bare RST answered, from 1; 0 where none did.
+    pub rst_answers_segment: u16,
+    /// The client's first valid ACK.
+    pub acked: Option<Timestamp>,
+    /// The client's first data or FIN after it.
+    pub sent: Option<Timestamp>,
+    /// The server's first RST that counts.
+    pub reset: Option<Timestamp>,
     /// How long nothing had been heard of it at the capture's end; zero where it was replaced, evicted or
     /// is not decided; `None` where it was silent for longer than any repeat takes.
     pub silence: Option<Span>,
@@ -62,6 +77,18 @@ pub struct Attempt {
 }
 
 impl Attempt {
+    /// Whether an attempt is all that the client's SYN shows; nothing answered, and it was not repeated.
+    #[must_use]
+    pub fn is_lone_syn(&self) -> bool {
+        !self.facts.has(Fact::SynAckSeen) && !self.facts.has(Fact::ClientWentOn) && self.retries.syn == 0
+    }
+
+    /// Whether its SYN is missing from the capture, and its SYN-ACK opened it.
+    #[must_use]
+    pub fn is_syn_missing(&self) -> bool {
+        !self.facts.has(Fact::SynSeen)
+    }
+
     /// Whether the server reset it after the client's ACK.
     #[must_use]
     pub fn was_reset(&self) -> bool {

@@ -23,6 +23,8 @@ pub struct Batch {
     decoded: Vec<Packet>,
     /// Where packet time is another way behind the steady time from then on: positions in the whole input, and how far.
     lags: Vec<(u64, Span)>,
+    /// Positions in the whole input of packets whose times the packet clock does not believe, in order.
+    doubted: Vec<u64>,
 }
 
 /// A packet: half a line of the cache.
@@ -110,6 +112,7 @@ impl Batch {
             copied: Vec::new(),
             decoded: Vec::new(),
             lags: Vec::new(),
+            doubted: Vec::new(),
         }
     }
 
@@ -118,6 +121,18 @@ impl Batch {
     #[cold]
     pub fn lag(&mut self, ordinal: u64, lag: Span) {
         self.lags.push((ordinal, lag));
+    }
+
+    /// Notes that the packet clock does not believe the time of the packet at this position of the whole input.
+    #[cold]
+    pub fn doubt(&mut self, ordinal: u64) {
+        self.doubted.push(ordinal);
+    }
+
+    /// Whether the packet clock does not believe the time of the packet at this position.
+    #[inline(always)]
+    pub(super) fn is_doubted(&self, ordinal: u64) -> bool {
+        !self.doubted.is_empty() && self.doubted.binary_search(&ordinal).is_ok()
     }
 
     /// How far packet time is behind at this position, if that is another than before the batch.
@@ -220,6 +235,7 @@ impl Batch {
         self.copied.clear();
         self.decoded.clear();
         self.lags.clear();
+        self.doubted.clear();
     }
 
     pub(super) fn items(&self) -> &[Item] {

@@ -3,14 +3,16 @@
 //! Owns the verdicts' definitions (DOMAIN §4) and `connect()`'s outcome (§6). Does not own causes
 //! (`infer`): those may need other attempts.
 
-use super::attempt::{Attempt, IcmpAnswer, RetryTimes, Timing};
+use super::attempt::{Attempt, RetryTimes, Timing};
 use super::cause::Inference;
-use super::history::History;
+use super::facts::Fact;
+use super::late::{Lateness, lateness};
 use super::pending::{Pending, Phase};
-use super::verdict::{Connect, Errno, Outcome, Reason, Vantage, Verdict};
+use super::timeouts;
+use super::verdict::{Connect, Errno, Outcome, Reason, Unproven, Vantage, Verdict};
 use crate::packet::{FlowKey, IcmpError, Span, Timestamp};
 
-/// Why an attempt is decided now.
+/// Why an attempt is settled now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
     /// Nothing that can still come would change it, or its deadline passed.
@@ -21,21 +23,30 @@ pub(super) enum Ending {
     Evicted,
     /// The capture ended, with its last packet at this time.
     CaptureEnd(Timestamp),
-    /// It is not decided; this is what it shows so far.
+    /// It is not settled; this is its state so far.
     Provisional,
 }
 
-/// A process that waits in `connect()` has been woken by then on any machine.
+/// A process that sleeps in `connect()` has been woken by then on any machine.
 const WAKE_UP: Span = Span::from_secs(1);
 
-/// An unfinished handshake this close to the capture's end is not decided (DOMAIN §4).
+/// A stage of the handshake that began this close to the capture's end is not judged (DOMAIN §4).
 const CUT: Span = Span::from_secs(1);
+
+/// The first retransmission of a SYN-ACK on Linux from 3.1, with the lateness of its timers.
+const FIRST_RETRANSMISSION: Span = Span::from_millis(1200);
+
+/// The same for other systems and older kernels.
+const FIRST_RETRANSMISSION_ELSEWHERE: Span = Span::from_millis(3500);
 
 /// The record of `pending`, whose flow is `key`.
 #[inline(always)]
 pub(super) fn decide(pending: &Pending, key: FlowKey, ending: Ending) -> Attempt {
-    let (verdict, reason) = verdict(pending, ending);
-    let timing = timing(pending);
+    let lateness = if pending.cold.is_none() { Lateness::Prompt } else { lateness(pending) };
+    let (verdict, reason) = verdict(pending, ending, lateness);
+    let timing = timing(pending, lateness);
+    let icmp = pending.cold().and_then(|cold| cold.icmp).filter(|_| verdict == Verdict::Unreachable);
+    let cold = pending.cold();
     Attempt {
         client: key.source(pending.outward),
         server: key.destination(pending.outward),
@@ -45,71 +56,104 @@ pub(super) fn decide(pending: &Pending, key: FlowKey, ending: Ending) -> Attempt
         end: pending.last,
         verdict,
         reason,
-        icmp: icmp(pending).filter(|_| verdict == Verdict::Unreachable).map(|(_, answer)| answer),
-        unproven: None,
+        icmp: icmp.map(|(_, answer)| answer),
+        unproven: unproven(pending, verdict, ending),
         established: established(pending, verdict),
         retries: pending.retries(),
-        retry_at: RetryTimes::from_slice(&pending.synack_repeats().times),
-        syn_retry_at: RetryTimes::from_slice(&pending.syn_repeats().times),
+        retry_at: RetryTimes::from_slice(&pending.synack_retransmissions().times),
+        syn_retry_at: RetryTimes::from_slice(&pending.syn_retransmissions().times),
         timing,
-        vantage: vantage(&timing, pending.synack_under_way()),
+        vantage: vantage(&timing, cold.map_or(Span::ZERO, |cold| cold.synack_under_way)),
         connect: connect(pending, verdict, ending),
-        history: History::default(),
+        history: pending.history,
         packets: pending.packets,
         facts: pending.facts,
+        synack: pending.traits,
+        client_isn: pending.client_isn,
+        data_retransmissions: pending.data_retransmissions,
+        rst_answers_segment: pending.rst_answers_segment,
+        acked: pending.ack_at,
+        sent: pending.data_at,
+        reset: cold.and_then(|cold| cold.rst_at),
         silence: silence(pending, ending),
         inference: Inference::default(),
     }
 }
 
-fn verdict(pending: &Pending, ending: Ending) -> (Verdict, Option<Reason>) {
-    let plain = shown(pending);
-    let unfinished = matches!(pending.phase, Phase::SynSent | Phase::SynReceived);
-    let cut = matches!(ending, Ending::CaptureEnd(end) if end.since(pending.last) <= CUT);
-    let told = matches!(plain, Verdict::SynackRetransmitted | Verdict::ResetAfterAck)
-        || pending.facts.application_reset;
-    if ending == Ending::Evicted && !told {
+fn verdict(pending: &Pending, ending: Ending, lateness: Lateness) -> (Verdict, Option<Reason>) {
+    let plain = shown(pending, lateness, ending);
+    if ending == Ending::Evicted && !is_plain_already(pending, plain) {
         return (Verdict::Undetermined, Some(Reason::Evicted));
     }
     if is_one_sided(pending) {
         return (Verdict::Undetermined, Some(Reason::OneSided));
     }
-    if unfinished && cut {
+    if let Ending::CaptureEnd(end) = ending
+        && stage_begin(pending).is_some_and(|begin| end.since(begin) < CUT)
+    {
         return (Verdict::Undetermined, Some(Reason::CaptureCut));
     }
     (plain, None)
 }
 
-/// The ICMP error that answered the SYN, and when.
-fn icmp(pending: &Pending) -> Option<(Timestamp, IcmpAnswer)> {
-    pending.cold().and_then(|cold| cold.icmp)
+/// Whether an evicted attempt shows its verdict without more packets: it contradicts itself, or its next retransmission
+/// is overdue.
+fn is_plain_already(pending: &Pending, plain: Verdict) -> bool {
+    matches!(plain, Verdict::SynackRetransmitted | Verdict::ResetAfterAck)
+        || pending.facts.has(Fact::ApplicationReset)
+        || pending.is_overdue
 }
 
-/// What the phase alone says.
-fn shown(pending: &Pending) -> Verdict {
+/// When the unfinished stage of a handshake began: its SYN, or its first SYN-ACK.
+fn stage_begin(pending: &Pending) -> Option<Timestamp> {
+    match pending.phase {
+        Phase::SynSent => Some(pending.start),
+        Phase::SynReceived => pending.synack.map(|synack| synack.first),
+        Phase::Refused
+        | Phase::Unreachable
+        | Phase::AnswerUnseen
+        | Phase::ClientReset
+        | Phase::Acked
+        | Phase::Ignored
+        | Phase::Reset
+        | Phase::Established => None,
+    }
+}
+
+/// The verdict by the phase alone.
+fn shown(pending: &Pending, lateness: Lateness, ending: Ending) -> Verdict {
+    let gave_up = matches!(ending, Ending::Expired | Ending::Replaced);
+    let completed = match lateness {
+        Lateness::Late(_) => Verdict::CompletedLate,
+        Lateness::Prompt | Lateness::Unclear => Verdict::Completed,
+    };
     match pending.phase {
         Phase::SynSent => Verdict::Unanswered,
         Phase::Refused => Verdict::Refused,
         Phase::Unreachable => Verdict::Unreachable,
         Phase::AnswerUnseen => Verdict::Undetermined,
+        // A SYN that crosses ours is no answer to it.
+        Phase::SynReceived if !pending.facts.has(Fact::SynAckSeen) => Verdict::Unanswered,
         Phase::SynReceived => Verdict::HalfOpen,
         Phase::ClientReset => Verdict::ClientReset,
-        Phase::Acked if pending.facts.ignored_data() => Verdict::AckIgnored,
-        Phase::Acked => Verdict::Completed,
+        Phase::Acked if pending.has_ignored_data() || gave_up && pending.facts.has(Fact::FinIgnored) => {
+            Verdict::AckIgnored
+        }
+        Phase::Acked => completed,
         Phase::Ignored => Verdict::SynackRetransmitted,
         Phase::Reset => Verdict::ResetAfterAck,
-        Phase::Established if pending.facts.contradicted => Verdict::SynackRetransmitted,
-        Phase::Established => Verdict::Completed,
+        Phase::Established if pending.facts.has(Fact::Contradicted) => Verdict::SynackRetransmitted,
+        Phase::Established => completed,
     }
 }
 
-/// Only one direction of the connection is in the capture.
+/// Whether only one direction of the connection is in the capture.
 fn is_one_sided(pending: &Pending) -> bool {
     match pending.phase {
         Phase::AnswerUnseen => true,
         Phase::SynReceived | Phase::Established => {
-            let client_unseen = pending.syn.is_none() && !pending.facts.client_went_on;
-            client_unseen && !pending.facts.wrong_ack
+            let client_unseen = pending.syn.is_none() && !pending.facts.has(Fact::ClientWentOn);
+            client_unseen && !pending.facts.has(Fact::WrongAck)
         }
         Phase::SynSent
         | Phase::Refused
@@ -123,8 +167,8 @@ fn is_one_sided(pending: &Pending) -> bool {
 
 fn established(pending: &Pending, verdict: Verdict) -> Option<bool> {
     match verdict {
-        _ if pending.facts.established => Some(true),
-        Verdict::Completed | Verdict::Undetermined => None,
+        _ if pending.facts.has(Fact::Established) => Some(true),
+        Verdict::Completed | Verdict::CompletedLate | Verdict::Undetermined => None,
         Verdict::SynackRetransmitted
         | Verdict::ResetAfterAck
         | Verdict::AckIgnored
@@ -136,24 +180,50 @@ fn established(pending: &Pending, verdict: Verdict) -> Option<bool> {
     }
 }
 
-fn timing(pending: &Pending) -> Timing {
+/// Why nothing proves a completed attempt, as far as it shows that alone; its listener may have more reasons.
+fn unproven(pending: &Pending, verdict: Verdict, ending: Ending) -> Option<Unproven> {
+    if !verdict.is_completed() || pending.facts.has(Fact::Established) || pending.phase != Phase::Acked {
+        return None;
+    }
+    if pending.client_sent_data() {
+        return Some(Unproven::DataUnacknowledged);
+    }
+    let due =
+        if pending.traits.may_be_linux() { FIRST_RETRANSMISSION } else { FIRST_RETRANSMISSION_ELSEWHERE };
+    match (ending, pending.ack_at) {
+        (Ending::CaptureEnd(end), Some(ack_at)) if end.since(ack_at) < due => Some(Unproven::CaptureEnds),
+        (_, _) => None,
+    }
+}
+
+fn timing(pending: &Pending, lateness: Lateness) -> Timing {
+    let taken = pending.ack_at.and(pending.synack).map(|synack| {
+        let place = pending.cold().and_then(|cold| cold.taken).unwrap_or(0);
+        synack.time_of(pending.synack_retransmissions(), place)
+    });
+    let seen = pending.facts.has(Fact::SynSeen) && taken.is_some();
+    let delay = match lateness {
+        Lateness::Prompt => Some(Span::ZERO),
+        Lateness::Late(delay) => Some(delay),
+        Lateness::Unclear => None,
+    };
     Timing {
-        connect: None,
-        delay: None,
-        stall: None,
-        syn_to_synack: told(pending.syn_to_synack),
-        synack_to_ack: told(pending.synack_to_ack),
-        ack_to_rst: told(pending.ack_to_rst),
+        connect: in_order(pending.syn.zip(taken).map(|(syn, taken)| taken.since(syn.first)).filter(|_| seen)),
+        delay: delay.filter(|_| seen),
+        stall: pending.cold().and_then(|cold| cold.stall),
+        syn_to_synack: in_order(pending.syn_to_synack),
+        synack_to_ack: in_order(pending.synack_to_ack),
+        ack_to_rst: in_order(pending.cold().and_then(|cold| cold.ack_to_rst)),
         duration: pending.last.since(pending.start),
     }
 }
 
-/// The time between two packets, unless they are in the wrong order: then the capture does not tell it.
-fn told(span: Option<Span>) -> Option<Span> {
+/// The time between two packets; `None` if they are in the wrong order, which the capture then cannot show.
+fn in_order(span: Option<Span>) -> Option<Span> {
     span.filter(|&span| span >= Span::ZERO)
 }
 
-/// Where the capture was taken, told by which of the two round trips is the shorter (DOMAIN §5). In a capture of several
+/// Where the capture was taken, by which of the two round trips is the shorter (DOMAIN §5). In a capture of several
 /// points it is the one nearest to the client, which sees every SYN and ACK first and every SYN-ACK last.
 fn vantage(timing: &Timing, synack_under_way: Span) -> Option<Vantage> {
     /// Both ends this fast are the same host.
@@ -178,19 +248,26 @@ fn vantage(timing: &Timing, synack_under_way: Span) -> Option<Vantage> {
     })
 }
 
-/// How long nothing was heard at the end, where nobody waited for the next repeat.
+/// Silence at the capture's end, if that is shorter than the wait for the next retransmission.
 fn silence(pending: &Pending, ending: Ending) -> Option<Span> {
     match ending {
-        Ending::CaptureEnd(end) => Some(end.since(pending.last)),
+        Ending::CaptureEnd(end) => Some(end.since(pending.last)).filter(|_| !is_overdue(pending, end)),
         // Nothing is known of what would have come.
         Ending::Replaced | Ending::Evicted | Ending::Provisional => Some(Span::ZERO),
         Ending::Expired => None,
     }
 }
 
+/// Whether the next retransmission should have come before `end`.
+fn is_overdue(pending: &Pending, end: Timestamp) -> bool {
+    end > timeouts::deadline(pending, pending.last)
+}
+
 fn connect(pending: &Pending, verdict: Verdict, ending: Ending) -> Connect {
     match verdict {
-        Verdict::Completed | Verdict::SynackRetransmitted | Verdict::AckIgnored => plain(Outcome::Succeeded),
+        Verdict::Completed | Verdict::CompletedLate | Verdict::SynackRetransmitted | Verdict::AckIgnored => {
+            plain(Outcome::Succeeded)
+        }
         Verdict::ResetAfterAck => match race_window(pending) {
             Some(window) if window > WAKE_UP => plain(Outcome::Succeeded),
             window => Connect { outcome: Outcome::Raced, errno: None, window },
@@ -198,9 +275,9 @@ fn connect(pending: &Pending, verdict: Verdict, ending: Ending) -> Connect {
         Verdict::Refused => failed(Errno::Econnrefused),
         Verdict::Unreachable => unreachable(pending, ending),
         Verdict::Unanswered => unanswered(pending, ending),
-        Verdict::HalfOpen if pending.syn_repeats().count > 0 => unanswered(pending, ending),
-        Verdict::HalfOpen | Verdict::ClientReset => plain(Outcome::Unknown),
-        Verdict::Undetermined if pending.facts.established => plain(Outcome::Succeeded),
+        Verdict::HalfOpen => half_open(pending, ending),
+        Verdict::ClientReset => plain(Outcome::Unknown),
+        Verdict::Undetermined if pending.facts.has(Fact::Established) => plain(Outcome::Succeeded),
         Verdict::Undetermined => plain(match (pending.phase, ending) {
             (Phase::AnswerUnseen | Phase::Acked | Phase::Established | Phase::Ignored, _) => {
                 Outcome::Succeeded
@@ -223,9 +300,9 @@ const fn failed(errno: Errno) -> Connect {
 /// Linux gives up at the first ICMP error (`tcp_v4_err`). A client that repeats its SYN afterwards has a system that
 /// keeps the error for the end (RFC 1122 §4.2.3.9).
 fn unreachable(pending: &Pending, ending: Ending) -> Connect {
-    let Some((at, icmp)) = icmp(pending) else { return plain(Outcome::Unknown) };
-    let repeats = pending.syn_repeats();
-    let goes_on = repeats.count > 0 && pending.syn.is_some_and(|syn| syn.last(repeats) > at);
+    let Some((at, icmp)) = pending.cold().and_then(|cold| cold.icmp) else { return plain(Outcome::Unknown) };
+    let retries = pending.syn_retransmissions();
+    let goes_on = retries.count > 0 && pending.syn.is_some_and(|syn| syn.last(retries) > at);
     let waits =
         Some(unanswered(pending, ending)).filter(|connect| goes_on && connect.outcome != Outcome::Failed);
     waits.unwrap_or_else(|| failed(errno(icmp.error)))
@@ -233,24 +310,46 @@ fn unreachable(pending: &Pending, ending: Ending) -> Connect {
 
 /// A SYN that got no answer: the retries ran out, or may still go on.
 fn unanswered(pending: &Pending, ending: Ending) -> Connect {
-    // No system gives up sooner than after two retries (Windows; Linux' default is 6).
-    let exhausted = pending.syn_repeats().count >= 2;
+    // No system gives up sooner than after two retries (Windows; Linux's default is 6).
+    let exhausted = pending.syn_retransmissions().count >= 2;
+    let overdue = match ending {
+        Ending::CaptureEnd(end) => is_overdue(pending, end),
+        Ending::Expired | Ending::Replaced | Ending::Evicted => true,
+        Ending::Provisional => pending.is_overdue,
+    };
     match ending {
-        Ending::CaptureEnd(_) | Ending::Provisional => plain(Outcome::Pending),
+        _ if !overdue => plain(Outcome::Pending),
         // The next retry did not come when it was due.
-        Ending::Expired if exhausted => failed(Errno::Etimedout),
+        Ending::Expired | Ending::CaptureEnd(_) | Ending::Provisional if exhausted => {
+            failed(Errno::Etimedout)
+        }
         // One SYN alone is a scan, a flood, or a program that gave up by itself; so is one retry.
-        Ending::Expired | Ending::Replaced | Ending::Evicted => plain(Outcome::Unknown),
+        _ => plain(Outcome::Unknown),
+    }
+}
+
+/// A client that repeats its SYN did not get the SYN-ACK; of another nothing is known once the server has given up.
+fn half_open(pending: &Pending, ending: Ending) -> Connect {
+    let retried = pending.syn_retransmissions().count > 0;
+    match ending {
+        _ if retried => unanswered(pending, ending),
+        Ending::CaptureEnd(end) if !is_overdue(pending, end) => plain(Outcome::Pending),
+        Ending::Provisional if !pending.is_overdue => plain(Outcome::Pending),
+        Ending::CaptureEnd(_)
+        | Ending::Provisional
+        | Ending::Expired
+        | Ending::Replaced
+        | Ending::Evicted => plain(Outcome::Unknown),
     }
 }
 
 /// The time between SYN-ACK and RST at the client. Seen from the server it is the time between ACK and
 /// RST plus the client's round trip, which is the same sum. Unknown where the last SYN-ACK was repeated after the RST.
 fn race_window(pending: &Pending) -> Option<Span> {
-    let rst_at = pending.rst_at?;
-    told(match (pending.synack_to_ack, pending.ack_at) {
+    let rst_at = pending.cold()?.rst_at?;
+    in_order(match (pending.synack_to_ack, pending.ack_at) {
         (Some(round_trip), Some(ack_at)) => Some(rst_at.since(ack_at).plus(round_trip)),
-        (_, _) => Some(rst_at.since(pending.synack?.last(pending.synack_repeats()))),
+        (_, _) => Some(rst_at.since(pending.synack?.last(pending.synack_retransmissions()))),
     })
 }
 

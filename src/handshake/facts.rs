@@ -1,62 +1,153 @@
-//! The facts of an attempt that the inference wants beside its phase.
+//! Facts of an attempt beside its phase: what was seen, not what it means.
 
-/// Facts that the inference wants beside the phase.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Facts {
+/// A fact that an attempt's segments show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Fact {
     /// The SYN is in the capture.
-    pub syn_seen: bool,
+    SynSeen,
     /// The SYN came after the SYN-ACK within the reordering a capture makes.
-    pub syn_late: bool,
+    SynLate,
     /// The SYN carried no TCP option: no operating system sends such a SYN.
-    pub syn_without_options: bool,
+    SynWithoutOptions,
+    /// The first SYN carried an option or flags that a middlebox may block (MPTCP, Fast Open, ECN).
+    SynWithOptionalFeature,
+    /// A retry of the SYN left out such an option or flags.
+    RetryWithoutFeature,
     /// A SYN-ACK is in the capture.
-    pub synack_seen: bool,
+    SynAckSeen,
     /// A segment from the client other than the SYN is in the capture.
-    pub client_went_on: bool,
+    ClientWentOn,
     /// The server established the connection.
-    pub established: bool,
-    /// SYN-ACK was repeated after the ACK, or RST answered it, before anything else did.
-    pub contradicted: bool,
+    Established,
+    /// SYN-ACK was retransmitted after the ACK, or RST answered it, before anything else did.
+    Contradicted,
     /// Both ends sent SYN (RFC 9293 §3.5).
-    pub simultaneous: bool,
+    Simultaneous,
     /// The client acknowledged a number that no SYN-ACK in the capture offered.
-    pub wrong_ack: bool,
-    /// The RST answered the first valid ACK.
-    pub rst_to_first_ack: bool,
+    WrongAck,
+    /// The bare RST answered the client's first valid ACK.
+    RstToFirstAck,
+    /// The bare RST answers a segment whose sequence number is ISN + 1.
+    RstToFirstByte,
+    /// The client sent a segment that begins beyond ISN + 1, before the server established.
+    SentBeyond,
+    /// The bare RST follows a client segment beyond ISN + 1, as a failed SYN cookie's does.
+    RstAfterBeyond,
     /// The RST stands before the ACK, and nothing else shows that the capture is out of order.
-    pub rst_before_ack: bool,
+    RstBeforeAck,
     /// The RST has the form of `tcp_v4_send_reset`: window 0 and no options.
-    pub rst_kernel_form: bool,
+    RstKernelForm,
     /// The RST's TTL differs from the SYN-ACK's.
-    pub rst_ttl_differs: bool,
-    /// SYN-ACK was repeated after the RST: the server never saw the ACK.
-    pub synack_after_rst: bool,
+    RstTtlDiffers,
+    /// The RST answers a segment sooner than the server-side round trip.
+    RstTooSoon,
+    /// The bare RST came much later than the server-side round trip after the segment that it answers.
+    RstTooLate,
+    /// SYN-ACK was retransmitted after the RST: the server never saw the ACK.
+    SynAckAfterRst,
     /// The server sent data after the RST: the RST was not its own.
-    pub data_after_rst: bool,
-    /// RST with ACK came from the server right after the handshake.
-    pub application_reset: bool,
+    DataAfterRst,
+    /// RST with ACK came from the server soon after the handshake or after the client's data.
+    ApplicationReset,
     /// That RST carried an open window: the sender had established the connection.
-    pub rst_window_open: bool,
-    /// Which of the client's segments after the SYN-ACK the RST answered, from 1.
-    pub rst_answers_segment: u16,
+    RstWindowOpen,
+    /// The client had sent data when the server reset the connection.
+    RstAfterData,
+    /// RST with ACK from the server on a connection on which it had sent nothing.
+    ResetUnserved,
+    /// An RST answered the SYN, and a SYN-ACK came after it.
+    RefusedBeforeSynAck,
+    /// RSTs with different TTLs came before the SYN-ACK.
+    RefusalsDiffer,
+    /// An RST whose acknowledgment number does not answer the SYN.
+    RstWrongAck,
     /// The client reset the connection after its ACK.
-    pub client_aborted: bool,
+    ClientAborted,
+    /// The client sent FIN before the server reset the connection or answered.
+    ClientClosedFirst,
+    /// The client's FIN was retransmitted.
+    FinIgnored,
+    /// The server reset the connection after data or FIN that it never acknowledged.
+    ResetAfterIgnoredData,
     /// The server answered the client's ACK or data with an ACK that acknowledges neither: it proves no
     /// connection, yet the client was not ignored.
-    pub server_answered: bool,
+    ServerAnswered,
     /// The server sent a segment with numbers of another connection.
-    pub server_out_of_window: bool,
+    ServerOutOfWindow,
+    /// The client reset such a segment.
+    OutOfWindowReset,
     /// The server sent data or FIN.
-    pub server_spoke: bool,
-    /// The server should have had data or FIN too, not only an ACK, when it repeated SYN-ACK.
-    pub data_ignored: bool,
-    /// How often the client repeated data or FIN while the server was silent.
-    pub data_repeats: u16,
+    ServerSpoke,
+    /// The server should have had data or FIN too, not only an ACK, when it retransmitted SYN-ACK.
+    DataIgnored,
+    /// A retransmitted SYN-ACK echoes the timestamp of the client's ACK, which so had reached the server's TCP.
+    EchoesAck,
+    /// A retransmitted SYN-ACK has another TTL, window or order of options than the first.
+    RetransmittedByOther,
+    /// A retransmitted SYN-ACK drew no ACK.
+    RetransmissionUnanswered,
+    /// A SYN-ACK with another server ISN came, and one host explains it: cookies, a restart or a new request.
+    OtherIsn,
+    /// A SYN-ACK with another server ISN came that one host does not explain.
+    OtherHost,
+    /// An ICMP error says that a segment of the client's was too big.
+    TooBig,
+    /// The server acknowledged later data and not the first (SACK).
+    SackedBeyondHole,
+    /// Timestamps of one side stand still.
+    ClockStill,
+    /// A segment's time was far off, and not used.
+    Misdated,
+    /// The client repeated its SYN after a SYN-ACK: it did not get it, or rejected it.
+    SynRetriedAfterSynAck,
 }
 
+/// A set of facts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Facts(u64);
+
 impl Facts {
-    /// The client repeated data or FIN at least twice, and the server never answered.
-    pub(in crate::handshake) fn ignored_data(&self) -> bool {
-        self.data_repeats >= 2 && !self.server_answered
+    /// A set of these facts.
+    #[must_use]
+    pub const fn of(facts: &[Fact]) -> Self {
+        let mut bits = 0;
+        let mut at = 0;
+        while at < facts.len() {
+            bits |= 1 << facts[at] as u8;
+            at += 1;
+        }
+        Self(bits)
+    }
+
+    /// True if the set has this fact.
+    #[must_use]
+    #[inline(always)]
+    pub const fn has(self, fact: Fact) -> bool {
+        self.0 & 1 << fact as u8 != 0
+    }
+
+    /// True if the set has any of these facts.
+    #[must_use]
+    #[inline(always)]
+    pub const fn has_any(self, facts: Self) -> bool {
+        self.0 & facts.0 != 0
+    }
+
+    /// Adds a fact.
+    #[inline(always)]
+    pub const fn add(&mut self, fact: Fact) {
+        self.0 |= 1 << fact as u8;
+    }
+
+    /// Adds a fact if it holds.
+    #[inline(always)]
+    pub const fn add_if(&mut self, fact: Fact, holds: bool) {
+        self.0 |= (holds as u64) << fact as u8;
+    }
+
+    /// Removes a fact.
+    pub const fn remove(&mut self, fact: Fact) {
+        self.0 &= !(1 << fact as u8);
     }
 }

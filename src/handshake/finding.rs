@@ -11,7 +11,7 @@ pub struct Finding {
     pub at: Timestamp,
     /// Whether the attempt is decided, and nothing more will be said of it. Otherwise it shows an overflow by
     /// now, and its decision follows.
-    pub decided: bool,
+    pub settled: bool,
     /// What was found.
     pub attempt: Attempt,
 }

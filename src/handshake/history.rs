@@ -1,36 +1,72 @@
-//! The order of an attempt's segments as a short string.
+//! The order of an attempt's segments as a string, after Zeek's conn.log `history`.
 
-/// Segments of an attempt in order, one letter each, as in Zeek's conn.log: `S` a SYN, `h` a SYN-ACK, `A` a bare ACK, `D`
-/// data, `F` FIN, `R` RST; upper case from the client, lower case from the server. The first [`History::MOST`] are kept.
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub struct History {
-    letters: [u8; Self::MOST],
-    len: u8,
-}
+use std::fmt;
+
+use crate::packet::{Flags, Segment};
+
+/// One letter for each segment, capital for the client's: `S` SYN, lower-case `s` SYN-ACK (or SYN), `A` bare ACK, `D` data,
+/// `F` FIN, `R` RST, `I` an ICMP error; `+` in the last place for more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct History(u64);
+
+/// The letters by their code, from 1; 0 ends the history.
+const LETTERS: &[u8; 12] = b"SADFRsadfrI+";
+
+/// Codes of four bits each, the latest in the lowest place.
+const MOST: u32 = u64::BITS / 4;
 
 impl History {
-    /// Letters kept: a handshake with Linux's five SYN-ACK repeats, each answered, has 14.
-    pub const MOST: usize = 15;
+    /// Adds a segment.
+    #[inline(always)]
+    pub(in crate::handshake) fn push(&mut self, segment: &Segment, from_client: bool) {
+        let flags = segment.flags;
+        let kind = if flags.contains(Flags::RST) {
+            5
+        } else if flags.contains(Flags::SYN) {
+            1
+        } else if flags.contains(Flags::FIN) {
+            4
+        } else if segment.payload > 0 {
+            3
+        } else {
+            2
+        };
+        self.push_code(if from_client { kind } else { kind + 5 });
+    }
 
-    /// Adds a segment, an ASCII letter. Any past [`History::MOST`] is dropped.
-    pub fn push(&mut self, letter: u8) {
-        if let Some(place) = self.letters.get_mut(usize::from(self.len)) {
-            *place = letter;
-            self.len += 1;
+    /// Adds an ICMP error.
+    pub(in crate::handshake) fn push_icmp(&mut self) {
+        self.push_code(11);
+    }
+
+    #[inline(always)]
+    fn push_code(&mut self, code: u64) {
+        const MORE: u64 = LETTERS.len() as u64;
+        let used = MOST - self.0.leading_zeros() / 4;
+        if used + 1 < MOST {
+            self.0 = self.0 << 4 | code;
+        } else if used < MOST {
+            self.0 = self.0 << 4 | MORE;
         }
     }
 
-    /// The letters.
+    /// A history of these letters; those that are none are left out.
     #[must_use]
-    pub fn as_str(&self) -> &str {
-        let letters = self.letters.get(..usize::from(self.len)).unwrap_or_default();
-        std::str::from_utf8(letters).unwrap_or_default()
+    pub fn of(letters: &str) -> Self {
+        let mut history = Self::default();
+        let codes = letters.bytes().filter_map(|letter| LETTERS.iter().position(|&known| known == letter));
+        codes.for_each(|code| history.push_code(code as u64 + 1));
+        history
     }
 }
 
-impl std::fmt::Debug for History {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.as_str().fmt(f)
+impl fmt::Display for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let codes =
+            (0..MOST).rev().map(|place| (self.0 >> (4 * place) & 0xf) as usize).filter(|&code| code > 0);
+        let letters: String =
+            codes.filter_map(|code| LETTERS.get(code - 1)).map(|&letter| letter as char).collect();
+        f.pad(&letters)
     }
 }
 
@@ -39,12 +75,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn letters_past_the_most_are_dropped() {
-        let mut history = History::default();
-        assert_eq!(history.as_str(), "");
-        b"ShA".iter().for_each(|&letter| history.push(letter));
-        assert_eq!(history.as_str(), "ShA");
-        (0..100).for_each(|_| history.push(b'h'));
-        assert_eq!(history.as_str(), format!("ShA{}", "h".repeat(History::MOST - 3)));
+    fn a_history_reads_as_it_was_written_and_ends_with_a_plus() {
+        assert_eq!(History::of("SsAsssR").to_string(), "SsAsssR");
+        assert_eq!(History::default().to_string(), "");
+        assert_eq!(History::of("SSSSSSSSSSSSSSSSSSSS").to_string(), "SSSSSSSSSSSSSSS+");
     }
 }

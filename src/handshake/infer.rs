@@ -5,8 +5,9 @@
 
 use smallvec::smallvec;
 
-use super::attempt::{Attempt, IcmpAnswer};
+use super::attempt::Attempt;
 use super::cause::{Cause, Confidence, Evidence, EvidenceList, Inference};
+use super::facts::Fact;
 use super::verdict::{Vantage, Verdict};
 use crate::packet::Span;
 
@@ -46,7 +47,7 @@ pub struct KernelEvidence {
 #[must_use]
 pub fn infer(attempt: &Attempt, context: &Context) -> Inference {
     let mut inference = match attempt.verdict {
-        Verdict::Completed => completed(attempt),
+        Verdict::Completed | Verdict::CompletedLate => completed(attempt),
         Verdict::SynackRetransmitted => synack_retransmitted(attempt, context),
         Verdict::ResetAfterAck => reset_after_ack(attempt),
         Verdict::AckIgnored => ack_ignored(attempt, context),
@@ -91,6 +92,7 @@ fn judged_by_kernel(verdict: Verdict, inference: Inference, kernel: KernelEviden
             Some(Evidence::AckDidNotReachKernel)
         }
         Verdict::Completed
+        | Verdict::CompletedLate
         | Verdict::Refused
         | Verdict::Unreachable
         | Verdict::HalfOpen
@@ -105,6 +107,7 @@ fn rests_on_absence(verdict: Verdict) -> bool {
     match verdict {
         Verdict::SynackRetransmitted | Verdict::AckIgnored | Verdict::Unanswered | Verdict::HalfOpen => true,
         Verdict::Completed
+        | Verdict::CompletedLate
         | Verdict::ResetAfterAck
         | Verdict::Refused
         | Verdict::Unreachable
@@ -122,13 +125,13 @@ fn nothing(evidence: EvidenceList) -> Inference {
 }
 
 fn completed(attempt: &Attempt) -> Inference {
-    if !attempt.facts.application_reset {
+    if !attempt.facts.has(Fact::ApplicationReset) {
         return Inference::default();
     }
     if let Some(inference) = reset_by_another(attempt) {
         return inference;
     }
-    let window_open = attempt.facts.rst_window_open;
+    let window_open = attempt.facts.has(Fact::RstWindowOpen);
     let mut evidence = smallvec![Evidence::RstWithAckAfterHandshake { window_open }];
     if window_open {
         return inferred(Cause::ApplicationReset, Confidence::Likely, evidence);
@@ -139,12 +142,12 @@ fn completed(attempt: &Attempt) -> Inference {
 
 /// What tells that the RST to the client's ACK was not the server's.
 fn reset_by_another(attempt: &Attempt) -> Option<Inference> {
-    let facts = &attempt.facts;
-    let (confidence, proof) = if facts.synack_after_rst {
+    let facts = attempt.facts;
+    let (confidence, proof) = if facts.has(Fact::SynAckAfterRst) {
         (Confidence::Likely, Evidence::SynAckAfterRst)
-    } else if facts.data_after_rst {
+    } else if facts.has(Fact::DataAfterRst) {
         (Confidence::Likely, Evidence::DataAfterRst)
-    } else if facts.rst_ttl_differs {
+    } else if facts.has(Fact::RstTtlDiffers) {
         (Confidence::Possible, Evidence::RstHasOtherTtl)
     } else {
         return None;
@@ -157,7 +160,7 @@ fn reset_by_another(attempt: &Attempt) -> Option<Inference> {
 const HELD_BACK: Span = Span::from_millis(2500);
 
 fn synack_retransmitted(attempt: &Attempt, context: &Context) -> Inference {
-    if let Some(inference) = reset_by_another(attempt).filter(|_| attempt.facts.synack_after_rst) {
+    if let Some(inference) = reset_by_another(attempt).filter(|_| attempt.facts.has(Fact::SynAckAfterRst)) {
         return inference;
     }
     let ignored = attempt.retries.after_ack;
@@ -200,30 +203,30 @@ fn reset_after_ack(attempt: &Attempt) -> Inference {
     if let Some(inference) = reset_by_another(attempt) {
         return inference;
     }
-    let facts = &attempt.facts;
+    let facts = attempt.facts;
     let mut evidence = EvidenceList::new();
-    evidence.push(match facts.rst_to_first_ack {
+    evidence.push(match facts.has(Fact::RstToFirstAck) {
         true => Evidence::RstAnswersFirstAck,
-        false => Evidence::RstAnswersLaterSegment(facts.rst_answers_segment),
+        false => Evidence::RstAnswersLaterSegment(attempt.rst_answers_segment),
     });
-    if !facts.rst_kernel_form {
+    if !facts.has(Fact::RstKernelForm) {
         evidence.push(Evidence::RstNotKernelForm);
     }
-    if facts.rst_before_ack {
+    if facts.has(Fact::RstBeforeAck) {
         evidence.push(Evidence::RstBeforeAck);
     }
-    if !facts.rst_to_first_ack {
+    if !facts.has(Fact::RstToFirstAck) {
         evidence.push(Evidence::ListenerMayHaveClosed);
     }
     // All but the first are doubts.
     let confidence = if evidence.len() == 1 { Confidence::Likely } else { Confidence::Possible };
     // A queue that ignored the data before does not reset the connection: that was no setting's doing.
-    let abort = (facts.rst_to_first_ack || facts.data_repeats == 0).then_some(true);
+    let abort = (facts.has(Fact::RstToFirstAck) || attempt.data_retransmissions == 0).then_some(true);
     overflow(abort, confidence, evidence)
 }
 
 fn ack_ignored(attempt: &Attempt, context: &Context) -> Inference {
-    let repeated = Evidence::DataUnanswered(attempt.facts.data_repeats);
+    let repeated = Evidence::DataUnanswered(attempt.data_retransmissions);
     if context.overflow >= Some(Confidence::Likely) {
         return overflow(None, Confidence::Likely, smallvec![repeated, Evidence::OthersOverflowed]);
     }
@@ -240,7 +243,7 @@ fn refused(context: &Context) -> Inference {
 }
 
 fn unreachable(attempt: &Attempt) -> Inference {
-    let Some(IcmpAnswer { error: icmp, .. }) = attempt.icmp else { return Inference::default() };
+    let Some(icmp) = attempt.icmp.map(|answer| answer.error) else { return Inference::default() };
     let cause = match (icmp.v6, icmp.kind, icmp.code) {
         (false, 3, 9 | 10 | 13) | (true, 1, 1 | 5 | 6) => Cause::Filtered,
         (false, 3, 3) | (true, 1, 4) => Cause::PortClosed,
@@ -263,7 +266,9 @@ fn unanswered(attempt: &Attempt, context: &Context) -> Inference {
             Confidence::Possible,
             smallvec![Evidence::NobodyAnsweredSince, Evidence::HostMayBeDown],
         ),
-        (None, _) if attempt.facts.server_out_of_window => nothing(smallvec![Evidence::AnswersAnother]),
+        (None, _) if attempt.facts.has(Fact::ServerOutOfWindow) => {
+            nothing(smallvec![Evidence::AnswersAnother])
+        }
         (None, Some(true)) => nothing(smallvec![Evidence::ListenerAnswersOthers]),
         (None, Some(false)) if context.refuses => nothing(smallvec![Evidence::RefusesOthers]),
         (None, Some(false)) => inferred(
@@ -277,16 +282,16 @@ fn unanswered(attempt: &Attempt, context: &Context) -> Inference {
 
 fn half_open(attempt: &Attempt, context: &Context) -> Inference {
     if context.many_half_open {
-        let crafted = attempt.facts.syn_without_options.then_some(Evidence::SynWithoutOptions);
+        let crafted = attempt.facts.has(Fact::SynWithoutOptions).then_some(Evidence::SynWithoutOptions);
         let evidence =
             [Evidence::ManyHalfOpen].into_iter().chain(crafted).chain([Evidence::AnswersMayBeLost]);
         return inferred(Cause::SynFlood, Confidence::Possible, evidence.collect());
     }
-    nothing(attempt.facts.wrong_ack.then_some(Evidence::WrongAck).into_iter().collect())
+    nothing(attempt.facts.has(Fact::WrongAck).then_some(Evidence::WrongAck).into_iter().collect())
 }
 
 fn client_reset(attempt: &Attempt, context: &Context) -> Inference {
-    let crafted = attempt.facts.syn_without_options.then_some(Evidence::SynWithoutOptions);
+    let crafted = attempt.facts.has(Fact::SynWithoutOptions).then_some(Evidence::SynWithoutOptions);
     if !context.many_client_reset {
         return nothing(crafted.into_iter().collect());
     }
@@ -311,8 +316,8 @@ impl Attempt {
     /// period of one second ends with the first repeat, when any request is repeated for the first time.
     #[must_use]
     pub fn may_be_deferred(&self) -> bool {
-        let alone = self.facts.syn_seen && self.retries.after_ack == 1 && self.retries.syn_ack == 1;
-        alone && !self.facts.data_ignored
+        let alone = self.facts.has(Fact::SynSeen) && self.retries.after_ack == 1 && self.retries.syn_ack == 1;
+        alone && !self.facts.has(Fact::DataIgnored)
     }
 
     /// How many ACKs in a row were ignored. The one before a deferred repeat was ignored on purpose: it does not count.
@@ -336,6 +341,7 @@ impl Attempt {
             Verdict::ResetAfterAck => true,
             Verdict::AckIgnored => false,
             Verdict::Completed
+            | Verdict::CompletedLate
             | Verdict::Refused
             | Verdict::Unreachable
             | Verdict::Unanswered
@@ -351,7 +357,7 @@ impl Attempt {
     fn begins_deferred(&self) -> Option<Span> {
         let [first, second, ..] = self.retry_at.as_slice() else { return None };
         let on_schedule = *second < first.scaled(5, 2);
-        let on_purpose = self.facts.syn_seen && !self.facts.data_ignored;
+        let on_purpose = self.facts.has(Fact::SynSeen) && !self.facts.has(Fact::DataIgnored);
         (on_purpose && *first >= HELD_BACK && on_schedule).then_some(*first)
     }
 }

@@ -1,4 +1,4 @@
-//! The handshake state machine: segments in, decided attempts out.
+//! The handshake state machine: segments in, settled attempts out.
 //!
 //! Pure: no I/O, no clock (time comes with the segments), no allocation per packet. Does not own
 //! causes that need more than one attempt (`listener`) nor how anything is shown (`report`).
@@ -8,13 +8,15 @@
 mod attempt;
 mod batch;
 mod cause;
-mod copies;
 mod decide;
+mod dormant;
+mod duplicates;
 mod early_refusals;
 mod facts;
 mod finding;
 mod history;
 mod infer;
+mod late;
 mod pending;
 mod table;
 mod timeouts;
@@ -24,9 +26,10 @@ mod verdict;
 pub use attempt::{Attempt, IcmpAnswer, Retries, RetryTimes, Timing};
 pub use batch::Batch;
 pub use cause::{Cause, Confidence, Evidence, EvidenceCode, EvidenceList, Inference, RuledOut};
-pub use facts::Facts;
+pub use facts::{Fact, Facts};
 pub use finding::{Finding, Order};
 pub use history::History;
 pub use infer::{Context, KernelEvidence, infer};
-pub use tracker::{Counts, Tracker};
+pub use pending::SynAckTraits;
+pub use tracker::{Counts, EvictionOrder, Offsets, Tracker};
 pub use verdict::{Connect, Errno, Outcome, Reason, UnknownVerdict, Unproven, Vantage, Verdict};

@@ -1,45 +1,99 @@
-//! How long an attempt is waited for.
+//! Time-outs of an attempt: how long more is waited for.
 //!
-//! Owns when nothing more can come that would change the record, and when it has not come in time. Does not own who keeps
-//! the deadlines (`table`) nor what is said then (`decide`).
+//! Owns when nothing more can come that would change the record, when an attempt looks stuck (its next retransmission is
+//! overdue), and when it is given up. Does not own who keeps the deadlines (`table`) nor what is reported then (`decide`).
 
+use super::facts::{Fact, Facts};
+use super::late;
 use super::pending::{Pending, Phase};
 use crate::packet::{Span, Timestamp};
 
+/// A segment belongs to an attempt while no more than this has passed since its last packet (DOMAIN §4): retransmission
+/// time-outs back off to 120 s (`TCP_RTO_MAX` in include/net/tcp.h).
+pub(super) const GIVEN_UP: Span = Span::from_secs(130);
+
+/// Windows retries a refused SYN after 0.5 s, twice; clients that reset a SYN-ACK do not go on.
+const AFTER_REFUSAL: Span = Span::from_millis(1500);
+
+/// A firewall's RST is betrayed by the SYN-ACK retransmission that follows after 1 s, or after 3 s.
+const AFTER_RESET: Span = Span::from_millis(3500);
+
+/// A late first retransmission of any system: those before Linux 3.1 come after 3 s.
+const FIRST_RETRANSMISSION: Span = Span::from_secs(4);
+
+/// The client's side alone has no more to show than this long after its last packet.
+const ONE_SIDED: Span = Span::from_secs(5);
+
+/// Time for data that shows the round trip, or for the server to speak.
+const AFTER_ESTABLISHMENT: Span = Span::from_secs(1);
+
 /// Whether nothing that can still come would change the record. Without a branch: attempts of all phases take turns.
+#[inline(always)]
 pub(super) fn is_settled(attempt: &Pending) -> bool {
-    let facts = &attempt.facts;
-    // A reset right after the handshake is told as the application's: wait for it until the server has announced; and then
-    // for what shows that it was another's.
-    let announced = facts.server_spoke | facts.contradicted;
-    (attempt.phase == Phase::Established) & announced
-        | (attempt.phase == Phase::Ignored) & (facts.client_aborted | attempt.rst_at.is_some())
-        | (attempt.phase == Phase::Acked) & facts.client_aborted
+    let facts = attempt.facts;
+    // A reset right after the handshake may be the application's, a closing listener's or another's: wait for it until
+    // the server has spoken; and then for the facts that show that it was another's.
+    let spoken = facts.has(Fact::ServerSpoke) | facts.has(Fact::Contradicted);
+    (attempt.phase == Phase::Established)
+        & spoken
+        & (attempt.cold.is_none() || !late::awaits_round_trip(attempt))
+        | (attempt.phase == Phase::Ignored) & (facts.has(Fact::ClientAborted) | has_reset(attempt))
+        | (attempt.phase == Phase::Acked)
+            & facts.has_any(Facts::of(&[Fact::ClientAborted, Fact::ResetAfterIgnoredData]))
 }
 
-/// When an attempt is decided if nothing more comes after what came at `at`; in packet time.
+fn has_reset(attempt: &Pending) -> bool {
+    attempt.cold().is_some_and(|cold| cold.rst_at.is_some())
+}
+
+/// When an attempt looks stuck if nothing more comes after the packet at `at`, or is settled if it does not wait for
+/// longer; in packet time.
 pub(super) fn deadline(attempt: &Pending, at: Timestamp) -> Timestamp {
-    /// What is farther ahead is not the latest packet's time, but another clock's.
+    /// A time farther ahead is not the latest packet's, but another clock's.
     const AHEAD: Span = Span::from_secs(1);
-    // What is told as the application's reset may be a firewall's as well.
-    let phase = if attempt.facts.application_reset { Phase::Reset } else { attempt.phase };
-    // Most repeat nothing: by a table, since no predictor knows their phases.
+    // Most retransmit nothing: by a table, since no predictor knows their phases.
     let wait = match attempt.cold() {
-        None => first_wait(phase),
+        None => first_wait(attempt.phase),
         Some(_) => {
-            wait(phase, attempt.syn_repeats().gap, attempt.synack_repeats().gap, attempt.client_sent_data())
+            let (syn, synack) = (attempt.syn_retransmissions().gap, attempt.synack_retransmissions().gap);
+            wait(attempt.phase, syn, synack, attempt.client_sent_data())
         }
+    };
+    let wait = match attempt.phase {
+        Phase::Established => established_wait(attempt),
+        _ => wait,
     };
     let last = if attempt.last.since(at) <= AHEAD { attempt.last } else { at };
     last.plus(wait)
 }
 
-/// How long an attempt in this phase is waited for, of which nothing was repeated yet.
+/// Wait for an established attempt, which is settled once the server has spoken.
+fn established_wait(attempt: &Pending) -> Span {
+    let facts = attempt.facts;
+    if facts.has_any(Facts::of(&[Fact::ApplicationReset, Fact::ResetUnserved])) {
+        AFTER_RESET
+    } else if facts.has(Fact::ServerSpoke) || facts.has(Fact::ClientClosedFirst) {
+        AFTER_ESTABLISHMENT
+    } else {
+        // It may wait in the accept queue for longer than any timer.
+        GIVEN_UP
+    }
+}
+
+/// Whether an attempt that looks stuck may still change: a retry or a late answer belongs to it.
+pub(super) const fn waits_longer(phase: Phase) -> bool {
+    match phase {
+        Phase::SynSent | Phase::Refused | Phase::Unreachable | Phase::SynReceived | Phase::Ignored => true,
+        Phase::AnswerUnseen | Phase::ClientReset | Phase::Acked | Phase::Reset | Phase::Established => false,
+    }
+}
+
+/// Wait for an attempt in this phase, of which nothing was retransmitted yet.
 pub(super) fn first_wait(phase: Phase) -> Span {
     WAITS[phase as usize]
 }
 
-/// [`wait`] where nothing was repeated, by phase.
+/// [`wait`] without retransmissions, by phase.
 static WAITS: [Span; Phase::ALL.len()] = {
     let mut waits = [Span::ZERO; Phase::ALL.len()];
     let mut at = 0;
@@ -50,34 +104,32 @@ static WAITS: [Span; Phase::ALL.len()] = {
     waits
 };
 
-/// How long after its last packet an attempt is decided; `syn` and `synack` are the times between the last two of those.
+/// Wait after the last packet of an attempt; `syn` and `synack` are the times between the last two of those.
 const fn wait(phase: Phase, syn: Span, synack: Span, sent_data: bool) -> Span {
     match phase {
-        Phase::SynSent => next_repeat(syn),
-        Phase::SynReceived => next_repeat(longer(synack, syn)),
-        // An ICMP error is not the last word for everybody.
-        Phase::Unreachable => next_repeat(syn),
-        // Windows repeats a refused SYN after 0.5 s, twice. Others repeat it while the refusal does not reach them.
-        Phase::Refused if syn.as_nanos() > 0 => next_repeat(syn),
-        Phase::Refused | Phase::ClientReset => Span::from_millis(1500),
-        Phase::AnswerUnseen => Span::from_secs(5),
-        // A firewall's RST is told by the SYN-ACK repeat that follows after 1 s, or after 3 s.
-        Phase::Reset => Span::from_millis(3500),
-        Phase::Established => Span::from_secs(1),
-        // The request lives until its timer would repeat the SYN-ACK once more. Data is repeated beyond that,
-        // and answered with RST then (DOMAIN §1).
-        Phase::Ignored if !sent_data => next_repeat(synack),
-        // A deferred request is silent for as long as it was told to, and an idle client tells nothing;
-        // repeated data backs off to 120 s.
-        Phase::Acked | Phase::Ignored => Span::from_secs(130),
+        Phase::SynSent => next_retransmission(syn),
+        Phase::SynReceived => next_retransmission(longer(synack, syn)),
+        // Not all systems give up after an ICMP error.
+        Phase::Unreachable => next_retransmission(syn),
+        // Others retry while the refusal does not reach them.
+        Phase::Refused if syn.as_nanos() > 0 => next_retransmission(syn),
+        Phase::Refused | Phase::ClientReset => AFTER_REFUSAL,
+        Phase::AnswerUnseen => ONE_SIDED,
+        Phase::Reset => AFTER_RESET,
+        Phase::Established => AFTER_ESTABLISHMENT,
+        // The request lives until its timer would retransmit the SYN-ACK once more. Data is retransmitted beyond that,
+        // and answered with RST then (DOMAIN §2).
+        Phase::Ignored if !sent_data => next_retransmission(synack),
+        // A deferred request is silent for as long as it was told to, and an idle client sends nothing;
+        // retransmitted data backs off to 120 s.
+        Phase::Acked | Phase::Ignored => GIVEN_UP,
     }
 }
 
-/// The next repeat of a doubling timer, with slack; never sooner than a first repeat that is late.
-const fn next_repeat(gap: Span) -> Span {
-    let longest = Span::from_secs(150);
-    let next = longer(gap.scaled(23, 10), Span::from_secs(4));
-    if next.as_nanos() < longest.as_nanos() { next } else { longest }
+/// The next retransmission of a doubling timer, with slack; never sooner than a first one that is late.
+const fn next_retransmission(gap: Span) -> Span {
+    let next = longer(gap.scaled(23, 10), FIRST_RETRANSMISSION);
+    if next.as_nanos() < GIVEN_UP.as_nanos() { next } else { GIVEN_UP }
 }
 
 const fn longer(one: Span, other: Span) -> Span {

@@ -12,8 +12,10 @@ use crate::packet::Span;
 )]
 #[strum(serialize_all = "kebab-case", parse_err_ty = UnknownVerdict, parse_err_fn = unknown_verdict)]
 pub enum Verdict {
-    /// The client's ACK was seen and nothing contradicts it.
+    /// The client's ACK was seen at the first try and nothing contradicts it.
     Completed,
+    /// The client's ACK was seen, and a retry of the SYN, or a retransmission of the SYN-ACK, was needed.
+    CompletedLate,
     /// The server repeated SYN-ACK after an ACK that it should have had by then.
     SynackRetransmitted,
     /// A bare RST from the server answers the client's valid ACK.
@@ -45,6 +47,12 @@ impl Verdict {
     #[must_use]
     pub const fn is_problem(self) -> bool {
         !matches!(self, Self::Completed | Self::Undetermined)
+    }
+
+    /// Whether the client's handshake ended well, late or not.
+    #[must_use]
+    pub const fn is_completed(self) -> bool {
+        matches!(self, Self::Completed | Self::CompletedLate)
     }
 }
 

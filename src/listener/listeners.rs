@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 
 use super::record::Record;
 use super::{Listener, Tally, diagnosis};
-use crate::handshake::{Attempt, Cause, Context, Finding, Inference, Verdict, infer};
+use crate::handshake::{Attempt, Cause, Context, Fact, Finding, Inference, Verdict, infer};
 use crate::kernel::KernelStats;
 use crate::packet::{Endpoint, Timestamp};
 
@@ -64,7 +64,7 @@ impl Listeners {
     }
 
     /// Infers what the finding means, as known by now, and tallies it.
-    pub fn record(&mut self, Finding { attempt, decided, .. }: &mut Finding) {
+    pub fn record(&mut self, Finding { attempt, settled, .. }: &mut Finding) {
         let full = self.records.len() >= self.limit;
         let place = self.records.get_index_of(&attempt.server);
         let record = place.and_then(|place| self.records.get_index(place)).map(|(_, record)| record);
@@ -74,8 +74,8 @@ impl Listeners {
             None if full => &mut self.rest,
             None => self.records.entry(attempt.server).or_default(),
         };
-        record.witness(attempt, *decided);
-        if *decided {
+        record.witness(attempt, *settled);
+        if *settled {
             record.add(attempt);
             self.verdicts.add(attempt.verdict);
         }
@@ -93,7 +93,7 @@ impl Listeners {
             _ if attempt.verdict == Verdict::Completed => Context::default(),
             Some(record) => record.context(attempt),
             None if self.records.len() >= self.limit => Context::default(),
-            None => Context { answers: Some(attempt.facts.synack_seen), ..Context::default() },
+            None => Context { answers: Some(attempt.facts.has(Fact::SynAckSeen)), ..Context::default() },
         };
         infer(attempt, &Context { capture_dropped: self.dropped, ..context })
     }
@@ -180,7 +180,7 @@ mod tests {
         let mut listeners = Listeners::new(8);
         let attempts = samples::overflow_mixed().1;
         for attempt in &attempts {
-            listeners.record(&mut Finding { at: attempt.end, decided: true, attempt: attempt.clone() });
+            listeners.record(&mut Finding { at: attempt.end, settled: true, attempt: attempt.clone() });
         }
         (listeners, attempts.into_iter().find(|attempt| attempt.verdict == verdict).unwrap())
     }
@@ -247,7 +247,7 @@ mod tests {
         attempt.retry_at.truncate(1);
         let told = |attempt: Attempt| {
             let mut listeners = Listeners::new(8);
-            listeners.record(&mut Finding { at: attempt.end, decided: true, attempt });
+            listeners.record(&mut Finding { at: attempt.end, settled: true, attempt });
             let listener = listeners.listeners().remove(0);
             let schedule = listener.evidence.into_iter().find_map(|evidence| match evidence {
                 ListenerEvidence::RetrySchedule(schedule) => Some(schedule),
@@ -273,7 +273,7 @@ mod tests {
         deferred.retry_at = [Span::from_secs(3)].into_iter().collect();
         let mut listeners = Listeners::new(8);
         for attempt in samples::refused().1.into_iter().chain([deferred]) {
-            listeners.record(&mut Finding { at: attempt.end, decided: true, attempt });
+            listeners.record(&mut Finding { at: attempt.end, settled: true, attempt });
         }
         let causes: Vec<_> = listeners.listeners().into_iter().map(|listener| listener.cause).collect();
         assert_eq!(causes, [Cause::PortClosed, Cause::Filtered, Cause::DeferAccept].map(Some));
@@ -308,7 +308,7 @@ mod tests {
         };
         let told = |overflows| {
             let mut listeners = Listeners::new(8);
-            listeners.record(&mut Finding { at: waiting.end, decided: true, attempt: waiting.clone() });
+            listeners.record(&mut Finding { at: waiting.end, settled: true, attempt: waiting.clone() });
             say(&mut listeners, &waiting, overflows, 1);
             listeners.listeners().remove(0)
         };
@@ -325,10 +325,11 @@ mod tests {
     fn silence_is_an_overflow_once_the_kernel_has_counted_one() {
         let unanswered = samples::overflow_mixed().1.into_iter().find(|a| a.verdict == Verdict::Unanswered);
         let mut silent = unanswered.unwrap();
-        (silent.facts.synack_seen, silent.facts.client_went_on) = (false, false);
+        silent.facts.remove(Fact::SynAckSeen);
+        silent.facts.remove(Fact::ClientWentOn);
         silent.inference = Inference::default();
         let mut listeners = Listeners::new(8);
-        listeners.record(&mut Finding { at: silent.end, decided: true, attempt: silent.clone() });
+        listeners.record(&mut Finding { at: silent.end, settled: true, attempt: silent.clone() });
         assert_eq!(
             listeners.listeners().remove(0).cause,
             Some(Cause::Filtered),

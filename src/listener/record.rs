@@ -7,7 +7,7 @@ use super::answered_spans::AnsweredSpans;
 use super::clients::Clients;
 use super::kernel_history::KernelHistory;
 use super::schedule::Schedule;
-use crate::handshake::{Attempt, Cause, Confidence, Context, Evidence, Retries, Vantage, Verdict};
+use crate::handshake::{Attempt, Cause, Confidence, Context, Evidence, Fact, Retries, Vantage, Verdict};
 use crate::packet::{Span, Timestamp};
 
 /// How many attempts got which verdict.
@@ -173,16 +173,20 @@ impl Record {
         after.since(before) <= SAME_EPISODE && !self.answered_spans.any_between(before, after)
     }
 
-    /// Notes what an attempt, decided or not, shows of the queue at its time.
-    pub(super) fn witness(&mut self, attempt: &Attempt, decided: bool) {
+    /// Notes what an attempt, settled or not, shows of the queue at its time.
+    pub(super) fn witness(&mut self, attempt: &Attempt, settled: bool) {
         // A client that went on was answered, even where no answer is in the capture.
-        let facts = &attempt.facts;
-        self.answered += u64::from(facts.synack_seen || facts.client_went_on || facts.server_out_of_window);
-        // Until it is decided a SYN-ACK may follow and tell that the RST was a firewall's.
-        let told = is_overflow(attempt) && (decided || attempt.verdict != Verdict::ResetAfterAck);
+        let facts = attempt.facts;
+        self.answered += u64::from(
+            facts.has(Fact::SynAckSeen)
+                || facts.has(Fact::ClientWentOn)
+                || facts.has(Fact::ServerOutOfWindow),
+        );
+        // Until it is settled a SYN-ACK may follow and tell that the RST was a firewall's.
+        let told = is_overflow(attempt) && (settled || attempt.verdict != Verdict::ResetAfterAck);
         let Some((inferred, most)) = attempt.inference.confidence.zip(attempt.witness()).filter(|_| told)
         else {
-            if decided && attempt.facts.synack_seen {
+            if settled && attempt.facts.has(Fact::SynAckSeen) {
                 // A SYN that was repeated got its answer at some time before the end.
                 self.answered_spans.note(if attempt.retries.syn == 0 { attempt.start } else { attempt.end });
             }
@@ -210,7 +214,7 @@ impl Record {
         }
     }
 
-    /// Tallies a decided attempt, its inference included.
+    /// Tallies a settled attempt, its inference included.
     pub(super) fn add(&mut self, attempt: &Attempt) {
         self.verdicts.add(attempt.verdict);
         self.unproven += u64::from(attempt.unproven.is_some());

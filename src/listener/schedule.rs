@@ -1,6 +1,6 @@
 //! The SYN-ACK retry schedule that a listener's repeats follow, against Linux'.
 
-use crate::handshake::{Attempt, RetryTimes};
+use crate::handshake::{Attempt, Fact, RetryTimes};
 use crate::packet::Span;
 
 /// When Linux repeats a SYN-ACK, in seconds after the first: `TCP_TIMEOUT_INIT` doubled each time
@@ -26,7 +26,7 @@ impl Schedule {
     /// Takes an attempt whose SYN-ACK was repeated after the ACK.
     pub(super) fn add(&mut self, attempt: &Attempt) {
         // Without the SYN the first SYN-ACK in the capture may itself be a repeat.
-        if !attempt.facts.syn_seen {
+        if !attempt.facts.has(Fact::SynSeen) {
             return;
         }
         if attempt.retry_at.len() > self.longest.len() {
@@ -80,12 +80,12 @@ impl RetrySchedule {
 /// Whether the next repeat would have come had there been one.
 pub(super) fn has_run_out(attempt: &Attempt) -> bool {
     let Some(&last) = attempt.retry_at.last() else { return false };
-    if attempt.established == Some(true) || attempt.facts.client_aborted {
+    if attempt.established == Some(true) || attempt.facts.has(Fact::ClientAborted) {
         return false;
     }
     // The kernel gives up after two repeats at the least, unless it was told otherwise (`reqsk_timer_handler`); after
     // a single one the client's next ACK was accepted more often than not, without a word from the server.
-    if attempt.retry_at.len() < 2 && attempt.facts.data_repeats == 0 {
+    if attempt.retry_at.len() < 2 && attempt.data_retransmissions == 0 {
         return false;
     }
     let first_at = attempt.start.plus(attempt.timing.syn_to_synack.unwrap_or(Span::ZERO));

@@ -1,5 +1,6 @@
 //! What decoding yields: a TCP segment, or an ICMP error about one, or the reason why neither.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use strum::{EnumCount, EnumIter, IntoStaticStr};
@@ -78,6 +79,17 @@ pub struct Segment {
 }
 
 impl Segment {
+    /// Its IP ID, if that tells it from a retransmission: Linux's SYN-ACKs all carry 0, packets made by hand 1 (scapy's
+    /// default), and zmap's probes 54321.
+    #[must_use]
+    #[inline(always)]
+    pub const fn own_ip_id(&self) -> Option<u16> {
+        match self.ip_id {
+            0 | 1 | 54321 => None,
+            id => Some(id),
+        }
+    }
+
     /// A segment without payload or options, as its sender sends it (TTL 64). All fields can be set afterwards.
     #[must_use]
     pub fn new(
@@ -237,6 +249,14 @@ impl IcmpError {
     #[must_use]
     pub const fn is_too_big(self) -> bool {
         matches!((self.v6, self.kind, self.code), (false, 3, 4) | (true, 2, _))
+    }
+}
+
+impl fmt::Display for IcmpError {
+    /// `icmp type 3 code 13`, `icmpv6 type 1 code 1`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let protocol = if self.v6 { "icmpv6" } else { "icmp" };
+        write!(f, "{protocol} type {} code {}", self.kind, self.code)
     }
 }
 

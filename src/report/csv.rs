@@ -89,7 +89,7 @@ impl<W: Write> Rows<W> {
         self.field(Rfc3339(attempt.start))?;
         self.field(attempt.verdict.name())?;
         self.optional(attempt.reason.map(Reason::name))?;
-        self.field(!attempt.facts.syn_seen)?;
+        self.field(attempt.is_syn_missing())?;
         self.optional(attempt.icmp.map(|icmp| icmp.error.kind))?;
         self.optional(attempt.icmp.map(|icmp| icmp.error.code))?;
         self.optional(attempt.icmp.map(|icmp| icmp.from))?;
@@ -116,7 +116,7 @@ impl<W: Write> Rows<W> {
         self.field(connect.outcome.name())?;
         self.optional(connect.errno.map(Errno::name))?;
         self.optional(connect.window.map(Span::as_secs_f64))?;
-        self.field(attempt.history.as_str())?;
+        self.field(attempt.history)?;
         self.field(attempt.packets)?;
         self.rows.write_record(None::<&[u8]>).map_err(io_error)
     }

@@ -37,6 +37,9 @@ fn condition(verdict: Verdict, port: u16) -> Option<String> {
         Verdict::AckIgnored => {
             format!("(tcp.dstport == {port} && tcp.completeness == 15 && tcp.analysis.retransmission)")
         }
+        Verdict::CompletedLate => {
+            "(tcp.flags.syn == 1 && tcp.completeness.ack == 1 && tcp.analysis.retransmission)".to_owned()
+        }
         Verdict::Refused => "tcp.completeness == 33".to_owned(),
         Verdict::Unreachable => "icmp || icmpv6".to_owned(),
         Verdict::Unanswered => "tcp.completeness == 1".to_owned(),

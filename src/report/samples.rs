@@ -3,11 +3,11 @@
 use crate::capture::{CaptureFormat, CaptureInfo};
 use crate::engine::{PacketCounts, Summary, Undecoded};
 use crate::handshake::{
-    Attempt, Cause, Confidence, Connect, Errno, Evidence, Facts, History, IcmpAnswer, Inference, Outcome,
-    Reason, Retries, RetryTimes, Timing, Vantage, Verdict,
+    Attempt, Cause, Confidence, Connect, Errno, Evidence, Fact, Facts, History, IcmpAnswer, Inference,
+    Outcome, Reason, Retries, RetryTimes, SynAckTraits, Timing, Vantage, Verdict,
 };
 use crate::listener::{Advice, Clients, Diagnosis, Listener, ListenerEvidence, RetrySums, Tally};
-use crate::packet::{Endpoint, FrameRef, IcmpError, LinkType, Protocol, Span, Timestamp};
+use crate::packet::{Endpoint, FrameRef, IcmpError, LinkType, Protocol, Seq, Span, Timestamp};
 
 /// An analysis: what the engine hands to a reporter.
 pub(crate) type Sample = (Summary, Vec<Attempt>);
@@ -53,7 +53,14 @@ fn attempt(index: u32, client: &str, server: &str) -> Attempt {
         connect: Connect { outcome: Outcome::Succeeded, errno: None, window: None },
         history: History::default(),
         packets: 12,
-        facts: Facts { syn_seen: true, synack_seen: true, ..Facts::default() },
+        facts: Facts::of(&[Fact::SynSeen, Fact::SynAckSeen]),
+        synack: SynAckTraits::default(),
+        client_isn: Seq(1),
+        data_retransmissions: 0,
+        rst_answers_segment: 0,
+        acked: None,
+        sent: None,
+        reset: None,
         silence: None,
         inference: Inference::default(),
     }
@@ -308,7 +315,7 @@ pub(crate) fn ipv6() -> Sample {
         a.packets = 4;
     }
     attempts[0].vantage = Some(Vantage::Local);
-    attempts[0].facts.syn_seen = false;
+    attempts[0].facts.remove(Fact::SynSeen);
     let mut resets = listener(server, &attempts);
     explain(&mut resets, Cause::AcceptQueueOverflow, Confidence::Possible, &attempts);
     resets.abort_on_overflow = Some(true);

@@ -134,14 +134,14 @@ fn in_time(segments: &[Arbitrary]) -> Vec<(Timestamp, Vec<u8>)> {
 fn check(attempt: &Attempt) -> Result<(), TestCaseError> {
     let Retries { syn, syn_ack, after_ack } = attempt.retries;
     prop_assert!(after_ack <= syn_ack, "{attempt:?}");
-    for (times, repeats) in [(&attempt.retry_at, syn_ack), (&attempt.syn_retry_at, syn)] {
-        prop_assert_eq!(times.len(), Retries::TIMES_KEPT.min(repeats as usize), "{:?}", attempt);
-        prop_assert!(times.iter().all(|&span| span >= Span::ZERO), "{attempt:?}");
+    for (times, count) in [(&attempt.retry_at, syn_ack), (&attempt.syn_retry_at, syn)] {
+        prop_assert_eq!(times.len(), Retries::TIMES_KEPT.min(count as usize), "{:?}", attempt);
     }
     prop_assert!(attempt.start <= attempt.end);
     let timing = &attempt.timing;
     let spans = [timing.syn_to_synack, timing.synack_to_ack, timing.ack_to_rst, attempt.connect.window];
     prop_assert!(spans.iter().flatten().all(|&span| span >= Span::ZERO), "{attempt:?}");
+    prop_assert!(attempt.retry_at.iter().all(|&span| span >= Span::ZERO), "{attempt:?}");
     prop_assert_eq!(attempt.inference.cause.is_none(), attempt.inference.confidence.is_none());
     Ok(())
 }

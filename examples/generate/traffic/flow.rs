@@ -32,7 +32,8 @@ pub(super) fn packets_of(verdict: Verdict, ordinal: u64) -> u64 {
         // The handshake, then two to five retransmissions, each with the client's ACK again: Linux sends fewer of them
         // under pressure.
         Verdict::SynackRetransmitted => 3 + 2 * (2 + ordinal % 4),
-        Verdict::ResetAfterAck => 4,
+        // A SYN, its retry after a second, and the handshake.
+        Verdict::ResetAfterAck | Verdict::CompletedLate => 4,
         // The handshake, data, and three retransmissions of it.
         Verdict::AckIgnored => 7,
         Verdict::Refused | Verdict::Unreachable => 2,
@@ -146,8 +147,8 @@ impl Flow {
             (_, 0) => self.syn(at),
             (Verdict::Completed, _) => self.completed(at),
             (Verdict::Refused, _) => self.refusal(),
-            (Verdict::Unanswered, _) => self.syn(at),
-            (Verdict::HalfOpen, _) | (_, 1) => self.syn_ack(at),
+            (Verdict::Unanswered, _) | (Verdict::CompletedLate, 1) => self.syn(at),
+            (Verdict::HalfOpen, _) | (Verdict::CompletedLate, 2) | (_, 1) => self.syn_ack(at),
             (Verdict::ClientReset, _) => self.client_reset(),
             (Verdict::AckIgnored, 3..) => self.with_data(self.ack(at), 362),
             (Verdict::ResetAfterAck, 3) => self.bare_reset(),
@@ -160,6 +161,9 @@ impl Flow {
     fn delay(&self, rng: &mut Rng) -> u64 {
         match (self.verdict, self.step) {
             (Verdict::Unanswered, n) => SECOND << n,
+            (Verdict::CompletedLate, 0) => SECOND,
+            (Verdict::CompletedLate, 1) => SERVER_DELAY,
+            (Verdict::CompletedLate, 2) => self.rtt,
             (Verdict::HalfOpen, n @ 1..) => SECOND << (n - 1),
             (Verdict::AckIgnored, n @ 3..) => (SECOND / 5) << (n - 3),
             // Each follows the one before by 1, 2, 4 … seconds, of which the ACK took a round trip.

@@ -1,9 +1,10 @@
-//! What a segment means to an attempt: sequence numbers decide.
+//! The meaning of a segment to an attempt, by its sequence numbers.
 
 use super::Pending;
+use crate::handshake::facts::Fact;
 use crate::packet::{Flags, Segment, Seq};
 
-/// What a segment means to an attempt.
+/// The meaning of a segment to an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Event {
     /// SYN with the attempt's ISN.
@@ -16,11 +17,11 @@ pub(super) enum Event {
     ClientOutOfWindow,
     /// RST from the client.
     ClientRst,
-    /// SYN-ACK, the first or a repeat.
+    /// SYN-ACK, the first or a retransmission.
     SynAck,
-    /// SYN-ACK with another server ISN: another answer, not a repeat.
+    /// SYN-ACK with another server ISN: another answer, not a retransmission.
     OtherSynAck,
-    /// Data, FIN or an ACK beyond the SYN from the server.
+    /// Data, FIN, an ACK beyond the SYN, or a SACK block from the server.
     Proof,
     /// A segment from the server that proves nothing.
     ServerOutOfWindow,
@@ -52,55 +53,55 @@ impl Pending {
             return Event::ClientOutOfWindow;
         }
         match self.synack {
-            None if self.facts.simultaneous && within(segment.ack, self.server_isn.plus(1)) => Event::Ack,
+            None if self.facts.has(Fact::Simultaneous) && within(segment.ack, self.server_isn.plus(1)) => {
+                Event::Ack
+            }
             None => Event::Onward,
             Some(_) if within(segment.ack, self.server_isn.plus(1)) => Event::Ack,
             Some(_) => match self.cold().and_then(|cold| cold.other_answer) {
-                Some((isn, ..)) if within(segment.ack, isn.plus(1)) => Event::Ack,
+                Some(other) if within(segment.ack, other.isn.plus(1)) => Event::Ack,
                 Some(_) | None => Event::ClientOutOfWindow,
             },
         }
     }
 
-    /// The client's SYN-ACK of a simultaneous open repeats its ISN.
+    /// Whether `segment` is the client's SYN-ACK of a simultaneous open, which has its ISN again.
     fn is_simultaneous_synack(&self, segment: &Segment) -> bool {
-        self.facts.simultaneous && segment.flags.contains(Flags::SYN) && segment.seq == self.client_isn
+        self.facts.has(Fact::Simultaneous)
+            && segment.flags.contains(Flags::SYN)
+            && segment.seq == self.client_isn
     }
 
     #[inline(always)]
     pub(super) fn of_server(&self, segment: &Segment) -> Event {
         let flags = segment.flags;
-        let covers = self.covers_syn(segment.ack);
         if flags.contains(Flags::RST) {
             return self.of_server_rst(segment);
         }
+        let has_ack = flags.contains(Flags::ACK);
         if flags.contains(Flags::SYN) {
-            return match (flags.contains(Flags::ACK), self.synack) {
+            let simultaneous = self.facts.has(Fact::Simultaneous);
+            return match (has_ack, self.synack) {
                 (false, _) => Event::SynAck,
-                (true, _) if !covers => Event::ServerOutOfWindow,
-                (true, None) if self.facts.simultaneous && segment.seq != self.server_isn => {
-                    Event::OtherSynAck
-                }
+                (true, _) if !self.covers_syn(segment.ack) => Event::ServerOutOfWindow,
+                (true, None) if simultaneous && segment.seq != self.server_isn => Event::OtherSynAck,
                 (true, Some(_)) if segment.seq != self.server_isn => Event::OtherSynAck,
                 (true, _) => Event::SynAck,
             };
         }
-        if !flags.contains(Flags::ACK) || !self.continues(segment) {
+        if !has_ack || !self.continues(segment) {
             return Event::ServerOutOfWindow;
         }
         let speaks = segment.payload > 0 || flags.contains(Flags::FIN);
-        let beyond = segment.ack.after(self.acknowledged());
+        let beyond = segment.ack.after(self.acknowledged()) || segment.options.has_sacked();
         if speaks || beyond { Event::Proof } else { Event::BareAck }
     }
 
     fn of_server_rst(&self, segment: &Segment) -> Event {
         if segment.flags.contains(Flags::ACK) {
             // Covers the SYN, or something the client sent since.
-            return if within(segment.ack, self.client_isn.plus(1)) {
-                Event::RstAck
-            } else {
-                Event::ServerOutOfWindow
-            };
+            let fits = within(segment.ack, self.client_isn.plus(1));
+            return if fits { Event::RstAck } else { Event::ServerOutOfWindow };
         }
         if self.ack_at.is_none() {
             let early = self.synack.is_some() && segment.seq == self.server_isn.plus(1);
@@ -127,10 +128,10 @@ impl Pending {
         }
     }
 
-    /// What the server had acknowledged with its SYN-ACK; more than that proves the ACK arrived.
+    /// The number that the server had acknowledged with its SYN-ACK; more than that proves the ACK arrived.
     pub(super) fn acknowledged(&self) -> Seq {
         // A simultaneous open's first answer is a plain SYN, and one out of the capture is unknown.
-        let known = self.synack.is_some() && !self.facts.simultaneous;
+        let known = self.synack.is_some() && !self.facts.has(Fact::Simultaneous);
         if known { self.answered } else { self.client_isn.plus(1).plus(self.syn_payload) }
     }
 }

@@ -1,21 +1,33 @@
 //! One undecided attempt: what its segments have shown so far.
 //!
-//! Owns the attempt's facts ([`Facts`], [`HandshakeSegment`]) and its [`Phase`]; `event` classifies a segment by its
-//! sequence numbers (DOMAIN §4), `transition` has every step from one phase to the next. Does not own when
-//! the attempt is decided (`tracker`), nor what the record says then (`decide`).
+//! Owns the attempt's facts and its [`Phase`]; `event` classifies a segment by its sequence numbers (DOMAIN §4),
+//! `from_client`, `from_server` and `resets` have every step from one phase to the next. Does not own when the attempt
+//! is settled (`tracker`), nor what the record says then (`decide`).
 
+mod cold;
+mod dates;
 mod event;
+mod from_client;
+mod from_server;
+mod resets;
 mod retransmissions;
-mod transition;
+mod stamp;
+mod traits;
 
-use super::facts::Facts;
+pub(super) use cold::ColdState;
+use event::Event;
 pub(super) use event::{answers_syn, is_syn, is_synack};
-use retransmissions::{HandshakeSegment, NONE, Retransmissions};
-pub(super) use transition::REORDERING;
+pub(super) use from_server::REORDERING;
+pub(super) use retransmissions::HandshakeSegment;
+use retransmissions::{NONE, Retransmissions};
+use stamp::StampClock;
+pub use traits::SynAckTraits;
 
 use super::attempt::{IcmpAnswer, Retries};
-use super::copies::Recent;
-use crate::packet::{Direction, Flags, FrameRef, Segment, Seq, Span, Timestamp};
+use super::duplicates::Recent;
+use super::facts::{Fact, Facts};
+use super::history::History;
+use crate::packet::{Direction, Flags, FrameRef, Segment, Seq, Span, Timestamp, Unreachable};
 use crate::prefetch::prefetch_all;
 
 /// How far a handshake has come.
@@ -59,80 +71,69 @@ impl Phase {
     ];
 }
 
-/// What few attempts have; kept apart to keep the others small.
-#[derive(Debug, Clone, Default)]
-pub(super) struct ColdState {
-    syn: Retransmissions,
-    synack: Retransmissions,
-    /// A second answer with another ISN, and its TTL; the client's ACK tells which one it took.
-    other_answer: Option<(Seq, u8, HandshakeSegment)>,
-    /// The first ICMP error, and when the last one came.
-    pub(super) icmp: Option<(Timestamp, IcmpAnswer)>,
-    /// The server's RST that came before any ACK: it may be out of order.
-    early_rst: Option<Box<Segment>>,
-    /// When the client's RST came that answers a SYN-ACK not seen yet.
-    early_client_rst: Option<Timestamp>,
-}
-
 /// One undecided attempt.
 ///
-/// In this order because a decided attempt that lingers is asked for the first fields only, and one that leaves gives
-/// back what few have: the others need not come into the cache then.
+/// In this order because a settled attempt that lingers is asked for the first fields only, and one that leaves drops
+/// its cold state: the other fields need not come into the cache then.
 #[derive(Debug, Clone)]
 #[repr(C)]
 pub(super) struct Pending {
-    cold: Option<Box<ColdState>>,
+    pub(super) cold: Option<Box<ColdState>>,
     recent: Recent,
     pub(super) phase: Phase,
     /// The direction from client to server.
     pub(super) outward: Direction,
     pub(super) facts: Facts,
+    pub(super) history: History,
     pub(super) frame: FrameRef,
     pub(super) ordinal: u64,
     pub(super) start: Timestamp,
     pub(super) last: Timestamp,
     pub(super) client_isn: Seq,
-    server_isn: Seq,
+    pub(super) server_isn: Seq,
     /// Payload of the SYN (RFC 7413): a SYN-ACK may acknowledge it.
-    syn_payload: u32,
-    /// What the SYN-ACK acknowledged: ISN + 1, or the SYN's payload too.
+    pub(super) syn_payload: u32,
+    /// The number that the SYN-ACK acknowledged: ISN + 1, or the SYN's payload too.
     answered: Seq,
-    /// What the client will send next, by what it has sent.
+    /// The next number the client will send, by what it has sent.
     client_next: Seq,
     /// The highest acknowledgment number the client has sent.
     client_ack: Seq,
-    synack_ttl: u8,
-    /// A copy of the SYN came before any answer.
+    client_clock: StampClock,
+    server_clock: StampClock,
+    pub(super) traits: SynAckTraits,
+    /// A duplicate of the SYN came before any answer.
     syn_passed_on: bool,
+    /// The next retransmission is overdue.
+    pub(super) is_overdue: bool,
     pub(super) syn: Option<HandshakeSegment>,
     pub(super) synack: Option<HandshakeSegment>,
     pub(super) syn_to_synack: Option<Span>,
     pub(super) synack_to_ack: Option<Span>,
     /// The client's first valid ACK.
     pub(super) ack_at: Option<Timestamp>,
+    /// The client's first data or FIN after it.
+    pub(super) data_at: Option<Timestamp>,
     /// The client's latest segment that acknowledges the SYN-ACK.
     client_last: Timestamp,
-    /// The server's first RST that counts.
-    pub(super) rst_at: Option<Timestamp>,
-    /// From the client's latest segment to that RST.
-    pub(super) ack_to_rst: Option<Span>,
     /// Client segments that the server's RST may answer: those after the SYN-ACK.
     client_segments: u16,
-    server_rsts: u16,
     pub(super) after_ack: u16,
-    /// Microseconds from the SYN-ACK to its latest copy before the ACK: its way between two points of one capture.
-    synack_under_way: u32,
+    /// Retransmissions of the client's data or FIN that the server did not acknowledge.
+    pub(super) data_retransmissions: u16,
+    /// The client segment after the SYN-ACK that the bare RST answered, from 1.
+    pub(super) rst_answers_segment: u16,
     pub(super) packets: u32,
 }
 
-// A million are held at most, and each octet of one is a megabyte then.
-const _: () = assert!(size_of::<Pending>() <= 232);
+// A million are held at most: each byte of one is a megabyte then.
+const _: () = assert!(size_of::<Pending>() <= 248);
 
 impl Pending {
     /// An attempt opened by its SYN.
     #[inline(always)]
     pub(super) fn from_syn(segment: &Segment, ordinal: u64) -> Self {
-        let mut attempt = Self::blank(segment, ordinal, segment.direction);
+        let mut attempt = Self::opened_by(segment, ordinal, segment.direction);
         attempt.take_syn(segment);
         attempt
     }
@@ -140,7 +141,7 @@ impl Pending {
     /// An attempt opened by its SYN-ACK: the SYN is missing, or comes a little later.
     #[inline(always)]
     pub(super) fn from_synack(segment: &Segment, ordinal: u64) -> Self {
-        let mut attempt = Self::blank(segment, ordinal, segment.direction.reverse());
+        let mut attempt = Self::opened_by(segment, ordinal, segment.direction.reverse());
         attempt.client_isn = segment.ack.plus(u32::MAX);
         attempt.client_next = segment.ack;
         attempt.phase = Phase::SynReceived;
@@ -149,39 +150,66 @@ impl Pending {
     }
 
     #[inline(always)]
-    fn blank(segment: &Segment, ordinal: u64, outward: Direction) -> Self {
+    fn opened_by(segment: &Segment, ordinal: u64, outward: Direction) -> Self {
+        let mut attempt = Self::blank(segment.at, segment.frame, ordinal, outward, Recent::first(segment));
+        attempt.client_isn = segment.seq;
+        attempt.history.push(segment, segment.direction == outward);
+        attempt
+    }
+
+    /// An attempt of which nothing is known but its first packet's place and time.
+    #[inline(always)]
+    pub(super) fn blank(
+        start: Timestamp,
+        frame: FrameRef,
+        ordinal: u64,
+        outward: Direction,
+        recent: Recent,
+    ) -> Self {
         Self {
             phase: Phase::SynSent,
             facts: Facts::default(),
+            history: History::default(),
             outward,
-            frame: segment.frame,
+            frame,
             ordinal,
-            start: segment.at,
-            last: segment.at,
-            client_isn: segment.seq,
+            start,
+            last: start,
+            client_isn: Seq::default(),
             server_isn: Seq::default(),
             syn_payload: 0,
             answered: Seq::default(),
             client_next: Seq::default(),
             client_ack: Seq::default(),
-            synack_ttl: 0,
+            client_clock: StampClock::default(),
+            server_clock: StampClock::default(),
+            traits: SynAckTraits::default(),
             syn_passed_on: false,
+            is_overdue: false,
             syn: None,
             synack: None,
             syn_to_synack: None,
             synack_to_ack: None,
             ack_at: None,
-            client_last: segment.at,
-            rst_at: None,
-            ack_to_rst: None,
+            data_at: None,
+            client_last: start,
             client_segments: 0,
-            server_rsts: 0,
             after_ack: 0,
-            synack_under_way: 0,
+            data_retransmissions: 0,
+            rst_answers_segment: 0,
             cold: None,
             packets: 1,
-            recent: Recent::first(segment),
+            recent,
         }
+    }
+
+    /// Gives a blank attempt its SYN.
+    pub(super) fn restore_syn(&mut self, syn: HandshakeSegment, isn: Seq, payload: u32) {
+        self.syn = Some(syn);
+        self.client_isn = isn;
+        self.syn_payload = payload;
+        self.client_next = isn.plus(1).plus(payload);
+        self.client_clock.tsval = syn.tsval();
     }
 
     /// Whether `segment` is a SYN of another attempt between the same endpoints.
@@ -190,65 +218,120 @@ impl Pending {
             return false;
         }
         if segment.direction == self.outward {
-            return segment.seq != self.client_isn;
+            // Scanners and probes use an ISN again, after their own RST or when the connection has ended.
+            let over = matches!(self.phase, Phase::ClientReset) && !self.has_sent_syn(segment);
+            return segment.seq != self.client_isn || over;
         }
         // A SYN the other way answers ours (simultaneous open) as long as nothing else has.
-        let crossing = self.phase == Phase::SynSent || self.facts.simultaneous;
+        let crossing = self.phase == Phase::SynSent || self.facts.has(Fact::Simultaneous);
         !crossing
     }
 
-    /// Takes one segment of the flow. Returns whether it was a copy of an earlier one.
+    /// Whether `segment` is one of the attempt's SYNs captured again.
+    fn has_sent_syn(&self, segment: &Segment) -> bool {
+        self.syn.is_some_and(|syn| syn.has_sent(self.syn_retransmissions(), segment))
+    }
+
+    /// Takes one segment of the flow. Returns whether it was a duplicate of an earlier one.
     pub(super) fn take(&mut self, segment: &Segment) -> bool {
         self.packets = self.packets.saturating_add(1);
-        // An RST carries no timestamps; one for each of several client segments is no copy.
-        let answers_several = segment.flags.contains(Flags::RST)
-            && segment.direction != self.outward
-            && self.server_rsts < self.client_segments;
-        if self.recent.is_copy(segment) && !answers_several {
-            self.take_copy(segment);
+        if self.is_captured_again(segment) {
+            self.take_duplicate(segment);
             return true;
         }
         self.last = self.last.max(segment.at);
-        let event =
-            if segment.direction == self.outward { self.of_client(segment) } else { self.of_server(segment) };
+        self.is_overdue = false;
+        let from_client = segment.direction == self.outward;
+        self.history.push(segment, from_client);
+        let event = if from_client { self.of_client(segment) } else { self.of_server(segment) };
         self.phase = self.next(event, segment);
+        self.watch_clock(segment, from_client);
         false
     }
 
-    /// Takes a segment's second sight: a SYN-ACK's tells how far two points of the capture are apart. Where they are two
-    /// points of the path, and not one that is told of twice, the SYN passed both before it was answered.
+    #[inline(always)]
+    fn next(&mut self, event: Event, segment: &Segment) -> Phase {
+        match event {
+            Event::Syn => self.on_syn(segment),
+            Event::SynAck => self.on_synack(segment),
+            Event::OtherSynAck => self.on_other_synack(segment),
+            Event::Ack => self.on_ack(segment),
+            Event::Onward => self.on_onward(segment),
+            Event::ClientOutOfWindow => self.on_client_out_of_window(segment),
+            Event::ClientRst => self.on_client_rst(segment),
+            Event::Proof => self.on_proof(segment),
+            Event::ServerOutOfWindow => self.on_server_out_of_window(segment),
+            Event::BareAck => {
+                self.facts.add_if(Fact::ServerAnswered, self.ack_at.is_some());
+                self.phase
+            }
+            Event::RstAck => self.on_rst_ack(segment),
+            Event::BareRst => self.on_bare_rst(segment),
+            Event::EarlyRst => self.on_early_rst(segment),
+        }
+    }
+
+    /// Whether `segment` is one captured before.
+    #[inline(always)]
+    fn is_captured_again(&mut self, segment: &Segment) -> bool {
+        let still = self.facts.has(Fact::ClockStill);
+        if self.recent.is_duplicate(segment, still) {
+            // An RST carries no timestamps; one for each of several client segments is no duplicate.
+            let answers_several = segment.flags.contains(Flags::RST)
+                && segment.direction != self.outward
+                && self.cold().map_or(0, |cold| cold.server_rsts) < self.client_segments;
+            return !answers_several;
+        }
+        segment.flags.contains(Flags::SYN) && !still && self.has_sent_handshake(segment)
+    }
+
+    /// Whether a SYN or SYN-ACK is one of the attempt's captured again, however long ago: a timer's retransmission
+    /// has a new TSval (DOMAIN §4).
     #[cold]
-    fn take_copy(&mut self, copy: &Segment) {
-        if copy.direction == self.outward {
-            self.syn_passed_on |= self.phase == Phase::SynSent && is_syn(copy);
+    fn has_sent_handshake(&self, segment: &Segment) -> bool {
+        if segment.direction == self.outward {
+            return is_syn(segment) && segment.seq == self.client_isn && self.has_sent_syn(segment);
+        }
+        let same = is_synack(segment) && segment.seq == self.server_isn;
+        same && self.synack.is_some_and(|synack| synack.has_sent(self.synack_retransmissions(), segment))
+    }
+
+    /// Takes a segment captured again: a SYN-ACK's duplicate shows how far two points of the capture are apart. They are
+    /// two points of the path, and not one that captures everything twice, if the SYN passed both before it was answered.
+    #[cold]
+    fn take_duplicate(&mut self, duplicate: &Segment) {
+        if duplicate.direction == self.outward {
+            self.syn_passed_on |= self.phase == Phase::SynSent && is_syn(duplicate);
             return;
         }
-        if self.phase != Phase::SynReceived || !self.syn_passed_on || !is_synack(copy) {
+        if self.phase != Phase::SynReceived || !self.syn_passed_on || !is_synack(duplicate) {
             return;
         }
         let Some(synack) = self.synack else { return };
-        let under_way = copy.at.since(synack.last(self.synack_repeats())).as_nanos() / 1_000;
-        self.synack_under_way = self.synack_under_way.max(u32::try_from(under_way).unwrap_or_default());
+        let under_way = duplicate.at.since(synack.last(self.synack_retransmissions()));
+        let cold = self.cold_mut();
+        cold.synack_under_way = cold.synack_under_way.max(under_way);
     }
 
-    /// How long the SYN-ACK took from the capture's point nearest to the server to the one nearest to the client.
-    pub(super) fn synack_under_way(&self) -> Span {
-        Span::from_micros(self.synack_under_way.into())
-    }
-
-    /// Takes an ICMP error that quotes the client's SYN.
-    pub(super) fn take_icmp(&mut self, at: Timestamp, icmp: IcmpAnswer) {
+    /// Takes an ICMP error that quotes one of the client's segments.
+    pub(super) fn take_icmp(&mut self, error: &Unreachable) {
         self.packets = self.packets.saturating_add(1);
+        self.history.push_icmp();
+        if error.icmp.is_too_big() {
+            self.facts.add(Fact::TooBig);
+            return;
+        }
         match self.phase {
             Phase::SynSent => {
-                self.last = self.last.max(at);
+                self.last = self.last.max(error.at);
                 self.phase = Phase::Unreachable;
-                self.cold_mut().icmp = Some((at, icmp));
+                let answer = IcmpAnswer { error: error.icmp, from: error.from };
+                self.cold_mut().icmp = Some((error.at, answer));
             }
-            // The first error stands; later ones tell that SYNs repeated meanwhile were answered, too.
+            // The first error stands; later ones show that SYNs repeated meanwhile were answered, too.
             Phase::Unreachable => {
                 if let Some((last, _)) = &mut self.cold_mut().icmp {
-                    *last = at.max(*last);
+                    *last = error.at.max(*last);
                 }
             }
             // Those after an answer change nothing.
@@ -263,21 +346,21 @@ impl Pending {
         }
     }
 
-    /// Whether `segment` is a copy of one that was taken.
-    pub(super) fn is_copy(&mut self, segment: &Segment) -> bool {
-        self.recent.is_copy(segment)
+    /// Whether `segment` is a duplicate of one that was taken; for attempts that linger.
+    pub(super) fn is_duplicate(&mut self, segment: &Segment) -> bool {
+        self.is_captured_again(segment)
     }
 
-    /// How strongly the attempt shows an overflow by now; a rise is worth telling before the end.
-    pub(super) fn overflow_signs(&self) -> u8 {
+    /// Strength of the overflow that the attempt shows by now; a rise is reported before it is settled.
+    pub(super) fn overflow_strength(&self) -> u8 {
         // Most attempts are told apart here, before their phases, which no predictor knows.
-        if !self.facts.contradicted && !self.facts.ignored_data() {
+        if !self.facts.has(Fact::Contradicted) && !self.has_ignored_data() {
             return 0;
         }
         match self.phase {
             Phase::Ignored => self.after_ack.min(2) as u8,
             Phase::Reset => 2,
-            Phase::Acked => u8::from(self.facts.ignored_data()),
+            Phase::Acked => u8::from(self.has_ignored_data()),
             Phase::SynSent
             | Phase::Refused
             | Phase::Unreachable
@@ -288,36 +371,45 @@ impl Pending {
         }
     }
 
+    /// Whether the server ignored the client's data or FIN: it was retransmitted twice, or once and then the connection
+    /// was reset, and nothing ever acknowledged it (DOMAIN §4, `ack-ignored`).
+    pub(super) fn has_ignored_data(&self) -> bool {
+        if self.facts.has(Fact::ServerAnswered) {
+            return false;
+        }
+        self.data_retransmissions >= 2 || self.facts.has(Fact::ResetAfterIgnoredData)
+    }
+
     /// Whether the client sent data, or FIN, after its SYN.
     pub(super) fn client_sent_data(&self) -> bool {
         self.client_next.after(self.client_isn.plus(1).plus(self.syn_payload))
     }
 
-    /// Retransmissions by kind.
+    /// Retries and retransmissions by kind.
     pub(super) fn retries(&self) -> Retries {
         Retries {
-            syn: u32::from(self.syn_repeats().count),
-            syn_ack: u32::from(self.synack_repeats().count),
+            syn: u32::from(self.syn_retransmissions().count),
+            syn_ack: u32::from(self.synack_retransmissions().count),
             after_ack: u32::from(self.after_ack),
         }
     }
 
-    /// What this attempt has that few have.
+    /// The rarely needed state, if the attempt has any.
     pub(super) fn cold(&self) -> Option<&ColdState> {
         self.cold.as_deref()
     }
 
-    /// How the SYN was repeated.
-    pub(super) fn syn_repeats(&self) -> &Retransmissions {
+    /// The retries of the SYN.
+    pub(super) fn syn_retransmissions(&self) -> &Retransmissions {
         self.cold().map_or(&NONE, |cold| &cold.syn)
     }
 
-    /// How the SYN-ACK was repeated.
-    pub(super) fn synack_repeats(&self) -> &Retransmissions {
+    /// The retransmissions of the SYN-ACK.
+    pub(super) fn synack_retransmissions(&self) -> &Retransmissions {
         self.cold().map_or(&NONE, |cold| &cold.synack)
     }
 
-    /// Asks the cache for what few attempts have, if this one has it.
+    /// Asks the cache for the cold state, if there is any.
     #[inline(always)]
     pub(super) fn prefetch_cold(&self) {
         prefetch_all(self.cold());

@@ -1,4 +1,4 @@
-//! One side's SYN or SYN-ACK, and its repeats.
+//! One side's SYN or SYN-ACK, and its retransmissions.
 
 use smallvec::SmallVec;
 
@@ -14,30 +14,30 @@ pub(in crate::handshake) struct HandshakeSegment {
     timestamps: bool,
 }
 
-/// How a SYN or SYN-ACK was repeated.
+/// The retransmissions of a SYN or SYN-ACK.
 #[derive(Debug, Clone, Default)]
 pub(in crate::handshake) struct Retransmissions {
     pub(in crate::handshake) count: u16,
-    /// The last one came too soon for a timer, and nothing shows that it is new: a late copy.
+    /// The last one came too soon for a timer, and nothing shows that it is new: a late duplicate.
     pub(super) too_soon: bool,
-    /// TSval of the last.
-    tsval: u32,
     last: Timestamp,
     /// Time between the last two.
     pub(in crate::handshake) gap: Span,
-    /// When each came, since the first packet; at most [`Retries::TIMES_KEPT`]. As many as most attempts have are
-    /// kept in place: each touch of memory elsewhere is a wait.
+    /// Time of each since the first packet; at most [`Retries::TIMES_KEPT`]. As many as most attempts have are
+    /// stored in place: memory elsewhere costs a cache miss.
     pub(in crate::handshake) times: SmallVec<[Span; 6]>,
+    /// TSval of each, as many as `times`.
+    tsvals: SmallVec<[u32; 6]>,
 }
 
-/// What has not been repeated.
+/// Not retransmitted.
 pub(super) static NONE: Retransmissions = Retransmissions {
     count: 0,
     too_soon: false,
-    tsval: 0,
     last: Timestamp::from_nanos(0),
     gap: Span::ZERO,
     times: SmallVec::new_const(),
+    tsvals: SmallVec::new_const(),
 };
 
 /// The shortest retransmission time-out anywhere by default: Linux' `TCP_RTO_MIN` (RFC 6298 §2.4 asks for 1 s).
@@ -51,36 +51,80 @@ impl HandshakeSegment {
         Self { first: segment.at, tsval, timestamps: timestamps.is_some() }
     }
 
-    /// The time of the latest.
-    pub(in crate::handshake) fn last(&self, repeats: &Retransmissions) -> Timestamp {
-        if repeats.count == 0 { self.first } else { repeats.last }
+    /// Its TSval; 0 without timestamps.
+    pub(super) const fn tsval(&self) -> u32 {
+        self.tsval
     }
 
-    /// When the packet that `answer` echoes was sent: told by TSecr (RFC 7323 §3.2), or plain where
-    /// there was only one. `None` when it may be any of several.
-    #[inline]
-    pub(super) fn answered_by(&self, repeats: &Retransmissions, answer: &Segment) -> Option<Timestamp> {
-        if repeats.count == 0 {
-            return Some(self.first);
+    /// The segment at another time.
+    pub(super) fn at(self, first: Timestamp) -> Self {
+        Self { first, ..self }
+    }
+
+    /// Whether it carried timestamps from a clock that runs.
+    pub(in crate::handshake) const fn has_clock(&self) -> bool {
+        self.timestamps && self.tsval != 0
+    }
+
+    /// Whether its TSval is older than this one.
+    pub(super) const fn is_before(&self, tsval: u32) -> bool {
+        tsval.wrapping_sub(self.tsval).cast_signed() > 0
+    }
+
+    /// The time of the latest.
+    pub(in crate::handshake) fn last(&self, retransmissions: &Retransmissions) -> Timestamp {
+        if retransmissions.count == 0 { self.first } else { retransmissions.last }
+    }
+
+    /// Which of its transmissions (0 is the first) `answer` echoes by TSecr (RFC 7323 §3.2); the first one if
+    /// there was no other. `None` if it may be any of several.
+    pub(super) fn echoed_by(&self, retransmissions: &Retransmissions, answer: &Segment) -> Option<usize> {
+        if retransmissions.count == 0 {
+            return Some(0);
         }
         let (_, tsecr) = answer.options.timestamps().filter(|_| self.timestamps)?;
-        if tsecr == self.tsval { Some(self.first) } else { (tsecr == repeats.tsval).then_some(repeats.last) }
+        self.transmission(retransmissions, tsecr)
+    }
+
+    /// Which of its transmissions had this TSval.
+    pub(super) fn transmission(&self, retransmissions: &Retransmissions, tsval: u32) -> Option<usize> {
+        if tsval == self.tsval {
+            return Some(0);
+        }
+        retransmissions.tsvals.iter().position(|&other| other == tsval).map(|place| place + 1)
+    }
+
+    /// The time of a transmission that [`Self::transmission`] gave.
+    pub(in crate::handshake) fn time_of(&self, retransmissions: &Retransmissions, place: usize) -> Timestamp {
+        let since = place.checked_sub(1).and_then(|place| retransmissions.times.get(place));
+        self.first.plus(since.copied().unwrap_or(Span::ZERO))
+    }
+
+    /// Whether `segment` is one of its transmissions captured again: by TSval, if the sender's clock runs.
+    pub(super) fn has_sent(&self, retransmissions: &Retransmissions, segment: &Segment) -> bool {
+        let tsval = segment.options.timestamps().map(|(tsval, _)| tsval).filter(|_| self.has_clock());
+        tsval.is_some_and(|tsval| self.transmission(retransmissions, tsval).is_some())
     }
 }
 
 impl Retransmissions {
-    /// Takes one more repeat of `first`.
-    pub(super) fn take(&mut self, first: &HandshakeSegment, segment: &Segment) {
+    /// Adds one more of `first`.
+    pub(super) fn add(&mut self, first: &HandshakeSegment, segment: &Segment) {
         self.gap = segment.at.since(first.last(self));
-        self.last = segment.at;
         let (tsval, _) = segment.options.timestamps().unwrap_or_default();
-        let before = if self.count == 0 { first.tsval } else { self.tsval };
+        let before = self.tsvals.last().copied().unwrap_or(first.tsval);
         let renewed = first.timestamps && tsval != before;
         self.too_soon = self.gap < SHORTEST_TIMER && !renewed;
-        self.tsval = tsval;
+        self.last = segment.at;
         self.count = self.count.saturating_add(1);
         if self.times.len() < Retries::TIMES_KEPT {
             self.times.push(segment.at.since(first.first).max(Span::ZERO));
+            self.tsvals.push(tsval);
         }
+    }
+
+    /// Moves all times.
+    pub(super) fn shift(&mut self, by: Span) {
+        self.last = self.last.plus(by);
     }
 }

@@ -1,4 +1,4 @@
-//! The hot table: a slab of undecided attempts, found by flow hash, in order of age and of deadline.
+//! A table of undecided attempts: a slab, found by flow hash, in order of deadline and, by class, of age.
 //!
 //! Owns where entries live, in which order they are due, and which flows had an entry before; knows nothing of
 //! handshakes. Nothing here allocates per packet.
@@ -67,11 +67,23 @@ pub(super) struct Table<T> {
     metas: Vec<SlotMeta>,
     free: Vec<u32>,
     wheel: Wheel,
-    /// Positions and serial numbers in order of insertion. Those that left since, or were told not to age,
-    /// are still there until there are more of them than of others.
-    ages: VecDeque<(u32, u32)>,
+    /// Entries that have an age, by class, oldest first. Those that have left a class since are still there until there
+    /// are more of them than of others.
+    ages: [VecDeque<Age>; CLASSES],
     aged: usize,
     inserted: u32,
+}
+
+/// Classes of age: entries of one are older or younger than one another, by the order in which they entered it.
+pub(super) const CLASSES: usize = 3;
+
+/// An entry's place in the order of its class.
+#[derive(Debug, Clone, Copy)]
+struct Age {
+    at: u32,
+    serial: u32,
+    /// As given by the caller: ascends within a class.
+    order: u64,
 }
 
 /// Entries of `ages` that may be out of date in a small table.
@@ -85,7 +97,7 @@ impl<T> Table<T> {
             metas: Vec::new(),
             free: Vec::new(),
             wheel: Wheel::new(),
-            ages: VecDeque::new(),
+            ages: std::array::from_fn(|_| VecDeque::new()),
             aged: 0,
             inserted: 0,
         }
@@ -157,8 +169,8 @@ impl<T> Table<T> {
         self.slots[at.0 as usize].key
     }
 
-    /// Adds an entry as the youngest, due at `due`, for a flow that has none, as [`Self::find`] says. `None` when
-    /// there is no position left. Most entries are gone, or due at another time, at `soon`: they are looked at then.
+    /// Adds an entry as the youngest of class 0, due at `due`, for a flow that has none, as [`Self::find`] says. `None`
+    /// when there is no position left. Most entries are gone, or due at another time, at `soon`: they are checked then.
     #[inline(always)]
     pub(super) fn insert(
         &mut self,
@@ -168,6 +180,7 @@ impl<T> Table<T> {
         value: T,
         due: Timestamp,
         soon: Timestamp,
+        order: u64,
     ) -> Option<Position> {
         let at = self.free.pop().or_else(|| self.grow(key))?;
         self.inserted = self.inserted.wrapping_add(1).max(1);
@@ -182,10 +195,8 @@ impl<T> Table<T> {
         let remembered = place == Place::Remembered;
         self.index.enter(hash, at, remembered, |at| metas.get(at as usize).map_or(0, |meta| meta.hash));
         self.aged += 1;
-        if self.ages.len() > 2 * self.aged + SLACK {
-            self.ages.retain(|&age| has_age(metas, age));
-        }
-        self.ages.push_back((at, serial));
+        self.ages[0].push_back(Age { at, serial, order });
+        self.prune_ages();
         if self.wheel.entries() > 2 * self.metas.len() + SLACK {
             self.rebuild_wheel();
         }
@@ -217,18 +228,52 @@ impl<T> Table<T> {
         Some(at)
     }
 
-    /// Takes an entry out; its flow is remembered.
+    /// Moves an entry that has an age to the end of another class.
+    #[inline(always)]
+    pub(super) fn reclassify(&mut self, at: Position, class: usize, order: u64) {
+        let Some(meta) = self.metas.get_mut(at.0 as usize).filter(|meta| meta.serial != 0) else { return };
+        self.inserted = self.inserted.wrapping_add(1).max(1);
+        meta.serial = self.inserted;
+        if let Some(ages) = self.ages.get_mut(class) {
+            ages.push_back(Age { at: at.0, serial: self.inserted, order });
+        }
+    }
+
+    /// Drops entries of `ages` that are out of date once they are the most.
+    #[inline(always)]
+    fn prune_ages(&mut self) {
+        let kept: usize = self.ages.iter().map(VecDeque::len).sum();
+        if kept > 2 * self.aged + SLACK {
+            let metas = &self.metas;
+            self.ages.iter_mut().for_each(|ages| ages.retain(|age| has_age(metas, age)));
+        }
+    }
+
+    /// Removes an entry; its flow is remembered.
     pub(super) fn remove(&mut self, at: Position) {
         let slot = &mut self.slots[at.0 as usize];
         if slot.value.is_none() {
             return;
         }
         slot.value = None;
+        self.leave(at);
+    }
+
+    /// Frees the position of an entry whose value is gone.
+    #[inline(always)]
+    fn leave(&mut self, at: Position) {
         let meta = &mut self.metas[at.0 as usize];
         meta.scheduled = WheelTick::NEVER;
         self.index.leave(meta.hash, at.0);
         self.forget_age(at);
         self.free.push(at.0);
+    }
+
+    /// Removes an entry and gives its value; its flow is remembered.
+    pub(super) fn take(&mut self, at: Position) -> Option<T> {
+        let value = self.slots.get_mut(at.0 as usize)?.value.take()?;
+        self.leave(at);
+        Some(value)
     }
 
     /// Takes an entry's age: it no longer counts as undecided. It is due at `due`; not much later is the same.
@@ -264,24 +309,33 @@ impl<T> Table<T> {
         }
     }
 
+    /// The hash of an entry's flow.
+    pub(super) fn hash(&self, at: Position) -> u64 {
+        self.metas[at.0 as usize].hash
+    }
+
     pub(super) fn due(&self, at: Position) -> Timestamp {
         self.metas[at.0 as usize].due
     }
 
-    /// The oldest entry that has an age.
-    pub(super) fn oldest(&mut self) -> Option<Position> {
-        while let Some(&age) = self.ages.front() {
-            if has_age(&self.metas, age) {
-                return Some(Position(age.0));
-            }
-            self.ages.pop_front();
-        }
-        None
+    /// The entries of a class with their order, oldest first.
+    pub(super) fn by_age(&self, class: usize) -> impl Iterator<Item = (u64, Position)> {
+        let ages = self.ages.get(class).into_iter().flatten();
+        ages.filter(|age| has_age(&self.metas, age)).map(|age| (age.order, Position(age.at)))
     }
 
-    /// The entries that have an age, oldest first.
-    pub(super) fn by_age(&self) -> impl Iterator<Item = Position> {
-        self.ages.iter().filter(|&&age| has_age(&self.metas, age)).map(|&(at, _)| Position(at))
+    /// All entries that have an age, in no particular order.
+    pub(super) fn all_aged(&self) -> impl Iterator<Item = Position> {
+        (0..).zip(&self.metas).filter(|(_, meta)| meta.serial != 0).map(|(at, _)| Position(at))
+    }
+
+    /// Drops what is out of date at the front of each class.
+    pub(super) fn trim_ages(&mut self) {
+        for ages in &mut self.ages {
+            while ages.front().is_some_and(|age| !has_age(&self.metas, age)) {
+                ages.pop_front();
+            }
+        }
     }
 
     /// Turns the wheel to `now` and appends every entry whose deadline has passed to `due`.
@@ -342,8 +396,8 @@ impl<T> Table<T> {
     }
 }
 
-fn has_age(metas: &[SlotMeta], (at, serial): (u32, u32)) -> bool {
-    metas.get(at as usize).is_some_and(|meta| meta.serial == serial)
+fn has_age(metas: &[SlotMeta], age: &Age) -> bool {
+    metas.get(age.at as usize).is_some_and(|meta| meta.serial == age.serial)
 }
 
 #[cfg(test)]
@@ -356,7 +410,7 @@ mod tests {
         let mut table = Table::new();
         let mut due = Vec::new();
         table.collect_due(secs(0), &mut due);
-        let at = table.insert(Place::Unknown, 1, key(1), (), secs(1), secs(1)).unwrap();
+        let at = table.insert(Place::Unknown, 1, key(1), (), secs(1), secs(1), 0).unwrap();
         // The wheel comes by long after the deadline, as after a pause without packets.
         table.collect_due(secs(5), &mut due);
         assert_eq!(due, [at]);
@@ -398,6 +452,7 @@ mod tests {
                     port,
                     secs(i64::from(port) * 10),
                     secs(i64::from(port) * 10),
+                    0,
                 )
                 .unwrap();
         }
@@ -415,8 +470,8 @@ mod tests {
     #[test]
     fn the_first_turn_finds_what_is_due_already() {
         let mut table = Table::new();
-        table.insert(Place::Unknown, 1, key(1), 1, secs(5), secs(5)).unwrap();
-        table.insert(Place::Unknown, 2, key(2), 2, secs(90), secs(90)).unwrap();
+        table.insert(Place::Unknown, 1, key(1), 1, secs(5), secs(5), 0).unwrap();
+        table.insert(Place::Unknown, 2, key(2), 2, secs(90), secs(90), 0).unwrap();
         assert_eq!(take_due(&mut table, secs(60)), [1]);
         assert_eq!(take_due(&mut table, secs(91)), [2]);
     }
@@ -425,7 +480,7 @@ mod tests {
     fn what_was_due_and_is_put_off_falls_due_again() {
         let mut table = Table::new();
         take_due(&mut table, secs(0));
-        table.insert(Place::Unknown, 1, key(1), 1, secs(10), secs(10)).unwrap();
+        table.insert(Place::Unknown, 1, key(1), 1, secs(10), secs(10), 0).unwrap();
         let mut due = Vec::new();
         table.collect_due(secs(12), &mut due);
         let [at] = due[..] else { panic!("{due:?}") };
@@ -446,6 +501,7 @@ mod tests {
                     port,
                     secs(i64::from(port)),
                     secs(i64::from(port)),
+                    0,
                 )
                 .unwrap();
         }
@@ -456,23 +512,33 @@ mod tests {
     fn age_is_order_of_insertion_whatever_is_removed() {
         let mut table = Table::new();
         for port in 1..=5 {
-            table.insert(Place::Unknown, u64::from(port) << 32, key(port), port, secs(9), secs(9)).unwrap();
+            table
+                .insert(Place::Unknown, u64::from(port) << 32, key(port), port, secs(9), secs(9), 0)
+                .unwrap();
         }
-        let first = table.oldest().unwrap();
+        let (_, first) = table.by_age(0).next().unwrap();
         table.remove(first);
         let three = entry(&mut table, 3);
         table.forget_age(three);
-        let order: Vec<u16> = table.by_age().map(|at| *table.get(at).unwrap()).collect();
-        assert_eq!(order, [2, 4, 5]);
+        let order = |table: &Table<u16>, class| -> Vec<u16> {
+            table.by_age(class).map(|(_, at)| *table.get(at).unwrap()).collect()
+        };
+        assert_eq!(order(&table, 0), [2, 4, 5]);
         assert_eq!(table.aged(), 3);
+        let four = entry(&mut table, 4);
+        table.reclassify(four, 2, 7);
+        assert_eq!((order(&table, 0), order(&table, 2)), (vec![2, 5], vec![4]));
+        assert_eq!(table.by_age(2).next(), Some((7, four)));
+        assert_eq!(table.take(four), Some(4));
+        assert_eq!((table.aged(), order(&table, 2)), (2, vec![]));
     }
 
     #[test]
     fn two_flows_of_one_tag_are_both_found_until_one_is_only_remembered() {
         let mut table = Table::new();
         let (one, two) = (1 << 32 | 4, 1 << 32 | 8);
-        let first = table.insert(Place::Unknown, one, key(1), 1, secs(1), secs(1)).unwrap();
-        let second = table.insert(Place::Unknown, two, key(2), 2, secs(1), secs(1)).unwrap();
+        let first = table.insert(Place::Unknown, one, key(1), 1, secs(1), secs(1), 0).unwrap();
+        let second = table.insert(Place::Unknown, two, key(2), 2, secs(1), secs(1), 0).unwrap();
         assert_eq!(table.find(two, &key(2)), Place::Entry(second));
         table.remove(first);
         assert_eq!(table.get(first), None);
@@ -484,15 +550,16 @@ mod tests {
     #[test]
     fn the_order_of_age_survives_any_number_of_departures() {
         let mut table = Table::new();
-        let stays = table.insert(Place::Unknown, 0, key(0), 0, secs(9), secs(9)).unwrap();
+        let stays = table.insert(Place::Unknown, 0, key(0), 0, secs(9), secs(9), 0).unwrap();
         for n in 1..3 * SLACK as u64 {
             let at =
-                table.insert(Place::Unknown, n << 32, key(n as u16), n as u16, secs(9), secs(9)).unwrap();
+                table.insert(Place::Unknown, n << 32, key(n as u16), n as u16, secs(9), secs(9), 0).unwrap();
             table.remove(at);
         }
-        assert!(table.ages.len() <= SLACK + 3, "{}", table.ages.len());
-        assert_eq!(table.by_age().collect::<Vec<_>>(), [stays]);
-        assert_eq!(table.oldest(), Some(stays));
+        let ages = table.ages[0].len();
+        assert!(ages <= SLACK + 3, "{ages}");
+        assert_eq!(table.by_age(0).collect::<Vec<_>>(), [(0, stays)]);
+        assert_eq!(table.all_aged().collect::<Vec<_>>(), [stays]);
     }
 
     fn entry(table: &mut Table<u16>, port: u16) -> Position {

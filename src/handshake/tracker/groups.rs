@@ -88,6 +88,7 @@ impl Tracker {
     fn take_one(&mut self, batch: &Batch, item: &Item, cell: Cell) {
         let Some((ordinal, content)) = batch.body(item) else { return };
         self.lag = batch.lag_at(ordinal).unwrap_or(self.lag);
+        self.is_doubted = batch.is_doubted(ordinal);
         match content {
             Content::Headers(at, frame, headers) => {
                 // Each version apart: what is decoded stays in registers until it is written.

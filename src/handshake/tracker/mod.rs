@@ -1,34 +1,43 @@
-//! Routes segments to attempts and decides when an attempt is decided.
+//! Routes segments to attempts and settles them.
 //!
-//! Owns the hot table, eviction and the memory of decided flows. Does not own what a segment means to an attempt
-//! (`pending`), how long one is waited for (`timeouts`), nor what the record says (`decide`).
+//! Owns the tables of attempts, their time-outs, and the memory of settled flows; `evict` has what is given up to bound
+//! memory. Does not own the meaning of a segment to an attempt (`pending`), how long one waits (`timeouts`), nor what the
+//! record says (`decide`).
 
+mod evict;
 mod groups;
+mod seen;
 #[cfg(test)]
 mod tests;
 
-use super::attempt::IcmpAnswer;
 use super::batch::may_open;
 use super::decide::{self, Ending};
+use super::dormant::Dormant;
 use super::early_refusals::{EarlyRefusals, is_refusal};
 use super::finding::{Finding, Order};
-use super::pending::{Pending, is_syn, is_synack};
+use super::pending::{Pending, Phase, is_syn, is_synack};
 use super::table::{Cell, Place, Position, Table};
-use super::timeouts::{deadline, first_wait, is_settled};
-use crate::packet::{Packet, Segment, Span, Timestamp, Unreachable};
+use super::timeouts::{GIVEN_UP, deadline, first_wait, is_settled, waits_longer};
+use crate::packet::{FlowKey, Packet, Segment, Span, Timestamp, Unreachable};
 use crate::prefetch::prefetch_all;
 
-/// Segments that are told in no attempt.
+pub use self::evict::EvictionOrder;
+pub use self::seen::Offsets;
+use self::seen::SeenSyns;
+
+/// Segments that are part of no attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Copies recognised.
-    pub copies: u64,
+    /// Duplicates recognised.
+    pub duplicates: u64,
     /// Segments of connections whose handshake is not in the capture.
     pub midstream: u64,
-    /// ICMP errors that quote a SYN of no undecided attempt.
+    /// ICMP errors that quote no segment of an undecided attempt.
     pub unmatched_errors: u64,
     /// Segments that went with the end of a file which shrank under its map.
     pub lost: u64,
+    /// Differences of time between SYNs and their duplicates, if they are too long for one capture point.
+    pub offsets: Offsets,
 }
 
 impl Counts {
@@ -36,51 +45,61 @@ impl Counts {
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self {
-            copies: self.copies + other.copies,
+            duplicates: self.duplicates + other.duplicates,
             midstream: self.midstream + other.midstream,
             unmatched_errors: self.unmatched_errors + other.unmatched_errors,
             lost: self.lost + other.lost,
+            offsets: self.offsets.plus(other.offsets),
         }
     }
 }
 
-/// How long a decided attempt stays to swallow late copies: the longest that a copy takes.
+/// Time for which a settled attempt stays to recognise late duplicates.
 const LINGER: Span = Span::from_millis(100);
 
-/// How long after its first packet an attempt is looked at: most handshakes are done by then, and the attempt has
+/// Time after its first packet at which an attempt is checked: most handshakes are done by then, and the attempt has
 /// lingered.
 const SOON: Span = Span::from_millis(250);
 
-/// For how many packets memory is asked before the first of them is taken: as many as a core can wait for at once.
+/// Packets that memory is prefetched for before the first of them is taken: as many as a core can wait for at once.
 const AHEAD: usize = 8;
 
 /// In this order for the sake of [`Table`].
 #[repr(C)]
 struct Tracked {
-    /// Decided and told; only lingers.
-    decided: bool,
-    /// And of its packets only those that may open an attempt are of interest, whenever they were looked up.
+    /// Reported; it only lingers.
     settled: bool,
-    /// The strongest facts of an overflow that were told of it.
-    told: u8,
+    /// And of its packets only those that may open an attempt are of interest, whenever they were looked up.
+    goes_on: bool,
+    /// The strongest overflow that was reported of it.
+    reported: u8,
     attempt: Pending,
 }
 
 /// The tracker of all flows, or of one shard of them.
 pub struct Tracker {
     table: Table<Tracked>,
-    /// What refused flows without an attempt.
+    /// Attempts without an answer whose retries are overdue.
+    dormant: Table<Dormant>,
+    seen: SeenSyns,
+    /// Whether attempts that look stuck are reported before they are settled.
+    reports_stuck: bool,
+    /// Refusals of flows without an attempt.
     early_refusals: EarlyRefusals,
     /// The hash of a remembered flow that has an attempt again.
     reopened: Option<u64>,
-    /// Latest steady time so far.
+    /// The packet clock: the latest time so far, in which deadlines are kept.
     now: Timestamp,
-    /// How far packet time is behind the steady time, which deadlines go by.
+    /// How far packet time is behind the packet clock.
     lag: Span,
-    /// What was found and not yet told.
+    /// The packet clock does not believe the time of the packet that is being taken.
+    is_doubted: bool,
+    /// Findings that were not taken yet.
     found: Vec<Finding>,
     order: Order,
     due: Vec<Position>,
+    /// The attempts that were left at the end, the oldest last, once finishing has begun.
+    left: Option<Vec<evict::Left>>,
     counts: Counts,
 }
 
@@ -99,15 +118,26 @@ impl Tracker {
     pub fn new() -> Self {
         Self {
             table: Table::new(),
+            dormant: Table::new(),
+            seen: SeenSyns::default(),
+            reports_stuck: false,
             early_refusals: EarlyRefusals::default(),
             reopened: None,
             now: Timestamp::from_nanos(i64::MIN),
             lag: Span::ZERO,
+            is_doubted: false,
             found: Vec::new(),
             order: Order::default(),
             due: Vec::new(),
+            left: None,
             counts: Counts::default(),
         }
+    }
+
+    /// The same, that also reports attempts which look stuck, before they are settled: for live captures.
+    #[must_use]
+    pub fn reporting_stuck(self) -> Self {
+        Self { reports_stuck: true, ..self }
     }
 
     #[inline(never)]
@@ -129,9 +159,16 @@ impl Tracker {
         }
     }
 
-    /// Opens an attempt if the segment of this flow, which has none, begins one.
+    /// Opens an attempt if the segment of this flow, which has none in the table, begins one or wakes one.
     fn open_attempt(&mut self, place: Place, segment: &Segment, hash: u64, ordinal: u64) {
+        if may_open(segment.flags) && self.dormant.aged() > 0 && self.wake(place, hash, segment) {
+            return self.take_segment(Cell::EMPTY, segment, hash, ordinal);
+        }
         if is_syn(segment) {
+            if let Some(offset) = self.seen.replace(hash, segment) {
+                self.counts.duplicates += 1;
+                return self.counts.offsets.add(offset);
+            }
             let at = self.insert(place, segment, hash, Pending::from_syn(segment, ordinal));
             if !self.early_refusals.is_empty() {
                 self.recall_refusals(at, segment, hash, ordinal);
@@ -141,7 +178,7 @@ impl Tracker {
             self.counts.midstream += u64::from(counted);
             self.early_refusals.keep(hash, Packet::Segment(*segment), ordinal, counted);
         } else if place == Place::Remembered {
-            // A late SYN-ACK of an attempt that is already told opens no second one.
+            // A late SYN-ACK of an attempt that is already settled opens no second one.
         } else if is_synack(segment) {
             self.insert(place, segment, hash, Pending::from_synack(segment, ordinal));
         } else {
@@ -149,13 +186,32 @@ impl Tracker {
         }
     }
 
-    /// A packet time in steady time: nearly always the same.
+    /// Puts the flow's dormant attempt back into the table, if it has one and the segment may belong to it.
+    #[inline(never)]
+    fn wake(&mut self, place: Place, hash: u64, segment: &Segment) -> bool {
+        let Place::Entry(at) = self.dormant.find(hash, &segment.flow) else { return false };
+        let gone = self.dormant.due(at) < self.steady(segment.at);
+        let Some(mut attempt) = self.dormant.take(at).map(Dormant::wake) else { return false };
+        if gone {
+            self.report_untracked(&attempt, segment.flow, self.steady(segment.at), Ending::Expired);
+            return false;
+        }
+        if place == Place::Remembered {
+            self.reopened = Some(hash);
+        }
+        let (due, order) = (self.steady(deadline(&attempt, segment.at)), attempt.ordinal);
+        attempt.is_overdue = false;
+        let tracked = Tracked { attempt, settled: false, goes_on: false, reported: 0 };
+        self.table.insert(place, hash, segment.flow, tracked, due, due, order).is_some()
+    }
+
+    /// A packet time by the packet clock: nearly always the same.
     #[inline(always)]
     fn steady(&self, at: Timestamp) -> Timestamp {
         if self.lag == Span::ZERO { at } else { at.plus(self.lag) }
     }
 
-    /// Enters an attempt that this segment, whose flow has none, has opened.
+    /// Inserts an attempt that this segment, whose flow has none, has opened.
     #[inline(always)]
     fn insert(&mut self, place: Place, segment: &Segment, hash: u64, attempt: Pending) -> Option<Position> {
         if place == Place::Remembered {
@@ -163,11 +219,16 @@ impl Tracker {
         }
         let at = self.steady(segment.at);
         let due = at.plus(first_wait(attempt.phase));
-        let tracked = Tracked { attempt, decided: false, settled: false, told: 0 };
-        self.table.insert(place, hash, segment.flow, tracked, due, at.plus(SOON))
+        let (ordinal, class) = (attempt.ordinal, evict::class_of(&attempt));
+        let tracked = Tracked { attempt, settled: false, goes_on: false, reported: 0 };
+        let position = self.table.insert(place, hash, segment.flow, tracked, due, at.plus(SOON), ordinal)?;
+        if class != evict::LONE_SYN {
+            self.table.reclassify(position, class, ordinal);
+        }
+        Some(position)
     }
 
-    /// Gives the attempt of this SYN what stands before it in the capture.
+    /// Gives the attempt of this SYN the refusals captured before it.
     #[cold]
     fn recall_refusals(&mut self, at: Option<Position>, syn: &Segment, hash: u64, ordinal: u64) {
         let Some((at, tracked)) = at.and_then(|at| Some((at, self.table.get_mut(at)?))) else { return };
@@ -177,11 +238,11 @@ impl Tracker {
             match &refusal.packet {
                 Packet::Segment(rst) => {
                     self.counts.midstream -= counted;
-                    self.counts.copies += u64::from(attempt.take(rst));
+                    self.counts.duplicates += u64::from(attempt.take(rst));
                 }
                 Packet::Unreachable(error) => {
                     self.counts.unmatched_errors -= counted;
-                    attempt.take_icmp(error.at, IcmpAnswer { error: error.icmp, from: error.from });
+                    attempt.take_icmp(error);
                 }
             }
         }
@@ -191,53 +252,94 @@ impl Tracker {
     }
 
     fn continue_attempt(&mut self, at: Position, segment: &Segment, hash: u64, ordinal: u64) {
-        if self.table.get(at).is_some_and(|tracked| tracked.settled) && !may_open(segment.flags) {
+        let is_doubted = self.is_doubted;
+        let Some(tracked) = self.table.get_mut(at) else { return };
+        if tracked.goes_on && !may_open(segment.flags) {
             // It was looked up before that; from now on such packets are not even looked at.
             return;
         }
+        let jump = segment.at.since(tracked.attempt.last);
+        if Pending::is_far(jump)
+            && !tracked.settled
+            && (jump < Span::ZERO || is_doubted || tracked.attempt.has_doubt())
+        {
+            let redated = tracked.attempt.redated(segment);
+            return self.continue_in_time(at, &redated, hash, ordinal);
+        }
+        let phase = tracked.attempt.phase;
         let now = self.steady(segment.at);
-        if self.table.due(at) < now {
-            // The wheel turns once a batch; a deadline counts from the moment it passes.
-            self.expire(at);
+        if self.table.due(at) < now && (!waits_longer(phase) || jump > GIVEN_UP) {
+            // The wheel advances once a batch; a deadline counts from the moment it passes.
+            self.settle_due(at);
             return self.take_segment(Cell::EMPTY, segment, hash, ordinal);
         }
+        self.continue_in_time(at, segment, hash, ordinal);
+    }
+
+    /// Takes a segment that comes before the attempt is given up.
+    #[inline(always)]
+    fn continue_in_time(&mut self, at: Position, segment: &Segment, hash: u64, ordinal: u64) {
+        let now = self.steady(segment.at);
         let Some(tracked) = self.table.get_mut(at) else { return };
-        if tracked.attempt.is_replaced_by(segment) {
-            self.decide(at, now, Ending::Replaced);
-            self.table.remove(at);
-            return self.open_attempt(Place::Remembered, segment, hash, ordinal);
+        if tracked.attempt.is_replaced_by(segment) || tracked.settled && is_syn(segment) {
+            return self.replace(at, now, segment, hash, ordinal);
         }
-        if tracked.decided {
-            if tracked.attempt.is_copy(segment) {
-                self.counts.copies += 1;
+        if tracked.settled {
+            if tracked.attempt.is_duplicate(segment) {
+                self.counts.duplicates += 1;
             } else if is_refusal(segment) {
                 self.early_refusals.keep(hash, Packet::Segment(*segment), ordinal, false);
             } else {
-                // The connection goes on; copies of what the attempt had would have come before.
-                tracked.settled = true;
+                // The connection goes on; duplicates of its segments would have come before.
+                tracked.goes_on = true;
                 self.table.settle(at);
             }
             return;
         }
+        let class = evict::class_of(&tracked.attempt);
         if tracked.attempt.take(segment) {
-            self.counts.copies += 1;
+            self.counts.duplicates += 1;
+            if is_syn(segment) {
+                self.seen
+                    .offset(hash, segment)
+                    .into_iter()
+                    .for_each(|offset| self.counts.offsets.add(offset));
+            }
             return;
         }
         let attempt = &tracked.attempt;
-        let facts = attempt.overflow_signs();
-        if facts > tracked.told {
-            tracked.told = facts;
+        let strength = attempt.overflow_strength();
+        let becomes = evict::class_of(attempt);
+        if strength > tracked.reported {
+            tracked.reported = strength;
             let attempt = decide::decide(attempt, segment.flow, Ending::Provisional);
-            self.found.push(Finding { at: now, decided: false, attempt });
+            self.found.push(Finding { at: now, settled: false, attempt });
+        }
+        if becomes != class {
+            self.table.reclassify(at, becomes, ordinal);
         }
         self.reconsider(at, segment.at);
     }
 
-    /// Decides the attempt if what came `now`, in packet time, settled it, else moves its deadline.
+    /// Settles the attempt of a flow whose ports another SYN takes, or was captured again.
+    #[inline(never)]
+    fn replace(&mut self, at: Position, now: Timestamp, segment: &Segment, hash: u64, ordinal: u64) {
+        if let Some(tracked) = self.table.get_mut(at).filter(|tracked| tracked.settled)
+            && tracked.attempt.is_duplicate(segment)
+        {
+            self.counts.duplicates += 1;
+            return;
+        }
+        self.settle(at, now, Ending::Replaced);
+        self.table.remove(at);
+        self.open_attempt(Place::Remembered, segment, hash, ordinal);
+    }
+
+    /// Settles the attempt if the packet at `now`, in packet time, leaves nothing open, else moves its deadline.
     fn reconsider(&mut self, at: Position, now: Timestamp) {
         let Some(tracked) = self.table.get(at) else { return };
         if is_settled(&tracked.attempt) {
-            self.decide(at, self.steady(now), Ending::Expired);
+            self.settle(at, self.steady(now), Ending::Expired);
         } else {
             let due = self.steady(deadline(&tracked.attempt, now));
             self.table.set_due(at, due);
@@ -245,63 +347,140 @@ impl Tracker {
     }
 
     fn take_unreachable(&mut self, error: &Unreachable, hash: u64, ordinal: u64) {
-        let place = self.table.find(hash, &error.flow);
+        let mut place = self.table.find(hash, &error.flow);
+        if !matches!(place, Place::Entry(_))
+            && let Place::Entry(at) = self.dormant.find(hash, &error.flow)
+            && let Some(mut attempt) = self.dormant.take(at).map(Dormant::wake)
+        {
+            attempt.is_overdue = false;
+            let (due, order) = (self.steady(deadline(&attempt, error.at)), attempt.ordinal);
+            let tracked = Tracked { attempt, settled: false, goes_on: false, reported: 0 };
+            let at = self.table.insert(place, hash, error.flow, tracked, due, due, order);
+            place = at.map_or(place, Place::Entry);
+        }
         if let Place::Entry(at) = place
-            && self.table.due(at) < self.steady(error.at)
+            && let Some(tracked) = self.table.get(at)
+            && !tracked.settled
+            && error.at.since(tracked.attempt.last) > GIVEN_UP
         {
             // As for a segment.
-            self.expire(at);
+            self.settle_due(at);
         }
         if let Place::Entry(at) = place
             && let Some(tracked) = self.table.get_mut(at)
-            && !tracked.decided
+            && !tracked.settled
             && tracked.attempt.outward == error.direction
-            // Whatever else it quotes was another attempt's, or no SYN.
-            && tracked.attempt.client_isn == error.seq
-            && !error.icmp.is_too_big()
+            // Other errors quote another attempt's segment, or no SYN.
+            && (tracked.attempt.client_isn == error.seq || error.icmp.is_too_big())
         {
-            tracked.attempt.take_icmp(error.at, IcmpAnswer { error: error.icmp, from: error.from });
+            let class = evict::class_of(&tracked.attempt);
+            tracked.attempt.take_icmp(error);
+            let becomes = evict::class_of(&tracked.attempt);
+            if becomes != class {
+                self.table.reclassify(at, becomes, ordinal);
+            }
             return self.reconsider(at, error.at);
         }
         self.counts.unmatched_errors += 1;
-        if error.icmp.is_too_big() {
-            return;
+        if !error.icmp.is_too_big() {
+            self.early_refusals.keep(hash, Packet::Unreachable(*error), ordinal, true);
         }
-        self.early_refusals.keep(hash, Packet::Unreachable(*error), ordinal, true);
     }
 
-    /// Lets the deadlines pass that lie before `now`, a steady time.
+    /// Lets the deadlines pass that lie before `now`, by the packet clock.
     pub fn advance(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
         let mut due = std::mem::take(&mut self.due);
         self.table.collect_due(self.now, &mut due);
         due.iter().take(2 * AHEAD).for_each(|&at| self.table.prefetch_removal(at));
+        let mut falls_dormant = false;
         for (place, &at) in due.iter().enumerate() {
             if let Some(&later) = due.get(place + 2 * AHEAD) {
                 self.table.prefetch_removal(later);
             }
             if let Some(&soon) = due.get(place + AHEAD) {
-                self.prefetch_undecided(soon);
+                self.prefetch_unsettled(soon);
             }
-            self.expire(at);
+            falls_dormant |= self.expire(at);
+        }
+        if falls_dormant {
+            self.put_to_sleep(&due);
         }
         due.clear();
+        self.dormant.collect_due(self.now, &mut due);
+        for at in due.drain(..) {
+            let (key, when) = (self.dormant.key(at), self.dormant.due(at));
+            if let Some(attempt) = self.dormant.take(at).map(Dormant::wake) {
+                self.report_untracked(&attempt, key, when, Ending::Expired);
+            }
+        }
         self.due = due;
+        // Nothing is to be remembered of dormant flows: the other table does that.
+        if self.dormant.heard_of() > 2 * self.dormant.aged() + 4096 {
+            self.dormant.forget_silent();
+            self.dormant.forget_silent();
+        }
     }
 
-    /// Asks the cache for an attempt that will be decided, if it is not decided yet: most only leave.
+    /// Asks the cache for an attempt that will be settled, if it is not yet: most only leave.
     #[inline(always)]
-    fn prefetch_undecided(&self, at: Position) {
+    fn prefetch_unsettled(&self, at: Position) {
         let tracked = self.table.get(at);
-        let undecided = tracked.filter(|tracked| !tracked.decided);
-        prefetch_all(undecided);
+        let unsettled = tracked.filter(|tracked| !tracked.settled);
+        prefetch_all(unsettled);
         tracked.inspect(|tracked| tracked.attempt.prefetch_cold());
     }
 
-    fn expire(&mut self, at: Position) {
+    /// Settles an attempt whose deadline has passed, or has it wait for longer; gives whether it may fall dormant.
+    fn expire(&mut self, at: Position) -> bool {
+        let key = self.table.key(at);
+        let due = self.table.due(at);
+        let Some(tracked) = self.table.get_mut(at) else { return false };
+        let attempt = &mut tracked.attempt;
+        if tracked.settled || attempt.is_overdue || !waits_longer(attempt.phase) {
+            self.settle_due(at);
+            return false;
+        }
+        attempt.is_overdue = true;
+        let falls_dormant = matches!(attempt.phase, Phase::SynSent | Phase::Refused | Phase::Unreachable);
+        let given_up = attempt.last.plus(GIVEN_UP);
+        if self.reports_stuck {
+            let attempt = decide::decide(attempt, key, Ending::Provisional);
+            self.found.push(Finding { at: due, settled: false, attempt });
+        }
+        let given_up = self.steady(given_up).max(due);
+        self.table.set_due(at, given_up);
+        falls_dormant
+    }
+
+    /// Moves the attempts among these that have nothing but an overdue retry to wait for into the dormant table, in
+    /// the order of their first packets.
+    #[cold]
+    fn put_to_sleep(&mut self, due: &[Position]) {
+        let sleepy = |at: &Position| {
+            let tracked =
+                self.table.get(*at).filter(|tracked| !tracked.settled && tracked.attempt.is_overdue)?;
+            Some((tracked.attempt.ordinal, *at))
+        };
+        let mut sleepers: Vec<(u64, Position)> = due.iter().filter_map(sleepy).collect();
+        sleepers.sort_unstable_by_key(|&(ordinal, _)| ordinal);
+        for (_, at) in sleepers {
+            let (key, hash, due) = (self.table.key(at), self.table.hash(at), self.table.due(at));
+            let Some(dormant) = self.table.get_mut(at).and_then(|tracked| Dormant::of(&mut tracked.attempt))
+            else {
+                continue;
+            };
+            self.table.remove(at);
+            let order = evict::dormant_order(self.now);
+            let place = self.dormant.find(hash, &key);
+            self.dormant.insert(place, hash, key, dormant, due, due, order);
+        }
+    }
+
+    fn settle_due(&mut self, at: Position) {
         let when = self.table.due(at);
         match self.table.get(at) {
-            Some(tracked) if !tracked.decided => self.decide(at, when, Ending::Expired),
+            Some(tracked) if !tracked.settled => self.settle(at, when, Ending::Expired),
             Some(_) => {
                 self.table.remove(at);
             }
@@ -309,70 +488,47 @@ impl Tracker {
         }
     }
 
-    /// Tells the attempt and lets it linger.
-    fn decide(&mut self, at: Position, when: Timestamp, ending: Ending) {
+    /// Reports the attempt and lets it linger.
+    fn settle(&mut self, at: Position, when: Timestamp, ending: Ending) {
         let key = self.table.key(at);
         let Some(tracked) = self.table.get_mut(at) else { return };
-        if tracked.decided {
+        if tracked.settled {
             return;
         }
-        tracked.decided = true;
+        tracked.settled = true;
         let pending = &tracked.attempt;
-        // Made where it belongs: a finding is large.
-        let found = || Finding { at: when, decided: true, attempt: decide::decide(pending, key, ending) };
-        self.found.extend(std::iter::once_with(found));
+        // Made in place: a finding is large.
+        let finding = || Finding { at: when, settled: true, attempt: decide::decide(pending, key, ending) };
+        self.found.extend(std::iter::once_with(finding));
         self.table.retire(at, when.plus(LINGER));
+    }
+
+    /// Reports an attempt that is in no table any more.
+    fn report_untracked(&mut self, pending: &Pending, key: FlowKey, when: Timestamp, ending: Ending) {
+        let finding = || Finding { at: when, settled: true, attempt: decide::decide(pending, key, ending) };
+        self.found.extend(std::iter::once_with(finding));
     }
 
     /// How many attempts are undecided.
     #[must_use]
     pub fn undecided(&self) -> usize {
-        self.table.aged()
+        self.table.aged() + self.dormant.aged()
     }
 
-    /// The positions of the `count` oldest undecided attempts, oldest first.
-    pub fn oldest(&self, count: usize) -> impl Iterator<Item = u64> {
-        self.table.by_age().take(count).filter_map(|at| self.table.get(at)).map(|t| t.attempt.ordinal)
-    }
-
-    /// Evicts every undecided attempt up to and including position `ordinal`.
-    pub fn evict_up_to(&mut self, ordinal: u64) {
-        while let Some(at) = self.table.oldest() {
-            let old = self.table.get(at).is_some_and(|tracked| tracked.attempt.ordinal <= ordinal);
-            if !old {
-                break;
-            }
-            self.decide(at, self.now, Ending::Evicted);
-            self.table.remove(at);
-        }
-    }
-
-    /// How many decided flows were heard of since [`Self::forget_silent`].
+    /// Settled flows with packets since [`Self::forget_silent`].
     #[must_use]
     pub fn heard_of(&self) -> usize {
         self.table.heard_of()
     }
 
-    /// Forgets the decided flows that were silent since this was last done.
+    /// Forgets the settled flows that were silent since this was last done.
     pub fn forget_silent(&mut self) {
         self.table.forget_silent();
     }
 
-    /// Lets all decided attempts go, though they linger still: for when packet time stands nearly still.
+    /// Removes all settled attempts, though they linger still: for when packet time stands nearly still.
     pub fn let_go(&mut self) {
         self.table.remove_retired();
-    }
-
-    /// Decides up to `most` of the attempts that are left, oldest first: the capture has ended with its last packet
-    /// at the time that the tracker was advanced to. Gives whether there are more.
-    pub fn finish(&mut self, most: usize) -> bool {
-        for _ in 0..most {
-            let Some(at) = self.table.oldest() else { return false };
-            let end = self.now.plus(self.lag.scaled(-1, 1));
-            self.decide(at, self.now, Ending::CaptureEnd(end));
-            self.table.remove(at);
-        }
-        self.table.aged() > 0
     }
 
     /// Counts a segment that is no longer what was seen of it. Of everything undecided more may be lost: nothing is
@@ -383,11 +539,11 @@ impl Tracker {
         self.finish(usize::MAX);
     }
 
-    /// Tells what was found since the last call, or of that what was found before some time, in order.
+    /// Takes the findings since the last call, or those of them before some time, in order.
     ///
     /// # Errors
     ///
-    /// Those of `take`; what was not told by then is lost.
+    /// Those of `take`; findings not taken by then are lost.
     pub fn drain<E>(
         &mut self,
         before: Option<Timestamp>,
@@ -396,16 +552,16 @@ impl Tracker {
         let mut found = self.hand_over(before, Vec::new());
         let result = self.order.tell(std::slice::from_mut(&mut found), take);
         found.clear();
-        // Back to its room, with what is left.
+        // Its memory is used again, for those that are left.
         found.append(&mut self.found);
         self.found = found;
         result
     }
 
-    /// Hands over what was found since the last call, or of that what was found before some time, to be told in
-    /// [`Order`] with what others found. What is found next goes into `room`, which is empty.
-    pub fn hand_over(&mut self, before: Option<Timestamp>, room: Vec<Finding>) -> Vec<Finding> {
-        let mut found = std::mem::replace(&mut self.found, room);
+    /// Gives the findings since the last call, or those of them before some time, to be put in [`Order`] with other
+    /// trackers'. The next ones go into `buffer`, which is empty.
+    pub fn hand_over(&mut self, before: Option<Timestamp>, buffer: Vec<Finding>) -> Vec<Finding> {
+        let mut found = std::mem::replace(&mut self.found, buffer);
         if let Some(before) = before {
             self.found.extend(found.extract_if(.., |found| found.at >= before));
         }

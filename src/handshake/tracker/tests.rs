@@ -59,7 +59,7 @@ fn what_is_counted_does_not_depend_on_how_many_packets_are_looked_up_together() 
         syn_ack(2),
     ];
     let alone = tracker(&packets, 1).counts();
-    assert_eq!(alone.copies, 1);
+    assert_eq!(alone.duplicates, 1);
     for together in 2..=packets.len() {
         assert_eq!(tracker(&packets, together).counts(), alone, "{together} together");
     }

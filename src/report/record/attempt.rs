@@ -7,8 +7,8 @@ use serde::{Serialize, Serializer};
 
 use super::{Rfc3339, Seconds, Shown, StatementRecord, sysctl};
 use crate::handshake::{
-    Attempt, Cause, Confidence, Connect, Errno, IcmpAnswer, Outcome, Reason, Retries, RuledOut, Timing,
-    Unproven, Vantage,
+    Attempt, Cause, Confidence, Connect, Errno, History, IcmpAnswer, Outcome, Reason, Retries, RuledOut,
+    Timing, Unproven, Vantage,
 };
 use crate::listener::RetrySums;
 use crate::packet::{Endpoint, Span};
@@ -43,7 +43,7 @@ pub(crate) struct AttemptRecord<'a> {
     timing: TimingRecord,
     vantage: Option<&'static str>,
     connect: ConnectRecord,
-    history: &'a str,
+    history: Shown<History>,
     sightings: [(); 0],
     packets: u32,
 }
@@ -63,7 +63,7 @@ impl<'a> From<&'a Attempt> for AttemptRecord<'a> {
             start: Shown(Rfc3339(attempt.start)),
             verdict: attempt.verdict.name(),
             reason: attempt.reason.map(Reason::name),
-            syn_missing: !attempt.facts.syn_seen,
+            syn_missing: attempt.is_syn_missing(),
             icmp: attempt.icmp.map(IcmpRecord::from),
             unproven: attempt.unproven.map(Unproven::name),
             cause: inference.cause.map(Cause::name),
@@ -78,7 +78,7 @@ impl<'a> From<&'a Attempt> for AttemptRecord<'a> {
             timing: attempt.timing.into(),
             vantage: attempt.vantage.map(Vantage::name),
             connect: attempt.connect.into(),
-            history: attempt.history.as_str(),
+            history: Shown(attempt.history),
             sightings: [],
             packets: attempt.packets,
         }

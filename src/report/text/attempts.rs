@@ -134,7 +134,7 @@ fn write_details(
     lines.extend(timing(attempt));
     lines.extend(attempt.reason.map(|reason| format!("reason: {}", reason_words(reason))));
     lines.extend(attempt.icmp.map(|icmp| format!("reason: {}", wording::icmp_name(icmp.error))));
-    if !attempt.facts.syn_seen {
+    if attempt.is_syn_missing() {
         lines.push("its SYN is not in the capture: SYN-ACK opened it".to_owned());
     }
     lines.extend(cause(attempt).map(|cause| format!("cause: {cause}")));

@@ -189,6 +189,7 @@ fn write_verdicts(
 fn meaning(verdict: Verdict, listener: &Listener, listed: &[Attempt]) -> Option<String> {
     let words = match verdict {
         Verdict::Completed => return None,
+        Verdict::CompletedLate => "a retry completed the handshake",
         Verdict::SynackRetransmitted => "SYN-ACK repeated although the ACK had come",
         Verdict::ResetAfterAck => "RST answered the ACK",
         Verdict::AckIgnored => "ACK and data got no answer",

@@ -18,7 +18,8 @@ fn rank(attempt: &Attempt) -> Rank {
         | Verdict::Unreachable
         | Verdict::Unanswered
         | Verdict::HalfOpen
-        | Verdict::ClientReset => 1,
+        | Verdict::ClientReset
+        | Verdict::CompletedLate => 1,
         Verdict::Undetermined => 2,
         Verdict::Completed => 3,
     };

@@ -1,0 +1,77 @@
+//! Attempts whose SYN got no answer, or a refusal, and whose next retry is overdue: they still wait for it, in a small
+//! form.
+//!
+//! Owns that form. Does not own how long they wait (`timeouts`) nor where they are kept (`table`).
+
+use super::duplicates::Recent;
+use super::facts::Facts;
+use super::history::History;
+use super::pending::{ColdState, HandshakeSegment, Pending, Phase};
+use crate::packet::{Direction, FrameRef, Seq, Timestamp};
+
+/// The state of an attempt that no SYN-ACK answered yet.
+#[derive(Debug)]
+pub(super) struct Dormant {
+    cold: Option<Box<ColdState>>,
+    facts: Facts,
+    history: History,
+    frame: FrameRef,
+    pub(super) ordinal: u64,
+    start: Timestamp,
+    last: Timestamp,
+    syn: HandshakeSegment,
+    pub(super) client_isn: Seq,
+    syn_payload: u32,
+    packets: u32,
+    phase: Phase,
+    outward: Direction,
+}
+
+// A flood leaves a million: each byte of one is a megabyte then.
+const _: () = assert!(size_of::<Dormant>() <= 96);
+
+impl Dormant {
+    /// The small form of an attempt, if it has one: of its segments only SYNs, refusals and ICMP errors may matter.
+    pub(super) fn of(attempt: &mut Pending) -> Option<Self> {
+        match attempt.phase {
+            Phase::SynSent | Phase::Refused | Phase::Unreachable => {}
+            Phase::AnswerUnseen
+            | Phase::SynReceived
+            | Phase::ClientReset
+            | Phase::Acked
+            | Phase::Ignored
+            | Phase::Reset
+            | Phase::Established => return None,
+        }
+        Some(Self {
+            syn: attempt.syn?,
+            cold: attempt.cold.take(),
+            facts: attempt.facts,
+            history: attempt.history,
+            frame: attempt.frame,
+            ordinal: attempt.ordinal,
+            start: attempt.start,
+            last: attempt.last,
+            client_isn: attempt.client_isn,
+            syn_payload: attempt.syn_payload,
+            packets: attempt.packets,
+            phase: attempt.phase,
+            outward: attempt.outward,
+        })
+    }
+
+    /// The attempt in full. It has forgotten its latest segments, which are too old for duplicates without timestamps.
+    pub(super) fn wake(self) -> Pending {
+        let mut attempt =
+            Pending::blank(self.start, self.frame, self.ordinal, self.outward, Recent::default());
+        attempt.cold = self.cold;
+        attempt.facts = self.facts;
+        attempt.history = self.history;
+        attempt.last = self.last;
+        attempt.phase = self.phase;
+        attempt.packets = self.packets;
+        attempt.is_overdue = true;
+        attempt.restore_syn(self.syn, self.client_isn, self.syn_payload);
+        attempt
+    }
+}

@@ -1,0 +1,104 @@
+//! Whether a retry completed the handshake, and what that cost (DOMAIN §4, "Late or not").
+
+use super::pending::{Pending, Phase};
+use crate::packet::{Span, Timestamp};
+
+/// Whether the client connected late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lateness {
+    /// The first SYN and the first SYN-ACK did it.
+    Prompt,
+    /// Retries cost this time.
+    Late(Span),
+    /// There were retries, and nothing tells whether the client needed them.
+    Unclear,
+}
+
+/// Whether data would still show the round trip by which an unclear case is told.
+pub(super) fn awaits_round_trip(attempt: &Pending) -> bool {
+    let unknown = attempt.cold().is_some_and(|cold| cold.round_trip.is_none());
+    unknown && lateness(attempt) == Lateness::Unclear
+}
+
+/// Whether the client of an attempt, whose ACK was seen, connected late. In the order of DOMAIN §4.
+pub(super) fn lateness(attempt: &Pending) -> Lateness {
+    let (Some(syn), Some(synack), Some(cold)) = (attempt.syn, attempt.synack, attempt.cold()) else {
+        return Lateness::Prompt;
+    };
+    let ack_at = attempt.ack_at.unwrap_or(attempt.last);
+    let synack_again = cold.synack.times.iter().any(|&at| synack.first.plus(at) <= ack_at);
+    let taken = if synack_again { cold.taken } else { Some(0) };
+    let retried = retries_before(attempt, synack.first) > 0;
+    if !retried && !synack_again {
+        return Lateness::Prompt;
+    }
+    // 1. The SYN-ACK names a retry of the SYN by TSecr: the SYNs before that made no request.
+    if let Some(place) = cold.answered.filter(|&place| place > 0) {
+        let since_syn = syn.time_of(&cold.syn, place).since(syn.first);
+        return Lateness::Late(since_syn.plus(since_first(attempt, taken.unwrap_or(0))));
+    }
+    // 2. The ACK names a retransmission of the SYN-ACK.
+    if let Some(place) = taken.filter(|&place| place > 0) {
+        return Lateness::Late(since_first(attempt, place));
+    }
+    if taken.is_some() && !retried {
+        return Lateness::Prompt;
+    }
+    // 3. By the round trip.
+    match cold.round_trip {
+        Some(round_trip) => by_round_trip(attempt, syn.first, ack_at, round_trip),
+        None if taken.is_some() => before_retry_or_unclear(attempt),
+        None => Lateness::Unclear,
+    }
+}
+
+/// From the first SYN-ACK to a retransmission of it.
+fn since_first(attempt: &Pending, place: usize) -> Span {
+    let times = &attempt.synack_retransmissions().times;
+    place.checked_sub(1).and_then(|place| times.get(place)).copied().unwrap_or(Span::ZERO)
+}
+
+/// Retries of the SYN before `at`.
+fn retries_before(attempt: &Pending, at: Timestamp) -> usize {
+    let Some(syn) = attempt.syn else { return 0 };
+    attempt.syn_retransmissions().times.iter().filter(|&&since| syn.first.plus(since) <= at).count()
+}
+
+/// The SYN-ACK is late if it came later than a round trip by half the gap to the first retry; the SYN that it answers
+/// is then the latest that is a round trip old.
+fn by_round_trip(attempt: &Pending, syn: Timestamp, ack_at: Timestamp, round_trip: Span) -> Lateness {
+    let Some(synack) = attempt.synack else { return Lateness::Prompt };
+    let times = &attempt.syn_retransmissions().times;
+    let gap = times.first().or(attempt.synack_retransmissions().times.first()).copied();
+    let half = gap.unwrap_or(Span::ZERO).scaled(1, 2);
+    let waited = synack.first.since(syn);
+    if waited > round_trip.plus(half) {
+        let answered = times.iter().rev().find(|&&since| waited.minus(since) >= round_trip.scaled(3, 4));
+        return answered.map_or(Lateness::Unclear, |&since| Lateness::Late(since));
+    }
+    // The client may have needed a retransmission of the SYN-ACK.
+    let again = &attempt.synack_retransmissions().times;
+    let answered_after = ack_at.since(synack.first);
+    let client_side = attempt.synack_to_ack.unwrap_or(round_trip);
+    match again.iter().rev().find(|&&since| since <= answered_after) {
+        Some(&since) if answered_after > client_side.plus(half) => Lateness::Late(since),
+        Some(_) | None => Lateness::Prompt,
+    }
+}
+
+/// The first SYN-ACK, which the client took, came after a retry of the SYN and names the first SYN: that was not
+/// dropped. A SYN-ACK was lost, or the round trip is longer than the retry timer.
+fn before_retry_or_unclear(attempt: &Pending) -> Lateness {
+    let (Some(syn), Some(synack)) = (attempt.syn, attempt.synack) else { return Lateness::Prompt };
+    let waited = synack.first.since(syn.first);
+    let last = attempt.syn_retransmissions().times.iter().rev().find(|&&since| since <= waited);
+    match (last, attempt.synack_to_ack, attempt.phase) {
+        // As long after a retry as the ACK took, if that is the longer way: its answer.
+        (Some(&since), Some(client_side), _) if waited.minus(since) < client_side.scaled(1, 4) => {
+            // Answered at once after a retry, near the server: the retry's answer.
+            Lateness::Late(since)
+        }
+        (Some(_), _, Phase::SynSent) | (None, _, _) => Lateness::Prompt,
+        (Some(_), _, _) => Lateness::Unclear,
+    }
+}

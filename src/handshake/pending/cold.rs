@@ -1,0 +1,54 @@
+//! State that few attempts need, kept apart from the others' and boxed.
+
+use super::retransmissions::{HandshakeSegment, Retransmissions};
+use super::traits::SynAckTraits;
+use crate::handshake::attempt::IcmpAnswer;
+use crate::packet::{Segment, Seq, Span, Timestamp};
+
+/// Rarely needed state, boxed to keep `Pending` small.
+#[derive(Debug, Clone, Default)]
+pub(in crate::handshake) struct ColdState {
+    pub(in crate::handshake) syn: Retransmissions,
+    pub(in crate::handshake) synack: Retransmissions,
+    /// A second answer with another ISN; the client's ACK tells which one it took.
+    pub(super) other_answer: Option<OtherAnswer>,
+    /// The first ICMP error, and the time of the last one.
+    pub(in crate::handshake) icmp: Option<(Timestamp, IcmpAnswer)>,
+    /// The server's RST that came before any ACK: it may be out of order.
+    pub(super) early_rst: Option<Box<Segment>>,
+    /// The time of the client's RST that answers a SYN-ACK not seen yet.
+    pub(super) early_client_rst: Option<Timestamp>,
+    /// The TTL of the first RST that refused the SYN.
+    pub(super) refusal_ttl: Option<u8>,
+    /// The server's first RST that counts.
+    pub(in crate::handshake) rst_at: Option<Timestamp>,
+    /// From the client's latest segment to that RST.
+    pub(in crate::handshake) ack_to_rst: Option<Span>,
+    /// The server's RSTs so far.
+    pub(super) server_rsts: u16,
+    /// From the SYN-ACK to its latest duplicate before the ACK: the way between two points of one capture.
+    pub(in crate::handshake) synack_under_way: Span,
+    /// A SYN-ACK was retransmitted and the client has not sent anything since.
+    pub(super) awaits_ack: bool,
+    /// The transmission of the SYN (0 is the first) that the SYN-ACK's TSecr names.
+    pub(in crate::handshake) answered: Option<usize>,
+    /// The transmission of the SYN-ACK (0 is the first) that the first ACK's TSecr names.
+    pub(in crate::handshake) taken: Option<usize>,
+    /// The client's first data after a retry: when it was sent, and the number that acknowledges it.
+    pub(super) probe: Option<(Timestamp, Seq)>,
+    /// The round trip of that data.
+    pub(in crate::handshake) round_trip: Option<Span>,
+    /// From the client's ACK, or its first data, to the server's first proof, less a round trip.
+    pub(in crate::handshake) stall: Option<Span>,
+    /// The time of a packet that was too far off to be believed, and whether it was the second; another one near it
+    /// proves it.
+    pub(super) doubted: Option<(Timestamp, bool)>,
+}
+
+/// A SYN-ACK with another ISN than the first.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OtherAnswer {
+    pub(super) isn: Seq,
+    pub(super) traits: SynAckTraits,
+    pub(super) synack: HandshakeSegment,
+}

@@ -1,0 +1,272 @@
+//! Steps from one phase to the next that the server's segments make, RSTs apart (`resets`). All phases are written out
+//! at every step.
+
+use super::cold::OtherAnswer;
+use super::retransmissions::SHORTEST_TIMER;
+use super::{HandshakeSegment, Pending, Phase, SynAckTraits};
+use crate::handshake::facts::Fact;
+use crate::packet::{Flags, Segment, Span, Timestamp};
+
+/// How late a capture may hold one direction (several queues, several interfaces, two mirror ports).
+pub(in crate::handshake) const REORDERING: Span = Span::from_millis(50);
+
+impl Pending {
+    pub(super) fn on_synack(&mut self, segment: &Segment) -> Phase {
+        if self.synack.is_some() {
+            return self.on_synack_again(segment);
+        }
+        self.facts.add_if(Fact::Simultaneous, !segment.flags.contains(Flags::ACK));
+        self.facts.add_if(Fact::RefusedBeforeSynAck, self.phase == Phase::Refused);
+        self.take_synack(segment);
+        // An RST before it was the old connection's, or another machine's.
+        if let Some(cold) = &mut self.cold {
+            cold.rst_at = None;
+        }
+        match self.phase {
+            Phase::AnswerUnseen if self.client_ack == segment.seq.plus(1) => {
+                // The capture holds the ACK before the SYN-ACK.
+                self.ack_at = Some(self.client_last);
+                Phase::Acked
+            }
+            Phase::SynSent | Phase::Refused | Phase::Unreachable if self.is_reset_before(segment.at) => {
+                self.facts.add(Fact::ClientWentOn);
+                Phase::ClientReset
+            }
+            Phase::SynSent
+            | Phase::Refused
+            | Phase::Unreachable
+            | Phase::AnswerUnseen
+            | Phase::SynReceived
+            | Phase::ClientReset => Phase::SynReceived,
+            Phase::Acked | Phase::Ignored | Phase::Reset | Phase::Established => self.phase,
+        }
+    }
+
+    /// Whether the client's RST to the SYN-ACK seen at `at` stands before it in the capture.
+    fn is_reset_before(&self, at: Timestamp) -> bool {
+        let reset = self.cold().and_then(|cold| cold.early_client_rst);
+        reset.is_some_and(|reset| at.since(reset) <= REORDERING)
+    }
+
+    #[inline(always)]
+    pub(super) fn take_synack(&mut self, segment: &Segment) {
+        let acknowledges = segment.flags.contains(Flags::ACK);
+        self.server_isn = segment.seq;
+        self.answered = if acknowledges { segment.ack } else { self.client_isn.plus(1) };
+        self.traits = SynAckTraits::of(segment);
+        self.facts.add_if(Fact::SynAckSeen, acknowledges);
+        // With its data the SYN is taken for a connection (Fast Open): it need not wait for the ACK.
+        let opened = acknowledges && self.syn.is_some() && segment.ack.after(self.client_isn.plus(1));
+        self.facts.add_if(Fact::Established, opened);
+        self.synack = Some(HandshakeSegment::new(segment));
+        let retries = self.syn_retransmissions();
+        let answered = self.syn.and_then(|syn| {
+            let place = syn.echoed_by(retries, segment)?;
+            Some((place, syn.time_of(retries, place)))
+        });
+        self.syn_to_synack = answered.map(|(_, sent)| segment.at.since(sent));
+        if let Some((place, _)) = answered
+            && let Some(cold) = &mut self.cold
+        {
+            cold.answered = Some(place);
+        }
+    }
+
+    fn on_synack_again(&mut self, segment: &Segment) -> Phase {
+        let Some(synack) = self.synack else { return self.phase };
+        self.facts.add_if(Fact::SynAckSeen, segment.flags.contains(Flags::ACK));
+        let other = SynAckTraits::of(segment) != self.traits;
+        self.facts.add_if(Fact::RetransmittedByOther, other);
+        let echoes_ack = self.echoes_ack(segment);
+        let cold = self.cold_mut();
+        cold.synack.add(&synack, segment);
+        let unanswered = std::mem::replace(&mut cold.awaits_ack, true);
+        let ignored_ack = !cold.synack.too_soon && self.is_after_ack(segment.at);
+        self.facts.add_if(Fact::RetransmissionUnanswered, unanswered && ignored_ack);
+        self.facts.add_if(Fact::EchoesAck, echoes_ack);
+        match self.phase {
+            Phase::Acked if ignored_ack => {
+                self.after_ack = self.after_ack.saturating_add(1);
+                self.facts.add(Fact::Contradicted);
+                self.facts.add_if(Fact::DataIgnored, self.has_had_data(segment.at));
+                Phase::Ignored
+            }
+            Phase::Ignored => {
+                self.after_ack = self.after_ack.saturating_add(u16::from(ignored_ack));
+                self.facts.add_if(Fact::DataIgnored, ignored_ack && self.has_had_data(segment.at));
+                Phase::Ignored
+            }
+            Phase::Reset => {
+                self.after_ack = self.after_ack.saturating_add(u16::from(ignored_ack));
+                // Sooner it is a duplicate, or was on its way.
+                self.facts.add_if(Fact::SynAckAfterRst, ignored_ack);
+                Phase::Reset
+            }
+            // The RST that looked like the application's was not the server's: it never saw the ACK.
+            Phase::Established if ignored_ack && self.is_reset_unproven() => {
+                self.after_ack = self.after_ack.saturating_add(1);
+                self.facts.add(Fact::Contradicted);
+                self.facts.add(Fact::SynAckAfterRst);
+                self.facts.remove(Fact::ApplicationReset);
+                self.facts.remove(Fact::ResetUnserved);
+                self.cold_mut().rst_at = None;
+                Phase::Ignored
+            }
+            Phase::SynSent | Phase::Refused | Phase::Unreachable | Phase::AnswerUnseen => Phase::SynReceived,
+            Phase::SynReceived | Phase::ClientReset | Phase::Acked | Phase::Established => self.phase,
+        }
+    }
+
+    /// Whether an RST with ACK is all that speaks for an established connection.
+    fn is_reset_unproven(&self) -> bool {
+        self.facts.has(Fact::ApplicationReset) && !self.facts.has(Fact::Established)
+    }
+
+    /// Whether a SYN-ACK echoes the TSval of the client's ACK, and so of none of its SYNs: kernels before 2025 do.
+    fn echoes_ack(&self, segment: &Segment) -> bool {
+        let Some(((_, tsecr), syn)) = segment.options.timestamps().zip(self.syn) else { return false };
+        let of_syn = syn.transmission(self.syn_retransmissions(), tsecr).is_some();
+        let sent = tsecr.wrapping_sub(self.client_clock.tsval).cast_signed() <= 0;
+        self.ack_at.is_some() && tsecr != 0 && syn.has_clock() && !of_syn && sent && syn.is_before(tsecr)
+    }
+
+    /// Whether the server should have had the client's data, or FIN, when it sent the segment seen at `at`.
+    fn has_had_data(&self, at: Timestamp) -> bool {
+        // A retransmission was first sent a time-out ago.
+        let sent_before = self.data_retransmissions > 0 || at.since(self.client_last) >= self.crossing();
+        self.client_sent_data() && sent_before
+    }
+
+    /// Whether the server should have had the ACK when it sent the SYN-ACK seen at `at`.
+    fn is_after_ack(&self, at: Timestamp) -> bool {
+        let Some(ack_at) = self.ack_at else { return false };
+        let window = self.crossing();
+        // A SYN that was repeated draws an answer of its own, one round trip later.
+        let retries = self.syn_retransmissions();
+        let answers_syn =
+            self.syn.is_some_and(|syn| retries.count > 0 && at.since(syn.last(retries)) < window);
+        at.since(ack_at) >= window && !answers_syn
+    }
+
+    /// The server-side round trip, with slack: within this after a segment of the client's, the server's crosses it.
+    pub(super) fn crossing(&self) -> Span {
+        // Without the SYN the round trip is unknown; no timer is shorter than this.
+        const UNKNOWN_ROUND_TRIP: Span = SHORTEST_TIMER;
+        let round_trip = match (self.syn_to_synack, self.syn, self.synack) {
+            (Some(known), _, _) => known,
+            // Which SYN was answered is unknown: take the longest round trip it can be.
+            (None, Some(syn), Some(synack)) => synack.first.since(syn.first),
+            (None, _, _) => UNKNOWN_ROUND_TRIP,
+        };
+        // A sixteenth and a millisecond for jitter.
+        round_trip.plus(round_trip.scaled(1, 16)).plus(Span::from_millis(1))
+    }
+
+    pub(super) fn on_other_synack(&mut self, segment: &Segment) -> Phase {
+        let same_host = self.explains_other_isn(segment);
+        self.facts.add(if same_host { Fact::OtherIsn } else { Fact::OtherHost });
+        match self.phase {
+            Phase::SynSent
+            | Phase::Refused
+            | Phase::Unreachable
+            | Phase::AnswerUnseen
+            | Phase::SynReceived => {
+                let (isn, traits) = (segment.seq, SynAckTraits::of(segment));
+                let synack = HandshakeSegment::new(segment);
+                self.cold_mut().other_answer = Some(OtherAnswer { isn, traits, synack });
+                Phase::SynReceived
+            }
+            // The client's reset ended the request, and the same host answers the next SYN with a new number.
+            Phase::ClientReset | Phase::Acked | Phase::Ignored | Phase::Reset | Phase::Established => {
+                self.phase
+            }
+        }
+    }
+
+    /// Whether one Linux host explains a second SYN-ACK with another ISN: a new request after the first expired, or a
+    /// SYN cookie of another minute.
+    fn explains_other_isn(&self, segment: &Segment) -> bool {
+        /// Nanoseconds for each step of Linux' ISN clock (`seq_scale` in net/core/secure_seq.c).
+        const STEP: i64 = 64;
+        /// Steps that the clock may be off: 20 ms.
+        const SLACK: i64 = 20_000_000 / STEP;
+        let Some(synack) = self.synack else { return true };
+        if SynAckTraits::of(segment) != self.traits {
+            return false;
+        }
+        let between = segment.at.since(synack.first).as_nanos();
+        let expected = self.server_isn.plus((between / STEP) as u32);
+        let on_clock = i64::from(segment.seq.offset_from(expected)).abs() <= SLACK;
+        // The upper byte of a cookie counts minutes (`secure_tcp_syn_cookie`), but for a carry.
+        let minutes = segment.seq.offset_from(self.server_isn) as u32 >> 24;
+        on_clock || minutes <= 2
+    }
+
+    pub(super) fn on_server_out_of_window(&mut self, segment: &Segment) -> Phase {
+        self.facts.add(Fact::ServerOutOfWindow);
+        let refuses = segment.flags.contains(Flags::RST.union(Flags::ACK)) && self.synack.is_none();
+        self.facts.add_if(Fact::RstWrongAck, refuses);
+        self.phase
+    }
+
+    pub(super) fn on_proof(&mut self, segment: &Segment) -> Phase {
+        let spoke = segment.payload > 0 || segment.flags.contains(Flags::FIN);
+        self.facts.add_if(Fact::ServerSpoke, spoke);
+        let hole = segment.options.has_sacked() && !segment.ack.after(self.acknowledged());
+        if segment.ack.after(self.acknowledged()) {
+            self.facts.remove(Fact::SackedBeyondHole);
+        }
+        self.facts.add_if(Fact::SackedBeyondHole, hole);
+        self.measure(segment);
+        match self.phase {
+            Phase::Reset => {
+                self.facts.add(Fact::DataAfterRst);
+                Phase::Reset
+            }
+            Phase::ClientReset => Phase::ClientReset,
+            // Refused and unreachable were somebody else's words; the server goes on.
+            Phase::SynSent
+            | Phase::Refused
+            | Phase::Unreachable
+            | Phase::AnswerUnseen
+            | Phase::SynReceived => {
+                self.facts.add(Fact::Established);
+                // Fast Open lets the server speak before the ACK (RFC 7413 §4.2): keep waiting for it. So
+                // does a capture that holds the client's direction late.
+                let late = self.syn.is_none() && segment.at.since(self.start) <= REORDERING;
+                let went_on = self.facts.has(Fact::ClientWentOn);
+                if went_on || self.syn_payload == 0 && !late { Phase::Established } else { self.phase }
+            }
+            Phase::Acked | Phase::Ignored | Phase::Established => {
+                self.facts.add(Fact::Established);
+                // Sooner the capture holds them out of order.
+                let rst_at = self.cold().and_then(|cold| cold.rst_at);
+                let late = rst_at.is_some_and(|rst| segment.at.since(rst) > REORDERING);
+                let reset = self.facts.has(Fact::ApplicationReset);
+                self.facts.add_if(Fact::DataAfterRst, spoke && late && reset);
+                Phase::Established
+            }
+        }
+    }
+
+    /// Measures the round trip of the client's data, and the stall that this proof ends, where there were
+    /// retransmissions.
+    fn measure(&mut self, segment: &Segment) {
+        let retransmitted = self.after_ack > 0 || self.data_retransmissions > 0;
+        let since = self.ack_at.max(self.data_at);
+        let (at, ack) = (segment.at, segment.ack);
+        let round_trip = self.syn_to_synack.unwrap_or(Span::ZERO);
+        if self.cold.is_none() && !retransmitted {
+            return;
+        }
+        let cold = self.cold_mut();
+        if let Some((sent, end)) = cold.probe
+            && ack.at_or_after(end)
+        {
+            cold.round_trip.get_or_insert(at.since(sent));
+        }
+        if retransmitted && let Some(since) = since {
+            cold.stall.get_or_insert(at.since(since).minus(round_trip).max(Span::ZERO));
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Steps from one phase to the next that the server's RSTs make. All phases are written out at every step.
+
+use super::retransmissions::SHORTEST_TIMER;
+use super::{Pending, Phase};
+use crate::handshake::facts::Fact;
+use crate::packet::{Segment, Span, Timestamp};
+
+impl Pending {
+    pub(super) fn on_rst_ack(&mut self, segment: &Segment) -> Phase {
+        match self.phase {
+            Phase::SynSent | Phase::Refused if self.covers_syn(segment.ack) => {
+                let cold = self.cold_mut();
+                cold.rst_at.get_or_insert(segment.at);
+                let first = *cold.refusal_ttl.get_or_insert(segment.ttl);
+                self.facts.add_if(Fact::RefusalsDiffer, first != segment.ttl);
+                Phase::Refused
+            }
+            Phase::Acked | Phase::Ignored | Phase::Established => {
+                self.on_connection_reset(segment);
+                // A reset that acknowledges nothing of repeatedly sent data leaves the attempt ignored.
+                if self.facts.has(Fact::ResetAfterIgnoredData) { self.phase } else { Phase::Established }
+            }
+            Phase::SynReceived => self.on_early_rst(segment),
+            Phase::SynSent
+            | Phase::Refused
+            | Phase::Unreachable
+            | Phase::AnswerUnseen
+            | Phase::ClientReset
+            | Phase::Reset => self.phase,
+        }
+    }
+
+    /// RST with ACK after the handshake: from the application, a closing listener, or somebody on the path.
+    fn on_connection_reset(&mut self, segment: &Segment) {
+        self.take_rst(segment);
+        let acknowledges = segment.ack.after(self.acknowledged());
+        let facts = &mut self.facts;
+        facts.add_if(Fact::RstWindowOpen, segment.window != 0);
+        facts.add_if(Fact::RstTtlDiffers, self.synack.is_some() && segment.ttl != self.traits.ttl);
+        let unserved = !facts.has(Fact::ServerSpoke) && !facts.has(Fact::ClientAborted);
+        facts.add_if(Fact::ResetUnserved, unserved);
+        let ignored = self.data_retransmissions > 0 && !acknowledges && self.phase == Phase::Acked;
+        if ignored && unserved {
+            self.facts.add(Fact::ResetAfterIgnoredData);
+            return;
+        }
+        // Later it ends an idle connection; after the client's FIN it answers that.
+        let soon = !self.is_long_after_ack(segment) && self.is_soon_after(self.client_last, segment);
+        let closed = self.facts.has(Fact::ClientClosedFirst);
+        self.facts.add_if(Fact::ApplicationReset, unserved && soon && !closed);
+        self.facts.add_if(Fact::RstAfterData, self.data_at.is_some());
+        // Before a connection is accepted there is no window to advertise.
+        let accepted =
+            self.phase == Phase::Ignored && segment.window != 0 && !self.facts.has(Fact::SynAckAfterRst);
+        self.facts.add_if(Fact::Established, accepted || acknowledges);
+    }
+
+    /// An RST before any ACK: kept for the ACK that it answers, should that come presently.
+    pub(super) fn on_early_rst(&mut self, segment: &Segment) -> Phase {
+        match self.phase {
+            Phase::SynReceived => {
+                self.cold_mut().early_rst = Some(Box::new(*segment));
+                self.phase
+            }
+            Phase::SynSent
+            | Phase::Refused
+            | Phase::Unreachable
+            | Phase::AnswerUnseen
+            | Phase::ClientReset
+            | Phase::Acked
+            | Phase::Ignored
+            | Phase::Reset
+            | Phase::Established => self.phase,
+        }
+    }
+
+    pub(super) fn on_bare_rst(&mut self, segment: &Segment) -> Phase {
+        let cold = self.cold_mut();
+        cold.server_rsts = cold.server_rsts.saturating_add(1);
+        let beyond = self.facts.has(Fact::SentBeyond) && self.is_soon_after(self.client_last, segment);
+        match self.phase {
+            // It answers data, or a FIN after data, that a full queue ignored before (DOMAIN §4, `ack-ignored`).
+            Phase::Acked if self.data_retransmissions > 0 || beyond => {
+                self.take_rst(segment);
+                self.facts.add_if(Fact::RstAfterBeyond, beyond);
+                self.facts.add(Fact::ResetAfterIgnoredData);
+                Phase::Acked
+            }
+            // It ends an idle connection, or answers the data that woke it up.
+            Phase::Acked if self.is_long_after_ack(segment) => Phase::Acked,
+            Phase::Acked if !self.is_soon_after(self.client_last, segment) => Phase::Acked,
+            Phase::Acked => {
+                self.take_rst(segment);
+                self.facts.add(Fact::Contradicted);
+                self.rst_answers_segment = self.client_segments;
+                self.facts.add_if(Fact::RstToFirstAck, self.rst_answers_first_ack(segment));
+                self.facts.add_if(Fact::RstToFirstByte, segment.seq == self.server_isn.plus(1));
+                self.facts.add_if(Fact::RstKernelForm, segment.window == 0 && !segment.options.any());
+                self.facts.add_if(Fact::RstTtlDiffers, segment.ttl != self.traits.ttl);
+                Phase::Reset
+            }
+            // After retransmissions it only shows that the request has expired.
+            Phase::Ignored => {
+                self.take_rst(segment);
+                Phase::Ignored
+            }
+            Phase::SynSent
+            | Phase::Refused
+            | Phase::Unreachable
+            | Phase::AnswerUnseen
+            | Phase::SynReceived
+            | Phase::ClientReset
+            | Phase::Reset
+            | Phase::Established => self.phase,
+        }
+    }
+
+    /// Whether the first ACK, or data that left with it, drew the RST.
+    fn rst_answers_first_ack(&self, segment: &Segment) -> bool {
+        self.client_segments == 1 || self.ack_at.is_some_and(|ack| self.is_soon_after(ack, segment))
+    }
+
+    /// Whether the server's `segment` can be its answer to the client's, sent at `sent`.
+    fn is_soon_after(&self, sent: Timestamp, segment: &Segment) -> bool {
+        // Twice the round trip and 200 ms: Linux' shortest retransmission time-out comes later.
+        segment.at.since(sent) <= self.round_trip().scaled(2, 1).plus(SHORTEST_TIMER)
+    }
+
+    /// The server-side round trip; without the SYN one longer than any path's.
+    fn round_trip(&self) -> Span {
+        const UNKNOWN: Span = Span::from_secs(1);
+        self.syn_to_synack.unwrap_or(UNKNOWN).max(Span::ZERO)
+    }
+
+    /// Whether the server's `segment` comes so long after the ACK that a listener which ignored that would have
+    /// retransmitted SYN-ACK meanwhile.
+    fn is_long_after_ack(&self, segment: &Segment) -> bool {
+        /// The first retransmission is due after a second (RFC 6298 §2.1), and timers are late.
+        const FIRST: Span = Span::from_millis(1200);
+        self.ack_at.is_some_and(|ack| segment.at.since(ack) >= FIRST.plus(self.crossing()))
+    }
+
+    fn take_rst(&mut self, segment: &Segment) {
+        let after = segment.at.since(self.client_last);
+        if self.cold().is_some_and(|cold| cold.rst_at.is_some()) {
+            return;
+        }
+        let round_trip = self.round_trip();
+        let known = self.syn_to_synack.is_some() && round_trip > Span::from_millis(2);
+        self.facts.add_if(Fact::RstTooSoon, known && after >= Span::ZERO && after < round_trip.scaled(3, 4));
+        // Four round trips and slack: the kernel's RST follows the ACK within 0.1 ms (DOMAIN §3).
+        let late = round_trip.scaled(4, 1).plus(Span::from_millis(10));
+        self.facts.add_if(Fact::RstTooLate, self.syn_to_synack.is_some() && after > late);
+        let cold = self.cold_mut();
+        cold.rst_at = Some(segment.at);
+        cold.ack_to_rst = Some(after);
+    }
+}

@@ -1,0 +1,162 @@
+//! The attempts that a tracker gives up to bound memory, and those left when the capture ends.
+//!
+//! Owns the order of eviction: by class, the oldest first within it. Does not own how many are evicted (`engine`).
+
+use super::{Tracked, Tracker};
+use crate::handshake::decide::Ending;
+use crate::handshake::dormant::Dormant;
+use crate::handshake::pending::{Pending, Phase};
+use crate::handshake::table::Position;
+use crate::packet::{Span, Timestamp};
+
+/// One SYN and nothing else.
+pub(super) const LONE_SYN: usize = 0;
+/// SYN-ACK, and no ACK.
+const HALF_OPEN: usize = 1;
+/// All others.
+const OTHERS: usize = 2;
+
+/// Half-open attempts that were silent for longer are evicted before others.
+const SILENT: Span = Span::from_secs(3);
+
+/// The class of an attempt in the table.
+#[inline(always)]
+pub(super) fn class_of(attempt: &Pending) -> usize {
+    match attempt.phase {
+        Phase::SynSent if attempt.cold.is_none() => LONE_SYN,
+        Phase::SynReceived => HALF_OPEN,
+        Phase::SynSent
+        | Phase::Refused
+        | Phase::Unreachable
+        | Phase::AnswerUnseen
+        | Phase::ClientReset
+        | Phase::Acked
+        | Phase::Ignored
+        | Phase::Reset
+        | Phase::Established => OTHERS,
+    }
+}
+
+/// The order of attempts that fall dormant at this time.
+pub(super) const fn dormant_order(now: Timestamp) -> u64 {
+    // Ascends with signed times.
+    now.as_nanos().cast_unsigned() ^ 1 << 63
+}
+
+/// The place of an attempt in the order of eviction. It does not depend on the shard that tracks the attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EvictionOrder {
+    rank: Rank,
+    order: u64,
+    ordinal: u64,
+}
+
+/// Classes, the first to be evicted first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// An overdue retry is all that they wait for: nothing but that is lost with them.
+    Dormant,
+    LoneSyn,
+    SilentHalfOpen,
+    Other,
+    HalfOpen,
+}
+
+/// An attempt that is left at the end: the position of its first packet, and its place in either table.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Left {
+    ordinal: u64,
+    at: Position,
+    dormant: bool,
+}
+
+impl Tracker {
+    /// The first `count` attempts in the order of eviction.
+    pub fn first_to_evict(&self, count: usize) -> impl Iterator<Item = EvictionOrder> {
+        self.to_evict().take(count).map(|(order, _)| order)
+    }
+
+    /// The attempts in the order of eviction.
+    fn to_evict(&self) -> impl Iterator<Item = (EvictionOrder, Position)> {
+        let dormant = self.dormant.by_age(0).filter_map(|(order, at)| {
+            let ordinal = self.dormant.get(at)?.ordinal;
+            Some((EvictionOrder { rank: Rank::Dormant, order, ordinal }, at))
+        });
+        let began = |tracked: &Tracked| self.now.since(self.steady(tracked.attempt.start)) >= SILENT;
+        let is_silent = |tracked: &Tracked| self.now.since(self.steady(tracked.attempt.last)) >= SILENT;
+        let hot = |class: usize| {
+            self.table.by_age(class).filter_map(|(order, at)| Some((order, at, self.table.get(at)?)))
+        };
+        let ranked = |rank: Rank| {
+            move |(order, at, tracked): (u64, Position, &Tracked)| {
+                (EvictionOrder { rank, order, ordinal: tracked.attempt.ordinal }, at)
+            }
+        };
+        // Those that began later cannot have been silent for so long.
+        let silent = hot(HALF_OPEN)
+            .take_while(move |&(_, _, tracked)| began(tracked))
+            .filter(move |&(_, _, tracked)| is_silent(tracked));
+        let others = hot(HALF_OPEN).filter(move |&(_, _, tracked)| !is_silent(tracked));
+        dormant
+            .chain(hot(LONE_SYN).map(ranked(Rank::LoneSyn)))
+            .chain(silent.map(ranked(Rank::SilentHalfOpen)))
+            .chain(hot(OTHERS).map(ranked(Rank::Other)))
+            .chain(others.map(ranked(Rank::HalfOpen)))
+    }
+
+    /// Evicts up to `count` attempts up to and including this place in the order of eviction.
+    pub fn evict(&mut self, count: usize, last: EvictionOrder) {
+        let evicted: Vec<(EvictionOrder, Position)> =
+            self.to_evict().take(count).filter(|&(order, _)| order <= last).collect();
+        for (order, at) in evicted {
+            if order.rank == Rank::Dormant {
+                self.settle_dormant(at, Ending::Evicted);
+            } else {
+                self.settle(at, self.now, Ending::Evicted);
+                self.table.remove(at);
+            }
+        }
+        self.table.trim_ages();
+        self.dormant.trim_ages();
+    }
+
+    fn settle_dormant(&mut self, at: Position, ending: Ending) {
+        let key = self.dormant.key(at);
+        if let Some(attempt) = self.dormant.take(at).map(Dormant::wake) {
+            self.report_untracked(&attempt, key, self.now, ending);
+        }
+    }
+
+    /// Settles up to `most` of the attempts that are left, oldest first: the capture has ended with its last packet
+    /// at the time that the tracker was advanced to. Gives whether there are more.
+    pub fn finish(&mut self, most: usize) -> bool {
+        let mut left = self.left.take().unwrap_or_else(|| self.left_by_age());
+        let end = self.now.plus(self.lag.scaled(-1, 1));
+        for Left { at, dormant, .. } in left.split_off(left.len().saturating_sub(most)).into_iter().rev() {
+            if dormant {
+                self.settle_dormant(at, Ending::CaptureEnd(end));
+            } else {
+                self.settle(at, self.now, Ending::CaptureEnd(end));
+                self.table.remove(at);
+            }
+        }
+        let more = !left.is_empty();
+        self.left = more.then_some(left);
+        more
+    }
+
+    /// All attempts, the oldest last.
+    fn left_by_age(&self) -> Vec<Left> {
+        let hot = self
+            .table
+            .all_aged()
+            .filter_map(|at| Some(Left { ordinal: self.table.get(at)?.attempt.ordinal, at, dormant: false }));
+        let dormant = self
+            .dormant
+            .all_aged()
+            .filter_map(|at| Some(Left { ordinal: self.dormant.get(at)?.ordinal, at, dormant: true }));
+        let mut left: Vec<Left> = hot.chain(dormant).collect();
+        left.sort_unstable_by_key(|left| std::cmp::Reverse(left.ordinal));
+        left
+    }
+}

@@ -1,0 +1,105 @@
+//! SYNs of attempts that may be settled by now: a duplicate of one opens no second attempt.
+//!
+//! Owns a small cache of them and the differences of time found by it: captures of both ends, or of two clocks, have
+//! each SYN twice, as far apart as their clocks.
+
+use crate::packet::{Segment, Span, Timestamp};
+
+/// SYNs by flow, one for each of the uppermost bits of the flow's hash: which shard has it does not matter.
+#[derive(Debug, Default)]
+pub(super) struct SeenSyns {
+    /// Signature, and time in nanoseconds; 2 MiB once there are any.
+    entries: Vec<[u64; 2]>,
+}
+
+/// Entries, as a power of two: those of a busy server's last minute.
+const BITS: u32 = 17;
+
+/// Beyond this a SYN with the same timestamps is no duplicate (DOMAIN §4).
+const LONGEST: Span = Span::from_secs(130);
+
+impl SeenSyns {
+    /// Takes a SYN that opens an attempt, unless it is a duplicate of the flow's last one; gives their distance then.
+    #[inline(always)]
+    pub(super) fn replace(&mut self, hash: u64, syn: &Segment) -> Option<Span> {
+        let signature = signature(hash, syn)?;
+        if self.entries.is_empty() {
+            self.entries = vec![[0; 2]; 1 << BITS];
+        }
+        let entry = self.entries.get_mut((hash >> (u64::BITS - BITS)) as usize)?;
+        if entry[0] == signature {
+            return distance(*entry, syn);
+        }
+        *entry = [signature, syn.at.as_nanos().cast_unsigned()];
+        None
+    }
+
+    /// The distance of a duplicate from the SYN that was taken.
+    #[cold]
+    pub(super) fn offset(&self, hash: u64, syn: &Segment) -> Option<Span> {
+        let entry = self.entries.get((hash >> (u64::BITS - BITS)) as usize)?;
+        if signature(hash, syn) == Some(entry[0]) { distance(*entry, syn) } else { None }
+    }
+}
+
+fn distance([_, at]: [u64; 2], syn: &Segment) -> Option<Span> {
+    let distance = syn.at.since(Timestamp::from_nanos(at.cast_signed()));
+    (distance <= LONGEST && distance >= LONGEST.scaled(-1, 1)).then_some(distance)
+}
+
+/// A number that a SYN shares with its duplicates alone; `None` if nothing tells them from a retry.
+#[inline(always)]
+fn signature(hash: u64, syn: &Segment) -> Option<u64> {
+    // An odd constant with evenly spread bits (2^64 / golden ratio).
+    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let (tsval, _) = syn.options.timestamps().unwrap_or_default();
+    if tsval == 0 && syn.own_ip_id().is_none() {
+        return None;
+    }
+    let own = u64::from(syn.seq.0) << 32 | u64::from(tsval);
+    let mixed = (hash ^ own.wrapping_mul(SPREAD)).rotate_left(29) ^ u64::from(syn.ip_id);
+    Some(mixed.wrapping_mul(SPREAD).max(1))
+}
+
+/// Differences of time between SYNs and their duplicates that are too long for one point and one clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offsets {
+    /// SYNs with such a duplicate.
+    pub count: u64,
+    /// The shortest and the longest difference.
+    pub range: (Span, Span),
+}
+
+impl Default for Offsets {
+    fn default() -> Self {
+        Self { count: 0, range: (Span::from_nanos(i64::MAX), Span::from_nanos(i64::MIN)) }
+    }
+}
+
+impl Offsets {
+    /// A bridge or a mirror port duplicates within milliseconds; clocks of different hosts differ by more.
+    const LEAST: Span = Span::from_millis(100);
+
+    pub(super) fn add(&mut self, offset: Span) {
+        if offset.max(offset.scaled(-1, 1)) >= Self::LEAST {
+            self.count += 1;
+            self.range = (self.range.0.min(offset), self.range.1.max(offset));
+        }
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let range = (self.range.0.min(other.range.0), self.range.1.max(other.range.1));
+        Self { count: self.count + other.count, range }
+    }
+
+    /// The difference of two clocks, if all agree on one.
+    #[must_use]
+    pub fn clocks(&self) -> Option<Span> {
+        let (least, most) = self.range;
+        let spread = most.minus(least);
+        let middle = least.plus(spread.scaled(1, 2));
+        (self.count > 0 && spread <= Self::LEAST).then_some(middle)
+    }
+}
