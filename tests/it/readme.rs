@@ -298,7 +298,7 @@ mod sockets {
                 running.stdout.take().unwrap().read_to_string(&mut report).unwrap();
                 errors.read_to_string(&mut said).unwrap();
                 running.wait().unwrap();
-                assert!(report.contains("packets"), "{command}: {report}\n{said}");
+                assert!(report.contains(" packet"), "{command}: {report}\n{said}");
             }
         });
     }
