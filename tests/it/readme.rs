@@ -161,6 +161,32 @@ fn the_attempt_in_the_json_page_is_a_real_one() {
 }
 
 #[test]
+fn every_key_of_the_output_is_documented() {
+    fn keys(value: &serde_json::Value, into: &mut BTreeSet<String>) {
+        match value {
+            serde_json::Value::Object(object) => object.iter().for_each(|(key, value)| {
+                // Their keys are names of verdicts and of skip reasons.
+                if key != "verdicts" && key != "skipped" {
+                    keys(value, into);
+                }
+                into.insert(key.clone());
+            }),
+            serde_json::Value::Array(list) => list.iter().for_each(|value| keys(value, into)),
+            _ => {}
+        }
+    }
+    let mut found = BTreeSet::new();
+    for capture in ["overflow_mixed-server", "rejected_icmp-client"].map(crate::util::capture) {
+        keys(&crate::util::report([capture]), &mut found);
+    }
+    let text = page("docs/JSON.md");
+    let documented =
+        |key: &&String| ["`", "\"", "."].iter().any(|before| text.contains(&format!("{before}{key}")));
+    found.retain(|key| !documented(&key));
+    assert!(found.is_empty(), "not in docs/JSON.md: {found:?}");
+}
+
+#[test]
 fn every_verdict_and_cause_is_documented() {
     let verdicts = page("docs/VERDICTS.md");
     let causes = page("docs/CAUSES.md");
