@@ -141,9 +141,12 @@ impl PcapReader {
                     break;
                 };
                 // One comparison for 0 and for too much: 0 becomes the largest number of all.
-                if record.caplen.wrapping_sub(1) >= MAX_CAPTURED && !plausible(input, view, after, &record) {
-                    halt = Some(RecordHalt::Record);
-                    break;
+                if record.caplen.wrapping_sub(1) >= MAX_CAPTURED {
+                    let (ahead, time) = (view.len() - after.len(), record.ts_sec | record.ts_usec);
+                    if !plausible(input, ahead, time, record.caplen, record.origlen) {
+                        halt = Some(RecordHalt::Record);
+                        break;
+                    }
                 }
                 prefetch(after, record.caplen);
                 // At most 2^32 s and 2^32 µs: no overflow.
@@ -184,7 +187,7 @@ impl PcapReader {
         if let Some(size) = input.shrunk(header) {
             return Err(Damage::Shrunk { size });
         }
-        // As in `is_zero`.
+        // A record with neither a time nor a length.
         if input
             .view()
             .get(..Layout::Little.header())
@@ -200,17 +203,16 @@ impl PcapReader {
 }
 
 /// True if a record without data, or with too much, is one that the file really has. An empty record is legal, but a
-/// file that shrinks under its map reads as zeros, too.
+/// file that shrinks under its map reads as zeros, too. `ahead` is the position of its end in the view; `time` is not 0
+/// if either field of it is not.
+///
+/// Takes numbers and no record, which would have to be in memory for it.
 #[cold]
-fn plausible(input: &Input, view: &[u8], after: &[u8], record: &LegacyPcapBlock<'_>) -> bool {
-    if record.caplen != 0 || is_zero(record) {
+#[inline(never)]
+fn plausible(input: &Input, ahead: usize, time: u32, captured: u32, wire_len: u32) -> bool {
+    if captured != 0 {
         return false;
     }
-    // A file that shrinks ends in zeros, and the length on the wire is the end of the header.
-    record.origlen != 0 || input.shrunk(view.len() - after.len()).is_none()
-}
-
-/// True if a record has neither a time nor a length.
-fn is_zero(record: &LegacyPcapBlock<'_>) -> bool {
-    record.ts_sec == 0 && record.ts_usec == 0 && record.caplen == 0 && record.origlen == 0
+    // The length on the wire is the end of the header, and a file that shrinks ends in zeros.
+    wire_len != 0 || time != 0 && input.shrunk(ahead).is_none()
 }
