@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::command::listeners::ListenersConfig;
+use crate::kernel::NetnsChoice;
 use crate::report::ColourChoice;
 use crate::report::queues::QueuesFormat;
 
@@ -12,6 +13,9 @@ use crate::report::queues::QueuesFormat;
 const INTERVAL: std::ops::RangeInclusive<f64> = 0.1..=86_400.0;
 
 /// Show the accept queues of this machine's listeners, as the kernel sees them.
+///
+/// As root of every network namespace: those of containers, too. An ordinary user sees the queues of all that have a
+/// process, and limits, drops and owners as far as permitted.
 ///
 /// RECV-Q is the number of connections that wait for accept(), SEND-Q its limit. A queue is full when it holds
 /// more than the limit; what comes then is DROPS (a SYN counts once, an ignored ACK twice).
@@ -21,6 +25,14 @@ pub(super) struct ListenersArgs {
     #[arg(long, value_name = "SECS", num_args = 0..=1, require_equals = true, default_missing_value = "2",
           value_parser = interval)]
     watch: Option<Duration>,
+
+    /// Network namespaces to show: all, self, the one of a process, or one that `ip netns` knows
+    #[arg(long, value_name = "all|PID|NAME|self", default_value = "all")]
+    netns: NetnsChoice,
+
+    /// List the connections that wait for accept(), and every namespace's counters
+    #[arg(short, long)]
+    verbose: bool,
 
     /// Output form; with --watch, json prints one document per line
     #[arg(long, value_enum, default_value = "text")]
@@ -46,9 +58,11 @@ enum ListenersColorArg {
 
 impl ListenersArgs {
     /// Configuration of the command.
-    pub(super) fn config(&self) -> ListenersConfig {
+    pub(super) fn config(self) -> ListenersConfig {
         ListenersConfig {
             watch: self.watch,
+            netns: self.netns,
+            verbose: self.verbose,
             format: match self.format {
                 ListenersFormatArg::Text => QueuesFormat::Text,
                 ListenersFormatArg::Json => QueuesFormat::Json,

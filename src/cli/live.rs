@@ -10,6 +10,7 @@ use clap::builder::{PathBufValueParser, TypedValueParser};
 use crate::capture::{LiveOptions, Rotation, TimeSource};
 use crate::command::analyse::Analyse;
 use crate::command::live::{Live, Save};
+use crate::kernel::NetnsChoice;
 use crate::packet::Span;
 
 /// As clap reads them. Where tcpdump has an option, it has the same letter here.
@@ -88,6 +89,13 @@ pub(super) struct LiveArguments {
     /// Files are created as that user. Capabilities are given up in any case; "root" stays root without them.
     #[arg(short = 'Z', long, value_name = "USER", requires = "interface")]
     relinquish_privileges: Option<String>,
+
+    /// Network namespaces whose listeners the kernel is asked about: all, self, PID's, or one of `ip netns`
+    ///
+    /// As root all are opened before privileges are given up. Namespaces that begin later are read as far as an
+    /// ordinary user may: without queue limits and drops. [default: all]
+    #[arg(long, value_name = "all|PID|NAME|self", requires = "interface")]
+    netns: Option<NetnsChoice>,
 }
 
 impl LiveArguments {
@@ -136,6 +144,7 @@ pub(super) fn validate(arguments: LiveArguments, analyse: Analyse) -> Result<Liv
         count: arguments.count.and_then(NonZeroU64::new),
         save: arguments.save.map(|path| Save { path, rotation }),
         user: arguments.relinquish_privileges,
+        netns: arguments.netns.unwrap_or_default(),
         analyse,
     })
 }

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
 use signal_hook::iterator::Signals;
 
-use super::wanted;
-use crate::kernel::{KernelError, Snapshot, Watch, owners};
-use crate::report::queues::{Queues, QueuesFormat, QueuesOptions};
+use super::{raise_descriptor_limit, wanted};
+use crate::kernel::{KernelError, Monitor, NetnsChoice, WatchedNetns, owners};
+use crate::printable::printable;
+use crate::report::queues::{NetnsQueues, Queues, QueuesFormat, QueuesOptions};
 use crate::report::{ColourChoice, local_zone, wanted_by_environment};
 
 /// Configuration of the command.
@@ -18,6 +19,10 @@ use crate::report::{ColourChoice, local_zone, wanted_by_environment};
 pub struct ListenersConfig {
     /// Refresh at this interval until SIGINT, SIGTERM or SIGHUP; `None` shows once.
     pub watch: Option<Duration>,
+    /// The network namespaces to show.
+    pub netns: NetnsChoice,
+    /// List the connections that wait, and name the namespaces that were read.
+    pub verbose: bool,
     /// The form.
     pub format: QueuesFormat,
     /// Colour of text: always, never or on a terminal.
@@ -38,25 +43,33 @@ pub enum ListenersError {
     Signals(#[source] io::Error),
 }
 
-/// Shows the LISTEN sockets of the calling thread's network namespace on `out`.
+/// Shows the LISTEN sockets of the chosen network namespaces on `out`.
 ///
 /// # Errors
 ///
 /// See [`ListenersError`].
 pub fn run(config: &ListenersConfig, out: &mut impl Write) -> Result<(), ListenersError> {
-    let watch = Watch::new(Snapshot::take()?);
+    // Each namespace takes a dozen descriptors.
+    raise_descriptor_limit();
+    let monitor = Monitor::open(&config.netns)?;
+    if config.verbose {
+        for note in monitor.notes() {
+            // A closed standard error ends nothing.
+            let _ = writeln!(io::stderr(), "hsanalyze: {}", printable(&note));
+        }
+    }
     let shown = match config.watch {
-        None => show(config, &watch, out),
-        Some(interval) => return follow(config, interval, watch, out),
+        None => show(config, &monitor, out),
+        Some(interval) => return follow(config, interval, monitor, out),
     };
     end_of_output(shown)
 }
 
-/// Samples every `interval`, and shows each sample, until a signal ends it.
+/// Takes a snapshot every `interval`, and shows each, until a signal ends it.
 fn follow(
     config: &ListenersConfig,
     interval: Duration,
-    mut watch: Watch,
+    mut monitor: Monitor,
     out: &mut impl Write,
 ) -> Result<(), ListenersError> {
     let events = events().map_err(ListenersError::Signals)?;
@@ -64,17 +77,17 @@ fn follow(
     let mut screen = Screen::enter(out, redraw).map_err(ListenersError::Output)?;
     let mut due = Instant::now();
     loop {
-        if let Err(error) = screen.draw(|out| show(config, &watch, out)) {
+        if let Err(error) = screen.draw(|out| show(config, &monitor, out)) {
             drop(screen);
             return end_of_output(Err(error));
         }
-        // A sample that took longer than the interval is followed by the next at once, not by a burst.
+        // A snapshot that took longer than the interval is followed by the next at once, not by a burst.
         due = (due + interval).max(Instant::now());
         loop {
             match events.recv_timeout(due.saturating_duration_since(Instant::now())) {
                 Ok(WatchEvent::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
                 Ok(WatchEvent::Resized) if redraw => {
-                    if let Err(error) = screen.draw(|out| show(config, &watch, out)) {
+                    if let Err(error) = screen.draw(|out| show(config, &monitor, out)) {
                         drop(screen);
                         return end_of_output(Err(error));
                     }
@@ -83,14 +96,16 @@ fn follow(
                 Err(RecvTimeoutError::Timeout) => break,
             }
         }
-        watch.push(Snapshot::take()?);
+        monitor.sample()?;
     }
 }
 
-/// Writes the latest sample.
-fn show(config: &ListenersConfig, watch: &Watch, out: &mut impl Write) -> io::Result<()> {
-    let owners = owners(&watch.latest().sockets);
-    let queues = Queues::new(watch, &owners);
+/// Writes the latest snapshots.
+fn show(config: &ListenersConfig, monitor: &Monitor, out: &mut impl Write) -> io::Result<()> {
+    let namespaces: Vec<NetnsQueues<'_>> = monitor.namespaces().iter().map(queues_of).collect();
+    let sockets = namespaces.iter().flat_map(|of| &of.watch.latest().sockets);
+    let owners = owners(sockets.map(|socket| socket.inode));
+    let queues = Queues::new(&namespaces, &owners, monitor.unreadable());
     // Composed first and written at once, so that a screen does not flicker and a pipe gets whole blocks.
     let mut text = Vec::new();
     match config.format {
@@ -106,6 +121,16 @@ fn show(config: &ListenersConfig, watch: &Watch, out: &mut impl Write) -> io::Re
     out.flush()
 }
 
+/// A namespace's figures, with the connections that wait in its queues, where any does.
+fn queues_of(followed: &WatchedNetns) -> NetnsQueues<'_> {
+    let sockets = &followed.watch.latest().sockets;
+    let ports: Vec<u16> =
+        sockets.iter().filter(|socket| socket.recv_q > 0).map(|socket| socket.local.port()).collect();
+    // Between two readings everything may have been accepted, and a namespace may have ended.
+    let waiting = if ports.is_empty() { Vec::new() } else { followed.waiting(&ports).unwrap_or_default() };
+    NetnsQueues { netns: &followed.netns, watch: &followed.watch, complete: followed.is_complete(), waiting }
+}
+
 fn options(config: &ListenersConfig) -> QueuesOptions {
     let size = terminal_size::terminal_size().filter(|_| on_terminal());
     let size = size.map(|(width, height)| (usize::from(height.0), usize::from(width.0)));
@@ -117,6 +142,7 @@ fn options(config: &ListenersConfig) -> QueuesOptions {
             .filter(|_| config.watch.is_some())
             .map(|(lines, columns)| (lines.saturating_sub(1), columns)),
         zone: local_zone(),
+        verbose: config.verbose,
     }
 }
 

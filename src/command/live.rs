@@ -20,11 +20,12 @@ use self::reporter::LiveReporter;
 use self::signals::Signals;
 use self::source::Recorded;
 use super::analyse::Analyse;
-use super::{Status, analyse, refuse_one_file_for_two};
+use super::{Status, analyse, raise_descriptor_limit, refuse_one_file_for_two};
 use crate::capture::{self, LiveOptions, Rotation, Saver, Source, devices};
 use crate::clock;
 use crate::engine::{Analysis, Summary};
 use crate::handshake::Attempt;
+use crate::kernel::NetnsChoice;
 use crate::packet::Timestamp;
 use crate::printable::printable;
 use crate::report::Verbosity;
@@ -53,6 +54,8 @@ pub struct Live {
     pub save: Option<Save>,
     /// The user to become.
     pub user: Option<String>,
+    /// The network namespaces whose listeners the kernel is asked about.
+    pub netns: NetnsChoice,
 }
 
 /// Where the packets are kept.
@@ -77,14 +80,15 @@ pub fn run(config: &Live) -> anyhow::Result<Status> {
     }
     let signals = Signals::catch().context("catching signals")?;
     let live = capture::LiveCapture::open(&config.capture)?;
+    // Before privileges go: descriptors of other network namespaces are opened while they may be entered, a dozen each.
+    raise_descriptor_limit();
+    let kernel = Kernel::new(&config.netns);
     let writes = config.analyse.output.iter().chain(config.save.as_ref().map(|save| &save.path));
     let plan = SandboxPlan { user: config.user.clone(), writes: writes.cloned().collect() };
     let applied = sandbox::confine(&plan)?;
     if config.analyse.verbosity == Verbosity::Verbose {
-        live.notes().iter().chain(&applied).for_each(|note| say(note));
+        live.notes().iter().chain(&applied).chain(&kernel.notes()).for_each(|note| say(note));
     }
-    // Who reads that it captures may begin to fill queues: that must not come before the first sample.
-    let kernel = Kernel::new();
     if config.analyse.verbosity != Verbosity::Quiet {
         let (link, snap) = (live.link(), config.capture.snap_length);
         say(&format!("capturing on {}, link type {link}, snapshot length {snap} octets", live.device()));

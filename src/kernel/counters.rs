@@ -28,11 +28,21 @@ pub enum Counter {
     TcpSynRetrans,
     /// Segments sent with RST.
     OutRsts,
+    /// Connections that completed at a listener of this namespace. Of group `Tcp`.
+    PassiveOpens,
+    /// SYN-ACKs rejected for an old time stamp.
+    PawsActive,
+    /// Segments of connections rejected for an old time stamp, and ACKs of requests.
+    PawsEstab,
+    /// Old pure ACKs that PAWS tolerates (Linux ≥ 6.15).
+    PawsOldAck,
+    /// Segments rejected by a socket in TIME-WAIT for an old time stamp (Linux ≥ 6.15).
+    PawsTimewait,
 }
 
 impl Counter {
     /// All of them, in the order of every output.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 16] = [
         Self::ListenOverflows,
         Self::ListenDrops,
         Self::TcpReqQFullDrop,
@@ -44,6 +54,11 @@ impl Counter {
         Self::TcpDeferAcceptDrop,
         Self::TcpSynRetrans,
         Self::OutRsts,
+        Self::PassiveOpens,
+        Self::PawsActive,
+        Self::PawsEstab,
+        Self::PawsOldAck,
+        Self::PawsTimewait,
     ];
 
     /// The kernel's name, without the group (`nstat` writes the group in front: `TcpExtListenOverflows`).
@@ -61,6 +76,11 @@ impl Counter {
             Self::TcpDeferAcceptDrop => "TCPDeferAcceptDrop",
             Self::TcpSynRetrans => "TCPSynRetrans",
             Self::OutRsts => "OutRsts",
+            Self::PassiveOpens => "PassiveOpens",
+            Self::PawsActive => "PAWSActive",
+            Self::PawsEstab => "PAWSEstab",
+            Self::PawsOldAck => "PAWSOldAck",
+            Self::PawsTimewait => "PAWSTimewait",
         }
     }
 
@@ -68,7 +88,7 @@ impl Counter {
     #[must_use]
     pub const fn group(self) -> &'static str {
         match self {
-            Self::OutRsts => "Tcp",
+            Self::OutRsts | Self::PassiveOpens => "Tcp",
             Self::ListenOverflows
             | Self::ListenDrops
             | Self::TcpReqQFullDrop
@@ -78,7 +98,11 @@ impl Counter {
             | Self::SyncookiesFailed
             | Self::EmbryonicRsts
             | Self::TcpDeferAcceptDrop
-            | Self::TcpSynRetrans => "TcpExt",
+            | Self::TcpSynRetrans
+            | Self::PawsActive
+            | Self::PawsEstab
+            | Self::PawsOldAck
+            | Self::PawsTimewait => "TcpExt",
         }
     }
 }
@@ -174,8 +198,8 @@ mod tests {
     /// From Linux 6.18, most columns left out.
     const NETSTAT: &str = "\
 TcpExt: SyncookiesSent SyncookiesRecv SyncookiesFailed EmbryonicRsts PruneCalled ListenOverflows ListenDrops \
-TCPDeferAcceptDrop TCPReqQFullDoCookies TCPReqQFullDrop TCPSynRetrans
-TcpExt: 1 2 3 4 0 6 7 8 9 10 11
+TCPDeferAcceptDrop TCPReqQFullDoCookies TCPReqQFullDrop TCPSynRetrans PAWSActive PAWSEstab PAWSOldAck PAWSTimewait
+TcpExt: 1 2 3 4 0 6 7 8 9 10 11 13 14 15 16
 IpExt: InNoRoutes ListenOverflows
 IpExt: 0 99
 ";
@@ -183,8 +207,8 @@ IpExt: 0 99
     const SNMP: &str = "\
 Ip: Forwarding DefaultTTL
 Ip: 1 64
-Tcp: RtoAlgorithm RtoMin RtoMax MaxConn OutSegs OutRsts InCsumErrors
-Tcp: 1 200 120000 -1 100 5 0
+Tcp: RtoAlgorithm RtoMin RtoMax MaxConn PassiveOpens OutSegs OutRsts InCsumErrors
+Tcp: 1 200 120000 -1 12 100 5 0
 ";
 
     #[test]
@@ -205,6 +229,11 @@ Tcp: 1 200 120000 -1 100 5 0
                 ("TCPDeferAcceptDrop", 8),
                 ("TCPSynRetrans", 11),
                 ("OutRsts", 5),
+                ("PassiveOpens", 12),
+                ("PAWSActive", 13),
+                ("PAWSEstab", 14),
+                ("PAWSOldAck", 15),
+                ("PAWSTimewait", 16),
             ]
         );
     }

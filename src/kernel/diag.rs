@@ -5,27 +5,19 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use netlink_packet_core::{
-    NLM_F_DUMP, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader, NetlinkMessage, NlasIterator, Parseable,
-};
-use netlink_packet_sock_diag::SockDiagMessage;
+use netlink_packet_core::{Emitable, NlasIterator, Parseable};
 use netlink_packet_sock_diag::constants::{
-    AF_INET, AF_INET6, INET_DIAG_SKMEMINFO, INET_DIAG_SKV6ONLY, IPPROTO_TCP, SOCK_DIAG_BY_FAMILY, TCP_LISTEN,
+    AF_INET, AF_INET6, INET_DIAG_INFO, INET_DIAG_SKMEMINFO, INET_DIAG_SKV6ONLY, IPPROTO_TCP,
+    SOCK_DIAG_BY_FAMILY, TCP_ESTABLISHED, TCP_LISTEN,
 };
 use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, InetResponseHeader, SocketId, StateFlags};
+use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
-use netlink_sys::{Socket, SocketAddr as NetlinkAddr};
 
-use super::{KernelError, ListenSocket};
-
-/// Message types of netlink itself (`linux/netlink.h`).
-const NLMSG_NOOP: u16 = 1;
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
-
-/// Bytes of `struct nlmsghdr`.
-const NETLINK_HEADER_LEN: usize = 16;
+use super::dump::{Dump, connect, dump};
+use super::{KernelError, ListenSocket, WaitingConnection};
 
 /// Bytes of `struct inet_diag_msg`: four u8, 48 of `inet_diag_sockid`, five u32.
 const INET_DIAG_MSG_LEN: usize = 72;
@@ -33,97 +25,91 @@ const INET_DIAG_MSG_LEN: usize = 72;
 /// `SK_MEMINFO_DROPS` (`linux/sock_diag.h`): the ninth u32 of INET_DIAG_SKMEMINFO, since Linux 4.7.
 const SK_MEMINFO_DROPS: usize = 8;
 
-/// The kernel sends dumps in datagrams of at most 32 KiB (`netlink_dump`, whatever larger buffer is offered).
-const DATAGRAM_LEN: usize = 32 * 1024;
+/// `tcpi_last_data_sent` (`linux/tcp.h`) as the index of a u32: milliseconds since the last data, or for a socket that
+/// has sent none since the kernel made it (`tcp_create_openreq_child`).
+const TCPI_LAST_DATA_SENT: usize = 11;
 
-/// Dumps LISTEN sockets of both families. See [`super::listen_sockets`].
-pub(super) fn listen_sockets() -> Result<Vec<ListenSocket>, KernelError> {
-    let socket = Socket::new(NETLINK_SOCK_DIAG).map_err(at("socket()"))?;
-    // Connected to the kernel (port 0), so that no other process can answer in its place.
-    socket.connect(&NetlinkAddr::new(0, 0)).map_err(at("connect()"))?;
-    let mut found = Vec::new();
-    for id in [SocketId::new_v4(), SocketId::new_v6()] {
-        dump(&socket, id, &mut found)?;
+/// A socket of sock_diag, which stays in the namespace where it was opened.
+pub(super) struct DiagSocket(Socket);
+
+impl DiagSocket {
+    /// Opens it in the calling thread's namespace.
+    pub(super) fn open() -> io::Result<Self> {
+        connect(NETLINK_SOCK_DIAG).map(Self)
     }
-    Ok(found)
-}
 
-/// Asks for the LISTEN sockets of one family and appends them.
-fn dump(socket: &Socket, id: SocketId, found: &mut Vec<ListenSocket>) -> Result<(), KernelError> {
-    let request = request(id);
-    socket.send(&request, 0).map_err(at("send()"))?;
-    let mut buffer = vec![0; DATAGRAM_LEN];
-    loop {
-        let length = match socket.recv(&mut &mut buffer[..], libc_msg_trunc()) {
-            Ok(length) => length,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(at("recv()")(error)),
-        };
-        let Some(datagram) = buffer.get(..length) else {
-            let reason = format!("cut to {DATAGRAM_LEN} bytes");
-            return Err(KernelError::Answer { length, offset: DATAGRAM_LEN, reason });
-        };
-        if parse(datagram, found)? == Dump::Done {
-            return Ok(());
+    /// Dumps LISTEN sockets of both families.
+    pub(super) fn listen_sockets(&self) -> Result<Vec<ListenSocket>, KernelError> {
+        let mut found = Vec::new();
+        for id in [SocketId::new_v4(), SocketId::new_v6()] {
+            self.dump(&request(id, StateFlags::LISTEN, ExtensionFlags::SKMEMINFO), &mut |payload| {
+                found.extend(listen_socket(payload)?);
+                Ok(())
+            })?;
         }
+        Ok(found)
+    }
+
+    /// Dumps established connections that no process has accepted, at `ports`.
+    ///
+    /// The kernel walks all established sockets for it: ask when a queue is not empty.
+    pub(super) fn waiting(&self, ports: &[u16]) -> Result<Vec<WaitingConnection>, KernelError> {
+        let mut found = Vec::new();
+        for id in [SocketId::new_v4(), SocketId::new_v6()] {
+            self.dump(&request(id, StateFlags::ESTABLISHED, ExtensionFlags::INFO), &mut |payload| {
+                found.extend(waiting(payload)?.filter(|waiting| ports.contains(&waiting.local.port())));
+                Ok(())
+            })?;
+        }
+        Ok(found)
+    }
+
+    fn dump(
+        &self,
+        request: &InetRequest,
+        take: &mut dyn FnMut(&[u8]) -> Result<(), String>,
+    ) -> Result<(), KernelError> {
+        let mut payload = vec![0; request.buffer_len()];
+        request.emit(&mut payload);
+        let request = Dump { kind: SOCK_DIAG_BY_FAMILY, payload: &payload, what: "the dump of sockets" };
+        dump(&self.0, &request, &mut |kind, payload| match kind {
+            SOCK_DIAG_BY_FAMILY => take(payload),
+            other => Err(format!("message type {other} instead of SOCK_DIAG_BY_FAMILY")),
+        })
     }
 }
 
-/// MSG_TRUNC: `recv` returns the datagram's real length, so that a cut one is noticed.
-const fn libc_msg_trunc() -> i32 {
-    nix::sys::socket::MsgFlags::MSG_TRUNC.bits()
-}
-
-/// The request for every LISTEN socket of `id`'s family, with its memory (and so drop) figures.
-fn request(id: SocketId) -> Vec<u8> {
+/// The request for the sockets of `id`'s family in these states.
+fn request(id: SocketId, states: StateFlags, extensions: ExtensionFlags) -> InetRequest {
     let family = if id.source_address.is_ipv4() { AF_INET } else { AF_INET6 };
-    let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
-    let inner = SockDiagMessage::InetRequest(InetRequest {
-        family,
-        protocol: IPPROTO_TCP,
-        extensions: ExtensionFlags::SKMEMINFO,
-        states: StateFlags::LISTEN,
-        socket_id: id,
-    });
-    let mut message = NetlinkMessage::new(header, inner.into());
-    message.finalize();
-    let mut bytes = vec![0; message.buffer_len()];
-    message.serialize(&mut bytes);
-    bytes
+    InetRequest { family, protocol: IPPROTO_TCP, extensions, states, socket_id: id }
 }
 
-/// State of a dump: more datagrams follow, or it is complete.
-#[derive(Debug, PartialEq, Eq)]
-enum Dump {
-    More,
-    Done,
-}
-
-/// Reads one datagram of an answer: netlink messages back to back, each aligned to 4 bytes.
-fn parse(datagram: &[u8], found: &mut Vec<ListenSocket>) -> Result<Dump, KernelError> {
-    let mut offset = 0;
-    while let Some(rest) = datagram.get(offset..).filter(|rest| !rest.is_empty()) {
-        let wrong = |reason: String| KernelError::Answer { length: datagram.len(), offset, reason };
-        let message = NetlinkBuffer::new_checked(rest).map_err(|error| wrong(error.to_string()))?;
-        let payload = rest.get(NETLINK_HEADER_LEN..message.length() as usize).unwrap_or_default();
-        match message.message_type() {
-            SOCK_DIAG_BY_FAMILY => found.extend(listen_socket(payload).map_err(wrong)?),
-            // Both carry an errno, negated; NLMSG_DONE has 0 or nothing when all went well.
-            NLMSG_ERROR | NLMSG_DONE => {
-                let code = payload.first_chunk().map_or(0, |code| i32::from_ne_bytes(*code));
-                if code != 0 {
-                    let source = io::Error::from_raw_os_error(code.saturating_neg());
-                    return Err(KernelError::Netlink { step: "the dump of LISTEN sockets", source });
-                }
-                return Ok(Dump::Done);
-            }
-            NLMSG_NOOP => {}
-            other => return Err(wrong(format!("message type {other} instead of SOCK_DIAG_BY_FAMILY"))),
-        }
-        offset += (message.length() as usize).next_multiple_of(4);
+/// Decodes a connection without inode; `None` for one that was accepted.
+fn waiting(payload: &[u8]) -> Result<Option<WaitingConnection>, String> {
+    let header = InetResponseHeader::parse(payload).map_err(|error| error.to_string())?;
+    if header.state != TCP_ESTABLISHED || header.inode != 0 {
+        return Ok(None);
     }
-    Ok(Dump::More)
+    let id = header.socket_id;
+    let mut waited = None;
+    for attribute in attributes(payload) {
+        let attribute = attribute.map_err(|error| error.to_string())?;
+        if attribute.kind() == INET_DIAG_INFO {
+            let millis = u32_at(attribute.value(), TCPI_LAST_DATA_SENT);
+            waited = millis.map(|millis| Duration::from_millis(millis.into()));
+        }
+    }
+    Ok(Some(WaitingConnection {
+        local: SocketAddr::new(id.source_address, id.source_port),
+        client: SocketAddr::new(id.destination_address, id.destination_port),
+        unread: header.recv_queue,
+        waited,
+    }))
+}
+
+fn attributes(payload: &[u8]) -> NlasIterator<&[u8]> {
+    NlasIterator::new(payload.get(INET_DIAG_MSG_LEN..).unwrap_or_default())
 }
 
 /// Decodes `struct inet_diag_msg` and its attributes; `None` for a socket in another state.
@@ -139,13 +125,13 @@ fn listen_socket(payload: &[u8]) -> Result<Option<ListenSocket>, String> {
         device: (id.interface_id != 0).then_some(id.interface_id),
         v6only: None,
         recv_q: header.recv_queue,
-        send_q: header.send_queue,
+        send_q: Some(header.send_queue),
         drops: None,
         inode: u64::from(header.inode),
         cookie: u64::from_ne_bytes(id.cookie),
         uid: header.uid,
     };
-    for attribute in NlasIterator::new(payload.get(INET_DIAG_MSG_LEN..).unwrap_or_default()) {
+    for attribute in attributes(payload) {
         let attribute = attribute.map_err(|error| error.to_string())?;
         match attribute.kind() {
             INET_DIAG_SKMEMINFO => socket.drops = u32_at(attribute.value(), SK_MEMINFO_DROPS),
@@ -163,15 +149,11 @@ fn u32_at(value: &[u8], index: usize) -> Option<u32> {
     values.get(index).map(|value| u32::from_ne_bytes(*value))
 }
 
-/// Names the step that failed.
-fn at(step: &'static str) -> impl Fn(io::Error) -> KernelError {
-    move |source| KernelError::Netlink { step, source }
-}
-
 #[cfg(test)]
 #[cfg(target_endian = "little")] // netlink uses native byte order; the captured answers are from x86-64
 mod tests {
     use super::*;
+    use crate::kernel::dump::{HEADER_LEN, Progress, parse};
 
     /// Linux 6.18: 127.0.0.1:7001 with backlog 4, five connections waiting, two SYNs dropped.
     const V4: &str = "a4000000140002000000000098760000020a00001b5900007f0000010000000000000000000000000000000000000000\
@@ -192,22 +174,29 @@ mod tests {
         digits.chunks(2).map(|pair| u8::from_str_radix(&String::from_iter(pair), 16).unwrap()).collect()
     }
 
-    fn parsed(datagram: &[u8]) -> Result<(Dump, Vec<ListenSocket>), KernelError> {
+    fn parsed(datagram: &[u8]) -> Result<(Progress, Vec<ListenSocket>), KernelError> {
         let mut found = Vec::new();
-        parse(datagram, &mut found).map(|dump| (dump, found))
+        let progress = parse(datagram, "the dump of sockets", &mut |kind, payload| {
+            if kind != SOCK_DIAG_BY_FAMILY {
+                return Err(format!("message type {kind}"));
+            }
+            found.extend(listen_socket(payload)?);
+            Ok(())
+        })?;
+        Ok((progress, found))
     }
 
     #[test]
     fn a_real_answer_gives_every_field() {
         let datagram = [bytes(V4), bytes(V6), bytes(DONE)].concat();
-        let (dump, found) = parsed(&datagram).unwrap();
-        assert_eq!(dump, Dump::Done);
+        let (progress, found) = parsed(&datagram).unwrap();
+        assert_eq!(progress, Progress::Complete);
         let v4 = ListenSocket {
             local: "127.0.0.1:7001".parse().unwrap(),
             device: None,
             v6only: None,
             recv_q: 5,
-            send_q: 4,
+            send_q: Some(4),
             drops: Some(2),
             inode: 0xccd1,
             cookie: 15,
@@ -217,7 +206,7 @@ mod tests {
             local: "[::]:7005".parse().unwrap(),
             v6only: Some(false),
             recv_q: 0,
-            send_q: 10,
+            send_q: Some(10),
             drops: Some(0),
             inode: 0xccd2,
             cookie: 16,
@@ -234,8 +223,8 @@ mod tests {
         datagram.truncate(length);
         datagram[0] = u8::try_from(length).unwrap();
         datagram[length - 36] = 36;
-        let (dump, found) = parsed(&datagram).unwrap();
-        assert_eq!(dump, Dump::More);
+        let (progress, found) = parsed(&datagram).unwrap();
+        assert_eq!(progress, Progress::More);
         assert_eq!((found[0].recv_q, found[0].drops), (5, None));
     }
 
@@ -252,8 +241,8 @@ mod tests {
         let datagram = [bytes(V4), bytes(V6), bytes(DONE)].concat();
         for length in 0..datagram.len() {
             let cut = parsed(&datagram[..length]);
-            if let Ok((dump, found)) = cut {
-                assert_eq!(dump, Dump::More, "{length}");
+            if let Ok((progress, found)) = cut {
+                assert_eq!(progress, Progress::More, "{length}");
                 assert!(found.len() < 3 && [0, 164, 336].contains(&length), "{length}");
             }
         }
@@ -272,7 +261,7 @@ mod tests {
         #[test]
         fn attributes_of_any_content_do_not_panic(tail in proptest::collection::vec(0..=u8::MAX, 0..200)) {
             // A true header and inet_diag_msg, then anything, with the length that fits.
-            let mut datagram = [&bytes(V4)[..NETLINK_HEADER_LEN + INET_DIAG_MSG_LEN], &tail].concat();
+            let mut datagram = [&bytes(V4)[..HEADER_LEN + INET_DIAG_MSG_LEN], &tail].concat();
             let length = u32::try_from(datagram.len()).unwrap();
             datagram[..4].copy_from_slice(&length.to_ne_bytes());
             if let Ok((_, found)) = parsed(&datagram) {

@@ -1,9 +1,10 @@
 //! Linux's accept queues: LISTEN sockets, their owners, counters and sysctls.
 //!
-//! Owns netlink sock_diag, `/proc` and the differences between two snapshots of them. Everything is read
-//! in the network namespace of the **calling thread**, needs no privilege but for the owners of other
-//! users' sockets, and changes nothing. Does not own what an overflow looks like on the wire
-//! (`handshake`), the diagnosis (`listener`) nor the table that people see (`report`).
+//! Owns netlink sock_diag, `/proc`, network namespaces, and the differences between two snapshots. Changes nothing, and
+//! needs no privilege but to enter other namespaces and for the owners of other users' sockets. Does not own what an
+//! overflow looks like on the wire (`handshake`), the diagnosis (`listener`) nor the table that people see (`report`).
+//!
+//! [`Monitor`] follows many namespaces; functions without one read the calling thread's.
 //!
 //! Types exist on every platform; what reads them fails with [`KernelError::Unsupported`] outside Linux.
 //!
@@ -27,26 +28,48 @@
 //!   addresses (every pair of containers on one host) could not be distinguished.
 
 mod address;
+mod container;
 mod counters;
 #[cfg(target_os = "linux")]
 mod diag;
+#[cfg(target_os = "linux")]
+mod dnat;
+#[cfg(target_os = "linux")]
+mod dump;
+#[cfg(target_os = "linux")]
+mod monitor;
+#[cfg(target_os = "linux")]
+mod netns;
 mod owner;
+#[cfg(target_os = "linux")]
+mod reader;
+#[cfg(target_os = "linux")]
+mod rtnl;
 mod snapshot;
 mod socket;
 mod stats;
 mod sysctl;
+#[cfg(target_os = "linux")]
+mod table;
+mod waiting;
 mod watch;
 
 use std::io;
 use std::path::PathBuf;
 
 pub use address::{LocalAddresses, device_name, local_addresses};
+pub use container::Container;
 pub use counters::{Counter, Counters};
-pub use owner::{Owner, Owners, owners};
-pub use snapshot::{Snapshot, listen_sockets};
+#[cfg(target_os = "linux")]
+pub use monitor::{Monitor, WatchedNetns};
+#[cfg(target_os = "linux")]
+pub use netns::{Netns, NetnsChoice, NetnsId};
+pub use owner::{Owner, Owners, ProcessState, owners};
+pub use snapshot::Snapshot;
 pub use socket::{LimitFrom, ListenSocket};
 pub use stats::KernelStats;
 pub use sysctl::Sysctls;
+pub use waiting::WaitingConnection;
 pub use watch::{Interval, ListenerDelta, Watch};
 
 /// Reading the kernel's figures failed.
@@ -81,9 +104,48 @@ pub enum KernelError {
         /// The reason.
         source: io::Error,
     },
+    /// A network namespace could not be entered.
+    #[error("{}: cannot enter this network namespace: {source}", .path.display())]
+    Enter {
+        /// Its path.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// No network namespace has this name.
+    #[error("there is no network namespace '{0}' (see `ip netns`)")]
+    NoSuchNetns(String),
     /// `getifaddrs` failed.
     #[error("the addresses of this machine cannot be listed: {0}")]
     Addresses(io::Error),
+}
+
+impl Snapshot {
+    /// Reads the figures of the calling thread's network namespace.
+    ///
+    /// # Errors
+    ///
+    /// Netlink sock_diag is absent or forbidden, `/proc` cannot be read; not Linux.
+    pub fn take() -> Result<Self, KernelError> {
+        #[cfg(target_os = "linux")]
+        return reader::Reader::own()?.snapshot();
+        #[cfg(not(target_os = "linux"))]
+        Err(KernelError::Unsupported)
+    }
+}
+
+/// The LISTEN sockets of TCP, IPv4 and IPv6, in the calling thread's network namespace. Needs no privilege.
+///
+/// # Errors
+///
+/// Netlink sock_diag is absent or forbidden, or answers with something else; not Linux.
+pub fn listen_sockets() -> Result<Vec<ListenSocket>, KernelError> {
+    #[cfg(target_os = "linux")]
+    return diag::DiagSocket::open()
+        .map_err(|source| KernelError::Netlink { step: "socket()", source })?
+        .listen_sockets();
+    #[cfg(not(target_os = "linux"))]
+    Err(KernelError::Unsupported)
 }
 
 /// Advice for an error of netlink sock_diag; empty where there is none.

@@ -1,8 +1,8 @@
 //! Processes that hold a socket open.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use super::ListenSocket;
+use super::Container;
 
 /// A process that holds a socket.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,6 +11,66 @@ pub struct Owner {
     pub pid: i32,
     /// Its command name, `comm`: at most 15 bytes.
     pub command: String,
+    /// Its state when it was looked at.
+    pub state: ProcessState,
+    /// The container or systemd unit that it runs in.
+    pub container: Option<Container>,
+}
+
+/// State of a process (`/proc/PID/stat`, third field).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum ProcessState {
+    /// On a CPU or ready for one.
+    Running,
+    /// Waiting for an event, as a server does.
+    Sleeping,
+    /// Waiting for a disk, a network file system or the like; takes no signals.
+    Blocked,
+    /// Stopped by a signal (SIGSTOP, Ctrl-Z).
+    Stopped,
+    /// Stopped by a debugger.
+    Traced,
+    /// Ended, and not yet reaped.
+    Zombie,
+    /// Any other.
+    #[default]
+    Unknown,
+}
+
+impl ProcessState {
+    /// The state for a letter of `/proc/PID/stat`.
+    #[must_use]
+    pub const fn of(letter: char) -> Self {
+        match letter {
+            'R' => Self::Running,
+            'S' | 'I' => Self::Sleeping,
+            'D' => Self::Blocked,
+            'T' => Self::Stopped,
+            't' => Self::Traced,
+            'Z' | 'X' | 'x' => Self::Zombie,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The name in every output.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Sleeping => "sleeping",
+            Self::Blocked => "blocked",
+            Self::Stopped => "stopped",
+            Self::Traced => "traced",
+            Self::Zombie => "zombie",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// True if the process cannot accept connections until somebody intervenes.
+    #[must_use]
+    pub const fn is_halted(self) -> bool {
+        matches!(self, Self::Stopped | Self::Traced | Self::Zombie)
+    }
 }
 
 /// The owners of sockets, by inode.
@@ -37,6 +97,12 @@ impl Owners {
         self.by_inode.get(&inode).map_or(&[], Vec::as_slice)
     }
 
+    /// Adds owners that were found later.
+    pub fn extend(&mut self, later: Self) {
+        self.by_inode.extend(later.by_inode);
+        self.unreadable = later.unreadable;
+    }
+
     /// Number of processes whose files the caller may not see: one of them may be the owner.
     #[must_use]
     pub const fn unreadable(&self) -> usize {
@@ -44,27 +110,28 @@ impl Owners {
     }
 }
 
-/// Finds the processes that hold `sockets`, from `/proc/*/fd`.
+/// Finds the processes that hold the sockets with these inodes, from `/proc/*/fd`; in all namespaces, because inodes of
+/// sockets are the machine's.
 ///
 /// Without CAP_SYS_PTRACE only the caller's own processes can be seen; the others are counted. A process
 /// that ends meanwhile is passed over. Outside Linux, and without `/proc`, nobody is found.
 #[must_use]
-pub fn owners(sockets: &[ListenSocket]) -> Owners {
+pub fn owners(inodes: impl IntoIterator<Item = u64>) -> Owners {
+    let wanted: HashSet<u64> = inodes.into_iter().collect();
     #[cfg(target_os = "linux")]
-    return scan(sockets);
+    return scan(&wanted);
     #[cfg(not(target_os = "linux"))]
     {
-        let _ = sockets;
+        let _ = wanted;
         Owners::default()
     }
 }
 
 #[cfg(target_os = "linux")]
-fn scan(sockets: &[ListenSocket]) -> Owners {
+fn scan(wanted: &HashSet<u64>) -> Owners {
     use procfs::ProcError;
     use procfs::process::{FDTarget, all_processes};
 
-    let wanted: std::collections::HashSet<u64> = sockets.iter().map(|socket| socket.inode).collect();
     let mut by_inode: HashMap<u64, Vec<Owner>> = HashMap::new();
     let mut unreadable = 0;
     for process in all_processes().into_iter().flatten().flatten() {
@@ -89,10 +156,16 @@ fn scan(sockets: &[ListenSocket]) -> Owners {
         if held.is_empty() {
             continue;
         }
-        let command = process.stat().map_or_else(|_| "?".to_owned(), |stat| stat.comm);
+        let stat = process.stat().ok();
+        let cgroup = super::read_proc(&format!("/proc/{}/cgroup", process.pid)).unwrap_or_default();
+        let owner = Owner {
+            pid: process.pid,
+            command: stat.as_ref().map_or_else(|| "?".to_owned(), |stat| stat.comm.clone()),
+            state: stat.map_or(ProcessState::Unknown, |stat| ProcessState::of(stat.state)),
+            container: Container::parse(&cgroup),
+        };
         for inode in held {
-            let owner = Owner { pid: process.pid, command: command.clone() };
-            by_inode.entry(inode).or_default().push(owner);
+            by_inode.entry(inode).or_default().push(owner.clone());
         }
     }
     Owners::new(by_inode, unreadable)

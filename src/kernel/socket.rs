@@ -22,8 +22,9 @@ pub struct ListenSocket {
     pub v6only: Option<bool>,
     /// Connections that wait for `accept()`: `sk_ack_backlog`.
     pub recv_q: u32,
-    /// The queue's limit, `min(backlog, somaxconn)` at the time of `listen()`: `sk_max_ack_backlog`.
-    pub send_q: u32,
+    /// The queue's limit, `min(backlog, somaxconn)` at the time of `listen()`: `sk_max_ack_backlog`. `None` where only
+    /// `/proc/PID/net/tcp` may be read, which does not have it.
+    pub send_q: Option<u32>,
     /// Packets that this socket dropped since it exists, `sk_drops`: a SYN once; an ACK or data that met a full
     /// queue twice (`tcp_listendrop` and the discard); a bare ACK that TCP_DEFER_ACCEPT holds back once.
     /// Wraps. `None` before Linux 4.7.
@@ -38,24 +39,31 @@ pub struct ListenSocket {
 }
 
 impl ListenSocket {
-    /// True if the next connection overflows: `sk_acceptq_is_full`, **more** than the limit wait.
+    /// True if the next connection overflows: `sk_acceptq_is_full`, **more** than the limit wait. False without a limit.
     #[must_use]
     pub const fn is_full(&self) -> bool {
-        self.recv_q > self.send_q
+        match self.send_q {
+            Some(limit) => self.recv_q > limit,
+            None => false,
+        }
     }
 
-    /// Fill of the queue: 1.0 when it can take no more (`Send-Q + 1` connections), 0.0 when empty.
+    /// Fill of the queue: 1.0 when it can take no more (`Send-Q + 1` connections), 0.0 when empty. 0.0 without a limit.
     #[must_use]
     pub fn fill(&self) -> f64 {
-        (f64::from(self.recv_q) / (f64::from(self.send_q) + 1.0)).min(1.0)
+        self.send_q.map_or(0.0, |limit| (f64::from(self.recv_q) / (f64::from(limit) + 1.0)).min(1.0))
     }
 
-    /// Origin of its limit, given the namespace's `net.core.somaxconn`.
+    /// Origin of its limit, given the namespace's `net.core.somaxconn`; `None` without a limit.
     ///
     /// A `somaxconn` changed after `listen()` does not show: the kernel keeps the cut number only.
     #[must_use]
-    pub const fn limit_from(&self, somaxconn: u32) -> LimitFrom {
-        if self.send_q == somaxconn { LimitFrom::Somaxconn } else { LimitFrom::Listen }
+    pub const fn limit_from(&self, somaxconn: u32) -> Option<LimitFrom> {
+        match self.send_q {
+            Some(limit) if limit == somaxconn => Some(LimitFrom::Somaxconn),
+            Some(_) => Some(LimitFrom::Listen),
+            None => None,
+        }
     }
 
     /// Closeness of the match with `server`: `None` for no match, then the higher the closer.
@@ -92,7 +100,7 @@ mod tests {
             device: None,
             v6only,
             recv_q: 0,
-            send_q: 4,
+            send_q: Some(4),
             drops: Some(0),
             inode: 1,
             cookie: 1,
@@ -109,7 +117,7 @@ mod tests {
         socket.recv_q = 5;
         assert!(socket.is_full());
         assert_eq!(socket.fill(), 1.0);
-        socket.send_q = 0; // listen(fd, 0): one connection fits
+        socket.send_q = Some(0); // listen(fd, 0): one connection fits
         socket.recv_q = 0;
         assert!(!socket.is_full());
         assert_eq!(socket.fill(), 0.0);
@@ -118,9 +126,9 @@ mod tests {
     #[test]
     fn the_limit_is_somaxconns_when_it_equals_it() {
         let socket = socket("127.0.0.1:80", None);
-        assert_eq!(socket.limit_from(4), LimitFrom::Somaxconn);
-        assert_eq!(socket.limit_from(4096), LimitFrom::Listen);
-        assert_eq!(socket.limit_from(3), LimitFrom::Listen, "somaxconn was lowered after listen()");
+        assert_eq!(socket.limit_from(4), Some(LimitFrom::Somaxconn));
+        assert_eq!(socket.limit_from(4096), Some(LimitFrom::Listen));
+        assert_eq!(socket.limit_from(3), Some(LimitFrom::Listen), "somaxconn was lowered after listen()");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Counter, Counters, LimitFrom};
+use super::{Counter, Counters, LimitFrom, Netns, Owner};
 use crate::packet::Span;
 
 /// Figures of one listener between the first and the latest snapshot of a [`Watch`](super::Watch).
@@ -20,8 +20,8 @@ pub struct KernelStats {
     pub samples: u64,
     /// Connections waiting at the latest snapshot that had it.
     pub recv_q: u32,
-    /// The queue's limit then.
-    pub send_q: u32,
+    /// The queue's limit then; `None` where it may not be read.
+    pub send_q: Option<u32>,
     /// Most connections waiting at any snapshot.
     pub recv_q_max: u32,
     /// True if any snapshot found the queue full (`Recv-Q > Send-Q`).
@@ -36,6 +36,10 @@ pub struct KernelStats {
     pub abort_on_overflow: Option<bool>,
     /// `net.ipv4.tcp_synack_retries`.
     pub synack_retries: Option<u32>,
+    /// The network namespace that it listens in.
+    pub netns: Netns,
+    /// A process that holds its socket; `None` where that is not known.
+    pub owner: Option<Owner>,
     /// Growth of the counters of the whole network namespace: other listeners count there, too.
     pub namespace: Counters,
 }

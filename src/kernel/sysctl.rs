@@ -20,17 +20,34 @@ pub struct Sysctls {
 }
 
 impl Sysctls {
-    /// Reads them; one that cannot be read is `None`.
+    /// Their files under `/proc/sys`.
+    pub(super) const FILES: [&str; 7] = [
+        "net/core/somaxconn",
+        "net/ipv4/tcp_abort_on_overflow",
+        "net/ipv4/tcp_synack_retries",
+        "net/ipv4/tcp_syncookies",
+        "net/ipv4/tcp_max_syn_backlog",
+        "net/ipv4/tcp_syn_retries",
+        "net/ipv4/tcp_syn_linear_timeouts",
+    ];
+
+    /// Reads those of the calling thread's namespace; one that cannot be read is `None`.
     #[must_use]
     pub fn read() -> Self {
+        Self::from_files(|name| super::read_proc(&format!("/proc/sys/{name}")).ok())
+    }
+
+    /// Reads them by a function that gives the text of a file.
+    pub(super) fn from_files(text: impl Fn(&'static str) -> Option<String>) -> Self {
+        let [a, b, c, d, e, f, g] = Self::FILES.map(|name| text(name)?.trim().parse().ok());
         Self {
-            somaxconn: read("net/core/somaxconn"),
-            tcp_abort_on_overflow: read("net/ipv4/tcp_abort_on_overflow"),
-            tcp_synack_retries: read("net/ipv4/tcp_synack_retries"),
-            tcp_syncookies: read("net/ipv4/tcp_syncookies"),
-            tcp_max_syn_backlog: read("net/ipv4/tcp_max_syn_backlog"),
-            tcp_syn_retries: read("net/ipv4/tcp_syn_retries"),
-            tcp_syn_linear_timeouts: read("net/ipv4/tcp_syn_linear_timeouts"),
+            somaxconn: a,
+            tcp_abort_on_overflow: b,
+            tcp_synack_retries: c,
+            tcp_syncookies: d,
+            tcp_max_syn_backlog: e,
+            tcp_syn_retries: f,
+            tcp_syn_linear_timeouts: g,
         }
     }
 
@@ -53,8 +70,4 @@ impl Sysctls {
         ]
         .into_iter()
     }
-}
-
-fn read(name: &str) -> Option<u32> {
-    super::read_proc(&format!("/proc/sys/{name}")).ok()?.trim().parse().ok()
 }

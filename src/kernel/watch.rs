@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
 use super::stats::{KernelStats, overflowed};
-use super::{Counter, Counters, ListenSocket, Snapshot};
+use super::{Counter, Counters, ListenSocket, Netns, Snapshot};
 use crate::packet::{Span, Timestamp};
 
 /// Most remembered listeners that are gone, of those whose queue was in trouble.
@@ -223,6 +223,20 @@ impl Watch {
         listeners
     }
 
+    /// The fullest socket that listens on `server`, or did when it was last seen.
+    #[must_use]
+    pub fn socket(&self, server: SocketAddr) -> Option<&ListenSocket> {
+        self.history(server).map(|history| &history.socket)
+    }
+
+    fn history(&self, server: SocketAddr) -> Option<&BoundHistory> {
+        let matching =
+            self.histories.values().filter_map(|history| Some((history.socket.matches(server)?, history)));
+        let closest =
+            matching.max_by_key(|(closeness, history)| (*closeness, history.seen, history.recv_q_max))?;
+        Some(closest.1)
+    }
+
     /// Figures of the listener on `server`, an address that clients connect to.
     ///
     /// Ask only for servers that run here (`LocalAddresses::contains`): a socket on any address matches every server
@@ -230,11 +244,7 @@ impl Watch {
     /// another network namespace, or its listener came and went between two snapshots.
     #[must_use]
     pub fn stats(&self, server: SocketAddr) -> Option<KernelStats> {
-        let (_, history) = self
-            .histories
-            .values()
-            .filter_map(|history| Some((history.socket.matches(server)?, history)))
-            .max_by_key(|(closeness, history)| (*closeness, history.seen, history.recv_q_max))?;
+        let history = self.history(server)?;
         let socket = &history.socket;
         let sysctls = self.latest.sysctls;
         Some(KernelStats {
@@ -248,10 +258,12 @@ impl Watch {
             recv_q_max: history.recv_q_max,
             full_seen: history.full_seen,
             drops: history.drops.filter(|&drops| !history.lost || drops > 0),
-            limit_from: sysctls.somaxconn.map(|somaxconn| socket.limit_from(somaxconn)),
+            limit_from: sysctls.somaxconn.and_then(|somaxconn| socket.limit_from(somaxconn)),
             somaxconn: sysctls.somaxconn,
             abort_on_overflow: sysctls.abort_on_overflow(),
             synack_retries: sysctls.tcp_synack_retries,
+            netns: Netns { own: true, ..Netns::default() },
+            owner: None,
             namespace: self.counters(),
         })
     }
@@ -291,7 +303,7 @@ mod tests {
             device: None,
             v6only: None,
             recv_q,
-            send_q: 4,
+            send_q: Some(4),
             drops,
             inode: cookie,
             cookie,

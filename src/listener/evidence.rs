@@ -134,8 +134,8 @@ pub struct KernelFigures {
     pub drops: Option<u64>,
     /// Most connections that were seen waiting in its queue.
     pub most_waiting: u32,
-    /// The queue's limit.
-    pub limit: u32,
+    /// The queue's limit; `None` where it may not be read.
+    pub limit: Option<u32>,
     /// Growth of the namespace's ListenOverflows.
     pub overflows: Option<u64>,
     /// Growth of the namespace's ListenDrops.

@@ -155,7 +155,7 @@ mod tests {
                 device: None,
                 v6only: None,
                 recv_q: 0,
-                send_q: 4,
+                send_q: Some(4),
                 drops: Some(dropped),
                 inode: 1,
                 cookie: 1,

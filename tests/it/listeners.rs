@@ -19,7 +19,13 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_hsanalyze");
 
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
-    command.arg("listeners").args(arguments).env("NO_COLOR", "1").env("TZ", "UTC").stdin(Stdio::null());
+    // Other tests have namespaces with listeners at the same time.
+    command
+        .args(["listeners", "--netns", "self"])
+        .args(arguments)
+        .env("NO_COLOR", "1")
+        .env("TZ", "UTC")
+        .stdin(Stdio::null());
     command
 }
 
@@ -79,7 +85,7 @@ fn the_document_and_the_table_agree_with_ss_and_nstat() {
             ["ListenOverflows", "ListenDrops", "EmbryonicRsts", "TCPDeferAcceptDrop", "SyncookiesSent"]
         {
             assert_eq!(
-                document["counters"][name].as_u64(),
+                document["namespaces"][0]["counters"][name].as_u64(),
                 counters.get(&format!("TcpExt{name}")).copied(),
                 "{name}"
             );
@@ -87,7 +93,8 @@ fn the_document_and_the_table_agree_with_ss_and_nstat() {
         let first = &document["listeners"][0];
         assert_eq!(first["full"], true, "the full one comes first");
         assert_eq!(first["owner"][0]["pid"], std::process::id());
-        assert_eq!((&document["schema"], &document["interval"]), (&Value::from(1), &Value::Null));
+        assert_eq!(document["schema"], 2);
+        assert_eq!(document["namespaces"][0]["interval"], Value::Null);
 
         let (text, sockets, _) = at_rest(|| succeed(&[]));
         for (local, (recv_q, send_q, drops)) in sockets {
@@ -113,12 +120,12 @@ fn watching_streams_documents_with_growth_until_interrupted() {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut next = || serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap();
 
-        assert_eq!(next()["interval"], Value::Null);
+        assert_eq!(next()["namespaces"][0]["interval"], Value::Null);
         clients.extend((0..3).map(|_| start_connect(server)));
         let grown: u64 = (0..3).map(|_| next()["listeners"][0]["drops_delta"].as_u64().unwrap()).sum();
         assert!(grown >= 3, "{grown} of three SYNs dropped");
         let document = next();
-        let seconds = document["interval"]["seconds"].as_f64().unwrap();
+        let seconds = document["namespaces"][0]["interval"]["seconds"].as_f64().unwrap();
         assert!((0.15..2.0).contains(&seconds), "{seconds}");
         interrupt(&child);
         let output = child.wait_with_output().unwrap();
@@ -180,7 +187,11 @@ fn an_ordinary_user_sees_queues_and_is_told_why_owners_are_unknown() {
         fs::copy(PROGRAM, &program).unwrap();
         let run = |format| {
             let mut command = Command::new(&program);
-            command.args(["listeners", "--format", format]).current_dir("/").uid(65_534).gid(65_534);
+            command
+                .args(["listeners", "--netns", "self", "--format", format])
+                .current_dir("/")
+                .uid(65_534)
+                .gid(65_534);
             let output = command.output().unwrap();
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
             String::from_utf8(output.stdout).unwrap()

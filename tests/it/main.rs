@@ -21,6 +21,8 @@ mod listeners;
 mod live;
 #[cfg(target_os = "linux")]
 mod namespace;
+#[cfg(target_os = "linux")]
+mod netns;
 #[cfg(all(target_os = "linux", feature = "lab"))]
 mod race;
 mod readme;

@@ -1,50 +1,55 @@
-//! Reads the kernel's figures once a second and records them for the servers of this machine.
+//! Reads the kernel's figures once a second and records them for the servers of this machine, in every network namespace.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::kernel::{KernelError, KernelStats, LocalAddresses, Snapshot, Watch, local_addresses};
+use crate::kernel::{KernelError, KernelStats, Monitor, NetnsChoice, NetnsId, Owners, owners};
 use crate::listener::Listeners;
-use crate::packet::Endpoint;
 
-/// Interval between two reads of this machine's addresses: they change rarely, and each read costs a dump.
-const REFRESH: Duration = Duration::from_secs(10);
-
-/// An overflow after so long a rest is news again: longer than the 32 s between a client's last repeats.
+/// An overflow after so long a rest is news again: longer than the 32 s between a client's last retries.
 const REST: Duration = Duration::from_secs(60);
 
-/// The kernel's figures since the capture began. Nothing where the kernel cannot be asked.
+/// Shortest interval between two searches for the owners of new sockets: each looks at the files of every process.
+const LOOK_UP: Duration = Duration::from_secs(10);
+
+/// The kernel's figures since the capture began. Nothing where the kernel cannot be read.
 pub(super) struct Kernel {
-    watch: Option<Watch>,
-    local: LocalAddresses,
-    refreshed: Option<Instant>,
+    monitor: Option<Monitor>,
     failure: Option<KernelError>,
+    owners: KnownOwners,
     /// Time of each listener's latest overflow.
-    overflowing: HashMap<SocketAddr, Instant>,
+    overflowing: HashMap<(NetnsId, SocketAddr), Instant>,
 }
 
 impl Kernel {
-    /// Takes the first sample.
-    pub(super) fn new() -> Self {
-        let (watch, failure) = match Snapshot::take() {
-            Ok(sample) => (Some(Watch::new(sample)), None),
+    /// Takes the first snapshots, while the program may still enter other namespaces.
+    pub(super) fn new(choice: &NetnsChoice) -> Self {
+        let (monitor, failure) = match Monitor::open(choice) {
+            Ok(monitor) => (Some(monitor), None),
             Err(error) => (None, Some(error)),
         };
-        Self {
-            watch,
-            local: LocalAddresses::default(),
-            refreshed: None,
-            failure,
-            overflowing: HashMap::new(),
+        let mut owners = KnownOwners::default();
+        if let Some(monitor) = &monitor {
+            owners.update(monitor);
         }
+        Self { monitor, failure, owners, overflowing: HashMap::new() }
     }
 
-    /// Takes a snapshot and records it in `listeners`. Returns the error, once, when the kernel cannot be read any more.
+    /// What is read and what could not be, in sentences.
+    pub(super) fn notes(&self) -> Vec<String> {
+        self.monitor.as_ref().map(Monitor::notes).unwrap_or_default()
+    }
+
+    /// Takes snapshots and records them in `listeners`. Returns the error, once, when the kernel cannot be read any more.
     pub(super) fn ask(&mut self, listeners: &mut Listeners) -> Option<KernelError> {
-        if let Err(error) = self.sample(listeners) {
-            self.watch = None;
-            return Some(error);
+        if let Some(monitor) = &mut self.monitor {
+            if let Err(error) = monitor.sample() {
+                self.monitor = None;
+                return Some(error);
+            }
+            self.owners.update(monitor);
+            record(monitor, &self.owners.found, listeners);
         }
         self.failure.take()
     }
@@ -52,34 +57,55 @@ impl Kernel {
     /// Listeners of this machine that have begun to overflow, each returned once: until their clients give up, a minute or
     /// two later, the packets alone decide nothing where SYNs get no answer.
     pub(super) fn begun_to_overflow(&mut self) -> Vec<KernelStats> {
-        let Some(watch) = &self.watch else { return Vec::new() };
+        let Some(monitor) = &self.monitor else { return Vec::new() };
         self.overflowing.retain(|_, seen| seen.elapsed() < REST);
         let mut begun = Vec::new();
-        for local in watch.overflowing() {
-            if self.overflowing.insert(local, Instant::now()).is_none() {
-                begun.extend(watch.stats(local));
+        for followed in monitor.namespaces() {
+            for local in followed.watch.overflowing() {
+                if self.overflowing.insert((followed.netns.id, local), Instant::now()).is_none() {
+                    begun.extend(followed.stats(local, &self.owners.found));
+                }
             }
         }
         begun
     }
+}
 
-    fn sample(&mut self, listeners: &mut Listeners) -> Result<(), KernelError> {
-        let Some(watch) = &mut self.watch else { return Ok(()) };
-        let since = watch.latest().at;
-        watch.push(Snapshot::take()?);
-        let until = watch.latest().at;
-        if self.refreshed.is_none_or(|at| at.elapsed() >= REFRESH) {
-            self.local = local_addresses()?;
-            self.refreshed = Some(Instant::now());
+/// Owners of the sockets seen so far: looked up once each, while that is still permitted.
+#[derive(Default)]
+struct KnownOwners {
+    found: Owners,
+    looked_up: HashSet<u64>,
+    last: Option<Instant>,
+}
+
+impl KnownOwners {
+    fn update(&mut self, monitor: &Monitor) {
+        if self.last.is_some_and(|last| last.elapsed() < LOOK_UP) {
+            return;
         }
-        let here = |server: &Endpoint| self.local.contains(server.ip());
-        let servers: Vec<Endpoint> = listeners.servers().filter(here).collect();
-        for server in servers {
-            let address = SocketAddr::new(server.ip(), server.port());
-            if let Some(word) = watch.stats(address) {
-                listeners.record_kernel(server, word, watch.overflowed_lately(address), (since, until));
-            }
+        let sockets = monitor.namespaces().iter().flat_map(|followed| &followed.watch.latest().sockets);
+        let inodes: HashSet<u64> = sockets.map(|socket| socket.inode).collect();
+        let new: Vec<u64> = inodes.difference(&self.looked_up).copied().collect();
+        if !new.is_empty() {
+            self.found.extend(owners(new));
+            self.last = Some(Instant::now());
         }
-        Ok(())
+        self.looked_up = inodes;
+    }
+}
+
+/// Records the figures of every server whose listener is in one of the namespaces.
+fn record(monitor: &Monitor, owners: &Owners, listeners: &mut Listeners) {
+    let servers: Vec<_> = listeners.servers().collect();
+    for server in servers {
+        let address = SocketAddr::new(server.ip(), server.port());
+        let Some((followed, local)) = monitor.find(address) else { continue };
+        let (Some(stats), Some(interval)) = (followed.stats(local, owners), followed.watch.interval()) else {
+            continue;
+        };
+        let until = followed.watch.latest().at;
+        let since = until.plus(crate::packet::Span::from_nanos(-interval.span.as_nanos()));
+        listeners.record_kernel(server, stats, followed.watch.overflowed_lately(local), (since, until));
     }
 }

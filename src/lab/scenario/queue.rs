@@ -20,7 +20,7 @@ pub(super) fn run(parameters: &Parameters) -> Result<ScenarioOutcome, LabError> 
     let runs = side_by_side(&BACKLOGS, |&backlog| {
         let setup = Setup { backlog, somaxconn: Some(SOMAXCONN), ..parameters.setup() };
         setup.run(|experiment| {
-            let send_q = experiment.queue()?.send_q;
+            let send_q = experiment.queue()?.send_q.unwrap_or(0);
             let mut grown = Vec::new();
             for _ in 0..=send_q {
                 experiment.fill(1)?;
@@ -50,7 +50,7 @@ pub(super) fn run(parameters: &Parameters) -> Result<ScenarioOutcome, LabError> 
             "1",
             of("Recv-Q/Send-Q when one more came"),
             format!("{}/{send_q}", send_q + 1),
-            format!("{}/{}", after.recv_q, after.send_q),
+            format!("{}/{}", after.recv_q, after.send_q.unwrap_or(0)),
         );
         let late = late.first().map_or_else(String::new, |call| result_name(call.result));
         comparison.equal("2 C", of("connect() of the one more, 0.3 s"), "ETIMEDOUT".to_owned(), late);

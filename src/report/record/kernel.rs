@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde::{Serialize, Serializer};
 
 use super::Seconds;
-use crate::kernel::{Counters, KernelStats, LimitFrom, Owner, Sysctls};
+use crate::kernel::{Container, Counters, KernelStats, LimitFrom, Netns, Owner, Sysctls};
 
 /// The figures of one listener between the first and the latest snapshot.
 #[derive(Serialize)]
@@ -16,7 +16,8 @@ pub(super) struct KernelRecord<'a> {
     seconds: Seconds,
     samples: u64,
     recv_q: u32,
-    send_q: u32,
+    /// Null where it may not be read.
+    send_q: Option<u32>,
     recv_q_max: u32,
     full_seen: bool,
     drops: Option<u64>,
@@ -24,6 +25,9 @@ pub(super) struct KernelRecord<'a> {
     somaxconn: Option<u32>,
     abort_on_overflow: Option<u8>,
     synack_retries: Option<u32>,
+    netns: NetnsRecord<'a>,
+    /// Null where it is not known.
+    owner: Option<OwnerRecord<'a>>,
     namespace: CountersRecord<'a>,
 }
 
@@ -44,6 +48,8 @@ impl<'a> From<&'a KernelStats> for KernelRecord<'a> {
             somaxconn: stats.somaxconn,
             abort_on_overflow: super::sysctl(stats.abort_on_overflow),
             synack_retries: stats.synack_retries,
+            netns: (&stats.netns).into(),
+            owner: stats.owner.as_ref().map(OwnerRecord::from),
             namespace: CountersRecord(&stats.namespace),
         }
     }
@@ -101,16 +107,51 @@ impl From<Sysctls> for SysctlsRecord {
     }
 }
 
+/// A network namespace.
+#[derive(Serialize)]
+pub(super) struct NetnsRecord<'a> {
+    /// True for the one that the program runs in.
+    own: bool,
+    /// The number that `lsns` shows; null where it may not be read.
+    inode: Option<u64>,
+    /// The lowest process number in it.
+    pid: Option<u32>,
+    /// Its name in `ip netns`.
+    name: Option<&'a str>,
+}
+
+impl<'a> From<&'a Netns> for NetnsRecord<'a> {
+    fn from(netns: &'a Netns) -> Self {
+        Self { own: netns.own, inode: netns.inode, pid: netns.pid, name: netns.name.as_deref() }
+    }
+}
+
 /// A process that holds a socket.
 #[derive(Serialize)]
 pub(super) struct OwnerRecord<'a> {
     pid: i32,
     command: &'a str,
+    state: &'static str,
+    container: Option<ContainerRecord<'a>>,
+}
+
+/// The container or systemd unit of a process.
+#[derive(Serialize)]
+struct ContainerRecord<'a> {
+    kind: &'static str,
+    id: &'a str,
 }
 
 impl<'a> From<&'a Owner> for OwnerRecord<'a> {
     fn from(owner: &'a Owner) -> Self {
-        Self { pid: owner.pid, command: &owner.command }
+        let container =
+            |container: &'a Container| ContainerRecord { kind: container.kind(), id: container.id() };
+        Self {
+            pid: owner.pid,
+            command: &owner.command,
+            state: owner.state.name(),
+            container: owner.container.as_ref().map(container),
+        }
     }
 }
 
@@ -128,7 +169,7 @@ mod tests {
             span: Span::from_secs(2),
             samples: 2,
             recv_q: 5,
-            send_q: 4,
+            send_q: Some(4),
             recv_q_max: 5,
             full_seen: true,
             drops: Some(3),
@@ -136,6 +177,8 @@ mod tests {
             somaxconn: Some(4),
             abort_on_overflow: Some(true),
             synack_retries: None,
+            netns: Netns { own: true, ..Netns::default() },
+            owner: None,
             namespace: Counters::parse("TcpExt: ListenOverflows\nTcpExt: 3\n", ""),
         };
         let mut record = serde_json::to_value(KernelRecord::from(&stats)).unwrap();
@@ -146,7 +189,7 @@ mod tests {
             "local": "[::]:80", "sockets": 1, "listening": true, "seconds": 2.0, "samples": 2,
             "recv_q": 5, "send_q": 4, "recv_q_max": 5, "full_seen": true, "drops": 3,
             "limit_from": "somaxconn", "somaxconn": 4, "abort_on_overflow": 1, "synack_retries": null,
-            "namespace": null,
+            "netns": { "own": true, "inode": null, "pid": null, "name": null }, "owner": null, "namespace": null,
         });
         assert_eq!(record, expected);
     }

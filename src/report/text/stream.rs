@@ -54,13 +54,13 @@ impl Stream {
         let what =
             self.paint.apply(super::tone_of(Some(Cause::AcceptQueueOverflow)), "accept queue overflows");
         let dropped = word.drops.map_or_else(String::new, |n| format!(", {} dropped", count(n, "packet")));
+        let limit = word.send_q.map_or_else(String::new, |limit| format!(" where {limit} may"));
         writeln!(
             out,
-            "{}  {}  {what} by the kernel's count (confirmed): {} waiting where {} may{dropped}",
+            "{}  {}  {what} by the kernel's count (confirmed): {} waiting{limit}{dropped}",
             self.clock.time(now),
             word.local,
             word.recv_q,
-            word.send_q
         )
     }
 

@@ -180,11 +180,11 @@ fn kernel_figures(figures: &KernelFigures) -> String {
     };
     let drops =
         figures.drops.map_or_else(|| "an unknown number of packets".to_owned(), |n| count(n, "packet"));
+    let limit = figures.limit.map_or_else(String::new, |limit| format!(" where {limit} may"));
     format!(
-        "the kernel's own count: in {} this listener dropped {drops}, at most {} waited where {} may, and the namespace counted {}, {}",
+        "the kernel's own count: in {} this listener dropped {drops}, at most {} waited{limit}, and the namespace counted {}, {}",
         figures.span,
         count(figures.most_waiting.into(), "connection"),
-        figures.limit,
         counter(Counter::ListenOverflows, figures.overflows),
         counter(Counter::ListenDrops, figures.listen_drops),
     )

@@ -1,0 +1,229 @@
+//! Follows the kernel's figures in all chosen network namespaces, from one snapshot to the next.
+//!
+//! Owns which namespaces are followed, and which of them has the listener of a server. Does not own reading one
+//! (`reader`) nor the growth of its figures (`watch`).
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use super::dnat::Dnat;
+use super::netns::{self, Netns, NetnsChoice, NetnsId};
+use super::reader::Reader;
+use super::{Counter, KernelError, KernelStats, LocalAddresses, Owners, Snapshot, WaitingConnection, Watch};
+
+/// Interval between two searches for new and ended namespaces, and for their addresses: both change rarely, and each
+/// search looks at every process.
+const REFRESH: Duration = Duration::from_secs(3);
+
+/// Most namespaces that are followed; each takes about a dozen descriptors.
+const MOST: usize = 1000;
+
+/// All followed namespaces.
+pub struct Monitor {
+    choice: NetnsChoice,
+    /// The own one first, where it is among them.
+    followed: Vec<WatchedNetns>,
+    unreadable: Vec<(Netns, KernelError)>,
+    dnat: Result<Dnat, std::io::Error>,
+    refreshed: Instant,
+}
+
+/// One namespace with its figures since it was first read.
+pub struct WatchedNetns {
+    /// The namespace.
+    pub netns: Netns,
+    /// Its figures.
+    pub watch: Watch,
+    addresses: LocalAddresses,
+    reader: Reader,
+}
+
+impl Monitor {
+    /// Finds the namespaces, opens each, and takes the first snapshots. Do it while privileged: afterwards new ones can
+    /// be read only as far as an ordinary user may.
+    ///
+    /// # Errors
+    ///
+    /// The only chosen namespace, or the own one, cannot be read. Others are counted ([`Self::unreadable`]).
+    pub fn open(choice: &NetnsChoice) -> Result<Self, KernelError> {
+        let mut monitor = Self {
+            choice: choice.clone(),
+            followed: Vec::new(),
+            unreadable: Vec::new(),
+            dnat: Err(std::io::ErrorKind::NotFound.into()),
+            refreshed: Instant::now(),
+        };
+        monitor.refresh()?;
+        if monitor.followed.len() > 1 {
+            // Containers exist, and so may published ports.
+            monitor.dnat = Dnat::subscribe();
+        }
+        Ok(monitor)
+    }
+
+    /// Takes a snapshot of each namespace; now and then looks for new and ended ones.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub fn sample(&mut self) -> Result<(), KernelError> {
+        if let Ok(dnat) = &mut self.dnat {
+            dnat.drain();
+        }
+        let mut failed = Ok(());
+        self.followed.retain_mut(|followed| match followed.reader.snapshot() {
+            Ok(snapshot) => {
+                followed.watch.push(snapshot);
+                true
+            }
+            Err(error) => {
+                if followed.netns.own {
+                    failed = Err(error);
+                }
+                false
+            }
+        });
+        failed?;
+        if self.refreshed.elapsed() >= REFRESH {
+            self.refresh()?;
+        }
+        Ok(())
+    }
+
+    fn refresh(&mut self) -> Result<(), KernelError> {
+        self.refreshed = Instant::now();
+        let found = match netns::discover(&self.choice) {
+            Ok(found) => found,
+            // The chosen one has ended; its last figures stay.
+            Err(_) if !self.followed.is_empty() => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        self.followed.retain(|followed| found.iter().any(|netns| netns.id == followed.netns.id));
+        self.unreadable.clear();
+        for netns in found {
+            if let Some(known) = self.followed.iter_mut().find(|followed| followed.netns.id == netns.id) {
+                known.addresses = known.reader.addresses();
+                // The inode may have been readable only while privileged.
+                known.netns = Netns { inode: netns.inode.or(known.netns.inode), ..netns };
+            } else if self.followed.len() < MOST {
+                match WatchedNetns::open(netns.clone()) {
+                    Ok(followed) => self.followed.push(followed),
+                    Err(error) if netns.own || self.choice != NetnsChoice::All => return Err(error),
+                    Err(error) => self.unreadable.push((netns, error)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The followed namespaces, the own one first.
+    #[must_use]
+    pub fn namespaces(&self) -> &[WatchedNetns] {
+        &self.followed
+    }
+
+    /// Namespaces that exist and cannot be read.
+    #[must_use]
+    pub fn unreadable(&self) -> usize {
+        self.unreadable.len()
+    }
+
+    /// The namespace whose listener gets the packets to `server`, and the listener's address in it: behind NAT, where
+    /// that was seen. `None` where no followed namespace has such a listener.
+    #[must_use]
+    pub fn find(&self, server: SocketAddr) -> Option<(&WatchedNetns, SocketAddr)> {
+        let behind = self.dnat.as_ref().ok().and_then(|dnat| dnat.behind(server));
+        [behind, Some(server)].into_iter().flatten().find_map(|address| {
+            let here = self.followed.iter().filter(|followed| followed.has(address));
+            // Several namespaces may use one address (isolated bridges): the one in which something happens.
+            let busiest = here.max_by_key(|followed| (followed.activity(), followed.netns.own))?;
+            Some((busiest, address))
+        })
+    }
+
+    /// The namespace with this identity.
+    #[must_use]
+    pub fn netns(&self, id: NetnsId) -> Option<&WatchedNetns> {
+        self.followed.iter().find(|followed| followed.netns.id == id)
+    }
+
+    /// What is followed and what could not be, in sentences.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let (whole, part): (Vec<&WatchedNetns>, Vec<&WatchedNetns>) =
+            self.followed.iter().partition(|followed| followed.is_complete());
+        let names = |followed: &[&WatchedNetns]| {
+            followed.iter().map(|followed| followed.netns.to_string()).collect::<Vec<_>>().join(", ")
+        };
+        let mut notes = vec![format!("network namespaces read: {}", names(&whole))];
+        if !part.is_empty() {
+            notes.push(format!(
+                "network namespaces read without queue limits and drops, which needs root: {}",
+                names(&part)
+            ));
+        }
+        for (netns, error) in &self.unreadable {
+            notes.push(format!("network namespace {netns}: not read: {error}"));
+        }
+        if let (Err(error), true) = (&self.dnat, self.followed.len() > 1) {
+            notes.push(format!(
+                "published ports (destination NAT): not followed: connection tracking: {error}"
+            ));
+        }
+        notes
+    }
+}
+
+impl WatchedNetns {
+    fn open(netns: Netns) -> Result<Self, KernelError> {
+        let reader = Reader::open(&netns)?;
+        let first: Snapshot = reader.snapshot()?;
+        Ok(Self { netns, watch: Watch::new(first), addresses: reader.addresses(), reader })
+    }
+
+    /// True if limits and drops can be read, and not only what every user may read.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.reader.is_complete()
+    }
+
+    /// True if packets to `server` end at a listener here. Loopback addresses are the own namespace's only.
+    fn has(&self, server: SocketAddr) -> bool {
+        let ip = server.ip().to_canonical();
+        let reachable = self.netns.own || !(ip.is_loopback() || is_link_local(ip));
+        reachable && self.addresses.contains(ip) && self.watch.socket(server).is_some()
+    }
+
+    /// Connections and drops of all listeners since the first snapshot.
+    fn activity(&self) -> u64 {
+        let counters = self.watch.counters();
+        [Counter::PassiveOpens, Counter::ListenDrops]
+            .into_iter()
+            .filter_map(|counter| counters.get(counter))
+            .sum()
+    }
+
+    /// Figures of the listener on `server`, with the names of the namespace and of the process that listens.
+    #[must_use]
+    pub fn stats(&self, server: SocketAddr, owners: &Owners) -> Option<KernelStats> {
+        let owner = owners.of(self.watch.socket(server)?.inode).first().cloned();
+        Some(KernelStats { netns: self.netns.clone(), owner, ..self.watch.stats(server)? })
+    }
+
+    /// Connections that wait in the accept queues of `ports`.
+    ///
+    /// # Errors
+    ///
+    /// Those of netlink and `/proc`.
+    pub fn waiting(&self, ports: &[u16]) -> Result<Vec<WaitingConnection>, KernelError> {
+        self.reader.waiting(ports)
+    }
+}
+
+/// Every namespace has such addresses, and their packets do not leave the link.
+fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    }
+}

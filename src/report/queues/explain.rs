@@ -1,0 +1,237 @@
+//! The sentences below the table: full queues, who waits in them, advice, and what could not be read.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::text::{Line, LineTone, labelled};
+use super::{QueueRow, Queues, QueuesOptions};
+use crate::kernel::{LimitFrom, Netns, Owner, ProcessState};
+use crate::printable::printable;
+use crate::words::count;
+
+/// Most full listeners that are explained one by one; the others are in the table. On a screen one stands for all: the
+/// table needs the lines.
+const EXPLAINED: usize = 3;
+const EXPLAINED_ON_SCREEN: usize = 1;
+
+/// Waiting connections that are listed for a listener; all are counted.
+const LISTED: usize = 5;
+
+/// Explanations of full queues, with advice, and remarks on what could not be read.
+pub(super) fn explanations(queues: &Queues<'_>, options: &QueuesOptions) -> Vec<Line> {
+    let explained = if options.screen.is_some() { EXPLAINED_ON_SCREEN } else { EXPLAINED };
+    let mut lines = Vec::new();
+    for row in queues.rows.iter().filter(|row| row.socket.is_full()).take(explained) {
+        lines.push((LineTone::Plain, String::new()));
+        lines.push((LineTone::Alarm, title(row)));
+        lines.extend(labelled("now", &meaning(row), options.width));
+        if !row.waiting.0.is_empty() {
+            lines.extend(labelled("wait", &waiting(row, options.verbose), options.width));
+        }
+        lines.extend(labelled("check", &check(row), options.width));
+        lines.extend(labelled("fix", &advice(row), options.width));
+    }
+    if options.verbose {
+        lines.extend(all_waiting(queues, options));
+    }
+    for note in notes(queues) {
+        lines.push((LineTone::Plain, String::new()));
+        let wrapped = textwrap::wrap(&note, options.width);
+        lines.extend(wrapped.into_iter().map(|line| (LineTone::Plain, line.into_owned())));
+    }
+    lines
+}
+
+/// Of the queues that are not full, whose connections wait.
+fn all_waiting(queues: &Queues<'_>, options: &QueuesOptions) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let mut shown = BTreeSet::new();
+    for row in queues.rows.iter().filter(|row| !row.waiting.0.is_empty()) {
+        // Once for all sockets of an address, of which the full ones come first.
+        if !shown.insert((row.netns.id, row.address())) || row.socket.is_full() {
+            continue;
+        }
+        lines.push((LineTone::Plain, String::new()));
+        lines.push((LineTone::Plain, named(row)));
+        lines.extend(labelled("wait", &waiting(row, true), options.width));
+    }
+    lines
+}
+
+/// The listener's address, with its namespace where that is not the own one.
+fn named(row: &QueueRow<'_>) -> String {
+    if row.netns.own { row.address() } else { format!("{} in {}", row.address(), place(row.netns)) }
+}
+
+/// `the network namespace of PID 71`, `network namespace blue`.
+fn place(netns: &Netns) -> String {
+    match (&netns.name, netns.pid) {
+        (None, Some(pid)) => format!("the network namespace of PID {pid}"),
+        _ => format!("network namespace {netns}"),
+    }
+}
+
+fn title(row: &QueueRow<'_>) -> String {
+    let name = named(row);
+    if !row.is_one_of_several() {
+        return format!("{name}   ACCEPT QUEUE FULL");
+    }
+    let sharing = row.sharing;
+    let worker = match row.owner {
+        Some([only]) => format!(": worker PID {} ({})", only.pid, only.state.name()),
+        _ => String::new(),
+    };
+    format!("{name}   {} OF {} ACCEPT QUEUES FULL{worker}", sharing.full, sharing.sockets)
+}
+
+fn meaning(row: &QueueRow<'_>) -> String {
+    let (waiting, limit) = (row.socket.recv_q, limit_of(row));
+    let wait = if waiting == 1 { "connection waits" } else { "connections wait" };
+    let handshake = match row.watch.latest().sysctls.abort_on_overflow() {
+        Some(true) => {
+            "tcp_abort_on_overflow=1: handshakes that were under way are reset, after connect() may have succeeded"
+        }
+        Some(false) => {
+            "tcp_abort_on_overflow=0: the last ACK of handshakes that were under way is ignored, while their clients \
+             believe that they are connected"
+        }
+        None => "handshakes that were under way are ignored or reset",
+    };
+    let clients = if row.is_one_of_several() {
+        format!(
+            "about {} in {} new clients is hashed to this queue and its SYN gets no answer, while the other sockets of \
+             the address serve theirs",
+            row.sharing.full, row.sharing.sockets
+        )
+    } else {
+        "SYNs of new clients get no answer".to_owned()
+    };
+    format!(
+        "{waiting} {wait} for accept(), more than the limit of {limit}. {}. {handshake}.",
+        sentence(&clients)
+    )
+}
+
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+fn limit_of(row: &QueueRow<'_>) -> String {
+    row.socket.send_q.map_or_else(|| "?".to_owned(), |limit| limit.to_string())
+}
+
+/// `17 connections, for 0.3 to 12.5 s; 3 have sent data`, and the longest of them.
+fn waiting(row: &QueueRow<'_>, listed: bool) -> String {
+    let (waiting, sockets) = (&row.waiting, row.sharing.sockets);
+    let mut text = count(waiting.0.len() as u64, "connection");
+    if sockets > 1 {
+        text += &format!(" in {sockets} queues");
+    }
+    if let (Some(shortest), Some(longest)) = (waiting.shortest(), waiting.longest()) {
+        text += &format!(", for {} to {} s", seconds(shortest), seconds(longest));
+    }
+    if waiting.unread() > 0 {
+        text += &format!("; {} sent data that nobody reads", waiting.unread());
+    }
+    if listed {
+        let clients = waiting.longest_first().into_iter().take(LISTED).map(|waiting| {
+            let since = waiting.waited.map_or_else(String::new, |waited| format!(" {} s", seconds(waited)));
+            let unread = if waiting.unread > 0 {
+                format!(" {}", count(waiting.unread.into(), "byte"))
+            } else {
+                String::new()
+            };
+            format!("{}{since}{unread}", waiting.client)
+        });
+        text += &format!(": {}", clients.collect::<Vec<_>>().join(", "));
+        if waiting.0.len() > LISTED {
+            text += &format!(" and {} more", waiting.0.len() - LISTED);
+        }
+    }
+    text
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{:.1}", duration.as_secs_f64())
+}
+
+/// The command that shows the queue, as it must be typed.
+fn check(row: &QueueRow<'_>) -> String {
+    format!("{}ss -ltnm 'sport = :{}'", row.netns.command_prefix(), row.socket.local.port())
+}
+
+fn advice(row: &QueueRow<'_>) -> String {
+    let owner = row.owner.and_then(<[Owner]>::first);
+    let who = owner.map_or_else(|| "the program".into(), |owner| printable(&owner.command));
+    if let Some(owner) = owner.filter(|owner| owner.state.is_halted()) {
+        let how = match owner.state {
+            ProcessState::Stopped => format!("`kill -CONT {}` lets it go on", owner.pid),
+            ProcessState::Traced => "the debugger must let it go on".to_owned(),
+            _ => "restart it".to_owned(),
+        };
+        return format!(
+            "{who}[{}] is {}, so it accepts nothing: {how}. A larger backlog would not help.",
+            owner.pid,
+            owner.state.name()
+        );
+    }
+    if row.is_one_of_several() {
+        let state = owner.map_or_else(String::new, |owner| format!(" (it is {})", owner.state.name()));
+        return format!(
+            "find out why this worker of {who} does not accept{state}, while the others do. A larger backlog would not help."
+        );
+    }
+    let (limit, somaxconn) = (row.socket.send_q.unwrap_or(0), row.watch.latest().sysctls.somaxconn);
+    let raise = match (row.limit_from, somaxconn) {
+        (Some(LimitFrom::Somaxconn), _) => format!(
+            "raise net.core.somaxconn above {limit} together with the backlog that {who} gives to listen(), then restart it: \
+             the limit is set at listen()"
+        ),
+        (Some(LimitFrom::Listen), Some(somaxconn)) if somaxconn > limit => format!(
+            "give listen() a backlog above {limit} in {who}'s configuration and restart it (net.core.somaxconn allows \
+             {somaxconn})"
+        ),
+        (Some(LimitFrom::Listen) | None, _) => format!(
+            "give listen() a backlog above {limit} in {who}'s configuration, with net.core.somaxconn at least as high, and \
+             restart it"
+        ),
+    };
+    format!("make {who} accept faster; or, if it only falls behind for moments, {raise}.")
+}
+
+/// Remarks on earlier drops and on what may not be read.
+fn notes(queues: &Queues<'_>) -> Vec<String> {
+    let dropped =
+        queues.rows.iter().filter(|row| !row.socket.is_full() && row.socket.drops > Some(0)).count();
+    let mut notes = Vec::new();
+    if dropped > 0 && queues.span().is_none() {
+        let who = if dropped == 1 { "1 listener that is" } else { "listeners that are" };
+        notes.push(format!(
+            "DROPS: {who} not full now dropped packets earlier; a queue that is full for moments \
+             does that. `hsanalyze listeners --watch` shows whether it still happens."
+        ));
+    }
+    if queues.rows.iter().any(|row| row.owner.is_none()) {
+        let processes = queues.owners.unreadable();
+        let plural = if processes == 1 { "" } else { "es" };
+        notes.push(format!(
+            "OWNER: the files of {processes} process{plural} are not ours to see; run as root (or with CAP_SYS_PTRACE) to name \
+             them."
+        ));
+    }
+    let partial = queues.namespaces.iter().filter(|of| !of.complete).count();
+    if partial > 0 {
+        notes.push(format!(
+            "SEND-Q and DROPS of {} may not be read; run as root (or with CAP_SYS_ADMIN) to see them.",
+            count(partial as u64, "other network namespace")
+        ));
+    }
+    if queues.unreadable > 0 {
+        notes.push(format!(
+            "{} could not be read; run as root (or with CAP_SYS_ADMIN).",
+            count(queues.unreadable as u64, "network namespace")
+        ));
+    }
+    notes
+}

@@ -1,0 +1,316 @@
+//! Listeners in other network namespaces: found, named, and their counts joined to packets seen from outside.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::namespace::{in_namespace, run, sysctl, wait_for};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_hsanalyze");
+
+/// A listener in Python, which takes a backlog and accepts nothing; prints its line when it listens.
+const LISTENER: &str = "\
+import socket, sys, time
+s = socket.socket(socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind((sys.argv[1], int(sys.argv[2])))
+s.listen(int(sys.argv[3]))
+print('listening', flush=True)
+time.sleep(600)
+";
+
+/// A process that is killed when the test ends, whatever its outcome.
+struct Process(Child);
+
+impl Process {
+    /// Starts a program, and waits for the first line of its output.
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(!line.is_empty(), "{command:?} printed nothing");
+        Self(child)
+    }
+
+    fn pid(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A network namespace of its own, held by a process, that is joined to the calling thread's by a veth pair through a
+/// bridge: 10.55.0.1 on the bridge here, 10.55.0.2 there.
+struct Neighbour {
+    holder: Process,
+}
+
+impl Neighbour {
+    fn new() -> Self {
+        let holder =
+            Process::start(Command::new("unshare").args(["-n", "sh", "-c", "echo up; exec sleep 600"]));
+        let pid = holder.pid().to_string();
+        run("ip", &["link", "add", "br0", "type", "bridge"]);
+        run("ip", &["link", "add", "outside", "type", "veth", "peer", "name", "eth0", "netns", &pid]);
+        run("ip", &["link", "set", "outside", "master", "br0", "up"]);
+        run("ip", &["address", "add", "10.55.0.1/24", "dev", "br0"]);
+        run("ip", &["link", "set", "br0", "up"]);
+        let neighbour = Self { holder };
+        neighbour.run(&["ip", "link", "set", "lo", "up"]);
+        neighbour.run(&["ip", "address", "add", "10.55.0.2/24", "dev", "eth0"]);
+        neighbour.run(&["ip", "link", "set", "eth0", "up"]);
+        neighbour.run(&["ip", "route", "add", "default", "via", "10.55.0.1"]);
+        neighbour
+    }
+
+    fn pid(&self) -> u32 {
+        self.holder.pid()
+    }
+
+    /// Runs a command inside.
+    fn run(&self, command: &[&str]) -> String {
+        let pid = self.pid().to_string();
+        run("nsenter", &[&["-t", &pid, "-n"], command].concat())
+    }
+
+    /// Listens inside, and accepts nothing.
+    fn listen(&self, address: &str, port: u16, backlog: u32) -> Process {
+        let (pid, port, backlog) = (self.pid().to_string(), port.to_string(), backlog.to_string());
+        Process::start(
+            Command::new("nsenter")
+                .args(["-t", &pid, "-n", "python3", "-c", LISTENER, address, &port, &backlog]),
+        )
+    }
+}
+
+fn listeners(arguments: &[&str]) -> Value {
+    let mut command = Command::new(PROGRAM);
+    command.args(["listeners", "--format", "json"]).args(arguments);
+    let output = command.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {errors}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The listener on this address.
+fn on<'a>(document: &'a Value, local: &str) -> Option<&'a Value> {
+    document["listeners"].as_array().unwrap().iter().find(|listener| listener["local"] == local)
+}
+
+#[test]
+fn a_listener_in_another_namespace_is_shown_with_its_process_and_who_waits() {
+    in_namespace(|| {
+        let neighbour = Neighbour::new();
+        let server = neighbour.listen("10.55.0.2", 7801, 3);
+        let clients: Vec<_> =
+            (0..3).map(|_| crate::namespace::start_connect("10.55.0.2:7801".parse().unwrap())).collect();
+        wait_for("three connections wait", || {
+            on(&listeners(&[]), "10.55.0.2:7801").is_some_and(|listener| listener["recv_q"] == 3)
+        });
+        std::thread::sleep(Duration::from_millis(300));
+        let pid = neighbour.pid().to_string();
+        for netns in ["all", pid.as_str()] {
+            let document = listeners(&["--netns", netns]);
+            let listener = on(&document, "10.55.0.2:7801").unwrap();
+            assert_eq!((&listener["recv_q"], &listener["send_q"]), (&3.into(), &3.into()), "{listener}");
+            assert_eq!(listener["owner"][0]["pid"], server.pid());
+            assert_eq!(listener["owner"][0]["state"], "sleeping");
+            let netns = &listener["netns"];
+            assert_eq!((&netns["own"], &netns["pid"]), (&false.into(), &neighbour.pid().into()));
+            let waiting = &listener["waiting"];
+            assert_eq!((&waiting["connections"], &waiting["with_data"]), (&3.into(), &0.into()));
+            assert!(waiting["longest"].as_f64().unwrap() > 0.25, "{waiting}");
+        }
+        assert!(on(&listeners(&["--netns", "self"]), "10.55.0.2:7801").is_none());
+        drop(clients);
+    });
+}
+
+#[test]
+fn a_name_of_ip_netns_is_entered_and_a_wrong_one_is_refused() {
+    in_namespace(|| {
+        let name = format!("hsanalyze-{}", std::process::id());
+        run("ip", &["netns", "add", &name]);
+        let document = listeners(&["--netns", &name]);
+        let all = listeners(&[]);
+        run("ip", &["netns", "delete", &name]);
+        assert_eq!(document["namespaces"][0]["name"], *name);
+        let named = all["namespaces"].as_array().unwrap().iter().find(|netns| netns["name"] == *name);
+        assert_eq!(named.unwrap()["complete"], true);
+        let output = Command::new(PROGRAM).args(["listeners", "--netns", "no-such"]).output().unwrap();
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(message.contains("there is no network namespace 'no-such'"), "{message}");
+    });
+}
+
+#[test]
+fn an_ordinary_user_sees_how_many_wait_elsewhere_and_what_may_not_be_read() {
+    in_namespace(|| {
+        let neighbour = Neighbour::new();
+        let _server = neighbour.listen("10.55.0.2", 7802, 3);
+        let client = crate::namespace::start_connect("10.55.0.2:7802".parse().unwrap());
+        // A copy that others may run, wherever the build directory is.
+        let permissions: fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        let directory = tempfile::Builder::new().permissions(permissions).tempdir().unwrap();
+        let program = directory.path().join("hsanalyze");
+        fs::copy(PROGRAM, &program).unwrap();
+        let unprivileged = |arguments: &[&str]| {
+            let mut command = Command::new(&program);
+            command.arg("listeners").args(arguments).current_dir("/").uid(65_534).gid(65_534);
+            let output = command.output().unwrap();
+            let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "{errors}");
+            (String::from_utf8(output.stdout).unwrap(), errors)
+        };
+        let document = || serde_json::from_str::<Value>(&unprivileged(&["--format", "json"]).0).unwrap();
+        wait_for("one connection waits", || {
+            on(&document(), "10.55.0.2:7802").is_some_and(|listener| listener["recv_q"] == 1)
+        });
+        let document = document();
+        let listener = on(&document, "10.55.0.2:7802").unwrap();
+        assert_eq!(
+            (&listener["send_q"], &listener["full"], &listener["drops"]),
+            (&Value::Null, &Value::Null, &Value::Null)
+        );
+        assert_eq!(listener["waiting"]["connections"], 1);
+        let (text, notes) = unprivileged(&["-v"]);
+        assert!(text.contains("SEND-Q and DROPS of"), "{text}");
+        assert!(notes.contains("read without queue limits and drops, which needs root: PID"), "{notes}");
+        drop(client);
+    });
+}
+
+/// A live capture here, in the calling thread's namespace; its report after the time.
+fn capture(interface: &str, extra: &[&str]) -> Child {
+    let mut command = Command::new(PROGRAM);
+    command.args(["-i", interface, "--format", "json", "--duration", "12", "-Z", "nobody"]).args(extra);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // It prints `capturing on`, and takes the kernel's first figures before that.
+    std::thread::sleep(Duration::from_millis(1_500));
+    child
+}
+
+fn report(child: Child) -> Value {
+    let output = child.wait_with_output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {errors}"))
+}
+
+#[test]
+fn an_overflow_behind_veth_and_bridge_is_confirmed_from_the_host_side() {
+    in_namespace(|| {
+        let neighbour = Neighbour::new();
+        let server = neighbour.listen("10.55.0.2", 7803, 4);
+        let child = capture("br0", &[]);
+        let address = "10.55.0.2:7803".parse().unwrap();
+        let clients: Vec<_> = (0..12).map(|_| crate::namespace::start_connect(address)).collect();
+        let document = report(child);
+        let listener = &document["listeners"][0];
+        assert_eq!(listener["server"], "10.55.0.2:7803", "{document:#}");
+        assert_eq!(
+            (&listener["cause"], &listener["confidence"]),
+            (&"accept-queue-overflow".into(), &"confirmed".into()),
+            "{listener:#}"
+        );
+        assert_eq!(listener["kernel"]["netns"]["pid"], neighbour.pid(), "{listener:#}");
+        assert_eq!(listener["kernel"]["owner"]["pid"], server.pid(), "{listener:#}");
+        drop(clients);
+    });
+}
+
+#[test]
+fn a_published_port_is_the_containers_listener_and_not_the_proxys() {
+    in_namespace(|| {
+        let neighbour = Neighbour::new();
+        let _server = neighbour.listen("10.55.0.2", 80, 4);
+        // As docker-proxy: a listener on the host that never gets the packets, because they are translated before.
+        let _proxy = Process::start(Command::new("python3").args(["-c", LISTENER, "0.0.0.0", "7804", "128"]));
+        // Clients in a third namespace, whose packets come in and are translated.
+        let clients =
+            Process::start(Command::new("unshare").args(["-n", "sh", "-c", "echo up; exec sleep 600"]));
+        let pid = clients.pid().to_string();
+        run("ip", &["link", "add", "eth0", "type", "veth", "peer", "name", "client", "netns", &pid]);
+        run("ip", &["address", "add", "10.66.0.1/24", "dev", "eth0"]);
+        run("ip", &["link", "set", "eth0", "up"]);
+        for command in [
+            vec!["ip", "address", "add", "10.66.0.2/24", "dev", "client"],
+            vec!["ip", "link", "set", "client", "up"],
+        ] {
+            run("nsenter", &[&["-t", pid.as_str(), "-n"], command.as_slice()].concat());
+        }
+        neighbour.run(&["ip", "route", "replace", "default", "via", "10.55.0.1"]);
+        sysctl("net.ipv4.ip_forward", 1);
+        run(
+            "nft",
+            &["add table ip nat; add chain ip nat pre { type nat hook prerouting priority -100; }; \
+                      add rule ip nat pre tcp dport 7804 dnat to 10.55.0.2:80"],
+        );
+        let child = capture("eth0", &[]);
+        let connects = "import socket, time
+sockets = []
+for n in range(12):
+    s = socket.socket(); s.setblocking(False); s.connect_ex(('10.66.0.1', 7804)); sockets.append(s)
+print('started', flush=True)
+time.sleep(600)";
+        let _connecting =
+            Process::start(Command::new("nsenter").args(["-t", &pid, "-n", "python3", "-c", connects]));
+        let document = report(child);
+        let listener = &document["listeners"][0];
+        assert_eq!(listener["server"], "10.66.0.1:7804", "{document:#}");
+        assert_eq!(
+            (&listener["cause"], &listener["confidence"]),
+            (&"accept-queue-overflow".into(), &"confirmed".into()),
+            "{listener:#}"
+        );
+        assert_eq!(listener["kernel"]["local"], "10.55.0.2:80", "{listener:#}");
+        assert_eq!(listener["kernel"]["netns"]["pid"], neighbour.pid());
+        assert_eq!(document["attempts"].as_array().unwrap().len(), 12);
+    });
+}
+
+#[test]
+fn one_stopped_worker_of_four_is_named() {
+    in_namespace(|| {
+        let neighbour = Neighbour::new();
+        let worker = LISTENER.replace("SO_REUSEADDR", "SO_REUSEPORT");
+        let accepting = worker.replace("time.sleep(600)", "kept = []\nwhile True: kept.append(s.accept())");
+        let pid = neighbour.pid().to_string();
+        let start = |program: &str| {
+            let arguments = ["-t", &pid, "-n", "python3", "-c", program, "10.55.0.2", "7805", "4"];
+            Process::start(Command::new("nsenter").args(arguments))
+        };
+        let workers: Vec<Process> = (0..4).map(|_| start(&accepting)).collect();
+        let stopped = &workers[2];
+        kill(Pid::from_raw(i32::try_from(stopped.pid()).unwrap()), Signal::SIGSTOP).unwrap();
+        let address = "10.55.0.2:7805".parse().unwrap();
+        let mut clients = Vec::new();
+        wait_for("one of four queues is full", || {
+            clients.extend((0..8).map(|_| crate::namespace::start_connect(address)));
+            on(&listeners(&[]), "10.55.0.2:7805").is_some_and(|listener| listener["full"] == true)
+        });
+        let document = listeners(&[]);
+        let full = on(&document, "10.55.0.2:7805").unwrap();
+        assert_eq!((&full["sockets"], &full["sockets_full"]), (&4.into(), &1.into()));
+        assert_eq!(
+            (&full["owner"][0]["pid"], &full["owner"][0]["state"]),
+            (&stopped.pid().into(), &"stopped".into())
+        );
+        let output = Command::new(PROGRAM).arg("listeners").env("NO_COLOR", "1").output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        let title = format!("1 OF 4 ACCEPT QUEUES FULL: worker PID {} (stopped)", stopped.pid());
+        assert!(text.contains(&title) && text.contains("kill -CONT"), "{text}");
+        assert!(!text.contains("somaxconn above"), "{text}");
+    });
+}
