@@ -4,7 +4,7 @@
 
 #![expect(unsafe_code, reason = "calls C functions of libpcap")]
 
-use std::ffi::{c_int, c_uint, c_void};
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::io::{self, Write};
 use std::os::fd::{IntoRawFd, OwnedFd};
 
@@ -17,7 +17,15 @@ unsafe extern "C" {
     fn bpf_filter(program: *const c_void, packet: *const u8, wire: c_uint, captured: c_uint) -> c_uint;
     fn pcap_list_tstamp_types(capture: *mut c_void, types: *mut *mut c_int) -> c_int;
     fn pcap_free_tstamp_types(types: *mut c_int);
+    fn pcap_lib_version() -> *const c_char;
     fn pcap_get_tstamp_precision(capture: *mut c_void) -> c_int;
+}
+
+/// libpcap's name and version: `libpcap version 1.10.3 (with TPACKET_V3)`.
+#[must_use]
+pub fn libpcap_version() -> String {
+    // SAFETY: a string that ends in NUL and is never freed.
+    unsafe { CStr::from_ptr(pcap_lib_version()) }.to_string_lossy().into_owned()
 }
 
 /// An error of libpcap as a message, without the crate's prefix.

@@ -30,6 +30,7 @@ mod tests;
 pub use captures::{CaptureOptions, Captures};
 pub use device::{Device, devices};
 pub use filter::{Filter, FilterError};
+pub use libpcap::libpcap_version;
 pub use live::{LiveCapture, LiveError};
 pub use memory::{Playback, Recording};
 pub(crate) use open::stdin;

@@ -1,12 +1,16 @@
 //! The main form: `hsanalyze FILE...`.
 
+use std::ffi::OsStr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::error::ErrorKind;
 use clap::{ArgAction, Args, ValueEnum};
 use strum::IntoEnumIterator;
 
 use crate::command::analyse::Analyse;
+use crate::command::{Condition, UnknownCondition};
 use crate::handshake::Verdict;
 use crate::report::{ColourChoice, Format, Verbosity, VerdictSet};
 
@@ -16,7 +20,7 @@ const MOST_THREADS: usize = 1_024;
 /// As clap reads them.
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// Captures to analyse: pcap or pcapng, also gzip or zstd; - is standard input. With -i, a filter
+    /// Captures to analyse: pcap or pcapng, also gzip or zstd; - is standard input. With -i or -r, a filter
     ///
     /// Both byte orders, microseconds and nanoseconds are read; the name does not matter. Several files are
     /// analysed as one capture, in time order, so rotated captures can be given in any order. A file whose
@@ -24,7 +28,7 @@ pub(super) struct Arguments {
     #[arg(value_name = "FILE", help_heading = "Input")]
     files: Vec<PathBuf>,
 
-    /// Analyse FILE, as with tcpdump; the same as FILE alone
+    /// Analyse FILE; words after the options are then a filter, as with tcpdump
     #[arg(short = 'r', long = "read", value_name = "FILE", help_heading = "Input")]
     read: Vec<PathBuf>,
 
@@ -61,14 +65,17 @@ pub(super) struct Arguments {
     /// List only attempts with these verdicts
     ///
     /// Separated by commas; see Verdicts below. Counts are not restricted.
-    #[arg(long, value_name = "V,...", value_delimiter = ',', help_heading = "Output")]
+    #[arg(long, value_name = "V,...", value_delimiter = ',', value_parser = verdict_names(),
+          hide_possible_values = true, help_heading = "Output")]
     verdict: Vec<String>,
 
-    /// Exit with status 1 if an attempt has one of these verdicts
+    /// Exit with status 1 if an attempt has one of these verdicts or causes
     ///
-    /// Separated by commas; see Verdicts below.
-    #[arg(long, value_name = "V,...", value_delimiter = ',', help_heading = "Output")]
-    fail_on: Vec<String>,
+    /// Separated by commas; see Verdicts and Causes below. A word may carry the least confidence that counts, as in
+    /// accept-queue-overflow:likely or problem:confirmed. The status is 2 if there is no attempt to judge.
+    #[arg(long, value_name = "WORD,...", value_delimiter = ',', value_parser = ConditionParser,
+          hide_possible_values = true, help_heading = "Output")]
+    fail_on: Vec<Condition>,
 
     /// When to colour text
     ///
@@ -111,6 +118,45 @@ pub(super) struct Arguments {
     max_attempts: usize,
 }
 
+/// The values of `--verdict`.
+fn verdict_names() -> PossibleValuesParser {
+    let verdicts = Verdict::iter().map(Verdict::name);
+    PossibleValuesParser::new(verdicts.chain([PROBLEM]))
+}
+
+/// The word for all verdicts of attempts that failed, stalled or lied.
+const PROBLEM: &str = "problem";
+
+/// Parses a word of `--fail-on`, and knows the words for completions and suggestions.
+#[derive(Clone)]
+struct ConditionParser;
+
+impl TypedValueParser for ConditionParser {
+    type Value = Condition;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<Condition, clap::Error> {
+        let word = value.to_string_lossy();
+        word.parse().map_err(|error| match error {
+            // clap suggests the word that was meant.
+            UnknownCondition::Subject(_) => PossibleValuesParser::new(Condition::words())
+                .parse_ref(command, argument, value)
+                .map_or_else(|error| error, |_| command.clone().error(ErrorKind::InvalidValue, &error)),
+            UnknownCondition::Confidence(_) => command
+                .clone()
+                .error(ErrorKind::InvalidValue, format!("invalid value '{word}' for '--fail-on': {error}")),
+        })
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(Condition::words().map(PossibleValue::new)))
+    }
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum FormatArgument {
     Text,
@@ -128,8 +174,28 @@ enum ColourArgument {
 
 /// Turns raw arguments into a configuration; the error says which value is wrong and what is allowed.
 pub(super) fn validate(mut arguments: Arguments) -> Result<Analyse, String> {
-    let (read, files) = (std::mem::take(&mut arguments.read), std::mem::take(&mut arguments.files));
-    Ok(Analyse { files: validate_files(read, files)?, ..common(arguments)? })
+    let read = std::mem::take(&mut arguments.read);
+    if read.is_empty() {
+        let files = std::mem::take(&mut arguments.files);
+        return Ok(Analyse { files: validate_files(files)?, ..common(arguments)? });
+    }
+    let words = trailing_filter(&mut arguments)?;
+    arguments.filter = words.or(arguments.filter);
+    Ok(Analyse { files: validate_files(read)?, ..common(arguments)? })
+}
+
+/// The filter in the words after the options, if there are any.
+fn trailing_filter(arguments: &mut Arguments) -> Result<Option<String>, String> {
+    let words = std::mem::take(&mut arguments.files);
+    let [first, ..] = words.as_slice() else { return Ok(None) };
+    if arguments.filter.is_some() {
+        return Err(format!(
+            "the filter is given twice: by -f, and by the words that begin with '{}'",
+            first.display()
+        ));
+    }
+    let words: Option<Vec<&str>> = words.iter().map(|word| word.to_str()).collect();
+    Ok(Some(words.ok_or("the filter is not UTF-8")?.join(" ")))
 }
 
 /// The same without files, for a live capture: its trailing words are a filter, as with tcpdump.
@@ -140,18 +206,8 @@ pub(super) fn validate_live(mut arguments: Arguments) -> Result<Analyse, String>
             file.display()
         ));
     }
-    let words = std::mem::take(&mut arguments.files);
-    if let [first, ..] = words.as_slice() {
-        if arguments.filter.is_some() {
-            return Err(format!(
-                "the filter is given twice: by -f, and by the words that begin with '{}'",
-                first.display()
-            ));
-        }
-        let words: Option<Vec<&str>> = words.iter().map(|word| word.to_str()).collect();
-        let words = words.ok_or("the filter is not UTF-8")?;
-        arguments.filter = Some(words.join(" "));
-    }
+    let words = trailing_filter(&mut arguments)?;
+    arguments.filter = words.or(arguments.filter);
     common(arguments)
 }
 
@@ -159,6 +215,7 @@ fn common(arguments: Arguments) -> Result<Analyse, String> {
     let Arguments { filter, format, output, all, verdict, fail_on, .. } = arguments;
     Ok(Analyse {
         files: Vec::new(),
+        similar_command: None,
         filter: filter.map(validate_filter).transpose()?,
         format: match format {
             FormatArgument::Text => Format::Text,
@@ -168,8 +225,8 @@ fn common(arguments: Arguments) -> Result<Analyse, String> {
         },
         output: validate_output(output)?,
         all,
-        verdicts: if verdict.is_empty() { None } else { Some(validate_verdicts("--verdict", &verdict)?) },
-        fail_on: validate_verdicts("--fail-on", &fail_on)?,
+        verdicts: (!verdict.is_empty()).then(|| verdicts(&verdict)),
+        fail_on,
         colour: match arguments.color {
             ColourArgument::Auto => ColourChoice::Auto,
             ColourArgument::Always => ColourChoice::Always,
@@ -185,15 +242,14 @@ fn common(arguments: Arguments) -> Result<Analyse, String> {
     })
 }
 
-fn validate_files(mut read: Vec<PathBuf>, files: Vec<PathBuf>) -> Result<Vec<PathBuf>, String> {
-    read.extend(files);
-    if read.is_empty() {
+fn validate_files(files: Vec<PathBuf>) -> Result<Vec<PathBuf>, String> {
+    if files.is_empty() {
         return Err("no capture given: name a FILE, or - for standard input".to_owned());
     }
-    if read.iter().filter(|file| file.as_path() == Path::new("-")).count() > 1 {
+    if files.iter().filter(|file| file.as_path() == Path::new("-")).count() > 1 {
         return Err("standard input (-) is given more than once: it can be read only once".to_owned());
     }
-    Ok(read)
+    Ok(files)
 }
 
 fn validate_filter(filter: String) -> Result<String, String> {
@@ -215,23 +271,16 @@ fn validate_output(output: Option<PathBuf>) -> Result<Option<PathBuf>, String> {
     }
 }
 
-fn validate_verdicts(option: &str, names: &[String]) -> Result<VerdictSet, String> {
+/// The set that these names, which clap has checked, stand for.
+fn verdicts(names: &[String]) -> VerdictSet {
     let mut set = VerdictSet::EMPTY;
     for name in names {
-        match name.parse::<Verdict>() {
-            Ok(verdict) => set.extend([verdict]),
-            Err(_) if name == "problem" => {
-                set.extend(Verdict::iter().filter(|verdict| verdict.is_problem()));
-            }
-            Err(unknown) => {
-                let names = Verdict::iter().map(Verdict::name).collect::<Vec<_>>().join(", ");
-                return Err(format!(
-                    "invalid value for '{option}': {unknown}\n  [possible values: {names}, problem]"
-                ));
-            }
+        if name == PROBLEM {
+            set.extend(Verdict::iter().filter(|verdict| verdict.is_problem()));
         }
+        set.extend(name.parse::<Verdict>());
     }
-    Ok(set)
+    set
 }
 
 fn validate_threads(threads: usize) -> Result<NonZeroUsize, String> {

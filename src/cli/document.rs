@@ -1,13 +1,13 @@
-//! What the program says of itself: usage, help texts, completions, the manual page.
+//! Texts about the program: usage, help, version, completions, the manual page.
 
 use clap::CommandFactory;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
 use super::{Cli, subcommand};
+use crate::capture::libpcap_version;
 
-pub(super) const USAGE: &str =
-    "hsanalyze [OPTIONS] FILE...\n       hsanalyze [OPTIONS] -i IFACE [FILTER]\n       hsanalyze <COMMAND>";
+pub(super) const USAGE: &str = "hsanalyze [OPTIONS] FILE...\n       hsanalyze [OPTIONS] -r FILE [FILTER]\n       hsanalyze [OPTIONS] -i IFACE [FILTER]\n       hsanalyze <COMMAND>";
 
 pub(super) const ABOUT: &str = "\
 Tells from packets why TCP connections to a server fail, stall or lie.
@@ -18,6 +18,7 @@ the client's connect() believed.";
 
 const VERDICTS: &str = "\
 completed             the ACK was seen and nothing contradicts it
+completed-late        the ACK was seen, but a segment had to be sent again first
 synack-retransmitted  the server repeated SYN-ACK although the ACK had come
 reset-after-ack       a bare RST answered the ACK
 ack-ignored           ACK and data got no answer
@@ -29,6 +30,17 @@ client-reset          the client answered SYN-ACK with RST
 undetermined          the capture cannot say
 problem               any of them but completed and undetermined";
 
+const CAUSES: &str = "\
+accept-queue-overflow  the listener's accept queue was full
+defer-accept           TCP_DEFER_ACCEPT ignored the bare ACK on purpose
+firewall-reset         something on the path answered the ACK with RST
+port-closed            nothing listens there
+host-unreachable       the host cannot be reached
+filtered               something drops or rejects the packets
+syn-flood              many handshakes are begun and never finished
+syn-scan               a port is probed, and no connection meant
+application-reset      the application reset an accepted connection";
+
 const EXAMPLES: &str = "\
 hsanalyze server.pcap
 hsanalyze --verdict reset-after-ack,ack-ignored -v server.pcapng.zst
@@ -37,17 +49,18 @@ sudo hsanalyze -i eth0 port 443
 sudo hsanalyze -i any --duration 10m --format ndjson -o attempts.ndjson
 tcpdump -i eth0 -s 128 -w - 'tcp port 443' | hsanalyze -
 hsanalyze --format json server.pcap | jq '.listeners[].diagnosis'
-hsanalyze -q --fail-on problem server.pcap || mail-the-admin";
+hsanalyze -r server.pcap port 443
+hsanalyze -q --fail-on accept-queue-overflow:likely server.pcap || mail-the-admin";
 
 const EXIT_STATUS: &str = "\
 0  the captures were analysed, whatever was found; a live capture was ended by a signal or a limit
-1  an attempt has a verdict that --fail-on names
+1  --fail-on names a verdict or a cause that was found
 2  an error, a damaged capture, an interface that went away, packets that -w could not save: what could be read
-   is still reported";
+   is still reported; or no attempt that --fail-on could judge";
 
 /// The sections after the options, in `--help` and in the manual page.
-const SECTIONS: [(&str, &str); 3] =
-    [("VERDICTS", VERDICTS), ("EXIT STATUS", EXIT_STATUS), ("EXAMPLES", EXAMPLES)];
+const SECTIONS: [(&str, &str); 4] =
+    [("VERDICTS", VERDICTS), ("CAUSES", CAUSES), ("EXIT STATUS", EXIT_STATUS), ("EXAMPLES", EXAMPLES)];
 
 /// The sections as `--help` shows them.
 pub(super) fn after_help() -> String {
@@ -59,6 +72,11 @@ pub(super) fn after_help() -> String {
         format!("{words}:\n{}", textwrap::indent(text, "  "))
     });
     sections.join("\n\n")
+}
+
+/// Program and libpcap with their versions.
+pub(super) fn version() -> String {
+    format!("hsanalyze {}\n{}\n", env!("CARGO_PKG_VERSION"), libpcap_version())
 }
 
 /// For those who gave no arguments at all.
@@ -128,4 +146,22 @@ fn render_manual(page: &mut Vec<u8>) -> std::io::Result<()> {
 
 fn see_also(pages: &str, page: &mut Vec<u8>) -> std::io::Result<()> {
     Roff::new().control("SH", ["SEE ALSO"]).text([roman(pages)]).to_writer(page)
+}
+
+#[cfg(test)]
+mod tests {
+    use strum::IntoEnumIterator;
+
+    use super::*;
+    use crate::handshake::{Cause, Verdict};
+
+    #[test]
+    fn help_has_every_verdict_and_cause_in_order() {
+        fn words(text: &str) -> Vec<&str> {
+            text.lines().filter_map(|line| line.split_whitespace().next()).collect()
+        }
+        let verdicts: Vec<&str> = Verdict::iter().map(Verdict::name).chain(["problem"]).collect();
+        assert_eq!(words(VERDICTS), verdicts);
+        assert_eq!(words(CAUSES), Cause::iter().map(Cause::name).collect::<Vec<_>>());
+    }
 }

@@ -81,7 +81,7 @@ pub(super) struct LabArgs {
 
     /// Write the packets of both ends to FILE (pcapng, two interfaces); of a scenario with several runs,
     /// to FILE with the run's name in it
-    #[arg(short = 'w', long = "write-packets", value_name = "FILE")]
+    #[arg(short = 'w', long = "save", alias = "write-packets", value_name = "FILE")]
     write: Option<PathBuf>,
 
     /// Draw the curve of `race` to FILE (SVG); with the scenarios race and all

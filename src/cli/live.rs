@@ -15,7 +15,7 @@ use crate::packet::Span;
 
 /// As clap reads them. Where tcpdump has an option, it has the same letter here.
 #[derive(Args)]
-#[command(next_help_heading = "Live capture")]
+#[command(next_help_heading = "Live capture (with -i)")]
 pub(super) struct LiveArguments {
     /// Capture on this interface, named or numbered as by -D; "any" is all of them
     ///
@@ -30,43 +30,43 @@ pub(super) struct LiveArguments {
     list_interfaces: bool,
 
     /// End the capture after this time: seconds, or such as 90s, 10m, 1h30m
-    #[arg(long, value_name = "TIME", value_parser = duration, requires = "interface")]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,
 
     /// End the capture after N packets
-    #[arg(short, long, value_name = "N", requires = "interface",
+    #[arg(short, long, value_name = "N",
           value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
 
-    /// Keep N octets of each packet [default: 256]
+    /// Keep N bytes of each packet [default: 256]
     ///
     /// The default is enough for all headers, 54 the least that one can be judged by; 0 keeps whole packets. What is
     /// kept fills the buffer: the more of it, the shorter the burst that fits.
-    #[arg(short, long, value_name = "N", requires = "interface",
+    #[arg(short, long, value_name = "N",
           value_parser = clap::value_parser!(u32).range(..=i64::from(LiveOptions::MAX_SNAP_LENGTH)))]
     snapshot_length: Option<u32>,
 
     /// Size of the kernel's buffer in KiB [default: 16384]
-    #[arg(short = 'B', long, value_name = "KIB", requires = "interface",
+    #[arg(short = 'B', long, value_name = "KIB",
           value_parser = clap::value_parser!(u32).range(1..=2_097_151))]
     buffer_size: Option<u32>,
 
     /// Do not put the interface into promiscuous mode
-    #[arg(short = 'p', long, requires = "interface")]
+    #[arg(short = 'p', long)]
     no_promiscuous_mode: bool,
 
     /// Stamp packets by this clock: host, host_lowprec, host_hiprec, adapter, adapter_unsynced
-    #[arg(short = 'j', long, alias = "time-stamp-type", value_name = "CLOCK", requires = "interface")]
+    #[arg(short = 'j', long, alias = "time-stamp-type", value_name = "CLOCK")]
     time_source: Option<TimeSource>,
 
     /// Keep the packets in FILE, too (pcap with nanoseconds)
     ///
     /// As with tcpdump, all packets that the filter selects are kept, up to the snapshot length. Without -w the kernel
     /// drops most of the bulk data that no verdict needs.
-    #[arg(short = 'w', long = "save", value_name = "FILE", requires = "interface", value_parser = PathBufValueParser::new().try_map(no_standard_output))]
+    #[arg(short = 'w', long = "save", value_name = "FILE", value_parser = PathBufValueParser::new().try_map(no_standard_output))]
     save: Option<PathBuf>,
 
-    /// Begin another file when FILE is larger than MB million octets; its name gets a number
+    /// Begin another file when FILE is larger than MB million bytes; its name gets a number
     #[arg(short = 'C', long, value_name = "MB", requires = "save",
           value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     file_size: Option<u64>,
@@ -87,7 +87,7 @@ pub(super) struct LiveArguments {
     /// As root, become USER once the capture is open [default: the user who called sudo]
     ///
     /// Files are created as that user. Capabilities are given up in any case; "root" stays root without them.
-    #[arg(short = 'Z', long, value_name = "USER", requires = "interface")]
+    #[arg(short = 'Z', long, value_name = "USER")]
     relinquish_privileges: Option<String>,
 
     /// Network namespaces whose listeners the kernel is asked about: all, self, PID's, or one of `ip netns`
@@ -107,6 +107,21 @@ impl LiveArguments {
     /// Whether a live capture is asked for.
     pub(super) fn captures(&self) -> bool {
         self.interface.is_some()
+    }
+
+    /// An option that only a live capture has a use for, if one is given.
+    pub(super) fn given(&self) -> Option<&'static str> {
+        let options = [
+            ("--duration", self.duration.is_some()),
+            ("--count (-c)", self.count.is_some()),
+            ("--snapshot-length (-s)", self.snapshot_length.is_some()),
+            ("--buffer-size (-B)", self.buffer_size.is_some()),
+            ("--no-promiscuous-mode (-p)", self.no_promiscuous_mode),
+            ("--time-source (-j)", self.time_source.is_some()),
+            ("--save (-w)", self.save.is_some()),
+            ("--relinquish-privileges (-Z)", self.relinquish_privileges.is_some()),
+        ];
+        options.into_iter().find(|&(_, given)| given).map(|(option, _)| option)
     }
 }
 
@@ -129,7 +144,7 @@ pub(super) fn validate(arguments: LiveArguments, analyse: Analyse) -> Result<Liv
         capture: LiveOptions {
             snap_length: match arguments.snapshot_length {
                 Some(0) => LiveOptions::MAX_SNAP_LENGTH,
-                Some(octets) => validate_snap_length(octets)?,
+                Some(bytes) => validate_snap_length(bytes)?,
                 None => default.snap_length,
             },
             buffer: arguments.buffer_size.map_or(default.buffer, |kib| kib.saturating_mul(1024)),
@@ -152,14 +167,14 @@ pub(super) fn validate(arguments: LiveArguments, analyse: Analyse) -> Result<Liv
 /// What every verdict needs of a packet: the headers of Ethernet, IPv4 and TCP without options.
 const LEAST_SNAP_LENGTH: u32 = 14 + 20 + 20;
 
-fn validate_snap_length(octets: u32) -> Result<u32, String> {
-    if octets < LEAST_SNAP_LENGTH {
+fn validate_snap_length(bytes: u32) -> Result<u32, String> {
+    if bytes < LEAST_SNAP_LENGTH {
         return Err(format!(
-            "-s {octets} cuts packets before the end of the TCP header, so that none could be judged: at least \
-             {LEAST_SNAP_LENGTH} octets (Ethernet 14, IPv4 20, TCP 20) are needed, or 0 for whole packets"
+            "-s {bytes} cuts packets before the end of the TCP header, so that none could be judged: at least \
+             {LEAST_SNAP_LENGTH} bytes (Ethernet 14, IPv4 20, TCP 20) are needed, or 0 for whole packets"
         ));
     }
-    Ok(octets)
+    Ok(bytes)
 }
 
 /// Longer runs end by a signal.

@@ -52,6 +52,12 @@ pub enum UsageError {
     Wrong(String),
 }
 
+/// The names of the commands.
+#[cfg(all(target_os = "linux", feature = "lab"))]
+const COMMANDS: [&str; 6] = ["listeners", "race", "lab", "completions", "man", "help"];
+#[cfg(not(all(target_os = "linux", feature = "lab")))]
+const COMMANDS: [&str; 5] = ["listeners", "race", "completions", "man", "help"];
+
 #[derive(Parser)]
 #[command(
     name = "hsanalyze",
@@ -62,7 +68,6 @@ pub enum UsageError {
     after_long_help = document::after_help(),
     override_usage = document::USAGE,
     args_conflicts_with_subcommands = true,
-    disable_help_subcommand = true,
     // Help on a wide terminal is still read.
     max_term_width = 100
 )]
@@ -109,15 +114,20 @@ where
     if arguments.len() <= 1 {
         return Err(UsageError::NoArguments(document::short_usage()));
     }
+    let similar_command = arguments.get(1).and_then(|word| word.to_str()).and_then(similar_command);
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
+        Err(error) if error.kind() == ErrorKind::DisplayVersion => {
+            return Ok(Command::Print(document::version().into_bytes()));
+        }
         Err(error) if error.exit_code() == 0 => {
             return Ok(Command::Print(error.render().to_string().into_bytes()));
         }
-        Err(error) => return Err(wrong(&error)),
+        Err(error) => return Err(mistyped(similar_command).unwrap_or_else(|| wrong(&error))),
     };
     match cli.other {
-        None => main_form(cli.analyse, cli.live).map_err(|message| unusable(Cli::command(), message)),
+        None => main_form(cli.analyse, cli.live, similar_command)
+            .map_err(|message| unusable(Cli::command(), message)),
         Some(Other::Listeners(arguments)) => Ok(Command::Listeners(arguments.config())),
         Some(Other::Race(arguments)) => Ok(Command::Race(arguments.config())),
         #[cfg(all(target_os = "linux", feature = "lab"))]
@@ -130,14 +140,38 @@ where
 }
 
 /// The form without a command: files, or an interface.
-fn main_form(analyse: analyse::Arguments, live: live::LiveArguments) -> Result<Command, String> {
+fn main_form(
+    analyse: analyse::Arguments,
+    live: live::LiveArguments,
+    similar_command: Option<&'static str>,
+) -> Result<Command, String> {
     if live.lists() {
         return Ok(Command::Devices);
     }
     if live.captures() {
         return live::validate(live, analyse::validate_live(analyse)?).map(Command::Live);
     }
-    analyse::validate(analyse).map(Command::Analyse)
+    if let Some(option) = live.given() {
+        return Err(format!("{option} is for a live capture: it needs -i IFACE"));
+    }
+    analyse::validate(analyse).map(|analyse| Command::Analyse(Analyse { similar_command, ..analyse }))
+}
+
+/// The command whose name `word` is a typing error for.
+fn similar_command(word: &str) -> Option<&'static str> {
+    /// As clap has it for options.
+    const SIMILAR: f64 = 0.7;
+    let is_name = |word: &str| word.chars().all(|c| c.is_ascii_alphabetic());
+    let names = COMMANDS.into_iter().filter(|_| is_name(word) && !COMMANDS.contains(&word));
+    let rated = names.map(|name| (strsim::jaro(word, name), name)).filter(|&(rating, _)| rating > SIMILAR);
+    rated.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, name)| name)
+}
+
+/// Arguments that make no sense but with a command.
+fn mistyped(similar_command: Option<&'static str>) -> Option<UsageError> {
+    let name = similar_command?;
+    let message = format!("there is no such command; did you mean '{name}'?");
+    Some(wrong(&Cli::command().error(ErrorKind::InvalidSubcommand, message)))
 }
 
 /// One of the program's commands, with its full name.

@@ -24,12 +24,12 @@ pub(super) struct RaceArgs {
     target: String,
 
     /// Connects in all
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 20,
+    #[arg(short, long, value_name = "N", default_value_t = 20,
           value_parser = clap::value_parser!(u32).range(COUNT))]
     count: u32,
 
     /// Connects at once, at most 1000
-    #[arg(short, long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(CONCURRENCY))]
+    #[arg(short = 'P', long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(CONCURRENCY))]
     concurrency: u32,
 
     /// Time between the starts of two connects, in seconds

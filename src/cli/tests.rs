@@ -44,7 +44,7 @@ fn a_file_is_enough() {
     let config = analyse("a.pcap");
     assert_eq!(config.files, [Path::new("a.pcap")]);
     assert_eq!((config.format, config.verbosity), (Format::Text, Verbosity::Normal));
-    assert_eq!((config.verdicts, config.fail_on), (None, VerdictSet::EMPTY));
+    assert_eq!((config.verdicts, config.fail_on.as_slice()), (None, [].as_slice()));
     assert_eq!((config.threads, config.max_attempts.get()), (None, 1_000_000));
     assert_eq!((config.colour, config.all), (ColourChoice::Auto, false));
     assert_eq!((config.output, config.filter), (None, None));
@@ -53,7 +53,7 @@ fn a_file_is_enough() {
 #[test]
 fn options_arrive_in_the_configuration() {
     let config = analyse(
-        "-r a.pcap b.pcap - -f tcp --format ndjson -o out --all --verdict refused,half-open --fail-on problem \
+        "a.pcap b.pcap - -f tcp --format ndjson -o out --all --verdict refused,half-open --fail-on problem \
          --color never -v -n --threads 2 --max-attempts 5",
     );
     assert_eq!(config.files, ["a.pcap", "b.pcap", "-"].map(Path::new));
@@ -61,7 +61,7 @@ fn options_arrive_in_the_configuration() {
     assert_eq!((config.format, config.verbosity), (Format::NdJson, Verbosity::Verbose));
     assert_eq!(config.output.as_deref(), Some(Path::new("out")));
     assert_eq!(config.verdicts, Some(VerdictSet::from_iter([Verdict::Refused, Verdict::HalfOpen])));
-    assert_eq!(config.fail_on, VerdictSet::problems());
+    assert_eq!(config.fail_on, ["problem".parse().unwrap()]);
     assert_eq!((config.colour, config.all), (ColourChoice::Never, true));
     assert_eq!(config.threads.map(std::num::NonZeroUsize::get), Some(2));
     assert_eq!(config.max_attempts.get(), 5);
@@ -118,6 +118,61 @@ fn a_file_may_bear_the_name_of_a_command() {
 }
 
 #[test]
+fn a_command_s_help_can_be_asked_for_in_three_ways() {
+    for name in ["listeners", "race"] {
+        assert_eq!(printed(&format!("help {name}")), printed(&format!("{name} --help")));
+    }
+    assert_eq!(printed("help"), printed("--help"));
+}
+
+#[test]
+fn every_command_has_a_name_that_typing_errors_are_compared_with() {
+    let mut program = Cli::command();
+    program.build();
+    let names: Vec<&str> = program.get_subcommands().map(clap::Command::get_name).collect();
+    assert_eq!(names, COMMANDS);
+    assert_eq!(analyse("listner").similar_command, Some("listeners"));
+    assert_eq!(analyse("rcae").similar_command, Some("race"));
+    for file in ["race.pcap", "./race", "capture", "dump"] {
+        assert_eq!(analyse(file).similar_command, None, "{file}");
+    }
+}
+
+#[test]
+fn words_after_read_are_a_filter() {
+    let config = analyse("-r a.pcap -r b.pcap tcp port 7777 and host 10.0.0.1");
+    assert_eq!(config.files, ["a.pcap", "b.pcap"].map(Path::new));
+    assert_eq!(config.filter.as_deref(), Some("tcp port 7777 and host 10.0.0.1"));
+    assert_eq!(analyse("-r a.pcap -f tcp").filter.as_deref(), Some("tcp"));
+}
+
+/// tcpdump's letters, where it has one.
+#[test]
+fn a_letter_means_one_thing_in_all_commands() {
+    let mut program = Cli::command();
+    program.build();
+    let mut meanings = std::collections::BTreeMap::new();
+    let commands = std::iter::once(&program).chain(program.get_subcommands());
+    for argument in commands.flat_map(clap::Command::get_arguments) {
+        if let Some(letter) = argument.get_short() {
+            let meaning = argument.get_long().unwrap_or("(none)");
+            let other = meanings.insert(letter, meaning).unwrap_or(meaning);
+            assert_eq!(other, meaning, "-{letter}");
+        }
+    }
+}
+
+#[test]
+fn completions_offer_the_words_of_verdict_and_fail_on() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = printed(&format!("completions {shell}"));
+        for word in ["synack-retransmitted", "accept-queue-overflow", "problem"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
+}
+
+#[test]
 fn no_arguments_get_a_short_usage() {
     insta::assert_snapshot!("no_arguments", error(""));
 }
@@ -133,7 +188,13 @@ fn wrong_arguments_get_the_value_and_what_is_allowed() {
         "--max-attempts 0 a.pcap",
         "--nonsense a.pcap",
         "--all",
-        "- -r -",
+        "- -",
+        "-r a.pcap -f tcp port 80",
+        "--formt json a.pcap",
+        "--fail-on problems a.pcap",
+        "--fail-on problem:sure a.pcap",
+        "lisetners --watch",
+        "-r a.pcap --duration 5",
         "completions tcsh",
         "-i eth0 -r a.pcap",
         "-i eth0 -f tcp port 80",
@@ -157,7 +218,8 @@ fn help_comes_short_and_long() {
     insta::assert_snapshot!("help_short", command.render_help().to_string());
     insta::assert_snapshot!("help_long", command.render_long_help().to_string());
     assert!(printed("-h").len() < printed("--help").len());
-    assert_eq!(printed("--version"), format!("hsanalyze {}\n", env!("CARGO_PKG_VERSION")));
+    let version = concat!("hsanalyze ", env!("CARGO_PKG_VERSION"), "\nlibpcap version ");
+    assert!(printed("--version").starts_with(version) && printed("-V").starts_with(version));
 }
 
 #[cfg(all(target_os = "linux", feature = "lab"))] // the snapshots list every command

@@ -10,15 +10,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
+use super::fail_on::{Condition, Judge, Judgement};
 use super::{Status, raise_descriptor_limit, wanted};
-use crate::capture::{self, CaptureInfo, CaptureOptions, Captures, Source};
+use crate::capture::{self, CaptureInfo, CaptureOptions, Captures, OpenReason, Source};
 use crate::engine::{self, AnalysisOptions, Sink, Summary};
-use crate::handshake::Attempt;
+use crate::listener::Listeners;
 use crate::packet::{Frames, Timestamp};
 use crate::printable::printable;
 use crate::report::output::Output;
@@ -30,6 +31,8 @@ use crate::report::{ColourChoice, Format, Options, Reporter, Verbosity, VerdictS
 pub struct Analyse {
     /// At least one, but for a live capture; `-` is standard input, at most once.
     pub files: Vec<PathBuf>,
+    /// The command that the only file may be a typing error for.
+    pub similar_command: Option<&'static str>,
     /// A BPF filter expression, not compiled yet.
     pub filter: Option<String>,
     /// The output format.
@@ -40,8 +43,8 @@ pub struct Analyse {
     pub all: bool,
     /// List only attempts with these verdicts.
     pub verdicts: Option<VerdictSet>,
-    /// Exit with status 1 when an attempt has one of these verdicts.
-    pub fail_on: VerdictSet,
+    /// Exit with status 1 when one of these is met.
+    pub fail_on: Vec<Condition>,
     /// When to colour.
     pub colour: ColourChoice,
     /// How much text to write.
@@ -92,7 +95,7 @@ fn analyse(
     config: &Analyse,
     interrupt: &Interrupt,
     sink: &mut dyn Sink,
-) -> anyhow::Result<(Summary, impl FnMut(&mut Attempt) + use<>)> {
+) -> anyhow::Result<(Summary, Listeners)> {
     let options = CaptureOptions { filter: config.filter.clone() };
     raise_descriptor_limit();
     let (captures, mut errors) = Captures::open(&config.files, &options)?;
@@ -102,15 +105,17 @@ fn analyse(
         && let Some(last) = errors.pop()
     {
         errors.iter().for_each(|error| complain(&error.to_string()));
-        return Err(last.into());
+        let hint = config.similar_command.filter(|_| matches!(last.reason, OpenReason::Missing));
+        return match hint {
+            Some(command) => Err(anyhow!("{last}; did you mean the command '{command}'?")),
+            None => Err(last.into()),
+        };
     }
     interrupt.reading.store(true, Ordering::Relaxed);
     let shown = config.verbosity != Verbosity::Quiet && io::stderr().is_terminal();
     let progress = shown.then(|| Progress::new(captures.progress().map(|(_, total)| total)));
-    let (summary, listeners) =
-        engine::analyse(&mut Watched { captures, progress, interrupt }, &engine_options(config), sink)
-            .with_context(|| target(config))?;
-    Ok((summary, move |attempt: &mut Attempt| attempt.inference = listeners.infer(attempt)))
+    engine::analyse(&mut Watched { captures, progress, interrupt }, &engine_options(config), sink)
+        .with_context(|| target(config))
 }
 
 pub(super) fn engine_options(config: &Analyse) -> AnalysisOptions {
@@ -157,17 +162,16 @@ impl Source for Watched<'_> {
 
 /// Opens the output, has `engine` analyse the captures into it, and finishes the report.
 ///
-/// `prepare` sees the output before that, to catch signals. `engine` returns the summary and what settles the final cause
-/// of an attempt that a report held back; with `provisional` it tells attempts before they are decided, too.
-pub(super) fn run_with<E, S>(
+/// `prepare` sees the output before that, to catch signals. `engine` returns the summary and the listeners, which know the
+/// final cause of an attempt that a report held back; with `provisional` it reports attempts before they are decided, too.
+pub(super) fn run_with<E>(
     config: &Analyse,
     provisional: bool,
     prepare: impl FnOnce(&Output) -> io::Result<()>,
     engine: E,
 ) -> anyhow::Result<Status>
 where
-    E: FnOnce(&Analyse, &Options, &mut dyn Sink) -> anyhow::Result<(Summary, S)>,
-    S: FnMut(&mut Attempt),
+    E: FnOnce(&Analyse, &Options, &mut dyn Sink) -> anyhow::Result<(Summary, Listeners)>,
 {
     let mut output = match &config.output {
         Some(path) if is_input(path, &config.files) => {
@@ -179,10 +183,12 @@ where
     prepare(&output).context("catching signals")?;
     let options = Options { provisional, ..options(config, &output) };
     let mut reporter = Reporter::new(options.clone(), &mut output).with_context(|| target(config))?;
-    let (summary, settle) = engine(config, &options, &mut reporter)?;
-    reporter.finish(&summary, settle).with_context(|| target(config))?;
+    let mut judge = Judge::new(&config.fail_on, &mut reporter);
+    let (summary, listeners) = engine(config, &options, &mut judge)?;
+    let judgement = judge.judge(&summary);
+    reporter.finish(&summary, &listeners).with_context(|| target(config))?;
     output.commit().with_context(|| target(config))?;
-    Ok(status(config, &summary))
+    Ok(status(judgement, &summary))
 }
 
 /// Sees to it that a signal which ends the program leaves no unfinished report behind; and that the first Ctrl-C while
@@ -255,10 +261,14 @@ fn options(config: &Analyse, output: &Output) -> Options {
 }
 
 /// Damage weighs more than what was found: the findings may be incomplete.
-fn status(config: &Analyse, summary: &Summary) -> Status {
-    let mut status = match config.fail_on.count(&summary.verdicts) {
-        0 => Status::Done,
-        _ => Status::Finding,
+fn status(judgement: Judgement, summary: &Summary) -> Status {
+    let mut status = match judgement {
+        Judgement::Passed => Status::Done,
+        Judgement::Failed => Status::Finding,
+        Judgement::NothingToJudge => {
+            complain("--fail-on has nothing to judge: no attempts");
+            Status::NothingToJudge
+        }
     };
     for damage in summary.captures.iter().filter_map(|capture| capture.damaged.as_deref()) {
         status = Status::Damaged;
@@ -294,8 +304,6 @@ mod tests {
         }
     }
 
-    type Settle = fn(&mut Attempt);
-
     /// Runs with an engine that finds `sample`, and returns the output too.
     fn run_on(arguments: &str, sample: Sample) -> (Status, String) {
         let directory = tempfile::tempdir().unwrap();
@@ -306,7 +314,7 @@ mod tests {
             |_| Ok(()),
             |_, _, sink| {
                 sample.1.iter().try_for_each(|attempt| sink.attempt(attempt))?;
-                Ok((sample.0, |_: &mut Attempt| {}))
+                Ok((sample.0, Listeners::new(0)))
             },
         );
         (status.unwrap(), fs::read_to_string(path).unwrap())
@@ -320,6 +328,8 @@ mod tests {
         assert_eq!(run_on("--fail-on problem", samples::healthy()).0, Status::Done);
         assert_eq!(run_on("--fail-on completed", samples::healthy()).0, Status::Finding);
         assert_eq!(run_on("--fail-on completed", samples::damaged()).0, Status::Damaged);
+        assert_eq!(run_on("--fail-on problem", samples::midstream()).0, Status::NothingToJudge);
+        assert_eq!(run_on("", samples::midstream()).0, Status::Done);
     }
 
     #[test]
@@ -343,7 +353,7 @@ mod tests {
             |_| Ok(()),
             |_, _, sink| {
                 sink.attempt(&samples::healthy().1[0])?;
-                Err::<(Summary, Settle), _>(anyhow::anyhow!("the disk is on fire"))
+                Err(anyhow::anyhow!("the disk is on fire"))
             },
         );
         assert_eq!(failed.unwrap_err().to_string(), "the disk is on fire");
@@ -357,7 +367,7 @@ mod tests {
             &config("", path),
             false,
             |_| Ok(()),
-            |_, _, _| -> anyhow::Result<(Summary, Settle)> { panic!("the analysis must not begin") },
+            |_, _, _| -> anyhow::Result<(Summary, Listeners)> { panic!("the analysis must not begin") },
         );
         assert_eq!(failed.unwrap_err().to_string(), "cannot write /nonexistent/out");
     }

@@ -24,8 +24,8 @@ use super::{Status, analyse, raise_descriptor_limit, refuse_one_file_for_two};
 use crate::capture::{self, LiveOptions, Rotation, Saver, Source, devices};
 use crate::clock;
 use crate::engine::{Analysis, Summary};
-use crate::handshake::Attempt;
 use crate::kernel::NetnsChoice;
+use crate::listener::Listeners;
 use crate::packet::Timestamp;
 use crate::printable::printable;
 use crate::report::Verbosity;
@@ -136,10 +136,7 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    fn run(
-        &mut self,
-        reporter: &mut LiveReporter<'_>,
-    ) -> anyhow::Result<(Summary, impl FnMut(&mut Attempt) + use<>)> {
+    fn run(&mut self, reporter: &mut LiveReporter<'_>) -> anyhow::Result<(Summary, Listeners)> {
         let mut analysis = Analysis::new(&analyse::engine_options(&self.config.analyse));
         let shown = self.config.analyse.verbosity != Verbosity::Quiet && io::stderr().is_terminal();
         let mut line = StatusLine::new(self.source.device(), shown);
@@ -171,8 +168,7 @@ impl Session<'_> {
         self.tick(&mut analysis, reporter, &mut line)?;
         analysis.finish(reporter)?;
         self.tick(&mut analysis, reporter, &mut line)?;
-        let (summary, listeners) = analysis.into_parts(self.source.captures());
-        Ok((summary, move |attempt: &mut Attempt| attempt.inference = listeners.infer(attempt)))
+        Ok(analysis.into_parts(self.source.captures()))
     }
 
     /// What is done once a second, and before the end.
@@ -227,8 +223,7 @@ impl Session<'_> {
         if summary.verdicts.total() == 0 && undecided > 0 {
             writeln!(text, "{}: no attempt is decided yet", self.source.device())?;
         } else {
-            reporter
-                .write_so_far(&mut text, &summary, |attempt| attempt.inference = listeners.infer(attempt))?;
+            reporter.write_so_far(&mut text, &summary, listeners)?;
         }
         let shows = reporter.undecided_overflows();
         writeln!(

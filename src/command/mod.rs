@@ -1,6 +1,7 @@
 //! The commands: they wire arguments, engine and reports together, and decide nothing else.
 
 pub mod analyse;
+mod fail_on;
 #[cfg(all(target_os = "linux", feature = "lab"))]
 pub mod lab;
 pub mod listeners;
@@ -11,6 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
+pub use fail_on::{Condition, UnknownCondition};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// How a command ended that did not fail.
@@ -18,8 +20,10 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 pub enum Status {
     /// Everything was done.
     Done,
-    /// An attempt has a verdict that `--fail-on` names, or the lab met a disagreement.
+    /// A condition of `--fail-on` is met, or the lab met a disagreement.
     Finding,
+    /// `--fail-on` has nothing to judge.
+    NothingToJudge,
     /// An input was damaged or packets could not be saved; what could be read was reported.
     Damaged,
 }
@@ -31,7 +35,7 @@ impl Status {
         match self {
             Self::Done => 0,
             Self::Finding => 1,
-            Self::Damaged => 2,
+            Self::Damaged | Self::NothingToJudge => 2,
         }
     }
 }

@@ -27,6 +27,7 @@ use jiff::tz::TimeZone;
 
 use crate::engine::{Sink, Summary};
 use crate::handshake::Attempt;
+use crate::listener::Listeners;
 
 pub use self::csv::COLUMNS;
 #[cfg(all(target_os = "linux", feature = "lab"))]
@@ -186,21 +187,21 @@ impl<W: Write> Reporter<W> {
 
     /// Writes what is left to write, and flushes.
     ///
-    /// `settle` gives an attempt that was held back its final cause, which may have needed later
-    /// attempts to the same listener.
+    /// `listeners` know the final cause of an attempt that was held back, which may have needed later attempts to the
+    /// same listener.
     ///
     /// # Errors
     ///
     /// Those of the writer.
-    pub fn finish(self, summary: &Summary, mut settle: impl FnMut(&mut Attempt)) -> io::Result<()> {
+    pub fn finish(self, summary: &Summary, listeners: &Listeners) -> io::Result<()> {
         match self.kind {
             Kind::Text(mut out, report) => {
-                report.write(&mut out, summary, &mut settle)?;
+                report.write(&mut out, summary, listeners)?;
                 out.flush()
             }
             Kind::Json(mut out, mut attempts) => {
                 attempts.sort_by_key(|attempt| attempt.ordinal);
-                attempts.iter_mut().for_each(settle);
+                attempts.iter_mut().for_each(|attempt| attempt.inference = listeners.infer(attempt));
                 json::write(&mut out, summary, &attempts)?;
                 out.flush()
             }
@@ -260,18 +261,13 @@ impl Interim {
         self.0.attempt(attempt);
     }
 
-    /// Writes the report so far. `settle` as for [`Reporter::finish`].
+    /// Writes the report so far. `listeners` as for [`Reporter::finish`].
     ///
     /// # Errors
     ///
     /// Those of `out`.
-    pub fn write(
-        &self,
-        out: &mut impl Write,
-        summary: &Summary,
-        mut settle: impl FnMut(&mut Attempt),
-    ) -> io::Result<()> {
-        self.0.clone().write(out, summary, &mut settle)?;
+    pub fn write(&self, out: &mut impl Write, summary: &Summary, listeners: &Listeners) -> io::Result<()> {
+        self.0.clone().write(out, summary, listeners)?;
         out.flush()
     }
 }

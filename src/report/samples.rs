@@ -3,10 +3,10 @@
 use crate::capture::{CaptureFormat, CaptureInfo};
 use crate::engine::{PacketCounts, Summary, Undecoded};
 use crate::handshake::{
-    Attempt, Cause, Confidence, Connect, Errno, Evidence, Fact, Facts, History, IcmpAnswer, Inference,
-    Outcome, Reason, Retries, RetryTimes, SynAckTraits, Timing, Vantage, Verdict,
+    Attempt, Cause, Confidence, Connect, Errno, Evidence, Fact, Facts, Finding, History, IcmpAnswer,
+    Inference, Outcome, Reason, Retries, RetryTimes, SynAckTraits, Timing, Vantage, Verdict,
 };
-use crate::listener::{Advice, Clients, Diagnosis, Listener, ListenerEvidence, RetrySums, Tally};
+use crate::listener::{Advice, Clients, Diagnosis, Listener, ListenerEvidence, Listeners, RetrySums, Tally};
 use crate::packet::{Endpoint, FrameRef, IcmpError, LinkType, Protocol, Seq, Span, Timestamp};
 
 /// An analysis: what the engine hands to a reporter.
@@ -140,6 +140,15 @@ fn explain(listener: &mut Listener, cause: Cause, confidence: Confidence, attemp
     listener.cause = Some(cause);
     listener.confidence = Some(confidence);
     listener.diagnosis = Diagnosis::Explained { affected, answers: false };
+}
+
+/// Listeners that know these attempts.
+pub(crate) fn listeners(attempts: &[Attempt]) -> Listeners {
+    let mut listeners = Listeners::new(Listeners::DEFAULT_LIMIT);
+    for attempt in attempts {
+        listeners.record(&mut Finding { at: attempt.end, settled: true, attempt: attempt.clone() });
+    }
+    listeners
 }
 
 fn summary(captures: Vec<CaptureInfo>, listeners: Vec<Listener>, attempts: &[Attempt]) -> Summary {

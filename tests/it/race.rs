@@ -36,7 +36,7 @@ fn count(document: &Value, key: &str, value: impl Into<Value>) -> usize {
 fn every_connect_is_joined_to_its_packets() {
     in_namespace(|| {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        for arguments in ["-n 20 -c 8 --watch 0.1", "-n 20 -c 8 --watch 0.1 --non-blocking --send 3"] {
+        for arguments in ["-c 20 -P 8 --watch 0.1", "-c 20 -P 8 --watch 0.1 --non-blocking --send 3"] {
             let document = race(listener.local_addr().unwrap(), arguments);
             assert_eq!(document["missing"], Value::Null, "{document:#}");
             assert_eq!(document["results"]["alive"], 20, "{document:#}");
@@ -55,7 +55,7 @@ fn refused_and_unanswered_connects_fail_with_their_errno() {
         // A queue holds one connection more than its limit; nobody accepts.
         let listener = crate::namespace::listener("127.0.0.1:0", 1);
         let target = listener.local_addr().unwrap();
-        let document = race(target, "-n 6 -c 1 --watch 0 --timeout 0.3");
+        let document = race(target, "-c 6 -P 1 --watch 0 --timeout 0.3");
         assert_eq!(count(&document, "errno", Value::Null), 2, "{document:#}");
         assert_eq!(count(&document, "errno", "ETIMEDOUT"), 4, "{document:#}");
         // The server runs on this machine: its kernel's count explains the silence.
@@ -64,7 +64,7 @@ fn refused_and_unanswered_connects_fail_with_their_errno() {
         }
         assert_eq!(count(&document, "confidence", "confirmed"), 4, "{document:#}");
         drop(listener);
-        let document = race(target, "-n 4");
+        let document = race(target, "-c 4");
         assert_eq!(count(&document, "errno", "ECONNREFUSED"), 4, "{document:#}");
         assert_eq!(count(&document, "verdict", "refused"), 4, "{document:#}");
     });
@@ -79,7 +79,7 @@ fn overflow(setup: Setup, arguments: &str) -> (Value, Trace) {
             experiment.path().gather_syns(64).unwrap();
             let target = SocketAddr::new(PathAddresses::V4.far, PORT);
             // The child inherits the namespace of this thread.
-            Ok(race(target, &format!("-n 64 -c 64 {arguments}")))
+            Ok(race(target, &format!("-c 64 -P 64 {arguments}")))
         })
         .unwrap()
 }
@@ -150,7 +150,7 @@ fn without_packets_only_what_the_server_sends_shows_that_a_connection_lives() {
         setpriv.args([
             "race",
             &target,
-            "-n",
+            "-c",
             "3",
             "--watch",
             "0.1",
@@ -171,7 +171,7 @@ fn interrupted_it_reports_what_was_done() {
     in_namespace(|| {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let target = listener.local_addr().unwrap().to_string();
-        let run = hsanalyze(["race", &target, "-n", "1000", "--interval", "0.05", "--watch", "0"]);
+        let run = hsanalyze(["race", &target, "-c", "1000", "--interval", "0.05", "--watch", "0"]);
         let mut child = run.command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         // The announcement comes before signals are caught; a busy machine takes a while in between.
         let mut said = String::new();
@@ -192,7 +192,7 @@ fn interrupted_it_says_what_it_waits_for() {
         let listener = crate::namespace::listener("127.0.0.1:0", 0);
         let target = listener.local_addr().unwrap();
         let _waiting = TcpStream::connect(target).unwrap();
-        let run = hsanalyze(["race", &target.to_string(), "-n", "1", "--timeout", "30", "--watch", "2"]);
+        let run = hsanalyze(["race", &target.to_string(), "-c", "1", "--timeout", "30", "--watch", "2"]);
         let mut child = run.command().stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         assert!(lines.next().unwrap().unwrap().contains("making 1 blocking connect from"));
@@ -218,7 +218,7 @@ fn arguments_that_make_no_sense_are_refused() {
         let ran = hsanalyze(arguments).exit(2);
         assert!(ran.stderr.contains(message), "{ran}");
     }
-    let ran = hsanalyze(["race", "localhost:80", "-c", "1001"]).exit(2);
+    let ran = hsanalyze(["race", "localhost:80", "-P", "1001"]).exit(2);
     assert!(ran.stderr.contains("1001 is not in 1..=1000"), "{ran}");
     let ran = hsanalyze(["race", "localhost:80", "--timeout", "0"]).exit(2);
     assert!(ran.stderr.contains("0 s is not within 0.001 to 86400 s"), "{ran}");

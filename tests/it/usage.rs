@@ -39,6 +39,44 @@ fn wrong_arguments_are_named() {
 }
 
 #[test]
+fn a_mistyped_command_gets_a_suggestion() {
+    rejected(["listners"], &["listners", "not found", "did you mean the command 'listeners'?"]);
+    rejected(["rcae", "--watch", "1"], &["did you mean 'race'?"]);
+    rejected(["--fail-on", "problms", "a.pcap"], &["problms", "'problem'"]);
+}
+
+#[test]
+fn words_after_read_select_packets() {
+    let overflow = capture("overflow_mixed-server");
+    let overflow = overflow.to_str().unwrap();
+    let packets = |words: &[&str]| {
+        let arguments = ["--format", "json", "-r", overflow].into_iter().chain(words.iter().copied());
+        count(&hsanalyze(arguments).succeed().json(), "/packets/total")
+    };
+    assert!((1..=packets(&[])).contains(&packets(&["port", "7777"])));
+    assert_eq!(packets(&["port", "7778"]), 0);
+    rejected(["-r", overflow, "prot", "80"], &["prot 80"]);
+}
+
+#[test]
+fn the_status_goes_by_verdicts_causes_and_confidence() {
+    let [overflow, lost] = ["overflow_mixed-server", "ack_lost-client"].map(capture);
+    let status = |words: &str, path: &Path| {
+        let run = hsanalyze(["-q", "--fail-on", words, path.to_str().unwrap()]).run();
+        run.status.code().unwrap()
+    };
+    assert_eq!(status("accept-queue-overflow:likely", &overflow), 1);
+    assert_eq!(status("accept-queue-overflow:confirmed,port-closed", &overflow), 0);
+    assert_eq!(status("accept-queue-overflow", &lost), 1);
+    assert_eq!(status("accept-queue-overflow:likely", &lost), 0);
+    let ran = rejected(
+        ["-q", "--fail-on", "problem", "-f", "udp", overflow.to_str().unwrap()],
+        &["nothing to judge", "no attempts"],
+    );
+    assert_eq!(ran.stderr.lines().count(), 1, "{ran}");
+}
+
+#[test]
 fn no_arguments_show_the_usage() {
     rejected::<&str>([], &["Usage"]);
 }
@@ -50,7 +88,8 @@ fn help_and_version_are_results() {
         assert!(help.text().contains(word), "--help does not tell of {word}\n{help}");
     }
     let version = hsanalyze(["--version"]).succeed();
-    assert_eq!(version.text().trim_end(), concat!("hsanalyze ", env!("CARGO_PKG_VERSION")));
+    let name = concat!("hsanalyze ", env!("CARGO_PKG_VERSION"), "\nlibpcap version ");
+    assert!(version.text().starts_with(name), "{version}");
 }
 
 #[test]

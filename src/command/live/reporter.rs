@@ -130,9 +130,9 @@ impl<'a> LiveReporter<'a> {
         &self,
         out: &mut impl Write,
         summary: &Summary,
-        settle: impl FnMut(&mut Attempt),
+        listeners: &Listeners,
     ) -> io::Result<()> {
-        self.interim.write(out, summary, settle)
+        self.interim.write(out, summary, listeners)
     }
 }
 

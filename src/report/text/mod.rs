@@ -25,6 +25,7 @@ use self::worst::Listed;
 use super::{Options, Verbosity, VerdictSet};
 use crate::engine::Summary;
 use crate::handshake::{Attempt, Cause};
+use crate::listener::Listeners;
 
 /// Collects what the report will need of the attempts.
 #[derive(Debug, Clone)]
@@ -53,7 +54,7 @@ impl Report {
         }
     }
 
-    /// Writes the report. `settle` gives each listed attempt its final cause.
+    /// Writes the report. `listeners` know the final cause of each listed attempt.
     ///
     /// # Errors
     ///
@@ -62,7 +63,7 @@ impl Report {
         self,
         out: &mut impl Write,
         summary: &Summary,
-        settle: &mut dyn FnMut(&mut Attempt),
+        listeners: &Listeners,
     ) -> io::Result<()> {
         let Self { options, listed, seen, .. } = self;
         let clock = Clock::new(options.zone.clone()).on_day_of(header::first(summary));
@@ -79,7 +80,7 @@ impl Report {
             return listeners::write_quiet(out, &view, summary);
         }
         let (mut attempts, left_out) = listed.into_reading_order();
-        attempts.iter_mut().for_each(settle);
+        attempts.iter_mut().for_each(|attempt| attempt.inference = listeners.infer(attempt));
         header::write_input(out, &view, summary, &seen)?;
         header::write_conclusion(out, &view, summary)?;
         header::write_limits(out, &view, summary, &seen)?;

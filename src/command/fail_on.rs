@@ -1,0 +1,236 @@
+//! `--fail-on`: the results that make the exit status 1.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::str::FromStr;
+
+use strum::IntoEnumIterator;
+
+use crate::engine::{Sink, Summary};
+use crate::handshake::{Attempt, Cause, Confidence, Verdict};
+
+/// What a condition is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Subject {
+    /// An attempt with this verdict.
+    Verdict(Verdict),
+    /// An attempt or a listener with this cause.
+    Cause(Cause),
+    /// An attempt that failed, stalled or lied, or a listener that the kernel saw overflow.
+    Problem,
+}
+
+impl Subject {
+    /// The word for [`Subject::Problem`].
+    const PROBLEM: &'static str = "problem";
+    /// Short for the verdict of a connection that was made late.
+    const LATE: &'static str = "late";
+
+    fn named(word: &str) -> Option<Self> {
+        match word {
+            Self::PROBLEM => Some(Self::Problem),
+            Self::LATE => "completed-late".parse().ok().map(Self::Verdict),
+            _ => word.parse().map(Self::Verdict).ok().or_else(|| word.parse().map(Self::Cause).ok()),
+        }
+    }
+}
+
+/// One word of `--fail-on`: a verdict, a cause, `problem` or `late`, perhaps with the least confidence of the cause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Condition {
+    subject: Subject,
+    least: Option<Confidence>,
+}
+
+/// A word that is no condition.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnknownCondition {
+    /// Neither a verdict nor a cause.
+    #[error("'{0}' is no verdict, cause or 'problem'")]
+    Subject(String),
+    /// What follows the colon is no confidence that can be asked for.
+    #[error("':{0}' is no confidence: ':likely' and ':confirmed' are")]
+    Confidence(String),
+}
+
+impl FromStr for Condition {
+    type Err = UnknownCondition;
+
+    fn from_str(text: &str) -> Result<Self, UnknownCondition> {
+        let (word, least) = match text.split_once(':') {
+            None => (text, None),
+            Some((word, confidence)) => match confidence.parse() {
+                // Anything is possible: that asks for nothing.
+                Ok(Confidence::Possible) | Err(_) => {
+                    return Err(UnknownCondition::Confidence(confidence.to_owned()));
+                }
+                Ok(least) => (word, Some(least)),
+            },
+        };
+        let subject = Subject::named(word).ok_or_else(|| UnknownCondition::Subject(word.to_owned()))?;
+        Ok(Self { subject, least })
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = match self.subject {
+            Subject::Verdict(verdict) => verdict.name(),
+            Subject::Cause(cause) => cause.name(),
+            Subject::Problem => Subject::PROBLEM,
+        };
+        f.write_str(word)?;
+        self.least.map_or(Ok(()), |least| write!(f, ":{}", least.name()))
+    }
+}
+
+impl Condition {
+    /// Every word without a confidence, for help and completions.
+    pub fn words() -> impl Iterator<Item = &'static str> {
+        let late = Subject::named(Subject::LATE).map(|_| Subject::LATE);
+        let verdicts = Verdict::iter().map(Verdict::name);
+        [Subject::PROBLEM].into_iter().chain(late).chain(verdicts).chain(Cause::iter().map(Cause::name))
+    }
+
+    fn is_met(self, summary: &Summary, attempts: &AttemptCounts) -> bool {
+        let sure = |confidence: Option<Confidence>| self.least.is_none_or(|least| confidence >= Some(least));
+        let attempt = attempts.0.keys().any(|&(verdict, cause, confidence)| {
+            let meant = match self.subject {
+                Subject::Verdict(wanted) => verdict == wanted,
+                Subject::Cause(wanted) => cause == Some(wanted),
+                Subject::Problem => verdict.is_problem(),
+            };
+            meant && sure(confidence)
+        });
+        // The kernel may have counted an overflow that no attempt shows.
+        let listener = summary.listeners.iter().any(|listener| {
+            let meant = match self.subject {
+                Subject::Verdict(_) => false,
+                Subject::Cause(wanted) => listener.cause == Some(wanted),
+                Subject::Problem => listener.cause == Some(Cause::AcceptQueueOverflow),
+            };
+            meant && sure(listener.confidence)
+        });
+        attempt || listener
+    }
+}
+
+/// Attempts by verdict, cause and confidence, as they were settled.
+#[derive(Debug, Default)]
+struct AttemptCounts(BTreeMap<(Verdict, Option<Cause>, Option<Confidence>), u64>);
+
+/// How the results compare with what `--fail-on` asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Judgement {
+    /// No condition was given, or none is met.
+    Passed,
+    /// A condition is met.
+    Failed,
+    /// Conditions were given, and there is no attempt to judge by them.
+    NothingToJudge,
+}
+
+/// A sink that counts what the conditions are about, and hands everything on.
+pub(super) struct Judge<'a> {
+    conditions: &'a [Condition],
+    attempts: AttemptCounts,
+    next: &'a mut dyn Sink,
+}
+
+impl<'a> Judge<'a> {
+    pub(super) fn new(conditions: &'a [Condition], next: &'a mut dyn Sink) -> Self {
+        Self { conditions, attempts: AttemptCounts::default(), next }
+    }
+
+    pub(super) fn judge(&self, summary: &Summary) -> Judgement {
+        if self.conditions.iter().any(|condition| condition.is_met(summary, &self.attempts)) {
+            Judgement::Failed
+        } else if !self.conditions.is_empty() && summary.verdicts.total() == 0 {
+            Judgement::NothingToJudge
+        } else {
+            Judgement::Passed
+        }
+    }
+}
+
+impl Sink for Judge<'_> {
+    fn attempt(&mut self, attempt: &Attempt) -> io::Result<()> {
+        if !self.conditions.is_empty() {
+            let inference = &attempt.inference;
+            let kind = (attempt.verdict, inference.cause, inference.confidence);
+            *self.attempts.0.entry(kind).or_default() += 1;
+        }
+        self.next.attempt(attempt)
+    }
+
+    fn drained(&mut self) -> io::Result<()> {
+        self.next.drained()
+    }
+
+    fn provisional(&mut self, attempt: &Attempt) -> io::Result<()> {
+        self.next.provisional(attempt)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::samples;
+
+    struct Nothing;
+
+    impl Sink for Nothing {
+        fn attempt(&mut self, _: &Attempt) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn judged(words: &str, (summary, attempts): &samples::Sample) -> Judgement {
+        let conditions: Vec<Condition> = words.split(',').map(|word| word.parse().unwrap()).collect();
+        let mut nothing = Nothing;
+        let mut judge = Judge::new(&conditions, &mut nothing);
+        attempts.iter().for_each(|attempt| judge.attempt(attempt).unwrap());
+        judge.judge(summary)
+    }
+
+    #[test]
+    fn a_condition_is_a_verdict_or_a_cause_and_perhaps_how_sure() {
+        let overflow = samples::overflow_mixed();
+        for met in [
+            "problem",
+            "problem:likely",
+            "unanswered",
+            "synack-retransmitted:likely",
+            "accept-queue-overflow",
+            "accept-queue-overflow:likely",
+            "refused,completed",
+        ] {
+            assert_eq!(judged(met, &overflow), Judgement::Failed, "{met}");
+        }
+        for unmet in ["refused", "port-closed", "accept-queue-overflow:confirmed", "problem:confirmed"] {
+            assert_eq!(judged(unmet, &overflow), Judgement::Passed, "{unmet}");
+        }
+        let possible = samples::ipv6();
+        assert_eq!(judged("problem", &possible), Judgement::Failed);
+        assert_eq!(judged("problem:likely", &possible), Judgement::Passed);
+    }
+
+    #[test]
+    fn no_attempts_are_no_pass() {
+        assert_eq!(judged("problem", &samples::midstream()), Judgement::NothingToJudge);
+        let nothing = Judge::new(&[], &mut Nothing).judge(&samples::midstream().0);
+        assert_eq!(nothing, Judgement::Passed);
+    }
+
+    #[test]
+    fn words_are_read_as_they_are_written() {
+        for word in Condition::words().filter(|&word| word != Subject::LATE) {
+            assert_eq!(word.parse::<Condition>().unwrap().to_string(), word);
+            let sure = format!("{word}:confirmed");
+            assert_eq!(sure.parse::<Condition>().unwrap().to_string(), sure);
+        }
+        assert!("problem:possible".parse::<Condition>().unwrap_err().to_string().contains("':likely'"));
+        assert!("problems".parse::<Condition>().is_err());
+    }
+}
