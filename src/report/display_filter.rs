@@ -26,7 +26,7 @@ pub(super) fn of(listener: &Listener) -> Option<String> {
 /// What only packets of attempts with this verdict meet; `None` where there is no problem to find.
 ///
 /// `tcp.completeness` (Wireshark 3.6 and later) sums up a connection: 1 SYN, 2 SYN-ACK, 4 ACK, 8 data, 16 FIN, 32 RST.
-/// tshark knows it in its second pass only (`-2`).
+/// tshark knows it in its second pass only (`-2 -Y`).
 fn condition(verdict: Verdict, port: u16) -> Option<String> {
     Some(match verdict {
         Verdict::SynackRetransmitted => {
@@ -38,9 +38,10 @@ fn condition(verdict: Verdict, port: u16) -> Option<String> {
             format!("(tcp.dstport == {port} && tcp.completeness == 15 && tcp.analysis.retransmission)")
         }
         Verdict::CompletedLate => {
-            "(tcp.flags.syn == 1 && tcp.completeness.ack == 1 && tcp.analysis.retransmission)".to_owned()
+            "(tcp.flags.syn == 1 && tcp.completeness & 4 && tcp.analysis.retransmission)".to_owned()
         }
-        Verdict::Refused => "tcp.completeness == 33".to_owned(),
+        // RST with ACK, or without.
+        Verdict::Refused => "tcp.completeness == 37 || tcp.completeness == 33".to_owned(),
         Verdict::Unreachable => "icmp || icmpv6".to_owned(),
         Verdict::Unanswered => "tcp.completeness == 1".to_owned(),
         Verdict::HalfOpen => "tcp.completeness == 3".to_owned(),
