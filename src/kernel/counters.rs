@@ -177,6 +177,18 @@ impl Counters {
         grown
     }
 
+    /// The sum of both; `None` where either does not have it.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        let mut sum = Self::default();
+        for counter in Counter::ALL {
+            if let (Some(one), Some(other)) = (self.get(counter), other.get(counter)) {
+                sum.set(counter, one.saturating_add(other));
+            }
+        }
+        sum
+    }
+
     /// Names and values, in the order of [`Counter::ALL`].
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, Option<u64>)> + '_ {
         Counter::ALL.into_iter().map(|counter| (counter.name(), self.get(counter)))

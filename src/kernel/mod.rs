@@ -36,6 +36,7 @@ mod diag;
 mod dnat;
 #[cfg(target_os = "linux")]
 mod dump;
+mod interval;
 #[cfg(target_os = "linux")]
 mod monitor;
 #[cfg(target_os = "linux")]
@@ -60,6 +61,7 @@ use std::path::PathBuf;
 pub use address::{LocalAddresses, device_name, local_addresses};
 pub use container::Container;
 pub use counters::{Counter, Counters};
+pub use interval::{EventBounds, ListenerInterval};
 #[cfg(target_os = "linux")]
 pub use monitor::{Monitor, WatchedNetns};
 #[cfg(target_os = "linux")]

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
 use super::stats::{KernelStats, overflowed};
-use super::{Counter, Counters, ListenSocket, Netns, Snapshot};
+use super::{Counter, Counters, ListenSocket, ListenerInterval, Netns, Snapshot};
 use crate::packet::{Span, Timestamp};
 
 /// Most remembered listeners that are gone, of those whose queue was in trouble.
@@ -63,6 +63,7 @@ pub struct Watch {
 /// Difference of the last two snapshots.
 #[derive(Debug, Clone)]
 pub struct Interval {
+    from: Timestamp,
     /// The time between them.
     pub span: Span,
     /// Growth of the namespace's counters.
@@ -117,7 +118,13 @@ impl Watch {
                 self.histories.entry(*bound).and_modify(|history| history.lost = true);
             }
         }
-        self.interval = Some(Interval { span: self.latest.at.since(earlier.at), counters, drops, lost });
+        self.interval = Some(Interval {
+            from: earlier.at,
+            span: self.latest.at.since(earlier.at),
+            counters,
+            drops,
+            lost,
+        });
         self.forget();
     }
 
@@ -184,11 +191,11 @@ impl Watch {
         self.latest.counters.delta(&self.start)
     }
 
-    /// True if the listener on `server` overflowed between the last two snapshots; the rule is [`KernelStats::overflowed`].
+    /// Figures of the listener on `server` between the last two snapshots.
     ///
     /// `None` also after the first snapshot, and where no socket listens there.
     #[must_use]
-    pub fn overflowed_lately(&self, server: SocketAddr) -> Option<bool> {
+    pub fn listener_interval(&self, server: SocketAddr) -> Option<ListenerInterval> {
         let interval = self.interval.as_ref()?;
         let (_, bound) = self
             .histories
@@ -196,15 +203,29 @@ impl Watch {
             .filter(|history| history.seen == self.samples)
             .filter_map(|history| Some((history.socket.matches(server)?, history.socket.local)))
             .max_by_key(|(closeness, _)| *closeness)?;
-        let mut sockets = self.latest.sockets.iter().filter(|socket| socket.local == bound).peekable();
-        sockets.peek()?;
-        let (drops, full) = sockets.fold((Some(0_u64), false), |(drops, full), socket| {
-            let more = interval.drops(socket).map(u64::from);
-            (drops.zip(more).map(|(drops, more)| drops.saturating_add(more)), full || socket.is_full())
-        });
-        let whole = !interval.lost.iter().any(|lost| lost.local == bound);
+        let (own, others): (Vec<&ListenSocket>, Vec<&ListenSocket>) =
+            self.latest.sockets.iter().partition(|socket| socket.local == bound);
+        let drops = |sockets: &[&ListenSocket]| {
+            sockets.iter().map(|socket| interval.drops(socket).map(u64::from)).sum::<Option<u64>>()
+        };
         // Drops of a closed socket would come on top.
-        overflowed(&interval.counters, drops.filter(|&drops| whole || drops > 0), full)
+        let whole = !interval.lost.iter().any(|lost| lost.local == bound);
+        let own_drops = drops(&own).filter(|&drops| whole || drops > 0);
+        let full = own.iter().any(|socket| socket.is_full());
+        Some(ListenerInterval {
+            from: interval.from,
+            until: self.latest.at,
+            drops: own_drops,
+            others_drops: drops(&others).filter(|_| interval.lost.iter().all(|lost| lost.local == bound)),
+            full,
+            overflowed: overflowed(&interval.counters, own_drops, full),
+            counters: interval.counters,
+        })
+    }
+
+    /// True if the listener on `server` overflowed between the last two snapshots.
+    fn overflowed_lately(&self, server: SocketAddr) -> Option<bool> {
+        self.listener_interval(server)?.overflowed
     }
 
     /// The listeners whose queues certainly overflowed between the last two snapshots, whoever connected to them.
@@ -274,20 +295,17 @@ impl Watch {
 pub struct ListenerDelta {
     /// Figures of the listener.
     pub stats: KernelStats,
-    /// Time of the first snapshot, by the clock that stamps the packets.
-    pub since: Timestamp,
-    /// Time of the second snapshot.
-    pub until: Timestamp,
+    /// The same as an interval.
+    pub interval: ListenerInterval,
 }
 
 impl ListenerDelta {
-    /// The difference for the listener on `server`; `None` where no socket listened there.
+    /// The difference for the listener on `server`; `None` where no socket listens there at the end.
     #[must_use]
     pub fn between(first: Snapshot, last: Snapshot, server: SocketAddr) -> Option<Self> {
-        let (since, until) = (first.at, last.at);
         let mut watch = Watch::new(first);
         watch.push(last);
-        Some(Self { stats: watch.stats(server)?, since, until })
+        Some(Self { stats: watch.stats(server)?, interval: watch.listener_interval(server)? })
     }
 }
 

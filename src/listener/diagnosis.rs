@@ -76,7 +76,7 @@ pub(super) fn listener(server: Option<Endpoint>, record: &Record) -> Listener {
         advice: advice(cause, &diagnosis, record),
         since: tally.span.map(|(from, _)| from),
         until: tally.span.map(|(_, to)| to),
-        kernel: record.kernel.word().cloned(),
+        kernel: record.kernel.stats().cloned(),
     }
 }
 
@@ -93,7 +93,7 @@ pub(super) fn kernel_on_overflow(record: &Record) -> Option<KernelEvidence> {
 /// Whether the kernel counted overflows of this queue that no attempt shows: the clients are still waiting, or are not
 /// in the capture.
 fn kernel_alone(record: &Record) -> bool {
-    record.overflowed().total() == 0 && record.kernel.word().and_then(KernelStats::overflowed) == Some(true)
+    record.overflowed().total() == 0 && record.kernel.stats().and_then(KernelStats::overflowed) == Some(true)
 }
 
 fn denies(kernel: Option<KernelEvidence>) -> bool {
@@ -139,7 +139,7 @@ fn abort(record: &Record) -> Option<bool> {
     if !ignored && !reset {
         // SYN drops and SYN cookies look the same with either setting.
         if kernel_alone(record) {
-            return record.kernel.word()?.abort_on_overflow;
+            return record.kernel.stats()?.abort_on_overflow;
         }
         return kernel_on_overflow(record).filter(|kernel| kernel.overflowed)?.abort_on_overflow;
     }

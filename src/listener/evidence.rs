@@ -158,7 +158,7 @@ impl From<&KernelStats> for KernelFigures {
 pub(super) fn evidence(cause: Option<Cause>, record: &Record) -> Vec<ListenerEvidence> {
     let mut evidence = Vec::new();
     let matters = cause.is_some_and(is_overflow) || denied(record) > 0;
-    if let Some(stats) = record.kernel.word().filter(|_| matters) {
+    if let Some(stats) = record.kernel.stats().filter(|_| matters) {
         evidence.push(if record.kernel.is_elsewhere(record.retries.after_ack) {
             ListenerEvidence::KernelElsewhere
         } else {

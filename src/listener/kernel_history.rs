@@ -1,96 +1,148 @@
-//! What the kernel said of one listener, and when its queue overflowed by the kernel's count.
+//! The kernel's figures of one listener over time: when its queue overflowed, and how many events there were.
 //!
-//! Times are those of the samples, by the clock that stamps packets of a live capture.
+//! Times are those of the snapshots, by the clock that stamps packets of a live capture.
 
 use crate::handshake::KernelEvidence;
-use crate::kernel::{Counter, KernelStats};
+use crate::kernel::{Counter, Counters, EventBounds, KernelStats, ListenerInterval};
 use crate::packet::{Span, Timestamp};
 
-/// The kernel's word on a listener over time: constant in size.
+/// Most intervals that are kept per listener, of those with trouble; a further one joins the two oldest.
+const MOST: usize = 256;
+
+/// The kernel's figures of a listener over time, bounded in size.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct KernelHistory {
-    word: Option<KernelStats>,
-    /// From the first sample to the last.
+    stats: Option<KernelStats>,
+    /// From the first snapshot to the last.
     watched: Option<(Timestamp, Timestamp)>,
-    /// Stretches in which it overflowed, or may have; in order of time.
-    stretches: Vec<Stretch>,
+    /// Intervals in which anything was dropped or may have been, in order of time.
+    troubled: Vec<ListenerInterval>,
+    /// Handshakes that the packets show to have completed.
+    completed: u64,
 }
 
+/// Events at a listener in some stretch of time, by the kernel's count.
+#[allow(dead_code, reason = "the listener's hypotheses bound by it what is confirmed")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stretch {
-    from: Timestamp,
-    to: Timestamp,
-    /// Whether it is certain.
-    overflowed: bool,
+pub(super) struct KernelEvents {
+    /// Events that met its full accept queue. `None` where the kernel does not count.
+    pub(super) overflows: Option<EventBounds>,
+    /// Packets that its sockets dropped, for any reason: an ignored ACK counts twice.
+    pub(super) drops: Option<u64>,
+    /// Growth of the namespace's counters, which other listeners share.
+    pub(super) counters: Counters,
+    /// True if the whole stretch was watched.
+    pub(super) whole: bool,
 }
-
-/// Stretches kept per listener; a further one lengthens the last.
-const STRETCHES: usize = 64;
-
-/// Stretches of the same kind that are closer than this are one: samples are a second apart, and a client's
-/// repeats at most 32 s.
-const GAP: Span = Span::from_secs(5);
 
 impl KernelHistory {
-    /// Adds what was found between two samples; see `Listeners::record_kernel`.
-    pub(super) fn take(
-        &mut self,
-        word: KernelStats,
-        lately: Option<bool>,
-        since: Timestamp,
-        until: Timestamp,
-    ) {
-        // Nobody asked before there was an attempt to this server, but its figures go back to the first sample.
-        let (lately, since) = match self.watched {
-            Some(_) => (lately, since),
-            None => (word.overflowed(), until.plus(Span::from_nanos(-word.span.as_nanos()))),
-        };
-        let begin = self.watched.map_or(since, |(begin, _)| begin);
-        self.watched = Some((begin, until));
-        self.word = Some(word);
-        if lately == Some(false) {
+    /// Adds the figures of an interval; see `Listeners::record_kernel`.
+    pub(super) fn record(&mut self, stats: KernelStats, interval: ListenerInterval) {
+        // Nothing was recorded before there was an attempt to this server, but its figures go back to the first snapshot.
+        let interval = if self.watched.is_some() { interval } else { since_the_start(&stats, interval) };
+        let begin = self.watched.map_or(interval.from, |(begin, _)| begin);
+        self.watched = Some((begin, interval.until));
+        self.stats = Some(stats);
+        if !interval.is_troubled() {
             return;
         }
-        let overflowed = lately == Some(true);
-        let full = self.stretches.len() >= STRETCHES;
-        match self.stretches.last_mut() {
-            Some(last) if full || (last.overflowed == overflowed && since.since(last.to) <= GAP) => {
-                last.to = last.to.max(until);
-                last.overflowed &= overflowed;
+        if self.troubled.len() >= MOST {
+            let oldest = self.troubled.remove(0);
+            if let Some(second) = self.troubled.first_mut() {
+                *second = oldest.joined(second);
             }
-            _ => self.stretches.push(Stretch { from: since, to: until, overflowed }),
         }
+        self.troubled.push(interval);
     }
 
-    /// The latest word.
-    pub(super) fn word(&self) -> Option<&KernelStats> {
-        self.word.as_ref()
+    /// Counts a handshake that the packets show to have completed.
+    pub(super) const fn count_completed(&mut self) {
+        self.completed += 1;
     }
 
-    /// Whether another kernel may answer for the listener, whose SYN-ACKs were repeated so often after an ACK: this one
-    /// repeated fewer, of all its listeners and clients (TCPSynRetrans), and counted no overflow.
-    pub(super) fn is_elsewhere(&self, repeats: u64) -> bool {
-        self.word.as_ref().is_some_and(|word| {
-            let own = word.namespace.get(Counter::TcpSynRetrans);
-            word.overflowed() == Some(false) && own.is_some_and(|own| own < repeats)
+    /// The latest figures.
+    pub(super) const fn stats(&self) -> Option<&KernelStats> {
+        self.stats.as_ref()
+    }
+
+    /// True if another kernel may answer for the listener: this one counted no overflow, and fewer of the handshakes
+    /// (PassiveOpens) or of the SYN-ACKs sent again after an ACK (TCPSynRetrans) than the packets show, although it
+    /// counts those of all its listeners.
+    ///
+    /// A published port, a proxy or a balancer has the listener's address without being it. Half of the handshakes are
+    /// enough: those of the last second may not be counted yet.
+    pub(super) fn is_elsewhere(&self, retransmitted: u64) -> bool {
+        self.stats.as_ref().is_some_and(|stats| {
+            let fewer = |counter, shown| stats.namespace.get(counter).is_some_and(|counted| counted < shown);
+            stats.overflowed() == Some(false)
+                && (fewer(Counter::TcpSynRetrans, retransmitted)
+                    || fewer(Counter::PassiveOpens, self.completed / 2))
         })
     }
 
-    /// What the kernel says of the time from `from` to `to`.
-    ///
-    /// That the queue overflowed, where a stretch touches that time; that it did not, where all of it was watched, nothing
-    /// is open and no other kernel answers. `repeats` is how often the listener's SYN-ACKs were repeated after an ACK.
-    pub(super) fn evidence(&self, from: Timestamp, to: Timestamp, repeats: u64) -> Option<KernelEvidence> {
+    /// Events from `from` to `to`, of all intervals that touch that time; `None` where none was watched.
+    #[allow(dead_code, reason = "see KernelEvents")]
+    pub(super) fn events(&self, from: Timestamp, to: Timestamp) -> Option<KernelEvents> {
         let (begin, end) = self.watched?;
-        let abort_on_overflow = self.word.as_ref().and_then(|word| word.abort_on_overflow);
-        let mut touching =
-            self.stretches.iter().filter(|stretch| stretch.from <= to && from <= stretch.to).peekable();
-        let open = touching.peek().is_some();
-        if touching.any(|stretch| stretch.overflowed) {
+        if to < begin || end < from {
+            return None;
+        }
+        let mut touching = self.touching(from, to);
+        let whole = begin <= from && to <= end;
+        let Some(first) = touching.next() else {
+            let none = Some(EventBounds::default());
+            return Some(KernelEvents {
+                overflows: none,
+                drops: Some(0),
+                counters: Counters::default(),
+                whole,
+            });
+        };
+        let all = touching.fold(*first, |all, interval| all.joined(interval));
+        Some(KernelEvents { overflows: all.overflows(), drops: all.drops, counters: all.counters, whole })
+    }
+
+    /// The kernel's evidence for the time from `from` to `to`.
+    ///
+    /// The queue overflowed, where an interval with overflow touches that time; it did not, where all of it was watched,
+    /// nothing is open and no other kernel answers. `retransmitted` is how often the listener's SYN-ACKs were sent again
+    /// after an ACK.
+    pub(super) fn evidence(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+        retransmitted: u64,
+    ) -> Option<KernelEvidence> {
+        let (begin, end) = self.watched?;
+        let abort_on_overflow = self.stats.as_ref().and_then(|stats| stats.abort_on_overflow);
+        let open = self.touching(from, to).any(|interval| interval.overflowed.is_none());
+        if self.touching(from, to).any(|interval| interval.overflowed == Some(true)) {
             return Some(KernelEvidence { overflowed: true, abort_on_overflow });
         }
-        let knows = begin <= from && to <= end && !open && !self.is_elsewhere(repeats);
+        let knows = begin <= from && to <= end && !open && !self.is_elsewhere(retransmitted);
         knows.then_some(KernelEvidence { overflowed: false, abort_on_overflow })
+    }
+
+    fn touching(&self, from: Timestamp, to: Timestamp) -> impl Iterator<Item = &ListenerInterval> {
+        self.troubled.iter().filter(move |interval| interval.from <= to && from <= interval.until)
+    }
+}
+
+/// The figures since the first snapshot as one interval.
+fn since_the_start(stats: &KernelStats, latest: ListenerInterval) -> ListenerInterval {
+    let start = latest.until.plus(Span::from_nanos(-stats.span.as_nanos()));
+    if latest.from <= start {
+        return latest;
+    }
+    ListenerInterval {
+        from: start,
+        drops: stats.drops,
+        // Not kept over all the time.
+        others_drops: None,
+        full: stats.full_seen,
+        overflowed: stats.overflowed(),
+        counters: stats.namespace,
+        ..latest
     }
 }
 
@@ -99,80 +151,127 @@ mod tests {
     use super::*;
     use crate::kernel::{ListenSocket, Snapshot, Sysctls, Watch};
 
+    const SERVER: &str = "10.0.0.1:80";
+
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_nanos(0).plus(Span::from_secs(seconds))
     }
 
-    /// The word at this second, of a listener that dropped nothing since the one before.
-    fn word(second: i64) -> KernelStats {
-        let server = "10.0.0.1:80".parse().unwrap();
+    /// A watch whose listener has counted these events and connections up to each second.
+    struct Counted {
+        watch: Watch,
+        kernel: KernelHistory,
+    }
+
+    impl Counted {
+        fn new(second: i64) -> Self {
+            Self { watch: Watch::new(snapshot(second, 0, 0)), kernel: KernelHistory::default() }
+        }
+
+        /// Totals at this second.
+        fn at(&mut self, second: i64, overflows: u32, opens: u64) {
+            self.watch.push(snapshot(second, overflows, opens));
+            let server = SERVER.parse().unwrap();
+            self.kernel
+                .record(self.watch.stats(server).unwrap(), self.watch.listener_interval(server).unwrap());
+        }
+
+        fn overflowed(&self, from: i64, to: i64) -> Option<bool> {
+            self.kernel.evidence(at(from), at(to), 0).map(|evidence| evidence.overflowed)
+        }
+    }
+
+    fn snapshot(second: i64, overflows: u32, opens: u64) -> Snapshot {
         let socket = ListenSocket {
-            local: server,
+            local: SERVER.parse().unwrap(),
             device: None,
             v6only: None,
             recv_q: 0,
             send_q: Some(4),
-            drops: Some(0),
+            drops: Some(overflows),
             inode: 1,
             cookie: 1,
             uid: 0,
         };
-        let sysctls = Sysctls { tcp_abort_on_overflow: Some(1), ..Sysctls::default() };
-        let counters = crate::kernel::Counters::parse("", "");
-        let sample = |at| Snapshot { at, sockets: vec![socket.clone()], counters, sysctls };
-        let mut watch = Watch::new(sample(at(second - 1)));
-        watch.push(sample(at(second)));
-        watch.stats(server).unwrap()
+        let netstat = format!("TcpExt: ListenOverflows ListenDrops\nTcpExt: {overflows} {overflows}\n");
+        Snapshot {
+            at: at(second),
+            sockets: vec![socket],
+            counters: Counters::parse(&netstat, &format!("Tcp: PassiveOpens\nTcp: {opens}\n")),
+            sysctls: Sysctls { tcp_abort_on_overflow: Some(1), ..Sysctls::default() },
+        }
     }
 
-    fn judged(kernel: &KernelHistory, from: i64, to: i64) -> Option<bool> {
-        kernel.evidence(at(from), at(to), 0).map(|evidence| evidence.overflowed)
+    fn bounds(events: &KernelEvents) -> Option<(u64, u64)> {
+        events.overflows.map(|bounds| (bounds.least, bounds.most))
     }
 
     #[test]
     fn only_a_time_that_was_watched_is_judged() {
-        let mut kernel = KernelHistory::default();
-        assert_eq!(judged(&kernel, 1, 2), None);
-        for (second, lately) in [(10, Some(false)), (11, Some(true)), (12, Some(false)), (13, Some(false))] {
-            kernel.take(word(second + 1), lately, at(second), at(second + 1));
+        let mut counted = Counted::new(10);
+        assert_eq!(counted.overflowed(10, 11), None);
+        for (second, overflows) in [(11, 0), (12, 3), (13, 3), (14, 3)] {
+            counted.at(second, overflows, 0);
         }
-        assert_eq!(judged(&kernel, 10, 10), Some(false));
-        assert_eq!(judged(&kernel, 9, 10), None, "it began before the first sample");
-        assert_eq!(judged(&kernel, 9, 11), Some(true));
-        assert_eq!(judged(&kernel, 12, 30), Some(true), "it touches the stretch");
-        assert_eq!(judged(&kernel, 13, 14), Some(false));
-        assert_eq!(judged(&kernel, 13, 15), None, "it went on after the last sample");
-        assert_eq!(kernel.evidence(at(11), at(11), 0).unwrap().abort_on_overflow, Some(true));
+        assert_eq!(counted.overflowed(10, 10), Some(false));
+        assert_eq!(counted.overflowed(9, 10), None, "it began before the first snapshot");
+        assert_eq!(counted.overflowed(9, 11), Some(true));
+        assert_eq!(counted.overflowed(12, 30), Some(true), "it touches the overflow");
+        assert_eq!(counted.overflowed(13, 14), Some(false), "room again");
+        assert_eq!(counted.overflowed(13, 15), None, "it went on after the last snapshot");
+        assert_eq!(counted.kernel.evidence(at(11), at(11), 0).unwrap().abort_on_overflow, Some(true));
     }
 
     #[test]
-    fn the_first_word_speaks_of_all_the_time_since_the_first_sample() {
-        let mut kernel = KernelHistory::default();
-        let word = KernelStats { span: Span::from_secs(100), ..word(200) };
-        kernel.take(word, Some(true), at(199), at(200));
-        assert_eq!(judged(&kernel, 100, 200), Some(false), "it dropped nothing in all that time");
-        assert_eq!(judged(&kernel, 99, 200), None);
-    }
-
-    #[test]
-    fn what_is_open_neither_confirms_nor_denies() {
-        let mut kernel = KernelHistory::default();
-        kernel.take(word(0), Some(false), at(-1), at(0));
-        kernel.take(word(1), None, at(0), at(1));
-        kernel.take(word(10), Some(false), at(1), at(10));
-        assert_eq!(judged(&kernel, 0, 2), None);
-        assert_eq!(judged(&kernel, 2, 3), Some(false));
-    }
-
-    #[test]
-    fn stretches_are_bounded_and_the_last_one_is_never_surer_than_its_parts() {
-        let mut kernel = KernelHistory::default();
-        kernel.take(word(-10), Some(false), at(-11), at(-10));
-        for n in 0..1000 {
-            kernel.take(word(n * 10 + 1), (n % 2 == 0).then_some(true), at(n * 10), at(n * 10 + 1));
+    fn events_are_those_of_the_intervals_that_touch() {
+        let mut counted = Counted::new(0);
+        for (second, overflows) in [(1, 2), (2, 2), (3, 7), (4, 7)] {
+            counted.at(second, overflows, 0);
         }
-        assert_eq!(kernel.stretches.len(), STRETCHES);
-        assert_eq!(judged(&kernel, 5000, 5001), None);
-        assert_eq!(judged(&kernel, 0, 0), Some(true));
+        let events = |from, to| counted.kernel.events(at(from), at(to)).unwrap();
+        assert_eq!(bounds(&events(0, 0)), Some((2, 2)));
+        assert_eq!(bounds(&events(2, 2)), Some((5, 5)), "the interval from 2 to 3 touches");
+        assert_eq!((bounds(&events(0, 4)), events(0, 4).drops), (Some((7, 7)), Some(7)));
+        assert_eq!((bounds(&events(4, 9)), events(4, 9).whole), (Some((0, 0)), false));
+        assert_eq!(counted.kernel.events(at(5), at(9)), None);
+    }
+
+    #[test]
+    fn the_first_figures_cover_all_the_time_since_the_first_snapshot() {
+        let mut counted = Counted::new(100);
+        for second in 101..200 {
+            counted.watch.push(snapshot(second, 0, 0));
+        }
+        counted.at(200, 0, 0);
+        assert_eq!(counted.overflowed(100, 200), Some(false));
+        assert_eq!(counted.overflowed(99, 200), None);
+    }
+
+    #[test]
+    fn handshakes_that_this_kernel_did_not_count_are_anothers() {
+        let mut counted = Counted::new(0);
+        counted.at(1, 0, 0);
+        assert_eq!(counted.overflowed(0, 1), Some(false));
+        for _ in 0..8 {
+            counted.kernel.count_completed();
+        }
+        assert_eq!(counted.overflowed(0, 1), None, "a listener of this address that saw none of them");
+        counted.at(2, 0, 5);
+        assert_eq!(counted.overflowed(0, 2), Some(false), "most are counted, the last are on their way");
+        counted.at(3, 1, 5);
+        assert_eq!(counted.overflowed(0, 3), Some(true));
+    }
+
+    #[test]
+    fn intervals_are_bounded_and_the_oldest_are_never_surer_than_their_parts() {
+        let mut counted = Counted::new(0);
+        counted.at(1, 0, 0);
+        for n in 1..1000 {
+            counted.at(2 * n, u32::try_from(n).unwrap(), 0);
+            counted.at(2 * n + 1, u32::try_from(n).unwrap(), 0);
+        }
+        assert_eq!(counted.kernel.troubled.len(), MOST);
+        assert_eq!(bounds(&counted.kernel.events(at(0), at(2000)).unwrap()), Some((999, 999)));
+        assert_eq!(bounds(&counted.kernel.events(at(1998), at(1998)).unwrap()), Some((1, 1)));
     }
 }

@@ -7,8 +7,8 @@ use indexmap::IndexMap;
 use super::record::Record;
 use super::{Listener, Tally, diagnosis};
 use crate::handshake::{Attempt, Cause, Context, Fact, Finding, Inference, Verdict, infer};
-use crate::kernel::KernelStats;
-use crate::packet::{Endpoint, Timestamp};
+use crate::kernel::{KernelStats, ListenerInterval};
+use crate::packet::Endpoint;
 
 /// All listeners of an analysis, bounded in number.
 #[derive(Debug, Clone)]
@@ -48,18 +48,11 @@ impl Listeners {
         self.records.keys().copied()
     }
 
-    /// Takes what the kernel says of a server on this machine since it was asked last: `lately` tells whether its
-    /// queue overflowed from `since` to `until`, or that the figures leave it open. Servers that nobody has connected
-    /// to are left alone.
-    pub fn record_kernel(
-        &mut self,
-        server: Endpoint,
-        word: KernelStats,
-        lately: Option<bool>,
-        (since, until): (Timestamp, Timestamp),
-    ) {
+    /// Records the kernel's figures of a server on this machine, with those since they were last recorded. Servers that
+    /// nobody has connected to are left alone.
+    pub fn record_kernel(&mut self, server: Endpoint, stats: KernelStats, interval: ListenerInterval) {
         if let Some(record) = self.records.get_mut(&server) {
-            record.kernel.take(word, lately, since, until);
+            record.kernel.record(stats, interval);
         }
     }
 
@@ -172,7 +165,7 @@ mod tests {
         let mut watch = Watch::new(sample(since, 0, 0));
         watch.push(sample(until, overflows, repeats));
         let word = watch.stats(address).unwrap();
-        listeners.record_kernel(server, word, watch.overflowed_lately(address), (since, until));
+        listeners.record_kernel(server, word, watch.listener_interval(address).unwrap());
     }
 
     /// A listeners that has seen the attempts of a real overflow, and one of those with this verdict.

@@ -217,6 +217,9 @@ impl Record {
     /// Tallies a settled attempt, its inference included.
     pub(super) fn add(&mut self, attempt: &Attempt) {
         self.verdicts.add(attempt.verdict);
+        if matches!(attempt.verdict, Verdict::Completed | Verdict::CompletedLate) {
+            self.kernel.count_completed();
+        }
         self.unproven += u64::from(attempt.unproven.is_some());
         self.retries.add(attempt.retries);
         if let Some(vantage) = attempt.vantage {

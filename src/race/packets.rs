@@ -45,8 +45,7 @@ impl Packets {
     pub fn apply_kernel(&mut self, delta: &ListenerDelta) {
         let servers: Vec<Endpoint> = self.listeners.servers().collect();
         for server in servers {
-            let span = (delta.since, delta.until);
-            self.listeners.record_kernel(server, delta.stats.clone(), delta.stats.overflowed(), span);
+            self.listeners.record_kernel(server, delta.stats.clone(), delta.interval);
         }
         for attempt in self.attempts.values_mut().flatten() {
             attempt.inference = self.listeners.infer(attempt);

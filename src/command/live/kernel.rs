@@ -101,11 +101,9 @@ fn record(monitor: &Monitor, owners: &Owners, listeners: &mut Listeners) {
     for server in servers {
         let address = SocketAddr::new(server.ip(), server.port());
         let Some((followed, local)) = monitor.find(address) else { continue };
-        let (Some(stats), Some(interval)) = (followed.stats(local, owners), followed.watch.interval()) else {
-            continue;
-        };
-        let until = followed.watch.latest().at;
-        let since = until.plus(crate::packet::Span::from_nanos(-interval.span.as_nanos()));
-        listeners.record_kernel(server, stats, followed.watch.overflowed_lately(local), (since, until));
+        let stats = followed.stats(local, owners);
+        if let Some((stats, interval)) = stats.zip(followed.watch.listener_interval(local)) {
+            listeners.record_kernel(server, stats, interval);
+        }
     }
 }
