@@ -20,7 +20,7 @@ use crate::util::{Run, count, hsanalyze, list, report, string};
 /// Fields that the offline analysis and the lab must agree on, attempt by attempt.
 const JUDGED: [&str; 3] = ["verdict", "established", "retries"];
 
-/// Longest time from a packet to its duplicate, in seconds (DOMAIN §5), less a little.
+/// Longest time from a packet to its duplicate, in seconds (DOMAIN §3), less a little.
 const COPY: f64 = 0.095;
 
 /// Inferences from packets alone that both must agree on.
