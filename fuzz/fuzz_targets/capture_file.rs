@@ -16,7 +16,8 @@ use flate2::write::GzEncoder;
 use hsanalyze::capture::{CaptureOptions, Captures};
 use hsanalyze::engine::{self, AnalysisOptions, Sink, Summary};
 use hsanalyze::handshake::Attempt;
-use hsanalyze::report::{Format, Options, Reporter, Verbosity};
+use hsanalyze::listener::Listeners;
+use hsanalyze::report::{ReportFormat, ReportOptions, Reporter, Verbosity};
 use libfuzzer_sys::fuzz_target;
 
 /// How the same octets reach the reader.
@@ -100,7 +101,7 @@ fn analyse(
     assert_eq!(summary.verdicts.total(), told);
     let listed: u64 = summary.listeners.iter().map(|listener| listener.verdicts.total()).sum();
     assert_eq!(listed, told);
-    let told = outputs.finish(&summary, |attempt| attempt.inference = listeners.infer(attempt));
+    let told = outputs.finish(&summary, &listeners);
     let mut settled = told.clone();
     settled.sort_by_key(|attempt| attempt.ordinal);
     settled.iter_mut().for_each(|attempt| attempt.inference = listeners.infer(attempt));
@@ -116,16 +117,23 @@ struct Outputs {
 impl Outputs {
     fn new() -> Self {
         let reporter = |format| {
-            let options = Options { format, all: true, verbosity: Verbosity::Verbose, ..Options::default() };
+            let options = ReportOptions {
+                format,
+                all: true,
+                verbosity: Verbosity::Verbose,
+                ..ReportOptions::default()
+            };
             Reporter::new(options, Vec::new()).expect("memory does not fail")
         };
-        let reporters = [Format::Text, Format::Json, Format::NdJson, Format::Csv].map(reporter).into();
+        let reporters = [ReportFormat::Text, ReportFormat::Json, ReportFormat::NdJson, ReportFormat::Csv]
+            .map(reporter)
+            .into();
         Self { attempts: Vec::new(), reporters }
     }
 
-    fn finish(self, summary: &Summary, mut settle: impl FnMut(&mut Attempt)) -> Vec<Attempt> {
+    fn finish(self, summary: &Summary, listeners: &Listeners) -> Vec<Attempt> {
         for reporter in self.reporters {
-            reporter.finish(summary, &mut settle).expect("memory does not fail");
+            reporter.finish(summary, listeners).expect("memory does not fail");
         }
         self.attempts
     }

@@ -9,17 +9,17 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Args, ValueEnum};
 use strum::IntoEnumIterator;
 
-use crate::command::analyse::Analyse;
+use crate::command::analyse::AnalyseConfig;
 use crate::command::{Condition, UnknownCondition};
 use crate::handshake::Verdict;
-use crate::report::{ColourChoice, Format, Verbosity, VerdictSet};
+use crate::report::{ColourChoice, ReportFormat, Verbosity, VerdictSet};
 
 /// More threads than any machine could use for one capture; a typing error.
 const MOST_THREADS: usize = 1_024;
 
 /// As clap reads them.
 #[derive(Args)]
-pub(super) struct Arguments {
+pub(super) struct AnalyseArgs {
     /// Captures to analyse: pcap or pcapng, also gzip or zstd; - is standard input. With -i or -r, a filter
     ///
     /// Both byte orders, microseconds and nanoseconds are read; the name does not matter. Several files are
@@ -28,11 +28,11 @@ pub(super) struct Arguments {
     #[arg(value_name = "FILE", help_heading = "Input")]
     files: Vec<PathBuf>,
 
-    /// Analyse FILE; words after the options are then a filter, as with tcpdump
+    /// AnalyseConfig FILE; words after the options are then a filter, as with tcpdump
     #[arg(short = 'r', long = "read", value_name = "FILE", help_heading = "Input")]
     read: Vec<PathBuf>,
 
-    /// Analyse only packets that match a BPF filter, as with tcpdump
+    /// AnalyseConfig only packets that match a BPF filter, as with tcpdump
     ///
     /// The language is that of tcpdump (see pcap-filter(7)), such as "port 443 and net 10.0.0.0/8". Select
     /// by address and port: a filter that takes only some packets of a connection hides what the analysis
@@ -40,13 +40,13 @@ pub(super) struct Arguments {
     #[arg(short, long, value_name = "EXPR", help_heading = "Input")]
     filter: Option<String>,
 
-    /// Format of the results
+    /// ReportFormat of the results
     ///
     /// Text is for people. json is one document with all attempts in order of first packet; ndjson is one
     /// object per line, attempts as soon as they are decided; csv is the attempts, flat, as soon as they
     /// are decided. Only json, and text with --all, hold all attempts in memory.
     #[arg(long, value_enum, default_value = "text", value_name = "FORMAT", help_heading = "Output")]
-    format: FormatArgument,
+    format: ReportFormatArg,
 
     /// Write the results to FILE instead of standard output
     ///
@@ -88,7 +88,7 @@ pub(super) struct Arguments {
         value_name = "WHEN",
         help_heading = "Output"
     )]
-    color: ColourArgument,
+    color: ColourArg,
 
     /// Say nothing but what is wrong: no output when all is well
     ///
@@ -158,7 +158,7 @@ impl TypedValueParser for ConditionParser {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum FormatArgument {
+enum ReportFormatArg {
     Text,
     Json,
     Ndjson,
@@ -166,26 +166,26 @@ enum FormatArgument {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum ColourArgument {
+enum ColourArg {
     Auto,
     Always,
     Never,
 }
 
 /// Turns raw arguments into a configuration; the error says which value is wrong and what is allowed.
-pub(super) fn validate(mut arguments: Arguments) -> Result<Analyse, String> {
+pub(super) fn validate(mut arguments: AnalyseArgs) -> Result<AnalyseConfig, String> {
     let read = std::mem::take(&mut arguments.read);
     if read.is_empty() {
         let files = std::mem::take(&mut arguments.files);
-        return Ok(Analyse { files: validate_files(files)?, ..common(arguments)? });
+        return Ok(AnalyseConfig { files: validate_files(files)?, ..common(arguments)? });
     }
     let words = trailing_filter(&mut arguments)?;
     arguments.filter = words.or(arguments.filter);
-    Ok(Analyse { files: validate_files(read)?, ..common(arguments)? })
+    Ok(AnalyseConfig { files: validate_files(read)?, ..common(arguments)? })
 }
 
 /// The filter in the words after the options, if there are any.
-fn trailing_filter(arguments: &mut Arguments) -> Result<Option<String>, String> {
+fn trailing_filter(arguments: &mut AnalyseArgs) -> Result<Option<String>, String> {
     let words = std::mem::take(&mut arguments.files);
     let [first, ..] = words.as_slice() else { return Ok(None) };
     if arguments.filter.is_some() {
@@ -199,7 +199,7 @@ fn trailing_filter(arguments: &mut Arguments) -> Result<Option<String>, String> 
 }
 
 /// The same without files, for a live capture: its trailing words are a filter, as with tcpdump.
-pub(super) fn validate_live(mut arguments: Arguments) -> Result<Analyse, String> {
+pub(super) fn validate_live(mut arguments: AnalyseArgs) -> Result<AnalyseConfig, String> {
     if let [file, ..] = arguments.read.as_slice() {
         return Err(format!(
             "-r {} and -i exclude each other: analyse a file or an interface",
@@ -211,26 +211,26 @@ pub(super) fn validate_live(mut arguments: Arguments) -> Result<Analyse, String>
     common(arguments)
 }
 
-fn common(arguments: Arguments) -> Result<Analyse, String> {
-    let Arguments { filter, format, output, all, verdict, fail_on, .. } = arguments;
-    Ok(Analyse {
+fn common(arguments: AnalyseArgs) -> Result<AnalyseConfig, String> {
+    let AnalyseArgs { filter, format, output, all, verdict, fail_on, .. } = arguments;
+    Ok(AnalyseConfig {
         files: Vec::new(),
         similar_command: None,
         filter: filter.map(validate_filter).transpose()?,
         format: match format {
-            FormatArgument::Text => Format::Text,
-            FormatArgument::Json => Format::Json,
-            FormatArgument::Ndjson => Format::NdJson,
-            FormatArgument::Csv => Format::Csv,
+            ReportFormatArg::Text => ReportFormat::Text,
+            ReportFormatArg::Json => ReportFormat::Json,
+            ReportFormatArg::Ndjson => ReportFormat::NdJson,
+            ReportFormatArg::Csv => ReportFormat::Csv,
         },
         output: validate_output(output)?,
         all,
         verdicts: (!verdict.is_empty()).then(|| verdicts(&verdict)),
         fail_on,
         colour: match arguments.color {
-            ColourArgument::Auto => ColourChoice::Auto,
-            ColourArgument::Always => ColourChoice::Always,
-            ColourArgument::Never => ColourChoice::Never,
+            ColourArg::Auto => ColourChoice::Auto,
+            ColourArg::Always => ColourChoice::Always,
+            ColourArg::Never => ColourChoice::Never,
         },
         verbosity: match (arguments.quiet, arguments.verbose) {
             (true, _) => Verbosity::Quiet,

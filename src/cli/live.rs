@@ -8,15 +8,15 @@ use clap::Args;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 
 use crate::capture::{LiveOptions, Rotation, TimeSource};
-use crate::command::analyse::Analyse;
-use crate::command::live::{Live, Save};
+use crate::command::analyse::AnalyseConfig;
+use crate::command::live::{LiveConfig, SaveConfig};
 use crate::kernel::NetnsChoice;
 use crate::packet::Span;
 
 /// As clap reads them. Where tcpdump has an option, it has the same letter here.
 #[derive(Args)]
-#[command(next_help_heading = "Live capture (with -i)")]
-pub(super) struct LiveArguments {
+#[command(next_help_heading = "LiveConfig capture (with -i)")]
+pub(super) struct LiveArgs {
     /// Capture on this interface, named or numbered as by -D; "any" is all of them
     ///
     /// Each problem is printed when it is decided. Ctrl-C, SIGTERM, --duration or --count end the capture with the
@@ -98,7 +98,7 @@ pub(super) struct LiveArguments {
     netns: Option<NetnsChoice>,
 }
 
-impl LiveArguments {
+impl LiveArgs {
     /// Whether only a list is asked for.
     pub(super) fn lists(&self) -> bool {
         self.list_interfaces
@@ -126,11 +126,11 @@ impl LiveArguments {
 }
 
 /// Turns raw arguments into a configuration.
-pub(super) fn validate(arguments: LiveArguments, analyse: Analyse) -> Result<Live, String> {
+pub(super) fn validate(arguments: LiveArgs, analyse: AnalyseConfig) -> Result<LiveConfig, String> {
     let device = arguments.interface.filter(|device| !device.is_empty() && !device.contains('\0'));
     let device =
         device.ok_or("invalid value for '--interface': the name of an interface is needed, see -D")?;
-    let LiveArguments { file_size, file_seconds, file_count, .. } = arguments;
+    let LiveArgs { file_size, file_seconds, file_count, .. } = arguments;
     if file_count.is_some() && file_size.is_none() && file_seconds.is_none() {
         return Err("-W counts files that -C or -G begin: give one of them".to_owned());
     }
@@ -140,7 +140,7 @@ pub(super) fn validate(arguments: LiveArguments, analyse: Analyse) -> Result<Liv
         files: file_count,
     };
     let default = LiveOptions::new(&device);
-    Ok(Live {
+    Ok(LiveConfig {
         capture: LiveOptions {
             snap_length: match arguments.snapshot_length {
                 Some(0) => LiveOptions::MAX_SNAP_LENGTH,
@@ -157,7 +157,7 @@ pub(super) fn validate(arguments: LiveArguments, analyse: Analyse) -> Result<Liv
         },
         duration: arguments.duration,
         count: arguments.count.and_then(NonZeroU64::new),
-        save: arguments.save.map(|path| Save { path, rotation }),
+        save: arguments.save.map(|path| SaveConfig { path, rotation }),
         user: arguments.relinquish_privileges,
         netns: arguments.netns.unwrap_or_default(),
         analyse,

@@ -17,17 +17,17 @@ use std::ffi::OsString;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::command::analyse::Analyse;
+use crate::command::analyse::AnalyseConfig;
 use crate::command::listeners::ListenersConfig;
-use crate::command::live::Live;
+use crate::command::live::LiveConfig;
 
 /// What the user asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
-    /// Analyse captures.
-    Analyse(Analyse),
+    /// AnalyseConfig captures.
+    Analyse(AnalyseConfig),
     /// Capture and analyse.
-    Live(Live),
+    Live(LiveConfig),
     /// List the interfaces that can be captured from.
     Devices,
     /// Show accept queues.
@@ -73,16 +73,16 @@ const COMMANDS: [&str; 5] = ["listeners", "race", "completions", "man", "help"];
 )]
 struct Cli {
     #[command(subcommand)]
-    other: Option<Other>,
+    other: Option<OtherCommand>,
     #[command(flatten)]
-    analyse: analyse::Arguments,
+    analyse: analyse::AnalyseArgs,
     #[command(flatten)]
-    live: live::LiveArguments,
+    live: live::LiveArgs,
 }
 
 /// Everything but the analysis of captures.
 #[derive(Subcommand)]
-enum Other {
+enum OtherCommand {
     Listeners(listeners::ListenersArgs),
     Race(race::RaceArgs),
     #[cfg(all(target_os = "linux", feature = "lab"))]
@@ -128,21 +128,21 @@ where
     match cli.other {
         None => main_form(cli.analyse, cli.live, similar_command)
             .map_err(|message| unusable(Cli::command(), message)),
-        Some(Other::Listeners(arguments)) => Ok(Command::Listeners(arguments.config())),
-        Some(Other::Race(arguments)) => Ok(Command::Race(arguments.config())),
+        Some(OtherCommand::Listeners(arguments)) => Ok(Command::Listeners(arguments.config())),
+        Some(OtherCommand::Race(arguments)) => Ok(Command::Race(arguments.config())),
         #[cfg(all(target_os = "linux", feature = "lab"))]
-        Some(Other::Lab(arguments)) => {
+        Some(OtherCommand::Lab(arguments)) => {
             arguments.config().map(Command::Lab).map_err(|message| unusable(subcommand("lab"), message))
         }
-        Some(Other::Completions { shell }) => Ok(Command::Print(document::completions(shell))),
-        Some(Other::Man { command }) => Ok(Command::Print(document::manual(command.as_deref()))),
+        Some(OtherCommand::Completions { shell }) => Ok(Command::Print(document::completions(shell))),
+        Some(OtherCommand::Man { command }) => Ok(Command::Print(document::manual(command.as_deref()))),
     }
 }
 
 /// The form without a command: files, or an interface.
 fn main_form(
-    analyse: analyse::Arguments,
-    live: live::LiveArguments,
+    analyse: analyse::AnalyseArgs,
+    live: live::LiveArgs,
     similar_command: Option<&'static str>,
 ) -> Result<Command, String> {
     if live.lists() {
@@ -154,7 +154,7 @@ fn main_form(
     if let Some(option) = live.given() {
         return Err(format!("{option} is for a live capture: it needs -i IFACE"));
     }
-    analyse::validate(analyse).map(|analyse| Command::Analyse(Analyse { similar_command, ..analyse }))
+    analyse::validate(analyse).map(|analyse| Command::Analyse(AnalyseConfig { similar_command, ..analyse }))
 }
 
 /// The command whose name `word` is a typing error for.

@@ -6,17 +6,17 @@ use clap::CommandFactory;
 
 use super::*;
 use crate::capture::{LiveOptions, Rotation, TimeSource};
-use crate::command::live::Save;
+use crate::command::live::SaveConfig;
 use crate::handshake::Verdict;
 use crate::packet::Span;
 use crate::report::ColourChoice;
-use crate::report::{Format, Verbosity, VerdictSet};
+use crate::report::{ReportFormat, Verbosity, VerdictSet};
 
 fn parsed(arguments: &str) -> Result<Command, UsageError> {
     parse(std::iter::once("hsanalyze").chain(arguments.split_whitespace()))
 }
 
-fn analyse(arguments: &str) -> Analyse {
+fn analyse(arguments: &str) -> AnalyseConfig {
     match parsed(arguments) {
         Ok(Command::Analyse(config)) => config,
         other => panic!("{arguments}: {other:?}"),
@@ -43,7 +43,7 @@ fn clap_finds_no_fault() {
 fn a_file_is_enough() {
     let config = analyse("a.pcap");
     assert_eq!(config.files, [Path::new("a.pcap")]);
-    assert_eq!((config.format, config.verbosity), (Format::Text, Verbosity::Normal));
+    assert_eq!((config.format, config.verbosity), (ReportFormat::Text, Verbosity::Normal));
     assert_eq!((config.verdicts, config.fail_on.as_slice()), (None, [].as_slice()));
     assert_eq!((config.threads, config.max_attempts.get()), (None, 1_000_000));
     assert_eq!((config.colour, config.all), (ColourChoice::Auto, false));
@@ -58,7 +58,7 @@ fn options_arrive_in_the_configuration() {
     );
     assert_eq!(config.files, ["a.pcap", "b.pcap", "-"].map(Path::new));
     assert_eq!(config.filter.as_deref(), Some("tcp"));
-    assert_eq!((config.format, config.verbosity), (Format::NdJson, Verbosity::Verbose));
+    assert_eq!((config.format, config.verbosity), (ReportFormat::NdJson, Verbosity::Verbose));
     assert_eq!(config.output.as_deref(), Some(Path::new("out")));
     assert_eq!(config.verdicts, Some(VerdictSet::from_iter([Verdict::Refused, Verdict::HalfOpen])));
     assert_eq!(config.fail_on, ["problem".parse().unwrap()]);
@@ -67,7 +67,7 @@ fn options_arrive_in_the_configuration() {
     assert_eq!(config.max_attempts.get(), 5);
 }
 
-fn live(arguments: &str) -> Live {
+fn live(arguments: &str) -> LiveConfig {
     match parsed(arguments) {
         Ok(Command::Live(config)) => config,
         other => panic!("{arguments}: {other:?}"),
@@ -78,7 +78,7 @@ fn live(arguments: &str) -> Live {
 fn an_interface_makes_trailing_words_a_filter() {
     let config = live("-i eth0 port 443 and host 10.0.0.1 --format ndjson");
     assert_eq!(config.capture.filter.as_deref(), Some("port 443 and host 10.0.0.1"));
-    assert_eq!((config.capture.device.as_str(), config.analyse.format), ("eth0", Format::NdJson));
+    assert_eq!((config.capture.device.as_str(), config.analyse.format), ("eth0", ReportFormat::NdJson));
     assert_eq!(config.analyse.files, Vec::<std::path::PathBuf>::new());
     let default = LiveOptions { filter: Some("tcp".to_owned()), ..LiveOptions::new("any") };
     assert_eq!(live("-i any -f tcp").capture, default);
@@ -101,7 +101,7 @@ fn options_of_a_live_capture_are_tcpdumps() {
     assert_eq!(config.duration, Some(std::time::Duration::from_secs(120)));
     assert_eq!(config.user.as_deref(), Some("nobody"));
     let rotation = Rotation { bytes: Some(3_000_000), period: Some(Span::from_secs(60)), files: Some(4) };
-    assert_eq!(config.save, Some(Save { path: "out".into(), rotation }));
+    assert_eq!(config.save, Some(SaveConfig { path: "out".into(), rotation }));
 }
 
 #[test]

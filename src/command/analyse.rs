@@ -23,12 +23,12 @@ use crate::listener::Listeners;
 use crate::packet::{Frames, Timestamp};
 use crate::printable::printable;
 use crate::report::output::Output;
-use crate::report::progress::Progress;
-use crate::report::{ColourChoice, Format, Options, Reporter, Verbosity, VerdictSet, local_zone};
+use crate::report::progress::ReadingBar;
+use crate::report::{ColourChoice, ReportFormat, ReportOptions, Reporter, Verbosity, VerdictSet, local_zone};
 
 /// How to analyse captures, and what to show of it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Analyse {
+pub struct AnalyseConfig {
     /// At least one, but for a live capture; `-` is standard input, at most once.
     pub files: Vec<PathBuf>,
     /// The command that the only file may be a typing error for.
@@ -36,7 +36,7 @@ pub struct Analyse {
     /// A BPF filter expression, not compiled yet.
     pub filter: Option<String>,
     /// The output format.
-    pub format: Format,
+    pub format: ReportFormat,
     /// Where results go; standard output when `None`.
     pub output: Option<PathBuf>,
     /// Text: list all attempts.
@@ -61,7 +61,7 @@ pub struct Analyse {
 ///
 /// When the filter does not compile or the output cannot be written; damaged and missing captures are no
 /// error but a [`Status`].
-pub fn run(config: &Analyse) -> anyhow::Result<Status> {
+pub fn run(config: &AnalyseConfig) -> anyhow::Result<Status> {
     let interrupt = Arc::new(Interrupt::default());
     let prepare = |output: &Output| catch_signals(config, output, &interrupt);
     run_with(config, false, prepare, |config, _, sink| analyse(config, &interrupt, sink))
@@ -92,7 +92,7 @@ impl Interrupt {
 
 /// The engine at work on files.
 fn analyse(
-    config: &Analyse,
+    config: &AnalyseConfig,
     interrupt: &Interrupt,
     sink: &mut dyn Sink,
 ) -> anyhow::Result<(Summary, Listeners)> {
@@ -113,12 +113,12 @@ fn analyse(
     }
     interrupt.reading.store(true, Ordering::Relaxed);
     let shown = config.verbosity != Verbosity::Quiet && io::stderr().is_terminal();
-    let progress = shown.then(|| Progress::new(captures.progress().map(|(_, total)| total)));
-    engine::analyse(&mut Watched { captures, progress, interrupt }, &engine_options(config), sink)
+    let progress = shown.then(|| ReadingBar::new(captures.progress().map(|(_, total)| total)));
+    engine::analyse(&mut ObservedCaptures { captures, progress, interrupt }, &engine_options(config), sink)
         .with_context(|| target(config))
 }
 
-pub(super) fn engine_options(config: &Analyse) -> AnalysisOptions {
+pub(super) fn engine_options(config: &AnalyseConfig) -> AnalysisOptions {
     AnalysisOptions {
         threads: config.threads,
         max_attempts: config.max_attempts.get(),
@@ -127,13 +127,13 @@ pub(super) fn engine_options(config: &Analyse) -> AnalysisOptions {
 }
 
 /// Captures whose reading is shown, if anybody looks, and ends when told to.
-struct Watched<'a> {
+struct ObservedCaptures<'a> {
     captures: Captures,
-    progress: Option<Progress>,
+    progress: Option<ReadingBar>,
     interrupt: &'a Interrupt,
 }
 
-impl Source for Watched<'_> {
+impl Source for ObservedCaptures<'_> {
     fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> capture::SourceStatus {
         if self.interrupt.stop.load(Ordering::Relaxed) {
             return capture::SourceStatus::End;
@@ -165,13 +165,13 @@ impl Source for Watched<'_> {
 /// `prepare` sees the output before that, to catch signals. `engine` returns the summary and the listeners, which know the
 /// final cause of an attempt that a report held back; with `provisional` it reports attempts before they are decided, too.
 pub(super) fn run_with<E>(
-    config: &Analyse,
+    config: &AnalyseConfig,
     provisional: bool,
     prepare: impl FnOnce(&Output) -> io::Result<()>,
     engine: E,
 ) -> anyhow::Result<Status>
 where
-    E: FnOnce(&Analyse, &Options, &mut dyn Sink) -> anyhow::Result<(Summary, Listeners)>,
+    E: FnOnce(&AnalyseConfig, &ReportOptions, &mut dyn Sink) -> anyhow::Result<(Summary, Listeners)>,
 {
     let mut output = match &config.output {
         Some(path) if is_input(path, &config.files) => {
@@ -181,7 +181,7 @@ where
         None => Output::stdout(),
     };
     prepare(&output).context("catching signals")?;
-    let options = Options { provisional, ..options(config, &output) };
+    let options = ReportOptions { provisional, ..options(config, &output) };
     let mut reporter = Reporter::new(options.clone(), &mut output).with_context(|| target(config))?;
     let mut judge = Judge::new(&config.fail_on, &mut reporter);
     let (summary, listeners) = engine(config, &options, &mut judge)?;
@@ -194,7 +194,7 @@ where
 /// Sees to it that a signal which ends the program leaves no unfinished report behind; and that the first Ctrl-C while
 /// a pipe is read ends the reading and not the report: it has ended whoever writes there, too. What that had not written
 /// yet has a moment to arrive.
-fn catch_signals(config: &Analyse, output: &Output, interrupt: &Arc<Interrupt>) -> io::Result<()> {
+fn catch_signals(config: &AnalyseConfig, output: &Output, interrupt: &Arc<Interrupt>) -> io::Result<()> {
     const MOMENT: Duration = Duration::from_millis(500);
     let unfinished = output.unfinished().map(Path::to_owned);
     let stdin = config.files.iter().any(|file| file.as_os_str() == "-");
@@ -246,8 +246,8 @@ fn is_input(output: &Path, files: &[PathBuf]) -> bool {
     files.iter().any(|file| identity(metadata(file)) == Some(output))
 }
 
-fn options(config: &Analyse, output: &Output) -> Options {
-    Options {
+fn options(config: &AnalyseConfig, output: &Output) -> ReportOptions {
+    ReportOptions {
         format: config.format,
         all: config.all,
         provisional: false,
@@ -255,7 +255,7 @@ fn options(config: &Analyse, output: &Output) -> Options {
         verbosity: config.verbosity,
         colour: config.colour.or_else(|| output.wants_colour()),
         width: output.width(),
-        worst: Options::WORST,
+        worst: ReportOptions::WORST,
         zone: local_zone(),
     }
 }
@@ -282,7 +282,7 @@ fn complain(error: &str) {
     let _ = writeln!(io::stderr(), "hsanalyze: error: {}", printable(error));
 }
 
-fn target(config: &Analyse) -> String {
+fn target(config: &AnalyseConfig) -> String {
     match &config.output {
         Some(path) => format!("cannot write {}", path.display()),
         None => "cannot write to standard output".to_owned(),
@@ -295,7 +295,7 @@ mod tests {
     use crate::cli::{Command, parse};
     use crate::report::samples::{self, Sample};
 
-    fn config(arguments: &str, output: &Path) -> Analyse {
+    fn config(arguments: &str, output: &Path) -> AnalyseConfig {
         let output = ["-o", output.to_str().unwrap()];
         let arguments = ["hsanalyze", "in.pcap"].into_iter().chain(arguments.split_whitespace());
         match parse(arguments.chain(output)) {

@@ -15,11 +15,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use self::kernel::Kernel;
+use self::kernel::KernelPoller;
 use self::reporter::LiveReporter;
 use self::signals::Signals;
-use self::source::Recorded;
-use super::analyse::Analyse;
+use self::source::RecordedSource;
+use super::analyse::AnalyseConfig;
 use super::{Status, analyse, raise_descriptor_limit, refuse_one_file_for_two};
 use crate::capture::{self, LiveOptions, Rotation, Saver, Source, devices};
 use crate::clock;
@@ -30,7 +30,7 @@ use crate::packet::Timestamp;
 use crate::printable::printable;
 use crate::report::Verbosity;
 use crate::report::output::Output;
-use crate::report::status::{Progress, StatusLine};
+use crate::report::status::{LiveCounts, StatusLine};
 use crate::sandbox::{self, SandboxPlan};
 
 /// How often drops are counted, the kernel is asked and decided attempts are told.
@@ -41,9 +41,9 @@ const LINGER: Duration = Duration::from_millis(600);
 
 /// What to capture, for how long, and how to analyse it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Live {
+pub struct LiveConfig {
     /// How to analyse it, and what to show; without files.
-    pub analyse: Analyse,
+    pub analyse: AnalyseConfig,
     /// What to capture.
     pub capture: LiveOptions,
     /// End after so long.
@@ -51,7 +51,7 @@ pub struct Live {
     /// End after so many packets.
     pub count: Option<NonZeroU64>,
     /// Keep the packets.
-    pub save: Option<Save>,
+    pub save: Option<SaveConfig>,
     /// The user to become.
     pub user: Option<String>,
     /// The network namespaces whose listeners the kernel is asked about.
@@ -60,7 +60,7 @@ pub struct Live {
 
 /// Where the packets are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Save {
+pub struct SaveConfig {
     /// The file, or the beginning of the files' names.
     pub path: PathBuf,
     /// When the next file is begun.
@@ -73,7 +73,7 @@ pub struct Save {
 ///
 /// The capture cannot be opened, privileges cannot be given up as asked, or the output cannot be written. An interface
 /// that goes away and packets that cannot be saved are no error but a [`Status`].
-pub fn run(config: &Live) -> anyhow::Result<Status> {
+pub fn run(config: &LiveConfig) -> anyhow::Result<Status> {
     if let (Some(save), Some(report)) = (&config.save, &config.analyse.output) {
         let numbered = save.rotation != Rotation::default();
         refuse_one_file_for_two(&save.path, numbered, report)?;
@@ -82,7 +82,7 @@ pub fn run(config: &Live) -> anyhow::Result<Status> {
     let live = capture::LiveCapture::open(&config.capture)?;
     // Before privileges go: descriptors of other network namespaces are opened while they may be entered, a dozen each.
     raise_descriptor_limit();
-    let kernel = Kernel::new(&config.netns);
+    let kernel = KernelPoller::new(&config.netns);
     let writes = config.analyse.output.iter().chain(config.save.as_ref().map(|save| &save.path));
     let plan = SandboxPlan { user: config.user.clone(), writes: writes.cloned().collect() };
     let applied = sandbox::confine(&plan)?;
@@ -101,8 +101,13 @@ pub fn run(config: &Live) -> anyhow::Result<Status> {
         }
         None => None,
     };
-    let mut session =
-        Session { config, signals, source: Recorded::new(live, saver, config.count), kernel, unsaved: false };
+    let mut session = Session {
+        config,
+        signals,
+        source: RecordedSource::new(live, saver, config.count),
+        kernel,
+        unsaved: false,
+    };
     let exit = session.signals.exit();
     let prepare = |output: &Output| exit.leave_nothing(output.unfinished());
     let status = analyse::run_with(&config.analyse, true, prepare, |_, options, sink| {
@@ -127,10 +132,10 @@ pub fn list(out: &mut impl Write) -> anyhow::Result<()> {
 
 /// A capture in progress.
 struct Session<'a> {
-    config: &'a Live,
+    config: &'a LiveConfig,
     signals: Signals,
-    source: Recorded,
-    kernel: Kernel,
+    source: RecordedSource,
+    kernel: KernelPoller,
     /// Packets that were to be saved were not.
     unsaved: bool,
 }
@@ -142,7 +147,7 @@ impl Session<'_> {
         let mut line = StatusLine::new(self.source.device(), shown);
         let begun = Instant::now();
         let mut next_tick = begun;
-        let mut ending: Option<Ending> = None;
+        let mut ending: Option<RequestedEnd> = None;
         loop {
             let status = analysis.step(&mut self.source, reporter)?;
             let now = Instant::now();
@@ -156,7 +161,7 @@ impl Session<'_> {
             }
             let over = self.config.duration.is_some_and(|duration| begun.elapsed() >= duration);
             if ending.is_none() && (over || self.signals.end_wanted()) {
-                ending = Some(Ending { wall: clock::now(), until: now + LINGER });
+                ending = Some(RequestedEnd { wall: clock::now(), until: now + LINGER });
             }
             let drained = ending.is_some_and(|ending| ending.is_over(now, self.source.now()));
             if status == capture::SourceStatus::End || drained {
@@ -198,7 +203,7 @@ impl Session<'_> {
             line.aside(|| say(&format!("error: {error}")));
         }
         let verdicts = analysis.listeners().verdicts();
-        line.show(Progress {
+        line.show(LiveCounts {
             packets: analysis.counts().total,
             attempts: verdicts.total(),
             undecided: analysis.undecided() as u64,
@@ -240,12 +245,12 @@ impl Session<'_> {
 
 /// An end that was asked for: what arrived before it still counts.
 #[derive(Debug, Clone, Copy)]
-struct Ending {
+struct RequestedEnd {
     wall: Timestamp,
     until: Instant,
 }
 
-impl Ending {
+impl RequestedEnd {
     fn is_over(&self, now: Instant, source: Option<Timestamp>) -> bool {
         now >= self.until || source.is_some_and(|source| source >= self.wall)
     }

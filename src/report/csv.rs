@@ -54,12 +54,12 @@ pub const COLUMNS: [&str; 41] = [
 ];
 
 /// Writes rows of [`COLUMNS`]. Null is an empty field.
-pub(super) struct Rows<W: Write> {
+pub(super) struct CsvRows<W: Write> {
     rows: csv::Writer<W>,
     field: String,
 }
 
-impl<W: Write> Rows<W> {
+impl<W: Write> CsvRows<W> {
     /// Writes the header row.
     ///
     /// # Errors

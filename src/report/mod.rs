@@ -34,12 +34,12 @@ pub use self::csv::COLUMNS;
 #[cfg(all(target_os = "linux", feature = "lab"))]
 pub(crate) use self::record::write_lab;
 pub use self::record::{SCHEMA, TOOL, write_race_csv, write_race_json};
-pub use self::text::{Stream, wanted_by_environment};
+pub use self::text::{AttemptLines, wanted_by_environment};
 pub use self::verdicts::VerdictSet;
 
 /// The output formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Format {
+pub enum ReportFormat {
     /// For people.
     #[default]
     Text,
@@ -88,9 +88,9 @@ impl ColourChoice {
 
 /// What to show, and how.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct ReportOptions {
     /// The format.
-    pub format: Format,
+    pub format: ReportFormat,
     /// Text: list all attempts, not only the worst problems. They are held in memory until the end.
     pub all: bool,
     /// NDJSON: also tell attempts that show an overflow before they are decided, as `"type":"provisional"`.
@@ -109,7 +109,7 @@ pub struct Options {
     pub zone: TimeZone,
 }
 
-impl Options {
+impl ReportOptions {
     /// How many problem attempts the text report lists: they should fit on a screen together with the
     /// block of their listener.
     pub const WORST: usize = 10;
@@ -118,10 +118,10 @@ impl Options {
     pub const WIDTH: usize = 80;
 }
 
-impl Default for Options {
+impl Default for ReportOptions {
     fn default() -> Self {
         Self {
-            format: Format::default(),
+            format: ReportFormat::default(),
             all: false,
             provisional: false,
             verdicts: None,
@@ -157,14 +157,14 @@ fn zone_of(file: &str) -> Option<TimeZone> {
 pub struct Reporter<W: Write> {
     listed: VerdictSet,
     provisional: bool,
-    kind: Kind<W>,
+    kind: Exporter<W>,
 }
 
-enum Kind<W: Write> {
-    Text(W, Box<text::Report>),
+enum Exporter<W: Write> {
+    Text(W, Box<text::TextReport>),
     Json(W, Vec<Attempt>),
     NdJson(W),
-    Csv(Box<csv::Rows<W>>),
+    Csv(Box<csv::CsvRows<W>>),
 }
 
 impl<W: Write> Reporter<W> {
@@ -173,14 +173,14 @@ impl<W: Write> Reporter<W> {
     /// # Errors
     ///
     /// Those of `out`: CSV begins with its header row.
-    pub fn new(options: Options, out: W) -> io::Result<Self> {
+    pub fn new(options: ReportOptions, out: W) -> io::Result<Self> {
         let listed = options.verdicts.unwrap_or(VerdictSet::ALL);
         let provisional = options.provisional;
         let kind = match options.format {
-            Format::Text => Kind::Text(out, Box::new(text::Report::new(options))),
-            Format::Json => Kind::Json(out, Vec::new()),
-            Format::NdJson => Kind::NdJson(out),
-            Format::Csv => Kind::Csv(Box::new(csv::Rows::begin(out)?)),
+            ReportFormat::Text => Exporter::Text(out, Box::new(text::TextReport::new(options))),
+            ReportFormat::Json => Exporter::Json(out, Vec::new()),
+            ReportFormat::NdJson => Exporter::NdJson(out),
+            ReportFormat::Csv => Exporter::Csv(Box::new(csv::CsvRows::begin(out)?)),
         };
         Ok(Self { listed, provisional, kind })
     }
@@ -195,21 +195,21 @@ impl<W: Write> Reporter<W> {
     /// Those of the writer.
     pub fn finish(self, summary: &Summary, listeners: &Listeners) -> io::Result<()> {
         match self.kind {
-            Kind::Text(mut out, report) => {
+            Exporter::Text(mut out, report) => {
                 report.write(&mut out, summary, listeners)?;
                 out.flush()
             }
-            Kind::Json(mut out, mut attempts) => {
+            Exporter::Json(mut out, mut attempts) => {
                 attempts.sort_by_key(|attempt| attempt.ordinal);
                 attempts.iter_mut().for_each(|attempt| attempt.inference = listeners.infer(attempt));
                 json::write(&mut out, summary, &attempts)?;
                 out.flush()
             }
-            Kind::NdJson(mut out) => {
+            Exporter::NdJson(mut out) => {
                 ndjson::write_summary(&mut out, summary)?;
                 out.flush()
             }
-            Kind::Csv(mut rows) => rows.flush(),
+            Exporter::Csv(mut rows) => rows.flush(),
         }
     }
 }
@@ -219,41 +219,41 @@ impl<W: Write> Sink for Reporter<W> {
         let listed = self.listed.contains(attempt.verdict);
         match &mut self.kind {
             // It counts all attempts, and chooses by itself which to list.
-            Kind::Text(_, report) => report.attempt(attempt),
-            Kind::Json(_, attempts) if listed => attempts.push(attempt.clone()),
-            Kind::NdJson(out) if listed => return ndjson::write_attempt(out, attempt),
-            Kind::Csv(rows) if listed => return rows.attempt(attempt),
-            Kind::Json(..) | Kind::NdJson(_) | Kind::Csv(_) => {}
+            Exporter::Text(_, report) => report.attempt(attempt),
+            Exporter::Json(_, attempts) if listed => attempts.push(attempt.clone()),
+            Exporter::NdJson(out) if listed => return ndjson::write_attempt(out, attempt),
+            Exporter::Csv(rows) if listed => return rows.attempt(attempt),
+            Exporter::Json(..) | Exporter::NdJson(_) | Exporter::Csv(_) => {}
         }
         Ok(())
     }
 
     fn provisional(&mut self, attempt: &Attempt) -> io::Result<()> {
         match &mut self.kind {
-            Kind::NdJson(out) if self.provisional && self.listed.contains(attempt.verdict) => {
+            Exporter::NdJson(out) if self.provisional && self.listed.contains(attempt.verdict) => {
                 ndjson::write_provisional(out, attempt)
             }
-            Kind::Text(..) | Kind::Json(..) | Kind::NdJson(_) | Kind::Csv(_) => Ok(()),
+            Exporter::Text(..) | Exporter::Json(..) | Exporter::NdJson(_) | Exporter::Csv(_) => Ok(()),
         }
     }
 
     fn drained(&mut self) -> io::Result<()> {
         match &mut self.kind {
-            Kind::Text(..) | Kind::Json(..) => Ok(()),
-            Kind::NdJson(out) => out.flush(),
-            Kind::Csv(rows) => rows.flush(),
+            Exporter::Text(..) | Exporter::Json(..) => Ok(()),
+            Exporter::NdJson(out) => out.flush(),
+            Exporter::Csv(rows) => rows.flush(),
         }
     }
 }
 
 /// A text report that can be written at any time, and again: what a live capture has found so far.
-pub struct Interim(text::Report);
+pub struct InterimReport(text::TextReport);
 
-impl Interim {
+impl InterimReport {
     /// An empty report, bounded in memory whatever `options` ask of the final one.
     #[must_use]
-    pub fn new(options: Options) -> Self {
-        Self(text::Report::new(Options { all: false, ..options }))
+    pub fn new(options: ReportOptions) -> Self {
+        Self(text::TextReport::new(ReportOptions { all: false, ..options }))
     }
 
     /// Takes note of one attempt.

@@ -11,14 +11,14 @@ use crate::handshake::Attempt;
 /// Every line is an object whose first member, `type`, says which.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
-enum Line<'a> {
+enum NdjsonLine<'a> {
     Attempt(AttemptRecord<'a>),
     Provisional(AttemptRecord<'a>),
     Listener(ListenerRecord<'a>),
     Summary(OverviewRecord<'a>),
 }
 
-fn write_line(out: &mut impl Write, line: &Line<'_>) -> io::Result<()> {
+fn write_line(out: &mut impl Write, line: &NdjsonLine<'_>) -> io::Result<()> {
     serde_json::to_writer(&mut *out, line)?;
     out.write_all(b"\n")
 }
@@ -29,7 +29,7 @@ fn write_line(out: &mut impl Write, line: &Line<'_>) -> io::Result<()> {
 ///
 /// Those of `out`.
 pub(super) fn write_attempt(out: &mut impl Write, attempt: &Attempt) -> io::Result<()> {
-    write_line(out, &Line::Attempt(attempt.into()))
+    write_line(out, &NdjsonLine::Attempt(attempt.into()))
 }
 
 /// Writes the line of an attempt that shows an overflow and is not decided yet; its own line follows.
@@ -38,7 +38,7 @@ pub(super) fn write_attempt(out: &mut impl Write, attempt: &Attempt) -> io::Resu
 ///
 /// Those of `out`.
 pub(super) fn write_provisional(out: &mut impl Write, attempt: &Attempt) -> io::Result<()> {
-    write_line(out, &Line::Provisional(attempt.into()))
+    write_line(out, &NdjsonLine::Provisional(attempt.into()))
 }
 
 /// Writes the closing lines: one per listener, then the summary.
@@ -48,7 +48,7 @@ pub(super) fn write_provisional(out: &mut impl Write, attempt: &Attempt) -> io::
 /// Those of `out`.
 pub(super) fn write_summary(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
     for listener in &summary.listeners {
-        write_line(out, &Line::Listener(listener.into()))?;
+        write_line(out, &NdjsonLine::Listener(listener.into()))?;
     }
-    write_line(out, &Line::Summary(summary.into()))
+    write_line(out, &NdjsonLine::Summary(summary.into()))
 }

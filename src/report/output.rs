@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use super::{Options, wanted_by_environment};
+use super::{ReportOptions, wanted_by_environment};
 
 /// One destination of results, buffered. Dropped without [`Output::commit`], a file that was to be
 /// replaced keeps what it had.
@@ -87,7 +87,7 @@ impl Output {
             Self::Replacing { .. } => None,
         };
         // Below 40 a row cannot be kept together; beyond 120 sentences are hard to read.
-        terminal.map_or(Options::WIDTH, |(width, _)| usize::from(width.0).clamp(40, 120))
+        terminal.map_or(ReportOptions::WIDTH, |(width, _)| usize::from(width.0).clamp(40, 120))
     }
 
     /// Whether results should be coloured when the user did not say: as the environment wants it for

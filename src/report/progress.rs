@@ -8,13 +8,13 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 const SHOW_AFTER: Duration = Duration::from_millis(500);
 
 /// Shows how far reading has come. Cleared from the terminal when dropped.
-pub struct Progress {
+pub struct ReadingBar {
     bar: ProgressBar,
     /// Until the bar is shown.
     waiting_since: Option<Instant>,
 }
 
-impl Progress {
+impl ReadingBar {
     /// `total` octets to read, where that is known.
     #[must_use]
     pub fn new(total: Option<u64>) -> Self {
@@ -33,7 +33,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for ReadingBar {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn the_bar_waits() {
-        let mut progress = Progress::new(Some(100));
+        let mut progress = ReadingBar::new(Some(100));
         progress.waiting_since = Some(Instant::now() + SHOW_AFTER);
         progress.at(50);
         assert!(progress.waiting_since.is_some(), "half a second has not passed");

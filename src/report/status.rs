@@ -8,7 +8,7 @@ use crate::words::number;
 
 /// What a live capture has counted so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Progress {
+pub struct LiveCounts {
     /// Packets taken.
     pub packets: u64,
     /// Attempts decided.
@@ -25,7 +25,7 @@ pub struct Progress {
 pub struct StatusLine {
     bar: ProgressBar,
     device: String,
-    before: Option<(Instant, Progress)>,
+    before: Option<(Instant, LiveCounts)>,
 }
 
 impl StatusLine {
@@ -42,7 +42,7 @@ impl StatusLine {
     }
 
     /// Shows `now`, with rates since the last call.
-    pub fn show(&mut self, now: Progress) {
+    pub fn show(&mut self, now: LiveCounts) {
         if self.bar.is_hidden() {
             return;
         }
@@ -65,8 +65,8 @@ impl Drop for StatusLine {
     }
 }
 
-fn line(device: &str, now: Progress, since: Option<(Duration, Progress)>) -> String {
-    let rate = |count: fn(&Progress) -> u64| {
+fn line(device: &str, now: LiveCounts, since: Option<(Duration, LiveCounts)>) -> String {
+    let rate = |count: fn(&LiveCounts) -> u64| {
         let (span, before) = since.unwrap_or_default();
         let grown = count(&now).saturating_sub(count(&before));
         let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
@@ -88,8 +88,8 @@ mod tests {
 
     #[test]
     fn rates_are_per_second_whatever_the_interval() {
-        let before = Progress { packets: 1_000, attempts: 10, ..Progress::default() };
-        let now = Progress { packets: 26_000, attempts: 15, undecided: 1_234, problems: 2, dropped: 7 };
+        let before = LiveCounts { packets: 1_000, attempts: 10, ..LiveCounts::default() };
+        let now = LiveCounts { packets: 26_000, attempts: 15, undecided: 1_234, problems: 2, dropped: 7 };
         let since = Some((Duration::from_millis(500), before));
         let expected = "eth0: 50,000 packets/s, 10 attempts/s, 1,234 undecided, 2 problems, 7 dropped";
         assert_eq!(line("eth0", now, since), expected);

@@ -16,7 +16,7 @@ use crate::handshake::{
 use crate::listener::ListenerEvidenceCode;
 use crate::packet::{Span, Timestamp};
 
-fn render(sample: &Sample, options: Options) -> String {
+fn render(sample: &Sample, options: ReportOptions) -> String {
     let (summary, attempts) = sample;
     let mut bytes = Vec::new();
     let mut reporter = Reporter::new(options, &mut bytes).unwrap();
@@ -28,15 +28,15 @@ fn render(sample: &Sample, options: Options) -> String {
 }
 
 fn text(sample: &Sample) -> String {
-    render(sample, Options::default())
+    render(sample, ReportOptions::default())
 }
 
 fn verbose(sample: &Sample) -> String {
-    render(sample, Options { verbosity: Verbosity::Verbose, ..Options::default() })
+    render(sample, ReportOptions { verbosity: Verbosity::Verbose, ..ReportOptions::default() })
 }
 
-fn format(sample: &Sample, format: Format) -> String {
-    render(sample, Options { format, ..Options::default() })
+fn format(sample: &Sample, format: ReportFormat) -> String {
+    render(sample, ReportOptions { format, ..ReportOptions::default() })
 }
 
 fn all_samples() -> [Sample; 6] {
@@ -75,7 +75,8 @@ fn verbose_text_says_why() {
 
 #[test]
 fn quiet_text_speaks_only_of_problems() {
-    let quiet = |sample| render(&sample, Options { verbosity: Verbosity::Quiet, ..Options::default() });
+    let quiet =
+        |sample| render(&sample, ReportOptions { verbosity: Verbosity::Quiet, ..ReportOptions::default() });
     assert_eq!(quiet(samples::healthy()), "");
     assert_eq!(quiet(samples::midstream()), "");
     insta::assert_snapshot!("text_refused_quiet", quiet(samples::refused()));
@@ -96,22 +97,25 @@ fn text_fits_eighty_columns() {
 #[test]
 fn text_lists_what_was_asked_for() {
     let sample = samples::overflow_mixed();
-    let rows = |options: Options| {
+    let rows = |options: ReportOptions| {
         let report = render(&sample, options);
         report.lines().filter(|line| line.contains("  10.9.0.1:")).count()
     };
     let only = |verdict| Some(VerdictSet::from_iter([verdict]));
-    assert_eq!(rows(Options::default()), Options::WORST);
-    assert_eq!(rows(Options { all: true, ..Options::default() }), 60);
-    assert_eq!(rows(Options { verdicts: only(Verdict::SynackRetransmitted), ..Options::default() }), 3);
+    assert_eq!(rows(ReportOptions::default()), ReportOptions::WORST);
+    assert_eq!(rows(ReportOptions { all: true, ..ReportOptions::default() }), 60);
+    assert_eq!(
+        rows(ReportOptions { verdicts: only(Verdict::SynackRetransmitted), ..ReportOptions::default() }),
+        3
+    );
     let completed = only(Verdict::Completed);
-    assert_eq!(rows(Options { all: true, verdicts: completed, ..Options::default() }), 10);
+    assert_eq!(rows(ReportOptions { all: true, verdicts: completed, ..ReportOptions::default() }), 10);
 }
 
 #[test]
 fn colour_adds_escapes_and_nothing_else() {
     let sample = samples::overflow_mixed();
-    let coloured = render(&sample, Options { colour: true, ..Options::default() });
+    let coloured = render(&sample, ReportOptions { colour: true, ..ReportOptions::default() });
     assert!(coloured.contains("\u{1b}[1;31m"), "alarms are red");
     let mut plain = String::new();
     let mut in_escape = false;
@@ -133,14 +137,14 @@ fn packets_without_times_are_doubt() {
     let report = text(&sample);
     assert!(report.contains("Nothing wrong can be seen, but not all packets have a time."), "{report}");
     assert!(report.contains("\nuntimed  3 packets of "), "{report}");
-    let json: Value = serde_json::from_str(&format(&sample, Format::Json)).unwrap();
+    let json: Value = serde_json::from_str(&format(&sample, ReportFormat::Json)).unwrap();
     assert_eq!((&json["captures"][0]["untimed"], &json["limits"][0]["code"]), (&3.into(), &"untimed".into()));
 }
 
 #[test]
 fn text_shows_local_time() {
     let zone = TimeZone::fixed(jiff::tz::offset(-5));
-    let report = render(&samples::healthy(), Options { zone, ..Options::default() });
+    let report = render(&samples::healthy(), ReportOptions { zone, ..ReportOptions::default() });
     assert!(report.contains("2026-11-22 20:46:47 -05"), "{report}");
 }
 
@@ -168,12 +172,12 @@ fn a_zone_read_from_its_file_is_the_one_that_jiff_finds_by_name() {
 
 #[test]
 fn machine_readable_formats() {
-    insta::assert_snapshot!("json_refused", format(&samples::refused(), Format::Json));
-    insta::assert_snapshot!("json_damaged", format(&samples::damaged(), Format::Json));
-    insta::assert_snapshot!("ndjson_ipv6", format(&samples::ipv6(), Format::NdJson));
-    insta::assert_snapshot!("csv_refused", format(&samples::refused(), Format::Csv));
-    insta::assert_snapshot!("csv_ipv6", format(&samples::ipv6(), Format::Csv));
-    insta::assert_snapshot!("csv_midstream", format(&samples::midstream(), Format::Csv));
+    insta::assert_snapshot!("json_refused", format(&samples::refused(), ReportFormat::Json));
+    insta::assert_snapshot!("json_damaged", format(&samples::damaged(), ReportFormat::Json));
+    insta::assert_snapshot!("ndjson_ipv6", format(&samples::ipv6(), ReportFormat::NdJson));
+    insta::assert_snapshot!("csv_refused", format(&samples::refused(), ReportFormat::Csv));
+    insta::assert_snapshot!("csv_ipv6", format(&samples::ipv6(), ReportFormat::Csv));
+    insta::assert_snapshot!("csv_midstream", format(&samples::midstream(), ReportFormat::Csv));
 }
 
 /// Panics with the reasons unless `value` is as the schema's `definition` says.
@@ -191,12 +195,12 @@ fn assert_valid(definition: &str, value: &Value) {
 #[test]
 fn json_is_as_the_schema_says() {
     for sample in all_samples() {
-        let document: Value = serde_json::from_str(&format(&sample, Format::Json)).unwrap();
+        let document: Value = serde_json::from_str(&format(&sample, ReportFormat::Json)).unwrap();
         assert_valid("analysis", &document);
         assert_eq!(document["tool"], TOOL);
         assert_eq!(document["listeners"].as_array().unwrap().len(), sample.0.listeners.len());
         assert_eq!(document["attempts"].as_array().unwrap().len(), sample.1.len());
-        for line in format(&sample, Format::NdJson).lines() {
+        for line in format(&sample, ReportFormat::NdJson).lines() {
             let line: Value = serde_json::from_str(line).unwrap();
             assert_valid(line["type"].as_str().unwrap(), &line);
         }
@@ -236,7 +240,7 @@ fn json_is_in_order_of_first_packet_with_final_causes() {
     attempts.reverse();
     attempts.iter_mut().for_each(|attempt| attempt.inference = Inference::default());
     let mut bytes = Vec::new();
-    let options = Options { format: Format::Json, ..Options::default() };
+    let options = ReportOptions { format: ReportFormat::Json, ..ReportOptions::default() };
     let mut reporter = Reporter::new(options, &mut bytes).unwrap();
     attempts.iter().for_each(|attempt| reporter.attempt(attempt).unwrap());
     reporter.finish(&summary, &listeners).unwrap();
@@ -251,7 +255,7 @@ fn json_is_in_order_of_first_packet_with_final_causes() {
 #[test]
 fn ndjson_tells_the_kind_of_each_line_first() {
     for sample in all_samples() {
-        let kinds: Vec<String> = format(&sample, Format::NdJson)
+        let kinds: Vec<String> = format(&sample, ReportFormat::NdJson)
             .lines()
             .map(|line| {
                 let value: Value = serde_json::from_str(line).unwrap();
@@ -271,12 +275,12 @@ fn ndjson_tells_the_kind_of_each_line_first() {
 fn the_verdict_filter_restricts_attempts_but_not_tallies() {
     let verdicts = Some(VerdictSet::from_iter([Verdict::SynackRetransmitted]));
     let sample = samples::overflow_mixed();
-    let restricted = |format| render(&sample, Options { format, verdicts, ..Options::default() });
-    let document: Value = serde_json::from_str(&restricted(Format::Json)).unwrap();
+    let restricted = |format| render(&sample, ReportOptions { format, verdicts, ..ReportOptions::default() });
+    let document: Value = serde_json::from_str(&restricted(ReportFormat::Json)).unwrap();
     assert_eq!(document["attempts"].as_array().unwrap().len(), 3);
     assert_eq!(document["verdicts"]["unanswered"], 47);
-    assert_eq!(restricted(Format::NdJson).lines().count(), 3 + 1 + 1);
-    assert_eq!(restricted(Format::Csv).lines().count(), 1 + 3);
+    assert_eq!(restricted(ReportFormat::NdJson).lines().count(), 3 + 1 + 1);
+    assert_eq!(restricted(ReportFormat::Csv).lines().count(), 1 + 3);
 }
 
 /// A pipe whose reader has gone.
@@ -294,10 +298,10 @@ impl Write for Closed {
 
 #[test]
 fn a_closed_pipe_stays_a_closed_pipe() {
-    for format in [Format::Text, Format::Json, Format::NdJson, Format::Csv] {
+    for format in [ReportFormat::Text, ReportFormat::Json, ReportFormat::NdJson, ReportFormat::Csv] {
         let (summary, attempts) = samples::overflow_mixed();
         let run = || -> io::Result<()> {
-            let mut reporter = Reporter::new(Options { format, ..Options::default() }, Closed)?;
+            let mut reporter = Reporter::new(ReportOptions { format, ..ReportOptions::default() }, Closed)?;
             for attempt in &attempts {
                 reporter.attempt(attempt)?;
             }
@@ -318,7 +322,7 @@ proptest! {
         attempts[0].packets = packets;
         let sample = (summary, attempts);
 
-        let document: Value = serde_json::from_str(&format(&sample, Format::Json)).unwrap();
+        let document: Value = serde_json::from_str(&format(&sample, ReportFormat::Json)).unwrap();
         let attempt = &document["attempts"][0];
         prop_assert_eq!(&attempt["packets"], packets);
         let duration = attempt["timing"]["duration"].as_f64().unwrap();
@@ -327,7 +331,7 @@ proptest! {
         prop_assert_eq!(time.as_nanosecond(), i128::from(sample.1[0].start.as_nanos()));
         prop_assert_eq!(attempt["start"].as_str().unwrap().len(), "2026-11-23T01:46:47.055149000Z".len());
 
-        let rows = format(&sample, Format::Csv);
+        let rows = format(&sample, ReportFormat::Csv);
         let mut reader = ::csv::Reader::from_reader(rows.as_bytes());
         prop_assert_eq!(reader.headers().unwrap(), &COLUMNS[..]);
         let row = reader.records().next().unwrap().unwrap();

@@ -14,7 +14,7 @@ const REST: Duration = Duration::from_secs(60);
 const LOOK_UP: Duration = Duration::from_secs(10);
 
 /// The kernel's figures since the capture began. Nothing where the kernel cannot be read.
-pub(super) struct Kernel {
+pub(super) struct KernelPoller {
     monitor: Option<Monitor>,
     failure: Option<KernelError>,
     owners: KnownOwners,
@@ -22,7 +22,7 @@ pub(super) struct Kernel {
     overflowing: HashMap<(NetnsId, SocketAddr), Instant>,
 }
 
-impl Kernel {
+impl KernelPoller {
     /// Takes the first snapshots, while the program may still enter other namespaces.
     pub(super) fn new(choice: &NetnsChoice) -> Self {
         let (monitor, failure) = match Monitor::open(choice) {

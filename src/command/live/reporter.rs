@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 use std::io::{self, Write};
 
-use super::Live;
+use super::LiveConfig;
 use crate::engine::{Sink, Summary};
 use crate::handshake::{Attempt, Confidence, Verdict};
 use crate::kernel::KernelStats;
 use crate::listener::Listeners;
 use crate::packet::Timestamp;
 use crate::report::status::StatusLine;
-use crate::report::{Format, Interim, Options, Stream, Verbosity, VerdictSet};
+use crate::report::{AttemptLines, InterimReport, ReportFormat, ReportOptions, Verbosity, VerdictSet};
 
 /// Problems that wait for the kernel's word at most; a flood is told at once.
 const MOST_HELD: usize = 100_000;
@@ -19,32 +19,37 @@ const MOST_HELD: usize = 100_000;
 /// the very moment in which they happened decides how sure their cause is.
 pub(super) struct LiveReporter<'a> {
     sink: &'a mut dyn Sink,
-    interim: Interim,
-    lines: Stream,
+    interim: InterimReport,
+    lines: AttemptLines,
     /// Whether standard output is free for lines.
     free: bool,
     shown: VerdictSet,
     provisional: bool,
-    held: Vec<Held>,
+    held: Vec<HeldLine>,
     /// Undecided attempts that are held, by their position in the input; what is decided meanwhile leaves.
     awaited: HashSet<u64>,
     /// Undecided attempts that were told of, by their position in the input.
     announced: HashSet<u64>,
 }
 
-enum Held {
+enum HeldLine {
     Decided(Attempt),
     Provisional(Attempt),
 }
 
 impl<'a> LiveReporter<'a> {
-    pub(super) fn new(config: &Live, options: &Options, sink: &'a mut dyn Sink, now: Timestamp) -> Self {
+    pub(super) fn new(
+        config: &LiveConfig,
+        options: &ReportOptions,
+        sink: &'a mut dyn Sink,
+        now: Timestamp,
+    ) -> Self {
         let analyse = &config.analyse;
-        let free = analyse.format == Format::Text || analyse.output.is_some();
+        let free = analyse.format == ReportFormat::Text || analyse.output.is_some();
         Self {
             sink,
-            interim: Interim::new(options.clone()),
-            lines: Stream::new(options, now),
+            interim: InterimReport::new(options.clone()),
+            lines: AttemptLines::new(options, now),
             free,
             shown: analyse.verdicts.unwrap_or_else(VerdictSet::problems),
             provisional: analyse.verbosity != Verbosity::Quiet,
@@ -63,12 +68,12 @@ impl<'a> LiveReporter<'a> {
         let mut text = Vec::new();
         for held in held {
             match held {
-                Held::Decided(mut attempt) => {
+                HeldLine::Decided(mut attempt) => {
                     attempt.inference = listeners.infer(&attempt);
                     self.announced.remove(&attempt.ordinal);
                     self.decided(&mut text, &attempt)?;
                 }
-                Held::Provisional(mut attempt) => {
+                HeldLine::Provisional(mut attempt) => {
                     attempt.inference = listeners.infer(&attempt);
                     let undecided = self.awaited.contains(&attempt.ordinal);
                     if undecided && speaks(&attempt) && self.announced.insert(attempt.ordinal) {
@@ -141,7 +146,7 @@ impl Sink for LiveReporter<'_> {
         self.awaited.remove(&attempt.ordinal);
         let waits = attempt.verdict.is_problem() || self.shown.contains(attempt.verdict);
         if waits && self.held.len() < MOST_HELD {
-            self.held.push(Held::Decided(attempt.clone()));
+            self.held.push(HeldLine::Decided(attempt.clone()));
             return Ok(());
         }
         let mut text = Vec::new();
@@ -153,7 +158,7 @@ impl Sink for LiveReporter<'_> {
     fn provisional(&mut self, attempt: &Attempt) -> io::Result<()> {
         if self.held.len() < MOST_HELD {
             self.awaited.insert(attempt.ordinal);
-            self.held.push(Held::Provisional(attempt.clone()));
+            self.held.push(HeldLine::Provisional(attempt.clone()));
         }
         Ok(())
     }
@@ -189,9 +194,9 @@ mod tests {
 
     /// What was told: whether it was decided, and its verdict.
     #[derive(Default)]
-    struct Told(Vec<(bool, Verdict)>);
+    struct Reported(Vec<(bool, Verdict)>);
 
-    impl Sink for Told {
+    impl Sink for Reported {
         fn attempt(&mut self, attempt: &Attempt) -> io::Result<()> {
             self.0.push((true, attempt.verdict));
             Ok(())
@@ -213,8 +218,9 @@ mod tests {
         let doubtful = with(Verdict::SynackRetransmitted);
         let completed = Attempt { ordinal: doubtful.ordinal, ..with(Verdict::Completed) };
         let (listeners, line) = (Listeners::new(8), StatusLine::new("lo", false));
-        let mut told = Told::default();
-        let mut reporter = LiveReporter::new(&config, &Options::default(), &mut told, Timestamp::default());
+        let mut told = Reported::default();
+        let mut reporter =
+            LiveReporter::new(&config, &ReportOptions::default(), &mut told, Timestamp::default());
         reporter.provisional(&doubtful).unwrap();
         reporter.attempt(&completed).unwrap();
         reporter.report(&listeners, &line).unwrap();

@@ -6,14 +6,14 @@ use crate::capture::{CaptureInfo, LiveCapture, Saver, Source, SourceStatus};
 use crate::packet::{Frames, Timestamp};
 
 /// Passes frames on, up to a number of them, and saves them on the way.
-pub(super) struct Recorded {
+pub(super) struct RecordedSource {
     live: LiveCapture,
     saver: Option<Saver>,
     left: Option<u64>,
     told: bool,
 }
 
-impl Recorded {
+impl RecordedSource {
     pub(super) fn new(live: LiveCapture, saver: Option<Saver>, count: Option<NonZeroU64>) -> Self {
         Self { live, saver, left: count.map(NonZeroU64::get), told: false }
     }
@@ -41,7 +41,7 @@ impl Recorded {
     }
 }
 
-impl Source for Recorded {
+impl Source for RecordedSource {
     fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> SourceStatus {
         let Self { live, saver, left, .. } = self;
         let allowed = left.map_or(max, |left| usize::try_from(left).unwrap_or(max).min(max));

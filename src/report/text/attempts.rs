@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::View;
-use super::paint::Tone;
+use super::TextStyle;
+use super::paint::Emphasis;
 use super::words::{columns, pad, wrap};
 use crate::handshake::{Attempt, Connect, Outcome, Reason, Retries, Verdict};
 use crate::packet::Endpoint;
@@ -13,7 +13,7 @@ use crate::words::{count, number};
 const GAP: &str = "  ";
 
 /// One row, as text; widths are decided when all rows of all blocks are known.
-struct Row<'a> {
+struct AttemptRow<'a> {
     attempt: &'a Attempt,
     start: String,
     client: String,
@@ -21,11 +21,11 @@ struct Row<'a> {
     connect: String,
 }
 
-impl<'a> Row<'a> {
-    fn new(attempt: &'a Attempt, view: &View<'_>) -> Self {
+impl<'a> AttemptRow<'a> {
+    fn new(attempt: &'a Attempt, style: &TextStyle<'_>) -> Self {
         Self {
             attempt,
-            start: view.clock.time(attempt.start),
+            start: style.clock.time(attempt.start),
             client: attempt.client.to_string(),
             retries: retries(attempt.retries),
             connect: connect(attempt.connect),
@@ -33,8 +33,8 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Widths of the columns before the last one.
-struct Widths {
+/// ColumnWidths of the columns before the last one.
+struct ColumnWidths {
     start: usize,
     client: usize,
     verdict: usize,
@@ -43,9 +43,9 @@ struct Widths {
     stacked: bool,
 }
 
-impl Widths {
-    fn of(rows: &[Row<'_>], width: usize) -> Self {
-        let widest = |header: &str, cell: &dyn Fn(&Row<'_>) -> usize| {
+impl ColumnWidths {
+    fn of(rows: &[AttemptRow<'_>], width: usize) -> Self {
+        let widest = |header: &str, cell: &dyn Fn(&AttemptRow<'_>) -> usize| {
             rows.iter().map(cell).fold(columns(header), usize::max)
         };
         let start = widest("START", &|row| columns(&row.start));
@@ -74,18 +74,18 @@ impl Widths {
 /// Writes the table of `attempts`, which are grouped by server. `left_out` attempts were worth listing but did not fit.
 pub(super) fn write(
     out: &mut impl Write,
-    view: &View<'_>,
+    style: &TextStyle<'_>,
     attempts: &[Attempt],
     left_out: u64,
 ) -> io::Result<()> {
     if attempts.is_empty() {
         return Ok(());
     }
-    let rows: Vec<Row<'_>> = attempts.iter().map(|attempt| Row::new(attempt, view)).collect();
-    let widths = Widths::of(&rows, view.width);
+    let rows: Vec<AttemptRow<'_>> = attempts.iter().map(|attempt| AttemptRow::new(attempt, style)).collect();
+    let widths = ColumnWidths::of(&rows, style.width);
     let (left, right) = widths.line(["START", "CLIENT", "VERDICT", "RETRIES", "CONNECT()"]);
     writeln!(out)?;
-    writeln!(out, "{}", view.paint.apply(Tone::Strong, &format!("{left}{right}")))?;
+    writeln!(out, "{}", style.paint.apply(Emphasis::Strong, &format!("{left}{right}")))?;
     let several_servers = attempts.iter().any(|a| Some(a.server) != attempts.first().map(|b| b.server));
     let mut server: Option<Endpoint> = None;
     for row in &rows {
@@ -93,44 +93,49 @@ pub(super) fn write(
             server = Some(row.attempt.server);
             writeln!(out, "to {}", row.attempt.server)?;
         }
-        write_row(out, view, &widths, row)?;
-        if view.verbose {
-            write_details(out, view, &widths, row.attempt)?;
+        write_row(out, style, &widths, row)?;
+        if style.verbose {
+            write_details(out, style, &widths, row.attempt)?;
         }
     }
     if left_out > 0 {
         let more = format!("{}{GAP}{} more: --all", pad("...", widths.start), number(left_out));
-        writeln!(out, "{}", view.paint.apply(Tone::Faint, &more))?;
+        writeln!(out, "{}", style.paint.apply(Emphasis::Faint, &more))?;
     }
     Ok(())
 }
 
-fn write_row(out: &mut impl Write, view: &View<'_>, widths: &Widths, row: &Row<'_>) -> io::Result<()> {
+fn write_row(
+    out: &mut impl Write,
+    style: &TextStyle<'_>,
+    widths: &ColumnWidths,
+    row: &AttemptRow<'_>,
+) -> io::Result<()> {
     let verdict = row.attempt.verdict;
     let (left, right) = widths.line([&row.start, &row.client, verdict.name(), &row.retries, &row.connect]);
-    let tone = if verdict.is_problem() {
-        view.cause_tone(row.attempt.inference.cause)
+    let emphasis = if verdict.is_problem() {
+        style.cause_emphasis(row.attempt.inference.cause)
     } else {
         match verdict {
-            Verdict::Undetermined => Tone::Warning,
-            _ => Tone::Good,
+            Verdict::Undetermined => Emphasis::Warning,
+            _ => Emphasis::Good,
         }
     };
     // Only the verdict is coloured; it is the first word of the right part.
     let rest = right.strip_prefix(verdict.name()).unwrap_or_default();
-    writeln!(out, "{left}{}{}", view.paint.apply(tone, verdict.name()), rest.trim_end())
+    writeln!(out, "{left}{}{}", style.paint.apply(emphasis, verdict.name()), rest.trim_end())
 }
 
 /// What `-v` adds under a row.
 fn write_details(
     out: &mut impl Write,
-    view: &View<'_>,
-    widths: &Widths,
+    style: &TextStyle<'_>,
+    widths: &ColumnWidths,
     attempt: &Attempt,
 ) -> io::Result<()> {
     let indent = " ".repeat(widths.start + GAP.len());
     let deeper = format!("{indent}{GAP}");
-    let mut lines = vec![packets(attempt, view)];
+    let mut lines = vec![packets(attempt, style)];
     lines.extend(timing(attempt));
     lines.extend(attempt.reason.map(|reason| format!("reason: {}", reason_words(reason))));
     lines.extend(attempt.icmp.map(|icmp| format!("reason: {}", wording::icmp_name(icmp.error))));
@@ -142,15 +147,15 @@ fn write_details(
         attempt.inference.evidence.iter().map(|&evidence| format!("- {}", wording::evidence(evidence))),
     );
     for text in lines {
-        for line in wrap(&text, view.width, &indent, &deeper) {
-            writeln!(out, "{}", view.paint.apply(Tone::Faint, &line))?;
+        for line in wrap(&text, style.width, &indent, &deeper) {
+            writeln!(out, "{}", style.paint.apply(Emphasis::Faint, &line))?;
         }
     }
     Ok(())
 }
 
-fn packets(attempt: &Attempt, view: &View<'_>) -> String {
-    let place = match view.several_captures {
+fn packets(attempt: &Attempt, style: &TextStyle<'_>) -> String {
+    let place = match style.several_captures {
         true => format!("packet {} of capture {}", attempt.frame.number(), attempt.frame.capture()),
         false => format!("packet {}", attempt.frame.number()),
     };

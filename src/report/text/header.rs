@@ -4,9 +4,9 @@ use std::io::{self, Write};
 
 use strum::{EnumCount, IntoEnumIterator};
 
-use super::View;
+use super::TextStyle;
 use super::clock::length;
-use super::paint::Tone;
+use super::paint::Emphasis;
 use super::words::wrap;
 use crate::capture::CaptureInfo;
 use crate::engine::{Limit, Summary, Undecoded};
@@ -19,14 +19,14 @@ use crate::words::{count, number, verb};
 
 /// What the header needs of the attempts beside their verdicts; a few counters.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct HeaderCounts {
     vantages: [u64; Vantage::COUNT],
     capture_cut: u64,
     one_sided: u64,
     evicted: u64,
 }
 
-impl Seen {
+impl HeaderCounts {
     pub(super) fn add(&mut self, vantage: Option<Vantage>, verdict: Verdict, reason: Option<Reason>) {
         if let Some(vantage) = vantage {
             self.vantages[vantage as usize] += 1;
@@ -62,9 +62,9 @@ pub(super) fn first(summary: &Summary) -> Option<Timestamp> {
 /// What was read: two lines.
 pub(super) fn write_input(
     out: &mut impl Write,
-    view: &View<'_>,
+    style: &TextStyle<'_>,
     summary: &Summary,
-    seen: &Seen,
+    counts: &HeaderCounts,
 ) -> io::Result<()> {
     let name = match summary.captures.as_slice() {
         [one] if one.path == "-" => "standard input".to_owned(),
@@ -83,39 +83,43 @@ pub(super) fn write_input(
     for link in link_types(&summary.captures) {
         facts.push_str(&format!(", {}", link_words(link)));
     }
-    for line in wrap(&format!("{name}: {facts}"), view.width, "", "  ") {
+    for line in wrap(&format!("{name}: {facts}"), style.width, "", "  ") {
         writeln!(out, "{line}")?;
     }
     let context: Vec<String> =
-        [first(summary).map(|time| view.clock.date_and_zone(time)), seen.vantage().map(str::to_owned)]
+        [first(summary).map(|time| style.clock.date_and_zone(time)), counts.vantage().map(str::to_owned)]
             .into_iter()
             .flatten()
             .collect();
     if context.is_empty() {
         return Ok(());
     }
-    writeln!(out, "{}", view.paint.apply(Tone::Faint, &context.join(", ")))
+    writeln!(out, "{}", style.paint.apply(Emphasis::Faint, &context.join(", ")))
 }
 
 /// The conclusion in one sentence.
-pub(super) fn write_conclusion(out: &mut impl Write, view: &View<'_>, summary: &Summary) -> io::Result<()> {
+pub(super) fn write_conclusion(
+    out: &mut impl Write,
+    style: &TextStyle<'_>,
+    summary: &Summary,
+) -> io::Result<()> {
     if let [Listener { cause: Some(_), .. }] = summary.listeners.as_slice() {
         // The only listener's block begins with it.
         return Ok(());
     }
-    let (tone, text) = conclusion(view, summary);
-    for line in wrap(&text, view.width, "", "") {
-        writeln!(out, "{}", view.paint.apply(tone, &line))?;
+    let (emphasis, text) = conclusion(style, summary);
+    for line in wrap(&text, style.width, "", "") {
+        writeln!(out, "{}", style.paint.apply(emphasis, &line))?;
     }
     Ok(())
 }
 
-fn conclusion(view: &View<'_>, summary: &Summary) -> (Tone, String) {
+fn conclusion(style: &TextStyle<'_>, summary: &Summary) -> (Emphasis, String) {
     let total = summary.verdicts.total();
     let undetermined = summary.verdicts.get(Verdict::Undetermined);
-    let bad = view.problems.count(&summary.verdicts);
+    let bad = style.problems.count(&summary.verdicts);
     if total == 0 {
-        return (Tone::Warning, no_attempts(summary));
+        return (Emphasis::Warning, no_attempts(summary));
     }
     let full = |listener: &&Listener| listener.cause == Some(Cause::AcceptQueueOverflow);
     let full = summary.listeners.iter().filter(full).count() as u64;
@@ -124,10 +128,13 @@ fn conclusion(view: &View<'_>, summary: &Summary) -> (Tone, String) {
             "No attempt that can be judged went wrong, but by the kernel's count {} overflowed.",
             count(full, "accept queue")
         );
-        return (view.cause_tone(Some(Cause::AcceptQueueOverflow)), text);
+        return (style.cause_emphasis(Some(Cause::AcceptQueueOverflow)), text);
     }
     if bad == 0 && summary.captures.iter().any(|capture| capture.untimed > 0) {
-        return (Tone::Warning, "Nothing wrong can be seen, but not all packets have a time.".to_owned());
+        return (
+            Emphasis::Warning,
+            "Nothing wrong can be counts, but not all packets have a time.".to_owned(),
+        );
     }
     if bad == 0 {
         let whom = match summary.listeners.as_slice() {
@@ -137,25 +144,31 @@ fn conclusion(view: &View<'_>, summary: &Summary) -> (Tone, String) {
         return if undetermined > 0 {
             let judged = total - undetermined;
             if judged == 0 {
-                return (Tone::Warning, format!("None of the {} can be judged.", count(total, "attempt")));
+                return (
+                    Emphasis::Warning,
+                    format!("None of the {} can be judged.", count(total, "attempt")),
+                );
             }
-            (Tone::Warning, format!("Nothing wrong in the {} that can be judged.", count(judged, "attempt")))
+            (
+                Emphasis::Warning,
+                format!("Nothing wrong in the {} that can be judged.", count(judged, "attempt")),
+            )
         } else if total == 1 {
-            (Tone::Good, format!("Nothing wrong: the only attempt{whom} completed."))
+            (Emphasis::Good, format!("Nothing wrong: the only attempt{whom} completed."))
         } else {
-            (Tone::Good, format!("Nothing wrong: all {}{whom} completed.", count(total, "attempt")))
+            (Emphasis::Good, format!("Nothing wrong: all {}{whom} completed.", count(total, "attempt")))
         };
     }
     let noun = if total == 1 { "attempt" } else { "attempts" };
     let share = format!("{} of {} {noun}", number(bad), number(total));
-    let (mut tone, mut folded, mut places) = (Tone::Note, 0, 0);
-    for listener in summary.listeners.iter().filter(|l| view.problems.count(&l.verdicts) > 0) {
+    let (mut emphasis, mut folded, mut places) = (Emphasis::Note, 0, 0);
+    for listener in summary.listeners.iter().filter(|l| style.problems.count(&l.verdicts) > 0) {
         places += 1;
         folded += u64::from(listener.server.is_none());
-        tone = view.graver(tone, view.cause_tone(listener.cause));
+        emphasis = style.graver(emphasis, style.cause_emphasis(listener.cause));
     }
-    if tone == Tone::Note {
-        return (tone, format!("No attempt failed, but {share} took an unusual course."));
+    if emphasis == Emphasis::Note {
+        return (emphasis, format!("No attempt failed, but {share} took an unusual course."));
     }
     let place = match (places, summary.listeners.as_slice()) {
         (1, [_]) | (0, _) => String::new(),
@@ -163,7 +176,7 @@ fn conclusion(view: &View<'_>, summary: &Summary) -> (Tone, String) {
         _ if folded > 0 => format!(", at {} and more", count(places - folded, "server")),
         (_, all) => format!(", at {} of {}", number(places), count(all.len() as u64, "server")),
     };
-    (tone, format!("{share} went wrong{place}."))
+    (emphasis, format!("{share} went wrong{place}."))
 }
 
 fn no_attempts(summary: &Summary) -> String {
@@ -224,15 +237,15 @@ fn protocol_words(protocol: Protocol) -> String {
 /// What the reader must know before believing the rest. One line each; nothing when all is well.
 pub(super) fn write_limits(
     out: &mut impl Write,
-    view: &View<'_>,
+    style: &TextStyle<'_>,
     summary: &Summary,
-    seen: &Seen,
+    counts: &HeaderCounts,
 ) -> io::Result<()> {
     let mut limits: Vec<(&str, String)> =
         summary.limits().iter().map(|limit| (label(limit), wording::limit(limit))).collect();
-    limits.extend(undetermined(summary, seen).map(|text| ("unclear", text)));
+    limits.extend(undetermined(summary, counts).map(|text| ("unclear", text)));
     for (label, text) in limits {
-        view.write_labelled(out, Tone::Warning, "", label, &text)?;
+        style.write_labelled(out, Emphasis::Warning, "", label, &text)?;
     }
     Ok(())
 }
@@ -247,12 +260,12 @@ fn label(limit: &Limit) -> &'static str {
     }
 }
 
-fn undetermined(summary: &Summary, seen: &Seen) -> Option<String> {
+fn undetermined(summary: &Summary, counts: &HeaderCounts) -> Option<String> {
     let total = summary.verdicts.get(Verdict::Undetermined);
     let parts: Vec<String> = [
-        (seen.capture_cut, "the capture ends too soon"),
-        (seen.one_sided, "only one direction is in it"),
-        (seen.evicted, "given up to bound memory, see --max-attempts"),
+        (counts.capture_cut, "the capture ends too soon"),
+        (counts.one_sided, "only one direction is in it"),
+        (counts.evicted, "given up to bound memory, see --max-attempts"),
     ]
     .into_iter()
     .filter(|(n, _)| *n > 0)
@@ -262,12 +275,22 @@ fn undetermined(summary: &Summary, seen: &Seen) -> Option<String> {
 }
 
 /// What `-v` adds: every packet by use, and every capture.
-pub(super) fn write_packets(out: &mut impl Write, view: &View<'_>, summary: &Summary) -> io::Result<()> {
+pub(super) fn write_packets(
+    out: &mut impl Write,
+    style: &TextStyle<'_>,
+    summary: &Summary,
+) -> io::Result<()> {
     let packets = &summary.packets;
     writeln!(out)?;
     if let [_, _, ..] = summary.captures.as_slice() {
         for (index, capture) in summary.captures.iter().enumerate() {
-            view.write_labelled(out, Tone::Strong, "", &format!("capture {index}"), &capture_words(capture))?;
+            style.write_labelled(
+                out,
+                Emphasis::Strong,
+                "",
+                &format!("capture {index}"),
+                &capture_words(capture),
+            )?;
         }
     }
     let mut text = format!("{} in all, {} TCP", number(packets.total), number(packets.tcp));
@@ -279,17 +302,17 @@ pub(super) fn write_packets(out: &mut impl Write, view: &View<'_>, summary: &Sum
     if packets.midstream > 0 {
         text.push_str(&format!(", {} of connections without a handshake here", number(packets.midstream)));
     }
-    view.write_labelled(out, Tone::Strong, "", "packets", &text)?;
+    style.write_labelled(out, Emphasis::Strong, "", "packets", &text)?;
     let skipped: Vec<String> =
         skips(summary).map(|(reason, n)| format!("{} {}", number(n), reason.name())).collect();
     let text = if skipped.is_empty() { "none".to_owned() } else { skipped.join(", ") };
-    view.write_labelled(out, Tone::Strong, "", "skipped", &text)?;
+    style.write_labelled(out, Emphasis::Strong, "", "skipped", &text)?;
     if packets.undecoded.is_empty() {
         return Ok(());
     }
     let words = |u: &Undecoded| format!("{} {}", number(u.packets), protocol_words(u.protocol));
     let undecoded: Vec<String> = packets.undecoded.iter().map(words).collect();
-    view.write_labelled(out, Tone::Strong, "", "not TCP", &undecoded.join(", "))
+    style.write_labelled(out, Emphasis::Strong, "", "not TCP", &undecoded.join(", "))
 }
 
 fn capture_words(capture: &CaptureInfo) -> String {

@@ -4,9 +4,9 @@ use std::io::{self, Write};
 
 use strum::IntoEnumIterator;
 
-use super::View;
+use super::TextStyle;
 use super::attempts::schedule;
-use super::paint::Tone;
+use super::paint::Emphasis;
 use super::words::{columns, pad, wrap};
 use crate::engine::Summary;
 use crate::handshake::{Attempt, Cause, Confidence, Verdict};
@@ -18,49 +18,49 @@ use crate::words::{count, number, verb};
 const BLOCKS: usize = 10;
 
 /// Whether there is something to say about this listener beyond that all is well.
-fn notable(listener: &Listener, view: &View<'_>) -> bool {
-    listener.cause.is_some() || view.problems.count(&listener.verdicts) > 0
+fn notable(listener: &Listener, style: &TextStyle<'_>) -> bool {
+    listener.cause.is_some() || style.problems.count(&listener.verdicts) > 0
 }
 
 /// Writes the blocks, worst first as the summary has them. `listed` are attempts to take an example
 /// of a retry schedule from.
 pub(super) fn write(
     out: &mut impl Write,
-    view: &View<'_>,
+    style: &TextStyle<'_>,
     summary: &Summary,
     listed: &[Attempt],
 ) -> io::Result<()> {
     let (bad, good): (Vec<&Listener>, Vec<&Listener>) =
-        summary.listeners.iter().partition(|listener| notable(listener, view));
+        summary.listeners.iter().partition(|listener| notable(listener, style));
     let (alone, folded): (Vec<&Listener>, Vec<&Listener>) =
         bad.iter().partition(|listener| listener.server.is_some());
-    let blocks = if view.all { alone.len() } else { BLOCKS };
+    let blocks = if style.all { alone.len() } else { BLOCKS };
     for listener in alone.iter().take(blocks) {
-        write_block(out, view, listener, listed)?;
+        write_block(out, style, listener, listed)?;
     }
     let rest = alone.len().saturating_sub(blocks) as u64;
     if rest > 0 {
         let more = format!("... {} more with problems: --all", count(rest, "server"));
-        writeln!(out, "\n{}", view.paint.apply(Tone::Faint, &more))?;
+        writeln!(out, "\n{}", style.paint.apply(Emphasis::Faint, &more))?;
     }
     // It may stand for most of them.
     for listener in folded {
-        write_block(out, view, listener, listed)?;
+        write_block(out, style, listener, listed)?;
     }
-    if bad.is_empty() && !view.verbose {
+    if bad.is_empty() && !style.verbose {
         // The conclusion has said it already.
         return Ok(());
     }
-    write_healthy(out, view, &good)
+    write_healthy(out, style, &good)
 }
 
 /// Only headline and diagnosis, for `-q`.
-pub(super) fn write_quiet(out: &mut impl Write, view: &View<'_>, summary: &Summary) -> io::Result<()> {
+pub(super) fn write_quiet(out: &mut impl Write, style: &TextStyle<'_>, summary: &Summary) -> io::Result<()> {
     for listener in &summary.listeners {
         // The kernel may know of an overflow that no attempt shows yet.
-        if notable(listener, view) && view.cause_tone(listener.cause) != Tone::Note {
-            write_headline(out, view, listener)?;
-            write_diagnosis(out, view, listener)?;
+        if notable(listener, style) && style.cause_emphasis(listener.cause) != Emphasis::Note {
+            write_headline(out, style, listener)?;
+            write_diagnosis(out, style, listener)?;
         }
     }
     Ok(())
@@ -68,34 +68,34 @@ pub(super) fn write_quiet(out: &mut impl Write, view: &View<'_>, summary: &Summa
 
 fn write_block(
     out: &mut impl Write,
-    view: &View<'_>,
+    style: &TextStyle<'_>,
     listener: &Listener,
     listed: &[Attempt],
 ) -> io::Result<()> {
     writeln!(out)?;
-    write_headline(out, view, listener)?;
-    write_diagnosis(out, view, listener)?;
+    write_headline(out, style, listener)?;
+    write_diagnosis(out, style, listener)?;
     writeln!(out)?;
-    write_share(out, view, listener)?;
-    write_verdicts(out, view, listener, listed)?;
+    write_share(out, style, listener)?;
+    write_verdicts(out, style, listener, listed)?;
     let mut label = "why";
     for evidence in &listener.evidence {
-        view.write_labelled(out, Tone::Strong, "  ", label, &wording::listener_evidence(evidence))?;
+        style.write_labelled(out, Emphasis::Strong, "  ", label, &wording::listener_evidence(evidence))?;
         label = "";
     }
     let clients = wording::clients(&listener.clients);
     if !clients.is_empty() {
-        view.write_labelled(out, Tone::Strong, "  ", "clients", &clients)?;
+        style.write_labelled(out, Emphasis::Strong, "  ", "clients", &clients)?;
     }
     for &advice in &listener.advice {
         let text = wording::advice(advice, listener.server);
-        view.write_labelled(out, Tone::Strong, "  ", advice.kind().name(), &text)?;
+        style.write_labelled(out, Emphasis::Strong, "  ", advice.kind().name(), &text)?;
     }
     Ok(())
 }
 
 /// `10.9.0.2:7777  ACCEPT QUEUE OVERFLOWS, tcp_abort_on_overflow=0 (likely)`.
-fn write_headline(out: &mut impl Write, view: &View<'_>, listener: &Listener) -> io::Result<()> {
+fn write_headline(out: &mut impl Write, style: &TextStyle<'_>, listener: &Listener) -> io::Result<()> {
     let mut headline = headline(listener.cause, listener.confidence).to_owned();
     if let Some(abort) = listener.abort_on_overflow {
         headline.push_str(&format!(", tcp_abort_on_overflow={}", u8::from(abort)));
@@ -105,9 +105,9 @@ fn write_headline(out: &mut impl Write, view: &View<'_>, listener: &Listener) ->
     }
     let server = wording::server_name(listener);
     // A long IPv6 address leaves no room beside it.
-    let gap = if columns(&server) + 2 + columns(&headline) > view.width { "\n  " } else { "  " };
-    let server = view.paint.apply(Tone::Strong, &server);
-    let headline = view.paint.apply(view.cause_tone(listener.cause), &headline);
+    let gap = if columns(&server) + 2 + columns(&headline) > style.width { "\n  " } else { "  " };
+    let server = style.paint.apply(Emphasis::Strong, &server);
+    let headline = style.paint.apply(style.cause_emphasis(listener.cause), &headline);
     writeln!(out, "{server}{gap}{headline}")
 }
 
@@ -128,29 +128,29 @@ fn headline(cause: Option<Cause>, confidence: Option<Confidence>) -> &'static st
     }
 }
 
-fn write_diagnosis(out: &mut impl Write, view: &View<'_>, listener: &Listener) -> io::Result<()> {
-    for line in wrap(&wording::diagnosis(listener), view.width, "  ", "  ") {
-        writeln!(out, "{}", view.paint.apply(Tone::Strong, &line))?;
+fn write_diagnosis(out: &mut impl Write, style: &TextStyle<'_>, listener: &Listener) -> io::Result<()> {
+    for line in wrap(&wording::diagnosis(listener), style.width, "  ", "  ") {
+        writeln!(out, "{}", style.paint.apply(Emphasis::Strong, &line))?;
     }
     Ok(())
 }
 
 /// `50 of 60 attempts went wrong, from 01:47:03.112 to 01:47:40.001`.
-fn write_share(out: &mut impl Write, view: &View<'_>, listener: &Listener) -> io::Result<()> {
+fn write_share(out: &mut impl Write, style: &TextStyle<'_>, listener: &Listener) -> io::Result<()> {
     let total = listener.verdicts.total();
-    let bad = view.problems.count(&listener.verdicts);
+    let bad = style.problems.count(&listener.verdicts);
     let noun = if total == 1 { "attempt" } else { "attempts" };
-    let what = match (bad, view.cause_tone(listener.cause)) {
+    let what = match (bad, style.cause_emphasis(listener.cause)) {
         (0, _) => return Ok(()),
-        (_, Tone::Note) => verb(bad, "was unusual", "were unusual"),
+        (_, Emphasis::Note) => verb(bad, "was unusual", "were unusual"),
         _ => "went wrong",
     };
     let mut text = format!("{} of {} {noun} {what}", number(bad), number(total));
     if let Some((from, to)) = listener.since.zip(listener.until) {
-        let (from, to) = (view.clock.time(from), view.clock.time(to));
+        let (from, to) = (style.clock.time(from), style.clock.time(to));
         text.push_str(&if from == to { format!(", at {from}") } else { format!(", from {from} to {to}") });
     }
-    for line in wrap(&text, view.width, "  ", "    ") {
+    for line in wrap(&text, style.width, "  ", "    ") {
         writeln!(out, "{line}")?;
     }
     Ok(())
@@ -159,7 +159,7 @@ fn write_share(out: &mut impl Write, view: &View<'_>, listener: &Listener) -> io
 /// A row per verdict: problems first, then the completed and the undetermined.
 fn write_verdicts(
     out: &mut impl Write,
-    view: &View<'_>,
+    style: &TextStyle<'_>,
     listener: &Listener,
     listed: &[Attempt],
 ) -> io::Result<()> {
@@ -176,7 +176,7 @@ fn write_verdicts(
         match meaning(verdict, listener, listed) {
             None => writeln!(out, "{}", first.trim_end())?,
             Some(text) => {
-                for line in wrap(&text, view.width, &first, &rest) {
+                for line in wrap(&text, style.width, &first, &rest) {
                     writeln!(out, "{line}")?;
                 }
             }
@@ -239,13 +239,13 @@ fn example(verdict: Verdict, listener: &Listener, listed: &[Attempt]) -> Option<
     })
 }
 
-fn write_healthy(out: &mut impl Write, view: &View<'_>, good: &[&Listener]) -> io::Result<()> {
+fn write_healthy(out: &mut impl Write, style: &TextStyle<'_>, good: &[&Listener]) -> io::Result<()> {
     let servers = good.len() as u64;
     if servers == 0 {
         return Ok(());
     }
     writeln!(out)?;
-    if view.verbose {
+    if style.verbose {
         let widest = good.iter().map(|listener| wording::server_name(listener).len()).max().unwrap_or(0);
         for listener in good {
             writeln!(out, "{}  {}", pad(&wording::server_name(listener), widest), all_well(listener))?;

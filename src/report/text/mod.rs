@@ -17,38 +17,38 @@ mod worst;
 use std::io::{self, Write};
 
 use self::clock::Clock;
-use self::header::Seen;
+use self::header::HeaderCounts;
 pub use self::paint::wanted_by_environment;
-use self::paint::{Paint, Tone};
-pub use self::stream::Stream;
-use self::worst::Listed;
-use super::{Options, Verbosity, VerdictSet};
+use self::paint::{Emphasis, Painter};
+pub use self::stream::AttemptLines;
+use self::worst::ListedAttempts;
+use super::{ReportOptions, Verbosity, VerdictSet};
 use crate::engine::Summary;
 use crate::handshake::{Attempt, Cause};
 use crate::listener::Listeners;
 
 /// Collects what the report will need of the attempts.
 #[derive(Debug, Clone)]
-pub(super) struct Report {
-    options: Options,
+pub(super) struct TextReport {
+    options: ReportOptions,
     wanted: VerdictSet,
-    listed: Listed,
-    seen: Seen,
+    listed: ListedAttempts,
+    counts: HeaderCounts,
 }
 
-impl Report {
+impl TextReport {
     /// An empty report.
     #[must_use]
-    pub(super) fn new(options: Options) -> Self {
+    pub(super) fn new(options: ReportOptions) -> Self {
         let default = if options.all { VerdictSet::ALL } else { VerdictSet::problems() };
         let wanted = options.verdicts.unwrap_or(default);
         let limit = (!options.all).then_some(options.worst);
-        Self { options, wanted, listed: Listed::new(limit), seen: Seen::default() }
+        Self { options, wanted, listed: ListedAttempts::new(limit), counts: HeaderCounts::default() }
     }
 
     /// Takes note of one attempt.
     pub(super) fn attempt(&mut self, attempt: &Attempt) {
-        self.seen.add(attempt.vantage, attempt.verdict, attempt.reason);
+        self.counts.add(attempt.vantage, attempt.verdict, attempt.reason);
         if self.wanted.contains(attempt.verdict) {
             self.listed.offer(attempt);
         }
@@ -65,10 +65,10 @@ impl Report {
         summary: &Summary,
         listeners: &Listeners,
     ) -> io::Result<()> {
-        let Self { options, listed, seen, .. } = self;
+        let Self { options, listed, counts, .. } = self;
         let clock = Clock::new(options.zone.clone()).on_day_of(header::first(summary));
-        let view = View {
-            paint: Paint::new(options.colour),
+        let style = TextStyle {
+            paint: Painter::new(options.colour),
             clock: &clock,
             width: options.width,
             verbose: options.verbosity == Verbosity::Verbose,
@@ -77,25 +77,25 @@ impl Report {
             problems: VerdictSet::problems(),
         };
         if options.verbosity == Verbosity::Quiet {
-            return listeners::write_quiet(out, &view, summary);
+            return listeners::write_quiet(out, &style, summary);
         }
         let (mut attempts, left_out) = listed.into_reading_order();
         attempts.iter_mut().for_each(|attempt| attempt.inference = listeners.infer(attempt));
-        header::write_input(out, &view, summary, &seen)?;
-        header::write_conclusion(out, &view, summary)?;
-        header::write_limits(out, &view, summary, &seen)?;
-        listeners::write(out, &view, summary, &attempts)?;
-        attempts::write(out, &view, &attempts, left_out)?;
-        if view.verbose {
-            header::write_packets(out, &view, summary)?;
+        header::write_input(out, &style, summary, &counts)?;
+        header::write_conclusion(out, &style, summary)?;
+        header::write_limits(out, &style, summary, &counts)?;
+        listeners::write(out, &style, summary, &attempts)?;
+        attempts::write(out, &style, &attempts, left_out)?;
+        if style.verbose {
+            header::write_packets(out, &style, summary)?;
         }
         Ok(())
     }
 }
 
 /// How the parts of one report are shown.
-struct View<'a> {
-    paint: Paint,
+struct TextStyle<'a> {
+    paint: Painter,
     clock: &'a Clock,
     width: usize,
     verbose: bool,
@@ -104,7 +104,7 @@ struct View<'a> {
     problems: VerdictSet,
 }
 
-impl View<'_> {
+impl TextStyle<'_> {
     /// Columns of a label and the space after it.
     const LABEL: usize = 9;
 
@@ -112,7 +112,7 @@ impl View<'_> {
     fn write_labelled(
         &self,
         out: &mut impl Write,
-        tone: Tone,
+        emphasis: Emphasis,
         indent: &str,
         label: &str,
         text: &str,
@@ -122,7 +122,7 @@ impl View<'_> {
         for (index, line) in words::wrap(text, self.width, &rest, &rest).iter().enumerate() {
             match line.strip_prefix(rest.as_str()) {
                 Some(line) if index == 0 => {
-                    let label = self.paint.apply(tone, &words::pad(label, label_width));
+                    let label = self.paint.apply(emphasis, &words::pad(label, label_width));
                     writeln!(out, "{indent}{label}{line}")?;
                 }
                 _ => writeln!(out, "{line}")?,
@@ -132,21 +132,21 @@ impl View<'_> {
     }
 
     /// How much a problem with this cause should stand out.
-    fn cause_tone(&self, cause: Option<Cause>) -> Tone {
-        tone_of(cause)
+    fn cause_emphasis(&self, cause: Option<Cause>) -> Emphasis {
+        emphasis_of(cause)
     }
 
     /// The one of two tones that stands out more.
-    fn graver(&self, a: Tone, b: Tone) -> Tone {
-        if a == Tone::Alarm || (a == Tone::Warning && b != Tone::Alarm) { a } else { b }
+    fn graver(&self, a: Emphasis, b: Emphasis) -> Emphasis {
+        if a == Emphasis::Alarm || (a == Emphasis::Warning && b != Emphasis::Alarm) { a } else { b }
     }
 }
 
 /// How much a problem with this cause should stand out.
-fn tone_of(cause: Option<Cause>) -> Tone {
+fn emphasis_of(cause: Option<Cause>) -> Emphasis {
     match cause {
-        Some(cause) if cause.is_meant() => Tone::Note,
-        Some(Cause::SynScan) | None => Tone::Warning,
-        Some(_) => Tone::Alarm,
+        Some(cause) if cause.is_meant() => Emphasis::Note,
+        Some(Cause::SynScan) | None => Emphasis::Warning,
+        Some(_) => Emphasis::Alarm,
     }
 }

@@ -8,7 +8,7 @@ use colored::{Color, Colorize};
 
 /// How much a piece of text should stand out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tone {
+pub(super) enum Emphasis {
     /// Something is broken.
     Alarm,
     /// Something may be broken, or the report may be incomplete.
@@ -44,11 +44,11 @@ fn wanted(variable: impl Fn(&str) -> Option<OsString>, terminal: bool) -> bool {
 
 /// Paints, or leaves plain.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Paint {
+pub(super) struct Painter {
     on: bool,
 }
 
-impl Paint {
+impl Painter {
     /// `on` is the caller's decision; terminals and environment are not asked again.
     pub(super) fn new(on: bool) -> Self {
         if on {
@@ -57,18 +57,18 @@ impl Paint {
         Self { on }
     }
 
-    /// `text` in `tone`. Pad first: escape codes have no width but are characters.
-    pub(super) fn apply(self, tone: Tone, text: &str) -> String {
+    /// `text` in `emphasis`. Pad first: escape codes have no width but are characters.
+    pub(super) fn apply(self, emphasis: Emphasis, text: &str) -> String {
         if !self.on || text.is_empty() {
             return text.to_owned();
         }
-        let painted = match tone {
-            Tone::Alarm => text.color(Color::Red).bold(),
-            Tone::Warning => text.color(Color::Yellow).bold(),
-            Tone::Note => text.color(Color::Cyan).bold(),
-            Tone::Good => text.color(Color::Green).bold(),
-            Tone::Strong => text.bold(),
-            Tone::Faint => text.dimmed(),
+        let painted = match emphasis {
+            Emphasis::Alarm => text.color(Color::Red).bold(),
+            Emphasis::Warning => text.color(Color::Yellow).bold(),
+            Emphasis::Note => text.color(Color::Cyan).bold(),
+            Emphasis::Good => text.color(Color::Green).bold(),
+            Emphasis::Strong => text.bold(),
+            Emphasis::Faint => text.dimmed(),
         };
         painted.to_string()
     }

@@ -4,27 +4,27 @@ use std::io::{self, Write};
 
 use super::attempts::{cause, connect, retries};
 use super::clock::Clock;
-use super::paint::{Paint, Tone};
+use super::paint::{Emphasis, Painter};
 use crate::handshake::{Attempt, Cause};
 use crate::kernel::KernelStats;
 use crate::packet::Timestamp;
-use crate::report::Options;
+use crate::report::ReportOptions;
 use crate::words::count;
 
 /// Writes lines such as
 /// `01:47:03.130  10.9.0.1:35210 > 10.9.0.2:7777  synack-retransmitted, syn-ack 5, accept-queue-overflow (likely); connect() succeeded`.
 #[derive(Debug)]
-pub struct Stream {
+pub struct AttemptLines {
     clock: Clock,
-    paint: Paint,
+    paint: Painter,
 }
 
-impl Stream {
+impl AttemptLines {
     /// Lines with times of the zone in `options`, and the date where it is not that of `now`.
     #[must_use]
-    pub fn new(options: &Options, now: Timestamp) -> Self {
+    pub fn new(options: &ReportOptions, now: Timestamp) -> Self {
         let clock = Clock::new(options.zone.clone()).on_day_of(Some(now));
-        Self { clock, paint: Paint::new(options.colour) }
+        Self { clock, paint: Painter::new(options.colour) }
     }
 
     /// The line of a decided attempt.
@@ -52,7 +52,7 @@ impl Stream {
     /// Those of `out`.
     pub fn overflow(&self, out: &mut impl Write, now: Timestamp, word: &KernelStats) -> io::Result<()> {
         let what =
-            self.paint.apply(super::tone_of(Some(Cause::AcceptQueueOverflow)), "accept queue overflows");
+            self.paint.apply(super::emphasis_of(Some(Cause::AcceptQueueOverflow)), "accept queue overflows");
         let dropped = word.drops.map_or_else(String::new, |n| format!(", {} dropped", count(n, "packet")));
         let limit = word.send_q.map_or_else(String::new, |limit| format!(" where {limit} may"));
         writeln!(
@@ -65,11 +65,11 @@ impl Stream {
     }
 
     fn line(&self, out: &mut impl Write, attempt: &Attempt, so_far: &str) -> io::Result<()> {
-        let tone = match (attempt.verdict.is_problem(), attempt.inference.cause) {
-            (true, cause) => super::tone_of(cause),
-            (false, _) => Tone::Good,
+        let emphasis = match (attempt.verdict.is_problem(), attempt.inference.cause) {
+            (true, cause) => super::emphasis_of(cause),
+            (false, _) => Emphasis::Good,
         };
-        let mut words = vec![self.paint.apply(tone, attempt.verdict.name())];
+        let mut words = vec![self.paint.apply(emphasis, attempt.verdict.name())];
         words.extend(Some(retries(attempt.retries)).filter(|retries| retries != "-"));
         words.extend(cause(attempt));
         writeln!(

@@ -28,7 +28,7 @@ fn rank(attempt: &Attempt) -> Rank {
 
 /// The attempts a report lists: the worst `limit`, or all.
 #[derive(Debug, Clone)]
-pub(super) struct Listed {
+pub(super) struct ListedAttempts {
     /// `None` keeps all.
     limit: Option<usize>,
     /// With a limit: from worst to mildest.
@@ -36,7 +36,7 @@ pub(super) struct Listed {
     offered: u64,
 }
 
-impl Listed {
+impl ListedAttempts {
     pub(super) fn new(limit: Option<usize>) -> Self {
         Self { limit, kept: Vec::new(), offered: 0 }
     }
@@ -81,7 +81,7 @@ mod tests {
     fn keeps_the_same_worst_whatever_the_order_of_arrival() {
         let attempts = samples::overflow_mixed().1;
         let listed = |attempts: &mut dyn Iterator<Item = &Attempt>| {
-            let mut listed = Listed::new(Some(4));
+            let mut listed = ListedAttempts::new(Some(4));
             attempts.for_each(|attempt| listed.offer(attempt));
             listed.into_reading_order()
         };
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn a_limit_of_none_at_all_keeps_nothing_but_counts() {
         let attempts = samples::overflow_mixed().1;
-        let mut listed = Listed::new(Some(0));
+        let mut listed = ListedAttempts::new(Some(0));
         attempts.iter().for_each(|attempt| listed.offer(attempt));
         assert_eq!(listed.into_reading_order(), (Vec::new(), attempts.len() as u64));
     }
