@@ -90,7 +90,7 @@ fn the_tallies_agree_with_the_attempts() {
         let mut tally = BTreeMap::<&str, u64>::new();
         attempts.iter().for_each(|a| *tally.entry(string(a, "verdict")).or_default() += 1);
         let verdicts = report["verdicts"].as_object().unwrap();
-        assert_eq!(verdicts.len(), 10, "{}: every verdict, zeros included: {verdicts:?}", path.display());
+        assert_eq!(verdicts.len(), 11, "{}: every verdict, zeros included: {verdicts:?}", path.display());
         for (verdict, n) in verdicts {
             let n = n.as_u64().unwrap();
             assert_eq!(n, tally.get(verdict.as_str()).copied().unwrap_or(0), "{}: {verdict}", path.display());

@@ -15,18 +15,18 @@ impl Pending {
                 self.facts.add_if(Fact::RefusalsDiffer, first != segment.ttl);
                 Phase::Refused
             }
+            // The client ignores it (RFC 9293 §3.10.7.3).
+            Phase::SynSent | Phase::Refused => {
+                self.facts.add(Fact::RstWrongAck);
+                self.phase
+            }
             Phase::Acked | Phase::Ignored | Phase::Established => {
                 self.on_connection_reset(segment);
                 // A reset that acknowledges nothing of repeatedly sent data leaves the attempt ignored.
                 if self.facts.has(Fact::ResetAfterIgnoredData) { self.phase } else { Phase::Established }
             }
             Phase::SynReceived => self.on_early_rst(segment),
-            Phase::SynSent
-            | Phase::Refused
-            | Phase::Unreachable
-            | Phase::AnswerUnseen
-            | Phase::ClientReset
-            | Phase::Reset => self.phase,
+            Phase::Unreachable | Phase::AnswerUnseen | Phase::ClientReset | Phase::Reset => self.phase,
         }
     }
 

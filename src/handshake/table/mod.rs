@@ -74,6 +74,22 @@ pub(super) struct Table<T> {
     inserted: u32,
 }
 
+/// A new entry of a table, without its value.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NewEntry {
+    /// What [`Table::find`] gave for the flow.
+    pub(super) place: Place,
+    /// The hash of the flow.
+    pub(super) hash: u64,
+    pub(super) key: FlowKey,
+    /// The deadline.
+    pub(super) due: Timestamp,
+    /// When the deadline is checked first: most entries are gone, or due at another time, by then.
+    pub(super) soon: Timestamp,
+    /// The place in the order of age: ascends within a class.
+    pub(super) order: u64,
+}
+
 /// Classes of age: entries of one are older or younger than one another, by the order in which they entered it.
 pub(super) const CLASSES: usize = 3;
 
@@ -169,19 +185,10 @@ impl<T> Table<T> {
         self.slots[at.0 as usize].key
     }
 
-    /// Adds an entry as the youngest of class 0, due at `due`, for a flow that has none, as [`Self::find`] says. `None`
-    /// when there is no position left. Most entries are gone, or due at another time, at `soon`: they are checked then.
+    /// Adds an entry as the youngest of class 0, for a flow that has none. `None` when there is no position left.
     #[inline(always)]
-    pub(super) fn insert(
-        &mut self,
-        place: Place,
-        hash: u64,
-        key: FlowKey,
-        value: T,
-        due: Timestamp,
-        soon: Timestamp,
-        order: u64,
-    ) -> Option<Position> {
+    pub(super) fn insert(&mut self, entry: NewEntry, value: T) -> Option<Position> {
+        let NewEntry { place, hash, key, due, soon, order } = entry;
         let at = self.free.pop().or_else(|| self.grow(key))?;
         self.inserted = self.inserted.wrapping_add(1).max(1);
         let serial = self.inserted;
@@ -410,7 +417,7 @@ mod tests {
         let mut table = Table::new();
         let mut due = Vec::new();
         table.collect_due(secs(0), &mut due);
-        let at = table.insert(Place::Unknown, 1, key(1), (), secs(1), secs(1), 0).unwrap();
+        let at = table.insert(new(1, key(1), 1), ()).unwrap();
         // The wheel comes by long after the deadline, as after a pause without packets.
         table.collect_due(secs(5), &mut due);
         assert_eq!(due, [at]);
@@ -424,6 +431,11 @@ mod tests {
 
     fn key(port: u16) -> FlowKey {
         FlowKey::new(Endpoint::v4([10, 0, 0, 1], port), Endpoint::v4([10, 0, 0, 2], 80)).0
+    }
+
+    fn new(hash: u64, key: FlowKey, secs_until_due: i64) -> NewEntry {
+        let due = secs(secs_until_due);
+        NewEntry { place: Place::Unknown, hash, key, due, soon: due, order: 0 }
     }
 
     fn secs(secs: i64) -> Timestamp {
@@ -444,17 +456,7 @@ mod tests {
         let mut table = Table::new();
         assert!(take_due(&mut table, secs(0)).is_empty());
         for port in 1..=4 {
-            table
-                .insert(
-                    Place::Unknown,
-                    u64::from(port) << 32,
-                    key(port),
-                    port,
-                    secs(i64::from(port) * 10),
-                    secs(i64::from(port) * 10),
-                    0,
-                )
-                .unwrap();
+            table.insert(new(u64::from(port) << 32, key(port), i64::from(port) * 10), port).unwrap();
         }
         let two = entry(&mut table, 2);
         table.set_due(two, secs(500));
@@ -470,8 +472,8 @@ mod tests {
     #[test]
     fn the_first_turn_finds_what_is_due_already() {
         let mut table = Table::new();
-        table.insert(Place::Unknown, 1, key(1), 1, secs(5), secs(5), 0).unwrap();
-        table.insert(Place::Unknown, 2, key(2), 2, secs(90), secs(90), 0).unwrap();
+        table.insert(new(1, key(1), 5), 1).unwrap();
+        table.insert(new(2, key(2), 90), 2).unwrap();
         assert_eq!(take_due(&mut table, secs(60)), [1]);
         assert_eq!(take_due(&mut table, secs(91)), [2]);
     }
@@ -480,7 +482,7 @@ mod tests {
     fn what_was_due_and_is_put_off_falls_due_again() {
         let mut table = Table::new();
         take_due(&mut table, secs(0));
-        table.insert(Place::Unknown, 1, key(1), 1, secs(10), secs(10), 0).unwrap();
+        table.insert(new(1, key(1), 10), 1).unwrap();
         let mut due = Vec::new();
         table.collect_due(secs(12), &mut due);
         let [at] = due[..] else { panic!("{due:?}") };
@@ -493,17 +495,7 @@ mod tests {
         let mut table = Table::new();
         take_due(&mut table, secs(0));
         for port in 1..=300 {
-            table
-                .insert(
-                    Place::Unknown,
-                    u64::from(port) << 32,
-                    key(port),
-                    port,
-                    secs(i64::from(port)),
-                    secs(i64::from(port)),
-                    0,
-                )
-                .unwrap();
+            table.insert(new(u64::from(port) << 32, key(port), i64::from(port)), port).unwrap();
         }
         assert_eq!(take_due(&mut table, secs(1_000_000)).len(), 300);
     }
@@ -512,9 +504,7 @@ mod tests {
     fn age_is_order_of_insertion_whatever_is_removed() {
         let mut table = Table::new();
         for port in 1..=5 {
-            table
-                .insert(Place::Unknown, u64::from(port) << 32, key(port), port, secs(9), secs(9), 0)
-                .unwrap();
+            table.insert(new(u64::from(port) << 32, key(port), 9), port).unwrap();
         }
         let (_, first) = table.by_age(0).next().unwrap();
         table.remove(first);
@@ -537,8 +527,8 @@ mod tests {
     fn two_flows_of_one_tag_are_both_found_until_one_is_only_remembered() {
         let mut table = Table::new();
         let (one, two) = (1 << 32 | 4, 1 << 32 | 8);
-        let first = table.insert(Place::Unknown, one, key(1), 1, secs(1), secs(1), 0).unwrap();
-        let second = table.insert(Place::Unknown, two, key(2), 2, secs(1), secs(1), 0).unwrap();
+        let first = table.insert(new(one, key(1), 1), 1).unwrap();
+        let second = table.insert(new(two, key(2), 1), 2).unwrap();
         assert_eq!(table.find(two, &key(2)), Place::Entry(second));
         table.remove(first);
         assert_eq!(table.get(first), None);
@@ -550,10 +540,9 @@ mod tests {
     #[test]
     fn the_order_of_age_survives_any_number_of_departures() {
         let mut table = Table::new();
-        let stays = table.insert(Place::Unknown, 0, key(0), 0, secs(9), secs(9), 0).unwrap();
+        let stays = table.insert(new(0, key(0), 9), 0).unwrap();
         for n in 1..3 * SLACK as u64 {
-            let at =
-                table.insert(Place::Unknown, n << 32, key(n as u16), n as u16, secs(9), secs(9), 0).unwrap();
+            let at = table.insert(new(n << 32, key(n as u16), 9), n as u16).unwrap();
             table.remove(at);
         }
         let ages = table.ages[0].len();

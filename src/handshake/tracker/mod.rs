@@ -14,9 +14,10 @@ use super::batch::may_open;
 use super::decide::{self, Ending};
 use super::dormant::Dormant;
 use super::early_refusals::{EarlyRefusals, is_refusal};
+use super::facts::Fact;
 use super::finding::{Finding, Order};
 use super::pending::{Pending, Phase, is_syn, is_synack};
-use super::table::{Cell, Place, Position, Table};
+use super::table::{Cell, NewEntry, Place, Position, Table};
 use super::timeouts::{GIVEN_UP, deadline, first_wait, is_settled, waits_longer};
 use crate::packet::{FlowKey, Packet, Segment, Span, Timestamp, Unreachable};
 use crate::prefetch::prefetch_all;
@@ -202,7 +203,8 @@ impl Tracker {
         let (due, order) = (self.steady(deadline(&attempt, segment.at)), attempt.ordinal);
         attempt.is_overdue = false;
         let tracked = Tracked { attempt, settled: false, goes_on: false, reported: 0 };
-        self.table.insert(place, hash, segment.flow, tracked, due, due, order).is_some()
+        let entry = NewEntry { place, hash, key: segment.flow, due, soon: due, order };
+        self.table.insert(entry, tracked).is_some()
     }
 
     /// A packet time by the packet clock: nearly always the same.
@@ -221,7 +223,9 @@ impl Tracker {
         let due = at.plus(first_wait(attempt.phase));
         let (ordinal, class) = (attempt.ordinal, evict::class_of(&attempt));
         let tracked = Tracked { attempt, settled: false, goes_on: false, reported: 0 };
-        let position = self.table.insert(place, hash, segment.flow, tracked, due, at.plus(SOON), ordinal)?;
+        let (key, soon) = (segment.flow, at.plus(SOON));
+        let position =
+            self.table.insert(NewEntry { place, hash, key, due, soon, order: ordinal }, tracked)?;
         if class != evict::LONE_SYN {
             self.table.reclassify(position, class, ordinal);
         }
@@ -308,6 +312,10 @@ impl Tracker {
             return;
         }
         let attempt = &tracked.attempt;
+        if attempt.facts.has(Fact::RstWrongAck) && is_refusal(segment) {
+            // It may answer a SYN of this flow that is captured after it.
+            self.early_refusals.keep(hash, Packet::Segment(*segment), ordinal, false);
+        }
         let strength = attempt.overflow_strength();
         let becomes = evict::class_of(attempt);
         if strength > tracked.reported {
@@ -355,7 +363,8 @@ impl Tracker {
             attempt.is_overdue = false;
             let (due, order) = (self.steady(deadline(&attempt, error.at)), attempt.ordinal);
             let tracked = Tracked { attempt, settled: false, goes_on: false, reported: 0 };
-            let at = self.table.insert(place, hash, error.flow, tracked, due, due, order);
+            let entry = NewEntry { place, hash, key: error.flow, due, soon: due, order };
+            let at = self.table.insert(entry, tracked);
             place = at.map_or(place, Place::Entry);
         }
         if let Place::Entry(at) = place
@@ -473,7 +482,7 @@ impl Tracker {
             self.table.remove(at);
             let order = evict::dormant_order(self.now);
             let place = self.dormant.find(hash, &key);
-            self.dormant.insert(place, hash, key, dormant, due, due, order);
+            self.dormant.insert(NewEntry { place, hash, key, due, soon: due, order }, dormant);
         }
     }
 

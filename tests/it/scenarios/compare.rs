@@ -35,6 +35,7 @@ pub(super) struct Attempt {
     syn_missing: Option<Value>,
     icmp: Option<Icmp>,
     timing: Option<Timing>,
+    unproven: Option<Value>,
     vantage: Option<Value>,
     connect: Option<Connect>,
     /// Seconds that a time may be off.
@@ -60,6 +61,9 @@ struct Icmp {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Timing {
+    connect: Option<Value>,
+    delay: Option<Value>,
+    stall: Option<Value>,
     syn_to_synack: Option<Value>,
     synack_to_ack: Option<Value>,
     ack_to_rst: Option<Value>,
@@ -186,6 +190,10 @@ impl Attempt {
             ("/syn_missing", self.syn_missing.as_ref()),
             ("/icmp/type", icmp.as_ref().map(|icmp| &icmp.r#type)),
             ("/icmp/code", icmp.as_ref().map(|icmp| &icmp.code)),
+            ("/unproven", self.unproven.as_ref()),
+            ("/timing/connect", timing.as_ref().and_then(|t| t.connect.as_ref())),
+            ("/timing/delay", timing.as_ref().and_then(|t| t.delay.as_ref())),
+            ("/timing/stall", timing.as_ref().and_then(|t| t.stall.as_ref())),
             ("/timing/syn_to_synack", timing.as_ref().and_then(|t| t.syn_to_synack.as_ref())),
             ("/timing/synack_to_ack", timing.as_ref().and_then(|t| t.synack_to_ack.as_ref())),
             ("/timing/ack_to_rst", timing.as_ref().and_then(|t| t.ack_to_rst.as_ref())),
@@ -225,6 +233,10 @@ fn invariants(place: &str, attempt: &Value, differences: &mut Differences) {
     let evidence = attempt["evidence"].as_array().map_or(0, Vec::len);
     let outcome = attempt["connect"]["outcome"].as_str();
     let undetermined = attempt["verdict"] == "undetermined";
+    let late = attempt["verdict"] == "completed-late";
+    let span = |kind: &str| attempt["timing"][kind].as_f64();
+    let in_connect = span("delay").zip(span("connect")).is_none_or(|(delay, connect)| delay <= connect);
+    let syn_times = attempt["syn_retry_at"].as_array().map_or(0, Vec::len) as u64;
     let rules = [
         (
             attempt["cause"].is_null() == attempt["confidence"].is_null(),
@@ -238,6 +250,9 @@ fn invariants(place: &str, attempt: &Value, differences: &mut Differences) {
         ),
         (retries("after_ack") <= retries("syn_ack"), "after_ack are some of syn_ack"),
         (retries("syn_ack") == 0 || times == retries("syn_ack").min(16), "retry_at has every SYN-ACK repeat"),
+        (syn_times == retries("syn").min(16), "syn_retry_at has every SYN retry"),
+        (!late || span("delay") != Some(0.0), "who connected late has a delay"),
+        (in_connect, "the delay is a part of the connect time"),
         (outcome.is_some(), "connect has an outcome"),
         (outcome == Some("failed") || attempt["connect"]["errno"].is_null(), "only a failure has an errno"),
         (outcome == Some("raced") || attempt["connect"]["window"].is_null(), "only a race has a window"),
