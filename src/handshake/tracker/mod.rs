@@ -459,6 +459,11 @@ impl Tracker {
         }
         let given_up = self.steady(given_up).max(due);
         self.table.set_due(at, given_up);
+        if given_up < self.now {
+            // Time went past that deadline, too: the attempt must not wait for the next advance.
+            self.settle_due(at);
+            return false;
+        }
         falls_dormant
     }
 
