@@ -17,7 +17,7 @@ use crate::report::{ColourChoice, ReportFormat, Verbosity, VerdictSet};
 /// More threads than any machine could use for one capture; a typing error.
 const MOST_THREADS: usize = 1_024;
 
-/// As clap reads them.
+/// Arguments as clap reads them.
 #[derive(Args)]
 pub(super) struct AnalyseArgs {
     /// Captures to analyse: pcap or pcapng, also gzip or zstd; - is standard input. With -i or -r, a filter
@@ -28,11 +28,11 @@ pub(super) struct AnalyseArgs {
     #[arg(value_name = "FILE", help_heading = "Input")]
     files: Vec<PathBuf>,
 
-    /// AnalyseConfig FILE; words after the options are then a filter, as with tcpdump
+    /// Analyse FILE; words after the options are then a filter, as with tcpdump
     #[arg(short = 'r', long = "read", value_name = "FILE", help_heading = "Input")]
     read: Vec<PathBuf>,
 
-    /// AnalyseConfig only packets that match a BPF filter, as with tcpdump
+    /// Analyse only packets that match a BPF filter, as with tcpdump
     ///
     /// The language is that of tcpdump (see pcap-filter(7)), such as "port 443 and net 10.0.0.0/8". Select
     /// by address and port: a filter that takes only some packets of a connection hides what the analysis
@@ -40,7 +40,7 @@ pub(super) struct AnalyseArgs {
     #[arg(short, long, value_name = "EXPR", help_heading = "Input")]
     filter: Option<String>,
 
-    /// ReportFormat of the results
+    /// Format of the results
     ///
     /// Text is for people. json is one document with all attempts in order of first packet; ndjson is one
     /// object per line, attempts as soon as they are decided; csv is the attempts, flat, as soon as they
@@ -77,9 +77,9 @@ pub(super) struct AnalyseArgs {
           hide_possible_values = true, help_heading = "Output")]
     fail_on: Vec<Condition>,
 
-    /// When to colour text
+    /// Colour text
     ///
-    /// "auto" colours on a terminal, and heeds NO_COLOR, CLICOLOR and CLICOLOR_FORCE.
+    /// "auto" colours on a terminal, and follows NO_COLOR, CLICOLOR and CLICOLOR_FORCE.
     #[arg(
         long,
         alias = "colour",
@@ -127,7 +127,7 @@ fn verdict_names() -> PossibleValuesParser {
 /// The word for all verdicts of attempts that failed, stalled or lied.
 const PROBLEM: &str = "problem";
 
-/// Parses a word of `--fail-on`, and knows the words for completions and suggestions.
+/// Parser of a word of `--fail-on`, with all words for completions and suggestions.
 #[derive(Clone)]
 struct ConditionParser;
 
@@ -172,7 +172,7 @@ enum ColourArg {
     Never,
 }
 
-/// Turns raw arguments into a configuration; the error says which value is wrong and what is allowed.
+/// Turns raw arguments into a configuration; the error names the wrong value and what is allowed.
 pub(super) fn validate(mut arguments: AnalyseArgs) -> Result<AnalyseConfig, String> {
     let read = std::mem::take(&mut arguments.read);
     if read.is_empty() {

@@ -13,9 +13,9 @@ use crate::command::live::{LiveConfig, SaveConfig};
 use crate::kernel::NetnsChoice;
 use crate::packet::Span;
 
-/// As clap reads them. Where tcpdump has an option, it has the same letter here.
+/// Arguments as clap reads them. An option that tcpdump has, too, has tcpdump's letter.
 #[derive(Args)]
-#[command(next_help_heading = "LiveConfig capture (with -i)")]
+#[command(next_help_heading = "Live capture (with -i)")]
 pub(super) struct LiveArgs {
     /// Capture on this interface, named or numbered as by -D; "any" is all of them
     ///
@@ -99,12 +99,12 @@ pub(super) struct LiveArgs {
 }
 
 impl LiveArgs {
-    /// Whether only a list is asked for.
+    /// True if only a list is asked for.
     pub(super) fn lists(&self) -> bool {
         self.list_interfaces
     }
 
-    /// Whether a live capture is asked for.
+    /// True if a live capture is asked for.
     pub(super) fn captures(&self) -> bool {
         self.interface.is_some()
     }
@@ -151,7 +151,7 @@ pub(super) fn validate(arguments: LiveArgs, analyse: AnalyseConfig) -> Result<Li
             promiscuous: !arguments.no_promiscuous_mode,
             time_source: arguments.time_source,
             filter: analyse.filter.clone(),
-            // Who keeps packets wants those that the filter selects, as from tcpdump.
+            // All packets that the filter selects are kept, as by tcpdump.
             trim: arguments.save.is_none(),
             ..default
         },
@@ -164,7 +164,7 @@ pub(super) fn validate(arguments: LiveArgs, analyse: AnalyseConfig) -> Result<Li
     })
 }
 
-/// What every verdict needs of a packet: the headers of Ethernet, IPv4 and TCP without options.
+/// Bytes of a packet that every verdict needs: the headers of Ethernet, IPv4 and TCP without options.
 const LEAST_SNAP_LENGTH: u32 = 14 + 20 + 20;
 
 fn validate_snap_length(bytes: u32) -> Result<u32, String> {

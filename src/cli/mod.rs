@@ -21,10 +21,10 @@ use crate::command::analyse::AnalyseConfig;
 use crate::command::listeners::ListenersConfig;
 use crate::command::live::LiveConfig;
 
-/// What the user asked for.
+/// The command that the arguments name, with its configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
-    /// AnalyseConfig captures.
+    /// Analyse captures.
     Analyse(AnalyseConfig),
     /// Capture and analyse.
     Live(LiveConfig),
@@ -104,7 +104,7 @@ enum OtherCommand {
 ///
 /// # Errors
 ///
-/// When they are wrong, or there are none.
+/// The arguments are wrong, or there are none.
 pub fn parse<I, T>(arguments: I) -> Result<Command, UsageError>
 where
     I: IntoIterator<Item = T>,
@@ -159,7 +159,7 @@ fn main_form(
 
 /// The command whose name `word` is a typing error for.
 fn similar_command(word: &str) -> Option<&'static str> {
-    /// As clap has it for options.
+    /// The threshold that clap uses for options.
     const SIMILAR: f64 = 0.7;
     let is_name = |word: &str| word.chars().all(|c| c.is_ascii_alphabetic());
     let names = COMMANDS.into_iter().filter(|_| is_name(word) && !COMMANDS.contains(&word));

@@ -26,7 +26,7 @@ use crate::report::output::Output;
 use crate::report::progress::ReadingBar;
 use crate::report::{ColourChoice, ReportFormat, ReportOptions, Reporter, Verbosity, VerdictSet, local_zone};
 
-/// How to analyse captures, and what to show of it.
+/// Configuration of an analysis and of its report.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AnalyseConfig {
     /// At least one, but for a live capture; `-` is standard input, at most once.
@@ -37,7 +37,7 @@ pub struct AnalyseConfig {
     pub filter: Option<String>,
     /// The output format.
     pub format: ReportFormat,
-    /// Where results go; standard output when `None`.
+    /// Destination of the results; standard output when `None`.
     pub output: Option<PathBuf>,
     /// Text: list all attempts.
     pub all: bool,
@@ -45,9 +45,9 @@ pub struct AnalyseConfig {
     pub verdicts: Option<VerdictSet>,
     /// Exit with status 1 when one of these is met.
     pub fail_on: Vec<Condition>,
-    /// When to colour.
+    /// Use of colour.
     pub colour: ColourChoice,
-    /// How much text to write.
+    /// Length of the text.
     pub verbosity: Verbosity,
     /// Threads; as many as there are free processors when `None`.
     pub threads: Option<NonZeroUsize>,
@@ -59,7 +59,7 @@ pub struct AnalyseConfig {
 ///
 /// # Errors
 ///
-/// When the filter does not compile or the output cannot be written; damaged and missing captures are no
+/// The filter does not compile, or the output cannot be written; damaged and missing captures are no
 /// error but a [`Status`].
 pub fn run(config: &AnalyseConfig) -> anyhow::Result<Status> {
     let interrupt = Arc::new(Interrupt::default());
@@ -67,7 +67,7 @@ pub fn run(config: &AnalyseConfig) -> anyhow::Result<Status> {
     run_with(config, false, prepare, |config, _, sink| analyse(config, &interrupt, sink))
 }
 
-/// What the first Ctrl-C does while a pipe is read.
+/// State of the first Ctrl-C while a pipe is read.
 #[derive(Debug, Default)]
 pub(super) struct Interrupt {
     /// Reading has begun: until then it ends the program, as by default.
@@ -79,7 +79,7 @@ pub(super) struct Interrupt {
 }
 
 impl Interrupt {
-    /// Whether the writer of a pipe that has just ended was interrupted. A terminal interrupts both at once, so that the
+    /// True if the writer of a pipe that has just ended was interrupted. A terminal interrupts both at once, so that the
     /// end of the pipe may be read a little before the signal is handled.
     fn has_ended_a_pipe(&self) -> bool {
         const DELIVERY: Duration = Duration::from_millis(50);
@@ -99,7 +99,7 @@ fn analyse(
     let options = CaptureOptions { filter: config.filter.clone() };
     raise_descriptor_limit();
     let (captures, mut errors) = Captures::open(&config.files, &options)?;
-    // What cannot be opened is told as damage with the rest: it keeps its place among the captures. A
+    // A file that cannot be opened is reported as damaged, and keeps its place among the captures. A
     // report of nothing at all is none.
     if errors.len() == config.files.len()
         && let Some(last) = errors.pop()
@@ -126,7 +126,7 @@ pub(super) fn engine_options(config: &AnalyseConfig) -> AnalysisOptions {
     }
 }
 
-/// Captures whose reading is shown, if anybody looks, and ends when told to.
+/// Captures with a progress bar, whose reading ends at an interrupt.
 struct ObservedCaptures<'a> {
     captures: Captures,
     progress: Option<ReadingBar>,
@@ -219,7 +219,7 @@ fn catch_signals(config: &AnalyseConfig, output: &Output, interrupt: &Arc<Interr
                 });
                 continue;
             }
-            // What cannot be removed stays; the program ends all the same.
+            // A file that cannot be removed stays; the program ends all the same.
             let _ = unfinished.as_ref().map(fs::remove_file);
             let _ = emulate_default_handler(signal);
         }
@@ -231,12 +231,12 @@ fn is_pipe(file: &Path) -> bool {
     fs::metadata(file).is_ok_and(|meta| meta.file_type().is_fifo() || meta.file_type().is_socket())
 }
 
-/// What there is behind a name; `-` is standard input.
+/// Metadata of a file; `-` is standard input.
 fn metadata(path: &Path) -> io::Result<Metadata> {
     if path.as_os_str() == "-" { capture::stdin()?.metadata() } else { fs::metadata(path) }
 }
 
-/// Whether the regular file `output` is one of `files`, by whatever name: it would be lost.
+/// True if the regular file `output` is one of `files`, under any name: it would be lost.
 fn is_input(output: &Path, files: &[PathBuf]) -> bool {
     let identity = |meta: io::Result<Metadata>| {
         let meta = meta.ok().filter(Metadata::is_file)?;

@@ -1,7 +1,7 @@
-//! `hsanalyze -i IFACE`: packets in, problems told as they are decided, the report at the end.
+//! `hsanalyze -i IFACE`: packets in, problems reported as they are settled, the report at the end.
 //!
 //! One thread does everything in turn: it takes what has arrived, and once a second it counts drops, asks the
-//! kernel about its queues, and tells what was decided since.
+//! kernel about its queues, and reports what was settled since.
 
 mod kernel;
 mod reporter;
@@ -33,18 +33,18 @@ use crate::report::output::Output;
 use crate::report::status::{LiveCounts, StatusLine};
 use crate::sandbox::{self, SandboxPlan};
 
-/// How often drops are counted, the kernel is asked and decided attempts are told.
+/// Interval at which drops are counted, the kernel is read and settled attempts are reported.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How long packets that arrived before the end may take through the kernel's buffer.
+/// Longest time that packets which arrived before the end take through the kernel's buffer.
 const LINGER: Duration = Duration::from_millis(600);
 
-/// What to capture, for how long, and how to analyse it.
+/// Configuration of a live capture and of its analysis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LiveConfig {
-    /// How to analyse it, and what to show; without files.
+    /// Configuration of the analysis; without files.
     pub analyse: AnalyseConfig,
-    /// What to capture.
+    /// Interface, filter and buffer.
     pub capture: LiveOptions,
     /// End after so long.
     pub duration: Option<Duration>,
@@ -58,16 +58,16 @@ pub struct LiveConfig {
     pub netns: NetnsChoice,
 }
 
-/// Where the packets are kept.
+/// Files that the packets are kept in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SaveConfig {
     /// The file, or the beginning of the files' names.
     pub path: PathBuf,
-    /// When the next file is begun.
+    /// Conditions for beginning the next file.
     pub rotation: Rotation,
 }
 
-/// Captures until it is told to end, and writes the report.
+/// Captures until a signal or a limit ends it, and writes the report.
 ///
 /// # Errors
 ///
@@ -168,7 +168,7 @@ impl Session<'_> {
                 break;
             }
         }
-        // Before, so that what is decided now is entered with the kernel's word of this moment; and after, for servers
+        // Before, so that what is settled now is recorded with the kernel's latest figures; and after, for servers
         // that nothing was decided of until now.
         self.tick(&mut analysis, reporter, &mut line)?;
         analysis.finish(reporter)?;
@@ -176,7 +176,7 @@ impl Session<'_> {
         Ok(analysis.into_parts(self.source.captures()))
     }
 
-    /// What is done once a second, and before the end.
+    /// Work of once a second, and before the end.
     fn tick(
         &mut self,
         analysis: &mut Analysis,

@@ -15,7 +15,7 @@ use anyhow::bail;
 pub use fail_on::{Condition, UnknownCondition};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// How a command ended that did not fail.
+/// Result of a command that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// Everything was done.
@@ -44,7 +44,7 @@ impl Status {
 /// limit to 1,024 for the sake of old programs that use `select()`.
 fn raise_descriptor_limit() {
     if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        // Where that is refused, whoever finds no descriptor says so.
+        // A refusal shows later, as an error of the file that finds no descriptor.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
     }
 }
@@ -52,7 +52,7 @@ fn raise_descriptor_limit() {
 /// Refuses to write packets and something else to one file: what is finished last would replace the other. Where the
 /// packets' files are `numbered`, their name is the beginning of all.
 fn refuse_one_file_for_two(packets: &Path, numbered: bool, other: &Path) -> anyhow::Result<()> {
-    /// Where a file is or would be; a device takes whatever is written.
+    /// The place of a file, existing or not; none for a device, which takes any number of outputs.
     fn place(path: &Path) -> Option<PathBuf> {
         if let Ok(path) = fs::canonicalize(path) {
             return path.is_file().then_some(path);
@@ -72,7 +72,7 @@ fn refuse_one_file_for_two(packets: &Path, numbered: bool, other: &Path) -> anyh
     Ok(())
 }
 
-/// These signals, but SIGHUP only if the program was not told to ignore it: `nohup` has it outlive the terminal.
+/// These signals, but SIGHUP only where it is not ignored: under `nohup` the program outlives the terminal.
 #[expect(unsafe_code, reason = "nix cannot ask for a signal's action without setting another")]
 fn wanted(signals: &[i32]) -> Vec<i32> {
     let ignored = |signal: i32| {

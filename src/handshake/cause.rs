@@ -1,6 +1,6 @@
 //! Causes, confidence and evidence, as data (DOMAIN §5).
 //!
-//! Owns the closed sets and their names. Does not own when they apply (`infer`), nor the sentences that say them
+//! Owns the closed sets and their names. Does not own when they apply (`infer`), nor their sentences
 //! (`report/wording`).
 
 use smallvec::SmallVec;
@@ -18,9 +18,9 @@ pub struct Inference {
     pub cause: Option<Cause>,
     /// `net.ipv4.tcp_abort_on_overflow` at that time, where the cause is an overflow that shows it.
     pub abort_on_overflow: Option<bool>,
-    /// How sure; `None` exactly when `cause` is.
+    /// Confidence; `None` exactly when `cause` is.
     pub confidence: Option<Confidence>,
-    /// Why, and what else it could be.
+    /// Facts for the cause, and doubts.
     pub evidence: EvidenceList,
     /// Causes that were weighed and excluded. An empty one allocates nothing.
     pub ruled_out: Vec<RuledOut>,
@@ -29,13 +29,13 @@ pub struct Inference {
 /// A cause that is excluded, with the fact that excludes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RuledOut {
-    /// What it was not.
+    /// The excluded cause.
     pub cause: Cause,
-    /// Why not.
+    /// The fact that excludes it.
     pub evidence: Evidence,
 }
 
-/// Why an attempt failed, stalled or was reset. The order is that of the outputs.
+/// Reason why an attempt failed, stalled or was reset. The order is that of the outputs.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, EnumCount, EnumIter, EnumString, IntoStaticStr,
 )]
@@ -62,7 +62,7 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Whether it is intended by the program that listens: nothing is broken.
+    /// True if the program that listens intends it: nothing is broken.
     #[must_use]
     pub const fn is_meant(self) -> bool {
         match self {
@@ -84,7 +84,7 @@ impl Cause {
     }
 }
 
-/// How sure an inference is, from least to most.
+/// Confidence of an inference, from least to most.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, EnumCount, EnumIter, EnumString, IntoStaticStr,
 )]
@@ -212,7 +212,7 @@ impl Evidence {
         EvidenceCode::from(self).into()
     }
 
-    /// Whether it names an alternative to an apparent overflow. The kernel's counters leave none.
+    /// True if it names an alternative to an apparent overflow. The kernel's counters leave none.
     pub(super) fn is_doubt(self) -> bool {
         matches!(
             self,

@@ -3,7 +3,7 @@
 use crate::handshake::{Attempt, Fact, RetryTimes};
 use crate::packet::Span;
 
-/// When Linux repeats a SYN-ACK, in seconds after the first: `TCP_TIMEOUT_INIT` doubled each time
+/// Times at which Linux repeats a SYN-ACK, in seconds after the first: `TCP_TIMEOUT_INIT` doubled each time
 /// (`reqsk_timer_handler`), shown for the default `tcp_synack_retries` and some more.
 const LINUX: [f64; 7] = [1.0, 3.0, 7.0, 15.0, 31.0, 63.0, 127.0];
 
@@ -14,7 +14,7 @@ const DEFAULT_RETRIES: u32 = 5;
 /// Kernel timers fire late by up to an eighth of the time-out at these lengths (timer wheel levels).
 const LATE: f64 = 0.13;
 
-/// How many repeats series had when they ended, and when those of the longest came.
+/// Number of repeats that series had when they ended, and the times of the longest.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Schedule {
     /// Series that ran out, by number of repeats; longer ones count in the last place.
@@ -39,7 +39,7 @@ impl Schedule {
         }
     }
 
-    /// What was seen; `None` where no SYN-ACK was repeated.
+    /// The schedule seen; `None` where no SYN-ACK was repeated.
     pub(super) fn seen(&self) -> Option<RetrySchedule> {
         if self.longest.is_empty() {
             return None;
@@ -57,12 +57,12 @@ impl Schedule {
     }
 }
 
-/// When a listener repeated its SYN-ACKs.
+/// Schedule of a listener's SYN-ACK repeats.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RetrySchedule {
     /// Times of the longest series, from the first SYN-ACK.
     pub at: RetryTimes,
-    /// Whether they follow Linux's schedule.
+    /// True if they follow Linux's schedule.
     pub linux: bool,
     /// After how few and how many repeats series were seen to end, where the schedule is Linux's. The most is
     /// `tcp_synack_retries`, unless [`RetrySchedule::may_be_cut`].
@@ -70,27 +70,27 @@ pub struct RetrySchedule {
 }
 
 impl RetrySchedule {
-    /// Whether all series may have been cut short by a SYN queue under pressure: none was longer than this many repeats.
+    /// True if all series may have been cut short by a SYN queue under pressure: none was longer than this many repeats.
     #[must_use]
     pub const fn may_be_cut(most: u32) -> bool {
         most < DEFAULT_RETRIES
     }
 }
 
-/// Whether the next repeat would have come had there been one.
+/// True if the next repeat would have come by then, had there been one.
 pub(super) fn has_run_out(attempt: &Attempt) -> bool {
     let Some(&last) = attempt.retry_at.last() else { return false };
     if attempt.established == Some(true) || attempt.facts.has(Fact::ClientAborted) {
         return false;
     }
-    // The kernel gives up after two repeats at the least, unless it was told otherwise (`reqsk_timer_handler`); after
+    // The kernel gives up after two repeats at the least, unless configured otherwise (`reqsk_timer_handler`); after
     // a single one the client's next ACK was accepted more often than not, without a word from the server.
     if attempt.retry_at.len() < 2 && attempt.data_retransmissions == 0 {
         return false;
     }
     let first_at = attempt.start.plus(attempt.timing.syn_to_synack.unwrap_or(Span::ZERO));
     let heard = attempt.end.since(first_at.plus(last));
-    // An RST ends the waiting: it tells that the request is gone, which it is when the next repeat would be due, or
+    // An RST ends the wait: it shows that the request is gone, which it is when the next repeat would be due, or
     // sooner where the listener was closed. Else, not decided by the capture's end, one waits longer than any repeat
     // takes.
     let (silence, due) = match attempt.silence {

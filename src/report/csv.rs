@@ -64,7 +64,7 @@ impl<W: Write> CsvRows<W> {
     ///
     /// # Errors
     ///
-    /// Those of `out`.
+    /// The errors of `out`.
     pub(super) fn begin(out: W) -> io::Result<Self> {
         let mut rows = csv::Writer::from_writer(out);
         rows.write_record(COLUMNS).map_err(io_error)?;
@@ -75,7 +75,7 @@ impl<W: Write> CsvRows<W> {
     ///
     /// # Errors
     ///
-    /// Those of the writer underneath.
+    /// The errors of the writer underneath.
     pub(super) fn attempt(&mut self, attempt: &Attempt) -> io::Result<()> {
         let Attempt { retries, timing, connect, inference, .. } = attempt;
         self.field(attempt.client)?;
@@ -125,7 +125,7 @@ impl<W: Write> CsvRows<W> {
     ///
     /// # Errors
     ///
-    /// Those of the writer underneath.
+    /// The errors of the writer underneath.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         self.rows.flush()
     }

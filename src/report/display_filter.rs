@@ -23,10 +23,10 @@ pub(super) fn of(listener: &Listener) -> Option<String> {
     Some(format!("{field} == {ip} && tcp.port == {port} && ({})", conditions.join(" || ")))
 }
 
-/// What only packets of attempts with this verdict meet; `None` where there is no problem to find.
+/// The condition that only packets of attempts with this verdict meet; `None` where there is no problem to find.
 ///
 /// `tcp.completeness` (Wireshark 3.6 and later) sums up a connection: 1 SYN, 2 SYN-ACK, 4 ACK, 8 data, 16 FIN, 32 RST.
-/// tshark knows it in its second pass only (`-2 -Y`).
+/// tshark has it in its second pass only (`-2 -Y`).
 fn condition(verdict: Verdict, port: u16) -> Option<String> {
     Some(match verdict {
         Verdict::SynackRetransmitted => {

@@ -12,7 +12,7 @@ use crate::handshake::Attempt;
 ///
 /// # Errors
 ///
-/// Those of `out`.
+/// The errors of `out`.
 pub(super) fn write(out: &mut impl Write, summary: &Summary, attempts: &[Attempt]) -> io::Result<()> {
     let overview = OverviewRecord::from(summary);
     out.write_all(b"{")?;

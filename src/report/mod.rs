@@ -1,4 +1,4 @@
-//! How results are shown: text for people, JSON, NDJSON and CSV for programs.
+//! Reports: text for people, JSON, NDJSON and CSV for programs.
 //!
 //! Exporters turn results into bytes for any [`Write`]; they never decide where to write. Does not
 //! own any judgement: verdicts, causes and advice come decided.
@@ -51,7 +51,7 @@ pub enum ReportFormat {
     Csv,
 }
 
-/// How much the text report says.
+/// Length of the text report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Verbosity {
     /// Problems only: nothing at all when all is well.
@@ -63,10 +63,10 @@ pub enum Verbosity {
     Verbose,
 }
 
-/// When to colour text.
+/// Use of colour in text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ColourChoice {
-    /// On a terminal, unless the environment says otherwise.
+    /// On a terminal, unless the environment forbids it.
     #[default]
     Auto,
     /// Always.
@@ -76,7 +76,7 @@ pub enum ColourChoice {
 }
 
 impl ColourChoice {
-    /// Whether to colour; `auto` tells where that was left to it.
+    /// True if text is to be coloured; `auto` decides for [`ColourChoice::Auto`].
     pub fn or_else(self, auto: impl FnOnce() -> bool) -> bool {
         match self {
             Self::Auto => auto(),
@@ -86,18 +86,18 @@ impl ColourChoice {
     }
 }
 
-/// What to show, and how.
+/// Contents and layout of a report.
 #[derive(Debug, Clone)]
 pub struct ReportOptions {
     /// The format.
     pub format: ReportFormat,
     /// Text: list all attempts, not only the worst problems. They are held in memory until the end.
     pub all: bool,
-    /// NDJSON: also tell attempts that show an overflow before they are decided, as `"type":"provisional"`.
+    /// NDJSON: also write attempts that show an overflow before they are settled, as `"type":"provisional"`.
     pub provisional: bool,
     /// List only attempts with these verdicts. Tallies are not restricted.
     pub verdicts: Option<VerdictSet>,
-    /// Text: how much to say.
+    /// Text: its length.
     pub verbosity: Verbosity,
     /// Text: whether to colour.
     pub colour: bool,
@@ -110,7 +110,7 @@ pub struct ReportOptions {
 }
 
 impl ReportOptions {
-    /// How many problem attempts the text report lists: they should fit on a screen together with the
+    /// Problem attempts that the text report lists: they should fit on a screen together with the
     /// block of their listener.
     pub const WORST: usize = 10;
 
@@ -172,7 +172,7 @@ impl<W: Write> Reporter<W> {
     ///
     /// # Errors
     ///
-    /// Those of `out`: CSV begins with its header row.
+    /// The errors of `out`: CSV begins with its header row.
     pub fn new(options: ReportOptions, out: W) -> io::Result<Self> {
         let listed = options.verdicts.unwrap_or(VerdictSet::ALL);
         let provisional = options.provisional;
@@ -192,7 +192,7 @@ impl<W: Write> Reporter<W> {
     ///
     /// # Errors
     ///
-    /// Those of the writer.
+    /// The writer's errors.
     pub fn finish(self, summary: &Summary, listeners: &Listeners) -> io::Result<()> {
         match self.kind {
             Exporter::Text(mut out, report) => {
@@ -256,7 +256,7 @@ impl InterimReport {
         Self(text::TextReport::new(ReportOptions { all: false, ..options }))
     }
 
-    /// Takes note of one attempt.
+    /// Adds one attempt.
     pub fn attempt(&mut self, attempt: &Attempt) {
         self.0.attempt(attempt);
     }
@@ -265,7 +265,7 @@ impl InterimReport {
     ///
     /// # Errors
     ///
-    /// Those of `out`.
+    /// The errors of `out`.
     pub fn write(&self, out: &mut impl Write, summary: &Summary, listeners: &Listeners) -> io::Result<()> {
         self.0.clone().write(out, summary, listeners)?;
         out.flush()

@@ -8,7 +8,7 @@ use super::record::{AttemptRecord, ListenerRecord, OverviewRecord};
 use crate::engine::Summary;
 use crate::handshake::Attempt;
 
-/// Every line is an object whose first member, `type`, says which.
+/// Every line is an object whose first member, `type`, names its kind.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 enum NdjsonLine<'a> {
@@ -27,7 +27,7 @@ fn write_line(out: &mut impl Write, line: &NdjsonLine<'_>) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// Those of `out`.
+/// The errors of `out`.
 pub(super) fn write_attempt(out: &mut impl Write, attempt: &Attempt) -> io::Result<()> {
     write_line(out, &NdjsonLine::Attempt(attempt.into()))
 }
@@ -36,7 +36,7 @@ pub(super) fn write_attempt(out: &mut impl Write, attempt: &Attempt) -> io::Resu
 ///
 /// # Errors
 ///
-/// Those of `out`.
+/// The errors of `out`.
 pub(super) fn write_provisional(out: &mut impl Write, attempt: &Attempt) -> io::Result<()> {
     write_line(out, &NdjsonLine::Provisional(attempt.into()))
 }
@@ -45,7 +45,7 @@ pub(super) fn write_provisional(out: &mut impl Write, attempt: &Attempt) -> io::
 ///
 /// # Errors
 ///
-/// Those of `out`.
+/// The errors of `out`.
 pub(super) fn write_summary(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
     for listener in &summary.listeners {
         write_line(out, &NdjsonLine::Listener(listener.into()))?;

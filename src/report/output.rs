@@ -1,4 +1,4 @@
-//! Where results go: standard output, or a file that is replaced as a whole.
+//! Destinations of results: standard output, or a file that is replaced as a whole.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Stdout, Write};
@@ -37,7 +37,7 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// When it cannot be opened for writing.
+    /// It cannot be opened for writing.
     pub fn file(path: &Path) -> io::Result<Self> {
         let old = match fs::symlink_metadata(path) {
             Ok(metadata) if !metadata.is_file() => return Self::in_place(path),
@@ -61,7 +61,7 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// When it cannot.
+    /// It cannot be written.
     pub fn probe(path: &Path) -> io::Result<()> {
         if fs::symlink_metadata(path).is_ok() {
             return OpenOptions::new().append(true).create(true).open(path).map(drop);
@@ -90,7 +90,7 @@ impl Output {
         terminal.map_or(ReportOptions::WIDTH, |(width, _)| usize::from(width.0).clamp(40, 120))
     }
 
-    /// Whether results should be coloured when the user did not say: as the environment wants it for
+    /// True if results are to be coloured where the user did not choose: as the environment asks for
     /// standard output or a terminal, never in a file.
     #[must_use]
     pub fn wants_colour(&self) -> bool {
@@ -105,7 +105,7 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// Those of writing and of renaming.
+    /// Writing or renaming fails.
     pub fn commit(self) -> io::Result<()> {
         match self {
             Self::Stdout(mut out) => out.flush(),
@@ -131,7 +131,7 @@ fn beside(path: &Path, old: Option<&Metadata>) -> io::Result<NamedTempFile> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    // Asked for alone: the new file's error would tell its passing name.
+    // Checked apart: the new file's error would name the temporary file.
     fs::metadata(directory)?;
     let mut builder = tempfile::Builder::new();
     builder.prefix(".hsanalyze-");

@@ -15,16 +15,16 @@ pub struct ReadingBar {
 }
 
 impl ReadingBar {
-    /// `total` octets to read, where that is known.
+    /// A bar for `total` bytes, where that is known.
     #[must_use]
     pub fn new(total: Option<u64>) -> Self {
         let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden()).with_style(style(total));
         Self { bar, waiting_since: Some(Instant::now()) }
     }
 
-    /// Reading has come to `octets`. Cheap, but meant for once a batch, not once a packet.
-    pub fn at(&mut self, octets: u64) {
-        self.bar.set_position(octets);
+    /// Moves the bar to `bytes`. Cheap, but meant for once a batch, not once a packet.
+    pub fn at(&mut self, bytes: u64) {
+        self.bar.set_position(bytes);
         if self.waiting_since.is_some_and(|since| since.elapsed() >= SHOW_AFTER) {
             self.waiting_since = None;
             // Draws nothing unless standard error is a terminal.

@@ -21,13 +21,13 @@ impl VerdictSet {
         Verdict::iter().filter(|v| v.is_problem()).collect()
     }
 
-    /// Whether `verdict` is in the set.
+    /// True if `verdict` is in the set.
     #[must_use]
     pub const fn contains(self, verdict: Verdict) -> bool {
         self.0[verdict as usize]
     }
 
-    /// How many of the attempts in `tally` have a verdict of this set.
+    /// Number of attempts in `tally` with a verdict of this set.
     #[must_use]
     pub fn count(self, tally: &Tally) -> u64 {
         Verdict::iter().filter(|v| self.contains(*v)).map(|v| tally.get(v)).sum()

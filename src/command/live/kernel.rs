@@ -36,7 +36,7 @@ impl KernelPoller {
         Self { monitor, failure, owners, overflowing: HashMap::new() }
     }
 
-    /// What is read and what could not be, in sentences.
+    /// Namespaces and figures that are read, and those that could not be, in sentences.
     pub(super) fn notes(&self) -> Vec<String> {
         self.monitor.as_ref().map(Monitor::notes).unwrap_or_default()
     }

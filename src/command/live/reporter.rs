@@ -1,4 +1,4 @@
-//! Tells attempts as they are decided, each with what the kernel has said by then.
+//! Reports attempts as they are settled, each with the kernel's figures of that time.
 
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -12,23 +12,23 @@ use crate::packet::Timestamp;
 use crate::report::status::StatusLine;
 use crate::report::{AttemptLines, InterimReport, ReportFormat, ReportOptions, Verbosity, VerdictSet};
 
-/// Problems that wait for the kernel's word at most; a flood is told at once.
+/// Most problems that wait for the kernel's next figures; in a flood the others are reported at once.
 const MOST_HELD: usize = 100_000;
 
-/// Takes what the analysis finds. Problems wait for the next look at the kernel, a second at most: what it says of
-/// the very moment in which they happened decides how sure their cause is.
+/// Sink of a live analysis. Problems wait for the kernel's next figures, a second at most: those of the moment in
+/// which they happened decide how sure their cause is.
 pub(super) struct LiveReporter<'a> {
     sink: &'a mut dyn Sink,
     interim: InterimReport,
     lines: AttemptLines,
-    /// Whether standard output is free for lines.
+    /// Standard output is free for lines: the report is text, or goes to a file.
     free: bool,
     shown: VerdictSet,
     provisional: bool,
     held: Vec<HeldLine>,
     /// Undecided attempts that are held, by their position in the input; what is decided meanwhile leaves.
     awaited: HashSet<u64>,
-    /// Undecided attempts that were told of, by their position in the input.
+    /// Undecided attempts that were reported, by their position in the input.
     announced: HashSet<u64>,
 }
 
@@ -59,7 +59,7 @@ impl<'a> LiveReporter<'a> {
         }
     }
 
-    /// Tells everything that was held, with its cause as known to `listeners` now.
+    /// Reports everything that was held, with its cause as known to `listeners` now.
     pub(super) fn report(&mut self, listeners: &Listeners, line: &StatusLine) -> io::Result<()> {
         let held = std::mem::take(&mut self.held);
         if held.is_empty() {
@@ -87,7 +87,7 @@ impl<'a> LiveReporter<'a> {
         self.sink.drained()
     }
 
-    /// Tells of listeners that have begun to overflow by the kernel's count: among the lines for people, or on standard
+    /// Reports listeners that have begun to overflow by the kernel's count: among the lines for people, or on standard
     /// error where standard output is a program's.
     pub(super) fn overflows(
         &self,
@@ -125,7 +125,7 @@ impl<'a> LiveReporter<'a> {
         self.sink.provisional(attempt)
     }
 
-    /// How many undecided attempts were told of because they show an overflow.
+    /// Number of undecided attempts that were reported because they show an overflow.
     pub(super) fn undecided_overflows(&self) -> usize {
         self.announced.len()
     }
@@ -177,7 +177,7 @@ fn write_lines(text: &[u8]) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Whether an undecided attempt shows enough: an overflow that the kernel confirms, or that shows twice.
+/// True if an undecided attempt shows enough: an overflow that the kernel confirms, or that shows twice.
 fn speaks(attempt: &Attempt) -> bool {
     let twice = match attempt.verdict {
         Verdict::SynackRetransmitted => attempt.retries.after_ack >= 2,
@@ -192,7 +192,7 @@ mod tests {
     use crate::cli::{Command, parse};
     use crate::report::samples;
 
-    /// What was told: whether it was decided, and its verdict.
+    /// Reported attempts: whether each was settled, and its verdict.
     #[derive(Default)]
     struct Reported(Vec<(bool, Verdict)>);
 

@@ -20,7 +20,7 @@ pub(super) struct Signals {
     exit: Exit,
 }
 
-/// What a SIGINT does after the end was asked for: it ends the program at once.
+/// Action of a SIGINT after the end was asked for: it ends the program at once.
 #[derive(Clone, Copy)]
 pub(super) struct Exit(SigId);
 
@@ -34,7 +34,7 @@ impl Exit {
             let mut signals = signals.forever();
             // The first one asks for the end.
             if signals.next().is_some() && signals.any(|signal| signal == SIGINT) {
-                // What cannot be removed stays; the program ends all the same.
+                // A file that cannot be removed stays; the program ends all the same.
                 let _ = fs::remove_file(unfinished);
                 low_level::exit(KILLED_BY_SIGINT);
             }
@@ -57,17 +57,17 @@ impl Signals {
         Ok(Self { end, report, exit })
     }
 
-    /// What ends the program at once.
+    /// The action that ends the program at once.
     pub(super) fn exit(&self) -> Exit {
         self.exit
     }
 
-    /// Whether the end was asked for.
+    /// True once the end was asked for.
     pub(super) fn end_wanted(&self) -> bool {
         self.end.load(Ordering::Relaxed)
     }
 
-    /// Whether the report so far was asked for since the last call.
+    /// True if the report so far was asked for since the last call.
     pub(super) fn report_wanted(&self) -> bool {
         self.report.swap(false, Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! What the kernel counts: of one listener, and of a network namespace.
+//! Figures of the kernel: of one listener, and of a network namespace.
 
 use std::net::SocketAddr;
 

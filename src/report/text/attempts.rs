@@ -33,13 +33,13 @@ impl<'a> AttemptRow<'a> {
     }
 }
 
-/// ColumnWidths of the columns before the last one.
+/// Widths of the columns before the last one.
 struct ColumnWidths {
     start: usize,
     client: usize,
     verdict: usize,
     retries: usize,
-    /// Long IPv6 clients do not leave room for the rest, which then gets a line of its own.
+    /// The columns do not fit beside a long IPv6 client, and get a line of their own.
     stacked: bool,
 }
 
@@ -126,7 +126,7 @@ fn write_row(
     writeln!(out, "{left}{}{}", style.paint.apply(emphasis, verdict.name()), rest.trim_end())
 }
 
-/// What `-v` adds under a row.
+/// The lines that `-v` adds under a row.
 fn write_details(
     out: &mut impl Write,
     style: &TextStyle<'_>,
@@ -223,7 +223,7 @@ pub(super) fn retries(retries: Retries) -> String {
     }
 }
 
-/// What the client's `connect()` said: an errno where there is one.
+/// Result of the client's `connect()`: an errno where there is one.
 pub(super) fn connect(connect: Connect) -> String {
     match (connect.outcome, connect.errno, connect.window) {
         (Outcome::Failed, Some(errno), _) => errno.name().to_owned(),

@@ -42,7 +42,7 @@ impl Clock {
     }
 }
 
-/// How long a capture lasts: as [`Span`] prints up to two minutes, then `5 min 12 s`, `3 h 4 min`, `2 d 7 h`.
+/// Duration of a capture: as [`Span`] prints up to two minutes, then `5 min 12 s`, `3 h 4 min`, `2 d 7 h`.
 pub(super) fn length(span: Span) -> String {
     let seconds = span.as_nanos() / 1_000_000_000;
     match seconds {

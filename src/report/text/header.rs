@@ -17,7 +17,7 @@ use crate::printable::printable;
 use crate::report::wording;
 use crate::words::{count, number, verb};
 
-/// What the header needs of the attempts beside their verdicts; a few counters.
+/// Counts of attempts that the header needs beside their verdicts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct HeaderCounts {
     vantages: [u64; Vantage::COUNT],
@@ -39,7 +39,7 @@ impl HeaderCounts {
         }
     }
 
-    /// Where the capture was taken, if three in four attempts agree: with hosts at different
+    /// The capture point, if three in four attempts agree: with hosts at different
     /// distances, no single place is right.
     fn vantage(&self) -> Option<&'static str> {
         let total: u64 = self.vantages.iter().sum();
@@ -59,7 +59,7 @@ pub(super) fn first(summary: &Summary) -> Option<Timestamp> {
     summary.captures.iter().filter_map(|capture| capture.first).min()
 }
 
-/// What was read: two lines.
+/// The input: two lines.
 pub(super) fn write_input(
     out: &mut impl Write,
     style: &TextStyle<'_>,
@@ -131,10 +131,7 @@ fn conclusion(style: &TextStyle<'_>, summary: &Summary) -> (Emphasis, String) {
         return (style.cause_emphasis(Some(Cause::AcceptQueueOverflow)), text);
     }
     if bad == 0 && summary.captures.iter().any(|capture| capture.untimed > 0) {
-        return (
-            Emphasis::Warning,
-            "Nothing wrong can be counts, but not all packets have a time.".to_owned(),
-        );
+        return (Emphasis::Warning, "Nothing wrong can be seen, but not all packets have a time.".to_owned());
     }
     if bad == 0 {
         let whom = match summary.listeners.as_slice() {
@@ -234,7 +231,7 @@ fn protocol_words(protocol: Protocol) -> String {
     }
 }
 
-/// What the reader must know before believing the rest. One line each; nothing when all is well.
+/// Limits of the results. One line each; none where there is none.
 pub(super) fn write_limits(
     out: &mut impl Write,
     style: &TextStyle<'_>,
@@ -274,7 +271,7 @@ fn undetermined(summary: &Summary, counts: &HeaderCounts) -> Option<String> {
     (total > 0).then(|| format!("{} undetermined ({})", count(total, "attempt"), parts.join("; ")))
 }
 
-/// What `-v` adds: every packet by use, and every capture.
+/// The lines that `-v` adds: packets by use, and each capture.
 pub(super) fn write_packets(
     out: &mut impl Write,
     style: &TextStyle<'_>,

@@ -14,10 +14,10 @@ use crate::listener::Listener;
 use crate::report::wording;
 use crate::words::{count, number, verb};
 
-/// How many blocks are written without `--all`: more would push the conclusion off the screen.
+/// Blocks written without `--all`: more would push the conclusion off the screen.
 const BLOCKS: usize = 10;
 
-/// Whether there is something to say about this listener beyond that all is well.
+/// True if the listener has a cause or a problem.
 fn notable(listener: &Listener, style: &TextStyle<'_>) -> bool {
     listener.cause.is_some() || style.problems.count(&listener.verdicts) > 0
 }
@@ -48,7 +48,7 @@ pub(super) fn write(
         write_block(out, style, listener, listed)?;
     }
     if bad.is_empty() && !style.verbose {
-        // The conclusion has said it already.
+        // The conclusion stands in the header already.
         return Ok(());
     }
     write_healthy(out, style, &good)
@@ -104,7 +104,7 @@ fn write_headline(out: &mut impl Write, style: &TextStyle<'_>, listener: &Listen
         headline.push_str(&format!(" ({})", confidence.name()));
     }
     let server = wording::server_name(listener);
-    // A long IPv6 address leaves no room beside it.
+    // A long IPv6 address takes the whole line.
     let gap = if columns(&server) + 2 + columns(&headline) > style.width { "\n  " } else { "  " };
     let server = style.paint.apply(Emphasis::Strong, &server);
     let headline = style.paint.apply(style.cause_emphasis(listener.cause), &headline);
@@ -210,7 +210,7 @@ fn meaning(verdict: Verdict, listener: &Listener, listed: &[Attempt]) -> Option<
     Some(text)
 }
 
-/// `5 times each`, where the listener's sums tell it of one verdict.
+/// `5 times each`, where the listener's sums are those of one verdict.
 fn times(verdict: Verdict, listener: &Listener) -> Option<String> {
     let attempts = listener.verdicts.get(verdict);
     // Retransmissions after the ACK come with two verdicts only: with the other one absent, all are this one's.
@@ -233,7 +233,7 @@ fn example(verdict: Verdict, listener: &Listener, listed: &[Attempt]) -> Option<
         .max_by_key(|attempt| (attempt.retry_at.len(), attempt.syn_retry_at.len()))?;
     let (what, times) = schedule(attempt)?;
     Some(match verdict {
-        // The words for this verdict have said what was repeated.
+        // The words for this verdict name the SYN-ACK already.
         Verdict::SynackRetransmitted => format!("e.g. at {times}"),
         _ => format!("{what} repeated e.g. at {times}"),
     })

@@ -1,5 +1,5 @@
 //! `--format text`: the report for people. What is wrong comes first, in words to act on; then the
-//! listeners, then the problem attempts; doubt is said, not hidden.
+//! listeners, then the problem attempts; doubts are written, not hidden.
 //!
 //! Runs in constant memory: of the attempts only the worst few and some counters are kept, unless
 //! `--all` asks for every one of them. Does not own any judgement: verdicts, causes, diagnosis and
@@ -46,7 +46,7 @@ impl TextReport {
         Self { options, wanted, listed: ListedAttempts::new(limit), counts: HeaderCounts::default() }
     }
 
-    /// Takes note of one attempt.
+    /// Adds one attempt.
     pub(super) fn attempt(&mut self, attempt: &Attempt) {
         self.counts.add(attempt.vantage, attempt.verdict, attempt.reason);
         if self.wanted.contains(attempt.verdict) {
@@ -58,7 +58,7 @@ impl TextReport {
     ///
     /// # Errors
     ///
-    /// Those of `out`.
+    /// The errors of `out`.
     pub(super) fn write(
         self,
         out: &mut impl Write,
@@ -93,7 +93,7 @@ impl TextReport {
     }
 }
 
-/// How the parts of one report are shown.
+/// Layout that all parts of one report share.
 struct TextStyle<'a> {
     paint: Painter,
     clock: &'a Clock,
@@ -131,7 +131,7 @@ impl TextStyle<'_> {
         Ok(())
     }
 
-    /// How much a problem with this cause should stand out.
+    /// Emphasis of a problem with this cause.
     fn cause_emphasis(&self, cause: Option<Cause>) -> Emphasis {
         emphasis_of(cause)
     }
@@ -142,7 +142,7 @@ impl TextStyle<'_> {
     }
 }
 
-/// How much a problem with this cause should stand out.
+/// Emphasis of a problem with this cause.
 fn emphasis_of(cause: Option<Cause>) -> Emphasis {
     match cause {
         Some(cause) if cause.is_meant() => Emphasis::Note,

@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal};
 
 use colored::{Color, Colorize};
 
-/// How much a piece of text should stand out.
+/// Emphasis of a piece of text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Emphasis {
     /// Something is broken.
@@ -23,7 +23,7 @@ pub(super) enum Emphasis {
     Faint,
 }
 
-/// Whether the environment wants colour on standard output: NO_COLOR, CLICOLOR_FORCE, CLICOLOR and TERM
+/// True if the environment asks for colour on standard output: NO_COLOR, CLICOLOR_FORCE, CLICOLOR and TERM
 /// are heeded, in this order (no-color.org, bixense.com/clicolors); without them, a terminal gets it.
 #[must_use]
 pub fn wanted_by_environment() -> bool {

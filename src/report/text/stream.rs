@@ -1,4 +1,4 @@
-//! One line per attempt as it is told, for those who watch a live capture.
+//! One line per attempt as it is reported, for those who watch a live capture.
 
 use std::io::{self, Write};
 
@@ -31,7 +31,7 @@ impl AttemptLines {
     ///
     /// # Errors
     ///
-    /// Those of `out`.
+    /// The errors of `out`.
     pub fn decided(&self, out: &mut impl Write, attempt: &Attempt) -> io::Result<()> {
         self.line(out, attempt, "")
     }
@@ -40,7 +40,7 @@ impl AttemptLines {
     ///
     /// # Errors
     ///
-    /// Those of `out`.
+    /// The errors of `out`.
     pub fn provisional(&self, out: &mut impl Write, attempt: &Attempt) -> io::Result<()> {
         self.line(out, attempt, "so far ")
     }
@@ -49,7 +49,7 @@ impl AttemptLines {
     ///
     /// # Errors
     ///
-    /// Those of `out`.
+    /// The errors of `out`.
     pub fn overflow(&self, out: &mut impl Write, now: Timestamp, word: &KernelStats) -> io::Result<()> {
         let what =
             self.paint.apply(super::emphasis_of(Some(Cause::AcceptQueueOverflow)), "accept queue overflows");

@@ -9,8 +9,8 @@ use crate::packet::{Endpoint, Timestamp};
 /// Orders attempts from worst to mildest; the same for every order of arrival.
 type Rank = (u8, Reverse<u32>, Timestamp, u64);
 
-/// Clients that believe they are connected come before clients that know they are not: nobody tells
-/// them. Then the most retries after the ACK, then the earliest.
+/// Clients that believe they are connected come before clients whose `connect()` failed: those have an
+/// error to go by. Then the most retries after the ACK, then the earliest.
 fn rank(attempt: &Attempt) -> Rank {
     let class = match attempt.verdict {
         Verdict::SynackRetransmitted | Verdict::ResetAfterAck | Verdict::AckIgnored => 0,

@@ -1,4 +1,4 @@
-//! What to check or fix.
+//! Advice: commands to check with, changes to make.
 
 use std::borrow::Cow;
 

@@ -1,9 +1,9 @@
-//! What the clients of an overflowed queue believe.
+//! Beliefs of the clients of an overflowed queue.
 
 use crate::listener::Clients;
 use crate::words::number;
 
-/// `3 believe they are connected and are not, 47 are still waiting`; empty where there is nothing to say.
+/// `3 believe they are connected and are not, 47 are still waiting`; empty where no client is counted.
 pub(in crate::report) fn clients(clients: &Clients) -> String {
     let Clients { believe_connected, unsure, reset, late, waiting, timed_out, reset_after } = *clients;
     let counted = [

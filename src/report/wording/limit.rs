@@ -1,4 +1,4 @@
-//! What the captures cannot support.
+//! Limits of the captures.
 
 use crate::engine::Limit;
 use crate::printable::printable;
