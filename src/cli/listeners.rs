@@ -21,7 +21,7 @@ const INTERVAL: std::ops::RangeInclusive<f64> = 0.1..=86_400.0;
 /// more than the limit; what comes then is DROPS (a SYN counts once, an ignored ACK twice).
 #[derive(Debug, Args)]
 pub(super) struct ListenersArgs {
-    /// Refresh every SECS seconds until Ctrl-C, and show rates
+    /// Refresh every SECS seconds until q or Ctrl-C, and show rates
     #[arg(long, value_name = "SECS", num_args = 0..=1, require_equals = true, default_missing_value = "2",
           value_parser = interval)]
     watch: Option<Duration>,

@@ -1,10 +1,11 @@
 //! `hsanalyze listeners`: samples the kernel's accept queues and shows them, once or until it is stopped.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
 use signal_hook::iterator::Signals;
 
@@ -72,8 +73,9 @@ fn follow(
     mut monitor: Monitor,
     out: &mut impl Write,
 ) -> Result<(), ListenersError> {
-    let events = events().map_err(ListenersError::Signals)?;
     let redraw = on_terminal() && config.format == QueuesFormat::Text;
+    let keyboard = if redraw { Keyboard::take() } else { None };
+    let events = events(keyboard.is_some()).map_err(ListenersError::Signals)?;
     let mut screen = Screen::enter(out, redraw).map_err(ListenersError::Output)?;
     let mut due = Instant::now();
     loop {
@@ -164,10 +166,11 @@ enum WatchEvent {
     Resized,
 }
 
-/// Signals as events, from a thread that lives as long as the program.
-fn events() -> io::Result<Receiver<WatchEvent>> {
+/// Signals as events, and the key `q` if a keyboard is read; from threads that live as long as the program.
+fn events(keyboard: bool) -> io::Result<Receiver<WatchEvent>> {
     let mut signals = Signals::new(wanted(&[SIGINT, SIGTERM, SIGHUP, SIGWINCH]))?;
     let (sender, events) = mpsc::channel();
+    let keys = sender.clone();
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for signal in signals.forever() {
             let event = if signal == SIGWINCH { WatchEvent::Resized } else { WatchEvent::Stop };
@@ -176,7 +179,39 @@ fn events() -> io::Result<Receiver<WatchEvent>> {
             }
         }
     })?;
+    if keyboard {
+        thread::Builder::new().name("keyboard".to_owned()).spawn(move || {
+            // A closed keyboard ends nothing: signals still do.
+            if io::stdin().lock().bytes().map_while(Result::ok).any(|key| matches!(key, b'q' | b'Q')) {
+                let _ = keys.send(WatchEvent::Stop);
+            }
+        })?;
+    }
     Ok(events)
+}
+
+/// The terminal's input, key by key and without echo; given back on drop.
+struct Keyboard {
+    before: Termios,
+}
+
+impl Keyboard {
+    /// Takes it, where standard input is a terminal.
+    fn take() -> Option<Self> {
+        let before = tcgetattr(io::stdin()).ok()?;
+        let mut keys = before.clone();
+        // Ctrl-C stays a signal.
+        keys.local_flags.remove(LocalFlags::ICANON | LocalFlags::ECHO);
+        tcsetattr(io::stdin(), SetArg::TCSANOW, &keys).ok()?;
+        Some(Self { before })
+    }
+}
+
+impl Drop for Keyboard {
+    fn drop(&mut self) {
+        // A terminal that is gone needs no restoring.
+        let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, &self.before);
+    }
 }
 
 /// The alternate screen with the cursor hidden, or nothing at all; given back on drop.

@@ -178,6 +178,35 @@ fn a_terminal_is_redrawn_in_place_and_given_back() {
 }
 
 #[test]
+fn q_ends_watching_and_the_terminal_is_as_before() {
+    in_namespace(|| {
+        let _kept = listener("127.0.0.1:7421", 5);
+        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        let pty = openpty(&size, None).unwrap();
+        let flags = || nix::sys::termios::tcgetattr(&pty.slave).unwrap().local_flags;
+        let before = flags();
+        let terminal = || pty.slave.try_clone().unwrap();
+        let mut child = command(&["--watch=0.1"])
+            .stdin(terminal())
+            .stdout(terminal())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut keyboard = File::from(pty.master.try_clone().unwrap());
+        let mut chunk = [0; 4096];
+        let length = keyboard.read(&mut chunk).unwrap();
+        assert!(length > 0);
+        wait_for("the keyboard is taken", || flags() != before);
+        // Read on, so that the terminal never fills.
+        let mut screen = File::from(pty.master.try_clone().unwrap());
+        std::thread::spawn(move || while let Ok(1..) = screen.read(&mut [0; 4096]) {});
+        std::io::Write::write_all(&mut keyboard, b"xq").unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        assert_eq!(flags(), before);
+    });
+}
+
+#[test]
 fn an_ordinary_user_sees_queues_and_is_told_why_owners_are_unknown() {
     in_namespace(|| {
         let kept = listener("127.0.0.1:7430", 5);

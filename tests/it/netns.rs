@@ -231,6 +231,50 @@ fn an_overflow_behind_veth_and_bridge_is_confirmed_from_the_host_side() {
 }
 
 #[test]
+fn namespaces_that_begin_while_watching_are_shown_and_those_that_end_are_let_go() {
+    in_namespace(|| {
+        let mut command = Command::new(PROGRAM);
+        command.args(["listeners", "--watch=0.2", "--format", "json"]).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let watching = Process(child);
+        let mut next = || serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap();
+        let has = |document: &Value, pid: u32| {
+            document["namespaces"].as_array().unwrap().iter().any(|netns| netns["pid"] == pid)
+        };
+        assert!(next()["namespaces"][0]["own"].as_bool().unwrap());
+        let neighbour = Neighbour::new();
+        let pid = neighbour.pid();
+        let server = neighbour.listen("10.55.0.2", 7806, 3);
+        let found = (0..40).map(|_| next()).find(|document| on(document, "10.55.0.2:7806").is_some());
+        assert!(has(&found.unwrap(), pid));
+        drop((server, neighbour));
+        assert!((0..40).map(|_| next()).any(|document| !has(&document, pid)));
+        // With the last descriptor in it the namespace goes, and its end of the veth pair takes this one along.
+        wait_for("the namespace is gone", || !run("ip", &["link"]).contains("outside"));
+        drop(watching);
+    });
+}
+
+#[test]
+fn a_namespace_that_begins_while_capturing_is_read_as_a_user_may() {
+    in_namespace(|| {
+        let child = capture("any", &[]);
+        let neighbour = Neighbour::new();
+        let _server = neighbour.listen("10.55.0.2", 7807, 4);
+        std::thread::sleep(Duration::from_secs(4));
+        let address = "10.55.0.2:7807".parse().unwrap();
+        let clients: Vec<_> = (0..12).map(|_| crate::namespace::start_connect(address)).collect();
+        let document = report(child);
+        let kernel = &document["listeners"][0]["kernel"];
+        assert_eq!(kernel["netns"]["pid"], neighbour.pid(), "{document:#}");
+        assert_eq!((&kernel["recv_q_max"], &kernel["send_q"]), (&5.into(), &Value::Null));
+        assert!(kernel["namespace"]["ListenOverflows"].as_u64() > Some(6), "{kernel:#}");
+        drop(clients);
+    });
+}
+
+#[test]
 fn a_published_port_is_the_containers_listener_and_not_the_proxys() {
     in_namespace(|| {
         let neighbour = Neighbour::new();

@@ -23,7 +23,7 @@ pub(super) fn explanations(queues: &Queues<'_>, options: &QueuesOptions) -> Vec<
     let mut lines = Vec::new();
     for row in queues.rows.iter().filter(|row| row.socket.is_full()).take(explained) {
         lines.push((LineTone::Plain, String::new()));
-        lines.push((LineTone::Alarm, title(row)));
+        lines.extend(title(row, options.width).into_iter().map(|line| (LineTone::Alarm, line)));
         lines.extend(labelled("now", &meaning(row), options.width));
         if !row.waiting.0.is_empty() {
             lines.extend(labelled("wait", &waiting(row, options.verbose), options.width));
@@ -71,17 +71,22 @@ fn place(netns: &Netns) -> String {
     }
 }
 
-fn title(row: &QueueRow<'_>) -> String {
+/// The listener and its trouble, on a line each where one is too short for both.
+fn title(row: &QueueRow<'_>, width: usize) -> Vec<String> {
     let name = named(row);
-    if !row.is_one_of_several() {
-        return format!("{name}   ACCEPT QUEUE FULL");
-    }
-    let sharing = row.sharing;
-    let worker = match row.owner {
-        Some([only]) => format!(": worker PID {} ({})", only.pid, only.state.name()),
-        _ => String::new(),
+    let trouble = if row.is_one_of_several() {
+        let worker = match row.owner {
+            Some([only]) => format!(": worker PID {} ({})", only.pid, only.state.name()),
+            _ => String::new(),
+        };
+        format!("{} OF {} ACCEPT QUEUES FULL{worker}", row.sharing.full, row.sharing.sockets)
+    } else {
+        "ACCEPT QUEUE FULL".to_owned()
     };
-    format!("{name}   {} OF {} ACCEPT QUEUES FULL{worker}", sharing.full, sharing.sockets)
+    if name.chars().count() + trouble.chars().count() + 3 > width {
+        return vec![name, format!("  {trouble}")];
+    }
+    vec![format!("{name}   {trouble}")]
 }
 
 fn meaning(row: &QueueRow<'_>) -> String {
@@ -166,7 +171,7 @@ fn advice(row: &QueueRow<'_>) -> String {
     let who = owner.map_or_else(|| "the program".into(), |owner| printable(&owner.command));
     if let Some(owner) = owner.filter(|owner| owner.state.is_halted()) {
         let how = match owner.state {
-            ProcessState::Stopped => format!("`kill -CONT {}` lets it go on", owner.pid),
+            ProcessState::Stopped => format!("`kill\u{a0}-CONT\u{a0}{}` lets it go on", owner.pid),
             ProcessState::Traced => "the debugger must let it go on".to_owned(),
             _ => "restart it".to_owned(),
         };

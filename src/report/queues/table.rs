@@ -21,6 +21,8 @@ enum Column {
     Fill,
     RecvQ,
     SendQ,
+    /// RECV-Q/SEND-Q.
+    Queue,
     Drops,
     Rate,
     LimitBy,
@@ -28,8 +30,62 @@ enum Column {
     Netns,
 }
 
-/// Columns that go first when the screen is too narrow.
-const OPTIONAL: [Column; 3] = [Column::LimitBy, Column::Drops, Column::Fill];
+/// The columns with their forms.
+#[derive(Debug, Clone)]
+struct Layout {
+    columns: Vec<Column>,
+    bar: usize,
+    /// Without the container's number.
+    short_owner: bool,
+}
+
+/// A step towards a narrower table.
+#[derive(Debug, Clone, Copy)]
+enum Narrowing {
+    Bar,
+    Leave(Column),
+    ShortOwner,
+    OneQueue,
+}
+
+/// The steps for a narrow screen, the least loss first: who listens where, its queue and what it drops stay.
+const NARROWING: [Narrowing; 7] = [
+    Narrowing::Bar,
+    Narrowing::Leave(Column::LimitBy),
+    Narrowing::ShortOwner,
+    Narrowing::Leave(Column::Drops),
+    Narrowing::OneQueue,
+    Narrowing::Leave(Column::Fill),
+    Narrowing::Leave(Column::Netns),
+];
+
+impl Layout {
+    fn of(queues: &Queues<'_>) -> Self {
+        let mut columns = vec![Column::Listener, Column::Fill, Column::RecvQ, Column::SendQ, Column::Drops];
+        columns.extend(queues.span().map(|_| Column::Rate));
+        columns.extend([Column::LimitBy, Column::Owner]);
+        columns.extend(queues.has_several().then_some(Column::Netns));
+        Self { columns, bar: BAR, short_owner: false }
+    }
+
+    fn narrow(&mut self, step: Narrowing) {
+        match step {
+            Narrowing::Bar => self.bar = NARROW_BAR,
+            // The only drops of a table without rates.
+            Narrowing::Leave(Column::Drops) if !self.columns.contains(&Column::Rate) => {}
+            Narrowing::Leave(left) => self.columns.retain(|column| *column != left),
+            Narrowing::ShortOwner => self.short_owner = true,
+            Narrowing::OneQueue => {
+                self.columns.retain(|column| *column != Column::SendQ);
+                for column in &mut self.columns {
+                    if *column == Column::RecvQ {
+                        *column = Column::Queue;
+                    }
+                }
+            }
+        }
+    }
+}
 
 impl Column {
     const fn title(self) -> &'static str {
@@ -38,6 +94,7 @@ impl Column {
             Self::Fill => "FILL",
             Self::RecvQ => "RECV-Q",
             Self::SendQ => "SEND-Q",
+            Self::Queue => "QUEUE",
             Self::Drops => "DROPS",
             Self::Rate => "DROPS/S",
             Self::LimitBy => "LIMIT BY",
@@ -47,19 +104,20 @@ impl Column {
     }
 
     const fn is_number(self) -> bool {
-        matches!(self, Self::RecvQ | Self::SendQ | Self::Drops | Self::Rate)
+        matches!(self, Self::RecvQ | Self::SendQ | Self::Queue | Self::Drops | Self::Rate)
     }
 
-    fn cell(self, row: &QueueRow<'_>, bar_width: usize) -> String {
+    fn cell(self, row: &QueueRow<'_>, layout: &Layout) -> String {
         match self {
             Self::Listener => row.address(),
-            Self::Fill => bar(row, bar_width),
+            Self::Fill => bar(row, layout.bar),
             Self::RecvQ => row.socket.recv_q.to_string(),
             Self::SendQ => or_unknown(row.socket.send_q),
+            Self::Queue => format!("{}/{}", row.socket.recv_q, or_unknown(row.socket.send_q)),
             Self::Drops => or_unknown(row.socket.drops),
             Self::Rate => rate(row),
             Self::LimitBy => limit(row.limit_from).to_owned(),
-            Self::Owner => owner(row),
+            Self::Owner => owner(row, layout.short_owner),
             Self::Netns => row.netns.to_string(),
         }
     }
@@ -67,21 +125,14 @@ impl Column {
 
 /// The table's lines, at most `most` sockets of it, within `width` columns as far as the needed columns allow.
 pub(super) fn table(queues: &Queues<'_>, most: usize, width: usize) -> Vec<Line> {
-    let mut columns = vec![Column::Listener, Column::Fill, Column::RecvQ, Column::SendQ, Column::Drops];
-    columns.extend(queues.span().map(|_| Column::Rate));
-    columns.extend([Column::LimitBy, Column::Owner]);
-    columns.extend(queues.has_several().then_some(Column::Netns));
-    let mut lines = draw(queues, most, &columns, BAR);
-    let fits = |lines: &[String]| lines.iter().all(|line| line.chars().count() <= width);
-    if !fits(&lines) {
-        lines = draw(queues, most, &columns, NARROW_BAR);
-    }
-    for optional in OPTIONAL {
-        if fits(&lines) {
+    let mut layout = Layout::of(queues);
+    let mut lines = draw(queues, most, &layout);
+    for step in NARROWING {
+        if lines.iter().all(|line| line.chars().count() <= width) {
             break;
         }
-        columns.retain(|column| *column != optional);
-        lines = draw(queues, most, &columns, NARROW_BAR);
+        layout.narrow(step);
+        lines = draw(queues, most, &layout);
     }
     let tones = std::iter::once(LineTone::Heading).chain(queues.rows.iter().map(tone));
     let mut lines: Vec<Line> = tones.zip(lines).collect();
@@ -96,14 +147,14 @@ pub(super) fn table(queues: &Queues<'_>, most: usize, width: usize) -> Vec<Line>
     lines
 }
 
-fn draw(queues: &Queues<'_>, most: usize, columns: &[Column], bar_width: usize) -> Vec<String> {
+fn draw(queues: &Queues<'_>, most: usize, layout: &Layout) -> Vec<String> {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(columns.iter().map(|column| column.title()));
+    table.set_header(layout.columns.iter().map(|column| column.title()));
     for row in queues.rows.iter().take(most) {
-        table.add_row(columns.iter().map(|column| column.cell(row, bar_width)));
+        table.add_row(layout.columns.iter().map(|column| column.cell(row, layout)));
     }
-    for (column, drawn) in columns.iter().zip(table.column_iter_mut()) {
+    for (column, drawn) in layout.columns.iter().zip(table.column_iter_mut()) {
         drawn.set_padding((0, 2));
         if column.is_number() {
             drawn.set_cell_alignment(CellAlignment::Right);
@@ -157,7 +208,7 @@ const fn limit(from: Option<LimitFrom>) -> &'static str {
 }
 
 /// `nginx[811] +2 docker 3f2a1b0c9d8e`, with the state of a process that cannot accept.
-fn owner(row: &QueueRow<'_>) -> String {
+fn owner(row: &QueueRow<'_>, short: bool) -> String {
     let (first, others) = match row.owner {
         None => return "? (not permitted)".to_owned(),
         Some([]) => return "-".to_owned(),
@@ -170,7 +221,7 @@ fn owner(row: &QueueRow<'_>) -> String {
     if others > 0 {
         text += &format!(" +{others}");
     }
-    if let Some(container) = &first.container {
+    if let Some(container) = first.container.as_ref().filter(|_| !short) {
         text += &format!(" {}", printable(&container.to_string()));
     }
     text

@@ -154,7 +154,7 @@ fn a_screen_shows_every_full_listener_before_any_words() {
     };
     let shown = on(24);
     assert_eq!(shown.matches("FULL█").count(), 6, "{shown}");
-    assert!(shown.contains("… and 4 more, less full") && shown.contains("ACCEPT QUEUE FULL"), "{shown}");
+    assert!(shown.contains("10.0.0.1:4 ") && shown.contains("ACCEPT QUEUE FULL"), "{shown}");
     let small = on(8);
     assert!(small.contains("… and 6 more, 2 of them full"), "{small}");
 }
@@ -230,6 +230,31 @@ fn one_stopped_worker_of_four_is_named_with_its_namespace_and_who_waits() {
         &owners,
         &QueuesOptions { verbose: true, ..QueuesOptions::default() }
     ));
+    for (lines, columns) in [(24, 80), (24, 60)] {
+        let options =
+            QueuesOptions { screen: Some((lines, columns)), width: columns, ..QueuesOptions::default() };
+        let shown = text_of(&namespaces, &owners, &options);
+        assert!(
+            shown.lines().count() <= lines && shown.lines().all(|line| line.chars().count() <= columns),
+            "{shown}"
+        );
+        // Who listens, its queue, what it drops, the trouble and the way out.
+        let row = shown.lines().nth(3).unwrap();
+        for needed in ["0.0.0.0:443", "5", "4", "3.0", "nginx[71] stopped"] {
+            assert!(row.contains(needed), "{needed} in {shown}");
+        }
+        for needed in [
+            "1 OF 4 ACCEPT QUEUES FULL: worker PID 71 (stopped)",
+            "changes in 2.00 s",
+            "nsenter -t 71 -n ss -ltnm",
+            "kill -CONT 71",
+        ] {
+            assert!(shown.contains(needed), "{needed} in {shown}");
+        }
+        if columns == 80 {
+            assert!(row.contains("PID 71"), "{shown}");
+        }
+    }
     let mut out = Vec::new();
     Queues::new(&namespaces, &owners, 1).write_json(&mut out, false).unwrap();
     let document: serde_json::Value = serde_json::from_slice(&out).unwrap();

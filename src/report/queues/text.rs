@@ -25,6 +25,7 @@ pub(super) type Line = (LineTone, String);
 
 pub(super) fn write(out: &mut impl Write, queues: &Queues<'_>, options: &QueuesOptions) -> io::Result<()> {
     let mut below = explanations(queues, options);
+    let explained = below.len();
     for of in shown_in_full(queues, options) {
         below.push((LineTone::Plain, String::new()));
         if !of.netns.own {
@@ -37,10 +38,12 @@ pub(super) fn write(out: &mut impl Write, queues: &Queues<'_>, options: &QueuesO
     let (most_lines, columns) = options.screen.unwrap_or((usize::MAX, usize::MAX));
     let mut lines = vec![headline(queues, options)];
     if !queues.rows.is_empty() {
-        // Two lines above the rows besides their header, one for what does not fit. Full ones come before all sentences.
+        // Two lines above the rows besides their header, one for what does not fit. Full ones come before all sentences, and
+        // others before counters, up to half of the screen.
         let most_rows = options.screen.map(|(lines, _)| {
             let most = lines.saturating_sub(4).max(1);
-            most.saturating_sub(below.len()).max(queues.full().clamp(1, most))
+            let full = queues.full().clamp(1, most);
+            most.saturating_sub(below.len()).max(full).max(most.saturating_sub(explained).min(most / 2))
         });
         lines.push((LineTone::Plain, String::new()));
         lines.extend(table(queues, most_rows.unwrap_or(usize::MAX), columns));
@@ -94,14 +97,19 @@ fn headline(queues: &Queues<'_>, options: &QueuesOptions) -> Line {
     let Some(span) = queues.span() else { return (tone, format!("{what}{places}")) };
     let time = jiff::Timestamp::from_nanosecond(i128::from(queues.at().as_nanos())).unwrap_or_default();
     let time = options.zone.to_datetime(time).strftime("%H:%M:%S").to_string();
-    (tone, format!("{what}{places}   {time}, changes in {span}"))
+    let line = format!("{what}{places}   {time}, changes in {span}");
+    let columns = options.screen.map_or(usize::MAX, |(_, columns)| columns);
+    let line =
+        if line.chars().count() > columns { line.replace("network namespaces", "netns") } else { line };
+    (tone, line)
 }
 
-/// A sentence behind its label, wrapped and indented.
+/// A sentence behind its label, wrapped and indented; a no-break space keeps a command on one line.
 pub(super) fn labelled(label: &str, text: &str, width: usize) -> Vec<Line> {
     let first = format!("  {label:<6} ");
     let options = textwrap::Options::new(width).initial_indent(&first).subsequent_indent("         ");
-    textwrap::wrap(text, options).into_iter().map(|line| (LineTone::Plain, line.into_owned())).collect()
+    let lines = textwrap::wrap(text, options).into_iter();
+    lines.map(|line| (LineTone::Plain, line.replace('\u{a0}', " "))).collect()
 }
 
 fn sysctls(sysctls: &Sysctls, width: usize) -> Vec<Line> {
