@@ -94,6 +94,18 @@ fn text_fits_eighty_columns() {
     }
 }
 
+/// The narrowest width: only names and addresses, which must stay whole, may be longer.
+#[test]
+fn text_fits_forty_columns() {
+    let (summary, attempts) = samples::overflow_mixed();
+    let options = ReportOptions { width: 40, ..ReportOptions::default() };
+    let report = render(&(summary, attempts), options);
+    for line in report.lines() {
+        assert!(line.chars().count() <= 40, "{line}");
+    }
+    insta::assert_snapshot!("text_forty_columns", report);
+}
+
 #[test]
 fn text_lists_what_was_asked_for() {
     let sample = samples::overflow_mixed();

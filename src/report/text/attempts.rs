@@ -39,8 +39,18 @@ struct ColumnWidths {
     client: usize,
     verdict: usize,
     retries: usize,
-    /// The columns do not fit beside a long IPv6 client, and get a line of their own.
-    stacked: bool,
+    layout: RowLayout,
+}
+
+/// Lines that one attempt takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum RowLayout {
+    /// All columns.
+    One,
+    /// Start and client; then the others, below the client. For long IPv6 addresses.
+    Two,
+    /// Start and client; verdict; retries and `connect()`. For narrow terminals.
+    Three,
 }
 
 impl ColumnWidths {
@@ -53,21 +63,30 @@ impl ColumnWidths {
         let verdict = widest("VERDICT", &|row| columns(row.attempt.verdict.name()));
         let retries = widest("RETRIES", &|row| columns(&row.retries));
         let connect = widest("CONNECT()", &|row| columns(&row.connect));
-        let total = start + client + verdict + retries + connect + 4 * GAP.len();
-        Self { start, client, verdict, retries, stacked: total > width }
+        let others = verdict + retries + connect + 2 * GAP.len();
+        let layout = if start + client + others + 2 * GAP.len() <= width {
+            RowLayout::One
+        } else if start + GAP.len() + others <= width {
+            RowLayout::Two
+        } else {
+            RowLayout::Three
+        };
+        Self { start, client, verdict, retries, layout }
     }
 
     fn line(&self, [start, client, verdict, retries, connect]: [&str; 5]) -> (String, String) {
         let before = format!("{}{GAP}", pad(start, self.start));
-        let between = if self.stacked {
-            format!("\n{}{GAP}", " ".repeat(self.start))
-        } else {
-            " ".repeat(self.client.saturating_sub(columns(client)) + GAP.len())
+        let between = match self.layout {
+            RowLayout::One => " ".repeat(self.client.saturating_sub(columns(client)) + GAP.len()),
+            RowLayout::Two => format!("\n{}{GAP}", " ".repeat(self.start)),
+            RowLayout::Three => format!("\n{GAP}"),
         };
-        let left = format!("{before}{client}{between}");
-        let right =
-            format!("{}{GAP}{}{GAP}{connect}", pad(verdict, self.verdict), pad(retries, self.retries));
-        (left, right)
+        let verdict = match self.layout {
+            RowLayout::One | RowLayout::Two => format!("{}{GAP}", pad(verdict, self.verdict)),
+            RowLayout::Three => format!("{verdict}\n{GAP}"),
+        };
+        let right = format!("{verdict}{}{GAP}{connect}", pad(retries, self.retries));
+        (format!("{before}{client}{between}"), right)
     }
 }
 

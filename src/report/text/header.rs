@@ -91,10 +91,10 @@ pub(super) fn write_input(
             .into_iter()
             .flatten()
             .collect();
-    if context.is_empty() {
-        return Ok(());
+    for line in wrap(&context.join(", "), style.width, "", "  ").iter().filter(|line| !line.is_empty()) {
+        writeln!(out, "{}", style.paint.apply(Emphasis::Faint, line))?;
     }
-    writeln!(out, "{}", style.paint.apply(Emphasis::Faint, &context.join(", ")))
+    Ok(())
 }
 
 /// The conclusion in one sentence.

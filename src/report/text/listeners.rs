@@ -104,11 +104,17 @@ fn write_headline(out: &mut impl Write, style: &TextStyle<'_>, listener: &Listen
         headline.push_str(&format!(" ({})", confidence.name()));
     }
     let server = wording::server_name(listener);
-    // A long IPv6 address takes the whole line.
-    let gap = if columns(&server) + 2 + columns(&headline) > style.width { "\n  " } else { "  " };
+    let emphasis = style.cause_emphasis(listener.cause);
+    let fits = columns(&server) + 2 + columns(&headline) <= style.width;
     let server = style.paint.apply(Emphasis::Strong, &server);
-    let headline = style.paint.apply(style.cause_emphasis(listener.cause), &headline);
-    writeln!(out, "{server}{gap}{headline}")
+    if fits {
+        return writeln!(out, "{server}  {}", style.paint.apply(emphasis, &headline));
+    }
+    writeln!(out, "{server}")?;
+    for line in wrap(&headline, style.width, "  ", "  ") {
+        writeln!(out, "{}", style.paint.apply(emphasis, &line))?;
+    }
+    Ok(())
 }
 
 fn headline(cause: Option<Cause>, confidence: Option<Confidence>) -> &'static str {
