@@ -164,6 +164,19 @@ fn tunnels_of_anything_else_are_ip_but_not_tcp() {
 }
 
 #[test]
+fn the_first_fragment_of_a_tunnel_is_enough() {
+    const MORE_FRAGMENTS: u16 = 0x2000;
+    let inner = ipv4(6, &tcp(ACK, &[], 1400));
+    let [l0, l1] = u16::try_from(inner.len()).unwrap().to_be_bytes();
+    let gtp = join(&[&[0x30, 255, l0, l1, 0, 0, 0, 9], &inner]);
+    let first = &udp(2152, &gtp)[..80];
+    let found = segment(LinkType::RAW, &ipv4_with(&[], MORE_FRAGMENTS, 17, first));
+    assert_eq!((found.payload, found.flags.0), (1400, ACK));
+    let later = ipv4_with(&[], 10, 17, &[0; 80]);
+    assert_eq!(decode_as(LinkType::RAW, &later), Err(Skip::Fragment));
+}
+
+#[test]
 fn nesting_is_bounded() {
     let mut packet = ipv4(6, &syn());
     for _ in 0..8 {
