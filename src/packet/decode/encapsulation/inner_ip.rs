@@ -1,7 +1,17 @@
-//! IP headers whose version nothing announces.
+//! IP headers, also those whose version nothing announces.
 
 use super::{Layer, Skip};
 use crate::packet::decode::bytes::Bytes;
+
+/// An IPv4 header follows.
+pub(super) fn v4(_: &mut Bytes<'_>) -> Result<Layer, Skip> {
+    Ok(Layer::Ipv4)
+}
+
+/// An IPv6 header follows.
+pub(super) fn v6(_: &mut Bytes<'_>) -> Result<Layer, Skip> {
+    Ok(Layer::Ipv6)
+}
 
 /// IP of the version in the first nibble.
 pub(super) fn by_version(bytes: &mut Bytes<'_>) -> Result<Layer, Skip> {
