@@ -192,9 +192,12 @@ impl LinkType {
 pub(crate) fn general(frame: &Frame<'_>) -> Result<Packet, Unused> {
     let mut bytes = Bytes::of(frame);
     let mut announced = Protocol::LinkType(frame.link);
-    let mut layer = Layer::Announced(announced);
+    let Some(decode) = encapsulation::decoder(announced) else {
+        return Err(unused(Skip::UnsupportedLinkType, announced));
+    };
+    let mut layer = decode(&mut bytes)?;
     let mut inside_ip = false;
-    for depth in 0..MAX_LAYERS {
+    for _ in 0..MAX_LAYERS {
         let datagram = match layer {
             Layer::Ipv4 => network::ipv4(&mut bytes)?,
             Layer::Ipv6 => network::ipv6(&mut bytes)?,
@@ -202,7 +205,6 @@ pub(crate) fn general(frame: &Frame<'_>) -> Result<Packet, Unused> {
                 announced = protocol;
                 layer = match encapsulation::decoder(protocol) {
                     Some(decode) => decode(&mut bytes)?,
-                    None if depth == 0 => return Err(unused(Skip::UnsupportedLinkType, protocol)),
                     None => Layer::Undecoded(protocol),
                 };
                 continue;

@@ -12,10 +12,13 @@ pub(super) fn decode(bytes: &mut Bytes<'_>) -> Result<Layer, Skip> {
 
 /// The layer after a type/length field: up to 1500 it is the length of an LLC frame (IEEE 802.3 §3.2.6).
 pub(super) fn type_or_length(value: u16, bytes: &mut Bytes<'_>) -> Result<Layer, Skip> {
-    if value <= 1500 {
-        return llc::decode(bytes);
+    match value {
+        // Without a look into the tables: most tags are before IP.
+        0x0800 => Ok(Layer::Ipv4),
+        0x86dd => Ok(Layer::Ipv6),
+        0..=1500 => llc::decode(bytes),
+        _ => Ok(Layer::Announced(Protocol::EtherType(value))),
     }
-    Ok(Layer::Announced(Protocol::EtherType(value)))
 }
 
 /// As [`decode`], for a tunnel header that ordinary UDP could resemble by chance: the frame must carry ARP, or
@@ -24,7 +27,9 @@ pub(super) fn plausible(bytes: &mut Bytes<'_>) -> Result<Layer, Skip> {
     const ARP: u16 = 0x0806;
     let layer = decode(bytes)?;
     match layer {
-        Layer::Announced(Protocol::EtherType(ARP) | Protocol::Llc(_)) => Ok(layer),
+        Layer::Ipv4 | Layer::Ipv6 | Layer::Announced(Protocol::EtherType(ARP) | Protocol::Llc(_)) => {
+            Ok(layer)
+        }
         Layer::Announced(protocol) if super::decoder(protocol).is_some() => Ok(layer),
         _ => Ok(Layer::Unknown),
     }
