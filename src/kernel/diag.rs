@@ -55,7 +55,11 @@ impl DiagSocket {
     /// The kernel walks all established sockets for it: ask when a queue is not empty.
     pub(super) fn waiting(&self, ports: &[u16]) -> Result<Vec<WaitingConnection>, KernelError> {
         let mut found = Vec::new();
-        for id in [SocketId::new_v4(), SocketId::new_v6()] {
+        for mut id in [SocketId::new_v4(), SocketId::new_v6()] {
+            if let [port] = ports {
+                // Then the kernel leaves out the others.
+                id.source_port = *port;
+            }
             self.dump(&request(id, StateFlags::ESTABLISHED, ExtensionFlags::INFO), &mut |payload| {
                 found.extend(waiting(payload)?.filter(|waiting| ports.contains(&waiting.local.port())));
                 Ok(())

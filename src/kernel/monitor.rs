@@ -10,6 +10,7 @@ use super::dnat::Dnat;
 use super::netns::{self, Netns, NetnsChoice, NetnsId};
 use super::reader::Reader;
 use super::{Counter, KernelError, KernelStats, LocalAddresses, Owners, Snapshot, WaitingConnection, Watch};
+use crate::packet::Span;
 
 /// Interval between two searches for new and ended namespaces, and for their addresses: both change rarely, and each
 /// search looks at every process.
@@ -206,8 +207,18 @@ impl WatchedNetns {
     /// Figures of the listener on `server`, with the names of the namespace and of the process that listens.
     #[must_use]
     pub fn stats(&self, server: SocketAddr, owners: &Owners) -> Option<KernelStats> {
-        let owner = owners.of(self.watch.socket(server)?.inode).first().cloned();
-        Some(KernelStats { netns: self.netns.clone(), owner, ..self.watch.stats(server)? })
+        let socket = self.watch.socket(server)?;
+        let stats = self.watch.stats(server)?;
+        // The kernel walks all connections for it: only while the answer matters.
+        let longest_wait = (stats.sockets_full > 0).then(|| self.longest_wait(socket.local.port())).flatten();
+        let owner = owners.of(socket.inode).first().cloned();
+        Some(KernelStats { netns: self.netns.clone(), owner, longest_wait, ..stats })
+    }
+
+    fn longest_wait(&self, port: u16) -> Option<Span> {
+        let waiting = self.waiting(&[port]).ok()?;
+        let longest = waiting.into_iter().filter_map(|waiting| waiting.waited).max()?;
+        Some(Span::from_nanos(i64::try_from(longest.as_nanos()).ok()?))
     }
 
     /// Connections that wait in the accept queues of `ports`.

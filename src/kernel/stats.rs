@@ -12,6 +12,8 @@ pub struct KernelStats {
     pub local: SocketAddr,
     /// Number of sockets that share it (SO_REUSEPORT); the queue below is that of the fullest.
     pub sockets: usize,
+    /// Number of those whose queue was full at the latest snapshot.
+    pub sockets_full: usize,
     /// True if it still listened at the latest snapshot.
     pub listening: bool,
     /// From the first snapshot to the latest.
@@ -22,6 +24,8 @@ pub struct KernelStats {
     pub recv_q: u32,
     /// The queue's limit then; `None` where it may not be read.
     pub send_q: Option<u32>,
+    /// Longest wait of a connection in its queues, while one of them is full; `None` where it was not looked up.
+    pub longest_wait: Option<Span>,
     /// Most connections waiting at any snapshot.
     pub recv_q_max: u32,
     /// True if any snapshot found the queue full (`Recv-Q > Send-Q`).

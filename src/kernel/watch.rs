@@ -32,6 +32,8 @@ struct BoundHistory {
     socket: ListenSocket,
     /// Number of sockets, when last seen.
     sockets: usize,
+    /// Those of them that were full.
+    sockets_full: usize,
     /// Growth of all their drop counts; `None` when the kernel gives none.
     drops: Option<u64>,
     /// One was closed while queues overflowed: what it dropped last is not known.
@@ -140,6 +142,7 @@ impl Watch {
             let history = self.histories.entry(bound).or_insert_with(|| BoundHistory {
                 socket: socket.clone(),
                 sockets: 0,
+                sockets_full: 0,
                 drops: Some(0),
                 lost: false,
                 recv_q_max: 0,
@@ -149,11 +152,13 @@ impl Watch {
             if history.seen != self.samples {
                 history.seen = self.samples;
                 history.sockets = 0;
+                history.sockets_full = 0;
                 history.socket = socket.clone();
             } else if socket.fill() > history.socket.fill() {
                 history.socket = socket.clone();
             }
             history.sockets += 1;
+            history.sockets_full += usize::from(socket.is_full());
             history.drops = history.drops.zip(grown).map(|(sum, more)| sum.saturating_add(more));
             history.recv_q_max = history.recv_q_max.max(socket.recv_q);
             history.full_seen |= socket.is_full();
@@ -271,11 +276,13 @@ impl Watch {
         Some(KernelStats {
             local: socket.local,
             sockets: history.sockets,
+            sockets_full: history.sockets_full,
             listening: history.seen == self.samples,
             span: self.latest.at.since(self.started),
             samples: self.samples,
             recv_q: socket.recv_q,
             send_q: socket.send_q,
+            longest_wait: None,
             recv_q_max: history.recv_q_max,
             full_seen: history.full_seen,
             drops: history.drops.filter(|&drops| !history.lost || drops > 0),

@@ -203,9 +203,15 @@ fn capture(interface: &str, extra: &[&str]) -> Child {
 }
 
 fn report(child: Child) -> Value {
+    report_with_lines(child).0
+}
+
+/// The report, and the lines that were printed meanwhile.
+fn report_with_lines(child: Child) -> (Value, String) {
     let output = child.wait_with_output().unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {errors}"))
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {errors}"));
+    (report, errors)
 }
 
 #[test]
@@ -216,7 +222,9 @@ fn an_overflow_behind_veth_and_bridge_is_confirmed_from_the_host_side() {
         let child = capture("br0", &[]);
         let address = "10.55.0.2:7803".parse().unwrap();
         let clients: Vec<_> = (0..12).map(|_| crate::namespace::start_connect(address)).collect();
-        let document = report(child);
+        let (document, lines) = report_with_lines(child);
+        let named = format!("(python3[{}], network namespace PID {})", server.pid(), neighbour.pid());
+        assert!(lines.contains(&named) && lines.contains("waiting where 4 may for up to "), "{lines}");
         let listener = &document["listeners"][0];
         assert_eq!(listener["server"], "10.55.0.2:7803", "{document:#}");
         assert_eq!(

@@ -12,12 +12,15 @@ use crate::kernel::{Container, Counters, KernelStats, LimitFrom, Netns, Owner, S
 pub(super) struct KernelRecord<'a> {
     local: SocketAddr,
     sockets: usize,
+    sockets_full: usize,
     listening: bool,
     seconds: Seconds,
     samples: u64,
     recv_q: u32,
     /// Null where it may not be read.
     send_q: Option<u32>,
+    /// Null unless a queue was full.
+    longest_wait: Option<Seconds>,
     recv_q_max: u32,
     full_seen: bool,
     drops: Option<u64>,
@@ -36,11 +39,13 @@ impl<'a> From<&'a KernelStats> for KernelRecord<'a> {
         Self {
             local: stats.local,
             sockets: stats.sockets,
+            sockets_full: stats.sockets_full,
             listening: stats.listening,
             seconds: stats.span.into(),
             samples: stats.samples,
             recv_q: stats.recv_q,
             send_q: stats.send_q,
+            longest_wait: stats.longest_wait.map(Seconds::from),
             recv_q_max: stats.recv_q_max,
             full_seen: stats.full_seen,
             drops: stats.drops,
@@ -165,11 +170,13 @@ mod tests {
         let stats = KernelStats {
             local: "[::]:80".parse().unwrap(),
             sockets: 1,
+            sockets_full: 1,
             listening: true,
             span: Span::from_secs(2),
             samples: 2,
             recv_q: 5,
             send_q: Some(4),
+            longest_wait: Some(Span::from_millis(4_100)),
             recv_q_max: 5,
             full_seen: true,
             drops: Some(3),
@@ -186,8 +193,8 @@ mod tests {
         let lacking = serde_json::Value::Null;
         assert_eq!((&namespace["ListenOverflows"], &namespace["OutRsts"]), (&3.into(), &lacking));
         let expected = serde_json::json!({
-            "local": "[::]:80", "sockets": 1, "listening": true, "seconds": 2.0, "samples": 2,
-            "recv_q": 5, "send_q": 4, "recv_q_max": 5, "full_seen": true, "drops": 3,
+            "local": "[::]:80", "sockets": 1, "sockets_full": 1, "listening": true, "seconds": 2.0, "samples": 2,
+            "recv_q": 5, "send_q": 4, "longest_wait": 4.1, "recv_q_max": 5, "full_seen": true, "drops": 3,
             "limit_from": "somaxconn", "somaxconn": 4, "abort_on_overflow": 1, "synack_retries": null,
             "netns": { "own": true, "inode": null, "pid": null, "name": null }, "owner": null, "namespace": null,
         });

@@ -8,6 +8,7 @@ use super::paint::{Emphasis, Painter};
 use crate::handshake::{Attempt, Cause};
 use crate::kernel::KernelStats;
 use crate::packet::Timestamp;
+use crate::printable::printable;
 use crate::report::ReportOptions;
 use crate::words::count;
 
@@ -55,11 +56,13 @@ impl AttemptLines {
             self.paint.apply(super::emphasis_of(Some(Cause::AcceptQueueOverflow)), "accept queue overflows");
         let dropped = word.drops.map_or_else(String::new, |n| format!(", {} dropped", count(n, "packet")));
         let limit = word.send_q.map_or_else(String::new, |limit| format!(" where {limit} may"));
+        let wait = word.longest_wait.map_or_else(String::new, |wait| format!(" for up to {wait}"));
         writeln!(
             out,
-            "{}  {}  {what} by the kernel's count (confirmed): {} waiting{limit}{dropped}",
+            "{}  {}{}  {what} by the kernel's count (confirmed): {} waiting{limit}{wait}{dropped}",
             self.clock.time(now),
             word.local,
+            listener(word),
             word.recv_q,
         )
     }
@@ -82,4 +85,22 @@ impl AttemptLines {
             connect(attempt.connect)
         )
     }
+}
+
+/// ` (nginx[71] stopped in docker 3f2a1b0c9d8e, 1 of 4 sockets)`, as far as known.
+fn listener(stats: &KernelStats) -> String {
+    let mut parts = Vec::new();
+    if let Some(owner) = &stats.owner {
+        let state = if owner.state.is_halted() { format!(" {}", owner.state.name()) } else { String::new() };
+        let container =
+            owner.container.as_ref().map_or_else(String::new, |container| format!(" in {container}"));
+        parts.push(printable(&format!("{}[{}]{state}{container}", owner.command, owner.pid)).into_owned());
+    }
+    if !stats.netns.own {
+        parts.push(format!("network namespace {}", stats.netns));
+    }
+    if stats.sockets > 1 {
+        parts.push(format!("{} of {} sockets", stats.sockets_full, stats.sockets));
+    }
+    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
 }
