@@ -179,8 +179,16 @@ fn write_verdicts(
         let n = number(listener.verdicts.get(verdict));
         let first = format!("    {n:>counts$}  {}  ", pad(verdict.name(), names));
         let rest = " ".repeat(first.len());
+        // On a narrow terminal too little is left beside the name.
+        let beside = first.len() * 2 <= style.width;
         match meaning(verdict, listener, listed) {
             None => writeln!(out, "{}", first.trim_end())?,
+            Some(text) if !beside => {
+                writeln!(out, "{}", first.trim_end())?;
+                for line in wrap(&text, style.width, "      ", "      ") {
+                    writeln!(out, "{line}")?;
+                }
+            }
             Some(text) => {
                 for line in wrap(&text, style.width, &first, &rest) {
                     writeln!(out, "{line}")?;
