@@ -4,6 +4,7 @@
 //! on where batches end.
 
 use super::intake::{Destination, Intake};
+use super::survey::Survey;
 use crate::capture::{Source, SourceStatus};
 use crate::packet::Timestamp;
 
@@ -20,6 +21,8 @@ pub(super) struct BatchEnd {
     pub(super) total: u64,
     /// What comes next.
     pub(super) status: SourceStatus,
+    /// What the packets so far show of the capture itself.
+    pub(super) survey: Survey,
 }
 
 impl BatchEnd {
@@ -40,5 +43,6 @@ pub(super) fn read_batch(
     let clock = intake.clock();
     let by_packets = if status == SourceStatus::End { clock.end() } else { clock.now() };
     let by_source = source.now().map(|now| clock.steady(now));
-    BatchEnd { now: by_packets.max(by_source), total: intake.total(), status }
+    let (now, total) = (by_packets.max(by_source), intake.total());
+    BatchEnd { now, total, status, survey: intake.survey() }
 }

@@ -2,6 +2,7 @@
 
 use super::packet_clock::PacketClock;
 use super::summary::PacketCounts;
+use super::survey::Survey;
 use super::undecoded::UndecodedCounts;
 use crate::packet::{self, FlowHasher, Frame, Frames, Glimpse, Packet, Span, Timestamp, Unused};
 
@@ -31,6 +32,7 @@ pub(super) struct Intake {
     counts: PacketCounts,
     undecoded: UndecodedCounts,
     clock: PacketClock,
+    survey: Survey,
 }
 
 impl Intake {
@@ -41,6 +43,7 @@ impl Intake {
         let mut unusual = 0;
         let (mut earliest, mut latest) = (Timestamp::from_nanos(i64::MAX), Timestamp::from_nanos(i64::MIN));
         destination.expect(&frames, ordinal);
+        self.survey.take(&frames);
         for frame in &*frames {
             (earliest, latest) = (earliest.min(frame.at), latest.max(frame.at));
             // One branch for each version: the results of either stay in registers until they are written.
@@ -106,7 +109,13 @@ impl Intake {
 
     /// What was counted so far; duplicates and mid-stream segments are counted by the trackers.
     pub(super) fn counts(&self) -> PacketCounts {
-        PacketCounts { undecoded: self.undecoded.most_frequent(), ..self.counts.clone() }
+        let (undecoded, survey) = (self.undecoded.most_frequent(), self.survey());
+        PacketCounts { undecoded, survey, ..self.counts.clone() }
+    }
+
+    /// What the packets so far show of the capture itself, but for what the trackers find.
+    pub(super) fn survey(&self) -> Survey {
+        Survey { clock_jumps: self.clock.jumps(), ..self.survey }
     }
 
     /// The packet clock.

@@ -3,8 +3,11 @@
 use strum::{EnumCount, EnumDiscriminants, EnumIter, IntoStaticStr};
 
 use super::summary::PacketCounts;
+use super::survey::Survey;
+use super::undecoded::Undecoded;
 use crate::capture::CaptureInfo;
-use crate::packet::{LinkType, Skip};
+use crate::listener::{CaptureLimits, Coverage};
+use crate::packet::{LinkType, Skip, Span};
 
 /// One limit of the captures, which the results must be read with. [`LimitCode`] has the codes.
 #[derive(Debug, Clone, PartialEq, Eq, EnumDiscriminants)]
@@ -35,6 +38,39 @@ pub enum Limit {
         /// How many, as counted by whoever captured.
         packets: u64,
     },
+    /// SYN-ACKs are in the capture, and no bare ACK: it was filtered by flags.
+    NoBareAcks,
+    /// Only one direction is in the captures.
+    OneDirection {
+        /// The client's.
+        from_client: bool,
+    },
+    /// Packets are missing within connections: gaps, or sampling.
+    Gaps {
+        /// Attempts with gaps.
+        attempts: u64,
+        /// All of them.
+        of: u64,
+    },
+    /// All packets of a capture have the same time.
+    NoClock {
+        /// The capture.
+        path: String,
+    },
+    /// All times are whole seconds.
+    CoarseClock,
+    /// Times jump, as when a clock is set.
+    ClockJumps {
+        /// How often.
+        jumps: u64,
+    },
+    /// The same packets were captured by two clocks.
+    TwoClocks {
+        /// The difference between them.
+        offset: Span,
+        /// SYNs that show it.
+        syns: u64,
+    },
     /// Packets have no time of their own.
     Untimed {
         /// The capture.
@@ -59,6 +95,13 @@ pub enum Limit {
         /// Those link types.
         link_types: Vec<LinkType>,
     },
+    /// Many packets are of a protocol without a decoder.
+    NotDecoded {
+        /// The protocol, and how many.
+        most: Undecoded,
+        /// All packets.
+        of: u64,
+    },
 }
 
 impl Limit {
@@ -69,9 +112,98 @@ impl Limit {
     }
 }
 
-/// The limits of these captures, in the order of the captures.
-pub(super) fn limits(captures: &[CaptureInfo], packets: &PacketCounts) -> Vec<Limit> {
+/// SYNs and their duplicates that show a second clock: fewer may share their timestamps by chance (DOMAIN §7).
+const SYNS_OF_TWO_CLOCKS: u64 = 3;
+
+/// Packets that show that times have no fraction of a second; fewer may be on the second by chance.
+const WHOLE_SECONDS: u64 = 10;
+
+/// Jumps from which on the clock is not usable. One packet with a wrong time, or a clock that was set, leaves the others.
+const JUMPS: u64 = 3;
+
+/// What the capture cannot support, as far as its packets and attempts show it.
+pub(super) fn known_limits(survey: &Survey, coverage: &Coverage) -> CaptureLimits {
+    let two_clocks = two_clocks(survey).is_some();
+    CaptureLimits {
+        no_bare_acks: survey.lacks_bare_acks(),
+        one_direction: coverage.one_direction().is_some(),
+        gaps: coverage.gaps().is_some(),
+        drops: false,
+        no_clock: survey.clock_jumps >= JUMPS && !two_clocks,
+        two_clocks,
+    }
+}
+
+/// What these captures cannot support.
+pub(super) fn capture_limits(limits: &[Limit]) -> CaptureLimits {
+    let has = |test: fn(&Limit) -> bool| limits.iter().any(test);
+    CaptureLimits {
+        no_bare_acks: has(|limit| matches!(limit, Limit::NoBareAcks)),
+        one_direction: has(|limit| matches!(limit, Limit::OneDirection { .. })),
+        gaps: has(|limit| matches!(limit, Limit::Gaps { .. })),
+        drops: has(|limit| matches!(limit, Limit::Dropped { .. })),
+        no_clock: has(Limit::is_of_clock),
+        two_clocks: has(|limit| matches!(limit, Limit::TwoClocks { .. })),
+    }
+}
+
+impl Limit {
+    /// Whether times prove nothing: silence, round trips and their order.
+    #[must_use]
+    pub const fn is_of_clock(&self) -> bool {
+        matches!(
+            self,
+            Self::NoClock { .. }
+                | Self::CoarseClock
+                | Self::ClockJumps { jumps: JUMPS.. }
+                | Self::Untimed { .. }
+        )
+    }
+}
+
+fn two_clocks(survey: &Survey) -> Option<Limit> {
+    let syns = survey.offsets.count;
+    let offset = survey.offsets.clocks().filter(|_| syns >= SYNS_OF_TWO_CLOCKS)?;
+    Some(Limit::TwoClocks { offset, syns })
+}
+
+/// The limits of the clocks of all captures together.
+fn of_clocks(captures: &[CaptureInfo], packets: &PacketCounts) -> Vec<Limit> {
+    let survey = &packets.survey;
+    let still =
+        |capture: &&CaptureInfo| capture.packets > 1 && capture.untimed == 0 && capture.first == capture.last;
+    let mut limits: Vec<Limit> =
+        captures.iter().filter(still).map(|capture| Limit::NoClock { path: capture.path.clone() }).collect();
+    if limits.is_empty() && survey.whole_seconds == Some(true) && packets.total >= WHOLE_SECONDS {
+        limits.push(Limit::CoarseClock);
+    }
+    if let Some(clocks) = two_clocks(survey) {
+        limits.push(clocks);
+    } else if survey.clock_jumps > 0 {
+        limits.push(Limit::ClockJumps { jumps: survey.clock_jumps });
+    }
+    limits
+}
+
+/// The limits of what was captured: of its completeness, and of what is decoded.
+fn of_packets(packets: &PacketCounts, coverage: &Coverage) -> Vec<Limit> {
     let mut limits = Vec::new();
+    if packets.survey.lacks_bare_acks() {
+        limits.push(Limit::NoBareAcks);
+    }
+    limits.extend(coverage.one_direction().map(|from_client| Limit::OneDirection { from_client }));
+    limits.extend(coverage.gaps().map(|(attempts, of)| Limit::Gaps { attempts, of }));
+    let unknown = packets.undecoded.iter().find(|undecoded| undecoded.protocol.name().is_none());
+    // A tenth may carry as many handshakes.
+    let many = unknown.filter(|unknown| unknown.packets * 10 >= packets.total && packets.tcp > 0);
+    limits.extend(many.map(|&most| Limit::NotDecoded { most, of: packets.total }));
+    limits
+}
+
+/// The limits of these captures: of all together, then in the order of the captures.
+pub(super) fn limits(captures: &[CaptureInfo], packets: &PacketCounts, coverage: &Coverage) -> Vec<Limit> {
+    let mut limits = of_packets(packets, coverage);
+    limits.extend(of_clocks(captures, packets));
     for capture in captures {
         let path = || capture.path.clone();
         limits.extend(capture.damaged.clone().map(|message| match capture.format {

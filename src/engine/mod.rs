@@ -18,6 +18,7 @@ mod single;
 mod sink;
 mod steps;
 mod summary;
+mod survey;
 mod threads;
 mod undecoded;
 
@@ -28,6 +29,7 @@ pub use options::AnalysisOptions;
 pub use single::Analysis;
 pub use sink::Sink;
 pub use summary::{PacketCounts, Summary};
+pub use survey::Survey;
 pub use undecoded::Undecoded;
 
 use crate::capture::{Source, SourceStatus};

@@ -23,6 +23,8 @@ pub(super) struct PacketClock {
     other: Span,
     /// The steady time of the previous packet, if it was far ahead.
     ahead: Option<Timestamp>,
+    /// How often packet time went back, or ahead without the next packet.
+    jumps: u64,
 }
 
 impl PacketClock {
@@ -53,10 +55,13 @@ impl PacketClock {
         self.lag = known.into_iter().find(fits).unwrap_or(now.since(at));
         if self.lag != before {
             self.other = before;
+            self.jumps += u64::from(self.lag > before);
         }
         let steady = at.plus(self.lag);
         // The time of the previous packet is confirmed if this one does not go back from there.
-        let confirmed = self.ahead.take().filter(|&ahead| ahead.since(steady) <= EVEN);
+        let doubted = self.ahead.take();
+        let confirmed = doubted.filter(|&ahead| ahead.since(steady) <= EVEN);
+        self.jumps += u64::from(doubted.is_some() && confirmed.is_none());
         let now = confirmed.map_or(now, |ahead| now.max(ahead.min(steady)));
         self.now = Some(now);
         if steady.since(now) > EVEN {
@@ -70,6 +75,11 @@ impl PacketClock {
     /// Whether the latest packet was so far ahead that only another one can confirm its time.
     pub(super) fn is_doubtful(&self) -> bool {
         self.ahead.is_some()
+    }
+
+    /// How often packet time went back, or ahead without the next packet.
+    pub(super) fn jumps(&self) -> u64 {
+        self.jumps
     }
 
     /// The latest steady time that is certain.

@@ -53,6 +53,7 @@ impl Shard {
     /// Begins the end of a batch, of which all packets were taken.
     pub(super) fn end_batch(&mut self, end: BatchEnd, bounds: &Bounds) {
         let before = self.now;
+        self.tracker.set_lacks_bare_acks(end.survey.lacks_bare_acks());
         self.now = before.max(end.now);
         self.stage = Stage::Advancing(end, bounds.steps(before, self.now));
     }

@@ -10,10 +10,12 @@ use std::thread;
 
 use super::batch::{BATCH, BatchEnd, read_batch};
 use super::intake::{Destination, Intake};
+use super::limits::known_limits;
 use super::options::AnalysisOptions;
 use super::pool::{Pool, Reading, SHARDS, TOGETHER, shard_of};
 use super::sink::{Sink, deliver};
 use super::summary::{PacketCounts, Summary};
+use super::survey::Survey;
 use crate::capture::{Source, SourceStatus};
 use crate::handshake::{Batch, Counts, Finding, Order, Tracker};
 use crate::listener::Listeners;
@@ -58,7 +60,9 @@ pub(super) fn analyse<S: Source + Send>(
     })?;
     Some(tracked.map(|tracked| {
         let counts = read.unwrap_or_else(|panic| std::panic::resume_unwind(panic)).with(tracked);
-        (Summary::new(source.captures(), counts, &listeners), listeners)
+        let summary = Summary::new(source.captures(), counts, &listeners);
+        listeners.set_limits(summary.capture_limits());
+        (summary, listeners)
     }))
 }
 
@@ -160,11 +164,16 @@ fn track(pool: &Pool, order: impl Fn(usize) -> usize) {
 /// The caller's thread: delivers all findings, those of the batches and then those of the end, and tracks meanwhile.
 fn collect(pool: &Pool, listeners: &mut Listeners, sink: &mut dyn Sink) -> io::Result<Counts> {
     let mut order = Order::default();
+    let mut survey = Survey::default();
     loop {
         let version = pool.version();
         if let Some((mut findings, end)) = pool.findings() {
             order.tell(&mut findings, |finding| deliver(finding, listeners, sink))?;
             pool.recycle(findings.into_iter());
+            if let Some(end) = end.filter(BatchEnd::is_bounded) {
+                listeners.set_limits(known_limits(&end.survey, &listeners.coverage()));
+                survey = end.survey;
+            }
             match end.map(|end| end.status) {
                 Some(SourceStatus::End) => break,
                 Some(SourceStatus::Drained) => sink.drained()?,
@@ -178,7 +187,11 @@ fn collect(pool: &Pool, listeners: &mut Listeners, sink: &mut dyn Sink) -> io::R
         }
     }
     let mut trackers = pool.take_trackers();
+    let counts = trackers.iter().map(Tracker::counts).fold(Counts::default(), Counts::plus);
+    survey.offsets = counts.offsets;
+    listeners.set_limits(known_limits(&survey, &listeners.coverage()));
     finish(&mut trackers, |finding| deliver(finding, listeners, sink))?;
+    // Segments that went with the end of a file are counted until then.
     Ok(trackers.iter().map(Tracker::counts).fold(Counts::default(), Counts::plus))
 }
 

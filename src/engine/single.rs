@@ -5,6 +5,7 @@ use std::io;
 use super::batch::{BATCH, BatchEnd, read_batch};
 use super::bounds::Bounds;
 use super::intake::{Destination, Intake};
+use super::limits::known_limits;
 use super::options::AnalysisOptions;
 use super::shard::{EndStep, Shard};
 use super::sink::{Sink, deliver};
@@ -109,6 +110,9 @@ impl Analysis {
                 EndStep::Ended => self.deliver(None, sink)?,
             }
         }
+        if end.is_bounded() {
+            self.listeners.set_limits(known_limits(&end.survey, &self.listeners.coverage()));
+        }
         Ok(())
     }
 
@@ -121,7 +125,9 @@ impl Analysis {
     pub fn finish(&mut self, sink: &mut dyn Sink) -> io::Result<()> {
         // The caller may end the analysis before the source does; after the source's end this changes nothing.
         let (now, total) = (self.shard.now(), self.intake.total());
-        self.end_batch(BatchEnd { now, total, status: SourceStatus::End }, sink)?;
+        let end = BatchEnd { now, total, status: SourceStatus::End, survey: self.intake.survey() };
+        self.end_batch(end, sink)?;
+        self.listeners.set_limits(known_limits(&self.counts().survey, &self.listeners.coverage()));
         loop {
             let more = self.shard.tracker_mut().finish(BATCH);
             self.deliver(None, sink)?;
@@ -162,7 +168,9 @@ impl Analysis {
 
     /// The summary, and the listeners to infer with.
     #[must_use]
-    pub fn into_parts(self, captures: Vec<CaptureInfo>) -> (Summary, Listeners) {
-        (self.summary(captures), self.listeners)
+    pub fn into_parts(mut self, captures: Vec<CaptureInfo>) -> (Summary, Listeners) {
+        let summary = self.summary(captures);
+        self.listeners.set_limits(summary.capture_limits());
+        (summary, self.listeners)
     }
 }

@@ -2,11 +2,12 @@
 
 use strum::EnumCount;
 
-use super::limits::{Limit, limits};
+use super::limits::{Limit, capture_limits, limits};
+use super::survey::Survey;
 use super::undecoded::Undecoded;
 use crate::capture::CaptureInfo;
 use crate::handshake::Counts;
-use crate::listener::{Listener, Listeners, Tally};
+use crate::listener::{CaptureLimits, Coverage, Listener, Listeners, Tally};
 use crate::packet::Skip;
 
 /// Everything an analysis counted; the attempts themselves went to the [`Sink`](super::Sink).
@@ -20,17 +21,31 @@ pub struct Summary {
     pub verdicts: Tally,
     /// Listeners, the worst first.
     pub listeners: Vec<Listener>,
+    /// What the attempts show of the captures' completeness.
+    pub coverage: Coverage,
 }
 
 impl Summary {
     pub(super) fn new(captures: Vec<CaptureInfo>, packets: PacketCounts, listeners: &Listeners) -> Self {
-        Self { captures, packets, verdicts: listeners.verdicts(), listeners: listeners.listeners() }
+        Self {
+            captures,
+            packets,
+            verdicts: listeners.verdicts(),
+            listeners: listeners.listeners(),
+            coverage: listeners.coverage(),
+        }
     }
 
     /// What the inputs cannot support, in the order of the captures.
     #[must_use]
     pub fn limits(&self) -> Vec<Limit> {
-        limits(&self.captures, &self.packets)
+        limits(&self.captures, &self.packets, &self.coverage)
+    }
+
+    /// The same, as far as inference goes by it.
+    #[must_use]
+    pub fn capture_limits(&self) -> CaptureLimits {
+        capture_limits(&self.limits())
     }
 }
 
@@ -49,6 +64,8 @@ pub struct PacketCounts {
     pub skipped: [u64; Skip::COUNT],
     /// The most frequent protocols of packets without TCP, in descending order; at most ten.
     pub undecoded: Vec<Undecoded>,
+    /// What all packets together show of the captures themselves.
+    pub survey: Survey,
 }
 
 impl PacketCounts {
@@ -63,6 +80,7 @@ impl PacketCounts {
     pub(super) fn with(mut self, tracked: Counts) -> Self {
         self.copies = tracked.duplicates;
         self.midstream = tracked.midstream;
+        self.survey.offsets = tracked.offsets;
         self.skipped[Skip::NotTcp as usize] += tracked.unmatched_errors;
         self.tcp -= tracked.lost;
         self.skipped[Skip::Truncated as usize] += tracked.lost;

@@ -39,11 +39,12 @@ const FIRST_RETRANSMISSION: Span = Span::from_millis(1200);
 /// The same for other systems and older kernels.
 const FIRST_RETRANSMISSION_ELSEWHERE: Span = Span::from_millis(3500);
 
-/// The record of `pending`, whose flow is `key`.
+/// The record of `pending`, whose flow is `key`. `lacks_bare_acks`: no bare ACK is in
+/// the capture, so that the client's would not be.
 #[inline(always)]
-pub(super) fn decide(pending: &Pending, key: FlowKey, ending: Ending) -> Attempt {
+pub(super) fn decide(pending: &Pending, key: FlowKey, ending: Ending, lacks_bare_acks: bool) -> Attempt {
     let lateness = if pending.cold.is_none() { Lateness::Prompt } else { lateness(pending) };
-    let (verdict, reason) = verdict(pending, ending, lateness);
+    let (verdict, reason) = verdict(pending, ending, lateness, lacks_bare_acks);
     let timing = timing(pending, lateness);
     let icmp = pending.cold().and_then(|cold| cold.icmp).filter(|_| verdict == Verdict::Unreachable);
     let cold = pending.cold();
@@ -80,7 +81,12 @@ pub(super) fn decide(pending: &Pending, key: FlowKey, ending: Ending) -> Attempt
     }
 }
 
-fn verdict(pending: &Pending, ending: Ending, lateness: Lateness) -> (Verdict, Option<Reason>) {
+fn verdict(
+    pending: &Pending,
+    ending: Ending,
+    lateness: Lateness,
+    lacks_bare_acks: bool,
+) -> (Verdict, Option<Reason>) {
     let plain = shown(pending, lateness, ending);
     if ending == Ending::Evicted && !is_plain_already(pending, plain) {
         return (Verdict::Undetermined, Some(Reason::Evicted));
@@ -92,6 +98,9 @@ fn verdict(pending: &Pending, ending: Ending, lateness: Lateness) -> (Verdict, O
         && stage_begin(pending).is_some_and(|begin| end.since(begin) < CUT)
     {
         return (Verdict::Undetermined, Some(Reason::CaptureCut));
+    }
+    if plain == Verdict::HalfOpen && lacks_bare_acks {
+        return (Verdict::Undetermined, Some(Reason::NoBareAcks));
     }
     (plain, None)
 }

@@ -95,6 +95,8 @@ pub enum Fact {
     TooBig,
     /// The server acknowledged later data and not the first (SACK).
     SackedBeyondHole,
+    /// The server acknowledged data of the client's that is not in the capture.
+    AckedUnseen,
     /// Timestamps of one side stand still.
     ClockStill,
     /// A segment's time was far off, and not used.

@@ -75,10 +75,12 @@ fn unknown_verdict(name: &str) -> UnknownVerdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumCount, EnumIter, IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Reason {
-    /// The capture ends within a second of the last packet of an unfinished handshake.
+    /// The capture ends less than a second after the first packet of the unfinished stage.
     CaptureCut,
     /// Only one direction is in the capture.
     OneSided,
+    /// No bare ACK is in the whole capture: it was filtered by flags.
+    NoBareAcks,
     /// The attempt was dropped undecided to bound memory.
     Evicted,
 }
@@ -92,7 +94,7 @@ impl Reason {
 }
 
 /// Why nothing proves that a completed attempt is established at the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumCount, EnumIter, IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Unproven {
     /// The capture ends before the server's next retransmission would be due.

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 
 use indexmap::IndexMap;
 
+use super::capture_limits::{CaptureLimits, Coverage};
 use super::record::Record;
 use super::{Listener, Tally, diagnosis};
 use crate::handshake::{Attempt, Cause, Context, Fact, Finding, Inference, Verdict, infer};
@@ -19,6 +20,8 @@ pub struct Listeners {
     rest: Record,
     verdicts: Tally,
     dropped: bool,
+    limits: CaptureLimits,
+    coverage: Coverage,
 }
 
 impl Listeners {
@@ -35,12 +38,31 @@ impl Listeners {
             rest: Record::default(),
             verdicts: Tally::default(),
             dropped: false,
+            limits: CaptureLimits::default(),
+            coverage: Coverage::default(),
         }
     }
 
     /// Notes that the capture lost packets: from now on absence proves less.
     pub fn capture_dropped(&mut self) {
         self.dropped = true;
+    }
+
+    /// Sets what the capture cannot support, as far as is known by now.
+    pub fn set_limits(&mut self, limits: CaptureLimits) {
+        self.limits = CaptureLimits { drops: limits.drops || self.dropped, ..limits };
+    }
+
+    /// What the capture cannot support, as last set.
+    #[must_use]
+    pub fn limits(&self) -> CaptureLimits {
+        self.limits
+    }
+
+    /// What the settled attempts show of the capture's completeness.
+    #[must_use]
+    pub fn coverage(&self) -> Coverage {
+        self.coverage
     }
 
     /// The servers that are kept apart.
@@ -71,6 +93,7 @@ impl Listeners {
         if *settled {
             record.add(attempt);
             self.verdicts.add(attempt.verdict);
+            self.coverage.add(attempt);
         }
     }
 

@@ -7,16 +7,20 @@
 
 mod advice;
 mod answered_spans;
+mod capture_limits;
 mod clients;
 mod diagnosis;
 mod episode;
 mod evidence;
+mod histogram;
 mod kernel_history;
 mod listeners;
 mod record;
 mod schedule;
+mod times;
 
 pub use advice::{Advice, AdviceKind};
+pub use capture_limits::{CaptureLimits, Coverage};
 pub use clients::Clients;
 pub use diagnosis::Diagnosis;
 pub use episode::{Episode, Percentiles};
@@ -40,10 +44,12 @@ pub struct Listener {
     pub unproven: u64,
     /// First SYN to the SYN-ACK that the client took, over its attempts.
     pub connect_time: Option<Percentiles>,
-    /// The part of that which retries cost.
+    /// The part of that which retries cost, over the attempts that they cost any.
     pub delay: Option<Percentiles>,
-    /// How late the server was after the ACK.
+    /// How late the server was after the ACK, over the attempts to which it was late.
     pub stall: Option<Percentiles>,
+    /// Attempts to which it was late.
+    pub stalled: u64,
     /// Retries, summed.
     pub retries: RetrySums,
     /// The cause that explains most of its problems.

@@ -7,6 +7,7 @@ use super::answered_spans::AnsweredSpans;
 use super::clients::Clients;
 use super::kernel_history::KernelHistory;
 use super::schedule::Schedule;
+use super::times::Times;
 use crate::handshake::{Attempt, Cause, Confidence, Context, Evidence, Fact, Retries, Vantage, Verdict};
 use crate::packet::{Span, Timestamp};
 
@@ -104,6 +105,7 @@ pub(super) struct Record {
     pub(super) verdicts: Tally,
     /// Completed attempts that nothing proves.
     pub(super) unproven: u64,
+    pub(super) times: Times,
     pub(super) retries: RetrySums,
     /// Those that were inferred. Most listeners have one cause, if any.
     causes: SmallVec<[(Cause, CauseTally); 1]>,
@@ -221,6 +223,7 @@ impl Record {
             self.kernel.count_completed();
         }
         self.unproven += u64::from(attempt.unproven.is_some());
+        self.times.add(attempt);
         self.retries.add(attempt.retries);
         if let Some(vantage) = attempt.vantage {
             self.vantages[vantage as usize] += 1;

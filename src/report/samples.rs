@@ -1,12 +1,14 @@
 //! Hand-made analyses that the tests of all formats share.
 
 use crate::capture::{CaptureFormat, CaptureInfo};
-use crate::engine::{PacketCounts, Summary, Undecoded};
+use crate::engine::{PacketCounts, Summary, Survey, Undecoded};
 use crate::handshake::{
     Attempt, Cause, Confidence, Connect, Errno, Evidence, Fact, Facts, Finding, History, IcmpAnswer,
     Inference, Outcome, Reason, Retries, RetryTimes, SynAckTraits, Timing, Vantage, Verdict,
 };
-use crate::listener::{Advice, Clients, Diagnosis, Listener, ListenerEvidence, Listeners, RetrySums, Tally};
+use crate::listener::{
+    Advice, Clients, Coverage, Diagnosis, Listener, ListenerEvidence, Listeners, RetrySums, Tally,
+};
 use crate::packet::{Endpoint, FrameRef, IcmpError, LinkType, Protocol, Seq, Span, Timestamp};
 
 /// An analysis: what the engine hands to a reporter.
@@ -108,6 +110,7 @@ fn listener(server: &str, attempts: &[Attempt]) -> Listener {
         connect_time: None,
         delay: None,
         stall: None,
+        stalled: 0,
         retries: RetrySums::default(),
         cause: None,
         abort_on_overflow: None,
@@ -158,6 +161,7 @@ fn summary(captures: Vec<CaptureInfo>, listeners: Vec<Listener>, attempts: &[Att
     Summary {
         captures,
         packets: PacketCounts { total, tcp: total, ..PacketCounts::default() },
+        coverage: Coverage::default(),
         verdicts,
         listeners,
     }
@@ -295,6 +299,7 @@ pub(crate) fn damaged() -> Sample {
     only.diagnosis = Diagnosis::Undetermined;
     let mut summary = summary(vec![broken], vec![only], &attempts);
     summary.packets = PacketCounts {
+        survey: Survey::default(),
         total: 70,
         tcp: 50,
         copies: 1,

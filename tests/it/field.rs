@@ -13,10 +13,6 @@ use crate::util::{hsanalyze, list, string};
 /// Cases that do not pass yet. The test fails when one of them passes, so that the list only shrinks.
 const EXPECTED_FAILURES: &[&str] = &[
     "late-burst",
-    "flags-filter",
-    "both-ends-two-clocks",
-    "cut-unproven",
-    "no-clock",
     "flood-beside-overflow",
     "firewall-asymmetric",
     "synack-rejected",

@@ -153,6 +153,8 @@ impl Pending {
         let end = segment.seq.plus(length);
         if end.after(self.client_next) {
             self.client_next = end;
+            // The capture holds both directions out of order.
+            self.facts.remove(Fact::AckedUnseen);
             if let Some(cold) = &mut self.cold {
                 cold.probe.get_or_insert((segment.at, end));
             }
@@ -195,6 +197,14 @@ impl Pending {
                 self.phase
             }
             Phase::AnswerUnseen => self.phase,
+            // Its number, or what it acknowledges, is past the handshake: that went on, and the capture holds none of it.
+            Phase::SynReceived if self.is_past_handshake(segment) => {
+                self.facts.add(Fact::ClientWentOn);
+                self.facts.add(Fact::ClientAborted);
+                let served = segment.ack.after(self.server_isn.plus(1)) && segment.flags.contains(Flags::ACK);
+                self.facts.add_if(Fact::Established, served);
+                if served { Phase::Established } else { Phase::Acked }
+            }
             Phase::SynReceived if answers => {
                 self.facts.add(Fact::ClientWentOn);
                 Phase::ClientReset
@@ -205,6 +215,18 @@ impl Pending {
                 self.phase
             }
         }
+    }
+}
+
+impl Pending {
+    /// Whether a client's RST has a number that it can only have after the handshake.
+    fn is_past_handshake(&self, segment: &Segment) -> bool {
+        let begun = self.client_isn.plus(1).plus(self.syn_payload);
+        let acknowledges = segment.flags.contains(Flags::ACK)
+            && within(segment.ack, self.server_isn.plus(1))
+            && segment.ack.after(self.server_isn.plus(1));
+        let sent = within(segment.seq, begun) && segment.seq.after(begun);
+        sent || acknowledges && within(segment.seq, self.client_isn.plus(1))
     }
 }
 

@@ -217,6 +217,7 @@ impl Pending {
             self.facts.remove(Fact::SackedBeyondHole);
         }
         self.facts.add_if(Fact::SackedBeyondHole, hole);
+        self.facts.add_if(Fact::AckedUnseen, segment.ack.after(self.client_next));
         self.measure(segment);
         match self.phase {
             Phase::Reset => {

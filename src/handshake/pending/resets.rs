@@ -25,6 +25,13 @@ impl Pending {
                 // A reset that acknowledges nothing of repeatedly sent data leaves the attempt ignored.
                 if self.facts.has(Fact::ResetAfterIgnoredData) { self.phase } else { Phase::Established }
             }
+            // It acknowledges data: the handshake went on, and the capture holds none of it.
+            Phase::SynReceived if segment.ack.after(self.acknowledged()) => {
+                self.take_rst(segment);
+                self.facts.add(Fact::ClientWentOn);
+                self.facts.add(Fact::Established);
+                Phase::Established
+            }
             Phase::SynReceived => self.on_early_rst(segment),
             Phase::Unreachable | Phase::AnswerUnseen | Phase::ClientReset | Phase::Reset => self.phase,
         }

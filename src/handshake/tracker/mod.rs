@@ -95,6 +95,8 @@ pub struct Tracker {
     lag: Span,
     /// The packet clock does not believe the time of the packet that is being taken.
     is_doubted: bool,
+    /// No bare ACK is in the capture: a handshake without one proves nothing.
+    lacks_bare_acks: bool,
     /// Findings that were not taken yet.
     found: Vec<Finding>,
     order: Order,
@@ -127,6 +129,7 @@ impl Tracker {
             now: Timestamp::from_nanos(i64::MIN),
             lag: Span::ZERO,
             is_doubted: false,
+            lacks_bare_acks: false,
             found: Vec::new(),
             order: Order::default(),
             due: Vec::new(),
@@ -320,7 +323,7 @@ impl Tracker {
         let becomes = evict::class_of(attempt);
         if strength > tracked.reported {
             tracked.reported = strength;
-            let attempt = decide::decide(attempt, segment.flow, Ending::Provisional);
+            let attempt = decide::decide(attempt, segment.flow, Ending::Provisional, self.lacks_bare_acks);
             self.found.push(Finding { at: now, settled: false, attempt });
         }
         if becomes != class {
@@ -454,7 +457,7 @@ impl Tracker {
         let falls_dormant = matches!(attempt.phase, Phase::SynSent | Phase::Refused | Phase::Unreachable);
         let given_up = attempt.last.plus(GIVEN_UP);
         if self.reports_stuck {
-            let attempt = decide::decide(attempt, key, Ending::Provisional);
+            let attempt = decide::decide(attempt, key, Ending::Provisional, self.lacks_bare_acks);
             self.found.push(Finding { at: due, settled: false, attempt });
         }
         let given_up = self.steady(given_up).max(due);
@@ -510,17 +513,31 @@ impl Tracker {
             return;
         }
         tracked.settled = true;
-        let pending = &tracked.attempt;
+        let (pending, lacks_bare_acks) = (&tracked.attempt, self.lacks_bare_acks);
         // Made in place: a finding is large.
-        let finding = || Finding { at: when, settled: true, attempt: decide::decide(pending, key, ending) };
+        let finding = || Finding {
+            at: when,
+            settled: true,
+            attempt: decide::decide(pending, key, ending, lacks_bare_acks),
+        };
         self.found.extend(std::iter::once_with(finding));
         self.table.retire(at, when.plus(LINGER));
     }
 
     /// Reports an attempt that is in no table any more.
     fn report_untracked(&mut self, pending: &Pending, key: FlowKey, when: Timestamp, ending: Ending) {
-        let finding = || Finding { at: when, settled: true, attempt: decide::decide(pending, key, ending) };
+        let lacks_bare_acks = self.lacks_bare_acks;
+        let finding = || Finding {
+            at: when,
+            settled: true,
+            attempt: decide::decide(pending, key, ending, lacks_bare_acks),
+        };
         self.found.extend(std::iter::once_with(finding));
+    }
+
+    /// Sets whether the capture so far lacks bare ACKs, so that a handshake without one proves nothing.
+    pub fn set_lacks_bare_acks(&mut self, lacks_bare_acks: bool) {
+        self.lacks_bare_acks = lacks_bare_acks;
     }
 
     /// How many attempts are undecided.

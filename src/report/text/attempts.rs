@@ -227,6 +227,7 @@ pub(super) fn cause(attempt: &Attempt) -> Option<String> {
 fn reason_words(reason: Reason) -> &'static str {
     match reason {
         Reason::CaptureCut => "the capture ends too soon after its last packet",
+        Reason::NoBareAcks => "no bare ACK is in the capture",
         Reason::OneSided => "only one direction is in the capture",
         Reason::Evicted => "it was given up to bound memory (--max-attempts)",
     }

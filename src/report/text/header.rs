@@ -1,4 +1,4 @@
-//! The first lines: what was read, the conclusion in one sentence, and what limits it.
+//! The first lines: what was read, and what that cannot support.
 
 use std::io::{self, Write};
 
@@ -6,16 +6,16 @@ use strum::{EnumCount, IntoEnumIterator};
 
 use super::TextStyle;
 use super::clock::length;
+use super::conclusion::protocol_words;
 use super::paint::Emphasis;
 use super::words::wrap;
 use crate::capture::CaptureInfo;
 use crate::engine::{Limit, Summary, Undecoded};
-use crate::handshake::{Cause, Reason, Vantage, Verdict};
-use crate::listener::Listener;
-use crate::packet::{LinkType, Protocol, Skip, Timestamp};
+use crate::handshake::{Attempt, Reason, Unproven, Vantage, Verdict};
+use crate::packet::{LinkType, Skip, Span, Timestamp};
 use crate::printable::printable;
 use crate::report::wording;
-use crate::words::{count, number, verb};
+use crate::words::{count, number};
 
 /// Counts of attempts that the header needs beside their verdicts.
 #[derive(Clone, Debug, Default)]
@@ -24,19 +24,61 @@ pub(super) struct HeaderCounts {
     capture_cut: u64,
     one_sided: u64,
     evicted: u64,
+    no_bare_acks: u64,
+    /// Completed attempts that nothing proves, by why, and the longest time from one's last packet to the capture's end.
+    unproven: [u64; Unproven::COUNT],
+    silence: Span,
+    /// The shortest and the longest delay of those that connected late.
+    delays: Option<(Span, Span)>,
+    /// Attempts to which the server was late after the ACK, and the longest time of that.
+    stalls: u64,
+    longest_stall: Span,
 }
 
 impl HeaderCounts {
-    pub(super) fn add(&mut self, vantage: Option<Vantage>, verdict: Verdict, reason: Option<Reason>) {
-        if let Some(vantage) = vantage {
+    pub(super) fn add(&mut self, attempt: &Attempt) {
+        if let Some(vantage) = attempt.vantage {
             self.vantages[vantage as usize] += 1;
         }
-        match (verdict, reason) {
+        if let Some(unproven) = attempt.unproven {
+            self.unproven[unproven as usize] += 1;
+            self.silence = self.silence.max(attempt.silence.unwrap_or(Span::ZERO));
+        }
+        if let Some(delay) = attempt.timing.delay.filter(|_| attempt.verdict == Verdict::CompletedLate) {
+            let (least, most) = self.delays.unwrap_or((delay, delay));
+            self.delays = Some((least.min(delay), most.max(delay)));
+        }
+        if let Some(stall) = attempt.timing.stall.filter(|&stall| stall > Span::ZERO) {
+            self.stalls += 1;
+            self.longest_stall = self.longest_stall.max(stall);
+        }
+        match (attempt.verdict, attempt.reason) {
             (Verdict::Undetermined, Some(Reason::CaptureCut)) => self.capture_cut += 1,
             (Verdict::Undetermined, Some(Reason::OneSided)) => self.one_sided += 1,
+            (Verdict::Undetermined, Some(Reason::NoBareAcks)) => self.no_bare_acks += 1,
             (Verdict::Undetermined, Some(Reason::Evicted)) => self.evicted += 1,
             _ => {}
         }
+    }
+
+    /// Why completed attempts are unproven, and how many.
+    pub(super) fn unproven(&self) -> impl Iterator<Item = (Unproven, u64)> {
+        Unproven::iter().zip(self.unproven).filter(|&(_, n)| n > 0)
+    }
+
+    /// The longest time from an unproven attempt's last packet to the capture's end.
+    pub(super) fn silence(&self) -> Span {
+        self.silence
+    }
+
+    /// The shortest and the longest delay of the attempts that connected late.
+    pub(super) fn delays(&self) -> Option<(Span, Span)> {
+        self.delays
+    }
+
+    /// Attempts to which the server was late after the ACK, if there are any, and the longest time of that.
+    pub(super) fn stalls(&self) -> Option<(u64, Span)> {
+        (self.stalls > 0).then_some((self.stalls, self.longest_stall))
     }
 
     /// The capture point, if three in four attempts agree: with hosts at different
@@ -97,140 +139,6 @@ pub(super) fn write_input(
     Ok(())
 }
 
-/// The conclusion in one sentence.
-pub(super) fn write_conclusion(
-    out: &mut impl Write,
-    style: &TextStyle<'_>,
-    summary: &Summary,
-) -> io::Result<()> {
-    if let [Listener { cause: Some(_), .. }] = summary.listeners.as_slice() {
-        // The only listener's block begins with it.
-        return Ok(());
-    }
-    let (emphasis, text) = conclusion(style, summary);
-    for line in wrap(&text, style.width, "", "") {
-        writeln!(out, "{}", style.paint.apply(emphasis, &line))?;
-    }
-    Ok(())
-}
-
-fn conclusion(style: &TextStyle<'_>, summary: &Summary) -> (Emphasis, String) {
-    let total = summary.verdicts.total();
-    let undetermined = summary.verdicts.get(Verdict::Undetermined);
-    let bad = style.problems.count(&summary.verdicts);
-    if total == 0 {
-        return (Emphasis::Warning, no_attempts(summary));
-    }
-    let full = |listener: &&Listener| listener.cause == Some(Cause::AcceptQueueOverflow);
-    let full = summary.listeners.iter().filter(full).count() as u64;
-    if bad == 0 && full > 0 {
-        let text = format!(
-            "No attempt that can be judged went wrong, but by the kernel's count {} overflowed.",
-            count(full, "accept queue")
-        );
-        return (style.cause_emphasis(Some(Cause::AcceptQueueOverflow)), text);
-    }
-    if bad == 0 && summary.captures.iter().any(|capture| capture.untimed > 0) {
-        return (Emphasis::Warning, "Nothing wrong can be seen, but not all packets have a time.".to_owned());
-    }
-    if bad == 0 {
-        let whom = match summary.listeners.as_slice() {
-            [Listener { server: Some(server), .. }] => format!(" to {server}"),
-            _ => String::new(),
-        };
-        return if undetermined > 0 {
-            let judged = total - undetermined;
-            if judged == 0 {
-                return (
-                    Emphasis::Warning,
-                    format!("None of the {} can be judged.", count(total, "attempt")),
-                );
-            }
-            (
-                Emphasis::Warning,
-                format!("Nothing wrong in the {} that can be judged.", count(judged, "attempt")),
-            )
-        } else if total == 1 {
-            (Emphasis::Good, format!("Nothing wrong: the only attempt{whom} completed."))
-        } else {
-            (Emphasis::Good, format!("Nothing wrong: all {}{whom} completed.", count(total, "attempt")))
-        };
-    }
-    let noun = if total == 1 { "attempt" } else { "attempts" };
-    let share = format!("{} of {} {noun}", number(bad), number(total));
-    let (mut emphasis, mut folded, mut places) = (Emphasis::Note, 0, 0);
-    for listener in summary.listeners.iter().filter(|l| style.problems.count(&l.verdicts) > 0) {
-        places += 1;
-        folded += u64::from(listener.server.is_none());
-        emphasis = style.graver(emphasis, style.cause_emphasis(listener.cause));
-    }
-    if emphasis == Emphasis::Note {
-        return (emphasis, format!("No attempt failed, but {share} took an unusual course."));
-    }
-    let place = match (places, summary.listeners.as_slice()) {
-        (1, [_]) | (0, _) => String::new(),
-        _ if folded == places => ", at servers that are not told apart".to_owned(),
-        _ if folded > 0 => format!(", at {} and more", count(places - folded, "server")),
-        (_, all) => format!(", at {} of {}", number(places), count(all.len() as u64, "server")),
-    };
-    (emphasis, format!("{share} went wrong{place}."))
-}
-
-fn no_attempts(summary: &Summary) -> String {
-    let packets = &summary.packets;
-    if packets.total == 0 {
-        let read: u64 = summary.captures.iter().map(|capture| capture.packets).sum();
-        return match read {
-            0 => "No packets, so nothing to analyse.".to_owned(),
-            1 => "The only packet does not pass the filter.".to_owned(),
-            read => format!("None of the {} packets passes the filter.", number(read)),
-        };
-    }
-    let most = packets.undecoded.first();
-    if packets.midstream > 0 {
-        let segments = count(packets.midstream, "TCP segment");
-        let text = format!(
-            "No handshakes: {segments} {} to connections that began before the capture",
-            verb(packets.midstream, "belongs", "belong")
-        );
-        // Among few segments of TCP, the handshakes may be in the others.
-        return match most.filter(|most| most.packets > packets.midstream) {
-            Some(most) => format!("{text}; {} {}.", count(most.packets, "packet"), are_of(most)),
-            None => format!("{text}."),
-        };
-    }
-    let text = format!("No TCP handshakes in {}", count(packets.total, "packet"));
-    match most {
-        Some(most) => format!("{text}: {}.", share_of(most, packets.total)),
-        None => format!("{text}."),
-    }
-}
-
-/// The packets of a protocol among all: `997 of them are EtherType 0x8909, which is not decoded`.
-fn share_of(undecoded: &Undecoded, total: u64) -> String {
-    let share = match undecoded.packets {
-        1 if total == 1 => "it".to_owned(),
-        all if all == total => "all of them".to_owned(),
-        n => format!("{} of them", number(n)),
-    };
-    format!("{share} {}", are_of(undecoded))
-}
-
-/// `are EtherType 0x8909, which is not decoded`, or `are UDP port 53 (DNS)`.
-fn are_of(undecoded: &Undecoded) -> String {
-    let are = verb(undecoded.packets, "is", "are");
-    let because = if undecoded.protocol.name().is_none() { ", which is not decoded" } else { "" };
-    format!("{are} {}{because}", protocol_words(undecoded.protocol))
-}
-
-/// `UDP port 53 (DNS)`, or the number alone.
-fn protocol_words(protocol: Protocol) -> String {
-    match protocol.name() {
-        Some(name) => format!("{protocol} ({name})"),
-        None => protocol.to_string(),
-    }
-}
-
 /// Limits of the results. One line each; none where there is none.
 pub(super) fn write_limits(
     out: &mut impl Write,
@@ -249,6 +157,11 @@ pub(super) fn write_limits(
 
 fn label(limit: &Limit) -> &'static str {
     match limit {
+        Limit::NoBareAcks | Limit::OneDirection { .. } | Limit::Gaps { .. } => "incomplete",
+        Limit::NoClock { .. } | Limit::CoarseClock | Limit::ClockJumps { .. } | Limit::TwoClocks { .. } => {
+            "clock"
+        }
+        Limit::NotDecoded { .. } => "not decoded",
         Limit::Damaged { .. } => "damaged",
         Limit::NotRead { .. } => "not read",
         Limit::Dropped { .. } => "dropped",
@@ -262,6 +175,7 @@ fn undetermined(summary: &Summary, counts: &HeaderCounts) -> Option<String> {
     let parts: Vec<String> = [
         (counts.capture_cut, "the capture ends too soon"),
         (counts.one_sided, "only one direction is in it"),
+        (counts.no_bare_acks, "no bare ACK is in it"),
         (counts.evicted, "given up to bound memory, see --max-attempts"),
     ]
     .into_iter()

@@ -78,6 +78,14 @@ fn write_block(
     writeln!(out)?;
     write_share(out, style, listener)?;
     write_verdicts(out, style, listener, listed)?;
+    if let Some(stall) = &listener.stall {
+        let words = format!(
+            "{} after connecting, {}",
+            count(listener.stalled, "connection"),
+            wording::by_distribution(stall)
+        );
+        style.write_labelled(out, Emphasis::Strong, "  ", "stalled", &words)?;
+    }
     let mut label = "why";
     for evidence in &listener.evidence {
         style.write_labelled(out, Emphasis::Strong, "  ", label, &wording::listener_evidence(evidence))?;
@@ -203,7 +211,7 @@ fn write_verdicts(
 fn meaning(verdict: Verdict, listener: &Listener, listed: &[Attempt]) -> Option<String> {
     let words = match verdict {
         Verdict::Completed => return None,
-        Verdict::CompletedLate => "a retry completed the handshake",
+        Verdict::CompletedLate => "completed by a retry",
         Verdict::SynackRetransmitted => "SYN-ACK repeated although the ACK had come",
         Verdict::ResetAfterAck => "RST answered the ACK",
         Verdict::AckIgnored => "ACK and data got no answer",
@@ -215,6 +223,9 @@ fn meaning(verdict: Verdict, listener: &Listener, listed: &[Attempt]) -> Option<
         Verdict::Undetermined => "the capture cannot say",
     };
     let mut text = words.to_owned();
+    if let Some(delay) = listener.delay.filter(|_| verdict == Verdict::CompletedLate) {
+        text.push_str(&format!(", late {}", wording::by_distribution(&delay)));
+    }
     if let Some(times) = times(verdict, listener) {
         text.push_str(&format!(", {times}"));
     }

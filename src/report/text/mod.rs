@@ -7,6 +7,7 @@
 
 mod attempts;
 mod clock;
+mod conclusion;
 mod header;
 mod listeners;
 mod paint;
@@ -48,7 +49,7 @@ impl TextReport {
 
     /// Adds one attempt.
     pub(super) fn attempt(&mut self, attempt: &Attempt) {
-        self.counts.add(attempt.vantage, attempt.verdict, attempt.reason);
+        self.counts.add(attempt);
         if self.wanted.contains(attempt.verdict) {
             self.listed.offer(attempt);
         }
@@ -82,8 +83,8 @@ impl TextReport {
         let (mut attempts, left_out) = listed.into_reading_order();
         attempts.iter_mut().for_each(|attempt| attempt.inference = listeners.infer(attempt));
         header::write_input(out, &style, summary, &counts)?;
-        header::write_conclusion(out, &style, summary)?;
         header::write_limits(out, &style, summary, &counts)?;
+        conclusion::write(out, &style, summary, &counts)?;
         listeners::write(out, &style, summary, &attempts)?;
         attempts::write(out, &style, &attempts, left_out)?;
         if style.verbose {

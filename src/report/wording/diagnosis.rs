@@ -1,5 +1,6 @@
 //! A listener's diagnosis: one sentence.
 
+use super::by_distribution;
 use crate::handshake::{Cause, Confidence, Verdict};
 use crate::listener::{Diagnosis, Listener, Tally};
 use crate::words::{count, number};
@@ -43,16 +44,29 @@ pub(in crate::report) fn diagnosis(listener: &Listener) -> String {
             "{name} left {} of {total} without an answer and answered others: its accept queue was full, a filter drops some packets, or the host was down for a while.",
             number(of(Verdict::Unanswered)),
         ),
-        Diagnosis::Unexplained => format!(
-            "{} of {total} to {name} did not complete; the packets do not show why.",
-            number(listener.verdicts.problems()),
-        ),
+        Diagnosis::Unexplained => unexplained(listener, &name, &total),
         Diagnosis::Undetermined => {
             let undetermined = count(of(Verdict::Undetermined), "attempt");
             format!("The capture cannot say how {undetermined} to {name} ended.")
         }
+        Diagnosis::Healthy if listener.unproven > 0 => {
+            let unproven = number(listener.unproven);
+            format!("{name} completed every handshake, but nothing proves {unproven} of {total}.")
+        }
         Diagnosis::Healthy => format!("{name} completed every handshake."),
     }
+}
+
+fn unexplained(listener: &Listener, name: &str, total: &str) -> String {
+    let problems = listener.verdicts.problems();
+    let late = listener.verdicts.get(Verdict::CompletedLate);
+    let by = listener.delay.map(|delay| format!(", {}", by_distribution(&delay))).unwrap_or_default();
+    let what = match late {
+        0 => "did not complete".to_owned(),
+        all if all == problems => format!("connected late{by}"),
+        some => format!("went wrong, {} of them connected late{by}", number(some)),
+    };
+    format!("{} of {total} to {name} {what}; the packets do not show why.", number(problems))
 }
 
 fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener: &Listener) -> String {

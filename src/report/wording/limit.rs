@@ -2,7 +2,7 @@
 
 use crate::engine::Limit;
 use crate::printable::printable;
-use crate::words::{count, verb};
+use crate::words::{count, number, verb};
 
 /// One limit, as a clause without a full stop. Safe for a terminal.
 pub(in crate::report) fn limit(limit: &Limit) -> String {
@@ -16,6 +16,44 @@ pub(in crate::report) fn limit(limit: &Limit) -> String {
             count(*packets, "packet"),
             printable(path),
             verb(*packets, "was", "were")
+        ),
+        Limit::NoBareAcks => {
+            "no bare ACK is in the capture, as when it is filtered by TCP flags: no handshake can be \
+                              seen to end, and none is called half-open"
+                .to_owned()
+        }
+        Limit::OneDirection { from_client } => {
+            let (seen, unseen) = if *from_client { ("clients", "servers") } else { ("servers", "clients") };
+            format!("only what {seen} sent is in the capture: what {unseen} answered is unknown")
+        }
+        Limit::Gaps { attempts, of } => format!(
+            "packets are missing in {} of {} (gaps, or sampling): an answer that seems missing may have been there",
+            number(*attempts),
+            count(*of, "attempt")
+        ),
+        Limit::NoClock { path } => format!(
+            "all packets of {} have the same time, so there is no usable clock: neither silence nor delays can be seen",
+            printable(path)
+        ),
+        Limit::CoarseClock => {
+            "all times are whole seconds: delays and round trips cannot be measured".to_owned()
+        }
+        Limit::ClockJumps { jumps } => format!(
+            "packet times jump {} by more than a second: delays and silence may be wrong",
+            count(*jumps, "time")
+        ),
+        Limit::TwoClocks { offset, syns } => format!(
+            "{} {} captured twice, by two clocks that are {} apart: duplicates are not counted as retries",
+            count(*syns, "SYN"),
+            verb(*syns, "was", "were"),
+            (*offset).max(offset.scaled(-1, 1))
+        ),
+        Limit::NotDecoded { most, of } => format!(
+            "{} of {} packets {} {}, which is not decoded: they may carry handshakes",
+            number(most.packets),
+            number(*of),
+            verb(most.packets, "is", "are"),
+            most.protocol
         ),
         Limit::Untimed { path, packets } => format!(
             "{} of {} {} no time: without it a repeat looks like a copy, and silence cannot be seen",

@@ -5,12 +5,14 @@
 
 mod advice;
 mod clients;
+mod delay;
 mod diagnosis;
 mod evidence;
 mod limit;
 
 pub(super) use advice::advice;
 pub(super) use clients::clients;
+pub(super) use delay::{by_distribution, by_range};
 pub(super) use diagnosis::{diagnosis, server_name};
 pub(super) use evidence::{evidence, icmp_name, listener_evidence};
 pub(super) use limit::limit;

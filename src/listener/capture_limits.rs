@@ -1,0 +1,82 @@
+//! What the capture cannot support: what rests on it is less sure (DOMAIN §4).
+
+use crate::handshake::{Attempt, Fact, Reason};
+use crate::packet::{Span, Timestamp};
+
+/// What the capture cannot support, as far as is known by now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CaptureLimits {
+    /// No bare ACK is in the capture: a handshake without one proves nothing, be it half-open, a scan or a flood.
+    pub no_bare_acks: bool,
+    /// Only one direction is in the capture.
+    pub one_direction: bool,
+    /// Packets are missing within connections: absence proves nothing.
+    pub gaps: bool,
+    /// The capture counted packets that it lost.
+    pub drops: bool,
+    /// Times are all equal, or whole seconds, or jump: neither silence nor round trips can be measured.
+    pub no_clock: bool,
+    /// Packets were captured by two clocks.
+    pub two_clocks: bool,
+}
+
+impl CaptureLimits {
+    /// Whether packets that are not in the capture may have been on the wire.
+    #[must_use]
+    pub const fn lacks_packets(self) -> bool {
+        self.no_bare_acks || self.one_direction || self.gaps || self.drops
+    }
+}
+
+/// What the attempts show of the capture's completeness; a few counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Coverage {
+    /// Settled attempts.
+    attempts: u64,
+    /// Those with a segment of the client, of the server.
+    from_client: u64,
+    from_server: u64,
+    /// Those of which a packet is missing between others.
+    gaps: u64,
+    /// The start of the first attempt.
+    begin: Option<Timestamp>,
+}
+
+impl Coverage {
+    /// Attempts with gaps from which on the capture is said to have them.
+    const MANY: u64 = 3;
+    /// A SYN-ACK without its SYN opens an attempt so late after the capture's begin only if packets are missing: a request
+    /// lives for 63 s.
+    const BEGUN_BEFORE: Span = Span::from_secs(64);
+
+    pub(super) fn add(&mut self, attempt: &Attempt) {
+        let facts = attempt.facts;
+        let begin = *self.begin.get_or_insert(attempt.start);
+        let (syn, answered, went_on) =
+            (facts.has(Fact::SynSeen), facts.has(Fact::SynAckSeen), facts.has(Fact::ClientWentOn));
+        self.attempts += 1;
+        self.from_client += u64::from(syn || went_on);
+        let spoke = answered || facts.has(Fact::Established) || attempt.reset.is_some();
+        self.from_server += u64::from(spoke);
+        let unanswered = syn && went_on && attempt.reason == Some(Reason::OneSided);
+        let late = !syn && attempt.start.since(begin) > Self::BEGUN_BEFORE;
+        self.gaps += u64::from(facts.has(Fact::AckedUnseen) || unanswered || late);
+    }
+
+    /// Only the client's direction is in the capture (`true`), or only the server's (`false`).
+    #[must_use]
+    pub const fn one_direction(&self) -> Option<bool> {
+        match (self.from_client, self.from_server) {
+            (0, 1..) => Some(false),
+            (1.., 0) if self.gaps > 0 => Some(true),
+            (_, _) => None,
+        }
+    }
+
+    /// Attempts of which packets are missing between others, if they are many, and all attempts.
+    #[must_use]
+    pub fn gaps(&self) -> Option<(u64, u64)> {
+        let many = self.gaps >= Self::MANY && self.gaps * 20 >= self.attempts;
+        (many && self.one_direction().is_none()).then_some((self.gaps, self.attempts))
+    }
+}

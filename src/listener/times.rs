@@ -1,0 +1,44 @@
+//! How long the clients of a listener took to connect, and were kept waiting.
+
+use super::Percentiles;
+use super::histogram::Histogram;
+use crate::handshake::Attempt;
+use crate::packet::Span;
+
+/// The distributions of a listener's times.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Times {
+    connect: Histogram,
+    delay: Histogram,
+    stall: Histogram,
+    stalled: u64,
+}
+
+impl Times {
+    /// Adds those of a settled attempt. What took no time is no delay.
+    pub(super) fn add(&mut self, attempt: &Attempt) {
+        let timing = &attempt.timing;
+        self.connect.add(timing.connect);
+        self.delay.add(timing.delay.filter(|&delay| delay > Span::ZERO));
+        let stall = timing.stall.filter(|&stall| stall > Span::ZERO);
+        self.stalled += u64::from(stall.is_some());
+        self.stall.add(stall);
+    }
+
+    pub(super) fn connect(&self) -> Option<Percentiles> {
+        self.connect.percentiles()
+    }
+
+    pub(super) fn delay(&self) -> Option<Percentiles> {
+        self.delay.percentiles()
+    }
+
+    /// How many were stalled.
+    pub(super) fn stalled(&self) -> u64 {
+        self.stalled
+    }
+
+    pub(super) fn stall(&self) -> Option<Percentiles> {
+        self.stall.percentiles()
+    }
+}

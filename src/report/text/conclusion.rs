@@ -1,0 +1,191 @@
+//! The conclusion in one sentence.
+
+use std::io::{self, Write};
+
+use super::TextStyle;
+use super::header::HeaderCounts;
+use super::paint::Emphasis;
+use super::words::wrap;
+use crate::engine::{Limit, Summary, Undecoded};
+use crate::handshake::{Cause, Unproven, Verdict};
+use crate::listener::Listener;
+use crate::packet::{Protocol, Span};
+use crate::report::wording;
+use crate::words::{count, number, verb};
+
+/// Writes the conclusion, unless the only listener's block begins with it.
+pub(super) fn write(
+    out: &mut impl Write,
+    style: &TextStyle<'_>,
+    summary: &Summary,
+    counts: &HeaderCounts,
+) -> io::Result<()> {
+    if let [Listener { cause: Some(_), .. }] = summary.listeners.as_slice() {
+        return Ok(());
+    }
+    let (emphasis, text) = conclusion(style, summary, counts);
+    for line in wrap(&text, style.width, "", "") {
+        writeln!(out, "{}", style.paint.apply(emphasis, &line))?;
+    }
+    Ok(())
+}
+
+fn conclusion(style: &TextStyle<'_>, summary: &Summary, counts: &HeaderCounts) -> (Emphasis, String) {
+    if summary.verdicts.total() == 0 {
+        return (Emphasis::Warning, no_attempts(summary));
+    }
+    match style.problems.count(&summary.verdicts) {
+        0 => without_problem(style, summary, counts),
+        bad => with_problems(style, summary, counts, bad),
+    }
+}
+
+fn without_problem(style: &TextStyle<'_>, summary: &Summary, counts: &HeaderCounts) -> (Emphasis, String) {
+    let total = summary.verdicts.total();
+    let full = |listener: &&Listener| listener.cause == Some(Cause::AcceptQueueOverflow);
+    let full = summary.listeners.iter().filter(full).count() as u64;
+    if full > 0 {
+        let text = format!(
+            "No attempt that can be judged went wrong, but by the kernel's count {} overflowed.",
+            count(full, "accept queue")
+        );
+        return (style.cause_emphasis(Some(Cause::AcceptQueueOverflow)), text);
+    }
+    let judged = total - summary.verdicts.get(Verdict::Undetermined);
+    if judged == 0 {
+        return (Emphasis::Warning, format!("None of the {} can be judged.", count(total, "attempt")));
+    }
+    let attempts = count(judged, "attempt");
+    if summary.limits().iter().any(Limit::is_of_clock) {
+        let text = format!("{attempts} completed; without a usable clock nothing more can be told.");
+        return (Emphasis::Warning, text);
+    }
+    let unproven: u64 = summary.listeners.iter().map(|listener| listener.unproven).sum();
+    if unproven > 0 {
+        return (Emphasis::Warning, format!("{}.", unproven_words(&attempts, judged, unproven, counts)));
+    }
+    if let Some((stalled, most)) = counts.stalls() {
+        let text =
+            format!("No attempt failed, but {} of {attempts} stalled, by up to {most}.", number(stalled));
+        return (Emphasis::Warning, text);
+    }
+    let whom = match summary.listeners.as_slice() {
+        [Listener { server: Some(server), .. }] => format!(" to {server}"),
+        _ => String::new(),
+    };
+    if judged < total {
+        (Emphasis::Warning, format!("Nothing wrong in the {attempts} that can be judged."))
+    } else if total == 1 {
+        (Emphasis::Good, format!("Nothing wrong: the only attempt{whom} completed."))
+    } else {
+        (Emphasis::Good, format!("Nothing wrong: all {attempts}{whom} completed."))
+    }
+}
+
+/// `15 attempts completed, unproven: the capture ends 300 ms later`.
+fn unproven_words(attempts: &str, judged: u64, unproven: u64, counts: &HeaderCounts) -> String {
+    let share = if unproven == judged { String::new() } else { format!("{} of them ", number(unproven)) };
+    let reasons: Vec<String> = counts.unproven().map(|(why, _)| because(why, counts.silence())).collect();
+    let reasons = if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join(", ")) };
+    format!("{attempts} completed, {share}unproven{reasons}")
+}
+
+fn because(why: Unproven, silence: Span) -> String {
+    match why {
+        Unproven::CaptureEnds => format!("the capture ends {silence} later"),
+        Unproven::DataUnacknowledged => "the client's data is not acknowledged".to_owned(),
+        Unproven::ListenerOverflows => "the listener overflowed meanwhile".to_owned(),
+        Unproven::ListenerDefers => "the listener waits for data".to_owned(),
+    }
+}
+
+fn with_problems(
+    style: &TextStyle<'_>,
+    summary: &Summary,
+    counts: &HeaderCounts,
+    bad: u64,
+) -> (Emphasis, String) {
+    let total = summary.verdicts.total();
+    let noun = if total == 1 { "attempt" } else { "attempts" };
+    let share = format!("{} of {} {noun}", number(bad), number(total));
+    let (mut emphasis, mut folded, mut places) = (Emphasis::Note, 0, 0);
+    for listener in summary.listeners.iter().filter(|l| style.problems.count(&l.verdicts) > 0) {
+        places += 1;
+        folded += u64::from(listener.server.is_none());
+        emphasis = style.graver(emphasis, style.cause_emphasis(listener.cause));
+    }
+    if emphasis == Emphasis::Note {
+        return (emphasis, format!("No attempt failed, but {share} took an unusual course."));
+    }
+    let place = match (places, summary.listeners.as_slice()) {
+        (1, [_]) | (0, _) => String::new(),
+        _ if folded == places => ", at servers that are not told apart".to_owned(),
+        _ if folded > 0 => format!(", at {} and more", count(places - folded, "server")),
+        (_, all) => format!(", at {} of {}", number(places), count(all.len() as u64, "server")),
+    };
+    let late = summary.verdicts.get(Verdict::CompletedLate);
+    let by = counts
+        .delays()
+        .map(|(least, most)| format!(", {}", wording::by_range(least, most)))
+        .unwrap_or_default();
+    if late == bad {
+        return (emphasis, format!("{share} connected late{by}{place}."));
+    }
+    let of_them = if late > 0 { format!(" ({} connected late{by})", number(late)) } else { String::new() };
+    (emphasis, format!("{share} went wrong{of_them}{place}."))
+}
+
+fn no_attempts(summary: &Summary) -> String {
+    let packets = &summary.packets;
+    if packets.total == 0 {
+        let read: u64 = summary.captures.iter().map(|capture| capture.packets).sum();
+        return match read {
+            0 => "No packets, so nothing to analyse.".to_owned(),
+            1 => "The only packet does not pass the filter.".to_owned(),
+            read => format!("None of the {} packets passes the filter.", number(read)),
+        };
+    }
+    let most = packets.undecoded.first();
+    if packets.midstream > 0 {
+        let segments = count(packets.midstream, "TCP segment");
+        let text = format!(
+            "No handshakes: {segments} {} to connections that began before the capture",
+            verb(packets.midstream, "belongs", "belong")
+        );
+        // Among few segments of TCP, the handshakes may be in the others.
+        return match most.filter(|most| most.packets > packets.midstream) {
+            Some(most) => format!("{text}; {} {}.", count(most.packets, "packet"), are_of(most)),
+            None => format!("{text}."),
+        };
+    }
+    let text = format!("No TCP handshakes in {}", count(packets.total, "packet"));
+    match most {
+        Some(most) => format!("{text}: {}.", share_of(most, packets.total)),
+        None => format!("{text}."),
+    }
+}
+
+/// The packets of a protocol among all: `997 of them are EtherType 0x8909, which is not decoded`.
+fn share_of(undecoded: &Undecoded, total: u64) -> String {
+    let share = match undecoded.packets {
+        1 if total == 1 => "it".to_owned(),
+        all if all == total => "all of them".to_owned(),
+        n => format!("{} of them", number(n)),
+    };
+    format!("{share} {}", are_of(undecoded))
+}
+
+/// `are EtherType 0x8909, which is not decoded`, or `are UDP port 53 (DNS)`.
+fn are_of(undecoded: &Undecoded) -> String {
+    let are = verb(undecoded.packets, "is", "are");
+    let because = if undecoded.protocol.name().is_none() { ", which is not decoded" } else { "" };
+    format!("{are} {}{because}", protocol_words(undecoded.protocol))
+}
+
+/// `UDP port 53 (DNS)`, or the number alone.
+pub(super) fn protocol_words(protocol: Protocol) -> String {
+    match protocol.name() {
+        Some(name) => format!("{protocol} ({name})"),
+        None => protocol.to_string(),
+    }
+}
