@@ -8,26 +8,16 @@
 //!
 //! Types exist on every platform; what reads them fails with [`KernelError::Unsupported`] outside Linux.
 //!
-//! # Why no tracepoints
+//! # Events of single segments
 //!
-//! `tcp:tcp_retransmit_synack` and `tcp:tcp_send_reset` (Linux ≥ 4.15) are there on a usual kernel,
-//! and are **declined**:
-//!
-//! - They say less than what is already known. The first fires in `tcp_rtx_synack` for the repeat by timer and
-//!   for the answer to a repeated SYN alike, and carries addresses only: the capture has the same packet,
-//!   and the reason (queue full, or ACK lost) is in neither. The second is worse off for an overflow with
-//!   `tcp_abort_on_overflow=1`: seen on Linux 6.18, it gives the listener's address and `dest=0.0.0.0:0`, not the
-//!   client's (the reset goes out through the LISTEN socket), and `reason=INVALID_SYN`, which `tcp_check_req`
-//!   gives for every embryonic reset. Kernels before 6.10 give no reason at all.
-//! - The drop count of the LISTEN socket and ListenOverflows give what the tracepoints do not: which
-//!   listener, and that its queue was the reason; also for what happened between two looks.
-//! - They cost privilege: `perf_event_open` on a tracepoint wants CAP_PERFMON (or `perf_event_paranoid` ≤ −1) and
-//!   its number from tracefs, which is root's and often not mounted (in containers, on this project's test
-//!   machines). A capture has to run with CAP_NET_RAW alone.
-//! - They are of the whole machine: events carry no network namespace, so two namespaces with the same
-//!   addresses (every pair of containers on one host) could not be distinguished.
+//! Counters bound what is confirmed; [`SegmentEvents`] (feature `bpf`, CAP_BPF and CAP_PERFMON) has the kernel's own
+//! event of each dropped ACK and data segment, with addresses, numbers, network namespace and reason. Perf's
+//! tracepoints have less: `tcp:tcp_send_reset` gives `dest=0.0.0.0:0` for an overflow with `tcp_abort_on_overflow=1`
+//! (Linux 6.18), and no tracepoint record carries the network namespace.
 
 mod address;
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+mod btf;
 mod container;
 mod counters;
 #[cfg(target_os = "linux")]
@@ -46,6 +36,8 @@ mod owner;
 mod reader;
 #[cfg(target_os = "linux")]
 mod rtnl;
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+mod segment_events;
 mod snapshot;
 mod socket;
 mod stats;
@@ -67,6 +59,10 @@ pub use monitor::{Monitor, WatchedNetns};
 #[cfg(target_os = "linux")]
 pub use netns::{Netns, NetnsChoice, NetnsId};
 pub use owner::{Owner, Owners, ProcessState, owners};
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+pub use segment_events::{
+    COOKIE_DROPPED, LISTEN_OVERFLOW, SegmentEvent, SegmentEventKind, SegmentEvents, SegmentEventsError,
+};
 pub use snapshot::Snapshot;
 pub use socket::{LimitFrom, ListenSocket};
 pub use stats::KernelStats;

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use socket2::Socket;
 
+use super::events::{DropEvents, EventCounter};
 use super::listener::{AcceptPolicy, LabListener};
 use super::namespace::{Namespace, NamespaceError};
 use super::network::{Network, NetworkError};
@@ -144,6 +145,8 @@ pub struct Trace {
     pub counters: Counters,
     /// Kernel figures of the listener.
     pub delta: Option<ListenerDelta>,
+    /// The kernel's events of dropped segments.
+    pub events: DropEvents,
     /// The namespace's settings.
     pub sysctls: Sysctls,
 }
@@ -156,6 +159,7 @@ pub struct Experiment {
     listener: LabListener,
     path: Path,
     first: Snapshot,
+    events: EventCounter,
     ends: PathAddresses,
     /// Keeps the experiment on its thread.
     _namespace: Namespace,
@@ -206,8 +210,9 @@ impl Setup {
         let address = SocketAddr::new(ends.near, PORT);
         let listener =
             LabListener::open(address, self.backlog, self.defer_accept).map_err(doing("listen"))?;
+        let events = EventCounter::start(namespace.inode());
         let first = Snapshot::take()?;
-        Ok(Experiment { kept: Vec::new(), listener, path, first, ends, _namespace: namespace })
+        Ok(Experiment { kept: Vec::new(), listener, path, first, events, ends, _namespace: namespace })
     }
 
     fn set_sysctls(&self, namespace: &Namespace) -> Result<(), LabError> {
@@ -461,7 +466,8 @@ impl Experiment {
         let delta = ListenerDelta::between(self.first, Snapshot::take()?, server);
         let PathRecord { client, server, lost, slowest } =
             self.path.close().map_err(doing("carry packets"))?;
-        Ok(Trace { client, server, lost, slowest, counters, delta, sysctls: Sysctls::read() })
+        let events = self.events.finish();
+        Ok(Trace { client, server, lost, slowest, counters, delta, events, sysctls: Sysctls::read() })
     }
 }
 

@@ -8,6 +8,7 @@
 mod analysis;
 mod burner;
 mod comparison;
+mod events;
 mod experiment;
 mod listener;
 mod namespace;
@@ -21,6 +22,7 @@ mod wire;
 
 pub use analysis::{BothEnds, EndView, Resets};
 pub use comparison::{ComparedRow, Comparison};
+pub use events::DropEvents;
 pub use experiment::{Clients, Experiment, LabError, PORT, Running, Setup, Trace};
 pub use listener::{AcceptPolicy, LabListener};
 pub use namespace::{Namespace, NamespaceError, acquire_privilege};

@@ -116,6 +116,12 @@ impl Namespace {
         Ok(namespace)
     }
 
+    /// The namespace's number, as in `/proc/PID/ns`.
+    #[must_use]
+    pub const fn inode(&self) -> u64 {
+        self.inode
+    }
+
     /// Sets `name`, for example `net.ipv4.tcp_synack_retries`, in this namespace only: the kernel resolves `/proc/sys/net` by the namespace of
     /// the thread that opens the file, and that thread is checked to be inside, every time.
     ///

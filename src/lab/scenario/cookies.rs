@@ -6,6 +6,7 @@ use super::{Parameters, Run, ScenarioOutcome, side_by_side};
 use crate::handshake::{Cause, Verdict};
 use crate::kernel::Counter;
 use crate::lab::comparison::Comparison;
+use crate::lab::events::DropEvents;
 use crate::lab::experiment::{Clients, LabError, Setup};
 use crate::lab::listener::AcceptPolicy;
 use crate::race::Probe;
@@ -100,6 +101,17 @@ fn compare_always(comparison: &mut Comparison, setting: &Setting, run: &Run) {
         hit.iter().filter(|attempt| attempt.inference.cause == Some(Cause::AcceptQueueOverflow)).count();
     comparison.equal("5", of("diagnosis names the overflow"), hit.len(), named);
     run.confirmed(comparison, of("confirmed by the kernel's count"), Verdict::AckIgnored, hit.len());
+    if let DropEvents::Counted { cookies, .. } = &run.trace.events {
+        let counted = run.counter(Counter::ListenOverflows);
+        comparison.equal(
+            "8",
+            of("events of ignored cookies = ListenOverflows"),
+            counted,
+            cookies.len() as u64,
+        );
+        let joined = hit.iter().filter(|attempt| cookies.contains(&attempt.client.port())).count();
+        comparison.equal("8", of("attempts with such an event"), hit.len(), joined);
+    }
 }
 
 fn compare_room(comparison: &mut Comparison, setting: &Setting, run: &Run) {

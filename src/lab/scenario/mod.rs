@@ -17,8 +17,10 @@ use std::time::Duration;
 
 use super::analysis::BothEnds;
 use super::comparison::Comparison;
+use super::events::DropEvents;
 use super::experiment::{Clients, Experiment, LabError, Setup, Trace, doing};
 use crate::handshake::{Attempt, Cause, Confidence, Verdict};
+use crate::kernel::Counter;
 use crate::race::{Call, Probe, WaitMode};
 
 pub use custom::Custom;
@@ -183,7 +185,7 @@ impl Run {
         Ok(Self { calls, views, with_kernel, trace })
     }
 
-    fn counter(&self, counter: crate::kernel::Counter) -> u64 {
+    fn counter(&self, counter: Counter) -> u64 {
         self.trace.counters.get(counter).unwrap_or(0)
     }
 
@@ -196,6 +198,41 @@ impl Run {
         };
         let confirmed = self.with_kernel.server.with(&self.calls, verdict).filter(sure).count();
         comparison.equal("5", subject, expected, confirmed);
+    }
+
+    /// Compares the kernel's event of each dropped ACK and data segment with its count, and joins them to the `hit`
+    /// attempts: each has as many as the packets show, or the note says why there are none.
+    fn events(&self, comparison: &mut Comparison, of: impl Fn(&str) -> String, hit: &[&Attempt]) {
+        let (overflows, retransmissions, lost) = match &self.trace.events {
+            DropEvents::Counted { overflows, retransmissions, lost, .. } => {
+                (overflows, retransmissions, *lost)
+            }
+            DropEvents::Unavailable(reason) => {
+                comparison.notes.push(format!("  {}: {reason}", of("no events of dropped segments")));
+                return;
+            }
+        };
+        let counted = self.counter(Counter::ListenOverflows);
+        comparison.equal(
+            "8",
+            of("events of ignored ACKs = ListenOverflows"),
+            counted,
+            overflows.len() as u64,
+        );
+        let of_client = |ports: &[u16], attempt: &Attempt| {
+            ports.iter().filter(|&&port| port == attempt.client.port()).count()
+        };
+        let joined = hit
+            .iter()
+            .filter(|attempt| of_client(overflows, attempt) == attempt.retries.after_ack as usize + 1)
+            .count();
+        comparison.equal("8", of("attempts with an event for each ignored ACK"), hit.len(), joined);
+        let repeated = hit
+            .iter()
+            .filter(|attempt| of_client(retransmissions, attempt) == attempt.retries.syn_ack as usize)
+            .count();
+        comparison.equal("8", of("attempts with an event for each SYN-ACK sent again"), hit.len(), repeated);
+        comparison.equal("8", of("events lost"), 0, lost);
     }
 
     fn succeeded(&self) -> usize {

@@ -112,6 +112,7 @@ fn compare_drop(comparison: &mut Comparison, pressure: &Pressure, run: &Run) {
     );
     comparison.equal("2 A", of("late data answered by a bare RST"), hit.len() as u64, server.resets.bare);
     inference(comparison, of("diagnosis"), &hit, false);
+    run.events(comparison, of, &hit);
     run.confirmed(comparison, of("confirmed by the kernel's count"), Verdict::SynackRetransmitted, hit.len());
 }
 
@@ -227,6 +228,7 @@ fn compare_reset(comparison: &mut Comparison, send: usize, window: Span, run: &R
         comparison.equal("2 B", of(&format!("reset-after-ack, seen at the {end}")), expected, hit.len());
         if end == "server" {
             inference(comparison, of("diagnosis"), &hit, true);
+            run.events(comparison, of, &hit);
             run.confirmed(
                 comparison,
                 of("confirmed by the kernel's count"),

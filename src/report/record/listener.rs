@@ -39,7 +39,7 @@ pub(in crate::report) struct ListenerRecord<'a> {
     display_filter: Option<String>,
     retries: RetriesRecord,
     size: Option<()>,
-    kernel: Option<KernelRecord<'a>>,
+    kernel: Option<Box<KernelRecord<'a>>>,
 }
 
 impl<'a> From<&'a Listener> for ListenerRecord<'a> {
@@ -72,7 +72,7 @@ impl<'a> From<&'a Listener> for ListenerRecord<'a> {
             display_filter: display_filter::of(listener),
             retries: listener.retries.into(),
             size: None,
-            kernel: listener.kernel.as_ref().map(KernelRecord::from),
+            kernel: listener.kernel.as_ref().map(|stats| Box::new(KernelRecord::from(stats))),
         }
     }
 }
