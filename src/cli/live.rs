@@ -96,6 +96,12 @@ pub(super) struct LiveArgs {
     /// ordinary user may: without queue limits and drops. [default: all]
     #[arg(long, value_name = "all|PID|NAME|self", requires = "interface")]
     netns: Option<NetnsChoice>,
+
+    /// Do not load the BPF program that reads the kernel's own event of each dropped handshake segment
+    ///
+    /// It is loaded where that is permitted (root, or CAP_BPF and CAP_PERFMON); -v says if not, and why.
+    #[arg(long, requires = "interface")]
+    no_bpf: bool,
 }
 
 impl LiveArgs {
@@ -160,6 +166,7 @@ pub(super) fn validate(arguments: LiveArgs, analyse: AnalyseConfig) -> Result<Li
         save: arguments.save.map(|path| SaveConfig { path, rotation }),
         user: arguments.relinquish_privileges,
         netns: arguments.netns.unwrap_or_default(),
+        with_bpf: !arguments.no_bpf,
         analyse,
     })
 }

@@ -56,6 +56,8 @@ pub struct LiveConfig {
     pub user: Option<String>,
     /// The network namespaces whose listeners the kernel is asked about.
     pub netns: NetnsChoice,
+    /// Load the BPF program for the kernel's events of dropped segments, where that is permitted.
+    pub with_bpf: bool,
 }
 
 /// Files that the packets are kept in.
@@ -82,7 +84,7 @@ pub fn run(config: &LiveConfig) -> anyhow::Result<Status> {
     let live = capture::LiveCapture::open(&config.capture)?;
     // Before privileges go: descriptors of other network namespaces are opened while they may be entered, a dozen each.
     raise_descriptor_limit();
-    let kernel = KernelPoller::new(&config.netns);
+    let kernel = KernelPoller::new(&config.netns, config.with_bpf);
     let writes = config.analyse.output.iter().chain(config.save.as_ref().map(|save| &save.path));
     let plan = SandboxPlan { user: config.user.clone(), writes: writes.cloned().collect() };
     let applied = sandbox::confine(&plan)?;

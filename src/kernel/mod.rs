@@ -36,7 +36,8 @@ mod owner;
 mod reader;
 #[cfg(target_os = "linux")]
 mod rtnl;
-#[cfg(all(target_os = "linux", feature = "bpf"))]
+mod segment_event;
+#[cfg_attr(not(all(target_os = "linux", feature = "bpf")), path = "segment_events_off.rs")]
 mod segment_events;
 mod snapshot;
 mod socket;
@@ -59,10 +60,8 @@ pub use monitor::{Monitor, WatchedNetns};
 #[cfg(target_os = "linux")]
 pub use netns::{Netns, NetnsChoice, NetnsId};
 pub use owner::{Owner, Owners, ProcessState, owners};
-#[cfg(all(target_os = "linux", feature = "bpf"))]
-pub use segment_events::{
-    COOKIE_DROPPED, LISTEN_OVERFLOW, SegmentEvent, SegmentEventKind, SegmentEvents, SegmentEventsError,
-};
+pub use segment_event::{COOKIE_DROPPED, LISTEN_OVERFLOW, SegmentEvent, SegmentEventKind};
+pub use segment_events::{SegmentEvents, SegmentEventsError};
 pub use snapshot::Snapshot;
 pub use socket::{LimitFrom, ListenSocket};
 pub use stats::KernelStats;

@@ -129,7 +129,7 @@ impl std::fmt::Display for Netns {
 pub(super) fn discover(choice: &NetnsChoice) -> Result<Vec<Netns>, KernelError> {
     let own = NetnsId::own()?;
     match choice {
-        NetnsChoice::Own => Ok(vec![Netns { id: own, own: true, ..Netns::default() }]),
+        NetnsChoice::Own => Ok(vec![own_netns(own)]),
         NetnsChoice::Process(pid) => {
             let id = NetnsId::of_process(*pid)?;
             Ok(vec![Netns { id, own: id == own, inode: inode_of(*pid), pid: Some(*pid), name: None }])
@@ -147,9 +147,15 @@ pub(super) fn discover(choice: &NetnsChoice) -> Result<Vec<Netns>, KernelError> 
     }
 }
 
+/// The calling thread's.
+fn own_netns(id: NetnsId) -> Netns {
+    let inode = fs::metadata("/proc/thread-self/ns/net").ok().map(|metadata| metadata.ino());
+    Netns { id, own: true, inode, ..Netns::default() }
+}
+
 /// Those of processes, and those with a name; the own one first.
 fn all(own: NetnsId) -> Vec<Netns> {
-    let mut found = BTreeMap::from([(own, Netns { id: own, own: true, ..Netns::default() })]);
+    let mut found = BTreeMap::from([(own, own_netns(own))]);
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let mut pids: Vec<u32> = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     pids.sort_unstable();

@@ -14,6 +14,7 @@ use aya::programs::{BtfTracePoint, ProgramError};
 use aya::{Btf, BtfError, Ebpf, EbpfError};
 
 use super::btf::{VMLINUX, enum_values};
+use super::segment_event::{COOKIE_DROPPED, LISTEN_OVERFLOW, SegmentEvent, SegmentEventKind};
 use crate::clock::now;
 use crate::packet::{Flags, Seq, Span, Timestamp};
 
@@ -46,12 +47,6 @@ const REASONS: [(&str, u32); 13] = [
     ("CPU_BACKLOG", WANT_SYN),
 ];
 
-/// The reason of an ACK or data segment that met a full accept queue.
-pub const LISTEN_OVERFLOW: &str = "TCP_LISTEN_OVERFLOW";
-
-/// The reason of an ACK with a valid SYN cookie that met a full queue, where a LISTEN socket got it.
-pub const COOKIE_DROPPED: &str = "NO_SOCKET";
-
 /// Why there are no events.
 #[derive(Debug, thiserror::Error)]
 pub enum SegmentEventsError {
@@ -76,36 +71,6 @@ pub enum SegmentEventsError {
     /// The committed object lacks a part.
     #[error("the BPF program has no part '{0}'")]
     Incomplete(&'static str),
-}
-
-/// What happened to a segment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SegmentEventKind {
-    /// Dropped, for this reason of the kernel's `skb_drop_reason`.
-    Dropped(&'static str),
-    /// A SYN-ACK sent again by its timer, or as an answer to a retried SYN.
-    SynAckRetransmitted,
-}
-
-/// One event.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SegmentEvent {
-    /// When, by the clock that stamps packets.
-    pub at: Timestamp,
-    /// What happened.
-    pub kind: SegmentEventKind,
-    /// The sender.
-    pub source: SocketAddr,
-    /// The receiver.
-    pub destination: SocketAddr,
-    /// Its sequence number; 0 for a SYN-ACK.
-    pub seq: Seq,
-    /// Its acknowledgement number; 0 for a SYN-ACK.
-    pub ack: Seq,
-    /// Its control bits; none for a SYN-ACK.
-    pub flags: Flags,
-    /// The inode of the network namespace (`Netns::inode`).
-    pub netns: u32,
 }
 
 /// The loaded program. Detaches when dropped.

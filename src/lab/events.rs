@@ -1,6 +1,8 @@
 //! The kernel's own events of dropped segments while an experiment runs, where BPF may be used.
 //!
-//! Owns the difference between builds with and without the feature `bpf`. Does not own the program (`kernel`).
+//! Does not own the program (`kernel`).
+
+use crate::kernel::{COOKIE_DROPPED, LISTEN_OVERFLOW, SegmentEventKind, SegmentEvents, SegmentEventsError};
 
 /// Events of one experiment's namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,68 +22,36 @@ pub enum DropEvents {
     Unavailable(String),
 }
 
-#[cfg(feature = "bpf")]
-pub(super) use counting::EventCounter;
-#[cfg(not(feature = "bpf"))]
-pub(super) use nothing::EventCounter;
+/// Collects the events of one namespace.
+pub(super) struct EventCounter(Result<SegmentEvents, SegmentEventsError>);
 
-#[cfg(feature = "bpf")]
-mod counting {
-    use super::DropEvents;
-    use crate::kernel::{
-        COOKIE_DROPPED, LISTEN_OVERFLOW, SegmentEventKind, SegmentEvents, SegmentEventsError,
-    };
-
-    /// Collects the events of one namespace.
-    pub(in crate::lab) struct EventCounter(Result<SegmentEvents, SegmentEventsError>);
-
-    impl EventCounter {
-        /// Starts, if that is permitted.
-        pub(in crate::lab) fn start(netns: u64) -> Self {
-            Self(SegmentEvents::attach(u32::try_from(netns).ok()))
-        }
-
-        /// The events so far.
-        pub(in crate::lab) fn finish(self) -> DropEvents {
-            let mut events = match self.0 {
-                Ok(events) => events,
-                Err(error) => return DropEvents::Unavailable(error.to_string()),
-            };
-            let (mut overflows, mut cookies, mut retransmissions) = (Vec::new(), Vec::new(), Vec::new());
-            for event in events.drain() {
-                match event.kind {
-                    SegmentEventKind::Dropped(LISTEN_OVERFLOW) => overflows.push(event.source.port()),
-                    SegmentEventKind::Dropped(COOKIE_DROPPED) => cookies.push(event.source.port()),
-                    SegmentEventKind::Dropped(_) => {}
-                    SegmentEventKind::SynAckRetransmitted => retransmissions.push(event.destination.port()),
-                }
-            }
-            DropEvents::Counted { overflows, cookies, retransmissions, lost: events.lost() }
-        }
+impl EventCounter {
+    /// Starts, if that is permitted.
+    pub(super) fn start(netns: u64) -> Self {
+        Self(SegmentEvents::attach(u32::try_from(netns).ok()))
     }
 
-    impl std::fmt::Debug for EventCounter {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.debug_tuple("EventCounter").field(&self.0.is_ok()).finish()
+    /// The events so far.
+    pub(super) fn finish(self) -> DropEvents {
+        let mut events = match self.0 {
+            Ok(events) => events,
+            Err(error) => return DropEvents::Unavailable(error.to_string()),
+        };
+        let (mut overflows, mut cookies, mut retransmissions) = (Vec::new(), Vec::new(), Vec::new());
+        for event in events.drain() {
+            match event.kind {
+                SegmentEventKind::Dropped(LISTEN_OVERFLOW) => overflows.push(event.source.port()),
+                SegmentEventKind::Dropped(COOKIE_DROPPED) => cookies.push(event.source.port()),
+                SegmentEventKind::Dropped(_) => {}
+                SegmentEventKind::SynAckRetransmitted => retransmissions.push(event.destination.port()),
+            }
         }
+        DropEvents::Counted { overflows, cookies, retransmissions, lost: events.lost() }
     }
 }
 
-#[cfg(not(feature = "bpf"))]
-mod nothing {
-    use super::DropEvents;
-
-    /// Collects nothing.
-    #[derive(Debug)]
-    pub(in crate::lab) struct EventCounter;
-
-    impl EventCounter {
-        pub(in crate::lab) const fn start(_netns: u64) -> Self {
-            Self
-        }
-
-        pub(in crate::lab) fn finish(self) -> DropEvents {
-            DropEvents::Unavailable("built without the feature bpf".to_owned())
-        }
+impl std::fmt::Debug for EventCounter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("EventCounter").field(&self.0.is_ok()).finish()
     }
 }

@@ -2,12 +2,25 @@
 //!
 //! Times are those of the snapshots, by the clock that stamps packets of a live capture.
 
-use crate::handshake::KernelEvidence;
-use crate::kernel::{Counter, Counters, EventBounds, KernelStats, ListenerInterval};
-use crate::packet::{Span, Timestamp};
+use std::collections::HashMap;
+
+use crate::handshake::{Attempt, KernelEvidence};
+use crate::kernel::{
+    COOKIE_DROPPED, Counter, Counters, EventBounds, KernelStats, LISTEN_OVERFLOW, ListenerInterval,
+};
+use crate::packet::{Endpoint, Span, Timestamp};
 
 /// Most intervals that are kept per listener, of those with trouble; a further one joins the two oldest.
 const MOST: usize = 256;
+
+/// Clients whose dropped segments are remembered: at least so many, and as many again.
+const CLIENTS: usize = 8192;
+
+/// Most dropped segments that are remembered of a client: more than any handshake has.
+const SEGMENTS: usize = 16;
+
+/// Most that an event's time stamp and a packet's differ: both are of one kernel, whose clock may be set.
+const CLOCKS: Span = Span::from_millis(500);
 
 /// The kernel's figures of a listener over time, bounded in size.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -19,6 +32,36 @@ pub(super) struct KernelHistory {
     troubled: Vec<ListenerInterval>,
     /// Handshakes that the packets show to have completed.
     completed: u64,
+    segments: DroppedSegments,
+}
+
+/// Segments that the kernel dropped, each reported by itself, by client; the latest of them.
+#[derive(Debug, Clone, PartialEq, Default)]
+struct DroppedSegments {
+    latest: HashMap<Endpoint, Vec<DroppedSegment>>,
+    before: HashMap<Endpoint, Vec<DroppedSegment>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct DroppedSegment {
+    at: Timestamp,
+    reason: &'static str,
+}
+
+impl DroppedSegments {
+    fn insert(&mut self, client: Endpoint, segment: DroppedSegment) {
+        if self.latest.len() >= CLIENTS && !self.latest.contains_key(&client) {
+            self.before = std::mem::take(&mut self.latest);
+        }
+        let segments = self.latest.entry(client).or_default();
+        if segments.len() < SEGMENTS {
+            segments.push(segment);
+        }
+    }
+
+    fn of(&self, client: Endpoint) -> impl Iterator<Item = &DroppedSegment> {
+        [&self.before, &self.latest].into_iter().filter_map(move |segments| segments.get(&client)).flatten()
+    }
 }
 
 /// Events at a listener in some stretch of time, by the kernel's count.
@@ -53,6 +96,34 @@ impl KernelHistory {
             }
         }
         self.troubled.push(interval);
+    }
+
+    /// Adds a segment of `client` that the kernel dropped.
+    pub(super) fn record_dropped(&mut self, client: Endpoint, at: Timestamp, reason: &'static str) {
+        self.segments.insert(client, DroppedSegment { at, reason });
+    }
+
+    /// The reasons for which the kernel dropped segments of `client` from `from` to `to`, each segment's.
+    pub(super) fn drop_reasons(
+        &self,
+        client: Endpoint,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> impl Iterator<Item = &'static str> {
+        let (from, to) = (from.plus(Span::from_nanos(-CLOCKS.as_nanos())), to.plus(CLOCKS));
+        let segments = self.segments.of(client);
+        segments.filter(move |segment| from <= segment.at && segment.at <= to).map(|segment| segment.reason)
+    }
+
+    /// The kernel's evidence for one attempt: a segment of it that met the full queue proves more than any count.
+    pub(super) fn evidence_of(&self, attempt: &Attempt, retransmitted: u64) -> Option<KernelEvidence> {
+        let (from, to) = (attempt.start, attempt.end);
+        let overflow = |reason| reason == LISTEN_OVERFLOW || reason == COOKIE_DROPPED;
+        if self.drop_reasons(attempt.client, from, to).any(overflow) {
+            let abort_on_overflow = self.stats.as_ref().and_then(|stats| stats.abort_on_overflow);
+            return Some(KernelEvidence { overflowed: true, abort_on_overflow });
+        }
+        self.evidence(from, to, retransmitted)
     }
 
     /// Counts a handshake that the packets show to have completed.
@@ -260,6 +331,40 @@ mod tests {
         assert_eq!(counted.overflowed(0, 2), Some(false), "most are counted, the last are on their way");
         counted.at(3, 1, 5);
         assert_eq!(counted.overflowed(0, 3), Some(true));
+    }
+
+    #[test]
+    fn a_segment_that_met_the_full_queue_is_evidence_for_its_attempt_alone() {
+        let mut counted = Counted::new(0);
+        counted.at(10, 0, 0);
+        let attempt = crate::report::samples::overflow_mixed().1.remove(0);
+        let other = Endpoint::v4([10, 9, 9, 9], 1);
+        let after = attempt.end.plus(Span::from_secs(60));
+        counted.kernel.record_dropped(other, attempt.start, LISTEN_OVERFLOW);
+        counted.kernel.record_dropped(attempt.client, after, LISTEN_OVERFLOW);
+        counted.kernel.record_dropped(attempt.client, attempt.start, "NETFILTER_DROP");
+        assert_eq!(
+            counted.kernel.evidence_of(&attempt, 0),
+            None,
+            "another client, another time, another reason"
+        );
+        counted.kernel.record_dropped(attempt.client, attempt.end, LISTEN_OVERFLOW);
+        assert!(counted.kernel.evidence_of(&attempt, 0).unwrap().overflowed);
+        let reasons: Vec<_> =
+            counted.kernel.drop_reasons(attempt.client, attempt.start, attempt.end).collect();
+        assert_eq!(reasons, ["NETFILTER_DROP", LISTEN_OVERFLOW]);
+    }
+
+    #[test]
+    fn dropped_segments_of_many_clients_are_bounded() {
+        let mut kernel = KernelHistory::default();
+        let client = |n: usize| Endpoint::v4((n as u32).to_be_bytes(), 1);
+        for n in 0..3 * CLIENTS {
+            kernel.record_dropped(client(n), at(0), LISTEN_OVERFLOW);
+        }
+        assert!(kernel.segments.latest.len() + kernel.segments.before.len() <= 2 * CLIENTS);
+        assert_eq!(kernel.drop_reasons(client(3 * CLIENTS - 1), at(0), at(0)).count(), 1);
+        assert_eq!(kernel.drop_reasons(client(0), at(0), at(0)).count(), 0);
     }
 
     #[test]

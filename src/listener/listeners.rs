@@ -9,7 +9,7 @@ use super::record::Record;
 use super::{Listener, Tally, diagnosis};
 use crate::handshake::{Attempt, Cause, Context, Fact, Finding, Inference, Verdict, infer};
 use crate::kernel::{KernelStats, ListenerInterval};
-use crate::packet::Endpoint;
+use crate::packet::{Endpoint, Timestamp};
 
 /// All listeners of an analysis, bounded in number.
 #[derive(Debug, Clone)]
@@ -75,6 +75,19 @@ impl Listeners {
     pub fn record_kernel(&mut self, server: Endpoint, stats: KernelStats, interval: ListenerInterval) {
         if let Some(record) = self.records.get_mut(&server) {
             record.kernel.record(stats, interval);
+        }
+    }
+
+    /// Records a segment of `client` to `server` that the kernel dropped for `reason`.
+    pub fn record_dropped(
+        &mut self,
+        server: Endpoint,
+        client: Endpoint,
+        at: Timestamp,
+        reason: &'static str,
+    ) {
+        if let Some(record) = self.records.get_mut(&server) {
+            record.kernel.record_dropped(client, at, reason);
         }
     }
 

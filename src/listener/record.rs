@@ -155,11 +155,9 @@ impl Record {
             many_client_reset: many(Verdict::ClientReset, Self::MANY_CLIENT_RESETS),
             capture_dropped: false,
             // It is among them once it is tallied.
-            kernel: self.kernel.evidence(
-                from,
-                to,
-                self.retries.after_ack.max(attempt.retries.after_ack.into()),
-            ),
+            kernel: self
+                .kernel
+                .evidence_of(attempt, self.retries.after_ack.max(attempt.retries.after_ack.into())),
         }
     }
 

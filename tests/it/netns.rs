@@ -333,6 +333,26 @@ time.sleep(600)";
 }
 
 #[test]
+fn the_kernels_events_of_segments_are_read_where_permitted_and_switched_off_when_asked() {
+    in_namespace(|| {
+        let notes = |extra: &[&str]| {
+            let mut command = Command::new(PROGRAM);
+            let output = command.args(["-i", "lo", "-v", "--duration", "0.3"]).args(extra).output().unwrap();
+            let text = String::from_utf8_lossy(&output.stderr).into_owned();
+            text.lines().find(|line| line.contains("(BPF)")).unwrap_or_else(|| panic!("{text}")).to_owned()
+        };
+        assert!(notes(&["--no-bpf"]).ends_with("not read: switched off"));
+        let note = notes(&[]);
+        if !note.ends_with("(BPF): read") {
+            // A build without them, a kernel without BTF, a container that forbids BPF: the rest works.
+            assert!(note.contains("not read: "), "{note}");
+            let _ =
+                std::io::Write::write_all(&mut std::io::stderr(), format!("SKIPPED: {note}\n").as_bytes());
+        }
+    });
+}
+
+#[test]
 fn one_stopped_worker_of_four_is_named() {
     in_namespace(|| {
         let neighbour = Neighbour::new();

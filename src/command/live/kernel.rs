@@ -4,8 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::kernel::{KernelError, KernelStats, Monitor, NetnsChoice, NetnsId, Owners, owners};
+use crate::kernel::{
+    KernelError, KernelStats, Monitor, NetnsChoice, NetnsId, Owners, SegmentEvent, SegmentEventKind,
+    SegmentEvents, owners,
+};
 use crate::listener::Listeners;
+use crate::packet::Endpoint;
 
 /// An overflow after so long a rest is news again: longer than the 32 s between a client's last retries.
 const REST: Duration = Duration::from_secs(60);
@@ -17,6 +21,8 @@ const LOOK_UP: Duration = Duration::from_secs(10);
 pub(super) struct KernelPoller {
     monitor: Option<Monitor>,
     failure: Option<KernelError>,
+    /// The kernel's event of each dropped segment, or why there are none.
+    events: Result<SegmentEvents, String>,
     owners: KnownOwners,
     /// Time of each listener's latest overflow.
     overflowing: HashMap<(NetnsId, SocketAddr), Instant>,
@@ -24,7 +30,7 @@ pub(super) struct KernelPoller {
 
 impl KernelPoller {
     /// Takes the first snapshots, while the program may still enter other namespaces.
-    pub(super) fn new(choice: &NetnsChoice) -> Self {
+    pub(super) fn new(choice: &NetnsChoice, with_bpf: bool) -> Self {
         let (monitor, failure) = match Monitor::open(choice) {
             Ok(monitor) => (Some(monitor), None),
             Err(error) => (None, Some(error)),
@@ -33,12 +39,22 @@ impl KernelPoller {
         if let Some(monitor) = &monitor {
             owners.update(monitor);
         }
-        Self { monitor, failure, owners, overflowing: HashMap::new() }
+        let events = if with_bpf {
+            SegmentEvents::attach(None).map_err(|error| error.to_string())
+        } else {
+            Err("switched off".to_owned())
+        };
+        Self { monitor, failure, events, owners, overflowing: HashMap::new() }
     }
 
     /// Namespaces and figures that are read, and those that could not be, in sentences.
     pub(super) fn notes(&self) -> Vec<String> {
-        self.monitor.as_ref().map(Monitor::notes).unwrap_or_default()
+        let mut notes = self.monitor.as_ref().map(Monitor::notes).unwrap_or_default();
+        notes.push(match &self.events {
+            Ok(_) => "the kernel's events of dropped segments (BPF): read".to_owned(),
+            Err(reason) => format!("the kernel's events of dropped segments (BPF): not read: {reason}"),
+        });
+        notes
     }
 
     /// Takes snapshots and records them in `listeners`. Returns the error, once, when the kernel cannot be read any more.
@@ -49,7 +65,10 @@ impl KernelPoller {
                 return Some(error);
             }
             self.owners.update(monitor);
-            record(monitor, &self.owners.found, listeners);
+            let places = record(monitor, &self.owners.found, listeners);
+            if let Ok(events) = &mut self.events {
+                record_dropped(&events.drain(), &places, listeners);
+            }
         }
         self.failure.take()
     }
@@ -95,15 +114,65 @@ impl KnownOwners {
     }
 }
 
+/// The server that packets show, by the namespace's inode and the address of its listener there.
+type Places = HashMap<(u32, SocketAddr), Endpoint>;
+
+/// Joins events to the servers of the packets, by namespace and address: another namespace may use the same addresses.
+fn record_dropped(events: &[SegmentEvent], places: &Places, listeners: &mut Listeners) {
+    for event in events {
+        let SegmentEventKind::Dropped(reason) = event.kind else { continue };
+        if let Some(server) = server_of(event, places) {
+            listeners.record_dropped(server, event.source.into(), event.at, reason);
+        }
+    }
+}
+
+/// The server that the packets show as the receiver of the event's segment.
+fn server_of(event: &SegmentEvent, places: &Places) -> Option<Endpoint> {
+    places.get(&(event.netns, event.destination)).copied()
+}
+
 /// Records the figures of every server whose listener is in one of the namespaces.
-fn record(monitor: &Monitor, owners: &Owners, listeners: &mut Listeners) {
+fn record(monitor: &Monitor, owners: &Owners, listeners: &mut Listeners) -> Places {
+    let mut places = Places::new();
     let servers: Vec<_> = listeners.servers().collect();
     for server in servers {
         let address = SocketAddr::new(server.ip(), server.port());
         let Some((followed, local)) = monitor.find(address) else { continue };
+        if let Some(inode) = followed.netns.inode.and_then(|inode| u32::try_from(inode).ok()) {
+            places.insert((inode, local), server);
+        }
         let stats = followed.stats(local, owners);
         if let Some((stats, interval)) = stats.zip(followed.watch.listener_interval(local)) {
             listeners.record_kernel(server, stats, interval);
         }
+    }
+    places
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::LISTEN_OVERFLOW;
+    use crate::packet::{Flags, Seq, Timestamp};
+
+    #[test]
+    fn events_of_the_same_addresses_in_another_namespace_are_not_joined() {
+        let address: SocketAddr = "10.55.0.2:80".parse().unwrap();
+        let published = Endpoint::v4([10, 66, 0, 1], 7804);
+        let places = Places::from([((7, address), published)]);
+        let event = |netns, destination| SegmentEvent {
+            at: Timestamp::default(),
+            kind: SegmentEventKind::Dropped(LISTEN_OVERFLOW),
+            source: "10.66.0.2:40000".parse().unwrap(),
+            destination,
+            seq: Seq(1),
+            ack: Seq(1),
+            flags: Flags::ACK,
+            netns,
+        };
+        assert_eq!(server_of(&event(7, address), &places), Some(published));
+        assert_eq!(server_of(&event(8, address), &places), None);
+        assert_eq!(server_of(&event(7, "10.55.0.2:81".parse().unwrap()), &places), None);
     }
 }
