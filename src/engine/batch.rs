@@ -40,6 +40,7 @@ pub(super) fn read_batch(
 ) -> BatchEnd {
     let wanted = BATCH - (intake.total() % BATCH as u64) as usize;
     let status = source.read(wanted, &mut |frames| intake.take(frames, destination));
+    intake.pause(status == SourceStatus::End, destination);
     let clock = intake.clock();
     let by_packets = if status == SourceStatus::End { clock.end() } else { clock.now() };
     let by_source = source.now().map(|now| clock.steady(now));

@@ -2,9 +2,9 @@
 
 use super::packet_clock::PacketClock;
 use super::summary::PacketCounts;
-use super::survey::Survey;
+use super::survey::{self, Survey};
 use super::undecoded::UndecodedCounts;
-use crate::packet::{self, FlowHasher, Frame, Frames, Glimpse, Packet, Span, Timestamp, Unused};
+use crate::packet::{self, Flags, FlowHasher, Frame, Frames, Glimpse, Packet, Span, Timestamp, Unused};
 
 /// Where the packets of the intake go.
 pub(super) trait Destination {
@@ -15,7 +15,7 @@ pub(super) trait Destination {
     /// of these frames were pushed, and before other frames are expected.
     fn set_lag(&mut self, ordinal: u64, lag: Span);
 
-    /// Marks the packet at this position as one whose time is too far ahead to be believed yet.
+    /// Marks the packet at this position as one whose time is too far ahead to be believed.
     fn doubt(&mut self, ordinal: u64);
 
     /// Appends a segment at this position of the input, with the hash of its flow.
@@ -33,6 +33,9 @@ pub(super) struct Intake {
     undecoded: UndecodedCounts,
     clock: PacketClock,
     survey: Survey,
+    /// The position of the latest packet if its time is far ahead, and whether it is a SYN. The next packet shows
+    /// whether its time is right.
+    ahead: Option<(u64, bool)>,
 }
 
 impl Intake {
@@ -42,6 +45,9 @@ impl Intake {
         let mut ordinal = self.counts.total;
         let mut unusual = 0;
         let (mut earliest, mut latest) = (Timestamp::from_nanos(i64::MAX), Timestamp::from_nanos(i64::MIN));
+        if self.ahead.is_some() {
+            self.check_ahead(frames.first(), destination);
+        }
         destination.expect(&frames, ordinal);
         self.survey.take(&frames);
         for frame in &*frames {
@@ -70,12 +76,30 @@ impl Intake {
     #[cold]
     fn tick_each(&mut self, frames: &Frames<'_>, destination: &mut impl Destination) {
         for (frame, ordinal) in frames.iter().zip(self.counts.total..) {
+            self.check_ahead(Some(frame), destination);
             if let Some(lag) = self.clock.tick(frame.at) {
                 destination.set_lag(ordinal, lag);
             }
             if self.clock.is_doubtful() {
-                destination.doubt(ordinal);
+                self.ahead = Some((ordinal, survey::flags(frame).is_some_and(|flags| flags == Flags::SYN)));
             }
+        }
+    }
+
+    /// Marks the packet whose time is far ahead, if the next one contradicts it.
+    #[cold]
+    fn check_ahead(&mut self, next: Option<&Frame<'_>>, destination: &mut impl Destination) {
+        let Some(next) = next else { return };
+        if let Some((ordinal, _)) = self.ahead.take().filter(|_| self.clock.is_contradicted_by(next.at)) {
+            destination.doubt(ordinal);
+        }
+    }
+
+    /// The packets so far are taken before the next one is read. One whose time is far ahead is not believed then; at
+    /// the end of the input only a SYN is: it would else be a retry at once.
+    pub(super) fn pause(&mut self, is_end: bool, destination: &mut impl Destination) {
+        if let Some((ordinal, _)) = self.ahead.take().filter(|&(_, is_syn)| !(is_end && is_syn)) {
+            destination.doubt(ordinal);
         }
     }
 

@@ -77,6 +77,13 @@ impl PacketClock {
         self.ahead.is_some()
     }
 
+    /// Whether a packet at this time contradicts the one before, which was far ahead.
+    pub(super) fn is_contradicted_by(&self, at: Timestamp) -> bool {
+        let mut next = *self;
+        next.tick(at);
+        self.is_doubtful() && next.jumps > self.jumps
+    }
+
     /// How often packet time went back, or ahead without the next packet.
     pub(super) fn jumps(&self) -> u64 {
         self.jumps

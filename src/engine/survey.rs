@@ -59,7 +59,7 @@ impl Survey {
 }
 
 /// The flags of a frame's segment.
-fn flags(frame: &Frame<'_>) -> Option<Flags> {
+pub(super) fn flags(frame: &Frame<'_>) -> Option<Flags> {
     let glimpse = packet::glimpse_ipv4(frame).or_else(|| packet::glimpse_ipv6(frame));
     glimpse.map(|glimpse| glimpse.flags).or_else(|| match packet::general(frame) {
         Ok(Packet::Segment(segment)) => Some(segment.flags),

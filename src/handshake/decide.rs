@@ -33,11 +33,9 @@ const WAKE_UP: Span = Span::from_secs(1);
 /// A stage of the handshake that began this close to the capture's end is not judged (DOMAIN §4).
 const CUT: Span = Span::from_secs(1);
 
-/// The first retransmission of a SYN-ACK on Linux from 3.1, with the lateness of its timers.
-const FIRST_RETRANSMISSION: Span = Span::from_millis(1200);
-
-/// The same for other systems and older kernels.
-const FIRST_RETRANSMISSION_ELSEWHERE: Span = Span::from_millis(3500);
+/// The latest first retransmission of a SYN-ACK, with the lateness of timers: 3 s on systems before RFC 6298, and on a
+/// listener that defers for 2 s. Linux from 3.1 sends it after 1 s, but the listener of a silent client may defer.
+const FIRST_RETRANSMISSION: Span = Span::from_millis(3500);
 
 /// The record of `pending`, whose flow is `key`. `lacks_bare_acks`: no bare ACK is in
 /// the capture, so that the client's would not be.
@@ -197,10 +195,10 @@ fn unproven(pending: &Pending, verdict: Verdict, ending: Ending) -> Option<Unpro
     if pending.client_sent_data() {
         return Some(Unproven::DataUnacknowledged);
     }
-    let due =
-        if pending.traits.may_be_linux() { FIRST_RETRANSMISSION } else { FIRST_RETRANSMISSION_ELSEWHERE };
     match (ending, pending.ack_at) {
-        (Ending::CaptureEnd(end), Some(ack_at)) if end.since(ack_at) < due => Some(Unproven::CaptureEnds),
+        (Ending::CaptureEnd(end), Some(ack_at)) if end.since(ack_at) < FIRST_RETRANSMISSION => {
+            Some(Unproven::CaptureEnds)
+        }
         (_, _) => None,
     }
 }

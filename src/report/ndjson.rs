@@ -14,7 +14,7 @@ use crate::handshake::Attempt;
 enum NdjsonLine<'a> {
     Attempt(AttemptRecord<'a>),
     Provisional(AttemptRecord<'a>),
-    Listener(ListenerRecord<'a>),
+    Listener(Box<ListenerRecord<'a>>),
     Summary(OverviewRecord<'a>),
 }
 
@@ -48,7 +48,7 @@ pub(super) fn write_provisional(out: &mut impl Write, attempt: &Attempt) -> io::
 /// The errors of `out`.
 pub(super) fn write_summary(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
     for listener in &summary.listeners {
-        write_line(out, &NdjsonLine::Listener(listener.into()))?;
+        write_line(out, &NdjsonLine::Listener(Box::new(listener.into())))?;
     }
     write_line(out, &NdjsonLine::Summary(summary.into()))
 }

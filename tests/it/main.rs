@@ -6,6 +6,7 @@ mod arbitrary;
 mod bounds;
 mod captures;
 mod clocks;
+mod cuts;
 mod display_filter;
 mod encapsulations;
 mod examples;

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use build::Frame;
 use compare::Differences;
-use notation::{Scenario, Suite};
+use notation::{Misdated, Scenario, Suite, Zero, nanos};
 
 /// One test for each file, and one that no file is without its test.
 macro_rules! suites {
@@ -44,13 +44,17 @@ suites!(
     connect,
     copies,
     crossings,
+    gaps,
     ignored,
+    late,
     listeners,
+    misdated,
     overflow,
     repeats,
     resets,
     undetermined,
     unestablished,
+    unproven,
     vantage,
 );
 
@@ -78,12 +82,33 @@ fn run_suite(name: &str) {
 /// understand it.
 fn run(scenario: &Scenario, capture: &Path) -> Result<(), String> {
     let frames = build::frames(scenario).map_err(|error| error.to_string())?;
-    fs::write(capture, build::pcap(&frames)).expect("room for the capture");
+    check(scenario, &frames, capture)?;
+    for &misdated in &scenario.misdated {
+        let places = match misdated {
+            Misdated::By(_) => 0..frames.len(),
+            Misdated::FirstAtZero(Zero::Zero) => 0..1,
+        };
+        for place in places {
+            let mut frames = frames.clone();
+            let frame = &mut frames[place];
+            frame.at = match misdated {
+                Misdated::By(seconds) => frame.at + nanos(seconds),
+                Misdated::FirstAtZero(Zero::Zero) => -build::EPOCH * 1_000_000_000,
+            };
+            check(scenario, &frames, capture)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes the frames, and compares the answer to them with the one that is expected.
+fn check(scenario: &Scenario, frames: &[Frame], capture: &Path) -> Result<(), String> {
+    fs::write(capture, build::pcap(frames)).expect("room for the capture");
 
     let mut command = Command::new(env!("CARGO_BIN_EXE_hsanalyze"));
     command.args(["--format", "json"]).args(&scenario.args).arg(capture);
     let output = command.output().expect("the program starts");
-    let told = |problem: &str| report(scenario, &frames, &command, problem, &output.stderr);
+    let told = |problem: &str| report(scenario, frames, &command, problem, &output.stderr);
     if !output.status.success() {
         return Err(told(&format!("the program ended with {}", output.status)));
     }

@@ -1,6 +1,6 @@
 //! Packets with impossible times: one misdated packet must not decide its attempt (DOMAIN §4).
 
-use super::Pending;
+use super::{Pending, is_syn};
 use crate::handshake::facts::Fact;
 use crate::packet::{Segment, Span};
 
@@ -13,9 +13,11 @@ impl Pending {
         jump > FAR || jump < FAR.scaled(-1, 1)
     }
 
-    /// Whether a packet that was too far off came before.
-    pub(in crate::handshake) fn has_doubt(&self) -> bool {
-        self.cold().is_some_and(|cold| cold.doubted.is_some())
+    /// Whether this packet at a far time shows that another one was misdated: one that came before, or the only one, a SYN
+    /// whose answer never comes so late.
+    pub(in crate::handshake) fn is_doubtful_at(&self, segment: &Segment) -> bool {
+        let answers = self.packets == 1 && !is_syn(segment);
+        answers || self.cold().is_some_and(|cold| cold.doubted.is_some())
     }
 
     /// The segment with a time that can be believed. A packet that is far off gets the time of the packet before. A

@@ -268,7 +268,7 @@ impl Tracker {
         let jump = segment.at.since(tracked.attempt.last);
         if Pending::is_far(jump)
             && !tracked.settled
-            && (jump < Span::ZERO || is_doubted || tracked.attempt.has_doubt())
+            && (jump < Span::ZERO || is_doubted || tracked.attempt.is_doubtful_at(segment))
         {
             let redated = tracked.attempt.redated(segment);
             return self.continue_in_time(at, &redated, hash, ordinal);

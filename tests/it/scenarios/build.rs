@@ -1,4 +1,4 @@
-//! From written packets to a capture file: real Ethernet, IP and TCP octets with real checksums.
+//! From written packets to a capture file: real Ethernet, IP and TCP bytes with real checksums.
 //!
 //! Owns every default of the notation. Knows nothing of what the packets mean.
 
@@ -15,7 +15,7 @@ use super::notation::{
 #[derive(Debug, Clone)]
 pub(super) struct Frame {
     pub(super) at: Nanos,
-    pub(super) octets: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     pub(super) text: String,
 }
 
@@ -36,10 +36,11 @@ pub(super) fn frames(scenario: &Scenario) -> Result<Vec<Frame>, BadLine> {
     Ok(frames)
 }
 
+/// 2027-01-15: any time will do, as long as it is not 1970.
+pub(super) const EPOCH: i64 = 1_800_000_000;
+
 /// A classic nanosecond pcap file of the frames.
 pub(super) fn pcap(frames: &[Frame]) -> Vec<u8> {
-    /// 2027-01-15: any time will do, as long as it is not 1970.
-    const EPOCH: i64 = 1_800_000_000;
     const NANOSECOND_MAGIC: u32 = 0xa1b2_3c4d;
     /// Major 2, minor 4, as two 16-bit words.
     const VERSION_2_4: u32 = 0x0004_0002;
@@ -51,11 +52,11 @@ pub(super) fn pcap(frames: &[Frame]) -> Vec<u8> {
     let mut file = Vec::new();
     put(&mut file, &[NANOSECOND_MAGIC, VERSION_2_4, 0, 0, SNAP_LENGTH, LINK_ETHERNET]);
     for frame in frames {
-        let length = frame.octets.len() as u32;
+        let length = frame.bytes.len() as u32;
         let second = (EPOCH + frame.at.div_euclid(1_000_000_000)) as u32;
         let nanosecond = frame.at.rem_euclid(1_000_000_000) as u32;
         put(&mut file, &[second, nanosecond, length, length]);
-        file.extend(&frame.octets);
+        file.extend(&frame.bytes);
     }
     file
 }
@@ -110,8 +111,8 @@ impl<'a> Wire<'a> {
         let from = Endpoint { role: Role::Stranger, host: 1, port: 5000 };
         let to = Endpoint { role: Role::Stranger, host: 2, port: 5001 };
         let tcp = Tcp { flags: Flags { ack: true, ..Flags::default() }, ..Tcp::default() };
-        let octets = self.segment(from, to, &tcp, at, 0);
-        self.frames.push(Frame { at, octets, text: "(end of the capture)".to_owned() });
+        let bytes = self.segment(from, to, &tcp, at, 0);
+        self.frames.push(Frame { at, bytes, text: "(end of the capture)".to_owned() });
     }
 
     /// Sends a script's packets from client ports moved by `port`, `later` than written.
@@ -125,7 +126,7 @@ impl<'a> Wire<'a> {
         let mut previous: Option<Vec<u8>> = None;
         for line in lines {
             let at = line.at + later;
-            let octets = match &line.packet {
+            let bytes = match &line.packet {
                 Written::Tcp { from, to, tcp } => self.segment(moved(*from), moved(*to), tcp, at, later),
                 Written::Icmp { from, to, kind, code, quoted } => {
                     self.icmp(moved(*from), moved(*to), *kind, *code, *quoted)
@@ -136,13 +137,13 @@ impl<'a> Wire<'a> {
                     with_ttl(original, *ttl)
                 }
             };
-            self.frames.push(Frame { at, octets: octets.clone(), text: line.text.clone() });
+            self.frames.push(Frame { at, bytes: bytes.clone(), text: line.text.clone() });
             if let Some(twice) = self.scenario.twice {
-                let octets = with_ttl(&octets, twice.ttl);
+                let bytes = with_ttl(&bytes, twice.ttl);
                 let text = format!("{} (captured twice)", line.text);
-                self.frames.push(Frame { at: at + nanos(twice.after), octets, text });
+                self.frames.push(Frame { at: at + nanos(twice.after), bytes, text });
             }
-            previous = Some(octets);
+            previous = Some(bytes);
         }
     }
 
@@ -173,15 +174,15 @@ impl<'a> Wire<'a> {
         if flags.ack {
             header.acknowledgment_number = absolute(tcp.ack.unwrap_or(Number::Relative(1)), theirs.isn);
         }
-        header.options = options(tcp, timestamps);
+        header.options = options(tcp, timestamps, theirs.isn);
 
         let (source, destination) = self.sockets(from, to);
-        let ip = ip(source, destination, tcp.ttl.unwrap_or(64));
-        let mut octets = Vec::new();
-        ip.tcp_header(header).write(&mut octets, &vec![b'x'; tcp.len]).expect("a packet that fits IP");
-        self.sent.insert((from.role, from.host), octets.split_off(ETHERNET));
-        octets.extend(&self.sent[&(from.role, from.host)]);
-        octets
+        let ip = ip_with(source, destination, tcp.ttl.unwrap_or(64), tcp.ip_id.unwrap_or(0));
+        let mut bytes = Vec::new();
+        ip.tcp_header(header).write(&mut bytes, &vec![b'x'; tcp.len]).expect("a packet that fits IP");
+        self.sent.insert((from.role, from.host), bytes.split_off(ETHERNET));
+        bytes.extend(&self.sent[&(from.role, from.host)]);
+        bytes
     }
 
     /// The TSval and TSecr to send: a millisecond clock per host, and what the peer sent.
@@ -212,25 +213,25 @@ impl<'a> Wire<'a> {
         let original = self.sent.get(&(to.role, to.host)).expect("ICMP answers a packet sent before");
         let (source, destination) = self.sockets(from, to);
         let ip_header = if source.is_ipv4() { 20 } else { 40 };
-        let end = quoted.map_or(original.len(), |octets| original.len().min(ip_header + octets));
+        let end = quoted.map_or(original.len(), |bytes| original.len().min(ip_header + bytes));
         let ip = ip(source, destination, 64);
-        let mut octets = Vec::new();
+        let mut bytes = Vec::new();
         let payload = &original[..end];
         let written = if source.is_ipv4() {
-            ip.icmpv4_raw(kind, code, [0; 4]).write(&mut octets, payload)
+            ip.icmpv4_raw(kind, code, [0; 4]).write(&mut bytes, payload)
         } else {
-            ip.icmpv6_raw(kind, code, [0; 4]).write(&mut octets, payload)
+            ip.icmpv6_raw(kind, code, [0; 4]).write(&mut bytes, payload)
         };
         written.expect("a packet that fits IP");
-        octets
+        bytes
     }
 
     fn udp(&self, from: Endpoint, to: Endpoint) -> Vec<u8> {
         let (source, destination) = self.sockets(from, to);
-        let mut octets = Vec::new();
+        let mut bytes = Vec::new();
         let datagram = ip(source, destination, 64).udp(from.port, to.port);
-        datagram.write(&mut octets, b"x").expect("a packet that fits IP");
-        octets
+        datagram.write(&mut bytes, b"x").expect("a packet that fits IP");
+        bytes
     }
 
     fn side(&self, from: Endpoint, to: Endpoint) -> Side {
@@ -251,7 +252,7 @@ impl<'a> Wire<'a> {
     }
 }
 
-/// Octets of an Ethernet header.
+/// Bytes of an Ethernet header.
 const ETHERNET: usize = 14;
 
 /// A host's TSval at a time: milliseconds since some moment of its own.
@@ -273,12 +274,13 @@ fn absolute(number: Number, isn: u32) -> u32 {
 
 /// Options in Linux's order and padding: MSS, SACK, timestamps, window scale on SYN; timestamps alone
 /// on the rest.
-fn options(tcp: &Tcp, timestamps: Option<(u32, u32)>) -> TcpOptions {
+fn options(tcp: &Tcp, timestamps: Option<(u32, u32)>, peer_isn: u32) -> TcpOptions {
     use TcpOptionElement::{
-        MaximumSegmentSize, Noop, SelectiveAcknowledgementPermitted, Timestamp, WindowScale,
+        MaximumSegmentSize, Noop, SelectiveAcknowledgement, SelectiveAcknowledgementPermitted, Timestamp,
+        WindowScale,
     };
     let timestamp = timestamps.map(|(value, echo)| Timestamp(value, echo));
-    let elements = match (tcp.flags.syn, timestamp) {
+    let mut elements = match (tcp.flags.syn, timestamp) {
         (true, Some(timestamp)) => {
             vec![MaximumSegmentSize(1460), SelectiveAcknowledgementPermitted, timestamp, Noop, WindowScale(7)]
         }
@@ -289,19 +291,33 @@ fn options(tcp: &Tcp, timestamps: Option<(u32, u32)>) -> TcpOptions {
         (false, Some(timestamp)) => vec![Noop, Noop, timestamp],
         (false, None) => Vec::new(),
     };
-    let usual = TcpOptions::try_from_elements(&elements).expect("fewer than 40 octets");
+    if let Some((from, to)) = tcp.sack {
+        let block = (peer_isn.wrapping_add(from), peer_isn.wrapping_add(to));
+        elements.extend([Noop, Noop, SelectiveAcknowledgement(block, [None; 3])]);
+    }
+    let usual = TcpOptions::try_from_elements(&elements).expect("fewer than 40 bytes");
     if !tcp.fast_open {
         return usual;
     }
     // Kind 34 with an 8-octet cookie (RFC 7413 §4.1.1), padded to a multiple of four.
     let cookie = [34, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 1];
-    TcpOptions::try_from_slice(&[usual.as_slice(), &cookie].concat()).expect("at most 40 octets")
+    TcpOptions::try_from_slice(&[usual.as_slice(), &cookie].concat()).expect("at most 40 bytes")
 }
 
 fn ip(from: SocketAddr, to: SocketAddr, ttl: u8) -> PacketBuilderStep<etherparse::IpHeaders> {
+    ip_with(from, to, ttl, 0)
+}
+
+fn ip_with(from: SocketAddr, to: SocketAddr, ttl: u8, id: u16) -> PacketBuilderStep<etherparse::IpHeaders> {
     let ethernet = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);
     match (from.ip(), to.ip()) {
-        (IpAddr::V4(from), IpAddr::V4(to)) => ethernet.ipv4(from.octets(), to.octets(), ttl),
+        (IpAddr::V4(from), IpAddr::V4(to)) => {
+            let mut header =
+                etherparse::Ipv4Header::new(0, ttl, etherparse::IpNumber::TCP, from.octets(), to.octets())
+                    .expect("no payload is too long yet");
+            header.identification = id;
+            ethernet.ip(etherparse::IpHeaders::Ipv4(header, etherparse::Ipv4Extensions::default()))
+        }
         (IpAddr::V6(from), IpAddr::V6(to)) => ethernet.ipv6(from.octets(), to.octets(), ttl),
         (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {
             unreachable!("a scenario has one IP version")
@@ -310,8 +326,8 @@ fn ip(from: SocketAddr, to: SocketAddr, ttl: u8) -> PacketBuilderStep<etherparse
 }
 
 /// The same packet one or more routers on. The IPv4 header checksum follows the TTL (RFC 1624).
-fn with_ttl(octets: &[u8], ttl: Option<u8>) -> Vec<u8> {
-    let mut copy = octets.to_vec();
+fn with_ttl(bytes: &[u8], ttl: Option<u8>) -> Vec<u8> {
+    let mut copy = bytes.to_vec();
     let Some(ttl) = ttl else { return copy };
     let v4 = copy[ETHERNET] >> 4 == 4;
     let (ttl_at, sum_at) = if v4 { (ETHERNET + 8, ETHERNET + 10) } else { (ETHERNET + 7, 0) };

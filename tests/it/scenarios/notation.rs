@@ -39,6 +39,9 @@ pub(super) struct Scenario {
     /// Frames stay as written, even where their times go back.
     #[serde(default)]
     pub(super) unsorted: bool,
+    /// The scenario is run again for each packet and each of these times, by which that packet's time is off.
+    #[serde(default)]
+    pub(super) misdated: Vec<Misdated>,
     /// Every packet is captured twice.
     pub(super) twice: Option<Twice>,
     #[serde(default)]
@@ -74,6 +77,23 @@ impl Default for Isns {
     fn default() -> Self {
         Self { client: 1_000_000, server: 900_000_000 }
     }
+}
+
+/// A wrong time of a packet.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Misdated {
+    /// So many seconds off.
+    By(f64),
+    /// `"zero"`: the first second of 1970; the first packet only.
+    FirstAtZero(Zero),
+}
+
+/// The word `zero`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Zero {
+    Zero,
 }
 
 /// How the second copy of every packet differs from the first.
@@ -202,6 +222,10 @@ pub(super) struct Tcp {
     pub(super) isn: Option<u32>,
     pub(super) timestamps: Timestamps,
     pub(super) fast_open: bool,
+    /// A SACK block, counted from the peer's ISN.
+    pub(super) sack: Option<(u32, u32)>,
+    /// The IPv4 ID.
+    pub(super) ip_id: Option<u16>,
 }
 
 /// Control bits, written as tcpdump does.
@@ -309,7 +333,7 @@ fn quoted(fields: &[&str]) -> Result<Option<usize>, String> {
     match fields {
         [] => Ok(None),
         [field] => match field.split_once('=') {
-            Some(("quoted", octets)) => Ok(Some(number("quoted", octets)?)),
+            Some(("quoted", bytes)) => Ok(Some(number("quoted", bytes)?)),
             _ => Err(format!("icmp takes quoted=N, not '{field}'")),
         },
         _ => Err("icmp takes quoted=N only".to_owned()),
@@ -326,6 +350,11 @@ fn tcp(flags: &str, fields: &[&str]) -> Result<Tcp, String> {
             Some(("len", value)) => tcp.len = number("len", value)?,
             Some(("win", value)) => tcp.win = Some(number("win", value)?),
             Some(("ttl", value)) => tcp.ttl = Some(number("ttl", value)?),
+            Some(("id", value)) => tcp.ip_id = Some(number("IP ID", value)?),
+            Some(("sack", value)) => {
+                let (from, to) = value.split_once('-').ok_or("sack wants FROM-TO")?;
+                tcp.sack = Some((number("sack", from)?, number("sack", to)?));
+            }
             Some(("isn", value)) => tcp.isn = Some(number("isn", value)?),
             Some(("ts", value)) => tcp.timestamps = timestamps(value)?,
             Some(("ecr", value)) => {
