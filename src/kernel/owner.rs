@@ -15,6 +15,9 @@ pub struct Owner {
     pub state: ProcessState,
     /// The container or systemd unit that it runs in.
     pub container: Option<Container>,
+    /// True if it waits for the socket's connections by epoll. Workers of nginx hold all sockets of an address, and each
+    /// accepts from one.
+    pub polls: bool,
 }
 
 /// State of a process (`/proc/PID/stat`, third field).
@@ -81,10 +84,11 @@ pub struct Owners {
 }
 
 impl Owners {
-    /// From owners by inode, and the number of processes that could not be looked at.
+    /// From owners by inode, and the number of processes that could not be looked at. Those that poll a socket come
+    /// first.
     #[must_use]
     pub fn new(mut by_inode: HashMap<u64, Vec<Owner>>, unreadable: usize) -> Self {
-        by_inode.values_mut().for_each(|held| held.sort_unstable());
+        by_inode.values_mut().for_each(|held| held.sort_unstable_by_key(|owner| (!owner.polls, owner.pid)));
         Self { by_inode, unreadable }
     }
 
@@ -143,13 +147,14 @@ fn scan(wanted: &HashSet<u64>) -> Owners {
             }
             Err(_) => continue,
         };
-        let mut held: Vec<u64> = files
-            .flatten()
-            .filter_map(|file| match file.target {
-                FDTarget::Socket(inode) if wanted.contains(&inode) => Some(inode),
-                _ => None,
-            })
-            .collect();
+        let (mut held, mut epolls) = (Vec::new(), Vec::new());
+        for file in files.flatten() {
+            match file.target {
+                FDTarget::Socket(inode) if wanted.contains(&inode) => held.push(inode),
+                FDTarget::AnonInode(kind) if kind.contains("eventpoll") => epolls.push(file.fd),
+                _ => {}
+            }
+        }
         // One process may hold a socket by several descriptors.
         held.sort_unstable();
         held.dedup();
@@ -158,15 +163,59 @@ fn scan(wanted: &HashSet<u64>) -> Owners {
         }
         let stat = process.stat().ok();
         let cgroup = super::read_proc(&format!("/proc/{}/cgroup", process.pid)).unwrap_or_default();
+        let fdinfo = |fd| super::read_proc(&format!("/proc/{}/fdinfo/{fd}", process.pid)).unwrap_or_default();
+        let polled: HashSet<u64> =
+            epolls.into_iter().flat_map(|fd: i32| polled_inodes(&fdinfo(fd)).collect::<Vec<_>>()).collect();
         let owner = Owner {
             pid: process.pid,
             command: stat.as_ref().map_or_else(|| "?".to_owned(), |stat| stat.comm.clone()),
             state: stat.map_or(ProcessState::Unknown, |stat| ProcessState::of(stat.state)),
             container: Container::parse(&cgroup),
+            polls: false,
         };
         for inode in held {
-            by_inode.entry(inode).or_default().push(owner.clone());
+            let owner = Owner { polls: polled.contains(&inode), ..owner.clone() };
+            by_inode.entry(inode).or_default().push(owner);
         }
     }
     Owners::new(by_inode, unreadable)
+}
+
+/// The inodes that an epoll descriptor watches: `tfd: 8 events: 19 data: 8 pos:0 ino:1b2c sdev:9`, in hexadecimal.
+#[cfg(target_os = "linux")]
+fn polled_inodes(fdinfo: &str) -> impl Iterator<Item = u64> + '_ {
+    let watched = fdinfo.lines().filter(|line| line.starts_with("tfd:"));
+    watched.filter_map(|line| {
+        let ino = line.split_ascii_whitespace().find_map(|field| field.strip_prefix("ino:"))?;
+        u64::from_str_radix(ino, 16).ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_epoll_descriptor_names_what_it_watches() {
+        let fdinfo = "pos:\t0\nflags:\t02\nmnt_id:\t15\nino:\t1057\n\
+                      tfd:        8 events: 2019 data: 7f0000000008  pos:0 ino:1b2c sdev:9\n\
+                      tfd:        9 events: 2019 data: 7f0000000009  pos:0 ino:ff sdev:9\n";
+        assert_eq!(polled_inodes(fdinfo).collect::<Vec<_>>(), [0x1b2c, 0xff]);
+        assert_eq!(polled_inodes("tfd: 8 events: 19\n").count(), 0, "before Linux 4.14");
+    }
+
+    #[test]
+    fn who_polls_a_socket_comes_before_who_only_holds_it() {
+        let owner = |pid, polls| Owner {
+            pid,
+            command: "nginx".to_owned(),
+            state: ProcessState::Sleeping,
+            container: None,
+            polls,
+        };
+        let held = vec![owner(1, false), owner(3, true), owner(2, false)];
+        let owners = Owners::new(HashMap::from([(7, held)]), 0);
+        assert_eq!(owners.of(7).iter().map(|owner| owner.pid).collect::<Vec<_>>(), [3, 1, 2]);
+    }
 }

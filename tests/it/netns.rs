@@ -386,3 +386,59 @@ fn one_stopped_worker_of_four_is_named() {
         assert!(!text.contains("somaxconn above"), "{text}");
     });
 }
+
+/// Workers of nginx inherit the sockets of all workers, and each polls its own.
+#[test]
+fn the_stopped_worker_of_a_real_nginx_is_named() {
+    // Not installed for the tests: its package would start a server.
+    if !std::path::Path::new("/usr/sbin/nginx").exists() {
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), b"SKIPPED: nginx is not installed\n");
+        return;
+    }
+    in_namespace(|| {
+        let directory = tempfile::tempdir().unwrap();
+        let config = directory.path().join("nginx.conf");
+        let path = |name: &str| directory.path().join(name).display().to_string();
+        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|kind| format!("{kind}_temp_path {};", path(kind)))
+            .concat();
+        let text = format!(
+            "worker_processes 4; daemon off; pid {}; error_log {};\n\
+             events {{ worker_connections 64; }}\n\
+             http {{ access_log off; {temporary}\n\
+             server {{ listen 127.0.0.1:7808 reuseport backlog=4; return 200; }} }}\n",
+            path("pid"),
+            path("error.log")
+        );
+        fs::write(&config, text).unwrap();
+        let server = Process(Command::new("nginx").arg("-c").arg(&config).spawn().unwrap());
+        let own = ["--netns", "self"];
+        let sockets = |document: &Value| document["listeners"].as_array().unwrap().len();
+        wait_for("four workers poll", || {
+            let document = listeners(&own);
+            sockets(&document) == 4
+                && document["listeners"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .all(|row| row["owner"][0]["polls"] == true)
+        });
+        let worker = listeners(&own)["listeners"][1]["owner"][0]["pid"].as_i64().unwrap();
+        let worker = i32::try_from(worker).unwrap();
+        kill(Pid::from_raw(worker), Signal::SIGSTOP).unwrap();
+        let address = "127.0.0.1:7808".parse().unwrap();
+        let mut clients = Vec::new();
+        wait_for("one of four queues is full", || {
+            clients.extend((0..8).map(|_| crate::namespace::start_connect(address)));
+            listeners(&own)["listeners"][0]["full"] == true
+        });
+        let output = Command::new(PROGRAM).arg("listeners").args(own).env("NO_COLOR", "1").output().unwrap();
+        kill(Pid::from_raw(worker), Signal::SIGCONT).unwrap();
+        // Its workers end with it, when it is asked to; killed, it leaves them behind.
+        kill(Pid::from_raw(i32::try_from(server.pid()).unwrap()), Signal::SIGTERM).unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        let title = format!("1 OF 4 ACCEPT QUEUES FULL: worker PID {worker} (stopped)");
+        assert!(text.contains(&title), "{text}");
+        wait_for("nginx has ended", || listeners(&own)["listeners"].as_array().unwrap().is_empty());
+    });
+}

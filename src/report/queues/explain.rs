@@ -75,10 +75,9 @@ fn place(netns: &Netns) -> String {
 fn title(row: &QueueRow<'_>, width: usize) -> Vec<String> {
     let name = named(row);
     let trouble = if row.is_one_of_several() {
-        let worker = match row.owner {
-            Some([only]) => format!(": worker PID {} ({})", only.pid, only.state.name()),
-            _ => String::new(),
-        };
+        let worker = row.worker().map_or_else(String::new, |worker| {
+            format!(": worker PID {} ({})", worker.pid, worker.state.name())
+        });
         format!("{} OF {} ACCEPT QUEUES FULL{worker}", row.sharing.full, row.sharing.sockets)
     } else {
         "ACCEPT QUEUE FULL".to_owned()

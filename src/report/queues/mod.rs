@@ -188,6 +188,15 @@ impl QueueRow<'_> {
         address(self.socket.local, self.device.as_deref())
     }
 
+    /// The process that accepts from the socket: the only one that holds or polls it.
+    fn worker(&self) -> Option<&Owner> {
+        match self.owner? {
+            [only] => Some(only),
+            [first, second, ..] if first.polls && !second.polls => Some(first),
+            _ => None,
+        }
+    }
+
     /// True if some, not all, of the sockets on this address are full.
     fn is_one_of_several(&self) -> bool {
         self.sharing.sockets > 1 && self.sharing.full < self.sharing.sockets

@@ -138,6 +138,7 @@ pub(super) struct OwnerRecord<'a> {
     command: &'a str,
     state: &'static str,
     container: Option<ContainerRecord<'a>>,
+    polls: bool,
 }
 
 /// The container or systemd unit of a process.
@@ -156,6 +157,7 @@ impl<'a> From<&'a Owner> for OwnerRecord<'a> {
             command: &owner.command,
             state: owner.state.name(),
             container: owner.container.as_ref().map(container),
+            polls: owner.polls,
         }
     }
 }
