@@ -328,6 +328,12 @@ time.sleep(600)";
         );
         assert_eq!(listener["kernel"]["local"], "10.55.0.2:80", "{listener:#}");
         assert_eq!(listener["kernel"]["netns"]["pid"], neighbour.pid());
+        let command = format!("nsenter -t {} -n ss -ltnm 'sport = :80'", neighbour.pid());
+        let advice = listener["advice"].as_array().unwrap();
+        assert!(
+            advice.iter().any(|advice| advice["text"].as_str().unwrap().starts_with(&command)),
+            "{listener:#}"
+        );
         assert_eq!(document["attempts"].as_array().unwrap().len(), 12);
     });
 }

@@ -47,7 +47,7 @@ impl<'a> From<&'a Listener> for ListenerRecord<'a> {
         let time = |time| Shown(Rfc3339(time));
         let advice = listener.advice.iter().map(|&advice| AdviceRecord {
             kind: advice.kind().name(),
-            text: wording::advice(advice, listener.server),
+            text: wording::advice(advice, listener.server, listener.kernel.as_ref()),
         });
         Self {
             server: listener.server.map(Shown),

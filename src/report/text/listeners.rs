@@ -96,7 +96,7 @@ fn write_block(
         style.write_labelled(out, Emphasis::Strong, "  ", "clients", &clients)?;
     }
     for &advice in &listener.advice {
-        let text = wording::advice(advice, listener.server);
+        let text = wording::advice(advice, listener.server, listener.kernel.as_ref());
         style.write_labelled(out, Emphasis::Strong, "  ", advice.kind().name(), &text)?;
     }
     Ok(())

@@ -2,14 +2,24 @@
 
 use std::borrow::Cow;
 
+use crate::kernel::KernelStats;
 use crate::listener::Advice;
 use crate::packet::Endpoint;
 
 /// One piece of advice for the listener on `server`, as a command with a note, or as a clause.
-pub(in crate::report) fn advice(advice: Advice, server: Option<Endpoint>) -> Cow<'static, str> {
+///
+/// Commands are as they must be typed: where `kernel` knows the listener's network namespace and its port there (behind
+/// NAT another one), they run in that.
+pub(in crate::report) fn advice(
+    advice: Advice,
+    server: Option<Endpoint>,
+    kernel: Option<&KernelStats>,
+) -> Cow<'static, str> {
+    let inside = kernel.map_or_else(String::new, |kernel| kernel.netns.command_prefix());
+    let port = kernel.map(|kernel| kernel.local.port()).or(server.map(|server| server.port()));
     let on_port = |options: &str, note: &str| {
-        let port = server.map_or_else(String::new, |server| format!(" 'sport = :{}'", server.port()));
-        Cow::Owned(format!("ss {options}{port}   ({note})"))
+        let port = port.map_or_else(String::new, |port| format!(" 'sport = :{port}'"));
+        Cow::Owned(format!("{inside}ss {options}{port}   ({note})"))
     };
     Cow::Borrowed(match advice {
         Advice::CheckQueue => {
@@ -21,7 +31,10 @@ pub(in crate::report) fn advice(advice: Advice, server: Option<Endpoint>) -> Cow
         Advice::CheckListening => {
             return on_port("-ltn", "on the server: is anything listening, and on which address?");
         }
-        Advice::CheckOverflowCounters => "nstat -az TcpExtListenOverflows TcpExtListenDrops   (rising)",
+        Advice::CheckOverflowCounters => {
+            let command = "nstat -az TcpExtListenOverflows TcpExtListenDrops   (rising)";
+            return Cow::Owned(format!("{inside}{command}"));
+        }
         Advice::AcceptFaster => {
             "accept() faster, or raise both the backlog given to listen() and net.core.somaxconn: the smaller of the two is the limit"
         }
@@ -48,4 +61,39 @@ pub(in crate::report) fn advice(advice: Advice, server: Option<Endpoint>) -> Cow
         }
         Advice::CaptureOnClient => "capture on the client too: do its ACKs arrive here?",
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::{Counters, ListenSocket, Netns, Snapshot, Sysctls, Watch};
+    use crate::packet::Timestamp;
+    use crate::report::samples;
+
+    #[test]
+    fn commands_run_in_the_listeners_namespace() {
+        let server = samples::overflow_mixed().1.remove(0).server;
+        let here = advice(Advice::CheckQueue, Some(server), None);
+        assert!(here.starts_with(&format!("ss -ltnm 'sport = :{}'", server.port())), "{here}");
+        let local = "10.55.0.2:80".parse().unwrap();
+        let socket = ListenSocket {
+            local,
+            device: None,
+            v6only: None,
+            recv_q: 5,
+            send_q: Some(4),
+            drops: Some(0),
+            inode: 1,
+            cookie: 1,
+            uid: 0,
+        };
+        let (at, counters, sysctls) = (Timestamp::default(), Counters::default(), Sysctls::default());
+        let watch = Watch::new(Snapshot { at, sockets: vec![socket], counters, sysctls });
+        let netns = Netns { pid: Some(71), ..Netns::default() };
+        let stats = KernelStats { netns, ..watch.stats(local).unwrap() };
+        let inside = advice(Advice::CheckQueue, Some(server), Some(&stats));
+        assert!(inside.starts_with("nsenter -t 71 -n ss -ltnm 'sport = :80'"), "{inside}");
+        let counters = advice(Advice::CheckOverflowCounters, Some(server), Some(&stats));
+        assert!(counters.starts_with("nsenter -t 71 -n nstat -az "), "{counters}");
+    }
 }
