@@ -23,7 +23,7 @@ use super::analyse::AnalyseConfig;
 use super::{Status, analyse, raise_descriptor_limit, refuse_one_file_for_two};
 use crate::capture::{self, LiveOptions, Rotation, Saver, Source, devices};
 use crate::clock;
-use crate::engine::{Analysis, Summary};
+use crate::engine::{Analysis, AnalysisOptions, Summary};
 use crate::kernel::NetnsChoice;
 use crate::listener::Listeners;
 use crate::packet::Timestamp;
@@ -144,7 +144,8 @@ struct Session<'a> {
 
 impl Session<'_> {
     fn run(&mut self, reporter: &mut LiveReporter<'_>) -> anyhow::Result<(Summary, Listeners)> {
-        let mut analysis = Analysis::new(&analyse::engine_options(&self.config.analyse));
+        let options = analyse::engine_options(&self.config.analyse);
+        let mut analysis = Analysis::new(&AnalysisOptions { reports_stuck: true, ..options });
         let shown = self.config.analyse.verbosity != Verbosity::Quiet && io::stderr().is_terminal();
         let mut line = StatusLine::new(self.source.device(), shown);
         let begun = Instant::now();
@@ -232,10 +233,10 @@ impl Session<'_> {
         } else {
             reporter.write_so_far(&mut text, &summary, listeners)?;
         }
-        let shows = reporter.undecided_overflows();
+        let (shows, stuck) = (reporter.undecided_overflows(), reporter.undecided_stuck());
         writeln!(
             text,
-            "\n(undecided at the moment: {undecided}; of those, showing an overflow by their packets so far: {shows})"
+            "\n(undecided at the moment: {undecided}; of those, showing an overflow by their packets so far: {shows}, otherwise stuck: {stuck})"
         )?;
         // A closed standard error ends nothing.
         line.aside(|| {

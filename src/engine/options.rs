@@ -14,6 +14,9 @@ pub struct AnalysisOptions {
     pub max_attempts: usize,
     /// Most listeners that are kept apart; those past that share one record.
     pub max_listeners: usize,
+    /// Whether attempts that look stuck are reported before they are settled, when their next retry is overdue: what is
+    /// settled may be minutes late. Only [`Analysis`](super::Analysis) does that.
+    pub reports_stuck: bool,
 }
 
 impl AnalysisOptions {
@@ -33,6 +36,7 @@ impl Default for AnalysisOptions {
             threads: None,
             max_attempts: Self::DEFAULT_MAX_ATTEMPTS,
             max_listeners: Listeners::DEFAULT_LIMIT,
+            reports_stuck: false,
         }
     }
 }

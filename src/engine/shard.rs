@@ -45,6 +45,12 @@ pub(super) enum EndStep {
 }
 
 impl Shard {
+    /// A shard that has seen nothing.
+    pub(super) fn new(reports_stuck: bool) -> Self {
+        let tracker = Tracker::new();
+        Self { tracker: if reports_stuck { tracker.reporting_stuck() } else { tracker }, ..Self::default() }
+    }
+
     /// Takes packets of a batch, in order.
     pub(super) fn take(&mut self, packets: &Batch) {
         self.tracker.take(packets);

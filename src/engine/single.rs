@@ -73,7 +73,7 @@ impl Analysis {
     pub fn new(options: &AnalysisOptions) -> Self {
         Self {
             intake: Intake::default(),
-            shard: Shard::default(),
+            shard: Shard::new(options.reports_stuck),
             group: Batch::with_capacity(GROUP),
             listeners: Listeners::new(options.max_listeners),
             bounds: Bounds::new(options.max_attempts),

@@ -24,7 +24,7 @@ pub trait Sink {
         Ok(())
     }
 
-    /// Takes an attempt that shows an overflow and is not decided yet.
+    /// Takes an attempt that is not settled yet, and shows an overflow or looks stuck.
     ///
     /// # Errors
     ///

@@ -93,7 +93,8 @@ pub struct ReportOptions {
     pub format: ReportFormat,
     /// Text: list all attempts, not only the worst problems. They are held in memory until the end.
     pub all: bool,
-    /// NDJSON: also write attempts that show an overflow before they are settled, as `"type":"provisional"`.
+    /// NDJSON: also write attempts that show an overflow, or look stuck, before they are settled, as
+    /// `"type":"provisional"`.
     pub provisional: bool,
     /// List only attempts with these verdicts. Tallies are not restricted.
     pub verdicts: Option<VerdictSet>,

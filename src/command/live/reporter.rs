@@ -1,6 +1,6 @@
 //! Reports attempts as they are settled, each with the kernel's figures of that time.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 
 use super::LiveConfig;
@@ -11,9 +11,13 @@ use crate::listener::Listeners;
 use crate::packet::Timestamp;
 use crate::report::status::StatusLine;
 use crate::report::{AttemptLines, InterimReport, ReportFormat, ReportOptions, Verbosity, VerdictSet};
+use crate::words::count;
 
 /// Most problems that wait for the kernel's next figures; in a flood the others are reported at once.
 const MOST_HELD: usize = 100_000;
+
+/// Most attempts that look stuck and are reported in one second; in a flood the others are only counted.
+const MOST_STUCK: usize = 25;
 
 /// Sink of a live analysis. Problems wait for the kernel's next figures, a second at most: those of the moment in
 /// which they happened decide how sure their cause is.
@@ -28,8 +32,11 @@ pub(super) struct LiveReporter<'a> {
     held: Vec<HeldLine>,
     /// Undecided attempts that are held, by their position in the input; what is decided meanwhile leaves.
     awaited: HashSet<u64>,
-    /// Undecided attempts that were reported, by their position in the input.
-    announced: HashSet<u64>,
+    /// Undecided attempts that were reported, by their position in the input, with what they showed then.
+    announced: HashMap<u64, Verdict>,
+    /// Attempts that look stuck and were held, and those that were not, since the last report.
+    stuck: usize,
+    stuck_not_held: usize,
 }
 
 enum HeldLine {
@@ -55,13 +62,17 @@ impl<'a> LiveReporter<'a> {
             provisional: analyse.verbosity != Verbosity::Quiet,
             held: Vec::new(),
             awaited: HashSet::new(),
-            announced: HashSet::new(),
+            announced: HashMap::new(),
+            stuck: 0,
+            stuck_not_held: 0,
         }
     }
 
     /// Reports everything that was held, with its cause as known to `listeners` now.
     pub(super) fn report(&mut self, listeners: &Listeners, line: &StatusLine) -> io::Result<()> {
         let held = std::mem::take(&mut self.held);
+        let not_held = std::mem::take(&mut self.stuck_not_held);
+        self.stuck = 0;
         if held.is_empty() {
             return self.sink.drained();
         }
@@ -76,13 +87,19 @@ impl<'a> LiveReporter<'a> {
                 HeldLine::Provisional(mut attempt) => {
                     attempt.inference = listeners.infer(&attempt);
                     let undecided = self.awaited.contains(&attempt.ordinal);
-                    if undecided && speaks(&attempt) && self.announced.insert(attempt.ordinal) {
-                        self.so_far(&mut text, &attempt)?;
+                    if undecided && speaks(&attempt) {
+                        let before = self.announced.insert(attempt.ordinal, attempt.verdict);
+                        if before != Some(attempt.verdict) {
+                            self.so_far(&mut text, &attempt)?;
+                        }
                     }
                 }
             }
         }
         self.awaited.clear();
+        if not_held > 0 && self.free && self.provisional {
+            writeln!(text, "... {} more look stuck so far", count(not_held as u64, "attempt"))?;
+        }
         line.aside(|| write_lines(&text))?;
         self.sink.drained()
     }
@@ -127,7 +144,12 @@ impl<'a> LiveReporter<'a> {
 
     /// Number of undecided attempts that were reported because they show an overflow.
     pub(super) fn undecided_overflows(&self) -> usize {
-        self.announced.len()
+        self.announced.values().filter(|&&verdict| shows_overflow(verdict)).count()
+    }
+
+    /// Number of other undecided attempts that were reported because they look stuck.
+    pub(super) fn undecided_stuck(&self) -> usize {
+        self.announced.len() - self.undecided_overflows()
     }
 
     /// Writes the report so far.
@@ -156,6 +178,16 @@ impl Sink for LiveReporter<'_> {
     }
 
     fn provisional(&mut self, attempt: &Attempt) -> io::Result<()> {
+        if !shows_overflow(attempt.verdict) {
+            if !attempt.verdict.is_problem() {
+                return Ok(());
+            }
+            if self.stuck >= MOST_STUCK {
+                self.stuck_not_held += 1;
+                return Ok(());
+            }
+            self.stuck += 1;
+        }
         if self.held.len() < MOST_HELD {
             self.awaited.insert(attempt.ordinal);
             self.held.push(HeldLine::Provisional(attempt.clone()));
@@ -175,6 +207,11 @@ fn write_lines(text: &[u8]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text)?;
     stdout.flush()
+}
+
+/// Whether a verdict that may still change shows an overflow, and not only that the attempt is stuck.
+fn shows_overflow(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::SynackRetransmitted | Verdict::ResetAfterAck | Verdict::AckIgnored)
 }
 
 /// True if an undecided attempt shows enough: an overflow that the kernel confirms, or that shows twice.
@@ -229,5 +266,27 @@ mod tests {
         reporter.report(&listeners, &line).unwrap();
         assert_eq!(reporter.undecided_overflows(), 1);
         assert_eq!(told.0, [(true, Verdict::Completed), (false, Verdict::SynackRetransmitted)]);
+    }
+
+    #[test]
+    fn attempts_that_look_stuck_are_reported_once_and_few_at_a_time() {
+        let Ok(Command::Live(config)) = parse(["hsanalyze", "-i", "lo", "--format", "ndjson"]) else {
+            panic!("these are arguments of a live capture");
+        };
+        let attempts = samples::overflow_mixed().1;
+        let stuck = attempts.iter().find(|attempt| attempt.verdict == Verdict::Unanswered).unwrap();
+        let (listeners, line) = (Listeners::new(8), StatusLine::new("lo", false));
+        let mut told = Reported::default();
+        let mut reporter =
+            LiveReporter::new(&config, &ReportOptions::default(), &mut told, Timestamp::default());
+        for _ in 0..2 {
+            for ordinal in 0..100 {
+                reporter.provisional(&Attempt { ordinal, ..stuck.clone() }).unwrap();
+            }
+            assert_eq!(reporter.stuck_not_held, 75);
+            reporter.report(&listeners, &line).unwrap();
+        }
+        assert_eq!((reporter.undecided_overflows(), reporter.undecided_stuck()), (0, 25));
+        assert_eq!(told.0, [(false, Verdict::Unanswered); 25]);
     }
 }
