@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use hsanalyze::cli::{self, Command};
 #[cfg(all(target_os = "linux", feature = "lab"))]
 use hsanalyze::command::lab;
-use hsanalyze::command::{Status, analyse, listeners, live, race};
+use hsanalyze::command::{Status, analyse, listeners, live, race, size};
 use hsanalyze::printable::printable_lines;
+use hsanalyze::report::output::Output;
 
 /// Errors of every kind; 1 is for `--fail-on`.
 const FAILURE: u8 = 2;
@@ -44,6 +45,7 @@ fn run(command: Command) -> anyhow::Result<Status> {
             Ok(Status::Done)
         }
         Command::Race(config) => race::run(&config, &mut io::stdout().lock()),
+        Command::Size(config) => size::run(&config, Output::stdout().width(), &mut io::stdout().lock()),
         #[cfg(all(target_os = "linux", feature = "lab"))]
         Command::Lab(config) => lab::run(&config, &mut io::stdout().lock()),
     }

@@ -94,9 +94,9 @@ pub(super) fn completions(shell: clap_complete::Shell) -> Vec<u8> {
 
 /// The commands that have a manual page of their own.
 #[cfg(all(target_os = "linux", feature = "lab"))]
-pub(super) const PAGES: [&str; 3] = ["listeners", "race", "lab"];
+pub(super) const PAGES: [&str; 4] = ["listeners", "race", "size", "lab"];
 #[cfg(not(all(target_os = "linux", feature = "lab")))]
-pub(super) const PAGES: [&str; 2] = ["listeners", "race"];
+pub(super) const PAGES: [&str; 3] = ["listeners", "race", "size"];
 
 /// The manual page of the program, or of one of its commands.
 pub(super) fn manual(command: Option<&str>) -> Vec<u8> {

@@ -9,6 +9,7 @@ mod lab;
 mod listeners;
 mod live;
 mod race;
+mod size;
 #[cfg(test)]
 mod tests;
 
@@ -37,6 +38,8 @@ pub enum Command {
     Lab(crate::command::lab::LabConfig),
     /// Make real connects.
     Race(crate::command::race::RaceConfig),
+    /// Compute how large an accept queue should have been.
+    Size(crate::command::size::SizeConfig),
     /// Print this and be done: help, version, completions, the manual page.
     Print(Vec<u8>),
 }
@@ -54,9 +57,9 @@ pub enum UsageError {
 
 /// The names of the commands.
 #[cfg(all(target_os = "linux", feature = "lab"))]
-const COMMANDS: [&str; 6] = ["listeners", "race", "lab", "completions", "man", "help"];
+const COMMANDS: [&str; 7] = ["listeners", "race", "size", "lab", "completions", "man", "help"];
 #[cfg(not(all(target_os = "linux", feature = "lab")))]
-const COMMANDS: [&str; 5] = ["listeners", "race", "completions", "man", "help"];
+const COMMANDS: [&str; 6] = ["listeners", "race", "size", "completions", "man", "help"];
 
 #[derive(Parser)]
 #[command(
@@ -85,6 +88,7 @@ struct Cli {
 enum OtherCommand {
     Listeners(listeners::ListenersArgs),
     Race(race::RaceArgs),
+    Size(size::SizeArgs),
     #[cfg(all(target_os = "linux", feature = "lab"))]
     Lab(Box<lab::LabArgs>),
     /// Print a completion script for a shell
@@ -130,6 +134,9 @@ where
             .map_err(|message| unusable(Cli::command(), message)),
         Some(OtherCommand::Listeners(arguments)) => Ok(Command::Listeners(arguments.config())),
         Some(OtherCommand::Race(arguments)) => Ok(Command::Race(arguments.config())),
+        Some(OtherCommand::Size(arguments)) => {
+            arguments.config().map(Command::Size).map_err(|message| unusable(subcommand("size"), message))
+        }
         #[cfg(all(target_os = "linux", feature = "lab"))]
         Some(OtherCommand::Lab(arguments)) => {
             arguments.config().map(Command::Lab).map_err(|message| unusable(subcommand("lab"), message))

@@ -277,7 +277,7 @@ fn status(judgement: Judgement, summary: &Summary) -> Status {
     status
 }
 
-fn complain(error: &str) {
+pub(super) fn complain(error: &str) {
     // Nothing can be done about a closed standard error.
     let _ = writeln!(io::stderr(), "hsanalyze: error: {}", printable(error));
 }

@@ -7,6 +7,7 @@ pub mod lab;
 pub mod listeners;
 pub mod live;
 pub mod race;
+pub mod size;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -238,6 +238,16 @@ impl Experiment {
         &self.path
     }
 
+    /// The addresses of the path's ends.
+    pub(super) const fn ends(&self) -> PathAddresses {
+        self.ends
+    }
+
+    /// Keeps a client open until the experiment ends, so that no FIN of its is in the capture.
+    pub(super) fn keep(&mut self, client: Socket) {
+        self.kept.push(client);
+    }
+
     /// The listening end.
     pub const fn listener(&mut self) -> &mut LabListener {
         &mut self.listener

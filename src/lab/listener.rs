@@ -26,6 +26,8 @@ pub enum AcceptPolicy {
     After(Duration),
     /// One at a time, this long apart.
     Every(Duration),
+    /// This many in a row, this long apart as long as connections wait; the first as soon as one comes.
+    Batches(u32, Duration),
     /// At once, and each gets one byte: the server has served it.
     Answer,
 }
@@ -149,6 +151,7 @@ impl Drop for LabListener {
 fn accept_until(listener: &Socket, policy: AcceptPolicy, stop: &AtomicBool) -> io::Result<Vec<Socket>> {
     let pause = match policy {
         AcceptPolicy::Never => return Ok(Vec::new()),
+        AcceptPolicy::Batches(count, every) => return accept_batches(listener, count, every, stop),
         AcceptPolicy::After(pause) | AcceptPolicy::Every(pause) => pause,
         AcceptPolicy::Answer => Duration::ZERO,
     };
@@ -173,6 +176,40 @@ fn accept_until(listener: &Socket, policy: AcceptPolicy, stop: &AtomicBool) -> i
             if let AcceptPolicy::Every(pause) = policy {
                 next = Instant::now() + pause;
             }
+        }
+    }
+    Ok(accepted)
+}
+
+/// Keeps to a schedule while connections wait, however late the scheduler wakes it: what it missed is made up for.
+fn accept_batches(
+    listener: &Socket,
+    count: u32,
+    every: Duration,
+    stop: &AtomicBool,
+) -> io::Result<Vec<Socket>> {
+    let mut accepted = Vec::new();
+    let mut due = Instant::now();
+    while !stop.load(Ordering::Relaxed) {
+        let early = due.saturating_duration_since(Instant::now());
+        if !early.is_zero() {
+            std::thread::sleep(early.min(TICK));
+            continue;
+        }
+        let mut taken = 0;
+        while taken < count {
+            match listener.accept() {
+                Ok((socket, _)) => accepted.push(socket),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+            taken += 1;
+        }
+        if taken > 0 {
+            due += every;
+        } else if wait_readable(listener)? {
+            // Idle until now. One that pauses between batches has begun its pause, as the model has it.
+            due = Instant::now() + if count > 1 { every } else { Duration::ZERO };
         }
     }
     Ok(accepted)

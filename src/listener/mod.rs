@@ -17,6 +17,7 @@ mod kernel_history;
 mod listeners;
 mod record;
 mod schedule;
+pub mod size;
 mod times;
 
 pub use advice::{Advice, AdviceKind};

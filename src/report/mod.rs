@@ -13,6 +13,7 @@ pub mod queues;
 mod record;
 #[cfg(test)]
 pub(crate) mod samples;
+pub mod size;
 pub mod status;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ pub use self::csv::COLUMNS;
 #[cfg(all(target_os = "linux", feature = "lab"))]
 #[cfg(all(target_os = "linux", feature = "lab"))]
 pub(crate) use self::record::write_lab;
+pub use self::record::write_size_json;
 pub use self::record::{SCHEMA, TOOL, write_race_csv, write_race_json};
 pub use self::text::{AttemptLines, wanted_by_environment};
 pub use self::verdicts::VerdictSet;

@@ -28,7 +28,7 @@ const INFERRED: [&str; 3] = ["cause", "abort_on_overflow", "confidence"];
 
 /// True if the lab can run here. Otherwise prints SKIPPED; CI sets HSANALYZE_REQUIRE_ROOT, under which
 /// that is a failure.
-fn lab_is_possible(test: &str) -> bool {
+pub(crate) fn lab_is_possible(test: &str) -> bool {
     let tried = thread::spawn(|| Namespace::enter().map(|_| ())).join().unwrap();
     let device = fs::OpenOptions::new().read(true).write(true).open("/dev/net/tun");
     let missing = match (tried, device) {

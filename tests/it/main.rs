@@ -30,6 +30,8 @@ mod race;
 mod readme;
 mod scenarios;
 mod schema;
+#[cfg(all(target_os = "linux", feature = "lab"))]
+mod size;
 mod threads;
 mod tshark;
 mod usage;

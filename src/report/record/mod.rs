@@ -11,6 +11,7 @@ mod lab;
 mod listener;
 mod queues;
 mod race;
+mod size;
 
 use std::borrow::Cow;
 use std::fmt::{self, Display};
@@ -24,6 +25,7 @@ pub(crate) use self::lab::write_lab;
 pub(super) use self::listener::ListenerRecord;
 pub(super) use self::queues::write_queues;
 pub use self::race::{write_race_csv, write_race_json};
+pub use self::size::write_size_json;
 use super::wording;
 use crate::handshake::Evidence;
 use crate::packet::{Span, Timestamp};

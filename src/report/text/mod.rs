@@ -22,6 +22,7 @@ use self::header::HeaderCounts;
 pub use self::paint::wanted_by_environment;
 use self::paint::{Emphasis, Painter};
 pub use self::stream::AttemptLines;
+pub(super) use self::words::wrap;
 use self::worst::ListedAttempts;
 use super::{ReportOptions, Verbosity, VerdictSet};
 use crate::engine::Summary;

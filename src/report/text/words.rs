@@ -18,7 +18,7 @@ fn bind_units(text: &str) -> String {
 const NO_BREAK: char = '\u{a0}';
 
 /// Wraps at spaces only: a command, an option, an address or a number with its unit is never cut in two.
-pub(super) fn wrap(text: &str, width: usize, first: &str, rest: &str) -> Vec<String> {
+pub(in crate::report) fn wrap(text: &str, width: usize, first: &str, rest: &str) -> Vec<String> {
     let options = Options::new(width)
         .initial_indent(first)
         .subsequent_indent(rest)

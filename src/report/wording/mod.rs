@@ -9,6 +9,7 @@ mod delay;
 mod diagnosis;
 mod evidence;
 mod limit;
+mod size;
 
 pub(super) use advice::advice;
 pub(super) use clients::clients;
@@ -16,3 +17,4 @@ pub(super) use delay::{by_distribution, by_range};
 pub(super) use diagnosis::{diagnosis, server_name};
 pub(super) use evidence::{evidence, icmp_name, listener_evidence};
 pub(super) use limit::limit;
+pub(super) use size::{accept_rate, answer as size_answer, arrivals, rate, size};

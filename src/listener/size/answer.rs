@@ -1,0 +1,303 @@
+//! The answer: the backlog that would have held the load, or why there is none.
+
+use super::load::Load;
+use super::rate::{AcceptRate, Pace, Stretch, accept_rate, count_within, full_stretches};
+use super::simulate::{Model, Outcome, Service};
+use crate::packet::{Span, Timestamp};
+
+/// Time for which arrivals outrun accepts before that is a lasting overload and no burst: longer than the client of a
+/// service waits without noticing.
+const OVERLOAD: Span = Span::from_secs(3);
+/// Time without any accept that shows an application which has stopped, and not one between two accepts.
+const STOPPED: Span = Span::from_secs(1);
+/// Time after the last arrival that shows that a burst was over.
+const OVER: Span = Span::from_millis(500);
+/// The largest and the smallest backlog that the packets allow may differ by this factor, and by [`CLOSE`], before no
+/// backlog is named.
+const DOUBTFUL: f64 = 1.3;
+/// Connections by which they may differ in any case.
+const CLOSE: u32 = 8;
+/// Connections that must be seen to enter the queue before it is first full, for its limit to be estimated.
+const SEEN_FILLING: usize = 3;
+
+/// How large the queue should have been, and what that rests on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Size {
+    /// The accept rate while the queue was full; `None` where it was not seen.
+    pub accepts: Option<AcceptRate>,
+    /// Clients that arrived.
+    pub arrivals: ArrivalRates,
+    /// Clients that met a full queue.
+    pub turned_away: u64,
+    /// SYNs and ACKs that met it.
+    pub drops: u64,
+    /// The limit that the queue had.
+    pub limit: Option<Limit>,
+    /// The backlog, or why there is none.
+    pub answer: Answer,
+}
+
+/// New clients a second: the mean from the first to the last, and the most in any time of that length.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct ArrivalRates {
+    /// How many arrived.
+    pub clients: u64,
+    /// Mean rate.
+    pub mean: f64,
+    /// Most in 0.1 s, a second.
+    pub peak_tenth: f64,
+    /// Most in 1 s, a second.
+    pub peak_second: f64,
+    /// Most in 10 s, a second.
+    pub peak_ten: f64,
+}
+
+/// A queue's limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// The connections that it may hold; one more than that makes it full.
+    pub value: u32,
+    /// Known, from the kernel or the user; otherwise estimated from how many entered before the first drop.
+    pub known: bool,
+}
+
+/// What would have helped.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Answer {
+    /// This backlog would have held every burst.
+    Backlog {
+        /// The smallest backlog that the packets make safe.
+        backlog: u32,
+        /// How long the last connection would have waited for `accept()`; `None` where the rate was not seen.
+        longest_wait: Option<Span>,
+    },
+    /// So many more than the limit, which the packets do not show, would have held every burst.
+    MoreThanLimit {
+        /// Connections more than the limit.
+        more: u32,
+    },
+    /// Nothing was accepted once the queue was full: no backlog helps.
+    NothingAccepted {
+        /// From the first drop to the end of what was watched.
+        watched: Span,
+    },
+    /// More clients arrive than the application accepts, and go on doing so: no backlog helps for long.
+    Outrun {
+        /// Accepts a second that would have been needed.
+        needed: f64,
+        /// How long that was seen.
+        over: Span,
+        /// The backlog that would have held it for that long.
+        held_by: u32,
+    },
+    /// The packets do not carry it.
+    Unknown(Unknown),
+}
+
+/// Why the packets do not carry an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unknown {
+    /// Nobody was turned away: the queue was large enough for what was seen.
+    NoDrops,
+    /// The capture shows only the clients of one host.
+    OneClientSide,
+    /// Nothing was accepted for so short a time that an application between two accepts does the same.
+    TooShort {
+        /// From the first drop to the end of what was watched.
+        watched: Span,
+    },
+    /// The capture ends while the queue is full and clients arrive.
+    StillFull,
+    /// The drops are too few, or too close together, to tell the accept rate.
+    TooFewDrops {
+        /// How many drops there are.
+        drops: u64,
+        /// Backlogs between which the packets do not decide.
+        between: (u32, u32),
+    },
+}
+
+/// How large the queue of `load` should have been.
+#[must_use]
+pub fn size(load: &Load) -> Size {
+    let stretches = full_stretches(load);
+    let accepts = accept_rate(load, &stretches);
+    let limit = limit(load, accepts.as_ref());
+    let answer = answer(load, &stretches, accepts.as_ref(), limit);
+    Size {
+        accepts,
+        arrivals: arrival_rates(&load.arrivals),
+        turned_away: load.turned_away.len() as u64,
+        drops: load.drops.len() as u64,
+        limit,
+        answer,
+    }
+}
+
+impl AcceptRate {
+    /// The application in a model of the queue: at `per_second`, in batches where it was seen to pause.
+    #[must_use]
+    pub fn service(&self, per_second: f64) -> Service {
+        let batch = match self.pace {
+            Pace::InBursts { pause } => (pause.as_secs_f64() * per_second).round().max(1.0) as u32,
+            Pace::Even | Pace::Changing { .. } => 1,
+        };
+        Service { per_second, batch }
+    }
+
+    /// The rate to plan with: the slower one where it changed.
+    #[must_use]
+    pub fn planned(&self) -> f64 {
+        match self.pace {
+            Pace::Changing { first, second } => first.min(second),
+            Pace::Even | Pace::InBursts { .. } => self.per_second,
+        }
+    }
+
+    /// The least and the most of [`Self::planned`] that the packets allow.
+    fn bounds(&self) -> (f64, f64) {
+        let share = self.planned() / self.per_second;
+        (self.low * share, self.high * share)
+    }
+}
+
+impl Load {
+    /// This load on a listener with a queue that never fills, or with this limit.
+    #[must_use]
+    pub fn model(&self, service: Service, limit: Option<u32>) -> Model<'_> {
+        Model {
+            arrivals: &self.arrivals,
+            service,
+            limit,
+            retries: &self.retries,
+            round_trip: self.round_trip,
+            // Linux has them on; they matter only where more clients shake hands at once than the backlog holds.
+            cookies: true,
+            abort: self.abort,
+        }
+    }
+}
+
+fn answer(load: &Load, stretches: &[Stretch], accepts: Option<&AcceptRate>, limit: Option<Limit>) -> Answer {
+    let (Some(&first), Some(&last)) = (load.drops.first(), load.drops.last()) else {
+        return Answer::Unknown(Unknown::NoDrops);
+    };
+    if load.one_client_side {
+        return Answer::Unknown(Unknown::OneClientSide);
+    }
+    let until = load.until.unwrap_or(last).max(last);
+    let admitted_since = load.admissions.iter().any(|&at| at > first);
+    if !admitted_since {
+        let watched = until.since(first);
+        return match last.since(first) >= STOPPED {
+            true => Answer::NothingAccepted { watched },
+            false => Answer::Unknown(Unknown::TooShort { watched }),
+        };
+    }
+    match accepts {
+        Some(accepts) => by_rate(load, accepts, until),
+        None => without_rate(load, stretches, limit),
+    }
+}
+
+/// The answer where the accept rate was seen.
+fn by_rate(load: &Load, accepts: &AcceptRate, until: Timestamp) -> Answer {
+    let queue = |rate: f64| load.model(accepts.service(rate), None).run();
+    let (low, high) = accepts.bounds();
+    let (most, likely, least) = (queue(low), queue(accepts.planned()), queue(high));
+    if let Some(outrun) = outrun(load, &likely) {
+        return outrun;
+    }
+    let ended = load.arrivals.last().is_none_or(|&last| until.since(last) >= OVER);
+    if !ended && likely.longest_at.is_some_and(|at| until.since(at) < OVER) {
+        return Answer::Unknown(Unknown::StillFull);
+    }
+    let close = most.longest.saturating_sub(least.longest) <= CLOSE;
+    if !close && f64::from(most.longest) > DOUBTFUL * f64::from(least.longest) {
+        let (drops, between) = (load.drops.len() as u64, (least.longest, most.longest));
+        return Answer::Unknown(Unknown::TooFewDrops { drops, between });
+    }
+    Answer::Backlog { backlog: most.longest, longest_wait: Some(most.longest_wait) }
+}
+
+/// Whether arrivals outran accepts for long: then the queue only puts off what must come.
+fn outrun(load: &Load, queue: &Outcome) -> Option<Answer> {
+    let (from, to) = (queue.grows_from?, queue.longest_at?);
+    let over = to.since(from);
+    let arrived = count_within(&load.arrivals, from, to);
+    (over >= OVERLOAD).then(|| Answer::Outrun {
+        needed: arrived as f64 / over.as_secs_f64(),
+        over,
+        held_by: queue.longest,
+    })
+}
+
+/// The answer where the queue was full for too short a time to see an accept. The application accepted none of the clients
+/// in that time, so all of those turned away would have waited besides those that the queue held.
+fn without_rate(load: &Load, stretches: &[Stretch], limit: Option<Limit>) -> Answer {
+    let worst = stretches.iter().map(|stretch| turned_away_within(load, stretch)).max().unwrap_or(0);
+    let more = u32::try_from(worst).unwrap_or(u32::MAX);
+    if more == 0 {
+        // Only retries were dropped: those of clients that arrived before the capture began.
+        return Answer::Unknown(Unknown::StillFull);
+    }
+    match limit {
+        // The full queue holds one more than the limit.
+        Some(limit) => Answer::Backlog {
+            backlog: limit.value.saturating_add(1).saturating_add(more),
+            longest_wait: None,
+        },
+        None => Answer::MoreThanLimit { more: more.saturating_add(1) },
+    }
+}
+
+fn turned_away_within(load: &Load, stretch: &Stretch) -> usize {
+    let from = load.turned_away.partition_point(|&at| at < stretch.from);
+    load.turned_away.partition_point(|&at| at <= stretch.to).saturating_sub(from)
+}
+
+/// The limit: what is known, or one less than the longest queue that those who did get in can have made.
+fn limit(load: &Load, accepts: Option<&AcceptRate>) -> Option<Limit> {
+    if let Some(value) = load.limit {
+        return Some(Limit { value, known: true });
+    }
+    let (accepts, &first) = (accepts?, load.drops.first()?);
+    let before = load.admissions.partition_point(|&at| at <= first);
+    if before < SEEN_FILLING {
+        return None;
+    }
+    let admitted = Model {
+        arrivals: &load.admissions,
+        round_trip: Span::ZERO,
+        ..load.model(Service { per_second: accepts.per_second, batch: 1 }, None)
+    };
+    let value = admitted.run().longest.saturating_sub(1);
+    Some(Limit { value, known: false })
+}
+
+fn arrival_rates(arrivals: &[Timestamp]) -> ArrivalRates {
+    let (Some(&first), Some(&last)) = (arrivals.first(), arrivals.last()) else {
+        return ArrivalRates::default();
+    };
+    let seconds = last.since(first).as_secs_f64();
+    ArrivalRates {
+        clients: arrivals.len() as u64,
+        mean: if seconds > 0.0 { arrivals.len() as f64 / seconds } else { 0.0 },
+        peak_tenth: peak(arrivals, Span::from_millis(100)),
+        peak_second: peak(arrivals, Span::from_secs(1)),
+        peak_ten: peak(arrivals, Span::from_secs(10)),
+    }
+}
+
+/// The most arrivals in any time of this length, a second.
+fn peak(arrivals: &[Timestamp], window: Span) -> f64 {
+    let mut from = 0;
+    let mut most = 0;
+    for (index, at) in arrivals.iter().enumerate() {
+        while arrivals.get(from).is_some_and(|&first| at.since(first) >= window) {
+            from += 1;
+        }
+        most = most.max(index + 1 - from);
+    }
+    most as f64 / window.as_secs_f64()
+}

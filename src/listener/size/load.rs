@@ -1,0 +1,229 @@
+//! The load on one listener, as the packets show it: who wanted in, who got in, who was turned away, and when.
+//!
+//! Owns how an attempt becomes arrivals, admissions and drops. Does not own what follows from them.
+
+use std::net::IpAddr;
+
+use crate::handshake::{Attempt, Fact, Unproven, Vantage, Verdict};
+use crate::packet::{Span, Timestamp};
+
+/// SYN retries of Linux since 6.5, from the first SYN: five gaps of 1 s (`tcp_syn_linear_timeouts`), then doubling. The
+/// default of `tcp_syn_retries` allows no more.
+pub const RETRIES_LINEAR: [Span; 9] = spans([1, 2, 3, 4, 5, 7, 11, 19, 35]);
+/// SYN retries of Linux before 6.5 and of most other systems: each gap is twice the one before (RFC 6298 §5.5).
+pub const RETRIES_DOUBLING: [Span; 6] = spans([1, 3, 7, 15, 31, 63]);
+/// A retry in these gaps after the first SYN tells the two schedules apart: only the linear one has it at 2 s.
+const SECOND_RETRY: (Span, Span) = (Span::from_millis(1_700), Span::from_millis(2_600));
+
+/// Retransmissions of a SYN-ACK after which Linux gives up by default (`tcp_synack_retries`): the last ACK was ignored too.
+const SYNACK_RETRIES: usize = 5;
+
+const fn spans<const N: usize>(seconds: [i64; N]) -> [Span; N] {
+    let mut spans = [Span::ZERO; N];
+    let mut at = 0;
+    while at < N {
+        spans[at] = Span::from_secs(seconds[at]);
+        at += 1;
+    }
+    spans
+}
+
+/// Something that the packets show of a listener's queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Event {
+    /// A client's first SYN.
+    Arrival,
+    /// A handshake that completed: the connection is in the accept queue.
+    Admission,
+    /// A SYN that got no answer, or an ACK that was ignored or reset: the queue was full.
+    Drop,
+}
+
+/// Arrivals, admissions and drops of one listener, in order of time.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Load {
+    /// First SYNs, one of each client; retries are not new arrivals.
+    pub arrivals: Vec<Timestamp>,
+    /// Handshakes that completed.
+    pub admissions: Vec<Timestamp>,
+    /// SYNs without an answer, retries included, and ACKs that were ignored or reset.
+    pub drops: Vec<Timestamp>,
+    /// When each client that met a full queue did so first.
+    pub turned_away: Vec<Timestamp>,
+    /// SYN retries of a dropped client, from its first SYN.
+    pub retries: Vec<Span>,
+    /// SYN-ACK to ACK, the typical one.
+    pub round_trip: Span,
+    /// End of what was watched.
+    pub until: Option<Timestamp>,
+    /// The queue's limit, where it is known and not only estimated.
+    pub limit: Option<u32>,
+    /// `net.ipv4.tcp_abort_on_overflow`.
+    pub abort: bool,
+    /// All clients are on the host where the capture was taken: those of other hosts are not in it.
+    pub one_client_side: bool,
+}
+
+impl Load {
+    /// The load that these attempts to one listener make, watched until `until`.
+    #[must_use]
+    pub fn of(attempts: &[Attempt], until: Option<Timestamp>) -> Self {
+        let mut collected = Collector::default();
+        attempts.iter().for_each(|attempt| collected.add(attempt));
+        collected.load(until)
+    }
+
+    pub(super) fn sort(&mut self) {
+        for times in [&mut self.arrivals, &mut self.admissions, &mut self.drops, &mut self.turned_away] {
+            times.sort_unstable();
+        }
+    }
+}
+
+/// Collects the load of one listener from its attempts, in any order. Keeps 8 bytes of an arrival, an admission or a drop.
+#[derive(Debug, Clone, Default)]
+pub struct Collector {
+    load: Load,
+    round_trips: Vec<Span>,
+    traits: Traits,
+}
+
+impl Collector {
+    /// Adds an attempt.
+    pub fn add(&mut self, attempt: &Attempt) {
+        let drops = self.load.drops.len();
+        events(attempt, |event, at| match event {
+            Event::Arrival => self.load.arrivals.push(at),
+            Event::Admission => self.load.admissions.push(at),
+            Event::Drop => self.load.drops.push(at),
+        });
+        self.load.turned_away.extend(self.load.drops.get(drops));
+        self.round_trips.extend(attempt.timing.synack_to_ack);
+        self.load.until = self.load.until.max(Some(attempt.end));
+        self.traits.add(attempt);
+    }
+
+    /// Drops seen so far.
+    #[must_use]
+    pub fn drops(&self) -> usize {
+        self.load.drops.len()
+    }
+
+    /// The load, watched until `until` or the last packet of an attempt.
+    #[must_use]
+    pub fn load(self, until: Option<Timestamp>) -> Load {
+        let Self { mut load, mut round_trips, traits } = self;
+        round_trips.sort_unstable();
+        load.round_trip = round_trips.get(round_trips.len() / 2).copied().unwrap_or_default();
+        load.until = load.until.max(until);
+        traits.apply(&mut load);
+        load.sort();
+        load
+    }
+}
+
+/// Traits of a listener's clients that bear on its load.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Traits {
+    first_client: Option<IpAddr>,
+    several_clients: bool,
+    /// Attempts whose timing shows the capture near the client, and anywhere else.
+    near_client: u64,
+    elsewhere: u64,
+    /// Clients that retry by either schedule.
+    linear: u64,
+    doubling: u64,
+    abort: bool,
+}
+
+impl Traits {
+    pub(super) fn add(&mut self, attempt: &Attempt) {
+        let client = attempt.client.ip();
+        self.several_clients |= *self.first_client.get_or_insert(client) != client;
+        match attempt.vantage {
+            Some(Vantage::Client) => self.near_client += 1,
+            Some(Vantage::Server | Vantage::Local | Vantage::Middle) => self.elsewhere += 1,
+            None => {}
+        }
+        if let Some(second) = attempt.syn_retry_at.get(1) {
+            let linear = (SECOND_RETRY.0..SECOND_RETRY.1).contains(second);
+            *if linear { &mut self.linear } else { &mut self.doubling } += 1;
+        }
+        self.abort |= attempt.verdict == Verdict::ResetAfterAck;
+    }
+
+    pub(super) fn apply(&self, load: &mut Load) {
+        load.retries =
+            if self.doubling > self.linear { RETRIES_DOUBLING.to_vec() } else { RETRIES_LINEAR.to_vec() };
+        load.abort = self.abort;
+        // A capture near one client shows only that client's share of the load.
+        load.one_client_side = !self.several_clients && self.near_client > self.elsewhere;
+    }
+}
+
+/// Calls `take` with each thing that `attempt` shows of the queue.
+pub(super) fn events(attempt: &Attempt, mut take: impl FnMut(Event, Timestamp)) {
+    let wanted_in = match attempt.verdict {
+        Verdict::Completed
+        | Verdict::CompletedLate
+        | Verdict::SynackRetransmitted
+        | Verdict::ResetAfterAck
+        | Verdict::AckIgnored
+        | Verdict::Unanswered
+        | Verdict::Undetermined => true,
+        // It never asked for a place in the accept queue, or was turned away for another reason.
+        Verdict::Refused | Verdict::Unreachable | Verdict::HalfOpen | Verdict::ClientReset => false,
+    };
+    if !wanted_in || attempt.facts.has(Fact::ClientWentOn) && attempt.verdict == Verdict::Unanswered {
+        return;
+    }
+    if !attempt.is_syn_missing() {
+        take(Event::Arrival, attempt.start);
+    }
+    dropped_syns(attempt, |at| take(Event::Drop, at));
+    let Some(acked) = attempt.acked else { return };
+    match attempt.verdict {
+        Verdict::Completed | Verdict::CompletedLate => {
+            // Data that goes unacknowledged is what SYN cookies leave of a full queue.
+            if attempt.unproven != Some(Unproven::DataUnacknowledged) {
+                take(Event::Admission, acked);
+            }
+        }
+        Verdict::SynackRetransmitted => {
+            // Each retransmitted SYN-ACK draws an ACK, as much later than the first one as it is itself.
+            let acks = || [Span::ZERO].into_iter().chain(attempt.retry_at.iter().copied());
+            let given_up = attempt.retry_at.len() >= SYNACK_RETRIES;
+            let ignored = attempt.retry_at.len() + usize::from(given_up);
+            acks().take(ignored).for_each(|after| take(Event::Drop, acked.plus(after)));
+            // The last ACK was taken, or the capture ends before that shows.
+            if attempt.established == Some(true) {
+                acks().skip(ignored).for_each(|after| take(Event::Admission, acked.plus(after)));
+            }
+        }
+        Verdict::ResetAfterAck | Verdict::AckIgnored => take(Event::Drop, acked),
+        Verdict::Refused
+        | Verdict::Unreachable
+        | Verdict::Unanswered
+        | Verdict::HalfOpen
+        | Verdict::ClientReset
+        | Verdict::Undetermined => {}
+    }
+}
+
+/// The SYNs of an attempt that nothing answered.
+fn dropped_syns(attempt: &Attempt, mut take: impl FnMut(Timestamp)) {
+    let answered = match attempt.verdict {
+        Verdict::Unanswered => None,
+        // A retry was answered: those before it were not.
+        _ if attempt.retries.syn > 0 => match attempt.timing.delay {
+            Some(delay) => Some(delay),
+            None => return,
+        },
+        _ => return,
+    };
+    /// The delay ends with the SYN that was answered; retries are far further apart.
+    const SLACK: Span = Span::from_millis(5);
+    let dropped = |&at: &Span| answered.is_none_or(|answered| at < answered.minus(SLACK));
+    let syns = [Span::ZERO].into_iter().chain(attempt.syn_retry_at.iter().copied());
+    syns.filter(dropped).for_each(|after| take(attempt.start.plus(after)));
+}

@@ -1,0 +1,22 @@
+//! How large the accept queue should have been (DOMAIN §9).
+//!
+//! From the packets of a listener whose queue overflowed follow the rate at which its application accepts ([`AcceptRate`]),
+//! the queue that the same clients would have made had none been turned away, and so the backlog that would have held
+//! them; or the reason why none would have, or why that cannot be told. Owns the estimate and the simulation. Does not own
+//! the sentences (`report`), nor the experiment that checks a prediction against a kernel (`lab`).
+
+mod answer;
+mod candidates;
+mod load;
+mod rate;
+mod series;
+mod simulate;
+#[cfg(test)]
+mod tests;
+
+pub use answer::{Answer, ArrivalRates, Limit, Size, Unknown, size};
+pub use candidates::{Candidate, WhatIf, candidates};
+pub use load::{Collector, Load, RETRIES_DOUBLING, RETRIES_LINEAR};
+pub use rate::{AcceptRate, Pace};
+pub use series::{Bin, Series};
+pub use simulate::{Model, Outcome, Service};

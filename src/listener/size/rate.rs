@@ -1,0 +1,184 @@
+//! The rate at which the application accepts, from what happened while the queue was full.
+//!
+//! At each drop the queue holds one connection more than its limit. Between two drops of one full stretch the queue
+//! therefore gained as many connections as it lost: each admission stands for one `accept()`. Outside of full stretches
+//! the application may have waited for connections, and admissions say nothing of what it can do.
+
+use super::load::Load;
+use crate::packet::{Span, Timestamp};
+
+/// Drops that are further apart than this many times the usual gap are two stretches: the queue may have emptied.
+const USUAL_GAPS: i64 = 8;
+/// Bounds of that: a burst's drops are milliseconds apart, its clients' retries a second.
+const LONGEST_GAP: (Span, Span) = (Span::from_millis(100), Span::from_millis(1_500));
+/// Stretches shorter than this share of the longest say little, and much about their ends.
+const SHORT: i64 = 5;
+/// Accepts missing from the schedule of an even pace before the pace is called uneven. Two is what an even one shows.
+const UNEVEN: f64 = 5.0;
+/// Admissions that each half of the stretches needs before their rates are compared.
+const COMPARABLE: usize = 12;
+/// The ratio of these two rates from which the rate has changed: beyond what batches and chance make of it.
+const CHANGED: f64 = 1.5;
+
+/// How the application accepted while its queue was full.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Pace {
+    /// One connection after the other.
+    Even,
+    /// Several in a row, with pauses in between.
+    InBursts {
+        /// The longest time for which it fell behind its own rate.
+        pause: Span,
+    },
+    /// At one rate in the first half of that time, and at another in the second.
+    Changing {
+        /// Connections a second in the first half.
+        first: f64,
+        /// Connections a second in the second half.
+        second: f64,
+    },
+}
+
+/// The accept rate while the queue was full.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AcceptRate {
+    /// Connections a second.
+    pub per_second: f64,
+    /// The least that the packets allow.
+    pub low: f64,
+    /// The most that they allow.
+    pub high: f64,
+    /// Time for which the queue was seen to be full.
+    pub over: Span,
+    /// Connections accepted in that time.
+    pub accepted: u64,
+    /// How evenly.
+    pub pace: Pace,
+}
+
+/// A time in which the queue was full throughout: from a drop to a drop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stretch {
+    pub(super) from: Timestamp,
+    pub(super) to: Timestamp,
+    pub(super) admissions: usize,
+}
+
+impl Stretch {
+    fn length(self) -> Span {
+        self.to.since(self.from)
+    }
+}
+
+/// Stretches of `load` in which its queue was full throughout, in order.
+pub(super) fn full_stretches(load: &Load) -> Vec<Stretch> {
+    let Some((&first, rest)) = load.drops.split_first() else { return Vec::new() };
+    let mut gaps: Vec<Span> = load.drops.windows(2).filter_map(gap).filter(|&gap| gap > Span::ZERO).collect();
+    gaps.sort_unstable();
+    let usual = gaps.get(gaps.len() / 2).copied().unwrap_or_default();
+    let longest = usual.scaled(USUAL_GAPS, 1).clamp(LONGEST_GAP.0, LONGEST_GAP.1);
+    let mut stretches = Vec::new();
+    let (mut from, mut to) = (first, first);
+    for &drop in rest {
+        if drop.since(to) > longest {
+            stretches.push((from, to));
+            from = drop;
+        }
+        to = drop;
+    }
+    stretches.push((from, to));
+    let full = |(from, to)| Stretch { from, to, admissions: count_within(&load.admissions, from, to) };
+    stretches.into_iter().map(full).collect()
+}
+
+fn gap(pair: &[Timestamp]) -> Option<Span> {
+    match pair {
+        [one, other] => Some(other.since(*one)),
+        _ => None,
+    }
+}
+
+/// The accept rate that these stretches show; `None` where they show no accept, or no time.
+pub(super) fn accept_rate(load: &Load, stretches: &[Stretch]) -> Option<AcceptRate> {
+    let new: Vec<Stretch> = stretches.iter().filter_map(|stretch| of_new_clients(load, stretch)).collect();
+    let stretches = if new.iter().any(|stretch| stretch.length() > Span::ZERO) { &new } else { stretches };
+    let longest = stretches.iter().map(|stretch| stretch.length()).max()?;
+    let used: Vec<Stretch> = stretches
+        .iter()
+        .copied()
+        .filter(|stretch| stretch.length() > Span::ZERO && stretch.length().scaled(SHORT, 1) >= longest)
+        .collect();
+    let over = used.iter().fold(Span::ZERO, |sum, stretch| sum.plus(stretch.length()));
+    let accepted: usize = used.iter().map(|stretch| stretch.admissions).sum();
+    if accepted == 0 || over <= Span::ZERO {
+        return None;
+    }
+    let seconds = over.as_secs_f64();
+    let per_second = accepted as f64 / seconds;
+    // A stretch may begin just after an accept and end just before one, or the other way round; these errors add up as
+    // independent ones do.
+    let error = (used.len() as f64).sqrt();
+    Some(AcceptRate {
+        per_second,
+        low: (accepted as f64 - error).max(0.0) / seconds,
+        high: (accepted as f64 + error) / seconds,
+        over,
+        accepted: accepted as u64,
+        pace: pace(load, &used, per_second),
+    })
+}
+
+/// The part of a stretch in which clients were turned away for the first time. Their retries come many at one instant, as
+/// the kernel's timers have it; so many requests at once make Linux answer with SYN cookies, and an ignored ACK of those
+/// looks like a handshake that completed.
+fn of_new_clients(load: &Load, stretch: &Stretch) -> Option<Stretch> {
+    let begin = load.turned_away.partition_point(|&at| at < stretch.from);
+    let end = load.turned_away.partition_point(|&at| at <= stretch.to);
+    let (&from, &to) = load.turned_away.get(begin..end).and_then(|new| new.first().zip(new.last()))?;
+    Some(Stretch { from, to, admissions: count_within(&load.admissions, from, to) })
+}
+
+fn pace(load: &Load, used: &[Stretch], per_second: f64) -> Pace {
+    let half = used.iter().fold(Span::ZERO, |sum, stretch| sum.plus(stretch.length())).scaled(1, 2);
+    let (first, second) = halves(load, used, half);
+    if first.min(second) >= COMPARABLE {
+        let seconds = half.as_secs_f64();
+        let rates = (first as f64 / seconds, second as f64 / seconds);
+        if rates.0.max(rates.1) > CHANGED * rates.0.min(rates.1) {
+            return Pace::Changing { first: rates.0, second: rates.1 };
+        }
+    }
+    let pause = used.iter().map(|&stretch| behind(load, stretch, per_second)).max().unwrap_or_default();
+    if pause.as_secs_f64() * per_second > UNEVEN { Pace::InBursts { pause } } else { Pace::Even }
+}
+
+/// Admissions in the first and in the second half of the time in `used`.
+fn halves(load: &Load, used: &[Stretch], half: Span) -> (usize, usize) {
+    let mut left = half;
+    let (mut first, mut second) = (0, 0);
+    for stretch in used {
+        let middle = stretch.from.plus(left.min(stretch.length()));
+        first += count_within(&load.admissions, stretch.from, middle);
+        second += count_within(&load.admissions, middle, stretch.to);
+        left = left.minus(stretch.length()).max(Span::ZERO);
+    }
+    (first, second)
+}
+
+/// The longest time for which the application fell behind an even pace of `per_second`.
+fn behind(load: &Load, stretch: Stretch, per_second: f64) -> Span {
+    let due = |accepted: usize| Span::from_nanos((accepted as f64 / per_second * 1e9) as i64);
+    let from = load.admissions.partition_point(|&at| at <= stretch.from);
+    let within = load.admissions.iter().skip(from).take_while(|&&at| at <= stretch.to);
+    let (mut least, mut worst) = (Span::ZERO, Span::ZERO);
+    for (accepted, &at) in within.enumerate() {
+        worst = worst.max(at.since(stretch.from).minus(due(accepted)).minus(least));
+        least = least.min(at.since(stretch.from).minus(due(accepted + 1)));
+    }
+    worst.max(stretch.length().minus(due(stretch.admissions)).minus(least))
+}
+
+/// How many of these times, which are in order, lie after `from` and not after `to`.
+pub(super) fn count_within(times: &[Timestamp], from: Timestamp, to: Timestamp) -> usize {
+    times.partition_point(|&at| at <= to).saturating_sub(times.partition_point(|&at| at <= from))
+}

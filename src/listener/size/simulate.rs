@@ -1,0 +1,305 @@
+//! The accept queue as Linux runs it, simulated: arrivals in, drops and waits out.
+//!
+//! Pure and deterministic: no clock, no randomness. Owns the rules of the queue and of the clients' retries. Does not own
+//! where arrivals and rates come from.
+//!
+//! The rules (DOMAIN §1, §2; `tcp_conn_request`, `tcp_check_req`): the queue is full when it holds more than the limit; a
+//! full queue drops SYNs and ignores ACKs (or resets, with `tcp_abort_on_overflow`); requests that wait for their ACK are
+//! bounded by the same limit, past which SYN cookies take over, or SYNs are dropped where cookies are off.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use crate::packet::{Span, Timestamp};
+
+/// Retransmissions of a SYN-ACK whose ACK was ignored, from the first: `tcp_synack_retries` = 5.
+const SYNACK_RETRIES: [Span; 5] =
+    [Span::from_secs(1), Span::from_secs(3), Span::from_secs(7), Span::from_secs(15), Span::from_secs(31)];
+
+/// The application's `accept()` calls while connections wait.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Service {
+    /// Connections a second; 0 is an application that has stopped.
+    pub per_second: f64,
+    /// Connections accepted in a row before the application pauses; 1 where it does not.
+    pub batch: u32,
+}
+
+impl Service {
+    /// From one batch to the next; `None` where it never comes.
+    fn interval(self) -> Option<Span> {
+        let seconds = f64::from(self.batch.max(1)) / self.per_second;
+        // A rate too small for 64 bits of nanoseconds is none.
+        (self.per_second > 0.0 && seconds < 1e9).then(|| Span::from_nanos((seconds * 1e9).round() as i64))
+    }
+}
+
+/// A listener and its clients.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Model<'a> {
+    /// First SYNs, in order of time.
+    pub arrivals: &'a [Timestamp],
+    /// The application.
+    pub service: Service,
+    /// The queue's limit; `None` for a queue that never fills.
+    pub limit: Option<u32>,
+    /// SYN retries of a dropped client, from its first SYN.
+    pub retries: &'a [Span],
+    /// From a SYN to the ACK of the same handshake.
+    pub round_trip: Span,
+    /// `net.ipv4.tcp_syncookies` is on.
+    pub cookies: bool,
+    /// `net.ipv4.tcp_abort_on_overflow` is on.
+    pub abort: bool,
+}
+
+/// Result of a simulation.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Outcome {
+    /// SYNs dropped and ACKs ignored by a full accept queue: what Linux counts as ListenOverflows.
+    pub overflows: u64,
+    /// SYNs dropped because too many requests waited for their ACK, with cookies off.
+    pub syn_queue_drops: u64,
+    /// Clients that met a full queue at least once.
+    pub turned_away: u64,
+    /// Clients that got into the queue by a retry.
+    pub late: u64,
+    /// Clients that never got in.
+    pub lost: u64,
+    /// Clients that got into the queue.
+    pub admitted: u64,
+    /// Connections that the application accepted.
+    pub accepted: u64,
+    /// The most connections that waited at one time.
+    pub longest: u32,
+    /// When they did.
+    pub longest_at: Option<Timestamp>,
+    /// The last time before that when none waited.
+    pub grows_from: Option<Timestamp>,
+    /// The longest time that an accepted connection waited.
+    pub longest_wait: Span,
+    /// Time that accepted connections waited, summed.
+    pub waited: Span,
+    /// Queue length over time, at each change; only where it was asked for.
+    pub lengths: Vec<(Timestamp, u32)>,
+}
+
+impl Model<'_> {
+    /// Runs the model until nothing can happen any more.
+    #[must_use]
+    pub fn run(&self) -> Outcome {
+        Run::new(self, false).finish()
+    }
+
+    /// The same, with the queue's length over time.
+    #[must_use]
+    pub fn run_traced(&self) -> Outcome {
+        Run::new(self, true).finish()
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Happening {
+    /// The application takes a batch. At the same instant it comes first: its place is free for the SYN.
+    Accept,
+    /// An ACK: of the SYN-ACK, or of its `usize`-th retransmission.
+    Ack { client: usize, round: usize },
+    /// A SYN: the first, or the `usize`-th retry.
+    Syn { client: usize, round: usize },
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Client {
+    turned_away: bool,
+    /// Answered by a SYN cookie: nothing is kept of it.
+    by_cookie: bool,
+    /// Answered at a SYN that was a retry.
+    retried: bool,
+}
+
+struct Run<'a> {
+    model: &'a Model<'a>,
+    interval: Option<Span>,
+    next: BinaryHeap<Reverse<(Timestamp, Happening)>>,
+    clients: Vec<Client>,
+    /// When each connection in the queue got in.
+    queue: VecDeque<Timestamp>,
+    /// Requests that wait for their ACK.
+    requests: u32,
+    accept_due: bool,
+    last_accept: Option<Timestamp>,
+    empty_since: Option<Timestamp>,
+    traced: bool,
+    outcome: Outcome,
+}
+
+impl<'a> Run<'a> {
+    fn new(model: &'a Model<'a>, traced: bool) -> Self {
+        let first = |(client, &at)| Reverse((at, Happening::Syn { client, round: 0 }));
+        Self {
+            model,
+            interval: model.service.interval(),
+            next: model.arrivals.iter().enumerate().map(first).collect(),
+            clients: vec![Client::default(); model.arrivals.len()],
+            queue: VecDeque::new(),
+            requests: 0,
+            accept_due: false,
+            last_accept: None,
+            empty_since: model.arrivals.first().copied(),
+            traced,
+            outcome: Outcome::default(),
+        }
+    }
+
+    fn finish(mut self) -> Outcome {
+        while let Some(Reverse((now, happening))) = self.next.pop() {
+            match happening {
+                Happening::Accept => self.accept(now),
+                Happening::Ack { client, round } => self.ack(now, client, round),
+                Happening::Syn { client, round } => self.syn(now, client, round),
+            }
+        }
+        self.outcome
+    }
+
+    fn is_full(&self) -> bool {
+        self.model.limit.is_some_and(|limit| self.queue.len() as u64 > u64::from(limit))
+    }
+
+    fn syn(&mut self, now: Timestamp, client: usize, round: usize) {
+        let too_many = self.model.limit.is_some_and(|limit| self.requests >= limit.max(1));
+        if too_many && !self.model.cookies {
+            self.outcome.syn_queue_drops += 1;
+            return self.turn_away(client, round);
+        }
+        if self.is_full() {
+            self.outcome.overflows += 1;
+            return self.turn_away(client, round);
+        }
+        self.clients[client].by_cookie = too_many;
+        self.clients[client].retried = round > 0;
+        self.requests += u32::from(!too_many);
+        self.schedule(now.plus(self.model.round_trip), Happening::Ack { client, round: 0 });
+    }
+
+    /// A dropped SYN: the client sends it again, as long as its schedule has it.
+    fn turn_away(&mut self, client: usize, round: usize) {
+        self.note_turned_away(client);
+        match self.model.retries.get(round) {
+            Some(&after) => {
+                let at = self.model.arrivals[client].plus(after);
+                self.schedule(at, Happening::Syn { client, round: round + 1 });
+            }
+            None => self.outcome.lost += 1,
+        }
+    }
+
+    fn note_turned_away(&mut self, client: usize) {
+        let client = &mut self.clients[client];
+        self.outcome.turned_away += u64::from(!client.turned_away);
+        client.turned_away = true;
+    }
+
+    fn ack(&mut self, now: Timestamp, client: usize, round: usize) {
+        let by_cookie = self.clients[client].by_cookie;
+        if self.is_full() {
+            self.outcome.overflows += 1;
+            self.note_turned_away(client);
+            let next = SYNACK_RETRIES.get(round).filter(|_| !by_cookie && !self.model.abort);
+            if let Some(&after) = next {
+                let before = round.checked_sub(1).and_then(|last| SYNACK_RETRIES.get(last)).copied();
+                let gap = after.minus(before.unwrap_or_default());
+                self.schedule(now.plus(gap), Happening::Ack { client, round: round + 1 });
+            } else {
+                self.requests -= u32::from(!by_cookie);
+                self.outcome.lost += 1;
+            }
+            return;
+        }
+        self.requests -= u32::from(!by_cookie);
+        self.outcome.late += u64::from(self.clients[client].retried || round > 0);
+        self.outcome.admitted += 1;
+        self.queue.push_back(now);
+        let length = u32::try_from(self.queue.len()).unwrap_or(u32::MAX);
+        if length > self.outcome.longest {
+            self.outcome.longest = length;
+            self.outcome.longest_at = Some(now);
+            self.outcome.grows_from = self.empty_since;
+        }
+        self.trace(now);
+        if !self.accept_due {
+            self.schedule_accept(now);
+        }
+    }
+
+    fn accept(&mut self, now: Timestamp) {
+        self.accept_due = false;
+        self.last_accept = Some(now);
+        for _ in 0..self.model.service.batch.max(1) {
+            let Some(since) = self.queue.pop_front() else { break };
+            let wait = now.since(since);
+            self.outcome.accepted += 1;
+            self.outcome.waited = self.outcome.waited.plus(wait);
+            self.outcome.longest_wait = self.outcome.longest_wait.max(wait);
+        }
+        self.trace(now);
+        if self.queue.is_empty() {
+            self.empty_since = Some(now);
+        } else {
+            self.schedule_accept(now);
+        }
+    }
+
+    /// The next batch. An application that accepts one by one waits in `accept()` for the first; one that pauses between
+    /// batches has just begun its pause, which is the worst case.
+    fn schedule_accept(&mut self, now: Timestamp) {
+        let Some(interval) = self.interval else { return };
+        let due = self.last_accept.map(|last| last.plus(interval)).filter(|&due| due > now);
+        let idle = if self.model.service.batch > 1 { now.plus(interval) } else { now };
+        self.accept_due = true;
+        self.schedule(due.unwrap_or(idle), Happening::Accept);
+    }
+
+    fn schedule(&mut self, at: Timestamp, happening: Happening) {
+        self.next.push(Reverse((at, happening)));
+    }
+
+    fn trace(&mut self, now: Timestamp) {
+        if self.traced {
+            self.outcome.lengths.push((now, u32::try_from(self.queue.len()).unwrap_or(u32::MAX)));
+        }
+    }
+}
+
+#[cfg(test)]
+impl Model<'_> {
+    /// Runs the model, and keeps what a capture near its listener would show.
+    pub(crate) fn observe(&self) -> super::Load {
+        let mut run = Run::new(self, false);
+        let mut load = super::Load {
+            arrivals: self.arrivals.to_vec(),
+            retries: self.retries.to_vec(),
+            round_trip: self.round_trip,
+            ..super::Load::default()
+        };
+        while let Some(Reverse((now, happening))) = run.next.pop() {
+            let before = (run.outcome.overflows, run.outcome.admitted, run.outcome.turned_away);
+            match happening {
+                Happening::Accept => run.accept(now),
+                Happening::Ack { client, round } => run.ack(now, client, round),
+                Happening::Syn { client, round } => run.syn(now, client, round),
+            }
+            if run.outcome.overflows > before.0 {
+                load.drops.push(now);
+            }
+            if run.outcome.admitted > before.1 {
+                load.admissions.push(now);
+            }
+            if run.outcome.turned_away > before.2 {
+                load.turned_away.push(now);
+            }
+        }
+        load.sort();
+        load
+    }
+}

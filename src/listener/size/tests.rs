@@ -1,0 +1,237 @@
+//! Properties of the model, and answers for loads whose answer is known.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::packet::{Span, Timestamp};
+
+fn at(seconds: f64) -> Timestamp {
+    Timestamp::from_nanos((seconds * 1e9) as i64)
+}
+
+fn model(arrivals: &[Timestamp], per_second: f64, limit: u32) -> Model<'_> {
+    Model {
+        arrivals,
+        service: Service { per_second, batch: 1 },
+        limit: Some(limit),
+        retries: &RETRIES_LINEAR,
+        round_trip: Span::from_millis(2),
+        cookies: true,
+        abort: false,
+    }
+}
+
+/// The packets of a simulated listener, as [`Load::of`] would find them.
+fn observe(arrivals: &[Timestamp], service: Service, limit: u32, until: f64) -> Load {
+    Load { until: Some(at(until)), ..Model { service, ..model(arrivals, 1.0, limit) }.observe() }
+}
+
+proptest! {
+    #[test]
+    fn nobody_is_lost_from_sight(
+        gaps in prop::collection::vec(0_u32..20_000, 1..300),
+        rate in 1.0..2_000.0,
+        limit in 0_u32..100,
+        batch in 1_u32..20,
+        cookies: bool,
+        abort: bool,
+    ) {
+        let arrivals = arrivals(&gaps);
+        let model =
+            Model { cookies, abort, service: Service { per_second: rate, batch }, ..model(&arrivals, rate, limit) };
+        let outcome = model.run();
+        prop_assert_eq!(outcome.admitted + outcome.lost, arrivals.len() as u64);
+        prop_assert_eq!(outcome.accepted, outcome.admitted, "the application goes on until the queue is empty");
+        prop_assert!(outcome.longest <= limit + 1);
+        prop_assert!(outcome.late <= outcome.turned_away);
+        prop_assert!(outcome.turned_away <= outcome.overflows + outcome.syn_queue_drops);
+    }
+
+    /// Without retries a larger queue turns no more clients away, and the longest queue wanted is one that holds all.
+    #[test]
+    fn a_larger_queue_turns_no_more_away(
+        gaps in prop::collection::vec(0_u32..20_000, 1..300),
+        rate in 1.0..2_000.0,
+        limit in 0_u32..60,
+    ) {
+        let arrivals = arrivals(&gaps);
+        let run = |limit| {
+            Model { retries: &[], round_trip: Span::ZERO, ..model(&arrivals, rate, limit) }.run().turned_away
+        };
+        prop_assert!(run(limit + 1) <= run(limit));
+        let wanted = Model { limit: None, ..model(&arrivals, rate, 0) }.run().longest;
+        let held = model(&arrivals, rate, wanted).run();
+        prop_assert_eq!((held.overflows, held.late, held.lost), (0, 0, 0));
+        if wanted > 2 {
+            let half = Model { round_trip: Span::ZERO, ..model(&arrivals, rate, wanted / 2) }.run();
+            prop_assert!(half.overflows > 0 || wanted / 2 + 1 >= wanted);
+        }
+    }
+
+    /// Little's law: the queue's length, summed over time, is the time that the connections in it waited.
+    #[test]
+    fn lengths_and_waits_agree(
+        gaps in prop::collection::vec(0_u32..20_000, 1..300),
+        rate in 1.0..2_000.0,
+        batch in 1_u32..20,
+    ) {
+        let arrivals = arrivals(&gaps);
+        let service = Service { per_second: rate, batch };
+        let outcome = Model { service, limit: None, ..model(&arrivals, rate, 0) }.run_traced();
+        let summed: i64 = outcome
+            .lengths
+            .windows(2)
+            .map(|pair| pair[1].0.since(pair[0].0).as_nanos() * i64::from(pair[0].1))
+            .sum();
+        prop_assert_eq!(summed, outcome.waited.as_nanos());
+    }
+}
+
+fn arrivals(gaps: &[u32]) -> Vec<Timestamp> {
+    let mut now = Timestamp::from_nanos(0);
+    gaps.iter()
+        .map(|&gap| {
+            now = now.plus(Span::from_micros(gap.into()));
+            now
+        })
+        .collect()
+}
+
+/// `count` clients within `seconds`, evenly.
+fn burst(from: f64, count: u32, seconds: f64) -> Vec<Timestamp> {
+    (0..count).map(|n| at(from + seconds * f64::from(n) / f64::from(count))).collect()
+}
+
+#[test]
+fn a_queue_is_full_when_it_holds_more_than_its_limit() {
+    let arrivals = burst(0.0, 10, 0.1);
+    let outcome = Model { retries: &[], ..model(&arrivals, 0.0, 4) }.run();
+    assert_eq!((outcome.admitted, outcome.overflows, outcome.longest), (5, 5, 5));
+    assert_eq!(outcome.lost, 5);
+}
+
+#[test]
+fn a_client_retries_by_its_schedule() {
+    let arrivals = burst(0.0, 3, 0.003);
+    // Two fit; the third finds a place when one is accepted, after the retry at 3 s.
+    for (retries, late) in [(&RETRIES_LINEAR[..], 3), (&RETRIES_DOUBLING[..], 2)] {
+        let service = Service { per_second: 0.4, batch: 2 };
+        let outcome = Model { service, retries, ..model(&arrivals, 0.0, 1) }.run();
+        assert_eq!((outcome.late, outcome.lost), (1, 0), "{retries:?}");
+        assert!(outcome.overflows <= late + 3, "{retries:?}: {}", outcome.overflows);
+    }
+}
+
+#[test]
+fn ignored_acks_recover_and_resets_do_not() {
+    // All SYNs arrive before the first ACK.
+    let arrivals = burst(0.0, 8, 0.001);
+    let model = Model { round_trip: Span::from_millis(50), ..model(&arrivals, 100.0, 3) };
+    let outcome = Model { cookies: false, ..model }.run();
+    assert_eq!((outcome.lost, outcome.syn_queue_drops > 0), (0, true));
+    let cookies = model.run();
+    assert!(cookies.lost > 0, "an ACK with a cookie is ignored once and for all");
+    assert!(Model { abort: true, ..model }.run().lost >= cookies.lost);
+}
+
+#[test]
+fn a_burst_gets_the_backlog_that_holds_it() {
+    let arrivals = burst(0.0, 130, 0.3);
+    let service = Service { per_second: 100.0, batch: 1 };
+    let load = observe(&arrivals, service, 16, 12.0);
+    let found = size(&load);
+    let Answer::Backlog { backlog, longest_wait } = found.answer else { panic!("{found:?}") };
+    let clean = (1..200).find(|&limit| model(&arrivals, 100.0, limit).run().overflows == 0).unwrap();
+    assert!((clean..=clean * 115 / 100).contains(&backlog), "{backlog} for {clean}: {found:?}");
+    assert!(longest_wait.unwrap() > Span::from_millis(800));
+    let limit = found.limit.unwrap();
+    assert!((15..=18).contains(&limit.value) && !limit.known, "{limit:?}");
+}
+
+#[test]
+fn a_stopped_application_needs_no_backlog_but_a_cure() {
+    let arrivals = burst(0.0, 60, 0.1);
+    let load = observe(&arrivals, Service { per_second: 0.0, batch: 1 }, 8, 40.0);
+    assert!(
+        matches!(size(&load).answer, Answer::NothingAccepted { watched } if watched > Span::from_secs(39))
+    );
+    // The same, cut short: an application may be between two accepts.
+    let short =
+        |times: &[Timestamp]| times.iter().copied().filter(|&time| time < at(0.3)).collect::<Vec<_>>();
+    let cut = Load { drops: short(&load.drops), until: Some(at(0.3)), ..load };
+    assert!(matches!(size(&cut).answer, Answer::Unknown(Unknown::TooShort { .. })));
+}
+
+#[test]
+fn a_steady_load_that_is_too_much_outruns_any_backlog() {
+    let arrivals = burst(0.0, 2_200, 20.0);
+    let load = observe(&arrivals, Service { per_second: 100.0, batch: 1 }, 16, 30.0);
+    let found = size(&load);
+    let Answer::Outrun { needed, over, .. } = found.answer else { panic!("{found:?}") };
+    assert!((105.0..115.0).contains(&needed), "{needed}");
+    assert!(over > Span::from_secs(15));
+}
+
+#[test]
+fn a_pause_of_a_fast_application_is_held_by_what_came_meanwhile() {
+    // 200 clients a second; accepted at once, but for 0.4 s in which 80 come and 17 fit.
+    let arrivals = burst(0.0, 800, 4.0);
+    let paused = (at(2.0), at(2.4));
+    let inside = |&&time: &&Timestamp| time >= paused.0 && time < paused.1;
+    let mut load = Load { arrivals: arrivals.clone(), until: Some(at(6.0)), ..Load::default() };
+    load.admissions = arrivals.iter().filter(|time| !inside(time)).copied().collect();
+    let queued: Vec<_> = arrivals.iter().filter(inside).copied().collect();
+    load.admissions.extend(&queued[..17]);
+    load.turned_away = queued[17..].to_vec();
+    load.drops = load.turned_away.clone();
+    load.admissions.extend(load.turned_away.iter().map(|time| time.plus(Span::from_secs(1))));
+    load.admissions.sort_unstable();
+    let more = size(&load).answer;
+    assert_eq!(more, Answer::MoreThanLimit { more: 64 });
+    load.limit = Some(16);
+    let known = size(&load).answer;
+    assert_eq!(known, Answer::Backlog { backlog: 80, longest_wait: None });
+}
+
+#[test]
+fn an_application_that_accepts_in_bursts_is_planned_for_at_its_worst() {
+    let arrivals = burst(0.0, 400, 1.0);
+    let service = Service { per_second: 100.0, batch: 20 };
+    let load = observe(&arrivals, service, 32, 20.0);
+    let found = size(&load);
+    assert!(matches!(found.accepts.unwrap().pace, Pace::InBursts { .. }), "{found:?}");
+    let Answer::Backlog { backlog, .. } = found.answer else { panic!("{found:?}") };
+    let held = Model { service, ..model(&arrivals, 0.0, backlog) }.run();
+    assert_eq!(held.overflows, 0, "{found:?}");
+}
+
+#[test]
+fn five_drops_do_not_make_a_rate() {
+    let arrivals = burst(0.0, 2_000, 2.0);
+    let mut load = observe(&arrivals, Service { per_second: 950.0, batch: 1 }, 90, 3.0);
+    load.drops.truncate(5);
+    load.turned_away.truncate(5);
+    let found = size(&load);
+    assert!(!matches!(found.answer, Answer::Outrun { .. } | Answer::NothingAccepted { .. }), "{found:?}");
+}
+
+#[test]
+fn what_one_client_sees_is_not_the_load() {
+    let arrivals = burst(0.0, 130, 0.3);
+    let service = Service { per_second: 100.0, batch: 1 };
+    let load = Load { one_client_side: true, ..observe(&arrivals, service, 16, 12.0) };
+    assert_eq!(size(&load).answer, Answer::Unknown(Unknown::OneClientSide));
+    assert_eq!(size(&Load::default()).answer, Answer::Unknown(Unknown::NoDrops));
+}
+
+#[test]
+fn a_rate_that_changes_is_planned_for_at_its_slower() {
+    let arrivals = burst(0.0, 600, 2.0);
+    let mut load = observe(&arrivals, Service { per_second: 120.0, batch: 1 }, 16, 20.0);
+    // In the second second only every third got in.
+    let slow = |(n, &time): (usize, &Timestamp)| (time < at(1.0) || n % 3 == 0).then_some(time);
+    load.admissions = load.admissions.iter().enumerate().filter_map(slow).collect();
+    let found = size(&load);
+    let Pace::Changing { first, second } = found.accepts.unwrap().pace else { panic!("{found:?}") };
+    assert!(first > 1.5 * second, "{first} {second}");
+}

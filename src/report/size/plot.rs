@@ -1,0 +1,146 @@
+//! The load over time: drawn in the terminal, and as SVG.
+
+use std::io;
+use std::path::Path;
+
+use plotters::prelude::*;
+use textplots::{AxisBuilder, Chart, LabelBuilder, LabelFormat, LineStyle, Plot, Shape};
+
+use crate::listener::size::{Bin, Series};
+
+/// Cells of the terminal's plots; Braille gives 2×4 dots each.
+const COLUMNS: u32 = 70;
+const LINES: u32 = 8;
+/// Pixels of the SVG.
+const SIZE: (u32, u32) = (900, 640);
+
+const ARRIVALS: RGBColor = RGBColor(31, 119, 180);
+const ACCEPTS: RGBColor = RGBColor(44, 160, 44);
+const WANTED: RGBColor = RGBColor(214, 39, 40);
+
+/// Two plots in Braille dots: arrivals and admissions a second, and the queue wanted.
+#[must_use]
+pub fn draw_text(series: &Series, limit: Option<u32>) -> String {
+    let rate = |count: fn(&Bin) -> u32| points(series, move |bin| series.per_second(count(bin)));
+    let (arrivals, admissions) = (rate(|bin| bin.arrivals), rate(|bin| bin.admissions));
+    let wanted = points(series, |bin| f64::from(bin.wanted));
+    let mut text = format!(
+        "  clients a second: dots arrived, line admitted\n{}",
+        chart(&[Shape::Points(&arrivals), Shape::Lines(&admissions)], &[&arrivals, &admissions])
+    );
+    let line = limit.map(|limit| wanted.iter().map(|&(x, _)| (x, limit as f32)).collect::<Vec<_>>());
+    let name = limit.map_or_else(String::new, |limit| format!(", and the limit of {limit}"));
+    text.push_str(&format!("  queue that all of them would have made{name}\n"));
+    text.push_str(&match &line {
+        Some(line) => chart(&[Shape::Lines(&wanted), Shape::Lines(line)], &[&wanted, line]),
+        None => chart(&[Shape::Lines(&wanted)], &[&wanted]),
+    });
+    text
+}
+
+fn points(series: &Series, value: impl Fn(&Bin) -> f64) -> Vec<(f32, f32)> {
+    let point = |(index, bin)| (series.seconds(index) as f32, value(bin) as f32);
+    series.bins.iter().enumerate().map(point).collect()
+}
+
+fn chart(shapes: &[Shape<'_>], data: &[&Vec<(f32, f32)>]) -> String {
+    let most = data.iter().flat_map(|points| points.iter()).map(|point| point.1).fold(1.0, f32::max);
+    let last = data.iter().filter_map(|points| points.last()).map(|point| point.0).fold(0.0, f32::max);
+    if last <= 0.0 {
+        return String::new();
+    }
+    let mut chart = Chart::new_with_y_range(COLUMNS * 2, LINES * 4, 0.0, last, 0.0, most);
+    let mut plotted = chart
+        .x_axis_style(LineStyle::Solid)
+        .y_axis_style(LineStyle::Solid)
+        .x_label_format(LabelFormat::Custom(Box::new(|x| format!("{x:.2} s"))))
+        .y_label_format(LabelFormat::Custom(Box::new(|y| format!("{y:.0}"))));
+    for shape in shapes {
+        plotted = plotted.lineplot(shape);
+    }
+    plotted.axis();
+    plotted.figures();
+    plotted.to_string()
+}
+
+/// Draws the same as SVG to `path`.
+///
+/// # Errors
+///
+/// The file cannot be written.
+pub fn draw_svg(series: &Series, limit: Option<u32>, answer: Option<u32>, path: &Path) -> io::Result<()> {
+    let mut svg = String::new();
+    plot(series, limit, answer, &mut svg).map_err(|error| io::Error::other(error.to_string()))?;
+    std::fs::write(path, svg)
+}
+
+pub(super) fn plot(
+    series: &Series,
+    limit: Option<u32>,
+    answer: Option<u32>,
+    svg: &mut String,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
+    root.fill(&WHITE)?;
+    let (upper, lower) = root.split_vertically(SIZE.1 / 2);
+    let seconds = series.seconds(series.bins.len());
+    let rate = |count: fn(&Bin) -> u32| curve(series, move |bin| series.per_second(count(bin)));
+    let (arrivals, admissions) = (rate(|bin| bin.arrivals), rate(|bin| bin.admissions));
+    panel(
+        &upper,
+        "clients a second",
+        seconds,
+        vec![("arrived", ARRIVALS, arrivals), ("admitted to the queue", ACCEPTS, admissions)],
+    )?;
+    let wanted = curve(series, |bin| f64::from(bin.wanted));
+    let level = |value: u32| vec![(0.0, f64::from(value)), (seconds, f64::from(value))];
+    let mut lines = vec![("queue that all would have made", WANTED, wanted)];
+    lines.extend(limit.map(|limit| ("limit", BLACK, level(limit))));
+    lines.extend(answer.map(|answer| ("backlog that holds all", ACCEPTS, level(answer))));
+    panel(&lower, "connections that wait", seconds, lines)?;
+    root.present()?;
+    Ok(())
+}
+
+fn curve(series: &Series, value: impl Fn(&Bin) -> f64) -> Vec<(f64, f64)> {
+    series.bins.iter().enumerate().map(|(index, bin)| (series.seconds(index), value(bin))).collect()
+}
+
+type Line = (&'static str, RGBColor, Vec<(f64, f64)>);
+
+fn panel(
+    area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
+    title: &str,
+    seconds: f64,
+    lines: Vec<Line>,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let most = lines.iter().flat_map(|(_, _, points)| points).map(|point| point.1).fold(1.0, f64::max);
+    let mut chart = ChartBuilder::on(area)
+        .margin(14)
+        .x_label_area_size(44)
+        .y_label_area_size(64)
+        .build_cartesian_2d(0.0..seconds, 0.0..most * 1.05)?;
+    chart
+        .configure_mesh()
+        .x_desc("seconds")
+        .y_desc(title)
+        .light_line_style(RGBColor(235, 235, 235))
+        .bold_line_style(RGBColor(205, 205, 205))
+        .label_style(("sans-serif", 14))
+        .axis_desc_style(("sans-serif", 16))
+        .draw()?;
+    for (name, colour, points) in lines {
+        chart
+            .draw_series(LineSeries::new(points, colour.stroke_width(2)))?
+            .label(name)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], colour.stroke_width(2)));
+    }
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperRight)
+        .background_style(WHITE)
+        .border_style(BLACK)
+        .label_font(("sans-serif", 14))
+        .draw()?;
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! The sentences about the size of an accept queue.
+
+use crate::listener::size::{AcceptRate, Answer, ArrivalRates, Limit, Pace, Size, Unknown};
+use crate::packet::Span;
+use crate::words::{count, number, verb};
+
+/// Rates from which a fraction says nothing any more.
+const WHOLE: f64 = 10.0;
+
+/// The answer in one line, with what it rests on.
+#[must_use]
+pub(in crate::report) fn size(size: &Size) -> String {
+    let mut text = answer(size);
+    match (size.answer, &size.accepts) {
+        (Answer::Backlog { .. } | Answer::Outrun { .. }, Some(accepts)) => {
+            text.push_str(&format!("; accepts: {}", accept_rate(accepts)));
+            text.push_str(&format!("; arrivals: {}", arrivals(&size.arrivals)));
+        }
+        (Answer::Backlog { .. } | Answer::MoreThanLimit { .. }, None) => {
+            text.push_str(&format!(
+                "; {} turned away before one was accepted",
+                count(size.turned_away, "client")
+            ));
+        }
+        _ => {}
+    }
+    text
+}
+
+/// The answer alone.
+#[must_use]
+pub(in crate::report) fn answer(size: &Size) -> String {
+    match size.answer {
+        Answer::Backlog { backlog, longest_wait } => {
+            let mut text = format!("a backlog of {} would have held all", number(backlog.into()));
+            if let Some(limit) = size.limit {
+                text.push_str(&format!(" (it was {})", limit_text(limit)));
+            }
+            if let Some(wait) = longest_wait {
+                text.push_str(&format!("; the longest wait for accept() would have been {wait}"));
+            }
+            text
+        }
+        Answer::MoreThanLimit { more } => format!(
+            "{} more than the backlog it had would have held all; these packets do not show what it had (ss -ltn: \
+             Send-Q), --limit takes it",
+            number(more.into())
+        ),
+        Answer::NothingAccepted { watched } => {
+            format!("nothing was accepted in {}: no backlog helps", these_seconds(watched))
+        }
+        Answer::Outrun { needed, over, held_by } => format!(
+            "arrivals outran accepts for {over}: no backlog helps for longer than that, for which {} would have been \
+             needed; {} accepts a second would have kept up",
+            number(held_by.into()),
+            rate(needed)
+        ),
+        Answer::Unknown(reason) => format!("cannot be told: {}", unknown(reason)),
+    }
+}
+
+fn unknown(reason: Unknown) -> String {
+    match reason {
+        Unknown::NoDrops => "nobody was turned away".to_owned(),
+        Unknown::OneClientSide => {
+            "the capture was taken near one client, and the load of the others is not in it".to_owned()
+        }
+        Unknown::TooShort { watched } => {
+            format!(
+                "nothing was accepted in the {watched} watched, too short a time to say that nothing ever is"
+            )
+        }
+        Unknown::StillFull => "the capture ends while clients arrive at a full queue".to_owned(),
+        Unknown::TooFewDrops { drops, between: (least, most) } => format!(
+            "{} {} too little to show the accept rate; anything between {} and {} may have been needed",
+            count(drops, "drop"),
+            verb(drops, "is", "are"),
+            number(least.into()),
+            number(most.into())
+        ),
+    }
+}
+
+/// `16`, or `about 16`.
+#[must_use]
+pub(in crate::report) fn limit_text(limit: Limit) -> String {
+    let about = if limit.known { "" } else { "about " };
+    format!("{about}{}", number(limit.value.into()))
+}
+
+/// `99 a second (96 to 103), seen in 0.30 s of full queue`.
+#[must_use]
+pub(in crate::report) fn accept_rate(accepts: &AcceptRate) -> String {
+    let AcceptRate { per_second, low, high, over, pace, .. } = accepts;
+    let mut text = format!(
+        "{} a second ({} to {}), seen in {over} of full queue",
+        rate(*per_second),
+        rate(*low),
+        rate(*high)
+    );
+    match pace {
+        Pace::Even => {}
+        Pace::InBursts { pause } => text.push_str(&format!(", in bursts with pauses of up to {pause}")),
+        Pace::Changing { first, second } => {
+            text.push_str(&format!(", which went from {} to {} a second", rate(*first), rate(*second)));
+        }
+    }
+    text
+}
+
+/// `130 clients, 433 a second on average; at most 64 in 0.1 s, 130 in 1 s and in 10 s`.
+#[must_use]
+pub(in crate::report) fn arrivals(arrivals: &ArrivalRates) -> String {
+    let within = |per_second: f64, seconds: f64| number((per_second * seconds).round() as u64);
+    format!(
+        "{}, {} a second on average; at most {} in 0.1 s, {} in 1 s, {} in 10 s",
+        count(arrivals.clients, "client"),
+        rate(arrivals.mean),
+        within(arrivals.peak_tenth, 0.1),
+        within(arrivals.peak_second, 1.0),
+        within(arrivals.peak_ten, 10.0)
+    )
+}
+
+/// A rate as people write it.
+#[must_use]
+pub(in crate::report) fn rate(per_second: f64) -> String {
+    if per_second >= WHOLE || per_second == 0.0 {
+        number(per_second.round() as u64)
+    } else {
+        format!("{per_second:.1}")
+    }
+}
+
+/// `these 40 s`.
+fn these_seconds(watched: Span) -> String {
+    let seconds = watched.as_secs_f64();
+    if seconds >= WHOLE { format!("these {seconds:.0} s") } else { format!("these {seconds:.1} s") }
+}
