@@ -226,6 +226,7 @@ fn replay(_: &SizeReport) -> anyhow::Result<Vec<Replayed>> {
 
 /// Arrivals from the last time that nobody would have waited before the longest queue; at most `most`, the last ones up to
 /// that queue and as many after it as there is room for.
+#[cfg(all(target_os = "linux", feature = "lab"))]
 fn worst_stretch(report: &SizeReport, most: usize) -> &[crate::packet::Timestamp] {
     let load = &report.load;
     let arrivals = load.arrivals.as_slice();
