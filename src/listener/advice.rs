@@ -17,6 +17,10 @@ pub enum Advice {
     CheckOverflowCounters,
     /// Accept faster, or raise the limit of the queue.
     AcceptFaster,
+    /// Find out why the application accepts nothing: no queue is long enough for that.
+    FindWhyNothingIsAccepted,
+    /// Accept faster: no queue is long enough for arrivals that outrun accepts.
+    OnlyAcceptFaster,
     /// Let bursts recover instead of resetting them.
     DoNotAbort,
     /// `TCP_DEFER_ACCEPT` is right where clients send first.
@@ -81,6 +85,8 @@ impl Advice {
             | Self::CheckRuleCounters
             | Self::CaptureOnClient => AdviceKind::Check,
             Self::AcceptFaster
+            | Self::FindWhyNothingIsAccepted
+            | Self::OnlyAcceptFaster
             | Self::DoNotAbort
             | Self::DeferOnlyWhereClientsSendFirst
             | Self::UseCookies

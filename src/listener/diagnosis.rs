@@ -4,9 +4,10 @@
 use strum::IntoEnumIterator;
 
 use super::Listener;
-use super::advice::advice;
+use super::advice::{Advice, advice};
 use super::evidence::evidence;
 use super::record::{Record, Tally};
+use super::size::{Answer, Size};
 use crate::handshake::{Cause, Confidence, KernelEvidence, Verdict};
 use crate::kernel::KernelStats;
 use crate::packet::Endpoint;
@@ -58,6 +59,8 @@ pub(super) fn listener(server: Option<Endpoint>, record: &Record) -> Listener {
             answers: server.is_some() && record.answered > 0,
         },
     };
+    let confidence = if confirmed { Some(Confidence::Confirmed) } else { tally.confidence };
+    let size = server.and_then(|_| size(cause, confidence, record));
     Listener {
         server,
         verdicts: record.verdicts,
@@ -69,16 +72,36 @@ pub(super) fn listener(server: Option<Endpoint>, record: &Record) -> Listener {
         retries: record.retries,
         cause,
         abort_on_overflow: cause.filter(|&cause| is_overflow(cause)).and(abort(record)),
-        confidence: if confirmed { Some(Confidence::Confirmed) } else { tally.confidence },
+        confidence,
         evidence: evidence(cause, record),
         diagnosis,
         episodes: Vec::new(),
         clients: record.clients,
-        advice: advice(cause, &diagnosis, record),
+        advice: advice(cause, &diagnosis, record)
+            .into_iter()
+            .map(|advice| sized(advice, size.as_ref()))
+            .collect(),
         since: tally.span.map(|(from, _)| from),
         until: tally.span.map(|(_, to)| to),
+        size,
         kernel: record.kernel.stats().cloned(),
     }
+}
+
+/// Advice to raise the backlog, where that helps.
+fn sized(advice: Advice, size: Option<&Size>) -> Advice {
+    match (advice, size.map(|size| size.answer)) {
+        (Advice::AcceptFaster, Some(Answer::NothingAccepted { .. })) => Advice::FindWhyNothingIsAccepted,
+        (Advice::AcceptFaster, Some(Answer::Outrun { .. })) => Advice::OnlyAcceptFaster,
+        (advice, _) => advice,
+    }
+}
+
+/// How large the queue should have been, where it is sure enough that it overflowed.
+fn size(cause: Option<Cause>, confidence: Option<Confidence>, record: &Record) -> Option<Size> {
+    let sure = cause.is_some_and(is_overflow) && confidence > Some(Confidence::Possible);
+    let limit = record.kernel.stats().and_then(|kernel| kernel.send_q);
+    sure.then(|| record.load.size(limit)).flatten()
 }
 
 pub(super) fn is_overflow(cause: Cause) -> bool {

@@ -73,6 +73,8 @@ pub struct Listener {
     pub since: Option<Timestamp>,
     /// End of the last attempt that its cause explains.
     pub until: Option<Timestamp>,
+    /// How large its accept queue should have been, where it overflowed at likely or confirmed.
+    pub size: Option<size::Size>,
     /// What the kernel counted of it, where it runs on this machine and the capture is live.
     pub kernel: Option<KernelStats>,
 }

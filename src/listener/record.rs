@@ -7,6 +7,7 @@ use super::answered_spans::AnsweredSpans;
 use super::clients::Clients;
 use super::kernel_history::KernelHistory;
 use super::schedule::Schedule;
+use super::size::BoundedLoad;
 use super::times::Times;
 use crate::handshake::{Attempt, Cause, Confidence, Context, Evidence, Fact, Retries, Vantage, Verdict};
 use crate::packet::{Span, Timestamp};
@@ -118,6 +119,7 @@ pub(super) struct Record {
     pub(super) most_ignored: u32,
     pub(super) vantages: [u64; Vantage::COUNT],
     pub(super) schedule: Schedule,
+    pub(super) load: BoundedLoad,
     pub(super) kernel: KernelHistory,
     /// Attempts that look like an overflow which the kernel denies.
     pub(super) denied: u64,
@@ -222,6 +224,7 @@ impl Record {
         }
         self.unproven += u64::from(attempt.unproven.is_some());
         self.times.add(attempt);
+        self.load.add(attempt);
         self.retries.add(attempt.retries);
         if let Some(vantage) = attempt.vantage {
             self.vantages[vantage as usize] += 1;

@@ -122,6 +122,7 @@ fn listener(server: &str, attempts: &[Attempt]) -> Listener {
         advice: Vec::new(),
         since: None,
         until: None,
+        size: None,
         kernel: None,
     };
     for attempt in attempts.iter().filter(|a| a.server == endpoint(server)) {

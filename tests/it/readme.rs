@@ -34,6 +34,7 @@ const ON_FILES: &[&str] = &[
     "hsanalyze --all -v capture.pcap",
     "hsanalyze --format json -o report.json capture.pcap",
     "hsanalyze --fail-on problem capture.pcap",
+    "hsanalyze size capture.pcap",
     "hsanalyze --help",
 ];
 const ON_SOCKETS: &[&str] = &[

@@ -76,7 +76,12 @@ fn replay(starts: Vec<Duration>, backlog: u32, accept: AcceptPolicy, patience: u
 fn a_stopped_server_is_told_in_one_line() {
     let ran = hsanalyze(["size", MIXED]).succeed();
     let headline = ran.text().lines().next().unwrap();
-    assert_eq!(headline, "10.9.0.2:7777  nothing was accepted in these 40 s: no backlog helps");
+    let answer = "nothing was accepted in these 40 s: no backlog helps";
+    assert_eq!(headline, format!("10.9.0.2:7777  {answer}"));
+    let report = hsanalyze([MIXED]).succeed();
+    assert!(report.text().contains(&format!("  size     {answer}\n")), "{report}");
+    let document = hsanalyze([MIXED, "--format=json"]).succeed().json();
+    assert_eq!(document["listeners"][0]["size"]["answer"], "nothing-accepted");
 }
 
 #[test]

@@ -103,8 +103,8 @@ pub enum Unknown {
     OneClientSide,
     /// Nothing was accepted for so short a time that an application between two accepts does the same.
     TooShort {
-        /// From the first drop to the end of what was watched.
-        watched: Span,
+        /// From the first drop to the last.
+        full: Span,
     },
     /// The capture ends while the queue is full and clients arrive.
     StillFull,
@@ -188,10 +188,10 @@ fn answer(load: &Load, stretches: &[Stretch], accepts: Option<&AcceptRate>, limi
     let until = load.until.unwrap_or(last).max(last);
     let admitted_since = load.admissions.iter().any(|&at| at > first);
     if !admitted_since {
-        let watched = until.since(first);
-        return match last.since(first) >= STOPPED {
-            true => Answer::NothingAccepted { watched },
-            false => Answer::Unknown(Unknown::TooShort { watched }),
+        let full = last.since(first);
+        return match full >= STOPPED {
+            true => Answer::NothingAccepted { watched: until.since(first) },
+            false => Answer::Unknown(Unknown::TooShort { full }),
         };
     }
     match accepts {
@@ -256,7 +256,8 @@ fn turned_away_within(load: &Load, stretch: &Stretch) -> usize {
     load.turned_away.partition_point(|&at| at <= stretch.to).saturating_sub(from)
 }
 
-/// The limit: what is known, or one less than the longest queue that those who did get in can have made.
+/// The limit: what is known, or one less than the longest queue that those who got in before the first drop can have made.
+/// Later ones do not count: of many retries at one instant, some seem to have got in that did not.
 fn limit(load: &Load, accepts: Option<&AcceptRate>) -> Option<Limit> {
     if let Some(value) = load.limit {
         return Some(Limit { value, known: true });
@@ -267,7 +268,7 @@ fn limit(load: &Load, accepts: Option<&AcceptRate>) -> Option<Limit> {
         return None;
     }
     let admitted = Model {
-        arrivals: &load.admissions,
+        arrivals: load.admissions.get(..before).unwrap_or_default(),
         round_trip: Span::ZERO,
         ..load.model(Service { per_second: accepts.per_second, batch: 1 }, None)
     };

@@ -174,7 +174,10 @@ pub(super) fn events(attempt: &Attempt, mut take: impl FnMut(Event, Timestamp)) 
         // It never asked for a place in the accept queue, or was turned away for another reason.
         Verdict::Refused | Verdict::Unreachable | Verdict::HalfOpen | Verdict::ClientReset => false,
     };
-    if !wanted_in || attempt.facts.has(Fact::ClientWentOn) && attempt.verdict == Verdict::Unanswered {
+    // A client retries after a second. One that never does is a scan's or a flood's, and waits for nothing.
+    let waits = attempt.verdict != Verdict::Unanswered || attempt.retries.syn > 0;
+    if !wanted_in || !waits || attempt.facts.has(Fact::ClientWentOn) && attempt.verdict == Verdict::Unanswered
+    {
         return;
     }
     if !attempt.is_syn_missing() {

@@ -6,6 +6,7 @@
 //! the sentences (`report`), nor the experiment that checks a prediction against a kernel (`lab`).
 
 mod answer;
+mod bounded;
 mod candidates;
 mod load;
 mod rate;
@@ -13,6 +14,8 @@ mod series;
 mod simulate;
 #[cfg(test)]
 mod tests;
+
+pub(super) use bounded::BoundedLoad;
 
 pub use answer::{Answer, ArrivalRates, Limit, Size, Unknown, size};
 pub use candidates::{Candidate, WhatIf, candidates};

@@ -13,6 +13,10 @@ const USUAL_GAPS: i64 = 8;
 const LONGEST_GAP: (Span, Span) = (Span::from_millis(100), Span::from_millis(1_500));
 /// Stretches shorter than this share of the longest say little, and much about their ends.
 const SHORT: i64 = 5;
+/// Accepts that make a rate; in [`LONG`], fewer do.
+const FEW: usize = 3;
+/// Time in which the lack of accepts is one of the application, and not of the time.
+const LONG: Span = Span::from_secs(1);
 /// Accepts missing from the schedule of an even pace before the pace is called uneven. Two is what an even one shows.
 const UNEVEN: f64 = 5.0;
 /// Admissions that each half of the stretches needs before their rates are compared.
@@ -110,7 +114,7 @@ pub(super) fn accept_rate(load: &Load, stretches: &[Stretch]) -> Option<AcceptRa
         .collect();
     let over = used.iter().fold(Span::ZERO, |sum, stretch| sum.plus(stretch.length()));
     let accepted: usize = used.iter().map(|stretch| stretch.admissions).sum();
-    if accepted == 0 || over <= Span::ZERO {
+    if accepted == 0 || over <= Span::ZERO || accepted < FEW && over < LONG {
         return None;
     }
     let seconds = over.as_secs_f64();

@@ -8,6 +8,7 @@ use strum::IntoEnumIterator;
 
 use super::attempt::RetriesRecord;
 use super::kernel::KernelRecord;
+use super::size::SizeRecord;
 use super::{Rfc3339, Seconds, Shown, StatementRecord, sysctl};
 use crate::handshake::{Cause, Confidence, Verdict};
 use crate::listener::{Clients, Episode, Listener, ListenerEvidence, Percentiles, Tally};
@@ -38,7 +39,7 @@ pub(in crate::report) struct ListenerRecord<'a> {
     advice: Vec<AdviceRecord>,
     display_filter: Option<String>,
     retries: RetriesRecord,
-    size: Option<()>,
+    size: Option<SizeRecord>,
     kernel: Option<Box<KernelRecord<'a>>>,
 }
 
@@ -49,6 +50,7 @@ impl<'a> From<&'a Listener> for ListenerRecord<'a> {
             kind: advice.kind().name(),
             text: wording::advice(advice, listener.server, listener.kernel.as_ref()),
         });
+        let sockets = listener.kernel.as_ref().map_or(1, |kernel| kernel.sockets);
         Self {
             server: listener.server.map(Shown),
             server_ip: listener.server.map(|server| server.ip()),
@@ -71,7 +73,7 @@ impl<'a> From<&'a Listener> for ListenerRecord<'a> {
             advice: advice.collect(),
             display_filter: display_filter::of(listener),
             retries: listener.retries.into(),
-            size: None,
+            size: listener.size.as_ref().map(|size| SizeRecord::of(size, sockets)),
             kernel: listener.kernel.as_ref().map(|stats| Box::new(KernelRecord::from(stats))),
         }
     }

@@ -58,11 +58,12 @@ struct ArrivalsRecord {
     peak_10s: f64,
 }
 
-impl From<&Size> for SizeRecord {
-    fn from(size: &Size) -> Self {
+impl SizeRecord {
+    /// The record of a listener of so many `sockets`.
+    pub(super) fn of(size: &Size, sockets: usize) -> Self {
         let mut record = Self {
             answer: "",
-            text: wording::size(size),
+            text: wording::size(size, sockets),
             backlog: None,
             more_than_limit: None,
             longest_wait: None,
@@ -193,7 +194,7 @@ pub fn write_size_json(report: &SizeReport, out: &mut impl Write) -> io::Result<
         server: Shown(report.server),
         cause: report.listener.as_ref().and_then(|listener| listener.cause).map(Cause::name),
         confidence: report.listener.as_ref().and_then(|listener| listener.confidence).map(Confidence::name),
-        size: (&report.size).into(),
+        size: SizeRecord::of(&report.size, 1),
         accept_rate: report.service.map(|service| service.per_second),
         candidates: report.candidates.iter().map(|candidate| record(candidate, &report.replays)).collect(),
         series: report.series.as_ref().map(SeriesRecord::from),

@@ -38,6 +38,8 @@ pub(in crate::report) fn advice(
         Advice::AcceptFaster => {
             "accept() faster, or raise both the backlog given to listen() and net.core.somaxconn: the smaller of the two is the limit"
         }
+        Advice::FindWhyNothingIsAccepted => "find out why the application accepts nothing",
+        Advice::OnlyAcceptFaster => "accept() faster, or send some clients elsewhere: no backlog keeps up",
         Advice::DoNotAbort => {
             "net.ipv4.tcp_abort_on_overflow=0 lets short bursts recover instead of resetting them"
         }

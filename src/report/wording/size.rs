@@ -7,9 +7,9 @@ use crate::words::{count, number, verb};
 /// Rates from which a fraction says nothing any more.
 const WHOLE: f64 = 10.0;
 
-/// The answer in one line, with what it rests on.
+/// The answer in one line, with what it rests on, for a listener of so many `sockets`.
 #[must_use]
-pub(in crate::report) fn size(size: &Size) -> String {
+pub(in crate::report) fn size(size: &Size, sockets: usize) -> String {
     let mut text = answer(size);
     match (size.answer, &size.accepts) {
         (Answer::Backlog { .. } | Answer::Outrun { .. }, Some(accepts)) => {
@@ -23,6 +23,9 @@ pub(in crate::report) fn size(size: &Size) -> String {
             ));
         }
         _ => {}
+    }
+    if sockets > 1 && matches!(size.answer, Answer::Backlog { .. } | Answer::MoreThanLimit { .. }) {
+        text.push_str(&format!("; for all {sockets} sockets together, each of which has a queue of its own"));
     }
     text
 }
@@ -42,8 +45,8 @@ pub(in crate::report) fn answer(size: &Size) -> String {
             text
         }
         Answer::MoreThanLimit { more } => format!(
-            "{} more than the backlog it had would have held all; these packets do not show what it had (ss -ltn: \
-             Send-Q), --limit takes it",
+            "{} more than the backlog it had would have held all; these packets do not show what that was (ss \
+             -ltn: Send-Q)",
             number(more.into())
         ),
         Answer::NothingAccepted { watched } => {
@@ -65,11 +68,10 @@ fn unknown(reason: Unknown) -> String {
         Unknown::OneClientSide => {
             "the capture was taken near one client, and the load of the others is not in it".to_owned()
         }
-        Unknown::TooShort { watched } => {
-            format!(
-                "nothing was accepted in the {watched} watched, too short a time to say that nothing ever is"
-            )
-        }
+        Unknown::TooShort { full } => format!(
+            "nothing was accepted from the first drop to the last, but these are {full} apart: too short a time to say \
+             that nothing ever is"
+        ),
         Unknown::StillFull => "the capture ends while clients arrive at a full queue".to_owned(),
         Unknown::TooFewDrops { drops, between: (least, most) } => format!(
             "{} {} too little to show the accept rate; anything between {} and {} may have been needed",

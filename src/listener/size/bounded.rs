@@ -1,0 +1,238 @@
+//! The load on a listener in bounded memory: for reports, which know only at the end whose queue overflowed.
+//!
+//! Counts in bins of time. The newest ones are fine, and so are those near drops; older ones are joined, so that a long
+//! quiet time costs little and a burst keeps its shape.
+
+use super::answer::{Size, size};
+use super::load::{Event, Load, Traits, events};
+use crate::handshake::Attempt;
+use crate::packet::{Span, Timestamp};
+
+/// Bins that are kept at most: 24 KiB of a listener with very many clients, 48 bytes of one with one.
+const BINS: usize = 512;
+/// Length of a new bin: a few accepts of a busy server.
+const FINE: Span = Span::from_millis(2);
+/// Bins this close to a drop keep their length: a burst and what led to it.
+const NEAR: Span = Span::from_secs(1);
+/// Bins this new keep it, too: their drops show when the clients' retries have been answered.
+const NEW: Span = Span::from_millis(1_500);
+/// Round trips that the typical one is taken from.
+const ROUND_TRIPS: usize = 31;
+/// Arrivals from which an answer is computed at most; a longer load is cut after them.
+const MOST_ARRIVALS: usize = 50_000;
+/// Time before the first drop that is looked at.
+const BEFORE: Span = Span::from_secs(10);
+
+/// Arrivals, admissions and drops of one listener, counted in bins.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(in crate::listener) struct BoundedLoad {
+    /// In order of time; they do not overlap.
+    bins: Vec<Counts>,
+    traits: Traits,
+    round_trips: Vec<Span>,
+    until: Option<Timestamp>,
+    drops: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Counts {
+    from: Timestamp,
+    to: Timestamp,
+    arrivals: u32,
+    admissions: u32,
+    drops: u32,
+    turned_away: u32,
+}
+
+impl BoundedLoad {
+    /// Adds a settled attempt.
+    pub(in crate::listener) fn add(&mut self, attempt: &Attempt) {
+        let mut turned_away = false;
+        events(attempt, |event, at| {
+            let bin = self.bin(at);
+            match event {
+                Event::Arrival => bin.arrivals += 1,
+                Event::Admission => bin.admissions += 1,
+                Event::Drop => {
+                    bin.drops += 1;
+                    bin.turned_away += u32::from(!turned_away);
+                    turned_away = true;
+                    self.drops += 1;
+                }
+            }
+        });
+        if self.round_trips.len() < ROUND_TRIPS {
+            self.round_trips.extend(attempt.timing.synack_to_ack);
+        }
+        self.traits.add(attempt);
+        self.until = self.until.max(Some(attempt.end));
+    }
+
+    /// How large the queue should have been, with this limit where it is known; `None` where nothing was dropped.
+    pub(in crate::listener) fn size(&self, limit: Option<u32>) -> Option<Size> {
+        (self.drops > 0).then(|| size(&Load { limit, ..self.load() }))
+    }
+
+    /// The bin of `at`.
+    fn bin(&mut self, at: Timestamp) -> &mut Counts {
+        let mut index = self.bins.partition_point(|bin| bin.to <= at);
+        if self.bins.get(index).is_none_or(|bin| at < bin.from) {
+            if self.bins.len() >= BINS {
+                self.join();
+                index = self.bins.partition_point(|bin| bin.to <= at);
+            }
+            if self.bins.get(index).is_none_or(|bin| at < bin.from) {
+                self.bins.insert(index, self.fine(index, at));
+            }
+        }
+        &mut self.bins[index]
+    }
+
+    /// A new bin around `at`, between the bins before and after `index`.
+    fn fine(&self, index: usize, at: Timestamp) -> Counts {
+        let slot = at.as_nanos().div_euclid(FINE.as_nanos());
+        let from = Timestamp::from_nanos(slot.saturating_mul(FINE.as_nanos()));
+        let before = index.checked_sub(1).and_then(|before| self.bins.get(before));
+        let after = self.bins.get(index);
+        Counts {
+            from: before.map_or(from, |bin| bin.to.max(from)),
+            to: after.map_or(from.plus(FINE), |bin| bin.from.min(from.plus(FINE))),
+            arrivals: 0,
+            admissions: 0,
+            drops: 0,
+            turned_away: 0,
+        }
+    }
+
+    /// Makes room: joins old bins far from drops, and, where that is not enough, every two.
+    fn join(&mut self) {
+        let newest = self.bins.last().map(|bin| bin.to).unwrap_or_default();
+        let drops: Vec<Timestamp> =
+            self.bins.iter().filter(|bin| bin.drops > 0).map(|bin| bin.from).collect();
+        let far = |bin: &Counts| {
+            let next = drops.partition_point(|&drop| drop < bin.from);
+            let before = next.checked_sub(1).and_then(|before| drops.get(before));
+            let near = |drop: &&Timestamp| drop.since(bin.to) < NEAR && bin.from.since(**drop) < NEAR;
+            newest.since(bin.to) > NEW && !before.iter().any(near) && !drops.get(next).iter().any(near)
+        };
+        self.join_pairs(|one, other| far(one) && far(other));
+        if self.bins.len() > BINS * 3 / 4 {
+            self.join_pairs(|_, _| true);
+        }
+    }
+
+    fn join_pairs(&mut self, joins: impl Fn(&Counts, &Counts) -> bool) {
+        let mut joined: Vec<Counts> = Vec::with_capacity(BINS);
+        let mut single = false;
+        for bin in self.bins.drain(..) {
+            match joined.last_mut() {
+                Some(last) if single && joins(last, &bin) => {
+                    last.to = bin.to;
+                    last.arrivals += bin.arrivals;
+                    last.admissions += bin.admissions;
+                    last.drops += bin.drops;
+                    last.turned_away += bin.turned_away;
+                    single = false;
+                }
+                _ => {
+                    joined.push(bin);
+                    single = true;
+                }
+            }
+        }
+        self.bins = joined;
+    }
+
+    /// The load around its drops; what happened in a bin is spread over it.
+    fn load(&self) -> Load {
+        let first = self.bins.iter().find(|bin| bin.drops > 0).map(|bin| bin.from).unwrap_or_default();
+        let mut load = Load { until: self.until, ..Load::default() };
+        for bin in self.bins.iter().filter(|bin| first.since(bin.to) <= BEFORE) {
+            if load.arrivals.len() >= MOST_ARRIVALS {
+                load.until = Some(bin.from);
+                break;
+            }
+            // The first drop of all comes after what filled the queue, in its bin too.
+            let middle = bin.from.plus(bin.to.since(bin.from).scaled(1, 2));
+            spread(bin.arrivals, bin.from, bin.to, &mut load.arrivals);
+            spread(bin.admissions, bin.from, middle, &mut load.admissions);
+            spread(bin.drops, middle, bin.to, &mut load.drops);
+            spread(bin.turned_away, middle, bin.to, &mut load.turned_away);
+        }
+        let mut round_trips = self.round_trips.clone();
+        round_trips.sort_unstable();
+        load.round_trip = round_trips.get(round_trips.len() / 2).copied().unwrap_or_default();
+        self.traits.apply(&mut load);
+        load
+    }
+}
+
+/// Adds so many times, evenly between `from` and `to`.
+fn spread(count: u32, from: Timestamp, to: Timestamp, times: &mut Vec<Timestamp>) {
+    let width = to.since(from);
+    let middle = |n: u32| width.scaled(i64::from(2 * n + 1), i64::from(2 * count));
+    times.extend((0..count).map(|n| from.plus(middle(n))));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::listener::size::{Answer, Model, RETRIES_LINEAR, Service};
+    use crate::report::samples;
+
+    fn bounded(load: &Load) -> BoundedLoad {
+        let mut bounded =
+            BoundedLoad { until: load.until, drops: load.drops.len() as u64, ..BoundedLoad::default() };
+        // As attempts settle: in no order that the times would tell.
+        load.drops.iter().for_each(|&at| bounded.bin(at).drops += 1);
+        load.turned_away.iter().for_each(|&at| bounded.bin(at).turned_away += 1);
+        load.arrivals.iter().for_each(|&at| bounded.bin(at).arrivals += 1);
+        load.admissions.iter().for_each(|&at| bounded.bin(at).admissions += 1);
+        bounded
+    }
+
+    /// Clients this far apart, in milliseconds, from `from` on.
+    fn clients(from: i64, count: i64, apart: i64) -> impl Iterator<Item = Timestamp> {
+        (0..count).map(move |n| Timestamp::from_nanos(0).plus(Span::from_millis(from + n * apart)))
+    }
+
+    #[test]
+    fn a_burst_after_an_hour_keeps_its_answer() {
+        let quiet = clients(0, 36_000, 100);
+        let arrivals: Vec<Timestamp> = quiet.chain(clients(3_600_000, 130, 2)).collect();
+        let load = Load { arrivals, retries: RETRIES_LINEAR.to_vec(), ..Load::default() };
+        let service = Service { per_second: 100.0, batch: 1 };
+        let load = Model { cookies: false, ..load.model(service, Some(16)) }.observe();
+        let load = Load { until: load.arrivals.last().map(|last| last.plus(Span::from_secs(9))), ..load };
+        let bounded = bounded(&load);
+        assert!(bounded.bins.len() <= BINS);
+        assert_eq!(bounded.bins.iter().map(|bin| bin.arrivals).sum::<u32>(), 36_130);
+        assert!(bounded.bins.windows(2).all(|pair| pair[0].to <= pair[1].from));
+        let (exact, rough) = (size(&load).answer, bounded.size(None).unwrap().answer);
+        let backlog = |answer| match answer {
+            Answer::Backlog { backlog, .. } => f64::from(backlog),
+            other => panic!("{other:?}"),
+        };
+        assert!((backlog(rough) / backlog(exact) - 1.0).abs() < 0.05, "{rough:?} {exact:?}");
+    }
+
+    #[test]
+    fn a_long_overload_fits_too() {
+        let mut bounded = BoundedLoad::default();
+        for at in clients(0, 100_000, 7) {
+            bounded.bin(at).arrivals += 1;
+            bounded.bin(at).drops += 1;
+        }
+        assert!(bounded.bins.len() <= BINS);
+        assert_eq!(bounded.bins.iter().map(|bin| bin.drops).sum::<u32>(), 100_000);
+    }
+
+    #[test]
+    fn nothing_dropped_has_no_size() {
+        let mut bounded = BoundedLoad::default();
+        samples::healthy().1.iter().for_each(|attempt| bounded.add(attempt));
+        assert_eq!(bounded.size(None), None);
+        samples::overflow_mixed().1.iter().for_each(|attempt| bounded.add(attempt));
+        assert!(bounded.size(None).is_some());
+    }
+}
