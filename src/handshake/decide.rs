@@ -204,6 +204,11 @@ fn unproven(pending: &Pending, verdict: Verdict, ending: Ending) -> Option<Unpro
 }
 
 fn timing(pending: &Pending, lateness: Lateness) -> Timing {
+    let duration = pending.last.since(pending.start);
+    if pending.synack.is_none() && pending.cold.is_none() {
+        // A lone SYN, as in a flood.
+        return Timing { duration, ..Timing::default() };
+    }
     let taken = pending.ack_at.and(pending.synack).map(|synack| {
         let place = pending.cold().and_then(|cold| cold.taken).unwrap_or(0);
         synack.time_of(pending.synack_retransmissions(), place)
@@ -221,7 +226,7 @@ fn timing(pending: &Pending, lateness: Lateness) -> Timing {
         syn_to_synack: in_order(pending.syn_to_synack),
         synack_to_ack: in_order(pending.synack_to_ack),
         ack_to_rst: in_order(pending.cold().and_then(|cold| cold.ack_to_rst)),
-        duration: pending.last.since(pending.start),
+        duration,
     }
 }
 

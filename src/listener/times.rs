@@ -18,6 +18,10 @@ impl Times {
     /// Adds those of a settled attempt. What took no time is no delay.
     pub(super) fn add(&mut self, attempt: &Attempt) {
         let timing = &attempt.timing;
+        if timing.connect.is_none() && timing.stall.is_none() {
+            // Most of a flood; a delay is a part of the connect time.
+            return;
+        }
         self.connect.add(timing.connect);
         self.delay.add(timing.delay.filter(|&delay| delay > Span::ZERO));
         let stall = timing.stall.filter(|&stall| stall > Span::ZERO);
