@@ -200,6 +200,8 @@ fn replay(report: &SizeReport) -> anyhow::Result<Vec<Replayed>> {
                 starts: arrivals.iter().map(|at| duration(at.since(first))).collect(),
                 backlog: candidate.backlog,
                 accept,
+                workers: 1,
+                other_sockets: 0,
                 // Long enough for SYNs to pass each other, and short enough for any capture.
                 round_trip: duration(report.load.round_trip)
                     .clamp(Duration::from_micros(200), Duration::from_millis(500)),

@@ -28,6 +28,15 @@ pub enum AcceptPolicy {
     Every(Duration),
     /// This many in a row, this long apart as long as connections wait; the first as soon as one comes.
     Batches(u32, Duration),
+    /// One at a time, this long apart, and from a time on at another pace.
+    Changing {
+        /// Between two accepts at first.
+        first: Duration,
+        /// When that changes.
+        after: Duration,
+        /// Between two accepts from then on.
+        then: Duration,
+    },
     /// At once, and each gets one byte: the server has served it.
     Answer,
 }
@@ -37,7 +46,7 @@ pub enum AcceptPolicy {
 pub struct LabListener {
     socket: Socket,
     accepted: Vec<Socket>,
-    acceptor: Option<Acceptor>,
+    acceptors: Vec<Acceptor>,
 }
 
 #[derive(Debug)]
@@ -62,7 +71,7 @@ impl LabListener {
         if let Some(seconds) = defer {
             defer_accept(&socket, seconds)?;
         }
-        let listener = Self { socket, accepted: Vec::new(), acceptor: None };
+        let listener = Self { socket, accepted: Vec::new(), acceptors: Vec::new() };
         listener.listen(backlog)?;
         Ok(listener)
     }
@@ -75,7 +84,7 @@ impl LabListener {
     pub(super) fn unbound(address: IpAddr) -> io::Result<Self> {
         let domain = Domain::for_address(SocketAddr::new(address, 0));
         let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
-        Ok(Self { socket, accepted: Vec::new(), acceptor: None })
+        Ok(Self { socket, accepted: Vec::new(), acceptors: Vec::new() })
     }
 
     /// Sets the backlog; allowed at any time, and takes effect at once.
@@ -106,7 +115,8 @@ impl LabListener {
         Ok(())
     }
 
-    /// Starts accepting by `policy`, in a thread of its own, until the listener is dropped.
+    /// Starts accepting by `policy`, in a thread of its own, until the listener is dropped. Called again, it starts another
+    /// worker.
     ///
     /// # Errors
     ///
@@ -121,7 +131,7 @@ impl LabListener {
         let thread = std::thread::Builder::new()
             .name("accept".to_owned())
             .spawn(move || accept_until(&socket, policy, &stopped))?;
-        self.acceptor = Some(Acceptor { stop, thread });
+        self.acceptors.push(Acceptor { stop, thread });
         Ok(())
     }
 
@@ -131,7 +141,7 @@ impl LabListener {
     ///
     /// The accepting thread's error.
     pub fn settle(&mut self) -> io::Result<usize> {
-        if let Some(acceptor) = self.acceptor.take() {
+        for acceptor in self.acceptors.drain(..) {
             acceptor.stop.store(true, Ordering::Relaxed);
             let accepted =
                 acceptor.thread.join().map_err(|_| io::Error::other("the accepting thread is gone"))??;
@@ -151,7 +161,10 @@ impl Drop for LabListener {
 fn accept_until(listener: &Socket, policy: AcceptPolicy, stop: &AtomicBool) -> io::Result<Vec<Socket>> {
     let pause = match policy {
         AcceptPolicy::Never => return Ok(Vec::new()),
-        AcceptPolicy::Batches(count, every) => return accept_batches(listener, count, every, stop),
+        AcceptPolicy::Batches(count, every) => return accept_batches(listener, count, |_| every, stop),
+        AcceptPolicy::Changing { first, after, then } => {
+            return accept_batches(listener, 1, |elapsed| if elapsed < after { first } else { then }, stop);
+        }
         AcceptPolicy::After(pause) | AcceptPolicy::Every(pause) => pause,
         AcceptPolicy::Answer => Duration::ZERO,
     };
@@ -185,11 +198,12 @@ fn accept_until(listener: &Socket, policy: AcceptPolicy, stop: &AtomicBool) -> i
 fn accept_batches(
     listener: &Socket,
     count: u32,
-    every: Duration,
+    every: impl Fn(Duration) -> Duration,
     stop: &AtomicBool,
 ) -> io::Result<Vec<Socket>> {
     let mut accepted = Vec::new();
-    let mut due = Instant::now();
+    let begin = Instant::now();
+    let mut due = begin;
     while !stop.load(Ordering::Relaxed) {
         let early = due.saturating_duration_since(Instant::now());
         if !early.is_zero() {
@@ -206,10 +220,10 @@ fn accept_batches(
             taken += 1;
         }
         if taken > 0 {
-            due += every;
+            due += every(begin.elapsed());
         } else if wait_readable(listener)? {
             // Idle until now. One that pauses between batches has begun its pause, as the model has it.
-            due = Instant::now() + if count > 1 { every } else { Duration::ZERO };
+            due = Instant::now() + if count > 1 { every(begin.elapsed()) } else { Duration::ZERO };
         }
     }
     Ok(accepted)

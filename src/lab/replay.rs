@@ -14,7 +14,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::experiment::{Experiment, LabError, PORT, Setup, Trace, doing};
-use super::listener::AcceptPolicy;
+use super::listener::{AcceptPolicy, LabListener};
 use crate::handshake::Verdict;
 use crate::kernel::Counter;
 use crate::race::Packets;
@@ -33,6 +33,10 @@ pub struct Replay {
     pub backlog: u32,
     /// The application.
     pub accept: AcceptPolicy,
+    /// Workers that accept from the same queue, each like that.
+    pub workers: usize,
+    /// Other sockets on the same port (SO_REUSEPORT), with the same backlog, that accept at once.
+    pub other_sockets: usize,
     /// The path's round trip.
     pub round_trip: Duration,
     /// `net.ipv4.tcp_abort_on_overflow`.
@@ -79,10 +83,11 @@ impl Replay {
             ..Setup::default()
         };
         let ((behind, waiting), trace) = setup.run(|experiment| {
-            experiment.serve(self.accept)?;
+            let others = self.serve(experiment)?;
             let Started { connecting, behind } = start(experiment, &self.starts)?;
             let waiting = wait(experiment, connecting, self.patience)?;
             sleep(LAST_ACK);
+            drop(others);
             Ok((behind, waiting))
         })?;
         let packets = Packets::of(trace.server.clone()).map_err(doing("analyse the packets"))?;
@@ -103,6 +108,21 @@ impl Replay {
             behind,
             trace,
         })
+    }
+}
+
+impl Replay {
+    /// Starts the application. Returns the other sockets, which accept until they are dropped.
+    fn serve(&self, experiment: &mut Experiment) -> Result<Vec<LabListener>, LabError> {
+        for _ in 0..self.workers {
+            experiment.serve(self.accept)?;
+        }
+        let open = |_| {
+            let mut socket = experiment.open_listener(self.backlog)?;
+            socket.serve(AcceptPolicy::Answer).map_err(doing("accept"))?;
+            Ok(socket)
+        };
+        (0..self.other_sockets).map(open).collect()
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use hsanalyze::lab::{AcceptPolicy, Replay, ReplayOutcome};
-use hsanalyze::listener::size::{Answer, Load, Size, size};
+use hsanalyze::listener::size::{Answer, Load, Pace, Size, Unknown, size};
 use hsanalyze::race::Packets;
 use serde_json::Value;
 
@@ -38,9 +38,8 @@ impl Burst {
             starts: self.starts.clone(),
             backlog,
             accept: AcceptPolicy::Batches(1, Duration::from_secs(1) / self.per_second),
-            round_trip: Duration::from_millis(1),
-            abort: false,
             patience: Duration::from_secs(6),
+            ..one_worker(Vec::new(), 0, AcceptPolicy::Never)
         };
         replay.run().unwrap()
     }
@@ -66,10 +65,22 @@ fn evenly(count: u32, apart: Duration) -> Vec<Duration> {
     (0..count).map(|n| apart * n).collect()
 }
 
-fn replay(starts: Vec<Duration>, backlog: u32, accept: AcceptPolicy, patience: u64) -> Size {
-    let round_trip = Duration::from_millis(1);
-    let patience = Duration::from_secs(patience);
-    size_of(&Replay { starts, backlog, accept, round_trip, abort: false, patience }.run().unwrap())
+/// One worker that accepts from one socket.
+fn one_worker(starts: Vec<Duration>, backlog: u32, accept: AcceptPolicy) -> Replay {
+    Replay {
+        starts,
+        backlog,
+        accept,
+        workers: 1,
+        other_sockets: 0,
+        round_trip: Duration::from_millis(1),
+        abort: false,
+        patience: Duration::from_secs(4),
+    }
+}
+
+fn replay(starts: Vec<Duration>, backlog: u32, accept: AcceptPolicy) -> Size {
+    size_of(&one_worker(starts, backlog, accept).run().unwrap())
 }
 
 #[test]
@@ -136,15 +147,15 @@ fn four_troubles_get_four_answers() {
         return;
     }
     // Nobody accepts.
-    let stopped = replay(evenly(40, Duration::from_millis(5)), 8, AcceptPolicy::Never, 3);
+    let stopped = replay(evenly(40, Duration::from_millis(5)), 8, AcceptPolicy::Never);
     assert!(matches!(stopped.answer, Answer::NothingAccepted { .. }), "{stopped:?}");
     // 220 clients a second, for 5 s; 200 are accepted.
     let steady = evenly(1_100, Duration::from_micros(4_545));
-    let slow = replay(steady, 16, AcceptPolicy::Batches(1, Duration::from_millis(5)), 1);
+    let slow = replay(steady, 16, AcceptPolicy::Batches(1, Duration::from_millis(5)));
     assert!(matches!(slow.answer, Answer::Outrun { .. } | Answer::Unknown(_)), "{slow:?}");
     // Accepted at once, but for the first 0.4 s.
     let early = evenly(100, Duration::from_millis(5));
-    let paused = replay(early, 16, AcceptPolicy::After(Duration::from_millis(400)), 3);
+    let paused = replay(early, 16, AcceptPolicy::After(Duration::from_millis(400)));
     let more = match paused.answer {
         Answer::MoreThanLimit { more } => more + 16,
         Answer::Backlog { backlog, .. } => backlog,
@@ -153,9 +164,40 @@ fn four_troubles_get_four_answers() {
     assert!((70..=100).contains(&more), "80 came meanwhile: {paused:?}");
     // 120 clients at once; 100 a second are accepted.
     let burst = evenly(120, Duration::from_millis(2));
-    let held = replay(burst, 16, AcceptPolicy::Batches(1, Duration::from_millis(10)), 5);
+    let held = replay(burst, 16, AcceptPolicy::Batches(1, Duration::from_millis(10)));
     let Answer::Backlog { backlog, .. } = held.answer else { panic!("{held:?}") };
     assert!((80..=115).contains(&backlog), "{held:?}");
+}
+
+#[test]
+fn applications_that_do_not_accept_evenly_are_named() {
+    if !lab_is_possible("applications_that_do_not_accept_evenly_are_named") {
+        return;
+    }
+    let steady = |seconds: u32| evenly(300 * seconds, Duration::from_micros(3_333));
+    // 25 in a row, four times a second.
+    let batches = replay(steady(1), 32, AcceptPolicy::Batches(25, Duration::from_millis(250)));
+    let pace = batches.accepts.unwrap().pace;
+    assert!(matches!(pace, Pace::InBursts { pause } if pause.as_secs_f64() > 0.1), "{batches:?}");
+    // 200 a second at first, then 50.
+    let (first, then) = (Duration::from_millis(5), Duration::from_millis(20));
+    let tired = AcceptPolicy::Changing { first, after: Duration::from_millis(1_000), then };
+    let tired = replay(steady(2), 16, tired);
+    let pace = tired.accepts.unwrap().pace;
+    assert!(matches!(pace, Pace::Changing { first, second } if first > 1.5 * second), "{tired:?}");
+    // Four workers at 25 a second are one at 100.
+    let burst = evenly(120, Duration::from_millis(2));
+    let every = AcceptPolicy::Batches(1, Duration::from_millis(40));
+    let four = Replay { workers: 4, ..one_worker(burst, 16, every) };
+    let four = size_of(&four.run().unwrap());
+    assert!(
+        matches!(four.answer, Answer::Backlog { backlog, .. } if (75..=120).contains(&backlog)),
+        "{four:?}"
+    );
+    // One socket of four that nobody accepts from.
+    let one = Replay { other_sockets: 3, ..one_worker(steady(2), 8, AcceptPolicy::Never) };
+    let one = size_of(&one.run().unwrap());
+    assert_eq!(one.answer, Answer::Unknown(Unknown::OneOfSeveralSockets), "{one:?}");
 }
 
 /// The experiment behind the table in docs/SIZE.md: `SEEDS=30 cargo test --test it thirty_bursts -- --ignored --nocapture`.

@@ -106,6 +106,8 @@ pub enum Unknown {
         /// From the first drop to the last.
         full: Span,
     },
+    /// The same clients are turned away at each retry while others get in: one of several sockets on the port is full.
+    OneOfSeveralSockets,
     /// The capture ends while the queue is full and clients arrive.
     StillFull,
     /// The drops are too few, or too close together, to tell the accept rate.
@@ -194,10 +196,27 @@ fn answer(load: &Load, stretches: &[Stretch], accepts: Option<&AcceptRate>, limi
             false => Answer::Unknown(Unknown::TooShort { full }),
         };
     }
+    if is_one_of_several(load, first, last) {
+        return Answer::Unknown(Unknown::OneOfSeveralSockets);
+    }
     match accepts {
         Some(accepts) => by_rate(load, accepts, until),
         None => without_rate(load, stretches, limit),
     }
+}
+
+/// Whether the queue that is full is one of several on the port (SO_REUSEPORT), and the others are not: a client's retries
+/// go to the same socket as its first SYN, so none of those turned away gets in, while a good share of new clients does. Of
+/// one queue, retries and first SYNs have the same chance.
+fn is_one_of_several(load: &Load, first: Timestamp, last: Timestamp) -> bool {
+    /// Retries in vain that chance does not explain: of a queue that takes [`SHARE`], one series in seventy.
+    const RETRIES: usize = 12;
+    /// The share of new clients that gets in meanwhile.
+    const SHARE: f64 = 0.3;
+    let retries = load.drops.len().saturating_sub(load.turned_away.len());
+    let arrived = count_within(&load.arrivals, first, last);
+    let admitted = count_within(&load.admissions, first, last);
+    load.late == 0 && retries >= RETRIES && admitted as f64 >= SHARE * arrived as f64 && admitted >= RETRIES
 }
 
 /// The answer where the accept rate was seen.

@@ -4,7 +4,7 @@
 //! quiet time costs little and a burst keeps its shape.
 
 use super::answer::{Size, size};
-use super::load::{Event, Load, Traits, events};
+use super::load::{Event, Load, Traits, events, may_have_got_in};
 use crate::handshake::Attempt;
 use crate::packet::{Span, Timestamp};
 
@@ -32,6 +32,7 @@ pub(in crate::listener) struct BoundedLoad {
     round_trips: Vec<Span>,
     until: Option<Timestamp>,
     drops: u64,
+    late: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +62,7 @@ impl BoundedLoad {
                 }
             }
         });
+        self.late += u64::from(turned_away && may_have_got_in(attempt));
         if self.round_trips.len() < ROUND_TRIPS {
             self.round_trips.extend(attempt.timing.synack_to_ack);
         }
@@ -146,7 +148,7 @@ impl BoundedLoad {
     /// The load around its drops; what happened in a bin is spread over it.
     fn load(&self) -> Load {
         let first = self.bins.iter().find(|bin| bin.drops > 0).map(|bin| bin.from).unwrap_or_default();
-        let mut load = Load { until: self.until, ..Load::default() };
+        let mut load = Load { until: self.until, late: self.late, ..Load::default() };
         for bin in self.bins.iter().filter(|bin| first.since(bin.to) <= BEFORE) {
             if load.arrivals.len() >= MOST_ARRIVALS {
                 load.until = Some(bin.from);
@@ -181,8 +183,12 @@ mod tests {
     use crate::report::samples;
 
     fn bounded(load: &Load) -> BoundedLoad {
-        let mut bounded =
-            BoundedLoad { until: load.until, drops: load.drops.len() as u64, ..BoundedLoad::default() };
+        let mut bounded = BoundedLoad {
+            until: load.until,
+            drops: load.drops.len() as u64,
+            late: load.late,
+            ..BoundedLoad::default()
+        };
         // As attempts settle: in no order that the times would tell.
         load.drops.iter().for_each(|&at| bounded.bin(at).drops += 1);
         load.turned_away.iter().for_each(|&at| bounded.bin(at).turned_away += 1);

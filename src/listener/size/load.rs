@@ -50,6 +50,8 @@ pub struct Load {
     pub drops: Vec<Timestamp>,
     /// When each client that met a full queue did so first.
     pub turned_away: Vec<Timestamp>,
+    /// Clients that met a full queue and got in later.
+    pub late: u64,
     /// SYN retries of a dropped client, from its first SYN.
     pub retries: Vec<Span>,
     /// SYN-ACK to ACK, the typical one.
@@ -98,6 +100,7 @@ impl Collector {
             Event::Drop => self.load.drops.push(at),
         });
         self.load.turned_away.extend(self.load.drops.get(drops));
+        self.load.late += u64::from(self.load.drops.len() > drops && may_have_got_in(attempt));
         self.round_trips.extend(attempt.timing.synack_to_ack);
         self.load.until = self.load.until.max(Some(attempt.end));
         self.traits.add(attempt);
@@ -210,6 +213,15 @@ pub(super) fn events(attempt: &Attempt, mut take: impl FnMut(Event, Timestamp)) 
         | Verdict::HalfOpen
         | Verdict::ClientReset
         | Verdict::Undetermined => {}
+    }
+}
+
+/// Whether a client that met a full queue got in later, as far as the packets show.
+pub(super) fn may_have_got_in(attempt: &Attempt) -> bool {
+    match attempt.verdict {
+        Verdict::CompletedLate => true,
+        Verdict::SynackRetransmitted => attempt.retry_at.len() < SYNACK_RETRIES,
+        _ => false,
     }
 }
 

@@ -299,6 +299,7 @@ impl Model<'_> {
                 load.turned_away.push(now);
             }
         }
+        load.late = run.outcome.late;
         load.sort();
         load
     }

@@ -105,6 +105,7 @@ fn reason_code(reason: Unknown) -> &'static str {
         Unknown::NoDrops => "no-drops",
         Unknown::OneClientSide => "one-client-side",
         Unknown::TooShort { .. } => "too-short",
+        Unknown::OneOfSeveralSockets => "one-of-several-sockets",
         Unknown::StillFull => "still-full",
         Unknown::TooFewDrops { .. } => "too-few-drops",
     }

@@ -72,6 +72,11 @@ fn unknown(reason: Unknown) -> String {
             "nothing was accepted from the first drop to the last, but these are {full} apart: too short a time to say \
              that nothing ever is"
         ),
+        Unknown::OneOfSeveralSockets => {
+            "the same clients are turned away at each retry while others get in, as if one of several sockets on the \
+             port (SO_REUSEPORT) were full: look at the process that holds it"
+                .to_owned()
+        }
         Unknown::StillFull => "the capture ends while clients arrive at a full queue".to_owned(),
         Unknown::TooFewDrops { drops, between: (least, most) } => format!(
             "{} {} too little to show the accept rate; anything between {} and {} may have been needed",
