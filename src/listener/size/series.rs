@@ -77,10 +77,4 @@ impl Series {
     pub fn seconds(&self, bin: usize) -> f64 {
         (bin as f64 + 0.5) * self.width.as_secs_f64()
     }
-
-    /// A count in one bin, a second.
-    #[must_use]
-    pub fn per_second(&self, count: u32) -> f64 {
-        f64::from(count) / self.width.as_secs_f64()
-    }
 }

@@ -18,15 +18,18 @@ const ARRIVALS: RGBColor = RGBColor(31, 119, 180);
 const ACCEPTS: RGBColor = RGBColor(44, 160, 44);
 const WANTED: RGBColor = RGBColor(214, 39, 40);
 
-/// Two plots in Braille dots: arrivals and admissions a second, and the queue wanted.
+/// Two plots in Braille dots: clients that have arrived and been admitted so far, and the queue wanted.
 #[must_use]
 pub fn draw_text(series: &Series, limit: Option<u32>) -> String {
-    let rate = |count: fn(&Bin) -> u32| points(series, move |bin| series.per_second(count(bin)));
-    let (arrivals, admissions) = (rate(|bin| bin.arrivals), rate(|bin| bin.admissions));
-    let wanted = points(series, |bin| f64::from(bin.wanted));
+    let narrow = |points: Vec<(f64, f64)>| -> Vec<(f32, f32)> {
+        points.into_iter().map(|(x, y)| (x as f32, y as f32)).collect()
+    };
+    let arrivals = narrow(so_far(series, |bin| bin.arrivals));
+    let admissions = narrow(so_far(series, |bin| bin.admissions));
+    let wanted = narrow(curve(series, |bin| f64::from(bin.wanted)));
     let mut text = format!(
-        "  clients a second: dots arrived, line admitted\n{}",
-        chart(&[Shape::Points(&arrivals), Shape::Lines(&admissions)], &[&arrivals, &admissions])
+        "  clients so far: upper line arrived, lower line got in\n{}",
+        chart(&[Shape::Lines(&arrivals), Shape::Lines(&admissions)], &[&arrivals, &admissions])
     );
     let line = limit.map(|limit| wanted.iter().map(|&(x, _)| (x, limit as f32)).collect::<Vec<_>>());
     let name = limit.map_or_else(String::new, |limit| format!(", and the limit of {limit}"));
@@ -38,9 +41,14 @@ pub fn draw_text(series: &Series, limit: Option<u32>) -> String {
     text
 }
 
-fn points(series: &Series, value: impl Fn(&Bin) -> f64) -> Vec<(f32, f32)> {
-    let point = |(index, bin)| (series.seconds(index) as f32, value(bin) as f32);
-    series.bins.iter().enumerate().map(point).collect()
+/// A count, summed up to each bin.
+fn so_far(series: &Series, count: impl Fn(&Bin) -> u32) -> Vec<(f64, f64)> {
+    let mut sum = 0_u64;
+    let mut summed = |(index, bin)| {
+        sum += u64::from(count(bin));
+        (series.seconds(index), sum as f64)
+    };
+    series.bins.iter().enumerate().map(&mut summed).collect()
 }
 
 fn chart(shapes: &[Shape<'_>], data: &[&Vec<(f32, f32)>]) -> String {
@@ -84,13 +92,12 @@ pub(super) fn plot(
     root.fill(&WHITE)?;
     let (upper, lower) = root.split_vertically(SIZE.1 / 2);
     let seconds = series.seconds(series.bins.len());
-    let rate = |count: fn(&Bin) -> u32| curve(series, move |bin| series.per_second(count(bin)));
-    let (arrivals, admissions) = (rate(|bin| bin.arrivals), rate(|bin| bin.admissions));
+    let (arrivals, admissions) = (so_far(series, |bin| bin.arrivals), so_far(series, |bin| bin.admissions));
     panel(
         &upper,
-        "clients a second",
+        "clients so far",
         seconds,
-        vec![("arrived", ARRIVALS, arrivals), ("admitted to the queue", ACCEPTS, admissions)],
+        vec![("arrived", ARRIVALS, arrivals), ("got into the queue", ACCEPTS, admissions)],
     )?;
     let wanted = curve(series, |bin| f64::from(bin.wanted));
     let level = |value: u32| vec![(0.0, f64::from(value)), (seconds, f64::from(value))];

@@ -91,13 +91,9 @@ fn the_drawing_has_every_line() {
     let report = report(WhatIf::default());
     let mut svg = String::new();
     plot::plot(report.series.as_ref().unwrap(), Some(16), Some(100), &mut svg).unwrap();
-    for name in [
-        "arrived",
-        "admitted to the queue",
-        "queue that all would have made",
-        "limit",
-        "backlog that holds all",
-    ] {
+    for name in
+        ["arrived", "got into the queue", "queue that all would have made", "limit", "backlog that holds all"]
+    {
         assert!(svg.contains(name), "no {name} in {svg}");
     }
 }

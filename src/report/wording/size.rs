@@ -58,6 +58,7 @@ pub(in crate::report) fn answer(size: &Size) -> String {
             number(held_by.into()),
             rate(needed)
         ),
+        Answer::Unknown(Unknown::NoDrops) => "nobody was turned away: the queue was large enough".to_owned(),
         Answer::Unknown(reason) => format!("cannot be told: {}", unknown(reason)),
     }
 }
