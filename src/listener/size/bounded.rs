@@ -12,6 +12,8 @@ use crate::packet::{Span, Timestamp};
 const BINS: usize = 512;
 /// Length of a new bin: a few accepts of a busy server.
 const FINE: Span = Span::from_millis(2);
+/// Doublings of that at most, one each time that drops fill all bins: a long overload needs no milliseconds.
+const COARSER: u32 = 4;
 /// Bins this close to a drop keep their length: a burst and what led to it.
 const NEAR: Span = Span::from_secs(1);
 /// Bins this new keep it, too: their drops show when the clients' retries have been answered.
@@ -19,7 +21,7 @@ const NEW: Span = Span::from_millis(1_500);
 /// Round trips that the typical one is taken from.
 const ROUND_TRIPS: usize = 31;
 /// Arrivals from which an answer is computed at most; a longer load is cut after them.
-const MOST_ARRIVALS: usize = 50_000;
+const MOST_ARRIVALS: usize = 10_000;
 /// Time before the first drop that is looked at.
 const BEFORE: Span = Span::from_secs(10);
 
@@ -33,6 +35,8 @@ pub(in crate::listener) struct BoundedLoad {
     until: Option<Timestamp>,
     drops: u64,
     late: u64,
+    /// How often the length of a new bin was doubled.
+    coarser: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,13 +96,14 @@ impl BoundedLoad {
 
     /// A new bin around `at`, between the bins before and after `index`.
     fn fine(&self, index: usize, at: Timestamp) -> Counts {
-        let slot = at.as_nanos().div_euclid(FINE.as_nanos());
-        let from = Timestamp::from_nanos(slot.saturating_mul(FINE.as_nanos()));
+        let length = FINE.scaled(1 << self.coarser, 1);
+        let slot = at.as_nanos().div_euclid(length.as_nanos());
+        let from = Timestamp::from_nanos(slot.saturating_mul(length.as_nanos()));
         let before = index.checked_sub(1).and_then(|before| self.bins.get(before));
         let after = self.bins.get(index);
         Counts {
             from: before.map_or(from, |bin| bin.to.max(from)),
-            to: after.map_or(from.plus(FINE), |bin| bin.from.min(from.plus(FINE))),
+            to: after.map_or(from.plus(length), |bin| bin.from.min(from.plus(length))),
             arrivals: 0,
             admissions: 0,
             drops: 0,
@@ -120,6 +125,7 @@ impl BoundedLoad {
         self.join_pairs(|one, other| far(one) && far(other));
         if self.bins.len() > BINS * 3 / 4 {
             self.join_pairs(|_, _| true);
+            self.coarser = COARSER.min(self.coarser + 1);
         }
     }
 
