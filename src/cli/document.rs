@@ -33,12 +33,25 @@ problem               any of them but completed and undetermined";
 const CAUSES: &str = "\
 accept-queue-overflow  the listener's accept queue was full
 defer-accept           TCP_DEFER_ACCEPT ignored the bare ACK on purpose
-firewall-reset         something on the path answered the ACK with RST
+listener-closed        the listening socket was closed: a restart or a reload
+syn-queue-overflow     the SYN queue was full, and SYN cookies are off
+syn-limited            a full connection table, or a SYN limit of the host
+old-connection         an older connection of the same ports is in the way
+nat-mismatch           the answer left under another address
+firewall-reset         something on the path sent the RST
+two-answers            two machines answered one SYN
+syn-lost               SYNs are lost or filtered on the way
+synack-lost            the client did not get the SYN-ACK, or rejects it
+ack-lost               the client's ACK was lost or filtered on the way
+option-blocked         the path drops SYNs that carry some option
+path-mtu               large packets are lost on the way, small ones are not
 port-closed            nothing listens there
 host-unreachable       the host cannot be reached
 filtered               something drops or rejects the packets
 syn-flood              many handshakes are begun and never finished
 syn-scan               a port is probed, and no connection meant
+health-check           a balancer or a monitor looks whether the port answers
+client-gave-up         the client's program had given up before the SYN-ACK came
 application-reset      the application reset an accepted connection";
 
 const EXAMPLES: &str = "\

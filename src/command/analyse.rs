@@ -15,7 +15,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
-use super::fail_on::{Condition, Judge, Judgement};
+use super::fail_on::{Condition, Judgement, judge};
 use super::{Status, raise_descriptor_limit, wanted};
 use crate::capture::{self, CaptureInfo, CaptureOptions, Captures, OpenReason, Source};
 use crate::engine::{self, AnalysisOptions, Sink, Summary};
@@ -183,9 +183,8 @@ where
     prepare(&output).context("catching signals")?;
     let options = ReportOptions { provisional, ..options(config, &output) };
     let mut reporter = Reporter::new(options.clone(), &mut output).with_context(|| target(config))?;
-    let mut judge = Judge::new(&config.fail_on, &mut reporter);
-    let (summary, listeners) = engine(config, &options, &mut judge)?;
-    let judgement = judge.judge(&summary);
+    let (summary, listeners) = engine(config, &options, &mut reporter)?;
+    let judgement = judge(&config.fail_on, &summary);
     reporter.finish(&summary, &listeners).with_context(|| target(config))?;
     output.commit().with_context(|| target(config))?;
     Ok(status(judgement, &summary))

@@ -1,14 +1,13 @@
 //! `--fail-on`: the results that make the exit status 1.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
 use std::str::FromStr;
 
 use strum::IntoEnumIterator;
 
-use crate::engine::{Sink, Summary};
-use crate::handshake::{Attempt, Cause, Confidence, Verdict};
+use crate::engine::Summary;
+use crate::handshake::{Cause, Confidence, Verdict};
+use crate::listener::{CauseCount, Listener};
 
 /// What a condition is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,32 +92,35 @@ impl Condition {
         [Subject::PROBLEM].into_iter().chain(late).chain(verdicts).chain(Cause::iter().map(Cause::name))
     }
 
-    fn is_met(self, summary: &Summary, attempts: &AttemptCounts) -> bool {
-        let sure = |confidence: Option<Confidence>| self.least.is_none_or(|least| confidence >= Some(least));
-        let attempt = attempts.0.keys().any(|&(verdict, cause, confidence)| {
-            let meant = match self.subject {
-                Subject::Verdict(wanted) => verdict == wanted,
-                Subject::Cause(wanted) => cause == Some(wanted),
-                Subject::Problem => verdict.is_problem(),
-            };
-            meant && sure(confidence)
-        });
+    fn is_met(self, summary: &Summary) -> bool {
+        summary.listeners.iter().any(|listener| self.is_met_at(listener))
+    }
+
+    fn is_met_at(self, listener: &Listener) -> bool {
+        let sure = |confidence: Option<Confidence>| confidence.is_some() && confidence >= self.least;
         // The kernel may have counted an overflow that no attempt shows.
-        let listener = summary.listeners.iter().any(|listener| {
-            let meant = match self.subject {
-                Subject::Verdict(_) => false,
-                Subject::Cause(wanted) => listener.cause == Some(wanted),
-                Subject::Problem => listener.cause == Some(Cause::AcceptQueueOverflow),
-            };
-            meant && sure(listener.confidence)
-        });
-        attempt || listener
+        let counted = listener.cause.filter(|_| sure(listener.confidence));
+        let explained = |cause: &CauseCount, verdict| sure(cause.surest(verdict));
+        match (self.subject, self.least) {
+            (Subject::Cause(wanted), _) => {
+                let count = listener.causes.iter().find(|count| count.cause == wanted);
+                counted == Some(wanted)
+                    || count.is_some_and(|count| Verdict::iter().any(|verdict| explained(count, verdict)))
+            }
+            (Subject::Verdict(wanted), None) => listener.verdicts.get(wanted) > 0,
+            (Subject::Verdict(wanted), Some(_)) => {
+                listener.causes.iter().any(|count| explained(count, wanted))
+            }
+            (Subject::Problem, _) if counted == Some(Cause::AcceptQueueOverflow) => true,
+            (Subject::Problem, None) => listener.problems() > 0,
+            (Subject::Problem, Some(_)) => listener
+                .causes
+                .iter()
+                .filter(|count| !count.cause.is_no_problem())
+                .any(|count| Verdict::iter().any(|v| v.is_problem() && explained(count, v))),
+        }
     }
 }
-
-/// Attempts by verdict, cause and confidence, as they were settled.
-#[derive(Debug, Default)]
-struct AttemptCounts(BTreeMap<(Verdict, Option<Cause>, Option<Confidence>), u64>);
 
 /// How the results compare with what `--fail-on` asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,45 +133,14 @@ pub(super) enum Judgement {
     NothingToJudge,
 }
 
-/// A sink that counts what the conditions are about, and hands everything on.
-pub(super) struct Judge<'a> {
-    conditions: &'a [Condition],
-    attempts: AttemptCounts,
-    next: &'a mut dyn Sink,
-}
-
-impl<'a> Judge<'a> {
-    pub(super) fn new(conditions: &'a [Condition], next: &'a mut dyn Sink) -> Self {
-        Self { conditions, attempts: AttemptCounts::default(), next }
-    }
-
-    pub(super) fn judge(&self, summary: &Summary) -> Judgement {
-        if self.conditions.iter().any(|condition| condition.is_met(summary, &self.attempts)) {
-            Judgement::Failed
-        } else if !self.conditions.is_empty() && summary.verdicts.total() == 0 {
-            Judgement::NothingToJudge
-        } else {
-            Judgement::Passed
-        }
-    }
-}
-
-impl Sink for Judge<'_> {
-    fn attempt(&mut self, attempt: &Attempt) -> io::Result<()> {
-        if !self.conditions.is_empty() {
-            let inference = &attempt.inference;
-            let kind = (attempt.verdict, inference.cause, inference.confidence);
-            *self.attempts.0.entry(kind).or_default() += 1;
-        }
-        self.next.attempt(attempt)
-    }
-
-    fn drained(&mut self) -> io::Result<()> {
-        self.next.drained()
-    }
-
-    fn provisional(&mut self, attempt: &Attempt) -> io::Result<()> {
-        self.next.provisional(attempt)
+/// Compares what was found with the conditions: by the final word on each attempt, as the report has it.
+pub(super) fn judge(conditions: &[Condition], summary: &Summary) -> Judgement {
+    if conditions.iter().any(|condition| condition.is_met(summary)) {
+        Judgement::Failed
+    } else if !conditions.is_empty() && summary.verdicts.total() == 0 {
+        Judgement::NothingToJudge
+    } else {
+        Judgement::Passed
     }
 }
 
@@ -178,20 +149,9 @@ mod tests {
     use super::*;
     use crate::report::samples;
 
-    struct Nothing;
-
-    impl Sink for Nothing {
-        fn attempt(&mut self, _: &Attempt) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    fn judged(words: &str, (summary, attempts): &samples::Sample) -> Judgement {
+    fn judged(words: &str, (summary, _): &samples::Sample) -> Judgement {
         let conditions: Vec<Condition> = words.split(',').map(|word| word.parse().unwrap()).collect();
-        let mut nothing = Nothing;
-        let mut judge = Judge::new(&conditions, &mut nothing);
-        attempts.iter().for_each(|attempt| judge.attempt(attempt).unwrap());
-        judge.judge(summary)
+        judge(&conditions, summary)
     }
 
     #[test]
@@ -219,8 +179,7 @@ mod tests {
     #[test]
     fn no_attempts_are_no_pass() {
         assert_eq!(judged("problem", &samples::midstream()), Judgement::NothingToJudge);
-        let nothing = Judge::new(&[], &mut Nothing).judge(&samples::midstream().0);
-        assert_eq!(nothing, Judgement::Passed);
+        assert_eq!(judge(&[], &samples::midstream().0), Judgement::Passed);
     }
 
     #[test]

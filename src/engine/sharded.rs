@@ -13,7 +13,7 @@ use super::intake::{Destination, Intake};
 use super::limits::known_limits;
 use super::options::AnalysisOptions;
 use super::pool::{Pool, Reading, SHARDS, TOGETHER, shard_of};
-use super::sink::{Sink, deliver};
+use super::sink::{Sink, deliver, deliver_held};
 use super::summary::{PacketCounts, Summary};
 use super::survey::Survey;
 use crate::capture::{Source, SourceStatus};
@@ -190,7 +190,9 @@ fn collect(pool: &Pool, listeners: &mut Listeners, sink: &mut dyn Sink) -> io::R
     let counts = trackers.iter().map(Tracker::counts).fold(Counts::default(), Counts::plus);
     survey.offsets = counts.offsets;
     listeners.set_limits(known_limits(&survey, &listeners.coverage()));
+    listeners.sightings().end();
     finish(&mut trackers, |finding| deliver(finding, listeners, sink))?;
+    deliver_held(listeners, sink)?;
     // Segments that went with the end of a file are counted until then.
     Ok(trackers.iter().map(Tracker::counts).fold(Counts::default(), Counts::plus))
 }

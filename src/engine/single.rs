@@ -8,7 +8,7 @@ use super::intake::{Destination, Intake};
 use super::limits::known_limits;
 use super::options::AnalysisOptions;
 use super::shard::{EndStep, Shard};
-use super::sink::{Sink, deliver};
+use super::sink::{Sink, deliver, deliver_held, deliver_waiting};
 use super::summary::{PacketCounts, Summary};
 use crate::capture::{CaptureInfo, Source, SourceStatus};
 use crate::handshake::Batch;
@@ -61,6 +61,7 @@ impl Destination for GroupedPackets<'_> {
 /// An analysis in progress.
 pub struct Analysis {
     intake: Intake,
+    is_live: bool,
     shard: Shard,
     group: Batch,
     listeners: Listeners,
@@ -73,6 +74,7 @@ impl Analysis {
     pub fn new(options: &AnalysisOptions) -> Self {
         Self {
             intake: Intake::default(),
+            is_live: options.reports_stuck,
             shard: Shard::new(options.reports_stuck),
             group: Batch::with_capacity(GROUP),
             listeners: Listeners::new(options.max_listeners),
@@ -91,6 +93,10 @@ impl Analysis {
         packets.hand_over();
         self.end_batch(end, sink)?;
         if end.status == SourceStatus::Drained {
+            if self.is_live {
+                // Nothing may come for long.
+                deliver_waiting(&mut self.listeners, sink)?;
+            }
             sink.drained()?;
         }
         Ok(end.status)
@@ -128,11 +134,12 @@ impl Analysis {
         let end = BatchEnd { now, total, status: SourceStatus::End, survey: self.intake.survey() };
         self.end_batch(end, sink)?;
         self.listeners.set_limits(known_limits(&self.counts().survey, &self.listeners.coverage()));
+        self.listeners.sightings().end();
         loop {
             let more = self.shard.tracker_mut().finish(BATCH);
             self.deliver(None, sink)?;
             if !more {
-                return Ok(());
+                return deliver_held(&mut self.listeners, sink);
             }
         }
     }

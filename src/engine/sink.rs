@@ -35,12 +35,37 @@ pub trait Sink {
     }
 }
 
-/// Records a finding with its listener, which infers the cause, and hands its attempt to the sink.
+/// Records a finding with its listener, which infers the cause, and hands its attempt to the sink; unless it is held back
+/// as a sighting of another attempt, or is one.
 pub(super) fn deliver(
     finding: &mut Finding,
     listeners: &mut Listeners,
     sink: &mut dyn Sink,
 ) -> io::Result<()> {
+    if !listeners.sightings().concerns(finding) {
+        return record(finding, listeners, sink);
+    }
+    let mut sightings = std::mem::take(listeners.sightings());
+    let result = sightings.take(finding, |finding| record(finding, listeners, sink));
+    *listeners.sightings() = sightings;
+    result
+}
+
+/// Delivers the findings that are held back, once all others were.
+pub(super) fn deliver_held(listeners: &mut Listeners, sink: &mut dyn Sink) -> io::Result<()> {
+    let mut sightings = std::mem::take(listeners.sightings());
+    sightings.flush(|finding| record(finding, listeners, sink))
+}
+
+/// Delivers what is held back although more may come: not before long, and nobody should wait for it.
+pub(super) fn deliver_waiting(listeners: &mut Listeners, sink: &mut dyn Sink) -> io::Result<()> {
+    let mut sightings = std::mem::take(listeners.sightings());
+    let result = sightings.drain(|finding| record(finding, listeners, sink));
+    *listeners.sightings() = sightings;
+    result
+}
+
+fn record(finding: &mut Finding, listeners: &mut Listeners, sink: &mut dyn Sink) -> io::Result<()> {
     listeners.record(finding);
     if finding.settled { sink.attempt(&finding.attempt) } else { sink.provisional(&finding.attempt) }
 }

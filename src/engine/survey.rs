@@ -8,10 +8,10 @@ use crate::packet::{self, Flags, Frame, Frames, Packet, Seq};
 pub struct Survey {
     /// A segment with no flag but ACK occurs. Every completed handshake has one.
     pub has_bare_ack: bool,
-    /// SYNs that were answered before the first bare ACK.
+    /// SYNs that were answered before the first bare ACK, and whose client did not reset the answer.
     pub answered_syns: u64,
-    /// The number that the latest of these answers acknowledges.
-    pub latest_answered: Seq,
+    /// The numbers that the latest of these answers acknowledge.
+    pub(super) latest_answered: [Option<Seq>; 32],
     /// No packet's time has a fraction of a second; `None` before the first one.
     pub whole_seconds: Option<bool>,
     /// Times that went back by more than a second, or ahead without the next packet.
@@ -47,12 +47,24 @@ impl Survey {
         for frame in &**frames {
             let flags = flags(frame);
             self.has_bare_ack |= flags == Some(Flags::ACK);
-            if flags.is_some_and(|flags| flags.contains(Flags::SYN.union(Flags::ACK)))
-                && let Ok(Packet::Segment(segment)) = packet::general(frame)
-                && segment.ack != self.latest_answered
-            {
-                self.answered_syns += 1;
-                self.latest_answered = segment.ack;
+            let answers = flags.is_some_and(|flags| flags.contains(Flags::SYN.union(Flags::ACK)));
+            if !answers && flags != Some(Flags::RST) {
+                continue;
+            }
+            let Ok(Packet::Segment(segment)) = packet::general(frame) else { continue };
+            let number = if answers { segment.ack } else { segment.seq };
+            match self.latest_answered.iter().position(|&answered| answered == Some(number)) {
+                None if answers => {
+                    self.latest_answered.rotate_right(1);
+                    self.latest_answered[0] = Some(number);
+                    self.answered_syns += 1;
+                }
+                Some(place) if !answers => {
+                    // The client's answer to the SYN-ACK: an ACK is not to be expected.
+                    self.latest_answered[place] = None;
+                    self.answered_syns -= 1;
+                }
+                _ => {}
             }
         }
     }

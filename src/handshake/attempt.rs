@@ -72,6 +72,10 @@ pub struct Attempt {
     /// How long nothing had been heard of it at the capture's end; zero where it was replaced, evicted or
     /// is not decided; `None` where it was silent for longer than any repeat takes.
     pub silence: Option<Span>,
+    /// How long before it the client had used the same ports at this server, as far as that is known.
+    pub ports_used_before: Option<Span>,
+    /// The address from which it was answered, if that is not the server's.
+    pub answered_from: Option<Endpoint>,
     /// What it means, and how sure that is.
     pub inference: Inference,
 }
@@ -87,6 +91,14 @@ impl Attempt {
     #[must_use]
     pub fn is_syn_missing(&self) -> bool {
         !self.facts.has(Fact::SynSeen)
+    }
+
+    /// Whether the client connected late, or got its first answer late.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        /// A shorter stall is one lost segment of any path.
+        const STALL: Span = Span::from_millis(500);
+        self.verdict == Verdict::CompletedLate || self.timing.stall.is_some_and(|stall| stall >= STALL)
     }
 
     /// Whether the server reset it after the client's ACK.

@@ -1,12 +1,12 @@
 //! Causes, confidence and evidence, as data (DOMAIN §5).
 //!
-//! Owns the closed sets and their names. Does not own when they apply (`infer`), nor their sentences
+//! Owns the closed sets and their names. Does not own when they apply (`infer`), nor the sentences that say them
 //! (`report/wording`).
 
 use smallvec::SmallVec;
 use strum::{EnumCount, EnumDiscriminants, EnumIter, EnumString, IntoStaticStr};
 
-use crate::packet::{IcmpError, Span};
+use crate::packet::{Endpoint, IcmpError, Span};
 
 /// Evidence of one attempt. Attempts by the hundred thousand have few each.
 pub type EvidenceList = SmallVec<[Evidence; 4]>;
@@ -18,9 +18,9 @@ pub struct Inference {
     pub cause: Option<Cause>,
     /// `net.ipv4.tcp_abort_on_overflow` at that time, where the cause is an overflow that shows it.
     pub abort_on_overflow: Option<bool>,
-    /// Confidence; `None` exactly when `cause` is.
+    /// How sure; `None` exactly when `cause` is.
     pub confidence: Option<Confidence>,
-    /// Facts for the cause, and doubts.
+    /// Why, and what else it could be.
     pub evidence: EvidenceList,
     /// Causes that were weighed and excluded. An empty one allocates nothing.
     pub ruled_out: Vec<RuledOut>,
@@ -29,13 +29,13 @@ pub struct Inference {
 /// A cause that is excluded, with the fact that excludes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RuledOut {
-    /// The excluded cause.
+    /// What it was not.
     pub cause: Cause,
-    /// The fact that excludes it.
+    /// Why not.
     pub evidence: Evidence,
 }
 
-/// Reason why an attempt failed, stalled or was reset. The order is that of the outputs.
+/// Why an attempt failed, stalled or was reset. The order is that of the outputs.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, EnumCount, EnumIter, EnumString, IntoStaticStr,
 )]
@@ -45,8 +45,30 @@ pub enum Cause {
     AcceptQueueOverflow,
     /// `TCP_DEFER_ACCEPT` made the listener ignore the bare ACK on purpose.
     DeferAccept,
-    /// Something on the path answered the ACK with RST.
+    /// The listening socket was closed: a restart or a reload.
+    ListenerClosed,
+    /// The listener's SYN queue was full, and SYN cookies are off.
+    SynQueueOverflow,
+    /// A connection tracker or a SYN limiter of the host drops SYNs.
+    SynLimited,
+    /// The server, or a tracker, holds an older connection of these ports.
+    OldConnection,
+    /// The answer left under another address.
+    NatMismatch,
+    /// Something on the path sent the RST.
     FirewallReset,
+    /// Two hosts answered one SYN.
+    TwoAnswers,
+    /// SYNs are lost or filtered on the way.
+    SynLost,
+    /// The client did not get the SYN-ACK, or rejects it.
+    SynackLost,
+    /// The client's ACK was lost or filtered on the way.
+    AckLost,
+    /// A path drops SYNs that carry an option.
+    OptionBlocked,
+    /// Large segments are lost on the way, small ones are not.
+    PathMtu,
     /// Nothing listens there.
     PortClosed,
     /// The host cannot be reached.
@@ -57,24 +79,45 @@ pub enum Cause {
     SynFlood,
     /// A port is probed by a client that never means to connect.
     SynScan,
+    /// A balancer or a monitor checks whether the port answers.
+    HealthCheck,
+    /// The client's program had given up before the SYN-ACK came.
+    ClientGaveUp,
     /// The application reset an accepted connection.
     ApplicationReset,
 }
 
 impl Cause {
-    /// True if the program that listens intends it: nothing is broken.
+    /// Whether it is intended by the program that listens, or connects: nothing is broken.
     #[must_use]
     pub const fn is_meant(self) -> bool {
         match self {
-            Self::DeferAccept | Self::ApplicationReset => true,
+            Self::DeferAccept | Self::HealthCheck | Self::ClientGaveUp | Self::ApplicationReset => true,
             Self::AcceptQueueOverflow
+            | Self::ListenerClosed
+            | Self::SynQueueOverflow
+            | Self::SynLimited
+            | Self::OldConnection
+            | Self::NatMismatch
             | Self::FirewallReset
+            | Self::TwoAnswers
+            | Self::SynLost
+            | Self::SynackLost
+            | Self::AckLost
+            | Self::OptionBlocked
+            | Self::PathMtu
             | Self::PortClosed
             | Self::HostUnreachable
             | Self::Filtered
             | Self::SynFlood
             | Self::SynScan => false,
         }
+    }
+
+    /// Whether an attempt with this cause, at likely or confirmed, is no problem (DOMAIN §5).
+    #[must_use]
+    pub const fn is_no_problem(self) -> bool {
+        matches!(self, Self::DeferAccept | Self::HealthCheck | Self::ClientGaveUp)
     }
 
     /// The name in every output and option.
@@ -84,7 +127,7 @@ impl Cause {
     }
 }
 
-/// Confidence of an inference, from least to most.
+/// How sure an inference is, from least to most.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, EnumCount, EnumIter, EnumString, IntoStaticStr,
 )]
@@ -120,89 +163,182 @@ pub enum Evidence {
     AcksIgnored(u32),
     /// The capture point is near the server, so the ACK arrived there.
     AckReachedServer,
-    /// After one SYN-ACK repeat the server accepted the connection.
-    RecoveredAfterOneRepeat,
-    /// Doubt: the ACK may be lost between the capture point and the server.
-    AckMayBeLost,
-    /// Doubt: a `TCP_DEFER_ACCEPT` of one second looks the same.
-    MayBeDeferred,
-    /// Other attempts to the listener overflowed at that time.
+    /// Other segments of the client reached the host and were answered while its ACKs were ignored.
+    WayLived,
+    /// A SYN-ACK repeat echoes the timestamp of the client's ACK: that had reached the server's TCP.
+    AckEchoed,
+    /// The server ignored the client's data too, not a bare ACK alone.
+    DataIgnored,
+    /// Other attempts to the listener overflowed in the same stretch.
     OthersOverflowed,
-    /// Other attempts to the listener may have overflowed at that time.
+    /// Other attempts to the listener may have overflowed in the same stretch.
     OthersMayHaveOverflowed,
-    /// The queue overflowed before, and no client was answered since.
-    NobodyAnsweredSince,
-    /// Doubt: the host or the path may be down.
-    HostMayBeDown,
+    /// In one stretch the listener answered few SYNs and left those of several attempts unanswered; around it, it answered at once.
+    DropsCluster {
+        /// Attempts whose SYNs went unanswered.
+        attempts: u32,
+        /// Client addresses.
+        clients: u32,
+        /// SYNs answered meanwhile.
+        answered: u32,
+    },
+    /// SYNs are lost at all times and at several listeners, not in stretches of one.
+    DropsSpread,
     /// A bare RST answered the client's first ACK.
     RstAnswersFirstAck,
     /// A bare RST answered a later segment of the client: its number after the SYN-ACK, from 1.
     RstAnswersLaterSegment(u16),
-    /// The RST has a window or options, unlike Linux's.
+    /// A bare RST answered a client segment beyond the first data byte, as a SYN cookie that fails its check.
+    RstAnswersBeyond,
+    /// The RST has a window or options, unlike a kernel's.
     RstNotKernelForm,
-    /// Doubt: the RST is captured before the ACK.
+    /// The RST is captured before the ACK.
     RstBeforeAck,
-    /// Doubt: a listener that closes sends the same RST.
-    ListenerMayHaveClosed,
+    /// The RST came much later than the server's round trip.
+    RstTooLate,
+    /// The RST came sooner than the server can have answered.
+    RstTooSoon,
     /// The RST's TTL is not the SYN-ACK's.
     RstHasOtherTtl,
+    /// Such RSTs came further apart than a round trip, while the listener completed others between.
+    ResetsFarApart,
+    /// SYNs to the listener went unanswered in the same stretch.
+    SynsDroppedMeanwhile,
     /// The server repeated its SYN-ACK after the RST.
     SynAckAfterRst,
+    /// The server did not repeat its SYN-ACK after the RST.
+    NoSynAckAfterRst,
     /// The server sent data after the RST.
     DataAfterRst,
     /// The client sent its data again this many times, without any answer.
     DataUnanswered(u16),
-    /// Doubt: something on the path may drop the client's segments.
-    PathMayDropData,
+    /// Only one SYN-ACK repeat followed the ACK.
+    RepeatOnlyOnce,
+    /// A SYN-ACK repeat has another TTL, window or order of options: another host sent it.
+    RepeatFromAnother,
+    /// A SYN-ACK repeat drew no ACK from the client.
+    RepeatUnanswered,
+    /// The server accepted the connection although the client sent nothing more: its ACK had come late.
+    ProofWithoutAck,
+    /// The listener refused SYNs while it repeated its SYN-ACK, as a full queue never does.
+    SynsRefusedMeanwhile,
     /// The first SYN-ACK repeat came this late, not after one second.
     NoRepeatAtOneSecond(Span),
-    /// The server accepted the connection after that repeat.
+    /// All clients that stayed silent got their SYN-ACK repeat this long after the first one.
+    SamePeriod(Span),
+    /// This many clients that sent data at once were accepted at once.
+    PromptClientsAccepted(u32),
+    /// Silent clients more than 10 s apart were treated alike.
+    SilentFarApart,
+    /// A client stayed silent for this long and got no SYN-ACK repeat.
+    SilentWithoutRepeat(Span),
+    /// The server accepted the connection after the repeat.
     DeferredThenAccepted,
-    /// RST with ACK followed the handshake.
+    /// At one instant the server reset this many connections of different ages that it had not served.
+    ClosingBurst(u32),
+    /// Refusals, or bare RSTs to handshakes under way, followed within a second.
+    ClosingRefusals,
+    /// Only connections that the server had not served were reset, and nothing else followed.
+    ResetAlone,
+    /// Connections that finished their handshake later had been served before: those reset were not a queue.
+    LaterServedFirst,
+    /// Connections that waited in the queue lived on through the RSTs.
+    LivedOn,
+    /// RST with ACK followed the handshake; with an open window its sender had accepted the connection.
     RstWithAckAfterHandshake {
-        /// The RST has an open window: its sender had accepted the connection.
+        /// The RST has an open window.
         window_open: bool,
     },
-    /// Doubt: a firewall or load balancer may have reset the connection.
-    MiddleboxMayReset,
+    /// The RST came after the client's data: a filter that reads it sends the same.
+    RstAfterData,
+    /// The RST is one of a burst that a closing listener sends.
+    InClosingBurst,
     /// RST answered the SYN.
     RefusedByRst,
-    /// Doubt: a firewall may reject with RST.
-    FirewallMayReject,
+    /// An RST came whose number does not answer the SYN: the client ignores it.
+    RstWrongAck,
+    /// An RST answered the SYN, and a SYN-ACK came after it.
+    RefusalThenSynAck,
+    /// RSTs with different TTLs answered one SYN.
+    RefusalsDiffer,
     /// The same address and port answered other attempts.
     ListenerAnswersOthers,
     /// The same address and port refused other attempts.
     RefusesOthers,
-    /// The server's segments have numbers of another connection.
-    AnswersAnother,
+    /// The server answered with numbers of another connection.
+    OlderNumbers,
+    /// The client reset that answer, and repeated its SYN.
+    OlderNumbersReset,
+    /// The client had used these ports this long before.
+    PortsUsedBefore(Span),
+    /// The answer came from this other address.
+    AnsweredFrom(Endpoint),
+    /// Two SYN-ACKs with different numbers answered one SYN, as no single host would.
+    TwoIsns,
+    /// Two SYN-ACKs with different numbers came, as one host may send: a new request, or a SYN cookie of another minute.
+    OneHostTwoIsns,
+    /// The client repeated its SYN after the SYN-ACK.
+    SynRetriedAfterSynAck,
+    /// The client's address finished another handshake with this listener.
+    ClientFinishedAnother,
+    /// The server repeated its SYN-ACK, and the client did not repeat its SYN.
+    SynAckRepeatedAlone,
+    /// The SYN-ACK names the first SYN: the server had got that and not dropped it.
+    FirstSynMadeRequest,
+    /// Only a retry without an option that the first SYN had was answered, and at once.
+    FeatureDropped,
+    /// This many SYNs with the option went unanswered, and SYNs without it were answered.
+    FeatureBlockedOften(u32),
+    /// An ICMP error says that a segment of the client's was too big.
+    TooBig,
+    /// The server acknowledged the small segment after the large one (SACK).
+    LaterDataSacked,
     /// This address and port answered no attempt in the capture.
     NeverAnswers,
-    /// Doubt: the host may be dead, or the queue full since before the capture.
-    QueueMayHaveBeenFull,
     /// This ICMP error quotes the SYN.
     Icmp(IcmpError),
-    /// Most attempts to the listener stay half-open.
-    ManyHalfOpen,
-    /// Doubt: the server's answers may not reach the clients.
-    AnswersMayBeLost,
-    /// Most attempts to the listener are reset by the client at the SYN-ACK.
-    ManyClientResets,
-    /// Doubt: health checks may look the same.
-    ChecksLookTheSame,
+    /// In this stretch this many SYNs a second, from many sources, were never finished.
+    FloodRate {
+        /// SYNs in the busiest second.
+        per_second: u32,
+        /// Source addresses, at least.
+        sources: u32,
+    },
+    /// This many handshakes with the listener were left unfinished at that time.
+    ManyHalfOpen(u32),
     /// The SYN has no TCP option, unlike any operating system's.
     SynWithoutOptions,
     /// The client acknowledged a number that no SYN-ACK had.
     WrongAck,
+    /// This many attempts to the listener were reset by the client at the SYN-ACK.
+    ManyClientResets(u32),
+    /// The client knocked at this many ports or hosts, and went on with none.
+    ManyPorts(u32),
+    /// Few addresses connect and reset at a steady period.
+    SteadyChecks {
+        /// Between two checks of one address.
+        period: Span,
+        /// Client addresses.
+        clients: u32,
+    },
+    /// The SYN-ACK came this long after the first SYN.
+    GaveUpBefore(Span),
+    /// This many listeners of the host left SYNs unanswered in the same stretch.
+    SiblingsDropToo(u32),
+    /// Doubt: this cause looks the same.
+    CouldBe(Cause),
+    /// Doubt: something that is no cause here looks the same: a dead backend behind a proxy, a stopped host.
+    Unmodelled,
     /// Doubt: the capture lost packets.
     CaptureDropped,
+    /// Doubt: the capture cannot support it, see its limits.
+    LimitedByCapture,
+    /// The SYN-ACK is not a Linux kernel's.
+    NotLinux,
     /// The kernel counted overflows of this queue at that time.
     KernelOverflowed,
     /// The kernel counted no overflow of this queue at that time.
     KernelDidNotOverflow,
-    /// Follows from that: the client's segments did not reach the listener.
-    AckDidNotReachKernel,
-    /// Follows from that: the RST has another reason than a full queue.
-    RstNotFromQueue,
 }
 
 impl Evidence {
@@ -210,22 +346,5 @@ impl Evidence {
     #[must_use]
     pub fn code(self) -> &'static str {
         EvidenceCode::from(self).into()
-    }
-
-    /// True if it names an alternative to an apparent overflow. The kernel's counters leave none.
-    pub(super) fn is_doubt(self) -> bool {
-        matches!(
-            self,
-            Self::AckMayBeLost
-                | Self::MayBeDeferred
-                | Self::RecoveredAfterOneRepeat
-                | Self::ListenerMayHaveClosed
-                | Self::RstBeforeAck
-                | Self::PathMayDropData
-                | Self::CaptureDropped
-                | Self::OthersOverflowed
-                | Self::OthersMayHaveOverflowed
-                | Self::HostMayBeDown
-        )
     }
 }

@@ -75,6 +75,8 @@ pub(super) fn decide(pending: &Pending, key: FlowKey, ending: Ending, lacks_bare
         sent: pending.data_at,
         reset: cold.and_then(|cold| cold.rst_at),
         silence: silence(pending, ending),
+        ports_used_before: None,
+        answered_from: None,
         inference: Inference::default(),
     }
 }

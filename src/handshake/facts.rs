@@ -83,6 +83,11 @@ pub enum Fact {
     DataIgnored,
     /// A retransmitted SYN-ACK echoes the timestamp of the client's ACK, which so had reached the server's TCP.
     EchoesAck,
+    /// After a retransmitted SYN-ACK the server acknowledged the client's segments although none had come for longer than
+    /// a round trip: they had come late.
+    ProofWithoutAck,
+    /// The SYN-ACK names the first SYN by TSecr although that was repeated: the server had not dropped it.
+    FirstSynAnswered,
     /// A retransmitted SYN-ACK has another TTL, window or order of options than the first.
     RetransmittedByOther,
     /// A retransmitted SYN-ACK drew no ACK.

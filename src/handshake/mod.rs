@@ -15,7 +15,6 @@ mod early_refusals;
 mod facts;
 mod finding;
 mod history;
-mod infer;
 mod late;
 mod pending;
 mod table;
@@ -29,7 +28,6 @@ pub use cause::{Cause, Confidence, Evidence, EvidenceCode, EvidenceList, Inferen
 pub use facts::{Fact, Facts};
 pub use finding::{Finding, Order};
 pub use history::History;
-pub use infer::{Context, KernelEvidence, infer};
-pub use pending::SynAckTraits;
+pub use pending::{SynAckTraits, System};
 pub use tracker::{Counts, EvictionOrder, Offsets, Tracker};
 pub use verdict::{Connect, Errno, Outcome, Reason, UnknownVerdict, Unproven, Vantage, Verdict};

@@ -4,7 +4,8 @@ use strum::IntoStaticStr;
 
 use super::diagnosis::Diagnosis;
 use super::record::Record;
-use crate::handshake::{Cause, Verdict};
+use super::totals::CauseTally;
+use crate::handshake::{Cause, Confidence, System, Verdict};
 
 /// One piece of advice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +48,38 @@ pub enum Advice {
     CheckRuleCounters,
     /// Capture on the client too.
     CaptureOnClient,
+    /// Look at a FreeBSD listener's queue.
+    CheckFreeBsdQueue,
+    /// Accept faster, or raise FreeBSD's limit of the queue.
+    RaiseFreeBsdQueue,
+    /// Look at the other system's listen queue and its limit.
+    CheckAcceptsElsewhere,
+    /// Look for a restart or reload at that time.
+    CheckRestart,
+    /// Let another socket take over what a reload would reset.
+    MigrateRequests,
+    /// Look at the connection tracker's and the SYN limiter's counters.
+    CheckConntrack,
+    /// Look at the counters of the SYN queue.
+    CheckSynQueueCounters,
+    /// Look at older connections of the ports, and counters of timestamps.
+    CheckOldConnections,
+    /// Look at the rules that translate addresses on the way back.
+    CheckNat,
+    /// Look at where a balancer sends a repeated SYN.
+    CheckBalancer,
+    /// Capture at both ends at the same time.
+    CaptureBothEnds,
+    /// Look for middleboxes that drop the option.
+    CheckOptionFilter,
+    /// Find the path's MTU.
+    CheckPathMtu,
+    /// Probe the path MTU, or clamp the MSS.
+    ProbeMtu,
+    /// Look at the client's time-outs.
+    CheckClientTimeout,
+    /// Look at the listener's queue and counters on the server.
+    CheckServerCounters,
 }
 
 /// Whether advice is about finding out or about changing something.
@@ -83,44 +116,100 @@ impl Advice {
             | Self::CheckCookieCounters
             | Self::CheckServerLog
             | Self::CheckRuleCounters
-            | Self::CaptureOnClient => AdviceKind::Check,
+            | Self::CaptureOnClient
+            | Self::CheckFreeBsdQueue
+            | Self::CheckAcceptsElsewhere
+            | Self::CheckRestart
+            | Self::CheckConntrack
+            | Self::CheckSynQueueCounters
+            | Self::CheckOldConnections
+            | Self::CheckNat
+            | Self::CheckBalancer
+            | Self::CaptureBothEnds
+            | Self::CheckOptionFilter
+            | Self::CheckPathMtu
+            | Self::CheckClientTimeout
+            | Self::CheckServerCounters => AdviceKind::Check,
             Self::AcceptFaster
             | Self::FindWhyNothingIsAccepted
             | Self::OnlyAcceptFaster
             | Self::DoNotAbort
             | Self::DeferOnlyWhereClientsSendFirst
             | Self::UseCookies
-            | Self::LeaveScans => AdviceKind::Fix,
+            | Self::LeaveScans
+            | Self::RaiseFreeBsdQueue
+            | Self::MigrateRequests
+            | Self::ProbeMtu => AdviceKind::Fix,
         }
     }
 }
 
-/// The advice for a listener with this cause and diagnosis.
-pub(super) fn advice(cause: Option<Cause>, diagnosis: &Diagnosis, record: &Record) -> Vec<Advice> {
+/// The advice for a listener with this cause and diagnosis. At possible only what to check (DOMAIN §5).
+pub(super) fn advice(
+    cause: Option<Cause>,
+    confidence: Option<Confidence>,
+    diagnosis: &Diagnosis,
+    record: &Record,
+    tally: &CauseTally,
+) -> Vec<Advice> {
+    let mut advice = match cause {
+        Some(Cause::AcceptQueueOverflow) => of_overflow(record, tally),
+        Some(cause) => of_cause(cause),
+        None => of_diagnosis(diagnosis, record),
+    };
+    if confidence == Some(Confidence::Possible) {
+        advice.retain(|advice| advice.kind() == AdviceKind::Check);
+    }
+    advice
+}
+
+fn of_overflow(record: &Record, tally: &CauseTally) -> Vec<Advice> {
+    match record.observed.foreign_system() {
+        Some(System::FreeBsd) => return vec![Advice::CheckFreeBsdQueue, Advice::RaiseFreeBsdQueue],
+        Some(_) => return vec![Advice::CheckAcceptsElsewhere],
+        None => {}
+    }
+    let mut advice = vec![Advice::CheckQueue, Advice::CheckOverflowCounters, Advice::AcceptFaster];
+    if tally.verdicts.get(Verdict::ResetAfterAck) > 0 {
+        advice.push(Advice::DoNotAbort);
+    }
+    advice
+}
+
+fn of_cause(cause: Cause) -> Vec<Advice> {
     match cause {
-        Some(Cause::AcceptQueueOverflow) => {
-            let mut advice = vec![Advice::CheckQueue, Advice::CheckOverflowCounters, Advice::AcceptFaster];
-            if record.overflowed().get(Verdict::ResetAfterAck) > 0 {
-                advice.push(Advice::DoNotAbort);
-            }
-            advice
-        }
-        Some(Cause::DeferAccept) => vec![Advice::DeferOnlyWhereClientsSendFirst],
-        Some(Cause::FirewallReset) => vec![Advice::CaptureOnServer, Advice::CheckRejectRules],
-        Some(Cause::PortClosed) => vec![Advice::CheckListening],
-        Some(Cause::HostUnreachable) => vec![Advice::CheckRoute],
-        Some(Cause::Filtered) => vec![Advice::CheckFilters, Advice::CheckQueueOnServer],
-        Some(Cause::SynFlood) => vec![Advice::CheckCookieCounters, Advice::UseCookies],
-        Some(Cause::SynScan) => vec![Advice::LeaveScans],
-        Some(Cause::ApplicationReset) => vec![Advice::CheckServerLog],
-        None => match diagnosis {
-            Diagnosis::DeniedByKernel { .. } => vec![Advice::CheckRuleCounters, Advice::CaptureOnClient],
-            Diagnosis::PartlyUnanswered => vec![Advice::CheckQueue, Advice::CheckOverflowCounters],
-            Diagnosis::Explained { .. }
-            | Diagnosis::CountedByKernel
-            | Diagnosis::Unexplained
-            | Diagnosis::Undetermined
-            | Diagnosis::Healthy => Vec::new(),
-        },
+        Cause::AcceptQueueOverflow => Vec::new(),
+        Cause::DeferAccept => vec![Advice::DeferOnlyWhereClientsSendFirst],
+        Cause::ListenerClosed => vec![Advice::CheckRestart, Advice::MigrateRequests],
+        Cause::SynQueueOverflow => vec![Advice::CheckSynQueueCounters, Advice::UseCookies],
+        Cause::SynLimited => vec![Advice::CheckConntrack],
+        Cause::OldConnection => vec![Advice::CheckOldConnections],
+        Cause::NatMismatch => vec![Advice::CheckNat],
+        Cause::FirewallReset => vec![Advice::CaptureOnServer, Advice::CheckRejectRules],
+        Cause::TwoAnswers => vec![Advice::CheckBalancer],
+        Cause::SynLost | Cause::SynackLost | Cause::AckLost => vec![Advice::CaptureBothEnds],
+        Cause::OptionBlocked => vec![Advice::CheckOptionFilter],
+        Cause::PathMtu => vec![Advice::CheckPathMtu, Advice::ProbeMtu],
+        Cause::PortClosed => vec![Advice::CheckListening],
+        Cause::HostUnreachable => vec![Advice::CheckRoute],
+        Cause::Filtered => vec![Advice::CheckFilters, Advice::CheckQueueOnServer],
+        Cause::SynFlood => vec![Advice::CheckCookieCounters, Advice::UseCookies],
+        Cause::SynScan => vec![Advice::LeaveScans],
+        Cause::HealthCheck => Vec::new(),
+        Cause::ClientGaveUp => vec![Advice::CheckClientTimeout],
+        Cause::ApplicationReset => vec![Advice::CheckServerLog],
+    }
+}
+
+fn of_diagnosis(diagnosis: &Diagnosis, record: &Record) -> Vec<Advice> {
+    match diagnosis {
+        Diagnosis::DeniedByKernel { .. } => vec![Advice::CheckRuleCounters, Advice::CaptureOnClient],
+        Diagnosis::PartlyUnanswered => vec![Advice::CheckQueueOnServer, Advice::CheckFilters],
+        Diagnosis::Unexplained if record.observed.odd_answers > 0 => vec![Advice::CaptureBothEnds],
+        Diagnosis::Unexplained => vec![Advice::CheckServerCounters, Advice::CaptureBothEnds],
+        Diagnosis::Explained { .. }
+        | Diagnosis::CountedByKernel
+        | Diagnosis::Undetermined
+        | Diagnosis::Healthy => Vec::new(),
     }
 }

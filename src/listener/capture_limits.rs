@@ -1,6 +1,6 @@
 //! What the capture cannot support: what rests on it is less sure (DOMAIN §4).
 
-use crate::handshake::{Attempt, Fact, Reason};
+use crate::handshake::{Attempt, Evidence, Fact, Reason, Verdict};
 use crate::packet::{Span, Timestamp};
 
 /// What the capture cannot support, as far as is known by now.
@@ -22,9 +22,30 @@ pub struct CaptureLimits {
 
 impl CaptureLimits {
     /// Whether packets that are not in the capture may have been on the wire.
-    #[must_use]
-    pub const fn lacks_packets(self) -> bool {
+    const fn lacks_packets(self) -> bool {
         self.no_bare_acks || self.one_direction || self.gaps || self.drops
+    }
+
+    /// Whether they weaken an inference from this verdict: it rests on a packet that is not there, or on the time between
+    /// packets.
+    pub(super) const fn weaken(self, verdict: Verdict) -> bool {
+        let timing = self.no_clock || self.two_clocks;
+        match verdict {
+            Verdict::SynackRetransmitted | Verdict::AckIgnored | Verdict::Unanswered | Verdict::HalfOpen => {
+                self.lacks_packets() || timing
+            }
+            Verdict::ResetAfterAck | Verdict::CompletedLate => timing || self.no_bare_acks,
+            Verdict::Completed
+            | Verdict::Refused
+            | Verdict::Unreachable
+            | Verdict::ClientReset
+            | Verdict::Undetermined => false,
+        }
+    }
+
+    /// The evidence that names them.
+    pub(super) const fn evidence(self) -> Evidence {
+        if self.drops { Evidence::CaptureDropped } else { Evidence::LimitedByCapture }
     }
 }
 

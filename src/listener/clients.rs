@@ -1,7 +1,7 @@
 //! Clients whose attempts overflowed a listener's queue, by what `connect()` returned to them.
 
 use super::schedule::has_run_out;
-use crate::handshake::{Attempt, Confidence, Outcome, Verdict};
+use crate::handshake::{Attempt, Confidence, Inference, Outcome, Verdict};
 use crate::packet::Span;
 
 /// Counts of clients. One client is one attempt.
@@ -25,13 +25,13 @@ pub struct Clients {
 
 impl Clients {
     /// Adds an attempt that overflowed.
-    pub(super) fn add(&mut self, attempt: &Attempt) {
-        let accepted = attempt.established == Some(true);
+    pub(super) fn add(&mut self, attempt: &Attempt, inference: &Inference) {
+        let accepted = attempt.established == Some(true) || attempt.verdict == Verdict::CompletedLate;
         self.late += u64::from(accepted);
         match attempt.connect.outcome {
             // A client that was reset knows by now.
             Outcome::Succeeded if accepted || attempt.was_reset() => {}
-            Outcome::Succeeded if may_be_accepted(attempt) => self.unsure += 1,
+            Outcome::Succeeded if may_be_accepted(attempt, inference) => self.unsure += 1,
             Outcome::Succeeded => self.believe_connected += 1,
             Outcome::Raced => self.reset += 1,
             Outcome::Pending => self.waiting += 1,
@@ -46,7 +46,7 @@ impl Clients {
 }
 
 /// Whether the server may have accepted an attempt that it ignored at first, without a segment in the capture.
-fn may_be_accepted(attempt: &Attempt) -> bool {
+fn may_be_accepted(attempt: &Attempt, inference: &Inference) -> bool {
     let once = attempt.verdict == Verdict::SynackRetransmitted && attempt.retries.after_ack == 1;
-    attempt.inference.confidence == Some(Confidence::Possible) || once && !has_run_out(attempt)
+    inference.confidence == Some(Confidence::Possible) || once && !has_run_out(attempt)
 }

@@ -1,14 +1,13 @@
 //! A listener's record summed up: its cause and what is wrong with it, as data. Does not own the evidence (`evidence`),
 //! nor the sentences (`report/wording`).
 
-use strum::IntoEnumIterator;
-
-use super::Listener;
 use super::advice::{Advice, advice};
-use super::evidence::evidence;
+use super::evidence::{evidence, figures};
 use super::record::{Record, Tally};
 use super::size::{Answer, Size};
-use crate::handshake::{Cause, Confidence, KernelEvidence, Verdict};
+use super::totals::{CauseTally, Totals};
+use super::{CauseCount, Listener};
+use crate::handshake::{Cause, Confidence, Verdict};
 use crate::kernel::KernelStats;
 use crate::packet::Endpoint;
 
@@ -40,26 +39,25 @@ pub enum Diagnosis {
 }
 
 /// The listener as the outputs show it.
-pub(super) fn listener(server: Option<Endpoint>, record: &Record) -> Listener {
-    let kernel = kernel_on_overflow(record);
-    let cause = main_cause(record).filter(|&cause| !(is_overflow(cause) && denies(kernel)));
-    // Once the kernel has counted an overflow, it explains SYNs without an answer.
-    let silent = cause == Some(Cause::Filtered)
-        && record.tally_of(Cause::Filtered).verdicts.get(Verdict::Unreachable) == 0;
-    let unseen = (cause.is_none() || silent) && kernel_alone(record);
+pub(super) fn listener(server: Option<Endpoint>, record: &Record, totals: &Totals) -> Listener {
+    let cause = main_cause(totals);
+    // Once the kernel has counted an overflow that no attempt shows, it explains SYNs without an answer.
+    let silent = matches!(cause, None | Some(Cause::Filtered));
+    let unseen = silent && counted_alone(record, totals);
     let cause = if unseen { Some(Cause::AcceptQueueOverflow) } else { cause };
-    let tally = cause.map(|cause| record.tally_of(cause)).unwrap_or_default();
-    let confirmed =
-        unseen || cause.is_some_and(is_overflow) && kernel.is_some_and(|kernel| kernel.overflowed);
+    let tally = cause.and_then(|cause| totals.of(cause)).cloned().unwrap_or_default();
     let diagnosis = match cause {
-        None => without_cause(record),
-        Some(cause) if is_overflow(cause) && kernel_alone(record) => Diagnosis::CountedByKernel,
+        None => without_cause(record, totals),
+        Some(_) if unseen => Diagnosis::CountedByKernel,
         Some(_) => Diagnosis::Explained {
             affected: tally.verdicts,
-            answers: server.is_some() && record.answered > 0,
+            answers: server.is_some() && record.observed.answered > 0,
         },
     };
-    let confidence = if confirmed { Some(Confidence::Confirmed) } else { tally.confidence };
+    let counted = tally.span.filter(|_| cause.is_some_and(is_overflow)).is_some_and(|(from, to)| {
+        record.kernel.evidence(from, to, record.retries.after_ack).is_some_and(|kernel| kernel.overflowed)
+    });
+    let confidence = if unseen || counted { Some(Confidence::Confirmed) } else { tally.confidence() };
     let size = server.and_then(|_| size(cause, confidence, record));
     Listener {
         server,
@@ -69,15 +67,23 @@ pub(super) fn listener(server: Option<Endpoint>, record: &Record) -> Listener {
         delay: record.times.delay(),
         stall: record.times.stall(),
         stalled: record.times.stalled(),
+        late: record.late,
+        odd_answers: record.observed.odd_answers,
+        no_problem: totals.no_problem,
         retries: record.retries,
+        causes: totals
+            .causes()
+            .map(|(cause, tally)| CauseCount::new(cause, tally.verdicts, tally.surest))
+            .collect(),
         cause,
-        abort_on_overflow: cause.filter(|&cause| is_overflow(cause)).and(abort(record)),
+        abort_on_overflow: cause.filter(|&cause| is_overflow(cause)).and(abort(record, totals, unseen)),
         confidence,
-        evidence: evidence(cause, record),
+        evidence: evidence(cause, &tally, record, totals),
+        ruled_out: totals.ruled_out.to_vec(),
         diagnosis,
         episodes: Vec::new(),
-        clients: record.clients,
-        advice: advice(cause, &diagnosis, record)
+        clients: totals.clients,
+        advice: advice(cause, confidence, &diagnosis, record, &tally)
             .into_iter()
             .map(|advice| sized(advice, size.as_ref()))
             .collect(),
@@ -108,80 +114,42 @@ pub(super) fn is_overflow(cause: Cause) -> bool {
     cause == Cause::AcceptQueueOverflow
 }
 
-/// What the kernel counted in the time in which the attempts show an overflow.
-pub(super) fn kernel_on_overflow(record: &Record) -> Option<KernelEvidence> {
-    let (from, to) = record.tally_of(Cause::AcceptQueueOverflow).span?;
-    record.kernel.evidence(from, to, record.retries.after_ack)
-}
-
 /// Whether the kernel counted overflows of this queue that no attempt shows: the clients are still waiting, or are not
 /// in the capture.
-fn kernel_alone(record: &Record) -> bool {
-    record.overflowed().total() == 0 && record.kernel.stats().and_then(KernelStats::overflowed) == Some(true)
+fn counted_alone(record: &Record, totals: &Totals) -> bool {
+    totals.of(Cause::AcceptQueueOverflow).is_none()
+        && figures(record).and_then(KernelStats::overflowed) == Some(true)
 }
 
-fn denies(kernel: Option<KernelEvidence>) -> bool {
-    kernel.is_some_and(|kernel| !kernel.overflowed)
-}
-
-/// How many attempts look like an overflow of which the kernel counted none.
-pub(super) fn denied(record: &Record) -> u64 {
-    let undone = if denies(kernel_on_overflow(record)) { record.overflowed().total() } else { 0 };
-    record.denied + undone
-}
-
-/// The cause that matters most: an overflow wherever there is one, else the most frequent.
-fn main_cause(record: &Record) -> Option<Cause> {
-    let attempts = |cause| record.tally_of(cause).verdicts.total();
-    let overflow = record.tally_of(Cause::AcceptQueueOverflow);
-    // A few lone repeats beside many deferred accepts are not the listener's problem.
-    if overflow.verdicts.total() > 0
-        && (overflow.confidence > Some(Confidence::Possible)
-            || overflow.verdicts.total() >= attempts(Cause::DeferAccept))
-    {
-        return Some(Cause::AcceptQueueOverflow);
-    }
-    let causes = Cause::iter().filter(|&cause| cause != Cause::Filtered || is_filtered(record));
-    let frequent = causes.max_by_key(|&cause| attempts(cause))?;
-    (attempts(frequent) > 0).then_some(frequent)
-}
-
-/// Whether attempts without an answer are still to be called filtered: not for their silence alone, once another client
-/// was answered.
-fn is_filtered(record: &Record) -> bool {
-    !has_answered(record) || record.tally_of(Cause::Filtered).verdicts.get(Verdict::Unreachable) > 0
-}
-
-/// Whether any SYN got an answer, if only RST.
-fn has_answered(record: &Record) -> bool {
-    record.answered + record.verdicts.get(Verdict::Refused) > 0
+/// The cause that matters most: the surest, and of these the one that explains most attempts. What a program meant comes
+/// after what is broken, unless that is only possible.
+fn main_cause(totals: &Totals) -> Option<Cause> {
+    let rank = |cause: Cause, tally: &CauseTally| {
+        let sure = tally.confidence() > Some(Confidence::Possible);
+        (sure, sure && !cause.is_meant(), tally.verdicts.total())
+    };
+    let ranked = totals.causes().map(|(cause, tally)| (rank(cause, tally), std::cmp::Reverse(cause)));
+    ranked.max().map(|(_, cause)| cause.0)
 }
 
 /// Which `tcp_abort_on_overflow` the overflows show; `None` where they show neither, or both.
-fn abort(record: &Record) -> Option<bool> {
-    let [ignored, reset] = record.settings.map(|attempts| attempts > 0);
+fn abort(record: &Record, totals: &Totals, unseen: bool) -> Option<bool> {
+    let [ignored, reset] = totals.settings.map(|attempts| attempts > 0);
     if !ignored && !reset {
         // SYN drops and SYN cookies look the same with either setting.
-        if kernel_alone(record) {
-            return record.kernel.stats()?.abort_on_overflow;
-        }
-        return kernel_on_overflow(record).filter(|kernel| kernel.overflowed)?.abort_on_overflow;
+        let confirmed = totals.of(Cause::AcceptQueueOverflow).is_some_and(|tally| tally.confirmed > 0);
+        return figures(record).filter(|_| unseen || confirmed)?.abort_on_overflow;
     }
     (ignored != reset).then_some(reset)
 }
 
-/// Whether a cause is inferred nowhere with more than a possibility.
-pub(super) fn possible(cause: Cause, record: &Record) -> bool {
-    record.tally_of(cause).confidence <= Some(Confidence::Possible)
-}
-
-fn without_cause(record: &Record) -> Diagnosis {
-    let denied = denied(record);
-    if denied > 0 {
-        Diagnosis::DeniedByKernel { attempts: denied }
-    } else if record.verdicts.problems() > 0 && left_some(record) {
+fn without_cause(record: &Record, totals: &Totals) -> Diagnosis {
+    let problems = record.verdicts.problems().saturating_sub(totals.no_problem);
+    if totals.denied > 0 {
+        Diagnosis::DeniedByKernel { attempts: totals.denied }
+    } else if problems > 0 && left_some(record) {
         Diagnosis::PartlyUnanswered
-    } else if record.verdicts.problems() > 0 {
+    } else if problems > 0 {
         Diagnosis::Unexplained
     } else if record.verdicts.get(Verdict::Undetermined) > 0 {
         Diagnosis::Undetermined
@@ -190,8 +158,12 @@ fn without_cause(record: &Record) -> Diagnosis {
     }
 }
 
-/// Whether most of its problems are SYNs that got no answer, while others did.
+/// Whether most of its problems are SYNs that got no answer at all, while others did.
 fn left_some(record: &Record) -> bool {
     let unanswered = record.verdicts.get(Verdict::Unanswered);
-    has_answered(record) && unanswered > 0 && unanswered * 2 >= record.verdicts.problems()
+    let answers = record.observed.answered + record.observed.refused > 0;
+    answers
+        && record.observed.odd_answers == 0
+        && unanswered > 0
+        && unanswered * 2 >= record.verdicts.problems()
 }

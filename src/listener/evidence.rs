@@ -4,10 +4,11 @@
 
 use strum::{EnumCount, EnumDiscriminants, EnumIter, IntoStaticStr};
 
-use super::diagnosis::{denied, is_overflow, kernel_on_overflow, possible};
+use super::diagnosis::is_overflow;
 use super::record::Record;
 use super::schedule::RetrySchedule;
-use crate::handshake::{Cause, Confidence, Vantage, Verdict};
+use super::totals::{CauseTally, Totals};
+use crate::handshake::{Cause, Confidence, Evidence, Vantage, Verdict};
 use crate::kernel::{Counter, KernelStats};
 use crate::packet::Span;
 
@@ -62,66 +63,30 @@ pub enum ListenerEvidence {
         /// Some SYNs got no answer.
         unanswered: bool,
     },
+    /// Clients connected late, because their first SYNs were dropped.
+    LateConnects {
+        /// Attempts.
+        clients: u64,
+    },
     /// When SYN-ACKs were repeated.
     RetrySchedule(RetrySchedule),
-    /// Doubt: single repeats may be ACKs that were lost on the way.
-    AcksMayBeLost,
-    /// Doubt: a closed listener or a middlebox may send the RSTs.
-    ResetMayBeAnothers,
-    /// Doubt: the clients' data may be dropped on the way.
-    DataMayBeDropped,
-    /// Doubt: a `TCP_DEFER_ACCEPT` of one second looks the same.
-    MayBeDeferred,
-    /// The first SYN-ACK repeat came at the end of a defer period.
-    RepeatAfterDeferPeriod {
-        /// The connection was then accepted.
-        accepted: bool,
-    },
-    /// The RST has another TTL than the SYN-ACK.
-    RstHasOtherTtl,
-    /// The server repeated its SYN-ACK after the RST.
-    SynAckAfterRst {
-        /// How often in all.
-        repeats: u64,
-    },
-    /// The RST has another TTL than the SYN-ACK, or data followed it.
-    RstFromAnother,
-    /// RST answered SYNs.
-    SynsRefused {
-        /// Attempts.
-        syns: u64,
-    },
-    /// No SYN got an answer.
-    SynsUnanswered {
-        /// Attempts.
-        syns: u64,
-        /// Their retries.
-        retries: u64,
-    },
-    /// ICMP errors quote SYNs.
-    IcmpErrors {
-        /// Attempts.
-        syns: u64,
-    },
-    /// Handshakes were never finished.
-    HalfOpen {
+    /// Evidence of so many attempts.
+    OfAttempts {
+        /// The evidence; where it has figures, those of the first attempt.
+        evidence: Evidence,
         /// Attempts.
         attempts: u64,
     },
-    /// The client's kernel answered SYN-ACKs with RST.
-    SynAcksReset {
-        /// Attempts.
-        syn_acks: u64,
-    },
-    /// The RST carries ACK, as no RST of a full queue does.
-    RstCarriesAck,
 }
 
 impl ListenerEvidence {
-    /// The stable name of its kind in the machine-readable outputs.
+    /// The stable name of its kind in the machine-readable outputs; that of the attempts' evidence where it is theirs.
     #[must_use]
     pub fn code(&self) -> &'static str {
-        ListenerEvidenceCode::from(self).into()
+        match self {
+            Self::OfAttempts { evidence, .. } => evidence.code(),
+            _ => ListenerEvidenceCode::from(self).into(),
+        }
     }
 }
 
@@ -155,104 +120,92 @@ impl From<&KernelStats> for KernelFigures {
     }
 }
 
-pub(super) fn evidence(cause: Option<Cause>, record: &Record) -> Vec<ListenerEvidence> {
-    let mut evidence = Vec::new();
-    let matters = cause.is_some_and(is_overflow) || denied(record) > 0;
-    if let Some(stats) = record.kernel.stats().filter(|_| matters) {
-        evidence.push(if record.kernel.is_elsewhere(record.retries.after_ack) {
-            ListenerEvidence::KernelElsewhere
-        } else {
-            ListenerEvidence::KernelCounted(stats.into())
-        });
-    }
-    match cause {
-        Some(Cause::AcceptQueueOverflow) => evidence.extend(overflow(record)),
-        Some(cause) => evidence.push(other(cause, record)),
-        None if denied(record) > 0 => evidence.push(ListenerEvidence::KernelCountedNone),
-        None => {}
-    }
+/// The kernel's latest figures of a listener.
+pub(super) fn figures(record: &Record) -> Option<&KernelStats> {
+    record.kernel.stats()
+}
+
+/// The evidence for a listener's cause, strongest first.
+pub(super) fn evidence(
+    cause: Option<Cause>,
+    tally: &CauseTally,
+    record: &Record,
+    totals: &Totals,
+) -> Vec<ListenerEvidence> {
+    let mut evidence = of_kernel(cause, record, totals);
+    let attempts = match cause {
+        Some(Cause::AcceptQueueOverflow) => {
+            evidence.extend(of_overflow(tally, record, totals));
+            // Those with sentences of their own were said.
+            tally.evidence.iter().filter(|(evidence, _)| !is_said(*evidence)).copied().collect()
+        }
+        Some(_) => tally.evidence.clone(),
+        None => totals.unexplained.clone(),
+    };
+    evidence.extend(
+        attempts.into_iter().map(|(evidence, attempts)| ListenerEvidence::OfAttempts { evidence, attempts }),
+    );
     evidence
 }
 
-/// Of any cause but an overflow.
-fn other(cause: Cause, record: &Record) -> ListenerEvidence {
-    let of = |verdict| record.verdicts.get(verdict);
-    match cause {
-        Cause::DeferAccept => {
-            ListenerEvidence::RepeatAfterDeferPeriod { accepted: !possible(Cause::DeferAccept, record) }
-        }
-        Cause::FirewallReset if possible(Cause::FirewallReset, record) => ListenerEvidence::RstHasOtherTtl,
-        Cause::FirewallReset => match record.retries.after_ack {
-            0 => ListenerEvidence::RstFromAnother,
-            repeats => ListenerEvidence::SynAckAfterRst { repeats },
-        },
-        Cause::PortClosed if of(Verdict::Refused) > 0 => {
-            ListenerEvidence::SynsRefused { syns: of(Verdict::Refused) }
-        }
-        Cause::Filtered if of(Verdict::Unanswered) > 0 => {
-            ListenerEvidence::SynsUnanswered { syns: of(Verdict::Unanswered), retries: record.retries.syn }
-        }
-        Cause::PortClosed | Cause::Filtered | Cause::HostUnreachable => {
-            ListenerEvidence::IcmpErrors { syns: of(Verdict::Unreachable) }
-        }
-        Cause::SynFlood => ListenerEvidence::HalfOpen { attempts: of(Verdict::HalfOpen) },
-        Cause::SynScan => ListenerEvidence::SynAcksReset { syn_acks: of(Verdict::ClientReset) },
-        Cause::ApplicationReset | Cause::AcceptQueueOverflow => ListenerEvidence::RstCarriesAck,
+/// What the kernel counted, where that matters.
+fn of_kernel(cause: Option<Cause>, record: &Record, totals: &Totals) -> Vec<ListenerEvidence> {
+    let matters = cause.is_some_and(is_overflow) || totals.denied > 0;
+    let Some(stats) = figures(record).filter(|_| matters) else { return Vec::new() };
+    if record.kernel.is_elsewhere(record.retries.after_ack) {
+        return vec![ListenerEvidence::KernelElsewhere];
     }
+    let denied = (totals.denied > 0).then_some(ListenerEvidence::KernelCountedNone);
+    std::iter::once(ListenerEvidence::KernelCounted(stats.into())).chain(denied).collect()
 }
 
-fn overflow(record: &Record) -> Vec<ListenerEvidence> {
-    let overflowed = record.overflowed();
-    let (ignored, reset) =
-        (overflowed.get(Verdict::SynackRetransmitted), overflowed.get(Verdict::ResetAfterAck));
-    let (silent, unanswered) = (overflowed.get(Verdict::AckIgnored), overflowed.get(Verdict::Unanswered));
-    let confidence = record.tally_of(Cause::AcceptQueueOverflow).confidence;
-    let mut evidence = Vec::new();
+/// Whether an overflow's evidence is said with the listener's own figures.
+fn is_said(evidence: Evidence) -> bool {
+    matches!(
+        evidence,
+        Evidence::AcksIgnored(_)
+            | Evidence::AckReachedServer
+            | Evidence::RstAnswersFirstAck
+            | Evidence::DataUnanswered(_)
+            | Evidence::OthersOverflowed
+            | Evidence::KernelOverflowed
+    )
+}
+
+fn of_overflow(tally: &CauseTally, record: &Record, totals: &Totals) -> Vec<ListenerEvidence> {
+    let of = |verdict| tally.verdicts.get(verdict);
+    let (ignored, reset) = (of(Verdict::SynackRetransmitted), of(Verdict::ResetAfterAck));
+    let (silent, unanswered, late) =
+        (of(Verdict::AckIgnored), of(Verdict::Unanswered), of(Verdict::CompletedLate));
+    let sure = tally.confidence() > Some(Confidence::Possible);
+    let mut why = Vec::new();
     if ignored > 0 {
         let near = matches!(record.vantage(), Some(Vantage::Server | Vantage::Local));
-        evidence.push(ListenerEvidence::AcksIgnored {
-            clients: ignored,
-            reached_server: near && confidence > Some(Confidence::Possible),
-            in_a_row: record.most_ignored,
-        });
+        let in_a_row = totals.most_ignored;
+        why.push(ListenerEvidence::AcksIgnored { clients: ignored, reached_server: near && sure, in_a_row });
     }
     if reset > 0 {
-        let first_acks = record.clients.reset == reset;
-        evidence.push(ListenerEvidence::AcksReset { clients: reset, first_acks });
+        let first_acks = totals.clients.reset == reset;
+        why.push(ListenerEvidence::AcksReset { clients: reset, first_acks });
     }
     if silent > 0 {
-        evidence.push(ListenerEvidence::DataIgnored { clients: silent });
+        why.push(ListenerEvidence::DataIgnored { clients: silent });
     }
     if unanswered > 0 {
-        evidence.push(ListenerEvidence::SynsDropped { clients: unanswered });
+        why.push(ListenerEvidence::SynsDropped { clients: unanswered });
     }
-    let several =
-        [ignored, reset, silent, unanswered].into_iter().filter(|&attempts| attempts > 0).count() > 1;
+    if late > 0 {
+        why.push(ListenerEvidence::LateConnects { clients: late });
+    }
     if ignored > 0 && reset > 0 {
-        evidence.push(ListenerEvidence::SettingChanged);
-    } else if several {
+        why.push(ListenerEvidence::SettingChanged);
+    } else if [ignored, reset, silent, unanswered + late].iter().filter(|&&attempts| attempts > 0).count() > 1
+    {
         let completed = record.verdicts.get(Verdict::Completed) > 0;
-        evidence.push(ListenerEvidence::OneQueue { completed, unanswered: unanswered > 0 });
+        why.push(ListenerEvidence::OneQueue { completed, unanswered: unanswered + late > 0 });
     }
-    evidence.extend(record.schedule.seen().map(ListenerEvidence::RetrySchedule));
-    if kernel_on_overflow(record).is_none() {
-        evidence.extend(doubt(record, confidence));
+    if ignored > 0 {
+        why.extend(record.schedule.seen().map(ListenerEvidence::RetrySchedule));
     }
-    evidence
-}
-
-/// What else an overflow that the kernel neither counted nor denied could be.
-fn doubt(record: &Record, confidence: Option<Confidence>) -> Option<ListenerEvidence> {
-    let overflowed = record.overflowed();
-    if confidence != Some(Confidence::Possible) {
-        let all = record.maybe_deferred > 0 && record.maybe_deferred == overflowed.total();
-        return all.then_some(ListenerEvidence::MayBeDeferred);
-    }
-    Some(if overflowed.get(Verdict::SynackRetransmitted) > 0 {
-        ListenerEvidence::AcksMayBeLost
-    } else if overflowed.get(Verdict::ResetAfterAck) > 0 {
-        ListenerEvidence::ResetMayBeAnothers
-    } else {
-        ListenerEvidence::DataMayBeDropped
-    })
+    why
 }

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use crate::handshake::{Attempt, KernelEvidence};
+use crate::handshake::Attempt;
 use crate::kernel::{
     COOKIE_DROPPED, Counter, Counters, EventBounds, KernelStats, LISTEN_OVERFLOW, ListenerInterval,
 };
@@ -64,8 +64,18 @@ impl DroppedSegments {
     }
 }
 
+/// The kernel's evidence on a listener at some time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct KernelEvidence {
+    /// True if its accept queue overflowed then.
+    pub(super) overflowed: bool,
+    /// A segment of this very attempt met the full queue.
+    pub(super) by_segment: bool,
+    /// `net.ipv4.tcp_abort_on_overflow`, where it could be read.
+    pub(super) abort_on_overflow: Option<bool>,
+}
+
 /// Events at a listener in some stretch of time, by the kernel's count.
-#[allow(dead_code, reason = "the listener's hypotheses bound by it what is confirmed")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct KernelEvents {
     /// Events that met its full accept queue. `None` where the kernel does not count.
@@ -121,7 +131,7 @@ impl KernelHistory {
         let overflow = |reason| reason == LISTEN_OVERFLOW || reason == COOKIE_DROPPED;
         if self.drop_reasons(attempt.client, from, to).any(overflow) {
             let abort_on_overflow = self.stats.as_ref().and_then(|stats| stats.abort_on_overflow);
-            return Some(KernelEvidence { overflowed: true, abort_on_overflow });
+            return Some(KernelEvidence { overflowed: true, by_segment: true, abort_on_overflow });
         }
         self.evidence(from, to, retransmitted)
     }
@@ -152,7 +162,6 @@ impl KernelHistory {
     }
 
     /// Events from `from` to `to`, of all intervals that touch that time; `None` where none was watched.
-    #[allow(dead_code, reason = "see KernelEvents")]
     pub(super) fn events(&self, from: Timestamp, to: Timestamp) -> Option<KernelEvents> {
         let (begin, end) = self.watched?;
         if to < begin || end < from {
@@ -188,10 +197,10 @@ impl KernelHistory {
         let abort_on_overflow = self.stats.as_ref().and_then(|stats| stats.abort_on_overflow);
         let open = self.touching(from, to).any(|interval| interval.overflowed.is_none());
         if self.touching(from, to).any(|interval| interval.overflowed == Some(true)) {
-            return Some(KernelEvidence { overflowed: true, abort_on_overflow });
+            return Some(KernelEvidence { overflowed: true, by_segment: false, abort_on_overflow });
         }
         let knows = begin <= from && to <= end && !open && !self.is_elsewhere(retransmitted);
-        knows.then_some(KernelEvidence { overflowed: false, abort_on_overflow })
+        knows.then_some(KernelEvidence { overflowed: false, by_segment: false, abort_on_overflow })
     }
 
     fn touching(&self, from: Timestamp, to: Timestamp) -> impl Iterator<Item = &ListenerInterval> {

@@ -1,56 +1,85 @@
-//! The listeners of listeners: every finding goes through it, gets its inference, and is tallied.
+//! All listeners of an analysis: every finding is recorded with its listener, and gets its inference.
 
 use std::cmp::Reverse;
+use std::net::IpAddr;
 
 use indexmap::IndexMap;
+use smallvec::SmallVec;
 
 use super::capture_limits::{CaptureLimits, Coverage};
-use super::record::Record;
+use super::hypotheses::{self, Case, HostView};
+use super::observed::{dropped_syns, synack_time};
+use super::paths::Paths;
+use super::record::{Record, is_open_case};
+use super::sightings::Sightings;
+use super::totals::Totals;
 use super::{Listener, Tally, diagnosis};
-use crate::handshake::{Attempt, Cause, Context, Fact, Finding, Inference, Verdict, infer};
+use crate::handshake::{Attempt, Cause, Finding, Inference, Verdict};
 use crate::kernel::{KernelStats, ListenerInterval};
 use crate::packet::{Endpoint, Timestamp};
 
 /// All listeners of an analysis, bounded in number.
 #[derive(Debug, Clone)]
 pub struct Listeners {
-    records: IndexMap<Endpoint, Record, foldhash::quality::RandomState>,
+    records: IndexMap<Endpoint, Record, Seeded>,
+    /// The places of the listeners of each host, the first [`SIBLINGS`].
+    hosts: IndexMap<IpAddr, SmallVec<[u32; 2]>, Seeded>,
+    paths: Paths,
     limit: usize,
     /// The tallies of all listeners past the limit.
     rest: Record,
     verdicts: Tally,
-    dropped: bool,
     limits: CaptureLimits,
     coverage: Coverage,
+    sightings: Sightings,
+    /// Attempts kept whose cause may still change.
+    cases: usize,
 }
+
+type Seeded = foldhash::quality::RandomState;
+
+/// Listeners of one host that are compared with one another.
+const SIBLINGS: usize = 16;
+
+/// Attempts whose cause may still change that are kept, over all listeners: about 2 MiB. The cause of others is the one
+/// known when they were settled.
+const CASES: usize = 4096;
 
 impl Listeners {
     /// Listeners kept apart unless told otherwise. A port scan has a million of them; at about 1 KiB each
     /// these take 8 MiB.
     pub const DEFAULT_LIMIT: usize = 8192;
 
-    /// An empty listeners that keeps at most `limit` listeners apart.
+    /// No listeners yet; at most `limit` will be kept apart.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
             records: IndexMap::default(),
+            hosts: IndexMap::default(),
+            paths: Paths::default(),
             limit,
             rest: Record::default(),
             verdicts: Tally::default(),
-            dropped: false,
             limits: CaptureLimits::default(),
             coverage: Coverage::default(),
+            sightings: Sightings::default(),
+            cases: 0,
         }
     }
 
-    /// Notes that the capture lost packets: from now on absence proves less.
+    /// Takes note that the capture lost packets: from now on absence proves less.
     pub fn capture_dropped(&mut self) {
-        self.dropped = true;
+        self.limits.drops = true;
+    }
+
+    /// The attempts that are held back until it is known that they are sightings of others.
+    pub fn sightings(&mut self) -> &mut Sightings {
+        &mut self.sightings
     }
 
     /// Sets what the capture cannot support, as far as is known by now.
     pub fn set_limits(&mut self, limits: CaptureLimits) {
-        self.limits = CaptureLimits { drops: limits.drops || self.dropped, ..limits };
+        self.limits = CaptureLimits { drops: limits.drops || self.limits.drops, ..limits };
     }
 
     /// What the capture cannot support, as last set.
@@ -91,40 +120,112 @@ impl Listeners {
         }
     }
 
-    /// Infers what the finding means, as known by now, and tallies it.
+    /// Tallies the finding, and infers what it means, as known by now.
     pub fn record(&mut self, Finding { attempt, settled, .. }: &mut Finding) {
-        let full = self.records.len() >= self.limit;
-        let place = self.records.get_index_of(&attempt.server);
-        let record = place.and_then(|place| self.records.get_index(place)).map(|(_, record)| record);
-        attempt.inference = self.infer_by(record, attempt);
-        let record = match place.and_then(|place| self.records.get_index_mut(place)) {
-            Some((_, record)) => record,
-            None if full => &mut self.rest,
-            None => self.records.entry(attempt.server).or_default(),
-        };
-        record.witness(attempt, *settled);
-        if *settled {
-            record.add(attempt);
-            self.verdicts.add(attempt.verdict);
-            self.coverage.add(attempt);
+        if !*settled {
+            self.record_of(attempt.server).observed.see_provisional(attempt);
+            attempt.inference = self.infer(attempt);
+            return;
+        }
+        attempt.ports_used_before = self.paths.see(attempt);
+        self.verdicts.add(attempt.verdict);
+        self.coverage.add(attempt);
+        self.record_of(attempt.server).add(attempt);
+        attempt.inference = self.infer(attempt);
+        let keeps = self.cases < CASES && is_open_case(attempt) && self.records.contains_key(&attempt.server);
+        self.cases += usize::from(keeps);
+        let record = self.record_of(attempt.server);
+        if keeps {
+            record.cases.push(attempt.clone());
+        } else {
+            record.settled.add(attempt, &attempt.inference);
         }
     }
 
-    /// What an attempt means by all that is known now.
-    #[must_use]
-    pub fn infer(&self, attempt: &Attempt) -> Inference {
-        self.infer_by(self.records.get(&attempt.server), attempt)
+    /// The record of a server, or of those past the limit.
+    fn record_of(&mut self, server: Endpoint) -> &mut Record {
+        if self.records.len() >= self.limit && !self.records.contains_key(&server) {
+            return &mut self.rest;
+        }
+        let entry = self.records.entry(server);
+        if let indexmap::map::Entry::Vacant(vacant) = &entry {
+            let siblings = self.hosts.entry(server.ip()).or_default();
+            if siblings.len() < SIBLINGS {
+                siblings.push(vacant.index() as u32);
+            }
+        }
+        entry.or_default()
     }
 
-    fn infer_by(&self, record: Option<&Record>, attempt: &Attempt) -> Inference {
-        let context = match record {
-            // What went well explains itself.
-            _ if attempt.verdict == Verdict::Completed => Context::default(),
-            Some(record) => record.context(attempt),
-            None if self.records.len() >= self.limit => Context::default(),
-            None => Context { answers: Some(attempt.facts.has(Fact::SynAckSeen)), ..Context::default() },
+    /// The meaning of an attempt by all that is known now.
+    #[must_use]
+    pub fn infer(&self, attempt: &Attempt) -> Inference {
+        // A handshake that went well explains itself.
+        if attempt.verdict == Verdict::Completed
+            && attempt.established == Some(true)
+            && attempt.reset.is_none()
+        {
+            let odd = attempt.facts.has_any(hypotheses::ODD);
+            if !odd {
+                return Inference::default();
+            }
+        }
+        let record = self.records.get(&attempt.server).unwrap_or(&self.rest);
+        let (from, to) = (attempt.start, attempt.end);
+        let repeats = record.retries.after_ack.max(attempt.retries.after_ack.into());
+        hypotheses::infer(&Case {
+            attempt,
+            own: &record.observed,
+            host: self.host_view(attempt),
+            limits: self.limits,
+            kernel: record.kernel.evidence_of(attempt, repeats),
+            kernel_events: record.kernel.events(from, to),
+        })
+    }
+
+    fn host_view(&self, attempt: &Attempt) -> HostView {
+        let client = attempt.client.ip();
+        HostView {
+            siblings_dropping: self.siblings_dropping(attempt),
+            lossy_elsewhere: self.paths.lossy(client),
+            way_lived: self.way_lived(attempt),
+            ports_knocked: self.paths.knocked(client),
+            ports_used_before: attempt.ports_used_before,
+            answered_from: attempt.answered_from,
+        }
+    }
+
+    /// Whether the way from the client lived between the first and the last ignored ACK.
+    fn way_lived(&self, attempt: &Attempt) -> bool {
+        let Some(acked) = attempt.acked.filter(|_| attempt.verdict == Verdict::SynackRetransmitted) else {
+            return false;
         };
-        infer(attempt, &Context { capture_dropped: self.dropped, ..context })
+        let first = synack_time(attempt);
+        let last = attempt.retry_at.last().map_or(acked, |&since| first.plus(since));
+        self.paths.lived(attempt.client.ip(), attempt.server.ip(), acked, last)
+    }
+
+    /// Other listeners of the host that left SYNs unanswered when this one did.
+    fn siblings_dropping(&self, attempt: &Attempt) -> u32 {
+        let dropped = dropped_syns(attempt);
+        let (Some(&from), Some(&to)) = (dropped.first(), dropped.last()) else { return 0 };
+        let Some(siblings) = self.hosts.get(&attempt.server.ip()) else { return 0 };
+        let others = siblings.iter().filter_map(|&place| self.records.get_index(place as usize));
+        let others = others.filter(|&(server, record)| {
+            *server != attempt.server
+                && record.observed.prompt > 0
+                && record.observed.drops.at(from, to).is_some()
+        });
+        others.count() as u32
+    }
+
+    /// What the attempts of a record mean by all that is known now.
+    fn totals(&self, record: &Record) -> Totals {
+        let mut totals = record.settled.clone();
+        for attempt in &record.cases {
+            totals.add(attempt, &self.infer(attempt));
+        }
+        totals
     }
 
     /// Attempts by verdict.
@@ -137,10 +238,13 @@ impl Listeners {
     /// meant; among these by problems, and by address. The folded line comes last.
     #[must_use]
     pub fn listeners(&self) -> Vec<Listener> {
-        let mut listeners: Vec<Listener> =
-            self.records.iter().map(|(&server, record)| diagnosis::listener(Some(server), record)).collect();
+        let summed = self
+            .records
+            .iter()
+            .map(|(&server, record)| diagnosis::listener(Some(server), record, &self.totals(record)));
+        let mut listeners: Vec<Listener> = summed.collect();
         listeners.sort_by_cached_key(|listener| {
-            let problems = listener.verdicts.problems();
+            let problems = listener.problems();
             let rank = match listener.cause {
                 Some(Cause::AcceptQueueOverflow) => 0,
                 Some(cause) if cause.is_meant() => 2,
@@ -150,224 +254,8 @@ impl Listeners {
             (rank, Reverse(problems), listener.server)
         });
         if self.rest.verdicts.total() > 0 {
-            listeners.push(diagnosis::listener(None, &self.rest));
+            listeners.push(diagnosis::listener(None, &self.rest, &self.rest.settled));
         }
         listeners
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::handshake::{Confidence, Evidence, Reason, Retries, Vantage};
-    use crate::kernel::{Counters, ListenSocket, Snapshot, Sysctls, Watch};
-    use crate::listener::{Clients, Diagnosis, ListenerEvidence};
-    use crate::packet::Span;
-    use crate::report::samples;
-
-    /// What a kernel says whose listener on `server` overflowed so often between two samples around `attempt`.
-    fn say(listeners: &mut Listeners, attempt: &Attempt, overflows: u64, abort: u32) {
-        say_all(listeners, attempt, (overflows, 1_000), abort);
-    }
-
-    /// As above, of a kernel that repeated so many SYN-ACKs.
-    fn say_all(listeners: &mut Listeners, attempt: &Attempt, (overflows, repeats): (u64, u64), abort: u32) {
-        let server = attempt.server;
-        let address = std::net::SocketAddr::new(server.ip(), server.port());
-        let sample = |at, overflows: u64, repeats: u64| {
-            let dropped = u32::try_from(2 * overflows).unwrap();
-            let netstat = format!(
-                "TcpExt: ListenOverflows ListenDrops TCPSynRetrans\nTcpExt: {overflows} {overflows} {repeats}\n"
-            );
-            let socket = ListenSocket {
-                local: address,
-                device: None,
-                v6only: None,
-                recv_q: 0,
-                send_q: Some(4),
-                drops: Some(dropped),
-                inode: 1,
-                cookie: 1,
-                uid: 0,
-            };
-            Snapshot {
-                at,
-                sockets: vec![socket],
-                counters: Counters::parse(&netstat, ""),
-                sysctls: Sysctls { tcp_abort_on_overflow: Some(abort), ..Sysctls::default() },
-            }
-        };
-        let (since, until) = (attempt.start.plus(Span::from_secs(-1)), attempt.end.plus(Span::from_secs(1)));
-        let mut watch = Watch::new(sample(since, 0, 0));
-        watch.push(sample(until, overflows, repeats));
-        let word = watch.stats(address).unwrap();
-        listeners.record_kernel(server, word, watch.listener_interval(address).unwrap());
-    }
-
-    /// A listeners that has seen the attempts of a real overflow, and one of those with this verdict.
-    fn overflowed(verdict: Verdict) -> (Listeners, Attempt) {
-        let mut listeners = Listeners::new(8);
-        let attempts = samples::overflow_mixed().1;
-        for attempt in &attempts {
-            listeners.record(&mut Finding { at: attempt.end, settled: true, attempt: attempt.clone() });
-        }
-        (listeners, attempts.into_iter().find(|attempt| attempt.verdict == verdict).unwrap())
-    }
-
-    #[test]
-    fn what_the_kernel_counted_is_confirmed() {
-        for verdict in [Verdict::SynackRetransmitted, Verdict::Unanswered] {
-            let (mut listeners, attempt) = overflowed(verdict);
-            assert!(listeners.infer(&attempt).confidence < Some(Confidence::Confirmed));
-            say(&mut listeners, &attempt, 3, 1);
-            let inference = listeners.infer(&attempt);
-            assert_eq!(inference.cause, Some(Cause::AcceptQueueOverflow));
-            assert_eq!(inference.confidence, Some(Confidence::Confirmed));
-            assert_eq!(inference.evidence.first(), Some(&Evidence::KernelOverflowed));
-            // Ignored ACKs show the setting that was in force; dropped SYNs show none.
-            let shown = verdict == Verdict::Unanswered;
-            assert_eq!(inference.abort_on_overflow, Some(shown), "{verdict:?}");
-        }
-    }
-
-    #[test]
-    fn what_the_kernel_did_not_count_is_no_overflow() {
-        let (mut listeners, attempt) = overflowed(Verdict::SynackRetransmitted);
-        say(&mut listeners, &attempt, 0, 0);
-        let inference = listeners.infer(&attempt);
-        assert_eq!((inference.cause, inference.confidence, inference.abort_on_overflow), (None, None, None));
-        let told = [Evidence::KernelDidNotOverflow, Evidence::AckDidNotReachKernel];
-        assert_eq!(inference.evidence.get(..2), Some(told.as_slice()));
-    }
-
-    #[test]
-    fn a_kernel_that_did_not_repeat_the_synacks_denies_nothing() {
-        let (mut listeners, attempt) = overflowed(Verdict::SynackRetransmitted);
-        say_all(&mut listeners, &attempt, (0, 0), 0);
-        assert_eq!(listeners.infer(&attempt).confidence, Some(Confidence::Likely));
-        let listeners = listeners.listeners();
-        let listener = listeners.iter().find(|listener| listener.server == Some(attempt.server)).unwrap();
-        assert_eq!(listener.cause, Some(Cause::AcceptQueueOverflow));
-        assert_eq!(listener.evidence.first(), Some(&ListenerEvidence::KernelElsewhere));
-    }
-
-    #[test]
-    fn lost_packets_weaken_what_rests_on_absence_but_not_the_kernels_count() {
-        let (mut listeners, attempt) = overflowed(Verdict::SynackRetransmitted);
-        assert_eq!(listeners.infer(&attempt).confidence, Some(Confidence::Likely));
-        listeners.capture_dropped();
-        let doubted = listeners.infer(&attempt);
-        assert_eq!(doubted.confidence, Some(Confidence::Possible));
-        assert_eq!(doubted.evidence.last(), Some(&Evidence::CaptureDropped));
-        say(&mut listeners, &attempt, 3, 0);
-        let confirmed = listeners.infer(&attempt);
-        assert_eq!(confirmed.confidence, Some(Confidence::Confirmed));
-        assert!(!confirmed.evidence.contains(&Evidence::CaptureDropped));
-    }
-
-    #[test]
-    fn one_repeat_seen_from_the_client_neither_tells_the_retries_nor_that_the_client_is_wrong() {
-        let attempts = samples::overflow_mixed().1;
-        let repeated = |verdict| attempts.iter().find(|attempt| attempt.verdict == verdict).cloned();
-        let mut attempt = repeated(Verdict::SynackRetransmitted).unwrap();
-        attempt.vantage = Some(Vantage::Client);
-        attempt.established = Some(false);
-        attempt.retries = Retries { syn: 0, syn_ack: 1, after_ack: 1 };
-        attempt.retry_at.truncate(1);
-        let told = |attempt: Attempt| {
-            let mut listeners = Listeners::new(8);
-            listeners.record(&mut Finding { at: attempt.end, settled: true, attempt });
-            let listener = listeners.listeners().remove(0);
-            let schedule = listener.evidence.into_iter().find_map(|evidence| match evidence {
-                ListenerEvidence::RetrySchedule(schedule) => Some(schedule),
-                _ => None,
-            });
-            (listener.clients, schedule.and_then(|schedule| schedule.given_up))
-        };
-        let (clients, given_up) = told(attempt.clone());
-        assert_eq!(clients, Clients { unsure: 1, ..Clients::default() });
-        assert_eq!(given_up, None);
-        attempt.retries = Retries { syn: 0, syn_ack: 2, after_ack: 2 };
-        attempt.retry_at.push(Span::from_secs(3));
-        let (clients, given_up) = told(attempt);
-        assert_eq!(clients, Clients { believe_connected: 1, ..Clients::default() });
-        assert_eq!(given_up, Some((2, 2)), "tcp_synack_retries=2");
-    }
-
-    #[test]
-    fn what_a_program_meant_comes_after_what_is_broken() {
-        let (_, mut deferred) = overflowed(Verdict::SynackRetransmitted);
-        deferred.established = Some(true);
-        deferred.retries = Retries { syn: 0, syn_ack: 1, after_ack: 1 };
-        deferred.retry_at = [Span::from_secs(3)].into_iter().collect();
-        let mut listeners = Listeners::new(8);
-        for attempt in samples::refused().1.into_iter().chain([deferred]) {
-            listeners.record(&mut Finding { at: attempt.end, settled: true, attempt });
-        }
-        let causes: Vec<_> = listeners.listeners().into_iter().map(|listener| listener.cause).collect();
-        assert_eq!(causes, [Cause::PortClosed, Cause::Filtered, Cause::DeferAccept].map(Some));
-    }
-
-    #[test]
-    fn a_listener_is_as_sure_as_the_kernel() {
-        let (mut listeners, attempt) = overflowed(Verdict::SynackRetransmitted);
-        let overflow = |listeners: &Listeners| {
-            let listeners = listeners.listeners();
-            listeners.into_iter().find(|listener| listener.server == Some(attempt.server)).unwrap()
-        };
-        assert_eq!(overflow(&listeners).confidence, Some(Confidence::Likely));
-        assert_eq!(overflow(&listeners).kernel, None);
-        say(&mut listeners, &attempt, 3, 0);
-        let listener = overflow(&listeners);
-        assert_eq!(listener.confidence, Some(Confidence::Confirmed));
-        let Some(ListenerEvidence::KernelCounted(figures)) = listener.evidence.first() else {
-            panic!("{:?}", listener.evidence);
-        };
-        assert_eq!((figures.drops, figures.overflows), (Some(6), Some(3)));
-        assert!(listener.kernel.is_some());
-    }
-
-    #[test]
-    fn an_overflow_that_only_the_kernel_saw_is_told() {
-        let undecided = samples::overflow_mixed().1.into_iter().find(|a| a.verdict == Verdict::Unanswered);
-        let waiting = Attempt {
-            verdict: Verdict::Undetermined,
-            reason: Some(Reason::CaptureCut),
-            ..undecided.unwrap()
-        };
-        let told = |overflows| {
-            let mut listeners = Listeners::new(8);
-            listeners.record(&mut Finding { at: waiting.end, settled: true, attempt: waiting.clone() });
-            say(&mut listeners, &waiting, overflows, 1);
-            listeners.listeners().remove(0)
-        };
-        let full = told(3);
-        assert_eq!(full.cause, Some(Cause::AcceptQueueOverflow));
-        assert_eq!((full.confidence, full.abort_on_overflow), (Some(Confidence::Confirmed), Some(true)));
-        assert_eq!(full.verdicts.problems(), 0);
-        assert_eq!(full.diagnosis, Diagnosis::CountedByKernel);
-        assert_eq!(full.verdicts.get(Verdict::Undetermined), 1);
-        assert_eq!(told(0).cause, None);
-    }
-
-    #[test]
-    fn silence_is_an_overflow_once_the_kernel_has_counted_one() {
-        let unanswered = samples::overflow_mixed().1.into_iter().find(|a| a.verdict == Verdict::Unanswered);
-        let mut silent = unanswered.unwrap();
-        silent.facts.remove(Fact::SynAckSeen);
-        silent.facts.remove(Fact::ClientWentOn);
-        silent.inference = Inference::default();
-        let mut listeners = Listeners::new(8);
-        listeners.record(&mut Finding { at: silent.end, settled: true, attempt: silent.clone() });
-        assert_eq!(
-            listeners.listeners().remove(0).cause,
-            Some(Cause::Filtered),
-            "what the packets alone say"
-        );
-        say(&mut listeners, &silent, 3, 0);
-        let listener = listeners.listeners().remove(0);
-        assert_eq!(listener.cause, Some(Cause::AcceptQueueOverflow));
-        assert_eq!(listener.confidence, Some(Confidence::Confirmed));
-        assert_eq!(listener.diagnosis, Diagnosis::CountedByKernel);
     }
 }

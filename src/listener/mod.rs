@@ -6,19 +6,25 @@
 #![deny(clippy::disallowed_methods)]
 
 mod advice;
-mod answered_spans;
 mod capture_limits;
 mod clients;
 mod diagnosis;
 mod episode;
 mod evidence;
 mod histogram;
+mod hypotheses;
 mod kernel_history;
 mod listeners;
+mod observed;
+mod paths;
 mod record;
 mod schedule;
+mod sightings;
 pub mod size;
+#[cfg(test)]
+mod tests;
 mod times;
+mod totals;
 
 pub use advice::{Advice, AdviceKind};
 pub use capture_limits::{CaptureLimits, Coverage};
@@ -26,11 +32,15 @@ pub use clients::Clients;
 pub use diagnosis::Diagnosis;
 pub use episode::{Episode, Percentiles};
 pub use evidence::{KernelFigures, ListenerEvidence, ListenerEvidenceCode};
+pub use hypotheses::{CauseGuide, cause_guides};
 pub use listeners::Listeners;
 pub use record::{RetrySums, Tally};
 pub use schedule::RetrySchedule;
+pub use sightings::Sightings;
 
-use crate::handshake::{Cause, Confidence};
+use strum::EnumCount;
+
+use crate::handshake::{Cause, Confidence, RuledOut, Verdict};
 use crate::kernel::KernelStats;
 use crate::packet::{Endpoint, Timestamp};
 
@@ -53,6 +63,8 @@ pub struct Listener {
     pub stalled: u64,
     /// Retries, summed.
     pub retries: RetrySums,
+    /// Every cause that explains some of its attempts.
+    pub causes: Vec<CauseCount>,
     /// The cause that explains most of its problems.
     pub cause: Option<Cause>,
     /// `net.ipv4.tcp_abort_on_overflow`, as the attempts show it.
@@ -61,6 +73,14 @@ pub struct Listener {
     pub confidence: Option<Confidence>,
     /// Why it is this cause, strongest first.
     pub evidence: Vec<ListenerEvidence>,
+    /// Causes that were excluded, by what, and for how many of its attempts.
+    pub ruled_out: Vec<(RuledOut, u64)>,
+    /// Attempts whose verdict is a problem, and that are none: a deferral, a health check.
+    pub no_problem: u64,
+    /// Attempts that completed late, or were answered late.
+    pub late: u64,
+    /// Attempts that were answered with other numbers, or from another address.
+    pub odd_answers: u64,
     /// What is wrong with it.
     pub diagnosis: Diagnosis,
     /// Stretches of trouble, in order of their start.
@@ -77,4 +97,42 @@ pub struct Listener {
     pub size: Option<size::Size>,
     /// What the kernel counted of it, where it runs on this machine and the capture is live.
     pub kernel: Option<KernelStats>,
+}
+
+impl Listener {
+    /// Attempts that failed, stalled or lied.
+    #[must_use]
+    pub fn problems(&self) -> u64 {
+        self.verdicts.problems().saturating_sub(self.no_problem)
+    }
+}
+
+/// The attempts of a listener that one cause explains.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CauseCount {
+    /// The cause.
+    pub cause: Cause,
+    /// The attempts, by verdict.
+    pub verdicts: Tally,
+    /// How surely at best, by verdict.
+    surest: [Option<Confidence>; Verdict::COUNT],
+}
+
+impl CauseCount {
+    /// A cause with its attempts, and how surely at best it explains those of each verdict, in their order.
+    pub(crate) fn new(
+        cause: Cause,
+        verdicts: Tally,
+        surest: impl IntoIterator<Item = Option<Confidence>>,
+    ) -> Self {
+        let mut count = Self { cause, verdicts, surest: [None; Verdict::COUNT] };
+        count.surest.iter_mut().zip(surest).for_each(|(place, confidence)| *place = confidence);
+        count
+    }
+
+    /// How surely it explains at best an attempt with this verdict; `None` if it explains none.
+    #[must_use]
+    pub const fn surest(&self, verdict: Verdict) -> Option<Confidence> {
+        self.surest[verdict as usize]
+    }
 }

@@ -1,5 +1,7 @@
 //! Hand-made analyses that the tests of all formats share.
 
+use strum::IntoEnumIterator;
+
 use crate::capture::{CaptureFormat, CaptureInfo};
 use crate::engine::{PacketCounts, Summary, Survey, Undecoded};
 use crate::handshake::{
@@ -7,7 +9,7 @@ use crate::handshake::{
     Inference, Outcome, Reason, Retries, RetryTimes, SynAckTraits, Timing, Vantage, Verdict,
 };
 use crate::listener::{
-    Advice, Clients, Coverage, Diagnosis, Listener, ListenerEvidence, Listeners, RetrySums, Tally,
+    Advice, CauseCount, Clients, Coverage, Diagnosis, Listener, ListenerEvidence, Listeners, RetrySums, Tally,
 };
 use crate::packet::{Endpoint, FrameRef, IcmpError, LinkType, Protocol, Seq, Span, Timestamp};
 
@@ -64,6 +66,8 @@ fn attempt(index: u32, client: &str, server: &str) -> Attempt {
         sent: None,
         reset: None,
         silence: None,
+        ports_used_before: None,
+        answered_from: None,
         inference: Inference::default(),
     }
 }
@@ -112,10 +116,15 @@ fn listener(server: &str, attempts: &[Attempt]) -> Listener {
         stall: None,
         stalled: 0,
         retries: RetrySums::default(),
+        causes: Vec::new(),
         cause: None,
         abort_on_overflow: None,
         confidence: None,
         evidence: Vec::new(),
+        ruled_out: Vec::new(),
+        no_problem: 0,
+        late: 0,
+        odd_answers: 0,
         diagnosis: Diagnosis::Healthy,
         episodes: Vec::new(),
         clients: Clients::default(),
@@ -141,6 +150,8 @@ fn explain(listener: &mut Listener, cause: Cause, confidence: Confidence, attemp
     let mut affected = Tally::default();
     let own = attempts.iter().filter(|attempt| Some(attempt.server) == listener.server);
     own.filter(|attempt| attempt.verdict.is_problem()).for_each(|attempt| affected.add(attempt.verdict));
+    let surest = Verdict::iter().map(|verdict| (affected.get(verdict) > 0).then_some(confidence));
+    listener.causes = vec![CauseCount::new(cause, affected, surest)];
     listener.cause = Some(cause);
     listener.confidence = Some(confidence);
     listener.diagnosis = Diagnosis::Explained { affected, answers: false };
@@ -257,11 +268,14 @@ pub(crate) fn refused() -> Sample {
     }
     let mut refusing = listener(closed, &attempts);
     explain(&mut refusing, Cause::PortClosed, Confidence::Possible, &attempts);
-    refusing.evidence = vec![ListenerEvidence::SynsRefused { syns: 4 }];
+    refusing.evidence = vec![ListenerEvidence::OfAttempts { evidence: Evidence::RefusedByRst, attempts: 4 }];
     refusing.advice = vec![Advice::CheckListening];
     let mut rejected = listener(rejecting, &attempts);
     explain(&mut rejected, Cause::Filtered, Confidence::Likely, &attempts);
-    rejected.evidence = vec![ListenerEvidence::IcmpErrors { syns: 2 }];
+    rejected.evidence = vec![ListenerEvidence::OfAttempts {
+        evidence: Evidence::Icmp(IcmpError { v6: false, kind: 3, code: 13 }),
+        attempts: 2,
+    }];
     let fine = listener(healthy, &attempts);
     let captures = vec![capture("refused-1.pcap", 60), capture("refused-2.pcap", 40)];
     let mut summary = summary(captures, vec![refusing, rejected, fine], &attempts);
@@ -338,7 +352,7 @@ pub(crate) fn ipv6() -> Sample {
     resets.clients = Clients { reset: 2, reset_after: Some((window, window)), ..Clients::default() };
     resets.evidence = vec![
         ListenerEvidence::AcksReset { clients: 2, first_acks: true },
-        ListenerEvidence::ResetMayBeAnothers,
+        ListenerEvidence::OfAttempts { evidence: Evidence::CouldBe(Cause::ListenerClosed), attempts: 2 },
     ];
     let mut capture = capture("-", 16);
     capture.format = Some(CaptureFormat::PcapNg);

@@ -110,10 +110,11 @@ fn listeners_past_the_bound_share_a_line() {
     // The text report has it too, after the worst of the others.
     let ran = hsanalyze(["-"]).stdin(port_scan(ports)).succeed();
     let text = ran.text();
-    assert!(text.contains(", at 8,192 servers and more."), "{text}");
-    assert!(text.contains("... 8,182 servers more with problems: --all"), "{text}");
+    // Those of the last second are undetermined, and known before the others, which wait for an answer from elsewhere.
+    assert!(text.contains(", at 7,192 servers and more."), "{text}");
+    assert!(text.contains("... 7,182 servers more with problems: --all"), "{text}");
     assert!(text.contains("\nother servers  "), "{text}");
-    assert!(text.contains("  500 of 1,500 attempts went wrong"), "{text}");
+    assert!(text.contains("  1,500 of 1,500 attempts went wrong"), "{text}");
 }
 
 /// The highest sample of a run's anonymous memory, in KiB; `None` where the system does not report it: the test is then
@@ -233,8 +234,9 @@ fn memory_does_not_grow_with_the_capture() {
     fs::write(&short, capture(&long(8_000)).1).unwrap();
     fs::write(&longer, capture(&long(32_000)).1).unwrap();
     for format in ["text", "ndjson", "csv"] {
-        // The hashes of decided flows are remembered up to a bound that neither reaches: 24,000 more.
-        let steady = |growth: &u64| *growth <= 2 * 1024;
+        // The hashes of decided flows are remembered up to a bound that neither reaches: 24,000 more; and so are 4,096
+        // attempts whose cause may still change, which only the longer one has.
+        let steady = |growth: &u64| *growth <= 4 * 1024;
         // Sampling may miss the peak of a short run on a busy machine: one of three runs has to be steady.
         let mut growth = Vec::new();
         while growth.len() < 3 && !growth.iter().any(steady) {

@@ -1,6 +1,6 @@
 //! Field cases: captures of troubles that people met, with what must hold of the output (fixtures/field/README.md).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,36 +9,6 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::util::{hsanalyze, list, string};
-
-/// Cases that do not pass yet. The test fails when one of them passes, so that the list only shrinks.
-const EXPECTED_FAILURES: &[&str] = &[
-    "late-burst",
-    "flood-beside-overflow",
-    "firewall-asymmetric",
-    "synack-rejected",
-    "time-wait",
-    "old-connection-challenge",
-    "rst-wrong-ack",
-    "nat-one-way",
-    "two-answers",
-    "rst-injected-on-syn",
-    "sni-filter-public",
-    "data-after-rst",
-    "mtu-sacked",
-    "mtu-icmp",
-    "proxy-dead-backend",
-    "path-two-servers",
-    "congested-path",
-    "listener-reload",
-    "listener-restart-client",
-    "defer-1s",
-    "defer-1s-late-data",
-    "defer-public-1",
-    "defer-public-2",
-    "freebsd",
-    "health-checks",
-    "erspan",
-];
 
 /// One entry of `cases.json`. A key that is absent is not checked.
 #[derive(Debug, Deserialize)]
@@ -259,16 +229,12 @@ fn failures(case: &Case) -> Vec<String> {
 #[test]
 fn every_field_case_is_as_it_should_be() {
     let cases = cases();
-    let mut expected: BTreeSet<&str> = EXPECTED_FAILURES.iter().copied().collect();
     let mut wrong = Vec::new();
     for case in &cases {
         let failures = failures(case);
-        match (expected.remove(case.id.as_str()), failures.is_empty()) {
-            (false, false) => wrong.push(format!("{}: {}\n    {}", case.id, failures.join("; "), case.story)),
-            (true, true) => wrong.push(format!("{} passes now: take it off EXPECTED_FAILURES", case.id)),
-            (false, true) | (true, false) => {}
+        if !failures.is_empty() {
+            wrong.push(format!("{}: {}\n    {}", case.id, failures.join("; "), case.story));
         }
     }
-    wrong.extend(expected.iter().map(|id| format!("EXPECTED_FAILURES has {id}, which no case is called")));
     assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }

@@ -5,6 +5,7 @@
 mod arbitrary;
 mod bounds;
 mod captures;
+mod causes;
 mod clocks;
 mod cuts;
 mod display_filter;

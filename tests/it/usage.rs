@@ -67,7 +67,8 @@ fn the_status_goes_by_verdicts_causes_and_confidence() {
     };
     assert_eq!(status("accept-queue-overflow:likely", &overflow), 1);
     assert_eq!(status("accept-queue-overflow:confirmed,port-closed", &overflow), 0);
-    assert_eq!(status("accept-queue-overflow", &lost), 1);
+    assert_eq!(status("accept-queue-overflow", &lost), 0, "a lost ACK explains it as well");
+    assert_eq!(status("synack-retransmitted", &lost), 1);
     assert_eq!(status("accept-queue-overflow:likely", &lost), 0);
     let ran = rejected(
         ["-q", "--fail-on", "problem", "-f", "udp", overflow.to_str().unwrap()],

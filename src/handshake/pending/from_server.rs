@@ -69,6 +69,8 @@ impl Pending {
             && let Some(cold) = &mut self.cold
         {
             cold.answered = Some(place);
+            let retried = cold.syn.count > 0;
+            self.facts.add_if(Fact::FirstSynAnswered, retried && place == 0);
         }
     }
 
@@ -219,6 +221,11 @@ impl Pending {
         self.facts.add_if(Fact::SackedBeyondHole, hole);
         self.facts.add_if(Fact::AckedUnseen, segment.ack.after(self.client_next));
         self.measure(segment);
+        let waited = segment.at.since(self.client_last);
+        let acknowledges = segment.ack.after(self.acknowledged());
+        let late =
+            acknowledges && self.after_ack > 0 && waited > self.crossing().scaled(2, 1).plus(SHORTEST_TIMER);
+        self.facts.add_if(Fact::ProofWithoutAck, late && !self.facts.has(Fact::Established));
         match self.phase {
             Phase::Reset => {
                 self.facts.add(Fact::DataAfterRst);

@@ -21,7 +21,7 @@ pub(super) use from_server::REORDERING;
 pub(super) use retransmissions::HandshakeSegment;
 use retransmissions::{NONE, Retransmissions};
 use stamp::StampClock;
-pub use traits::SynAckTraits;
+pub use traits::{SynAckTraits, System};
 
 use super::attempt::{IcmpAnswer, Retries};
 use super::duplicates::Recent;

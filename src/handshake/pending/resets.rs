@@ -18,6 +18,7 @@ impl Pending {
             // The client ignores it (RFC 9293 §3.10.7.3).
             Phase::SynSent | Phase::Refused => {
                 self.facts.add(Fact::RstWrongAck);
+                self.facts.add(Fact::ServerOutOfWindow);
                 self.phase
             }
             Phase::Acked | Phase::Ignored | Phase::Established => {
@@ -153,8 +154,9 @@ impl Pending {
             return;
         }
         let round_trip = self.round_trip();
+        // A quarter: the SYN of a burst waited in queues, too, and its round trip is longer than that of the RST.
         let known = self.syn_to_synack.is_some() && round_trip > Span::from_millis(2);
-        self.facts.add_if(Fact::RstTooSoon, known && after >= Span::ZERO && after < round_trip.scaled(3, 4));
+        self.facts.add_if(Fact::RstTooSoon, known && after >= Span::ZERO && after < round_trip.scaled(1, 4));
         // Four round trips and slack: the kernel's RST follows the ACK within 0.1 ms (DOMAIN §3).
         let late = round_trip.scaled(4, 1).plus(Span::from_millis(10));
         self.facts.add_if(Fact::RstTooLate, self.syn_to_synack.is_some() && after > late);

@@ -41,14 +41,7 @@ pub(super) fn run(parameters: &Parameters) -> Result<ScenarioOutcome, LabError> 
         }
         let overflow = |a: &&Attempt| a.inference.cause == Some(Cause::AcceptQueueOverflow);
         let overflows = attempts(&run).filter(overflow).count();
-        if period == 1 {
-            // The packets are those of an overflow that recovered: possible at most (§3).
-            comparison
-                .notes
-                .push(format!("  {}: {overflows} of {CLIENTS}", of("attempts taken for an overflow")));
-        } else {
-            comparison.equal("3", of("attempts taken for an overflow"), 0, overflows);
-        }
+        comparison.equal("3", of("attempts taken for an overflow"), 0, overflows);
         comparison.equal("3", of("ListenOverflows"), 0, run.counter(Counter::ListenOverflows));
         comparison.count(format!("{period} s, {send} bytes"), &run.trace.counters);
         traces.push((format!("defer-accept-{period}-{send}"), run.trace));

@@ -34,7 +34,7 @@ fn conclusion(style: &TextStyle<'_>, summary: &Summary, counts: &HeaderCounts) -
     if summary.verdicts.total() == 0 {
         return (Emphasis::Warning, no_attempts(summary));
     }
-    match style.problems.count(&summary.verdicts) {
+    match summary.listeners.iter().map(Listener::problems).sum() {
         0 => without_problem(style, summary, counts),
         bad => with_problems(style, summary, counts, bad),
     }
@@ -50,6 +50,11 @@ fn without_problem(style: &TextStyle<'_>, summary: &Summary, counts: &HeaderCoun
             count(full, "accept queue")
         );
         return (style.cause_emphasis(Some(Cause::AcceptQueueOverflow)), text);
+    }
+    let unusual = summary.verdicts.problems();
+    if unusual > 0 {
+        let share = format!("{} of {}", number(unusual), count(total, "attempt"));
+        return (Emphasis::Note, format!("No attempt failed, but {share} took an unusual course."));
     }
     let judged = total - summary.verdicts.get(Verdict::Undetermined);
     if judged == 0 {
@@ -109,7 +114,7 @@ fn with_problems(
     let noun = if total == 1 { "attempt" } else { "attempts" };
     let share = format!("{} of {} {noun}", number(bad), number(total));
     let (mut emphasis, mut folded, mut places) = (Emphasis::Note, 0, 0);
-    for listener in summary.listeners.iter().filter(|l| style.problems.count(&l.verdicts) > 0) {
+    for listener in summary.listeners.iter().filter(|l| l.problems() > 0) {
         places += 1;
         folded += u64::from(listener.server.is_none());
         emphasis = style.graver(emphasis, style.cause_emphasis(listener.cause));

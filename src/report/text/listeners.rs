@@ -9,7 +9,7 @@ use super::attempts::schedule;
 use super::paint::Emphasis;
 use super::words::{columns, pad, wrap};
 use crate::engine::Summary;
-use crate::handshake::{Attempt, Cause, Confidence, Verdict};
+use crate::handshake::{Attempt, Verdict};
 use crate::listener::Listener;
 use crate::report::wording;
 use crate::words::{count, number, verb};
@@ -18,8 +18,8 @@ use crate::words::{count, number, verb};
 const BLOCKS: usize = 10;
 
 /// True if the listener has a cause or a problem.
-fn notable(listener: &Listener, style: &TextStyle<'_>) -> bool {
-    listener.cause.is_some() || style.problems.count(&listener.verdicts) > 0
+fn notable(listener: &Listener) -> bool {
+    listener.cause.is_some() || listener.problems() > 0
 }
 
 /// Writes the blocks, worst first as the summary has them. `listed` are attempts to take an example
@@ -31,7 +31,7 @@ pub(super) fn write(
     listed: &[Attempt],
 ) -> io::Result<()> {
     let (bad, good): (Vec<&Listener>, Vec<&Listener>) =
-        summary.listeners.iter().partition(|listener| notable(listener, style));
+        summary.listeners.iter().partition(|listener| notable(listener));
     let (alone, folded): (Vec<&Listener>, Vec<&Listener>) =
         bad.iter().partition(|listener| listener.server.is_some());
     let blocks = if style.all { alone.len() } else { BLOCKS };
@@ -58,7 +58,7 @@ pub(super) fn write(
 pub(super) fn write_quiet(out: &mut impl Write, style: &TextStyle<'_>, summary: &Summary) -> io::Result<()> {
     for listener in &summary.listeners {
         // The kernel may know of an overflow that no attempt shows yet.
-        if notable(listener, style) && style.cause_emphasis(listener.cause) != Emphasis::Note {
+        if notable(listener) && style.cause_emphasis(listener.cause) != Emphasis::Note {
             write_headline(out, style, listener)?;
             write_diagnosis(out, style, listener)?;
         }
@@ -91,6 +91,11 @@ fn write_block(
         style.write_labelled(out, Emphasis::Strong, "  ", label, &wording::listener_evidence(evidence))?;
         label = "";
     }
+    let mut label = "not";
+    for &(ruled_out, attempts) in &listener.ruled_out {
+        style.write_labelled(out, Emphasis::Strong, "  ", label, &wording::ruled_out(ruled_out, attempts))?;
+        label = "";
+    }
     let clients = wording::clients(&listener.clients);
     if !clients.is_empty() {
         style.write_labelled(out, Emphasis::Strong, "  ", "clients", &clients)?;
@@ -113,7 +118,7 @@ fn sockets(listener: &Listener) -> usize {
 
 /// `10.9.0.2:7777  ACCEPT QUEUE OVERFLOWS, tcp_abort_on_overflow=0 (likely)`.
 fn write_headline(out: &mut impl Write, style: &TextStyle<'_>, listener: &Listener) -> io::Result<()> {
-    let mut headline = headline(listener.cause, listener.confidence).to_owned();
+    let mut headline = wording::headline(listener.cause, listener.confidence).to_owned();
     if let Some(abort) = listener.abort_on_overflow {
         headline.push_str(&format!(", tcp_abort_on_overflow={}", u8::from(abort)));
     }
@@ -134,23 +139,6 @@ fn write_headline(out: &mut impl Write, style: &TextStyle<'_>, listener: &Listen
     Ok(())
 }
 
-fn headline(cause: Option<Cause>, confidence: Option<Confidence>) -> &'static str {
-    let doubtful = confidence == Some(Confidence::Possible);
-    match cause {
-        Some(Cause::AcceptQueueOverflow) if doubtful => "ACCEPT QUEUE MAY OVERFLOW",
-        Some(Cause::AcceptQueueOverflow) => "ACCEPT QUEUE OVERFLOWS",
-        Some(Cause::DeferAccept) => "WAITS FOR DATA: TCP_DEFER_ACCEPT",
-        Some(Cause::FirewallReset) => "A FIREWALL RESETS CONNECTIONS",
-        Some(Cause::PortClosed) => "PORT CLOSED",
-        Some(Cause::HostUnreachable) => "HOST UNREACHABLE",
-        Some(Cause::Filtered) => "PACKETS FILTERED",
-        Some(Cause::SynFlood) => "SYN FLOOD",
-        Some(Cause::SynScan) => "SYN SCAN",
-        Some(Cause::ApplicationReset) => "THE APPLICATION RESETS CONNECTIONS",
-        None => "NO CAUSE FOUND",
-    }
-}
-
 fn write_diagnosis(out: &mut impl Write, style: &TextStyle<'_>, listener: &Listener) -> io::Result<()> {
     for line in wrap(&wording::diagnosis(listener), style.width, "  ", "  ") {
         writeln!(out, "{}", style.paint.apply(Emphasis::Strong, &line))?;
@@ -161,7 +149,7 @@ fn write_diagnosis(out: &mut impl Write, style: &TextStyle<'_>, listener: &Liste
 /// `50 of 60 attempts went wrong, from 01:47:03.112 to 01:47:40.001`.
 fn write_share(out: &mut impl Write, style: &TextStyle<'_>, listener: &Listener) -> io::Result<()> {
     let total = listener.verdicts.total();
-    let bad = style.problems.count(&listener.verdicts);
+    let bad = listener.problems();
     let noun = if total == 1 { "attempt" } else { "attempts" };
     let what = match (bad, style.cause_emphasis(listener.cause)) {
         (0, _) => return Ok(()),
@@ -226,6 +214,7 @@ fn meaning(verdict: Verdict, listener: &Listener, listed: &[Attempt]) -> Option<
         Verdict::AckIgnored => "ACK and data got no answer",
         Verdict::Refused => "RST answered the SYN",
         Verdict::Unreachable => "an ICMP error answered the SYN",
+        Verdict::Unanswered if listener.odd_answers > 0 => "no answer to the SYN that fits",
         Verdict::Unanswered => "nothing answered the SYN",
         Verdict::HalfOpen => "the client never answered SYN-ACK",
         Verdict::ClientReset => "the client answered SYN-ACK with RST",

@@ -76,7 +76,6 @@ impl TextReport {
             verbose: options.verbosity == Verbosity::Verbose,
             all: options.all,
             several_captures: summary.captures.len() > 1,
-            problems: VerdictSet::problems(),
         };
         if options.verbosity == Verbosity::Quiet {
             return listeners::write_quiet(out, &style, summary);
@@ -103,7 +102,6 @@ struct TextStyle<'a> {
     verbose: bool,
     all: bool,
     several_captures: bool,
-    problems: VerdictSet,
 }
 
 impl TextStyle<'_> {

@@ -62,6 +62,44 @@ pub(in crate::report) fn advice(
             "nft list ruleset, iptables-save   (counters of rules that drop or reject)"
         }
         Advice::CaptureOnClient => "capture on the client too: do its ACKs arrive here?",
+        Advice::CheckFreeBsdQueue => "netstat -Lan   (on the server: the listen queue and its limit)",
+        Advice::RaiseFreeBsdQueue => {
+            "accept() faster, or raise both the backlog given to listen() and kern.ipc.soacceptqueue"
+        }
+        Advice::CheckAcceptsElsewhere => {
+            "the listen queue of the server, which is not Linux, and how fast its program accepts"
+        }
+        Advice::CheckRestart => {
+            "the service's log and the age of its processes: was it restarted or reloaded then?"
+        }
+        Advice::MigrateRequests => {
+            "let the old process accept until its queue is empty; or net.ipv4.tcp_migrate_req=1 where sockets share the port (SO_REUSEPORT, Linux 5.14)"
+        }
+        Advice::CheckConntrack => {
+            "conntrack -S, nft list ruleset   (on the server: drop, insert_failed, a limit on SYNs)"
+        }
+        Advice::CheckSynQueueCounters => {
+            "nstat -az TcpExtTCPReqQFullDrop TcpExtListenDrops   (on the server, rising)"
+        }
+        Advice::CheckOldConnections => {
+            "ss -tan state time-wait; nstat -az TcpExtPAWSActive TcpExtTCPTimeWaitOverflow   (on the server)"
+        }
+        Advice::CheckNat => {
+            "conntrack -L, nft list ruleset   (where addresses are translated: does the answer pass the same host?)"
+        }
+        Advice::CheckBalancer => "the balancer: does it send a repeated SYN to another backend?",
+        Advice::CaptureBothEnds => {
+            "capture at both ends at the same time: which segment is missing at the other end?"
+        }
+        Advice::CheckOptionFilter => "capture behind each middlebox: where do SYNs with the option end?",
+        Advice::CheckPathMtu => {
+            "tracepath to the other end; ping with -M do and large packets   (from the client)"
+        }
+        Advice::ProbeMtu => {
+            "net.ipv4.tcp_mtu_probing=1 on the sender, or clamp the MSS on the way; let ICMP \"fragmentation needed\" pass"
+        }
+        Advice::CheckClientTimeout => "the client's time-out for connects, and the round trip to this server",
+        Advice::CheckServerCounters => "on the server: ss -ltnm and nstat, and a capture there",
     })
 }
 

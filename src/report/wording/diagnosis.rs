@@ -73,6 +73,7 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
     let possible = listener.confidence == Some(Confidence::Possible);
     let total = count(listener.verdicts.total(), "attempt");
     let of = format!("{} of {total}", number(affected.total()));
+    let are = if possible { "may be" } else { "are" };
     match cause {
         Cause::AcceptQueueOverflow => overflow(name, &of, affected, listener),
         Cause::DeferAccept if possible => format!(
@@ -81,14 +82,63 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
         Cause::DeferAccept => format!(
             "{name} uses TCP_DEFER_ACCEPT: in {of} it ignored the bare ACK on purpose until data came or the period ended; this is no overflow."
         ),
+        Cause::ListenerClosed if possible => format!(
+            "The listening socket on {name} may have been closed: {of} were reset, most of them at one instant."
+        ),
+        Cause::ListenerClosed => format!(
+            "The listening socket on {name} was closed (a restart or a reload): {of} were reset, those that waited in its queue at one instant."
+        ),
+        Cause::SynQueueOverflow => format!(
+            "The SYN queue of {name} may have been full, with SYN cookies off: the SYNs of {of} were dropped."
+        ),
+        Cause::SynLimited => format!(
+            "The host of {name} may drop SYNs to several listeners at once ({of}): a full connection table, or a limit on SYNs."
+        ),
+        Cause::OldConnection => {
+            let holds = if possible { "may still hold" } else { "still holds" };
+            format!(
+                "{name}, or a tracker before it, {holds} older connections of the same ports: {of} met one."
+            )
+        }
+        Cause::NatMismatch => {
+            let left = if possible { "may have left" } else { "left" };
+            format!(
+                "The answers to {of} {left} under another address than {name}: addresses are translated on one way only."
+            )
+        }
+        Cause::TwoAnswers => {
+            let answered = if possible { "may have answered" } else { "answered" };
+            format!("Two machines {answered} {of} to {name}: a balancer sends a repeated SYN to another one.")
+        }
+        Cause::SynLost => {
+            format!("SYNs to {name} {are} lost on the way ({of}), as to other listeners of this client.")
+        }
+        Cause::SynackLost => {
+            let not = if possible { "may not" } else { "do not" };
+            format!("The SYN-ACKs of {name} {not} reach the client, or it rejects them: {of}.")
+        }
+        Cause::AckLost => format!("ACKs to {name} {are} lost on the way: {of}."),
+        Cause::OptionBlocked => {
+            let drops = if possible { "may drop" } else { "drops" };
+            format!(
+                "Something on the path to {name} {drops} SYNs that carry an option: {of} were answered only without it."
+            )
+        }
+        Cause::PathMtu => {
+            format!("Large packets to {name} {are} lost on the way and small ones are not (path MTU): {of}.")
+        }
+        Cause::HealthCheck => format!(
+            "{of} to {name} {are} health checks: few addresses, at a steady period, that go no further."
+        ),
+        Cause::ClientGaveUp => {
+            let had = if possible { "may have" } else { "had" };
+            format!("The clients of {of} to {name} {had} given up before the SYN-ACK came.")
+        }
         Cause::FirewallReset if possible => format!(
             "Something on the path to {name} may have answered the client's ACK with RST in {of}: look for a firewall or load balancer."
         ),
         Cause::FirewallReset => format!(
             "Something on the path to {name}, not the server, answered the client's ACK with RST in {of}: look for a firewall or load balancer."
-        ),
-        Cause::PortClosed if listener.verdicts.get(Verdict::Refused) == 0 => format!(
-            "A firewall rejects connections to {name}, or its port is closed: ICMP \"port unreachable\" answered {of}; Linux itself would send RST."
         ),
         Cause::PortClosed if answers => format!(
             "{name} refused {of} and answered others: it was restarted, or something resets SYNs under load."
@@ -107,7 +157,7 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
                 silent => format!(", nothing {}", number(silent)),
             };
             format!(
-                "A firewall rejects connections to {name}: ICMP \"prohibited\" answered {prohibited} of {total}{silent}."
+                "A firewall rejects connections to {name}: its ICMP errors answered {prohibited} of {total}{silent}."
             )
         }
         Cause::Filtered => format!(
@@ -116,10 +166,10 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
         Cause::SynFlood => format!(
             "{of} to {name} were begun and never finished: a SYN flood, or answers that do not reach the clients."
         ),
-        Cause::SynScan if possible => format!(
-            "{of} to {name} were reset by the client at the SYN-ACK: a SYN scan, or health checks that go no further."
-        ),
-        Cause::SynScan => format!("{of} to {name} were reset by the client at the SYN-ACK: a SYN scan."),
+        Cause::SynScan if possible => {
+            format!("{of} to {name} went no further than the SYN: a scan, or health checks.")
+        }
+        Cause::SynScan => format!("{of} to {name} went no further than the SYN: a scan."),
         Cause::ApplicationReset if possible => format!(
             "{name} may accept and then reset: {of} got RST with ACK right after the handshake, from the application or from something on the path."
         ),
@@ -142,11 +192,13 @@ fn overflow(name: &str, of: &str, affected: &Tally, listener: &Listener) -> Stri
     let of_verdict = |verdict| affected.get(verdict);
     let (ignored, reset) = (of_verdict(Verdict::SynackRetransmitted), of_verdict(Verdict::ResetAfterAck));
     let (silent, dropped) = (of_verdict(Verdict::AckIgnored), of_verdict(Verdict::Unanswered));
+    let late = of_verdict(Verdict::CompletedLate);
     let effects = [
-        (ignored, count(ignored, "ACK"), ignored == 1, "ignored"),
+        (ignored, format!("the ACKs of {}", count(ignored, "attempt")), false, "ignored"),
         (reset, count(reset, "connection"), reset == 1, when),
         (silent, format!("the data of {}", count(silent, "client")), true, "ignored"),
-        (dropped, count(dropped, "SYN"), dropped == 1, "dropped"),
+        (dropped, format!("the SYNs of {}", count(dropped, "attempt")), false, "dropped"),
+        (late, format!("the first SYNs of {}", count(late, "late connect")), false, "dropped"),
     ];
     let mut parts: Vec<String> = Vec::new();
     let mut said = "";
@@ -187,7 +239,7 @@ mod tests {
         let (summary, _) = samples::overflow_mixed();
         assert_eq!(
             diagnosis(&summary.listeners[0]),
-            "The accept queue of 10.9.0.2:7777 was full (tcp_abort_on_overflow=0): 3 ACKs were ignored and 47 SYNs dropped (50 of 60 attempts)."
+            "The accept queue of 10.9.0.2:7777 was full (tcp_abort_on_overflow=0): the ACKs of 3 attempts were ignored and the SYNs of 47 attempts dropped (50 of 60 attempts)."
         );
         let (summary, _) = samples::ipv6();
         let sentence = diagnosis(&summary.listeners[0]);
@@ -210,7 +262,7 @@ mod tests {
         let sentence =
             said(Diagnosis::Explained { affected, answers: true }, Some(Cause::AcceptQueueOverflow));
         assert!(
-            sentence.contains("1 ACK was ignored, the data of 1 client ignored and 2 SYNs were dropped"),
+            sentence.contains("the ACKs of 1 attempt were ignored, the data of 1 client was ignored and the SYNs of 2 attempts were dropped"),
             "{sentence}"
         );
     }

@@ -2,103 +2,272 @@
 
 use std::borrow::Cow;
 
-use crate::handshake::Evidence;
+use crate::handshake::{Evidence, RuledOut};
 use crate::kernel::Counter;
 use crate::listener::{KernelFigures, ListenerEvidence, RetrySchedule};
-use crate::packet::IcmpError;
-use crate::words::{count, number};
+use crate::packet::{IcmpError, Span};
+use crate::words::{count, number, verb};
 
 /// One piece of an attempt's evidence.
 pub(in crate::report) fn evidence(evidence: Evidence) -> Cow<'static, str> {
-    Cow::Borrowed(match evidence {
-        Evidence::AcksIgnored(1) => "the server repeated its SYN-ACK after the client's ACK",
-        Evidence::AcksIgnored(n) => {
-            return format!("the server ignored {n} ACKs in a row and repeated its SYN-ACK").into();
+    let figures = match evidence {
+        Evidence::AcksIgnored(n @ 2..) => {
+            format!("the server ignored {n} ACKs in a row and repeated its SYN-ACK each time")
         }
-        Evidence::AckReachedServer => "captured near the server, where the ACK was seen to arrive",
-        Evidence::RecoveredAfterOneRepeat => "one repeat, then the server accepted the connection",
-        Evidence::AckMayBeLost => "the ACK may have been lost between the capture point and the server",
-        Evidence::MayBeDeferred => {
-            "a TCP_DEFER_ACCEPT of one second, and a client that does not send, look the same"
-        }
-        Evidence::OthersOverflowed => "other attempts to this listener overflowed at that time",
-        Evidence::OthersMayHaveOverflowed => {
-            "other attempts to this listener may have overflowed at that time, or lost packets on the way as this one may"
-        }
-        Evidence::NobodyAnsweredSince => {
-            "the accept queue overflowed before, and no client was answered since"
-        }
-        Evidence::HostMayBeDown => "a host that went down, or a path that broke, since then looks the same",
-        Evidence::RstAnswersFirstAck => "a bare RST answered the client's first ACK",
+        Evidence::DropsCluster { attempts, clients, answered } => format!(
+            "in one stretch the SYNs of {} from {} went unanswered and {} answered, while the listener answered at once before or after",
+            count(attempts.into(), "attempt"),
+            at_least(clients, "address", "addresses"),
+            verb_count(answered, "was", "were"),
+        ),
         Evidence::RstAnswersLaterSegment(n) => {
-            return format!(
+            format!(
                 "a bare RST answered the client's segment number {n} after the SYN-ACK, not its first ACK"
             )
-            .into();
         }
-        Evidence::RstNotKernelForm => "the RST carries a window or options, which Linux's does not",
-        Evidence::RstBeforeAck => {
-            "the RST is captured before the ACK: the capture is out of order, or it answers something else"
-        }
-        Evidence::ListenerMayHaveClosed => {
-            "a listener that closes between SYN-ACK and ACK sends the same RST"
-        }
-        Evidence::RstHasOtherTtl => "the RST's TTL differs from the SYN-ACK's: another machine sent it",
-        Evidence::SynAckAfterRst => "the server repeated its SYN-ACK after the RST: the ACK never reached it",
-        Evidence::DataAfterRst => "the server sent data after the RST: the RST was not its own",
         Evidence::DataUnanswered(n) => {
-            return format!("the client repeated its data {n} times and the server never answered").into();
+            format!("the client sent its data again {} and the server never acknowledged it", times(n.into()))
         }
-        Evidence::PathMayDropData => "something that drops the client's segments on the way looks the same",
         Evidence::NoRepeatAtOneSecond(at) => {
-            return format!(
-                "no SYN-ACK repeat at 1 s, one at {at}, as at the end of a TCP_DEFER_ACCEPT period"
+            format!("no SYN-ACK repeat came after 1 s, the first one after {at}")
+        }
+        Evidence::SamePeriod(at) => {
+            format!("clients that sent nothing got one SYN-ACK repeat, all {at} after the first")
+        }
+        Evidence::PromptClientsAccepted(n) => {
+            format!(
+                "{} that sent data at once {} accepted at once",
+                count(n.into(), "client"),
+                verb(n.into(), "was", "were")
             )
-            .into();
         }
-        Evidence::DeferredThenAccepted => "after it the server accepted the connection",
-        Evidence::RstWithAckAfterHandshake { window_open: true } => {
-            "RST with ACK and an open window right after the handshake: the server closed an accepted connection"
+        Evidence::SilentWithoutRepeat(silent) if silent >= SPOKE_FIRST => {
+            "the server answered clients that had sent nothing".to_owned()
         }
-        Evidence::RstWithAckAfterHandshake { window_open: false } => "RST with ACK right after the handshake",
-        Evidence::MiddleboxMayReset => "a firewall or load balancer that resets connections looks the same",
-        Evidence::RefusedByRst => "RST answered the SYN",
-        Evidence::FirewallMayReject => "a firewall that rejects with a TCP reset looks the same",
-        Evidence::ListenerAnswersOthers => "the same address and port answered other attempts",
-        Evidence::RefusesOthers => "the same address and port refused other attempts",
-        Evidence::AnswersAnother => {
-            "the server sent segments with numbers of another connection: it takes the SYN for that one's"
+        Evidence::SilentWithoutRepeat(silent) => {
+            format!("a client sent nothing for {silent} and got no SYN-ACK repeat")
         }
-        Evidence::NeverAnswers => "nothing from this address and port answered any attempt in the capture",
-        Evidence::QueueMayHaveBeenFull => {
-            "a dead host, or an accept queue that was full from before the capture, looks the same"
+        Evidence::ClosingBurst(n) => format!(
+            "at one instant the server reset {} of different ages that it had not served, as when a listening socket is closed",
+            count(n.into(), "connection")
+        ),
+        Evidence::PortsUsedBefore(before) => format!("the client had used the same ports {before} before"),
+        Evidence::AnsweredFrom(from) => {
+            format!("the answer came from {from}, not from the address that was asked")
         }
-        Evidence::Icmp(icmp) => return format!("{} quotes the SYN", icmp_name(icmp)).into(),
-        Evidence::ManyHalfOpen => "most attempts to this listener are left half-open",
-        Evidence::AnswersMayBeLost => "answers that do not reach the clients leave them half-open, too",
-        Evidence::ManyClientResets => "most attempts to this listener are reset by the client at the SYN-ACK",
-        Evidence::ChecksLookTheSame => "health checks that go no further look the same",
-        Evidence::SynWithoutOptions => "its SYN carries no TCP option, as no operating system's does",
-        Evidence::WrongAck => "the client acknowledged a number that no SYN-ACK in the capture has",
-        Evidence::CaptureDropped => "the capture lost packets, so what is missing proves less",
-        Evidence::KernelOverflowed => "the kernel counted overflows of this accept queue at that time",
-        Evidence::KernelDidNotOverflow => "the kernel counted no overflow of this accept queue at that time",
-        Evidence::AckDidNotReachKernel => {
-            "the client's segments were lost or filtered before they reached the listener"
+        Evidence::FeatureBlockedOften(n) => {
+            format!("{} with the option went unanswered", count(n.into(), "SYN"))
         }
-        Evidence::RstNotFromQueue => "the RST has another reason: a listener that was closed, or a middlebox",
-    })
+        Evidence::Icmp(icmp) => format!("{} quotes the SYN", icmp_name(icmp)),
+        Evidence::FloodRate { per_second, sources } => format!(
+            "{} a second from {} were never finished",
+            count(per_second.into(), "SYN"),
+            at_least(sources, "source", "sources"),
+        ),
+        Evidence::ManyHalfOpen(n) => {
+            format!("{} were left unfinished at that time", count(n.into(), "handshake"))
+        }
+        Evidence::ManyClientResets(n) => {
+            format!("clients reset the SYN-ACK of {} to this listener", count(n.into(), "attempt"))
+        }
+        Evidence::ManyPorts(n) => format!("this client knocked in vain at {n} ports or hosts and more"),
+        Evidence::SteadyChecks { period, clients } => {
+            format!(
+                "{} every {period} and reset at the SYN-ACK",
+                one_or_many(clients, "address connects", "addresses connect")
+            )
+        }
+        Evidence::GaveUpBefore(waited) => format!("the SYN-ACK came {waited} after the first SYN"),
+        Evidence::SiblingsDropToo(n) => {
+            format!(
+                "{} of this host left SYNs unanswered at the same time",
+                count(n.into(), "other listener")
+            )
+        }
+        Evidence::CouldBe(cause) => format!("doubt: {} looks the same", super::causes::noun(cause)),
+        other => return Cow::Borrowed(plain(other)),
+    };
+    Cow::Owned(figures)
 }
 
-/// `icmp type 3 code 13`, `icmpv6 type 1 code 1`.
+/// A server that speaks first is noted with a silence as long as this.
+const SPOKE_FIRST: Span = Span::from_secs(600);
+
+/// Evidence without figures.
+fn plain(evidence: Evidence) -> &'static str {
+    match evidence {
+        Evidence::AcksIgnored(_) => "the server repeated its SYN-ACK after the client's ACK",
+        Evidence::AckReachedServer => "captured near the server, where the ACK was seen to arrive",
+        Evidence::WayLived => "other segments of this client reached the host meanwhile",
+        Evidence::AckEchoed => {
+            "a SYN-ACK repeat echoes the timestamp of the client's ACK: it had reached the server's TCP"
+        }
+        Evidence::DataIgnored => "the server ignored the client's data too, not a bare ACK alone",
+        Evidence::OthersOverflowed => "other attempts to this listener overflowed at that time",
+        Evidence::OthersMayHaveOverflowed => {
+            "other attempts to this listener may have overflowed at that time"
+        }
+        Evidence::DropsSpread => "this client's SYNs were lost at several listeners and at different times",
+        Evidence::RstAnswersFirstAck => "a bare RST answered the client's first ACK",
+        Evidence::RstAnswersBeyond => {
+            "a bare RST answered the second segment of a request, as when a SYN cookie fails its check"
+        }
+        Evidence::RstNotKernelForm => "the RST carries a window or options, which a kernel's does not",
+        Evidence::RstBeforeAck => {
+            "the RST stands before the ACK: the capture is out of order, or it answers something else"
+        }
+        Evidence::RstTooLate => "the RST came much later than the server's round trip",
+        Evidence::RstTooSoon => "the RST came sooner than the server can have answered",
+        Evidence::RstHasOtherTtl => "the RST's TTL differs from the SYN-ACK's: another machine sent it",
+        Evidence::ResetsFarApart => {
+            "such RSTs came at different times, while other connections completed between"
+        }
+        Evidence::SynsDroppedMeanwhile => "SYNs to this listener went unanswered at the same time",
+        Evidence::SynAckAfterRst => "the server repeated its SYN-ACK after the RST: the ACK never reached it",
+        Evidence::NoSynAckAfterRst => {
+            "the server did not repeat its SYN-ACK after the RST, as it would for a firewall's"
+        }
+        Evidence::DataAfterRst => "the server sent data after the RST: the RST was not its own",
+        Evidence::RepeatOnlyOnce => "only one SYN-ACK repeat followed the ACK",
+        Evidence::RepeatFromAnother => {
+            "a SYN-ACK repeat has another TTL, window or option order: another machine sent it"
+        }
+        Evidence::RepeatUnanswered => "a SYN-ACK repeat drew no ACK from the client",
+        Evidence::ProofWithoutAck => {
+            "the server accepted the connection although the client sent nothing more: its ACK had come late"
+        }
+        Evidence::SynsRefusedMeanwhile => {
+            "SYNs were refused while SYN-ACKs were repeated, as by no full queue"
+        }
+        Evidence::SilentFarApart => "silent clients more than 10 s apart were treated alike",
+        Evidence::DeferredThenAccepted => "after the repeat the server accepted the connection",
+        Evidence::ClosingRefusals => {
+            "refusals, or bare RSTs to handshakes under way, followed within a second"
+        }
+        Evidence::ResetAlone => {
+            "nothing else followed: an application that sweeps idle connections sends the same"
+        }
+        Evidence::LaterServedFirst => {
+            "connections that finished their handshake later had been served before"
+        }
+        Evidence::LivedOn => "connections that waited at that time lived on",
+        Evidence::RstWithAckAfterHandshake { window_open: true } => {
+            "RST with ACK and an open window: the server closed an accepted connection"
+        }
+        Evidence::RstWithAckAfterHandshake { window_open: false } => "RST with ACK after the handshake",
+        Evidence::RstAfterData => {
+            "the RST came after the client's data: a filter that reads it sends the same"
+        }
+        Evidence::InClosingBurst => {
+            "the RST is one of many at the same instant, as when a listening socket is closed"
+        }
+        Evidence::RefusedByRst => "RST answered the SYN",
+        Evidence::RstWrongAck => {
+            "an RST came whose number does not answer the SYN: the client must ignore it"
+        }
+        Evidence::RefusalThenSynAck => "an RST answered the SYN, and the server's SYN-ACK came after it",
+        Evidence::RefusalsDiffer => "RSTs with different TTLs answered one SYN",
+        Evidence::ListenerAnswersOthers => "the same address and port answered other attempts",
+        Evidence::RefusesOthers => "the same address and port refused other attempts",
+        Evidence::OlderNumbers => "the server answered with the numbers of an older connection",
+        Evidence::OlderNumbersReset => "the client reset that answer and repeated its SYN",
+        Evidence::TwoIsns => "two SYN-ACKs with different numbers answered one SYN: two machines sent them",
+        Evidence::OneHostTwoIsns => {
+            "two SYN-ACKs with different numbers, as one machine sends: a new request, or a SYN cookie of another minute"
+        }
+        Evidence::SynRetriedAfterSynAck => {
+            "the client repeated its SYN after the SYN-ACK: it did not get it, or rejected it"
+        }
+        Evidence::ClientFinishedAnother => "the same client finished another handshake",
+        Evidence::SynAckRepeatedAlone => {
+            "the server repeated its SYN-ACK, and the client did not repeat its SYN"
+        }
+        Evidence::FirstSynMadeRequest => "the SYN-ACK names the first SYN: the server had not dropped it",
+        Evidence::FeatureDropped => "only a SYN without the option of the first was answered, and at once",
+        Evidence::TooBig => "an ICMP error says that the client's data is too big for the path",
+        Evidence::LaterDataSacked => "the server got the small segment behind the large one, and not that",
+        Evidence::NeverAnswers => "nothing from this address and port answered any attempt in the capture",
+        Evidence::SynWithoutOptions => "its SYN carries no TCP option, as no operating system's does",
+        Evidence::WrongAck => "the client acknowledged a number that the server never offered",
+        Evidence::Unmodelled => "doubt: a dead backend behind a proxy, or a stopped host, looks the same",
+        Evidence::CaptureDropped => "doubt: the capture lost packets, so a missing packet proves less",
+        Evidence::LimitedByCapture => "doubt: the capture cannot support more, see its limits",
+        Evidence::NotLinux => "the SYN-ACK is not a Linux kernel's",
+        Evidence::KernelOverflowed => "the kernel counted overflows of this accept queue at that time",
+        Evidence::KernelDidNotOverflow => "the kernel counted no overflow of this accept queue at that time",
+        // Those with figures have sentences of their own.
+        Evidence::DropsCluster { .. }
+        | Evidence::RstAnswersLaterSegment(_)
+        | Evidence::DataUnanswered(_)
+        | Evidence::NoRepeatAtOneSecond(_)
+        | Evidence::SamePeriod(_)
+        | Evidence::PromptClientsAccepted(_)
+        | Evidence::SilentWithoutRepeat(_)
+        | Evidence::ClosingBurst(_)
+        | Evidence::PortsUsedBefore(_)
+        | Evidence::AnsweredFrom(_)
+        | Evidence::FeatureBlockedOften(_)
+        | Evidence::Icmp(_)
+        | Evidence::FloodRate { .. }
+        | Evidence::ManyHalfOpen(_)
+        | Evidence::ManyClientResets(_)
+        | Evidence::ManyPorts(_)
+        | Evidence::SteadyChecks { .. }
+        | Evidence::GaveUpBefore(_)
+        | Evidence::SiblingsDropToo(_)
+        | Evidence::CouldBe(_) => "",
+    }
+}
+
+/// `16 addresses and more`: sets of addresses are bounded.
+fn at_least(n: u32, one: &str, many: &str) -> String {
+    let more = if n >= 16 { " and more" } else { "" };
+    format!("{}{more}", one_or_many(n, one, many))
+}
+
+fn one_or_many(n: u32, one: &str, many: &str) -> String {
+    format!("{} {}", number(n.into()), if n == 1 { one } else { many })
+}
+
+fn verb_count(n: u32, one: &'static str, many: &'static str) -> String {
+    format!("{} {}", number(n.into()), verb(n.into(), one, many))
+}
+
+/// `once`, `3 times`.
+fn times(n: u64) -> String {
+    if n == 1 { "once".to_owned() } else { format!("{} times", number(n)) }
+}
+
+/// `ICMP "host unreachable" (type 3 code 1)`, by RFC 792, RFC 1812 section 5.2.7.1 and RFC 4443.
 pub(in crate::report) fn icmp_name(icmp: IcmpError) -> String {
-    let protocol = if icmp.v6 { "icmpv6" } else { "icmp" };
-    format!("{protocol} type {} code {}", icmp.kind, icmp.code)
+    let meaning = match (icmp.v6, icmp.kind, icmp.code) {
+        (false, 3, 0 | 6 | 11) => "network unreachable",
+        (false, 3, 1 | 7 | 12) => "host unreachable",
+        (false, 3, 2) => "protocol unreachable",
+        (false, 3, 3) | (true, 1, 4) => "port unreachable",
+        (false, 3, 4) => "fragmentation needed",
+        (false, 3, 9 | 10 | 13) | (true, 1, 1) => "prohibited",
+        (true, 1, 0) => "no route",
+        (true, 1, 3) => "address unreachable",
+        (true, 1, 5 | 6) => "rejected",
+        (true, 2, _) => "packet too big",
+        (false, 11, _) | (true, 3, _) => "time exceeded",
+        (false, 12, _) | (true, 4, _) => "parameter problem",
+        _ => "error",
+    };
+    let protocol = if icmp.v6 { "ICMPv6" } else { "ICMP" };
+    format!("{protocol} \"{meaning}\" (type {} code {})", icmp.kind, icmp.code)
+}
+
+/// A cause that was excluded: `TCP_DEFER_ACCEPT: the server ignored the client's data too (12 attempts)`.
+pub(in crate::report) fn ruled_out(ruled_out: RuledOut, attempts: u64) -> String {
+    let of = if attempts > 1 { format!(" ({})", count(attempts, "attempt")) } else { String::new() };
+    format!("{}: {}{of}", super::causes::noun(ruled_out.cause), evidence(ruled_out.evidence))
 }
 
 /// One piece of a listener's evidence.
-pub(in crate::report) fn listener_evidence(evidence: &ListenerEvidence) -> Cow<'static, str> {
-    match *evidence {
+pub(in crate::report) fn listener_evidence(known: &ListenerEvidence) -> Cow<'static, str> {
+    match *known {
         ListenerEvidence::KernelCounted(ref figures) => kernel_figures(figures).into(),
         ListenerEvidence::KernelElsewhere => "this kernel repeated fewer SYN-ACKs than there were: another one may answer, behind a forwarded port, and count in a network namespace of its own".into(),
         ListenerEvidence::KernelCountedNone => {
@@ -140,36 +309,14 @@ pub(in crate::report) fn listener_evidence(evidence: &ListenerEvidence) -> Cow<'
         )
         .into(),
         ListenerEvidence::RetrySchedule(ref schedule) => retry_schedule(schedule).into(),
-        ListenerEvidence::AcksMayBeLost => "doubt: one repeat alone, seen away from the server, is also what ACKs lost on the way look like; a capture on the server shows which".into(),
-        ListenerEvidence::ResetMayBeAnothers => {
-            "doubt: a listener that is closed, or a middlebox, sends the same RST".into()
+        ListenerEvidence::LateConnects { clients } => {
+            let clients = count(clients, "client");
+            format!("{clients} connected by a retry, after SYNs that got no answer").into()
         }
-        ListenerEvidence::DataMayBeDropped => "doubt: something that drops the clients' data on the way looks the same; a capture on the server, or its counters, show which".into(),
-        ListenerEvidence::MayBeDeferred => "doubt: a TCP_DEFER_ACCEPT of one second, as HAProxy's defer-accept, looks the same where clients do not send first".into(),
-        ListenerEvidence::RepeatAfterDeferPeriod { accepted: true } => "no SYN-ACK repeat 1 s after the handshake, one near the end of the defer period, then the connection was accepted".into(),
-        ListenerEvidence::RepeatAfterDeferPeriod { accepted: false } => {
-            "no SYN-ACK repeat 1 s after the handshake, one near the end of a defer period".into()
+        ListenerEvidence::OfAttempts { evidence: one, attempts } if attempts > 1 => {
+            format!("{} ({})", evidence(one), count(attempts, "attempt")).into()
         }
-        ListenerEvidence::RstHasOtherTtl => "the RST's TTL is not the SYN-ACK's".into(),
-        ListenerEvidence::SynAckAfterRst { repeats } => {
-            let repeats = number(repeats);
-            format!("after the RST the server repeated its SYN-ACK ({repeats} times in all): the ACK never reached it").into()
-        }
-        ListenerEvidence::RstFromAnother => {
-            "the RST came from another machine than the SYN-ACK, or data followed it".into()
-        }
-        ListenerEvidence::SynsRefused { syns } => format!("RST answered {}", count(syns, "SYN")).into(),
-        ListenerEvidence::SynsUnanswered { syns, retries } => {
-            format!("{} and {}, no answer", count(syns, "SYN"), count(retries, "repeat")).into()
-        }
-        ListenerEvidence::IcmpErrors { syns } => format!("ICMP errors quote {}", count(syns, "SYN")).into(),
-        ListenerEvidence::HalfOpen { attempts } => {
-            format!("{} half-open", count(attempts, "attempt")).into()
-        }
-        ListenerEvidence::SynAcksReset { syn_acks } => {
-            format!("the client's kernel reset {}", count(syn_acks, "SYN-ACK")).into()
-        }
-        ListenerEvidence::RstCarriesAck => "the RST carries ACK; an overflow's RST is bare".into(),
+        ListenerEvidence::OfAttempts { evidence: one, .. } => evidence(one),
     }
 }
 

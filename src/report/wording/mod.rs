@@ -4,6 +4,7 @@
 //! compiler asks for the sentence of a new cause, evidence or advice.
 
 mod advice;
+mod causes;
 mod clients;
 mod delay;
 mod diagnosis;
@@ -12,9 +13,10 @@ mod limit;
 mod size;
 
 pub(super) use advice::advice;
+pub(super) use causes::headline;
 pub(super) use clients::clients;
 pub(super) use delay::{by_distribution, by_range};
 pub(super) use diagnosis::{diagnosis, server_name};
-pub(super) use evidence::{evidence, icmp_name, listener_evidence};
+pub(super) use evidence::{evidence, icmp_name, listener_evidence, ruled_out};
 pub(super) use limit::limit;
 pub(super) use size::{accept_rate, answer as size_answer, arrivals, rate, size};

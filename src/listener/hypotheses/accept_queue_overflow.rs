@@ -1,0 +1,196 @@
+//! The listener's accept queue was full: rows A to F of DOMAIN §2.
+
+use super::{Case, Hypothesis, Support, Weight, defer_accept, listener_closed};
+use crate::handshake::{Cause, Evidence, EvidenceList, Fact, Verdict};
+use crate::packet::Span;
+
+pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
+    cause: Cause::AcceptQueueOverflow,
+    shown_by: "the server ignores ACKs and repeats its SYN-ACK, answers the first ACK with a bare RST, ignores data, or \
+               drops SYNs of several clients in stretches",
+    excluded_by: "refusals meanwhile; the SYN-ACK repeated after an RST; an RST with another TTL; ICMP errors about the \
+                  size of the data; an answer that names the first SYN; a kernel that counted none",
+    example: "overflow_mixed-server.pcap",
+    weigh,
+};
+
+fn weigh(case: &Case<'_>) -> Weight {
+    match case.verdict() {
+        Verdict::SynackRetransmitted => acks_ignored(case),
+        Verdict::ResetAfterAck => ack_reset(case),
+        Verdict::AckIgnored => data_ignored(case),
+        Verdict::Unanswered | Verdict::CompletedLate => syn_dropped(case),
+        Verdict::Undetermined
+        | Verdict::Completed
+        | Verdict::Refused
+        | Verdict::Unreachable
+        | Verdict::HalfOpen
+        | Verdict::ClientReset => Weight::Silent,
+    }
+}
+
+/// `net.ipv4.tcp_abort_on_overflow`, if the attempt shows it and a Linux kernel answered.
+pub(super) fn setting(case: &Case<'_>) -> Option<bool> {
+    if !case.attempt.synack.may_be_linux() {
+        return None;
+    }
+    match case.verdict() {
+        Verdict::SynackRetransmitted => Some(false),
+        // Only an RST that answers a segment whose sequence number is ISN + 1.
+        Verdict::ResetAfterAck if case.has(Fact::RstToFirstByte) && !case.has(Fact::SentBeyond) => Some(true),
+        _ => None,
+    }
+}
+
+/// Row A, and its recovery E.
+fn acks_ignored(case: &Case<'_>) -> Weight {
+    if case.has(Fact::SynAckAfterRst) {
+        return Weight::Excluded(Evidence::SynAckAfterRst);
+    }
+    if case.has(Fact::ProofWithoutAck) {
+        return Weight::Excluded(Evidence::ProofWithoutAck);
+    }
+    if is_answered_by_two(case) {
+        return Weight::Excluded(Evidence::TwoIsns);
+    }
+    // On a listener without deferral the first repeat comes after a second.
+    let held_back = defer_accept::held_back(case.attempt);
+    if let Some(at) = held_back
+        && case.attempt.retries.after_ack == 1
+        && !case.has(Fact::DataIgnored)
+        && case.others_overflowed() != Some(true)
+    {
+        return Weight::Excluded(Evidence::NoRepeatAtOneSecond(at));
+    }
+    let mut evidence = EvidenceList::new();
+    evidence.push(Evidence::AcksIgnored(case.attempt.retries.after_ack));
+    let mut support = Support::Fits;
+    let in_a_row = case.attempt.retries.after_ack >= 2;
+    let not_deferred = case.has(Fact::DataIgnored) || in_a_row || defer_accept::is_excluded(case);
+    if case.has(Fact::DataIgnored) {
+        evidence.push(Evidence::DataIgnored);
+    }
+    if case.is_near_server() {
+        evidence.push(Evidence::AckReachedServer);
+        support = if not_deferred { Support::Supported } else { support };
+    }
+    if in_a_row {
+        support = Support::Supported;
+        evidence.extend(case.host.way_lived.then_some(Evidence::WayLived));
+    }
+    if case.has(Fact::EchoesAck) {
+        evidence.push(Evidence::AckEchoed);
+        support = if not_deferred { Support::Supported } else { support };
+    }
+    if !in_a_row && let Some(others) = case.others_evidence().filter(|_| not_deferred) {
+        evidence.push(others);
+        support = Support::Supported;
+    }
+    let weight = Weight::Left(support, evidence);
+    if is_by_another(case) { weight.at_most(Support::Fits) } else { weight }
+}
+
+/// Whether repeats, or refusals meanwhile, show that the SYN-ACKs are not the listener's timer's.
+fn is_by_another(case: &Case<'_>) -> bool {
+    let (from, to) = case.span();
+    case.has(Fact::RetransmittedByOther)
+        || case.has(Fact::RetransmissionUnanswered)
+        || case.own.closing.refused_between(from, to)
+}
+
+fn is_answered_by_two(case: &Case<'_>) -> bool {
+    case.has(Fact::OtherHost)
+}
+
+/// Row B.
+fn ack_reset(case: &Case<'_>) -> Weight {
+    if case.has(Fact::RstTtlDiffers) {
+        return Weight::Excluded(Evidence::RstHasOtherTtl);
+    }
+    if case.has(Fact::SynAckAfterRst) {
+        return Weight::Excluded(Evidence::SynAckAfterRst);
+    }
+    if case.has(Fact::DataAfterRst) {
+        return Weight::Excluded(Evidence::DataAfterRst);
+    }
+    if case.has(Fact::RstTooSoon) {
+        return Weight::Excluded(Evidence::RstTooSoon);
+    }
+    if let Some(evidence) = listener_closed::claims(case) {
+        return Weight::Excluded(evidence);
+    }
+    let first = case.has(Fact::RstToFirstAck);
+    let mut evidence = EvidenceList::new();
+    evidence.push(match first {
+        true => Evidence::RstAnswersFirstAck,
+        false => Evidence::RstAnswersLaterSegment(case.attempt.rst_answers_segment),
+    });
+    let doubts = [
+        (!case.has(Fact::RstKernelForm), Evidence::RstNotKernelForm),
+        (case.has(Fact::RstBeforeAck), Evidence::RstBeforeAck),
+        (case.has(Fact::RstTooLate), Evidence::RstTooLate),
+    ];
+    let doubts: EvidenceList =
+        doubts.into_iter().filter(|&(holds, _)| holds).map(|(_, doubt)| doubt).collect();
+    let supported = first && doubts.is_empty() && !is_answered_by_two(case);
+    evidence.extend(doubts);
+    Weight::Left(if supported { Support::Supported } else { Support::Fits }, evidence)
+}
+
+/// Rows D and F.
+fn data_ignored(case: &Case<'_>) -> Weight {
+    if case.has(Fact::TooBig) {
+        return Weight::Excluded(Evidence::TooBig);
+    }
+    let beyond = case.has(Fact::RstAfterBeyond);
+    let (from, to) = case.span();
+    let by_acks = case.own.marks.others_by_acks(case.attempt.ordinal, from, to);
+    let near = case.is_near_server();
+    // From the client's side alone, a dead backend behind a proxy looks the same.
+    let unserved_reset = case.has(Fact::ResetUnserved);
+    let mut evidence = EvidenceList::new();
+    if case.attempt.data_retransmissions > 0 {
+        evidence.push(Evidence::DataUnanswered(case.attempt.data_retransmissions));
+    }
+    evidence.extend(beyond.then_some(Evidence::RstAnswersBeyond));
+    evidence.extend(near.then_some(Evidence::AckReachedServer));
+    evidence.extend(by_acks.map(|sure| match sure {
+        true => Evidence::OthersOverflowed,
+        false => Evidence::OthersMayHaveOverflowed,
+    }));
+    match (by_acks == Some(true), near || beyond) {
+        (true, _) => Weight::Left(Support::Supported, evidence),
+        (false, _) if unserved_reset => Weight::Silent,
+        (false, true) => Weight::Left(Support::Fits, evidence),
+        (false, false) if by_acks.is_some() => Weight::Left(Support::Fits, evidence),
+        (false, false) => {
+            evidence.push(Evidence::Unmodelled);
+            Weight::Left(Support::Fits, evidence)
+        }
+    }
+}
+
+/// Row C, and late completions (DOMAIN §5.1).
+fn syn_dropped(case: &Case<'_>) -> Weight {
+    if case.own.floods.at(case.attempt.start).is_some() && super::syn_flood::is_part(case) {
+        return Weight::Silent;
+    }
+    if case.verdict() == Verdict::CompletedLate
+        && case.attempt.timing.delay.is_none_or(|delay| delay <= Span::ZERO)
+    {
+        return Weight::Silent;
+    }
+    let others = case.others_evidence();
+    let cluster = case.drops_cluster();
+    if others.is_none() && cluster.is_none() {
+        return Weight::Silent;
+    }
+    if case.has(Fact::FirstSynAnswered) {
+        return Weight::Excluded(Evidence::FirstSynMadeRequest);
+    }
+    if case.has_odd_answer() {
+        return Weight::Excluded(Evidence::OlderNumbers);
+    }
+    let evidence: EvidenceList = others.into_iter().chain(cluster).collect();
+    Weight::supported(evidence)
+}

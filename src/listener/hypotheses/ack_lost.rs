@@ -1,0 +1,66 @@
+//! The client's ACK was lost or filtered on its way to the server (DOMAIN §3).
+
+use super::{Case, Hypothesis, Weight};
+use crate::handshake::{Cause, Evidence, Fact, Verdict};
+
+pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
+    cause: Cause::AckLost,
+    shown_by: "the server repeats its SYN-ACK, and the client does not repeat its SYN",
+    excluded_by: "a capture near the server, where the ACK was seen to arrive; a SYN-ACK that echoes the ACK's timestamp; a \
+                  way that lived while several ACKs were ignored",
+    example: "congested-path.pcap",
+    weigh,
+};
+
+fn weigh(case: &Case<'_>) -> Weight {
+    match case.verdict() {
+        Verdict::SynackRetransmitted if !case.has(Fact::SynAckAfterRst) => ignored(case),
+        Verdict::AckIgnored if !case.is_near_server() && !case.has(Fact::RstAfterBeyond) => data_lost(case),
+        Verdict::HalfOpen => half_open(case),
+        _ => Weight::Silent,
+    }
+}
+
+fn ignored(case: &Case<'_>) -> Weight {
+    if case.is_near_server() {
+        return Weight::Excluded(Evidence::AckReachedServer);
+    }
+    // Of silent clients it is their next ACK that is echoed: the first may have been lost.
+    if case.has(Fact::EchoesAck) && case.has(Fact::DataIgnored) {
+        return Weight::Excluded(Evidence::AckEchoed);
+    }
+    if case.host.way_lived && case.attempt.retries.after_ack >= 2 {
+        return Weight::Excluded(Evidence::WayLived);
+    }
+    if let Some(at) = super::defer_accept::held_back(case.attempt)
+        && case.attempt.retries.after_ack == 1
+    {
+        // A lost ACK would have drawn a repeat after a second; the next one may have been lost.
+        return Weight::Excluded(Evidence::NoRepeatAtOneSecond(at));
+    }
+    if case.has(Fact::ProofWithoutAck) {
+        return Weight::supported([Evidence::ProofWithoutAck]);
+    }
+    let once = case.attempt.retries.after_ack == 1;
+    Weight::fits(once.then_some(Evidence::RepeatOnlyOnce))
+}
+
+fn data_lost(case: &Case<'_>) -> Weight {
+    if case.others_overflowed() == Some(true) {
+        return Weight::Excluded(Evidence::OthersOverflowed);
+    }
+    // A proxy whose backend is dead resets in the end: that is neither.
+    if case.has(Fact::ResetUnserved) || case.has(Fact::TooBig) { Weight::Silent } else { Weight::fits([]) }
+}
+
+/// The SYN is not repeated, the SYN-ACK is: a spoofed source leaves the same, so the client must be known.
+fn half_open(case: &Case<'_>) -> Weight {
+    let repeated = case.attempt.retries.syn_ack > 0 && case.attempt.retries.syn == 0;
+    if !repeated || case.limits.no_bare_acks || super::syn_flood::is_part(case) {
+        return Weight::Silent;
+    }
+    if case.own.finishers.has(case.attempt.client.ip()) {
+        return Weight::supported([Evidence::SynAckRepeatedAlone, Evidence::ClientFinishedAnother]);
+    }
+    Weight::Silent
+}

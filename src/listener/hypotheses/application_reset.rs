@@ -1,0 +1,38 @@
+//! The application reset an accepted connection (DOMAIN §3, §5).
+
+use super::{Case, Hypothesis, Support, Weight};
+use crate::handshake::{Cause, Evidence, EvidenceList, Fact};
+
+pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
+    cause: Cause::ApplicationReset,
+    shown_by: "RST with ACK and an open window right after the handshake, or after the client's data",
+    excluded_by: "the client's FIN before it; data from the server after it; another TTL; a burst of a closing listener",
+    example: "app_reset-server.pcap",
+    weigh,
+};
+
+fn weigh(case: &Case<'_>) -> Weight {
+    if !case.has(Fact::ApplicationReset) || !case.verdict().is_completed() {
+        return Weight::Silent;
+    }
+    let facts = [
+        (Fact::DataAfterRst, Evidence::DataAfterRst),
+        (Fact::RstTtlDiffers, Evidence::RstHasOtherTtl),
+        (Fact::RstTooSoon, Evidence::RstTooSoon),
+        (Fact::SynAckAfterRst, Evidence::SynAckAfterRst),
+    ];
+    if let Some((_, evidence)) = facts.into_iter().find(|&(fact, _)| case.has(fact)) {
+        return Weight::Excluded(evidence);
+    }
+    let burst = case.attempt.reset.and_then(|reset| case.own.closing.burst_at(reset));
+    if burst.is_some_and(|burst| burst.has_ages() && case.own.closing.has_aftermath(burst)) {
+        return Weight::Excluded(Evidence::InClosingBurst);
+    }
+    let window_open = case.has(Fact::RstWindowOpen);
+    let mut evidence = EvidenceList::new();
+    evidence.push(Evidence::RstWithAckAfterHandshake { window_open });
+    if case.has(Fact::RstAfterData) {
+        evidence.push(Evidence::RstAfterData);
+    }
+    Weight::Left(if window_open { Support::Supported } else { Support::Fits }, evidence)
+}

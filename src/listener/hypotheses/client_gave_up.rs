@@ -1,0 +1,34 @@
+//! The client's program had given up before the SYN-ACK came: a time-out, or Happy Eyeballs (DOMAIN §3).
+
+use super::{Case, Hypothesis, Weight};
+use crate::handshake::{Attempt, Cause, Evidence, Fact, Verdict};
+use crate::packet::Span;
+
+pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
+    cause: Cause::ClientGaveUp,
+    shown_by: "the client resets a SYN-ACK that came after a retry, or more than 250 ms after the SYN",
+    excluded_by: "a SYN-ACK that came at once",
+    example: "",
+    weigh,
+};
+
+/// Happy Eyeballs tries the next address after this (RFC 8305 §5).
+const LONG: Span = Span::from_millis(250);
+
+fn weigh(case: &Case<'_>) -> Weight {
+    if case.verdict() != Verdict::ClientReset || case.has(Fact::RefusedBeforeSynAck) {
+        return Weight::Silent;
+    }
+    if case.host.answered_from.is_some() {
+        return Weight::Silent;
+    }
+    waited(case.attempt).map_or(Weight::Silent, |waited| Weight::supported([Evidence::GaveUpBefore(waited)]))
+}
+
+/// How long the client had waited for the SYN-ACK, if that was long.
+pub(super) fn waited(attempt: &Attempt) -> Option<Span> {
+    let last_retry = attempt.syn_retry_at.last().copied().unwrap_or(Span::ZERO);
+    let answer = attempt.timing.syn_to_synack.unwrap_or(Span::ZERO);
+    let waited = last_retry.plus(answer);
+    (attempt.retries.syn > 0 || waited > LONG).then_some(waited)
+}

@@ -1,0 +1,52 @@
+//! Something drops or rejects the packets (DOMAIN §5).
+
+use super::{Case, Hypothesis, Weight};
+use crate::handshake::{Cause, Evidence, Fact, Verdict};
+use crate::packet::{IcmpError, Span};
+
+pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
+    cause: Cause::Filtered,
+    shown_by: "an ICMP error that only filters send; or the listener answers no attempt, and each was repeated or waited long",
+    excluded_by: "any answer of the listener",
+    example: "filtered-server.pcap",
+    weigh,
+};
+
+/// An attempt that was not repeated has waited long enough after this.
+const LONG: Span = Span::from_secs(3);
+
+fn weigh(case: &Case<'_>) -> Weight {
+    match case.verdict() {
+        Verdict::Unreachable => match case.attempt.icmp {
+            Some(answer) if is_filters_word(answer.error) => Weight::proven([Evidence::Icmp(answer.error)]),
+            Some(_) | None => Weight::Silent,
+        },
+        Verdict::Unanswered if super::syn_flood::is_part(case) => Weight::Silent,
+        Verdict::Unanswered => silent(case),
+        _ => Weight::Silent,
+    }
+}
+
+fn silent(case: &Case<'_>) -> Weight {
+    if case.has_odd_answer() {
+        return Weight::Silent;
+    }
+    if case.own.answered > 0 {
+        return Weight::Excluded(Evidence::ListenerAnswersOthers);
+    }
+    if case.own.refused > 0 {
+        return Weight::Excluded(Evidence::RefusesOthers);
+    }
+    let waited = case.attempt.retries.syn > 0 || case.attempt.silence.is_none_or(|silence| silence >= LONG);
+    if waited && !case.has(Fact::ServerOutOfWindow) {
+        Weight::fits([Evidence::NeverAnswers])
+    } else {
+        Weight::Silent
+    }
+}
+
+/// ICMP codes that routers and hosts do not send but for a rule: prohibited, and "port unreachable", which is what
+/// netfilter's `reject` sends (a host without a listener sends RST).
+pub(super) const fn is_filters_word(icmp: IcmpError) -> bool {
+    matches!((icmp.v6, icmp.kind, icmp.code), (false, 3, 3 | 9 | 10 | 13) | (true, 1, 1 | 4 | 5 | 6))
+}

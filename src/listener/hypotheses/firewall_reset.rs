@@ -1,0 +1,83 @@
+//! Something on the path sent the RST (DOMAIN §3).
+
+use super::{Case, Hypothesis, Weight};
+use crate::handshake::{Cause, Evidence, EvidenceList, Fact, Verdict};
+use crate::packet::Span;
+
+pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
+    cause: Cause::FirewallReset,
+    shown_by: "the server repeats its SYN-ACK, or sends data, after the RST; the RST has another TTL than the SYN-ACK, comes \
+               sooner than the server can answer, or before its SYN-ACK",
+    excluded_by: "no SYN-ACK repeat although the capture goes on long enough for it",
+    example: "ack_firewalled_reset-server.pcap",
+    weigh,
+};
+
+/// The SYN-ACK repeat that betrays a firewall is due by then on Linux from 3.1, and on any system.
+const REPEAT_DUE: Span = Span::from_millis(1200);
+const REPEAT_DUE_ANYWHERE: Span = Span::from_millis(3500);
+
+fn weigh(case: &Case<'_>) -> Weight {
+    match case.verdict() {
+        Verdict::ResetAfterAck => after_ack(case),
+        Verdict::SynackRetransmitted if case.has(Fact::SynAckAfterRst) => {
+            Weight::proven([Evidence::SynAckAfterRst])
+        }
+        Verdict::Completed | Verdict::CompletedLate if case.attempt.reset.is_some() => after_handshake(case),
+        Verdict::ClientReset | Verdict::Completed | Verdict::CompletedLate | Verdict::HalfOpen
+            if case.has(Fact::RefusedBeforeSynAck) =>
+        {
+            before_synack(case)
+        }
+        _ => Weight::Silent,
+    }
+}
+
+fn after_ack(case: &Case<'_>) -> Weight {
+    let proofs = proofs(case);
+    if !proofs.is_empty() {
+        return Weight::proven(proofs);
+    }
+    // `None` is longer than any repeat takes.
+    let due = if case.attempt.synack.may_be_linux() { REPEAT_DUE } else { REPEAT_DUE_ANYWHERE };
+    let silent = case.attempt.silence.is_none_or(|silence| silence >= due);
+    if silent { Weight::Excluded(Evidence::NoSynAckAfterRst) } else { Weight::fits([]) }
+}
+
+fn after_handshake(case: &Case<'_>) -> Weight {
+    let proofs = proofs(case);
+    if !proofs.is_empty() {
+        return Weight::proven(proofs);
+    }
+    let burst = case.attempt.reset.and_then(|reset| case.own.closing.burst_at(reset));
+    if burst.is_some_and(|burst| burst.has_ages()) {
+        return Weight::Excluded(Evidence::InClosingBurst);
+    }
+    // A filter that reads the first data may copy TTL and window.
+    if case.has(Fact::ApplicationReset) && case.has(Fact::RstAfterData) {
+        return Weight::fits([Evidence::RstAfterData]);
+    }
+    if case.has(Fact::ApplicationReset) && !case.has(Fact::RstWindowOpen) {
+        return Weight::fits([]);
+    }
+    Weight::Silent
+}
+
+fn before_synack(case: &Case<'_>) -> Weight {
+    let differ = case.has(Fact::RefusalsDiffer).then_some(Evidence::RefusalsDiffer);
+    Weight::proven(std::iter::once(Evidence::RefusalThenSynAck).chain(differ))
+}
+
+fn proofs(case: &Case<'_>) -> EvidenceList {
+    let proofs = [
+        (Fact::SynAckAfterRst, Evidence::SynAckAfterRst),
+        (Fact::DataAfterRst, Evidence::DataAfterRst),
+        (Fact::RstTtlDiffers, Evidence::RstHasOtherTtl),
+        (Fact::RstTooSoon, Evidence::RstTooSoon),
+    ];
+    // Of two hosts that answer, either's TTL differs from the other's.
+    let two = case.has(Fact::OtherHost);
+    let shown =
+        proofs.into_iter().filter(|&(fact, _)| case.has(fact) && !(two && fact == Fact::RstTtlDiffers));
+    shown.map(|(_, evidence)| evidence).collect()
+}

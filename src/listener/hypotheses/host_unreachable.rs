@@ -1,0 +1,20 @@
+//! The host cannot be reached, by an ICMP error (DOMAIN §5).
+
+use super::{Case, Hypothesis, Weight, filtered};
+use crate::handshake::{Cause, Evidence};
+
+pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
+    cause: Cause::HostUnreachable,
+    shown_by: "an ICMP error of a router or host quotes the SYN",
+    excluded_by: "a code that only filters send",
+    example: "",
+    weigh,
+};
+
+fn weigh(case: &Case<'_>) -> Weight {
+    match case.attempt.icmp {
+        Some(answer) if filtered::is_filters_word(answer.error) => Weight::Silent,
+        Some(answer) => Weight::proven([Evidence::Icmp(answer.error)]),
+        None => Weight::Silent,
+    }
+}

@@ -1,0 +1,116 @@
+//! The listening socket was closed: a restart, or a reload (DOMAIN §3 under B).
+
+use super::{Case, Hypothesis, Support, Weight};
+use crate::handshake::{Cause, Evidence, EvidenceList, Fact, Verdict};
+use crate::listener::observed::Closing;
+use crate::packet::Span;
+
+pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
+    cause: Cause::ListenerClosed,
+    shown_by: "at one instant RSTs with ACK on connections of different ages that had not been served, the tail of a queue; then \
+               bare RSTs to handshakes under way, and refusals, or another socket's answers",
+    excluded_by: "a later connection that was served before; one that waited and lived on; bare RSTs further apart than a \
+                  round trip while others complete; SYNs dropped in the same stretch",
+    example: "listener-reload.pcap",
+    weigh,
+};
+
+fn weigh(case: &Case<'_>) -> Weight {
+    match case.verdict() {
+        Verdict::Completed | Verdict::CompletedLate if case.has(Fact::ResetUnserved) => unserved(case),
+        Verdict::ResetAfterAck => under_way(case),
+        Verdict::AckIgnored if case.attempt.reset.is_some() => ignored_before(case),
+        Verdict::SynackRetransmitted => repeats_while_refused(case),
+        _ => Weight::Silent,
+    }
+}
+
+/// A connection that waited in the queue.
+fn unserved(case: &Case<'_>) -> Weight {
+    if case.has(Fact::ClientClosedFirst) || case.has(Fact::DataAfterRst) || case.has(Fact::RstTtlDiffers) {
+        return Weight::Silent;
+    }
+    let Some(burst) = case.attempt.reset.and_then(|reset| case.own.closing.burst_at(reset)) else {
+        return Weight::Silent;
+    };
+    if !burst.has_ages() {
+        return Weight::Silent;
+    }
+    let aftermath = case.own.closing.has_aftermath(burst);
+    if burst.later_served_first && !aftermath {
+        return Weight::Excluded(Evidence::LaterServedFirst);
+    }
+    // With SO_REUSEPORT other sockets' queues live on; the aftermath shows that this one was closed.
+    if burst.lived_on && !aftermath {
+        return Weight::Excluded(Evidence::LivedOn);
+    }
+    let mut evidence = EvidenceList::new();
+    evidence.push(Evidence::ClosingBurst(burst.connections));
+    if aftermath {
+        evidence.push(Evidence::ClosingRefusals);
+        // Sockets that share the port (SO_REUSEPORT) have queues of their own, so the order of one cannot be checked.
+        if burst.later_served_first {
+            return Weight::Left(Support::Fits, evidence);
+        }
+        return Weight::Left(Support::Proven, evidence);
+    }
+    evidence.push(Evidence::ResetAlone);
+    Weight::Left(Support::Fits, evidence)
+}
+
+/// A handshake that was under way.
+fn under_way(case: &Case<'_>) -> Weight {
+    if case.has(Fact::SynAckAfterRst) || case.has(Fact::DataAfterRst) || case.has(Fact::RstTtlDiffers) {
+        return Weight::Silent;
+    }
+    if let Some(evidence) = claims(case) {
+        return Weight::proven([evidence, Evidence::ClosingRefusals]);
+    }
+    let round_trip = case.attempt.timing.syn_to_synack.unwrap_or(Span::ZERO);
+    if case.own.closing.resets_apart(round_trip) {
+        return Weight::Excluded(Evidence::ResetsFarApart);
+    }
+    if case.attempt.reset.is_some_and(|reset| lived_through(&case.own.closing, reset)) {
+        return Weight::Excluded(Evidence::LivedOn);
+    }
+    if case.stretch_of_reset() {
+        return Weight::Excluded(Evidence::SynsDroppedMeanwhile);
+    }
+    Weight::fits([])
+}
+
+fn lived_through(closing: &Closing, reset: crate::packet::Timestamp) -> bool {
+    closing.burst_before(reset).is_none() && closing.lived_through(reset)
+}
+
+/// Data that a full queue ignored, and that then met no listener.
+fn ignored_before(case: &Case<'_>) -> Weight {
+    match claims(case) {
+        Some(evidence) => Weight::proven([evidence, Evidence::ClosingRefusals]),
+        None => Weight::Silent,
+    }
+}
+
+/// A stack that goes on repeating SYN-ACK after its listener was shut down refuses SYNs meanwhile.
+fn repeats_while_refused(case: &Case<'_>) -> Weight {
+    let (from, to) = case.span();
+    if case.own.closing.refused_between(from, to) && !case.has(Fact::SynAckAfterRst) {
+        return Weight::supported([Evidence::SynsRefusedMeanwhile]);
+    }
+    Weight::Silent
+}
+
+/// The burst of a closing listener that a bare RST belongs to.
+pub(super) fn claims(case: &Case<'_>) -> Option<Evidence> {
+    let burst = case.own.closing.burst_before(case.attempt.reset?)?;
+    let closing = burst.has_ages() && (!burst.later_served_first || case.own.closing.has_aftermath(burst));
+    closing.then_some(Evidence::ClosingBurst(burst.connections))
+}
+
+impl Case<'_> {
+    /// Whether SYNs of the listener went unanswered in the stretch of this attempt's RST.
+    fn stretch_of_reset(&self) -> bool {
+        let Some(reset) = self.attempt.reset else { return false };
+        self.own.drops.at(reset, reset).is_some_and(|stretch| stretch.attempts >= 2)
+    }
+}

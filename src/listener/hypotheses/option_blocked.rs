@@ -1,0 +1,34 @@
+//! A path drops SYNs that carry an option: Multipath TCP, Fast Open, ECN (DOMAIN §5).
+
+use super::{Case, Hypothesis, Support, Weight};
+use crate::handshake::{Cause, Evidence, EvidenceList, Fact, Verdict};
+
+pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
+    cause: Cause::OptionBlocked,
+    shown_by: "only a retry without the option is answered, and at once, on several attempts, while SYNs without it are \
+               answered at once",
+    excluded_by: "SYNs with the option that are answered",
+    example: "",
+    weigh,
+};
+
+/// Attempts that need a retry without the option.
+const SEVERAL: u32 = 2;
+
+fn weigh(case: &Case<'_>) -> Weight {
+    let late = matches!(case.verdict(), Verdict::CompletedLate);
+    if !late || !case.has(Fact::RetryWithoutFeature) {
+        return Weight::Silent;
+    }
+    let (answered, dropped) = (case.own.feature_answered, case.own.feature_dropped);
+    if answered > 0 {
+        return Weight::Excluded(Evidence::ListenerAnswersOthers);
+    }
+    let mut evidence = EvidenceList::new();
+    evidence.push(Evidence::FeatureDropped);
+    if dropped >= SEVERAL {
+        evidence.push(Evidence::FeatureBlockedOften(dropped));
+    }
+    let support = if dropped >= SEVERAL { Support::Proven } else { Support::Fits };
+    Weight::Left(support, evidence)
+}

@@ -1,0 +1,42 @@
+//! Many handshakes are begun and never finished (DOMAIN §5).
+
+use super::{Case, Hypothesis, Support, Weight};
+use crate::handshake::{Cause, Evidence, EvidenceList, Fact};
+use crate::listener::observed::{FloodSecond, is_abandoned};
+
+pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
+    cause: Cause::SynFlood,
+    shown_by: "a hundred SYNs a second and more, from many sources, that nobody finishes or repeats; often without options",
+    excluded_by: "clients that repeat their SYN, or finish",
+    example: "flood-beside-overflow.pcap",
+    weigh,
+};
+
+fn weigh(case: &Case<'_>) -> Weight {
+    let Some(flood) = flood(case) else { return Weight::Silent };
+    let mut evidence = EvidenceList::new();
+    evidence.push(Evidence::FloodRate { per_second: flood.syns, sources: flood.sources() });
+    let crafted = case.has(Fact::SynWithoutOptions);
+    evidence.extend(crafted.then_some(Evidence::SynWithoutOptions));
+    let support = match (flood.is_of_many(), crafted) {
+        (true, true) => Support::Proven,
+        (true, false) => Support::Supported,
+        (false, _) => Support::Fits,
+    };
+    Weight::Left(support, evidence)
+}
+
+fn flood<'a>(case: &'a Case<'_>) -> Option<&'a FloodSecond> {
+    if case.limits.no_bare_acks || !is_abandoned(case.attempt) {
+        return None;
+    }
+    let flood = case.own.floods.at(case.attempt.start)?;
+    // Real clients, whose SYNs carry options, beside a flood whose SYNs carry none are its victims.
+    let crafted = flood.without_options * 2 > flood.syns;
+    (!crafted || case.has(Fact::SynWithoutOptions)).then_some(flood)
+}
+
+/// Whether an attempt is part of a flood: never a victim of an overflow that it causes.
+pub(super) fn is_part(case: &Case<'_>) -> bool {
+    flood(case).is_some()
+}

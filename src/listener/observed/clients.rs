@@ -1,0 +1,35 @@
+//! A small set of client addresses, for counts that need only few of them.
+
+use std::net::IpAddr;
+
+use smallvec::SmallVec;
+
+/// The first distinct addresses, up to [`ClientSet::MOST`].
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(in crate::listener) struct ClientSet {
+    addresses: SmallVec<[IpAddr; 2]>,
+}
+
+impl ClientSet {
+    /// Addresses told apart; more count as so many.
+    pub(in crate::listener) const MOST: usize = 16;
+
+    pub(in crate::listener) fn add(&mut self, client: IpAddr) {
+        if self.addresses.len() < Self::MOST && !self.addresses.contains(&client) {
+            self.addresses.push(client);
+        }
+    }
+
+    pub(in crate::listener) fn has(&self, client: IpAddr) -> bool {
+        self.addresses.contains(&client)
+    }
+
+    pub(in crate::listener) fn merge(&mut self, other: &Self) {
+        other.addresses.iter().for_each(|&client| self.add(client));
+    }
+
+    /// How many, up to [`Self::MOST`].
+    pub(in crate::listener) fn count(&self) -> u32 {
+        self.addresses.len() as u32
+    }
+}

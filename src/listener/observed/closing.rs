@@ -1,0 +1,175 @@
+//! RSTs of a closing listener, and what tells them from others: the order in which connections are served (DOMAIN §3).
+
+use std::collections::VecDeque;
+
+use crate::handshake::{Attempt, Fact, Verdict};
+use crate::packet::{Span, Timestamp};
+
+/// RST|ACKs at one instant on connections that had not been served.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::listener) struct Burst {
+    pub(in crate::listener) from: Timestamp,
+    pub(in crate::listener) to: Timestamp,
+    pub(in crate::listener) connections: u32,
+    /// The first and the last time at which they finished their handshakes.
+    ages: (Timestamp, Timestamp),
+    /// A connection that finished its handshake after one of these was served before: they were no queue.
+    pub(in crate::listener) later_served_first: bool,
+    /// A connection that waited with them lived on.
+    pub(in crate::listener) lived_on: bool,
+}
+
+impl Burst {
+    /// Whether several connections of different ages ended in it.
+    pub(in crate::listener) fn has_ages(&self) -> bool {
+        self.connections >= 2 && self.ages.1.since(self.ages.0) > Span::from_millis(1)
+    }
+}
+
+/// RSTs and refusals of a listener, and its served connections.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(in crate::listener) struct Closing {
+    bursts: Vec<Burst>,
+    /// Times of bare RSTs that answered an ACK or first data.
+    bare: Vec<Timestamp>,
+    /// Times of refusals.
+    refused: Vec<Timestamp>,
+    /// When connections finished their handshake and were served; the latest.
+    served: VecDeque<(Timestamp, Timestamp)>,
+    /// When connections that were neither served nor reset finished their handshake, and until when that is known; the
+    /// latest.
+    idle: VecDeque<(Timestamp, Timestamp)>,
+}
+
+/// RSTs of a listener that closes come within so much: the kernel walks its queue.
+const INSTANT: Span = Span::from_millis(10);
+
+/// Refusals and bare RSTs to handshakes under way follow within this.
+pub(in crate::listener) const AFTERMATH: Span = Span::from_secs(1);
+
+/// An attempt is watched for so long where no more comes of it.
+const LONGEST: Span = Span::from_secs(130);
+
+const BURSTS: usize = 32;
+const TIMES: usize = 256;
+const SERVED: usize = 1024;
+
+impl Closing {
+    pub(super) fn see(&mut self, attempt: &Attempt) {
+        let facts = attempt.facts;
+        match (attempt.verdict, attempt.acked, attempt.reset) {
+            (Verdict::Refused, _, _) => push(&mut self.refused, attempt.start),
+            (Verdict::ResetAfterAck, _, Some(reset)) => push(&mut self.bare, reset),
+            (Verdict::AckIgnored, _, Some(reset)) if !facts.has(Fact::ResetUnserved) => {
+                push(&mut self.bare, reset);
+            }
+            (Verdict::Completed | Verdict::CompletedLate, Some(acked), Some(reset))
+                if facts.has(Fact::ResetUnserved) && !facts.has(Fact::ClientClosedFirst) =>
+            {
+                self.reset(acked, reset);
+            }
+            (Verdict::Completed | Verdict::CompletedLate, Some(acked), _) if facts.has(Fact::ServerSpoke) => {
+                self.serve(acked, attempt.end);
+            }
+            (Verdict::Completed | Verdict::CompletedLate, Some(acked), None) => {
+                // It was watched for as long as nothing ended it.
+                let watched = attempt.end.plus(attempt.silence.unwrap_or(LONGEST));
+                for burst in self.bursts.iter_mut().filter(|burst| acked < burst.from) {
+                    burst.lived_on |= watched > burst.to.plus(INSTANT);
+                }
+                self.idle.push_back((acked, watched));
+                if self.idle.len() > SERVED {
+                    self.idle.pop_front();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn serve(&mut self, acked: Timestamp, served: Timestamp) {
+        for burst in &mut self.bursts {
+            burst.later_served_first |= acked > burst.ages.0.plus(INSTANT) && served < burst.from;
+            burst.lived_on |= acked < burst.ages.1 && served > burst.to.plus(INSTANT);
+        }
+        self.served.push_back((acked, served));
+        if self.served.len() > SERVED {
+            self.served.pop_front();
+        }
+    }
+
+    fn reset(&mut self, acked: Timestamp, reset: Timestamp) {
+        let near = |burst: &Burst| reset.plus(INSTANT) >= burst.from && reset <= burst.to.plus(INSTANT);
+        let place = self.bursts.iter().rposition(near);
+        let burst = match place {
+            Some(place) => &mut self.bursts[place],
+            None if self.bursts.len() >= BURSTS => return,
+            None => {
+                self.bursts.push(Burst {
+                    from: reset,
+                    to: reset,
+                    connections: 0,
+                    ages: (acked, acked),
+                    later_served_first: false,
+                    lived_on: false,
+                });
+                let last = self.bursts.len() - 1;
+                &mut self.bursts[last]
+            }
+        };
+        burst.from = burst.from.min(reset);
+        burst.to = burst.to.max(reset);
+        burst.connections += 1;
+        burst.ages = (burst.ages.0.min(acked), burst.ages.1.max(acked));
+        let (oldest, youngest) = burst.ages;
+        burst.later_served_first |=
+            self.served.iter().any(|&(other, served)| other > oldest.plus(INSTANT) && served < burst.from);
+        let waited = self.served.iter().chain(&self.idle);
+        burst.lived_on |= waited
+            .clone()
+            .any(|&(other, last)| other < youngest && last > burst.to.plus(INSTANT) && other < burst.from);
+    }
+
+    /// The burst that ended a connection at this time.
+    pub(in crate::listener) fn burst_at(&self, reset: Timestamp) -> Option<&Burst> {
+        self.bursts.iter().find(|burst| reset.plus(INSTANT) >= burst.from && reset <= burst.to.plus(INSTANT))
+    }
+
+    /// The burst that is no longer before this time than its aftermath lasts.
+    pub(in crate::listener) fn burst_before(&self, at: Timestamp) -> Option<&Burst> {
+        let near = |burst: &&Burst| at.plus(INSTANT) >= burst.from && at.since(burst.to) <= AFTERMATH;
+        self.bursts.iter().filter(near).max_by_key(|burst| burst.connections)
+    }
+
+    /// Whether refusals, or bare RSTs, follow within a second.
+    pub(in crate::listener) fn has_aftermath(&self, burst: &Burst) -> bool {
+        let follows = |&at: &Timestamp| at >= burst.from && at.since(burst.to) <= AFTERMATH;
+        self.refused.iter().any(follows) || self.bare.iter().any(follows)
+    }
+
+    /// Whether SYNs were refused between these times.
+    pub(in crate::listener) fn refused_between(&self, from: Timestamp, to: Timestamp) -> bool {
+        self.refused.iter().any(|&at| from <= at && at <= to)
+    }
+
+    /// Whether bare RSTs came further apart than so much, with connections served or alive between them.
+    pub(in crate::listener) fn resets_apart(&self, round_trip: Span) -> bool {
+        let (Some(&first), Some(&last)) = (self.bare.iter().min(), self.bare.iter().max()) else {
+            return false;
+        };
+        let apart = last.since(first) > round_trip.scaled(2, 1).plus(INSTANT);
+        let between = |&(acked, _): &(Timestamp, Timestamp)| first < acked && acked < last;
+        apart && self.served.iter().chain(&self.idle).any(between)
+    }
+
+    /// Whether a connection that had finished its handshake before this time, and was not served yet, lived on.
+    pub(in crate::listener) fn lived_through(&self, at: Timestamp) -> bool {
+        let alive = |&(acked, last): &(Timestamp, Timestamp)| acked < at && last > at.plus(INSTANT);
+        self.served.iter().any(alive) || self.idle.iter().any(alive)
+    }
+}
+
+fn push(times: &mut Vec<Timestamp>, at: Timestamp) {
+    if times.len() < TIMES {
+        times.push(at);
+    }
+}

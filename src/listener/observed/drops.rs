@@ -1,0 +1,132 @@
+//! SYNs that a listener left unanswered, in stretches, beside those that it answered.
+
+use super::clients::ClientSet;
+use super::marks::STRETCH;
+use super::per_second::PerSecond;
+use crate::handshake::{Attempt, Fact, Verdict};
+use crate::packet::{Span, Timestamp};
+
+/// A run of unanswered SYNs at most [`STRETCH`] apart (DOMAIN §4).
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::listener) struct Stretch {
+    pub(in crate::listener) from: Timestamp,
+    pub(in crate::listener) to: Timestamp,
+    /// Unanswered SYNs, retries included.
+    pub(in crate::listener) drops: u32,
+    /// Attempts that they belong to, counted once for each run of theirs.
+    pub(in crate::listener) attempts: u32,
+    pub(in crate::listener) clients: ClientSet,
+}
+
+/// Unanswered and answered SYNs of a listener.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(in crate::listener) struct Drops {
+    /// In order of time.
+    stretches: Vec<Stretch>,
+    /// SYNs answered at once.
+    answered: PerSecond,
+}
+
+/// Stretches kept per listener; past that the two that are closest become one.
+const STRETCHES: usize = 64;
+
+impl Drops {
+    pub(super) fn see(&mut self, attempt: &Attempt) {
+        let facts = attempt.facts;
+        if facts.has(Fact::SynSeen) && facts.has(Fact::SynAckSeen) && attempt.retries.syn == 0 {
+            self.answered.add(attempt.start);
+        }
+        let dropped = dropped_syns(attempt);
+        let mut previous: Option<Timestamp> = None;
+        for &at in &dropped {
+            let new_run = previous.is_none_or(|before| at.since(before) > STRETCH);
+            self.drop_at(at, attempt, new_run);
+            previous = Some(at);
+        }
+    }
+
+    fn drop_at(&mut self, at: Timestamp, attempt: &Attempt, new_run: bool) {
+        let client = attempt.client.ip();
+        let place = self.stretches.partition_point(|stretch| stretch.to.plus(STRETCH) < at);
+        match self.stretches.get_mut(place) {
+            Some(stretch) if stretch.from <= at.plus(STRETCH) => {
+                stretch.from = stretch.from.min(at);
+                stretch.to = stretch.to.max(at);
+                stretch.drops += 1;
+                stretch.attempts += u32::from(new_run);
+                stretch.clients.add(client);
+                self.join_next(place);
+            }
+            Some(_) | None => {
+                let mut clients = ClientSet::default();
+                clients.add(client);
+                self.stretches.insert(place, Stretch { from: at, to: at, drops: 1, attempts: 1, clients });
+            }
+        }
+        if self.stretches.len() > STRETCHES {
+            let gaps = self.stretches.windows(2).enumerate().filter_map(|(place, pair)| match pair {
+                [one, other] => Some((other.from.since(one.to), place)),
+                _ => None,
+            });
+            if let Some((_, place)) = gaps.min() {
+                self.join(place);
+            }
+        }
+    }
+
+    fn join_next(&mut self, place: usize) {
+        let joins = match (self.stretches.get(place), self.stretches.get(place + 1)) {
+            (Some(one), Some(next)) => next.from <= one.to.plus(STRETCH),
+            (_, _) => false,
+        };
+        if joins {
+            self.join(place);
+        }
+    }
+
+    fn join(&mut self, place: usize) {
+        if place + 1 >= self.stretches.len() {
+            return;
+        }
+        let next = self.stretches.remove(place + 1);
+        if let Some(stretch) = self.stretches.get_mut(place) {
+            stretch.to = stretch.to.max(next.to);
+            stretch.drops += next.drops;
+            stretch.attempts += next.attempts;
+            stretch.clients.merge(&next.clients);
+        }
+    }
+
+    /// The stretch with the most attempts that touches this time.
+    pub(in crate::listener) fn at(&self, from: Timestamp, to: Timestamp) -> Option<&Stretch> {
+        let touching = self
+            .stretches
+            .iter()
+            .filter(|stretch| stretch.from <= to.plus(STRETCH) && from <= stretch.to.plus(STRETCH));
+        touching.max_by_key(|stretch| stretch.attempts)
+    }
+
+    /// SYNs answered at once from one time to another, by whole seconds.
+    pub(in crate::listener) fn answered_between(&self, from: Timestamp, to: Timestamp) -> u32 {
+        self.answered.between(from, to)
+    }
+}
+
+/// The SYNs of an attempt that were not answered: all of one without an answer, and of one that a retry completed those
+/// before the one that was.
+pub(in crate::listener) fn dropped_syns(attempt: &Attempt) -> Vec<Timestamp> {
+    let all = || {
+        let retries = attempt.syn_retry_at.iter().map(|&since| attempt.start.plus(since));
+        std::iter::once(attempt.start).chain(retries)
+    };
+    let facts = attempt.facts;
+    let elsewhere = facts.has(Fact::ServerOutOfWindow) || facts.has(Fact::FirstSynAnswered);
+    match attempt.verdict {
+        Verdict::Unanswered if !elsewhere => all().collect(),
+        Verdict::CompletedLate if !elsewhere => {
+            let delay = attempt.timing.delay.unwrap_or(Span::ZERO);
+            all().filter(|&at| at.since(attempt.start) < delay).collect()
+        }
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,99 @@
+//! SYNs that nobody finishes, by second: a flood is told by its rate in any stretch (DOMAIN §5).
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crate::handshake::{Attempt, Verdict};
+use crate::packet::Timestamp;
+
+/// SYNs of one second that were never finished nor repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::listener) struct FloodSecond {
+    second: i64,
+    pub(in crate::listener) syns: u32,
+    pub(in crate::listener) without_options: u32,
+    /// Those of them that were answered: half-open.
+    half_open: u32,
+    /// A bit for each of 64 hashed source addresses.
+    sources: u64,
+}
+
+impl FloodSecond {
+    /// Source addresses, at least.
+    pub(in crate::listener) const fn sources(&self) -> u32 {
+        self.sources.count_ones()
+    }
+
+    /// Whether the sources are too many for one program.
+    pub(in crate::listener) const fn is_of_many(&self) -> bool {
+        self.sources() >= SOURCES
+    }
+}
+
+/// The seconds of a listener with such SYNs.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(in crate::listener) struct Floods(Vec<FloodSecond>);
+
+/// Seconds kept per listener; past that the calmest is dropped.
+const SECONDS: usize = 128;
+
+/// A flood has at least so many SYNs in a second: a real burst of clients repeats its SYNs.
+const FLOOD: u32 = 100;
+
+/// A flood of spoofed addresses has at least so many of them; one program may begin as many handshakes from its own.
+const SOURCES: u32 = 20;
+
+impl Floods {
+    pub(super) fn see(&mut self, attempt: &Attempt) {
+        if !is_abandoned(attempt) {
+            return;
+        }
+        let second = attempt.start.as_nanos().div_euclid(1_000_000_000);
+        let mut hasher = DefaultHasher::new();
+        attempt.client.ip().hash(&mut hasher);
+        let half_open = u32::from(attempt.verdict == Verdict::HalfOpen);
+        let source = 1 << (hasher.finish() & 63);
+        let crafted = u32::from(attempt.facts.has(crate::handshake::Fact::SynWithoutOptions));
+        match self.0.binary_search_by_key(&second, |known| known.second) {
+            Ok(place) => {
+                let known = &mut self.0[place];
+                known.syns += 1;
+                known.without_options += crafted;
+                known.half_open += half_open;
+                known.sources |= source;
+            }
+            Err(place) => {
+                self.0.insert(
+                    place,
+                    FloodSecond { second, syns: 1, without_options: crafted, half_open, sources: source },
+                );
+                if self.0.len() > SECONDS {
+                    let calmest = self.0.iter().enumerate().min_by_key(|(_, known)| known.syns);
+                    if let Some((place, _)) = calmest {
+                        self.0.remove(place);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The flood of the second in which an attempt began, or of one next to it.
+    pub(in crate::listener) fn at(&self, start: Timestamp) -> Option<&FloodSecond> {
+        let second = start.as_nanos().div_euclid(1_000_000_000);
+        let near = self.0.iter().filter(|known| (known.second - second).abs() <= 1);
+        let busiest = near.max_by_key(|known| known.syns)?;
+        (busiest.syns >= FLOOD).then_some(busiest)
+    }
+
+    /// Half-open attempts in the second of an attempt.
+    pub(in crate::listener) fn half_open_at(&self, start: Timestamp) -> u32 {
+        let second = start.as_nanos().div_euclid(1_000_000_000);
+        self.0.iter().find(|known| known.second == second).map_or(0, |known| known.half_open)
+    }
+}
+
+/// Whether an attempt's client sent one SYN and never came back.
+pub(in crate::listener) fn is_abandoned(attempt: &Attempt) -> bool {
+    let unfinished =
+        matches!(attempt.verdict, Verdict::Unanswered | Verdict::HalfOpen | Verdict::Undetermined);
+    unfinished && attempt.retries.syn == 0 && attempt.acked.is_none()
+}

@@ -1,0 +1,130 @@
+//! When a listener's accept queue was seen to be full: by ignored ACKs, bare RSTs and ignored data (DOMAIN §2).
+
+use crate::handshake::{Attempt, Fact, Vantage, Verdict};
+use crate::packet::{Span, Timestamp};
+
+/// The look of a full queue that left a mark, by row of DOMAIN §2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::listener) enum MarkKind {
+    /// Row A, as sure as one attempt alone can be.
+    AcksIgnored,
+    /// Row A that a lost ACK or a deferral looks like.
+    MaybeIgnored,
+    /// Row B.
+    Reset,
+    /// Rows D and F.
+    DataIgnored,
+}
+
+impl MarkKind {
+    /// Whether it is strong enough to carry other attempts with it.
+    const fn is_sure(self) -> bool {
+        matches!(self, Self::AcksIgnored)
+    }
+}
+
+/// A stretch of time in which the queue was seen to be full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mark {
+    kind: MarkKind,
+    from: Timestamp,
+    to: Timestamp,
+    attempts: u32,
+    /// The position of the attempt that showed it, while only one has.
+    sole: Option<u64>,
+}
+
+/// All marks of a listener.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(in crate::listener) struct Marks(Vec<Mark>);
+
+/// Marks kept per listener; a further one stretches the nearest.
+const MOST: usize = 96;
+
+/// A stretch goes on over gaps as long as this: a dropped client retries after 1 s (DOMAIN §4).
+pub(in crate::listener) const STRETCH: Span = Span::from_millis(1_500);
+
+impl Marks {
+    pub(super) fn see(&mut self, attempt: &Attempt) {
+        let Some(kind) = kind_of(attempt) else { return };
+        let from = attempt.acked.unwrap_or(attempt.start);
+        let to = match kind {
+            MarkKind::Reset => attempt.reset.unwrap_or(attempt.end),
+            MarkKind::AcksIgnored | MarkKind::MaybeIgnored => last_ignored(attempt),
+            MarkKind::DataIgnored => attempt.end,
+        };
+        let mark = Mark { kind, from, to: to.max(from), attempts: 1, sole: Some(attempt.ordinal) };
+        let alike = |other: &Mark| other.kind == kind && touches(other, mark.from, mark.to, STRETCH);
+        let place = self.0.iter().rposition(alike).or_else(|| {
+            let full = self.0.len() >= MOST;
+            self.0.iter().rposition(|other| full && other.kind == kind)
+        });
+        let full = self.0.len() >= MOST;
+        match place.and_then(|place| self.0.get_mut(place)) {
+            Some(other) => {
+                let same = other.sole == mark.sole;
+                other.from = other.from.min(mark.from);
+                other.to = other.to.max(mark.to);
+                other.attempts += u32::from(!same);
+                other.sole = other.sole.filter(|_| same);
+            }
+            None if !full => self.0.push(mark),
+            None => {}
+        }
+    }
+
+    /// Whether others than the attempt at this position showed a full queue between these times, and whether surely.
+    pub(in crate::listener) fn others(&self, ordinal: u64, from: Timestamp, to: Timestamp) -> Option<bool> {
+        let touching =
+            self.0.iter().filter(|mark| mark.sole != Some(ordinal) && touches(mark, from, to, STRETCH));
+        touching.map(|mark| mark.kind.is_sure()).max()
+    }
+
+    /// The same, by ignored or reset ACKs alone: ignored data shows no more than the data that is to be explained.
+    pub(in crate::listener) fn others_by_acks(
+        &self,
+        ordinal: u64,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Option<bool> {
+        let others =
+            self.0.iter().filter(|mark| mark.kind != MarkKind::DataIgnored && mark.sole != Some(ordinal));
+        others.filter(|mark| touches(mark, from, to, STRETCH)).map(|mark| mark.kind.is_sure()).max()
+    }
+}
+
+fn touches(mark: &Mark, from: Timestamp, to: Timestamp, slack: Span) -> bool {
+    mark.from <= to.plus(slack) && from <= mark.to.plus(slack)
+}
+
+/// The last SYN-ACK that followed an ignored ACK.
+fn last_ignored(attempt: &Attempt) -> Timestamp {
+    let first = super::synack_time(attempt);
+    attempt.retry_at.last().map_or(first, |&since| first.plus(since))
+}
+
+fn kind_of(attempt: &Attempt) -> Option<MarkKind> {
+    let facts = attempt.facts;
+    match attempt.verdict {
+        Verdict::SynackRetransmitted if facts.has(Fact::SynAckAfterRst) => None,
+        Verdict::SynackRetransmitted => {
+            let near = matches!(attempt.vantage, Some(Vantage::Server | Vantage::Local));
+            let again = attempt.retries.after_ack >= 2 || facts.has(Fact::DataIgnored);
+            let other = facts.has(Fact::RetransmittedByOther) || facts.has(Fact::ProofWithoutAck);
+            let sure = again && !other && (near || facts.has(Fact::EchoesAck));
+            Some(if sure { MarkKind::AcksIgnored } else { MarkKind::MaybeIgnored })
+        }
+        Verdict::ResetAfterAck if facts.has(Fact::RstTtlDiffers) || facts.has(Fact::SynAckAfterRst) => None,
+        Verdict::ResetAfterAck => Some(MarkKind::Reset),
+        Verdict::AckIgnored if !facts.has(Fact::TooBig) => Some(MarkKind::DataIgnored),
+        Verdict::AckIgnored
+        | Verdict::Completed
+        | Verdict::CompletedLate
+        | Verdict::Refused
+        | Verdict::Unreachable
+        | Verdict::Unanswered
+        | Verdict::HalfOpen
+        | Verdict::ClientReset
+        | Verdict::Undetermined => None,
+    }
+}

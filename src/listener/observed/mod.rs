@@ -1,0 +1,127 @@
+//! Facts of a listener that its attempts show together, over time: the ground that hypotheses stand on.
+//!
+//! Owns what is kept of them, bounded per listener. Does not own what it means (`hypotheses`). Findings come in the order
+//! in which attempts are settled, so everything here takes times in any order.
+
+mod clients;
+mod closing;
+mod drops;
+mod floods;
+mod marks;
+mod per_second;
+mod probes;
+mod silence;
+
+pub(super) use clients::ClientSet;
+pub(super) use closing::Closing;
+pub(super) use drops::{Drops, Stretch, dropped_syns};
+pub(super) use floods::{FloodSecond, Floods, is_abandoned};
+pub(super) use marks::Marks;
+pub(super) use per_second::PerSecond;
+pub(super) use probes::Probes;
+pub(super) use silence::Silence;
+
+use crate::handshake::{Attempt, Fact, System, Verdict};
+use crate::packet::Timestamp;
+
+/// Facts of one listener.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Observed {
+    /// When its queue was seen to be full.
+    pub(super) marks: Marks,
+    /// When it left SYNs unanswered, and answered others.
+    pub(super) drops: Drops,
+    /// Clients that sent nothing after their ACK, and those that sent at once.
+    pub(super) silence: Silence,
+    /// RSTs, refusals, and the order in which connections were served.
+    pub(super) closing: Closing,
+    /// Events that a full queue would have counted: SYNs and ACKs that were not answered, RSTs.
+    pub(super) overflow_like: PerSecond,
+    /// SYNs that nobody finishes.
+    pub(super) floods: Floods,
+    /// Clients that reset the SYN-ACK.
+    pub(super) probes: Probes,
+    /// SYNs with an optional feature that were answered, and retries without it that were.
+    pub(super) feature_answered: u32,
+    pub(super) feature_dropped: u32,
+    /// Attempts of which the server, or a client that went on, has shown that it answers.
+    pub(super) answered: u64,
+    /// Attempts that were answered at the first SYN.
+    pub(super) prompt: u64,
+    pub(super) refused: u64,
+    /// SYN-ACKs that Linux may have sent, and those of another known system.
+    pub(super) linux: u64,
+    pub(super) other_system: Option<System>,
+    /// Attempts that were answered with other numbers, or from another address.
+    pub(super) odd_answers: u64,
+    /// Client addresses that finished a handshake.
+    pub(super) finishers: ClientSet,
+}
+
+impl Observed {
+    /// The system of the listener, if all its SYN-ACKs are of one that is not Linux.
+    pub(super) fn foreign_system(&self) -> Option<System> {
+        self.other_system.filter(|_| self.linux == 0)
+    }
+
+    /// Takes an attempt that shows an overflow before it is settled.
+    pub(super) fn see_provisional(&mut self, attempt: &Attempt) {
+        // Until it is settled a SYN-ACK may follow and show that the RST was a firewall's.
+        if attempt.verdict != Verdict::ResetAfterAck {
+            self.marks.see(attempt);
+        }
+    }
+
+    /// Takes a settled attempt.
+    pub(super) fn see(&mut self, attempt: &Attempt) {
+        let facts = attempt.facts;
+        // A client that went on was answered, even where no answer is in the capture.
+        let answered = facts.has(Fact::SynAckSeen) || facts.has(Fact::ClientWentOn);
+        self.answered += u64::from(answered);
+        let prompt = facts.has(Fact::SynAckSeen) && attempt.retries.syn == 0;
+        self.prompt += u64::from(prompt);
+        self.refused += u64::from(attempt.verdict == Verdict::Refused);
+        if facts.has(Fact::SynAckSeen) {
+            match attempt.synack.system() {
+                Some(System::Linux) | None => self.linux += 1,
+                other => self.other_system = other,
+            }
+        }
+        let odd = facts.has(Fact::ServerOutOfWindow) || attempt.answered_from.is_some();
+        self.odd_answers += u64::from(odd);
+        if attempt.verdict.is_completed() {
+            self.finishers.add(attempt.client.ip());
+        }
+        self.marks.see(attempt);
+        self.drops.see(attempt);
+        self.count_overflow_like(attempt);
+        self.silence.see(attempt);
+        self.closing.see(attempt);
+        self.floods.see(attempt);
+        self.probes.see(attempt);
+        if facts.has(Fact::SynWithOptionalFeature) {
+            self.feature_answered += u32::from(prompt);
+            self.feature_dropped += u32::from(facts.has(Fact::RetryWithoutFeature));
+        }
+    }
+}
+
+impl Observed {
+    fn count_overflow_like(&mut self, attempt: &Attempt) {
+        dropped_syns(attempt).into_iter().for_each(|at| self.overflow_like.add(at));
+        if attempt.verdict == Verdict::SynackRetransmitted {
+            let first = synack_time(attempt);
+            let ignored = attempt.retry_at.iter().rev().take(attempt.retries.after_ack as usize);
+            ignored.for_each(|&since| self.overflow_like.add(first.plus(since)));
+        }
+        if attempt.verdict == Verdict::ResetAfterAck {
+            self.overflow_like.add(attempt.reset.unwrap_or(attempt.end));
+        }
+    }
+}
+
+/// When an attempt's first SYN-ACK came, or should have come.
+pub(super) fn synack_time(attempt: &Attempt) -> Timestamp {
+    let acked = attempt.acked.zip(attempt.timing.synack_to_ack);
+    acked.map_or(attempt.start, |(acked, after)| acked.plus(after.scaled(-1, 1)))
+}

@@ -1,0 +1,169 @@
+//! Sightings of one attempt under two server addresses, of which one answers (DOMAIN §3, §7).
+//!
+//! Owns the attempts that are held back for it: a NAT that is undone on one way only leaves a SYN without an answer at one
+//! address, and at another the answer, which the client resets. Both have the client's port and ISN. Does not own what
+//! that means (`hypotheses`).
+
+use std::collections::VecDeque;
+
+use indexmap::IndexMap;
+
+use crate::handshake::{Attempt, Finding, Verdict};
+use crate::packet::{Endpoint, Seq, Span, Timestamp};
+
+/// Holds back what may be the answer to another attempt's SYN.
+#[derive(Debug, Clone, Default)]
+pub struct Sightings {
+    /// In order of arrival.
+    held: VecDeque<Finding>,
+    /// Answers that were passed on before the SYN's own attempt was settled, by port and ISN: the address; the latest.
+    passed: IndexMap<Key, Endpoint, foldhash::quality::RandomState>,
+    /// Attempts that were joined, by port and ISN: the address that answered; the latest.
+    joined: IndexMap<Key, Endpoint, foldhash::quality::RandomState>,
+    /// Sightings that were not counted as attempts.
+    absorbed: u64,
+    ending: bool,
+}
+
+type Key = (u16, Seq);
+
+/// Findings held at most; further ones are passed on at once.
+const MOST: usize = 4096;
+
+/// The SYN without an answer is given up by then.
+const HELD: Span = Span::from_secs(140);
+
+impl Sightings {
+    /// Whether a finding may have to be held back, or may release others.
+    #[must_use]
+    pub fn concerns(&self, finding: &Finding) -> bool {
+        let attempt = &finding.attempt;
+        finding.settled && (is_answer(attempt) || attempt.verdict == Verdict::Unanswered)
+            || !self.held.is_empty()
+    }
+
+    /// Takes a finding; passes on those that are complete, in order.
+    ///
+    /// # Errors
+    ///
+    /// Those of `pass`.
+    pub fn take<E>(
+        &mut self,
+        finding: &mut Finding,
+        mut pass: impl FnMut(&mut Finding) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.release(finding.at, &mut pass)?;
+        if !finding.settled {
+            return pass(finding);
+        }
+        let key = key(&finding.attempt);
+        if is_answer(&finding.attempt) && self.joined.contains_key(&key) {
+            self.absorbed += 1;
+            return Ok(());
+        }
+        if finding.attempt.verdict == Verdict::Unanswered {
+            self.join(&mut finding.attempt);
+        }
+        let waits = is_answer(&finding.attempt)
+            || self.ending
+                && finding.attempt.verdict == Verdict::Unanswered
+                && finding.attempt.answered_from.is_none();
+        if waits && self.held.len() < MOST {
+            self.held.push_back(finding.clone());
+            return Ok(());
+        }
+        pass(finding)
+    }
+
+    /// The capture has ended: attempts without an answer are held, too, for an answer that is settled after them.
+    pub fn end(&mut self) {
+        self.ending = true;
+    }
+
+    /// Passes on what is held without an end to wait for: in a live capture nothing may come for long.
+    ///
+    /// # Errors
+    ///
+    /// Those of `pass`.
+    pub fn drain<E>(&mut self, mut pass: impl FnMut(&mut Finding) -> Result<(), E>) -> Result<(), E> {
+        for mut finding in std::mem::take(&mut self.held) {
+            remember(&mut self.passed, key(&finding.attempt), finding.attempt.server);
+            pass(&mut finding)?;
+        }
+        Ok(())
+    }
+
+    /// Passes on everything that is held.
+    ///
+    /// # Errors
+    ///
+    /// Those of `pass`.
+    pub fn flush<E>(&mut self, mut pass: impl FnMut(&mut Finding) -> Result<(), E>) -> Result<(), E> {
+        let mut held = std::mem::take(&mut self.held);
+        let (mut asked, answers): (VecDeque<Finding>, VecDeque<Finding>) =
+            held.drain(..).partition(|finding| finding.attempt.verdict == Verdict::Unanswered);
+        self.held = answers;
+        asked.iter_mut().for_each(|finding| self.join(&mut finding.attempt));
+        let mut all: Vec<Finding> = asked.into_iter().chain(self.held.drain(..)).collect();
+        all.sort_by_key(|finding| (finding.at, finding.attempt.ordinal));
+        all.iter_mut().try_for_each(&mut pass)
+    }
+
+    /// Sightings that were joined with another.
+    #[must_use]
+    pub const fn absorbed(&self) -> u64 {
+        self.absorbed
+    }
+
+    /// Gives an attempt without an answer the one that came from another address.
+    fn join(&mut self, asked: &mut Attempt) {
+        let key = key(asked);
+        let answers = |finding: &Finding| {
+            key == self::key(&finding.attempt)
+                && finding.attempt.server != asked.server
+                && is_answer(&finding.attempt)
+        };
+        let Some(place) = self.held.iter().position(answers) else {
+            asked.answered_from = self.passed.get(&key).copied().filter(|&from| from != asked.server);
+            return;
+        };
+        let from = self.held.get(place).map(|finding| finding.attempt.server);
+        let before = self.held.len();
+        self.held.retain(|finding| !(key == self::key(&finding.attempt) && is_answer(&finding.attempt)));
+        self.absorbed += (before - self.held.len()) as u64;
+        asked.answered_from = from;
+        if let Some(from) = from {
+            remember(&mut self.joined, key, from);
+        }
+    }
+
+    fn release<E>(
+        &mut self,
+        now: Timestamp,
+        pass: &mut impl FnMut(&mut Finding) -> Result<(), E>,
+    ) -> Result<(), E> {
+        while self.held.front().is_some_and(|finding| now.since(finding.at) > HELD) {
+            if let Some(mut finding) = self.held.pop_front() {
+                pass(&mut finding)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Keeps the latest.
+fn remember(known: &mut IndexMap<Key, Endpoint, foldhash::quality::RandomState>, key: Key, from: Endpoint) {
+    if known.len() >= MOST {
+        known.drain(..MOST / 2);
+    }
+    known.insert(key, from);
+}
+
+fn key(attempt: &Attempt) -> Key {
+    (attempt.client.port(), attempt.client_isn)
+}
+
+/// Whether an attempt may be the answer that another one's SYN did not get: the client resets, or ignores it.
+fn is_answer(attempt: &Attempt) -> bool {
+    matches!(attempt.verdict, Verdict::ClientReset | Verdict::HalfOpen)
+}

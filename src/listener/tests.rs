@@ -1,0 +1,219 @@
+//! Listeners with the kernel's figures and without.
+
+use super::*;
+use crate::handshake::{Attempt, Cause, Finding, Inference, Verdict};
+use crate::handshake::{Confidence, Evidence, Fact, Reason, Retries, RuledOut, Vantage};
+use crate::kernel::{Counters, ListenSocket, Snapshot, Sysctls, Watch};
+use crate::listener::{Clients, Diagnosis, ListenerEvidence};
+use crate::packet::Span;
+use crate::report::samples;
+
+/// What a kernel says whose listener on `server` overflowed so often between two samples around `attempt`.
+fn say(listeners: &mut Listeners, attempt: &Attempt, overflows: u64, abort: u32) {
+    say_all(listeners, attempt, (overflows, 1_000), abort);
+}
+
+/// As above, of a kernel that repeated so many SYN-ACKs.
+fn say_all(listeners: &mut Listeners, attempt: &Attempt, (overflows, repeats): (u64, u64), abort: u32) {
+    let server = attempt.server;
+    let address = std::net::SocketAddr::new(server.ip(), server.port());
+    let sample = |at, overflows: u64, repeats: u64| {
+        let dropped = u32::try_from(2 * overflows).unwrap();
+        let netstat = format!(
+            "TcpExt: ListenOverflows ListenDrops TCPSynRetrans\nTcpExt: {overflows} {overflows} {repeats}\n"
+        );
+        let socket = ListenSocket {
+            local: address,
+            device: None,
+            v6only: None,
+            recv_q: 0,
+            send_q: Some(4),
+            drops: Some(dropped),
+            inode: 1,
+            cookie: 1,
+            uid: 0,
+        };
+        Snapshot {
+            at,
+            sockets: vec![socket],
+            counters: Counters::parse(&netstat, ""),
+            sysctls: Sysctls { tcp_abort_on_overflow: Some(abort), ..Sysctls::default() },
+        }
+    };
+    let (since, until) = (attempt.start.plus(Span::from_secs(-1)), attempt.end.plus(Span::from_secs(1)));
+    let mut watch = Watch::new(sample(since, 0, 0));
+    watch.push(sample(until, overflows, repeats));
+    let word = watch.stats(address).unwrap();
+    listeners.record_kernel(server, word, watch.listener_interval(address).unwrap());
+}
+
+/// A listeners that has seen the attempts of a real overflow, and one of those with this verdict.
+fn overflowed(verdict: Verdict) -> (Listeners, Attempt) {
+    let mut listeners = Listeners::new(8);
+    let attempts = samples::overflow_mixed().1;
+    for attempt in &attempts {
+        listeners.record(&mut Finding { at: attempt.end, settled: true, attempt: attempt.clone() });
+    }
+    (listeners, attempts.into_iter().find(|attempt| attempt.verdict == verdict).unwrap())
+}
+
+#[test]
+fn what_the_kernel_counted_is_confirmed() {
+    for verdict in [Verdict::SynackRetransmitted, Verdict::Unanswered] {
+        let (mut listeners, attempt) = overflowed(verdict);
+        assert!(listeners.infer(&attempt).confidence < Some(Confidence::Confirmed));
+        say(&mut listeners, &attempt, 1_000, 1);
+        let inference = listeners.infer(&attempt);
+        assert_eq!(inference.cause, Some(Cause::AcceptQueueOverflow));
+        assert_eq!(inference.confidence, Some(Confidence::Confirmed));
+        assert_eq!(inference.evidence.first(), Some(&Evidence::KernelOverflowed));
+        // Ignored ACKs show the setting that was in force; dropped SYNs show none.
+        let shown = verdict == Verdict::Unanswered;
+        assert_eq!(inference.abort_on_overflow, Some(shown), "{verdict:?}");
+    }
+}
+
+#[test]
+fn what_the_kernel_did_not_count_is_no_overflow() {
+    let (mut listeners, attempt) = overflowed(Verdict::SynackRetransmitted);
+    say(&mut listeners, &attempt, 0, 0);
+    let inference = listeners.infer(&attempt);
+    assert_eq!((inference.cause, inference.confidence, inference.abort_on_overflow), (None, None, None));
+    assert_eq!(inference.evidence.first(), Some(&Evidence::KernelDidNotOverflow));
+    let ruled_out = RuledOut { cause: Cause::AcceptQueueOverflow, evidence: Evidence::KernelDidNotOverflow };
+    assert!(inference.ruled_out.contains(&ruled_out));
+}
+
+#[test]
+fn a_kernel_that_did_not_repeat_the_synacks_denies_nothing() {
+    let (mut listeners, attempt) = overflowed(Verdict::SynackRetransmitted);
+    say_all(&mut listeners, &attempt, (0, 0), 0);
+    assert_eq!(listeners.infer(&attempt).confidence, Some(Confidence::Likely));
+    let listeners = listeners.listeners();
+    let listener = listeners.iter().find(|listener| listener.server == Some(attempt.server)).unwrap();
+    assert_eq!(listener.cause, Some(Cause::AcceptQueueOverflow));
+    assert_eq!(listener.evidence.first(), Some(&ListenerEvidence::KernelElsewhere));
+}
+
+#[test]
+fn lost_packets_weaken_what_rests_on_absence_but_not_the_kernels_count() {
+    let (mut listeners, attempt) = overflowed(Verdict::SynackRetransmitted);
+    assert_eq!(listeners.infer(&attempt).confidence, Some(Confidence::Likely));
+    listeners.capture_dropped();
+    let doubted = listeners.infer(&attempt);
+    assert_eq!(doubted.confidence, Some(Confidence::Possible));
+    assert_eq!(doubted.evidence.last(), Some(&Evidence::CaptureDropped));
+    say(&mut listeners, &attempt, 1_000, 0);
+    let confirmed = listeners.infer(&attempt);
+    assert_eq!(confirmed.confidence, Some(Confidence::Confirmed));
+    assert!(!confirmed.evidence.contains(&Evidence::CaptureDropped));
+}
+
+#[test]
+fn one_repeat_seen_from_the_client_neither_tells_the_retries_nor_that_the_client_is_wrong() {
+    let attempts = samples::overflow_mixed().1;
+    let repeated = |verdict| attempts.iter().find(|attempt| attempt.verdict == verdict).cloned();
+    let mut attempt = repeated(Verdict::SynackRetransmitted).unwrap();
+    attempt.vantage = Some(Vantage::Client);
+    attempt.established = Some(false);
+    attempt.retries = Retries { syn: 0, syn_ack: 1, after_ack: 1 };
+    attempt.retry_at.truncate(1);
+    let told = |attempt: Attempt| {
+        let mut listeners = Listeners::new(8);
+        listeners.record(&mut Finding { at: attempt.end, settled: true, attempt });
+        let listener = listeners.listeners().remove(0);
+        let schedule = listener.evidence.into_iter().find_map(|evidence| match evidence {
+            ListenerEvidence::RetrySchedule(schedule) => Some(schedule),
+            _ => None,
+        });
+        (listener.clients, schedule.and_then(|schedule| schedule.given_up))
+    };
+    let (clients, given_up) = told(attempt.clone());
+    assert_eq!(clients, Clients::default(), "it may as well be a lost ACK");
+    assert_eq!(given_up, None);
+    attempt.retries = Retries { syn: 0, syn_ack: 2, after_ack: 2 };
+    attempt.retry_at.push(Span::from_secs(3));
+    let (clients, given_up) = told(attempt);
+    assert_eq!(clients, Clients { unsure: 1, ..Clients::default() }, "only possible");
+    assert_eq!(given_up, Some((2, 2)), "tcp_synack_retries=2");
+}
+
+#[test]
+fn more_than_the_kernel_counted_is_confirmed_of_the_listener_and_of_no_attempt() {
+    let (mut listeners, attempt) = overflowed(Verdict::SynackRetransmitted);
+    say(&mut listeners, &attempt, 3, 0);
+    let inference = listeners.infer(&attempt);
+    assert_eq!(inference.confidence, Some(Confidence::Likely));
+    assert_eq!(inference.evidence.first(), Some(&Evidence::KernelOverflowed));
+    assert_eq!(listeners.listeners()[0].confidence, Some(Confidence::Confirmed));
+}
+
+#[test]
+fn what_a_program_meant_comes_after_what_is_broken() {
+    let (_, mut deferred) = overflowed(Verdict::SynackRetransmitted);
+    deferred.established = Some(true);
+    deferred.retries = Retries { syn: 0, syn_ack: 1, after_ack: 1 };
+    deferred.retry_at = [Span::from_secs(3)].into_iter().collect();
+    let mut listeners = Listeners::new(8);
+    for attempt in samples::refused().1.into_iter().chain([deferred]) {
+        listeners.record(&mut Finding { at: attempt.end, settled: true, attempt });
+    }
+    let causes: Vec<_> = listeners.listeners().into_iter().map(|listener| listener.cause).collect();
+    assert_eq!(causes, [Cause::PortClosed, Cause::Filtered, Cause::DeferAccept].map(Some));
+}
+
+#[test]
+fn a_listener_is_as_sure_as_the_kernel() {
+    let (mut listeners, attempt) = overflowed(Verdict::SynackRetransmitted);
+    let overflow = |listeners: &Listeners| {
+        let listeners = listeners.listeners();
+        listeners.into_iter().find(|listener| listener.server == Some(attempt.server)).unwrap()
+    };
+    assert_eq!(overflow(&listeners).confidence, Some(Confidence::Likely));
+    assert_eq!(overflow(&listeners).kernel, None);
+    say(&mut listeners, &attempt, 3, 0);
+    let listener = overflow(&listeners);
+    assert_eq!(listener.confidence, Some(Confidence::Confirmed));
+    let Some(ListenerEvidence::KernelCounted(figures)) = listener.evidence.first() else {
+        panic!("{:?}", listener.evidence);
+    };
+    assert_eq!((figures.drops, figures.overflows), (Some(6), Some(3)));
+    assert!(listener.kernel.is_some());
+}
+
+#[test]
+fn an_overflow_that_only_the_kernel_saw_is_told() {
+    let undecided = samples::overflow_mixed().1.into_iter().find(|a| a.verdict == Verdict::Unanswered);
+    let waiting =
+        Attempt { verdict: Verdict::Undetermined, reason: Some(Reason::CaptureCut), ..undecided.unwrap() };
+    let told = |overflows| {
+        let mut listeners = Listeners::new(8);
+        listeners.record(&mut Finding { at: waiting.end, settled: true, attempt: waiting.clone() });
+        say(&mut listeners, &waiting, overflows, 1);
+        listeners.listeners().remove(0)
+    };
+    let full = told(3);
+    assert_eq!(full.cause, Some(Cause::AcceptQueueOverflow));
+    assert_eq!((full.confidence, full.abort_on_overflow), (Some(Confidence::Confirmed), Some(true)));
+    assert_eq!(full.verdicts.problems(), 0);
+    assert_eq!(full.diagnosis, Diagnosis::CountedByKernel);
+    assert_eq!(full.verdicts.get(Verdict::Undetermined), 1);
+    assert_eq!(told(0).cause, None);
+}
+
+#[test]
+fn silence_is_an_overflow_once_the_kernel_has_counted_one() {
+    let unanswered = samples::overflow_mixed().1.into_iter().find(|a| a.verdict == Verdict::Unanswered);
+    let mut silent = unanswered.unwrap();
+    silent.facts.remove(Fact::SynAckSeen);
+    silent.facts.remove(Fact::ClientWentOn);
+    silent.inference = Inference::default();
+    let mut listeners = Listeners::new(8);
+    listeners.record(&mut Finding { at: silent.end, settled: true, attempt: silent.clone() });
+    assert_eq!(listeners.listeners().remove(0).cause, Some(Cause::Filtered), "what the packets alone say");
+    say(&mut listeners, &silent, 3, 0);
+    let listener = listeners.listeners().remove(0);
+    assert_eq!(listener.cause, Some(Cause::AcceptQueueOverflow));
+    assert_eq!(listener.confidence, Some(Confidence::Confirmed));
+    assert_eq!(listener.diagnosis, Diagnosis::CountedByKernel);
+}

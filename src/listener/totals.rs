@@ -1,0 +1,126 @@
+//! The meaning of a listener's attempts, summed up: causes with their evidence, and what was ruled out.
+
+use smallvec::SmallVec;
+use strum::EnumCount;
+
+use super::clients::Clients;
+use super::record::Tally;
+use crate::handshake::{Attempt, Cause, Confidence, Evidence, EvidenceCode, Inference, RuledOut, Verdict};
+use crate::packet::Timestamp;
+
+/// The attempts that one cause explains: by verdict, how surely, when, and by what evidence.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct CauseTally {
+    pub(super) verdicts: Tally,
+    /// How surely at best, by verdict.
+    pub(super) surest: [Option<Confidence>; Verdict::COUNT],
+    pub(super) span: Option<(Timestamp, Timestamp)>,
+    /// Each kind of evidence once, with how many attempts have it.
+    pub(super) evidence: SmallVec<[(Evidence, u64); 4]>,
+    /// Attempts that are confirmed.
+    pub(super) confirmed: u64,
+}
+
+impl CauseTally {
+    /// The highest confidence of its attempts.
+    pub(super) fn confidence(&self) -> Option<Confidence> {
+        self.surest.into_iter().max().flatten()
+    }
+}
+
+/// What all attempts of a listener mean.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Totals {
+    /// Most listeners have one cause, if any.
+    causes: SmallVec<[(Cause, CauseTally); 1]>,
+    /// Evidence of problems without a cause.
+    pub(super) unexplained: SmallVec<[(Evidence, u64); 4]>,
+    /// Causes that were excluded, by what, and for how many attempts.
+    pub(super) ruled_out: SmallVec<[(RuledOut, u64); 2]>,
+    /// Overflowed attempts that show this `tcp_abort_on_overflow`: 0, or 1.
+    pub(super) settings: [u64; 2],
+    /// What `connect()` returned to the clients of overflowed attempts.
+    pub(super) clients: Clients,
+    pub(super) most_ignored: u32,
+    /// Attempts that look like an overflow which the kernel denies.
+    pub(super) denied: u64,
+    /// Attempts that are no problem although their verdict is one: a deferral, a health check.
+    pub(super) no_problem: u64,
+}
+
+impl Totals {
+    /// Adds an attempt and what it means.
+    pub(super) fn add(&mut self, attempt: &Attempt, inference: &Inference) {
+        let denial = Evidence::KernelDidNotOverflow;
+        self.denied += u64::from(inference.cause.is_none() && inference.evidence.contains(&denial));
+        for &ruled_out in &inference.ruled_out {
+            count(&mut self.ruled_out, ruled_out, |known, new| {
+                known.cause == new.cause
+                    && EvidenceCode::from(known.evidence) == EvidenceCode::from(new.evidence)
+            });
+        }
+        let Some(cause) = inference.cause else {
+            if attempt.verdict.is_problem() {
+                add_evidence(&mut self.unexplained, &inference.evidence);
+            }
+            return;
+        };
+        let sure = inference.confidence >= Some(Confidence::Likely);
+        self.no_problem += u64::from(cause.is_no_problem() && sure && attempt.verdict.is_problem());
+        let place = self.causes.iter().position(|&(known, _)| known == cause).unwrap_or_else(|| {
+            self.causes.push((cause, CauseTally::default()));
+            self.causes.len() - 1
+        });
+        let (_, tally) = &mut self.causes[place];
+        tally.verdicts.add(attempt.verdict);
+        let surest = &mut tally.surest[attempt.verdict as usize];
+        *surest = (*surest).max(inference.confidence);
+        tally.confirmed += u64::from(inference.confidence == Some(Confidence::Confirmed));
+        let (from, to) = tally.span.unwrap_or((attempt.start, attempt.end));
+        tally.span = Some((from.min(attempt.start), to.max(attempt.end)));
+        add_evidence(&mut tally.evidence, &inference.evidence);
+        if cause == Cause::AcceptQueueOverflow {
+            self.add_overflow(attempt, inference);
+        }
+    }
+
+    fn add_overflow(&mut self, attempt: &Attempt, inference: &Inference) {
+        if let Some(abort) = inference.abort_on_overflow {
+            self.settings[usize::from(abort)] += 1;
+        }
+        self.clients.add(attempt, inference);
+        if attempt.verdict == Verdict::SynackRetransmitted {
+            self.most_ignored = self.most_ignored.max(attempt.retries.after_ack);
+        }
+    }
+
+    /// The attempts that `cause` explains.
+    pub(super) fn of(&self, cause: Cause) -> Option<&CauseTally> {
+        self.causes.iter().find(|&&(known, _)| known == cause).map(|(_, tally)| tally)
+    }
+
+    /// All causes, with the attempts that each explains.
+    pub(super) fn causes(&self) -> impl Iterator<Item = (Cause, &CauseTally)> {
+        self.causes.iter().map(|(cause, tally)| (*cause, tally))
+    }
+}
+
+/// Adds each kind of evidence once; of those with figures the greatest stand.
+fn add_evidence(known: &mut SmallVec<[(Evidence, u64); 4]>, evidence: &[Evidence]) {
+    for &one in evidence {
+        count(known, one, |known, new| match (known, new) {
+            (Evidence::CouldBe(one), Evidence::CouldBe(other)) => one == other,
+            (_, _) => EvidenceCode::from(*known) == EvidenceCode::from(*new),
+        });
+    }
+}
+
+fn count<T: Copy, const N: usize>(known: &mut SmallVec<[(T, u64); N]>, new: T, same: impl Fn(&T, &T) -> bool)
+where
+    [(T, u64); N]: smallvec::Array<Item = (T, u64)>,
+{
+    match known.iter_mut().find(|(known, _)| same(known, &new)) {
+        Some((_, attempts)) => *attempts += 1,
+        None => known.push((new, 1)),
+    }
+}

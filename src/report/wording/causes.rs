@@ -1,0 +1,63 @@
+//! The names of causes in sentences and headlines.
+
+use crate::handshake::{Cause, Confidence};
+
+/// A cause as a noun in a sentence: `doubt: … looks the same`.
+pub(in crate::report) const fn noun(cause: Cause) -> &'static str {
+    match cause {
+        Cause::AcceptQueueOverflow => "a full accept queue",
+        Cause::DeferAccept => "TCP_DEFER_ACCEPT",
+        Cause::ListenerClosed => "a listening socket that was closed",
+        Cause::SynQueueOverflow => "a full SYN queue",
+        Cause::SynLimited => "a full connection table or a SYN limit of the host",
+        Cause::OldConnection => "an older connection of the same ports",
+        Cause::NatMismatch => "an answer under another address",
+        Cause::FirewallReset => "a firewall's RST",
+        Cause::TwoAnswers => "an answer of two machines",
+        Cause::SynLost => "a SYN lost on the way",
+        Cause::SynackLost => "a SYN-ACK lost on the way",
+        Cause::AckLost => "an ACK lost on the way",
+        Cause::OptionBlocked => "a blocked TCP option",
+        Cause::PathMtu => "a path that drops large packets",
+        Cause::PortClosed => "a closed port",
+        Cause::HostUnreachable => "an unreachable host",
+        Cause::Filtered => "a filter, a dead host, or a queue full since before the capture",
+        Cause::SynFlood => "a SYN flood",
+        Cause::SynScan => "a scan",
+        Cause::HealthCheck => "a health check",
+        Cause::ClientGaveUp => "a client that gave up",
+        Cause::ApplicationReset => "a reset by the application",
+    }
+}
+
+/// A cause as a headline.
+pub(in crate::report) fn headline(cause: Option<Cause>, confidence: Option<Confidence>) -> &'static str {
+    let possible = confidence == Some(Confidence::Possible);
+    match cause {
+        Some(Cause::AcceptQueueOverflow) if possible => "ACCEPT QUEUE MAY OVERFLOW",
+        Some(Cause::AcceptQueueOverflow) => "ACCEPT QUEUE OVERFLOWS",
+        Some(Cause::DeferAccept) => "WAITS FOR DATA: TCP_DEFER_ACCEPT",
+        Some(Cause::ListenerClosed) if possible => "LISTENER MAY HAVE BEEN CLOSED",
+        Some(Cause::ListenerClosed) => "LISTENER WAS CLOSED",
+        Some(Cause::SynQueueOverflow) => "SYN QUEUE MAY OVERFLOW",
+        Some(Cause::SynLimited) => "HOST MAY LIMIT SYNS",
+        Some(Cause::OldConnection) => "OLDER CONNECTION IN THE WAY",
+        Some(Cause::NatMismatch) => "ANSWERS FROM ANOTHER ADDRESS",
+        Some(Cause::FirewallReset) => "A FIREWALL RESETS CONNECTIONS",
+        Some(Cause::TwoAnswers) => "TWO MACHINES ANSWER",
+        Some(Cause::SynLost) => "SYNS LOST ON THE WAY",
+        Some(Cause::SynackLost) => "SYN-ACKS DO NOT REACH THE CLIENT",
+        Some(Cause::AckLost) => "ACKS LOST ON THE WAY",
+        Some(Cause::OptionBlocked) => "A TCP OPTION IS BLOCKED",
+        Some(Cause::PathMtu) => "LARGE PACKETS LOST: PATH MTU",
+        Some(Cause::PortClosed) => "PORT CLOSED",
+        Some(Cause::HostUnreachable) => "HOST UNREACHABLE",
+        Some(Cause::Filtered) => "PACKETS FILTERED",
+        Some(Cause::SynFlood) => "SYN FLOOD",
+        Some(Cause::SynScan) => "SCAN",
+        Some(Cause::HealthCheck) => "HEALTH CHECKS",
+        Some(Cause::ClientGaveUp) => "CLIENTS GIVE UP",
+        Some(Cause::ApplicationReset) => "THE APPLICATION RESETS CONNECTIONS",
+        None => "NO CAUSE FOUND",
+    }
+}
