@@ -31,6 +31,7 @@ mod race;
 mod readme;
 mod scenarios;
 mod schema;
+mod sentences;
 #[cfg(all(target_os = "linux", feature = "lab"))]
 mod size;
 mod threads;

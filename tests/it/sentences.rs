@@ -1,0 +1,113 @@
+//! What a listener's sentence says must follow from its attempts: on every bundled capture its numbers are those of the
+//! tallies, and it denies no attempt's evidence.
+
+use std::fs;
+use std::path::PathBuf;
+
+use regex_lite::Regex;
+use serde_json::Value;
+
+use crate::util::{hsanalyze, list, string};
+
+/// Evidence codes of a segment that came back, if not one that the client could take.
+const ANSWERS: &[&str] =
+    &["older-numbers", "older-numbers-reset", "answered-from", "two-isns", "rst-wrong-ack"];
+
+fn bundled() -> Vec<PathBuf> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let folders = ["captures", "field", "lab", "size"].map(|folder| root.join(folder));
+    let entries = folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap());
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let mut paths: Vec<PathBuf> =
+        paths.filter(|path| path.extension().is_some_and(|e| e == "pcap" || e == "pcapng")).collect();
+    paths.sort();
+    paths
+}
+
+fn number(text: &str) -> usize {
+    text.replace(',', "").parse().unwrap()
+}
+
+/// Where a listener's sentence contradicts its attempts, in words.
+fn contradictions(listener: &Value, attempts: &[&Value]) -> Vec<String> {
+    let diagnosis = string(listener, "diagnosis");
+    let share = Regex::new(r"([\d,]+) of ([\d,]+) attempts?\b").unwrap();
+    let mut wrong = Vec::new();
+    for found in share.captures_iter(diagnosis) {
+        let (some, all) = (number(&found[1]), number(&found[2]));
+        if all != attempts.len() {
+            wrong.push(format!("it has {} attempts", attempts.len()));
+        }
+        let explained = attempts.iter().filter(|attempt| attempt["cause"] == listener["cause"]).count();
+        if !listener["cause"].is_null() && some != explained {
+            wrong.push(format!("its cause explains {explained} attempts"));
+        }
+    }
+    let part =
+        Regex::new(r"(?:ACKs?|SYNs?) of ([\d,]+) attempts?\b|([\d,]+) connections? (?:was|were) reset")
+            .unwrap();
+    let verdict = |name: &str| attempts.iter().filter(|attempt| attempt["verdict"] == name).count();
+    for found in part.captures_iter(diagnosis) {
+        let some = number(found.get(1).or(found.get(2)).unwrap().as_str());
+        let known =
+            ["synack-retransmitted", "ack-ignored", "reset-after-ack", "unanswered", "completed-late"];
+        let possible: usize = known.iter().map(|name| verdict(name)).sum();
+        if some > possible {
+            wrong.push(format!("only {possible} attempts have such a verdict"));
+        }
+    }
+    if Regex::new("nothing answered|answered no client|got nothing back").unwrap().is_match(diagnosis) {
+        let evidence = |attempt: &&&Value| {
+            list(attempt, "evidence").iter().any(|evidence| ANSWERS.contains(&string(evidence, "code")))
+        };
+        wrong.extend(
+            attempts.iter().find(evidence).map(|attempt| format!("{} got an answer", attempt["client"])),
+        );
+    }
+    if diagnosis.contains("completed every handshake") {
+        let completed = verdict("completed");
+        let judged = attempts.len() - verdict("undetermined");
+        if completed != judged {
+            wrong.push(format!("{completed} of {judged} completed"));
+        }
+    }
+    wrong.into_iter().map(|wrong| format!("{diagnosis}\n  {wrong}")).collect()
+}
+
+#[test]
+fn sentences_follow_from_the_attempts() {
+    let (mut sentences, mut wrong) = (0, Vec::new());
+    for path in bundled() {
+        let ran = hsanalyze(["--format", "json", path.to_str().unwrap()]).run();
+        // Some are damaged on purpose: what could be read is reported.
+        let report = ran.json();
+        for listener in list(&report, "listeners") {
+            let own = |attempt: &&Value| attempt["server"] == listener["server"];
+            let attempts: Vec<&Value> = list(&report, "attempts").iter().filter(own).collect();
+            sentences += 1;
+            let found = contradictions(listener, &attempts);
+            wrong.extend(found.into_iter().map(|found| format!("{}: {found}", path.display())));
+        }
+    }
+    assert!(sentences > 80, "only {sentences} sentences were checked");
+    assert!(wrong.is_empty(), "{} of {sentences}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn a_contradiction_is_found() {
+    let attempt = |verdict: &str, code: &str| {
+        serde_json::json!({"client": "c", "server": "s", "cause": null, "verdict": verdict,
+            "evidence": [{"code": code, "text": ""}]})
+    };
+    let attempts = [attempt("unanswered", "older-numbers"), attempt("completed", "x")];
+    let attempts: Vec<&Value> = attempts.iter().collect();
+    let wrong = |diagnosis: &str| {
+        let listener = serde_json::json!({"cause": null, "diagnosis": diagnosis});
+        contradictions(&listener, &attempts).len()
+    };
+    assert_eq!(wrong("1 of 2 attempts to s did not complete."), 0);
+    assert_eq!(wrong("1 of 3 attempts to s did not complete."), 1);
+    assert_eq!(wrong("The ACKs of 7 attempts were ignored."), 1);
+    assert_eq!(wrong("s answered no client."), 1);
+    assert_eq!(wrong("s completed every handshake."), 1);
+}
