@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use super::cause::Inference;
 use super::facts::{Fact, Facts};
 use super::history::History;
-use super::pending::SynAckTraits;
+use super::traits::SynAckTraits;
 use super::verdict::{Connect, Reason, Unproven, Vantage, Verdict};
 use crate::packet::{Endpoint, FrameRef, IcmpError, Seq, Span, Timestamp};
 

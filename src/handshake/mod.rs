@@ -20,6 +20,7 @@ mod pending;
 mod table;
 mod timeouts;
 mod tracker;
+mod traits;
 mod verdict;
 
 pub use attempt::{Attempt, IcmpAnswer, Retries, RetryTimes, Timing};
@@ -28,6 +29,6 @@ pub use cause::{Cause, Confidence, Evidence, EvidenceCode, EvidenceList, Inferen
 pub use facts::{Fact, Facts};
 pub use finding::{Finding, Order};
 pub use history::History;
-pub use pending::{SynAckTraits, System};
 pub use tracker::{Counts, EvictionOrder, Offsets, Tracker};
+pub use traits::{SynAckTraits, System};
 pub use verdict::{Connect, Errno, Outcome, Reason, UnknownVerdict, Unproven, Vantage, Verdict};

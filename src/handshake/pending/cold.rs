@@ -1,8 +1,8 @@
 //! State that few attempts need, kept apart from the others' and boxed.
 
 use super::retransmissions::{HandshakeSegment, Retransmissions};
-use super::traits::SynAckTraits;
 use crate::handshake::attempt::IcmpAnswer;
+use crate::handshake::traits::SynAckTraits;
 use crate::packet::{Segment, Seq, Span, Timestamp};
 
 /// Rarely needed state, boxed to keep `Pending` small.

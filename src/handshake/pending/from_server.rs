@@ -3,8 +3,9 @@
 
 use super::cold::OtherAnswer;
 use super::retransmissions::SHORTEST_TIMER;
-use super::{HandshakeSegment, Pending, Phase, SynAckTraits};
+use super::{HandshakeSegment, Pending, Phase};
 use crate::handshake::facts::Fact;
+use crate::handshake::traits::SynAckTraits;
 use crate::packet::{Flags, Segment, Span, Timestamp};
 
 /// How late a capture may hold one direction (several queues, several interfaces, two mirror ports).

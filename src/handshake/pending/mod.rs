@@ -12,7 +12,6 @@ mod from_server;
 mod resets;
 mod retransmissions;
 mod stamp;
-mod traits;
 
 pub(super) use cold::ColdState;
 use event::Event;
@@ -21,12 +20,12 @@ pub(super) use from_server::REORDERING;
 pub(super) use retransmissions::HandshakeSegment;
 use retransmissions::{NONE, Retransmissions};
 use stamp::StampClock;
-pub use traits::{SynAckTraits, System};
 
 use super::attempt::{IcmpAnswer, Retries};
 use super::duplicates::Recent;
 use super::facts::{Fact, Facts};
 use super::history::History;
+use super::traits::SynAckTraits;
 use crate::packet::{Direction, Flags, FrameRef, Segment, Seq, Span, Timestamp, Unreachable};
 use crate::prefetch::prefetch_all;
 
