@@ -3,7 +3,7 @@
 use super::retransmissions::SHORTEST_TIMER;
 use super::{Pending, Phase};
 use crate::handshake::facts::Fact;
-use crate::packet::{Segment, Span, Timestamp};
+use crate::packet::{Flags, Segment, Span, Timestamp};
 
 impl Pending {
     pub(super) fn on_rst_ack(&mut self, segment: &Segment) -> Phase {
@@ -156,12 +156,23 @@ impl Pending {
         let round_trip = self.round_trip();
         // A quarter: the SYN of a burst waited in queues, too, and its round trip is longer than that of the RST.
         let known = self.syn_to_synack.is_some() && round_trip > Span::from_millis(2);
-        self.facts.add_if(Fact::RstTooSoon, known && after >= Span::ZERO && after < round_trip.scaled(1, 4));
         // Four round trips and slack: the kernel's RST follows the ACK within 0.1 ms (DOMAIN §3).
         let late = round_trip.scaled(4, 1).plus(Span::from_millis(10));
+        let soon = |after: Span| after >= Span::ZERO && after < round_trip.scaled(1, 4);
+        let too_soon = soon(after) && self.answered_by(segment, late).is_none_or(soon);
+        self.facts.add_if(Fact::RstTooSoon, known && too_soon);
         self.facts.add_if(Fact::RstTooLate, self.syn_to_synack.is_some() && after > late);
         let cold = self.cold_mut();
         cold.rst_at = Some(segment.at);
         cold.ack_to_rst = Some(after);
+    }
+
+    /// How long before an RST the client sent the first segment that it may answer. Data which left while the answer to
+    /// the ACK was under way is none, unless the RST acknowledges it; an application resets when it wants to.
+    fn answered_by(&self, rst: &Segment, late: Span) -> Option<Span> {
+        let ack = rst.at.since(self.ack_at?);
+        let by_number = rst.flags.contains(Flags::ACK);
+        let to_ack = if by_number { !rst.ack.after(self.acknowledged()) } else { ack <= late };
+        if to_ack { Some(ack) } else { self.data_at.map(|data| rst.at.since(data)) }
     }
 }

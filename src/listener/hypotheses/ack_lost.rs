@@ -59,7 +59,7 @@ fn half_open(case: &Case<'_>) -> Weight {
     if !repeated || case.limits.no_bare_acks || super::syn_flood::is_part(case) {
         return Weight::Silent;
     }
-    if case.own.finishers.has(case.attempt.client.ip()) {
+    if case.own.finishers.has(case.attempt.client.ip(), case.attempt.start) {
         return Weight::supported([Evidence::SynAckRepeatedAlone, Evidence::ClientFinishedAnother]);
     }
     Weight::Silent

@@ -60,7 +60,9 @@ fn unserved(case: &Case<'_>) -> Weight {
 
 /// A handshake that was under way.
 fn under_way(case: &Case<'_>) -> Weight {
-    if case.has(Fact::SynAckAfterRst) || case.has(Fact::DataAfterRst) || case.has(Fact::RstTtlDiffers) {
+    // None of these comes from the listener's host.
+    let foreign = [Fact::SynAckAfterRst, Fact::DataAfterRst, Fact::RstTtlDiffers, Fact::RstTooSoon];
+    if foreign.into_iter().any(|fact| case.has(fact)) {
         return Weight::Silent;
     }
     if let Some(evidence) = claims(case) {

@@ -20,10 +20,6 @@ impl ClientSet {
         }
     }
 
-    pub(in crate::listener) fn has(&self, client: IpAddr) -> bool {
-        self.addresses.contains(&client)
-    }
-
     pub(in crate::listener) fn merge(&mut self, other: &Self) {
         other.addresses.iter().for_each(|&client| self.add(client));
     }

@@ -6,15 +6,16 @@
 mod clients;
 mod closing;
 mod drops;
+mod finishers;
 mod floods;
 mod marks;
 mod per_second;
 mod probes;
 mod silence;
 
-pub(super) use clients::ClientSet;
 pub(super) use closing::Closing;
 pub(super) use drops::{Drops, Stretch, dropped_syns};
+pub(super) use finishers::Finishers;
 pub(super) use floods::{FloodSecond, Floods, is_abandoned};
 pub(super) use marks::Marks;
 pub(super) use per_second::PerSecond;
@@ -54,8 +55,8 @@ pub(super) struct Observed {
     pub(super) other_system: Option<System>,
     /// Attempts that were answered with other numbers, or from another address.
     pub(super) odd_answers: u64,
-    /// Client addresses that finished a handshake.
-    pub(super) finishers: ClientSet,
+    /// Client addresses that finished a handshake, and when.
+    pub(super) finishers: Finishers,
 }
 
 impl Observed {
@@ -90,7 +91,7 @@ impl Observed {
         let odd = facts.has(Fact::ServerOutOfWindow) || attempt.answered_from.is_some();
         self.odd_answers += u64::from(odd);
         if attempt.verdict.is_completed() {
-            self.finishers.add(attempt.client.ip());
+            self.finishers.see(attempt.client.ip(), attempt.acked.unwrap_or(attempt.start));
         }
         self.marks.see(attempt);
         self.drops.see(attempt);

@@ -1,0 +1,49 @@
+//! Clients that finished a handshake, and when: that an address is real, and reached, holds for a minute (DOMAIN §3).
+
+use std::net::IpAddr;
+
+use crate::packet::{Span, Timestamp};
+
+/// Handshakes of one client, each no more than [`A_MINUTE`] from the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stay {
+    client: IpAddr,
+    from: Timestamp,
+    to: Timestamp,
+}
+
+/// Clients that finished a handshake.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(in crate::listener) struct Finishers(Vec<Stay>);
+
+const A_MINUTE: Span = Span::from_secs(60);
+
+/// Stays kept per listener; the one that ended first makes room.
+const MOST: usize = 64;
+
+impl Finishers {
+    pub(super) fn see(&mut self, client: IpAddr, at: Timestamp) {
+        if let Some(stay) = self.0.iter_mut().find(|stay| stay.client == client && stay.touches(at)) {
+            stay.from = stay.from.min(at);
+            stay.to = stay.to.max(at);
+            return;
+        }
+        if self.0.len() >= MOST
+            && let Some(oldest) = (0..self.0.len()).min_by_key(|&place| self.0[place].to)
+        {
+            self.0.swap_remove(oldest);
+        }
+        self.0.push(Stay { client, from: at, to: at });
+    }
+
+    /// Whether a client finished a handshake within a minute of that time.
+    pub(in crate::listener) fn has(&self, client: IpAddr, at: Timestamp) -> bool {
+        self.0.iter().any(|stay| stay.client == client && stay.touches(at))
+    }
+}
+
+impl Stay {
+    fn touches(&self, at: Timestamp) -> bool {
+        self.from.plus(A_MINUTE.scaled(-1, 1)) <= at && at <= self.to.plus(A_MINUTE)
+    }
+}
