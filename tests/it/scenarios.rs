@@ -21,11 +21,11 @@ use notation::{Misdated, Scenario, Suite, Zero, nanos};
 /// One test for each file, and one that no file is without its test.
 macro_rules! suites {
     ($($name:ident),* $(,)?) => {
-        $(#[test] fn $name() { run_suite(stringify!($name)); })*
+        $(#[test] fn $name() { run_suite(&file_stem(stringify!($name))); })*
 
         #[test]
         fn every_file_is_run() {
-            let listed = [$(stringify!($name)),*];
+            let listed = [$(file_stem(stringify!($name))),*];
             let mut found: Vec<String> = fs::read_dir(directory())
                 .unwrap()
                 .map(|entry| entry.unwrap().path())
@@ -48,6 +48,7 @@ suites!(
     ignored,
     late,
     listeners,
+    lookalikes_reset,
     misdated,
     overflow,
     repeats,
@@ -57,6 +58,11 @@ suites!(
     unproven,
     vantage,
 );
+
+/// A test's name has underscores where its file's has hyphens.
+fn file_stem(test: &str) -> String {
+    test.replace('_', "-")
+}
 
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/scenarios")

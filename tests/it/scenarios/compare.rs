@@ -28,6 +28,8 @@ pub(super) struct Attempt {
     not_evidence: Option<String>,
     abort_on_overflow: Option<Value>,
     confidence: Option<Value>,
+    /// A confidence that it must not have, where less and none are both right.
+    not_confidence: Option<Value>,
     established: Option<Value>,
     retries: Option<Retries>,
     retry_at: Option<Value>,
@@ -209,6 +211,10 @@ impl Attempt {
         }
         if let Some(cause) = &self.not_cause {
             differences.require(place, actual["cause"] != *cause, &format!("the cause is not {cause}"));
+        }
+        if let Some(confidence) = &self.not_confidence {
+            let less = actual["confidence"] != *confidence;
+            differences.require(place, less, &format!("the confidence is not {confidence}"));
         }
         if let Some(words) = &self.evidence {
             let said = actual["evidence"].to_string();
