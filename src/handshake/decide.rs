@@ -7,7 +7,7 @@ use super::attempt::{Attempt, RetryTimes, Timing};
 use super::cause::Inference;
 use super::facts::Fact;
 use super::late::{Lateness, lateness};
-use super::pending::{Pending, Phase};
+use super::pending::{HandshakeSegment, Pending, Phase};
 use super::timeouts;
 use super::verdict::{Connect, Errno, Outcome, Reason, Unproven, Vantage, Verdict};
 use crate::packet::{FlowKey, IcmpError, Span, Timestamp};
@@ -211,10 +211,7 @@ fn timing(pending: &Pending, lateness: Lateness) -> Timing {
         // A lone SYN, as in a flood.
         return Timing { duration, ..Timing::default() };
     }
-    let taken = pending.ack_at.and(pending.synack).map(|synack| {
-        let place = pending.cold().and_then(|cold| cold.taken).unwrap_or(0);
-        synack.time_of(pending.synack_retransmissions(), place)
-    });
+    let taken = pending.ack_at.and(pending.synack).and_then(|synack| taken_at(pending, &synack, lateness));
     let seen = pending.facts.has(Fact::SynSeen) && taken.is_some();
     let delay = match lateness {
         Lateness::Prompt => Some(Span::ZERO),
@@ -229,6 +226,21 @@ fn timing(pending: &Pending, lateness: Lateness) -> Timing {
         synack_to_ack: in_order(pending.synack_to_ack),
         ack_to_rst: in_order(pending.cold().and_then(|cold| cold.ack_to_rst)),
         duration,
+    }
+}
+
+/// When the SYN-ACK came that the client took; `None` where it was repeated before the ACK and nothing tells.
+fn taken_at(pending: &Pending, synack: &HandshakeSegment, lateness: Lateness) -> Option<Timestamp> {
+    let again = pending.synack_retransmissions();
+    if let Some(place) = pending.cold().and_then(|cold| cold.taken) {
+        return Some(synack.time_of(again, place));
+    }
+    let ack_at = pending.ack_at?;
+    let repeated = again.times.iter().any(|&since| synack.first.plus(since) <= ack_at);
+    match lateness {
+        Lateness::Late(delay) if repeated && again.times.contains(&delay) => Some(synack.first.plus(delay)),
+        Lateness::Unclear if repeated => None,
+        Lateness::Prompt | Lateness::Late(_) | Lateness::Unclear => Some(synack.first),
     }
 }
 

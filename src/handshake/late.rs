@@ -79,10 +79,16 @@ fn by_round_trip(attempt: &Pending, syn: Timestamp, ack_at: Timestamp, round_tri
     // The client may have needed a retransmission of the SYN-ACK.
     let again = &attempt.synack_retransmissions().times;
     let answered_after = ack_at.since(synack.first);
-    let client_side = attempt.synack_to_ack.unwrap_or(round_trip);
-    match again.iter().rev().find(|&&since| since <= answered_after) {
-        Some(&since) if answered_after > client_side.plus(half) => Lateness::Late(since),
-        Some(_) | None => Lateness::Prompt,
+    let Some(&since) = again.iter().rev().find(|&&since| since <= answered_after) else {
+        return Lateness::Prompt;
+    };
+    // The data's round trip is the server's side. Near the client it is all of it, and an ACK follows what it answers at
+    // once; elsewhere a long way to the client leaves the same as a SYN-ACK that was lost.
+    let at_client = answered_after.minus(since) <= round_trip.scaled(1, 4);
+    match attempt.synack_to_ack.or(at_client.then_some(round_trip)) {
+        Some(expected) if answered_after > expected.plus(half) => Lateness::Late(since),
+        Some(_) => Lateness::Prompt,
+        None => Lateness::Unclear,
     }
 }
 

@@ -4,7 +4,7 @@ use super::event::within;
 use super::from_server::REORDERING;
 use super::{HandshakeSegment, Pending, Phase, Retransmissions};
 use crate::handshake::facts::Fact;
-use crate::packet::{Flags, OptionKind, Segment, Timestamp};
+use crate::packet::{Flags, OptionKind, Segment, Seq, Timestamp};
 
 impl Pending {
     pub(super) fn on_syn(&mut self, segment: &Segment) -> Phase {
@@ -105,7 +105,9 @@ impl Pending {
             return;
         }
         let Some(other) = cold.other_answer.take() else { return };
-        if !within(segment.ack, self.server_isn.plus(1)) {
+        // Cookies and the ISN clock move on a little only: the nearer number is the one that was taken.
+        let beyond = |isn: Seq| segment.ack.offset_from(isn.plus(1)).cast_unsigned();
+        if beyond(other.isn) < beyond(self.server_isn) {
             self.server_isn = other.isn;
             self.traits = other.traits;
             // The retransmissions so far were those of the answer that the client did not take.
