@@ -62,6 +62,9 @@ fn acks_ignored(case: &Case<'_>) -> Weight {
     {
         return Weight::Excluded(Evidence::NoRepeatAtOneSecond(at));
     }
+    if let Some(evidence) = defer_accept::explains_silent_clients(case) {
+        return Weight::Excluded(evidence);
+    }
     let mut evidence = EvidenceList::new();
     evidence.push(Evidence::AcksIgnored(case.attempt.retries.after_ack));
     let mut support = Support::Fits;

@@ -38,6 +38,9 @@ fn ignored(case: &Case<'_>) -> Weight {
         // A lost ACK would have drawn a repeat after a second; the next one may have been lost.
         return Weight::Excluded(Evidence::NoRepeatAtOneSecond(at));
     }
+    if let Some(evidence) = super::defer_accept::explains_silent_clients(case) {
+        return Weight::Excluded(evidence);
+    }
     if case.has(Fact::ProofWithoutAck) {
         return Weight::supported([Evidence::ProofWithoutAck]);
     }

@@ -17,6 +17,9 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 /// later than this was held back, to the end of a period of two seconds or more (`inet_csk_reqsk_queue_prune`).
 const HELD_BACK: Span = Span::from_millis(2500);
 
+/// Kernels before 3.1 sent the first repeat after 3 s, at the next tick of a coarse timer.
+const FIRST_BEFORE_3_1: Span = Span::from_millis(3500);
+
 /// Silent clients that are this far apart are no single outage (DOMAIN §3).
 const FAR_APART: Span = Span::from_secs(10);
 
@@ -46,12 +49,29 @@ fn weigh(case: &Case<'_>) -> Weight {
     Weight::Left(support, evidence)
 }
 
+/// What leaves a deferral as the only common explanation of one repeat to a silent client: no outage and no full queue
+/// strikes silent clients alone, each once, at times far apart (DOMAIN §3).
+pub(super) fn explains_silent_clients(case: &Case<'_>) -> Option<Evidence> {
+    let silence = &case.own.silence;
+    let one_period = silence.repeated >= 2 && silence.period().is_some();
+    let (from, to) = case.span();
+    let others =
+        silence.data_ignored > 0 || silence.repeated_often > 0 || case.own.drops.at(from, to).is_some();
+    if exclusion(case).is_some() || !one_period || others {
+        return None;
+    }
+    (silence.spread() > FAR_APART).then_some(Evidence::SilentFarApart)
+}
+
 /// The fact that excludes a deferral of this attempt.
 fn exclusion(case: &Case<'_>) -> Option<Evidence> {
     let attempt = case.attempt;
     let silence = &case.own.silence;
     if case.has(Fact::DataIgnored) {
         return Some(Evidence::DataIgnored);
+    }
+    if repeats_as_before_3_1(attempt) {
+        return None;
     }
     // The ACK that answers the repeat is never ignored.
     if attempt.retries.after_ack > 1 {
@@ -62,6 +82,14 @@ fn exclusion(case: &Case<'_>) -> Option<Evidence> {
     }
     let at = attempt.retry_at.first().copied()?;
     silence.without_repeat.filter(|&silent| silent > at.scaled(5, 4)).map(Evidence::SilentWithoutRepeat)
+}
+
+/// Whether a kernel before 3.1 repeated the SYN-ACK to a client that sent nothing: up to 2.6.31 a deferral ignored the bare
+/// ACK through all repeats (DOMAIN §3).
+fn repeats_as_before_3_1(attempt: &Attempt) -> bool {
+    let first = attempt.retry_at.first().is_some_and(|&first| first >= HELD_BACK && first < FIRST_BEFORE_3_1);
+    let doubles = attempt.retry_at.get(1).zip(attempt.retry_at.first());
+    first && doubles.is_some_and(|(&second, &first)| second >= first.scaled(5, 2))
 }
 
 /// Whether a deferral is excluded.
