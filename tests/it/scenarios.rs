@@ -48,6 +48,7 @@ suites!(
     ignored,
     late,
     listeners,
+    lookalikes_ack,
     lookalikes_reset,
     misdated,
     overflow,
