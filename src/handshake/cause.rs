@@ -194,6 +194,8 @@ pub enum Evidence {
     RstNotKernelForm,
     /// The RST is captured before the ACK.
     RstBeforeAck,
+    /// The client had closed before the RST came.
+    RstAfterFin,
     /// The RST came much later than the server's round trip.
     RstTooLate,
     /// The RST came sooner than the server can have answered.

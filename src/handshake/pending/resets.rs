@@ -125,7 +125,7 @@ impl Pending {
 
     /// Whether the first ACK, or data that left with it, drew the RST.
     fn rst_answers_first_ack(&self, segment: &Segment) -> bool {
-        self.client_segments == 1 || self.ack_at.is_some_and(|ack| self.is_soon_after(ack, segment))
+        self.client_segments == 1 || self.ack_at.is_some_and(|ack| segment.at.since(ack) <= self.late())
     }
 
     /// Whether the server's `segment` can be its answer to the client's, sent at `sent`.
@@ -156,8 +156,7 @@ impl Pending {
         let round_trip = self.round_trip();
         // A quarter: the SYN of a burst waited in queues, too, and its round trip is longer than that of the RST.
         let known = self.syn_to_synack.is_some() && round_trip > Span::from_millis(2);
-        // Four round trips and slack: the kernel's RST follows the ACK within 0.1 ms (DOMAIN §3).
-        let late = round_trip.scaled(4, 1).plus(Span::from_millis(10));
+        let late = self.late();
         let soon = |after: Span| after >= Span::ZERO && after < round_trip.scaled(1, 4);
         let too_soon = soon(after) && self.answered_by(segment, late).is_none_or(soon);
         self.facts.add_if(Fact::RstTooSoon, known && too_soon);
@@ -165,6 +164,12 @@ impl Pending {
         let cold = self.cold_mut();
         cold.rst_at = Some(segment.at);
         cold.ack_to_rst = Some(after);
+    }
+
+    /// An answer to the ACK does not come later than this: the kernel's RST follows it within 0.1 ms (DOMAIN §3). Four
+    /// round trips and slack.
+    fn late(&self) -> Span {
+        self.round_trip().scaled(4, 1).plus(Span::from_millis(10))
     }
 
     /// How long before an RST the client sent the first segment that it may answer. Data which left while the answer to

@@ -131,13 +131,13 @@ fn ack_reset(case: &Case<'_>) -> Weight {
     let doubts = [
         (!case.has(Fact::RstKernelForm), Evidence::RstNotKernelForm),
         (case.has(Fact::RstBeforeAck), Evidence::RstBeforeAck),
+        // The client ended it.
+        (case.has(Fact::ClientClosedFirst), Evidence::RstAfterFin),
         (case.has(Fact::RstTooLate), Evidence::RstTooLate),
     ];
     let doubts: EvidenceList =
         doubts.into_iter().filter(|&(holds, _)| holds).map(|(_, doubt)| doubt).collect();
-    // As well the answer to the client's FIN: the client ended it.
-    let closed = case.has(Fact::ClientClosedFirst);
-    let supported = first && doubts.is_empty() && !closed && !is_answered_by_two(case);
+    let supported = first && doubts.is_empty() && !is_answered_by_two(case);
     evidence.extend(doubts);
     Weight::Left(if supported { Support::Supported } else { Support::Fits }, evidence)
 }
