@@ -1,7 +1,7 @@
 //! SYNs are lost or filtered on the way (DOMAIN §5.1).
 
 use super::{Case, Hypothesis, Weight};
-use crate::handshake::{Cause, Evidence, Verdict};
+use crate::handshake::{Cause, Evidence, Fact, Verdict};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::SynLost,
@@ -18,6 +18,9 @@ fn weigh(case: &Case<'_>) -> Weight {
     let dropped = matches!(case.verdict(), Verdict::Unanswered | Verdict::CompletedLate);
     if !dropped || super::syn_flood::is_part(case) || case.has_odd_answer() {
         return Weight::Silent;
+    }
+    if case.has(Fact::FirstSynAnswered) {
+        return Weight::Excluded(Evidence::FirstSynMadeRequest);
     }
     if case.others_overflowed() == Some(true) {
         return Weight::Excluded(Evidence::OthersOverflowed);
