@@ -156,3 +156,13 @@ pub struct Timing {
     /// From the first packet to the last.
     pub duration: Span,
 }
+
+impl Timing {
+    /// The stall, if a retransmission ended it: no timer for one is shorter than 100 ms. What is shorter shows how long a
+    /// client's segment was under way.
+    #[must_use]
+    pub fn long_stall(&self) -> Option<Span> {
+        const SHORTEST: Span = Span::from_millis(100);
+        self.stall.filter(|&stall| stall >= SHORTEST)
+    }
+}

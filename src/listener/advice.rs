@@ -154,7 +154,7 @@ pub(super) fn advice(
 ) -> Vec<Advice> {
     let mut advice = match cause {
         Some(Cause::AcceptQueueOverflow) => of_overflow(record, tally),
-        Some(cause) => of_cause(cause),
+        Some(cause) => of_cause(cause, tally),
         None => of_diagnosis(diagnosis, record),
     };
     if confidence == Some(Confidence::Possible) {
@@ -176,7 +176,7 @@ fn of_overflow(record: &Record, tally: &CauseTally) -> Vec<Advice> {
     advice
 }
 
-fn of_cause(cause: Cause) -> Vec<Advice> {
+fn of_cause(cause: Cause, tally: &CauseTally) -> Vec<Advice> {
     match cause {
         Cause::AcceptQueueOverflow => Vec::new(),
         Cause::DeferAccept => vec![Advice::DeferOnlyWhereClientsSendFirst],
@@ -192,6 +192,8 @@ fn of_cause(cause: Cause) -> Vec<Advice> {
         Cause::PathMtu => vec![Advice::CheckPathMtu, Advice::ProbeMtu],
         Cause::PortClosed => vec![Advice::CheckListening],
         Cause::HostUnreachable => vec![Advice::CheckRoute],
+        // A full queue sends no ICMP error.
+        Cause::Filtered if tally.verdicts.get(Verdict::Unreachable) > 0 => vec![Advice::CheckFilters],
         Cause::Filtered => vec![Advice::CheckFilters, Advice::CheckQueueOnServer],
         Cause::SynFlood => vec![Advice::CheckCookieCounters, Advice::UseCookies],
         Cause::SynScan => vec![Advice::LeaveScans],

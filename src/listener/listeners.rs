@@ -14,7 +14,7 @@ use super::record::{Record, is_open_case};
 use super::sightings::Sightings;
 use super::totals::Totals;
 use super::{Listener, Tally, diagnosis};
-use crate::handshake::{Attempt, Cause, Finding, Inference, Verdict};
+use crate::handshake::{Attempt, Cause, Fact, Finding, Inference, Unproven, Verdict};
 use crate::kernel::{KernelStats, ListenerInterval};
 use crate::packet::{Endpoint, Timestamp};
 
@@ -41,9 +41,12 @@ type Seeded = foldhash::quality::RandomState;
 /// Listeners of one host that are compared with one another.
 const SIBLINGS: usize = 16;
 
-/// Attempts whose cause may still change that are kept, over all listeners: about 2 MiB. The cause of others is the one
+/// Attempts whose cause may still change that are kept, over all listeners: about 8 MiB. The cause of others is the one
 /// known when they were settled.
-const CASES: usize = 4096;
+const CASES: usize = 16_384;
+
+/// The same for one listener: a flood of one leaves room for the others.
+const CASES_OF_ONE: usize = 4096;
 
 impl Listeners {
     /// Listeners kept apart unless told otherwise. A port scan has a million of them; at about 1 KiB each
@@ -128,18 +131,35 @@ impl Listeners {
             return;
         }
         attempt.ports_used_before = self.paths.see(attempt);
+        if self.is_beside_overflow(attempt) {
+            attempt.unproven = Some(Unproven::ListenerOverflows);
+        }
         self.verdicts.add(attempt.verdict);
         self.coverage.add(attempt);
         self.record_of(attempt.server).add(attempt);
         attempt.inference = self.infer(attempt);
-        let keeps = self.cases < CASES && is_open_case(attempt) && self.records.contains_key(&attempt.server);
-        self.cases += usize::from(keeps);
+        let may_keep =
+            self.cases < CASES && is_open_case(attempt) && self.records.contains_key(&attempt.server);
         let record = self.record_of(attempt.server);
+        let keeps = may_keep && record.cases.len() < CASES_OF_ONE;
         if keeps {
             record.cases.push(attempt.clone());
+            self.cases += 1;
         } else {
             record.settled.add(attempt, &attempt.inference);
         }
+    }
+
+    /// Whether nothing proves a completed attempt whose listener overflowed at that time: a full queue that ignores data, or
+    /// answers by SYN cookies, repeats nothing.
+    fn is_beside_overflow(&self, attempt: &Attempt) -> bool {
+        let unproven = attempt.verdict.is_completed()
+            && attempt.unproven.is_none()
+            && !attempt.facts.has(Fact::Established);
+        let record = self.records.get(&attempt.server);
+        record.zip(attempt.acked).filter(|_| unproven).is_some_and(|(record, acked)| {
+            record.observed.marks.others(attempt.ordinal, acked, acked) == Some(true)
+        })
     }
 
     /// The record of a server, or of those past the limit.

@@ -135,4 +135,10 @@ impl CauseCount {
     pub const fn surest(&self, verdict: Verdict) -> Option<Confidence> {
         self.surest[verdict as usize]
     }
+
+    /// How surely it explains at best any attempt.
+    #[must_use]
+    pub fn confidence(&self) -> Option<Confidence> {
+        self.surest.into_iter().max().flatten()
+    }
 }

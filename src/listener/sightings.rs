@@ -4,7 +4,7 @@
 //! address, and at another the answer, which the client resets. Both have the client's port and ISN. Does not own what
 //! that means (`hypotheses`).
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use indexmap::IndexMap;
 
@@ -16,6 +16,8 @@ use crate::packet::{Endpoint, Seq, Span, Timestamp};
 pub struct Sightings {
     /// In order of arrival.
     held: VecDeque<Finding>,
+    /// The keys of held answers, and of some that are held no more: most attempts are in none.
+    answers: HashSet<Key, foldhash::quality::RandomState>,
     /// Answers that were passed on before the SYN's own attempt was settled, by port and ISN: the address; the latest.
     passed: IndexMap<Key, Endpoint, foldhash::quality::RandomState>,
     /// Attempts that were joined, by port and ISN: the address that answered; the latest.
@@ -69,10 +71,21 @@ impl Sightings {
                 && finding.attempt.verdict == Verdict::Unanswered
                 && finding.attempt.answered_from.is_none();
         if waits && self.held.len() < MOST {
-            self.held.push_back(finding.clone());
+            self.hold(finding);
             return Ok(());
         }
         pass(finding)
+    }
+
+    fn hold(&mut self, finding: &Finding) {
+        if is_answer(&finding.attempt) {
+            if self.answers.len() >= 2 * MOST {
+                let held = self.held.iter().filter(|finding| is_answer(&finding.attempt));
+                self.answers = held.map(|finding| key(&finding.attempt)).collect();
+            }
+            self.answers.insert(key(&finding.attempt));
+        }
+        self.held.push_back(finding.clone());
     }
 
     /// The capture has ended: attempts without an answer are held, too, for an answer that is settled after them.
@@ -123,7 +136,8 @@ impl Sightings {
                 && finding.attempt.server != asked.server
                 && is_answer(&finding.attempt)
         };
-        let Some(place) = self.held.iter().position(answers) else {
+        let held = || self.held.iter().position(answers);
+        let Some(place) = self.answers.contains(&key).then(held).flatten() else {
             asked.answered_from = self.passed.get(&key).copied().filter(|&from| from != asked.server);
             return;
         };

@@ -24,7 +24,7 @@ impl Times {
         }
         self.connect.add(timing.connect);
         self.delay.add(timing.delay.filter(|&delay| delay > Span::ZERO));
-        let stall = timing.stall.filter(|&stall| stall > Span::ZERO);
+        let stall = attempt.timing.long_stall();
         self.stalled += u64::from(stall.is_some());
         self.stall.add(stall);
     }

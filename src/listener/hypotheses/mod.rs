@@ -184,6 +184,9 @@ pub(super) fn infer(case: &Case<'_>) -> Inference {
         inference.confidence = Some(Confidence::Possible);
         inference.evidence.push(case.limits.evidence());
     }
+    if inference.cause.is_none() && case.has(Fact::RstWrongAck) {
+        inference.evidence.push(Evidence::RstWrongAck);
+    }
     if inference.cause == Some(Cause::AcceptQueueOverflow) {
         inference.abort_on_overflow = accept_queue_overflow::setting(case);
     }

@@ -188,7 +188,7 @@ fn timing(attempt: &Attempt) -> Option<String> {
     let mut parts = Vec::new();
     parts.extend(timing.syn_to_synack.map(|span| format!("SYN-ACK after {span}")));
     parts.extend(timing.synack_to_ack.map(|span| format!("ACK {span} later")));
-    parts.extend(timing.ack_to_rst.map(|span| format!("RST {span} after the ACK")));
+    parts.extend(timing.ack_to_rst.map(|span| format!("RST {span} after the client's last segment")));
     parts.extend(schedule(attempt).map(|(what, times)| format!("{what} repeated at {times}")));
     (!parts.is_empty()).then(|| parts.join(", "))
 }

@@ -91,6 +91,10 @@ fn write_block(
         style.write_labelled(out, Emphasis::Strong, "  ", label, &wording::listener_evidence(evidence))?;
         label = "";
     }
+    for other in listener.causes.iter().filter(|other| Some(other.cause) != listener.cause) {
+        let words = wording::other_cause(other);
+        style.write_labelled(out, Emphasis::Strong, "  ", "also", &words)?;
+    }
     let mut label = "not";
     for &(ruled_out, attempts) in &listener.ruled_out {
         style.write_labelled(out, Emphasis::Strong, "  ", label, &wording::ruled_out(ruled_out, attempts))?;

@@ -1,6 +1,14 @@
 //! The names of causes in sentences and headlines.
 
 use crate::handshake::{Cause, Confidence};
+use crate::listener::CauseCount;
+use crate::words::count;
+
+/// A cause beside the one in the headline: `3 attempts: a full accept queue (likely)`.
+pub(in crate::report) fn other_cause(other: &CauseCount) -> String {
+    let confidence = other.confidence().map(|sure| format!(" ({})", sure.name())).unwrap_or_default();
+    format!("{}: {}{confidence}", count(other.verdicts.total(), "attempt"), noun(other.cause))
+}
 
 /// A cause as a noun in a sentence: `doubt: … looks the same`.
 pub(in crate::report) const fn noun(cause: Cause) -> &'static str {

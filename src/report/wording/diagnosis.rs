@@ -62,7 +62,7 @@ fn unexplained(listener: &Listener, name: &str, total: &str) -> String {
     let late = listener.verdicts.get(Verdict::CompletedLate);
     let by = listener.delay.map(|delay| format!(", {}", by_distribution(&delay))).unwrap_or_default();
     let what = match late {
-        0 => "did not complete".to_owned(),
+        0 => "went wrong".to_owned(),
         all if all == problems => format!("connected late{by}"),
         some => format!("went wrong, {} of them connected late{by}", number(some)),
     };
@@ -74,10 +74,11 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
     let total = count(listener.verdicts.total(), "attempt");
     let of = format!("{} of {total}", number(affected.total()));
     let are = if possible { "may be" } else { "are" };
+    let answered = if affected.get(Verdict::ResetAfterAck) > 0 { "ACK" } else { "segments" };
     match cause {
         Cause::AcceptQueueOverflow => overflow(name, &of, affected, listener),
         Cause::DeferAccept if possible => format!(
-            "{name} may use TCP_DEFER_ACCEPT: in {of} it ignored the bare ACK for as long as such a period takes, and was not seen to accept the connection."
+            "{name} may use TCP_DEFER_ACCEPT: in {of} it ignored the bare ACK for as long as such a period takes."
         ),
         Cause::DeferAccept => format!(
             "{name} uses TCP_DEFER_ACCEPT: in {of} it ignored the bare ACK on purpose until data came or the period ended; this is no overflow."
@@ -135,10 +136,10 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
             format!("The clients of {of} to {name} {had} given up before the SYN-ACK came.")
         }
         Cause::FirewallReset if possible => format!(
-            "Something on the path to {name} may have answered the client's ACK with RST in {of}: look for a firewall or load balancer."
+            "Something on the path to {name} may have answered the client's {answered} with RST in {of}: look for a firewall or load balancer."
         ),
         Cause::FirewallReset => format!(
-            "Something on the path to {name}, not the server, answered the client's ACK with RST in {of}: look for a firewall or load balancer."
+            "Something on the path to {name}, not the server, answered the client's {answered} with RST in {of}: look for a firewall or load balancer."
         ),
         Cause::PortClosed if answers => format!(
             "{name} refused {of} and answered others: it was restarted, or something resets SYNs under load."

@@ -171,7 +171,7 @@ fn plain(evidence: Evidence) -> &'static str {
         Evidence::ListenerAnswersOthers => "the same address and port answered other attempts",
         Evidence::RefusesOthers => "the same address and port refused other attempts",
         Evidence::OlderNumbers => "the server answered with the numbers of an older connection",
-        Evidence::OlderNumbersReset => "the client reset that answer and repeated its SYN",
+        Evidence::OlderNumbersReset => "the client reset that answer",
         Evidence::TwoIsns => "two SYN-ACKs with different numbers answered one SYN: two machines sent them",
         Evidence::OneHostTwoIsns => {
             "two SYN-ACKs with different numbers, as one machine sends: a new request, or a SYN cookie of another minute"
@@ -188,7 +188,7 @@ fn plain(evidence: Evidence) -> &'static str {
         Evidence::TooBig => "an ICMP error says that the client's data is too big for the path",
         Evidence::LaterDataSacked => "the server got the small segment behind the large one, and not that",
         Evidence::NeverAnswers => "nothing from this address and port answered any attempt in the capture",
-        Evidence::SynWithoutOptions => "its SYN carries no TCP option, as no operating system's does",
+        Evidence::SynWithoutOptions => "the SYN carries no TCP option, as no operating system's does",
         Evidence::WrongAck => "the client acknowledged a number that the server never offered",
         Evidence::Unmodelled => "doubt: a dead backend behind a proxy, or a stopped host, looks the same",
         Evidence::CaptureDropped => "doubt: the capture lost packets, so a missing packet proves less",
@@ -299,8 +299,9 @@ pub(in crate::report) fn listener_evidence(known: &ListenerEvidence) -> Cow<'sta
             format!("{clients} got no answer to {their} data, as with SYN cookies and a full queue").into()
         }
         ListenerEvidence::SynsDropped { clients } => {
-            let syns = count(clients, "SYN");
-            format!("{syns} got no answer while the queue was full: Linux drops them since 4.10").into()
+            let attempts = count(clients, "attempt");
+            format!("the SYNs of {attempts} got no answer: Linux drops those that come while the queue is full, since 4.10")
+                .into()
         }
         ListenerEvidence::SettingChanged => "a kernel does either: tcp_abort_on_overflow was changed meanwhile, or something else sends the RSTs".into(),
         ListenerEvidence::OneQueue { completed, unanswered } => format!(

@@ -38,6 +38,9 @@ pub(in crate::report) fn limit(limit: &Limit) -> String {
         Limit::CoarseClock => {
             "all times are whole seconds: delays and round trips cannot be measured".to_owned()
         }
+        Limit::ClockJumps { jumps: 1 } => {
+            "packet times jump once by more than a second: delays and silence may be wrong".to_owned()
+        }
         Limit::ClockJumps { jumps } => format!(
             "packet times jump {} by more than a second: delays and silence may be wrong",
             count(*jumps, "time")
@@ -49,7 +52,7 @@ pub(in crate::report) fn limit(limit: &Limit) -> String {
             (*offset).max(offset.scaled(-1, 1))
         ),
         Limit::NotDecoded { most, of } => format!(
-            "{} of {} packets {} {}, which is not decoded: they may carry handshakes",
+            "{} of {} packets {} {}, which is not decoded and may carry handshakes",
             number(most.packets),
             number(*of),
             verb(most.packets, "is", "are"),
