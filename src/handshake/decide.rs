@@ -10,7 +10,7 @@ use super::late::{Lateness, lateness};
 use super::pending::{HandshakeSegment, Pending, Phase};
 use super::timeouts;
 use super::verdict::{Connect, Errno, Outcome, Reason, Unproven, Vantage, Verdict};
-use crate::packet::{FlowKey, IcmpError, Span, Timestamp};
+use crate::packet::{Direction, FlowKey, IcmpError, Span, Timestamp};
 
 /// Why an attempt is settled now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub(super) fn decide(pending: &Pending, key: FlowKey, ending: Ending, lacks_bare
         retry_at: RetryTimes::from_slice(&pending.synack_retransmissions().times),
         syn_retry_at: RetryTimes::from_slice(&pending.syn_retransmissions().times),
         timing,
-        vantage: vantage(&timing, cold.map_or(Span::ZERO, |cold| cold.synack_under_way)),
+        vantage: vantage(key, &timing, cold.map_or(Span::ZERO, |cold| cold.synack_under_way)),
         connect: connect(pending, verdict, ending),
         history: pending.history,
         packets: pending.packets,
@@ -251,9 +251,9 @@ fn in_order(span: Option<Span>) -> Option<Span> {
 
 /// Where the capture was taken, by which of the two round trips is the shorter (DOMAIN §5). In a capture of several
 /// points it is the one nearest to the client, which sees every SYN and ACK first and every SYN-ACK last.
-fn vantage(timing: &Timing, synack_under_way: Span) -> Option<Vantage> {
-    /// Both ends this fast are the same host.
-    const LOCAL: Span = Span::from_micros(200);
+///
+/// Both ends are on one host where the addresses say so: racks have round trips of 20 µs, too.
+fn vantage(key: FlowKey, timing: &Timing, synack_under_way: Span) -> Option<Vantage> {
     /// "Much shorter" is a quarter.
     const MUCH: i64 = 4;
     let server = timing.syn_to_synack?;
@@ -263,7 +263,8 @@ fn vantage(timing: &Timing, synack_under_way: Span) -> Option<Vantage> {
         return None;
     }
     let (server, client) = (server.plus(synack_under_way), client.minus(synack_under_way).max(Span::ZERO));
-    Some(if server < LOCAL && client < LOCAL {
+    let [one, other] = [key.source(Direction::LowToHigh).ip(), key.destination(Direction::LowToHigh).ip()];
+    Some(if one == other || one.is_loopback() && other.is_loopback() {
         Vantage::Local
     } else if server.scaled(MUCH, 1) <= client {
         Vantage::Server

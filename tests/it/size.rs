@@ -108,10 +108,10 @@ fn a_burst_gets_the_backlog_that_the_kernel_needed() {
     assert!((106..=112).contains(&backlog), "{backlog}");
     let rate = size["accepts"]["per_second"].as_f64().unwrap();
     assert!((64.0..74.0).contains(&rate), "{rate}");
-    // The report's bins are as good.
+    // A report gives no size where the overflow is only possible: silent clients with one repeat each, and late connects.
     let report = hsanalyze([BURST, "--format=json"]).succeed().json();
-    let rough = report["listeners"][0]["size"]["backlog"].as_u64().unwrap();
-    assert!(rough.abs_diff(backlog) <= 3, "{rough} {backlog}");
+    let listener = &report["listeners"][0];
+    assert_eq!((&listener["confidence"], &listener["size"]), (&"possible".into(), &Value::Null));
 }
 
 #[test]
