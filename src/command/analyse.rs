@@ -70,11 +70,11 @@ pub fn run(config: &AnalyseConfig) -> anyhow::Result<Status> {
 /// State of the first Ctrl-C while a pipe is read.
 #[derive(Debug, Default)]
 pub(super) struct Interrupt {
-    /// Reading has begun: until then it ends the program, as by default.
+    /// True once reading has begun; before that, Ctrl-C ends the program, as by default.
     reading: AtomicBool,
-    /// It has come.
+    /// True once Ctrl-C was pressed during reading.
     came: AtomicBool,
-    /// Reading is to end.
+    /// True when reading must end: a moment after the Ctrl-C, so that what the writer still wrote is read.
     stop: AtomicBool,
 }
 

@@ -9,7 +9,7 @@ use crate::engine::Summary;
 use crate::handshake::{Cause, Confidence, Verdict};
 use crate::listener::{CauseCount, Listener};
 
-/// What a condition is about.
+/// Subject of a condition: what an attempt or a listener must have to meet it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Subject {
     /// An attempt with this verdict.
@@ -35,7 +35,7 @@ impl Subject {
     }
 }
 
-/// One word of `--fail-on`: a verdict, a cause, `problem` or `late`, perhaps with the least confidence of the cause.
+/// Condition of `--fail-on`: a verdict, a cause, `problem` or `late`, with an optional least confidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Condition {
     subject: Subject,
@@ -48,7 +48,7 @@ pub enum UnknownCondition {
     /// Neither a verdict nor a cause.
     #[error("'{0}' is no verdict, cause or 'problem'")]
     Subject(String),
-    /// What follows the colon is no confidence that can be asked for.
+    /// The confidence after the colon is unknown, or is `possible`, which would exclude nothing.
     #[error("':{0}' is no confidence: ':likely' and ':confirmed' are")]
     Confidence(String),
 }
@@ -122,7 +122,7 @@ impl Condition {
     }
 }
 
-/// How the results compare with what `--fail-on` asked for.
+/// Result of comparing the analysis with the conditions of `--fail-on`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Judgement {
     /// No condition was given, or none is met.

@@ -73,7 +73,7 @@ fn refuse_one_file_for_two(packets: &Path, numbered: bool, other: &Path) -> anyh
     Ok(())
 }
 
-/// These signals, but SIGHUP only where it is not ignored: under `nohup` the program outlives the terminal.
+/// Returns `signals`, without SIGHUP where it is ignored: under `nohup` the program outlives the terminal.
 #[expect(unsafe_code, reason = "nix cannot ask for a signal's action without setting another")]
 fn wanted(signals: &[i32]) -> Vec<i32> {
     let ignored = |signal: i32| {

@@ -29,7 +29,7 @@ pub struct SizeConfig {
     pub server: Option<Endpoint>,
     /// The limit that its queue had, where it is known.
     pub limit: Option<u32>,
-    /// What the user would change.
+    /// Changes to try in predictions: other backlogs, another accept rate, more workers.
     pub what_if: WhatIf,
     /// Replay the arrivals against a real listener.
     pub replay: bool,
@@ -44,7 +44,7 @@ pub struct SizeConfig {
 pub enum SizeFormat {
     /// For people.
     Text,
-    /// One JSON document.
+    /// A single JSON document.
     Json,
     /// The candidates, one row each.
     Csv,
@@ -112,7 +112,7 @@ fn collect(config: &SizeConfig) -> anyhow::Result<(Summary, Loads)> {
         return Err(last.into());
     }
     let mut loads = Loads::default();
-    // One thread: the lab must find this process single-threaded.
+    // A single thread: only a single-threaded process can enter the lab's user namespace.
     let options = AnalysisOptions::default().with_threads(1);
     let (summary, _) = engine::analyse(&mut captures, &options, &mut loads)?;
     Ok((summary, loads))

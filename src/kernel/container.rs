@@ -6,7 +6,7 @@ const SHORT: usize = 12;
 /// Digits of a whole container number.
 const WHOLE: usize = 64;
 
-/// What a process runs in, as its cgroup path names it.
+/// Container or systemd unit that a process runs in, as its cgroup path names it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Container {
     /// A container of this runtime, with its number.

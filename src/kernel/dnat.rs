@@ -106,7 +106,7 @@ struct Tuple {
     destination: SocketAddr,
 }
 
-/// One direction of a TCP connection.
+/// Reads the addresses and ports of one direction of a TCP connection; `None` for another protocol.
 fn tuple(nested: &[u8]) -> Option<Tuple> {
     let (ip, proto) = (find(nested, CTA_TUPLE_IP)?, find(nested, CTA_TUPLE_PROTO)?);
     if find(proto, CTA_PROTO_NUM)? != [TCP] {

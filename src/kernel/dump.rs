@@ -29,7 +29,7 @@ pub(super) struct Dump<'a> {
     pub(super) kind: u16,
     /// The message behind the header.
     pub(super) payload: &'a [u8],
-    /// Its name in errors.
+    /// Name of the dump in error messages.
     pub(super) what: &'static str,
 }
 

@@ -96,7 +96,7 @@ pub enum KernelError {
     /// A file of `/proc` could not be read.
     #[error("{}: {source}", .path.display())]
     File {
-        /// Its path.
+        /// Path of the file.
         path: PathBuf,
         /// The reason.
         source: io::Error,
@@ -104,7 +104,7 @@ pub enum KernelError {
     /// A network namespace could not be entered.
     #[error("{}: cannot enter this network namespace: {source}", .path.display())]
     Enter {
-        /// Its path.
+        /// Path of the namespace.
         path: PathBuf,
         /// The reason.
         source: io::Error,

@@ -29,11 +29,11 @@ pub struct Monitor {
     refreshed: Instant,
 }
 
-/// One namespace with its figures since it was first read.
+/// A network namespace that is followed, with its figures since it was first read.
 pub struct WatchedNetns {
     /// The namespace.
     pub netns: Netns,
-    /// Its figures.
+    /// Figures of the namespace: the latest snapshot, and the growth since the first.
     pub watch: Watch,
     addresses: LocalAddresses,
     reader: Reader,
@@ -148,7 +148,7 @@ impl Monitor {
         self.followed.iter().find(|followed| followed.netns.id == id)
     }
 
-    /// What is followed and what could not be, in sentences.
+    /// Notes for the user: namespaces that are read in full, those read in part, and those that could not be read.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
         let (whole, part): (Vec<&WatchedNetns>, Vec<&WatchedNetns>) =

@@ -23,7 +23,7 @@ pub enum NetnsChoice {
     /// Every namespace that a process lives in or that has a name, as far as permitted.
     #[default]
     All,
-    /// The calling thread's.
+    /// Namespace of the calling thread.
     Own,
     /// The one of this process.
     Process(u32),
@@ -76,7 +76,7 @@ impl NetnsId {
 /// A network namespace, with the names that people know it by.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Netns {
-    /// Its identity.
+    /// Identity of the namespace. Every user may read it, unlike `inode`.
     pub id: NetnsId,
     /// True for the namespace that the program runs in.
     pub own: bool,
@@ -84,7 +84,7 @@ pub struct Netns {
     pub inode: Option<u64>,
     /// The lowest process number in it; `None` if no process lives there.
     pub pid: Option<u32>,
-    /// Its name in `ip netns`.
+    /// Name of the namespace in `ip netns`; `None` without one.
     pub name: Option<String>,
 }
 
@@ -153,7 +153,7 @@ fn own_netns(id: NetnsId) -> Netns {
     Netns { id, own: true, inode, ..Netns::default() }
 }
 
-/// Those of processes, and those with a name; the own one first.
+/// Finds the namespaces in which processes live and those that have a name; the own one comes first.
 fn all(own: NetnsId) -> Vec<Netns> {
     let mut found = BTreeMap::from([(own, own_netns(own))]);
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();

@@ -9,9 +9,9 @@ use super::Container;
 pub struct Owner {
     /// Process number, in the PID namespace of `/proc`.
     pub pid: i32,
-    /// Its command name, `comm`: at most 15 bytes.
+    /// Command name, `comm`: at most 15 bytes.
     pub command: String,
-    /// Its state when it was looked at.
+    /// State of the process when it was looked at.
     pub state: ProcessState,
     /// The container or systemd unit that it runs in.
     pub container: Option<Container>,

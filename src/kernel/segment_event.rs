@@ -1,4 +1,4 @@
-//! What the kernel did with one segment of a handshake.
+//! Kernel event of one segment of a handshake: its drop, or the retransmission of a SYN-ACK.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ pub const LISTEN_OVERFLOW: &str = "TCP_LISTEN_OVERFLOW";
 /// The reason of an ACK with a valid SYN cookie that met a full queue, where a LISTEN socket got it.
 pub const COOKIE_DROPPED: &str = "NO_SOCKET";
 
-/// What happened to a segment.
+/// Kind of a segment event: a drop, or a SYN-ACK retransmission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SegmentEventKind {
     /// Dropped, for this reason of the kernel's `skb_drop_reason`.
@@ -19,22 +19,22 @@ pub enum SegmentEventKind {
     SynAckRetransmitted,
 }
 
-/// One event.
+/// Event of one segment, as the BPF program recorded it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentEvent {
-    /// When, by the clock that stamps packets.
+    /// Time of the event, by the clock that stamps packets.
     pub at: Timestamp,
-    /// What happened.
+    /// Kind of the event.
     pub kind: SegmentEventKind,
     /// The sender.
     pub source: SocketAddr,
     /// The receiver.
     pub destination: SocketAddr,
-    /// Its sequence number; 0 for a SYN-ACK.
+    /// Sequence number of a dropped segment; 0 for a SYN-ACK retransmission, whose event has none.
     pub seq: Seq,
-    /// Its acknowledgement number; 0 for a SYN-ACK.
+    /// Acknowledgement number of a dropped segment; 0 for a SYN-ACK retransmission.
     pub ack: Seq,
-    /// Its control bits; none for a SYN-ACK.
+    /// Control bits of a dropped segment; none for a SYN-ACK retransmission.
     pub flags: Flags,
     /// The inode of the network namespace (`Netns::inode`).
     pub netns: u32,

@@ -47,13 +47,13 @@ const REASONS: [(&str, u32); 13] = [
     ("CPU_BACKLOG", WANT_SYN),
 ];
 
-/// Why there are no events.
+/// Reason why segment events cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SegmentEventsError {
     /// The kernel has no type information.
     #[error("{VMLINUX}: {0} (a kernel with CONFIG_DEBUG_INFO_BTF is needed)")]
     NoBtf(std::io::Error),
-    /// It has no drop reasons.
+    /// The kernel names no reasons of drops: it is older than Linux 5.17.
     #[error("this kernel names no reasons of drops (Linux 5.17 or later is needed)")]
     NoReasons,
     /// The type information could not be used.
@@ -62,10 +62,10 @@ pub enum SegmentEventsError {
     /// The program could not be loaded.
     #[error("loading the BPF program: {0} (needs root, or CAP_BPF and CAP_PERFMON)")]
     Load(#[from] EbpfError),
-    /// A part of it could not be attached.
+    /// A part of the BPF program could not be attached.
     #[error("attaching the BPF program: {0} (needs root, or CAP_BPF and CAP_PERFMON)")]
     Attach(#[from] ProgramError),
-    /// Its maps could not be used.
+    /// The maps of the BPF program could not be used.
     #[error("the BPF program's maps: {0}")]
     Map(#[from] MapError),
     /// The committed object lacks a part.
@@ -78,7 +78,7 @@ pub struct SegmentEvents {
     ring: RingBuf<MapData>,
     lost: Array<MapData, u64>,
     reasons: BTreeMap<u32, &'static str>,
-    /// What must be added to the kernel's monotonic time.
+    /// Offset of the wall clock, which stamps packets, from the monotonic clock, which stamps events.
     offset: Span,
     /// Keeps the programs attached.
     _programs: Ebpf,

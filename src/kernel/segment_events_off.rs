@@ -4,10 +4,10 @@ use std::convert::Infallible;
 
 use super::segment_event::SegmentEvent;
 
-/// Why there are no events.
+/// Reason why segment events cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SegmentEventsError {
-    /// The program lacks them.
+    /// The program was built without the feature `bpf`, or not for Linux.
     #[error("built without the feature bpf")]
     NotBuilt,
 }

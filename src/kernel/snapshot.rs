@@ -1,4 +1,4 @@
-//! One reading of the kernel's figures in a network namespace.
+//! Snapshot of the kernel's figures in one network namespace.
 
 use super::{Counters, ListenSocket, Sysctls};
 use crate::packet::Timestamp;

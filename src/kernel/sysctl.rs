@@ -20,7 +20,7 @@ pub struct Sysctls {
 }
 
 impl Sysctls {
-    /// Their files under `/proc/sys`.
+    /// Files of the sysctls under `/proc/sys`, in the order of the fields.
     pub(super) const FILES: [&str; 7] = [
         "net/core/somaxconn",
         "net/ipv4/tcp_abort_on_overflow",

@@ -32,11 +32,11 @@ struct BoundHistory {
     socket: ListenSocket,
     /// Number of sockets, when last seen.
     sockets: usize,
-    /// Those of them that were full.
+    /// Number of those sockets that were full, when last seen.
     sockets_full: usize,
     /// Growth of all their drop counts; `None` when the kernel gives none.
     drops: Option<u64>,
-    /// One was closed while queues overflowed: what it dropped last is not known.
+    /// True if a socket was closed while queues overflowed: its last drops are not known.
     lost: bool,
     recv_q_max: u32,
     full_seen: bool,

@@ -9,7 +9,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::kernel::{Counter, Counters};
 
-/// One statement of docs/DOMAIN.md compared with this kernel.
+/// Comparison of one statement of docs/DOMAIN.md with this kernel's behaviour.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ComparedRow {
     /// The section of docs/DOMAIN.md that makes it.
@@ -27,7 +27,7 @@ pub struct ComparedRow {
 /// The result of one scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Comparison {
-    /// Its name.
+    /// Name of the scenario.
     pub scenario: &'static str,
     /// The experiment in a sentence.
     pub what: String,

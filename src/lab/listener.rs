@@ -24,17 +24,17 @@ pub enum AcceptPolicy {
     Never,
     /// All of them, from this time on.
     After(Duration),
-    /// One at a time, this long apart.
+    /// Single connections, this long apart.
     Every(Duration),
-    /// This many in a row, this long apart as long as connections wait; the first as soon as one comes.
+    /// Batches of this many, this long apart while connections wait; the first as soon as a connection comes.
     Batches(u32, Duration),
-    /// One at a time, this long apart, and from a time on at another pace.
+    /// Single connections, first at one interval and later at another.
     Changing {
-        /// Between two accepts at first.
+        /// Time between two accepts at first.
         first: Duration,
-        /// When that changes.
+        /// Time from the start of accepting to the change of interval.
         after: Duration,
-        /// Between two accepts from then on.
+        /// Time between two accepts from then on.
         then: Duration,
     },
     /// At once, and each gets one byte: the server has served it.

@@ -24,10 +24,10 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Time after the last client has connected in which a SYN-ACK retransmission shows that its ACK met a full queue.
 const LAST_ACK: Duration = Duration::from_millis(1_300);
 
-/// What is replayed.
+/// Description of a replay: start times of the clients, the listener, and the path between them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Replay {
-    /// When each client starts, from the first on.
+    /// Start times of the clients, in order, counted from the first.
     pub starts: Vec<Duration>,
     /// Backlog of the listener.
     pub backlog: u32,
@@ -45,7 +45,7 @@ pub struct Replay {
     pub patience: Duration,
 }
 
-/// What came of it.
+/// Result of a replay.
 #[derive(Debug)]
 pub struct ReplayOutcome {
     /// ListenOverflows of the namespace.

@@ -1,4 +1,4 @@
-//! One real `connect()`: its result, the time it returned, and the result of the next operation.
+//! A real `connect()`: its result, the time it returned, and the result of the next operation.
 //!
 //! Owns the client socket's calls and their times. Does not own the number at once (`run`) nor the
 //! packets (`packets`).
@@ -75,7 +75,7 @@ pub struct Call {
     pub started: Timestamp,
     /// Just after `connect()`, or the `poll()` that ended it, returned.
     pub returned: Timestamp,
-    /// Its result.
+    /// Result of `connect()`.
     pub result: Result<(), Errno>,
     /// Results of later operations, after a success.
     pub next: Option<AfterConnect>,

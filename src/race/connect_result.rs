@@ -44,12 +44,12 @@ impl ConnectResult {
     }
 }
 
-/// One connect with its attempt, where there was a capture that shows it.
+/// A connect joined to its attempt.
 #[derive(Debug, Clone, Copy)]
 pub struct JoinedCall<'a> {
     /// Results of the client's calls.
     pub call: &'a Call,
-    /// Its packets.
+    /// Attempt that the packets show; `None` without a capture that has it.
     pub attempt: Option<&'a Attempt>,
 }
 
@@ -89,7 +89,7 @@ impl Race {
 }
 
 impl JoinedCall<'_> {
-    /// Its result.
+    /// Result of the connect, from the client's calls and the packets.
     #[must_use]
     pub fn result(&self) -> ConnectResult {
         if !self.call.succeeded() {

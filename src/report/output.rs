@@ -37,7 +37,7 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// It cannot be opened for writing.
+    /// The file cannot be opened for writing.
     pub fn file(path: &Path) -> io::Result<Self> {
         let old = match fs::symlink_metadata(path) {
             Ok(metadata) if !metadata.is_file() => return Self::in_place(path),
@@ -61,7 +61,7 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// It cannot be written.
+    /// The file cannot be written.
     pub fn probe(path: &Path) -> io::Result<()> {
         if fs::symlink_metadata(path).is_ok() {
             return OpenOptions::new().append(true).create(true).open(path).map(drop);

@@ -239,7 +239,7 @@ fn the_schema_lists_every_name() {
     assert_eq!(listed("confidence"), names::<Confidence>());
     assert_eq!(listed("evidence_code"), names::<EvidenceCode>());
     let mut own = names::<ListenerEvidenceCode>();
-    // It goes by the code of the attempts' evidence.
+    // `OfAttempts` is output under the code of the attempts' evidence, and has no code of its own.
     own.as_array_mut().unwrap().retain(|name| name != <&str>::from(ListenerEvidenceCode::OfAttempts));
     assert_eq!(listed("listener_evidence_code"), own);
     assert_eq!(listed("limit_code"), names::<LimitCode>());

@@ -76,7 +76,7 @@ fn line_start(line: &str) -> &str {
     line.split(',').find(|field| field.ends_with('Z')).unwrap()
 }
 
-/// One SYN to each of this many ports, from one client.
+/// Capture of a port scan: a SYN to each of ports 1 to `ports` from one client, 1,000 a second.
 fn port_scan(ports: u16) -> Vec<u8> {
     let mut bytes = Vec::new();
     for field in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 262_144, 1] {
@@ -110,7 +110,8 @@ fn listeners_past_the_bound_share_a_line() {
     // The text report has it too, after the worst of the others.
     let ran = hsanalyze(["-"]).stdin(port_scan(ports)).succeed();
     let text = ran.text();
-    // Those of the last second are undetermined, and known before the others, which wait for an answer from elsewhere.
+    // The 1,000 attempts of the last second are undetermined, and all of their listeners are kept: unanswered
+    // attempts are held back for an answer under another address, and reach the table later.
     assert!(text.contains(", at 7,192 servers and more."), "{text}");
     assert!(text.contains("... 7,182 servers more with problems: --all"), "{text}");
     assert!(text.contains("\nother servers  "), "{text}");

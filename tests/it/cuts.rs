@@ -73,7 +73,7 @@ fn analyse(packets: &[Packet]) -> Vec<Attempt> {
     kept.0
 }
 
-/// Whether a cut capture may say this of an attempt that has another verdict in the whole one (DOMAIN §4).
+/// True if a cut capture may give this verdict to an attempt that has another in the whole one (DOMAIN §4).
 fn is_open(attempt: &Attempt, end: Timestamp) -> bool {
     let soon = |since: Timestamp, within: Span| end.since(since) < within;
     match attempt.verdict {
@@ -84,7 +84,7 @@ fn is_open(attempt: &Attempt, end: Timestamp) -> bool {
             Some(Reason::Evicted) | None => false,
         },
         Verdict::Completed | Verdict::CompletedLate => attempt.unproven.is_some(),
-        // Some systems retry all the same.
+        // Clients of some systems retry although they were refused, so the verdict may change.
         Verdict::Refused | Verdict::Unreachable => soon(attempt.end, Span::from_millis(1_500)),
         _ => attempt.connect.outcome == Outcome::Pending,
     }

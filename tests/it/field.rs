@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::util::{hsanalyze, list, string};
 
-/// One entry of `cases.json`. A key that is absent is not checked.
+/// Entry of `cases.json`. A key that is absent is not checked.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
@@ -38,7 +38,7 @@ struct Case {
     not_text: Vec<String>,
 }
 
-/// One capture, or several that are read together.
+/// Capture of a case, or several that are read together.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Files {
@@ -213,7 +213,7 @@ fn cases() -> Vec<Case> {
     serde_json::from_str(&fs::read_to_string(field_dir().join("cases.json")).unwrap()).unwrap()
 }
 
-/// What is wrong with a case, in words; empty if nothing is.
+/// Failures of a case, in words; empty if there are none.
 fn failures(case: &Case) -> Vec<String> {
     let mut check = match Check::run(case) {
         Ok(check) => check,

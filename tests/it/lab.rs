@@ -89,7 +89,8 @@ fn offline_says_the_same(run: &Value, packets: &Path, recorded: bool) {
         }
         for key in INFERRED {
             let lab = &attempt["from_packets"][key];
-            // How sure an inference is depends on round trips, which a busy machine stretches at one end.
+            // Confidence depends on round trips, which a busy machine stretches at one end. So it is not compared for
+            // a new run, nor is an inference that one side lacks.
             if !recorded && (key == "confidence" || lab.is_null() || offline[key].is_null()) {
                 continue;
             }

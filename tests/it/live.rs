@@ -300,7 +300,7 @@ fn signals_limits_and_the_report_so_far() {
         let capture = Capture::start(&["-i", wire.name]);
         wire.attempt(1, "refused");
         wire.attempt(2, "half-open");
-        // It may still be retried: it is settled much later.
+        // A refused attempt may still be retried: it is settled much later.
         wait_for("the problem is told", || capture.stdout().contains("10.2.0.1:443  so far refused"));
         capture.signal(Signal::SIGUSR1);
         wait_for("a report so far", || capture.stderr().contains("undecided at the moment: 2;"));

@@ -197,7 +197,7 @@ fn capture(interface: &str, extra: &[&str]) -> Child {
     let mut command = Command::new(PROGRAM);
     command.args(["-i", interface, "--format", "json", "--duration", "12", "-Z", "nobody"]).args(extra);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // It prints `capturing on`, and takes the kernel's first figures before that.
+    // Time for the program to open the capture and to take the kernel's first figures.
     std::thread::sleep(Duration::from_millis(1_500));
     child
 }
@@ -440,7 +440,7 @@ fn the_stopped_worker_of_a_real_nginx_is_named() {
         });
         let output = Command::new(PROGRAM).arg("listeners").args(own).env("NO_COLOR", "1").output().unwrap();
         kill(Pid::from_raw(worker), Signal::SIGCONT).unwrap();
-        // Its workers end with it, when it is asked to; killed, it leaves them behind.
+        // SIGTERM, not SIGKILL: a killed nginx leaves its workers behind.
         kill(Pid::from_raw(i32::try_from(server.pid()).unwrap()), Signal::SIGTERM).unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
         let title = format!("1 OF 4 ACCEPT QUEUES FULL: worker PID {worker} (stopped)");

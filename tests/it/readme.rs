@@ -166,7 +166,7 @@ fn every_key_of_the_output_is_documented() {
     fn keys(value: &serde_json::Value, into: &mut BTreeSet<String>) {
         match value {
             serde_json::Value::Object(object) => object.iter().for_each(|(key, value)| {
-                // Their keys are names of verdicts and of skip reasons.
+                // The keys of these two are names of verdicts and of skip reasons.
                 if key != "verdicts" && key != "skipped" {
                     keys(value, into);
                 }

@@ -45,7 +45,7 @@ fn all_captures() -> Vec<PathBuf> {
 fn every_capture_gives_a_valid_document_and_valid_lines() {
     let mut schema = Schema::default();
     for path in all_captures() {
-        // Some of the field's captures are damaged, which the status says.
+        // Not `succeed`: some field captures are damaged, which gives another exit status.
         let json = hsanalyze([OsStr::new("--format=json"), path.as_os_str()]).run();
         let document: Value = serde_json::from_str(json.text()).unwrap();
         schema.assert_valid("analysis", &document);

@@ -1,5 +1,5 @@
-//! What a listener's sentence says must follow from its attempts: on every bundled capture its numbers are those of the
-//! tallies, and it denies no attempt's evidence.
+//! Sentences about listeners compared with their attempts: on every bundled capture, each number in a sentence is
+//! that of the attempts, and no sentence contradicts an attempt's evidence.
 
 use std::fs;
 use std::path::PathBuf;
@@ -28,7 +28,7 @@ fn number(text: &str) -> usize {
     text.replace(',', "").parse().unwrap()
 }
 
-/// Where a listener's sentence contradicts its attempts, in words.
+/// Contradictions between a listener's sentence and its attempts, in words.
 fn contradictions(listener: &Value, attempts: &[&Value]) -> Vec<String> {
     let diagnosis = string(listener, "diagnosis");
     let share = Regex::new(r"([\d,]+) of ([\d,]+) attempts?\b").unwrap();
@@ -79,7 +79,7 @@ fn sentences_follow_from_the_attempts() {
     let (mut sentences, mut wrong) = (0, Vec::new());
     for path in bundled() {
         let ran = hsanalyze(["--format", "json", path.to_str().unwrap()]).run();
-        // Some are damaged on purpose: what could be read is reported.
+        // Not `succeed`: some captures are damaged on purpose, and what could be read is reported.
         let report = ran.json();
         for listener in list(&report, "listeners") {
             let own = |attempt: &&Value| attempt["server"] == listener["server"];

@@ -66,7 +66,7 @@ fn evenly(count: u32, apart: Duration) -> Vec<Duration> {
     (0..count).map(|n| apart * n).collect()
 }
 
-/// One worker that accepts from one socket.
+/// Replay with a single worker that accepts from a single socket.
 fn one_worker(starts: Vec<Duration>, backlog: u32, accept: AcceptPolicy) -> Replay {
     Replay {
         starts,
@@ -213,7 +213,7 @@ fn applications_that_do_not_accept_evenly_are_named() {
         matches!(four.answer, Answer::Backlog { backlog, .. } if (75..=120).contains(&backlog)),
         "{four:?}"
     );
-    // One socket of four that nobody accepts from.
+    // Four sockets on one port; nobody accepts from one of them.
     let one = Replay { other_sockets: 3, ..one_worker(steady(2), 8, AcceptPolicy::Never) };
     let one = size_of(&one.run().unwrap());
     assert_eq!(one.answer, Answer::Unknown(Unknown::OneOfSeveralSockets), "{one:?}");

@@ -209,7 +209,7 @@ fn write_lines(text: &[u8]) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Whether a verdict that may still change shows an overflow, and not only that the attempt is stuck.
+/// True if a provisional verdict shows an overflow, and not only that the attempt is stuck.
 fn shows_overflow(verdict: Verdict) -> bool {
     matches!(verdict, Verdict::SynackRetransmitted | Verdict::ResetAfterAck | Verdict::AckIgnored)
 }

@@ -52,10 +52,10 @@ pub(super) fn drop(parameters: &Parameters) -> Result<ScenarioOutcome, LabError>
     Ok(ScenarioOutcome { comparison, traces, curve: None })
 }
 
-/// One run, with the kernel's state besides packets and counters.
+/// A run, with kernel figures that its packets and counters do not contain.
 struct DropRun {
     run: Run,
-    /// From the burst to the last request's end.
+    /// Time from the first request in the SYN queue to the end of the last one.
     vanished: Duration,
     /// Growth of the listener's own drop count; `None` before Linux 4.7.
     drops: Option<u32>,

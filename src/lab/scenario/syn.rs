@@ -162,7 +162,7 @@ fn compare_room(comparison: &mut Comparison, run: &Run) {
         // Each client's own clock around connect(), against the packets'.
         let agree = late.iter().filter(|(call, attempt)| {
             let connect = attempt.timing.connect.is_some_and(|connect| close(connect, latency(call)));
-            // One round trip of two milliseconds is not the delay's.
+            // The delay leaves out one round trip (2 ms by default), which `close` allows for.
             connect && attempt.timing.delay.is_some_and(|delay| close(delay, latency(call)))
         });
         comparison.equal(

@@ -54,7 +54,7 @@ impl Default for QueuesOptions {
 pub struct NetnsQueues<'a> {
     /// The namespace.
     pub netns: &'a Netns,
-    /// Its latest snapshot, with the changes since the one before.
+    /// Latest snapshot of the namespace, with the changes since the one before.
     pub watch: &'a Watch,
     /// False if limits and drops may not be read.
     pub complete: bool,
@@ -72,7 +72,7 @@ pub struct Queues<'a> {
     pub(super) rows: Vec<QueueRow<'a>>,
 }
 
-/// One LISTEN socket with all its columns.
+/// Row of the table: a LISTEN socket with all its columns.
 #[derive(Debug)]
 pub(super) struct QueueRow<'a> {
     pub(super) netns: &'a Netns,

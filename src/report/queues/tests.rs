@@ -239,7 +239,7 @@ fn one_stopped_worker_of_four_is_named_with_its_namespace_and_who_waits() {
             shown.lines().count() <= lines && shown.lines().all(|line| line.chars().count() <= columns),
             "{shown}"
         );
-        // Who listens, its queue, what it drops, the trouble and the way out.
+        // Needed on every screen: the listener, its queue, its drops, the trouble and the fix.
         let row = shown.lines().nth(3).unwrap();
         for needed in ["0.0.0.0:443", "5", "4", "3.0", "nginx[71] stopped"] {
             assert!(row.contains(needed), "{needed} in {shown}");

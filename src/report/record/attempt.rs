@@ -1,4 +1,4 @@
-//! One attempt.
+//! Record of an attempt: its names, order and units in JSON and NDJSON.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use crate::listener::RetrySums;
 use crate::packet::{Endpoint, Span};
 use crate::report::wording;
 
-/// One attempt.
+/// Record of an attempt.
 #[derive(Serialize)]
 pub(crate) struct AttemptRecord<'a> {
     client: Shown<Endpoint>,

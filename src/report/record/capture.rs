@@ -40,7 +40,7 @@ impl From<&Limit> for StatementRecord {
     }
 }
 
-/// One capture.
+/// Record of a capture.
 #[derive(Serialize)]
 pub(in crate::report) struct CaptureRecord<'a> {
     path: &'a str,

@@ -60,7 +60,7 @@ impl<'a> From<&'a KernelStats> for KernelRecord<'a> {
     }
 }
 
-/// Which limit of the queue is the smaller one.
+/// Name of the origin of a queue's limit.
 pub(super) fn limit_from(limit: LimitFrom) -> &'static str {
     match limit {
         LimitFrom::Listen => "listen",
@@ -121,7 +121,7 @@ pub(super) struct NetnsRecord<'a> {
     inode: Option<u64>,
     /// The lowest process number in it.
     pid: Option<u32>,
-    /// Its name in `ip netns`.
+    /// Name of the namespace in `ip netns`.
     name: Option<&'a str>,
 }
 

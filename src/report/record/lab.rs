@@ -32,7 +32,7 @@ struct ScenarioRecord<'a> {
     curve: Option<CurveRecord>,
 }
 
-/// One statement of docs/DOMAIN.md, and what this kernel did.
+/// Record of a statement of docs/DOMAIN.md compared with what this kernel did.
 #[derive(Serialize)]
 struct RowRecord<'a> {
     section: &'static str,
@@ -49,7 +49,7 @@ impl<'a> From<&'a ComparedRow> for RowRecord<'a> {
     }
 }
 
-/// One run: what the kernel counted, and the attempts as each end's packets and those counts show them.
+/// Record of a run: the kernel's counters, and the attempts as each end's packets and these counters show them.
 #[derive(Serialize)]
 struct RunRecord<'a> {
     run: &'a str,
@@ -168,7 +168,7 @@ fn scenario(outcome: &ScenarioOutcome) -> io::Result<ScenarioRecord<'_>> {
     })
 }
 
-/// One run, as a value: its attempts live no longer than their analysis here.
+/// Record of a run as a JSON value: a `RunRecord` borrows attempts that live only in this function.
 fn run(name: &str, trace: &Trace) -> io::Result<serde_json::Value> {
     let alone = BothEnds::of(trace)?;
     let with_kernel = alone.clone().with_kernel(trace.delta.as_ref());

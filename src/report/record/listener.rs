@@ -1,4 +1,4 @@
-//! One listener.
+//! Record of a listener, with its clients, episodes and percentiles.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ use crate::listener::{Clients, Episode, Listener, ListenerEvidence, Percentiles,
 use crate::packet::Endpoint;
 use crate::report::{display_filter, wording};
 
-/// One listener. `server` is null on the record that folds the listeners past the bound.
+/// Record of a listener. `server` is null on the record that folds the listeners past the bound.
 #[derive(Serialize)]
 pub(in crate::report) struct ListenerRecord<'a> {
     server: Option<Shown<Endpoint>>,

@@ -75,10 +75,10 @@ struct QueueRecord<'a> {
 #[derive(Serialize)]
 struct WaitingRecord {
     connections: usize,
-    /// Those that have sent data.
+    /// Number of connections with data that the server has not read.
     with_data: usize,
     longest: Option<Seconds>,
-    /// Those that wait longest, at most [`LISTED`].
+    /// Clients of the connections that wait longest, at most [`LISTED`].
     clients: Vec<ClientRecord>,
 }
 

@@ -20,7 +20,7 @@ struct RaceRecord<'a> {
     connects: Vec<CallRecord>,
 }
 
-/// One connect, flat. The errors are named as in `errno.h`.
+/// Record of a connect, flat to fit a CSV row. Errors are named as in `errno.h`.
 #[derive(Serialize)]
 struct CallRecord {
     client_port: u16,

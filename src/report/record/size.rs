@@ -13,7 +13,7 @@ use crate::packet::Endpoint;
 use crate::report::size::{Replayed, SizeReport};
 use crate::report::wording;
 
-/// How large the queue should have been. `answer` names which of the numbers below it are there.
+/// Record of the estimated size of a queue. Which of the fields up to `reason` are null depends on `answer`.
 #[derive(Serialize)]
 pub(super) struct SizeRecord {
     answer: &'static str,
@@ -174,7 +174,7 @@ struct SeriesRecord<'a> {
     bins: Vec<BinRecord<'a>>,
 }
 
-/// One bin.
+/// Record of a bin: the load in one interval of the series.
 #[derive(Serialize)]
 struct BinRecord<'a> {
     arrivals: &'a u32,

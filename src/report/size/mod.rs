@@ -1,4 +1,4 @@
-//! What `hsanalyze size` shows: the answer in full, backlogs to choose from, and the load over time.
+//! Output of `hsanalyze size`: the answer in full, backlogs to choose from, and the load over time.
 //!
 //! Owns layout, plots and rows. Does not own the estimate (`listener::size`) nor its sentences (`wording`).
 
@@ -21,7 +21,7 @@ use crate::packet::{Endpoint, Span};
 pub struct SizeReport {
     /// The listener.
     pub server: Endpoint,
-    /// Its record, with the cause of its trouble.
+    /// Record of the listener, with the cause of its trouble.
     pub listener: Option<Listener>,
     /// Other listeners that turned clients away.
     pub others: Vec<Endpoint>,
@@ -29,7 +29,7 @@ pub struct SizeReport {
     pub load: Load,
     /// The estimate.
     pub size: Size,
-    /// What the user would change.
+    /// Changes to try in predictions: other backlogs, another accept rate, more workers.
     pub what_if: WhatIf,
     /// The application that predictions are made for; `None` where its rate is not known.
     pub service: Option<Service>,
@@ -37,11 +37,11 @@ pub struct SizeReport {
     pub candidates: Vec<Candidate>,
     /// The load over time.
     pub series: Option<Series>,
-    /// What a real listener did with the same arrivals.
+    /// Results of replaying the same arrivals against a real listener in the lab.
     pub replays: Vec<Replayed>,
 }
 
-/// What a real listener in the lab did with the arrivals.
+/// Result of replaying the arrivals against a real listener in the lab with one backlog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Replayed {
     /// The backlog that it was given.

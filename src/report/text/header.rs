@@ -61,7 +61,7 @@ impl HeaderCounts {
         }
     }
 
-    /// Why completed attempts are unproven, and how many.
+    /// Reasons why completed attempts are unproven, each with the number of attempts.
     pub(super) fn unproven(&self) -> impl Iterator<Item = (Unproven, u64)> {
         Unproven::iter().zip(self.unproven).filter(|&(_, n)| n > 0)
     }

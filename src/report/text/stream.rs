@@ -1,4 +1,4 @@
-//! One line per attempt as it is reported, for those who watch a live capture.
+//! Lines of a live capture: one per attempt as it is reported, and one per listener that starts to overflow.
 
 use std::io::{self, Write};
 

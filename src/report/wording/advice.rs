@@ -6,7 +6,7 @@ use crate::kernel::KernelStats;
 use crate::listener::Advice;
 use crate::packet::Endpoint;
 
-/// One piece of advice for the listener on `server`, as a command with a note, or as a clause.
+/// Advice for the listener on `server`, as a command with a note, or as a clause.
 ///
 /// Commands are as they must be typed: where `kernel` knows the listener's network namespace and its port there (behind
 /// NAT another one), they run in that.

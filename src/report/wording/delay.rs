@@ -1,4 +1,4 @@
-//! How late clients were.
+//! Phrases for the delays of late clients.
 
 use crate::listener::Percentiles;
 use crate::packet::Span;

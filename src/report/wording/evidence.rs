@@ -8,7 +8,7 @@ use crate::listener::{KernelFigures, ListenerEvidence, RetrySchedule};
 use crate::packet::{IcmpError, Span};
 use crate::words::{count, number, verb};
 
-/// One piece of an attempt's evidence.
+/// Clause for one piece of an attempt's evidence.
 pub(in crate::report) fn evidence(evidence: Evidence) -> Cow<'static, str> {
     let figures = match evidence {
         Evidence::AcksIgnored(n @ 2..) => {
@@ -196,7 +196,7 @@ fn plain(evidence: Evidence) -> &'static str {
         Evidence::NotLinux => "the SYN-ACK is not a Linux kernel's",
         Evidence::KernelOverflowed => "the kernel counted overflows of this accept queue at that time",
         Evidence::KernelDidNotOverflow => "the kernel counted no overflow of this accept queue at that time",
-        // Those with figures have sentences of their own.
+        // Evidence with figures is worded in `evidence`.
         Evidence::DropsCluster { .. }
         | Evidence::RstAnswersLaterSegment(_)
         | Evidence::DataUnanswered(_)
@@ -266,7 +266,7 @@ pub(in crate::report) fn ruled_out(ruled_out: RuledOut, attempts: u64) -> String
     format!("{}: {}{of}", super::causes::noun(ruled_out.cause), evidence(ruled_out.evidence))
 }
 
-/// One piece of a listener's evidence.
+/// Clause for one piece of a listener's evidence.
 pub(in crate::report) fn listener_evidence(known: &ListenerEvidence) -> Cow<'static, str> {
     match *known {
         ListenerEvidence::KernelCounted(ref figures) => kernel_figures(figures).into(),

@@ -4,7 +4,7 @@ use crate::engine::Limit;
 use crate::printable::printable;
 use crate::words::{count, number, verb};
 
-/// One limit, as a clause without a full stop. Safe for a terminal.
+/// Clause for a limit of the capture, without a full stop. Safe for a terminal.
 pub(in crate::report) fn limit(limit: &Limit) -> String {
     match limit {
         Limit::Damaged { message, cut } => {

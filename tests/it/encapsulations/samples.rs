@@ -1,4 +1,4 @@
-//! One sample for each encapsulation, or each form of one: how it wraps a packet.
+//! Samples of encapsulations: for each, or for each form of one, a function that wraps a packet in it.
 
 use super::build::{Inner, ethernet, gre, ieee802_3, in_ipv4, in_ipv6, join, to_port, to_port_v6, with_port};
 

@@ -1,4 +1,4 @@
-//! What is not decoded is named, in JSON and where the text finds no handshakes.
+//! Packets that are not decoded: JSON counts them by protocol, and the text names them where it finds no handshakes.
 
 use serde_json::json;
 
