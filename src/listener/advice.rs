@@ -1,4 +1,4 @@
-//! What to check or fix at a listener, as data. Does not own the sentences (`report/wording`).
+//! Advice for a listener: what to check or to fix, as data. Does not own the sentences (`report/wording`).
 
 use strum::IntoStaticStr;
 
@@ -7,7 +7,7 @@ use super::record::Record;
 use super::totals::CauseTally;
 use crate::handshake::{Cause, Confidence, System, Verdict};
 
-/// One piece of advice.
+/// A piece of advice for a listener: one thing to check or to fix, by [`Self::kind`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Advice {
     /// Look at the listener's queue: Recv-Q, Send-Q and drops.
@@ -82,7 +82,7 @@ pub enum Advice {
     CheckServerCounters,
 }
 
-/// Whether advice is about finding out or about changing something.
+/// Kind of a piece of advice: something to look at, or something to change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
 pub enum AdviceKind {
@@ -101,7 +101,7 @@ impl AdviceKind {
 }
 
 impl Advice {
-    /// Whether it says what to look at or what to change.
+    /// Kind of this advice. Where the cause is only `possible`, only checks are advised (DOMAIN §5).
     #[must_use]
     pub const fn kind(self) -> AdviceKind {
         match self {

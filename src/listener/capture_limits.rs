@@ -1,9 +1,9 @@
-//! What the capture cannot support: what rests on it is less sure (DOMAIN §4).
+//! Limits of the capture: what it cannot support. An inference that needs it is less sure (DOMAIN §4).
 
 use crate::handshake::{Attempt, Evidence, Fact, Reason, Verdict};
 use crate::packet::{Span, Timestamp};
 
-/// What the capture cannot support, as far as is known by now.
+/// Limits of the capture, as far as they are known by now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CaptureLimits {
     /// No bare ACK is in the capture: a handshake without one proves nothing, be it half-open, a scan or a flood.
@@ -21,13 +21,13 @@ pub struct CaptureLimits {
 }
 
 impl CaptureLimits {
-    /// Whether packets that are not in the capture may have been on the wire.
+    /// True if packets that were on the wire may be missing from the capture.
     const fn lacks_packets(self) -> bool {
         self.no_bare_acks || self.one_direction || self.gaps || self.drops
     }
 
-    /// Whether they weaken an inference from this verdict: it rests on a packet that is not there, or on the time between
-    /// packets.
+    /// True if these limits weaken an inference from `verdict`, because that rests on the absence of a packet, or on
+    /// the time between packets.
     pub(super) const fn weaken(self, verdict: Verdict) -> bool {
         let timing = self.no_clock || self.two_clocks;
         match verdict {
@@ -49,15 +49,15 @@ impl CaptureLimits {
     }
 }
 
-/// What the attempts show of the capture's completeness; a few counters.
+/// Counts of settled attempts that show how complete the capture is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Coverage {
     /// Settled attempts.
     attempts: u64,
-    /// Those with a segment of the client, of the server.
+    /// Attempts of which the capture has a segment from the client, and those of which it has one from the server.
     from_client: u64,
     from_server: u64,
-    /// Those of which a packet is missing between others.
+    /// Attempts that lack a packet which must have passed while the capture was running.
     gaps: u64,
     /// The start of the first attempt.
     begin: Option<Timestamp>,

@@ -45,7 +45,8 @@ impl Clients {
     }
 }
 
-/// Whether the server may have accepted an attempt that it ignored at first, without a segment in the capture.
+/// True if the server may have the connection although no captured segment shows it: the overflow is only `possible`,
+/// or one ACK was ignored and the next one, which answers the repeated SYN-ACK, may have been accepted.
 fn may_be_accepted(attempt: &Attempt, inference: &Inference) -> bool {
     let once = attempt.verdict == Verdict::SynackRetransmitted && attempt.retries.after_ack == 1;
     inference.confidence == Some(Confidence::Possible) || once && !has_run_out(attempt)

@@ -11,24 +11,25 @@ use crate::handshake::{Cause, Confidence, Verdict};
 use crate::kernel::KernelStats;
 use crate::packet::Endpoint;
 
-/// What is wrong with a listener, beside its cause.
+/// State of a listener, drawn from its attempts, their causes and the kernel's counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Diagnosis {
-    /// Its cause explains some of its attempts.
+    /// Trouble with a cause that explains some of the listener's attempts.
     Explained {
-        /// Those attempts, by verdict.
+        /// Attempts that the cause explains, by verdict.
         affected: Tally,
-        /// It answered at least one SYN. Never said of several servers: it may be another one that did.
+        /// True if the listener answered at least one SYN. Always false for the line of folded listeners: the one that
+        /// answered may be another than the one in trouble.
         answers: bool,
     },
-    /// Its accept queue overflowed by the kernel's count, and no attempt shows it.
+    /// Accept queue overflow that the kernel counted and no attempt shows.
     CountedByKernel,
     /// Attempts look like an overflow, but the kernel counted none.
     DeniedByKernel {
-        /// How many.
+        /// Number of attempts that look like one.
         attempts: u64,
     },
-    /// Some attempts got no answer, others did; that explains most of its problems.
+    /// Trouble that is mostly SYNs without an answer, while the listener answered others.
     PartlyUnanswered,
     /// Attempts did not complete, and the packets do not show why.
     Unexplained,
@@ -103,7 +104,8 @@ fn sized(advice: Advice, size: Option<&Size>) -> Advice {
     }
 }
 
-/// How large the queue should have been, where it is sure enough that it overflowed.
+/// Estimate of how large the queue should have been; `None` unless it overflowed at likely or confirmed, with drops
+/// seen.
 fn size(cause: Option<Cause>, confidence: Option<Confidence>, record: &Record) -> Option<Size> {
     let sure = cause.is_some_and(is_overflow) && confidence > Some(Confidence::Possible);
     let limit = record.kernel.stats().and_then(|kernel| kernel.send_q);
@@ -114,8 +116,8 @@ pub(super) fn is_overflow(cause: Cause) -> bool {
     cause == Cause::AcceptQueueOverflow
 }
 
-/// Whether the kernel counted overflows of this queue that no attempt shows: the clients are still waiting, or are not
-/// in the capture.
+/// True if the kernel counted overflows of this queue and no attempt has that cause: the clients are still waiting, or
+/// are not in the capture.
 fn counted_alone(record: &Record, totals: &Totals) -> bool {
     totals.of(Cause::AcceptQueueOverflow).is_none()
         && figures(record).and_then(KernelStats::overflowed) == Some(true)
@@ -158,7 +160,8 @@ fn without_cause(record: &Record, totals: &Totals) -> Diagnosis {
     }
 }
 
-/// Whether most of its problems are SYNs that got no answer at all, while others did.
+/// True if at least half of the problems are SYNs without any answer, while the listener answered or refused others,
+/// and never with other numbers or from another address.
 fn left_some(record: &Record) -> bool {
     let unanswered = record.verdicts.get(Verdict::Unanswered);
     let answers = record.observed.answered + record.observed.refused > 0;

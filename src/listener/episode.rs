@@ -7,17 +7,17 @@ use crate::packet::{Span, Timestamp};
 /// A stretch of time in which a listener had one kind of trouble.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Episode {
-    /// Its cause; `None` where nothing explains it.
+    /// Cause of the trouble; `None` where nothing explains it.
     pub cause: Option<Cause>,
-    /// How sure that is; `None` exactly when `cause` is.
+    /// Confidence in the cause; `None` exactly where `cause` is.
     pub confidence: Option<Confidence>,
     /// Start of its first problem.
     pub from: Timestamp,
     /// End of its last problem so far.
     pub until: Timestamp,
-    /// It may go on: a problem may still follow.
+    /// True if a further problem may still extend the episode.
     pub ongoing: bool,
-    /// Its attempts, by verdict.
+    /// Attempts of the episode, by verdict.
     pub verdicts: Tally,
 }
 

@@ -1,4 +1,4 @@
-//! Why a listener's cause is what it is, as data, strongest first: what the kernel counted, what the packets showed.
+//! Evidence for a listener's cause, as data, strongest first: what the kernel counted, then what the packets showed.
 //!
 //! Does not own the sentences (`report/wording`).
 
@@ -12,7 +12,7 @@ use crate::handshake::{Cause, Confidence, Evidence, Vantage, Verdict};
 use crate::kernel::{Counter, KernelStats};
 use crate::packet::Span;
 
-/// One fact about a listener, or one doubt. [`ListenerEvidenceCode`] has the codes.
+/// A fact about a listener that supports or weakens a cause. [`ListenerEvidenceCode`] has the codes.
 #[derive(Debug, Clone, PartialEq, EnumDiscriminants)]
 #[strum_discriminants(
     name(ListenerEvidenceCode),
@@ -24,7 +24,8 @@ use crate::packet::Span;
 pub enum ListenerEvidence {
     /// The kernel's counters of this listener and its namespace.
     KernelCounted(KernelFigures),
-    /// This kernel repeated fewer SYN-ACKs than the packets show: another one answers.
+    /// Fewer SYN-ACK repeats or handshakes counted by this kernel than the packets show: another kernel may answer for
+    /// the listener's address.
     KernelElsewhere,
     /// The packets show ignored or reset ACKs, each of which a full queue would have counted.
     KernelCountedNone,
@@ -34,7 +35,7 @@ pub enum ListenerEvidence {
         clients: u64,
         /// The capture point is near the server, so the ACKs arrived there.
         reached_server: bool,
-        /// How many in a row, at most.
+        /// Most ACKs that were ignored in a row, of one attempt.
         in_a_row: u32,
     },
     /// ACKs, or data, were answered with a bare RST.
@@ -58,9 +59,9 @@ pub enum ListenerEvidence {
     SettingChanged,
     /// The different verdicts are all effects of one full queue.
     OneQueue {
-        /// Some handshakes completed.
+        /// True if other attempts have the verdict `completed`.
         completed: bool,
-        /// Some SYNs got no answer.
+        /// True if SYNs got no answer, also those of attempts that completed late.
         unanswered: bool,
     },
     /// Clients connected late, because their first SYNs were dropped.
@@ -68,7 +69,7 @@ pub enum ListenerEvidence {
         /// Attempts.
         clients: u64,
     },
-    /// When SYN-ACKs were repeated.
+    /// Times at which SYN-ACKs were repeated, compared with Linux's schedule.
     RetrySchedule(RetrySchedule),
     /// Evidence of so many attempts.
     OfAttempts {
@@ -93,7 +94,7 @@ impl ListenerEvidence {
 /// The kernel's counters while it was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KernelFigures {
-    /// How long that was.
+    /// Time from the first snapshot of the counters to the latest.
     pub span: Span,
     /// Packets that the listener dropped, where the kernel counts them.
     pub drops: Option<u64>,
@@ -136,7 +137,7 @@ pub(super) fn evidence(
     let attempts = match cause {
         Some(Cause::AcceptQueueOverflow) => {
             evidence.extend(of_overflow(tally, record, totals));
-            // Those with sentences of their own were said.
+            // The evidence pushed above already has these facts, with the listener's own figures.
             tally.evidence.iter().filter(|(evidence, _)| !is_said(*evidence)).copied().collect()
         }
         Some(_) => tally.evidence.clone(),
@@ -148,7 +149,8 @@ pub(super) fn evidence(
     evidence
 }
 
-/// What the kernel counted, where that matters.
+/// Evidence from the kernel's counters; empty unless the cause is an overflow, or attempts look like one that the
+/// kernel did not count.
 fn of_kernel(cause: Option<Cause>, record: &Record, totals: &Totals) -> Vec<ListenerEvidence> {
     let matters = cause.is_some_and(is_overflow) || totals.denied > 0;
     let Some(stats) = figures(record).filter(|_| matters) else { return Vec::new() };
@@ -159,7 +161,8 @@ fn of_kernel(cause: Option<Cause>, record: &Record, totals: &Totals) -> Vec<List
     std::iter::once(ListenerEvidence::KernelCounted(stats.into())).chain(denied).collect()
 }
 
-/// Whether an overflow's evidence is said with the listener's own figures.
+/// True for evidence of an attempt that the listener's own evidence of an overflow replaces, with figures of all
+/// attempts.
 fn is_said(evidence: Evidence) -> bool {
     matches!(
         evidence,

@@ -18,7 +18,7 @@ const BUCKETS: usize = ((40 - FIRST) * PER_DOUBLING) as usize;
 pub(super) struct Histogram {
     /// The values, as long as they are few.
     exact: Vec<Span>,
-    /// How many values are in each bucket, once they are many.
+    /// Number of values by bucket; `None` as long as all values fit into `exact`.
     buckets: Option<Box<[u32; BUCKETS]>>,
     max: Span,
 }

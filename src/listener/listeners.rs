@@ -85,13 +85,13 @@ impl Listeners {
         self.limits = CaptureLimits { drops: limits.drops || self.limits.drops, ..limits };
     }
 
-    /// What the capture cannot support, as last set.
+    /// Limits of the capture, as last set.
     #[must_use]
     pub fn limits(&self) -> CaptureLimits {
         self.limits
     }
 
-    /// What the settled attempts show of the capture's completeness.
+    /// Counts of settled attempts that show how complete the capture is.
     #[must_use]
     pub fn coverage(&self) -> Coverage {
         self.coverage
@@ -150,8 +150,9 @@ impl Listeners {
         }
     }
 
-    /// Whether nothing proves a completed attempt whose listener overflowed at that time: a full queue that ignores data, or
-    /// answers by SYN cookies, repeats nothing.
+    /// True if a completed attempt is unproven because other attempts show that the listener's queue was surely full
+    /// when its ACK came. The lack of SYN-ACK repeats proves nothing then: a full queue that ignores data, or answers
+    /// by SYN cookies, repeats nothing.
     fn is_beside_overflow(&self, attempt: &Attempt) -> bool {
         let unproven = attempt.verdict.is_completed()
             && attempt.unproven.is_none()
@@ -215,7 +216,8 @@ impl Listeners {
         }
     }
 
-    /// Whether the way from the client lived between the first and the last ignored ACK.
+    /// True if segments of other attempts of the client reached the host between the first and the last ignored ACK, so
+    /// that no outage of the path explains the ignored ACKs.
     fn way_lived(&self, attempt: &Attempt) -> bool {
         let Some(acked) = attempt.acked.filter(|_| attempt.verdict == Verdict::SynackRetransmitted) else {
             return false;
@@ -239,7 +241,7 @@ impl Listeners {
         others.count() as u32
     }
 
-    /// What the attempts of a record mean by all that is known now.
+    /// Totals of a record's attempts; the causes of those it keeps are inferred by all that is known now.
     fn totals(&self, record: &Record) -> Totals {
         let mut totals = record.settled.clone();
         for attempt in &record.cases {

@@ -57,7 +57,7 @@ pub struct Listener {
     pub connect_time: Option<Percentiles>,
     /// The part of that which retries cost, over the attempts that they cost any.
     pub delay: Option<Percentiles>,
-    /// How late the server was after the ACK, over the attempts to which it was late.
+    /// Distribution of the time by which the server was late after the ACK, over the attempts to which it was late.
     pub stall: Option<Percentiles>,
     /// Attempts to which it was late.
     pub stalled: u64,
@@ -69,9 +69,9 @@ pub struct Listener {
     pub cause: Option<Cause>,
     /// `net.ipv4.tcp_abort_on_overflow`, as the attempts show it.
     pub abort_on_overflow: Option<bool>,
-    /// How sure the cause is; `None` exactly when `cause` is.
+    /// Confidence in the cause; `None` exactly where `cause` is.
     pub confidence: Option<Confidence>,
-    /// Why it is this cause, strongest first.
+    /// Evidence for the cause, or of the unexplained problems where there is none; strongest first.
     pub evidence: Vec<ListenerEvidence>,
     /// Causes that were excluded, by what, and for how many of its attempts.
     pub ruled_out: Vec<(RuledOut, u64)>,
@@ -81,21 +81,21 @@ pub struct Listener {
     pub late: u64,
     /// Attempts that were answered with other numbers, or from another address.
     pub odd_answers: u64,
-    /// What is wrong with it.
+    /// State of the listener, drawn from its attempts, their causes and the kernel's counts.
     pub diagnosis: Diagnosis,
     /// Stretches of trouble, in order of their start.
     pub episodes: Vec<Episode>,
-    /// What `connect()` returned to the clients whose attempts overflowed its queue.
+    /// Numbers of clients whose attempts overflowed its queue, by what `connect()` returned to them.
     pub clients: Clients,
-    /// What to check or fix.
+    /// Advice: things to check or to fix.
     pub advice: Vec<Advice>,
     /// Start of the first attempt that its cause explains.
     pub since: Option<Timestamp>,
     /// End of the last attempt that its cause explains.
     pub until: Option<Timestamp>,
-    /// How large its accept queue should have been, where it overflowed at likely or confirmed.
+    /// Estimate of how large its accept queue should have been, where it overflowed at likely or confirmed.
     pub size: Option<size::Size>,
-    /// What the kernel counted of it, where it runs on this machine and the capture is live.
+    /// Kernel stats of the listener, where it runs on this machine and the capture is live.
     pub kernel: Option<KernelStats>,
 }
 
@@ -114,7 +114,7 @@ pub struct CauseCount {
     pub cause: Cause,
     /// The attempts, by verdict.
     pub verdicts: Tally,
-    /// How surely at best, by verdict.
+    /// Highest confidence of the attempts with each verdict; `None` where the cause explains none of them.
     surest: [Option<Confidence>; Verdict::COUNT],
 }
 
@@ -130,13 +130,13 @@ impl CauseCount {
         count
     }
 
-    /// How surely it explains at best an attempt with this verdict; `None` if it explains none.
+    /// Highest confidence with which the cause explains an attempt of this verdict; `None` if it explains none.
     #[must_use]
     pub const fn surest(&self, verdict: Verdict) -> Option<Confidence> {
         self.surest[verdict as usize]
     }
 
-    /// How surely it explains at best any attempt.
+    /// Highest confidence with which the cause explains any attempt.
     #[must_use]
     pub fn confidence(&self) -> Option<Confidence> {
         self.surest.into_iter().max().flatten()

@@ -23,7 +23,7 @@ const SECONDS: i64 = 256;
 
 type Seeded = foldhash::quality::RandomState;
 
-/// What is known of clients and of ways from one address to another.
+/// Facts about clients, and about the ways from one address to another; at most [`MOST`] of each.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Paths {
     ways: IndexMap<(IpAddr, IpAddr), Way, Seeded>,
@@ -101,7 +101,7 @@ impl Paths {
         way.set(second, true);
     }
 
-    /// Whether segments from one address to another arrived strictly between these times, by whole seconds.
+    /// True if segments of `client` reached `host` strictly between these times, by whole seconds.
     pub(super) fn lived(&self, client: IpAddr, host: IpAddr, from: Timestamp, to: Timestamp) -> bool {
         let second = |at: Timestamp| at.as_nanos().div_euclid(1_000_000_000);
         let (from, to) = (second(from) + 1, second(to));

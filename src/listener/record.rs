@@ -74,7 +74,7 @@ pub(super) struct Record {
     pub(super) load: BoundedLoad,
     pub(super) kernel: KernelHistory,
     pub(super) observed: Observed,
-    /// What the attempts that are not kept mean, as known when they were settled.
+    /// Totals of the attempts that are not kept, with the causes known when they were settled.
     pub(super) settled: Totals,
     /// Attempts whose cause may still change with those of others.
     pub(super) cases: Vec<Attempt>,
@@ -108,7 +108,7 @@ impl Record {
     }
 }
 
-/// Whether what other attempts show may change an attempt's cause: otherwise it explains itself.
+/// True if what other attempts show may change the attempt's cause; otherwise its own packets explain it.
 pub(super) fn is_open_case(attempt: &Attempt) -> bool {
     let facts = attempt.facts;
     match attempt.verdict {

@@ -36,7 +36,7 @@ const MOST: usize = 4096;
 const HELD: Span = Span::from_secs(140);
 
 impl Sightings {
-    /// Whether a finding may have to be held back, or may release others.
+    /// True if the finding may have to be held back, or may release others.
     #[must_use]
     pub fn concerns(&self, finding: &Finding) -> bool {
         let attempt = &finding.attempt;
@@ -177,7 +177,7 @@ fn key(attempt: &Attempt) -> Key {
     (attempt.client.port(), attempt.client_isn)
 }
 
-/// Whether an attempt may be the answer that another one's SYN did not get: the client resets, or ignores it.
+/// True if the attempt may hold the answer to another one's SYN: its client reset or ignored the SYN-ACK.
 fn is_answer(attempt: &Attempt) -> bool {
     matches!(attempt.verdict, Verdict::ClientReset | Verdict::HalfOpen)
 }

@@ -8,7 +8,7 @@ use crate::listener::{Clients, Diagnosis, ListenerEvidence};
 use crate::packet::Span;
 use crate::report::samples;
 
-/// What a kernel says whose listener on `server` overflowed so often between two samples around `attempt`.
+/// Records counts of a kernel whose listener on `server` overflowed so often between two samples around `attempt`.
 fn say(listeners: &mut Listeners, attempt: &Attempt, overflows: u64, abort: u32) {
     say_all(listeners, attempt, (overflows, 1_000), abort);
 }

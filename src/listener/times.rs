@@ -1,4 +1,4 @@
-//! How long the clients of a listener took to connect, and were kept waiting.
+//! Distributions of the times that a listener's clients took to connect and were kept waiting.
 
 use super::Percentiles;
 use super::histogram::Histogram;
@@ -37,7 +37,7 @@ impl Times {
         self.delay.percentiles()
     }
 
-    /// How many were stalled.
+    /// Number of attempts with a stall that a retransmission ended (`Timing::long_stall`).
     pub(super) fn stalled(&self) -> u64 {
         self.stalled
     }

@@ -12,7 +12,7 @@ use crate::packet::Timestamp;
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct CauseTally {
     pub(super) verdicts: Tally,
-    /// How surely at best, by verdict.
+    /// Highest confidence of the attempts with each verdict; `None` where the cause explains none of them.
     pub(super) surest: [Option<Confidence>; Verdict::COUNT],
     pub(super) span: Option<(Timestamp, Timestamp)>,
     /// Each kind of evidence once, with how many attempts have it.
@@ -28,7 +28,7 @@ impl CauseTally {
     }
 }
 
-/// What all attempts of a listener mean.
+/// Causes and evidence of all attempts of a listener, counted.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Totals {
     /// Most listeners have one cause, if any.
@@ -39,7 +39,7 @@ pub(super) struct Totals {
     pub(super) ruled_out: SmallVec<[(RuledOut, u64); 2]>,
     /// Overflowed attempts that show this `tcp_abort_on_overflow`: 0, or 1.
     pub(super) settings: [u64; 2],
-    /// What `connect()` returned to the clients of overflowed attempts.
+    /// Numbers of clients with overflowed attempts, by what `connect()` returned to them.
     pub(super) clients: Clients,
     pub(super) most_ignored: u32,
     /// Attempts that look like an overflow which the kernel denies.

@@ -93,7 +93,8 @@ fn acks_ignored(case: &Case<'_>) -> Weight {
     if is_by_another(case) { weight.at_most(Support::Fits) } else { weight }
 }
 
-/// Whether repeats, or refusals meanwhile, show that the SYN-ACKs are not the listener's timer's.
+/// True if the SYN-ACK repeats do not look like those of the listener's timer: they differ from the first SYN-ACK, drew
+/// no ACK, or came while SYNs were refused.
 fn is_by_another(case: &Case<'_>) -> bool {
     let (from, to) = case.span();
     case.has(Fact::RetransmittedByOther)

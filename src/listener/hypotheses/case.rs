@@ -1,4 +1,4 @@
-//! One attempt and what is known of its listener and its host: the ground for every hypothesis.
+//! An attempt with the facts known of its listener and its host: the input of every hypothesis.
 
 use crate::handshake::{Attempt, Evidence, Fact, Vantage, Verdict};
 use crate::listener::capture_limits::CaptureLimits;
@@ -12,9 +12,9 @@ pub(in crate::listener) struct Case<'a> {
     pub(in crate::listener) own: &'a Observed,
     pub(in crate::listener) host: HostView,
     pub(in crate::listener) limits: CaptureLimits,
-    /// What the kernel counted of the listener at the attempt's time.
+    /// Evidence from the kernel's counts of the listener at the attempt's time.
     pub(in crate::listener) kernel: Option<KernelEvidence>,
-    /// The events that it counted in the intervals which touch that time.
+    /// Events that the kernel counted in the intervals which touch that time.
     pub(in crate::listener) kernel_events: Option<KernelEvents>,
 }
 
@@ -29,7 +29,7 @@ pub(in crate::listener) struct HostView {
     pub(in crate::listener) way_lived: bool,
     /// Listeners at which the client knocked in vain.
     pub(in crate::listener) ports_knocked: u32,
-    /// How long before this attempt the same client address and port were last used.
+    /// Time since the end of the last attempt with the same client address, client port and server, if one is known.
     pub(in crate::listener) ports_used_before: Option<Span>,
     /// The address from which the attempt was answered, if it is not the server's.
     pub(in crate::listener) answered_from: Option<Endpoint>,
@@ -44,7 +44,7 @@ impl Case<'_> {
         self.attempt.facts.has(fact)
     }
 
-    /// Whether what is in the capture has reached the server, or comes from it.
+    /// True if the capture was taken near the server: packets in it have reached the server, or come from it.
     pub(in crate::listener) fn is_near_server(&self) -> bool {
         matches!(self.attempt.vantage, Some(Vantage::Server | Vantage::Local))
     }
@@ -68,7 +68,7 @@ impl Case<'_> {
         })
     }
 
-    /// Whether the server answered, if with something else than a SYN-ACK that fits.
+    /// True if an answer of the server does not fit the SYN: it has other numbers, or came from another address.
     pub(in crate::listener) fn has_odd_answer(&self) -> bool {
         self.has(Fact::ServerOutOfWindow) || self.has(Fact::RstWrongAck) || self.host.answered_from.is_some()
     }
@@ -80,14 +80,14 @@ impl Case<'_> {
         self.own.drops.at(first, last)
     }
 
-    /// Whether the attempt's SYNs were left unanswered in one stretch with several others', while the listener answered
-    /// at other times (DOMAIN §5.1).
+    /// Evidence that the attempt's SYNs went unanswered in one stretch with those of several others, while the listener
+    /// answered at other times (DOMAIN §5.1); `None` where they did not.
     pub(in crate::listener) fn drops_cluster(&self) -> Option<Evidence> {
         /// Attempts of a stretch from which on it is one.
         const SEVERAL: u32 = 3;
         /// From a single address loss on its path is as common: more of them.
         const OF_ONE_CLIENT: u32 = 8;
-        /// How far the listener must be seen to answer around it.
+        /// Time before and after the stretch within which the listener must be seen to answer.
         const AROUND: Span = Span::from_secs(30);
         let stretch = self.stretch()?;
         let answered = self.own.drops.answered_between(stretch.from, stretch.to);

@@ -25,7 +25,7 @@ fn weigh(case: &Case<'_>) -> Weight {
     waited(case.attempt).map_or(Weight::Silent, |waited| Weight::supported([Evidence::GaveUpBefore(waited)]))
 }
 
-/// How long the client had waited for the SYN-ACK, if that was long.
+/// Time that the client waited for the SYN-ACK; `None` if it sent no retry and waited no longer than [`LONG`].
 pub(super) fn waited(attempt: &Attempt) -> Option<Span> {
     let last_retry = attempt.syn_retry_at.last().copied().unwrap_or(Span::ZERO);
     let answer = attempt.timing.syn_to_synack.unwrap_or(Span::ZERO);

@@ -49,8 +49,8 @@ fn weigh(case: &Case<'_>) -> Weight {
     Weight::Left(support, evidence)
 }
 
-/// What leaves a deferral as the only common explanation of one repeat to a silent client: no outage and no full queue
-/// strikes silent clients alone, each once, at times far apart (DOMAIN §3).
+/// Evidence that a deferral is the only common explanation of one repeat to a silent client: neither an outage nor a
+/// full queue affects silent clients alone, each once, at times far apart (DOMAIN §3).
 pub(super) fn explains_silent_clients(case: &Case<'_>) -> Option<Evidence> {
     let silence = &case.own.silence;
     let one_period = silence.repeated >= 2 && silence.period().is_some();
@@ -84,20 +84,21 @@ fn exclusion(case: &Case<'_>) -> Option<Evidence> {
     silence.without_repeat.filter(|&silent| silent > at.scaled(5, 4)).map(Evidence::SilentWithoutRepeat)
 }
 
-/// Whether a kernel before 3.1 repeated the SYN-ACK to a client that sent nothing: up to 2.6.31 a deferral ignored the bare
-/// ACK through all repeats (DOMAIN §3).
+/// True if the SYN-ACK was repeated as kernels before 3.1 do it: after 3 s, then with doubled gaps. A deferral of
+/// kernels up to 2.6.31 ignores the bare ACK through all repeats, so that a second repeat excludes nothing (DOMAIN §3).
 fn repeats_as_before_3_1(attempt: &Attempt) -> bool {
     let first = attempt.retry_at.first().is_some_and(|&first| first >= HELD_BACK && first < FIRST_BEFORE_3_1);
     let doubles = attempt.retry_at.get(1).zip(attempt.retry_at.first());
     first && doubles.is_some_and(|(&second, &first)| second >= first.scaled(5, 2))
 }
 
-/// Whether a deferral is excluded.
+/// True if a fact excludes a deferral of this attempt.
 pub(super) fn is_excluded(case: &Case<'_>) -> bool {
     exclusion(case).is_some()
 }
 
-/// When the first SYN-ACK repeat came, if it came as late as the end of a period of two seconds or more.
+/// Time of the first SYN-ACK repeat, from the SYN-ACK, if a deferral may have held it back to the end of a period of
+/// two seconds or more; `None` also for the schedule of kernels before 3.1.
 pub(super) fn held_back(attempt: &Attempt) -> Option<Span> {
     // Systems before Linux 3.1 repeat after 3 s and double that.
     let first = attempt.retry_at.first().copied()?;

@@ -110,7 +110,7 @@ pub(super) fn claims(case: &Case<'_>) -> Option<Evidence> {
 }
 
 impl Case<'_> {
-    /// Whether SYNs of the listener went unanswered in the stretch of this attempt's RST.
+    /// True if SYNs of at least two attempts went unanswered in a stretch around this attempt's RST.
     fn stretch_of_reset(&self) -> bool {
         let Some(reset) = self.attempt.reset else { return false };
         self.own.drops.at(reset, reset).is_some_and(|stretch| stretch.attempts >= 2)

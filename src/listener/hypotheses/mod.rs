@@ -56,10 +56,10 @@ pub(super) const ODD: Facts = Facts::of(&[
     Fact::DataAfterRst,
 ]);
 
-/// How strongly facts speak for a hypothesis.
+/// Strength of the facts that support a hypothesis, weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Support {
-    /// It explains the attempt, and so do others.
+    /// No fact that sets it apart: it explains the attempt, and so do others.
     Fits,
     /// Facts that it predicts, and its alternatives do not.
     Supported,
@@ -70,11 +70,11 @@ pub(super) enum Support {
 /// A hypothesis that was weighed for one attempt.
 #[derive(Debug, Clone)]
 pub(super) enum Weight {
-    /// It explains nothing of this attempt.
+    /// Not applicable: the hypothesis explains nothing of this attempt.
     Silent,
-    /// This fact excludes it.
+    /// Ruled out by this fact.
     Excluded(Evidence),
-    /// It is left, with the facts that speak for it.
+    /// Not ruled out, with its support and its evidence.
     Left(Support, EvidenceList),
 }
 
@@ -117,9 +117,9 @@ pub(super) struct Hypothesis {
 pub struct CauseGuide {
     /// The cause.
     pub cause: Cause,
-    /// What shows it.
+    /// Facts that show the cause, in words.
     pub shown_by: &'static str,
-    /// What excludes it, and what else looks the same.
+    /// Facts that exclude the cause, and causes that look the same, in words.
     pub excluded_by: &'static str,
     /// A bundled capture that shows it; empty if there is none.
     pub example: &'static str,
@@ -256,13 +256,13 @@ fn with_kernel(inference: Inference, kernel: KernelEvidence, case: &Case<'_>) ->
         return inference;
     }
     if kernel.overflowed && !kernel.by_segment && exceeds_count(case) {
-        // Some of these attempts the kernel did not count, and nothing tells which.
+        // The kernel counted only some of these events, and nothing shows of which attempts: none is confirmed alone.
         let mut inference = inference;
         inference.evidence.insert(0, Evidence::KernelOverflowed);
         return inference;
     }
     if kernel.overflowed {
-        // What else it could be, and what the capture lacks, does not matter any more.
+        // Once the kernel counted an overflow, alternatives and limits of the capture do not matter any more.
         let weakens = |evidence: &Evidence| {
             matches!(evidence, Evidence::CouldBe(_) | Evidence::CaptureDropped | Evidence::LimitedByCapture)
         };
@@ -286,7 +286,8 @@ fn with_kernel(inference: Inference, kernel: KernelEvidence, case: &Case<'_>) ->
     Inference { evidence, ruled_out, ..inference }
 }
 
-/// Whether SYNs got no answer, as those that a full queue drops, and the packets show no reason of their own.
+/// True if SYNs got no answer, as if a full queue had dropped them, and the packets show no cause but loss or a filter
+/// and do not rule out an overflow.
 fn is_unexplained_silence(inference: &Inference, case: &Case<'_>) -> bool {
     let silent = match case.verdict() {
         Verdict::Unanswered => true,
@@ -298,7 +299,7 @@ fn is_unexplained_silence(inference: &Inference, case: &Case<'_>) -> bool {
         && !inference.ruled_out.iter().any(|ruled_out| ruled_out.cause == Cause::AcceptQueueOverflow)
 }
 
-/// Whether the packets show more events at that time than the kernel counted (DOMAIN §8).
+/// True if the packets show more events at the attempt's time than the kernel counted (DOMAIN §8).
 fn exceeds_count(case: &Case<'_>) -> bool {
     /// Packets are stamped and counted at different moments.
     const SLACK: Span = Span::from_secs(1);

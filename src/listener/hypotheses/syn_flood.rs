@@ -36,7 +36,7 @@ fn flood<'a>(case: &'a Case<'_>) -> Option<&'a FloodSecond> {
     (!crafted || case.has(Fact::SynWithoutOptions)).then_some(flood)
 }
 
-/// Whether an attempt is part of a flood: never a victim of an overflow that it causes.
+/// True if the attempt is part of a flood, and so no victim of the overflow that the flood causes.
 pub(super) fn is_part(case: &Case<'_>) -> bool {
     flood(case).is_some()
 }

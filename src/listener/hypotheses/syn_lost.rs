@@ -26,7 +26,7 @@ fn weigh(case: &Case<'_>) -> Weight {
         return Weight::Excluded(Evidence::OthersOverflowed);
     }
     if case.is_near_server() {
-        // It arrived: only the host itself can have dropped it.
+        // The SYNs arrived: only the host itself can have dropped them.
         return Weight::Silent;
     }
     if case.host.lossy_elsewhere >= SEVERAL && case.drops_cluster().is_none() {

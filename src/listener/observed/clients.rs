@@ -24,7 +24,7 @@ impl ClientSet {
         other.addresses.iter().for_each(|&client| self.add(client));
     }
 
-    /// How many, up to [`Self::MOST`].
+    /// Number of addresses, up to [`Self::MOST`].
     pub(in crate::listener) fn count(&self) -> u32 {
         self.addresses.len() as u32
     }

@@ -20,7 +20,7 @@ pub(in crate::listener) struct Burst {
 }
 
 impl Burst {
-    /// Whether several connections of different ages ended in it.
+    /// True if at least two connections of different ages ended in it: their handshakes finished more than 1 ms apart.
     pub(in crate::listener) fn has_ages(&self) -> bool {
         self.connections >= 2 && self.ages.1.since(self.ages.0) > Span::from_millis(1)
     }
@@ -34,10 +34,11 @@ pub(in crate::listener) struct Closing {
     bare: Vec<Timestamp>,
     /// Times of refusals.
     refused: Vec<Timestamp>,
-    /// When connections finished their handshake and were served; the latest.
+    /// Times at which served connections finished their handshake, each with the time by which the connection was
+    /// served; the latest [`SERVED`].
     served: VecDeque<(Timestamp, Timestamp)>,
-    /// When connections that were neither served nor reset finished their handshake, and until when that is known; the
-    /// latest.
+    /// Times at which connections that were neither served nor reset finished their handshake, each with the time until
+    /// which that is known; the latest [`SERVED`].
     idle: VecDeque<(Timestamp, Timestamp)>,
 }
 
@@ -72,7 +73,7 @@ impl Closing {
                 self.serve(acked, attempt.end);
             }
             (Verdict::Completed | Verdict::CompletedLate, Some(acked), None) => {
-                // It was watched for as long as nothing ended it.
+                // The silence after the last packet counts: nothing ended the connection in that time.
                 let watched = attempt.end.plus(attempt.silence.unwrap_or(LONGEST));
                 for burst in self.bursts.iter_mut().filter(|burst| acked < burst.from) {
                     burst.lived_on |= watched > burst.to.plus(INSTANT);
@@ -140,18 +141,19 @@ impl Closing {
         self.bursts.iter().filter(near).max_by_key(|burst| burst.connections)
     }
 
-    /// Whether refusals, or bare RSTs, follow within a second.
+    /// True if refusals or bare RSTs follow the burst within [`AFTERMATH`].
     pub(in crate::listener) fn has_aftermath(&self, burst: &Burst) -> bool {
         let follows = |&at: &Timestamp| at >= burst.from && at.since(burst.to) <= AFTERMATH;
         self.refused.iter().any(follows) || self.bare.iter().any(follows)
     }
 
-    /// Whether SYNs were refused between these times.
+    /// True if SYNs were refused between these times.
     pub(in crate::listener) fn refused_between(&self, from: Timestamp, to: Timestamp) -> bool {
         self.refused.iter().any(|&at| from <= at && at <= to)
     }
 
-    /// Whether bare RSTs came further apart than so much, with connections served or alive between them.
+    /// True if bare RSTs came more than two round trips apart, and a connection that was served or stayed alive
+    /// finished its handshake between them.
     pub(in crate::listener) fn resets_apart(&self, round_trip: Span) -> bool {
         let (Some(&first), Some(&last)) = (self.bare.iter().min(), self.bare.iter().max()) else {
             return false;
@@ -161,7 +163,7 @@ impl Closing {
         apart && self.served.iter().chain(&self.idle).any(between)
     }
 
-    /// Whether a connection that had finished its handshake before this time, and was not served yet, lived on.
+    /// True if a connection that finished its handshake before this time, and was not served by then, lived on.
     pub(in crate::listener) fn lived_through(&self, at: Timestamp) -> bool {
         let alive = |&(acked, last): &(Timestamp, Timestamp)| acked < at && last > at.plus(INSTANT);
         self.served.iter().any(alive) || self.idle.iter().any(alive)

@@ -36,7 +36,7 @@ impl Finishers {
         self.0.push(Stay { client, from: at, to: at });
     }
 
-    /// Whether a client finished a handshake within a minute of that time.
+    /// True if the client finished a handshake within a minute before or after that time.
     pub(in crate::listener) fn has(&self, client: IpAddr, at: Timestamp) -> bool {
         self.0.iter().any(|stay| stay.client == client && stay.touches(at))
     }

@@ -11,7 +11,7 @@ pub(in crate::listener) struct FloodSecond {
     second: i64,
     pub(in crate::listener) syns: u32,
     pub(in crate::listener) without_options: u32,
-    /// Those of them that were answered: half-open.
+    /// Number of these SYNs that were answered: half-open attempts.
     half_open: u32,
     /// A bit for each of 64 hashed source addresses.
     sources: u64,
@@ -23,7 +23,7 @@ impl FloodSecond {
         self.sources.count_ones()
     }
 
-    /// Whether the sources are too many for one program.
+    /// True if the sources are too many for one program ([`SOURCES`]).
     pub(in crate::listener) const fn is_of_many(&self) -> bool {
         self.sources() >= SOURCES
     }
@@ -91,7 +91,7 @@ impl Floods {
     }
 }
 
-/// Whether an attempt's client sent one SYN and never came back.
+/// True if the attempt's client sent one SYN, and neither a retry nor an ACK.
 pub(in crate::listener) fn is_abandoned(attempt: &Attempt) -> bool {
     let unfinished =
         matches!(attempt.verdict, Verdict::Unanswered | Verdict::HalfOpen | Verdict::Undetermined);

@@ -1,4 +1,4 @@
-//! When a listener's accept queue was seen to be full: by ignored ACKs, bare RSTs and ignored data (DOMAIN §2).
+//! Times at which a listener's accept queue was seen full: by ignored ACKs, bare RSTs and ignored data (DOMAIN §2).
 
 use crate::handshake::{Attempt, Fact, Vantage, Verdict};
 use crate::packet::{Span, Timestamp};
@@ -17,7 +17,7 @@ pub(in crate::listener) enum MarkKind {
 }
 
 impl MarkKind {
-    /// Whether it is strong enough to carry other attempts with it.
+    /// True if such a mark shows a full queue for sure, and so supports an overflow of other attempts at that time.
     const fn is_sure(self) -> bool {
         matches!(self, Self::AcksIgnored)
     }
@@ -73,7 +73,8 @@ impl Marks {
         }
     }
 
-    /// Whether others than the attempt at this position showed a full queue between these times, and whether surely.
+    /// Evidence of attempts other than this one that the queue was full between these times, give or take [`STRETCH`]:
+    /// `true` if one of them shows it for sure, `None` if none shows it.
     pub(in crate::listener) fn others(&self, ordinal: u64, from: Timestamp, to: Timestamp) -> Option<bool> {
         let touching =
             self.0.iter().filter(|mark| mark.sole != Some(ordinal) && touches(mark, from, to, STRETCH));

@@ -28,9 +28,9 @@ use crate::packet::Timestamp;
 /// Facts of one listener.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Observed {
-    /// When its queue was seen to be full.
+    /// Times at which the queue was seen to be full.
     pub(super) marks: Marks,
-    /// When it left SYNs unanswered, and answered others.
+    /// Times of SYNs that the listener left unanswered, and of those that it answered.
     pub(super) drops: Drops,
     /// Clients that sent nothing after their ACK, and those that sent at once.
     pub(super) silence: Silence,
@@ -121,7 +121,7 @@ impl Observed {
     }
 }
 
-/// When an attempt's first SYN-ACK came, or should have come.
+/// Time of the attempt's first SYN-ACK; where no ACK shows that, the attempt's start.
 pub(super) fn synack_time(attempt: &Attempt) -> Timestamp {
     let acked = attempt.acked.zip(attempt.timing.synack_to_ack);
     acked.map_or(attempt.start, |(acked, after)| acked.plus(after.scaled(-1, 1)))

@@ -4,7 +4,7 @@
 use crate::handshake::{Attempt, Fact, Verdict};
 use crate::packet::{Span, Timestamp};
 
-/// How a listener treats clients that send nothing.
+/// Counts and times that show how a listener treats clients which send nothing after their ACK.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(in crate::listener) struct Silence {
     /// Silent clients that got one SYN-ACK repeat, and their first and last time.

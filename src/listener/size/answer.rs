@@ -20,7 +20,7 @@ const CLOSE: u32 = 8;
 /// Connections that must be seen to enter the queue before it is first full, for its limit to be estimated.
 const SEEN_FILLING: usize = 3;
 
-/// How large the queue should have been, and what that rests on.
+/// Estimate of how large the queue should have been, with the figures that it rests on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Size {
     /// The accept rate while the queue was full; `None` where it was not seen.
@@ -40,7 +40,7 @@ pub struct Size {
 /// New clients a second: the mean from the first to the last, and the most in any time of that length.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct ArrivalRates {
-    /// How many arrived.
+    /// Number of clients that arrived.
     pub clients: u64,
     /// Mean rate.
     pub mean: f64,
@@ -61,14 +61,14 @@ pub struct Limit {
     pub known: bool,
 }
 
-/// What would have helped.
+/// Backlog that would have held the load, or the reason why none is named.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Answer {
-    /// This backlog would have held every burst.
+    /// Backlog that would have held every burst.
     Backlog {
         /// The smallest backlog that the packets make safe.
         backlog: u32,
-        /// How long the last connection would have waited for `accept()`; `None` where the rate was not seen.
+        /// Longest wait of a connection for `accept()` with that backlog; `None` where the accept rate was not seen.
         longest_wait: Option<Span>,
     },
     /// So many more than the limit, which the packets do not show, would have held every burst.
@@ -85,7 +85,7 @@ pub enum Answer {
     Outrun {
         /// Accepts a second that would have been needed.
         needed: f64,
-        /// How long that was seen.
+        /// Time for which the simulated queue grew without emptying.
         over: Span,
         /// The backlog that would have held it for that long.
         held_by: u32,
@@ -94,7 +94,7 @@ pub enum Answer {
     Unknown(Unknown),
 }
 
-/// Why the packets do not carry an answer.
+/// Reason why the packets do not support an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unknown {
     /// Nobody was turned away: the queue was large enough for what was seen.
@@ -112,14 +112,14 @@ pub enum Unknown {
     StillFull,
     /// The drops are too few, or too close together, to tell the accept rate.
     TooFewDrops {
-        /// How many drops there are.
+        /// Number of drops.
         drops: u64,
         /// Backlogs between which the packets do not decide.
         between: (u32, u32),
     },
 }
 
-/// How large the queue of `load` should have been.
+/// Estimates how large the queue of `load` should have been.
 #[must_use]
 pub fn size(load: &Load) -> Size {
     let stretches = full_stretches(load);
@@ -164,7 +164,7 @@ impl AcceptRate {
 }
 
 impl Load {
-    /// This load on a listener with a queue that never fills, or with this limit.
+    /// Model of this load on a listener whose queue has this limit; `None` for a queue that never fills.
     #[must_use]
     pub fn model(&self, service: Service, limit: Option<u32>) -> Model<'_> {
         Model {
@@ -205,9 +205,9 @@ fn answer(load: &Load, stretches: &[Stretch], accepts: Option<&AcceptRate>, limi
     }
 }
 
-/// Whether the queue that is full is one of several on the port (SO_REUSEPORT), and the others are not: a client's retries
-/// go to the same socket as its first SYN, so none of those turned away gets in, while a good share of new clients does. Of
-/// one queue, retries and first SYNs have the same chance.
+/// True if the full queue is one of several on the port (SO_REUSEPORT), and the others are not full. A client's retries
+/// go to the same socket as its first SYN: none of those turned away gets in, while a good share of new clients does.
+/// With a single queue, retries and first SYNs have the same chance.
 fn is_one_of_several(load: &Load, first: Timestamp, last: Timestamp) -> bool {
     /// Retries in vain that chance does not explain: of a queue that takes [`SHARE`], one series in seventy.
     const RETRIES: usize = 12;
@@ -239,7 +239,8 @@ fn by_rate(load: &Load, accepts: &AcceptRate, until: Timestamp) -> Answer {
     Answer::Backlog { backlog: most.longest, longest_wait: Some(most.longest_wait) }
 }
 
-/// Whether arrivals outran accepts for long: then the queue only puts off what must come.
+/// Answer for arrivals that outran accepts for [`OVERLOAD`] or longer: a longer queue only postpones their drops.
+/// `None` if they did not.
 fn outrun(load: &Load, queue: &Outcome) -> Option<Answer> {
     let (from, to) = (queue.grows_from?, queue.longest_at?);
     let over = to.since(from);

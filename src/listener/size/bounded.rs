@@ -35,7 +35,7 @@ pub(in crate::listener) struct BoundedLoad {
     until: Option<Timestamp>,
     drops: u64,
     late: u64,
-    /// How often the length of a new bin was doubled.
+    /// Number of times that the length of a new bin was doubled, at most [`COARSER`].
     coarser: u32,
 }
 
@@ -74,7 +74,7 @@ impl BoundedLoad {
         self.until = self.until.max(Some(attempt.end));
     }
 
-    /// How large the queue should have been, with this limit where it is known; `None` where nothing was dropped.
+    /// Estimate of how large the queue should have been, given its limit if known; `None` where nothing was dropped.
     pub(in crate::listener) fn size(&self, limit: Option<u32>) -> Option<Size> {
         (self.drops > 0).then(|| size(&Load { limit, ..self.load() }))
     }

@@ -9,19 +9,19 @@ use super::simulate::{Outcome, Service};
 /// Doublings of the limit that are tried at most: beyond 256 times what it was, no queue is the answer.
 const DOUBLINGS: u32 = 8;
 
-/// What the user would change.
+/// Changes whose effect the user asks for.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct WhatIf {
     /// Backlogs to try besides the others.
     pub backlogs: Vec<u32>,
     /// An accept rate in place of the one seen.
     pub accept_rate: Option<f64>,
-    /// How many times as many workers accept.
+    /// Number of workers that accept, each at that rate.
     pub workers: Option<u32>,
 }
 
 impl WhatIf {
-    /// Whether the application is to be another than the one seen.
+    /// True if these changes alter the accept rate that was seen.
     #[must_use]
     pub fn changes_application(&self) -> bool {
         self.accept_rate.is_some() || self.workers.is_some()
@@ -34,7 +34,7 @@ impl WhatIf {
         let base = match (self.accept_rate, seen) {
             (Some(per_second), _) => Service { per_second, batch: 1 },
             (None, Some(seen)) => seen,
-            // It accepted nothing, and would go on doing so.
+            // An application that accepted nothing would go on doing so.
             (None, None) if matches!(size.answer, Answer::NothingAccepted { .. }) => {
                 Service { per_second: 0.0, batch: 1 }
             }
@@ -50,9 +50,9 @@ impl WhatIf {
 pub struct Candidate {
     /// The queue's limit.
     pub backlog: u32,
-    /// It is the limit that the queue had.
+    /// True for the limit that the queue had.
     pub is_limit: bool,
-    /// It is the answer.
+    /// True for the backlog that would hold the load.
     pub is_answer: bool,
     /// The prediction.
     pub outcome: Outcome,

@@ -48,7 +48,7 @@ pub struct Load {
     pub admissions: Vec<Timestamp>,
     /// SYNs without an answer, retries included, and ACKs that were ignored or reset.
     pub drops: Vec<Timestamp>,
-    /// When each client that met a full queue did so first.
+    /// Times at which clients first met a full queue, one for each of them.
     pub turned_away: Vec<Timestamp>,
     /// Clients that met a full queue and got in later.
     pub late: u64,
@@ -174,7 +174,7 @@ pub(super) fn events(attempt: &Attempt, mut take: impl FnMut(Event, Timestamp)) 
         | Verdict::AckIgnored
         | Verdict::Unanswered
         | Verdict::Undetermined => true,
-        // It never asked for a place in the accept queue, or was turned away for another reason.
+        // Attempts that never asked for a place in the accept queue, or were turned away for another reason.
         Verdict::Refused | Verdict::Unreachable | Verdict::HalfOpen | Verdict::ClientReset => false,
     };
     // A client retries after a second. One that never does is a scan's or a flood's, and waits for nothing.
@@ -216,7 +216,7 @@ pub(super) fn events(attempt: &Attempt, mut take: impl FnMut(Event, Timestamp)) 
     }
 }
 
-/// Whether a client that met a full queue got in later, as far as the packets show.
+/// True if a client that met a full queue may have got in later, as far as the packets show.
 pub(super) fn may_have_got_in(attempt: &Attempt) -> bool {
     match attempt.verdict {
         Verdict::CompletedLate => true,

@@ -1,4 +1,4 @@
-//! How large the accept queue should have been (DOMAIN §9).
+//! Estimate of how large the accept queue should have been (DOMAIN §9).
 //!
 //! From the packets of a listener whose queue overflowed follow the rate at which its application accepts ([`AcceptRate`]),
 //! the queue that the same clients would have made had none been turned away, and so the backlog that would have held

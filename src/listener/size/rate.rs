@@ -24,10 +24,10 @@ const COMPARABLE: usize = 12;
 /// The ratio of these two rates from which the rate has changed: beyond what batches and chance make of it.
 const CHANGED: f64 = 1.5;
 
-/// How the application accepted while its queue was full.
+/// Pattern in which the application accepted while its queue was full.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Pace {
-    /// One connection after the other.
+    /// Connections one after the other, without long pauses.
     Even,
     /// Several in a row, with pauses in between.
     InBursts {
@@ -56,7 +56,7 @@ pub struct AcceptRate {
     pub over: Span,
     /// Connections accepted in that time.
     pub accepted: u64,
-    /// How evenly.
+    /// Pattern of the accepts: even, in bursts, or at a rate that changed.
     pub pace: Pace,
 }
 
@@ -182,7 +182,7 @@ fn behind(load: &Load, stretch: Stretch, per_second: f64) -> Span {
     worst.max(stretch.length().minus(due(stretch.admissions)).minus(least))
 }
 
-/// How many of these times, which are in order, lie after `from` and not after `to`.
+/// Number of these times that lie after `from` and not after `to`. They must be in order.
 pub(super) fn count_within(times: &[Timestamp], from: Timestamp, to: Timestamp) -> usize {
     times.partition_point(|&at| at <= to).saturating_sub(times.partition_point(|&at| at <= from))
 }

@@ -21,7 +21,7 @@ pub struct Series {
     pub bins: Vec<Bin>,
 }
 
-/// One part of the time.
+/// Counts of one of the equal parts of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Bin {
     /// First SYNs.

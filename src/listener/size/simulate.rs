@@ -72,7 +72,7 @@ pub struct Outcome {
     pub accepted: u64,
     /// The most connections that waited at one time.
     pub longest: u32,
-    /// When they did.
+    /// Time at which the queue first was that long.
     pub longest_at: Option<Timestamp>,
     /// The last time before that when none waited.
     pub grows_from: Option<Timestamp>,
@@ -122,7 +122,7 @@ struct Run<'a> {
     interval: Option<Span>,
     next: BinaryHeap<Reverse<(Timestamp, Happening)>>,
     clients: Vec<Client>,
-    /// When each connection in the queue got in.
+    /// Times at which the connections in the queue got in, in order.
     queue: VecDeque<Timestamp>,
     /// Requests that wait for their ACK.
     requests: u32,
