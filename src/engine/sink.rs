@@ -35,6 +35,14 @@ pub trait Sink {
     }
 }
 
+/// Keeps every attempt.
+impl Sink for Vec<Attempt> {
+    fn attempt(&mut self, attempt: &Attempt) -> io::Result<()> {
+        self.push(attempt.clone());
+        Ok(())
+    }
+}
+
 /// Records a finding with its listener, which infers the cause, and hands its attempt to the sink; unless it is held back
 /// as a sighting of another attempt, or is one.
 pub(super) fn deliver(

@@ -5,7 +5,7 @@ use std::io;
 
 use super::Call;
 use crate::capture::Recording;
-use crate::engine::{AnalysisOptions, Sink, Summary, analyse};
+use crate::engine::{AnalysisOptions, Summary, analyse};
 use crate::handshake::Attempt;
 use crate::kernel::ListenerDelta;
 use crate::listener::Listeners;
@@ -28,12 +28,12 @@ impl Packets {
     ///
     /// None of its own: the sink keeps everything in memory.
     pub fn of(recording: Recording) -> io::Result<Self> {
-        let mut kept = Kept::default();
+        let mut kept = Vec::new();
         let options = AnalysisOptions::default().with_threads(1);
         let (summary, listeners) = analyse(&mut recording.play(), &options, &mut kept)?;
-        kept.0.sort_by_key(|attempt| attempt.ordinal);
+        kept.sort_by_key(|attempt| attempt.ordinal);
         let mut attempts: HashMap<u16, Vec<Attempt>> = HashMap::new();
-        for mut attempt in kept.0 {
+        for mut attempt in kept {
             attempt.inference = listeners.infer(&attempt);
             attempts.entry(attempt.client.port()).or_default().push(attempt);
         }
@@ -65,15 +65,5 @@ impl Packets {
     #[must_use]
     pub fn attempt(&self, call: &Call) -> Option<&Attempt> {
         self.attempts.get(&call.port)?.iter().find(|attempt| attempt.start >= call.started)
-    }
-}
-
-#[derive(Default)]
-struct Kept(Vec<Attempt>);
-
-impl Sink for Kept {
-    fn attempt(&mut self, attempt: &Attempt) -> io::Result<()> {
-        self.0.push(attempt.clone());
-        Ok(())
     }
 }

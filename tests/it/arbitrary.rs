@@ -1,10 +1,9 @@
 //! Arbitrary segments in any order: what the analysis promises whatever the packets are.
 
 use std::collections::HashSet;
-use std::io;
 
 use hsanalyze::capture::{CaptureInfo, Source, SourceStatus};
-use hsanalyze::engine::{self, AnalysisOptions, Sink, Summary};
+use hsanalyze::engine::{self, AnalysisOptions, Summary};
 use hsanalyze::handshake::{Attempt, Retries};
 use hsanalyze::packet::{Frame, FrameRef, Frames, LinkType, Span, Timestamp};
 use proptest::prelude::*;
@@ -104,21 +103,11 @@ impl Source for Packets<'_> {
     }
 }
 
-#[derive(Default)]
-struct Kept(Vec<Attempt>);
-
-impl Sink for Kept {
-    fn attempt(&mut self, attempt: &Attempt) -> io::Result<()> {
-        self.0.push(attempt.clone());
-        Ok(())
-    }
-}
-
 fn analyse(packets: &[(Timestamp, Vec<u8>)], threads: usize, max_attempts: usize) -> (Vec<Attempt>, Summary) {
-    let mut kept = Kept::default();
+    let mut kept = Vec::new();
     let options = AnalysisOptions { max_attempts, ..AnalysisOptions::default() }.with_threads(threads);
     let (summary, _) = engine::analyse(&mut Packets { packets, next: 0 }, &options, &mut kept).unwrap();
-    (kept.0, summary)
+    (kept, summary)
 }
 
 fn in_time(segments: &[Arbitrary]) -> Vec<(Timestamp, Vec<u8>)> {

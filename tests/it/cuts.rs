@@ -1,10 +1,9 @@
 //! Every bundled capture, cut after each of its packets: a verdict that the rest would change is marked as one that may.
 
 use std::collections::HashMap;
-use std::io;
 
 use hsanalyze::capture::{CaptureInfo, CaptureOptions, Captures, Source, SourceStatus};
-use hsanalyze::engine::{self, AnalysisOptions, Sink};
+use hsanalyze::engine::{self, AnalysisOptions};
 use hsanalyze::handshake::{Attempt, Outcome, Reason, Verdict};
 use hsanalyze::packet::{Frame, Frames, LinkType, Span, Timestamp};
 
@@ -56,21 +55,11 @@ impl Source for Cut<'_> {
     }
 }
 
-#[derive(Default)]
-struct Kept(Vec<Attempt>);
-
-impl Sink for Kept {
-    fn attempt(&mut self, attempt: &Attempt) -> io::Result<()> {
-        self.0.push(attempt.clone());
-        Ok(())
-    }
-}
-
 fn analyse(packets: &[Packet]) -> Vec<Attempt> {
-    let mut kept = Kept::default();
+    let mut kept = Vec::new();
     let options = AnalysisOptions::default().with_threads(1);
     engine::analyse(&mut Cut { packets, next: 0 }, &options, &mut kept).unwrap();
-    kept.0
+    kept
 }
 
 /// True if a cut capture may give this verdict to an attempt that has another in the whole one (DOMAIN §4).

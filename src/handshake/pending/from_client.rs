@@ -68,10 +68,7 @@ impl Pending {
             | Phase::SynReceived => {
                 self.ack_at = Some(segment.at);
                 let retransmissions = self.synack_retransmissions();
-                let taken = self.synack.and_then(|synack| {
-                    let place = synack.echoed_by(retransmissions, segment)?;
-                    Some((place, synack.time_of(retransmissions, place)))
-                });
+                let taken = self.synack.and_then(|synack| synack.echoed_by(retransmissions, segment));
                 self.synack_to_ack = taken.map(|(_, sent)| segment.at.since(sent));
                 if let Some((place, _)) = taken
                     && let Some(cold) = &mut self.cold

@@ -61,10 +61,7 @@ impl Pending {
         self.facts.add_if(Fact::Established, opened);
         self.synack = Some(HandshakeSegment::new(segment));
         let retries = self.syn_retransmissions();
-        let answered = self.syn.and_then(|syn| {
-            let place = syn.echoed_by(retries, segment)?;
-            Some((place, syn.time_of(retries, place)))
-        });
+        let answered = self.syn.and_then(|syn| syn.echoed_by(retries, segment));
         self.syn_to_synack = answered.map(|(_, sent)| segment.at.since(sent));
         if let Some((place, _)) = answered
             && let Some(cold) = &mut self.cold

@@ -234,7 +234,7 @@ impl Pending {
     /// Takes one segment of the flow. Returns whether it was a duplicate of an earlier one.
     pub(super) fn take(&mut self, segment: &Segment) -> bool {
         self.packets = self.packets.saturating_add(1);
-        if self.is_captured_again(segment) {
+        if self.is_duplicate(segment) {
             self.take_duplicate(segment);
             return true;
         }
@@ -270,9 +270,9 @@ impl Pending {
         }
     }
 
-    /// Whether `segment` is one captured before.
+    /// True if `segment` is a duplicate of one that was taken.
     #[inline(always)]
-    fn is_captured_again(&mut self, segment: &Segment) -> bool {
+    pub(super) fn is_duplicate(&mut self, segment: &Segment) -> bool {
         let still = self.facts.has(Fact::ClockStill);
         if self.recent.is_duplicate(segment, still) {
             // An RST carries no timestamps; one for each of several client segments is no duplicate.
@@ -343,11 +343,6 @@ impl Pending {
             | Phase::Reset
             | Phase::Established => {}
         }
-    }
-
-    /// Whether `segment` is a duplicate of one that was taken; for attempts that linger.
-    pub(super) fn is_duplicate(&mut self, segment: &Segment) -> bool {
-        self.is_captured_again(segment)
     }
 
     /// Strength of the overflow that the attempt shows by now; a rise is reported before it is settled.

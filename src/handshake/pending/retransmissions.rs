@@ -76,14 +76,19 @@ impl HandshakeSegment {
         if retransmissions.count == 0 { self.first } else { retransmissions.last }
     }
 
-    /// Which of its transmissions (0 is the first) `answer` echoes by TSecr (RFC 7323 §3.2); the first one if
+    /// The transmission (0 is the first) that `answer` echoes by TSecr (RFC 7323 §3.2), and its time; the first one if
     /// there was no other. `None` if it may be any of several.
-    pub(super) fn echoed_by(&self, retransmissions: &Retransmissions, answer: &Segment) -> Option<usize> {
+    pub(super) fn echoed_by(
+        &self,
+        retransmissions: &Retransmissions,
+        answer: &Segment,
+    ) -> Option<(usize, Timestamp)> {
         if retransmissions.count == 0 {
-            return Some(0);
+            return Some((0, self.first));
         }
         let (_, tsecr) = answer.options.timestamps().filter(|_| self.timestamps)?;
-        self.transmission(retransmissions, tsecr)
+        let place = self.transmission(retransmissions, tsecr)?;
+        Some((place, self.time_of(retransmissions, place)))
     }
 
     /// Which of its transmissions had this TSval.

@@ -166,6 +166,25 @@ struct Candidate {
     evidence: EvidenceList,
 }
 
+/// Weighs a cause, other than a full accept queue, by which SYNs get no answer: `decided` by what is particular to it, else
+/// by drops that it may explain.
+fn weigh_dropped_syns(case: &Case<'_>, decided: impl FnOnce() -> Option<Weight>) -> Weight {
+    let dropped = matches!(case.verdict(), Verdict::Unanswered | Verdict::CompletedLate);
+    if !dropped || syn_flood::is_part(case) || case.has_odd_answer() {
+        return Weight::Silent;
+    }
+    if case.has(Fact::FirstSynAnswered) {
+        return Weight::Excluded(Evidence::FirstSynMadeRequest);
+    }
+    if case.others_overflowed() == Some(true) {
+        return Weight::Excluded(Evidence::OthersOverflowed);
+    }
+    decided().unwrap_or_else(|| {
+        let dropping = case.drops_cluster().is_some() || case.others_overflowed().is_some();
+        if dropping { Weight::fits([]) } else { Weight::Silent }
+    })
+}
+
 /// Infers what an attempt means.
 pub(super) fn infer(case: &Case<'_>) -> Inference {
     let mut left: SmallVec<[Candidate; 4]> = SmallVec::new();

@@ -1,7 +1,7 @@
 //! A connection tracker that is full, or a SYN limiter, drops SYNs to the whole host (DOMAIN §5).
 
 use super::{Case, Hypothesis, Weight};
-use crate::handshake::{Cause, Evidence, Fact, Verdict};
+use crate::handshake::{Cause, Evidence};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::SynLimited,
@@ -15,21 +15,10 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 const SEVERAL: u32 = 1;
 
 fn weigh(case: &Case<'_>) -> Weight {
-    let dropped = matches!(case.verdict(), Verdict::Unanswered | Verdict::CompletedLate);
-    if !dropped || super::syn_flood::is_part(case) || case.has_odd_answer() {
-        return Weight::Silent;
-    }
-    if case.has(Fact::FirstSynAnswered) {
-        return Weight::Excluded(Evidence::FirstSynMadeRequest);
-    }
-    if case.others_overflowed() == Some(true) {
-        return Weight::Excluded(Evidence::OthersOverflowed);
-    }
-    let siblings = case.host.siblings_dropping;
-    if siblings >= SEVERAL && case.own.prompt > 0 {
-        return Weight::supported([Evidence::SiblingsDropToo(siblings)]);
-    }
-    // A full connection table drops the same packets of a single listener.
-    let dropping = case.drops_cluster().is_some() || case.others_overflowed().is_some();
-    if dropping { Weight::fits([]) } else { Weight::Silent }
+    super::weigh_dropped_syns(case, || {
+        let siblings = case.host.siblings_dropping;
+        let several = siblings >= SEVERAL && case.own.prompt > 0;
+        // Otherwise a full connection table drops the same packets of a single listener.
+        several.then(|| Weight::supported([Evidence::SiblingsDropToo(siblings)]))
+    })
 }

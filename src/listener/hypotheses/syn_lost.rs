@@ -1,7 +1,7 @@
 //! SYNs are lost or filtered on the way (DOMAIN §5.1).
 
 use super::{Case, Hypothesis, Weight};
-use crate::handshake::{Cause, Evidence, Fact, Verdict};
+use crate::handshake::{Cause, Evidence};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::SynLost,
@@ -15,23 +15,12 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 const SEVERAL: u32 = 2;
 
 fn weigh(case: &Case<'_>) -> Weight {
-    let dropped = matches!(case.verdict(), Verdict::Unanswered | Verdict::CompletedLate);
-    if !dropped || super::syn_flood::is_part(case) || case.has_odd_answer() {
-        return Weight::Silent;
-    }
-    if case.has(Fact::FirstSynAnswered) {
-        return Weight::Excluded(Evidence::FirstSynMadeRequest);
-    }
-    if case.others_overflowed() == Some(true) {
-        return Weight::Excluded(Evidence::OthersOverflowed);
-    }
-    if case.is_near_server() {
-        // The SYNs arrived: only the host itself can have dropped them.
-        return Weight::Silent;
-    }
-    if case.host.lossy_elsewhere >= SEVERAL && case.drops_cluster().is_none() {
-        return Weight::supported([Evidence::DropsSpread]);
-    }
-    let dropping = case.drops_cluster().is_some() || case.others_overflowed().is_some();
-    if dropping { Weight::fits([]) } else { Weight::Silent }
+    super::weigh_dropped_syns(case, || {
+        if case.is_near_server() {
+            // The SYNs arrived: only the host itself can have dropped them.
+            return Some(Weight::Silent);
+        }
+        let spread = case.host.lossy_elsewhere >= SEVERAL && case.drops_cluster().is_none();
+        spread.then(|| Weight::supported([Evidence::DropsSpread]))
+    })
 }
