@@ -1,4 +1,4 @@
-//! One or several captures, read as one in time order.
+//! Captures, one or several, read as one in time order.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};

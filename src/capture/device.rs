@@ -8,15 +8,15 @@ use ::pcap::ConnectionStatus;
 /// A device, as `tcpdump -D` shows it, and its addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
-    /// Its name, for `-i`.
+    /// The name, as `-i` takes it.
     pub name: String,
-    /// Its description, where libpcap has one.
+    /// The description that libpcap gives; `None` without one.
     pub description: Option<String>,
-    /// Its addresses.
+    /// The IP addresses of the device.
     pub addresses: Vec<IpAddr>,
     /// `Up`, `Running`, `Loopback` …, in tcpdump's order.
     pub flags: Vec<&'static str>,
-    /// Whether it is up.
+    /// True if the device is up.
     pub up: bool,
 }
 

@@ -1,4 +1,4 @@
-//! One of several captures: its input, its format, its totals.
+//! A capture, from a file or standard input: its open input, its format and its totals.
 
 use std::ffi::OsStr;
 
@@ -10,7 +10,7 @@ use super::stream::Blocking;
 use super::walk::{CaptureTotals, Stop, Walk};
 use crate::packet::{LinkType, Timestamp};
 
-/// One file or standard input; also one that cannot be read.
+/// A file or standard input. One that cannot be read is kept too, so that the others keep their indexes.
 #[derive(Debug)]
 pub(super) struct Capture {
     path: String,

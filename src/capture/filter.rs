@@ -23,7 +23,7 @@ pub struct FilterError {
 /// A BPF expression, with the programs for each link type it was used on.
 pub struct Filter {
     expression: String,
-    /// One entry per link type; captures have one or two of them.
+    /// The programs compiled so far: one entry for each link type, of which captures have one or two.
     programs: Vec<(LinkType, Result<Vec<BpfProgram>, FilterError>)>,
 }
 
@@ -44,7 +44,7 @@ impl Filter {
         self.programs(link).map(|_| ()).map_err(FilterError::clone)
     }
 
-    /// Whether the filter takes `frame`.
+    /// True if the filter takes `frame`.
     ///
     /// # Errors
     ///
@@ -69,7 +69,7 @@ impl Filter {
 /// The programs for frames of `link`: none for a link type that cannot be decoded, two where the byte order is not known.
 fn compile(expression: &str, link: LinkType) -> Result<Vec<BpfProgram>, FilterError> {
     let byte_orders: &[EncodeU32] = match link {
-        // Its address families are in the byte order of the host that captured.
+        // The address family before each packet is in the byte order of the host that captured.
         LinkType::NULL => &[u32::to_le_bytes, u32::to_be_bytes],
         _ => &[u32::to_le_bytes],
     };
@@ -87,7 +87,7 @@ fn compile(expression: &str, link: LinkType) -> Result<Vec<BpfProgram>, FilterEr
     })
 }
 
-/// Whether the address family that a frame begins with is little-endian: no family needs the upper half.
+/// True if the address family at the start of a frame is little-endian, given that no family needs the upper 16 bits.
 fn is_little_endian(frame: &[u8]) -> bool {
     frame.first_chunk().is_some_and(|&family| u32::from_le_bytes(family) < 0x1_0000)
 }
@@ -98,7 +98,7 @@ type EncodeU32 = fn(u32) -> [u8; 4];
 /// A capture file without packets. Programs compiled for a file are needed: libpcap compiles some tests differently for
 /// interfaces.
 fn savefile(link: LinkType, encode: EncodeU32) -> Result<Capture<Offline>, ::pcap::Error> {
-    // Its number in files, which differs on some systems.
+    // Raw IP has the number 101 in files; 12 and 14 are its numbers on some systems.
     let link = match link {
         LinkType::RAW_12 | LinkType::RAW_14 => LinkType::RAW,
         link => link,

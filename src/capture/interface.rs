@@ -26,11 +26,11 @@ pub(super) struct InterfaceClock {
 /// A time stamp's unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Unit {
-    /// So many nanoseconds.
+    /// A number of nanoseconds.
     Nanos(u64),
-    /// One of so many parts of a nanosecond.
+    /// A nanosecond divided by this number.
     PartOfNano(u64),
-    /// One second divided by 2 to the power of this.
+    /// A second divided by 2 to the power of this number.
     BinaryFraction(u8),
 }
 

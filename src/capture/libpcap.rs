@@ -1,4 +1,4 @@
-//! What is needed of libpcap besides what the `pcap` crate offers.
+//! Functions of libpcap that the `pcap` crate does not offer.
 //!
 //! Owns the functions that the crate links and does not export, and the wording of libpcap's errors.
 

@@ -1,4 +1,4 @@
-//! Where frames come from: capture files, standard input, a live interface, and BPF filters.
+//! Sources of frames: capture files, standard input, a live interface; and BPF filters.
 //!
 //! Owns file formats, decompression, merging in time order, libpcap. Does not own what is inside a
 //! frame (`packet`).

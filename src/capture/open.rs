@@ -26,19 +26,19 @@ pub enum OpenReason {
     /// There is no such file.
     #[error("not found")]
     Missing,
-    /// It cannot be opened or read.
+    /// The file cannot be opened or read.
     #[error("{0}")]
     Io(io::Error),
-    /// It is a directory.
+    /// The path is that of a directory.
     #[error("is a directory; expected a capture file")]
     Directory,
-    /// It is empty.
+    /// The input is empty.
     #[error("is empty; expected a capture")]
     Empty,
-    /// It does not begin as a capture does.
+    /// The input does not begin as a capture does.
     #[error("is not a capture: {found}; expected the magic number of pcap or pcapng")]
     Foreign {
-        /// Its first bytes as a message: `begins with 7f 45 4c 46 (an ELF executable)`.
+        /// The first bytes as a message: `begins with 7f 45 4c 46 (an ELF executable)`.
         found: String,
     },
     /// A classic pcap file ends inside its file header.

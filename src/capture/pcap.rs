@@ -71,7 +71,7 @@ impl PcapReader {
     /// The version, if it is not 2.x.
     pub(super) fn new(header: &[u8; FILE_HEADER]) -> Result<Self, (u16, u16)> {
         let Ok((_, header)) = parse_pcap_header(header) else { return Err((0, 0)) };
-        // Some writers have swapped the bytes of the version, and of nothing else.
+        // Version 2.4 is also taken with swapped bytes: some writers swap those of the version, and nothing else.
         let (major, minor) = (header.version_major, header.version_minor);
         if major != 2 && (major.swap_bytes(), minor.swap_bytes()) != (2, 4) {
             return Err((major, minor));
@@ -140,7 +140,8 @@ impl PcapReader {
                     halt = Some(RecordHalt::Record);
                     break;
                 };
-                // One comparison for 0 and for too much: 0 becomes the largest number of all.
+                // A single comparison finds lengths of 0 and lengths that are too large, since 0 - 1 wraps to the
+                // largest number.
                 if record.caplen.wrapping_sub(1) >= MAX_CAPTURED {
                     let (ahead, time) = (view.len() - after.len(), record.ts_sec | record.ts_usec);
                     if !plausible(input, ahead, time, record.caplen, record.origlen) {

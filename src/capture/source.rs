@@ -15,11 +15,11 @@ pub trait Source {
         None
     }
 
-    /// What is known so far of each capture, in the order given by the user.
+    /// Path, format and totals of each capture as far as it is read, in the order given by the user.
     fn captures(&self) -> Vec<CaptureInfo>;
 }
 
-/// What a source can give next.
+/// State of a source after a read: whether there are more frames, and whether getting them may block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceStatus {
     /// More frames can be had at once.
@@ -41,12 +41,12 @@ pub enum CaptureFormat {
     Live,
 }
 
-/// What is known of one capture: a file, standard input, or a live run.
+/// Description of a capture (a file, standard input or a live run): its format, its totals and its damage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaptureInfo {
     /// The path as given, `-` for standard input, the interface's name for a live capture.
     pub path: String,
-    /// Its format; `None` for an empty or foreign file.
+    /// The format; `None` for an empty or foreign file.
     pub format: Option<CaptureFormat>,
     /// The link types seen, in order of appearance.
     pub link_types: Vec<LinkType>,
@@ -61,9 +61,10 @@ pub struct CaptureInfo {
     pub first: Option<Timestamp>,
     /// Latest packet time.
     pub last: Option<Timestamp>,
-    /// Why packets of it could not be used, as a message: file, packet number, byte offset, what was expected.
+    /// Reason why some packets of the capture could not be used, as a message: file, packet number, byte offset, what
+    /// was expected.
     pub damaged: Option<String>,
-    /// Whether reading ended there, before the end.
+    /// True if reading ended at the damage, before the end of the capture.
     pub cut: bool,
     /// Packets that the kernel or the interface dropped; `None` where nobody counted.
     pub dropped: Option<u64>,

@@ -27,15 +27,15 @@ const LENT: usize = 32;
 /// The result of asking for some bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fill {
-    /// They are in view.
+    /// The bytes are in view.
     Ready,
-    /// They have not arrived, and reading on may block.
+    /// The bytes have not arrived, and reading on may block.
     Starved,
-    /// The input ends before them.
+    /// The input ends before the bytes.
     End,
 }
 
-/// How often [`ByteStream::fill`] may block on a pipe.
+/// Limit on how often [`ByteStream::fill`] may block on a pipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Blocking {
     /// As often as it takes.
@@ -48,7 +48,7 @@ pub(super) enum Blocking {
 
 /// Bytes that can be read once, from the first to the last.
 ///
-/// They are read into blocks. A pipe's block whose frames are still held is lent: it is not reused until they are
+/// The bytes are read into blocks. A pipe's block whose frames are still held is lent: it is not reused until they are
 /// dropped, and reading goes on in another one, so that frames need not be copied. A compressed file has one block
 /// only: copying takes less time than decompressing, and there may be many such files.
 #[derive(Debug)]

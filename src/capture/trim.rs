@@ -1,7 +1,7 @@
 //! The kernel's filter of a live capture: drops packets that no verdict needs, before they are copied.
 //!
-//! It selects what is **not** wanted of plain IP, and passes everything else: tags, labels and tunnels shift the
-//! offsets that BPF looks at, and `vlan` or `mpls` in an expression shifts them for the rest of it.
+//! The filter selects what is **not** wanted of plain IP, and passes everything else: tags, labels and tunnels shift
+//! the offsets that BPF looks at, and `vlan` or `mpls` in an expression shifts them for the rest of it.
 
 use crate::packet::{tunnel_ports, tunnel_protocols};
 

@@ -12,7 +12,7 @@ use crate::prefetch::prefetch as prefetch_line;
 /// from costing quadratic time.
 const MAX_LINK_TYPES: usize = 256;
 
-/// One call of a reader: how far it may read, and where the frames go.
+/// Bounds and destination of a reader's call: how far it may read, and the sink that takes the frames.
 pub(super) struct Walk<'s> {
     /// The index of the capture, for the frames.
     pub(super) capture: u16,

@@ -29,11 +29,11 @@ const FREE: usize = 0;
 /// A slot that is being filled: no map begins here, since addresses are page-aligned.
 const CLAIMED: usize = 1;
 
-/// One live window, for the signal handler.
+/// Address range of a live window, for the signal handler.
 struct WindowSlot {
-    /// Its first address, [`FREE`] or [`CLAIMED`].
+    /// The window's first address, [`FREE`] or [`CLAIMED`].
     start: AtomicUsize,
-    /// The address behind its last byte.
+    /// The address behind the window's last byte.
     end: AtomicUsize,
     /// Set once the guard has put zero pages into it.
     cut: AtomicBool,
@@ -67,7 +67,8 @@ impl Window {
     ///
     /// # Errors
     ///
-    /// That of `mmap`, or `ResourceBusy` when all slots of the guard are taken; the caller then reads the file instead.
+    /// The error of `mmap`, or `ResourceBusy` when all slots of the guard are taken; the caller then reads the file
+    /// instead.
     pub(super) fn map(file: &File, offset: u64, len: usize) -> io::Result<Self> {
         install_guard()?;
         let claim = |slot: &&WindowSlot| {

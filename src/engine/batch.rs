@@ -19,14 +19,14 @@ pub(super) struct BatchEnd {
     pub(super) now: Option<Timestamp>,
     /// Packets of the whole input so far.
     pub(super) total: u64,
-    /// What comes next.
+    /// State of the source after these packets.
     pub(super) status: SourceStatus,
-    /// What the packets so far show of the capture itself.
+    /// Properties of the capture itself, as the packets so far show them.
     pub(super) survey: Survey,
 }
 
 impl BatchEnd {
-    /// Whether bounds are checked here: where a batch is full, and at the end of the input.
+    /// True if bounds are checked at this end: that of a full batch, or of the input.
     pub(super) const fn is_bounded(&self) -> bool {
         self.total.is_multiple_of(BATCH as u64) || matches!(self.status, SourceStatus::End)
     }

@@ -28,10 +28,10 @@ pub(super) struct Bounds {
     is_crowded: bool,
 }
 
-/// What every shard has to give up so that all together stay within the bounds.
+/// Eviction over all shards: what each has to give up so that all together stay within the bounds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Eviction {
-    /// How many attempts are evicted, and the place of the last one in the order of eviction.
+    /// Number of attempts to evict, of all shards together, and the place of the last one in the order of eviction.
     evicted: Option<(usize, EvictionOrder)>,
     forget_silent: bool,
 }

@@ -6,7 +6,7 @@ use super::survey::{self, Survey};
 use super::undecoded::UndecodedCounts;
 use crate::packet::{self, Flags, FlowHasher, Frame, Frames, Glimpse, Packet, Span, Timestamp, Unused};
 
-/// Where the packets of the intake go.
+/// Receiver of the intake's packets: a single tracker, or the batches of several shards.
 pub(super) trait Destination {
     /// Prepares for these frames, the first of which is at this position of the input.
     fn expect(&mut self, frames: &Frames<'_>, ordinal: u64);
@@ -52,7 +52,7 @@ impl Intake {
         self.survey.take(&frames);
         for frame in &*frames {
             (earliest, latest) = (earliest.min(frame.at), latest.max(frame.at));
-            // One branch for each version: the results of either stay in registers until they are written.
+            // A branch for each IP version: the results of either stay in registers until they are written.
             if let Some(glimpse) = packet::glimpse_ipv4(frame) {
                 let hash = self.hasher.hash(&glimpse.flow);
                 destination.push(hash, &glimpse, frame, ordinal);
@@ -131,13 +131,13 @@ impl Intake {
         self.counts.total
     }
 
-    /// What was counted so far; duplicates and mid-stream segments are counted by the trackers.
+    /// Counts of the packets so far. The trackers count duplicates and mid-stream segments.
     pub(super) fn counts(&self) -> PacketCounts {
         let (undecoded, survey) = (self.undecoded.most_frequent(), self.survey());
         PacketCounts { undecoded, survey, ..self.counts.clone() }
     }
 
-    /// What the packets so far show of the capture itself, but for what the trackers find.
+    /// Properties of the capture itself, as the packets so far show them; without what the trackers add.
     pub(super) fn survey(&self) -> Survey {
         Survey { clock_jumps: self.clock.jumps(), ..self.survey }
     }

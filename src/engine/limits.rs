@@ -1,4 +1,4 @@
-//! What the captures of an analysis cannot support.
+//! Limits of the captures of an analysis: what they cannot support.
 
 use strum::{EnumCount, EnumDiscriminants, EnumIter, IntoStaticStr};
 
@@ -9,7 +9,7 @@ use crate::capture::CaptureInfo;
 use crate::listener::{CaptureLimits, Coverage};
 use crate::packet::{LinkType, Skip, Span};
 
-/// One limit of the captures, which the results must be read with. [`LimitCode`] has the codes.
+/// A limit of the captures, to be considered when the results are read. [`LimitCode`] has the codes.
 #[derive(Debug, Clone, PartialEq, Eq, EnumDiscriminants)]
 #[strum_discriminants(
     name(LimitCode),
@@ -35,14 +35,14 @@ pub enum Limit {
     Dropped {
         /// The capture.
         path: String,
-        /// How many, as counted by whoever captured.
+        /// Number of lost packets, as the kernel or the interface counted them.
         packets: u64,
     },
     /// SYN-ACKs are in the capture, and no bare ACK: it was filtered by flags.
     NoBareAcks,
     /// Only one direction is in the captures.
     OneDirection {
-        /// The client's.
+        /// True if it is the client's.
         from_client: bool,
     },
     /// Packets are missing within connections: gaps, or sampling.
@@ -61,7 +61,7 @@ pub enum Limit {
     CoarseClock,
     /// Times jump, as when a clock is set.
     ClockJumps {
-        /// How often.
+        /// Number of jumps.
         jumps: u64,
     },
     /// The same packets were captured by two clocks.
@@ -75,29 +75,29 @@ pub enum Limit {
     Untimed {
         /// The capture.
         path: String,
-        /// How many.
+        /// Number of these packets.
         packets: u64,
     },
     /// Packets were cut before the end of their TCP header.
     Truncated {
-        /// How many.
+        /// Number of these packets.
         packets: u64,
     },
     /// Packets have headers that contradict themselves.
     Malformed {
-        /// How many.
+        /// Number of these packets.
         packets: u64,
     },
     /// Packets have a link type without a decoder.
     UnsupportedLinkType {
-        /// How many.
+        /// Number of these packets.
         packets: u64,
-        /// Those link types.
+        /// Link types of these packets.
         link_types: Vec<LinkType>,
     },
     /// Many packets are of a protocol without a decoder.
     NotDecoded {
-        /// The protocol, and how many.
+        /// The protocol, with its number of packets.
         most: Undecoded,
         /// All packets.
         of: u64,
@@ -121,7 +121,8 @@ const WHOLE_SECONDS: u64 = 10;
 /// Jumps from which on the clock is not usable. One packet with a wrong time, or a clock that was set, leaves the others.
 const JUMPS: u64 = 3;
 
-/// What the capture cannot support, as far as its packets and attempts show it.
+/// Limits of the captures as far as packets and attempts show them. Lost packets are not among them: the source counts
+/// those.
 pub(super) fn known_limits(survey: &Survey, coverage: &Coverage) -> CaptureLimits {
     let two_clocks = two_clocks(survey).is_some();
     CaptureLimits {
@@ -134,7 +135,7 @@ pub(super) fn known_limits(survey: &Survey, coverage: &Coverage) -> CaptureLimit
     }
 }
 
-/// What these captures cannot support.
+/// Limits in the form that inference uses: one flag for each kind.
 pub(super) fn capture_limits(limits: &[Limit]) -> CaptureLimits {
     let has = |test: fn(&Limit) -> bool| limits.iter().any(test);
     CaptureLimits {
@@ -148,7 +149,7 @@ pub(super) fn capture_limits(limits: &[Limit]) -> CaptureLimits {
 }
 
 impl Limit {
-    /// Whether times prove nothing: silence, round trips and their order.
+    /// True if, by this limit, times prove nothing: neither silence nor round trips nor their order.
     #[must_use]
     pub const fn is_of_clock(&self) -> bool {
         matches!(

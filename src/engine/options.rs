@@ -1,10 +1,10 @@
-//! How an analysis is run.
+//! Options of an analysis: its threads, its bounds, and when it reports.
 
 use std::num::NonZeroUsize;
 
 use crate::listener::Listeners;
 
-/// How an analysis is run.
+/// Options of an analysis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AnalysisOptions {
     /// Threads to use. With 1 everything is done on the caller's thread; of more, one reads and all of them track. More
@@ -14,8 +14,8 @@ pub struct AnalysisOptions {
     pub max_attempts: usize,
     /// Most listeners that are kept apart; those past that share one record.
     pub max_listeners: usize,
-    /// Whether attempts that look stuck are reported before they are settled, when their next retry is overdue: what is
-    /// settled may be minutes late. Only [`Analysis`](super::Analysis) does that.
+    /// True if attempts that look stuck are reported as soon as their next retry is overdue: it may take minutes until
+    /// they are settled. Only [`Analysis`](super::Analysis) does that.
     pub reports_stuck: bool,
 }
 
@@ -23,7 +23,7 @@ impl AnalysisOptions {
     /// Default for [`Self::max_attempts`]: about 390 MiB when all of them are there.
     pub const DEFAULT_MAX_ATTEMPTS: usize = 1_000_000;
 
-    /// These options with a fixed number of threads; 0 leaves the choice to the analysis.
+    /// Sets a fixed number of threads; 0 leaves the choice to the analysis.
     #[must_use]
     pub const fn with_threads(self, threads: usize) -> Self {
         Self { threads: NonZeroUsize::new(threads), ..self }

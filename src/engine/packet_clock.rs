@@ -17,13 +17,13 @@ const EVEN: Span = Span::from_secs(1);
 pub(super) struct PacketClock {
     /// The latest steady time.
     now: Option<Timestamp>,
-    /// How far packet time is behind it.
+    /// Time by which packet time is behind the steady time.
     lag: Span,
     /// The lag before the last change: that of another clock in the capture, if there are two.
     other: Span,
     /// The steady time of the previous packet, if it was far ahead.
     ahead: Option<Timestamp>,
-    /// How often packet time went back, or ahead without the next packet.
+    /// Number of times that packet time went back, or ahead without the next packet.
     jumps: u64,
 }
 
@@ -72,19 +72,19 @@ impl PacketClock {
         (self.lag != before).then_some(self.lag)
     }
 
-    /// Whether the latest packet was so far ahead that only another one can confirm its time.
+    /// True if the latest packet was so far ahead that only another one can confirm its time.
     pub(super) fn is_doubtful(&self) -> bool {
         self.ahead.is_some()
     }
 
-    /// Whether a packet at this time contradicts the one before, which was far ahead.
+    /// True if a packet at this time contradicts the one before, which was far ahead.
     pub(super) fn is_contradicted_by(&self, at: Timestamp) -> bool {
         let mut next = *self;
         next.tick(at);
         self.is_doubtful() && next.jumps > self.jumps
     }
 
-    /// How often packet time went back, or ahead without the next packet.
+    /// Number of times that packet time went back, or ahead without the next packet.
     pub(super) fn jumps(&self) -> u64 {
         self.jumps
     }

@@ -31,9 +31,9 @@ const AHEAD: usize = 3 * TOGETHER;
 /// Largest capacity with which a buffer of findings is kept for the next batch: more than nearly all batches need.
 const SPARE_CAPACITY: usize = BATCH / 4;
 
-/// How often a thread yields its processor before it sleeps: some tenths of a millisecond, about as long as four batches
-/// take. A thread that sleeps has to be woken, and Linux tends to wake it on the processor of the thread that wakes it,
-/// where both then take turns until the scheduler moves one of them.
+/// Number of times that a thread yields its processor before it sleeps: some tenths of a millisecond, about as long as
+/// four batches take. A thread that sleeps has to be woken, and Linux tends to wake it on the processor of the thread
+/// that wakes it, where both then take turns until the scheduler moves one of them.
 const YIELDS: u32 = 1_000;
 
 /// The shard that tracks flows with this hash: by its upper bits, since the others choose the place in the index.
@@ -42,7 +42,7 @@ pub(super) const fn shard_of(hash: u64) -> usize {
     (hash >> (u64::BITS - SHARDS.trailing_zeros())) as usize
 }
 
-/// One shard's share of a batch.
+/// A shard's share of a batch.
 struct ShardBatch {
     packets: Batch,
     end: BatchEnd,
@@ -55,7 +55,7 @@ struct ShardFindings {
     is_last: bool,
 }
 
-/// One shard, its batches to be tracked, and its findings to be delivered.
+/// A shard, its batches to be tracked, and its findings to be delivered.
 struct ShardQueue {
     /// `None` while a thread works on it.
     shard: Option<Box<Shard>>,
@@ -84,7 +84,7 @@ impl ShardQueue {
         })
     }
 
-    /// Whether there is no work until more is read.
+    /// True if there is no work until more is read.
     fn is_idle(&self) -> bool {
         self.batches.is_empty() && self.shard.as_ref().is_some_and(|shard| shard.is_ready())
     }
@@ -92,7 +92,7 @@ impl ShardQueue {
 
 /// A shard that a thread works on.
 struct Task {
-    /// Which shard it is.
+    /// The index of the shard.
     index: usize,
     shard: Box<Shard>,
     /// Batches to be tracked; afterwards those before which the shard has to wait for something.
@@ -127,7 +127,7 @@ pub(super) struct Pool {
     version: AtomicU64,
 }
 
-/// What the reading thread does next.
+/// Next step of the reading thread.
 pub(super) enum Reading {
     /// Read more batches.
     Read,
@@ -192,7 +192,7 @@ impl Pool {
         self.notify(state);
     }
 
-    /// What the reading thread does next.
+    /// Decides the next step of the reading thread.
     pub(super) fn reading(&self) -> Reading {
         let state = self.state();
         if state.stopped || state.ended {
@@ -298,13 +298,13 @@ impl Pool {
         self.state().spare_buffers.extend(emptied);
     }
 
-    /// Whether all that was read is tracked, and nothing more will be.
+    /// True if the pool was stopped, or everything is read and tracked.
     pub(super) fn is_done(&self) -> bool {
         let state = self.state();
         state.stopped || state.ended && state.queues.iter().all(ShardQueue::is_idle)
     }
 
-    /// Whether all threads are to stop.
+    /// True if all threads are to stop.
     pub(super) fn is_stopped(&self) -> bool {
         self.state().stopped
     }

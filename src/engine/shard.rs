@@ -19,7 +19,7 @@ pub(super) struct Shard {
     stage: Stage,
 }
 
-/// How far a shard is with the end of a batch.
+/// Progress of a shard with the end of a batch.
 #[derive(Debug, Clone, Copy, Default)]
 enum Stage {
     /// Done with it; the packets of the next batch can be taken.
@@ -33,7 +33,7 @@ enum Stage {
     Evicting(BatchEnd, Eviction),
 }
 
-/// What can be done after a step of the end of a batch.
+/// Result of a step of the end of a batch: what can be done now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EndStep {
     /// Findings before this time can be delivered: no earlier ones will follow.
@@ -108,17 +108,17 @@ impl Shard {
         }
     }
 
-    /// Whether no batch is ending.
+    /// True if no batch is ending, so that the packets of the next one can be taken.
     pub(super) const fn is_ready(&self) -> bool {
         matches!(self.stage, Stage::Ready)
     }
 
-    /// Whether time advances in steps.
+    /// True if time is advancing, in steps or at once, to the end of a batch.
     pub(super) const fn is_advancing(&self) -> bool {
         matches!(self.stage, Stage::Advancing(..))
     }
 
-    /// Whether an eviction has to be decided before the next step; then the packets of the whole input so far.
+    /// Packets of the whole input so far, if an eviction has to be decided before the next step.
     pub(super) const fn needs_eviction(&self) -> Option<u64> {
         match self.stage {
             Stage::Waiting(end) => Some(end.total),

@@ -223,7 +223,7 @@ mod tests {
     use crate::handshake::Attempt;
     use crate::packet::{FrameRef, LinkType, Shared, Timestamp};
 
-    /// This many SYNs, at most 65,535, each from a port of its own; then it panics.
+    /// A source of this many SYNs, at most 65,535, each from a port of its own. Reading on after the last one panics.
     struct Syns(u16);
 
     /// The SYNs of another source, called part of bytes that they do not lie in.

@@ -1,4 +1,4 @@
-//! Where attempts go.
+//! The interface of outputs that take attempts, and the delivery of findings to them.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! What an analysis counted.
+//! Results of an analysis in numbers: packets, attempts by verdict, listeners, limits.
 
 use strum::EnumCount;
 
@@ -21,7 +21,7 @@ pub struct Summary {
     pub verdicts: Tally,
     /// Listeners, the worst first.
     pub listeners: Vec<Listener>,
-    /// What the attempts show of the captures' completeness.
+    /// Completeness of the captures, as the attempts show it.
     pub coverage: Coverage,
 }
 
@@ -36,13 +36,13 @@ impl Summary {
         }
     }
 
-    /// What the inputs cannot support, in the order of the captures.
+    /// Limits of the inputs, in the order of the captures.
     #[must_use]
     pub fn limits(&self) -> Vec<Limit> {
         limits(&self.captures, &self.packets, &self.coverage)
     }
 
-    /// The same, as far as inference goes by it.
+    /// The same limits in the form that inference uses.
     #[must_use]
     pub fn capture_limits(&self) -> CaptureLimits {
         capture_limits(&self.limits())
@@ -64,7 +64,7 @@ pub struct PacketCounts {
     pub skipped: [u64; Skip::COUNT],
     /// The most frequent protocols of packets without TCP, in descending order; at most ten.
     pub undecoded: Vec<Undecoded>,
-    /// What all packets together show of the captures themselves.
+    /// Properties of the captures themselves, as all packets together show them.
     pub survey: Survey,
 }
 
@@ -75,7 +75,7 @@ impl PacketCounts {
         self.total.saturating_sub(self.tcp + self.skipped.iter().sum::<u64>())
     }
 
-    /// These counts of the intake, completed by those of the trackers.
+    /// Completes the counts of the intake by those of the trackers.
     #[must_use]
     pub(super) fn with(mut self, tracked: Counts) -> Self {
         self.copies = tracked.duplicates;

@@ -1,9 +1,9 @@
-//! What all packets together show of the capture itself: which flags occur, and whether times are those of a clock.
+//! Properties of the capture itself, as all packets show them: which flags occur, whether times are those of a clock.
 
 use crate::handshake::Offsets;
 use crate::packet::{self, Flags, Frame, Frames, Packet, Seq};
 
-/// What all packets together show of the capture itself.
+/// Properties of the capture itself, as all packets together show them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Survey {
     /// A segment with no flag but ACK occurs. Every completed handshake has one.
@@ -21,10 +21,10 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// Whether the capture has SYN-ACKs and not one bare ACK.
+    /// True if the capture has several answered SYNs and not one bare ACK.
     #[must_use]
     pub const fn lacks_bare_acks(&self) -> bool {
-        /// One client may be half-open by itself, and another one may.
+        /// Fewest answered SYNs that count: one or two clients may be half-open by themselves.
         const SYNS: u64 = 3;
         !self.has_bare_ack && self.answered_syns >= SYNS
     }

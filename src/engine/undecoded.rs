@@ -12,7 +12,7 @@ use crate::packet::Protocol;
 pub struct Undecoded {
     /// The protocol without a decoder, or that is not TCP.
     pub protocol: Protocol,
-    /// How many packets.
+    /// Number of packets.
     pub packets: u64,
 }
 

@@ -11,12 +11,12 @@ use super::traits::SynAckTraits;
 use super::verdict::{Connect, Reason, Unproven, Vantage, Verdict};
 use crate::packet::{Endpoint, FrameRef, IcmpError, Seq, Span, Timestamp};
 
-/// One client SYN and what became of it (DOMAIN: "attempt").
+/// A client SYN and all that belongs to it (DOMAIN: "attempt").
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attempt {
-    /// Who connects.
+    /// The endpoint that connects.
     pub client: Endpoint,
-    /// Who is connected to.
+    /// The endpoint that is connected to.
     pub server: Endpoint,
     /// The first packet: the SYN, or the SYN-ACK where no SYN stands before it. (A refusal before its SYN counts, but
     /// is not the first.)
@@ -27,29 +27,30 @@ pub struct Attempt {
     pub start: Timestamp,
     /// Time of the last packet before the decision.
     pub end: Timestamp,
-    /// What the packets show.
+    /// The verdict: what the packets show.
     pub verdict: Verdict,
-    /// Why it is `undetermined`.
+    /// Reason why the verdict is `undetermined`; `None` for any other.
     pub reason: Option<Reason>,
     /// The ICMP error that answered the SYN of an `unreachable`.
     pub icmp: Option<IcmpAnswer>,
-    /// Why nothing proves a completed attempt; `None` where the server proved it, or it is not completed.
+    /// Reason why nothing proves a completed attempt; `None` where the server proved it, or it is not completed.
     pub unproven: Option<Unproven>,
-    /// Whether the server established the connection: proved, disproved by the verdict, or unknown.
+    /// True if the server is proved to have established the connection, false if the verdict disproves it, `None` if
+    /// unknown.
     pub established: Option<bool>,
     /// Repeated packets, copies excluded.
     pub retries: Retries,
-    /// When the SYN-ACK was repeated, from the first SYN-ACK. At most [`Retries::TIMES_KEPT`].
+    /// Times of the SYN-ACK's retransmissions, from the first SYN-ACK. At most [`Retries::TIMES_KEPT`].
     pub retry_at: RetryTimes,
-    /// When the SYN was repeated, from the first SYN. At most [`Retries::TIMES_KEPT`].
+    /// Times of the SYN's retries, from the first SYN. At most [`Retries::TIMES_KEPT`].
     pub syn_retry_at: RetryTimes,
     /// Round trips and margins.
     pub timing: Timing,
-    /// Where the capture was taken, as this attempt's timing tells.
+    /// Place where the capture was taken, as this attempt's timing shows.
     pub vantage: Option<Vantage>,
-    /// What the client's `connect()` said.
+    /// Result of the client's `connect()`.
     pub connect: Connect,
-    /// Its segments in order.
+    /// The attempt's segments in order.
     pub history: History,
     /// Packets of the attempt up to its decision, copies included.
     pub packets: u32,
@@ -69,31 +70,31 @@ pub struct Attempt {
     pub sent: Option<Timestamp>,
     /// The server's first RST that counts.
     pub reset: Option<Timestamp>,
-    /// How long nothing had been heard of it at the capture's end; zero where it was replaced, evicted or
-    /// is not decided; `None` where it was silent for longer than any repeat takes.
+    /// Time without a packet of the attempt at the capture's end; zero where it was replaced, evicted or is not
+    /// settled; `None` where it was silent for longer than any retransmission takes.
     pub silence: Option<Span>,
-    /// How long before it the client had used the same ports at this server, as far as that is known.
+    /// Time since the client had last used the same ports at this server, if the capture shows that.
     pub ports_used_before: Option<Span>,
     /// The address from which it was answered, if that is not the server's.
     pub answered_from: Option<Endpoint>,
-    /// What it means, and how sure that is.
+    /// The inference: what the attempt means, and how sure that is.
     pub inference: Inference,
 }
 
 impl Attempt {
-    /// Whether an attempt is all that the client's SYN shows; nothing answered, and it was not repeated.
+    /// True if the SYN has no retry and no SYN-ACK, and the client did not go on.
     #[must_use]
     pub fn is_lone_syn(&self) -> bool {
         !self.facts.has(Fact::SynAckSeen) && !self.facts.has(Fact::ClientWentOn) && self.retries.syn == 0
     }
 
-    /// Whether its SYN is missing from the capture, and its SYN-ACK opened it.
+    /// True if the SYN is missing from the capture, so that the SYN-ACK opened the attempt.
     #[must_use]
     pub fn is_syn_missing(&self) -> bool {
         !self.facts.has(Fact::SynSeen)
     }
 
-    /// Whether the client connected late, or got its first answer late.
+    /// True if the client connected late, or got its first answer late.
     #[must_use]
     pub fn is_late(&self) -> bool {
         /// A shorter stall is one lost segment of any path.
@@ -101,7 +102,7 @@ impl Attempt {
         self.verdict == Verdict::CompletedLate || self.timing.stall.is_some_and(|stall| stall >= STALL)
     }
 
-    /// Whether the server reset it after the client's ACK.
+    /// True if the server reset the connection after the client's ACK.
     #[must_use]
     pub fn was_reset(&self) -> bool {
         self.verdict == Verdict::ResetAfterAck || self.timing.ack_to_rst.is_some()
@@ -121,20 +122,20 @@ pub struct IcmpAnswer {
 /// thread asks for and another gives back is dear.
 pub type RetryTimes = SmallVec<[Span; 2]>;
 
-/// How often each packet was repeated.
+/// Numbers of retries and retransmissions by kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Retries {
     /// Repeated SYNs.
     pub syn: u32,
     /// Repeated SYN-ACKs.
     pub syn_ack: u32,
-    /// Those of `syn_ack` that came after an ACK which the server should have had by then.
+    /// Retransmissions among `syn_ack` that came after an ACK which the server should have had by then.
     pub after_ack: u32,
 }
 
 impl Retries {
-    /// How many repeat times an attempt keeps. Linux gives up after 5 by default; a sysctl may raise
-    /// it to 255, but by the 16th the doubling time-out has passed the kernel's ceiling of 120 s.
+    /// Most times of retransmissions that an attempt keeps. Linux gives up after 5 by default; a sysctl may raise it to
+    /// 255, but by the 16th the doubling time-out has passed the kernel's ceiling of 120 s.
     pub const TIMES_KEPT: usize = 16;
 }
 

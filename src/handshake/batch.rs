@@ -129,13 +129,13 @@ impl Batch {
         self.doubted.push(ordinal);
     }
 
-    /// Whether the packet clock does not believe the time of the packet at this position.
+    /// True if the packet at this position was marked with [`Self::doubt`]: its time is too far ahead.
     #[inline(always)]
     pub(super) fn is_doubted(&self, ordinal: u64) -> bool {
         !self.doubted.is_empty() && self.doubted.binary_search(&ordinal).is_ok()
     }
 
-    /// How far packet time is behind at this position, if that is another than before the batch.
+    /// Time by which packet time is behind at this position, if it is another than before the batch.
     #[inline(always)]
     pub(super) fn lag_at(&self, ordinal: u64) -> Option<Span> {
         if self.lags.is_empty() {
@@ -155,7 +155,7 @@ impl Batch {
         self.holder = self.hold(shared).unwrap_or(Holder::COPY);
     }
 
-    /// Whether it is ready for frames that lie in `shared`.
+    /// True if the batch is ready for frames that lie in `shared`.
     #[inline]
     pub(crate) fn is_ready_for(&self, shared: &Shared) -> bool {
         let latest = self.shared.get(usize::from(self.holder.place));
@@ -215,13 +215,13 @@ impl Batch {
         offset
     }
 
-    /// How many packets there are.
+    /// Number of packets.
     #[must_use]
     pub fn len(&self) -> usize {
         self.items.len()
     }
 
-    /// Whether there is none.
+    /// True if there is no packet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
@@ -252,7 +252,7 @@ impl Batch {
         }
     }
 
-    /// What a packet is, and its position in the whole input.
+    /// The headers or the decoded packet of an item, and its position in the whole input.
     #[inline(always)]
     pub(super) fn body(&self, item: &Item) -> Option<(u64, Content<'_>)> {
         let ordinal = self.first + u64::from(item.place.wrapping_sub(self.first as u16));
@@ -271,7 +271,7 @@ impl Batch {
     }
 }
 
-/// Whether a segment can open an attempt, or is of use though its flow has none: it may refuse one whose SYN follows.
+/// True if a segment can open an attempt, or is of use without one: it may refuse a SYN that follows.
 #[inline(always)]
 pub(super) fn may_open(flags: Flags) -> bool {
     flags.intersects(Flags::SYN.union(Flags::RST))

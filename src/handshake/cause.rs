@@ -18,9 +18,9 @@ pub struct Inference {
     pub cause: Option<Cause>,
     /// `net.ipv4.tcp_abort_on_overflow` at that time, where the cause is an overflow that shows it.
     pub abort_on_overflow: Option<bool>,
-    /// How sure; `None` exactly when `cause` is.
+    /// Confidence in the cause; `None` exactly when `cause` is.
     pub confidence: Option<Confidence>,
-    /// Why, and what else it could be.
+    /// Facts for the cause, and other causes that it could be.
     pub evidence: EvidenceList,
     /// Causes that were weighed and excluded. An empty one allocates nothing.
     pub ruled_out: Vec<RuledOut>,
@@ -29,13 +29,13 @@ pub struct Inference {
 /// A cause that is excluded, with the fact that excludes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RuledOut {
-    /// What it was not.
+    /// The cause.
     pub cause: Cause,
-    /// Why not.
+    /// The fact that excludes it.
     pub evidence: Evidence,
 }
 
-/// Why an attempt failed, stalled or was reset. The order is that of the outputs.
+/// Cause of an attempt that failed, stalled or was reset. The order is that of the outputs.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, EnumCount, EnumIter, EnumString, IntoStaticStr,
 )]
@@ -88,7 +88,7 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Whether it is intended by the program that listens, or connects: nothing is broken.
+    /// True if the program that listens or connects intends it, so that nothing is broken.
     #[must_use]
     pub const fn is_meant(self) -> bool {
         match self {
@@ -114,7 +114,7 @@ impl Cause {
         }
     }
 
-    /// Whether an attempt with this cause, at likely or confirmed, is no problem (DOMAIN §5).
+    /// True if an attempt with this cause, at likely or confirmed, is no problem (DOMAIN §5).
     #[must_use]
     pub const fn is_no_problem(self) -> bool {
         matches!(self, Self::DeferAccept | Self::HealthCheck | Self::ClientGaveUp)
@@ -127,7 +127,7 @@ impl Cause {
     }
 }
 
-/// How sure an inference is, from least to most.
+/// Confidence of an inference, from least to most.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, EnumCount, EnumIter, EnumString, IntoStaticStr,
 )]
@@ -149,7 +149,7 @@ impl Confidence {
     }
 }
 
-/// One fact for an inference, or one that leaves a doubt about it. [`EvidenceCode`] has the codes.
+/// A fact for an inference, or one that leaves a doubt about it. [`EvidenceCode`] has the codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumDiscriminants)]
 #[strum_discriminants(
     name(EvidenceCode),
@@ -202,7 +202,7 @@ pub enum Evidence {
     RstTooSoon,
     /// The RST's TTL is not the SYN-ACK's.
     RstHasOtherTtl,
-    /// Such RSTs came further apart than a round trip, while the listener completed others between.
+    /// Bare RSTs came further apart than a round trip, and the listener completed other handshakes between them.
     ResetsFarApart,
     /// SYNs to the listener went unanswered in the same stretch.
     SynsDroppedMeanwhile,
@@ -228,7 +228,7 @@ pub enum Evidence {
     NoRepeatAtOneSecond(Span),
     /// All clients that stayed silent got their SYN-ACK repeat this long after the first one.
     SamePeriod(Span),
-    /// This many clients that sent data at once were accepted at once.
+    /// Clients that sent data at once were accepted at once, this many of them.
     PromptClientsAccepted(u32),
     /// Silent clients more than 10 s apart were treated alike.
     SilentFarApart,
@@ -289,15 +289,15 @@ pub enum Evidence {
     FirstSynMadeRequest,
     /// Only a retry without an option that the first SYN had was answered, and at once.
     FeatureDropped,
-    /// This many SYNs with the option went unanswered, and SYNs without it were answered.
+    /// SYNs with the option went unanswered, this many of them, and SYNs without it were answered.
     FeatureBlockedOften(u32),
     /// An ICMP error says that a segment of the client's was too big.
     TooBig,
     /// The server acknowledged the small segment after the large one (SACK).
     LaterDataSacked,
-    /// This address and port answered no attempt in the capture.
+    /// The address and port of the server answered no attempt in the capture.
     NeverAnswers,
-    /// This ICMP error quotes the SYN.
+    /// An ICMP error of this type and code quotes the SYN.
     Icmp(IcmpError),
     /// In this stretch this many SYNs a second, from many sources, were never finished.
     FloodRate {
@@ -306,13 +306,13 @@ pub enum Evidence {
         /// Source addresses, at least.
         sources: u32,
     },
-    /// This many handshakes with the listener were left unfinished at that time.
+    /// Handshakes with the listener were left unfinished at that time, this many of them.
     ManyHalfOpen(u32),
     /// The SYN has no TCP option, unlike any operating system's.
     SynWithoutOptions,
     /// The client acknowledged a number that no SYN-ACK had.
     WrongAck,
-    /// This many attempts to the listener were reset by the client at the SYN-ACK.
+    /// Clients reset this many attempts to the listener at the SYN-ACK.
     ManyClientResets(u32),
     /// The client knocked at this many ports or hosts, and went on with none.
     ManyPorts(u32),
@@ -325,7 +325,7 @@ pub enum Evidence {
     },
     /// The SYN-ACK came this long after the first SYN.
     GaveUpBefore(Span),
-    /// This many listeners of the host left SYNs unanswered in the same stretch.
+    /// Other listeners of the host left SYNs unanswered in the same stretch, this many of them.
     SiblingsDropToo(u32),
     /// Doubt: this cause looks the same.
     CouldBe(Cause),

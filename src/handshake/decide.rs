@@ -12,18 +12,18 @@ use super::timeouts;
 use super::verdict::{Connect, Errno, Outcome, Reason, Unproven, Vantage, Verdict};
 use crate::packet::{Direction, FlowKey, IcmpError, Span, Timestamp};
 
-/// Why an attempt is settled now.
+/// Reason why a record of an attempt is made now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
     /// Nothing that can still come would change it, or its deadline passed.
     Expired,
     /// Another SYN took its ports.
     Replaced,
-    /// It was dropped to bound memory.
+    /// The attempt was dropped to bound memory.
     Evicted,
     /// The capture ended, with its last packet at this time.
     CaptureEnd(Timestamp),
-    /// It is not settled; this is its state so far.
+    /// The attempt is not settled; the record is its state so far.
     Provisional,
 }
 
@@ -105,15 +105,15 @@ fn verdict(
     (plain, None)
 }
 
-/// Whether an evicted attempt shows its verdict without more packets: it contradicts itself, or its next retransmission
-/// is overdue.
+/// True if an evicted attempt shows its verdict without more packets: the server repeated its SYN-ACK after the ACK, or
+/// reset the connection, or the next retransmission is overdue.
 fn is_plain_already(pending: &Pending, plain: Verdict) -> bool {
     matches!(plain, Verdict::SynackRetransmitted | Verdict::ResetAfterAck)
         || pending.facts.has(Fact::ApplicationReset)
         || pending.is_overdue
 }
 
-/// When the unfinished stage of a handshake began: its SYN, or its first SYN-ACK.
+/// Start of the unfinished stage of a handshake: the time of its SYN, or of its first SYN-ACK.
 fn stage_begin(pending: &Pending) -> Option<Timestamp> {
     match pending.phase {
         Phase::SynSent => Some(pending.start),
@@ -156,7 +156,7 @@ fn shown(pending: &Pending, lateness: Lateness, ending: Ending) -> Verdict {
     }
 }
 
-/// Whether only one direction of the connection is in the capture.
+/// True if only one direction of the connection is in the capture.
 fn is_one_sided(pending: &Pending) -> bool {
     match pending.phase {
         Phase::AnswerUnseen => true,
@@ -189,7 +189,7 @@ fn established(pending: &Pending, verdict: Verdict) -> Option<bool> {
     }
 }
 
-/// Why nothing proves a completed attempt, as far as it shows that alone; its listener may have more reasons.
+/// Reason why nothing proves a completed attempt, if it shows that alone; its listener may have more reasons.
 fn unproven(pending: &Pending, verdict: Verdict, ending: Ending) -> Option<Unproven> {
     if !verdict.is_completed() || pending.facts.has(Fact::Established) || pending.phase != Phase::Acked {
         return None;
@@ -229,7 +229,7 @@ fn timing(pending: &Pending, lateness: Lateness) -> Timing {
     }
 }
 
-/// When the SYN-ACK came that the client took; `None` where it was repeated before the ACK and nothing tells.
+/// Time of the SYN-ACK that the client took; `None` where it was repeated before the ACK and nothing shows which one.
 fn taken_at(pending: &Pending, synack: &HandshakeSegment, lateness: Lateness) -> Option<Timestamp> {
     let again = pending.synack_retransmissions();
     if let Some(place) = pending.cold().and_then(|cold| cold.taken) {
@@ -249,8 +249,8 @@ fn in_order(span: Option<Span>) -> Option<Span> {
     span.filter(|&span| span >= Span::ZERO)
 }
 
-/// Where the capture was taken, by which of the two round trips is the shorter (DOMAIN §5). In a capture of several
-/// points it is the one nearest to the client, which sees every SYN and ACK first and every SYN-ACK last.
+/// Place where the capture was taken: near the end whose round trip is much the shorter (DOMAIN §5). Of several points
+/// in one capture it is the one nearest to the client, which sees every SYN and ACK first and every SYN-ACK last.
 ///
 /// Both ends are on one host where the addresses say so: racks have round trips of 20 µs, too.
 fn vantage(key: FlowKey, timing: &Timing, synack_under_way: Span) -> Option<Vantage> {
@@ -285,7 +285,7 @@ fn silence(pending: &Pending, ending: Ending) -> Option<Span> {
     }
 }
 
-/// Whether the next retransmission should have come before `end`.
+/// True if the next retransmission should have come before `end`.
 fn is_overdue(pending: &Pending, end: Timestamp) -> bool {
     end > timeouts::deadline(pending, pending.last)
 }
@@ -380,8 +380,8 @@ fn race_window(pending: &Pending) -> Option<Span> {
     })
 }
 
-/// What Linux makes of an ICMP error in SYN_SENT (`icmp_err_convert` in net/ipv4/icmp.c,
-/// `icmpv6_err_convert` in net/ipv6/icmp.c).
+/// The errno that Linux makes of an ICMP error in SYN_SENT (`icmp_err_convert` in net/ipv4/icmp.c, `icmpv6_err_convert`
+/// in net/ipv6/icmp.c).
 fn errno(icmp: IcmpError) -> Errno {
     match (icmp.v6, icmp.kind, icmp.code) {
         (false, 3, 0 | 6 | 9 | 11) => Errno::Enetunreach,

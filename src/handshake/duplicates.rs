@@ -42,7 +42,8 @@ impl Recent {
         }
     }
 
-    /// Whether `segment` is a duplicate of a recent one; adds it if not. `still`: the timestamp clocks stand still.
+    /// Returns true if `segment` is a duplicate of a recent one; adds it if not. `still`: the timestamp clocks stand
+    /// still.
     #[inline]
     pub(super) fn is_duplicate(&mut self, segment: &Segment, still: bool) -> bool {
         let signature = signature(segment);

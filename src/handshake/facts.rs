@@ -50,7 +50,7 @@ pub enum Fact {
     DataAfterRst,
     /// RST with ACK came from the server soon after the handshake or after the client's data.
     ApplicationReset,
-    /// That RST carried an open window: the sender had established the connection.
+    /// The RST of [`Self::ApplicationReset`] carried an open window: its sender had established the connection.
     RstWindowOpen,
     /// The client had sent data when the server reset the connection.
     RstAfterData,

@@ -1,4 +1,4 @@
-//! What trackers find, and the order in which it is told.
+//! Findings of trackers, and the order in which they are handed on.
 
 use super::attempt::Attempt;
 use crate::packet::Timestamp;
@@ -7,16 +7,16 @@ use crate::prefetch::prefetch_all;
 /// An attempt that a tracker has something to say of.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
-    /// When it was found, in steady time.
+    /// Time of the finding, in steady time.
     pub at: Timestamp,
-    /// Whether the attempt is decided, and nothing more will be said of it. Otherwise it shows an overflow by
-    /// now, and its decision follows.
+    /// True if the attempt is settled, so that no finding of it follows. Otherwise it shows an overflow by now or looks
+    /// stuck, and may change.
     pub settled: bool,
-    /// What was found.
+    /// The attempt as it is known by then.
     pub attempt: Attempt,
 }
 
-/// How many findings are asked for before they are told: another thread has written them on another core.
+/// Number of findings that are prefetched: another thread has written them on another core.
 const AHEAD: usize = 4;
 
 /// Puts what trackers found in one batch in order: of time, and of position where the times are the same.

@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::packet::{Flags, Segment};
 
-/// One letter for each segment, capital for the client's: `S` SYN, lower-case `s` SYN-ACK (or SYN), `A` bare ACK, `D` data,
-/// `F` FIN, `R` RST, `I` an ICMP error; `+` in the last place for more.
+/// The segments by one letter each, capital for the client's: `S` SYN, lower-case `s` SYN-ACK (or SYN), `A` bare ACK,
+/// `D` data, `F` FIN, `R` RST, `I` an ICMP error; `+` in the last place for more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct History(u64);
 

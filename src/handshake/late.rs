@@ -1,9 +1,9 @@
-//! Whether a retry completed the handshake, and what that cost (DOMAIN §4, "Late or not").
+//! Lateness: whether a retry completed the handshake, and what that cost (DOMAIN §4, "Late or not").
 
 use super::pending::{Pending, Phase};
 use crate::packet::{Span, Timestamp};
 
-/// Whether the client connected late.
+/// Lateness of a connection at its client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lateness {
     /// The first SYN and the first SYN-ACK did it.
@@ -14,13 +14,13 @@ pub(super) enum Lateness {
     Unclear,
 }
 
-/// Whether data would still show the round trip by which an unclear case is told.
+/// True if data could still show the round trip that decides an unclear case.
 pub(super) fn awaits_round_trip(attempt: &Pending) -> bool {
     let unknown = attempt.cold().is_some_and(|cold| cold.round_trip.is_none());
     unknown && lateness(attempt) == Lateness::Unclear
 }
 
-/// Whether the client of an attempt, whose ACK was seen, connected late. In the order of DOMAIN §4.
+/// Decides whether the client of an attempt, whose ACK was seen, connected late, by the rules of DOMAIN §4 in order.
 pub(super) fn lateness(attempt: &Pending) -> Lateness {
     let (Some(syn), Some(synack), Some(cold)) = (attempt.syn, attempt.synack, attempt.cold()) else {
         return Lateness::Prompt;

@@ -27,7 +27,7 @@ const ONE_SIDED: Span = Span::from_secs(5);
 /// Time for data that shows the round trip, or for the server to speak.
 const AFTER_ESTABLISHMENT: Span = Span::from_secs(1);
 
-/// Whether nothing that can still come would change the record. Without a branch: attempts of all phases take turns.
+/// True if nothing that can still come would change the record. Has no branch, since attempts of all phases alternate.
 #[inline(always)]
 pub(super) fn is_settled(attempt: &Pending) -> bool {
     let facts = attempt.facts;
@@ -46,8 +46,8 @@ fn has_reset(attempt: &Pending) -> bool {
     attempt.cold().is_some_and(|cold| cold.rst_at.is_some())
 }
 
-/// When an attempt looks stuck if nothing more comes after the packet at `at`, or is settled if it does not wait for
-/// longer; in packet time.
+/// Deadline of an attempt if nothing more comes after the packet at `at`, in packet time. The attempt looks stuck from
+/// then on, or is settled if it does not wait for longer.
 pub(super) fn deadline(attempt: &Pending, at: Timestamp) -> Timestamp {
     /// A time farther ahead is not the latest packet's, but another clock's.
     const AHEAD: Span = Span::from_secs(1);
@@ -75,12 +75,12 @@ fn established_wait(attempt: &Pending) -> Span {
     } else if facts.has(Fact::ServerSpoke) || facts.has(Fact::ClientClosedFirst) {
         AFTER_ESTABLISHMENT
     } else {
-        // It may wait in the accept queue for longer than any timer.
+        // The connection may wait in the accept queue for longer than any timer.
         GIVEN_UP
     }
 }
 
-/// Whether an attempt that looks stuck may still change: a retry or a late answer belongs to it.
+/// True if an attempt that looks stuck may still change, because a retry or a late answer belongs to it.
 pub(super) const fn waits_longer(phase: Phase) -> bool {
     match phase {
         Phase::SynSent | Phase::Refused | Phase::Unreachable | Phase::SynReceived | Phase::Ignored => true,

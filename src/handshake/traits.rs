@@ -19,7 +19,7 @@ impl SynAckTraits {
         Self { ttl: segment.ttl, window: segment.window, layout: segment.options.layout() }
     }
 
-    /// Whether Linux can have sent it, as far as its options show.
+    /// True if Linux can have sent the SYN-ACK, as far as its options show.
     #[must_use]
     pub fn may_be_linux(self) -> bool {
         matches!(self.system(), Some(System::Linux) | None)

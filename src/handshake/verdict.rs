@@ -6,7 +6,7 @@ use strum::{EnumCount, EnumIter, EnumString, IntoStaticStr};
 
 use crate::packet::Span;
 
-/// What the packets of an attempt show. The order is that of the outputs.
+/// Verdict on an attempt: what its packets show. The order is that of the outputs.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, EnumCount, EnumIter, EnumString, IntoStaticStr,
 )]
@@ -43,13 +43,13 @@ impl Verdict {
         self.into()
     }
 
-    /// Whether the attempt failed, stalled or lied: everything but `completed` and `undetermined`.
+    /// True if the verdict is a problem: any but `completed` and `undetermined`.
     #[must_use]
     pub const fn is_problem(self) -> bool {
         !matches!(self, Self::Completed | Self::Undetermined)
     }
 
-    /// Whether the client's handshake ended well, late or not.
+    /// True if the client's handshake ended well, late or not.
     #[must_use]
     pub const fn is_completed(self) -> bool {
         matches!(self, Self::Completed | Self::CompletedLate)
@@ -71,7 +71,7 @@ fn unknown_verdict(name: &str) -> UnknownVerdict {
     UnknownVerdict(name.to_owned())
 }
 
-/// Why an attempt is `undetermined`.
+/// Reason why an attempt is `undetermined`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumCount, EnumIter, IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Reason {
@@ -93,7 +93,7 @@ impl Reason {
     }
 }
 
-/// Why nothing proves that a completed attempt is established at the server.
+/// Reason why nothing proves that a completed attempt is established at the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumCount, EnumIter, IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Unproven {
@@ -115,7 +115,7 @@ impl Unproven {
     }
 }
 
-/// Where on the path the capture was taken (DOMAIN §5).
+/// Place on the path where the capture was taken (DOMAIN §5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumCount, EnumIter, IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Vantage {
@@ -137,24 +137,24 @@ impl Vantage {
     }
 }
 
-/// What the client's `connect()` said (DOMAIN §6).
+/// Result of the client's `connect()` (DOMAIN §6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Connect {
-    /// How it ended.
+    /// The outcome of the call.
     pub outcome: Outcome,
     /// The error, where the outcome is `failed`.
     pub errno: Option<Errno>,
-    /// Where the outcome is `raced`: the time between SYN-ACK and RST at the client.
+    /// Time between SYN-ACK and RST at the client, where the outcome is `raced`.
     pub window: Option<Span>,
 }
 
-/// How a `connect()` ended.
+/// Outcome of a `connect()`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Outcome {
-    /// It returned 0.
+    /// The call returned 0.
     Succeeded,
-    /// It failed with an errno.
+    /// The call failed with an errno.
     Failed,
     /// Success or ECONNRESET, decided by the scheduler.
     Raced,

@@ -106,7 +106,7 @@ impl OptionLayout {
     /// Kinds that a layout has room for.
     const KINDS: usize = 7;
 
-    /// This layout, and an option of the IANA kind behind it; beyond seven they are left out.
+    /// Appends an option of this IANA kind to the layout; options beyond seven are left out.
     #[must_use]
     pub(crate) const fn then(self, kind: u8) -> Self {
         let known = if self.0 == Self::UNKNOWN.0 { 0 } else { self.0 };

@@ -1,4 +1,4 @@
-//! What decoding yields: a TCP segment, or an ICMP error about one, or the reason why neither.
+//! Results of decoding: a TCP segment, or an ICMP error about one, or the reason why neither.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -52,9 +52,9 @@ pub enum Packet {
 /// The fields of a TCP segment that the analysis uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segment {
-    /// When it was captured.
+    /// Time of capture.
     pub at: Timestamp,
-    /// Its position in the input.
+    /// Position of the packet in the input.
     pub frame: FrameRef,
     /// The connection it belongs to.
     pub flow: FlowKey,
@@ -79,8 +79,8 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// Its IP ID, if that tells it from a retransmission: Linux's SYN-ACKs all carry 0, packets made by hand 1 (scapy's
-    /// default), and zmap's probes 54321.
+    /// The segment's IP ID, if a retransmission would have another one. `None` for constants: Linux's SYN-ACKs all
+    /// carry 0, packets made by hand 1 (scapy's default), and zmap's probes 54321.
     #[must_use]
     #[inline(always)]
     pub const fn own_ip_id(&self) -> Option<u16> {
@@ -216,9 +216,9 @@ impl TcpOptions {
 /// An ICMP destination-unreachable (or ICMPv6 error) that quotes a TCP segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unreachable {
-    /// When it was captured.
+    /// Time of capture.
     pub at: Timestamp,
-    /// Its position in the input.
+    /// Position of the packet in the input.
     pub frame: FrameRef,
     /// The sender of the error.
     pub from: IpAddr,

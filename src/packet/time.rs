@@ -59,7 +59,7 @@ impl Timestamp {
         Span::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
     }
 
-    /// This time moved by `span`, clamped to the representable range.
+    /// The time moved by `span`, clamped to the representable range.
     #[must_use]
     pub const fn plus(self, span: Span) -> Self {
         Self::from_nanos(self.0.get().saturating_add(span.0.get()))
@@ -120,7 +120,7 @@ impl Span {
         Self::from_nanos(self.0.get().saturating_sub(other.0.get()))
     }
 
-    /// This span times `numerator / denominator`, clamped.
+    /// The span times `numerator / denominator`, clamped.
     #[must_use]
     pub const fn scaled(self, numerator: i64, denominator: i64) -> Self {
         Self::from_nanos(self.0.get().saturating_mul(numerator) / denominator)

@@ -41,7 +41,7 @@ pub enum LiveError {
     Link {
         /// The device.
         device: String,
-        /// Its link type.
+        /// The device's link type.
         link: LinkType,
     },
     /// The time source is not supported by the device.
@@ -51,7 +51,7 @@ pub enum LiveError {
         device: String,
         /// The time source as given.
         source_wanted: TimeSource,
-        /// Those it has.
+        /// The time sources that the device has.
         has: Vec<TimeSource>,
     },
     /// libpcap refuses the filter.
@@ -86,7 +86,8 @@ pub(super) fn explain(device: &str, known: &[Device], error: &::pcap::Error) -> 
     LiveError::Other { device, reason: libpcap::message(error) }
 }
 
-/// Whether the kernel lets this process open a packet socket. Tried, because libpcap's error is only a message.
+/// True if the kernel lets this process open a packet socket. It is tried, because libpcap gives its error as a text
+/// only.
 #[cfg(target_os = "linux")]
 fn permitted() -> bool {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
@@ -100,7 +101,7 @@ fn permitted() -> bool {
     true
 }
 
-/// Whether the device is a network interface, which can be set up: libpcap lists other devices, too.
+/// True if the device is a network interface, which can be set up. libpcap lists other devices, too.
 #[cfg(target_os = "linux")]
 fn is_interface(device: &str) -> bool {
     nix::net::if_::if_nametoindex(device).is_ok()

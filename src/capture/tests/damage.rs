@@ -129,7 +129,7 @@ fn zeros_after_the_end_are_damage_and_no_records() {
     complains(&zeros(whole), ends.len(), &format!(" at byte {}: ", ends[ends.len() - 1]), what);
     let modified = Pcap::new(ByteOrder::Little, 0xa1b2_cd34, 1).record(5, 0, 4, b"abcd");
     complains(&zeros(modified.bytes), 1, ": packet 2 at byte 52: ", what);
-    // Its extra fields are not zero.
+    // A record of zeros but for its extra fields.
     let odd = Pcap::new(ByteOrder::Little, 0xa1b2_cd34, 1).record(0, 0, 0, b"").record(5, 0, 4, b"abcd");
     complains(&read(&odd.bytes), 0, ": packet 1 at byte 24: ", what);
     let (whole, ends) = small_pcapng();

@@ -8,13 +8,13 @@ use crate::packet::{Segment, Span};
 const FAR: Span = Span::from_secs(130);
 
 impl Pending {
-    /// Whether a packet at this distance from the attempt's last is too far off to be believed at once.
+    /// True if a packet at this distance from the attempt's last is too far off for its time to be used at once.
     pub(in crate::handshake) fn is_far(jump: Span) -> bool {
         jump > FAR || jump < FAR.scaled(-1, 1)
     }
 
-    /// Whether this packet at a far time shows that another one was misdated: one that came before, or the only one, a SYN
-    /// whose answer never comes so late.
+    /// True if this segment at a far time shows that another packet was misdated: one that came before, or the only
+    /// one, a SYN whose answer never comes so late.
     pub(in crate::handshake) fn is_doubtful_at(&self, segment: &Segment) -> bool {
         let answers = self.packets == 1 && !is_syn(segment);
         answers || self.cold().is_some_and(|cold| cold.doubted.is_some())

@@ -65,7 +65,7 @@ impl Pending {
         }
     }
 
-    /// Whether `segment` is the client's SYN-ACK of a simultaneous open, which has its ISN again.
+    /// True if `segment` is the client's SYN-ACK of a simultaneous open, whose ISN is that of its SYN.
     fn is_simultaneous_synack(&self, segment: &Segment) -> bool {
         self.facts.has(Fact::Simultaneous)
             && segment.flags.contains(Flags::SYN)
@@ -112,13 +112,13 @@ impl Pending {
         if answers_ack { Event::BareRst } else { Event::ServerOutOfWindow }
     }
 
-    /// Whether an acknowledgment number answers the SYN.
+    /// True if an acknowledgment number answers the SYN.
     pub(super) fn covers_syn(&self, ack: Seq) -> bool {
         answers_syn(ack, self.client_isn, self.syn_payload)
     }
 
-    /// Whether a server segment carries on from this attempt's numbers, and not from those of an
-    /// older connection between the same ports.
+    /// True if a server segment carries on from this attempt's numbers, and not from those of an older connection
+    /// between the same ports.
     fn continues(&self, segment: &Segment) -> bool {
         let knows_client = within(segment.ack, self.client_isn.plus(1));
         match self.synack {
@@ -136,13 +136,13 @@ impl Pending {
     }
 }
 
-/// Whether `ack` answers a SYN with this ISN and payload: ISN + 1, up to its payload more.
+/// True if `ack` answers a SYN with this ISN and payload: ISN + 1, up to its payload more.
 pub(in crate::handshake) fn answers_syn(ack: Seq, isn: Seq, payload: u32) -> bool {
     let past = ack.offset_from(isn.plus(1));
     u32::try_from(past).is_ok_and(|past| past <= payload)
 }
 
-/// Whether `number` is `base` or plausibly later.
+/// True if `number` is `base` or plausibly later.
 pub(super) fn within(number: Seq, base: Seq) -> bool {
     (0..PLAUSIBLE).contains(&number.offset_from(base))
 }

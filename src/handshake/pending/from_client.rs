@@ -196,7 +196,8 @@ impl Pending {
                 self.phase
             }
             Phase::AnswerUnseen => self.phase,
-            // Its number, or what it acknowledges, is past the handshake: that went on, and the capture holds none of it.
+            // The RST's number, or what it acknowledges, is past the handshake: that was finished, and the capture
+            // lacks the packets.
             Phase::SynReceived if self.is_past_handshake(segment) => {
                 self.facts.add(Fact::ClientWentOn);
                 self.facts.add(Fact::ClientAborted);
@@ -218,7 +219,7 @@ impl Pending {
 }
 
 impl Pending {
-    /// Whether a client's RST has a number that it can only have after the handshake.
+    /// True if a client's RST has numbers that it can only have after the handshake.
     fn is_past_handshake(&self, segment: &Segment) -> bool {
         let begun = self.client_isn.plus(1).plus(self.syn_payload);
         let acknowledges = segment.flags.contains(Flags::ACK)
@@ -229,7 +230,7 @@ impl Pending {
     }
 }
 
-/// Whether a SYN asks for a feature that some middleboxes block, and that its sender gives up on a retry: Multipath TCP
+/// True if a SYN asks for a feature that some middleboxes block, and that its sender gives up on a retry: Multipath TCP
 /// (RFC 8684 §3.1), Fast Open (RFC 7413 §4.1.3), ECN (RFC 3168 §6.1.1.1).
 fn has_optional_feature(segment: &Segment) -> bool {
     let layout = segment.options.layout();

@@ -8,7 +8,7 @@ use crate::handshake::facts::Fact;
 use crate::handshake::traits::SynAckTraits;
 use crate::packet::{Flags, Segment, Span, Timestamp};
 
-/// How late a capture may hold one direction (several queues, several interfaces, two mirror ports).
+/// Longest time by which a capture may hold one direction too late (several queues or interfaces, two mirror ports).
 pub(in crate::handshake) const REORDERING: Span = Span::from_millis(50);
 
 impl Pending {
@@ -43,7 +43,7 @@ impl Pending {
         }
     }
 
-    /// Whether the client's RST to the SYN-ACK seen at `at` stands before it in the capture.
+    /// True if the client's RST to the SYN-ACK seen at `at` stands before it in the capture.
     fn is_reset_before(&self, at: Timestamp) -> bool {
         let reset = self.cold().and_then(|cold| cold.early_client_rst);
         reset.is_some_and(|reset| at.since(reset) <= REORDERING)
@@ -117,12 +117,12 @@ impl Pending {
         }
     }
 
-    /// Whether an RST with ACK is all that speaks for an established connection.
+    /// True if an RST with ACK is the only evidence of an established connection.
     fn is_reset_unproven(&self) -> bool {
         self.facts.has(Fact::ApplicationReset) && !self.facts.has(Fact::Established)
     }
 
-    /// Whether a SYN-ACK echoes the TSval of the client's ACK, and so of none of its SYNs: kernels before 2025 do.
+    /// True if a SYN-ACK echoes the TSval of the client's ACK, and so of none of its SYNs. Kernels before 2025 do.
     fn echoes_ack(&self, segment: &Segment) -> bool {
         let Some(((_, tsecr), syn)) = segment.options.timestamps().zip(self.syn) else { return false };
         let of_syn = syn.transmission(self.syn_retransmissions(), tsecr).is_some();
@@ -130,14 +130,14 @@ impl Pending {
         self.ack_at.is_some() && tsecr != 0 && syn.has_clock() && !of_syn && sent && syn.is_before(tsecr)
     }
 
-    /// Whether the server should have had the client's data, or FIN, when it sent the segment seen at `at`.
+    /// True if the server should have had the client's data, or FIN, when it sent the segment seen at `at`.
     fn has_had_data(&self, at: Timestamp) -> bool {
         // A retransmission was first sent a time-out ago.
         let sent_before = self.data_retransmissions > 0 || at.since(self.client_last) >= self.crossing();
         self.client_sent_data() && sent_before
     }
 
-    /// Whether the server should have had the ACK when it sent the SYN-ACK seen at `at`.
+    /// True if the server should have had the ACK when it sent the SYN-ACK seen at `at`.
     fn is_after_ack(&self, at: Timestamp) -> bool {
         let Some(ack_at) = self.ack_at else { return false };
         let window = self.crossing();
@@ -154,7 +154,7 @@ impl Pending {
         const UNKNOWN_ROUND_TRIP: Span = SHORTEST_TIMER;
         let round_trip = match (self.syn_to_synack, self.syn, self.synack) {
             (Some(known), _, _) => known,
-            // Which SYN was answered is unknown: take the longest round trip it can be.
+            // The SYN that was answered is unknown: take the longest round trip that is possible.
             (None, Some(syn), Some(synack)) => synack.first.since(syn.first),
             (None, _, _) => UNKNOWN_ROUND_TRIP,
         };
@@ -183,8 +183,8 @@ impl Pending {
         }
     }
 
-    /// Whether one Linux host explains a second SYN-ACK with another ISN: a new request after the first expired, or a
-    /// SYN cookie of another minute.
+    /// True if a single Linux host explains a second SYN-ACK with another ISN: a new request after the first expired,
+    /// or a SYN cookie of another minute.
     fn explains_other_isn(&self, segment: &Segment) -> bool {
         /// Nanoseconds for each step of Linux' ISN clock (`seq_scale` in net/core/secure_seq.c).
         const STEP: i64 = 64;

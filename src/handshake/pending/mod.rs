@@ -1,4 +1,4 @@
-//! One undecided attempt: what its segments have shown so far.
+//! An undecided attempt: what its segments have shown so far.
 //!
 //! Owns the attempt's facts and its [`Phase`]; `event` classifies a segment by its sequence numbers (DOMAIN §4),
 //! `from_client`, `from_server` and `resets` have every step from one phase to the next. Does not own when the attempt
@@ -29,7 +29,7 @@ use super::traits::SynAckTraits;
 use crate::packet::{Direction, Flags, FrameRef, Segment, Seq, Span, Timestamp, Unreachable};
 use crate::prefetch::prefetch_all;
 
-/// How far a handshake has come.
+/// Progress of a handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     /// SYN, and no answer that counts.
@@ -70,7 +70,7 @@ impl Phase {
     ];
 }
 
-/// One undecided attempt.
+/// An undecided attempt.
 ///
 /// In this order because a settled attempt that lingers is asked for the first fields only, and one that leaves drops
 /// its cold state: the other fields need not come into the cache then.
@@ -211,7 +211,7 @@ impl Pending {
         self.client_clock.tsval = syn.tsval();
     }
 
-    /// Whether `segment` is a SYN of another attempt between the same endpoints.
+    /// True if `segment` is a SYN of another attempt between the same endpoints.
     pub(super) fn is_replaced_by(&self, segment: &Segment) -> bool {
         if !is_syn(segment) {
             return false;
@@ -226,7 +226,7 @@ impl Pending {
         !crossing
     }
 
-    /// Whether `segment` is one of the attempt's SYNs captured again.
+    /// True if `segment` is a duplicate of one of the attempt's SYNs.
     fn has_sent_syn(&self, segment: &Segment) -> bool {
         self.syn.is_some_and(|syn| syn.has_sent(self.syn_retransmissions(), segment))
     }
@@ -284,8 +284,8 @@ impl Pending {
         segment.flags.contains(Flags::SYN) && !still && self.has_sent_handshake(segment)
     }
 
-    /// Whether a SYN or SYN-ACK is one of the attempt's captured again, however long ago: a timer's retransmission
-    /// has a new TSval (DOMAIN §4).
+    /// True if a SYN or SYN-ACK is a duplicate of one of the attempt's, however long ago: a timer's retransmission has
+    /// a new TSval (DOMAIN §4).
     #[cold]
     fn has_sent_handshake(&self, segment: &Segment) -> bool {
         if segment.direction == self.outward {
@@ -365,7 +365,7 @@ impl Pending {
         }
     }
 
-    /// Whether the server ignored the client's data or FIN: it was retransmitted twice, or once and then the connection
+    /// True if the server ignored the client's data or FIN: it was retransmitted twice, or once and then the connection
     /// was reset, and nothing ever acknowledged it (DOMAIN §4, `ack-ignored`).
     pub(super) fn has_ignored_data(&self) -> bool {
         if self.facts.has(Fact::ServerAnswered) {
@@ -374,7 +374,7 @@ impl Pending {
         self.data_retransmissions >= 2 || self.facts.has(Fact::ResetAfterIgnoredData)
     }
 
-    /// Whether the client sent data, or FIN, after its SYN.
+    /// True if the client sent data, or FIN, after its SYN.
     pub(super) fn client_sent_data(&self) -> bool {
         self.client_next.after(self.client_isn.plus(1).plus(self.syn_payload))
     }

@@ -26,7 +26,7 @@ impl Pending {
                 // A reset that acknowledges nothing of repeatedly sent data leaves the attempt ignored.
                 if self.facts.has(Fact::ResetAfterIgnoredData) { self.phase } else { Phase::Established }
             }
-            // It acknowledges data: the handshake went on, and the capture holds none of it.
+            // The RST acknowledges data: the handshake was finished, and the capture lacks the packets.
             Phase::SynReceived if segment.ack.after(self.acknowledged()) => {
                 self.take_rst(segment);
                 self.facts.add(Fact::ClientWentOn);
@@ -87,14 +87,14 @@ impl Pending {
         cold.server_rsts = cold.server_rsts.saturating_add(1);
         let beyond = self.facts.has(Fact::SentBeyond) && self.is_soon_after(self.client_last, segment);
         match self.phase {
-            // It answers data, or a FIN after data, that a full queue ignored before (DOMAIN §4, `ack-ignored`).
+            // The RST answers data, or a FIN after data, that a full queue ignored before (DOMAIN §4, `ack-ignored`).
             Phase::Acked if self.data_retransmissions > 0 || beyond => {
                 self.take_rst(segment);
                 self.facts.add_if(Fact::RstAfterBeyond, beyond);
                 self.facts.add(Fact::ResetAfterIgnoredData);
                 Phase::Acked
             }
-            // It ends an idle connection, or answers the data that woke it up.
+            // The RST ends an idle connection, or answers the data that followed the idle time.
             Phase::Acked if self.is_long_after_ack(segment) => Phase::Acked,
             Phase::Acked if !self.is_soon_after(self.client_last, segment) => Phase::Acked,
             Phase::Acked => {
@@ -123,12 +123,12 @@ impl Pending {
         }
     }
 
-    /// Whether the first ACK, or data that left with it, drew the RST.
+    /// True if the RST answers the first ACK, or data that left with it.
     fn rst_answers_first_ack(&self, segment: &Segment) -> bool {
         self.client_segments == 1 || self.ack_at.is_some_and(|ack| segment.at.since(ack) <= self.late())
     }
 
-    /// Whether the server's `segment` can be its answer to the client's, sent at `sent`.
+    /// True if the server's `segment` can be its answer to the client's, sent at `sent`.
     fn is_soon_after(&self, sent: Timestamp, segment: &Segment) -> bool {
         // Twice the round trip and 200 ms: Linux' shortest retransmission time-out comes later.
         segment.at.since(sent) <= self.round_trip().scaled(2, 1).plus(SHORTEST_TIMER)
@@ -140,8 +140,8 @@ impl Pending {
         self.syn_to_synack.unwrap_or(UNKNOWN).max(Span::ZERO)
     }
 
-    /// Whether the server's `segment` comes so long after the ACK that a listener which ignored that would have
-    /// retransmitted SYN-ACK meanwhile.
+    /// True if the server's `segment` comes so long after the ACK that a listener which ignored that would have
+    /// retransmitted its SYN-ACK meanwhile.
     fn is_long_after_ack(&self, segment: &Segment) -> bool {
         /// The first retransmission is due after a second (RFC 6298 §2.1), and timers are late.
         const FIRST: Span = Span::from_millis(1200);
@@ -172,8 +172,9 @@ impl Pending {
         self.round_trip().scaled(4, 1).plus(Span::from_millis(10))
     }
 
-    /// How long before an RST the client sent the first segment that it may answer. Data which left while the answer to
-    /// the ACK was under way is none, unless the RST acknowledges it; an application resets when it wants to.
+    /// Time from the first client segment that an RST may answer, the ACK or the first data, to the RST. An RST with
+    /// ACK shows by its number which of them it answers, since an application resets at any time. One without answers
+    /// the ACK if it comes soon after that, even if data left meanwhile.
     fn answered_by(&self, rst: &Segment, late: Span) -> Option<Span> {
         let ack = rst.at.since(self.ack_at?);
         let by_number = rst.flags.contains(Flags::ACK);

@@ -1,4 +1,4 @@
-//! One side's SYN or SYN-ACK, and its retransmissions.
+//! The SYN or SYN-ACK of one side, and its retransmissions.
 
 use smallvec::SmallVec;
 
@@ -51,7 +51,7 @@ impl HandshakeSegment {
         Self { first: segment.at, tsval, timestamps: timestamps.is_some() }
     }
 
-    /// Its TSval; 0 without timestamps.
+    /// The segment's TSval; 0 without timestamps.
     pub(super) const fn tsval(&self) -> u32 {
         self.tsval
     }
@@ -61,12 +61,12 @@ impl HandshakeSegment {
         Self { first, ..self }
     }
 
-    /// Whether it carried timestamps from a clock that runs.
+    /// True if the segment carried timestamps from a clock that runs.
     pub(in crate::handshake) const fn has_clock(&self) -> bool {
         self.timestamps && self.tsval != 0
     }
 
-    /// Whether its TSval is older than this one.
+    /// True if the segment's TSval is older than this one.
     pub(super) const fn is_before(&self, tsval: u32) -> bool {
         tsval.wrapping_sub(self.tsval).cast_signed() > 0
     }
@@ -91,7 +91,7 @@ impl HandshakeSegment {
         Some((place, self.time_of(retransmissions, place)))
     }
 
-    /// Which of its transmissions had this TSval.
+    /// Index of the transmission with this TSval; 0 is the first.
     pub(super) fn transmission(&self, retransmissions: &Retransmissions, tsval: u32) -> Option<usize> {
         if tsval == self.tsval {
             return Some(0);
@@ -105,7 +105,7 @@ impl HandshakeSegment {
         self.first.plus(since.copied().unwrap_or(Span::ZERO))
     }
 
-    /// Whether `segment` is one of its transmissions captured again: by TSval, if the sender's clock runs.
+    /// True if `segment` is a duplicate of one of the transmissions: by TSval, if the sender's clock runs.
     pub(super) fn has_sent(&self, retransmissions: &Retransmissions, segment: &Segment) -> bool {
         let tsval = segment.options.timestamps().map(|(tsval, _)| tsval).filter(|_| self.has_clock());
         tsval.is_some_and(|tsval| self.transmission(retransmissions, tsval).is_some())

@@ -4,7 +4,7 @@ use super::Pending;
 use crate::handshake::facts::Fact;
 use crate::packet::{Flags, Segment, Span};
 
-/// One side's timestamps: the latest TSval, and when the first segment with it came.
+/// Timestamps of one side: the latest TSval, and the time of the first segment with it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct StampClock {
     pub(super) tsval: u32,
@@ -34,8 +34,8 @@ impl Pending {
         }
     }
 
-    /// Whether a client segment with these options was sent later than all before it; without timestamps, or by a clock
-    /// that stands still, that cannot be told and is taken for granted.
+    /// True if a client segment was sent later than all before it, the latest of which had the TSval `before`. Without
+    /// timestamps, or with a clock that stands still, that is unknown and taken as true.
     pub(super) fn is_newer(&self, segment: &Segment, before: u32) -> bool {
         match segment.options.timestamps() {
             Some((tsval, _)) if tsval != 0 && before != 0 && !self.facts.has(Fact::ClockStill) => {

@@ -53,7 +53,7 @@ struct Slot<T> {
 struct SlotMeta {
     hash: u64,
     due: Timestamp,
-    /// When the wheel comes by for it.
+    /// The turn of the wheel at which the entry is checked.
     scheduled: WheelTick,
     /// What tells the entry from others that were, or will be, at its position; 0 where it has no age.
     serial: u32,
@@ -63,7 +63,7 @@ struct SlotMeta {
 pub(super) struct Table<T> {
     index: Index,
     slots: Vec<Slot<T>>,
-    /// One for each slot. Apart from the slots, so that turning the wheel touches only those that are due.
+    /// Metadata, one for each slot. Apart from the slots, so that turning the wheel touches only those that are due.
     metas: Vec<SlotMeta>,
     free: Vec<u32>,
     wheel: Wheel,
@@ -77,14 +77,14 @@ pub(super) struct Table<T> {
 /// A new entry of a table, without its value.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct NewEntry {
-    /// What [`Table::find`] gave for the flow.
+    /// The flow's place, as [`Table::find`] gave it.
     pub(super) place: Place,
     /// The hash of the flow.
     pub(super) hash: u64,
     pub(super) key: FlowKey,
     /// The deadline.
     pub(super) due: Timestamp,
-    /// When the deadline is checked first: most entries are gone, or due at another time, by then.
+    /// Time at which the deadline is checked first: most entries are gone, or due at another time, by then.
     pub(super) soon: Timestamp,
     /// The place in the order of age: ascends within a class.
     pub(super) order: u64,
@@ -119,7 +119,7 @@ impl<T> Table<T> {
         }
     }
 
-    /// How many entries have an age.
+    /// Number of entries that have an age.
     pub(super) fn aged(&self) -> usize {
         self.aged
     }
@@ -138,7 +138,7 @@ impl<T> Table<T> {
         }
     }
 
-    /// Where a flow is. A remembered one is remembered for another generation.
+    /// Finds the place of a flow. A remembered one is remembered for another generation.
     #[inline(always)]
     pub(super) fn find(&mut self, hash: u64, key: &FlowKey) -> Place {
         let slots = &self.slots;
@@ -167,7 +167,7 @@ impl<T> Table<T> {
         prefetch(self.metas.as_ptr().wrapping_add(at as usize));
     }
 
-    /// Whether the entry at a position is `key`'s.
+    /// True if the entry at a position is `key`'s.
     #[inline(always)]
     fn holds(&self, at: Position, key: &FlowKey) -> bool {
         self.slots.get(at.0 as usize).is_some_and(|slot| slot.key.is(key) & slot.value.is_some())
@@ -368,7 +368,7 @@ impl<T> Table<T> {
         }
     }
 
-    /// Whether an entry that was scheduled for this turn is due; it is scheduled for another if it is not.
+    /// Returns true if an entry that was scheduled for this turn is due; schedules it for another if it is not.
     fn is_due(&mut self, at: Position, turn: WheelTick, now: Timestamp) -> bool {
         let meta = &mut self.metas[at.0 as usize];
         // Others left, or were scheduled again for another time.
@@ -381,7 +381,7 @@ impl<T> Table<T> {
         due
     }
 
-    /// How many remembered flows were heard of since [`Self::forget_silent`].
+    /// Number of remembered flows with packets since [`Self::forget_silent`].
     pub(super) fn heard_of(&self) -> usize {
         self.index.young()
     }

@@ -30,7 +30,7 @@ impl WheelTick {
         self.0.rem_euclid(BUCKETS as i64) as usize
     }
 
-    /// Whether a note for this turn is in the bucket of `other`.
+    /// True if an entry scheduled for this turn is in the bucket of `other`.
     pub(super) fn shares_bucket(self, other: Self) -> bool {
         self != Self::NEVER && self.bucket() == other.bucket()
     }
@@ -102,7 +102,7 @@ impl Wheel {
         turn
     }
 
-    /// How many entries there are.
+    /// Number of entries.
     pub(super) fn entries(&self) -> usize {
         self.entries
     }

@@ -9,11 +9,11 @@ use crate::handshake::pending::{Pending, Phase};
 use crate::handshake::table::Position;
 use crate::packet::{Span, Timestamp};
 
-/// One SYN and nothing else.
+/// Class of the attempts with one SYN and nothing else.
 pub(super) const LONE_SYN: usize = 0;
-/// SYN-ACK, and no ACK.
+/// Class of the attempts with SYN-ACK, and no ACK.
 const HALF_OPEN: usize = 1;
-/// All others.
+/// Class of all others.
 const OTHERS: usize = 2;
 
 /// Half-open attempts that were silent for longer are evicted before others.
@@ -92,7 +92,7 @@ impl Tracker {
                 (EvictionOrder { rank, order, ordinal: tracked.attempt.ordinal }, at)
             }
         };
-        // Those that began later cannot have been silent for so long.
+        // Attempts that began later cannot have been silent for so long.
         let silent = hot(HALF_OPEN)
             .take_while(move |&(_, _, tracked)| began(tracked))
             .filter(move |&(_, _, tracked)| is_silent(tracked));

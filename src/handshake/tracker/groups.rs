@@ -8,7 +8,7 @@ use crate::handshake::batch::{Batch, Content, Item};
 use crate::handshake::table::{Cell, Position};
 use crate::packet;
 
-/// How many packets are looked up together, before the first of them is taken.
+/// Number of packets that are looked up together, before the first of them is taken.
 const TOGETHER: usize = 128;
 
 /// A packet of a group that is of interest: where it is, and what is probably known of its flow.

@@ -83,7 +83,7 @@ pub struct Tracker {
     /// Attempts without an answer whose retries are overdue.
     dormant: Table<Dormant>,
     seen: SeenSyns,
-    /// Whether attempts that look stuck are reported before they are settled.
+    /// True if attempts that look stuck are reported before they are settled.
     reports_stuck: bool,
     /// Refusals of flows without an attempt.
     early_refusals: EarlyRefusals,
@@ -91,9 +91,9 @@ pub struct Tracker {
     reopened: Option<u64>,
     /// The packet clock: the latest time so far, in which deadlines are kept.
     now: Timestamp,
-    /// How far packet time is behind the packet clock.
+    /// Time by which packet time is behind the packet clock.
     lag: Span,
-    /// The packet clock does not believe the time of the packet that is being taken.
+    /// True if the time of the packet that is being taken is too far ahead for the packet clock.
     is_doubted: bool,
     /// No bare ACK is in the capture: a handshake without one proves nothing.
     lacks_bare_acks: bool,
@@ -316,7 +316,7 @@ impl Tracker {
         }
         let attempt = &tracked.attempt;
         if attempt.facts.has(Fact::RstWrongAck) && is_refusal(segment) {
-            // It may answer a SYN of this flow that is captured after it.
+            // The refusal may answer a SYN of this flow that is captured after it.
             self.early_refusals.keep(hash, Packet::Segment(*segment), ordinal, false);
         }
         let strength = attempt.overflow_strength();
@@ -540,7 +540,7 @@ impl Tracker {
         self.lacks_bare_acks = lacks_bare_acks;
     }
 
-    /// How many attempts are undecided.
+    /// Number of undecided attempts.
     #[must_use]
     pub fn undecided(&self) -> usize {
         self.table.aged() + self.dormant.aged()
@@ -574,7 +574,7 @@ impl Tracker {
     ///
     /// # Errors
     ///
-    /// Those of `take`; findings not taken by then are lost.
+    /// The errors of `take`; findings not taken by then are lost.
     pub fn drain<E>(
         &mut self,
         before: Option<Timestamp>,
@@ -583,7 +583,7 @@ impl Tracker {
         let mut found = self.hand_over(before, Vec::new());
         let result = self.order.tell(std::slice::from_mut(&mut found), take);
         found.clear();
-        // Its memory is used again, for those that are left.
+        // The buffer is used again, for the findings that are left.
         found.append(&mut self.found);
         self.found = found;
         result
@@ -599,7 +599,7 @@ impl Tracker {
         found
     }
 
-    /// What was counted so far.
+    /// Counts so far.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.counts

@@ -43,7 +43,7 @@ pub(super) fn ipv4(frame: &[u8]) -> Option<Stack<'_>> {
     const FRAGMENT: u16 = 0x3fff;
     let data = ethernet(frame, EtherType::IPV4, Ipv4Header::MIN_LEN + TcpHeader::MIN_LEN)?;
     let (header, rest) = data.split_first_chunk::<{ Ipv4Header::MIN_LEN }>()?;
-    // One comparison for each pair of adjacent fields.
+    // A single comparison for each pair of adjacent fields: version and header length, fragment flag and offset.
     let fragment = u16::from_be_bytes([header[6], header[7]]) & FRAGMENT;
     if header[0] != PLAIN || fragment != 0 {
         return None;

@@ -29,9 +29,9 @@ pub(crate) use fast::Stack;
 /// A captured frame, still bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Frame<'a> {
-    /// When it was captured.
+    /// Time of capture.
     pub at: Timestamp,
-    /// Its position in the input.
+    /// Position of the frame in the input.
     pub frame: FrameRef,
     /// The header type at the start of `data`.
     pub link: LinkType,

@@ -16,7 +16,7 @@ use crate::packet::{Direction, Endpoint, FlowKey};
 pub(super) struct Datagram {
     /// Source and destination.
     pub(super) addresses: Addresses,
-    /// What else of the header goes into a segment.
+    /// The other fields of the header that go into a segment.
     pub(super) ip: IpFields,
     /// The protocol after the headers.
     pub(super) protocol: IpNumber,
