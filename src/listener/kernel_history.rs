@@ -120,7 +120,7 @@ impl KernelHistory {
         from: Timestamp,
         to: Timestamp,
     ) -> impl Iterator<Item = &'static str> {
-        let (from, to) = (from.plus(Span::from_nanos(-CLOCKS.as_nanos())), to.plus(CLOCKS));
+        let (from, to) = (from.minus(CLOCKS), to.plus(CLOCKS));
         let segments = self.segments.of(client);
         segments.filter(move |segment| from <= segment.at && segment.at <= to).map(|segment| segment.reason)
     }
@@ -210,7 +210,7 @@ impl KernelHistory {
 
 /// The figures since the first snapshot as one interval.
 fn since_the_start(stats: &KernelStats, latest: ListenerInterval) -> ListenerInterval {
-    let start = latest.until.plus(Span::from_nanos(-stats.span.as_nanos()));
+    let start = latest.until.minus(stats.span);
     if latest.from <= start {
         return latest;
     }

@@ -7,8 +7,8 @@ use indexmap::IndexMap;
 use smallvec::SmallVec;
 
 use super::capture_limits::{CaptureLimits, Coverage};
-use super::hypotheses::{self, Case, HostView};
-use super::observed::{dropped_syns, synack_time};
+use super::hypotheses::{self, Case};
+use super::observed::dropped_between;
 use super::paths::Paths;
 use super::record::{Record, is_open_case};
 use super::sightings::Sightings;
@@ -197,40 +197,17 @@ impl Listeners {
         hypotheses::infer(&Case {
             attempt,
             own: &record.observed,
-            host: self.host_view(attempt),
+            paths: &self.paths,
+            siblings_dropping: &|| self.siblings_dropping(attempt),
             limits: self.limits,
             kernel: record.kernel.evidence_of(attempt, repeats),
             kernel_events: record.kernel.events(from, to),
         })
     }
 
-    fn host_view(&self, attempt: &Attempt) -> HostView {
-        let client = attempt.client.ip();
-        HostView {
-            siblings_dropping: self.siblings_dropping(attempt),
-            lossy_elsewhere: self.paths.lossy(client),
-            way_lived: self.way_lived(attempt),
-            ports_knocked: self.paths.knocked(client),
-            ports_used_before: attempt.ports_used_before,
-            answered_from: attempt.answered_from,
-        }
-    }
-
-    /// True if segments of other attempts of the client reached the host between the first and the last ignored ACK, so
-    /// that no outage of the path explains the ignored ACKs.
-    fn way_lived(&self, attempt: &Attempt) -> bool {
-        let Some(acked) = attempt.acked.filter(|_| attempt.verdict == Verdict::SynackRetransmitted) else {
-            return false;
-        };
-        let first = synack_time(attempt);
-        let last = attempt.retry_at.last().map_or(acked, |&since| first.plus(since));
-        self.paths.lived(attempt.client.ip(), attempt.server.ip(), acked, last)
-    }
-
     /// Other listeners of the host that left SYNs unanswered when this one did.
     fn siblings_dropping(&self, attempt: &Attempt) -> u32 {
-        let dropped = dropped_syns(attempt);
-        let (Some(&from), Some(&to)) = (dropped.first(), dropped.last()) else { return 0 };
+        let Some((from, to)) = dropped_between(attempt) else { return 0 };
         let Some(siblings) = self.hosts.get(&attempt.server.ip()) else { return 0 };
         let others = siblings.iter().filter_map(|&place| self.records.get_index(place as usize));
         let others = others.filter(|&(server, record)| {

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use indexmap::IndexMap;
 
-use super::observed::dropped_syns;
+use super::observed::dropped_between;
 use crate::handshake::{Attempt, Fact, Verdict};
 use crate::packet::{Span, Timestamp};
 
@@ -63,7 +63,7 @@ impl Paths {
             attempt.verdict,
             Verdict::Refused | Verdict::Unanswered | Verdict::ClientReset | Verdict::Unreachable
         );
-        let lost = !dropped_syns(attempt).is_empty();
+        let lost = dropped_between(attempt).is_some();
         if vain || lost {
             let known = entry(&mut self.clients, client);
             if vain {
@@ -87,7 +87,7 @@ impl Paths {
     }
 
     fn live(&mut self, way: (IpAddr, IpAddr), at: Timestamp) {
-        let second = at.as_nanos().div_euclid(1_000_000_000);
+        let second = at.second();
         let way = entry(&mut self.ways, way);
         let ahead = second - way.latest;
         if ahead >= SECONDS || way.bits == [0; 4] {
@@ -103,8 +103,7 @@ impl Paths {
 
     /// True if segments of `client` reached `host` strictly between these times, by whole seconds.
     pub(super) fn lived(&self, client: IpAddr, host: IpAddr, from: Timestamp, to: Timestamp) -> bool {
-        let second = |at: Timestamp| at.as_nanos().div_euclid(1_000_000_000);
-        let (from, to) = (second(from) + 1, second(to));
+        let (from, to) = (from.second() + 1, to.second());
         let Some(way) = self.ways.get(&(client, host)) else { return false };
         let from = from.max(way.latest - SECONDS + 1);
         (from..to.min(way.latest + 1)).any(|second| way.has(second))

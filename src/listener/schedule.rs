@@ -99,6 +99,6 @@ pub(super) fn has_run_out(attempt: &Attempt) -> bool {
         Some(silence) => (silence, 23),
     };
     let previous = attempt.retry_at.iter().rev().nth(1).copied().unwrap_or(Span::ZERO);
-    let gap = last.plus(Span::from_nanos(-previous.as_nanos()));
+    let gap = last.minus(previous);
     heard.plus(silence) > gap.scaled(due, 10)
 }

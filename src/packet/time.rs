@@ -53,6 +53,12 @@ impl Timestamp {
         self.0.get()
     }
 
+    /// The whole second that holds this time, counted from the Unix epoch.
+    #[must_use]
+    pub const fn second(self) -> i64 {
+        self.as_nanos().div_euclid(1_000_000_000)
+    }
+
     /// The span from `earlier` to this time; negative when `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Span {
@@ -63,6 +69,12 @@ impl Timestamp {
     #[must_use]
     pub const fn plus(self, span: Span) -> Self {
         Self::from_nanos(self.0.get().saturating_add(span.0.get()))
+    }
+
+    /// This time moved back by `span`, clamped to the representable range.
+    #[must_use]
+    pub const fn minus(self, span: Span) -> Self {
+        Self::from_nanos(self.0.get().saturating_sub(span.0.get()))
     }
 }
 
@@ -106,6 +118,12 @@ impl Span {
         // Dividing gives the double nearest to the decimal value, which prints with few digits;
         // multiplying by 1e-9 does not.
         self.0.get() as f64 / 1e9
+    }
+
+    /// The length, without direction.
+    #[must_use]
+    pub const fn abs(self) -> Self {
+        Self::from_nanos(self.as_nanos().saturating_abs())
     }
 
     /// The sum of two spans, clamped.

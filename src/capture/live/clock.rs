@@ -26,7 +26,7 @@ impl LiveClock {
             let (stamp, wall) = self.latest?;
             stamp.plus(drained_at.since(wall))
         };
-        Some(time.plus(Span::from_nanos(-LAG.as_nanos())))
+        Some(time.minus(LAG))
     }
 }
 

@@ -131,7 +131,7 @@ impl Tracker {
     /// at the time that the tracker was advanced to. Gives whether there are more.
     pub fn finish(&mut self, most: usize) -> bool {
         let mut left = self.left.take().unwrap_or_else(|| self.left_by_age());
-        let end = self.now.plus(self.lag.scaled(-1, 1));
+        let end = self.now.minus(self.lag);
         for Left { at, dormant, .. } in left.split_off(left.len().saturating_sub(most)).into_iter().rev() {
             if dormant {
                 self.settle_dormant(at, Ending::CaptureEnd(end));

@@ -44,7 +44,7 @@ impl SeenSyns {
 
 fn distance([_, at]: [u64; 2], syn: &Segment) -> Option<Span> {
     let distance = syn.at.since(Timestamp::from_nanos(at.cast_signed()));
-    (distance <= LONGEST && distance >= LONGEST.scaled(-1, 1)).then_some(distance)
+    (distance.abs() <= LONGEST).then_some(distance)
 }
 
 /// A number that a SYN shares with its duplicates alone; `None` if nothing tells them from a retry.
@@ -81,7 +81,7 @@ impl Offsets {
     const LEAST: Span = Span::from_millis(100);
 
     pub(super) fn add(&mut self, offset: Span) {
-        if offset.max(offset.scaled(-1, 1)) >= Self::LEAST {
+        if offset.abs() >= Self::LEAST {
             self.count += 1;
             self.range = (self.range.0.min(offset), self.range.1.max(offset));
         }

@@ -79,7 +79,7 @@ fn acks_ignored(case: &Case<'_>) -> Weight {
     }
     if in_a_row {
         support = Support::Supported;
-        evidence.extend(case.host.way_lived.then_some(Evidence::WayLived));
+        evidence.extend(case.way_lived().then_some(Evidence::WayLived));
     }
     if case.has(Fact::EchoesAck) {
         evidence.push(Evidence::AckEchoed);

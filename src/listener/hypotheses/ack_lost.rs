@@ -29,7 +29,7 @@ fn ignored(case: &Case<'_>) -> Weight {
     if case.has(Fact::EchoesAck) && case.has(Fact::DataIgnored) {
         return Weight::Excluded(Evidence::AckEchoed);
     }
-    if case.host.way_lived && case.attempt.retries.after_ack >= 2 {
+    if case.attempt.retries.after_ack >= 2 && case.way_lived() {
         return Weight::Excluded(Evidence::WayLived);
     }
     if let Some(at) = super::defer_accept::held_back(case.attempt)

@@ -3,36 +3,23 @@
 use crate::handshake::{Attempt, Evidence, Fact, Vantage, Verdict};
 use crate::listener::capture_limits::CaptureLimits;
 use crate::listener::kernel_history::{KernelEvents, KernelEvidence};
-use crate::listener::observed::{Observed, Stretch};
-use crate::packet::{Endpoint, Span, Timestamp};
+use crate::listener::observed::{Observed, Stretch, dropped_between, synack_time};
+use crate::listener::paths::Paths;
+use crate::packet::{Span, Timestamp};
 
 /// An attempt to be explained.
 pub(in crate::listener) struct Case<'a> {
     pub(in crate::listener) attempt: &'a Attempt,
     pub(in crate::listener) own: &'a Observed,
-    pub(in crate::listener) host: HostView,
+    /// Facts about clients and ways that go beyond the listener.
+    pub(in crate::listener) paths: &'a Paths,
+    /// Gives the number of other listeners of the host that left SYNs unanswered when this one did: few hypotheses ask.
+    pub(in crate::listener) siblings_dropping: &'a dyn Fn() -> u32,
     pub(in crate::listener) limits: CaptureLimits,
     /// Evidence from the kernel's counts of the listener at the attempt's time.
     pub(in crate::listener) kernel: Option<KernelEvidence>,
     /// Events that the kernel counted in the intervals which touch that time.
     pub(in crate::listener) kernel_events: Option<KernelEvents>,
-}
-
-/// Facts about other listeners and clients at the attempt's time.
-#[derive(Debug, Clone, Copy, Default)]
-pub(in crate::listener) struct HostView {
-    /// Other listeners of the host that left SYNs unanswered in the same stretch.
-    pub(in crate::listener) siblings_dropping: u32,
-    /// Listeners, of any host, whose SYNs or SYN-ACKs were lost for this client at other times.
-    pub(in crate::listener) lossy_elsewhere: u32,
-    /// The way from the client to the host lived between the first and the last ignored ACK.
-    pub(in crate::listener) way_lived: bool,
-    /// Listeners at which the client knocked in vain.
-    pub(in crate::listener) ports_knocked: u32,
-    /// Time since the end of the last attempt with the same client address, client port and server, if one is known.
-    pub(in crate::listener) ports_used_before: Option<Span>,
-    /// The address from which the attempt was answered, if it is not the server's.
-    pub(in crate::listener) answered_from: Option<Endpoint>,
 }
 
 impl Case<'_> {
@@ -70,13 +57,26 @@ impl Case<'_> {
 
     /// True if an answer of the server does not fit the SYN: it has other numbers, or came from another address.
     pub(in crate::listener) fn has_odd_answer(&self) -> bool {
-        self.has(Fact::ServerOutOfWindow) || self.has(Fact::RstWrongAck) || self.host.answered_from.is_some()
+        self.has(Fact::ServerOutOfWindow)
+            || self.has(Fact::RstWrongAck)
+            || self.attempt.answered_from.is_some()
+    }
+
+    /// True if segments of other attempts of the client reached the host between the first and the last ignored ACK, so
+    /// that no outage of the path explains the ignored ACKs.
+    pub(in crate::listener) fn way_lived(&self) -> bool {
+        let attempt = self.attempt;
+        let Some(acked) = attempt.acked.filter(|_| attempt.verdict == Verdict::SynackRetransmitted) else {
+            return false;
+        };
+        let first = synack_time(attempt);
+        let last = attempt.retry_at.last().map_or(acked, |&since| first.plus(since));
+        self.paths.lived(attempt.client.ip(), attempt.server.ip(), acked, last)
     }
 
     /// The stretch of unanswered SYNs that the attempt is part of.
     pub(in crate::listener) fn stretch(&self) -> Option<&Stretch> {
-        let dropped = crate::listener::observed::dropped_syns(self.attempt);
-        let (Some(&first), Some(&last)) = (dropped.first(), dropped.last()) else { return None };
+        let (first, last) = dropped_between(self.attempt)?;
         self.own.drops.at(first, last)
     }
 
@@ -91,8 +91,7 @@ impl Case<'_> {
         const AROUND: Span = Span::from_secs(30);
         let stretch = self.stretch()?;
         let answered = self.own.drops.answered_between(stretch.from, stretch.to);
-        let around =
-            self.own.drops.answered_between(stretch.from.plus(AROUND.scaled(-1, 1)), stretch.to.plus(AROUND));
+        let around = self.own.drops.answered_between(stretch.from.minus(AROUND), stretch.to.plus(AROUND));
         let several =
             stretch.attempts >= OF_ONE_CLIENT || stretch.attempts >= SEVERAL && stretch.clients.count() >= 2;
         // While the queue is full, every admission is one accept(): dropped SYNs are at least as many.

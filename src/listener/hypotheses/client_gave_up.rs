@@ -19,7 +19,7 @@ fn weigh(case: &Case<'_>) -> Weight {
     if case.verdict() != Verdict::ClientReset || case.has(Fact::RefusedBeforeSynAck) {
         return Weight::Silent;
     }
-    if case.host.answered_from.is_some() {
+    if case.attempt.answered_from.is_some() {
         return Weight::Silent;
     }
     waited(case.attempt).map_or(Weight::Silent, |waited| Weight::supported([Evidence::GaveUpBefore(waited)]))

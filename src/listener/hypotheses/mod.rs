@@ -37,7 +37,7 @@ mod two_answers;
 
 use smallvec::SmallVec;
 
-pub(super) use case::{Case, HostView};
+pub(super) use case::Case;
 
 use super::kernel_history::KernelEvidence;
 use crate::handshake::{
@@ -326,7 +326,7 @@ fn exceeds_count(case: &Case<'_>) -> bool {
     let counted =
         case.kernel_events.and_then(|events| Some(events.overflows?.most.max(events.drops.unwrap_or(0))));
     let (from, to) = case.span();
-    let shown = case.own.overflow_like.between(from.plus(SLACK.scaled(-1, 1)), to.plus(SLACK));
+    let shown = case.own.overflow_like.between(from.minus(SLACK), to.plus(SLACK));
     counted.is_some_and(|counted| counted < u64::from(shown))
 }
 

@@ -13,7 +13,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 
 fn weigh(case: &Case<'_>) -> Weight {
     let unanswered = matches!(case.verdict(), Verdict::Unanswered | Verdict::ClientReset);
-    match case.host.answered_from.filter(|_| unanswered) {
+    match case.attempt.answered_from.filter(|_| unanswered) {
         Some(from) => Weight::proven([Evidence::AnsweredFrom(from)]),
         None => Weight::Silent,
     }

@@ -21,7 +21,7 @@ fn weigh(case: &Case<'_>) -> Weight {
         case.verdict(),
         Verdict::Unanswered | Verdict::CompletedLate | Verdict::ClientReset | Verdict::Undetermined
     );
-    if !stuck || case.host.answered_from.is_some() {
+    if !stuck || case.attempt.answered_from.is_some() {
         return Weight::Silent;
     }
     if case.has(Fact::ServerOutOfWindow) && !case.has(Fact::RstWrongAck) {
@@ -32,6 +32,6 @@ fn weigh(case: &Case<'_>) -> Weight {
         return Weight::proven([Evidence::OlderNumbersReset]);
     }
     let late = matches!(case.verdict(), Verdict::Unanswered | Verdict::CompletedLate);
-    let before = case.host.ports_used_before.filter(|&before| late && before <= HELD);
+    let before = case.attempt.ports_used_before.filter(|&before| late && before <= HELD);
     before.map_or(Weight::Silent, |before| Weight::supported([Evidence::PortsUsedBefore(before)]))
 }

@@ -16,7 +16,7 @@ const SEVERAL: u32 = 1;
 
 fn weigh(case: &Case<'_>) -> Weight {
     super::weigh_dropped_syns(case, || {
-        let siblings = case.host.siblings_dropping;
+        let siblings = (case.siblings_dropping)();
         let several = siblings >= SEVERAL && case.own.prompt > 0;
         // Otherwise a full connection table drops the same packets of a single listener.
         several.then(|| Weight::supported([Evidence::SiblingsDropToo(siblings)]))

@@ -25,9 +25,9 @@ fn weigh(case: &Case<'_>) -> Weight {
         Verdict::Refused | Verdict::Unanswered | Verdict::ClientReset => case.attempt.retries.syn == 0,
         _ => return Weight::Silent,
     };
-    let ports = case.host.ports_knocked;
+    let ports = if knocks { case.paths.knocked(case.attempt.client.ip()) } else { 0 };
     let crafted = case.has(Fact::SynWithoutOptions);
-    if knocks && ports >= MANY_PORTS {
+    if ports >= MANY_PORTS {
         let own = crafted.then_some(Evidence::SynWithoutOptions);
         return Weight::proven(std::iter::once(Evidence::ManyPorts(ports)).chain(own));
     }

@@ -36,9 +36,8 @@ impl Drops {
         if facts.has(Fact::SynSeen) && facts.has(Fact::SynAckSeen) && attempt.retries.syn == 0 {
             self.answered.add(attempt.start);
         }
-        let dropped = dropped_syns(attempt);
         let mut previous: Option<Timestamp> = None;
-        for &at in &dropped {
+        for at in dropped_syns(attempt) {
             let new_run = previous.is_none_or(|before| at.since(before) > STRETCH);
             self.drop_at(at, attempt, new_run);
             previous = Some(at);
@@ -114,19 +113,23 @@ impl Drops {
 
 /// The SYNs of an attempt that were not answered: all of one without an answer, and of one that a retry completed those
 /// before the one that was.
-pub(in crate::listener) fn dropped_syns(attempt: &Attempt) -> Vec<Timestamp> {
-    let all = || {
-        let retries = attempt.syn_retry_at.iter().map(|&since| attempt.start.plus(since));
-        std::iter::once(attempt.start).chain(retries)
+pub(in crate::listener) fn dropped_syns(
+    attempt: &Attempt,
+) -> impl DoubleEndedIterator<Item = Timestamp> + Clone + '_ {
+    let elsewhere = attempt.facts.has(Fact::ServerOutOfWindow) || attempt.facts.has(Fact::FirstSynAnswered);
+    let (any, answered) = match attempt.verdict {
+        Verdict::Unanswered => (!elsewhere, None),
+        Verdict::CompletedLate => (!elsewhere, Some(attempt.timing.delay.unwrap_or(Span::ZERO))),
+        _ => (false, None),
     };
-    let facts = attempt.facts;
-    let elsewhere = facts.has(Fact::ServerOutOfWindow) || facts.has(Fact::FirstSynAnswered);
-    match attempt.verdict {
-        Verdict::Unanswered if !elsewhere => all().collect(),
-        Verdict::CompletedLate if !elsewhere => {
-            let delay = attempt.timing.delay.unwrap_or(Span::ZERO);
-            all().filter(|&at| at.since(attempt.start) < delay).collect()
-        }
-        _ => Vec::new(),
-    }
+    let retries = attempt.syn_retry_at.iter().copied();
+    let all = std::iter::once(Span::ZERO).chain(retries).filter(move |_| any);
+    let dropped = all.filter(move |&since| answered.is_none_or(|delay| since < delay));
+    dropped.map(|since| attempt.start.plus(since))
+}
+
+/// Times of the first and the last SYN of an attempt that was not answered.
+pub(in crate::listener) fn dropped_between(attempt: &Attempt) -> Option<(Timestamp, Timestamp)> {
+    let mut dropped = dropped_syns(attempt);
+    dropped.clone().next().zip(dropped.next_back())
 }

@@ -44,6 +44,6 @@ impl Finishers {
 
 impl Stay {
     fn touches(&self, at: Timestamp) -> bool {
-        self.from.plus(A_MINUTE.scaled(-1, 1)) <= at && at <= self.to.plus(A_MINUTE)
+        self.from.minus(A_MINUTE) <= at && at <= self.to.plus(A_MINUTE)
     }
 }

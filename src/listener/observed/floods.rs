@@ -47,7 +47,7 @@ impl Floods {
         if !is_abandoned(attempt) {
             return;
         }
-        let second = attempt.start.as_nanos().div_euclid(1_000_000_000);
+        let second = attempt.start.second();
         let mut hasher = DefaultHasher::new();
         attempt.client.ip().hash(&mut hasher);
         let half_open = u32::from(attempt.verdict == Verdict::HalfOpen);
@@ -78,15 +78,16 @@ impl Floods {
 
     /// The flood of the second in which an attempt began, or of one next to it.
     pub(in crate::listener) fn at(&self, start: Timestamp) -> Option<&FloodSecond> {
-        let second = start.as_nanos().div_euclid(1_000_000_000);
-        let near = self.0.iter().filter(|known| (known.second - second).abs() <= 1);
+        let second = start.second();
+        let first = self.0.partition_point(|known| known.second < second - 1);
+        let near = self.0.iter().skip(first).take_while(|known| known.second <= second + 1);
         let busiest = near.max_by_key(|known| known.syns)?;
         (busiest.syns >= FLOOD).then_some(busiest)
     }
 
     /// Half-open attempts in the second of an attempt.
     pub(in crate::listener) fn half_open_at(&self, start: Timestamp) -> u32 {
-        let second = start.as_nanos().div_euclid(1_000_000_000);
+        let second = start.second();
         self.0.iter().find(|known| known.second == second).map_or(0, |known| known.half_open)
     }
 }

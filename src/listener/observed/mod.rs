@@ -14,7 +14,7 @@ mod probes;
 mod silence;
 
 pub(super) use closing::Closing;
-pub(super) use drops::{Drops, Stretch, dropped_syns};
+pub(super) use drops::{Drops, Stretch, dropped_between, dropped_syns};
 pub(super) use finishers::Finishers;
 pub(super) use floods::{FloodSecond, Floods, is_abandoned};
 pub(super) use marks::Marks;
@@ -109,7 +109,7 @@ impl Observed {
 
 impl Observed {
     fn count_overflow_like(&mut self, attempt: &Attempt) {
-        dropped_syns(attempt).into_iter().for_each(|at| self.overflow_like.add(at));
+        dropped_syns(attempt).for_each(|at| self.overflow_like.add(at));
         if attempt.verdict == Verdict::SynackRetransmitted {
             let first = synack_time(attempt);
             let ignored = attempt.retry_at.iter().rev().take(attempt.retries.after_ack as usize);
@@ -124,5 +124,5 @@ impl Observed {
 /// Time of the attempt's first SYN-ACK; where no ACK shows that, the attempt's start.
 pub(super) fn synack_time(attempt: &Attempt) -> Timestamp {
     let acked = attempt.acked.zip(attempt.timing.synack_to_ack);
-    acked.map_or(attempt.start, |(acked, after)| acked.plus(after.scaled(-1, 1)))
+    acked.map_or(attempt.start, |(acked, after)| acked.minus(after))
 }

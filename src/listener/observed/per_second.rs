@@ -12,7 +12,7 @@ const SECONDS: usize = 512;
 impl PerSecond {
     /// Counts an event; in any order.
     pub(super) fn add(&mut self, at: Timestamp) {
-        let second = second(at);
+        let second = at.second();
         match self.0.binary_search_by_key(&second, |&(second, _)| second) {
             Ok(place) => self.0[place].1 += 1,
             Err(place) => self.0.insert(place, (second, 1)),
@@ -28,14 +28,10 @@ impl PerSecond {
 
     /// Events from one time to another, by whole seconds.
     pub(in crate::listener) fn between(&self, from: Timestamp, to: Timestamp) -> u32 {
-        let begin = self.0.partition_point(|&(at, _)| at < second(from));
-        let end = self.0.partition_point(|&(at, _)| at <= second(to));
+        let begin = self.0.partition_point(|&(at, _)| at < from.second());
+        let end = self.0.partition_point(|&(at, _)| at <= to.second());
         self.0.get(begin..end).unwrap_or_default().iter().map(|&(_, events)| events).sum()
     }
-}
-
-fn second(at: Timestamp) -> i64 {
-    at.as_nanos().div_euclid(1_000_000_000)
 }
 
 #[cfg(test)]

@@ -40,8 +40,7 @@ impl Probes {
         let full = self.probers.len() >= PROBERS;
         match self.probers.iter_mut().find(|prober| prober.client == client) {
             Some(prober) => {
-                let gap = at.since(prober.last);
-                let gap = gap.max(gap.scaled(-1, 1));
+                let gap = at.since(prober.last).abs();
                 let (least, most) = prober.gaps.unwrap_or((gap, gap));
                 prober.gaps = Some((least.min(gap), most.max(gap)));
                 prober.count += 1;

@@ -49,7 +49,7 @@ pub(in crate::report) fn limit(limit: &Limit) -> String {
             "{} {} captured twice, by two clocks that are {} apart: duplicates are not counted as retries",
             count(*syns, "SYN"),
             verb(*syns, "was", "were"),
-            (*offset).max(offset.scaled(-1, 1))
+            offset.abs()
         ),
         Limit::NotDecoded { most, of } => format!(
             "{} of {} packets {} {}, which is not decoded and may carry handshakes",
