@@ -28,7 +28,7 @@ unanswered            nothing answered the SYN
 half-open             the client never answered SYN-ACK
 client-reset          the client answered SYN-ACK with RST
 undetermined          the capture cannot say
-problem               any of them but completed and undetermined";
+problem               all but completed, undetermined and what is likely harmless (as a health check)";
 
 const CAUSES: &str = "\
 accept-queue-overflow  the listener's accept queue was full

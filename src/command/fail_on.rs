@@ -46,7 +46,7 @@ pub struct Condition {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownCondition {
     /// Neither a verdict nor a cause.
-    #[error("'{0}' is no verdict, cause or 'problem'")]
+    #[error("'{0}' is no verdict, cause, 'late' or 'problem'")]
     Subject(String),
     /// The confidence after the colon is unknown, or is `possible`, which would exclude nothing.
     #[error("':{0}' is no confidence: ':likely' and ':confirmed' are")]
@@ -129,15 +129,16 @@ pub(super) enum Judgement {
     Passed,
     /// A condition is met.
     Failed,
-    /// Conditions were given, and there is no attempt to judge by them.
+    /// Conditions were given, and there is no attempt to judge by them: none at all, or all are undetermined.
     NothingToJudge,
 }
 
 /// Compares what was found with the conditions: by the final word on each attempt, as the report has it.
 pub(super) fn judge(conditions: &[Condition], summary: &Summary) -> Judgement {
+    let judged = summary.verdicts.total() - summary.verdicts.get(Verdict::Undetermined);
     if conditions.iter().any(|condition| condition.is_met(summary)) {
         Judgement::Failed
-    } else if !conditions.is_empty() && summary.verdicts.total() == 0 {
+    } else if !conditions.is_empty() && judged == 0 {
         Judgement::NothingToJudge
     } else {
         Judgement::Passed
@@ -147,6 +148,7 @@ pub(super) fn judge(conditions: &[Condition], summary: &Summary) -> Judgement {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::listener::Tally;
     use crate::report::samples;
 
     fn judged(words: &str, (summary, _): &samples::Sample) -> Judgement {
@@ -180,6 +182,11 @@ mod tests {
     fn no_attempts_are_no_pass() {
         assert_eq!(judged("problem", &samples::midstream()), Judgement::NothingToJudge);
         assert_eq!(judge(&[], &samples::midstream().0), Judgement::Passed);
+        let (mut unclear, attempts) = samples::overflow_mixed();
+        unclear.listeners.clear();
+        unclear.verdicts = Tally::default();
+        attempts.iter().for_each(|_| unclear.verdicts.add(Verdict::Undetermined));
+        assert_eq!(judge(&["problem".parse().unwrap()], &unclear), Judgement::NothingToJudge);
     }
 
     #[test]

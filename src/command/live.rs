@@ -93,7 +93,7 @@ pub fn run(config: &LiveConfig) -> anyhow::Result<Status> {
     }
     if config.analyse.verbosity != Verbosity::Quiet {
         let (link, snap) = (live.link(), config.capture.snap_length);
-        say(&format!("capturing on {}, link type {link}, snapshot length {snap} octets", live.device()));
+        say(&format!("capturing on {}, link type {link}, snapshot length {snap} bytes", live.device()));
     }
     let saver = match &config.save {
         Some(save) => {

@@ -1,6 +1,6 @@
 //! Causes, confidence and evidence, as data (DOMAIN §5).
 //!
-//! Owns the closed sets and their names. Does not own when they apply (`infer`), nor the sentences that say them
+//! Owns the closed sets and their names. Does not own when they apply (`listener/hypotheses`), nor the sentences that say them
 //! (`report/wording`).
 
 use smallvec::SmallVec;

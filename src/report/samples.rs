@@ -305,7 +305,7 @@ pub(crate) fn damaged() -> Sample {
     broken.link_types.push(LinkType(147));
     broken.last = Some(at_millis(312_000));
     broken.damaged = Some(
-        "cut.pcapng: packet 71 at byte offset 6044: block of 96 octets expected, the file ends after 12"
+        "cut.pcapng: packet 71 at byte offset 6044: block of 96 bytes expected, the file ends after 12"
             .to_owned(),
     );
     broken.cut = true;

@@ -5,7 +5,7 @@ use crate::handshake::{Cause, Evidence, Verdict};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::SynQueueOverflow,
-    shown_by: "SYNs go unanswered while many handshakes with the listener are outstanding; the kernel's TCPReqQFullDrop",
+    shown_by: "SYNs go unanswered while many handshakes with the listener are outstanding",
     excluded_by: "an accept queue that is seen to be full at that time",
     example: "",
     weigh,
