@@ -13,6 +13,8 @@ use crate::engine::{self, AnalysisOptions, Sink, Summary};
 use crate::handshake::{Attempt, Cause};
 use crate::listener::Listener;
 use crate::listener::size::{Collector, Series, WhatIf, candidates, size};
+#[cfg(all(target_os = "linux", feature = "lab"))]
+use crate::listener::size::{Load, Service};
 use crate::packet::Endpoint;
 use crate::report::output::Output;
 use crate::report::size::{Replayed, SizeReport, draw_svg, write_csv, write_text};
@@ -183,7 +185,7 @@ fn replay(report: &SizeReport) -> anyhow::Result<Vec<Replayed>> {
     const PATIENCE: Duration = Duration::from_secs(8);
     let service =
         report.service.ok_or_else(|| anyhow!("the accept rate is not known: give it with --accept-rate"))?;
-    let arrivals = worst_stretch(report, CLIENTS);
+    let arrivals = worst_stretch(&report.load, service, CLIENTS);
     let Some(&first) = arrivals.first() else { bail!("nobody arrived") };
     let duration = |span: Span| Duration::from_nanos(u64::try_from(span.as_nanos()).unwrap_or(0));
     let accept = if service.per_second > 0.0 {
@@ -229,13 +231,8 @@ fn replay(_: &SizeReport) -> anyhow::Result<Vec<Replayed>> {
 /// Arrivals from the last time that nobody would have waited before the longest queue; at most `most`, the last ones up to
 /// that queue and as many after it as there is room for.
 #[cfg(all(target_os = "linux", feature = "lab"))]
-fn worst_stretch(report: &SizeReport, most: usize) -> &[crate::packet::Timestamp] {
-    let load = &report.load;
+fn worst_stretch(load: &Load, service: Service, most: usize) -> &[crate::packet::Timestamp] {
     let arrivals = load.arrivals.as_slice();
-    if arrivals.len() <= most && report.service.is_none() {
-        return arrivals;
-    }
-    let Some(service) = report.service else { return &[] };
     let queue = load.model(service, None).run();
     let (from, to) = match (queue.grows_from, queue.longest_at) {
         (Some(from), Some(to)) => (from, to),
