@@ -4,7 +4,7 @@
 //! quiet time costs little and a burst keeps its shape.
 
 use super::answer::{Size, size};
-use super::load::{Event, Load, Traits, events, may_have_got_in};
+use super::load::{Event, Load, Traits, events, median};
 use crate::handshake::Attempt;
 use crate::packet::{Span, Timestamp};
 
@@ -52,21 +52,19 @@ struct Counts {
 impl BoundedLoad {
     /// Adds a settled attempt.
     pub(in crate::listener) fn add(&mut self, attempt: &Attempt) {
-        let mut turned_away = false;
-        events(attempt, |event, at| {
+        let late = events(attempt, |event, at| {
             let bin = self.bin(at);
             match event {
                 Event::Arrival => bin.arrivals += 1,
                 Event::Admission => bin.admissions += 1,
                 Event::Drop => {
                     bin.drops += 1;
-                    bin.turned_away += u32::from(!turned_away);
-                    turned_away = true;
                     self.drops += 1;
                 }
+                Event::TurnedAway => bin.turned_away += 1,
             }
         });
-        self.late += u64::from(turned_away && may_have_got_in(attempt));
+        self.late += u64::from(late);
         if self.round_trips.len() < ROUND_TRIPS {
             self.round_trips.extend(attempt.timing.synack_to_ack);
         }
@@ -167,9 +165,7 @@ impl BoundedLoad {
             spread(bin.drops, middle, bin.to, &mut load.drops);
             spread(bin.turned_away, middle, bin.to, &mut load.turned_away);
         }
-        let mut round_trips = self.round_trips.clone();
-        round_trips.sort_unstable();
-        load.round_trip = round_trips.get(round_trips.len() / 2).copied().unwrap_or_default();
+        load.round_trip = median(self.round_trips.clone());
         self.traits.apply(&mut load);
         load
     }

@@ -37,6 +37,8 @@ pub(super) enum Event {
     Admission,
     /// A SYN that got no answer, or an ACK that was ignored or reset: the queue was full.
     Drop,
+    /// The first drop of an attempt, which is reported as [`Event::Drop`] too.
+    TurnedAway,
 }
 
 /// Arrivals, admissions and drops of one listener, in order of time.
@@ -93,14 +95,13 @@ pub struct Collector {
 impl Collector {
     /// Adds an attempt.
     pub fn add(&mut self, attempt: &Attempt) {
-        let drops = self.load.drops.len();
-        events(attempt, |event, at| match event {
+        let late = events(attempt, |event, at| match event {
             Event::Arrival => self.load.arrivals.push(at),
             Event::Admission => self.load.admissions.push(at),
             Event::Drop => self.load.drops.push(at),
+            Event::TurnedAway => self.load.turned_away.push(at),
         });
-        self.load.turned_away.extend(self.load.drops.get(drops));
-        self.load.late += u64::from(self.load.drops.len() > drops && may_have_got_in(attempt));
+        self.load.late += u64::from(late);
         self.round_trips.extend(attempt.timing.synack_to_ack);
         self.load.until = self.load.until.max(Some(attempt.end));
         self.traits.add(attempt);
@@ -115,9 +116,8 @@ impl Collector {
     /// The load, watched until `until` or the last packet of an attempt.
     #[must_use]
     pub fn load(self, until: Option<Timestamp>) -> Load {
-        let Self { mut load, mut round_trips, traits } = self;
-        round_trips.sort_unstable();
-        load.round_trip = round_trips.get(round_trips.len() / 2).copied().unwrap_or_default();
+        let Self { mut load, round_trips, traits } = self;
+        load.round_trip = median(round_trips);
         load.until = load.until.max(until);
         traits.apply(&mut load);
         load.sort();
@@ -164,8 +164,28 @@ impl Traits {
     }
 }
 
-/// Calls `take` with each thing that `attempt` shows of the queue.
-pub(super) fn events(attempt: &Attempt, mut take: impl FnMut(Event, Timestamp)) {
+/// The median of these spans, of an even number the greater of the two in the middle; zero of none.
+pub(super) fn median(mut spans: Vec<Span>) -> Span {
+    spans.sort_unstable();
+    spans.get(spans.len() / 2).copied().unwrap_or_default()
+}
+
+/// Calls `take` with each thing that `attempt` shows of the queue. Returns true for a client that met a full queue and got
+/// in later, as far as the packets show.
+pub(super) fn events(attempt: &Attempt, mut take: impl FnMut(Event, Timestamp)) -> bool {
+    let mut turned_away = false;
+    arrivals_admissions_drops(attempt, |event, at| {
+        take(event, at);
+        if event == Event::Drop && !turned_away {
+            turned_away = true;
+            take(Event::TurnedAway, at);
+        }
+    });
+    turned_away && may_have_got_in(attempt)
+}
+
+/// Calls `take` with each event but [`Event::TurnedAway`].
+fn arrivals_admissions_drops(attempt: &Attempt, mut take: impl FnMut(Event, Timestamp)) {
     let wanted_in = match attempt.verdict {
         Verdict::Completed
         | Verdict::CompletedLate
@@ -217,7 +237,7 @@ pub(super) fn events(attempt: &Attempt, mut take: impl FnMut(Event, Timestamp)) 
 }
 
 /// True if a client that met a full queue may have got in later, as far as the packets show.
-pub(super) fn may_have_got_in(attempt: &Attempt) -> bool {
+fn may_have_got_in(attempt: &Attempt) -> bool {
     match attempt.verdict {
         Verdict::CompletedLate => true,
         Verdict::SynackRetransmitted => attempt.retry_at.len() < SYNACK_RETRIES,

@@ -4,7 +4,7 @@
 //! therefore gained as many connections as it lost: each admission stands for one `accept()`. Outside of full stretches
 //! the application may have waited for connections, and admissions say nothing of what it can do.
 
-use super::load::Load;
+use super::load::{Load, median};
 use crate::packet::{Span, Timestamp};
 
 /// Drops that are further apart than this many times the usual gap are two stretches: the queue may have emptied.
@@ -77,9 +77,7 @@ impl Stretch {
 /// Stretches of `load` in which its queue was full throughout, in order.
 pub(super) fn full_stretches(load: &Load) -> Vec<Stretch> {
     let Some((&first, rest)) = load.drops.split_first() else { return Vec::new() };
-    let mut gaps: Vec<Span> = load.drops.windows(2).filter_map(gap).filter(|&gap| gap > Span::ZERO).collect();
-    gaps.sort_unstable();
-    let usual = gaps.get(gaps.len() / 2).copied().unwrap_or_default();
+    let usual = median(load.drops.windows(2).filter_map(gap).filter(|&gap| gap > Span::ZERO).collect());
     let longest = usual.scaled(USUAL_GAPS, 1).clamp(LONGEST_GAP.0, LONGEST_GAP.1);
     let mut stretches = Vec::new();
     let (mut from, mut to) = (first, first);
