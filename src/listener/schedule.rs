@@ -3,13 +3,21 @@
 use crate::handshake::{Attempt, Fact, RetryTimes};
 use crate::packet::Span;
 
-/// Times at which Linux repeats a SYN-ACK, in seconds after the first: `TCP_TIMEOUT_INIT` doubled each time
+/// Times at which Linux repeats a SYN-ACK, after the first: `TCP_TIMEOUT_INIT` doubled each time
 /// (`reqsk_timer_handler`), shown for the default `tcp_synack_retries` and some more.
-const LINUX: [f64; 7] = [1.0, 3.0, 7.0, 15.0, 31.0, 63.0, 127.0];
+const LINUX: [Span; 7] = [
+    Span::from_secs(1),
+    Span::from_secs(3),
+    Span::from_secs(7),
+    Span::from_secs(15),
+    Span::from_secs(31),
+    Span::from_secs(63),
+    Span::from_secs(127),
+];
 
-/// The default of `net.ipv4.tcp_synack_retries`. Fewer repeats may also be a SYN queue under pressure, which cuts
-/// them short (`reqsk_timer_handler`).
-const DEFAULT_RETRIES: u32 = 5;
+/// Those that the default of `net.ipv4.tcp_synack_retries` allows, five. Fewer may also be a SYN queue under
+/// pressure, which cuts them short (`reqsk_timer_handler`).
+pub(super) const SYNACK_RETRIES: &[Span] = LINUX.split_at(5).0;
 
 /// Kernel timers fire late by up to an eighth of the time-out at these lengths (timer wheel levels).
 const LATE: f64 = 0.13;
@@ -49,7 +57,8 @@ impl Schedule {
                 .longest
                 .iter()
                 .zip(LINUX)
-                .all(|(at, due)| (due - 0.1..=due * (1.0 + LATE) + 0.1).contains(&at.as_secs_f64()));
+                .map(|(at, due)| (at.as_secs_f64(), due.as_secs_f64()))
+                .all(|(at, due)| (due - 0.1..=due * (1.0 + LATE) + 0.1).contains(&at));
         let ended = |repeats: &u32| self.ran_out[*repeats as usize] > 0;
         let mut repeats = (0..self.ran_out.len() as u32).filter(ended);
         let given_up = repeats.next().map(|least| (least, repeats.next_back().unwrap_or(least)));
@@ -73,7 +82,7 @@ impl RetrySchedule {
     /// True if all series may have been cut short by a SYN queue under pressure: none was longer than this many repeats.
     #[must_use]
     pub const fn may_be_cut(most: u32) -> bool {
-        most < DEFAULT_RETRIES
+        (most as usize) < SYNACK_RETRIES.len()
     }
 }
 

@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use crate::handshake::{Attempt, Fact, Unproven, Vantage, Verdict};
+use crate::listener::schedule::SYNACK_RETRIES;
 use crate::packet::{Span, Timestamp};
 
 /// SYN retries of Linux since 6.5, from the first SYN: five gaps of 1 s (`tcp_syn_linear_timeouts`), then doubling. The
@@ -14,9 +15,6 @@ pub const RETRIES_LINEAR: [Span; 9] = spans([1, 2, 3, 4, 5, 7, 11, 19, 35]);
 pub const RETRIES_DOUBLING: [Span; 6] = spans([1, 3, 7, 15, 31, 63]);
 /// A retry in these gaps after the first SYN tells the two schedules apart: only the linear one has it at 2 s.
 const SECOND_RETRY: (Span, Span) = (Span::from_millis(1_700), Span::from_millis(2_600));
-
-/// Retransmissions of a SYN-ACK after which Linux gives up by default (`tcp_synack_retries`): the last ACK was ignored too.
-const SYNACK_RETRIES: usize = 5;
 
 const fn spans<const N: usize>(seconds: [i64; N]) -> [Span; N] {
     let mut spans = [Span::ZERO; N];
@@ -218,7 +216,8 @@ fn arrivals_admissions_drops(attempt: &Attempt, mut take: impl FnMut(Event, Time
         Verdict::SynackRetransmitted => {
             // Each retransmitted SYN-ACK draws an ACK, as much later than the first one as it is itself.
             let acks = || [Span::ZERO].into_iter().chain(attempt.retry_at.iter().copied());
-            let given_up = attempt.retry_at.len() >= SYNACK_RETRIES;
+            // Linux gives up after the default retries: the last ACK was ignored too.
+            let given_up = attempt.retry_at.len() >= SYNACK_RETRIES.len();
             let ignored = attempt.retry_at.len() + usize::from(given_up);
             acks().take(ignored).for_each(|after| take(Event::Drop, acked.plus(after)));
             // The last ACK was taken, or the capture ends before that shows.
@@ -240,7 +239,7 @@ fn arrivals_admissions_drops(attempt: &Attempt, mut take: impl FnMut(Event, Time
 fn may_have_got_in(attempt: &Attempt) -> bool {
     match attempt.verdict {
         Verdict::CompletedLate => true,
-        Verdict::SynackRetransmitted => attempt.retry_at.len() < SYNACK_RETRIES,
+        Verdict::SynackRetransmitted => attempt.retry_at.len() < SYNACK_RETRIES.len(),
         _ => false,
     }
 }

@@ -10,11 +10,8 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
+use crate::listener::schedule::SYNACK_RETRIES;
 use crate::packet::{Span, Timestamp};
-
-/// Retransmissions of a SYN-ACK whose ACK was ignored, from the first: `tcp_synack_retries` = 5.
-const SYNACK_RETRIES: [Span; 5] =
-    [Span::from_secs(1), Span::from_secs(3), Span::from_secs(7), Span::from_secs(15), Span::from_secs(31)];
 
 /// The application's `accept()` calls while connections wait.
 #[derive(Debug, Clone, Copy, PartialEq)]
