@@ -149,14 +149,19 @@ impl<'a> Run<'a> {
     }
 
     fn finish(mut self) -> Outcome {
-        while let Some(Reverse((now, happening))) = self.next.pop() {
-            match happening {
-                Happening::Accept => self.accept(now),
-                Happening::Ack { client, round } => self.ack(now, client, round),
-                Happening::Syn { client, round } => self.syn(now, client, round),
-            }
-        }
+        while self.step().is_some() {}
         self.outcome
+    }
+
+    /// Runs what happens next. Returns when that was; `None` where nothing can happen any more.
+    fn step(&mut self) -> Option<Timestamp> {
+        let Reverse((now, happening)) = self.next.pop()?;
+        match happening {
+            Happening::Accept => self.accept(now),
+            Happening::Ack { client, round } => self.ack(now, client, round),
+            Happening::Syn { client, round } => self.syn(now, client, round),
+        }
+        Some(now)
     }
 
     fn is_full(&self) -> bool {
@@ -279,22 +284,20 @@ impl Model<'_> {
             round_trip: self.round_trip,
             ..super::Load::default()
         };
-        while let Some(Reverse((now, happening))) = run.next.pop() {
-            let before = (run.outcome.overflows, run.outcome.admitted, run.outcome.turned_away);
-            match happening {
-                Happening::Accept => run.accept(now),
-                Happening::Ack { client, round } => run.ack(now, client, round),
-                Happening::Syn { client, round } => run.syn(now, client, round),
-            }
-            if run.outcome.overflows > before.0 {
+        let counts = |run: &Run<'_>| (run.outcome.overflows, run.outcome.admitted, run.outcome.turned_away);
+        let mut before = counts(&run);
+        while let Some(now) = run.step() {
+            let after = counts(&run);
+            if after.0 > before.0 {
                 load.drops.push(now);
             }
-            if run.outcome.admitted > before.1 {
+            if after.1 > before.1 {
                 load.admissions.push(now);
             }
-            if run.outcome.turned_away > before.2 {
+            if after.2 > before.2 {
                 load.turned_away.push(now);
             }
+            before = after;
         }
         load.late = run.outcome.late;
         load.sort();
