@@ -1,7 +1,7 @@
 //! The answer: the backlog that would have held the load, or why there is none.
 
 use super::load::Load;
-use super::rate::{AcceptRate, Pace, Stretch, accept_rate, count_within, full_stretches};
+use super::rate::{AcceptRate, Pace, Stretch, accept_rate, count_within, full_stretches, within};
 use super::simulate::{Model, Outcome, Service};
 use crate::packet::{Span, Timestamp};
 
@@ -255,7 +255,8 @@ fn outrun(load: &Load, queue: &Outcome) -> Option<Answer> {
 /// The answer where the queue was full for too short a time to see an accept. The application accepted none of the clients
 /// in that time, so all of those turned away would have waited besides those that the queue held.
 fn without_rate(load: &Load, stretches: &[Stretch], limit: Option<Limit>) -> Answer {
-    let worst = stretches.iter().map(|stretch| turned_away_within(load, stretch)).max().unwrap_or(0);
+    let turned_away = |stretch: &Stretch| within(&load.turned_away, stretch.from, stretch.to).len();
+    let worst = stretches.iter().map(turned_away).max().unwrap_or(0);
     let more = u32::try_from(worst).unwrap_or(u32::MAX);
     if more == 0 {
         // Only retries were dropped: those of clients that arrived before the capture began.
@@ -269,11 +270,6 @@ fn without_rate(load: &Load, stretches: &[Stretch], limit: Option<Limit>) -> Ans
         },
         None => Answer::MoreThanLimit { more: more.saturating_add(1) },
     }
-}
-
-fn turned_away_within(load: &Load, stretch: &Stretch) -> usize {
-    let from = load.turned_away.partition_point(|&at| at < stretch.from);
-    load.turned_away.partition_point(|&at| at <= stretch.to).saturating_sub(from)
 }
 
 /// The limit: what is known, or one less than the longest queue that those who got in before the first drop can have made.

@@ -134,9 +134,8 @@ pub(super) fn accept_rate(load: &Load, stretches: &[Stretch]) -> Option<AcceptRa
 /// the kernel's timers have it; so many requests at once make Linux answer with SYN cookies, and an ignored ACK of those
 /// looks like a handshake that completed.
 fn of_new_clients(load: &Load, stretch: &Stretch) -> Option<Stretch> {
-    let begin = load.turned_away.partition_point(|&at| at < stretch.from);
-    let end = load.turned_away.partition_point(|&at| at <= stretch.to);
-    let (&from, &to) = load.turned_away.get(begin..end).and_then(|new| new.first().zip(new.last()))?;
+    let new = within(&load.turned_away, stretch.from, stretch.to);
+    let (&from, &to) = new.first().zip(new.last())?;
     Some(Stretch { from, to, admissions: count_within(&load.admissions, from, to) })
 }
 
@@ -178,6 +177,13 @@ fn behind(load: &Load, stretch: Stretch, per_second: f64) -> Span {
         least = least.min(at.since(stretch.from).minus(due(accepted + 1)));
     }
     worst.max(stretch.length().minus(due(stretch.admissions)).minus(least))
+}
+
+/// Those of these times, which are in order, that lie not before `from` and not after `to`.
+pub(super) fn within(times: &[Timestamp], from: Timestamp, to: Timestamp) -> &[Timestamp] {
+    let begin = times.partition_point(|&at| at < from);
+    let end = times.partition_point(|&at| at <= to);
+    times.get(begin..end).unwrap_or_default()
 }
 
 /// Number of these times that lie after `from` and not after `to`. They must be in order.
