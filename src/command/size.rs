@@ -217,7 +217,7 @@ fn replay(report: &SizeReport) -> anyhow::Result<Vec<Replayed>> {
                 late: outcome.late,
                 lost: outcome.lost,
                 clients: replay.starts.len() as u64,
-                behind: Span::from_nanos(i64::try_from(outcome.behind.as_nanos()).unwrap_or(i64::MAX)),
+                behind: outcome.behind.into(),
             })
         })
         .collect()

@@ -217,8 +217,7 @@ impl WatchedNetns {
 
     fn longest_wait(&self, port: u16) -> Option<Span> {
         let waiting = self.waiting(&[port]).ok()?;
-        let longest = waiting.into_iter().filter_map(|waiting| waiting.waited).max()?;
-        Some(Span::from_nanos(i64::try_from(longest.as_nanos()).ok()?))
+        waiting.into_iter().filter_map(|waiting| waiting.waited).max().map(Span::from)
     }
 
     /// Connections that wait in the accept queues of `ports`.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroU64;
+use std::time::Duration;
 
 /// Signed nanoseconds with a niche, so that an `Option` of a time is no larger than the time: flow tables
 /// hold millions of them. The sign bit is flipped, which keeps the order.
@@ -145,6 +146,13 @@ impl Span {
     }
 }
 
+/// Clamped: a span ends at 292 years.
+impl From<Duration> for Span {
+    fn from(duration: Duration) -> Self {
+        Self::from_nanos(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX))
+    }
+}
+
 impl fmt::Display for Span {
     /// Three significant digits in a fitting unit: `1.01 s`, `5.20 ms`, `31.0 µs`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -180,6 +188,8 @@ mod tests {
         assert_eq!(Span::from_micros(31).to_string(), "31.0 µs");
         assert_eq!(Span::from_nanos(5_210_000).to_string(), "5.21 ms");
         assert_eq!(Timestamp::from_nanos(i64::MAX).plus(Span::from_secs(1)), Timestamp::from_nanos(i64::MAX));
+        assert_eq!(Span::from(Duration::from_millis(1_010)), b.since(a));
+        assert_eq!(Span::from(Duration::MAX), Span::from_nanos(i64::MAX));
     }
 
     #[test]

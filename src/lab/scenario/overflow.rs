@@ -193,7 +193,7 @@ fn inference(comparison: &mut Comparison, subject: String, hit: &[&Attempt], abo
 
 pub(super) fn reset(parameters: &Parameters) -> Result<ScenarioOutcome, LabError> {
     let clients = parameters.clients;
-    let rtt = Span::from_nanos(i64::try_from(parameters.round_trip.as_nanos()).unwrap_or(i64::MAX));
+    let rtt = Span::from(parameters.round_trip);
     let mut comparison = Comparison::new(
         "reset",
         format!(

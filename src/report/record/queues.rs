@@ -123,7 +123,7 @@ impl From<&Waiting<'_>> for WaitingRecord {
 }
 
 fn seconds(duration: Duration) -> Seconds {
-    Span::from_nanos(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)).into()
+    Span::from(duration).into()
 }
 
 impl<'a> From<&'a QueueRow<'a>> for QueueRecord<'a> {
