@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use super::bytes::u32_at;
+
 /// The running kernel's types.
 pub(super) const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
@@ -26,9 +28,9 @@ pub(super) fn enum_values(btf: &[u8], name: &str) -> Option<BTreeMap<u32, String
     if u16::from_ne_bytes(*btf.first_chunk()?) != MAGIC {
         return None;
     }
-    let header_length = word(btf, 4)? as usize;
+    let header_length = u32_at(btf, 4)? as usize;
     let [types_at, types_length, strings_at, strings_length] =
-        [word(btf, 8)?, word(btf, 12)?, word(btf, 16)?, word(btf, 20)?].map(|value| value as usize);
+        [u32_at(btf, 8)?, u32_at(btf, 12)?, u32_at(btf, 16)?, u32_at(btf, 20)?].map(|value| value as usize);
     let body = btf.get(header_length..)?;
     let mut types = body.get(types_at..)?.get(..types_length)?;
     let strings = body.get(strings_at..)?.get(..strings_length)?;
@@ -37,11 +39,12 @@ pub(super) fn enum_values(btf: &[u8], name: &str) -> Option<BTreeMap<u32, String
         std::str::from_utf8(text.get(..text.iter().position(|&byte| byte == 0)?)?).ok()
     };
     while !types.is_empty() {
-        let (named, info) = (word(types, 0)?, word(types, 4)?);
+        let (named, info) = (u32_at(types, 0)?, u32_at(types, 4)?);
         let (kind, count) = ((info >> 24) & 0x1f, (info & 0xffff) as usize);
         let data = types.get(12..)?;
         if kind == ENUM && string(named) == Some(name) {
-            let value = |at: usize| Some((word(data, at * 8 + 4)?, string(word(data, at * 8)?)?.to_owned()));
+            let value =
+                |at: usize| Some((u32_at(data, at * 8 + 4)?, string(u32_at(data, at * 8)?)?.to_owned()));
             return (0..count).map(value).collect();
         }
         let length = match kind {
@@ -54,11 +57,6 @@ pub(super) fn enum_values(btf: &[u8], name: &str) -> Option<BTreeMap<u32, String
         types = data.get(length..)?;
     }
     None
-}
-
-/// The u32 at this byte.
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
 #[cfg(test)]

@@ -16,18 +16,19 @@ use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, InetResponseHe
 use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 
+use super::bytes::u32_at;
 use super::dump::{Dump, connect, dump};
 use super::{KernelError, ListenSocket, WaitingConnection};
 
 /// Bytes of `struct inet_diag_msg`: four u8, 48 of `inet_diag_sockid`, five u32.
 const INET_DIAG_MSG_LEN: usize = 72;
 
-/// `SK_MEMINFO_DROPS` (`linux/sock_diag.h`): the ninth u32 of INET_DIAG_SKMEMINFO, since Linux 4.7.
-const SK_MEMINFO_DROPS: usize = 8;
+/// Offset of `SK_MEMINFO_DROPS` (`linux/sock_diag.h`), the ninth u32 of INET_DIAG_SKMEMINFO, since Linux 4.7.
+const SK_MEMINFO_DROPS: usize = 32;
 
-/// `tcpi_last_data_sent` (`linux/tcp.h`) as the index of a u32: milliseconds since the last data, or for a socket that
-/// has sent none since the kernel made it (`tcp_create_openreq_child`).
-const TCPI_LAST_DATA_SENT: usize = 11;
+/// Offset of `tcpi_last_data_sent` (`linux/tcp.h`), a u32: milliseconds since the last data, or for a socket that has
+/// sent none since the kernel made it (`tcp_create_openreq_child`).
+const TCPI_LAST_DATA_SENT: usize = 44;
 
 /// A socket of sock_diag, which stays in the namespace where it was opened.
 pub(super) struct DiagSocket(Socket);
@@ -145,12 +146,6 @@ fn listen_socket(payload: &[u8]) -> Result<Option<ListenSocket>, String> {
         }
     }
     Ok(Some(socket))
-}
-
-/// The `index`th u32, in the machine's order, of an attribute that may be shorter.
-fn u32_at(value: &[u8], index: usize) -> Option<u32> {
-    let (values, _) = value.as_chunks();
-    values.get(index).map(|value| u32::from_ne_bytes(*value))
 }
 
 #[cfg(test)]

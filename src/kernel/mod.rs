@@ -18,6 +18,8 @@
 mod address;
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 mod btf;
+#[cfg(target_os = "linux")]
+mod bytes;
 mod container;
 mod counters;
 #[cfg(target_os = "linux")]

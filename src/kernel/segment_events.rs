@@ -14,6 +14,7 @@ use aya::programs::{BtfTracePoint, ProgramError};
 use aya::{Btf, BtfError, Ebpf, EbpfError};
 
 use super::btf::{VMLINUX, enum_values};
+use super::bytes::{bytes_at, u32_at};
 use super::segment_event::{COOKIE_DROPPED, LISTEN_OVERFLOW, SegmentEvent, SegmentEventKind};
 use crate::clock::now;
 use crate::packet::{Flags, Seq, Span, Timestamp};
@@ -159,29 +160,28 @@ fn event(record: &[u8], reasons: &BTreeMap<u32, &'static str>, offset: Span) -> 
     if record.len() < EVENT_LEN {
         return None;
     }
-    let word = |at: usize| Some(u32::from_ne_bytes(*record.get(at..)?.first_chunk()?));
-    let port = |at: usize| Some(u16::from_ne_bytes(*record.get(at..)?.first_chunk()?));
+    let port = |at| bytes_at(record, at).map(u16::from_ne_bytes);
     let nanos = u64::from_ne_bytes(*record.first_chunk()?);
     let ip = |at: usize| -> Option<IpAddr> {
         match record.get(29)? {
-            4 => Some(IpAddr::from(*record.get(at..)?.first_chunk::<4>()?)),
-            6 => Some(IpAddr::from(*record.get(at..)?.first_chunk::<16>()?)),
+            4 => bytes_at::<4>(record, at).map(IpAddr::from),
+            6 => bytes_at::<16>(record, at).map(IpAddr::from),
             _ => None,
         }
     };
     Some(SegmentEvent {
         at: Timestamp::from_nanos(i64::try_from(nanos).ok()?).plus(offset),
         kind: match record.get(28)? {
-            1 => SegmentEventKind::Dropped(reasons.get(&word(8)?)?),
+            1 => SegmentEventKind::Dropped(reasons.get(&u32_at(record, 8)?)?),
             2 => SegmentEventKind::SynAckRetransmitted,
             _ => return None,
         },
         source: SocketAddr::new(ip(32)?, port(24)?),
         destination: SocketAddr::new(ip(48)?, port(26)?),
-        seq: Seq(word(16)?),
-        ack: Seq(word(20)?),
+        seq: Seq(u32_at(record, 16)?),
+        ack: Seq(u32_at(record, 20)?),
         flags: Flags(*record.get(30)?),
-        netns: word(12)?,
+        netns: u32_at(record, 12)?,
     })
 }
 
