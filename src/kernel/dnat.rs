@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use netlink_packet_core::NetlinkBuffer;
+use netlink_packet_core::{NLA_HEADER_SIZE, NetlinkBuffer, NlasIterator};
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use netlink_sys::{Socket, SocketAddr as NetlinkAddr};
 
@@ -31,8 +31,6 @@ const CTA_IP_V6_DST: u16 = 4;
 const CTA_PROTO_NUM: u16 = 1;
 const CTA_PROTO_SRC_PORT: u16 = 2;
 const CTA_PROTO_DST_PORT: u16 = 3;
-/// NLA_F_NESTED and NLA_F_NET_BYTEORDER, which are no part of an attribute's type.
-const TYPE_MASK: u16 = 0x3fff;
 
 /// IPPROTO_TCP.
 const TCP: u8 = 6;
@@ -125,18 +123,12 @@ fn tuple(nested: &[u8]) -> Option<Tuple> {
     })
 }
 
-/// The value of the first attribute of this type: u16 length with its header, u16 type, value, padded to 4 bytes.
-fn find(mut attributes: &[u8], wanted: u16) -> Option<&[u8]> {
-    loop {
-        let (length, rest) = attributes.split_first_chunk()?;
-        let kind = u16::from_ne_bytes(*rest.first_chunk()?);
-        let length = usize::from(u16::from_ne_bytes(*length));
-        let value = attributes.get(4..length)?;
-        if kind & TYPE_MASK == wanted {
-            return Some(value);
-        }
-        attributes = attributes.get(length.next_multiple_of(4)..)?;
-    }
+/// The value of the first attribute of this type.
+fn find(attributes: &[u8], wanted: u16) -> Option<&[u8]> {
+    let mut intact = NlasIterator::new(attributes).map_while(Result::ok);
+    let found = intact.find(|attribute| attribute.kind() == wanted)?;
+    // `NlaBuffer::value` would borrow from `found`.
+    found.into_inner().get(NLA_HEADER_SIZE..found.length().into())
 }
 
 #[cfg(test)]
