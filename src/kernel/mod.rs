@@ -69,7 +69,7 @@ pub use socket::{LimitFrom, ListenSocket};
 pub use stats::KernelStats;
 pub use sysctl::Sysctls;
 pub use waiting::WaitingConnection;
-pub use watch::{Interval, ListenerDelta, Watch};
+pub use watch::{Interval, ListenerDelta, Watch, WatchedListener};
 
 /// Reading the kernel's figures failed.
 #[derive(Debug, thiserror::Error)]

@@ -9,7 +9,10 @@ use std::time::{Duration, Instant};
 use super::dnat::Dnat;
 use super::netns::{self, Netns, NetnsChoice, NetnsId};
 use super::reader::Reader;
-use super::{Counter, KernelError, KernelStats, LocalAddresses, Owners, Snapshot, WaitingConnection, Watch};
+use super::{
+    Counter, KernelError, KernelStats, LocalAddresses, Owners, Snapshot, WaitingConnection, Watch,
+    WatchedListener,
+};
 use crate::packet::Span;
 
 /// Interval between two searches for new and ended namespaces, and for their addresses: both change rarely, and each
@@ -129,16 +132,17 @@ impl Monitor {
         self.unreadable.len()
     }
 
-    /// The namespace whose listener gets the packets to `server`, and the listener's address in it: behind NAT, where
-    /// that was seen. `None` where no followed namespace has such a listener.
+    /// The listener that gets the packets to `server`, its namespace, and its address there: behind NAT, where that was
+    /// seen. `None` where no followed namespace has such a listener.
     #[must_use]
-    pub fn find(&self, server: SocketAddr) -> Option<(&WatchedNetns, SocketAddr)> {
+    pub fn find(&self, server: SocketAddr) -> Option<(&WatchedNetns, SocketAddr, WatchedListener<'_>)> {
         let behind = self.dnat.as_ref().ok().and_then(|dnat| dnat.behind(server));
         [behind, Some(server)].into_iter().flatten().find_map(|address| {
-            let here = self.followed.iter().filter(|followed| followed.has(address));
+            let here =
+                self.followed.iter().filter_map(|followed| Some((followed, followed.listener(address)?)));
             // Several namespaces may use one address (isolated bridges): the one in which something happens.
-            let busiest = here.max_by_key(|followed| (followed.activity(), followed.netns.own))?;
-            Some((busiest, address))
+            let busiest = here.max_by_key(|(followed, _)| (followed.activity(), followed.netns.own));
+            busiest.map(|(followed, listener)| (followed, address, listener))
         })
     }
 
@@ -188,11 +192,11 @@ impl WatchedNetns {
         self.reader.is_complete()
     }
 
-    /// True if packets to `server` end at a listener here. Loopback addresses are the own namespace's only.
-    fn has(&self, server: SocketAddr) -> bool {
+    /// The listener here that packets to `server` end at. Loopback addresses are the own namespace's only.
+    fn listener(&self, server: SocketAddr) -> Option<WatchedListener<'_>> {
         let ip = server.ip().to_canonical();
         let reachable = self.netns.own || !(ip.is_loopback() || is_link_local(ip));
-        reachable && self.addresses.contains(ip) && self.watch.socket(server).is_some()
+        if reachable && self.addresses.contains(ip) { self.watch.listener(server) } else { None }
     }
 
     /// Connections and drops of all listeners since the first snapshot.
@@ -204,15 +208,15 @@ impl WatchedNetns {
             .sum()
     }
 
-    /// Figures of the listener on `server`, with the names of the namespace and of the process that listens.
+    /// Figures of one of its listeners, with the names of the namespace and of the process that listens.
     #[must_use]
-    pub fn stats(&self, server: SocketAddr, owners: &Owners) -> Option<KernelStats> {
-        let socket = self.watch.socket(server)?;
-        let stats = self.watch.stats(server)?;
+    pub fn stats(&self, listener: WatchedListener<'_>, owners: &Owners) -> KernelStats {
+        let socket = listener.socket();
+        let stats = listener.stats();
         // The kernel walks all connections for it: only while the answer matters.
         let longest_wait = (stats.sockets_full > 0).then(|| self.longest_wait(socket.local.port())).flatten();
         let owner = owners.of(socket.inode).first().cloned();
-        Some(KernelStats { netns: self.netns.clone(), owner, longest_wait, ..stats })
+        KernelStats { netns: self.netns.clone(), owner, longest_wait, ..stats }
     }
 
     fn longest_wait(&self, port: u16) -> Option<Span> {

@@ -196,36 +196,10 @@ impl Watch {
         self.latest.counters.delta(&self.start)
     }
 
-    /// Figures of the listener on `server` between the last two snapshots.
-    ///
-    /// `None` also after the first snapshot, and where no socket listens there.
+    /// Figures of the listener on `server` between the last two snapshots; see [`WatchedListener::interval`].
     #[must_use]
     pub fn listener_interval(&self, server: SocketAddr) -> Option<ListenerInterval> {
-        let interval = self.interval.as_ref()?;
-        let (_, bound) = self
-            .histories
-            .values()
-            .filter(|history| history.seen == self.samples)
-            .filter_map(|history| Some((history.socket.matches(server)?, history.socket.local)))
-            .max_by_key(|(closeness, _)| *closeness)?;
-        let (own, others): (Vec<&ListenSocket>, Vec<&ListenSocket>) =
-            self.latest.sockets.iter().partition(|socket| socket.local == bound);
-        let drops = |sockets: &[&ListenSocket]| {
-            sockets.iter().map(|socket| interval.drops(socket).map(u64::from)).sum::<Option<u64>>()
-        };
-        // Drops of a closed socket would come on top.
-        let whole = !interval.lost.iter().any(|lost| lost.local == bound);
-        let own_drops = drops(&own).filter(|&drops| whole || drops > 0);
-        let full = own.iter().any(|socket| socket.is_full());
-        Some(ListenerInterval {
-            from: interval.from,
-            until: self.latest.at,
-            drops: own_drops,
-            others_drops: drops(&others).filter(|_| interval.lost.iter().all(|lost| lost.local == bound)),
-            full,
-            overflowed: overflowed(&interval.counters, own_drops, full),
-            counters: interval.counters,
-        })
+        self.listener(server)?.interval()
     }
 
     /// True if the listener on `server` overflowed between the last two snapshots.
@@ -249,37 +223,62 @@ impl Watch {
         listeners
     }
 
-    /// The fullest socket that listens on `server`, or did when it was last seen.
-    #[must_use]
-    pub fn socket(&self, server: SocketAddr) -> Option<&ListenSocket> {
-        self.history(server).map(|history| &history.socket)
-    }
-
-    fn history(&self, server: SocketAddr) -> Option<&BoundHistory> {
-        let matching =
-            self.histories.values().filter_map(|history| Some((history.socket.matches(server)?, history)));
-        let closest =
-            matching.max_by_key(|(closeness, history)| (*closeness, history.seen, history.recv_q_max))?;
-        Some(closest.1)
-    }
-
-    /// Figures of the listener on `server`, an address that clients connect to.
+    /// The listener on `server`, an address that clients connect to.
     ///
     /// Ask only for servers that run here (`LocalAddresses::contains`): a socket on any address matches every server
     /// with its port. `None` when no socket listened there at any snapshot that is remembered: the server runs in
     /// another network namespace, or its listener came and went between two snapshots.
     #[must_use]
+    pub fn listener(&self, server: SocketAddr) -> Option<WatchedListener<'_>> {
+        let history = self.closest(server, |_| true)?;
+        Some(WatchedListener { watch: self, server, history })
+    }
+
+    /// The history, of those for which `of` is true, whose socket matches `server` most closely.
+    fn closest(&self, server: SocketAddr, of: impl Fn(&BoundHistory) -> bool) -> Option<&BoundHistory> {
+        let histories = self.histories.values().filter(|history| of(history));
+        let matching = histories.filter_map(|history| Some((history.socket.matches(server)?, history)));
+        let closest =
+            matching.max_by_key(|(closeness, history)| (*closeness, history.seen, history.recv_q_max))?;
+        Some(closest.1)
+    }
+
+    /// Figures of the listener on `server` since the first snapshot; see [`Self::listener`].
+    #[must_use]
     pub fn stats(&self, server: SocketAddr) -> Option<KernelStats> {
-        let history = self.history(server)?;
+        self.listener(server).map(|listener| listener.stats())
+    }
+}
+
+/// The listener of one server, found once in a [`Watch`] for all that is asked of it.
+#[derive(Debug, Clone, Copy)]
+pub struct WatchedListener<'a> {
+    watch: &'a Watch,
+    server: SocketAddr,
+    /// The closest one, which may be gone.
+    history: &'a BoundHistory,
+}
+
+impl WatchedListener<'_> {
+    /// The fullest of its sockets, at the latest snapshot that had it.
+    #[must_use]
+    pub const fn socket(&self) -> &ListenSocket {
+        &self.history.socket
+    }
+
+    /// Its figures since the first snapshot.
+    #[must_use]
+    pub fn stats(&self) -> KernelStats {
+        let Self { watch, history, .. } = *self;
         let socket = &history.socket;
-        let sysctls = self.latest.sysctls;
-        Some(KernelStats {
+        let sysctls = watch.latest.sysctls;
+        KernelStats {
             local: socket.local,
             sockets: history.sockets,
             sockets_full: history.sockets_full,
-            listening: history.seen == self.samples,
-            span: self.latest.at.since(self.started),
-            samples: self.samples,
+            listening: history.seen == watch.samples,
+            span: watch.latest.at.since(watch.started),
+            samples: watch.samples,
             recv_q: socket.recv_q,
             send_q: socket.send_q,
             longest_wait: None,
@@ -292,7 +291,46 @@ impl Watch {
             synack_retries: sysctls.tcp_synack_retries,
             netns: Netns { own: true, ..Netns::default() },
             owner: None,
-            namespace: self.counters(),
+            namespace: watch.counters(),
+        }
+    }
+
+    /// The address that it is bound to in the latest snapshot; where it is gone, that of the next closest listener.
+    fn bound(&self) -> Option<SocketAddr> {
+        let is_present = |history: &BoundHistory| history.seen == self.watch.samples;
+        let present = if is_present(self.history) {
+            Some(self.history)
+        } else {
+            self.watch.closest(self.server, is_present)
+        };
+        present.map(|history| history.socket.local)
+    }
+
+    /// Its figures between the last two snapshots.
+    ///
+    /// `None` after the first snapshot, and where no socket listens there any more.
+    #[must_use]
+    pub fn interval(&self) -> Option<ListenerInterval> {
+        let watch = self.watch;
+        let interval = watch.interval.as_ref()?;
+        let bound = self.bound()?;
+        let (own, others): (Vec<&ListenSocket>, Vec<&ListenSocket>) =
+            watch.latest.sockets.iter().partition(|socket| socket.local == bound);
+        let drops = |sockets: &[&ListenSocket]| {
+            sockets.iter().map(|socket| interval.drops(socket).map(u64::from)).sum::<Option<u64>>()
+        };
+        // Drops of a closed socket would come on top.
+        let whole = !interval.lost.iter().any(|lost| lost.local == bound);
+        let own_drops = drops(&own).filter(|&drops| whole || drops > 0);
+        let full = own.iter().any(|socket| socket.is_full());
+        Some(ListenerInterval {
+            from: interval.from,
+            until: watch.latest.at,
+            drops: own_drops,
+            others_drops: drops(&others).filter(|_| interval.lost.iter().all(|lost| lost.local == bound)),
+            full,
+            overflowed: overflowed(&interval.counters, own_drops, full),
+            counters: interval.counters,
         })
     }
 }
@@ -312,7 +350,8 @@ impl ListenerDelta {
     pub fn between(first: Snapshot, last: Snapshot, server: SocketAddr) -> Option<Self> {
         let mut watch = Watch::new(first);
         watch.push(last);
-        Some(Self { stats: watch.stats(server)?, interval: watch.listener_interval(server)? })
+        let listener = watch.listener(server)?;
+        Some(Self { stats: listener.stats(), interval: listener.interval()? })
     }
 }
 

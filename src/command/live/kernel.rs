@@ -82,7 +82,8 @@ impl KernelPoller {
         for followed in monitor.namespaces() {
             for local in followed.watch.overflowing() {
                 if self.overflowing.insert((followed.netns.id, local), Instant::now()).is_none() {
-                    begun.extend(followed.stats(local, &self.owners.found));
+                    let listener = followed.watch.listener(local);
+                    begun.extend(listener.map(|listener| followed.stats(listener, &self.owners.found)));
                 }
             }
         }
@@ -138,13 +139,12 @@ fn record(monitor: &Monitor, owners: &Owners, listeners: &mut Listeners) -> Plac
     let servers: Vec<_> = listeners.servers().collect();
     for server in servers {
         let address = SocketAddr::new(server.ip(), server.port());
-        let Some((followed, local)) = monitor.find(address) else { continue };
+        let Some((followed, local, listener)) = monitor.find(address) else { continue };
         if let Some(inode) = followed.netns.inode.and_then(|inode| u32::try_from(inode).ok()) {
             places.insert((inode, local), server);
         }
-        let stats = followed.stats(local, owners);
-        if let Some((stats, interval)) = stats.zip(followed.watch.listener_interval(local)) {
-            listeners.record_kernel(server, stats, interval);
+        if let Some(interval) = listener.interval() {
+            listeners.record_kernel(server, followed.stats(listener, owners), interval);
         }
     }
     places
