@@ -211,15 +211,13 @@ impl WatchedNetns {
     /// Figures of one of its listeners, with the names of the namespace and of the process that listens.
     #[must_use]
     pub fn stats(&self, listener: WatchedListener<'_>, owners: &Owners) -> KernelStats {
-        let socket = listener.socket();
-        let stats = listener.stats();
-        // The kernel walks all connections for it: only while the answer matters.
-        let longest_wait = (stats.sockets_full > 0).then(|| self.longest_wait(socket.local.port())).flatten();
-        let owner = owners.of(socket.inode).first().cloned();
-        KernelStats { netns: self.netns.clone(), owner, longest_wait, ..stats }
+        let owner = owners.of(listener.socket().inode).first().cloned();
+        KernelStats { netns: self.netns.clone(), owner, ..listener.stats() }
     }
 
-    fn longest_wait(&self, port: u16) -> Option<Span> {
+    /// The longest wait of a connection in the accept queues of `port`. The kernel walks all connections for it.
+    #[must_use]
+    pub fn longest_wait(&self, port: u16) -> Option<Span> {
         let waiting = self.waiting(&[port]).ok()?;
         waiting.into_iter().filter_map(|waiting| waiting.waited).max().map(Span::from)
     }

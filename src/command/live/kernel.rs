@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use crate::kernel::{
     KernelError, KernelStats, Monitor, NetnsChoice, NetnsId, Owners, SegmentEvent, SegmentEventKind,
-    SegmentEvents, owners,
+    SegmentEvents, WatchedListener, WatchedNetns, owners,
 };
 use crate::listener::Listeners;
-use crate::packet::Endpoint;
+use crate::packet::{Endpoint, Span};
 
 /// An overflow after so long a rest is news again: longer than the 32 s between a client's last retries.
 const REST: Duration = Duration::from_secs(60);
@@ -24,6 +24,7 @@ pub(super) struct KernelPoller {
     /// The kernel's event of each dropped segment, or why there are none.
     events: Result<SegmentEvents, String>,
     owners: KnownOwners,
+    waits: LongestWaits,
     /// Time of each listener's latest overflow.
     overflowing: HashMap<(NetnsId, SocketAddr), Instant>,
 }
@@ -44,7 +45,7 @@ impl KernelPoller {
         } else {
             Err("switched off".to_owned())
         };
-        Self { monitor, failure, events, owners, overflowing: HashMap::new() }
+        Self { monitor, failure, events, owners, waits: LongestWaits::default(), overflowing: HashMap::new() }
     }
 
     /// Namespaces and figures that are read, and those that could not be, in sentences.
@@ -65,7 +66,8 @@ impl KernelPoller {
                 return Some(error);
             }
             self.owners.update(monitor);
-            let places = record(monitor, &self.owners.found, listeners);
+            self.waits.clear();
+            let places = record(monitor, &self.owners.found, &mut self.waits, listeners);
             if let Ok(events) = &mut self.events {
                 record_dropped(&events.drain(), &places, listeners);
             }
@@ -81,9 +83,10 @@ impl KernelPoller {
         let mut begun = Vec::new();
         for followed in monitor.namespaces() {
             for local in followed.watch.overflowing() {
-                if self.overflowing.insert((followed.netns.id, local), Instant::now()).is_none() {
-                    let listener = followed.watch.listener(local);
-                    begun.extend(listener.map(|listener| followed.stats(listener, &self.owners.found)));
+                if self.overflowing.insert((followed.netns.id, local), Instant::now()).is_none()
+                    && let Some(listener) = followed.watch.listener(local)
+                {
+                    begun.push(figures(followed, listener, &self.owners.found, &mut self.waits));
                 }
             }
         }
@@ -133,8 +136,28 @@ fn server_of(event: &SegmentEvent, places: &Places) -> Option<Endpoint> {
     places.get(&(event.netns, event.destination)).copied()
 }
 
+/// Longest waits in the accept queues of a port, by namespace, each looked up once after a snapshot.
+type LongestWaits = HashMap<(NetnsId, u16), Option<Span>>;
+
+/// Figures of a listener, with the longest wait in its queues while one of them is full.
+fn figures(
+    followed: &WatchedNetns,
+    listener: WatchedListener<'_>,
+    owners: &Owners,
+    waits: &mut LongestWaits,
+) -> KernelStats {
+    let mut stats = followed.stats(listener, owners);
+    // The kernel walks all connections for it: only while the answer matters.
+    if stats.sockets_full > 0 {
+        let port = stats.local.port();
+        let wait = waits.entry((followed.netns.id, port)).or_insert_with(|| followed.longest_wait(port));
+        stats.longest_wait = *wait;
+    }
+    stats
+}
+
 /// Records the figures of every server whose listener is in one of the namespaces.
-fn record(monitor: &Monitor, owners: &Owners, listeners: &mut Listeners) -> Places {
+fn record(monitor: &Monitor, owners: &Owners, waits: &mut LongestWaits, listeners: &mut Listeners) -> Places {
     let mut places = Places::new();
     let servers: Vec<_> = listeners.servers().collect();
     for server in servers {
@@ -144,7 +167,7 @@ fn record(monitor: &Monitor, owners: &Owners, listeners: &mut Listeners) -> Plac
             places.insert((inode, local), server);
         }
         if let Some(interval) = listener.interval() {
-            listeners.record_kernel(server, followed.stats(listener, owners), interval);
+            listeners.record_kernel(server, figures(followed, listener, owners, waits), interval);
         }
     }
     places
