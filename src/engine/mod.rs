@@ -11,6 +11,7 @@ mod intake;
 mod limits;
 mod options;
 mod packet_clock;
+pub mod packets;
 mod pool;
 mod shard;
 mod sharded;
