@@ -1,5 +1,6 @@
 //! Records the packets of attempts while they are undecided, where the input cannot be read twice.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
 use super::{
@@ -38,14 +39,16 @@ impl Recorder {
     /// Records a frame if it belongs to an attempt.
     pub(super) fn record(&mut self, frame: &Frame<'_>) {
         let Some(flow) = flow_of(frame) else { return };
-        if !self.flows.contains_key(&flow) {
-            if !segment(frame).is_some_and(|segment| segment.flags.contains(Flags::SYN)) {
+        let packets = match self.flows.entry(flow) {
+            Entry::Occupied(recorded) => recorded.into_mut(),
+            Entry::Vacant(_) if !segment(frame).is_some_and(|segment| segment.flags.contains(Flags::SYN)) => {
                 return;
             }
-            self.flows.insert(flow, AttemptPackets::default());
-            self.order.push_back(flow);
-        }
-        let Some(packets) = self.flows.get_mut(&flow) else { return };
+            Entry::Vacant(unknown) => {
+                self.order.push_back(flow);
+                unknown.insert(AttemptPackets::default())
+            }
+        };
         let grown = packets.push(KeptPacket::new(frame, self.limits.snap), &self.limits);
         self.bytes = self.bytes.saturating_add_signed(grown);
         while self.bytes > self.limits.total {
