@@ -3,28 +3,26 @@
 //! One thread does everything in turn: it takes what has arrived, and once a second it counts drops, asks the
 //! kernel about its queues, and reports what was settled since.
 
+mod config;
 mod kernel;
 mod reporter;
 mod signals;
 mod source;
 
 use std::io::{self, IsTerminal, Write};
-use std::num::NonZeroU64;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
+pub use self::config::{LiveConfig, SaveConfig};
 use self::kernel::KernelPoller;
 use self::reporter::LiveReporter;
 use self::signals::Signals;
 use self::source::RecordedSource;
-use super::analyse::AnalyseConfig;
 use super::{Status, analyse, raise_descriptor_limit, refuse_one_file_for_two};
-use crate::capture::{self, LiveOptions, Rotation, Saver, Source, devices};
+use crate::capture::{self, Rotation, Saver, Source, devices};
 use crate::clock;
 use crate::engine::{Analysis, AnalysisOptions, Summary};
-use crate::kernel::NetnsChoice;
 use crate::listener::Listeners;
 use crate::packet::Timestamp;
 use crate::printable::printable;
@@ -38,36 +36,6 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// Longest time that packets which arrived before the end take through the kernel's buffer.
 const LINGER: Duration = Duration::from_millis(600);
-
-/// Configuration of a live capture and of its analysis.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LiveConfig {
-    /// Configuration of the analysis; without files.
-    pub analyse: AnalyseConfig,
-    /// Interface, filter and buffer.
-    pub capture: LiveOptions,
-    /// End after so long.
-    pub duration: Option<Duration>,
-    /// End after so many packets.
-    pub count: Option<NonZeroU64>,
-    /// Keep the packets.
-    pub save: Option<SaveConfig>,
-    /// The user to become.
-    pub user: Option<String>,
-    /// The network namespaces whose listeners the kernel is asked about.
-    pub netns: NetnsChoice,
-    /// Load the BPF program for the kernel's events of dropped segments, where that is permitted.
-    pub with_bpf: bool,
-}
-
-/// Files that the packets are kept in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SaveConfig {
-    /// The file, or the beginning of the files' names.
-    pub path: PathBuf,
-    /// Conditions for beginning the next file.
-    pub rotation: Rotation,
-}
 
 /// Captures until a signal or a limit ends it, and writes the report.
 ///

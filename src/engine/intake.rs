@@ -1,7 +1,7 @@
 //! From frames to numbered packets of known flow, with a count of everything that is not used.
 
 use super::packet_clock::PacketClock;
-use super::summary::PacketCounts;
+use super::packet_counts::PacketCounts;
 use super::survey::{self, Survey};
 use super::undecoded::UndecodedCounts;
 use crate::packet::{self, Flags, FlowHasher, Frame, Frames, Glimpse, Packet, Span, Timestamp, Unused};

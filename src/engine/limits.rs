@@ -2,7 +2,7 @@
 
 use strum::{EnumCount, EnumDiscriminants, EnumIter, IntoStaticStr};
 
-use super::summary::PacketCounts;
+use super::packet_counts::PacketCounts;
 use super::survey::Survey;
 use super::undecoded::Undecoded;
 use crate::capture::CaptureInfo;

@@ -11,6 +11,7 @@ mod intake;
 mod limits;
 mod options;
 mod packet_clock;
+mod packet_counts;
 pub mod packets;
 mod pool;
 mod shard;
@@ -27,9 +28,10 @@ use std::io;
 
 pub use limits::{Limit, LimitCode};
 pub use options::AnalysisOptions;
+pub use packet_counts::PacketCounts;
 pub use single::Analysis;
 pub use sink::Sink;
-pub use summary::{PacketCounts, Summary};
+pub use summary::Summary;
 pub use survey::Survey;
 pub use undecoded::Undecoded;
 

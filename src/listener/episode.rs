@@ -1,8 +1,8 @@
-//! Stretches of trouble, and percentiles.
+//! Stretches of trouble.
 
-use super::Tally;
+use super::tally::Tally;
 use crate::handshake::{Cause, Confidence};
-use crate::packet::{Span, Timestamp};
+use crate::packet::Timestamp;
 
 /// A stretch of time in which a listener had one kind of trouble.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,17 +19,4 @@ pub struct Episode {
     pub ongoing: bool,
     /// Attempts of the episode, by verdict.
     pub verdicts: Tally,
-}
-
-/// The distribution of a time over a listener's attempts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Percentiles {
-    /// Half of the attempts took no longer.
-    pub p50: Span,
-    /// Nine in ten took no longer.
-    pub p90: Span,
-    /// 99 in 100 took no longer.
-    pub p99: Span,
-    /// The longest.
-    pub max: Span,
 }

@@ -4,7 +4,6 @@
 
 use strum::{EnumCount, EnumDiscriminants, EnumIter, IntoStaticStr};
 
-use super::diagnosis::is_overflow;
 use super::record::Record;
 use super::schedule::RetrySchedule;
 use super::totals::{CauseTally, Totals};
@@ -152,7 +151,7 @@ pub(super) fn evidence(
 /// Evidence from the kernel's counters; empty unless the cause is an overflow, or attempts look like one that the
 /// kernel did not count.
 fn of_kernel(cause: Option<Cause>, record: &Record, totals: &Totals) -> Vec<ListenerEvidence> {
-    let matters = cause.is_some_and(is_overflow) || totals.denied > 0;
+    let matters = cause == Some(Cause::AcceptQueueOverflow) || totals.denied > 0;
     let Some(stats) = figures(record).filter(|_| matters) else { return Vec::new() };
     if record.kernel.is_elsewhere(record.retries.after_ack) {
         return vec![ListenerEvidence::KernelElsewhere];

@@ -1,6 +1,5 @@
 //! The distribution of a time in bounded memory: exact for few values, in logarithmic buckets for more.
 
-use super::Percentiles;
 use crate::packet::Span;
 
 /// Values that are kept as they are.
@@ -12,6 +11,19 @@ const PER_DOUBLING: u32 = 8;
 /// The first bucket holds all up to 2^10 ns, about a microsecond; the last one all from 2^40 ns on, 18 minutes.
 const FIRST: u32 = 10;
 const BUCKETS: usize = ((40 - FIRST) * PER_DOUBLING) as usize;
+
+/// The distribution of a time over a listener's attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Percentiles {
+    /// Half of the attempts took no longer.
+    pub p50: Span,
+    /// Nine in ten took no longer.
+    pub p90: Span,
+    /// 99 in 100 took no longer.
+    pub p99: Span,
+    /// The longest.
+    pub max: Span,
+}
 
 /// The distribution of a time.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -7,13 +7,14 @@ use indexmap::IndexMap;
 use smallvec::SmallVec;
 
 use super::capture_limits::{CaptureLimits, Coverage};
+use super::conclude::conclude;
 use super::hypotheses::{self, Case};
 use super::observed::dropped_between;
 use super::paths::Paths;
 use super::record::{Record, is_open_case};
 use super::sightings::Sightings;
 use super::totals::Totals;
-use super::{Listener, Tally, diagnosis};
+use super::{Listener, Tally};
 use crate::handshake::{Attempt, Cause, Fact, Finding, Inference, Unproven, Verdict};
 use crate::kernel::{KernelStats, ListenerInterval};
 use crate::packet::{Endpoint, Timestamp};
@@ -237,10 +238,8 @@ impl Listeners {
     /// meant; among these by problems, and by address. The folded line comes last.
     #[must_use]
     pub fn listeners(&self) -> Vec<Listener> {
-        let summed = self
-            .records
-            .iter()
-            .map(|(&server, record)| diagnosis::listener(Some(server), record, &self.totals(record)));
+        let summed =
+            self.records.iter().map(|(&server, record)| conclude(Some(server), record, &self.totals(record)));
         let mut listeners: Vec<Listener> = summed.collect();
         listeners.sort_by_cached_key(|listener| {
             let problems = listener.problems();
@@ -253,7 +252,7 @@ impl Listeners {
             (rank, Reverse(problems), listener.server)
         });
         if self.rest.verdicts.total() > 0 {
-            listeners.push(diagnosis::listener(None, &self.rest, &self.rest.settled));
+            listeners.push(conclude(None, &self.rest, &self.rest.settled));
         }
         listeners
     }

@@ -8,6 +8,7 @@
 mod advice;
 mod capture_limits;
 mod clients;
+mod conclude;
 mod diagnosis;
 mod episode;
 mod evidence;
@@ -21,6 +22,7 @@ mod record;
 mod schedule;
 mod sightings;
 pub mod size;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod times;
@@ -30,13 +32,14 @@ pub use advice::{Advice, AdviceKind};
 pub use capture_limits::{CaptureLimits, Coverage};
 pub use clients::Clients;
 pub use diagnosis::Diagnosis;
-pub use episode::{Episode, Percentiles};
+pub use episode::Episode;
 pub use evidence::{KernelFigures, ListenerEvidence, ListenerEvidenceCode};
+pub use histogram::Percentiles;
 pub use hypotheses::{CauseGuide, cause_guides};
 pub use listeners::Listeners;
-pub use record::{RetrySums, Tally};
 pub use schedule::RetrySchedule;
 pub use sightings::Sightings;
+pub use tally::{RetrySums, Tally};
 
 use strum::EnumCount;
 

@@ -6,58 +6,10 @@ use super::kernel_history::KernelHistory;
 use super::observed::Observed;
 use super::schedule::Schedule;
 use super::size::BoundedLoad;
+use super::tally::{RetrySums, Tally};
 use super::times::Times;
 use super::totals::Totals;
-use crate::handshake::{Attempt, Fact, Retries, Vantage, Verdict};
-
-/// How many attempts got which verdict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Tally([u64; Verdict::COUNT]);
-
-impl Tally {
-    /// Counts one.
-    pub fn add(&mut self, verdict: Verdict) {
-        self.0[verdict as usize] += 1;
-    }
-
-    /// How many got `verdict`.
-    #[must_use]
-    pub fn get(&self, verdict: Verdict) -> u64 {
-        self.0[verdict as usize]
-    }
-
-    /// All of them.
-    #[must_use]
-    pub fn total(&self) -> u64 {
-        self.0.iter().sum()
-    }
-
-    /// Those that failed, stalled or lied.
-    #[must_use]
-    pub fn problems(&self) -> u64 {
-        Verdict::iter().filter(|verdict| verdict.is_problem()).map(|verdict| self.get(verdict)).sum()
-    }
-}
-
-/// Sums of [`Retries`] over attempts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct RetrySums {
-    /// Repeated SYNs.
-    pub syn: u64,
-    /// Repeated SYN-ACKs.
-    pub syn_ack: u64,
-    /// Repeated SYN-ACKs after an ACK.
-    pub after_ack: u64,
-}
-
-impl RetrySums {
-    /// Adds one attempt's.
-    pub fn add(&mut self, retries: Retries) {
-        self.syn += u64::from(retries.syn);
-        self.syn_ack += u64::from(retries.syn_ack);
-        self.after_ack += u64::from(retries.after_ack);
-    }
-}
+use crate::handshake::{Attempt, Fact, Vantage, Verdict};
 
 /// Everything kept of one listener.
 #[derive(Debug, Clone, PartialEq, Default)]

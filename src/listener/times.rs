@@ -1,7 +1,6 @@
 //! Distributions of the times that a listener's clients took to connect and were kept waiting.
 
-use super::Percentiles;
-use super::histogram::Histogram;
+use super::histogram::{Histogram, Percentiles};
 use crate::handshake::Attempt;
 use crate::packet::Span;
 

@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 use strum::EnumCount;
 
 use super::clients::Clients;
-use super::record::Tally;
+use super::tally::Tally;
 use crate::handshake::{Attempt, Cause, Confidence, Evidence, EvidenceCode, Inference, RuledOut, Verdict};
 use crate::packet::Timestamp;
 

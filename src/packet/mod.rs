@@ -8,6 +8,7 @@
 
 mod decode;
 mod flow;
+mod frame;
 mod link;
 mod option_layout;
 mod protocol;
@@ -16,12 +17,13 @@ mod seq;
 mod shared;
 mod time;
 
-pub use decode::{Frame, Frames, decode};
+pub use decode::decode;
 pub(crate) use decode::{
     Glimpse, HEADERS, Unused, general, glimpse_ipv4, glimpse_ipv6, tunnel_ports, tunnel_protocols,
     usual_ipv4, usual_ipv6,
 };
 pub use flow::{Direction, Endpoint, FlowHasher, FlowKey};
+pub use frame::{Frame, Frames};
 pub use link::LinkType;
 pub use option_layout::{OptionKind, OptionLayout};
 pub use protocol::Protocol;

@@ -1,9 +1,10 @@
 //! An undecided attempt: what its segments have shown so far.
 //!
-//! Owns the attempt's facts and its [`Phase`]; `event` classifies a segment by its sequence numbers (DOMAIN §4),
+//! Owns the attempt's facts and its [`Phase`]; `classify` finds what a segment means by its sequence numbers (DOMAIN §4),
 //! `from_client`, `from_server` and `resets` have every step from one phase to the next. Does not own when the attempt
 //! is settled (`tracker`), nor what the record says then (`decide`).
 
+mod classify;
 mod cold;
 mod dates;
 mod event;
@@ -12,6 +13,7 @@ mod from_server;
 mod resets;
 mod retransmissions;
 mod stamp;
+mod stamp_clock;
 
 pub(super) use cold::ColdState;
 use event::Event;
@@ -19,7 +21,7 @@ pub(super) use event::{answers_syn, is_syn, is_synack};
 pub(super) use from_server::REORDERING;
 pub(super) use retransmissions::HandshakeSegment;
 use retransmissions::{NONE, Retransmissions};
-use stamp::StampClock;
+use stamp_clock::StampClock;
 
 use super::attempt::{IcmpAnswer, Retries};
 use super::duplicates::Recent;

@@ -2,7 +2,7 @@
 
 use etherparse::err::LenError;
 
-use super::{Frame, Skip};
+use crate::packet::{Frame, Skip};
 
 /// The undecoded rest of a packet.
 #[derive(Debug, Clone, Copy)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::text::{Line, LineTone, labelled};
+use super::line::{Line, LineTone, labelled};
 use super::{QueueRow, Queues, QueuesOptions};
 use crate::kernel::{LimitFrom, Netns, Owner, ProcessState};
 use crate::printable::printable;

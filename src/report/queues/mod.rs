@@ -1,8 +1,9 @@
-//! The table of `hsanalyze listeners`, and its JSON.
+//! The table of `hsanalyze listeners`.
 //!
-//! Turns snapshots into text. Does not own reading the kernel, nor when and where the text is written.
+//! Turns snapshots into text. Does not own the JSON (`record`), reading the kernel, nor when and where the text is written.
 
 mod explain;
+mod line;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,6 @@ use std::time::Duration;
 
 use crate::kernel::{LimitFrom, ListenSocket, Netns, Owner, Owners, Snapshot, WaitingConnection, Watch};
 use crate::packet::{Span, Timestamp};
-use crate::report::record::write_queues;
 
 /// The forms it can be shown in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -147,15 +147,6 @@ impl<'a> Queues<'a> {
     /// The writer's errors.
     pub fn write_text(&self, out: &mut impl Write, options: &QueuesOptions) -> io::Result<()> {
         text::write(out, self, options)
-    }
-
-    /// Writes the JSON document and a line feed; `pretty` over several lines.
-    ///
-    /// # Errors
-    ///
-    /// The writer's errors.
-    pub fn write_json(&self, out: &mut impl Write, pretty: bool) -> io::Result<()> {
-        write_queues(out, self, pretty)
     }
 
     pub(super) fn at(&self) -> Timestamp {

@@ -2,7 +2,7 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::text::{Line, LineTone};
+use super::line::{Line, LineTone};
 use super::{QueueRow, Queues};
 use crate::kernel::LimitFrom;
 use crate::printable::printable;

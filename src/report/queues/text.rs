@@ -6,22 +6,11 @@ use colored::{Color, ColoredString, Colorize};
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::explain::explanations;
+use super::line::{Line, LineTone};
 use super::table::table;
 use super::{NetnsQueues, Queues, QueuesOptions};
 use crate::kernel::{Counter, Sysctls};
 use crate::words::count;
-
-/// Emphasis of a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LineTone {
-    Alarm,
-    Warning,
-    Heading,
-    Plain,
-}
-
-/// A line with its emphasis.
-pub(super) type Line = (LineTone, String);
 
 pub(super) fn write(out: &mut impl Write, queues: &Queues<'_>, options: &QueuesOptions) -> io::Result<()> {
     let mut below = explanations(queues, options);
@@ -102,14 +91,6 @@ fn headline(queues: &Queues<'_>, options: &QueuesOptions) -> Line {
     let line =
         if line.chars().count() > columns { line.replace("network namespaces", "netns") } else { line };
     (tone, line)
-}
-
-/// A sentence behind its label, wrapped and indented; a no-break space keeps a command on one line.
-pub(super) fn labelled(label: &str, text: &str, width: usize) -> Vec<Line> {
-    let first = format!("  {label:<6} ");
-    let options = textwrap::Options::new(width).initial_indent(&first).subsequent_indent("         ");
-    let lines = textwrap::wrap(text, options).into_iter();
-    lines.map(|line| (LineTone::Plain, line.replace('\u{a0}', " "))).collect()
 }
 
 fn sysctls(sysctls: &Sysctls, width: usize) -> Vec<Line> {

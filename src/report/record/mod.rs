@@ -23,7 +23,6 @@ pub(super) use self::capture::OverviewRecord;
 #[cfg(all(target_os = "linux", feature = "lab"))]
 pub(crate) use self::lab::write_lab;
 pub(super) use self::listener::ListenerRecord;
-pub(super) use self::queues::write_queues;
 pub use self::race::{write_race_csv, write_race_json};
 pub use self::size::write_size_json;
 use super::wording;

@@ -152,29 +152,27 @@ impl<'a> From<&'a QueueRow<'a>> for QueueRecord<'a> {
     }
 }
 
-/// Writes the document and a line feed; `pretty` over several lines.
-///
-/// # Errors
-///
-/// The writer's errors.
-pub(in crate::report) fn write_queues(
-    out: &mut impl Write,
-    queues: &Queues<'_>,
-    pretty: bool,
-) -> io::Result<()> {
-    let document = QueuesRecord {
-        schema: SCHEMA,
-        tool: TOOL,
-        time: Shown(Rfc3339(queues.at())),
-        namespaces: queues.namespaces.iter().map(NetnsFiguresRecord::from).collect(),
-        unreadable_namespaces: queues.unreadable,
-        unreadable_processes: queues.owners.unreadable(),
-        listeners: queues.rows.iter().map(QueueRecord::from).collect(),
-    };
-    if pretty {
-        serde_json::to_writer_pretty(&mut *out, &document)?;
-    } else {
-        serde_json::to_writer(&mut *out, &document)?;
+impl Queues<'_> {
+    /// Writes the JSON document and a line feed; `pretty` over several lines.
+    ///
+    /// # Errors
+    ///
+    /// The writer's errors.
+    pub fn write_json(&self, out: &mut impl Write, pretty: bool) -> io::Result<()> {
+        let document = QueuesRecord {
+            schema: SCHEMA,
+            tool: TOOL,
+            time: Shown(Rfc3339(self.at())),
+            namespaces: self.namespaces.iter().map(NetnsFiguresRecord::from).collect(),
+            unreadable_namespaces: self.unreadable,
+            unreadable_processes: self.owners.unreadable(),
+            listeners: self.rows.iter().map(QueueRecord::from).collect(),
+        };
+        if pretty {
+            serde_json::to_writer_pretty(&mut *out, &document)?;
+        } else {
+            serde_json::to_writer(&mut *out, &document)?;
+        }
+        writeln!(out)
     }
-    writeln!(out)
 }

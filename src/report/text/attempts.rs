@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::TextStyle;
 use super::paint::Emphasis;
+use super::style::TextStyle;
 use super::words::{columns, pad, wrap};
 use crate::handshake::{Attempt, Connect, Outcome, Reason, Retries, Verdict};
 use crate::packet::Endpoint;

@@ -2,14 +2,14 @@
 
 use std::io::{self, Write};
 
-use super::TextStyle;
 use super::header::HeaderCounts;
 use super::paint::Emphasis;
+use super::style::TextStyle;
 use super::words::wrap;
 use crate::engine::{Limit, Summary, Undecoded};
 use crate::handshake::{Cause, Unproven, Verdict};
 use crate::listener::Listener;
-use crate::packet::{Protocol, Span};
+use crate::packet::Span;
 use crate::report::wording;
 use crate::words::{count, number, verb};
 
@@ -184,13 +184,5 @@ fn share_of(undecoded: &Undecoded, total: u64) -> String {
 fn are_of(undecoded: &Undecoded) -> String {
     let are = verb(undecoded.packets, "is", "are");
     let because = if undecoded.protocol.name().is_none() { ", which is not decoded" } else { "" };
-    format!("{are} {}{because}", protocol_words(undecoded.protocol))
-}
-
-/// `UDP port 53 (DNS)`, or the number alone.
-pub(super) fn protocol_words(protocol: Protocol) -> String {
-    match protocol.name() {
-        Some(name) => format!("{protocol} ({name})"),
-        None => protocol.to_string(),
-    }
+    format!("{are} {}{because}", wording::protocol(undecoded.protocol))
 }

@@ -4,10 +4,9 @@ use std::io::{self, Write};
 
 use strum::{EnumCount, IntoEnumIterator};
 
-use super::TextStyle;
 use super::clock::length;
-use super::conclusion::protocol_words;
 use super::paint::Emphasis;
+use super::style::TextStyle;
 use super::words::wrap;
 use crate::capture::CaptureInfo;
 use crate::engine::{Limit, Summary, Undecoded};
@@ -221,7 +220,7 @@ pub(super) fn write_packets(
     if packets.undecoded.is_empty() {
         return Ok(());
     }
-    let words = |u: &Undecoded| format!("{} {}", number(u.packets), protocol_words(u.protocol));
+    let words = |u: &Undecoded| format!("{} {}", number(u.packets), wording::protocol(u.protocol));
     let undecoded: Vec<String> = packets.undecoded.iter().map(words).collect();
     style.write_labelled(out, Emphasis::Strong, "", "not TCP", &undecoded.join(", "))
 }

@@ -4,9 +4,9 @@ use std::io::{self, Write};
 
 use strum::IntoEnumIterator;
 
-use super::TextStyle;
 use super::attempts::schedule;
 use super::paint::Emphasis;
+use super::style::TextStyle;
 use super::words::{columns, pad, wrap};
 use crate::engine::Summary;
 use crate::handshake::{Attempt, Verdict};

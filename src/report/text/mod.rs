@@ -12,6 +12,7 @@ mod header;
 mod listeners;
 mod paint;
 mod stream;
+mod style;
 mod words;
 mod worst;
 
@@ -19,14 +20,15 @@ use std::io::{self, Write};
 
 use self::clock::Clock;
 use self::header::HeaderCounts;
+use self::paint::Painter;
 pub use self::paint::wanted_by_environment;
-use self::paint::{Emphasis, Painter};
 pub use self::stream::AttemptLines;
+use self::style::TextStyle;
 pub(super) use self::words::wrap;
 use self::worst::ListedAttempts;
 use super::{ReportOptions, Verbosity, VerdictSet};
 use crate::engine::Summary;
-use crate::handshake::{Attempt, Cause};
+use crate::handshake::Attempt;
 use crate::listener::Listeners;
 
 /// Collects what the report will need of the attempts.
@@ -91,62 +93,5 @@ impl TextReport {
             header::write_packets(out, &style, summary)?;
         }
         Ok(())
-    }
-}
-
-/// Layout that all parts of one report share.
-struct TextStyle<'a> {
-    paint: Painter,
-    clock: &'a Clock,
-    width: usize,
-    verbose: bool,
-    all: bool,
-    several_captures: bool,
-}
-
-impl TextStyle<'_> {
-    /// Columns of a label and the space after it.
-    const LABEL: usize = 9;
-
-    /// A label and its text, wrapped beside it.
-    fn write_labelled(
-        &self,
-        out: &mut impl Write,
-        emphasis: Emphasis,
-        indent: &str,
-        label: &str,
-        text: &str,
-    ) -> io::Result<()> {
-        let label_width = Self::LABEL.max(label.len() + 1);
-        let rest = format!("{indent}{}", " ".repeat(label_width));
-        for (index, line) in words::wrap(text, self.width, &rest, &rest).iter().enumerate() {
-            match line.strip_prefix(rest.as_str()) {
-                Some(line) if index == 0 => {
-                    let label = self.paint.apply(emphasis, &words::pad(label, label_width));
-                    writeln!(out, "{indent}{label}{line}")?;
-                }
-                _ => writeln!(out, "{line}")?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Emphasis of a problem with this cause.
-    fn cause_emphasis(&self, cause: Option<Cause>) -> Emphasis {
-        emphasis_of(cause)
-    }
-
-    /// The one of two tones that stands out more.
-    fn graver(&self, a: Emphasis, b: Emphasis) -> Emphasis {
-        if a == Emphasis::Alarm || (a == Emphasis::Warning && b != Emphasis::Alarm) { a } else { b }
-    }
-}
-
-/// Emphasis of a problem with this cause.
-fn emphasis_of(cause: Option<Cause>) -> Emphasis {
-    match cause {
-        Some(cause) if cause.is_meant() => Emphasis::Note,
-        Some(Cause::SynScan) | None => Emphasis::Warning,
-        Some(_) => Emphasis::Alarm,
     }
 }

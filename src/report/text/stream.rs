@@ -52,8 +52,9 @@ impl AttemptLines {
     ///
     /// The errors of `out`.
     pub fn overflow(&self, out: &mut impl Write, now: Timestamp, word: &KernelStats) -> io::Result<()> {
-        let what =
-            self.paint.apply(super::emphasis_of(Some(Cause::AcceptQueueOverflow)), "accept queue overflows");
+        let what = self
+            .paint
+            .apply(super::style::emphasis_of(Some(Cause::AcceptQueueOverflow)), "accept queue overflows");
         let dropped = word.drops.map_or_else(String::new, |n| format!(", {} dropped", count(n, "packet")));
         let limit = word.send_q.map_or_else(String::new, |limit| format!(" where {limit} may"));
         let wait = word.longest_wait.map_or_else(String::new, |wait| format!(" for up to {wait}"));
@@ -69,7 +70,7 @@ impl AttemptLines {
 
     fn line(&self, out: &mut impl Write, attempt: &Attempt, so_far: &str) -> io::Result<()> {
         let emphasis = match (attempt.verdict.is_problem(), attempt.inference.cause) {
-            (true, cause) => super::emphasis_of(cause),
+            (true, cause) => super::style::emphasis_of(cause),
             (false, _) => Emphasis::Good,
         };
         let mut words = vec![self.paint.apply(emphasis, attempt.verdict.name())];

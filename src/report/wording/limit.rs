@@ -1,6 +1,7 @@
 //! Limits of the captures.
 
 use crate::engine::Limit;
+use crate::packet::Protocol;
 use crate::printable::printable;
 use crate::words::{count, number, verb};
 
@@ -71,5 +72,13 @@ pub(in crate::report) fn limit(limit: &Limit) -> String {
             let packets = count(*packets, "packet");
             format!("{packets} of a link type without a decoder ({})", link_types.join(", "))
         }
+    }
+}
+
+/// `UDP port 53 (DNS)`, or the number alone.
+pub(in crate::report) fn protocol(protocol: Protocol) -> String {
+    match protocol.name() {
+        Some(name) => format!("{protocol} ({name})"),
+        None => protocol.to_string(),
     }
 }

@@ -18,5 +18,5 @@ pub(super) use clients::clients;
 pub(super) use delay::{by_distribution, by_range};
 pub(super) use diagnosis::{diagnosis, server_name};
 pub(super) use evidence::{evidence, icmp_name, listener_evidence, ruled_out};
-pub(super) use limit::limit;
+pub(super) use limit::{limit, protocol};
 pub(super) use size::{accept_rate, answer as size_answer, arrivals, rate, size};

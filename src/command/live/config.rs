@@ -1,0 +1,39 @@
+//! Configuration of a live capture.
+
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::capture::{LiveOptions, Rotation};
+use crate::command::analyse::AnalyseConfig;
+use crate::kernel::NetnsChoice;
+
+/// Configuration of a live capture and of its analysis.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LiveConfig {
+    /// Configuration of the analysis; without files.
+    pub analyse: AnalyseConfig,
+    /// Interface, filter and buffer.
+    pub capture: LiveOptions,
+    /// End after so long.
+    pub duration: Option<Duration>,
+    /// End after so many packets.
+    pub count: Option<NonZeroU64>,
+    /// Keep the packets.
+    pub save: Option<SaveConfig>,
+    /// The user to become.
+    pub user: Option<String>,
+    /// The network namespaces whose listeners the kernel is asked about.
+    pub netns: NetnsChoice,
+    /// Load the BPF program for the kernel's events of dropped segments, where that is permitted.
+    pub with_bpf: bool,
+}
+
+/// Files that the packets are kept in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SaveConfig {
+    /// The file, or the beginning of the files' names.
+    pub path: PathBuf,
+    /// Conditions for beginning the next file.
+    pub rotation: Rotation,
+}

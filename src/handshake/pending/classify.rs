@@ -1,0 +1,104 @@
+//! The meaning of a segment to an attempt, by its flags and sequence numbers.
+
+use super::Pending;
+use super::event::{Event, answers_syn, is_syn, within};
+use crate::handshake::facts::Fact;
+use crate::packet::{Flags, Segment, Seq};
+
+impl Pending {
+    #[inline(always)]
+    pub(super) fn of_client(&self, segment: &Segment) -> Event {
+        let flags = segment.flags;
+        if flags.contains(Flags::RST) {
+            return Event::ClientRst;
+        }
+        if is_syn(segment) {
+            return Event::Syn;
+        }
+        let begun = within(segment.seq, self.client_isn.plus(1));
+        if !flags.contains(Flags::ACK) || !(begun || self.is_simultaneous_synack(segment)) {
+            return Event::ClientOutOfWindow;
+        }
+        match self.synack {
+            None if self.facts.has(Fact::Simultaneous) && within(segment.ack, self.server_isn.plus(1)) => {
+                Event::Ack
+            }
+            None => Event::Onward,
+            Some(_) if within(segment.ack, self.server_isn.plus(1)) => Event::Ack,
+            Some(_) => match self.cold().and_then(|cold| cold.other_answer) {
+                Some(other) if within(segment.ack, other.isn.plus(1)) => Event::Ack,
+                Some(_) | None => Event::ClientOutOfWindow,
+            },
+        }
+    }
+
+    /// True if `segment` is the client's SYN-ACK of a simultaneous open, whose ISN is that of its SYN.
+    fn is_simultaneous_synack(&self, segment: &Segment) -> bool {
+        self.facts.has(Fact::Simultaneous)
+            && segment.flags.contains(Flags::SYN)
+            && segment.seq == self.client_isn
+    }
+
+    #[inline(always)]
+    pub(super) fn of_server(&self, segment: &Segment) -> Event {
+        let flags = segment.flags;
+        if flags.contains(Flags::RST) {
+            return self.of_server_rst(segment);
+        }
+        let has_ack = flags.contains(Flags::ACK);
+        if flags.contains(Flags::SYN) {
+            let simultaneous = self.facts.has(Fact::Simultaneous);
+            return match (has_ack, self.synack) {
+                (false, _) => Event::SynAck,
+                (true, _) if !self.covers_syn(segment.ack) => Event::ServerOutOfWindow,
+                (true, None) if simultaneous && segment.seq != self.server_isn => Event::OtherSynAck,
+                (true, Some(_)) if segment.seq != self.server_isn => Event::OtherSynAck,
+                (true, _) => Event::SynAck,
+            };
+        }
+        if !has_ack || !self.continues(segment) {
+            return Event::ServerOutOfWindow;
+        }
+        let speaks = segment.payload > 0 || flags.contains(Flags::FIN);
+        let beyond = segment.ack.after(self.acknowledged()) || segment.options.has_sacked();
+        if speaks || beyond { Event::Proof } else { Event::BareAck }
+    }
+
+    fn of_server_rst(&self, segment: &Segment) -> Event {
+        if segment.flags.contains(Flags::ACK) {
+            // Covers the SYN, or something the client sent since.
+            let fits = within(segment.ack, self.client_isn.plus(1));
+            return if fits { Event::RstAck } else { Event::ServerOutOfWindow };
+        }
+        if self.ack_at.is_none() {
+            let early = self.synack.is_some() && segment.seq == self.server_isn.plus(1);
+            return if early { Event::EarlyRst } else { Event::ServerOutOfWindow };
+        }
+        let answers_ack =
+            segment.seq.at_or_after(self.server_isn.plus(1)) && self.client_ack.at_or_after(segment.seq);
+        if answers_ack { Event::BareRst } else { Event::ServerOutOfWindow }
+    }
+
+    /// True if an acknowledgment number answers the SYN.
+    pub(super) fn covers_syn(&self, ack: Seq) -> bool {
+        answers_syn(ack, self.client_isn, self.syn_payload)
+    }
+
+    /// True if a server segment carries on from this attempt's numbers, and not from those of an older connection
+    /// between the same ports.
+    fn continues(&self, segment: &Segment) -> bool {
+        let knows_client = within(segment.ack, self.client_isn.plus(1));
+        match self.synack {
+            Some(_) => knows_client && within(segment.seq, self.server_isn.plus(1)),
+            // Without the SYN-ACK only what the client is known to have sent can be trusted.
+            None => knows_client && self.client_next.at_or_after(segment.ack),
+        }
+    }
+
+    /// The number that the server had acknowledged with its SYN-ACK; more than that proves the ACK arrived.
+    pub(super) fn acknowledged(&self) -> Seq {
+        // A simultaneous open's first answer is a plain SYN, and one out of the capture is unknown.
+        let known = self.synack.is_some() && !self.facts.has(Fact::Simultaneous);
+        if known { self.answered } else { self.client_isn.plus(1).plus(self.syn_payload) }
+    }
+}

@@ -1,0 +1,118 @@
+//! Conclusions on a listener: its record summed up, with the main cause, the diagnosis, the advice and the size. Does not
+//! own the evidence (`evidence`), nor the sentences (`report/wording`).
+
+use super::advice::{Advice, advice};
+use super::diagnosis::{Diagnosis, without_cause};
+use super::evidence::{evidence, figures};
+use super::record::Record;
+use super::size::{Answer, Size};
+use super::totals::{CauseTally, Totals};
+use super::{CauseCount, Listener};
+use crate::handshake::{Cause, Confidence};
+use crate::kernel::KernelStats;
+use crate::packet::Endpoint;
+
+/// The listener as the outputs show it.
+pub(super) fn conclude(server: Option<Endpoint>, record: &Record, totals: &Totals) -> Listener {
+    let cause = main_cause(totals);
+    // Once the kernel has counted an overflow that no attempt shows, it explains SYNs without an answer.
+    let silent = matches!(cause, None | Some(Cause::Filtered));
+    let unseen = silent && counted_alone(record, totals);
+    let cause = if unseen { Some(Cause::AcceptQueueOverflow) } else { cause };
+    let tally = cause.and_then(|cause| totals.of(cause)).cloned().unwrap_or_default();
+    let diagnosis = match cause {
+        None => without_cause(record, totals),
+        Some(_) if unseen => Diagnosis::CountedByKernel,
+        Some(_) => Diagnosis::Explained {
+            affected: tally.verdicts,
+            answers: server.is_some() && record.observed.answered > 0,
+        },
+    };
+    let counted =
+        tally.span.filter(|_| cause == Some(Cause::AcceptQueueOverflow)).is_some_and(|(from, to)| {
+            record.kernel.evidence(from, to, record.retries.after_ack).is_some_and(|kernel| kernel.overflowed)
+        });
+    let confidence = if unseen || counted { Some(Confidence::Confirmed) } else { tally.confidence() };
+    let size = server.and_then(|_| size(cause, confidence, record));
+    Listener {
+        server,
+        verdicts: record.verdicts,
+        unproven: record.unproven,
+        connect_time: record.times.connect(),
+        delay: record.times.delay(),
+        stall: record.times.stall(),
+        stalled: record.times.stalled(),
+        late: record.late,
+        odd_answers: record.observed.odd_answers,
+        no_problem: totals.no_problem,
+        retries: record.retries,
+        causes: totals
+            .causes()
+            .map(|(cause, tally)| CauseCount::new(cause, tally.verdicts, tally.surest))
+            .collect(),
+        cause,
+        abort_on_overflow: cause
+            .filter(|&cause| cause == Cause::AcceptQueueOverflow)
+            .and(abort(record, totals, unseen)),
+        confidence,
+        evidence: evidence(cause, &tally, record, totals),
+        ruled_out: totals.ruled_out.to_vec(),
+        diagnosis,
+        episodes: Vec::new(),
+        clients: totals.clients,
+        advice: advice(cause, confidence, &diagnosis, record, &tally)
+            .into_iter()
+            .map(|advice| sized(advice, size.as_ref()))
+            .collect(),
+        since: tally.span.map(|(from, _)| from),
+        until: tally.span.map(|(_, to)| to),
+        size,
+        kernel: record.kernel.stats().cloned(),
+    }
+}
+
+/// Advice to raise the backlog, where that helps.
+fn sized(advice: Advice, size: Option<&Size>) -> Advice {
+    match (advice, size.map(|size| size.answer)) {
+        (Advice::AcceptFaster, Some(Answer::NothingAccepted { .. })) => Advice::FindWhyNothingIsAccepted,
+        (Advice::AcceptFaster, Some(Answer::Outrun { .. })) => Advice::OnlyAcceptFaster,
+        (advice, _) => advice,
+    }
+}
+
+/// Estimate of how large the queue should have been; `None` unless it overflowed at likely or confirmed, with drops
+/// seen.
+fn size(cause: Option<Cause>, confidence: Option<Confidence>, record: &Record) -> Option<Size> {
+    let sure = cause == Some(Cause::AcceptQueueOverflow) && confidence > Some(Confidence::Possible);
+    let limit = record.kernel.stats().and_then(|kernel| kernel.send_q);
+    sure.then(|| record.load.size(limit)).flatten()
+}
+
+/// True if the kernel counted overflows of this queue and no attempt has that cause: the clients are still waiting, or
+/// are not in the capture.
+fn counted_alone(record: &Record, totals: &Totals) -> bool {
+    totals.of(Cause::AcceptQueueOverflow).is_none()
+        && figures(record).and_then(KernelStats::overflowed) == Some(true)
+}
+
+/// The cause that matters most: the surest, and of these the one that explains most attempts. What a program meant comes
+/// after what is broken, unless that is only possible.
+fn main_cause(totals: &Totals) -> Option<Cause> {
+    let rank = |cause: Cause, tally: &CauseTally| {
+        let sure = tally.confidence() > Some(Confidence::Possible);
+        (sure, sure && !cause.is_meant(), tally.verdicts.total())
+    };
+    let ranked = totals.causes().map(|(cause, tally)| (rank(cause, tally), std::cmp::Reverse(cause)));
+    ranked.max().map(|(_, cause)| cause.0)
+}
+
+/// Which `tcp_abort_on_overflow` the overflows show; `None` where they show neither, or both.
+fn abort(record: &Record, totals: &Totals, unseen: bool) -> Option<bool> {
+    let [ignored, reset] = totals.settings.map(|attempts| attempts > 0);
+    if !ignored && !reset {
+        // SYN drops and SYN cookies look the same with either setting.
+        let confirmed = totals.of(Cause::AcceptQueueOverflow).is_some_and(|tally| tally.confirmed > 0);
+        return figures(record).filter(|_| unseen || confirmed)?.abort_on_overflow;
+    }
+    (ignored != reset).then_some(reset)
+}
