@@ -18,18 +18,20 @@ enum Subject {
     Cause(Cause),
     /// An attempt that failed, stalled or lied, or a listener that the kernel saw overflow.
     Problem,
+    /// An attempt that completed late, or to which the server answered late.
+    Late,
 }
 
 impl Subject {
     /// The word for [`Subject::Problem`].
     const PROBLEM: &'static str = "problem";
-    /// Short for the verdict of a connection that was made late.
+    /// The word for [`Subject::Late`].
     const LATE: &'static str = "late";
 
     fn named(word: &str) -> Option<Self> {
         match word {
             Self::PROBLEM => Some(Self::Problem),
-            Self::LATE => "completed-late".parse().ok().map(Self::Verdict),
+            Self::LATE => Some(Self::Late),
             _ => word.parse().map(Self::Verdict).ok().or_else(|| word.parse().map(Self::Cause).ok()),
         }
     }
@@ -78,6 +80,7 @@ impl fmt::Display for Condition {
             Subject::Verdict(verdict) => verdict.name(),
             Subject::Cause(cause) => cause.name(),
             Subject::Problem => Subject::PROBLEM,
+            Subject::Late => Subject::LATE,
         };
         f.write_str(word)?;
         self.least.map_or(Ok(()), |least| write!(f, ":{}", least.name()))
@@ -87,9 +90,9 @@ impl fmt::Display for Condition {
 impl Condition {
     /// Every word without a confidence, for help and completions.
     pub fn words() -> impl Iterator<Item = &'static str> {
-        let late = Subject::named(Subject::LATE).map(|_| Subject::LATE);
         let verdicts = Verdict::iter().map(Verdict::name);
-        [Subject::PROBLEM].into_iter().chain(late).chain(verdicts).chain(Cause::iter().map(Cause::name))
+        let own = [Subject::PROBLEM, Subject::LATE].into_iter();
+        own.chain(verdicts).chain(Cause::iter().map(Cause::name))
     }
 
     fn is_met(self, summary: &Summary) -> bool {
@@ -111,6 +114,8 @@ impl Condition {
             (Subject::Verdict(wanted), Some(_)) => {
                 listener.causes.iter().any(|count| explained(count, wanted))
             }
+            (Subject::Late, None) => listener.late > 0,
+            (Subject::Late, Some(_)) => listener.causes.iter().any(|count| sure(count.surest_late)),
             (Subject::Problem, _) if counted == Some(Cause::AcceptQueueOverflow) => true,
             (Subject::Problem, None) => listener.problems() > 0,
             (Subject::Problem, Some(_)) => listener
@@ -191,7 +196,7 @@ mod tests {
 
     #[test]
     fn words_are_read_as_they_are_written() {
-        for word in Condition::words().filter(|&word| word != Subject::LATE) {
+        for word in Condition::words() {
             assert_eq!(word.parse::<Condition>().unwrap().to_string(), word);
             let sure = format!("{word}:confirmed");
             assert_eq!(sure.parse::<Condition>().unwrap().to_string(), sure);

@@ -97,9 +97,7 @@ impl Attempt {
     /// True if the client connected late, or got its first answer late.
     #[must_use]
     pub fn is_late(&self) -> bool {
-        /// A shorter stall is one lost segment of any path.
-        const STALL: Span = Span::from_millis(500);
-        self.verdict == Verdict::CompletedLate || self.timing.stall.is_some_and(|stall| stall >= STALL)
+        self.verdict == Verdict::CompletedLate || self.timing.stall.is_some()
     }
 
     /// True if the server reset the connection after the client's ACK.
@@ -146,7 +144,8 @@ pub struct Timing {
     pub connect: Option<Span>,
     /// The part of `connect` that retries cost; zero for a handshake at the first try.
     pub delay: Option<Span>,
-    /// From the ACK to the server's first proof of the connection, less a round trip, where the server was late.
+    /// From the ACK, or from the client's first data, to the server's first proof of the connection, less a round trip;
+    /// `None` unless retransmissions show that the client was kept waiting.
     pub stall: Option<Span>,
     /// From the SYN to the SYN-ACK that answers it: the server side's round trip.
     pub syn_to_synack: Option<Span>,
@@ -156,14 +155,4 @@ pub struct Timing {
     pub ack_to_rst: Option<Span>,
     /// From the first packet to the last.
     pub duration: Span,
-}
-
-impl Timing {
-    /// The stall, if a retransmission ended it: no timer for one is shorter than 100 ms. What is shorter shows how long a
-    /// client's segment was under way.
-    #[must_use]
-    pub fn long_stall(&self) -> Option<Span> {
-        const SHORTEST: Span = Span::from_millis(100);
-        self.stall.filter(|&stall| stall >= SHORTEST)
-    }
 }

@@ -43,12 +43,16 @@ pub(super) fn conclude(server: Option<Endpoint>, record: &Record, totals: &Total
         stall: record.times.stall(),
         stalled: record.times.stalled(),
         late: record.late,
+        failed: record.failed.saturating_sub(totals.no_problem),
         odd_answers: record.observed.odd_answers,
         no_problem: totals.no_problem,
         retries: record.retries,
         causes: totals
             .causes()
-            .map(|(cause, tally)| CauseCount::new(cause, tally.verdicts, tally.surest))
+            .map(|(cause, tally)| CauseCount {
+                surest_late: tally.surest_late,
+                ..CauseCount::new(cause, tally.verdicts, tally.surest)
+            })
             .collect(),
         cause,
         abort_on_overflow: cause

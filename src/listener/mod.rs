@@ -82,6 +82,8 @@ pub struct Listener {
     pub no_problem: u64,
     /// Attempts that completed late, or were answered late.
     pub late: u64,
+    /// Attempts that failed or lied, and did not just come late.
+    pub failed: u64,
     /// Attempts that were answered with other numbers, or from another address.
     pub odd_answers: u64,
     /// State of the listener, drawn from its attempts, their causes and the kernel's counts.
@@ -119,6 +121,8 @@ pub struct CauseCount {
     pub verdicts: Tally,
     /// Highest confidence of the attempts with each verdict; `None` where the cause explains none of them.
     surest: [Option<Confidence>; Verdict::COUNT],
+    /// Highest confidence of the attempts that completed late or were stalled; `None` if it explains none of those.
+    pub surest_late: Option<Confidence>,
 }
 
 impl CauseCount {
@@ -128,7 +132,7 @@ impl CauseCount {
         verdicts: Tally,
         surest: impl IntoIterator<Item = Option<Confidence>>,
     ) -> Self {
-        let mut count = Self { cause, verdicts, surest: [None; Verdict::COUNT] };
+        let mut count = Self { cause, verdicts, surest: [None; Verdict::COUNT], surest_late: None };
         count.surest.iter_mut().zip(surest).for_each(|(place, confidence)| *place = confidence);
         count
     }

@@ -20,6 +20,8 @@ pub(super) struct Record {
     pub(super) times: Times,
     /// Attempts that retries delayed, or that the server stalled.
     pub(super) late: u64,
+    /// Attempts that failed or lied, and did not just come late.
+    pub(super) failed: u64,
     pub(super) retries: RetrySums,
     pub(super) vantages: [u64; Vantage::COUNT],
     pub(super) schedule: Schedule,
@@ -43,6 +45,7 @@ impl Record {
         self.times.add(attempt);
         self.load.add(attempt);
         self.late += u64::from(attempt.is_late());
+        self.failed += u64::from(attempt.verdict.is_problem() && !attempt.is_late());
         self.retries.add(attempt.retries);
         if let Some(vantage) = attempt.vantage {
             self.vantages[vantage as usize] += 1;

@@ -23,9 +23,8 @@ impl Times {
         }
         self.connect.add(timing.connect);
         self.delay.add(timing.delay.filter(|&delay| delay > Span::ZERO));
-        let stall = attempt.timing.long_stall();
-        self.stalled += u64::from(stall.is_some());
-        self.stall.add(stall);
+        self.stalled += u64::from(timing.stall.is_some());
+        self.stall.add(timing.stall);
     }
 
     pub(super) fn connect(&self) -> Option<Percentiles> {
@@ -36,7 +35,7 @@ impl Times {
         self.delay.percentiles()
     }
 
-    /// Number of attempts with a stall that a retransmission ended (`Timing::long_stall`).
+    /// Number of attempts that the server stalled.
     pub(super) fn stalled(&self) -> u64 {
         self.stalled
     }

@@ -14,6 +14,8 @@ pub(super) struct CauseTally {
     pub(super) verdicts: Tally,
     /// Highest confidence of the attempts with each verdict; `None` where the cause explains none of them.
     pub(super) surest: [Option<Confidence>; Verdict::COUNT],
+    /// Highest confidence of the attempts that completed late or were stalled.
+    pub(super) surest_late: Option<Confidence>,
     pub(super) span: Option<(Timestamp, Timestamp)>,
     /// Each kind of evidence once, with how many attempts have it.
     pub(super) evidence: SmallVec<[(Evidence, u64); 4]>,
@@ -75,6 +77,9 @@ impl Totals {
         tally.verdicts.add(attempt.verdict);
         let surest = &mut tally.surest[attempt.verdict as usize];
         *surest = (*surest).max(inference.confidence);
+        if attempt.is_late() {
+            tally.surest_late = tally.surest_late.max(inference.confidence);
+        }
         tally.confirmed += u64::from(inference.confidence == Some(Confidence::Confirmed));
         let (from, to) = tally.span.unwrap_or((attempt.start, attempt.end));
         tally.span = Some((from.min(attempt.start), to.max(attempt.end)));

@@ -124,6 +124,7 @@ fn listener(server: &str, attempts: &[Attempt]) -> Listener {
         ruled_out: Vec::new(),
         no_problem: 0,
         late: 0,
+        failed: 0,
         odd_answers: 0,
         diagnosis: Diagnosis::Healthy,
         episodes: Vec::new(),
@@ -137,6 +138,7 @@ fn listener(server: &str, attempts: &[Attempt]) -> Listener {
     for attempt in attempts.iter().filter(|a| a.server == endpoint(server)) {
         listener.verdicts.add(attempt.verdict);
         listener.retries.add(attempt.retries);
+        listener.failed += u64::from(attempt.verdict.is_problem());
         if attempt.verdict.is_problem() {
             listener.since = listener.since.or(Some(attempt.start));
             listener.until = Some(attempt.end);

@@ -408,6 +408,21 @@ fn fail_on_sets_the_exit_status_and_nothing_else() {
     assert_eq!(plain.text(), unmatched.text());
 }
 
+#[test]
+fn late_means_a_late_connect_as_well_as_a_late_answer() {
+    let field = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/field").join(name);
+    let path = |path: &Path| path.to_str().unwrap().to_owned();
+    for (capture, late) in [("late-burst.pcap", "63"), ("congested-path.pcap", "1")] {
+        let ran = hsanalyze(["--fail-on", "late", &path(&field(capture))]).exit(1);
+        let text = ran.text();
+        let heading = text.lines().position(|line| line.starts_with("SERVER")).unwrap();
+        let columns: Vec<&str> = text.lines().nth(heading + 1).unwrap().split_whitespace().collect();
+        assert_eq!(columns[3], late, "{ran}");
+    }
+    hsanalyze(["--fail-on", "late", &path(&capture("completed_echo-server"))]).exit(0);
+    hsanalyze(["--fail-on", "late:likely", &path(&field("late-burst.pcap"))]).exit(0);
+}
+
 /// Damage outweighs a match: the match may be the damage's doing.
 #[test]
 fn damage_is_status_2_even_where_fail_on_matches() {

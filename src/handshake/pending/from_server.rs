@@ -255,14 +255,11 @@ impl Pending {
         }
     }
 
-    /// Measures the round trip of the client's data, and the stall that this proof ends, where there were
-    /// retransmissions.
+    /// Measures the round trip of the client's data, and the stall that this proof ends.
     fn measure(&mut self, segment: &Segment) {
-        let retransmitted = self.after_ack > 0 || self.data_retransmissions > 0;
-        let since = self.ack_at.max(self.data_at);
+        let stall = self.stall_before(segment);
         let (at, ack) = (segment.at, segment.ack);
-        let round_trip = self.syn_to_synack.unwrap_or(Span::ZERO);
-        if self.cold.is_none() && !retransmitted {
+        if self.cold.is_none() && stall.is_none() {
             return;
         }
         let cold = self.cold_mut();
@@ -271,8 +268,32 @@ impl Pending {
         {
             cold.round_trip.get_or_insert(at.since(sent));
         }
-        if retransmitted && let Some(since) = since {
-            cold.stall.get_or_insert(at.since(since).minus(round_trip).max(Span::ZERO));
+        cold.stall = cold.stall.or(stall);
+    }
+
+    /// The time by which the server's first proof of the connection is late (DOMAIN §4, `timing.stall`): from the client's
+    /// first data, or from its ACK where the server speaks first, less a round trip. `None` unless a retransmission
+    /// shows that the client was kept waiting, and for as long as a timer takes: sooner its segments crossed.
+    ///
+    /// A client that is idle and then closes has waited for nothing.
+    fn stall_before(&self, proof: &Segment) -> Option<Span> {
+        if self.after_ack == 0 && self.data_retransmissions == 0 || self.facts.has(Fact::Established) {
+            return None;
         }
+        let speaks = proof.payload > 0;
+        let since = if self.has_sent_payload() { self.data_at } else { self.ack_at.filter(|_| speaks) }?;
+        let synack_again = self.synack.map(|synack| synack.last(self.synack_retransmissions()));
+        let retransmitted =
+            self.data_retransmissions > 0 || self.after_ack > 0 && synack_again.is_some_and(|at| at > since);
+        let waited = proof.at.since(since);
+        let stall = waited.minus(self.syn_to_synack.unwrap_or(Span::ZERO)).max(Span::ZERO);
+        (retransmitted && waited >= SHORTEST_TIMER).then_some(stall)
+    }
+
+    /// True if the client sent data after its SYN, and not FIN alone.
+    fn has_sent_payload(&self) -> bool {
+        let begun = self.client_isn.plus(1).plus(self.syn_payload);
+        let fin = u32::from(self.facts.has(Fact::ClientClosedFirst));
+        self.client_next.after(begun.plus(fin))
     }
 }

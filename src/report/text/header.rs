@@ -47,7 +47,7 @@ impl HeaderCounts {
             let (least, most) = self.delays.unwrap_or((delay, delay));
             self.delays = Some((least.min(delay), most.max(delay)));
         }
-        if let Some(stall) = attempt.timing.long_stall() {
+        if let Some(stall) = attempt.timing.stall {
             self.stalls += 1;
             self.longest_stall = self.longest_stall.max(stall);
         }

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use strum::IntoEnumIterator;
 
 use super::attempts::schedule;
+use super::overview;
 use super::paint::Emphasis;
 use super::style::TextStyle;
 use super::words::{columns, pad, wrap};
@@ -17,9 +18,9 @@ use crate::words::{count, number, verb};
 /// Blocks written without `--all`: more would push the conclusion off the screen.
 const BLOCKS: usize = 10;
 
-/// True if the listener has a cause or a problem.
+/// True if the listener has a cause or a problem, or its clients were kept waiting.
 fn notable(listener: &Listener) -> bool {
-    listener.cause.is_some() || listener.problems() > 0
+    listener.cause.is_some() || listener.problems() > 0 || listener.late > 0
 }
 
 /// Writes the blocks, worst first as the summary has them. `listed` are attempts to take an example
@@ -34,6 +35,7 @@ pub(super) fn write(
         summary.listeners.iter().partition(|listener| notable(listener));
     let (alone, folded): (Vec<&Listener>, Vec<&Listener>) =
         bad.iter().partition(|listener| listener.server.is_some());
+    overview::write(out, style, &bad)?;
     let blocks = if style.all { alone.len() } else { BLOCKS };
     for listener in alone.iter().take(blocks) {
         write_block(out, style, listener, listed)?;
@@ -122,7 +124,7 @@ fn sockets(listener: &Listener) -> usize {
 
 /// `10.9.0.2:7777  ACCEPT QUEUE OVERFLOWS, tcp_abort_on_overflow=0 (likely)`.
 fn write_headline(out: &mut impl Write, style: &TextStyle<'_>, listener: &Listener) -> io::Result<()> {
-    let mut headline = wording::headline(listener.cause, listener.confidence).to_owned();
+    let mut headline = wording::headline(listener).to_owned();
     if let Some(abort) = listener.abort_on_overflow {
         headline.push_str(&format!(", tcp_abort_on_overflow={}", u8::from(abort)));
     }

@@ -10,6 +10,7 @@ mod clock;
 mod conclusion;
 mod header;
 mod listeners;
+mod overview;
 mod paint;
 mod stream;
 mod style;

@@ -1,7 +1,7 @@
 //! The names of causes in sentences and headlines.
 
 use crate::handshake::{Cause, Confidence};
-use crate::listener::CauseCount;
+use crate::listener::{CauseCount, Listener};
 use crate::words::count;
 
 /// A cause beside the one in the headline: `3 attempts: a full accept queue (likely)`.
@@ -38,10 +38,10 @@ pub(in crate::report) const fn noun(cause: Cause) -> &'static str {
     }
 }
 
-/// A cause as a headline.
-pub(in crate::report) fn headline(cause: Option<Cause>, confidence: Option<Confidence>) -> &'static str {
-    let possible = confidence == Some(Confidence::Possible);
-    match cause {
+/// The headline of a listener: its cause.
+pub(in crate::report) fn headline(listener: &Listener) -> &'static str {
+    let possible = listener.confidence == Some(Confidence::Possible);
+    match listener.cause {
         Some(Cause::AcceptQueueOverflow) if possible => "ACCEPT QUEUE MAY OVERFLOW",
         Some(Cause::AcceptQueueOverflow) => "ACCEPT QUEUE OVERFLOWS",
         Some(Cause::DeferAccept) => "WAITS FOR DATA: TCP_DEFER_ACCEPT",
@@ -66,6 +66,7 @@ pub(in crate::report) fn headline(cause: Option<Cause>, confidence: Option<Confi
         Some(Cause::HealthCheck) => "HEALTH CHECKS",
         Some(Cause::ClientGaveUp) => "CLIENTS GIVE UP",
         Some(Cause::ApplicationReset) => "THE APPLICATION RESETS CONNECTIONS",
+        None if listener.problems() == 0 => "ANSWERED LATE",
         None => "NO CAUSE FOUND",
     }
 }

@@ -49,6 +49,13 @@ pub(in crate::report) fn diagnosis(listener: &Listener) -> String {
             let undetermined = count(of(Verdict::Undetermined), "attempt");
             format!("The capture cannot say how {undetermined} to {name} ended.")
         }
+        Diagnosis::Healthy if listener.late > 0 => {
+            let by = listener.stall.map(|stall| format!(", {}", by_distribution(&stall))).unwrap_or_default();
+            format!(
+                "{name} completed every handshake, and answered {} of {total} late after it{by}.",
+                number(listener.late)
+            )
+        }
         Diagnosis::Healthy if listener.unproven > 0 => {
             let unproven = number(listener.unproven);
             format!("{name} completed every handshake, but nothing proves {unproven} of {total}.")
