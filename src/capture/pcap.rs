@@ -22,14 +22,14 @@ const LINK_TYPE_MASK: i32 = 0xffff;
 
 /// The layout of record headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Layout {
+enum PcapLayout {
     Little,
     Big,
     /// Kuznetzov's variant: 8 bytes more, always little-endian here.
     Modified,
 }
 
-impl Layout {
+impl PcapLayout {
     const fn header(self) -> usize {
         match self {
             Self::Little | Self::Big => 16,
@@ -41,7 +41,7 @@ impl Layout {
 /// Reads the records of a classic pcap file.
 #[derive(Debug)]
 pub(super) struct PcapReader {
-    layout: Layout,
+    layout: PcapLayout,
     /// Nanoseconds in a unit of the sub-second field.
     unit: i64,
     link: LinkType,
@@ -77,11 +77,11 @@ impl PcapReader {
             return Err((major, minor));
         }
         let layout = if header.is_modified_format() {
-            Layout::Modified
+            PcapLayout::Modified
         } else if header.is_bigendian() {
-            Layout::Big
+            PcapLayout::Big
         } else {
-            Layout::Little
+            PcapLayout::Little
         };
         let unit = if header.is_nanosecond_precision() { 1 } else { 1_000 };
         let link = u16::try_from(header.network.0 & LINK_TYPE_MASK).map_or(LinkType::NULL, LinkType);
@@ -101,9 +101,11 @@ impl PcapReader {
     ) -> Result<Stop, Damage> {
         loop {
             let (used, halt) = match self.layout {
-                Layout::Little => self.records(input, seen, walk, |i| parse_pcap_frame(i).ok()),
-                Layout::Big => self.records(input, seen, walk, |i| parse_pcap_frame_be(i).ok()),
-                Layout::Modified => self.records(input, seen, walk, |i| parse_pcap_frame_modified(i).ok()),
+                PcapLayout::Little => self.records(input, seen, walk, |i| parse_pcap_frame(i).ok()),
+                PcapLayout::Big => self.records(input, seen, walk, |i| parse_pcap_frame_be(i).ok()),
+                PcapLayout::Modified => {
+                    self.records(input, seen, walk, |i| parse_pcap_frame_modified(i).ok())
+                }
             };
             input.consume(used);
             match halt {
@@ -182,8 +184,8 @@ impl PcapReader {
             return Ok(fill);
         };
         let captured = match self.layout {
-            Layout::Big => u32::from_be_bytes([a, b, c, d]),
-            Layout::Little | Layout::Modified => u32::from_le_bytes([a, b, c, d]),
+            PcapLayout::Big => u32::from_be_bytes([a, b, c, d]),
+            PcapLayout::Little | PcapLayout::Modified => u32::from_le_bytes([a, b, c, d]),
         };
         if let Some(size) = input.shrunk(header) {
             return Err(Damage::Shrunk { size });
@@ -191,7 +193,7 @@ impl PcapReader {
         // A record with neither a time nor a length.
         if input
             .view()
-            .get(..Layout::Little.header())
+            .get(..PcapLayout::Little.header())
             .is_some_and(|fields| fields.iter().all(|&byte| byte == 0))
         {
             return Err(Damage::Zeros { part: "record" });

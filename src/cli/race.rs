@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::command::race::{RaceConfig, RaceFormat};
-use crate::race::{ConnectResult, Pace, WaitMode};
+use crate::race::{ConnectPace, ConnectResult, WaitMode};
 
 /// Most connects in flight: this is a test of a client, not a pace generator.
 const CONCURRENCY: std::ops::RangeInclusive<i64> = 1..=1_000;
@@ -99,7 +99,7 @@ impl RaceArgs {
             fail_on: ConnectResult::ALL.into_iter().filter(wanted).collect(),
             target: self.target,
             source: self.source,
-            pace: Pace {
+            pace: ConnectPace {
                 count: self.count as usize,
                 concurrency: self.concurrency as usize,
                 interval: self.interval,

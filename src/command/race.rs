@@ -19,7 +19,7 @@ use crate::clock::now;
 use crate::kernel::{ListenerDelta, Snapshot, local_addresses};
 use crate::packet::{Span, Timestamp};
 use crate::race::{
-    Call, ConnectPlan, ConnectResult, Pace, Packets, Probe, Race, Route, Sniffer, WaitMode, route,
+    Call, ConnectPace, ConnectPlan, ConnectResult, Packets, Probe, Race, Route, Sniffer, WaitMode, route,
     run as connect_all,
 };
 use crate::report::{write_race_csv, write_race_json};
@@ -36,7 +36,7 @@ pub struct RaceConfig {
     /// The address to connect from.
     pub source: Option<IpAddr>,
     /// Number of connects, and their pace.
-    pub pace: Pace,
+    pub pace: ConnectPace,
     /// Blocking or not.
     pub mode: WaitMode,
     /// Time-out of each connect.

@@ -4,7 +4,7 @@ use strum::EnumCount;
 
 use super::survey::Survey;
 use super::undecoded::Undecoded;
-use crate::handshake::Counts;
+use crate::handshake::TrackerCounts;
 use crate::packet::Skip;
 
 /// Packets by use. `total` = `tcp` + all of `skipped` + ICMP errors used.
@@ -35,7 +35,7 @@ impl PacketCounts {
 
     /// Completes the counts of the intake by those of the trackers.
     #[must_use]
-    pub(super) fn with(mut self, tracked: Counts) -> Self {
+    pub(super) fn with(mut self, tracked: TrackerCounts) -> Self {
         self.copies = tracked.duplicates;
         self.midstream = tracked.midstream;
         self.survey.offsets = tracked.offsets;

@@ -18,7 +18,7 @@ use super::sink::{Sink, deliver, deliver_held};
 use super::summary::Summary;
 use super::survey::Survey;
 use crate::capture::{Source, SourceStatus};
-use crate::handshake::{Batch, Counts, Finding, Order, Tracker};
+use crate::handshake::{Batch, Finding, Order, Tracker, TrackerCounts};
 use crate::listener::Listeners;
 use crate::packet::{Frame, Frames, Glimpse, Packet, Span};
 
@@ -163,7 +163,7 @@ fn track(pool: &Pool, order: impl Fn(usize) -> usize) {
 }
 
 /// The caller's thread: delivers all findings, those of the batches and then those of the end, and tracks meanwhile.
-fn collect(pool: &Pool, listeners: &mut Listeners, sink: &mut dyn Sink) -> io::Result<Counts> {
+fn collect(pool: &Pool, listeners: &mut Listeners, sink: &mut dyn Sink) -> io::Result<TrackerCounts> {
     let mut order = Order::default();
     let mut survey = Survey::default();
     loop {
@@ -182,20 +182,20 @@ fn collect(pool: &Pool, listeners: &mut Listeners, sink: &mut dyn Sink) -> io::R
             }
         } else if !pool.work(|shard| shard) {
             if pool.is_stopped() {
-                return Ok(Counts::default());
+                return Ok(TrackerCounts::default());
             }
             pool.wait(version);
         }
     }
     let mut trackers = pool.take_trackers();
-    let counts = trackers.iter().map(Tracker::counts).fold(Counts::default(), Counts::plus);
+    let counts = trackers.iter().map(Tracker::counts).fold(TrackerCounts::default(), TrackerCounts::plus);
     survey.offsets = counts.offsets;
     listeners.set_limits(known_limits(&survey, &listeners.coverage()));
     listeners.sightings().end();
     finish(&mut trackers, |finding| deliver(finding, listeners, sink))?;
     deliver_held(listeners, sink)?;
     // Segments that went with the end of a file are counted until then.
-    Ok(trackers.iter().map(Tracker::counts).fold(Counts::default(), Counts::plus))
+    Ok(trackers.iter().map(Tracker::counts).fold(TrackerCounts::default(), TrackerCounts::plus))
 }
 
 /// Decides what is left at the end, and delivers it in order of position: the findings of each tracker are in order.

@@ -29,6 +29,6 @@ pub use cause::{Cause, Confidence, Evidence, EvidenceCode, EvidenceList, Inferen
 pub use facts::{Fact, Facts};
 pub use finding::{Finding, Order};
 pub use history::History;
-pub use tracker::{Counts, EvictionOrder, Offsets, Tracker};
+pub use tracker::{EvictionOrder, Offsets, Tracker, TrackerCounts};
 pub use traits::{SynAckTraits, System};
 pub use verdict::{Connect, Errno, Outcome, Reason, UnknownVerdict, Unproven, Vantage, Verdict};

@@ -20,7 +20,7 @@ const MOST_FIB: u64 = 4 << 20;
 
 /// The open descriptors of one namespace.
 pub(super) struct Reader {
-    source: Source,
+    source: ReaderSource,
     netstat: ProcFile,
     snmp: ProcFile,
     sysctls: Vec<(&'static str, ProcFile)>,
@@ -30,7 +30,7 @@ pub(super) struct Reader {
 }
 
 /// The source of sockets and addresses.
-enum Source {
+enum ReaderSource {
     /// Sockets of netlink.
     Netlink(DiagSocket, AddressSocket),
     /// `/proc/PID/net/tcp`, for namespaces that may not be entered: limits and drops are not known.
@@ -42,7 +42,7 @@ impl Reader {
     pub(super) fn own() -> Result<Self, KernelError> {
         let diag = DiagSocket::open().map_err(|source| KernelError::Netlink { step: "socket()", source })?;
         let addresses = AddressSocket::open().map_err(KernelError::Addresses)?;
-        Self::of_files(Path::new("/proc/thread-self/net"), Source::Netlink(diag, addresses), true)
+        Self::of_files(Path::new("/proc/thread-self/net"), ReaderSource::Netlink(diag, addresses), true)
     }
 
     /// Opens another namespace: by entering it, or where that is not permitted by the files of a process in it.
@@ -60,7 +60,7 @@ impl Reader {
             (_, Some(pid)) => {
                 let net = PathBuf::from(format!("/proc/{pid}/net"));
                 let (fib_trie, if_inet6) = (net.join("fib_trie"), net.join("if_inet6"));
-                let source = Source::Table {
+                let source = ReaderSource::Table {
                     fib_trie: ProcFile::open(fib_trie).ok(),
                     if_inet6: ProcFile::open(if_inet6).ok(),
                 };
@@ -71,7 +71,7 @@ impl Reader {
         }
     }
 
-    fn of_files(net: &Path, source: Source, with_sysctls: bool) -> Result<Self, KernelError> {
+    fn of_files(net: &Path, source: ReaderSource, with_sysctls: bool) -> Result<Self, KernelError> {
         let sysctl = |name| Some((name, ProcFile::open(Path::new("/proc/sys").join(name)).ok()?));
         Ok(Self {
             source,
@@ -86,7 +86,7 @@ impl Reader {
 
     /// True if limits and drops can be read, too.
     pub(super) const fn is_complete(&self) -> bool {
-        matches!(self.source, Source::Netlink(..))
+        matches!(self.source, ReaderSource::Netlink(..))
     }
 
     /// Reads the namespace's sockets, counters and sysctls.
@@ -102,8 +102,8 @@ impl Reader {
 
     fn listen_sockets(&self) -> Result<Vec<ListenSocket>, KernelError> {
         match &self.source {
-            Source::Netlink(diag, _) => diag.listen_sockets(),
-            Source::Table { .. } => {
+            ReaderSource::Netlink(diag, _) => diag.listen_sockets(),
+            ReaderSource::Table { .. } => {
                 let mut sockets = Vec::new();
                 self.tables(|table| sockets.extend(table::listen_sockets(table)))?;
                 Ok(sockets)
@@ -114,8 +114,8 @@ impl Reader {
     /// Established connections at `ports` that no process has accepted.
     pub(super) fn waiting(&self, ports: &[u16]) -> Result<Vec<WaitingConnection>, KernelError> {
         match &self.source {
-            Source::Netlink(diag, _) => diag.waiting(ports),
-            Source::Table { .. } => {
+            ReaderSource::Netlink(diag, _) => diag.waiting(ports),
+            ReaderSource::Table { .. } => {
                 let mut found = Vec::new();
                 self.tables(|table| {
                     found.extend(
@@ -145,8 +145,10 @@ impl Reader {
     /// The addresses of the namespace's interfaces; empty where they cannot be read.
     pub(super) fn addresses(&self) -> LocalAddresses {
         match &self.source {
-            Source::Netlink(_, addresses) => addresses.addresses().unwrap_or_default().into_iter().collect(),
-            Source::Table { fib_trie, if_inet6 } => {
+            ReaderSource::Netlink(_, addresses) => {
+                addresses.addresses().unwrap_or_default().into_iter().collect()
+            }
+            ReaderSource::Table { fib_trie, if_inet6 } => {
                 let text = |file: &Option<ProcFile>| {
                     file.as_ref().and_then(|file| file.read_at_most(MOST_FIB).ok()).unwrap_or_default()
                 };

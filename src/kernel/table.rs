@@ -11,7 +11,7 @@ const TCP_ESTABLISHED: u8 = 1;
 const TCP_LISTEN: u8 = 10;
 
 /// The columns of one line that are used here.
-struct Line {
+struct SocketLine {
     local: SocketAddr,
     remote: SocketAddr,
     state: u8,
@@ -43,13 +43,13 @@ pub(super) fn waiting(table: &str) -> impl Iterator<Item = WaitingConnection> + 
     })
 }
 
-fn lines(table: &str) -> impl Iterator<Item = Line> + '_ {
+fn lines(table: &str) -> impl Iterator<Item = SocketLine> + '_ {
     table.lines().skip(1).filter_map(line)
 }
 
 /// `sl local_address rem_address st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout inode …`, in hexadecimal but for
 /// the last three.
-fn line(text: &str) -> Option<Line> {
+fn line(text: &str) -> Option<SocketLine> {
     let mut fields = text.split_ascii_whitespace().skip(1);
     let local = address(fields.next()?)?;
     let remote = address(fields.next()?)?;
@@ -57,7 +57,7 @@ fn line(text: &str) -> Option<Line> {
     let rx_queue = u32::from_str_radix(fields.next()?.split_once(':')?.1, 16).ok()?;
     let uid = fields.nth(2)?.parse().ok()?;
     let inode = fields.nth(1)?.parse().ok()?;
-    Some(Line { local, remote, state, rx_queue, uid, inode })
+    Some(SocketLine { local, remote, state, rx_queue, uid, inode })
 }
 
 /// `0100007F:1F90`: the address as u32 words in the machine's byte order, the port as a number.

@@ -111,7 +111,7 @@ impl Default for Setup {
 
 /// Clients that start together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Clients {
+pub struct LabClients {
     /// Number of clients.
     pub count: usize,
     /// Blocking or not.
@@ -365,7 +365,7 @@ impl Experiment {
     ///
     /// A connection failed, or the queue did not get there.
     pub fn fill(&mut self, count: u32) -> Result<Vec<Call>, LabError> {
-        let clients = Clients {
+        let clients = LabClients {
             count: count as usize,
             mode: WaitMode::Blocking,
             timeout: Duration::from_secs(10),
@@ -390,7 +390,7 @@ impl Experiment {
     /// # Errors
     ///
     /// Threads ran out.
-    pub fn start(&self, clients: Clients) -> Result<Running, LabError> {
+    pub fn start(&self, clients: LabClients) -> Result<Running, LabError> {
         let plan = ConnectPlan {
             target: SocketAddr::new(self.ends.far, PORT),
             source: SocketAddr::new(self.ends.near, 0),
@@ -414,7 +414,7 @@ impl Experiment {
     /// # Errors
     ///
     /// Threads ran out, or the path failed.
-    pub fn start_together(&self, clients: Clients) -> Result<Running, LabError> {
+    pub fn start_together(&self, clients: LabClients) -> Result<Running, LabError> {
         self.path.gather_syns(clients.count).map_err(doing("hold SYNs back"))?;
         self.start(clients)
     }
@@ -424,7 +424,7 @@ impl Experiment {
     /// # Errors
     ///
     /// Threads ran out, or the path failed.
-    pub fn start_held(&self, clients: Clients) -> Result<Running, LabError> {
+    pub fn start_held(&self, clients: LabClients) -> Result<Running, LabError> {
         self.path.hold_answers(clients.count).map_err(doing("hold SYN-ACKs back"))?;
         self.start(clients)
     }

@@ -24,7 +24,7 @@ mod wire;
 pub use analysis::{BothEnds, EndView, Resets};
 pub use comparison::{ComparedRow, Comparison};
 pub use events::DropEvents;
-pub use experiment::{Clients, Experiment, LabError, PORT, Running, Setup, Trace};
+pub use experiment::{Experiment, LabClients, LabError, PORT, Running, Setup, Trace};
 pub use listener::{AcceptPolicy, LabListener};
 pub use namespace::{Namespace, NamespaceError, acquire_privilege};
 pub use network::NetworkError;

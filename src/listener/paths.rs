@@ -27,7 +27,7 @@ type Seeded = foldhash::quality::RandomState;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Paths {
     ways: IndexMap<(IpAddr, IpAddr), Way, Seeded>,
-    clients: IndexMap<IpAddr, Client, Seeded>,
+    clients: IndexMap<IpAddr, ClientOnPath, Seeded>,
     /// By hash of client endpoint and server: the hash, and when the attempt ended.
     ports: Vec<(u64, Timestamp)>,
     /// Without a seed: what is found does not depend on the run.
@@ -43,7 +43,7 @@ struct Way {
 
 /// Listeners of a client, as bits of their hashes.
 #[derive(Debug, Clone, Copy, Default)]
-struct Client {
+struct ClientOnPath {
     knocked: [u64; 4],
     lost: u64,
 }

@@ -15,5 +15,5 @@ pub use connect::{AfterConnect, Call, ConnectPlan, Probe, WaitMode, connect};
 pub use connect_result::{ConnectResult, JoinedCall, Race};
 pub use packets::Packets;
 pub use route::{Route, route};
-pub use run::{Pace, run};
+pub use run::{ConnectPace, run};
 pub use sniffer::{Sniffer, SnifferError};

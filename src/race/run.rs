@@ -14,7 +14,7 @@ const TICK: Duration = Duration::from_millis(20);
 
 /// Number of connects, and their pace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
+pub struct ConnectPace {
     /// In all.
     pub count: usize,
     /// At once.
@@ -29,7 +29,7 @@ pub struct Pace {
 /// # Errors
 ///
 /// Sockets or threads ran out; the connects under way are finished first.
-pub fn run(plan: &ConnectPlan, pace: Pace, stop: &AtomicBool) -> io::Result<Vec<Call>> {
+pub fn run(plan: &ConnectPlan, pace: ConnectPace, stop: &AtomicBool) -> io::Result<Vec<Call>> {
     let next = AtomicUsize::new(0);
     let calls = Mutex::new(Vec::with_capacity(pace.count));
     let begin = Instant::now();
@@ -93,7 +93,7 @@ mod tests {
             watch: Duration::ZERO,
             probe: Probe::SoError,
         };
-        let pace = Pace { count: 30, concurrency: 4, interval: Duration::from_millis(2) };
+        let pace = ConnectPace { count: 30, concurrency: 4, interval: Duration::from_millis(2) };
         let begin = Instant::now();
         let calls = run(&plan, pace, &AtomicBool::new(false)).unwrap();
         assert!(begin.elapsed() >= Duration::from_millis(29 * 2));

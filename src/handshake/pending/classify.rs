@@ -1,33 +1,33 @@
 //! The meaning of a segment to an attempt, by its flags and sequence numbers.
 
 use super::Pending;
-use super::event::{Event, answers_syn, is_syn, within};
+use super::meaning::{Meaning, answers_syn, is_syn, within};
 use crate::handshake::facts::Fact;
 use crate::packet::{Flags, Segment, Seq};
 
 impl Pending {
     #[inline(always)]
-    pub(super) fn of_client(&self, segment: &Segment) -> Event {
+    pub(super) fn of_client(&self, segment: &Segment) -> Meaning {
         let flags = segment.flags;
         if flags.contains(Flags::RST) {
-            return Event::ClientRst;
+            return Meaning::ClientRst;
         }
         if is_syn(segment) {
-            return Event::Syn;
+            return Meaning::Syn;
         }
         let begun = within(segment.seq, self.client_isn.plus(1));
         if !flags.contains(Flags::ACK) || !(begun || self.is_simultaneous_synack(segment)) {
-            return Event::ClientOutOfWindow;
+            return Meaning::ClientOutOfWindow;
         }
         match self.synack {
             None if self.facts.has(Fact::Simultaneous) && within(segment.ack, self.server_isn.plus(1)) => {
-                Event::Ack
+                Meaning::Ack
             }
-            None => Event::Onward,
-            Some(_) if within(segment.ack, self.server_isn.plus(1)) => Event::Ack,
+            None => Meaning::Onward,
+            Some(_) if within(segment.ack, self.server_isn.plus(1)) => Meaning::Ack,
             Some(_) => match self.cold().and_then(|cold| cold.other_answer) {
-                Some(other) if within(segment.ack, other.isn.plus(1)) => Event::Ack,
-                Some(_) | None => Event::ClientOutOfWindow,
+                Some(other) if within(segment.ack, other.isn.plus(1)) => Meaning::Ack,
+                Some(_) | None => Meaning::ClientOutOfWindow,
             },
         }
     }
@@ -40,7 +40,7 @@ impl Pending {
     }
 
     #[inline(always)]
-    pub(super) fn of_server(&self, segment: &Segment) -> Event {
+    pub(super) fn of_server(&self, segment: &Segment) -> Meaning {
         let flags = segment.flags;
         if flags.contains(Flags::RST) {
             return self.of_server_rst(segment);
@@ -49,34 +49,34 @@ impl Pending {
         if flags.contains(Flags::SYN) {
             let simultaneous = self.facts.has(Fact::Simultaneous);
             return match (has_ack, self.synack) {
-                (false, _) => Event::SynAck,
-                (true, _) if !self.covers_syn(segment.ack) => Event::ServerOutOfWindow,
-                (true, None) if simultaneous && segment.seq != self.server_isn => Event::OtherSynAck,
-                (true, Some(_)) if segment.seq != self.server_isn => Event::OtherSynAck,
-                (true, _) => Event::SynAck,
+                (false, _) => Meaning::SynAck,
+                (true, _) if !self.covers_syn(segment.ack) => Meaning::ServerOutOfWindow,
+                (true, None) if simultaneous && segment.seq != self.server_isn => Meaning::OtherSynAck,
+                (true, Some(_)) if segment.seq != self.server_isn => Meaning::OtherSynAck,
+                (true, _) => Meaning::SynAck,
             };
         }
         if !has_ack || !self.continues(segment) {
-            return Event::ServerOutOfWindow;
+            return Meaning::ServerOutOfWindow;
         }
         let speaks = segment.payload > 0 || flags.contains(Flags::FIN);
         let beyond = segment.ack.after(self.acknowledged()) || segment.options.has_sacked();
-        if speaks || beyond { Event::Proof } else { Event::BareAck }
+        if speaks || beyond { Meaning::Proof } else { Meaning::BareAck }
     }
 
-    fn of_server_rst(&self, segment: &Segment) -> Event {
+    fn of_server_rst(&self, segment: &Segment) -> Meaning {
         if segment.flags.contains(Flags::ACK) {
             // Covers the SYN, or something the client sent since.
             let fits = within(segment.ack, self.client_isn.plus(1));
-            return if fits { Event::RstAck } else { Event::ServerOutOfWindow };
+            return if fits { Meaning::RstAck } else { Meaning::ServerOutOfWindow };
         }
         if self.ack_at.is_none() {
             let early = self.synack.is_some() && segment.seq == self.server_isn.plus(1);
-            return if early { Event::EarlyRst } else { Event::ServerOutOfWindow };
+            return if early { Meaning::EarlyRst } else { Meaning::ServerOutOfWindow };
         }
         let answers_ack =
             segment.seq.at_or_after(self.server_isn.plus(1)) && self.client_ack.at_or_after(segment.seq);
-        if answers_ack { Event::BareRst } else { Event::ServerOutOfWindow }
+        if answers_ack { Meaning::BareRst } else { Meaning::ServerOutOfWindow }
     }
 
     /// True if an acknowledgment number answers the SYN.

@@ -1,7 +1,7 @@
 //! Steps from one phase to the next that the client's segments make. All phases are written out at every step.
 
-use super::event::within;
 use super::from_server::REORDERING;
+use super::meaning::within;
 use super::{HandshakeSegment, Pending, Phase, Retransmissions};
 use crate::handshake::facts::Fact;
 use crate::packet::{Flags, OptionKind, Segment, Seq, Timestamp};

@@ -7,18 +7,18 @@
 mod classify;
 mod cold;
 mod dates;
-mod event;
 mod from_client;
 mod from_server;
+mod meaning;
 mod resets;
 mod retransmissions;
 mod stamp;
 mod stamp_clock;
 
 pub(super) use cold::ColdState;
-use event::Event;
-pub(super) use event::{answers_syn, is_syn, is_synack};
 pub(super) use from_server::REORDERING;
+use meaning::Meaning;
+pub(super) use meaning::{answers_syn, is_syn, is_synack};
 pub(super) use retransmissions::HandshakeSegment;
 use retransmissions::{NONE, Retransmissions};
 use stamp_clock::StampClock;
@@ -251,24 +251,24 @@ impl Pending {
     }
 
     #[inline(always)]
-    fn next(&mut self, event: Event, segment: &Segment) -> Phase {
+    fn next(&mut self, event: Meaning, segment: &Segment) -> Phase {
         match event {
-            Event::Syn => self.on_syn(segment),
-            Event::SynAck => self.on_synack(segment),
-            Event::OtherSynAck => self.on_other_synack(segment),
-            Event::Ack => self.on_ack(segment),
-            Event::Onward => self.on_onward(segment),
-            Event::ClientOutOfWindow => self.on_client_out_of_window(segment),
-            Event::ClientRst => self.on_client_rst(segment),
-            Event::Proof => self.on_proof(segment),
-            Event::ServerOutOfWindow => self.on_server_out_of_window(segment),
-            Event::BareAck => {
+            Meaning::Syn => self.on_syn(segment),
+            Meaning::SynAck => self.on_synack(segment),
+            Meaning::OtherSynAck => self.on_other_synack(segment),
+            Meaning::Ack => self.on_ack(segment),
+            Meaning::Onward => self.on_onward(segment),
+            Meaning::ClientOutOfWindow => self.on_client_out_of_window(segment),
+            Meaning::ClientRst => self.on_client_rst(segment),
+            Meaning::Proof => self.on_proof(segment),
+            Meaning::ServerOutOfWindow => self.on_server_out_of_window(segment),
+            Meaning::BareAck => {
                 self.facts.add_if(Fact::ServerAnswered, self.ack_at.is_some());
                 self.phase
             }
-            Event::RstAck => self.on_rst_ack(segment),
-            Event::BareRst => self.on_bare_rst(segment),
-            Event::EarlyRst => self.on_early_rst(segment),
+            Meaning::RstAck => self.on_rst_ack(segment),
+            Meaning::BareRst => self.on_bare_rst(segment),
+            Meaning::EarlyRst => self.on_early_rst(segment),
         }
     }
 

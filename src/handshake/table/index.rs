@@ -15,7 +15,7 @@ use crate::prefetch::prefetch;
 /// The hash stands for a remembered flow: a false match needs a collision of two seeded hashes in 62 bits.
 pub(super) struct Index {
     /// A power of two of them.
-    lines: Box<[Line]>,
+    lines: Box<[CacheLine]>,
     /// Cells that are not empty.
     used: usize,
     /// Remembered flows that were heard of in this generation.
@@ -25,7 +25,7 @@ pub(super) struct Index {
 /// As many flows as the cache fetches together.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
-struct Line {
+struct CacheLine {
     /// The upper halves of the hashes.
     tags: [u32; LINE],
     cells: [Cell; LINE],
@@ -84,7 +84,7 @@ impl Cell {
     }
 }
 
-impl Line {
+impl CacheLine {
     const EMPTY: Self = Self { tags: [0; LINE], cells: [Cell::EMPTY; LINE] };
 
     /// Which cells may be those of a hash, in the lowest eight bits. Without a branch: what a packet's flow is
@@ -132,7 +132,7 @@ impl Index {
     pub(super) const MOST_SLOTS: u32 = Cell::SETTLED >> Cell::STATE_BITS;
 
     pub(super) fn new() -> Self {
-        Self { lines: vec![Line::EMPTY; LEAST].into_boxed_slice(), used: 0, young: 0 }
+        Self { lines: vec![CacheLine::EMPTY; LEAST].into_boxed_slice(), used: 0, young: 0 }
     }
 
     /// The line where a flow is looked for first. By the low bits: shards are chosen by the high ones.
@@ -276,10 +276,10 @@ impl Index {
         // In place unless far too large: an allocator that is asked for the same again and again, aligned, while
         // the last is still in use, keeps both and more.
         if (size..=size * 4).contains(&self.lines.len()) {
-            self.lines.fill(Line::EMPTY);
+            self.lines.fill(CacheLine::EMPTY);
         } else {
             self.lines = Box::default();
-            self.lines = vec![Line::EMPTY; size].into_boxed_slice();
+            self.lines = vec![CacheLine::EMPTY; size].into_boxed_slice();
         }
         self.used = 0;
         for (tag, cell) in staying {

@@ -46,14 +46,14 @@ pub(super) const fn dormant_order(now: Timestamp) -> u64 {
 /// The place of an attempt in the order of eviction. It does not depend on the shard that tracks the attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EvictionOrder {
-    rank: Rank,
+    rank: EvictionRank,
     order: u64,
     ordinal: u64,
 }
 
 /// Classes, the first to be evicted first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
+enum EvictionRank {
     /// An overdue retry is all that they wait for: nothing but that is lost with them.
     Dormant,
     LoneSyn,
@@ -80,14 +80,14 @@ impl Tracker {
     fn to_evict(&self) -> impl Iterator<Item = (EvictionOrder, Position)> {
         let dormant = self.dormant.by_age(0).filter_map(|(order, at)| {
             let ordinal = self.dormant.get(at)?.ordinal;
-            Some((EvictionOrder { rank: Rank::Dormant, order, ordinal }, at))
+            Some((EvictionOrder { rank: EvictionRank::Dormant, order, ordinal }, at))
         });
         let began = |tracked: &Tracked| self.now.since(self.steady(tracked.attempt.start)) >= SILENT;
         let is_silent = |tracked: &Tracked| self.now.since(self.steady(tracked.attempt.last)) >= SILENT;
         let hot = |class: usize| {
             self.table.by_age(class).filter_map(|(order, at)| Some((order, at, self.table.get(at)?)))
         };
-        let ranked = |rank: Rank| {
+        let ranked = |rank: EvictionRank| {
             move |(order, at, tracked): (u64, Position, &Tracked)| {
                 (EvictionOrder { rank, order, ordinal: tracked.attempt.ordinal }, at)
             }
@@ -98,10 +98,10 @@ impl Tracker {
             .filter(move |&(_, _, tracked)| is_silent(tracked));
         let others = hot(HALF_OPEN).filter(move |&(_, _, tracked)| !is_silent(tracked));
         dormant
-            .chain(hot(LONE_SYN).map(ranked(Rank::LoneSyn)))
-            .chain(silent.map(ranked(Rank::SilentHalfOpen)))
-            .chain(hot(OTHERS).map(ranked(Rank::Other)))
-            .chain(others.map(ranked(Rank::HalfOpen)))
+            .chain(hot(LONE_SYN).map(ranked(EvictionRank::LoneSyn)))
+            .chain(silent.map(ranked(EvictionRank::SilentHalfOpen)))
+            .chain(hot(OTHERS).map(ranked(EvictionRank::Other)))
+            .chain(others.map(ranked(EvictionRank::HalfOpen)))
     }
 
     /// Evicts up to `count` attempts up to and including this place in the order of eviction.
@@ -109,7 +109,7 @@ impl Tracker {
         let evicted: Vec<(EvictionOrder, Position)> =
             self.to_evict().take(count).filter(|&(order, _)| order <= last).collect();
         for (order, at) in evicted {
-            if order.rank == Rank::Dormant {
+            if order.rank == EvictionRank::Dormant {
                 self.settle_dormant(at, Ending::Evicted);
             } else {
                 self.settle(at, self.now, Ending::Evicted);

@@ -28,7 +28,7 @@ use self::seen::SeenSyns;
 
 /// Segments that are part of no attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
+pub struct TrackerCounts {
     /// Duplicates recognised.
     pub duplicates: u64,
     /// Segments of connections whose handshake is not in the capture.
@@ -41,7 +41,7 @@ pub struct Counts {
     pub offsets: Offsets,
 }
 
-impl Counts {
+impl TrackerCounts {
     /// Both together.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
@@ -103,7 +103,7 @@ pub struct Tracker {
     due: Vec<Position>,
     /// The attempts that were left at the end, the oldest last, once finishing has begun.
     left: Option<Vec<evict::Left>>,
-    counts: Counts,
+    counts: TrackerCounts,
 }
 
 impl Default for Tracker {
@@ -134,7 +134,7 @@ impl Tracker {
             order: Order::default(),
             due: Vec::new(),
             left: None,
-            counts: Counts::default(),
+            counts: TrackerCounts::default(),
         }
     }
 
@@ -601,7 +601,7 @@ impl Tracker {
 
     /// Counts so far.
     #[must_use]
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> TrackerCounts {
         self.counts
     }
 }

@@ -8,7 +8,7 @@ use super::{Parameters, Run, ScenarioOutcome, side_by_side};
 use crate::handshake::{Attempt, Cause, Verdict};
 use crate::kernel::Counter;
 use crate::lab::comparison::Comparison;
-use crate::lab::experiment::{Clients, Experiment, LabError, Setup, doing};
+use crate::lab::experiment::{Experiment, LabClients, LabError, Setup, doing};
 use crate::lab::listener::AcceptPolicy;
 use crate::race::{Call, Probe};
 
@@ -26,7 +26,7 @@ const WATCH: Duration = Duration::from_secs(3);
 const STEP: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Closing {
+enum ClosingKind {
     /// Two sockets share the address (SO_REUSEPORT); one closes, the other serves on.
     Reload,
     /// The only socket closes, and another opens later.
@@ -52,7 +52,7 @@ pub(super) fn run(parameters: &Parameters) -> Result<ScenarioOutcome, LabError> 
             "a listener closes with {WAITING} connections in its queue or its neighbour's and {UNDER_WAY} handshakes under way"
         ),
     );
-    let closings = [Closing::Reload, Closing::Restart];
+    let closings = [ClosingKind::Reload, ClosingKind::Restart];
     let runs = side_by_side(&closings, |&closing| {
         let setup = Setup { backlog: BACKLOG, ..parameters.setup() };
         let mut phases = Phases::default();
@@ -65,8 +65,8 @@ pub(super) fn run(parameters: &Parameters) -> Result<ScenarioOutcome, LabError> 
     let mut traces = Vec::new();
     for (closing, (phases, run)) in closings.into_iter().zip(runs) {
         let name = match closing {
-            Closing::Reload => "reload, SO_REUSEPORT",
-            Closing::Restart => "restart",
+            ClosingKind::Reload => "reload, SO_REUSEPORT",
+            ClosingKind::Restart => "restart",
         };
         compare(&mut comparison, name, &phases, &run);
         comparison.count(name, &run.trace.counters);
@@ -75,15 +75,19 @@ pub(super) fn run(parameters: &Parameters) -> Result<ScenarioOutcome, LabError> 
     Ok(ScenarioOutcome { comparison, traces, curve: None })
 }
 
-fn close(experiment: &mut Experiment, parameters: &Parameters, closing: Closing) -> Result<Phases, LabError> {
-    let clients = |count| Clients { count, probe: Probe::SoError, ..parameters.clients(WATCH) };
+fn close(
+    experiment: &mut Experiment,
+    parameters: &Parameters,
+    closing: ClosingKind,
+) -> Result<Phases, LabError> {
+    let clients = |count| LabClients { count, probe: Probe::SoError, ..parameters.clients(WATCH) };
     let mut other = match closing {
-        Closing::Reload => {
+        ClosingKind::Reload => {
             let mut other = experiment.open_listener(BACKLOG)?;
             other.serve(AcceptPolicy::Answer).map_err(doing("accept"))?;
             Some(other)
         }
-        Closing::Restart => None,
+        ClosingKind::Restart => None,
     };
     let waiting = experiment.start(clients(WAITING))?;
     experiment.wait("the handshakes are complete", STEP, |e| Ok(e.established()? == 2 * WAITING))?;

@@ -7,7 +7,7 @@ use crate::handshake::{Cause, Verdict};
 use crate::kernel::Counter;
 use crate::lab::comparison::Comparison;
 use crate::lab::events::DropEvents;
-use crate::lab::experiment::{Clients, LabError, Setup};
+use crate::lab::experiment::{LabClients, LabError, Setup};
 use crate::lab::listener::AcceptPolicy;
 use crate::race::Probe;
 
@@ -67,7 +67,7 @@ fn overflow(parameters: &Parameters, setting: &Setting) -> Result<Run, LabError>
     Run::of(&setup, |experiment| {
         experiment.fill(setting.backlog)?;
         let clients =
-            Clients { send: parameters.data.max(1), probe: Probe::SoError, ..parameters.clients(WATCH) };
+            LabClients { send: parameters.data.max(1), probe: Probe::SoError, ..parameters.clients(WATCH) };
         let running = experiment.start_together(clients)?;
         if setting.room {
             experiment.serve(AcceptPolicy::After(ROOM))?;

@@ -8,7 +8,7 @@ use super::{Parameters, Run, ScenarioOutcome};
 use crate::handshake::{Cause, Confidence, Verdict};
 use crate::kernel::Counter;
 use crate::lab::comparison::Comparison;
-use crate::lab::experiment::{Clients, LabError, Setup, result_name};
+use crate::lab::experiment::{LabClients, LabError, Setup, result_name};
 use crate::lab::listener::AcceptPolicy;
 use crate::race::Probe;
 
@@ -68,7 +68,7 @@ impl Custom {
         };
         let run = Run::of(&setup, |experiment| {
             experiment.fill(fill)?;
-            let clients = Clients {
+            let clients = LabClients {
                 send: self.send,
                 timeout: self.watch,
                 probe: Probe::SoError,

@@ -6,7 +6,7 @@ use super::{Parameters, Run, ScenarioOutcome, side_by_side};
 use crate::handshake::{Attempt, Cause};
 use crate::kernel::Counter;
 use crate::lab::comparison::Comparison;
-use crate::lab::experiment::{Clients, LabError, Setup};
+use crate::lab::experiment::{LabClients, LabError, Setup};
 use crate::race::Probe;
 
 /// The tried periods in seconds, each one that the kernel's retransmission schedule has: 1, 1 + 2 and 1 + 2 + 4.
@@ -25,7 +25,7 @@ pub(super) fn run(parameters: &Parameters) -> Result<ScenarioOutcome, LabError> 
         Run::of(&setup, |experiment| {
             let watch = Duration::from_secs(u64::from(period)) * 5 / 4 + Duration::from_secs(2);
             let clients =
-                Clients { count: CLIENTS, send, probe: Probe::SoError, ..parameters.clients(watch) };
+                LabClients { count: CLIENTS, send, probe: Probe::SoError, ..parameters.clients(watch) };
             let running = experiment.start_together(clients)?;
             experiment.collect(running)
         })

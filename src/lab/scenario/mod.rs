@@ -18,7 +18,7 @@ use std::time::Duration;
 use super::analysis::BothEnds;
 use super::comparison::Comparison;
 use super::events::DropEvents;
-use super::experiment::{Clients, Experiment, LabError, Setup, Trace, doing};
+use super::experiment::{Experiment, LabClients, LabError, Setup, Trace, doing};
 use crate::handshake::{Attempt, Cause, Confidence, Verdict};
 use crate::kernel::Counter;
 use crate::race::{Call, Probe, WaitMode};
@@ -256,8 +256,8 @@ impl Parameters {
     }
 
     /// Clients that connect, wait for what comes, and send one byte at the end.
-    const fn clients(&self, watch: Duration) -> Clients {
-        Clients {
+    const fn clients(&self, watch: Duration) -> LabClients {
+        LabClients {
             count: self.clients,
             mode: WaitMode::Blocking,
             timeout: Duration::from_secs(30),

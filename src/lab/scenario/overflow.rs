@@ -206,7 +206,7 @@ pub(super) fn reset(parameters: &Parameters) -> Result<ScenarioOutcome, LabError
             experiment.fill(setup.backlog)?;
             let watch = Duration::from_millis(500) + 4 * parameters.round_trip;
             let probe = if send == 0 { Probe::Send } else { Probe::SoError };
-            let clients = crate::lab::Clients { send, probe, ..parameters.clients(watch) };
+            let clients = crate::lab::LabClients { send, probe, ..parameters.clients(watch) };
             let running = experiment.start_together(clients)?;
             experiment.collect(running)
         })

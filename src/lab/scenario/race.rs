@@ -10,7 +10,7 @@ use crate::handshake::{Outcome as Believed, Verdict};
 use crate::lab::analysis::BothEnds;
 use crate::lab::burner::Burner;
 use crate::lab::comparison::Comparison;
-use crate::lab::experiment::{Clients, Experiment, LabError, Setup, Trace, doing};
+use crate::lab::experiment::{Experiment, LabClients, LabError, Setup, Trace, doing};
 use crate::packet::Span;
 use crate::race::{Call, Probe, WaitMode};
 
@@ -150,7 +150,7 @@ fn measure(
 }
 
 fn round(experiment: &mut Experiment, parameters: &Parameters, mode: WaitMode) -> Result<Call, LabError> {
-    let victim = Clients {
+    let victim = LabClients {
         count: 1,
         mode,
         timeout: Duration::from_secs(5),

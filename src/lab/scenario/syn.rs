@@ -6,7 +6,7 @@ use super::{Parameters, Run, ScenarioOutcome, side_by_side};
 use crate::handshake::{Attempt, Verdict};
 use crate::kernel::Counter;
 use crate::lab::comparison::Comparison;
-use crate::lab::experiment::{Clients, Experiment, LabError, Setup, result_name};
+use crate::lab::experiment::{Experiment, LabClients, LabError, Setup, result_name};
 use crate::lab::listener::AcceptPolicy;
 use crate::packet::Span;
 use crate::race::{Call, Probe};
@@ -53,7 +53,7 @@ pub(super) fn run(parameters: &Parameters) -> Result<ScenarioOutcome, LabError> 
         let run = Run::of(&setup, |experiment| {
             fill_over(experiment)?;
             let full = experiment.queue()?;
-            let clients = Clients {
+            let clients = LabClients {
                 count: CLIENTS,
                 timeout: if ending == SynDropEnding::Watch {
                     CLIENT_TIMEOUT

@@ -6,7 +6,7 @@ use super::{Parameters, Run, ScenarioOutcome};
 use crate::handshake::{Cause, Confidence, Evidence, Verdict};
 use crate::kernel::Counter;
 use crate::lab::comparison::Comparison;
-use crate::lab::experiment::{Clients, LabError, Setup};
+use crate::lab::experiment::{LabClients, LabError, Setup};
 use crate::lab::listener::AcceptPolicy;
 use crate::race::Probe;
 
@@ -24,7 +24,7 @@ pub(super) fn ack_loss(parameters: &Parameters) -> Result<ScenarioOutcome, LabEr
     let setup = Setup { lose_acks: vec![LOST], ..parameters.setup() };
     let run = Run::of(&setup, |experiment| {
         let watch = Duration::from_millis(2_500);
-        let clients = Clients { count: CLIENTS, probe: Probe::Send, ..parameters.clients(watch) };
+        let clients = LabClients { count: CLIENTS, probe: Probe::Send, ..parameters.clients(watch) };
         let running = experiment.start_together(clients)?;
         let calls = experiment.collect(running)?;
         std::thread::sleep(Duration::from_millis(100)); // the answers to the clients' byte
@@ -72,7 +72,7 @@ pub(super) fn recover(parameters: &Parameters) -> Result<ScenarioOutcome, LabErr
     let run = Run::of(&setup, |experiment| {
         experiment.fill(setup.backlog)?;
         // No data until the end: only SYN-ACK repeats and their ACKs can complete the connection.
-        let clients = Clients { probe: Probe::Send, ..parameters.clients(Duration::from_millis(4_500)) };
+        let clients = LabClients { probe: Probe::Send, ..parameters.clients(Duration::from_millis(4_500)) };
         let running = experiment.start_together(clients)?;
         experiment.serve(AcceptPolicy::After(ROOM))?;
         let calls = experiment.collect(running)?;

@@ -3,7 +3,7 @@
 use crate::handshake::{Attempt, Evidence, Fact, Vantage, Verdict};
 use crate::listener::capture_limits::CaptureLimits;
 use crate::listener::kernel_history::{KernelEvents, KernelEvidence};
-use crate::listener::observed::{Observed, Stretch, dropped_between, synack_time};
+use crate::listener::observed::{DropStretch, Observed, dropped_between, synack_time};
 use crate::listener::paths::Paths;
 use crate::packet::{Span, Timestamp};
 
@@ -75,7 +75,7 @@ impl Case<'_> {
     }
 
     /// The stretch of unanswered SYNs that the attempt is part of.
-    pub(in crate::listener) fn stretch(&self) -> Option<&Stretch> {
+    pub(in crate::listener) fn stretch(&self) -> Option<&DropStretch> {
         let (first, last) = dropped_between(self.attempt)?;
         self.own.drops.at(first, last)
     }

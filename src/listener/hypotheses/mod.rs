@@ -160,7 +160,7 @@ pub(super) static ALL: [&Hypothesis; 22] = [
 ];
 
 /// A hypothesis that is left.
-struct Candidate {
+struct Explanation {
     cause: Cause,
     support: Support,
     evidence: EvidenceList,
@@ -187,14 +187,14 @@ fn weigh_dropped_syns(case: &Case<'_>, decided: impl FnOnce() -> Option<Weight>)
 
 /// Infers what an attempt means.
 pub(super) fn infer(case: &Case<'_>) -> Inference {
-    let mut left: SmallVec<[Candidate; 4]> = SmallVec::new();
+    let mut left: SmallVec<[Explanation; 4]> = SmallVec::new();
     let mut ruled_out: Vec<RuledOut> = Vec::new();
     for hypothesis in ALL {
         match (hypothesis.weigh)(case) {
             Weight::Silent => {}
             Weight::Excluded(evidence) => ruled_out.push(RuledOut { cause: hypothesis.cause, evidence }),
             Weight::Left(support, evidence) => {
-                left.push(Candidate { cause: hypothesis.cause, support, evidence });
+                left.push(Explanation { cause: hypothesis.cause, support, evidence });
             }
         }
     }
@@ -216,7 +216,7 @@ pub(super) fn infer(case: &Case<'_>) -> Inference {
 }
 
 /// The inference from the hypotheses that are left.
-fn conclude(mut left: SmallVec<[Candidate; 4]>, ruled_out: Vec<RuledOut>) -> Inference {
+fn conclude(mut left: SmallVec<[Explanation; 4]>, ruled_out: Vec<RuledOut>) -> Inference {
     // Stable: causes of the same support stay in their order.
     left.sort_by_key(|candidate| std::cmp::Reverse(candidate.support));
     let ahead = match left.as_slice() {
@@ -250,7 +250,7 @@ trait SplitOffFirst {
     fn split_off_first(&mut self) -> Self;
 }
 
-impl SplitOffFirst for SmallVec<[Candidate; 4]> {
+impl SplitOffFirst for SmallVec<[Explanation; 4]> {
     fn split_off_first(&mut self) -> Self {
         self.drain(1..).collect()
     }
@@ -343,8 +343,11 @@ mod tests {
     }
 
     fn concluded(left: &[(Cause, Support)]) -> (Option<Cause>, Option<Confidence>, usize) {
-        let left =
-            left.iter().map(|&(cause, support)| Candidate { cause, support, evidence: EvidenceList::new() });
+        let left = left.iter().map(|&(cause, support)| Explanation {
+            cause,
+            support,
+            evidence: EvidenceList::new(),
+        });
         let inference = conclude(left.collect(), Vec::new());
         (inference.cause, inference.confidence, inference.evidence.len())
     }

@@ -8,7 +8,7 @@ use crate::packet::{Span, Timestamp};
 
 /// A run of unanswered SYNs at most [`STRETCH`] apart (DOMAIN §4).
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::listener) struct Stretch {
+pub(in crate::listener) struct DropStretch {
     pub(in crate::listener) from: Timestamp,
     pub(in crate::listener) to: Timestamp,
     /// Unanswered SYNs, retries included.
@@ -22,7 +22,7 @@ pub(in crate::listener) struct Stretch {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(in crate::listener) struct Drops {
     /// In order of time.
-    stretches: Vec<Stretch>,
+    stretches: Vec<DropStretch>,
     /// SYNs answered at once.
     answered: PerSecond,
 }
@@ -59,7 +59,8 @@ impl Drops {
             Some(_) | None => {
                 let mut clients = ClientSet::default();
                 clients.add(client);
-                self.stretches.insert(place, Stretch { from: at, to: at, drops: 1, attempts: 1, clients });
+                self.stretches
+                    .insert(place, DropStretch { from: at, to: at, drops: 1, attempts: 1, clients });
             }
         }
         if self.stretches.len() > STRETCHES {
@@ -97,7 +98,7 @@ impl Drops {
     }
 
     /// The stretch with the most attempts that touches this time.
-    pub(in crate::listener) fn at(&self, from: Timestamp, to: Timestamp) -> Option<&Stretch> {
+    pub(in crate::listener) fn at(&self, from: Timestamp, to: Timestamp) -> Option<&DropStretch> {
         let touching = self
             .stretches
             .iter()

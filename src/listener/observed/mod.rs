@@ -14,7 +14,7 @@ mod probes;
 mod silence;
 
 pub(super) use closing::Closing;
-pub(super) use drops::{Drops, Stretch, dropped_between, dropped_syns};
+pub(super) use drops::{DropStretch, Drops, dropped_between, dropped_syns};
 pub(super) use finishers::Finishers;
 pub(super) use floods::{FloodSecond, Floods, is_abandoned};
 pub(super) use marks::Marks;

@@ -32,7 +32,7 @@ enum Column {
 
 /// The columns with their forms.
 #[derive(Debug, Clone)]
-struct Layout {
+struct Columns {
     columns: Vec<Column>,
     bar: usize,
     /// Without the container's number.
@@ -59,7 +59,7 @@ const NARROWING: [Narrowing; 7] = [
     Narrowing::Leave(Column::Netns),
 ];
 
-impl Layout {
+impl Columns {
     fn of(queues: &Queues<'_>) -> Self {
         let mut columns = vec![Column::Listener, Column::Fill, Column::RecvQ, Column::SendQ, Column::Drops];
         columns.extend(queues.span().map(|_| Column::Rate));
@@ -107,7 +107,7 @@ impl Column {
         matches!(self, Self::RecvQ | Self::SendQ | Self::Queue | Self::Drops | Self::Rate)
     }
 
-    fn cell(self, row: &QueueRow<'_>, layout: &Layout) -> String {
+    fn cell(self, row: &QueueRow<'_>, layout: &Columns) -> String {
         match self {
             Self::Listener => row.address(),
             Self::Fill => bar(row, layout.bar),
@@ -125,7 +125,7 @@ impl Column {
 
 /// The table's lines, at most `most` sockets of it, within `width` columns as far as the needed columns allow.
 pub(super) fn table(queues: &Queues<'_>, most: usize, width: usize) -> Vec<Line> {
-    let mut layout = Layout::of(queues);
+    let mut layout = Columns::of(queues);
     let mut lines = draw(queues, most, &layout);
     for step in NARROWING {
         if lines.iter().all(|line| line.chars().count() <= width) {
@@ -147,7 +147,7 @@ pub(super) fn table(queues: &Queues<'_>, most: usize, width: usize) -> Vec<Line>
     lines
 }
 
-fn draw(queues: &Queues<'_>, most: usize, layout: &Layout) -> Vec<String> {
+fn draw(queues: &Queues<'_>, most: usize, layout: &Columns) -> Vec<String> {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(layout.columns.iter().map(|column| column.title()));

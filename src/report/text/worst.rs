@@ -7,11 +7,11 @@ use crate::handshake::{Attempt, Verdict};
 use crate::packet::{Endpoint, Timestamp};
 
 /// Orders attempts from worst to mildest; the same for every order of arrival.
-type Rank = (u8, Reverse<u32>, Timestamp, u64);
+type AttemptRank = (u8, Reverse<u32>, Timestamp, u64);
 
 /// Clients that believe they are connected come before clients whose `connect()` failed: those have an
 /// error to go by. Then the most retries after the ACK, then the earliest.
-fn rank(attempt: &Attempt) -> Rank {
+fn rank(attempt: &Attempt) -> AttemptRank {
     let class = match attempt.verdict {
         Verdict::SynackRetransmitted | Verdict::ResetAfterAck | Verdict::AckIgnored => 0,
         Verdict::Refused

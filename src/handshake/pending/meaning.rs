@@ -4,7 +4,7 @@ use crate::packet::{Flags, Segment, Seq};
 
 /// The meaning of a segment to an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Event {
+pub(super) enum Meaning {
     /// SYN with the attempt's ISN.
     Syn,
     /// A segment from the client that proves it saw the SYN-ACK.
