@@ -23,7 +23,7 @@ pub(super) struct UndecodedCounts {
 }
 
 impl UndecodedCounts {
-    /// Most protocols that are told apart, some 100 KiB. Ports of UDP between clients can be many more; a protocol
+    /// Bound on the protocols that are counted by themselves, some 100 KiB. Ports of UDP between clients can be many more; a protocol
     /// that first occurs after these is not counted here.
     const MAX_PROTOCOLS: usize = 4096;
     /// Most protocols in the summary.

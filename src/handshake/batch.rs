@@ -17,7 +17,7 @@ pub struct Batch {
     shared: Vec<Backing>,
     /// Where those of the next frames do.
     holder: Holder,
-    /// Headers of frames whose octets do not stay.
+    /// Headers of frames whose bytes do not stay.
     copied: Vec<u8>,
     /// Packets that had to be decoded to be looked at.
     decoded: Vec<Packet>,
@@ -39,7 +39,7 @@ pub(super) struct Item {
     offset: u32,
     /// The low bits of its position in the whole input.
     place: u16,
-    /// Which of the shared octets hold its headers; or [`COPIED`], or [`DECODED`].
+    /// Which of the shared bytes hold its headers; or [`COPIED`], or [`DECODED`].
     holder: u8,
 }
 
@@ -70,7 +70,7 @@ const COPIED: u8 = u8::MAX;
 /// The packet was decoded.
 const DECODED: u8 = COPIED - 1;
 
-/// Where frames lie: which of the shared octets of a batch, and the address that those begin at.
+/// Where frames lie: which of the shared bytes of a batch, and the address that those begin at.
 #[derive(Debug, Clone, Copy)]
 struct Holder {
     place: u8,
@@ -82,7 +82,7 @@ impl Holder {
     const COPY: Self = Self { place: COPIED, base: 0 };
 }
 
-/// Shared octets, and the address that they begin at.
+/// Shared bytes, and the address that they begin at.
 #[derive(Debug)]
 struct Backing {
     shared: Shared,
@@ -256,7 +256,7 @@ impl Batch {
     #[inline(always)]
     pub(super) fn body(&self, item: &Item) -> Option<(u64, Content<'_>)> {
         let ordinal = self.first + u64::from(item.place.wrapping_sub(self.first as u16));
-        let octets = match item.holder {
+        let bytes = match item.holder {
             COPIED => self.copied.as_slice(),
             DECODED => {
                 let packet = self.decoded.get(item.offset as usize)?;
@@ -266,7 +266,7 @@ impl Batch {
         };
         let start = item.offset as usize;
         // What follows them may be the next packet's: what was seen of this one lies within what it has.
-        let headers = octets.get(start..(start + HEADERS).min(octets.len()))?;
+        let headers = bytes.get(start..(start + HEADERS).min(bytes.len()))?;
         Some((ordinal, Content::Headers(item.at, item.frame, headers)))
     }
 }
@@ -284,13 +284,13 @@ mod tests {
 
     /// A SYN with this sequence number, in an Ethernet frame that goes on for a while.
     fn syn(seq: u32) -> Vec<u8> {
-        let mut octets = vec![0; 12];
-        octets.extend([8, 0, 0x45, 0, 0, 240, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
-        octets.extend([0, 1, 0, 2]);
-        octets.extend(seq.to_be_bytes());
-        octets.extend([0, 0, 0, 0, 0x50, 2, 0, 9, 0, 0, 0, 0]);
-        octets.resize(300, 7);
-        octets
+        let mut bytes = vec![0; 12];
+        bytes.extend([8, 0, 0x45, 0, 0, 240, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+        bytes.extend([0, 1, 0, 2]);
+        bytes.extend(seq.to_be_bytes());
+        bytes.extend([0, 0, 0, 0, 0x50, 2, 0, 9, 0, 0, 0, 0]);
+        bytes.resize(300, 7);
+        bytes
     }
 
     fn push(batch: &mut Batch, data: &[u8], ordinal: u64) {

@@ -31,7 +31,7 @@ impl Order {
     ///
     /// # Errors
     ///
-    /// The first of `take`; the rest is not told.
+    /// The first of `take`; the rest is not handed out.
     pub fn tell<E>(
         &mut self,
         batch: &mut [Vec<Finding>],

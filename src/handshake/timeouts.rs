@@ -32,10 +32,10 @@ const AFTER_ESTABLISHMENT: Span = Span::from_secs(1);
 pub(super) fn is_settled(attempt: &Pending) -> bool {
     let facts = attempt.facts;
     // A reset right after the handshake may be the application's, a closing listener's or another's: wait for it until
-    // the server has spoken; and then for the facts that show that it was another's.
-    let spoken = facts.has(Fact::ServerSpoke) | facts.has(Fact::Contradicted);
+    // the server has sent data or FIN; and then for the facts that show that it was another's.
+    let served = facts.has(Fact::ServerSpoke) | facts.has(Fact::Contradicted);
     (attempt.phase == Phase::Established)
-        & spoken
+        & served
         & (attempt.cold.is_none() || !late::awaits_round_trip(attempt))
         | (attempt.phase == Phase::Ignored) & (facts.has(Fact::ClientAborted) | has_reset(attempt))
         | (attempt.phase == Phase::Acked)
@@ -120,7 +120,7 @@ const fn wait(phase: Phase, syn: Span, synack: Span, sent_data: bool) -> Span {
         // The request lives until its timer would retransmit the SYN-ACK once more. Data is retransmitted beyond that,
         // and answered with RST then (DOMAIN §2).
         Phase::Ignored if !sent_data => next_retransmission(synack),
-        // A deferred request is silent for as long as it was told to, and an idle client sends nothing;
+        // A deferred request is silent for its whole period, and an idle client sends nothing;
         // retransmitted data backs off to 120 s.
         Phase::Acked | Phase::Ignored => GIVEN_UP,
     }

@@ -50,7 +50,7 @@ const CASES: usize = 16_384;
 const CASES_OF_ONE: usize = 4096;
 
 impl Listeners {
-    /// Listeners kept apart unless told otherwise. A port scan has a million of them; at about 1 KiB each
+    /// Bound on the listeners that are kept, by default. A port scan has a million of them; at about 1 KiB each
     /// these take 8 MiB.
     pub const DEFAULT_LIMIT: usize = 8192;
 

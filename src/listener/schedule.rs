@@ -98,7 +98,7 @@ pub(super) fn has_run_out(attempt: &Attempt) -> bool {
         return false;
     }
     let first_at = attempt.start.plus(attempt.timing.syn_to_synack.unwrap_or(Span::ZERO));
-    let heard = attempt.end.since(first_at.plus(last));
+    let watched = attempt.end.since(first_at.plus(last));
     // An RST ends the wait: it shows that the request is gone, which it is when the next repeat would be due, or
     // sooner where the listener was closed. Else, not decided by the capture's end, one waits longer than any repeat
     // takes.
@@ -109,5 +109,5 @@ pub(super) fn has_run_out(attempt: &Attempt) -> bool {
     };
     let previous = attempt.retry_at.iter().rev().nth(1).copied().unwrap_or(Span::ZERO);
     let gap = last.minus(previous);
-    heard.plus(silence) > gap.scaled(due, 10)
+    watched.plus(silence) > gap.scaled(due, 10)
 }

@@ -118,7 +118,7 @@ fn one_repeat_seen_from_the_client_neither_tells_the_retries_nor_that_the_client
     attempt.established = Some(false);
     attempt.retries = Retries { syn: 0, syn_ack: 1, after_ack: 1 };
     attempt.retry_at.truncate(1);
-    let told = |attempt: Attempt| {
+    let summed = |attempt: Attempt| {
         let mut listeners = Listeners::new(8);
         listeners.record(&mut Finding { at: attempt.end, settled: true, attempt });
         let listener = listeners.listeners().remove(0);
@@ -128,12 +128,12 @@ fn one_repeat_seen_from_the_client_neither_tells_the_retries_nor_that_the_client
         });
         (listener.clients, schedule.and_then(|schedule| schedule.given_up))
     };
-    let (clients, given_up) = told(attempt.clone());
+    let (clients, given_up) = summed(attempt.clone());
     assert_eq!(clients, Clients::default(), "it may as well be a lost ACK");
     assert_eq!(given_up, None);
     attempt.retries = Retries { syn: 0, syn_ack: 2, after_ack: 2 };
     attempt.retry_at.push(Span::from_secs(3));
-    let (clients, given_up) = told(attempt);
+    let (clients, given_up) = summed(attempt);
     assert_eq!(clients, Clients { unsure: 1, ..Clients::default() }, "only possible");
     assert_eq!(given_up, Some((2, 2)), "tcp_synack_retries=2");
 }
@@ -186,19 +186,19 @@ fn an_overflow_that_only_the_kernel_saw_is_told() {
     let undecided = samples::overflow_mixed().1.into_iter().find(|a| a.verdict == Verdict::Unanswered);
     let waiting =
         Attempt { verdict: Verdict::Undetermined, reason: Some(Reason::CaptureCut), ..undecided.unwrap() };
-    let told = |overflows| {
+    let summed = |overflows| {
         let mut listeners = Listeners::new(8);
         listeners.record(&mut Finding { at: waiting.end, settled: true, attempt: waiting.clone() });
         say(&mut listeners, &waiting, overflows, 1);
         listeners.listeners().remove(0)
     };
-    let full = told(3);
+    let full = summed(3);
     assert_eq!(full.cause, Some(Cause::AcceptQueueOverflow));
     assert_eq!((full.confidence, full.abort_on_overflow), (Some(Confidence::Confirmed), Some(true)));
     assert_eq!(full.verdicts.problems(), 0);
     assert_eq!(full.diagnosis, Diagnosis::CountedByKernel);
     assert_eq!(full.verdicts.get(Verdict::Undetermined), 1);
-    assert_eq!(told(0).cause, None);
+    assert_eq!(summed(0).cause, None);
 }
 
 #[test]

@@ -23,7 +23,7 @@ impl Race {
             writeln!(out, "no capture: {missing}; only what connect() and the next call said is known")?;
         }
         writeln!(out)?;
-        let [alive, unproven, reset, ignored, failed] = ConnectResult::ALL.map(|fate| self.count(fate));
+        let [alive, unproven, reset, ignored, failed] = ConnectResult::ALL.map(|result| self.count(result));
         let dead = reset + ignored;
         writeln!(out, "  {alive:>6}  connect() succeeded, and the connection lives")?;
         if unproven > 0 {

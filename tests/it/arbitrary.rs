@@ -150,8 +150,8 @@ proptest! {
         prop_assert_eq!(summary.verdicts.total(), attempts.len() as u64);
         let listed: u64 = summary.listeners.iter().map(|listener| listener.verdicts.total()).sum();
         prop_assert_eq!(listed, attempts.len() as u64);
-        let told: u64 = attempts.iter().map(|attempt| u64::from(attempt.packets)).sum();
-        prop_assert!(told <= summary.packets.tcp);
+        let counted: u64 = attempts.iter().map(|attempt| u64::from(attempt.packets)).sum();
+        prop_assert!(counted <= summary.packets.tcp);
 
         for threads in [2, 3, 5] {
             let (same, again) = analyse(&packets, threads, max_attempts);

@@ -53,14 +53,14 @@ fn one_packet_with_a_time_far_ahead_or_behind_makes_no_handshake_fail() {
             let mut bytes = even.clone();
             // A packet of no connection: the others are unchanged.
             let at = records(&bytes)[place];
-            let mut stray = bytes[at..at + 8].to_vec();
+            let mut misdated = bytes[at..at + 8].to_vec();
             let mut frame = Vec::new();
             let ack = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4([10, 9, 9, 9], [10, 9, 9, 8], 64);
             ack.tcp(9, 9, 5, 1_024).ack(5).write(&mut frame, &[]).unwrap();
-            stray.extend([(frame.len() as u32).to_le_bytes(); 2].concat());
-            stray.extend(frame);
-            shift(&mut stray, 0, seconds);
-            bytes.splice(at..at, stray);
+            misdated.extend([(frame.len() as u32).to_le_bytes(); 2].concat());
+            misdated.extend(frame);
+            shift(&mut misdated, 0, seconds);
+            bytes.splice(at..at, misdated);
             for threads in ["1", "3"] {
                 let report = report(bytes.clone(), &["--threads", threads]);
                 let said = format!("{seconds} s, before packet {place}, {threads} threads");

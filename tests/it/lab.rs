@@ -193,9 +193,9 @@ fn every_reset_connect_is_reported_and_counted_over_either_protocol() {
                 document.unwrap_or_else(|| panic!("{arguments}: no connect() in time, three times"));
             agrees(&document);
             // All of them later on an idle machine; on a busy one some fail at once, and agree as well.
-            let told = row(&document, "connect() succeeded, next call failed, 0 bytes sent");
-            let numbers = told.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse::<u64>().ok());
-            assert_eq!(numbers.sum::<u64>(), 63, "{told}");
+            let line = row(&document, "connect() succeeded, next call failed, 0 bytes sent");
+            let numbers = line.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse::<u64>().ok());
+            assert_eq!(numbers.sum::<u64>(), 63, "{line}");
             for run in list(&document["scenarios"][0], "runs") {
                 assert_eq!(run["counters"]["ListenOverflows"], 63);
                 the_kernel_has_the_last_word(run);

@@ -106,12 +106,17 @@ fn dropped_syns_are_told_by_the_kernels_count_before_their_clients_give_up() {
             std::process::id()
         );
         let [text, stream] = captures;
-        wait_for("the overflow is told", || text.stdout().contains(&line) && stream.stderr().contains(&line));
+        wait_for("the overflow is reported", || {
+            text.stdout().contains(&line) && stream.stderr().contains(&line)
+        });
         text.signal(Signal::SIGUSR1);
         wait_for("a report so far", || text.stderr().contains("lo: no attempt is decided yet"));
-        for told in [text.stdout(), stream.stderr()] {
-            assert!(told.contains("127.0.0.1:7505 ("), "{told}");
-            assert!(told.matches("accept queue overflows").count() == 1 && !told.contains(":7506"), "{told}");
+        for output in [text.stdout(), stream.stderr()] {
+            assert!(output.contains("127.0.0.1:7505 ("), "{output}");
+            assert!(
+                output.matches("accept queue overflows").count() == 1 && !output.contains(":7506"),
+                "{output}"
+            );
         }
         // Clients repeat SYN every second at first: unless the end falls into the moment before a repeat, no silence
         // has lasted a second, and the packets alone prove nothing.

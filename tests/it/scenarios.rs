@@ -115,18 +115,18 @@ fn check(scenario: &Scenario, frames: &[Frame], capture: &Path) -> Result<(), St
     let mut command = Command::new(env!("CARGO_BIN_EXE_hsanalyze"));
     command.args(["--format", "json"]).args(&scenario.args).arg(capture);
     let output = command.output().expect("the program starts");
-    let told = |problem: &str| report(scenario, frames, &command, problem, &output.stderr);
+    let failure = |problem: &str| report(scenario, frames, &command, problem, &output.stderr);
     if !output.status.success() {
-        return Err(told(&format!("the program ended with {}", output.status)));
+        return Err(failure(&format!("the program ended with {}", output.status)));
     }
     let answer: Value = serde_json::from_slice(&output.stdout)
-        .map_err(|error| told(&format!("standard output is no JSON document: {error}")))?;
+        .map_err(|error| failure(&format!("standard output is no JSON document: {error}")))?;
 
     let mut differences = Differences::default();
     compare::attempts(&scenario.attempt, &answer, scenario.v6, &mut differences);
     compare::listeners(&scenario.listener, &answer, scenario.v6, &mut differences);
     compare::counts(&scenario.counts, &answer, &mut differences);
-    if differences.0.is_empty() { Ok(()) } else { Err(told(&differences.0.join("\n"))) }
+    if differences.0.is_empty() { Ok(()) } else { Err(failure(&differences.0.join("\n"))) }
 }
 
 fn report(scenario: &Scenario, frames: &[Frame], command: &Command, problem: &str, stderr: &[u8]) -> String {

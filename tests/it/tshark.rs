@@ -237,12 +237,12 @@ fn no_syn_is_left_over() {
         let originals = originals(packets);
         let ours = list(report, "attempts");
         let syns = originals.iter().filter(|p| p.syn && !p.ack_flag).count() as u64;
-        let told: u64 = ours.iter().map(|a| 1 + count(a, "/retries/syn")).sum();
-        assert_eq!(syns, told, "{name}: SYNs");
+        let counted: u64 = ours.iter().map(|a| 1 + count(a, "/retries/syn")).sum();
+        assert_eq!(syns, counted, "{name}: SYNs");
         let syn_acks = originals.iter().filter(|p| p.syn && p.ack_flag).count() as u64;
         let answered = ours.iter().filter(|a| !a["timing"]["syn_to_synack"].is_null()).count() as u64;
-        let told = answered + ours.iter().map(|a| count(a, "/retries/syn_ack")).sum::<u64>();
-        assert_eq!(syn_acks, told, "{name}: SYN-ACKs");
+        let counted = answered + ours.iter().map(|a| count(a, "/retries/syn_ack")).sum::<u64>();
+        assert_eq!(syn_acks, counted, "{name}: SYN-ACKs");
         let copies = packets.iter().filter(|p| p.syn).count() as u64 - syns - syn_acks;
         assert!(
             count(report, "/packets/duplicates") >= copies,
@@ -270,7 +270,7 @@ fn the_resets_are_where_the_verdicts_say() {
     });
 }
 
-/// Every reset in the capture belongs to an attempt that is told of.
+/// Every reset in the capture belongs to an attempt that is reported.
 #[test]
 fn no_reset_is_left_over() {
     each_capture(|name, packets, report| {

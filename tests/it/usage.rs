@@ -288,7 +288,7 @@ fn output_goes_to_the_file_asked_for() {
     assert_eq!(fs::read(&to).unwrap(), direct.stdout);
 }
 
-/// Whoever breaks off a long analysis finds neither half a report nor a stray file.
+/// Whoever breaks off a long analysis finds neither half a report nor a temporary file.
 #[test]
 fn a_report_that_is_broken_off_leaves_nothing_behind() {
     let dir = tempfile::tempdir().unwrap();
@@ -311,7 +311,7 @@ fn a_report_that_is_broken_off_leaves_nothing_behind() {
     assert_eq!(names(), Vec::<std::ffi::OsString>::new());
 }
 
-/// Ctrl-C ends all of `tcpdump -w - | hsanalyze -`: what arrived is told.
+/// Ctrl-C ends all of `tcpdump -w - | hsanalyze -`: the report is of what arrived.
 #[test]
 fn the_first_interrupt_of_a_pipe_ends_the_reading_and_not_the_report() {
     use nix::sys::signal::{Signal, kill};
@@ -332,9 +332,9 @@ fn the_first_interrupt_of_a_pipe_ends_the_reading_and_not_the_report() {
         }
         drop(input);
         let output = child.wait_with_output().unwrap();
-        let told = String::from_utf8(output.stdout).unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
         assert_eq!(output.status.success(), !again, "{}", output.status);
-        assert_eq!(told.contains("PORT CLOSED"), !again, "{told}");
+        assert_eq!(text.contains("PORT CLOSED"), !again, "{text}");
     }
 }
 

@@ -19,7 +19,7 @@ fn fifo() -> (tempfile::TempDir, PathBuf) {
 #[test]
 fn frames_of_a_pipe_arrive_while_its_writer_lives() {
     let (_folder, path) = fifo();
-    let (told, heard) = std::sync::mpsc::channel();
+    let (sender, receiver) = std::sync::mpsc::channel();
     let whole = Pcap::micros().record(1, 0, 4, b"abcd").record(2, 0, 4, b"efgh").bytes;
     let writer = {
         let path = path.clone();
@@ -27,7 +27,7 @@ fn frames_of_a_pipe_arrive_while_its_writer_lives() {
             let mut pipe = File::options().write(true).open(path).unwrap();
             // The header, one record and a half; the rest once the first was seen.
             pipe.write_all(&whole[..24 + 20 + 7]).unwrap();
-            heard.recv().unwrap();
+            receiver.recv().unwrap();
             pipe.write_all(&whole[24 + 20 + 7..]).unwrap();
         })
     };
@@ -39,7 +39,7 @@ fn frames_of_a_pipe_arrive_while_its_writer_lives() {
         let status = captures.read(100, &mut |frames| times.extend(frames.iter().map(|f| f.at.as_nanos())));
         assert_eq!(status, SourceStatus::Drained, "the writer waits: nothing may block before this is said");
     }
-    told.send(()).unwrap();
+    sender.send(()).unwrap();
     while captures.read(100, &mut |frames| times.extend(frames.iter().map(|f| f.at.as_nanos())))
         != SourceStatus::End
     {}

@@ -255,9 +255,9 @@ mod tests {
         let doubtful = with(Verdict::SynackRetransmitted);
         let completed = Attempt { ordinal: doubtful.ordinal, ..with(Verdict::Completed) };
         let (listeners, line) = (Listeners::new(8), StatusLine::new("lo", false));
-        let mut told = Reported::default();
+        let mut reported = Reported::default();
         let mut reporter =
-            LiveReporter::new(&config, &ReportOptions::default(), &mut told, Timestamp::default());
+            LiveReporter::new(&config, &ReportOptions::default(), &mut reported, Timestamp::default());
         reporter.provisional(&doubtful).unwrap();
         reporter.attempt(&completed).unwrap();
         reporter.report(&listeners, &line).unwrap();
@@ -265,7 +265,7 @@ mod tests {
         reporter.provisional(&doubtful).unwrap();
         reporter.report(&listeners, &line).unwrap();
         assert_eq!(reporter.undecided_overflows(), 1);
-        assert_eq!(told.0, [(true, Verdict::Completed), (false, Verdict::SynackRetransmitted)]);
+        assert_eq!(reported.0, [(true, Verdict::Completed), (false, Verdict::SynackRetransmitted)]);
     }
 
     #[test]
@@ -276,9 +276,9 @@ mod tests {
         let attempts = samples::overflow_mixed().1;
         let stuck = attempts.iter().find(|attempt| attempt.verdict == Verdict::Unanswered).unwrap();
         let (listeners, line) = (Listeners::new(8), StatusLine::new("lo", false));
-        let mut told = Reported::default();
+        let mut reported = Reported::default();
         let mut reporter =
-            LiveReporter::new(&config, &ReportOptions::default(), &mut told, Timestamp::default());
+            LiveReporter::new(&config, &ReportOptions::default(), &mut reported, Timestamp::default());
         for _ in 0..2 {
             for ordinal in 0..100 {
                 reporter.provisional(&Attempt { ordinal, ..stuck.clone() }).unwrap();
@@ -287,6 +287,6 @@ mod tests {
             reporter.report(&listeners, &line).unwrap();
         }
         assert_eq!((reporter.undecided_overflows(), reporter.undecided_stuck()), (0, 25));
-        assert_eq!(told.0, [(false, Verdict::Unanswered); 25]);
+        assert_eq!(reported.0, [(false, Verdict::Unanswered); 25]);
     }
 }

@@ -10,12 +10,12 @@ pub(super) struct RecordedSource {
     live: LiveCapture,
     saver: Option<Saver>,
     left: Option<u64>,
-    told: bool,
+    reported: bool,
 }
 
 impl RecordedSource {
     pub(super) fn new(live: LiveCapture, saver: Option<Saver>, count: Option<NonZeroU64>) -> Self {
-        Self { live, saver, left: count.map(NonZeroU64::get), told: false }
+        Self { live, saver, left: count.map(NonZeroU64::get), reported: false }
     }
 
     pub(super) fn device(&self) -> &str {
@@ -35,8 +35,8 @@ impl RecordedSource {
     pub(super) fn flush(&mut self) -> Option<&str> {
         let saver = self.saver.as_mut()?;
         saver.flush();
-        let error = saver.error().filter(|_| !self.told)?;
-        self.told = true;
+        let error = saver.error().filter(|_| !self.reported)?;
+        self.reported = true;
         Some(error)
     }
 }

@@ -80,8 +80,8 @@ fn what_a_shrinking_file_takes_along_is_counted_and_nothing_is_inferred_from_it(
     tracker.advance(Timestamp::default().plus(Span::from_secs(300)));
     assert_eq!(tracker.counts().lost, 1);
     let found = tracker.hand_over(None, Vec::new());
-    let told: Vec<_> = found.iter().map(|found| (found.attempt.verdict, found.attempt.reason)).collect();
-    assert_eq!(told, [(Verdict::Undetermined, Some(Reason::CaptureCut))]);
+    let settled: Vec<_> = found.iter().map(|found| (found.attempt.verdict, found.attempt.reason)).collect();
+    assert_eq!(settled, [(Verdict::Undetermined, Some(Reason::CaptureCut))]);
 }
 
 #[test]

@@ -238,27 +238,28 @@ fn compare_reset(comparison: &mut Comparison, send: usize, window: Span, run: &R
         }
     }
     let client = &run.views.client;
-    let told: Vec<_> = run.calls.iter().filter(|call| !call.succeeded() || call.death().is_some()).collect();
-    let at_once = told.iter().filter(|call| !call.succeeded()).count();
-    let later = told.len() - at_once;
+    let failed: Vec<_> =
+        run.calls.iter().filter(|call| !call.succeeded() || call.death().is_some()).collect();
+    let at_once = failed.iter().filter(|call| !call.succeeded()).count();
+    let later = failed.len() - at_once;
     comparison.holds(
         "6",
         of("connect() succeeded, next call failed"),
         format!("{expected}, less those that woke too late"),
         if at_once == 0 { later.to_string() } else { format!("{later}; {at_once} ECONNRESET at once") },
-        told.len() == expected && (later > 0 || window < SAFE),
+        failed.len() == expected && (later > 0 || window < SAFE),
     );
     let reset = |call: &&&Call| client.attempt(call).is_some_and(|a| a.verdict == Verdict::ResetAfterAck);
     comparison.equal(
         "6",
         of("of all these, reset in the packets"),
         expected,
-        told.iter().filter(reset).count(),
+        failed.iter().filter(reset).count(),
     );
     comparison.equal("2 B", of("EmbryonicRsts"), expected as u64, run.counter(Counter::EmbryonicRsts));
     // Data that is on its way when the RST is sent meets no request and draws another RST.
     let sent = |call: &&&Call| call.next.and_then(|next| next.sent).is_some_and(|sent| sent.is_ok());
-    let resets = (expected + told.iter().filter(sent).count()) as u64;
+    let resets = (expected + failed.iter().filter(sent).count()) as u64;
     comparison.equal("2 B", of("OutRsts"), resets, run.counter(Counter::OutRsts));
     let form = run.views.server.resets;
     comparison.equal(

@@ -144,8 +144,8 @@ fn measure(
         .filter_map(|call| Some(Victim { window: window(call)?, succeeded: call.succeeded() }))
         .collect();
     // Joined: reset in the packets, and an error of the call, at once or in the next operation.
-    let told = |call: &&Call| call.result.is_err() || call.death().is_some();
-    let joined = calls.iter().filter(told).filter(|call| window(call).is_some()).count();
+    let failed = |call: &&Call| call.result.is_err() || call.death().is_some();
+    let joined = calls.iter().filter(failed).filter(|call| window(call).is_some()).count();
     Ok((victims, joined, trace))
 }
 

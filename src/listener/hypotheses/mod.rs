@@ -103,7 +103,7 @@ impl Weight {
 /// A cause and how it is weighed. The texts are the table in `docs/CAUSES.md`.
 pub(super) struct Hypothesis {
     pub(super) cause: Cause,
-    /// The attempts that it explains, and the facts by which it is told.
+    /// The attempts that it explains, and the facts that show it.
     pub(super) shown_by: &'static str,
     /// The causes that look the same, and what excludes it.
     pub(super) excluded_by: &'static str,
@@ -125,7 +125,7 @@ pub struct CauseGuide {
     pub example: &'static str,
 }
 
-/// All causes, as they are told from one another.
+/// All causes.
 pub fn cause_guides() -> impl Iterator<Item = CauseGuide> {
     ALL.iter().map(|hypothesis| {
         let Hypothesis { cause, shown_by, excluded_by, example, .. } = **hypothesis;

@@ -11,7 +11,7 @@ pub(in crate::listener) struct ClientSet {
 }
 
 impl ClientSet {
-    /// Addresses told apart; more count as so many.
+    /// Bound on the addresses that are kept; more count as so many.
     pub(in crate::listener) const MOST: usize = 16;
 
     pub(in crate::listener) fn add(&mut self, client: IpAddr) {

@@ -1,4 +1,4 @@
-//! SYNs that nobody finishes, by second: a flood is told by its rate in any stretch (DOMAIN §5).
+//! SYNs that nobody finishes, by second: a flood is recognised by its rate in any stretch (DOMAIN §5).
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 

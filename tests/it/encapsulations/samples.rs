@@ -139,7 +139,7 @@ pub(super) const ALL: &[Sample] = &[
     on_ethernet("l2tp-offset", |p| {
         with_port(1701, p, &join(&[&[2, 2, 0, 5, 0, 6, 0, 2, 0, 0, 0xff, 3], &p.ppp()]))
     }),
-    // tshark must be told the length of cookies.
+    // tshark takes the length of cookies from an option.
     ours(on_ethernet("l2tp-3-udp", |p| {
         with_port(1701, p, &join(&[&[0, 3, 0, 0, 0, 0, 0, 7], &[0x40, 0, 0, 1], &p.frame()]))
     })),

@@ -90,7 +90,7 @@ fn a_full_disk_is_told_once_and_the_analysis_goes_on() {
         command.args(["--mount", "sh", "-c", &script]);
         let capture = Capture::begin(command);
         (0..2_000).for_each(|n| wire.attempt(n, "completed"));
-        wait_for("it is told", || capture.stderr().contains("No space left on device"));
+        wait_for("it is reported", || capture.stderr().contains("No space left on device"));
         (2_000..3_000).for_each(|n| wire.attempt(n, "completed"));
         thread::sleep(Duration::from_millis(500));
         capture.signal(Signal::SIGTERM);

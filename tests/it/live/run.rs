@@ -169,7 +169,7 @@ impl fmt::Display for Ended {
 pub(super) fn run(mut command: Command, arguments: &[&str]) -> Ended {
     command.args(arguments);
     let output = command.output().unwrap();
-    let text = |octets: Vec<u8>| String::from_utf8(octets).unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     Ended { status: output.status, stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 

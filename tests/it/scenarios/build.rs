@@ -299,7 +299,7 @@ fn options(tcp: &Tcp, timestamps: Option<(u32, u32)>, peer_isn: u32) -> TcpOptio
     if !tcp.fast_open {
         return usual;
     }
-    // Kind 34 with an 8-octet cookie (RFC 7413 §4.1.1), padded to a multiple of four.
+    // Kind 34 with an 8-byte cookie (RFC 7413 §4.1.1), padded to a multiple of four.
     let cookie = [34, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 1];
     TcpOptions::try_from_slice(&[usual.as_slice(), &cookie].concat()).expect("at most 40 bytes")
 }
