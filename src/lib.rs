@@ -44,26 +44,36 @@
 //! # }
 //! ```
 //!
-//! The modules [`packet`], [`capture`], [`handshake`], [`listener`] and [`engine`] are the library. The others belong to the
-//! program, and change as it does.
+//! The modules [`packet`], [`capture`], [`kernel`], [`handshake`], [`listener`] and [`engine`] are the library. All others
+//! belong to the program, and change as it does.
 //!
 //! Data goes one way: bytes → [`packet::Segment`] → attempt → verdict → listener → report. A module uses only modules of
 //! lower levels; `ARCHITECTURE.md` has the table.
 
+// The library.
 pub mod capture;
-pub mod cli;
-mod clock;
-pub mod command;
 pub mod engine;
 pub mod handshake;
 pub mod kernel;
-#[cfg(all(target_os = "linux", feature = "lab"))]
-pub mod lab;
 pub mod listener;
 pub mod packet;
-mod prefetch;
+
+// The program: reachable for `main.rs` and the integration tests, and no part of the library's documentation.
+#[doc(hidden)]
+pub mod cli;
+#[doc(hidden)]
+pub mod command;
+#[cfg(all(target_os = "linux", feature = "lab"))]
+#[doc(hidden)]
+pub mod lab;
+#[doc(hidden)]
 pub mod printable;
+#[doc(hidden)]
 pub mod race;
+#[doc(hidden)]
 pub mod report;
+
+mod clock;
+mod prefetch;
 mod sandbox;
 mod words;
