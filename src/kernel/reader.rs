@@ -72,13 +72,13 @@ impl Reader {
     }
 
     fn of_files(net: &Path, source: ReaderSource, with_sysctls: bool) -> Result<Self, KernelError> {
-        let sysctl = |name| Some((name, ProcFile::open(Path::new("/proc/sys").join(name)).ok()?));
+        let sysctl = |name| Some((name, ProcFile::open(Sysctls::file(name).into()).ok()?));
         Ok(Self {
             source,
             netstat: ProcFile::open(net.join("netstat"))?,
             snmp: ProcFile::open(net.join("snmp"))?,
             // `/proc/sys/net` has the settings of the thread that opens it.
-            sysctls: Sysctls::FILES.into_iter().filter(|_| with_sysctls).filter_map(sysctl).collect(),
+            sysctls: Sysctls::names().filter(|_| with_sysctls).filter_map(sysctl).collect(),
             tcp: ProcFile::open(net.join("tcp"))?,
             tcp6: ProcFile::open(net.join("tcp6")).ok(),
         })
@@ -136,7 +136,7 @@ impl Reader {
     }
 
     fn sysctls(&self) -> Sysctls {
-        Sysctls::from_files(|name| {
+        Sysctls::from_texts(|name| {
             let (_, file) = self.sysctls.iter().find(|(known, _)| *known == name)?;
             file.read().ok()
         })

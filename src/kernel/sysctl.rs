@@ -19,36 +19,44 @@ pub struct Sysctls {
     pub tcp_syn_linear_timeouts: Option<u32>,
 }
 
+/// A sysctl's name as `sysctl` writes it, and its field.
+type Named = (&'static str, fn(&mut Sysctls) -> &mut Option<u32>);
+
+/// All of them, in the order of the outputs.
+const NAMED: [Named; 7] = [
+    ("net.core.somaxconn", |all| &mut all.somaxconn),
+    ("net.ipv4.tcp_abort_on_overflow", |all| &mut all.tcp_abort_on_overflow),
+    ("net.ipv4.tcp_synack_retries", |all| &mut all.tcp_synack_retries),
+    ("net.ipv4.tcp_syncookies", |all| &mut all.tcp_syncookies),
+    ("net.ipv4.tcp_max_syn_backlog", |all| &mut all.tcp_max_syn_backlog),
+    ("net.ipv4.tcp_syn_retries", |all| &mut all.tcp_syn_retries),
+    ("net.ipv4.tcp_syn_linear_timeouts", |all| &mut all.tcp_syn_linear_timeouts),
+];
+
 impl Sysctls {
-    /// Files of the sysctls under `/proc/sys`, in the order of the fields.
-    pub(super) const FILES: [&str; 7] = [
-        "net/core/somaxconn",
-        "net/ipv4/tcp_abort_on_overflow",
-        "net/ipv4/tcp_synack_retries",
-        "net/ipv4/tcp_syncookies",
-        "net/ipv4/tcp_max_syn_backlog",
-        "net/ipv4/tcp_syn_retries",
-        "net/ipv4/tcp_syn_linear_timeouts",
-    ];
+    /// Their names as `sysctl` writes them.
+    pub(super) fn names() -> impl Iterator<Item = &'static str> {
+        NAMED.into_iter().map(|(name, _)| name)
+    }
+
+    /// The file of a sysctl.
+    pub(super) fn file(name: &str) -> String {
+        format!("/proc/sys/{}", name.replace('.', "/"))
+    }
 
     /// Reads those of the calling thread's namespace; one that cannot be read is `None`.
     #[must_use]
     pub fn read() -> Self {
-        Self::from_files(|name| super::read_proc(&format!("/proc/sys/{name}")).ok())
+        Self::from_texts(|name| super::read_proc(&Self::file(name)).ok())
     }
 
-    /// Reads them by a function that gives the text of a file.
-    pub(super) fn from_files(text: impl Fn(&'static str) -> Option<String>) -> Self {
-        let [a, b, c, d, e, f, g] = Self::FILES.map(|name| text(name)?.trim().parse().ok());
-        Self {
-            somaxconn: a,
-            tcp_abort_on_overflow: b,
-            tcp_synack_retries: c,
-            tcp_syncookies: d,
-            tcp_max_syn_backlog: e,
-            tcp_syn_retries: f,
-            tcp_syn_linear_timeouts: g,
+    /// Reads them by a function that gives the text of a sysctl's file.
+    pub(super) fn from_texts(text: impl Fn(&'static str) -> Option<String>) -> Self {
+        let mut read = Self::default();
+        for (name, field) in NAMED {
+            *field(&mut read) = text(name).and_then(|text| text.trim().parse().ok());
         }
+        read
     }
 
     /// True if an overflow is answered by RST; `None` when the sysctl cannot be read.
@@ -59,15 +67,7 @@ impl Sysctls {
 
     /// Names as `sysctl` writes them, with values, in a fixed order.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, Option<u32>)> {
-        [
-            ("net.core.somaxconn", self.somaxconn),
-            ("net.ipv4.tcp_abort_on_overflow", self.tcp_abort_on_overflow),
-            ("net.ipv4.tcp_synack_retries", self.tcp_synack_retries),
-            ("net.ipv4.tcp_syncookies", self.tcp_syncookies),
-            ("net.ipv4.tcp_max_syn_backlog", self.tcp_max_syn_backlog),
-            ("net.ipv4.tcp_syn_retries", self.tcp_syn_retries),
-            ("net.ipv4.tcp_syn_linear_timeouts", self.tcp_syn_linear_timeouts),
-        ]
-        .into_iter()
+        let mut all = *self;
+        NAMED.into_iter().map(move |(name, field)| (name, *field(&mut all)))
     }
 }

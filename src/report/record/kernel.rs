@@ -78,37 +78,18 @@ impl Serialize for CountersRecord<'_> {
 }
 
 /// The sysctls that accept queues depend on, without `net.ipv4.` and `net.core.`; null where this kernel lacks one.
-#[derive(Serialize)]
-pub(super) struct SysctlsRecord {
-    somaxconn: Option<u32>,
-    tcp_abort_on_overflow: Option<u32>,
-    tcp_synack_retries: Option<u32>,
-    tcp_syncookies: Option<u32>,
-    tcp_max_syn_backlog: Option<u32>,
-    tcp_syn_retries: Option<u32>,
-    tcp_syn_linear_timeouts: Option<u32>,
+pub(super) struct SysctlsRecord(Sysctls);
+
+impl Serialize for SysctlsRecord {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let short = |name: &'static str| name.rsplit_once('.').map_or(name, |(_, last)| last);
+        serializer.collect_map(self.0.iter().map(|(name, value)| (short(name), value)))
+    }
 }
 
 impl From<Sysctls> for SysctlsRecord {
     fn from(sysctls: Sysctls) -> Self {
-        let Sysctls {
-            somaxconn,
-            tcp_abort_on_overflow,
-            tcp_synack_retries,
-            tcp_syncookies,
-            tcp_max_syn_backlog,
-            tcp_syn_retries,
-            tcp_syn_linear_timeouts,
-        } = sysctls;
-        Self {
-            somaxconn,
-            tcp_abort_on_overflow,
-            tcp_synack_retries,
-            tcp_syncookies,
-            tcp_max_syn_backlog,
-            tcp_syn_retries,
-            tcp_syn_linear_timeouts,
-        }
+        Self(sysctls)
     }
 }
 
