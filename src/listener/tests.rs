@@ -74,6 +74,22 @@ fn what_the_kernel_counted_is_confirmed() {
 }
 
 #[test]
+fn a_round_trip_that_a_busy_server_stretched_does_not_outweigh_the_kernels_count() {
+    let (_, sample) = overflowed(Verdict::SynackRetransmitted);
+    let mut attempt = Attempt { verdict: Verdict::ResetAfterAck, ..sample };
+    for fact in [Fact::RstToFirstAck, Fact::RstToFirstByte, Fact::RstKernelForm, Fact::RstTooSoon] {
+        attempt.facts.add(fact);
+    }
+    let mut listeners = Listeners::new(8);
+    listeners.record(&mut Finding { at: attempt.end, settled: true, attempt: attempt.clone() });
+    assert_ne!(listeners.infer(&attempt).cause, Some(Cause::AcceptQueueOverflow));
+    say(&mut listeners, &attempt, 1, 1);
+    let inference = listeners.infer(&attempt);
+    assert_eq!(inference.cause, Some(Cause::AcceptQueueOverflow));
+    assert_eq!(inference.confidence, Some(Confidence::Confirmed));
+}
+
+#[test]
 fn what_the_kernel_did_not_count_is_no_overflow() {
     let (mut listeners, attempt) = overflowed(Verdict::SynackRetransmitted);
     say(&mut listeners, &attempt, 0, 0);
