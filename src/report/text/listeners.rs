@@ -97,6 +97,9 @@ fn write_block(
         let words = wording::other_cause(other);
         style.write_labelled(out, Emphasis::Strong, "  ", "also", &words)?;
     }
+    if let Some(words) = wording::without_cause(listener) {
+        style.write_labelled(out, Emphasis::Strong, "  ", "also", &words)?;
+    }
     let mut label = "not";
     for &(ruled_out, attempts) in &listener.ruled_out {
         style.write_labelled(out, Emphasis::Strong, "  ", label, &wording::ruled_out(ruled_out, attempts))?;

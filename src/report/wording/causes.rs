@@ -1,7 +1,7 @@
 //! The names of causes in sentences and headlines.
 
-use crate::handshake::{Cause, Confidence};
-use crate::listener::{CauseCount, Listener};
+use crate::handshake::{Cause, Confidence, Evidence};
+use crate::listener::{CauseCount, Listener, ListenerEvidence};
 use crate::words::count;
 
 /// A cause beside the one in the headline: `3 attempts: a full accept queue (likely)`.
@@ -55,6 +55,7 @@ pub(in crate::report) fn headline(listener: &Listener) -> &'static str {
         Some(Cause::TwoAnswers) => "TWO MACHINES ANSWER",
         Some(Cause::SynLost) => "SYNS LOST ON THE WAY",
         Some(Cause::SynackLost) => "SYN-ACKS DO NOT REACH THE CLIENT",
+        Some(Cause::AckLost) if acks_came_late(listener) => "ACKS COME LATE",
         Some(Cause::AckLost) => "ACKS LOST ON THE WAY",
         Some(Cause::OptionBlocked) => "A TCP OPTION IS BLOCKED",
         Some(Cause::PathMtu) => "LARGE PACKETS LOST: PATH MTU",
@@ -69,4 +70,23 @@ pub(in crate::report) fn headline(listener: &Listener) -> &'static str {
         None if listener.problems() == 0 => "ANSWERED LATE",
         None => "NO CAUSE FOUND",
     }
+}
+
+/// True if the ACKs of all attempts that a lost ACK explains were only late: the server had them in the end.
+pub(in crate::report) fn acks_came_late(listener: &Listener) -> bool {
+    let late = |evidence: &ListenerEvidence| match evidence {
+        ListenerEvidence::OfAttempts { evidence: Evidence::ProofWithoutAck, attempts } => Some(*attempts),
+        _ => None,
+    };
+    let late = listener.evidence.iter().find_map(late);
+    let lost = listener.causes.iter().find(|count| count.cause == Cause::AckLost);
+    lost.is_some_and(|lost| late == Some(lost.verdicts.total()))
+}
+
+/// The problems that no cause explains, beside others that one does: `3 attempts: the packets do not show why`.
+pub(in crate::report) fn without_cause(listener: &Listener) -> Option<String> {
+    let explained: u64 = listener.causes.iter().map(|count| count.verdicts.problems()).sum();
+    let rest = listener.verdicts.problems().saturating_sub(explained);
+    let text = format!("{}: the packets do not show why", count(rest, "attempt"));
+    (rest > 0 && explained > 0).then_some(text)
 }

@@ -1,6 +1,7 @@
 //! A listener's diagnosis: one sentence.
 
 use super::by_distribution;
+use super::causes::acks_came_late;
 use crate::handshake::{Cause, Confidence, Verdict};
 use crate::listener::{Diagnosis, Listener, Tally};
 use crate::words::{count, number};
@@ -124,6 +125,9 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
         Cause::SynackLost => {
             let not = if possible { "may not" } else { "do not" };
             format!("The SYN-ACKs of {name} {not} reach the client, or it rejects them: {of}.")
+        }
+        Cause::AckLost if acks_came_late(listener) => {
+            format!("ACKs to {name} come late: the server repeated its SYN-ACK before it had those of {of}.")
         }
         Cause::AckLost => format!("ACKs to {name} {are} lost on the way: {of}."),
         Cause::OptionBlocked => {
