@@ -7,8 +7,8 @@ use super::attempt::{Attempt, RetryTimes, Timing};
 use super::cause::Inference;
 use super::facts::Fact;
 use super::late::{Lateness, lateness};
-use super::pending::{HandshakeSegment, Pending, Phase};
-use super::timeouts;
+use super::pending::{ColdState, HandshakeSegment, Pending, Phase};
+use super::timeouts::{self, is_settled};
 use super::verdict::{Connect, Errno, Outcome, Reason, Unproven, Vantage, Verdict};
 use crate::packet::{Direction, FlowKey, IcmpError, Span, Timestamp};
 
@@ -41,6 +41,7 @@ const FIRST_RETRANSMISSION: Span = Span::from_millis(3500);
 /// the capture, so that the client's would not be.
 #[inline(always)]
 pub(super) fn decide(pending: &Pending, key: FlowKey, ending: Ending, lacks_bare_acks: bool) -> Attempt {
+    let ending = if pending.cold.is_some() { by_own_time(pending, ending) } else { ending };
     let lateness = if pending.cold.is_none() { Lateness::Prompt } else { lateness(pending) };
     let (verdict, reason) = verdict(pending, ending, lateness, lacks_bare_acks);
     let timing = timing(pending, lateness);
@@ -78,6 +79,18 @@ pub(super) fn decide(pending: &Pending, key: FlowKey, ending: Ending, lacks_bare
         ports_used_before: None,
         answered_from: None,
         inference: Inference::default(),
+    }
+}
+
+/// The capture's end as the attempt's own packets have time: where the latest of them is too far off to be believed, the
+/// capture does not end that much later, but as long after it as it does by the other clock.
+fn by_own_time(pending: &Pending, ending: Ending) -> Ending {
+    match (ending, pending.cold().and_then(ColdState::doubted_time)) {
+        (Ending::CaptureEnd(end), Some(doubted)) => {
+            let after = end.since(doubted).max(Span::ZERO);
+            Ending::CaptureEnd(end.min(pending.last.plus(after)))
+        }
+        (_, _) => ending,
     }
 }
 
@@ -145,7 +158,9 @@ fn shown(pending: &Pending, lateness: Lateness, ending: Ending) -> Verdict {
         Phase::SynReceived if !pending.facts.has(Fact::SynAckSeen) => Verdict::Unanswered,
         Phase::SynReceived => Verdict::HalfOpen,
         Phase::ClientReset => Verdict::ClientReset,
-        Phase::Acked if pending.has_ignored_data() || gave_up && pending.facts.has(Fact::FinIgnored) => {
+        Phase::Acked
+            if shows_ignored_data(pending, ending) || gave_up && pending.facts.has(Fact::FinIgnored) =>
+        {
             Verdict::AckIgnored
         }
         Phase::Acked => completed,
@@ -154,6 +169,28 @@ fn shown(pending: &Pending, lateness: Lateness, ending: Ending) -> Verdict {
         Phase::Established if pending.facts.has(Fact::Contradicted) => Verdict::SynackRetransmitted,
         Phase::Established => completed,
     }
+}
+
+/// True if the server ignored the client's data, and the capture lasts until its SYN-ACK would have been repeated: that
+/// comes first in the order of verdicts.
+fn shows_ignored_data(pending: &Pending, ending: Ending) -> bool {
+    let may_repeat = ends_before_repeat(pending, ending) && !is_settled(pending);
+    pending.has_ignored_data() && !may_repeat
+}
+
+/// True if the capture ends before the server's next SYN-ACK would be due after the client's ACK.
+fn ends_before_repeat(pending: &Pending, ending: Ending) -> bool {
+    /// The longest gap between SYN-ACKs while a request lives: by default Linux repeats at 1, 3, 7, 15 and 31 s and
+    /// gives up at 63 s.
+    const LONGEST_GAP: Span = Span::from_secs(32);
+    let (Ending::CaptureEnd(end), Some(ack_at)) = (ending, pending.ack_at) else { return false };
+    let wait = if pending.syn.is_none() {
+        // The SYN-ACK may itself be a repeat.
+        LONGEST_GAP
+    } else {
+        FIRST_RETRANSMISSION.max(pending.synack_retransmissions().gap.scaled(23, 10))
+    };
+    end.since(ack_at) < wait
 }
 
 /// True if only one direction of the connection is in the capture.
@@ -197,12 +234,7 @@ fn unproven(pending: &Pending, verdict: Verdict, ending: Ending) -> Option<Unpro
     if pending.client_sent_data() {
         return Some(Unproven::DataUnacknowledged);
     }
-    match (ending, pending.ack_at) {
-        (Ending::CaptureEnd(end), Some(ack_at)) if end.since(ack_at) < FIRST_RETRANSMISSION => {
-            Some(Unproven::CaptureEnds)
-        }
-        (_, _) => None,
-    }
+    ends_before_repeat(pending, ending).then_some(Unproven::CaptureEnds)
 }
 
 fn timing(pending: &Pending, lateness: Lateness) -> Timing {

@@ -45,6 +45,13 @@ pub(in crate::handshake) struct ColdState {
     pub(super) doubted: Option<(Timestamp, bool)>,
 }
 
+impl ColdState {
+    /// The time of the latest packet, if it is too far off to be believed.
+    pub(in crate::handshake) fn doubted_time(&self) -> Option<Timestamp> {
+        self.doubted.map(|(at, _)| at)
+    }
+}
+
 /// A SYN-ACK with another ISN than the first.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OtherAnswer {

@@ -218,7 +218,14 @@ impl Tracker {
 
     /// Inserts an attempt that this segment, whose flow has none, has opened.
     #[inline(always)]
-    fn insert(&mut self, place: Place, segment: &Segment, hash: u64, attempt: Pending) -> Option<Position> {
+    fn insert(
+        &mut self,
+        place: Place,
+        segment: &Segment,
+        hash: u64,
+        mut attempt: Pending,
+    ) -> Option<Position> {
+        attempt.facts.add_if(Fact::Misdated, Pending::is_far(self.lag));
         if place == Place::Remembered {
             self.reopened = Some(hash);
         }
@@ -270,8 +277,13 @@ impl Tracker {
             && !tracked.settled
             && (jump < Span::ZERO || is_doubted || tracked.attempt.is_doubtful_at(segment))
         {
+            let is_second = tracked.attempt.packets == 1;
             let redated = tracked.attempt.redated(segment);
-            return self.continue_in_time(at, &redated, hash, ordinal);
+            self.continue_in_time(at, &redated, hash, ordinal);
+            if is_second && jump > Span::ZERO {
+                self.wait_by_later_time(at, jump);
+            }
+            return;
         }
         let phase = tracked.attempt.phase;
         let now = self.steady(segment.at);
@@ -281,6 +293,16 @@ impl Tracker {
             return self.take_segment(Cell::EMPTY, segment, hash, ordinal);
         }
         self.continue_in_time(at, segment, hash, ordinal);
+    }
+
+    /// Moves the deadline of an attempt whose second packet is so much later than its first: either may be misdated, and
+    /// it must not expire by the time of the first while its packets go on by that of the second.
+    #[cold]
+    fn wait_by_later_time(&mut self, at: Position, jump: Span) {
+        if self.table.get(at).is_some_and(|tracked| !tracked.settled) {
+            let due = self.table.due(at).plus(jump);
+            self.table.set_due(at, due);
+        }
     }
 
     /// Takes a segment that comes before the attempt is given up.
