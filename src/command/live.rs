@@ -80,7 +80,8 @@ pub fn run(config: &LiveConfig) -> anyhow::Result<Status> {
     };
     let exit = session.signals.exit();
     let prepare = |output: &Output| exit.leave_nothing(output.unfinished());
-    let status = analyse::run_with(&config.analyse, true, prepare, |_, options, sink| {
+    let status = analyse::run_with(&config.analyse, true, prepare, |options, recorder, sink| {
+        session.source.record(recorder);
         let mut reporter = LiveReporter::new(config, options, sink, clock::now());
         session.run(&mut reporter)
     })?;

@@ -42,6 +42,21 @@ fn confirmed(capture: &Capture) -> Option<(Instant, Value)> {
 }
 
 #[test]
+fn the_final_report_draws_the_packets_of_a_live_capture() {
+    in_namespace(|| {
+        sysctl("net.ipv4.tcp_abort_on_overflow", 1);
+        let capture = Capture::start(&["-i", "lo", "--ladder=1", "port", "7500"]);
+        let victim = listener("127.0.0.1:7500", 4);
+        let clients = overflow_at_the_ack(&victim, 4, 3);
+        wait_for("a problem", || capture.stdout().contains("reset-after-ack"));
+        let ended = capture.stop();
+        assert!(ended.stdout.contains("SYN-ACK seq=0 ack=1"), "{ended}");
+        assert!(ended.stdout.contains("RST without ACK flag"), "{ended}");
+        drop(clients);
+    });
+}
+
+#[test]
 fn an_overflow_is_confirmed_within_five_seconds_with_either_setting() {
     for abort in [0, 1] {
         in_namespace(move || {

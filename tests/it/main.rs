@@ -18,6 +18,7 @@ mod generated;
 mod kernel;
 #[cfg(all(target_os = "linux", feature = "lab"))]
 mod lab;
+mod ladder;
 #[cfg(target_os = "linux")]
 mod listeners;
 #[cfg(target_os = "linux")]

@@ -32,6 +32,8 @@ const ON_FILES: &[&str] = &[
     "hsanalyze eth0-*.pcap.gz",
     "hsanalyze -f 'port 443' capture.pcap",
     "hsanalyze --all -v capture.pcap",
+    "hsanalyze --ladder capture.pcap",
+    "hsanalyze --attempt 10.9.0.1:35374 capture.pcap",
     "hsanalyze --format json -o report.json capture.pcap",
     "hsanalyze --fail-on problem capture.pcap",
     "hsanalyze size capture.pcap",
