@@ -164,7 +164,7 @@ pub enum Evidence {
     /// The capture point is near the server, so the ACK arrived there.
     AckReachedServer,
     /// Other segments of the client reached the host and were answered while its ACKs were ignored.
-    WayLived,
+    PathWorked,
     /// A SYN-ACK repeat echoes the timestamp of the client's ACK: that had reached the server's TCP.
     AckEchoed,
     /// The server ignored the client's data too, not a bare ACK alone.

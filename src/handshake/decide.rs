@@ -1,7 +1,7 @@
 //! From an undecided attempt to its record: verdict, reason, timing, vantage and `connect()`.
 //!
 //! Owns the verdicts' definitions (DOMAIN §4) and `connect()`'s outcome (§6). Does not own causes
-//! (`infer`): those may need other attempts.
+//! (`listener/hypotheses`): those may need other attempts.
 
 use super::attempt::{Attempt, RetryTimes, Timing};
 use super::cause::Inference;
@@ -361,9 +361,9 @@ const fn failed(errno: Errno) -> Connect {
 fn unreachable(pending: &Pending, ending: Ending) -> Connect {
     let Some((at, icmp)) = pending.cold().and_then(|cold| cold.icmp) else { return plain(Outcome::Unknown) };
     let retries = pending.syn_retransmissions();
-    let goes_on = retries.count > 0 && pending.syn.is_some_and(|syn| syn.last(retries) > at);
-    let waits =
-        Some(unanswered(pending, ending)).filter(|connect| goes_on && connect.outcome != Outcome::Failed);
+    let ignores_rest = retries.count > 0 && pending.syn.is_some_and(|syn| syn.last(retries) > at);
+    let waits = Some(unanswered(pending, ending))
+        .filter(|connect| ignores_rest && connect.outcome != Outcome::Failed);
     waits.unwrap_or_else(|| failed(errno(icmp.error)))
 }
 

@@ -57,7 +57,7 @@ pub(super) fn conclude(server: Option<Endpoint>, record: &Record, totals: &Total
         cause,
         abort_on_overflow: cause
             .filter(|&cause| cause == Cause::AcceptQueueOverflow)
-            .and(abort(record, totals, unseen)),
+            .and(abort_on_overflow_shown(record, totals, unseen)),
         confidence,
         evidence: evidence(cause, &tally, record, totals),
         ruled_out: totals.ruled_out.to_vec(),
@@ -75,7 +75,7 @@ pub(super) fn conclude(server: Option<Endpoint>, record: &Record, totals: &Total
     }
 }
 
-/// Advice to raise the backlog, where that helps.
+/// Advice, with the one to accept faster replaced where no backlog helps.
 fn sized(advice: Advice, size: Option<&Size>) -> Advice {
     match (advice, size.map(|size| size.answer)) {
         (Advice::AcceptFaster, Some(Answer::NothingAccepted { .. })) => Advice::FindWhyNothingIsAccepted,
@@ -99,8 +99,8 @@ fn counted_alone(record: &Record, totals: &Totals) -> bool {
         && figures(record).and_then(KernelStats::overflowed) == Some(true)
 }
 
-/// The cause that matters most: the surest, and of these the one that explains most attempts. What a program meant comes
-/// after what is broken, unless that is only possible.
+/// The cause that matters most: the surest, and of these the one that explains most attempts. Intended causes rank
+/// below faults, unless the fault is only possible.
 fn main_cause(totals: &Totals) -> Option<Cause> {
     let rank = |cause: Cause, tally: &CauseTally| {
         let sure = tally.confidence() > Some(Confidence::Possible);
@@ -111,7 +111,7 @@ fn main_cause(totals: &Totals) -> Option<Cause> {
 }
 
 /// Which `tcp_abort_on_overflow` the overflows show; `None` where they show neither, or both.
-fn abort(record: &Record, totals: &Totals, unseen: bool) -> Option<bool> {
+fn abort_on_overflow_shown(record: &Record, totals: &Totals, unseen: bool) -> Option<bool> {
     let [ignored, reset] = totals.settings.map(|attempts| attempts > 0);
     if !ignored && !reset {
         // SYN drops and SYN cookies look the same with either setting.

@@ -185,7 +185,7 @@ impl KernelHistory {
     /// The kernel's evidence for the time from `from` to `to`.
     ///
     /// The queue overflowed, where an interval with overflow touches that time; it did not, where all of it was watched,
-    /// nothing is open and no other kernel answers. `retransmitted` is how often the listener's SYN-ACKs were sent again
+    /// no interval in it is inconclusive and no other kernel answers. `retransmitted` is how often the listener's SYN-ACKs were sent again
     /// after an ACK.
     pub(super) fn evidence(
         &self,

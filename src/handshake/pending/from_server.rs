@@ -230,14 +230,14 @@ impl Pending {
                 Phase::Reset
             }
             Phase::ClientReset => Phase::ClientReset,
-            // Refused and unreachable were somebody else's words; the server goes on.
+            // The RST or ICMP error was not the server's: it sends data.
             Phase::SynSent
             | Phase::Refused
             | Phase::Unreachable
             | Phase::AnswerUnseen
             | Phase::SynReceived => {
                 self.facts.add(Fact::Established);
-                // Fast Open lets the server speak before the ACK (RFC 7413 §4.2): keep waiting for it. So
+                // Fast Open lets the server send before the ACK (RFC 7413 §4.2): keep waiting for it. So
                 // does a capture that holds the client's direction late.
                 let late = self.syn.is_none() && segment.at.since(self.start) <= REORDERING;
                 let went_on = self.facts.has(Fact::ClientWentOn);
@@ -245,7 +245,7 @@ impl Pending {
             }
             Phase::Acked | Phase::Ignored | Phase::Established => {
                 self.facts.add(Fact::Established);
-                // Sooner the capture holds them out of order.
+                // Data sooner after the RST may be out of order in the capture.
                 let rst_at = self.cold().and_then(|cold| cold.rst_at);
                 let late = rst_at.is_some_and(|rst| segment.at.since(rst) > REORDERING);
                 let reset = self.facts.has(Fact::ApplicationReset);

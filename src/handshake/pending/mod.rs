@@ -74,8 +74,8 @@ impl Phase {
 
 /// An undecided attempt.
 ///
-/// In this order because a settled attempt that lingers is asked for the first fields only, and one that leaves drops
-/// its cold state: the other fields need not come into the cache then.
+/// The order of fields is by use: of a settled attempt that lingers only the first are read, and of one that leaves the
+/// cold state is dropped, so that the other cache lines stay unloaded.
 #[derive(Debug, Clone)]
 #[repr(C)]
 pub(super) struct Pending {
@@ -104,7 +104,7 @@ pub(super) struct Pending {
     server_clock: StampClock,
     pub(super) traits: SynAckTraits,
     /// A duplicate of the SYN came before any answer.
-    syn_passed_on: bool,
+    syn_duplicated: bool,
     /// The next retransmission is overdue.
     pub(super) is_overdue: bool,
     pub(super) syn: Option<HandshakeSegment>,
@@ -185,7 +185,7 @@ impl Pending {
             client_clock: StampClock::default(),
             server_clock: StampClock::default(),
             traits: SynAckTraits::default(),
-            syn_passed_on: false,
+            syn_duplicated: false,
             is_overdue: false,
             syn: None,
             synack: None,
@@ -302,10 +302,10 @@ impl Pending {
     #[cold]
     fn take_duplicate(&mut self, duplicate: &Segment) {
         if duplicate.direction == self.outward {
-            self.syn_passed_on |= self.phase == Phase::SynSent && is_syn(duplicate);
+            self.syn_duplicated |= self.phase == Phase::SynSent && is_syn(duplicate);
             return;
         }
-        if self.phase != Phase::SynReceived || !self.syn_passed_on || !is_synack(duplicate) {
+        if self.phase != Phase::SynReceived || !self.syn_duplicated || !is_synack(duplicate) {
             return;
         }
         let Some(synack) = self.synack else { return };
@@ -349,7 +349,7 @@ impl Pending {
 
     /// Strength of the overflow that the attempt shows by now; a rise is reported before it is settled.
     pub(super) fn overflow_strength(&self) -> u8 {
-        // Most attempts are told apart here, before their phases, which no predictor knows.
+        // Most attempts end here, before the branch on their phases, which the processor cannot predict.
         if !self.facts.has(Fact::Contradicted) && !self.has_ignored_data() {
             return 0;
         }

@@ -70,8 +70,8 @@ const AHEAD: usize = 8;
 struct Tracked {
     /// Reported; it only lingers.
     settled: bool,
-    /// And of its packets only those that may open an attempt are of interest, whenever they were looked up.
-    goes_on: bool,
+    /// Settled, and of its packets only those that may open an attempt matter, whenever they were looked up.
+    ignores_rest: bool,
     /// The strongest overflow that was reported of it.
     reported: u8,
     attempt: Pending,
@@ -113,7 +113,7 @@ impl Default for Tracker {
 }
 
 impl Tracker {
-    /// Decided flows to hear of before those that were silent meanwhile are forgotten, over all shards.
+    /// Settled flows over all shards: once this many had packets, those that had none meanwhile are forgotten.
     pub const REMEMBERED: usize = 131_072;
 
     /// A tracker that has seen nothing.
@@ -155,7 +155,7 @@ impl Tracker {
     /// Takes a segment of a flow of which `cell` was known lately.
     #[inline(never)]
     fn take_segment(&mut self, cell: Cell, segment: &Segment, hash: u64, ordinal: u64) {
-        // An entry that is still the flow's is the flow's; of what is not there, more may be known by now.
+        // The position found earlier, if it still holds this flow; else the flow is looked up again.
         let place = self.table.check(cell, &segment.flow).map(Place::Entry);
         match place.unwrap_or_else(|| self.table.find(hash, &segment.flow)) {
             Place::Entry(at) => self.continue_attempt(at, segment, hash, ordinal),
@@ -205,7 +205,7 @@ impl Tracker {
         }
         let (due, order) = (self.steady(deadline(&attempt, segment.at)), attempt.ordinal);
         attempt.is_overdue = false;
-        let tracked = Tracked { attempt, settled: false, goes_on: false, reported: 0 };
+        let tracked = Tracked { attempt, settled: false, ignores_rest: false, reported: 0 };
         let entry = NewEntry { place, hash, key: segment.flow, due, soon: due, order };
         self.table.insert(entry, tracked).is_some()
     }
@@ -232,7 +232,7 @@ impl Tracker {
         let at = self.steady(segment.at);
         let due = at.plus(first_wait(attempt.phase));
         let (ordinal, class) = (attempt.ordinal, evict::class_of(&attempt));
-        let tracked = Tracked { attempt, settled: false, goes_on: false, reported: 0 };
+        let tracked = Tracked { attempt, settled: false, ignores_rest: false, reported: 0 };
         let (key, soon) = (segment.flow, at.plus(SOON));
         let position =
             self.table.insert(NewEntry { place, hash, key, due, soon, order: ordinal }, tracked)?;
@@ -268,7 +268,7 @@ impl Tracker {
     fn continue_attempt(&mut self, at: Position, segment: &Segment, hash: u64, ordinal: u64) {
         let is_doubted = self.is_doubted;
         let Some(tracked) = self.table.get_mut(at) else { return };
-        if tracked.goes_on && !may_open(segment.flags) {
+        if tracked.ignores_rest && !may_open(segment.flags) {
             // It was looked up before that; from now on such packets are not even looked at.
             return;
         }
@@ -320,7 +320,7 @@ impl Tracker {
                 self.early_refusals.keep(hash, Packet::Segment(*segment), ordinal, false);
             } else {
                 // The connection goes on; duplicates of its segments would have come before.
-                tracked.goes_on = true;
+                tracked.ignores_rest = true;
                 self.table.settle(at);
             }
             return;
@@ -387,7 +387,7 @@ impl Tracker {
         {
             attempt.is_overdue = false;
             let (due, order) = (self.steady(deadline(&attempt, error.at)), attempt.ordinal);
-            let tracked = Tracked { attempt, settled: false, goes_on: false, reported: 0 };
+            let tracked = Tracked { attempt, settled: false, ignores_rest: false, reported: 0 };
             let entry = NewEntry { place, hash, key: error.flow, due, soon: due, order };
             let at = self.table.insert(entry, tracked);
             place = at.map_or(place, Place::Entry);
@@ -603,7 +603,7 @@ impl Tracker {
         take: impl FnMut(&mut Finding) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut found = self.hand_over(before, Vec::new());
-        let result = self.order.tell(std::slice::from_mut(&mut found), take);
+        let result = self.order.deliver(std::slice::from_mut(&mut found), take);
         found.clear();
         // The buffer is used again, for the findings that are left.
         found.append(&mut self.found);

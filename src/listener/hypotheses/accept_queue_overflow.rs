@@ -79,7 +79,7 @@ fn acks_ignored(case: &Case<'_>) -> Weight {
     }
     if in_a_row {
         support = Support::Supported;
-        evidence.extend(case.way_lived().then_some(Evidence::WayLived));
+        evidence.extend(case.path_worked().then_some(Evidence::PathWorked));
     }
     if case.has(Fact::EchoesAck) {
         evidence.push(Evidence::AckEchoed);

@@ -29,8 +29,8 @@ fn ignored(case: &Case<'_>) -> Weight {
     if case.has(Fact::EchoesAck) && case.has(Fact::DataIgnored) {
         return Weight::Excluded(Evidence::AckEchoed);
     }
-    if case.attempt.retries.after_ack >= 2 && case.way_lived() {
-        return Weight::Excluded(Evidence::WayLived);
+    if case.attempt.retries.after_ack >= 2 && case.path_worked() {
+        return Weight::Excluded(Evidence::PathWorked);
     }
     if let Some(at) = super::defer_accept::held_back(case.attempt)
         && case.attempt.retries.after_ack == 1

@@ -64,14 +64,14 @@ impl Case<'_> {
 
     /// True if segments of other attempts of the client reached the host between the first and the last ignored ACK, so
     /// that no outage of the path explains the ignored ACKs.
-    pub(in crate::listener) fn way_lived(&self) -> bool {
+    pub(in crate::listener) fn path_worked(&self) -> bool {
         let attempt = self.attempt;
         let Some(acked) = attempt.acked.filter(|_| attempt.verdict == Verdict::SynackRetransmitted) else {
             return false;
         };
         let first = synack_time(attempt);
         let last = attempt.retry_at.last().map_or(acked, |&since| first.plus(since));
-        self.paths.lived(attempt.client.ip(), attempt.server.ip(), acked, last)
+        self.paths.worked(attempt.client.ip(), attempt.server.ip(), acked, last)
     }
 
     /// The stretch of unanswered SYNs that the attempt is part of.

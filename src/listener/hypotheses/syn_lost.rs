@@ -20,7 +20,8 @@ fn weigh(case: &Case<'_>) -> Weight {
             // The SYNs arrived: only the host itself can have dropped them.
             return Some(Weight::Silent);
         }
-        let spread = case.paths.lossy(case.attempt.client.ip()) >= SEVERAL && case.drops_cluster().is_none();
+        let spread =
+            case.paths.lossy_listeners(case.attempt.client.ip()) >= SEVERAL && case.drops_cluster().is_none();
         spread.then(|| Weight::supported([Evidence::DropsSpread]))
     })
 }

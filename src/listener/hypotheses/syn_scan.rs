@@ -25,7 +25,7 @@ fn weigh(case: &Case<'_>) -> Weight {
         Verdict::Refused | Verdict::Unanswered | Verdict::ClientReset => case.attempt.retries.syn == 0,
         _ => return Weight::Silent,
     };
-    let ports = if knocks { case.paths.knocked(case.attempt.client.ip()) } else { 0 };
+    let ports = if knocks { case.paths.failed_listeners(case.attempt.client.ip()) } else { 0 };
     let crafted = case.has(Fact::SynWithoutOptions);
     if ports >= MANY_PORTS {
         let own = crafted.then_some(Evidence::SynWithoutOptions);

@@ -45,7 +45,7 @@ pub(super) fn write(
         let more = format!("... {} more with problems: --all", count(rest, "server"));
         writeln!(out, "\n{}", style.paint.apply(Emphasis::Faint, &more))?;
     }
-    // It may stand for most of them.
+    // Always shown: it may cover most listeners.
     for listener in folded {
         write_block(out, style, listener, listed)?;
     }

@@ -90,7 +90,7 @@ pub(in crate::report) fn evidence(evidence: Evidence) -> Cow<'static, str> {
     Cow::Owned(figures)
 }
 
-/// A server that speaks first is noted with a silence as long as this.
+/// Silence that stands for a server that sent data first.
 const SPOKE_FIRST: Span = Span::from_secs(600);
 
 /// Evidence without figures.
@@ -98,7 +98,7 @@ fn plain(evidence: Evidence) -> &'static str {
     match evidence {
         Evidence::AcksIgnored(_) => "the server repeated its SYN-ACK after the client's ACK",
         Evidence::AckReachedServer => "captured near the server, where the ACK was seen to arrive",
-        Evidence::WayLived => "other segments of this client reached the host meanwhile",
+        Evidence::PathWorked => "other segments of this client reached the host meanwhile",
         Evidence::AckEchoed => {
             "a SYN-ACK repeat echoes the timestamp of the client's ACK: it had reached the server's TCP"
         }
