@@ -4,6 +4,7 @@
 //! kernel about its queues, and reports what was settled since.
 
 mod config;
+mod episodes;
 mod kernel;
 mod reporter;
 mod signals;
@@ -167,9 +168,7 @@ impl Session<'_> {
         {
             line.aside(|| say(&format!("the kernel is not asked any more: {failure}")));
         }
-        let begun = self.kernel.begun_to_overflow();
-        reporter.overflows(&begun, clock::now(), line)?;
-        reporter.report(analysis.listeners(), line)?;
+        reporter.report(analysis.listeners(), &mut self.kernel, line)?;
         if let Some(error) = self.source.flush() {
             self.unsaved = true;
             line.aside(|| say(&format!("error: {error}")));
@@ -180,6 +179,8 @@ impl Session<'_> {
             attempts: verdicts.total(),
             undecided: analysis.undecided() as u64,
             problems: verdicts.problems(),
+            worst_queue: self.kernel.worst_queue(),
+            kernel_drops: self.kernel.drops(),
             dropped,
         });
         Ok(())

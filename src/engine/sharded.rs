@@ -61,7 +61,7 @@ pub(super) fn analyse<S: Source + Send>(
     })?;
     Some(tracked.map(|tracked| {
         let counts = read.unwrap_or_else(|panic| std::panic::resume_unwind(panic)).with(tracked);
-        let summary = Summary::new(source.captures(), counts, &listeners);
+        let summary = Summary::new(source.captures(), counts, &listeners, None);
         listeners.set_limits(summary.capture_limits());
         (summary, listeners)
     }))

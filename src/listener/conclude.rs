@@ -7,13 +7,18 @@ use super::evidence::{evidence, figures};
 use super::record::Record;
 use super::size::{Answer, Size};
 use super::totals::{CauseTally, Totals};
-use super::{CauseCount, Listener};
+use super::{CauseCount, Episode, Listener};
 use crate::handshake::{Cause, Confidence};
 use crate::kernel::KernelStats;
-use crate::packet::Endpoint;
+use crate::packet::{Endpoint, Timestamp};
 
-/// The listener as the outputs show it.
-pub(super) fn conclude(server: Option<Endpoint>, record: &Record, totals: &Totals) -> Listener {
+/// The listener as the outputs show it, of an input that ended at `end`.
+pub(super) fn conclude(
+    server: Option<Endpoint>,
+    record: &Record,
+    totals: &Totals,
+    end: Option<Timestamp>,
+) -> Listener {
     let cause = main_cause(totals);
     // Once the kernel has counted an overflow that no attempt shows, it explains SYNs without an answer.
     let silent = matches!(cause, None | Some(Cause::Filtered));
@@ -34,6 +39,9 @@ pub(super) fn conclude(server: Option<Endpoint>, record: &Record, totals: &Total
         });
     let confidence = if unseen || counted { Some(Confidence::Confirmed) } else { tally.confidence() };
     let size = server.and_then(|_| size(cause, confidence, record));
+    let episodes = totals.episodes.list(end);
+    // No attempt may have that cause: only the kernel saw the trouble.
+    let span = tally.span.or_else(|| span(&episodes, cause?));
     Listener {
         server,
         verdicts: record.verdicts,
@@ -62,17 +70,24 @@ pub(super) fn conclude(server: Option<Endpoint>, record: &Record, totals: &Total
         evidence: evidence(cause, &tally, record, totals),
         ruled_out: totals.ruled_out.to_vec(),
         diagnosis,
-        episodes: Vec::new(),
+        episodes,
         clients: totals.clients,
         advice: advice(cause, confidence, &diagnosis, record, &tally)
             .into_iter()
             .map(|advice| sized(advice, size.as_ref()))
             .collect(),
-        since: tally.span.map(|(from, _)| from),
-        until: tally.span.map(|(_, to)| to),
+        since: span.map(|(from, _)| from),
+        until: span.map(|(_, to)| to),
         size,
         kernel: record.kernel.stats().cloned(),
     }
+}
+
+/// The time from the start of the first episode with this cause to the end of the last.
+fn span(episodes: &[Episode], cause: Cause) -> Option<(Timestamp, Timestamp)> {
+    let of_cause = episodes.iter().filter(|episode| episode.cause == Some(cause));
+    let spans = of_cause.map(|episode| (episode.from, episode.until));
+    spans.reduce(|(from, to), (start, end)| (from.min(start), to.max(end)))
 }
 
 /// Advice, with the one to accept faster replaced where no backlog helps.

@@ -30,6 +30,8 @@ pub(super) struct KernelHistory {
     watched: Option<(Timestamp, Timestamp)>,
     /// Intervals in which anything was dropped or may have been, in order of time.
     troubled: Vec<ListenerInterval>,
+    /// True if the queue overflowed in the latest interval, or has been full since it did.
+    overflowing: bool,
     /// Handshakes that the packets show to have completed.
     completed: u64,
     segments: DroppedSegments,
@@ -89,15 +91,25 @@ pub(super) struct KernelEvents {
 }
 
 impl KernelHistory {
-    /// Adds the figures of an interval; see `Listeners::record_kernel`.
-    pub(super) fn record(&mut self, stats: KernelStats, interval: ListenerInterval) {
+    /// Adds the figures of an interval; see `Listeners::record_kernel`. Returns the part of it in which the queue
+    /// overflowed, or was still full after that.
+    pub(super) fn record(
+        &mut self,
+        stats: KernelStats,
+        interval: ListenerInterval,
+    ) -> Option<(Timestamp, Timestamp)> {
         // Nothing was recorded before there was an attempt to this server, but its figures go back to the first snapshot.
-        let interval = if self.watched.is_some() { interval } else { since_the_start(&stats, interval) };
+        let first = self.watched.is_none();
+        let interval = if first { since_the_start(&stats, interval) } else { interval };
         let begin = self.watched.map_or(interval.from, |(begin, _)| begin);
         self.watched = Some((begin, interval.until));
+        let overflowed = stats.overflowed_from.filter(|_| first).unwrap_or(interval.from);
         self.stats = Some(stats);
+        let overflows = interval.overflowed == Some(true) || self.overflowing && interval.full;
+        self.overflowing = overflows;
+        let span = overflows.then_some((overflowed, interval.until));
         if !interval.is_troubled() {
-            return;
+            return span;
         }
         if self.troubled.len() >= MOST {
             let oldest = self.troubled.remove(0);
@@ -106,6 +118,12 @@ impl KernelHistory {
             }
         }
         self.troubled.push(interval);
+        span
+    }
+
+    /// Replaces the figures by later ones.
+    pub(super) fn update(&mut self, stats: KernelStats) {
+        self.stats = Some(stats);
     }
 
     /// Adds a segment of `client` that the kernel dropped.

@@ -106,8 +106,21 @@ impl Listeners {
     /// Records the kernel's figures of a server on this machine, with those since they were last recorded. Servers that
     /// nobody has connected to are left alone.
     pub fn record_kernel(&mut self, server: Endpoint, stats: KernelStats, interval: ListenerInterval) {
-        if let Some(record) = self.records.get_mut(&server) {
-            record.kernel.record(stats, interval);
+        if let Some(record) = self.records.get_mut(&server)
+            && let Some((from, until)) = record.kernel.record(stats, interval)
+        {
+            record.settled.episodes.add_counted(from, until);
+        }
+    }
+
+    /// Records the latest figures of a server whose socket was closed: what it counted until then stands. `whole` is the
+    /// time since the first snapshot, for a server that was not recorded while it listened.
+    pub fn record_closed(&mut self, server: Endpoint, stats: KernelStats, whole: ListenerInterval) {
+        let Some(record) = self.records.get_mut(&server) else { return };
+        if record.kernel.stats().is_some() {
+            record.kernel.update(stats);
+        } else if let Some((from, until)) = record.kernel.record(stats, whole) {
+            record.settled.episodes.add_counted(from, until);
         }
     }
 
@@ -235,11 +248,14 @@ impl Listeners {
     }
 
     /// All listeners, the worst first: those that overflow, then all else that is broken, then what their programs
-    /// meant; among these by problems, and by address. The folded line comes last.
+    /// meant; among these by problems, and by address. The folded line comes last. `end` is when the input ended: an
+    /// episode that has not been over for long by then may go on.
     #[must_use]
-    pub fn listeners(&self) -> Vec<Listener> {
-        let summed =
-            self.records.iter().map(|(&server, record)| conclude(Some(server), record, &self.totals(record)));
+    pub fn listeners(&self, end: Option<Timestamp>) -> Vec<Listener> {
+        let summed = self
+            .records
+            .iter()
+            .map(|(&server, record)| conclude(Some(server), record, &self.totals(record), end));
         let mut listeners: Vec<Listener> = summed.collect();
         listeners.sort_by_cached_key(|listener| {
             let problems = listener.problems();
@@ -252,7 +268,7 @@ impl Listeners {
             (rank, Reverse(problems), listener.server)
         });
         if self.rest.verdicts.total() > 0 {
-            listeners.push(conclude(None, &self.rest, &self.rest.settled));
+            listeners.push(conclude(None, &self.rest, &self.rest.settled, end));
         }
         listeners
     }

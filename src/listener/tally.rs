@@ -14,6 +14,16 @@ impl Tally {
         self.0[verdict as usize] += 1;
     }
 
+    /// Adds the counts of another.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(count, more)| *count += more);
+    }
+
+    /// Takes one back: an attempt that was counted before it was settled.
+    pub(crate) fn remove(&mut self, verdict: Verdict) {
+        self.0[verdict as usize] = self.0[verdict as usize].saturating_sub(1);
+    }
+
     /// How many got `verdict`.
     #[must_use]
     pub fn get(&self, verdict: Verdict) -> u64 {

@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 use strum::EnumCount;
 
 use super::clients::Clients;
+use super::episodes::Episodes;
 use super::tally::Tally;
 use crate::handshake::{Attempt, Cause, Confidence, Evidence, EvidenceCode, Inference, RuledOut, Verdict};
 use crate::packet::Timestamp;
@@ -48,11 +49,14 @@ pub(super) struct Totals {
     pub(super) denied: u64,
     /// Attempts that are no problem although their verdict is one: a deferral, a health check.
     pub(super) no_problem: u64,
+    /// Stretches of trouble.
+    pub(super) episodes: Episodes,
 }
 
 impl Totals {
     /// Adds an attempt and what it means.
     pub(super) fn add(&mut self, attempt: &Attempt, inference: &Inference) {
+        self.episodes.add(attempt, inference);
         let denial = Evidence::KernelDidNotOverflow;
         self.denied += u64::from(inference.cause.is_none() && inference.evidence.contains(&denial));
         for &ruled_out in &inference.ruled_out {

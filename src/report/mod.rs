@@ -29,7 +29,7 @@ use jiff::tz::TimeZone;
 
 use crate::engine::{Sink, Summary};
 use crate::handshake::Attempt;
-use crate::listener::Listeners;
+use crate::listener::{EpisodeReport, Listeners};
 
 pub use self::csv::COLUMNS;
 #[cfg(all(target_os = "linux", feature = "lab"))]
@@ -250,6 +250,13 @@ impl<W: Write> Sink for Reporter<W> {
                 ndjson::write_provisional(out, attempt)
             }
             Exporter::Text(..) | Exporter::Json(..) | Exporter::NdJson(_) | Exporter::Csv(_) => Ok(()),
+        }
+    }
+
+    fn episode(&mut self, report: &EpisodeReport) -> io::Result<()> {
+        match &mut self.kind {
+            Exporter::NdJson(out) => ndjson::write_episode(out, report),
+            Exporter::Text(..) | Exporter::Json(..) | Exporter::Csv(_) => Ok(()),
         }
     }
 

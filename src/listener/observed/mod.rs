@@ -65,12 +65,13 @@ impl Observed {
         self.other_system.filter(|_| self.linux == 0)
     }
 
-    /// Takes an attempt that shows an overflow before it is settled.
+    /// Takes an attempt that shows an overflow, or looks stuck, before it is settled.
     pub(super) fn see_provisional(&mut self, attempt: &Attempt) {
         // Until it is settled a SYN-ACK may follow and show that the RST was a firewall's.
         if attempt.verdict != Verdict::ResetAfterAck {
             self.marks.see(attempt);
         }
+        self.floods.see_provisional(attempt);
     }
 
     /// Takes a settled attempt.

@@ -162,6 +162,7 @@ mod tests {
             longest_wait: Some(Span::from_millis(4_100)),
             recv_q_max: 5,
             full_seen: true,
+            overflowed_from: None,
             drops: Some(3),
             limit_from: Some(LimitFrom::Somaxconn),
             somaxconn: Some(4),

@@ -1,4 +1,4 @@
-//! Record of a listener, with its clients, episodes and percentiles.
+//! Record of a listener, with its clients and percentiles.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -7,11 +7,12 @@ use serde::{Serialize, Serializer};
 use strum::IntoEnumIterator;
 
 use super::attempt::RetriesRecord;
+use super::episode::EpisodeRecord;
 use super::kernel::KernelRecord;
 use super::size::SizeRecord;
 use super::{Rfc3339, Seconds, Shown, StatementRecord, sysctl};
 use crate::handshake::{Cause, Confidence, Verdict};
-use crate::listener::{Clients, Episode, Listener, ListenerEvidence, Percentiles, Tally};
+use crate::listener::{Clients, Listener, ListenerEvidence, Percentiles, Tally};
 use crate::packet::Endpoint;
 use crate::report::{display_filter, wording};
 
@@ -121,31 +122,6 @@ struct PercentilesRecord {
 impl From<Percentiles> for PercentilesRecord {
     fn from(Percentiles { p50, p90, p99, max }: Percentiles) -> Self {
         Self { p50: p50.into(), p90: p90.into(), p99: p99.into(), max: max.into() }
-    }
-}
-
-#[derive(Serialize)]
-struct EpisodeRecord<'a> {
-    cause: Option<&'static str>,
-    confidence: Option<&'static str>,
-    from: Shown<Rfc3339>,
-    until: Shown<Rfc3339>,
-    ongoing: bool,
-    attempts: u64,
-    verdicts: VerdictCounts<'a>,
-}
-
-impl<'a> From<&'a Episode> for EpisodeRecord<'a> {
-    fn from(episode: &'a Episode) -> Self {
-        Self {
-            cause: episode.cause.map(Cause::name),
-            confidence: episode.confidence.map(Confidence::name),
-            from: Shown(Rfc3339(episode.from)),
-            until: Shown(Rfc3339(episode.until)),
-            ongoing: episode.ongoing,
-            attempts: episode.verdicts.total(),
-            verdicts: VerdictCounts(&episode.verdicts),
-        }
     }
 }
 

@@ -38,6 +38,37 @@ pub(in crate::report) const fn noun(cause: Cause) -> &'static str {
     }
 }
 
+/// The kind of an episode: `accept queue overflow (confirmed)`.
+pub(in crate::report) fn episode(cause: Option<Cause>, confidence: Option<Confidence>) -> String {
+    let Some(cause) = cause else { return "trouble without a known cause".to_owned() };
+    let noun = match cause {
+        Cause::AcceptQueueOverflow => "accept queue overflow",
+        Cause::DeferAccept => "deferred ACKs (TCP_DEFER_ACCEPT)",
+        Cause::ListenerClosed => "closed listener",
+        Cause::SynQueueOverflow => "SYN queue overflow",
+        Cause::SynLimited => "SYNs limited by the host",
+        Cause::OldConnection => "older connections in the way",
+        Cause::NatMismatch => "answers from another address",
+        Cause::FirewallReset => "firewall's RSTs",
+        Cause::TwoAnswers => "answers of two machines",
+        Cause::SynLost => "lost SYNs",
+        Cause::SynackLost => "lost SYN-ACKs",
+        Cause::AckLost => "lost ACKs",
+        Cause::OptionBlocked => "blocked TCP option",
+        Cause::PathMtu => "large packets lost",
+        Cause::PortClosed => "closed port",
+        Cause::HostUnreachable => "unreachable host",
+        Cause::Filtered => "filtered packets",
+        Cause::SynFlood => "SYN flood",
+        Cause::SynScan => "scan",
+        Cause::HealthCheck => "health checks",
+        Cause::ClientGaveUp => "clients that give up",
+        Cause::ApplicationReset => "resets by the application",
+    };
+    let confidence = confidence.map(|sure| format!(" ({})", sure.name())).unwrap_or_default();
+    format!("{noun}{confidence}")
+}
+
 /// The headline of a listener: its cause.
 pub(in crate::report) fn headline(listener: &Listener) -> &'static str {
     let possible = listener.confidence == Some(Confidence::Possible);

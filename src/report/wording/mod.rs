@@ -14,7 +14,7 @@ mod messages;
 mod size;
 
 pub(super) use advice::advice;
-pub(super) use causes::{headline, other_cause, without_cause};
+pub(super) use causes::{episode, headline, other_cause, without_cause};
 pub(super) use clients::clients;
 pub(super) use delay::{by_distribution, by_range};
 pub(super) use diagnosis::{diagnosis, server_name};
