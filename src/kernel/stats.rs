@@ -42,6 +42,8 @@ pub struct KernelStats {
     pub abort_on_overflow: Option<bool>,
     /// `net.ipv4.tcp_synack_retries`.
     pub synack_retries: Option<u32>,
+    /// `net.ipv4.tcp_syncookies` is on.
+    pub syncookies: Option<bool>,
     /// The network namespace that it listens in.
     pub netns: Netns,
     /// A process that holds its socket; `None` where that is not known.

@@ -312,6 +312,7 @@ impl WatchedListener<'_> {
             somaxconn: sysctls.somaxconn,
             abort_on_overflow: sysctls.abort_on_overflow(),
             synack_retries: sysctls.tcp_synack_retries,
+            syncookies: sysctls.tcp_syncookies.map(|value| value != 0),
             netns: Netns { own: true, ..Netns::default() },
             owner: None,
             namespace: watch.counters(),
@@ -339,6 +340,8 @@ impl WatchedListener<'_> {
             drops: stats.drops,
             // Not kept over all the time.
             others_drops: None,
+            // The socket is gone, and its queue with it.
+            waiting: 0,
             full: stats.full_seen,
             overflowed: stats.overflowed(),
             counters: stats.namespace,
@@ -367,6 +370,7 @@ impl WatchedListener<'_> {
             until: watch.latest.at,
             drops: own_drops,
             others_drops: drops(&others).filter(|_| interval.lost.iter().all(|lost| lost.local == bound)),
+            waiting: own.iter().map(|socket| socket.recv_q).max().unwrap_or(0),
             full,
             overflowed: overflowed(&interval.counters, own_drops, full),
             counters: interval.counters,

@@ -103,8 +103,7 @@ fn sized(advice: Advice, size: Option<&Size>) -> Advice {
 /// seen.
 fn size(cause: Option<Cause>, confidence: Option<Confidence>, record: &Record) -> Option<Size> {
     let sure = cause == Some(Cause::AcceptQueueOverflow) && confidence > Some(Confidence::Possible);
-    let limit = record.kernel.stats().and_then(|kernel| kernel.send_q);
-    sure.then(|| record.load.size(limit)).flatten()
+    sure.then(|| record.load.size(record.kernel.queue())).flatten()
 }
 
 /// True if the kernel counted overflows of this queue and no attempt has that cause: the clients are still waiting, or

@@ -2,8 +2,9 @@
 //!
 //! Times are those of the snapshots, by the clock that stamps packets of a live capture.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
+use super::size::{KnownQueue, QueueSample};
 use crate::handshake::Attempt;
 use crate::kernel::{
     COOKIE_DROPPED, Counter, Counters, EventBounds, KernelStats, LISTEN_OVERFLOW, ListenerInterval,
@@ -12,6 +13,10 @@ use crate::packet::{Endpoint, Span, Timestamp};
 
 /// Most intervals that are kept per listener, of those with trouble; a further one joins the two oldest.
 const MOST: usize = 256;
+
+/// Most samples of the queue that are kept per listener, the latest: at one a second, several minutes in which anything
+/// waited.
+const SAMPLES: usize = 512;
 
 /// Clients whose dropped segments are remembered: at least so many, and as many again.
 const CLIENTS: usize = 8192;
@@ -32,6 +37,8 @@ pub(super) struct KernelHistory {
     troubled: Vec<ListenerInterval>,
     /// True if the queue overflowed in the latest interval, or has been full since it did.
     overflowing: bool,
+    /// Samples of its queue, in order of time; of several in a row that found it empty, the latest.
+    samples: VecDeque<QueueSample>,
     /// Handshakes that the packets show to have completed.
     completed: u64,
     segments: DroppedSegments,
@@ -102,12 +109,14 @@ impl KernelHistory {
         let first = self.watched.is_none();
         let interval = if first { since_the_start(&stats, interval) } else { interval };
         let begin = self.watched.map_or(interval.from, |(begin, _)| begin);
+        let last = self.watched.map(|(_, end)| end);
         self.watched = Some((begin, interval.until));
         let overflowed = stats.overflowed_from.filter(|_| first).unwrap_or(interval.from);
         self.stats = Some(stats);
         let overflows = interval.overflowed == Some(true) || self.overflowing && interval.full;
         self.overflowing = overflows;
         let span = overflows.then_some((overflowed, interval.until));
+        self.sample(&interval, last);
         if !interval.is_troubled() {
             return span;
         }
@@ -124,6 +133,30 @@ impl KernelHistory {
     /// Replaces the figures by later ones.
     pub(super) fn update(&mut self, stats: KernelStats) {
         self.stats = Some(stats);
+    }
+
+    /// Keeps the sample at the end of `interval`; `last` is the time of the one before.
+    fn sample(&mut self, interval: &ListenerInterval, last: Option<Timestamp>) {
+        let opened = interval.counter(Counter::PassiveOpens).filter(|_| last == Some(interval.from));
+        let sample = QueueSample { at: interval.until, waiting: interval.waiting, opened };
+        match self.samples.back_mut() {
+            Some(last) if last.waiting == 0 && sample.waiting == 0 => *last = sample,
+            _ => self.samples.push_back(sample),
+        }
+        if self.samples.len() > SAMPLES {
+            self.samples.pop_front();
+        }
+    }
+
+    /// Facts that the kernel has about the listener's queue.
+    pub(super) fn queue(&self) -> KnownQueue {
+        let Some(stats) = &self.stats else { return KnownQueue::default() };
+        KnownQueue {
+            limit: stats.send_q,
+            sockets: u32::try_from(stats.sockets).ok().filter(|&sockets| sockets > 0),
+            cookies: stats.syncookies,
+            samples: self.samples.iter().copied().collect(),
+        }
     }
 
     /// Adds a segment of `client` that the kernel dropped.

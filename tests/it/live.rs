@@ -6,6 +6,7 @@ mod frames;
 mod interface;
 mod keep;
 mod run;
+mod size;
 mod wire;
 
 use std::collections::BTreeMap;

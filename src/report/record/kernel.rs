@@ -168,6 +168,7 @@ mod tests {
             somaxconn: Some(4),
             abort_on_overflow: Some(true),
             synack_retries: None,
+            syncookies: None,
             netns: Netns { own: true, ..Netns::default() },
             owner: None,
             namespace: Counters::parse("TcpExt: ListenOverflows\nTcpExt: 3\n", ""),

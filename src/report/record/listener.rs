@@ -51,7 +51,6 @@ impl<'a> From<&'a Listener> for ListenerRecord<'a> {
             kind: advice.kind().name(),
             text: wording::advice(advice, listener.server, listener.kernel.as_ref()),
         });
-        let sockets = listener.kernel.as_ref().map_or(1, |kernel| kernel.sockets);
         Self {
             server: listener.server.map(Shown),
             server_ip: listener.server.map(|server| server.ip()),
@@ -74,7 +73,7 @@ impl<'a> From<&'a Listener> for ListenerRecord<'a> {
             advice: advice.collect(),
             display_filter: display_filter::of(listener),
             retries: listener.retries.into(),
-            size: listener.size.as_ref().map(|size| SizeRecord::of(size, sockets)),
+            size: listener.size.as_ref().map(SizeRecord::of),
             kernel: listener.kernel.as_ref().map(|stats| Box::new(KernelRecord::from(stats))),
         }
     }

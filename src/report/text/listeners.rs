@@ -111,19 +111,13 @@ fn write_block(
         style.write_labelled(out, Emphasis::Strong, "  ", "clients", &clients)?;
     }
     if let Some(size) = &listener.size {
-        let text = wording::size(size, sockets(listener));
-        style.write_labelled(out, Emphasis::Strong, "  ", "size", &text)?;
+        style.write_labelled(out, Emphasis::Strong, "  ", "size", &wording::size(size))?;
     }
     for &advice in &listener.advice {
         let text = wording::advice(advice, listener.server, listener.kernel.as_ref());
         style.write_labelled(out, Emphasis::Strong, "  ", advice.kind().name(), &text)?;
     }
     Ok(())
-}
-
-/// Sockets that share the listener's address, as far as it is known.
-fn sockets(listener: &Listener) -> usize {
-    listener.kernel.as_ref().map_or(1, |kernel| kernel.sockets)
 }
 
 /// `10.9.0.2:7777  ACCEPT QUEUE OVERFLOWS, tcp_abort_on_overflow=0 (likely)`.
