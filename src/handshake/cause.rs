@@ -222,6 +222,8 @@ pub enum Evidence {
     RepeatUnanswered,
     /// The server accepted the connection although the client sent nothing more: its ACK had come late.
     ProofWithoutAck,
+    /// The ACK was captured at one point and not at the second, which the SYN had passed.
+    AckAtOnePoint,
     /// The listener refused SYNs while it repeated its SYN-ACK, as a full queue never does.
     SynsRefusedMeanwhile,
     /// The first SYN-ACK repeat came this late, not after one second.

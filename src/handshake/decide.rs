@@ -63,7 +63,7 @@ pub(super) fn decide(pending: &Pending, key: FlowKey, ending: Ending, lacks_bare
         retry_at: RetryTimes::from_slice(&pending.synack_retransmissions().times),
         syn_retry_at: RetryTimes::from_slice(&pending.syn_retransmissions().times),
         timing,
-        vantage: vantage(key, &timing, cold.map_or(Span::ZERO, |cold| cold.synack_under_way)),
+        vantage: vantage(pending, key, &timing),
         connect: connect(pending, verdict, ending),
         history: pending.history,
         packets: pending.packets,
@@ -244,6 +244,10 @@ fn timing(pending: &Pending, lateness: Lateness) -> Timing {
         return Timing { duration, ..Timing::default() };
     }
     let taken = pending.ack_at.and(pending.synack).and_then(|synack| taken_at(pending, &synack, lateness));
+    // Where the SYN-ACK was seen to go on from the first point to the client's.
+    let way =
+        pending.cold().filter(|_| pending.has_two_points).map_or(Span::ZERO, |cold| cold.synack_under_way);
+    let taken = taken.map(|taken| taken.plus(way));
     let seen = pending.facts.has(Fact::SynSeen) && taken.is_some();
     let delay = match lateness {
         Lateness::Prompt => Some(Span::ZERO),
@@ -285,7 +289,7 @@ fn in_order(span: Option<Span>) -> Option<Span> {
 /// in one capture it is the one nearest to the client, which sees every SYN and ACK first and every SYN-ACK last.
 ///
 /// Both ends are on one host where the addresses say so: racks have round trips of 20 µs, too.
-fn vantage(key: FlowKey, timing: &Timing, synack_under_way: Span) -> Option<Vantage> {
+fn vantage(pending: &Pending, key: FlowKey, timing: &Timing) -> Option<Vantage> {
     /// "Much shorter" is a quarter.
     const MUCH: i64 = 4;
     let server = timing.syn_to_synack?;
@@ -293,6 +297,17 @@ fn vantage(key: FlowKey, timing: &Timing, synack_under_way: Span) -> Option<Vant
     if server == Span::ZERO && client == Span::ZERO {
         // These packets have no time at all.
         return None;
+    }
+    let (syn_under_way, synack_under_way) =
+        pending.cold().map_or((Span::ZERO, Span::ZERO), |cold| (cold.syn_under_way, cold.synack_under_way));
+    let acks_reached_it = pending.after_ack == 0
+        || pending.facts.has(Fact::AckAtSecondPoint) && !pending.facts.has(Fact::AckAtOnePoint);
+    if pending.has_two_points
+        && acks_reached_it
+        && server.minus(syn_under_way).max(Span::ZERO).scaled(MUCH, 1) <= client.plus(syn_under_way)
+    {
+        // The farther one has seen what the nearer one has, and is near the server.
+        return Some(Vantage::Server);
     }
     let (server, client) = (server.plus(synack_under_way), client.minus(synack_under_way).max(Span::ZERO));
     let [one, other] = [key.source(Direction::LowToHigh).ip(), key.destination(Direction::LowToHigh).ip()];

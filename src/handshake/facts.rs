@@ -83,6 +83,11 @@ pub enum Fact {
     DataIgnored,
     /// A retransmitted SYN-ACK echoes the timestamp of the client's ACK, which so had reached the server's TCP.
     EchoesAck,
+    /// Before a SYN-ACK was retransmitted, the client's ACK had passed a second point of the capture.
+    AckAtSecondPoint,
+    /// Before a SYN-ACK was retransmitted, the client's ACK had passed one point of the capture and not the second, which
+    /// its SYN had passed.
+    AckAtOnePoint,
     /// After a retransmitted SYN-ACK the server acknowledged the client's segments although none had come for longer than
     /// a round trip: they had come late.
     ProofWithoutAck,

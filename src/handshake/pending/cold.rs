@@ -26,6 +26,8 @@ pub(in crate::handshake) struct ColdState {
     pub(in crate::handshake) ack_to_rst: Option<Span>,
     /// The server's RSTs so far.
     pub(super) server_rsts: u16,
+    /// From the SYN to its duplicate before the SYN-ACK: the way between two points of the capture.
+    pub(in crate::handshake) syn_under_way: Span,
     /// From the SYN-ACK to its latest duplicate before the ACK: the way between two points of one capture.
     pub(in crate::handshake) synack_under_way: Span,
     /// A SYN-ACK was retransmitted and the client has not sent anything since.

@@ -84,6 +84,10 @@ impl Pending {
         let ignored_ack = !cold.synack.too_soon && self.is_after_ack(segment.at);
         self.facts.add_if(Fact::RetransmissionUnanswered, unanswered && ignored_ack);
         self.facts.add_if(Fact::EchoesAck, echoes_ack);
+        let duplicated = std::mem::replace(&mut self.client_duplicated, false);
+        if self.has_two_points && ignored_ack {
+            self.facts.add(if duplicated { Fact::AckAtSecondPoint } else { Fact::AckAtOnePoint });
+        }
         match self.phase {
             Phase::Acked if ignored_ack => {
                 self.after_ack = self.after_ack.saturating_add(1);
@@ -218,6 +222,10 @@ impl Pending {
         }
         self.facts.add_if(Fact::SackedBeyondHole, hole);
         self.facts.add_if(Fact::AckedUnseen, segment.ack.after(self.client_next));
+        if !self.client_duplicated {
+            // The server had a segment that the second point lacks, too.
+            self.facts.remove(Fact::AckAtOnePoint);
+        }
         self.measure(segment);
         let waited = segment.at.since(self.client_last);
         let acknowledges = segment.ack.after(self.acknowledged());

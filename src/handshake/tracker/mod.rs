@@ -328,11 +328,12 @@ impl Tracker {
         let class = evict::class_of(&tracked.attempt);
         if tracked.attempt.take(segment) {
             self.counts.duplicates += 1;
-            if is_syn(segment) {
-                self.seen
-                    .offset(hash, segment)
-                    .into_iter()
-                    .for_each(|offset| self.counts.offsets.add(offset));
+            if let Some((clocks, under_way)) = tracked.attempt.clock_sample(segment) {
+                self.counts.offsets.add_points(clocks, under_way);
+            } else if is_syn(segment) && tracked.attempt.phase != Phase::SynSent {
+                // It was answered before it came: by another clock.
+                let offset = self.seen.offset(hash, segment);
+                offset.into_iter().for_each(|offset| self.counts.offsets.add(offset));
             }
             return;
         }

@@ -50,6 +50,9 @@ fn acks_ignored(case: &Case<'_>) -> Weight {
     if case.has(Fact::ProofWithoutAck) {
         return Weight::Excluded(Evidence::ProofWithoutAck);
     }
+    if case.is_ack_lost_between_points() {
+        return Weight::Excluded(Evidence::AckAtOnePoint);
+    }
     if is_answered_by_two(case) {
         return Weight::Excluded(Evidence::TwoIsns);
     }

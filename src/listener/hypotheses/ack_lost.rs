@@ -25,6 +25,9 @@ fn ignored(case: &Case<'_>) -> Weight {
     if case.is_near_server() {
         return Weight::Excluded(Evidence::AckReachedServer);
     }
+    if case.is_ack_lost_between_points() {
+        return Weight::proven([Evidence::AckAtOnePoint]);
+    }
     // Of silent clients it is their next ACK that is echoed: the first may have been lost.
     if case.has(Fact::EchoesAck) && case.has(Fact::DataIgnored) {
         return Weight::Excluded(Evidence::AckEchoed);

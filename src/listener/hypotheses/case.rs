@@ -36,6 +36,12 @@ impl Case<'_> {
         matches!(self.attempt.vantage, Some(Vantage::Server | Vantage::Local))
     }
 
+    /// True if each ACK that the server ignored was captured at one point of its way and not at the next, which the SYN
+    /// had passed.
+    pub(in crate::listener) fn is_ack_lost_between_points(&self) -> bool {
+        self.has(Fact::AckAtOnePoint) && !self.has(Fact::AckAtSecondPoint)
+    }
+
     /// The time between the attempt's first packet and its last.
     pub(in crate::listener) fn span(&self) -> (Timestamp, Timestamp) {
         (self.attempt.start, self.attempt.end)

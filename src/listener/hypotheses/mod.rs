@@ -206,6 +206,9 @@ pub(super) fn infer(case: &Case<'_>) -> Inference {
     if inference.cause.is_none() && case.has(Fact::RstWrongAck) {
         inference.evidence.push(Evidence::RstWrongAck);
     }
+    if inference.cause == Some(Cause::AckLost) && case.is_ack_lost_between_points() {
+        confirm_by_points(&mut inference, case);
+    }
     if inference.cause == Some(Cause::AcceptQueueOverflow) {
         inference.abort_on_overflow = accept_queue_overflow::setting(case);
     }
@@ -213,6 +216,14 @@ pub(super) fn infer(case: &Case<'_>) -> Inference {
         Some(kernel) => with_kernel(inference, kernel, case),
         None => inference,
     }
+}
+
+/// Two points that between them saw a segment vanish confirm its loss (DOMAIN §7), unless the captures lost packets, or
+/// the second point shows none of the client's later segments.
+fn confirm_by_points(inference: &mut Inference, case: &Case<'_>) {
+    inference.evidence.retain(|evidence| !matches!(evidence, Evidence::CouldBe(_)));
+    let complete = !case.limits.drops && !case.limits.gaps && case.has(Fact::Established);
+    inference.confidence = Some(if complete { Confidence::Confirmed } else { Confidence::Likely });
 }
 
 /// The inference from the hypotheses that are left.

@@ -177,6 +177,7 @@ fn label(limit: &Limit) -> &'static str {
         Limit::NoClock { .. } | Limit::CoarseClock | Limit::ClockJumps { .. } | Limit::TwoClocks { .. } => {
             "clock"
         }
+        Limit::TwoPoints { .. } => "points",
         Limit::NotDecoded { .. } => "not decoded",
         Limit::Damaged { .. } => "damaged",
         Limit::NotRead { .. } => "not read",

@@ -137,6 +137,9 @@ fn plain(evidence: Evidence) -> &'static str {
         Evidence::ProofWithoutAck => {
             "the server accepted the connection although the client sent nothing more: its ACK had come late"
         }
+        Evidence::AckAtOnePoint => {
+            "the ACK passed the first point of the capture and did not reach the second, which its SYN had passed"
+        }
         Evidence::SynsRefusedMeanwhile => {
             "SYNs were refused while SYN-ACKs were repeated, as by no full queue"
         }
