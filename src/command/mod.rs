@@ -6,7 +6,6 @@ mod fail_on;
 pub mod lab;
 pub mod listeners;
 pub mod live;
-mod outputs;
 pub mod race;
 pub mod size;
 

@@ -171,8 +171,7 @@ impl Analysis {
     /// The summary so far.
     #[must_use]
     pub fn summary(&self, captures: Vec<CaptureInfo>) -> Summary {
-        let now = self.shard.now().filter(|_| self.is_live);
-        Summary::new(captures, self.counts(), &self.listeners, now)
+        Summary::new(captures, self.counts(), &self.listeners)
     }
 
     /// The summary, and the listeners to infer with.

@@ -13,17 +13,17 @@ pub struct Batch {
     items: Vec<Item>,
     /// The position of the first packet in the whole input, from 0.
     first: u64,
-    /// Buffers that hold the headers.
+    /// What the headers lie in.
     shared: Vec<Backing>,
-    /// Buffer of the headers of the next frames.
+    /// Where those of the next frames do.
     holder: Holder,
-    /// Copied headers of frames whose bytes do not stay.
+    /// Headers of frames whose bytes do not stay.
     copied: Vec<u8>,
     /// Packets that had to be decoded to be looked at.
     decoded: Vec<Packet>,
-    /// Changes of the lag: the position in the whole input, and the lag from there on.
+    /// Where packet time is another way behind the steady time from then on: positions in the whole input, and how far.
     lags: Vec<(u64, Span)>,
-    /// Positions in the whole input of packets whose times are too far ahead to be used, in order.
+    /// Positions in the whole input of packets whose times the packet clock does not believe, in order.
     doubted: Vec<u64>,
 }
 
@@ -123,7 +123,7 @@ impl Batch {
         self.lags.push((ordinal, lag));
     }
 
-    /// Marks the packet at this position of the whole input: its time is too far ahead to be used.
+    /// Notes that the packet clock does not believe the time of the packet at this position of the whole input.
     #[cold]
     pub fn doubt(&mut self, ordinal: u64) {
         self.doubted.push(ordinal);

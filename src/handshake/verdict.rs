@@ -32,7 +32,7 @@ pub enum Verdict {
     HalfOpen,
     /// The client's RST answers the SYN-ACK.
     ClientReset,
-    /// The capture does not show it; [`Reason`] has why.
+    /// The capture cannot say; [`Reason`] says why.
     Undetermined,
 }
 
@@ -160,7 +160,7 @@ pub enum Outcome {
     Raced,
     /// Not ended when the capture did.
     Pending,
-    /// The packets do not show it.
+    /// The packets do not tell.
     Unknown,
 }
 

@@ -18,7 +18,6 @@ mod generated;
 mod kernel;
 #[cfg(all(target_os = "linux", feature = "lab"))]
 mod lab;
-mod ladder;
 #[cfg(target_os = "linux")]
 mod listeners;
 #[cfg(target_os = "linux")]
@@ -27,7 +26,6 @@ mod live;
 mod namespace;
 #[cfg(target_os = "linux")]
 mod netns;
-mod points;
 #[cfg(all(target_os = "linux", feature = "lab"))]
 mod race;
 mod readme;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::capture::{CaptureOptions, Captures};
 use crate::engine::{self, AnalysisOptions, Sink};
-use crate::handshake::{Attempt, Verdict};
+use crate::handshake::Verdict;
 
 /// Lists attempts of one verdict, and keeps their packets.
 struct Listing {
