@@ -1,6 +1,7 @@
 //! The main form: `hsanalyze FILE...`.
 
 use std::ffi::OsStr;
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,8 @@ use strum::IntoEnumIterator;
 use crate::command::analyse::AnalyseConfig;
 use crate::command::{Condition, UnknownCondition};
 use crate::handshake::Verdict;
+use crate::packet::Endpoint;
+use crate::report::ladder::LadderOptions;
 use crate::report::{ColourChoice, ReportFormat, Verbosity, VerdictSet};
 
 /// More threads than any machine could use for one capture; a typing error.
@@ -68,6 +71,21 @@ pub(super) struct AnalyseArgs {
     #[arg(long, value_name = "V,...", value_delimiter = ',', value_parser = verdict_names(),
           hide_possible_values = true, help_heading = "Output")]
     verdict: Vec<String>,
+
+    /// Also show the worst N problem attempts as message diagrams [default: 3]
+    ///
+    /// Each message with its time, the gap before it, flags, sequence and acknowledgment numbers from the initial ones,
+    /// and what it means. Of each verdict the worst attempt comes first. Files are read a second time for it; of a pipe
+    /// or an interface the packets of undecided attempts are kept, in bounded memory.
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "3",
+          value_parser = clap::value_parser!(u16).range(1..), help_heading = "Output")]
+    ladder: Option<u16>,
+
+    /// Show the message diagrams of this client's attempts, such as 10.9.0.1:35374
+    ///
+    /// Whatever their verdict; an IPv6 address is written in brackets. At most 20 are shown unless --ladder says more.
+    #[arg(long, value_name = "CLIENT:PORT", help_heading = "Output")]
+    attempt: Option<SocketAddr>,
 
     /// Exit with status 1 if an attempt has one of these verdicts or causes
     ///
@@ -212,6 +230,7 @@ pub(super) fn validate_live(mut arguments: AnalyseArgs) -> Result<AnalyseConfig,
 }
 
 fn common(arguments: AnalyseArgs) -> Result<AnalyseConfig, String> {
+    let ladders = validate_ladders(&arguments)?;
     let AnalyseArgs { filter, format, output, all, verdict, fail_on, .. } = arguments;
     Ok(AnalyseConfig {
         files: Vec::new(),
@@ -227,6 +246,7 @@ fn common(arguments: AnalyseArgs) -> Result<AnalyseConfig, String> {
         all,
         verdicts: (!verdict.is_empty()).then(|| verdicts(&verdict)),
         fail_on,
+        ladders,
         colour: match arguments.color {
             ColourArg::Auto => ColourChoice::Auto,
             ColourArg::Always => ColourChoice::Always,
@@ -250,6 +270,19 @@ fn validate_files(files: Vec<PathBuf>) -> Result<Vec<PathBuf>, String> {
         return Err("standard input (-) is given more than once: it can be read only once".to_owned());
     }
     Ok(files)
+}
+
+fn validate_ladders(arguments: &AnalyseArgs) -> Result<Option<LadderOptions>, String> {
+    let (option, default) = match (arguments.ladder, arguments.attempt) {
+        (None, None) => return Ok(None),
+        (_, Some(_)) => ("--attempt", LadderOptions::OF_CLIENT),
+        (Some(_), None) => ("--ladder", LadderOptions::COUNT),
+    };
+    if !matches!(arguments.format, ReportFormatArg::Text) {
+        return Err(format!("{option} draws in text: it needs --format text"));
+    }
+    let count = arguments.ladder.map_or(default, usize::from);
+    Ok(Some(LadderOptions { count, client: arguments.attempt.map(Endpoint::from) }))
 }
 
 fn validate_filter(filter: String) -> Result<String, String> {

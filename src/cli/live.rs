@@ -19,7 +19,8 @@ use crate::packet::Span;
 pub(super) struct LiveArgs {
     /// Capture on this interface, named or numbered as by -D; "any" is all of them
     ///
-    /// Each problem is printed when it is decided. Ctrl-C, SIGTERM, --duration or --count end the capture with the
+    /// Trouble is printed by episode: when a listener's begins, every ten seconds while it goes on, and when it ended; with
+    /// -v or --all also single attempts. Ctrl-C, SIGTERM, --duration or --count end the capture with the
     /// report; SIGUSR1 prints the report so far to standard error. Where the server is this machine, its kernel is
     /// asked every second for its queues and counters, which confirm an overflow or rule it out.
     #[arg(short = 'i', long, value_name = "IFACE")]

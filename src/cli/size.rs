@@ -6,13 +6,17 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::command::size::{SizeConfig, SizeFormat};
-use crate::listener::size::WhatIf;
+use crate::listener::size::{KnownQueue, WhatIf};
 use crate::packet::Endpoint;
 
 /// The largest backlog: `listen()` takes an int.
 const BACKLOG: std::ops::RangeInclusive<i64> = 0..=2_147_483_647;
 /// Accept rates, in connections a second.
 const RATE: std::ops::RangeInclusive<f64> = 0.001..=10_000_000.0;
+
+/// Most workers, and most sockets on one port: more than any machine has processors.
+const WORKERS: i64 = 10_000;
+const SOCKETS: i64 = 1_000;
 
 /// Compute from captures how large a listener's accept queue should have been.
 ///
@@ -37,16 +41,24 @@ pub(super) struct SizeArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(BACKLOG))]
     limit: Option<u32>,
 
+    /// Sockets that share the port (SO_REUSEPORT), each with a queue of its own [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=SOCKETS))]
+    sockets: Option<u32>,
+
+    /// The server's net.ipv4.tcp_syncookies [default: on, as Linux has it]
+    #[arg(long, value_name = "ON|OFF", value_enum)]
+    syncookies: Option<SwitchArg>,
+
     /// Backlogs to predict besides the limit, its doublings and the answer
     #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(BACKLOG))]
     backlog: Vec<u32>,
 
-    /// What if the application accepted this many connections a second
+    /// What if the application accepted this many connections a second, from all sockets together
     #[arg(long, value_name = "N", value_parser = rate)]
     accept_rate: Option<f64>,
 
     /// What if this many workers accepted, each at that rate
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=WORKERS))]
     workers: Option<u32>,
 
     /// Replay the arrivals of the worst stretch against a real listener of this kernel
@@ -64,6 +76,12 @@ pub(super) struct SizeArgs {
     /// Draw arrivals, admissions and the queue wanted to FILE (SVG)
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SwitchArg {
+    On,
+    Off,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -87,7 +105,12 @@ impl SizeArgs {
             files: self.files,
             filter: self.filter,
             server: self.server,
-            limit: self.limit,
+            known: KnownQueue {
+                limit: self.limit,
+                sockets: self.sockets,
+                cookies: self.syncookies.map(|switch| switch == SwitchArg::On),
+                samples: Vec::new(),
+            },
             what_if: WhatIf { backlogs: self.backlog, accept_rate: self.accept_rate, workers: self.workers },
             replay,
             format: match self.format {

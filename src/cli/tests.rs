@@ -113,6 +113,21 @@ fn the_last_of_quiet_and_verbose_wins_and_a_dash_is_standard_output() {
 }
 
 #[test]
+fn ladders_are_counted_or_of_one_client() {
+    let ladders = |arguments| analyse(arguments).ladders.map(|asked| (asked.count, asked.client));
+    assert_eq!(ladders("a"), None);
+    assert_eq!(ladders("--ladder a"), Some((3, None)));
+    assert_eq!(ladders("--ladder=7 a"), Some((7, None)));
+    let client = "10.9.0.1:35374".parse::<std::net::SocketAddr>().unwrap().into();
+    assert_eq!(ladders("--attempt 10.9.0.1:35374 a"), Some((20, Some(client))));
+    assert!(ladders("--attempt [fd09::1]:5 a").is_some());
+    assert!(error("--ladder=0 a").contains("1.."));
+    assert!(error("--attempt 10.9.0.1 a").contains("10.9.0.1"));
+    assert!(error("--ladder --format json a").contains("--ladder draws in text: it needs --format text"));
+    assert!(live("-i lo --ladder").analyse.ladders.is_some());
+}
+
+#[test]
 fn a_file_may_bear_the_name_of_a_command() {
     assert_eq!(analyse("./man").files, [Path::new("./man")]);
 }

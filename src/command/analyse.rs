@@ -16,15 +16,20 @@ use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
 use super::fail_on::{Condition, Judgement, judge};
+use super::outputs::Outputs;
 use super::{Status, raise_descriptor_limit, wanted};
 use crate::capture::{self, CaptureInfo, CaptureOptions, Captures, OpenReason, Source};
+use crate::engine::packets::{Recorded, SharedRecorder};
 use crate::engine::{self, AnalysisOptions, Sink, Summary};
 use crate::listener::Listeners;
 use crate::packet::{Frames, Timestamp};
 use crate::printable::printable;
+use crate::report::ladder::LadderOptions;
 use crate::report::output::Output;
 use crate::report::progress::ReadingBar;
-use crate::report::{ColourChoice, ReportFormat, ReportOptions, Reporter, Verbosity, VerdictSet, local_zone};
+use crate::report::{
+    ColourChoice, ReportFormat, ReportOptions, Verbosity, VerdictSet, local_zone, unicode_locale,
+};
 
 /// Configuration of an analysis and of its report.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,6 +50,8 @@ pub struct AnalyseConfig {
     pub verdicts: Option<VerdictSet>,
     /// Exit with status 1 when one of these is met.
     pub fail_on: Vec<Condition>,
+    /// Text: the attempts to show as message diagrams.
+    pub ladders: Option<LadderOptions>,
     /// Use of colour.
     pub colour: ColourChoice,
     /// Length of the text.
@@ -64,7 +71,7 @@ pub struct AnalyseConfig {
 pub fn run(config: &AnalyseConfig) -> anyhow::Result<Status> {
     let interrupt = Arc::new(Interrupt::default());
     let prepare = |output: &Output| catch_signals(config, output, &interrupt);
-    run_with(config, false, prepare, |config, _, sink| analyse(config, &interrupt, sink))
+    run_with(config, false, prepare, |_, recorder, sink| analyse(config, &interrupt, recorder, sink))
 }
 
 /// State of the first Ctrl-C while a pipe is read.
@@ -94,6 +101,7 @@ impl Interrupt {
 fn analyse(
     config: &AnalyseConfig,
     interrupt: &Interrupt,
+    recorder: Option<SharedRecorder>,
     sink: &mut dyn Sink,
 ) -> anyhow::Result<(Summary, Listeners)> {
     let options = CaptureOptions { filter: config.filter.clone() };
@@ -114,8 +122,8 @@ fn analyse(
     interrupt.reading.store(true, Ordering::Relaxed);
     let shown = config.verbosity != Verbosity::Quiet && io::stderr().is_terminal();
     let progress = shown.then(|| ReadingBar::new(captures.progress().map(|(_, total)| total)));
-    engine::analyse(&mut ObservedCaptures { captures, progress, interrupt }, &engine_options(config), sink)
-        .with_context(|| target(config))
+    let mut source = Recorded::new(ObservedCaptures { captures, progress, interrupt }, recorder);
+    engine::analyse(&mut source, &engine_options(config), sink).with_context(|| target(config))
 }
 
 pub(super) fn engine_options(config: &AnalyseConfig) -> AnalysisOptions {
@@ -162,7 +170,7 @@ impl Source for ObservedCaptures<'_> {
 
 /// Opens the output, has `engine` analyse the captures into it, and finishes the report.
 ///
-/// `prepare` sees the output before that, to catch signals. `engine` returns the summary and the listeners, which know the
+/// `prepare` sees the output before that, to catch signals. `engine` gets a recorder if it has to record packets; it returns the summary and the listeners, which know the
 /// final cause of an attempt that a report held back; with `provisional` it reports attempts before they are decided, too.
 pub(super) fn run_with<E>(
     config: &AnalyseConfig,
@@ -171,7 +179,7 @@ pub(super) fn run_with<E>(
     engine: E,
 ) -> anyhow::Result<Status>
 where
-    E: FnOnce(&AnalyseConfig, &ReportOptions, &mut dyn Sink) -> anyhow::Result<(Summary, Listeners)>,
+    E: FnOnce(&ReportOptions, Option<SharedRecorder>, &mut dyn Sink) -> anyhow::Result<(Summary, Listeners)>,
 {
     let mut output = match &config.output {
         Some(path) if is_input(path, &config.files) => {
@@ -182,10 +190,13 @@ where
     };
     prepare(&output).context("catching signals")?;
     let options = ReportOptions { provisional, ..options(config, &output) };
-    let mut reporter = Reporter::new(options.clone(), &mut output).with_context(|| target(config))?;
-    let (summary, listeners) = engine(config, &options, &mut reporter)?;
+    let mut outputs = Outputs::new(config, &options, &mut output).with_context(|| target(config))?;
+    let (summary, listeners) = engine(&options, outputs.recorder(), &mut outputs)?;
     let judgement = judge(&config.fail_on, &summary);
-    reporter.finish(&summary, &listeners).with_context(|| target(config))?;
+    let shown = outputs.finish(&summary, &listeners).with_context(|| target(config))?;
+    if let Some(shown) = shown {
+        shown.write(config, &options, &listeners, &mut output)?;
+    }
     output.commit().with_context(|| target(config))?;
     Ok(status(judgement, &summary))
 }
@@ -253,6 +264,7 @@ fn options(config: &AnalyseConfig, output: &Output) -> ReportOptions {
         verdicts: config.verdicts,
         verbosity: config.verbosity,
         colour: config.colour.or_else(|| output.wants_colour()),
+        unicode: unicode_locale(),
         width: output.width(),
         worst: ReportOptions::WORST,
         zone: local_zone(),

@@ -4,6 +4,7 @@
 //! kernel about its queues, and reports what was settled since.
 
 mod config;
+mod episodes;
 mod kernel;
 mod reporter;
 mod signals;
@@ -80,7 +81,8 @@ pub fn run(config: &LiveConfig) -> anyhow::Result<Status> {
     };
     let exit = session.signals.exit();
     let prepare = |output: &Output| exit.leave_nothing(output.unfinished());
-    let status = analyse::run_with(&config.analyse, true, prepare, |_, options, sink| {
+    let status = analyse::run_with(&config.analyse, true, prepare, |options, recorder, sink| {
+        session.source.record(recorder);
         let mut reporter = LiveReporter::new(config, options, sink, clock::now());
         session.run(&mut reporter)
     })?;
@@ -166,9 +168,7 @@ impl Session<'_> {
         {
             line.aside(|| say(&format!("the kernel is not asked any more: {failure}")));
         }
-        let begun = self.kernel.begun_to_overflow();
-        reporter.overflows(&begun, clock::now(), line)?;
-        reporter.report(analysis.listeners(), line)?;
+        reporter.report(analysis.listeners(), &mut self.kernel, line)?;
         if let Some(error) = self.source.flush() {
             self.unsaved = true;
             line.aside(|| say(&format!("error: {error}")));
@@ -179,6 +179,8 @@ impl Session<'_> {
             attempts: verdicts.total(),
             undecided: analysis.undecided() as u64,
             problems: verdicts.problems(),
+            worst_queue: self.kernel.worst_queue(),
+            kernel_drops: self.kernel.drops(),
             dropped,
         });
         Ok(())

@@ -6,6 +6,7 @@ mod fail_on;
 pub mod lab;
 pub mod listeners;
 pub mod live;
+mod outputs;
 pub mod race;
 pub mod size;
 

@@ -12,7 +12,7 @@ use crate::capture::{CaptureOptions, Captures};
 use crate::engine::{self, AnalysisOptions, Sink, Summary};
 use crate::handshake::{Attempt, Cause};
 use crate::listener::Listener;
-use crate::listener::size::{Collector, Series, WhatIf, candidates, size};
+use crate::listener::size::{Collector, KnownQueue, Series, WhatIf, candidates, size};
 #[cfg(all(target_os = "linux", feature = "lab"))]
 use crate::listener::size::{Load, Service};
 use crate::packet::Endpoint;
@@ -29,8 +29,8 @@ pub struct SizeConfig {
     pub filter: Option<String>,
     /// The listener; the worst one when `None`.
     pub server: Option<Endpoint>,
-    /// The limit that its queue had, where it is known.
-    pub limit: Option<u32>,
+    /// Facts about its queue that the packets do not show: its limit, sockets, SYN cookies.
+    pub known: KnownQueue,
     /// Changes to try in predictions: other backlogs, another accept rate, more workers.
     pub what_if: WhatIf,
     /// Replay the arrivals against a real listener.
@@ -82,7 +82,7 @@ pub fn run(config: &SizeConfig, width: usize, out: &mut impl Write) -> anyhow::R
         let series = report
             .series
             .as_ref()
-            .ok_or_else(|| anyhow!("nobody was turned away: there is nothing to draw"))?;
+            .ok_or_else(|| anyhow!("{}: there is nothing to draw", undrawn(&report)))?;
         let answer = report.candidates.iter().find(|candidate| candidate.is_answer);
         let limit = report.size.limit.map(|limit| limit.value);
         draw_svg(series, limit, answer.map(|answer| answer.backlog), path)
@@ -91,6 +91,17 @@ pub fn run(config: &SizeConfig, width: usize, out: &mut impl Write) -> anyhow::R
     let damaged = summary.captures.iter().filter_map(|capture| capture.damaged.as_deref());
     let damages = damaged.inspect(|damage| complain(damage)).count();
     Ok(if damages > 0 { Status::Damaged } else { Status::Done })
+}
+
+/// Reason why there is no series to draw.
+const fn undrawn(report: &SizeReport) -> &'static str {
+    if report.size.drops == 0 {
+        "nothing was dropped"
+    } else if report.service.is_none() {
+        "the accept rate is not known (--accept-rate)"
+    } else {
+        "the queue never empties at this accept rate"
+    }
 }
 
 /// The loads of all listeners.
@@ -127,12 +138,15 @@ fn report(config: &SizeConfig, summary: &Summary, mut loads: Loads) -> anyhow::R
     let others = servers.iter().filter(|&&other| other != server).filter(turned_away).copied().collect();
     let last = summary.captures.iter().filter_map(|capture| capture.last).max();
     let mut load = loads.0.remove(&server).unwrap_or_default().load(last);
-    load.limit = config.limit;
-    let size = size(&load);
+    load.known = config.known.clone();
+    let listener = find(summary, server).cloned();
+    let cause = listener.as_ref().and_then(|listener| listener.cause);
+    let confidence = listener.as_ref().and_then(|listener| listener.confidence);
+    let size = size(&load).given_cause(cause, confidence);
     let service = config.what_if.service(&size);
     Ok(SizeReport {
         server,
-        listener: find(summary, server).cloned(),
+        listener,
         others,
         candidates: candidates(&load, &size, &config.what_if),
         series: service.and_then(|service| Series::of(&load, service)),
@@ -174,42 +188,25 @@ fn choose(asked: Option<Endpoint>, summary: &Summary, loads: &Loads) -> anyhow::
 /// Replays the arrivals with the limit, with the answer and with what the user asked for.
 #[cfg(all(target_os = "linux", feature = "lab"))]
 fn replay(report: &SizeReport) -> anyhow::Result<Vec<Replayed>> {
-    use std::time::Duration;
-
-    use crate::lab::{AcceptPolicy, Replay};
     use crate::packet::Span;
 
-    /// Clients replayed at most: each takes three descriptors, and a port of one address.
-    const CLIENTS: usize = 5_000;
-    /// Time for which clients may take to connect after the last has started: some retries.
-    const PATIENCE: Duration = Duration::from_secs(8);
     let service =
         report.service.ok_or_else(|| anyhow!("the accept rate is not known: give it with --accept-rate"))?;
-    let arrivals = worst_stretch(&report.load, service, CLIENTS);
-    let Some(&first) = arrivals.first() else { bail!("nobody arrived") };
-    let duration = |span: Span| Duration::from_nanos(u64::try_from(span.as_nanos()).unwrap_or(0));
-    let accept = if service.per_second > 0.0 {
-        let every = f64::from(service.batch.max(1)) / service.per_second;
-        AcceptPolicy::Batches(service.batch.max(1), Duration::try_from_secs_f64(every)?)
-    } else {
-        AcceptPolicy::Never
-    };
+    /// Clients replayed at most: each takes three descriptors, and a port of one address.
+    const CLIENTS: usize = 5_000;
+    /// Time replayed at most.
+    const LONGEST: Span = Span::from_secs(60);
+    let arrivals = report.load.worst_stretch(service, CLIENTS, LONGEST);
+    if arrivals.is_empty() {
+        bail!("no client's first SYN is in the capture: there is nothing to replay");
+    }
+    // The prediction for the same clients.
+    let stretch = Load { arrivals: arrivals.to_vec(), waiting: 0, ..report.load.clone() };
     let asked = |backlog| report.what_if.backlogs.contains(&backlog);
     let tried = report.candidates.iter().filter(|c| c.is_limit || c.is_answer || asked(c.backlog));
     tried
         .map(|candidate| {
-            let replay = Replay {
-                starts: arrivals.iter().map(|at| duration(at.since(first))).collect(),
-                backlog: candidate.backlog,
-                accept,
-                workers: 1,
-                other_sockets: 0,
-                // Long enough for SYNs to pass each other, and short enough for any capture.
-                round_trip: duration(report.load.round_trip)
-                    .clamp(Duration::from_micros(200), Duration::from_millis(500)),
-                abort: report.load.abort,
-                patience: PATIENCE,
-            };
+            let replay = experiment(report, service, arrivals, candidate.backlog)?;
             let outcome = replay.run()?;
             Ok(Replayed {
                 backlog: candidate.backlog,
@@ -218,29 +215,57 @@ fn replay(report: &SizeReport) -> anyhow::Result<Vec<Replayed>> {
                 lost: outcome.lost,
                 clients: replay.starts.len() as u64,
                 behind: outcome.behind.into(),
+                predicted: stretch.simulate(service, Some(candidate.backlog)),
             })
         })
         .collect()
 }
 
+/// The replay of these arrivals with this backlog: the workers accept at the rate of `service` together.
+#[cfg(all(target_os = "linux", feature = "lab"))]
+fn experiment(
+    report: &SizeReport,
+    service: Service,
+    arrivals: &[crate::packet::Timestamp],
+    backlog: u32,
+) -> anyhow::Result<crate::lab::Replay> {
+    use std::time::Duration;
+
+    use crate::lab::{AcceptPolicy, Replay};
+    use crate::packet::Span;
+
+    /// Time for which clients may take to connect after the last has started: some retries.
+    const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
+    /// Long enough for SYNs to pass each other, and short enough for any capture.
+    const ROUND_TRIPS: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(500));
+    let load = &report.load;
+    let duration = |span: Span| Duration::from_nanos(u64::try_from(span.as_nanos()).unwrap_or(0));
+    let sockets = load.known.queues();
+    // Of several sockets each has the same number of workers, at least one.
+    let workers = (report.what_if.workers.unwrap_or(1) / sockets).max(1);
+    let per_second = service.per_second / f64::from(sockets * workers);
+    let accept = if per_second > 0.0 {
+        let every = f64::from(service.batch.max(1)) / per_second;
+        AcceptPolicy::Batches(service.batch.max(1), Duration::try_from_secs_f64(every)?)
+    } else {
+        AcceptPolicy::Never
+    };
+    let first = arrivals.first().copied().unwrap_or_default();
+    Ok(Replay {
+        starts: arrivals.iter().map(|at| duration(at.since(first))).collect(),
+        backlog,
+        accept,
+        workers: workers as usize,
+        sockets: sockets as usize,
+        others: accept,
+        round_trip: duration(load.round_trip).clamp(ROUND_TRIPS.0, ROUND_TRIPS.1),
+        abort: load.abort,
+        syncookies: load.cookies().on,
+        connect_timeout: CONNECT_TIMEOUT,
+    })
+}
+
 #[cfg(not(all(target_os = "linux", feature = "lab")))]
 fn replay(_: &SizeReport) -> anyhow::Result<Vec<Replayed>> {
     bail!("this build has no lab")
-}
-
-/// Arrivals from the last time that nobody would have waited before the longest queue; at most `most`, the last ones up to
-/// that queue and as many after it as there is room for.
-#[cfg(all(target_os = "linux", feature = "lab"))]
-fn worst_stretch(load: &Load, service: Service, most: usize) -> &[crate::packet::Timestamp] {
-    let arrivals = load.arrivals.as_slice();
-    let queue = load.model(service, None).run();
-    let (from, to) = match (queue.grows_from, queue.longest_at) {
-        (Some(from), Some(to)) => (from, to),
-        _ => return arrivals,
-    };
-    let begin = arrivals.partition_point(|&at| at < from);
-    let peak = arrivals.partition_point(|&at| at <= to);
-    let begin = begin.max(peak.saturating_sub(most));
-    let end = begin.saturating_add(most).min(arrivals.len());
-    arrivals.get(begin..end).unwrap_or_default()
 }

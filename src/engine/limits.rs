@@ -71,6 +71,13 @@ pub enum Limit {
         /// SYNs that show it.
         syns: u64,
     },
+    /// The same packets were captured at two points of their path.
+    TwoPoints {
+        /// The time that a packet takes between them.
+        apart: Span,
+        /// SYNs that show it.
+        syns: u64,
+    },
     /// Packets have no time of their own.
     Untimed {
         /// The capture.
@@ -163,9 +170,14 @@ impl Limit {
 }
 
 fn two_clocks(survey: &Survey) -> Option<Limit> {
-    let syns = survey.offsets.count;
-    let offset = survey.offsets.clocks().filter(|_| syns >= SYNS_OF_TWO_CLOCKS)?;
+    let (offset, syns) = survey.offsets.clocks().filter(|&(_, syns)| syns >= SYNS_OF_TWO_CLOCKS)?;
     Some(Limit::TwoClocks { offset, syns })
+}
+
+/// Two points of one path on one clock. They limit nothing: what the one lacks the other may have.
+fn two_points(survey: &Survey) -> Option<Limit> {
+    let (apart, syns) = survey.offsets.points().filter(|&(_, syns)| syns >= SYNS_OF_TWO_CLOCKS)?;
+    Some(Limit::TwoPoints { apart, syns })
 }
 
 /// The limits of the clocks of all captures together.
@@ -183,6 +195,7 @@ fn of_clocks(captures: &[CaptureInfo], packets: &PacketCounts) -> Vec<Limit> {
     } else if survey.clock_jumps > 0 {
         limits.push(Limit::ClockJumps { jumps: survey.clock_jumps });
     }
+    limits.extend(two_points(survey));
     limits
 }
 

@@ -61,7 +61,7 @@ pub(super) fn analyse<S: Source + Send>(
     })?;
     Some(tracked.map(|tracked| {
         let counts = read.unwrap_or_else(|panic| std::panic::resume_unwind(panic)).with(tracked);
-        let summary = Summary::new(source.captures(), counts, &listeners);
+        let summary = Summary::new(source.captures(), counts, &listeners, None);
         listeners.set_limits(summary.capture_limits());
         (summary, listeners)
     }))
@@ -169,7 +169,7 @@ fn collect(pool: &Pool, listeners: &mut Listeners, sink: &mut dyn Sink) -> io::R
     loop {
         let version = pool.version();
         if let Some((mut findings, end)) = pool.findings() {
-            order.tell(&mut findings, |finding| deliver(finding, listeners, sink))?;
+            order.deliver(&mut findings, |finding| deliver(finding, listeners, sink))?;
             pool.recycle(findings.into_iter());
             if let Some(end) = end.filter(BatchEnd::is_bounded) {
                 listeners.set_limits(known_limits(&end.survey, &listeners.coverage()));

@@ -171,7 +171,8 @@ impl Analysis {
     /// The summary so far.
     #[must_use]
     pub fn summary(&self, captures: Vec<CaptureInfo>) -> Summary {
-        Summary::new(captures, self.counts(), &self.listeners)
+        let now = self.shard.now().filter(|_| self.is_live);
+        Summary::new(captures, self.counts(), &self.listeners, now)
     }
 
     /// The summary, and the listeners to infer with.

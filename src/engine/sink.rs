@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::handshake::{Attempt, Finding};
-use crate::listener::Listeners;
+use crate::listener::{EpisodeReport, Listeners};
 
 /// Takes attempts as they are decided.
 pub trait Sink {
@@ -21,6 +21,16 @@ pub trait Sink {
     ///
     /// An output error; it ends the analysis.
     fn drained(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Takes an episode of a live capture, as it begins, goes on or ends.
+    ///
+    /// # Errors
+    ///
+    /// An output error; it ends the analysis.
+    fn episode(&mut self, report: &EpisodeReport) -> io::Result<()> {
+        let _ = report;
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use super::limits::{Limit, capture_limits, limits};
 use super::packet_counts::PacketCounts;
 use crate::capture::CaptureInfo;
 use crate::listener::{CaptureLimits, Coverage, Listener, Listeners, Tally};
+use crate::packet::Timestamp;
 
 /// Everything an analysis counted; the attempts themselves went to the [`Sink`](super::Sink).
 #[derive(Debug, Clone, PartialEq)]
@@ -21,12 +22,19 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub(super) fn new(captures: Vec<CaptureInfo>, packets: PacketCounts, listeners: &Listeners) -> Self {
+    /// The summary of an input that ends with its last packet; or at `now`, for a live capture in which nothing comes.
+    pub(super) fn new(
+        captures: Vec<CaptureInfo>,
+        packets: PacketCounts,
+        listeners: &Listeners,
+        now: Option<Timestamp>,
+    ) -> Self {
+        let end = captures.iter().filter_map(|capture| capture.last).chain(now).max();
         Self {
             captures,
             packets,
             verdicts: listeners.verdicts(),
-            listeners: listeners.listeners(),
+            listeners: listeners.listeners(end),
             coverage: listeners.coverage(),
         }
     }

@@ -13,17 +13,17 @@ pub struct Batch {
     items: Vec<Item>,
     /// The position of the first packet in the whole input, from 0.
     first: u64,
-    /// What the headers lie in.
+    /// Buffers that hold the headers.
     shared: Vec<Backing>,
-    /// Where those of the next frames do.
+    /// Buffer of the headers of the next frames.
     holder: Holder,
-    /// Headers of frames whose bytes do not stay.
+    /// Copied headers of frames whose bytes do not stay.
     copied: Vec<u8>,
     /// Packets that had to be decoded to be looked at.
     decoded: Vec<Packet>,
-    /// Where packet time is another way behind the steady time from then on: positions in the whole input, and how far.
+    /// Changes of the lag: the position in the whole input, and the lag from there on.
     lags: Vec<(u64, Span)>,
-    /// Positions in the whole input of packets whose times the packet clock does not believe, in order.
+    /// Positions in the whole input of packets whose times are too far ahead to be used, in order.
     doubted: Vec<u64>,
 }
 
@@ -123,7 +123,7 @@ impl Batch {
         self.lags.push((ordinal, lag));
     }
 
-    /// Notes that the packet clock does not believe the time of the packet at this position of the whole input.
+    /// Marks the packet at this position of the whole input: its time is too far ahead to be used.
     #[cold]
     pub fn doubt(&mut self, ordinal: u64) {
         self.doubted.push(ordinal);

@@ -1,14 +1,14 @@
 //! From an undecided attempt to its record: verdict, reason, timing, vantage and `connect()`.
 //!
 //! Owns the verdicts' definitions (DOMAIN §4) and `connect()`'s outcome (§6). Does not own causes
-//! (`infer`): those may need other attempts.
+//! (`listener/hypotheses`): those may need other attempts.
 
 use super::attempt::{Attempt, RetryTimes, Timing};
 use super::cause::Inference;
 use super::facts::Fact;
 use super::late::{Lateness, lateness};
-use super::pending::{HandshakeSegment, Pending, Phase};
-use super::timeouts;
+use super::pending::{ColdState, HandshakeSegment, Pending, Phase};
+use super::timeouts::{self, is_settled};
 use super::verdict::{Connect, Errno, Outcome, Reason, Unproven, Vantage, Verdict};
 use crate::packet::{Direction, FlowKey, IcmpError, Span, Timestamp};
 
@@ -41,13 +41,12 @@ const FIRST_RETRANSMISSION: Span = Span::from_millis(3500);
 /// the capture, so that the client's would not be.
 #[inline(always)]
 pub(super) fn decide(pending: &Pending, key: FlowKey, ending: Ending, lacks_bare_acks: bool) -> Attempt {
+    let ending = if pending.cold.is_some() { by_own_time(pending, ending) } else { ending };
     let lateness = if pending.cold.is_none() { Lateness::Prompt } else { lateness(pending) };
     let (verdict, reason) = verdict(pending, ending, lateness, lacks_bare_acks);
     let timing = timing(pending, lateness);
     let icmp = pending.cold().and_then(|cold| cold.icmp).filter(|_| verdict == Verdict::Unreachable);
     let cold = pending.cold();
-    let mut facts = pending.facts;
-    facts.add_if(Fact::PortUsedAnew, ending == Ending::Replaced);
     Attempt {
         client: key.source(pending.outward),
         server: key.destination(pending.outward),
@@ -64,26 +63,34 @@ pub(super) fn decide(pending: &Pending, key: FlowKey, ending: Ending, lacks_bare
         retry_at: RetryTimes::from_slice(&pending.synack_retransmissions().times),
         syn_retry_at: RetryTimes::from_slice(&pending.syn_retransmissions().times),
         timing,
-        vantage: vantage(key, &timing, cold.map_or(Span::ZERO, |cold| cold.synack_under_way)),
+        vantage: vantage(pending, key, &timing),
         connect: connect(pending, verdict, ending),
         history: pending.history,
         packets: pending.packets,
-        facts,
+        facts: pending.facts,
         synack: pending.traits,
         client_isn: pending.client_isn,
-        client_clock: pending.client_clock(),
         data_retransmissions: pending.data_retransmissions,
-        sent_bytes: pending.sent_bytes(),
-        resent_bytes: cold.map_or(0, |cold| cold.resent_bytes),
-        server_rsts: cold.map_or(0, |cold| cold.server_rsts),
         rst_answers_segment: pending.rst_answers_segment,
         acked: pending.ack_at,
         sent: pending.data_at,
         reset: cold.and_then(|cold| cold.rst_at),
         silence: silence(pending, ending),
-        ports_before: None,
+        ports_used_before: None,
         answered_from: None,
         inference: Inference::default(),
+    }
+}
+
+/// The capture's end as the attempt's own packets have time: where the latest of them is too far off to be believed, the
+/// capture does not end that much later, but as long after it as it does by the other clock.
+fn by_own_time(pending: &Pending, ending: Ending) -> Ending {
+    match (ending, pending.cold().and_then(ColdState::doubted_time)) {
+        (Ending::CaptureEnd(end), Some(doubted)) => {
+            let after = end.since(doubted).max(Span::ZERO);
+            Ending::CaptureEnd(end.min(pending.last.plus(after)))
+        }
+        (_, _) => ending,
     }
 }
 
@@ -151,7 +158,9 @@ fn shown(pending: &Pending, lateness: Lateness, ending: Ending) -> Verdict {
         Phase::SynReceived if !pending.facts.has(Fact::SynAckSeen) => Verdict::Unanswered,
         Phase::SynReceived => Verdict::HalfOpen,
         Phase::ClientReset => Verdict::ClientReset,
-        Phase::Acked if pending.has_ignored_data() || gave_up && pending.facts.has(Fact::FinIgnored) => {
+        Phase::Acked
+            if shows_ignored_data(pending, ending) || gave_up && pending.facts.has(Fact::FinIgnored) =>
+        {
             Verdict::AckIgnored
         }
         Phase::Acked => completed,
@@ -160,6 +169,28 @@ fn shown(pending: &Pending, lateness: Lateness, ending: Ending) -> Verdict {
         Phase::Established if pending.facts.has(Fact::Contradicted) => Verdict::SynackRetransmitted,
         Phase::Established => completed,
     }
+}
+
+/// True if the server ignored the client's data, and the capture lasts until its SYN-ACK would have been repeated: that
+/// comes first in the order of verdicts.
+fn shows_ignored_data(pending: &Pending, ending: Ending) -> bool {
+    let may_repeat = ends_before_repeat(pending, ending) && !is_settled(pending);
+    pending.has_ignored_data() && !may_repeat
+}
+
+/// True if the capture ends before the server's next SYN-ACK would be due after the client's ACK.
+fn ends_before_repeat(pending: &Pending, ending: Ending) -> bool {
+    /// The longest gap between SYN-ACKs while a request lives: by default Linux repeats at 1, 3, 7, 15 and 31 s and
+    /// gives up at 63 s.
+    const LONGEST_GAP: Span = Span::from_secs(32);
+    let (Ending::CaptureEnd(end), Some(ack_at)) = (ending, pending.ack_at) else { return false };
+    let wait = if pending.syn.is_none() {
+        // The SYN-ACK may itself be a repeat.
+        LONGEST_GAP
+    } else {
+        FIRST_RETRANSMISSION.max(pending.synack_retransmissions().gap.scaled(23, 10))
+    };
+    end.since(ack_at) < wait
 }
 
 /// True if only one direction of the connection is in the capture.
@@ -203,12 +234,7 @@ fn unproven(pending: &Pending, verdict: Verdict, ending: Ending) -> Option<Unpro
     if pending.client_sent_data() {
         return Some(Unproven::DataUnacknowledged);
     }
-    match (ending, pending.ack_at) {
-        (Ending::CaptureEnd(end), Some(ack_at)) if end.since(ack_at) < FIRST_RETRANSMISSION => {
-            Some(Unproven::CaptureEnds)
-        }
-        (_, _) => None,
-    }
+    ends_before_repeat(pending, ending).then_some(Unproven::CaptureEnds)
 }
 
 fn timing(pending: &Pending, lateness: Lateness) -> Timing {
@@ -218,6 +244,10 @@ fn timing(pending: &Pending, lateness: Lateness) -> Timing {
         return Timing { duration, ..Timing::default() };
     }
     let taken = pending.ack_at.and(pending.synack).and_then(|synack| taken_at(pending, &synack, lateness));
+    // Where the SYN-ACK was seen to go on from the first point to the client's.
+    let way =
+        pending.cold().filter(|_| pending.has_two_points).map_or(Span::ZERO, |cold| cold.synack_under_way);
+    let taken = taken.map(|taken| taken.plus(way));
     let seen = pending.facts.has(Fact::SynSeen) && taken.is_some();
     let delay = match lateness {
         Lateness::Prompt => Some(Span::ZERO),
@@ -259,7 +289,7 @@ fn in_order(span: Option<Span>) -> Option<Span> {
 /// in one capture it is the one nearest to the client, which sees every SYN and ACK first and every SYN-ACK last.
 ///
 /// Both ends are on one host where the addresses say so: racks have round trips of 20 µs, too.
-fn vantage(key: FlowKey, timing: &Timing, synack_under_way: Span) -> Option<Vantage> {
+fn vantage(pending: &Pending, key: FlowKey, timing: &Timing) -> Option<Vantage> {
     /// "Much shorter" is a quarter.
     const MUCH: i64 = 4;
     let server = timing.syn_to_synack?;
@@ -267,6 +297,17 @@ fn vantage(key: FlowKey, timing: &Timing, synack_under_way: Span) -> Option<Vant
     if server == Span::ZERO && client == Span::ZERO {
         // These packets have no time at all.
         return None;
+    }
+    let (syn_under_way, synack_under_way) =
+        pending.cold().map_or((Span::ZERO, Span::ZERO), |cold| (cold.syn_under_way, cold.synack_under_way));
+    let acks_reached_it = pending.after_ack == 0
+        || pending.facts.has(Fact::AckAtSecondPoint) && !pending.facts.has(Fact::AckAtOnePoint);
+    if pending.has_two_points
+        && acks_reached_it
+        && server.minus(syn_under_way).max(Span::ZERO).scaled(MUCH, 1) <= client.plus(syn_under_way)
+    {
+        // The farther one has seen what the nearer one has, and is near the server.
+        return Some(Vantage::Server);
     }
     let (server, client) = (server.plus(synack_under_way), client.minus(synack_under_way).max(Span::ZERO));
     let [one, other] = [key.source(Direction::LowToHigh).ip(), key.destination(Direction::LowToHigh).ip()];
@@ -335,9 +376,9 @@ const fn failed(errno: Errno) -> Connect {
 fn unreachable(pending: &Pending, ending: Ending) -> Connect {
     let Some((at, icmp)) = pending.cold().and_then(|cold| cold.icmp) else { return plain(Outcome::Unknown) };
     let retries = pending.syn_retransmissions();
-    let goes_on = retries.count > 0 && pending.syn.is_some_and(|syn| syn.last(retries) > at);
-    let waits =
-        Some(unanswered(pending, ending)).filter(|connect| goes_on && connect.outcome != Outcome::Failed);
+    let ignores_rest = retries.count > 0 && pending.syn.is_some_and(|syn| syn.last(retries) > at);
+    let waits = Some(unanswered(pending, ending))
+        .filter(|connect| ignores_rest && connect.outcome != Outcome::Failed);
     waits.unwrap_or_else(|| failed(errno(icmp.error)))
 }
 

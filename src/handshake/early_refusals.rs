@@ -1,4 +1,4 @@
-//! Answers that stand before their SYN in the capture.
+//! RST and ICMP refusals captured before the SYN that they answer.
 //!
 //! Owns what refused a flow that has no attempt (yet), for as long as its SYN may still come. Does not own what
 //! the answer means to the attempt then (`pending`).
@@ -17,12 +17,12 @@ const REACH: u64 = 16_384;
 /// Refusals by flow. In a capture that is in order hardly any is without its attempt.
 #[derive(Debug, Default)]
 pub(super) struct EarlyRefusals {
-    /// Those of the stretch of [`REACH`] packets that was heard of last.
+    /// Those in the latest window of [`REACH`] packets.
     young: HashMap<u64, Vec<EarlyRefusal>>,
-    /// Those of the stretch before.
+    /// Those in the window before.
     old: HashMap<u64, Vec<EarlyRefusal>>,
-    /// The number of that stretch.
-    stretch: u64,
+    /// Number of the latest window.
+    window: u64,
 }
 
 /// A refusal of a SYN that is not there.
@@ -65,13 +65,13 @@ impl EarlyRefusals {
 
     /// Forgets what is out of reach from this position on.
     fn go_to(&mut self, ordinal: u64) {
-        let stretch = ordinal / REACH;
-        match stretch.saturating_sub(self.stretch) {
+        let window = ordinal / REACH;
+        match window.saturating_sub(self.window) {
             0 => return,
             1 => self.old = std::mem::take(&mut self.young),
             _ => *self = Self::default(),
         }
-        self.stretch = stretch;
+        self.window = window;
     }
 }
 

@@ -58,8 +58,6 @@ pub enum Fact {
     ResetUnserved,
     /// An RST answered the SYN, and a SYN-ACK came after it.
     RefusedBeforeSynAck,
-    /// No SYN is in this flow: only an RST that would refuse one. It may answer a SYN to another address.
-    RefusalAlone,
     /// RSTs with different TTLs came before the SYN-ACK.
     RefusalsDiffer,
     /// An RST whose acknowledgment number does not answer the SYN.
@@ -85,6 +83,11 @@ pub enum Fact {
     DataIgnored,
     /// A retransmitted SYN-ACK echoes the timestamp of the client's ACK, which so had reached the server's TCP.
     EchoesAck,
+    /// Before a SYN-ACK was retransmitted, the client's ACK had passed a second point of the capture.
+    AckAtSecondPoint,
+    /// Before a SYN-ACK was retransmitted, the client's ACK had passed one point of the capture and not the second, which
+    /// its SYN had passed.
+    AckAtOnePoint,
     /// After a retransmitted SYN-ACK the server acknowledged the client's segments although none had come for longer than
     /// a round trip: they had come late.
     ProofWithoutAck,
@@ -108,8 +111,6 @@ pub enum Fact {
     ClockStill,
     /// A segment's time was far off, and not used.
     Misdated,
-    /// The client began another attempt from the same port before this one was decided.
-    PortUsedAnew,
     /// The client repeated its SYN after a SYN-ACK: it did not get it, or rejected it.
     SynRetriedAfterSynAck,
 }

@@ -4,7 +4,7 @@ use super::attempt::Attempt;
 use crate::packet::Timestamp;
 use crate::prefetch::prefetch_all;
 
-/// An attempt as a tracker reports it. An [RST alone](Attempt::is_refusal_alone) is reported in the same form.
+/// A tracker's report on one attempt, provisional or settled.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
     /// Time of the finding, in steady time.
@@ -22,17 +22,17 @@ const AHEAD: usize = 4;
 /// Puts what trackers found in one batch in order: of time, and of position where the times are the same.
 #[derive(Debug, Default)]
 pub struct Order {
-    /// Time, position, tracker and place of each; kept for the room.
+    /// Time, position, tracker and place of each; kept for its capacity.
     keys: Vec<(Timestamp, u64, u32, u32)>,
 }
 
 impl Order {
-    /// Tells what each of several trackers found. Findings are large, and stay where they are.
+    /// Passes the findings of several trackers to `take`, in order. Findings are large, and stay where they are.
     ///
     /// # Errors
     ///
     /// The first of `take`; the rest is not handed out.
-    pub fn tell<E>(
+    pub fn deliver<E>(
         &mut self,
         batch: &mut [Vec<Finding>],
         mut take: impl FnMut(&mut Finding) -> Result<(), E>,

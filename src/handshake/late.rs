@@ -99,9 +99,8 @@ fn before_retry_or_unclear(attempt: &Pending) -> Lateness {
     let waited = synack.first.since(syn.first);
     let last = attempt.syn_retransmissions().times.iter().rev().find(|&&since| since <= waited);
     match (last, attempt.synack_to_ack, attempt.phase) {
-        // As long after a retry as the ACK took, if that is the longer way: its answer.
         (Some(&since), Some(client_side), _) if waited.minus(since) < client_side.scaled(1, 4) => {
-            // Answered at once after a retry, near the server: the retry's answer.
+            // Near the server, and at once after this retry: its answer.
             Lateness::Late(since)
         }
         (Some(_), _, Phase::SynSent) | (None, _, _) => Lateness::Prompt,

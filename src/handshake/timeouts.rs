@@ -12,10 +12,10 @@ use crate::packet::{Span, Timestamp};
 /// time-outs back off to 120 s (`TCP_RTO_MAX` in include/net/tcp.h).
 pub(super) const GIVEN_UP: Span = Span::from_secs(130);
 
-/// Windows retries a refused SYN after 0.5 s, twice; clients that reset a SYN-ACK do not go on.
+/// Wait after a refusal: Windows retries a refused SYN after 0.5 s, twice. Clients that reset a SYN-ACK do not go on.
 const AFTER_REFUSAL: Span = Span::from_millis(1500);
 
-/// A firewall's RST is betrayed by the SYN-ACK retransmission that follows after 1 s, or after 3 s.
+/// Wait for the SYN-ACK retransmission that shows that a firewall sent the RST: after 1 s, or 3 s on old systems.
 const AFTER_RESET: Span = Span::from_millis(3500);
 
 /// A late first retransmission of any system: those before Linux 3.1 come after 3 s.
@@ -24,7 +24,7 @@ const FIRST_RETRANSMISSION: Span = Span::from_secs(4);
 /// The client's side alone has no more to show than this long after its last packet.
 const ONE_SIDED: Span = Span::from_secs(5);
 
-/// Time for data that shows the round trip, or for the server to speak.
+/// Time for data that shows the round trip, or for the server to send.
 const AFTER_ESTABLISHMENT: Span = Span::from_secs(1);
 
 /// True if nothing that can still come would change the record. Has no branch, since attempts of all phases alternate.

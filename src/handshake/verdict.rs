@@ -32,7 +32,7 @@ pub enum Verdict {
     HalfOpen,
     /// The client's RST answers the SYN-ACK.
     ClientReset,
-    /// The capture cannot say; [`Reason`] says why.
+    /// The capture does not show it; [`Reason`] has why.
     Undetermined,
 }
 
@@ -160,7 +160,7 @@ pub enum Outcome {
     Raced,
     /// Not ended when the capture did.
     Pending,
-    /// The packets do not tell.
+    /// The packets do not show it.
     Unknown,
 }
 

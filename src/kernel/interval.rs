@@ -17,6 +17,8 @@ pub struct ListenerInterval {
     pub drops: Option<u64>,
     /// Drops of all other listeners of the namespace.
     pub others_drops: Option<u64>,
+    /// Connections that waited at the second snapshot, in the fullest of its queues.
+    pub waiting: u32,
     /// True if a snapshot found its queue full.
     pub full: bool,
     /// True if its queue overflowed, by the rule of [`KernelStats::overflowed`](super::KernelStats::overflowed).
@@ -70,6 +72,7 @@ impl ListenerInterval {
             until: self.until.max(later.until),
             drops: sum(self.drops, later.drops),
             others_drops: sum(self.others_drops, later.others_drops),
+            waiting: later.waiting,
             full: self.full || later.full,
             overflowed: if self.overflowed == later.overflowed { self.overflowed } else { None },
             counters: self.counters.plus(&later.counters),
@@ -104,6 +107,7 @@ mod tests {
             until: Timestamp::from_nanos(1),
             drops,
             others_drops,
+            waiting: 0,
             full: false,
             overflowed: Some(overflows > 0),
             counters: Counters::parse(&text, ""),

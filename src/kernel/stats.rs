@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{Counter, Counters, LimitFrom, Netns, Owner};
-use crate::packet::Span;
+use crate::packet::{Span, Timestamp};
 
 /// Figures of one listener between the first and the latest snapshot of a [`Watch`](super::Watch).
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +30,8 @@ pub struct KernelStats {
     pub recv_q_max: u32,
     /// True if any snapshot found the queue full (`Recv-Q > Send-Q`).
     pub full_seen: bool,
+    /// Start of the first interval between two snapshots in which its queue certainly overflowed.
+    pub overflowed_from: Option<Timestamp>,
     /// Packets that this listener dropped in that time, counted as [`super::ListenSocket::drops`] are.
     pub drops: Option<u64>,
     /// Origin of the limit.
@@ -40,6 +42,8 @@ pub struct KernelStats {
     pub abort_on_overflow: Option<bool>,
     /// `net.ipv4.tcp_synack_retries`.
     pub synack_retries: Option<u32>,
+    /// `net.ipv4.tcp_syncookies` is on.
+    pub syncookies: Option<bool>,
     /// The network namespace that it listens in.
     pub netns: Netns,
     /// A process that holds its socket; `None` where that is not known.
@@ -55,10 +59,14 @@ impl KernelStats {
     /// (`tcp_listendrop` counts every overflow there, too).
     /// `Some(true)`: ListenOverflows grew, and this listener was seen full, or dropped more than all that the
     /// namespace's listeners dropped for other reasons: a full SYN queue or no memory (ListenDrops less
-    /// ListenOverflows), and the bare ACKs that TCP_DEFER_ACCEPT holds back.
+    /// ListenOverflows), and the bare ACKs that TCP_DEFER_ACCEPT holds back. Or that holds of one of the intervals.
     /// `None`: the figures leave both open, or this kernel lacks them.
     #[must_use]
     pub fn overflowed(&self) -> Option<bool> {
+        if self.overflowed_from.is_some() {
+            // Drops of other listeners since then may leave the sums open.
+            return Some(true);
+        }
         overflowed(&self.namespace, self.drops, self.full_seen)
     }
 }

@@ -40,6 +40,8 @@ struct BoundHistory {
     lost: bool,
     recv_q_max: u32,
     full_seen: bool,
+    /// Start of the first interval in which they certainly overflowed.
+    overflowed_from: Option<Timestamp>,
     /// Number of the last snapshot that had it.
     seen: u64,
 }
@@ -59,6 +61,8 @@ pub struct Watch {
     /// Growth between the last two snapshots: of counters, and of drops by socket cookie.
     interval: Option<Interval>,
     histories: HashMap<BoundAddress, BoundHistory>,
+    /// The listeners that certainly overflowed between the last two snapshots.
+    overflowing: Vec<SocketAddr>,
     samples: u64,
 }
 
@@ -93,6 +97,7 @@ impl Watch {
             latest: first,
             interval: None,
             histories: HashMap::new(),
+            overflowing: Vec::new(),
             samples: 1,
         };
         watch.record(&HashMap::new(), true);
@@ -127,6 +132,12 @@ impl Watch {
             drops,
             lost,
         });
+        self.overflowing = self.find_overflowing();
+        for history in self.histories.values_mut() {
+            if self.overflowing.contains(&history.socket.local) {
+                history.overflowed_from.get_or_insert(earlier.at);
+            }
+        }
         self.forget();
     }
 
@@ -147,6 +158,7 @@ impl Watch {
                 lost: false,
                 recv_q_max: 0,
                 full_seen: false,
+                overflowed_from: None,
                 seen: 0,
             });
             if history.seen != self.samples {
@@ -190,6 +202,12 @@ impl Watch {
         self.interval.as_ref()
     }
 
+    /// Packets that all listeners dropped since the first snapshot, of those that are remembered.
+    #[must_use]
+    pub fn drops(&self) -> u64 {
+        self.histories.values().filter_map(|history| history.drops).sum()
+    }
+
     /// Growth of the namespace's counters since the first snapshot.
     #[must_use]
     pub fn counters(&self) -> Counters {
@@ -209,7 +227,11 @@ impl Watch {
 
     /// The listeners whose queues certainly overflowed between the last two snapshots, whoever connected to them.
     #[must_use]
-    pub fn overflowing(&self) -> Vec<SocketAddr> {
+    pub fn overflowing(&self) -> &[SocketAddr] {
+        &self.overflowing
+    }
+
+    fn find_overflowing(&self) -> Vec<SocketAddr> {
         let Some(interval) = &self.interval else { return Vec::new() };
         if interval.counters.get(Counter::ListenOverflows).unwrap_or(0) == 0 {
             return Vec::new();
@@ -284,11 +306,13 @@ impl WatchedListener<'_> {
             longest_wait: None,
             recv_q_max: history.recv_q_max,
             full_seen: history.full_seen,
+            overflowed_from: history.overflowed_from,
             drops: history.drops.filter(|&drops| !history.lost || drops > 0),
             limit_from: sysctls.somaxconn.and_then(|somaxconn| socket.limit_from(somaxconn)),
             somaxconn: sysctls.somaxconn,
             abort_on_overflow: sysctls.abort_on_overflow(),
             synack_retries: sysctls.tcp_synack_retries,
+            syncookies: sysctls.tcp_syncookies.map(|value| value != 0),
             netns: Netns { own: true, ..Netns::default() },
             owner: None,
             namespace: watch.counters(),
@@ -304,6 +328,24 @@ impl WatchedListener<'_> {
             self.watch.closest(self.server, is_present)
         };
         present.map(|history| history.socket.local)
+    }
+
+    /// Its figures since the first snapshot as one interval: of a listener whose socket was closed.
+    #[must_use]
+    pub fn whole(&self) -> ListenerInterval {
+        let (stats, until) = (self.stats(), self.watch.latest.at);
+        ListenerInterval {
+            from: self.watch.started,
+            until,
+            drops: stats.drops,
+            // Not kept over all the time.
+            others_drops: None,
+            // The socket is gone, and its queue with it.
+            waiting: 0,
+            full: stats.full_seen,
+            overflowed: stats.overflowed(),
+            counters: stats.namespace,
+        }
     }
 
     /// Its figures between the last two snapshots.
@@ -328,6 +370,7 @@ impl WatchedListener<'_> {
             until: watch.latest.at,
             drops: own_drops,
             others_drops: drops(&others).filter(|_| interval.lost.iter().all(|lost| lost.local == bound)),
+            waiting: own.iter().map(|socket| socket.recv_q).max().unwrap_or(0),
             full,
             overflowed: overflowed(&interval.counters, own_drops, full),
             counters: interval.counters,

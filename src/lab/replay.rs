@@ -31,18 +31,22 @@ pub struct Replay {
     pub starts: Vec<Duration>,
     /// Backlog of the listener.
     pub backlog: u32,
-    /// The application.
+    /// Each worker of the first socket.
     pub accept: AcceptPolicy,
-    /// Workers that accept from the same queue, each like that.
+    /// Workers that accept from each socket.
     pub workers: usize,
-    /// Other sockets on the same port (SO_REUSEPORT), with the same backlog, that accept at once.
-    pub other_sockets: usize,
+    /// Sockets on the port (SO_REUSEPORT), with the same backlog; at least one.
+    pub sockets: usize,
+    /// Each worker of the sockets after the first.
+    pub others: AcceptPolicy,
     /// The path's round trip.
     pub round_trip: Duration,
     /// `net.ipv4.tcp_abort_on_overflow`.
     pub abort: bool,
+    /// `net.ipv4.tcp_syncookies`.
+    pub syncookies: bool,
     /// Time after the last start for which clients may take to connect.
-    pub patience: Duration,
+    pub connect_timeout: Duration,
 }
 
 /// Result of a replay.
@@ -77,15 +81,14 @@ impl Replay {
             backlog: self.backlog,
             somaxconn: Some(self.backlog),
             abort: self.abort,
-            // As Linux has them by default.
-            syncookies: 1,
+            syncookies: u8::from(self.syncookies),
             round_trip: self.round_trip,
             ..Setup::default()
         };
         let ((behind, waiting), trace) = setup.run(|experiment| {
             let others = self.serve(experiment)?;
             let Started { connecting, behind } = start(experiment, &self.starts)?;
-            let waiting = wait(experiment, connecting, self.patience)?;
+            let waiting = wait(experiment, connecting, self.connect_timeout)?;
             sleep(LAST_ACK);
             drop(others);
             Ok((behind, waiting))
@@ -112,17 +115,17 @@ impl Replay {
 }
 
 impl Replay {
-    /// Starts the application. Returns the other sockets, which accept until they are dropped.
+    /// Starts the application. Returns the sockets after the first, which accept until they are dropped.
     fn serve(&self, experiment: &mut Experiment) -> Result<Vec<LabListener>, LabError> {
         for _ in 0..self.workers {
             experiment.serve(self.accept)?;
         }
         let open = |_| {
             let mut socket = experiment.open_listener(self.backlog)?;
-            socket.serve(AcceptPolicy::Answer).map_err(doing("accept"))?;
+            (0..self.workers).try_for_each(|_| socket.serve(self.others)).map_err(doing("accept"))?;
             Ok(socket)
         };
-        (0..self.other_sockets).map(open).collect()
+        (1..self.sockets).map(open).collect()
     }
 }
 
@@ -156,13 +159,13 @@ fn start(experiment: &Experiment, starts: &[Duration]) -> Result<Started, LabErr
     Ok(Started { connecting: sockets, behind })
 }
 
-/// Waits until all clients have connected or failed, at most for `patience`. Returns how many have not connected; all stay
+/// Waits until all clients have connected or failed, at most for `timeout`. Returns how many have not connected; all stay
 /// open until the experiment ends.
-fn wait(experiment: &mut Experiment, clients: Vec<Socket>, patience: Duration) -> Result<u64, LabError> {
+fn wait(experiment: &mut Experiment, clients: Vec<Socket>, timeout: Duration) -> Result<u64, LabError> {
     let begin = Instant::now();
     let mut failed = 0;
     let mut connecting = clients;
-    while !connecting.is_empty() && begin.elapsed() < patience {
+    while !connecting.is_empty() && begin.elapsed() < timeout {
         let ended = ended(&connecting).map_err(doing("wait for clients"))?;
         for (index, _) in ended.into_iter().enumerate().rev().filter(|&(_, ended)| ended) {
             let client = connecting.swap_remove(index);

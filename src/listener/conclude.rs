@@ -7,13 +7,18 @@ use super::evidence::{evidence, figures};
 use super::record::Record;
 use super::size::{Answer, Size};
 use super::totals::{CauseTally, Totals};
-use super::{CauseCount, Listener};
+use super::{CauseCount, Episode, Listener};
 use crate::handshake::{Cause, Confidence};
 use crate::kernel::KernelStats;
-use crate::packet::Endpoint;
+use crate::packet::{Endpoint, Timestamp};
 
-/// The listener as the outputs show it.
-pub(super) fn conclude(server: Option<Endpoint>, record: &Record, totals: &Totals) -> Listener {
+/// The listener as the outputs show it, of an input that ended at `end`.
+pub(super) fn conclude(
+    server: Option<Endpoint>,
+    record: &Record,
+    totals: &Totals,
+    end: Option<Timestamp>,
+) -> Listener {
     let cause = main_cause(totals);
     // Once the kernel has counted an overflow that no attempt shows, it explains SYNs without an answer.
     let silent = matches!(cause, None | Some(Cause::Filtered));
@@ -34,9 +39,11 @@ pub(super) fn conclude(server: Option<Endpoint>, record: &Record, totals: &Total
         });
     let confidence = if unseen || counted { Some(Confidence::Confirmed) } else { tally.confidence() };
     let size = server.and_then(|_| size(cause, confidence, record));
+    let episodes = totals.episodes.list(end);
+    // No attempt may have that cause: only the kernel saw the trouble.
+    let span = tally.span.or_else(|| span(&episodes, cause?));
     Listener {
         server,
-        scan: None,
         verdicts: record.verdicts,
         unproven: record.unproven,
         connect_time: record.times.connect(),
@@ -58,25 +65,32 @@ pub(super) fn conclude(server: Option<Endpoint>, record: &Record, totals: &Total
         cause,
         abort_on_overflow: cause
             .filter(|&cause| cause == Cause::AcceptQueueOverflow)
-            .and(abort(record, totals, unseen)),
+            .and(abort_on_overflow_shown(record, totals, unseen)),
         confidence,
         evidence: evidence(cause, &tally, record, totals),
         ruled_out: totals.ruled_out.to_vec(),
         diagnosis,
-        episodes: Vec::new(),
+        episodes,
         clients: totals.clients,
         advice: advice(cause, confidence, &diagnosis, record, &tally)
             .into_iter()
             .map(|advice| sized(advice, size.as_ref()))
             .collect(),
-        since: tally.span.map(|(from, _)| from),
-        until: tally.span.map(|(_, to)| to),
+        since: span.map(|(from, _)| from),
+        until: span.map(|(_, to)| to),
         size,
         kernel: record.kernel.stats().cloned(),
     }
 }
 
-/// Advice to raise the backlog, where that helps.
+/// The time from the start of the first episode with this cause to the end of the last.
+fn span(episodes: &[Episode], cause: Cause) -> Option<(Timestamp, Timestamp)> {
+    let of_cause = episodes.iter().filter(|episode| episode.cause == Some(cause));
+    let spans = of_cause.map(|episode| (episode.from, episode.until));
+    spans.reduce(|(from, to), (start, end)| (from.min(start), to.max(end)))
+}
+
+/// Advice, with the one to accept faster replaced where no backlog helps.
 fn sized(advice: Advice, size: Option<&Size>) -> Advice {
     match (advice, size.map(|size| size.answer)) {
         (Advice::AcceptFaster, Some(Answer::NothingAccepted { .. })) => Advice::FindWhyNothingIsAccepted,
@@ -89,8 +103,7 @@ fn sized(advice: Advice, size: Option<&Size>) -> Advice {
 /// seen.
 fn size(cause: Option<Cause>, confidence: Option<Confidence>, record: &Record) -> Option<Size> {
     let sure = cause == Some(Cause::AcceptQueueOverflow) && confidence > Some(Confidence::Possible);
-    let limit = record.kernel.stats().and_then(|kernel| kernel.send_q);
-    sure.then(|| record.load.size(limit)).flatten()
+    sure.then(|| record.load.size(record.kernel.queue())).flatten()
 }
 
 /// True if the kernel counted overflows of this queue and no attempt has that cause: the clients are still waiting, or
@@ -100,8 +113,8 @@ fn counted_alone(record: &Record, totals: &Totals) -> bool {
         && figures(record).and_then(KernelStats::overflowed) == Some(true)
 }
 
-/// The cause that matters most: the surest, and of these the one that explains most attempts. What a program meant comes
-/// after what is broken, unless that is only possible.
+/// The cause that matters most: the surest, and of these the one that explains most attempts. Intended causes rank
+/// below faults, unless the fault is only possible.
 fn main_cause(totals: &Totals) -> Option<Cause> {
     let rank = |cause: Cause, tally: &CauseTally| {
         let sure = tally.confidence() > Some(Confidence::Possible);
@@ -112,7 +125,7 @@ fn main_cause(totals: &Totals) -> Option<Cause> {
 }
 
 /// Which `tcp_abort_on_overflow` the overflows show; `None` where they show neither, or both.
-fn abort(record: &Record, totals: &Totals, unseen: bool) -> Option<bool> {
+fn abort_on_overflow_shown(record: &Record, totals: &Totals, unseen: bool) -> Option<bool> {
     let [ignored, reset] = totals.settings.map(|attempts| attempts > 0);
     if !ignored && !reset {
         // SYN drops and SYN cookies look the same with either setting.

@@ -38,7 +38,7 @@ pub(super) fn without_cause(record: &Record, totals: &Totals) -> Diagnosis {
     let problems = record.verdicts.problems().saturating_sub(totals.no_problem);
     if totals.denied > 0 {
         Diagnosis::DeniedByKernel { attempts: totals.denied }
-    } else if problems > 0 && left_some(record) {
+    } else if problems > 0 && left_some_unanswered(record) {
         Diagnosis::PartlyUnanswered
     } else if problems > 0 {
         Diagnosis::Unexplained
@@ -51,7 +51,7 @@ pub(super) fn without_cause(record: &Record, totals: &Totals) -> Diagnosis {
 
 /// True if at least half of the problems are SYNs without any answer, while the listener answered or refused others,
 /// and never with other numbers or from another address.
-fn left_some(record: &Record) -> bool {
+fn left_some_unanswered(record: &Record) -> bool {
     let unanswered = record.verdicts.get(Verdict::Unanswered);
     let answers = record.observed.answered + record.observed.refused > 0;
     answers

@@ -1,8 +1,13 @@
 //! Stretches of trouble.
 
+use std::net::IpAddr;
+
+use strum::IntoStaticStr;
+
 use super::tally::Tally;
 use crate::handshake::{Cause, Confidence};
-use crate::packet::Timestamp;
+use crate::kernel::KernelStats;
+use crate::packet::{Endpoint, Timestamp};
 
 /// A stretch of time in which a listener had one kind of trouble.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,4 +24,45 @@ pub struct Episode {
     pub ongoing: bool,
     /// Attempts of the episode, by verdict.
     pub verdicts: Tally,
+}
+
+/// State of an episode at the moment of an [`EpisodeReport`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
+pub enum EpisodeState {
+    /// It has just begun.
+    Begun,
+    /// It goes on; or its cause has become known, or confirmed.
+    Ongoing,
+    /// It is over.
+    Ended,
+}
+
+impl EpisodeState {
+    /// The name in every output.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// An episode of a live capture as it begins, goes on and ends.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EpisodeReport {
+    /// State of the episode.
+    pub state: EpisodeState,
+    /// The listener as clients address it; the address that its socket is bound to, where no client was seen. Of a scan,
+    /// which has many servers, the first of them.
+    pub server: Endpoint,
+    /// The client whose scan it is; `None` for anything else.
+    pub scanner: Option<IpAddr>,
+    /// The episode so far. Its attempts include undecided ones that look stuck.
+    pub episode: Episode,
+    /// Packets that the listener dropped since it began, by the kernel's count; `None` where the kernel does not count, or
+    /// is another's.
+    pub drops: Option<u64>,
+    /// The same, a second, since the report before this one.
+    pub drops_per_second: Option<f64>,
+    /// Kernel stats of the listener, where it runs on this machine.
+    pub kernel: Option<KernelStats>,
 }

@@ -41,7 +41,7 @@ pub enum ListenerEvidence {
     AcksReset {
         /// Attempts.
         clients: u64,
-        /// All of them with the first ACK.
+        /// True if every RST answered the first ACK.
         first_acks: bool,
     },
     /// Data after the handshake got no answer.
@@ -90,7 +90,7 @@ impl ListenerEvidence {
     }
 }
 
-/// The kernel's counters while it was asked.
+/// The kernel's counters from the first snapshot to the latest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KernelFigures {
     /// Time from the first snapshot of the counters to the latest.
@@ -137,7 +137,7 @@ pub(super) fn evidence(
         Some(Cause::AcceptQueueOverflow) => {
             evidence.extend(of_overflow(tally, record, totals));
             // The evidence pushed above already has these facts, with the listener's own figures.
-            tally.evidence.iter().filter(|(evidence, _)| !is_said(*evidence)).copied().collect()
+            tally.evidence.iter().filter(|(evidence, _)| !is_summarised(*evidence)).copied().collect()
         }
         Some(_) => tally.evidence.clone(),
         None => totals.unexplained.clone(),
@@ -162,7 +162,7 @@ fn of_kernel(cause: Option<Cause>, record: &Record, totals: &Totals) -> Vec<List
 
 /// True for evidence of an attempt that the listener's own evidence of an overflow replaces, with figures of all
 /// attempts.
-fn is_said(evidence: Evidence) -> bool {
+fn is_summarised(evidence: Evidence) -> bool {
     matches!(
         evidence,
         Evidence::AcksIgnored(_)

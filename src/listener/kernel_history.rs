@@ -2,8 +2,9 @@
 //!
 //! Times are those of the snapshots, by the clock that stamps packets of a live capture.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
+use super::size::{KnownQueue, QueueSample};
 use crate::handshake::Attempt;
 use crate::kernel::{
     COOKIE_DROPPED, Counter, Counters, EventBounds, KernelStats, LISTEN_OVERFLOW, ListenerInterval,
@@ -12,6 +13,10 @@ use crate::packet::{Endpoint, Span, Timestamp};
 
 /// Most intervals that are kept per listener, of those with trouble; a further one joins the two oldest.
 const MOST: usize = 256;
+
+/// Most samples of the queue that are kept per listener, the latest: at one a second, several minutes in which anything
+/// waited.
+const SAMPLES: usize = 512;
 
 /// Clients whose dropped segments are remembered: at least so many, and as many again.
 const CLIENTS: usize = 8192;
@@ -30,6 +35,10 @@ pub(super) struct KernelHistory {
     watched: Option<(Timestamp, Timestamp)>,
     /// Intervals in which anything was dropped or may have been, in order of time.
     troubled: Vec<ListenerInterval>,
+    /// True if the queue overflowed in the latest interval, or has been full since it did.
+    overflowing: bool,
+    /// Samples of its queue, in order of time; of several in a row that found it empty, the latest.
+    samples: VecDeque<QueueSample>,
     /// Handshakes that the packets show to have completed.
     completed: u64,
     segments: DroppedSegments,
@@ -84,20 +93,32 @@ pub(super) struct KernelEvents {
     pub(super) drops: Option<u64>,
     /// Growth of the namespace's counters, which other listeners share.
     pub(super) counters: Counters,
-    /// True if the whole stretch was watched, and no other kernel answers.
+    /// True if the whole stretch was watched.
     pub(super) whole: bool,
 }
 
 impl KernelHistory {
-    /// Adds the figures of an interval; see `Listeners::record_kernel`.
-    pub(super) fn record(&mut self, stats: KernelStats, interval: ListenerInterval) {
+    /// Adds the figures of an interval; see `Listeners::record_kernel`. Returns the part of it in which the queue
+    /// overflowed, or was still full after that.
+    pub(super) fn record(
+        &mut self,
+        stats: KernelStats,
+        interval: ListenerInterval,
+    ) -> Option<(Timestamp, Timestamp)> {
         // Nothing was recorded before there was an attempt to this server, but its figures go back to the first snapshot.
-        let interval = if self.watched.is_some() { interval } else { since_the_start(&stats, interval) };
+        let first = self.watched.is_none();
+        let interval = if first { since_the_start(&stats, interval) } else { interval };
         let begin = self.watched.map_or(interval.from, |(begin, _)| begin);
+        let last = self.watched.map(|(_, end)| end);
         self.watched = Some((begin, interval.until));
+        let overflowed = stats.overflowed_from.filter(|_| first).unwrap_or(interval.from);
         self.stats = Some(stats);
+        let overflows = interval.overflowed == Some(true) || self.overflowing && interval.full;
+        self.overflowing = overflows;
+        let span = overflows.then_some((overflowed, interval.until));
+        self.sample(&interval, last);
         if !interval.is_troubled() {
-            return;
+            return span;
         }
         if self.troubled.len() >= MOST {
             let oldest = self.troubled.remove(0);
@@ -106,16 +127,41 @@ impl KernelHistory {
             }
         }
         self.troubled.push(interval);
+        span
+    }
+
+    /// Replaces the figures by later ones.
+    pub(super) fn update(&mut self, stats: KernelStats) {
+        self.stats = Some(stats);
+    }
+
+    /// Keeps the sample at the end of `interval`; `last` is the time of the one before.
+    fn sample(&mut self, interval: &ListenerInterval, last: Option<Timestamp>) {
+        let opened = interval.counter(Counter::PassiveOpens).filter(|_| last == Some(interval.from));
+        let sample = QueueSample { at: interval.until, waiting: interval.waiting, opened };
+        match self.samples.back_mut() {
+            Some(last) if last.waiting == 0 && sample.waiting == 0 => *last = sample,
+            _ => self.samples.push_back(sample),
+        }
+        if self.samples.len() > SAMPLES {
+            self.samples.pop_front();
+        }
+    }
+
+    /// Facts that the kernel has about the listener's queue.
+    pub(super) fn queue(&self) -> KnownQueue {
+        let Some(stats) = &self.stats else { return KnownQueue::default() };
+        KnownQueue {
+            limit: stats.send_q,
+            sockets: u32::try_from(stats.sockets).ok().filter(|&sockets| sockets > 0),
+            cookies: stats.syncookies,
+            samples: self.samples.iter().copied().collect(),
+        }
     }
 
     /// Adds a segment of `client` that the kernel dropped.
     pub(super) fn record_dropped(&mut self, client: Endpoint, at: Timestamp, reason: &'static str) {
         self.segments.insert(client, DroppedSegment { at, reason });
-    }
-
-    /// True if dropped segments were recorded.
-    pub(super) fn has_dropped_segments(&self) -> bool {
-        !self.segments.latest.is_empty()
     }
 
     /// The reasons for which the kernel dropped segments of `client` from `from` to `to`, each segment's.
@@ -167,17 +213,21 @@ impl KernelHistory {
     }
 
     /// Events from `from` to `to`, of all intervals that touch that time; `None` where none was watched.
-    /// `retransmitted` as for [`Self::evidence`].
-    pub(super) fn events(&self, from: Timestamp, to: Timestamp, retransmitted: u64) -> Option<KernelEvents> {
+    pub(super) fn events(&self, from: Timestamp, to: Timestamp) -> Option<KernelEvents> {
         let (begin, end) = self.watched?;
         if to < begin || end < from {
             return None;
         }
         let mut touching = self.touching(from, to);
-        let whole = begin <= from && to <= end && !self.is_elsewhere(retransmitted);
+        let whole = begin <= from && to <= end;
         let Some(first) = touching.next() else {
             let none = Some(EventBounds::default());
-            return Some(KernelEvents { overflows: none, drops: Some(0), counters: Counters::ZERO, whole });
+            return Some(KernelEvents {
+                overflows: none,
+                drops: Some(0),
+                counters: Counters::default(),
+                whole,
+            });
         };
         let all = touching.fold(*first, |all, interval| all.joined(interval));
         Some(KernelEvents { overflows: all.overflows(), drops: all.drops, counters: all.counters, whole })
@@ -186,7 +236,7 @@ impl KernelHistory {
     /// The kernel's evidence for the time from `from` to `to`.
     ///
     /// The queue overflowed, where an interval with overflow touches that time; it did not, where all of it was watched,
-    /// nothing is open and no other kernel answers. `retransmitted` is how often the listener's SYN-ACKs were sent again
+    /// no interval in it is inconclusive and no other kernel answers. `retransmitted` is how often the listener's SYN-ACKs were sent again
     /// after an ACK.
     pub(super) fn evidence(
         &self,
@@ -309,12 +359,12 @@ mod tests {
         for (second, overflows) in [(1, 2), (2, 2), (3, 7), (4, 7)] {
             counted.at(second, overflows, 0);
         }
-        let events = |from, to| counted.kernel.events(at(from), at(to), 0).unwrap();
+        let events = |from, to| counted.kernel.events(at(from), at(to)).unwrap();
         assert_eq!(bounds(&events(0, 0)), Some((2, 2)));
         assert_eq!(bounds(&events(2, 2)), Some((5, 5)), "the interval from 2 to 3 touches");
         assert_eq!((bounds(&events(0, 4)), events(0, 4).drops), (Some((7, 7)), Some(7)));
         assert_eq!((bounds(&events(4, 9)), events(4, 9).whole), (Some((0, 0)), false));
-        assert_eq!(counted.kernel.events(at(5), at(9), 0), None);
+        assert_eq!(counted.kernel.events(at(5), at(9)), None);
     }
 
     #[test]
@@ -386,7 +436,7 @@ mod tests {
             counted.at(2 * n + 1, u32::try_from(n).unwrap(), 0);
         }
         assert_eq!(counted.kernel.troubled.len(), MOST);
-        assert_eq!(bounds(&counted.kernel.events(at(0), at(2000), 0).unwrap()), Some((999, 999)));
-        assert_eq!(bounds(&counted.kernel.events(at(1998), at(1998), 0).unwrap()), Some((1, 1)));
+        assert_eq!(bounds(&counted.kernel.events(at(0), at(2000)).unwrap()), Some((999, 999)));
+        assert_eq!(bounds(&counted.kernel.events(at(1998), at(1998)).unwrap()), Some((1, 1)));
     }
 }

@@ -12,7 +12,6 @@ use super::hypotheses::{self, Case};
 use super::observed::dropped_between;
 use super::paths::Paths;
 use super::record::{Record, is_open_case};
-use super::scan::Scans;
 use super::sightings::Sightings;
 use super::totals::Totals;
 use super::{Listener, Tally};
@@ -49,9 +48,6 @@ const CASES: usize = 16_384;
 
 /// The same for one listener: a flood of one leaves room for the others.
 const CASES_OF_ONE: usize = 4096;
-
-/// Refused attempts of one listener that are kept: a scan knocks at each port once or twice.
-const REFUSALS_OF_ONE: usize = 4;
 
 impl Listeners {
     /// Bound on the listeners that are kept, by default. A port scan has a million of them; at about 1 KiB each
@@ -110,8 +106,21 @@ impl Listeners {
     /// Records the kernel's figures of a server on this machine, with those since they were last recorded. Servers that
     /// nobody has connected to are left alone.
     pub fn record_kernel(&mut self, server: Endpoint, stats: KernelStats, interval: ListenerInterval) {
-        if let Some(record) = self.records.get_mut(&server) {
-            record.kernel.record(stats, interval);
+        if let Some(record) = self.records.get_mut(&server)
+            && let Some((from, until)) = record.kernel.record(stats, interval)
+        {
+            record.settled.episodes.add_counted(from, until);
+        }
+    }
+
+    /// Records the latest figures of a server whose socket was closed: what it counted until then stands. `whole` is the
+    /// time since the first snapshot, for a server that was not recorded while it listened.
+    pub fn record_closed(&mut self, server: Endpoint, stats: KernelStats, whole: ListenerInterval) {
+        let Some(record) = self.records.get_mut(&server) else { return };
+        if record.kernel.stats().is_some() {
+            record.kernel.update(stats);
+        } else if let Some((from, until)) = record.kernel.record(stats, whole) {
+            record.settled.episodes.add_counted(from, until);
         }
     }
 
@@ -130,15 +139,12 @@ impl Listeners {
 
     /// Tallies the finding, and infers what it means, as known by now.
     pub fn record(&mut self, Finding { attempt, settled, .. }: &mut Finding) {
-        if attempt.is_refusal_alone() {
-            return;
-        }
         if !*settled {
             self.record_of(attempt.server).observed.see_provisional(attempt);
             attempt.inference = self.infer(attempt);
             return;
         }
-        attempt.ports_before = self.paths.see(attempt);
+        attempt.ports_used_before = self.paths.see(attempt);
         if self.is_beside_overflow(attempt) {
             attempt.unproven = Some(Unproven::ListenerOverflows);
         }
@@ -146,14 +152,10 @@ impl Listeners {
         self.coverage.add(attempt);
         self.record_of(attempt.server).add(attempt);
         attempt.inference = self.infer(attempt);
-        let may_keep = self.cases < CASES && self.records.contains_key(&attempt.server);
-        // The first ports that a scan knocks at are not known for a scan's yet.
-        let refused = attempt.verdict == Verdict::Refused
-            && attempt.retries.syn == 0
-            && self.paths.knocked(attempt.client.ip()) < hypotheses::MANY_PORTS;
-        let most = if refused { REFUSALS_OF_ONE } else { CASES_OF_ONE };
+        let may_keep =
+            self.cases < CASES && is_open_case(attempt) && self.records.contains_key(&attempt.server);
         let record = self.record_of(attempt.server);
-        let keeps = may_keep && (refused || is_open_case(attempt)) && record.cases.len() < most;
+        let keeps = may_keep && record.cases.len() < CASES_OF_ONE;
         if keeps {
             record.cases.push(attempt.clone());
             self.cases += 1;
@@ -171,8 +173,7 @@ impl Listeners {
             && !attempt.facts.has(Fact::Established);
         let record = self.records.get(&attempt.server);
         record.zip(attempt.acked).filter(|_| unproven).is_some_and(|(record, acked)| {
-            record.observed.marks.others(&record.observed.silence, attempt.ordinal, (acked, acked))
-                == Some(true)
+            record.observed.marks.others(attempt.ordinal, acked, acked) == Some(true)
         })
     }
 
@@ -213,9 +214,8 @@ impl Listeners {
             paths: &self.paths,
             siblings_dropping: &|| self.siblings_dropping(attempt),
             limits: self.limits,
-            kernel_history: &record.kernel,
             kernel: record.kernel.evidence_of(attempt, repeats),
-            kernel_events: record.kernel.events(from, to, repeats),
+            kernel_events: record.kernel.events(from, to),
         })
     }
 
@@ -248,16 +248,15 @@ impl Listeners {
     }
 
     /// All listeners, the worst first: those that overflow, then all else that is broken, then what their programs
-    /// meant; among these by problems, and by address. The folded line comes last.
+    /// meant; among these by problems, and by address. The folded line comes last. `end` is when the input ended: an
+    /// episode that has not been over for long by then may go on.
     #[must_use]
-    pub fn listeners(&self) -> Vec<Listener> {
-        let mut scans = Scans::default();
-        let alone = self.records.iter().filter_map(|(&server, record)| {
-            let totals = scans.take(server, record, self.totals(record))?;
-            Some(conclude(Some(server), record, &totals))
-        });
-        let mut listeners: Vec<Listener> = alone.collect();
-        listeners.extend(scans.listeners());
+    pub fn listeners(&self, end: Option<Timestamp>) -> Vec<Listener> {
+        let summed = self
+            .records
+            .iter()
+            .map(|(&server, record)| conclude(Some(server), record, &self.totals(record), end));
+        let mut listeners: Vec<Listener> = summed.collect();
         listeners.sort_by_cached_key(|listener| {
             let problems = listener.problems();
             let rank = match listener.cause {
@@ -269,7 +268,7 @@ impl Listeners {
             (rank, Reverse(problems), listener.server)
         });
         if self.rest.verdicts.total() > 0 {
-            listeners.push(conclude(None, &self.rest, &self.rest.settled));
+            listeners.push(conclude(None, &self.rest, &self.rest.settled, end));
         }
         listeners
     }

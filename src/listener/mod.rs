@@ -11,15 +11,16 @@ mod clients;
 mod conclude;
 mod diagnosis;
 mod episode;
+mod episodes;
 mod evidence;
 mod histogram;
 mod hypotheses;
 mod kernel_history;
 mod listeners;
+mod messages;
 mod observed;
 mod paths;
 mod record;
-mod scan;
 mod schedule;
 mod sightings;
 pub mod size;
@@ -33,12 +34,13 @@ pub use advice::{Advice, AdviceKind};
 pub use capture_limits::{CaptureLimits, Coverage};
 pub use clients::Clients;
 pub use diagnosis::Diagnosis;
-pub use episode::Episode;
+pub use episode::{Episode, EpisodeReport, EpisodeState};
+pub(crate) use episodes::{REST, is_trouble};
 pub use evidence::{KernelFigures, ListenerEvidence, ListenerEvidenceCode};
 pub use histogram::Percentiles;
 pub use hypotheses::{CauseGuide, cause_guides};
 pub use listeners::Listeners;
-pub use scan::Scan;
+pub use messages::{Ending, Meaning, Message, Sender, ending, messages};
 pub use schedule::RetrySchedule;
 pub use sightings::Sightings;
 pub use tally::{RetrySums, Tally};
@@ -52,10 +54,8 @@ use crate::packet::{Endpoint, Timestamp};
 /// All attempts to one server address and port, summed up.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listener {
-    /// Its address; `None` for a scan of several, and for the line that folds listeners past the bound.
+    /// Its address; `None` for the line that folds listeners past the bound.
     pub server: Option<Endpoint>,
-    /// One client's scan, whose listeners are summed up here; they have no line of their own.
-    pub scan: Option<Scan>,
     /// Attempts by verdict.
     pub verdicts: Tally,
     /// Completed attempts that nothing proves.

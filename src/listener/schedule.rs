@@ -93,7 +93,7 @@ pub(super) fn has_run_out(attempt: &Attempt) -> bool {
         return false;
     }
     // The kernel gives up after two repeats at the least, unless configured otherwise (`reqsk_timer_handler`); after
-    // a single one the client's next ACK was accepted more often than not, without a word from the server.
+    // a single one the client's next ACK was accepted more often than not, without any segment from the server.
     if attempt.retry_at.len() < 2 && attempt.data_retransmissions == 0 {
         return false;
     }

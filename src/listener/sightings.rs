@@ -1,4 +1,4 @@
-//! Sightings of one attempt under two server addresses, of which one answers or refuses (DOMAIN §3, §7).
+//! Sightings of one attempt under two server addresses, of which one answers (DOMAIN §3, §7).
 //!
 //! Owns the attempts that are held back for it: a NAT that is undone on one way only leaves a SYN without an answer at one
 //! address, and at another the answer, which the client resets. Both have the client's port and ISN. Does not own what
@@ -8,7 +8,7 @@ use std::collections::{HashSet, VecDeque};
 
 use indexmap::IndexMap;
 
-use crate::handshake::{Attempt, Finding, Verdict};
+use crate::handshake::{Attempt, Fact, Finding, Reason, Verdict};
 use crate::packet::{Endpoint, Seq, Span, Timestamp};
 
 /// Holds back what may be the answer to another attempt's SYN.
@@ -40,9 +40,7 @@ impl Sightings {
     #[must_use]
     pub fn concerns(&self, finding: &Finding) -> bool {
         let attempt = &finding.attempt;
-        finding.settled
-            && (is_answer(attempt) || attempt.verdict == Verdict::Unanswered || attempt.is_refusal_alone())
-            || !self.held.is_empty()
+        finding.settled && (is_answer(attempt) || is_asked(attempt)) || !self.held.is_empty()
     }
 
     /// Takes a finding; passes on those that are complete, in order.
@@ -60,21 +58,15 @@ impl Sightings {
             return pass(finding);
         }
         let key = key(&finding.attempt);
-        if finding.attempt.is_refusal_alone() {
-            remember(&mut self.passed, key, finding.attempt.server);
-            return Ok(());
-        }
         if is_answer(&finding.attempt) && self.joined.contains_key(&key) {
             self.absorbed += 1;
             return Ok(());
         }
-        if finding.attempt.verdict == Verdict::Unanswered {
+        if is_asked(&finding.attempt) {
             self.join(&mut finding.attempt);
         }
         let waits = is_answer(&finding.attempt)
-            || self.ending
-                && finding.attempt.verdict == Verdict::Unanswered
-                && finding.attempt.answered_from.is_none();
+            || self.ending && is_asked(&finding.attempt) && finding.attempt.answered_from.is_none();
         if waits && self.held.len() < MOST {
             self.hold(finding);
             return Ok(());
@@ -119,7 +111,7 @@ impl Sightings {
     pub fn flush<E>(&mut self, mut pass: impl FnMut(&mut Finding) -> Result<(), E>) -> Result<(), E> {
         let mut held = std::mem::take(&mut self.held);
         let (mut asked, answers): (VecDeque<Finding>, VecDeque<Finding>) =
-            held.drain(..).partition(|finding| finding.attempt.verdict == Verdict::Unanswered);
+            held.drain(..).partition(|finding| is_asked(&finding.attempt));
         self.held = answers;
         asked.iter_mut().for_each(|finding| self.join(&mut finding.attempt));
         let mut all: Vec<Finding> = asked.into_iter().chain(self.held.drain(..)).collect();
@@ -185,4 +177,10 @@ fn key(attempt: &Attempt) -> Key {
 /// True if the attempt may hold the answer to another one's SYN: its client reset or ignored the SYN-ACK.
 fn is_answer(attempt: &Attempt) -> bool {
     matches!(attempt.verdict, Verdict::ClientReset | Verdict::HalfOpen)
+}
+
+/// True if the attempt's SYN has no answer at its own address, or none before the capture ends.
+fn is_asked(attempt: &Attempt) -> bool {
+    let cut = attempt.reason == Some(Reason::CaptureCut) && !attempt.facts.has(Fact::SynAckSeen);
+    attempt.verdict == Verdict::Unanswered || cut
 }

@@ -14,9 +14,14 @@ impl Tally {
         self.0[verdict as usize] += 1;
     }
 
-    /// Adds those of another.
-    pub(crate) fn merge(&mut self, other: &Self) {
+    /// Adds the counts of another.
+    pub(super) fn merge(&mut self, other: &Self) {
         self.0.iter_mut().zip(other.0).for_each(|(count, more)| *count += more);
+    }
+
+    /// Takes one back: an attempt that was counted before it was settled.
+    pub(crate) fn remove(&mut self, verdict: Verdict) {
+        self.0[verdict as usize] = self.0[verdict as usize].saturating_sub(1);
     }
 
     /// How many got `verdict`.
@@ -50,13 +55,6 @@ pub struct RetrySums {
 }
 
 impl RetrySums {
-    /// Adds those of another.
-    pub(crate) const fn merge(&mut self, other: &Self) {
-        self.syn += other.syn;
-        self.syn_ack += other.syn_ack;
-        self.after_ack += other.after_ack;
-    }
-
     /// Adds one attempt's.
     pub fn add(&mut self, retries: Retries) {
         self.syn += u64::from(retries.syn);

@@ -105,7 +105,7 @@ fn a_kernel_that_did_not_repeat_the_synacks_denies_nothing() {
     let (mut listeners, attempt) = overflowed(Verdict::SynackRetransmitted);
     say_all(&mut listeners, &attempt, (0, 0), 0);
     assert_eq!(listeners.infer(&attempt).confidence, Some(Confidence::Likely));
-    let listeners = listeners.listeners();
+    let listeners = listeners.listeners(None);
     let listener = listeners.iter().find(|listener| listener.server == Some(attempt.server)).unwrap();
     assert_eq!(listener.cause, Some(Cause::AcceptQueueOverflow));
     assert_eq!(listener.evidence.first(), Some(&ListenerEvidence::KernelElsewhere));
@@ -137,7 +137,7 @@ fn one_repeat_seen_from_the_client_neither_tells_the_retries_nor_that_the_client
     let summed = |attempt: Attempt| {
         let mut listeners = Listeners::new(8);
         listeners.record(&mut Finding { at: attempt.end, settled: true, attempt });
-        let listener = listeners.listeners().remove(0);
+        let listener = listeners.listeners(None).remove(0);
         let schedule = listener.evidence.into_iter().find_map(|evidence| match evidence {
             ListenerEvidence::RetrySchedule(schedule) => Some(schedule),
             _ => None,
@@ -161,7 +161,7 @@ fn more_than_the_kernel_counted_is_confirmed_of_the_listener_and_of_no_attempt()
     let inference = listeners.infer(&attempt);
     assert_eq!(inference.confidence, Some(Confidence::Likely));
     assert_eq!(inference.evidence.first(), Some(&Evidence::KernelOverflowed));
-    assert_eq!(listeners.listeners()[0].confidence, Some(Confidence::Confirmed));
+    assert_eq!(listeners.listeners(None)[0].confidence, Some(Confidence::Confirmed));
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn what_a_program_meant_comes_after_what_is_broken() {
     for attempt in samples::refused().1.into_iter().chain([deferred]) {
         listeners.record(&mut Finding { at: attempt.end, settled: true, attempt });
     }
-    let causes: Vec<_> = listeners.listeners().into_iter().map(|listener| listener.cause).collect();
+    let causes: Vec<_> = listeners.listeners(None).into_iter().map(|listener| listener.cause).collect();
     assert_eq!(causes, [Cause::PortClosed, Cause::Filtered, Cause::DeferAccept].map(Some));
 }
 
@@ -182,7 +182,7 @@ fn what_a_program_meant_comes_after_what_is_broken() {
 fn a_listener_is_as_sure_as_the_kernel() {
     let (mut listeners, attempt) = overflowed(Verdict::SynackRetransmitted);
     let overflow = |listeners: &Listeners| {
-        let listeners = listeners.listeners();
+        let listeners = listeners.listeners(None);
         listeners.into_iter().find(|listener| listener.server == Some(attempt.server)).unwrap()
     };
     assert_eq!(overflow(&listeners).confidence, Some(Confidence::Likely));
@@ -206,7 +206,7 @@ fn an_overflow_that_only_the_kernel_saw_is_told() {
         let mut listeners = Listeners::new(8);
         listeners.record(&mut Finding { at: waiting.end, settled: true, attempt: waiting.clone() });
         say(&mut listeners, &waiting, overflows, 1);
-        listeners.listeners().remove(0)
+        listeners.listeners(None).remove(0)
     };
     let full = summed(3);
     assert_eq!(full.cause, Some(Cause::AcceptQueueOverflow));
@@ -226,9 +226,13 @@ fn silence_is_an_overflow_once_the_kernel_has_counted_one() {
     silent.inference = Inference::default();
     let mut listeners = Listeners::new(8);
     listeners.record(&mut Finding { at: silent.end, settled: true, attempt: silent.clone() });
-    assert_eq!(listeners.listeners().remove(0).cause, Some(Cause::Filtered), "what the packets alone say");
+    assert_eq!(
+        listeners.listeners(None).remove(0).cause,
+        Some(Cause::Filtered),
+        "what the packets alone say"
+    );
     say(&mut listeners, &silent, 3, 0);
-    let listener = listeners.listeners().remove(0);
+    let listener = listeners.listeners(None).remove(0);
     assert_eq!(listener.cause, Some(Cause::AcceptQueueOverflow));
     assert_eq!(listener.confidence, Some(Confidence::Confirmed));
     assert_eq!(listener.diagnosis, Diagnosis::CountedByKernel);

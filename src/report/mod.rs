@@ -6,6 +6,7 @@
 mod csv;
 mod display_filter;
 mod json;
+pub mod ladder;
 mod ndjson;
 pub mod output;
 pub mod progress;
@@ -28,7 +29,7 @@ use jiff::tz::TimeZone;
 
 use crate::engine::{Sink, Summary};
 use crate::handshake::Attempt;
-use crate::listener::Listeners;
+use crate::listener::{EpisodeReport, Listeners};
 
 pub use self::csv::COLUMNS;
 #[cfg(all(target_os = "linux", feature = "lab"))]
@@ -36,7 +37,7 @@ pub use self::csv::COLUMNS;
 pub(crate) use self::record::write_lab;
 pub use self::record::write_size_json;
 pub use self::record::{SCHEMA, TOOL, write_race_csv, write_race_json};
-pub use self::text::{AttemptLines, wanted_by_environment};
+pub use self::text::{AttemptLines, Offer, wanted_by_environment};
 pub use self::verdicts::VerdictSet;
 
 /// The output formats.
@@ -104,6 +105,8 @@ pub struct ReportOptions {
     pub verbosity: Verbosity,
     /// Text: whether to colour.
     pub colour: bool,
+    /// Text: whether to draw ladders with characters beyond ASCII.
+    pub unicode: bool,
     /// Text: columns to wrap at.
     pub width: usize,
     /// Text: how many problem attempts to list without `all`.
@@ -130,11 +133,21 @@ impl Default for ReportOptions {
             verdicts: None,
             verbosity: Verbosity::default(),
             colour: false,
+            unicode: false,
             width: Self::WIDTH,
             worst: Self::WORST,
             zone: TimeZone::UTC,
         }
     }
+}
+
+/// True if the locale's characters are Unicode in UTF-8 (locale(7): the first of these variables that is set counts).
+#[must_use]
+pub fn unicode_locale() -> bool {
+    let variables = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter();
+    let locale = variables.filter_map(env::var_os).find(|value| !value.is_empty());
+    let locale = locale.unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    locale.contains("utf-8") || locale.contains("utf8")
 }
 
 /// The zone that this machine's user reads times in: `TZ`, else `/etc/localtime` (tzfile(5)), else UTC.
@@ -237,6 +250,13 @@ impl<W: Write> Sink for Reporter<W> {
                 ndjson::write_provisional(out, attempt)
             }
             Exporter::Text(..) | Exporter::Json(..) | Exporter::NdJson(_) | Exporter::Csv(_) => Ok(()),
+        }
+    }
+
+    fn episode(&mut self, report: &EpisodeReport) -> io::Result<()> {
+        match &mut self.kind {
+            Exporter::NdJson(out) => ndjson::write_episode(out, report),
+            Exporter::Text(..) | Exporter::Json(..) | Exporter::Csv(_) => Ok(()),
         }
     }
 

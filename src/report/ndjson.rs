@@ -4,9 +4,10 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::record::{AttemptRecord, ListenerRecord, OverviewRecord};
+use super::record::{AttemptRecord, EpisodeReportRecord, ListenerRecord, OverviewRecord};
 use crate::engine::Summary;
 use crate::handshake::Attempt;
+use crate::listener::EpisodeReport;
 
 /// Every line is an object whose first member, `type`, names its kind.
 #[derive(Serialize)]
@@ -14,6 +15,7 @@ use crate::handshake::Attempt;
 enum NdjsonLine<'a> {
     Attempt(AttemptRecord<'a>),
     Provisional(AttemptRecord<'a>),
+    Episode(Box<EpisodeReportRecord<'a>>),
     Listener(Box<ListenerRecord<'a>>),
     Summary(OverviewRecord<'a>),
 }
@@ -39,6 +41,15 @@ pub(super) fn write_attempt(out: &mut impl Write, attempt: &Attempt) -> io::Resu
 /// The errors of `out`.
 pub(super) fn write_provisional(out: &mut impl Write, attempt: &Attempt) -> io::Result<()> {
     write_line(out, &NdjsonLine::Provisional(attempt.into()))
+}
+
+/// Writes the line of an episode as it begins, goes on or ends.
+///
+/// # Errors
+///
+/// The errors of `out`.
+pub(super) fn write_episode(out: &mut impl Write, report: &EpisodeReport) -> io::Result<()> {
+    write_line(out, &NdjsonLine::Episode(Box::new(report.into())))
 }
 
 /// Writes the closing lines: one per listener, then the summary.

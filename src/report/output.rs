@@ -142,7 +142,7 @@ fn beside(path: &Path, old: Option<&Metadata>) -> io::Result<NamedTempFile> {
         let own = new.as_file().metadata()?;
         if (own.uid(), own.gid()) != (old.uid(), old.gid()) {
             let given = fchown(new.as_file(), Some(old.uid()), Some(old.gid()));
-            // Whom that is forbidden writes in place, or else replaces it all the same.
+            // Where that is forbidden: written in place if possible, else replaced all the same.
             if given.is_err() && OpenOptions::new().write(true).open(path).is_ok() {
                 return Err(ErrorKind::PermissionDenied.into());
             }

@@ -17,7 +17,11 @@ pub struct LiveCounts {
     pub undecided: u64,
     /// Attempts that went wrong.
     pub problems: u64,
-    /// Packets dropped.
+    /// The fullest accept queue: connections that wait, and its limit where that may be read; `None` if all are empty.
+    pub worst_queue: Option<(u32, Option<u32>)>,
+    /// Packets that listeners dropped, by the kernel's count.
+    pub kernel_drops: u64,
+    /// Packets that the capture dropped.
     pub dropped: u64,
 }
 
@@ -72,12 +76,17 @@ fn line(device: &str, now: LiveCounts, since: Option<(Duration, LiveCounts)>) ->
         let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         number(grown.saturating_mul(1000).checked_div(millis).unwrap_or(0))
     };
+    let queue = now.worst_queue.map_or_else(String::new, |(waiting, limit)| {
+        let limit = limit.map_or_else(String::new, |limit| format!("/{limit}"));
+        format!(", fullest queue {waiting}{limit}")
+    });
     format!(
-        "{device}: {} packets/s, {} attempts/s, {} undecided, {} problems, {} dropped",
+        "{device}: {} packets/s, {} attempts/s, {} undecided, {} problems{queue}, listeners drop {}/s, capture dropped {}",
         rate(|progress| progress.packets),
         rate(|progress| progress.attempts),
         number(now.undecided),
         number(now.problems),
+        rate(|progress| progress.kernel_drops),
         number(now.dropped)
     )
 }
@@ -89,9 +98,18 @@ mod tests {
     #[test]
     fn rates_are_per_second_whatever_the_interval() {
         let before = LiveCounts { packets: 1_000, attempts: 10, ..LiveCounts::default() };
-        let now = LiveCounts { packets: 26_000, attempts: 15, undecided: 1_234, problems: 2, dropped: 7 };
+        let now = LiveCounts {
+            packets: 26_000,
+            attempts: 15,
+            undecided: 1_234,
+            problems: 2,
+            worst_queue: Some((17, Some(16))),
+            kernel_drops: 26,
+            dropped: 7,
+        };
         let since = Some((Duration::from_millis(500), before));
-        let expected = "eth0: 50,000 packets/s, 10 attempts/s, 1,234 undecided, 2 problems, 7 dropped";
+        let expected = "eth0: 50,000 packets/s, 10 attempts/s, 1,234 undecided, 2 problems, fullest queue 17/16, \
+                        listeners drop 52/s, capture dropped 7";
         assert_eq!(line("eth0", now, since), expected);
         let first = line("eth0", now, None);
         assert!(first.starts_with("eth0: 0 packets/s, 0 attempts/s, 1,234"), "{first}");

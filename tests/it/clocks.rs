@@ -1,5 +1,8 @@
 //! Uneven packet times: no verdict may depend on a wrong clock.
 
+use std::fs;
+use std::path::Path;
+
 use etherparse::PacketBuilder;
 use serde_json::Value;
 
@@ -83,6 +86,37 @@ fn a_clock_that_is_set_makes_no_handshake_fail() {
         // A clock that is set ahead looks like silence: open attempts got no answer.
         let most = if seconds > 0 { 200 } else { 0 };
         assert!(wrong <= most, "{wrong} wrong with the clock set by {seconds} s");
+    }
+}
+
+/// The verdicts of a capture, by client.
+fn verdicts(bytes: &[u8]) -> Vec<String> {
+    let report = hsanalyze(["--format", "json", "-"]).stdin(bytes).run().json();
+    let attempts = list(&report, "attempts");
+    let mut verdicts: Vec<String> =
+        attempts.iter().map(|attempt| format!("{} {}", attempt["client"], attempt["verdict"])).collect();
+    verdicts.sort();
+    verdicts
+}
+
+#[test]
+fn one_misdated_packet_changes_no_verdict() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    for name in ["captures/completed_echo-server", "captures/overflow_drop-server", "field/late-63s"] {
+        let even = fs::read(root.join(name).with_extension("pcap")).unwrap();
+        let right = verdicts(&even);
+        let records = records(&even);
+        let second = |place: usize| u32::from_le_bytes(even[place..place + 4].try_into().unwrap());
+        // Some of them, and the first; the last one's time is the capture's end.
+        let chosen = records.iter().step_by(records.len().div_ceil(8));
+        for &place in chosen {
+            let epoch = second(place).cast_signed().wrapping_neg();
+            for seconds in [epoch, 3_600, -3_600, 46 * 31_557_600] {
+                let mut bytes = even.clone();
+                shift(&mut bytes, place, seconds);
+                assert_eq!(verdicts(&bytes), right, "{name}: byte {place} by {seconds} s");
+            }
+        }
     }
 }
 

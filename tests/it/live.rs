@@ -1,10 +1,12 @@
 //! `hsanalyze -i`, run as a program on interfaces of namespaces of our own.
 
+mod episodes;
 #[path = "../../examples/send/frames.rs"]
 mod frames;
 mod interface;
 mod keep;
 mod run;
+mod size;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -39,6 +41,21 @@ fn confirmed(capture: &Capture) -> Option<(Instant, Value)> {
     objects.find(|(_, object)| {
         (object["type"] == "provisional" || object["type"] == "attempt") && overflow(object)
     })
+}
+
+#[test]
+fn the_final_report_draws_the_packets_of_a_live_capture() {
+    in_namespace(|| {
+        sysctl("net.ipv4.tcp_abort_on_overflow", 1);
+        let capture = Capture::start(&["-i", "lo", "--ladder=1", "port", "7500"]);
+        let victim = listener("127.0.0.1:7500", 4);
+        let clients = overflow_at_the_ack(&victim, 4, 3);
+        wait_for("a problem", || capture.stdout().contains("reset-after-ack"));
+        let ended = capture.stop();
+        assert!(ended.stdout.contains("SYN-ACK seq=0 ack=1"), "{ended}");
+        assert!(ended.stdout.contains("RST without ACK flag"), "{ended}");
+        drop(clients);
+    });
 }
 
 #[test]
@@ -102,7 +119,7 @@ fn dropped_syns_are_told_by_the_kernels_count_before_their_clients_give_up() {
             .map(|format| Capture::start(&["-i", "lo", "--netns", "self", "--format", format]));
         let clients: Vec<_> = (0..4).map(|_| start_connect(server)).collect();
         let line = format!(
-            "[{}])  accept queue overflows by the kernel's count (confirmed): 3 waiting where 2 may",
+            "[{}])  accept queue overflow (confirmed) begins: 3 waiting where 2 may",
             std::process::id()
         );
         let [text, stream] = captures;
@@ -113,10 +130,7 @@ fn dropped_syns_are_told_by_the_kernels_count_before_their_clients_give_up() {
         wait_for("a report so far", || text.stderr().contains("lo: no attempt is decided yet"));
         for output in [text.stdout(), stream.stderr()] {
             assert!(output.contains("127.0.0.1:7505 ("), "{output}");
-            assert!(
-                output.matches("accept queue overflows").count() == 1 && !output.contains(":7506"),
-                "{output}"
-            );
+            assert!(output.matches(" begins").count() == 1 && !output.contains(":7506"), "{output}");
         }
         // Clients repeat SYN every second at first: unless the end falls into the moment before a repeat, no silence
         // has lasted a second, and the packets alone prove nothing.
@@ -302,7 +316,7 @@ impl Host {
 fn signals_limits_and_the_report_so_far() {
     in_namespace(|| {
         let mut wire = Wire::new();
-        let capture = Capture::start(&["-i", wire.name]);
+        let capture = Capture::start(&["-i", wire.name, "-v"]);
         wire.attempt(1, "refused");
         wire.attempt(2, "half-open");
         // A refused attempt may still be retried: it is settled much later.
@@ -310,8 +324,12 @@ fn signals_limits_and_the_report_so_far() {
         capture.signal(Signal::SIGUSR1);
         wait_for("a report so far", || capture.stderr().contains("undecided at the moment: 2;"));
         assert!(capture.stderr().contains("otherwise stuck: 1)"), "{capture}");
-        let lines = capture.stdout().lines().count();
+        let lines = capture.stdout().lines().filter(|line| line.contains("so far")).count();
         assert_eq!(lines, 1, "each problem once, the report so far elsewhere: {capture}");
+        assert!(
+            capture.stdout().contains("10.2.0.1:443  closed port (possible) begins: 1 refused"),
+            "{capture}"
+        );
         let ended = capture.stop();
         assert!(ended.stdout.contains("near: 2 attempts in 4 packets"), "{ended}");
 

@@ -18,6 +18,7 @@ mod generated;
 mod kernel;
 #[cfg(all(target_os = "linux", feature = "lab"))]
 mod lab;
+mod ladder;
 #[cfg(target_os = "linux")]
 mod listeners;
 #[cfg(target_os = "linux")]
@@ -26,6 +27,7 @@ mod live;
 mod namespace;
 #[cfg(target_os = "linux")]
 mod netns;
+mod points;
 #[cfg(all(target_os = "linux", feature = "lab"))]
 mod race;
 mod readme;

@@ -92,10 +92,17 @@ pub(crate) fn defer_accept(listener: &TcpListener, seconds: u32) {
 }
 
 /// Waits until `condition` holds, at most 5 s.
-pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(5);
+#[track_caller]
+pub(crate) fn wait_for(what: &str, condition: impl FnMut() -> bool) {
+    wait_up_to(Duration::from_secs(5), what, condition);
+}
+
+/// Waits until `condition` holds, at most for `time`.
+#[track_caller]
+pub(crate) fn wait_up_to(time: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + time;
     while !condition() {
-        assert!(Instant::now() < deadline, "not within 5 s: {what}");
+        assert!(Instant::now() < deadline, "not within {time:?}: {what}");
         thread::sleep(Duration::from_millis(5));
     }
 }

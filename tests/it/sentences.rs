@@ -94,6 +94,26 @@ fn sentences_follow_from_the_attempts() {
 }
 
 #[test]
+fn nothing_wrong_never_stands_over_a_wait_or_a_doubt() {
+    let mut said = 0;
+    for path in bundled() {
+        let path = path.to_str().unwrap();
+        if !hsanalyze([path]).run().text().contains("Nothing wrong") {
+            continue;
+        }
+        said += 1;
+        for attempt in list(&hsanalyze(["--format", "json", path]).run().json(), "attempts") {
+            let timing = &attempt["timing"];
+            let waited = timing["connect"].as_f64().is_some_and(|connect| connect >= 1.0);
+            let stands = attempt["verdict"] == "completed" || attempt["verdict"] == "undetermined";
+            assert!(stands && !waited, "{path}: {attempt}");
+            assert!(timing["stall"].is_null() && attempt["unproven"].is_null(), "{path}: {attempt}");
+        }
+    }
+    assert!(said > 5, "only {said} captures are well");
+}
+
+#[test]
 fn a_contradiction_is_found() {
     let attempt = |verdict: &str, code: &str| {
         serde_json::json!({"client": "c", "server": "s", "cause": null, "verdict": verdict,

@@ -203,7 +203,10 @@ pub(crate) fn captures() -> Vec<PathBuf> {
     paths
 }
 
-/// Whether the named programs are there. Where one is not, says so past the test harness's capture of
+/// Servers that `scripts/setup servers` installs.
+const SERVERS: [&str; 3] = ["nginx", "redis-server", "haproxy"];
+
+/// True if the named programs are there. Where one is not, says so past the test harness's capture of
 /// output, for the caller to return; where `CI` is set, fails: CI installs everything.
 #[must_use]
 pub(crate) fn require_tools(tools: &[&str]) -> bool {
@@ -214,7 +217,8 @@ pub(crate) fn require_tools(tools: &[&str]) -> bool {
     };
     let Some(tool) = tools.iter().find(missing) else { return true };
     let test = thread::current().name().unwrap_or("a test").to_owned();
-    let reason = format!("SKIPPED: {test}: {tool} is not installed; 'scripts/setup test' installs it");
+    let purpose = if SERVERS.contains(tool) { "servers" } else { "test" };
+    let reason = format!("SKIPPED: {test}: {tool} is not installed; 'scripts/setup {purpose}' installs it");
     assert!(std::env::var_os("CI").is_none(), "{reason}");
     // Not eprintln!, which the harness captures and shows of failing tests only.
     let mut stderr = io::stderr();

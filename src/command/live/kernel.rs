@@ -4,15 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::episodes::Overflow;
 use crate::kernel::{
     KernelError, KernelStats, Monitor, NetnsChoice, NetnsId, Owners, SegmentEvent, SegmentEventKind,
     SegmentEvents, WatchedListener, WatchedNetns, owners,
 };
 use crate::listener::Listeners;
 use crate::packet::{Endpoint, Span};
-
-/// An overflow after so long a rest is news again: longer than the 32 s between a client's last retries.
-const REST: Duration = Duration::from_secs(60);
 
 /// Shortest interval between two searches for the owners of new sockets: each looks at the files of every process.
 const LOOK_UP: Duration = Duration::from_secs(10);
@@ -25,8 +23,8 @@ pub(super) struct KernelPoller {
     events: Result<SegmentEvents, String>,
     owners: KnownOwners,
     waits: LongestWaits,
-    /// Time of each listener's latest overflow.
-    overflowing: HashMap<(NetnsId, SocketAddr), Instant>,
+    /// The listeners of the servers that the packets show, by the addresses that their sockets are bound to.
+    listeners: HashMap<Endpoint, (NetnsId, SocketAddr)>,
 }
 
 impl KernelPoller {
@@ -45,7 +43,20 @@ impl KernelPoller {
         } else {
             Err("switched off".to_owned())
         };
-        Self { monitor, failure, events, owners, waits: LongestWaits::default(), overflowing: HashMap::new() }
+        Self { monitor, failure, events, owners, waits: LongestWaits::default(), listeners: HashMap::new() }
+    }
+
+    /// A poller that reads nothing.
+    #[cfg(test)]
+    pub(super) fn without_kernel() -> Self {
+        Self {
+            monitor: None,
+            failure: None,
+            events: Err(String::new()),
+            owners: KnownOwners::default(),
+            waits: LongestWaits::default(),
+            listeners: HashMap::new(),
+        }
     }
 
     /// Namespaces and figures that are read, and those that could not be, in sentences.
@@ -67,30 +78,75 @@ impl KernelPoller {
             }
             self.owners.update(monitor);
             self.waits.clear();
-            let places = record(monitor, &self.owners.found, &mut self.waits, listeners);
+            let found = record(monitor, &self.owners.found, &mut self.waits, listeners);
             if let Ok(events) = &mut self.events {
-                record_dropped(&events.drain(), &places, listeners);
+                record_dropped(&events.drain(), &found.places, listeners);
             }
+            self.listeners = found.listeners;
         }
         self.failure.take()
     }
 
-    /// Listeners of this machine that have begun to overflow, each returned once: until their clients give up, a minute or
-    /// two later, the packets alone decide nothing where SYNs get no answer.
-    pub(super) fn begun_to_overflow(&mut self) -> Vec<KernelStats> {
-        let Some(monitor) = &self.monitor else { return Vec::new() };
-        self.overflowing.retain(|_, seen| seen.elapsed() < REST);
-        let mut begun = Vec::new();
-        for followed in monitor.namespaces() {
-            for local in followed.watch.overflowing() {
-                if self.overflowing.insert((followed.netns.id, local), Instant::now()).is_none()
-                    && let Some(listener) = followed.watch.listener(local)
-                {
-                    begun.push(figures(followed, listener, &self.owners.found, &mut self.waits));
-                }
-            }
-        }
-        begun
+    /// The listeners whose queues overflowed between the last two snapshots, or are full.
+    pub(super) fn overflows(&self) -> Vec<Overflow> {
+        let namespaces = self.monitor.iter().flat_map(Monitor::namespaces);
+        let troubled = namespaces.flat_map(|followed| {
+            let full = followed.watch.latest().sockets.iter().filter(|socket| socket.is_full());
+            let dropped = followed.watch.overflowing();
+            let locals: HashSet<SocketAddr> =
+                dropped.iter().copied().chain(full.map(|socket| socket.local)).collect();
+            locals.into_iter().filter_map(|local| {
+                let interval = followed.watch.listener_interval(local)?;
+                Some(Overflow {
+                    netns: followed.netns.id,
+                    local,
+                    from: interval.from,
+                    until: interval.until,
+                    dropped: dropped.contains(&local),
+                })
+            })
+        });
+        troubled.collect()
+    }
+
+    /// The listener that gets the packets to `server`: its namespace, and the address that its socket is bound to.
+    pub(super) fn listener_of(&self, server: Endpoint) -> Option<(NetnsId, SocketAddr)> {
+        self.listeners.get(&server).copied()
+    }
+
+    /// The server that clients of a listener were seen to address; the listener's own address, where none was.
+    pub(super) fn server_of(&self, netns: NetnsId, local: SocketAddr) -> Endpoint {
+        let servers = self.listeners.iter().filter(|&(_, &listener)| listener == (netns, local));
+        servers.map(|(&server, _)| server).min().unwrap_or_else(|| local.into())
+    }
+
+    /// Packets that a listener had dropped before the latest snapshot; `None` where the kernel does not count.
+    pub(super) fn drops_before(&self, netns: NetnsId, local: SocketAddr) -> Option<u64> {
+        let listener = self.monitor.as_ref()?.netns(netns)?.watch.listener(local)?;
+        let since = listener.interval().and_then(|interval| interval.drops).unwrap_or(0);
+        Some(listener.stats().drops?.saturating_sub(since))
+    }
+
+    /// The latest figures of a listener.
+    pub(super) fn figures(&mut self, netns: NetnsId, local: SocketAddr) -> Option<KernelStats> {
+        let followed = self.monitor.as_ref()?.netns(netns)?;
+        let listener = followed.watch.listener(local)?;
+        Some(figures(followed, listener, &self.owners.found, &mut self.waits))
+    }
+
+    /// The fullest queue of all namespaces: connections that wait, and how many may; nothing where all are empty.
+    pub(super) fn worst_queue(&self) -> Option<(u32, Option<u32>)> {
+        let namespaces = self.monitor.iter().flat_map(Monitor::namespaces);
+        let sockets = namespaces.flat_map(|followed| &followed.watch.latest().sockets);
+        let waiting = sockets.filter(|socket| socket.recv_q > 0);
+        let worst = waiting.max_by(|one, other| one.fill().total_cmp(&other.fill()))?;
+        Some((worst.recv_q, worst.send_q))
+    }
+
+    /// Packets that the listeners of all namespaces dropped since the capture began.
+    pub(super) fn drops(&self) -> u64 {
+        let namespaces = self.monitor.iter().flat_map(Monitor::namespaces);
+        namespaces.map(|followed| followed.watch.drops()).sum()
     }
 }
 
@@ -156,21 +212,31 @@ fn figures(
     stats
 }
 
+/// The listeners of the servers that the packets show.
+#[derive(Default)]
+struct Found {
+    places: Places,
+    listeners: HashMap<Endpoint, (NetnsId, SocketAddr)>,
+}
+
 /// Records the figures of every server whose listener is in one of the namespaces.
-fn record(monitor: &Monitor, owners: &Owners, waits: &mut LongestWaits, listeners: &mut Listeners) -> Places {
-    let mut places = Places::new();
+fn record(monitor: &Monitor, owners: &Owners, waits: &mut LongestWaits, listeners: &mut Listeners) -> Found {
+    let mut found = Found::default();
     let servers: Vec<_> = listeners.servers().collect();
     for server in servers {
         let address = SocketAddr::new(server.ip(), server.port());
         let Some((followed, local, listener)) = monitor.find(address) else { continue };
         if let Some(inode) = followed.netns.inode.and_then(|inode| u32::try_from(inode).ok()) {
-            places.insert((inode, local), server);
+            found.places.insert((inode, local), server);
         }
-        if let Some(interval) = listener.interval() {
-            listeners.record_kernel(server, figures(followed, listener, owners, waits), interval);
+        found.listeners.insert(server, (followed.netns.id, listener.socket().local));
+        let stats = figures(followed, listener, owners, waits);
+        match listener.interval() {
+            Some(interval) => listeners.record_kernel(server, stats, interval),
+            None => listeners.record_closed(server, stats, listener.whole()),
         }
     }
-    places
+    found
 }
 
 #[cfg(test)]

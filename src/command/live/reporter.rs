@@ -1,14 +1,20 @@
-//! Reports attempts as they are settled, each with the kernel's figures of that time.
+//! Reports episodes as they begin, go on and end, and attempts as they are settled, each with the kernel's figures of
+//! that time.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 
+use indexmap::IndexMap;
+use indexmap::map::Entry;
+
 use super::config::LiveConfig;
+use super::episodes::{LiveEpisodes, Problem};
+use super::kernel::KernelPoller;
+use crate::clock;
 use crate::engine::{Sink, Summary};
 use crate::handshake::{Attempt, Confidence, Verdict};
-use crate::kernel::KernelStats;
-use crate::listener::Listeners;
-use crate::packet::Timestamp;
+use crate::listener::{EpisodeReport, EpisodeState, Listeners};
+use crate::packet::{Endpoint, Timestamp};
 use crate::report::status::StatusLine;
 use crate::report::{AttemptLines, InterimReport, ReportFormat, ReportOptions, Verbosity, VerdictSet};
 use crate::words::count;
@@ -19,6 +25,9 @@ const MOST_HELD: usize = 100_000;
 /// Most attempts that look stuck and are reported in one second; in a flood the others are only counted.
 const MOST_STUCK: usize = 25;
 
+/// Most lines of episodes that are written at once, for each state: a scan of many ports would fill the screen.
+const MOST_LINES: usize = 10;
+
 /// Sink of a live analysis. Problems wait for the kernel's next figures, a second at most: those of the moment in
 /// which they happened decide how sure their cause is.
 pub(super) struct LiveReporter<'a> {
@@ -27,9 +36,14 @@ pub(super) struct LiveReporter<'a> {
     lines: AttemptLines,
     /// Standard output is free for lines: the report is text, or goes to a file.
     free: bool,
+    /// Single attempts are written as lines, too.
+    singles: bool,
+    quiet: bool,
     shown: VerdictSet,
-    provisional: bool,
-    held: Vec<HeldLine>,
+    episodes: LiveEpisodes,
+    /// Attempts for the episodes that were not held.
+    not_held: Vec<Problem>,
+    held: Vec<Held>,
     /// Undecided attempts that are held, by their position in the input; what is decided meanwhile leaves.
     awaited: HashSet<u64>,
     /// Undecided attempts that were reported, by their position in the input, with what they showed then.
@@ -39,9 +53,10 @@ pub(super) struct LiveReporter<'a> {
     stuck_not_held: usize,
 }
 
-enum HeldLine {
-    Decided(Attempt),
-    Provisional(Attempt),
+/// An attempt that waits for the kernel's next figures.
+struct Held {
+    attempt: Attempt,
+    settled: bool,
 }
 
 impl<'a> LiveReporter<'a> {
@@ -58,8 +73,11 @@ impl<'a> LiveReporter<'a> {
             interim: InterimReport::new(options.clone()),
             lines: AttemptLines::new(options, now),
             free,
+            singles: free && (analyse.all || analyse.verbosity == Verbosity::Verbose),
+            quiet: analyse.verbosity == Verbosity::Quiet,
             shown: analyse.verdicts.unwrap_or_else(VerdictSet::problems),
-            provisional: analyse.verbosity != Verbosity::Quiet,
+            episodes: LiveEpisodes::default(),
+            not_held: Vec::new(),
             held: Vec::new(),
             awaited: HashSet::new(),
             announced: HashMap::new(),
@@ -68,55 +86,76 @@ impl<'a> LiveReporter<'a> {
         }
     }
 
-    /// Reports everything that was held, with its cause as known to `listeners` now.
-    pub(super) fn report(&mut self, listeners: &Listeners, line: &StatusLine) -> io::Result<()> {
+    /// Reports everything that was held, with its cause as known to `listeners` now, and the episodes.
+    pub(super) fn report(
+        &mut self,
+        listeners: &Listeners,
+        kernel: &mut KernelPoller,
+        line: &StatusLine,
+    ) -> io::Result<()> {
         let held = std::mem::take(&mut self.held);
-        let not_held = std::mem::take(&mut self.stuck_not_held);
+        self.stuck_not_held = 0;
         self.stuck = 0;
-        if held.is_empty() {
-            return self.sink.drained();
-        }
-        let mut text = Vec::new();
+        let mut problems = std::mem::take(&mut self.not_held);
+        let mut singles = SingleLines::default();
         for held in held {
-            match held {
-                HeldLine::Decided(mut attempt) => {
-                    attempt.inference = listeners.infer(&attempt);
-                    self.announced.remove(&attempt.ordinal);
-                    self.decided(&mut text, &attempt)?;
-                }
-                HeldLine::Provisional(mut attempt) => {
-                    attempt.inference = listeners.infer(&attempt);
-                    let undecided = self.awaited.contains(&attempt.ordinal);
-                    if undecided && speaks(&attempt) {
-                        let before = self.announced.insert(attempt.ordinal, attempt.verdict);
-                        if before != Some(attempt.verdict) {
-                            self.so_far(&mut text, &attempt)?;
-                        }
-                    }
-                }
+            let Held { mut attempt, settled } = held;
+            attempt.inference = listeners.infer(&attempt);
+            if settled {
+                self.announced.remove(&attempt.ordinal);
+            } else if !self.awaited.contains(&attempt.ordinal) || !shows_enough(&attempt) {
+                continue;
+            }
+            problems.push(Problem::new(&attempt, settled));
+            if settled {
+                self.decided(&attempt)?;
+            } else if self.announced.insert(attempt.ordinal, attempt.verdict) != Some(attempt.verdict) {
+                self.sink.provisional(&attempt)?;
+            } else {
+                continue;
+            }
+            if self.singles && self.shown.contains(attempt.verdict) {
+                singles.add(&self.lines, &attempt, settled)?;
             }
         }
         self.awaited.clear();
-        if not_held > 0 && self.free && self.provisional {
-            writeln!(text, "... {} more look stuck so far", count(not_held as u64, "attempt"))?;
-        }
+        let text = singles.finish()?;
         line.aside(|| write_lines(&text))?;
+        let reports = self.episodes.tick(problems, kernel);
+        self.report_episodes(&reports, line)?;
         self.sink.drained()
     }
 
-    /// Reports listeners that have begun to overflow by the kernel's count: among the lines for people, or on standard
-    /// error where standard output is a program's.
-    pub(super) fn overflows(
-        &self,
-        begun: &[KernelStats],
-        now: Timestamp,
-        line: &StatusLine,
-    ) -> io::Result<()> {
-        if begun.is_empty() || !self.provisional {
+    /// Reports episodes: to the output, and as lines for people; on standard error where standard output is a program's.
+    fn report_episodes(&mut self, reports: &[EpisodeReport], line: &StatusLine) -> io::Result<()> {
+        reports.iter().try_for_each(|report| self.sink.episode(report))?;
+        if self.quiet && !self.free {
             return Ok(());
         }
         let mut text = Vec::new();
-        begun.iter().try_for_each(|word| self.lines.overflow(&mut text, now, word))?;
+        let now = clock::now();
+        for state in [EpisodeState::Begun, EpisodeState::Ongoing, EpisodeState::Ended] {
+            if self.quiet && state == EpisodeState::Ongoing {
+                continue;
+            }
+            let mut of_state: Vec<&EpisodeReport> =
+                reports.iter().filter(|report| report.state == state).collect();
+            // The worst first, if not all fit.
+            of_state.sort_by_key(|report| {
+                std::cmp::Reverse((report.episode.verdicts.problems(), report.drops.unwrap_or(0)))
+            });
+            for report in of_state.iter().take(MOST_LINES) {
+                self.lines.episode(&mut text, now, report)?;
+            }
+            if let Some(more) = of_state.len().checked_sub(MOST_LINES).filter(|&more| more > 0) {
+                let verb = match state {
+                    EpisodeState::Begun => "begin",
+                    EpisodeState::Ongoing => "go on",
+                    EpisodeState::Ended => "ended",
+                };
+                writeln!(text, "... {} more {verb}", count(more as u64, "episode"))?;
+            }
+        }
         if self.free {
             return line.aside(|| write_lines(&text));
         }
@@ -127,19 +166,9 @@ impl<'a> LiveReporter<'a> {
         Ok(())
     }
 
-    fn decided(&mut self, text: &mut Vec<u8>, attempt: &Attempt) -> io::Result<()> {
-        if self.free && self.shown.contains(attempt.verdict) {
-            self.lines.decided(text, attempt)?;
-        }
+    fn decided(&mut self, attempt: &Attempt) -> io::Result<()> {
         self.interim.attempt(attempt);
         self.sink.attempt(attempt)
-    }
-
-    fn so_far(&mut self, text: &mut Vec<u8>, attempt: &Attempt) -> io::Result<()> {
-        if self.free && self.provisional && self.shown.contains(attempt.verdict) {
-            self.lines.provisional(text, attempt)?;
-        }
-        self.sink.provisional(attempt)
     }
 
     /// Number of undecided attempts that were reported because they show an overflow.
@@ -163,18 +192,50 @@ impl<'a> LiveReporter<'a> {
     }
 }
 
+/// Lines of single attempts in one second: one for each server, and how many more there were.
+#[derive(Default)]
+struct SingleLines {
+    text: Vec<u8>,
+    /// Attempts without a line, by server, in order of its line.
+    more: IndexMap<Endpoint, u64>,
+}
+
+impl SingleLines {
+    fn add(&mut self, lines: &AttemptLines, attempt: &Attempt, settled: bool) -> io::Result<()> {
+        match self.more.entry(attempt.server) {
+            Entry::Occupied(mut more) => {
+                *more.get_mut() += 1;
+                Ok(())
+            }
+            Entry::Vacant(first) => {
+                first.insert(0);
+                match settled {
+                    true => lines.decided(&mut self.text, attempt),
+                    false => lines.provisional(&mut self.text, attempt),
+                }
+            }
+        }
+    }
+
+    fn finish(mut self) -> io::Result<Vec<u8>> {
+        for (server, more) in self.more.into_iter().filter(|&(_, more)| more > 0) {
+            writeln!(self.text, "... and {} to {server}", count(more, "more attempt"))?;
+        }
+        Ok(self.text)
+    }
+}
+
 impl Sink for LiveReporter<'_> {
     fn attempt(&mut self, attempt: &Attempt) -> io::Result<()> {
         self.awaited.remove(&attempt.ordinal);
         let waits = attempt.verdict.is_problem() || self.shown.contains(attempt.verdict);
         if waits && self.held.len() < MOST_HELD {
-            self.held.push(HeldLine::Decided(attempt.clone()));
+            self.held.push(Held { attempt: attempt.clone(), settled: true });
             return Ok(());
         }
-        let mut text = Vec::new();
         self.announced.remove(&attempt.ordinal);
-        self.decided(&mut text, attempt)?;
-        write_lines(&text)
+        self.not_held.push(Problem::new(attempt, true));
+        self.decided(attempt)
     }
 
     fn provisional(&mut self, attempt: &Attempt) -> io::Result<()> {
@@ -184,13 +245,14 @@ impl Sink for LiveReporter<'_> {
             }
             if self.stuck >= MOST_STUCK {
                 self.stuck_not_held += 1;
+                self.not_held.push(Problem::new(attempt, false));
                 return Ok(());
             }
             self.stuck += 1;
         }
         if self.held.len() < MOST_HELD {
             self.awaited.insert(attempt.ordinal);
-            self.held.push(HeldLine::Provisional(attempt.clone()));
+            self.held.push(Held { attempt: attempt.clone(), settled: false });
         }
         Ok(())
     }
@@ -215,7 +277,7 @@ fn shows_overflow(verdict: Verdict) -> bool {
 }
 
 /// True if an undecided attempt shows enough: an overflow that the kernel confirms, or that shows twice.
-fn speaks(attempt: &Attempt) -> bool {
+fn shows_enough(attempt: &Attempt) -> bool {
     let twice = match attempt.verdict {
         Verdict::SynackRetransmitted => attempt.retries.after_ack >= 2,
         _ => true,
@@ -260,10 +322,10 @@ mod tests {
             LiveReporter::new(&config, &ReportOptions::default(), &mut reported, Timestamp::default());
         reporter.provisional(&doubtful).unwrap();
         reporter.attempt(&completed).unwrap();
-        reporter.report(&listeners, &line).unwrap();
+        reporter.report(&listeners, &mut KernelPoller::without_kernel(), &line).unwrap();
         assert_eq!(reporter.undecided_overflows(), 0);
         reporter.provisional(&doubtful).unwrap();
-        reporter.report(&listeners, &line).unwrap();
+        reporter.report(&listeners, &mut KernelPoller::without_kernel(), &line).unwrap();
         assert_eq!(reporter.undecided_overflows(), 1);
         assert_eq!(reported.0, [(true, Verdict::Completed), (false, Verdict::SynackRetransmitted)]);
     }
@@ -284,7 +346,7 @@ mod tests {
                 reporter.provisional(&Attempt { ordinal, ..stuck.clone() }).unwrap();
             }
             assert_eq!(reporter.stuck_not_held, 75);
-            reporter.report(&listeners, &line).unwrap();
+            reporter.report(&listeners, &mut KernelPoller::without_kernel(), &line).unwrap();
         }
         assert_eq!((reporter.undecided_overflows(), reporter.undecided_stuck()), (0, 25));
         assert_eq!(reported.0, [(false, Verdict::Unanswered); 25]);

@@ -3,11 +3,12 @@
 use std::num::NonZeroU64;
 
 use crate::capture::{CaptureInfo, LiveCapture, Saver, Source, SourceStatus};
+use crate::engine::packets::{Recorded, SharedRecorder};
 use crate::packet::{Frames, Timestamp};
 
-/// Passes frames on, up to a number of them, and saves them on the way.
+/// Passes frames on, up to a number of them, and keeps them on the way.
 pub(super) struct RecordedSource {
-    live: LiveCapture,
+    live: Recorded<LiveCapture>,
     saver: Option<Saver>,
     left: Option<u64>,
     reported: bool,
@@ -15,20 +16,25 @@ pub(super) struct RecordedSource {
 
 impl RecordedSource {
     pub(super) fn new(live: LiveCapture, saver: Option<Saver>, count: Option<NonZeroU64>) -> Self {
-        Self { live, saver, left: count.map(NonZeroU64::get), reported: false }
+        Self { live: Recorded::new(live, None), saver, left: count.map(NonZeroU64::get), reported: false }
+    }
+
+    /// Records the packets of attempts from now on, for an output that shows them.
+    pub(super) fn record(&mut self, recorder: Option<SharedRecorder>) {
+        self.live.set_recorder(recorder);
     }
 
     pub(super) fn device(&self) -> &str {
-        self.live.device()
+        self.live.source().device()
     }
 
     pub(super) fn count_drops(&mut self) -> u64 {
-        self.live.count_drops()
+        self.live.source_mut().count_drops()
     }
 
     /// A message when the interface went down.
     pub(super) fn check_interface(&mut self) -> Option<String> {
-        self.live.check_interface()
+        self.live.source_mut().check_interface()
     }
 
     /// Writes out what was saved; gives an error of saving, the first time only.

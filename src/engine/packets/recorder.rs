@@ -2,10 +2,9 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{
-    AFTERWARDS, AttemptPackets, KeptPacket, PacketLimits, PacketStore, SharedRecorder, flow_of, flows,
-};
+use super::store::{AFTERWARDS, AttemptPackets, KeptPacket, PacketLimits, PacketStore, flow_of, flows};
 use crate::capture::{CaptureInfo, Source, SourceStatus};
 use crate::handshake::Attempt;
 use crate::packet::{Flags, FlowKey, Frame, Frames, Packet, Segment, Timestamp};
@@ -117,6 +116,23 @@ impl Recorder {
     }
 }
 
+/// A recorder that the source and the sink of one analysis share.
+#[derive(Debug, Clone)]
+pub struct SharedRecorder(Arc<Mutex<Recorder>>);
+
+impl SharedRecorder {
+    /// An empty recorder with these bounds.
+    #[must_use]
+    pub fn new(limits: PacketLimits) -> Self {
+        Self(Arc::new(Mutex::new(Recorder::new(limits))))
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Recorder> {
+        // A panic elsewhere leaves whole packets behind.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 fn segment(frame: &Frame<'_>) -> Option<Segment> {
     match crate::packet::decode(frame) {
         Ok(Packet::Segment(segment)) => Some(segment),
@@ -150,8 +166,18 @@ impl<S> Recorded<S> {
         Self { source, recorder }
     }
 
+    /// Records frames from now on, or no more.
+    pub fn set_recorder(&mut self, recorder: Option<SharedRecorder>) {
+        self.recorder = recorder;
+    }
+
     /// The source itself.
-    pub fn source(&mut self) -> &mut S {
+    pub const fn source(&self) -> &S {
+        &self.source
+    }
+
+    /// The source itself, to be changed.
+    pub const fn source_mut(&mut self) -> &mut S {
         &mut self.source
     }
 }

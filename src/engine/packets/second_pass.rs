@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use super::{AFTERWARDS, AttemptPackets, KeptPacket, PacketLimits, PacketStore, flow_of, flows};
+use super::store::{AFTERWARDS, AttemptPackets, KeptPacket, PacketLimits, PacketStore, flow_of, flows};
 use crate::capture::{CaptureOptions, Captures, FilterError, Source, SourceStatus};
 use crate::handshake::{Attempt, Verdict};
 use crate::packet::{Flags, FlowKey, Frame, Packet};

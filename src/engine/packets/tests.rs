@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::capture::{CaptureOptions, Captures};
 use crate::engine::{self, AnalysisOptions, Sink};
-use crate::handshake::Verdict;
+use crate::handshake::{Attempt, Verdict};
 
 /// Lists attempts of one verdict, and keeps their packets.
 struct Listing {

@@ -24,10 +24,10 @@ pub(in crate::handshake) struct ColdState {
     pub(in crate::handshake) rst_at: Option<Timestamp>,
     /// From the client's latest segment to that RST.
     pub(in crate::handshake) ack_to_rst: Option<Span>,
-    /// Bytes of the largest data segment that was retransmitted.
-    pub(in crate::handshake) resent_bytes: u32,
     /// The server's RSTs so far.
-    pub(in crate::handshake) server_rsts: u16,
+    pub(super) server_rsts: u16,
+    /// From the SYN to its duplicate before the SYN-ACK: the way between two points of the capture.
+    pub(in crate::handshake) syn_under_way: Span,
     /// From the SYN-ACK to its latest duplicate before the ACK: the way between two points of one capture.
     pub(in crate::handshake) synack_under_way: Span,
     /// A SYN-ACK was retransmitted and the client has not sent anything since.
@@ -45,6 +45,13 @@ pub(in crate::handshake) struct ColdState {
     /// The time of a packet that was too far off to be believed, and whether it was the second; another one near it
     /// proves it.
     pub(super) doubted: Option<(Timestamp, bool)>,
+}
+
+impl ColdState {
+    /// The time of the latest packet, if it is too far off to be believed.
+    pub(in crate::handshake) fn doubted_time(&self) -> Option<Timestamp> {
+        self.doubted.map(|(at, _)| at)
+    }
 }
 
 /// A SYN-ACK with another ISN than the first.

@@ -1,8 +1,8 @@
 //! Packets with impossible times: one misdated packet must not decide its attempt (DOMAIN §4).
 
-use super::{Pending, is_syn};
+use super::{HandshakeSegment, Pending, is_syn};
 use crate::handshake::facts::Fact;
-use crate::packet::{Segment, Span};
+use crate::packet::{Segment, Span, Timestamp};
 
 /// No packet of an attempt comes longer after the one before (DOMAIN §4: TCP_RTO_MAX is 120 s).
 const FAR: Span = Span::from_secs(130);
@@ -16,8 +16,29 @@ impl Pending {
     /// True if this segment at a far time shows that another packet was misdated: one that came before, or the only
     /// one, a SYN whose answer never comes so late.
     pub(in crate::handshake) fn is_doubtful_at(&self, segment: &Segment) -> bool {
-        let answers = self.packets == 1 && !is_syn(segment);
-        answers || self.cold().is_some_and(|cold| cold.doubted.is_some())
+        let only = self.packets == 1 && (!is_syn(segment) || self.is_first_misdated(segment));
+        only || self.cold().is_some_and(|cold| cold.doubted.is_some())
+    }
+
+    /// True if a retry of the attempt's only SYN shows that the SYN has a wrong time: it was far from the packet clock, or
+    /// from an age without captures, or its sender's timestamps say that less time has passed.
+    fn is_first_misdated(&self, retry: &Segment) -> bool {
+        /// 1985: the first programs that capture packets are younger.
+        const FIRST_CAPTURES: Timestamp = Timestamp::from_nanos(473_385_600_000_000_000);
+        /// The coarsest timestamp clock ticks once a second (RFC 7323 §5.4).
+        const COARSEST_TICK: Span = Span::from_secs(1);
+        let stamps = self.syn.filter(HandshakeSegment::has_clock).zip(retry.options.timestamps());
+        let ticks = stamps.map(|(syn, (tsval, _))| tsval.wrapping_sub(syn.tsval()).cast_signed());
+        let too_few = ticks.filter(|&ticks| ticks >= 0).is_some_and(|ticks| {
+            retry.at.since(self.start) > COARSEST_TICK.scaled(i64::from(ticks).saturating_add(1), 1)
+        });
+        let ancient = self.start < FIRST_CAPTURES && retry.at >= FIRST_CAPTURES;
+        self.has_sent_same_syn(retry) && (self.facts.has(Fact::Misdated) || ancient || too_few)
+    }
+
+    /// True if `segment` is the attempt's SYN once more.
+    fn has_sent_same_syn(&self, segment: &Segment) -> bool {
+        segment.direction == self.outward && segment.seq == self.client_isn
     }
 
     /// The segment with a time that can be believed. A packet that is far off gets the time of the packet before. A
@@ -31,7 +52,7 @@ impl Pending {
             Some((doubted, second)) if !Self::is_far(segment.at.since(doubted)) => {
                 cold.doubted = None;
                 if second {
-                    self.shift(segment.at.since(self.last));
+                    self.shift(doubted.since(self.last));
                 }
                 *segment
             }

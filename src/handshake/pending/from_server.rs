@@ -84,6 +84,10 @@ impl Pending {
         let ignored_ack = !cold.synack.too_soon && self.is_after_ack(segment.at);
         self.facts.add_if(Fact::RetransmissionUnanswered, unanswered && ignored_ack);
         self.facts.add_if(Fact::EchoesAck, echoes_ack);
+        let duplicated = std::mem::replace(&mut self.client_duplicated, false);
+        if self.has_two_points && ignored_ack {
+            self.facts.add(if duplicated { Fact::AckAtSecondPoint } else { Fact::AckAtOnePoint });
+        }
         match self.phase {
             Phase::Acked if ignored_ack => {
                 self.after_ack = self.after_ack.saturating_add(1);
@@ -218,6 +222,10 @@ impl Pending {
         }
         self.facts.add_if(Fact::SackedBeyondHole, hole);
         self.facts.add_if(Fact::AckedUnseen, segment.ack.after(self.client_next));
+        if !self.client_duplicated {
+            // The server had a segment that the second point lacks, too.
+            self.facts.remove(Fact::AckAtOnePoint);
+        }
         self.measure(segment);
         let waited = segment.at.since(self.client_last);
         let acknowledges = segment.ack.after(self.acknowledged());
@@ -230,14 +238,14 @@ impl Pending {
                 Phase::Reset
             }
             Phase::ClientReset => Phase::ClientReset,
-            // Refused and unreachable were somebody else's words; the server goes on.
+            // The RST or ICMP error was not the server's: it sends data.
             Phase::SynSent
             | Phase::Refused
             | Phase::Unreachable
             | Phase::AnswerUnseen
             | Phase::SynReceived => {
                 self.facts.add(Fact::Established);
-                // Fast Open lets the server speak before the ACK (RFC 7413 §4.2): keep waiting for it. So
+                // Fast Open lets the server send before the ACK (RFC 7413 §4.2): keep waiting for it. So
                 // does a capture that holds the client's direction late.
                 let late = self.syn.is_none() && segment.at.since(self.start) <= REORDERING;
                 let went_on = self.facts.has(Fact::ClientWentOn);
@@ -245,7 +253,7 @@ impl Pending {
             }
             Phase::Acked | Phase::Ignored | Phase::Established => {
                 self.facts.add(Fact::Established);
-                // Sooner the capture holds them out of order.
+                // Data sooner after the RST may be out of order in the capture.
                 let rst_at = self.cold().and_then(|cold| cold.rst_at);
                 let late = rst_at.is_some_and(|rst| segment.at.since(rst) > REORDERING);
                 let reset = self.facts.has(Fact::ApplicationReset);

@@ -74,8 +74,8 @@ impl Phase {
 
 /// An undecided attempt.
 ///
-/// In this order because a settled attempt that lingers is asked for the first fields only, and one that leaves drops
-/// its cold state: the other fields need not come into the cache then.
+/// The order of fields is by use: of a settled attempt that lingers only the first are read, and of one that leaves the
+/// cold state is dropped, so that the other cache lines stay unloaded.
 #[derive(Debug, Clone)]
 #[repr(C)]
 pub(super) struct Pending {
@@ -104,7 +104,11 @@ pub(super) struct Pending {
     server_clock: StampClock,
     pub(super) traits: SynAckTraits,
     /// A duplicate of the SYN came before any answer.
-    syn_passed_on: bool,
+    syn_duplicated: bool,
+    /// The same at another point, of another file or farther than within one host.
+    pub(super) has_two_points: bool,
+    /// A duplicate of a later segment of the client's came since the latest SYN-ACK.
+    client_duplicated: bool,
     /// The next retransmission is overdue.
     pub(super) is_overdue: bool,
     pub(super) syn: Option<HandshakeSegment>,
@@ -150,16 +154,6 @@ impl Pending {
         attempt
     }
 
-    /// Stands for the SYN that an RST refuses, where that is not in the RST's flow.
-    pub(super) fn from_refusal(rst: &Segment, ordinal: u64) -> Self {
-        let mut attempt = Self::opened_by(rst, ordinal, rst.direction.reverse());
-        attempt.client_isn = rst.ack.plus(u32::MAX);
-        attempt.client_next = rst.ack;
-        attempt.phase = Phase::Refused;
-        attempt.facts.add(Fact::RefusalAlone);
-        attempt
-    }
-
     #[inline(always)]
     fn opened_by(segment: &Segment, ordinal: u64, outward: Direction) -> Self {
         let mut attempt = Self::blank(segment.at, segment.frame, ordinal, outward, Recent::first(segment));
@@ -195,7 +189,9 @@ impl Pending {
             client_clock: StampClock::default(),
             server_clock: StampClock::default(),
             traits: SynAckTraits::default(),
-            syn_passed_on: false,
+            syn_duplicated: false,
+            has_two_points: false,
+            client_duplicated: false,
             is_overdue: false,
             syn: None,
             synack: None,
@@ -307,21 +303,47 @@ impl Pending {
         same && self.synack.is_some_and(|synack| synack.has_sent(self.synack_retransmissions(), segment))
     }
 
-    /// Takes a segment captured again: a SYN-ACK's duplicate shows how far two points of the capture are apart. They are
-    /// two points of the path, and not one that captures everything twice, if the SYN passed both before it was answered.
+    /// Takes a segment captured again: duplicates show how far two points of the capture are apart. They are two points of
+    /// the path, and not one that captures everything twice, if the SYN passed both before it was answered.
     #[cold]
     fn take_duplicate(&mut self, duplicate: &Segment) {
         if duplicate.direction == self.outward {
-            self.syn_passed_on |= self.phase == Phase::SynSent && is_syn(duplicate);
+            if is_syn(duplicate) {
+                self.duplicate_syn(duplicate);
+            } else {
+                self.client_duplicated = true;
+            }
             return;
         }
-        if self.phase != Phase::SynReceived || !self.syn_passed_on || !is_synack(duplicate) {
+        if self.phase != Phase::SynReceived || !self.syn_duplicated || !is_synack(duplicate) {
             return;
         }
         let Some(synack) = self.synack else { return };
-        let under_way = duplicate.at.since(synack.last(self.synack_retransmissions()));
+        let under_way = duplicate.at.since(synack.time_of_original(self.synack_retransmissions(), duplicate));
         let cold = self.cold_mut();
         cold.synack_under_way = cold.synack_under_way.max(under_way);
+    }
+
+    fn duplicate_syn(&mut self, duplicate: &Segment) {
+        /// A bridge or a mirror port passes a packet on sooner.
+        const FAR: Span = Span::from_millis(1);
+        let Some(syn) = self.syn.filter(|_| self.phase == Phase::SynSent) else { return };
+        let under_way = duplicate.at.since(syn.time_of_original(self.syn_retransmissions(), duplicate));
+        self.syn_duplicated = true;
+        self.has_two_points |= under_way >= FAR || duplicate.frame.capture() != self.frame.capture();
+        if under_way >= FAR {
+            self.cold_mut().syn_under_way = under_way;
+        }
+    }
+
+    /// The difference between the clocks of the two points that a duplicate of the SYN-ACK before the ACK shows, and how
+    /// long a packet is under way between them: the SYN was seen at the one first, and the SYN-ACK at the other (DOMAIN
+    /// §7: half the difference of the two ways is the clocks').
+    pub(super) fn clock_sample(&self, duplicate: &Segment) -> Option<(Span, Span)> {
+        let both = self.has_two_points && self.phase == Phase::SynReceived && is_synack(duplicate);
+        let cold = self.cold().filter(|_| both)?;
+        let (there, back) = (cold.syn_under_way, cold.synack_under_way);
+        Some((there.minus(back).scaled(1, 2), there.plus(back).scaled(1, 2)))
     }
 
     /// Takes an ICMP error that quotes one of the client's segments.
@@ -359,7 +381,7 @@ impl Pending {
 
     /// Strength of the overflow that the attempt shows by now; a rise is reported before it is settled.
     pub(super) fn overflow_strength(&self) -> u8 {
-        // Most attempts are told apart here, before their phases, which no predictor knows.
+        // Most attempts end here, before the branch on their phases, which the processor cannot predict.
         if !self.facts.has(Fact::Contradicted) && !self.has_ignored_data() {
             return 0;
         }

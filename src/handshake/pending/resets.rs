@@ -63,7 +63,7 @@ impl Pending {
         self.facts.add_if(Fact::Established, accepted || acknowledges);
     }
 
-    /// An RST before any ACK: kept for the ACK that it answers, should that come presently.
+    /// Takes an RST captured before any ACK, and keeps it until the ACK that it may answer.
     pub(super) fn on_early_rst(&mut self, segment: &Segment) -> Phase {
         match self.phase {
             Phase::SynReceived => {

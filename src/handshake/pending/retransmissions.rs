@@ -105,6 +105,20 @@ impl HandshakeSegment {
         self.first.plus(since.copied().unwrap_or(Span::ZERO))
     }
 
+    /// The time of the transmission that `duplicate` is a duplicate of: by TSval, if the sender's clock runs, else the
+    /// latest.
+    pub(super) fn time_of_original(
+        &self,
+        retransmissions: &Retransmissions,
+        duplicate: &Segment,
+    ) -> Timestamp {
+        let tsval = duplicate.options.timestamps().map(|(tsval, _)| tsval).filter(|_| self.has_clock());
+        match tsval.and_then(|tsval| self.transmission(retransmissions, tsval)) {
+            Some(place) => self.time_of(retransmissions, place),
+            None => self.last(retransmissions),
+        }
+    }
+
     /// True if `segment` is a duplicate of one of the transmissions: by TSval, if the sender's clock runs.
     pub(super) fn has_sent(&self, retransmissions: &Retransmissions, segment: &Segment) -> bool {
         let tsval = segment.options.timestamps().map(|(tsval, _)| tsval).filter(|_| self.has_clock());

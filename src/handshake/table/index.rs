@@ -1,10 +1,10 @@
-//! The index of flows: which of them are in the slab, and which were decided and are still remembered.
+//! The index of flows: which of them are in the slab, and which were settled and are still remembered.
 //!
-//! Owns eight octets per flow, in lines of the cache, so that a packet costs one line to learn that its
-//! connection is an old acquaintance. Does not own the entries of the slab.
+//! Owns eight bytes per flow, grouped by cache line: one line shows whether a packet's flow is known. Does not own the
+//! entries of the slab.
 //!
-//! Open addressing by lines. A cell is never emptied alone: a flow that leaves the slab is remembered for a
-//! while, and what is forgotten is left behind when the lines are written anew. So lines fill from the front.
+//! Open addressing by lines. Single cells are never emptied: a flow that leaves the slab is remembered for a while,
+//! and `rewrite` builds all lines anew without forgotten flows. So lines fill from the front.
 
 use std::hint::select_unpredictable;
 
@@ -18,11 +18,11 @@ pub(super) struct Index {
     lines: Box<[CacheLine]>,
     /// Cells that are not empty.
     used: usize,
-    /// Remembered flows that were heard of in this generation.
+    /// Remembered flows that had packets in this generation.
     young: usize,
 }
 
-/// As many flows as the cache fetches together.
+/// Flows that share a cache line.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 struct CacheLine {
@@ -68,8 +68,8 @@ impl Cell {
         (self.state() == Self::SLOT).then_some((self.0 & !Self::SETTLED) >> Self::STATE_BITS)
     }
 
-    /// Whether the flow was decided, and of its packets only those that may open an attempt are of interest. Not where
-    /// it has to be heard of.
+    /// True if the flow is settled, and of its packets only those that may open an attempt matter. False for an old
+    /// remembered flow: its next packet must mark it as young.
     #[inline(always)]
     pub(in crate::handshake) fn is_settled(self, hash: u64) -> bool {
         let settled = self.0 & (Self::SETTLED | Self::STATE) == Self::SETTLED | Self::SLOT;
@@ -104,8 +104,8 @@ impl CacheLine {
             let tag = _mm_set1_epi32(tag);
             let low = _mm_cmpeq_epi32(_mm_set_epi32(d, c, b, a), tag);
             let high = _mm_cmpeq_epi32(_mm_set_epi32(h, g, f, e), tag);
-            let octets = _mm_packs_epi16(_mm_packs_epi32(low, high), _mm_set1_epi32(0));
-            _mm_movemask_epi8(octets).cast_unsigned()
+            let mask = _mm_packs_epi16(_mm_packs_epi32(low, high), _mm_set1_epi32(0));
+            _mm_movemask_epi8(mask).cast_unsigned()
         }
     }
 
@@ -160,12 +160,12 @@ impl Index {
                 continue;
             }
             let cell = line.cells[(alike | 1 << LINE).trailing_zeros() as usize % LINE];
-            // Which of several it is, the key alone can tell.
+            // Several cells match: only the key decides.
             return select_unpredictable(alike.is_power_of_two(), cell, Cell::EMPTY);
         }
     }
 
-    /// Finds a flow, and hears of it. `same` tells whether a slot of the right tag is the flow's.
+    /// Finds a flow, and marks it as young. `same` returns whether a slot of the right tag is the flow's.
     pub(super) fn find(&mut self, hash: u64, mut same: impl FnMut(u32) -> bool) -> Cell {
         let is = |cell: Cell| cell.position().map_or_else(|| cell.remembers(hash), &mut same);
         let Some(cell) = self.cell(hash, is) else { return Cell::EMPTY };
@@ -237,14 +237,14 @@ impl Index {
             home = (home + 1) & (self.lines.len() - 1);
         }
         let line = &mut self.lines[home];
-        // How many there are is counted rather than searched for: no predictor knows.
+        // Counted rather than searched for, which the processor could not predict.
         let place = line.cells.iter().filter(|&&cell| cell != Cell::EMPTY).count() % LINE;
         line.tags[place] = (hash >> 32) as u32;
         line.cells[place] = cell;
         self.used += 1;
     }
 
-    /// How many remembered flows were heard of since [`Self::age`].
+    /// Number of remembered flows that had packets since [`Self::age`].
     pub(super) fn young(&self) -> usize {
         self.young
     }

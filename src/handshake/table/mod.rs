@@ -28,11 +28,11 @@ impl Position {
 /// Where a flow is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
-    /// It has an entry.
+    /// The flow has an entry in the slab.
     Entry(Position),
-    /// It had one not long ago.
+    /// The flow has no entry any more; the index still holds its hash.
     Remembered,
-    /// Nothing is known of it.
+    /// The flow is not known.
     Unknown,
 }
 
@@ -47,7 +47,7 @@ struct Slot<T> {
     value: Option<T>,
 }
 
-/// What is asked of an entry without touching the entry: half a line of the cache.
+/// Fields that are read without loading the entry: half a cache line.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(32))]
 struct SlotMeta {
@@ -55,7 +55,7 @@ struct SlotMeta {
     due: Timestamp,
     /// The turn of the wheel at which the entry is checked.
     scheduled: WheelTick,
-    /// What tells the entry from others that were, or will be, at its position; 0 where it has no age.
+    /// Number that distinguishes successive entries at one position; 0 where the entry has no age.
     serial: u32,
 }
 
@@ -283,19 +283,19 @@ impl<T> Table<T> {
         Some(value)
     }
 
-    /// Takes an entry's age: it no longer counts as undecided. It is due at `due`; not much later is the same.
+    /// Removes an entry's age, so that it no longer counts as undecided. It expires at `due`, or slightly later.
     pub(super) fn retire(&mut self, at: Position, due: Timestamp) {
-        /// For what an entry is scheduled that is hardly later: a note costs more than room for this long.
-        const MUCH: Span = Span::from_millis(250);
+        /// An entry that is already scheduled within this time after `due` is not scheduled again.
+        const TOLERATED_DELAY: Span = Span::from_millis(250);
         self.forget_age(at);
         let meta = &mut self.metas[at.0 as usize];
         meta.due = due;
-        if WheelTick::at(due.plus(MUCH)) < meta.scheduled {
+        if WheelTick::at(due.plus(TOLERATED_DELAY)) < meta.scheduled {
             meta.scheduled = self.wheel.insert(at.0, WheelTick::at(due));
         }
     }
 
-    /// Notes that of an entry's packets only those that may open another are of interest from now on.
+    /// Marks an entry: of its packets only those that may open another matter from now on.
     pub(super) fn settle(&mut self, at: Position) {
         let hash = self.metas[at.0 as usize].hash;
         self.index.settle(hash, at.0);

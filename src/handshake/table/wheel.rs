@@ -1,7 +1,7 @@
 //! The timing wheel: positions by the time when they are to be looked at.
 //!
-//! Owns entries, not deadlines: an entry whose deadline moves is scheduled again or found too early, and a note
-//! whose entry has left is found in vain. So nothing is ever searched for or unlinked.
+//! Owns entries, not deadlines: an entry whose deadline moves is scheduled again or found too early, and a
+//! position whose entry has left is drained in vain. So nothing is ever searched for or unlinked.
 
 use std::ops::RangeInclusive;
 
@@ -13,15 +13,15 @@ const BUCKET_BITS: u32 = 25;
 /// 8192 buckets span 275 s, beyond the longest deadline any attempt asks for.
 const BUCKETS: usize = 8192;
 
-/// When the wheel comes by for an entry: the number of its bucket, not yet taken modulo the wheel's size.
+/// A time of checks, in units of one bucket's span: the number of the bucket, not yet modulo the wheel's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct WheelTick(i64);
 
 impl WheelTick {
-    /// It does not.
+    /// Never checked.
     pub(super) const NEVER: Self = Self(i64::MAX);
 
-    /// When it comes by for what is due at this time.
+    /// The check of entries that are due at this time.
     pub(super) const fn at(due: Timestamp) -> Self {
         Self(due.as_nanos() >> BUCKET_BITS)
     }
@@ -36,18 +36,18 @@ impl WheelTick {
     }
 }
 
-/// Notes of positions.
+/// Positions of entries, by the time of their check.
 pub(super) struct Wheel {
     buckets: Box<[List]>,
     chunks: Vec<Chunk>,
     /// The first of the chunks that are free.
     free: u32,
     entries: usize,
-    /// The wheel has been turned up to here.
+    /// The wheel has been advanced up to here.
     turned: Option<WheelTick>,
 }
 
-/// As many entries as the cache fetches together, and the next ones in the list.
+/// Positions that share a cache line, and the next chunk of the list.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 struct Chunk {
@@ -60,7 +60,7 @@ const CHUNK_ENTRIES: usize = 15;
 /// No chunk.
 const END: u32 = u32::MAX;
 
-/// Notes: those in the first chunk, and all that follow it are full.
+/// Positions of one bucket: a list of chunks, of which only the first is not full.
 #[derive(Clone, Copy)]
 pub(super) struct List {
     first: u32,
@@ -82,7 +82,7 @@ impl Wheel {
         }
     }
 
-    /// Notes a position for a turn, or, where that is past, for the next one; gives which it is.
+    /// Schedules a position at `turn`, or where that is past at the current turn; returns the turn used.
     pub(super) fn insert(&mut self, at: u32, turn: WheelTick) -> WheelTick {
         let turn = self.turned.map_or(turn, |turned| turn.max(turned));
         let list = &mut self.buckets[turn.bucket()];

@@ -14,14 +14,14 @@ const TOGETHER: usize = 128;
 /// A packet of a group that is of interest: where it is, and what is probably known of its flow.
 type Wanted = (u32, Cell);
 
-/// Room for those of a group; more than there can be, so that those that follow the last one can be asked for too.
-type Room = [Wanted; TOGETHER + AHEAD];
+/// The wanted packets of a group, with [`AHEAD`] spare places: prefetching indexes past the last one.
+type WantedBuffer = [Wanted; TOGETHER + AHEAD];
 
 impl Tracker {
     /// Takes packets, in order.
     ///
-    /// In groups, and in passes over them, so that the processor waits for much memory at once, and never for the
-    /// packets that are of no interest: which those are is gathered without a branch, because no predictor knows.
+    /// In groups, and in passes over them, so that the processor waits for many loads at once, and for none of the
+    /// packets that do not matter: those are left out without a branch, which it could not predict.
     pub fn take(&mut self, batch: &Batch) {
         let mut items = batch.items();
         while !items.is_empty() {
@@ -37,7 +37,7 @@ impl Tracker {
     #[inline(always)]
     fn take_group(&mut self, batch: &Batch, items: &[Item]) -> usize {
         items.iter().for_each(|item| self.table.prefetch_index(item.hash()));
-        let mut found: Room = [(0, Cell::EMPTY); TOGETHER + AHEAD];
+        let mut found: WantedBuffer = [(0, Cell::EMPTY); TOGETHER + AHEAD];
         let wanted = self.look_up(items, &mut found);
         found.iter().take(AHEAD).for_each(|&(place, cell)| self.prefetch(batch, items, place, cell));
         for (now, &(place, cell)) in found.iter().enumerate().take(wanted) {
@@ -45,7 +45,7 @@ impl Tracker {
                 (found.get(now + AHEAD), found.get(now + AHEAD / 2))
             {
                 self.prefetch(batch, items, place, later);
-                // On its way since then: what few have is elsewhere.
+                // The entry was prefetched before; its cold state, which few have, is elsewhere.
                 let tracked = self.table.get(Position::new(soon.position().unwrap_or(0)));
                 tracked.inspect(|tracked| tracked.attempt.prefetch_cold());
             }
@@ -64,7 +64,7 @@ impl Tracker {
 
     /// Finds out which packets of a group are of interest; says how many.
     #[inline(always)]
-    fn look_up(&self, items: &[Item], found: &mut Room) -> usize {
+    fn look_up(&self, items: &[Item], found: &mut WantedBuffer) -> usize {
         let mut wanted = 0;
         for (place, item) in (0..).zip(items) {
             let cell = self.table.guess(item.hash());

@@ -70,8 +70,8 @@ const AHEAD: usize = 8;
 struct Tracked {
     /// Reported; it only lingers.
     settled: bool,
-    /// And of its packets only those that may open an attempt are of interest, whenever they were looked up.
-    goes_on: bool,
+    /// Settled, and of its packets only those that may open an attempt matter, whenever they were looked up.
+    ignores_rest: bool,
     /// The strongest overflow that was reported of it.
     reported: u8,
     attempt: Pending,
@@ -113,7 +113,7 @@ impl Default for Tracker {
 }
 
 impl Tracker {
-    /// Decided flows to hear of before those that were silent meanwhile are forgotten, over all shards.
+    /// Settled flows over all shards: once this many had packets, those that had none meanwhile are forgotten.
     pub const REMEMBERED: usize = 131_072;
 
     /// A tracker that has seen nothing.
@@ -155,7 +155,7 @@ impl Tracker {
     /// Takes a segment of a flow of which `cell` was known lately.
     #[inline(never)]
     fn take_segment(&mut self, cell: Cell, segment: &Segment, hash: u64, ordinal: u64) {
-        // An entry that is still the flow's is the flow's; of what is not there, more may be known by now.
+        // The position found earlier, if it still holds this flow; else the flow is looked up again.
         let place = self.table.check(cell, &segment.flow).map(Place::Entry);
         match place.unwrap_or_else(|| self.table.find(hash, &segment.flow)) {
             Place::Entry(at) => self.continue_attempt(at, segment, hash, ordinal),
@@ -180,10 +180,6 @@ impl Tracker {
         } else if is_refusal(segment) {
             let counted = place == Place::Unknown;
             self.counts.midstream += u64::from(counted);
-            if counted {
-                let refusal = Pending::from_refusal(segment, ordinal);
-                self.report_untracked(&refusal, segment.flow, self.steady(segment.at), Ending::Expired);
-            }
             self.early_refusals.keep(hash, Packet::Segment(*segment), ordinal, counted);
         } else if place == Place::Remembered {
             // A late SYN-ACK of an attempt that is already settled opens no second one.
@@ -209,7 +205,7 @@ impl Tracker {
         }
         let (due, order) = (self.steady(deadline(&attempt, segment.at)), attempt.ordinal);
         attempt.is_overdue = false;
-        let tracked = Tracked { attempt, settled: false, goes_on: false, reported: 0 };
+        let tracked = Tracked { attempt, settled: false, ignores_rest: false, reported: 0 };
         let entry = NewEntry { place, hash, key: segment.flow, due, soon: due, order };
         self.table.insert(entry, tracked).is_some()
     }
@@ -222,14 +218,21 @@ impl Tracker {
 
     /// Inserts an attempt that this segment, whose flow has none, has opened.
     #[inline(always)]
-    fn insert(&mut self, place: Place, segment: &Segment, hash: u64, attempt: Pending) -> Option<Position> {
+    fn insert(
+        &mut self,
+        place: Place,
+        segment: &Segment,
+        hash: u64,
+        mut attempt: Pending,
+    ) -> Option<Position> {
+        attempt.facts.add_if(Fact::Misdated, Pending::is_far(self.lag));
         if place == Place::Remembered {
             self.reopened = Some(hash);
         }
         let at = self.steady(segment.at);
         let due = at.plus(first_wait(attempt.phase));
         let (ordinal, class) = (attempt.ordinal, evict::class_of(&attempt));
-        let tracked = Tracked { attempt, settled: false, goes_on: false, reported: 0 };
+        let tracked = Tracked { attempt, settled: false, ignores_rest: false, reported: 0 };
         let (key, soon) = (segment.flow, at.plus(SOON));
         let position =
             self.table.insert(NewEntry { place, hash, key, due, soon, order: ordinal }, tracked)?;
@@ -265,7 +268,7 @@ impl Tracker {
     fn continue_attempt(&mut self, at: Position, segment: &Segment, hash: u64, ordinal: u64) {
         let is_doubted = self.is_doubted;
         let Some(tracked) = self.table.get_mut(at) else { return };
-        if tracked.goes_on && !may_open(segment.flags) {
+        if tracked.ignores_rest && !may_open(segment.flags) {
             // It was looked up before that; from now on such packets are not even looked at.
             return;
         }
@@ -274,8 +277,13 @@ impl Tracker {
             && !tracked.settled
             && (jump < Span::ZERO || is_doubted || tracked.attempt.is_doubtful_at(segment))
         {
+            let is_second = tracked.attempt.packets == 1;
             let redated = tracked.attempt.redated(segment);
-            return self.continue_in_time(at, &redated, hash, ordinal);
+            self.continue_in_time(at, &redated, hash, ordinal);
+            if is_second && jump > Span::ZERO {
+                self.wait_by_later_time(at, jump);
+            }
+            return;
         }
         let phase = tracked.attempt.phase;
         let now = self.steady(segment.at);
@@ -285,6 +293,16 @@ impl Tracker {
             return self.take_segment(Cell::EMPTY, segment, hash, ordinal);
         }
         self.continue_in_time(at, segment, hash, ordinal);
+    }
+
+    /// Moves the deadline of an attempt whose second packet is so much later than its first: either may be misdated, and
+    /// it must not expire by the time of the first while its packets go on by that of the second.
+    #[cold]
+    fn wait_by_later_time(&mut self, at: Position, jump: Span) {
+        if self.table.get(at).is_some_and(|tracked| !tracked.settled) {
+            let due = self.table.due(at).plus(jump);
+            self.table.set_due(at, due);
+        }
     }
 
     /// Takes a segment that comes before the attempt is given up.
@@ -302,7 +320,7 @@ impl Tracker {
                 self.early_refusals.keep(hash, Packet::Segment(*segment), ordinal, false);
             } else {
                 // The connection goes on; duplicates of its segments would have come before.
-                tracked.goes_on = true;
+                tracked.ignores_rest = true;
                 self.table.settle(at);
             }
             return;
@@ -310,11 +328,12 @@ impl Tracker {
         let class = evict::class_of(&tracked.attempt);
         if tracked.attempt.take(segment) {
             self.counts.duplicates += 1;
-            if is_syn(segment) {
-                self.seen
-                    .offset(hash, segment)
-                    .into_iter()
-                    .for_each(|offset| self.counts.offsets.add(offset));
+            if let Some((clocks, under_way)) = tracked.attempt.clock_sample(segment) {
+                self.counts.offsets.add_points(clocks, under_way);
+            } else if is_syn(segment) && tracked.attempt.phase != Phase::SynSent {
+                // It was answered before it came: by another clock.
+                let offset = self.seen.offset(hash, segment);
+                offset.into_iter().for_each(|offset| self.counts.offsets.add(offset));
             }
             return;
         }
@@ -369,7 +388,7 @@ impl Tracker {
         {
             attempt.is_overdue = false;
             let (due, order) = (self.steady(deadline(&attempt, error.at)), attempt.ordinal);
-            let tracked = Tracked { attempt, settled: false, goes_on: false, reported: 0 };
+            let tracked = Tracked { attempt, settled: false, ignores_rest: false, reported: 0 };
             let entry = NewEntry { place, hash, key: error.flow, due, soon: due, order };
             let at = self.table.insert(entry, tracked);
             place = at.map_or(place, Place::Entry);
@@ -585,7 +604,7 @@ impl Tracker {
         take: impl FnMut(&mut Finding) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut found = self.hand_over(before, Vec::new());
-        let result = self.order.tell(std::slice::from_mut(&mut found), take);
+        let result = self.order.deliver(std::slice::from_mut(&mut found), take);
         found.clear();
         // The buffer is used again, for the findings that are left.
         found.append(&mut self.found);

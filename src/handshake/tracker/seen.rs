@@ -61,18 +61,43 @@ fn signature(hash: u64, syn: &Segment) -> Option<u64> {
     Some(mixed.wrapping_mul(SPREAD).max(1))
 }
 
-/// Differences of time between SYNs and their duplicates that are too long for one point and one clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What duplicates show of the points and the clocks of a capture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Offsets {
-    /// SYNs with such a duplicate.
-    pub count: u64,
-    /// The shortest and the longest difference.
-    pub range: (Span, Span),
+    /// Handshakes by two clocks, and the differences between these.
+    clocks: Differences,
+    /// Handshakes that passed two points one after the other, and how long they were under way between them.
+    points: Differences,
 }
 
-impl Default for Offsets {
+/// Differences of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Differences {
+    count: u64,
+    /// The shortest and the longest.
+    range: (Span, Span),
+}
+
+impl Default for Differences {
     fn default() -> Self {
         Self { count: 0, range: (Span::from_nanos(i64::MAX), Span::from_nanos(i64::MIN)) }
+    }
+}
+
+impl Differences {
+    fn add(&mut self, difference: Span) {
+        self.count += 1;
+        self.range = (self.range.0.min(difference), self.range.1.max(difference));
+    }
+
+    fn plus(self, other: Self) -> Self {
+        let range = (self.range.0.min(other.range.0), self.range.1.max(other.range.1));
+        Self { count: self.count + other.count, range }
+    }
+
+    fn middle(&self) -> Span {
+        let (least, most) = self.range;
+        least.plus(most.minus(least).scaled(1, 2))
     }
 }
 
@@ -80,26 +105,39 @@ impl Offsets {
     /// A bridge or a mirror port duplicates within milliseconds; clocks of different hosts differ by more.
     const LEAST: Span = Span::from_millis(100);
 
+    /// Adds the difference between a SYN and its duplicate after the answer.
     pub(super) fn add(&mut self, offset: Span) {
         if offset.abs() >= Self::LEAST {
-            self.count += 1;
-            self.range = (self.range.0.min(offset), self.range.1.max(offset));
+            self.clocks.add(offset);
+        }
+    }
+
+    /// Adds a handshake that was seen at two points, with the difference between their clocks and the time between them.
+    pub(super) fn add_points(&mut self, clocks: Span, under_way: Span) {
+        if clocks.abs() >= Self::LEAST {
+            self.clocks.add(clocks);
+        } else {
+            self.points.add(under_way);
         }
     }
 
     /// Both together.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
-        let range = (self.range.0.min(other.range.0), self.range.1.max(other.range.1));
-        Self { count: self.count + other.count, range }
+        Self { clocks: self.clocks.plus(other.clocks), points: self.points.plus(other.points) }
     }
 
-    /// The difference of two clocks, if all agree on one.
+    /// The difference of two clocks, if all handshakes that show one agree, and the number of these.
     #[must_use]
-    pub fn clocks(&self) -> Option<Span> {
-        let (least, most) = self.range;
-        let spread = most.minus(least);
-        let middle = least.plus(spread.scaled(1, 2));
-        (self.count > 0 && spread <= Self::LEAST).then_some(middle)
+    pub fn clocks(&self) -> Option<(Span, u64)> {
+        let (least, most) = self.clocks.range;
+        let agree = self.clocks.count > 0 && most.minus(least) <= Self::LEAST;
+        agree.then(|| (self.clocks.middle(), self.clocks.count))
+    }
+
+    /// The time between two points of the path, and the number of handshakes that passed both.
+    #[must_use]
+    pub fn points(&self) -> Option<(Span, u64)> {
+        (self.points.count > 0).then(|| (self.points.middle(), self.points.count))
     }
 }

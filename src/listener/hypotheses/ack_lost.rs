@@ -1,20 +1,15 @@
 //! The client's ACK was lost or filtered on its way to the server (DOMAIN §3).
 
-use super::{Case, Hypothesis, Weight, counted};
-use crate::handshake::{Cause, Confidence, Evidence, Fact, Verdict};
+use super::{Case, Hypothesis, Weight};
+use crate::handshake::{Cause, Evidence, Fact, Verdict};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::AckLost,
-    shown_by: "the server repeats its SYN-ACK, and the client does not repeat its SYN; or several hosts ignore one client in the \
-               same second",
-    looks_like: "a full queue that recovered, a deferral, a spoofed source",
+    shown_by: "the server repeats its SYN-ACK, and the client does not repeat its SYN",
     excluded_by: "a capture near the server, where the ACK was seen to arrive; a SYN-ACK that echoes the ACK's timestamp; a \
                   way that lived while several ACKs were ignored",
-    surest: Confidence::Likely,
-    confirmed_by: "",
     example: "congested-path.pcap",
     weigh,
-    counted: counted::nothing,
 };
 
 fn weigh(case: &Case<'_>) -> Weight {
@@ -30,12 +25,15 @@ fn ignored(case: &Case<'_>) -> Weight {
     if case.is_near_server() {
         return Weight::Excluded(Evidence::AckReachedServer);
     }
+    if case.is_ack_lost_between_points() {
+        return Weight::proven([Evidence::AckAtOnePoint]);
+    }
     // Of silent clients it is their next ACK that is echoed: the first may have been lost.
     if case.has(Fact::EchoesAck) && case.has(Fact::DataIgnored) {
         return Weight::Excluded(Evidence::AckEchoed);
     }
-    if case.attempt.retries.after_ack >= 2 && case.way_lived() {
-        return Weight::Excluded(Evidence::WayLived);
+    if case.attempt.retries.after_ack >= 2 && case.path_worked() {
+        return Weight::Excluded(Evidence::PathWorked);
     }
     if let Some(at) = super::defer_accept::held_back(case.attempt)
         && case.attempt.retries.after_ack == 1
@@ -49,9 +47,6 @@ fn ignored(case: &Case<'_>) -> Weight {
     if case.has(Fact::ProofWithoutAck) {
         return Weight::supported([Evidence::ProofWithoutAck]);
     }
-    if let Some(others) = others_failed(case) {
-        return Weight::supported([others]);
-    }
     let once = case.attempt.retries.after_ack == 1;
     Weight::fits(once.then_some(Evidence::RepeatOnlyOnce))
 }
@@ -61,18 +56,7 @@ fn data_lost(case: &Case<'_>) -> Weight {
         return Weight::Excluded(Evidence::OthersOverflowed);
     }
     // A proxy whose backend is dead resets in the end: that is neither.
-    if case.has(Fact::ResetUnserved) || case.has(Fact::TooBig) {
-        return Weight::Silent;
-    }
-    if let Some(evidence) = super::path_mtu::explains_large_data(case) {
-        return Weight::Excluded(evidence);
-    }
-    others_failed(case).map_or_else(|| Weight::fits([]), |others| Weight::supported([others]))
-}
-
-/// Evidence that other hosts failed the client at the same time.
-fn others_failed(case: &Case<'_>) -> Option<Evidence> {
-    Some(case.other_hosts_failed()).filter(|&others| others > 0).map(Evidence::OtherHostsFailed)
+    if case.has(Fact::ResetUnserved) || case.has(Fact::TooBig) { Weight::Silent } else { Weight::fits([]) }
 }
 
 /// The SYN is not repeated, the SYN-ACK is: a spoofed source leaves the same, so the client must be known.

@@ -1,19 +1,15 @@
 //! Something drops or rejects the packets (DOMAIN §5).
 
-use super::{Case, Counted, Hypothesis, Weight};
-use crate::handshake::{Cause, Confidence, Evidence, Fact, Verdict};
+use super::{Case, Hypothesis, Weight};
+use crate::handshake::{Cause, Evidence, Fact, Verdict};
 use crate::packet::{IcmpError, Span};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::Filtered,
     shown_by: "an ICMP error that only filters send; or the listener answers no attempt, and each was repeated or waited long",
-    looks_like: "a host that is down, a queue full since before the capture",
     excluded_by: "any answer of the listener",
-    surest: Confidence::Likely,
-    confirmed_by: "a SYN dropped for NETFILTER_DROP, IP_RPFILTER, SOCKET_FILTER, XFRM_POLICY or BPF_CGROUP_EGRESS",
     example: "filtered-server.pcap",
     weigh,
-    counted,
 };
 
 /// An attempt that was not repeated has waited long enough after this.
@@ -32,7 +28,7 @@ fn weigh(case: &Case<'_>) -> Weight {
 }
 
 fn silent(case: &Case<'_>) -> Weight {
-    if case.has_odd_answer() || super::syn_scan::is_knock(case) {
+    if case.has_odd_answer() {
         return Weight::Silent;
     }
     if case.own.answered > 0 {
@@ -53,11 +49,4 @@ fn silent(case: &Case<'_>) -> Weight {
 /// netfilter's `reject` sends (a host without a listener sends RST).
 pub(super) const fn is_filters_word(icmp: IcmpError) -> bool {
     matches!((icmp.v6, icmp.kind, icmp.code), (false, 3, 3 | 9 | 10 | 13) | (true, 1, 1 | 4 | 5 | 6))
-}
-
-/// Judges by SYNs that a filter of the server's host dropped.
-fn counted(case: &Case<'_>) -> Counted {
-    const FILTERS: [&str; 5] =
-        ["NETFILTER_DROP", "IP_RPFILTER", "SOCKET_FILTER", "XFRM_POLICY", "BPF_CGROUP_EGRESS"];
-    case.syn_dropped_for(&FILTERS)
 }

@@ -1,19 +1,14 @@
 //! SYNs are lost or filtered on the way (DOMAIN §5.1).
 
-use super::{Case, Counted, Hypothesis, Weight};
-use crate::handshake::{Cause, Confidence, Evidence};
+use super::{Case, Hypothesis, Weight};
+use crate::handshake::{Cause, Evidence};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::SynLost,
-    shown_by: "the lateness is spread over time and over several listeners of a path; or several hosts, which answer at other times, \
-               leave one client's SYNs unanswered in the same second",
-    looks_like: "a full queue, a server that is down",
+    shown_by: "the lateness is spread over time and over several listeners of a path",
     excluded_by: "a capture near the server, which saw them arrive; a full queue at that time",
-    surest: Confidence::Likely,
-    confirmed_by: "a SYN dropped for TCP_CSUM, CPU_BACKLOG or QDISC_DROP",
-    example: "syn-lost.pcap",
+    example: "",
     weigh,
-    counted,
 };
 
 /// Listeners that lose SYNs of one client, at different times.
@@ -25,16 +20,8 @@ fn weigh(case: &Case<'_>) -> Weight {
             // The SYNs arrived: only the host itself can have dropped them.
             return Some(Weight::Silent);
         }
-        let others = case.other_hosts_failed();
-        if others > 0 && case.own.answered > 0 {
-            return Some(Weight::supported([Evidence::OtherHostsFailed(others)]));
-        }
-        let spread = case.paths.lossy(case.attempt.client.ip()) >= SEVERAL && case.drops_cluster().is_none();
+        let spread =
+            case.paths.lossy_listeners(case.attempt.client.ip()) >= SEVERAL && case.drops_cluster().is_none();
         spread.then(|| Weight::supported([Evidence::DropsSpread]))
     })
-}
-
-/// Judges by SYNs that came damaged, or for which the host's own queues had no room.
-fn counted(case: &Case<'_>) -> Counted {
-    case.syn_dropped_for(&["TCP_CSUM", "CPU_BACKLOG", "QDISC_DROP"])
 }

@@ -6,7 +6,7 @@ use crate::packet::{Span, Timestamp};
 
 /// Handshakes of one client, each no more than [`A_MINUTE`] from the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stay {
+struct ActivePeriod {
     client: IpAddr,
     from: Timestamp,
     to: Timestamp,
@@ -14,18 +14,18 @@ struct Stay {
 
 /// Clients that finished a handshake.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(in crate::listener) struct Finishers(Vec<Stay>);
+pub(in crate::listener) struct Finishers(Vec<ActivePeriod>);
 
 const A_MINUTE: Span = Span::from_secs(60);
 
-/// Stays kept per listener; the one that ended first makes room.
+/// Bound on periods per listener; the one that ended first is dropped.
 const MOST: usize = 64;
 
 impl Finishers {
     pub(super) fn see(&mut self, client: IpAddr, at: Timestamp) {
-        if let Some(stay) = self.0.iter_mut().find(|stay| stay.client == client && stay.touches(at)) {
-            stay.from = stay.from.min(at);
-            stay.to = stay.to.max(at);
+        if let Some(period) = self.0.iter_mut().find(|period| period.client == client && period.touches(at)) {
+            period.from = period.from.min(at);
+            period.to = period.to.max(at);
             return;
         }
         if self.0.len() >= MOST
@@ -33,16 +33,16 @@ impl Finishers {
         {
             self.0.swap_remove(oldest);
         }
-        self.0.push(Stay { client, from: at, to: at });
+        self.0.push(ActivePeriod { client, from: at, to: at });
     }
 
     /// True if the client finished a handshake within a minute before or after that time.
     pub(in crate::listener) fn has(&self, client: IpAddr, at: Timestamp) -> bool {
-        self.0.iter().any(|stay| stay.client == client && stay.touches(at))
+        self.0.iter().any(|period| period.client == client && period.touches(at))
     }
 }
 
-impl Stay {
+impl ActivePeriod {
     fn touches(&self, at: Timestamp) -> bool {
         self.from.minus(A_MINUTE) <= at && at <= self.to.plus(A_MINUTE)
     }

@@ -31,7 +31,15 @@ impl FloodSecond {
 
 /// The seconds of a listener with such SYNs.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(in crate::listener) struct Floods(Vec<FloodSecond>);
+pub(in crate::listener) struct Floods {
+    settled: Seconds,
+    /// SYNs of attempts that look stuck in a live capture, and are settled up to two minutes later.
+    provisional: Seconds,
+}
+
+/// Seconds in order of time.
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Seconds(Vec<FloodSecond>);
 
 /// Seconds kept per listener; past that the calmest is dropped.
 const SECONDS: usize = 128;
@@ -44,9 +52,33 @@ const SOURCES: u32 = 20;
 
 impl Floods {
     pub(super) fn see(&mut self, attempt: &Attempt) {
-        if !is_abandoned(attempt) {
-            return;
+        if is_abandoned(attempt) {
+            self.settled.count(attempt);
         }
+    }
+
+    /// Takes an attempt that looks stuck: each is reported once before it is settled, if it was neither repeated nor
+    /// finished.
+    pub(super) fn see_provisional(&mut self, attempt: &Attempt) {
+        if is_abandoned(attempt) {
+            self.provisional.count(attempt);
+        }
+    }
+
+    /// The flood of the second in which an attempt began, or of one next to it.
+    pub(in crate::listener) fn at(&self, start: Timestamp) -> Option<&FloodSecond> {
+        let both = [&self.settled, &self.provisional].into_iter();
+        both.filter_map(|seconds| seconds.at(start)).max_by_key(|known| known.syns)
+    }
+
+    /// Half-open attempts in the second of an attempt.
+    pub(in crate::listener) fn half_open_at(&self, start: Timestamp) -> u32 {
+        self.settled.half_open_at(start).max(self.provisional.half_open_at(start))
+    }
+}
+
+impl Seconds {
+    fn count(&mut self, attempt: &Attempt) {
         let second = attempt.start.second();
         let mut hasher = DefaultHasher::new();
         attempt.client.ip().hash(&mut hasher);
@@ -76,8 +108,7 @@ impl Floods {
         }
     }
 
-    /// The flood of the second in which an attempt began, or of one next to it.
-    pub(in crate::listener) fn at(&self, start: Timestamp) -> Option<&FloodSecond> {
+    fn at(&self, start: Timestamp) -> Option<&FloodSecond> {
         let second = start.second();
         let first = self.0.partition_point(|known| known.second < second - 1);
         let near = self.0.iter().skip(first).take_while(|known| known.second <= second + 1);
@@ -85,8 +116,7 @@ impl Floods {
         (busiest.syns >= FLOOD).then_some(busiest)
     }
 
-    /// Half-open attempts in the second of an attempt.
-    pub(in crate::listener) fn half_open_at(&self, start: Timestamp) -> u32 {
+    fn half_open_at(&self, start: Timestamp) -> u32 {
         let second = start.second();
         self.0.iter().find(|known| known.second == second).map_or(0, |known| known.half_open)
     }

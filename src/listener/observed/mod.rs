@@ -12,17 +12,15 @@ mod marks;
 mod per_second;
 mod probes;
 mod silence;
-mod sizes;
 
 pub(super) use closing::Closing;
-pub(super) use drops::{DropStretch, Drops, HELD, dropped_between, dropped_syns};
+pub(super) use drops::{DropStretch, Drops, dropped_between, dropped_syns};
 pub(super) use finishers::Finishers;
 pub(super) use floods::{FloodSecond, Floods, is_abandoned};
 pub(super) use marks::Marks;
 pub(super) use per_second::PerSecond;
 pub(super) use probes::Probes;
 pub(super) use silence::Silence;
-pub(super) use sizes::{Sizes, is_large};
 
 use crate::handshake::{Attempt, Fact, System, Verdict};
 use crate::packet::Timestamp;
@@ -36,8 +34,6 @@ pub(super) struct Observed {
     pub(super) drops: Drops,
     /// Clients that sent nothing after their ACK, and those that sent at once.
     pub(super) silence: Silence,
-    /// Sizes of data that was acknowledged, and that was not.
-    pub(super) sizes: Sizes,
     /// RSTs, refusals, and the order in which connections were served.
     pub(super) closing: Closing,
     /// Events that a full queue would have counted: SYNs and ACKs that were not answered, RSTs.
@@ -69,12 +65,13 @@ impl Observed {
         self.other_system.filter(|_| self.linux == 0)
     }
 
-    /// Takes an attempt that shows an overflow before it is settled.
+    /// Takes an attempt that shows an overflow, or looks stuck, before it is settled.
     pub(super) fn see_provisional(&mut self, attempt: &Attempt) {
         // Until it is settled a SYN-ACK may follow and show that the RST was a firewall's.
         if attempt.verdict != Verdict::ResetAfterAck {
             self.marks.see(attempt);
         }
+        self.floods.see_provisional(attempt);
     }
 
     /// Takes a settled attempt.
@@ -101,7 +98,6 @@ impl Observed {
         self.drops.see(attempt);
         self.count_overflow_like(attempt);
         self.silence.see(attempt);
-        self.sizes.see(attempt);
         self.closing.see(attempt);
         self.floods.see(attempt);
         self.probes.see(attempt);

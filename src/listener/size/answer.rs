@@ -3,6 +3,8 @@
 use super::load::Load;
 use super::rate::{AcceptRate, Pace, Stretch, accept_rate, count_within, full_stretches, within};
 use super::simulate::{Model, Outcome, Service};
+use super::sockets::most_of_one;
+use crate::handshake::{Cause, Confidence};
 use crate::packet::{Span, Timestamp};
 
 /// Time for which arrivals outrun accepts before that is a lasting overload and no burst: longer than the client of a
@@ -33,8 +35,21 @@ pub struct Size {
     pub drops: u64,
     /// The limit that the queue had.
     pub limit: Option<Limit>,
+    /// Sockets that share the port, each with such a queue; `None` where that is not known, and one is assumed.
+    pub sockets: Option<u32>,
+    /// SYN cookies at the listener.
+    pub cookies: Cookies,
     /// The backlog, or why there is none.
     pub answer: Answer,
+}
+
+/// `net.ipv4.tcp_syncookies` of the listener's host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cookies {
+    /// True if it is on, as is Linux' default.
+    pub on: bool,
+    /// Known from the kernel, the user or the packets; otherwise assumed.
+    pub known: bool,
 }
 
 /// New clients a second: the mean from the first to the last, and the most in any time of that length.
@@ -99,8 +114,10 @@ pub enum Answer {
 pub enum Unknown {
     /// Nobody was turned away: the queue was large enough for what was seen.
     NoDrops,
-    /// The capture shows only the clients of one host.
+    /// The capture was taken near a few clients.
     OneClientSide,
+    /// The problems have another cause than a full queue.
+    OtherCause(Cause),
     /// Nothing was accepted for so short a time that an application between two accepts does the same.
     TooShort {
         /// From the first drop to the last.
@@ -123,8 +140,10 @@ pub enum Unknown {
 #[must_use]
 pub fn size(load: &Load) -> Size {
     let stretches = full_stretches(load);
-    let accepts = accept_rate(load, &stretches);
-    let limit = limit(load, accepts.as_ref());
+    // The limit shows when cookies came into use, and the rate how many had been accepted before the queue was full.
+    let rough = accept_rate(load, &stretches, load.known.limit);
+    let limit = limit(load, rough.as_ref());
+    let accepts = accept_rate(load, &stretches, limit.map(|limit| limit.value));
     let answer = answer(load, &stretches, accepts.as_ref(), limit);
     Size {
         accepts,
@@ -132,7 +151,27 @@ pub fn size(load: &Load) -> Size {
         turned_away: load.turned_away.len() as u64,
         drops: load.drops.len() as u64,
         limit,
+        sockets: load.known.sockets,
+        cookies: load.cookies(),
         answer,
+    }
+}
+
+impl Size {
+    /// The same, given what the listener's trouble is: where something else than a full queue is at least likely, what
+    /// follows from a full queue is not the answer.
+    #[must_use]
+    pub fn given_cause(self, cause: Option<Cause>, confidence: Option<Confidence>) -> Self {
+        match cause {
+            Some(cause)
+                if cause != Cause::AcceptQueueOverflow
+                    && confidence > Some(Confidence::Possible)
+                    && self.answer != Answer::Unknown(Unknown::NoDrops) =>
+            {
+                Self { answer: Answer::Unknown(Unknown::OtherCause(cause)), ..self }
+            }
+            _ => self,
+        }
     }
 }
 
@@ -164,17 +203,26 @@ impl AcceptRate {
 }
 
 impl Load {
-    /// Model of this load on a listener whose queue has this limit; `None` for a queue that never fills.
+    /// SYN cookies at the listener: as known, or as Linux has them by default.
+    #[must_use]
+    pub fn cookies(&self) -> Cookies {
+        let seen = self.cookies_seen.then_some(true);
+        let known = self.known.cookies.or(seen);
+        Cookies { on: known.unwrap_or(true), known: known.is_some() }
+    }
+
+    /// Model of this load on a single queue with this limit; `None` for a queue that never fills.
     #[must_use]
     pub fn model(&self, service: Service, limit: Option<u32>) -> Model<'_> {
         Model {
             arrivals: &self.arrivals,
             service,
             limit,
+            waiting: self.waiting,
             retries: &self.retries,
+            one_host: self.one_host,
             round_trip: self.round_trip,
-            // Linux has them on; they matter only where more clients shake hands at once than the backlog holds.
-            cookies: true,
+            cookies: self.cookies().on,
             abort: self.abort,
         }
     }
@@ -221,7 +269,7 @@ fn is_one_of_several(load: &Load, first: Timestamp, last: Timestamp) -> bool {
 
 /// The answer where the accept rate was seen.
 fn by_rate(load: &Load, accepts: &AcceptRate, until: Timestamp) -> Answer {
-    let queue = |rate: f64| load.model(accepts.service(rate), None).run();
+    let queue = |rate: f64| load.fullest(accepts.service(rate));
     let (low, high) = accepts.bounds();
     let (most, likely, least) = (queue(low), queue(accepts.planned()), queue(high));
     if let Some(outrun) = outrun(load, &likely) {
@@ -236,7 +284,9 @@ fn by_rate(load: &Load, accepts: &AcceptRate, until: Timestamp) -> Answer {
         let (drops, between) = (load.drops.len() as u64, (least.longest, most.longest));
         return Answer::Unknown(Unknown::TooFewDrops { drops, between });
     }
-    Answer::Backlog { backlog: most.longest, longest_wait: Some(most.longest_wait) }
+    // Without cookies the SYN queue, which has the same limit, must hold all that shake hands at once.
+    let requests = if load.cookies().on { 0 } else { most.most_requests };
+    Answer::Backlog { backlog: most.longest.max(requests), longest_wait: Some(most.longest_wait) }
 }
 
 /// Answer for arrivals that outran accepts for [`OVERLOAD`] or longer: a longer queue only postpones their drops.
@@ -257,7 +307,7 @@ fn outrun(load: &Load, queue: &Outcome) -> Option<Answer> {
 fn without_rate(load: &Load, stretches: &[Stretch], limit: Option<Limit>) -> Answer {
     let turned_away = |stretch: &Stretch| within(&load.turned_away, stretch.from, stretch.to).len();
     let worst = stretches.iter().map(turned_away).max().unwrap_or(0);
-    let more = u32::try_from(worst).unwrap_or(u32::MAX);
+    let more = most_of_one(u32::try_from(worst).unwrap_or(u32::MAX), load.known.queues());
     if more == 0 {
         // Only retries were dropped: those of clients that arrived before the capture began.
         return Answer::Unknown(Unknown::StillFull);
@@ -275,8 +325,12 @@ fn without_rate(load: &Load, stretches: &[Stretch], limit: Option<Limit>) -> Ans
 /// The limit: what is known, or one less than the longest queue that those who got in before the first drop can have made.
 /// Later ones do not count: of many retries at one instant, some seem to have got in that did not.
 fn limit(load: &Load, accepts: Option<&AcceptRate>) -> Option<Limit> {
-    if let Some(value) = load.limit {
+    if let Some(value) = load.known.limit {
         return Some(Limit { value, known: true });
+    }
+    if load.known.queues() > 1 {
+        // Packets do not show which of the queues filled first.
+        return None;
     }
     let (accepts, &first) = (accepts?, load.drops.first()?);
     let before = load.admissions.partition_point(|&at| at <= first);
@@ -286,6 +340,7 @@ fn limit(load: &Load, accepts: Option<&AcceptRate>) -> Option<Limit> {
     let admitted = Model {
         arrivals: load.admissions.get(..before).unwrap_or_default(),
         round_trip: Span::ZERO,
+        cookies: true,
         ..load.model(Service { per_second: accepts.per_second, batch: 1 }, None)
     };
     let value = admitted.run().longest.saturating_sub(1);

@@ -4,11 +4,12 @@
 //! quiet time costs little and a burst keeps its shape.
 
 use super::answer::{Size, size};
+use super::known::KnownQueue;
 use super::load::{Event, Load, Traits, events, median};
 use crate::handshake::Attempt;
 use crate::packet::{Span, Timestamp};
 
-/// Bins that are kept at most: 24 KiB of a listener with very many clients, 48 bytes of one with one.
+/// Bins that are kept at most: 20 KiB of a listener with very many clients, 40 bytes of one with one.
 const BINS: usize = 512;
 /// Length of a new bin: a few accepts of a busy server.
 const FINE: Span = Span::from_millis(2);
@@ -45,7 +46,9 @@ struct Counts {
     to: Timestamp,
     arrivals: u32,
     admissions: u32,
+    unproven: u32,
     drops: u32,
+    ignored: u32,
     turned_away: u32,
 }
 
@@ -57,6 +60,8 @@ impl BoundedLoad {
             match event {
                 Event::Arrival => bin.arrivals += 1,
                 Event::Admission => bin.admissions += 1,
+                Event::Unproven => bin.unproven += 1,
+                Event::Ignored => bin.ignored += 1,
                 Event::Drop => {
                     bin.drops += 1;
                     self.drops += 1;
@@ -72,9 +77,17 @@ impl BoundedLoad {
         self.until = self.until.max(Some(attempt.end));
     }
 
-    /// Estimate of how large the queue should have been, given its limit if known; `None` where nothing was dropped.
-    pub(in crate::listener) fn size(&self, limit: Option<u32>) -> Option<Size> {
-        (self.drops > 0).then(|| size(&Load { limit, ..self.load() }))
+    /// Estimate of how large the queue should have been, given what the kernel knows of it; `None` where nothing was
+    /// dropped.
+    pub(in crate::listener) fn size(&self, known: KnownQueue) -> Option<Size> {
+        (self.drops > 0).then(|| {
+            let load = self.load();
+            let begin = load.arrivals.first().copied().unwrap_or_default();
+            let before = known.samples.partition_point(|sample| sample.at <= begin);
+            let last = before.checked_sub(1).and_then(|last| known.samples.get(last));
+            let waiting = last.filter(|_| known.queues() == 1).map_or(0, |sample| sample.waiting);
+            size(&Load { waiting, known, ..load })
+        })
     }
 
     /// The bin of `at`.
@@ -104,7 +117,9 @@ impl BoundedLoad {
             to: after.map_or(from.plus(length), |bin| bin.from.min(from.plus(length))),
             arrivals: 0,
             admissions: 0,
+            unproven: 0,
             drops: 0,
+            ignored: 0,
             turned_away: 0,
         }
     }
@@ -136,7 +151,9 @@ impl BoundedLoad {
                     last.to = bin.to;
                     last.arrivals += bin.arrivals;
                     last.admissions += bin.admissions;
+                    last.unproven += bin.unproven;
                     last.drops += bin.drops;
+                    last.ignored += bin.ignored;
                     last.turned_away += bin.turned_away;
                     single = false;
                 }
@@ -162,7 +179,9 @@ impl BoundedLoad {
             let middle = bin.from.plus(bin.to.since(bin.from).scaled(1, 2));
             spread(bin.arrivals, bin.from, bin.to, &mut load.arrivals);
             spread(bin.admissions, bin.from, middle, &mut load.admissions);
+            spread(bin.unproven, bin.from, middle, &mut load.unproven);
             spread(bin.drops, middle, bin.to, &mut load.drops);
+            spread(bin.ignored, middle, bin.to, &mut load.ignored);
             spread(bin.turned_away, middle, bin.to, &mut load.turned_away);
         }
         load.round_trip = median(self.round_trips.clone());
@@ -216,7 +235,7 @@ mod tests {
         assert!(bounded.bins.len() <= BINS);
         assert_eq!(bounded.bins.iter().map(|bin| bin.arrivals).sum::<u32>(), 36_130);
         assert!(bounded.bins.windows(2).all(|pair| pair[0].to <= pair[1].from));
-        let (exact, rough) = (size(&load).answer, bounded.size(None).unwrap().answer);
+        let (exact, rough) = (size(&load).answer, bounded.size(KnownQueue::default()).unwrap().answer);
         let backlog = |answer| match answer {
             Answer::Backlog { backlog, .. } => f64::from(backlog),
             other => panic!("{other:?}"),
@@ -239,8 +258,8 @@ mod tests {
     fn nothing_dropped_has_no_size() {
         let mut bounded = BoundedLoad::default();
         samples::healthy().1.iter().for_each(|attempt| bounded.add(attempt));
-        assert_eq!(bounded.size(None), None);
+        assert_eq!(bounded.size(KnownQueue::default()), None);
         samples::overflow_mixed().1.iter().for_each(|attempt| bounded.add(attempt));
-        assert!(bounded.size(None).is_some());
+        assert!(bounded.size(KnownQueue::default()).is_some());
     }
 }

@@ -75,7 +75,7 @@ pub fn candidates(load: &Load, size: &Size, what_if: &WhatIf) -> Vec<Candidate> 
         backlog,
         is_limit: limit == Some(backlog),
         is_answer: answer == Some(backlog),
-        outcome: load.model(service, Some(backlog)).run(),
+        outcome: load.simulate(service, Some(backlog)),
     };
     backlogs.into_iter().map(candidate).collect()
 }
@@ -83,7 +83,7 @@ pub fn candidates(load: &Load, size: &Size, what_if: &WhatIf) -> Vec<Candidate> 
 /// The backlog that holds the load: the answer, or, of an application that is another, the queue that it would have made.
 fn needed(load: &Load, size: &Size, what_if: &WhatIf, service: Service) -> Option<u32> {
     if what_if.changes_application() {
-        return Some(load.model(service, None).run().longest);
+        return Some(load.fullest(service).longest);
     }
     match size.answer {
         Answer::Backlog { backlog, .. } => Some(backlog),

@@ -2,8 +2,10 @@
 //!
 //! Owns how an attempt becomes arrivals, admissions and drops. Does not own what follows from them.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use super::known::KnownQueue;
 use crate::handshake::{Attempt, Fact, Unproven, Vantage, Verdict};
 use crate::listener::schedule::SYNACK_RETRIES;
 use crate::packet::{Span, Timestamp};
@@ -13,6 +15,8 @@ use crate::packet::{Span, Timestamp};
 pub const RETRIES_LINEAR: [Span; 9] = spans([1, 2, 3, 4, 5, 7, 11, 19, 35]);
 /// SYN retries of Linux before 6.5 and of most other systems: each gap is twice the one before (RFC 6298 §5.5).
 pub const RETRIES_DOUBLING: [Span; 6] = spans([1, 3, 7, 15, 31, 63]);
+/// Client hosts that are few: near so few, a capture shows their share of the load. More are a network's, or a balancer's.
+const FEW_CLIENTS: usize = 8;
 /// A retry in these gaps after the first SYN tells the two schedules apart: only the linear one has it at 2 s.
 const SECOND_RETRY: (Span, Span) = (Span::from_millis(1_700), Span::from_millis(2_600));
 
@@ -33,6 +37,10 @@ pub(super) enum Event {
     Arrival,
     /// A handshake that completed: the connection is in the accept queue.
     Admission,
+    /// The same, but nothing shows that the server took the client's ACK; reported as [`Event::Admission`] too.
+    Unproven,
+    /// The first ACK of an attempt, if it was ignored: the server keeps the request. Reported as [`Event::Drop`] too.
+    Ignored,
     /// A SYN that got no answer, or an ACK that was ignored or reset: the queue was full.
     Drop,
     /// The first drop of an attempt, which is reported as [`Event::Drop`] too.
@@ -46,24 +54,34 @@ pub struct Load {
     pub arrivals: Vec<Timestamp>,
     /// Handshakes that completed.
     pub admissions: Vec<Timestamp>,
+    /// Those of them that nothing proves: with SYN cookies a client's ACK may have met a full queue without a trace.
+    pub unproven: Vec<Timestamp>,
     /// SYNs without an answer, retries included, and ACKs that were ignored or reset.
     pub drops: Vec<Timestamp>,
+    /// First ACKs that were ignored, one of each client: requests that fill the SYN queue.
+    pub ignored: Vec<Timestamp>,
     /// Times at which clients first met a full queue, one for each of them.
     pub turned_away: Vec<Timestamp>,
     /// Clients that met a full queue and got in later.
     pub late: u64,
     /// SYN retries of a dropped client, from its first SYN.
     pub retries: Vec<Span>,
+    /// All clients are on one host.
+    pub one_host: bool,
     /// SYN-ACK to ACK, the typical one.
     pub round_trip: Span,
     /// End of what was watched.
     pub until: Option<Timestamp>,
-    /// The queue's limit, where it is known and not only estimated.
-    pub limit: Option<u32>,
+    /// Connections that waited in the queue when the first client arrived.
+    pub waiting: u32,
     /// `net.ipv4.tcp_abort_on_overflow`.
     pub abort: bool,
-    /// All clients are on the host where the capture was taken: those of other hosts are not in it.
+    /// The packets show SYN cookies.
+    pub cookies_seen: bool,
+    /// The capture was taken near a few clients: those of other hosts are not in it.
     pub one_client_side: bool,
+    /// Facts about the queue from elsewhere.
+    pub known: KnownQueue,
 }
 
 impl Load {
@@ -76,9 +94,15 @@ impl Load {
     }
 
     pub(super) fn sort(&mut self) {
-        for times in [&mut self.arrivals, &mut self.admissions, &mut self.drops, &mut self.turned_away] {
-            times.sort_unstable();
-        }
+        let times = [
+            &mut self.arrivals,
+            &mut self.admissions,
+            &mut self.unproven,
+            &mut self.drops,
+            &mut self.ignored,
+            &mut self.turned_away,
+        ];
+        times.into_iter().for_each(|times| times.sort_unstable());
     }
 }
 
@@ -96,7 +120,9 @@ impl Collector {
         let late = events(attempt, |event, at| match event {
             Event::Arrival => self.load.arrivals.push(at),
             Event::Admission => self.load.admissions.push(at),
+            Event::Unproven => self.load.unproven.push(at),
             Event::Drop => self.load.drops.push(at),
+            Event::Ignored => self.load.ignored.push(at),
             Event::TurnedAway => self.load.turned_away.push(at),
         });
         self.load.late += u64::from(late);
@@ -126,8 +152,8 @@ impl Collector {
 /// Traits of a listener's clients that bear on its load.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Traits {
-    first_client: Option<IpAddr>,
-    several_clients: bool,
+    /// Client hosts, at most [`FEW_CLIENTS`].
+    clients: BTreeSet<IpAddr>,
     /// Attempts whose timing shows the capture near the client, and anywhere else.
     near_client: u64,
     elsewhere: u64,
@@ -135,12 +161,14 @@ pub(super) struct Traits {
     linear: u64,
     doubling: u64,
     abort: bool,
+    cookies: bool,
 }
 
 impl Traits {
     pub(super) fn add(&mut self, attempt: &Attempt) {
-        let client = attempt.client.ip();
-        self.several_clients |= *self.first_client.get_or_insert(client) != client;
+        if self.clients.len() < FEW_CLIENTS {
+            self.clients.insert(attempt.client.ip());
+        }
         match attempt.vantage {
             Some(Vantage::Client) => self.near_client += 1,
             Some(Vantage::Server | Vantage::Local | Vantage::Middle) => self.elsewhere += 1,
@@ -151,14 +179,18 @@ impl Traits {
             *if linear { &mut self.linear } else { &mut self.doubling } += 1;
         }
         self.abort |= attempt.verdict == Verdict::ResetAfterAck;
+        // Linux keeps any other request whose ACK meets a full queue, and sends its SYN-ACK again.
+        self.cookies |= attempt.verdict == Verdict::AckIgnored && attempt.retries.syn_ack == 0;
     }
 
     pub(super) fn apply(&self, load: &mut Load) {
         load.retries =
             if self.doubling > self.linear { RETRIES_DOUBLING.to_vec() } else { RETRIES_LINEAR.to_vec() };
+        load.one_host = self.clients.len() == 1;
         load.abort = self.abort;
-        // A capture near one client shows only that client's share of the load.
-        load.one_client_side = !self.several_clients && self.near_client > self.elsewhere;
+        load.cookies_seen = self.cookies;
+        // A capture near few clients shows only their share of the load.
+        load.one_client_side = self.clients.len() < FEW_CLIENTS && self.near_client > self.elsewhere;
     }
 }
 
@@ -211,9 +243,13 @@ fn arrivals_admissions_drops(attempt: &Attempt, mut take: impl FnMut(Event, Time
             // Data that goes unacknowledged is what SYN cookies leave of a full queue.
             if attempt.unproven != Some(Unproven::DataUnacknowledged) {
                 take(Event::Admission, acked);
+                if attempt.established.is_none() {
+                    take(Event::Unproven, acked);
+                }
             }
         }
         Verdict::SynackRetransmitted => {
+            take(Event::Ignored, acked);
             // Each retransmitted SYN-ACK draws an ACK, as much later than the first one as it is itself.
             let acks = || [Span::ZERO].into_iter().chain(attempt.retry_at.iter().copied());
             // Linux gives up after the default retries: the last ACK was ignored too.

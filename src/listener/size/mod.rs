@@ -8,17 +8,21 @@
 mod answer;
 mod bounded;
 mod candidates;
+mod known;
 mod load;
 mod rate;
 mod series;
 mod simulate;
+mod sockets;
+mod stretch;
 #[cfg(test)]
 mod tests;
 
 pub(super) use bounded::BoundedLoad;
 
-pub use answer::{Answer, ArrivalRates, Limit, Size, Unknown, size};
+pub use answer::{Answer, ArrivalRates, Cookies, Limit, Size, Unknown, size};
 pub use candidates::{Candidate, WhatIf, candidates};
+pub use known::{KnownQueue, QueueSample};
 pub use load::{Collector, Load, RETRIES_DOUBLING, RETRIES_LINEAR};
 pub use rate::{AcceptRate, Pace};
 pub use series::{Bin, Series};

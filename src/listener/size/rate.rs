@@ -3,7 +3,10 @@
 //! At each drop the queue holds one connection more than its limit. Between two drops of one full stretch the queue
 //! therefore gained as many connections as it lost: each admission stands for one `accept()`. Outside of full stretches
 //! the application may have waited for connections, and admissions say nothing of what it can do.
+//!
+//! Where the kernel's own samples of the queue are there, two that found it full are as good as two drops.
 
+use super::known::QueueSample;
 use super::load::{Load, median};
 use crate::packet::{Span, Timestamp};
 
@@ -14,7 +17,7 @@ const LONGEST_GAP: (Span, Span) = (Span::from_millis(100), Span::from_millis(1_5
 /// Stretches shorter than this share of the longest say little, and much about their ends.
 const SHORT: i64 = 5;
 /// Accepts that make a rate; in [`LONG`], fewer do.
-const FEW: usize = 3;
+const FEW: u64 = 3;
 /// Time in which the lack of accepts is one of the application, and not of the time.
 const LONG: Span = Span::from_secs(1);
 /// Accepts missing from the schedule of an even pace before the pace is called uneven. Two is what an even one shows.
@@ -100,10 +103,65 @@ fn gap(pair: &[Timestamp]) -> Option<Span> {
     }
 }
 
-/// The accept rate that these stretches show; `None` where they show no accept, or no time.
-pub(super) fn accept_rate(load: &Load, stretches: &[Stretch]) -> Option<AcceptRate> {
+/// The accept rate that the drops show, or the kernel's samples where they saw the queue full for longer. `None` where they
+/// show no accept, or no time.
+///
+/// `limit` is that of the queue, as far as it is known yet.
+pub(super) fn accept_rate(load: &Load, stretches: &[Stretch], limit: Option<u32>) -> Option<AcceptRate> {
+    let by_drops = rate_by_drops(load, stretches, limit);
+    let by_samples = rate_by_samples(load);
+    match (by_drops, by_samples) {
+        (Some(by_drops), Some(by_samples)) if by_samples.over > by_drops.over => {
+            // One sample a second says nothing of bursts.
+            Some(AcceptRate { pace: by_drops.pace, ..by_samples })
+        }
+        (Some(by_drops), _) => Some(by_drops),
+        (None, by_samples) => by_samples,
+    }
+}
+
+/// The accept rate between each two samples that found the queue full, if it cannot have emptied in between.
+fn rate_by_samples(load: &Load) -> Option<AcceptRate> {
+    let (limit, samples) = load.known.single_queue()?;
+    let full = |pair: &&[QueueSample]| pair.iter().all(|sample| sample.waiting >= limit);
+    let (mut accepted, mut over, mut pairs) = (0_u64, Span::ZERO, 0_u32);
+    for pair in samples.windows(2).filter(full) {
+        let [one, other] = pair else { continue };
+        let seen = count_within(&load.admissions, one.at, other.at) as u64;
+        // Both are at least what got in: packets also show ACKs of cookies that were ignored, and the kernel counts what
+        // other listeners got.
+        let admitted = other.opened.map_or(seen, |opened| opened.min(seen));
+        if admitted > u64::from(limit) && count_within(&load.drops, one.at, other.at) == 0 {
+            continue;
+        }
+        accepted += (admitted + u64::from(one.waiting)).saturating_sub(other.waiting.into());
+        over = over.plus(other.at.since(one.at));
+        pairs += 1;
+    }
+    rate(accepted, over, pairs as usize, Pace::Even)
+}
+
+/// The accept rate that these stretches show: before SYN cookies came into use, if that is enough. Otherwise it may be lower
+/// by all admissions that nothing proves.
+fn rate_by_drops(load: &Load, stretches: &[Stretch], limit: Option<u32>) -> Option<AcceptRate> {
     let new: Vec<Stretch> = stretches.iter().filter_map(|stretch| of_new_clients(load, stretch)).collect();
     let stretches = if new.iter().any(|stretch| stretch.length() > Span::ZERO) { &new } else { stretches };
+    let limit = limit.filter(|_| load.cookies().on);
+    let Some(cookies) = limit.and_then(|limit| cookies_from(load, limit)) else {
+        return rate_within(load, stretches);
+    };
+    let before = |stretch: &Stretch| until(load, stretch, cookies);
+    let certain: Vec<Stretch> = stretches.iter().filter_map(before).collect();
+    rate_within(load, &certain).or_else(|| {
+        let all = rate_within(load, stretches)?;
+        let doubtful = load.unproven.iter().filter(|&&at| at >= cookies);
+        let doubtful = doubtful.filter(|&&at| stretches.iter().any(|s| s.from < at && at <= s.to)).count();
+        Some(AcceptRate { low: (all.low - doubtful as f64 / all.over.as_secs_f64()).max(0.0), ..all })
+    })
+}
+
+/// The accept rate of these stretches.
+fn rate_within(load: &Load, stretches: &[Stretch]) -> Option<AcceptRate> {
     let longest = stretches.iter().map(|stretch| stretch.length()).max()?;
     let used: Vec<Stretch> = stretches
         .iter()
@@ -112,21 +170,46 @@ pub(super) fn accept_rate(load: &Load, stretches: &[Stretch]) -> Option<AcceptRa
         .collect();
     let over = used.iter().fold(Span::ZERO, |sum, stretch| sum.plus(stretch.length()));
     let accepted: usize = used.iter().map(|stretch| stretch.admissions).sum();
+    let mut rate = rate(accepted as u64, over, used.len(), Pace::Even)?;
+    rate.pace = pace(load, &used, rate.per_second);
+    Some(rate)
+}
+
+/// The first admission that may be none: nothing proves it, and the SYN queue was full, so that its SYN was answered with a
+/// cookie. Linux ignores the ACK of such a handshake without a trace when the accept queue is full.
+fn cookies_from(load: &Load, limit: u32) -> Option<Timestamp> {
+    let requests = |at: Timestamp| {
+        // A request whose ACK was ignored is kept until its SYN-ACK is sent again, and longer.
+        let kept = count_within(&load.ignored, at.minus(Span::from_secs(1)), at);
+        kept + count_within(&load.arrivals, at.minus(load.round_trip), at)
+    };
+    load.unproven.iter().copied().find(|&at| requests(at) >= limit as usize)
+}
+
+/// The part of a stretch before `end`, to its last drop.
+fn until(load: &Load, stretch: &Stretch, end: Timestamp) -> Option<Stretch> {
+    let last = *within(&load.drops, stretch.from, stretch.to.min(end)).last()?;
+    let admissions = count_within(&load.admissions, stretch.from, last);
+    Some(Stretch { from: stretch.from, to: last, admissions })
+}
+
+/// The rate of so many accepts in this time, which is in so many parts; `None` of too few.
+fn rate(accepted: u64, over: Span, parts: usize, pace: Pace) -> Option<AcceptRate> {
     if accepted == 0 || over <= Span::ZERO || accepted < FEW && over < LONG {
         return None;
     }
     let seconds = over.as_secs_f64();
-    let per_second = accepted as f64 / seconds;
-    // A stretch may begin just after an accept and end just before one, or the other way round; these errors add up as
+    let accepts = accepted as f64;
+    // A part may begin just after an accept and end just before one, or the other way round; these errors add up as
     // independent ones do.
-    let error = (used.len() as f64).sqrt();
+    let error = (parts as f64).sqrt();
     Some(AcceptRate {
-        per_second,
-        low: (accepted as f64 - error).max(0.0) / seconds,
-        high: (accepted as f64 + error) / seconds,
+        per_second: accepts / seconds,
+        low: (accepts - error).max(0.0) / seconds,
+        high: (accepts + error) / seconds,
         over,
-        accepted: accepted as u64,
-        pace: pace(load, &used, per_second),
+        accepted,
+        pace,
     })
 }
 

@@ -30,7 +30,7 @@ pub struct Bin {
     pub admissions: u32,
     /// SYNs and ACKs that met a full queue.
     pub drops: u32,
-    /// The longest queue that all clients would have made, none turned away.
+    /// The longest queue that all clients would have made, none turned away: of several sockets, at the fullest.
     pub wanted: u32,
 }
 
@@ -40,7 +40,7 @@ impl Series {
     #[must_use]
     pub fn of(load: &Load, service: Service) -> Option<Self> {
         load.drops.first()?;
-        let outcome = load.model(service, None).run_traced();
+        let outcome = load.fullest(service);
         let (grows, peak) = (outcome.grows_from?, outcome.longest_at?);
         let emptied = outcome.lengths.iter().find(|&&(at, length)| at > peak && length == 0)?.0;
         let margin = emptied.since(grows).scaled(1, MARGIN);

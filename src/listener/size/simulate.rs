@@ -13,6 +13,10 @@ use std::collections::{BinaryHeap, VecDeque};
 use crate::listener::schedule::SYNACK_RETRIES;
 use crate::packet::{Span, Timestamp};
 
+/// Slot of Linux' timer wheel for time-outs of a second (`kernel/time/timer.c`): 32 ms with HZ=250, as most distributions
+/// have it; 64 ms with 1000, 80 ms with 100. Longer time-outs, to which few clients get, have longer slots.
+const SLOT: Span = Span::from_millis(32);
+
 /// The application's `accept()` calls while connections wait.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Service {
@@ -40,8 +44,12 @@ pub struct Model<'a> {
     pub service: Service,
     /// The queue's limit; `None` for a queue that never fills.
     pub limit: Option<u32>,
+    /// Connections that wait when the first client arrives.
+    pub waiting: u32,
     /// SYN retries of a dropped client, from its first SYN.
     pub retries: &'a [Span],
+    /// The clients are one host, whose kernel fires retry timers many at an instant.
+    pub one_host: bool,
     /// From a SYN to the ACK of the same handshake.
     pub round_trip: Span,
     /// `net.ipv4.tcp_syncookies` is on.
@@ -55,6 +63,10 @@ pub struct Model<'a> {
 pub struct Outcome {
     /// SYNs dropped and ACKs ignored by a full accept queue: what Linux counts as ListenOverflows.
     pub overflows: u64,
+    /// ACKs with a SYN cookie among them: no packet shows that they were ignored.
+    pub cookie_overflows: u64,
+    /// Clients whose first ACK was ignored and whose request is kept, so that their SYN-ACK is sent again.
+    pub ignored: u64,
     /// SYNs dropped because too many requests waited for their ACK, with cookies off.
     pub syn_queue_drops: u64,
     /// Clients that met a full queue at least once.
@@ -65,10 +77,12 @@ pub struct Outcome {
     pub lost: u64,
     /// Clients that got into the queue.
     pub admitted: u64,
-    /// Connections that the application accepted.
+    /// Connections that the application accepted, those that waited at the start included.
     pub accepted: u64,
     /// The most connections that waited at one time.
     pub longest: u32,
+    /// The most handshakes that waited for their ACK at one time: the longest SYN queue.
+    pub most_requests: u32,
     /// Time at which the queue first was that long.
     pub longest_at: Option<Timestamp>,
     /// The last time before that when none waited.
@@ -133,7 +147,8 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn new(model: &'a Model<'a>, traced: bool) -> Self {
         let first = |(client, &at)| Reverse((at, Happening::Syn { client, round: 0 }));
-        Self {
+        let begin = model.arrivals.first().copied();
+        let mut run = Self {
             model,
             interval: model.service.interval(),
             next: model.arrivals.iter().enumerate().map(first).collect(),
@@ -142,10 +157,14 @@ impl<'a> Run<'a> {
             requests: 0,
             accept_due: false,
             last_accept: None,
-            empty_since: model.arrivals.first().copied(),
+            empty_since: begin,
             traced,
             outcome: Outcome::default(),
+        };
+        if let Some(begin) = begin {
+            (0..model.waiting).for_each(|_| run.enqueue(begin));
         }
+        run
     }
 
     fn finish(mut self) -> Outcome {
@@ -172,31 +191,37 @@ impl<'a> Run<'a> {
         let too_many = self.model.limit.is_some_and(|limit| self.requests >= limit.max(1));
         if too_many && !self.model.cookies {
             self.outcome.syn_queue_drops += 1;
-            return self.turn_away(client, round);
+            return self.turn_away(now, client, round);
         }
         if self.is_full() {
             self.outcome.overflows += 1;
-            return self.turn_away(client, round);
+            return self.turn_away(now, client, round);
         }
         self.clients[client].by_cookie = too_many;
         self.clients[client].retried = round > 0;
         self.requests += u32::from(!too_many);
+        self.outcome.most_requests = self.outcome.most_requests.max(self.requests);
         self.schedule(now.plus(self.model.round_trip), Happening::Ack { client, round: 0 });
     }
 
     /// A dropped SYN: the client sends it again, as long as its schedule has it.
-    fn turn_away(&mut self, client: usize, round: usize) {
-        self.note_turned_away(client);
-        match self.model.retries.get(round) {
-            Some(&after) => {
-                let at = self.model.arrivals[client].plus(after);
-                self.schedule(at, Happening::Syn { client, round: round + 1 });
-            }
-            None => self.outcome.lost += 1,
-        }
+    fn turn_away(&mut self, now: Timestamp, client: usize, round: usize) {
+        self.count_turned_away(client);
+        let Some(&after) = self.model.retries.get(round) else {
+            self.outcome.lost += 1;
+            return;
+        };
+        let at = if self.model.one_host {
+            // Each timer is set when the one before has fired.
+            let before = round.checked_sub(1).and_then(|last| self.model.retries.get(last)).copied();
+            fires_at(now.plus(after.minus(before.unwrap_or_default())))
+        } else {
+            self.model.arrivals[client].plus(after)
+        };
+        self.schedule(at, Happening::Syn { client, round: round + 1 });
     }
 
-    fn note_turned_away(&mut self, client: usize) {
+    fn count_turned_away(&mut self, client: usize) {
         let client = &mut self.clients[client];
         self.outcome.turned_away += u64::from(!client.turned_away);
         client.turned_away = true;
@@ -206,7 +231,9 @@ impl<'a> Run<'a> {
         let by_cookie = self.clients[client].by_cookie;
         if self.is_full() {
             self.outcome.overflows += 1;
-            self.note_turned_away(client);
+            self.outcome.cookie_overflows += u64::from(by_cookie);
+            self.outcome.ignored += u64::from(!by_cookie && round == 0 && !self.model.abort);
+            self.count_turned_away(client);
             let next = SYNACK_RETRIES.get(round).filter(|_| !by_cookie && !self.model.abort);
             if let Some(&after) = next {
                 let before = round.checked_sub(1).and_then(|last| SYNACK_RETRIES.get(last)).copied();
@@ -221,6 +248,11 @@ impl<'a> Run<'a> {
         self.requests -= u32::from(!by_cookie);
         self.outcome.late += u64::from(self.clients[client].retried || round > 0);
         self.outcome.admitted += 1;
+        self.enqueue(now);
+    }
+
+    /// A connection gets into the queue.
+    fn enqueue(&mut self, now: Timestamp) {
         self.queue.push_back(now);
         let length = u32::try_from(self.queue.len()).unwrap_or(u32::MAX);
         if length > self.outcome.longest {
@@ -273,9 +305,15 @@ impl<'a> Run<'a> {
     }
 }
 
+/// Time at which Linux fires a timer that is due at `due`: with all others of the same slot of its timer wheel.
+fn fires_at(due: Timestamp) -> Timestamp {
+    let slot = SLOT.as_nanos();
+    Timestamp::from_nanos(due.as_nanos().div_euclid(slot).saturating_add(1).saturating_mul(slot))
+}
+
 #[cfg(test)]
 impl Model<'_> {
-    /// Runs the model, and keeps what a capture near its listener would show.
+    /// Runs the model, and keeps what a capture near its listener would show of clients that send nothing.
     pub(crate) fn observe(&self) -> super::Load {
         let mut run = Run::new(self, false);
         let mut load = super::Load {
@@ -284,19 +322,21 @@ impl Model<'_> {
             round_trip: self.round_trip,
             ..super::Load::default()
         };
-        let counts = |run: &Run<'_>| (run.outcome.overflows, run.outcome.admitted, run.outcome.turned_away);
+        let counts = |run: &Run<'_>| {
+            let Outcome { overflows, cookie_overflows, ignored, admitted, turned_away, .. } = run.outcome;
+            // The handshake of an ignored cookie looks like one that completed, of a client that was never turned away.
+            let (drops, admissions) = (overflows - cookie_overflows, admitted + cookie_overflows);
+            [drops, ignored, admissions, turned_away - cookie_overflows]
+        };
         let mut before = counts(&run);
         while let Some(now) = run.step() {
             let after = counts(&run);
-            if after.0 > before.0 {
-                load.drops.push(now);
-            }
-            if after.1 > before.1 {
-                load.admissions.push(now);
-            }
-            if after.2 > before.2 {
-                load.turned_away.push(now);
-            }
+            let grown = |index: usize| after[index] > before[index];
+            load.drops.extend(grown(0).then_some(now));
+            load.ignored.extend(grown(1).then_some(now));
+            load.admissions.extend(grown(2).then_some(now));
+            load.unproven.extend(grown(2).then_some(now));
+            load.turned_away.extend(grown(3).then_some(now));
             before = after;
         }
         load.late = run.outcome.late;

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::handshake::{Cause, Confidence};
 use crate::packet::{Span, Timestamp};
 
 fn at(seconds: f64) -> Timestamp {
@@ -14,7 +15,9 @@ fn model(arrivals: &[Timestamp], per_second: f64, limit: u32) -> Model<'_> {
         arrivals,
         service: Service { per_second, batch: 1 },
         limit: Some(limit),
+        waiting: 0,
         retries: &RETRIES_LINEAR,
+        one_host: false,
         round_trip: Span::from_millis(2),
         cookies: true,
         abort: false,
@@ -33,16 +36,20 @@ proptest! {
         rate in 1.0..2_000.0,
         limit in 0_u32..100,
         batch in 1_u32..20,
+        waiting in 0_u32..50,
         cookies: bool,
         abort: bool,
+        one_host: bool,
     ) {
         let arrivals = arrivals(&gaps);
-        let model =
-            Model { cookies, abort, service: Service { per_second: rate, batch }, ..model(&arrivals, rate, limit) };
+        let service = Service { per_second: rate, batch };
+        let model = Model { cookies, abort, one_host, waiting, service, ..model(&arrivals, rate, limit) };
         let outcome = model.run();
         prop_assert_eq!(outcome.admitted + outcome.lost, arrivals.len() as u64);
-        prop_assert_eq!(outcome.accepted, outcome.admitted, "the application goes on until the queue is empty");
-        prop_assert!(outcome.longest <= limit + 1);
+        let all = outcome.admitted + u64::from(waiting);
+        prop_assert_eq!(outcome.accepted, all, "the application goes on until the queue is empty");
+        prop_assert!(outcome.longest <= (limit + 1).max(waiting));
+        prop_assert!(cookies || outcome.most_requests <= limit.max(1));
         prop_assert!(outcome.late <= outcome.turned_away);
         prop_assert!(outcome.turned_away <= outcome.overflows + outcome.syn_queue_drops);
     }
@@ -66,6 +73,25 @@ proptest! {
             let half = Model { round_trip: Span::ZERO, ..model(&arrivals, rate, wanted / 2) }.run();
             prop_assert!(half.overflows > 0 || wanted / 2 + 1 >= wanted);
         }
+    }
+
+    /// With several sockets, too, each client gets in or is lost, and the fullest queue is one that holds all at each.
+    #[test]
+    fn several_sockets_have_the_same_clients(
+        gaps in prop::collection::vec(0_u32..20_000, 1..300),
+        rate in 1.0..2_000.0,
+        limit in 0_u32..60,
+        sockets in 1_u32..6,
+    ) {
+        let known = KnownQueue { sockets: Some(sockets), ..KnownQueue::default() };
+        let arrivals = arrivals(&gaps);
+        let load = Load { arrivals, known, retries: RETRIES_LINEAR.to_vec(), ..Load::default() };
+        let service = Service { per_second: rate, batch: 1 };
+        let outcome = load.simulate(service, Some(limit));
+        prop_assert_eq!(outcome.admitted + outcome.lost, load.arrivals.len() as u64);
+        prop_assert!(outcome.longest <= limit + 1);
+        let wanted = load.fullest(service).longest;
+        prop_assert_eq!(load.simulate(service, Some(wanted)).overflows, 0);
     }
 
     /// Little's law: the queue's length, summed over time, is the time that the connections in it waited.
@@ -122,6 +148,18 @@ fn a_client_retries_by_its_schedule() {
     }
 }
 
+/// Many retries at one instant get SYN-ACKs before the first ACK fills the queue: more by cookies, whose ACKs are lost.
+#[test]
+fn one_hosts_timers_fire_together() {
+    let arrivals = burst(0.0, 130, 0.2);
+    let apart = model(&arrivals, 50.0, 12);
+    let together = Model { one_host: true, ..apart };
+    let (apart, together) = (apart.run(), together.run());
+    assert!(apart.lost < 10, "{}", apart.lost);
+    assert!(together.lost > 20, "{}", together.lost);
+    assert!(together.overflows < apart.overflows * 9 / 10, "{} {}", together.overflows, apart.overflows);
+}
+
 #[test]
 fn ignored_acks_recover_and_resets_do_not() {
     // All SYNs arrive before the first ACK.
@@ -146,6 +184,22 @@ fn a_burst_gets_the_backlog_that_holds_it() {
     assert!(longest_wait.unwrap() > Span::from_millis(800));
     let limit = found.limit.unwrap();
     assert!((15..=18).contains(&limit.value) && !limit.known, "{limit:?}");
+}
+
+/// Requests whose ACKs were ignored fill the SYN queue; cookies take over, whose ignored ACKs look like handshakes that
+/// completed. These are not taken for accepts.
+#[test]
+fn ignored_cookies_are_no_accepts() {
+    let arrivals = burst(0.0, 240, 0.3);
+    let busy = Model { round_trip: Span::from_millis(3), ..model(&arrivals, 90.0, 12) };
+    let load = Load { until: Some(at(12.0)), ..busy.observe() };
+    let bogus = busy.run().cookie_overflows;
+    assert!(bogus > 20, "{bogus}");
+    let seen = size(&load).accepts.unwrap();
+    assert!((80.0..100.0).contains(&seen.per_second), "{seen:?}");
+    // With the server's answers each admission is proven.
+    let all = size(&Load { unproven: Vec::new(), ..load }).accepts.unwrap();
+    assert!(all.per_second > 120.0, "{all:?}");
 }
 
 #[test]
@@ -188,9 +242,96 @@ fn a_pause_of_a_fast_application_is_held_by_what_came_meanwhile() {
     load.admissions.sort_unstable();
     let more = size(&load).answer;
     assert_eq!(more, Answer::MoreThanLimit { more: 64 });
-    load.limit = Some(16);
+    load.known.limit = Some(16);
     let known = size(&load).answer;
     assert_eq!(known, Answer::Backlog { backlog: 80, longest_wait: None });
+}
+
+#[test]
+fn each_of_several_sockets_needs_more_than_its_share_and_less_than_all() {
+    let arrivals = burst(0.0, 400, 0.5);
+    let load = observe(&arrivals, Service { per_second: 200.0, batch: 1 }, 16, 12.0);
+    let backlog = |sockets| {
+        let known = KnownQueue { sockets, limit: Some(16), ..KnownQueue::default() };
+        let found = size(&Load { known, ..load.clone() });
+        assert_eq!(found.sockets, sockets);
+        let Answer::Backlog { backlog, .. } = found.answer else { panic!("{found:?}") };
+        backlog
+    };
+    let (one, four) = (backlog(None), backlog(Some(4)));
+    assert!(four > one / 4 && four < one / 2, "{four} each for {one} in all");
+    assert_eq!(backlog(Some(1)), one);
+}
+
+/// Samples of a queue with a limit of 16, one a second.
+fn samples(waiting: &[u32], opened: u64) -> KnownQueue {
+    let sample = |(second, &waiting): (usize, &u32)| {
+        let opened = (second > 0).then_some(opened);
+        QueueSample { at: at(second as f64), waiting, opened }
+    };
+    let samples = waiting.iter().enumerate().map(sample).collect();
+    KnownQueue { limit: Some(16), samples, ..KnownQueue::default() }
+}
+
+#[test]
+fn the_kernels_samples_show_a_rate_that_few_drops_do_not() {
+    // Ten accepts a second keep up with ten clients, one of which is dropped now and then.
+    let admissions = burst(0.05, 40, 4.0);
+    let drops = vec![at(0.5), at(3.5)];
+    let load =
+        Load { arrivals: admissions.clone(), admissions, drops, until: Some(at(6.0)), ..Load::default() };
+    assert_eq!(size(&load).accepts, None);
+    let accepts = |known| size(&Load { known, ..load.clone() }).accepts;
+    let seen = accepts(samples(&[17, 16, 17, 16, 17], 10)).unwrap();
+    assert_eq!((seen.accepted, seen.over), (40, Span::from_secs(4)));
+    // Each pair of samples may be off by one accept at either end.
+    assert!((9.4..9.6).contains(&seen.low) && (10.4..10.6).contains(&seen.high), "{seen:?}");
+    // Packets show more admissions than the kernel counted: ACKs of cookies that were ignored.
+    assert_eq!(accepts(samples(&[17, 16, 17, 16, 17], 4)).unwrap().accepted, 16);
+    // Between two samples that found it far from full the application may have had nothing to accept.
+    assert_eq!(accepts(samples(&[17, 3, 2, 3, 17], 10)), None);
+    // Samples of the fullest of several sockets say nothing of the others.
+    assert_eq!(accepts(KnownQueue { sockets: Some(2), ..samples(&[17, 16, 17], 10) }), None);
+}
+
+#[test]
+fn those_that_wait_at_the_start_need_their_places() {
+    let arrivals = burst(0.0, 50, 0.1);
+    let longest = |waiting| {
+        let load = Load { arrivals: arrivals.clone(), waiting, ..Load::default() };
+        load.fullest(Service { per_second: 100.0, batch: 1 }).longest
+    };
+    assert_eq!(longest(30), longest(0) + 30);
+}
+
+#[test]
+fn without_cookies_the_backlog_must_hold_all_that_shake_hands_at_once() {
+    let arrivals = burst(0.0, 130, 0.3);
+    let service = Service { per_second: 300.0, batch: 1 };
+    let observed = Load { unproven: Vec::new(), ..observe(&arrivals, service, 8, 12.0) };
+    let backlog = |cookies, millis| {
+        let known = KnownQueue { cookies, limit: Some(8), ..KnownQueue::default() };
+        let found = size(&Load { known, round_trip: Span::from_millis(millis), ..observed.clone() });
+        let Answer::Backlog { backlog, .. } = found.answer else { panic!("{found:?}") };
+        backlog
+    };
+    assert_eq!(backlog(Some(true), 200), backlog(None, 200));
+    // Of 433 clients a second some 87 have not sent their ACK within 200 ms.
+    assert!(backlog(None, 200) < 60 && (85..90).contains(&backlog(Some(false), 200)));
+    assert_eq!(backlog(Some(false), 2), backlog(None, 2));
+}
+
+#[test]
+fn another_cause_is_no_question_of_size() {
+    let arrivals = burst(0.0, 60, 0.1);
+    let found = size(&observe(&arrivals, Service { per_second: 0.0, batch: 1 }, 8, 40.0));
+    let given = |cause, confidence| found.clone().given_cause(cause, confidence).answer;
+    let other = Some(Cause::DeferAccept);
+    let refused = Answer::Unknown(Unknown::OtherCause(Cause::DeferAccept));
+    assert_eq!(given(other, Some(Confidence::Likely)), refused);
+    assert_eq!(given(other, Some(Confidence::Possible)), found.answer);
+    assert_eq!(given(Some(Cause::AcceptQueueOverflow), Some(Confidence::Likely)), found.answer);
+    assert_eq!(given(None, None), found.answer);
 }
 
 #[test]

@@ -73,7 +73,7 @@ impl<'a> Bytes<'a> {
         self.wire = length;
     }
 
-    /// Removes the end of the packet, for the first of several fragments: the rest of the packet was not lost.
+    /// Marks the first of several fragments: the packet's end is unknown, so missing bytes count as truncated.
     pub(super) const fn continue_in_other_fragments(&mut self) {
         self.wire = u16::MAX as usize;
     }

@@ -1,4 +1,4 @@
-//! Record of a listener, with its clients, episodes and percentiles.
+//! Record of a listener, with its clients and percentiles.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -7,21 +7,21 @@ use serde::{Serialize, Serializer};
 use strum::IntoEnumIterator;
 
 use super::attempt::RetriesRecord;
+use super::episode::EpisodeRecord;
 use super::kernel::KernelRecord;
 use super::size::SizeRecord;
 use super::{Rfc3339, Seconds, Shown, StatementRecord, sysctl};
 use crate::handshake::{Cause, Confidence, Verdict};
-use crate::listener::{Clients, Episode, Listener, ListenerEvidence, Percentiles, Scan, Tally};
+use crate::listener::{Clients, Listener, ListenerEvidence, Percentiles, Tally};
 use crate::packet::Endpoint;
 use crate::report::{display_filter, wording};
 
-/// Record of a listener. `server` is null on the record of a scan, and on that which folds the listeners past the bound.
+/// Record of a listener. `server` is null on the record that folds the listeners past the bound.
 #[derive(Serialize)]
 pub(in crate::report) struct ListenerRecord<'a> {
     server: Option<Shown<Endpoint>>,
     server_ip: Option<IpAddr>,
     server_port: Option<u16>,
-    scan: Option<ScanRecord>,
     attempts: u64,
     verdicts: VerdictCounts<'a>,
     unproven: u64,
@@ -51,12 +51,10 @@ impl<'a> From<&'a Listener> for ListenerRecord<'a> {
             kind: advice.kind().name(),
             text: wording::advice(advice, listener.server, listener.kernel.as_ref()),
         });
-        let sockets = listener.kernel.as_ref().map_or(1, |kernel| kernel.sockets);
         Self {
             server: listener.server.map(Shown),
             server_ip: listener.server.map(|server| server.ip()),
             server_port: listener.server.map(|server| server.port()),
-            scan: listener.scan.map(ScanRecord::from),
             attempts: listener.verdicts.total(),
             verdicts: VerdictCounts(&listener.verdicts),
             unproven: listener.unproven,
@@ -75,7 +73,7 @@ impl<'a> From<&'a Listener> for ListenerRecord<'a> {
             advice: advice.collect(),
             display_filter: display_filter::of(listener),
             retries: listener.retries.into(),
-            size: listener.size.as_ref().map(|size| SizeRecord::of(size, sockets)),
+            size: listener.size.as_ref().map(SizeRecord::of),
             kernel: listener.kernel.as_ref().map(|stats| Box::new(KernelRecord::from(stats))),
         }
     }
@@ -84,20 +82,6 @@ impl<'a> From<&'a Listener> for ListenerRecord<'a> {
 impl From<&ListenerEvidence> for StatementRecord {
     fn from(evidence: &ListenerEvidence) -> Self {
         Self { code: evidence.code(), text: wording::listener_evidence(evidence) }
-    }
-}
-
-/// A scan whose listeners this record sums up; `host` is null if they are on several.
-#[derive(Serialize)]
-struct ScanRecord {
-    client: IpAddr,
-    host: Option<IpAddr>,
-    servers: u64,
-}
-
-impl From<Scan> for ScanRecord {
-    fn from(Scan { client, host, servers }: Scan) -> Self {
-        Self { client, host, servers }
     }
 }
 
@@ -137,31 +121,6 @@ struct PercentilesRecord {
 impl From<Percentiles> for PercentilesRecord {
     fn from(Percentiles { p50, p90, p99, max }: Percentiles) -> Self {
         Self { p50: p50.into(), p90: p90.into(), p99: p99.into(), max: max.into() }
-    }
-}
-
-#[derive(Serialize)]
-struct EpisodeRecord<'a> {
-    cause: Option<&'static str>,
-    confidence: Option<&'static str>,
-    from: Shown<Rfc3339>,
-    until: Shown<Rfc3339>,
-    ongoing: bool,
-    attempts: u64,
-    verdicts: VerdictCounts<'a>,
-}
-
-impl<'a> From<&'a Episode> for EpisodeRecord<'a> {
-    fn from(episode: &'a Episode) -> Self {
-        Self {
-            cause: episode.cause.map(Cause::name),
-            confidence: episode.confidence.map(Confidence::name),
-            from: Shown(Rfc3339(episode.from)),
-            until: Shown(Rfc3339(episode.until)),
-            ongoing: episode.ongoing,
-            attempts: episode.verdicts.total(),
-            verdicts: VerdictCounts(&episode.verdicts),
-        }
     }
 }
 

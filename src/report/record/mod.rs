@@ -5,6 +5,7 @@
 
 mod attempt;
 mod capture;
+mod episode;
 mod kernel;
 #[cfg(all(target_os = "linux", feature = "lab"))]
 mod lab;
@@ -20,6 +21,7 @@ use serde::{Serialize, Serializer};
 
 pub(crate) use self::attempt::AttemptRecord;
 pub(super) use self::capture::OverviewRecord;
+pub(super) use self::episode::EpisodeReportRecord;
 #[cfg(all(target_os = "linux", feature = "lab"))]
 pub(crate) use self::lab::write_lab;
 pub(super) use self::listener::ListenerRecord;

@@ -24,6 +24,8 @@ pub(super) struct SizeRecord {
     needed_accepts: Option<f64>,
     reason: Option<&'static str>,
     limit: Option<LimitRecord>,
+    sockets: Option<u32>,
+    syncookies: CookiesRecord,
     accepts: Option<AcceptsRecord>,
     arrivals: ArrivalsRecord,
     turned_away: u64,
@@ -33,6 +35,12 @@ pub(super) struct SizeRecord {
 #[derive(Serialize)]
 struct LimitRecord {
     value: u32,
+    known: bool,
+}
+
+#[derive(Serialize)]
+struct CookiesRecord {
+    on: bool,
     known: bool,
 }
 
@@ -59,17 +67,18 @@ struct ArrivalsRecord {
 }
 
 impl SizeRecord {
-    /// The record of a listener of so many `sockets`.
-    pub(super) fn of(size: &Size, sockets: usize) -> Self {
+    pub(super) fn of(size: &Size) -> Self {
         let mut record = Self {
             answer: "",
-            text: wording::size(size, sockets),
+            text: wording::size(size),
             backlog: None,
             more_than_limit: None,
             longest_wait: None,
             needed_accepts: None,
             reason: None,
             limit: size.limit.map(|Limit { value, known }| LimitRecord { value, known }),
+            sockets: size.sockets,
+            syncookies: CookiesRecord { on: size.cookies.on, known: size.cookies.known },
             accepts: size.accepts.as_ref().map(AcceptsRecord::from),
             arrivals: size.arrivals.into(),
             turned_away: size.turned_away,
@@ -104,6 +113,7 @@ fn reason_code(reason: Unknown) -> &'static str {
     match reason {
         Unknown::NoDrops => "no-drops",
         Unknown::OneClientSide => "one-client-side",
+        Unknown::OtherCause(_) => "other-cause",
         Unknown::TooShort { .. } => "too-short",
         Unknown::OneOfSeveralSockets => "one-of-several-sockets",
         Unknown::StillFull => "still-full",
@@ -165,6 +175,15 @@ struct ReplayRecord {
     lost: u64,
     clients: u64,
     behind: Seconds,
+    predicted: PredictedRecord,
+}
+
+/// Record of the prediction for the replayed clients.
+#[derive(Serialize)]
+struct PredictedRecord {
+    overflows: u64,
+    late: u64,
+    lost: u64,
 }
 
 #[derive(Serialize)]
@@ -195,7 +214,7 @@ pub fn write_size_json(report: &SizeReport, out: &mut impl Write) -> io::Result<
         server: Shown(report.server),
         cause: report.listener.as_ref().and_then(|listener| listener.cause).map(Cause::name),
         confidence: report.listener.as_ref().and_then(|listener| listener.confidence).map(Confidence::name),
-        size: SizeRecord::of(&report.size, 1),
+        size: SizeRecord::of(&report.size),
         accept_rate: report.service.map(|service| service.per_second),
         candidates: report.candidates.iter().map(|candidate| record(candidate, &report.replays)).collect(),
         series: report.series.as_ref().map(SeriesRecord::from),
@@ -217,13 +236,16 @@ fn record(candidate: &Candidate, replays: &[Replayed]) -> CandidateRecord {
         lost: outcome.lost,
         longest_queue: outcome.longest,
         longest_wait: outcome.longest_wait.into(),
-        replay: replay.map(|&Replayed { overflows, late, lost, clients, behind, .. }| ReplayRecord {
-            overflows,
-            late,
-            lost,
-            clients,
-            behind: behind.into(),
-        }),
+        replay: replay.map(ReplayRecord::from),
+    }
+}
+
+impl From<&Replayed> for ReplayRecord {
+    fn from(replayed: &Replayed) -> Self {
+        let Replayed { overflows, late, lost, clients, behind, ref predicted, .. } = *replayed;
+        let predicted =
+            PredictedRecord { overflows: predicted.overflows, late: predicted.late, lost: predicted.lost };
+        Self { overflows, late, lost, clients, behind: behind.into(), predicted }
     }
 }
 

@@ -13,7 +13,7 @@ pub use plot::{draw_svg, draw_text};
 pub use text::write_text;
 
 use crate::listener::Listener;
-use crate::listener::size::{Candidate, Load, Series, Service, Size, WhatIf};
+use crate::listener::size::{Candidate, Load, Outcome, Series, Service, Size, WhatIf};
 use crate::packet::{Endpoint, Span};
 
 /// Everything that is known of one listener's queue.
@@ -42,7 +42,7 @@ pub struct SizeReport {
 }
 
 /// Result of replaying the arrivals against a real listener in the lab with one backlog.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Replayed {
     /// The backlog that it was given.
     pub backlog: u32,
@@ -56,6 +56,8 @@ pub struct Replayed {
     pub clients: u64,
     /// The longest delay of a start beyond its time: how well this machine kept to the arrivals.
     pub behind: Span,
+    /// The prediction for these clients, which may be fewer than those of the capture.
+    pub predicted: Outcome,
 }
 
 /// Writes the candidates as CSV.

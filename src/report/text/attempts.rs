@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::paint::Emphasis;
 use super::style::TextStyle;
 use super::words::{columns, pad, wrap};
-use crate::handshake::{Attempt, Connect, Outcome, Reason, Retries, Verdict};
+use crate::handshake::{Attempt, Connect, Outcome, Reason, Retries};
 use crate::packet::Endpoint;
 use crate::report::wording;
 use crate::words::{count, number};
@@ -132,14 +132,7 @@ fn write_row(
 ) -> io::Result<()> {
     let verdict = row.attempt.verdict;
     let (left, right) = widths.line([&row.start, &row.client, verdict.name(), &row.retries, &row.connect]);
-    let emphasis = if verdict.is_problem() {
-        style.cause_emphasis(row.attempt.inference.cause)
-    } else {
-        match verdict {
-            Verdict::Undetermined => Emphasis::Warning,
-            _ => Emphasis::Good,
-        }
-    };
+    let emphasis = style.attempt_emphasis(row.attempt);
     // Only the verdict is coloured; it is the first word of the right part.
     let rest = right.strip_prefix(verdict.name()).unwrap_or_default();
     writeln!(out, "{left}{}{}", style.paint.apply(emphasis, verdict.name()), rest.trim_end())
@@ -212,7 +205,7 @@ pub(super) fn schedule(attempt: &Attempt) -> Option<(&'static str, String)> {
 }
 
 /// `accept-queue-overflow, tcp_abort_on_overflow=0 (likely)`.
-pub(super) fn cause(attempt: &Attempt) -> Option<String> {
+pub(in crate::report) fn cause(attempt: &Attempt) -> Option<String> {
     let inference = &attempt.inference;
     let mut text = inference.cause?.name().to_owned();
     if let Some(abort) = inference.abort_on_overflow {
@@ -244,7 +237,7 @@ pub(super) fn retries(retries: Retries) -> String {
 }
 
 /// Result of the client's `connect()`: an errno where there is one.
-pub(super) fn connect(connect: Connect) -> String {
+pub(in crate::report) fn connect(connect: Connect) -> String {
     match (connect.outcome, connect.errno, connect.window) {
         (Outcome::Failed, Some(errno), _) => errno.name().to_owned(),
         (Outcome::Raced, _, Some(window)) => format!("raced {window}"),

@@ -8,28 +8,28 @@ use crate::packet::{Span, Timestamp};
 
 /// Prints times of one time zone; the date only where it differs from the header's.
 #[derive(Debug, Clone)]
-pub(super) struct Clock {
+pub(in crate::report) struct Clock {
     zone: TimeZone,
     day: Option<Date>,
 }
 
 impl Clock {
-    pub(super) fn new(zone: TimeZone) -> Self {
+    pub(in crate::report) fn new(zone: TimeZone) -> Self {
         Self { zone, day: None }
     }
 
     /// The same clock for a report whose header shows the day of `first`.
-    pub(super) fn on_day_of(&self, first: Option<Timestamp>) -> Self {
+    pub(in crate::report) fn on_day_of(&self, first: Option<Timestamp>) -> Self {
         Self { day: first.map(|time| self.local(time).date()), zone: self.zone.clone() }
     }
 
     /// Date, time and zone, once for the whole report: `2026-11-23 01:46:47 UTC`.
-    pub(super) fn date_and_zone(&self, time: Timestamp) -> String {
+    pub(in crate::report) fn date_and_zone(&self, time: Timestamp) -> String {
         self.local(time).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
     }
 
     /// `01:46:47.055`, with the date before it when it is not the header's day.
-    pub(super) fn time(&self, time: Timestamp) -> String {
+    pub(in crate::report) fn time(&self, time: Timestamp) -> String {
         let local = self.local(time);
         let format = if self.day == Some(local.date()) { "%H:%M:%S%.3f" } else { "%Y-%m-%d %H:%M:%S%.3f" };
         local.strftime(format).to_string()
@@ -43,7 +43,7 @@ impl Clock {
 }
 
 /// Duration of a capture: as [`Span`] prints up to two minutes, then `5 min 12 s`, `3 h 4 min`, `2 d 7 h`.
-pub(super) fn length(span: Span) -> String {
+pub(in crate::report) fn length(span: Span) -> String {
     let seconds = span.as_nanos() / 1_000_000_000;
     match seconds {
         ..120 => span.to_string(),

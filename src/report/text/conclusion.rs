@@ -74,6 +74,13 @@ fn without_problem(style: &TextStyle<'_>, summary: &Summary, counts: &HeaderCoun
             format!("No attempt failed, but {} of {attempts} stalled, by up to {most}.", number(stalled));
         return (Emphasis::Warning, text);
     }
+    if let Some((slow, most)) = counts.slow() {
+        let text = format!(
+            "No attempt failed, but {} of {attempts} took up to {most} to connect, without a retry.",
+            number(slow)
+        );
+        return (Emphasis::Warning, text);
+    }
     let whom = match summary.listeners.as_slice() {
         [Listener { server: Some(server), .. }] => format!(" to {server}"),
         _ => String::new(),

@@ -32,7 +32,14 @@ pub(super) struct HeaderCounts {
     /// Attempts to which the server was late after the ACK, and the longest time of that.
     stalls: u64,
     longest_stall: Span,
+    /// Attempts that took long to connect without a retry, and the longest time of that.
+    slow: u64,
+    slowest: Span,
 }
+
+/// Time to connect from which on nothing is called well, though nothing was retried: a client's first retry is due by
+/// then (RFC 6298 §2.1).
+const SLOW: Span = Span::from_secs(1);
 
 impl HeaderCounts {
     pub(super) fn add(&mut self, attempt: &Attempt) {
@@ -50,6 +57,11 @@ impl HeaderCounts {
         if let Some(stall) = attempt.timing.stall {
             self.stalls += 1;
             self.longest_stall = self.longest_stall.max(stall);
+        }
+        let connect = attempt.timing.connect.filter(|&connect| connect >= SLOW);
+        if let Some(connect) = connect.filter(|_| attempt.verdict == Verdict::Completed) {
+            self.slow += 1;
+            self.slowest = self.slowest.max(connect);
         }
         match (attempt.verdict, attempt.reason) {
             (Verdict::Undetermined, Some(Reason::CaptureCut)) => self.capture_cut += 1,
@@ -78,6 +90,11 @@ impl HeaderCounts {
     /// Attempts to which the server was late after the ACK, if there are any, and the longest time of that.
     pub(super) fn stalls(&self) -> Option<(u64, Span)> {
         (self.stalls > 0).then_some((self.stalls, self.longest_stall))
+    }
+
+    /// Attempts that took long to connect without a retry, if there are any, and the longest time of that.
+    pub(super) fn slow(&self) -> Option<(u64, Span)> {
+        (self.slow > 0).then_some((self.slow, self.slowest))
     }
 
     /// The capture point, if three in four attempts agree: with hosts at different
@@ -160,6 +177,7 @@ fn label(limit: &Limit) -> &'static str {
         Limit::NoClock { .. } | Limit::CoarseClock | Limit::ClockJumps { .. } | Limit::TwoClocks { .. } => {
             "clock"
         }
+        Limit::TwoPoints { .. } => "points",
         Limit::NotDecoded { .. } => "not decoded",
         Limit::Damaged { .. } => "damaged",
         Limit::NotRead { .. } => "not read",

@@ -11,7 +11,7 @@ use super::style::TextStyle;
 use super::words::{columns, pad, wrap};
 use crate::engine::Summary;
 use crate::handshake::{Attempt, Verdict};
-use crate::listener::Listener;
+use crate::listener::{Episode, Listener};
 use crate::report::wording;
 use crate::words::{count, number, verb};
 
@@ -45,7 +45,7 @@ pub(super) fn write(
         let more = format!("... {} more with problems: --all", count(rest, "server"));
         writeln!(out, "\n{}", style.paint.apply(Emphasis::Faint, &more))?;
     }
-    // It may stand for most of them.
+    // Always shown: it may cover most listeners.
     for listener in folded {
         write_block(out, style, listener, listed)?;
     }
@@ -80,6 +80,7 @@ fn write_block(
     writeln!(out)?;
     write_share(out, style, listener)?;
     write_verdicts(out, style, listener, listed)?;
+    write_episodes(out, style, &listener.episodes)?;
     if let Some(stall) = &listener.stall {
         let words = format!(
             "{} after connecting, {}",
@@ -97,6 +98,9 @@ fn write_block(
         let words = wording::other_cause(other);
         style.write_labelled(out, Emphasis::Strong, "  ", "also", &words)?;
     }
+    if let Some(words) = wording::without_cause(listener) {
+        style.write_labelled(out, Emphasis::Strong, "  ", "also", &words)?;
+    }
     let mut label = "not";
     for &(ruled_out, attempts) in &listener.ruled_out {
         style.write_labelled(out, Emphasis::Strong, "  ", label, &wording::ruled_out(ruled_out, attempts))?;
@@ -107,19 +111,13 @@ fn write_block(
         style.write_labelled(out, Emphasis::Strong, "  ", "clients", &clients)?;
     }
     if let Some(size) = &listener.size {
-        let text = wording::size(size, sockets(listener));
-        style.write_labelled(out, Emphasis::Strong, "  ", "size", &text)?;
+        style.write_labelled(out, Emphasis::Strong, "  ", "size", &wording::size(size))?;
     }
     for &advice in &listener.advice {
         let text = wording::advice(advice, listener.server, listener.kernel.as_ref());
         style.write_labelled(out, Emphasis::Strong, "  ", advice.kind().name(), &text)?;
     }
     Ok(())
-}
-
-/// Sockets that share the listener's address, as far as it is known.
-fn sockets(listener: &Listener) -> usize {
-    listener.kernel.as_ref().map_or(1, |kernel| kernel.sockets)
 }
 
 /// `10.9.0.2:7777  ACCEPT QUEUE OVERFLOWS, tcp_abort_on_overflow=0 (likely)`.
@@ -169,6 +167,35 @@ fn write_share(out: &mut impl Write, style: &TextStyle<'_>, listener: &Listener)
     }
     for line in wrap(&text, style.width, "  ", "    ") {
         writeln!(out, "{line}")?;
+    }
+    Ok(())
+}
+
+/// A row per episode, where there are several: one is from the first problem to the last.
+fn write_episodes(out: &mut impl Write, style: &TextStyle<'_>, episodes: &[Episode]) -> io::Result<()> {
+    /// Rows written without `--all`, the latest.
+    const ROWS: usize = 6;
+    if episodes.len() < 2 {
+        return Ok(());
+    }
+    let left_out = if style.all { 0 } else { episodes.len().saturating_sub(ROWS) };
+    let mut label = "episodes";
+    for episode in episodes.iter().skip(left_out) {
+        let (from, until) = (style.clock.time(episode.from), style.clock.time(episode.until));
+        let time = if from == until { format!("at {from}") } else { format!("{from} to {until}") };
+        let attempts = match episode.verdicts.total() {
+            0 => "counted by the kernel".to_owned(),
+            attempts => count(attempts, "attempt"),
+        };
+        let ongoing = if episode.ongoing { ", may go on" } else { "" };
+        let text =
+            format!("{time}  {}: {attempts}{ongoing}", wording::episode(episode.cause, episode.confidence));
+        style.write_labelled(out, Emphasis::Strong, "  ", label, &text)?;
+        label = "";
+    }
+    if left_out > 0 {
+        let more = format!("... {} earlier: --all", number(left_out as u64));
+        style.write_labelled(out, Emphasis::Faint, "  ", "", &more)?;
     }
     Ok(())
 }

@@ -19,14 +19,15 @@ mod worst;
 
 use std::io::{self, Write};
 
-use self::clock::Clock;
+pub(super) use self::attempts::{cause, connect};
 use self::header::HeaderCounts;
-use self::paint::Painter;
+pub(super) use self::paint::Emphasis;
 pub use self::paint::wanted_by_environment;
 pub use self::stream::AttemptLines;
-use self::style::TextStyle;
-pub(super) use self::words::wrap;
-use self::worst::ListedAttempts;
+pub(super) use self::style::TextStyle;
+pub(super) use self::words::{columns, pad, wrap};
+pub(super) use self::worst::ListedAttempts;
+pub use self::worst::Offer;
 use super::{ReportOptions, Verbosity, VerdictSet};
 use crate::engine::Summary;
 use crate::handshake::Attempt;
@@ -55,7 +56,7 @@ impl TextReport {
     pub(super) fn attempt(&mut self, attempt: &Attempt) {
         self.counts.add(attempt);
         if self.wanted.contains(attempt.verdict) {
-            self.listed.offer(attempt);
+            let _ = self.listed.offer(attempt);
         }
     }
 
@@ -71,28 +72,23 @@ impl TextReport {
         listeners: &Listeners,
     ) -> io::Result<()> {
         let Self { options, listed, counts, .. } = self;
-        let clock = Clock::new(options.zone.clone()).on_day_of(header::first(summary));
-        let style = TextStyle {
-            paint: Painter::new(options.colour),
-            clock: &clock,
-            width: options.width,
-            verbose: options.verbosity == Verbosity::Verbose,
-            all: options.all,
-            several_captures: summary.captures.len() > 1,
-        };
-        if options.verbosity == Verbosity::Quiet {
-            return listeners::write_quiet(out, &style, summary);
-        }
-        let (mut attempts, left_out) = listed.into_reading_order();
-        attempts.iter_mut().for_each(|attempt| attempt.inference = listeners.infer(attempt));
-        header::write_input(out, &style, summary, &counts)?;
-        header::write_limits(out, &style, summary, &counts)?;
-        conclusion::write(out, &style, summary, &counts)?;
-        listeners::write(out, &style, summary, &attempts)?;
-        attempts::write(out, &style, &attempts, left_out)?;
-        if style.verbose {
-            header::write_packets(out, &style, summary)?;
-        }
-        Ok(())
+        let quiet = options.verbosity == Verbosity::Quiet;
+        TextStyle::with(&options, header::first(summary), |style| {
+            let style = TextStyle { several_captures: summary.captures.len() > 1, ..*style };
+            if quiet {
+                return listeners::write_quiet(out, &style, summary);
+            }
+            let (mut attempts, left_out) = listed.into_reading_order();
+            attempts.iter_mut().for_each(|attempt| attempt.inference = listeners.infer(attempt));
+            header::write_input(out, &style, summary, &counts)?;
+            header::write_limits(out, &style, summary, &counts)?;
+            conclusion::write(out, &style, summary, &counts)?;
+            listeners::write(out, &style, summary, &attempts)?;
+            attempts::write(out, &style, &attempts, left_out)?;
+            if style.verbose {
+                header::write_packets(out, &style, summary)?;
+            }
+            Ok(())
+        })
     }
 }

@@ -8,7 +8,7 @@ use colored::{Color, Colorize};
 
 /// Emphasis of a piece of text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Emphasis {
+pub(in crate::report) enum Emphasis {
     /// Something is broken.
     Alarm,
     /// Something may be broken, or the report may be incomplete.
@@ -44,13 +44,13 @@ fn wanted(variable: impl Fn(&str) -> Option<OsString>, terminal: bool) -> bool {
 
 /// Paints, or leaves plain.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Painter {
+pub(in crate::report) struct Painter {
     on: bool,
 }
 
 impl Painter {
     /// `on` is the caller's decision; terminals and environment are not asked again.
-    pub(super) fn new(on: bool) -> Self {
+    pub(in crate::report) fn new(on: bool) -> Self {
         if on {
             colored::control::set_override(true);
         }
@@ -58,7 +58,7 @@ impl Painter {
     }
 
     /// `text` in `emphasis`. Pad first: escape codes have no width but are characters.
-    pub(super) fn apply(self, emphasis: Emphasis, text: &str) -> String {
+    pub(in crate::report) fn apply(self, emphasis: Emphasis, text: &str) -> String {
         if !self.on || text.is_empty() {
             return text.to_owned();
         }

@@ -1,16 +1,20 @@
-//! Lines of a live capture: one per attempt as it is reported, and one per listener that starts to overflow.
+//! Lines of a live capture: of episodes as they begin, go on and end, and of single attempts.
 
 use std::io::{self, Write};
+
+use strum::IntoEnumIterator;
 
 use super::attempts::{cause, connect, retries};
 use super::clock::Clock;
 use super::paint::{Emphasis, Painter};
-use crate::handshake::{Attempt, Cause};
+
+use crate::handshake::{Attempt, Verdict};
 use crate::kernel::KernelStats;
+use crate::listener::{Episode, EpisodeReport, EpisodeState};
 use crate::packet::Timestamp;
 use crate::printable::printable;
-use crate::report::ReportOptions;
-use crate::words::count;
+use crate::report::{ReportOptions, wording};
+use crate::words::{count, number};
 
 /// Writes lines such as
 /// `01:47:03.130  10.9.0.1:35210 > 10.9.0.2:7777  synack-retransmitted, syn-ack 5, accept-queue-overflow (likely); connect() succeeded`.
@@ -46,26 +50,30 @@ impl AttemptLines {
         self.line(out, attempt, "so far ")
     }
 
-    /// The line of a listener that has begun to overflow by the kernel's own count, whatever the packets show so far.
+    /// The line of an episode as it begins, goes on or ends.
     ///
     /// # Errors
     ///
     /// The errors of `out`.
-    pub fn overflow(&self, out: &mut impl Write, now: Timestamp, word: &KernelStats) -> io::Result<()> {
-        let what = self
-            .paint
-            .apply(super::style::emphasis_of(Some(Cause::AcceptQueueOverflow)), "accept queue overflows");
-        let dropped = word.drops.map_or_else(String::new, |n| format!(", {} dropped", count(n, "packet")));
-        let limit = word.send_q.map_or_else(String::new, |limit| format!(" where {limit} may"));
-        let wait = word.longest_wait.map_or_else(String::new, |wait| format!(" for up to {wait}"));
-        writeln!(
-            out,
-            "{}  {}{}  {what} by the kernel's count (confirmed): {} waiting{limit}{wait}{dropped}",
-            self.clock.time(now),
-            word.local,
-            listener(word),
-            word.recv_q,
-        )
+    pub fn episode(&self, out: &mut impl Write, now: Timestamp, report: &EpisodeReport) -> io::Result<()> {
+        let episode = &report.episode;
+        let kind = wording::episode(episode.cause, episode.confidence);
+        let kind = self.paint.apply(super::style::emphasis_of(episode.cause), &kind);
+        let since = episode.until.since(episode.from);
+        let state = match report.state {
+            EpisodeState::Begun => "begins".to_owned(),
+            EpisodeState::Ongoing => format!("goes on since {}", self.clock.time(episode.from)),
+            EpisodeState::Ended => format!("ended after {}", super::clock::length(since)),
+        };
+        let figures = [attempts(episode), queue(report), drops(report)];
+        let figures: Vec<String> = figures.into_iter().flatten().collect();
+        let who = match (report.scanner, &report.kernel) {
+            (Some(client), _) => format!("{client} > {} and others", report.server),
+            (None, Some(stats)) => format!("{}{}", report.server, listener(stats)),
+            (None, None) => report.server.to_string(),
+        };
+        let colon = if figures.is_empty() { "" } else { ": " };
+        writeln!(out, "{}  {who}  {kind} {state}{colon}{}", self.clock.time(now), figures.join("; "))
     }
 
     fn line(&self, out: &mut impl Write, attempt: &Attempt, so_far: &str) -> io::Result<()> {
@@ -86,6 +94,34 @@ impl AttemptLines {
             connect(attempt.connect)
         )
     }
+}
+
+/// `47 unanswered, 3 synack-retransmitted`.
+fn attempts(episode: &Episode) -> Option<String> {
+    let counts = Verdict::iter().map(|verdict| (verdict, episode.verdicts.get(verdict)));
+    let counts = counts.filter(|&(_, attempts)| attempts > 0);
+    let words: Vec<String> =
+        counts.map(|(verdict, attempts)| format!("{} {verdict}", number(attempts))).collect();
+    (!words.is_empty()).then(|| words.join(", "))
+}
+
+/// `17 waiting where 16 may, for up to 4.1 s`.
+fn queue(report: &EpisodeReport) -> Option<String> {
+    let stats = report.kernel.as_ref()?;
+    if !stats.listening {
+        return Some("the listener is closed".to_owned());
+    }
+    let limit = stats.send_q.map_or_else(String::new, |limit| format!(" where {} may", number(limit.into())));
+    let wait = stats.longest_wait.map_or_else(String::new, |wait| format!(", for up to {wait}"));
+    Some(format!("{} waiting{limit}{wait}", number(stats.recv_q.into())))
+}
+
+/// `310 packets dropped, 31 a second`.
+fn drops(report: &EpisodeReport) -> Option<String> {
+    let drops = report.drops.filter(|&drops| drops > 0)?;
+    let rate = report.drops_per_second.filter(|_| report.state == EpisodeState::Ongoing);
+    let rate = rate.map_or_else(String::new, |rate| format!(", {rate:.0} a second"));
+    Some(format!("{} dropped{rate}", count(drops, "packet")))
 }
 
 /// ` (nginx[71] stopped in docker 3f2a1b0c9d8e, 1 of 4 sockets)`, as far as known.

@@ -5,24 +5,53 @@ use std::io::{self, Write};
 use super::clock::Clock;
 use super::paint::{Emphasis, Painter};
 use super::words;
-use crate::handshake::Cause;
+use crate::handshake::{Attempt, Cause, Verdict};
+use crate::packet::Timestamp;
+use crate::report::{ReportOptions, Verbosity};
 
 /// Layout that all parts of one report share.
-pub(super) struct TextStyle<'a> {
-    pub(super) paint: Painter,
-    pub(super) clock: &'a Clock,
-    pub(super) width: usize,
-    pub(super) verbose: bool,
-    pub(super) all: bool,
-    pub(super) several_captures: bool,
+#[derive(Clone, Copy)]
+pub(in crate::report) struct TextStyle<'a> {
+    pub(in crate::report) paint: Painter,
+    pub(in crate::report) clock: &'a Clock,
+    pub(in crate::report) width: usize,
+    pub(in crate::report) verbose: bool,
+    pub(in crate::report) all: bool,
+    pub(in crate::report) several_captures: bool,
 }
 
 impl TextStyle<'_> {
     /// Columns of a label and the space after it.
-    pub(super) const LABEL: usize = 9;
+    pub(in crate::report) const LABEL: usize = 9;
+
+    /// Runs `write` with the layout that `options` ask for, and the date where it is not that of `first`.
+    pub(in crate::report) fn with<R>(
+        options: &ReportOptions,
+        first: Option<Timestamp>,
+        write: impl FnOnce(&TextStyle<'_>) -> R,
+    ) -> R {
+        let clock = Clock::new(options.zone.clone()).on_day_of(first);
+        write(&TextStyle {
+            paint: Painter::new(options.colour),
+            clock: &clock,
+            width: options.width,
+            verbose: options.verbosity == Verbosity::Verbose,
+            all: options.all,
+            several_captures: false,
+        })
+    }
+
+    /// Emphasis of an attempt by its verdict and cause.
+    pub(in crate::report) fn attempt_emphasis(&self, attempt: &Attempt) -> Emphasis {
+        match attempt.verdict {
+            verdict if verdict.is_problem() => emphasis_of(attempt.inference.cause),
+            Verdict::Undetermined => Emphasis::Warning,
+            _ => Emphasis::Good,
+        }
+    }
 
     /// A label and its text, wrapped beside it.
-    pub(super) fn write_labelled(
+    pub(in crate::report) fn write_labelled(
         &self,
         out: &mut impl Write,
         emphasis: Emphasis,
@@ -45,18 +74,18 @@ impl TextStyle<'_> {
     }
 
     /// Emphasis of a problem with this cause.
-    pub(super) fn cause_emphasis(&self, cause: Option<Cause>) -> Emphasis {
+    pub(in crate::report) fn cause_emphasis(&self, cause: Option<Cause>) -> Emphasis {
         emphasis_of(cause)
     }
 
     /// The one of two tones that stands out more.
-    pub(super) fn graver(&self, a: Emphasis, b: Emphasis) -> Emphasis {
+    pub(in crate::report) fn graver(&self, a: Emphasis, b: Emphasis) -> Emphasis {
         if a == Emphasis::Alarm || (a == Emphasis::Warning && b != Emphasis::Alarm) { a } else { b }
     }
 }
 
 /// Emphasis of a problem with this cause.
-pub(super) fn emphasis_of(cause: Option<Cause>) -> Emphasis {
+pub(in crate::report) fn emphasis_of(cause: Option<Cause>) -> Emphasis {
     match cause {
         Some(cause) if cause.is_meant() => Emphasis::Note,
         Some(Cause::SynScan) | None => Emphasis::Warning,

@@ -30,12 +30,12 @@ pub(in crate::report) fn wrap(text: &str, width: usize, first: &str, rest: &str)
 }
 
 /// Columns that `text` takes on a terminal.
-pub(super) fn columns(text: &str) -> usize {
+pub(in crate::report) fn columns(text: &str) -> usize {
     textwrap::core::display_width(text)
 }
 
 /// `text` filled with spaces on the right up to `width` columns.
-pub(super) fn pad(text: &str, width: usize) -> String {
+pub(in crate::report) fn pad(text: &str, width: usize) -> String {
     format!("{text}{}", " ".repeat(width.saturating_sub(columns(text))))
 }
 

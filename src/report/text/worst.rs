@@ -26,9 +26,18 @@ fn rank(attempt: &Attempt) -> AttemptRank {
     (class, Reverse(attempt.retries.after_ack), attempt.start, attempt.ordinal)
 }
 
+/// Result of offering an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offer {
+    /// True if the attempt is listed.
+    pub kept: bool,
+    /// The position of the attempt that is listed no more.
+    pub left: Option<u64>,
+}
+
 /// The attempts a report lists: the worst `limit`, or all.
 #[derive(Debug, Clone)]
-pub(super) struct ListedAttempts {
+pub(in crate::report) struct ListedAttempts {
     /// `None` keeps all.
     limit: Option<usize>,
     /// With a limit: from worst to mildest.
@@ -37,24 +46,31 @@ pub(super) struct ListedAttempts {
 }
 
 impl ListedAttempts {
-    pub(super) fn new(limit: Option<usize>) -> Self {
+    pub(in crate::report) fn new(limit: Option<usize>) -> Self {
         Self { limit, kept: Vec::new(), offered: 0 }
     }
 
     /// Takes a copy of `attempt` if it is among the worst so far.
-    pub(super) fn offer(&mut self, attempt: &Attempt) {
+    pub(in crate::report) fn offer(&mut self, attempt: &Attempt) -> Offer {
         self.offered += 1;
         let Some(limit) = self.limit else {
             self.kept.push(attempt.clone());
-            return;
+            return Offer { kept: true, left: None };
         };
         let full = self.kept.len() >= limit;
         if full && self.kept.last().is_none_or(|mildest| rank(mildest) <= rank(attempt)) {
-            return;
+            return Offer { kept: false, left: None };
         }
         let place = self.kept.partition_point(|kept| rank(kept) <= rank(attempt));
         self.kept.insert(place, attempt.clone());
+        let left = self.kept.get(limit).map(|mildest| mildest.ordinal);
         self.kept.truncate(limit);
+        Offer { kept: true, left }
+    }
+
+    /// The attempts kept so far; with a limit from worst to mildest.
+    pub(in crate::report) fn kept(&self) -> &[Attempt] {
+        &self.kept
     }
 
     /// The attempts to show, server by server and then in order of first packet, and how many were
@@ -82,7 +98,7 @@ mod tests {
         let attempts = samples::overflow_mixed().1;
         let listed = |attempts: &mut dyn Iterator<Item = &Attempt>| {
             let mut listed = ListedAttempts::new(Some(4));
-            attempts.for_each(|attempt| listed.offer(attempt));
+            attempts.for_each(|attempt| _ = listed.offer(attempt));
             listed.into_reading_order()
         };
         let (forward, left_out) = listed(&mut attempts.iter());
@@ -98,7 +114,7 @@ mod tests {
     fn a_limit_of_none_at_all_keeps_nothing_but_counts() {
         let attempts = samples::overflow_mixed().1;
         let mut listed = ListedAttempts::new(Some(0));
-        attempts.iter().for_each(|attempt| listed.offer(attempt));
+        attempts.iter().for_each(|attempt| _ = listed.offer(attempt));
         assert_eq!(listed.into_reading_order(), (Vec::new(), attempts.len() as u64));
     }
 }

@@ -1,7 +1,7 @@
 //! The names of causes in sentences and headlines.
 
-use crate::handshake::{Cause, Confidence};
-use crate::listener::{CauseCount, Listener};
+use crate::handshake::{Cause, Confidence, Evidence};
+use crate::listener::{CauseCount, Listener, ListenerEvidence};
 use crate::words::count;
 
 /// A cause beside the one in the headline: `3 attempts: a full accept queue (likely)`.
@@ -38,30 +38,35 @@ pub(in crate::report) const fn noun(cause: Cause) -> &'static str {
     }
 }
 
-/// Something that is no cause here and looks like this one: `doubt: … looks the same`.
-pub(in crate::report) const fn otherwise(cause: Cause) -> &'static str {
-    match cause {
-        Cause::AcceptQueueOverflow => "a filter on the server, or a server that stood still,",
-        Cause::DeferAccept => "a server that stood still for a moment",
-        Cause::ListenerClosed => "an application that closes many connections at once",
-        Cause::SynQueueOverflow | Cause::SynLimited => "a server that stood still",
-        Cause::OldConnection => "a connection tracker that still has the ports",
-        Cause::NatMismatch | Cause::TwoAnswers => "one machine with two addresses or two numbers",
-        Cause::FirewallReset => "a reset by the server",
-        Cause::SynLost => "a server that was down for a while",
-        Cause::SynackLost => "a client that gave up",
-        Cause::AckLost => "a server that stood still, or a dead backend behind a proxy,",
-        Cause::OptionBlocked => "loss by chance",
-        Cause::PathMtu => "loss by chance, or a server that stood still,",
-        Cause::PortClosed => "a firewall that rejects with a TCP reset",
-        Cause::HostUnreachable => "a firewall that rejects with an ICMP error",
-        Cause::Filtered => "a host that is down, or a queue full since before the capture,",
-        Cause::SynFlood => "a program that begins many connections and stops",
-        Cause::SynScan => "a health check",
-        Cause::HealthCheck => "a scan",
-        Cause::ClientGaveUp => "a client that lost its memory of the connection",
-        Cause::ApplicationReset => "a firewall's RST",
-    }
+/// The kind of an episode: `accept queue overflow (confirmed)`.
+pub(in crate::report) fn episode(cause: Option<Cause>, confidence: Option<Confidence>) -> String {
+    let Some(cause) = cause else { return "trouble without a known cause".to_owned() };
+    let noun = match cause {
+        Cause::AcceptQueueOverflow => "accept queue overflow",
+        Cause::DeferAccept => "deferred ACKs (TCP_DEFER_ACCEPT)",
+        Cause::ListenerClosed => "closed listener",
+        Cause::SynQueueOverflow => "SYN queue overflow",
+        Cause::SynLimited => "SYNs limited by the host",
+        Cause::OldConnection => "older connections in the way",
+        Cause::NatMismatch => "answers from another address",
+        Cause::FirewallReset => "firewall's RSTs",
+        Cause::TwoAnswers => "answers of two machines",
+        Cause::SynLost => "lost SYNs",
+        Cause::SynackLost => "lost SYN-ACKs",
+        Cause::AckLost => "lost ACKs",
+        Cause::OptionBlocked => "blocked TCP option",
+        Cause::PathMtu => "large packets lost",
+        Cause::PortClosed => "closed port",
+        Cause::HostUnreachable => "unreachable host",
+        Cause::Filtered => "filtered packets",
+        Cause::SynFlood => "SYN flood",
+        Cause::SynScan => "scan",
+        Cause::HealthCheck => "health checks",
+        Cause::ClientGaveUp => "clients that give up",
+        Cause::ApplicationReset => "resets by the application",
+    };
+    let confidence = confidence.map(|sure| format!(" ({})", sure.name())).unwrap_or_default();
+    format!("{noun}{confidence}")
 }
 
 /// The headline of a listener: its cause.
@@ -81,6 +86,7 @@ pub(in crate::report) fn headline(listener: &Listener) -> &'static str {
         Some(Cause::TwoAnswers) => "TWO MACHINES ANSWER",
         Some(Cause::SynLost) => "SYNS LOST ON THE WAY",
         Some(Cause::SynackLost) => "SYN-ACKS DO NOT REACH THE CLIENT",
+        Some(Cause::AckLost) if acks_came_late(listener) => "ACKS COME LATE",
         Some(Cause::AckLost) => "ACKS LOST ON THE WAY",
         Some(Cause::OptionBlocked) => "A TCP OPTION IS BLOCKED",
         Some(Cause::PathMtu) => "LARGE PACKETS LOST: PATH MTU",
@@ -95,4 +101,23 @@ pub(in crate::report) fn headline(listener: &Listener) -> &'static str {
         None if listener.problems() == 0 => "ANSWERED LATE",
         None => "NO CAUSE FOUND",
     }
+}
+
+/// True if the ACKs of all attempts that a lost ACK explains were only late: the server had them in the end.
+pub(in crate::report) fn acks_came_late(listener: &Listener) -> bool {
+    let late = |evidence: &ListenerEvidence| match evidence {
+        ListenerEvidence::OfAttempts { evidence: Evidence::ProofWithoutAck, attempts } => Some(*attempts),
+        _ => None,
+    };
+    let late = listener.evidence.iter().find_map(late);
+    let lost = listener.causes.iter().find(|count| count.cause == Cause::AckLost);
+    lost.is_some_and(|lost| late == Some(lost.verdicts.total()))
+}
+
+/// The problems that no cause explains, beside others that one does: `3 attempts: the packets do not show why`.
+pub(in crate::report) fn without_cause(listener: &Listener) -> Option<String> {
+    let explained: u64 = listener.causes.iter().map(|count| count.verdicts.problems()).sum();
+    let rest = listener.verdicts.problems().saturating_sub(explained);
+    let text = format!("{}: the packets do not show why", count(rest, "attempt"));
+    (rest > 0 && explained > 0).then_some(text)
 }

@@ -1,18 +1,13 @@
 //! A listener's diagnosis: one sentence.
 
 use super::by_distribution;
+use super::causes::acks_came_late;
 use crate::handshake::{Cause, Confidence, Verdict};
 use crate::listener::{Diagnosis, Listener, Tally};
 use crate::words::{count, number};
 
 /// A listener's address, or what to call those past the bound.
 pub(in crate::report) fn server_name(listener: &Listener) -> String {
-    if let Some(scan) = listener.scan {
-        return match scan.host {
-            Some(host) => format!("{} of {host}", count(scan.servers, "port")),
-            None => count(scan.servers, "server"),
-        };
-    }
     listener.server.map_or_else(|| "other servers".to_owned(), |server| server.to_string())
 }
 
@@ -131,6 +126,9 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
             let not = if possible { "may not" } else { "do not" };
             format!("The SYN-ACKs of {name} {not} reach the client, or it rejects them: {of}.")
         }
+        Cause::AckLost if acks_came_late(listener) => {
+            format!("ACKs to {name} come late: the server repeated its SYN-ACK before it had those of {of}.")
+        }
         Cause::AckLost => format!("ACKs to {name} {are} lost on the way: {of}."),
         Cause::OptionBlocked => {
             let drops = if possible { "may drop" } else { "drops" };
@@ -180,10 +178,6 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
         Cause::SynFlood => format!(
             "{of} to {name} were begun and never finished: a SYN flood, or answers that do not reach the clients."
         ),
-        Cause::SynScan if listener.scan.is_some() => {
-            let client = listener.scan.map_or_else(String::new, |scan| scan.client.to_string());
-            format!("{client} knocked at {name} and went on with none: a scan ({of}).")
-        }
         Cause::SynScan if possible => {
             format!("{of} to {name} went no further than the SYN: a scan, or health checks.")
         }

@@ -52,6 +52,12 @@ pub(in crate::report) fn limit(limit: &Limit) -> String {
             verb(*syns, "was", "were"),
             offset.abs()
         ),
+        Limit::TwoPoints { apart, syns } => format!(
+            "{} {} captured at two points of the way, {} apart: each attempt is counted once",
+            count(*syns, "SYN"),
+            verb(*syns, "was", "were"),
+            apart
+        ),
         Limit::NotDecoded { most, of } => format!(
             "{} of {} packets {} {}, which is not decoded and may carry handshakes",
             number(most.packets),

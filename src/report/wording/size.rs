@@ -1,5 +1,6 @@
 //! The sentences about the size of an accept queue.
 
+use super::causes::noun;
 use crate::listener::size::{AcceptRate, Answer, ArrivalRates, Limit, Pace, Size, Unknown};
 use crate::packet::Span;
 use crate::words::{count, number, verb};
@@ -7,9 +8,9 @@ use crate::words::{count, number, verb};
 /// Rates from which a fraction says nothing any more.
 const WHOLE: f64 = 10.0;
 
-/// The answer in one line, with what it rests on, for a listener of so many `sockets`.
+/// The answer in one line, with what it rests on.
 #[must_use]
-pub(in crate::report) fn size(size: &Size, sockets: usize) -> String {
+pub(in crate::report) fn size(size: &Size) -> String {
     let mut text = answer(size);
     match (size.answer, &size.accepts) {
         (Answer::Backlog { .. } | Answer::Outrun { .. }, Some(accepts)) => {
@@ -18,14 +19,11 @@ pub(in crate::report) fn size(size: &Size, sockets: usize) -> String {
         }
         (Answer::Backlog { .. } | Answer::MoreThanLimit { .. }, None) => {
             text.push_str(&format!(
-                "; {} turned away before one was accepted",
+                "; {} met the full queue before one was accepted",
                 count(size.turned_away, "client")
             ));
         }
         _ => {}
-    }
-    if sockets > 1 && matches!(size.answer, Answer::Backlog { .. } | Answer::MoreThanLimit { .. }) {
-        text.push_str(&format!("; for all {sockets} sockets together, each of which has a queue of its own"));
     }
     text
 }
@@ -33,55 +31,64 @@ pub(in crate::report) fn size(size: &Size, sockets: usize) -> String {
 /// The answer alone.
 #[must_use]
 pub(in crate::report) fn answer(size: &Size) -> String {
+    let each = size.sockets.filter(|&sockets| sockets > 1);
+    let each = each.map_or_else(String::new, |sockets| format!(" at each of the {sockets} sockets"));
     match size.answer {
         Answer::Backlog { backlog, longest_wait } => {
-            let mut text = format!("a backlog of {} would have held all", number(backlog.into()));
+            let mut text =
+                format!("a backlog of {}{each} would have held all clients", number(backlog.into()));
             if let Some(limit) = size.limit {
                 text.push_str(&format!(" (it was {})", limit_text(limit)));
             }
             if let Some(wait) = longest_wait {
-                text.push_str(&format!("; the longest wait for accept() would have been {wait}"));
+                text.push_str(&format!("; the last would have waited {wait} for accept()"));
             }
             text
         }
         Answer::MoreThanLimit { more } => format!(
-            "{} more than the backlog it had would have held all; these packets do not show what that was (ss \
-             -ltn: Send-Q)",
+            "a backlog of {} more than it was{each} would have held all clients; what it was, these packets do not show \
+             (ss -ltn: Send-Q)",
             number(more.into())
         ),
         Answer::NothingAccepted { watched } => {
             format!("nothing was accepted in {}: no backlog helps", these_seconds(watched))
         }
         Answer::Outrun { needed, over, held_by } => format!(
-            "arrivals outran accepts for {over}: no backlog helps for longer than that, for which {} would have been \
-             needed; {} accepts a second would have kept up",
-            number(held_by.into()),
-            rate(needed)
+            "more clients arrived than were accepted, for {over}: no backlog helps for longer; {} accepts a second would \
+             have kept up, or a backlog of {}{each} would have held them for that time",
+            rate(needed),
+            number(held_by.into())
         ),
-        Answer::Unknown(Unknown::NoDrops) => "nobody was turned away: the queue was large enough".to_owned(),
+        Answer::Unknown(Unknown::NoDrops) => {
+            "no client met a full queue: it was large enough for what was seen".to_owned()
+        }
         Answer::Unknown(reason) => format!("cannot be told: {}", unknown(reason)),
     }
 }
 
 fn unknown(reason: Unknown) -> String {
     match reason {
-        Unknown::NoDrops => "nobody was turned away".to_owned(),
-        Unknown::OneClientSide => {
-            "the capture was taken near one client, and the load of the others is not in it".to_owned()
+        Unknown::NoDrops => "no client met a full queue".to_owned(),
+        Unknown::OneClientSide => "the capture was taken near the clients, and there are few of them: what others send is \
+                                   not in it; capture near the server"
+            .to_owned(),
+        Unknown::OtherCause(cause) => {
+            format!("the packets show {}, and not a full accept queue", noun(cause))
         }
         Unknown::TooShort { full } => format!(
             "nothing was accepted from the first drop to the last, but these are {full} apart: too short a time to say \
              that nothing ever is"
         ),
         Unknown::OneOfSeveralSockets => {
-            "the same clients are turned away at each retry while others get in, as if one of several sockets on the \
+            "the same clients meet a full queue at each retry while others get in, as if one of several sockets on the \
              port (SO_REUSEPORT) were full: look at the process that holds it"
                 .to_owned()
         }
         Unknown::StillFull => "the capture ends while clients arrive at a full queue".to_owned(),
         Unknown::TooFewDrops { drops, between: (least, most) } => format!(
-            "{} {} too little to show the accept rate; anything between {} and {} may have been needed",
-            count(drops, "drop"),
+            "{} {} too few, or too close together, to show the accept rate; a backlog of anything between {} and {} may \
+             have been needed",
+            count(drops, "dropped packet"),
             verb(drops, "is", "are"),
             number(least.into()),
             number(most.into())
@@ -96,21 +103,21 @@ pub(in crate::report) fn limit_text(limit: Limit) -> String {
     format!("{about}{}", number(limit.value.into()))
 }
 
-/// `99 a second (96 to 103), seen in 0.30 s of full queue`.
+/// `99 a second (96 to 103), seen while the queue was full, for 0.30 s`.
 #[must_use]
 pub(in crate::report) fn accept_rate(accepts: &AcceptRate) -> String {
     let AcceptRate { per_second, low, high, over, pace, .. } = accepts;
     let mut text = format!(
-        "{} a second ({} to {}), seen in {over} of full queue",
+        "{} a second ({} to {}), seen while the queue was full, for {over}",
         rate(*per_second),
         rate(*low),
         rate(*high)
     );
     match pace {
         Pace::Even => {}
-        Pace::InBursts { pause } => text.push_str(&format!(", in bursts with pauses of up to {pause}")),
+        Pace::InBursts { pause } => text.push_str(&format!(", in bursts, with pauses of up to {pause}")),
         Pace::Changing { first, second } => {
-            text.push_str(&format!(", which went from {} to {} a second", rate(*first), rate(*second)));
+            text.push_str(&format!(", and changed from {} to {} a second", rate(*first), rate(*second)));
         }
     }
     text

@@ -1,0 +1,392 @@
+//! Episodes of a live capture: each is reported when it begins, every ten seconds while it goes on, and when it ended.
+//!
+//! Owns which problems are one episode while it lasts, in bounded memory. The episodes of the final report are the
+//! listeners' own (`listener`): those know every cause that later attempts show.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use super::kernel::KernelPoller;
+use crate::clock;
+use crate::handshake::{Attempt, Cause, Confidence, Verdict};
+use crate::kernel::NetnsId;
+use crate::listener::{Episode, EpisodeReport, EpisodeState, REST, Tally, is_trouble};
+use crate::packet::{Endpoint, Span, Timestamp};
+
+/// Interval between two reports of an episode that goes on.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// Most episodes at a time; a scan of all ports, once known as one, is a single episode.
+const MOST: usize = 4096;
+
+/// Most undecided attempts that are remembered as counted; of a flood's others only the number is.
+const REMEMBERED: usize = 131_072;
+
+/// The place that an episode belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Place {
+    /// A listener of this machine, by the address that its socket is bound to.
+    Listener(NetnsId, SocketAddr),
+    /// Any other server.
+    Server(Endpoint),
+    /// A client that scans: its servers have one episode together.
+    Scanner(IpAddr),
+}
+
+type Kind = (Place, Option<Cause>);
+
+/// An attempt that is a problem by now, or was one before it was settled.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Problem {
+    ordinal: u64,
+    client: Endpoint,
+    server: Endpoint,
+    verdict: Verdict,
+    cause: Option<Cause>,
+    confidence: Option<Confidence>,
+    start: Timestamp,
+    end: Timestamp,
+    settled: bool,
+    /// False for a settled attempt that turned out well.
+    is_trouble: bool,
+}
+
+impl Problem {
+    pub(super) fn new(attempt: &Attempt, settled: bool) -> Self {
+        Self {
+            ordinal: attempt.ordinal,
+            client: attempt.client,
+            server: attempt.server,
+            verdict: attempt.verdict,
+            cause: attempt.inference.cause,
+            confidence: attempt.inference.confidence,
+            start: attempt.start,
+            end: attempt.end,
+            settled,
+            is_trouble: is_trouble(attempt, &attempt.inference),
+        }
+    }
+
+    /// Time of the problem: an attempt may be settled long after its last packet.
+    fn seen(&self, now: Instant, wall: Timestamp) -> Instant {
+        let age = wall.since(self.end).clamp(Span::ZERO, REST).as_nanos().unsigned_abs();
+        let age = if self.settled { Duration::from_nanos(age) } else { Duration::ZERO };
+        now.checked_sub(age).unwrap_or(now)
+    }
+
+    fn place(&self, kernel: &KernelPoller) -> Place {
+        if self.cause == Some(Cause::SynScan) {
+            return Place::Scanner(self.client.ip());
+        }
+        kernel
+            .listener_of(self.server)
+            .map_or(Place::Server(self.server), |(netns, local)| Place::Listener(netns, local))
+    }
+}
+
+/// A listener of this machine whose queue overflowed between the last two snapshots, or is still full.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Overflow {
+    pub(super) netns: NetnsId,
+    pub(super) local: SocketAddr,
+    pub(super) from: Timestamp,
+    pub(super) until: Timestamp,
+    /// False if its queue is still full, and nothing was dropped.
+    pub(super) dropped: bool,
+}
+
+/// An episode that is not over.
+#[derive(Debug)]
+struct OpenEpisode {
+    kind: Kind,
+    server: Endpoint,
+    episode: Episode,
+    begun: Instant,
+    /// Time of the latest problem.
+    seen: Instant,
+    /// Time of the latest report, with the drops until then; `None` before the first.
+    reported: Option<(Instant, Option<u64>)>,
+    /// True if its cause became known or confirmed since.
+    news: bool,
+    /// Undecided attempts that were counted and are not remembered.
+    unremembered: u64,
+    /// The listener's drops before it began.
+    drops_before: Option<u64>,
+}
+
+impl OpenEpisode {
+    fn extend(&mut self, from: Timestamp, until: Timestamp, confidence: Option<Confidence>, now: Instant) {
+        let episode = &mut self.episode;
+        episode.from = episode.from.min(from);
+        episode.until = episode.until.max(until);
+        self.news |= confidence == Some(Confidence::Confirmed) && episode.confidence != confidence;
+        episode.confidence = episode.confidence.max(confidence);
+        self.seen = self.seen.max(now);
+    }
+
+    /// The state to report now, if any.
+    fn state(&self, now: Instant) -> Option<EpisodeState> {
+        let rest = Duration::from_nanos(REST.as_nanos().unsigned_abs());
+        match self.reported {
+            None => Some(EpisodeState::Begun),
+            Some(_) if now - self.seen > rest => Some(EpisodeState::Ended),
+            Some((last, _)) if self.news || now - last >= AGAIN => Some(EpisodeState::Ongoing),
+            Some(_) => None,
+        }
+    }
+}
+
+/// All episodes that are not over.
+#[derive(Debug, Default)]
+pub(super) struct LiveEpisodes {
+    open: HashMap<u64, OpenEpisode>,
+    by_kind: HashMap<Kind, u64>,
+    next: u64,
+    /// The episode and verdict of undecided attempts that were counted, by their position in the input.
+    counted: HashMap<u64, (u64, Verdict)>,
+}
+
+impl LiveEpisodes {
+    /// Takes the problems of the last second, and what the kernel counted in it. Returns what is to be reported.
+    pub(super) fn tick(
+        &mut self,
+        problems: impl IntoIterator<Item = Problem>,
+        kernel: &mut KernelPoller,
+    ) -> Vec<EpisodeReport> {
+        let now = Instant::now();
+        for overflow in kernel.overflows() {
+            self.count_overflow(overflow, kernel, now);
+        }
+        let wall = clock::now();
+        for problem in problems {
+            self.count(&problem, kernel, now, wall);
+        }
+        self.report(kernel, now)
+    }
+
+    fn count_overflow(&mut self, overflow: Overflow, kernel: &KernelPoller, now: Instant) {
+        let kind = (Place::Listener(overflow.netns, overflow.local), Some(Cause::AcceptQueueOverflow));
+        let server = kernel.server_of(overflow.netns, overflow.local);
+        if !overflow.dropped && !self.by_kind.contains_key(&kind) {
+            return;
+        }
+        if let Some(open) = self.open(kind, server, overflow.from, kernel, now) {
+            open.extend(overflow.from, overflow.until, Some(Confidence::Confirmed), now);
+        }
+    }
+
+    fn count(&mut self, problem: &Problem, kernel: &KernelPoller, now: Instant, wall: Timestamp) {
+        if let Some(&(id, verdict)) = self.counted.get(&problem.ordinal) {
+            self.recount(problem, id, verdict);
+            return;
+        }
+        if !problem.is_trouble {
+            return;
+        }
+        let kind = (problem.place(kernel), problem.cause);
+        let may_remember = self.counted.len() < REMEMBERED;
+        let Some(open) = self.open(kind, problem.server, problem.start, kernel, now) else { return };
+        if problem.settled && open.unremembered > 0 {
+            // It was counted before it was settled.
+            open.unremembered -= 1;
+            return;
+        }
+        open.episode.verdicts.add(problem.verdict);
+        open.extend(problem.start, problem.end, problem.confidence, problem.seen(now, wall));
+        if problem.settled {
+            return;
+        }
+        if may_remember {
+            let id = self.by_kind.get(&kind).copied();
+            self.counted.extend(id.map(|id| (problem.ordinal, (id, problem.verdict))));
+        } else {
+            open.unremembered += 1;
+        }
+    }
+
+    /// Corrects the count of an attempt that was counted before: it is no newer problem for that.
+    fn recount(&mut self, problem: &Problem, id: u64, verdict: Verdict) {
+        if let Some(open) = self.open.get_mut(&id) {
+            open.episode.verdicts.remove(verdict);
+            if problem.is_trouble {
+                open.episode.verdicts.add(problem.verdict);
+            }
+        }
+        if problem.settled {
+            self.counted.remove(&problem.ordinal);
+        } else {
+            self.counted.insert(problem.ordinal, (id, problem.verdict));
+        }
+    }
+
+    /// The open episode of this kind; a new one, where there is none and its number is not at the bound. Trouble of the
+    /// same place that began a moment ago without a known cause is this: its cause has become known.
+    fn open(
+        &mut self,
+        kind: Kind,
+        server: Endpoint,
+        from: Timestamp,
+        kernel: &KernelPoller,
+        now: Instant,
+    ) -> Option<&mut OpenEpisode> {
+        let (place, cause) = kind;
+        let unexplained = self.by_kind.get(&(place, None)).copied().filter(|_| cause.is_some());
+        if !self.by_kind.contains_key(&kind)
+            && let Some(id) = unexplained
+            && let Some(open) = self.open.get_mut(&id)
+            && now - open.begun < AGAIN
+        {
+            open.kind = kind;
+            open.episode.cause = cause;
+            open.news = true;
+            self.by_kind.remove(&(place, None));
+            self.by_kind.insert(kind, id);
+        }
+        if let Some(id) = self.by_kind.get(&kind) {
+            return self.open.get_mut(id);
+        }
+        if self.open.len() >= MOST {
+            return None;
+        }
+        let episode =
+            Episode { cause, confidence: None, from, until: from, ongoing: true, verdicts: Tally::default() };
+        let drops_before = match place {
+            Place::Listener(netns, local) => kernel.drops_before(netns, local),
+            Place::Server(_) | Place::Scanner(_) => None,
+        };
+        let open = OpenEpisode {
+            kind,
+            server,
+            episode,
+            begun: now,
+            seen: now,
+            reported: None,
+            news: false,
+            unremembered: 0,
+            drops_before,
+        };
+        let id = self.next;
+        self.next += 1;
+        self.by_kind.insert(kind, id);
+        Some(self.open.entry(id).or_insert(open))
+    }
+
+    /// Reports that are due, in order of the episodes' beginnings. Those that ended are forgotten.
+    fn report(&mut self, kernel: &mut KernelPoller, now: Instant) -> Vec<EpisodeReport> {
+        let mut due: Vec<(u64, EpisodeState)> =
+            self.open.iter().filter_map(|(&id, open)| Some((id, open.state(now)?))).collect();
+        due.sort_unstable_by_key(|&(id, _)| id);
+        let mut reports = Vec::with_capacity(due.len());
+        for (id, state) in due {
+            let Some(open) = self.open.get_mut(&id) else { continue };
+            reports.push(report_of(open, state, kernel, now));
+            if state == EpisodeState::Ended {
+                self.by_kind.remove(&open.kind);
+                self.open.remove(&id);
+            }
+        }
+        if !reports.is_empty() {
+            let open = &self.open;
+            // An attempt is settled up to two minutes after its episode.
+            if self.counted.len() >= REMEMBERED / 2 {
+                self.counted.retain(|_, (id, _)| open.contains_key(id));
+            }
+        }
+        reports
+    }
+}
+
+fn report_of(
+    open: &mut OpenEpisode,
+    state: EpisodeState,
+    kernel: &mut KernelPoller,
+    now: Instant,
+) -> EpisodeReport {
+    let stats = match open.kind.0 {
+        Place::Listener(netns, local) => kernel.figures(netns, local),
+        Place::Server(_) | Place::Scanner(_) => None,
+    };
+    let total = stats.as_ref().and_then(|stats| stats.drops);
+    let drops = total.zip(open.drops_before).map(|(total, before)| total.saturating_sub(before));
+    let before = open.reported.and_then(|(at, drops)| Some((at, drops?)));
+    let drops_per_second = drops.zip(before).map(|(drops, (at, before))| {
+        let seconds = (now - at).as_secs_f64().max(0.001);
+        drops.saturating_sub(before) as f64 / seconds
+    });
+    open.reported = Some((now, drops));
+    open.news = false;
+    let scanner = match open.kind.0 {
+        Place::Scanner(client) => Some(client),
+        Place::Listener(..) | Place::Server(_) => None,
+    };
+    EpisodeReport {
+        state,
+        server: open.server,
+        scanner,
+        episode: Episode { ongoing: state != EpisodeState::Ended, ..open.episode.clone() },
+        drops,
+        drops_per_second,
+        kernel: stats,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::samples;
+
+    fn unanswered(ordinal: u64, cause: Option<Cause>, settled: bool) -> Problem {
+        let attempts = samples::overflow_mixed().1;
+        let attempt = attempts.iter().find(|attempt| attempt.verdict == Verdict::Unanswered).unwrap();
+        let confidence = cause.map(|_| Confidence::Likely);
+        Problem { ordinal, cause, confidence, ..Problem::new(attempt, settled) }
+    }
+
+    fn tick(episodes: &mut LiveEpisodes, problems: Vec<Problem>) -> Vec<(EpisodeState, Option<Cause>, u64)> {
+        let reports = episodes.tick(problems, &mut KernelPoller::without_kernel());
+        let summed = |report: &EpisodeReport| {
+            (report.state, report.episode.cause, report.episode.verdicts.get(Verdict::Unanswered))
+        };
+        reports.iter().map(summed).collect()
+    }
+
+    #[test]
+    fn an_attempt_counts_once_however_often_it_is_reported() {
+        let mut episodes = LiveEpisodes::default();
+        let first = tick(&mut episodes, vec![unanswered(1, None, false), unanswered(2, None, false)]);
+        assert_eq!(first, [(EpisodeState::Begun, None, 2)]);
+        assert_eq!(tick(&mut episodes, vec![unanswered(1, None, false), unanswered(1, None, true)]), []);
+        let completed = Problem { is_trouble: false, ..unanswered(2, None, true) };
+        assert_eq!(tick(&mut episodes, vec![completed]), []);
+        let open = episodes.open.values().next().unwrap();
+        assert_eq!(open.episode.verdicts.get(Verdict::Unanswered), 1, "the other turned out well");
+        assert!(episodes.counted.is_empty());
+    }
+
+    #[test]
+    fn trouble_whose_cause_becomes_known_is_no_second_episode() {
+        let mut episodes = LiveEpisodes::default();
+        assert_eq!(tick(&mut episodes, vec![unanswered(1, None, false)]), [(EpisodeState::Begun, None, 1)]);
+        let cause = Some(Cause::AcceptQueueOverflow);
+        let known = tick(&mut episodes, vec![unanswered(2, cause, false)]);
+        assert_eq!(known, [(EpisodeState::Ongoing, cause, 2)]);
+        let other = Some(Cause::PortClosed);
+        assert_eq!(
+            tick(&mut episodes, vec![unanswered(3, other, false)]),
+            [(EpisodeState::Begun, other, 1)],
+            "another kind of trouble"
+        );
+    }
+
+    #[test]
+    fn a_scan_of_many_servers_is_one_episode() {
+        let mut episodes = LiveEpisodes::default();
+        let scan = |port| Problem {
+            server: Endpoint::v4([10, 0, 0, 1], port),
+            ..unanswered(port.into(), Some(Cause::SynScan), true)
+        };
+        let reports = tick(&mut episodes, (1..2_000).map(scan).collect());
+        assert_eq!(reports, [(EpisodeState::Begun, Some(Cause::SynScan), 1_999)]);
+    }
+}

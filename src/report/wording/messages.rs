@@ -1,0 +1,175 @@
+//! The messages of an attempt in words: the margin of a message diagram.
+
+use super::icmp_name;
+use crate::handshake::{Attempt, Cause, Confidence, Verdict};
+use crate::listener::{Ending, Meaning, Message};
+use crate::packet::Flags;
+use crate::words::count;
+
+/// Clause for a message, as the attempt's cause explains it.
+pub(in crate::report) fn message(message: &Message, attempt: &Attempt) -> String {
+    let mut text = meaning(message, attempt);
+    if let Some(from) = message.other_sender {
+        text.push_str(&format!(" (from {from})"));
+    }
+    if message.duplicates > 0 {
+        let times = match message.duplicates {
+            1 => "twice".to_owned(),
+            more => format!("{} times", u64::from(more) + 1),
+        };
+        text.push_str(&format!(" (captured {times})"));
+    }
+    text
+}
+
+fn meaning(message: &Message, attempt: &Attempt) -> String {
+    let bytes = || count(message.payload.into(), "byte");
+    match message.meaning {
+        Meaning::Syn if message.payload > 0 => {
+            format!("the client asks for a connection, and sends {} (Fast Open)", bytes())
+        }
+        Meaning::Syn => "the client asks for a connection".to_owned(),
+        Meaning::SynRetry { number, of, after_synack } => {
+            format!("SYN again: retry {number} of {of}, {}", why_syn_again(after_synack, attempt))
+        }
+        Meaning::SynAck { after_retries: 0 } => "the server's kernel answers".to_owned(),
+        Meaning::SynAck { after_retries } => {
+            let delay = attempt.timing.delay.filter(|delay| delay.as_nanos() > 0);
+            let late = delay.map(|delay| format!(": {delay} late")).unwrap_or_default();
+            format!("the server's kernel answers after {}{late}", retries(after_retries))
+        }
+        Meaning::SynAckToRetry => "SYN-ACK again: the answer to the repeated SYN".to_owned(),
+        Meaning::SynAckRetransmission { number, of, after_ack } => format!(
+            "SYN-ACK again: retransmission {number} of {of}, {}",
+            if after_ack { why_synack_again(attempt) } else { "no ACK came" }
+        ),
+        Meaning::OtherSynAck => "SYN-ACK with another sequence number: no retransmission".to_owned(),
+        Meaning::Ack => ack(attempt).to_owned(),
+        Meaning::AckAgain => "the client sends its ACK again".to_owned(),
+        Meaning::WrongAck => "ACK of a number that no SYN-ACK offered".to_owned(),
+        Meaning::ClientData { retransmission: 0, connects: true } => {
+            format!("the client is connected and sends {}", bytes())
+        }
+        Meaning::ClientData { retransmission: 0, connects: false } => format!("the client sends {}", bytes()),
+        Meaning::ClientData { retransmission, .. } => {
+            format!("the data again: retransmission {retransmission}, nothing acknowledged it")
+        }
+        Meaning::ClientFin { again: false } => "the client closes".to_owned(),
+        Meaning::ClientFin { again: true } => "FIN again: nothing acknowledged it".to_owned(),
+        Meaning::ClientAck => "the client acknowledges".to_owned(),
+        Meaning::ClientReset => "the client rejects the SYN-ACK".to_owned(),
+        Meaning::ClientAbort => "the client resets the connection".to_owned(),
+        Meaning::Established if message.payload > 0 => {
+            format!("the server sends {}: the connection is established", bytes())
+        }
+        Meaning::Established => "the server acknowledges it: the connection is established".to_owned(),
+        Meaning::ServerSegment if message.payload > 0 => format!("the server sends {}", bytes()),
+        Meaning::ServerSegment => "the server acknowledges".to_owned(),
+        Meaning::ServerFin => "the server closes".to_owned(),
+        Meaning::OldNumbers => "numbers of another connection of these ports".to_owned(),
+        Meaning::ServerSyn => "the other end asks for a connection, too".to_owned(),
+        Meaning::Refused { fits: true } => "RST: the SYN is refused".to_owned(),
+        Meaning::Refused { fits: false } => {
+            "RST whose ACK number does not fit the SYN: clients ignore it".to_owned()
+        }
+        Meaning::RequestReset => "RST: the server gives the request up".to_owned(),
+        Meaning::BareReset => format!("RST without ACK flag: {}", why_bare_reset(attempt)),
+        Meaning::AckReset => format!("RST with ACK flag: {}", why_ack_reset(attempt)),
+        Meaning::Icmp(icmp) => icmp_name(icmp),
+    }
+}
+
+/// Clause for the end of an attempt.
+pub(in crate::report) fn ending(ending: Ending) -> String {
+    match ending {
+        Ending::RequestExpired => {
+            "no further SYN-ACK: the server has forgotten the request, and the client is not told".to_owned()
+        }
+        Ending::Silent(span) => format!("nothing more in the {span} to the end of the capture"),
+    }
+}
+
+/// Flags of a message as its name: `SYN-ACK`, `FIN-ACK`.
+pub(in crate::report) fn flags(message: &Message) -> String {
+    if matches!(message.meaning, Meaning::Icmp(_)) {
+        return "ICMP error".to_owned();
+    }
+    let names = [
+        (Flags::SYN, "SYN"),
+        (Flags::FIN, "FIN"),
+        (Flags::RST, "RST"),
+        (Flags::PSH, "PSH"),
+        (Flags::ACK, "ACK"),
+    ];
+    let set: Vec<&str> =
+        names.iter().filter(|(flag, _)| message.flags.contains(*flag)).map(|&(_, name)| name).collect();
+    if set.is_empty() { "no flags".to_owned() } else { set.join("-") }
+}
+
+fn retries(number: u32) -> String {
+    match number {
+        1 => "1 retry".to_owned(),
+        number => format!("{number} retries"),
+    }
+}
+
+/// True if the accept queue is the likely cause at least.
+fn is_overflow(attempt: &Attempt) -> bool {
+    attempt.inference.cause == Some(Cause::AcceptQueueOverflow) && is_likely(attempt)
+}
+
+fn is_likely(attempt: &Attempt) -> bool {
+    attempt.inference.confidence >= Some(Confidence::Likely)
+}
+
+fn why_syn_again(after_synack: bool, attempt: &Attempt) -> &'static str {
+    match (after_synack, attempt.inference.cause) {
+        (true, _) => "although SYN-ACK came: the client did not get it, or rejected it",
+        (false, Some(Cause::AcceptQueueOverflow)) if is_likely(attempt) => "the SYN above was dropped",
+        (false, _) => "the SYN above got no answer",
+    }
+}
+
+fn why_synack_again(attempt: &Attempt) -> &'static str {
+    match attempt.inference.cause {
+        Some(Cause::AcceptQueueOverflow) if is_likely(attempt) => "the ACK above was ignored",
+        Some(Cause::AcceptQueueOverflow) => "the ACK above was ignored or lost",
+        Some(Cause::DeferAccept) if is_likely(attempt) => "the server waits for data on purpose",
+        Some(Cause::DeferAccept) => "the server may wait for data on purpose",
+        Some(Cause::AckLost) if is_likely(attempt) => "the ACK above was lost on the way",
+        Some(Cause::FirewallReset) if is_likely(attempt) => "the server never saw the ACK above",
+        _ => "although the ACK above had come",
+    }
+}
+
+/// The client's first ACK. What the server made of it shows later.
+fn ack(attempt: &Attempt) -> &'static str {
+    match attempt.verdict {
+        Verdict::SynackRetransmitted | Verdict::ResetAfterAck | Verdict::AckIgnored
+            if is_overflow(attempt) =>
+        {
+            "the client is connected, for all it knows; the server's accept queue is full"
+        }
+        _ => "the client is connected",
+    }
+}
+
+fn why_bare_reset(attempt: &Attempt) -> &'static str {
+    match attempt.inference.cause {
+        Some(Cause::AcceptQueueOverflow) if is_likely(attempt) => match attempt.inference.abort_on_overflow {
+            Some(true) => "the accept queue is full, and tcp_abort_on_overflow is 1",
+            Some(false) | None => "the server no longer knows the connection",
+        },
+        Some(Cause::ListenerClosed) if is_likely(attempt) => "the listening socket is gone",
+        Some(Cause::FirewallReset) if is_likely(attempt) => "from a firewall, not from the server",
+        _ => "the server's kernel has no such connection",
+    }
+}
+
+fn why_ack_reset(attempt: &Attempt) -> &'static str {
+    match attempt.inference.cause {
+        Some(Cause::ApplicationReset) if is_likely(attempt) => "the application resets the connection",
+        Some(Cause::ListenerClosed) if is_likely(attempt) => "the listening socket was closed",
+        _ => "an existing connection is reset",
+    }
+}
