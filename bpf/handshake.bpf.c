@@ -22,6 +22,7 @@ static u64 (*bpf_ktime_get_ns)(void) = (void *)5;
 static long (*bpf_probe_read_kernel)(void *to, u32 size, const void *from) = (void *)113;
 static void *(*bpf_ringbuf_reserve)(void *ring, u64 size, u64 flags) = (void *)131;
 static void (*bpf_ringbuf_submit)(void *data, u64 flags) = (void *)132;
+static u64 (*bpf_ringbuf_query)(void *ring, u64 flags) = (void *)134;
 
 struct ns_common {
 	u32 inum;
@@ -71,13 +72,14 @@ struct sk_buff {
 	u8 *head;
 } CORE;
 
-enum { IPV4 = 4, IPV6 = 6, AF_INET6 = 10, IPPROTO_TCP = 6, SYN = 2, TCP_LISTEN = 10 };
-// Values of `wanted`, by reason.
-enum { WANT_SYN = 1, WANT_ALL = 2, WANT_LISTENERS = 3 };
+enum { IPV4 = 4, IPV6 = 6, AF_INET6 = 10, IPPROTO_TCP = 6, SYN = 2, RST = 4, TCP_LISTEN = 10 };
+// Values of `wanted`, by reason: all segments; those with SYN, and those without that a LISTEN socket got; all while half of
+// the ring is free, so that a firewall that drops data does not crowd out full queues.
+enum { WANT_ALL = 1, WANT_SYN_OR_LISTENER = 2, WANT_IF_ROOM = 3 };
 // Values of `event.kind`.
 enum { DROPPED = 1, SYNACK_RETRANSMITTED = 2 };
 
-// As `Event` in src/kernel/bpf/mod.rs reads it.
+// As `event` in src/kernel/segment_events.rs reads it.
 struct event {
 	u64 at;
 	u32 reason;
@@ -95,6 +97,9 @@ struct event {
 };
 
 #define REASONS 512
+// Bytes of the ring: 16,384 events between two readings, a second apart.
+#define RING (1 << 20)
+#define AVAILABLE_DATA 0 /* BPF_RB_AVAIL_DATA */
 
 struct {
 	__uint(type, 2 /* BPF_MAP_TYPE_ARRAY */);
@@ -120,7 +125,7 @@ struct {
 
 struct {
 	__uint(type, 27 /* BPF_MAP_TYPE_RINGBUF */);
-	__uint(max_entries, 1 << 18);
+	__uint(max_entries, RING);
 } events SEC(".maps");
 
 // The namespace's inode, given where the pointer to it is.
@@ -143,17 +148,21 @@ static __attribute__((always_inline)) int is_wanted(u32 netns)
 	return !one || *one == 0 || *one == netns;
 }
 
+static __attribute__((always_inline)) void count_lost(void)
+{
+	u32 zero = 0;
+	u64 *count = bpf_map_lookup_elem(&lost, &zero);
+
+	if (count)
+		__sync_fetch_and_add(count, 1);
+}
+
 static __attribute__((always_inline)) struct event *reserve(void)
 {
 	struct event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
-	u32 zero = 0;
-	u64 *count;
 
-	if (!event) {
-		count = bpf_map_lookup_elem(&lost, &zero);
-		if (count)
-			__sync_fetch_and_add(count, 1);
-	}
+	if (!event)
+		count_lost();
 	return event;
 }
 
@@ -192,7 +201,7 @@ int segment_dropped(u64 *arguments)
 	}
 	if (bpf_probe_read_kernel(tcp, sizeof(tcp), head + offset + length))
 		return 0;
-	if (*want == WANT_SYN && !(tcp[13] & SYN))
+	if (tcp[13] & RST)
 		return 0;
 	if (sk) {
 		netns = inode(READ(sk->__sk_common.skc_net.net));
@@ -202,10 +211,14 @@ int segment_dropped(u64 *arguments)
 		if (dev)
 			netns = inode(READ(dev->nd_net.net));
 	}
-	if (*want == WANT_LISTENERS && state != TCP_LISTEN)
+	if (*want == WANT_SYN_OR_LISTENER && !(tcp[13] & SYN) && state != TCP_LISTEN)
 		return 0;
 	if (!is_wanted(netns))
 		return 0;
+	if (*want != WANT_ALL && bpf_ringbuf_query(&events, AVAILABLE_DATA) > RING / 2) {
+		count_lost();
+		return 0;
+	}
 	event = reserve();
 	if (!event)
 		return 0;

@@ -168,6 +168,9 @@ impl Session<'_> {
         {
             line.aside(|| say(&format!("the kernel is not asked any more: {failure}")));
         }
+        if let Some(lost) = self.kernel.lost_events() {
+            line.aside(|| say(&format!("warning: {lost}")));
+        }
         reporter.report(analysis.listeners(), &mut self.kernel, line)?;
         if let Some(error) = self.source.flush() {
             self.unsaved = true;

@@ -6,6 +6,7 @@
 use smallvec::SmallVec;
 use strum::{EnumCount, EnumDiscriminants, EnumIter, EnumString, IntoStaticStr};
 
+use crate::kernel::DropReason;
 use crate::packet::{Endpoint, IcmpError, Span};
 
 /// Evidence of one attempt. Attempts by the hundred thousand have few each.
@@ -343,6 +344,8 @@ pub enum Evidence {
     KernelOverflowed,
     /// The kernel counted no overflow of this queue at that time.
     KernelDidNotOverflow,
+    /// The kernel dropped segments of this attempt, by its own event of each, so many for this reason.
+    KernelDroppedSegments(DropReason, u32),
 }
 
 impl Evidence {

@@ -62,7 +62,7 @@ pub use monitor::{Monitor, WatchedNetns};
 #[cfg(target_os = "linux")]
 pub use netns::{Netns, NetnsChoice, NetnsId};
 pub use owner::{Owner, Owners, ProcessState, owners};
-pub use segment_event::{COOKIE_DROPPED, LISTEN_OVERFLOW, SegmentEvent, SegmentEventKind};
+pub use segment_event::{DropReason, SegmentEvent, SegmentEventKind};
 pub use segment_events::{SegmentEvents, SegmentEventsError};
 pub use snapshot::Snapshot;
 pub use socket::{LimitFrom, ListenSocket};

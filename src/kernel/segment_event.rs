@@ -2,19 +2,68 @@
 
 use std::net::SocketAddr;
 
+use strum::{EnumCount, EnumIter, IntoStaticStr};
+
 use crate::packet::{Flags, Seq, Timestamp};
 
-/// The reason of an ACK or data segment that met a full accept queue.
-pub const LISTEN_OVERFLOW: &str = "TCP_LISTEN_OVERFLOW";
+/// Reason of a drop that concerns handshakes, of the kernel's `skb_drop_reason`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumCount, EnumIter, IntoStaticStr)]
+pub enum DropReason {
+    /// An ACK or a data segment met a full accept queue.
+    #[strum(serialize = "TCP_LISTEN_OVERFLOW")]
+    ListenOverflow,
+    /// A SYN to a port on which nothing listens; and, where a LISTEN socket got it, an ACK with a valid SYN cookie that met a full
+    /// queue.
+    #[strum(serialize = "NO_SOCKET")]
+    NoSocket,
+    /// Its timestamp is older than one that was seen of the connection.
+    #[strum(serialize = "TCP_RFC7323_PAWS")]
+    Paws,
+    /// The same, of a connection in TIME-WAIT.
+    #[strum(serialize = "TCP_RFC7323_TW_PAWS")]
+    TimeWaitPaws,
+    /// A SYN that no handshake allows.
+    #[strum(serialize = "TCP_INVALID_SYN")]
+    InvalidSyn,
+    /// Its checksum is wrong.
+    #[strum(serialize = "TCP_CSUM")]
+    Checksum,
+    /// A rule of nftables or iptables.
+    #[strum(serialize = "NETFILTER_DROP")]
+    Netfilter,
+    /// The way back to its sender leads over another interface (`rp_filter`).
+    #[strum(serialize = "IP_RPFILTER")]
+    ReversePath,
+    /// A filter of the socket.
+    #[strum(serialize = "SOCKET_FILTER")]
+    SocketFilter,
+    /// An IPsec policy.
+    #[strum(serialize = "XFRM_POLICY")]
+    Xfrm,
+    /// A BPF program of the sender's cgroup.
+    #[strum(serialize = "BPF_CGROUP_EGRESS")]
+    BpfCgroupEgress,
+    /// No room in a queue of an interface.
+    #[strum(serialize = "QDISC_DROP")]
+    Qdisc,
+    /// No room in the queue of a CPU (`net.core.netdev_max_backlog`).
+    #[strum(serialize = "CPU_BACKLOG")]
+    CpuBacklog,
+}
 
-/// The reason of an ACK with a valid SYN cookie that met a full queue, where a LISTEN socket got it.
-pub const COOKIE_DROPPED: &str = "NO_SOCKET";
+impl DropReason {
+    /// The kernel's name, without `SKB_DROP_REASON_`: numbers change between versions.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+}
 
 /// Kind of a segment event: a drop, or a SYN-ACK retransmission.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SegmentEventKind {
-    /// Dropped, for this reason of the kernel's `skb_drop_reason`.
-    Dropped(&'static str),
+    /// Dropped, for this reason.
+    Dropped(DropReason),
     /// A SYN-ACK sent again by its timer, or as an answer to a retried SYN.
     SynAckRetransmitted,
 }
@@ -38,4 +87,18 @@ pub struct SegmentEvent {
     pub flags: Flags,
     /// The inode of the network namespace (`Netns::inode`).
     pub netns: u32,
+    /// True if a LISTEN socket had got the dropped segment.
+    pub on_listener: bool,
+}
+
+impl SegmentEvent {
+    /// True if the segment met a full accept queue, as far as its reason shows that.
+    #[must_use]
+    pub fn is_overflow(&self) -> bool {
+        match self.kind {
+            SegmentEventKind::Dropped(DropReason::ListenOverflow) => true,
+            SegmentEventKind::Dropped(DropReason::NoSocket) => self.on_listener,
+            SegmentEventKind::Dropped(_) | SegmentEventKind::SynAckRetransmitted => false,
+        }
+    }
 }

@@ -12,10 +12,11 @@ use std::net::{IpAddr, SocketAddr};
 use aya::maps::{Array, MapData, MapError, RingBuf};
 use aya::programs::{BtfTracePoint, ProgramError};
 use aya::{Btf, BtfError, Ebpf, EbpfError};
+use strum::IntoEnumIterator;
 
 use super::btf::{VMLINUX, enum_values};
 use super::bytes::{bytes_at, u32_at};
-use super::segment_event::{COOKIE_DROPPED, LISTEN_OVERFLOW, SegmentEvent, SegmentEventKind};
+use super::segment_event::{DropReason, SegmentEvent, SegmentEventKind};
 use crate::clock::now;
 use crate::packet::{Flags, Seq, Span, Timestamp};
 
@@ -25,28 +26,33 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("../../bpf/handshake.bpf.o");
 /// Bytes of `struct event`.
 const EVENT_LEN: usize = 64;
 
-/// Values of `wanted`: segments with SYN, all, or those that a LISTEN socket got.
-const WANT_SYN: u32 = 1;
-const WANT_ALL: u32 = 2;
-const WANT_LISTENERS: u32 = 3;
+/// TCP_LISTEN (`net/tcp_states.h`).
+const LISTEN_STATE: u8 = 10;
 
-/// Reasons that are asked for, as the kernel's enum names them after `SKB_DROP_REASON_`, with which segments. A busy
-/// machine drops data for many reasons; only those of a listener concern segments without SYN.
-const REASONS: [(&str, u32); 13] = [
-    (LISTEN_OVERFLOW, WANT_ALL),
-    (COOKIE_DROPPED, WANT_LISTENERS),
-    ("TCP_RFC7323_PAWS", WANT_SYN),
-    ("TCP_RFC7323_TW_PAWS", WANT_SYN),
-    ("TCP_INVALID_SYN", WANT_ALL),
-    ("TCP_CSUM", WANT_SYN),
-    ("NETFILTER_DROP", WANT_SYN),
-    ("IP_RPFILTER", WANT_SYN),
-    ("SOCKET_FILTER", WANT_SYN),
-    ("XFRM_POLICY", WANT_SYN),
-    ("BPF_CGROUP_EGRESS", WANT_SYN),
-    ("QDISC_DROP", WANT_SYN),
-    ("CPU_BACKLOG", WANT_SYN),
-];
+/// Values of `wanted`: all segments; those with SYN, and those without that a LISTEN socket got; all while half of the
+/// ring is free.
+const WANT_ALL: u32 = 1;
+const WANT_SYN_OR_LISTENER: u32 = 2;
+const WANT_IF_ROOM: u32 = 3;
+
+/// The segments that are asked for: full queues come first, since of the other reasons a busy machine may have many.
+const fn wanted(reason: DropReason) -> u32 {
+    match reason {
+        DropReason::ListenOverflow => WANT_ALL,
+        DropReason::NoSocket => WANT_SYN_OR_LISTENER,
+        DropReason::Paws
+        | DropReason::TimeWaitPaws
+        | DropReason::InvalidSyn
+        | DropReason::Checksum
+        | DropReason::Netfilter
+        | DropReason::ReversePath
+        | DropReason::SocketFilter
+        | DropReason::Xfrm
+        | DropReason::BpfCgroupEgress
+        | DropReason::Qdisc
+        | DropReason::CpuBacklog => WANT_IF_ROOM,
+    }
+}
 
 /// Reason why segment events cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +84,7 @@ pub enum SegmentEventsError {
 pub struct SegmentEvents {
     ring: RingBuf<MapData>,
     lost: Array<MapData, u64>,
-    reasons: BTreeMap<u32, &'static str>,
+    reasons: BTreeMap<u32, DropReason>,
     /// Offset of the wall clock, which stamps packets, from the monotonic clock, which stamps events.
     offset: Span,
     /// Keeps the programs attached.
@@ -86,25 +92,26 @@ pub struct SegmentEvents {
 }
 
 impl SegmentEvents {
-    /// Loads the program; `netns` is the inode of the only namespace whose events are wanted.
+    /// Loads the program; `netns` is the inode of the only namespace whose events are wanted. Without `retransmissions`
+    /// only drops are: of a server with a million clients SYN-ACKs sent again would fill the ring.
     ///
     /// # Errors
     ///
     /// [`SegmentEventsError`] says what is missing.
-    pub fn attach(netns: Option<u32>) -> Result<Self, SegmentEventsError> {
+    pub fn attach(netns: Option<u32>, retransmissions: bool) -> Result<Self, SegmentEventsError> {
         let vmlinux = fs::read(VMLINUX).map_err(SegmentEventsError::NoBtf)?;
         let values = enum_values(&vmlinux, "skb_drop_reason").ok_or(SegmentEventsError::NoReasons)?;
         let btf = Btf::from_sys_fs()?;
         let mut programs = Ebpf::load(OBJECT)?;
         let mut reasons = BTreeMap::new();
-        let mut wanted = Array::<_, u32>::try_from(map(&mut programs, "wanted")?)?;
+        let mut asked = Array::<_, u32>::try_from(map(&mut programs, "wanted")?)?;
         for (number, name) in &values {
             let name = name.strip_prefix("SKB_DROP_REASON_").unwrap_or(name);
-            if let Some((known, which)) = REASONS.iter().find(|(known, _)| *known == name)
-                && *number < wanted.len()
+            if let Some(known) = DropReason::iter().find(|known| known.name() == name)
+                && *number < asked.len()
             {
-                wanted.set(*number, which, 0)?;
-                reasons.insert(*number, *known);
+                asked.set(*number, wanted(known), 0)?;
+                reasons.insert(*number, known);
             }
         }
         if reasons.is_empty() {
@@ -113,9 +120,9 @@ impl SegmentEvents {
         Array::<_, u32>::try_from(map(&mut programs, "only")?)?.set(0, netns.unwrap_or(0), 0)?;
         let ring = RingBuf::try_from(take(&mut programs, "events")?)?;
         let lost = Array::try_from(take(&mut programs, "lost")?)?;
-        for (program, tracepoint) in
-            [("segment_dropped", "kfree_skb"), ("synack_retransmitted", "tcp_retransmit_synack")]
-        {
+        let parts = [("segment_dropped", "kfree_skb"), ("synack_retransmitted", "tcp_retransmit_synack")];
+        let attached = if retransmissions { parts.len() } else { 1 };
+        for (program, tracepoint) in parts.into_iter().take(attached) {
             let part = programs.program_mut(program).ok_or(SegmentEventsError::Incomplete(program))?;
             let part: &mut BtfTracePoint = part.try_into()?;
             part.load(tracepoint, &btf)?;
@@ -156,7 +163,7 @@ fn clock_offset() -> Span {
 }
 
 /// Reads `struct event`; `None` where it is not one.
-fn event(record: &[u8], reasons: &BTreeMap<u32, &'static str>, offset: Span) -> Option<SegmentEvent> {
+fn event(record: &[u8], reasons: &BTreeMap<u32, DropReason>, offset: Span) -> Option<SegmentEvent> {
     if record.len() < EVENT_LEN {
         return None;
     }
@@ -172,7 +179,7 @@ fn event(record: &[u8], reasons: &BTreeMap<u32, &'static str>, offset: Span) -> 
     Some(SegmentEvent {
         at: Timestamp::from_nanos(i64::try_from(nanos).ok()?).plus(offset),
         kind: match record.get(28)? {
-            1 => SegmentEventKind::Dropped(reasons.get(&u32_at(record, 8)?)?),
+            1 => SegmentEventKind::Dropped(*reasons.get(&u32_at(record, 8)?)?),
             2 => SegmentEventKind::SynAckRetransmitted,
             _ => return None,
         },
@@ -182,6 +189,7 @@ fn event(record: &[u8], reasons: &BTreeMap<u32, &'static str>, offset: Span) -> 
         ack: Seq(u32_at(record, 20)?),
         flags: Flags(*record.get(30)?),
         netns: u32_at(record, 12)?,
+        on_listener: *record.get(31)? == LISTEN_STATE,
     })
 }
 
@@ -201,10 +209,10 @@ mod tests {
         record[28..31].copy_from_slice(&[1, 4, 0x10]);
         record[32..36].copy_from_slice(&[10, 0, 0, 9]);
         record[48..52].copy_from_slice(&[10, 0, 0, 1]);
-        let reasons = BTreeMap::from([(77, LISTEN_OVERFLOW)]);
+        let reasons = BTreeMap::from([(77, DropReason::ListenOverflow)]);
         let read = event(&record, &reasons, Span::from_nanos(10)).unwrap();
         assert_eq!(read.at, Timestamp::from_nanos(15));
-        assert_eq!(read.kind, SegmentEventKind::Dropped(LISTEN_OVERFLOW));
+        assert_eq!(read.kind, SegmentEventKind::Dropped(DropReason::ListenOverflow));
         assert_eq!(
             (read.source.to_string(), read.destination.to_string()),
             ("10.0.0.9:40000".into(), "10.0.0.1:80".into())
@@ -213,6 +221,9 @@ mod tests {
             (read.seq, read.ack, read.flags, read.netns),
             (Seq(1_000), Seq(2_000), Flags::ACK, 4_026_532_177)
         );
+        assert!(!read.on_listener);
+        record[31] = LISTEN_STATE;
+        assert!(event(&record, &reasons, Span::ZERO).unwrap().on_listener);
         record[28] = 9;
         assert_eq!(event(&record, &reasons, Span::ZERO), None, "another kind");
         assert_eq!(event(&record[..63], &reasons, Span::ZERO), None);

@@ -22,7 +22,7 @@ impl SegmentEvents {
     /// # Errors
     ///
     /// Always.
-    pub const fn attach(_netns: Option<u32>) -> Result<Self, SegmentEventsError> {
+    pub const fn attach(_netns: Option<u32>, _retransmissions: bool) -> Result<Self, SegmentEventsError> {
         Err(SegmentEventsError::NotBuilt)
     }
 

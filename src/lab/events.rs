@@ -2,7 +2,7 @@
 //!
 //! Does not own the program (`kernel`).
 
-use crate::kernel::{COOKIE_DROPPED, LISTEN_OVERFLOW, SegmentEventKind, SegmentEvents, SegmentEventsError};
+use crate::kernel::{DropReason, SegmentEventKind, SegmentEvents, SegmentEventsError};
 
 /// Events of one experiment's namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(super) struct EventCounter(Result<SegmentEvents, SegmentEventsError>);
 impl EventCounter {
     /// Starts, if that is permitted.
     pub(super) fn start(netns: u64) -> Self {
-        Self(SegmentEvents::attach(u32::try_from(netns).ok()))
+        Self(SegmentEvents::attach(u32::try_from(netns).ok(), true))
     }
 
     /// The events so far.
@@ -40,8 +40,8 @@ impl EventCounter {
         let (mut overflows, mut cookies, mut retransmissions) = (Vec::new(), Vec::new(), Vec::new());
         for event in events.drain() {
             match event.kind {
-                SegmentEventKind::Dropped(LISTEN_OVERFLOW) => overflows.push(event.source.port()),
-                SegmentEventKind::Dropped(COOKIE_DROPPED) => cookies.push(event.source.port()),
+                SegmentEventKind::Dropped(DropReason::ListenOverflow) => overflows.push(event.source.port()),
+                SegmentEventKind::Dropped(_) if event.is_overflow() => cookies.push(event.source.port()),
                 SegmentEventKind::Dropped(_) => {}
                 SegmentEventKind::SynAckRetransmitted => retransmissions.push(event.destination.port()),
             }

@@ -2,13 +2,13 @@
 //!
 //! Times are those of the snapshots, by the clock that stamps packets of a live capture.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
+use super::dropped_segments::{DroppedByKernel, DroppedSegments, KernelDrop};
+use super::observed::dropped_syns;
 use super::size::{KnownQueue, QueueSample};
-use crate::handshake::Attempt;
-use crate::kernel::{
-    COOKIE_DROPPED, Counter, Counters, EventBounds, KernelStats, LISTEN_OVERFLOW, ListenerInterval,
-};
+use crate::handshake::{Attempt, Cause};
+use crate::kernel::{Counter, Counters, EventBounds, KernelStats, ListenerInterval};
 use crate::packet::{Endpoint, Span, Timestamp};
 
 /// Most intervals that are kept per listener, of those with trouble; a further one joins the two oldest.
@@ -17,15 +17,6 @@ const MOST: usize = 256;
 /// Most samples of the queue that are kept per listener, the latest: at one a second, several minutes in which anything
 /// waited.
 const SAMPLES: usize = 512;
-
-/// Clients whose dropped segments are remembered: at least so many, and as many again.
-const CLIENTS: usize = 8192;
-
-/// Most dropped segments that are remembered of a client: more than any handshake has.
-const SEGMENTS: usize = 16;
-
-/// Most that an event's time stamp and a packet's differ: both are of one kernel, whose clock may be set.
-const CLOCKS: Span = Span::from_millis(500);
 
 /// The kernel's figures of a listener over time, bounded in size.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -42,35 +33,6 @@ pub(super) struct KernelHistory {
     /// Handshakes that the packets show to have completed.
     completed: u64,
     segments: DroppedSegments,
-}
-
-/// Segments that the kernel dropped, each reported by itself, by client; the latest of them.
-#[derive(Debug, Clone, PartialEq, Default)]
-struct DroppedSegments {
-    latest: HashMap<Endpoint, Vec<DroppedSegment>>,
-    before: HashMap<Endpoint, Vec<DroppedSegment>>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct DroppedSegment {
-    at: Timestamp,
-    reason: &'static str,
-}
-
-impl DroppedSegments {
-    fn insert(&mut self, client: Endpoint, segment: DroppedSegment) {
-        if self.latest.len() >= CLIENTS && !self.latest.contains_key(&client) {
-            self.before = std::mem::take(&mut self.latest);
-        }
-        let segments = self.latest.entry(client).or_default();
-        if segments.len() < SEGMENTS {
-            segments.push(segment);
-        }
-    }
-
-    fn of(&self, client: Endpoint) -> impl Iterator<Item = &DroppedSegment> {
-        [&self.before, &self.latest].into_iter().filter_map(move |segments| segments.get(&client)).flatten()
-    }
 }
 
 /// The kernel's evidence on a listener at some time.
@@ -159,32 +121,44 @@ impl KernelHistory {
         }
     }
 
-    /// Adds a segment of `client` that the kernel dropped.
-    pub(super) fn record_dropped(&mut self, client: Endpoint, at: Timestamp, reason: &'static str) {
-        self.segments.insert(client, DroppedSegment { at, reason });
+    /// Adds a segment of `client`, or to it, that the kernel dropped.
+    pub(super) fn record_dropped(&mut self, client: Endpoint, segment: KernelDrop) {
+        self.segments.insert(client, segment);
     }
 
-    /// The reasons for which the kernel dropped segments of `client` from `from` to `to`, each segment's.
-    pub(super) fn drop_reasons(
-        &self,
-        client: Endpoint,
-        from: Timestamp,
-        to: Timestamp,
-    ) -> impl Iterator<Item = &'static str> {
-        let (from, to) = (from.minus(CLOCKS), to.plus(CLOCKS));
-        let segments = self.segments.of(client);
-        segments.filter(move |segment| from <= segment.at && segment.at <= to).map(|segment| segment.reason)
+    /// Meaning of the attempt's segments that the kernel dropped. Those that met a full queue count only where
+    /// ListenOverflows rose: the kernel has that reason, too, for connections that it could not make.
+    pub(super) fn dropped(&self, attempt: &Attempt) -> Option<DroppedByKernel> {
+        let dropped = self.segments.meaning(attempt)?;
+        let counted = || {
+            let mut touching = self.touching(attempt.start, attempt.end);
+            touching.any(|interval| interval.counter(Counter::ListenOverflows) != Some(0))
+        };
+        (dropped.cause != Cause::AcceptQueueOverflow || counted()).then_some(dropped)
     }
 
     /// The kernel's evidence for one attempt: a segment of it that met the full queue proves more than any count.
     pub(super) fn evidence_of(&self, attempt: &Attempt, retransmitted: u64) -> Option<KernelEvidence> {
-        let (from, to) = (attempt.start, attempt.end);
-        let overflow = |reason| reason == LISTEN_OVERFLOW || reason == COOKIE_DROPPED;
-        if self.drop_reasons(attempt.client, from, to).any(overflow) {
+        if self.dropped(attempt).is_some_and(|dropped| dropped.cause == Cause::AcceptQueueOverflow) {
             let abort_on_overflow = self.stats.as_ref().and_then(|stats| stats.abort_on_overflow);
             return Some(KernelEvidence { overflowed: true, by_segment: true, abort_on_overflow });
         }
-        self.evidence(from, to, retransmitted)
+        let evidence = self.evidence(attempt.start, attempt.end, retransmitted)?;
+        let other = evidence.overflowed && self.dropped_in_calm(attempt) && !self.is_elsewhere(retransmitted);
+        Some(KernelEvidence { overflowed: evidence.overflowed && !other, ..evidence })
+    }
+
+    /// True if one of the attempt's SYNs went unanswered while the queue had room for certain: something else drops them
+    /// (DOMAIN §8).
+    fn dropped_in_calm(&self, attempt: &Attempt) -> bool {
+        /// Packets are stamped and counted at different moments.
+        const SLACK: Span = Span::from_millis(500);
+        let Some((begin, end)) = self.watched else { return false };
+        dropped_syns(attempt).any(|at| {
+            let (from, to) = (at.minus(SLACK), at.plus(SLACK));
+            let watched = begin <= from && to <= end;
+            watched && self.touching(from, to).all(|one| one.overflowed == Some(false) && !one.full)
+        })
     }
 
     /// Counts a handshake that the packets show to have completed.
@@ -280,7 +254,9 @@ fn since_the_start(stats: &KernelStats, latest: ListenerInterval) -> ListenerInt
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::{ListenSocket, Snapshot, Sysctls, Watch};
+    use crate::handshake::Verdict;
+    use crate::kernel::{DropReason, ListenSocket, Snapshot, Sysctls, Watch};
+    use crate::packet::{Flags, Seq};
 
     const SERVER: &str = "10.0.0.1:80";
 
@@ -394,37 +370,47 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_that_met_the_full_queue_is_evidence_for_its_attempt_alone() {
-        let mut counted = Counted::new(0);
-        counted.at(10, 0, 0);
-        let attempt = crate::report::samples::overflow_mixed().1.remove(0);
-        let other = Endpoint::v4([10, 9, 9, 9], 1);
-        let after = attempt.end.plus(Span::from_secs(60));
-        counted.kernel.record_dropped(other, attempt.start, LISTEN_OVERFLOW);
-        counted.kernel.record_dropped(attempt.client, after, LISTEN_OVERFLOW);
-        counted.kernel.record_dropped(attempt.client, attempt.start, "NETFILTER_DROP");
-        assert_eq!(
-            counted.kernel.evidence_of(&attempt, 0),
-            None,
-            "another client, another time, another reason"
-        );
-        counted.kernel.record_dropped(attempt.client, attempt.end, LISTEN_OVERFLOW);
-        assert!(counted.kernel.evidence_of(&attempt, 0).unwrap().overflowed);
-        let reasons: Vec<_> =
-            counted.kernel.drop_reasons(attempt.client, attempt.start, attempt.end).collect();
-        assert_eq!(reasons, ["NETFILTER_DROP", LISTEN_OVERFLOW]);
+    fn a_segment_that_met_the_full_queue_is_evidence_for_its_attempt_if_overflows_were_counted() {
+        let samples = crate::report::samples::overflow_mixed().1;
+        let attempt = samples.iter().find(|attempt| attempt.verdict == Verdict::SynackRetransmitted).unwrap();
+        let mut attempt = attempt.clone();
+        (attempt.start, attempt.end) = (at(1), at(2));
+        let met = KernelDrop {
+            at: at(1),
+            reason: DropReason::ListenOverflow,
+            from_server: false,
+            is_overflow: true,
+            flags: Flags::ACK,
+            seq: Seq(attempt.client_isn.0.wrapping_add(1)),
+            ack: Seq(0),
+        };
+        let by_segment = |overflows| {
+            let mut counted = Counted::new(0);
+            counted.at(1, overflows, 0);
+            counted.at(2, overflows, 0);
+            counted.kernel.record_dropped(attempt.client, met);
+            counted.kernel.evidence_of(&attempt, 0).is_some_and(|evidence| evidence.by_segment)
+        };
+        assert!(by_segment(1));
+        assert!(!by_segment(0), "a connection that could not be made");
     }
 
     #[test]
-    fn dropped_segments_of_many_clients_are_bounded() {
-        let mut kernel = KernelHistory::default();
-        let client = |n: usize| Endpoint::v4((n as u32).to_be_bytes(), 1);
-        for n in 0..3 * CLIENTS {
-            kernel.record_dropped(client(n), at(0), LISTEN_OVERFLOW);
+    fn a_client_whose_syns_go_unanswered_while_there_is_room_is_no_victim_of_the_queue() {
+        let samples = crate::report::samples::overflow_mixed().1;
+        let attempt = samples.iter().find(|attempt| attempt.verdict == Verdict::Unanswered).unwrap();
+        let mut attempt = attempt.clone();
+        let mut counted = Counted::new(0);
+        for (second, overflows) in [(1, 0), (2, 5), (3, 5), (4, 5), (5, 5), (6, 5)] {
+            counted.at(second, overflows, 0);
         }
-        assert!(kernel.segments.latest.len() + kernel.segments.before.len() <= 2 * CLIENTS);
-        assert_eq!(kernel.drop_reasons(client(3 * CLIENTS - 1), at(0), at(0)).count(), 1);
-        assert_eq!(kernel.drop_reasons(client(0), at(0), at(0)).count(), 0);
+        let mut overflowed = |seconds: &[i64]| {
+            (attempt.start, attempt.end) = (at(1), at(6));
+            attempt.syn_retry_at = seconds.iter().map(|&second| Span::from_secs(second)).collect();
+            counted.kernel.evidence_of(&attempt, 0).unwrap().overflowed
+        };
+        assert!(overflowed(&[1]), "both while it overflowed");
+        assert!(!overflowed(&[1, 3]), "the third at 4 s");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use super::capture_limits::{CaptureLimits, Coverage};
 use super::conclude::conclude;
+use super::dropped_segments::KernelDrop;
 use super::hypotheses::{self, Case};
 use super::observed::dropped_between;
 use super::paths::Paths;
@@ -124,17 +125,11 @@ impl Listeners {
         }
     }
 
-    /// Records a segment of `client` to `server` that the kernel dropped for `reason`.
-    pub fn record_dropped(
-        &mut self,
-        server: Endpoint,
-        client: Endpoint,
-        at: Timestamp,
-        reason: &'static str,
-    ) {
-        if let Some(record) = self.records.get_mut(&server) {
-            record.kernel.record_dropped(client, at, reason);
-        }
+    /// Records a segment between `client` and `server` that the kernel dropped. False if nothing is known of that server
+    /// yet: its first attempt may still be undecided.
+    pub fn record_dropped(&mut self, server: Endpoint, client: Endpoint, segment: KernelDrop) -> bool {
+        let record = self.records.get_mut(&server);
+        record.map(|record| record.kernel.record_dropped(client, segment)).is_some()
     }
 
     /// Tallies the finding, and infers what it means, as known by now.
@@ -216,6 +211,7 @@ impl Listeners {
             limits: self.limits,
             kernel: record.kernel.evidence_of(attempt, repeats),
             kernel_events: record.kernel.events(from, to),
+            dropped: record.kernel.dropped(attempt),
         })
     }
 

@@ -119,6 +119,9 @@ fn add_evidence(known: &mut SmallVec<[(Evidence, u64); 4]>, evidence: &[Evidence
     for &one in evidence {
         count(known, one, |known, new| match (known, new) {
             (Evidence::CouldBe(one), Evidence::CouldBe(other)) => one == other,
+            (Evidence::KernelDroppedSegments(one, _), Evidence::KernelDroppedSegments(other, _)) => {
+                one == other
+            }
             (_, _) => EvidenceCode::from(*known) == EvidenceCode::from(*new),
         });
     }

@@ -1,6 +1,7 @@
 //! `hsanalyze -i`, run as a program on interfaces of namespaces of our own.
 
 mod episodes;
+mod events;
 #[path = "../../examples/send/frames.rs"]
 mod frames;
 mod interface;

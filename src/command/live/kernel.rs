@@ -1,6 +1,6 @@
 //! Reads the kernel's figures once a second and records them for the servers of this machine, in every network namespace.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -9,8 +9,9 @@ use crate::kernel::{
     KernelError, KernelStats, Monitor, NetnsChoice, NetnsId, Owners, SegmentEvent, SegmentEventKind,
     SegmentEvents, WatchedListener, WatchedNetns, owners,
 };
-use crate::listener::Listeners;
+use crate::listener::{KernelDrop, Listeners};
 use crate::packet::{Endpoint, Span};
+use crate::words::{count, number};
 
 /// Shortest interval between two searches for the owners of new sockets: each looks at the files of every process.
 const LOOK_UP: Duration = Duration::from_secs(10);
@@ -21,6 +22,9 @@ pub(super) struct KernelPoller {
     failure: Option<KernelError>,
     /// The kernel's event of each dropped segment, or why there are none.
     events: Result<SegmentEvents, String>,
+    dropped: DroppedEvents,
+    /// Events that were lost, as last reported.
+    lost: u64,
     owners: KnownOwners,
     waits: LongestWaits,
     /// The listeners of the servers that the packets show, by the addresses that their sockets are bound to.
@@ -39,11 +43,20 @@ impl KernelPoller {
             owners.update(monitor);
         }
         let events = if with_bpf {
-            SegmentEvents::attach(None).map_err(|error| error.to_string())
+            SegmentEvents::attach(None, false).map_err(|error| error.to_string())
         } else {
             Err("switched off".to_owned())
         };
-        Self { monitor, failure, events, owners, waits: LongestWaits::default(), listeners: HashMap::new() }
+        Self {
+            monitor,
+            failure,
+            events,
+            owners,
+            waits: LongestWaits::default(),
+            listeners: HashMap::new(),
+            dropped: DroppedEvents::default(),
+            lost: 0,
+        }
     }
 
     /// A poller that reads nothing.
@@ -53,6 +66,8 @@ impl KernelPoller {
             monitor: None,
             failure: None,
             events: Err(String::new()),
+            dropped: DroppedEvents::default(),
+            lost: 0,
             owners: KnownOwners::default(),
             waits: LongestWaits::default(),
             listeners: HashMap::new(),
@@ -80,11 +95,24 @@ impl KernelPoller {
             self.waits.clear();
             let found = record(monitor, &self.owners.found, &mut self.waits, listeners);
             if let Ok(events) = &mut self.events {
-                record_dropped(&events.drain(), &found.places, listeners);
+                self.dropped.record(events.drain(), &found.places, listeners);
             }
             self.listeners = found.listeners;
         }
         self.failure.take()
+    }
+
+    /// Events of dropped segments that were lost since this was last asked, in a sentence; `None` if none were.
+    pub(super) fn lost_events(&mut self) -> Option<String> {
+        let lost = self.events.as_ref().map_or(0, SegmentEvents::lost);
+        let more = lost.checked_sub(self.lost).filter(|&more| more > 0)?;
+        self.lost = lost;
+        Some(format!(
+            "the kernel dropped segments faster than they could be read: {} lost, {} since the start; attempts that they \
+             belong to are judged by counts and packets",
+            count(more, "event"),
+            number(lost)
+        ))
     }
 
     /// The listeners whose queues overflowed between the last two snapshots, or are full.
@@ -174,22 +202,76 @@ impl KnownOwners {
     }
 }
 
-/// The server that packets show, by the namespace's inode and the address of its listener there.
-type Places = HashMap<(u32, SocketAddr), Endpoint>;
+/// The servers that packets show, by the addresses of their listeners.
+#[derive(Default)]
+struct Places {
+    /// By the listener's namespace, and its address there.
+    in_netns: HashMap<(u32, SocketAddr), Endpoint>,
+    /// By that address in whatever namespace: a router's or a bridge's firewall drops in another.
+    anywhere: HashMap<SocketAddr, Endpoint>,
+}
 
-/// Joins events to the servers of the packets, by namespace and address: another namespace may use the same addresses.
-fn record_dropped(events: &[SegmentEvent], places: &Places, listeners: &mut Listeners) {
-    for event in events {
-        let SegmentEventKind::Dropped(reason) = event.kind else { continue };
-        if let Some(server) = server_of(event, places) {
-            listeners.record_dropped(server, event.source.into(), event.at, reason);
+impl Places {
+    fn insert(&mut self, netns: Option<u32>, local: SocketAddr, server: Endpoint) {
+        self.in_netns.extend(netns.map(|netns| ((netns, local), server)));
+        self.anywhere.insert(local, server);
+    }
+
+    /// The dropped segment, with its server and its client as the packets show them. Numbers show which attempt it belongs
+    /// to (`KernelDrop`); only a full queue must be that of the server's own namespace, since another may use the same
+    /// addresses.
+    fn drop_of(&self, event: &SegmentEvent, from_server: bool) -> Option<(Endpoint, Endpoint, KernelDrop)> {
+        let SegmentEventKind::Dropped(reason) = event.kind else { return None };
+        let (server, client) = match from_server {
+            true => (event.source, event.destination),
+            false => (event.destination, event.source),
+        };
+        let own = self.in_netns.get(&(event.netns, server)).copied();
+        if event.is_overflow() && own.is_none() {
+            return None;
         }
+        let seen = own.or_else(|| self.anywhere.get(&server).copied()).unwrap_or_else(|| server.into());
+        let segment = KernelDrop {
+            at: event.at,
+            reason,
+            from_server,
+            is_overflow: event.is_overflow(),
+            flags: event.flags,
+            seq: event.seq,
+            ack: event.ack,
+        };
+        Some((seen, client.into(), segment))
     }
 }
 
-/// The server that the packets show as the receiver of the event's segment.
-fn server_of(event: &SegmentEvent, places: &Places) -> Option<Endpoint> {
-    places.get(&(event.netns, event.destination)).copied()
+/// Most events that wait for their server to become known.
+const MOST_WAITING: usize = 16_384;
+
+/// Longest wait of an event for its server: an attempt looks stuck four seconds after its SYN.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// Events of dropped segments, with those that wait: the first attempt to their server is not settled yet.
+#[derive(Default)]
+struct DroppedEvents(VecDeque<(Instant, SegmentEvent)>);
+
+impl DroppedEvents {
+    /// Records new events and those that wait, each with the server that the packets show.
+    fn record(&mut self, new: Vec<SegmentEvent>, places: &Places, listeners: &mut Listeners) {
+        let now = Instant::now();
+        self.0.extend(new.into_iter().map(|event| (now, event)));
+        self.0.retain(|(since, event)| {
+            let mut record = |from_server| {
+                places.drop_of(event, from_server).is_some_and(|(server, client, segment)| {
+                    listeners.record_dropped(server, client, segment)
+                })
+            };
+            let recorded = record(false) || record(true);
+            !recorded && now - *since < LONGEST_WAIT
+        });
+        while self.0.len() > MOST_WAITING {
+            self.0.pop_front();
+        }
+    }
 }
 
 /// Longest waits in the accept queues of a port, by namespace, each looked up once after a snapshot.
@@ -226,9 +308,8 @@ fn record(monitor: &Monitor, owners: &Owners, waits: &mut LongestWaits, listener
     for server in servers {
         let address = SocketAddr::new(server.ip(), server.port());
         let Some((followed, local, listener)) = monitor.find(address) else { continue };
-        if let Some(inode) = followed.netns.inode.and_then(|inode| u32::try_from(inode).ok()) {
-            found.places.insert((inode, local), server);
-        }
+        let inode = followed.netns.inode.and_then(|inode| u32::try_from(inode).ok());
+        found.places.insert(inode, local, server);
         found.listeners.insert(server, (followed.netns.id, listener.socket().local));
         let stats = figures(followed, listener, owners, waits);
         match listener.interval() {
@@ -242,26 +323,60 @@ fn record(monitor: &Monitor, owners: &Owners, waits: &mut LongestWaits, listener
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::LISTEN_OVERFLOW;
+    use crate::handshake::Finding;
+    use crate::kernel::DropReason;
     use crate::packet::{Flags, Seq, Timestamp};
+    use crate::report::samples;
 
     #[test]
-    fn events_of_the_same_addresses_in_another_namespace_are_not_joined() {
+    fn a_full_queue_of_the_same_addresses_in_another_namespace_is_not_joined() {
         let address: SocketAddr = "10.55.0.2:80".parse().unwrap();
         let published = Endpoint::v4([10, 66, 0, 1], 7804);
-        let places = Places::from([((7, address), published)]);
-        let event = |netns, destination| SegmentEvent {
+        let mut places = Places::default();
+        places.insert(Some(7), address, published);
+        let event = |netns, destination, reason| SegmentEvent {
             at: Timestamp::default(),
-            kind: SegmentEventKind::Dropped(LISTEN_OVERFLOW),
+            kind: SegmentEventKind::Dropped(reason),
             source: "10.66.0.2:40000".parse().unwrap(),
             destination,
             seq: Seq(1),
             ack: Seq(1),
             flags: Flags::ACK,
             netns,
+            on_listener: false,
         };
-        assert_eq!(server_of(&event(7, address), &places), Some(published));
-        assert_eq!(server_of(&event(8, address), &places), None);
-        assert_eq!(server_of(&event(7, "10.55.0.2:81".parse().unwrap()), &places), None);
+        let server_of = |event: &SegmentEvent| places.drop_of(event, false).map(|(server, _, _)| server);
+        let full = DropReason::ListenOverflow;
+        assert_eq!(server_of(&event(7, address, full)), Some(published));
+        assert_eq!(server_of(&event(8, address, full)), None);
+        assert_eq!(server_of(&event(7, "10.55.0.2:81".parse().unwrap(), full)), None);
+        // A router's firewall; numbers show the attempt.
+        assert_eq!(server_of(&event(8, address, DropReason::Netfilter)), Some(published));
+        let direct = "10.66.0.1:7804".parse().unwrap();
+        assert_eq!(server_of(&event(8, direct, DropReason::Netfilter)), Some(published));
+    }
+
+    #[test]
+    fn an_event_waits_until_its_server_is_known() {
+        let attempt = samples::overflow_mixed().1.remove(0);
+        let server = SocketAddr::new(attempt.server.ip(), attempt.server.port());
+        let event = SegmentEvent {
+            at: attempt.start,
+            kind: SegmentEventKind::Dropped(DropReason::Netfilter),
+            source: SocketAddr::new(attempt.client.ip(), attempt.client.port()),
+            destination: server,
+            seq: attempt.client_isn,
+            ack: Seq(0),
+            flags: Flags::SYN,
+            netns: 1,
+            on_listener: false,
+        };
+        let (mut listeners, places) = (Listeners::new(8), Places::default());
+        let mut dropped = DroppedEvents::default();
+        dropped.record(vec![event], &places, &mut listeners);
+        assert_eq!(dropped.0.len(), 1);
+        listeners.record(&mut Finding { at: attempt.end, settled: true, attempt });
+        dropped.record(Vec::new(), &places, &mut listeners);
+        assert_eq!(dropped.0.len(), 0);
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::handshake::{Attempt, Evidence, Fact, Vantage, Verdict};
 use crate::listener::capture_limits::CaptureLimits;
+use crate::listener::dropped_segments::DroppedByKernel;
 use crate::listener::kernel_history::{KernelEvents, KernelEvidence};
 use crate::listener::observed::{DropStretch, Observed, dropped_between, synack_time};
 use crate::listener::paths::Paths;
@@ -20,6 +21,8 @@ pub(in crate::listener) struct Case<'a> {
     pub(in crate::listener) kernel: Option<KernelEvidence>,
     /// Events that the kernel counted in the intervals which touch that time.
     pub(in crate::listener) kernel_events: Option<KernelEvents>,
+    /// Meaning of its segments that the kernel dropped, by the kernel's own events.
+    pub(in crate::listener) dropped: Option<DroppedByKernel>,
 }
 
 impl Case<'_> {

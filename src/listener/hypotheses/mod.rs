@@ -7,7 +7,7 @@
 //! - One is left that nothing supports, or several of which one is clearly ahead: `possible`, and the others are named.
 //!   **Clearly ahead** is a hypothesis with more [`Support`] than any other that is left.
 //! - Several are left, and none is clearly ahead: no cause, and all are named.
-//! - The kernel's counters confirm an overflow, or exclude it.
+//! - The kernel's counters confirm an overflow, or exclude it; its own events of dropped segments confirm any cause.
 //!
 //! A new cause is one file and one line in [`ALL`].
 
@@ -39,6 +39,7 @@ use smallvec::SmallVec;
 
 pub(super) use case::Case;
 
+use super::dropped_segments::DroppedByKernel;
 use super::kernel_history::KernelEvidence;
 use crate::handshake::{
     Cause, Confidence, Evidence, EvidenceList, Fact, Facts, Inference, RuledOut, Verdict,
@@ -212,9 +213,12 @@ pub(super) fn infer(case: &Case<'_>) -> Inference {
     if inference.cause == Some(Cause::AcceptQueueOverflow) {
         inference.abort_on_overflow = accept_queue_overflow::setting(case);
     }
-    match case.kernel {
-        Some(kernel) => with_kernel(inference, kernel, case),
-        None => inference,
+    match (case.dropped, case.kernel) {
+        (Some(dropped), _) if dropped.cause != Cause::AcceptQueueOverflow => {
+            dropped_by_kernel(inference, dropped)
+        }
+        (_, Some(kernel)) => with_kernel(inference, kernel, case),
+        (_, None) => inference,
     }
 }
 
@@ -224,6 +228,27 @@ fn confirm_by_points(inference: &mut Inference, case: &Case<'_>) {
     inference.evidence.retain(|evidence| !matches!(evidence, Evidence::CouldBe(_)));
     let complete = !case.limits.drops && !case.limits.gaps && case.has(Fact::Established);
     inference.confidence = Some(if complete { Confidence::Confirmed } else { Confidence::Likely });
+}
+
+/// The kernel's own event of a segment of this attempt confirms its cause, whatever counts and packets leave open.
+fn dropped_by_kernel(inference: Inference, dropped: DroppedByKernel) -> Inference {
+    let same = inference.cause == Some(dropped.cause);
+    let packets = inference.evidence.into_iter().filter(|evidence| same && !weakens(*evidence));
+    let of_kernel = Evidence::KernelDroppedSegments(dropped.reason, dropped.segments);
+    let others = inference.ruled_out.into_iter().filter(|ruled_out| ruled_out.cause != dropped.cause);
+    Inference {
+        cause: Some(dropped.cause),
+        abort_on_overflow: None,
+        confidence: Some(Confidence::Confirmed),
+        evidence: std::iter::once(of_kernel).chain(packets).collect(),
+        ruled_out: others.collect(),
+    }
+}
+
+/// True for evidence that does not matter any more once the kernel confirms the cause: alternatives, and limits of the
+/// capture.
+const fn weakens(evidence: Evidence) -> bool {
+    matches!(evidence, Evidence::CouldBe(_) | Evidence::CaptureDropped | Evidence::LimitedByCapture)
 }
 
 /// The inference from the hypotheses that are left.
@@ -292,17 +317,15 @@ fn with_kernel(inference: Inference, kernel: KernelEvidence, case: &Case<'_>) ->
         return inference;
     }
     if kernel.overflowed {
-        // Once the kernel counted an overflow, alternatives and limits of the capture do not matter any more.
-        let weakens = |evidence: &Evidence| {
-            matches!(evidence, Evidence::CouldBe(_) | Evidence::CaptureDropped | Evidence::LimitedByCapture)
-        };
-        let packets = inference.evidence.into_iter().filter(|evidence| !weakens(evidence));
+        let packets = inference.evidence.into_iter().filter(|&evidence| !weakens(evidence));
+        let event = case.dropped.filter(|_| kernel.by_segment);
+        let event = event.map(|dropped| Evidence::KernelDroppedSegments(dropped.reason, dropped.segments));
         return Inference {
             cause: Some(overflow),
             // The setting may have been changed since; the packets show what was in force.
             abort_on_overflow: accept_queue_overflow::setting(case).or(kernel.abort_on_overflow),
             confidence: Some(Confidence::Confirmed),
-            evidence: [Evidence::KernelOverflowed].into_iter().chain(packets).collect(),
+            evidence: [Evidence::KernelOverflowed].into_iter().chain(event).chain(packets).collect(),
             ruled_out: inference.ruled_out,
         };
     }

@@ -3,10 +3,29 @@
 use std::borrow::Cow;
 
 use crate::handshake::{Evidence, RuledOut};
-use crate::kernel::Counter;
+use crate::kernel::{Counter, DropReason};
 use crate::listener::{KernelFigures, ListenerEvidence, RetrySchedule};
 use crate::packet::{IcmpError, Span};
 use crate::words::{count, number, verb};
+
+/// Clause for the kernel's reason of a drop.
+const fn drop_reason(reason: DropReason) -> &'static str {
+    match reason {
+        DropReason::ListenOverflow => "because the accept queue was full",
+        DropReason::NoSocket => "because no socket took it",
+        DropReason::Paws => "because its timestamp is older than the connection's latest",
+        DropReason::TimeWaitPaws => "because its timestamp is older than that of the connection in TIME-WAIT",
+        DropReason::InvalidSyn => "because its SYN fits no handshake",
+        DropReason::Checksum => "because its checksum is wrong",
+        DropReason::Netfilter => "by a rule of nftables or iptables",
+        DropReason::ReversePath => "because the way back to its sender is another (rp_filter)",
+        DropReason::SocketFilter => "by a filter of the socket",
+        DropReason::Xfrm => "by an IPsec policy",
+        DropReason::BpfCgroupEgress => "by a BPF program of the sender's cgroup",
+        DropReason::Qdisc => "because an interface's queue was full",
+        DropReason::CpuBacklog => "because a CPU's packet queue was full",
+    }
+}
 
 /// Clause for one piece of an attempt's evidence.
 pub(in crate::report) fn evidence(evidence: Evidence) -> Cow<'static, str> {
@@ -19,6 +38,12 @@ pub(in crate::report) fn evidence(evidence: Evidence) -> Cow<'static, str> {
             count(attempts.into(), "attempt"),
             at_least(clients, "address", "addresses"),
             verb_count(answered, "was", "were"),
+        ),
+        Evidence::KernelDroppedSegments(reason, segments) => format!(
+            "the kernel's own event: it dropped {}, {} ({})",
+            count(segments.into(), "segment"),
+            drop_reason(reason),
+            reason.name()
         ),
         Evidence::RstAnswersLaterSegment(n) => {
             format!(
@@ -200,7 +225,8 @@ fn plain(evidence: Evidence) -> &'static str {
         Evidence::KernelOverflowed => "the kernel counted overflows of this accept queue at that time",
         Evidence::KernelDidNotOverflow => "the kernel counted no overflow of this accept queue at that time",
         // Evidence with figures is worded in `evidence`.
-        Evidence::DropsCluster { .. }
+        Evidence::KernelDroppedSegments(..)
+        | Evidence::DropsCluster { .. }
         | Evidence::RstAnswersLaterSegment(_)
         | Evidence::DataUnanswered(_)
         | Evidence::NoRepeatAtOneSecond(_)
