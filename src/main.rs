@@ -7,7 +7,7 @@ use hsanalyze::cli::{self, Command};
 #[cfg(all(target_os = "linux", feature = "lab"))]
 use hsanalyze::command::lab;
 use hsanalyze::command::{Status, analyse, listeners, live, race, size};
-use hsanalyze::printable::printable_lines;
+use hsanalyze::printable::{printable, printable_lines};
 use hsanalyze::report::output::Output;
 
 /// Errors of every kind; 1 is for `--fail-on`.
@@ -16,13 +16,13 @@ const FAILURE: u8 = 2;
 fn main() -> ExitCode {
     let command = match cli::parse(std::env::args_os()) {
         Ok(command) => command,
-        Err(error) => return fail(&error.to_string()),
+        Err(error) => return fail(&printable_lines(&error.to_string())),
     };
     match run(command) {
         Ok(status) => ExitCode::from(status.code()),
         // Whoever closed the pipe (`head`, a pager) has seen enough.
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => fail(&format!("hsanalyze: error: {error:#}")),
+        Err(error) => fail(&printable(&format!("hsanalyze: error: {error:#}"))),
     }
 }
 
@@ -60,6 +60,6 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 
 fn fail(message: &str) -> ExitCode {
     // Nothing can be done about a closed standard error.
-    let _ = writeln!(io::stderr(), "{}", printable_lines(message));
+    let _ = writeln!(io::stderr(), "{message}");
     ExitCode::from(FAILURE)
 }

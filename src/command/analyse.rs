@@ -201,9 +201,9 @@ where
     Ok(status(judgement, &summary))
 }
 
-/// Sees to it that a signal which ends the program leaves no unfinished report behind; and that the first Ctrl-C while
-/// a pipe is read ends the reading and not the report: it has ended whoever writes there, too. What that had not written
-/// yet has a moment to arrive.
+/// Sees to it that a signal which ends the program leaves no unfinished report behind; and that the first Ctrl-C
+/// or SIGTERM while a pipe is read ends the reading and not the report: it has ended whoever writes there, too. What that
+/// had not written yet has a moment to arrive.
 fn catch_signals(config: &AnalyseConfig, output: &Output, interrupt: &Arc<Interrupt>) -> io::Result<()> {
     const MOMENT: Duration = Duration::from_millis(500);
     let unfinished = output.unfinished().map(Path::to_owned);
@@ -219,7 +219,7 @@ fn catch_signals(config: &AnalyseConfig, output: &Output, interrupt: &Arc<Interr
     thread::spawn(move || {
         for signal in signals.forever() {
             let reading = |interrupt: &mut Arc<Interrupt>| interrupt.reading.load(Ordering::Relaxed);
-            if signal == SIGINT
+            if matches!(signal, SIGINT | SIGTERM)
                 && let Some(interrupt) = interrupt.take_if(reading)
             {
                 interrupt.came.store(true, Ordering::Relaxed);

@@ -97,7 +97,7 @@ pub fn run(config: &LiveConfig) -> anyhow::Result<Status> {
 pub fn list(out: &mut impl Write) -> anyhow::Result<()> {
     let devices = devices().map_err(|reason| anyhow::anyhow!("the interfaces cannot be listed: {reason}"))?;
     for (device, number) in devices.iter().zip(1..) {
-        writeln!(out, "{number}.{device}")?;
+        writeln!(out, "{number}.{}", printable(&device.to_string()))?;
     }
     Ok(out.flush()?)
 }

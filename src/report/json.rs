@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::record::{AttemptRecord, ListenerRecord, OverviewRecord};
 use crate::engine::Summary;
 use crate::handshake::Attempt;
+use crate::report::serialize;
 
 /// Writes the document. `attempts` come in the order they are to be listed.
 ///
@@ -33,7 +34,7 @@ pub(super) fn write(out: &mut impl Write, summary: &Summary, attempts: &[Attempt
 /// Writes `"name":value` and the comma that parts it from the next member.
 fn member(out: &mut impl Write, name: &str, value: &impl Serialize) -> io::Result<()> {
     write!(out, "\"{name}\":")?;
-    serde_json::to_writer(&mut *out, value)?;
+    serialize::compact(&mut *out, value)?;
     out.write_all(b",\n ")
 }
 
@@ -47,7 +48,7 @@ fn list<T: Serialize>(
     write!(out, "\"{name}\":[")?;
     for (index, element) in elements.into_iter().enumerate() {
         out.write_all(if index == 0 { b"\n  " } else { b",\n  " })?;
-        serde_json::to_writer(&mut *out, &element)?;
+        serialize::compact(&mut *out, &element)?;
     }
     out.write_all(b"]")
 }

@@ -14,6 +14,7 @@ pub mod queues;
 mod record;
 #[cfg(test)]
 pub(crate) mod samples;
+mod serialize;
 pub mod size;
 pub mod status;
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::record::{AttemptRecord, EpisodeReportRecord, ListenerRecord, Overview
 use crate::engine::Summary;
 use crate::handshake::Attempt;
 use crate::listener::EpisodeReport;
+use crate::report::serialize;
 
 /// Every line is an object whose first member, `type`, names its kind.
 #[derive(Serialize)]
@@ -21,7 +22,7 @@ enum NdjsonLine<'a> {
 }
 
 fn write_line(out: &mut impl Write, line: &NdjsonLine<'_>) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, line)?;
+    serialize::compact(&mut *out, line)?;
     out.write_all(b"\n")
 }
 

@@ -18,6 +18,22 @@ fn rejected<A: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = A>, words:
     ran
 }
 
+#[test]
+fn names_from_outside_are_shown_without_what_a_terminal_would_obey() {
+    let hostile = "no\u{1b}[31m\n\u{202e}such\u{9b}file";
+    let ran = rejected([hostile], &["not found"]);
+    assert_eq!(ran.stderr.lines().count(), 1, "{ran}");
+    let directory = tempfile::tempdir().unwrap();
+    let copy = directory.path().join(format!("{hostile}.pcap"));
+    fs::copy(capture("refused-server"), &copy).unwrap();
+    for format in ["text", "json", "ndjson"] {
+        let ran = hsanalyze([copy.as_os_str(), "--format".as_ref(), format.as_ref()]).exit(0);
+        let bad = |c: &char| *c != '\n' && c.is_control() || *c == '\u{202e}';
+        let text = String::from_utf8(ran.stdout.clone()).unwrap();
+        assert!(!text.chars().any(|c| bad(&c)), "{ran}");
+    }
+}
+
 /// A file with these bytes.
 fn file(dir: &tempfile::TempDir, name: &str, bytes: &[u8]) -> PathBuf {
     let path = dir.path().join(name);
@@ -311,23 +327,30 @@ fn a_report_that_is_broken_off_leaves_nothing_behind() {
     assert_eq!(names(), Vec::<std::ffi::OsString>::new());
 }
 
-/// Ctrl-C ends all of `tcpdump -w - | hsanalyze -`: the report is of what arrived.
+/// Ctrl-C, or a SIGTERM from a supervisor, ends all of `tcpdump -w - | hsanalyze -`: the report is of what arrived.
 #[test]
-fn the_first_interrupt_of_a_pipe_ends_the_reading_and_not_the_report() {
+fn the_first_signal_to_a_pipeline_ends_the_reading_and_not_the_report() {
     use nix::sys::signal::{Signal, kill};
     use std::io::Write;
-    for (again, name) in [(false, "-"), (true, "-"), (false, "/dev/stdin")] {
+    let (int, term) = (Signal::SIGINT, Signal::SIGTERM);
+    for (signal, again, name) in [
+        (int, false, "-"),
+        (int, true, "-"),
+        (int, false, "/dev/stdin"),
+        (term, false, "-"),
+        (term, true, "-"),
+    ] {
         let mut child = hsanalyze([name]).command().spawn().unwrap();
         let pid = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
         let mut input = child.stdin.take().unwrap();
         input.write_all(&fs::read(capture("refused-server")).unwrap()).unwrap();
-        wait_until_handled(&child, Signal::SIGINT);
+        wait_until_handled(&child, signal);
         // A pipe with a name is open right after that.
         std::thread::sleep(Duration::from_millis(500));
-        kill(pid, Signal::SIGINT).unwrap();
+        kill(pid, signal).unwrap();
         if again {
             std::thread::sleep(Duration::from_millis(200));
-            kill(pid, Signal::SIGINT).unwrap();
+            kill(pid, signal).unwrap();
             std::thread::sleep(Duration::from_millis(200));
         }
         drop(input);

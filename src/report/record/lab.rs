@@ -11,6 +11,7 @@ use crate::kernel::Counters;
 use crate::lab::{
     BothEnds, ComparedRow, Comparison, CpuLoad, Curve, EndView, Point, ScenarioOutcome, Share, Trace,
 };
+use crate::report::serialize;
 
 /// The document. `agree`: this kernel did what is expected, in all rows.
 #[derive(Serialize)]
@@ -150,7 +151,7 @@ fn load_name(load: CpuLoad) -> &'static str {
 pub(crate) fn write_lab(outcomes: &[ScenarioOutcome], out: &mut impl Write) -> io::Result<()> {
     let scenarios = outcomes.iter().map(scenario).collect::<io::Result<Vec<_>>>()?;
     let agree = outcomes.iter().all(|outcome| outcome.comparison.agree());
-    serde_json::to_writer_pretty(&mut *out, &LabRecord { schema: SCHEMA, tool: TOOL, agree, scenarios })?;
+    serialize::pretty(&mut *out, &LabRecord { schema: SCHEMA, tool: TOOL, agree, scenarios })?;
     writeln!(out)
 }
 

@@ -11,6 +11,7 @@ use super::{Rfc3339, SCHEMA, Seconds, Shown, TOOL};
 use crate::kernel::WaitingConnection;
 use crate::packet::Span;
 use crate::report::queues::{NetnsQueues, QueueRow, Queues, Waiting};
+use crate::report::serialize;
 
 /// Connections of a queue that are listed; all are counted.
 const LISTED: usize = 100;
@@ -169,9 +170,9 @@ impl Queues<'_> {
             listeners: self.rows.iter().map(QueueRecord::from).collect(),
         };
         if pretty {
-            serde_json::to_writer_pretty(&mut *out, &document)?;
+            serialize::pretty(&mut *out, &document)?;
         } else {
-            serde_json::to_writer(&mut *out, &document)?;
+            serialize::compact(&mut *out, &document)?;
         }
         writeln!(out)
     }

@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 use super::{Rfc3339, SCHEMA, Seconds, Shown, TOOL, sysctl};
 use crate::handshake::{Cause, Confidence};
 use crate::race::{ConnectResult, JoinedCall, Race};
+use crate::report::serialize;
 
 /// The document. `results` counts the connects by their result.
 #[derive(Serialize)]
@@ -89,7 +90,7 @@ pub fn write_race_json(
         results: ResultCounts(race),
         connects: race.joined_calls().map(CallRecord::from).collect(),
     };
-    serde_json::to_writer_pretty(&mut *out, &document)?;
+    serialize::pretty(&mut *out, &document)?;
     writeln!(out)
 }
 

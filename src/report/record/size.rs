@@ -10,6 +10,7 @@ use crate::listener::size::{
     AcceptRate, Answer, ArrivalRates, Bin, Candidate, Limit, Pace, Series, Size, Unknown,
 };
 use crate::packet::Endpoint;
+use crate::report::serialize;
 use crate::report::size::{Replayed, SizeReport};
 use crate::report::wording;
 
@@ -219,7 +220,7 @@ pub fn write_size_json(report: &SizeReport, out: &mut impl Write) -> io::Result<
         candidates: report.candidates.iter().map(|candidate| record(candidate, &report.replays)).collect(),
         series: report.series.as_ref().map(SeriesRecord::from),
     };
-    serde_json::to_writer_pretty(&mut *out, &document)?;
+    serialize::pretty(&mut *out, &document)?;
     writeln!(out)
 }
 
