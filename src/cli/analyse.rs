@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::builder::{PathBufValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, ValueEnum};
 use strum::IntoEnumIterator;
@@ -86,6 +86,15 @@ pub(super) struct AnalyseArgs {
     /// Whatever their verdict; an IPv6 address is written in brackets. At most 20 are shown unless --ladder says more.
     #[arg(long, value_name = "CLIENT:PORT", help_heading = "Output")]
     attempt: Option<SocketAddr>,
+
+    /// Write the packets of the problem attempts to FILE (pcapng), each with a comment
+    ///
+    /// The comment says what the packet is, as the message diagrams do; that of the file has the verdicts. With --all the
+    /// packets of all attempts, with --verdict or --attempt those of the chosen ones. Files are read a second time for it;
+    /// of a pipe or an interface the packets of undecided attempts are kept, in bounded memory.
+    #[arg(long, value_name = "FILE", value_parser = PathBufValueParser::new().try_map(super::live::no_standard_output),
+          help_heading = "Output")]
+    write: Option<PathBuf>,
 
     /// Exit with status 1 if an attempt has one of these verdicts or causes
     ///
@@ -247,6 +256,7 @@ fn common(arguments: AnalyseArgs) -> Result<AnalyseConfig, String> {
         verdicts: (!verdict.is_empty()).then(|| verdicts(&verdict)),
         fail_on,
         ladders,
+        packets: arguments.write,
         colour: match arguments.color {
             ColourArg::Auto => ColourChoice::Auto,
             ColourArg::Always => ColourChoice::Always,

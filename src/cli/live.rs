@@ -189,7 +189,7 @@ fn validate_snap_length(bytes: u32) -> Result<u32, String> {
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// A file to keep packets in; standard output has the report.
-fn no_standard_output(path: PathBuf) -> Result<PathBuf, &'static str> {
+pub(super) fn no_standard_output(path: PathBuf) -> Result<PathBuf, &'static str> {
     if path.as_os_str() == "-" {
         Err("standard output has the report; name a file, or a FIFO")
     } else {

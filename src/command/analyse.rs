@@ -52,6 +52,8 @@ pub struct AnalyseConfig {
     pub fail_on: Vec<Condition>,
     /// Text: the attempts to show as message diagrams.
     pub ladders: Option<LadderOptions>,
+    /// File for the packets of the problem attempts, or of all with `all`.
+    pub packets: Option<PathBuf>,
     /// Use of colour.
     pub colour: ColourChoice,
     /// Length of the text.
@@ -188,6 +190,9 @@ where
         Some(path) => Output::file(path).with_context(|| format!("cannot write {}", path.display()))?,
         None => Output::stdout(),
     };
+    if let Some(path) = &config.packets {
+        check_packets(path, config)?;
+    }
     prepare(&output).context("catching signals")?;
     let options = ReportOptions { provisional, ..options(config, &output) };
     let mut outputs = Outputs::new(config, &options, &mut output).with_context(|| target(config))?;
@@ -195,10 +200,21 @@ where
     let judgement = judge(&config.fail_on, &summary);
     let shown = outputs.finish(&summary, &listeners).with_context(|| target(config))?;
     if let Some(shown) = shown {
-        shown.write(config, &options, &listeners, &mut output)?;
+        shown.write(config, &options, &summary, &listeners, &mut output)?;
     }
     output.commit().with_context(|| target(config))?;
     Ok(status(judgement, &summary))
+}
+
+/// Sees to it that the file of packets can be written, and is neither an input nor the report.
+fn check_packets(path: &Path, config: &AnalyseConfig) -> anyhow::Result<()> {
+    if is_input(path, &config.files) {
+        bail!("cannot write {}: it is one of the captures to analyse", path.display());
+    }
+    if let Some(report) = &config.output {
+        super::refuse_one_file_for_two("--write", path, false, report)?;
+    }
+    Output::probe(path).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Sees to it that a signal which ends the program leaves no unfinished report behind; and that the first Ctrl-C

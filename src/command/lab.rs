@@ -9,9 +9,9 @@ use anyhow::Context;
 use indicatif::ProgressBar;
 
 use super::{Status, raise_descriptor_limit, refuse_one_file_for_two};
+use crate::capture::write_pcapng;
 use crate::lab::{
     Custom, LabError, Parameters, Scenario, ScenarioOutcome, Trace, acquire_privilege, draw_svg, draw_text,
-    write_pcapng,
 };
 use crate::report::output::Output;
 use crate::report::write_lab;
@@ -56,7 +56,7 @@ pub enum LabFormat {
 /// The lab could not be set up, or an output not be written.
 pub fn run(config: &LabConfig, out: &mut impl Write) -> anyhow::Result<Status> {
     if let (Some(packets), Some(drawing)) = (&config.packets, &config.drawing) {
-        refuse_one_file_for_two(packets, false, drawing)?;
+        refuse_one_file_for_two("-w", packets, false, drawing)?;
     }
     // Before the experiments take their time.
     for path in config.packets.iter().chain(&config.drawing) {

@@ -47,7 +47,7 @@ const LINGER: Duration = Duration::from_millis(600);
 pub fn run(config: &LiveConfig) -> anyhow::Result<Status> {
     if let (Some(save), Some(report)) = (&config.save, &config.analyse.output) {
         let numbered = save.rotation != Rotation::default();
-        refuse_one_file_for_two(&save.path, numbered, report)?;
+        refuse_one_file_for_two("-w", &save.path, numbered, report)?;
     }
     let signals = Signals::catch().context("catching signals")?;
     let live = capture::LiveCapture::open(&config.capture)?;

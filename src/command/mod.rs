@@ -51,9 +51,9 @@ fn raise_descriptor_limit() {
     }
 }
 
-/// Refuses to write packets and something else to one file: what is finished last would replace the other. Where the
-/// packets' files are `numbered`, their name is the beginning of all.
-fn refuse_one_file_for_two(packets: &Path, numbered: bool, other: &Path) -> anyhow::Result<()> {
+/// Refuses to write packets, by `option`, and something else to one file: what is finished last would replace the other.
+/// Where the packets' files are `numbered`, their name is the beginning of all.
+fn refuse_one_file_for_two(option: &str, packets: &Path, numbered: bool, other: &Path) -> anyhow::Result<()> {
     /// The place of a file, existing or not; none for a device, which takes any number of outputs.
     fn place(path: &Path) -> Option<PathBuf> {
         if let Ok(path) = fs::canonicalize(path) {
@@ -69,7 +69,7 @@ fn refuse_one_file_for_two(packets: &Path, numbered: bool, other: &Path) -> anyh
     }
     let (Some(packets), Some(report)) = (place(packets), place(other)) else { return Ok(()) };
     if packets == report || numbered && unnumbered(&report) == Some(packets) {
-        bail!("-w and -o both name {}: each needs a file of its own", other.display());
+        bail!("{option} and -o both name {}: each needs a file of its own", other.display());
     }
     Ok(())
 }
@@ -98,16 +98,16 @@ mod tests {
         let around = directory.path().join(".").join("one");
         for there in [false, true] {
             assert_eq!(one.exists(), there);
-            assert!(refuse_one_file_for_two(&one, false, &around).is_err());
-            assert!(refuse_one_file_for_two(&one, false, &other).is_ok());
+            assert!(refuse_one_file_for_two("-w", &one, false, &around).is_err());
+            assert!(refuse_one_file_for_two("-w", &one, false, &other).is_ok());
             let second = directory.path().join("one01");
-            assert!(refuse_one_file_for_two(&one, false, &second).is_ok());
-            assert!(refuse_one_file_for_two(&one, true, &second).is_err());
+            assert!(refuse_one_file_for_two("-w", &one, false, &second).is_ok());
+            assert!(refuse_one_file_for_two("-w", &one, true, &second).is_err());
             fs::write(&one, "").unwrap();
         }
         std::os::unix::fs::symlink(&one, &other).unwrap();
-        assert!(refuse_one_file_for_two(&one, false, &other).is_err());
+        assert!(refuse_one_file_for_two("-w", &one, false, &other).is_err());
         let null = Path::new("/dev/null");
-        assert!(refuse_one_file_for_two(null, false, null).is_ok());
+        assert!(refuse_one_file_for_two("-w", null, false, null).is_ok());
     }
 }

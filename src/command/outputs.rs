@@ -3,11 +3,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
+
 use super::analyse::AnalyseConfig;
 use crate::engine::packets::{PacketAccess, PacketLimits, PacketStore, SharedRecorder};
 use crate::engine::{Sink, Summary};
 use crate::handshake::Attempt;
 use crate::listener::Listeners;
+use crate::report::annotated::{self, WrittenAttempts};
 use crate::report::ladder::{self, Ladder, Selection};
 use crate::report::output::Output;
 use crate::report::{Offer, ReportOptions, Reporter, VerdictSet};
@@ -15,8 +18,7 @@ use crate::report::{Offer, ReportOptions, Reporter, VerdictSet};
 /// Sink of an analysis that hands attempts to every output.
 pub(super) struct Outputs<'a> {
     reporter: Reporter<&'a mut Output>,
-    /// Attempts whose packets are shown, and the way to them.
-    shown: Option<(Selection, PacketAccess)>,
+    shown: Option<Shown>,
 }
 
 impl<'a> Outputs<'a> {
@@ -26,35 +28,28 @@ impl<'a> Outputs<'a> {
         options: &ReportOptions,
         output: &'a mut Output,
     ) -> io::Result<Self> {
-        let selection = config.ladders.map(|ladders| {
-            let wanted = config.verdicts.unwrap_or_else(VerdictSet::problems);
-            Selection::new(ladders.count, wanted, ladders.client)
-        });
-        let shown = selection.map(|selection| (selection, access(config)));
-        Ok(Self { reporter: Reporter::new(options.clone(), output)?, shown })
+        Ok(Self { reporter: Reporter::new(options.clone(), output)?, shown: Shown::new(config) })
     }
 
     /// The recorder of packets, where the input cannot be read twice and an output shows packets.
     pub(super) fn recorder(&self) -> Option<SharedRecorder> {
-        match &self.shown {
-            Some((_, PacketAccess::Recorder(recorder))) => Some(recorder.clone()),
-            Some((_, PacketAccess::Files { .. })) | None => None,
+        match &self.shown.as_ref()?.access {
+            PacketAccess::Recorder(recorder) => Some(recorder.clone()),
+            PacketAccess::Files { .. } => None,
         }
     }
 
     /// Finishes the report. Returns what is shown with packets, for [`Shown::write`].
     pub(super) fn finish(self, summary: &Summary, listeners: &Listeners) -> io::Result<Option<Shown>> {
         self.reporter.finish(summary, listeners)?;
-        Ok(self.shown.map(|(selection, access)| Shown { selection, access }))
+        Ok(self.shown)
     }
 }
 
 impl Sink for Outputs<'_> {
     fn attempt(&mut self, attempt: &Attempt) -> io::Result<()> {
-        if let Some((selection, access)) = &mut self.shown {
-            let Offer { kept, left } = selection.offer(attempt);
-            access.settle(attempt, kept);
-            left.into_iter().for_each(|ordinal| access.release(ordinal));
+        if let Some(shown) = &mut self.shown {
+            shown.offer(attempt);
         }
         self.reporter.attempt(attempt)
     }
@@ -68,30 +63,80 @@ impl Sink for Outputs<'_> {
     }
 }
 
-/// The attempts that are shown with their packets.
+/// The attempts that are shown with their packets, and the way to these.
 pub(super) struct Shown {
-    selection: Selection,
     access: PacketAccess,
+    /// Attempts that are drawn.
+    drawn: Option<Selection>,
+    /// Attempts that are written to a capture file.
+    written: Option<WrittenAttempts>,
 }
 
 impl Shown {
-    /// Writes the ladders.
+    /// The attempts to choose; `None` where no output shows packets.
+    fn new(config: &AnalyseConfig) -> Option<Self> {
+        let problems = config.verdicts.unwrap_or_else(VerdictSet::problems);
+        let client = config.ladders.and_then(|ladders| ladders.client);
+        let drawn = config.ladders.map(|ladders| Selection::new(ladders.count, problems, client));
+        let wanted = if config.all { config.verdicts.unwrap_or(VerdictSet::ALL) } else { problems };
+        let written = config.packets.as_ref().map(|_| WrittenAttempts::new(wanted, client));
+        (drawn.is_some() || written.is_some()).then(|| Self { access: access(config), drawn, written })
+    }
+
+    fn offer(&mut self, attempt: &Attempt) {
+        let written = self.written.as_mut().is_some_and(|written| written.offer(attempt));
+        let drawn = self.drawn.as_mut().map(|drawn| drawn.offer(attempt));
+        let Offer { kept, left } = drawn.unwrap_or(Offer { kept: false, left: None });
+        self.access.settle(attempt, kept || written);
+        let needed = |ordinal| self.written.as_ref().is_some_and(|written| written.contains(ordinal));
+        left.into_iter().filter(|&ordinal| !needed(ordinal)).for_each(|ordinal| self.access.release(ordinal));
+    }
+
+    /// Writes the ladders, and the file of packets.
     pub(super) fn write(
         &self,
         config: &AnalyseConfig,
         options: &ReportOptions,
+        summary: &Summary,
         listeners: &Listeners,
         output: &mut Output,
     ) -> anyhow::Result<()> {
-        let Some(asked) = config.ladders else { return Ok(()) };
-        let attempts = self.selection.worst(asked.count);
-        let store = self.access.collect(&attempts, &PacketLimits::DIAGRAMS)?;
-        ladder::write(output, options, &ladders(&attempts, listeners, &store))?;
-        if let Some(client) = asked.client.filter(|_| attempts.is_empty()) {
-            anyhow::bail!("--attempt {client}: no attempt of this client is in the input");
+        let drawn = match (&self.drawn, config.ladders) {
+            (Some(drawn), Some(asked)) => drawn.worst(asked.count),
+            _ => Vec::new(),
+        };
+        let written = self.written.iter().flat_map(WrittenAttempts::attempts);
+        let mut attempts: Vec<&Attempt> = drawn.iter().copied().chain(written).collect();
+        attempts.sort_by_key(|attempt| attempt.ordinal);
+        attempts.dedup_by_key(|attempt| attempt.ordinal);
+        let store = self.access.collect(&attempts, &limits(config))?;
+        if let Some(asked) = config.ladders {
+            ladder::write(output, options, &ladders(&drawn, listeners, &store))?;
+            if let Some(client) = asked.client.filter(|_| drawn.is_empty()) {
+                anyhow::bail!("--attempt {client}: no attempt of this client is in the input");
+            }
+        }
+        if let (Some(path), Some(written)) = (&config.packets, &self.written) {
+            write_packets(path, written, summary, listeners, &store)
+                .with_context(|| format!("cannot write {}", path.display()))?;
         }
         Ok(())
     }
+}
+
+/// Writes the packets of these attempts to a pcapng file.
+fn write_packets(
+    path: &Path,
+    written: &WrittenAttempts,
+    summary: &Summary,
+    listeners: &Listeners,
+    store: &PacketStore,
+) -> io::Result<()> {
+    let infer = |attempt: &Attempt| Attempt { inference: listeners.infer(attempt), ..attempt.clone() };
+    let attempts: Vec<Attempt> = written.attempts().map(infer).collect();
+    let mut file = Output::file(path)?;
+    annotated::write(&mut file, summary, &attempts, written.left_out(), store)?;
+    file.commit()
 }
 
 fn ladders(attempts: &[&Attempt], listeners: &Listeners, store: &PacketStore) -> Vec<Ladder> {
@@ -102,11 +147,19 @@ fn ladders(attempts: &[&Attempt], listeners: &Listeners, store: &PacketStore) ->
 /// The way to the packets: files are read again, pipes and interfaces are recorded.
 fn access(config: &AnalyseConfig) -> PacketAccess {
     let is_file = |path: &PathBuf| path != Path::new("-") && path.is_file();
-    if config.files.is_empty() {
-        PacketAccess::Recorder(SharedRecorder::new(PacketLimits::LIVE))
-    } else if config.files.iter().all(is_file) {
+    if !config.files.is_empty() && config.files.iter().all(is_file) {
         PacketAccess::Files { paths: config.files.clone(), filter: config.filter.clone() }
     } else {
-        PacketAccess::Recorder(SharedRecorder::new(PacketLimits::DIAGRAMS))
+        PacketAccess::Recorder(SharedRecorder::new(limits(config)))
+    }
+}
+
+/// Bounds of the packets that are kept.
+const fn limits(config: &AnalyseConfig) -> PacketLimits {
+    match (config.files.is_empty(), config.packets.is_some()) {
+        (true, true) => PacketLimits { total: 64 << 20, ..PacketLimits::WHOLE },
+        (false, true) => PacketLimits::WHOLE,
+        (true, false) => PacketLimits::LIVE,
+        (false, false) => PacketLimits::DIAGRAMS,
     }
 }

@@ -3,6 +3,7 @@
 //! Exporters turn results into bytes for any [`Write`]; they never decide where to write. Does not
 //! own any judgement: verdicts, causes and advice come decided.
 
+pub mod annotated;
 mod csv;
 mod display_filter;
 mod json;

@@ -40,3 +40,4 @@ mod threads;
 mod tshark;
 mod usage;
 mod util;
+mod wireshark;

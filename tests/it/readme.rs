@@ -34,6 +34,7 @@ const ON_FILES: &[&str] = &[
     "hsanalyze --all -v capture.pcap",
     "hsanalyze --ladder capture.pcap",
     "hsanalyze --attempt 10.9.0.1:35374 capture.pcap",
+    "hsanalyze --write problems.pcapng capture.pcap",
     "hsanalyze --format json -o report.json capture.pcap",
     "hsanalyze --fail-on problem capture.pcap",
     "hsanalyze size capture.pcap",

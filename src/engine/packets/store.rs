@@ -96,7 +96,10 @@ impl PacketLimits {
     /// packet captured three times.
     pub const DIAGRAMS: Self = Self { total: 64 << 20, per_attempt: 128, snap: 256 };
 
-    /// The same in a live capture, which runs beside what it watches.
+    /// For files: whole packets, as long as a capture has them.
+    pub const WHOLE: Self = Self { total: 256 << 20, per_attempt: 10_000, snap: 256 << 10 };
+
+    /// For message diagrams of a live capture, which runs beside what it watches.
     pub const LIVE: Self = Self { total: 16 << 20, ..Self::DIAGRAMS };
 }
 

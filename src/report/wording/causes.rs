@@ -10,6 +10,12 @@ pub(in crate::report) fn other_cause(other: &CauseCount) -> String {
     format!("{}: {}{confidence}", count(other.verdicts.total(), "attempt"), noun(other.cause))
 }
 
+/// A cause with its confidence: `a full accept queue (likely)`.
+pub(in crate::report) fn cause(cause: Option<Cause>, confidence: Option<Confidence>) -> Option<String> {
+    let confidence = confidence.map(|sure| format!(" ({})", sure.name())).unwrap_or_default();
+    cause.map(|cause| format!("{}{confidence}", noun(cause)))
+}
+
 /// A cause as a noun in a sentence: `doubt: … looks the same`.
 pub(in crate::report) const fn noun(cause: Cause) -> &'static str {
     match cause {

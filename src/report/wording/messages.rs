@@ -79,6 +79,15 @@ fn meaning(message: &Message, attempt: &Attempt) -> String {
     }
 }
 
+/// An attempt in one line: `10.9.0.1:35210 to 10.9.0.2:7777: synack-retransmitted, a full accept queue (likely)`.
+pub(in crate::report) fn attempt(attempt: &Attempt) -> String {
+    let mut text = format!("{} to {}: {}", attempt.client, attempt.server, attempt.verdict.name());
+    if let Some(cause) = super::cause(attempt.inference.cause, attempt.inference.confidence) {
+        text.push_str(&format!(", {cause}"));
+    }
+    text
+}
+
 /// Clause for the end of an attempt.
 pub(in crate::report) fn ending(ending: Ending) -> String {
     match ending {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use hsanalyze::lab::{AcceptPolicy, Replay, write_pcapng};
+use hsanalyze::capture::write_pcapng;
+use hsanalyze::lab::{AcceptPolicy, Replay};
 use serde_json::Value;
 
 use crate::lab::lab_is_possible;

@@ -1,0 +1,207 @@
+//! An annotated capture: the packets of attempts as pcapng, each with a comment that says what it is.
+//!
+//! Owns the choice of attempts, and what stands in which comment. Does not own where packets come from (`engine/packets`),
+//! what a message means (`listener/messages`), nor the sentences (`wording`).
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::{self, Write};
+
+use strum::IntoEnumIterator;
+
+use crate::capture::PcapngWriter;
+use crate::engine::Summary;
+use crate::engine::packets::{KeptPacket, PacketStore};
+use crate::handshake::{Attempt, Verdict};
+use crate::listener::{Listener, messages};
+use crate::packet::{Endpoint, FrameRef, LinkType};
+use crate::printable::printable;
+use crate::report::{TOOL, VerdictSet, wording};
+use crate::words::{count, number};
+
+/// Attempts that are written at most: with their packets they are held in memory.
+const MOST: usize = 50_000;
+/// Listeners that the section's comment names at most.
+const LISTENERS: usize = 100;
+
+/// The attempts to write, the first of them where there are too many.
+#[derive(Debug, Clone)]
+pub struct WrittenAttempts {
+    wanted: VerdictSet,
+    client: Option<Endpoint>,
+    attempts: Vec<Attempt>,
+    ordinals: HashSet<u64>,
+    left_out: u64,
+}
+
+impl WrittenAttempts {
+    /// Attempts with a verdict in `wanted`; of a `client` any.
+    #[must_use]
+    pub fn new(wanted: VerdictSet, client: Option<Endpoint>) -> Self {
+        Self { wanted, client, attempts: Vec::new(), ordinals: HashSet::new(), left_out: 0 }
+    }
+
+    /// Offers a settled attempt. Returns true if it is to be written.
+    pub fn offer(&mut self, attempt: &Attempt) -> bool {
+        let fits = match self.client {
+            Some(client) => attempt.client == client,
+            None => self.wanted.contains(attempt.verdict),
+        };
+        if fits && self.attempts.len() >= MOST {
+            self.left_out += 1;
+            return false;
+        }
+        if fits {
+            self.ordinals.insert(attempt.ordinal);
+            self.attempts.push(attempt.clone());
+        }
+        fits
+    }
+
+    /// True if the attempt at this position is to be written.
+    #[must_use]
+    pub fn contains(&self, ordinal: u64) -> bool {
+        self.ordinals.contains(&ordinal)
+    }
+
+    /// The attempts to write.
+    pub fn attempts(&self) -> impl Iterator<Item = &Attempt> {
+        self.attempts.iter()
+    }
+
+    /// Attempts that were too many to be written.
+    #[must_use]
+    pub const fn left_out(&self) -> u64 {
+        self.left_out
+    }
+}
+
+/// A packet with its comment.
+struct Annotated<'a> {
+    packet: &'a KeptPacket,
+    comment: String,
+}
+
+/// Writes the packets of these attempts, which have their final causes, in the order of capture. Returns how many there are.
+///
+/// # Errors
+///
+/// The output's.
+pub fn write(
+    out: &mut impl Write,
+    summary: &Summary,
+    attempts: &[Attempt],
+    left_out: u64,
+    store: &PacketStore,
+) -> io::Result<u64> {
+    let mut annotated: Vec<Annotated<'_>> =
+        attempts.iter().flat_map(|attempt| annotate(attempt, store)).collect();
+    if summary.captures.len() > 1 {
+        annotated.sort_by_key(|annotated| (annotated.packet.at, annotated.packet.frame));
+    } else {
+        annotated.sort_by_key(|annotated| annotated.packet.frame);
+    }
+    let missing = attempts.iter().filter_map(|attempt| store.of(attempt)).map(|kept| kept.left_out).sum();
+    let written = attempts.iter().filter(|attempt| store.of(attempt).is_some()).count() as u64;
+    let comment = section_comment(summary, written, left_out + (attempts.len() as u64 - written), missing);
+    let mut writer = PcapngWriter::new(out, Some(&comment))?;
+    let mut interfaces: BTreeMap<(u16, LinkType), u32> = BTreeMap::new();
+    for Annotated { packet, comment } in &annotated {
+        let key = (packet.frame.capture(), packet.link);
+        let interface = match interfaces.get(&key) {
+            Some(&known) => known,
+            None => {
+                let name = summary.captures.get(usize::from(key.0)).map_or("", |capture| &capture.path);
+                let new = writer.interface(name, packet.link)?;
+                *interfaces.entry(key).or_insert(new)
+            }
+        };
+        writer.packet(interface, &packet.as_frame(), Some(comment))?;
+    }
+    for (&(capture, _), &interface) in &interfaces {
+        // A client that was silent until then was silent indeed.
+        if let Some(last) = summary.captures.get(usize::from(capture)).and_then(|capture| capture.last) {
+            writer.end(interface, last)?;
+        }
+    }
+    Ok(annotated.len() as u64)
+}
+
+/// The packets of one attempt with their comments: what each means, and at the first what became of the attempt.
+fn annotate<'a>(attempt: &Attempt, store: &'a PacketStore) -> Vec<Annotated<'a>> {
+    let packets = store.of(attempt).map(|kept| kept.packets.as_slice()).unwrap_or_default();
+    let messages = messages(attempt, packets.iter().filter_map(KeptPacket::decode));
+    let meanings: HashMap<FrameRef, String> =
+        messages.iter().map(|message| (message.frame, wording::message(message, attempt))).collect();
+    let comment = |(index, packet): (usize, &KeptPacket)| {
+        let meaning = meanings.get(&packet.frame).map_or("captured again", String::as_str);
+        let mut comment = format!("frame {}: {meaning}", packet.frame.number());
+        if index == 0 {
+            comment.push_str(&format!("\n{}", wording::attempt(attempt)));
+        }
+        comment
+    };
+    packets
+        .iter()
+        .enumerate()
+        .map(|(index, packet)| Annotated { packet, comment: comment((index, packet)) })
+        .collect()
+}
+
+/// The comment of the section: what is in the file, and the verdicts of each listener.
+fn section_comment(summary: &Summary, attempts: u64, left_out: u64, missing: u64) -> String {
+    let name =
+        |path: &str| if path == "-" { "standard input".to_owned() } else { printable(path).to_string() };
+    let names: Vec<String> = summary.captures.iter().take(5).map(|capture| name(&capture.path)).collect();
+    let more = if summary.captures.len() > names.len() { ", ..." } else { "" };
+    let all = count(summary.verdicts.total(), "attempt");
+    let mut text = format!("{TOOL}: packets of {} of {all} in {}{more}", number(attempts), names.join(", "));
+    if left_out > 0 {
+        text.push_str(&format!("; {} left out, which are too many", count(left_out, "attempt")));
+    }
+    if missing > 0 {
+        text.push_str(&format!(
+            "; {} of these attempts left out, which are too many",
+            count(missing, "packet")
+        ));
+    }
+    for listener in summary.listeners.iter().take(LISTENERS) {
+        text.push_str(&format!("\n{}", listener_line(listener)));
+    }
+    if let Some(rest) = summary.listeners.len().checked_sub(LISTENERS).filter(|&rest| rest > 0) {
+        text.push_str(&format!("\n{} more", count(rest as u64, "listener")));
+    }
+    text
+}
+
+/// `10.9.0.2:7777: a full accept queue (likely): 10 completed, 3 synack-retransmitted, 47 unanswered`.
+fn listener_line(listener: &Listener) -> String {
+    let tally = &listener.verdicts;
+    let present = Verdict::iter().filter(|&verdict| tally.get(verdict) > 0);
+    let verdicts: Vec<String> =
+        present.map(|verdict| format!("{} {}", number(tally.get(verdict)), verdict.name())).collect();
+    let cause = wording::cause(listener.cause, listener.confidence);
+    let cause = cause.map(|cause| format!("{cause}: ")).unwrap_or_default();
+    format!("{}: {cause}{}", wording::server_name(listener), verdicts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::samples;
+
+    #[test]
+    fn attempts_that_are_too_many_are_counted() {
+        let (summary, attempts) = samples::overflow_mixed();
+        let mut written = WrittenAttempts::new(VerdictSet::problems(), None);
+        let problem = attempts.iter().find(|attempt| attempt.verdict.is_problem()).unwrap();
+        for ordinal in 0..MOST as u64 + 3 {
+            let offered = written.offer(&Attempt { ordinal, ..problem.clone() });
+            assert_eq!(offered, ordinal < MOST as u64);
+            assert_eq!(written.contains(ordinal), offered);
+        }
+        assert_eq!(written.left_out(), 3);
+        let comment = section_comment(&summary, 60, written.left_out(), 7);
+        assert!(comment.contains("; 3 attempts left out, which are too many"), "{comment}");
+        assert!(comment.contains("; 7 packets of these attempts left out"), "{comment}");
+    }
+}
