@@ -9,6 +9,7 @@ mod display_filter;
 mod json;
 pub mod ladder;
 mod ndjson;
+mod new_file;
 pub mod output;
 pub mod progress;
 pub mod queues;

@@ -5,8 +5,7 @@ use std::io::{self, BufWriter, ErrorKind, IsTerminal, Stdout, Write};
 use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
-
+use super::new_file::NewFile;
 use super::{ReportOptions, wanted_by_environment};
 
 /// One destination of results, buffered. Dropped without [`Output::commit`], a file that was to be
@@ -20,7 +19,7 @@ pub enum Output {
     /// A new file beside the old one, which takes its place at the end.
     Replacing {
         /// The new file.
-        new: BufWriter<NamedTempFile>,
+        new: BufWriter<NewFile>,
         /// The place it will take.
         path: PathBuf,
     },
@@ -69,12 +68,12 @@ impl Output {
         beside(path, None).map(drop)
     }
 
-    /// The new file, while it has not taken its place.
+    /// The name of the new file, if it has one, while it has not taken its place.
     #[must_use]
     pub fn unfinished(&self) -> Option<&Path> {
         match self {
             Self::Stdout(_) | Self::InPlace(_) => None,
-            Self::Replacing { new, .. } => Some(new.get_ref().path()),
+            Self::Replacing { new, .. } => new.get_ref().name(),
         }
     }
 
@@ -112,8 +111,7 @@ impl Output {
             Self::InPlace(mut file) => file.flush(),
             Self::Replacing { new, path } => {
                 let new = new.into_inner().map_err(io::IntoInnerError::into_error)?;
-                new.persist(path)?;
-                Ok(())
+                new.put_at(&path)
             }
         }
     }
@@ -126,23 +124,19 @@ impl Output {
 
 /// A file in the directory of `path`, with the owner and the permissions of the file it will replace, or what a new one
 /// gets.
-fn beside(path: &Path, old: Option<&Metadata>) -> io::Result<NamedTempFile> {
+fn beside(path: &Path, old: Option<&Metadata>) -> io::Result<NewFile> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
     // Checked apart: the new file's error would name the temporary file.
     fs::metadata(directory)?;
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".hsanalyze-");
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let new = builder.tempfile_in(directory)?;
+    let new = NewFile::in_directory(directory)?;
     if let Some(old) = old {
         let own = new.as_file().metadata()?;
         if (own.uid(), own.gid()) != (old.uid(), old.gid()) {
             let given = fchown(new.as_file(), Some(old.uid()), Some(old.gid()));
-            // Where that is forbidden: written in place if possible, else replaced all the same.
+            // Whom that is forbidden writes in place, or else replaces it all the same.
             if given.is_err() && OpenOptions::new().write(true).open(path).is_ok() {
                 return Err(ErrorKind::PermissionDenied.into());
             }
