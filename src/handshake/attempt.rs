@@ -60,8 +60,16 @@ pub struct Attempt {
     pub synack: SynAckTraits,
     /// The client's ISN, by which sightings of one attempt under several addresses are joined.
     pub client_isn: Seq,
+    /// The client's clock, by its timestamps; `None` without them.
+    pub client_clock: Option<ClientClock>,
     /// Retransmissions of the client's data or FIN while the server was silent.
     pub data_retransmissions: u16,
+    /// Bytes of data that the client sent before the attempt was decided.
+    pub sent_bytes: u32,
+    /// Bytes of the largest segment among those retransmissions.
+    pub resent_bytes: u32,
+    /// RSTs from the server after the client's ACK.
+    pub server_rsts: u16,
     /// The client segment after the SYN-ACK that the bare RST answered, from 1; 0 where none did.
     pub rst_answers_segment: u16,
     /// The client's first valid ACK.
@@ -73,8 +81,8 @@ pub struct Attempt {
     /// Time without a packet of the attempt at the capture's end; zero where it was replaced, evicted or is not
     /// settled; `None` where it was silent for longer than any retransmission takes.
     pub silence: Option<Span>,
-    /// Time since the client had last used the same ports at this server, if the capture shows that.
-    pub ports_used_before: Option<Span>,
+    /// The connection that had the same ports at this server before, if the capture shows one.
+    pub ports_before: Option<PortsBefore>,
     /// The address from which it was answered, if that is not the server's.
     pub answered_from: Option<Endpoint>,
     /// The inference: what the attempt means, and how sure that is.
@@ -94,6 +102,12 @@ impl Attempt {
         !self.facts.has(Fact::SynSeen)
     }
 
+    /// True if this is no attempt: an RST would refuse a SYN that is not in its flow. It may answer a SYN to another address.
+    #[must_use]
+    pub const fn is_refusal_alone(&self) -> bool {
+        self.facts.has(Fact::RefusalAlone)
+    }
+
     /// True if the client connected late, or got its first answer late.
     #[must_use]
     pub fn is_late(&self) -> bool {
@@ -105,6 +119,24 @@ impl Attempt {
     pub fn was_reset(&self) -> bool {
         self.verdict == Verdict::ResetAfterAck || self.timing.ack_to_rst.is_some()
     }
+}
+
+/// A client's clock as its timestamps show it (RFC 7323).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientClock {
+    /// TSval of its first SYN.
+    pub syn: u32,
+    /// TSval of its latest segment.
+    pub latest: u32,
+}
+
+/// An earlier connection of the same ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortsBefore {
+    /// From its last known packet to the SYN.
+    pub since: Span,
+    /// True if its timestamps were ahead of the SYN's: a server that still has it rejects the SYN (PAWS).
+    pub clock_ahead: bool,
 }
 
 /// An ICMP error that answers a SYN.

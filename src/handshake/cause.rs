@@ -185,6 +185,8 @@ pub enum Evidence {
     },
     /// SYNs are lost at all times and at several listeners, not in stretches of one.
     DropsSpread,
+    /// This many other hosts failed the client in the same second.
+    OtherHostsFailed(u32),
     /// A bare RST answered the client's first ACK.
     RstAnswersFirstAck,
     /// A bare RST answered a later segment of the client: its number after the SYN-ACK, from 1.
@@ -233,6 +235,8 @@ pub enum Evidence {
     SamePeriod(Span),
     /// Clients that sent data at once were accepted at once, this many of them.
     PromptClientsAccepted(u32),
+    /// Between the ignored ACKs of silent clients the listener answered this many SYNs at once: its queue had room.
+    SynsAnsweredBetween(u32),
     /// Silent clients more than 10 s apart were treated alike.
     SilentFarApart,
     /// A client stayed silent for this long and got no SYN-ACK repeat.
@@ -276,6 +280,8 @@ pub enum Evidence {
     OlderNumbersReset,
     /// The client had used these ports this long before.
     PortsUsedBefore(Span),
+    /// The SYN's timestamp is older than those of that connection: a server that still has it rejects the SYN (PAWS).
+    OlderTimestamp,
     /// The answer came from this other address.
     AnsweredFrom(Endpoint),
     /// Two SYN-ACKs with different numbers answered one SYN, as no single host would.
@@ -284,6 +290,8 @@ pub enum Evidence {
     OneHostTwoIsns,
     /// The client repeated its SYN after the SYN-ACK.
     SynRetriedAfterSynAck,
+    /// The client began anew from the same port before it had acknowledged.
+    PortUsedAnew,
     /// The client's address finished another handshake with this listener.
     ClientFinishedAnother,
     /// The server repeated its SYN-ACK, and the client did not repeat its SYN.
@@ -298,6 +306,8 @@ pub enum Evidence {
     TooBig,
     /// The server acknowledged the small segment after the large one (SACK).
     LaterDataSacked,
+    /// Small data of this many other connections was acknowledged while the large segment was sent again.
+    SmallDataPassed(u32),
     /// The address and port of the server answered no attempt in the capture.
     NeverAnswers,
     /// An ICMP error of this type and code quotes the SYN.
@@ -334,6 +344,10 @@ pub enum Evidence {
     CouldBe(Cause),
     /// Doubt: something that is no cause here looks the same: a dead backend behind a proxy, a stopped host.
     Unmodelled,
+    /// Doubt: something on the server itself that is no cause here looks the same.
+    UnmodelledHere,
+    /// Doubt: something that is no cause here looks like this cause.
+    Otherwise(Cause),
     /// Doubt: the capture lost packets.
     CaptureDropped,
     /// Doubt: the capture cannot support it, see its limits.
@@ -344,11 +358,35 @@ pub enum Evidence {
     KernelOverflowed,
     /// The kernel counted no overflow of this queue at that time.
     KernelDidNotOverflow,
+    /// The kernel held bare ACKs back at that time, and its listeners dropped nothing else.
+    KernelDeferred,
+    /// The kernel held no bare ACK of this listener back at that time.
+    KernelDeferredNone,
+    /// The kernel dropped SYNs for a full SYN queue at that time.
+    KernelSynQueueFull,
+    /// The kernel dropped no SYN for a full SYN queue at that time.
+    KernelSynQueueHadRoom,
+    /// The kernel rejected segments for an old timestamp at that time.
+    KernelRejectedOld,
     /// The kernel dropped segments of this attempt, by its own event of each, so many for this reason.
     KernelDroppedSegments(DropReason, u32),
 }
 
 impl Evidence {
+    /// True if it leaves a doubt, and names what else it could be.
+    #[must_use]
+    pub const fn is_doubt(self) -> bool {
+        matches!(
+            self,
+            Self::CouldBe(_)
+                | Self::Otherwise(_)
+                | Self::Unmodelled
+                | Self::UnmodelledHere
+                | Self::CaptureDropped
+                | Self::LimitedByCapture
+        )
+    }
+
     /// The stable name of its kind in the machine-readable outputs.
     #[must_use]
     pub fn code(self) -> &'static str {

@@ -47,6 +47,8 @@ pub(super) fn decide(pending: &Pending, key: FlowKey, ending: Ending, lacks_bare
     let timing = timing(pending, lateness);
     let icmp = pending.cold().and_then(|cold| cold.icmp).filter(|_| verdict == Verdict::Unreachable);
     let cold = pending.cold();
+    let mut facts = pending.facts;
+    facts.add_if(Fact::PortUsedAnew, ending == Ending::Replaced);
     Attempt {
         client: key.source(pending.outward),
         server: key.destination(pending.outward),
@@ -67,16 +69,20 @@ pub(super) fn decide(pending: &Pending, key: FlowKey, ending: Ending, lacks_bare
         connect: connect(pending, verdict, ending),
         history: pending.history,
         packets: pending.packets,
-        facts: pending.facts,
+        facts,
         synack: pending.traits,
         client_isn: pending.client_isn,
+        client_clock: pending.client_clock(),
         data_retransmissions: pending.data_retransmissions,
+        sent_bytes: pending.sent_bytes(),
+        resent_bytes: cold.map_or(0, |cold| cold.resent_bytes),
+        server_rsts: cold.map_or(0, |cold| cold.server_rsts),
         rst_answers_segment: pending.rst_answers_segment,
         acked: pending.ack_at,
         sent: pending.data_at,
         reset: cold.and_then(|cold| cold.rst_at),
         silence: silence(pending, ending),
-        ports_used_before: None,
+        ports_before: None,
         answered_from: None,
         inference: Inference::default(),
     }

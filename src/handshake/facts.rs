@@ -58,6 +58,8 @@ pub enum Fact {
     ResetUnserved,
     /// An RST answered the SYN, and a SYN-ACK came after it.
     RefusedBeforeSynAck,
+    /// No SYN is in this flow: only an RST that would refuse one. It may answer a SYN to another address.
+    RefusalAlone,
     /// RSTs with different TTLs came before the SYN-ACK.
     RefusalsDiffer,
     /// An RST whose acknowledgment number does not answer the SYN.
@@ -111,6 +113,8 @@ pub enum Fact {
     ClockStill,
     /// A segment's time was far off, and not used.
     Misdated,
+    /// The client began another attempt from the same port before this one was decided.
+    PortUsedAnew,
     /// The client repeated its SYN after a SYN-ACK: it did not get it, or rejected it.
     SynRetriedAfterSynAck,
 }

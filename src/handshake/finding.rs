@@ -4,7 +4,8 @@ use super::attempt::Attempt;
 use crate::packet::Timestamp;
 use crate::prefetch::prefetch_all;
 
-/// A tracker's report on one attempt, provisional or settled.
+/// A tracker's report on one attempt, provisional or settled. An [RST alone](Attempt::is_refusal_alone) is reported in the same
+/// form.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
     /// Time of the finding, in steady time.

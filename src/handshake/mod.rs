@@ -23,7 +23,7 @@ mod tracker;
 mod traits;
 mod verdict;
 
-pub use attempt::{Attempt, IcmpAnswer, Retries, RetryTimes, Timing};
+pub use attempt::{Attempt, ClientClock, IcmpAnswer, PortsBefore, Retries, RetryTimes, Timing};
 pub use batch::Batch;
 pub use cause::{Cause, Confidence, Evidence, EvidenceCode, EvidenceList, Inference, RuledOut};
 pub use facts::{Fact, Facts};

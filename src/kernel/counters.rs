@@ -114,6 +114,9 @@ impl Counter {
 pub struct Counters([Option<u64>; Counter::ALL.len()]);
 
 impl Counters {
+    /// No growth of any counter.
+    pub const ZERO: Self = Self([Some(0); Counter::ALL.len()]);
+
     /// Reads those of the calling thread's network namespace.
     ///
     /// # Errors

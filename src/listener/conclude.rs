@@ -44,6 +44,7 @@ pub(super) fn conclude(
     let span = tally.span.or_else(|| span(&episodes, cause?));
     Listener {
         server,
+        scan: None,
         verdicts: record.verdicts,
         unproven: record.unproven,
         connect_time: record.times.connect(),

@@ -71,6 +71,11 @@ impl Episodes {
         });
     }
 
+    /// Adds those of another listener of the same scan.
+    pub(super) fn merge(&mut self, other: &Self) {
+        other.0.iter().for_each(|stretch| self.join(stretch.clone()));
+    }
+
     /// Joins a stretch to those that it touches.
     fn join(&mut self, mut new: Stretch) {
         // Most attempts of a flood belong to the latest stretch.

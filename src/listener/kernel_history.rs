@@ -55,7 +55,7 @@ pub(super) struct KernelEvents {
     pub(super) drops: Option<u64>,
     /// Growth of the namespace's counters, which other listeners share.
     pub(super) counters: Counters,
-    /// True if the whole stretch was watched.
+    /// True if the whole stretch was watched, and no other kernel answers.
     pub(super) whole: bool,
 }
 
@@ -187,21 +187,17 @@ impl KernelHistory {
     }
 
     /// Events from `from` to `to`, of all intervals that touch that time; `None` where none was watched.
-    pub(super) fn events(&self, from: Timestamp, to: Timestamp) -> Option<KernelEvents> {
+    /// `retransmitted` as for [`Self::evidence`].
+    pub(super) fn events(&self, from: Timestamp, to: Timestamp, retransmitted: u64) -> Option<KernelEvents> {
         let (begin, end) = self.watched?;
         if to < begin || end < from {
             return None;
         }
         let mut touching = self.touching(from, to);
-        let whole = begin <= from && to <= end;
+        let whole = begin <= from && to <= end && !self.is_elsewhere(retransmitted);
         let Some(first) = touching.next() else {
             let none = Some(EventBounds::default());
-            return Some(KernelEvents {
-                overflows: none,
-                drops: Some(0),
-                counters: Counters::default(),
-                whole,
-            });
+            return Some(KernelEvents { overflows: none, drops: Some(0), counters: Counters::ZERO, whole });
         };
         let all = touching.fold(*first, |all, interval| all.joined(interval));
         Some(KernelEvents { overflows: all.overflows(), drops: all.drops, counters: all.counters, whole })
@@ -335,12 +331,12 @@ mod tests {
         for (second, overflows) in [(1, 2), (2, 2), (3, 7), (4, 7)] {
             counted.at(second, overflows, 0);
         }
-        let events = |from, to| counted.kernel.events(at(from), at(to)).unwrap();
+        let events = |from, to| counted.kernel.events(at(from), at(to), 0).unwrap();
         assert_eq!(bounds(&events(0, 0)), Some((2, 2)));
         assert_eq!(bounds(&events(2, 2)), Some((5, 5)), "the interval from 2 to 3 touches");
         assert_eq!((bounds(&events(0, 4)), events(0, 4).drops), (Some((7, 7)), Some(7)));
         assert_eq!((bounds(&events(4, 9)), events(4, 9).whole), (Some((0, 0)), false));
-        assert_eq!(counted.kernel.events(at(5), at(9)), None);
+        assert_eq!(counted.kernel.events(at(5), at(9), 0), None);
     }
 
     #[test]
@@ -422,7 +418,7 @@ mod tests {
             counted.at(2 * n + 1, u32::try_from(n).unwrap(), 0);
         }
         assert_eq!(counted.kernel.troubled.len(), MOST);
-        assert_eq!(bounds(&counted.kernel.events(at(0), at(2000)).unwrap()), Some((999, 999)));
-        assert_eq!(bounds(&counted.kernel.events(at(1998), at(1998)).unwrap()), Some((1, 1)));
+        assert_eq!(bounds(&counted.kernel.events(at(0), at(2000), 0).unwrap()), Some((999, 999)));
+        assert_eq!(bounds(&counted.kernel.events(at(1998), at(1998), 0).unwrap()), Some((1, 1)));
     }
 }

@@ -13,6 +13,7 @@ use super::hypotheses::{self, Case};
 use super::observed::dropped_between;
 use super::paths::Paths;
 use super::record::{Record, is_open_case};
+use super::scan::Scans;
 use super::sightings::Sightings;
 use super::totals::Totals;
 use super::{Listener, Tally};
@@ -49,6 +50,9 @@ const CASES: usize = 16_384;
 
 /// The same for one listener: a flood of one leaves room for the others.
 const CASES_OF_ONE: usize = 4096;
+
+/// Refused attempts of one listener that are kept: a scan knocks at each port once or twice.
+const REFUSALS_OF_ONE: usize = 4;
 
 impl Listeners {
     /// Bound on the listeners that are kept, by default. A port scan has a million of them; at about 1 KiB each
@@ -134,12 +138,15 @@ impl Listeners {
 
     /// Tallies the finding, and infers what it means, as known by now.
     pub fn record(&mut self, Finding { attempt, settled, .. }: &mut Finding) {
+        if attempt.is_refusal_alone() {
+            return;
+        }
         if !*settled {
             self.record_of(attempt.server).observed.see_provisional(attempt);
             attempt.inference = self.infer(attempt);
             return;
         }
-        attempt.ports_used_before = self.paths.see(attempt);
+        attempt.ports_before = self.paths.see(attempt);
         if self.is_beside_overflow(attempt) {
             attempt.unproven = Some(Unproven::ListenerOverflows);
         }
@@ -147,10 +154,14 @@ impl Listeners {
         self.coverage.add(attempt);
         self.record_of(attempt.server).add(attempt);
         attempt.inference = self.infer(attempt);
-        let may_keep =
-            self.cases < CASES && is_open_case(attempt) && self.records.contains_key(&attempt.server);
+        let may_keep = self.cases < CASES && self.records.contains_key(&attempt.server);
+        // The first ports that a scan knocks at are not known for a scan's yet.
+        let refused = attempt.verdict == Verdict::Refused
+            && attempt.retries.syn == 0
+            && self.paths.failed_listeners(attempt.client.ip()) < hypotheses::MANY_PORTS;
+        let most = if refused { REFUSALS_OF_ONE } else { CASES_OF_ONE };
         let record = self.record_of(attempt.server);
-        let keeps = may_keep && record.cases.len() < CASES_OF_ONE;
+        let keeps = may_keep && (refused || is_open_case(attempt)) && record.cases.len() < most;
         if keeps {
             record.cases.push(attempt.clone());
             self.cases += 1;
@@ -168,7 +179,8 @@ impl Listeners {
             && !attempt.facts.has(Fact::Established);
         let record = self.records.get(&attempt.server);
         record.zip(attempt.acked).filter(|_| unproven).is_some_and(|(record, acked)| {
-            record.observed.marks.others(attempt.ordinal, acked, acked) == Some(true)
+            record.observed.marks.others(&record.observed.silence, attempt.ordinal, (acked, acked))
+                == Some(true)
         })
     }
 
@@ -209,8 +221,9 @@ impl Listeners {
             paths: &self.paths,
             siblings_dropping: &|| self.siblings_dropping(attempt),
             limits: self.limits,
+            kernel_history: &record.kernel,
             kernel: record.kernel.evidence_of(attempt, repeats),
-            kernel_events: record.kernel.events(from, to),
+            kernel_events: record.kernel.events(from, to, repeats),
             dropped: record.kernel.dropped(attempt),
         })
     }
@@ -248,11 +261,13 @@ impl Listeners {
     /// episode that has not been over for long by then may go on.
     #[must_use]
     pub fn listeners(&self, end: Option<Timestamp>) -> Vec<Listener> {
-        let summed = self
-            .records
-            .iter()
-            .map(|(&server, record)| conclude(Some(server), record, &self.totals(record), end));
-        let mut listeners: Vec<Listener> = summed.collect();
+        let mut scans = Scans::default();
+        let alone = self.records.iter().filter_map(|(&server, record)| {
+            let totals = scans.take(server, record, self.totals(record))?;
+            Some(conclude(Some(server), record, &totals, end))
+        });
+        let mut listeners: Vec<Listener> = alone.collect();
+        listeners.extend(scans.listeners(end));
         listeners.sort_by_cached_key(|listener| {
             let problems = listener.problems();
             let rank = match listener.cause {

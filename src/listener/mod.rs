@@ -22,6 +22,7 @@ mod messages;
 mod observed;
 mod paths;
 mod record;
+mod scan;
 mod schedule;
 mod sightings;
 pub mod size;
@@ -43,6 +44,7 @@ pub use histogram::Percentiles;
 pub use hypotheses::{CauseGuide, cause_guides};
 pub use listeners::Listeners;
 pub use messages::{Ending, Meaning, Message, Sender, ending, messages};
+pub use scan::Scan;
 pub use schedule::RetrySchedule;
 pub use sightings::Sightings;
 pub use tally::{RetrySums, Tally};
@@ -56,8 +58,10 @@ use crate::packet::{Endpoint, Timestamp};
 /// All attempts to one server address and port, summed up.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listener {
-    /// Its address; `None` for the line that folds listeners past the bound.
+    /// Its address; `None` for a scan of several, and for the line that folds listeners past the bound.
     pub server: Option<Endpoint>,
+    /// One client's scan, whose listeners are summed up here; they have no line of their own.
+    pub scan: Option<Scan>,
     /// Attempts by verdict.
     pub verdicts: Tally,
     /// Completed attempts that nothing proves.

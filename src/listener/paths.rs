@@ -1,6 +1,7 @@
 //! Facts about clients and hosts that go beyond one listener, bounded in number.
 //!
-//! Owns when segments of a client reached a host, at how many listeners a client failed, and which ports were used before. Does not own what that means (`hypotheses`).
+//! Owns when segments of a client reached a host, at how many listeners a client failed, which hosts failed it at the same
+//! time, and which ports were used before. Does not own what that means (`hypotheses`).
 
 use std::hash::{BuildHasher, Hash};
 use std::net::IpAddr;
@@ -8,7 +9,7 @@ use std::net::IpAddr;
 use indexmap::IndexMap;
 
 use super::observed::dropped_between;
-use crate::handshake::{Attempt, Fact, Verdict};
+use crate::handshake::{Attempt, Fact, PortsBefore, Verdict};
 use crate::packet::{Span, Timestamp};
 
 /// Bound on clients and on paths; past it the oldest half is dropped.
@@ -27,8 +28,8 @@ type Seeded = foldhash::quality::RandomState;
 pub(super) struct Paths {
     paths: IndexMap<(IpAddr, IpAddr), Path, Seeded>,
     clients: IndexMap<IpAddr, ClientFailures, Seeded>,
-    /// By hash of client endpoint and server: the hash, and when the attempt ended.
-    ports: Vec<(u64, Timestamp)>,
+    /// Connections by hash of client endpoint and server.
+    ports: Vec<PortUse>,
     /// Without a seed: what is found does not depend on the run.
     hasher: foldhash::quality::FixedState,
 }
@@ -40,16 +41,50 @@ struct Path {
     bits: [u64; 4],
 }
 
-/// Failures of a client, with the listeners concerned as bits of their hashes.
+/// A set of listeners, as bits of their hashes.
+#[derive(Debug, Clone, Copy, Default)]
+struct ListenerSet([u64; 4]);
+
+impl ListenerSet {
+    fn add(&mut self, hash: u64) {
+        self.0[(hash >> 6 & 3) as usize] |= 1 << (hash & 63);
+    }
+
+    /// Number of them, at least.
+    fn count(&self) -> u32 {
+        self.0.iter().map(|bits| bits.count_ones()).sum()
+    }
+}
+
+/// Failures of a client, and the listeners that served it.
 #[derive(Debug, Clone, Copy, Default)]
 struct ClientFailures {
-    failed_at: [u64; 4],
+    failed_at: ListenerSet,
+    served_at: ListenerSet,
     lost_at: u64,
+    /// The latest hosts that failed it, each with the time at which its failure began.
+    failed_by: [Option<(IpAddr, Timestamp)>; FAILED],
+}
+
+/// Hosts that failed a client which are kept.
+const FAILED: usize = 4;
+
+/// Hosts that fail a client no further apart than this fail it at the same time.
+const TOGETHER: Span = Span::from_secs(1);
+
+/// The last connection that used a client's port at a server.
+#[derive(Debug, Clone, Copy, Default)]
+struct PortUse {
+    /// Of client endpoint and server; 0 where there is none.
+    hash: u64,
+    end: Timestamp,
+    /// The client's latest TSval.
+    clock: Option<u32>,
 }
 
 impl Paths {
-    /// Takes a settled attempt; gives how long before it its ports were used.
-    pub(super) fn see(&mut self, attempt: &Attempt) -> Option<Span> {
+    /// Takes a settled attempt; gives the connection that had its ports before.
+    pub(super) fn see(&mut self, attempt: &Attempt) -> Option<PortsBefore> {
         let (client, host) = (attempt.client.ip(), attempt.server.ip());
         let facts = attempt.facts;
         // A SYN that was answered shows that the path works only if what follows it arrived, too: stateful firewalls pass SYNs alone.
@@ -63,25 +98,42 @@ impl Paths {
             Verdict::Refused | Verdict::Unanswered | Verdict::ClientReset | Verdict::Unreachable
         );
         let lost = dropped_between(attempt).is_some();
-        if failed || lost {
+        let served = attempt.verdict.is_completed();
+        if failed || lost || served && self.clients.contains_key(&client) {
             let known = entry(&mut self.clients, client);
             if failed {
-                known.failed_at[(server >> 6 & 3) as usize] |= 1 << (server & 63);
+                known.failed_at.add(server);
+            }
+            if served {
+                known.served_at.add(server);
             }
             known.lost_at |= u64::from(lost) << (server & 63);
+        }
+        if let Some(since) = failed_since(attempt) {
+            entry(&mut self.clients, client).fail(host, since);
         }
         self.reuse(attempt)
     }
 
-    fn reuse(&mut self, attempt: &Attempt) -> Option<Span> {
+    fn reuse(&mut self, attempt: &Attempt) -> Option<PortsBefore> {
         if self.ports.is_empty() {
-            self.ports = vec![(0, Timestamp::default()); PORTS];
+            self.ports = vec![PortUse::default(); PORTS];
         }
         let hash = self.hasher.hash_one((attempt.client, attempt.server));
         let place = self.ports.get_mut(hash as usize & (PORTS - 1))?;
-        let before =
-            (place.0 == hash).then(|| attempt.start.since(place.1)).filter(|&span| span > Span::ZERO);
-        *place = (hash, attempt.end);
+        let since = attempt.start.since(place.end);
+        let before = (place.hash == hash && since > Span::ZERO).then(|| PortsBefore {
+            since,
+            clock_ahead: place
+                .clock
+                .zip(attempt.client_clock)
+                .is_some_and(|(before, clock)| before.wrapping_sub(clock.syn).cast_signed() > 0),
+        });
+        // Only what the server has taken for a connection is in the way of the next.
+        if attempt.acked.is_some() {
+            *place =
+                PortUse { hash, end: attempt.end, clock: attempt.client_clock.map(|clock| clock.latest) };
+        }
         before
     }
 
@@ -110,14 +162,64 @@ impl Paths {
 
     /// Number of listeners at which a client failed, at least.
     pub(super) fn failed_listeners(&self, client: IpAddr) -> u32 {
-        self.clients
-            .get(&client)
-            .map_or(0, |known| known.failed_at.iter().map(|bits| bits.count_ones()).sum())
+        self.clients.get(&client).map_or(0, |known| known.failed_at.count())
+    }
+
+    /// Number of listeners at which it got a connection since, at least.
+    pub(super) fn served_listeners(&self, client: IpAddr) -> u32 {
+        self.clients.get(&client).map_or(0, |known| known.served_at.count())
+    }
+
+    /// Other hosts than this that failed the client at the same time, at least.
+    pub(super) fn failed_together(&self, client: IpAddr, host: IpAddr, since: Timestamp) -> u32 {
+        let Some(known) = self.clients.get(&client) else { return 0 };
+        let together =
+            |&&(other, at): &&(IpAddr, Timestamp)| other != host && at.since(since).abs() <= TOGETHER;
+        known.failed_by.iter().flatten().filter(together).count() as u32
     }
 
     /// Number of listeners at which SYNs of a client were lost, at least.
     pub(super) fn lossy_listeners(&self, client: IpAddr) -> u32 {
         self.clients.get(&client).map_or(0, |known| known.lost_at.count_ones())
+    }
+}
+
+impl ClientFailures {
+    /// Adds a host that failed the client; of those kept the earliest makes room.
+    fn fail(&mut self, host: IpAddr, since: Timestamp) {
+        let of_host = |kept: &Option<(IpAddr, Timestamp)>| {
+            kept.is_none_or(|(other, at)| other == host && at.since(since).abs() <= TOGETHER)
+        };
+        let place = self.failed_by.iter().position(of_host).unwrap_or_else(|| {
+            let begun = |place: &usize| self.failed_by[*place].map(|(_, at)| at);
+            (0..FAILED).min_by_key(begun).unwrap_or(0)
+        });
+        self.failed_by[place] = Some((host, since));
+    }
+}
+
+/// Time from which on nothing of the client's reached the host, or nothing of it came back; `None` for an attempt that
+/// the host answered.
+pub(super) fn failed_since(attempt: &Attempt) -> Option<Timestamp> {
+    match attempt.verdict {
+        Verdict::AckIgnored => attempt.acked,
+        // Once alone may be a deferral, at each of several hosts.
+        Verdict::SynackRetransmitted
+            if attempt.retries.after_ack >= 2 || attempt.facts.has(Fact::DataIgnored) =>
+        {
+            attempt.acked
+        }
+        Verdict::Unanswered if attempt.retries.syn > 0 => Some(attempt.start),
+        Verdict::Unanswered
+        | Verdict::SynackRetransmitted
+        | Verdict::Completed
+        | Verdict::CompletedLate
+        | Verdict::ResetAfterAck
+        | Verdict::Refused
+        | Verdict::Unreachable
+        | Verdict::HalfOpen
+        | Verdict::ClientReset
+        | Verdict::Undetermined => None,
     }
 }
 

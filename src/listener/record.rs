@@ -4,6 +4,7 @@ use strum::{EnumCount, IntoEnumIterator};
 
 use super::kernel_history::KernelHistory;
 use super::observed::Observed;
+use super::scan::SoleClient;
 use super::schedule::Schedule;
 use super::size::BoundedLoad;
 use super::tally::{RetrySums, Tally};
@@ -23,6 +24,8 @@ pub(super) struct Record {
     /// Attempts that failed or lied, and did not just come late.
     pub(super) failed: u64,
     pub(super) retries: RetrySums,
+    /// The client of all attempts, if it is one.
+    pub(super) client: SoleClient,
     pub(super) vantages: [u64; Vantage::COUNT],
     pub(super) schedule: Schedule,
     pub(super) load: BoundedLoad,
@@ -47,6 +50,7 @@ impl Record {
         self.late += u64::from(attempt.is_late());
         self.failed += u64::from(attempt.verdict.is_problem() && !attempt.is_late());
         self.retries.add(attempt.retries);
+        self.client.see(attempt);
         if let Some(vantage) = attempt.vantage {
             self.vantages[vantage as usize] += 1;
         }
@@ -54,6 +58,19 @@ impl Record {
             self.schedule.add(attempt);
         }
         self.observed.see(attempt);
+    }
+
+    /// Adds the counts of another listener of the same scan: the times and the queue of a listener that nobody used are
+    /// of no interest.
+    pub(super) fn merge_scanned(&mut self, other: &Self) {
+        self.verdicts.merge(&other.verdicts);
+        self.unproven += other.unproven;
+        self.late += other.late;
+        self.failed += other.failed;
+        self.retries.merge(&other.retries);
+        self.observed.answered += other.observed.answered;
+        self.observed.refused += other.observed.refused;
+        self.observed.odd_answers += other.observed.odd_answers;
     }
 
     /// Where most of its attempts say the capture was taken.

@@ -1,4 +1,4 @@
-//! Sightings of one attempt under two server addresses, of which one answers (DOMAIN §3, §7).
+//! Sightings of one attempt under two server addresses, of which one answers or refuses (DOMAIN §3, §7).
 //!
 //! Owns the attempts that are held back for it: a NAT that is undone on one way only leaves a SYN without an answer at one
 //! address, and at another the answer, which the client resets. Both have the client's port and ISN. Does not own what
@@ -40,7 +40,8 @@ impl Sightings {
     #[must_use]
     pub fn concerns(&self, finding: &Finding) -> bool {
         let attempt = &finding.attempt;
-        finding.settled && (is_answer(attempt) || is_asked(attempt)) || !self.held.is_empty()
+        finding.settled && (is_answer(attempt) || is_asked(attempt) || attempt.is_refusal_alone())
+            || !self.held.is_empty()
     }
 
     /// Takes a finding; passes on those that are complete, in order.
@@ -58,6 +59,10 @@ impl Sightings {
             return pass(finding);
         }
         let key = key(&finding.attempt);
+        if finding.attempt.is_refusal_alone() {
+            remember(&mut self.passed, key, finding.attempt.server);
+            return Ok(());
+        }
         if is_answer(&finding.attempt) && self.joined.contains_key(&key) {
             self.absorbed += 1;
             return Ok(());

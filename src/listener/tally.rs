@@ -55,6 +55,13 @@ pub struct RetrySums {
 }
 
 impl RetrySums {
+    /// Adds those of another.
+    pub(crate) const fn merge(&mut self, other: &Self) {
+        self.syn += other.syn;
+        self.syn_ack += other.syn_ack;
+        self.after_ack += other.after_ack;
+    }
+
     /// Adds one attempt's.
     pub fn add(&mut self, retries: Retries) {
         self.syn += u64::from(retries.syn);

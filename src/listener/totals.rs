@@ -25,6 +25,19 @@ pub(super) struct CauseTally {
 }
 
 impl CauseTally {
+    /// Adds those of another listener.
+    fn merge(&mut self, other: &Self) {
+        self.verdicts.merge(&other.verdicts);
+        self.surest.iter_mut().zip(other.surest).for_each(|(known, more)| *known = (*known).max(more));
+        self.surest_late = self.surest_late.max(other.surest_late);
+        let spans = [self.span, other.span].into_iter().flatten();
+        self.span = spans.reduce(|(from, to), (begin, end)| (from.min(begin), to.max(end)));
+        for &(evidence, attempts) in &other.evidence {
+            add_count(&mut self.evidence, evidence, attempts, is_same_evidence);
+        }
+        self.confirmed += other.confirmed;
+    }
+
     /// The highest confidence of its attempts.
     pub(super) fn confidence(&self) -> Option<Confidence> {
         self.surest.into_iter().max().flatten()
@@ -60,10 +73,7 @@ impl Totals {
         let denial = Evidence::KernelDidNotOverflow;
         self.denied += u64::from(inference.cause.is_none() && inference.evidence.contains(&denial));
         for &ruled_out in &inference.ruled_out {
-            count(&mut self.ruled_out, ruled_out, |known, new| {
-                known.cause == new.cause
-                    && EvidenceCode::from(known.evidence) == EvidenceCode::from(new.evidence)
-            });
+            add_count(&mut self.ruled_out, ruled_out, 1, is_same_exclusion);
         }
         let Some(cause) = inference.cause else {
             if attempt.verdict.is_problem() {
@@ -103,6 +113,21 @@ impl Totals {
         }
     }
 
+    /// Adds those of another listener of the same scan, none of which overflowed.
+    pub(super) fn merge(&mut self, other: &Self) {
+        for (cause, more) in &other.causes {
+            match self.causes.iter_mut().find(|(known, _)| known == cause) {
+                Some((_, tally)) => tally.merge(more),
+                None => self.causes.push((*cause, more.clone())),
+            }
+        }
+        for &(ruled_out, attempts) in &other.ruled_out {
+            add_count(&mut self.ruled_out, ruled_out, attempts, is_same_exclusion);
+        }
+        self.no_problem += other.no_problem;
+        self.episodes.merge(&other.episodes);
+    }
+
     /// The attempts that `cause` explains.
     pub(super) fn of(&self, cause: Cause) -> Option<&CauseTally> {
         self.causes.iter().find(|&&(known, _)| known == cause).map(|(_, tally)| tally)
@@ -114,25 +139,33 @@ impl Totals {
     }
 }
 
-/// Adds each kind of evidence once; of those with figures the greatest stand.
+/// Adds each kind of evidence once; of those with figures the first attempt's stand.
 fn add_evidence(known: &mut SmallVec<[(Evidence, u64); 4]>, evidence: &[Evidence]) {
-    for &one in evidence {
-        count(known, one, |known, new| match (known, new) {
-            (Evidence::CouldBe(one), Evidence::CouldBe(other)) => one == other,
-            (Evidence::KernelDroppedSegments(one, _), Evidence::KernelDroppedSegments(other, _)) => {
-                one == other
-            }
-            (_, _) => EvidenceCode::from(*known) == EvidenceCode::from(*new),
-        });
+    evidence.iter().for_each(|&one| add_count(known, one, 1, is_same_evidence));
+}
+
+fn is_same_evidence(known: &Evidence, new: &Evidence) -> bool {
+    match (known, new) {
+        (Evidence::CouldBe(one), Evidence::CouldBe(other)) => one == other,
+        (Evidence::KernelDroppedSegments(one, _), Evidence::KernelDroppedSegments(other, _)) => one == other,
+        (_, _) => EvidenceCode::from(*known) == EvidenceCode::from(*new),
     }
 }
 
-fn count<T: Copy, const N: usize>(known: &mut SmallVec<[(T, u64); N]>, new: T, same: impl Fn(&T, &T) -> bool)
-where
+fn is_same_exclusion(known: &RuledOut, new: &RuledOut) -> bool {
+    known.cause == new.cause && EvidenceCode::from(known.evidence) == EvidenceCode::from(new.evidence)
+}
+
+fn add_count<T: Copy, const N: usize>(
+    known: &mut SmallVec<[(T, u64); N]>,
+    new: T,
+    attempts: u64,
+    same: fn(&T, &T) -> bool,
+) where
     [(T, u64); N]: smallvec::Array<Item = (T, u64)>,
 {
     match known.iter_mut().find(|(known, _)| same(known, &new)) {
-        Some((_, attempts)) => *attempts += 1,
-        None => known.push((new, 1)),
+        Some((_, all)) => *all += attempts,
+        None => known.push((new, attempts)),
     }
 }

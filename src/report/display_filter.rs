@@ -9,18 +9,31 @@ use crate::listener::Listener;
 
 /// The filter; `None` where there is no problem, or no single listener.
 pub(super) fn of(listener: &Listener) -> Option<String> {
-    let server = listener.server?;
+    let server = listener.server;
     let present = Verdict::iter().filter(|&verdict| listener.verdicts.get(verdict) > 0);
-    let conditions: Vec<String> = present.filter_map(|verdict| condition(verdict, server.port())).collect();
+    let port = server.map_or(0, |server| server.port());
+    let conditions: Vec<String> = present.filter_map(|verdict| condition(verdict, port)).collect();
     if conditions.is_empty() {
         return None;
     }
-    let field = match server.ip() {
+    let ends = match (server, listener.scan) {
+        (Some(server), _) => format!("{} && tcp.port == {port}", address(server.ip())),
+        (None, Some(scan)) => {
+            let host = scan.host.map(|host| format!(" && {}", address(host))).unwrap_or_default();
+            format!("{}{host}", address(scan.client))
+        }
+        (None, None) => return None,
+    };
+    Some(format!("{ends} && ({})", conditions.join(" || ")))
+}
+
+/// The condition that one end has this address.
+fn address(ip: IpAddr) -> String {
+    let field = match ip {
         IpAddr::V4(_) => "ip.addr",
         IpAddr::V6(_) => "ipv6.addr",
     };
-    let (ip, port) = (server.ip(), server.port());
-    Some(format!("{field} == {ip} && tcp.port == {port} && ({})", conditions.join(" || ")))
+    format!("{field} == {ip}")
 }
 
 /// The condition that only packets of attempts with this verdict meet; `None` where there is no problem to find.

@@ -60,13 +60,17 @@ fn attempt(index: u32, client: &str, server: &str) -> Attempt {
         facts: Facts::of(&[Fact::SynSeen, Fact::SynAckSeen]),
         synack: SynAckTraits::default(),
         client_isn: Seq(1),
+        client_clock: None,
         data_retransmissions: 0,
+        sent_bytes: 0,
+        resent_bytes: 0,
+        server_rsts: 0,
         rst_answers_segment: 0,
         acked: None,
         sent: None,
         reset: None,
         silence: None,
-        ports_used_before: None,
+        ports_before: None,
         answered_from: None,
         inference: Inference::default(),
     }
@@ -109,6 +113,7 @@ fn capture(path: &str, packets: u64) -> CaptureInfo {
 fn listener(server: &str, attempts: &[Attempt]) -> Listener {
     let mut listener = Listener {
         server: Some(endpoint(server)),
+        scan: None,
         verdicts: Tally::default(),
         unproven: 0,
         connect_time: None,

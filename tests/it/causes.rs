@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::{env, fs};
 
-use hsanalyze::listener::cause_guides;
+use hsanalyze::listener::{CauseGuide, cause_guides};
 
 const BEGIN: &str = "<!-- made from the code: UPDATE_DOCS=1 cargo test --test it causes -->\n";
 const END: &str = "<!-- end -->\n";
@@ -22,25 +22,29 @@ fn the_page_has_the_table_of_the_code() {
 }
 
 fn expected() -> String {
-    let mut table =
-        "| cause | shown by | excluded by, or doubted for | example |\n|---|---|---|---|\n".to_owned();
+    let mut table = "| cause | what shows it | what else could | what excludes it | how sure | example |\n|---|---|---|---|---|---|\n"
+        .to_owned();
     for guide in cause_guides() {
-        let example = match guide.example {
-            "" => String::new(),
-            name => format!("`{name}`"),
-        };
-        let (cause, shown_by, excluded_by) = (guide.cause.name(), guide.shown_by, guide.excluded_by);
-        writeln!(table, "| `{cause}` | {shown_by} | {excluded_by} | {example} |").unwrap();
+        let CauseGuide { cause, shown_by, looks_like, excluded_by, surest, confirmed_by, example } = guide;
+        let mut sure = format!("`{}` at best by packets", surest.name());
+        if !confirmed_by.is_empty() {
+            write!(sure, "; `confirmed` by the kernel: {confirmed_by}").unwrap();
+        }
+        let cause = cause.name();
+        writeln!(table, "| `{cause}` | {shown_by} | {looks_like} | {excluded_by} | {sure} | `{example}` |")
+            .unwrap();
     }
     table
 }
 
 #[test]
-fn every_example_is_bundled_and_shows_its_cause() {
+fn every_cause_has_a_bundled_example_that_shows_it() {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures");
-    for guide in cause_guides().filter(|guide| !guide.example.is_empty()) {
-        let folders = ["captures", "field"].map(|folder| format!("{root}/{folder}/{}", guide.example));
-        let path = folders.iter().find(|path| fs::exists(path).unwrap()).expect(guide.example);
+    for guide in cause_guides() {
+        let folders =
+            ["captures", "field", "examples"].map(|folder| format!("{root}/{folder}/{}", guide.example));
+        let bundled = |path: &&String| !guide.example.is_empty() && fs::exists(path).unwrap();
+        let path = folders.iter().find(bundled).unwrap_or_else(|| panic!("{}", guide.cause.name()));
         let report = crate::util::hsanalyze(["--format", "json", path]).succeed().json();
         let causes: Vec<_> =
             crate::util::list(&report, "attempts").iter().map(|a| a["cause"].clone()).collect();

@@ -40,10 +40,12 @@ macro_rules! suites {
 
 suites!(
     attempts,
+    causes,
     claims,
     connect,
     copies,
     crossings,
+    examples,
     gaps,
     ignored,
     late,
@@ -78,11 +80,26 @@ fn run_suite(name: &str) {
     let mut failures = String::new();
     for (index, scenario) in suite.scenario.iter().enumerate() {
         let capture = captures.join(format!("{index:02}.pcap"));
-        if let Err(failure) = run(scenario, &capture) {
+        if let Err(failure) = run(scenario, &capture).and_then(|()| bundle(scenario, &capture)) {
             let _ = writeln!(failures, "\n{}: {}\n{failure}", file.display(), scenario.name);
         }
     }
     assert!(failures.is_empty(), "{failures}");
+}
+
+/// Compares the capture with the bundled example that the scenario is, or writes that where `UPDATE_DOCS` is set.
+fn bundle(scenario: &Scenario, capture: &Path) -> Result<(), String> {
+    let Some(name) = &scenario.example else { return Ok(()) };
+    let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/examples").join(name);
+    let made = fs::read(capture).expect("the capture that was written");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&bundled, &made).expect("room for the example");
+    }
+    match fs::read(&bundled) {
+        Ok(bytes) if bytes == made => Ok(()),
+        Ok(_) => Err(format!("{} differs from the scenario; UPDATE_DOCS=1 writes it", bundled.display())),
+        Err(error) => Err(format!("{}: {error}; UPDATE_DOCS=1 writes it", bundled.display())),
+    }
 }
 
 /// Runs one scenario, leaving its capture for who wants to look; the error is everything one needs to

@@ -95,6 +95,12 @@ impl Pending {
         }
     }
 
+    /// Bytes of data that the client has sent so far, by its highest number.
+    pub(in crate::handshake) fn sent_bytes(&self) -> u32 {
+        let begin = self.client_isn.plus(1);
+        if within(self.client_next, begin) { self.client_next.offset_from(begin).cast_unsigned() } else { 0 }
+    }
+
     /// The number that the server had acknowledged with its SYN-ACK; more than that proves the ACK arrived.
     pub(super) fn acknowledged(&self) -> Seq {
         // A simultaneous open's first answer is a plain SYN, and one out of the capture is unknown.

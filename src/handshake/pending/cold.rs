@@ -24,8 +24,10 @@ pub(in crate::handshake) struct ColdState {
     pub(in crate::handshake) rst_at: Option<Timestamp>,
     /// From the client's latest segment to that RST.
     pub(in crate::handshake) ack_to_rst: Option<Span>,
+    /// Bytes of the largest data segment that was retransmitted.
+    pub(in crate::handshake) resent_bytes: u32,
     /// The server's RSTs so far.
-    pub(super) server_rsts: u16,
+    pub(in crate::handshake) server_rsts: u16,
     /// From the SYN to its duplicate before the SYN-ACK: the way between two points of the capture.
     pub(in crate::handshake) syn_under_way: Span,
     /// From the SYN-ACK to its latest duplicate before the ACK: the way between two points of one capture.

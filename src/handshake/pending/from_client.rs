@@ -167,6 +167,8 @@ impl Pending {
         if again && unanswered {
             self.data_retransmissions = self.data_retransmissions.saturating_add(1);
             self.facts.add_if(Fact::FinIgnored, self.facts.has(Fact::ClientClosedFirst));
+            let cold = self.cold_mut();
+            cold.resent_bytes = cold.resent_bytes.max(segment.payload);
             // Karn's rule (RFC 6298 §3): a retransmitted segment shows no round trip.
             if let Some(cold) = &mut self.cold {
                 cold.probe = None;

@@ -154,6 +154,16 @@ impl Pending {
         attempt
     }
 
+    /// Stands for the SYN that an RST refuses, where that is not in the RST's flow.
+    pub(super) fn from_refusal(rst: &Segment, ordinal: u64) -> Self {
+        let mut attempt = Self::opened_by(rst, ordinal, rst.direction.reverse());
+        attempt.client_isn = rst.ack.plus(u32::MAX);
+        attempt.client_next = rst.ack;
+        attempt.phase = Phase::Refused;
+        attempt.facts.add(Fact::RefusalAlone);
+        attempt
+    }
+
     #[inline(always)]
     fn opened_by(segment: &Segment, ordinal: u64, outward: Direction) -> Self {
         let mut attempt = Self::blank(segment.at, segment.frame, ordinal, outward, Recent::first(segment));

@@ -1,6 +1,7 @@
 //! Use of the timestamp clocks of both sides: whether they run, and which segment is the newer one.
 
-use super::Pending;
+use super::{HandshakeSegment, Pending};
+use crate::handshake::attempt::ClientClock;
 use crate::handshake::facts::Fact;
 use crate::packet::{Flags, Segment, Span};
 
@@ -18,6 +19,12 @@ impl Pending {
         if clock.stands_still(tsval, now) {
             self.facts.add(Fact::ClockStill);
         }
+    }
+
+    /// The client's clock, if its SYN carried timestamps.
+    pub(in crate::handshake) fn client_clock(&self) -> Option<ClientClock> {
+        let syn = self.syn.filter(HandshakeSegment::has_clock)?;
+        Some(ClientClock { syn: syn.tsval(), latest: self.client_clock.tsval })
     }
 
     /// True if a client segment was sent later than all before it, the latest of which had the TSval `before`. Without

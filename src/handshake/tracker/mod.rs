@@ -180,6 +180,10 @@ impl Tracker {
         } else if is_refusal(segment) {
             let counted = place == Place::Unknown;
             self.counts.midstream += u64::from(counted);
+            if counted {
+                let refusal = Pending::from_refusal(segment, ordinal);
+                self.report_untracked(&refusal, segment.flow, self.steady(segment.at), Ending::Expired);
+            }
             self.early_refusals.keep(hash, Packet::Segment(*segment), ordinal, counted);
         } else if place == Place::Remembered {
             // A late SYN-ACK of an attempt that is already settled opens no second one.

@@ -42,7 +42,8 @@ pub(super) fn ack_loss(parameters: &Parameters) -> Result<ScenarioOutcome, LabEr
     });
     comparison.equal("5", "at the client: likely overflows", 0, sure.count());
     let denied = run.with_kernel.client.with(&run.calls, Verdict::SynackRetransmitted).filter(|a| {
-        a.inference.cause.is_none() && a.inference.evidence.contains(&Evidence::KernelDidNotOverflow)
+        a.inference.cause != Some(Cause::AcceptQueueOverflow)
+            && a.inference.evidence.contains(&Evidence::KernelDidNotOverflow)
     });
     comparison.equal("5", "ruled out by the kernel's count", 1, denied.count());
     comparison.equal(

@@ -1,17 +1,21 @@
 //! The listener's accept queue was full: rows A to F of DOMAIN §2.
 
-use super::{Case, Hypothesis, Support, Weight, defer_accept, listener_closed};
-use crate::handshake::{Cause, Evidence, EvidenceList, Fact, Verdict};
+use super::{Case, Counted, Hypothesis, Support, Weight, defer_accept, listener_closed};
+use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, Verdict};
 use crate::packet::Span;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::AcceptQueueOverflow,
     shown_by: "the server ignores ACKs and repeats its SYN-ACK, answers the first ACK with a bare RST, ignores data, or \
                drops SYNs of several clients in stretches",
+    looks_like: "a deferral, an ACK or data lost on the way, a closing listener, a dead backend behind a proxy; for SYNs a full connection table",
     excluded_by: "refusals meanwhile; the SYN-ACK repeated after an RST; an RST with another TTL; ICMP errors about the \
                   size of the data; an answer that names the first SYN; a kernel that counted none",
+    surest: Confidence::Likely,
+    confirmed_by: "ListenOverflows and the socket's drops, for as many events as they count; its event of a dropped segment: TCP_LISTEN_OVERFLOW",
     example: "overflow_mixed-server.pcap",
     weigh,
+    counted,
 };
 
 fn weigh(case: &Case<'_>) -> Weight {
@@ -68,6 +72,10 @@ fn acks_ignored(case: &Case<'_>) -> Weight {
     if let Some(evidence) = defer_accept::explains_silent_clients(case) {
         return Weight::Excluded(evidence);
     }
+    let reached = case.has(Fact::EchoesAck) || case.path_worked();
+    if let Some(evidence) = case.way_failed().filter(|_| !reached) {
+        return Weight::Excluded(evidence);
+    }
     let mut evidence = EvidenceList::new();
     evidence.push(Evidence::AcksIgnored(case.attempt.retries.after_ack));
     let mut support = Support::Fits;
@@ -93,7 +101,8 @@ fn acks_ignored(case: &Case<'_>) -> Weight {
         support = Support::Supported;
     }
     let weight = Weight::Left(support, evidence);
-    if is_by_another(case) { weight.at_most(Support::Fits) } else { weight }
+    let doubted = is_by_another(case) || case.other_hosts_failed() > 0 && !reached;
+    if doubted { weight.at_most(Support::Fits) } else { weight }
 }
 
 /// True if the SYN-ACK repeats do not look like those of the listener's timer: they differ from the first SYN-ACK, drew
@@ -128,6 +137,9 @@ fn ack_reset(case: &Case<'_>) -> Weight {
     if let Some(evidence) = listener_closed::claims(case) {
         return Weight::Excluded(evidence);
     }
+    if case.is_answer_to_fin() {
+        return Weight::Excluded(Evidence::RstAfterFin);
+    }
     let first = case.has(Fact::RstToFirstAck);
     let mut evidence = EvidenceList::new();
     evidence.push(match first {
@@ -154,9 +166,12 @@ fn data_ignored(case: &Case<'_>) -> Weight {
     if case.has(Fact::TooBig) {
         return Weight::Excluded(Evidence::TooBig);
     }
+    let other = case.way_failed().or_else(|| super::path_mtu::explains_large_data(case));
+    if let Some(evidence) = other {
+        return Weight::Excluded(evidence);
+    }
     let beyond = case.has(Fact::RstAfterBeyond);
-    let (from, to) = case.span();
-    let by_acks = case.own.marks.others_by_acks(case.attempt.ordinal, from, to);
+    let by_acks = case.own.marks.others_by_acks(&case.own.silence, case.attempt.ordinal, case.span());
     let near = case.is_near_server();
     // From the client's side alone, a dead backend behind a proxy looks the same.
     let unserved_reset = case.has(Fact::ResetUnserved);
@@ -173,7 +188,10 @@ fn data_ignored(case: &Case<'_>) -> Weight {
     match (by_acks == Some(true), near || beyond) {
         (true, _) => Weight::Left(Support::Supported, evidence),
         (false, _) if unserved_reset => Weight::Silent,
-        (false, true) => Weight::Left(Support::Fits, evidence),
+        (false, true) => {
+            evidence.push(Evidence::UnmodelledHere);
+            Weight::Left(Support::Fits, evidence)
+        }
         (false, false) if by_acks.is_some() => Weight::Left(Support::Fits, evidence),
         (false, false) => {
             evidence.push(Evidence::Unmodelled);
@@ -203,6 +221,31 @@ fn syn_dropped(case: &Case<'_>) -> Weight {
     if case.has_odd_answer() {
         return Weight::Excluded(Evidence::OlderNumbers);
     }
+    if let Some(evidence) = case.way_failed().filter(|_| others != Some(Evidence::OthersOverflowed)) {
+        return Weight::Excluded(evidence);
+    }
     let evidence: EvidenceList = others.into_iter().chain(cluster).collect();
     Weight::supported(evidence)
+}
+
+/// Judges by the overflows that the kernel counted, and by segments that met the full queue.
+fn counted(case: &Case<'_>) -> Counted {
+    let Some(kernel) = case.kernel else { return Counted::Nothing };
+    if !kernel.overflowed {
+        return Counted::Excludes(Evidence::KernelDidNotOverflow);
+    }
+    if kernel.by_segment {
+        return Counted::Confirms(Evidence::KernelOverflowed);
+    }
+    // The kernel counted only some of these events, and nothing shows of which attempts: none is confirmed alone.
+    if case.shows_more_than(|events| Some(events.overflows?.most)) {
+        return Counted::Supports(Evidence::KernelOverflowed);
+    }
+    match case.verdict() {
+        _ if case.has_dropped_syn() => Counted::ConfirmsUnexplained(Evidence::KernelOverflowed),
+        Verdict::SynackRetransmitted | Verdict::ResetAfterAck | Verdict::AckIgnored => {
+            Counted::ConfirmsLeft(Evidence::KernelOverflowed)
+        }
+        _ => Counted::Nothing,
+    }
 }

@@ -1,15 +1,20 @@
 //! The client's ACK was lost or filtered on its way to the server (DOMAIN §3).
 
-use super::{Case, Hypothesis, Weight};
-use crate::handshake::{Cause, Evidence, Fact, Verdict};
+use super::{Case, Hypothesis, Weight, counted};
+use crate::handshake::{Cause, Confidence, Evidence, Fact, Verdict};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::AckLost,
-    shown_by: "the server repeats its SYN-ACK, and the client does not repeat its SYN",
+    shown_by: "the server repeats its SYN-ACK, and the client does not repeat its SYN; or several hosts ignore one client in the \
+               same second",
+    looks_like: "a full queue that recovered, a deferral, a spoofed source",
     excluded_by: "a capture near the server, where the ACK was seen to arrive; a SYN-ACK that echoes the ACK's timestamp; a \
                   way that lived while several ACKs were ignored",
+    surest: Confidence::Likely,
+    confirmed_by: "its event of a dropped ACK: TCP_CSUM, CPU_BACKLOG or QDISC_DROP; a second point that the ACK did not reach",
     example: "congested-path.pcap",
     weigh,
+    counted: counted::nothing,
 };
 
 fn weigh(case: &Case<'_>) -> Weight {
@@ -47,6 +52,9 @@ fn ignored(case: &Case<'_>) -> Weight {
     if case.has(Fact::ProofWithoutAck) {
         return Weight::supported([Evidence::ProofWithoutAck]);
     }
+    if let Some(others) = others_failed(case) {
+        return Weight::supported([others]);
+    }
     let once = case.attempt.retries.after_ack == 1;
     Weight::fits(once.then_some(Evidence::RepeatOnlyOnce))
 }
@@ -56,7 +64,18 @@ fn data_lost(case: &Case<'_>) -> Weight {
         return Weight::Excluded(Evidence::OthersOverflowed);
     }
     // A proxy whose backend is dead resets in the end: that is neither.
-    if case.has(Fact::ResetUnserved) || case.has(Fact::TooBig) { Weight::Silent } else { Weight::fits([]) }
+    if case.has(Fact::ResetUnserved) || case.has(Fact::TooBig) {
+        return Weight::Silent;
+    }
+    if let Some(evidence) = super::path_mtu::explains_large_data(case) {
+        return Weight::Excluded(evidence);
+    }
+    others_failed(case).map_or_else(|| Weight::fits([]), |others| Weight::supported([others]))
+}
+
+/// Evidence that other hosts failed the client at the same time.
+fn others_failed(case: &Case<'_>) -> Option<Evidence> {
+    Some(case.other_hosts_failed()).filter(|&others| others > 0).map(Evidence::OtherHostsFailed)
 }
 
 /// The SYN is not repeated, the SYN-ACK is: a spoofed source leaves the same, so the client must be known.

@@ -1,14 +1,18 @@
 //! The application reset an accepted connection (DOMAIN §3, §5).
 
-use super::{Case, Hypothesis, Support, Weight};
-use crate::handshake::{Cause, Evidence, EvidenceList, Fact};
+use super::{Case, Hypothesis, Support, Weight, counted};
+use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::ApplicationReset,
     shown_by: "RST with ACK and an open window right after the handshake, or after the client's data",
+    looks_like: "a firewall that reads the first data, a closing listener",
     excluded_by: "the client's FIN before it; data from the server after it; another TTL; a burst of a closing listener",
+    surest: Confidence::Likely,
+    confirmed_by: "",
     example: "app_reset-server.pcap",
     weigh,
+    counted: counted::nothing,
 };
 
 fn weigh(case: &Case<'_>) -> Weight {

@@ -3,9 +3,9 @@
 use crate::handshake::{Attempt, Evidence, Fact, Vantage, Verdict};
 use crate::listener::capture_limits::CaptureLimits;
 use crate::listener::dropped_segments::DroppedByKernel;
-use crate::listener::kernel_history::{KernelEvents, KernelEvidence};
+use crate::listener::kernel_history::{KernelEvents, KernelEvidence, KernelHistory};
 use crate::listener::observed::{DropStretch, Observed, dropped_between, synack_time};
-use crate::listener::paths::Paths;
+use crate::listener::paths::{Paths, failed_since};
 use crate::packet::{Span, Timestamp};
 
 /// An attempt to be explained.
@@ -17,6 +17,8 @@ pub(in crate::listener) struct Case<'a> {
     /// Gives the number of other listeners of the host that left SYNs unanswered when this one did: few hypotheses ask.
     pub(in crate::listener) siblings_dropping: &'a dyn Fn() -> u32,
     pub(in crate::listener) limits: CaptureLimits,
+    /// The kernel's figures of the listener over time.
+    pub(in crate::listener) kernel_history: &'a KernelHistory,
     /// Evidence from the kernel's counts of the listener at the attempt's time.
     pub(in crate::listener) kernel: Option<KernelEvidence>,
     /// Events that the kernel counted in the intervals which touch that time.
@@ -45,6 +47,11 @@ impl Case<'_> {
         self.has(Fact::AckAtOnePoint) && !self.has(Fact::AckAtSecondPoint)
     }
 
+    /// True if the kernel's evidence was recorded.
+    pub(in crate::listener) fn has_kernel_evidence(&self) -> bool {
+        self.kernel.is_some() || self.kernel_events.is_some() || self.dropped.is_some()
+    }
+
     /// The time between the attempt's first packet and its last.
     pub(in crate::listener) fn span(&self) -> (Timestamp, Timestamp) {
         (self.attempt.start, self.attempt.end)
@@ -52,8 +59,7 @@ impl Case<'_> {
 
     /// Others than this attempt that showed a full queue meanwhile: whether any did, and surely.
     pub(in crate::listener) fn others_overflowed(&self) -> Option<bool> {
-        let (from, to) = self.span();
-        self.own.marks.others(self.attempt.ordinal, from, to)
+        self.own.marks.others(&self.own.silence, self.attempt.ordinal, self.span())
     }
 
     /// Evidence of that.
@@ -81,6 +87,29 @@ impl Case<'_> {
         let first = synack_time(attempt);
         let last = attempt.retry_at.last().map_or(acked, |&since| first.plus(since));
         self.paths.worked(attempt.client.ip(), attempt.server.ip(), acked, last)
+    }
+
+    /// True if the server's only RST came after the client's FIN. A listener that resets the ACK, or was closed before it,
+    /// resets both.
+    pub(in crate::listener) fn is_answer_to_fin(&self) -> bool {
+        let attempt = self.attempt;
+        self.has(Fact::ClientClosedFirst) && attempt.server_rsts <= 1 && attempt.rst_answers_segment >= 2
+    }
+
+    /// Other hosts that failed the client in the same second, seen from its side: queues of several hosts do not fill
+    /// together.
+    pub(in crate::listener) fn other_hosts_failed(&self) -> u32 {
+        let since = failed_since(self.attempt).filter(|_| !self.is_near_server());
+        let (client, host) = (self.attempt.client.ip(), self.attempt.server.ip());
+        since.map_or(0, |since| self.paths.failed_together(client, host, since))
+    }
+
+    /// The same as evidence, if they are so many that the way which they share must have failed.
+    pub(in crate::listener) fn way_failed(&self) -> Option<Evidence> {
+        /// One other host may fail by itself.
+        const SEVERAL: u32 = 2;
+        let others = self.other_hosts_failed();
+        (others >= SEVERAL).then_some(Evidence::OtherHostsFailed(others))
     }
 
     /// The stretch of unanswered SYNs that the attempt is part of.

@@ -1,15 +1,19 @@
 //! The client's program had given up before the SYN-ACK came: a time-out, or Happy Eyeballs (DOMAIN §3).
 
-use super::{Case, Hypothesis, Weight};
-use crate::handshake::{Attempt, Cause, Evidence, Fact, Verdict};
+use super::{Case, Hypothesis, Weight, counted};
+use crate::handshake::{Attempt, Cause, Confidence, Evidence, Fact, Verdict};
 use crate::packet::Span;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::ClientGaveUp,
     shown_by: "the client resets a SYN-ACK that came after a retry, or more than 250 ms after the SYN",
+    looks_like: "a client that lost its memory of the connection",
     excluded_by: "a SYN-ACK that came at once",
-    example: "",
+    surest: Confidence::Likely,
+    confirmed_by: "",
+    example: "client-gave-up.pcap",
     weigh,
+    counted: counted::nothing,
 };
 
 /// Happy Eyeballs tries the next address after this (RFC 8305 §5).

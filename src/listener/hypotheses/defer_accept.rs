@@ -1,16 +1,21 @@
 //! `TCP_DEFER_ACCEPT`: the listener ignores the bare ACK on purpose, until data comes or its period ends (DOMAIN §3).
 
-use super::{Case, Hypothesis, Support, Weight};
-use crate::handshake::{Attempt, Cause, Evidence, EvidenceList, Fact, Verdict};
+use super::{Case, Counted, Hypothesis, Support, Weight};
+use crate::handshake::{Attempt, Cause, Confidence, Evidence, EvidenceList, Fact, System, Verdict};
+use crate::kernel::Counter;
 use crate::packet::Span;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::DeferAccept,
     shown_by: "silent clients get one SYN-ACK repeat, all at the same offset, and are accepted then; clients that send at \
                once are accepted at once",
+    looks_like: "an ACK lost on the way, a queue that was full for a moment",
     excluded_by: "data that was ignored; a second ignored ACK; a silent client that got no repeat",
+    surest: Confidence::Likely,
+    confirmed_by: "TCPDeferAcceptDrop while ListenOverflows and the socket's other drops stand still",
     example: "defer_accept_late_data-server.pcap",
     weigh,
+    counted,
 };
 
 /// The first retransmission of a SYN-ACK comes after one second (RFC 6298 §2.1, Linux `TCP_TIMEOUT_INIT`); one that comes
@@ -19,9 +24,6 @@ const HELD_BACK: Span = Span::from_millis(2500);
 
 /// Kernels before 3.1 sent the first repeat after 3 s, at the next tick of a coarse timer.
 const FIRST_BEFORE_3_1: Span = Span::from_millis(3500);
-
-/// Silent clients that are this far apart are no single outage (DOMAIN §3).
-const FAR_APART: Span = Span::from_secs(10);
 
 fn weigh(case: &Case<'_>) -> Weight {
     if case.verdict() != Verdict::SynackRetransmitted || case.has(Fact::SynAckAfterRst) {
@@ -36,37 +38,58 @@ fn weigh(case: &Case<'_>) -> Weight {
     let mut evidence = EvidenceList::new();
     evidence.extend(held_back.map(Evidence::NoRepeatAtOneSecond));
     evidence.extend(recovered.then_some(Evidence::DeferredThenAccepted));
-    let same = silence.period().filter(|_| silence.repeated >= 2);
+    let same = silence.period();
     evidence.extend(same.map(Evidence::SamePeriod));
-    let prompt = silence.prompt >= 2 && silence.repeated >= 2;
-    evidence.extend(prompt.then_some(Evidence::PromptClientsAccepted(silence.prompt)));
-    let apart = silence.spread() > FAR_APART;
-    evidence.extend((apart && same.is_some()).then_some(Evidence::SilentFarApart));
-    let support = match (held_back.is_some(), same.is_some() && (prompt || apart)) {
-        (true, _) | (_, true) => Support::Proven,
-        (false, false) => Support::Fits,
-    };
-    Weight::Left(support, evidence)
+    let apart = same.and_then(|_| treated_apart(case));
+    let beside = same.and_then(|_| prompt_meanwhile(case));
+    evidence.extend(beside);
+    evidence.extend(apart.filter(|&apart| beside != Some(apart)));
+    let proven = held_back.is_some() || apart.is_some() || beside.is_some();
+    Weight::Left(if proven { Support::Proven } else { Support::Fits }, evidence)
 }
 
-/// Evidence that a deferral is the only common explanation of one repeat to a silent client: neither an outage nor a
-/// full queue affects silent clients alone, each once, at times far apart (DOMAIN §3).
-pub(super) fn explains_silent_clients(case: &Case<'_>) -> Option<Evidence> {
+/// Evidence that silent clients were treated apart from all else, by a property of the socket: neither an outage nor a
+/// queue that was full for a moment chooses the ACKs of silent clients alone (DOMAIN §3).
+fn treated_apart(case: &Case<'_>) -> Option<Evidence> {
+    /// SYNs that kernels before 4.10 answer although the accept queue is full, and one more (`tcp_conn_request`).
+    const MORE_THAN_YOUNG: u32 = 3;
     let silence = &case.own.silence;
-    let one_period = silence.repeated >= 2 && silence.period().is_some();
+    let between = silence.between()?;
+    let prompt = prompt_meanwhile(case);
+    if prompt.is_some() && super::is_no_chance(between.silent, between.prompt) {
+        return prompt;
+    }
+    let linux = case.attempt.synack.system() == Some(System::Linux);
+    let answered = between.answered;
+    if prompt.is_some()
+        && linux
+        && answered >= MORE_THAN_YOUNG
+        && super::is_no_chance(between.silent, answered)
+    {
+        return Some(Evidence::SynsAnsweredBetween(answered));
+    }
+    silence.is_far_apart().then_some(Evidence::SilentFarApart)
+}
+
+/// Evidence that clients which sent at once were accepted at once while silent ones got their repeats.
+fn prompt_meanwhile(case: &Case<'_>) -> Option<Evidence> {
+    let prompt = case.own.silence.prompt_meanwhile();
+    (prompt >= 2).then_some(Evidence::PromptClientsAccepted(prompt))
+}
+
+/// Evidence that a deferral is the only common explanation of one repeat to a silent client.
+pub(super) fn explains_silent_clients(case: &Case<'_>) -> Option<Evidence> {
     let (from, to) = case.span();
-    let others =
-        silence.data_ignored > 0 || silence.repeated_often > 0 || case.own.drops.at(from, to).is_some();
-    if exclusion(case).is_some() || !one_period || others {
+    let full = case.own.silence.queue_seen_full(from, to) || case.own.drops.at(from, to).is_some();
+    if full || exclusion(case).is_some() {
         return None;
     }
-    (silence.spread() > FAR_APART).then_some(Evidence::SilentFarApart)
+    case.own.silence.period().and_then(|_| treated_apart(case))
 }
 
 /// The fact that excludes a deferral of this attempt.
 fn exclusion(case: &Case<'_>) -> Option<Evidence> {
     let attempt = case.attempt;
-    let silence = &case.own.silence;
     if case.has(Fact::DataIgnored) {
         return Some(Evidence::DataIgnored);
     }
@@ -81,7 +104,7 @@ fn exclusion(case: &Case<'_>) -> Option<Evidence> {
         return Some(Evidence::AcksIgnored(attempt.retries.syn_ack));
     }
     let at = attempt.retry_at.first().copied()?;
-    silence.without_repeat.filter(|&silent| silent > at.scaled(5, 4)).map(Evidence::SilentWithoutRepeat)
+    case.own.silence.outlasted(at).map(Evidence::SilentWithoutRepeat)
 }
 
 /// True if the SYN-ACK was repeated as kernels before 3.1 do it: after 3 s, then with doubled gaps. A deferral of
@@ -104,4 +127,23 @@ pub(super) fn held_back(attempt: &Attempt) -> Option<Span> {
     let first = attempt.retry_at.first().copied()?;
     let doubles = attempt.retry_at.get(1).is_some_and(|&second| second >= first.scaled(5, 2));
     (attempt.facts.has(Fact::SynSeen) && first >= HELD_BACK && !doubles).then_some(first)
+}
+
+/// Judges by the bare ACKs that the kernel held back.
+fn counted(case: &Case<'_>) -> Counted {
+    let Some(events) = case.watched() else { return Counted::Nothing };
+    let Some(deferred) = events.counter(Counter::TcpDeferAcceptDrop) else { return Counted::Nothing };
+    // Each bare ACK that was held back is a drop of the socket, too.
+    if deferred == 0 || events.drops == Some(0) {
+        return Counted::Excludes(Evidence::KernelDeferredNone);
+    }
+    let (from, to) = case.counted_span();
+    let shown = case.own.silence.repeated_between(from, to);
+    let alone = events.counter(Counter::ListenOverflows) == Some(0)
+        && events.drops.is_none_or(|drops| drops <= deferred)
+        && !case.own.silence.queue_seen_full(from, to);
+    match alone && u64::from(shown) <= deferred && case.attempt.retries.after_ack == 1 {
+        true => Counted::ConfirmsLeft(Evidence::KernelDeferred),
+        false => Counted::Nothing,
+    }
 }

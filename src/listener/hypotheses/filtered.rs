@@ -1,15 +1,19 @@
 //! Something drops or rejects the packets (DOMAIN §5).
 
-use super::{Case, Hypothesis, Weight};
-use crate::handshake::{Cause, Evidence, Fact, Verdict};
+use super::{Case, Hypothesis, Weight, counted};
+use crate::handshake::{Cause, Confidence, Evidence, Fact, Verdict};
 use crate::packet::{IcmpError, Span};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::Filtered,
     shown_by: "an ICMP error that only filters send; or the listener answers no attempt, and each was repeated or waited long",
+    looks_like: "a host that is down, a queue full since before the capture",
     excluded_by: "any answer of the listener",
+    surest: Confidence::Likely,
+    confirmed_by: "its event of a dropped segment: NETFILTER_DROP, IP_RPFILTER, SOCKET_FILTER, XFRM_POLICY or BPF_CGROUP_EGRESS",
     example: "filtered-server.pcap",
     weigh,
+    counted: counted::nothing,
 };
 
 /// An attempt that was not repeated has waited long enough after this.
@@ -28,7 +32,7 @@ fn weigh(case: &Case<'_>) -> Weight {
 }
 
 fn silent(case: &Case<'_>) -> Weight {
-    if case.has_odd_answer() {
+    if case.has_odd_answer() || super::syn_scan::is_knock(case) {
         return Weight::Silent;
     }
     if case.own.answered > 0 {

@@ -1,16 +1,20 @@
 //! Something on the path sent the RST (DOMAIN §3).
 
-use super::{Case, Hypothesis, Weight};
-use crate::handshake::{Cause, Evidence, EvidenceList, Fact, Verdict};
+use super::{Case, Hypothesis, Weight, counted};
+use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, Verdict};
 use crate::packet::Span;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::FirewallReset,
     shown_by: "the server repeats its SYN-ACK, or sends data, after the RST; the RST has another TTL than the SYN-ACK, comes \
                sooner than the server can answer, or before its SYN-ACK",
+    looks_like: "a full queue with tcp_abort_on_overflow=1, a closing listener, the application",
     excluded_by: "no SYN-ACK repeat although the capture goes on long enough for it",
+    surest: Confidence::Likely,
+    confirmed_by: "its event of a dropped ACK: NETFILTER_DROP",
     example: "ack_firewalled_reset-server.pcap",
     weigh,
+    counted: counted::nothing,
 };
 
 /// The SYN-ACK repeat that betrays a firewall is due by then on Linux from 3.1, and on any system.

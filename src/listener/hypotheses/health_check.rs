@@ -1,14 +1,18 @@
 //! A balancer or a monitor checks whether the port answers (DOMAIN §3).
 
-use super::{Case, Hypothesis, Weight};
-use crate::handshake::{Cause, Evidence, Verdict};
+use super::{Case, Hypothesis, Weight, counted};
+use crate::handshake::{Cause, Confidence, Evidence, Verdict};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::HealthCheck,
     shown_by: "few client addresses, a steady period, reset by the client at the SYN-ACK",
+    looks_like: "a scan",
     excluded_by: "many addresses, or no steady period",
+    surest: Confidence::Likely,
+    confirmed_by: "",
     example: "health-checks.pcap",
     weigh,
+    counted: counted::nothing,
 };
 
 fn weigh(case: &Case<'_>) -> Weight {

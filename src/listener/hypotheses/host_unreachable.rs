@@ -1,14 +1,18 @@
 //! The host cannot be reached, by an ICMP error (DOMAIN §5).
 
-use super::{Case, Hypothesis, Weight, filtered};
-use crate::handshake::{Cause, Evidence};
+use super::{Case, Hypothesis, Weight, counted, filtered};
+use crate::handshake::{Cause, Confidence, Evidence};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::HostUnreachable,
     shown_by: "an ICMP error of a router or host quotes the SYN",
+    looks_like: "nothing that is common",
     excluded_by: "a code that only filters send",
-    example: "",
+    surest: Confidence::Likely,
+    confirmed_by: "",
+    example: "host-unreachable.pcap",
     weigh,
+    counted: counted::nothing,
 };
 
 fn weigh(case: &Case<'_>) -> Weight {

@@ -1,7 +1,7 @@
 //! The listening socket was closed: a restart, or a reload (DOMAIN §3 under B).
 
-use super::{Case, Hypothesis, Support, Weight};
-use crate::handshake::{Cause, Evidence, EvidenceList, Fact, Verdict};
+use super::{Case, Hypothesis, Support, Weight, counted};
+use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, Verdict};
 use crate::listener::observed::Closing;
 use crate::packet::Span;
 
@@ -9,10 +9,14 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::ListenerClosed,
     shown_by: "at one instant RSTs with ACK on connections of different ages that had not been served, the tail of a queue; then \
                bare RSTs to handshakes under way, and refusals, or another socket's answers",
+    looks_like: "an application that resets its idle connections at once; a full queue",
     excluded_by: "a later connection that was served before; one that waited and lived on; bare RSTs further apart than a \
                   round trip while others complete; SYNs dropped in the same stretch",
+    surest: Confidence::Likely,
+    confirmed_by: "",
     example: "listener-reload.pcap",
     weigh,
+    counted: counted::nothing,
 };
 
 fn weigh(case: &Case<'_>) -> Weight {
@@ -67,6 +71,9 @@ fn under_way(case: &Case<'_>) -> Weight {
     }
     if let Some(evidence) = claims(case) {
         return Weight::proven([evidence, Evidence::ClosingRefusals]);
+    }
+    if case.is_answer_to_fin() {
+        return Weight::Excluded(Evidence::RstAfterFin);
     }
     let round_trip = case.attempt.timing.syn_to_synack.unwrap_or(Span::ZERO);
     if case.own.closing.resets_apart(round_trip) {

@@ -7,7 +7,8 @@
 //! - One is left that nothing supports, or several of which one is clearly ahead: `possible`, and the others are named.
 //!   **Clearly ahead** is a hypothesis with more [`Support`] than any other that is left.
 //! - Several are left, and none is clearly ahead: no cause, and all are named.
-//! - The kernel's counters confirm an overflow, or exclude it; its own events of dropped segments confirm any cause.
+//! - The kernel's own evidence confirms a hypothesis, or excludes it, for as many attempts as it accounts for.
+//! - Some causes packets alone show at `possible` at best.
 //!
 //! A new cause is one file and one line in [`ALL`].
 
@@ -16,6 +17,7 @@ mod ack_lost;
 mod application_reset;
 mod case;
 mod client_gave_up;
+mod counted;
 mod defer_accept;
 mod filtered;
 mod firewall_reset;
@@ -38,13 +40,12 @@ mod two_answers;
 use smallvec::SmallVec;
 
 pub(super) use case::Case;
+use counted::Counted;
+pub(super) use syn_scan::MANY_PORTS;
 
-use super::dropped_segments::DroppedByKernel;
-use super::kernel_history::KernelEvidence;
 use crate::handshake::{
     Cause, Confidence, Evidence, EvidenceList, Fact, Facts, Inference, RuledOut, Verdict,
 };
-use crate::packet::Span;
 
 /// Facts for which a completed attempt is weighed at all.
 pub(super) const ODD: Facts = Facts::of(&[
@@ -92,6 +93,16 @@ impl Weight {
         Self::Left(Support::Proven, evidence.into_iter().collect())
     }
 
+    /// Its evidence once the kernel's confirms it: doubts and limits of the capture do not matter any more.
+    fn confirmed(self, kernel: Evidence) -> EvidenceList {
+        let packets = match self {
+            Self::Left(_, evidence) => evidence,
+            Self::Silent | Self::Excluded(_) => EvidenceList::new(),
+        };
+        let packets = packets.into_iter().filter(|evidence| !evidence.is_doubt());
+        std::iter::once(kernel).chain(packets).collect()
+    }
+
     /// The same, with no more than this support.
     pub(super) fn at_most(self, most: Support) -> Self {
         match self {
@@ -104,13 +115,21 @@ impl Weight {
 /// A cause and how it is weighed. The texts are the table in `docs/CAUSES.md`.
 pub(super) struct Hypothesis {
     pub(super) cause: Cause,
-    /// The attempts that it explains, and the facts that show it.
+    /// The attempts that it explains, and the facts by which it is told.
     pub(super) shown_by: &'static str,
-    /// The causes that look the same, and what excludes it.
+    /// What else looks the same.
+    pub(super) looks_like: &'static str,
+    /// The facts that exclude it.
     pub(super) excluded_by: &'static str,
-    /// A bundled capture that shows it; empty if there is none.
+    /// Highest confidence that packets alone give.
+    pub(super) surest: Confidence,
+    /// The kernel's evidence that confirms it; empty if there is none.
+    pub(super) confirmed_by: &'static str,
+    /// A bundled capture that shows it.
     pub(super) example: &'static str,
     pub(super) weigh: fn(&Case<'_>) -> Weight,
+    /// Judges it by what the kernel counted or dropped.
+    pub(super) counted: fn(&Case<'_>) -> Counted,
 }
 
 /// A cause as the table in `docs/CAUSES.md` describes it.
@@ -120,17 +139,24 @@ pub struct CauseGuide {
     pub cause: Cause,
     /// Facts that show the cause, in words.
     pub shown_by: &'static str,
-    /// Facts that exclude the cause, and causes that look the same, in words.
+    /// Causes and other things that look the same, in words.
+    pub looks_like: &'static str,
+    /// Facts that exclude the cause, in words.
     pub excluded_by: &'static str,
-    /// A bundled capture that shows it; empty if there is none.
+    /// Highest confidence that packets alone give.
+    pub surest: Confidence,
+    /// The kernel's evidence that confirms it, in words; empty if there is none.
+    pub confirmed_by: &'static str,
+    /// A bundled capture that shows it.
     pub example: &'static str,
 }
 
-/// All causes.
+/// All causes, as they are told from one another.
 pub fn cause_guides() -> impl Iterator<Item = CauseGuide> {
     ALL.iter().map(|hypothesis| {
-        let Hypothesis { cause, shown_by, excluded_by, example, .. } = **hypothesis;
-        CauseGuide { cause, shown_by, excluded_by, example }
+        let Hypothesis { cause, shown_by, looks_like, excluded_by, surest, confirmed_by, example, .. } =
+            **hypothesis;
+        CauseGuide { cause, shown_by, looks_like, excluded_by, surest, confirmed_by, example }
     })
 }
 
@@ -160,10 +186,26 @@ pub(super) static ALL: [&Hypothesis; 22] = [
     &application_reset::HYPOTHESIS,
 ];
 
+/// Two kinds of attempts that are treated apart are so by chance at most once in so many times.
+const RARELY: u64 = 20;
+
+/// True if among attempts of two kinds those of one kind alone are affected, and so many of each that this is no chance:
+/// of all ways to affect as many, this one is rare.
+pub(super) fn is_no_chance(affected: u32, others: u32) -> bool {
+    let (few, many) = (u64::from(affected.min(others)), u64::from(affected.max(others)));
+    let ways = (1..=few).try_fold(1_u64, |ways, n| {
+        let ways = ways.saturating_mul(many + n) / n;
+        if ways < RARELY { Ok(ways) } else { Err(ways) }
+    });
+    ways.unwrap_or_else(|enough| enough) >= RARELY
+}
+
 /// A hypothesis that is left.
 struct Explanation {
     cause: Cause,
     support: Support,
+    /// Highest confidence that its evidence gives: `Confirmed` only by the kernel's.
+    surest: Confidence,
     evidence: EvidenceList,
 }
 
@@ -186,39 +228,131 @@ fn weigh_dropped_syns(case: &Case<'_>, decided: impl FnOnce() -> Option<Weight>)
     })
 }
 
+/// A hypothesis once the attempt's packets and the kernel's evidence were weighed.
+enum Outcome {
+    /// It explains nothing of the attempt.
+    Silent,
+    RuledOut(RuledOut),
+    Left(Explanation),
+    /// The kernel counted it; it explains the attempt unless its packets show another cause.
+    LeftUnlessExplained(Explanation),
+}
+
+/// Weighs a hypothesis.
+fn outcome(hypothesis: &Hypothesis, case: &Case<'_>) -> Outcome {
+    let Hypothesis { cause, surest, .. } = *hypothesis;
+    let weight = (hypothesis.weigh)(case);
+    let confirmed = |weight: Weight, evidence| Explanation {
+        cause,
+        support: Support::Proven,
+        surest: Confidence::Confirmed,
+        evidence: weight.confirmed(evidence),
+    };
+    // The kernel's own event of a segment of this attempt proves its cause, whatever counts and packets leave open.
+    if let Some(dropped) = case.dropped
+        && dropped.cause == cause
+        && cause != Cause::AcceptQueueOverflow
+    {
+        let event = Evidence::KernelDroppedSegments(dropped.reason, dropped.segments);
+        return Outcome::Left(confirmed(weight, event));
+    }
+    let counted = if case.has_kernel_evidence() { (hypothesis.counted)(case) } else { Counted::Nothing };
+    match (weight, counted) {
+        (Weight::Excluded(evidence), _) | (Weight::Left(..), Counted::Excludes(evidence)) => {
+            Outcome::RuledOut(RuledOut { cause, evidence })
+        }
+        (weight, Counted::Confirms(evidence)) => Outcome::Left(confirmed(weight, evidence)),
+        (weight @ Weight::Left(..), Counted::ConfirmsLeft(by) | Counted::ConfirmsUnexplained(by)) => {
+            Outcome::Left(confirmed(weight, by))
+        }
+        (Weight::Silent, Counted::ConfirmsUnexplained(evidence)) => {
+            Outcome::LeftUnlessExplained(confirmed(Weight::Silent, evidence))
+        }
+        (Weight::Silent, _) => Outcome::Silent,
+        (Weight::Left(support, mut evidence), Counted::Supports(counted)) => {
+            evidence.insert(0, counted);
+            Outcome::Left(Explanation { cause, support, surest, evidence })
+        }
+        (Weight::Left(support, evidence), Counted::Nothing) => {
+            Outcome::Left(Explanation { cause, support, surest, evidence })
+        }
+    }
+}
+
 /// Infers what an attempt means.
 pub(super) fn infer(case: &Case<'_>) -> Inference {
     let mut left: SmallVec<[Explanation; 4]> = SmallVec::new();
     let mut ruled_out: Vec<RuledOut> = Vec::new();
+    let mut counted: Option<Explanation> = None;
     for hypothesis in ALL {
-        match (hypothesis.weigh)(case) {
-            Weight::Silent => {}
-            Weight::Excluded(evidence) => ruled_out.push(RuledOut { cause: hypothesis.cause, evidence }),
-            Weight::Left(support, evidence) => {
-                left.push(Explanation { cause: hypothesis.cause, support, evidence });
-            }
+        match outcome(hypothesis, case) {
+            Outcome::Silent => {}
+            Outcome::RuledOut(one) => ruled_out.push(one),
+            Outcome::Left(one) => left.push(one),
+            Outcome::LeftUnlessExplained(one) => counted = Some(one),
         }
     }
+    // Loss and filters are told by silence alone, which the kernel's count explains better.
+    let by_silence = |one: &Explanation| matches!(one.cause, Cause::Filtered | Cause::SynLost);
+    if left.iter().all(by_silence) || !is_ahead(&mut left) {
+        left.extend(counted);
+    }
+    if left.iter().any(|one| one.surest == Confidence::Confirmed) {
+        left.retain(|one| one.surest == Confidence::Confirmed);
+    }
+    let denial = Evidence::KernelDidNotOverflow;
+    let denied = ruled_out.iter().any(|one| one.evidence == denial);
     let mut inference = conclude(left, ruled_out);
+    if denied {
+        inference.evidence.insert(0, denial);
+    }
+    qualify(&mut inference, case);
+    inference
+}
+
+/// Weakens an inference by what the capture cannot support, and names what else it could be.
+fn qualify(inference: &mut Inference, case: &Case<'_>) {
     if case.limits.weaken(case.attempt.verdict) && inference.confidence == Some(Confidence::Likely) {
         inference.confidence = Some(Confidence::Possible);
         inference.evidence.push(case.limits.evidence());
+    }
+    if let Some(cause) = inference.cause
+        && inference.confidence == Some(Confidence::Possible)
+        && !inference.evidence.iter().any(|evidence| evidence.is_doubt())
+    {
+        inference.evidence.push(Evidence::Otherwise(cause));
+    }
+    if inference.cause.is_none() && case.is_answer_to_fin() {
+        inference.evidence.push(Evidence::RstAfterFin);
     }
     if inference.cause.is_none() && case.has(Fact::RstWrongAck) {
         inference.evidence.push(Evidence::RstWrongAck);
     }
     if inference.cause == Some(Cause::AckLost) && case.is_ack_lost_between_points() {
-        confirm_by_points(&mut inference, case);
+        confirm_by_points(inference, case);
     }
     if inference.cause == Some(Cause::AcceptQueueOverflow) {
         inference.abort_on_overflow = accept_queue_overflow::setting(case);
-    }
-    match (case.dropped, case.kernel) {
-        (Some(dropped), _) if dropped.cause != Cause::AcceptQueueOverflow => {
-            dropped_by_kernel(inference, dropped)
+        if inference.confidence == Some(Confidence::Confirmed) {
+            let event = case.dropped.filter(|dropped| dropped.cause == Cause::AcceptQueueOverflow);
+            let event =
+                event.map(|dropped| Evidence::KernelDroppedSegments(dropped.reason, dropped.segments));
+            event.into_iter().for_each(|event| inference.evidence.insert(1, event));
+            // The setting may have been changed since; the packets show what was in force.
+            let read = case.kernel.and_then(|kernel| kernel.abort_on_overflow);
+            inference.abort_on_overflow = inference.abort_on_overflow.or(read);
         }
-        (_, Some(kernel)) => with_kernel(inference, kernel, case),
-        (_, None) => inference,
+    }
+}
+
+/// True if the first hypothesis, once they are in order of support, is clearly ahead of the others.
+fn is_ahead(left: &mut [Explanation]) -> bool {
+    // Stable: causes of the same support stay in their order.
+    left.sort_by_key(|one| std::cmp::Reverse(one.support));
+    match left {
+        [] => false,
+        [_] => true,
+        [first, second, ..] => first.support > second.support,
     }
 }
 
@@ -230,40 +364,11 @@ fn confirm_by_points(inference: &mut Inference, case: &Case<'_>) {
     inference.confidence = Some(if complete { Confidence::Confirmed } else { Confidence::Likely });
 }
 
-/// The kernel's own event of a segment of this attempt confirms its cause, whatever counts and packets leave open.
-fn dropped_by_kernel(inference: Inference, dropped: DroppedByKernel) -> Inference {
-    let same = inference.cause == Some(dropped.cause);
-    let packets = inference.evidence.into_iter().filter(|evidence| same && !weakens(*evidence));
-    let of_kernel = Evidence::KernelDroppedSegments(dropped.reason, dropped.segments);
-    let others = inference.ruled_out.into_iter().filter(|ruled_out| ruled_out.cause != dropped.cause);
-    Inference {
-        cause: Some(dropped.cause),
-        abort_on_overflow: None,
-        confidence: Some(Confidence::Confirmed),
-        evidence: std::iter::once(of_kernel).chain(packets).collect(),
-        ruled_out: others.collect(),
-    }
-}
-
-/// True for evidence that does not matter any more once the kernel confirms the cause: alternatives, and limits of the
-/// capture.
-const fn weakens(evidence: Evidence) -> bool {
-    matches!(evidence, Evidence::CouldBe(_) | Evidence::CaptureDropped | Evidence::LimitedByCapture)
-}
-
 /// The inference from the hypotheses that are left.
 fn conclude(mut left: SmallVec<[Explanation; 4]>, ruled_out: Vec<RuledOut>) -> Inference {
-    // Stable: causes of the same support stay in their order.
-    left.sort_by_key(|candidate| std::cmp::Reverse(candidate.support));
-    let ahead = match left.as_slice() {
-        [] => false,
-        [_] => true,
-        [first, second, ..] => first.support > second.support,
-    };
-    if !ahead {
-        let mut evidence: EvidenceList =
-            left.iter().flat_map(|candidate| candidate.evidence.clone()).collect();
-        evidence.extend(left.iter().map(|candidate| Evidence::CouldBe(candidate.cause)));
+    if !is_ahead(&mut left) {
+        let mut evidence: EvidenceList = left.iter().flat_map(|one| one.evidence.clone()).collect();
+        evidence.extend(left.iter().map(|one| Evidence::CouldBe(one.cause)));
         dedup(&mut evidence);
         return Inference { evidence, ruled_out, ..Inference::default() };
     }
@@ -271,11 +376,11 @@ fn conclude(mut left: SmallVec<[Explanation; 4]>, ruled_out: Vec<RuledOut>) -> I
     let Some(first) = left.pop() else { return Inference::default() };
     let sure = others.is_empty() && first.support >= Support::Supported;
     let mut evidence = first.evidence;
-    evidence.extend(others.iter().map(|candidate| Evidence::CouldBe(candidate.cause)));
+    evidence.extend(others.iter().map(|one| Evidence::CouldBe(one.cause)));
     Inference {
         cause: Some(first.cause),
         abort_on_overflow: None,
-        confidence: Some(if sure { Confidence::Likely } else { Confidence::Possible }),
+        confidence: Some(if sure { first.surest } else { Confidence::Possible }),
         evidence,
         ruled_out,
     }
@@ -301,69 +406,6 @@ fn dedup(evidence: &mut EvidenceList) {
     });
 }
 
-/// The kernel's counters confirm an overflow that the packets make possible, or exclude it.
-fn with_kernel(inference: Inference, kernel: KernelEvidence, case: &Case<'_>) -> Inference {
-    let overflow = Cause::AcceptQueueOverflow;
-    let suspected = inference.cause == Some(overflow)
-        || inference.evidence.contains(&Evidence::CouldBe(overflow))
-        || kernel.overflowed && is_unexplained_silence(&inference, case);
-    if !suspected {
-        return inference;
-    }
-    if kernel.overflowed && !kernel.by_segment && exceeds_count(case) {
-        // The kernel counted only some of these events, and nothing shows of which attempts: none is confirmed alone.
-        let mut inference = inference;
-        inference.evidence.insert(0, Evidence::KernelOverflowed);
-        return inference;
-    }
-    if kernel.overflowed {
-        let packets = inference.evidence.into_iter().filter(|&evidence| !weakens(evidence));
-        let event = case.dropped.filter(|_| kernel.by_segment);
-        let event = event.map(|dropped| Evidence::KernelDroppedSegments(dropped.reason, dropped.segments));
-        return Inference {
-            cause: Some(overflow),
-            // The setting may have been changed since; the packets show what was in force.
-            abort_on_overflow: accept_queue_overflow::setting(case).or(kernel.abort_on_overflow),
-            confidence: Some(Confidence::Confirmed),
-            evidence: [Evidence::KernelOverflowed].into_iter().chain(event).chain(packets).collect(),
-            ruled_out: inference.ruled_out,
-        };
-    }
-    let mut ruled_out = inference.ruled_out;
-    ruled_out.push(RuledOut { cause: overflow, evidence: Evidence::KernelDidNotOverflow });
-    let others = inference.evidence.into_iter().filter(|&evidence| evidence != Evidence::CouldBe(overflow));
-    let evidence = [Evidence::KernelDidNotOverflow].into_iter().chain(others).collect();
-    if inference.cause == Some(overflow) {
-        return Inference { evidence, ruled_out, ..Inference::default() };
-    }
-    Inference { evidence, ruled_out, ..inference }
-}
-
-/// True if SYNs got no answer, as if a full queue had dropped them, and the packets show no cause but loss or a filter
-/// and do not rule out an overflow.
-fn is_unexplained_silence(inference: &Inference, case: &Case<'_>) -> bool {
-    let silent = match case.verdict() {
-        Verdict::Unanswered => true,
-        Verdict::CompletedLate => case.attempt.retries.syn > 0,
-        _ => false,
-    };
-    silent
-        && matches!(inference.cause, None | Some(Cause::Filtered | Cause::SynLost))
-        && !inference.ruled_out.iter().any(|ruled_out| ruled_out.cause == Cause::AcceptQueueOverflow)
-}
-
-/// True if the packets show more events at the attempt's time than the kernel counted (DOMAIN §8).
-fn exceeds_count(case: &Case<'_>) -> bool {
-    /// Packets are stamped and counted at different moments.
-    const SLACK: Span = Span::from_secs(1);
-    // While its accept queue is full, a listener may also drop SYNs that do not fit into its SYN queue.
-    let counted =
-        case.kernel_events.and_then(|events| Some(events.overflows?.most.max(events.drops.unwrap_or(0))));
-    let (from, to) = case.span();
-    let shown = case.own.overflow_like.between(from.minus(SLACK), to.plus(SLACK));
-    counted.is_some_and(|counted| counted < u64::from(shown))
-}
-
 #[cfg(test)]
 mod tests {
     use strum::IntoEnumIterator;
@@ -376,10 +418,20 @@ mod tests {
         assert_eq!(causes, Cause::iter().collect::<Vec<_>>());
     }
 
+    #[test]
+    fn two_of_two_may_be_chance_and_three_of_three_is_not() {
+        let pairs = [(0, 0), (2, 0), (2, 2), (1, 18), (3, 3), (1, 19), (2, 12), (4_000_000, 4_000_000)];
+        assert_eq!(
+            pairs.map(|(affected, others)| is_no_chance(affected, others)),
+            [false, false, false, false, true, true, true, true]
+        );
+    }
+
     fn concluded(left: &[(Cause, Support)]) -> (Option<Cause>, Option<Confidence>, usize) {
         let left = left.iter().map(|&(cause, support)| Explanation {
             cause,
             support,
+            surest: Confidence::Likely,
             evidence: EvidenceList::new(),
         });
         let inference = conclude(left.collect(), Vec::new());

@@ -1,14 +1,18 @@
 //! The answer left under another address: a NAT that is undone on one way only (DOMAIN §3).
 
-use super::{Case, Hypothesis, Weight};
-use crate::handshake::{Cause, Evidence, Verdict};
+use super::{Case, Hypothesis, Weight, counted};
+use crate::handshake::{Cause, Confidence, Evidence, Verdict};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::NatMismatch,
     shown_by: "a SYN-ACK or RST from another address with this SYN's number + 1",
+    looks_like: "nothing that is common",
     excluded_by: "an answer from the address that was asked",
+    surest: Confidence::Likely,
+    confirmed_by: "",
     example: "nat-one-way.pcap",
     weigh,
+    counted: counted::nothing,
 };
 
 fn weigh(case: &Case<'_>) -> Weight {

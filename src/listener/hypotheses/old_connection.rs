@@ -1,20 +1,25 @@
 //! The server, or a tracker before it, holds an older connection of the same ports (DOMAIN §3, §5).
 
-use super::{Case, Hypothesis, Weight};
-use crate::handshake::{Cause, Evidence, Fact, Verdict};
-use crate::packet::Span;
+use super::{Case, Counted, Hypothesis, Support, Weight};
+use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, Verdict};
+use crate::kernel::Counter;
+use crate::listener::observed::HELD;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::OldConnection,
     shown_by: "the server answers with other numbers, the client resets that and repeats its SYN; or only attempts that use \
-               ports again go unanswered at first",
+               ports again go unanswered, or one whose timestamp is older than the earlier connection's (PAWS)",
+    looks_like: "a full queue, a lost SYN, for which ports are used again by chance",
     excluded_by: "an answer whose numbers fit",
+    surest: Confidence::Likely,
+    confirmed_by: "its event of a dropped segment: TCP_RFC7323_PAWS or TCP_RFC7323_TW_PAWS",
     example: "time-wait.pcap",
     weigh,
+    counted,
 };
 
-/// A connection in TIME-WAIT, or in a tracker's table, is gone after this.
-const HELD: Span = Span::from_secs(120);
+/// Attempts that go unanswered together, all with ports that were used before.
+const SEVERAL: u32 = 3;
 
 fn weigh(case: &Case<'_>) -> Weight {
     let stuck = matches!(
@@ -31,7 +36,37 @@ fn weigh(case: &Case<'_>) -> Weight {
     if case.has(Fact::OutOfWindowReset) {
         return Weight::proven([Evidence::OlderNumbersReset]);
     }
+    ports_used_again(case)
+}
+
+/// SYNs without an answer whose ports an earlier connection had.
+fn ports_used_again(case: &Case<'_>) -> Weight {
     let late = matches!(case.verdict(), Verdict::Unanswered | Verdict::CompletedLate);
-    let before = case.attempt.ports_used_before.filter(|&before| late && before <= HELD);
-    before.map_or(Weight::Silent, |before| Weight::supported([Evidence::PortsUsedBefore(before)]))
+    let Some(before) = case.attempt.ports_before.filter(|before| late && before.since <= HELD) else {
+        return Weight::Silent;
+    };
+    if case.has(Fact::FirstSynAnswered) {
+        return Weight::Excluded(Evidence::FirstSynMadeRequest);
+    }
+    let mut evidence = EvidenceList::new();
+    evidence.push(Evidence::PortsUsedBefore(before.since));
+    evidence.extend(before.clock_ahead.then_some(Evidence::OlderTimestamp));
+    // Where SYNs of new ports go unanswered, too, the ports are not what they have in common.
+    let Some(stretch) = case.stretch() else { return Weight::fits(evidence) };
+    let others = stretch.attempts > stretch.with_old_ports;
+    let answered = case.own.drops.answered_between(stretch.from, stretch.to) > 0;
+    let ports_alone = !others && (answered || stretch.with_old_ports >= SEVERAL);
+    let supported = before.clock_ahead && !others || ports_alone;
+    Weight::Left(if supported { Support::Supported } else { Support::Fits }, evidence)
+}
+
+/// Judges by the segments that the namespace's connections rejected for their timestamps.
+fn counted(case: &Case<'_>) -> Counted {
+    let older = case.attempt.ports_before.is_some_and(|before| before.clock_ahead);
+    let Some(events) = case.kernel_events.filter(|_| older) else { return Counted::Nothing };
+    let rejected = [Counter::PawsEstab, Counter::PawsTimewait]
+        .into_iter()
+        .filter_map(|counter| events.counter(counter))
+        .any(|rejected| rejected > 0);
+    if rejected { Counted::Supports(Evidence::KernelRejectedOld) } else { Counted::Nothing }
 }

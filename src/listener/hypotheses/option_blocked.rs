@@ -1,15 +1,19 @@
 //! A path drops SYNs that carry an option: Multipath TCP, Fast Open, ECN (DOMAIN §5).
 
-use super::{Case, Hypothesis, Support, Weight};
-use crate::handshake::{Cause, Evidence, EvidenceList, Fact, Verdict};
+use super::{Case, Hypothesis, Support, Weight, counted};
+use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, Verdict};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::OptionBlocked,
     shown_by: "only a retry without the option is answered, and at once, on several attempts, while SYNs without it are \
                answered at once",
+    looks_like: "loss by chance",
     excluded_by: "SYNs with the option that are answered",
-    example: "",
+    surest: Confidence::Likely,
+    confirmed_by: "",
+    example: "option-blocked.pcap",
     weigh,
+    counted: counted::nothing,
 };
 
 /// Attempts that need a retry without the option.

@@ -1,15 +1,25 @@
 //! Large segments are lost on the way, small ones are not: a path MTU black hole (DOMAIN §3).
 
-use super::{Case, Hypothesis, Weight};
-use crate::handshake::{Cause, Evidence, Fact};
+use super::{Case, Hypothesis, Weight, counted};
+use crate::handshake::{Cause, Confidence, Evidence, Fact, Verdict};
+use crate::listener::observed::is_large;
+use crate::packet::Timestamp;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::PathMtu,
-    shown_by: "ICMP 'fragmentation needed' or 'packet too big' quotes the data; a small segment behind the large one is SACKed",
-    excluded_by: "large segments that are acknowledged",
+    shown_by: "ICMP 'fragmentation needed' or 'packet too big' quotes the data; a small segment behind the large one is SACKed; or \
+               large data is ignored while small data of other connections is acknowledged",
+    looks_like: "loss by chance, a full queue that ignores data",
+    excluded_by: "large segments that are acknowledged, small data that is ignored",
+    surest: Confidence::Likely,
+    confirmed_by: "",
     example: "mtu-sacked.pcap",
     weigh,
+    counted: counted::nothing,
 };
+
+/// Other connections whose small data was acknowledged meanwhile.
+const SEVERAL: u32 = 2;
 
 /// Retransmissions of the large segment: one is any loss.
 const OFTEN: u16 = 2;
@@ -25,5 +35,33 @@ fn weigh(case: &Case<'_>) -> Weight {
             Evidence::DataUnanswered(case.attempt.data_retransmissions),
         ]);
     }
-    Weight::Silent
+    of_large_data(case)
+}
+
+/// Large data that was sent again and again while small data of other connections to the listener was acknowledged.
+fn of_large_data(case: &Case<'_>) -> Weight {
+    let Some((from, to)) = ignored_between(case) else { return Weight::Silent };
+    match case.own.sizes.told_apart(from, to) {
+        Some(counts) if counts.small_acknowledged >= SEVERAL => Weight::supported([
+            Evidence::SmallDataPassed(counts.small_acknowledged),
+            Evidence::DataUnanswered(case.attempt.data_retransmissions),
+        ]),
+        Some(_) | None => Weight::Silent,
+    }
+}
+
+/// Evidence that the size alone explains which data was ignored: neither loss nor a full queue chooses large segments.
+pub(super) fn explains_large_data(case: &Case<'_>) -> Option<Evidence> {
+    let (from, to) = ignored_between(case)?;
+    let counts = case.own.sizes.told_apart(from, to)?;
+    super::is_no_chance(counts.large_ignored, counts.small_acknowledged)
+        .then_some(Evidence::SmallDataPassed(counts.small_acknowledged))
+}
+
+/// Times between which a large segment was sent again and again, and not acknowledged.
+fn ignored_between(case: &Case<'_>) -> Option<(Timestamp, Timestamp)> {
+    let attempt = case.attempt;
+    let large = attempt.verdict == Verdict::AckIgnored && is_large(attempt);
+    let from = attempt.sent.filter(|_| large && attempt.data_retransmissions >= OFTEN)?;
+    Some((from, attempt.end))
 }

@@ -1,18 +1,22 @@
 //! Nothing listens there: RST answers the SYN (DOMAIN §5).
 
-use super::{Case, Hypothesis, Weight};
-use crate::handshake::{Cause, Evidence, Verdict};
+use super::{Case, Hypothesis, Weight, counted};
+use crate::handshake::{Cause, Confidence, Evidence, Verdict};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::PortClosed,
     shown_by: "RST answers the SYN",
+    looks_like: "a firewall that rejects with a TCP reset",
     excluded_by: "nothing in the packets: a firewall that rejects with a TCP reset sends the same",
+    surest: Confidence::Possible,
+    confirmed_by: "its event of a dropped SYN: NO_SOCKET",
     example: "refused-server.pcap",
     weigh,
+    counted: counted::nothing,
 };
 
 fn weigh(case: &Case<'_>) -> Weight {
-    if case.verdict() != Verdict::Refused {
+    if case.verdict() != Verdict::Refused || super::syn_scan::is_knock(case) {
         return Weight::Silent;
     }
     let others = (case.own.answered > 0).then_some(Evidence::ListenerAnswersOthers);

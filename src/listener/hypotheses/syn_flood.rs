@@ -1,15 +1,19 @@
 //! Many handshakes are begun and never finished (DOMAIN §5).
 
-use super::{Case, Hypothesis, Support, Weight};
-use crate::handshake::{Cause, Evidence, EvidenceList, Fact};
+use super::{Case, Hypothesis, Support, Weight, counted};
+use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact};
 use crate::listener::observed::{FloodSecond, is_abandoned};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::SynFlood,
     shown_by: "a hundred SYNs a second and more, from many sources, that nobody finishes or repeats; often without options",
+    looks_like: "one program that begins many handshakes, answers that do not reach the clients",
     excluded_by: "clients that repeat their SYN, or finish",
+    surest: Confidence::Likely,
+    confirmed_by: "",
     example: "flood-beside-overflow.pcap",
     weigh,
+    counted: counted::nothing,
 };
 
 fn weigh(case: &Case<'_>) -> Weight {

@@ -1,14 +1,18 @@
 //! A connection tracker that is full, or a SYN limiter, drops SYNs to the whole host (DOMAIN §5).
 
-use super::{Case, Hypothesis, Weight};
-use crate::handshake::{Cause, Evidence};
+use super::{Case, Hypothesis, Weight, counted};
+use crate::handshake::{Cause, Confidence, Evidence};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::SynLimited,
     shown_by: "several listeners of one host leave SYNs unanswered in the same stretch, and answer between",
+    looks_like: "two accept queues that are full at the same time",
     excluded_by: "an accept queue that is seen to be full at that time",
-    example: "",
+    surest: Confidence::Possible,
+    confirmed_by: "",
+    example: "syn-limited.pcap",
     weigh,
+    counted: counted::nothing,
 };
 
 /// Other listeners of the host that drop SYNs in the same stretch.

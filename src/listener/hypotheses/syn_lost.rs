@@ -1,14 +1,19 @@
 //! SYNs are lost or filtered on the way (DOMAIN §5.1).
 
-use super::{Case, Hypothesis, Weight};
-use crate::handshake::{Cause, Evidence};
+use super::{Case, Hypothesis, Weight, counted};
+use crate::handshake::{Cause, Confidence, Evidence};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::SynLost,
-    shown_by: "the lateness is spread over time and over several listeners of a path",
+    shown_by: "the lateness is spread over time and over several listeners of a path; or several hosts, which answer at other times, \
+               leave one client's SYNs unanswered in the same second",
+    looks_like: "a full queue, a server that is down",
     excluded_by: "a capture near the server, which saw them arrive; a full queue at that time",
-    example: "",
+    surest: Confidence::Likely,
+    confirmed_by: "its event of a dropped SYN: TCP_CSUM, CPU_BACKLOG or QDISC_DROP",
+    example: "syn-lost.pcap",
     weigh,
+    counted: counted::nothing,
 };
 
 /// Listeners that lose SYNs of one client, at different times.
@@ -19,6 +24,10 @@ fn weigh(case: &Case<'_>) -> Weight {
         if case.is_near_server() {
             // The SYNs arrived: only the host itself can have dropped them.
             return Some(Weight::Silent);
+        }
+        let others = case.other_hosts_failed();
+        if others > 0 && case.own.answered > 0 {
+            return Some(Weight::supported([Evidence::OtherHostsFailed(others)]));
         }
         let spread =
             case.paths.lossy_listeners(case.attempt.client.ip()) >= SEVERAL && case.drops_cluster().is_none();

@@ -1,14 +1,19 @@
 //! The listener's SYN queue was full, and SYN cookies are off (DOMAIN §5).
 
-use super::{Case, Hypothesis, Weight};
-use crate::handshake::{Cause, Evidence, Verdict};
+use super::{Case, Counted, Hypothesis, Weight};
+use crate::handshake::{Cause, Confidence, Evidence, Verdict};
+use crate::kernel::Counter;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::SynQueueOverflow,
     shown_by: "SYNs go unanswered while many handshakes with the listener are outstanding",
+    looks_like: "a limit on SYNs, a full accept queue",
     excluded_by: "an accept queue that is seen to be full at that time",
-    example: "",
+    surest: Confidence::Possible,
+    confirmed_by: "TCPReqQFullDrop while ListenOverflows stands still",
+    example: "syn-queue-overflow.pcap",
     weigh,
+    counted,
 };
 
 /// Unfinished handshakes in a second from which on they may fill a SYN queue: half of the smallest default limit.
@@ -27,4 +32,25 @@ fn weigh(case: &Case<'_>) -> Weight {
         return Weight::Excluded(Evidence::OthersOverflowed);
     }
     Weight::supported([Evidence::ManyHalfOpen(outstanding)])
+}
+
+/// Judges by the SYNs that the kernel dropped for a full SYN queue.
+fn counted(case: &Case<'_>) -> Counted {
+    let Some(events) = case.watched().filter(|_| case.has_dropped_syn()) else { return Counted::Nothing };
+    let (Some(full), Some(overflows)) =
+        (events.counter(Counter::TcpReqQFullDrop), events.counter(Counter::ListenOverflows))
+    else {
+        return Counted::Nothing;
+    };
+    // Other drops of SYNs, for want of memory too, count as ListenDrops beyond ListenOverflows.
+    let others = events.counter(Counter::ListenDrops).is_none_or(|drops| drops > overflows);
+    if full == 0 {
+        return if others { Counted::Nothing } else { Counted::Excludes(Evidence::KernelSynQueueHadRoom) };
+    }
+    match overflows == 0 && events.drops != Some(0) {
+        true if !case.shows_more_than(|events| events.counter(Counter::TcpReqQFullDrop)) => {
+            Counted::ConfirmsUnexplained(Evidence::KernelSynQueueFull)
+        }
+        _ => Counted::Supports(Evidence::KernelSynQueueFull),
+    }
 }

@@ -1,18 +1,22 @@
 //! A port is probed by a client that never means to connect (DOMAIN §3, §5).
 
-use super::{Case, Hypothesis, Support, Weight};
-use crate::handshake::{Cause, Evidence, EvidenceList, Fact, Verdict};
+use super::{Case, Hypothesis, Support, Weight, counted};
+use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, Verdict};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::SynScan,
     shown_by: "one client that knocks at many ports, one SYN each; or many SYN-ACKs that the client's kernel resets",
+    looks_like: "health checks",
     excluded_by: "few addresses that check at a steady period",
+    surest: Confidence::Likely,
+    confirmed_by: "",
     example: "syn_scan-server.pcap",
     weigh,
+    counted: counted::nothing,
 };
 
 /// Ports or hosts that one client knocks at in vain.
-const MANY_PORTS: u32 = 16;
+pub(in crate::listener) const MANY_PORTS: u32 = 16;
 
 /// SYN-ACKs of one listener that clients reset.
 const MANY_RESETS: u32 = 10;
@@ -21,15 +25,11 @@ fn weigh(case: &Case<'_>) -> Weight {
     if case.limits.no_bare_acks {
         return Weight::Silent;
     }
-    let knocks = match case.verdict() {
-        Verdict::Refused | Verdict::Unanswered | Verdict::ClientReset => case.attempt.retries.syn == 0,
-        _ => return Weight::Silent,
-    };
-    let ports = if knocks { case.paths.failed_listeners(case.attempt.client.ip()) } else { 0 };
     let crafted = case.has(Fact::SynWithoutOptions);
-    if ports >= MANY_PORTS {
+    if let Some(ports) = ports_knocked_at(case) {
         let own = crafted.then_some(Evidence::SynWithoutOptions);
-        return Weight::proven(std::iter::once(Evidence::ManyPorts(ports)).chain(own));
+        let evidence = std::iter::once(Evidence::ManyPorts(ports)).chain(own);
+        return if uses_others(case, ports) { Weight::fits(evidence) } else { Weight::proven(evidence) };
     }
     if case.verdict() != Verdict::ClientReset || case.own.probes.count < MANY_RESETS {
         return Weight::Silent;
@@ -43,7 +43,25 @@ fn weigh(case: &Case<'_>) -> Weight {
     let mut evidence = EvidenceList::new();
     evidence.push(Evidence::ManyClientResets(case.own.probes.count));
     evidence.extend(crafted.then_some(Evidence::SynWithoutOptions));
-    // Unsteady ones may be checks as well.
-    evidence.push(Evidence::CouldBe(Cause::HealthCheck));
+    // Unsteady ones may be checks as well, but checks come from an operating system.
+    evidence.extend((!crafted).then_some(Evidence::CouldBe(Cause::HealthCheck)));
     Weight::Left(if crafted { Support::Proven } else { Support::Fits }, evidence)
+}
+
+/// Number of ports or hosts that the client knocked at in vain, each with one SYN, if they are many.
+fn ports_knocked_at(case: &Case<'_>) -> Option<u32> {
+    let knocks = matches!(case.verdict(), Verdict::Refused | Verdict::Unanswered | Verdict::ClientReset)
+        && case.attempt.retries.syn == 0;
+    let ports = if knocks { case.paths.failed_listeners(case.attempt.client.ip()) } else { 0 };
+    (ports >= MANY_PORTS).then_some(ports)
+}
+
+/// True if the client got connections at a good part of the ports that it tried: it watches or uses them.
+fn uses_others(case: &Case<'_>, ports: u32) -> bool {
+    case.paths.served_listeners(case.attempt.client.ip()) * 4 > ports
+}
+
+/// True if the attempt is one knock of a scan of many ports: that they are closed or filtered is no cause of its own.
+pub(super) fn is_knock(case: &Case<'_>) -> bool {
+    ports_knocked_at(case).is_some_and(|ports| !uses_others(case, ports))
 }

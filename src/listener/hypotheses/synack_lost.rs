@@ -1,20 +1,24 @@
 //! The client did not get the SYN-ACK, or rejected it (DOMAIN §3).
 
-use super::{Case, Hypothesis, Weight};
-use crate::handshake::{Cause, Evidence, Fact, Verdict};
+use super::{Case, Hypothesis, Weight, counted};
+use crate::handshake::{Cause, Confidence, Evidence, Fact, Verdict};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::SynackLost,
     shown_by: "the client repeats its SYN after the SYN-ACK; or the SYN-ACK that it took names its first SYN",
+    looks_like: "a client that gave up and began anew",
     excluded_by: "an ACK that names the first SYN-ACK",
+    surest: Confidence::Likely,
+    confirmed_by: "its event of a dropped SYN-ACK: TCP_CSUM, CPU_BACKLOG or QDISC_DROP",
     example: "synack-rejected.pcap",
     weigh,
+    counted: counted::nothing,
 };
 
 fn weigh(case: &Case<'_>) -> Weight {
     match case.verdict() {
         Verdict::HalfOpen if case.has(Fact::SynRetriedAfterSynAck) && !super::syn_flood::is_part(case) => {
-            Weight::supported([Evidence::SynRetriedAfterSynAck])
+            half_open(case)
         }
         Verdict::CompletedLate if case.has(Fact::FirstSynAnswered) => {
             Weight::supported([Evidence::FirstSynMadeRequest])
@@ -24,4 +28,12 @@ fn weigh(case: &Case<'_>) -> Weight {
         }
         _ => Weight::Silent,
     }
+}
+
+fn half_open(case: &Case<'_>) -> Weight {
+    // A client that begins anew has given this attempt up, perhaps before the answer came.
+    if case.has(Fact::PortUsedAnew) {
+        return Weight::fits([Evidence::SynRetriedAfterSynAck, Evidence::PortUsedAnew]);
+    }
+    Weight::supported([Evidence::SynRetriedAfterSynAck])
 }

@@ -1,14 +1,18 @@
 //! Two hosts answered one SYN: a balancer that sends its repeat to another backend (DOMAIN §3).
 
-use super::{Case, Hypothesis, Weight};
-use crate::handshake::{Cause, Evidence, Fact, Verdict};
+use super::{Case, Hypothesis, Weight, counted};
+use crate::handshake::{Cause, Confidence, Evidence, Fact, Verdict};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::TwoAnswers,
     shown_by: "two SYN-ACKs with different numbers for one SYN",
+    looks_like: "one host that makes a new request, restarts, or changes its SYN cookie",
     excluded_by: "numbers as one host makes them: its ISN clock, or SYN cookies of another minute",
+    surest: Confidence::Likely,
+    confirmed_by: "",
     example: "two-answers.pcap",
     weigh,
+    counted: counted::nothing,
 };
 
 fn weigh(case: &Case<'_>) -> Weight {

@@ -15,6 +15,8 @@ pub(in crate::listener) struct DropStretch {
     pub(in crate::listener) drops: u32,
     /// Attempts that they belong to, counted once for each run of theirs.
     pub(in crate::listener) attempts: u32,
+    /// Those of them whose ports an earlier connection had.
+    pub(in crate::listener) with_old_ports: u32,
     pub(in crate::listener) clients: ClientSet,
 }
 
@@ -26,6 +28,9 @@ pub(in crate::listener) struct Drops {
     /// SYNs answered at once.
     answered: PerSecond,
 }
+
+/// A connection in TIME-WAIT, or in a tracker's table, is gone after this.
+pub(in crate::listener) const HELD: Span = Span::from_secs(120);
 
 /// Stretches kept per listener; past that the two that are closest become one.
 const STRETCHES: usize = 64;
@@ -46,6 +51,7 @@ impl Drops {
 
     fn drop_at(&mut self, at: Timestamp, attempt: &Attempt, new_run: bool) {
         let client = attempt.client.ip();
+        let old_ports = attempt.ports_before.is_some_and(|before| before.since <= HELD);
         let place = self.stretches.partition_point(|stretch| stretch.to.plus(STRETCH) < at);
         match self.stretches.get_mut(place) {
             Some(stretch) if stretch.from <= at.plus(STRETCH) => {
@@ -53,14 +59,17 @@ impl Drops {
                 stretch.to = stretch.to.max(at);
                 stretch.drops += 1;
                 stretch.attempts += u32::from(new_run);
+                stretch.with_old_ports += u32::from(new_run && old_ports);
                 stretch.clients.add(client);
                 self.join_next(place);
             }
             Some(_) | None => {
                 let mut clients = ClientSet::default();
                 clients.add(client);
-                self.stretches
-                    .insert(place, DropStretch { from: at, to: at, drops: 1, attempts: 1, clients });
+                let with_old_ports = u32::from(old_ports);
+                let stretch =
+                    DropStretch { from: at, to: at, drops: 1, attempts: 1, with_old_ports, clients };
+                self.stretches.insert(place, stretch);
             }
         }
         if self.stretches.len() > STRETCHES {
@@ -93,6 +102,7 @@ impl Drops {
             stretch.to = stretch.to.max(next.to);
             stretch.drops += next.drops;
             stretch.attempts += next.attempts;
+            stretch.with_old_ports += next.with_old_ports;
             stretch.clients.merge(&next.clients);
         }
     }

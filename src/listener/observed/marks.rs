@@ -1,5 +1,6 @@
 //! Times at which a listener's accept queue was seen full: by ignored ACKs, bare RSTs and ignored data (DOMAIN §2).
 
+use super::Silence;
 use crate::handshake::{Attempt, Fact, Vantage, Verdict};
 use crate::packet::{Span, Timestamp};
 
@@ -8,6 +9,8 @@ use crate::packet::{Span, Timestamp};
 pub(in crate::listener) enum MarkKind {
     /// Row A, as sure as one attempt alone can be.
     AcksIgnored,
+    /// Row A near the server, once: a deferral looks the same.
+    IgnoredOnce,
     /// Row A that a lost ACK or a deferral looks like.
     MaybeIgnored,
     /// Row B.
@@ -17,9 +20,14 @@ pub(in crate::listener) enum MarkKind {
 }
 
 impl MarkKind {
-    /// True if such a mark shows a full queue for sure, and so supports an overflow of other attempts at that time.
-    const fn is_sure(self) -> bool {
-        matches!(self, Self::AcksIgnored)
+    /// True if such a mark shows a full queue for sure, and so supports an overflow of other attempts at that time;
+    /// `silence` shows whether the listener defers.
+    fn is_sure(self, silence: &Silence) -> bool {
+        match self {
+            Self::AcksIgnored => true,
+            Self::IgnoredOnce => silence.outlasted(ONE_REPEAT).is_some(),
+            Self::MaybeIgnored | Self::Reset | Self::DataIgnored => false,
+        }
     }
 }
 
@@ -44,13 +52,16 @@ const MOST: usize = 96;
 /// A stretch goes on over gaps as long as this: a dropped client retries after 1 s (DOMAIN §4).
 pub(in crate::listener) const STRETCH: Span = Span::from_millis(1_500);
 
+/// The first SYN-ACK repeat has come by then, unless it was deferred for two seconds or more.
+const ONE_REPEAT: Span = Span::from_millis(1_500);
+
 impl Marks {
     pub(super) fn see(&mut self, attempt: &Attempt) {
         let Some(kind) = kind_of(attempt) else { return };
         let from = attempt.acked.unwrap_or(attempt.start);
         let to = match kind {
             MarkKind::Reset => attempt.reset.unwrap_or(attempt.end),
-            MarkKind::AcksIgnored | MarkKind::MaybeIgnored => last_ignored(attempt),
+            MarkKind::AcksIgnored | MarkKind::IgnoredOnce | MarkKind::MaybeIgnored => last_ignored(attempt),
             MarkKind::DataIgnored => attempt.end,
         };
         let mark = Mark { kind, from, to: to.max(from), attempts: 1, sole: Some(attempt.ordinal) };
@@ -75,22 +86,27 @@ impl Marks {
 
     /// Evidence of attempts other than this one that the queue was full between these times, give or take [`STRETCH`]:
     /// `true` if one of them shows it for sure, `None` if none shows it.
-    pub(in crate::listener) fn others(&self, ordinal: u64, from: Timestamp, to: Timestamp) -> Option<bool> {
+    pub(in crate::listener) fn others(
+        &self,
+        silence: &Silence,
+        ordinal: u64,
+        (from, to): (Timestamp, Timestamp),
+    ) -> Option<bool> {
         let touching =
             self.0.iter().filter(|mark| mark.sole != Some(ordinal) && touches(mark, from, to, STRETCH));
-        touching.map(|mark| mark.kind.is_sure()).max()
+        touching.map(|mark| mark.kind.is_sure(silence)).max()
     }
 
     /// The same, by ignored or reset ACKs alone: ignored data shows no more than the data that is to be explained.
     pub(in crate::listener) fn others_by_acks(
         &self,
+        silence: &Silence,
         ordinal: u64,
-        from: Timestamp,
-        to: Timestamp,
+        (from, to): (Timestamp, Timestamp),
     ) -> Option<bool> {
         let others =
             self.0.iter().filter(|mark| mark.kind != MarkKind::DataIgnored && mark.sole != Some(ordinal));
-        others.filter(|mark| touches(mark, from, to, STRETCH)).map(|mark| mark.kind.is_sure()).max()
+        others.filter(|mark| touches(mark, from, to, STRETCH)).map(|mark| mark.kind.is_sure(silence)).max()
     }
 }
 
@@ -112,8 +128,14 @@ fn kind_of(attempt: &Attempt) -> Option<MarkKind> {
             let near = matches!(attempt.vantage, Some(Vantage::Server | Vantage::Local));
             let again = attempt.retries.after_ack >= 2 || facts.has(Fact::DataIgnored);
             let other = facts.has(Fact::RetransmittedByOther) || facts.has(Fact::ProofWithoutAck);
-            let sure = again && !other && (near || facts.has(Fact::EchoesAck));
-            Some(if sure { MarkKind::AcksIgnored } else { MarkKind::MaybeIgnored })
+            // Later the repeat was held back: only a deferral does that.
+            let soon = attempt.retry_at.first().is_some_and(|&at| at <= ONE_REPEAT);
+            let refused = facts.has(Fact::RetransmissionUnanswered);
+            Some(match (again, near) {
+                (true, _) if !other && (near || facts.has(Fact::EchoesAck)) => MarkKind::AcksIgnored,
+                (false, true) if !other && !refused && soon => MarkKind::IgnoredOnce,
+                (_, _) => MarkKind::MaybeIgnored,
+            })
         }
         Verdict::ResetAfterAck if facts.has(Fact::RstTtlDiffers) || facts.has(Fact::SynAckAfterRst) => None,
         Verdict::ResetAfterAck => Some(MarkKind::Reset),

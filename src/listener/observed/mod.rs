@@ -12,15 +12,17 @@ mod marks;
 mod per_second;
 mod probes;
 mod silence;
+mod sizes;
 
 pub(super) use closing::Closing;
-pub(super) use drops::{DropStretch, Drops, dropped_between, dropped_syns};
+pub(super) use drops::{DropStretch, Drops, HELD, dropped_between, dropped_syns};
 pub(super) use finishers::Finishers;
 pub(super) use floods::{FloodSecond, Floods, is_abandoned};
 pub(super) use marks::Marks;
 pub(super) use per_second::PerSecond;
 pub(super) use probes::Probes;
 pub(super) use silence::Silence;
+pub(super) use sizes::{Sizes, is_large};
 
 use crate::handshake::{Attempt, Fact, System, Verdict};
 use crate::packet::Timestamp;
@@ -34,6 +36,8 @@ pub(super) struct Observed {
     pub(super) drops: Drops,
     /// Clients that sent nothing after their ACK, and those that sent at once.
     pub(super) silence: Silence,
+    /// Sizes of data that was acknowledged, and that was not.
+    pub(super) sizes: Sizes,
     /// RSTs, refusals, and the order in which connections were served.
     pub(super) closing: Closing,
     /// Events that a full queue would have counted: SYNs and ACKs that were not answered, RSTs.
@@ -98,6 +102,7 @@ impl Observed {
         self.drops.see(attempt);
         self.count_overflow_like(attempt);
         self.silence.see(attempt);
+        self.sizes.see(attempt);
         self.closing.see(attempt);
         self.floods.see(attempt);
         self.probes.see(attempt);

@@ -1,25 +1,37 @@
 //! Clients that stay silent after their ACK, beside those that send at once: `TCP_DEFER_ACCEPT` treats them apart (DOMAIN
 //! §3).
 
+use std::collections::VecDeque;
+
 use crate::handshake::{Attempt, Fact, Verdict};
 use crate::packet::{Span, Timestamp};
 
-/// Counts and times that show how a listener treats clients which send nothing after their ACK.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+/// Treatment of clients that send nothing after their ACK, and of those that send at once.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(in crate::listener) struct Silence {
-    /// Silent clients that got one SYN-ACK repeat, and their first and last time.
-    pub(in crate::listener) repeated: u32,
-    span: Option<(Timestamp, Timestamp)>,
+    /// Silent clients that got one SYN-ACK repeat: the times of their ACKs.
+    repeated: Times,
     /// The shortest and the longest time from the SYN-ACK to that repeat.
-    pub(in crate::listener) offsets: Option<(Span, Span)>,
+    offsets: Option<(Span, Span)>,
     /// The longest silence of a client that got no repeat.
-    pub(in crate::listener) without_repeat: Option<Span>,
-    /// Clients that sent data before any repeat, and were accepted.
-    pub(in crate::listener) prompt: u32,
-    /// Clients whose data was ignored, too.
-    pub(in crate::listener) data_ignored: u32,
-    /// Attempts whose ACK was ignored more than once.
-    pub(in crate::listener) repeated_often: u32,
+    without_repeat: Option<Span>,
+    /// Clients that sent data with their ACK and were accepted at once: the times of their ACKs.
+    prompt: Times,
+    /// SYNs that were answered at once.
+    answered: Times,
+    /// Clients whose data was ignored, too: the times of their ACKs.
+    data_ignored: Times,
+    /// Attempts whose ACK was ignored more than once: the times of their ACKs.
+    repeated_often: Times,
+}
+
+/// Times in any order, the latest [`Times::MOST`] to come.
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Times {
+    latest: VecDeque<Timestamp>,
+    count: u32,
+    /// The first and the last of all.
+    span: Option<(Timestamp, Timestamp)>,
 }
 
 /// Repeats of one period are no further apart than a quarter, and so much: the timers of kernels before 4.4 run every
@@ -27,47 +39,134 @@ pub(in crate::listener) struct Silence {
 const SAME_PERIOD: (i64, i64) = (5, 4);
 const COARSE_TIMER: Span = Span::from_millis(300);
 
+/// A client's data comes with its ACK if it is no later: a full queue has ignored both then, and not the ACK alone.
+const AT_ONCE: Span = Span::from_millis(20);
+
+/// Time for which a silent client without a repeat is watched, where nothing more comes of its attempt.
+const LONGEST: Span = Span::from_secs(130);
+
+/// Silent clients that are this far apart are no single outage (DOMAIN §3).
+const FAR_APART: Span = Span::from_secs(10);
+
 impl Silence {
     pub(super) fn see(&mut self, attempt: &Attempt) {
         let Some(acked) = attempt.acked.filter(|_| attempt.facts.has(Fact::SynSeen)) else { return };
-        let silent = attempt.sent.unwrap_or(attempt.end).since(acked);
-        let first = attempt.retry_at.first().copied();
-        self.data_ignored += u32::from(attempt.facts.has(Fact::DataIgnored));
+        if attempt.retries.syn == 0 {
+            self.answered.add(attempt.start);
+        }
+        if attempt.facts.has(Fact::DataIgnored) {
+            self.data_ignored.add(acked);
+        }
         match (attempt.verdict, attempt.retries.after_ack) {
             (Verdict::SynackRetransmitted, 1) if !attempt.facts.has(Fact::DataIgnored) => {
-                self.repeated += 1;
-                let (from, to) = self.span.unwrap_or((acked, acked));
-                self.span = Some((from.min(acked), to.max(acked)));
-                if let Some(at) = first {
+                self.repeated.add(acked);
+                if let Some(&at) = attempt.retry_at.first() {
                     let (least, most) = self.offsets.unwrap_or((at, at));
                     self.offsets = Some((least.min(at), most.max(at)));
                 }
             }
-            (Verdict::SynackRetransmitted, 2..) => self.repeated_often += 1,
+            (Verdict::SynackRetransmitted, 2..) => self.repeated_often.add(acked),
             (Verdict::Completed | Verdict::CompletedLate, 0) if attempt.retries.syn_ack == 0 => {
-                let closed = attempt.facts.has(Fact::ResetUnserved) || attempt.facts.has(Fact::ClientAborted);
-                // A server that speaks first has accepted the bare ACK.
-                let answered = attempt.sent.is_none() && attempt.facts.has(Fact::ServerSpoke);
-                if attempt.sent.is_some_and(|sent| sent.since(acked) < Span::from_millis(900)) {
-                    self.prompt += u32::from(attempt.established == Some(true));
-                } else if !closed || answered {
-                    let known = self.without_repeat.unwrap_or(Span::ZERO);
-                    self.without_repeat =
-                        Some(known.max(if answered { Span::from_secs(600) } else { silent }));
-                }
+                self.see_without_repeat(attempt, acked);
             }
             _ => {}
         }
     }
 
-    /// The period, if all repeats came at the same offset.
+    /// Takes an attempt that completed without a SYN-ACK repeat.
+    fn see_without_repeat(&mut self, attempt: &Attempt, acked: Timestamp) {
+        if attempt.sent.is_some_and(|sent| sent.since(acked) <= AT_ONCE) {
+            if attempt.established == Some(true) {
+                self.prompt.add(acked);
+            }
+            return;
+        }
+        let closed = attempt.facts.has(Fact::ResetUnserved) || attempt.facts.has(Fact::ClientAborted);
+        // A server that speaks first has accepted the bare ACK.
+        let answered = attempt.sent.is_none() && attempt.facts.has(Fact::ServerSpoke);
+        let silent = match attempt.sent {
+            _ if answered => Self::SPOKE_FIRST,
+            Some(sent) => sent.since(acked),
+            None if closed => return,
+            // Nothing came of it for as long as the capture shows.
+            None => attempt.end.plus(attempt.silence.unwrap_or(LONGEST)).since(acked),
+        };
+        self.without_repeat = Some(self.without_repeat.map_or(silent, |known| known.max(silent)));
+    }
+
+    /// Silence noted for a client to which the server spoke first: longer than any period.
+    pub(in crate::listener) const SPOKE_FIRST: Span = Span::from_secs(600);
+
+    /// The period, if at least two silent clients got their repeat at the same offset, and all of them.
     pub(in crate::listener) fn period(&self) -> Option<Span> {
-        let (least, most) = self.offsets?;
+        let (least, most) = self.offsets.filter(|_| self.repeated.count >= 2)?;
         (most <= least.scaled(SAME_PERIOD.0, SAME_PERIOD.1).plus(COARSE_TIMER)).then_some(least)
     }
 
-    /// From the first silent client that got a repeat to the last.
-    pub(in crate::listener) fn spread(&self) -> Span {
-        self.span.map_or(Span::ZERO, |(from, to)| to.since(from))
+    /// The silence of a client that got no repeat although it was silent for longer than a repeat at `offset` takes: the
+    /// listener does not defer.
+    pub(in crate::listener) fn outlasted(&self, offset: Span) -> Option<Span> {
+        self.without_repeat.filter(|&silent| silent > offset.scaled(5, 4))
+    }
+
+    /// True if silent clients that got their repeat are too far apart for a single outage.
+    pub(in crate::listener) fn is_far_apart(&self) -> bool {
+        self.repeated.span.is_some_and(|(from, to)| to.since(from) > FAR_APART)
+    }
+
+    /// Attempts from the first ignored ACK of a silent client to the last.
+    pub(in crate::listener) fn between(&self) -> Option<Between> {
+        let (from, to) = self.repeated.span?;
+        Some(Between {
+            silent: self.repeated.latest.len() as u32,
+            prompt: self.prompt.between(from, to),
+            answered: self.answered.between(from, to),
+        })
+    }
+
+    /// Silent clients between these times that got one SYN-ACK repeat.
+    pub(in crate::listener) fn repeated_between(&self, from: Timestamp, to: Timestamp) -> u32 {
+        self.repeated.between(from, to)
+    }
+
+    /// Clients that sent at once and were accepted at once while silent ones got their repeats.
+    pub(in crate::listener) fn prompt_meanwhile(&self) -> u32 {
+        let Some(((from, to), (_, longest))) = self.repeated.span.zip(self.offsets) else { return 0 };
+        self.prompt.between(from.minus(longest), to.plus(longest))
+    }
+
+    /// True if a full queue is seen: an ACK was ignored more than once, or around this time data was.
+    pub(in crate::listener) fn queue_seen_full(&self, from: Timestamp, to: Timestamp) -> bool {
+        let near = self.data_ignored.between(from.minus(FAR_APART), to.plus(FAR_APART)) > 0;
+        near || self.repeated_often.count > 0
+    }
+}
+
+/// Attempts while silent clients were ignored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::listener) struct Between {
+    /// Silent clients that got one SYN-ACK repeat.
+    pub(in crate::listener) silent: u32,
+    /// Clients that sent at once and were accepted at once.
+    pub(in crate::listener) prompt: u32,
+    /// SYNs that were answered at once.
+    pub(in crate::listener) answered: u32,
+}
+
+impl Times {
+    const MOST: usize = 256;
+
+    fn add(&mut self, at: Timestamp) {
+        self.count += 1;
+        let (from, to) = self.span.unwrap_or((at, at));
+        self.span = Some((from.min(at), to.max(at)));
+        self.latest.push_back(at);
+        if self.latest.len() > Self::MOST {
+            self.latest.pop_front();
+        }
+    }
+
+    fn between(&self, from: Timestamp, to: Timestamp) -> u32 {
+        self.latest.iter().filter(|&&at| from <= at && at <= to).count() as u32
     }
 }

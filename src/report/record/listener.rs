@@ -12,16 +12,17 @@ use super::kernel::KernelRecord;
 use super::size::SizeRecord;
 use super::{Rfc3339, Seconds, Shown, StatementRecord, sysctl};
 use crate::handshake::{Cause, Confidence, Verdict};
-use crate::listener::{Clients, Listener, ListenerEvidence, Percentiles, Tally};
+use crate::listener::{Clients, Listener, ListenerEvidence, Percentiles, Scan, Tally};
 use crate::packet::Endpoint;
 use crate::report::{display_filter, wording};
 
-/// Record of a listener. `server` is null on the record that folds the listeners past the bound.
+/// Record of a listener. `server` is null on the record of a scan, and on that which folds the listeners past the bound.
 #[derive(Serialize)]
 pub(in crate::report) struct ListenerRecord<'a> {
     server: Option<Shown<Endpoint>>,
     server_ip: Option<IpAddr>,
     server_port: Option<u16>,
+    scan: Option<ScanRecord>,
     attempts: u64,
     verdicts: VerdictCounts<'a>,
     unproven: u64,
@@ -55,6 +56,7 @@ impl<'a> From<&'a Listener> for ListenerRecord<'a> {
             server: listener.server.map(Shown),
             server_ip: listener.server.map(|server| server.ip()),
             server_port: listener.server.map(|server| server.port()),
+            scan: listener.scan.map(ScanRecord::from),
             attempts: listener.verdicts.total(),
             verdicts: VerdictCounts(&listener.verdicts),
             unproven: listener.unproven,
@@ -82,6 +84,20 @@ impl<'a> From<&'a Listener> for ListenerRecord<'a> {
 impl From<&ListenerEvidence> for StatementRecord {
     fn from(evidence: &ListenerEvidence) -> Self {
         Self { code: evidence.code(), text: wording::listener_evidence(evidence) }
+    }
+}
+
+/// A scan whose listeners this record sums up; `host` is null if they are on several.
+#[derive(Serialize)]
+struct ScanRecord {
+    client: IpAddr,
+    host: Option<IpAddr>,
+    servers: u64,
+}
+
+impl From<Scan> for ScanRecord {
+    fn from(Scan { client, host, servers }: Scan) -> Self {
+        Self { client, host, servers }
     }
 }
 

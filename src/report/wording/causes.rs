@@ -75,6 +75,32 @@ pub(in crate::report) fn episode(cause: Option<Cause>, confidence: Option<Confid
     format!("{noun}{confidence}")
 }
 
+/// Something that is no cause here and looks like this one: `doubt: … looks the same`.
+pub(in crate::report) const fn otherwise(cause: Cause) -> &'static str {
+    match cause {
+        Cause::AcceptQueueOverflow => "a filter on the server, or a server that stood still,",
+        Cause::DeferAccept => "a server that stood still for a moment",
+        Cause::ListenerClosed => "an application that closes many connections at once",
+        Cause::SynQueueOverflow | Cause::SynLimited => "a server that stood still",
+        Cause::OldConnection => "a connection tracker that still has the ports",
+        Cause::NatMismatch | Cause::TwoAnswers => "one machine with two addresses or two numbers",
+        Cause::FirewallReset => "a reset by the server",
+        Cause::SynLost => "a server that was down for a while",
+        Cause::SynackLost => "a client that gave up",
+        Cause::AckLost => "a server that stood still, or a dead backend behind a proxy,",
+        Cause::OptionBlocked => "loss by chance",
+        Cause::PathMtu => "loss by chance, or a server that stood still,",
+        Cause::PortClosed => "a firewall that rejects with a TCP reset",
+        Cause::HostUnreachable => "a firewall that rejects with an ICMP error",
+        Cause::Filtered => "a host that is down, or a queue full since before the capture,",
+        Cause::SynFlood => "a program that begins many connections and stops",
+        Cause::SynScan => "a health check",
+        Cause::HealthCheck => "a scan",
+        Cause::ClientGaveUp => "a client that lost its memory of the connection",
+        Cause::ApplicationReset => "a firewall's RST",
+    }
+}
+
 /// The headline of a listener: its cause.
 pub(in crate::report) fn headline(listener: &Listener) -> &'static str {
     let possible = listener.confidence == Some(Confidence::Possible);

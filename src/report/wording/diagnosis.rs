@@ -8,6 +8,12 @@ use crate::words::{count, number};
 
 /// A listener's address, or what to call those past the bound.
 pub(in crate::report) fn server_name(listener: &Listener) -> String {
+    if let Some(scan) = listener.scan {
+        return match scan.host {
+            Some(host) => format!("{} of {host}", count(scan.servers, "port")),
+            None => count(scan.servers, "server"),
+        };
+    }
     listener.server.map_or_else(|| "other servers".to_owned(), |server| server.to_string())
 }
 
@@ -178,6 +184,10 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
         Cause::SynFlood => format!(
             "{of} to {name} were begun and never finished: a SYN flood, or answers that do not reach the clients."
         ),
+        Cause::SynScan if listener.scan.is_some() => {
+            let client = listener.scan.map_or_else(String::new, |scan| scan.client.to_string());
+            format!("{client} knocked at {name} and went on with none: a scan ({of}).")
+        }
         Cause::SynScan if possible => {
             format!("{of} to {name} went no further than the SYN: a scan, or health checks.")
         }

@@ -66,6 +66,10 @@ pub(in crate::report) fn evidence(evidence: Evidence) -> Cow<'static, str> {
                 verb(n.into(), "was", "were")
             )
         }
+        Evidence::SynsAnsweredBetween(n) => format!(
+            "between the ignored ACKs {} answered at once, which a full queue drops",
+            if n == 1 { "a SYN was".to_owned() } else { format!("{} were", count(n.into(), "SYN")) }
+        ),
         Evidence::SilentWithoutRepeat(silent) if silent >= SPOKE_FIRST => {
             "the server answered clients that had sent nothing".to_owned()
         }
@@ -77,6 +81,14 @@ pub(in crate::report) fn evidence(evidence: Evidence) -> Cow<'static, str> {
             count(n.into(), "connection")
         ),
         Evidence::PortsUsedBefore(before) => format!("the client had used the same ports {before} before"),
+        Evidence::OtherHostsFailed(n) => format!(
+            "{} failed this client in the same second: it is the way that they share",
+            count(n.into(), "other host")
+        ),
+        Evidence::SmallDataPassed(n) => format!(
+            "meanwhile small data of {} was acknowledged, and the large segment was not",
+            count(n.into(), "other connection")
+        ),
         Evidence::AnsweredFrom(from) => {
             format!("the answer came from {from}, not from the address that was asked")
         }
@@ -109,6 +121,7 @@ pub(in crate::report) fn evidence(evidence: Evidence) -> Cow<'static, str> {
                 count(n.into(), "other listener")
             )
         }
+        Evidence::Otherwise(cause) => format!("doubt: {} looks the same", super::causes::otherwise(cause)),
         Evidence::CouldBe(cause) => format!("doubt: {} looks the same", super::causes::noun(cause)),
         other => return Cow::Borrowed(plain(other)),
     };
@@ -200,6 +213,12 @@ fn plain(evidence: Evidence) -> &'static str {
         Evidence::RefusesOthers => "the same address and port refused other attempts",
         Evidence::OlderNumbers => "the server answered with the numbers of an older connection",
         Evidence::OlderNumbersReset => "the client reset that answer",
+        Evidence::OlderTimestamp => {
+            "the SYN's timestamp is older than that connection's, which a server rejects (PAWS)"
+        }
+        Evidence::PortUsedAnew => {
+            "the client began anew from the same port: it may have given up before the answer came"
+        }
         Evidence::TwoIsns => "two SYN-ACKs with different numbers answered one SYN: two machines sent them",
         Evidence::OneHostTwoIsns => {
             "two SYN-ACKs with different numbers, as one machine sends: a new request, or a SYN cookie of another minute"
@@ -219,10 +238,20 @@ fn plain(evidence: Evidence) -> &'static str {
         Evidence::SynWithoutOptions => "the SYN carries no TCP option, as no operating system's does",
         Evidence::WrongAck => "the client acknowledged a number that the server never offered",
         Evidence::Unmodelled => "doubt: a dead backend behind a proxy, or a stopped host, looks the same",
+        Evidence::UnmodelledHere => {
+            "doubt: a filter on the server itself, or a proxy there whose backend is dead, looks the same"
+        }
         Evidence::CaptureDropped => "doubt: the capture lost packets, so a missing packet proves less",
         Evidence::LimitedByCapture => "doubt: the capture cannot support more, see its limits",
         Evidence::NotLinux => "the SYN-ACK is not a Linux kernel's",
         Evidence::KernelOverflowed => "the kernel counted overflows of this accept queue at that time",
+        Evidence::KernelDeferred => {
+            "the kernel held bare ACKs back at that time, and its listeners dropped nothing else"
+        }
+        Evidence::KernelDeferredNone => "the kernel held no bare ACK of this listener back at that time",
+        Evidence::KernelSynQueueFull => "the kernel dropped SYNs for a full SYN queue at that time",
+        Evidence::KernelSynQueueHadRoom => "the kernel dropped no SYN for a full SYN queue at that time",
+        Evidence::KernelRejectedOld => "the kernel rejected segments for an old timestamp at that time",
         Evidence::KernelDidNotOverflow => "the kernel counted no overflow of this accept queue at that time",
         // Evidence with figures is worded in `evidence`.
         Evidence::KernelDroppedSegments(..)
@@ -233,9 +262,12 @@ fn plain(evidence: Evidence) -> &'static str {
         | Evidence::SamePeriod(_)
         | Evidence::PromptClientsAccepted(_)
         | Evidence::SilentWithoutRepeat(_)
+        | Evidence::SynsAnsweredBetween(_)
         | Evidence::ClosingBurst(_)
         | Evidence::PortsUsedBefore(_)
         | Evidence::AnsweredFrom(_)
+        | Evidence::OtherHostsFailed(_)
+        | Evidence::SmallDataPassed(_)
         | Evidence::FeatureBlockedOften(_)
         | Evidence::Icmp(_)
         | Evidence::FloodRate { .. }
@@ -245,6 +277,7 @@ fn plain(evidence: Evidence) -> &'static str {
         | Evidence::SteadyChecks { .. }
         | Evidence::GaveUpBefore(_)
         | Evidence::SiblingsDropToo(_)
+        | Evidence::Otherwise(_)
         | Evidence::CouldBe(_) => "",
     }
 }

@@ -8,7 +8,8 @@ use std::net::{IpAddr, SocketAddr};
 use etherparse::{PacketBuilder, PacketBuilderStep, TcpHeader, TcpOptionElement, TcpOptions};
 
 use super::notation::{
-    BadLine, Endpoint, Flags, Line, Nanos, Number, Role, Scenario, Tcp, Timestamps, Written, nanos, script,
+    BadLine, Endpoint, Flags, Line, Nanos, Number, OptionKind, Role, Scenario, Tcp, Timestamps, Written,
+    nanos, script,
 };
 
 /// A packet with its time and, for messages, the line that made it.
@@ -180,6 +181,10 @@ impl<'a> Wire<'a> {
         let ip = ip_with(source, destination, tcp.ttl.unwrap_or(64), tcp.ip_id.unwrap_or(0));
         let mut bytes = Vec::new();
         ip.tcp_header(header).write(&mut bytes, &vec![b'x'; tcp.len]).expect("a packet that fits IP");
+        if tcp.bad_checksum {
+            let at = ETHERNET + if source.is_ipv4() { 20 } else { 40 } + 16;
+            bytes[at] ^= 0x55;
+        }
         self.sent.insert((from.role, from.host), bytes.split_off(ETHERNET));
         bytes.extend(&self.sent[&(from.role, from.host)]);
         bytes
@@ -279,6 +284,9 @@ fn options(tcp: &Tcp, timestamps: Option<(u32, u32)>, peer_isn: u32) -> TcpOptio
         MaximumSegmentSize, Noop, SelectiveAcknowledgement, SelectiveAcknowledgementPermitted, Timestamp,
         WindowScale,
     };
+    if let Some(kinds) = &tcp.options {
+        return written_options(kinds, timestamps);
+    }
     let timestamp = timestamps.map(|(value, echo)| Timestamp(value, echo));
     let mut elements = match (tcp.flags.syn, timestamp) {
         (true, Some(timestamp)) => {
@@ -302,6 +310,22 @@ fn options(tcp: &Tcp, timestamps: Option<(u32, u32)>, peer_isn: u32) -> TcpOptio
     // Kind 34 with an 8-byte cookie (RFC 7413 §4.1.1), padded to a multiple of four.
     let cookie = [34, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 1];
     TcpOptions::try_from_slice(&[usual.as_slice(), &cookie].concat()).expect("at most 40 bytes")
+}
+
+/// Options as they are written down, padded with zeros.
+fn written_options(kinds: &[OptionKind], timestamps: Option<(u32, u32)>) -> TcpOptions {
+    let (value, echo) = timestamps.unwrap_or_default();
+    let bytes = kinds.iter().flat_map(|kind| match kind {
+        OptionKind::Mss(size) => [&[2, 4], size.to_be_bytes().as_slice()].concat(),
+        OptionKind::SackPermitted => vec![4, 2],
+        OptionKind::Timestamps => [&[8, 10], value.to_be_bytes().as_slice(), &echo.to_be_bytes()].concat(),
+        OptionKind::Noop => vec![1],
+        OptionKind::WindowScale => vec![3, 3, 7],
+        OptionKind::End => vec![0],
+    });
+    let mut bytes: Vec<u8> = bytes.collect();
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    TcpOptions::try_from_slice(&bytes).expect("at most 40 bytes")
 }
 
 fn ip(from: SocketAddr, to: SocketAddr, ttl: u8) -> PacketBuilderStep<etherparse::IpHeaders> {

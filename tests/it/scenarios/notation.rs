@@ -46,6 +46,8 @@ pub(super) struct Scenario {
     pub(super) twice: Option<Twice>,
     #[serde(default)]
     pub(super) args: Vec<String>,
+    /// The name of the example in `fixtures/examples/` that this is.
+    pub(super) example: Option<String>,
     #[serde(default)]
     pub(super) attempt: Vec<Attempt>,
     #[serde(default)]
@@ -222,10 +224,25 @@ pub(super) struct Tcp {
     pub(super) isn: Option<u32>,
     pub(super) timestamps: Timestamps,
     pub(super) fast_open: bool,
+    /// The kinds of options in their order; Linux' where none are given.
+    pub(super) options: Option<Vec<OptionKind>>,
+    /// The checksum is wrong.
+    pub(super) bad_checksum: bool,
     /// A SACK block, counted from the peer's ISN.
     pub(super) sack: Option<(u32, u32)>,
     /// The IPv4 ID.
     pub(super) ip_id: Option<u16>,
+}
+
+/// An option of a SYN or SYN-ACK.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OptionKind {
+    Mss(u16),
+    SackPermitted,
+    Timestamps,
+    Noop,
+    WindowScale,
+    End,
 }
 
 /// Control bits, written as tcpdump does.
@@ -345,6 +362,8 @@ fn tcp(flags: &str, fields: &[&str]) -> Result<Tcp, String> {
     for field in fields {
         match field.split_once('=') {
             None if *field == "fastopen" => tcp.fast_open = true,
+            None if *field == "badsum" => tcp.bad_checksum = true,
+            Some(("opts", value)) => tcp.options = Some(option_kinds(value)?),
             Some(("seq", value)) => tcp.seq = Some(sequence(value)?),
             Some(("ack", value)) => tcp.ack = Some(sequence(value)?),
             Some(("len", value)) => tcp.len = number("len", value)?,
@@ -364,6 +383,23 @@ fn tcp(flags: &str, fields: &[&str]) -> Result<Tcp, String> {
         }
     }
     Ok(tcp)
+}
+
+/// `mss,nop,ws,sack,ts,eol`: as tcpdump names them; `mss:8960` gives a size.
+fn option_kinds(text: &str) -> Result<Vec<OptionKind>, String> {
+    let kind = |name: &str| match name.split_once(':') {
+        Some(("mss", size)) => Ok(OptionKind::Mss(number("MSS", size)?)),
+        _ => match name {
+            "mss" => Ok(OptionKind::Mss(1460)),
+            "sack" => Ok(OptionKind::SackPermitted),
+            "ts" => Ok(OptionKind::Timestamps),
+            "nop" => Ok(OptionKind::Noop),
+            "ws" => Ok(OptionKind::WindowScale),
+            "eol" => Ok(OptionKind::End),
+            other => Err(format!("'{other}' is no option: mss, sack, ts, nop, ws or eol")),
+        },
+    };
+    text.split(',').filter(|name| !name.is_empty()).map(kind).collect()
 }
 
 fn control_bits(text: &str) -> Result<Flags, String> {

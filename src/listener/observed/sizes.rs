@@ -1,0 +1,61 @@
+//! Sizes of the client's data that a listener acknowledged, and of data that it did not: a path may lose large segments
+//! alone (DOMAIN §3).
+
+use super::per_second::PerSecond;
+use crate::handshake::{Attempt, Fact, Verdict};
+use crate::packet::Timestamp;
+
+/// A segment of at least so many bytes is large: paths narrower than Ethernet lose it. IPv6 carries 1,220 bytes behind
+/// the smallest MTU that it allows (RFC 8200 §5), tunnels over Ethernet from 1,300.
+const LARGE: u32 = 1_200;
+
+/// Data of at most so many bytes is small: any path carries its segments (RFC 1122 §3.3.3: 576 bytes with headers).
+const SMALL: u32 = 536;
+
+/// Attempts by the size of the client's first data and by its end, in seconds.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(in crate::listener) struct Sizes {
+    small_acknowledged: PerSecond,
+    large_acknowledged: PerSecond,
+    small_ignored: PerSecond,
+    large_ignored: PerSecond,
+}
+
+/// Attempts of a stretch of time by the size of their data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::listener) struct SizeCounts {
+    /// Small data that was acknowledged.
+    pub(in crate::listener) small_acknowledged: u32,
+    /// Large segments that were not.
+    pub(in crate::listener) large_ignored: u32,
+}
+
+impl Sizes {
+    pub(super) fn see(&mut self, attempt: &Attempt) {
+        let Some(sent) = attempt.sent else { return };
+        let acknowledged = attempt.facts.has(Fact::Established) && attempt.data_retransmissions == 0;
+        if attempt.verdict == Verdict::AckIgnored {
+            let ignored = if is_large(attempt) { &mut self.large_ignored } else { &mut self.small_ignored };
+            ignored.add(sent);
+        } else if acknowledged && attempt.sent_bytes <= SMALL {
+            self.small_acknowledged.add(sent);
+        } else if acknowledged && attempt.sent_bytes >= LARGE {
+            self.large_acknowledged.add(sent);
+        }
+    }
+
+    /// The counts from one time to another, by whole seconds; `None` if size does not tell what was acknowledged: small
+    /// data was ignored too, or large data was not.
+    pub(in crate::listener) fn told_apart(&self, from: Timestamp, to: Timestamp) -> Option<SizeCounts> {
+        let mixed = self.small_ignored.between(from, to) + self.large_acknowledged.between(from, to);
+        (mixed == 0).then(|| SizeCounts {
+            small_acknowledged: self.small_acknowledged.between(from, to),
+            large_ignored: self.large_ignored.between(from, to),
+        })
+    }
+}
+
+/// True if the client sent a large segment again.
+pub(in crate::listener) const fn is_large(attempt: &Attempt) -> bool {
+    attempt.resent_bytes >= LARGE
+}
