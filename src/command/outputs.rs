@@ -9,7 +9,7 @@ use super::analyse::AnalyseConfig;
 use crate::engine::packets::{PacketAccess, PacketLimits, PacketStore, SharedRecorder};
 use crate::engine::{Sink, Summary};
 use crate::handshake::Attempt;
-use crate::listener::Listeners;
+use crate::listener::{EpisodeReport, Listeners};
 use crate::report::annotated::{self, WrittenAttempts};
 use crate::report::ladder::{self, Ladder, Selection};
 use crate::report::output::Output;
@@ -56,6 +56,10 @@ impl Sink for Outputs<'_> {
 
     fn provisional(&mut self, attempt: &Attempt) -> io::Result<()> {
         self.reporter.provisional(attempt)
+    }
+
+    fn episode(&mut self, report: &EpisodeReport) -> io::Result<()> {
+        self.reporter.episode(report)
     }
 
     fn drained(&mut self) -> io::Result<()> {

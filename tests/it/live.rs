@@ -1,12 +1,12 @@
 //! `hsanalyze -i`, run as a program on interfaces of namespaces of our own.
 
 mod episodes;
-mod events;
+pub(crate) mod events;
 #[path = "../../examples/send/frames.rs"]
 mod frames;
 mod interface;
 mod keep;
-mod run;
+pub(crate) mod run;
 mod size;
 mod wire;
 

@@ -27,11 +27,11 @@ time.sleep(600)
 ";
 
 /// A process that is killed when the test ends, whatever its outcome.
-struct Process(Child);
+pub(crate) struct Process(Child);
 
 impl Process {
     /// Starts a program, and waits for the first line of its output.
-    fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -39,7 +39,7 @@ impl Process {
         Self(child)
     }
 
-    fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.0.id()
     }
 }
@@ -53,12 +53,12 @@ impl Drop for Process {
 
 /// A network namespace of its own, held by a process, that is joined to the calling thread's by a veth pair through a
 /// bridge: 10.55.0.1 on the bridge here, 10.55.0.2 there.
-struct Neighbour {
+pub(crate) struct Neighbour {
     holder: Process,
 }
 
 impl Neighbour {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let holder =
             Process::start(Command::new("unshare").args(["-n", "sh", "-c", "echo up; exec sleep 600"]));
         let pid = holder.pid().to_string();
@@ -75,12 +75,12 @@ impl Neighbour {
         neighbour
     }
 
-    fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.holder.pid()
     }
 
     /// Runs a command inside.
-    fn run(&self, command: &[&str]) -> String {
+    pub(crate) fn run(&self, command: &[&str]) -> String {
         let pid = self.pid().to_string();
         run("nsenter", &[&["-t", &pid, "-n"], command].concat())
     }
@@ -225,7 +225,7 @@ fn an_overflow_behind_veth_and_bridge_is_confirmed_from_the_host_side() {
         let clients: Vec<_> = (0..12).map(|_| crate::namespace::start_connect(address)).collect();
         let (document, lines) = report_with_lines(child);
         let named = format!("(python3[{}], network namespace PID {})", server.pid(), neighbour.pid());
-        assert!(lines.contains(&named) && lines.contains("waiting where 4 may for up to "), "{lines}");
+        assert!(lines.contains(&named) && lines.contains("waiting where 4 may, for up to "), "{lines}");
         let listener = &document["listeners"][0];
         assert_eq!(listener["server"], "10.55.0.2:7803", "{document:#}");
         assert_eq!(

@@ -32,7 +32,7 @@ fn start(extra: &[&str]) -> Capture {
 }
 
 /// Starts a connect from this address.
-fn connect_from(source: &str, server: SocketAddr) -> TcpStream {
+pub(crate) fn connect_from(source: &str, server: SocketAddr) -> TcpStream {
     let fd: OwnedFd = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_NONBLOCK, None).unwrap();
     bind(fd.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(source.parse().unwrap(), 0))).unwrap();
     assert_eq!(connect(fd.as_raw_fd(), &SockaddrStorage::from(server)), Err(Errno::EINPROGRESS));
@@ -40,7 +40,7 @@ fn connect_from(source: &str, server: SocketAddr) -> TcpStream {
 }
 
 /// Rules of a firewall that drops on the way in.
-fn drop_by_rules(rules: &[&str]) {
+pub(crate) fn drop_by_rules(rules: &[&str]) {
     namespace::run("nft", &["add table inet t; add chain inet t c { type filter hook input priority 0; }"]);
     for rule in rules {
         namespace::run("nft", &[&format!("add rule inet t c {rule} drop")]);

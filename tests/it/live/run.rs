@@ -6,18 +6,18 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::namespace::wait_for;
+use crate::namespace::wait_up_to;
 
-pub(super) const PROGRAM: &str = env!("CARGO_BIN_EXE_hsanalyze");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_hsanalyze");
 
 /// The program under test, with what its environment could change fixed.
-pub(super) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
+pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);
     command.env("NO_COLOR", "1").env("TZ", "UTC").env_remove("SUDO_UID").env_remove("SUDO_GID");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -46,7 +46,7 @@ impl Lines {
 }
 
 /// A running capture. Killed when dropped, so that a failed test leaves nothing behind.
-pub(super) struct Capture {
+pub(crate) struct Capture {
     child: Child,
     stdout: Lines,
     stderr: Lines,
@@ -55,16 +55,17 @@ pub(super) struct Capture {
 
 impl Capture {
     /// Starts the program with these arguments, and waits until it captures.
-    pub(super) fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut program = command(PROGRAM);
         program.args(arguments);
         Self::begin(program)
     }
 
     /// As [`Self::start`], with any command that becomes the program.
-    pub(super) fn begin(command: Command) -> Self {
+    pub(crate) fn begin(command: Command) -> Self {
         let capture = Self::spawn(command);
-        wait_for(&format!("it captures: {capture}"), || capture.stderr.text().contains("capturing on"));
+        // On a busy machine the BPF program and the owners of all sockets take their time.
+        wait_up_to(Duration::from_secs(20), "it captures", || capture.stderr.text().contains("capturing on"));
         capture
     }
 
@@ -75,33 +76,33 @@ impl Capture {
         Self { child, stdout, stderr, readers: vec![out, err] }
     }
 
-    pub(super) fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill(self.pid(), signal).unwrap();
     }
 
-    pub(super) fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         Pid::from_raw(i32::try_from(self.child.id()).unwrap())
     }
 
     /// What it has written to standard output by now.
-    pub(super) fn stdout(&self) -> String {
+    pub(crate) fn stdout(&self) -> String {
         self.stdout.text()
     }
 
     /// What it has written to standard error by now.
-    pub(super) fn stderr(&self) -> String {
+    pub(crate) fn stderr(&self) -> String {
         self.stderr.text()
     }
 
     /// The lines of ndjson by now, with when they came.
-    pub(super) fn objects(&self) -> Vec<(Instant, Value)> {
+    pub(crate) fn objects(&self) -> Vec<(Instant, Value)> {
         let lines = self.stdout.0.lock().unwrap();
         lines.iter().map(|(at, line)| (*at, serde_json::from_str(line).unwrap())).collect()
     }
 
     /// Waits for its end, and demands this exit status.
     #[track_caller]
-    pub(super) fn ends(mut self, code: i32) -> Ended {
+    pub(crate) fn ends(mut self, code: i32) -> Ended {
         let status = self.child.wait().unwrap();
         self.readers.drain(..).for_each(|reader| reader.join().unwrap());
         let ended = Ended { status, stdout: self.stdout(), stderr: self.stderr() };
@@ -111,13 +112,13 @@ impl Capture {
     }
 
     /// Waits for its end; the exit status.
-    pub(super) fn ends_somehow(mut self) -> Option<i32> {
+    pub(crate) fn ends_somehow(mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
 
     /// Ends it by SIGTERM, with status 0.
     #[track_caller]
-    pub(super) fn stop(self) -> Ended {
+    pub(crate) fn stop(self) -> Ended {
         self.signal(Signal::SIGTERM);
         self.ends(0)
     }
@@ -138,22 +139,22 @@ impl Drop for Capture {
 }
 
 /// A capture that ended.
-pub(super) struct Ended {
+pub(crate) struct Ended {
     status: ExitStatus,
-    pub(super) stdout: String,
-    pub(super) stderr: String,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Ended {
     /// Standard output as one JSON document.
     #[track_caller]
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}\n{self}"))
     }
 
     /// The ndjson objects of this type.
     #[track_caller]
-    pub(super) fn objects(&self, kind: &str) -> Vec<Value> {
+    pub(crate) fn objects(&self, kind: &str) -> Vec<Value> {
         let parse = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}\n{self}"));
         self.stdout.lines().map(parse).filter(|object: &Value| object["type"] == kind).collect()
     }
@@ -166,7 +167,7 @@ impl fmt::Display for Ended {
 }
 
 /// Runs the program to its end.
-pub(super) fn run(mut command: Command, arguments: &[&str]) -> Ended {
+pub(crate) fn run(mut command: Command, arguments: &[&str]) -> Ended {
     command.args(arguments);
     let output = command.output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
@@ -175,7 +176,7 @@ pub(super) fn run(mut command: Command, arguments: &[&str]) -> Ended {
 
 /// Runs the program to its end, and demands that it fails.
 #[track_caller]
-pub(super) fn fail(command: Command, arguments: &[&str]) -> String {
+pub(crate) fn fail(command: Command, arguments: &[&str]) -> String {
     let ended = run(command, arguments);
     assert_eq!(ended.status.code(), Some(2), "{ended}");
     assert!(ended.stdout.is_empty(), "{ended}");
@@ -183,6 +184,6 @@ pub(super) fn fail(command: Command, arguments: &[&str]) -> String {
 }
 
 /// The ndjson or JSON report of a file.
-pub(super) fn analysed(file: &Path) -> Value {
+pub(crate) fn analysed(file: &Path) -> Value {
     run(command(PROGRAM), &["--format", "json", file.to_str().unwrap()]).json()
 }
