@@ -28,6 +28,8 @@ mod diag;
 mod dnat;
 #[cfg(target_os = "linux")]
 mod dump;
+#[cfg(target_os = "linux")]
+mod elf;
 mod interval;
 #[cfg(target_os = "linux")]
 mod monitor;

@@ -18,6 +18,8 @@ pub struct Owner {
     /// True if it waits for the socket's connections by epoll. Workers of nginx hold all sockets of an address, and each
     /// accepts from one.
     pub polls: bool,
+    /// True if its program is written in Go, whose listeners take `net.core.somaxconn` as their backlog.
+    pub is_go: bool,
 }
 
 /// State of a process (`/proc/PID/stat`, third field).
@@ -133,6 +135,8 @@ pub fn owners(inodes: impl IntoIterator<Item = u64>) -> Owners {
 
 #[cfg(target_os = "linux")]
 fn scan(wanted: &HashSet<u64>) -> Owners {
+    use std::path::Path;
+
     use procfs::ProcError;
     use procfs::process::{FDTarget, all_processes};
 
@@ -172,6 +176,7 @@ fn scan(wanted: &HashSet<u64>) -> Owners {
             state: stat.map_or(ProcessState::Unknown, |stat| ProcessState::of(stat.state)),
             container: Container::parse(&cgroup),
             polls: false,
+            is_go: super::elf::is_go_program(Path::new(&format!("/proc/{}/exe", process.pid))),
         };
         for inode in held {
             let owner = Owner { polls: polled.contains(&inode), ..owner.clone() };
@@ -213,6 +218,7 @@ mod tests {
             state: ProcessState::Sleeping,
             container: None,
             polls,
+            is_go: false,
         };
         let held = vec![owner(1, false), owner(3, true), owner(2, false)];
         let owners = Owners::new(HashMap::from([(7, held)]), 0);

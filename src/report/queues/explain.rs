@@ -7,6 +7,7 @@ use super::line::{Line, LineTone, labelled};
 use super::{QueueRow, Queues, QueuesOptions};
 use crate::kernel::{LimitFrom, Netns, Owner, ProcessState};
 use crate::printable::printable;
+use crate::report::wording;
 use crate::words::count;
 
 /// Most full listeners that are explained one by one; the others are in the table. On a screen one stands for all: the
@@ -187,18 +188,23 @@ fn advice(row: &QueueRow<'_>) -> String {
         );
     }
     let (limit, somaxconn) = (row.socket.send_q.unwrap_or(0), row.watch.latest().sysctls.somaxconn);
+    let setting = owner
+        .and_then(wording::backlog_setting)
+        .map_or_else(|| format!("the backlog that {who} gives to listen()"), str::to_owned);
     let raise = match (row.limit_from, somaxconn) {
+        (Some(LimitFrom::Somaxconn), _) if owner.is_some_and(|owner| owner.is_go) => format!(
+            "raise net.core.somaxconn above {limit}, then restart {who}: a program in Go takes it as its backlog when it \
+             begins to listen"
+        ),
         (Some(LimitFrom::Somaxconn), _) => format!(
-            "raise net.core.somaxconn above {limit} together with the backlog that {who} gives to listen(), then restart it: \
-             the limit is set at listen()"
+            "raise net.core.somaxconn above {limit} together with {setting}, then restart {who}: the limit is set at \
+             listen()"
         ),
-        (Some(LimitFrom::Listen), Some(somaxconn)) if somaxconn > limit => format!(
-            "give listen() a backlog above {limit} in {who}'s configuration and restart it (net.core.somaxconn allows \
-             {somaxconn})"
-        ),
+        (Some(LimitFrom::Listen), Some(somaxconn)) if somaxconn > limit => {
+            format!("raise {setting} above {limit} and restart {who} (net.core.somaxconn allows {somaxconn})")
+        }
         (Some(LimitFrom::Listen) | None, _) => format!(
-            "give listen() a backlog above {limit} in {who}'s configuration, with net.core.somaxconn at least as high, and \
-             restart it"
+            "raise {setting} above {limit}, with net.core.somaxconn at least as high, and restart {who}"
         ),
     };
     format!("make {who} accept faster; or, if it only falls behind for moments, {raise}.")

@@ -71,6 +71,7 @@ fn held() -> Owners {
         state: ProcessState::Sleeping,
         container: None,
         polls: false,
+        is_go: false,
     };
     let nginx = vec![owner(812, "nginx"), owner(811, "nginx"), owner(813, "nginx")];
     Owners::new(HashMap::from([(2, nginx), (4, vec![owner(99, "post\x1b[31mgres")])]), 17)
@@ -207,7 +208,7 @@ fn one_stopped_worker_of_four_is_named_with_its_namespace_and_who_waits() {
     watch.push(at(2, 6, worker(11, 5, 6)));
     let owner = |pid, state| {
         let container = Container::parse(&format!("0::/system.slice/docker-{}.scope", "3f".repeat(32)));
-        vec![Owner { pid, command: "nginx".to_owned(), state, container, polls: true }]
+        vec![Owner { pid, command: "nginx".to_owned(), state, container, polls: true, is_go: false }]
     };
     let states =
         [ProcessState::Stopped, ProcessState::Sleeping, ProcessState::Sleeping, ProcessState::Running];

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::knob;
 use crate::kernel::KernelStats;
 use crate::listener::Advice;
 use crate::packet::Endpoint;
@@ -36,7 +37,9 @@ pub(in crate::report) fn advice(
             return Cow::Owned(format!("{inside}{command}"));
         }
         Advice::AcceptFaster => {
-            "accept() faster, or raise both the backlog given to listen() and net.core.somaxconn: the smaller of the two is the limit"
+            let (owner, somaxconn) =
+                (kernel.and_then(|kernel| kernel.owner.as_ref()), kernel.and_then(|kernel| kernel.somaxconn));
+            return Cow::Owned(format!("accept() faster, or {}", knob::raise_backlog(owner, somaxconn)));
         }
         Advice::FindWhyNothingIsAccepted => "find out why the application accepts nothing",
         Advice::OnlyAcceptFaster => "accept() faster, or send some clients elsewhere: no backlog keeps up",
