@@ -3,6 +3,7 @@
 //! Owns which namespaces are followed, and which of them has the listener of a server. Does not own reading one
 //! (`reader`) nor the growth of its figures (`watch`).
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -10,8 +11,7 @@ use super::dnat::Dnat;
 use super::netns::{self, Netns, NetnsChoice, NetnsId};
 use super::reader::Reader;
 use super::{
-    Counter, KernelError, KernelStats, LocalAddresses, Owners, Snapshot, WaitingConnection, Watch,
-    WatchedListener,
+    KernelError, KernelStats, LocalAddresses, Owners, Snapshot, WaitingConnection, Watch, WatchedListener,
 };
 use crate::packet::Span;
 
@@ -28,7 +28,6 @@ pub struct Monitor {
     /// The own one first, where it is among them.
     followed: Vec<WatchedNetns>,
     unreadable: Vec<(Netns, KernelError)>,
-    dnat: Result<Dnat, std::io::Error>,
     refreshed: Instant,
 }
 
@@ -40,6 +39,8 @@ pub struct WatchedNetns {
     pub watch: Watch,
     addresses: LocalAddresses,
     reader: Reader,
+    /// Destination NAT in it: published ports of the containers behind it.
+    dnat: io::Result<Dnat>,
 }
 
 impl Monitor {
@@ -54,14 +55,9 @@ impl Monitor {
             choice: choice.clone(),
             followed: Vec::new(),
             unreadable: Vec::new(),
-            dnat: Err(std::io::ErrorKind::NotFound.into()),
             refreshed: Instant::now(),
         };
         monitor.refresh()?;
-        if monitor.followed.len() > 1 {
-            // Containers exist, and so may published ports.
-            monitor.dnat = Dnat::subscribe();
-        }
         Ok(monitor)
     }
 
@@ -71,9 +67,7 @@ impl Monitor {
     ///
     /// As [`Self::open`].
     pub fn sample(&mut self) -> Result<(), KernelError> {
-        if let Ok(dnat) = &mut self.dnat {
-            dnat.drain();
-        }
+        self.followed.iter_mut().filter_map(|followed| followed.dnat.as_mut().ok()).for_each(Dnat::drain);
         let mut failed = Ok(());
         self.followed.retain_mut(|followed| match followed.reader.snapshot() {
             Ok(snapshot) => {
@@ -133,16 +127,19 @@ impl Monitor {
     }
 
     /// The listener that gets the packets to `server`, its namespace, and its address there: behind NAT, where that was
-    /// seen. `None` where no followed namespace has such a listener.
+    /// seen. `None` where no followed namespace has such a listener; or where several have, and not the own one: isolated
+    /// bridges may use the same addresses, and nothing shows whose packets they are.
     #[must_use]
     pub fn find(&self, server: SocketAddr) -> Option<(&WatchedNetns, SocketAddr, WatchedListener<'_>)> {
-        let behind = self.dnat.as_ref().ok().and_then(|dnat| dnat.behind(server));
-        [behind, Some(server)].into_iter().flatten().find_map(|address| {
-            let here =
+        let translations = self.followed.iter().filter_map(|followed| followed.dnat.as_ref().ok());
+        let behind = translations.filter_map(|dnat| dnat.behind(server));
+        behind.chain([server]).find_map(|address| {
+            let mut here =
                 self.followed.iter().filter_map(|followed| Some((followed, followed.listener(address)?)));
-            // Several namespaces may use one address (isolated bridges): the one in which something happens.
-            let busiest = here.max_by_key(|(followed, _)| (followed.activity(), followed.netns.own));
-            busiest.map(|(followed, listener)| (followed, address, listener))
+            // The own one is the first.
+            let (followed, listener) = here.next()?;
+            let sole = followed.netns.own || here.next().is_none();
+            sole.then_some((followed, address, listener))
         })
     }
 
@@ -170,9 +167,13 @@ impl Monitor {
         for (netns, error) in &self.unreadable {
             notes.push(format!("network namespace {netns}: not read: {error}"));
         }
-        if let (Err(error), true) = (&self.dnat, self.followed.len() > 1) {
+        let without: Vec<(&WatchedNetns, &io::Error)> =
+            self.followed.iter().filter_map(|one| Some((one, one.dnat.as_ref().err()?))).collect();
+        if let Some((_, error)) = without.first() {
+            let places: Vec<&WatchedNetns> = without.iter().map(|&(followed, _)| followed).collect();
             notes.push(format!(
-                "published ports (destination NAT): not followed: connection tracking: {error}"
+                "published ports (destination NAT) not followed in {}: connection tracking: {error}",
+                names(&places)
             ));
         }
         notes
@@ -183,7 +184,12 @@ impl WatchedNetns {
     fn open(netns: Netns) -> Result<Self, KernelError> {
         let reader = Reader::open(&netns)?;
         let first: Snapshot = reader.snapshot()?;
-        Ok(Self { netns, watch: Watch::new(first), addresses: reader.addresses(), reader })
+        let dnat = match (netns.own, netns.path()) {
+            (true, _) => Dnat::subscribe(),
+            (false, Some(path)) => netns::in_netns(&path, Dnat::subscribe),
+            (false, None) => Err(io::ErrorKind::NotFound.into()),
+        };
+        Ok(Self { netns, watch: Watch::new(first), addresses: reader.addresses(), reader, dnat })
     }
 
     /// True if limits and drops can be read, and not only what every user may read.
@@ -197,15 +203,6 @@ impl WatchedNetns {
         let ip = server.ip().to_canonical();
         let reachable = self.netns.own || !(ip.is_loopback() || is_link_local(ip));
         if reachable && self.addresses.contains(ip) { self.watch.listener(server) } else { None }
-    }
-
-    /// Connections and drops of all listeners since the first snapshot.
-    fn activity(&self) -> u64 {
-        let counters = self.watch.counters();
-        [Counter::PassiveOpens, Counter::ListenDrops]
-            .into_iter()
-            .filter_map(|counter| counters.get(counter))
-            .sum()
     }
 
     /// Figures of one of its listeners, with the names of the namespace and of the process that listens.

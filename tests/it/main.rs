@@ -34,6 +34,7 @@ mod readme;
 mod scenarios;
 mod schema;
 mod sentences;
+mod servers;
 #[cfg(all(target_os = "linux", feature = "lab"))]
 mod size;
 mod threads;
