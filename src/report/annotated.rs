@@ -110,8 +110,9 @@ pub fn write(
         let interface = match interfaces.get(&key) {
             Some(&known) => known,
             None => {
-                let name = summary.captures.get(usize::from(key.0)).map_or("", |capture| &capture.path);
-                let new = writer.interface(name, packet.link)?;
+                let capture = summary.captures.get(usize::from(key.0));
+                let name = capture.map(|capture| input_name(&capture.path)).unwrap_or_default();
+                let new = writer.interface(&name, packet.link)?;
                 *interfaces.entry(key).or_insert(new)
             }
         };
@@ -149,9 +150,8 @@ fn annotate<'a>(attempt: &Attempt, store: &'a PacketStore) -> Vec<Annotated<'a>>
 
 /// The comment of the section: what is in the file, and the verdicts of each listener.
 fn section_comment(summary: &Summary, attempts: u64, left_out: u64, missing: u64) -> String {
-    let name =
-        |path: &str| if path == "-" { "standard input".to_owned() } else { printable(path).to_string() };
-    let names: Vec<String> = summary.captures.iter().take(5).map(|capture| name(&capture.path)).collect();
+    let captures = summary.captures.iter();
+    let names: Vec<String> = captures.take(5).map(|capture| input_name(&capture.path)).collect();
     let more = if summary.captures.len() > names.len() { ", ..." } else { "" };
     let all = count(summary.verdicts.total(), "attempt");
     let mut text = format!("{TOOL}: packets of {} of {all} in {}{more}", number(attempts), names.join(", "));
@@ -171,6 +171,11 @@ fn section_comment(summary: &Summary, attempts: u64, left_out: u64, missing: u64
         text.push_str(&format!("\n{} more", count(rest as u64, "listener")));
     }
     text
+}
+
+/// The name of an input, safe to show.
+fn input_name(path: &str) -> String {
+    if path == "-" { "standard input".to_owned() } else { printable(path).into_owned() }
 }
 
 /// `10.9.0.2:7777: a full accept queue (likely): 10 completed, 3 synack-retransmitted, 47 unanswered`.

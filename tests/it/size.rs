@@ -5,7 +5,7 @@ mod troubles;
 
 use serde_json::Value;
 
-use crate::lab::lab_is_possible;
+use self::troubles::undisturbed;
 use crate::schema::Schema;
 use crate::util::hsanalyze;
 
@@ -13,7 +13,7 @@ const MIXED: &str = "fixtures/captures/overflow_mixed-server.pcap";
 const BURST: &str = "fixtures/size/burst.pcapng";
 
 #[test]
-fn a_stopped_server_is_told_in_one_line() {
+fn a_stopped_server_gets_one_line() {
     let ran = hsanalyze(["size", MIXED]).succeed();
     let headline = ran.text().lines().next().unwrap();
     let answer = "nothing was accepted in these 40 s: no backlog helps";
@@ -73,21 +73,45 @@ fn a_server_that_is_not_there_is_named_with_those_that_are() {
 
 #[test]
 fn a_replay_stands_beside_the_prediction() {
-    if !lab_is_possible("a_replay_stands_beside_the_prediction") {
-        return;
-    }
-    let arguments = ["size", MIXED, "--limit=8", "--accept-rate=40", "--replay", "--format=json"];
-    let document = hsanalyze(arguments).succeed().json();
-    Schema::default().assert_valid("size_document", &document);
-    let rows = document["candidates"].as_array().unwrap();
-    let replayed = |role: &str| {
-        let row = rows.iter().find(|row| row[role] == true).unwrap();
-        (row["overflows"].as_u64().unwrap(), row["replay"]["overflows"].as_u64().unwrap())
-    };
-    let ((before, real), (after, held)) = (replayed("is_limit"), replayed("is_answer"));
-    assert!(before > 20 && real > 20, "{before} predicted, {real} counted");
-    // Of a machine that is busy with other tests, no more is asked.
-    assert!(after == 0 && held < real / 4, "{held} of {real}");
+    undisturbed("a_replay_stands_beside_the_prediction", || {
+        let arguments = ["size", MIXED, "--limit=8", "--accept-rate=40", "--replay", "--format=json"];
+        let document = hsanalyze(arguments).succeed().json();
+        Schema::default().assert_valid("size_document", &document);
+        let rows = document["candidates"].as_array().unwrap();
+        let replayed = |role: &str| {
+            let row = rows.iter().find(|row| row[role] == true).unwrap();
+            (row["overflows"].as_u64().unwrap(), row["replay"]["overflows"].as_u64().unwrap())
+        };
+        let ((before, real), (after, held)) = (replayed("is_limit"), replayed("is_answer"));
+        assert!(before > 20 && real > 20, "{before} predicted, {real} counted");
+        assert!(after == 0 && held < real / 4, "{held} of {real}");
+    });
+}
+
+/// Workers and sockets accept in the replay as they do in the prediction.
+#[test]
+fn a_replay_has_the_workers_and_sockets_asked_for() {
+    undisturbed("a_replay_has_the_workers_and_sockets_asked_for", || {
+        for (given, more) in [("--workers=4", "--accept-rate=15"), ("--sockets=3", "--accept-rate=60")] {
+            let arguments = ["size", BURST, "--limit=14", given, more, "--replay", "--format=json"];
+            let document = hsanalyze(arguments).succeed().json();
+            let rows = document["candidates"].as_array().unwrap();
+            let replays: Vec<&Value> =
+                rows.iter().map(|row| &row["replay"]).filter(|row| !row.is_null()).collect();
+            assert_eq!(replays.len(), 2, "the limit and the answer: {document:#}");
+            let overflows = |replay: &Value| {
+                let [predicted, counted] = [&replay["predicted"], replay].map(|counts| &counts["overflows"]);
+                (predicted.as_u64().unwrap(), counted.as_u64().unwrap())
+            };
+            let (predicted, counted) = overflows(replays[0]);
+            assert!(
+                predicted > 40 && counted > predicted / 2 && counted < predicted * 2,
+                "{given}: {document:#}"
+            );
+            let (predicted, counted) = overflows(replays[1]);
+            assert!(predicted == 0 && counted < 12, "{given}: {counted}");
+        }
+    });
 }
 
 #[test]
@@ -102,7 +126,7 @@ fn an_answer_that_rests_on_a_possible_overflow_says_so() {
 }
 
 #[test]
-fn what_cannot_be_told_is_said_with_the_reason() {
+fn a_size_that_cannot_be_computed_has_its_reason() {
     let answers = [
         ("overflow_mixed-client", "one-client-side", "the capture was taken near the clients"),
         ("overflow_reset-server", "too-short", "too short a time"),

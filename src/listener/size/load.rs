@@ -2,7 +2,6 @@
 //!
 //! Owns how an attempt becomes arrivals, admissions and drops. Does not own what follows from them.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::known::KnownQueue;
@@ -153,7 +152,7 @@ impl Collector {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Traits {
     /// Client hosts, at most [`FEW_CLIENTS`].
-    clients: BTreeSet<IpAddr>,
+    clients: Vec<IpAddr>,
     /// Attempts whose timing shows the capture near the client, and anywhere else.
     near_client: u64,
     elsewhere: u64,
@@ -166,8 +165,9 @@ pub(super) struct Traits {
 
 impl Traits {
     pub(super) fn add(&mut self, attempt: &Attempt) {
-        if self.clients.len() < FEW_CLIENTS {
-            self.clients.insert(attempt.client.ip());
+        let client = attempt.client.ip();
+        if self.clients.len() < FEW_CLIENTS && !self.clients.contains(&client) {
+            self.clients.push(client);
         }
         match attempt.vantage {
             Some(Vantage::Client) => self.near_client += 1,

@@ -2,7 +2,7 @@
 //!
 //! From the packets of a listener whose queue overflowed follow the rate at which its application accepts ([`AcceptRate`]),
 //! the queue that the same clients would have made had none been turned away, and so the backlog that would have held
-//! them; or the reason why none would have, or why that cannot be told. Owns the estimate and the simulation. Does not own
+//! them; or the reason why none would have, or why none can be computed. Owns the estimate and the simulation. Does not own
 //! the sentences (`report`), nor the experiment that checks a prediction against a kernel (`lab`).
 
 mod answer;

@@ -83,7 +83,7 @@ fn write_block(
     write_episodes(out, style, &listener.episodes)?;
     if let Some(stall) = &listener.stall {
         let words = format!(
-            "{} after connecting, {}",
+            "{}: the server's first answer came late, {}",
             count(listener.stalled, "connection"),
             wording::by_distribution(stall)
         );

@@ -62,7 +62,7 @@ pub(in crate::report) fn answer(size: &Size) -> String {
         Answer::Unknown(Unknown::NoDrops) => {
             "no client met a full queue: it was large enough for what was seen".to_owned()
         }
-        Answer::Unknown(reason) => format!("cannot be told: {}", unknown(reason)),
+        Answer::Unknown(reason) => format!("no size can be computed: {}", unknown(reason)),
     }
 }
 

@@ -181,7 +181,7 @@ fn thirty_bursts() {
             write!(row, " {backlog} | {} | {} | {} |", run.with, run.with_less, run.smallest).unwrap();
             measured.push(run);
         } else {
-            row.push_str(" cannot be told | | | |");
+            row.push_str(" no answer | | | |");
         }
         println!("{row}");
         writeln!(table, "{row}").unwrap();

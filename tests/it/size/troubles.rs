@@ -1,5 +1,6 @@
 //! Troubles of applications, made with the kernel's own listener, and the answer that each gets.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use hsanalyze::capture::write_pcapng;
@@ -10,13 +11,13 @@ use crate::lab::lab_is_possible;
 use crate::schema::Schema;
 use crate::util::hsanalyze;
 
-/// The answer to a trouble: as JSON, and as text in one line.
-struct Told {
+/// Answer to a trouble: as JSON, and as text in one line.
+struct Answered {
     size: Value,
     text: String,
 }
 
-impl Told {
+impl Answered {
     /// Runs `replay`, and asks `hsanalyze size` about its packets.
     fn of(replay: &Replay, arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -45,6 +46,19 @@ impl Told {
     #[track_caller]
     fn assert_says(&self, sentence: &str) {
         assert!(self.text.contains(sentence), "no {sentence:?} in {}", self.text);
+    }
+}
+
+/// Runs a test in the lab, where it is possible. A machine that is busy with other tests may hold threads back, so that the
+/// trouble was not the one that was meant: then it is tried again. An answer that is wrong is wrong each time.
+pub(super) fn undisturbed(name: &str, test: impl Fn()) {
+    const TRIES: usize = 4;
+    if !lab_is_possible(name) {
+        return;
+    }
+    let passes = || catch_unwind(AssertUnwindSafe(&test)).is_ok();
+    if !(1..TRIES).any(|_| passes()) {
+        test();
     }
 }
 
@@ -80,133 +94,125 @@ pub(super) fn one_worker(starts: Vec<Duration>, backlog: u32, accept: AcceptPoli
 
 #[test]
 fn a_stopped_server_is_helped_by_no_backlog() {
-    if !lab_is_possible("a_stopped_server_is_helped_by_no_backlog") {
-        return;
-    }
-    let told = Told::of(&one_worker(evenly(40, millis(5)), 8, AcceptPolicy::Never), &[]);
-    assert_eq!(told.answer(), "nothing-accepted", "{}", told.text);
-    told.assert_says("nothing was accepted in these ");
-    told.assert_says(" s: no backlog helps");
+    undisturbed("a_stopped_server_is_helped_by_no_backlog", || {
+        let found = Answered::of(&one_worker(evenly(40, millis(5)), 8, AcceptPolicy::Never), &[]);
+        assert_eq!(found.answer(), "nothing-accepted", "{}", found.text);
+        found.assert_says("nothing was accepted in these ");
+        found.assert_says(" s: no backlog helps");
+    });
 }
 
 #[test]
 fn a_server_that_is_ten_per_cent_too_slow_is_helped_by_no_backlog_for_long() {
-    if !lab_is_possible("a_server_that_is_ten_per_cent_too_slow_is_helped_by_no_backlog_for_long") {
-        return;
-    }
-    // 220 clients a second, for 5 s; 200 are accepted.
-    let clients = evenly(1_100, Duration::from_micros(4_545));
-    let told = Told::of(&one_worker(clients, 16, AcceptPolicy::Batches(1, millis(5))), &[]);
-    assert_eq!(told.answer(), "outrun", "{}", told.text);
-    let needed = told.size["needed_accepts"].as_f64().unwrap();
-    assert!((200.0..240.0).contains(&needed), "{needed}");
-    told.assert_says("no backlog helps for longer; 2");
-    told.assert_says(" accepts a second would have kept up");
+    undisturbed("a_server_that_is_ten_per_cent_too_slow_is_helped_by_no_backlog_for_long", || {
+        // 220 clients a second, for 5 s; 200 are accepted.
+        let clients = evenly(1_100, Duration::from_micros(4_545));
+        let found = Answered::of(&one_worker(clients, 16, AcceptPolicy::Batches(1, millis(5))), &[]);
+        assert_eq!(found.answer(), "outrun", "{}", found.text);
+        let needed = found.size["needed_accepts"].as_f64().unwrap();
+        assert!((200.0..240.0).contains(&needed), "{needed}");
+        found.assert_says("no backlog helps for longer; 2");
+        found.assert_says(" accepts a second would have kept up");
+    });
 }
 
 #[test]
 fn a_pause_of_a_fast_server_is_held_by_what_arrived_meanwhile() {
-    if !lab_is_possible("a_pause_of_a_fast_server_is_held_by_what_arrived_meanwhile") {
-        return;
-    }
-    // Accepted at once, but for the first 0.4 s.
-    let paused = one_worker(evenly(100, millis(5)), 16, AcceptPolicy::After(millis(400)));
-    let told = Told::of(&paused, &[]);
-    assert_eq!(told.answer(), "more-than-limit", "{}", told.text);
-    let more = told.size["more_than_limit"].as_u64().unwrap();
-    assert!((54..=84).contains(&more), "80 came in 0.4 s, of which 17 fitted: {}", told.text);
-    told.assert_says(&format!("a backlog of {more} more than it was would have held all clients"));
-    let known = Told::of(&paused, &["--limit=16"]);
-    assert_eq!(known.answer(), "backlog", "{}", known.text);
-    known.assert_backlog(70..=100);
+    undisturbed("a_pause_of_a_fast_server_is_held_by_what_arrived_meanwhile", || {
+        // Accepted at once, but for the first 0.4 s.
+        let paused = one_worker(evenly(100, millis(5)), 16, AcceptPolicy::After(millis(400)));
+        let found = Answered::of(&paused, &[]);
+        assert_eq!(found.answer(), "more-than-limit", "{}", found.text);
+        let more = found.size["more_than_limit"].as_u64().unwrap();
+        assert!((54..=84).contains(&more), "80 came in 0.4 s, of which 17 fitted: {}", found.text);
+        found.assert_says(&format!("a backlog of {more} more than it was would have held all clients"));
+        let known = Answered::of(&paused, &["--limit=16"]);
+        assert_eq!(known.answer(), "backlog", "{}", known.text);
+        known.assert_backlog(70..=100);
+    });
 }
 
 #[test]
 fn a_burst_is_held_by_its_longest_queue() {
-    if !lab_is_possible("a_burst_is_held_by_its_longest_queue") {
-        return;
-    }
-    // 120 clients at once; 100 a second are accepted.
-    let told = Told::of(&one_worker(evenly(120, millis(2)), 16, AcceptPolicy::Batches(1, millis(10))), &[]);
-    assert_eq!(told.answer(), "backlog", "{}", told.text);
-    told.assert_backlog(80..=115);
-    told.assert_says("would have held all clients (it was about 1");
-    told.assert_says("the last would have waited ");
+    undisturbed("a_burst_is_held_by_its_longest_queue", || {
+        // 120 clients at once; 100 a second are accepted.
+        let found =
+            Answered::of(&one_worker(evenly(120, millis(2)), 16, AcceptPolicy::Batches(1, millis(10))), &[]);
+        assert_eq!(found.answer(), "backlog", "{}", found.text);
+        found.assert_backlog(80..=115);
+        found.assert_says("would have held all clients (it was about 1");
+        found.assert_says("the last would have waited ");
+    });
 }
 
 #[test]
 fn an_application_that_accepts_in_bursts_is_named() {
-    if !lab_is_possible("an_application_that_accepts_in_bursts_is_named") {
-        return;
-    }
-    // 25 in a row, four times a second.
-    let told = Told::of(&one_worker(steady(1), 32, AcceptPolicy::Batches(25, millis(250))), &[]);
-    let accepts = &told.size["accepts"];
-    assert_eq!(accepts["pace"], "in-bursts", "{}", told.text);
-    assert!((0.1..0.5).contains(&accepts["pause"].as_f64().unwrap()), "{accepts}");
-    told.assert_says(", in bursts, with pauses of up to ");
+    undisturbed("an_application_that_accepts_in_bursts_is_named", || {
+        // 25 in a row, four times a second.
+        let found = Answered::of(&one_worker(steady(1), 32, AcceptPolicy::Batches(25, millis(250))), &[]);
+        let accepts = &found.size["accepts"];
+        assert_eq!(accepts["pace"], "in-bursts", "{}", found.text);
+        assert!((0.1..0.5).contains(&accepts["pause"].as_f64().unwrap()), "{accepts}");
+        found.assert_says(", in bursts, with pauses of up to ");
+    });
 }
 
 #[test]
 fn a_rate_that_changes_is_named_and_the_slower_one_planned_for() {
-    if !lab_is_possible("a_rate_that_changes_is_named_and_the_slower_one_planned_for") {
-        return;
-    }
-    // 200 a second at first, then 50.
-    let tired = AcceptPolicy::Changing { first: millis(5), after: millis(1_000), then: millis(20) };
-    let told = Told::of(&one_worker(steady(2), 16, tired), &[]);
-    let accepts = &told.size["accepts"];
-    assert_eq!(accepts["pace"], "changing", "{}", told.text);
-    let (first, second) = (accepts["first"].as_f64().unwrap(), accepts["second"].as_f64().unwrap());
-    assert!(first > 1.5 * second && (35.0..110.0).contains(&second), "{accepts}");
-    told.assert_says(", and changed from ");
-    // No answer may rest on the faster one: 600 clients at some 75 a second and less.
-    if told.answer() != "unknown" {
-        told.assert_backlog(400..=600);
-    }
+    undisturbed("a_rate_that_changes_is_named_and_the_slower_one_planned_for", || {
+        // 200 a second at first, then 50.
+        let tired = AcceptPolicy::Changing { first: millis(5), after: millis(1_000), then: millis(20) };
+        let found = Answered::of(&one_worker(steady(2), 16, tired), &[]);
+        let accepts = &found.size["accepts"];
+        assert_eq!(accepts["pace"], "changing", "{}", found.text);
+        let (first, second) = (accepts["first"].as_f64().unwrap(), accepts["second"].as_f64().unwrap());
+        assert!(first > 1.5 * second && (35.0..110.0).contains(&second), "{accepts}");
+        found.assert_says(", and changed from ");
+        // No answer may rest on the faster one: 600 clients at some 75 a second and less.
+        if found.answer() != "unknown" {
+            found.assert_backlog(400..=600);
+        }
+    });
 }
 
 #[test]
 fn several_workers_are_one_that_is_as_fast_as_all() {
-    if !lab_is_possible("several_workers_are_one_that_is_as_fast_as_all") {
-        return;
-    }
-    let slow = one_worker(evenly(120, millis(2)), 16, AcceptPolicy::Batches(1, millis(40)));
-    let told = Told::of(&Replay { workers: 4, ..slow }, &[]);
-    assert_eq!(told.answer(), "backlog", "{}", told.text);
-    told.assert_backlog(75..=120);
+    undisturbed("several_workers_are_one_that_is_as_fast_as_all", || {
+        let slow = one_worker(evenly(120, millis(2)), 16, AcceptPolicy::Batches(1, millis(40)));
+        let found = Answered::of(&Replay { workers: 4, ..slow }, &[]);
+        assert_eq!(found.answer(), "backlog", "{}", found.text);
+        found.assert_backlog(75..=120);
+    });
 }
 
 #[test]
 fn one_full_socket_of_several_is_named() {
-    if !lab_is_possible("one_full_socket_of_several_is_named") {
-        return;
-    }
-    // Nobody accepts from one of four sockets; the others are served at once.
-    let one = one_worker(steady(2), 8, AcceptPolicy::Never);
-    let told = Told::of(&Replay { sockets: 4, others: AcceptPolicy::Answer, ..one }, &[]);
-    assert_eq!(told.size["reason"], "one-of-several-sockets", "{}", told.text);
-    told.assert_says("as if one of several sockets on the port (SO_REUSEPORT) were full");
+    undisturbed("one_full_socket_of_several_is_named", || {
+        // Nobody accepts from one of four sockets; the others are served at once.
+        let one = one_worker(steady(2), 8, AcceptPolicy::Never);
+        let found = Answered::of(&Replay { sockets: 4, others: AcceptPolicy::Answer, ..one }, &[]);
+        assert_eq!(found.size["reason"], "one-of-several-sockets", "{}", found.text);
+        found.assert_says("as if one of several sockets on the port (SO_REUSEPORT) were full");
+    });
 }
 
 /// Each of four sockets with the answer for four holds its share, and with half of it not.
 #[test]
 fn several_sockets_each_get_what_holds_their_share() {
-    if !lab_is_possible("several_sockets_each_get_what_holds_their_share") {
-        return;
-    }
-    let accept = AcceptPolicy::Batches(1, millis(40));
-    let four = |backlog| {
-        let one = one_worker(evenly(200, millis(1)), backlog, accept);
-        Replay { sockets: 4, others: accept, ..one }
-    };
-    let told = Told::of(&four(8), &["--sockets=4", "--limit=8"]);
-    assert_eq!(told.answer(), "backlog", "{}", told.text);
-    told.assert_says(" at each of the 4 sockets would have held all clients");
-    let backlog = u32::try_from(told.size["backlog"].as_u64().unwrap()).unwrap();
-    assert!((35..=80).contains(&backlog), "50 clients each, in 0.2 s: {}", told.text);
-    let overflows = |backlog| four(backlog).run().unwrap().overflows;
-    let (half, whole) = (overflows(backlog / 2), overflows(backlog));
-    // The kernel's hash deals anew in each run, and other tests may hold its threads back.
-    assert!(half > 10 && whole < half / 4, "{whole} with {backlog}, {half} with half of it");
+    undisturbed("several_sockets_each_get_what_holds_their_share", || {
+        let accept = AcceptPolicy::Batches(1, millis(40));
+        let four = |backlog| {
+            let one = one_worker(evenly(200, millis(1)), backlog, accept);
+            Replay { sockets: 4, others: accept, ..one }
+        };
+        let found = Answered::of(&four(8), &["--sockets=4", "--limit=8"]);
+        assert_eq!(found.answer(), "backlog", "{}", found.text);
+        found.assert_says(" at each of the 4 sockets would have held all clients");
+        let backlog = u32::try_from(found.size["backlog"].as_u64().unwrap()).unwrap();
+        assert!((35..=80).contains(&backlog), "50 clients each, in 0.2 s: {}", found.text);
+        let overflows = |backlog| four(backlog).run().unwrap().overflows;
+        let (half, whole) = (overflows(backlog / 2), overflows(backlog));
+        // The kernel's hash deals anew in each run, and other tests may hold its threads back.
+        assert!(half > 10 && whole < half / 4, "{whole} with {backlog}, {half} with half of it");
+    });
 }
