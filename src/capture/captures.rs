@@ -7,9 +7,10 @@ use std::ffi::OsStr;
 use super::file::Capture;
 use super::filter::{Filter, FilterError};
 use super::open::{OpenError, OpenReason};
+use super::points::{self, FirstLook};
 use super::source::{CaptureInfo, Source, SourceStatus};
 use super::walk::{FrameGroup, Stop, Walk};
-use crate::packet::{Frames, LinkType, Timestamp};
+use crate::packet::{Frame, Frames, LinkType, Span, Timestamp};
 
 /// Options for reading captures.
 #[derive(Debug, Clone, Default)]
@@ -34,6 +35,7 @@ pub struct Captures {
     /// The capture whose next bytes had not arrived at the last call.
     starved: Option<u16>,
     filter: Option<Filter>,
+    first_look: FirstLook,
 }
 
 /// The order of captures at the same time: by their first time, then as given.
@@ -74,6 +76,7 @@ impl Captures {
             unknown: Vec::new(),
             starved: None,
             filter,
+            first_look: points::look(paths),
         };
         if let Some(filter) = &mut this.filter {
             for link in this.captures.iter().filter_map(Capture::first_link) {
@@ -124,14 +127,19 @@ impl Captures {
                 (None, None) => return SourceStatus::End,
             };
             let Some(capture) = self.captures.get_mut(usize::from(index)) else { continue };
-            let mut walk = Walk { capture: index, left, limit, sink: &mut *sink };
-            let stop = capture.walk(&mut walk);
-            left = walk.left;
+            let stop;
+            (stop, left) = match self.first_look.shifts.get(usize::from(index)).copied().flatten() {
+                None => walk(capture, index, left, limit, sink),
+                Some(shift) => walk_shifted(capture, index, left, limit, shift.by, sink),
+            };
             match stop {
                 Stop::End => {}
                 Stop::Limit(at) => {
-                    let begun =
-                        *self.begun.entry(index).or_insert_with(|| capture.info().first.unwrap_or(at));
+                    let by = self.first_look.shift(index);
+                    let begun = *self
+                        .begun
+                        .entry(index)
+                        .or_insert_with(|| capture.info().first.map_or(at, |first| first.plus(by)));
                     self.heads.push(Reverse((at, (begun, index))));
                 }
                 Stop::Full => {
@@ -167,6 +175,44 @@ impl Captures {
     }
 }
 
+/// Hands over frames of a capture; gives why it stopped, and how many may still be handed over.
+fn walk(
+    capture: &mut Capture,
+    index: u16,
+    left: usize,
+    limit: Timestamp,
+    sink: &mut dyn FnMut(Frames<'_>),
+) -> (Stop, usize) {
+    let mut walk = Walk { capture: index, left, limit, sink };
+    let stop = capture.walk(&mut walk);
+    (stop, walk.left)
+}
+
+/// The same with another clock's times.
+fn walk_shifted(
+    capture: &mut Capture,
+    index: u16,
+    left: usize,
+    limit: Timestamp,
+    by: Span,
+    sink: &mut dyn FnMut(Frames<'_>),
+) -> (Stop, usize) {
+    let mut shifted = |frames: Frames<'_>| {
+        let mut group = FrameGroup::new(frames.shared());
+        for frame in &*frames {
+            group.push(Frame { at: frame.at.plus(by), ..*frame }, sink);
+        }
+        group.hand_over(sink);
+    };
+    // The ends of time are no times to be corrected.
+    let ends = [i64::MIN, i64::MAX].contains(&limit.as_nanos());
+    let own = if ends { limit } else { limit.minus(by) };
+    match walk(capture, index, left, own, &mut shifted) {
+        (Stop::Limit(at), left) => (Stop::Limit(at.plus(by)), left),
+        other => other,
+    }
+}
+
 impl Source for Captures {
     fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> SourceStatus {
         let Some(mut filter) = self.filter.take() else { return self.merge(max, sink) };
@@ -195,10 +241,18 @@ impl Source for Captures {
     /// The time when capturing ended, where a pcapng capture holds it; known at the end of all captures.
     fn now(&self) -> Option<Timestamp> {
         let at_end = self.heads.is_empty() && self.unknown.is_empty();
-        self.captures.iter().filter(|_| at_end).filter_map(Capture::ended).max()
+        let ended = |(capture, index): (&Capture, u16)| {
+            capture.ended().map(|ended| ended.plus(self.first_look.shift(index)))
+        };
+        self.captures.iter().zip(0..).filter(|_| at_end).filter_map(ended).max()
+    }
+
+    fn duplicates_after(&self) -> Option<Span> {
+        self.first_look.duplicates_after
     }
 
     fn captures(&self) -> Vec<CaptureInfo> {
-        self.captures.iter().map(Capture::info).collect()
+        let infos = self.captures.iter().zip(&self.first_look.shifts);
+        infos.map(|(capture, &shift)| CaptureInfo { shift, ..capture.info() }).collect()
     }
 }

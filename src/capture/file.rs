@@ -167,6 +167,7 @@ impl Capture {
             last: any.then_some(self.seen.last),
             damaged: Some(damage.join("; ")).filter(|damage| !damage.is_empty()),
             cut: self.cut,
+            shift: None,
             dropped: self.seen.dropped,
         }
     }

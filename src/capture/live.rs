@@ -261,6 +261,7 @@ impl Source for LiveCapture {
             last: self.last,
             damaged: self.damage(),
             cut: self.ended.is_some(),
+            shift: None,
             dropped: Some(self.dropped.total),
         }]
     }

@@ -111,6 +111,7 @@ impl Recording {
             last: seen.iter().map(|entry| entry.at).max(),
             damaged: None,
             cut: false,
+            shift: None,
             dropped: self.dropped,
         }
     }

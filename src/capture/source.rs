@@ -1,6 +1,7 @@
 //! The interface of everything that frames come from.
 
-use crate::packet::{Frames, LinkType, Timestamp};
+use super::points::ClockShift;
+use crate::packet::{Frames, LinkType, Span, Timestamp};
 
 /// Yields frames in time order: files, standard input, an interface.
 pub trait Source {
@@ -12,6 +13,11 @@ pub trait Source {
     /// The source's clock, where it has one besides its packets: in a live capture time passes while nothing arrives,
     /// and a capture file may hold the time when it ended.
     fn now(&self) -> Option<Timestamp> {
+        None
+    }
+
+    /// Time after which the source holds its packets again, captured at a second point, where that is known beforehand.
+    fn duplicates_after(&self) -> Option<Span> {
         None
     }
 
@@ -66,6 +72,8 @@ pub struct CaptureInfo {
     pub damaged: Option<String>,
     /// True if reading ended at the damage, before the end of the capture.
     pub cut: bool,
+    /// Correction of its times, if it was captured by another clock than a capture before it.
+    pub shift: Option<ClockShift>,
     /// Packets that the kernel or the interface dropped; `None` where nobody counted.
     pub dropped: Option<u64>,
 }

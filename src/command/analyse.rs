@@ -22,7 +22,7 @@ use crate::capture::{self, CaptureInfo, CaptureOptions, Captures, OpenReason, So
 use crate::engine::packets::{Recorded, SharedRecorder};
 use crate::engine::{self, AnalysisOptions, Sink, Summary};
 use crate::listener::Listeners;
-use crate::packet::{Frames, Timestamp};
+use crate::packet::{Frames, Span, Timestamp};
 use crate::printable::printable;
 use crate::report::ladder::LadderOptions;
 use crate::report::output::Output;
@@ -163,6 +163,10 @@ impl Source for ObservedCaptures<'_> {
 
     fn now(&self) -> Option<Timestamp> {
         self.captures.now()
+    }
+
+    fn duplicates_after(&self) -> Option<Span> {
+        self.captures.duplicates_after()
     }
 
     fn captures(&self) -> Vec<CaptureInfo> {

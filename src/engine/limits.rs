@@ -5,7 +5,7 @@ use strum::{EnumCount, EnumDiscriminants, EnumIter, IntoStaticStr};
 use super::packet_counts::PacketCounts;
 use super::survey::Survey;
 use super::undecoded::Undecoded;
-use crate::capture::CaptureInfo;
+use crate::capture::{CaptureInfo, ClockShift};
 use crate::listener::{CaptureLimits, Coverage};
 use crate::packet::{LinkType, Skip, Span};
 
@@ -70,6 +70,15 @@ pub enum Limit {
         offset: Span,
         /// SYNs that show it.
         syns: u64,
+    },
+    /// A capture's times were corrected, because another clock made them.
+    ClockCorrected {
+        /// The capture.
+        path: String,
+        /// The capture whose clock counts.
+        reference: String,
+        /// The correction.
+        shift: ClockShift,
     },
     /// The same packets were captured at two points of their path.
     TwoPoints {
@@ -195,6 +204,12 @@ fn of_clocks(captures: &[CaptureInfo], packets: &PacketCounts) -> Vec<Limit> {
     } else if survey.clock_jumps > 0 {
         limits.push(Limit::ClockJumps { jumps: survey.clock_jumps });
     }
+    let corrected = captures.iter().filter_map(|capture| {
+        let shift = capture.shift?;
+        let reference = captures.get(usize::from(shift.reference))?.path.clone();
+        Some(Limit::ClockCorrected { path: capture.path.clone(), reference, shift })
+    });
+    limits.extend(corrected);
     limits.extend(two_points(survey));
     limits
 }

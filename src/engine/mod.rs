@@ -49,6 +49,8 @@ pub fn analyse<S: Source + Send>(
     options: &AnalysisOptions,
     sink: &mut dyn Sink,
 ) -> io::Result<(Summary, Listeners)> {
+    let duplicates_after = options.duplicates_after.or_else(|| source.duplicates_after());
+    let options = &AnalysisOptions { duplicates_after, ..*options };
     let threads = options.threads.map_or_else(threads::default_count, std::num::NonZero::get);
     if threads > 1
         && let Some(result) = sharded::analyse(source, options, threads, sink)

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 
 use crate::listener::Listeners;
+use crate::packet::Span;
 
 /// Options of an analysis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +18,9 @@ pub struct AnalysisOptions {
     /// True if attempts that look stuck are reported as soon as their next retry is overdue: it may take minutes until
     /// they are settled. Only [`Analysis`](super::Analysis) does that.
     pub reports_stuck: bool,
+    /// Time after which the source holds its packets again, captured at a second point. [`analyse`](super::analyse) asks
+    /// the source.
+    pub duplicates_after: Option<Span>,
 }
 
 impl AnalysisOptions {
@@ -37,6 +41,7 @@ impl Default for AnalysisOptions {
             max_attempts: Self::DEFAULT_MAX_ATTEMPTS,
             max_listeners: Listeners::DEFAULT_LIMIT,
             reports_stuck: false,
+            duplicates_after: None,
         }
     }
 }

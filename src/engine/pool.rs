@@ -67,8 +67,9 @@ struct ShardQueue {
 }
 
 impl ShardQueue {
-    fn new() -> Self {
-        Self { shard: Some(Box::default()), batches: VecDeque::new(), findings: VecDeque::new(), progress: 0 }
+    fn new(options: &AnalysisOptions) -> Self {
+        let shard = Some(Box::new(Shard::new(options)));
+        Self { shard, batches: VecDeque::new(), findings: VecDeque::new(), progress: 0 }
     }
 
     fn has_work(&self) -> bool {
@@ -140,7 +141,7 @@ pub(super) enum Reading {
 impl Pool {
     pub(super) fn new(options: &AnalysisOptions) -> Self {
         let state = State {
-            queues: std::array::from_fn(|_| ShardQueue::new()),
+            queues: std::array::from_fn(|_| ShardQueue::new(options)),
             bounds: Bounds::new(options.max_attempts),
             ends: VecDeque::new(),
             ended: false,

@@ -5,6 +5,7 @@
 
 use super::batch::BatchEnd;
 use super::bounds::{Bounds, Eviction, Standstill};
+use super::options::AnalysisOptions;
 use super::steps::Steps;
 use crate::handshake::{Batch, Finding, Tracker};
 use crate::packet::Timestamp;
@@ -46,9 +47,10 @@ pub(super) enum EndStep {
 
 impl Shard {
     /// A shard that has seen nothing.
-    pub(super) fn new(reports_stuck: bool) -> Self {
-        let tracker = Tracker::new();
-        Self { tracker: if reports_stuck { tracker.reporting_stuck() } else { tracker }, ..Self::default() }
+    pub(super) fn new(options: &AnalysisOptions) -> Self {
+        let tracker = Tracker::new().with_duplicates_after(options.duplicates_after);
+        let tracker = if options.reports_stuck { tracker.reporting_stuck() } else { tracker };
+        Self { tracker, ..Self::default() }
     }
 
     /// Takes packets of a batch, in order.

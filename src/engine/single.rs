@@ -76,7 +76,7 @@ impl Analysis {
         Self {
             intake: Intake::default(),
             is_live: options.reports_stuck,
-            shard: Shard::new(options.reports_stuck),
+            shard: Shard::new(options),
             group: Batch::with_capacity(GROUP),
             listeners: Listeners::new(options.max_listeners),
             bounds: Bounds::new(options.max_attempts),

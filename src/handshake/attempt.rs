@@ -114,6 +114,16 @@ impl Attempt {
         self.verdict == Verdict::CompletedLate || self.timing.stall.is_some()
     }
 
+    /// True if nothing tells whether a retry was needed: the client connected, at once or late.
+    #[must_use]
+    pub fn is_delay_unclear(&self) -> bool {
+        let retried = self.retries.syn > 0 || self.retries.syn_ack > self.retries.after_ack;
+        self.verdict == Verdict::Completed
+            && self.facts.has(Fact::SynSeen)
+            && self.timing.delay.is_none()
+            && retried
+    }
+
     /// True if the server reset the connection after the client's ACK.
     #[must_use]
     pub fn was_reset(&self) -> bool {

@@ -225,6 +225,8 @@ pub enum Evidence {
     RepeatUnanswered,
     /// The server accepted the connection although the client sent nothing more: its ACK had come late.
     ProofWithoutAck,
+    /// Nothing tells whether the client needed the retry that came before it connected.
+    DelayUnclear,
     /// The ACK was captured at one point and not at the second, which the SYN had passed.
     AckAtOnePoint,
     /// The listener refused SYNs while it repeated its SYN-ACK, as a full queue never does.

@@ -1,6 +1,18 @@
 //! Recognises the same segment captured twice (`-i any`, bridges, mirror ports, captures of both ends).
 
-use crate::packet::Segment;
+use crate::packet::{Segment, Span};
+
+/// Time after which a whole capture holds its packets again, captured at a second point (DOMAIN §4); `None` if it does
+/// not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct DuplicateOffset(pub(super) Option<Span>);
+
+impl DuplicateOffset {
+    /// True if a segment this much later is the same one at the second point.
+    pub(super) fn is(self, distance: Span) -> bool {
+        self.0.is_some_and(|offset| distance.is_about(offset))
+    }
+}
 
 /// The latest distinct segments of one attempt.
 ///
@@ -45,12 +57,12 @@ impl Recent {
     /// Returns true if `segment` is a duplicate of a recent one; adds it if not. `still`: the timestamp clocks stand
     /// still.
     #[inline]
-    pub(super) fn is_duplicate(&mut self, segment: &Segment, still: bool) -> bool {
+    pub(super) fn is_duplicate(&mut self, segment: &Segment, still: bool, copies: DuplicateOffset) -> bool {
         let signature = signature(segment);
         let now = tick(segment);
         // All four at once, without a branch: hardly any segment is a duplicate.
         let alike = self.signatures.iter().fold(false, |any, &seen| any | (seen == signature));
-        if alike && self.is_within(segment, signature, now, still) {
+        if alike && self.is_within(segment, signature, now, still, copies) {
             return true;
         }
         let next = usize::from(self.next) % self.signatures.len();
@@ -61,7 +73,14 @@ impl Recent {
     }
 
     #[cold]
-    fn is_within(&self, segment: &Segment, signature: u32, now: Tick, still: bool) -> bool {
+    fn is_within(
+        &self,
+        segment: &Segment,
+        signature: u32,
+        now: Tick,
+        still: bool,
+        copies: DuplicateOffset,
+    ) -> bool {
         let window = match segment.options.timestamps() {
             Some((tsval, _)) if tsval != 0 && still => BY_STILL_CLOCK,
             Some((tsval, _)) if tsval != 0 => BY_STAMP,
@@ -70,7 +89,8 @@ impl Recent {
         };
         self.signatures.iter().zip(&self.times).any(|(&seen, &at)| {
             // Either order: a capture may hold the two swapped in time.
-            seen == signature && now.wrapping_sub(at).min(at.wrapping_sub(now)) <= window
+            let distance = now.wrapping_sub(at).min(at.wrapping_sub(now));
+            seen == signature && (distance <= window || copies.is(Span::from_micros(distance.into())))
         })
     }
 }
@@ -102,6 +122,8 @@ mod tests {
     use super::*;
     use crate::packet::{Endpoint, Flags, FlowKey, FrameRef, Seq, Span, TcpOptions, Timestamp};
 
+    const COPIES: DuplicateOffset = DuplicateOffset(None);
+
     fn segment(micros: i64, seq: u32, tsval: Option<u32>) -> Segment {
         let (flow, direction) = FlowKey::new(Endpoint::v4([10, 0, 0, 1], 1), Endpoint::v4([10, 0, 0, 2], 2));
         Segment {
@@ -123,16 +145,28 @@ mod tests {
     #[test]
     fn the_window_depends_on_timestamps() {
         let mut recent = Recent::default();
-        assert!(!recent.is_duplicate(&segment(0, 7, Some(1)), false));
-        assert!(recent.is_duplicate(&segment(129_000_000, 7, Some(1)), false));
-        assert!(!recent.is_duplicate(&segment(99_000, 7, Some(2)), false), "a new TSval is a retransmission");
-        assert!(!recent.is_duplicate(&segment(131_000_000, 7, Some(1)), false));
-        assert!(!recent.is_duplicate(&segment(0, 8, Some(1)), true));
-        assert!(recent.is_duplicate(&segment(99_000, 8, Some(1)), true));
-        assert!(!recent.is_duplicate(&segment(101_000, 8, Some(1)), true), "the clock stands still");
-        assert!(!recent.is_duplicate(&segment(0, 9, None), false));
-        assert!(recent.is_duplicate(&segment(4_900, 9, None), false));
-        assert!(!recent.is_duplicate(&segment(5_100, 9, None), false));
+        assert!(!recent.is_duplicate(&segment(0, 7, Some(1)), false, COPIES));
+        assert!(recent.is_duplicate(&segment(129_000_000, 7, Some(1)), false, COPIES));
+        assert!(
+            !recent.is_duplicate(&segment(99_000, 7, Some(2)), false, COPIES),
+            "a new TSval is a retransmission"
+        );
+        assert!(!recent.is_duplicate(&segment(131_000_000, 7, Some(1)), false, COPIES));
+        assert!(!recent.is_duplicate(&segment(0, 8, Some(1)), true, COPIES));
+        assert!(recent.is_duplicate(&segment(99_000, 8, Some(1)), true, COPIES));
+        assert!(!recent.is_duplicate(&segment(101_000, 8, Some(1)), true, COPIES), "the clock stands still");
+        assert!(!recent.is_duplicate(&segment(0, 9, None), false, COPIES));
+        assert!(recent.is_duplicate(&segment(4_900, 9, None), false, COPIES));
+        assert!(!recent.is_duplicate(&segment(5_100, 9, None), false, COPIES));
+    }
+
+    #[test]
+    fn a_whole_capture_may_hold_its_packets_again() {
+        let mut recent = Recent::default();
+        let copies = DuplicateOffset(Some(Span::from_millis(30)));
+        assert!(!recent.is_duplicate(&segment(0, 9, None), false, copies));
+        assert!(recent.is_duplicate(&segment(32_000, 9, None), false, copies));
+        assert!(!recent.is_duplicate(&segment(60_000, 9, None), false, copies));
     }
 
     #[test]
@@ -140,12 +174,12 @@ mod tests {
         let mut recent = Recent::default();
         for round in 0..3_u32 {
             for seq in 0..4 {
-                assert!(!recent.is_duplicate(&segment(0, round * 4 + seq, None), false));
+                assert!(!recent.is_duplicate(&segment(0, round * 4 + seq, None), false, COPIES));
             }
             for seq in 0..4 {
-                assert!(recent.is_duplicate(&segment(1, round * 4 + seq, None), false));
+                assert!(recent.is_duplicate(&segment(1, round * 4 + seq, None), false, COPIES));
             }
         }
-        assert!(!recent.is_duplicate(&segment(2, 3, None), false), "the fifth latest is forgotten");
+        assert!(!recent.is_duplicate(&segment(2, 3, None), false, COPIES), "the fifth latest is forgotten");
     }
 }

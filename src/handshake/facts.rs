@@ -93,7 +93,8 @@ pub enum Fact {
     /// After a retransmitted SYN-ACK the server acknowledged the client's segments although none had come for longer than
     /// a round trip: they had come late.
     ProofWithoutAck,
-    /// The SYN-ACK names the first SYN by TSecr although that was repeated: the server had not dropped it.
+    /// The SYN was repeated although the server had not dropped the first: the SYN-ACK came before the retry, or names the
+    /// first by TSecr.
     FirstSynAnswered,
     /// A retransmitted SYN-ACK has another TTL, window or order of options than the first.
     RetransmittedByOther,

@@ -207,7 +207,7 @@ impl Listeners {
             && attempt.established == Some(true)
             && attempt.reset.is_none()
         {
-            let odd = attempt.facts.has_any(hypotheses::ODD);
+            let odd = attempt.facts.has_any(hypotheses::ODD) || attempt.is_delay_unclear();
             if !odd {
                 return Inference::default();
             }

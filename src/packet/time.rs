@@ -89,6 +89,13 @@ impl Span {
         Self(Nanos::new(nanos))
     }
 
+    /// True if two measurements of one time may differ like this: by 5 ms, or an eighth, as captures stamp packets.
+    #[must_use]
+    pub fn is_about(self, other: Self) -> bool {
+        let jitter = Self::from_millis(5).max(other.abs().scaled(1, 8));
+        self.minus(other).abs() <= jitter
+    }
+
     /// From microseconds.
     #[must_use]
     pub const fn from_micros(micros: i64) -> Self {

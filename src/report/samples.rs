@@ -106,6 +106,7 @@ fn capture(path: &str, packets: u64) -> CaptureInfo {
         last: Some(at_millis(40_600)),
         damaged: None,
         cut: false,
+        shift: None,
         dropped: None,
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use etherparse::PacketBuilder;
 use serde_json::Value;
 
 use crate::util::{captures, list, report, string};
@@ -70,5 +71,92 @@ fn a_long_way_is_no_second_clock() {
     assert!(limit(&report, "two-points").is_some_and(|text| text.contains("700 ms apart")), "{report}");
     for attempt in list(&report, "attempts") {
         assert!(attempt["timing"]["connect"].as_f64().is_some_and(|connect| connect > 1.4), "{attempt}");
+    }
+}
+
+/// A capture with the clock set ahead by so many seconds.
+fn with_clock(path: &PathBuf, seconds: i32) -> Vec<u8> {
+    let mut bytes = std::fs::read(path).unwrap();
+    let mut at = 24;
+    while let Some(header) = bytes.get_mut(at..at + 16) {
+        let (second, rest) = header.split_first_chunk_mut::<4>().unwrap();
+        *second = u32::from_le_bytes(*second).wrapping_add_signed(seconds).to_le_bytes();
+        at += 16 + u32::from_le_bytes(rest[4..8].try_into().unwrap()) as usize;
+    }
+    bytes
+}
+
+#[test]
+fn clocks_of_both_ends_are_put_right() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, files) in pairs() {
+        let same = report([&files[0], &files[1]]);
+        for seconds in [3, -3, 86_400, -86_400] {
+            let server = dir.path().join("server.pcap");
+            std::fs::write(&server, with_clock(&files[1], seconds)).unwrap();
+            for order in [[&files[0], &server], [&server, &files[0]]] {
+                let shifted = report(order);
+                assert_eq!(judged(&shifted), judged(&same), "{name}: {seconds} s");
+                assert!(limit(&shifted, "clock-corrected").is_some(), "{name}: {seconds} s");
+            }
+        }
+    }
+}
+
+/// Healthy connections without timestamps, as packets with their time in microseconds.
+fn plain_connections() -> Vec<(u64, Vec<u8>)> {
+    let mut packets = Vec::new();
+    for n in 0..20_u16 {
+        let client = ([10, 0, 0, 1 + (n % 5) as u8], 40_000 + n);
+        let server = ([10, 0, 1, 1], 80);
+        let (isn, answer) = (1_000 * u32::from(n), 50_000 * u32::from(n));
+        let mut packet = |at: u64, from_client: bool, flags: &str, (seq, ack): (u32, u32), data: &[u8]| {
+            let (from, to) = if from_client { (client, server) } else { (server, client) };
+            let ip = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4(from.0, to.0, 64);
+            let mut tcp = ip.tcp(from.1, to.1, seq, 64_240);
+            tcp = if flags.contains('S') { tcp.syn() } else { tcp };
+            tcp = if flags.contains('.') { tcp.ack(ack) } else { tcp };
+            let mut bytes = Vec::new();
+            tcp.write(&mut bytes, data).unwrap();
+            packets.push((u64::from(n) * 70_000 + at, bytes));
+        };
+        packet(0, true, "S", (isn, 0), b"");
+        packet(100, false, "S.", (answer, isn + 1), b"");
+        packet(1_000, true, ".", (isn + 1, answer + 1), b"");
+        packet(1_500, true, ".", (isn + 1, answer + 1), b"hello");
+        packet(1_600, false, ".", (answer + 1, isn + 6), b"");
+        packet(2_000, false, ".", (answer + 1, isn + 6), b"world");
+        packet(3_000, true, ".", (isn + 6, answer + 6), b"");
+    }
+    packets
+}
+
+fn pcap(mut packets: Vec<(u64, Vec<u8>)>) -> Vec<u8> {
+    packets.sort_by_key(|&(at, _)| at);
+    let mut bytes: Vec<u8> = [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 262_144, 1].map(u32::to_le_bytes).concat();
+    for (at, data) in packets {
+        let length = data.len() as u32;
+        let header = [1_790_000_000 + (at / 1_000_000) as u32, (at % 1_000_000) as u32, length, length];
+        bytes.extend(header.map(u32::to_le_bytes).concat());
+        bytes.extend(data);
+    }
+    bytes
+}
+
+#[test]
+fn a_capture_that_holds_everything_twice_has_no_more_attempts() {
+    let dir = tempfile::tempdir().unwrap();
+    for later in [30_000, 120_000] {
+        let once = plain_connections();
+        let again = once.iter().map(|(at, data)| (at + later, data.clone())).collect();
+        let path = dir.path().join("twice.pcap");
+        std::fs::write(&path, pcap([once, again].concat())).unwrap();
+        let report = report([&path]);
+        assert_eq!(list(&report, "attempts").len(), 20, "{later} \u{b5}s later");
+        for attempt in list(&report, "attempts") {
+            assert_eq!(attempt["verdict"], "completed", "{attempt}");
+            assert_eq!(attempt["retries"]["syn"], 0, "{attempt}");
+            assert_eq!(attempt["retries"]["syn_ack"], 0, "{attempt}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::store::{AFTERWARDS, AttemptPackets, KeptPacket, PacketLimits, PacketStore, flow_of, flows};
 use crate::capture::{CaptureInfo, Source, SourceStatus};
 use crate::handshake::Attempt;
-use crate::packet::{Flags, FlowKey, Frame, Frames, Packet, Segment, Timestamp};
+use crate::packet::{Flags, FlowKey, Frame, Frames, Packet, Segment, Span, Timestamp};
 
 /// The packets of undecided attempts by flow, and those of listed attempts.
 ///
@@ -196,6 +196,10 @@ impl<S: Source> Source for Recorded<S> {
 
     fn now(&self) -> Option<Timestamp> {
         self.source.now()
+    }
+
+    fn duplicates_after(&self) -> Option<Span> {
+        self.source.duplicates_after()
     }
 
     fn captures(&self) -> Vec<CaptureInfo> {

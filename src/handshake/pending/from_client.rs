@@ -52,6 +52,8 @@ impl Pending {
 
     fn retry_syn(&mut self, segment: &Segment) {
         let Some(syn) = self.syn else { return };
+        let answered = self.facts.has(Fact::SynAckSeen) && self.syn_retransmissions().count == 0;
+        self.facts.add_if(Fact::FirstSynAnswered, answered);
         self.cold_mut().syn.add(&syn, segment);
         let dropped = self.facts.has(Fact::SynWithOptionalFeature) && !has_optional_feature(segment);
         self.facts.add_if(Fact::RetryWithoutFeature, dropped && self.synack.is_none());

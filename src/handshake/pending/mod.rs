@@ -24,7 +24,7 @@ use retransmissions::{NONE, Retransmissions};
 use stamp_clock::StampClock;
 
 use super::attempt::{IcmpAnswer, Retries};
-use super::duplicates::Recent;
+use super::duplicates::{DuplicateOffset, Recent};
 use super::facts::{Fact, Facts};
 use super::history::History;
 use super::traits::SynAckTraits;
@@ -250,9 +250,9 @@ impl Pending {
     }
 
     /// Takes one segment of the flow. Returns whether it was a duplicate of an earlier one.
-    pub(super) fn take(&mut self, segment: &Segment) -> bool {
+    pub(super) fn take(&mut self, segment: &Segment, copies: DuplicateOffset) -> bool {
         self.packets = self.packets.saturating_add(1);
-        if self.is_duplicate(segment) {
+        if self.is_duplicate(segment, copies) {
             self.take_duplicate(segment);
             return true;
         }
@@ -290,27 +290,38 @@ impl Pending {
 
     /// True if `segment` is a duplicate of one that was taken.
     #[inline(always)]
-    pub(super) fn is_duplicate(&mut self, segment: &Segment) -> bool {
+    pub(super) fn is_duplicate(&mut self, segment: &Segment, copies: DuplicateOffset) -> bool {
         let still = self.facts.has(Fact::ClockStill);
-        if self.recent.is_duplicate(segment, still) {
+        if self.recent.is_duplicate(segment, still, copies) {
             // An RST carries no timestamps; one for each of several client segments is no duplicate.
             let answers_several = segment.flags.contains(Flags::RST)
                 && segment.direction != self.outward
                 && self.cold().map_or(0, |cold| cold.server_rsts) < self.client_segments;
             return !answers_several;
         }
-        segment.flags.contains(Flags::SYN) && !still && self.has_sent_handshake(segment)
+        segment.flags.contains(Flags::SYN) && self.has_sent_handshake(segment, copies)
     }
 
     /// True if a SYN or SYN-ACK is a duplicate of one of the attempt's, however long ago: a timer's retransmission has
     /// a new TSval (DOMAIN §4).
     #[cold]
-    fn has_sent_handshake(&self, segment: &Segment) -> bool {
+    fn has_sent_handshake(&self, segment: &Segment, copies: DuplicateOffset) -> bool {
+        let still = self.facts.has(Fact::ClockStill);
+        let stamped = segment.options.timestamps().is_some_and(|(tsval, _)| tsval != 0) && !still;
+        let by_time = !stamped && segment.own_ip_id().is_none();
+        let sent_one = |again| {
+            move |sent: HandshakeSegment| {
+                !still && sent.has_sent(again, segment)
+                    || by_time && sent.has_sent_at(again, |at| copies.is(segment.at.since(at)))
+            }
+        };
         if segment.direction == self.outward {
-            return is_syn(segment) && segment.seq == self.client_isn && self.has_sent_syn(segment);
+            return is_syn(segment)
+                && segment.seq == self.client_isn
+                && self.syn.is_some_and(sent_one(self.syn_retransmissions()));
         }
         let same = is_synack(segment) && segment.seq == self.server_isn;
-        same && self.synack.is_some_and(|synack| synack.has_sent(self.synack_retransmissions(), segment))
+        same && self.synack.is_some_and(sent_one(self.synack_retransmissions()))
     }
 
     /// Takes a segment captured again: duplicates show how far two points of the capture are apart. They are two points of

@@ -119,6 +119,15 @@ impl HandshakeSegment {
         }
     }
 
+    /// True if one of the transmissions was sent at such a time.
+    pub(super) fn has_sent_at(
+        &self,
+        retransmissions: &Retransmissions,
+        is_time: impl Fn(Timestamp) -> bool,
+    ) -> bool {
+        is_time(self.first) || retransmissions.times.iter().any(|&since| is_time(self.first.plus(since)))
+    }
+
     /// True if `segment` is a duplicate of one of the transmissions: by TSval, if the sender's clock runs.
     pub(super) fn has_sent(&self, retransmissions: &Retransmissions, segment: &Segment) -> bool {
         let tsval = segment.options.timestamps().map(|(tsval, _)| tsval).filter(|_| self.has_clock());

@@ -13,6 +13,7 @@ mod tests;
 use super::batch::may_open;
 use super::decide::{self, Ending};
 use super::dormant::Dormant;
+use super::duplicates::DuplicateOffset;
 use super::early_refusals::{EarlyRefusals, is_refusal};
 use super::facts::Fact;
 use super::finding::{Finding, Order};
@@ -83,6 +84,8 @@ pub struct Tracker {
     /// Attempts without an answer whose retries are overdue.
     dormant: Table<Dormant>,
     seen: SeenSyns,
+    /// Time after which the capture holds its packets again.
+    copies: DuplicateOffset,
     /// True if attempts that look stuck are reported before they are settled.
     reports_stuck: bool,
     /// Refusals of flows without an attempt.
@@ -123,6 +126,7 @@ impl Tracker {
             table: Table::new(),
             dormant: Table::new(),
             seen: SeenSyns::default(),
+            copies: DuplicateOffset::default(),
             reports_stuck: false,
             early_refusals: EarlyRefusals::default(),
             reopened: None,
@@ -136,6 +140,12 @@ impl Tracker {
             left: None,
             counts: TrackerCounts::default(),
         }
+    }
+
+    /// The same, for a source that holds its packets again after this time.
+    #[must_use]
+    pub fn with_duplicates_after(self, after: Option<Span>) -> Self {
+        Self { copies: DuplicateOffset(after), ..self }
     }
 
     /// The same, that also reports attempts which look stuck, before they are settled: for live captures.
@@ -169,7 +179,7 @@ impl Tracker {
             return self.take_segment(Cell::EMPTY, segment, hash, ordinal);
         }
         if is_syn(segment) {
-            if let Some(offset) = self.seen.replace(hash, segment) {
+            if let Some(offset) = self.seen.replace(hash, segment, self.copies) {
                 self.counts.duplicates += 1;
                 return self.counts.offsets.add(offset);
             }
@@ -256,7 +266,7 @@ impl Tracker {
             match &refusal.packet {
                 Packet::Segment(rst) => {
                     self.counts.midstream -= counted;
-                    self.counts.duplicates += u64::from(attempt.take(rst));
+                    self.counts.duplicates += u64::from(attempt.take(rst, self.copies));
                 }
                 Packet::Unreachable(error) => {
                     self.counts.unmatched_errors -= counted;
@@ -318,7 +328,7 @@ impl Tracker {
             return self.replace(at, now, segment, hash, ordinal);
         }
         if tracked.settled {
-            if tracked.attempt.is_duplicate(segment) {
+            if tracked.attempt.is_duplicate(segment, self.copies) {
                 self.counts.duplicates += 1;
             } else if is_refusal(segment) {
                 self.early_refusals.keep(hash, Packet::Segment(*segment), ordinal, false);
@@ -330,7 +340,7 @@ impl Tracker {
             return;
         }
         let class = evict::class_of(&tracked.attempt);
-        if tracked.attempt.take(segment) {
+        if tracked.attempt.take(segment, self.copies) {
             self.counts.duplicates += 1;
             if let Some((clocks, under_way)) = tracked.attempt.clock_sample(segment) {
                 self.counts.offsets.add_points(clocks, under_way);
@@ -363,7 +373,7 @@ impl Tracker {
     #[inline(never)]
     fn replace(&mut self, at: Position, now: Timestamp, segment: &Segment, hash: u64, ordinal: u64) {
         if let Some(tracked) = self.table.get_mut(at).filter(|tracked| tracked.settled)
-            && tracked.attempt.is_duplicate(segment)
+            && tracked.attempt.is_duplicate(segment, self.copies)
         {
             self.counts.duplicates += 1;
             return;

@@ -3,6 +3,7 @@
 //! Owns a small cache of them and the differences of time found by it: captures of both ends, or of two clocks, have
 //! each SYN twice, as far apart as their clocks.
 
+use crate::handshake::duplicates::DuplicateOffset;
 use crate::packet::{Segment, Span, Timestamp};
 
 /// SYNs by flow, one for each of the uppermost bits of the flow's hash: which shard has it does not matter.
@@ -21,14 +22,21 @@ const LONGEST: Span = Span::from_secs(130);
 impl SeenSyns {
     /// Takes a SYN that opens an attempt, unless it is a duplicate of the flow's last one; gives their distance then.
     #[inline(always)]
-    pub(super) fn replace(&mut self, hash: u64, syn: &Segment) -> Option<Span> {
-        let signature = signature(hash, syn)?;
+    pub(super) fn replace(&mut self, hash: u64, syn: &Segment, copies: DuplicateOffset) -> Option<Span> {
+        let told_apart = is_told_apart(syn);
+        if !told_apart && copies.0.is_none() {
+            return None;
+        }
+        let signature = signature(hash, syn);
         if self.entries.is_empty() {
             self.entries = vec![[0; 2]; 1 << BITS];
         }
         let entry = self.entries.get_mut((hash >> (u64::BITS - BITS)) as usize)?;
         if entry[0] == signature {
-            return distance(*entry, syn);
+            let distance = distance(*entry, syn).filter(|&distance| told_apart || copies.is(distance));
+            if distance.is_some() {
+                return distance;
+            }
         }
         *entry = [signature, syn.at.as_nanos().cast_unsigned()];
         None
@@ -38,7 +46,7 @@ impl SeenSyns {
     #[cold]
     pub(super) fn offset(&self, hash: u64, syn: &Segment) -> Option<Span> {
         let entry = self.entries.get((hash >> (u64::BITS - BITS)) as usize)?;
-        if signature(hash, syn) == Some(entry[0]) { distance(*entry, syn) } else { None }
+        if signature(hash, syn) == entry[0] { distance(*entry, syn) } else { None }
     }
 }
 
@@ -47,18 +55,22 @@ fn distance([_, at]: [u64; 2], syn: &Segment) -> Option<Span> {
     (distance.abs() <= LONGEST).then_some(distance)
 }
 
-/// A number that a SYN shares with its duplicates alone; `None` if nothing tells them from a retry.
+/// True if something but its time tells a SYN's duplicate from its retry.
 #[inline(always)]
-fn signature(hash: u64, syn: &Segment) -> Option<u64> {
+fn is_told_apart(syn: &Segment) -> bool {
+    let (tsval, _) = syn.options.timestamps().unwrap_or_default();
+    tsval != 0 || syn.own_ip_id().is_some()
+}
+
+/// A number that a SYN shares with its duplicates, and with its retries where nothing tells these apart.
+#[inline(always)]
+fn signature(hash: u64, syn: &Segment) -> u64 {
     // An odd constant with evenly spread bits (2^64 / golden ratio).
     const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
     let (tsval, _) = syn.options.timestamps().unwrap_or_default();
-    if tsval == 0 && syn.own_ip_id().is_none() {
-        return None;
-    }
     let own = u64::from(syn.seq.0) << 32 | u64::from(tsval);
     let mixed = (hash ^ own.wrapping_mul(SPREAD)).rotate_left(29) ^ u64::from(syn.ip_id);
-    Some(mixed.wrapping_mul(SPREAD).max(1))
+    mixed.wrapping_mul(SPREAD).max(1)
 }
 
 /// What duplicates show of the points and the clocks of a capture.

@@ -312,6 +312,9 @@ pub(super) fn infer(case: &Case<'_>) -> Inference {
 
 /// Weakens an inference by what the capture cannot support, and names what else it could be.
 fn qualify(inference: &mut Inference, case: &Case<'_>) {
+    if inference.cause == Some(Cause::AckLost) && case.is_ack_lost_between_points() {
+        confirm_by_points(inference, case);
+    }
     if case.limits.weaken(case.attempt.verdict) && inference.confidence == Some(Confidence::Likely) {
         inference.confidence = Some(Confidence::Possible);
         inference.evidence.push(case.limits.evidence());
@@ -325,11 +328,11 @@ fn qualify(inference: &mut Inference, case: &Case<'_>) {
     if inference.cause.is_none() && case.is_answer_to_fin() {
         inference.evidence.push(Evidence::RstAfterFin);
     }
+    if case.attempt.is_delay_unclear() {
+        inference.evidence.push(Evidence::DelayUnclear);
+    }
     if inference.cause.is_none() && case.has(Fact::RstWrongAck) {
         inference.evidence.push(Evidence::RstWrongAck);
-    }
-    if inference.cause == Some(Cause::AckLost) && case.is_ack_lost_between_points() {
-        confirm_by_points(inference, case);
     }
     if inference.cause == Some(Cause::AcceptQueueOverflow) {
         inference.abort_on_overflow = accept_queue_overflow::setting(case);

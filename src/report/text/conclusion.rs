@@ -74,6 +74,11 @@ fn without_problem(style: &TextStyle<'_>, summary: &Summary, counts: &HeaderCoun
             format!("No attempt failed, but {} of {attempts} stalled, by up to {most}.", number(stalled));
         return (Emphasis::Warning, text);
     }
+    if counts.unclear() > 0 {
+        let unclear = number(counts.unclear());
+        let text = format!("No attempt failed, but {unclear} of {attempts} may have connected late.");
+        return (Emphasis::Warning, text);
+    }
     if let Some((slow, most)) = counts.slow() {
         let text = format!(
             "No attempt failed, but {} of {attempts} took up to {most} to connect, without a retry.",

@@ -35,6 +35,8 @@ pub(super) struct HeaderCounts {
     /// Attempts that took long to connect without a retry, and the longest time of that.
     slow: u64,
     slowest: Span,
+    /// Attempts of which nothing tells whether they connected late.
+    unclear: u64,
 }
 
 /// Time to connect from which on nothing is called well, though nothing was retried: a client's first retry is due by
@@ -63,6 +65,7 @@ impl HeaderCounts {
             self.slow += 1;
             self.slowest = self.slowest.max(connect);
         }
+        self.unclear += u64::from(attempt.is_delay_unclear());
         match (attempt.verdict, attempt.reason) {
             (Verdict::Undetermined, Some(Reason::CaptureCut)) => self.capture_cut += 1,
             (Verdict::Undetermined, Some(Reason::OneSided)) => self.one_sided += 1,
@@ -95,6 +98,11 @@ impl HeaderCounts {
     /// Attempts that took long to connect without a retry, if there are any, and the longest time of that.
     pub(super) fn slow(&self) -> Option<(u64, Span)> {
         (self.slow > 0).then_some((self.slow, self.slowest))
+    }
+
+    /// Attempts of which nothing tells whether they connected late.
+    pub(super) fn unclear(&self) -> u64 {
+        self.unclear
     }
 
     /// The capture point, if three in four attempts agree: with hosts at different
@@ -177,6 +185,7 @@ fn label(limit: &Limit) -> &'static str {
         Limit::NoClock { .. } | Limit::CoarseClock | Limit::ClockJumps { .. } | Limit::TwoClocks { .. } => {
             "clock"
         }
+        Limit::ClockCorrected { .. } => "clock",
         Limit::TwoPoints { .. } => "points",
         Limit::NotDecoded { .. } => "not decoded",
         Limit::Damaged { .. } => "damaged",

@@ -175,6 +175,9 @@ fn plain(evidence: Evidence) -> &'static str {
         Evidence::ProofWithoutAck => {
             "the server accepted the connection although the client sent nothing more: its ACK had come late"
         }
+        Evidence::DelayUnclear => {
+            "nothing tells whether the client needed the retry: it may have connected late"
+        }
         Evidence::AckAtOnePoint => {
             "the ACK passed the first point of the capture and did not reach the second, which its SYN had passed"
         }

@@ -52,6 +52,14 @@ pub(in crate::report) fn limit(limit: &Limit) -> String {
             verb(*syns, "was", "were"),
             offset.abs()
         ),
+        Limit::ClockCorrected { path, reference, shift } => format!(
+            "the clocks of {} and {} are {} apart: the times of the former are corrected{} ({})",
+            printable(path),
+            printable(reference),
+            shift.by.abs(),
+            shift.error.map(|error| format!(", to within {error}")).unwrap_or_default(),
+            count(shift.syns, "common SYN")
+        ),
         Limit::TwoPoints { apart, syns } => format!(
             "{} {} captured at two points of the way, {} apart: each attempt is counted once",
             count(*syns, "SYN"),
