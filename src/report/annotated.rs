@@ -13,7 +13,7 @@ use crate::engine::Summary;
 use crate::engine::packets::{KeptPacket, PacketStore};
 use crate::handshake::{Attempt, Verdict};
 use crate::listener::{Listener, messages};
-use crate::packet::{Endpoint, FrameRef, LinkType};
+use crate::packet::{Endpoint, FrameRef, LinkType, Packet};
 use crate::printable::printable;
 use crate::report::{TOOL, VerdictSet, wording};
 use crate::words::{count, number};
@@ -130,22 +130,41 @@ pub fn write(
 /// The packets of one attempt with their comments: what each means, and at the first what became of the attempt.
 fn annotate<'a>(attempt: &Attempt, store: &'a PacketStore) -> Vec<Annotated<'a>> {
     let packets = store.of(attempt).map(|kept| kept.packets.as_slice()).unwrap_or_default();
-    let messages = messages(attempt, packets.iter().filter_map(KeptPacket::decode));
+    let decoded: Vec<Option<Packet>> = packets.iter().map(KeptPacket::decode).collect();
+    let messages = messages(attempt, decoded.iter().flatten().copied());
     let meanings: HashMap<FrameRef, String> =
         messages.iter().map(|message| (message.frame, wording::message(message, attempt))).collect();
-    let comment = |(index, packet): (usize, &KeptPacket)| {
-        let meaning = meanings.get(&packet.frame).map_or("captured again", String::as_str);
+    let mut annotated = Vec::with_capacity(packets.len());
+    for (index, packet) in packets.iter().enumerate() {
+        let meaning = meanings.get(&packet.frame).cloned().unwrap_or_else(|| {
+            let meaning = |place: usize| meanings.get(&packets.get(place)?.frame);
+            let original = originals(&decoded, index).find_map(meaning);
+            original
+                .map_or_else(|| "captured again".to_owned(), |original| format!("captured again: {original}"))
+        });
         let mut comment = format!("frame {}: {meaning}", packet.frame.number());
         if index == 0 {
             comment.push_str(&format!("\n{}", wording::attempt(attempt)));
         }
-        comment
+        annotated.push(Annotated { packet, comment });
+    }
+    annotated
+}
+
+/// Places of the packets that the one at `index` may be another capture of, the latest first.
+fn originals(packets: &[Option<Packet>], index: usize) -> impl Iterator<Item = usize> {
+    /// Packets that may lie between: those of a long path in flight.
+    const BETWEEN: usize = 64;
+    let segment = |place: usize| match packets.get(place) {
+        Some(Some(Packet::Segment(segment))) => {
+            // The addresses may have been translated in between.
+            Some((segment.seq, segment.ack, segment.flags, segment.payload))
+        }
+        Some(Some(Packet::Unreachable(_)) | None) | None => None,
     };
-    packets
-        .iter()
-        .enumerate()
-        .map(|(index, packet)| Annotated { packet, comment: comment((index, packet)) })
-        .collect()
+    let own = segment(index);
+    let before = (index.saturating_sub(BETWEEN)..index).rev();
+    before.filter(move |&place| own.is_some() && segment(place) == own)
 }
 
 /// The comment of the section: what is in the file, and the verdicts of each listener.

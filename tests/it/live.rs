@@ -9,6 +9,7 @@ mod keep;
 pub(crate) mod run;
 mod size;
 mod wire;
+mod write;
 
 use std::collections::BTreeMap;
 use std::fs;

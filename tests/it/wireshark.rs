@@ -96,6 +96,25 @@ fn comments_say_what_the_diagrams_say_and_the_files_has_the_verdicts() {
     assert!(info.text().contains(line), "{info}");
 }
 
+/// Of two points the packets of both are there, on an interface each; the second sighting of a packet says so.
+#[test]
+fn two_points_are_two_interfaces() {
+    if !require_tools(&["tshark"]) {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let client = capture("overflow_mixed-client");
+    let path = written(directory.path(), &capture("overflow_mixed-server"), &[client.to_str().unwrap()]);
+    let rows = rows(&path, &["frame.interface_name", "frame.comment"]);
+    for point in ["overflow_mixed-server.pcap", "overflow_mixed-client.pcap"] {
+        let own: Vec<_> = rows.iter().filter(|row| row[0].ends_with(point)).collect();
+        assert!(own.len() > 400, "{point}: {}", own.len());
+    }
+    let synacks = rows.iter().filter(|row| row[1].contains(": captured again: the server's kernel answers"));
+    assert!(synacks.count() >= 3);
+    assert!(!rows.iter().any(|row| row[1].ends_with(": captured again")), "each has its meaning");
+}
+
 #[test]
 fn a_pipe_gives_the_same_packets_as_a_file() {
     let directory = tempfile::tempdir().unwrap();
