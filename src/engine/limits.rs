@@ -6,8 +6,8 @@ use super::packet_counts::PacketCounts;
 use super::survey::Survey;
 use super::undecoded::Undecoded;
 use crate::capture::{CaptureInfo, ClockShift};
-use crate::listener::{CaptureLimits, Coverage};
-use crate::packet::{LinkType, Skip, Span};
+use crate::listener::{Coverages, LimitSets};
+use crate::packet::{CaptureSet, LinkType, Skip, Span};
 
 /// A limit of the captures, to be considered when the results are read. [`LimitCode`] has the codes.
 #[derive(Debug, Clone, PartialEq, Eq, EnumDiscriminants)]
@@ -39,14 +39,21 @@ pub enum Limit {
         packets: u64,
     },
     /// SYN-ACKs are in the capture, and no bare ACK: it was filtered by flags.
-    NoBareAcks,
-    /// Only one direction is in the captures.
+    NoBareAcks {
+        /// The capture, where there are several.
+        path: Option<String>,
+    },
+    /// Only one direction is in a capture.
     OneDirection {
+        /// The capture, where there are several.
+        path: Option<String>,
         /// True if it is the client's.
         from_client: bool,
     },
     /// Packets are missing within connections: gaps, or sampling.
     Gaps {
+        /// The capture, where there are several.
+        path: Option<String>,
         /// Attempts with gaps.
         attempts: u64,
         /// All of them.
@@ -139,32 +146,62 @@ const JUMPS: u64 = 3;
 
 /// Limits of the captures as far as packets and attempts show them. Lost packets are not among them: the source counts
 /// those.
-pub(super) fn known_limits(survey: &Survey, coverage: &Coverage) -> CaptureLimits {
+pub(super) fn known_limits(survey: &Survey, coverage: &Coverages) -> LimitSets {
     let two_clocks = two_clocks(survey).is_some();
-    CaptureLimits {
+    let jumps = survey.clock_jumps >= JUMPS && !two_clocks;
+    LimitSets {
         no_bare_acks: survey.lacks_bare_acks(),
-        one_direction: coverage.one_direction().is_some(),
-        gaps: coverage.gaps().is_some(),
-        drops: false,
-        no_clock: survey.clock_jumps >= JUMPS && !two_clocks,
+        one_direction: coverage.one_direction(),
+        gaps: coverage.gaps(),
+        drops: CaptureSet::NONE,
+        no_clock: if jumps { CaptureSet::ALL } else { CaptureSet::NONE },
         two_clocks,
     }
 }
 
-/// Limits in the form that inference uses: one flag for each kind.
-pub(super) fn capture_limits(limits: &[Limit]) -> CaptureLimits {
-    let has = |test: fn(&Limit) -> bool| limits.iter().any(test);
-    CaptureLimits {
-        no_bare_acks: has(|limit| matches!(limit, Limit::NoBareAcks)),
+/// Limits in the form that inference uses: for each kind the captures that have it.
+pub(super) fn capture_limits(captures: &[CaptureInfo], limits: &[Limit]) -> LimitSets {
+    let has = |test: fn(&Limit) -> bool| {
+        let found = limits.iter().filter(|&limit| test(limit));
+        found.fold(CaptureSet::NONE, |set, limit| set.union(limit.captures(captures)))
+    };
+    LimitSets {
+        no_bare_acks: has(|limit| matches!(limit, Limit::NoBareAcks { .. })),
         one_direction: has(|limit| matches!(limit, Limit::OneDirection { .. })),
         gaps: has(|limit| matches!(limit, Limit::Gaps { .. })),
         drops: has(|limit| matches!(limit, Limit::Dropped { .. })),
         no_clock: has(Limit::is_of_clock),
-        two_clocks: has(|limit| matches!(limit, Limit::TwoClocks { .. })),
+        two_clocks: limits.iter().any(|limit| matches!(limit, Limit::TwoClocks { .. })),
     }
 }
 
 impl Limit {
+    /// The captures that have the limit.
+    fn captures(&self, captures: &[CaptureInfo]) -> CaptureSet {
+        let named = match self {
+            Self::NoBareAcks { path } | Self::OneDirection { path, .. } | Self::Gaps { path, .. } => {
+                path.as_ref()
+            }
+            Self::Dropped { path, .. } | Self::NoClock { path } | Self::Untimed { path, .. } => Some(path),
+            Self::Damaged { .. }
+            | Self::NotRead { .. }
+            | Self::CoarseClock
+            | Self::ClockJumps { .. }
+            | Self::TwoClocks { .. }
+            | Self::ClockCorrected { .. }
+            | Self::TwoPoints { .. }
+            | Self::Truncated { .. }
+            | Self::Malformed { .. }
+            | Self::UnsupportedLinkType { .. }
+            | Self::NotDecoded { .. } => None,
+        };
+        let Some(named) = named else { return CaptureSet::ALL };
+        let mut set = CaptureSet::NONE;
+        let places = captures.iter().enumerate().filter(|(_, capture)| capture.path == *named);
+        places.for_each(|(place, _)| set.add(place));
+        set
+    }
+
     /// True if, by this limit, times prove nothing: neither silence nor round trips nor their order.
     #[must_use]
     pub const fn is_of_clock(&self) -> bool {
@@ -215,13 +252,23 @@ fn of_clocks(captures: &[CaptureInfo], packets: &PacketCounts) -> Vec<Limit> {
 }
 
 /// The limits of what was captured: of its completeness, and of what is decoded.
-fn of_packets(packets: &PacketCounts, coverage: &Coverage) -> Vec<Limit> {
-    let mut limits = Vec::new();
-    if packets.survey.lacks_bare_acks() {
-        limits.push(Limit::NoBareAcks);
-    }
-    limits.extend(coverage.one_direction().map(|from_client| Limit::OneDirection { from_client }));
-    limits.extend(coverage.gaps().map(|(attempts, of)| Limit::Gaps { attempts, of }));
+fn of_packets(captures: &[CaptureInfo], packets: &PacketCounts, coverage: &Coverages) -> Vec<Limit> {
+    let several = captures.len() > 1;
+    let path = |place: usize| captures.get(place).filter(|_| several).map(|capture| capture.path.clone());
+    let mut limits: Vec<Limit> = packets
+        .survey
+        .lacks_bare_acks()
+        .places()
+        .map(|place| Limit::NoBareAcks { path: path(place) })
+        .collect();
+    limits.extend(coverage.one_direction().places().filter_map(|place| {
+        let from_client = coverage.at(place).one_direction()?;
+        Some(Limit::OneDirection { path: path(place), from_client })
+    }));
+    limits.extend(coverage.gaps().places().filter_map(|place| {
+        let (attempts, of) = coverage.at(place).gaps()?;
+        Some(Limit::Gaps { path: path(place), attempts, of })
+    }));
     let unknown = packets.undecoded.iter().find(|undecoded| undecoded.protocol.name().is_none());
     // A tenth may carry as many handshakes.
     let many = unknown.filter(|unknown| unknown.packets * 10 >= packets.total && packets.tcp > 0);
@@ -230,8 +277,8 @@ fn of_packets(packets: &PacketCounts, coverage: &Coverage) -> Vec<Limit> {
 }
 
 /// The limits of these captures: of all together, then in the order of the captures.
-pub(super) fn limits(captures: &[CaptureInfo], packets: &PacketCounts, coverage: &Coverage) -> Vec<Limit> {
-    let mut limits = of_packets(packets, coverage);
+pub(super) fn limits(captures: &[CaptureInfo], packets: &PacketCounts, coverage: &Coverages) -> Vec<Limit> {
+    let mut limits = of_packets(captures, packets, coverage);
     limits.extend(of_clocks(captures, packets));
     for capture in captures {
         let path = || capture.path.clone();

@@ -3,7 +3,7 @@
 use super::limits::{Limit, capture_limits, limits};
 use super::packet_counts::PacketCounts;
 use crate::capture::CaptureInfo;
-use crate::listener::{CaptureLimits, Coverage, Listener, Listeners, Tally};
+use crate::listener::{Coverages, LimitSets, Listener, Listeners, Tally};
 use crate::packet::Timestamp;
 
 /// Everything an analysis counted; the attempts themselves went to the [`Sink`](super::Sink).
@@ -18,7 +18,7 @@ pub struct Summary {
     /// Listeners, the worst first.
     pub listeners: Vec<Listener>,
     /// Completeness of the captures, as the attempts show it.
-    pub coverage: Coverage,
+    pub coverage: Coverages,
 }
 
 impl Summary {
@@ -47,7 +47,7 @@ impl Summary {
 
     /// The same limits in the form that inference uses.
     #[must_use]
-    pub fn capture_limits(&self) -> CaptureLimits {
-        capture_limits(&self.limits())
+    pub fn capture_limits(&self) -> LimitSets {
+        capture_limits(&self.captures, &self.limits())
     }
 }

@@ -1,17 +1,18 @@
 //! Properties of the capture itself, as all packets show them: which flags occur, whether times are those of a clock.
 
 use crate::handshake::Offsets;
-use crate::packet::{self, Flags, Frame, Frames, Packet, Seq};
+use crate::packet::{self, CaptureSet, Flags, Frame, Frames, Packet, Seq};
 
 /// Properties of the capture itself, as all packets together show them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Survey {
-    /// A segment with no flag but ACK occurs. Every completed handshake has one.
-    pub has_bare_ack: bool,
-    /// SYNs that were answered before the first bare ACK, and whose client did not reset the answer.
-    pub answered_syns: u64,
-    /// The numbers that the latest of these answers acknowledge.
-    pub(super) latest_answered: [Option<Seq>; 32],
+    /// Captures in which a segment with no flag but ACK occurs. Every completed handshake has one.
+    pub bare_acks: CaptureSet,
+    /// SYNs that were answered before the first bare ACK, and whose client did not reset the answer, by the place of the
+    /// capture.
+    pub answered_syns: [u32; CaptureSet::PLACES],
+    /// The numbers that the latest of these answers acknowledge, with the place of the capture.
+    pub(super) latest_answered: [Option<(u8, Seq)>; 64],
     /// No packet's time has a fraction of a second; `None` before the first one.
     pub whole_seconds: Option<bool>,
     /// Times that went back by more than a second, or ahead without the next packet.
@@ -20,19 +21,36 @@ pub struct Survey {
     pub offsets: Offsets,
 }
 
+impl Default for Survey {
+    fn default() -> Self {
+        Self {
+            bare_acks: CaptureSet::NONE,
+            answered_syns: [0; CaptureSet::PLACES],
+            latest_answered: [None; 64],
+            whole_seconds: None,
+            clock_jumps: 0,
+            offsets: Offsets::default(),
+        }
+    }
+}
+
 impl Survey {
-    /// True if the capture has several answered SYNs and not one bare ACK.
+    /// The captures that have several answered SYNs and not one bare ACK.
     #[must_use]
-    pub const fn lacks_bare_acks(&self) -> bool {
+    pub fn lacks_bare_acks(&self) -> CaptureSet {
         /// Fewest answered SYNs that count: one or two clients may be half-open by themselves.
-        const SYNS: u64 = 3;
-        !self.has_bare_ack && self.answered_syns >= SYNS
+        const SYNS: u32 = 3;
+        CaptureSet::of(|place| {
+            let answered = self.answered_syns.get(place).is_some_and(|&syns| syns >= SYNS);
+            answered && !self.bare_acks.has_place(place)
+        })
     }
 
     /// Takes frames. Nearly always the first ones answer all that they can, and the others need not be looked at.
     #[inline(always)]
     pub(super) fn take(&mut self, frames: &Frames<'_>) {
-        if !self.has_bare_ack || self.whole_seconds != Some(false) {
+        let known = frames.first().is_none_or(|frame| self.bare_acks.has(frame.frame));
+        if !known || self.whole_seconds != Some(false) {
             self.look_at(frames);
         }
     }
@@ -41,28 +59,35 @@ impl Survey {
     fn look_at(&mut self, frames: &Frames<'_>) {
         let whole = frames.iter().all(|frame| frame.at.as_nanos() % 1_000_000_000 == 0);
         self.whole_seconds = Some(whole && self.whole_seconds != Some(false));
-        if self.has_bare_ack {
+        let Some(place) = frames.first().map(|frame| CaptureSet::place(frame.frame)) else { return };
+        if self.bare_acks.has_place(place) {
             return;
         }
         for frame in &**frames {
             let flags = flags(frame);
-            self.has_bare_ack |= flags == Some(Flags::ACK);
+            if flags == Some(Flags::ACK) {
+                self.bare_acks.add(place);
+            }
             let answers = flags.is_some_and(|flags| flags.contains(Flags::SYN.union(Flags::ACK)));
             if !answers && flags != Some(Flags::RST) {
                 continue;
             }
             let Ok(Packet::Segment(segment)) = packet::general(frame) else { continue };
             let number = if answers { segment.ack } else { segment.seq };
-            match self.latest_answered.iter().position(|&answered| answered == Some(number)) {
+            match self.latest_answered.iter().position(|&answered| answered == Some((place as u8, number))) {
                 None if answers => {
                     self.latest_answered.rotate_right(1);
-                    self.latest_answered[0] = Some(number);
-                    self.answered_syns += 1;
+                    self.latest_answered[0] = Some((place as u8, number));
+                    if let Some(syns) = self.answered_syns.get_mut(place) {
+                        *syns = syns.saturating_add(1);
+                    }
                 }
-                Some(place) if !answers => {
+                Some(answered) if !answers => {
                     // The client's answer to the SYN-ACK: an ACK is not to be expected.
-                    self.latest_answered[place] = None;
-                    self.answered_syns -= 1;
+                    self.latest_answered[answered] = None;
+                    if let Some(syns) = self.answered_syns.get_mut(place) {
+                        *syns = syns.saturating_sub(1);
+                    }
                 }
                 _ => {}
             }

@@ -10,7 +10,7 @@ use super::late::{Lateness, lateness};
 use super::pending::{ColdState, HandshakeSegment, Pending, Phase};
 use super::timeouts::{self, is_settled};
 use super::verdict::{Connect, Errno, Outcome, Reason, Unproven, Vantage, Verdict};
-use crate::packet::{Direction, FlowKey, IcmpError, Span, Timestamp};
+use crate::packet::{CaptureSet, Direction, FlowKey, IcmpError, Span, Timestamp};
 
 /// Reason why a record of an attempt is made now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,13 +37,20 @@ const CUT: Span = Span::from_secs(1);
 /// listener that defers for 2 s. Linux from 3.1 sends it after 1 s, but the listener of a silent client may defer.
 const FIRST_RETRANSMISSION: Span = Span::from_millis(3500);
 
-/// The record of `pending`, whose flow is `key`. `lacks_bare_acks`: no bare ACK is in
-/// the capture, so that the client's would not be.
+/// The record of `pending`, whose flow is `key`. `lacks_bare_acks`: the captures without
+/// a bare ACK, so that the client's would not be in them.
 #[inline(always)]
-pub(super) fn decide(pending: &Pending, key: FlowKey, ending: Ending, lacks_bare_acks: bool) -> Attempt {
+pub(super) fn decide(
+    pending: &Pending,
+    key: FlowKey,
+    ending: Ending,
+    lacks_bare_acks: CaptureSet,
+) -> Attempt {
     let ending = if pending.cold.is_some() { by_own_time(pending, ending) } else { ending };
+    // What one point lacks the other has.
+    let lacks_acks = lacks_bare_acks.has(pending.frame) && !pending.has_two_points;
     let lateness = if pending.cold.is_none() { Lateness::Prompt } else { lateness(pending) };
-    let (verdict, reason) = verdict(pending, ending, lateness, lacks_bare_acks);
+    let (verdict, reason) = verdict(pending, ending, lateness, lacks_acks);
     let timing = timing(pending, lateness);
     let icmp = pending.cold().and_then(|cold| cold.icmp).filter(|_| verdict == Verdict::Unreachable);
     let cold = pending.cold();

@@ -1,9 +1,41 @@
 //! Limits of the capture: what it cannot support. An inference that needs it is less sure (DOMAIN §4).
 
 use crate::handshake::{Attempt, Evidence, Fact, Reason, Verdict};
-use crate::packet::{Span, Timestamp};
+use crate::packet::{CaptureSet, FrameRef, Span, Timestamp};
 
-/// Limits of the capture, as far as they are known by now.
+/// Limits of the captures, each with the captures that have it, as far as they are known by now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LimitSets {
+    /// See [`CaptureLimits`].
+    pub no_bare_acks: CaptureSet,
+    /// See [`CaptureLimits`].
+    pub one_direction: CaptureSet,
+    /// See [`CaptureLimits`].
+    pub gaps: CaptureSet,
+    /// See [`CaptureLimits`].
+    pub drops: CaptureSet,
+    /// See [`CaptureLimits`].
+    pub no_clock: CaptureSet,
+    /// See [`CaptureLimits`]; that of all captures together.
+    pub two_clocks: bool,
+}
+
+impl LimitSets {
+    /// The limits of the capture that holds this frame.
+    #[must_use]
+    pub fn of(&self, frame: FrameRef) -> CaptureLimits {
+        CaptureLimits {
+            no_bare_acks: self.no_bare_acks.has(frame),
+            one_direction: self.one_direction.has(frame),
+            gaps: self.gaps.has(frame),
+            drops: self.drops.has(frame),
+            no_clock: self.no_clock.has(frame),
+            two_clocks: self.two_clocks,
+        }
+    }
+}
+
+/// Limits of the capture that holds an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CaptureLimits {
     /// No bare ACK is in the capture: a handshake without one proves nothing, be it half-open, a scan or a flood.
@@ -46,6 +78,36 @@ impl CaptureLimits {
     /// The evidence that names them.
     pub(super) const fn evidence(self) -> Evidence {
         if self.drops { Evidence::CaptureDropped } else { Evidence::LimitedByCapture }
+    }
+}
+
+/// Completeness of each capture, as its settled attempts show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Coverages([Coverage; CaptureSet::PLACES]);
+
+impl Coverages {
+    pub(super) fn add(&mut self, attempt: &Attempt) {
+        if let Some(coverage) = self.0.get_mut(CaptureSet::place(attempt.frame)) {
+            coverage.add(attempt);
+        }
+    }
+
+    /// The completeness of the captures at a place of a [`CaptureSet`].
+    #[must_use]
+    pub fn at(&self, place: usize) -> Coverage {
+        self.0.get(place).copied().unwrap_or_default()
+    }
+
+    /// The captures of which one direction is missing.
+    #[must_use]
+    pub fn one_direction(&self) -> CaptureSet {
+        CaptureSet::of(|place| self.at(place).one_direction().is_some())
+    }
+
+    /// The captures with gaps.
+    #[must_use]
+    pub fn gaps(&self) -> CaptureSet {
+        CaptureSet::of(|place| self.at(place).gaps().is_some())
     }
 }
 

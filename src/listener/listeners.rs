@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use indexmap::IndexMap;
 use smallvec::SmallVec;
 
-use super::capture_limits::{CaptureLimits, Coverage};
+use super::capture_limits::{Coverages, LimitSets};
 use super::conclude::conclude;
 use super::dropped_segments::KernelDrop;
 use super::hypotheses::{self, Case};
@@ -19,7 +19,7 @@ use super::totals::Totals;
 use super::{Listener, Tally};
 use crate::handshake::{Attempt, Cause, Fact, Finding, Inference, Unproven, Verdict};
 use crate::kernel::{KernelStats, ListenerInterval};
-use crate::packet::{Endpoint, Timestamp};
+use crate::packet::{CaptureSet, Endpoint, Timestamp};
 
 /// All listeners of an analysis, bounded in number.
 #[derive(Debug, Clone)]
@@ -32,8 +32,8 @@ pub struct Listeners {
     /// The tallies of all listeners past the limit.
     rest: Record,
     verdicts: Tally,
-    limits: CaptureLimits,
-    coverage: Coverage,
+    limits: LimitSets,
+    coverage: Coverages,
     sightings: Sightings,
     /// Attempts kept whose cause may still change.
     cases: usize,
@@ -69,8 +69,8 @@ impl Listeners {
             limit,
             rest: Record::default(),
             verdicts: Tally::default(),
-            limits: CaptureLimits::default(),
-            coverage: Coverage::default(),
+            limits: LimitSets::default(),
+            coverage: Coverages::default(),
             sightings: Sightings::default(),
             cases: 0,
         }
@@ -78,7 +78,7 @@ impl Listeners {
 
     /// Takes note that the capture lost packets: from now on absence proves less.
     pub fn capture_dropped(&mut self) {
-        self.limits.drops = true;
+        self.limits.drops = CaptureSet::ALL;
     }
 
     /// The attempts that are held back until it is known that they are sightings of others.
@@ -87,19 +87,19 @@ impl Listeners {
     }
 
     /// Sets what the capture cannot support, as far as is known by now.
-    pub fn set_limits(&mut self, limits: CaptureLimits) {
-        self.limits = CaptureLimits { drops: limits.drops || self.limits.drops, ..limits };
+    pub fn set_limits(&mut self, limits: LimitSets) {
+        self.limits = LimitSets { drops: limits.drops.union(self.limits.drops), ..limits };
     }
 
     /// Limits of the capture, as last set.
     #[must_use]
-    pub fn limits(&self) -> CaptureLimits {
+    pub fn limits(&self) -> LimitSets {
         self.limits
     }
 
     /// Counts of settled attempts that show how complete the capture is.
     #[must_use]
-    pub fn coverage(&self) -> Coverage {
+    pub fn coverage(&self) -> Coverages {
         self.coverage
     }
 
@@ -220,7 +220,7 @@ impl Listeners {
             own: &record.observed,
             paths: &self.paths,
             siblings_dropping: &|| self.siblings_dropping(attempt),
-            limits: self.limits,
+            limits: self.limits.of(attempt.frame),
             kernel_history: &record.kernel,
             kernel: record.kernel.evidence_of(attempt, repeats),
             kernel_events: record.kernel.events(from, to, repeats),

@@ -33,7 +33,7 @@ mod times;
 mod totals;
 
 pub use advice::{Advice, AdviceKind};
-pub use capture_limits::{CaptureLimits, Coverage};
+pub use capture_limits::{CaptureLimits, Coverage, Coverages, LimitSets};
 pub use clients::Clients;
 pub use diagnosis::Diagnosis;
 pub use dropped_segments::KernelDrop;

@@ -6,6 +6,7 @@
 
 #![deny(clippy::disallowed_methods)]
 
+mod capture_set;
 mod decode;
 mod flow;
 mod frame;
@@ -17,6 +18,7 @@ mod seq;
 mod shared;
 mod time;
 
+pub use capture_set::CaptureSet;
 pub use decode::decode;
 pub(crate) use decode::{
     Glimpse, HEADERS, Unused, general, glimpse_ipv4, glimpse_ipv6, tunnel_ports, tunnel_protocols,

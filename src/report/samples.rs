@@ -9,7 +9,8 @@ use crate::handshake::{
     Inference, Outcome, Reason, Retries, RetryTimes, SynAckTraits, Timing, Vantage, Verdict,
 };
 use crate::listener::{
-    Advice, CauseCount, Clients, Coverage, Diagnosis, Listener, ListenerEvidence, Listeners, RetrySums, Tally,
+    Advice, CauseCount, Clients, Coverages, Diagnosis, Listener, ListenerEvidence, Listeners, RetrySums,
+    Tally,
 };
 use crate::packet::{Endpoint, FrameRef, IcmpError, LinkType, Protocol, Seq, Span, Timestamp};
 
@@ -181,7 +182,7 @@ fn summary(captures: Vec<CaptureInfo>, listeners: Vec<Listener>, attempts: &[Att
     Summary {
         captures,
         packets: PacketCounts { total, tcp: total, ..PacketCounts::default() },
-        coverage: Coverage::default(),
+        coverage: Coverages::default(),
         verdicts,
         listeners,
     }

@@ -160,3 +160,28 @@ fn a_capture_that_holds_everything_twice_has_no_more_attempts() {
         }
     }
 }
+
+#[test]
+fn a_limit_is_that_of_its_own_capture() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let filtered = root.join("field/flags-filter.pcap");
+    let alone = report([&filtered]);
+    let scan = crate::util::capture("syn_scan-server");
+    for files in [[&scan, &filtered], [&filtered, &scan]] {
+        let both = report(files);
+        assert!(
+            limit(&both, "no-bare-acks").is_some_and(|text| text.contains("flags-filter.pcap")),
+            "{both}"
+        );
+        assert_eq!(both["verdicts"]["undetermined"], alone["verdicts"]["undetermined"]);
+        let causes: Vec<&Value> = list(&both, "listeners").iter().map(|l| &l["confidence"]).collect();
+        assert!(
+            causes.iter().any(|confidence| **confidence == "likely"),
+            "the scan is in the other: {causes:?}"
+        );
+    }
+    // An ACK that the filter left out is not lost on the way.
+    let both = report([&crate::util::capture("overflow_drop-client"), &filtered]);
+    let lost = |attempt: &&Value| attempt["cause"] == "ack-lost";
+    assert_eq!(list(&both, "attempts").iter().filter(lost).count(), 0);
+}

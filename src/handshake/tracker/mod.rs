@@ -20,7 +20,7 @@ use super::finding::{Finding, Order};
 use super::pending::{Pending, Phase, is_syn, is_synack};
 use super::table::{Cell, NewEntry, Place, Position, Table};
 use super::timeouts::{GIVEN_UP, deadline, first_wait, is_settled, waits_longer};
-use crate::packet::{FlowKey, Packet, Segment, Span, Timestamp, Unreachable};
+use crate::packet::{CaptureSet, FlowKey, Packet, Segment, Span, Timestamp, Unreachable};
 use crate::prefetch::prefetch_all;
 
 pub use self::evict::EvictionOrder;
@@ -98,8 +98,8 @@ pub struct Tracker {
     lag: Span,
     /// True if the time of the packet that is being taken is too far ahead for the packet clock.
     is_doubted: bool,
-    /// No bare ACK is in the capture: a handshake without one proves nothing.
-    lacks_bare_acks: bool,
+    /// Captures without a bare ACK: a handshake without one proves nothing there.
+    lacks_bare_acks: CaptureSet,
     /// Findings that were not taken yet.
     found: Vec<Finding>,
     order: Order,
@@ -133,7 +133,7 @@ impl Tracker {
             now: Timestamp::from_nanos(i64::MIN),
             lag: Span::ZERO,
             is_doubted: false,
-            lacks_bare_acks: false,
+            lacks_bare_acks: CaptureSet::NONE,
             found: Vec::new(),
             order: Order::default(),
             due: Vec::new(),
@@ -572,8 +572,8 @@ impl Tracker {
         self.found.extend(std::iter::once_with(finding));
     }
 
-    /// Sets whether the capture so far lacks bare ACKs, so that a handshake without one proves nothing.
-    pub fn set_lacks_bare_acks(&mut self, lacks_bare_acks: bool) {
+    /// Sets which captures so far lack bare ACKs, so that a handshake without one proves nothing there.
+    pub fn set_lacks_bare_acks(&mut self, lacks_bare_acks: CaptureSet) {
         self.lacks_bare_acks = lacks_bare_acks;
     }
 

@@ -42,9 +42,10 @@ impl Case<'_> {
     }
 
     /// True if each ACK that the server ignored was captured at one point of its way and not at the next, which the SYN
-    /// had passed.
+    /// had passed, and so did the segment that established the connection: a filter of the capture leaves out all of
+    /// them.
     pub(in crate::listener) fn is_ack_lost_between_points(&self) -> bool {
-        self.has(Fact::AckAtOnePoint) && !self.has(Fact::AckAtSecondPoint)
+        self.has(Fact::AckAtOnePoint) && !self.has(Fact::AckAtSecondPoint) && self.has(Fact::Established)
     }
 
     /// True if the kernel's evidence was recorded.

@@ -359,11 +359,10 @@ fn is_ahead(left: &mut [Explanation]) -> bool {
     }
 }
 
-/// Two points that between them saw a segment vanish confirm its loss (DOMAIN §7), unless the captures lost packets, or
-/// the second point shows none of the client's later segments.
+/// Two points that between them saw a segment vanish confirm its loss (DOMAIN §7), unless the captures lost packets.
 fn confirm_by_points(inference: &mut Inference, case: &Case<'_>) {
     inference.evidence.retain(|evidence| !matches!(evidence, Evidence::CouldBe(_)));
-    let complete = !case.limits.drops && !case.limits.gaps && case.has(Fact::Established);
+    let complete = !case.limits.drops && !case.limits.gaps;
     inference.confidence = Some(if complete { Confidence::Confirmed } else { Confidence::Likely });
 }
 

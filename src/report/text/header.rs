@@ -181,7 +181,7 @@ pub(super) fn write_limits(
 
 fn label(limit: &Limit) -> &'static str {
     match limit {
-        Limit::NoBareAcks | Limit::OneDirection { .. } | Limit::Gaps { .. } => "incomplete",
+        Limit::NoBareAcks { .. } | Limit::OneDirection { .. } | Limit::Gaps { .. } => "incomplete",
         Limit::NoClock { .. } | Limit::CoarseClock | Limit::ClockJumps { .. } | Limit::TwoClocks { .. } => {
             "clock"
         }

@@ -1,5 +1,7 @@
 //! Limits of the captures.
 
+use std::borrow::Cow;
+
 use crate::engine::Limit;
 use crate::packet::Protocol;
 use crate::printable::printable;
@@ -18,19 +20,22 @@ pub(in crate::report) fn limit(limit: &Limit) -> String {
             printable(path),
             verb(*packets, "was", "were")
         ),
-        Limit::NoBareAcks => {
-            "no bare ACK is in the capture, as when it is filtered by TCP flags: no handshake can be \
-                              seen to end, and none is called half-open"
-                .to_owned()
-        }
-        Limit::OneDirection { from_client } => {
+        Limit::NoBareAcks { path } => format!(
+            "no bare ACK is in {}, as when it is filtered by TCP flags: no handshake can be seen to end, and none is called half-open",
+            capture(path.as_deref())
+        ),
+        Limit::OneDirection { path, from_client } => {
             let (seen, unseen) = if *from_client { ("clients", "servers") } else { ("servers", "clients") };
-            format!("only what {seen} sent is in the capture: what {unseen} answered is unknown")
+            format!(
+                "only what {seen} sent is in {}: what {unseen} answered is unknown",
+                capture(path.as_deref())
+            )
         }
-        Limit::Gaps { attempts, of } => format!(
-            "packets are missing in {} of {} (gaps, or sampling): an answer that seems missing may have been there",
+        Limit::Gaps { path, attempts, of } => format!(
+            "packets are missing in {} of {}{} (gaps, or sampling): an answer that seems missing may have been there",
             number(*attempts),
-            count(*of, "attempt")
+            count(*of, "attempt"),
+            path.as_ref().map(|path| format!(" of {}", printable(path))).unwrap_or_default()
         ),
         Limit::NoClock { path } => format!(
             "all packets of {} have the same time, so there is no usable clock: neither silence nor delays can be seen",
@@ -87,6 +92,11 @@ pub(in crate::report) fn limit(limit: &Limit) -> String {
             format!("{packets} of a link type without a decoder ({})", link_types.join(", "))
         }
     }
+}
+
+/// The name of a capture, or `the capture` where there is only one.
+fn capture(path: Option<&str>) -> Cow<'_, str> {
+    path.map_or(Cow::Borrowed("the capture"), printable)
 }
 
 /// `UDP port 53 (DNS)`, or the number alone.
