@@ -67,6 +67,19 @@ fn text_says_what_is_wrong() {
 }
 
 #[test]
+fn the_same_advice_is_given_once() {
+    let (mut summary, attempts) = samples::overflow_mixed();
+    let mut other = summary.listeners[0].clone();
+    other.server = Some("10.9.0.2:7778".parse::<std::net::SocketAddr>().unwrap().into());
+    summary.listeners.push(other);
+    let report = text(&(summary.clone(), attempts.clone()));
+    assert!(report.contains("advice   as for 10.9.0.2:7777"), "{report}");
+    assert_eq!(report.matches("ss -ltnm").count(), 1, "{report}");
+    summary.listeners[1].advice.pop();
+    assert_eq!(text(&(summary, attempts)).matches("ss -ltnm").count(), 2);
+}
+
+#[test]
 fn verbose_text_says_why() {
     insta::assert_snapshot!("text_refused_verbose", verbose(&samples::refused()));
     insta::assert_snapshot!("text_damaged_verbose", verbose(&samples::damaged()));

@@ -37,8 +37,9 @@ pub(super) fn write(
         bad.iter().partition(|listener| listener.server.is_some());
     overview::write(out, style, &bad)?;
     let blocks = if style.all { alone.len() } else { BLOCKS };
-    for listener in alone.iter().take(blocks) {
+    for (place, listener) in alone.iter().enumerate().take(blocks) {
         write_block(out, style, listener, listed)?;
+        write_advice(out, style, listener, alone.get(..place).unwrap_or_default())?;
     }
     let rest = alone.len().saturating_sub(blocks) as u64;
     if rest > 0 {
@@ -48,6 +49,7 @@ pub(super) fn write(
     // Always shown: it may cover most listeners.
     for listener in folded {
         write_block(out, style, listener, listed)?;
+        write_advice(out, style, listener, &[])?;
     }
     if bad.is_empty() && !style.verbose {
         // The conclusion stands in the header already.
@@ -112,6 +114,21 @@ fn write_block(
     }
     if let Some(size) = &listener.size {
         style.write_labelled(out, Emphasis::Strong, "  ", "size", &wording::size(size))?;
+    }
+    Ok(())
+}
+
+/// The advice; where one of the blocks `above` has the same, only its server.
+fn write_advice(
+    out: &mut impl Write,
+    style: &TextStyle<'_>,
+    listener: &Listener,
+    above: &[&Listener],
+) -> io::Result<()> {
+    let same = |other: &&&Listener| other.advice == listener.advice && other.kernel == listener.kernel;
+    if let Some(other) = above.iter().find(same).filter(|_| listener.advice.len() > 1) {
+        let text = format!("as for {}", wording::server_name(other));
+        return style.write_labelled(out, Emphasis::Strong, "  ", "advice", &text);
     }
     for &advice in &listener.advice {
         let text = wording::advice(advice, listener.server, listener.kernel.as_ref());
