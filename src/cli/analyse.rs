@@ -87,6 +87,13 @@ pub(super) struct AnalyseArgs {
     #[arg(long, value_name = "CLIENT:PORT", help_heading = "Output")]
     attempt: Option<SocketAddr>,
 
+    /// Also write the report as an HTML page, to look at and to send
+    ///
+    /// One file that loads nothing from any network: diagnosis, a timeline, times, and a table of attempts in which
+    /// each opens its messages. It lists at most 100,000 attempts, problems first, and says what it leaves out.
+    #[arg(long, value_name = "FILE.html", help_heading = "Output")]
+    report: Option<PathBuf>,
+
     /// Write the packets of the problem attempts to FILE (pcapng), each with a comment
     ///
     /// The comment says what the packet is, as the message diagrams do; that of the file has the verdicts. With --all the
@@ -240,7 +247,7 @@ pub(super) fn validate_live(mut arguments: AnalyseArgs) -> Result<AnalyseConfig,
 
 fn common(arguments: AnalyseArgs) -> Result<AnalyseConfig, String> {
     let ladders = validate_ladders(&arguments)?;
-    let AnalyseArgs { filter, format, output, all, verdict, fail_on, .. } = arguments;
+    let AnalyseArgs { filter, format, output, all, verdict, report, fail_on, .. } = arguments;
     Ok(AnalyseConfig {
         files: Vec::new(),
         similar_command: None,
@@ -251,6 +258,7 @@ fn common(arguments: AnalyseArgs) -> Result<AnalyseConfig, String> {
             ReportFormatArg::Ndjson => ReportFormat::NdJson,
             ReportFormatArg::Csv => ReportFormat::Csv,
         },
+        page: validate_page(report)?,
         output: validate_output(output)?,
         all,
         verdicts: (!verdict.is_empty()).then(|| verdicts(&verdict)),
@@ -312,6 +320,18 @@ fn validate_output(output: Option<PathBuf>) -> Result<Option<PathBuf>, String> {
         Some(path) if path == Path::new("-") => Ok(None),
         other => Ok(other),
     }
+}
+
+/// The page is a file of its own.
+fn validate_page(page: Option<PathBuf>) -> Result<Option<PathBuf>, String> {
+    let Some(path) = page else { return Ok(None) };
+    if path.as_os_str().is_empty() || path == Path::new("-") {
+        return Err(format!(
+            "invalid value '{}' for '--report': the name of a file is needed",
+            path.display()
+        ));
+    }
+    Ok(Some(path))
 }
 
 /// The set that these names, which clap has checked, stand for.

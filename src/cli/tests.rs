@@ -128,6 +128,14 @@ fn ladders_are_counted_or_of_one_client() {
 }
 
 #[test]
+fn a_page_is_a_file_of_its_own() {
+    assert_eq!(analyse("--report page.html a").page.as_deref(), Some(Path::new("page.html")));
+    assert_eq!(analyse("--report page.html --format json a").format, ReportFormat::Json);
+    assert_eq!(live("-i lo --report page.html").analyse.page.as_deref(), Some(Path::new("page.html")));
+    assert!(error("--report - a").contains("the name of a file is needed"));
+}
+
+#[test]
 fn a_file_may_bear_the_name_of_a_command() {
     assert_eq!(analyse("./man").files, [Path::new("./man")]);
 }

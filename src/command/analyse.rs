@@ -52,6 +52,8 @@ pub struct AnalyseConfig {
     pub fail_on: Vec<Condition>,
     /// Text: the attempts to show as message diagrams.
     pub ladders: Option<LadderOptions>,
+    /// File for the HTML page.
+    pub page: Option<PathBuf>,
     /// File for the packets of the problem attempts, or of all with `all`.
     pub packets: Option<PathBuf>,
     /// Use of colour.
@@ -194,8 +196,14 @@ where
         Some(path) => Output::file(path).with_context(|| format!("cannot write {}", path.display()))?,
         None => Output::stdout(),
     };
-    if let Some(path) = &config.packets {
-        check_packets(path, config)?;
+    let output_option = config.output.as_deref().map(|path| ("-o", path));
+    let packets_option = config.packets.as_deref().map(|path| ("--write", path));
+    let page_option = config.page.as_deref().map(|path| ("--report", path));
+    if let Some(packets) = packets_option {
+        check_file(packets, config, output_option)?;
+    }
+    if let Some(page) = page_option {
+        check_file(page, config, output_option.into_iter().chain(packets_option))?;
     }
     prepare(&output).context("catching signals")?;
     let options = ReportOptions { provisional, ..options(config, &output) };
@@ -204,19 +212,23 @@ where
     let judgement = judge(&config.fail_on, &summary);
     let shown = outputs.finish(&summary, &listeners).with_context(|| target(config))?;
     if let Some(shown) = shown {
-        shown.write(config, &options, &summary, &listeners, &mut output)?;
+        shown.write(config, &options, (&summary, &listeners), &mut output)?;
     }
     output.commit().with_context(|| target(config))?;
     Ok(status(judgement, &summary))
 }
 
-/// Sees to it that the file of packets can be written, and is neither an input nor the report.
-fn check_packets(path: &Path, config: &AnalyseConfig) -> anyhow::Result<()> {
+/// Sees to it that the file that an option names can be written, and is neither an input nor one of the other outputs.
+fn check_file<'a>(
+    (option, path): (&str, &Path),
+    config: &AnalyseConfig,
+    others: impl IntoIterator<Item = (&'a str, &'a Path)>,
+) -> anyhow::Result<()> {
     if is_input(path, &config.files) {
         bail!("cannot write {}: it is one of the captures to analyse", path.display());
     }
-    if let Some(report) = &config.output {
-        super::refuse_one_file_for_two("--write", path, false, report)?;
+    for other in others {
+        super::refuse_one_file_for_two((option, path), false, other)?;
     }
     Output::probe(path).with_context(|| format!("cannot write {}", path.display()))
 }

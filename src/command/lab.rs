@@ -56,7 +56,7 @@ pub enum LabFormat {
 /// The lab could not be set up, or an output not be written.
 pub fn run(config: &LabConfig, out: &mut impl Write) -> anyhow::Result<Status> {
     if let (Some(packets), Some(drawing)) = (&config.packets, &config.drawing) {
-        refuse_one_file_for_two("-w", packets, false, drawing)?;
+        refuse_one_file_for_two(("-w", packets), false, ("-o", drawing))?;
     }
     // Before the experiments take their time.
     for path in config.packets.iter().chain(&config.drawing) {

@@ -13,7 +13,7 @@ mod source;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 
 pub use self::config::{LiveConfig, SaveConfig};
 use self::kernel::KernelPoller;
@@ -45,22 +45,21 @@ const LINGER: Duration = Duration::from_millis(600);
 /// The capture cannot be opened, privileges cannot be given up as asked, or the output cannot be written. An interface
 /// that goes away and packets that cannot be saved are no error but a [`Status`].
 pub fn run(config: &LiveConfig) -> anyhow::Result<Status> {
-    if let (Some(save), Some(packets)) = (&config.save, &config.analyse.packets)
-        && save.path == *packets
-    {
-        bail!("-w and --write both name {}: each needs a file of its own", packets.display());
-    }
-    if let (Some(save), Some(report)) = (&config.save, &config.analyse.output) {
+    let analyse = &config.analyse;
+    let results = [("-o", &analyse.output), ("--write", &analyse.packets), ("--report", &analyse.page)];
+    let results = results.into_iter().filter_map(|(option, path)| Some((option, path.as_ref()?)));
+    if let Some(save) = &config.save {
         let numbered = save.rotation != Rotation::default();
-        refuse_one_file_for_two("-w", &save.path, numbered, report)?;
+        for (option, path) in results.clone() {
+            refuse_one_file_for_two(("-w", &save.path), numbered, (option, path))?;
+        }
     }
     let signals = Signals::catch().context("catching signals")?;
     let live = capture::LiveCapture::open(&config.capture)?;
     // Before privileges go: descriptors of other network namespaces are opened while they may be entered, a dozen each.
     raise_descriptor_limit();
     let kernel = KernelPoller::new(&config.netns, config.with_bpf);
-    let outputs = config.analyse.output.iter().chain(&config.analyse.packets);
-    let writes = outputs.chain(config.save.as_ref().map(|save| &save.path));
+    let writes = results.map(|(_, path)| path).chain(config.save.as_ref().map(|save| &save.path));
     let plan = SandboxPlan { user: config.user.clone(), writes: writes.cloned().collect() };
     let applied = sandbox::confine(&plan)?;
     if config.analyse.verbosity == Verbosity::Verbose {

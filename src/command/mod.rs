@@ -53,7 +53,11 @@ fn raise_descriptor_limit() {
 
 /// Refuses to write packets, by `option`, and something else to one file: what is finished last would replace the other.
 /// Where the packets' files are `numbered`, their name is the beginning of all.
-fn refuse_one_file_for_two(option: &str, packets: &Path, numbered: bool, other: &Path) -> anyhow::Result<()> {
+fn refuse_one_file_for_two(
+    (option, packets): (&str, &Path),
+    numbered: bool,
+    (other_option, other): (&str, &Path),
+) -> anyhow::Result<()> {
     /// The place of a file, existing or not; none for a device, which takes any number of outputs.
     fn place(path: &Path) -> Option<PathBuf> {
         if let Ok(path) = fs::canonicalize(path) {
@@ -69,7 +73,7 @@ fn refuse_one_file_for_two(option: &str, packets: &Path, numbered: bool, other: 
     }
     let (Some(packets), Some(report)) = (place(packets), place(other)) else { return Ok(()) };
     if packets == report || numbered && unnumbered(&report) == Some(packets) {
-        bail!("{option} and -o both name {}: each needs a file of its own", other.display());
+        bail!("{option} and {other_option} both name {}: each needs a file of its own", other.display());
     }
     Ok(())
 }
@@ -98,16 +102,16 @@ mod tests {
         let around = directory.path().join(".").join("one");
         for there in [false, true] {
             assert_eq!(one.exists(), there);
-            assert!(refuse_one_file_for_two("-w", &one, false, &around).is_err());
-            assert!(refuse_one_file_for_two("-w", &one, false, &other).is_ok());
+            assert!(refuse_one_file_for_two(("-w", &one), false, ("-o", &around)).is_err());
+            assert!(refuse_one_file_for_two(("-w", &one), false, ("-o", &other)).is_ok());
             let second = directory.path().join("one01");
-            assert!(refuse_one_file_for_two("-w", &one, false, &second).is_ok());
-            assert!(refuse_one_file_for_two("-w", &one, true, &second).is_err());
+            assert!(refuse_one_file_for_two(("-w", &one), false, ("-o", &second)).is_ok());
+            assert!(refuse_one_file_for_two(("-w", &one), true, ("-o", &second)).is_err());
             fs::write(&one, "").unwrap();
         }
         std::os::unix::fs::symlink(&one, &other).unwrap();
-        assert!(refuse_one_file_for_two("-w", &one, false, &other).is_err());
+        assert!(refuse_one_file_for_two(("-w", &one), false, ("-o", &other)).is_err());
         let null = Path::new("/dev/null");
-        assert!(refuse_one_file_for_two("-w", null, false, null).is_ok());
+        assert!(refuse_one_file_for_two(("-w", null), false, ("-o", null)).is_ok());
     }
 }

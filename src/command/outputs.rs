@@ -13,7 +13,8 @@ use crate::listener::{EpisodeReport, Listeners};
 use crate::report::annotated::{self, WrittenAttempts};
 use crate::report::ladder::{self, Ladder, Selection};
 use crate::report::output::Output;
-use crate::report::{Offer, ReportOptions, Reporter, VerdictSet};
+use crate::report::page::{self, PageReport};
+use crate::report::{ReportOptions, Reporter, VerdictSet};
 
 /// Sink of an analysis that hands attempts to every output.
 pub(super) struct Outputs<'a> {
@@ -28,7 +29,7 @@ impl<'a> Outputs<'a> {
         options: &ReportOptions,
         output: &'a mut Output,
     ) -> io::Result<Self> {
-        Ok(Self { reporter: Reporter::new(options.clone(), output)?, shown: Shown::new(config) })
+        Ok(Self { reporter: Reporter::new(options.clone(), output)?, shown: Shown::new(config, options) })
     }
 
     /// The recorder of packets, where the input cannot be read twice and an output shows packets.
@@ -74,48 +75,76 @@ pub(super) struct Shown {
     drawn: Option<Selection>,
     /// Attempts that are written to a capture file.
     written: Option<WrittenAttempts>,
+    /// The page, and the attempts whose ladders it has.
+    page: Option<(PageReport, Selection)>,
 }
 
 impl Shown {
     /// The attempts to choose; `None` where no output shows packets.
-    fn new(config: &AnalyseConfig) -> Option<Self> {
+    fn new(config: &AnalyseConfig, options: &ReportOptions) -> Option<Self> {
         let problems = config.verdicts.unwrap_or_else(VerdictSet::problems);
         let client = config.ladders.and_then(|ladders| ladders.client);
         let drawn = config.ladders.map(|ladders| Selection::new(ladders.count, problems, client));
         let wanted = if config.all { config.verdicts.unwrap_or(VerdictSet::ALL) } else { problems };
         let written = config.packets.as_ref().map(|_| WrittenAttempts::new(wanted, client));
-        (drawn.is_some() || written.is_some()).then(|| Self { access: access(config), drawn, written })
+        let page = config.page.as_ref().map(|_| {
+            let selection = Selection::new(page::LADDERS, VerdictSet::ALL, None);
+            (PageReport::new(options.clone()), selection)
+        });
+        let any = drawn.is_some() || written.is_some() || page.is_some();
+        any.then(|| Self { access: access(config), drawn, written, page })
     }
 
     fn offer(&mut self, attempt: &Attempt) {
-        let written = self.written.as_mut().is_some_and(|written| written.offer(attempt));
-        let drawn = self.drawn.as_mut().map(|drawn| drawn.offer(attempt));
-        let Offer { kept, left } = drawn.unwrap_or(Offer { kept: false, left: None });
-        self.access.settle(attempt, kept || written);
-        let needed = |ordinal| self.written.as_ref().is_some_and(|written| written.contains(ordinal));
-        left.into_iter().filter(|&ordinal| !needed(ordinal)).for_each(|ordinal| self.access.release(ordinal));
+        let mut kept = self.written.as_mut().is_some_and(|written| written.offer(attempt));
+        let page = self.page.as_mut().map(|(page, selection)| {
+            page.attempt(attempt);
+            selection
+        });
+        let mut left = Vec::new();
+        for selection in self.drawn.as_mut().into_iter().chain(page) {
+            let offer = selection.offer(attempt);
+            kept |= offer.kept;
+            left.extend(offer.left);
+        }
+        self.access.settle(attempt, kept);
+        left.into_iter()
+            .filter(|&ordinal| !self.needs(ordinal))
+            .for_each(|ordinal| self.access.release(ordinal));
     }
 
-    /// Writes the ladders, and the file of packets.
+    /// True if an output shows the attempt at this position of the input.
+    fn needs(&self, ordinal: u64) -> bool {
+        self.written.as_ref().is_some_and(|written| written.contains(ordinal))
+            || self.selections().any(|selection| selection.has(ordinal))
+    }
+
+    fn selections(&self) -> impl Iterator<Item = &Selection> {
+        self.drawn.iter().chain(self.page.iter().map(|(_, selection)| selection))
+    }
+
+    /// Writes the ladders, the file of packets, and the page.
     pub(super) fn write(
-        &self,
+        self,
         config: &AnalyseConfig,
         options: &ReportOptions,
-        summary: &Summary,
-        listeners: &Listeners,
+        (summary, listeners): (&Summary, &Listeners),
         output: &mut Output,
     ) -> anyhow::Result<()> {
+        let of_page: Vec<&Attempt> =
+            self.page.iter().flat_map(|(_, selection)| selection.attempts()).collect();
         let drawn = match (&self.drawn, config.ladders) {
             (Some(drawn), Some(asked)) => drawn.worst(asked.count),
             _ => Vec::new(),
         };
         let written = self.written.iter().flat_map(WrittenAttempts::attempts);
-        let mut attempts: Vec<&Attempt> = drawn.iter().copied().chain(written).collect();
+        let mut attempts: Vec<&Attempt> =
+            drawn.iter().copied().chain(written).chain(of_page.iter().copied()).collect();
         attempts.sort_by_key(|attempt| attempt.ordinal);
         attempts.dedup_by_key(|attempt| attempt.ordinal);
         let store = self.access.collect(&attempts, &limits(config))?;
         if let Some(asked) = config.ladders {
-            ladder::write(output, options, &ladders(&drawn, listeners, &store))?;
+            ladder::write(output, options, &ladders(drawn.iter().copied(), listeners, &store))?;
             if let Some(client) = asked.client.filter(|_| drawn.is_empty()) {
                 anyhow::bail!("--attempt {client}: no attempt of this client is in the input");
             }
@@ -124,8 +153,26 @@ impl Shown {
             write_packets(path, written, summary, listeners, &store)
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }
+        let of_page = ladders(of_page.into_iter(), listeners, &store);
+        if let (Some(path), Some((page, _))) = (&config.page, self.page) {
+            write_page(path, page, summary, listeners, &of_page)
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
         Ok(())
     }
+}
+
+/// Writes the page with these ladders to a file.
+fn write_page(
+    path: &Path,
+    page: PageReport,
+    summary: &Summary,
+    listeners: &Listeners,
+    ladders: &[Ladder],
+) -> io::Result<()> {
+    let mut file = Output::file(path)?;
+    page.write(&mut file, summary, listeners, ladders)?;
+    file.commit()
 }
 
 /// Writes the packets of these attempts to a pcapng file.
@@ -143,9 +190,14 @@ fn write_packets(
     file.commit()
 }
 
-fn ladders(attempts: &[&Attempt], listeners: &Listeners, store: &PacketStore) -> Vec<Ladder> {
+/// The ladders of these attempts, with their final causes.
+fn ladders<'a>(
+    attempts: impl Iterator<Item = &'a Attempt>,
+    listeners: &Listeners,
+    store: &PacketStore,
+) -> Vec<Ladder> {
     let infer = |attempt: &Attempt| Attempt { inference: listeners.infer(attempt), ..attempt.clone() };
-    attempts.iter().map(|attempt| Ladder::new(infer(attempt), store)).collect()
+    attempts.map(|attempt| Ladder::new(infer(attempt), store)).collect()
 }
 
 /// The way to the packets: files are read again, pipes and interfaces are recorded.

@@ -45,7 +45,7 @@ pub use hypotheses::{CauseGuide, cause_guides};
 pub use listeners::Listeners;
 pub use messages::{Ending, Meaning, Message, Sender, ending, messages};
 pub use scan::Scan;
-pub use schedule::RetrySchedule;
+pub use schedule::{LINUX_SYNACK_TIMES, RetrySchedule};
 pub use sightings::Sightings;
 pub use tally::{RetrySums, Tally};
 
@@ -119,6 +119,12 @@ impl Listener {
     #[must_use]
     pub fn problems(&self) -> u64 {
         self.verdicts.problems().saturating_sub(self.no_problem)
+    }
+
+    /// True if the listener has a cause or a problem, or its clients were kept waiting.
+    #[must_use]
+    pub fn is_notable(&self) -> bool {
+        self.cause.is_some() || self.problems() > 0 || self.late > 0
     }
 }
 

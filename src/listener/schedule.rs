@@ -5,7 +5,7 @@ use crate::packet::Span;
 
 /// Times at which Linux repeats a SYN-ACK, after the first: `TCP_TIMEOUT_INIT` doubled each time
 /// (`reqsk_timer_handler`), shown for the default `tcp_synack_retries` and some more.
-const LINUX: [Span; 7] = [
+pub const LINUX_SYNACK_TIMES: [Span; 7] = [
     Span::from_secs(1),
     Span::from_secs(3),
     Span::from_secs(7),
@@ -17,7 +17,7 @@ const LINUX: [Span; 7] = [
 
 /// Those that the default of `net.ipv4.tcp_synack_retries` allows, five. Fewer may also be a SYN queue under
 /// pressure, which cuts them short (`reqsk_timer_handler`).
-pub(super) const SYNACK_RETRIES: &[Span] = LINUX.split_at(5).0;
+pub(super) const SYNACK_RETRIES: &[Span] = LINUX_SYNACK_TIMES.split_at(5).0;
 
 /// Kernel timers fire late by up to an eighth of the time-out at these lengths (timer wheel levels).
 const LATE: f64 = 0.13;
@@ -26,7 +26,7 @@ const LATE: f64 = 0.13;
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Schedule {
     /// Series that ran out, by number of repeats; longer ones count in the last place.
-    ran_out: [u64; LINUX.len() + 1],
+    ran_out: [u64; LINUX_SYNACK_TIMES.len() + 1],
     longest: RetryTimes,
 }
 
@@ -52,11 +52,11 @@ impl Schedule {
         if self.longest.is_empty() {
             return None;
         }
-        let linux = self.longest.len() <= LINUX.len()
+        let linux = self.longest.len() <= LINUX_SYNACK_TIMES.len()
             && self
                 .longest
                 .iter()
-                .zip(LINUX)
+                .zip(LINUX_SYNACK_TIMES)
                 .map(|(at, due)| (at.as_secs_f64(), due.as_secs_f64()))
                 .all(|(at, due)| (due - 0.1..=due * (1.0 + LATE) + 0.1).contains(&at));
         let ended = |repeats: &u32| self.ran_out[*repeats as usize] > 0;

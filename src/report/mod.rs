@@ -11,6 +11,7 @@ pub mod ladder;
 mod ndjson;
 mod new_file;
 pub mod output;
+pub mod page;
 pub mod progress;
 pub mod queues;
 mod record;

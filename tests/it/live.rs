@@ -49,13 +49,18 @@ fn confirmed(capture: &Capture) -> Option<(Instant, Value)> {
 fn the_final_report_draws_the_packets_of_a_live_capture() {
     in_namespace(|| {
         sysctl("net.ipv4.tcp_abort_on_overflow", 1);
-        let capture = Capture::start(&["-i", "lo", "--ladder=1", "port", "7500"]);
+        let directory = tempfile::tempdir().unwrap();
+        let page = directory.path().join("page.html");
+        let page_option = format!("--report={}", page.display());
+        let capture = Capture::start(&["-i", "lo", "--ladder=1", &page_option, "-Z", "root", "port", "7500"]);
         let victim = listener("127.0.0.1:7500", 4);
         let clients = overflow_at_the_ack(&victim, 4, 3);
-        wait_for("a problem", || capture.stdout().contains("reset-after-ack"));
+        wait_for("an episode", || capture.stdout().contains("overflow"));
         let ended = capture.stop();
         assert!(ended.stdout.contains("SYN-ACK seq=0 ack=1"), "{ended}");
         assert!(ended.stdout.contains("RST without ACK flag"), "{ended}");
+        let page = fs::read_to_string(page).unwrap();
+        assert!(page.contains("RST without ACK flag"), "the page has the ladder, too");
         drop(clients);
     });
 }

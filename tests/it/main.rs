@@ -27,6 +27,7 @@ mod live;
 mod namespace;
 #[cfg(target_os = "linux")]
 mod netns;
+mod page;
 mod points;
 #[cfg(all(target_os = "linux", feature = "lab"))]
 mod race;

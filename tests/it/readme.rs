@@ -35,6 +35,7 @@ const ON_FILES: &[&str] = &[
     "hsanalyze --ladder capture.pcap",
     "hsanalyze --attempt 10.9.0.1:35374 capture.pcap",
     "hsanalyze --write problems.pcapng capture.pcap",
+    "hsanalyze --report report.html capture.pcap",
     "hsanalyze --format json -o report.json capture.pcap",
     "hsanalyze --fail-on problem capture.pcap",
     "hsanalyze size capture.pcap",

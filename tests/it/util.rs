@@ -216,9 +216,19 @@ pub(crate) fn require_tools(tools: &[&str]) -> bool {
         !std::env::split_paths(&path).chain(sbin).any(|dir| dir.join(tool).is_file())
     };
     let Some(tool) = tools.iter().find(missing) else { return true };
+    skip(tool, if SERVERS.contains(tool) { "servers" } else { "test" })
+}
+
+/// The same for a file that `scripts/setup test` puts in place.
+#[must_use]
+pub(crate) fn require_file(path: &Path, name: &str) -> bool {
+    path.is_file() || skip(name, "test")
+}
+
+/// Says that the test is skipped, since something is not installed.
+fn skip(what: &str, purpose: &str) -> bool {
     let test = thread::current().name().unwrap_or("a test").to_owned();
-    let purpose = if SERVERS.contains(tool) { "servers" } else { "test" };
-    let reason = format!("SKIPPED: {test}: {tool} is not installed; 'scripts/setup {purpose}' installs it");
+    let reason = format!("SKIPPED: {test}: {what} is not installed; 'scripts/setup {purpose}' installs it");
     assert!(std::env::var_os("CI").is_none(), "{reason}");
     // Not eprintln!, which the harness captures and shows of failing tests only.
     let mut stderr = io::stderr();

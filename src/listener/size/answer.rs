@@ -2,6 +2,7 @@
 
 use super::load::Load;
 use super::rate::{AcceptRate, Pace, Stretch, accept_rate, count_within, full_stretches, within};
+use super::series::Series;
 use super::simulate::{Model, Outcome, Service};
 use super::sockets::most_of_one;
 use crate::handshake::{Cause, Confidence};
@@ -41,6 +42,8 @@ pub struct Size {
     pub cookies: Cookies,
     /// The backlog, or why there is none.
     pub answer: Answer,
+    /// The load over time, where the accept rate was seen and the queue emptied.
+    pub series: Option<Series>,
 }
 
 /// `net.ipv4.tcp_syncookies` of the listener's host.
@@ -145,7 +148,9 @@ pub fn size(load: &Load) -> Size {
     let limit = limit(load, rough.as_ref());
     let accepts = accept_rate(load, &stretches, limit.map(|limit| limit.value));
     let answer = answer(load, &stretches, accepts.as_ref(), limit);
+    let series = accepts.as_ref().and_then(|accepts| Series::of(load, accepts.service(accepts.planned())));
     Size {
+        series,
         accepts,
         arrivals: arrival_rates(&load.arrivals),
         turned_away: load.turned_away.len() as u64,

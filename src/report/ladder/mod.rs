@@ -11,5 +11,6 @@ mod tests;
 mod text;
 
 pub use self::rows::Ladder;
+pub(super) use self::rows::{LadderRow, label};
 pub use self::selection::{LadderOptions, Selection};
 pub use self::text::write;

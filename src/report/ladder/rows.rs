@@ -5,7 +5,10 @@ use std::ops::Range;
 
 use crate::engine::packets::{KeptPacket, PacketStore};
 use crate::handshake::Attempt;
-use crate::listener::{Ending, Message, ending, messages};
+use crate::listener::{Ending, Meaning, Message, ending, messages};
+use crate::packet::Span;
+use crate::report::wording;
+use crate::words::number;
 
 /// The ladder of one attempt.
 #[derive(Debug, Clone)]
@@ -66,6 +69,20 @@ impl Ladder {
     }
 }
 
+impl Ladder {
+    /// Folded messages in words: their number and their times.
+    pub(in crate::report) fn folded(&self, places: &Range<usize>) -> String {
+        let folded = self.messages.get(places.clone()).unwrap_or_default();
+        let times: Vec<String> =
+            folded.iter().map(|message| time(message.at.since(self.attempt.start))).collect();
+        let at = match times.as_slice() {
+            [first, .., last] if times.len() > 8 => format!("from {first} to {last}"),
+            times => format!("at {}", times.join(", ")),
+        };
+        format!("... {} more of the same, {at}", number(folded.len() as u64))
+    }
+}
+
 /// The rows of these messages: long repetitions of one message, or of two in turn, are folded.
 fn fold(messages: &[Message]) -> Vec<LadderRow> {
     let alike = |a: usize, b: usize| match (messages.get(a), messages.get(b)) {
@@ -94,4 +111,26 @@ fn fold(messages: &[Message]) -> Vec<LadderRow> {
         at = end;
     }
     rows
+}
+
+/// Flags and relative numbers, as many as fit: `SYN-ACK seq=0 ack=1`.
+pub(in crate::report) fn label(message: &Message, room: usize) -> String {
+    let flags = wording::flags(message);
+    if matches!(message.meaning, Meaning::Icmp(_)) {
+        return flags;
+    }
+    let mut label = flags;
+    let ack = message.ack.map(|ack| format!("ack={ack}"));
+    let length = (message.payload > 0).then(|| format!("len={}", message.payload));
+    for part in [Some(format!("seq={}", message.seq)), ack, length].into_iter().flatten() {
+        if textwrap::core::display_width(&label) + 1 + textwrap::core::display_width(&part) <= room {
+            label.push_str(&format!(" {part}"));
+        }
+    }
+    label
+}
+
+/// A time in few columns: `1.03 s`.
+pub(in crate::report) fn time(span: Span) -> String {
+    if span.as_nanos() == 0 { "0 s".to_owned() } else { span.to_string() }
 }

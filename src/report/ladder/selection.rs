@@ -54,6 +54,12 @@ impl Selection {
         list.offer(attempt)
     }
 
+    /// True if the attempt at this position of the input is selected.
+    #[must_use]
+    pub fn has(&self, ordinal: u64) -> bool {
+        self.attempts().any(|attempt| attempt.ordinal == ordinal)
+    }
+
     /// All selected attempts.
     pub fn attempts(&self) -> impl Iterator<Item = &Attempt> {
         self.kept.values().flat_map(ListedAttempts::kept)

@@ -3,12 +3,11 @@
 use std::io::{self, Write};
 use std::ops::Range;
 
-use super::rows::{Ladder, LadderRow};
+use super::rows::{Ladder, LadderRow, label, time};
 use crate::listener::{Meaning, Message, Sender};
-use crate::packet::{Span, Timestamp};
+use crate::packet::Timestamp;
 use crate::report::text::{Emphasis, TextStyle, cause, columns, connect, pad, wrap};
 use crate::report::{ReportOptions, wording};
-use crate::words::{count, number};
 
 /// Columns of a time, `10.2 ms`, and a space.
 const TIME: usize = 8;
@@ -86,7 +85,7 @@ impl LadderWriter<'_> {
                     before = ladder.message(places.end - 1).map(|message| message.at).or(before);
                 }
                 LadderRow::LeftOut(packets) => {
-                    self.aside(out, &format!("... {} left out", count(*packets, "packet")))?;
+                    self.aside(out, &wording::left_out(*packets))?;
                 }
             }
         }
@@ -189,14 +188,7 @@ impl LadderWriter<'_> {
 
     /// Repetitions that are not shown one by one: their number and their times.
     fn folded(&self, out: &mut impl Write, ladder: &Ladder, places: &Range<usize>) -> io::Result<()> {
-        let folded = ladder.messages.get(places.clone()).unwrap_or_default();
-        let times: Vec<String> =
-            folded.iter().map(|message| time(message.at.since(ladder.attempt.start))).collect();
-        let at = match times.as_slice() {
-            [first, .., last] if times.len() > 8 => format!("from {first} to {last}"),
-            times => format!("at {}", times.join(", ")),
-        };
-        self.aside(out, &format!("... {} more of the same, {at}", number(folded.len() as u64)))
+        self.aside(out, &ladder.folded(places))
     }
 
     /// A remark that is no message.
@@ -260,26 +252,4 @@ impl LadderWriter<'_> {
             _ => None,
         }
     }
-}
-
-/// Flags and relative numbers, as many as fit: `SYN-ACK seq=0 ack=1`.
-fn label(message: &Message, room: usize) -> String {
-    let flags = wording::flags(message);
-    if matches!(message.meaning, Meaning::Icmp(_)) {
-        return flags;
-    }
-    let mut label = flags;
-    let ack = message.ack.map(|ack| format!("ack={ack}"));
-    let length = (message.payload > 0).then(|| format!("len={}", message.payload));
-    for part in [Some(format!("seq={}", message.seq)), ack, length].into_iter().flatten() {
-        if columns(&label) + 1 + columns(&part) <= room {
-            label.push_str(&format!(" {part}"));
-        }
-    }
-    label
-}
-
-/// A time in few columns: `1.03 s`.
-fn time(span: Span) -> String {
-    if span.as_nanos() == 0 { "0 s".to_owned() } else { span.to_string() }
 }

@@ -35,6 +35,11 @@ impl Clock {
         local.strftime(format).to_string()
     }
 
+    /// Microseconds since the epoch, as if local time were UTC.
+    pub(in crate::report) fn local_micros(&self, time: Timestamp) -> i64 {
+        time.as_nanos() / 1_000 + i64::from(self.local(time).offset().seconds()) * 1_000_000
+    }
+
     fn local(&self, time: Timestamp) -> ZonedDateTime {
         // Nanoseconds in 64 bits reach from 1677 to 2262, jiff from -9999 to 9999: it always fits.
         let time = jiff::Timestamp::from_nanosecond(i128::from(time.as_nanos())).unwrap_or_default();

@@ -30,7 +30,12 @@ pub(super) fn write(
     Ok(())
 }
 
-fn conclusion(style: &TextStyle<'_>, summary: &Summary, counts: &HeaderCounts) -> (Emphasis, String) {
+/// The conclusion, with how much it is to stand out.
+pub(in crate::report) fn conclusion(
+    style: &TextStyle<'_>,
+    summary: &Summary,
+    counts: &HeaderCounts,
+) -> (Emphasis, String) {
     if summary.verdicts.total() == 0 {
         return (Emphasis::Warning, no_attempts(summary));
     }

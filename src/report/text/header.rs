@@ -18,7 +18,7 @@ use crate::words::{count, number};
 
 /// Counts of attempts that the header needs beside their verdicts.
 #[derive(Clone, Debug, Default)]
-pub(super) struct HeaderCounts {
+pub(in crate::report) struct HeaderCounts {
     vantages: [u64; Vantage::COUNT],
     capture_cut: u64,
     one_sided: u64,
@@ -44,7 +44,7 @@ pub(super) struct HeaderCounts {
 const SLOW: Span = Span::from_secs(1);
 
 impl HeaderCounts {
-    pub(super) fn add(&mut self, attempt: &Attempt) {
+    pub(in crate::report) fn add(&mut self, attempt: &Attempt) {
         if let Some(vantage) = attempt.vantage {
             self.vantages[vantage as usize] += 1;
         }
@@ -107,7 +107,7 @@ impl HeaderCounts {
 
     /// The capture point, if three in four attempts agree: with hosts at different
     /// distances, no single place is right.
-    fn vantage(&self) -> Option<&'static str> {
+    pub(in crate::report) fn vantage(&self) -> Option<&'static str> {
         let total: u64 = self.vantages.iter().sum();
         let agreed = Vantage::iter()
             .find(|v| self.vantages[*v as usize] > 0 && self.vantages[*v as usize] >= total - total / 4)?;
@@ -121,7 +121,7 @@ impl HeaderCounts {
 }
 
 /// The earliest packet time of all captures.
-pub(super) fn first(summary: &Summary) -> Option<Timestamp> {
+pub(in crate::report) fn first(summary: &Summary) -> Option<Timestamp> {
     summary.captures.iter().filter_map(|capture| capture.first).min()
 }
 

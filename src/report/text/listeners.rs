@@ -18,11 +18,6 @@ use crate::words::{count, number, verb};
 /// Blocks written without `--all`: more would push the conclusion off the screen.
 const BLOCKS: usize = 10;
 
-/// True if the listener has a cause or a problem, or its clients were kept waiting.
-fn notable(listener: &Listener) -> bool {
-    listener.cause.is_some() || listener.problems() > 0 || listener.late > 0
-}
-
 /// Writes the blocks, worst first as the summary has them. `listed` are attempts to take an example
 /// of a retry schedule from.
 pub(super) fn write(
@@ -32,7 +27,7 @@ pub(super) fn write(
     listed: &[Attempt],
 ) -> io::Result<()> {
     let (bad, good): (Vec<&Listener>, Vec<&Listener>) =
-        summary.listeners.iter().partition(|listener| notable(listener));
+        summary.listeners.iter().partition(|listener| listener.is_notable());
     let (alone, folded): (Vec<&Listener>, Vec<&Listener>) =
         bad.iter().partition(|listener| listener.server.is_some());
     overview::write(out, style, &bad)?;
@@ -62,7 +57,7 @@ pub(super) fn write(
 pub(super) fn write_quiet(out: &mut impl Write, style: &TextStyle<'_>, summary: &Summary) -> io::Result<()> {
     for listener in &summary.listeners {
         // The kernel may know of an overflow that no attempt shows yet.
-        if notable(listener) && style.cause_emphasis(listener.cause) != Emphasis::Note {
+        if listener.is_notable() && style.cause_emphasis(listener.cause) != Emphasis::Note {
             write_headline(out, style, listener)?;
             write_diagnosis(out, style, listener)?;
         }
@@ -139,13 +134,7 @@ fn write_advice(
 
 /// `10.9.0.2:7777  ACCEPT QUEUE OVERFLOWS, tcp_abort_on_overflow=0 (likely)`.
 fn write_headline(out: &mut impl Write, style: &TextStyle<'_>, listener: &Listener) -> io::Result<()> {
-    let mut headline = wording::headline(listener).to_owned();
-    if let Some(abort) = listener.abort_on_overflow {
-        headline.push_str(&format!(", tcp_abort_on_overflow={}", u8::from(abort)));
-    }
-    if let Some(confidence) = listener.confidence {
-        headline.push_str(&format!(" ({})", confidence.name()));
-    }
+    let headline = wording::full_headline(listener);
     let server = wording::server_name(listener);
     let emphasis = style.cause_emphasis(listener.cause);
     let fits = columns(&server) + 2 + columns(&headline) <= style.width;

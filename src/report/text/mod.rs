@@ -20,7 +20,9 @@ mod worst;
 use std::io::{self, Write};
 
 pub(super) use self::attempts::{cause, connect};
-use self::header::HeaderCounts;
+pub(super) use self::clock::{Clock, length};
+pub(super) use self::conclusion::conclusion;
+pub(super) use self::header::{HeaderCounts, first};
 pub(super) use self::paint::Emphasis;
 pub use self::paint::wanted_by_environment;
 pub use self::stream::AttemptLines;

@@ -101,8 +101,20 @@ pub(in crate::report) const fn otherwise(cause: Cause) -> &'static str {
     }
 }
 
+/// A listener's headline with how sure it is: `ACCEPT QUEUE OVERFLOWS, tcp_abort_on_overflow=0 (likely)`.
+pub(in crate::report) fn full_headline(listener: &Listener) -> String {
+    let mut text = headline(listener).to_owned();
+    if let Some(abort) = listener.abort_on_overflow {
+        text.push_str(&format!(", tcp_abort_on_overflow={}", u8::from(abort)));
+    }
+    if let Some(confidence) = listener.confidence {
+        text.push_str(&format!(" ({})", confidence.name()));
+    }
+    text
+}
+
 /// The headline of a listener: its cause.
-pub(in crate::report) fn headline(listener: &Listener) -> &'static str {
+fn headline(listener: &Listener) -> &'static str {
     let possible = listener.confidence == Some(Confidence::Possible);
     match listener.cause {
         Some(Cause::AcceptQueueOverflow) if possible => "ACCEPT QUEUE MAY OVERFLOW",
@@ -152,4 +164,13 @@ pub(in crate::report) fn without_cause(listener: &Listener) -> Option<String> {
     let rest = listener.verdicts.problems().saturating_sub(explained);
     let text = format!("{}: the packets do not show why", count(rest, "attempt"));
     (rest > 0 && explained > 0).then_some(text)
+}
+
+/// The degrees of confidence, explained.
+pub(in crate::report) const fn confidence(confidence: Confidence) -> &'static str {
+    match confidence {
+        Confidence::Possible => "possible: the packets leave a common alternative",
+        Confidence::Likely => "likely: the packets leave no common alternative",
+        Confidence::Confirmed => "confirmed by the kernel's counters, or by a second capture",
+    }
 }

@@ -98,6 +98,11 @@ pub(in crate::report) fn ending(ending: Ending) -> String {
     }
 }
 
+/// Clause for packets that were not kept.
+pub(in crate::report) fn left_out(packets: u64) -> String {
+    format!("... {} left out", count(packets, "packet"))
+}
+
 /// Flags of a message as its name: `SYN-ACK`, `FIN-ACK`.
 pub(in crate::report) fn flags(message: &Message) -> String {
     if matches!(message.meaning, Meaning::Icmp(_)) {

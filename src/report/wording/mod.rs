@@ -15,12 +15,12 @@ mod messages;
 mod size;
 
 pub(super) use advice::advice;
-pub(super) use causes::{cause, episode, headline, other_cause, without_cause};
+pub(super) use causes::{cause, confidence, episode, full_headline, noun, other_cause, without_cause};
 pub(super) use clients::clients;
 pub(super) use delay::{by_distribution, by_range};
 pub(super) use diagnosis::{diagnosis, server_name};
 pub(super) use evidence::{evidence, icmp_name, listener_evidence, ruled_out};
 pub(super) use knob::backlog_setting;
 pub(super) use limit::{limit, protocol};
-pub(super) use messages::{attempt, ending, flags, message};
+pub(super) use messages::{attempt, ending, flags, left_out, message};
 pub(super) use size::{accept_rate, answer as size_answer, arrivals, rate, size};

@@ -1,0 +1,128 @@
+//! The report as one HTML page, for people who look rather than read, and send what they found to somebody else.
+//!
+//! Owns the page: its parts (`html.rs`), charts (`charts.rs`), the data that its script shows (`data.rs`), and the policy
+//! that keeps everything else out (`policy.rs`). The page is one file, which works from disk and needs no network. All
+//! text from a capture goes through maud's escaping or into JSON without `<`. Does not own any judgement or sentence:
+//! those are the other reports' (`wording`, `text`).
+
+mod charts;
+mod data;
+mod figures;
+mod html;
+mod policy;
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, Write};
+
+use self::figures::Figures;
+use super::ReportOptions;
+use super::ladder::Ladder;
+use super::text::{HeaderCounts, TextStyle, conclusion};
+use crate::engine::Summary;
+use crate::handshake::Attempt;
+use crate::listener::Listeners;
+
+/// Attempts that a page lists at most: a page of them takes about 10 MB, and opens in about a second.
+pub const MOST_ATTEMPTS: usize = 100_000;
+
+/// Attempts of each verdict whose ladders a page has.
+pub const LADDERS: usize = 100;
+
+/// Collects what the page will need of the attempts.
+#[derive(Debug)]
+pub struct PageReport {
+    options: ReportOptions,
+    counts: HeaderCounts,
+    figures: Figures,
+    listed: PageAttempts,
+}
+
+/// The attempts that a page lists, in bounded memory: problems before others, the first of each.
+#[derive(Debug)]
+struct PageAttempts {
+    most: usize,
+    problems: Vec<Attempt>,
+    others: Vec<Attempt>,
+    left_out: u64,
+}
+
+impl PageAttempts {
+    fn new(most: usize) -> Self {
+        Self { most, problems: Vec::new(), others: Vec::new(), left_out: 0 }
+    }
+
+    fn add(&mut self, attempt: &Attempt) {
+        let is_problem = attempt.verdict.is_problem();
+        if self.problems.len() + self.others.len() >= self.most {
+            self.left_out += 1;
+            if !is_problem || self.others.pop().is_none() {
+                return;
+            }
+        }
+        let list = if is_problem { &mut self.problems } else { &mut self.others };
+        list.push(attempt.clone());
+    }
+
+    /// The attempts in order of first packet, with their final causes; and how many are left out.
+    fn into_order(self, listeners: &Listeners) -> (Vec<Attempt>, u64) {
+        let mut attempts = self.problems;
+        attempts.extend(self.others);
+        attempts.sort_by_key(|attempt| attempt.ordinal);
+        attempts.iter_mut().for_each(|attempt| attempt.inference = listeners.infer(attempt));
+        (attempts, self.left_out)
+    }
+}
+
+impl PageReport {
+    /// An empty page. Of `options` it uses the time zone.
+    #[must_use]
+    pub fn new(options: ReportOptions) -> Self {
+        Self {
+            options: ReportOptions { colour: false, ..options },
+            counts: HeaderCounts::default(),
+            figures: Figures::default(),
+            listed: PageAttempts::new(MOST_ATTEMPTS),
+        }
+    }
+
+    /// Adds one attempt.
+    pub fn attempt(&mut self, attempt: &Attempt) {
+        self.counts.add(attempt);
+        self.figures.add(attempt);
+        self.listed.add(attempt);
+    }
+
+    /// Writes the page, with the ladders of some attempts.
+    ///
+    /// # Errors
+    ///
+    /// The errors of `out`.
+    pub fn write(
+        self,
+        out: &mut impl Write,
+        summary: &Summary,
+        listeners: &Listeners,
+        ladders: &[Ladder],
+    ) -> io::Result<()> {
+        let Self { options, counts, figures, listed } = self;
+        let (attempts, left_out) = listed.into_order(listeners);
+        let first = super::text::first(summary);
+        TextStyle::with(&options, first, |style| {
+            let (emphasis, sentence) = conclusion(style, summary, &counts);
+            let page = html::Page {
+                style,
+                summary,
+                conclusion: (emphasis, &sentence),
+                vantage: counts.vantage(),
+                figures: &figures,
+                listed: attempts.len(),
+                left_out,
+            };
+            out.write_all(page.before_data().into_string().as_bytes())?;
+            data::write(out, style.clock, summary, &attempts, ladders)?;
+            out.write_all(html::after_data().into_string().as_bytes())?;
+            out.flush()
+        })
+    }
+}
