@@ -29,7 +29,8 @@ fn weigh(case: &Case<'_>) -> Weight {
         return Weight::Excluded(evidence);
     }
     let burst = case.attempt.reset.and_then(|reset| case.own.closing.burst_at(reset));
-    if burst.is_some_and(|burst| burst.has_ages() && case.own.closing.has_aftermath(burst)) {
+    if burst.is_some_and(|burst| case.own.closing.is_closing(burst) && case.own.closing.has_aftermath(burst))
+    {
         return Weight::Excluded(Evidence::InClosingBurst);
     }
     let window_open = case.has(Fact::RstWindowOpen);

@@ -32,8 +32,17 @@ impl Case<'_> {
         self.attempt.verdict
     }
 
+    /// True if the attempt has the fact, and the listener's other attempts do not contradict it.
     pub(in crate::listener) fn has(&self, fact: Fact) -> bool {
-        self.attempt.facts.has(fact)
+        self.attempt.facts.has(fact) && !(fact == Fact::RstTooSoon && self.is_round_trip_stretched())
+    }
+
+    /// True if the SYN-ACK came late, compared with the listener's others, and the RST after the ACK is no sooner than
+    /// those allow.
+    fn is_round_trip_stretched(&self) -> bool {
+        let timing = &self.attempt.timing;
+        let known = self.own.least_round_trip.zip(timing.syn_to_synack).zip(timing.ack_to_rst);
+        known.is_some_and(|((least, own), reset)| own >= least.scaled(2, 1) && reset >= least.scaled(1, 4))
     }
 
     /// True if the capture was taken near the server: packets in it have reached the server, or come from it.

@@ -54,7 +54,7 @@ fn after_handshake(case: &Case<'_>) -> Weight {
         return Weight::proven(proofs);
     }
     let burst = case.attempt.reset.and_then(|reset| case.own.closing.burst_at(reset));
-    if burst.is_some_and(|burst| burst.has_ages()) {
+    if burst.is_some_and(|burst| case.own.closing.is_closing(burst)) {
         return Weight::Excluded(Evidence::InClosingBurst);
     }
     // A filter that reads the first data may copy TTL and window.

@@ -37,7 +37,7 @@ fn unserved(case: &Case<'_>) -> Weight {
     let Some(burst) = case.attempt.reset.and_then(|reset| case.own.closing.burst_at(reset)) else {
         return Weight::Silent;
     };
-    if !burst.has_ages() {
+    if !case.own.closing.is_closing(burst) {
         return Weight::Silent;
     }
     let aftermath = case.own.closing.has_aftermath(burst);
@@ -112,7 +112,8 @@ fn repeats_while_refused(case: &Case<'_>) -> Weight {
 /// The burst of a closing listener that a bare RST belongs to.
 pub(super) fn claims(case: &Case<'_>) -> Option<Evidence> {
     let burst = case.own.closing.burst_before(case.attempt.reset?)?;
-    let closing = burst.has_ages() && (!burst.later_served_first || case.own.closing.has_aftermath(burst));
+    let known = &case.own.closing;
+    let closing = known.is_closing(burst) && (!burst.later_served_first || known.has_aftermath(burst));
     closing.then_some(Evidence::ClosingBurst(burst.connections))
 }
 

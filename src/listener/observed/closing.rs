@@ -141,6 +141,14 @@ impl Closing {
         self.bursts.iter().filter(near).max_by_key(|burst| burst.connections)
     }
 
+    /// True if the burst is that of a closing listener, as far as it shows by itself: it ended connections of different
+    /// ages, or several at once that refusals or bare RSTs followed.
+    pub(in crate::listener) fn is_closing(&self, burst: &Burst) -> bool {
+        /// One or two that were just accepted may be reset together.
+        const SEVERAL: u32 = 3;
+        burst.has_ages() || burst.connections >= SEVERAL && self.has_aftermath(burst)
+    }
+
     /// True if refusals or bare RSTs follow the burst within [`AFTERMATH`].
     pub(in crate::listener) fn has_aftermath(&self, burst: &Burst) -> bool {
         let follows = |&at: &Timestamp| at >= burst.from && at.since(burst.to) <= AFTERMATH;

@@ -25,7 +25,7 @@ pub(super) use silence::Silence;
 pub(super) use sizes::{Sizes, is_large};
 
 use crate::handshake::{Attempt, Fact, System, Verdict};
-use crate::packet::Timestamp;
+use crate::packet::{Span, Timestamp};
 
 /// Facts of one listener.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -49,6 +49,8 @@ pub(super) struct Observed {
     /// SYNs with an optional feature that were answered, and retries without it that were.
     pub(super) feature_answered: u32,
     pub(super) feature_dropped: u32,
+    /// Shortest time from a SYN to the SYN-ACK that answered it.
+    pub(super) least_round_trip: Option<Span>,
     /// Attempts of which the server, or a client that went on, has shown that it answers.
     pub(super) answered: u64,
     /// Attempts that were answered at the first SYN.
@@ -86,6 +88,10 @@ impl Observed {
         self.answered += u64::from(answered);
         let prompt = facts.has(Fact::SynAckSeen) && attempt.retries.syn == 0;
         self.prompt += u64::from(prompt);
+        if let Some(round_trip) = attempt.timing.syn_to_synack.filter(|_| prompt) {
+            self.least_round_trip =
+                Some(self.least_round_trip.map_or(round_trip, |least| least.min(round_trip)));
+        }
         self.refused += u64::from(attempt.verdict == Verdict::Refused);
         if facts.has(Fact::SynAckSeen) {
             match attempt.synack.system() {
