@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use super::cause::Inference;
 use super::facts::{Fact, Facts};
 use super::history::History;
+use super::systems::{self, System};
 use super::traits::SynAckTraits;
 use super::verdict::{Connect, Reason, Unproven, Vantage, Verdict};
 use crate::packet::{Endpoint, FrameRef, IcmpError, Seq, Span, Timestamp};
@@ -90,6 +91,13 @@ pub struct Attempt {
 }
 
 impl Attempt {
+    /// The server's system, as its SYN-ACKs show it; `None` where they do not.
+    #[must_use]
+    pub fn system(&self) -> Option<System> {
+        let known = systems::system(self.synack);
+        known.filter(|&system| system != System::Linux || !systems::is_linear(&self.retry_at))
+    }
+
     /// True if the SYN has no retry and no SYN-ACK, and the client did not go on.
     #[must_use]
     pub fn is_lone_syn(&self) -> bool {

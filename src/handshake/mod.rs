@@ -17,6 +17,7 @@ mod finding;
 mod history;
 mod late;
 mod pending;
+mod systems;
 mod table;
 mod timeouts;
 mod tracker;
@@ -29,6 +30,7 @@ pub use cause::{Cause, Confidence, Evidence, EvidenceCode, EvidenceList, Inferen
 pub use facts::{Fact, Facts};
 pub use finding::{Finding, Order};
 pub use history::History;
+pub use systems::System;
 pub use tracker::{EvictionOrder, Offsets, Tracker, TrackerCounts};
-pub use traits::{SynAckTraits, System};
+pub use traits::SynAckTraits;
 pub use verdict::{Connect, Errno, Outcome, Reason, UnknownVerdict, Unproven, Vantage, Verdict};

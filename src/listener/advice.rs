@@ -5,7 +5,7 @@ use strum::IntoStaticStr;
 use super::diagnosis::Diagnosis;
 use super::record::Record;
 use super::totals::CauseTally;
-use crate::handshake::{Cause, Confidence, System, Verdict};
+use crate::handshake::{Cause, Confidence, EvidenceCode, System, Vantage, Verdict};
 
 /// A piece of advice for a listener: one thing to check or to fix, by [`Self::kind`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +54,10 @@ pub enum Advice {
     RaiseFreeBsdQueue,
     /// Look at the other system's listen queue and its limit.
     CheckAcceptsElsewhere,
+    /// Look at the listen queue of a server whose system the packets do not show.
+    CheckAcceptsAnywhere,
+    /// Accept faster, or raise the limit of the queue, whatever the system calls it.
+    AcceptFasterAnywhere,
     /// Look for a restart or reload at that time.
     CheckRestart,
     /// Let another socket take over what a reload would reset.
@@ -62,8 +66,10 @@ pub enum Advice {
     CheckConntrack,
     /// Look at the counters of the SYN queue.
     CheckSynQueueCounters,
-    /// Look at older connections of the ports, and counters of timestamps.
+    /// Look at the state of older connections of the ports, and at challenge ACKs.
     CheckOldConnections,
+    /// Look at older connections of the ports in TIME-WAIT, and counters of timestamps.
+    CheckTimeWait,
     /// Look at the rules that translate addresses on the way back.
     CheckNat,
     /// Look at where a balancer sends a repeated SYN.
@@ -119,10 +125,12 @@ impl Advice {
             | Self::CaptureOnClient
             | Self::CheckFreeBsdQueue
             | Self::CheckAcceptsElsewhere
+            | Self::CheckAcceptsAnywhere
             | Self::CheckRestart
             | Self::CheckConntrack
             | Self::CheckSynQueueCounters
             | Self::CheckOldConnections
+            | Self::CheckTimeWait
             | Self::CheckNat
             | Self::CheckBalancer
             | Self::CaptureBothEnds
@@ -138,6 +146,7 @@ impl Advice {
             | Self::UseCookies
             | Self::LeaveScans
             | Self::RaiseFreeBsdQueue
+            | Self::AcceptFasterAnywhere
             | Self::MigrateRequests
             | Self::ProbeMtu => AdviceKind::Fix,
         }
@@ -154,7 +163,7 @@ pub(super) fn advice(
 ) -> Vec<Advice> {
     let mut advice = match cause {
         Some(Cause::AcceptQueueOverflow) => of_overflow(record, tally),
-        Some(cause) => of_cause(cause, tally),
+        Some(cause) => of_cause(cause, record, tally),
         None => of_diagnosis(diagnosis, record),
     };
     if confidence == Some(Confidence::Possible) {
@@ -164,10 +173,13 @@ pub(super) fn advice(
 }
 
 fn of_overflow(record: &Record, tally: &CauseTally) -> Vec<Advice> {
-    match record.observed.foreign_system() {
+    // What the kernel counted here is Linux'.
+    let here = record.kernel.stats().map(|_| System::Linux);
+    match here.or_else(|| record.observed.system()) {
+        Some(System::Linux) => {}
         Some(System::FreeBsd) => return vec![Advice::CheckFreeBsdQueue, Advice::RaiseFreeBsdQueue],
         Some(_) => return vec![Advice::CheckAcceptsElsewhere],
-        None => {}
+        None => return vec![Advice::CheckAcceptsAnywhere, Advice::AcceptFasterAnywhere],
     }
     let mut advice = vec![Advice::CheckQueue, Advice::CheckOverflowCounters, Advice::AcceptFaster];
     if tally.verdicts.get(Verdict::ResetAfterAck) > 0 {
@@ -176,15 +188,18 @@ fn of_overflow(record: &Record, tally: &CauseTally) -> Vec<Advice> {
     advice
 }
 
-fn of_cause(cause: Cause, tally: &CauseTally) -> Vec<Advice> {
+fn of_cause(cause: Cause, record: &Record, tally: &CauseTally) -> Vec<Advice> {
     match cause {
         Cause::AcceptQueueOverflow => Vec::new(),
         Cause::DeferAccept => vec![Advice::DeferOnlyWhereClientsSendFirst],
         Cause::ListenerClosed => vec![Advice::CheckRestart, Advice::MigrateRequests],
         Cause::SynQueueOverflow => vec![Advice::CheckSynQueueCounters, Advice::UseCookies],
         Cause::SynLimited => vec![Advice::CheckConntrack],
-        Cause::OldConnection => vec![Advice::CheckOldConnections],
+        // The server answered with that connection's numbers, or it did not answer.
+        Cause::OldConnection if tally.has(EvidenceCode::OlderNumbers) => vec![Advice::CheckOldConnections],
+        Cause::OldConnection => vec![Advice::CheckTimeWait],
         Cause::NatMismatch => vec![Advice::CheckNat],
+        Cause::FirewallReset if is_near_server(record) => vec![Advice::CheckRejectRules],
         Cause::FirewallReset => vec![Advice::CaptureOnServer, Advice::CheckRejectRules],
         Cause::TwoAnswers => vec![Advice::CheckBalancer],
         Cause::SynLost | Cause::SynackLost | Cause::AckLost => vec![Advice::CaptureBothEnds],
@@ -201,6 +216,11 @@ fn of_cause(cause: Cause, tally: &CauseTally) -> Vec<Advice> {
         Cause::ClientGaveUp => vec![Advice::CheckClientTimeout],
         Cause::ApplicationReset => vec![Advice::CheckServerLog],
     }
+}
+
+/// True if the capture was taken near the server.
+fn is_near_server(record: &Record) -> bool {
+    matches!(record.vantage(), Some(Vantage::Server | Vantage::Local))
 }
 
 fn of_diagnosis(diagnosis: &Diagnosis, record: &Record) -> Vec<Advice> {

@@ -38,6 +38,11 @@ impl CauseTally {
         self.confirmed += other.confirmed;
     }
 
+    /// True if an attempt has evidence of this kind.
+    pub(super) fn has(&self, code: EvidenceCode) -> bool {
+        self.evidence.iter().any(|&(evidence, _)| EvidenceCode::from(evidence) == code)
+    }
+
     /// The highest confidence of its attempts.
     pub(super) fn confidence(&self) -> Option<Confidence> {
         self.surest.into_iter().max().flatten()

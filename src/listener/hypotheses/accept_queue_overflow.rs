@@ -1,7 +1,7 @@
 //! The listener's accept queue was full: rows A to F of DOMAIN §2.
 
 use super::{Case, Counted, Hypothesis, Support, Weight, defer_accept, listener_closed};
-use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, Verdict};
+use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, System, Verdict};
 use crate::packet::Span;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
@@ -33,9 +33,10 @@ fn weigh(case: &Case<'_>) -> Weight {
     }
 }
 
-/// `net.ipv4.tcp_abort_on_overflow`, if the attempt shows it and a Linux kernel answered.
+/// `net.ipv4.tcp_abort_on_overflow`, if the attempt shows it and a Linux kernel answered for sure.
 pub(super) fn setting(case: &Case<'_>) -> Option<bool> {
-    if !case.attempt.synack.may_be_linux() {
+    let linux = case.attempt.system() == Some(System::Linux) || case.kernel_history.stats().is_some();
+    if !linux {
         return None;
     }
     match case.verdict() {

@@ -59,7 +59,7 @@ fn treated_apart(case: &Case<'_>) -> Option<Evidence> {
     if prompt.is_some() && super::is_no_chance(between.silent, between.prompt) {
         return prompt;
     }
-    let linux = case.attempt.synack.system() == Some(System::Linux);
+    let linux = case.attempt.system() == Some(System::Linux);
     let answered = between.answered;
     if prompt.is_some()
         && linux

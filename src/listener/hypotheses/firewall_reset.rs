@@ -1,7 +1,7 @@
 //! Something on the path sent the RST (DOMAIN §3).
 
 use super::{Case, Hypothesis, Weight, counted};
-use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, Verdict};
+use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, System, Verdict};
 use crate::packet::Span;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
@@ -43,7 +43,8 @@ fn after_ack(case: &Case<'_>) -> Weight {
         return Weight::proven(proofs);
     }
     // `None` is longer than any repeat takes.
-    let due = if case.attempt.synack.may_be_linux() { REPEAT_DUE } else { REPEAT_DUE_ANYWHERE };
+    let linux = case.attempt.system() == Some(System::Linux);
+    let due = if linux { REPEAT_DUE } else { REPEAT_DUE_ANYWHERE };
     let silent = case.attempt.silence.is_none_or(|silence| silence >= due);
     if silent { Weight::Excluded(Evidence::NoSynAckAfterRst) } else { Weight::fits([]) }
 }

@@ -56,7 +56,7 @@ pub(super) struct Observed {
     /// Attempts that were answered at the first SYN.
     pub(super) prompt: u64,
     pub(super) refused: u64,
-    /// SYN-ACKs that Linux may have sent, and those of another known system.
+    /// Attempts whose SYN-ACK Linux has sent, and another known system of others.
     pub(super) linux: u64,
     pub(super) other_system: Option<System>,
     /// Attempts that were answered with other numbers, or from another address.
@@ -66,9 +66,9 @@ pub(super) struct Observed {
 }
 
 impl Observed {
-    /// The system of the listener, if all its SYN-ACKs are of one that is not Linux.
-    pub(super) fn foreign_system(&self) -> Option<System> {
-        self.other_system.filter(|_| self.linux == 0)
+    /// The system of the listener, if its SYN-ACKs show one; Linux, where one of several is.
+    pub(super) fn system(&self) -> Option<System> {
+        if self.linux > 0 { Some(System::Linux) } else { self.other_system }
     }
 
     /// Takes an attempt that shows an overflow, or looks stuck, before it is settled.
@@ -94,9 +94,10 @@ impl Observed {
         }
         self.refused += u64::from(attempt.verdict == Verdict::Refused);
         if facts.has(Fact::SynAckSeen) {
-            match attempt.synack.system() {
-                Some(System::Linux) | None => self.linux += 1,
-                other => self.other_system = other,
+            match attempt.system() {
+                Some(System::Linux) => self.linux += 1,
+                Some(other) => self.other_system = Some(other),
+                None => {}
             }
         }
         let odd = facts.has(Fact::ServerOutOfWindow) || attempt.answered_from.is_some();

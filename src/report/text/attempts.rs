@@ -193,15 +193,7 @@ pub(super) fn schedule(attempt: &Attempt) -> Option<(&'static str, String)> {
         ([], syn) => ("SYN", syn),
         (syn_ack, _) => ("SYN-ACK", syn_ack),
     };
-    let times: Vec<String> = times
-        .iter()
-        .map(|span| {
-            let seconds = span.as_secs_f64();
-            let digits = if seconds < 9.995 { 2 } else { 1 };
-            format!("{seconds:.digits$}")
-        })
-        .collect();
-    Some((what, format!("{} s", times.join(" "))))
+    Some((what, wording::retry_times(times)))
 }
 
 /// `accept-queue-overflow, tcp_abort_on_overflow=0 (likely)`.

@@ -20,7 +20,9 @@ pub(super) fn write(
     summary: &Summary,
     counts: &HeaderCounts,
 ) -> io::Result<()> {
-    if let [Listener { cause: Some(_), .. }] = summary.listeners.as_slice() {
+    if let [only] = summary.listeners.as_slice()
+        && (only.cause.is_some() || only.problems() > 0)
+    {
         return Ok(());
     }
     let (emphasis, text) = conclusion(style, summary, counts);

@@ -11,7 +11,7 @@ use super::style::TextStyle;
 use super::words::{columns, pad, wrap};
 use crate::engine::Summary;
 use crate::handshake::{Attempt, Verdict};
-use crate::listener::{Episode, Listener};
+use crate::listener::{Diagnosis, Episode, Listener};
 use crate::report::wording;
 use crate::words::{count, number, verb};
 
@@ -163,6 +163,8 @@ fn write_share(out: &mut impl Write, style: &TextStyle<'_>, listener: &Listener)
     let noun = if total == 1 { "attempt" } else { "attempts" };
     let what = match (bad, style.cause_emphasis(listener.cause)) {
         (0, _) => return Ok(()),
+        // The diagnosis above has the same numbers.
+        (_, _) if listener.diagnosis == Diagnosis::Unexplained => return Ok(()),
         (_, Emphasis::Note) => verb(bad, "was unusual", "were unusual"),
         _ => "went wrong",
     };

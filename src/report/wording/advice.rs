@@ -72,6 +72,12 @@ pub(in crate::report) fn advice(
         Advice::CheckAcceptsElsewhere => {
             "the listen queue of the server, which is not Linux, and how fast its program accepts"
         }
+        Advice::CheckAcceptsAnywhere => {
+            "the listen queue of the server, whose system the packets do not show, and how fast its program accepts"
+        }
+        Advice::AcceptFasterAnywhere => {
+            "accept() faster, or raise the backlog given to listen() and the system's limit for it"
+        }
         Advice::CheckRestart => {
             "the service's log and the age of its processes: was it restarted or reloaded then?"
         }
@@ -85,6 +91,12 @@ pub(in crate::report) fn advice(
             "nstat -az TcpExtTCPReqQFullDrop TcpExtListenDrops   (on the server, rising)"
         }
         Advice::CheckOldConnections => {
+            return on_port(
+                "-tan",
+                "on the server: older connections of these ports, and their state; nstat -az TcpExtTCPChallengeACK",
+            );
+        }
+        Advice::CheckTimeWait => {
             "ss -tan state time-wait; nstat -az TcpExtPAWSActive TcpExtTCPTimeWaitOverflow   (on the server)"
         }
         Advice::CheckNat => {

@@ -181,9 +181,14 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
         Cause::Filtered => format!(
             "{name} answered no client: {of} got nothing back. A filter drops the packets, the host is down, or its accept queue was full from before the capture."
         ),
-        Cause::SynFlood => format!(
-            "{of} to {name} were begun and never finished: a SYN flood, or answers that do not reach the clients."
-        ),
+        Cause::SynFlood => {
+            let or = match (possible, affected.get(Verdict::HalfOpen)) {
+                (false, _) => "",
+                (true, 0) => ", or one program that begins many connections",
+                (true, _) => ", or answers that do not reach the clients",
+            };
+            format!("{of} to {name} were begun and never finished: a SYN flood{or}.")
+        }
         Cause::SynScan if listener.scan.is_some() => {
             let client = listener.scan.map_or_else(String::new, |scan| scan.client.to_string());
             format!("{client} knocked at {name} and went on with none: a scan ({of}).")

@@ -404,12 +404,21 @@ fn kernel_figures(figures: &KernelFigures) -> String {
     )
 }
 
-/// `SYN-ACK repeats at 1.0 3.0 7.0 s: Linux's schedule, given up after 3: tcp_synack_retries=3`.
+/// Times of repeats: `1.01 3.03 7.07 15.2 31.3 s`.
+pub(in crate::report) fn retry_times(times: &[Span]) -> String {
+    let seconds = times.iter().map(|span| {
+        let seconds = span.as_secs_f64();
+        let digits = if seconds < 9.995 { 2 } else { 1 };
+        format!("{seconds:.digits$}")
+    });
+    format!("{} s", seconds.collect::<Vec<_>>().join(" "))
+}
+
+/// `SYN-ACKs were repeated on Linux's schedule, 1 3 7 s, given up after 3: tcp_synack_retries=3`.
 fn retry_schedule(schedule: &RetrySchedule) -> String {
-    let times: Vec<String> = schedule.at.iter().map(|at| format!("{:.1}", at.as_secs_f64())).collect();
-    let times = times.join(" ");
     if !schedule.linux {
-        return format!("SYN-ACK repeats at {times} s: not Linux's schedule of 1 3 7 15 31 s");
+        let times = retry_times(&schedule.at);
+        return format!("SYN-ACK repeats at {times}: not Linux's schedule of 1 3 7 15 31 s");
     }
     let given_up = match schedule.given_up {
         None => String::new(),
@@ -425,5 +434,8 @@ fn retry_schedule(schedule: &RetrySchedule) -> String {
             format!(", given up after {most}: tcp_synack_retries={most}{pressure}")
         }
     };
-    format!("SYN-ACK repeats at {times} s: Linux's schedule{given_up}")
+    // The times of an attempt are with that; here they would be another one's.
+    let due: Vec<String> =
+        (1..=schedule.at.len()).map(|repeat| ((1_u32 << repeat) - 1).to_string()).collect();
+    format!("SYN-ACKs were repeated on Linux's schedule, {} s{given_up}", due.join(" "))
 }

@@ -1,0 +1,171 @@
+//! Operating systems told by their SYN-ACKs: the order of options, the hop limit, the window. Unknown by default.
+//!
+//! Owns the table. Its sources are the systems' own code where it is public: Linux `tcp_synack_options` and
+//! `tcp_options_write` (net/ipv4/tcp_output.c); FreeBSD `syncache_respond` and `tcp_addoptions` (sys/netinet/tcp_syncache.c,
+//! tcp_output.c); OpenBSD `tcp_output` (sys/netinet/tcp_output.c); macOS `tcp_output` (xnu bsd/netinet/tcp_output.c). That of
+//! Windows is what its SYN-ACKs show (Microsoft publishes none). Orders that several systems have are in none of the rows, or
+//! in one whose window tells them apart.
+
+use super::traits::SynAckTraits;
+use crate::packet::OptionKind::{End, FastOpen, Mptcp, Mss, Noop, SackPermitted, Timestamps, WindowScale};
+use crate::packet::{OptionKind, OptionLayout, Span};
+
+/// A system that listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum System {
+    /// Linux.
+    Linux,
+    /// FreeBSD, and what is made of it.
+    FreeBsd,
+    /// OpenBSD.
+    OpenBsd,
+    /// macOS, iOS.
+    MacOs,
+    /// Windows.
+    Windows,
+}
+
+/// Window of a SYN-ACK, as far as it tells systems apart.
+#[derive(Debug, Clone, Copy)]
+enum Window {
+    /// It varies with the system's settings, and the order of options is the system's own.
+    Any,
+    /// The system's default.
+    Is(u16),
+    /// Not the default of another system with this order.
+    NotDefault,
+}
+
+/// Defaults of the systems but Linux, whose window is a multiple of the MSS.
+const DEFAULTS: [u16; 5] = [8_192, 16_384, 32_768, 65_535, 4_128];
+
+/// Traits of one system's SYN-ACKs.
+struct Signature {
+    system: System,
+    options: &'static [OptionKind],
+    /// Hop limit with which they leave.
+    hops: u8,
+    window: Window,
+}
+
+const fn of(system: System, hops: u8, window: Window, options: &'static [OptionKind]) -> Signature {
+    Signature { system, options, hops, window }
+}
+
+static KNOWN: [Signature; 21] = {
+    use System::{FreeBsd, Linux, MacOs, OpenBsd, Windows};
+    use Window::{Any, Is, NotDefault};
+    [
+        of(Linux, 64, Any, &[Mss, SackPermitted, Timestamps, Noop, WindowScale]),
+        of(Linux, 64, Any, &[Mss, SackPermitted, Timestamps, Noop, WindowScale, FastOpen]),
+        of(Linux, 64, Any, &[Mss, SackPermitted, Timestamps, Noop, WindowScale, Mptcp]),
+        of(Linux, 64, Any, &[Mss, SackPermitted, Timestamps, Noop, WindowScale, Noop, Noop]),
+        of(Linux, 64, Any, &[Mss, Noop, Noop, SackPermitted, Noop, WindowScale]),
+        of(Linux, 64, Any, &[Mss, Noop, Noop, Timestamps, Noop, WindowScale]),
+        of(Linux, 64, NotDefault, &[Mss, SackPermitted, Timestamps]),
+        of(Linux, 64, NotDefault, &[Mss, Noop, Noop, SackPermitted]),
+        of(Linux, 64, NotDefault, &[Mss, Noop, Noop, Timestamps]),
+        of(FreeBsd, 64, Is(65_535), &[Mss, Noop, WindowScale, SackPermitted, Timestamps]),
+        of(
+            OpenBsd,
+            64,
+            Is(16_384),
+            &[Mss, Noop, Noop, SackPermitted, Noop, WindowScale, Noop, Noop, Timestamps],
+        ),
+        of(OpenBsd, 64, Is(16_384), &[Mss, Noop, Noop, SackPermitted, Noop, Noop, Timestamps]),
+        of(OpenBsd, 64, Is(16_384), &[Mss, Noop, Noop, SackPermitted]),
+        of(MacOs, 64, Is(65_535), &[Mss, Noop, WindowScale, Noop, Noop, Timestamps, SackPermitted, End]),
+        of(MacOs, 64, Is(65_535), &[Mss, Noop, WindowScale, Noop, Noop, Timestamps, SackPermitted]),
+        of(Windows, 128, Any, &[Mss, Noop, WindowScale, Noop, Noop, SackPermitted]),
+        of(Windows, 128, Any, &[Mss, Noop, WindowScale, SackPermitted, Timestamps]),
+        of(Windows, 128, Any, &[Mss, Noop, WindowScale, Noop, Noop, Timestamps]),
+        of(Windows, 128, Any, &[Mss, Noop, WindowScale]),
+        of(Windows, 128, Any, &[Mss, Noop, Noop, SackPermitted]),
+        of(Windows, 128, Any, &[Mss, SackPermitted, Timestamps]),
+    ]
+};
+
+/// The system whose SYN-ACKs have these traits; `None` where none is known, or several are.
+pub(super) fn system(traits: SynAckTraits) -> Option<System> {
+    let mut fitting = KNOWN.iter().filter(|known| known.fits(traits)).map(|known| known.system);
+    let first = fitting.next()?;
+    fitting.all(|other| other == first).then_some(first)
+}
+
+/// True if SYN-ACK repeats come at equal gaps, as BSD systems begin to repeat (`tcp_syn_backoff`) and Linux, whose gaps
+/// double, never does.
+pub(super) fn is_linear(retry_at: &[Span]) -> bool {
+    match retry_at {
+        [first, second, third, ..] => {
+            let gaps = [second.minus(*first), third.minus(*second)];
+            gaps.into_iter().all(|gap| gap <= first.scaled(5, 4))
+        }
+        _ => false,
+    }
+}
+
+impl Signature {
+    fn fits(&self, traits: SynAckTraits) -> bool {
+        let window = match self.window {
+            Window::Any => true,
+            Window::Is(default) => traits.window == default,
+            Window::NotDefault => !DEFAULTS.contains(&traits.window),
+        };
+        window && first_hops(traits.ttl) == self.hops && OptionLayout::of(self.options) == traits.layout
+    }
+}
+
+/// The hop limit with which a packet left: the next of those that systems use.
+const fn first_hops(ttl: u8) -> u8 {
+    match ttl {
+        0..=64 => 64,
+        65..=128 => 128,
+        129..=255 => 255,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The kinds of options as they stand in a header.
+    fn told(ttl: u8, window: u16, kinds: &[u8]) -> Option<System> {
+        let layout = kinds.iter().fold(OptionLayout::UNKNOWN, |layout, &kind| layout.then(kind));
+        system(SynAckTraits { ttl, window, layout })
+    }
+
+    #[test]
+    fn systems_are_told_by_order_hops_and_window() {
+        assert_eq!(told(63, 65_160, &[2, 4, 8, 1, 3]), Some(System::Linux));
+        assert_eq!(told(52, 28_960, &[2, 1, 1, 4, 1, 3]), Some(System::Linux));
+        assert_eq!(told(60, 65_535, &[2, 1, 3, 4, 8]), Some(System::FreeBsd));
+        assert_eq!(told(120, 65_535, &[2, 1, 3, 4, 8]), Some(System::Windows), "the same order");
+        assert_eq!(told(116, 8_192, &[2, 1, 3, 1, 1, 4]), Some(System::Windows));
+        assert_eq!(told(55, 65_535, &[2, 1, 3, 1, 1, 8, 4, 0]), Some(System::MacOs));
+        assert_eq!(told(58, 16_384, &[2, 1, 1, 4]), Some(System::OpenBsd));
+        assert_eq!(told(58, 14_600, &[2, 1, 1, 4]), Some(System::Linux));
+    }
+
+    #[test]
+    fn what_several_systems_send_is_unknown() {
+        for (ttl, window, kinds) in [
+            (64, 65_535, &[2][..]),
+            (64, 29_200, &[]),
+            (64, 65_535, &[2, 1, 3, 4, 0]),
+            (64, 65_535, &[2, 1, 1, 8]),
+            (64, 32_768, &[2, 1, 1, 4]),
+            (255, 65_160, &[2, 4, 8, 1, 3]),
+            (64, 49_640, &[1, 1, 8, 2, 1, 3, 1, 1, 4]),
+            (64, 65_160, &[4, 2]),
+        ] {
+            assert_eq!(told(ttl, window, kinds), None, "{ttl} {window} {kinds:?}");
+        }
+    }
+
+    #[test]
+    fn equal_gaps_are_not_linux() {
+        let at = |seconds: &[i64]| seconds.iter().map(|&s| Span::from_secs(s)).collect::<Vec<_>>();
+        assert!(is_linear(&at(&[1, 2, 3])));
+        assert!(!is_linear(&at(&[1, 3, 7])) && !is_linear(&at(&[3, 9, 21])) && !is_linear(&at(&[1, 2])));
+    }
+}
