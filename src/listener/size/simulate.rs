@@ -4,8 +4,9 @@
 //! where arrivals and rates come from.
 //!
 //! The rules (DOMAIN §1, §2; `tcp_conn_request`, `tcp_check_req`): the queue is full when it holds more than the limit; a
-//! full queue drops SYNs and ignores ACKs (or resets, with `tcp_abort_on_overflow`); requests that wait for their ACK are
-//! bounded by the same limit, past which SYN cookies take over, or SYNs are dropped where cookies are off.
+//! full queue drops SYNs and ignores ACKs (or resets, with `tcp_abort_on_overflow`); the SYN queue, of
+//! requests that wait for their ACK, is full when it holds more than the same limit; then SYN cookies take over, or SYNs are
+//! dropped where cookies are off.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -188,7 +189,7 @@ impl<'a> Run<'a> {
     }
 
     fn syn(&mut self, now: Timestamp, client: usize, round: usize) {
-        let too_many = self.model.limit.is_some_and(|limit| self.requests >= limit.max(1));
+        let too_many = self.model.limit.is_some_and(|limit| self.requests > limit);
         if too_many && !self.model.cookies {
             self.outcome.syn_queue_drops += 1;
             return self.turn_away(now, client, round);

@@ -49,7 +49,7 @@ proptest! {
         let all = outcome.admitted + u64::from(waiting);
         prop_assert_eq!(outcome.accepted, all, "the application goes on until the queue is empty");
         prop_assert!(outcome.longest <= (limit + 1).max(waiting));
-        prop_assert!(cookies || outcome.most_requests <= limit.max(1));
+        prop_assert!(cookies || outcome.most_requests <= limit + 1);
         prop_assert!(outcome.late <= outcome.turned_away);
         prop_assert!(outcome.turned_away <= outcome.overflows + outcome.syn_queue_drops);
     }

@@ -4,7 +4,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use hsanalyze::capture::write_pcapng;
-use hsanalyze::lab::{AcceptPolicy, Replay};
+use hsanalyze::lab::{AcceptPolicy, LabClients, Replay, Setup};
+use hsanalyze::listener::size::{KnownQueue, Load, Service};
+use hsanalyze::packet::{Span, Timestamp};
+use hsanalyze::race::{Probe, WaitMode};
 use serde_json::Value;
 
 use crate::lab::lab_is_possible;
@@ -193,6 +196,39 @@ fn one_full_socket_of_several_is_named() {
         let found = Answered::of(&Replay { sockets: 4, others: AcceptPolicy::Answer, ..one }, &[]);
         assert_eq!(found.size["reason"], "one-of-several-sockets", "{}", found.text);
         found.assert_says("as if one of several sockets on the port (SO_REUSEPORT) were full");
+    });
+}
+
+/// Without cookies, of twenty SYNs at once the kernel keeps as many as the simulation.
+#[test]
+fn the_syn_queue_holds_as_many_as_the_simulation_says() {
+    const CLIENTS: usize = 20;
+    undisturbed("the_syn_queue_holds_as_many_as_the_simulation_says", || {
+        let clients = LabClients {
+            count: CLIENTS,
+            mode: WaitMode::Blocking,
+            timeout: millis(700),
+            send: 0,
+            watch: Duration::ZERO,
+            probe: Probe::SoError,
+        };
+        for backlog in [0, 1, 9] {
+            let setup = Setup { backlog, syncookies: 0, round_trip: millis(1), ..Setup::default() };
+            let held = setup.run(|experiment| {
+                let running = experiment.start_held(clients)?;
+                std::thread::sleep(millis(400));
+                let held = experiment.requests()?;
+                experiment.path().release().unwrap();
+                experiment.collect(running)?;
+                Ok(held)
+            });
+            let known = KnownQueue { cookies: Some(false), ..KnownQueue::default() };
+            let arrivals = vec![Timestamp::default(); CLIENTS];
+            let load = Load { arrivals, known, round_trip: Span::from_millis(1), ..Load::default() };
+            let stopped = Service { per_second: 0.0, batch: 1 };
+            let outcome = load.simulate(stopped, Some(backlog));
+            assert_eq!(held.unwrap().0, outcome.most_requests as usize, "backlog {backlog}");
+        }
     });
 }
 
