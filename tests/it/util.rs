@@ -203,8 +203,14 @@ pub(crate) fn captures() -> Vec<PathBuf> {
     paths
 }
 
-/// Servers that `scripts/setup servers` installs.
-const SERVERS: [&str; 3] = ["nginx", "redis-server", "haproxy"];
+/// The purpose of `scripts/setup` that installs a program.
+fn purpose_of(tool: &str) -> &'static str {
+    match tool {
+        "nginx" | "redis-server" | "haproxy" => "servers",
+        "chromium" => "browser",
+        _ => "test",
+    }
+}
 
 /// True if the named programs are there. Where one is not, says so past the test harness's capture of
 /// output, for the caller to return; where `CI` is set, fails: CI installs everything.
@@ -216,13 +222,13 @@ pub(crate) fn require_tools(tools: &[&str]) -> bool {
         !std::env::split_paths(&path).chain(sbin).any(|dir| dir.join(tool).is_file())
     };
     let Some(tool) = tools.iter().find(missing) else { return true };
-    skip(tool, if SERVERS.contains(tool) { "servers" } else { "test" })
+    skip(tool, purpose_of(tool))
 }
 
-/// The same for a file that `scripts/setup test` puts in place.
+/// The same for a file that `scripts/setup browser` puts in place.
 #[must_use]
 pub(crate) fn require_file(path: &Path, name: &str) -> bool {
-    path.is_file() || skip(name, "test")
+    path.is_file() || skip(name, "browser")
 }
 
 /// Says that the test is skipped, since something is not installed.
