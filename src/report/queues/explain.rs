@@ -134,7 +134,11 @@ fn waiting(row: &QueueRow<'_>, listed: bool) -> String {
         text += &format!(" in {sockets} queues");
     }
     if let (Some(shortest), Some(longest)) = (waiting.shortest(), waiting.longest()) {
-        text += &format!(", for {} to {} s", seconds(shortest), seconds(longest));
+        let (shortest, longest) = (seconds(shortest), seconds(longest));
+        text += &match shortest == longest {
+            true => format!(", for {longest} s"),
+            false => format!(", for {shortest} to {longest} s"),
+        };
     }
     if waiting.unread() > 0 {
         text += &format!("; {} sent data that nobody reads", waiting.unread());
