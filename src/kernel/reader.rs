@@ -3,9 +3,11 @@
 //! Sockets and files of `/proc` stay in the namespace where they were opened, also after the program has given up the
 //! privilege to enter it. They keep the namespace alive, so a reader must go when nobody else uses the namespace.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::diag::DiagSocket;
 use super::netns::{Netns, in_netns};
@@ -17,6 +19,10 @@ use crate::clock::now;
 
 /// The largest `fib_trie` that is read for addresses, in bytes: a router's has all its routes.
 const MOST_FIB: u64 = 4 << 20;
+
+/// Shortest interval between two readings of a table. The kernel walks all connections of the machine for each, even if
+/// the namespace has none: read every second, that was a fifth of what a busy live capture cost.
+const TABLE_INTERVAL: Duration = Duration::from_secs(3);
 
 /// The open descriptors of one namespace.
 pub(super) struct Reader {
@@ -34,8 +40,11 @@ enum ReaderSource {
     /// Sockets of netlink.
     Netlink(DiagSocket, AddressSocket),
     /// `/proc/PID/net/tcp`, for namespaces that may not be entered: limits and drops are not known.
-    Table { fib_trie: Option<ProcFile>, if_inet6: Option<ProcFile> },
+    Table { fib_trie: Option<ProcFile>, if_inet6: Option<ProcFile>, latest: RefCell<Option<TableSockets>> },
 }
+
+/// The sockets of a table, and when they were read.
+type TableSockets = (Instant, Vec<ListenSocket>);
 
 impl Reader {
     /// Opens the calling thread's namespace.
@@ -63,6 +72,7 @@ impl Reader {
                 let source = ReaderSource::Table {
                     fib_trie: ProcFile::open(fib_trie).ok(),
                     if_inet6: ProcFile::open(if_inet6).ok(),
+                    latest: RefCell::default(),
                 };
                 Self::of_files(&net, source, false)
             }
@@ -103,9 +113,15 @@ impl Reader {
     fn listen_sockets(&self) -> Result<Vec<ListenSocket>, KernelError> {
         match &self.source {
             ReaderSource::Netlink(diag, _) => diag.listen_sockets(),
-            ReaderSource::Table { .. } => {
+            ReaderSource::Table { latest, .. } => {
+                if let Some((at, sockets)) = &*latest.borrow()
+                    && at.elapsed() < TABLE_INTERVAL
+                {
+                    return Ok(sockets.clone());
+                }
                 let mut sockets = Vec::new();
                 self.tables(|table| sockets.extend(table::listen_sockets(table)))?;
+                *latest.borrow_mut() = Some((Instant::now(), sockets.clone()));
                 Ok(sockets)
             }
         }
@@ -148,7 +164,7 @@ impl Reader {
             ReaderSource::Netlink(_, addresses) => {
                 addresses.addresses().unwrap_or_default().into_iter().collect()
             }
-            ReaderSource::Table { fib_trie, if_inet6 } => {
+            ReaderSource::Table { fib_trie, if_inet6, .. } => {
                 let text = |file: &Option<ProcFile>| {
                     file.as_ref().and_then(|file| file.read_at_most(MOST_FIB).ok()).unwrap_or_default()
                 };

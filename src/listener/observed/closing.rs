@@ -32,6 +32,8 @@ pub(in crate::listener) struct Closing {
     bursts: Vec<Burst>,
     /// Times of bare RSTs that answered an ACK or first data.
     bare: Vec<Timestamp>,
+    /// The earliest and the latest of them.
+    bare_span: Option<(Timestamp, Timestamp)>,
     /// Times of refusals.
     refused: Vec<Timestamp>,
     /// Times at which served connections finished their handshake, each with the time by which the connection was
@@ -60,9 +62,9 @@ impl Closing {
         let facts = attempt.facts;
         match (attempt.verdict, attempt.acked, attempt.reset) {
             (Verdict::Refused, _, _) => push(&mut self.refused, attempt.start),
-            (Verdict::ResetAfterAck, _, Some(reset)) => push(&mut self.bare, reset),
+            (Verdict::ResetAfterAck, _, Some(reset)) => self.see_bare(reset),
             (Verdict::AckIgnored, _, Some(reset)) if !facts.has(Fact::ResetUnserved) => {
-                push(&mut self.bare, reset);
+                self.see_bare(reset);
             }
             (Verdict::Completed | Verdict::CompletedLate, Some(acked), Some(reset))
                 if facts.has(Fact::ResetUnserved) && !facts.has(Fact::ClientClosedFirst) =>
@@ -141,6 +143,14 @@ impl Closing {
         self.bursts.iter().filter(near).max_by_key(|burst| burst.connections)
     }
 
+    fn see_bare(&mut self, reset: Timestamp) {
+        if self.bare.len() < TIMES {
+            self.bare.push(reset);
+            let (first, last) = self.bare_span.unwrap_or((reset, reset));
+            self.bare_span = Some((first.min(reset), last.max(reset)));
+        }
+    }
+
     /// True if the burst is that of a closing listener, as far as it shows by itself: it ended connections of different
     /// ages, or several at once that refusals or bare RSTs followed.
     pub(in crate::listener) fn is_closing(&self, burst: &Burst) -> bool {
@@ -163,9 +173,7 @@ impl Closing {
     /// True if bare RSTs came more than two round trips apart, and a connection that was served or stayed alive
     /// finished its handshake between them.
     pub(in crate::listener) fn resets_apart(&self, round_trip: Span) -> bool {
-        let (Some(&first), Some(&last)) = (self.bare.iter().min(), self.bare.iter().max()) else {
-            return false;
-        };
+        let Some((first, last)) = self.bare_span else { return false };
         let apart = last.since(first) > round_trip.scaled(2, 1).plus(INSTANT);
         let between = |&(acked, _): &(Timestamp, Timestamp)| first < acked && acked < last;
         apart && self.served.iter().chain(&self.idle).any(between)
