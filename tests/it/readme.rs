@@ -26,6 +26,19 @@ fn commands() -> BTreeSet<String> {
     commands.map(|line| line.split("  #").next().unwrap_or(line).trim_end().to_owned()).collect()
 }
 
+#[test]
+fn the_links_of_both_readmes_lead_to_files() {
+    for name in ["README.md", "README.zh-CN.md"] {
+        let text = page(name);
+        let links: Vec<&str> = text.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect();
+        assert!(links.iter().any(|link| link.ends_with(".png")), "{name} has no picture");
+        for link in links {
+            let path = link.split('#').next().unwrap();
+            assert!(link.starts_with("https://") || root().join(path).exists(), "{name}: {link}");
+        }
+    }
+}
+
 /// Commands of the README by how they are run here.
 const ON_FILES: &[&str] = &[
     "hsanalyze capture.pcap",
