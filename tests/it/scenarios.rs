@@ -71,6 +71,26 @@ fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/scenarios")
 }
 
+/// The captures of all scenarios, written anew, each with the arguments that it is analysed with.
+pub(crate) fn captures() -> Vec<(PathBuf, Vec<String>)> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("scenarios-all");
+    fs::create_dir_all(&folder).expect("a directory for the captures");
+    let mut captures = Vec::new();
+    for file in fs::read_dir(directory()).unwrap().map(|entry| entry.unwrap().path()) {
+        if file.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        let suite: Suite = toml::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+        for (index, scenario) in suite.scenario.into_iter().enumerate() {
+            let stem = file.file_stem().unwrap().to_string_lossy();
+            let capture = folder.join(format!("{stem}-{index:03}.pcap"));
+            fs::write(&capture, build::pcap(&build::frames(&scenario).unwrap())).unwrap();
+            captures.push((capture, scenario.args));
+        }
+    }
+    captures
+}
+
 fn run_suite(name: &str) {
     let file = directory().join(format!("{name}.toml"));
     let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
