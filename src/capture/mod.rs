@@ -4,6 +4,7 @@
 //! frame (`packet`).
 
 mod captures;
+mod clock_shift;
 mod damage;
 mod device;
 mod file;
@@ -30,6 +31,7 @@ mod window;
 mod tests;
 
 pub use captures::{CaptureOptions, Captures};
+pub use clock_shift::ClockShift;
 pub use device::{Device, devices};
 pub use filter::{Filter, FilterError};
 pub use libpcap::libpcap_version;
@@ -39,6 +41,5 @@ pub(crate) use open::stdin;
 pub use open::{OpenError, OpenReason};
 pub use options::{LiveOptions, TimeSource, UnknownTimeSource};
 pub use pcapng_writer::{PcapngWriter, write_pcapng};
-pub use points::ClockShift;
 pub use save::{Rotation, Saver};
 pub use source::{CaptureFormat, CaptureInfo, Source, SourceStatus};

@@ -9,23 +9,10 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
 
+use super::clock_shift::ClockShift;
 use super::file::Capture;
 use super::walk::{Stop, Walk};
 use crate::packet::{self, Direction, Flags, FlowHasher, Frame, Frames, Packet, Segment, Span, Timestamp};
-
-/// Difference between the clock of a capture and that of another, by the segments that both hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ClockShift {
-    /// Time that is added to each of its times.
-    pub by: Span,
-    /// Largest error: the time that a packet takes between the two points. `None` if only one direction is known, so that it
-    /// is a part of the difference.
-    pub error: Option<Span>,
-    /// SYNs that both hold.
-    pub syns: u64,
-    /// Index of the capture whose clock counts.
-    pub reference: u16,
-}
 
 /// Result of the first look.
 #[derive(Debug, Clone, Default)]
@@ -78,7 +65,7 @@ pub(super) fn look(paths: &[impl AsRef<OsStr>]) -> FirstLook {
         }
     }
     let within = samples.iter().find_map(|sample| sample.repeats.offset());
-    // Without timestamps a retransmission is told from a duplicate by its time alone: no timer is shorter.
+    // Without timestamps a retransmission and a duplicate differ by their times alone: no timer is shorter.
     let way = way.filter(|&way| way < SHORTEST_TIMER);
     FirstLook { shifts, duplicates_after: within.or(way) }
 }

@@ -1,6 +1,6 @@
 //! The interface of everything that frames come from.
 
-use super::points::ClockShift;
+use super::clock_shift::ClockShift;
 use crate::packet::{Frames, LinkType, Span, Timestamp};
 
 /// Yields frames in time order: files, standard input, an interface.

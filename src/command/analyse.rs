@@ -2,7 +2,6 @@
 
 use std::fs::{self, Metadata};
 use std::io::{self, IsTerminal, Write};
-use std::num::NonZeroUsize;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +14,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
-use super::fail_on::{Condition, Judgement, judge};
+pub use super::config::AnalyseConfig;
+use super::fail_on::{Judgement, judge};
 use super::outputs::Outputs;
 use super::{Status, raise_descriptor_limit, wanted};
 use crate::capture::{self, CaptureInfo, CaptureOptions, Captures, OpenReason, Source};
@@ -24,47 +24,9 @@ use crate::engine::{self, AnalysisOptions, Sink, Summary};
 use crate::listener::Listeners;
 use crate::packet::{Frames, Span, Timestamp};
 use crate::printable::printable;
-use crate::report::ladder::LadderOptions;
 use crate::report::output::Output;
 use crate::report::progress::ReadingBar;
-use crate::report::{
-    ColourChoice, ReportFormat, ReportOptions, Verbosity, VerdictSet, local_zone, unicode_locale,
-};
-
-/// Configuration of an analysis and of its report.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AnalyseConfig {
-    /// At least one, but for a live capture; `-` is standard input, at most once.
-    pub files: Vec<PathBuf>,
-    /// The command that the only file may be a typing error for.
-    pub similar_command: Option<&'static str>,
-    /// A BPF filter expression, not compiled yet.
-    pub filter: Option<String>,
-    /// The output format.
-    pub format: ReportFormat,
-    /// Destination of the results; standard output when `None`.
-    pub output: Option<PathBuf>,
-    /// Text: list all attempts.
-    pub all: bool,
-    /// List only attempts with these verdicts.
-    pub verdicts: Option<VerdictSet>,
-    /// Exit with status 1 when one of these is met.
-    pub fail_on: Vec<Condition>,
-    /// Text: the attempts to show as message diagrams.
-    pub ladders: Option<LadderOptions>,
-    /// File for the HTML page.
-    pub page: Option<PathBuf>,
-    /// File for the packets of the problem attempts, or of all with `all`.
-    pub packets: Option<PathBuf>,
-    /// Use of colour.
-    pub colour: ColourChoice,
-    /// Length of the text.
-    pub verbosity: Verbosity,
-    /// Threads; as many as there are free processors when `None`.
-    pub threads: Option<NonZeroUsize>,
-    /// Undecided attempts to hold at most.
-    pub max_attempts: NonZeroUsize,
-}
+use crate::report::{ReportOptions, Verbosity, local_zone, unicode_locale};
 
 /// Analyses the captures that the configuration names, and writes the report.
 ///

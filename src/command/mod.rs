@@ -1,6 +1,7 @@
 //! The commands: they wire arguments, engine and reports together, and decide nothing else.
 
 pub mod analyse;
+mod config;
 mod fail_on;
 #[cfg(all(target_os = "linux", feature = "lab"))]
 pub mod lab;

@@ -67,7 +67,7 @@ pub(super) fn deadline(attempt: &Pending, at: Timestamp) -> Timestamp {
     last.plus(wait)
 }
 
-/// Wait for an established attempt, which is settled once the server has spoken.
+/// Wait for an established attempt, which is settled once the server has sent data or FIN.
 fn established_wait(attempt: &Pending) -> Span {
     let facts = attempt.facts;
     if facts.has_any(Facts::of(&[Fact::ApplicationReset, Fact::ResetUnserved])) {

@@ -26,6 +26,7 @@ mod scan;
 mod schedule;
 mod sightings;
 pub mod size;
+mod sole_client;
 mod tally;
 #[cfg(test)]
 mod tests;

@@ -4,9 +4,9 @@ use strum::{EnumCount, IntoEnumIterator};
 
 use super::kernel_history::KernelHistory;
 use super::observed::Observed;
-use super::scan::SoleClient;
 use super::schedule::Schedule;
 use super::size::BoundedLoad;
+use super::sole_client::SoleClient;
 use super::tally::{RetrySums, Tally};
 use super::times::Times;
 use super::totals::Totals;

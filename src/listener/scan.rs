@@ -9,8 +9,9 @@ use indexmap::IndexMap;
 use super::Listener;
 use super::conclude::conclude;
 use super::record::Record;
+use super::sole_client::SoleClient;
 use super::totals::Totals;
-use crate::handshake::{Attempt, Cause};
+use crate::handshake::Cause;
 use crate::packet::{Endpoint, Timestamp};
 
 /// One client's scan of many listeners, which are summed up as one.
@@ -22,27 +23,6 @@ pub struct Scan {
     pub host: Option<IpAddr>,
     /// Number of addresses and ports that it knocked at, and that nobody else used.
     pub servers: u64,
-}
-
-/// The client of all of a listener's attempts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum SoleClient {
-    /// No attempt yet.
-    #[default]
-    None,
-    One(IpAddr),
-    Several,
-}
-
-impl SoleClient {
-    pub(super) fn see(&mut self, attempt: &Attempt) {
-        let client = attempt.client.ip();
-        *self = match *self {
-            Self::None => Self::One(client),
-            Self::One(known) if known == client => Self::One(client),
-            Self::One(_) | Self::Several => Self::Several,
-        };
-    }
 }
 
 /// Scans by client.

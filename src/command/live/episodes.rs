@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use super::kernel::KernelPoller;
+use super::kernel::{KernelPoller, Overflow};
 use crate::clock;
 use crate::handshake::{Attempt, Cause, Confidence, Verdict};
 use crate::kernel::NetnsId;
@@ -83,17 +83,6 @@ impl Problem {
             .listener_of(self.server)
             .map_or(Place::Server(self.server), |(netns, local)| Place::Listener(netns, local))
     }
-}
-
-/// A listener of this machine whose queue overflowed between the last two snapshots, or is still full.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Overflow {
-    pub(super) netns: NetnsId,
-    pub(super) local: SocketAddr,
-    pub(super) from: Timestamp,
-    pub(super) until: Timestamp,
-    /// False if its queue is still full, and nothing was dropped.
-    pub(super) dropped: bool,
 }
 
 /// An episode that is not over.

@@ -4,17 +4,27 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::episodes::Overflow;
 use crate::kernel::{
     KernelError, KernelStats, Monitor, NetnsChoice, NetnsId, Owners, SegmentEvent, SegmentEventKind,
     SegmentEvents, WatchedListener, WatchedNetns, owners,
 };
 use crate::listener::{KernelDrop, Listeners};
-use crate::packet::{Endpoint, Span};
+use crate::packet::{Endpoint, Span, Timestamp};
 use crate::words::{count, number};
 
 /// Shortest interval between two searches for the owners of new sockets: each looks at the files of every process.
 const LOOK_UP: Duration = Duration::from_secs(10);
+
+/// A listener of this machine whose queue overflowed between the last two snapshots, or is still full.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Overflow {
+    pub(super) netns: NetnsId,
+    pub(super) local: SocketAddr,
+    pub(super) from: Timestamp,
+    pub(super) until: Timestamp,
+    /// False if its queue is still full, and nothing was dropped.
+    pub(super) dropped: bool,
+}
 
 /// The kernel's figures since the capture began. Nothing where the kernel cannot be read.
 pub(super) struct KernelPoller {
@@ -325,7 +335,7 @@ mod tests {
     use super::*;
     use crate::handshake::Finding;
     use crate::kernel::DropReason;
-    use crate::packet::{Flags, Seq, Timestamp};
+    use crate::packet::{Flags, Seq};
     use crate::report::samples;
 
     #[test]

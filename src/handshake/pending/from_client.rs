@@ -13,7 +13,7 @@ impl Pending {
             None => self.take_syn(segment),
         }
         match self.phase {
-            // The server has spoken already; see `on_proof`.
+            // The server has sent data already; see `on_proof`.
             Phase::SynReceived if self.facts.has(Fact::Established) && self.syn_payload == 0 => {
                 Phase::Established
             }

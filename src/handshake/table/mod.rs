@@ -148,7 +148,7 @@ impl<T> Table<T> {
         }
     }
 
-    /// What is probably known of a flow, told by its hash alone, without touching the entry.
+    /// Probable state of a flow, by its hash alone, without loading the entry.
     #[inline(always)]
     pub(super) fn guess(&self, hash: u64) -> Cell {
         self.index.guess(hash)

@@ -115,7 +115,7 @@ impl Weight {
 /// A cause and how it is weighed. The texts are the table in `docs/CAUSES.md`.
 pub(super) struct Hypothesis {
     pub(super) cause: Cause,
-    /// The attempts that it explains, and the facts by which it is told.
+    /// The attempts that it explains, and the facts that show it.
     pub(super) shown_by: &'static str,
     /// What else looks the same.
     pub(super) looks_like: &'static str,
@@ -151,7 +151,7 @@ pub struct CauseGuide {
     pub example: &'static str,
 }
 
-/// All causes, as they are told from one another.
+/// All causes.
 pub fn cause_guides() -> impl Iterator<Item = CauseGuide> {
     ALL.iter().map(|hypothesis| {
         let Hypothesis { cause, shown_by, looks_like, excluded_by, surest, confirmed_by, example, .. } =
@@ -292,7 +292,7 @@ pub(super) fn infer(case: &Case<'_>) -> Inference {
             Outcome::LeftUnlessExplained(one) => counted = Some(one),
         }
     }
-    // Loss and filters are told by silence alone, which the kernel's count explains better.
+    // Loss and filters show by silence alone, which the kernel's count explains better.
     let by_silence = |one: &Explanation| matches!(one.cause, Cause::Filtered | Cause::SynLost);
     if left.iter().all(by_silence) || !is_ahead(&mut left) {
         left.extend(counted);

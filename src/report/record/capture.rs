@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 use strum::{EnumCount, IntoEnumIterator};
 
-use super::listener::VerdictCounts;
+use super::verdict_counts::VerdictCounts;
 use super::{Rfc3339, SCHEMA, Shown, ShownList, StatementRecord, TOOL};
 use crate::capture::{CaptureFormat, CaptureInfo};
 use crate::engine::{Limit, PacketCounts, Summary, Undecoded};

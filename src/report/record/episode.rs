@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::kernel::KernelRecord;
-use super::listener::VerdictCounts;
+use super::verdict_counts::VerdictCounts;
 use super::{Rfc3339, Shown};
 use crate::handshake::{Cause, Confidence};
 use crate::listener::{Episode, EpisodeReport};

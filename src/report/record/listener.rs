@@ -3,16 +3,16 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use serde::{Serialize, Serializer};
-use strum::IntoEnumIterator;
+use serde::Serialize;
 
 use super::attempt::RetriesRecord;
 use super::episode::EpisodeRecord;
 use super::kernel::KernelRecord;
 use super::size::SizeRecord;
+use super::verdict_counts::VerdictCounts;
 use super::{Rfc3339, Seconds, Shown, StatementRecord, sysctl};
-use crate::handshake::{Cause, Confidence, Verdict};
-use crate::listener::{Clients, Listener, ListenerEvidence, Percentiles, Scan, Tally};
+use crate::handshake::{Cause, Confidence};
+use crate::listener::{Clients, Listener, ListenerEvidence, Percentiles, Scan};
 use crate::packet::Endpoint;
 use crate::report::{display_filter, wording};
 
@@ -137,14 +137,5 @@ struct PercentilesRecord {
 impl From<Percentiles> for PercentilesRecord {
     fn from(Percentiles { p50, p90, p99, max }: Percentiles) -> Self {
         Self { p50: p50.into(), p90: p90.into(), p99: p99.into(), max: max.into() }
-    }
-}
-
-/// Attempts by verdict, zeros included.
-pub(in crate::report) struct VerdictCounts<'a>(pub(super) &'a Tally);
-
-impl Serialize for VerdictCounts<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(Verdict::iter().map(|verdict| (verdict.name(), self.0.get(verdict))))
     }
 }

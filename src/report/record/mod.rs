@@ -13,6 +13,7 @@ mod listener;
 mod queues;
 mod race;
 mod size;
+mod verdict_counts;
 
 use std::borrow::Cow;
 use std::fmt::{self, Display};

@@ -92,7 +92,8 @@ pub(in crate::report) fn attempt(attempt: &Attempt) -> String {
 pub(in crate::report) fn ending(ending: Ending) -> String {
     match ending {
         Ending::RequestExpired => {
-            "no further SYN-ACK: the server has forgotten the request, and the client is not told".to_owned()
+            "no further SYN-ACK: the server has forgotten the request, and does not tell the client"
+                .to_owned()
         }
         Ending::Silent(span) => format!("nothing more in the {span} to the end of the capture"),
     }

@@ -1,0 +1,43 @@
+//! Configuration of an analysis and of its report.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use super::fail_on::Condition;
+use crate::report::ladder::LadderOptions;
+use crate::report::{ColourChoice, ReportFormat, Verbosity, VerdictSet};
+
+/// Configuration of an analysis and of its report.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AnalyseConfig {
+    /// At least one, but for a live capture; `-` is standard input, at most once.
+    pub files: Vec<PathBuf>,
+    /// The command that the only file may be a typing error for.
+    pub similar_command: Option<&'static str>,
+    /// A BPF filter expression, not compiled yet.
+    pub filter: Option<String>,
+    /// The output format.
+    pub format: ReportFormat,
+    /// Destination of the results; standard output when `None`.
+    pub output: Option<PathBuf>,
+    /// Text: list all attempts.
+    pub all: bool,
+    /// List only attempts with these verdicts.
+    pub verdicts: Option<VerdictSet>,
+    /// Exit with status 1 when one of these is met.
+    pub fail_on: Vec<Condition>,
+    /// Text: the attempts to show as message diagrams.
+    pub ladders: Option<LadderOptions>,
+    /// File for the HTML page.
+    pub page: Option<PathBuf>,
+    /// File for the packets of the problem attempts, or of all with `all`.
+    pub packets: Option<PathBuf>,
+    /// Use of colour.
+    pub colour: ColourChoice,
+    /// Length of the text.
+    pub verbosity: Verbosity,
+    /// Threads; as many as there are free processors when `None`.
+    pub threads: Option<NonZeroUsize>,
+    /// Undecided attempts to hold at most.
+    pub max_attempts: NonZeroUsize,
+}
