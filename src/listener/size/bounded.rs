@@ -129,25 +129,29 @@ impl BoundedLoad {
         let newest = self.bins.last().map(|bin| bin.to).unwrap_or_default();
         let drops: Vec<Timestamp> =
             self.bins.iter().filter(|bin| bin.drops > 0).map(|bin| bin.from).collect();
-        let far = |bin: &Counts| {
-            let next = drops.partition_point(|&drop| drop < bin.from);
-            let before = next.checked_sub(1).and_then(|before| drops.get(before));
+        // The first drop at or after the bin; bins and drops are in order of time.
+        let mut next = 0;
+        let is_far = |bin: &Counts| {
+            next += drops[next..].iter().take_while(|&&drop| drop < bin.from).count();
             let near = |drop: &&Timestamp| drop.since(bin.to) < NEAR && bin.from.since(**drop) < NEAR;
+            let before = next.checked_sub(1).and_then(|before| drops.get(before));
             newest.since(bin.to) > NEW && !before.iter().any(near) && !drops.get(next).iter().any(near)
         };
-        self.join_pairs(|one, other| far(one) && far(other));
+        let far: Vec<bool> = self.bins.iter().map(is_far).collect();
+        self.join_pairs(|place| far[place - 1] && far[place]);
         if self.bins.len() > BINS * 3 / 4 {
-            self.join_pairs(|_, _| true);
+            self.join_pairs(|_| true);
             self.coarser = COARSER.min(self.coarser + 1);
         }
     }
 
-    fn join_pairs(&mut self, joins: impl Fn(&Counts, &Counts) -> bool) {
+    /// Joins bins with the one before them, each with one at most, where `joins` says so of their place.
+    fn join_pairs(&mut self, joins: impl Fn(usize) -> bool) {
         let mut joined: Vec<Counts> = Vec::with_capacity(BINS);
         let mut single = false;
-        for bin in self.bins.drain(..) {
+        for (place, bin) in self.bins.drain(..).enumerate() {
             match joined.last_mut() {
-                Some(last) if single && joins(last, &bin) => {
+                Some(last) if single && joins(place) => {
                     last.to = bin.to;
                     last.arrivals += bin.arrivals;
                     last.admissions += bin.admissions;
@@ -171,22 +175,52 @@ impl BoundedLoad {
         let first = self.bins.iter().find(|bin| bin.drops > 0).map(|bin| bin.from).unwrap_or_default();
         let mut load = Load { until: self.until, late: self.late, ..Load::default() };
         for bin in self.bins.iter().filter(|bin| first.since(bin.to) <= BEFORE) {
-            if load.arrivals.len() >= MOST_ARRIVALS {
-                load.until = Some(bin.from);
+            let room = MOST_ARRIVALS.saturating_sub(load.arrivals.len());
+            let part = bin.first_arrivals(u32::try_from(room).unwrap_or(u32::MAX));
+            load.add(&part);
+            if part.to < bin.to {
+                load.until = Some(part.to);
                 break;
             }
-            // The first drop of all comes after what filled the queue, in its bin too.
-            let middle = bin.from.plus(bin.to.since(bin.from).scaled(1, 2));
-            spread(bin.arrivals, bin.from, bin.to, &mut load.arrivals);
-            spread(bin.admissions, bin.from, middle, &mut load.admissions);
-            spread(bin.unproven, bin.from, middle, &mut load.unproven);
-            spread(bin.drops, middle, bin.to, &mut load.drops);
-            spread(bin.ignored, middle, bin.to, &mut load.ignored);
-            spread(bin.turned_away, middle, bin.to, &mut load.turned_away);
         }
         load.round_trip = median(self.round_trips.clone());
         self.traits.apply(&mut load);
         load
+    }
+}
+
+impl Counts {
+    /// The part of the bin in which so many clients arrived, if all that happened in it is spread evenly.
+    fn first_arrivals(&self, most: u32) -> Self {
+        if self.arrivals <= most {
+            return *self;
+        }
+        let share = |count: u32| (u64::from(count) * u64::from(most) / u64::from(self.arrivals)) as u32;
+        let width = self.to.since(self.from).scaled(i64::from(most), i64::from(self.arrivals));
+        Self {
+            from: self.from,
+            to: self.from.plus(width),
+            arrivals: most,
+            admissions: share(self.admissions),
+            unproven: share(self.unproven),
+            drops: share(self.drops),
+            ignored: share(self.ignored),
+            turned_away: share(self.turned_away),
+        }
+    }
+}
+
+impl Load {
+    /// Adds what happened in a bin.
+    fn add(&mut self, bin: &Counts) {
+        // The first drop of all comes after what filled the queue, in its bin too.
+        let middle = bin.from.plus(bin.to.since(bin.from).scaled(1, 2));
+        spread(bin.arrivals, bin.from, bin.to, &mut self.arrivals);
+        spread(bin.admissions, bin.from, middle, &mut self.admissions);
+        spread(bin.unproven, bin.from, middle, &mut self.unproven);
+        spread(bin.drops, middle, bin.to, &mut self.drops);
+        spread(bin.ignored, middle, bin.to, &mut self.ignored);
+        spread(bin.turned_away, middle, bin.to, &mut self.turned_away);
     }
 }
 

@@ -132,13 +132,19 @@ struct Client {
 struct Run<'a> {
     model: &'a Model<'a>,
     interval: Option<Span>,
-    next: BinaryHeap<Reverse<(Timestamp, Happening)>>,
+    /// Number of first SYNs that have come.
+    arrived: usize,
+    /// The ACKs of SYN-ACKs that were sent once, in order of time: each comes one round trip after its SYN.
+    acks: VecDeque<(Timestamp, usize)>,
+    /// Retries of SYNs and of SYN-ACKs, which are few unless the queue is full for long.
+    retries: BinaryHeap<Reverse<(Timestamp, Happening)>>,
+    /// The next batch that the application takes.
+    accept_due: Option<Timestamp>,
     clients: Vec<Client>,
     /// Times at which the connections in the queue got in, in order.
     queue: VecDeque<Timestamp>,
     /// Requests that wait for their ACK.
     requests: u32,
-    accept_due: bool,
     last_accept: Option<Timestamp>,
     empty_since: Option<Timestamp>,
     traced: bool,
@@ -147,16 +153,17 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(model: &'a Model<'a>, traced: bool) -> Self {
-        let first = |(client, &at)| Reverse((at, Happening::Syn { client, round: 0 }));
         let begin = model.arrivals.first().copied();
         let mut run = Self {
             model,
             interval: model.service.interval(),
-            next: model.arrivals.iter().enumerate().map(first).collect(),
+            arrived: 0,
+            acks: VecDeque::new(),
+            retries: BinaryHeap::new(),
+            accept_due: None,
             clients: vec![Client::default(); model.arrivals.len()],
             queue: VecDeque::new(),
             requests: 0,
-            accept_due: false,
             last_accept: None,
             empty_since: begin,
             traced,
@@ -175,13 +182,34 @@ impl<'a> Run<'a> {
 
     /// Runs what happens next. Returns when that was; `None` where nothing can happen any more.
     fn step(&mut self) -> Option<Timestamp> {
-        let Reverse((now, happening)) = self.next.pop()?;
+        let (now, happening) = self.next()?;
         match happening {
             Happening::Accept => self.accept(now),
             Happening::Ack { client, round } => self.ack(now, client, round),
             Happening::Syn { client, round } => self.syn(now, client, round),
         }
         Some(now)
+    }
+
+    /// Takes out what happens next.
+    fn next(&mut self) -> Option<(Timestamp, Happening)> {
+        let accept = self.accept_due.map(|at| (at, Happening::Accept));
+        let ack = self.acks.front().map(|&(at, client)| (at, Happening::Ack { client, round: 0 }));
+        let client = self.arrived;
+        let syn = self.model.arrivals.get(client).map(|&at| (at, Happening::Syn { client, round: 0 }));
+        // In the order in which they happen at the same instant.
+        let first = [accept, ack, syn].into_iter().flatten().min_by_key(|&(at, _)| at);
+        let retry = self.retries.peek().map(|&Reverse(retry)| retry);
+        if let Some(retry) = retry.filter(|&retry| first.is_none_or(|first| retry < first)) {
+            self.retries.pop();
+            return Some(retry);
+        }
+        match first?.1 {
+            Happening::Accept => self.accept_due = None,
+            Happening::Ack { .. } => drop(self.acks.pop_front()),
+            Happening::Syn { .. } => self.arrived += 1,
+        }
+        first
     }
 
     fn is_full(&self) -> bool {
@@ -202,7 +230,7 @@ impl<'a> Run<'a> {
         self.clients[client].retried = round > 0;
         self.requests += u32::from(!too_many);
         self.outcome.most_requests = self.outcome.most_requests.max(self.requests);
-        self.schedule(now.plus(self.model.round_trip), Happening::Ack { client, round: 0 });
+        self.acks.push_back((now.plus(self.model.round_trip), client));
     }
 
     /// A dropped SYN: the client sends it again, as long as its schedule has it.
@@ -219,7 +247,7 @@ impl<'a> Run<'a> {
         } else {
             self.model.arrivals[client].plus(after)
         };
-        self.schedule(at, Happening::Syn { client, round: round + 1 });
+        self.retry(at, Happening::Syn { client, round: round + 1 });
     }
 
     fn count_turned_away(&mut self, client: usize) {
@@ -239,7 +267,7 @@ impl<'a> Run<'a> {
             if let Some(&after) = next {
                 let before = round.checked_sub(1).and_then(|last| SYNACK_RETRIES.get(last)).copied();
                 let gap = after.minus(before.unwrap_or_default());
-                self.schedule(now.plus(gap), Happening::Ack { client, round: round + 1 });
+                self.retry(now.plus(gap), Happening::Ack { client, round: round + 1 });
             } else {
                 self.requests -= u32::from(!by_cookie);
                 self.outcome.lost += 1;
@@ -262,13 +290,12 @@ impl<'a> Run<'a> {
             self.outcome.grows_from = self.empty_since;
         }
         self.trace(now);
-        if !self.accept_due {
+        if self.accept_due.is_none() {
             self.schedule_accept(now);
         }
     }
 
     fn accept(&mut self, now: Timestamp) {
-        self.accept_due = false;
         self.last_accept = Some(now);
         for _ in 0..self.model.service.batch.max(1) {
             let Some(since) = self.queue.pop_front() else { break };
@@ -291,12 +318,11 @@ impl<'a> Run<'a> {
         let Some(interval) = self.interval else { return };
         let due = self.last_accept.map(|last| last.plus(interval)).filter(|&due| due > now);
         let idle = if self.model.service.batch > 1 { now.plus(interval) } else { now };
-        self.accept_due = true;
-        self.schedule(due.unwrap_or(idle), Happening::Accept);
+        self.accept_due = Some(due.unwrap_or(idle));
     }
 
-    fn schedule(&mut self, at: Timestamp, happening: Happening) {
-        self.next.push(Reverse((at, happening)));
+    fn retry(&mut self, at: Timestamp, happening: Happening) {
+        self.retries.push(Reverse((at, happening)));
     }
 
     fn trace(&mut self, now: Timestamp) {
