@@ -6,7 +6,11 @@ use crate::handshake::{EvictionOrder, Tracker};
 use crate::packet::{Span, Timestamp};
 
 /// Most packets between two checks of the remembered-flow count: each packet may add one flow.
-const CHECK_INTERVAL: u64 = 128 * BATCH as u64;
+const CHECK_INTERVAL: u64 = 32 * BATCH as u64;
+
+/// Most attempts that wait for a retransmission which is overdue already, some 4 MiB: it may come for two minutes, and
+/// hardly ever does. Past that the one that is overdue for the longest is taken for silent.
+const MOST_OVERDUE: usize = 8192;
 
 /// Undecided attempts from which on time advances in steps: the findings of fewer take little memory.
 const CROWD: usize = 131_072;
@@ -60,12 +64,14 @@ impl Bounds {
         trackers: impl Iterator<Item = &'t Tracker> + Clone,
     ) -> Eviction {
         let undecided: usize = trackers.clone().map(Tracker::undecided).sum();
+        let overdue: usize = trackers.clone().map(Tracker::overdue).sum();
         let heard_of: usize = trackers.clone().map(Tracker::heard_of).sum();
         self.is_crowded = undecided >= CROWD;
         // A crowd is checked after every batch, since it may be gone at once.
         let free = if self.is_crowded { 0 } else { self.max_attempts.saturating_sub(undecided) };
         self.safe = total + (free as u64).min(CHECK_INTERVAL);
-        let excess = undecided.saturating_sub(self.max_attempts);
+        // Those that are overdue are the first to be evicted.
+        let excess = undecided.saturating_sub(self.max_attempts).max(overdue.saturating_sub(MOST_OVERDUE));
         let evicted = excess.checked_sub(1).and_then(|last| {
             let mut first: Vec<EvictionOrder> =
                 trackers.flat_map(|tracker| tracker.first_to_evict(excess)).collect();

@@ -52,7 +52,8 @@ pub(super) fn decide(
     let lateness = if pending.cold.is_none() { Lateness::Prompt } else { lateness(pending) };
     let (verdict, reason) = verdict(pending, ending, lateness, lacks_acks);
     let timing = timing(pending, lateness);
-    let icmp = pending.cold().and_then(|cold| cold.icmp).filter(|_| verdict == Verdict::Unreachable);
+    let icmp =
+        pending.cold().and_then(|cold| cold.icmp.as_deref()).filter(|_| verdict == Verdict::Unreachable);
     let cold = pending.cold();
     let mut facts = pending.facts;
     facts.add_if(Fact::PortUsedAnew, ending == Ending::Replaced);
@@ -65,7 +66,7 @@ pub(super) fn decide(
         end: pending.last,
         verdict,
         reason,
-        icmp: icmp.map(|(_, answer)| answer),
+        icmp: icmp.map(|&(_, answer)| answer),
         unproven: unproven(pending, verdict, ending),
         established: established(pending, verdict),
         retries: pending.retries(),
@@ -387,7 +388,9 @@ const fn failed(errno: Errno) -> Connect {
 /// Linux gives up at the first ICMP error (`tcp_v4_err`). A client that repeats its SYN afterwards has a system that
 /// keeps the error for the end (RFC 1122 §4.2.3.9).
 fn unreachable(pending: &Pending, ending: Ending) -> Connect {
-    let Some((at, icmp)) = pending.cold().and_then(|cold| cold.icmp) else { return plain(Outcome::Unknown) };
+    let Some(&(at, icmp)) = pending.cold().and_then(|cold| cold.icmp.as_deref()) else {
+        return plain(Outcome::Unknown);
+    };
     let retries = pending.syn_retransmissions();
     let ignores_rest = retries.count > 0 && pending.syn.is_some_and(|syn| syn.last(retries) > at);
     let waits = Some(unanswered(pending, ending))

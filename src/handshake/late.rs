@@ -53,9 +53,9 @@ pub(super) fn lateness(attempt: &Pending) -> Lateness {
 }
 
 /// From the first SYN-ACK to a retransmission of it.
-fn since_first(attempt: &Pending, place: usize) -> Span {
+fn since_first(attempt: &Pending, place: u8) -> Span {
     let times = &attempt.synack_retransmissions().times;
-    place.checked_sub(1).and_then(|place| times.get(place)).copied().unwrap_or(Span::ZERO)
+    place.checked_sub(1).and_then(|place| times.get(usize::from(place))).copied().unwrap_or(Span::ZERO)
 }
 
 /// Retries of the SYN before `at`.

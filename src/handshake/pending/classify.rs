@@ -25,7 +25,7 @@ impl Pending {
             }
             None => Meaning::Onward,
             Some(_) if within(segment.ack, self.server_isn.plus(1)) => Meaning::Ack,
-            Some(_) => match self.cold().and_then(|cold| cold.other_answer) {
+            Some(_) => match self.cold().and_then(|cold| cold.other_answer.as_deref()) {
                 Some(other) if within(segment.ack, other.isn.plus(1)) => Meaning::Ack,
                 Some(_) | None => Meaning::ClientOutOfWindow,
             },

@@ -11,9 +11,9 @@ pub(in crate::handshake) struct ColdState {
     pub(in crate::handshake) syn: Retransmissions,
     pub(in crate::handshake) synack: Retransmissions,
     /// A second answer with another ISN; the client's ACK tells which one it took.
-    pub(super) other_answer: Option<OtherAnswer>,
+    pub(super) other_answer: Option<Box<OtherAnswer>>,
     /// The first ICMP error, and the time of the last one.
-    pub(in crate::handshake) icmp: Option<(Timestamp, IcmpAnswer)>,
+    pub(in crate::handshake) icmp: Option<Box<(Timestamp, IcmpAnswer)>>,
     /// The server's RST that came before any ACK: it may be out of order.
     pub(super) early_rst: Option<Box<Segment>>,
     /// The time of the client's RST that answers a SYN-ACK not seen yet.
@@ -35,9 +35,9 @@ pub(in crate::handshake) struct ColdState {
     /// A SYN-ACK was retransmitted and the client has not sent anything since.
     pub(super) awaits_ack: bool,
     /// The transmission of the SYN (0 is the first) that the SYN-ACK's TSecr names.
-    pub(in crate::handshake) answered: Option<usize>,
+    pub(in crate::handshake) answered: Option<u8>,
     /// The transmission of the SYN-ACK (0 is the first) that the first ACK's TSecr names.
-    pub(in crate::handshake) taken: Option<usize>,
+    pub(in crate::handshake) taken: Option<u8>,
     /// The client's first data after a retry: when it was sent, and the number that acknowledges it.
     pub(super) probe: Option<(Timestamp, Seq)>,
     /// The round trip of that data.

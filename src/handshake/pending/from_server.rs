@@ -177,7 +177,7 @@ impl Pending {
             | Phase::SynReceived => {
                 let (isn, traits) = (segment.seq, SynAckTraits::of(segment));
                 let synack = HandshakeSegment::new(segment);
-                self.cold_mut().other_answer = Some(OtherAnswer { isn, traits, synack });
+                self.cold_mut().other_answer = Some(Box::new(OtherAnswer { isn, traits, synack }));
                 Phase::SynReceived
             }
             // The client's reset ended the request, and the same host answers the next SYN with a new number.

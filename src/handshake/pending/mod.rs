@@ -383,11 +383,11 @@ impl Pending {
                 self.last = self.last.max(error.at);
                 self.phase = Phase::Unreachable;
                 let answer = IcmpAnswer { error: error.icmp, from: error.from };
-                self.cold_mut().icmp = Some((error.at, answer));
+                self.cold_mut().icmp = Some(Box::new((error.at, answer)));
             }
             // The first error stands; later ones show that SYNs repeated meanwhile were answered, too.
             Phase::Unreachable => {
-                if let Some((last, _)) = &mut self.cold_mut().icmp {
+                if let Some((last, _)) = self.cold_mut().icmp.as_deref_mut() {
                     *last = error.at.max(*last);
                 }
             }

@@ -82,7 +82,7 @@ impl HandshakeSegment {
         &self,
         retransmissions: &Retransmissions,
         answer: &Segment,
-    ) -> Option<(usize, Timestamp)> {
+    ) -> Option<(u8, Timestamp)> {
         if retransmissions.count == 0 {
             return Some((0, self.first));
         }
@@ -92,16 +92,16 @@ impl HandshakeSegment {
     }
 
     /// Index of the transmission with this TSval; 0 is the first.
-    pub(super) fn transmission(&self, retransmissions: &Retransmissions, tsval: u32) -> Option<usize> {
+    pub(super) fn transmission(&self, retransmissions: &Retransmissions, tsval: u32) -> Option<u8> {
         if tsval == self.tsval {
             return Some(0);
         }
-        retransmissions.tsvals.iter().position(|&other| other == tsval).map(|place| place + 1)
+        retransmissions.tsvals.iter().position(|&other| other == tsval).map(|place| place as u8 + 1)
     }
 
     /// The time of a transmission that [`Self::transmission`] gave.
-    pub(in crate::handshake) fn time_of(&self, retransmissions: &Retransmissions, place: usize) -> Timestamp {
-        let since = place.checked_sub(1).and_then(|place| retransmissions.times.get(place));
+    pub(in crate::handshake) fn time_of(&self, retransmissions: &Retransmissions, place: u8) -> Timestamp {
+        let since = place.checked_sub(1).and_then(|place| retransmissions.times.get(usize::from(place)));
         self.first.plus(since.copied().unwrap_or(Span::ZERO))
     }
 

@@ -57,6 +57,8 @@ struct SlotMeta {
     scheduled: WheelTick,
     /// Number that distinguishes successive entries at one position; 0 where the entry has no age.
     serial: u32,
+    /// The class that it is in, if it has an age.
+    class: u8,
 }
 
 /// Entries by flow, oldest first and by deadline.
@@ -70,7 +72,8 @@ pub(super) struct Table<T> {
     /// Entries that have an age, by class, oldest first. Those that have left a class since are still there until there
     /// are more of them than of others.
     ages: [VecDeque<Age>; CLASSES],
-    aged: usize,
+    /// Number of entries of each class that have an age.
+    counts: [usize; CLASSES],
     inserted: u32,
 }
 
@@ -91,7 +94,7 @@ pub(super) struct NewEntry {
 }
 
 /// Classes of age: entries of one are older or younger than one another, by the order in which they entered it.
-pub(super) const CLASSES: usize = 3;
+pub(super) const CLASSES: usize = 4;
 
 /// An entry's place in the order of its class.
 #[derive(Debug, Clone, Copy)]
@@ -114,14 +117,19 @@ impl<T> Table<T> {
             free: Vec::new(),
             wheel: Wheel::new(),
             ages: std::array::from_fn(|_| VecDeque::new()),
-            aged: 0,
+            counts: [0; CLASSES],
             inserted: 0,
         }
     }
 
     /// Number of entries that have an age.
     pub(super) fn aged(&self) -> usize {
-        self.aged
+        self.counts.iter().sum()
+    }
+
+    /// Number of entries of a class.
+    pub(super) fn count(&self, class: usize) -> usize {
+        self.counts[class % CLASSES]
     }
 
     /// Asks the cache for what [`Self::guess`] needs.
@@ -197,11 +205,11 @@ impl<T> Table<T> {
         slot.key = key;
         slot.value = Some(value);
         let scheduled = self.wheel.insert(at, WheelTick::at(due.min(soon)));
-        self.metas[at as usize] = SlotMeta { hash, due, scheduled, serial };
+        self.metas[at as usize] = SlotMeta { hash, due, scheduled, serial, class: 0 };
         let metas = &self.metas;
         let remembered = place == Place::Remembered;
         self.index.enter(hash, at, remembered, |at| metas.get(at as usize).map_or(0, |meta| meta.hash));
-        self.aged += 1;
+        self.counts[0] += 1;
         self.ages[0].push_back(Age { at, serial, order });
         self.prune_ages();
         if self.wheel.entries() > 2 * self.metas.len() + SLACK {
@@ -231,6 +239,7 @@ impl<T> Table<T> {
             due: Timestamp::default(),
             scheduled: WheelTick::NEVER,
             serial: 0,
+            class: 0,
         });
         Some(at)
     }
@@ -241,16 +250,18 @@ impl<T> Table<T> {
         let Some(meta) = self.metas.get_mut(at.0 as usize).filter(|meta| meta.serial != 0) else { return };
         self.inserted = self.inserted.wrapping_add(1).max(1);
         meta.serial = self.inserted;
-        if let Some(ages) = self.ages.get_mut(class) {
-            ages.push_back(Age { at: at.0, serial: self.inserted, order });
-        }
+        let class = class % CLASSES;
+        self.counts[usize::from(meta.class) % CLASSES] -= 1;
+        self.counts[class] += 1;
+        meta.class = class as u8;
+        self.ages[class].push_back(Age { at: at.0, serial: self.inserted, order });
     }
 
     /// Drops entries of `ages` that are out of date once they are the most.
     #[inline(always)]
     fn prune_ages(&mut self) {
         let kept: usize = self.ages.iter().map(VecDeque::len).sum();
-        if kept > 2 * self.aged + SLACK {
+        if kept > 2 * self.aged() + SLACK {
             let metas = &self.metas;
             self.ages.iter_mut().for_each(|ages| ages.retain(|age| has_age(metas, age)));
         }
@@ -302,8 +313,9 @@ impl<T> Table<T> {
     }
 
     fn forget_age(&mut self, at: Position) {
-        let serial = std::mem::take(&mut self.metas[at.0 as usize].serial);
-        self.aged -= usize::from(serial != 0);
+        let meta = &mut self.metas[at.0 as usize];
+        let serial = std::mem::take(&mut meta.serial);
+        self.counts[usize::from(meta.class) % CLASSES] -= usize::from(serial != 0);
     }
 
     /// Sets when the entry is next due. A later deadline costs nothing: the entry is moved when the

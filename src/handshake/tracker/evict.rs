@@ -15,6 +15,8 @@ pub(super) const LONE_SYN: usize = 0;
 const HALF_OPEN: usize = 1;
 /// Class of all others.
 const OTHERS: usize = 2;
+/// Class of the attempts whose next retransmission is overdue.
+pub(super) const OVERDUE: usize = 3;
 
 /// Half-open attempts that were silent for longer are evicted before others.
 const SILENT: Span = Span::from_secs(3);
@@ -22,6 +24,9 @@ const SILENT: Span = Span::from_secs(3);
 /// The class of an attempt in the table.
 #[inline(always)]
 pub(super) fn class_of(attempt: &Pending) -> usize {
+    if attempt.is_overdue {
+        return OVERDUE;
+    }
     match attempt.phase {
         Phase::SynSent if attempt.cold.is_none() => LONE_SYN,
         Phase::SynReceived => HALF_OPEN,
@@ -37,8 +42,8 @@ pub(super) fn class_of(attempt: &Pending) -> usize {
     }
 }
 
-/// The order of attempts that fall dormant at this time.
-pub(super) const fn dormant_order(now: Timestamp) -> u64 {
+/// The order of attempts whose next retransmission becomes overdue at this time.
+pub(super) const fn overdue_order(now: Timestamp) -> u64 {
     // Ascends with signed times.
     now.as_nanos().cast_unsigned() ^ 1 << 63
 }
@@ -54,20 +59,26 @@ pub struct EvictionOrder {
 /// Classes, the first to be evicted first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum EvictionRank {
-    /// An overdue retry is all that they wait for: nothing but that is lost with them.
-    Dormant,
+    /// An overdue retransmission is all that they wait for: nothing but that is lost with them.
+    Overdue,
     LoneSyn,
     SilentHalfOpen,
     Other,
     HalfOpen,
 }
 
-/// An attempt that is left at the end: the position of its first packet, and its place in either table.
+/// An undecided attempt: its place in either table.
+#[derive(Debug, Clone, Copy)]
+enum Undecided {
+    Hot(Position),
+    Dormant(Position),
+}
+
+/// An attempt that is left at the end, with the position of its first packet.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Left {
     ordinal: u64,
-    at: Position,
-    dormant: bool,
+    attempt: Undecided,
 }
 
 impl Tracker {
@@ -77,11 +88,7 @@ impl Tracker {
     }
 
     /// The attempts in the order of eviction.
-    fn to_evict(&self) -> impl Iterator<Item = (EvictionOrder, Position)> {
-        let dormant = self.dormant.by_age(0).filter_map(|(order, at)| {
-            let ordinal = self.dormant.get(at)?.ordinal;
-            Some((EvictionOrder { rank: EvictionRank::Dormant, order, ordinal }, at))
-        });
+    fn to_evict(&self) -> impl Iterator<Item = (EvictionOrder, Undecided)> {
         let began = |tracked: &Tracked| self.now.since(self.steady(tracked.attempt.start)) >= SILENT;
         let is_silent = |tracked: &Tracked| self.now.since(self.steady(tracked.attempt.last)) >= SILENT;
         let hot = |class: usize| {
@@ -89,7 +96,7 @@ impl Tracker {
         };
         let ranked = |rank: EvictionRank| {
             move |(order, at, tracked): (u64, Position, &Tracked)| {
-                (EvictionOrder { rank, order, ordinal: tracked.attempt.ordinal }, at)
+                (EvictionOrder { rank, order, ordinal: tracked.attempt.ordinal }, Undecided::Hot(at))
             }
         };
         // Attempts that began later cannot have been silent for so long.
@@ -97,7 +104,11 @@ impl Tracker {
             .take_while(move |&(_, _, tracked)| began(tracked))
             .filter(move |&(_, _, tracked)| is_silent(tracked));
         let others = hot(HALF_OPEN).filter(move |&(_, _, tracked)| !is_silent(tracked));
-        dormant
+        let dormant = self.dormant.by_age(0).filter_map(|(order, at)| {
+            let ordinal = self.dormant.get(at)?.ordinal;
+            Some((EvictionOrder { rank: EvictionRank::Overdue, order, ordinal }, Undecided::Dormant(at)))
+        });
+        merged(dormant, hot(OVERDUE).map(ranked(EvictionRank::Overdue)))
             .chain(hot(LONE_SYN).map(ranked(EvictionRank::LoneSyn)))
             .chain(silent.map(ranked(EvictionRank::SilentHalfOpen)))
             .chain(hot(OTHERS).map(ranked(EvictionRank::Other)))
@@ -106,24 +117,30 @@ impl Tracker {
 
     /// Evicts up to `count` attempts up to and including this place in the order of eviction.
     pub fn evict(&mut self, count: usize, last: EvictionOrder) {
-        let evicted: Vec<(EvictionOrder, Position)> =
+        let evicted: Vec<(EvictionOrder, Undecided)> =
             self.to_evict().take(count).filter(|&(order, _)| order <= last).collect();
-        for (order, at) in evicted {
-            if order.rank == EvictionRank::Dormant {
-                self.settle_dormant(at, Ending::Evicted);
-            } else {
-                self.settle(at, self.now, Ending::Evicted);
-                self.table.remove(at);
-            }
+        for (order, attempt) in evicted {
+            // A retransmission that is overdue is taken for one that does not come.
+            let ending = if order.rank == EvictionRank::Overdue { Ending::Expired } else { Ending::Evicted };
+            self.settle_undecided(attempt, ending);
         }
         self.table.trim_ages();
         self.dormant.trim_ages();
     }
 
-    fn settle_dormant(&mut self, at: Position, ending: Ending) {
-        let key = self.dormant.key(at);
-        if let Some(attempt) = self.dormant.take(at).map(Dormant::wake) {
-            self.report_untracked(&attempt, key, self.now, ending);
+    /// Settles an attempt of either table, which then remembers its flow and nothing else.
+    fn settle_undecided(&mut self, attempt: Undecided, ending: Ending) {
+        match attempt {
+            Undecided::Hot(at) => {
+                self.settle(at, self.now, ending);
+                self.table.remove(at);
+            }
+            Undecided::Dormant(at) => {
+                let key = self.dormant.key(at);
+                if let Some(attempt) = self.dormant.take(at).map(Dormant::wake) {
+                    self.report_untracked(&attempt, key, self.now, ending);
+                }
+            }
         }
     }
 
@@ -132,13 +149,8 @@ impl Tracker {
     pub fn finish(&mut self, most: usize) -> bool {
         let mut left = self.left.take().unwrap_or_else(|| self.left_by_age());
         let end = self.now.minus(self.lag);
-        for Left { at, dormant, .. } in left.split_off(left.len().saturating_sub(most)).into_iter().rev() {
-            if dormant {
-                self.settle_dormant(at, Ending::CaptureEnd(end));
-            } else {
-                self.settle(at, self.now, Ending::CaptureEnd(end));
-                self.table.remove(at);
-            }
+        for Left { attempt, .. } in left.split_off(left.len().saturating_sub(most)).into_iter().rev() {
+            self.settle_undecided(attempt, Ending::CaptureEnd(end));
         }
         let more = !left.is_empty();
         self.left = more.then_some(left);
@@ -147,16 +159,27 @@ impl Tracker {
 
     /// All attempts, the oldest last.
     fn left_by_age(&self) -> Vec<Left> {
-        let hot = self
-            .table
-            .all_aged()
-            .filter_map(|at| Some(Left { ordinal: self.table.get(at)?.attempt.ordinal, at, dormant: false }));
-        let dormant = self
-            .dormant
-            .all_aged()
-            .filter_map(|at| Some(Left { ordinal: self.dormant.get(at)?.ordinal, at, dormant: true }));
+        let hot = self.table.all_aged().filter_map(|at| {
+            Some(Left { ordinal: self.table.get(at)?.attempt.ordinal, attempt: Undecided::Hot(at) })
+        });
+        let dormant = self.dormant.all_aged().filter_map(|at| {
+            Some(Left { ordinal: self.dormant.get(at)?.ordinal, attempt: Undecided::Dormant(at) })
+        });
         let mut left: Vec<Left> = hot.chain(dormant).collect();
         left.sort_unstable_by_key(|left| std::cmp::Reverse(left.ordinal));
         left
     }
+}
+
+/// Attempts of two lists that are in the order of eviction, in that order.
+fn merged(
+    one: impl Iterator<Item = (EvictionOrder, Undecided)>,
+    other: impl Iterator<Item = (EvictionOrder, Undecided)>,
+) -> impl Iterator<Item = (EvictionOrder, Undecided)> {
+    let (mut one, mut other) = (one.peekable(), other.peekable());
+    std::iter::from_fn(move || match (one.peek(), other.peek()) {
+        (Some((first, _)), Some((second, _))) if second < first => other.next(),
+        (Some(_), _) => one.next(),
+        (None, _) => other.next(),
+    })
 }

@@ -442,7 +442,7 @@ impl Tracker {
         let mut due = std::mem::take(&mut self.due);
         self.table.collect_due(self.now, &mut due);
         due.iter().take(2 * AHEAD).for_each(|&at| self.table.prefetch_removal(at));
-        let mut falls_dormant = false;
+        let mut some_overdue = false;
         for (place, &at) in due.iter().enumerate() {
             if let Some(&later) = due.get(place + 2 * AHEAD) {
                 self.table.prefetch_removal(later);
@@ -450,10 +450,10 @@ impl Tracker {
             if let Some(&soon) = due.get(place + AHEAD) {
                 self.prefetch_unsettled(soon);
             }
-            falls_dormant |= self.expire(at);
+            some_overdue |= self.expire(at);
         }
-        if falls_dormant {
-            self.put_to_sleep(&due);
+        if some_overdue {
+            self.put_aside_overdue(&due);
         }
         due.clear();
         self.dormant.collect_due(self.now, &mut due);
@@ -480,7 +480,7 @@ impl Tracker {
         tracked.inspect(|tracked| tracked.attempt.prefetch_cold());
     }
 
-    /// Settles an attempt whose deadline has passed, or has it wait for longer; gives whether it may fall dormant.
+    /// Settles an attempt whose deadline has passed, or has it wait for longer; gives whether it became overdue.
     fn expire(&mut self, at: Position) -> bool {
         let key = self.table.key(at);
         let due = self.table.due(at);
@@ -491,7 +491,6 @@ impl Tracker {
             return false;
         }
         attempt.is_overdue = true;
-        let falls_dormant = matches!(attempt.phase, Phase::SynSent | Phase::Refused | Phase::Unreachable);
         let given_up = attempt.last.plus(GIVEN_UP);
         if self.reports_stuck {
             let attempt = decide::decide(attempt, key, Ending::Provisional, self.lacks_bare_acks);
@@ -504,28 +503,29 @@ impl Tracker {
             self.settle_due(at);
             return false;
         }
-        falls_dormant
+        true
     }
 
-    /// Moves the attempts among these that have nothing but an overdue retry to wait for into the dormant table, in
-    /// the order of their first packets.
+    /// Puts those of these attempts aside that have become overdue, in the order of their first packets: into the
+    /// dormant table, if nothing but a retry can come of them.
     #[cold]
-    fn put_to_sleep(&mut self, due: &[Position]) {
-        let sleepy = |at: &Position| {
+    fn put_aside_overdue(&mut self, due: &[Position]) {
+        let overdue = |at: &Position| {
             let tracked =
                 self.table.get(*at).filter(|tracked| !tracked.settled && tracked.attempt.is_overdue)?;
             Some((tracked.attempt.ordinal, *at))
         };
-        let mut sleepers: Vec<(u64, Position)> = due.iter().filter_map(sleepy).collect();
-        sleepers.sort_unstable_by_key(|&(ordinal, _)| ordinal);
-        for (_, at) in sleepers {
+        let mut overdue: Vec<(u64, Position)> = due.iter().filter_map(overdue).collect();
+        overdue.sort_unstable_by_key(|&(ordinal, _)| ordinal);
+        let order = evict::overdue_order(self.now);
+        for (_, at) in overdue {
             let (key, hash, due) = (self.table.key(at), self.table.hash(at), self.table.due(at));
             let Some(dormant) = self.table.get_mut(at).and_then(|tracked| Dormant::of(&mut tracked.attempt))
             else {
+                self.table.reclassify(at, evict::OVERDUE, order);
                 continue;
             };
             self.table.remove(at);
-            let order = evict::dormant_order(self.now);
             let place = self.dormant.find(hash, &key);
             self.dormant.insert(NewEntry { place, hash, key, due, soon: due, order }, dormant);
         }
@@ -581,6 +581,12 @@ impl Tracker {
     #[must_use]
     pub fn undecided(&self) -> usize {
         self.table.aged() + self.dormant.aged()
+    }
+
+    /// Number of undecided attempts whose next retransmission is overdue.
+    #[must_use]
+    pub fn overdue(&self) -> usize {
+        self.table.count(evict::OVERDUE) + self.dormant.aged()
     }
 
     /// Settled flows with packets since [`Self::forget_silent`].
