@@ -11,10 +11,10 @@ use super::{Status, raise_descriptor_limit};
 use crate::capture::{CaptureOptions, Captures};
 use crate::engine::{self, AnalysisOptions, Sink, Summary};
 use crate::handshake::{Attempt, Cause};
-use crate::listener::Listener;
 use crate::listener::size::{Collector, KnownQueue, Series, WhatIf, candidates, size};
 #[cfg(all(target_os = "linux", feature = "lab"))]
 use crate::listener::size::{Load, Service};
+use crate::listener::{CausesWanted, Listener};
 use crate::packet::Endpoint;
 use crate::report::output::Output;
 use crate::report::size::{Replayed, SizeReport, draw_svg, write_csv, write_text};
@@ -112,6 +112,10 @@ impl Sink for Loads {
     fn attempt(&mut self, attempt: &Attempt) -> io::Result<()> {
         self.0.entry(attempt.server).or_default().add(attempt);
         Ok(())
+    }
+
+    fn causes_wanted(&self) -> CausesWanted {
+        CausesWanted::AtEnd
     }
 }
 

@@ -3,11 +3,12 @@
 use std::io;
 
 use crate::handshake::{Attempt, Finding};
-use crate::listener::{EpisodeReport, Listeners};
+use crate::listener::{CausesWanted, EpisodeReport, Listeners};
 
 /// Takes attempts as they are decided.
 pub trait Sink {
-    /// Takes one decided attempt. They come in order of decision, with the cause as known by then.
+    /// Takes one decided attempt. They come in order of decision, with the cause as known by then if
+    /// [`Self::causes_wanted`] says so.
     ///
     /// # Errors
     ///
@@ -43,6 +44,11 @@ pub trait Sink {
         let _ = attempt;
         Ok(())
     }
+
+    /// When the causes of attempts are used. Those that are used at the end alone need not be inferred before.
+    fn causes_wanted(&self) -> CausesWanted {
+        CausesWanted::AtOnce
+    }
 }
 
 /// Keeps every attempt.
@@ -63,27 +69,22 @@ pub(super) fn deliver(
     if !listeners.sightings().concerns(finding) {
         return record(finding, listeners, sink);
     }
-    let mut sightings = std::mem::take(listeners.sightings());
-    let result = sightings.take(finding, |finding| record(finding, listeners, sink));
-    *listeners.sightings() = sightings;
-    result
+    listeners.deliver_by(|sightings, listeners| {
+        sightings.take(finding, |finding| record(finding, listeners, sink))
+    })
 }
 
 /// Delivers the findings that are held back, once all others were.
 pub(super) fn deliver_held(listeners: &mut Listeners, sink: &mut dyn Sink) -> io::Result<()> {
-    let mut sightings = std::mem::take(listeners.sightings());
-    sightings.flush(|finding| record(finding, listeners, sink))
+    listeners.deliver_by(|sightings, listeners| sightings.flush(|finding| record(finding, listeners, sink)))
 }
 
 /// Delivers what is held back although more may come: not before long, and nobody should wait for it.
 pub(super) fn deliver_waiting(listeners: &mut Listeners, sink: &mut dyn Sink) -> io::Result<()> {
-    let mut sightings = std::mem::take(listeners.sightings());
-    let result = sightings.drain(|finding| record(finding, listeners, sink));
-    *listeners.sightings() = sightings;
-    result
+    listeners.deliver_by(|sightings, listeners| sightings.drain(|finding| record(finding, listeners, sink)))
 }
 
 fn record(finding: &mut Finding, listeners: &mut Listeners, sink: &mut dyn Sink) -> io::Result<()> {
-    listeners.record(finding);
+    listeners.record_for(finding, sink.causes_wanted());
     if finding.settled { sink.attempt(&finding.attempt) } else { sink.provisional(&finding.attempt) }
 }

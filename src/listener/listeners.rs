@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::capture_limits::{Coverages, LimitSets};
 use super::conclude::conclude;
 use super::dropped_segments::KernelDrop;
-use super::hypotheses::{self, Case};
+use super::hypotheses::{self, Case, Found};
 use super::observed::dropped_between;
 use super::paths::Paths;
 use super::record::{Record, is_open_case};
@@ -34,9 +34,19 @@ pub struct Listeners {
     verdicts: Tally,
     limits: LimitSets,
     coverage: Coverages,
-    sightings: Sightings,
+    /// `None` while it delivers.
+    sightings: Option<Box<Sightings>>,
     /// Attempts kept whose cause may still change.
     cases: usize,
+}
+
+/// When the causes of attempts are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CausesWanted {
+    /// When an attempt is recorded, as known by then.
+    AtOnce,
+    /// At the end, when everything is known: [`Listeners::infer`] gives them then.
+    AtEnd,
 }
 
 type Seeded = foldhash::quality::RandomState;
@@ -71,7 +81,7 @@ impl Listeners {
             verdicts: Tally::default(),
             limits: LimitSets::default(),
             coverage: Coverages::default(),
-            sightings: Sightings::default(),
+            sightings: None,
             cases: 0,
         }
     }
@@ -83,7 +93,15 @@ impl Listeners {
 
     /// The attempts that are held back until it is known that they are sightings of others.
     pub fn sightings(&mut self) -> &mut Sightings {
-        &mut self.sightings
+        self.sightings.get_or_insert_default()
+    }
+
+    /// Delivers attempts by `deliver`, which gets what is held back and all else.
+    pub(crate) fn deliver_by<T>(&mut self, deliver: impl FnOnce(&mut Sightings, &mut Self) -> T) -> T {
+        let mut sightings = self.sightings.take().unwrap_or_default();
+        let result = deliver(&mut sightings, self);
+        self.sightings = Some(sightings);
+        result
     }
 
     /// Sets what the capture cannot support, as far as is known by now.
@@ -137,82 +155,84 @@ impl Listeners {
     }
 
     /// Tallies the finding, and infers what it means, as known by now.
-    pub fn record(&mut self, Finding { attempt, settled, .. }: &mut Finding) {
+    pub fn record(&mut self, finding: &mut Finding) {
+        self.record_for(finding, CausesWanted::AtOnce);
+    }
+
+    /// Tallies the finding. Infers what it means where that is wanted at once, or cannot be done at the end.
+    pub fn record_for(&mut self, Finding { attempt, settled, .. }: &mut Finding, wanted: CausesWanted) {
         if attempt.is_refusal_alone() {
             return;
         }
+        let place = self.place_of(attempt.server);
+        let at_once = wanted == CausesWanted::AtOnce;
         if !*settled {
-            self.record_of(attempt.server).observed.see_provisional(attempt);
-            attempt.inference = self.infer(attempt);
+            self.record_at(place).observed.see_provisional(attempt);
+            if at_once {
+                attempt.inference = self.infer_at(place, attempt);
+            }
             return;
         }
         attempt.ports_before = self.paths.see(attempt);
-        if self.is_beside_overflow(attempt) {
+        if is_beside_overflow(attempt, place.and_then(|place| Some(self.records.get_index(place)?.1))) {
             attempt.unproven = Some(Unproven::ListenerOverflows);
         }
         self.verdicts.add(attempt.verdict);
         self.coverage.add(attempt);
-        self.record_of(attempt.server).add(attempt);
-        attempt.inference = self.infer(attempt);
-        let may_keep = self.cases < CASES && self.records.contains_key(&attempt.server);
         // The first ports that a scan knocks at are not known for a scan's yet.
         let refused = attempt.verdict == Verdict::Refused
             && attempt.retries.syn == 0
             && self.paths.failed_listeners(attempt.client.ip()) < hypotheses::MANY_PORTS;
         let most = if refused { REFUSALS_OF_ONE } else { CASES_OF_ONE };
-        let record = self.record_of(attempt.server);
-        let keeps = may_keep && (refused || is_open_case(attempt)) && record.cases.len() < most;
-        if keeps {
-            record.cases.push(attempt.clone());
+        let may_keep = self.cases < CASES && place.is_some() && (refused || is_open_case(attempt));
+        let record = self.record_at(place);
+        record.add(attempt);
+        if may_keep && record.cases.len() < most {
+            record.cases.push(Box::new(attempt.clone()));
             self.cases += 1;
-        } else {
-            record.settled.add(attempt, &attempt.inference);
-        }
-    }
-
-    /// True if a completed attempt is unproven because other attempts show that the listener's queue was surely full
-    /// when its ACK came. The lack of SYN-ACK repeats proves nothing then: a full queue that ignores data, or answers
-    /// by SYN cookies, repeats nothing.
-    fn is_beside_overflow(&self, attempt: &Attempt) -> bool {
-        let unproven = attempt.verdict.is_completed()
-            && attempt.unproven.is_none()
-            && !attempt.facts.has(Fact::Established);
-        let record = self.records.get(&attempt.server);
-        record.zip(attempt.acked).filter(|_| unproven).is_some_and(|(record, acked)| {
-            record.observed.marks.others(&record.observed.silence, attempt.ordinal, (acked, acked))
-                == Some(true)
-        })
-    }
-
-    /// The record of a server, or of those past the limit.
-    fn record_of(&mut self, server: Endpoint) -> &mut Record {
-        if self.records.len() >= self.limit && !self.records.contains_key(&server) {
-            return &mut self.rest;
-        }
-        let entry = self.records.entry(server);
-        if let indexmap::map::Entry::Vacant(vacant) = &entry {
-            let siblings = self.hosts.entry(server.ip()).or_default();
-            if siblings.len() < SIBLINGS {
-                siblings.push(vacant.index() as u32);
+            if at_once {
+                attempt.inference = self.infer_at(place, attempt);
             }
+        } else {
+            attempt.inference = self.infer_at(place, attempt);
+            self.record_at(place).settled.add(attempt, &attempt.inference);
         }
-        entry.or_default()
+    }
+
+    /// The place of a server's record; `None` for those past the limit, which share one.
+    fn place_of(&mut self, server: Endpoint) -> Option<usize> {
+        if let Some(place) = self.records.get_index_of(&server) {
+            return Some(place);
+        }
+        if self.records.len() >= self.limit {
+            return None;
+        }
+        let (place, _) = self.records.insert_full(server, Record::default());
+        let siblings = self.hosts.entry(server.ip()).or_default();
+        if siblings.len() < SIBLINGS {
+            siblings.push(place as u32);
+        }
+        Some(place)
+    }
+
+    fn record_at(&mut self, place: Option<usize>) -> &mut Record {
+        let record = place.and_then(|place| self.records.get_index_mut(place));
+        record.map_or(&mut self.rest, |(_, record)| record)
     }
 
     /// The meaning of an attempt by all that is known now.
     #[must_use]
     pub fn infer(&self, attempt: &Attempt) -> Inference {
-        // A handshake that went well explains itself.
-        if attempt.verdict == Verdict::Completed
-            && attempt.established == Some(true)
-            && attempt.reset.is_none()
-        {
-            let odd = attempt.facts.has_any(hypotheses::ODD) || attempt.is_delay_unclear();
-            if !odd {
-                return Inference::default();
-            }
+        self.infer_at(self.records.get_index_of(&attempt.server), attempt)
+    }
+
+    /// The meaning of an attempt to the listener at this place.
+    fn infer_at(&self, place: Option<usize>, attempt: &Attempt) -> Inference {
+        if explains_itself(attempt) {
+            return Inference::default();
         }
-        let record = self.records.get(&attempt.server).unwrap_or(&self.rest);
+        let record = place.and_then(|place| self.records.get_index(place));
+        let record = record.map_or(&self.rest, |(_, record)| record);
         let (from, to) = (attempt.start, attempt.end);
         let repeats = record.retries.after_ack.max(attempt.retries.after_ack.into());
         hypotheses::infer(&Case {
@@ -225,6 +245,7 @@ impl Listeners {
             kernel: record.kernel.evidence_of(attempt, repeats),
             kernel_events: record.kernel.events(from, to, repeats),
             dropped: record.kernel.dropped(attempt),
+            found: Found::default(),
         })
     }
 
@@ -242,10 +263,10 @@ impl Listeners {
     }
 
     /// Totals of a record's attempts; the causes of those it keeps are inferred by all that is known now.
-    fn totals(&self, record: &Record) -> Totals {
+    fn totals(&self, place: usize, record: &Record) -> Totals {
         let mut totals = record.settled.clone();
         for attempt in &record.cases {
-            totals.add(attempt, &self.infer(attempt));
+            totals.add(attempt, &self.infer_at(Some(place), attempt));
         }
         totals
     }
@@ -262,8 +283,8 @@ impl Listeners {
     #[must_use]
     pub fn listeners(&self, end: Option<Timestamp>) -> Vec<Listener> {
         let mut scans = Scans::default();
-        let alone = self.records.iter().filter_map(|(&server, record)| {
-            let totals = scans.take(server, record, self.totals(record))?;
+        let alone = self.records.iter().enumerate().filter_map(|(place, (&server, record))| {
+            let totals = scans.take(server, record, self.totals(place, record))?;
             Some(conclude(Some(server), record, &totals, end))
         });
         let mut listeners: Vec<Listener> = alone.collect();
@@ -283,4 +304,24 @@ impl Listeners {
         }
         listeners
     }
+}
+
+/// True if a completed attempt is unproven because other attempts show that its listener's queue was surely full when
+/// its ACK came. The lack of SYN-ACK repeats proves nothing then: a full queue that ignores data, or answers by SYN
+/// cookies, repeats nothing.
+fn is_beside_overflow(attempt: &Attempt, record: Option<&Record>) -> bool {
+    let unproven =
+        attempt.verdict.is_completed() && attempt.unproven.is_none() && !attempt.facts.has(Fact::Established);
+    record.zip(attempt.acked).filter(|_| unproven).is_some_and(|(record, acked)| {
+        record.observed.marks.others(&record.observed.silence, attempt.ordinal, (acked, acked)) == Some(true)
+    })
+}
+
+/// True for a handshake that went well, with nothing odd about it: there is no cause to weigh.
+fn explains_itself(attempt: &Attempt) -> bool {
+    attempt.verdict == Verdict::Completed
+        && attempt.established == Some(true)
+        && attempt.reset.is_none()
+        && !attempt.facts.has_any(hypotheses::ODD)
+        && !attempt.is_delay_unclear()
 }

@@ -43,7 +43,7 @@ pub(crate) use episodes::{REST, is_trouble};
 pub use evidence::{KernelFigures, ListenerEvidence, ListenerEvidenceCode};
 pub use histogram::Percentiles;
 pub use hypotheses::{CauseGuide, cause_guides};
-pub use listeners::Listeners;
+pub use listeners::{CausesWanted, Listeners};
 pub use messages::{Ending, Meaning, Message, Sender, ending, messages};
 pub use scan::Scan;
 pub use schedule::{LINUX_SYNACK_TIMES, RetrySchedule};

@@ -89,10 +89,9 @@ impl Paths {
         let facts = attempt.facts;
         // A SYN that was answered shows that the path works only if what follows it arrived, too: stateful firewalls pass SYNs alone.
         if facts.has(Fact::Established) && attempt.retries.after_ack == 0 {
-            self.mark((client, host), attempt.start);
-            self.mark((client, host), attempt.end);
+            let path = entry(&mut self.paths, (client, host));
+            [attempt.start, attempt.end].into_iter().for_each(|at| path.mark(at));
         }
-        let server = self.hasher.hash_one(attempt.server);
         let failed = matches!(
             attempt.verdict,
             Verdict::Refused | Verdict::Unanswered | Verdict::ClientReset | Verdict::Unreachable
@@ -100,6 +99,7 @@ impl Paths {
         let lost = dropped_between(attempt).is_some();
         let served = attempt.verdict.is_completed();
         if failed || lost || served && self.clients.contains_key(&client) {
+            let server = self.hasher.hash_one(attempt.server);
             let known = entry(&mut self.clients, client);
             if failed {
                 known.failed_at.add(server);
@@ -135,21 +135,6 @@ impl Paths {
                 PortUse { hash, end: attempt.end, clock: attempt.client_clock.map(|clock| clock.latest) };
         }
         before
-    }
-
-    fn mark(&mut self, path: (IpAddr, IpAddr), at: Timestamp) {
-        let second = at.second();
-        let path = entry(&mut self.paths, path);
-        let ahead = second - path.latest;
-        if ahead >= SECONDS || path.bits == [0; 4] {
-            *path = Path { latest: second, bits: [0; 4] };
-        } else if ahead > 0 {
-            (path.latest + 1..=second).for_each(|second| path.set(second, false));
-            path.latest = second;
-        } else if ahead <= -SECONDS {
-            return;
-        }
-        path.set(second, true);
     }
 
     /// True if segments of `client` reached `host` strictly between these times, by whole seconds.
@@ -224,6 +209,21 @@ pub(super) fn failed_since(attempt: &Attempt) -> Option<Timestamp> {
 }
 
 impl Path {
+    /// Marks the second of a time at which a segment reached the host.
+    fn mark(&mut self, at: Timestamp) {
+        let second = at.second();
+        let ahead = second - self.latest;
+        if ahead >= SECONDS || self.bits == [0; 4] {
+            *self = Self { latest: second, bits: [0; 4] };
+        } else if ahead > 0 {
+            (self.latest + 1..=second).for_each(|second| self.set(second, false));
+            self.latest = second;
+        } else if ahead <= -SECONDS {
+            return;
+        }
+        self.set(second, true);
+    }
+
     fn place(second: i64) -> (usize, u32) {
         let bit = second.rem_euclid(SECONDS);
         ((bit / 64) as usize, (bit % 64) as u32)
@@ -241,8 +241,11 @@ impl Path {
 }
 
 fn entry<K: Hash + Eq + Copy, V: Default>(map: &mut IndexMap<K, V, Seeded>, key: K) -> &mut V {
-    if map.len() >= MOST && !map.contains_key(&key) {
-        map.drain(..MOST / 2);
-    }
-    map.entry(key).or_default()
+    let place = map.get_index_of(&key).unwrap_or_else(|| {
+        if map.len() >= MOST {
+            map.drain(..MOST / 2);
+        }
+        map.insert_full(key, V::default()).0
+    });
+    &mut map[place]
 }

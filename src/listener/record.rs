@@ -33,8 +33,10 @@ pub(super) struct Record {
     pub(super) observed: Observed,
     /// Totals of the attempts that are not kept, with the causes known when they were settled.
     pub(super) settled: Totals,
-    /// Attempts whose cause may still change with those of others.
-    pub(super) cases: Vec<Attempt>,
+    /// Attempts whose cause may still change with those of others. They are large and many: a list of them all in one
+    /// place would be copied, and half empty, each time that it grows.
+    #[expect(clippy::vec_box, reason = "see above")]
+    pub(super) cases: Vec<Box<Attempt>>,
 }
 
 impl Record {

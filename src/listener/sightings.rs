@@ -14,8 +14,10 @@ use crate::packet::{Endpoint, Seq, Span, Timestamp};
 /// Holds back what may be the answer to another attempt's SYN.
 #[derive(Debug, Clone, Default)]
 pub struct Sightings {
-    /// In order of arrival.
+    /// What may be the answer to another attempt's SYN, in order of arrival.
     held: VecDeque<Finding>,
+    /// Attempts without an answer, held once the capture has ended.
+    asked: Vec<Finding>,
     /// The keys of held answers, and of some that are held no more: most attempts are in none.
     answers: HashSet<Key, foldhash::quality::RandomState>,
     /// Answers that were passed on before the SYN's own attempt was settled, by port and ISN: the address; the latest.
@@ -40,7 +42,9 @@ impl Sightings {
     #[must_use]
     pub fn concerns(&self, finding: &Finding) -> bool {
         let attempt = &finding.attempt;
-        finding.settled && (is_answer(attempt) || is_asked(attempt) || attempt.is_refusal_alone())
+        let has_answers = self.ending || !self.answers.is_empty() || !self.passed.is_empty();
+        let may_join = has_answers && is_asked(attempt);
+        finding.settled && (may_join || is_answer(attempt) || attempt.is_refusal_alone())
             || !self.held.is_empty()
     }
 
@@ -70,23 +74,25 @@ impl Sightings {
         if is_asked(&finding.attempt) {
             self.join(&mut finding.attempt);
         }
-        let waits = is_answer(&finding.attempt)
-            || self.ending && is_asked(&finding.attempt) && finding.attempt.answered_from.is_none();
-        if waits && self.held.len() < MOST {
-            self.hold(finding);
-            return Ok(());
+        let asks = self.ending && is_asked(&finding.attempt) && finding.attempt.answered_from.is_none();
+        if self.held.len() + self.asked.len() >= MOST {
+            return pass(finding);
         }
-        pass(finding)
+        if is_answer(&finding.attempt) {
+            self.hold(finding);
+        } else if asks {
+            self.asked.push(finding.clone());
+        } else {
+            return pass(finding);
+        }
+        Ok(())
     }
 
     fn hold(&mut self, finding: &Finding) {
-        if is_answer(&finding.attempt) {
-            if self.answers.len() >= 2 * MOST {
-                let held = self.held.iter().filter(|finding| is_answer(&finding.attempt));
-                self.answers = held.map(|finding| key(&finding.attempt)).collect();
-            }
-            self.answers.insert(key(&finding.attempt));
+        if self.answers.len() >= 2 * MOST {
+            self.answers = self.held.iter().map(|finding| key(&finding.attempt)).collect();
         }
+        self.answers.insert(key(&finding.attempt));
         self.held.push_back(finding.clone());
     }
 
@@ -114,13 +120,11 @@ impl Sightings {
     ///
     /// Those of `pass`.
     pub fn flush<E>(&mut self, mut pass: impl FnMut(&mut Finding) -> Result<(), E>) -> Result<(), E> {
-        let mut held = std::mem::take(&mut self.held);
-        let (mut asked, answers): (VecDeque<Finding>, VecDeque<Finding>) =
-            held.drain(..).partition(|finding| is_asked(&finding.attempt));
-        self.held = answers;
-        asked.iter_mut().for_each(|finding| self.join(&mut finding.attempt));
-        let mut all: Vec<Finding> = asked.into_iter().chain(self.held.drain(..)).collect();
-        all.sort_by_key(|finding| (finding.at, finding.attempt.ordinal));
+        let mut all = std::mem::take(&mut self.asked);
+        all.iter_mut().for_each(|finding| self.join(&mut finding.attempt));
+        all.extend(self.held.drain(..));
+        // No two are of the same attempt.
+        all.sort_unstable_by_key(|finding| (finding.at, finding.attempt.ordinal));
         all.iter_mut().try_for_each(&mut pass)
     }
 

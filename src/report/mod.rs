@@ -33,7 +33,7 @@ use jiff::tz::TimeZone;
 
 use crate::engine::{Sink, Summary};
 use crate::handshake::Attempt;
-use crate::listener::{EpisodeReport, Listeners};
+use crate::listener::{CausesWanted, EpisodeReport, Listeners};
 
 pub use self::csv::COLUMNS;
 #[cfg(all(target_os = "linux", feature = "lab"))]
@@ -261,6 +261,13 @@ impl<W: Write> Sink for Reporter<W> {
         match &mut self.kind {
             Exporter::NdJson(out) => ndjson::write_episode(out, report),
             Exporter::Text(..) | Exporter::Json(..) | Exporter::Csv(_) => Ok(()),
+        }
+    }
+
+    fn causes_wanted(&self) -> CausesWanted {
+        match &self.kind {
+            Exporter::Text(..) | Exporter::Json(..) => CausesWanted::AtEnd,
+            Exporter::NdJson(_) | Exporter::Csv(_) => CausesWanted::AtOnce,
         }
     }
 

@@ -1,10 +1,12 @@
 //! An attempt with the facts known of its listener and its host: the input of every hypothesis.
 
+use std::cell::OnceCell;
+
 use crate::handshake::{Attempt, Evidence, Fact, Vantage, Verdict};
 use crate::listener::capture_limits::CaptureLimits;
 use crate::listener::dropped_segments::DroppedByKernel;
 use crate::listener::kernel_history::{KernelEvents, KernelEvidence, KernelHistory};
-use crate::listener::observed::{DropStretch, Observed, dropped_between, synack_time};
+use crate::listener::observed::{DropStretch, FloodSecond, Observed, dropped_between, synack_time};
 use crate::listener::paths::{Paths, failed_since};
 use crate::packet::{Span, Timestamp};
 
@@ -25,9 +27,19 @@ pub(in crate::listener) struct Case<'a> {
     pub(in crate::listener) kernel_events: Option<KernelEvents>,
     /// Meaning of its segments that the kernel dropped, by the kernel's own events.
     pub(in crate::listener) dropped: Option<DroppedByKernel>,
+    pub(in crate::listener) found: Found<'a>,
 }
 
-impl Case<'_> {
+/// Facts of a case that several hypotheses ask for, each looked up once.
+#[derive(Default)]
+pub(in crate::listener) struct Found<'a> {
+    /// The flood that the attempt is part of.
+    pub(super) flood: OnceCell<Option<&'a FloodSecond>>,
+    stretch: OnceCell<Option<&'a DropStretch>>,
+    others_overflowed: OnceCell<Option<bool>>,
+}
+
+impl<'a> Case<'a> {
     pub(in crate::listener) fn verdict(&self) -> Verdict {
         self.attempt.verdict
     }
@@ -69,7 +81,10 @@ impl Case<'_> {
 
     /// Others than this attempt that showed a full queue meanwhile: whether any did, and surely.
     pub(in crate::listener) fn others_overflowed(&self) -> Option<bool> {
-        self.own.marks.others(&self.own.silence, self.attempt.ordinal, self.span())
+        *self
+            .found
+            .others_overflowed
+            .get_or_init(|| self.own.marks.others(&self.own.silence, self.attempt.ordinal, self.span()))
     }
 
     /// Evidence of that.
@@ -123,9 +138,11 @@ impl Case<'_> {
     }
 
     /// The stretch of unanswered SYNs that the attempt is part of.
-    pub(in crate::listener) fn stretch(&self) -> Option<&DropStretch> {
-        let (first, last) = dropped_between(self.attempt)?;
-        self.own.drops.at(first, last)
+    pub(in crate::listener) fn stretch(&self) -> Option<&'a DropStretch> {
+        *self.found.stretch.get_or_init(|| {
+            let (first, last) = dropped_between(self.attempt)?;
+            self.own.drops.at(first, last)
+        })
     }
 
     /// Evidence that the attempt's SYNs went unanswered in one stretch with those of several others, while the listener

@@ -39,7 +39,7 @@ mod two_answers;
 
 use smallvec::SmallVec;
 
-pub(super) use case::Case;
+pub(super) use case::{Case, Found};
 use counted::Counted;
 pub(super) use syn_scan::MANY_PORTS;
 
@@ -302,7 +302,7 @@ pub(super) fn infer(case: &Case<'_>) -> Inference {
     }
     let denial = Evidence::KernelDidNotOverflow;
     let denied = ruled_out.iter().any(|one| one.evidence == denial);
-    let mut inference = conclude(left, ruled_out);
+    let mut inference = conclude(&mut left, ruled_out);
     if denied {
         inference.evidence.insert(0, denial);
     }
@@ -367,35 +367,23 @@ fn confirm_by_points(inference: &mut Inference, case: &Case<'_>) {
 }
 
 /// The inference from the hypotheses that are left.
-fn conclude(mut left: SmallVec<[Explanation; 4]>, ruled_out: Vec<RuledOut>) -> Inference {
-    if !is_ahead(&mut left) {
+fn conclude(left: &mut SmallVec<[Explanation; 4]>, ruled_out: Vec<RuledOut>) -> Inference {
+    if !is_ahead(left) {
         let mut evidence: EvidenceList = left.iter().flat_map(|one| one.evidence.clone()).collect();
         evidence.extend(left.iter().map(|one| Evidence::CouldBe(one.cause)));
         dedup(&mut evidence);
         return Inference { evidence, ruled_out, ..Inference::default() };
     }
-    let others = left.split_off_first();
-    let Some(first) = left.pop() else { return Inference::default() };
-    let sure = others.is_empty() && first.support >= Support::Supported;
+    let first = left.remove(0);
+    let sure = left.is_empty() && first.support >= Support::Supported;
     let mut evidence = first.evidence;
-    evidence.extend(others.iter().map(|one| Evidence::CouldBe(one.cause)));
+    evidence.extend(left.iter().map(|one| Evidence::CouldBe(one.cause)));
     Inference {
         cause: Some(first.cause),
         abort_on_overflow: None,
         confidence: Some(if sure { first.surest } else { Confidence::Possible }),
         evidence,
         ruled_out,
-    }
-}
-
-/// Splits a list behind its first element.
-trait SplitOffFirst {
-    fn split_off_first(&mut self) -> Self;
-}
-
-impl SplitOffFirst for SmallVec<[Explanation; 4]> {
-    fn split_off_first(&mut self) -> Self {
-        self.drain(1..).collect()
     }
 }
 
@@ -436,7 +424,7 @@ mod tests {
             surest: Confidence::Likely,
             evidence: EvidenceList::new(),
         });
-        let inference = conclude(left.collect(), Vec::new());
+        let inference = conclude(&mut left.collect(), Vec::new());
         (inference.cause, inference.confidence, inference.evidence.len())
     }
 

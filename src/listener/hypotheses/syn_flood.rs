@@ -30,14 +30,16 @@ fn weigh(case: &Case<'_>) -> Weight {
     Weight::Left(support, evidence)
 }
 
-fn flood<'a>(case: &'a Case<'_>) -> Option<&'a FloodSecond> {
-    if case.limits.no_bare_acks || !is_abandoned(case.attempt) {
-        return None;
-    }
-    let flood = case.own.floods.at(case.attempt.start)?;
-    // Real clients, whose SYNs carry options, beside a flood whose SYNs carry none are its victims.
-    let crafted = flood.without_options * 2 > flood.syns;
-    (!crafted || case.has(Fact::SynWithoutOptions)).then_some(flood)
+fn flood<'a>(case: &Case<'a>) -> Option<&'a FloodSecond> {
+    *case.found.flood.get_or_init(|| {
+        if case.limits.no_bare_acks || !is_abandoned(case.attempt) {
+            return None;
+        }
+        let flood = case.own.floods.at(case.attempt.start)?;
+        // Real clients, whose SYNs carry options, beside a flood whose SYNs carry none are its victims.
+        let crafted = flood.without_options * 2 > flood.syns;
+        (!crafted || case.has(Fact::SynWithoutOptions)).then_some(flood)
+    })
 }
 
 /// True if the attempt is part of a flood, and so no victim of the overflow that the flood causes.

@@ -182,7 +182,7 @@ impl Closing {
     /// True if a connection that finished its handshake before this time, and was not served by then, lived on.
     pub(in crate::listener) fn lived_through(&self, at: Timestamp) -> bool {
         let alive = |&(acked, last): &(Timestamp, Timestamp)| acked < at && last > at.plus(INSTANT);
-        self.served.iter().any(alive) || self.idle.iter().any(alive)
+        self.served.iter().rev().any(alive) || self.idle.iter().rev().any(alive)
     }
 }
 

@@ -14,36 +14,62 @@ struct ActivePeriod {
 
 /// Clients that finished a handshake.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(in crate::listener) struct Finishers(Vec<ActivePeriod>);
+pub(in crate::listener) struct Finishers {
+    periods: Vec<ActivePeriod>,
+    /// A number for each period's client: a client that is in none of them nearly always differs from all.
+    tags: Vec<u32>,
+}
 
 const A_MINUTE: Span = Span::from_secs(60);
 
-/// Bound on periods per listener; the one that ended first is dropped.
-const MOST: usize = 64;
+/// Bound on periods per listener; past that the half that ended first is dropped.
+const MOST: usize = 128;
 
 impl Finishers {
     pub(super) fn see(&mut self, client: IpAddr, at: Timestamp) {
-        if let Some(period) = self.0.iter_mut().find(|period| period.client == client && period.touches(at)) {
+        if let Some(period) = self.find(client, at).and_then(|place| self.periods.get_mut(place)) {
             period.from = period.from.min(at);
             period.to = period.to.max(at);
             return;
         }
-        if self.0.len() >= MOST
-            && let Some(oldest) = (0..self.0.len()).min_by_key(|&place| self.0[place].to)
-        {
-            self.0.swap_remove(oldest);
+        if self.periods.len() >= MOST {
+            let mut ends: Vec<Timestamp> = self.periods.iter().map(|period| period.to).collect();
+            let (_, &mut median, _) = ends.select_nth_unstable(MOST / 2);
+            self.periods.retain(|period| period.to > median);
+            self.tags = self.periods.iter().map(|period| tag(period.client)).collect();
         }
-        self.0.push(ActivePeriod { client, from: at, to: at });
+        self.periods.push(ActivePeriod { client, from: at, to: at });
+        self.tags.push(tag(client));
+    }
+
+    /// The place of the client's period that this time belongs to.
+    fn find(&self, client: IpAddr, at: Timestamp) -> Option<usize> {
+        let tag = tag(client);
+        // Without a branch for each: all are compared, several at once.
+        let any = self.tags.iter().fold(false, |any, &other| any | (other == tag));
+        let is_it = |period: &ActivePeriod| period.client == client && period.touches(at);
+        if any { self.periods.iter().position(is_it) } else { None }
     }
 
     /// True if the client finished a handshake within a minute before or after that time.
     pub(in crate::listener) fn has(&self, client: IpAddr, at: Timestamp) -> bool {
-        self.0.iter().any(|period| period.client == client && period.touches(at))
+        self.find(client, at).is_some()
     }
 }
 
 impl ActivePeriod {
     fn touches(&self, at: Timestamp) -> bool {
         self.from.minus(A_MINUTE) <= at && at <= self.to.plus(A_MINUTE)
+    }
+}
+
+/// A number that hardly any two clients share.
+fn tag(client: IpAddr) -> u32 {
+    match client {
+        IpAddr::V4(address) => address.to_bits(),
+        IpAddr::V6(address) => {
+            let bits = address.to_bits();
+            [0, 32, 64, 96].into_iter().fold(0, |tag, shift| tag ^ (bits >> shift) as u32)
+        }
     }
 }

@@ -80,10 +80,7 @@ impl Floods {
 impl Seconds {
     fn count(&mut self, attempt: &Attempt) {
         let second = attempt.start.second();
-        let mut hasher = DefaultHasher::new();
-        attempt.client.ip().hash(&mut hasher);
         let half_open = u32::from(attempt.verdict == Verdict::HalfOpen);
-        let source = 1 << (hasher.finish() & 63);
         let crafted = u32::from(attempt.facts.has(crate::handshake::Fact::SynWithoutOptions));
         match self.0.binary_search_by_key(&second, |known| known.second) {
             Ok(place) => {
@@ -91,12 +88,15 @@ impl Seconds {
                 known.syns += 1;
                 known.without_options += crafted;
                 known.half_open += half_open;
-                known.sources |= source;
+                if known.sources != u64::MAX {
+                    known.sources |= source(attempt);
+                }
             }
             Err(place) => {
+                let sources = source(attempt);
                 self.0.insert(
                     place,
-                    FloodSecond { second, syns: 1, without_options: crafted, half_open, sources: source },
+                    FloodSecond { second, syns: 1, without_options: crafted, half_open, sources },
                 );
                 if self.0.len() > SECONDS {
                     let calmest = self.0.iter().enumerate().min_by_key(|(_, known)| known.syns);
@@ -120,6 +120,13 @@ impl Seconds {
         let second = start.second();
         self.0.iter().find(|known| known.second == second).map_or(0, |known| known.half_open)
     }
+}
+
+/// The bit of an attempt's source address.
+fn source(attempt: &Attempt) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    attempt.client.ip().hash(&mut hasher);
+    1 << (hasher.finish() & 63)
 }
 
 /// True if the attempt's client sent one SYN, and neither a retry nor an ACK.
