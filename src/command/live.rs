@@ -211,11 +211,10 @@ impl Session<'_> {
         } else {
             reporter.write_so_far(&mut text, &summary, listeners)?;
         }
-        let (shows, stuck) = (reporter.undecided_overflows(), reporter.undecided_stuck());
-        writeln!(
-            text,
-            "\n(undecided at the moment: {undecided}; of those, showing an overflow by their packets so far: {shows}, otherwise stuck: {stuck})"
-        )?;
+        let so_far = reporter.provisional_verdicts();
+        let known =
+            if so_far.is_empty() { String::new() } else { format!("; by their packets so far: {so_far}") };
+        writeln!(text, "\n(undecided at the moment: {undecided}{known})")?;
         // A closed standard error ends nothing.
         line.aside(|| {
             let _ = io::stderr().write_all(&text);

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 
 use indexmap::IndexMap;
 use indexmap::map::Entry;
+use strum::IntoEnumIterator;
 
 use super::config::LiveConfig;
 use super::episodes::{LiveEpisodes, Problem};
@@ -13,11 +14,11 @@ use super::kernel::KernelPoller;
 use crate::clock;
 use crate::engine::{Sink, Summary};
 use crate::handshake::{Attempt, Confidence, Verdict};
-use crate::listener::{EpisodeReport, EpisodeState, Listeners};
+use crate::listener::{EpisodeReport, EpisodeState, Listeners, Tally};
 use crate::packet::{Endpoint, Timestamp};
 use crate::report::status::StatusLine;
 use crate::report::{AttemptLines, InterimReport, ReportFormat, ReportOptions, Verbosity, VerdictSet};
-use crate::words::count;
+use crate::words::{count, number};
 
 /// Most problems that wait for the kernel's next figures; in a flood the others are reported at once.
 const MOST_HELD: usize = 100_000;
@@ -171,14 +172,16 @@ impl<'a> LiveReporter<'a> {
         self.sink.attempt(attempt)
     }
 
-    /// Number of undecided attempts that were reported because they show an overflow.
-    pub(super) fn undecided_overflows(&self) -> usize {
-        self.announced.values().filter(|&&verdict| shows_overflow(verdict)).count()
-    }
-
-    /// Number of other undecided attempts that were reported because they look stuck.
-    pub(super) fn undecided_stuck(&self) -> usize {
-        self.announced.len() - self.undecided_overflows()
+    /// The verdicts of undecided attempts by their packets so far, as far as they show an overflow or look stuck: `8
+    /// unanswered, 3 synack-retransmitted`.
+    pub(super) fn provisional_verdicts(&self) -> String {
+        let mut verdicts = Tally::default();
+        self.announced.values().for_each(|&verdict| verdicts.add(verdict));
+        let counted = Verdict::iter().map(|verdict| (verdicts.get(verdict), verdict));
+        let words = counted.filter(|&(attempts, _)| attempts > 0);
+        let words: Vec<String> =
+            words.map(|(attempts, verdict)| format!("{} {verdict}", number(attempts))).collect();
+        words.join(", ")
     }
 
     /// Writes the report so far.
@@ -323,10 +326,10 @@ mod tests {
         reporter.provisional(&doubtful).unwrap();
         reporter.attempt(&completed).unwrap();
         reporter.report(&listeners, &mut KernelPoller::without_kernel(), &line).unwrap();
-        assert_eq!(reporter.undecided_overflows(), 0);
+        assert_eq!(reporter.provisional_verdicts(), "");
         reporter.provisional(&doubtful).unwrap();
         reporter.report(&listeners, &mut KernelPoller::without_kernel(), &line).unwrap();
-        assert_eq!(reporter.undecided_overflows(), 1);
+        assert_eq!(reporter.provisional_verdicts(), "1 synack-retransmitted");
         assert_eq!(reported.0, [(true, Verdict::Completed), (false, Verdict::SynackRetransmitted)]);
     }
 
@@ -348,7 +351,7 @@ mod tests {
             assert_eq!(reporter.stuck_not_held, 75);
             reporter.report(&listeners, &mut KernelPoller::without_kernel(), &line).unwrap();
         }
-        assert_eq!((reporter.undecided_overflows(), reporter.undecided_stuck()), (0, 25));
+        assert_eq!(reporter.provisional_verdicts(), "25 unanswered");
         assert_eq!(reported.0, [(false, Verdict::Unanswered); 25]);
     }
 }
