@@ -181,10 +181,6 @@ impl<'a> Wire<'a> {
         let ip = ip_with(source, destination, tcp.ttl.unwrap_or(64), tcp.ip_id.unwrap_or(0));
         let mut bytes = Vec::new();
         ip.tcp_header(header).write(&mut bytes, &vec![b'x'; tcp.len]).expect("a packet that fits IP");
-        if tcp.bad_checksum {
-            let at = ETHERNET + if source.is_ipv4() { 20 } else { 40 } + 16;
-            bytes[at] ^= 0x55;
-        }
         self.sent.insert((from.role, from.host), bytes.split_off(ETHERNET));
         bytes.extend(&self.sent[&(from.role, from.host)]);
         bytes

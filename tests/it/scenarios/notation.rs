@@ -226,8 +226,6 @@ pub(super) struct Tcp {
     pub(super) fast_open: bool,
     /// The kinds of options in their order; Linux' where none are given.
     pub(super) options: Option<Vec<OptionKind>>,
-    /// The checksum is wrong.
-    pub(super) bad_checksum: bool,
     /// A SACK block, counted from the peer's ISN.
     pub(super) sack: Option<(u32, u32)>,
     /// The IPv4 ID.
@@ -362,7 +360,6 @@ fn tcp(flags: &str, fields: &[&str]) -> Result<Tcp, String> {
     for field in fields {
         match field.split_once('=') {
             None if *field == "fastopen" => tcp.fast_open = true,
-            None if *field == "badsum" => tcp.bad_checksum = true,
             Some(("opts", value)) => tcp.options = Some(option_kinds(value)?),
             Some(("seq", value)) => tcp.seq = Some(sequence(value)?),
             Some(("ack", value)) => tcp.ack = Some(sequence(value)?),
