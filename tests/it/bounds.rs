@@ -76,15 +76,16 @@ fn line_start(line: &str) -> &str {
     line.split(',').find(|field| field.ends_with('Z')).unwrap()
 }
 
-/// Capture of a port scan: a SYN to each of ports 1 to `ports` from one client, 1,000 a second.
-fn port_scan(ports: u16) -> Vec<u8> {
+/// Capture of a SYN to each of ports 1 to `ports`, 1,000 a second, each from a client of its own: from one it would be a scan,
+/// which is one finding.
+fn syns_to_ports(ports: u16) -> Vec<u8> {
     let mut bytes = Vec::new();
     for field in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 262_144, 1] {
         bytes.extend(field.to_le_bytes());
     }
     for port in 1..=ports {
         let syn = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2])
-            .ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64)
+            .ipv4([10, 1, (port >> 8) as u8, port as u8], [10, 0, 0, 2], 64)
             .tcp(40_000, port, 1, 1_024)
             .syn();
         let length = syn.size(0) as u32;
@@ -100,7 +101,7 @@ fn port_scan(ports: u16) -> Vec<u8> {
 fn listeners_past_the_bound_share_a_line() {
     const KEPT: usize = hsanalyze::listener::Listeners::DEFAULT_LIMIT;
     let ports = KEPT as u16 + 1_500;
-    let report = report(port_scan(ports), &[]);
+    let report = report(syns_to_ports(ports), &[]);
     let listeners = list(&report, "listeners");
     assert_eq!(listeners.len(), KEPT + 1);
     let (rest, kept) = listeners.split_last().unwrap();
@@ -108,7 +109,7 @@ fn listeners_past_the_bound_share_a_line() {
     assert!(rest["server"].is_null(), "{rest}");
     assert_eq!(count(rest, "/attempts"), 1_500);
     // The text report has it too, after the worst of the others.
-    let ran = hsanalyze(["-"]).stdin(port_scan(ports)).succeed();
+    let ran = hsanalyze(["-"]).stdin(syns_to_ports(ports)).succeed();
     let text = ran.text();
     // The 1,000 attempts of the last second are undetermined, and all of their listeners are kept: unanswered
     // attempts are held back for an answer under another address, and reach the table later.
