@@ -1,7 +1,7 @@
 //! Properties of the capture itself, as all packets show them: which flags occur, whether times are those of a clock.
 
 use crate::handshake::Offsets;
-use crate::packet::{self, CaptureSet, Flags, Frame, Frames, Packet, Seq};
+use crate::packet::{self, CaptureSet, Flags, Frame, Frames, Packet, Seq, Span, Timestamp};
 
 /// Properties of the capture itself, as all packets together show them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct Survey {
     pub answered_syns: [u32; CaptureSet::PLACES],
     /// The numbers that the latest of these answers acknowledge, with the place of the capture.
     pub(super) latest_answered: [Option<(u8, Seq)>; 64],
+    /// First and latest time of the packets before a capture's first bare ACK, by the place of the capture.
+    pub(super) spans: [Option<(Timestamp, Timestamp)>; CaptureSet::PLACES],
     /// No packet's time has a fraction of a second; `None` before the first one.
     pub whole_seconds: Option<bool>,
     /// Times that went back by more than a second, or ahead without the next packet.
@@ -27,6 +29,7 @@ impl Default for Survey {
             bare_acks: CaptureSet::NONE,
             answered_syns: [0; CaptureSet::PLACES],
             latest_answered: [None; 64],
+            spans: [None; CaptureSet::PLACES],
             whole_seconds: None,
             clock_jumps: 0,
             offsets: Offsets::default(),
@@ -40,9 +43,15 @@ impl Survey {
     pub fn lacks_bare_acks(&self) -> CaptureSet {
         /// Fewest answered SYNs that count: one or two clients may be half-open by themselves.
         const SYNS: u32 = 3;
+        /// Shortest of several captures that is judged by itself: a shorter part of a series may hold only the beginnings of
+        /// handshakes.
+        const SHORTEST: Span = Span::from_secs(5);
+        let several = self.spans.iter().flatten().count() > 1;
         CaptureSet::of(|place| {
             let answered = self.answered_syns.get(place).is_some_and(|&syns| syns >= SYNS);
-            answered && !self.bare_acks.has_place(place)
+            let span = self.spans.get(place).copied().flatten();
+            let long = span.is_some_and(|(first, last)| last.since(first) >= SHORTEST);
+            answered && !self.bare_acks.has_place(place) && (long || !several)
         })
     }
 
@@ -64,6 +73,10 @@ impl Survey {
             return;
         }
         for frame in &**frames {
+            if let Some(span) = self.spans.get_mut(place) {
+                let (first, last) = span.unwrap_or((frame.at, frame.at));
+                *span = Some((first.min(frame.at), last.max(frame.at)));
+            }
             let flags = flags(frame);
             if flags == Some(Flags::ACK) {
                 self.bare_acks.add(place);

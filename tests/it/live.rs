@@ -358,7 +358,7 @@ fn signals_limits_and_the_report_so_far() {
             let files = || fs::read_dir(directory.path()).unwrap().count();
             let output = directory.path().join("report");
             let capture = Capture::start(&["-i", wire.name, "-Z", "root", "-o", output.to_str().unwrap()]);
-            wait_for("the report is begun", || files() == 1);
+            wait_for("it captures", || capture.stderr().contains("capturing on"));
             for _ in 0..2 {
                 thread::sleep(Duration::from_millis(100));
                 capture.signal(Signal::SIGINT);
