@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-/// The text with U+FFFD in place of characters that are not safe to show ([`is_unsafe`]).
+/// The text with U+FFFD in place of characters that are not safe to show (controls, marks of direction).
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
     replaced(text, is_unsafe)
