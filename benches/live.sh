@@ -4,7 +4,7 @@
 #
 #   benches/live.sh [SECONDS [ROUNDS]]     (as root; default 10 s, 3 rounds)
 #
-# One request a connection, on loopback, in a network namespace of its own. Needs iproute2, nginx, wrk and awk. HSANALYZE
+# Each request has a connection of its own, on loopback, in a network namespace of its own. Needs iproute2, nginx, wrk and awk. HSANALYZE
 # names a program that is built already.
 set -eu
 
@@ -44,7 +44,7 @@ sleep 1
 
 cpu() { awk -v hz="$(getconf CLK_TCK)" '{ printf "%.2f", ($14 + $15) / hz }' "/proc/$1/stat"; }
 
-# One run of wrk: requests a second, and the capture's CPU time in seconds. $1 is off, counts (--no-bpf) or bpf.
+# Runs wrk once and prints requests a second, and the capture's CPU time in seconds. $1 is off, counts (--no-bpf) or bpf.
 run() {
     capture=
     if [ "$1" != off ]; then

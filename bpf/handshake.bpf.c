@@ -79,7 +79,7 @@ enum { WANT_ALL = 1, WANT_SYN_OR_LISTENER = 2, WANT_IF_ROOM = 3 };
 // Values of `event.kind`.
 enum { DROPPED = 1, SYNACK_RETRANSMITTED = 2 };
 
-// As `event` in src/kernel/segment_events.rs reads it.
+// Layout that `event` in src/kernel/segment_events.rs reads.
 struct event {
 	u64 at;
 	u32 reason;

@@ -53,7 +53,7 @@ fn raise_descriptor_limit() {
 }
 
 /// Refuses to write packets, by `option`, and something else to one file: what is finished last would replace the other.
-/// Where the packets' files are `numbered`, their name is the beginning of all.
+/// With `numbered`, `packets` is the beginning of the names of several files.
 fn refuse_one_file_for_two(
     (option, packets): (&str, &Path),
     numbered: bool,

@@ -70,7 +70,7 @@ impl Bounds {
         // A crowd is checked after every batch, since it may be gone at once.
         let free = if self.is_crowded { 0 } else { self.max_attempts.saturating_sub(undecided) };
         self.safe = total + (free as u64).min(CHECK_INTERVAL);
-        // Those that are overdue are the first to be evicted.
+        // Overdue attempts are the first to be evicted.
         let excess = undecided.saturating_sub(self.max_attempts).max(overdue.saturating_sub(MOST_OVERDUE));
         let evicted = excess.checked_sub(1).and_then(|last| {
             let mut first: Vec<EvictionOrder> =

@@ -45,7 +45,7 @@ pub trait Sink {
         Ok(())
     }
 
-    /// When the causes of attempts are used. Those that are used at the end alone need not be inferred before.
+    /// The moment at which the sink uses causes. Causes that are used at the end alone need not be inferred before.
     fn causes_wanted(&self) -> CausesWanted {
         CausesWanted::AtOnce
     }

@@ -39,7 +39,7 @@ pub(super) struct Item {
     offset: u32,
     /// The low bits of its position in the whole input.
     place: u16,
-    /// Which of the shared bytes hold its headers; or [`COPIED`], or [`DECODED`].
+    /// Index of the shared bytes that hold its headers; or [`COPIED`], or [`DECODED`].
     holder: u8,
 }
 
@@ -70,7 +70,7 @@ const COPIED: u8 = u8::MAX;
 /// The packet was decoded.
 const DECODED: u8 = COPIED - 1;
 
-/// Where frames lie: which of the shared bytes of a batch, and the address that those begin at.
+/// Place of frames: the index of the shared bytes of a batch, and the address at which these begin.
 #[derive(Debug, Clone, Copy)]
 struct Holder {
     place: u8,

@@ -185,7 +185,7 @@ pub enum Evidence {
     },
     /// SYNs are lost at all times and at several listeners, not in stretches of one.
     DropsSpread,
-    /// This many other hosts failed the client in the same second.
+    /// Other hosts failed the client in the same second: so many.
     OtherHostsFailed(u32),
     /// A bare RST answered the client's first ACK.
     RstAnswersFirstAck,

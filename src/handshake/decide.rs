@@ -47,7 +47,7 @@ pub(super) fn decide(
     lacks_bare_acks: CaptureSet,
 ) -> Attempt {
     let ending = if pending.cold.is_some() { by_own_time(pending, ending) } else { ending };
-    // What one point lacks the other has.
+    // A point may have the ACKs that the other one lacks.
     let lacks_acks = lacks_bare_acks.has(pending.frame) && !pending.has_two_points;
     let lateness = if pending.cold.is_none() { Lateness::Prompt } else { lateness(pending) };
     let (verdict, reason) = verdict(pending, ending, lateness, lacks_acks);
@@ -258,7 +258,7 @@ fn timing(pending: &Pending, lateness: Lateness) -> Timing {
         return Timing { duration, ..Timing::default() };
     }
     let taken = pending.ack_at.and(pending.synack).and_then(|synack| taken_at(pending, &synack, lateness));
-    // Where the SYN-ACK was seen to go on from the first point to the client's.
+    // Time of the SYN-ACK between the first point and the client's, where both saw it.
     let way =
         pending.cold().filter(|_| pending.has_two_points).map_or(Span::ZERO, |cold| cold.synack_under_way);
     let taken = taken.map(|taken| taken.plus(way));

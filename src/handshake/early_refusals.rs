@@ -17,9 +17,9 @@ const REACH: u64 = 16_384;
 /// Refusals by flow. In a capture that is in order hardly any is without its attempt.
 #[derive(Debug, Default)]
 pub(super) struct EarlyRefusals {
-    /// Those in the latest window of [`REACH`] packets.
+    /// Refusals in the latest window of [`REACH`] packets.
     young: HashMap<u64, Vec<EarlyRefusal>>,
-    /// Those in the window before.
+    /// Refusals in the window before.
     old: HashMap<u64, Vec<EarlyRefusal>>,
     /// Number of the latest window.
     window: u64,

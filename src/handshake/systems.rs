@@ -28,7 +28,7 @@ pub enum System {
 /// Window of a SYN-ACK, as far as it tells systems apart.
 #[derive(Debug, Clone, Copy)]
 enum Window {
-    /// It varies with the system's settings, and the order of options is the system's own.
+    /// Any: the window varies with the system's settings, and the order of options is the system's own.
     Any,
     /// The system's default.
     Is(u16),

@@ -16,7 +16,7 @@ pub enum DropReason {
     /// queue.
     #[strum(serialize = "NO_SOCKET")]
     NoSocket,
-    /// Its timestamp is older than one that was seen of the connection.
+    /// A timestamp that is older than one that was seen of the connection.
     #[strum(serialize = "TCP_RFC7323_PAWS")]
     Paws,
     /// The same, of a connection in TIME-WAIT.
@@ -25,7 +25,7 @@ pub enum DropReason {
     /// A SYN that no handshake allows.
     #[strum(serialize = "TCP_INVALID_SYN")]
     InvalidSyn,
-    /// Its checksum is wrong.
+    /// A wrong checksum.
     #[strum(serialize = "TCP_CSUM")]
     Checksum,
     /// A rule of nftables or iptables.

@@ -34,7 +34,7 @@ const NAMED: [Named; 7] = [
 ];
 
 impl Sysctls {
-    /// Their names as `sysctl` writes them.
+    /// Names of the sysctls as `sysctl` writes them.
     pub(super) fn names() -> impl Iterator<Item = &'static str> {
         NAMED.into_iter().map(|(name, _)| name)
     }

@@ -288,7 +288,7 @@ impl WatchedListener<'_> {
         &self.history.socket
     }
 
-    /// Its figures since the first snapshot.
+    /// The listener's figures since the first snapshot.
     #[must_use]
     pub fn stats(&self) -> KernelStats {
         let Self { watch, history, .. } = *self;
@@ -330,7 +330,7 @@ impl WatchedListener<'_> {
         present.map(|history| history.socket.local)
     }
 
-    /// Its figures since the first snapshot as one interval: of a listener whose socket was closed.
+    /// The listener's figures since the first snapshot as one interval, for one whose socket was closed.
     #[must_use]
     pub fn whole(&self) -> ListenerInterval {
         let (stats, until) = (self.stats(), self.watch.latest.at);
@@ -348,7 +348,7 @@ impl WatchedListener<'_> {
         }
     }
 
-    /// Its figures between the last two snapshots.
+    /// The listener's figures between the last two snapshots.
     ///
     /// `None` after the first snapshot, and where no socket listens there any more.
     #[must_use]

@@ -173,7 +173,7 @@ pub(super) fn advice(
 }
 
 fn of_overflow(record: &Record, tally: &CauseTally) -> Vec<Advice> {
-    // What the kernel counted here is Linux'.
+    // A listener of this machine's kernel is Linux'.
     let here = record.kernel.stats().map(|_| System::Linux);
     match here.or_else(|| record.observed.system()) {
         Some(System::Linux) => {}

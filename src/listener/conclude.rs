@@ -125,7 +125,7 @@ fn main_cause(totals: &Totals) -> Option<Cause> {
     ranked.max().map(|(_, cause)| cause.0)
 }
 
-/// Which `tcp_abort_on_overflow` the overflows show; `None` where they show neither, or both.
+/// The `tcp_abort_on_overflow` that the overflows show; `None` where they show neither, or both.
 fn abort_on_overflow_shown(record: &Record, totals: &Totals, unseen: bool) -> Option<bool> {
     let [ignored, reset] = totals.settings.map(|attempts| attempts > 0);
     if !ignored && !reset {

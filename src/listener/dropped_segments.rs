@@ -29,11 +29,11 @@ pub struct KernelDrop {
     pub from_server: bool,
     /// True if it met a full accept queue, in the listener's own network namespace.
     pub is_overflow: bool,
-    /// Its control bits.
+    /// Control bits of the segment.
     pub flags: Flags,
-    /// Its sequence number.
+    /// Sequence number of the segment.
     pub seq: Seq,
-    /// Its acknowledgement number.
+    /// Acknowledgement number of the segment.
     pub ack: Seq,
 }
 
@@ -83,7 +83,7 @@ impl DroppedSegments {
         segments.filter(move |segment| segment.belongs(attempt))
     }
 
-    /// What the dropped segments of an attempt mean: a full accept queue, else the most frequent reason that explains its
+    /// The meaning of the dropped segments of an attempt: a full accept queue, else the most frequent reason that explains its
     /// verdict.
     pub(super) fn meaning(&self, attempt: &Attempt) -> Option<DroppedByKernel> {
         let mut known: Vec<DroppedByKernel> = Vec::new();

@@ -30,11 +30,11 @@ pub struct Episode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
 pub enum EpisodeState {
-    /// It has just begun.
+    /// Just begun.
     Begun,
-    /// It goes on; or its cause has become known, or confirmed.
+    /// Still going on; or its cause has become known, or confirmed.
     Ongoing,
-    /// It is over.
+    /// Over.
     Ended,
 }
 

@@ -40,10 +40,10 @@ pub struct Listeners {
     cases: usize,
 }
 
-/// When the causes of attempts are wanted.
+/// The moment at which the causes of attempts are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CausesWanted {
-    /// When an attempt is recorded, as known by then.
+    /// At once, when an attempt is recorded, with what is known by then.
     AtOnce,
     /// At the end, when everything is known: [`Listeners::infer`] gives them then.
     AtEnd,

@@ -9,7 +9,7 @@ use super::schedule::has_run_out;
 use crate::handshake::{Attempt, Fact, Verdict};
 use crate::packet::{Flags, FrameRef, IcmpError, Packet, Segment, Seq, Span, Timestamp, Unreachable};
 
-/// One message: a packet, and how often it was captured again.
+/// A packet of an attempt, with the number of its duplicates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     /// Time of capture.

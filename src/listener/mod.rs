@@ -59,9 +59,9 @@ use crate::packet::{Endpoint, Timestamp};
 /// All attempts to one server address and port, summed up.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listener {
-    /// Its address; `None` for a scan of several, and for the line that folds listeners past the bound.
+    /// Address of the listener; `None` for a scan of several, and for the line that folds listeners past the bound.
     pub server: Option<Endpoint>,
-    /// One client's scan, whose listeners are summed up here; they have no line of their own.
+    /// Scan by one client, whose listeners are summed up here and have no line of their own.
     pub scan: Option<Scan>,
     /// Attempts by verdict.
     pub verdicts: Tally,

@@ -14,7 +14,7 @@ use super::totals::Totals;
 use crate::handshake::Cause;
 use crate::packet::{Endpoint, Timestamp};
 
-/// One client's scan of many listeners, which are summed up as one.
+/// A scan of many listeners by one client, summed up as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scan {
     /// The client.

@@ -15,7 +15,7 @@ pub const LINUX_SYNACK_TIMES: [Span; 7] = [
     Span::from_secs(127),
 ];
 
-/// Those that the default of `net.ipv4.tcp_synack_retries` allows, five. Fewer may also be a SYN queue under
+/// Times that the default of `net.ipv4.tcp_synack_retries` allows, five. Fewer may also be a SYN queue under
 /// pressure, which cuts them short (`reqsk_timer_handler`).
 pub(super) const SYNACK_RETRIES: &[Span] = LINUX_SYNACK_TIMES.split_at(5).0;
 

@@ -14,7 +14,7 @@ use crate::packet::{Endpoint, Seq, Span, Timestamp};
 /// Holds back what may be the answer to another attempt's SYN.
 #[derive(Debug, Clone, Default)]
 pub struct Sightings {
-    /// What may be the answer to another attempt's SYN, in order of arrival.
+    /// Attempts that may be the answer to another attempt's SYN, in order of arrival.
     held: VecDeque<Finding>,
     /// Attempts without an answer, held once the capture has ended.
     asked: Vec<Finding>,
@@ -52,7 +52,7 @@ impl Sightings {
     ///
     /// # Errors
     ///
-    /// Those of `pass`.
+    /// The errors of `pass`.
     pub fn take<E>(
         &mut self,
         finding: &mut Finding,
@@ -105,7 +105,7 @@ impl Sightings {
     ///
     /// # Errors
     ///
-    /// Those of `pass`.
+    /// The errors of `pass`.
     pub fn drain<E>(&mut self, mut pass: impl FnMut(&mut Finding) -> Result<(), E>) -> Result<(), E> {
         for mut finding in std::mem::take(&mut self.held) {
             remember(&mut self.passed, key(&finding.attempt), finding.attempt.server);
@@ -118,7 +118,7 @@ impl Sightings {
     ///
     /// # Errors
     ///
-    /// Those of `pass`.
+    /// The errors of `pass`.
     pub fn flush<E>(&mut self, mut pass: impl FnMut(&mut Finding) -> Result<(), E>) -> Result<(), E> {
         let mut all = std::mem::take(&mut self.asked);
         all.iter_mut().for_each(|finding| self.join(&mut finding.attempt));

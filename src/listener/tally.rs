@@ -4,12 +4,12 @@ use strum::{EnumCount, IntoEnumIterator};
 
 use crate::handshake::{Retries, Verdict};
 
-/// How many attempts got which verdict.
+/// Number of attempts by verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally([u64; Verdict::COUNT]);
 
 impl Tally {
-    /// Counts one.
+    /// Counts an attempt.
     pub fn add(&mut self, verdict: Verdict) {
         self.0[verdict as usize] += 1;
     }
@@ -24,19 +24,19 @@ impl Tally {
         self.0[verdict as usize] = self.0[verdict as usize].saturating_sub(1);
     }
 
-    /// How many got `verdict`.
+    /// Number of attempts with `verdict`.
     #[must_use]
     pub fn get(&self, verdict: Verdict) -> u64 {
         self.0[verdict as usize]
     }
 
-    /// All of them.
+    /// Number of all attempts.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.0.iter().sum()
     }
 
-    /// Those that failed, stalled or lied.
+    /// Number of attempts that failed, stalled or lied.
     #[must_use]
     pub fn problems(&self) -> u64 {
         Verdict::iter().filter(|verdict| verdict.is_problem()).map(|verdict| self.get(verdict)).sum()

@@ -13,7 +13,7 @@ fn say(listeners: &mut Listeners, attempt: &Attempt, overflows: u64, abort: u32)
     say_all(listeners, attempt, (overflows, 1_000), abort);
 }
 
-/// As above, of a kernel that repeated so many SYN-ACKs.
+/// The same as `say`, of a kernel that repeated so many SYN-ACKs.
 fn say_all(listeners: &mut Listeners, attempt: &Attempt, (overflows, repeats): (u64, u64), abort: u32) {
     let server = attempt.server;
     let address = std::net::SocketAddr::new(server.ip(), server.port());

@@ -1,7 +1,7 @@
 //! A new file that takes the place of an old one, or of none, when it is complete.
 //!
-//! Where the system allows it the file has no name until then (`O_TMPFILE`, open(2)): whatever ends the program before, nothing
-//! is left behind. Elsewhere it has a name of its own beside its place.
+//! The file has no name until then where the system allows that (`O_TMPFILE`, open(2)): whatever ends the program before,
+//! nothing is left behind. Elsewhere it has a temporary name beside its place.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -40,7 +40,7 @@ impl NewFile {
         &self.file
     }
 
-    /// Its name until it is in its place; `None` without one.
+    /// Temporary name of the file; `None` without one.
     pub(super) fn name(&self) -> Option<&Path> {
         self.name.as_deref()
     }
@@ -54,7 +54,7 @@ impl NewFile {
         let name = match self.name {
             Some(name) => name,
             None => match unnamed::link(&self.file, path) {
-                // What is there can only be replaced by renaming.
+                // A file that exists can only be replaced by renaming.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     let directory = path.parent().unwrap_or(Path::new(""));
                     let link = |name: &Path| unnamed::link(&self.file, name);

@@ -108,7 +108,7 @@ fn bundled() -> Vec<PathBuf> {
 /// Most packets that are analysed of all cuts of one capture: of a longer one fewer cuts are tried, evenly spread.
 const BUDGET: usize = 4_000;
 
-/// What each cut of a capture says that the rest contradicts.
+/// Claims about cuts of a capture that the rest contradicts.
 fn contradicted(path: &Path) -> Vec<String> {
     let packets = packets(path);
     let whole: HashMap<u64, Verdict> =

@@ -157,7 +157,7 @@ fn the_kernel_has_the_last_word(run: &Value) {
         let overflow = attempt["cause"] == "accept-queue-overflow";
         let confirmed = attempt["confidence"] == "confirmed";
         assert!(!overflow || counted("ListenOverflows") > 0, "{attempt:#}");
-        // What the full SYN queue dropped looks the same: then the count does not show which is which.
+        // SYNs that the full SYN queue dropped look the same: then the count does not show which is which.
         assert!(confirmed || !overflow || shown > counted("ListenOverflows"), "{attempt:#}");
         if confirmed {
             let deferred = attempt["cause"] == "defer-accept" && counted("TCPDeferAcceptDrop") > 0;

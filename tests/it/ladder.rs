@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::util::{capture, captures, hsanalyze};
 
-/// What `--ladder=4` adds to the report, or `--attempt`.
+/// The part of the report that `--ladder=4` or `--attempt` adds.
 fn ladders(text: &str) -> &str {
     let first = text.lines().find(|line| line.contains(" > ") && line.contains(", frame "));
     let begin = first.and_then(|line| text.find(line)).unwrap_or_else(|| panic!("no ladder in\n{text}"));

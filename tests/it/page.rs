@@ -58,7 +58,7 @@ impl Page {
         dom
     }
 
-    /// What `drive.js` found in a frame of this width: no window of the browser is as narrow as a phone. The driver is a
+    /// Findings of `drive.js` in a frame of this width: no window of the browser is as narrow as a phone. The driver is a
     /// script that the page's policy keeps out, so that it runs in a copy without one.
     fn driven(&self, width: u32) -> Value {
         let policy = self.html.find("<meta http-equiv=\"Content-Security-Policy\"").unwrap();

@@ -314,7 +314,7 @@ fn a_report_that_is_broken_off_leaves_nothing_behind() {
     // Not SIGQUIT: a shell has the programs that it runs in the background ignore that.
     for signal in [Signal::SIGUSR1, Signal::SIGALRM, Signal::SIGXCPU, Signal::SIGKILL] {
         let mut child = hsanalyze([Path::new("-o"), &to, Path::new("-")]).command().spawn().unwrap();
-        // It opens its output before it catches signals, and then reads its input, which does not end.
+        // The program opens its output before it catches signals, and then reads its input, which does not end.
         let input = child.stdin.take();
         wait_until_handled(&child, Signal::SIGTERM);
         let pid = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());

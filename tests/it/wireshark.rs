@@ -1,4 +1,4 @@
-//! What Wireshark is given: packets with comments, and the plugin that shows verdicts beside packets.
+//! Packets with comments for Wireshark, and the plugin that shows verdicts beside packets.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -177,7 +177,7 @@ impl LiveEpisodes {
         let may_remember = self.counted.len() < REMEMBERED;
         let Some(open) = self.open(kind, problem.server, problem.start, kernel, now) else { return };
         if problem.settled && open.unremembered > 0 {
-            // It was counted before it was settled.
+            // Already counted, before the attempt was settled.
             open.unremembered -= 1;
             return;
         }

@@ -345,7 +345,7 @@ impl Tracker {
             if let Some((clocks, under_way)) = tracked.attempt.clock_sample(segment) {
                 self.counts.offsets.add_points(clocks, under_way);
             } else if is_syn(segment) && tracked.attempt.phase != Phase::SynSent {
-                // It was answered before it came: by another clock.
+                // A SYN that was answered before it came has the time of another clock.
                 let offset = self.seen.offset(hash, segment);
                 offset.into_iter().for_each(|offset| self.counts.offsets.add(offset));
             }

@@ -73,7 +73,7 @@ fn signature(hash: u64, syn: &Segment) -> u64 {
     mixed.wrapping_mul(SPREAD).max(1)
 }
 
-/// What duplicates show of the points and the clocks of a capture.
+/// Points and clocks of a capture, as its duplicates show them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Offsets {
     /// Handshakes by two clocks, and the differences between these.

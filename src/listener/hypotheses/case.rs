@@ -131,7 +131,7 @@ impl<'a> Case<'a> {
 
     /// The same as evidence, if they are so many that the way which they share must have failed.
     pub(in crate::listener) fn way_failed(&self) -> Option<Evidence> {
-        /// One other host may fail by itself.
+        /// Fewest other hosts that count: a single one may fail by itself.
         const SEVERAL: u32 = 2;
         let others = self.other_hosts_failed();
         (others >= SEVERAL).then_some(Evidence::OtherHostsFailed(others))

@@ -7,7 +7,7 @@ use crate::kernel::Counter;
 use crate::listener::kernel_history::KernelEvents;
 use crate::packet::{Span, Timestamp};
 
-/// What the kernel's evidence does to a hypothesis.
+/// Effect of the kernel's evidence on a hypothesis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::listener) enum Counted {
     /// Nothing: there is none, or it leaves everything open.

@@ -93,7 +93,7 @@ impl Weight {
         Self::Left(Support::Proven, evidence.into_iter().collect())
     }
 
-    /// Its evidence once the kernel's confirms it: doubts and limits of the capture do not matter any more.
+    /// The evidence once the kernel's confirms the cause: doubts and limits of the capture do not matter any more.
     fn confirmed(self, kernel: Evidence) -> EvidenceList {
         let packets = match self {
             Self::Left(_, evidence) => evidence,
@@ -117,7 +117,7 @@ pub(super) struct Hypothesis {
     pub(super) cause: Cause,
     /// The attempts that it explains, and the facts that show it.
     pub(super) shown_by: &'static str,
-    /// What else looks the same.
+    /// Other explanations that look the same.
     pub(super) looks_like: &'static str,
     /// The facts that exclude it.
     pub(super) excluded_by: &'static str,
@@ -230,7 +230,7 @@ fn weigh_dropped_syns(case: &Case<'_>, decided: impl FnOnce() -> Option<Weight>)
 
 /// A hypothesis once the attempt's packets and the kernel's evidence were weighed.
 enum Outcome {
-    /// It explains nothing of the attempt.
+    /// No explanation of the attempt.
     Silent,
     RuledOut(RuledOut),
     Left(Explanation),

@@ -51,7 +51,7 @@ fn ports_used_again(case: &Case<'_>) -> Weight {
     let mut evidence = EvidenceList::new();
     evidence.push(Evidence::PortsUsedBefore(before.since));
     evidence.extend(before.clock_ahead.then_some(Evidence::OlderTimestamp));
-    // Where SYNs of new ports go unanswered, too, the ports are not what they have in common.
+    // Old ports explain nothing where SYNs of new ports go unanswered, too.
     let Some(stretch) = case.stretch() else { return Weight::fits(evidence) };
     let others = stretch.attempts > stretch.with_old_ports;
     let answered = case.own.drops.answered_between(stretch.from, stretch.to) > 0;

@@ -154,7 +154,7 @@ impl Closing {
     /// True if the burst is that of a closing listener, as far as it shows by itself: it ended connections of different
     /// ages, or several at once that refusals or bare RSTs followed.
     pub(in crate::listener) fn is_closing(&self, burst: &Burst) -> bool {
-        /// One or two that were just accepted may be reset together.
+        /// Fewest connections that count: one or two that were just accepted may be reset together.
         const SEVERAL: u32 = 3;
         burst.has_ages() || burst.connections >= SEVERAL && self.has_aftermath(burst)
     }

@@ -15,7 +15,7 @@ pub(in crate::listener) struct DropStretch {
     pub(in crate::listener) drops: u32,
     /// Attempts that they belong to, counted once for each run of theirs.
     pub(in crate::listener) attempts: u32,
-    /// Those of them whose ports an earlier connection had.
+    /// Attempts among them whose ports an earlier connection had.
     pub(in crate::listener) with_old_ports: u32,
     pub(in crate::listener) clients: ClientSet,
 }

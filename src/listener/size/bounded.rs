@@ -244,7 +244,7 @@ mod tests {
             late: load.late,
             ..BoundedLoad::default()
         };
-        // As attempts settle: in no order that the times would tell.
+        // In the order in which attempts settle, which is not that of their times.
         load.drops.iter().for_each(|&at| bounded.bin(at).drops += 1);
         load.turned_away.iter().for_each(|&at| bounded.bin(at).turned_away += 1);
         load.arrivals.iter().for_each(|&at| bounded.bin(at).arrivals += 1);

@@ -53,7 +53,7 @@ pub struct Load {
     pub arrivals: Vec<Timestamp>,
     /// Handshakes that completed.
     pub admissions: Vec<Timestamp>,
-    /// Those of them that nothing proves: with SYN cookies a client's ACK may have met a full queue without a trace.
+    /// Completed handshakes that nothing proves: with SYN cookies a client's ACK may have met a full queue without a trace.
     pub unproven: Vec<Timestamp>,
     /// SYNs without an answer, retries included, and ACKs that were ignored or reset.
     pub drops: Vec<Timestamp>,

@@ -4,7 +4,7 @@
 //! therefore gained as many connections as it lost: each admission stands for one `accept()`. Outside of full stretches
 //! the application may have waited for connections, and admissions say nothing of what it can do.
 //!
-//! Where the kernel's own samples of the queue are there, two that found it full are as good as two drops.
+//! Two of the kernel's own samples that found the queue full are as good as two drops.
 
 use super::known::QueueSample;
 use super::load::{Load, median};
@@ -112,7 +112,7 @@ pub(super) fn accept_rate(load: &Load, stretches: &[Stretch], limit: Option<u32>
     let by_samples = rate_by_samples(load);
     match (by_drops, by_samples) {
         (Some(by_drops), Some(by_samples)) if by_samples.over > by_drops.over => {
-            // One sample a second says nothing of bursts.
+            // Samples once a second show nothing of bursts.
             Some(AcceptRate { pace: by_drops.pace, ..by_samples })
         }
         (Some(by_drops), _) => Some(by_drops),
@@ -262,7 +262,7 @@ fn behind(load: &Load, stretch: Stretch, per_second: f64) -> Span {
     worst.max(stretch.length().minus(due(stretch.admissions)).minus(least))
 }
 
-/// Those of these times, which are in order, that lie not before `from` and not after `to`.
+/// Part of these times, which are in order, that lies not before `from` and not after `to`.
 pub(super) fn within(times: &[Timestamp], from: Timestamp, to: Timestamp) -> &[Timestamp] {
     let begin = times.partition_point(|&at| at < from);
     let end = times.partition_point(|&at| at <= to);

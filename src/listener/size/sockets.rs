@@ -1,4 +1,4 @@
-//! One load on several queues: with SO_REUSEPORT each socket on the port has its own.
+//! A load on several queues: with SO_REUSEPORT each socket on the port has its own.
 //!
 //! Linux gives each connection to one of the sockets by a hash of its addresses and ports with a secret of that boot, so
 //! packets do not show which. Here chance decides, by a fixed sequence: the same load gives the same result.

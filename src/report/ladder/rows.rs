@@ -15,15 +15,15 @@ use crate::words::number;
 pub struct Ladder {
     /// The attempt, with its final cause.
     pub attempt: Attempt,
-    /// Its messages.
+    /// Messages of the attempt.
     pub(in crate::report) messages: Vec<Message>,
-    /// Its rows.
+    /// Rows of the ladder.
     pub(in crate::report) rows: Vec<LadderRow>,
     /// The end that its messages do not show.
     pub(in crate::report) ending: Option<Ending>,
 }
 
-/// One row of a ladder.
+/// A row of a ladder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::report) enum LadderRow {
     /// A message, by its place.

@@ -6,7 +6,7 @@ use crate::packet::Span;
 /// Retransmissions that are plotted at most.
 const MOST_POINTS: usize = 2_000;
 
-/// What the charts show.
+/// Figures that the charts show.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Figures {
     /// Times from the first SYN to the SYN-ACK that the client took.

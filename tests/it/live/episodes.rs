@@ -80,7 +80,7 @@ fn an_overflow_begins_goes_on_ends_and_begins_again_after_recovery() {
             "what was reported stands, though the listener is closed: {ended}"
         );
         let overflows: Vec<&Value> = listener["episodes"].as_array().unwrap().iter().collect();
-        // Those who retried after that were refused.
+        // Clients that retried after that were refused.
         let confirmed =
             |one: &&&Value| one["cause"] == "accept-queue-overflow" && one["confidence"] == "confirmed";
         let confirmed = overflows.iter().filter(confirmed).count();
