@@ -1,6 +1,9 @@
 //! Charts of the page as SVG. Their colours are placeholders that the page's style replaces, so that they follow its
 //! theme and print well.
 
+use std::error::Error;
+use std::ops::Range;
+
 use plotters::prelude::*;
 
 use super::figures::Histogram;
@@ -17,7 +20,7 @@ const FIRST: RGBColor = RGBColor(3, 3, 3);
 const SECOND: RGBColor = RGBColor(4, 4, 4);
 
 type Drawing<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
-type DrawingResult = Result<(), Box<dyn std::error::Error>>;
+type DrawingResult = Result<(), Box<dyn Error>>;
 
 /// Draws into a string. An SVG in memory cannot fail but by a chart without extent, which is then left out.
 fn drawn(draw: impl FnOnce(&Drawing<'_>) -> DrawingResult) -> Option<String> {
@@ -39,12 +42,7 @@ pub(super) fn histogram(histogram: &Histogram) -> Option<String> {
     let bins = histogram.bins();
     let most = bins.iter().map(|&(_, count)| count).max()?;
     drawn(|area| {
-        let mut chart = ChartBuilder::on(area)
-            .margin(6)
-            .margin_right(18)
-            .x_label_area_size(28)
-            .y_label_area_size(48)
-            .build_cartesian_2d(0.0..bins.len() as f64, 0.0..most as f64 * 1.08)?;
+        let mut chart = plot(area, 0.0..bins.len() as f64, 0.0..most as f64 * 1.08)?;
         let edge = |place: &f64| {
             let below = (place.round() as usize).checked_sub(1).and_then(|index| bins.get(index));
             below
@@ -70,6 +68,13 @@ type Plot<'a, 'b> = ChartContext<
     Cartesian2d<plotters::coord::types::RangedCoordf64, plotters::coord::types::RangedCoordf64>,
 >;
 
+/// An empty plot with room for the labels of both axes.
+fn plot<'a, 'b>(area: &'a Drawing<'b>, x: Range<f64>, y: Range<f64>) -> Result<Plot<'a, 'b>, Box<dyn Error>> {
+    let mut builder = ChartBuilder::on(area);
+    builder.margin(6).margin_right(18).x_label_area_size(28).y_label_area_size(48);
+    Ok(builder.build_cartesian_2d(x, y)?)
+}
+
 fn mesh(chart: &mut Plot<'_, '_>, labels: usize, x: &dyn Fn(&f64) -> String) -> DrawingResult {
     chart
         .configure_mesh()
@@ -93,12 +98,7 @@ pub(super) fn schedule(points: &[(u32, f64)]) -> Option<String> {
     drawn(|area| {
         let highest = latest.max(f64::from(1 << most.min(7)) - 1.0) * 1.08;
         let range = (0.5..f64::from(most) + 0.5, 0.0..highest);
-        let mut chart = ChartBuilder::on(area)
-            .margin(6)
-            .margin_right(18)
-            .x_label_area_size(28)
-            .y_label_area_size(48)
-            .build_cartesian_2d(range.0, range.1)?;
+        let mut chart = plot(area, range.0, range.1)?;
         chart
             .configure_mesh()
             .disable_x_mesh()
@@ -127,12 +127,7 @@ pub(super) fn queue(series: &Series, limit: Option<Limit>) -> Option<String> {
     let limit = limit.map(|limit| f64::from(limit.value));
     let most = series.bins.iter().map(|bin| f64::from(bin.wanted)).fold(limit.unwrap_or(1.0), f64::max);
     drawn(|area| {
-        let mut chart = ChartBuilder::on(area)
-            .margin(6)
-            .margin_right(18)
-            .x_label_area_size(28)
-            .y_label_area_size(48)
-            .build_cartesian_2d(0.0..end, 0.0..most * 1.08)?;
+        let mut chart = plot(area, 0.0..end, 0.0..most * 1.08)?;
         mesh(&mut chart, 6, &|x| format!("{x:.1} s"))?;
         let wanted =
             series.bins.iter().enumerate().map(|(place, bin)| (series.seconds(place), f64::from(bin.wanted)));
