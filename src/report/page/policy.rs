@@ -4,8 +4,15 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
-/// The only style of the page.
-pub(super) const STYLE: &str = include_str!("page.css");
+/// The only style of the page: dark colours where the system or the reader wants them, then everything else.
+pub(super) const STYLE: &str = concat!(
+    "@media (prefers-color-scheme: dark) { :root:not([data-theme=\"light\"]) {\n",
+    include_str!("dark.css"),
+    "} }\n:root[data-theme=\"dark\"] {\n  color-scheme: dark;\n",
+    include_str!("dark.css"),
+    "}\n",
+    include_str!("page.css"),
+);
 
 /// The only script of the page.
 pub(super) const SCRIPT: &str = include_str!("page.js");
