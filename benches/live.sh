@@ -20,15 +20,7 @@ if [ "${LIVE_INSIDE:-}" != yes ]; then
 fi
 
 hsanalyze=${HSANALYZE:-target/dist/hsanalyze}
-work=$(mktemp -d)
-pids=
-finish() {
-    # shellcheck disable=SC2086 # a list of numbers
-    [ -z "$pids" ] || kill $pids 2>/dev/null || true
-    rm -rf "$work"
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
+. benches/processes.sh
 
 ip link set lo up
 cat > "$work/nginx.conf" <<END
@@ -41,8 +33,6 @@ END
 nginx -c "$work/nginx.conf" &
 pids=$!
 sleep 1
-
-cpu() { awk -v hz="$(getconf CLK_TCK)" '{ printf "%.2f", ($14 + $15) / hz }' "/proc/$1/stat"; }
 
 # Runs wrk once and prints requests a second, and the capture's CPU time in seconds. $1 is off, counts (--no-bpf) or bpf.
 run() {

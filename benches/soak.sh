@@ -25,15 +25,7 @@ fi
 
 hsanalyze=${HSANALYZE:-target/dist/hsanalyze}
 send=${SEND:-target/dist/examples/send}
-work=$(mktemp -d)
-pids=
-finish() {
-    # shellcheck disable=SC2086 # a list of numbers
-    [ -z "$pids" ] || kill $pids 2>/dev/null || true
-    rm -rf "$work"
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
+. benches/processes.sh
 
 ip link add near type veth peer name far
 for end in near far; do
@@ -52,7 +44,6 @@ pids="$ours $theirs"
 sleep 1
 
 rss() { awk '/^VmRSS/ { printf "%.1f", $2 / 1024 }' "/proc/$1/status"; }
-cpu() { awk -v hz="$(getconf CLK_TCK)" '{ printf "%.2f", ($14 + $15) / hz }' "/proc/$1/stat"; }
 
 "$send" --interface far --rate "$rate" --seconds "$seconds" > "$work/sent.json" &
 sender=$!
