@@ -12,7 +12,9 @@ use std::fs;
 use super::clock_shift::ClockShift;
 use super::file::Capture;
 use super::walk::{Stop, Walk};
-use crate::packet::{self, Direction, Flags, FlowHasher, Frame, Frames, Packet, Segment, Span, Timestamp};
+use crate::packet::{
+    self, Direction, Flags, FlowHasher, Frame, Frames, Packet, Seeded, Segment, Span, Timestamp,
+};
 
 /// Result of the first look.
 #[derive(Debug, Clone, Default)]
@@ -87,8 +89,6 @@ struct Sample {
     answers: HashMap<Key, Timestamp, Seeded>,
     repeats: Repeats,
 }
-
-type Seeded = foldhash::quality::RandomState;
 
 impl Sample {
     fn of(path: &OsStr, most: usize, hasher: &FlowHasher) -> Self {

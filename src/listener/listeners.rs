@@ -19,7 +19,7 @@ use super::totals::Totals;
 use super::{Listener, Tally};
 use crate::handshake::{Attempt, Cause, Fact, Finding, Inference, Unproven, Verdict};
 use crate::kernel::{KernelStats, ListenerInterval};
-use crate::packet::{CaptureSet, Endpoint, Timestamp};
+use crate::packet::{CaptureSet, Endpoint, Seeded, Timestamp};
 
 /// All listeners of an analysis, bounded in number.
 #[derive(Debug, Clone)]
@@ -48,8 +48,6 @@ pub enum CausesWanted {
     /// At the end, when everything is known: [`Listeners::infer`] gives them then.
     AtEnd,
 }
-
-type Seeded = foldhash::quality::RandomState;
 
 /// Listeners of one host that are compared with one another.
 const SIBLINGS: usize = 16;

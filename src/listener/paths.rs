@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 
 use super::observed::dropped_between;
 use crate::handshake::{Attempt, Fact, PortsBefore, Verdict};
-use crate::packet::{Span, Timestamp};
+use crate::packet::{Seeded, Span, Timestamp};
 
 /// Bound on clients and on paths; past it the oldest half is dropped.
 const MOST: usize = 4096;
@@ -20,8 +20,6 @@ const PORTS: usize = 1 << 13;
 
 /// Seconds for which it is kept when a path worked.
 const SECONDS: i64 = 256;
-
-type Seeded = foldhash::quality::RandomState;
 
 /// Facts about clients, and about the paths from one address to another; at most [`MOST`] of each.
 #[derive(Debug, Clone, Default)]

@@ -12,7 +12,7 @@ use super::record::Record;
 use super::sole_client::SoleClient;
 use super::totals::Totals;
 use crate::handshake::Cause;
-use crate::packet::{Endpoint, Timestamp};
+use crate::packet::{Endpoint, Seeded, Timestamp};
 
 /// A scan of many listeners by one client, summed up as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct Scan {
 
 /// Scans by client.
 #[derive(Default)]
-pub(super) struct Scans(IndexMap<IpAddr, ScanSum, foldhash::quality::RandomState>);
+pub(super) struct Scans(IndexMap<IpAddr, ScanSum, Seeded>);
 
 /// The sums of a scan's listeners.
 struct ScanSum {

@@ -9,7 +9,7 @@ use std::collections::{HashSet, VecDeque};
 use indexmap::IndexMap;
 
 use crate::handshake::{Attempt, Fact, Finding, Reason, Verdict};
-use crate::packet::{Endpoint, Seq, Span, Timestamp};
+use crate::packet::{Endpoint, Seeded, Seq, Span, Timestamp};
 
 /// Holds back what may be the answer to another attempt's SYN.
 #[derive(Debug, Clone, Default)]
@@ -19,11 +19,11 @@ pub struct Sightings {
     /// Attempts without an answer, held once the capture has ended.
     asked: Vec<Finding>,
     /// The keys of held answers, and of some that are held no more: most attempts are in none.
-    answers: HashSet<Key, foldhash::quality::RandomState>,
+    answers: HashSet<Key, Seeded>,
     /// Answers that were passed on before the SYN's own attempt was settled, by port and ISN: the address; the latest.
-    passed: IndexMap<Key, Endpoint, foldhash::quality::RandomState>,
+    passed: IndexMap<Key, Endpoint, Seeded>,
     /// Attempts that were joined, by port and ISN: the address that answered; the latest.
-    joined: IndexMap<Key, Endpoint, foldhash::quality::RandomState>,
+    joined: IndexMap<Key, Endpoint, Seeded>,
     /// Sightings that were not counted as attempts.
     absorbed: u64,
     ending: bool,
@@ -172,7 +172,7 @@ impl Sightings {
 }
 
 /// Keeps the latest.
-fn remember(known: &mut IndexMap<Key, Endpoint, foldhash::quality::RandomState>, key: Key, from: Endpoint) {
+fn remember(known: &mut IndexMap<Key, Endpoint, Seeded>, key: Key, from: Endpoint) {
     if known.len() >= MOST {
         known.drain(..MOST / 2);
     }

@@ -244,10 +244,13 @@ impl Hash for FlowKey {
     }
 }
 
+/// State of hash tables whose keys come from packets: seeded anew in each run, as [`FlowHasher`] is.
+pub(crate) type Seeded = foldhash::quality::RandomState;
+
 /// Hashes flow keys with a random seed per run: attackers choose addresses and ports, and must not be
 /// able to choose collisions.
 #[derive(Debug, Clone, Default)]
-pub struct FlowHasher(foldhash::quality::RandomState);
+pub struct FlowHasher(Seeded);
 
 impl FlowHasher {
     /// The 64-bit hash of a flow in this run's tables.

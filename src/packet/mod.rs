@@ -24,6 +24,7 @@ pub(crate) use decode::{
     Glimpse, HEADERS, Unused, general, glimpse_ipv4, glimpse_ipv6, tunnel_ports, tunnel_protocols,
     usual_ipv4, usual_ipv6,
 };
+pub(crate) use flow::Seeded;
 pub use flow::{Direction, Endpoint, FlowHasher, FlowKey};
 pub use frame::{Frame, Frames};
 pub use link::LinkType;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::store::{AFTERWARDS, AttemptPackets, KeptPacket, PacketLimits, PacketStore, flow_of, flows};
 use crate::capture::{CaptureInfo, Source, SourceStatus};
 use crate::handshake::Attempt;
-use crate::packet::{Flags, FlowKey, Frame, Frames, Packet, Segment, Span, Timestamp};
+use crate::packet::{Flags, FlowKey, Frame, Frames, Packet, Seeded, Segment, Span, Timestamp};
 
 /// The packets of undecided attempts by flow, and those of listed attempts.
 ///
@@ -16,7 +16,7 @@ use crate::packet::{Flags, FlowKey, Frame, Frames, Packet, Segment, Span, Timest
 #[derive(Debug)]
 pub struct Recorder {
     limits: PacketLimits,
-    flows: HashMap<FlowKey, AttemptPackets, foldhash::quality::RandomState>,
+    flows: HashMap<FlowKey, AttemptPackets, Seeded>,
     /// Flows in the order in which their recording began. Some of them are recorded no more.
     order: VecDeque<FlowKey>,
     listed: PacketStore,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::store::{AFTERWARDS, AttemptPackets, KeptPacket, PacketLimits, PacketStore, flow_of, flows};
 use crate::capture::{CaptureOptions, Captures, FilterError, Source, SourceStatus};
 use crate::handshake::{Attempt, Verdict};
-use crate::packet::{Flags, FlowKey, Frame, Packet};
+use crate::packet::{Flags, FlowKey, Frame, Packet, Seeded};
 
 /// Frames that are read at a time.
 const BATCH: usize = 2048;
@@ -34,7 +34,7 @@ pub(super) fn collect(
 struct SecondPass<'a> {
     limits: &'a PacketLimits,
     /// Attempts by flow, in the order of their first packets.
-    wanted: HashMap<FlowKey, Vec<&'a Attempt>, foldhash::quality::RandomState>,
+    wanted: HashMap<FlowKey, Vec<&'a Attempt>, Seeded>,
     store: PacketStore,
     /// Bytes kept.
     bytes: usize,
