@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek};
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use super::input::Input;
 use super::source::CaptureFormat;
@@ -126,6 +127,11 @@ pub(super) fn open(path: &OsStr) -> Result<(Input, FormatReader), OpenReason> {
     let mut input = input(file)?;
     let reader = recognise(&mut input)?;
     Ok((input, reader))
+}
+
+/// True if this input can be read a second time: a regular file, and no pipe, device or standard input.
+pub(crate) fn can_be_read_again(path: &OsStr) -> bool {
+    path != "-" && Path::new(path).is_file()
 }
 
 /// Standard input without the buffer of `std::io::stdin`, so that it can be mapped when it is a file,

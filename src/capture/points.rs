@@ -7,10 +7,10 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs;
 
 use super::clock_shift::ClockShift;
 use super::file::Capture;
+use super::open::can_be_read_again;
 use super::walk::{Stop, Walk};
 use crate::packet::{
     self, Direction, Flags, FlowHasher, Frame, Frames, Packet, Seeded, Segment, Span, Timestamp,
@@ -93,7 +93,7 @@ struct Sample {
 impl Sample {
     fn of(path: &OsStr, most: usize, hasher: &FlowHasher) -> Self {
         let mut sample = Self::default();
-        if path == "-" || !fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
+        if !can_be_read_again(path) {
             return sample;
         }
         let (mut capture, _) = Capture::open(path);

@@ -1,11 +1,12 @@
 //! The outputs of one analysis: the report, and what shows the packets of some attempts beside it.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
 
 use super::config::AnalyseConfig;
+use crate::capture::can_be_read_again;
 use crate::engine::packets::{PacketAccess, PacketLimits, PacketStore, SharedRecorder};
 use crate::engine::{Sink, Summary};
 use crate::handshake::Attempt;
@@ -202,8 +203,8 @@ fn ladders<'a>(
 
 /// The way to the packets: files are read again, pipes and interfaces are recorded.
 fn access(config: &AnalyseConfig) -> PacketAccess {
-    let is_file = |path: &PathBuf| path != Path::new("-") && path.is_file();
-    if !config.files.is_empty() && config.files.iter().all(is_file) {
+    let twice = config.files.iter().all(|path| can_be_read_again(path.as_os_str()));
+    if !config.files.is_empty() && twice {
         PacketAccess::Files { paths: config.files.clone(), filter: config.filter.clone() }
     } else {
         PacketAccess::Recorder(SharedRecorder::new(limits(config)))
