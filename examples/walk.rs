@@ -16,7 +16,7 @@ use pcap_parser::{LegacyPcapReader, PcapBlockOwned, PcapError};
 
 /// Totals.
 #[derive(Default)]
-struct Totals {
+struct WalkTotals {
     packets: u64,
     bytes: u64,
 }
@@ -28,7 +28,7 @@ fn main() -> anyhow::Result<()> {
         paths.remove(0);
     }
     ensure!(!paths.is_empty(), "usage: walk [--pcap-parser] FILE...");
-    let mut totals = Totals::default();
+    let mut totals = WalkTotals::default();
     if plain {
         for path in &paths {
             with_library(path, &mut totals).with_context(|| path.display().to_string())?;
@@ -36,11 +36,11 @@ fn main() -> anyhow::Result<()> {
     } else {
         with_own_readers(&paths, &mut totals)?;
     }
-    let Totals { packets, bytes } = totals;
+    let WalkTotals { packets, bytes } = totals;
     writeln!(io::stdout(), "{packets} packets, {bytes} bytes captured").context("standard output")
 }
 
-fn with_own_readers(paths: &[PathBuf], totals: &mut Totals) -> anyhow::Result<()> {
+fn with_own_readers(paths: &[PathBuf], totals: &mut WalkTotals) -> anyhow::Result<()> {
     let (mut captures, errors) = Captures::open(paths, &CaptureOptions::default())?;
     if let Some(error) = errors.into_iter().next() {
         return Err(error.into());
@@ -53,7 +53,7 @@ fn with_own_readers(paths: &[PathBuf], totals: &mut Totals) -> anyhow::Result<()
     Ok(())
 }
 
-fn with_library(path: &Path, totals: &mut Totals) -> anyhow::Result<()> {
+fn with_library(path: &Path, totals: &mut WalkTotals) -> anyhow::Result<()> {
     // Sizes from 64 KiB to 4 MiB take the same time.
     const BUFFER: usize = 1 << 20;
     let failed = |error: PcapError<&[u8]>| anyhow!("{error}");

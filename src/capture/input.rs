@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Cursor, ErrorKind, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
-use super::stream::{Blocking, ByteStream, Counted, Decompressor, Fill};
+use super::stream::{Blocking, ByteStream, CountingFile, Decompressor, Fill};
 use super::window::{Window, page_size};
 use crate::packet::Shared;
 
@@ -186,7 +186,7 @@ impl Mapped {
         let mut file = self.file.try_clone()?;
         let total = Some(file.metadata()?.len());
         file.seek(SeekFrom::Start(offset))?;
-        let source = Decompressor::Plain(Cursor::new(Vec::new()).chain(Counted { file, read: offset }));
+        let source = Decompressor::Plain(Cursor::new(Vec::new()).chain(CountingFile { file, read: offset }));
         Ok(Input::stream(source, false, total))
     }
 }

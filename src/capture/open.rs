@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::input::Input;
 use super::source::CaptureFormat;
-use super::stream::{Counted, Decompressor, GzipMembers, Raw};
+use super::stream::{CountingFile, Decompressor, GzipMembers, Raw};
 use super::{pcap, pcapng};
 
 /// A file that is not read, and the reason.
@@ -161,7 +161,7 @@ fn input(mut file: File) -> Result<Input, OpenReason> {
     };
     let total = regular.then_some(meta.len());
     let read = if regular { file.stream_position().unwrap_or(0) } else { magic.len() as u64 };
-    let raw = Cursor::new(magic.clone()).chain(Counted { file, read });
+    let raw = Cursor::new(magic.clone()).chain(CountingFile { file, read });
     let decompressor = decompressor(raw, &magic)?;
     Ok(Input::stream(decompressor, !regular, total))
 }

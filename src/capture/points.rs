@@ -47,7 +47,8 @@ const SHORTEST_TIMER: Span = Span::from_millis(200);
 pub(super) fn look(paths: &[impl AsRef<OsStr>]) -> FirstLook {
     let most = (PACKETS / paths.len().max(1)).min(PACKETS_OF_ONE);
     let hasher = FlowHasher::default();
-    let samples: Vec<Sample> = paths.iter().map(|path| Sample::of(path.as_ref(), most, &hasher)).collect();
+    let samples: Vec<PointSample> =
+        paths.iter().map(|path| PointSample::of(path.as_ref(), most, &hasher)).collect();
     let mut shifts: Vec<Option<ClockShift>> = vec![None; paths.len()];
     let mut way: Option<Span> = None;
     for at in 1..samples.len() {
@@ -58,7 +59,7 @@ pub(super) fn look(paths: &[impl AsRef<OsStr>]) -> FirstLook {
             Some((reference, comparison))
         });
         let Some((reference, comparison)) = compared else { continue };
-        let Comparison { offset, under_way, syns } = comparison;
+        let PointComparison { offset, under_way, syns } = comparison;
         way = way.or(under_way);
         let before = shifts.get(usize::from(reference)).copied().flatten();
         let by = before.map_or(Span::ZERO, |before| before.by).minus(offset);
@@ -73,24 +74,24 @@ pub(super) fn look(paths: &[impl AsRef<OsStr>]) -> FirstLook {
 }
 
 /// A segment as two points see it alike.
-type Key = (u32, u32, u8, u64, Option<u64>);
+type SegmentKey = (u32, u32, u8, u64, Option<u64>);
 
 /// The segment's numbers, flags and timestamps; its flow only where these are too few: addresses may be translated.
-fn key(segment: &Segment, flow: u64) -> Key {
+fn key(segment: &Segment, flow: u64) -> SegmentKey {
     let stamps = segment.options.stamps();
     (segment.seq.0, segment.ack.0, segment.flags.0, stamps, (stamps == 0).then_some(flow))
 }
 
 /// The beginning of a file.
 #[derive(Debug, Default)]
-struct Sample {
+struct PointSample {
     /// Times of the clients' SYNs, and of what answers them: the first of each.
-    syns: HashMap<Key, Timestamp, Seeded>,
-    answers: HashMap<Key, Timestamp, Seeded>,
+    syns: HashMap<SegmentKey, Timestamp, Seeded>,
+    answers: HashMap<SegmentKey, Timestamp, Seeded>,
     repeats: Repeats,
 }
 
-impl Sample {
+impl PointSample {
     fn of(path: &OsStr, most: usize, hasher: &FlowHasher) -> Self {
         let mut sample = Self::default();
         if !can_be_read_again(path) {
@@ -127,7 +128,7 @@ impl Sample {
 }
 
 /// Two points of one path compared.
-struct Comparison {
+struct PointComparison {
     /// Time by which the second's clock is ahead of the first's.
     offset: Span,
     /// Time that a packet takes between the points; `None` if nothing answered the SYNs.
@@ -135,7 +136,7 @@ struct Comparison {
     syns: u64,
 }
 
-impl Comparison {
+impl PointComparison {
     /// True if the difference of clocks may change the order of packets at the two points.
     fn needs_correction(&self) -> bool {
         /// Packets are stamped no more evenly.
@@ -151,23 +152,26 @@ impl Comparison {
 ///
 /// A SYN and its answer pass the points in opposite order, so that half the sum of both differences is the clocks', as in
 /// NTP (RFC 5905 §8), if the ways take as long. Without any answer all of the difference is the clocks'.
-fn compare(one: &Sample, other: &Sample) -> Option<Comparison> {
+fn compare(one: &PointSample, other: &PointSample) -> Option<PointComparison> {
     let there = differences(&one.syns, &other.syns);
     let back = differences(&one.answers, &other.answers);
     let syns = there.len();
     let there = median(there).filter(|_| syns >= COMMON_SYNS)?;
     let syns = syns as u64;
     Some(match median(back) {
-        Some(back) => Comparison {
+        Some(back) => PointComparison {
             offset: there.plus(back).scaled(1, 2),
             under_way: Some(there.minus(back).scaled(1, 2).abs()),
             syns,
         },
-        None => Comparison { offset: there, under_way: None, syns },
+        None => PointComparison { offset: there, under_way: None, syns },
     })
 }
 
-fn differences(one: &HashMap<Key, Timestamp, Seeded>, other: &HashMap<Key, Timestamp, Seeded>) -> Vec<Span> {
+fn differences(
+    one: &HashMap<SegmentKey, Timestamp, Seeded>,
+    other: &HashMap<SegmentKey, Timestamp, Seeded>,
+) -> Vec<Span> {
     one.iter().filter_map(|(key, &at)| Some(other.get(key)?.since(at))).collect()
 }
 
@@ -180,7 +184,7 @@ fn median(mut differences: Vec<Span>) -> Option<Span> {
 /// Segments that a capture holds twice.
 #[derive(Debug, Default)]
 struct Repeats {
-    latest: HashMap<(Key, u64, u32, u16, u16), Timestamp, Seeded>,
+    latest: HashMap<(SegmentKey, u64, u32, u16, u16), Timestamp, Seeded>,
     /// The time between the two, the flow, and true if it goes from its lower end.
     found: Vec<(Span, u64, bool)>,
     segments: usize,

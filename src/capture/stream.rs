@@ -183,15 +183,15 @@ fn block() -> Arc<Vec<u8>> {
 }
 
 /// A file or pipe whose first bytes were already read, to recognise it.
-pub(super) type Raw = Chain<Cursor<Vec<u8>>, Counted>;
+pub(super) type Raw = Chain<Cursor<Vec<u8>>, CountingFile>;
 
 /// Counts the bytes read from a file or pipe.
 #[derive(Debug)]
-pub(super) struct Counted {
+pub(super) struct CountingFile {
     pub(super) file: File,
     pub(super) read: u64,
 }
-impl Read for Counted {
+impl Read for CountingFile {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.file.read(buffer)?;
         self.read += n as u64;
@@ -213,7 +213,7 @@ impl std::fmt::Debug for Decompressor {
 }
 
 impl Decompressor {
-    fn raw(&self) -> Option<&Counted> {
+    fn raw(&self) -> Option<&CountingFile> {
         let chain = match self {
             Self::Plain(raw) => raw,
             Self::Gzip(gzip) => gzip.member.as_ref()?.get_ref().get_ref(),
@@ -349,7 +349,7 @@ mod tests {
         let writing =
             thread::spawn(move || writer.write_all(&(0..record * count).map(byte).collect::<Vec<_>>()));
         let file = File::from(OwnedFd::from(reader));
-        let source = Decompressor::Plain(Cursor::new(Vec::new()).chain(Counted { file, read: 0 }));
+        let source = Decompressor::Plain(Cursor::new(Vec::new()).chain(CountingFile { file, read: 0 }));
         let mut stream = ByteStream::new(source, true, None);
         for place in (0..count).map(|n| n * record) {
             if stream.view().len() < record {

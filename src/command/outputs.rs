@@ -20,7 +20,7 @@ use crate::report::{ReportOptions, Reporter, VerdictSet};
 /// Sink of an analysis that hands attempts to every output.
 pub(super) struct Outputs<'a> {
     reporter: Reporter<&'a mut Output>,
-    shown: Option<Shown>,
+    shown: Option<AttemptsWithPackets>,
 }
 
 impl<'a> Outputs<'a> {
@@ -30,7 +30,10 @@ impl<'a> Outputs<'a> {
         options: &ReportOptions,
         output: &'a mut Output,
     ) -> io::Result<Self> {
-        Ok(Self { reporter: Reporter::new(options.clone(), output)?, shown: Shown::new(config, options) })
+        Ok(Self {
+            reporter: Reporter::new(options.clone(), output)?,
+            shown: AttemptsWithPackets::new(config, options),
+        })
     }
 
     /// The recorder of packets, where the input cannot be read twice and an output shows packets.
@@ -41,8 +44,12 @@ impl<'a> Outputs<'a> {
         }
     }
 
-    /// Finishes the report. Returns what is shown with packets, for [`Shown::write`].
-    pub(super) fn finish(self, summary: &Summary, listeners: &Listeners) -> io::Result<Option<Shown>> {
+    /// Finishes the report. Returns what is shown with packets, for [`AttemptsWithPackets::write`].
+    pub(super) fn finish(
+        self,
+        summary: &Summary,
+        listeners: &Listeners,
+    ) -> io::Result<Option<AttemptsWithPackets>> {
         self.reporter.finish(summary, listeners)?;
         Ok(self.shown)
     }
@@ -70,7 +77,7 @@ impl Sink for Outputs<'_> {
 }
 
 /// The attempts that are shown with their packets, and the way to these.
-pub(super) struct Shown {
+pub(super) struct AttemptsWithPackets {
     access: PacketAccess,
     /// Attempts that are drawn.
     drawn: Option<Selection>,
@@ -80,7 +87,7 @@ pub(super) struct Shown {
     page: Option<(PageReport, Selection)>,
 }
 
-impl Shown {
+impl AttemptsWithPackets {
     /// The attempts to choose; `None` where no output shows packets.
     fn new(config: &AnalyseConfig, options: &ReportOptions) -> Option<Self> {
         let problems = config.verdicts.unwrap_or_else(VerdictSet::problems);

@@ -9,7 +9,7 @@ use super::facts::Fact;
 use super::late::{Lateness, lateness};
 use super::pending::{ColdState, HandshakeSegment, Pending, Phase};
 use super::timeouts::{self, is_settled};
-use super::verdict::{Connect, Errno, Outcome, Reason, Unproven, Vantage, Verdict};
+use super::verdict::{Connect, ConnectOutcome, Errno, Reason, Unproven, Vantage, Verdict};
 use crate::packet::{CaptureSet, Direction, FlowKey, IcmpError, Span, Timestamp};
 
 /// Reason why a record of an attempt is made now.
@@ -354,47 +354,47 @@ fn is_overdue(pending: &Pending, end: Timestamp) -> bool {
 fn connect(pending: &Pending, verdict: Verdict, ending: Ending) -> Connect {
     match verdict {
         Verdict::Completed | Verdict::CompletedLate | Verdict::SynackRetransmitted | Verdict::AckIgnored => {
-            plain(Outcome::Succeeded)
+            plain(ConnectOutcome::Succeeded)
         }
         Verdict::ResetAfterAck => match race_window(pending) {
-            Some(window) if window > WAKE_UP => plain(Outcome::Succeeded),
-            window => Connect { outcome: Outcome::Raced, errno: None, window },
+            Some(window) if window > WAKE_UP => plain(ConnectOutcome::Succeeded),
+            window => Connect { outcome: ConnectOutcome::Raced, errno: None, window },
         },
         Verdict::Refused => failed(Errno::Econnrefused),
         Verdict::Unreachable => unreachable(pending, ending),
         Verdict::Unanswered => unanswered(pending, ending),
         Verdict::HalfOpen => half_open(pending, ending),
-        Verdict::ClientReset => plain(Outcome::Unknown),
-        Verdict::Undetermined if pending.facts.has(Fact::Established) => plain(Outcome::Succeeded),
+        Verdict::ClientReset => plain(ConnectOutcome::Unknown),
+        Verdict::Undetermined if pending.facts.has(Fact::Established) => plain(ConnectOutcome::Succeeded),
         Verdict::Undetermined => plain(match (pending.phase, ending) {
             (Phase::AnswerUnseen | Phase::Acked | Phase::Established | Phase::Ignored, _) => {
-                Outcome::Succeeded
+                ConnectOutcome::Succeeded
             }
-            (Phase::SynSent, Ending::CaptureEnd(_)) => Outcome::Pending,
-            (_, _) => Outcome::Unknown,
+            (Phase::SynSent, Ending::CaptureEnd(_)) => ConnectOutcome::Pending,
+            (_, _) => ConnectOutcome::Unknown,
         }),
     }
 }
 
 /// An outcome without an error.
-const fn plain(outcome: Outcome) -> Connect {
+const fn plain(outcome: ConnectOutcome) -> Connect {
     Connect { outcome, errno: None, window: None }
 }
 
 const fn failed(errno: Errno) -> Connect {
-    Connect { outcome: Outcome::Failed, errno: Some(errno), window: None }
+    Connect { outcome: ConnectOutcome::Failed, errno: Some(errno), window: None }
 }
 
 /// Linux gives up at the first ICMP error (`tcp_v4_err`). A client that repeats its SYN afterwards has a system that
 /// keeps the error for the end (RFC 1122 §4.2.3.9).
 fn unreachable(pending: &Pending, ending: Ending) -> Connect {
     let Some(&(at, icmp)) = pending.cold().and_then(|cold| cold.icmp.as_deref()) else {
-        return plain(Outcome::Unknown);
+        return plain(ConnectOutcome::Unknown);
     };
     let retries = pending.syn_retransmissions();
     let ignores_rest = retries.count > 0 && pending.syn.is_some_and(|syn| syn.last(retries) > at);
     let waits = Some(unanswered(pending, ending))
-        .filter(|connect| ignores_rest && connect.outcome != Outcome::Failed);
+        .filter(|connect| ignores_rest && connect.outcome != ConnectOutcome::Failed);
     waits.unwrap_or_else(|| failed(errno(icmp.error)))
 }
 
@@ -408,13 +408,13 @@ fn unanswered(pending: &Pending, ending: Ending) -> Connect {
         Ending::Provisional => pending.is_overdue,
     };
     match ending {
-        _ if !overdue => plain(Outcome::Pending),
+        _ if !overdue => plain(ConnectOutcome::Pending),
         // The next retry did not come when it was due.
         Ending::Expired | Ending::CaptureEnd(_) | Ending::Provisional if exhausted => {
             failed(Errno::Etimedout)
         }
         // One SYN alone is a scan, a flood, or a program that gave up by itself; so is one retry.
-        _ => plain(Outcome::Unknown),
+        _ => plain(ConnectOutcome::Unknown),
     }
 }
 
@@ -423,13 +423,13 @@ fn half_open(pending: &Pending, ending: Ending) -> Connect {
     let retried = pending.syn_retransmissions().count > 0;
     match ending {
         _ if retried => unanswered(pending, ending),
-        Ending::CaptureEnd(end) if !is_overdue(pending, end) => plain(Outcome::Pending),
-        Ending::Provisional if !pending.is_overdue => plain(Outcome::Pending),
+        Ending::CaptureEnd(end) if !is_overdue(pending, end) => plain(ConnectOutcome::Pending),
+        Ending::Provisional if !pending.is_overdue => plain(ConnectOutcome::Pending),
         Ending::CaptureEnd(_)
         | Ending::Provisional
         | Ending::Expired
         | Ending::Replaced
-        | Ending::Evicted => plain(Outcome::Unknown),
+        | Ending::Evicted => plain(ConnectOutcome::Unknown),
     }
 }
 

@@ -33,4 +33,4 @@ pub use history::History;
 pub use systems::System;
 pub use tracker::{EvictionOrder, Offsets, Tracker, TrackerCounts};
 pub use traits::SynAckTraits;
-pub use verdict::{Connect, Errno, Outcome, Reason, UnknownVerdict, Unproven, Vantage, Verdict};
+pub use verdict::{Connect, ConnectOutcome, Errno, Reason, UnknownVerdict, Unproven, Vantage, Verdict};

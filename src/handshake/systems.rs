@@ -27,7 +27,7 @@ pub enum System {
 
 /// Window of a SYN-ACK, as far as it tells systems apart.
 #[derive(Debug, Clone, Copy)]
-enum Window {
+enum SynAckWindow {
     /// Any: the window varies with the system's settings, and the order of options is the system's own.
     Any,
     /// The system's default.
@@ -45,16 +45,16 @@ struct Signature {
     options: &'static [OptionKind],
     /// Hop limit with which they leave.
     hops: u8,
-    window: Window,
+    window: SynAckWindow,
 }
 
-const fn of(system: System, hops: u8, window: Window, options: &'static [OptionKind]) -> Signature {
+const fn of(system: System, hops: u8, window: SynAckWindow, options: &'static [OptionKind]) -> Signature {
     Signature { system, options, hops, window }
 }
 
 static KNOWN: [Signature; 21] = {
+    use SynAckWindow::{Any, Is, NotDefault};
     use System::{FreeBsd, Linux, MacOs, OpenBsd, Windows};
-    use Window::{Any, Is, NotDefault};
     [
         of(Linux, 64, Any, &[Mss, SackPermitted, Timestamps, Noop, WindowScale]),
         of(Linux, 64, Any, &[Mss, SackPermitted, Timestamps, Noop, WindowScale, FastOpen]),
@@ -107,9 +107,9 @@ pub(super) fn is_linear(retry_at: &[Span]) -> bool {
 impl Signature {
     fn fits(&self, traits: SynAckTraits) -> bool {
         let window = match self.window {
-            Window::Any => true,
-            Window::Is(default) => traits.window == default,
-            Window::NotDefault => !DEFAULTS.contains(&traits.window),
+            SynAckWindow::Any => true,
+            SynAckWindow::Is(default) => traits.window == default,
+            SynAckWindow::NotDefault => !DEFAULTS.contains(&traits.window),
         };
         window && first_hops(traits.ttl) == self.hops && OptionLayout::of(self.options) == traits.layout
     }

@@ -141,7 +141,7 @@ impl Vantage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Connect {
     /// The outcome of the call.
-    pub outcome: Outcome,
+    pub outcome: ConnectOutcome,
     /// The error, where the outcome is `failed`.
     pub errno: Option<Errno>,
     /// Time between SYN-ACK and RST at the client, where the outcome is `raced`.
@@ -151,7 +151,7 @@ pub struct Connect {
 /// Outcome of a `connect()`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
-pub enum Outcome {
+pub enum ConnectOutcome {
     /// The call returned 0.
     Succeeded,
     /// The call failed with an errno.
@@ -164,7 +164,7 @@ pub enum Outcome {
     Unknown,
 }
 
-impl Outcome {
+impl ConnectOutcome {
     /// The name in every output.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -129,7 +129,7 @@ impl Snapshot {
     /// Netlink sock_diag is absent or forbidden, `/proc` cannot be read; not Linux.
     pub fn take() -> Result<Self, KernelError> {
         #[cfg(target_os = "linux")]
-        return reader::Reader::own()?.snapshot();
+        return reader::NamespaceReader::own()?.snapshot();
         #[cfg(not(target_os = "linux"))]
         Err(KernelError::Unsupported)
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::dnat::Dnat;
 use super::netns::{self, Netns, NetnsChoice, NetnsId};
-use super::reader::Reader;
+use super::reader::NamespaceReader;
 use super::{
     KernelError, KernelStats, LocalAddresses, Owners, Snapshot, WaitingConnection, Watch, WatchedListener,
 };
@@ -38,7 +38,7 @@ pub struct WatchedNetns {
     /// Figures of the namespace: the latest snapshot, and the growth since the first.
     pub watch: Watch,
     addresses: LocalAddresses,
-    reader: Reader,
+    reader: NamespaceReader,
     /// Destination NAT in it: published ports of the containers behind it.
     dnat: io::Result<Dnat>,
 }
@@ -182,7 +182,7 @@ impl Monitor {
 
 impl WatchedNetns {
     fn open(netns: Netns) -> Result<Self, KernelError> {
-        let reader = Reader::open(&netns)?;
+        let reader = NamespaceReader::open(&netns)?;
         let first: Snapshot = reader.snapshot()?;
         let dnat = match (netns.own, netns.path()) {
             (true, _) => Dnat::subscribe(),

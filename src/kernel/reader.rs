@@ -25,7 +25,7 @@ const MOST_FIB: u64 = 4 << 20;
 const TABLE_INTERVAL: Duration = Duration::from_secs(3);
 
 /// The open descriptors of one namespace.
-pub(super) struct Reader {
+pub(super) struct NamespaceReader {
     source: ReaderSource,
     netstat: ProcFile,
     snmp: ProcFile,
@@ -46,7 +46,7 @@ enum ReaderSource {
 /// The sockets of a table, and when they were read.
 type TableSockets = (Instant, Vec<ListenSocket>);
 
-impl Reader {
+impl NamespaceReader {
     /// Opens the calling thread's namespace.
     pub(super) fn own() -> Result<Self, KernelError> {
         let diag = DiagSocket::open().map_err(|source| KernelError::Netlink { step: "socket()", source })?;

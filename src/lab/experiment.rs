@@ -16,7 +16,7 @@ use super::events::{DropEvents, EventCounter};
 use super::listener::{AcceptPolicy, LabListener};
 use super::namespace::{Namespace, NamespaceError};
 use super::network::{Network, NetworkError};
-use super::path::{Path, PathAddresses, PathRecord, PathSetup};
+use super::path::{LabPath, PathAddresses, PathRecord, PathSetup};
 use super::tun::{Tun, TunError};
 use crate::capture::Recording;
 use crate::kernel::{Counters, KernelError, ListenSocket, ListenerDelta, Snapshot, Sysctls, listen_sockets};
@@ -157,7 +157,7 @@ pub struct Experiment {
     // In order of destruction: clients before the path.
     kept: Vec<Socket>,
     listener: LabListener,
-    path: Path,
+    path: LabPath,
     first: Snapshot,
     events: EventCounter,
     ends: PathAddresses,
@@ -206,7 +206,7 @@ impl Setup {
 
         let path =
             PathSetup { round_trip: self.round_trip, lose_acks: self.lose_acks.clone(), server_port: PORT };
-        let path = Path::open(tun, path).map_err(doing("open the path"))?;
+        let path = LabPath::open(tun, path).map_err(doing("open the path"))?;
         let address = SocketAddr::new(ends.near, PORT);
         let listener =
             LabListener::open(address, self.backlog, self.defer_accept).map_err(doing("listen"))?;
@@ -234,7 +234,7 @@ impl Setup {
 impl Experiment {
     /// The path, for its gates.
     #[must_use]
-    pub const fn path(&self) -> &Path {
+    pub const fn path(&self) -> &LabPath {
         &self.path
     }
 
@@ -419,7 +419,7 @@ impl Experiment {
         self.start(clients)
     }
 
-    /// Starts clients whose SYN-ACKs the path holds until [`Path::release`].
+    /// Starts clients whose SYN-ACKs the path holds until [`LabPath::release`].
     ///
     /// # Errors
     ///

@@ -22,7 +22,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::time::TimeSpec;
 
 use super::tun::Tun;
-use super::wire::{Sender, Step, StepKind, step, swap_addresses};
+use super::wire::{PathEnd, PathStep, StepKind, step, swap_addresses};
 use crate::capture::Recording;
 use crate::clock::now;
 use crate::packet::LinkType;
@@ -89,13 +89,13 @@ enum PathCommand {
 
 /// A running path.
 #[derive(Debug)]
-pub struct Path {
+pub struct LabPath {
     commands: Commands<PathCommand>,
     wake: Arc<EventFd>,
     thread: Option<JoinHandle<io::Result<PathRecord>>>,
 }
 
-impl Path {
+impl LabPath {
     /// Starts carrying packets.
     ///
     /// # Errors
@@ -189,7 +189,7 @@ impl Path {
     }
 }
 
-impl Drop for Path {
+impl Drop for LabPath {
     /// The thread must not outlive an experiment that failed half-way: it holds the namespace.
     fn drop(&mut self) {
         if let Some(thread) = self.thread.take() {
@@ -208,7 +208,7 @@ enum Gate {
 
 struct UnderWay {
     due: Instant,
-    to: Sender,
+    to: PathEnd,
     /// The packet as both capture points show it.
     packet: Vec<u8>,
 }
@@ -221,7 +221,7 @@ struct Carrier {
     /// In order of `due`: the delay is the same for all.
     under_way: VecDeque<UnderWay>,
     gate: Gate,
-    held: Vec<(Step, Vec<u8>)>,
+    held: Vec<(PathStep, Vec<u8>)>,
     /// To be notified when nothing is under way.
     settling: Vec<Commands<()>>,
     acknowledged: HashSet<u16>,
@@ -275,7 +275,7 @@ impl Carrier {
             return; // Multicast listener reports and the like, which the far end would not answer.
         };
         let mut packet = packet.to_vec();
-        if step.sender == Sender::Server && !swap_addresses(&mut packet) {
+        if step.sender == PathEnd::Server && !swap_addresses(&mut packet) {
             return;
         }
         if self.is_held(step) {
@@ -291,10 +291,10 @@ impl Carrier {
     }
 
     /// A packet passes the capture point of its sender, and is lost or carried on.
-    fn enter(&mut self, step: Step, packet: Vec<u8>) {
+    fn enter(&mut self, step: PathStep, packet: Vec<u8>) {
         let (point, to) = match step.sender {
-            Sender::Client => (&mut self.record.client, Sender::Server),
-            Sender::Server => (&mut self.record.server, Sender::Client),
+            PathEnd::Client => (&mut self.record.client, PathEnd::Server),
+            PathEnd::Server => (&mut self.record.server, PathEnd::Client),
         };
         point.push(now(), wire_len(&packet), &packet);
         if self.is_lost(step) {
@@ -305,13 +305,13 @@ impl Carrier {
         }
     }
 
-    fn is_lost(&mut self, step: Step) -> bool {
+    fn is_lost(&mut self, step: PathStep) -> bool {
         match (step.sender, step.kind) {
-            (Sender::Client, StepKind::Syn) => {
+            (PathEnd::Client, StepKind::Syn) => {
                 self.acknowledged.remove(&step.client_port);
                 false
             }
-            (Sender::Client, StepKind::BareAck) if self.acknowledged.insert(step.client_port) => {
+            (PathEnd::Client, StepKind::BareAck) if self.acknowledged.insert(step.client_port) => {
                 self.acks += 1;
                 self.setup.lose_acks.contains(&self.acks)
             }
@@ -319,7 +319,7 @@ impl Carrier {
         }
     }
 
-    fn is_held(&mut self, step: Step) -> bool {
+    fn is_held(&mut self, step: PathStep) -> bool {
         match &mut self.gate {
             Gate::Open => false,
             Gate::Syns { clients, .. } => {
@@ -352,13 +352,13 @@ impl Carrier {
         let late = Instant::now().saturating_duration_since(due);
         self.record.slowest = self.record.slowest.max(self.setup.round_trip / 2 + late);
         let point = match to {
-            Sender::Client => &mut self.record.client,
-            Sender::Server => &mut self.record.server,
+            PathEnd::Client => &mut self.record.client,
+            PathEnd::Server => &mut self.record.server,
         };
         // Stamped before the kernel sees it: what it causes, a connect() that returns, comes later.
         point.push(now(), wire_len(&packet), &packet);
         // Packets to the client were swapped when they departed.
-        if to == Sender::Client || swap_addresses(&mut packet) { self.tun.send(&packet) } else { Ok(()) }
+        if to == PathEnd::Client || swap_addresses(&mut packet) { self.tun.send(&packet) } else { Ok(()) }
     }
 
     fn wait(&self) -> io::Result<()> {

@@ -4,18 +4,18 @@ use etherparse::{SlicedPacket, TransportSlice};
 
 /// A TCP packet on the path, as far as the path cares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Step {
+pub(super) struct PathStep {
     /// The client's port: the end that is not the listener.
     pub(super) client_port: u16,
     /// The end that sent it.
-    pub(super) sender: Sender,
+    pub(super) sender: PathEnd,
     /// The step.
     pub(super) kind: StepKind,
 }
 
 /// The end that sent a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sender {
+pub(super) enum PathEnd {
     /// The connecting end.
     Client,
     /// The listening end.
@@ -37,16 +37,16 @@ pub(super) enum StepKind {
 
 /// Reads a packet that starts with its IP header; `None` where it is not TCP to or from `server_port`.
 #[must_use]
-pub(super) fn step(packet: &[u8], server_port: u16) -> Option<Step> {
+pub(super) fn step(packet: &[u8], server_port: u16) -> Option<PathStep> {
     let sliced = SlicedPacket::from_ip(packet).ok()?;
     let Some(TransportSlice::Tcp(tcp)) = sliced.transport else {
         return None;
     };
     let (source, destination) = (tcp.source_port(), tcp.destination_port());
     let (sender, client_port) = if destination == server_port {
-        (Sender::Client, source)
+        (PathEnd::Client, source)
     } else if source == server_port {
-        (Sender::Server, destination)
+        (PathEnd::Server, destination)
     } else {
         return None;
     };
@@ -56,7 +56,7 @@ pub(super) fn step(packet: &[u8], server_port: u16) -> Option<Step> {
         (false, true) if !tcp.fin() && !tcp.rst() && tcp.payload().is_empty() => StepKind::BareAck,
         (false, _) => StepKind::Other,
     };
-    Some(Step { client_port, sender, kind })
+    Some(PathStep { client_port, sender, kind })
 }
 
 /// Exchanges source and destination address; `false` where there are none.
@@ -126,9 +126,9 @@ mod tests {
     #[test]
     fn tells_steps_and_ends_apart() {
         let packet = syn(false);
-        let client = Step { client_port: 40000, sender: Sender::Client, kind: StepKind::Syn };
+        let client = PathStep { client_port: 40000, sender: PathEnd::Client, kind: StepKind::Syn };
         assert_eq!(step(&packet, 7777), Some(client));
-        let server = Step { client_port: 7777, sender: Sender::Server, kind: StepKind::Syn };
+        let server = PathStep { client_port: 7777, sender: PathEnd::Server, kind: StepKind::Syn };
         assert_eq!(step(&packet, 40000), Some(server));
         assert_eq!(step(&packet, 80), None);
         assert_eq!(step(&packet[..30], 7777), None);

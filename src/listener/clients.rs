@@ -1,7 +1,7 @@
 //! Clients whose attempts overflowed a listener's queue, by what `connect()` returned to them.
 
 use super::schedule::has_run_out;
-use crate::handshake::{Attempt, Confidence, Inference, Outcome, Verdict};
+use crate::handshake::{Attempt, Confidence, ConnectOutcome, Inference, Verdict};
 use crate::packet::Span;
 
 /// Counts of clients. One client is one attempt.
@@ -30,13 +30,13 @@ impl Clients {
         self.late += u64::from(accepted);
         match attempt.connect.outcome {
             // A client that was reset knows by now.
-            Outcome::Succeeded if accepted || attempt.was_reset() => {}
-            Outcome::Succeeded if may_be_accepted(attempt, inference) => self.unsure += 1,
-            Outcome::Succeeded => self.believe_connected += 1,
-            Outcome::Raced => self.reset += 1,
-            Outcome::Pending => self.waiting += 1,
-            Outcome::Failed => self.timed_out += 1,
-            Outcome::Unknown => {}
+            ConnectOutcome::Succeeded if accepted || attempt.was_reset() => {}
+            ConnectOutcome::Succeeded if may_be_accepted(attempt, inference) => self.unsure += 1,
+            ConnectOutcome::Succeeded => self.believe_connected += 1,
+            ConnectOutcome::Raced => self.reset += 1,
+            ConnectOutcome::Pending => self.waiting += 1,
+            ConnectOutcome::Failed => self.timed_out += 1,
+            ConnectOutcome::Unknown => {}
         }
         if let Some(window) = attempt.connect.window {
             let (least, most) = self.reset_after.unwrap_or((window, window));

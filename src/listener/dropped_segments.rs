@@ -39,7 +39,7 @@ pub struct KernelDrop {
 
 /// The step of a handshake that a dropped segment was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+enum SegmentStep {
     Syn,
     SynAck,
     /// The client's ACK, or its data.
@@ -105,11 +105,11 @@ impl DroppedSegments {
 }
 
 impl KernelDrop {
-    fn step(&self) -> Step {
+    fn step(&self) -> SegmentStep {
         match (self.from_server, self.flags.contains(Flags::SYN)) {
-            (true, _) => Step::SynAck,
-            (false, true) => Step::Syn,
-            (false, false) => Step::Ack,
+            (true, _) => SegmentStep::SynAck,
+            (false, true) => SegmentStep::Syn,
+            (false, false) => SegmentStep::Ack,
         }
     }
 
@@ -119,9 +119,9 @@ impl KernelDrop {
         let isn = attempt.client_isn.0;
         let beyond = |number: Seq| number.0.wrapping_sub(isn.wrapping_add(1)) < FIRST_FLIGHT;
         let fits = match self.step() {
-            Step::Syn => self.seq.0 == isn,
-            Step::SynAck => beyond(self.ack),
-            Step::Ack => beyond(self.seq),
+            SegmentStep::Syn => self.seq.0 == isn,
+            SegmentStep::SynAck => beyond(self.ack),
+            SegmentStep::Ack => beyond(self.seq),
         };
         from <= self.at && self.at <= to && fits
     }
@@ -133,14 +133,14 @@ impl KernelDrop {
             return Some(Cause::AcceptQueueOverflow);
         }
         let explains = match step {
-            Step::Syn => matches!(
+            SegmentStep::Syn => matches!(
                 verdict,
                 Verdict::Unanswered | Verdict::CompletedLate | Verdict::Refused | Verdict::Unreachable
             ),
-            Step::SynAck => {
+            SegmentStep::SynAck => {
                 matches!(verdict, Verdict::Unanswered | Verdict::HalfOpen | Verdict::CompletedLate)
             }
-            Step::Ack => matches!(
+            SegmentStep::Ack => matches!(
                 verdict,
                 Verdict::SynackRetransmitted
                     | Verdict::AckIgnored
@@ -163,9 +163,9 @@ impl KernelDrop {
             | DropReason::BpfCgroupEgress => Some(Cause::Filtered),
             // Damaged on the way, or no room in this host's own queues.
             DropReason::Checksum | DropReason::Qdisc | DropReason::CpuBacklog => Some(match step {
-                Step::Syn => Cause::SynLost,
-                Step::SynAck => Cause::SynackLost,
-                Step::Ack => Cause::AckLost,
+                SegmentStep::Syn => Cause::SynLost,
+                SegmentStep::SynAck => Cause::SynackLost,
+                SegmentStep::Ack => Cause::AckLost,
             }),
             DropReason::ListenOverflow | DropReason::InvalidSyn => None,
         }

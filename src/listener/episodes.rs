@@ -16,11 +16,11 @@ const MOST: usize = 32;
 
 /// The episodes of one listener so far, in order of their start.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Episodes(Vec<Stretch>);
+pub(super) struct Episodes(Vec<ProblemSpan>);
 
 /// A run of problems with one cause, at most [`REST`] apart.
 #[derive(Debug, Clone, PartialEq)]
-struct Stretch {
+struct ProblemSpan {
     cause: Option<Cause>,
     confidence: Option<Confidence>,
     from: Timestamp,
@@ -28,7 +28,7 @@ struct Stretch {
     verdicts: Tally,
 }
 
-impl Stretch {
+impl ProblemSpan {
     fn touches(&self, other: &Self) -> bool {
         self.cause == other.cause
             && self.from <= other.until.plus(REST)
@@ -51,7 +51,7 @@ impl Episodes {
         }
         let mut verdicts = Tally::default();
         verdicts.add(attempt.verdict);
-        self.join(Stretch {
+        self.join(ProblemSpan {
             cause: inference.cause,
             confidence: inference.confidence,
             from: attempt.start,
@@ -62,7 +62,7 @@ impl Episodes {
 
     /// Adds a stretch in which the kernel counted overflows of the accept queue, whatever the packets show.
     pub(super) fn add_counted(&mut self, from: Timestamp, until: Timestamp) {
-        self.join(Stretch {
+        self.join(ProblemSpan {
             cause: Some(Cause::AcceptQueueOverflow),
             confidence: Some(Confidence::Confirmed),
             from,
@@ -77,7 +77,7 @@ impl Episodes {
     }
 
     /// Joins a stretch to those that it touches.
-    fn join(&mut self, mut new: Stretch) {
+    fn join(&mut self, mut new: ProblemSpan) {
         // Most attempts of a flood belong to the latest stretch.
         if let Some(last) = self.0.last_mut()
             && last.from <= new.from

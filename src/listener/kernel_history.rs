@@ -261,12 +261,12 @@ mod tests {
     }
 
     /// A watch whose listener has counted these events and connections up to each second.
-    struct Counted {
+    struct WatchedCounts {
         watch: Watch,
         kernel: KernelHistory,
     }
 
-    impl Counted {
+    impl WatchedCounts {
         fn new(second: i64) -> Self {
             Self { watch: Watch::new(snapshot(second, 0, 0)), kernel: KernelHistory::default() }
         }
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn only_a_time_that_was_watched_is_judged() {
-        let mut counted = Counted::new(10);
+        let mut counted = WatchedCounts::new(10);
         assert_eq!(counted.overflowed(10, 11), None);
         for (second, overflows) in [(11, 0), (12, 3), (13, 3), (14, 3)] {
             counted.at(second, overflows, 0);
@@ -327,7 +327,7 @@ mod tests {
 
     #[test]
     fn events_are_those_of_the_intervals_that_touch() {
-        let mut counted = Counted::new(0);
+        let mut counted = WatchedCounts::new(0);
         for (second, overflows) in [(1, 2), (2, 2), (3, 7), (4, 7)] {
             counted.at(second, overflows, 0);
         }
@@ -341,7 +341,7 @@ mod tests {
 
     #[test]
     fn the_first_figures_cover_all_the_time_since_the_first_snapshot() {
-        let mut counted = Counted::new(100);
+        let mut counted = WatchedCounts::new(100);
         for second in 101..200 {
             counted.watch.push(snapshot(second, 0, 0));
         }
@@ -352,7 +352,7 @@ mod tests {
 
     #[test]
     fn handshakes_that_this_kernel_did_not_count_are_anothers() {
-        let mut counted = Counted::new(0);
+        let mut counted = WatchedCounts::new(0);
         counted.at(1, 0, 0);
         assert_eq!(counted.overflowed(0, 1), Some(false));
         for _ in 0..8 {
@@ -381,7 +381,7 @@ mod tests {
             ack: Seq(0),
         };
         let by_segment = |overflows| {
-            let mut counted = Counted::new(0);
+            let mut counted = WatchedCounts::new(0);
             counted.at(1, overflows, 0);
             counted.at(2, overflows, 0);
             counted.kernel.record_dropped(attempt.client, met);
@@ -396,7 +396,7 @@ mod tests {
         let samples = crate::report::samples::overflow_mixed().1;
         let attempt = samples.iter().find(|attempt| attempt.verdict == Verdict::Unanswered).unwrap();
         let mut attempt = attempt.clone();
-        let mut counted = Counted::new(0);
+        let mut counted = WatchedCounts::new(0);
         for (second, overflows) in [(1, 0), (2, 5), (3, 5), (4, 5), (5, 5), (6, 5)] {
             counted.at(second, overflows, 0);
         }
@@ -411,7 +411,7 @@ mod tests {
 
     #[test]
     fn intervals_are_bounded_and_the_oldest_are_never_surer_than_their_parts() {
-        let mut counted = Counted::new(0);
+        let mut counted = WatchedCounts::new(0);
         counted.at(1, 0, 0);
         for n in 1..1000 {
             counted.at(2 * n, u32::try_from(n).unwrap(), 0);

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::capture_limits::{Coverages, LimitSets};
 use super::conclude::conclude;
 use super::dropped_segments::KernelDrop;
-use super::hypotheses::{self, Case, Found};
+use super::hypotheses::{self, Case, SharedFacts};
 use super::observed::dropped_between;
 use super::paths::Paths;
 use super::record::{Record, is_open_case};
@@ -243,7 +243,7 @@ impl Listeners {
             kernel: record.kernel.evidence_of(attempt, repeats),
             kernel_events: record.kernel.events(from, to, repeats),
             dropped: record.kernel.dropped(attempt),
-            found: Found::default(),
+            found: SharedFacts::default(),
         })
     }
 

@@ -31,7 +31,7 @@ pub struct Message {
     /// Further captures of the same packet.
     pub duplicates: u32,
     /// Meaning of the message for the handshake.
-    pub meaning: Meaning,
+    pub meaning: MessageMeaning,
 }
 
 /// The end of a connection that sent a message.
@@ -45,7 +45,7 @@ pub enum Sender {
 
 /// Meaning of a message for the handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Meaning {
+pub enum MessageMeaning {
     /// The client's first SYN.
     Syn,
     /// The SYN again, by the client's timer.
@@ -124,7 +124,7 @@ pub enum Meaning {
     Icmp(IcmpError),
 }
 
-impl Meaning {
+impl MessageMeaning {
     /// True if the message shows that something is wrong.
     #[must_use]
     pub const fn is_trouble(self) -> bool {
@@ -161,7 +161,7 @@ impl Meaning {
 
 /// End of an attempt that its messages do not show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub enum SilentEnd {
     /// The server's retransmissions ran out after the client's ACK.
     RequestExpired,
     /// No further packet for this time, to the end of the capture.
@@ -170,13 +170,13 @@ pub enum Ending {
 
 /// The end of an attempt whose last message leaves it open.
 #[must_use]
-pub fn ending(attempt: &Attempt) -> Option<Ending> {
+pub fn ending(attempt: &Attempt) -> Option<SilentEnd> {
     /// A shorter silence is that between two segments of any handshake.
     const SILENCE: Span = Span::from_millis(100);
     match attempt.verdict {
-        Verdict::SynackRetransmitted if has_run_out(attempt) => Some(Ending::RequestExpired),
+        Verdict::SynackRetransmitted if has_run_out(attempt) => Some(SilentEnd::RequestExpired),
         Verdict::SynackRetransmitted | Verdict::AckIgnored | Verdict::Unanswered | Verdict::HalfOpen => {
-            attempt.silence.filter(|&silence| silence >= SILENCE).map(Ending::Silent)
+            attempt.silence.filter(|&silence| silence >= SILENCE).map(SilentEnd::Silent)
         }
         Verdict::Completed
         | Verdict::CompletedLate
@@ -191,7 +191,7 @@ pub fn ending(attempt: &Attempt) -> Option<Ending> {
 /// The messages of an attempt, from its packets in the order of the input.
 #[must_use]
 pub fn messages(attempt: &Attempt, packets: impl IntoIterator<Item = Packet>) -> Vec<Message> {
-    let mut reader = Reader::new(attempt);
+    let mut reader = MessageReader::new(attempt);
     for packet in packets {
         match packet {
             Packet::Segment(segment) => reader.segment(&segment),
@@ -202,7 +202,7 @@ pub fn messages(attempt: &Attempt, packets: impl IntoIterator<Item = Packet>) ->
 }
 
 /// State of a handshake as its messages are read.
-struct Reader<'a> {
+struct MessageReader<'a> {
     attempt: &'a Attempt,
     messages: Vec<Message>,
     /// The segment of each message, to recognise duplicates by.
@@ -219,7 +219,7 @@ struct Reader<'a> {
     client_fin: bool,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> MessageReader<'a> {
     fn new(attempt: &'a Attempt) -> Self {
         Self {
             attempt,
@@ -248,7 +248,7 @@ impl<'a> Reader<'a> {
             ack: None,
             payload: 0,
             duplicates: 0,
-            meaning: Meaning::Icmp(error.icmp),
+            meaning: MessageMeaning::Icmp(error.icmp),
         });
     }
 
@@ -317,89 +317,93 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn client_segment(&mut self, segment: &Segment, seq: i64, ack: Option<i64>) -> Meaning {
+    fn client_segment(&mut self, segment: &Segment, seq: i64, ack: Option<i64>) -> MessageMeaning {
         let flags = segment.flags;
         if flags.contains(Flags::RST) {
-            return if self.acked { Meaning::ClientAbort } else { Meaning::ClientReset };
+            return if self.acked { MessageMeaning::ClientAbort } else { MessageMeaning::ClientReset };
         }
         if flags.contains(Flags::SYN) {
             return self.client_syn(segment);
         }
         let end = seq + i64::from(segment.payload);
         if ack != Some(1) && !self.established && self.synack.is_some() && !self.acked {
-            return Meaning::WrongAck;
+            return MessageMeaning::WrongAck;
         }
         let connects = !std::mem::replace(&mut self.acked, true);
         if flags.contains(Flags::FIN) {
             let again = std::mem::replace(&mut self.client_fin, true);
             self.sent = self.sent.max(end);
-            return Meaning::ClientFin { again };
+            return MessageMeaning::ClientFin { again };
         }
         if segment.payload > 0 {
             let again = end <= self.sent;
             self.data_retransmissions += u32::from(again);
             self.sent = self.sent.max(end);
             let retransmission = if again { self.data_retransmissions } else { 0 };
-            return Meaning::ClientData { retransmission, connects };
+            return MessageMeaning::ClientData { retransmission, connects };
         }
         match (connects, self.established) {
-            (true, _) => Meaning::Ack,
-            (false, true) => Meaning::ClientAck,
-            (false, false) => Meaning::AckAgain,
+            (true, _) => MessageMeaning::Ack,
+            (false, true) => MessageMeaning::ClientAck,
+            (false, false) => MessageMeaning::AckAgain,
         }
     }
 
-    fn client_syn(&mut self, segment: &Segment) -> Meaning {
-        let is_first = !self.messages.iter().any(|message| message.meaning == Meaning::Syn);
+    fn client_syn(&mut self, segment: &Segment) -> MessageMeaning {
+        let is_first = !self.messages.iter().any(|message| message.meaning == MessageMeaning::Syn);
         if is_first && segment.at <= self.attempt.start {
-            return Meaning::Syn;
+            return MessageMeaning::Syn;
         }
         let of = self.attempt.retries.syn;
         self.syn_retries = (self.syn_retries + 1).min(of.max(1));
-        Meaning::SynRetry { number: self.syn_retries, of: of.max(1), after_synack: self.synack.is_some() }
+        MessageMeaning::SynRetry {
+            number: self.syn_retries,
+            of: of.max(1),
+            after_synack: self.synack.is_some(),
+        }
     }
 
-    fn server_segment(&mut self, segment: &Segment, ack: Option<i64>) -> Meaning {
+    fn server_segment(&mut self, segment: &Segment, ack: Option<i64>) -> MessageMeaning {
         let flags = segment.flags;
         if flags.contains(Flags::SYN) {
             return self.server_syn(segment);
         }
         if flags.contains(Flags::RST) {
             return match (self.acked, flags.contains(Flags::ACK)) {
-                (true, false) => Meaning::BareReset,
-                (true, true) => Meaning::AckReset,
-                (false, _) if self.synack.is_some() => Meaning::RequestReset,
-                (false, _) => Meaning::Refused { fits: ack.is_some_and(|ack| ack >= 1) },
+                (true, false) => MessageMeaning::BareReset,
+                (true, true) => MessageMeaning::AckReset,
+                (false, _) if self.synack.is_some() => MessageMeaning::RequestReset,
+                (false, _) => MessageMeaning::Refused { fits: ack.is_some_and(|ack| ack >= 1) },
             };
         }
-        let Some((isn, _)) = self.synack else { return Meaning::OldNumbers };
+        let Some((isn, _)) = self.synack else { return MessageMeaning::OldNumbers };
         /// Largest window of TCP, with scaling (RFC 7323 §2.3).
         const WINDOW: i32 = 1 << 30;
         if !(0..WINDOW).contains(&segment.seq.offset_from(isn)) {
-            return Meaning::OldNumbers;
+            return MessageMeaning::OldNumbers;
         }
         if flags.contains(Flags::FIN) {
             self.established = true;
-            return Meaning::ServerFin;
+            return MessageMeaning::ServerFin;
         }
         let proves = segment.payload > 0 || ack.is_some_and(|ack| ack > 1);
         if proves && !self.established {
             self.established = true;
-            return Meaning::Established;
+            return MessageMeaning::Established;
         }
-        Meaning::ServerSegment
+        MessageMeaning::ServerSegment
     }
 
-    fn server_syn(&mut self, segment: &Segment) -> Meaning {
+    fn server_syn(&mut self, segment: &Segment) -> MessageMeaning {
         if !segment.flags.contains(Flags::ACK) {
-            return Meaning::ServerSyn;
+            return MessageMeaning::ServerSyn;
         }
         let Some((isn, first)) = self.synack else {
             self.synack = Some((segment.seq, segment.at));
-            return Meaning::SynAck { after_retries: self.syn_retries };
+            return MessageMeaning::SynAck { after_retries: self.syn_retries };
         };
         if segment.seq != isn {
-            return Meaning::OtherSynAck;
+            return MessageMeaning::OtherSynAck;
         }
         let of = self.attempt.retries.syn_ack;
         let times = &self.attempt.retry_at;
@@ -409,10 +413,10 @@ impl<'a> Reader<'a> {
             None if times.len() < of as usize && self.synack_retransmissions as usize >= times.len() => {
                 (self.synack_retransmissions + 1).min(of)
             }
-            None => return Meaning::SynAckToRetry,
+            None => return MessageMeaning::SynAckToRetry,
         };
         self.synack_retransmissions = number;
-        Meaning::SynAckRetransmission { number, of, after_ack: self.acked }
+        MessageMeaning::SynAckRetransmission { number, of, after_ack: self.acked }
     }
 }
 

@@ -44,7 +44,7 @@ pub use evidence::{KernelFigures, ListenerEvidence, ListenerEvidenceCode};
 pub use histogram::Percentiles;
 pub use hypotheses::{CauseGuide, cause_guides};
 pub use listeners::{CausesWanted, Listeners};
-pub use messages::{Ending, Meaning, Message, Sender, ending, messages};
+pub use messages::{Message, MessageMeaning, Sender, SilentEnd, ending, messages};
 pub use scan::Scan;
 pub use schedule::{LINUX_SYNACK_TIMES, RetrySchedule};
 pub use sightings::Sightings;

@@ -24,7 +24,7 @@ const SECONDS: i64 = 256;
 /// Facts about clients, and about the paths from one address to another; at most [`MOST`] of each.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Paths {
-    paths: IndexMap<(IpAddr, IpAddr), Path, Seeded>,
+    paths: IndexMap<(IpAddr, IpAddr), ReachedSeconds, Seeded>,
     clients: IndexMap<IpAddr, ClientFailures, Seeded>,
     /// Connections by hash of client endpoint and server.
     ports: Vec<PortUse>,
@@ -34,7 +34,7 @@ pub(super) struct Paths {
 
 /// The seconds in which segments of a client reached a host, as a ring of bits.
 #[derive(Debug, Clone, Copy, Default)]
-struct Path {
+struct ReachedSeconds {
     latest: i64,
     bits: [u64; 4],
 }
@@ -206,7 +206,7 @@ pub(super) fn failed_since(attempt: &Attempt) -> Option<Timestamp> {
     }
 }
 
-impl Path {
+impl ReachedSeconds {
     /// Marks the second of a time at which a segment reached the host.
     fn mark(&mut self, at: Timestamp) {
         let second = at.second();

@@ -8,7 +8,7 @@ use super::schedule::Schedule;
 use super::size::BoundedLoad;
 use super::sole_client::SoleClient;
 use super::tally::{RetrySums, Tally};
-use super::times::Times;
+use super::times::TimingDistributions;
 use super::totals::Totals;
 use crate::handshake::{Attempt, Fact, Vantage, Verdict};
 
@@ -18,7 +18,7 @@ pub(super) struct Record {
     pub(super) verdicts: Tally,
     /// Completed attempts that nothing proves.
     pub(super) unproven: u64,
-    pub(super) times: Times,
+    pub(super) times: TimingDistributions,
     /// Attempts that retries delayed, or that the server stalled.
     pub(super) late: u64,
     /// Attempts that failed or lied, and did not just come late.

@@ -19,17 +19,17 @@ pub struct Sightings {
     /// Attempts without an answer, held once the capture has ended.
     asked: Vec<Finding>,
     /// The keys of held answers, and of some that are held no more: most attempts are in none.
-    answers: HashSet<Key, Seeded>,
+    answers: HashSet<SynKey, Seeded>,
     /// Answers that were passed on before the SYN's own attempt was settled, by port and ISN: the address; the latest.
-    passed: IndexMap<Key, Endpoint, Seeded>,
+    passed: IndexMap<SynKey, Endpoint, Seeded>,
     /// Attempts that were joined, by port and ISN: the address that answered; the latest.
-    joined: IndexMap<Key, Endpoint, Seeded>,
+    joined: IndexMap<SynKey, Endpoint, Seeded>,
     /// Sightings that were not counted as attempts.
     absorbed: u64,
     ending: bool,
 }
 
-type Key = (u16, Seq);
+type SynKey = (u16, Seq);
 
 /// Findings held at most; further ones are passed on at once.
 const MOST: usize = 4096;
@@ -172,14 +172,14 @@ impl Sightings {
 }
 
 /// Keeps the latest.
-fn remember(known: &mut IndexMap<Key, Endpoint, Seeded>, key: Key, from: Endpoint) {
+fn remember(known: &mut IndexMap<SynKey, Endpoint, Seeded>, key: SynKey, from: Endpoint) {
     if known.len() >= MOST {
         known.drain(..MOST / 2);
     }
     known.insert(key, from);
 }
 
-fn key(attempt: &Attempt) -> Key {
+fn key(attempt: &Attempt) -> SynKey {
     (attempt.client.port(), attempt.client_isn)
 }
 

@@ -6,14 +6,14 @@ use crate::packet::Span;
 
 /// The distributions of a listener's times.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Times {
+pub(super) struct TimingDistributions {
     connect: Histogram,
     delay: Histogram,
     stall: Histogram,
     stalled: u64,
 }
 
-impl Times {
+impl TimingDistributions {
     /// Adds those of a settled attempt. What took no time is no delay.
     pub(super) fn add(&mut self, attempt: &Attempt) {
         let timing = &attempt.timing;

@@ -5,8 +5,8 @@ use strum::IntoEnumIterator;
 use crate::capture::{CaptureFormat, CaptureInfo};
 use crate::engine::{PacketCounts, Summary, Survey, Undecoded};
 use crate::handshake::{
-    Attempt, Cause, Confidence, Connect, Errno, Evidence, Fact, Facts, Finding, History, IcmpAnswer,
-    Inference, Outcome, Reason, Retries, RetryTimes, SynAckTraits, Timing, Vantage, Verdict,
+    Attempt, Cause, Confidence, Connect, ConnectOutcome, Errno, Evidence, Fact, Facts, Finding, History,
+    IcmpAnswer, Inference, Reason, Retries, RetryTimes, SynAckTraits, Timing, Vantage, Verdict,
 };
 use crate::listener::{
     Advice, CauseCount, Clients, Coverages, Diagnosis, Listener, ListenerEvidence, Listeners, RetrySums,
@@ -55,7 +55,7 @@ fn attempt(index: u32, client: &str, server: &str) -> Attempt {
             ..Timing::default()
         },
         vantage: Some(Vantage::Server),
-        connect: Connect { outcome: Outcome::Succeeded, errno: None, window: None },
+        connect: Connect { outcome: ConnectOutcome::Succeeded, errno: None, window: None },
         history: History::default(),
         packets: 12,
         facts: Facts::of(&[Fact::SynSeen, Fact::SynAckSeen]),
@@ -221,7 +221,7 @@ pub(crate) fn overflow_mixed() -> Sample {
         a.timing = Timing { duration: Span::from_millis(35_300), ..Timing::default() };
         a.end = a.start.plus(a.timing.duration);
         a.vantage = None;
-        a.connect.outcome = Outcome::Pending;
+        a.connect.outcome = ConnectOutcome::Pending;
         a.inference = inference(Cause::AcceptQueueOverflow, None, Confidence::Likely);
         a.packets = 10;
     }
@@ -258,8 +258,11 @@ pub(crate) fn refused() -> Sample {
         match n {
             0..4 => {
                 a.verdict = Verdict::Refused;
-                a.connect =
-                    Connect { outcome: Outcome::Failed, errno: Some(Errno::Econnrefused), window: None };
+                a.connect = Connect {
+                    outcome: ConnectOutcome::Failed,
+                    errno: Some(Errno::Econnrefused),
+                    window: None,
+                };
                 a.inference = inference(Cause::PortClosed, None, Confidence::Possible);
             }
             4..6 => {
@@ -267,8 +270,11 @@ pub(crate) fn refused() -> Sample {
                 let error = IcmpError { v6: false, kind: 3, code: 13 };
                 a.icmp = Some(IcmpAnswer { error, from: "10.9.0.254".parse().unwrap() });
                 a.frame = FrameRef::new(1, 7);
-                a.connect =
-                    Connect { outcome: Outcome::Failed, errno: Some(Errno::Ehostunreach), window: None };
+                a.connect = Connect {
+                    outcome: ConnectOutcome::Failed,
+                    errno: Some(Errno::Ehostunreach),
+                    window: None,
+                };
                 a.inference = inference(Cause::Filtered, None, Confidence::Likely);
             }
             _ => {}
@@ -306,7 +312,7 @@ pub(crate) fn damaged() -> Sample {
         a.vantage = None;
         a.timing = Timing::default();
         a.end = a.start;
-        a.connect.outcome = Outcome::Unknown;
+        a.connect.outcome = ConnectOutcome::Unknown;
         a.packets = 1;
     }
     let mut broken = capture("cut.pcapng", 70);
@@ -348,7 +354,8 @@ pub(crate) fn ipv6() -> Sample {
         a.established = Some(false);
         a.timing.ack_to_rst = Some(Span::from_micros(12));
         a.vantage = Some(Vantage::Local);
-        a.connect = Connect { outcome: Outcome::Raced, errno: None, window: Some(Span::from_micros(210)) };
+        a.connect =
+            Connect { outcome: ConnectOutcome::Raced, errno: None, window: Some(Span::from_micros(210)) };
         a.inference = inference(Cause::AcceptQueueOverflow, Some(true), Confidence::Possible);
         a.packets = 4;
     }

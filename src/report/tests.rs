@@ -11,7 +11,7 @@ use super::samples::{self, Sample};
 use super::*;
 use crate::engine::LimitCode;
 use crate::handshake::{
-    Cause, Confidence, Errno, EvidenceCode, Inference, Outcome, Reason, Unproven, Vantage, Verdict,
+    Cause, Confidence, ConnectOutcome, Errno, EvidenceCode, Inference, Reason, Unproven, Vantage, Verdict,
 };
 use crate::listener::ListenerEvidenceCode;
 use crate::packet::{Span, Timestamp};
@@ -259,7 +259,7 @@ fn the_schema_lists_every_name() {
     assert_eq!(listed("attempt/properties/reason"), names::<Reason>());
     assert_eq!(listed("attempt/properties/unproven"), names::<Unproven>());
     assert_eq!(listed("attempt/properties/vantage"), names::<Vantage>());
-    assert_eq!(listed("connect/properties/outcome"), names::<Outcome>());
+    assert_eq!(listed("connect/properties/outcome"), names::<ConnectOutcome>());
     assert_eq!(listed("connect/properties/errno"), names::<Errno>());
 }
 

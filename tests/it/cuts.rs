@@ -8,7 +8,7 @@ use std::thread;
 
 use hsanalyze::capture::{CaptureInfo, CaptureOptions, Captures, Source, SourceStatus};
 use hsanalyze::engine::{self, AnalysisOptions};
-use hsanalyze::handshake::{Attempt, Outcome, Reason, Verdict};
+use hsanalyze::handshake::{Attempt, ConnectOutcome, Reason, Verdict};
 use hsanalyze::packet::{Flags, Frame, FrameRef, Frames, LinkType, Packet as Decoded, Span, Timestamp};
 
 /// A packet, as it was captured.
@@ -75,7 +75,7 @@ fn is_open(attempt: &Attempt, cut: &[Packet], end: Timestamp) -> bool {
         Verdict::Completed | Verdict::CompletedLate => attempt.unproven.is_some(),
         // Clients of some systems retry although they were refused, so the verdict may change.
         Verdict::Refused | Verdict::Unreachable => end.since(attempt.end) < Span::from_millis(1_500),
-        _ => attempt.connect.outcome == Outcome::Pending,
+        _ => attempt.connect.outcome == ConnectOutcome::Pending,
     }
 }
 

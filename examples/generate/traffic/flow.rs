@@ -10,7 +10,7 @@ use fastrand::Rng;
 use hsanalyze::handshake::Verdict;
 
 use super::Records;
-use super::frame::{Address, Capture, Segment, Side};
+use super::frame::{Address, CaptureWriter, MadeSegment, Side};
 
 /// Default number of packets of a completed attempt.
 pub(super) const NATURAL_PACKETS: u64 = 17;
@@ -69,7 +69,7 @@ pub(super) struct Flow {
 }
 
 /// The stages of a connection, by the number of its packet.
-enum Step {
+enum FlowStep {
     Syn,
     SynAck,
     Ack,
@@ -109,20 +109,20 @@ impl Flow {
         Self { step: 2, ..Self::new(verdict, NATURAL_PACKETS, peers, Records::Thin, &mut Rng::with_seed(0)) }
     }
 
-    fn step(&self) -> Step {
+    fn step(&self) -> FlowStep {
         match self.step {
-            0 => Step::Syn,
-            1 => Step::SynAck,
-            2 => Step::Ack,
-            n if n + 3 == self.packets => Step::ClientFin,
-            n if n + 2 == self.packets => Step::ServerFin,
-            n if n + 1 == self.packets => Step::LastAck,
-            n => Step::Middle(n - 3),
+            0 => FlowStep::Syn,
+            1 => FlowStep::SynAck,
+            2 => FlowStep::Ack,
+            n if n + 3 == self.packets => FlowStep::ClientFin,
+            n if n + 2 == self.packets => FlowStep::ServerFin,
+            n if n + 1 == self.packets => FlowStep::LastAck,
+            n => FlowStep::Middle(n - 3),
         }
     }
 
     /// Writes the packet that is due.
-    pub(super) fn emit(&mut self, at: u64, capture: &mut Capture<impl Write>) -> io::Result<()> {
+    pub(super) fn emit(&mut self, at: u64, capture: &mut CaptureWriter<impl Write>) -> io::Result<()> {
         if self.verdict == Verdict::Unreachable && self.step == 1 {
             return capture.unreachable(at, &self.syn(at));
         }
@@ -142,7 +142,7 @@ impl Flow {
         (self.step < self.packets).then_some(delay)
     }
 
-    fn segment(&self, at: u64) -> Segment {
+    fn segment(&self, at: u64) -> MadeSegment {
         match (self.verdict, self.step) {
             (_, 0) => self.syn(at),
             (Verdict::Completed, _) => self.completed(at),
@@ -194,18 +194,18 @@ impl Flow {
         }
     }
 
-    fn completed(&self, at: u64) -> Segment {
+    fn completed(&self, at: u64) -> MadeSegment {
         match self.step() {
-            Step::Syn => self.syn(at),
-            Step::SynAck => self.syn_ack(at),
-            Step::Ack | Step::LastAck => self.ack(at),
-            Step::Middle(n) => self.middle(n, at),
-            Step::ClientFin => self.fin(self.ack(at)),
-            Step::ServerFin => self.fin(self.server_ack(at)),
+            FlowStep::Syn => self.syn(at),
+            FlowStep::SynAck => self.syn_ack(at),
+            FlowStep::Ack | FlowStep::LastAck => self.ack(at),
+            FlowStep::Middle(n) => self.middle(n, at),
+            FlowStep::ClientFin => self.fin(self.ack(at)),
+            FlowStep::ServerFin => self.fin(self.server_ack(at)),
         }
     }
 
-    fn middle(&self, n: u64, at: u64) -> Segment {
+    fn middle(&self, n: u64, at: u64) -> MadeSegment {
         match middle(n, self.records, self.full()) {
             Middle::ClientData(payload) => self.with_data(self.ack(at), payload),
             Middle::ServerData(payload) => self.with_data(self.server_ack(at), payload),
@@ -217,10 +217,10 @@ impl Flow {
     /// Advances the sequence number of the side that sent the last packet.
     fn count_sequence(&mut self) {
         let (client, server) = match self.step() {
-            Step::Syn | Step::ClientFin => (1, 0),
-            Step::SynAck | Step::ServerFin => (0, 1),
-            Step::Ack | Step::LastAck => (0, 0),
-            Step::Middle(n) => match middle(n, self.records, self.full()) {
+            FlowStep::Syn | FlowStep::ClientFin => (1, 0),
+            FlowStep::SynAck | FlowStep::ServerFin => (0, 1),
+            FlowStep::Ack | FlowStep::LastAck => (0, 0),
+            FlowStep::Middle(n) => match middle(n, self.records, self.full()) {
                 Middle::ClientData(payload) => (u32::from(payload), 0),
                 Middle::ServerData(payload) => (0, u32::from(payload)),
                 Middle::ClientAck | Middle::ServerAck => (0, 0),
@@ -241,15 +241,15 @@ impl Flow {
         self.clocks[side].wrapping_add((at / 1000) as u32)
     }
 
-    fn client_sends(&self) -> Segment {
-        Segment::new(self.peers.client, self.peers.server)
+    fn client_sends(&self) -> MadeSegment {
+        MadeSegment::new(self.peers.client, self.peers.server)
     }
 
-    fn server_sends(&self) -> Segment {
-        Segment::new(self.peers.server, self.peers.client)
+    fn server_sends(&self) -> MadeSegment {
+        MadeSegment::new(self.peers.server, self.peers.client)
     }
 
-    fn syn(&self, at: u64) -> Segment {
+    fn syn(&self, at: u64) -> MadeSegment {
         let mut segment = self.client_sends();
         segment.tcp.syn = true;
         segment.tcp.sequence_number = self.client_seq;
@@ -257,7 +257,7 @@ impl Flow {
         segment
     }
 
-    fn syn_ack(&self, at: u64) -> Segment {
+    fn syn_ack(&self, at: u64) -> MadeSegment {
         let mut segment = self.server_sends();
         let opened = u32::from(self.verdict != Verdict::Completed);
         segment.tcp.syn = true;
@@ -267,7 +267,7 @@ impl Flow {
         segment
     }
 
-    fn ack(&self, at: u64) -> Segment {
+    fn ack(&self, at: u64) -> MadeSegment {
         let (client, server) = self.after_syn();
         let mut segment = self.client_sends();
         segment.tcp.sequence_number = client;
@@ -276,7 +276,7 @@ impl Flow {
         segment
     }
 
-    fn server_ack(&self, at: u64) -> Segment {
+    fn server_ack(&self, at: u64) -> MadeSegment {
         let (client, server) = self.after_syn();
         let mut segment = self.server_sends();
         segment.tcp.sequence_number = server;
@@ -285,19 +285,19 @@ impl Flow {
         segment
     }
 
-    fn with_data(&self, mut segment: Segment, payload: u16) -> Segment {
+    fn with_data(&self, mut segment: MadeSegment, payload: u16) -> MadeSegment {
         segment.tcp.psh = true;
         segment.payload = payload;
         segment
     }
 
-    fn fin(&self, mut segment: Segment) -> Segment {
+    fn fin(&self, mut segment: MadeSegment) -> MadeSegment {
         segment.tcp.fin = true;
         segment
     }
 
     /// The RST of a closed port: it acknowledges the SYN and has window 0.
-    fn refusal(&self) -> Segment {
+    fn refusal(&self) -> MadeSegment {
         let mut segment = self.server_sends();
         segment.tcp.rst = true;
         segment.tcp.window_size = 0;
@@ -306,7 +306,7 @@ impl Flow {
     }
 
     /// The RST that `tcp_abort_on_overflow` sends: no ACK flag, no options, window 0, with the number that the ACK acknowledges.
-    fn bare_reset(&self) -> Segment {
+    fn bare_reset(&self) -> MadeSegment {
         let mut segment = self.server_sends();
         segment.tcp.rst = true;
         segment.tcp.window_size = 0;
@@ -314,7 +314,7 @@ impl Flow {
         segment
     }
 
-    fn client_reset(&self) -> Segment {
+    fn client_reset(&self) -> MadeSegment {
         let mut segment = self.client_sends();
         segment.tcp.rst = true;
         segment.tcp.window_size = 0;

@@ -39,7 +39,7 @@ pub(super) struct Side {
 
 /// A segment to be written. TCP checksums are 0, as on hosts whose network card fills them in.
 #[derive(Debug)]
-pub(super) struct Segment {
+pub(super) struct MadeSegment {
     from: Address,
     to: Address,
     pub(super) tcp: TcpHeader,
@@ -47,7 +47,7 @@ pub(super) struct Segment {
     pub(super) payload: u16,
 }
 
-impl Segment {
+impl MadeSegment {
     pub(super) fn new(from: Side, to: Side) -> Self {
         let tcp = TcpHeader::new(from.port, to.port, 0, 64240);
         Self { from: from.address, to: to.address, tcp, payload: 0 }
@@ -79,7 +79,7 @@ impl Segment {
 }
 
 /// A capture being written: Ethernet, microseconds, little-endian.
-pub(super) struct Capture<W> {
+pub(super) struct CaptureWriter<W> {
     out: W,
     snap: usize,
     frame: Vec<u8>,
@@ -87,7 +87,7 @@ pub(super) struct Capture<W> {
     bytes: u64,
 }
 
-impl<W: Write> Capture<W> {
+impl<W: Write> CaptureWriter<W> {
     pub(super) fn new(mut out: W, records: Records, ipv6: bool) -> io::Result<Self> {
         let snap = match (records, ipv6) {
             (Records::Thin, false) => THIN_V4,
@@ -107,7 +107,7 @@ impl<W: Write> Capture<W> {
     }
 
     /// Writes a segment.
-    pub(super) fn segment(&mut self, at: u64, segment: &Segment) -> io::Result<()> {
+    pub(super) fn segment(&mut self, at: u64, segment: &MadeSegment) -> io::Result<()> {
         self.frame.clear();
         let tcp = segment.tcp.to_bytes();
         let length = tcp.len() + usize::from(segment.payload);
@@ -119,7 +119,7 @@ impl<W: Write> Capture<W> {
     }
 
     /// Writes the error of a router that quotes a segment: host unreachable, address unreachable.
-    pub(super) fn unreachable(&mut self, at: u64, quoted: &Segment) -> io::Result<()> {
+    pub(super) fn unreachable(&mut self, at: u64, quoted: &MadeSegment) -> io::Result<()> {
         let mut quote = Vec::with_capacity(80);
         let tcp = quoted.tcp.to_bytes();
         internet(&mut quote, quoted.from, quoted.to, IpNumber::TCP, tcp.len());

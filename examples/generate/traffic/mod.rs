@@ -15,7 +15,7 @@ use fastrand::Rng;
 use hsanalyze::handshake::Verdict;
 
 use flow::{Flow, Peers};
-use frame::{Address, Capture, Side};
+use frame::{Address, CaptureWriter, Side};
 
 /// Floods draw their sources from 2²⁸ addresses, 16.0.0.0 to 31.255.255.255.
 pub(crate) const MAX_FLOOD: u64 = 1 << 28;
@@ -114,31 +114,31 @@ impl Made {
 }
 
 /// A flow's next packet and its time, by which it is ordered; `order` breaks ties.
-struct Pending {
+struct NextPacket {
     at: u64,
     order: u64,
     flow: Flow,
 }
 
-impl Ord for Pending {
+impl Ord for NextPacket {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         (self.at, self.order).cmp(&(other.at, other.order))
     }
 }
 
-impl PartialOrd for Pending {
+impl PartialOrd for NextPacket {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Pending {
+impl PartialEq for NextPacket {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
 
-impl Eq for Pending {}
+impl Eq for NextPacket {}
 
 /// Shares the remaining packets among the completed attempts, as evenly as possible.
 struct Budget {
@@ -185,9 +185,9 @@ pub(crate) fn write(plan: &Plan, out: impl Write) -> io::Result<Made> {
     let budget = Budget::new(plan.packets, &shares)?;
     let mut made = Made { verdicts: shares.clone(), ..Made::default() };
     made.verdicts.push((Verdict::Unanswered, plan.flood));
-    let mut capture = Capture::new(out, plan.records, plan.ipv6_percent > 0)?;
-    let mut source = Source::new(plan, shares, budget);
-    let mut running = BinaryHeap::<Reverse<Pending>>::new();
+    let mut capture = CaptureWriter::new(out, plan.records, plan.ipv6_percent > 0)?;
+    let mut source = AttemptSource::new(plan, shares, budget);
+    let mut running = BinaryHeap::<Reverse<NextPacket>>::new();
     let mut order = 0;
     let mut now = frame::EPOCH_US;
     loop {
@@ -202,7 +202,7 @@ pub(crate) fn write(plan: &Plan, out: impl Write) -> io::Result<Made> {
         flow.emit(at, &mut capture)?;
         if let Some(delay) = flow.advance(&mut source.rng) {
             order += 1;
-            running.push(Reverse(Pending { at: at + delay, order, flow }));
+            running.push(Reverse(NextPacket { at: at + delay, order, flow }));
         }
     }
     // A segment of a connection older than the capture, so late that no attempt is cut by the capture's end.
@@ -212,7 +212,7 @@ pub(crate) fn write(plan: &Plan, out: impl Write) -> io::Result<Made> {
 }
 
 /// Begins attempts and the flood's SYNs, each evenly spread over the time that the pace gives.
-struct Source<'a> {
+struct AttemptSource<'a> {
     plan: &'a Plan,
     rng: Rng,
     /// Attempts still to begin, by verdict, and of each verdict how many have begun.
@@ -223,7 +223,7 @@ struct Source<'a> {
     flooded: u64,
 }
 
-impl<'a> Source<'a> {
+impl<'a> AttemptSource<'a> {
     fn new(plan: &'a Plan, shares: Vec<(Verdict, u64)>, budget: Budget) -> Self {
         let natural = plan.attempts * flow::NATURAL_PACKETS;
         let packets = plan.packets.unwrap_or(natural) + plan.flood;

@@ -25,7 +25,7 @@ const REMEMBERED: usize = 131_072;
 
 /// The place that an episode belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Place {
+enum EpisodePlace {
     /// A listener of this machine, by the address that its socket is bound to.
     Listener(NetnsId, SocketAddr),
     /// Any other server.
@@ -34,7 +34,7 @@ enum Place {
     Scanner(IpAddr),
 }
 
-type Kind = (Place, Option<Cause>);
+type Kind = (EpisodePlace, Option<Cause>);
 
 /// An attempt that is a problem by now, or was one before it was settled.
 #[derive(Debug, Clone, Copy)]
@@ -75,13 +75,13 @@ impl Problem {
         now.checked_sub(age).unwrap_or(now)
     }
 
-    fn place(&self, kernel: &KernelPoller) -> Place {
+    fn place(&self, kernel: &KernelPoller) -> EpisodePlace {
         if self.cause == Some(Cause::SynScan) {
-            return Place::Scanner(self.client.ip());
+            return EpisodePlace::Scanner(self.client.ip());
         }
         kernel
             .listener_of(self.server)
-            .map_or(Place::Server(self.server), |(netns, local)| Place::Listener(netns, local))
+            .map_or(EpisodePlace::Server(self.server), |(netns, local)| EpisodePlace::Listener(netns, local))
     }
 }
 
@@ -155,7 +155,7 @@ impl LiveEpisodes {
     }
 
     fn count_overflow(&mut self, overflow: Overflow, kernel: &KernelPoller, now: Instant) {
-        let kind = (Place::Listener(overflow.netns, overflow.local), Some(Cause::AcceptQueueOverflow));
+        let kind = (EpisodePlace::Listener(overflow.netns, overflow.local), Some(Cause::AcceptQueueOverflow));
         let server = kernel.server_of(overflow.netns, overflow.local);
         if !overflow.dropped && !self.by_kind.contains_key(&kind) {
             return;
@@ -241,8 +241,8 @@ impl LiveEpisodes {
         let episode =
             Episode { cause, confidence: None, from, until: from, ongoing: true, verdicts: Tally::default() };
         let drops_before = match place {
-            Place::Listener(netns, local) => kernel.drops_before(netns, local),
-            Place::Server(_) | Place::Scanner(_) => None,
+            EpisodePlace::Listener(netns, local) => kernel.drops_before(netns, local),
+            EpisodePlace::Server(_) | EpisodePlace::Scanner(_) => None,
         };
         let open = OpenEpisode {
             kind,
@@ -293,8 +293,8 @@ fn report_of(
     now: Instant,
 ) -> EpisodeReport {
     let stats = match open.kind.0 {
-        Place::Listener(netns, local) => kernel.figures(netns, local),
-        Place::Server(_) | Place::Scanner(_) => None,
+        EpisodePlace::Listener(netns, local) => kernel.figures(netns, local),
+        EpisodePlace::Server(_) | EpisodePlace::Scanner(_) => None,
     };
     let total = stats.as_ref().and_then(|stats| stats.drops);
     let drops = total.zip(open.drops_before).map(|(total, before)| total.saturating_sub(before));
@@ -306,8 +306,8 @@ fn report_of(
     open.reported = Some((now, drops));
     open.news = false;
     let scanner = match open.kind.0 {
-        Place::Scanner(client) => Some(client),
-        Place::Listener(..) | Place::Server(_) => None,
+        EpisodePlace::Scanner(client) => Some(client),
+        EpisodePlace::Listener(..) | EpisodePlace::Server(_) => None,
     };
     EpisodeReport {
         state,

@@ -306,14 +306,19 @@ fn figures(
 
 /// The listeners of the servers that the packets show.
 #[derive(Default)]
-struct Found {
+struct KernelListeners {
     places: Places,
     listeners: HashMap<Endpoint, (NetnsId, SocketAddr)>,
 }
 
 /// Records the figures of every server whose listener is in one of the namespaces.
-fn record(monitor: &Monitor, owners: &Owners, waits: &mut LongestWaits, listeners: &mut Listeners) -> Found {
-    let mut found = Found::default();
+fn record(
+    monitor: &Monitor,
+    owners: &Owners,
+    waits: &mut LongestWaits,
+    listeners: &mut Listeners,
+) -> KernelListeners {
+    let mut found = KernelListeners::default();
     let servers: Vec<_> = listeners.servers().collect();
     for server in servers {
         let address = SocketAddr::new(server.ip(), server.port());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::{Parameters, Run, ScenarioOutcome, side_by_side};
+use super::{Parameters, ScenarioOutcome, ScenarioRun, side_by_side};
 use crate::handshake::{Attempt, Cause, Verdict};
 use crate::kernel::Counter;
 use crate::lab::comparison::Comparison;
@@ -56,7 +56,7 @@ pub(super) fn run(parameters: &Parameters) -> Result<ScenarioOutcome, LabError> 
     let runs = side_by_side(&closings, |&closing| {
         let setup = Setup { backlog: BACKLOG, ..parameters.setup() };
         let mut phases = Phases::default();
-        let run = Run::of(&setup, |experiment| {
+        let run = ScenarioRun::of(&setup, |experiment| {
             phases = close(experiment, parameters, closing)?;
             Ok(phases.all())
         })?;
@@ -126,7 +126,7 @@ impl Phases {
     }
 }
 
-fn compare(comparison: &mut Comparison, name: &str, phases: &Phases, run: &Run) {
+fn compare(comparison: &mut Comparison, name: &str, phases: &Phases, run: &ScenarioRun) {
     let of = |what: &str| format!("{what}, {name}");
     let server = &run.views.server;
     let died = |calls: &[Call]| calls.iter().filter(|call| call.death() == Some(Errno::ECONNRESET)).count();

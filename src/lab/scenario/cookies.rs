@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Parameters, Run, ScenarioOutcome, side_by_side};
+use super::{Parameters, ScenarioOutcome, ScenarioRun, side_by_side};
 use crate::handshake::{Cause, Verdict};
 use crate::kernel::Counter;
 use crate::lab::comparison::Comparison;
@@ -57,14 +57,14 @@ pub(super) fn run(parameters: &Parameters) -> Result<ScenarioOutcome, LabError> 
     Ok(ScenarioOutcome { comparison, traces, curve: None })
 }
 
-fn overflow(parameters: &Parameters, setting: &Setting) -> Result<Run, LabError> {
+fn overflow(parameters: &Parameters, setting: &Setting) -> Result<ScenarioRun, LabError> {
     let setup = Setup {
         backlog: setting.backlog,
         abort: setting.abort,
         syncookies: setting.syncookies,
         ..parameters.setup()
     };
-    Run::of(&setup, |experiment| {
+    ScenarioRun::of(&setup, |experiment| {
         experiment.fill(setting.backlog)?;
         let clients =
             LabClients { send: parameters.data.max(1), probe: Probe::SoError, ..parameters.clients(WATCH) };
@@ -76,7 +76,7 @@ fn overflow(parameters: &Parameters, setting: &Setting) -> Result<Run, LabError>
     })
 }
 
-fn compare_always(comparison: &mut Comparison, setting: &Setting, run: &Run) {
+fn compare_always(comparison: &mut Comparison, setting: &Setting, run: &ScenarioRun) {
     let of = |what: &str| format!("{what}, {}", setting.name);
     let (clients, server) = (run.calls.len(), &run.views.server);
     let hit: Vec<_> = server.with(&run.calls, Verdict::AckIgnored).collect();
@@ -114,7 +114,7 @@ fn compare_always(comparison: &mut Comparison, setting: &Setting, run: &Run) {
     }
 }
 
-fn compare_room(comparison: &mut Comparison, setting: &Setting, run: &Run) {
+fn compare_room(comparison: &mut Comparison, setting: &Setting, run: &ScenarioRun) {
     let of = |what: &str| format!("{what}, {}", setting.name);
     let late = run.calls.iter().filter_map(|call| run.views.server.attempt(call));
     let established = late.filter(|attempt| attempt.established == Some(true)).count();
@@ -122,7 +122,7 @@ fn compare_room(comparison: &mut Comparison, setting: &Setting, run: &Run) {
 }
 
 /// One listener shows A and D side by side: requests as far as the SYN queue goes, cookies for the rest.
-fn compare_mixed(comparison: &mut Comparison, setting: &Setting, run: &Run) {
+fn compare_mixed(comparison: &mut Comparison, setting: &Setting, run: &ScenarioRun) {
     let of = |what: &str| format!("{what}, {} backlog={}", setting.name, setting.backlog);
     let server = &run.views.server;
     let a = server.with(&run.calls, Verdict::SynackRetransmitted).count();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use strum::IntoEnumIterator;
 
-use super::{Parameters, Run, ScenarioOutcome};
+use super::{Parameters, ScenarioOutcome, ScenarioRun};
 use crate::handshake::{Attempt, Cause, Confidence, Verdict};
 use crate::kernel::Counter;
 use crate::lab::comparison::Comparison;
@@ -66,7 +66,7 @@ impl Custom {
             lose_acks: self.lose_acks.iter().map(|ack| ack.saturating_add(u64::from(fill))).collect(),
             ..parameters.setup()
         };
-        let run = Run::of(&setup, |experiment| {
+        let run = ScenarioRun::of(&setup, |experiment| {
             experiment.fill(fill)?;
             let clients = LabClients {
                 send: self.send,
@@ -83,7 +83,7 @@ impl Custom {
         Ok(ScenarioOutcome { comparison, traces: vec![(Self::NAME.to_owned(), run.trace)], curve: None })
     }
 
-    fn compare(&self, comparison: &mut Comparison, run: &Run) {
+    fn compare(&self, comparison: &mut Comparison, run: &ScenarioRun) {
         for verdict in Verdict::iter() {
             let [client, server] =
                 [&run.views.client, &run.views.server].map(|v| v.with(&run.calls, verdict).count());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Parameters, Run, ScenarioOutcome, side_by_side};
+use super::{Parameters, ScenarioOutcome, ScenarioRun, side_by_side};
 use crate::handshake::{Attempt, Cause};
 use crate::kernel::Counter;
 use crate::lab::comparison::Comparison;
@@ -22,7 +22,7 @@ pub(super) fn run(parameters: &Parameters) -> Result<ScenarioOutcome, LabError> 
     let settings = [(PERIODS[0], 0), (PERIODS[1], 0), (PERIODS[2], 0), (PERIODS[1], parameters.data.max(1))];
     let runs = side_by_side(&settings, |&(period, send)| {
         let setup = Setup { backlog: 64, defer_accept: Some(period), ..parameters.setup() };
-        Run::of(&setup, |experiment| {
+        ScenarioRun::of(&setup, |experiment| {
             let watch = Duration::from_secs(u64::from(period)) * 5 / 4 + Duration::from_secs(2);
             let clients =
                 LabClients { count: CLIENTS, send, probe: Probe::SoError, ..parameters.clients(watch) };
@@ -49,7 +49,7 @@ pub(super) fn run(parameters: &Parameters) -> Result<ScenarioOutcome, LabError> 
     Ok(ScenarioOutcome { comparison, traces, curve: None })
 }
 
-fn compare_silent(comparison: &mut Comparison, period: u32, run: &Run) {
+fn compare_silent(comparison: &mut Comparison, period: u32, run: &ScenarioRun) {
     let of = |what: &str| format!("{what}, {period} s, 0 bytes sent");
     comparison.equal("3", of("most SYN-ACK repeats"), 1, most_repeats(run));
     let times: Vec<f64> =
@@ -75,14 +75,14 @@ fn compare_silent(comparison: &mut Comparison, period: u32, run: &Run) {
     );
 }
 
-fn attempts(run: &Run) -> impl Iterator<Item = &Attempt> {
+fn attempts(run: &ScenarioRun) -> impl Iterator<Item = &Attempt> {
     run.calls.iter().filter_map(|call| run.views.server.attempt(call))
 }
 
-fn most_repeats(run: &Run) -> u32 {
+fn most_repeats(run: &ScenarioRun) -> u32 {
     attempts(run).map(|attempt| attempt.retries.syn_ack).max().unwrap_or(0)
 }
 
-fn established(run: &Run) -> usize {
+fn established(run: &ScenarioRun) -> usize {
     attempts(run).filter(|attempt| attempt.established == Some(true)).count()
 }

@@ -165,7 +165,7 @@ impl Scenario {
 }
 
 /// One run: the clients' calls and both ends' packets, analysed.
-struct Run {
+struct ScenarioRun {
     calls: Vec<Call>,
     /// Attempts by the packets alone.
     views: BothEnds,
@@ -174,7 +174,7 @@ struct Run {
     trace: Trace,
 }
 
-impl Run {
+impl ScenarioRun {
     fn of(
         setup: &Setup,
         body: impl FnOnce(&mut Experiment) -> Result<Vec<Call>, LabError> + Send,

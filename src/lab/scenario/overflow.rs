@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::race::SAFE;
-use super::{Parameters, Run, ScenarioOutcome, side_by_side};
+use super::{Parameters, ScenarioOutcome, ScenarioRun, side_by_side};
 use crate::handshake::{Attempt, Cause, Verdict};
 use crate::kernel::Counter;
 use crate::lab::comparison::Comparison;
@@ -54,7 +54,7 @@ pub(super) fn drop(parameters: &Parameters) -> Result<ScenarioOutcome, LabError>
 
 /// A run, with kernel figures that its packets and counters do not contain.
 struct DropRun {
-    run: Run,
+    run: ScenarioRun,
     /// Time from the first request in the SYN queue to the end of the last one.
     vanished: Duration,
     /// Growth of the listener's own drop count; `None` before Linux 4.7.
@@ -68,7 +68,7 @@ fn dropped(parameters: &Parameters, pressure: &Pressure) -> Result<DropRun, LabE
     let lifetime = Duration::from_secs((1_u64 << (pressure.retries + 1)) - 1);
     let watch = lifetime + lifetime / 4 + Duration::from_secs(1);
     let (mut vanished, mut drops) = (Duration::ZERO, None);
-    let run = Run::of(&setup, |experiment| {
+    let run = ScenarioRun::of(&setup, |experiment| {
         experiment.fill(pressure.backlog)?;
         let before = experiment.queue()?.drops;
         let running = experiment.start_together(parameters.clients(watch))?;
@@ -84,7 +84,7 @@ fn dropped(parameters: &Parameters, pressure: &Pressure) -> Result<DropRun, LabE
     Ok(DropRun { run, vanished, drops })
 }
 
-fn compare_drop(comparison: &mut Comparison, pressure: &Pressure, run: &Run) {
+fn compare_drop(comparison: &mut Comparison, pressure: &Pressure, run: &ScenarioRun) {
     let of = |what: &str| format!("{what}, {} retries={}", pressure.name, pressure.retries);
     let clients = run.calls.len();
     let server = &run.views.server;
@@ -202,7 +202,7 @@ pub(super) fn reset(parameters: &Parameters) -> Result<ScenarioOutcome, LabError
     );
     let runs = side_by_side(&[0, parameters.data], |&send| {
         let setup = Setup { backlog: parameters.roomy_backlog(), abort: true, ..parameters.setup() };
-        Run::of(&setup, |experiment| {
+        ScenarioRun::of(&setup, |experiment| {
             experiment.fill(setup.backlog)?;
             let watch = Duration::from_millis(500) + 4 * parameters.round_trip;
             let probe = if send == 0 { Probe::Send } else { Probe::SoError };
@@ -220,7 +220,7 @@ pub(super) fn reset(parameters: &Parameters) -> Result<ScenarioOutcome, LabError
     Ok(ScenarioOutcome { comparison, traces, curve: None })
 }
 
-fn compare_reset(comparison: &mut Comparison, send: usize, window: Span, run: &Run) {
+fn compare_reset(comparison: &mut Comparison, send: usize, window: Span, run: &ScenarioRun) {
     let of = |what: &str| format!("{what}, {send} bytes sent");
     let expected = run.calls.len().saturating_sub(1);
     for (end, view) in [("server", &run.views.server), ("client", &run.views.client)] {

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::{Parameters, ScenarioOutcome};
-use crate::handshake::{Outcome as Believed, Verdict};
+use crate::handshake::{ConnectOutcome as Believed, Verdict};
 use crate::lab::analysis::BothEnds;
 use crate::lab::burner::Burner;
 use crate::lab::comparison::Comparison;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Parameters, Run, ScenarioOutcome, side_by_side};
+use super::{Parameters, ScenarioOutcome, ScenarioRun, side_by_side};
 use crate::handshake::{Attempt, Verdict};
 use crate::kernel::Counter;
 use crate::lab::comparison::Comparison;
@@ -50,7 +50,7 @@ pub(super) fn run(parameters: &Parameters) -> Result<ScenarioOutcome, LabError> 
         let syn_retries = (ending == SynDropEnding::GiveUp).then_some(SYN_RETRIES);
         let setup = Setup { backlog: BACKLOG, syn_retries, ..parameters.setup() };
         let mut before = (0, 0);
-        let run = Run::of(&setup, |experiment| {
+        let run = ScenarioRun::of(&setup, |experiment| {
             fill_over(experiment)?;
             let full = experiment.queue()?;
             let clients = LabClients {
@@ -102,7 +102,7 @@ fn fill_over(experiment: &mut Experiment) -> Result<(), LabError> {
     Ok(())
 }
 
-fn compare_repeats(comparison: &mut Comparison, run: &Run, drops: u32) {
+fn compare_repeats(comparison: &mut Comparison, run: &ScenarioRun, drops: u32) {
     let server = &run.views.server;
     let hit: Vec<&Attempt> = server.with(&run.calls, Verdict::Unanswered).collect();
     comparison.equal("2 C", "SYNs unanswered", CLIENTS, hit.len());
@@ -127,7 +127,7 @@ fn compare_repeats(comparison: &mut Comparison, run: &Run, drops: u32) {
     comparison.equal("8", "the listener's drops: one per SYN", syns, u64::from(drops));
 }
 
-fn compare_give_up(comparison: &mut Comparison, run: &Run) {
+fn compare_give_up(comparison: &mut Comparison, run: &ScenarioRun) {
     let failed = run.calls.iter().filter(|call| result_name(call.result) == "ETIMEDOUT").count();
     comparison.equal("2 C", "connect() ends with ETIMEDOUT, tcp_syn_retries=2", CLIENTS, failed);
     let longest =
@@ -141,7 +141,7 @@ fn compare_give_up(comparison: &mut Comparison, run: &Run) {
     );
 }
 
-fn compare_room(comparison: &mut Comparison, run: &Run) {
+fn compare_room(comparison: &mut Comparison, run: &ScenarioRun) {
     comparison.equal("2 C", "connect() late but well, room at 2.5 s", CLIENTS, run.succeeded());
     let longest = run.calls.iter().map(|call| latency(call).as_secs_f64()).fold(0.0, f64::max);
     comparison.holds(

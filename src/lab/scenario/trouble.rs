@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Parameters, Run, ScenarioOutcome};
+use super::{Parameters, ScenarioOutcome, ScenarioRun};
 use crate::handshake::{Cause, Confidence, Evidence, Verdict};
 use crate::kernel::Counter;
 use crate::lab::comparison::Comparison;
@@ -22,7 +22,7 @@ pub(super) fn ack_loss(parameters: &Parameters) -> Result<ScenarioOutcome, LabEr
         ),
     );
     let setup = Setup { lose_acks: vec![LOST], ..parameters.setup() };
-    let run = Run::of(&setup, |experiment| {
+    let run = ScenarioRun::of(&setup, |experiment| {
         let watch = Duration::from_millis(2_500);
         let clients = LabClients { count: CLIENTS, probe: Probe::Send, ..parameters.clients(watch) };
         let running = experiment.start_together(clients)?;
@@ -70,7 +70,7 @@ pub(super) fn recover(parameters: &Parameters) -> Result<ScenarioOutcome, LabErr
     );
     let setup = Setup { backlog: parameters.roomy_backlog(), ..parameters.setup() };
     let mut accepted = 0;
-    let run = Run::of(&setup, |experiment| {
+    let run = ScenarioRun::of(&setup, |experiment| {
         experiment.fill(setup.backlog)?;
         // No data until the end: only SYN-ACK repeats and their ACKs can complete the connection.
         let clients = LabClients { probe: Probe::Send, ..parameters.clients(Duration::from_millis(4_500)) };

@@ -27,12 +27,12 @@ pub(in crate::listener) struct Case<'a> {
     pub(in crate::listener) kernel_events: Option<KernelEvents>,
     /// Meaning of its segments that the kernel dropped, by the kernel's own events.
     pub(in crate::listener) dropped: Option<DroppedByKernel>,
-    pub(in crate::listener) found: Found<'a>,
+    pub(in crate::listener) found: SharedFacts<'a>,
 }
 
 /// Facts of a case that several hypotheses ask for, each looked up once.
 #[derive(Default)]
-pub(in crate::listener) struct Found<'a> {
+pub(in crate::listener) struct SharedFacts<'a> {
     /// The flood that the attempt is part of.
     pub(super) flood: OnceCell<Option<&'a FloodSecond>>,
     stretch: OnceCell<Option<&'a DropStretch>>,

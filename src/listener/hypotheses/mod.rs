@@ -39,7 +39,7 @@ mod two_answers;
 
 use smallvec::SmallVec;
 
-pub(super) use case::{Case, Found};
+pub(super) use case::{Case, SharedFacts};
 use counted::Counted;
 pub(super) use syn_scan::MANY_PORTS;
 
@@ -229,7 +229,7 @@ fn weigh_dropped_syns(case: &Case<'_>, decided: impl FnOnce() -> Option<Weight>)
 }
 
 /// A hypothesis once the attempt's packets and the kernel's evidence were weighed.
-enum Outcome {
+enum Assessment {
     /// No explanation of the attempt.
     Silent,
     RuledOut(RuledOut),
@@ -239,7 +239,7 @@ enum Outcome {
 }
 
 /// Weighs a hypothesis.
-fn outcome(hypothesis: &Hypothesis, case: &Case<'_>) -> Outcome {
+fn outcome(hypothesis: &Hypothesis, case: &Case<'_>) -> Assessment {
     let Hypothesis { cause, surest, .. } = *hypothesis;
     let weight = (hypothesis.weigh)(case);
     let confirmed = |weight: Weight, evidence| Explanation {
@@ -254,27 +254,27 @@ fn outcome(hypothesis: &Hypothesis, case: &Case<'_>) -> Outcome {
         && cause != Cause::AcceptQueueOverflow
     {
         let event = Evidence::KernelDroppedSegments(dropped.reason, dropped.segments);
-        return Outcome::Left(confirmed(weight, event));
+        return Assessment::Left(confirmed(weight, event));
     }
     let counted = if case.has_kernel_evidence() { (hypothesis.counted)(case) } else { Counted::Nothing };
     match (weight, counted) {
         (Weight::Excluded(evidence), _) | (Weight::Left(..), Counted::Excludes(evidence)) => {
-            Outcome::RuledOut(RuledOut { cause, evidence })
+            Assessment::RuledOut(RuledOut { cause, evidence })
         }
-        (weight, Counted::Confirms(evidence)) => Outcome::Left(confirmed(weight, evidence)),
+        (weight, Counted::Confirms(evidence)) => Assessment::Left(confirmed(weight, evidence)),
         (weight @ Weight::Left(..), Counted::ConfirmsLeft(by) | Counted::ConfirmsUnexplained(by)) => {
-            Outcome::Left(confirmed(weight, by))
+            Assessment::Left(confirmed(weight, by))
         }
         (Weight::Silent, Counted::ConfirmsUnexplained(evidence)) => {
-            Outcome::LeftUnlessExplained(confirmed(Weight::Silent, evidence))
+            Assessment::LeftUnlessExplained(confirmed(Weight::Silent, evidence))
         }
-        (Weight::Silent, _) => Outcome::Silent,
+        (Weight::Silent, _) => Assessment::Silent,
         (Weight::Left(support, mut evidence), Counted::Supports(counted)) => {
             evidence.insert(0, counted);
-            Outcome::Left(Explanation { cause, support, surest, evidence })
+            Assessment::Left(Explanation { cause, support, surest, evidence })
         }
         (Weight::Left(support, evidence), Counted::Nothing) => {
-            Outcome::Left(Explanation { cause, support, surest, evidence })
+            Assessment::Left(Explanation { cause, support, surest, evidence })
         }
     }
 }
@@ -286,10 +286,10 @@ pub(super) fn infer(case: &Case<'_>) -> Inference {
     let mut counted: Option<Explanation> = None;
     for hypothesis in ALL {
         match outcome(hypothesis, case) {
-            Outcome::Silent => {}
-            Outcome::RuledOut(one) => ruled_out.push(one),
-            Outcome::Left(one) => left.push(one),
-            Outcome::LeftUnlessExplained(one) => counted = Some(one),
+            Assessment::Silent => {}
+            Assessment::RuledOut(one) => ruled_out.push(one),
+            Assessment::Left(one) => left.push(one),
+            Assessment::LeftUnlessExplained(one) => counted = Some(one),
         }
     }
     // Loss and filters show by silence alone, which the kernel's count explains better.

@@ -32,14 +32,14 @@ impl FloodSecond {
 /// The seconds of a listener with such SYNs.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(in crate::listener) struct Floods {
-    settled: Seconds,
+    settled: FloodSeconds,
     /// SYNs of attempts that look stuck in a live capture, and are settled up to two minutes later.
-    provisional: Seconds,
+    provisional: FloodSeconds,
 }
 
 /// Seconds in order of time.
 #[derive(Debug, Clone, PartialEq, Default)]
-struct Seconds(Vec<FloodSecond>);
+struct FloodSeconds(Vec<FloodSecond>);
 
 /// Seconds kept per listener; past that the calmest is dropped.
 const SECONDS: usize = 128;
@@ -77,7 +77,7 @@ impl Floods {
     }
 }
 
-impl Seconds {
+impl FloodSeconds {
     fn count(&mut self, attempt: &Attempt) {
         let second = attempt.start.second();
         let half_open = u32::from(attempt.verdict == Verdict::HalfOpen);

@@ -10,24 +10,24 @@ use crate::packet::{Span, Timestamp};
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(in crate::listener) struct Silence {
     /// Silent clients that got one SYN-ACK repeat: the times of their ACKs.
-    repeated: Times,
+    repeated: RecentTimes,
     /// The shortest and the longest time from the SYN-ACK to that repeat.
     offsets: Option<(Span, Span)>,
     /// The longest silence of a client that got no repeat.
     without_repeat: Option<Span>,
     /// Clients that sent data with their ACK and were accepted at once: the times of their ACKs.
-    prompt: Times,
+    prompt: RecentTimes,
     /// SYNs that were answered at once.
-    answered: Times,
+    answered: RecentTimes,
     /// Clients whose data was ignored, too: the times of their ACKs.
-    data_ignored: Times,
+    data_ignored: RecentTimes,
     /// Attempts whose ACK was ignored more than once: the times of their ACKs.
-    repeated_often: Times,
+    repeated_often: RecentTimes,
 }
 
-/// Times in any order, the latest [`Times::MOST`] to come.
+/// Times in any order, the latest [`RecentTimes::MOST`] to come.
 #[derive(Debug, Clone, PartialEq, Default)]
-struct Times {
+struct RecentTimes {
     latest: VecDeque<Timestamp>,
     count: u32,
     /// The first and the last of all.
@@ -153,7 +153,7 @@ pub(in crate::listener) struct Between {
     pub(in crate::listener) answered: u32,
 }
 
-impl Times {
+impl RecentTimes {
     const MOST: usize = 256;
 
     fn add(&mut self, at: Timestamp) {

@@ -1,9 +1,9 @@
 //! The answer: the backlog that would have held the load, or why there is none.
 
 use super::load::Load;
-use super::rate::{AcceptRate, Pace, Stretch, accept_rate, count_within, full_stretches, within};
+use super::rate::{AcceptRate, FullStretch, Pace, accept_rate, count_within, full_stretches, within};
 use super::series::Series;
-use super::simulate::{Model, Outcome, Service};
+use super::simulate::{Model, Service, SimulationResult};
 use super::sockets::most_of_one;
 use crate::handshake::{Cause, Confidence};
 use crate::packet::{Span, Timestamp};
@@ -35,7 +35,7 @@ pub struct Size {
     /// SYNs and ACKs that met it.
     pub drops: u64,
     /// The limit that the queue had.
-    pub limit: Option<Limit>,
+    pub limit: Option<QueueLimit>,
     /// Sockets that share the port, each with such a queue; `None` where that is not known, and one is assumed.
     pub sockets: Option<u32>,
     /// SYN cookies at the listener.
@@ -72,7 +72,7 @@ pub struct ArrivalRates {
 
 /// A queue's limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limit {
+pub struct QueueLimit {
     /// The connections that it may hold; one more than that makes it full.
     pub value: u32,
     /// Known, from the kernel or the user; otherwise estimated from how many entered before the first drop.
@@ -233,7 +233,12 @@ impl Load {
     }
 }
 
-fn answer(load: &Load, stretches: &[Stretch], accepts: Option<&AcceptRate>, limit: Option<Limit>) -> Answer {
+fn answer(
+    load: &Load,
+    stretches: &[FullStretch],
+    accepts: Option<&AcceptRate>,
+    limit: Option<QueueLimit>,
+) -> Answer {
     let (Some(&first), Some(&last)) = (load.drops.first(), load.drops.last()) else {
         return Answer::Unknown(Unknown::NoDrops);
     };
@@ -296,7 +301,7 @@ fn by_rate(load: &Load, accepts: &AcceptRate, until: Timestamp) -> Answer {
 
 /// Answer for arrivals that outran accepts for [`OVERLOAD`] or longer: a longer queue only postpones their drops.
 /// `None` if they did not.
-fn outrun(load: &Load, queue: &Outcome) -> Option<Answer> {
+fn outrun(load: &Load, queue: &SimulationResult) -> Option<Answer> {
     let (from, to) = (queue.grows_from?, queue.longest_at?);
     let over = to.since(from);
     let arrived = count_within(&load.arrivals, from, to);
@@ -309,8 +314,8 @@ fn outrun(load: &Load, queue: &Outcome) -> Option<Answer> {
 
 /// The answer where the queue was full for too short a time to see an accept. The application accepted none of the clients
 /// in that time, so all of those turned away would have waited besides those that the queue held.
-fn without_rate(load: &Load, stretches: &[Stretch], limit: Option<Limit>) -> Answer {
-    let turned_away = |stretch: &Stretch| within(&load.turned_away, stretch.from, stretch.to).len();
+fn without_rate(load: &Load, stretches: &[FullStretch], limit: Option<QueueLimit>) -> Answer {
+    let turned_away = |stretch: &FullStretch| within(&load.turned_away, stretch.from, stretch.to).len();
     let worst = stretches.iter().map(turned_away).max().unwrap_or(0);
     let more = most_of_one(u32::try_from(worst).unwrap_or(u32::MAX), load.known.queues());
     if more == 0 {
@@ -329,9 +334,9 @@ fn without_rate(load: &Load, stretches: &[Stretch], limit: Option<Limit>) -> Ans
 
 /// The limit: what is known, or one less than the longest queue that those who got in before the first drop can have made.
 /// Later ones do not count: of many retries at one instant, some seem to have got in that did not.
-fn limit(load: &Load, accepts: Option<&AcceptRate>) -> Option<Limit> {
+fn limit(load: &Load, accepts: Option<&AcceptRate>) -> Option<QueueLimit> {
     if let Some(value) = load.known.limit {
-        return Some(Limit { value, known: true });
+        return Some(QueueLimit { value, known: true });
     }
     if load.known.queues() > 1 {
         // Packets do not show which of the queues filled first.
@@ -349,7 +354,7 @@ fn limit(load: &Load, accepts: Option<&AcceptRate>) -> Option<Limit> {
         ..load.model(Service { per_second: accepts.per_second, batch: 1 }, None)
     };
     let value = admitted.run().longest.saturating_sub(1);
-    Some(Limit { value, known: false })
+    Some(QueueLimit { value, known: false })
 }
 
 fn arrival_rates(arrivals: &[Timestamp]) -> ArrivalRates {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::answer::{Answer, Size};
 use super::load::Load;
-use super::simulate::{Outcome, Service};
+use super::simulate::{Service, SimulationResult};
 
 /// Doublings of the limit that are tried at most: beyond 256 times what it was, no queue is the answer.
 const DOUBLINGS: u32 = 8;
@@ -55,7 +55,7 @@ pub struct Candidate {
     /// True for the backlog that would hold the load.
     pub is_answer: bool,
     /// The prediction.
-    pub outcome: Outcome,
+    pub outcome: SimulationResult,
 }
 
 /// The limit seen, its doublings up to the answer, the answer, and what the user asked for, in order of size. Empty where

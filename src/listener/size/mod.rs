@@ -20,10 +20,10 @@ mod tests;
 
 pub(super) use bounded::BoundedLoad;
 
-pub use answer::{Answer, ArrivalRates, Cookies, Limit, Size, Unknown, size};
+pub use answer::{Answer, ArrivalRates, Cookies, QueueLimit, Size, Unknown, size};
 pub use candidates::{Candidate, WhatIf, candidates};
 pub use known::{KnownQueue, QueueSample};
 pub use load::{Collector, Load, RETRIES_DOUBLING, RETRIES_LINEAR};
 pub use rate::{AcceptRate, Pace};
 pub use series::{Bin, Series};
-pub use simulate::{Model, Outcome, Service};
+pub use simulate::{Model, Service, SimulationResult};

@@ -65,20 +65,20 @@ pub struct AcceptRate {
 
 /// A time in which the queue was full throughout: from a drop to a drop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stretch {
+pub(super) struct FullStretch {
     pub(super) from: Timestamp,
     pub(super) to: Timestamp,
     pub(super) admissions: usize,
 }
 
-impl Stretch {
+impl FullStretch {
     fn length(self) -> Span {
         self.to.since(self.from)
     }
 }
 
 /// Stretches of `load` in which its queue was full throughout, in order.
-pub(super) fn full_stretches(load: &Load) -> Vec<Stretch> {
+pub(super) fn full_stretches(load: &Load) -> Vec<FullStretch> {
     let Some((&first, rest)) = load.drops.split_first() else { return Vec::new() };
     let usual = median(load.drops.windows(2).filter_map(gap).filter(|&gap| gap > Span::ZERO).collect());
     let longest = usual.scaled(USUAL_GAPS, 1).clamp(LONGEST_GAP.0, LONGEST_GAP.1);
@@ -92,7 +92,7 @@ pub(super) fn full_stretches(load: &Load) -> Vec<Stretch> {
         to = drop;
     }
     stretches.push((from, to));
-    let full = |(from, to)| Stretch { from, to, admissions: count_within(&load.admissions, from, to) };
+    let full = |(from, to)| FullStretch { from, to, admissions: count_within(&load.admissions, from, to) };
     stretches.into_iter().map(full).collect()
 }
 
@@ -107,7 +107,7 @@ fn gap(pair: &[Timestamp]) -> Option<Span> {
 /// show no accept, or no time.
 ///
 /// `limit` is that of the queue, as far as it is known yet.
-pub(super) fn accept_rate(load: &Load, stretches: &[Stretch], limit: Option<u32>) -> Option<AcceptRate> {
+pub(super) fn accept_rate(load: &Load, stretches: &[FullStretch], limit: Option<u32>) -> Option<AcceptRate> {
     let by_drops = rate_by_drops(load, stretches, limit);
     let by_samples = rate_by_samples(load);
     match (by_drops, by_samples) {
@@ -143,15 +143,16 @@ fn rate_by_samples(load: &Load) -> Option<AcceptRate> {
 
 /// The accept rate that these stretches show: before SYN cookies came into use, if that is enough. Otherwise it may be lower
 /// by all admissions that nothing proves.
-fn rate_by_drops(load: &Load, stretches: &[Stretch], limit: Option<u32>) -> Option<AcceptRate> {
-    let new: Vec<Stretch> = stretches.iter().filter_map(|stretch| of_new_clients(load, stretch)).collect();
+fn rate_by_drops(load: &Load, stretches: &[FullStretch], limit: Option<u32>) -> Option<AcceptRate> {
+    let new: Vec<FullStretch> =
+        stretches.iter().filter_map(|stretch| of_new_clients(load, stretch)).collect();
     let stretches = if new.iter().any(|stretch| stretch.length() > Span::ZERO) { &new } else { stretches };
     let limit = limit.filter(|_| load.cookies().on);
     let Some(cookies) = limit.and_then(|limit| cookies_from(load, limit)) else {
         return rate_within(load, stretches);
     };
-    let before = |stretch: &Stretch| until(load, stretch, cookies);
-    let certain: Vec<Stretch> = stretches.iter().filter_map(before).collect();
+    let before = |stretch: &FullStretch| until(load, stretch, cookies);
+    let certain: Vec<FullStretch> = stretches.iter().filter_map(before).collect();
     rate_within(load, &certain).or_else(|| {
         let all = rate_within(load, stretches)?;
         let doubtful = load.unproven.iter().filter(|&&at| at >= cookies);
@@ -161,9 +162,9 @@ fn rate_by_drops(load: &Load, stretches: &[Stretch], limit: Option<u32>) -> Opti
 }
 
 /// The accept rate of these stretches.
-fn rate_within(load: &Load, stretches: &[Stretch]) -> Option<AcceptRate> {
+fn rate_within(load: &Load, stretches: &[FullStretch]) -> Option<AcceptRate> {
     let longest = stretches.iter().map(|stretch| stretch.length()).max()?;
-    let used: Vec<Stretch> = stretches
+    let used: Vec<FullStretch> = stretches
         .iter()
         .copied()
         .filter(|stretch| stretch.length() > Span::ZERO && stretch.length().scaled(SHORT, 1) >= longest)
@@ -187,10 +188,10 @@ fn cookies_from(load: &Load, limit: u32) -> Option<Timestamp> {
 }
 
 /// The part of a stretch before `end`, to its last drop.
-fn until(load: &Load, stretch: &Stretch, end: Timestamp) -> Option<Stretch> {
+fn until(load: &Load, stretch: &FullStretch, end: Timestamp) -> Option<FullStretch> {
     let last = *within(&load.drops, stretch.from, stretch.to.min(end)).last()?;
     let admissions = count_within(&load.admissions, stretch.from, last);
-    Some(Stretch { from: stretch.from, to: last, admissions })
+    Some(FullStretch { from: stretch.from, to: last, admissions })
 }
 
 /// The rate of so many accepts in this time, which is in so many parts; `None` of too few.
@@ -216,13 +217,13 @@ fn rate(accepted: u64, over: Span, parts: usize, pace: Pace) -> Option<AcceptRat
 /// The part of a stretch in which clients were turned away for the first time. Their retries come many at one instant, as
 /// the kernel's timers have it; so many requests at once make Linux answer with SYN cookies, and an ignored ACK of those
 /// looks like a handshake that completed.
-fn of_new_clients(load: &Load, stretch: &Stretch) -> Option<Stretch> {
+fn of_new_clients(load: &Load, stretch: &FullStretch) -> Option<FullStretch> {
     let new = within(&load.turned_away, stretch.from, stretch.to);
     let (&from, &to) = new.first().zip(new.last())?;
-    Some(Stretch { from, to, admissions: count_within(&load.admissions, from, to) })
+    Some(FullStretch { from, to, admissions: count_within(&load.admissions, from, to) })
 }
 
-fn pace(load: &Load, used: &[Stretch], per_second: f64) -> Pace {
+fn pace(load: &Load, used: &[FullStretch], per_second: f64) -> Pace {
     let half = used.iter().fold(Span::ZERO, |sum, stretch| sum.plus(stretch.length())).scaled(1, 2);
     let (first, second) = halves(load, used, half);
     if first.min(second) >= COMPARABLE {
@@ -237,7 +238,7 @@ fn pace(load: &Load, used: &[Stretch], per_second: f64) -> Pace {
 }
 
 /// Admissions in the first and in the second half of the time in `used`.
-fn halves(load: &Load, used: &[Stretch], half: Span) -> (usize, usize) {
+fn halves(load: &Load, used: &[FullStretch], half: Span) -> (usize, usize) {
     let mut left = half;
     let (mut first, mut second) = (0, 0);
     for stretch in used {
@@ -250,7 +251,7 @@ fn halves(load: &Load, used: &[Stretch], half: Span) -> (usize, usize) {
 }
 
 /// The longest time for which the application fell behind an even pace of `per_second`.
-fn behind(load: &Load, stretch: Stretch, per_second: f64) -> Span {
+fn behind(load: &Load, stretch: FullStretch, per_second: f64) -> Span {
     let due = |accepted: usize| Span::from_nanos((accepted as f64 / per_second * 1e9) as i64);
     let from = load.admissions.partition_point(|&at| at <= stretch.from);
     let within = load.admissions.iter().skip(from).take_while(|&&at| at <= stretch.to);

@@ -61,7 +61,7 @@ pub struct Model<'a> {
 
 /// Result of a simulation.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Outcome {
+pub struct SimulationResult {
     /// SYNs dropped and ACKs ignored by a full accept queue: what Linux counts as ListenOverflows.
     pub overflows: u64,
     /// ACKs with a SYN cookie among them: no packet shows that they were ignored.
@@ -99,14 +99,14 @@ pub struct Outcome {
 impl Model<'_> {
     /// Runs the model until nothing can happen any more.
     #[must_use]
-    pub fn run(&self) -> Outcome {
-        Run::new(self, false).finish()
+    pub fn run(&self) -> SimulationResult {
+        SimulationRun::new(self, false).finish()
     }
 
     /// The same, with the queue's length over time.
     #[must_use]
-    pub fn run_traced(&self) -> Outcome {
-        Run::new(self, true).finish()
+    pub fn run_traced(&self) -> SimulationResult {
+        SimulationRun::new(self, true).finish()
     }
 }
 
@@ -129,7 +129,7 @@ struct Client {
     retried: bool,
 }
 
-struct Run<'a> {
+struct SimulationRun<'a> {
     model: &'a Model<'a>,
     interval: Option<Span>,
     /// Number of first SYNs that have come.
@@ -148,10 +148,10 @@ struct Run<'a> {
     last_accept: Option<Timestamp>,
     empty_since: Option<Timestamp>,
     traced: bool,
-    outcome: Outcome,
+    outcome: SimulationResult,
 }
 
-impl<'a> Run<'a> {
+impl<'a> SimulationRun<'a> {
     fn new(model: &'a Model<'a>, traced: bool) -> Self {
         let begin = model.arrivals.first().copied();
         let mut run = Self {
@@ -167,7 +167,7 @@ impl<'a> Run<'a> {
             last_accept: None,
             empty_since: begin,
             traced,
-            outcome: Outcome::default(),
+            outcome: SimulationResult::default(),
         };
         if let Some(begin) = begin {
             (0..model.waiting).for_each(|_| run.enqueue(begin));
@@ -175,7 +175,7 @@ impl<'a> Run<'a> {
         run
     }
 
-    fn finish(mut self) -> Outcome {
+    fn finish(mut self) -> SimulationResult {
         while self.step().is_some() {}
         self.outcome
     }
@@ -342,15 +342,16 @@ fn fires_at(due: Timestamp) -> Timestamp {
 impl Model<'_> {
     /// Runs the model, and keeps what a capture near its listener would show of clients that send nothing.
     pub(crate) fn observe(&self) -> super::Load {
-        let mut run = Run::new(self, false);
+        let mut run = SimulationRun::new(self, false);
         let mut load = super::Load {
             arrivals: self.arrivals.to_vec(),
             retries: self.retries.to_vec(),
             round_trip: self.round_trip,
             ..super::Load::default()
         };
-        let counts = |run: &Run<'_>| {
-            let Outcome { overflows, cookie_overflows, ignored, admitted, turned_away, .. } = run.outcome;
+        let counts = |run: &SimulationRun<'_>| {
+            let SimulationResult { overflows, cookie_overflows, ignored, admitted, turned_away, .. } =
+                run.outcome;
             // The handshake of an ignored cookie looks like one that completed, of a client that was never turned away.
             let (drops, admissions) = (overflows - cookie_overflows, admitted + cookie_overflows);
             [drops, ignored, admissions, turned_away - cookie_overflows]

@@ -4,7 +4,7 @@
 //! packets do not show which. Here chance decides, by a fixed sequence: the same load gives the same result.
 
 use super::load::Load;
-use super::simulate::{Model, Outcome, Service};
+use super::simulate::{Model, Service, SimulationResult};
 use crate::packet::Timestamp;
 
 /// Divisions of the clients among the sockets that are tried for the longest queue. Of ten that chance makes, the worst is
@@ -15,21 +15,27 @@ impl Load {
     /// Simulates this load with an application that accepts like `service` from all sockets together, each with this limit.
     /// Counts are those of all sockets; the longest queue and its times are those of the fullest.
     #[must_use]
-    pub fn simulate(&self, service: Service, limit: Option<u32>) -> Outcome {
-        self.divide(0, service, limit, false).into_iter().fold(Outcome::default(), joined)
+    pub fn simulate(&self, service: Service, limit: Option<u32>) -> SimulationResult {
+        self.divide(0, service, limit, false).into_iter().fold(SimulationResult::default(), joined)
     }
 
     /// Simulates this load with queues that never fill, and returns the result of the fullest socket with its queue's length
     /// over time. With several sockets chance decides which clients share one; of some divisions this is the worst.
     #[must_use]
-    pub fn fullest(&self, service: Service) -> Outcome {
+    pub fn fullest(&self, service: Service) -> SimulationResult {
         let divisions = if self.known.queues() > 1 { DIVISIONS } else { 1 };
         let outcomes = (0..divisions).flat_map(|division| self.divide(division, service, None, true));
         outcomes.max_by_key(|outcome| outcome.longest).unwrap_or_default()
     }
 
     /// Simulates each socket alone, with its share of the clients.
-    fn divide(&self, division: u64, service: Service, limit: Option<u32>, traced: bool) -> Vec<Outcome> {
+    fn divide(
+        &self,
+        division: u64,
+        service: Service,
+        limit: Option<u32>,
+        traced: bool,
+    ) -> Vec<SimulationResult> {
         let queues = self.known.queues();
         let run = |model: Model<'_>| if traced { model.run_traced() } else { model.run() };
         if queues == 1 {
@@ -46,9 +52,9 @@ impl Load {
 }
 
 /// Both outcomes as one: counts summed, the longest queue that of the fuller one.
-fn joined(one: Outcome, other: Outcome) -> Outcome {
+fn joined(one: SimulationResult, other: SimulationResult) -> SimulationResult {
     let fuller = if other.longest > one.longest { &other } else { &one };
-    Outcome {
+    SimulationResult {
         overflows: one.overflows + other.overflows,
         cookie_overflows: one.cookie_overflows + other.cookie_overflows,
         ignored: one.ignored + other.ignored,

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::engine::packets::{KeptPacket, PacketStore};
 use crate::handshake::Attempt;
-use crate::listener::{Ending, Meaning, Message, ending, messages};
+use crate::listener::{Message, MessageMeaning, SilentEnd, ending, messages};
 use crate::packet::Span;
 use crate::report::wording;
 use crate::words::number;
@@ -20,7 +20,7 @@ pub struct Ladder {
     /// Rows of the ladder.
     pub(in crate::report) rows: Vec<LadderRow>,
     /// The end that its messages do not show.
-    pub(in crate::report) ending: Option<Ending>,
+    pub(in crate::report) ending: Option<SilentEnd>,
 }
 
 /// A row of a ladder.
@@ -116,7 +116,7 @@ fn fold(messages: &[Message]) -> Vec<LadderRow> {
 /// Flags and relative numbers, as many as fit: `SYN-ACK seq=0 ack=1`.
 pub(in crate::report) fn label(message: &Message, room: usize) -> String {
     let flags = wording::flags(message);
-    if matches!(message.meaning, Meaning::Icmp(_)) {
+    if matches!(message.meaning, MessageMeaning::Icmp(_)) {
         return flags;
     }
     let mut label = flags;

@@ -7,7 +7,7 @@ use crate::capture::{CaptureOptions, Captures};
 use crate::engine::packets::{PacketAccess, PacketLimits, PacketStore};
 use crate::engine::{self, AnalysisOptions};
 use crate::handshake::{Attempt, Verdict};
-use crate::listener::{Meaning, Message};
+use crate::listener::{Message, MessageMeaning};
 use crate::report::{ReportOptions, VerdictSet};
 
 /// The attempts of a fixture with their final causes, and their packets.
@@ -51,15 +51,21 @@ fn an_ignored_ack_is_followed_by_numbered_retransmissions() {
     let read = read("captures/overflow_mixed-server.pcap");
     let of = |verdict| read.iter().find(move |(attempt, _)| attempt.verdict == verdict).unwrap();
     let (_, messages) = of(Verdict::SynackRetransmitted);
-    let meanings: Vec<Meaning> = messages.iter().map(|message| message.meaning).take(5).collect();
-    assert_eq!(meanings[..3], [Meaning::Syn, Meaning::SynAck { after_retries: 0 }, Meaning::Ack]);
-    assert!(matches!(meanings[3], Meaning::SynAckRetransmission { number: 1, of: 5, after_ack: true }));
-    assert_eq!(meanings[4], Meaning::AckAgain);
+    let meanings: Vec<MessageMeaning> = messages.iter().map(|message| message.meaning).take(5).collect();
+    assert_eq!(
+        meanings[..3],
+        [MessageMeaning::Syn, MessageMeaning::SynAck { after_retries: 0 }, MessageMeaning::Ack]
+    );
+    assert!(matches!(
+        meanings[3],
+        MessageMeaning::SynAckRetransmission { number: 1, of: 5, after_ack: true }
+    ));
+    assert_eq!(meanings[4], MessageMeaning::AckAgain);
     assert_eq!((messages[1].seq, messages[1].ack), (0, Some(1)));
     assert_eq!((messages[2].seq, messages[2].ack), (1, Some(1)));
     let (_, unanswered) = of(Verdict::Unanswered);
     assert_eq!(unanswered.len(), 10);
-    assert_eq!(unanswered[9].meaning, Meaning::SynRetry { number: 9, of: 9, after_synack: false });
+    assert_eq!(unanswered[9].meaning, MessageMeaning::SynRetry { number: 9, of: 9, after_synack: false });
 }
 
 #[test]
@@ -73,11 +79,12 @@ fn a_ladder_never_contradicts_the_counts() {
                 continue;
             }
             for (attempt, messages) in read(&format!("{kind}/{name}")) {
-                let number = |is: fn(Meaning) -> bool| {
+                let number = |is: fn(MessageMeaning) -> bool| {
                     messages.iter().filter(|message| is(message.meaning)).count() as u32
                 };
-                let syn = number(|meaning| matches!(meaning, Meaning::SynRetry { .. }));
-                let syn_ack = number(|meaning| matches!(meaning, Meaning::SynAckRetransmission { .. }));
+                let syn = number(|meaning| matches!(meaning, MessageMeaning::SynRetry { .. }));
+                let syn_ack =
+                    number(|meaning| matches!(meaning, MessageMeaning::SynAckRetransmission { .. }));
                 if (syn, syn_ack) != (attempt.retries.syn, attempt.retries.syn_ack) {
                     wrong.push(format!("{name}: {} {syn} {syn_ack}, {:?}", attempt.client, attempt.retries));
                 }

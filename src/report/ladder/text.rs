@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::ops::Range;
 
 use super::rows::{Ladder, LadderRow, label, time};
-use crate::listener::{Meaning, Message, Sender};
+use crate::listener::{Message, MessageMeaning, Sender};
 use crate::packet::Timestamp;
 use crate::report::text::{Emphasis, TextStyle, cause, columns, connect, pad, wrap};
 use crate::report::{ReportOptions, wording};
@@ -245,9 +245,9 @@ impl LadderWriter<'_> {
         self.style.write_labelled(out, Emphasis::Strong, "  ", "client", &connect)
     }
 
-    fn emphasis(&self, ladder: &Ladder, meaning: Meaning) -> Option<Emphasis> {
+    fn emphasis(&self, ladder: &Ladder, meaning: MessageMeaning) -> Option<Emphasis> {
         match meaning {
-            Meaning::Established => Some(Emphasis::Good),
+            MessageMeaning::Established => Some(Emphasis::Good),
             meaning if meaning.is_trouble() => Some(self.style.attempt_emphasis(&ladder.attempt)),
             _ => None,
         }

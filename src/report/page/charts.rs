@@ -6,9 +6,9 @@ use std::ops::Range;
 
 use plotters::prelude::*;
 
-use super::figures::Histogram;
+use super::figures::TimeBins;
 use crate::listener::LINUX_SYNACK_TIMES;
-use crate::listener::size::{Limit, Series};
+use crate::listener::size::{QueueLimit, Series};
 
 /// Pixels of a chart; it is scaled to its place.
 const SIZE: (u32, u32) = (560, 280);
@@ -38,7 +38,7 @@ fn text() -> TextStyle<'static> {
 }
 
 /// Times by size: a bar for each bin.
-pub(super) fn histogram(histogram: &Histogram) -> Option<String> {
+pub(super) fn histogram(histogram: &TimeBins) -> Option<String> {
     let bins = histogram.bins();
     let most = bins.iter().map(|&(_, count)| count).max()?;
     drawn(|area| {
@@ -122,7 +122,7 @@ pub(super) fn schedule(points: &[(u32, f64)]) -> Option<String> {
 }
 
 /// The queue that all clients would have made, and the limit that it had.
-pub(super) fn queue(series: &Series, limit: Option<Limit>) -> Option<String> {
+pub(super) fn queue(series: &Series, limit: Option<QueueLimit>) -> Option<String> {
     let end = series.seconds(series.bins.len());
     let limit = limit.map(|limit| f64::from(limit.value));
     let most = series.bins.iter().map(|bin| f64::from(bin.wanted)).fold(limit.unwrap_or(1.0), f64::max);

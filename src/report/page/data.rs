@@ -27,7 +27,7 @@ impl Strings {
 
 /// A row of the table of attempts. The script knows the columns by their order.
 #[derive(Serialize)]
-struct AttemptRow<'a>(
+struct PageAttempt<'a>(
     i64,         // start in microseconds since the first packet
     &'a str,     // client
     usize,       // server, by its place in `servers`
@@ -114,9 +114,9 @@ fn row<'a>(
     server: usize,
     ladder: i64,
     strings: &mut Strings,
-) -> AttemptRow<'a> {
+) -> PageAttempt<'a> {
     let inference = &attempt.inference;
-    AttemptRow(
+    PageAttempt(
         micros(attempt.start.since(begin)),
         client,
         server,
@@ -148,7 +148,7 @@ fn rows_of(ladder: &Ladder, strings: &mut Strings) -> Vec<RowOfLadder> {
                 };
                 let meaning = wording::message(message, &ladder.attempt);
                 let tone = match message.meaning {
-                    crate::listener::Meaning::Established => 2,
+                    crate::listener::MessageMeaning::Established => 2,
                     meaning => u8::from(meaning.is_trouble()),
                 };
                 RowOfLadder(

@@ -10,9 +10,9 @@ const MOST_POINTS: usize = 2_000;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Figures {
     /// Times from the first SYN to the SYN-ACK that the client took.
-    pub(super) connect: Histogram,
+    pub(super) connect: TimeBins,
     /// The part of them that retries cost, where they cost any.
-    pub(super) delay: Histogram,
+    pub(super) delay: TimeBins,
     /// Retransmissions of SYN-ACKs: number, from 1, and seconds since the first SYN-ACK.
     pub(super) retransmissions: Vec<(u32, f64)>,
     /// Retransmissions beyond those.
@@ -36,12 +36,12 @@ impl Figures {
 
 /// Numbers of times by size, in steps of 1, 2 and 5.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Histogram {
-    /// Times up to each of [`Histogram::EDGES`], and those beyond the last.
+pub(super) struct TimeBins {
+    /// Times up to each of [`TimeBins::EDGES`], and those beyond the last.
     counts: [u64; Self::EDGES.len() + 1],
 }
 
-impl Histogram {
+impl TimeBins {
     /// Upper edges of the bins in microseconds.
     pub(super) const EDGES: [i64; 24] = [
         10,
@@ -100,12 +100,12 @@ mod tests {
 
     #[test]
     fn a_time_at_an_edge_belongs_to_the_bin_below() {
-        let mut histogram = Histogram::default();
+        let mut histogram = TimeBins::default();
         histogram.extend([Span::from_micros(10), Span::from_micros(11), Span::from_secs(1_000)]);
         let bins = histogram.bins();
         assert_eq!(bins[..2], [(Some(Span::from_micros(10)), 1), (Some(Span::from_micros(20)), 1)]);
         assert_eq!(bins.last(), Some(&(None, 1)));
         assert_eq!(histogram.total(), 3);
-        assert!(Histogram::default().bins().is_empty());
+        assert!(TimeBins::default().bins().is_empty());
     }
 }

@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::figures::{Figures, Histogram};
+use super::figures::{Figures, TimeBins};
 use super::{MOST_ATTEMPTS, charts, policy};
 use crate::engine::Summary;
 use crate::handshake::Cause;
@@ -387,7 +387,7 @@ fn reasons(listener: &Listener) -> Markup {
     }
 }
 
-fn times(title: &str, meaning: &str, histogram: &Histogram) -> Markup {
+fn times(title: &str, meaning: &str, histogram: &TimeBins) -> Markup {
     html! {
         @if let Some(chart) = charts::histogram(histogram) {
             figure {

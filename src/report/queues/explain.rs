@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::line::{Line, LineTone, labelled};
+use super::line::{LineTone, QueueLine, labelled};
 use super::{QueueRow, Queues, QueuesOptions};
 use crate::kernel::{LimitFrom, Netns, Owner, ProcessState};
 use crate::printable::printable;
@@ -19,7 +19,7 @@ const EXPLAINED_ON_SCREEN: usize = 1;
 const LISTED: usize = 5;
 
 /// Explanations of full queues, with advice, and remarks on what could not be read.
-pub(super) fn explanations(queues: &Queues<'_>, options: &QueuesOptions) -> Vec<Line> {
+pub(super) fn explanations(queues: &Queues<'_>, options: &QueuesOptions) -> Vec<QueueLine> {
     let explained = if options.screen.is_some() { EXPLAINED_ON_SCREEN } else { EXPLAINED };
     let mut lines = Vec::new();
     for row in queues.rows.iter().filter(|row| row.socket.is_full()).take(explained) {
@@ -44,7 +44,7 @@ pub(super) fn explanations(queues: &Queues<'_>, options: &QueuesOptions) -> Vec<
 }
 
 /// Of the queues that are not full, whose connections wait.
-fn all_waiting(queues: &Queues<'_>, options: &QueuesOptions) -> Vec<Line> {
+fn all_waiting(queues: &Queues<'_>, options: &QueuesOptions) -> Vec<QueueLine> {
     let mut lines = Vec::new();
     let mut shown = BTreeSet::new();
     for row in queues.rows.iter().filter(|row| !row.waiting.0.is_empty()) {

@@ -10,10 +10,10 @@ pub(super) enum LineTone {
 }
 
 /// A line with its emphasis.
-pub(super) type Line = (LineTone, String);
+pub(super) type QueueLine = (LineTone, String);
 
 /// A sentence behind its label, wrapped and indented; a no-break space keeps a command on one line.
-pub(super) fn labelled(label: &str, text: &str, width: usize) -> Vec<Line> {
+pub(super) fn labelled(label: &str, text: &str, width: usize) -> Vec<QueueLine> {
     let first = format!("  {label:<6} ");
     let options = textwrap::Options::new(width).initial_indent(&first).subsequent_indent("         ");
     let lines = textwrap::wrap(text, options).into_iter();

@@ -2,7 +2,7 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::line::{Line, LineTone};
+use super::line::{LineTone, QueueLine};
 use super::{QueueRow, Queues};
 use crate::kernel::LimitFrom;
 use crate::printable::printable;
@@ -124,7 +124,7 @@ impl Column {
 }
 
 /// The table's lines, at most `most` sockets of it, within `width` columns as far as the needed columns allow.
-pub(super) fn table(queues: &Queues<'_>, most: usize, width: usize) -> Vec<Line> {
+pub(super) fn table(queues: &Queues<'_>, most: usize, width: usize) -> Vec<QueueLine> {
     let mut layout = Columns::of(queues);
     let mut lines = draw(queues, most, &layout);
     for step in NARROWING {
@@ -135,7 +135,7 @@ pub(super) fn table(queues: &Queues<'_>, most: usize, width: usize) -> Vec<Line>
         lines = draw(queues, most, &layout);
     }
     let tones = std::iter::once(LineTone::Heading).chain(queues.rows.iter().map(tone));
-    let mut lines: Vec<Line> = tones.zip(lines).collect();
+    let mut lines: Vec<QueueLine> = tones.zip(lines).collect();
     if let Some(more) = queues.rows.len().checked_sub(most).filter(|&more| more > 0) {
         let rest = queues.rows.get(most..).unwrap_or_default();
         let how = match rest.iter().filter(|row| row.socket.is_full()).count() {

@@ -6,7 +6,7 @@ use colored::{Color, ColoredString, Colorize};
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::explain::explanations;
-use super::line::{Line, LineTone};
+use super::line::{LineTone, QueueLine};
 use super::table::table;
 use super::{NetnsQueues, Queues, QueuesOptions};
 use crate::kernel::{Counter, Sysctls};
@@ -66,7 +66,7 @@ fn shown_in_full<'a>(queues: &Queues<'a>, options: &QueuesOptions) -> Vec<&'a Ne
     queues.namespaces.iter().filter(|of| of.netns.own || only || options.verbose && listens(of)).collect()
 }
 
-fn headline(queues: &Queues<'_>, options: &QueuesOptions) -> Line {
+fn headline(queues: &Queues<'_>, options: &QueuesOptions) -> QueueLine {
     let full = queues.full();
     let several = queues.namespaces.len() > 1;
     let what = match (queues.rows.len(), full) {
@@ -93,7 +93,7 @@ fn headline(queues: &Queues<'_>, options: &QueuesOptions) -> Line {
     (tone, line)
 }
 
-fn sysctls(sysctls: &Sysctls, width: usize) -> Vec<Line> {
+fn sysctls(sysctls: &Sysctls, width: usize) -> Vec<QueueLine> {
     let settings: Vec<String> = sysctls
         .iter()
         .map(|(name, value)| {
@@ -109,7 +109,7 @@ fn sysctls(sysctls: &Sysctls, width: usize) -> Vec<Line> {
 }
 
 /// The counters that have counted, with what they mean; ListenOverflows and ListenDrops always.
-fn counters(of: &NetnsQueues<'_>, width: usize) -> Vec<Line> {
+fn counters(of: &NetnsQueues<'_>, width: usize) -> Vec<QueueLine> {
     let totals = &of.watch.latest().counters;
     let growth = of.watch.interval().map(|interval| interval.counters);
     let mut table = Table::new();
@@ -142,7 +142,7 @@ fn counters(of: &NetnsQueues<'_>, width: usize) -> Vec<Line> {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    let mut lines: Vec<Line> = tones.into_iter().zip(table.lines()).collect();
+    let mut lines: Vec<QueueLine> = tones.into_iter().zip(table.lines()).collect();
     if !missing.is_empty() {
         let options = textwrap::Options::new(width).subsequent_indent("  ");
         let missing = format!("not in this kernel: {}", missing.join(" "));

@@ -5,10 +5,10 @@ use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
 
-use super::{Rfc3339, Seconds, Shown, StatementRecord, sysctl};
+use super::{Displayed, Rfc3339, Seconds, StatementRecord, sysctl};
 use crate::handshake::{
-    Attempt, Cause, Confidence, Connect, Errno, History, IcmpAnswer, Outcome, Reason, Retries, RuledOut,
-    Timing, Unproven, Vantage,
+    Attempt, Cause, Confidence, Connect, ConnectOutcome, Errno, History, IcmpAnswer, Reason, Retries,
+    RuledOut, Timing, Unproven, Vantage,
 };
 use crate::listener::RetrySums;
 use crate::packet::{Endpoint, Span};
@@ -17,15 +17,15 @@ use crate::report::wording;
 /// Record of an attempt.
 #[derive(Serialize)]
 pub(crate) struct AttemptRecord<'a> {
-    client: Shown<Endpoint>,
+    client: Displayed<Endpoint>,
     client_ip: IpAddr,
     client_port: u16,
-    server: Shown<Endpoint>,
+    server: Displayed<Endpoint>,
     server_ip: IpAddr,
     server_port: u16,
     capture: u16,
     frame: u64,
-    start: Shown<Rfc3339>,
+    start: Displayed<Rfc3339>,
     verdict: &'static str,
     reason: Option<&'static str>,
     syn_missing: bool,
@@ -43,7 +43,7 @@ pub(crate) struct AttemptRecord<'a> {
     timing: TimingRecord,
     vantage: Option<&'static str>,
     connect: ConnectRecord,
-    history: Shown<History>,
+    history: Displayed<History>,
     sightings: [(); 0],
     packets: u32,
 }
@@ -52,15 +52,15 @@ impl<'a> From<&'a Attempt> for AttemptRecord<'a> {
     fn from(attempt: &'a Attempt) -> Self {
         let inference = &attempt.inference;
         Self {
-            client: Shown(attempt.client),
+            client: Displayed(attempt.client),
             client_ip: attempt.client.ip(),
             client_port: attempt.client.port(),
-            server: Shown(attempt.server),
+            server: Displayed(attempt.server),
             server_ip: attempt.server.ip(),
             server_port: attempt.server.port(),
             capture: attempt.frame.capture(),
             frame: attempt.frame.number(),
-            start: Shown(Rfc3339(attempt.start)),
+            start: Displayed(Rfc3339(attempt.start)),
             verdict: attempt.verdict.name(),
             reason: attempt.reason.map(Reason::name),
             syn_missing: attempt.is_syn_missing(),
@@ -78,7 +78,7 @@ impl<'a> From<&'a Attempt> for AttemptRecord<'a> {
             timing: attempt.timing.into(),
             vantage: attempt.vantage.map(Vantage::name),
             connect: attempt.connect.into(),
-            history: Shown(attempt.history),
+            history: Displayed(attempt.history),
             sightings: [],
             packets: attempt.packets,
         }
@@ -177,7 +177,7 @@ struct ConnectRecord {
 impl From<Connect> for ConnectRecord {
     fn from(connect: Connect) -> Self {
         Self {
-            outcome: Outcome::name(connect.outcome),
+            outcome: ConnectOutcome::name(connect.outcome),
             errno: connect.errno.map(Errno::name),
             window: connect.window.map(Seconds::from),
         }

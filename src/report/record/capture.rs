@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 use strum::{EnumCount, IntoEnumIterator};
 
 use super::verdict_counts::VerdictCounts;
-use super::{Rfc3339, SCHEMA, Shown, ShownList, StatementRecord, TOOL};
+use super::{Displayed, DisplayedList, Rfc3339, SCHEMA, StatementRecord, TOOL};
 use crate::capture::{CaptureFormat, CaptureInfo};
 use crate::engine::{Limit, PacketCounts, Summary, Undecoded};
 use crate::packet::{LinkType, Protocol, Skip};
@@ -45,11 +45,11 @@ impl From<&Limit> for StatementRecord {
 pub(in crate::report) struct CaptureRecord<'a> {
     path: &'a str,
     format: Option<&'static str>,
-    link_types: ShownList<'a, LinkType>,
+    link_types: DisplayedList<'a, LinkType>,
     packets: u64,
     bytes: u64,
-    first: Option<Shown<Rfc3339>>,
-    last: Option<Shown<Rfc3339>>,
+    first: Option<Displayed<Rfc3339>>,
+    last: Option<Displayed<Rfc3339>>,
     damaged: Option<&'a str>,
     dropped: Option<u64>,
     untimed: u64,
@@ -64,11 +64,11 @@ impl<'a> From<&'a CaptureInfo> for CaptureRecord<'a> {
                 CaptureFormat::PcapNg => "pcapng",
                 CaptureFormat::Live => "live",
             }),
-            link_types: ShownList(&capture.link_types),
+            link_types: DisplayedList(&capture.link_types),
             packets: capture.packets,
             bytes: capture.bytes,
-            first: capture.first.map(|t| Shown(Rfc3339(t))),
-            last: capture.last.map(|t| Shown(Rfc3339(t))),
+            first: capture.first.map(|t| Displayed(Rfc3339(t))),
+            last: capture.last.map(|t| Displayed(Rfc3339(t))),
             damaged: capture.damaged.as_deref(),
             dropped: capture.dropped,
             untimed: capture.untimed,
@@ -105,13 +105,13 @@ impl<'a> From<&'a PacketCounts> for PacketsRecord<'a> {
 /// Packets whose decoding stopped at one protocol.
 #[derive(Serialize)]
 struct UndecodedRecord {
-    what: Shown<Protocol>,
+    what: Displayed<Protocol>,
     packets: u64,
 }
 
 impl From<&Undecoded> for UndecodedRecord {
     fn from(undecoded: &Undecoded) -> Self {
-        Self { what: Shown(undecoded.protocol), packets: undecoded.packets }
+        Self { what: Displayed(undecoded.protocol), packets: undecoded.packets }
     }
 }
 

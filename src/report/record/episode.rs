@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::kernel::KernelRecord;
 use super::verdict_counts::VerdictCounts;
-use super::{Rfc3339, Shown};
+use super::{Displayed, Rfc3339};
 use crate::handshake::{Cause, Confidence};
 use crate::listener::{Episode, EpisodeReport};
 use crate::packet::Endpoint;
@@ -16,8 +16,8 @@ use crate::packet::Endpoint;
 pub(super) struct EpisodeRecord<'a> {
     cause: Option<&'static str>,
     confidence: Option<&'static str>,
-    from: Shown<Rfc3339>,
-    until: Shown<Rfc3339>,
+    from: Displayed<Rfc3339>,
+    until: Displayed<Rfc3339>,
     ongoing: bool,
     attempts: u64,
     verdicts: VerdictCounts<'a>,
@@ -28,8 +28,8 @@ impl<'a> From<&'a Episode> for EpisodeRecord<'a> {
         Self {
             cause: episode.cause.map(Cause::name),
             confidence: episode.confidence.map(Confidence::name),
-            from: Shown(Rfc3339(episode.from)),
-            until: Shown(Rfc3339(episode.until)),
+            from: Displayed(Rfc3339(episode.from)),
+            until: Displayed(Rfc3339(episode.until)),
             ongoing: episode.ongoing,
             attempts: episode.verdicts.total(),
             verdicts: VerdictCounts(&episode.verdicts),
@@ -41,7 +41,7 @@ impl<'a> From<&'a Episode> for EpisodeRecord<'a> {
 #[derive(Serialize)]
 pub(in crate::report) struct EpisodeReportRecord<'a> {
     state: &'static str,
-    server: Shown<Endpoint>,
+    server: Displayed<Endpoint>,
     server_ip: IpAddr,
     server_port: u16,
     /// Null but for a scan.
@@ -57,7 +57,7 @@ impl<'a> From<&'a EpisodeReport> for EpisodeReportRecord<'a> {
     fn from(report: &'a EpisodeReport) -> Self {
         Self {
             state: report.state.name(),
-            server: Shown(report.server),
+            server: Displayed(report.server),
             server_ip: report.server.ip(),
             server_port: report.server.port(),
             scanner: report.scanner,

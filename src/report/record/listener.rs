@@ -10,7 +10,7 @@ use super::episode::EpisodeRecord;
 use super::kernel::KernelRecord;
 use super::size::SizeRecord;
 use super::verdict_counts::VerdictCounts;
-use super::{Rfc3339, Seconds, Shown, StatementRecord, sysctl};
+use super::{Displayed, Rfc3339, Seconds, StatementRecord, sysctl};
 use crate::handshake::{Cause, Confidence};
 use crate::listener::{Clients, Listener, ListenerEvidence, Percentiles, Scan};
 use crate::packet::Endpoint;
@@ -19,7 +19,7 @@ use crate::report::{display_filter, wording};
 /// Record of a listener. `server` is null on the record of a scan, and on that which folds the listeners past the bound.
 #[derive(Serialize)]
 pub(in crate::report) struct ListenerRecord<'a> {
-    server: Option<Shown<Endpoint>>,
+    server: Option<Displayed<Endpoint>>,
     server_ip: Option<IpAddr>,
     server_port: Option<u16>,
     scan: Option<ScanRecord>,
@@ -34,8 +34,8 @@ pub(in crate::report) struct ListenerRecord<'a> {
     confidence: Option<&'static str>,
     evidence: Vec<StatementRecord>,
     diagnosis: String,
-    since: Option<Shown<Rfc3339>>,
-    until: Option<Shown<Rfc3339>>,
+    since: Option<Displayed<Rfc3339>>,
+    until: Option<Displayed<Rfc3339>>,
     episodes: Vec<EpisodeRecord<'a>>,
     clients: ClientsRecord,
     advice: Vec<AdviceRecord>,
@@ -47,13 +47,13 @@ pub(in crate::report) struct ListenerRecord<'a> {
 
 impl<'a> From<&'a Listener> for ListenerRecord<'a> {
     fn from(listener: &'a Listener) -> Self {
-        let time = |time| Shown(Rfc3339(time));
+        let time = |time| Displayed(Rfc3339(time));
         let advice = listener.advice.iter().map(|&advice| AdviceRecord {
             kind: advice.kind().name(),
             text: wording::advice(advice, listener.server, listener.kernel.as_ref()),
         });
         Self {
-            server: listener.server.map(Shown),
+            server: listener.server.map(Displayed),
             server_ip: listener.server.map(|server| server.ip()),
             server_port: listener.server.map(|server| server.port()),
             scan: listener.scan.map(ScanRecord::from),

@@ -39,20 +39,20 @@ pub const SCHEMA: u32 = 2;
 pub const TOOL: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
 
 /// A value that is serialised as the string it displays as.
-pub(super) struct Shown<T>(pub(super) T);
+pub(super) struct Displayed<T>(pub(super) T);
 
-impl<T: Display> Serialize for Shown<T> {
+impl<T: Display> Serialize for Displayed<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
     }
 }
 
 /// A list of values, each serialised as the string it displays as.
-pub(super) struct ShownList<'a, T>(&'a [T]);
+pub(super) struct DisplayedList<'a, T>(&'a [T]);
 
-impl<T: Display> Serialize for ShownList<'_, T> {
+impl<T: Display> Serialize for DisplayedList<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(Shown))
+        serializer.collect_seq(self.0.iter().map(Displayed))
     }
 }
 

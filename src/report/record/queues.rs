@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::kernel::{CountersRecord, NetnsRecord, OwnerRecord, SysctlsRecord, limit_from};
-use super::{Rfc3339, SCHEMA, Seconds, Shown, TOOL};
+use super::{Displayed, Rfc3339, SCHEMA, Seconds, TOOL};
 use crate::kernel::WaitingConnection;
 use crate::packet::Span;
 use crate::report::queues::{NetnsQueues, QueueRow, Queues, Waiting};
@@ -20,7 +20,7 @@ const LISTED: usize = 100;
 struct QueuesRecord<'a> {
     schema: u32,
     tool: &'static str,
-    time: Shown<Rfc3339>,
+    time: Displayed<Rfc3339>,
     namespaces: Vec<NetnsFiguresRecord<'a>>,
     /// Network namespaces that exist and could not be read.
     unreadable_namespaces: usize,
@@ -163,7 +163,7 @@ impl Queues<'_> {
         let document = QueuesRecord {
             schema: SCHEMA,
             tool: TOOL,
-            time: Shown(Rfc3339(self.at())),
+            time: Displayed(Rfc3339(self.at())),
             namespaces: self.namespaces.iter().map(NetnsFiguresRecord::from).collect(),
             unreadable_namespaces: self.unreadable,
             unreadable_processes: self.owners.unreadable(),

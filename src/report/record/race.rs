@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::{Serialize, Serializer};
 
-use super::{Rfc3339, SCHEMA, Seconds, Shown, TOOL, sysctl};
+use super::{Displayed, Rfc3339, SCHEMA, Seconds, TOOL, sysctl};
 use crate::handshake::{Cause, Confidence};
 use crate::race::{ConnectResult, JoinedCall, Race};
 use crate::report::serialize;
@@ -26,7 +26,7 @@ struct RaceRecord<'a> {
 struct CallRecord {
     client_port: u16,
     mode: &'static str,
-    start: Shown<Rfc3339>,
+    start: Displayed<Rfc3339>,
     latency: Seconds,
     errno: Option<String>,
     next_errno: Option<String>,
@@ -47,7 +47,7 @@ impl From<JoinedCall<'_>> for CallRecord {
         Self {
             client_port: call.port,
             mode: call.mode.name(),
-            start: Shown(Rfc3339(call.started)),
+            start: Displayed(Rfc3339(call.started)),
             latency: joined.latency().into(),
             errno: call.result.err().map(name),
             next_errno: call.death().map(name),

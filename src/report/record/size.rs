@@ -4,10 +4,10 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::{Rfc3339, SCHEMA, Seconds, Shown, TOOL};
+use super::{Displayed, Rfc3339, SCHEMA, Seconds, TOOL};
 use crate::handshake::{Cause, Confidence};
 use crate::listener::size::{
-    AcceptRate, Answer, ArrivalRates, Bin, Candidate, Limit, Pace, Series, Size, Unknown,
+    AcceptRate, Answer, ArrivalRates, Bin, Candidate, Pace, QueueLimit, Series, Size, Unknown,
 };
 use crate::packet::Endpoint;
 use crate::report::serialize;
@@ -77,7 +77,7 @@ impl SizeRecord {
             longest_wait: None,
             needed_accepts: None,
             reason: None,
-            limit: size.limit.map(|Limit { value, known }| LimitRecord { value, known }),
+            limit: size.limit.map(|QueueLimit { value, known }| LimitRecord { value, known }),
             sockets: size.sockets,
             syncookies: CookiesRecord { on: size.cookies.on, known: size.cookies.known },
             accepts: size.accepts.as_ref().map(AcceptsRecord::from),
@@ -146,7 +146,7 @@ impl From<ArrivalRates> for ArrivalsRecord {
 struct SizeDocument<'a> {
     schema: u32,
     tool: &'static str,
-    server: Shown<Endpoint>,
+    server: Displayed<Endpoint>,
     cause: Option<&'static str>,
     confidence: Option<&'static str>,
     size: SizeRecord,
@@ -189,7 +189,7 @@ struct PredictedRecord {
 
 #[derive(Serialize)]
 struct SeriesRecord<'a> {
-    from: Shown<Rfc3339>,
+    from: Displayed<Rfc3339>,
     width: Seconds,
     bins: Vec<BinRecord<'a>>,
 }
@@ -212,7 +212,7 @@ pub fn write_size_json(report: &SizeReport, out: &mut impl Write) -> io::Result<
     let document = SizeDocument {
         schema: SCHEMA,
         tool: TOOL,
-        server: Shown(report.server),
+        server: Displayed(report.server),
         cause: report.listener.as_ref().and_then(|listener| listener.cause).map(Cause::name),
         confidence: report.listener.as_ref().and_then(|listener| listener.confidence).map(Confidence::name),
         size: SizeRecord::of(&report.size),
@@ -258,6 +258,6 @@ impl<'a> From<&'a Series> for SeriesRecord<'a> {
             drops,
             wanted_queue: wanted,
         };
-        Self { from: Shown(Rfc3339(*from)), width: (*width).into(), bins: bins.iter().map(bin).collect() }
+        Self { from: Displayed(Rfc3339(*from)), width: (*width).into(), bins: bins.iter().map(bin).collect() }
     }
 }

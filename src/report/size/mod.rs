@@ -13,7 +13,7 @@ pub use plot::{draw_svg, draw_text};
 pub use text::write_text;
 
 use crate::listener::Listener;
-use crate::listener::size::{Candidate, Load, Outcome, Series, Service, Size, WhatIf};
+use crate::listener::size::{Candidate, Load, Series, Service, SimulationResult, Size, WhatIf};
 use crate::packet::{Endpoint, Span};
 
 /// Everything that is known of one listener's queue.
@@ -57,7 +57,7 @@ pub struct Replayed {
     /// The longest delay of a start beyond its time: how well this machine kept to the arrivals.
     pub behind: Span,
     /// The prediction for these clients, which may be fewer than those of the capture.
-    pub predicted: Outcome,
+    pub predicted: SimulationResult,
 }
 
 /// Writes the candidates as CSV.

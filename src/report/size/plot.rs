@@ -118,14 +118,14 @@ fn curve(series: &Series, value: impl Fn(&Bin) -> f64) -> Vec<(f64, f64)> {
     series.bins.iter().enumerate().map(|(index, bin)| (series.seconds(index), value(bin))).collect()
 }
 
-type Line = (&'static str, RGBColor, Vec<(f64, f64)>);
+type PlotLine = (&'static str, RGBColor, Vec<(f64, f64)>);
 
 fn panel(
     area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
     title: &str,
     seconds: f64,
     legend: SeriesLabelPosition,
-    lines: Vec<Line>,
+    lines: Vec<PlotLine>,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let most = lines.iter().flat_map(|(_, _, points)| points).map(|point| point.1).fold(1.0, f64::max);
     let mut chart = ChartBuilder::on(area)

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::paint::Emphasis;
 use super::style::TextStyle;
 use super::words::{columns, pad, wrap};
-use crate::handshake::{Attempt, Connect, Outcome, Reason, Retries};
+use crate::handshake::{Attempt, Connect, ConnectOutcome, Reason, Retries};
 use crate::packet::Endpoint;
 use crate::report::wording;
 use crate::words::{count, number};
@@ -231,8 +231,8 @@ pub(super) fn retries(retries: Retries) -> String {
 /// Result of the client's `connect()`: an errno where there is one.
 pub(in crate::report) fn connect(connect: Connect) -> String {
     match (connect.outcome, connect.errno, connect.window) {
-        (Outcome::Failed, Some(errno), _) => errno.name().to_owned(),
-        (Outcome::Raced, _, Some(window)) => format!("raced {window}"),
+        (ConnectOutcome::Failed, Some(errno), _) => errno.name().to_owned(),
+        (ConnectOutcome::Raced, _, Some(window)) => format!("raced {window}"),
         (outcome, _, _) => outcome.name().to_owned(),
     }
 }

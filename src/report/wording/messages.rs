@@ -2,7 +2,7 @@
 
 use super::icmp_name;
 use crate::handshake::{Attempt, Cause, Confidence, Verdict};
-use crate::listener::{Ending, Meaning, Message};
+use crate::listener::{Message, MessageMeaning, SilentEnd};
 use crate::packet::Flags;
 use crate::words::count;
 
@@ -25,57 +25,59 @@ pub(in crate::report) fn message(message: &Message, attempt: &Attempt) -> String
 fn meaning(message: &Message, attempt: &Attempt) -> String {
     let bytes = || count(message.payload.into(), "byte");
     match message.meaning {
-        Meaning::Syn if message.payload > 0 => {
+        MessageMeaning::Syn if message.payload > 0 => {
             format!("the client asks for a connection, and sends {} (Fast Open)", bytes())
         }
-        Meaning::Syn => "the client asks for a connection".to_owned(),
-        Meaning::SynRetry { number, of, after_synack } => {
+        MessageMeaning::Syn => "the client asks for a connection".to_owned(),
+        MessageMeaning::SynRetry { number, of, after_synack } => {
             format!("SYN again: retry {number} of {of}, {}", why_syn_again(after_synack, attempt))
         }
-        Meaning::SynAck { after_retries: 0 } => "the server's kernel answers".to_owned(),
-        Meaning::SynAck { after_retries } => {
+        MessageMeaning::SynAck { after_retries: 0 } => "the server's kernel answers".to_owned(),
+        MessageMeaning::SynAck { after_retries } => {
             let delay = attempt.timing.delay.filter(|delay| delay.as_nanos() > 0);
             let late = delay.map(|delay| format!(": {delay} late")).unwrap_or_default();
             format!("the server's kernel answers after {}{late}", retries(after_retries))
         }
-        Meaning::SynAckToRetry => "SYN-ACK again: the answer to the repeated SYN".to_owned(),
-        Meaning::SynAckRetransmission { number, of, after_ack } => format!(
+        MessageMeaning::SynAckToRetry => "SYN-ACK again: the answer to the repeated SYN".to_owned(),
+        MessageMeaning::SynAckRetransmission { number, of, after_ack } => format!(
             "SYN-ACK again: retransmission {number} of {of}, {}",
             if after_ack { why_synack_again(attempt) } else { "no ACK came" }
         ),
-        Meaning::OtherSynAck => "SYN-ACK with another sequence number: no retransmission".to_owned(),
-        Meaning::Ack => ack(attempt).to_owned(),
-        Meaning::AckAgain => "the client sends its ACK again".to_owned(),
-        Meaning::WrongAck => "ACK of a number that no SYN-ACK offered".to_owned(),
-        Meaning::ClientData { retransmission: 0, connects: true } => {
+        MessageMeaning::OtherSynAck => "SYN-ACK with another sequence number: no retransmission".to_owned(),
+        MessageMeaning::Ack => ack(attempt).to_owned(),
+        MessageMeaning::AckAgain => "the client sends its ACK again".to_owned(),
+        MessageMeaning::WrongAck => "ACK of a number that no SYN-ACK offered".to_owned(),
+        MessageMeaning::ClientData { retransmission: 0, connects: true } => {
             format!("the client is connected and sends {}", bytes())
         }
-        Meaning::ClientData { retransmission: 0, connects: false } => format!("the client sends {}", bytes()),
-        Meaning::ClientData { retransmission, .. } => {
+        MessageMeaning::ClientData { retransmission: 0, connects: false } => {
+            format!("the client sends {}", bytes())
+        }
+        MessageMeaning::ClientData { retransmission, .. } => {
             format!("the data again: retransmission {retransmission}, nothing acknowledged it")
         }
-        Meaning::ClientFin { again: false } => "the client closes".to_owned(),
-        Meaning::ClientFin { again: true } => "FIN again: nothing acknowledged it".to_owned(),
-        Meaning::ClientAck => "the client acknowledges".to_owned(),
-        Meaning::ClientReset => "the client rejects the SYN-ACK".to_owned(),
-        Meaning::ClientAbort => "the client resets the connection".to_owned(),
-        Meaning::Established if message.payload > 0 => {
+        MessageMeaning::ClientFin { again: false } => "the client closes".to_owned(),
+        MessageMeaning::ClientFin { again: true } => "FIN again: nothing acknowledged it".to_owned(),
+        MessageMeaning::ClientAck => "the client acknowledges".to_owned(),
+        MessageMeaning::ClientReset => "the client rejects the SYN-ACK".to_owned(),
+        MessageMeaning::ClientAbort => "the client resets the connection".to_owned(),
+        MessageMeaning::Established if message.payload > 0 => {
             format!("the server sends {}: the connection is established", bytes())
         }
-        Meaning::Established => "the server acknowledges it: the connection is established".to_owned(),
-        Meaning::ServerSegment if message.payload > 0 => format!("the server sends {}", bytes()),
-        Meaning::ServerSegment => "the server acknowledges".to_owned(),
-        Meaning::ServerFin => "the server closes".to_owned(),
-        Meaning::OldNumbers => "numbers of another connection of these ports".to_owned(),
-        Meaning::ServerSyn => "the other end asks for a connection, too".to_owned(),
-        Meaning::Refused { fits: true } => "RST: the SYN is refused".to_owned(),
-        Meaning::Refused { fits: false } => {
+        MessageMeaning::Established => "the server acknowledges it: the connection is established".to_owned(),
+        MessageMeaning::ServerSegment if message.payload > 0 => format!("the server sends {}", bytes()),
+        MessageMeaning::ServerSegment => "the server acknowledges".to_owned(),
+        MessageMeaning::ServerFin => "the server closes".to_owned(),
+        MessageMeaning::OldNumbers => "numbers of another connection of these ports".to_owned(),
+        MessageMeaning::ServerSyn => "the other end asks for a connection, too".to_owned(),
+        MessageMeaning::Refused { fits: true } => "RST: the SYN is refused".to_owned(),
+        MessageMeaning::Refused { fits: false } => {
             "RST whose ACK number does not fit the SYN: clients ignore it".to_owned()
         }
-        Meaning::RequestReset => "RST: the server gives the request up".to_owned(),
-        Meaning::BareReset => format!("RST without ACK flag: {}", why_bare_reset(attempt)),
-        Meaning::AckReset => format!("RST with ACK flag: {}", why_ack_reset(attempt)),
-        Meaning::Icmp(icmp) => icmp_name(icmp),
+        MessageMeaning::RequestReset => "RST: the server gives the request up".to_owned(),
+        MessageMeaning::BareReset => format!("RST without ACK flag: {}", why_bare_reset(attempt)),
+        MessageMeaning::AckReset => format!("RST with ACK flag: {}", why_ack_reset(attempt)),
+        MessageMeaning::Icmp(icmp) => icmp_name(icmp),
     }
 }
 
@@ -89,13 +91,13 @@ pub(in crate::report) fn attempt(attempt: &Attempt) -> String {
 }
 
 /// Clause for the end of an attempt.
-pub(in crate::report) fn ending(ending: Ending) -> String {
+pub(in crate::report) fn ending(ending: SilentEnd) -> String {
     match ending {
-        Ending::RequestExpired => {
+        SilentEnd::RequestExpired => {
             "no further SYN-ACK: the server has forgotten the request, and does not tell the client"
                 .to_owned()
         }
-        Ending::Silent(span) => format!("nothing more in the {span} to the end of the capture"),
+        SilentEnd::Silent(span) => format!("nothing more in the {span} to the end of the capture"),
     }
 }
 
@@ -106,7 +108,7 @@ pub(in crate::report) fn left_out(packets: u64) -> String {
 
 /// Flags of a message as its name: `SYN-ACK`, `FIN-ACK`.
 pub(in crate::report) fn flags(message: &Message) -> String {
-    if matches!(message.meaning, Meaning::Icmp(_)) {
+    if matches!(message.meaning, MessageMeaning::Icmp(_)) {
         return "ICMP error".to_owned();
     }
     let names = [

@@ -1,7 +1,7 @@
 //! The sentences about the size of an accept queue.
 
 use super::causes::noun;
-use crate::listener::size::{AcceptRate, Answer, ArrivalRates, Limit, Pace, Size, Unknown};
+use crate::listener::size::{AcceptRate, Answer, ArrivalRates, Pace, QueueLimit, Size, Unknown};
 use crate::packet::Span;
 use crate::words::{count, number, verb};
 
@@ -98,7 +98,7 @@ fn unknown(reason: Unknown) -> String {
 
 /// `16`, or `about 16`.
 #[must_use]
-pub(in crate::report) fn limit_text(limit: Limit) -> String {
+pub(in crate::report) fn limit_text(limit: QueueLimit) -> String {
     let about = if limit.known { "" } else { "about " };
     format!("{about}{}", number(limit.value.into()))
 }
