@@ -139,11 +139,11 @@ struct PointComparison {
 impl PointComparison {
     /// True if the difference of clocks may change the order of packets at the two points.
     fn needs_correction(&self) -> bool {
-        /// Packets are stamped no more evenly.
-        const EVEN: Span = Span::from_micros(10);
-        /// A longer way than this is rare.
+        /// Jitter of time stamps on one host.
+        const STAMP_JITTER: Span = Span::from_micros(10);
+        /// Longest usual time between two points.
         const LONG_WAY: Span = Span::from_millis(100);
-        let harmless = self.under_way.map_or(LONG_WAY, |way| way.scaled(1, 4).max(EVEN));
+        let harmless = self.under_way.map_or(LONG_WAY, |way| way.scaled(1, 4).max(STAMP_JITTER));
         self.offset.abs() > harmless
     }
 }

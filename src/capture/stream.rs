@@ -317,11 +317,11 @@ fn widen(file: &File) {
     const SIZE: i32 = 1 << 20;
     /// Most pipes that are enlarged: all pipes of a user share a limit (`/proc/sys/fs/pipe-user-pages-soft`), by
     /// default 64 times that size, and other programs need some of it.
-    const MOST: usize = 8;
+    const MAX_WIDENED: usize = 8;
     static WIDENED: AtomicUsize = AtomicUsize::new(0);
 
     if fcntl(file, FcntlArg::F_GETPIPE_SZ).is_ok_and(|size| size < SIZE)
-        && WIDENED.fetch_add(1, Ordering::Relaxed) < MOST
+        && WIDENED.fetch_add(1, Ordering::Relaxed) < MAX_WIDENED
     {
         let _ = fcntl(file, FcntlArg::F_SETPIPE_SZ(SIZE));
     }

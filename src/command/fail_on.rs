@@ -121,7 +121,7 @@ impl Condition {
             (Subject::Problem, Some(_)) => listener
                 .causes
                 .iter()
-                .filter(|count| !count.cause.is_no_problem())
+                .filter(|count| !count.cause.is_harmless())
                 .any(|count| Verdict::iter().any(|v| v.is_problem() && explained(count, v))),
         }
     }

@@ -168,7 +168,7 @@ impl Session<'_> {
         if let Some(problem) = self.source.check_interface() {
             line.aside(|| say(&format!("warning: {problem}")));
         }
-        if let Some(failure) = self.kernel.ask(analysis.listeners())
+        if let Some(failure) = self.kernel.poll(analysis.listeners())
             && self.config.analyse.verbosity == Verbosity::Verbose
         {
             line.aside(|| say(&format!("the kernel is not asked any more: {failure}")));

@@ -108,7 +108,7 @@ impl Standstill {
             return;
         }
         if now.zip(self.last).is_some_and(|(now, last)| now.since(last) < STANDSTILL) {
-            tracker.let_go();
+            tracker.remove_settled();
         }
         (self.next, self.last) = (total + STANDSTILL_INTERVAL, now);
     }

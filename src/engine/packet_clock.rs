@@ -6,7 +6,7 @@
 use crate::packet::{Span, Timestamp};
 
 /// Largest difference that is taken for packets out of order; beyond it a clock was set, or there is another.
-const EVEN: Span = Span::from_secs(1);
+const MAX_REORDERING: Span = Span::from_secs(1);
 
 /// Gives steady time: packet time plus a lag, so that it never goes back, and goes far ahead only when a second packet
 /// confirms it.
@@ -33,7 +33,7 @@ impl PacketClock {
     pub(super) fn advance(&mut self, earliest: Timestamp, latest: Timestamp) -> bool {
         let (Some(now), None) = (self.now, self.ahead) else { return false };
         let (earliest, latest) = (earliest.plus(self.lag), latest.plus(self.lag));
-        let even = now.since(earliest) <= EVEN && latest.since(now) <= EVEN;
+        let even = now.since(earliest) <= MAX_REORDERING && latest.since(now) <= MAX_REORDERING;
         if even {
             self.now = Some(now.max(latest));
         }
@@ -50,7 +50,7 @@ impl PacketClock {
         let now = *self.now.get_or_insert(at.plus(self.lag));
         let before = self.lag;
         // The smaller of the known lags for which the packet is not behind: the clock that is nearest to it.
-        let fits = |lag: &Span| now.since(at.plus(*lag)) <= EVEN;
+        let fits = |lag: &Span| now.since(at.plus(*lag)) <= MAX_REORDERING;
         let known = [before.min(self.other), before.max(self.other)];
         self.lag = known.into_iter().find(fits).unwrap_or(now.since(at));
         if self.lag != before {
@@ -60,11 +60,11 @@ impl PacketClock {
         let steady = at.plus(self.lag);
         // The time of the previous packet is confirmed if this one does not go back from there.
         let doubted = self.ahead.take();
-        let confirmed = doubted.filter(|&ahead| ahead.since(steady) <= EVEN);
+        let confirmed = doubted.filter(|&ahead| ahead.since(steady) <= MAX_REORDERING);
         self.jumps += u64::from(doubted.is_some() && confirmed.is_none());
         let now = confirmed.map_or(now, |ahead| now.max(ahead.min(steady)));
         self.now = Some(now);
-        if steady.since(now) > EVEN {
+        if steady.since(now) > MAX_REORDERING {
             self.ahead = Some(steady);
         } else {
             self.now = Some(now.max(steady));

@@ -91,7 +91,7 @@ pub enum Cause {
 impl Cause {
     /// True if the program that listens or connects intends it, so that nothing is broken.
     #[must_use]
-    pub const fn is_meant(self) -> bool {
+    pub const fn is_intended(self) -> bool {
         match self {
             Self::DeferAccept | Self::HealthCheck | Self::ClientGaveUp | Self::ApplicationReset => true,
             Self::AcceptQueueOverflow
@@ -117,7 +117,7 @@ impl Cause {
 
     /// True if an attempt with this cause, at likely or confirmed, is no problem (DOMAIN §5).
     #[must_use]
-    pub const fn is_no_problem(self) -> bool {
+    pub const fn is_harmless(self) -> bool {
         matches!(self, Self::DeferAccept | Self::HealthCheck | Self::ClientGaveUp)
     }
 

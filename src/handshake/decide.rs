@@ -27,11 +27,11 @@ pub(super) enum Ending {
     Provisional,
 }
 
-/// A process that sleeps in `connect()` has been woken by then on any machine.
+/// Longest time until a process that blocks in `connect()` runs again, on any machine.
 const WAKE_UP: Span = Span::from_secs(1);
 
-/// A stage of the handshake that began this close to the capture's end is not judged (DOMAIN §4).
-const CUT: Span = Span::from_secs(1);
+/// Time before the capture's end in which a new stage of the handshake is not judged (DOMAIN §4).
+const CUT_MARGIN: Span = Span::from_secs(1);
 
 /// The latest first retransmission of a SYN-ACK, with the lateness of timers: 3 s on systems before RFC 6298, and on a
 /// listener that defers for 2 s. Linux from 3.1 sends it after 1 s, but the listener of a silent client may defer.
@@ -122,7 +122,7 @@ fn verdict(
         return (Verdict::Undetermined, Some(Reason::OneSided));
     }
     if let Ending::CaptureEnd(end) = ending
-        && stage_begin(pending).is_some_and(|begin| end.since(begin) < CUT)
+        && stage_begin(pending).is_some_and(|begin| end.since(begin) < CUT_MARGIN)
     {
         return (Verdict::Undetermined, Some(Reason::CaptureCut));
     }

@@ -1,7 +1,7 @@
-//! Attempts whose SYN got no answer, or a refusal, and whose next retry is overdue: they still wait for it, in a small
-//! form.
+//! Dormant attempts: those whose SYN got no answer, or a refusal, and whose next retry is overdue. They are kept in a
+//! small form until their deadline.
 //!
-//! Owns that form. Does not own how long they wait (`timeouts`) nor where they are kept (`table`).
+//! Owns that form. Does not own their deadlines (`timeouts`) nor where they are kept (`table`).
 
 use super::duplicates::Recent;
 use super::facts::Facts;
@@ -60,8 +60,8 @@ impl Dormant {
         })
     }
 
-    /// The attempt in full. It has forgotten its latest segments, which are too old for duplicates without timestamps.
-    pub(super) fn wake(self) -> Pending {
+    /// The attempt in full, without its latest segments: they are too old for duplicates without timestamps.
+    pub(super) fn revive(self) -> Pending {
         let mut attempt =
             Pending::blank(self.start, self.frame, self.ordinal, self.outward, Recent::default());
         attempt.cold = self.cold;

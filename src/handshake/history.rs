@@ -12,8 +12,8 @@ pub struct History(u64);
 /// The letters by their code, from 1; 0 ends the history.
 const LETTERS: &[u8; 12] = b"SADFRsadfrI+";
 
-/// Codes of four bits each, the latest in the lowest place.
-const MOST: u32 = u64::BITS / 4;
+/// Most codes: four bits each, the latest in the lowest place.
+const MAX_CODES: u32 = u64::BITS / 4;
 
 impl History {
     /// Adds a segment.
@@ -42,10 +42,10 @@ impl History {
     #[inline(always)]
     fn push_code(&mut self, code: u64) {
         const MORE: u64 = LETTERS.len() as u64;
-        let used = MOST - self.0.leading_zeros() / 4;
-        if used + 1 < MOST {
+        let used = MAX_CODES - self.0.leading_zeros() / 4;
+        if used + 1 < MAX_CODES {
             self.0 = self.0 << 4 | code;
-        } else if used < MOST {
+        } else if used < MAX_CODES {
             self.0 = self.0 << 4 | MORE;
         }
     }
@@ -63,7 +63,7 @@ impl History {
 impl fmt::Display for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let codes =
-            (0..MOST).rev().map(|place| (self.0 >> (4 * place) & 0xf) as usize).filter(|&code| code > 0);
+            (0..MAX_CODES).rev().map(|place| (self.0 >> (4 * place) & 0xf) as usize).filter(|&code| code > 0);
         let letters: String =
             codes.filter_map(|code| LETTERS.get(code - 1)).map(|&letter| letter as char).collect();
         f.pad(&letters)

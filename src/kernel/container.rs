@@ -1,7 +1,7 @@
 //! The container or systemd unit of a process, from its cgroup path.
 
-/// Hexadecimal digits of a container's number that `docker ps` and its like show.
-const SHORT: usize = 12;
+/// Length of a short container id, in hexadecimal digits, as `docker ps` shows it.
+const SHORT_ID_LEN: usize = 12;
 
 /// Digits of a whole container number.
 const WHOLE: usize = 64;
@@ -41,7 +41,7 @@ impl Container {
     #[must_use]
     pub fn id(&self) -> &str {
         match self {
-            Self::Runtime(_, id) | Self::Kubernetes(id) => id.get(..SHORT).unwrap_or(id),
+            Self::Runtime(_, id) | Self::Kubernetes(id) => id.get(..SHORT_ID_LEN).unwrap_or(id),
             Self::Unit(name) => name,
         }
     }

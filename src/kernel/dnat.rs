@@ -35,7 +35,7 @@ const CTA_PROTO_DST_PORT: u16 = 3;
 /// IPPROTO_TCP.
 const TCP: u8 = 6;
 /// Most remembered destinations: a machine publishes tens of ports, a balancer thousands.
-const MOST: usize = 4096;
+const MAX_DESTINATIONS: usize = 4096;
 /// Most datagrams that are read at once: in a flood events are lost, and the next one says the same.
 const AT_ONCE: usize = 4096;
 /// A datagram holds one event of a few hundred bytes.
@@ -69,7 +69,7 @@ impl Dnat {
             match self.socket.recv(&mut &mut buffer[..], 0) {
                 Ok(length) => {
                     if let Some((before, behind)) = buffer.get(..length).and_then(destination) {
-                        if self.behind.len() >= MOST {
+                        if self.behind.len() >= MAX_DESTINATIONS {
                             self.behind.clear();
                         }
                         self.behind.insert(before, behind);

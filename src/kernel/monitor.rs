@@ -20,7 +20,7 @@ use crate::packet::Span;
 const REFRESH: Duration = Duration::from_secs(3);
 
 /// Most namespaces that are followed; each takes about a dozen descriptors.
-const MOST: usize = 1000;
+const MAX_NAMESPACES: usize = 1000;
 
 /// All followed namespaces.
 pub struct Monitor {
@@ -103,7 +103,7 @@ impl Monitor {
                 known.addresses = known.reader.addresses();
                 // The inode may have been readable only while privileged.
                 known.netns = Netns { inode: netns.inode.or(known.netns.inode), ..netns };
-            } else if self.followed.len() < MOST {
+            } else if self.followed.len() < MAX_NAMESPACES {
                 match WatchedNetns::open(netns.clone()) {
                     Ok(followed) => self.followed.push(followed),
                     Err(error) if netns.own || self.choice != NetnsChoice::All => return Err(error),

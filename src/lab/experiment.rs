@@ -29,9 +29,9 @@ const QUEUE: u32 = 20_000;
 /// Stack of a client's thread: it makes a handful of system calls.
 const STACK: usize = 64 * 1024;
 /// Longest time until the path is at rest: some of the longest round trips.
-const REST: Duration = Duration::from_secs(5);
+const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 /// Interval between two looks at a condition: at first, and in the long run.
-const LOOK: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(20));
+const POLL_INTERVALS: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(20));
 
 /// Making an experiment failed. The kernel's behaviour is never an error.
 #[derive(Debug, thiserror::Error)]
@@ -354,7 +354,7 @@ impl Experiment {
             if start.elapsed() > limit {
                 return Err(LabError::Stuck(format!("waited {} s in vain until {what}", limit.as_secs())));
             }
-            std::thread::sleep((start.elapsed() / 16).clamp(LOOK.0, LOOK.1));
+            std::thread::sleep((start.elapsed() / 16).clamp(POLL_INTERVALS.0, POLL_INTERVALS.1));
         }
         Ok(())
     }
@@ -462,8 +462,8 @@ impl Experiment {
         let start = Instant::now();
         loop {
             let counters = self.counters()?;
-            self.path.settle(REST).map_err(doing("carry packets"))?;
-            if self.counters()? == counters || start.elapsed() > REST {
+            self.path.settle(SETTLE_LIMIT).map_err(doing("carry packets"))?;
+            if self.counters()? == counters || start.elapsed() > SETTLE_LIMIT {
                 return Ok(counters);
             }
         }

@@ -20,7 +20,7 @@ use crate::kernel::Counter;
 use crate::race::Packets;
 
 /// Time between two looks at the clients that are still connecting.
-const LOOK: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Time after the last client has connected in which a SYN-ACK retransmission shows that its ACK met a full queue.
 const LAST_ACK: Duration = Duration::from_millis(1_300);
 
@@ -182,7 +182,7 @@ fn wait(experiment: &mut Experiment, clients: Vec<Socket>, timeout: Duration) ->
 fn ended(connecting: &[Socket]) -> io::Result<Vec<bool>> {
     let mut polled: Vec<PollFd<'_>> =
         connecting.iter().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLOUT)).collect();
-    match poll(&mut polled, PollTimeout::try_from(LOOK).unwrap_or(PollTimeout::ZERO)) {
+    match poll(&mut polled, PollTimeout::try_from(POLL_INTERVAL).unwrap_or(PollTimeout::ZERO)) {
         Ok(_) => Ok(polled.iter().map(|socket| socket.any().unwrap_or(false)).collect()),
         Err(Errno::EINTR) => Ok(vec![false; connecting.len()]),
         Err(errno) => Err(errno.into()),

@@ -127,7 +127,7 @@ pub struct Coverage {
 
 impl Coverage {
     /// Attempts with gaps from which on the capture is said to have them.
-    const MANY: u64 = 3;
+    const MIN_GAPS: u64 = 3;
     /// A SYN-ACK without its SYN opens an attempt so late after the capture's begin only if packets are missing: a request
     /// lives for 63 s.
     const BEGUN_BEFORE: Span = Span::from_secs(64);
@@ -159,7 +159,7 @@ impl Coverage {
     /// Attempts of which packets are missing between others, if they are many, and all attempts.
     #[must_use]
     pub fn gaps(&self) -> Option<(u64, u64)> {
-        let many = self.gaps >= Self::MANY && self.gaps * 20 >= self.attempts;
+        let many = self.gaps >= Self::MIN_GAPS && self.gaps * 20 >= self.attempts;
         (many && self.one_direction().is_none()).then_some((self.gaps, self.attempts))
     }
 }

@@ -119,7 +119,7 @@ fn counted_alone(record: &Record, totals: &Totals) -> bool {
 fn main_cause(totals: &Totals) -> Option<Cause> {
     let rank = |cause: Cause, tally: &CauseTally| {
         let sure = tally.confidence() > Some(Confidence::Possible);
-        (sure, sure && !cause.is_meant(), tally.verdicts.total())
+        (sure, sure && !cause.is_intended(), tally.verdicts.total())
     };
     let ranked = totals.causes().map(|(cause, tally)| (rank(cause, tally), std::cmp::Reverse(cause)));
     ranked.max().map(|(_, cause)| cause.0)

@@ -7,18 +7,18 @@ use super::tally::Tally;
 use crate::handshake::{Attempt, Cause, Confidence, Inference};
 use crate::packet::{Span, Timestamp};
 
-/// An episode ends so long after its last problem (DOMAIN §4).
-pub(crate) const REST: Span = Span::from_secs(10);
+/// Time without problems after which an episode is over (DOMAIN §4).
+pub(crate) const EPISODE_GAP: Span = Span::from_secs(10);
 
 /// Most episodes kept per listener; past that the two of one kind that are closest become one. More than there are
 /// causes, so that there always are two.
-const MOST: usize = 32;
+const MAX_EPISODES: usize = 32;
 
 /// The episodes of one listener so far, in order of their start.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Episodes(Vec<ProblemSpan>);
 
-/// A run of problems with one cause, at most [`REST`] apart.
+/// A run of problems with one cause, at most [`EPISODE_GAP`] apart.
 #[derive(Debug, Clone, PartialEq)]
 struct ProblemSpan {
     cause: Option<Cause>,
@@ -31,8 +31,8 @@ struct ProblemSpan {
 impl ProblemSpan {
     fn touches(&self, other: &Self) -> bool {
         self.cause == other.cause
-            && self.from <= other.until.plus(REST)
-            && other.from <= self.until.plus(REST)
+            && self.from <= other.until.plus(EPISODE_GAP)
+            && other.from <= self.until.plus(EPISODE_GAP)
     }
 
     fn absorb(&mut self, other: &Self) {
@@ -94,7 +94,7 @@ impl Episodes {
         });
         let place = self.0.partition_point(|known| known.from <= new.from);
         self.0.insert(place, new);
-        if self.0.len() > MOST {
+        if self.0.len() > MAX_EPISODES {
             self.join_closest();
         }
     }
@@ -128,7 +128,7 @@ impl Episodes {
                 confidence: stretch.confidence,
                 from: stretch.from,
                 until: stretch.until,
-                ongoing: end.is_some_and(|end| end < stretch.until.plus(REST)),
+                ongoing: end.is_some_and(|end| end < stretch.until.plus(EPISODE_GAP)),
                 verdicts: stretch.verdicts,
             })
             .collect();
@@ -142,7 +142,7 @@ impl Episodes {
 pub(crate) fn is_trouble(attempt: &Attempt, inference: &Inference) -> bool {
     let sure = inference.confidence >= Some(Confidence::Likely);
     match inference.cause {
-        Some(cause) => !(cause.is_no_problem() && sure),
+        Some(cause) => !(cause.is_harmless() && sure),
         None => attempt.verdict.is_problem() || attempt.is_late(),
     }
 }
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_meant_is_no_trouble() {
+    fn an_intended_cause_is_no_trouble() {
         let mut episodes = Episodes::default();
         episodes.add(&problem(0, 1), &because(Some(Cause::HealthCheck), Some(Confidence::Likely)));
         let completed = Attempt { verdict: Verdict::Completed, ..problem(0, 1) };
@@ -220,7 +220,7 @@ mod tests {
             // The first two are 11 s apart, all others more.
             episodes.add(&problem(if n == 1 { 11 } else { n * 30 }, n * 30), &because(None, None));
         }
-        assert_eq!(episodes.0.len(), MOST);
+        assert_eq!(episodes.0.len(), MAX_EPISODES);
         assert_eq!(episodes.list(None).iter().map(|one| one.verdicts.total()).sum::<u64>(), 100);
         assert!(episodes.0.is_sorted_by_key(|stretch| stretch.from));
     }

@@ -12,7 +12,7 @@ use crate::kernel::{Counter, Counters, EventBounds, KernelStats, ListenerInterva
 use crate::packet::{Endpoint, Span, Timestamp};
 
 /// Most intervals that are kept per listener, of those with trouble; a further one joins the two oldest.
-const MOST: usize = 256;
+const MAX_INTERVALS: usize = 256;
 
 /// Most samples of the queue that are kept per listener, the latest: at one a second, several minutes in which anything
 /// waited.
@@ -82,7 +82,7 @@ impl KernelHistory {
         if !interval.is_troubled() {
             return span;
         }
-        if self.troubled.len() >= MOST {
+        if self.troubled.len() >= MAX_INTERVALS {
             let oldest = self.troubled.remove(0);
             if let Some(second) = self.troubled.first_mut() {
                 *second = oldest.joined(second);
@@ -151,11 +151,11 @@ impl KernelHistory {
     /// True if one of the attempt's SYNs went unanswered while the queue had room for certain: something else drops them
     /// (DOMAIN §8).
     fn dropped_in_calm(&self, attempt: &Attempt) -> bool {
-        /// Packets are stamped and counted at different moments.
-        const SLACK: Span = Span::from_millis(500);
+        /// Slack on both sides: packets are stamped and counted at different moments.
+        const COUNT_SLACK: Span = Span::from_millis(500);
         let Some((begin, end)) = self.watched else { return false };
         dropped_syns(attempt).any(|at| {
-            let (from, to) = (at.minus(SLACK), at.plus(SLACK));
+            let (from, to) = (at.minus(COUNT_SLACK), at.plus(COUNT_SLACK));
             let watched = begin <= from && to <= end;
             watched && self.touching(from, to).all(|one| one.overflowed == Some(false) && !one.full)
         })
@@ -417,7 +417,7 @@ mod tests {
             counted.at(2 * n, u32::try_from(n).unwrap(), 0);
             counted.at(2 * n + 1, u32::try_from(n).unwrap(), 0);
         }
-        assert_eq!(counted.kernel.troubled.len(), MOST);
+        assert_eq!(counted.kernel.troubled.len(), MAX_INTERVALS);
         assert_eq!(bounds(&counted.kernel.events(at(0), at(2000), 0).unwrap()), Some((999, 999)));
         assert_eq!(bounds(&counted.kernel.events(at(1998), at(1998), 0).unwrap()), Some((1, 1)));
     }

@@ -291,7 +291,7 @@ impl Listeners {
             let problems = listener.problems();
             let rank = match listener.cause {
                 Some(Cause::AcceptQueueOverflow) => 0,
-                Some(cause) if cause.is_meant() => 2,
+                Some(cause) if cause.is_intended() => 2,
                 None if problems == 0 => 3,
                 Some(_) | None => 1,
             };

@@ -172,11 +172,11 @@ pub enum SilentEnd {
 #[must_use]
 pub fn ending(attempt: &Attempt) -> Option<SilentEnd> {
     /// A shorter silence is that between two segments of any handshake.
-    const SILENCE: Span = Span::from_millis(100);
+    const MIN_SILENCE: Span = Span::from_millis(100);
     match attempt.verdict {
         Verdict::SynackRetransmitted if has_run_out(attempt) => Some(SilentEnd::RequestExpired),
         Verdict::SynackRetransmitted | Verdict::AckIgnored | Verdict::Unanswered | Verdict::HalfOpen => {
-            attempt.silence.filter(|&silence| silence >= SILENCE).map(SilentEnd::Silent)
+            attempt.silence.filter(|&silence| silence >= MIN_SILENCE).map(SilentEnd::Silent)
         }
         Verdict::Completed
         | Verdict::CompletedLate

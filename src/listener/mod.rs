@@ -39,7 +39,7 @@ pub use clients::Clients;
 pub use diagnosis::Diagnosis;
 pub use dropped_segments::KernelDrop;
 pub use episode::{Episode, EpisodeReport, EpisodeState};
-pub(crate) use episodes::{REST, is_trouble};
+pub(crate) use episodes::{EPISODE_GAP, is_trouble};
 pub use evidence::{KernelFigures, ListenerEvidence, ListenerEvidenceCode};
 pub use histogram::Percentiles;
 pub use hypotheses::{CauseGuide, cause_guides};

@@ -12,16 +12,16 @@ use super::observed::dropped_between;
 use crate::handshake::{Attempt, Fact, PortsBefore, Verdict};
 use crate::packet::{Seeded, Span, Timestamp};
 
-/// Bound on clients and on paths; past it the oldest half is dropped.
-const MOST: usize = 4096;
+/// Most clients, and most paths; past it the oldest half is dropped.
+const MAX_ENTRIES: usize = 4096;
 
-/// Entries of the cache of ports, a power of two.
-const PORTS: usize = 1 << 13;
+/// Entries of the port cache, a power of two.
+const PORT_ENTRIES: usize = 1 << 13;
 
-/// Seconds for which it is kept when a path worked.
-const SECONDS: i64 = 256;
+/// Length of the ring of [`ReachedSeconds`]: seconds for which it is remembered when a path worked.
+const RING_SECONDS: i64 = 256;
 
-/// Facts about clients, and about the paths from one address to another; at most [`MOST`] of each.
+/// Facts about clients, and about the paths from one address to another; at most [`MAX_ENTRIES`] of each.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Paths {
     paths: IndexMap<(IpAddr, IpAddr), ReachedSeconds, Seeded>,
@@ -115,10 +115,10 @@ impl Paths {
 
     fn reuse(&mut self, attempt: &Attempt) -> Option<PortsBefore> {
         if self.ports.is_empty() {
-            self.ports = vec![PortUse::default(); PORTS];
+            self.ports = vec![PortUse::default(); PORT_ENTRIES];
         }
         let hash = self.hasher.hash_one((attempt.client, attempt.server));
-        let place = self.ports.get_mut(hash as usize & (PORTS - 1))?;
+        let place = self.ports.get_mut(hash as usize & (PORT_ENTRIES - 1))?;
         let since = attempt.start.since(place.end);
         let before = (place.hash == hash && since > Span::ZERO).then(|| PortsBefore {
             since,
@@ -139,7 +139,7 @@ impl Paths {
     pub(super) fn worked(&self, client: IpAddr, host: IpAddr, from: Timestamp, to: Timestamp) -> bool {
         let (from, to) = (from.second() + 1, to.second());
         let Some(path) = self.paths.get(&(client, host)) else { return false };
-        let from = from.max(path.latest - SECONDS + 1);
+        let from = from.max(path.latest - RING_SECONDS + 1);
         (from..to.min(path.latest + 1)).any(|second| path.has(second))
     }
 
@@ -211,19 +211,19 @@ impl ReachedSeconds {
     fn mark(&mut self, at: Timestamp) {
         let second = at.second();
         let ahead = second - self.latest;
-        if ahead >= SECONDS || self.bits == [0; 4] {
+        if ahead >= RING_SECONDS || self.bits == [0; 4] {
             *self = Self { latest: second, bits: [0; 4] };
         } else if ahead > 0 {
             (self.latest + 1..=second).for_each(|second| self.set(second, false));
             self.latest = second;
-        } else if ahead <= -SECONDS {
+        } else if ahead <= -RING_SECONDS {
             return;
         }
         self.set(second, true);
     }
 
     fn place(second: i64) -> (usize, u32) {
-        let bit = second.rem_euclid(SECONDS);
+        let bit = second.rem_euclid(RING_SECONDS);
         ((bit / 64) as usize, (bit % 64) as u32)
     }
 
@@ -240,8 +240,8 @@ impl ReachedSeconds {
 
 fn entry<K: Hash + Eq + Copy, V: Default>(map: &mut IndexMap<K, V, Seeded>, key: K) -> &mut V {
     let place = map.get_index_of(&key).unwrap_or_else(|| {
-        if map.len() >= MOST {
-            map.drain(..MOST / 2);
+        if map.len() >= MAX_ENTRIES {
+            map.drain(..MAX_ENTRIES / 2);
         }
         map.insert_full(key, V::default()).0
     });

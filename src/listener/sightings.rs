@@ -31,11 +31,11 @@ pub struct Sightings {
 
 type SynKey = (u16, Seq);
 
-/// Findings held at most; further ones are passed on at once.
-const MOST: usize = 4096;
+/// Most findings held; further ones are passed on at once.
+const MAX_HELD: usize = 4096;
 
-/// The SYN without an answer is given up by then.
-const HELD: Span = Span::from_secs(140);
+/// Time after which a finding is no longer held: Linux gives up an unanswered SYN after 127 s.
+const HOLD_TIME: Span = Span::from_secs(140);
 
 impl Sightings {
     /// True if the finding may have to be held back, or may release others.
@@ -75,7 +75,7 @@ impl Sightings {
             self.join(&mut finding.attempt);
         }
         let asks = self.ending && is_asked(&finding.attempt) && finding.attempt.answered_from.is_none();
-        if self.held.len() + self.asked.len() >= MOST {
+        if self.held.len() + self.asked.len() >= MAX_HELD {
             return pass(finding);
         }
         if is_answer(&finding.attempt) {
@@ -89,7 +89,7 @@ impl Sightings {
     }
 
     fn hold(&mut self, finding: &Finding) {
-        if self.answers.len() >= 2 * MOST {
+        if self.answers.len() >= 2 * MAX_HELD {
             self.answers = self.held.iter().map(|finding| key(&finding.attempt)).collect();
         }
         self.answers.insert(key(&finding.attempt));
@@ -162,7 +162,7 @@ impl Sightings {
         now: Timestamp,
         pass: &mut impl FnMut(&mut Finding) -> Result<(), E>,
     ) -> Result<(), E> {
-        while self.held.front().is_some_and(|finding| now.since(finding.at) > HELD) {
+        while self.held.front().is_some_and(|finding| now.since(finding.at) > HOLD_TIME) {
             if let Some(mut finding) = self.held.pop_front() {
                 pass(&mut finding)?;
             }
@@ -173,8 +173,8 @@ impl Sightings {
 
 /// Keeps the latest.
 fn remember(known: &mut IndexMap<SynKey, Endpoint, Seeded>, key: SynKey, from: Endpoint) {
-    if known.len() >= MOST {
-        known.drain(..MOST / 2);
+    if known.len() >= MAX_HELD {
+        known.drain(..MAX_HELD / 2);
     }
     known.insert(key, from);
 }

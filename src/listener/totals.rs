@@ -87,7 +87,7 @@ impl Totals {
             return;
         };
         let sure = inference.confidence >= Some(Confidence::Likely);
-        self.no_problem += u64::from(cause.is_no_problem() && sure && attempt.verdict.is_problem());
+        self.no_problem += u64::from(cause.is_harmless() && sure && attempt.verdict.is_problem());
         let place = self.causes.iter().position(|&(known, _)| known == cause).unwrap_or_else(|| {
             self.causes.push((cause, CauseTally::default()));
             self.causes.len() - 1

@@ -18,8 +18,8 @@ use crate::printable::printable;
 use crate::report::{TOOL, VerdictSet, wording};
 use crate::words::{count, number};
 
-/// Attempts that are written at most: with their packets they are held in memory.
-const MOST: usize = 50_000;
+/// Most attempts that are written: with their packets they are held in memory.
+const MAX_ATTEMPTS: usize = 50_000;
 /// Listeners that the section's comment names at most.
 const LISTENERS: usize = 100;
 
@@ -46,7 +46,7 @@ impl WrittenAttempts {
             Some(client) => attempt.client == client,
             None => self.wanted.contains(attempt.verdict),
         };
-        if fits && self.attempts.len() >= MOST {
+        if fits && self.attempts.len() >= MAX_ATTEMPTS {
             self.left_out += 1;
             return false;
         }
@@ -218,9 +218,9 @@ mod tests {
         let (summary, attempts) = samples::overflow_mixed();
         let mut written = WrittenAttempts::new(VerdictSet::problems(), None);
         let problem = attempts.iter().find(|attempt| attempt.verdict.is_problem()).unwrap();
-        for ordinal in 0..MOST as u64 + 3 {
+        for ordinal in 0..MAX_ATTEMPTS as u64 + 3 {
             let offered = written.offer(&Attempt { ordinal, ..problem.clone() });
-            assert_eq!(offered, ordinal < MOST as u64);
+            assert_eq!(offered, ordinal < MAX_ATTEMPTS as u64);
             assert_eq!(written.contains(ordinal), offered);
         }
         assert_eq!(written.left_out(), 3);

@@ -11,17 +11,17 @@ use super::kernel::{KernelPoller, Overflow};
 use crate::clock;
 use crate::handshake::{Attempt, Cause, Confidence, Verdict};
 use crate::kernel::NetnsId;
-use crate::listener::{Episode, EpisodeReport, EpisodeState, REST, Tally, is_trouble};
+use crate::listener::{EPISODE_GAP, Episode, EpisodeReport, EpisodeState, Tally, is_trouble};
 use crate::packet::{Endpoint, Span, Timestamp};
 
 /// Interval between two reports of an episode that goes on.
-const AGAIN: Duration = Duration::from_secs(10);
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Most episodes at a time; a scan of all ports, once known as one, is a single episode.
-const MOST: usize = 4096;
+const MAX_OPEN: usize = 4096;
 
 /// Most undecided attempts that are remembered as counted; of a flood's others only the number is.
-const REMEMBERED: usize = 131_072;
+const MAX_COUNTED: usize = 131_072;
 
 /// The place that an episode belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -70,7 +70,7 @@ impl Problem {
 
     /// Time of the problem: an attempt may be settled long after its last packet.
     fn seen(&self, now: Instant, wall: Timestamp) -> Instant {
-        let age = wall.since(self.end).clamp(Span::ZERO, REST).as_nanos().unsigned_abs();
+        let age = wall.since(self.end).clamp(Span::ZERO, EPISODE_GAP).as_nanos().unsigned_abs();
         let age = if self.settled { Duration::from_nanos(age) } else { Duration::ZERO };
         now.checked_sub(age).unwrap_or(now)
     }
@@ -116,11 +116,11 @@ impl OpenEpisode {
 
     /// The state to report now, if any.
     fn state(&self, now: Instant) -> Option<EpisodeState> {
-        let rest = Duration::from_nanos(REST.as_nanos().unsigned_abs());
+        let rest = Duration::from_nanos(EPISODE_GAP.as_nanos().unsigned_abs());
         match self.reported {
             None => Some(EpisodeState::Begun),
             Some(_) if now - self.seen > rest => Some(EpisodeState::Ended),
-            Some((last, _)) if self.news || now - last >= AGAIN => Some(EpisodeState::Ongoing),
+            Some((last, _)) if self.news || now - last >= REPORT_INTERVAL => Some(EpisodeState::Ongoing),
             Some(_) => None,
         }
     }
@@ -174,7 +174,7 @@ impl LiveEpisodes {
             return;
         }
         let kind = (problem.place(kernel), problem.cause);
-        let may_remember = self.counted.len() < REMEMBERED;
+        let may_remember = self.counted.len() < MAX_COUNTED;
         let Some(open) = self.open(kind, problem.server, problem.start, kernel, now) else { return };
         if problem.settled && open.unremembered > 0 {
             // Already counted, before the attempt was settled.
@@ -224,7 +224,7 @@ impl LiveEpisodes {
         if !self.by_kind.contains_key(&kind)
             && let Some(id) = unexplained
             && let Some(open) = self.open.get_mut(&id)
-            && now - open.begun < AGAIN
+            && now - open.begun < REPORT_INTERVAL
         {
             open.kind = kind;
             open.episode.cause = cause;
@@ -235,7 +235,7 @@ impl LiveEpisodes {
         if let Some(id) = self.by_kind.get(&kind) {
             return self.open.get_mut(id);
         }
-        if self.open.len() >= MOST {
+        if self.open.len() >= MAX_OPEN {
             return None;
         }
         let episode =
@@ -278,7 +278,7 @@ impl LiveEpisodes {
         if !reports.is_empty() {
             let open = &self.open;
             // An attempt is settled up to two minutes after its episode.
-            if self.counted.len() >= REMEMBERED / 2 {
+            if self.counted.len() >= MAX_COUNTED / 2 {
                 self.counted.retain(|_, (id, _)| open.contains_key(id));
             }
         }

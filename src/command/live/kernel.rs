@@ -95,7 +95,7 @@ impl KernelPoller {
     }
 
     /// Takes snapshots and records them in `listeners`. Returns the error, once, when the kernel cannot be read any more.
-    pub(super) fn ask(&mut self, listeners: &mut Listeners) -> Option<KernelError> {
+    pub(super) fn poll(&mut self, listeners: &mut Listeners) -> Option<KernelError> {
         if let Some(monitor) = &mut self.monitor {
             if let Err(error) = monitor.sample() {
                 self.monitor = None;

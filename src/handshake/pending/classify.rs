@@ -59,9 +59,9 @@ impl Pending {
         if !has_ack || !self.continues(segment) {
             return Meaning::ServerOutOfWindow;
         }
-        let speaks = segment.payload > 0 || flags.contains(Flags::FIN);
+        let sends = segment.payload > 0 || flags.contains(Flags::FIN);
         let beyond = segment.ack.after(self.acknowledged()) || segment.options.has_sacked();
-        if speaks || beyond { Meaning::Proof } else { Meaning::BareAck }
+        if sends || beyond { Meaning::Proof } else { Meaning::BareAck }
     }
 
     fn of_server_rst(&self, segment: &Segment) -> Meaning {

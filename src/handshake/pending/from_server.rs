@@ -280,7 +280,7 @@ impl Pending {
     }
 
     /// The time by which the server's first proof of the connection is late (DOMAIN §4, `timing.stall`): from the client's
-    /// first data, or from its ACK where the server speaks first, less a round trip. `None` unless a retransmission
+    /// first data, or from its ACK where the server sends first, less a round trip. `None` unless a retransmission
     /// shows that the client was kept waiting, and for as long as a timer takes: sooner its segments crossed.
     ///
     /// A client that is idle and then closes has waited for nothing.
@@ -288,8 +288,8 @@ impl Pending {
         if self.after_ack == 0 && self.data_retransmissions == 0 || self.facts.has(Fact::Established) {
             return None;
         }
-        let speaks = proof.payload > 0;
-        let since = if self.has_sent_payload() { self.data_at } else { self.ack_at.filter(|_| speaks) }?;
+        let has_payload = proof.payload > 0;
+        let since = if self.has_sent_payload() { self.data_at } else { self.ack_at.filter(|_| has_payload) }?;
         let synack_again = self.synack.map(|synack| synack.last(self.synack_retransmissions()));
         let retransmitted =
             self.data_retransmissions > 0 || self.after_ack > 0 && synack_again.is_some_and(|at| at > since);

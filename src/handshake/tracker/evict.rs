@@ -137,7 +137,7 @@ impl Tracker {
             }
             Undecided::Dormant(at) => {
                 let key = self.dormant.key(at);
-                if let Some(attempt) = self.dormant.take(at).map(Dormant::wake) {
+                if let Some(attempt) = self.dormant.take(at).map(Dormant::revive) {
                     self.report_untracked(&attempt, key, self.now, ending);
                 }
             }

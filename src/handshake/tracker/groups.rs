@@ -97,7 +97,7 @@ impl Tracker {
                 } else if let Some(stack) = packet::usual_ipv6(headers) {
                     self.take_segment(cell, &stack.segment(at, frame), item.hash(), ordinal);
                 } else {
-                    self.lose();
+                    self.abandon_undecided();
                 }
             }
             Content::Decoded(packet) => self.take_decoded(cell, packet, item.hash(), ordinal),

@@ -173,9 +173,9 @@ impl Tracker {
         }
     }
 
-    /// Opens an attempt if the segment of this flow, which has none in the table, begins one or wakes one.
+    /// Opens an attempt if the segment of this flow, which has none in the table, begins one or revives a dormant one.
     fn open_attempt(&mut self, place: Place, segment: &Segment, hash: u64, ordinal: u64) {
-        if may_open(segment.flags) && self.dormant.aged() > 0 && self.wake(place, hash, segment) {
+        if may_open(segment.flags) && self.dormant.aged() > 0 && self.revive_dormant(place, hash, segment) {
             return self.take_segment(Cell::EMPTY, segment, hash, ordinal);
         }
         if is_syn(segment) {
@@ -206,10 +206,10 @@ impl Tracker {
 
     /// Puts the flow's dormant attempt back into the table, if it has one and the segment may belong to it.
     #[inline(never)]
-    fn wake(&mut self, place: Place, hash: u64, segment: &Segment) -> bool {
+    fn revive_dormant(&mut self, place: Place, hash: u64, segment: &Segment) -> bool {
         let Place::Entry(at) = self.dormant.find(hash, &segment.flow) else { return false };
         let gone = self.dormant.due(at) < self.steady(segment.at);
-        let Some(mut attempt) = self.dormant.take(at).map(Dormant::wake) else { return false };
+        let Some(mut attempt) = self.dormant.take(at).map(Dormant::revive) else { return false };
         if gone {
             self.report_untracked(&attempt, segment.flow, self.steady(segment.at), Ending::Expired);
             return false;
@@ -398,7 +398,7 @@ impl Tracker {
         let mut place = self.table.find(hash, &error.flow);
         if !matches!(place, Place::Entry(_))
             && let Place::Entry(at) = self.dormant.find(hash, &error.flow)
-            && let Some(mut attempt) = self.dormant.take(at).map(Dormant::wake)
+            && let Some(mut attempt) = self.dormant.take(at).map(Dormant::revive)
         {
             attempt.is_overdue = false;
             let (due, order) = (self.steady(deadline(&attempt, error.at)), attempt.ordinal);
@@ -459,7 +459,7 @@ impl Tracker {
         self.dormant.collect_due(self.now, &mut due);
         for at in due.drain(..) {
             let (key, when) = (self.dormant.key(at), self.dormant.due(at));
-            if let Some(attempt) = self.dormant.take(at).map(Dormant::wake) {
+            if let Some(attempt) = self.dormant.take(at).map(Dormant::revive) {
                 self.report_untracked(&attempt, key, when, Ending::Expired);
             }
         }
@@ -600,15 +600,15 @@ impl Tracker {
         self.table.forget_silent();
     }
 
-    /// Removes all settled attempts, though they linger still: for when packet time stands nearly still.
-    pub fn let_go(&mut self) {
+    /// Removes all settled attempts before their time: for when packet time stands nearly still.
+    pub fn remove_settled(&mut self) {
         self.table.remove_retired();
     }
 
-    /// Counts a segment that is no longer what was seen of it. Of everything undecided more may be lost: nothing is
-    /// inferred from silence, the capture has ended for it.
+    /// Counts a segment whose bytes changed after the first look, and ends every undecided attempt as at the capture's
+    /// end: more segments may be lost, so nothing may be inferred from silence.
     #[cold]
-    fn lose(&mut self) {
+    fn abandon_undecided(&mut self) {
         self.counts.lost += 1;
         self.finish(usize::MAX);
     }

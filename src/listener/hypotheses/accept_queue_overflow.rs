@@ -29,7 +29,7 @@ fn weigh(case: &Case<'_>) -> Weight {
         | Verdict::Refused
         | Verdict::Unreachable
         | Verdict::HalfOpen
-        | Verdict::ClientReset => Weight::Silent,
+        | Verdict::ClientReset => Weight::NotApplicable,
     }
 }
 
@@ -101,7 +101,7 @@ fn acks_ignored(case: &Case<'_>) -> Weight {
         evidence.push(others);
         support = Support::Supported;
     }
-    let weight = Weight::Left(support, evidence);
+    let weight = Weight::Possible(support, evidence);
     let doubted = is_by_another(case) || case.other_hosts_failed() > 0 && !reached;
     if doubted { weight.at_most(Support::Fits) } else { weight }
 }
@@ -159,7 +159,7 @@ fn ack_reset(case: &Case<'_>) -> Weight {
         doubts.into_iter().filter(|&(holds, _)| holds).map(|(_, doubt)| doubt).collect();
     let supported = first && doubts.is_empty() && !is_answered_by_two(case);
     evidence.extend(doubts);
-    Weight::Left(if supported { Support::Supported } else { Support::Fits }, evidence)
+    Weight::Possible(if supported { Support::Supported } else { Support::Fits }, evidence)
 }
 
 /// Rows D and F.
@@ -187,16 +187,16 @@ fn data_ignored(case: &Case<'_>) -> Weight {
         false => Evidence::OthersMayHaveOverflowed,
     }));
     match (by_acks == Some(true), near || beyond) {
-        (true, _) => Weight::Left(Support::Supported, evidence),
-        (false, _) if unserved_reset => Weight::Silent,
+        (true, _) => Weight::Possible(Support::Supported, evidence),
+        (false, _) if unserved_reset => Weight::NotApplicable,
         (false, true) => {
             evidence.push(Evidence::UnmodelledHere);
-            Weight::Left(Support::Fits, evidence)
+            Weight::Possible(Support::Fits, evidence)
         }
-        (false, false) if by_acks.is_some() => Weight::Left(Support::Fits, evidence),
+        (false, false) if by_acks.is_some() => Weight::Possible(Support::Fits, evidence),
         (false, false) => {
             evidence.push(Evidence::Unmodelled);
-            Weight::Left(Support::Fits, evidence)
+            Weight::Possible(Support::Fits, evidence)
         }
     }
 }
@@ -204,17 +204,17 @@ fn data_ignored(case: &Case<'_>) -> Weight {
 /// Row C, and late completions (DOMAIN §5.1).
 fn syn_dropped(case: &Case<'_>) -> Weight {
     if case.own.floods.at(case.attempt.start).is_some() && super::syn_flood::is_part(case) {
-        return Weight::Silent;
+        return Weight::NotApplicable;
     }
     if case.verdict() == Verdict::CompletedLate
         && case.attempt.timing.delay.is_none_or(|delay| delay <= Span::ZERO)
     {
-        return Weight::Silent;
+        return Weight::NotApplicable;
     }
     let others = case.others_evidence();
     let cluster = case.drops_cluster();
     if others.is_none() && cluster.is_none() {
-        return Weight::Silent;
+        return Weight::NotApplicable;
     }
     if case.has(Fact::FirstSynAnswered) {
         return Weight::Excluded(Evidence::FirstSynMadeRequest);
@@ -245,7 +245,7 @@ fn counted(case: &Case<'_>) -> Counted {
     match case.verdict() {
         _ if case.has_dropped_syn() => Counted::ConfirmsUnexplained(Evidence::KernelOverflowed),
         Verdict::SynackRetransmitted | Verdict::ResetAfterAck | Verdict::AckIgnored => {
-            Counted::ConfirmsLeft(Evidence::KernelOverflowed)
+            Counted::ConfirmsPossible(Evidence::KernelOverflowed)
         }
         _ => Counted::Nothing,
     }

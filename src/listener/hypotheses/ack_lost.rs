@@ -22,7 +22,7 @@ fn weigh(case: &Case<'_>) -> Weight {
         Verdict::SynackRetransmitted if !case.has(Fact::SynAckAfterRst) => ignored(case),
         Verdict::AckIgnored if !case.is_near_server() && !case.has(Fact::RstAfterBeyond) => data_lost(case),
         Verdict::HalfOpen => half_open(case),
-        _ => Weight::Silent,
+        _ => Weight::NotApplicable,
     }
 }
 
@@ -65,7 +65,7 @@ fn data_lost(case: &Case<'_>) -> Weight {
     }
     // A proxy whose backend is dead resets in the end: that is neither.
     if case.has(Fact::ResetUnserved) || case.has(Fact::TooBig) {
-        return Weight::Silent;
+        return Weight::NotApplicable;
     }
     if let Some(evidence) = super::path_mtu::explains_large_data(case) {
         return Weight::Excluded(evidence);
@@ -82,10 +82,10 @@ fn others_failed(case: &Case<'_>) -> Option<Evidence> {
 fn half_open(case: &Case<'_>) -> Weight {
     let repeated = case.attempt.retries.syn_ack > 0 && case.attempt.retries.syn == 0;
     if !repeated || case.limits.no_bare_acks || super::syn_flood::is_part(case) {
-        return Weight::Silent;
+        return Weight::NotApplicable;
     }
     if case.own.finishers.has(case.attempt.client.ip(), case.attempt.start) {
         return Weight::supported([Evidence::SynAckRepeatedAlone, Evidence::ClientFinishedAnother]);
     }
-    Weight::Silent
+    Weight::NotApplicable
 }

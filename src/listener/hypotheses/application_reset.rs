@@ -17,7 +17,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 
 fn weigh(case: &Case<'_>) -> Weight {
     if !case.has(Fact::ApplicationReset) || !case.verdict().is_completed() {
-        return Weight::Silent;
+        return Weight::NotApplicable;
     }
     let facts = [
         (Fact::DataAfterRst, Evidence::DataAfterRst),
@@ -39,5 +39,5 @@ fn weigh(case: &Case<'_>) -> Weight {
     if case.has(Fact::RstAfterData) {
         evidence.push(Evidence::RstAfterData);
     }
-    Weight::Left(if window_open { Support::Supported } else { Support::Fits }, evidence)
+    Weight::Possible(if window_open { Support::Supported } else { Support::Fits }, evidence)
 }

@@ -132,9 +132,9 @@ impl<'a> Case<'a> {
     /// The same as evidence, if they are so many that the way which they share must have failed.
     pub(in crate::listener) fn way_failed(&self) -> Option<Evidence> {
         /// Fewest other hosts that count: a single one may fail by itself.
-        const SEVERAL: u32 = 2;
+        const MIN_HOSTS: u32 = 2;
         let others = self.other_hosts_failed();
-        (others >= SEVERAL).then_some(Evidence::OtherHostsFailed(others))
+        (others >= MIN_HOSTS).then_some(Evidence::OtherHostsFailed(others))
     }
 
     /// The stretch of unanswered SYNs that the attempt is part of.
@@ -148,17 +148,17 @@ impl<'a> Case<'a> {
     /// Evidence that the attempt's SYNs went unanswered in one stretch with those of several others, while the listener
     /// answered at other times (DOMAIN §5.1); `None` where they did not.
     pub(in crate::listener) fn drops_cluster(&self) -> Option<Evidence> {
-        /// Attempts of a stretch from which on it is one.
-        const SEVERAL: u32 = 3;
-        /// From a single address loss on its path is as common: more of them.
-        const OF_ONE_CLIENT: u32 = 8;
+        /// Fewest attempts of a stretch, of several clients.
+        const MIN_ATTEMPTS: u32 = 3;
+        /// Fewest attempts of a stretch of one client: from a single address, loss on its path is as common.
+        const MIN_OF_ONE_CLIENT: u32 = 8;
         /// Time before and after the stretch within which the listener must be seen to answer.
         const AROUND: Span = Span::from_secs(30);
         let stretch = self.stretch()?;
         let answered = self.own.drops.answered_between(stretch.from, stretch.to);
         let around = self.own.drops.answered_between(stretch.from.minus(AROUND), stretch.to.plus(AROUND));
-        let several =
-            stretch.attempts >= OF_ONE_CLIENT || stretch.attempts >= SEVERAL && stretch.clients.count() >= 2;
+        let several = stretch.attempts >= MIN_OF_ONE_CLIENT
+            || stretch.attempts >= MIN_ATTEMPTS && stretch.clients.count() >= 2;
         // While the queue is full, every admission is one accept(): dropped SYNs are at least as many.
         let most = stretch.drops >= answered;
         let (attempts, clients) = (stretch.attempts, stretch.clients.count());

@@ -16,23 +16,24 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     counted: counted::nothing,
 };
 
-/// Happy Eyeballs tries the next address after this (RFC 8305 §5).
-const LONG: Span = Span::from_millis(250);
+/// Time after which a client with Happy Eyeballs tries the next address (RFC 8305 §5).
+const CONNECTION_ATTEMPT_DELAY: Span = Span::from_millis(250);
 
 fn weigh(case: &Case<'_>) -> Weight {
     if case.verdict() != Verdict::ClientReset || case.has(Fact::RefusedBeforeSynAck) {
-        return Weight::Silent;
+        return Weight::NotApplicable;
     }
     if case.attempt.answered_from.is_some() {
-        return Weight::Silent;
+        return Weight::NotApplicable;
     }
-    waited(case.attempt).map_or(Weight::Silent, |waited| Weight::supported([Evidence::GaveUpBefore(waited)]))
+    waited(case.attempt)
+        .map_or(Weight::NotApplicable, |waited| Weight::supported([Evidence::GaveUpBefore(waited)]))
 }
 
-/// Time that the client waited for the SYN-ACK; `None` if it sent no retry and waited no longer than [`LONG`].
+/// Time that the client waited for the SYN-ACK; `None` if it sent no retry and waited no longer than [`CONNECTION_ATTEMPT_DELAY`].
 pub(super) fn waited(attempt: &Attempt) -> Option<Span> {
     let last_retry = attempt.syn_retry_at.last().copied().unwrap_or(Span::ZERO);
     let answer = attempt.timing.syn_to_synack.unwrap_or(Span::ZERO);
     let waited = last_retry.plus(answer);
-    (attempt.retries.syn > 0 || waited > LONG).then_some(waited)
+    (attempt.retries.syn > 0 || waited > CONNECTION_ATTEMPT_DELAY).then_some(waited)
 }

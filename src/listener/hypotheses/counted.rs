@@ -15,7 +15,7 @@ pub(in crate::listener) enum Counted {
     /// Proves it.
     Confirms(Evidence),
     /// Proves it where the packets leave it possible.
-    ConfirmsLeft(Evidence),
+    ConfirmsPossible(Evidence),
     /// Proves it unless the packets show another cause.
     ConfirmsUnexplained(Evidence),
     /// Counted such events, but not for this attempt alone.
@@ -24,8 +24,8 @@ pub(in crate::listener) enum Counted {
     Excludes(Evidence),
 }
 
-/// Packets are stamped and counted at different moments.
-const SLACK: Span = Span::from_secs(1);
+/// Slack on both sides: packets are stamped and counted at different moments.
+const COUNT_SLACK: Span = Span::from_secs(1);
 
 impl Case<'_> {
     /// The kernel's counts of the listener at the attempt's time, if all of it was watched.
@@ -44,7 +44,7 @@ impl Case<'_> {
     /// The attempt's time, and so much more that its packets may have been counted in it.
     pub(super) fn counted_span(&self) -> (Timestamp, Timestamp) {
         let (from, to) = self.span();
-        (from.minus(SLACK), to.plus(SLACK))
+        (from.minus(COUNT_SLACK), to.plus(COUNT_SLACK))
     }
 
     /// True if a SYN of the attempt got no answer.

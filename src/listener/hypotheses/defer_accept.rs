@@ -27,7 +27,7 @@ const FIRST_BEFORE_3_1: Span = Span::from_millis(3500);
 
 fn weigh(case: &Case<'_>) -> Weight {
     if case.verdict() != Verdict::SynackRetransmitted || case.has(Fact::SynAckAfterRst) {
-        return Weight::Silent;
+        return Weight::NotApplicable;
     }
     if let Some(evidence) = exclusion(case) {
         return Weight::Excluded(evidence);
@@ -45,7 +45,7 @@ fn weigh(case: &Case<'_>) -> Weight {
     evidence.extend(beside);
     evidence.extend(apart.filter(|&apart| beside != Some(apart)));
     let proven = held_back.is_some() || apart.is_some() || beside.is_some();
-    Weight::Left(if proven { Support::Proven } else { Support::Fits }, evidence)
+    Weight::Possible(if proven { Support::Proven } else { Support::Fits }, evidence)
 }
 
 /// Evidence that silent clients were treated apart from all else, by a property of the socket: neither an outage nor a
@@ -56,7 +56,7 @@ fn treated_apart(case: &Case<'_>) -> Option<Evidence> {
     let silence = &case.own.silence;
     let between = silence.between()?;
     let prompt = prompt_meanwhile(case);
-    if prompt.is_some() && super::is_no_chance(between.silent, between.prompt) {
+    if prompt.is_some() && super::is_beyond_chance(between.silent, between.prompt) {
         return prompt;
     }
     let linux = case.attempt.system() == Some(System::Linux);
@@ -64,7 +64,7 @@ fn treated_apart(case: &Case<'_>) -> Option<Evidence> {
     if prompt.is_some()
         && linux
         && answered >= MORE_THAN_YOUNG
-        && super::is_no_chance(between.silent, answered)
+        && super::is_beyond_chance(between.silent, answered)
     {
         return Some(Evidence::SynsAnsweredBetween(answered));
     }
@@ -143,7 +143,7 @@ fn counted(case: &Case<'_>) -> Counted {
         && events.drops.is_none_or(|drops| drops <= deferred)
         && !case.own.silence.queue_seen_full(from, to);
     match alone && u64::from(shown) <= deferred && case.attempt.retries.after_ack == 1 {
-        true => Counted::ConfirmsLeft(Evidence::KernelDeferred),
+        true => Counted::ConfirmsPossible(Evidence::KernelDeferred),
         false => Counted::Nothing,
     }
 }

@@ -16,24 +16,24 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     counted: counted::nothing,
 };
 
-/// An attempt that was not repeated has waited long enough after this.
-const LONG: Span = Span::from_secs(3);
+/// Shortest silence after which an attempt without a retry counts as unanswered.
+const MIN_WAIT: Span = Span::from_secs(3);
 
 fn weigh(case: &Case<'_>) -> Weight {
     match case.verdict() {
         Verdict::Unreachable => match case.attempt.icmp {
-            Some(answer) if is_filters_word(answer.error) => Weight::proven([Evidence::Icmp(answer.error)]),
-            Some(_) | None => Weight::Silent,
+            Some(answer) if is_sent_by_filter(answer.error) => Weight::proven([Evidence::Icmp(answer.error)]),
+            Some(_) | None => Weight::NotApplicable,
         },
-        Verdict::Unanswered if super::syn_flood::is_part(case) => Weight::Silent,
+        Verdict::Unanswered if super::syn_flood::is_part(case) => Weight::NotApplicable,
         Verdict::Unanswered => silent(case),
-        _ => Weight::Silent,
+        _ => Weight::NotApplicable,
     }
 }
 
 fn silent(case: &Case<'_>) -> Weight {
     if case.has_odd_answer() || super::syn_scan::is_knock(case) {
-        return Weight::Silent;
+        return Weight::NotApplicable;
     }
     if case.own.answered > 0 {
         return Weight::Excluded(Evidence::ListenerAnswersOthers);
@@ -41,16 +41,17 @@ fn silent(case: &Case<'_>) -> Weight {
     if case.own.refused > 0 {
         return Weight::Excluded(Evidence::RefusesOthers);
     }
-    let waited = case.attempt.retries.syn > 0 || case.attempt.silence.is_none_or(|silence| silence >= LONG);
+    let waited =
+        case.attempt.retries.syn > 0 || case.attempt.silence.is_none_or(|silence| silence >= MIN_WAIT);
     if waited && !case.has(Fact::ServerOutOfWindow) {
         Weight::fits([Evidence::NeverAnswers])
     } else {
-        Weight::Silent
+        Weight::NotApplicable
     }
 }
 
 /// ICMP codes that routers and hosts do not send but for a rule: prohibited, and "port unreachable", which is what
 /// netfilter's `reject` sends (a host without a listener sends RST).
-pub(super) const fn is_filters_word(icmp: IcmpError) -> bool {
+pub(super) const fn is_sent_by_filter(icmp: IcmpError) -> bool {
     matches!((icmp.v6, icmp.kind, icmp.code), (false, 3, 3 | 9 | 10 | 13) | (true, 1, 1 | 4 | 5 | 6))
 }

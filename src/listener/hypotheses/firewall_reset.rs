@@ -33,7 +33,7 @@ fn weigh(case: &Case<'_>) -> Weight {
         {
             before_synack(case)
         }
-        _ => Weight::Silent,
+        _ => Weight::NotApplicable,
     }
 }
 
@@ -65,7 +65,7 @@ fn after_handshake(case: &Case<'_>) -> Weight {
     if case.has(Fact::ApplicationReset) && !case.has(Fact::RstWindowOpen) {
         return Weight::fits([]);
     }
-    Weight::Silent
+    Weight::NotApplicable
 }
 
 fn before_synack(case: &Case<'_>) -> Weight {

@@ -17,10 +17,10 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 
 fn weigh(case: &Case<'_>) -> Weight {
     if case.verdict() != Verdict::ClientReset || super::client_gave_up::waited(case.attempt).is_some() {
-        return Weight::Silent;
+        return Weight::NotApplicable;
     }
     match case.own.probes.steady(case.attempt.client.ip()) {
         Some((period, clients)) => Weight::supported([Evidence::SteadyChecks { period, clients }]),
-        None => Weight::Silent,
+        None => Weight::NotApplicable,
     }
 }

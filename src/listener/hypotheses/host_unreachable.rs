@@ -17,8 +17,8 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 
 fn weigh(case: &Case<'_>) -> Weight {
     match case.attempt.icmp {
-        Some(answer) if filtered::is_filters_word(answer.error) => Weight::Silent,
+        Some(answer) if filtered::is_sent_by_filter(answer.error) => Weight::NotApplicable,
         Some(answer) => Weight::proven([Evidence::Icmp(answer.error)]),
-        None => Weight::Silent,
+        None => Weight::NotApplicable,
     }
 }

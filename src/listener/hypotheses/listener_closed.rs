@@ -25,20 +25,20 @@ fn weigh(case: &Case<'_>) -> Weight {
         Verdict::ResetAfterAck => under_way(case),
         Verdict::AckIgnored if case.attempt.reset.is_some() => ignored_before(case),
         Verdict::SynackRetransmitted => repeats_while_refused(case),
-        _ => Weight::Silent,
+        _ => Weight::NotApplicable,
     }
 }
 
 /// A connection that waited in the queue.
 fn unserved(case: &Case<'_>) -> Weight {
     if case.has(Fact::ClientClosedFirst) || case.has(Fact::DataAfterRst) || case.has(Fact::RstTtlDiffers) {
-        return Weight::Silent;
+        return Weight::NotApplicable;
     }
     let Some(burst) = case.attempt.reset.and_then(|reset| case.own.closing.burst_at(reset)) else {
-        return Weight::Silent;
+        return Weight::NotApplicable;
     };
     if !case.own.closing.is_closing(burst) {
-        return Weight::Silent;
+        return Weight::NotApplicable;
     }
     let aftermath = case.own.closing.has_aftermath(burst);
     if burst.later_served_first && !aftermath {
@@ -54,12 +54,12 @@ fn unserved(case: &Case<'_>) -> Weight {
         evidence.push(Evidence::ClosingRefusals);
         // Sockets that share the port (SO_REUSEPORT) have queues of their own, so the order of one cannot be checked.
         if burst.later_served_first {
-            return Weight::Left(Support::Fits, evidence);
+            return Weight::Possible(Support::Fits, evidence);
         }
-        return Weight::Left(Support::Proven, evidence);
+        return Weight::Possible(Support::Proven, evidence);
     }
     evidence.push(Evidence::ResetAlone);
-    Weight::Left(Support::Fits, evidence)
+    Weight::Possible(Support::Fits, evidence)
 }
 
 /// A handshake that was under way.
@@ -67,7 +67,7 @@ fn under_way(case: &Case<'_>) -> Weight {
     // None of these comes from the listener's host.
     let foreign = [Fact::SynAckAfterRst, Fact::DataAfterRst, Fact::RstTtlDiffers, Fact::RstTooSoon];
     if foreign.into_iter().any(|fact| case.has(fact)) {
-        return Weight::Silent;
+        return Weight::NotApplicable;
     }
     if let Some(evidence) = claims(case) {
         return Weight::proven([evidence, Evidence::ClosingRefusals]);
@@ -96,7 +96,7 @@ fn lived_through(closing: &Closing, reset: crate::packet::Timestamp) -> bool {
 fn ignored_before(case: &Case<'_>) -> Weight {
     match claims(case) {
         Some(evidence) => Weight::proven([evidence, Evidence::ClosingRefusals]),
-        None => Weight::Silent,
+        None => Weight::NotApplicable,
     }
 }
 
@@ -106,7 +106,7 @@ fn repeats_while_refused(case: &Case<'_>) -> Weight {
     if case.own.closing.refused_between(from, to) && !case.has(Fact::SynAckAfterRst) {
         return Weight::supported([Evidence::SynsRefusedMeanwhile]);
     }
-    Weight::Silent
+    Weight::NotApplicable
 }
 
 /// The burst of a closing listener that a bare RST belongs to.

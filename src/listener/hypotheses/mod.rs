@@ -69,35 +69,35 @@ pub(super) enum Support {
     Proven,
 }
 
-/// A hypothesis that was weighed for one attempt.
+/// Result of weighing a hypothesis for one attempt by its packets.
 #[derive(Debug, Clone)]
 pub(super) enum Weight {
-    /// Not applicable: the hypothesis explains nothing of this attempt.
-    Silent,
+    /// The hypothesis explains nothing of this attempt.
+    NotApplicable,
     /// Ruled out by this fact.
     Excluded(Evidence),
     /// Not ruled out, with its support and its evidence.
-    Left(Support, EvidenceList),
+    Possible(Support, EvidenceList),
 }
 
 impl Weight {
     pub(super) fn fits(evidence: impl IntoIterator<Item = Evidence>) -> Self {
-        Self::Left(Support::Fits, evidence.into_iter().collect())
+        Self::Possible(Support::Fits, evidence.into_iter().collect())
     }
 
     pub(super) fn supported(evidence: impl IntoIterator<Item = Evidence>) -> Self {
-        Self::Left(Support::Supported, evidence.into_iter().collect())
+        Self::Possible(Support::Supported, evidence.into_iter().collect())
     }
 
     pub(super) fn proven(evidence: impl IntoIterator<Item = Evidence>) -> Self {
-        Self::Left(Support::Proven, evidence.into_iter().collect())
+        Self::Possible(Support::Proven, evidence.into_iter().collect())
     }
 
     /// The evidence once the kernel's confirms the cause: doubts and limits of the capture do not matter any more.
     fn confirmed(self, kernel: Evidence) -> EvidenceList {
         let packets = match self {
-            Self::Left(_, evidence) => evidence,
-            Self::Silent | Self::Excluded(_) => EvidenceList::new(),
+            Self::Possible(_, evidence) => evidence,
+            Self::NotApplicable | Self::Excluded(_) => EvidenceList::new(),
         };
         let packets = packets.into_iter().filter(|evidence| !evidence.is_doubt());
         std::iter::once(kernel).chain(packets).collect()
@@ -106,7 +106,7 @@ impl Weight {
     /// The same, with no more than this support.
     pub(super) fn at_most(self, most: Support) -> Self {
         match self {
-            Self::Left(support, evidence) => Self::Left(support.min(most), evidence),
+            Self::Possible(support, evidence) => Self::Possible(support.min(most), evidence),
             other => other,
         }
     }
@@ -186,18 +186,18 @@ pub(super) static ALL: [&Hypothesis; 22] = [
     &application_reset::HYPOTHESIS,
 ];
 
-/// Two kinds of attempts that are treated apart are so by chance at most once in so many times.
-const RARELY: u64 = 20;
+/// Odds, one in so many, below which a difference between two kinds of attempts is not put down to chance.
+const RARE_ODDS: u64 = 20;
 
 /// True if among attempts of two kinds those of one kind alone are affected, and so many of each that this is no chance:
 /// of all ways to affect as many, this one is rare.
-pub(super) fn is_no_chance(affected: u32, others: u32) -> bool {
+pub(super) fn is_beyond_chance(affected: u32, others: u32) -> bool {
     let (few, many) = (u64::from(affected.min(others)), u64::from(affected.max(others)));
     let ways = (1..=few).try_fold(1_u64, |ways, n| {
         let ways = ways.saturating_mul(many + n) / n;
-        if ways < RARELY { Ok(ways) } else { Err(ways) }
+        if ways < RARE_ODDS { Ok(ways) } else { Err(ways) }
     });
-    ways.unwrap_or_else(|enough| enough) >= RARELY
+    ways.unwrap_or_else(|enough| enough) >= RARE_ODDS
 }
 
 /// A hypothesis that is left.
@@ -214,7 +214,7 @@ struct Explanation {
 fn weigh_dropped_syns(case: &Case<'_>, decided: impl FnOnce() -> Option<Weight>) -> Weight {
     let dropped = matches!(case.verdict(), Verdict::Unanswered | Verdict::CompletedLate);
     if !dropped || syn_flood::is_part(case) || case.has_odd_answer() {
-        return Weight::Silent;
+        return Weight::NotApplicable;
     }
     if case.has(Fact::FirstSynAnswered) {
         return Weight::Excluded(Evidence::FirstSynMadeRequest);
@@ -224,18 +224,18 @@ fn weigh_dropped_syns(case: &Case<'_>, decided: impl FnOnce() -> Option<Weight>)
     }
     decided().unwrap_or_else(|| {
         let dropping = case.drops_cluster().is_some() || case.others_overflowed().is_some();
-        if dropping { Weight::fits([]) } else { Weight::Silent }
+        if dropping { Weight::fits([]) } else { Weight::NotApplicable }
     })
 }
 
-/// A hypothesis once the attempt's packets and the kernel's evidence were weighed.
+/// Result of weighing a hypothesis for one attempt by its packets and the kernel's evidence.
 enum Assessment {
-    /// No explanation of the attempt.
-    Silent,
+    /// It explains nothing of the attempt.
+    NotApplicable,
     RuledOut(RuledOut),
-    Left(Explanation),
+    Possible(Explanation),
     /// The kernel counted it; it explains the attempt unless its packets show another cause.
-    LeftUnlessExplained(Explanation),
+    PossibleUnlessExplained(Explanation),
 }
 
 /// Weighs a hypothesis.
@@ -254,27 +254,27 @@ fn outcome(hypothesis: &Hypothesis, case: &Case<'_>) -> Assessment {
         && cause != Cause::AcceptQueueOverflow
     {
         let event = Evidence::KernelDroppedSegments(dropped.reason, dropped.segments);
-        return Assessment::Left(confirmed(weight, event));
+        return Assessment::Possible(confirmed(weight, event));
     }
     let counted = if case.has_kernel_evidence() { (hypothesis.counted)(case) } else { Counted::Nothing };
     match (weight, counted) {
-        (Weight::Excluded(evidence), _) | (Weight::Left(..), Counted::Excludes(evidence)) => {
+        (Weight::Excluded(evidence), _) | (Weight::Possible(..), Counted::Excludes(evidence)) => {
             Assessment::RuledOut(RuledOut { cause, evidence })
         }
-        (weight, Counted::Confirms(evidence)) => Assessment::Left(confirmed(weight, evidence)),
-        (weight @ Weight::Left(..), Counted::ConfirmsLeft(by) | Counted::ConfirmsUnexplained(by)) => {
-            Assessment::Left(confirmed(weight, by))
+        (weight, Counted::Confirms(evidence)) => Assessment::Possible(confirmed(weight, evidence)),
+        (weight @ Weight::Possible(..), Counted::ConfirmsPossible(by) | Counted::ConfirmsUnexplained(by)) => {
+            Assessment::Possible(confirmed(weight, by))
         }
-        (Weight::Silent, Counted::ConfirmsUnexplained(evidence)) => {
-            Assessment::LeftUnlessExplained(confirmed(Weight::Silent, evidence))
+        (Weight::NotApplicable, Counted::ConfirmsUnexplained(evidence)) => {
+            Assessment::PossibleUnlessExplained(confirmed(Weight::NotApplicable, evidence))
         }
-        (Weight::Silent, _) => Assessment::Silent,
-        (Weight::Left(support, mut evidence), Counted::Supports(counted)) => {
+        (Weight::NotApplicable, _) => Assessment::NotApplicable,
+        (Weight::Possible(support, mut evidence), Counted::Supports(counted)) => {
             evidence.insert(0, counted);
-            Assessment::Left(Explanation { cause, support, surest, evidence })
+            Assessment::Possible(Explanation { cause, support, surest, evidence })
         }
-        (Weight::Left(support, evidence), Counted::Nothing) => {
-            Assessment::Left(Explanation { cause, support, surest, evidence })
+        (Weight::Possible(support, evidence), Counted::Nothing) => {
+            Assessment::Possible(Explanation { cause, support, surest, evidence })
         }
     }
 }
@@ -286,10 +286,10 @@ pub(super) fn infer(case: &Case<'_>) -> Inference {
     let mut counted: Option<Explanation> = None;
     for hypothesis in ALL {
         match outcome(hypothesis, case) {
-            Assessment::Silent => {}
+            Assessment::NotApplicable => {}
             Assessment::RuledOut(one) => ruled_out.push(one),
-            Assessment::Left(one) => left.push(one),
-            Assessment::LeftUnlessExplained(one) => counted = Some(one),
+            Assessment::Possible(one) => left.push(one),
+            Assessment::PossibleUnlessExplained(one) => counted = Some(one),
         }
     }
     // Loss and filters show by silence alone, which the kernel's count explains better.
@@ -412,7 +412,7 @@ mod tests {
     fn two_of_two_may_be_chance_and_three_of_three_is_not() {
         let pairs = [(0, 0), (2, 0), (2, 2), (1, 18), (3, 3), (1, 19), (2, 12), (4_000_000, 4_000_000)];
         assert_eq!(
-            pairs.map(|(affected, others)| is_no_chance(affected, others)),
+            pairs.map(|(affected, others)| is_beyond_chance(affected, others)),
             [false, false, false, false, true, true, true, true]
         );
     }

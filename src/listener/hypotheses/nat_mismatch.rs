@@ -19,6 +19,6 @@ fn weigh(case: &Case<'_>) -> Weight {
     let unanswered = matches!(case.verdict(), Verdict::Unanswered | Verdict::ClientReset);
     match case.attempt.answered_from.filter(|_| unanswered) {
         Some(from) => Weight::proven([Evidence::AnsweredFrom(from)]),
-        None => Weight::Silent,
+        None => Weight::NotApplicable,
     }
 }

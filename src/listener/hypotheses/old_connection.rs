@@ -3,7 +3,7 @@
 use super::{Case, Counted, Hypothesis, Support, Weight};
 use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, Verdict};
 use crate::kernel::Counter;
-use crate::listener::observed::HELD;
+use crate::listener::observed::TIME_WAIT;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::OldConnection,
@@ -18,8 +18,8 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     counted,
 };
 
-/// Attempts that go unanswered together, all with ports that were used before.
-const SEVERAL: u32 = 3;
+/// Fewest attempts that go unanswered together, all with ports that were used before.
+const MIN_OLD_PORTS: u32 = 3;
 
 fn weigh(case: &Case<'_>) -> Weight {
     let stuck = matches!(
@@ -27,7 +27,7 @@ fn weigh(case: &Case<'_>) -> Weight {
         Verdict::Unanswered | Verdict::CompletedLate | Verdict::ClientReset | Verdict::Undetermined
     );
     if !stuck || case.attempt.answered_from.is_some() {
-        return Weight::Silent;
+        return Weight::NotApplicable;
     }
     if case.has(Fact::ServerOutOfWindow) && !case.has(Fact::RstWrongAck) {
         let reset = case.has(Fact::OutOfWindowReset).then_some(Evidence::OlderNumbersReset);
@@ -42,8 +42,8 @@ fn weigh(case: &Case<'_>) -> Weight {
 /// SYNs without an answer whose ports an earlier connection had.
 fn ports_used_again(case: &Case<'_>) -> Weight {
     let late = matches!(case.verdict(), Verdict::Unanswered | Verdict::CompletedLate);
-    let Some(before) = case.attempt.ports_before.filter(|before| late && before.since <= HELD) else {
-        return Weight::Silent;
+    let Some(before) = case.attempt.ports_before.filter(|before| late && before.since <= TIME_WAIT) else {
+        return Weight::NotApplicable;
     };
     if case.has(Fact::FirstSynAnswered) {
         return Weight::Excluded(Evidence::FirstSynMadeRequest);
@@ -55,9 +55,9 @@ fn ports_used_again(case: &Case<'_>) -> Weight {
     let Some(stretch) = case.stretch() else { return Weight::fits(evidence) };
     let others = stretch.attempts > stretch.with_old_ports;
     let answered = case.own.drops.answered_between(stretch.from, stretch.to) > 0;
-    let ports_alone = !others && (answered || stretch.with_old_ports >= SEVERAL);
+    let ports_alone = !others && (answered || stretch.with_old_ports >= MIN_OLD_PORTS);
     let supported = before.clock_ahead && !others || ports_alone;
-    Weight::Left(if supported { Support::Supported } else { Support::Fits }, evidence)
+    Weight::Possible(if supported { Support::Supported } else { Support::Fits }, evidence)
 }
 
 /// Judges by the segments that the namespace's connections rejected for their timestamps.

@@ -16,13 +16,13 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     counted: counted::nothing,
 };
 
-/// Attempts that need a retry without the option.
-const SEVERAL: u32 = 2;
+/// Fewest attempts that need a retry without the option.
+const MIN_RETRIED: u32 = 2;
 
 fn weigh(case: &Case<'_>) -> Weight {
     let late = matches!(case.verdict(), Verdict::CompletedLate);
     if !late || !case.has(Fact::RetryWithoutFeature) {
-        return Weight::Silent;
+        return Weight::NotApplicable;
     }
     let (answered, dropped) = (case.own.feature_answered, case.own.feature_dropped);
     if answered > 0 {
@@ -30,9 +30,9 @@ fn weigh(case: &Case<'_>) -> Weight {
     }
     let mut evidence = EvidenceList::new();
     evidence.push(Evidence::FeatureDropped);
-    if dropped >= SEVERAL {
+    if dropped >= MIN_RETRIED {
         evidence.push(Evidence::FeatureBlockedOften(dropped));
     }
-    let support = if dropped >= SEVERAL { Support::Proven } else { Support::Fits };
-    Weight::Left(support, evidence)
+    let support = if dropped >= MIN_RETRIED { Support::Proven } else { Support::Fits };
+    Weight::Possible(support, evidence)
 }

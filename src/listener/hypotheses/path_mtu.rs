@@ -18,8 +18,8 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     counted: counted::nothing,
 };
 
-/// Other connections whose small data was acknowledged meanwhile.
-const SEVERAL: u32 = 2;
+/// Fewest other connections whose small data was acknowledged meanwhile.
+const MIN_ACKNOWLEDGED: u32 = 2;
 
 /// Retransmissions of the large segment: one is any loss.
 const OFTEN: u16 = 2;
@@ -40,13 +40,13 @@ fn weigh(case: &Case<'_>) -> Weight {
 
 /// Large data that was sent again and again while small data of other connections to the listener was acknowledged.
 fn of_large_data(case: &Case<'_>) -> Weight {
-    let Some((from, to)) = ignored_between(case) else { return Weight::Silent };
+    let Some((from, to)) = ignored_between(case) else { return Weight::NotApplicable };
     match case.own.sizes.told_apart(from, to) {
-        Some(counts) if counts.small_acknowledged >= SEVERAL => Weight::supported([
+        Some(counts) if counts.small_acknowledged >= MIN_ACKNOWLEDGED => Weight::supported([
             Evidence::SmallDataPassed(counts.small_acknowledged),
             Evidence::DataUnanswered(case.attempt.data_retransmissions),
         ]),
-        Some(_) | None => Weight::Silent,
+        Some(_) | None => Weight::NotApplicable,
     }
 }
 
@@ -54,7 +54,7 @@ fn of_large_data(case: &Case<'_>) -> Weight {
 pub(super) fn explains_large_data(case: &Case<'_>) -> Option<Evidence> {
     let (from, to) = ignored_between(case)?;
     let counts = case.own.sizes.told_apart(from, to)?;
-    super::is_no_chance(counts.large_ignored, counts.small_acknowledged)
+    super::is_beyond_chance(counts.large_ignored, counts.small_acknowledged)
         .then_some(Evidence::SmallDataPassed(counts.small_acknowledged))
 }
 

@@ -17,7 +17,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 };
 
 fn weigh(case: &Case<'_>) -> Weight {
-    let Some(flood) = flood(case) else { return Weight::Silent };
+    let Some(flood) = flood(case) else { return Weight::NotApplicable };
     let mut evidence = EvidenceList::new();
     evidence.push(Evidence::FloodRate { per_second: flood.syns, sources: flood.sources() });
     let crafted = case.has(Fact::SynWithoutOptions);
@@ -27,7 +27,7 @@ fn weigh(case: &Case<'_>) -> Weight {
         (true, false) => Support::Supported,
         (false, _) => Support::Fits,
     };
-    Weight::Left(support, evidence)
+    Weight::Possible(support, evidence)
 }
 
 fn flood<'a>(case: &Case<'a>) -> Option<&'a FloodSecond> {

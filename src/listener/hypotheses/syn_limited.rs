@@ -15,13 +15,13 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     counted: counted::nothing,
 };
 
-/// Other listeners of the host that drop SYNs in the same stretch.
-const SEVERAL: u32 = 1;
+/// Fewest other listeners of the host that drop SYNs in the same stretch.
+const MIN_SIBLINGS: u32 = 1;
 
 fn weigh(case: &Case<'_>) -> Weight {
     super::weigh_dropped_syns(case, || {
         let siblings = (case.siblings_dropping)();
-        let several = siblings >= SEVERAL && case.own.prompt > 0;
+        let several = siblings >= MIN_SIBLINGS && case.own.prompt > 0;
         // Otherwise a full connection table drops the same packets of a single listener.
         several.then(|| Weight::supported([Evidence::SiblingsDropToo(siblings)]))
     })

@@ -16,21 +16,21 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     counted: counted::nothing,
 };
 
-/// Listeners that lose SYNs of one client, at different times.
-const SEVERAL: u32 = 2;
+/// Fewest listeners that lose SYNs of one client, at different times.
+const MIN_LISTENERS: u32 = 2;
 
 fn weigh(case: &Case<'_>) -> Weight {
     super::weigh_dropped_syns(case, || {
         if case.is_near_server() {
             // The SYNs arrived: only the host itself can have dropped them.
-            return Some(Weight::Silent);
+            return Some(Weight::NotApplicable);
         }
         let others = case.other_hosts_failed();
         if others > 0 && case.own.answered > 0 {
             return Some(Weight::supported([Evidence::OtherHostsFailed(others)]));
         }
-        let spread =
-            case.paths.lossy_listeners(case.attempt.client.ip()) >= SEVERAL && case.drops_cluster().is_none();
+        let spread = case.paths.lossy_listeners(case.attempt.client.ip()) >= MIN_LISTENERS
+            && case.drops_cluster().is_none();
         spread.then(|| Weight::supported([Evidence::DropsSpread]))
     })
 }

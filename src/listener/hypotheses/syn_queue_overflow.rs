@@ -22,11 +22,11 @@ const OUTSTANDING: u32 = 64;
 fn weigh(case: &Case<'_>) -> Weight {
     let dropped = matches!(case.verdict(), Verdict::Unanswered | Verdict::CompletedLate);
     if !dropped || super::syn_flood::is_part(case) || case.stretch().is_none() || case.has_odd_answer() {
-        return Weight::Silent;
+        return Weight::NotApplicable;
     }
     let outstanding = case.own.floods.half_open_at(case.attempt.start);
     if outstanding < OUTSTANDING {
-        return Weight::Silent;
+        return Weight::NotApplicable;
     }
     if case.others_overflowed() == Some(true) {
         return Weight::Excluded(Evidence::OthersOverflowed);

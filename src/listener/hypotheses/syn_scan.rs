@@ -23,7 +23,7 @@ const MANY_RESETS: u32 = 10;
 
 fn weigh(case: &Case<'_>) -> Weight {
     if case.limits.no_bare_acks {
-        return Weight::Silent;
+        return Weight::NotApplicable;
     }
     let crafted = case.has(Fact::SynWithoutOptions);
     if let Some(ports) = ports_knocked_at(case) {
@@ -32,20 +32,20 @@ fn weigh(case: &Case<'_>) -> Weight {
         return if uses_others(case, ports) { Weight::fits(evidence) } else { Weight::proven(evidence) };
     }
     if case.verdict() != Verdict::ClientReset || case.own.probes.count < MANY_RESETS {
-        return Weight::Silent;
+        return Weight::NotApplicable;
     }
     if let Some((period, clients)) = case.own.probes.steady(case.attempt.client.ip()) {
         return Weight::Excluded(Evidence::SteadyChecks { period, clients });
     }
     if super::client_gave_up::waited(case.attempt).is_some() {
-        return Weight::Silent;
+        return Weight::NotApplicable;
     }
     let mut evidence = EvidenceList::new();
     evidence.push(Evidence::ManyClientResets(case.own.probes.count));
     evidence.extend(crafted.then_some(Evidence::SynWithoutOptions));
     // Unsteady ones may be checks as well, but checks come from an operating system.
     evidence.extend((!crafted).then_some(Evidence::CouldBe(Cause::HealthCheck)));
-    Weight::Left(if crafted { Support::Proven } else { Support::Fits }, evidence)
+    Weight::Possible(if crafted { Support::Proven } else { Support::Fits }, evidence)
 }
 
 /// Number of ports or hosts that the client knocked at in vain, each with one SYN, if they are many.

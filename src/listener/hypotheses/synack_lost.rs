@@ -26,7 +26,7 @@ fn weigh(case: &Case<'_>) -> Weight {
         Verdict::CompletedLate if case.has(Fact::SynRetriedAfterSynAck) => {
             Weight::supported([Evidence::SynRetriedAfterSynAck])
         }
-        _ => Weight::Silent,
+        _ => Weight::NotApplicable,
     }
 }
 

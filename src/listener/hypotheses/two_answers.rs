@@ -21,6 +21,6 @@ fn weigh(case: &Case<'_>) -> Weight {
         Verdict::SynackRetransmitted | Verdict::ResetAfterAck if case.has(Fact::OtherIsn) => {
             Weight::fits([Evidence::OneHostTwoIsns])
         }
-        _ => Weight::Silent,
+        _ => Weight::NotApplicable,
     }
 }

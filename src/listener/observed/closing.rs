@@ -155,8 +155,8 @@ impl Closing {
     /// ages, or several at once that refusals or bare RSTs followed.
     pub(in crate::listener) fn is_closing(&self, burst: &Burst) -> bool {
         /// Fewest connections that count: one or two that were just accepted may be reset together.
-        const SEVERAL: u32 = 3;
-        burst.has_ages() || burst.connections >= SEVERAL && self.has_aftermath(burst)
+        const MIN_CONNECTIONS: u32 = 3;
+        burst.has_ages() || burst.connections >= MIN_CONNECTIONS && self.has_aftermath(burst)
     }
 
     /// True if refusals or bare RSTs follow the burst within [`AFTERMATH`].

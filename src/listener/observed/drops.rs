@@ -29,8 +29,9 @@ pub(in crate::listener) struct Drops {
     answered: PerSecond,
 }
 
-/// A connection in TIME-WAIT, or in a tracker's table, is gone after this.
-pub(in crate::listener) const HELD: Span = Span::from_secs(120);
+/// Time after which an old connection is gone, in TIME-WAIT (60 s on Linux) and in conntrack
+/// (`nf_conntrack_tcp_timeout_time_wait`, 120 s).
+pub(in crate::listener) const TIME_WAIT: Span = Span::from_secs(120);
 
 /// Stretches kept per listener; past that the two that are closest become one.
 const STRETCHES: usize = 64;
@@ -51,7 +52,7 @@ impl Drops {
 
     fn drop_at(&mut self, at: Timestamp, attempt: &Attempt, new_run: bool) {
         let client = attempt.client.ip();
-        let old_ports = attempt.ports_before.is_some_and(|before| before.since <= HELD);
+        let old_ports = attempt.ports_before.is_some_and(|before| before.since <= TIME_WAIT);
         let place = self.stretches.partition_point(|stretch| stretch.to.plus(STRETCH) < at);
         match self.stretches.get_mut(place) {
             Some(stretch) if stretch.from <= at.plus(STRETCH) => {

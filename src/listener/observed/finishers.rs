@@ -22,8 +22,8 @@ pub(in crate::listener) struct Finishers {
 
 const A_MINUTE: Span = Span::from_secs(60);
 
-/// Bound on periods per listener; past that the half that ended first is dropped.
-const MOST: usize = 128;
+/// Most periods kept per listener; past that the half that ended first is dropped.
+const MAX_PERIODS: usize = 128;
 
 impl Finishers {
     pub(super) fn see(&mut self, client: IpAddr, at: Timestamp) {
@@ -32,9 +32,9 @@ impl Finishers {
             period.to = period.to.max(at);
             return;
         }
-        if self.periods.len() >= MOST {
+        if self.periods.len() >= MAX_PERIODS {
             let mut ends: Vec<Timestamp> = self.periods.iter().map(|period| period.to).collect();
-            let (_, &mut median, _) = ends.select_nth_unstable(MOST / 2);
+            let (_, &mut median, _) = ends.select_nth_unstable(MAX_PERIODS / 2);
             self.periods.retain(|period| period.to > median);
             self.tags = self.periods.iter().map(|period| tag(period.client)).collect();
         }

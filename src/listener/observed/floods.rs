@@ -23,9 +23,9 @@ impl FloodSecond {
         self.sources.count_ones()
     }
 
-    /// True if the sources are too many for one program ([`SOURCES`]).
+    /// True if the sources are too many for one program ([`MIN_ADDRESSES`]).
     pub(in crate::listener) const fn is_of_many(&self) -> bool {
-        self.sources() >= SOURCES
+        self.sources() >= MIN_ADDRESSES
     }
 }
 
@@ -41,14 +41,14 @@ pub(in crate::listener) struct Floods {
 #[derive(Debug, Clone, PartialEq, Default)]
 struct FloodSeconds(Vec<FloodSecond>);
 
-/// Seconds kept per listener; past that the calmest is dropped.
-const SECONDS: usize = 128;
+/// Most seconds kept per listener; past that the calmest is dropped.
+const MAX_SECONDS: usize = 128;
 
-/// A flood has at least so many SYNs in a second: a real burst of clients repeats its SYNs.
-const FLOOD: u32 = 100;
+/// Fewest SYNs of a flood in one second: a real burst of clients repeats its SYNs.
+const MIN_SYNS: u32 = 100;
 
-/// A flood of spoofed addresses has at least so many of them; one program may begin as many handshakes from its own.
-const SOURCES: u32 = 20;
+/// Fewest addresses of a spoofed flood: one program may begin as many handshakes from its own address.
+const MIN_ADDRESSES: u32 = 20;
 
 impl Floods {
     pub(super) fn see(&mut self, attempt: &Attempt) {
@@ -98,7 +98,7 @@ impl FloodSeconds {
                     place,
                     FloodSecond { second, syns: 1, without_options: crafted, half_open, sources },
                 );
-                if self.0.len() > SECONDS {
+                if self.0.len() > MAX_SECONDS {
                     let calmest = self.0.iter().enumerate().min_by_key(|(_, known)| known.syns);
                     if let Some((place, _)) = calmest {
                         self.0.remove(place);
@@ -113,7 +113,7 @@ impl FloodSeconds {
         let first = self.0.partition_point(|known| known.second < second - 1);
         let near = self.0.iter().skip(first).take_while(|known| known.second <= second + 1);
         let busiest = near.max_by_key(|known| known.syns)?;
-        (busiest.syns >= FLOOD).then_some(busiest)
+        (busiest.syns >= MIN_SYNS).then_some(busiest)
     }
 
     fn half_open_at(&self, start: Timestamp) -> u32 {

@@ -46,8 +46,8 @@ struct Mark {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(in crate::listener) struct Marks(Vec<Mark>);
 
-/// Marks kept per listener; a further one stretches the nearest.
-const MOST: usize = 96;
+/// Most marks kept per listener; a further one stretches the nearest.
+const MAX_MARKS: usize = 96;
 
 /// A stretch goes on over gaps as long as this: a dropped client retries after 1 s (DOMAIN §4).
 pub(in crate::listener) const STRETCH: Span = Span::from_millis(1_500);
@@ -67,10 +67,10 @@ impl Marks {
         let mark = Mark { kind, from, to: to.max(from), attempts: 1, sole: Some(attempt.ordinal) };
         let alike = |other: &Mark| other.kind == kind && touches(other, mark.from, mark.to, STRETCH);
         let place = self.0.iter().rposition(alike).or_else(|| {
-            let full = self.0.len() >= MOST;
+            let full = self.0.len() >= MAX_MARKS;
             self.0.iter().rposition(|other| full && other.kind == kind)
         });
-        let full = self.0.len() >= MOST;
+        let full = self.0.len() >= MAX_MARKS;
         match place.and_then(|place| self.0.get_mut(place)) {
             Some(other) => {
                 let same = other.sole == mark.sole;

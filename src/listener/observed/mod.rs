@@ -15,7 +15,7 @@ mod silence;
 mod sizes;
 
 pub(super) use closing::Closing;
-pub(super) use drops::{DropStretch, Drops, HELD, dropped_between, dropped_syns};
+pub(super) use drops::{DropStretch, Drops, TIME_WAIT, dropped_between, dropped_syns};
 pub(super) use finishers::Finishers;
 pub(super) use floods::{FloodSecond, Floods, is_abandoned};
 pub(super) use marks::Marks;

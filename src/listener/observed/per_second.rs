@@ -6,8 +6,8 @@ use crate::packet::Timestamp;
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(in crate::listener) struct PerSecond(Vec<(i64, u32)>);
 
-/// Seconds kept; past that each two neighbours become one.
-const SECONDS: usize = 512;
+/// Most seconds kept; past that each two neighbours become one.
+const MAX_SECONDS: usize = 512;
 
 impl PerSecond {
     /// Counts an event; in any order.
@@ -17,7 +17,7 @@ impl PerSecond {
             Ok(place) => self.0[place].1 += 1,
             Err(place) => self.0.insert(place, (second, 1)),
         }
-        if self.0.len() > SECONDS {
+        if self.0.len() > MAX_SECONDS {
             let merged = self.0.chunks(2).filter_map(|pair| {
                 let sum = pair.iter().map(|&(_, events)| events).sum();
                 pair.last().map(|&(second, _)| (second, sum))
@@ -49,7 +49,7 @@ mod tests {
         [5, 1, 3, 3].into_iter().for_each(|second| events.add(at(second)));
         assert_eq!((events.between(at(1), at(3)), events.between(at(4), at(9))), (3, 1));
         (0..5_000).for_each(|second| events.add(at(second)));
-        assert!(events.0.len() <= SECONDS);
+        assert!(events.0.len() <= MAX_SECONDS);
         assert_eq!(events.between(at(-1), at(5_000)), 5_004);
     }
 }

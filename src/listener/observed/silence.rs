@@ -25,7 +25,7 @@ pub(in crate::listener) struct Silence {
     repeated_often: RecentTimes,
 }
 
-/// Times in any order, the latest [`RecentTimes::MOST`] to come.
+/// Times in any order, the latest [`RecentTimes::MAX_TIMES`] to come.
 #[derive(Debug, Clone, PartialEq, Default)]
 struct RecentTimes {
     latest: VecDeque<Timestamp>,
@@ -154,14 +154,14 @@ pub(in crate::listener) struct Between {
 }
 
 impl RecentTimes {
-    const MOST: usize = 256;
+    const MAX_TIMES: usize = 256;
 
     fn add(&mut self, at: Timestamp) {
         self.count += 1;
         let (from, to) = self.span.unwrap_or((at, at));
         self.span = Some((from.min(at), to.max(at)));
         self.latest.push_back(at);
-        if self.latest.len() > Self::MOST {
+        if self.latest.len() > Self::MAX_TIMES {
             self.latest.pop_front();
         }
     }

@@ -291,9 +291,9 @@ fn dropped_syns(attempt: &Attempt, mut take: impl FnMut(Timestamp)) {
         },
         _ => return,
     };
-    /// The delay ends with the SYN that was answered; retries are far further apart.
-    const SLACK: Span = Span::from_millis(5);
-    let dropped = |&at: &Span| answered.is_none_or(|answered| at < answered.minus(SLACK));
+    /// Slack at the end of the delay, which is the SYN that was answered: retries are far further apart.
+    const RETRY_SLACK: Span = Span::from_millis(5);
+    let dropped = |&at: &Span| answered.is_none_or(|answered| at < answered.minus(RETRY_SLACK));
     let syns = [Span::ZERO].into_iter().chain(attempt.syn_retry_at.iter().copied());
     syns.filter(dropped).for_each(|after| take(attempt.start.plus(after)));
 }

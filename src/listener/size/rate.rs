@@ -14,12 +14,12 @@ use crate::packet::{Span, Timestamp};
 const USUAL_GAPS: i64 = 8;
 /// Bounds of that: a burst's drops are milliseconds apart, its clients' retries a second.
 const LONGEST_GAP: (Span, Span) = (Span::from_millis(100), Span::from_millis(1_500));
-/// Stretches shorter than this share of the longest say little, and much about their ends.
-const SHORT: i64 = 5;
-/// Accepts that make a rate; in [`LONG`], fewer do.
-const FEW: u64 = 3;
-/// Time in which the lack of accepts is one of the application, and not of the time.
-const LONG: Span = Span::from_secs(1);
+/// The divisor of the longest stretch below which a stretch is left out: its ends would weigh too much.
+const MIN_LENGTH_SHARE: i64 = 5;
+/// Fewest accepts that make a rate, unless the queue was full for [`MIN_FULL_TIME`].
+const MIN_ACCEPTS: u64 = 3;
+/// Time with a full queue after which few accepts show a slow application, and not a short capture.
+const MIN_FULL_TIME: Span = Span::from_secs(1);
 /// Accepts missing from the schedule of an even pace before the pace is called uneven. Two is what an even one shows.
 const UNEVEN: f64 = 5.0;
 /// Admissions that each half of the stretches needs before their rates are compared.
@@ -167,7 +167,9 @@ fn rate_within(load: &Load, stretches: &[FullStretch]) -> Option<AcceptRate> {
     let used: Vec<FullStretch> = stretches
         .iter()
         .copied()
-        .filter(|stretch| stretch.length() > Span::ZERO && stretch.length().scaled(SHORT, 1) >= longest)
+        .filter(|stretch| {
+            stretch.length() > Span::ZERO && stretch.length().scaled(MIN_LENGTH_SHARE, 1) >= longest
+        })
         .collect();
     let over = used.iter().fold(Span::ZERO, |sum, stretch| sum.plus(stretch.length()));
     let accepted: usize = used.iter().map(|stretch| stretch.admissions).sum();
@@ -196,7 +198,7 @@ fn until(load: &Load, stretch: &FullStretch, end: Timestamp) -> Option<FullStret
 
 /// The rate of so many accepts in this time, which is in so many parts; `None` of too few.
 fn rate(accepted: u64, over: Span, parts: usize, pace: Pace) -> Option<AcceptRate> {
-    if accepted == 0 || over <= Span::ZERO || accepted < FEW && over < LONG {
+    if accepted == 0 || over <= Span::ZERO || accepted < MIN_ACCEPTS && over < MIN_FULL_TIME {
         return None;
     }
     let seconds = over.as_secs_f64();

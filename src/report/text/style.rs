@@ -87,7 +87,7 @@ impl TextStyle<'_> {
 /// Emphasis of a problem with this cause.
 pub(in crate::report) fn emphasis_of(cause: Option<Cause>) -> Emphasis {
     match cause {
-        Some(cause) if cause.is_meant() => Emphasis::Note,
+        Some(cause) if cause.is_intended() => Emphasis::Note,
         Some(Cause::SynScan) | None => Emphasis::Warning,
         Some(_) => Emphasis::Alarm,
     }

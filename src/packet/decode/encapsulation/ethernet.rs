@@ -37,8 +37,8 @@ pub(super) fn plausible(bytes: &mut Bytes<'_>) -> Result<Layer, Skip> {
 
 /// Most VLAN tags that [`carries_ip`] looks behind.
 const MAX_TAGS: usize = 2;
-/// Bytes after which [`carries_ip`] has found IP or does not: the header with tags, and one byte of IP.
-pub(super) const ENOUGH: usize = 14 + 4 * MAX_TAGS + 1;
+/// Most bytes that [`carries_ip`] reads: the header with tags, and one byte of IP.
+pub(super) const MAX_BYTES_TO_IP: usize = 14 + 4 * MAX_TAGS + 1;
 
 /// True if `bytes` begin with an Ethernet header, VLAN tags or none, and a plausible IP header.
 ///

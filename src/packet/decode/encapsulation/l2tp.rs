@@ -81,7 +81,11 @@ fn pseudowire(bytes: &mut Bytes<'_>) -> Result<Layer, Skip> {
             }
         }
     }
-    if bytes.is_cut_within(LONGEST + ethernet::ENOUGH) { Err(Skip::Truncated) } else { Ok(Layer::Unknown) }
+    if bytes.is_cut_within(LONGEST + ethernet::MAX_BYTES_TO_IP) {
+        Err(Skip::Truncated)
+    } else {
+        Ok(Layer::Unknown)
+    }
 }
 
 /// A kind of payload of pseudowires.

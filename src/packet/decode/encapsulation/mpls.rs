@@ -34,7 +34,7 @@ fn pseudowire(bytes: &mut Bytes<'_>) -> Result<Layer, Skip> {
             return ethernet::decode(bytes);
         }
     }
-    if bytes.is_cut_within(CONTROL_WORD + ethernet::ENOUGH) {
+    if bytes.is_cut_within(CONTROL_WORD + ethernet::MAX_BYTES_TO_IP) {
         Err(Skip::Truncated)
     } else {
         Ok(Layer::Unknown)
