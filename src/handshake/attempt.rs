@@ -84,6 +84,8 @@ pub struct Attempt {
     pub silence: Option<Span>,
     /// The connection that had the same ports at this server before, if the capture shows one.
     pub ports_before: Option<PortsBefore>,
+    /// True if the SYN's timestamp is older than that of an earlier connection from the same address, lately.
+    pub has_older_stamp: bool,
     /// The address from which it was answered, if that is not the server's.
     pub answered_from: Option<Endpoint>,
     /// The inference: what the attempt means, and how sure that is.

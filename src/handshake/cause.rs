@@ -284,6 +284,13 @@ pub enum Evidence {
     PortsUsedBefore(Span),
     /// The SYN's timestamp is older than those of that connection: a server that still has it rejects the SYN (PAWS).
     OlderTimestamp,
+    /// Of one client address, SYNs with timestamps older than an earlier connection's went unanswered, and no others.
+    OlderStampsDropped {
+        /// SYNs with older timestamps, none of which was answered.
+        dropped: u32,
+        /// The others, all of which were answered.
+        answered: u32,
+    },
     /// The answer came from this other address.
     AnsweredFrom(Endpoint),
     /// Two SYN-ACKs with different numbers answered one SYN, as no single host would.
@@ -368,6 +375,8 @@ pub enum Evidence {
     KernelSynQueueFull,
     /// The kernel dropped no SYN for a full SYN queue at that time.
     KernelSynQueueHadRoom,
+    /// The kernel's SYN queue was full at that time, and it answered SYNs by cookies.
+    KernelSentCookies,
     /// The kernel rejected segments for an old timestamp at that time.
     KernelRejectedOld,
     /// The kernel dropped segments of this attempt, by its own event of each, so many for this reason.

@@ -91,6 +91,7 @@ pub(super) fn decide(
         reset: cold.and_then(|cold| cold.rst_at),
         silence: silence(pending, ending),
         ports_before: None,
+        has_older_stamp: false,
         answered_from: None,
         inference: Inference::default(),
     }

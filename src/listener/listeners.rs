@@ -171,7 +171,7 @@ impl Listeners {
             }
             return;
         }
-        attempt.ports_before = self.paths.see(attempt);
+        self.paths.see(attempt);
         if is_beside_overflow(attempt, place.and_then(|place| Some(self.records.get_index(place)?.1))) {
             attempt.unproven = Some(Unproven::ListenerOverflows);
         }

@@ -27,6 +27,7 @@ mod schedule;
 mod sightings;
 pub mod size;
 mod sole_client;
+mod stamps;
 mod tally;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Facts about clients and hosts that go beyond one listener, bounded in number.
 //!
 //! Owns when segments of a client reached a host, at how many listeners a client failed, which hosts failed it at the same
-//! time, and which ports were used before. Does not own what that means (`hypotheses`).
+//! time, which ports were used before, and the TSvals of an address. Does not own what that means (`hypotheses`).
 
 use std::hash::{BuildHasher, Hash};
 use std::net::IpAddr;
@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use indexmap::IndexMap;
 
 use super::observed::dropped_between;
+use super::stamps::AddressStamps;
 use crate::handshake::{Attempt, Fact, PortsBefore, Verdict};
 use crate::packet::{Seeded, Span, Timestamp};
 
@@ -26,6 +27,7 @@ const RING_SECONDS: i64 = 256;
 pub(super) struct Paths {
     paths: IndexMap<(IpAddr, IpAddr), ReachedSeconds, Seeded>,
     clients: IndexMap<IpAddr, ClientFailures, Seeded>,
+    stamps: IndexMap<(IpAddr, IpAddr), AddressStamps, Seeded>,
     /// Connections by hash of client endpoint and server.
     ports: Vec<PortUse>,
     /// Without a seed: what is found does not depend on the run.
@@ -81,8 +83,15 @@ struct PortUse {
 }
 
 impl Paths {
-    /// Takes a settled attempt; gives the connection that had its ports before.
-    pub(super) fn see(&mut self, attempt: &Attempt) -> Option<PortsBefore> {
+    /// Takes a settled attempt, and adds to it the connection that had its ports before, and whether its timestamp is older
+    /// than that of an earlier connection from its address.
+    pub(super) fn see(&mut self, attempt: &mut Attempt) {
+        self.see_way(attempt);
+        attempt.ports_before = self.reuse(attempt);
+        attempt.has_older_stamp = self.see_stamps(attempt);
+    }
+
+    fn see_way(&mut self, attempt: &Attempt) {
         let (client, host) = (attempt.client.ip(), attempt.server.ip());
         let facts = attempt.facts;
         // A SYN that was answered shows that the path works only if what follows it arrived, too: stateful firewalls pass SYNs alone.
@@ -110,7 +119,21 @@ impl Paths {
         if let Some(since) = failed_since(attempt) {
             entry(&mut self.clients, client).fail(host, since);
         }
-        self.reuse(attempt)
+    }
+
+    /// Compares the timestamp of an attempt that was answered at once, or not at all, with those of its address.
+    fn see_stamps(&mut self, attempt: &Attempt) -> bool {
+        let is_dropped = dropped_between(attempt).is_some();
+        let Some(clock) = attempt.client_clock.filter(|_| is_dropped || attempt.acked.is_some()) else {
+            return false;
+        };
+        let stamps = entry(&mut self.stamps, (attempt.client.ip(), attempt.server.ip()));
+        stamps.see(attempt, clock.syn, clock.latest, is_dropped)
+    }
+
+    /// TSvals of the client's address at the host.
+    pub(super) fn stamps(&self, client: IpAddr, host: IpAddr) -> Option<&AddressStamps> {
+        self.stamps.get(&(client, host))
     }
 
     fn reuse(&mut self, attempt: &Attempt) -> Option<PortsBefore> {

@@ -72,6 +72,7 @@ fn attempt(index: u32, client: &str, server: &str) -> Attempt {
         reset: None,
         silence: None,
         ports_before: None,
+        has_older_stamp: false,
         answered_from: None,
         inference: Inference::default(),
     }

@@ -225,6 +225,11 @@ fn syn_dropped(case: &Case<'_>) -> Weight {
     if let Some(evidence) = case.way_failed().filter(|_| others != Some(Evidence::OthersOverflowed)) {
         return Weight::Excluded(evidence);
     }
+    if let Some(evidence) =
+        super::old_connection::explains_by_stamps(case).filter(|_| others != Some(Evidence::OthersOverflowed))
+    {
+        return Weight::Excluded(evidence);
+    }
     let evidence: EvidenceList = others.into_iter().chain(cluster).collect();
     Weight::supported(evidence)
 }

@@ -222,6 +222,9 @@ fn weigh_dropped_syns(case: &Case<'_>, decided: impl FnOnce() -> Option<Weight>)
     if case.others_overflowed() == Some(true) {
         return Weight::Excluded(Evidence::OthersOverflowed);
     }
+    if let Some(evidence) = old_connection::explains_by_stamps(case) {
+        return Weight::Excluded(evidence);
+    }
     decided().unwrap_or_else(|| {
         let dropping = case.drops_cluster().is_some() || case.others_overflowed().is_some();
         if dropping { Weight::fits([]) } else { Weight::NotApplicable }

@@ -8,7 +8,8 @@ use crate::listener::observed::TIME_WAIT;
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::OldConnection,
     shown_by: "the server answers with other numbers, the client resets that and repeats its SYN; or only attempts that use \
-               ports again go unanswered, or one whose timestamp is older than the earlier connection's (PAWS)",
+               ports again go unanswered, or one whose timestamp is older than the earlier connection's (PAWS), or of one \
+               address only those whose timestamps are older than another connection's (tcp_tw_recycle, NAT)",
     looks_like: "a full queue, a lost SYN, for which ports are used again by chance",
     excluded_by: "an answer whose numbers fit",
     surest: Confidence::Likely,
@@ -36,7 +37,35 @@ fn weigh(case: &Case<'_>) -> Weight {
     if case.has(Fact::OutOfWindowReset) {
         return Weight::proven([Evidence::OlderNumbersReset]);
     }
-    ports_used_again(case)
+    match ports_used_again(case) {
+        Weight::Silent => older_stamps(case),
+        weight => weight,
+    }
+}
+
+/// SYNs that a server drops because the latest connection of their address had newer timestamps (`tcp_tw_recycle`).
+fn older_stamps(case: &Case<'_>) -> Weight {
+    match stamps_dropped(case) {
+        Some((evidence, true)) => Weight::supported([evidence]),
+        Some((evidence, false)) => Weight::fits([evidence]),
+        None => Weight::Silent,
+    }
+}
+
+/// Evidence that a full queue, or loss, does not look at timestamps: of the client's address only SYNs with older ones went
+/// unanswered, and so many that this is no chance.
+pub(super) fn explains_by_stamps(case: &Case<'_>) -> Option<Evidence> {
+    stamps_dropped(case).filter(|&(_, sure)| sure).map(|(evidence, _)| evidence)
+}
+
+/// The evidence of timestamps, and whether it is no chance.
+fn stamps_dropped(case: &Case<'_>) -> Option<(Evidence, bool)> {
+    let (client, host) = (case.attempt.client.ip(), case.attempt.server.ip());
+    let stamps = case.paths.stamps(client, host).filter(|_| case.attempt.has_older_stamp)?;
+    let (dropped, answered) = (stamps.older_dropped, stamps.newer_answered);
+    let by_stamps_alone = stamps.exceptions == 0 && dropped >= SEVERAL;
+    let sure = super::is_no_chance(dropped, answered);
+    by_stamps_alone.then_some((Evidence::OlderStampsDropped { dropped, answered }, sure))
 }
 
 /// SYNs without an answer whose ports an earlier connection had.

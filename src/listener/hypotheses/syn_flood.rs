@@ -1,7 +1,8 @@
 //! Many handshakes are begun and never finished (DOMAIN §5).
 
-use super::{Case, Hypothesis, Support, Weight, counted};
+use super::{Case, Counted, Hypothesis, Support, Weight};
 use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact};
+use crate::kernel::Counter;
 use crate::listener::observed::{FloodSecond, is_abandoned};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
@@ -13,7 +14,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     confirmed_by: "",
     example: "flood-beside-overflow.pcap",
     weigh,
-    counted: counted::nothing,
+    counted,
 };
 
 fn weigh(case: &Case<'_>) -> Weight {
@@ -28,6 +29,18 @@ fn weigh(case: &Case<'_>) -> Weight {
         (false, _) => Support::Fits,
     };
     Weight::Possible(support, evidence)
+}
+
+/// A flood fills the SYN queue, and so does a burst of real clients: that supports it only.
+fn counted(case: &Case<'_>) -> Counted {
+    let full = |counter| case.watched().and_then(|events| events.counter(counter)).is_some_and(|n| n > 0);
+    if full(Counter::TcpReqQFullDoCookies) {
+        Counted::Supports(Evidence::KernelSentCookies)
+    } else if full(Counter::TcpReqQFullDrop) {
+        Counted::Supports(Evidence::KernelSynQueueFull)
+    } else {
+        Counted::Nothing
+    }
 }
 
 fn flood<'a>(case: &Case<'a>) -> Option<&'a FloodSecond> {

@@ -8,7 +8,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::SynQueueOverflow,
     shown_by: "SYNs go unanswered while many handshakes with the listener are outstanding",
     looks_like: "a limit on SYNs, a full accept queue",
-    excluded_by: "an accept queue that is seen to be full at that time",
+    excluded_by: "an accept queue that is seen to be full at that time; TCPReqQFullDoCookies: a full SYN queue is answered by cookies",
     surest: Confidence::Possible,
     confirmed_by: "TCPReqQFullDrop while ListenOverflows stands still",
     example: "syn-queue-overflow.pcap",
@@ -37,6 +37,11 @@ fn weigh(case: &Case<'_>) -> Weight {
 /// Judges by the SYNs that the kernel dropped for a full SYN queue.
 fn counted(case: &Case<'_>) -> Counted {
     let Some(events) = case.watched().filter(|_| case.has_dropped_syn()) else { return Counted::Nothing };
+    if let (Some(0), Some(1..)) =
+        (events.counter(Counter::TcpReqQFullDrop), events.counter(Counter::TcpReqQFullDoCookies))
+    {
+        return Counted::Excludes(Evidence::KernelSentCookies);
+    }
     let (Some(full), Some(overflows)) =
         (events.counter(Counter::TcpReqQFullDrop), events.counter(Counter::ListenOverflows))
     else {

@@ -97,7 +97,7 @@ pub(in crate::report) fn advice(
             );
         }
         Advice::CheckTimeWait => {
-            "ss -tan state time-wait; nstat -az TcpExtPAWSActive TcpExtTCPTimeWaitOverflow   (on the server)"
+            "ss -tan state time-wait; nstat -az TcpExtPAWSPassive TcpExtPAWSActive; sysctl net.ipv4.tcp_tw_recycle   (on the server; the sysctl is Linux before 4.12)"
         }
         Advice::CheckNat => {
             "conntrack -L, nft list ruleset   (where addresses are translated: does the answer pass the same host?)"

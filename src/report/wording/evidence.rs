@@ -81,6 +81,12 @@ pub(in crate::report) fn evidence(evidence: Evidence) -> Cow<'static, str> {
             count(n.into(), "connection")
         ),
         Evidence::PortsUsedBefore(before) => format!("the client had used the same ports {before} before"),
+        Evidence::OlderStampsDropped { dropped, answered } => format!(
+            "of this client address {} whose timestamp is older than an earlier connection's went unanswered, and {} answered: \
+             as with tcp_tw_recycle (before Linux 4.12) and clients behind a NAT",
+            count(dropped.into(), "attempt"),
+            verb_count(answered, "other was", "others were"),
+        ),
         Evidence::OtherHostsFailed(n) => format!(
             "{} failed this client in the same second: it is the way that they share",
             count(n.into(), "other host")
@@ -254,6 +260,9 @@ fn plain(evidence: Evidence) -> &'static str {
         Evidence::KernelDeferredNone => "the kernel held no bare ACK of this listener back at that time",
         Evidence::KernelSynQueueFull => "the kernel dropped SYNs for a full SYN queue at that time",
         Evidence::KernelSynQueueHadRoom => "the kernel dropped no SYN for a full SYN queue at that time",
+        Evidence::KernelSentCookies => {
+            "the kernel's SYN queue was full at that time, and it answered SYNs by cookies (TCPReqQFullDoCookies)"
+        }
         Evidence::KernelRejectedOld => "the kernel rejected segments for an old timestamp at that time",
         Evidence::KernelDidNotOverflow => "the kernel counted no overflow of this accept queue at that time",
         // Evidence with figures is worded in `evidence`.
@@ -268,6 +277,7 @@ fn plain(evidence: Evidence) -> &'static str {
         | Evidence::SynsAnsweredBetween(_)
         | Evidence::ClosingBurst(_)
         | Evidence::PortsUsedBefore(_)
+        | Evidence::OlderStampsDropped { .. }
         | Evidence::AnsweredFrom(_)
         | Evidence::OtherHostsFailed(_)
         | Evidence::SmallDataPassed(_)

@@ -1,0 +1,71 @@
+//! TSvals of the connections from one address to one host, over time: clients behind a NAT have clocks of their own.
+//!
+//! Before Linux 4.12 a server with `tcp_tw_recycle` dropped a SYN whose TSval was older than the latest of the same address
+//! within a minute (`tcp_peer_is_proven`), though another client behind the address had sent that.
+
+use crate::handshake::Attempt;
+use crate::packet::Timestamp;
+
+/// Age from which on a server has forgotten a TSval (`TCP_PAWS_MSL`).
+const MINUTE: i64 = 60;
+/// Ticks by which a TSval may be behind: reordering (`TCP_PAWS_WINDOW`).
+const WINDOW: i32 = 1;
+/// Seconds between two samples at least.
+const APART: i64 = 8;
+/// Samples kept: those of more than two minutes, after which an attempt without an answer is settled.
+const SAMPLES: usize = 20;
+
+/// The latest TSvals of one address' connections to one host, and what became of SYNs with older ones.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct AddressStamps {
+    /// The second and the TSval of connections that the host took, each newer than the one before; a ring.
+    samples: [Option<(i64, u32)>; SAMPLES],
+    next: usize,
+    /// Attempts with an older TSval that were not answered.
+    pub(super) older_dropped: u32,
+    /// Attempts without one that were answered.
+    pub(super) newer_answered: u32,
+    /// Attempts for which the rule does not hold.
+    pub(super) exceptions: u32,
+}
+
+impl AddressStamps {
+    /// Takes a settled attempt with timestamps; gives whether its SYN's is older than an earlier connection's.
+    pub(super) fn see(&mut self, attempt: &Attempt, syn: u32, latest: u32, is_dropped: bool) -> bool {
+        let before = self.before(attempt.start);
+        let is_older = before.is_some_and(|before| is_newer(before, syn));
+        match (is_older, is_dropped) {
+            (true, true) => self.older_dropped += 1,
+            (false, false) => self.newer_answered += 1,
+            (true, false) | (false, true) => self.exceptions += 1,
+        }
+        if attempt.acked.is_some() {
+            self.add(attempt.end.second(), latest);
+        }
+        is_older
+    }
+
+    /// The latest TSval that the host remembered at this time.
+    fn before(&self, at: Timestamp) -> Option<u32> {
+        let remembered = |&&(second, _): &&(i64, u32)| second < at.second() && at.second() - second <= MINUTE;
+        let latest = self.samples.iter().flatten().filter(remembered).max_by_key(|(second, _)| *second);
+        latest.map(|&(_, tsval)| tsval)
+    }
+
+    fn add(&mut self, second: i64, tsval: u32) {
+        let last = self.samples[(self.next + SAMPLES - 1) % SAMPLES];
+        if let Some((before, known)) = last
+            && second - before < MINUTE
+            && (second - before < APART || is_newer(known, tsval))
+        {
+            return;
+        }
+        self.samples[self.next] = Some((second, tsval));
+        self.next = (self.next + 1) % SAMPLES;
+    }
+}
+
+/// True if `one` is newer than `other`, by more than a tick.
+fn is_newer(one: u32, other: u32) -> bool {
+    one.wrapping_sub(other).cast_signed() > WINDOW
+}
