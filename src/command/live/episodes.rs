@@ -3,7 +3,7 @@
 //! Owns which problems are one episode while it lasts, in bounded memory. The episodes of the final report are the
 //! listeners' own (`listener`): those know every cause that later attempts show.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -90,6 +90,8 @@ impl Problem {
 struct OpenEpisode {
     kind: Kind,
     server: Endpoint,
+    /// The only client that has had this trouble; `None` where there are several, or the kernel alone counted it.
+    client: Option<IpAddr>,
     episode: Episode,
     begun: Instant,
     /// Time of the latest problem.
@@ -160,7 +162,8 @@ impl LiveEpisodes {
         if !overflow.dropped && !self.by_kind.contains_key(&kind) {
             return;
         }
-        if let Some(open) = self.open(kind, server, overflow.from, kernel, now) {
+        if let Some(open) = self.open(kind, (server, None), overflow.from, kernel, now) {
+            open.client = None;
             open.extend(overflow.from, overflow.until, Some(Confidence::Confirmed), now);
         }
     }
@@ -175,7 +178,9 @@ impl LiveEpisodes {
         }
         let kind = (problem.place(kernel), problem.cause);
         let may_remember = self.counted.len() < MAX_COUNTED;
-        let Some(open) = self.open(kind, problem.server, problem.start, kernel, now) else { return };
+        let parties = (problem.server, Some(problem.client.ip()));
+        let Some(open) = self.open(kind, parties, problem.start, kernel, now) else { return };
+        open.client = open.client.filter(|&client| client == problem.client.ip());
         if problem.settled && open.unremembered > 0 {
             // Already counted, before the attempt was settled.
             open.unremembered -= 1;
@@ -214,7 +219,7 @@ impl LiveEpisodes {
     fn open(
         &mut self,
         kind: Kind,
-        server: Endpoint,
+        (server, client): (Endpoint, Option<IpAddr>),
         from: Timestamp,
         kernel: &KernelPoller,
         now: Instant,
@@ -247,6 +252,7 @@ impl LiveEpisodes {
         let open = OpenEpisode {
             kind,
             server,
+            client,
             episode,
             begun: now,
             seen: now,
@@ -258,7 +264,33 @@ impl LiveEpisodes {
         let id = self.next;
         self.next += 1;
         self.by_kind.insert(kind, id);
-        Some(self.open.entry(id).or_insert(open))
+        self.open.insert(id, open);
+        if let Place::Scanner(scanner) = place {
+            self.fold_into_scan(id, scanner);
+        }
+        self.open.get_mut(&id)
+    }
+
+    /// Makes the trouble that this client alone had at single servers part of its scan: it was not known for one when it
+    /// knocked there.
+    fn fold_into_scan(&mut self, scan: u64, scanner: IpAddr) {
+        let is_its = |open: &OpenEpisode| {
+            let single = !matches!(open.kind.0, Place::Scanner(_));
+            let knocked = matches!(open.kind.1, None | Some(Cause::PortClosed | Cause::Filtered));
+            single && knocked && open.client == Some(scanner)
+        };
+        let folded: Vec<OpenEpisode> =
+            self.open.extract_if(|_, open| is_its(open)).map(|(_, open)| open).collect();
+        let Some(whole) = self.open.get_mut(&scan) else { return };
+        let mut ids: HashSet<u64> = HashSet::new();
+        for open in folded {
+            ids.extend(self.by_kind.remove(&open.kind));
+            whole.episode.from = whole.episode.from.min(open.episode.from);
+            whole.episode.verdicts.merge(&open.episode.verdicts);
+            whole.unremembered += open.unremembered;
+        }
+        let moved = self.counted.values_mut().filter(|(id, _)| ids.contains(id));
+        moved.for_each(|(id, _)| *id = scan);
     }
 
     /// Reports that are due, in order of the episodes' beginnings. Those that ended are forgotten.
@@ -377,5 +409,30 @@ mod tests {
         };
         let reports = tick(&mut episodes, (1..2_000).map(scan).collect());
         assert_eq!(reports, [(EpisodeState::Begun, Some(Cause::SynScan), 1_999)]);
+    }
+
+    #[test]
+    fn the_first_ports_of_a_slow_scan_become_part_of_it() {
+        let mut episodes = LiveEpisodes::default();
+        let knock = |port: u16, client: u8, cause| Problem {
+            server: Endpoint::v4([10, 0, 0, 1], port),
+            client: Endpoint::v4([10, 0, 1, client], 4000 + port),
+            ..unanswered(u64::from(client) << 16 | u64::from(port), cause, true)
+        };
+        let closed = Some(Cause::PortClosed);
+        let first = tick(
+            &mut episodes,
+            vec![knock(1, 1, None), knock(2, 1, closed), knock(3, 1, closed), knock(3, 2, closed)],
+        );
+        assert_eq!(first.len(), 3, "{first:?}");
+        let scan = Some(Cause::SynScan);
+        let known = tick(&mut episodes, (4..50).map(|port| knock(port, 1, scan)).collect());
+        assert_eq!(
+            known,
+            [(EpisodeState::Begun, scan, 48)],
+            "but not the port at which another client knocks"
+        );
+        assert_eq!(episodes.open.len(), 2);
+        assert_eq!(episodes.by_kind.len(), 2);
     }
 }
