@@ -202,6 +202,8 @@ fn of_cause(cause: Cause, record: &Record, tally: &CauseTally) -> Vec<Advice> {
         Cause::FirewallReset if is_near_server(record) => vec![Advice::CheckRejectRules],
         Cause::FirewallReset => vec![Advice::CaptureOnServer, Advice::CheckRejectRules],
         Cause::TwoAnswers => vec![Advice::CheckBalancer],
+        // Two points have seen where it was lost already.
+        Cause::AckLost if tally.has(EvidenceCode::AckAtOnePoint) => vec![Advice::CheckRuleCounters],
         Cause::SynLost | Cause::SynackLost | Cause::AckLost => vec![Advice::CaptureBothEnds],
         Cause::OptionBlocked => vec![Advice::CheckOptionFilter],
         Cause::PathMtu => vec![Advice::CheckPathMtu, Advice::ProbeMtu],

@@ -165,7 +165,12 @@ fn ack(attempt: &Attempt) -> &'static str {
         Verdict::SynackRetransmitted | Verdict::ResetAfterAck | Verdict::AckIgnored
             if is_overflow(attempt) =>
         {
-            "the client is connected, for all it knows; the server's accept queue is full"
+            match attempt.inference.confidence {
+                Some(Confidence::Confirmed) => {
+                    "the client is connected, for all it knows; the server's accept queue is full"
+                }
+                _ => "the client is connected, for all it knows; the server's accept queue is likely full",
+            }
         }
         _ => "the client is connected",
     }
@@ -173,10 +178,16 @@ fn ack(attempt: &Attempt) -> &'static str {
 
 fn why_bare_reset(attempt: &Attempt) -> &'static str {
     match attempt.inference.cause {
-        Some(Cause::AcceptQueueOverflow) if is_likely(attempt) => match attempt.inference.abort_on_overflow {
-            Some(true) => "the accept queue is full, and tcp_abort_on_overflow is 1",
-            Some(false) | None => "the server no longer knows the connection",
-        },
+        Some(Cause::AcceptQueueOverflow) if attempt.inference.abort_on_overflow == Some(true) => {
+            match attempt.inference.confidence {
+                Some(Confidence::Confirmed) => "the accept queue is full, and tcp_abort_on_overflow is 1",
+                Some(Confidence::Likely) => "likely from a full accept queue, with tcp_abort_on_overflow=1",
+                Some(Confidence::Possible) | None => {
+                    "as a full accept queue would, with tcp_abort_on_overflow=1"
+                }
+            }
+        }
+        Some(Cause::AcceptQueueOverflow) if is_likely(attempt) => "the server no longer knows the connection",
         Some(Cause::ListenerClosed) if is_likely(attempt) => "the listening socket is gone",
         Some(Cause::FirewallReset) if is_likely(attempt) => "from a firewall, not from the server",
         _ => "the server's kernel has no such connection",
