@@ -38,7 +38,7 @@ pub(super) fn conclude(
             record.kernel.evidence(from, to, record.retries.after_ack).is_some_and(|kernel| kernel.overflowed)
         });
     let confidence = if unseen || counted { Some(Confidence::Confirmed) } else { tally.confidence() };
-    let size = server.and_then(|_| size(cause, confidence, record));
+    let size = server.and_then(|_| size(cause, confidence, record, end));
     let episodes = totals.episodes.list(end);
     // No attempt may have that cause: only the kernel saw the trouble.
     let span = tally.span.or_else(|| span(&episodes, cause?));
@@ -102,9 +102,14 @@ fn sized(advice: Advice, size: Option<&Size>) -> Advice {
 
 /// Estimate of how large the queue should have been; `None` unless it overflowed at likely or confirmed, with drops
 /// seen.
-fn size(cause: Option<Cause>, confidence: Option<Confidence>, record: &Record) -> Option<Size> {
+fn size(
+    cause: Option<Cause>,
+    confidence: Option<Confidence>,
+    record: &Record,
+    end: Option<Timestamp>,
+) -> Option<Size> {
     let sure = cause == Some(Cause::AcceptQueueOverflow) && confidence > Some(Confidence::Possible);
-    sure.then(|| record.load.size(record.kernel.queue())).flatten()
+    sure.then(|| record.load.size(record.kernel.queue(), end)).flatten()
 }
 
 /// True if the kernel counted overflows of this queue and no attempt has that cause: the clients are still waiting, or

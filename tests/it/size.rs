@@ -136,6 +136,7 @@ fn a_size_that_cannot_be_computed_has_its_reason() {
             "the packets show TCP_DEFER_ACCEPT, and not a full accept queue",
         ),
         ("completed_echo-server", "no-drops", "no client met a full queue"),
+        ("refused-client", "no-arrivals", "no client reached a listening socket"),
     ];
     for (capture, reason, sentence) in answers {
         let file = format!("fixtures/captures/{capture}.pcap");

@@ -115,6 +115,8 @@ pub enum Answer {
 /// Reason why the packets do not support an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unknown {
+    /// No client's SYN or ACK reached a socket that listens.
+    NoArrivals,
     /// Nobody was turned away: the queue was large enough for what was seen.
     NoDrops,
     /// The capture was taken near a few clients.
@@ -171,7 +173,7 @@ impl Size {
             Some(cause)
                 if cause != Cause::AcceptQueueOverflow
                     && confidence > Some(Confidence::Possible)
-                    && self.answer != Answer::Unknown(Unknown::NoDrops) =>
+                    && !matches!(self.answer, Answer::Unknown(Unknown::NoArrivals | Unknown::NoDrops)) =>
             {
                 Self { answer: Answer::Unknown(Unknown::OtherCause(cause)), ..self }
             }
@@ -240,7 +242,8 @@ fn answer(
     limit: Option<QueueLimit>,
 ) -> Answer {
     let (Some(&first), Some(&last)) = (load.drops.first(), load.drops.last()) else {
-        return Answer::Unknown(Unknown::NoDrops);
+        let none = load.arrivals.is_empty() && load.admissions.is_empty();
+        return Answer::Unknown(if none { Unknown::NoArrivals } else { Unknown::NoDrops });
     };
     if load.one_client_side {
         return Answer::Unknown(Unknown::OneClientSide);

@@ -1,7 +1,8 @@
 //! The load on a listener in bounded memory: for reports, which know only at the end whose queue overflowed.
 //!
-//! Counts in bins of time. The newest ones are fine, and so are those near drops; older ones are joined, so that a long
-//! quiet time costs little and a burst keeps its shape.
+//! Of few clients every time is kept, so that the answer is the one of `hsanalyze size`. Of more it counts in bins of time: the
+//! newest ones are fine, and so are those near drops; older ones are joined, so that a long quiet time costs little and a burst
+//! keeps its shape.
 
 use super::answer::{Size, size};
 use super::known::KnownQueue;
@@ -19,7 +20,9 @@ const COARSER: u32 = 4;
 const NEAR: Span = Span::from_secs(1);
 /// Bins this new keep it, too: their drops show when the clients' retries have been answered.
 const NEW: Span = Span::from_millis(1_500);
-/// Round trips that the typical one is taken from.
+/// Events of which every time is kept: 16 KiB.
+const EXACT: usize = 1024;
+/// Round trips that the typical one of more clients is taken from.
 const ROUND_TRIPS: usize = 31;
 /// Arrivals from which an answer is computed at most; a longer load is cut after them.
 const MOST_ARRIVALS: usize = 10_000;
@@ -31,6 +34,9 @@ const BEFORE: Span = Span::from_secs(10);
 pub(in crate::listener) struct BoundedLoad {
     /// In order of time; they do not overlap.
     bins: Vec<Counts>,
+    /// Every event, as long as they are at most [`EXACT`]; then none.
+    exact: Vec<(Timestamp, Event)>,
+    events: usize,
     traits: Traits,
     round_trips: Vec<Span>,
     until: Option<Timestamp>,
@@ -56,6 +62,10 @@ impl BoundedLoad {
     /// Adds a settled attempt.
     pub(in crate::listener) fn add(&mut self, attempt: &Attempt) {
         let late = events(attempt, |event, at| {
+            self.events += 1;
+            if self.events <= EXACT {
+                self.exact.push((at, event));
+            }
             let bin = self.bin(at);
             match event {
                 Event::Arrival => bin.arrivals += 1,
@@ -70,18 +80,24 @@ impl BoundedLoad {
             }
         });
         self.late += u64::from(late);
-        if self.round_trips.len() < ROUND_TRIPS {
+        if self.events > EXACT {
+            self.exact = Vec::new();
+            self.round_trips.truncate(ROUND_TRIPS);
+        }
+        if self.events <= EXACT || self.round_trips.len() < ROUND_TRIPS {
             self.round_trips.extend(attempt.timing.synack_to_ack);
         }
         self.traits.add(attempt);
         self.until = self.until.max(Some(attempt.end));
     }
 
-    /// Estimate of how large the queue should have been, given what the kernel knows of it; `None` where nothing was
-    /// dropped.
-    pub(in crate::listener) fn size(&self, known: KnownQueue) -> Option<Size> {
+    /// Estimate of how large the queue should have been, given what the kernel knows of it, watched until `end` or the last
+    /// packet of an attempt; `None` where nothing was dropped.
+    pub(in crate::listener) fn size(&self, known: KnownQueue, end: Option<Timestamp>) -> Option<Size> {
         (self.drops > 0).then(|| {
-            let load = self.load();
+            let mut load = if self.events <= EXACT { self.exact_load(end) } else { self.load() };
+            load.round_trip = median(self.round_trips.clone());
+            self.traits.apply(&mut load);
             let begin = load.arrivals.first().copied().unwrap_or_default();
             let before = known.samples.partition_point(|sample| sample.at <= begin);
             let last = before.checked_sub(1).and_then(|last| known.samples.get(last));
@@ -183,8 +199,14 @@ impl BoundedLoad {
                 break;
             }
         }
-        load.round_trip = median(self.round_trips.clone());
-        self.traits.apply(&mut load);
+        load
+    }
+
+    /// The load by the times of all events.
+    fn exact_load(&self, end: Option<Timestamp>) -> Load {
+        let mut load = Load { until: self.until.max(end), late: self.late, ..Load::default() };
+        self.exact.iter().for_each(|&(at, event)| load.push(event, at));
+        load.sort();
         load
     }
 }
@@ -242,6 +264,7 @@ mod tests {
             until: load.until,
             drops: load.drops.len() as u64,
             late: load.late,
+            events: EXACT + 1,
             ..BoundedLoad::default()
         };
         // In the order in which attempts settle, which is not that of their times.
@@ -269,7 +292,7 @@ mod tests {
         assert!(bounded.bins.len() <= BINS);
         assert_eq!(bounded.bins.iter().map(|bin| bin.arrivals).sum::<u32>(), 36_130);
         assert!(bounded.bins.windows(2).all(|pair| pair[0].to <= pair[1].from));
-        let (exact, rough) = (size(&load).answer, bounded.size(KnownQueue::default()).unwrap().answer);
+        let (exact, rough) = (size(&load).answer, bounded.size(KnownQueue::default(), None).unwrap().answer);
         let backlog = |answer| match answer {
             Answer::Backlog { backlog, .. } => f64::from(backlog),
             other => panic!("{other:?}"),
@@ -289,11 +312,19 @@ mod tests {
     }
 
     #[test]
+    fn few_clients_have_the_answer_of_all_times() {
+        let attempts = samples::overflow_mixed().1;
+        let mut bounded = BoundedLoad::default();
+        attempts.iter().for_each(|attempt| bounded.add(attempt));
+        assert_eq!(bounded.size(KnownQueue::default(), None), Some(size(&Load::of(&attempts, None))));
+    }
+
+    #[test]
     fn nothing_dropped_has_no_size() {
         let mut bounded = BoundedLoad::default();
         samples::healthy().1.iter().for_each(|attempt| bounded.add(attempt));
-        assert_eq!(bounded.size(KnownQueue::default()), None);
+        assert_eq!(bounded.size(KnownQueue::default(), None), None);
         samples::overflow_mixed().1.iter().for_each(|attempt| bounded.add(attempt));
-        assert!(bounded.size(KnownQueue::default()).is_some());
+        assert!(bounded.size(KnownQueue::default(), None).is_some());
     }
 }

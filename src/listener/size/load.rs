@@ -92,6 +92,17 @@ impl Load {
         collected.load(until)
     }
 
+    pub(super) fn push(&mut self, event: Event, at: Timestamp) {
+        match event {
+            Event::Arrival => self.arrivals.push(at),
+            Event::Admission => self.admissions.push(at),
+            Event::Unproven => self.unproven.push(at),
+            Event::Drop => self.drops.push(at),
+            Event::Ignored => self.ignored.push(at),
+            Event::TurnedAway => self.turned_away.push(at),
+        }
+    }
+
     pub(super) fn sort(&mut self) {
         let times = [
             &mut self.arrivals,
@@ -116,14 +127,7 @@ pub struct Collector {
 impl Collector {
     /// Adds an attempt.
     pub fn add(&mut self, attempt: &Attempt) {
-        let late = events(attempt, |event, at| match event {
-            Event::Arrival => self.load.arrivals.push(at),
-            Event::Admission => self.load.admissions.push(at),
-            Event::Unproven => self.load.unproven.push(at),
-            Event::Drop => self.load.drops.push(at),
-            Event::Ignored => self.load.ignored.push(at),
-            Event::TurnedAway => self.load.turned_away.push(at),
-        });
+        let late = events(attempt, |event, at| self.load.push(event, at));
         self.load.late += u64::from(late);
         self.round_trips.extend(attempt.timing.synack_to_ack);
         self.load.until = self.load.until.max(Some(attempt.end));

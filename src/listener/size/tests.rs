@@ -362,7 +362,7 @@ fn what_one_client_sees_is_not_the_load() {
     let service = Service { per_second: 100.0, batch: 1 };
     let load = Load { one_client_side: true, ..observe(&arrivals, service, 16, 12.0) };
     assert_eq!(size(&load).answer, Answer::Unknown(Unknown::OneClientSide));
-    assert_eq!(size(&Load::default()).answer, Answer::Unknown(Unknown::NoDrops));
+    assert_eq!(size(&Load::default()).answer, Answer::Unknown(Unknown::NoArrivals));
 }
 
 #[test]

@@ -112,6 +112,7 @@ impl SizeRecord {
 
 fn reason_code(reason: Unknown) -> &'static str {
     match reason {
+        Unknown::NoArrivals => "no-arrivals",
         Unknown::NoDrops => "no-drops",
         Unknown::OneClientSide => "one-client-side",
         Unknown::OtherCause(_) => "other-cause",

@@ -59,6 +59,7 @@ pub(in crate::report) fn answer(size: &Size) -> String {
             rate(needed),
             number(held_by.into())
         ),
+        Answer::Unknown(Unknown::NoArrivals) => unknown(Unknown::NoArrivals),
         Answer::Unknown(Unknown::NoDrops) => {
             "no client met a full queue: it was large enough for what was seen".to_owned()
         }
@@ -68,6 +69,7 @@ pub(in crate::report) fn answer(size: &Size) -> String {
 
 fn unknown(reason: Unknown) -> String {
     match reason {
+        Unknown::NoArrivals => "no client reached a listening socket: nothing is known of its queue".to_owned(),
         Unknown::NoDrops => "no client met a full queue".to_owned(),
         Unknown::OneClientSide => "the capture was taken near the clients, and there are few of them: what others send is \
                                    not in it; capture near the server"
