@@ -13,13 +13,13 @@ const WINDOW: i32 = 1;
 /// Seconds between two samples at least.
 const APART: i64 = 8;
 /// Samples kept: those of more than two minutes, after which an attempt without an answer is settled.
-const SAMPLES: usize = 20;
+const MAX_SAMPLES: usize = 20;
 
 /// The latest TSvals of one address' connections to one host, and what became of SYNs with older ones.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct AddressStamps {
     /// The second and the TSval of connections that the host took, each newer than the one before; a ring.
-    samples: [Option<(i64, u32)>; SAMPLES],
+    samples: [Option<(i64, u32)>; MAX_SAMPLES],
     next: usize,
     /// Attempts with an older TSval that were not answered.
     pub(super) older_dropped: u32,
@@ -53,7 +53,7 @@ impl AddressStamps {
     }
 
     fn add(&mut self, second: i64, tsval: u32) {
-        let last = self.samples[(self.next + SAMPLES - 1) % SAMPLES];
+        let last = self.samples[(self.next + MAX_SAMPLES - 1) % MAX_SAMPLES];
         if let Some((before, known)) = last
             && second - before < MINUTE
             && (second - before < APART || is_newer(known, tsval))
@@ -61,7 +61,7 @@ impl AddressStamps {
             return;
         }
         self.samples[self.next] = Some((second, tsval));
-        self.next = (self.next + 1) % SAMPLES;
+        self.next = (self.next + 1) % MAX_SAMPLES;
     }
 }
 

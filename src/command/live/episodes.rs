@@ -265,7 +265,7 @@ impl LiveEpisodes {
         self.next += 1;
         self.by_kind.insert(kind, id);
         self.open.insert(id, open);
-        if let Place::Scanner(scanner) = place {
+        if let EpisodePlace::Scanner(scanner) = place {
             self.fold_into_scan(id, scanner);
         }
         self.open.get_mut(&id)
@@ -275,7 +275,7 @@ impl LiveEpisodes {
     /// knocked there.
     fn fold_into_scan(&mut self, scan: u64, scanner: IpAddr) {
         let is_its = |open: &OpenEpisode| {
-            let single = !matches!(open.kind.0, Place::Scanner(_));
+            let single = !matches!(open.kind.0, EpisodePlace::Scanner(_));
             let knocked = matches!(open.kind.1, None | Some(Cause::PortClosed | Cause::Filtered));
             single && knocked && open.client == Some(scanner)
         };

@@ -38,7 +38,7 @@ fn weigh(case: &Case<'_>) -> Weight {
         return Weight::proven([Evidence::OlderNumbersReset]);
     }
     match ports_used_again(case) {
-        Weight::Silent => older_stamps(case),
+        Weight::NotApplicable => older_stamps(case),
         weight => weight,
     }
 }
@@ -48,7 +48,7 @@ fn older_stamps(case: &Case<'_>) -> Weight {
     match stamps_dropped(case) {
         Some((evidence, true)) => Weight::supported([evidence]),
         Some((evidence, false)) => Weight::fits([evidence]),
-        None => Weight::Silent,
+        None => Weight::NotApplicable,
     }
 }
 
@@ -63,8 +63,8 @@ fn stamps_dropped(case: &Case<'_>) -> Option<(Evidence, bool)> {
     let (client, host) = (case.attempt.client.ip(), case.attempt.server.ip());
     let stamps = case.paths.stamps(client, host).filter(|_| case.attempt.has_older_stamp)?;
     let (dropped, answered) = (stamps.older_dropped, stamps.newer_answered);
-    let by_stamps_alone = stamps.exceptions == 0 && dropped >= SEVERAL;
-    let sure = super::is_no_chance(dropped, answered);
+    let by_stamps_alone = stamps.exceptions == 0 && dropped >= MIN_OLD_PORTS;
+    let sure = super::is_beyond_chance(dropped, answered);
     by_stamps_alone.then_some((Evidence::OlderStampsDropped { dropped, answered }, sure))
 }
 

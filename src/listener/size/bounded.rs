@@ -21,7 +21,7 @@ const NEAR: Span = Span::from_secs(1);
 /// Bins this new keep it, too: their drops show when the clients' retries have been answered.
 const NEW: Span = Span::from_millis(1_500);
 /// Events of which every time is kept: 16 KiB.
-const EXACT: usize = 1024;
+const MAX_EXACT: usize = 1024;
 /// Round trips that the typical one of more clients is taken from.
 const ROUND_TRIPS: usize = 31;
 /// Arrivals from which an answer is computed at most; a longer load is cut after them.
@@ -34,7 +34,7 @@ const BEFORE: Span = Span::from_secs(10);
 pub(in crate::listener) struct BoundedLoad {
     /// In order of time; they do not overlap.
     bins: Vec<Counts>,
-    /// Every event, as long as they are at most [`EXACT`]; then none.
+    /// Every event, as long as they are at most [`MAX_EXACT`]; then none.
     exact: Vec<(Timestamp, Event)>,
     events: usize,
     traits: Traits,
@@ -63,7 +63,7 @@ impl BoundedLoad {
     pub(in crate::listener) fn add(&mut self, attempt: &Attempt) {
         let late = events(attempt, |event, at| {
             self.events += 1;
-            if self.events <= EXACT {
+            if self.events <= MAX_EXACT {
                 self.exact.push((at, event));
             }
             let bin = self.bin(at);
@@ -80,11 +80,11 @@ impl BoundedLoad {
             }
         });
         self.late += u64::from(late);
-        if self.events > EXACT {
+        if self.events > MAX_EXACT {
             self.exact = Vec::new();
             self.round_trips.truncate(ROUND_TRIPS);
         }
-        if self.events <= EXACT || self.round_trips.len() < ROUND_TRIPS {
+        if self.events <= MAX_EXACT || self.round_trips.len() < ROUND_TRIPS {
             self.round_trips.extend(attempt.timing.synack_to_ack);
         }
         self.traits.add(attempt);
@@ -95,7 +95,7 @@ impl BoundedLoad {
     /// packet of an attempt; `None` where nothing was dropped.
     pub(in crate::listener) fn size(&self, known: KnownQueue, end: Option<Timestamp>) -> Option<Size> {
         (self.drops > 0).then(|| {
-            let mut load = if self.events <= EXACT { self.exact_load(end) } else { self.load() };
+            let mut load = if self.events <= MAX_EXACT { self.exact_load(end) } else { self.load() };
             load.round_trip = median(self.round_trips.clone());
             self.traits.apply(&mut load);
             let begin = load.arrivals.first().copied().unwrap_or_default();
@@ -264,7 +264,7 @@ mod tests {
             until: load.until,
             drops: load.drops.len() as u64,
             late: load.late,
-            events: EXACT + 1,
+            events: MAX_EXACT + 1,
             ..BoundedLoad::default()
         };
         // In the order in which attempts settle, which is not that of their times.
