@@ -156,9 +156,10 @@ fn compare(one: &PointSample, other: &PointSample) -> Option<PointComparison> {
     let there = differences(&one.syns, &other.syns);
     let back = differences(&one.answers, &other.answers);
     let syns = there.len();
-    let there = median(there).filter(|_| syns >= COMMON_SYNS)?;
+    // By the median: one packet that was lost at a point, and sent again, does not matter.
+    let there = Span::median(there).filter(|_| syns >= COMMON_SYNS)?;
     let syns = syns as u64;
-    Some(match median(back) {
+    Some(match Span::median(back) {
         Some(back) => PointComparison {
             offset: there.plus(back).scaled(1, 2),
             under_way: Some(there.minus(back).scaled(1, 2).abs()),
@@ -173,12 +174,6 @@ fn differences(
     other: &HashMap<SegmentKey, Timestamp, Seeded>,
 ) -> Vec<Span> {
     one.iter().filter_map(|(key, &at)| Some(other.get(key)?.since(at))).collect()
-}
-
-/// The median: one packet that was lost at a point, and sent again, does not matter.
-fn median(mut differences: Vec<Span>) -> Option<Span> {
-    let middle = differences.len().checked_sub(1)? / 2;
-    Some(*differences.select_nth_unstable(middle).1)
 }
 
 /// Segments that a capture holds twice.
@@ -217,7 +212,7 @@ impl Repeats {
         if self.found.len() < Self::SEGMENTS || self.found.len() * 4 < self.segments {
             return None;
         }
-        let middle = median(self.found.iter().map(|&(distance, ..)| distance).collect())?;
+        let middle = Span::median(self.found.iter().map(|&(distance, ..)| distance).collect())?;
         let near = |&&(distance, ..): &&(Span, u64, bool)| distance.is_about(middle);
         let alike: Vec<_> = self.found.iter().filter(near).collect();
         let mut flows: Vec<u64> = alike.iter().map(|&&(_, flow, _)| flow).collect();

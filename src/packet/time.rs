@@ -89,6 +89,13 @@ impl Span {
         Self(Nanos::new(nanos))
     }
 
+    /// The median; of an even number the lesser of the two in the middle. `None` of none.
+    #[must_use]
+    pub fn median(mut spans: Vec<Self>) -> Option<Self> {
+        let middle = spans.len().checked_sub(1)? / 2;
+        Some(*spans.select_nth_unstable(middle).1)
+    }
+
     /// True if two measurements of one time may differ like this: by 5 ms, or an eighth, as captures stamp packets.
     #[must_use]
     pub fn is_about(self, other: Self) -> bool {
@@ -197,6 +204,15 @@ mod tests {
         assert_eq!(Timestamp::from_nanos(i64::MAX).plus(Span::from_secs(1)), Timestamp::from_nanos(i64::MAX));
         assert_eq!(Span::from(Duration::from_millis(1_010)), b.since(a));
         assert_eq!(Span::from(Duration::MAX), Span::from_nanos(i64::MAX));
+    }
+
+    #[test]
+    fn the_median_of_an_even_number_is_the_lesser_of_two() {
+        let median = |millis: &[i64]| Span::median(millis.iter().copied().map(Span::from_millis).collect());
+        assert_eq!(median(&[]), None);
+        assert_eq!(median(&[7]), Some(Span::from_millis(7)));
+        assert_eq!(median(&[9, 1, 5]), Some(Span::from_millis(5)));
+        assert_eq!(median(&[9, 1, 5, 3]), Some(Span::from_millis(3)));
     }
 
     #[test]

@@ -184,9 +184,8 @@ fn shares(mode: WaitMode, load: CpuLoad, mut victims: Vec<Victim>) -> Vec<Share>
 }
 
 fn point(mode: WaitMode, load: CpuLoad, round_trip: Duration, victims: &[Victim]) -> Point {
-    let mut windows: Vec<Span> = victims.iter().map(|victim| victim.window).collect();
-    windows.sort_unstable();
-    let median = windows.get(windows.len() / 2).copied().unwrap_or(Span::ZERO);
+    let windows = victims.iter().map(|victim| victim.window);
+    let median = Span::median(windows.collect()).unwrap_or_default();
     Point {
         mode: mode.name(),
         load,

@@ -6,7 +6,7 @@
 
 use super::answer::{Size, size};
 use super::known::KnownQueue;
-use super::load::{Event, Load, Traits, events, median};
+use super::load::{Event, Load, Traits, events};
 use crate::handshake::Attempt;
 use crate::packet::{Span, Timestamp};
 
@@ -96,7 +96,7 @@ impl BoundedLoad {
     pub(in crate::listener) fn size(&self, known: KnownQueue, end: Option<Timestamp>) -> Option<Size> {
         (self.drops > 0).then(|| {
             let mut load = if self.events <= MAX_EXACT { self.exact_load(end) } else { self.load() };
-            load.round_trip = median(self.round_trips.clone());
+            load.round_trip = Span::median(self.round_trips.clone()).unwrap_or_default();
             self.traits.apply(&mut load);
             let begin = load.arrivals.first().copied().unwrap_or_default();
             let before = known.samples.partition_point(|sample| sample.at <= begin);

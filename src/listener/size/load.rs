@@ -144,7 +144,7 @@ impl Collector {
     #[must_use]
     pub fn load(self, until: Option<Timestamp>) -> Load {
         let Self { mut load, round_trips, traits } = self;
-        load.round_trip = median(round_trips);
+        load.round_trip = Span::median(round_trips).unwrap_or_default();
         load.until = load.until.max(until);
         traits.apply(&mut load);
         load.sort();
@@ -196,12 +196,6 @@ impl Traits {
         // A capture near few clients shows only their share of the load.
         load.one_client_side = self.clients.len() < FEW_CLIENTS && self.near_client > self.elsewhere;
     }
-}
-
-/// The median of these spans, of an even number the greater of the two in the middle; zero of none.
-pub(super) fn median(mut spans: Vec<Span>) -> Span {
-    spans.sort_unstable();
-    spans.get(spans.len() / 2).copied().unwrap_or_default()
 }
 
 /// Calls `take` with each thing that `attempt` shows of the queue. Returns true for a client that met a full queue and got

@@ -7,7 +7,7 @@
 //! Two of the kernel's own samples that found the queue full are as good as two drops.
 
 use super::known::QueueSample;
-use super::load::{Load, median};
+use super::load::Load;
 use crate::packet::{Span, Timestamp};
 
 /// Drops that are further apart than this many times the usual gap are two stretches: the queue may have emptied.
@@ -80,7 +80,8 @@ impl FullStretch {
 /// Stretches of `load` in which its queue was full throughout, in order.
 pub(super) fn full_stretches(load: &Load) -> Vec<FullStretch> {
     let Some((&first, rest)) = load.drops.split_first() else { return Vec::new() };
-    let usual = median(load.drops.windows(2).filter_map(gap).filter(|&gap| gap > Span::ZERO).collect());
+    let gaps = load.drops.windows(2).filter_map(gap).filter(|&gap| gap > Span::ZERO);
+    let usual = Span::median(gaps.collect()).unwrap_or_default();
     let longest = usual.scaled(USUAL_GAPS, 1).clamp(LONGEST_GAP.0, LONGEST_GAP.1);
     let mut stretches = Vec::new();
     let (mut from, mut to) = (first, first);
