@@ -18,7 +18,7 @@ pub(crate) struct SandboxPlan {
     pub writes: Vec<PathBuf>,
 }
 
-/// Reasons why privileges could not be given up as asked.
+/// Reasons why privileges could not be given up.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SandboxError {
     /// No such user.
@@ -47,7 +47,7 @@ pub(crate) enum SandboxError {
 ///
 /// # Errors
 ///
-/// The user cannot be changed as asked for.
+/// The user cannot be changed.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn confine(plan: &SandboxPlan) -> Result<Vec<String>, SandboxError> {
     match plan.user {
@@ -77,14 +77,14 @@ mod linux {
     /// Paths read while capturing: counters and sockets, interface statistics, and the local time zone.
     const READ: [&str; 4] = ["/proc", "/sys", "/etc/localtime", "/usr/share/zoneinfo"];
 
-    /// The newest Landlock rights that are asked for; older kernels enforce those they support.
+    /// The newest Landlock rights that are requested; older kernels enforce those they support.
     const RIGHTS: ABI = ABI::V6;
 
     /// Gives up privileges according to `plan`, and returns messages about what was applied and what could not be.
     ///
     /// # Errors
     ///
-    /// The user cannot be changed as asked for.
+    /// The user cannot be changed.
     pub(crate) fn confine(plan: &SandboxPlan) -> Result<Vec<String>, SandboxError> {
         let user = target(plan)?;
         // Looked up before the change: afterwards a directory on the way may be closed.

@@ -1,6 +1,6 @@
 //! The command line: arguments in, a plain [`Command`] out.
 //!
-//! clap's types end here. Nothing is opened, read or asked of the system while parsing.
+//! clap's types end here. Nothing is opened, and nothing is read from the system, while parsing.
 
 mod analyse;
 mod document;
@@ -44,7 +44,7 @@ pub enum Command {
     Print(Vec<u8>),
 }
 
-/// Arguments that ask for nothing that can be done. Displays as what to print on standard error.
+/// Arguments that cannot be carried out. Displays as what to print on standard error.
 #[derive(Debug, thiserror::Error)]
 pub enum UsageError {
     /// The command name alone.

@@ -282,7 +282,7 @@ fn completions_know_the_options() {
 }
 
 #[test]
-fn what_would_not_do_what_it_says_is_refused() {
+fn options_that_would_have_no_effect_are_refused() {
     assert!(error("-i eth0 -w -").contains("standard output has the report"));
     assert!(error("race fd00::7:80").contains("[fd09::2]:7777"));
     assert!(parsed("race [fd00::7]:80").is_ok());

@@ -52,8 +52,8 @@ pub(super) struct Interrupt {
 }
 
 impl Interrupt {
-    /// True if the writer of a pipe that has just ended was interrupted. A terminal interrupts both at once, so that the
-    /// end of the pipe may be read a little before the signal is handled.
+    /// True if the writer of a pipe that has just ended was interrupted. A terminal interrupts both at once, so that
+    /// the end of the pipe may be read a little before the signal is handled.
     fn has_ended_a_pipe(&self) -> bool {
         const DELIVERY: Duration = Duration::from_millis(50);
         if !self.came.load(Ordering::Relaxed) {
@@ -140,8 +140,9 @@ impl Source for ObservedCaptures<'_> {
 
 /// Opens the output, has `engine` analyse the captures into it, and finishes the report.
 ///
-/// `prepare` sees the output before that, to catch signals. `engine` gets a recorder if it has to record packets; it returns the summary and the listeners, which know the
-/// final cause of an attempt that a report held back; with `provisional` it reports attempts before they are decided, too.
+/// `prepare` sees the output before that, to catch signals. `engine` gets a recorder if it has to record packets; it
+/// returns the summary and the listeners, which know the final cause of an attempt that a report held back; with
+/// `provisional` it reports attempts before they are settled, too.
 pub(super) fn run_with<E>(
     config: &AnalyseConfig,
     provisional: bool,
@@ -195,8 +196,8 @@ fn check_file<'a>(
     Output::probe(path).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Sees to it that a signal which ends the program leaves no unfinished report behind; and that the first Ctrl-C
-/// or SIGTERM while a pipe is read ends the reading and not the report: it has ended whoever writes there, too. What that
+/// Sees to it that a signal which ends the program leaves no unfinished report behind; and that the first Ctrl-C or
+/// SIGTERM while a pipe is read ends the reading and not the report: it has ended whoever writes there, too. What that
 /// had not written yet has a moment to arrive.
 fn catch_signals(config: &AnalyseConfig, output: &Output, interrupt: &Arc<Interrupt>) -> io::Result<()> {
     const MOMENT: Duration = Duration::from_millis(500);
@@ -326,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn the_status_tells_what_was_asked_for() {
+    fn the_exit_status_follows_the_options() {
         assert_eq!(run_on("", samples::overflow_mixed()).0, Status::Done);
         assert_eq!(run_on("--fail-on problem", samples::overflow_mixed()).0, Status::Finding);
         assert_eq!(run_on("--fail-on refused", samples::overflow_mixed()).0, Status::Done);

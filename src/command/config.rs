@@ -10,7 +10,7 @@ use crate::report::{ColourChoice, ReportFormat, Verbosity, VerdictSet};
 /// Configuration of an analysis and of its report.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AnalyseConfig {
-    /// At least one, but for a live capture; `-` is standard input, at most once.
+    /// Never empty, except in a live capture; `-` is standard input, at most once.
     pub files: Vec<PathBuf>,
     /// The command that the only file may be a typing error for.
     pub similar_command: Option<&'static str>,

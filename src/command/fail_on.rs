@@ -62,7 +62,7 @@ impl FromStr for Condition {
         let (word, least) = match text.split_once(':') {
             None => (text, None),
             Some((word, confidence)) => match confidence.parse() {
-                // Anything is possible: that asks for nothing.
+                // Any confidence is at least `possible`: no condition.
                 Ok(Confidence::Possible) | Err(_) => {
                     return Err(UnknownCondition::Confidence(confidence.to_owned()));
                 }

@@ -33,7 +33,7 @@ pub struct ListenersConfig {
 /// The command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenersError {
-    /// The kernel could not be asked.
+    /// The kernel could not be read.
     #[error(transparent)]
     Kernel(#[from] KernelError),
     /// The output failed; a closed pipe is no error and does not come here.
@@ -166,7 +166,7 @@ enum WatchEvent {
     Resized,
 }
 
-/// Signals as events, and the key `q` if a keyboard is read; from threads that live as long as the program.
+/// Signals as events, and the key `q` if a keyboard is read; from threads that run until the program ends.
 fn events(keyboard: bool) -> io::Result<Receiver<WatchEvent>> {
     let mut signals = Signals::new(wanted(&[SIGINT, SIGTERM, SIGHUP, SIGWINCH]))?;
     let (sender, events) = mpsc::channel();

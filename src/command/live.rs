@@ -1,6 +1,6 @@
 //! `hsanalyze -i IFACE`: packets in, problems reported as they are settled, the report at the end.
 //!
-//! One thread does everything in turn: it takes what has arrived, and once a second it counts drops, asks the
+//! One thread does everything in turn: it takes what has arrived, and once a second it counts drops, reads the
 //! kernel about its queues, and reports what was settled since.
 
 mod config;
@@ -42,7 +42,7 @@ const LINGER: Duration = Duration::from_millis(600);
 ///
 /// # Errors
 ///
-/// The capture cannot be opened, privileges cannot be given up as asked, or the output cannot be written. An interface
+/// The capture cannot be opened, privileges cannot be given up, or the output cannot be written. An interface
 /// that goes away and packets that cannot be saved are no error but a [`Status`].
 pub fn run(config: &LiveConfig) -> anyhow::Result<Status> {
     let analyse = &config.analyse;
@@ -147,7 +147,7 @@ impl Session<'_> {
             }
         }
         // Before, so that what is settled now is recorded with the kernel's latest figures; and after, for servers
-        // that nothing was decided of until now.
+        // of which nothing was settled until now.
         self.tick(&mut analysis, reporter, &mut line)?;
         analysis.finish(reporter)?;
         self.tick(&mut analysis, reporter, &mut line)?;
@@ -223,7 +223,7 @@ impl Session<'_> {
     }
 }
 
-/// An end that was asked for: what arrived before it still counts.
+/// An end that was requested: what arrived before it still counts.
 #[derive(Debug, Clone, Copy)]
 struct RequestedEnd {
     wall: Timestamp,

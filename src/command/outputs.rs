@@ -24,7 +24,7 @@ pub(super) struct Outputs<'a> {
 }
 
 impl<'a> Outputs<'a> {
-    /// The outputs that `config` asks for; the report goes to `output`.
+    /// The outputs of `config`; the report goes to `output`.
     pub(super) fn new(
         config: &AnalyseConfig,
         options: &ReportOptions,

@@ -166,7 +166,8 @@ fn find(summary: &Summary, server: Endpoint) -> Option<&Listener> {
     summary.listeners.iter().find(|listener| listener.server == Some(server))
 }
 
-/// The listener that was asked for, or the worst one: that overflows, else that left most SYNs and ACKs without an answer.
+/// The listener that the user named, or the worst one: that overflows, else that left most SYNs and ACKs without an
+/// answer.
 fn choose(asked: Option<Endpoint>, summary: &Summary, loads: &Loads) -> anyhow::Result<Endpoint> {
     if let Some(server) = asked {
         if loads.0.contains_key(&server) {
@@ -189,7 +190,7 @@ fn choose(asked: Option<Endpoint>, summary: &Summary, loads: &Loads) -> anyhow::
         .ok_or_else(|| anyhow!("no attempt to connect is in these packets"))
 }
 
-/// Replays the arrivals with the limit, with the answer and with what the user asked for.
+/// Replays the arrivals with the limit, with the answer and with the user's changes.
 #[cfg(all(target_os = "linux", feature = "lab"))]
 fn replay(report: &SizeReport) -> anyhow::Result<Vec<Replayed>> {
     use crate::packet::Span;

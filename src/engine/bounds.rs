@@ -15,7 +15,7 @@ const MOST_OVERDUE: usize = 8192;
 /// Undecided attempts from which on time advances in steps: the findings of fewer take little memory.
 const CROWD: usize = 131_072;
 
-/// Packets between two checks for a standstill: within so many a decided attempt stops lingering in any capture of a
+/// Packets between two checks for a standstill: within so many a settled attempt stops lingering in any capture of a
 /// real network.
 const STANDSTILL_INTERVAL: u64 = 64 * BATCH as u64;
 
@@ -37,7 +37,7 @@ pub(super) struct Bounds {
 pub(super) struct Eviction {
     /// Number of attempts to evict, of all shards together, and the place of the last one in the order of eviction.
     evicted: Option<(usize, EvictionOrder)>,
-    forget_silent: bool,
+    forget_inactive: bool,
 }
 
 impl Bounds {
@@ -65,7 +65,7 @@ impl Bounds {
     ) -> Eviction {
         let undecided: usize = trackers.clone().map(Tracker::undecided).sum();
         let overdue: usize = trackers.clone().map(Tracker::overdue).sum();
-        let heard_of: usize = trackers.clone().map(Tracker::heard_of).sum();
+        let active_flows: usize = trackers.clone().map(Tracker::active_flows).sum();
         self.is_crowded = undecided >= CROWD;
         // A crowd is checked after every batch, since it may be gone at once.
         let free = if self.is_crowded { 0 } else { self.max_attempts.saturating_sub(undecided) };
@@ -77,7 +77,7 @@ impl Bounds {
                 trackers.flat_map(|tracker| tracker.first_to_evict(excess)).collect();
             (last < first.len()).then(|| (excess, *first.select_nth_unstable(last).1))
         });
-        Eviction { evicted, forget_silent: heard_of >= Tracker::REMEMBERED }
+        Eviction { evicted, forget_inactive: active_flows >= Tracker::REMEMBERED }
     }
 }
 
@@ -86,13 +86,13 @@ impl Eviction {
         if let Some((count, last)) = self.evicted {
             tracker.evict(count, last);
         }
-        if self.forget_silent {
-            tracker.forget_silent();
+        if self.forget_inactive {
+            tracker.forget_inactive();
         }
     }
 }
 
-/// Detects that packet time stands still, where decided attempts would linger for ever.
+/// Detects that packet time stands still, where settled attempts would linger for ever.
 #[derive(Debug, Default)]
 pub(super) struct Standstill {
     /// Packets of the whole input from which on the next check is due.

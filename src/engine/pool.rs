@@ -1,9 +1,9 @@
 //! The shards of an analysis on several threads, and the work to be done on them: any thread may do it.
 //!
 //! Owns which thread works on which shard, and how threads wait for one another. The batches of a shard are tracked in
-//! order, by one thread at a time and mostly by the same; but a thread without work takes the shard that is most behind.
-//! So threads that have other work besides, or slower processors, do less of it. Does not own what is read, nor where
-//! findings go.
+//! order, by one thread at a time and mostly by the same; but a thread without work takes the shard that is most
+//! behind. So threads that have other work besides, or slower processors, do less of it. Does not own what is read, nor
+//! where findings go.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,8 +18,8 @@ use crate::capture::SourceStatus;
 use crate::handshake::{Batch, Finding, Tracker};
 use crate::packet::Timestamp;
 
-/// Shards of the flows, each with a tracker of its own. More than threads, so that work can be divided evenly; few enough
-/// that a shard's share of a batch is worth a group of lookups.
+/// Shards of the flows, each with a tracker of its own. More than threads, so that work can be divided evenly; few
+/// enough that a shard's share of a batch is worth a group of lookups.
 pub(super) const SHARDS: usize = 4;
 
 /// Batches that are queued together, and that a thread tracks of one shard before it looks for the next.
@@ -31,9 +31,9 @@ const AHEAD: usize = 3 * TOGETHER;
 /// Largest capacity with which a buffer of findings is kept for the next batch: more than nearly all batches need.
 const SPARE_CAPACITY: usize = BATCH / 4;
 
-/// Number of times that a thread yields its processor before it sleeps: some tenths of a millisecond, about as long as
-/// four batches take. A thread that sleeps has to be woken, and Linux tends to wake it on the processor of the thread
-/// that wakes it, where both then take turns until the scheduler moves one of them.
+/// Number of times that a thread yields its processor before it blocks: some tenths of a millisecond, about as long as
+/// four batches take. Linux tends to wake a blocked thread on the processor of the thread that wakes it, where both
+/// then take turns until the scheduler moves one of them.
 const YIELDS: u32 = 1_000;
 
 /// The shard that tracks flows with this hash: by its upper bits, since the others choose the place in the index.

@@ -252,7 +252,7 @@ mod tests {
                 data.extend([8, 0, 0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
                 data.extend(self.0.to_be_bytes());
                 data.extend([0, 80, 0, 0, 0, 9, 0, 0, 0, 0, 0x50, 2, 0, 9, 0, 0, 0, 0]);
-                // A minute between two of them, so that each is decided soon.
+                // A minute between two of them, so that each is settled soon.
                 let at = Timestamp::from_nanos(-i64::from(self.0) * 60_000_000_000);
                 let frame = FrameRef::new(0, u64::from(u16::MAX - self.0) + 1);
                 let frame = Frame { at, frame, link: LinkType::ETHERNET, wire_len: 54, data: &data };
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_outside_the_bytes_that_they_are_said_to_lie_in_are_not_lost() {
+    fn frames_outside_their_declared_bytes_are_not_lost() {
         for threads in [2, 5] {
             let mut source = Misplaced(Syns(5_000));
             let options = AnalysisOptions::default();

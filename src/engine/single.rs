@@ -123,8 +123,8 @@ impl Analysis {
         Ok(())
     }
 
-    /// Decides everything that is left. The capture ends with its last packet, or at the time of its source's own clock:
-    /// a live capture that goes on in silence has seen that nothing came.
+    /// Decides everything that is left. The capture ends with its last packet, or at the time of its source's own
+    /// clock: in a live capture that goes on in silence, time passes without packets.
     ///
     /// # Errors
     ///

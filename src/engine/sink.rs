@@ -5,10 +5,10 @@ use std::io;
 use crate::handshake::{Attempt, Finding};
 use crate::listener::{CausesWanted, EpisodeReport, Listeners};
 
-/// Takes attempts as they are decided.
+/// Takes attempts as they are settled.
 pub trait Sink {
-    /// Takes one decided attempt. They come in order of decision, with the cause as known by then if
-    /// [`Self::causes_wanted`] says so.
+    /// Takes one settled attempt. They come in the order in which they are settled, with the cause as known by then if
+    /// [`Self::causes_wanted`] is set.
     ///
     /// # Errors
     ///
@@ -59,8 +59,8 @@ impl Sink for Vec<Attempt> {
     }
 }
 
-/// Records a finding with its listener, which infers the cause, and hands its attempt to the sink; unless it is held back
-/// as a sighting of another attempt, or is one.
+/// Records a finding with its listener, which infers the cause, and hands its attempt to the sink; unless it is held
+/// back as a sighting of another attempt, or is one.
 pub(super) fn deliver(
     finding: &mut Finding,
     listeners: &mut Listeners,

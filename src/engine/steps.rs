@@ -1,8 +1,8 @@
-//! Steps of time, for when much is decided by its passing alone: after a flood the next packets come seconds later, and a
-//! million attempts are due. In steps, their findings are delivered as time advances, and not held together.
+//! Steps of time, for when much is settled by its passing alone: after a flood the next packets come seconds later, and
+//! a million attempts are due. In steps, their findings are delivered as time advances, and not held together.
 //!
-//! Owns where the steps are. Decisions and their order are the same with and without steps, but lingering attempts leave
-//! sooner; so whether there are steps depends on the last check of the bounds and on nothing else.
+//! Owns where the steps are. Decisions and their order are the same with and without steps, but lingering attempts
+//! leave sooner; so whether there are steps depends on the last check of the bounds and on nothing else.
 
 use crate::packet::{Span, Timestamp};
 

@@ -1,4 +1,4 @@
-//! A decided attempt: the record that every output is made from.
+//! A settled attempt: the record that every output is made from.
 
 use std::net::IpAddr;
 
@@ -65,7 +65,7 @@ pub struct Attempt {
     pub client_clock: Option<ClientClock>,
     /// Retransmissions of the client's data or FIN while the server was silent.
     pub data_retransmissions: u16,
-    /// Bytes of data that the client sent before the attempt was decided.
+    /// Bytes of data that the client sent before the attempt was settled.
     pub sent_bytes: u32,
     /// Bytes of the largest segment among those retransmissions.
     pub resent_bytes: u32,
@@ -112,7 +112,8 @@ impl Attempt {
         !self.facts.has(Fact::SynSeen)
     }
 
-    /// True if this is no attempt: an RST would refuse a SYN that is not in its flow. It may answer a SYN to another address.
+    /// True if this is no attempt: an RST would refuse a SYN that is not in its flow. It may answer a SYN to another
+    /// address.
     #[must_use]
     pub const fn is_refusal_alone(&self) -> bool {
         self.facts.has(Fact::RefusalAlone)
@@ -168,8 +169,8 @@ pub struct IcmpAnswer {
     pub from: IpAddr,
 }
 
-/// Times of repeats. As many as take no more room are kept in place: most attempts have none or few, and memory that one
-/// thread asks for and another gives back is dear.
+/// Times of repeats. As many as take no more room are kept in place: most attempts have none or few, and memory that
+/// one thread asks for and another gives back is dear.
 pub type RetryTimes = SmallVec<[Span; 2]>;
 
 /// Numbers of retries and retransmissions by kind.

@@ -116,8 +116,8 @@ impl Batch {
         }
     }
 
-    /// Notes that from this position of the whole input on packet time is so far behind the steady time, which deadlines
-    /// go by.
+    /// Notes that from this position of the whole input on packet time is so far behind the steady time, which
+    /// deadlines go by.
     #[cold]
     pub fn lag(&mut self, ordinal: u64, lag: Span) {
         self.lags.push((ordinal, lag));
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_tells_the_hash_and_whether_the_packet_may_open_an_attempt() {
+    fn a_head_has_the_hash_and_whether_the_packet_may_open_an_attempt() {
         let mut batch = Batch::with_capacity(1);
         push(&mut batch, &syn(1), 5);
         let [item] = batch.items() else { panic!() };

@@ -87,14 +87,14 @@ pub enum Fact {
     EchoesAck,
     /// Before a SYN-ACK was retransmitted, the client's ACK had passed a second point of the capture.
     AckAtSecondPoint,
-    /// Before a SYN-ACK was retransmitted, the client's ACK had passed one point of the capture and not the second, which
-    /// its SYN had passed.
+    /// Before a SYN-ACK was retransmitted, the client's ACK had passed one point of the capture and not the second,
+    /// which its SYN had passed.
     AckAtOnePoint,
-    /// After a retransmitted SYN-ACK the server acknowledged the client's segments although none had come for longer than
-    /// a round trip: they had come late.
+    /// After a retransmitted SYN-ACK the server acknowledged the client's segments although none had come for longer
+    /// than a round trip: they had come late.
     ProofWithoutAck,
-    /// The SYN was repeated although the server had not dropped the first: the SYN-ACK came before the retry, or names the
-    /// first by TSecr.
+    /// The SYN was repeated although the server had not dropped the first: the SYN-ACK came before the retry, or names
+    /// the first by TSecr.
     FirstSynAnswered,
     /// A retransmitted SYN-ACK has another TTL, window or order of options than the first.
     RetransmittedByOther,
@@ -114,7 +114,7 @@ pub enum Fact {
     ClockStill,
     /// A segment's time was far off, and not used.
     Misdated,
-    /// The client began another attempt from the same port before this one was decided.
+    /// The client began another attempt from the same port before this one was settled.
     PortUsedAnew,
     /// The client repeated its SYN after a SYN-ACK: it did not get it, or rejected it.
     SynRetriedAfterSynAck,

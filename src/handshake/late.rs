@@ -10,7 +10,7 @@ pub(super) enum Lateness {
     Prompt,
     /// Retries cost this time.
     Late(Span),
-    /// There were retries, and nothing tells whether the client needed them.
+    /// There were retries, and the packets do not show whether the client needed them.
     Unclear,
 }
 
@@ -82,8 +82,8 @@ fn by_round_trip(attempt: &Pending, syn: Timestamp, ack_at: Timestamp, round_tri
     let Some(&since) = again.iter().rev().find(|&&since| since <= answered_after) else {
         return Lateness::Prompt;
     };
-    // The data's round trip is the server's side. Near the client it is all of it, and an ACK follows what it answers at
-    // once; elsewhere a long way to the client leaves the same as a SYN-ACK that was lost.
+    // The data's round trip is the server's side. Near the client it is all of it, and an ACK follows what it answers
+    // at once; elsewhere a long way to the client leaves the same as a SYN-ACK that was lost.
     let at_client = answered_after.minus(since) <= round_trip.scaled(1, 4);
     match attempt.synack_to_ack.or(at_client.then_some(round_trip)) {
         Some(expected) if answered_after > expected.plus(half) => Lateness::Late(since),

@@ -1,10 +1,11 @@
-//! Operating systems told by their SYN-ACKs: the order of options, the hop limit, the window. Unknown by default.
+//! Operating systems, recognised by their SYN-ACKs: the order of options, the hop limit, the window. Unknown by
+//! default.
 //!
 //! Owns the table. Its sources are the systems' own code where it is public: Linux `tcp_synack_options` and
-//! `tcp_options_write` (net/ipv4/tcp_output.c); FreeBSD `syncache_respond` and `tcp_addoptions` (sys/netinet/tcp_syncache.c,
-//! tcp_output.c); OpenBSD `tcp_output` (sys/netinet/tcp_output.c); macOS `tcp_output` (xnu bsd/netinet/tcp_output.c). That of
-//! Windows is what its SYN-ACKs show (Microsoft publishes none). Orders that several systems have are in none of the rows, or
-//! in one whose window tells them apart.
+//! `tcp_options_write` (net/ipv4/tcp_output.c); FreeBSD `syncache_respond` and `tcp_addoptions`
+//! (sys/netinet/tcp_syncache.c, tcp_output.c); OpenBSD `tcp_output` (sys/netinet/tcp_output.c); macOS `tcp_output` (xnu
+//! bsd/netinet/tcp_output.c). That of Windows is what its SYN-ACKs show (Microsoft publishes none). Orders that several
+//! systems have are in none of the rows, or in one whose window tells them apart.
 
 use super::traits::SynAckTraits;
 use crate::packet::OptionKind::{End, FastOpen, Mptcp, Mss, Noop, SackPermitted, Timestamps, WindowScale};
@@ -25,7 +26,7 @@ pub enum System {
     Windows,
 }
 
-/// Window of a SYN-ACK, as far as it tells systems apart.
+/// Window of a SYN-ACK, as far as systems differ by it.
 #[derive(Debug, Clone, Copy)]
 enum SynAckWindow {
     /// Any: the window varies with the system's settings, and the order of options is the system's own.
@@ -127,21 +128,21 @@ mod tests {
     use super::*;
 
     /// The kinds of options as they stand in a header.
-    fn told(ttl: u8, window: u16, kinds: &[u8]) -> Option<System> {
+    fn recognised(ttl: u8, window: u16, kinds: &[u8]) -> Option<System> {
         let layout = kinds.iter().fold(OptionLayout::UNKNOWN, |layout, &kind| layout.then(kind));
         system(SynAckTraits { ttl, window, layout })
     }
 
     #[test]
-    fn systems_are_told_by_order_hops_and_window() {
-        assert_eq!(told(63, 65_160, &[2, 4, 8, 1, 3]), Some(System::Linux));
-        assert_eq!(told(52, 28_960, &[2, 1, 1, 4, 1, 3]), Some(System::Linux));
-        assert_eq!(told(60, 65_535, &[2, 1, 3, 4, 8]), Some(System::FreeBsd));
-        assert_eq!(told(120, 65_535, &[2, 1, 3, 4, 8]), Some(System::Windows), "the same order");
-        assert_eq!(told(116, 8_192, &[2, 1, 3, 1, 1, 4]), Some(System::Windows));
-        assert_eq!(told(55, 65_535, &[2, 1, 3, 1, 1, 8, 4, 0]), Some(System::MacOs));
-        assert_eq!(told(58, 16_384, &[2, 1, 1, 4]), Some(System::OpenBsd));
-        assert_eq!(told(58, 14_600, &[2, 1, 1, 4]), Some(System::Linux));
+    fn systems_are_recognised_by_order_hops_and_window() {
+        assert_eq!(recognised(63, 65_160, &[2, 4, 8, 1, 3]), Some(System::Linux));
+        assert_eq!(recognised(52, 28_960, &[2, 1, 1, 4, 1, 3]), Some(System::Linux));
+        assert_eq!(recognised(60, 65_535, &[2, 1, 3, 4, 8]), Some(System::FreeBsd));
+        assert_eq!(recognised(120, 65_535, &[2, 1, 3, 4, 8]), Some(System::Windows), "the same order");
+        assert_eq!(recognised(116, 8_192, &[2, 1, 3, 1, 1, 4]), Some(System::Windows));
+        assert_eq!(recognised(55, 65_535, &[2, 1, 3, 1, 1, 8, 4, 0]), Some(System::MacOs));
+        assert_eq!(recognised(58, 16_384, &[2, 1, 1, 4]), Some(System::OpenBsd));
+        assert_eq!(recognised(58, 14_600, &[2, 1, 1, 4]), Some(System::Linux));
     }
 
     /// SYN-ACKs that other people captured, from none of which the table was made: facts of the sources named with each.
@@ -176,7 +177,7 @@ mod tests {
             ("HP-UX 11", 64, 32_768, &[2, 1, 1, 4], None),
             ("OpenVMS 8, which Windows resembles", 128, 3_000, &[2, 1, 3], None),
         ] {
-            assert_eq!(told(ttl, window, kinds), system, "{source}");
+            assert_eq!(recognised(ttl, window, kinds), system, "{source}");
         }
     }
 
@@ -192,7 +193,7 @@ mod tests {
             (64, 49_640, &[1, 1, 8, 2, 1, 3, 1, 1, 4]),
             (64, 65_160, &[4, 2]),
         ] {
-            assert_eq!(told(ttl, window, kinds), None, "{ttl} {window} {kinds:?}");
+            assert_eq!(recognised(ttl, window, kinds), None, "{ttl} {window} {kinds:?}");
         }
     }
 

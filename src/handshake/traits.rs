@@ -1,4 +1,4 @@
-//! The traits of a SYN-ACK that tell one sender from another.
+//! The traits of a SYN-ACK by which senders differ.
 
 use crate::packet::{OptionLayout, Segment};
 

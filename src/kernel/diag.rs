@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_without_tcp_diag_says_what_to_do() {
+    fn the_error_of_a_kernel_without_tcp_diag_has_advice() {
         let refusal = bytes("24000000020000000000000098760000feffffff");
         let refusal = [refusal, vec![0; 16]].concat();
         let message = parsed(&refusal).unwrap_err().to_string();

@@ -36,7 +36,7 @@ const CTA_PROTO_DST_PORT: u16 = 3;
 const TCP: u8 = 6;
 /// Most remembered destinations: a machine publishes tens of ports, a balancer thousands.
 const MAX_DESTINATIONS: usize = 4096;
-/// Most datagrams that are read at once: in a flood events are lost, and the next one says the same.
+/// Most datagrams that are read at once: in a flood events are lost, and later ones repeat them.
 const AT_ONCE: usize = 4096;
 /// A datagram holds one event of a few hundred bytes.
 const DATAGRAM_LEN: usize = 8 * 1024;

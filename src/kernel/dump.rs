@@ -33,7 +33,7 @@ pub(super) struct Dump<'a> {
     pub(super) what: &'static str,
 }
 
-/// Takes the type and the payload of a message, or says what is wrong with it.
+/// Takes the type and the payload of a message, or the reason why it is not usable.
 pub(super) type Take<'a> = dyn FnMut(u16, &[u8]) -> Result<(), String> + 'a;
 
 /// A socket connected to the kernel (port 0), so that no other process can answer in its place.
@@ -73,7 +73,7 @@ impl Dump<'_> {
         bytes.extend_from_slice(&length.to_ne_bytes());
         bytes.extend_from_slice(&self.kind.to_ne_bytes());
         bytes.extend_from_slice(&REQUEST_A_DUMP.to_ne_bytes());
-        // Sequence number and port: one request at a time, and the kernel knows the socket.
+        // Sequence number and port: one request at a time, and the socket identifies it to the kernel.
         bytes.extend_from_slice(&[0; 8]);
         bytes.extend_from_slice(self.payload);
         bytes

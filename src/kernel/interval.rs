@@ -12,8 +12,8 @@ pub struct ListenerInterval {
     pub from: Timestamp,
     /// Time of the second.
     pub until: Timestamp,
-    /// Packets that its sockets dropped: a SYN counts once, an ACK or data that met a full queue twice. `None` where the
-    /// kernel does not count, or a socket was closed and its last drops are not known.
+    /// Packets that its sockets dropped: a SYN counts once, an ACK or data that met a full queue twice. `None` where
+    /// the kernel does not count, or a socket was closed and its last drops are not known.
     pub drops: Option<u64>,
     /// Drops of all other listeners of the namespace.
     pub others_drops: Option<u64>,
@@ -80,7 +80,7 @@ impl ListenerInterval {
     }
 }
 
-/// Counters that tell of handshakes that did not go through.
+/// Counters of handshakes that did not go through.
 const TROUBLE: [Counter; 12] = [
     Counter::ListenOverflows,
     Counter::ListenDrops,

@@ -3,7 +3,7 @@
 //! Owns discovery by `/proc/PID/net` and `/run/netns`. Does not own what is read inside (`reader`).
 //!
 //! A namespace is recognised by the inode of `net/tcp` in `/proc`: each namespace registers that file anew, and unlike
-//! `/proc/PID/ns/net` every user may ask for it.
+//! `/proc/PID/ns/net` every user may read it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -20,14 +20,14 @@ const NAMED: [&str; 2] = ["/run/netns", "/var/run/netns"];
 /// The namespaces that are read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum NetnsChoice {
-    /// Every namespace that a process lives in or that has a name, as far as permitted.
+    /// Every namespace that has a process or a name, as far as permitted.
     #[default]
     All,
     /// Namespace of the calling thread.
     Own,
     /// The one of this process.
     Process(u32),
-    /// The one that `ip netns` knows by this name.
+    /// The one with this name in `ip netns`.
     Named(String),
 }
 
@@ -82,7 +82,7 @@ pub struct Netns {
     pub own: bool,
     /// The number that `lsns` and `ls -l /proc/PID/ns` show; `None` where that may not be read.
     pub inode: Option<u64>,
-    /// The lowest process number in it; `None` if no process lives there.
+    /// The lowest process number in it; `None` if no process is there.
     pub pid: Option<u32>,
     /// Name of the namespace in `ip netns`; `None` without one.
     pub name: Option<String>,
@@ -153,7 +153,7 @@ fn own_netns(id: NetnsId) -> Netns {
     Netns { id, own: true, inode, ..Netns::default() }
 }
 
-/// Finds the namespaces in which processes live and those that have a name; the own one comes first.
+/// Finds the namespaces that have processes or a name; the own one comes first.
 fn all(own: NetnsId) -> Vec<Netns> {
     let mut found = BTreeMap::from([(own, own_netns(own))]);
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();

@@ -1,7 +1,8 @@
 //! Reads one network namespace through descriptors that were opened inside it.
 //!
 //! Sockets and files of `/proc` stay in the namespace where they were opened, also after the program has given up the
-//! privilege to enter it. They keep the namespace alive, so a reader must go when nobody else uses the namespace.
+//! privilege to enter it. They keep the namespace in existence, so a reader must go when nobody else uses the
+//! namespace.
 
 use std::cell::RefCell;
 use std::fs::File;

@@ -30,7 +30,7 @@ impl AddressSocket {
     /// The addresses of all interfaces, IPv4 and IPv6.
     pub(super) fn addresses(&self) -> Result<Vec<IpAddr>, KernelError> {
         let mut addresses = Vec::new();
-        // Family 0 asks for all.
+        // Family 0 selects all.
         let request = Dump { kind: RTM_GETADDR, payload: &[0; IFADDRMSG_LEN], what: "the dump of addresses" };
         dump(&self.0, &request, &mut |kind, payload| {
             if kind != RTM_NEWADDR {

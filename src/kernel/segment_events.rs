@@ -2,8 +2,8 @@
 //!
 //! Owns loading, and turning the program's records into [`SegmentEvent`]s. Does not own what a reason means.
 //!
-//! Needs CAP_BPF and CAP_PERFMON once, Linux 5.8 and BTF; without, [`SegmentEvents::attach`] says why. For a SYN that
-//! met a full queue the kernel has no event: it is consumed, not dropped. ListenOverflows counts those.
+//! Needs CAP_BPF and CAP_PERFMON once, Linux 5.8 and BTF; without, [`SegmentEvents::attach`] returns the reason. For a
+//! SYN that met a full queue the kernel has no event: it is consumed, not dropped. ListenOverflows counts those.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -35,7 +35,7 @@ const WANT_ALL: u32 = 1;
 const WANT_SYN_OR_LISTENER: u32 = 2;
 const WANT_IF_ROOM: u32 = 3;
 
-/// The segments that are asked for: full queues come first, since of the other reasons a busy machine may have many.
+/// The segments that are read: full queues come first, since of the other reasons a busy machine may have many.
 const fn wanted(reason: DropReason) -> u32 {
     match reason {
         DropReason::ListenOverflow => WANT_ALL,
@@ -97,7 +97,7 @@ impl SegmentEvents {
     ///
     /// # Errors
     ///
-    /// [`SegmentEventsError`] says what is missing.
+    /// [`SegmentEventsError`] names what is missing.
     pub fn attach(netns: Option<u32>, retransmissions: bool) -> Result<Self, SegmentEventsError> {
         let vmlinux = fs::read(VMLINUX).map_err(SegmentEventsError::NoBtf)?;
         let values = enum_values(&vmlinux, "skb_drop_reason").ok_or(SegmentEventsError::NoReasons)?;

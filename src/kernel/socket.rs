@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 pub enum LimitFrom {
     /// The backlog given to `listen()`: it is another number than `net.core.somaxconn`.
     Listen,
-    /// The limit is `net.core.somaxconn`: what `listen()` asked for was cut to it, or equal to it.
+    /// The limit is `net.core.somaxconn`: the argument of `listen()` was cut to it, or equal to it.
     Somaxconn,
 }
 
@@ -39,7 +39,8 @@ pub struct ListenSocket {
 }
 
 impl ListenSocket {
-    /// True if the next connection overflows: `sk_acceptq_is_full`, **more** than the limit wait. False without a limit.
+    /// True if the next connection overflows: `sk_acceptq_is_full`, **more** than the limit wait. False without a
+    /// limit.
     #[must_use]
     pub const fn is_full(&self) -> bool {
         match self.send_q {

@@ -272,7 +272,7 @@ impl Watch {
     }
 }
 
-/// The listener of one server, found once in a [`Watch`] for all that is asked of it.
+/// The listener of one server, found once in a [`Watch`] for all its figures.
 #[derive(Debug, Clone, Copy)]
 pub struct WatchedListener<'a> {
     watch: &'a Watch,
@@ -510,7 +510,7 @@ mod tests {
     }
 
     #[test]
-    fn what_happened_lately_is_told_from_what_happened_before() {
+    fn recent_overflows_differ_from_earlier_ones() {
         let server = A.parse().unwrap();
         let at_rest = |drops| vec![socket(A, 1, 1, Some(drops))];
         let mut watch = Watch::new(sample(0, 0, at_rest(0)));

@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// The longest time the accepting thread sleeps before it looks whether it should end.
+/// Longest sleep of the accepting thread between two checks of the stop flag.
 const TICK: Duration = Duration::from_millis(20);
 
 /// Time at which the application accepts connections from the queue.
@@ -115,8 +115,8 @@ impl LabListener {
         Ok(())
     }
 
-    /// Starts accepting by `policy`, in a thread of its own, until the listener is dropped. Called again, it starts another
-    /// worker.
+    /// Starts accepting by `policy`, in a thread of its own, until the listener is dropped. Called again, it starts
+    /// another worker.
     ///
     /// # Errors
     ///
@@ -242,7 +242,7 @@ fn wait_readable(socket: &Socket) -> io::Result<bool> {
 #[expect(unsafe_code, reason = "neither socket2 nor nix offers this option")]
 fn defer_accept(socket: &Socket, seconds: u32) -> io::Result<()> {
     let seconds = libc::c_int::try_from(seconds).unwrap_or(libc::c_int::MAX);
-    // SAFETY: the descriptor is open, and pointer and length describe one c_int, which tcp(7) asks for.
+    // SAFETY: the descriptor is open, and pointer and length describe one c_int, as tcp(7) requires.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),

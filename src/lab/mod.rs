@@ -3,7 +3,7 @@
 //! Owns namespaces, the path with its capture points, the scenarios and what they expect. Does not own
 //! the client's calls (`race`) nor what packets mean (`handshake`, `listener`).
 //!
-//! Everything lives in threads of this process and in namespaces without a name, and goes with them.
+//! Everything runs in threads of this process and in namespaces without a name, and ends with them.
 
 mod analysis;
 mod burner;

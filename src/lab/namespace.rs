@@ -3,7 +3,7 @@
 //! Owns the namespace's making and the guard that no setting outside of it is ever written. Does not
 //! own what stands in the namespace (`network`, `tun`).
 //!
-//! The namespace has no name and no mount: it lives as long as the threads and sockets inside it, so
+//! The namespace has no name and no mount: it exists as long as the threads and sockets inside it, so
 //! nothing stays behind however the process ends, SIGKILL included. Network namespaces belong to
 //! threads (`unshare(2)`), which lets one process hold several experiments side by side.
 
@@ -21,7 +21,7 @@ use nix::unistd::{getegid, geteuid};
 /// thread, which stays outside.
 const THREAD_NAMESPACE: &str = "/proc/thread-self/ns/net";
 
-/// `CAP_SYS_ADMIN` (`linux/capability.h`), which `unshare(CLONE_NEWNET)` asks for.
+/// `CAP_SYS_ADMIN` (`linux/capability.h`), which `unshare(CLONE_NEWNET)` requires.
 const CAP_SYS_ADMIN: u32 = 21;
 
 /// Making or setting up a namespace failed.
@@ -122,8 +122,9 @@ impl Namespace {
         self.inode
     }
 
-    /// Sets `name`, for example `net.ipv4.tcp_synack_retries`, in this namespace only: the kernel resolves `/proc/sys/net` by the namespace of
-    /// the thread that opens the file, and that thread is checked to be inside, every time.
+    /// Sets `name`, for example `net.ipv4.tcp_synack_retries`, in this namespace only: the kernel resolves
+    /// `/proc/sys/net` by the namespace of the thread that opens the file, and that thread is checked to be inside,
+    /// every time.
     ///
     /// # Errors
     ///

@@ -260,7 +260,7 @@ impl Carrier {
                 self.deliver()?;
             } else if received.is_none() {
                 if self.under_way.is_empty() {
-                    // Whoever asked may have given up.
+                    // The caller may have given up.
                     self.settling.drain(..).for_each(|settled| _ = settled.send(()));
                 }
                 self.wait()?;

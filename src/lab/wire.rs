@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_steps_and_ends_apart() {
+    fn steps_and_ends_are_distinguished() {
         let packet = syn(false);
         let client = PathStep { client_port: 40000, sender: PathEnd::Client, kind: StepKind::Syn };
         assert_eq!(step(&packet, 7777), Some(client));

@@ -126,10 +126,10 @@ pub struct Coverage {
 }
 
 impl Coverage {
-    /// Attempts with gaps from which on the capture is said to have them.
+    /// Fewest attempts with gaps that make gaps a limit of the capture.
     const MIN_GAPS: u64 = 3;
-    /// A SYN-ACK without its SYN opens an attempt so late after the capture's begin only if packets are missing: a request
-    /// lives for 63 s.
+    /// A SYN-ACK without its SYN opens an attempt so late after the capture's begin only if packets are missing: a
+    /// request lives for 63 s.
     const BEGUN_BEFORE: Span = Span::from_secs(64);
 
     pub(super) fn add(&mut self, attempt: &Attempt) {

@@ -29,7 +29,7 @@ impl Clients {
         let accepted = attempt.established == Some(true) || attempt.verdict == Verdict::CompletedLate;
         self.late += u64::from(accepted);
         match attempt.connect.outcome {
-            // A client that was reset knows by now.
+            // The RST has reached the client.
             ConnectOutcome::Succeeded if accepted || attempt.was_reset() => {}
             ConnectOutcome::Succeeded if may_be_accepted(attempt, inference) => self.unsure += 1,
             ConnectOutcome::Succeeded => self.believe_connected += 1,

@@ -126,7 +126,7 @@ fn lost_packets_weaken_what_rests_on_absence_but_not_the_kernels_count() {
 }
 
 #[test]
-fn one_repeat_seen_from_the_client_neither_tells_the_retries_nor_that_the_client_is_wrong() {
+fn one_repeat_at_the_client_shows_neither_the_retries_nor_that_the_client_is_wrong() {
     let attempts = samples::overflow_mixed().1;
     let repeated = |verdict| attempts.iter().find(|attempt| attempt.verdict == verdict).cloned();
     let mut attempt = repeated(Verdict::SynackRetransmitted).unwrap();
@@ -165,7 +165,7 @@ fn more_than_the_kernel_counted_is_confirmed_of_the_listener_and_of_no_attempt()
 }
 
 #[test]
-fn what_a_program_meant_comes_after_what_is_broken() {
+fn intended_causes_are_listed_after_faults() {
     let (_, mut deferred) = overflowed(Verdict::SynackRetransmitted);
     deferred.established = Some(true);
     deferred.retries = Retries { syn: 0, syn_ack: 1, after_ack: 1 };
@@ -198,7 +198,7 @@ fn a_listener_is_as_sure_as_the_kernel() {
 }
 
 #[test]
-fn an_overflow_that_only_the_kernel_saw_is_told() {
+fn an_overflow_that_only_the_kernel_saw_is_reported() {
     let undecided = samples::overflow_mixed().1.into_iter().find(|a| a.verdict == Verdict::Unanswered);
     let waiting =
         Attempt { verdict: Verdict::Undetermined, reason: Some(Reason::CaptureCut), ..undecided.unwrap() };

@@ -7,7 +7,7 @@ use super::FrameRef;
 pub struct CaptureSet(u8);
 
 impl CaptureSet {
-    /// Captures that are told apart.
+    /// Captures that are distinguished.
     pub const PLACES: usize = 8;
 
     /// No capture.
@@ -16,7 +16,7 @@ impl CaptureSet {
     /// Every capture.
     pub const ALL: Self = Self(u8::MAX);
 
-    /// The place of a frame's capture among those that are told apart.
+    /// The place of a frame's capture among those that are distinguished.
     #[must_use]
     #[inline(always)]
     pub const fn place(frame: FrameRef) -> usize {

@@ -10,7 +10,7 @@ use etherparse::tcp_option;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct OptionLayout(u32);
 
-/// An option kind as layouts tell kinds apart.
+/// An option kind, as far as layouts distinguish kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum OptionKind {

@@ -21,7 +21,7 @@ use crate::packet::Timestamp;
 pub enum WaitMode {
     /// The thread sleeps in `connect()`.
     Blocking,
-    /// `connect()` returns EINPROGRESS; the thread sleeps in `poll()` and asks `SO_ERROR`.
+    /// `connect()` returns EINPROGRESS; the thread sleeps in `poll()` and reads `SO_ERROR`.
     NonBlocking,
 }
 
@@ -51,7 +51,7 @@ pub struct ConnectPlan {
     pub send: usize,
     /// Time after that in which to watch for the connection's death.
     pub watch: Duration,
-    /// Operation that asks for the connection's state when the watch ends.
+    /// Operation that reads the connection's state when the watch ends.
     pub probe: Probe,
 }
 
@@ -105,7 +105,7 @@ impl Call {
 /// Results of the operations after a successful `connect()`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AfterConnect {
-    /// The send right after `connect()`, where one was asked for.
+    /// The send right after `connect()`, where one was wanted.
     pub sent: Option<Result<usize, Errno>>,
     /// Time at which the socket became readable or failed, if it did while it was watched.
     pub woken: Option<Timestamp>,
@@ -115,7 +115,7 @@ pub struct AfterConnect {
     pub error: Option<Errno>,
 }
 
-/// Makes one connection. The socket comes back too, so that the caller decides how long it lives.
+/// Makes one connection. The socket comes back too, so that the caller decides when it is closed.
 ///
 /// # Errors
 ///

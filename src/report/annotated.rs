@@ -1,7 +1,7 @@
-//! An annotated capture: the packets of attempts as pcapng, each with a comment that says what it is.
+//! An annotated capture: the packets of attempts as pcapng, each with a comment on what it is.
 //!
-//! Owns the choice of attempts, and what stands in which comment. Does not own where packets come from (`engine/packets`),
-//! what a message means (`listener/messages`), nor the sentences (`wording`).
+//! Owns the choice of attempts, and what stands in which comment. Does not own where packets come from
+//! (`engine/packets`), what a message means (`listener/messages`), nor the sentences (`wording`).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Write};
@@ -81,7 +81,8 @@ struct Annotated<'a> {
     comment: String,
 }
 
-/// Writes the packets of these attempts, which have their final causes, in the order of capture. Returns how many there are.
+/// Writes the packets of these attempts, which have their final causes, in the order of capture. Returns how many there
+/// are.
 ///
 /// # Errors
 ///

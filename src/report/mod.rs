@@ -1,7 +1,7 @@
 //! Reports: text for people, JSON, NDJSON and CSV for programs.
 //!
 //! Exporters turn results into bytes for any [`Write`]; they never decide where to write. Does not
-//! own any judgement: verdicts, causes and advice come decided.
+//! own any judgement: verdicts, causes and advice are its input.
 
 pub mod annotated;
 mod csv;
@@ -52,7 +52,7 @@ pub enum ReportFormat {
     Text,
     /// One document.
     Json,
-    /// One object per line, as decided.
+    /// One object per line, as attempts are settled.
     NdJson,
     /// Attempts, flat.
     Csv,
@@ -169,7 +169,7 @@ fn zone_of(file: &str) -> Option<TimeZone> {
     TimeZone::tzif(file, &fs::read(file).ok()?).ok()
 }
 
-/// Takes the attempts as they are decided, then the summary, and writes the chosen format.
+/// Takes the attempts as they are settled, then the summary, and writes the chosen format.
 ///
 /// NDJSON and CSV are written as attempts come, with the causes known by then, in constant memory;
 /// so is text, but for `all`. JSON lists attempts in order of first packet with their final causes, and
@@ -284,7 +284,7 @@ impl<W: Write> Sink for Reporter<W> {
 pub struct InterimReport(text::TextReport);
 
 impl InterimReport {
-    /// An empty report, bounded in memory whatever `options` ask of the final one.
+    /// An empty report, bounded in memory whatever `options` set for the final one.
     #[must_use]
     pub fn new(options: ReportOptions) -> Self {
         Self(text::TextReport::new(ReportOptions { all: false, ..options }))

@@ -1,4 +1,4 @@
-//! `--format ndjson`: one attempt per line as soon as it is decided, then the listeners, then a summary.
+//! `--format ndjson`: one attempt per line as soon as it is settled, then the listeners, then a summary.
 
 use std::io::{self, Write};
 
@@ -35,7 +35,7 @@ pub(super) fn write_attempt(out: &mut impl Write, attempt: &Attempt) -> io::Resu
     write_line(out, &NdjsonLine::Attempt(attempt.into()))
 }
 
-/// Writes the line of an attempt that shows an overflow and is not decided yet; its own line follows.
+/// Writes the line of a provisional attempt that shows an overflow; the line of the settled attempt follows.
 ///
 /// # Errors
 ///

@@ -89,7 +89,7 @@ impl Output {
         terminal.map_or(ReportOptions::WIDTH, |(width, _)| usize::from(width.0).clamp(40, 120))
     }
 
-    /// True if results are to be coloured where the user did not choose: as the environment asks for
+    /// True if results are to be coloured where the user did not choose: as the environment sets it
     /// standard output or a terminal, never in a file.
     #[must_use]
     pub fn wants_colour(&self) -> bool {

@@ -11,7 +11,7 @@ use crate::words::number;
 pub struct LiveCounts {
     /// Packets taken.
     pub packets: u64,
-    /// Attempts decided.
+    /// Settled attempts.
     pub attempts: u64,
     /// Attempts undecided at the moment.
     pub undecided: u64,

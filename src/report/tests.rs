@@ -58,7 +58,7 @@ fn a_healthy_capture_takes_three_lines() {
 }
 
 #[test]
-fn text_says_what_is_wrong() {
+fn text_shows_what_is_wrong() {
     insta::assert_snapshot!("text_overflow_mixed", text(&samples::overflow_mixed()));
     insta::assert_snapshot!("text_refused", text(&samples::refused()));
     insta::assert_snapshot!("text_damaged", text(&samples::damaged()));
@@ -80,14 +80,14 @@ fn the_same_advice_is_given_once() {
 }
 
 #[test]
-fn verbose_text_says_why() {
+fn verbose_text_gives_the_reasons() {
     insta::assert_snapshot!("text_refused_verbose", verbose(&samples::refused()));
     insta::assert_snapshot!("text_damaged_verbose", verbose(&samples::damaged()));
     insta::assert_snapshot!("text_ipv6_verbose", verbose(&samples::ipv6()));
 }
 
 #[test]
-fn quiet_text_speaks_only_of_problems() {
+fn quiet_text_has_only_problems() {
     let quiet =
         |sample| render(&sample, ReportOptions { verbosity: Verbosity::Quiet, ..ReportOptions::default() });
     assert_eq!(quiet(samples::healthy()), "");
@@ -221,7 +221,7 @@ fn assert_valid(definition: &str, value: &Value) {
 }
 
 #[test]
-fn json_is_as_the_schema_says() {
+fn json_matches_the_schema() {
     for sample in all_samples() {
         let document: Value = serde_json::from_str(&format(&sample, ReportFormat::Json)).unwrap();
         assert_valid("analysis", &document);
@@ -284,7 +284,7 @@ fn json_is_in_order_of_first_packet_with_final_causes() {
 }
 
 #[test]
-fn ndjson_tells_the_kind_of_each_line_first() {
+fn each_ndjson_line_begins_with_its_kind() {
     for sample in all_samples() {
         let kinds: Vec<String> = format(&sample, ReportFormat::NdJson)
             .lines()

@@ -1,4 +1,5 @@
-//! Every bundled capture, cut after each of its packets: a verdict that the rest would change is marked as one that may.
+//! Every bundled capture, cut after each of its packets: a verdict that the rest would change is marked as one that
+//! may.
 
 use std::collections::HashMap;
 use std::fs;
@@ -136,7 +137,7 @@ fn contradicted(path: &Path) -> Vec<String> {
 }
 
 #[test]
-fn no_cut_of_a_capture_says_what_the_rest_contradicts() {
+fn no_cut_of_a_capture_gives_a_verdict_that_the_rest_contradicts() {
     let paths = bundled();
     let next = AtomicUsize::new(0);
     let check = || {

@@ -74,7 +74,7 @@ fn agrees(document: &Value) {
 
 /// Holds a capture of both ends against what the lab saw while it was made. One file shows what left the
 /// client, as the client's end does: what the path lost on the way to the server is in it.
-fn offline_says_the_same(run: &Value, packets: &Path, recorded: bool) {
+fn assert_offline_is_the_same(run: &Value, packets: &Path, recorded: bool) {
     let report = report([packets]);
     assert_eq!(report["captures"][0]["damaged"], Value::Null, "{}", packets.display());
     let attempts: BTreeMap<&str, &Value> =
@@ -259,7 +259,7 @@ fn scenarios_agree_side_by_side_and_their_captures_say_the_same_offline() {
             }
             the_kernel_has_the_last_word(run);
             let name = if runs.len() == 1 { String::new() } else { format!("-{}", string(run, "run")) };
-            offline_says_the_same(run, &packets(&name), false);
+            assert_offline_is_the_same(run, &packets(&name), false);
         }
     };
     thread::scope(|scope| {
@@ -286,7 +286,7 @@ fn recorded_experiments_say_the_same_offline() {
         let run = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
         counters_account_for_every_attempt(&run);
         the_kernel_has_the_last_word(&run);
-        offline_says_the_same(&run, &path.with_extension("pcapng"), true);
+        assert_offline_is_the_same(&run, &path.with_extension("pcapng"), true);
     }
 }
 

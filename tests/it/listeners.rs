@@ -207,7 +207,7 @@ fn q_ends_watching_and_the_terminal_is_as_before() {
 }
 
 #[test]
-fn an_ordinary_user_sees_queues_and_is_told_why_owners_are_unknown() {
+fn an_ordinary_user_sees_queues_and_why_owners_are_unknown() {
     in_namespace(|| {
         let kept = listener("127.0.0.1:7430", 5);
         // A copy that others may run, wherever the build directory is.

@@ -114,7 +114,7 @@ fn an_overflow_is_confirmed_within_five_seconds_with_either_setting() {
 }
 
 #[test]
-fn dropped_syns_are_told_by_the_kernels_count_before_their_clients_give_up() {
+fn dropped_syns_are_reported_by_the_kernels_count_before_their_clients_give_up() {
     in_namespace(|| {
         // Another listener is full, too, but nobody overflows it.
         let (victim, full) = (listener("127.0.0.1:7505", 2), listener("127.0.0.1:7506", 0));
@@ -172,7 +172,7 @@ fn at_rest(
 }
 
 #[test]
-fn repeats_without_an_overflow_are_told_as_lost_or_filtered_acks() {
+fn repeats_without_an_overflow_are_reported_as_lost_or_filtered_acks() {
     if !require_tools(&["nft"]) {
         return;
     }
@@ -398,7 +398,7 @@ fn an_interface_that_goes_down_comes_back_and_one_that_is_removed_ends_the_captu
 }
 
 #[test]
-fn what_cannot_be_captured_says_why_and_what_to_do() {
+fn what_cannot_be_captured_is_reported_with_reason_and_advice() {
     in_namespace(|| {
         let message = fail(command(PROGRAM), &["-i", "eth9"]);
         assert!(
@@ -441,7 +441,7 @@ fn status_of(capture: &Capture, name: &str) -> String {
 }
 
 #[test]
-fn root_becomes_another_user_without_rights_and_still_hears_the_kernel() {
+fn root_becomes_another_user_without_rights_and_still_reads_the_kernel() {
     in_namespace(|| {
         let directory = tempfile::tempdir().unwrap();
         std::os::unix::fs::chown(directory.path(), Some(65_534), Some(65_534)).unwrap();

@@ -240,7 +240,7 @@ fn an_overflow_behind_veth_and_bridge_is_confirmed_from_the_host_side() {
 }
 
 #[test]
-fn namespaces_that_begin_while_watching_are_shown_and_those_that_end_are_let_go() {
+fn namespaces_that_begin_while_watching_are_shown_and_those_that_end_are_removed() {
     in_namespace(|| {
         let mut command = Command::new(PROGRAM);
         command.args(["listeners", "--watch=0.2", "--format", "json"]).stdout(Stdio::piped());

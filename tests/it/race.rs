@@ -125,7 +125,7 @@ fn connects_that_lied_and_are_ignored_are_found_dead() {
 
 /// SYN cookies and a full queue: nothing is repeated, nothing reset (docs/DOMAIN.md §2 D).
 #[test]
-fn connects_of_which_nothing_is_heard_are_not_called_alive() {
+fn connects_without_a_packet_are_not_called_alive() {
     in_namespace(|| {
         let (document, _) = overflow(Setup { syncookies: 2, ..Setup::default() }, "--watch 0.5");
         assert_eq!(count(&document, "errno", Value::Null), 64, "{document:#}");
@@ -137,7 +137,7 @@ fn connects_of_which_nothing_is_heard_are_not_called_alive() {
 }
 
 #[test]
-fn without_packets_only_what_the_server_sends_shows_that_a_connection_lives() {
+fn without_packets_only_what_the_server_sends_shows_that_a_connection_is_alive() {
     if !require_tools(&["setpriv"]) {
         return;
     }
@@ -186,7 +186,7 @@ fn interrupted_it_reports_what_was_done() {
 }
 
 #[test]
-fn interrupted_it_says_what_it_waits_for() {
+fn an_interrupted_race_names_what_it_waits_for() {
     in_namespace(|| {
         // A queue that is full: nobody answers.
         let listener = crate::namespace::listener("127.0.0.1:0", 0);

@@ -74,7 +74,7 @@ fn every_command_of_the_readme_is_run_by_a_test() {
 }
 
 #[test]
-fn make_knows_its_commands() {
+fn make_lists_its_commands() {
     for command in PLANNED {
         let target = command.strip_prefix("make ").unwrap();
         crate::util::program("make", ["--dry-run", target]).succeed();
@@ -82,7 +82,7 @@ fn make_knows_its_commands() {
 }
 
 #[test]
-fn commands_on_files_do_what_the_readme_says() {
+fn commands_on_files_do_what_the_readme_promises() {
     let shell = shell::Shell::new();
     for command in ON_FILES {
         let ran = shell.run(command);
@@ -305,7 +305,7 @@ mod sockets {
     use crate::util::require_tools;
 
     #[test]
-    fn commands_on_sockets_do_what_the_readme_says() {
+    fn commands_on_sockets_do_what_the_readme_promises() {
         in_namespace(|| {
             let _server = listener("127.0.0.1:8080", 64);
             let shell = Shell::new();

@@ -24,8 +24,8 @@ fn a_stopped_server_gets_one_line() {
     assert_eq!(document["listeners"][0]["size"]["answer"], "nothing-accepted");
 }
 
-/// Seed 9 of the table in docs/SIZE.md: 126 clients in 0.28 s, 69 accepts a second, a backlog of 14; 106 is the smallest that
-/// replays clean.
+/// Seed 9 of the table in docs/SIZE.md: 126 clients in 0.28 s, 69 accepts a second, a backlog of 14; 106 is the
+/// smallest that replays clean.
 #[test]
 fn a_burst_gets_the_backlog_that_the_kernel_needed() {
     let document = hsanalyze(["size", BURST, "--format=json"]).succeed().json();
@@ -115,7 +115,7 @@ fn a_replay_has_the_workers_and_sockets_asked_for() {
 }
 
 #[test]
-fn an_answer_that_rests_on_a_possible_overflow_says_so() {
+fn an_answer_that_rests_on_a_possible_overflow_has_a_note() {
     let ran = hsanalyze(["size", "fixtures/field/late-burst.pcap"]).succeed();
     let headline = "10.9.0.1:8080  if its accept queue was full, which is only possible: a backlog of 64";
     assert!(ran.text().replace("\n  ", " ").starts_with(headline), "{ran}");

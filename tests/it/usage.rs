@@ -362,7 +362,7 @@ fn the_first_signal_to_a_pipeline_ends_the_reading_and_not_the_report() {
 
 /// Whoever writes has a buffer, and empties it when it ends.
 #[test]
-fn what_a_pipe_s_writer_had_not_written_when_it_was_interrupted_is_told() {
+fn bytes_that_a_pipe_still_held_at_an_interrupt_are_analysed() {
     use nix::sys::signal::{Signal, kill};
     use std::io::Write;
     let mut child = hsanalyze(["-"]).command().spawn().unwrap();

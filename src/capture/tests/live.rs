@@ -17,7 +17,7 @@ fn fifo() -> (tempfile::TempDir, PathBuf) {
 }
 
 #[test]
-fn frames_of_a_pipe_arrive_while_its_writer_lives() {
+fn frames_of_a_pipe_arrive_before_its_writer_ends() {
     let (_folder, path) = fifo();
     let (sender, receiver) = std::sync::mpsc::channel();
     let whole = Pcap::micros().record(1, 0, 4, b"abcd").record(2, 0, 4, b"efgh").bytes;

@@ -23,7 +23,7 @@ pub struct LiveConfig {
     pub save: Option<SaveConfig>,
     /// The user to become.
     pub user: Option<String>,
-    /// The network namespaces whose listeners the kernel is asked about.
+    /// The network namespaces whose listeners are read from the kernel.
     pub netns: NetnsChoice,
     /// Load the BPF program for the kernel's events of dropped segments, where that is permitted.
     pub with_bpf: bool,

@@ -1,4 +1,5 @@
-//! Reads the kernel's figures once a second and records them for the servers of this machine, in every network namespace.
+//! Reads the kernel's figures once a second and records them for the servers of this machine, in every network
+//! namespace.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
@@ -94,7 +95,8 @@ impl KernelPoller {
         notes
     }
 
-    /// Takes snapshots and records them in `listeners`. Returns the error, once, when the kernel cannot be read any more.
+    /// Takes snapshots and records them in `listeners`. Returns the error, once, when the kernel cannot be read any
+    /// more.
     pub(super) fn poll(&mut self, listeners: &mut Listeners) -> Option<KernelError> {
         if let Some(monitor) = &mut self.monitor {
             if let Err(error) = monitor.sample() {
@@ -112,7 +114,7 @@ impl KernelPoller {
         self.failure.take()
     }
 
-    /// Events of dropped segments that were lost since this was last asked, in a sentence; `None` if none were.
+    /// Events of dropped segments that were lost since the last call, in a sentence; `None` if none were.
     pub(super) fn lost_events(&mut self) -> Option<String> {
         let lost = self.events.as_ref().map_or(0, SegmentEvents::lost);
         let more = lost.checked_sub(self.lost).filter(|&more| more > 0)?;
@@ -227,9 +229,9 @@ impl Places {
         self.anywhere.insert(local, server);
     }
 
-    /// The dropped segment, with its server and its client as the packets show them. Numbers show which attempt it belongs
-    /// to (`KernelDrop`); only a full queue must be that of the server's own namespace, since another may use the same
-    /// addresses.
+    /// The dropped segment, with its server and its client as the packets show them. Numbers show which attempt it
+    /// belongs to (`KernelDrop`); only a full queue must be that of the server's own namespace, since another may use
+    /// the same addresses.
     fn drop_of(&self, event: &SegmentEvent, from_server: bool) -> Option<(Endpoint, Endpoint, KernelDrop)> {
         let SegmentEventKind::Dropped(reason) = event.kind else { return None };
         let (server, client) = match from_server {

@@ -35,7 +35,7 @@ pub(super) struct LiveReporter<'a> {
     sink: &'a mut dyn Sink,
     interim: InterimReport,
     lines: AttemptLines,
-    /// Standard output is free for lines: the report is text, or goes to a file.
+    /// Lines may go to standard output: the report is text, or goes to a file.
     free: bool,
     /// Single attempts are written as lines, too.
     singles: bool,
@@ -45,7 +45,7 @@ pub(super) struct LiveReporter<'a> {
     /// Attempts for the episodes that were not held.
     not_held: Vec<Problem>,
     held: Vec<Held>,
-    /// Undecided attempts that are held, by their position in the input; what is decided meanwhile leaves.
+    /// Undecided attempts that are held, by their position in the input; what is settled meanwhile leaves.
     awaited: HashSet<u64>,
     /// Undecided attempts that were reported, by their position in the input, with what they showed then.
     announced: HashMap<u64, Verdict>,
@@ -109,7 +109,7 @@ impl<'a> LiveReporter<'a> {
             }
             problems.push(Problem::new(&attempt, settled));
             if settled {
-                self.decided(&attempt)?;
+                self.settled(&attempt)?;
             } else if self.announced.insert(attempt.ordinal, attempt.verdict) != Some(attempt.verdict) {
                 self.sink.provisional(&attempt)?;
             } else {
@@ -127,7 +127,8 @@ impl<'a> LiveReporter<'a> {
         self.sink.drained()
     }
 
-    /// Reports episodes: to the output, and as lines for people; on standard error where standard output is a program's.
+    /// Reports episodes: to the output, and as lines for people; on standard error where standard output is a
+    /// program's.
     fn report_episodes(&mut self, reports: &[EpisodeReport], line: &StatusLine) -> io::Result<()> {
         reports.iter().try_for_each(|report| self.sink.episode(report))?;
         if self.quiet && !self.free {
@@ -167,7 +168,7 @@ impl<'a> LiveReporter<'a> {
         Ok(())
     }
 
-    fn decided(&mut self, attempt: &Attempt) -> io::Result<()> {
+    fn settled(&mut self, attempt: &Attempt) -> io::Result<()> {
         self.interim.attempt(attempt);
         self.sink.attempt(attempt)
     }
@@ -213,7 +214,7 @@ impl SingleLines {
             Entry::Vacant(first) => {
                 first.insert(0);
                 match settled {
-                    true => lines.decided(&mut self.text, attempt),
+                    true => lines.settled(&mut self.text, attempt),
                     false => lines.provisional(&mut self.text, attempt),
                 }
             }
@@ -238,7 +239,7 @@ impl Sink for LiveReporter<'_> {
         }
         self.announced.remove(&attempt.ordinal);
         self.not_held.push(Problem::new(attempt, true));
-        self.decided(attempt)
+        self.settled(attempt)
     }
 
     fn provisional(&mut self, attempt: &Attempt) -> io::Result<()> {
@@ -311,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn what_looked_like_an_overflow_is_not_told_of_once_it_has_completed() {
+    fn a_provisional_overflow_is_not_reported_once_it_has_completed() {
         let Ok(Command::Live(config)) = parse(["hsanalyze", "-i", "lo", "--format", "ndjson"]) else {
             panic!("these are arguments of a live capture");
         };

@@ -20,7 +20,7 @@ pub(super) struct Signals {
     exit: Exit,
 }
 
-/// Action of a SIGINT after the end was asked for: it ends the program at once.
+/// Action of a SIGINT after the end was requested: it ends the program at once.
 #[derive(Clone, Copy)]
 pub(super) struct Exit(SigId);
 
@@ -32,7 +32,7 @@ impl Exit {
         low_level::unregister(self.0);
         thread::spawn(move || {
             let mut signals = signals.forever();
-            // The first one asks for the end.
+            // The first one requests the end.
             if signals.next().is_some() && signals.any(|signal| signal == SIGINT) {
                 // A file that cannot be removed stays; the program ends all the same.
                 let _ = fs::remove_file(unfinished);
@@ -44,8 +44,8 @@ impl Exit {
 }
 
 impl Signals {
-    /// From now on SIGINT, SIGTERM and SIGHUP ask for the end, SIGUSR1 for the report so far. A SIGINT after the end
-    /// was asked for exits at once.
+    /// From now on SIGINT, SIGTERM and SIGHUP request the end, SIGUSR1 the report so far. A SIGINT after that
+    /// exits at once.
     pub(super) fn catch() -> io::Result<Self> {
         let (end, report) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         // Before the flag is set by the same signal: actions run in the order they were registered.
@@ -62,12 +62,12 @@ impl Signals {
         self.exit
     }
 
-    /// True once the end was asked for.
+    /// True once the end was requested.
     pub(super) fn end_wanted(&self) -> bool {
         self.end.load(Ordering::Relaxed)
     }
 
-    /// True if the report so far was asked for since the last call.
+    /// True if the report so far was requested since the last call.
     pub(super) fn report_wanted(&self) -> bool {
         self.report.swap(false, Ordering::Relaxed)
     }

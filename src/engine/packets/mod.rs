@@ -2,7 +2,7 @@
 //!
 //! Owns the two ways to get them, and their bounds: a second pass over files (`second_pass.rs`), and a recorder beside
 //! the analysis for pipes and interfaces, which cannot be read twice (`recorder.rs`). Does not own the choice of
-//! attempts, nor what their packets mean. Costs nothing where no output asks for packets.
+//! attempts, nor what their packets mean. Costs nothing where no output needs packets.
 
 mod access;
 mod recorder;

@@ -33,7 +33,7 @@ struct CacheLine {
 
 const LINE: usize = 8;
 
-/// What the index knows of a flow, in one word: its lowest two bits tell whether it is in the slab, and the
+/// A flow's entry in the index, in one word: its lowest two bits tell whether it is in the slab, and the
 /// others where, or else they are the rest of its hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::handshake) struct Cell(u32);
@@ -76,7 +76,7 @@ impl Cell {
         settled | (self == Self::remembered(hash, Self::YOUNG))
     }
 
-    /// Whether the flow of this hash was decided and has left the slab.
+    /// Whether the flow of this hash was settled and has left the slab.
     #[inline(always)]
     fn remembers(self, hash: u64) -> bool {
         // The states of a remembered flow differ in the lowest bit.
@@ -261,7 +261,7 @@ impl Index {
 
     /// Writes the lines anew, at most half full; `next` says what becomes of a cell by its state.
     fn rewrite(&mut self, hash_of: impl Fn(u32) -> u64, next: impl Fn(u32) -> u32) {
-        // Without branches: which cells stay, and which are in the slab, no predictor knows.
+        // Without branches: no predictor can guess which cells stay, and which are in the slab.
         let stays = |cell: &Cell| usize::from(next(cell.state()) != Cell::EMPTY.0);
         let most = self.lines.iter().flat_map(|line| &line.cells).map(stays).sum::<usize>();
         let mut staying = vec![(0, Cell::EMPTY); most + 1];
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn flows_that_share_a_home_are_told_apart_through_growth_and_ageing() {
+    fn flows_that_share_a_home_stay_distinct_through_growth_and_ageing() {
         fn expect(index: &mut Index, remembered: impl Fn(u64) -> bool) {
             for n in 1..3_000 {
                 let slot = (n % 3 != 0).then_some(Cell::slot(n as u32));

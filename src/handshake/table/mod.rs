@@ -1,7 +1,7 @@
 //! A table of undecided attempts: a slab, found by flow hash, in order of deadline and, by class, of age.
 //!
-//! Owns where entries live, in which order they are due, and which flows had an entry before; knows nothing of
-//! handshakes. Nothing here allocates per packet.
+//! Owns where entries are stored, in which order they are due, and which flows had an entry before. Does not own what
+//! an entry means. Nothing here allocates per packet.
 
 mod index;
 mod wheel;
@@ -19,7 +19,7 @@ use crate::prefetch::{prefetch, prefetch_all};
 pub(super) struct Position(u32);
 
 impl Position {
-    /// The position that a [`Cell`] tells.
+    /// The position in a [`Cell`].
     pub(super) const fn new(at: u32) -> Self {
         Self(at)
     }
@@ -393,13 +393,13 @@ impl<T> Table<T> {
         due
     }
 
-    /// Number of remembered flows with packets since [`Self::forget_silent`].
-    pub(super) fn heard_of(&self) -> usize {
+    /// Number of remembered flows with packets since [`Self::forget_inactive`].
+    pub(super) fn active_flows(&self) -> usize {
         self.index.young()
     }
 
     /// Forgets the remembered flows that were silent since this was last done.
-    pub(super) fn forget_silent(&mut self) {
+    pub(super) fn forget_inactive(&mut self) {
         let metas = &self.metas;
         self.index.age(|at| metas.get(at as usize).map_or(0, |meta| meta.hash));
     }

@@ -1,8 +1,8 @@
 //! Routes segments to attempts and settles them.
 //!
 //! Owns the tables of attempts, their time-outs, and the memory of settled flows; `evict` has what is given up to bound
-//! memory. Does not own the meaning of a segment to an attempt (`pending`), how long one waits (`timeouts`), nor what the
-//! record says (`decide`).
+//! memory. Does not own the meaning of a segment to an attempt (`pending`), how long one waits (`timeouts`), nor what
+//! the record says (`decide`).
 
 mod evict;
 mod groups;
@@ -309,8 +309,8 @@ impl Tracker {
         self.continue_in_time(at, segment, hash, ordinal);
     }
 
-    /// Moves the deadline of an attempt whose second packet is so much later than its first: either may be misdated, and
-    /// it must not expire by the time of the first while its packets go on by that of the second.
+    /// Moves the deadline of an attempt whose second packet is so much later than its first: either may be misdated,
+    /// and it must not expire by the time of the first while its packets go on by that of the second.
     #[cold]
     fn wait_by_later_time(&mut self, at: Position, jump: Span) {
         if self.table.get(at).is_some_and(|tracked| !tracked.settled) {
@@ -465,9 +465,9 @@ impl Tracker {
         }
         self.due = due;
         // Nothing is to be remembered of dormant flows: the other table does that.
-        if self.dormant.heard_of() > 2 * self.dormant.aged() + 4096 {
-            self.dormant.forget_silent();
-            self.dormant.forget_silent();
+        if self.dormant.active_flows() > 2 * self.dormant.aged() + 4096 {
+            self.dormant.forget_inactive();
+            self.dormant.forget_inactive();
         }
     }
 
@@ -589,15 +589,15 @@ impl Tracker {
         self.table.count(evict::OVERDUE) + self.dormant.aged()
     }
 
-    /// Settled flows with packets since [`Self::forget_silent`].
+    /// Settled flows with packets since [`Self::forget_inactive`].
     #[must_use]
-    pub fn heard_of(&self) -> usize {
-        self.table.heard_of()
+    pub fn active_flows(&self) -> usize {
+        self.table.active_flows()
     }
 
     /// Forgets the settled flows that were silent since this was last done.
-    pub fn forget_silent(&mut self) {
-        self.table.forget_silent();
+    pub fn forget_inactive(&mut self) {
+        self.table.forget_inactive();
     }
 
     /// Removes all settled attempts before their time: for when packet time stands nearly still.

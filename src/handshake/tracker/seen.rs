@@ -23,8 +23,8 @@ impl SeenSyns {
     /// Takes a SYN that opens an attempt, unless it is a duplicate of the flow's last one; gives their distance then.
     #[inline(always)]
     pub(super) fn replace(&mut self, hash: u64, syn: &Segment, copies: DuplicateOffset) -> Option<Span> {
-        let told_apart = is_told_apart(syn);
-        if !told_apart && copies.0.is_none() {
+        let distinct = is_distinct(syn);
+        if !distinct && copies.0.is_none() {
             return None;
         }
         let signature = signature(hash, syn);
@@ -33,7 +33,7 @@ impl SeenSyns {
         }
         let entry = self.entries.get_mut((hash >> (u64::BITS - BITS)) as usize)?;
         if entry[0] == signature {
-            let distance = distance(*entry, syn).filter(|&distance| told_apart || copies.is(distance));
+            let distance = distance(*entry, syn).filter(|&distance| distinct || copies.is(distance));
             if distance.is_some() {
                 return distance;
             }
@@ -55,9 +55,9 @@ fn distance([_, at]: [u64; 2], syn: &Segment) -> Option<Span> {
     (distance.abs() <= LONGEST).then_some(distance)
 }
 
-/// True if something but its time tells a SYN's duplicate from its retry.
+/// True if a SYN differs from its own retry by more than its time, so that a duplicate is recognised.
 #[inline(always)]
-fn is_told_apart(syn: &Segment) -> bool {
+fn is_distinct(syn: &Segment) -> bool {
     let (tsval, _) = syn.options.timestamps().unwrap_or_default();
     tsval != 0 || syn.own_ip_id().is_some()
 }
@@ -124,7 +124,8 @@ impl Offsets {
         }
     }
 
-    /// Adds a handshake that was seen at two points, with the difference between their clocks and the time between them.
+    /// Adds a handshake that was seen at two points, with the difference between their clocks and the time between
+    /// them.
     pub(super) fn add_points(&mut self, clocks: Span, under_way: Span) {
         if clocks.abs() >= Self::LEAST {
             self.clocks.add(clocks);

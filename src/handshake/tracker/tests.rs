@@ -85,7 +85,7 @@ fn what_a_shrinking_file_takes_along_is_counted_and_nothing_is_inferred_from_it(
 }
 
 #[test]
-fn a_flow_that_is_reopened_is_heard_again_at_once() {
+fn a_reopened_flow_is_tracked_again_at_once() {
     let open = |start: i64, isn: u32| {
         [
             segment(start, true, Flags::SYN, (isn, 0), 0),

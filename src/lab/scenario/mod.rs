@@ -201,7 +201,7 @@ impl ScenarioRun {
     }
 
     /// Compares the kernel's event of each dropped ACK and data segment with its count, and joins them to the `hit`
-    /// attempts: each has as many as the packets show, or the note says why there are none.
+    /// attempts: each has as many as the packets show, or a note gives the reason why there are none.
     fn events(&self, comparison: &mut Comparison, of: impl Fn(&str) -> String, hit: &[&Attempt]) {
         let (overflows, retransmissions, lost) = match &self.trace.events {
             DropEvents::Counted { overflows, retransmissions, lost, .. } => {

@@ -9,7 +9,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
                same second",
     looks_like: "a full queue that recovered, a deferral, a spoofed source",
     excluded_by: "a capture near the server, where the ACK was seen to arrive; a SYN-ACK that echoes the ACK's timestamp; a \
-                  way that lived while several ACKs were ignored",
+                  path that carried other segments while several ACKs were ignored",
     surest: Confidence::Likely,
     confirmed_by: "its event of a dropped ACK: TCP_CSUM, CPU_BACKLOG or QDISC_DROP; a second point that the ACK did not reach",
     example: "congested-path.pcap",

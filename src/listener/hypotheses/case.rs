@@ -16,7 +16,8 @@ pub(in crate::listener) struct Case<'a> {
     pub(in crate::listener) own: &'a Observed,
     /// Facts about clients and ways that go beyond the listener.
     pub(in crate::listener) paths: &'a Paths,
-    /// Gives the number of other listeners of the host that left SYNs unanswered when this one did: few hypotheses ask.
+    /// Gives the number of other listeners of the host that left SYNs unanswered when this one did. Computed on demand:
+    /// few hypotheses need it.
     pub(in crate::listener) siblings_dropping: &'a dyn Fn() -> u32,
     pub(in crate::listener) limits: CaptureLimits,
     /// The kernel's figures of the listener over time.
@@ -30,7 +31,7 @@ pub(in crate::listener) struct Case<'a> {
     pub(in crate::listener) found: SharedFacts<'a>,
 }
 
-/// Facts of a case that several hypotheses ask for, each looked up once.
+/// Facts of a case that several hypotheses need, each looked up once.
 #[derive(Default)]
 pub(in crate::listener) struct SharedFacts<'a> {
     /// The flood that the attempt is part of.
@@ -114,8 +115,8 @@ impl<'a> Case<'a> {
         self.paths.worked(attempt.client.ip(), attempt.server.ip(), acked, last)
     }
 
-    /// True if the server's only RST came after the client's FIN. A listener that resets the ACK, or was closed before it,
-    /// resets both.
+    /// True if the server's only RST came after the client's FIN. A listener that resets the ACK, or was closed before
+    /// it, resets both.
     pub(in crate::listener) fn is_answer_to_fin(&self) -> bool {
         let attempt = self.attempt;
         self.has(Fact::ClientClosedFirst) && attempt.server_rsts <= 1 && attempt.rst_answers_segment >= 2

@@ -10,7 +10,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     shown_by: "at one instant RSTs with ACK on connections of different ages that had not been served, the tail of a queue; then \
                bare RSTs to handshakes under way, and refusals, or another socket's answers",
     looks_like: "an application that resets its idle connections at once; a full queue",
-    excluded_by: "a later connection that was served before; one that waited and lived on; bare RSTs further apart than a \
+    excluded_by: "a later connection that was served before; one that waited and stayed open; bare RSTs further apart than a \
                   round trip while others complete; SYNs dropped in the same stretch",
     surest: Confidence::Likely,
     confirmed_by: "",
@@ -44,8 +44,8 @@ fn unserved(case: &Case<'_>) -> Weight {
     if burst.later_served_first && !aftermath {
         return Weight::Excluded(Evidence::LaterServedFirst);
     }
-    // With SO_REUSEPORT other sockets' queues live on; the aftermath shows that this one was closed.
-    if burst.lived_on && !aftermath {
+    // With SO_REUSEPORT other sockets keep their queues; the aftermath shows that this one was closed.
+    if burst.has_survivor && !aftermath {
         return Weight::Excluded(Evidence::LivedOn);
     }
     let mut evidence = EvidenceList::new();
@@ -79,7 +79,7 @@ fn under_way(case: &Case<'_>) -> Weight {
     if case.own.closing.resets_apart(round_trip) {
         return Weight::Excluded(Evidence::ResetsFarApart);
     }
-    if case.attempt.reset.is_some_and(|reset| lived_through(&case.own.closing, reset)) {
+    if case.attempt.reset.is_some_and(|reset| survived(&case.own.closing, reset)) {
         return Weight::Excluded(Evidence::LivedOn);
     }
     if case.stretch_of_reset() {
@@ -88,8 +88,8 @@ fn under_way(case: &Case<'_>) -> Weight {
     Weight::fits([])
 }
 
-fn lived_through(closing: &Closing, reset: crate::packet::Timestamp) -> bool {
-    closing.burst_before(reset).is_none() && closing.lived_through(reset)
+fn survived(closing: &Closing, reset: crate::packet::Timestamp) -> bool {
+    closing.burst_before(reset).is_none() && closing.survived(reset)
 }
 
 /// Data that a full queue ignored, and that then met no listener.

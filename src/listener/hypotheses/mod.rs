@@ -1,7 +1,7 @@
 //! Differential diagnosis: every cause is a hypothesis, in a file of its own (DOMAIN §3, §5).
 //!
-//! A hypothesis says which attempts it can explain, which facts support it, and which exclude it. Confidence is not handed
-//! out by any of them: it follows from the hypotheses that are left.
+//! A hypothesis defines which attempts it can explain, which facts support it, and which exclude it. Confidence is not
+//! handed out by any of them: it follows from the hypotheses that are left.
 //!
 //! - One is left, and facts support it: `likely`.
 //! - One is left that nothing supports, or several of which one is clearly ahead: `possible`, and the others are named.
@@ -189,8 +189,8 @@ pub(super) static ALL: [&Hypothesis; 22] = [
 /// Odds, one in so many, below which a difference between two kinds of attempts is not put down to chance.
 const RARE_ODDS: u64 = 20;
 
-/// True if among attempts of two kinds those of one kind alone are affected, and so many of each that this is no chance:
-/// of all ways to affect as many, this one is rare.
+/// True if among attempts of two kinds those of one kind alone are affected, and so many of each that this is no
+/// chance: of all ways to affect as many, this one is rare.
 pub(super) fn is_beyond_chance(affected: u32, others: u32) -> bool {
     let (few, many) = (u64::from(affected.min(others)), u64::from(affected.max(others)));
     let ways = (1..=few).try_fold(1_u64, |ways, n| {
@@ -209,8 +209,8 @@ struct Explanation {
     evidence: EvidenceList,
 }
 
-/// Weighs a cause, other than a full accept queue, by which SYNs get no answer: `decided` by what is particular to it, else
-/// by drops that it may explain.
+/// Weighs a cause, other than a full accept queue, by which SYNs get no answer: `decided` by what is particular to it,
+/// else by drops that it may explain.
 fn weigh_dropped_syns(case: &Case<'_>, decided: impl FnOnce() -> Option<Weight>) -> Weight {
     let dropped = matches!(case.verdict(), Verdict::Unanswered | Verdict::CompletedLate);
     if !dropped || syn_flood::is_part(case) || case.has_odd_answer() {

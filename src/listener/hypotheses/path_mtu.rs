@@ -41,7 +41,7 @@ fn weigh(case: &Case<'_>) -> Weight {
 /// Large data that was sent again and again while small data of other connections to the listener was acknowledged.
 fn of_large_data(case: &Case<'_>) -> Weight {
     let Some((from, to)) = ignored_between(case) else { return Weight::NotApplicable };
-    match case.own.sizes.told_apart(from, to) {
+    match case.own.sizes.separated(from, to) {
         Some(counts) if counts.small_acknowledged >= MIN_ACKNOWLEDGED => Weight::supported([
             Evidence::SmallDataPassed(counts.small_acknowledged),
             Evidence::DataUnanswered(case.attempt.data_retransmissions),
@@ -53,7 +53,7 @@ fn of_large_data(case: &Case<'_>) -> Weight {
 /// Evidence that the size alone explains which data was ignored: neither loss nor a full queue chooses large segments.
 pub(super) fn explains_large_data(case: &Case<'_>) -> Option<Evidence> {
     let (from, to) = ignored_between(case)?;
-    let counts = case.own.sizes.told_apart(from, to)?;
+    let counts = case.own.sizes.separated(from, to)?;
     super::is_beyond_chance(counts.large_ignored, counts.small_acknowledged)
         .then_some(Evidence::SmallDataPassed(counts.small_acknowledged))
 }

@@ -5,7 +5,7 @@ use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, Verdict}
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::SynScan,
-    shown_by: "one client that knocks at many ports, one SYN each; or many SYN-ACKs that the client's kernel resets",
+    shown_by: "one client that tries many ports, one SYN each; or many SYN-ACKs that the client's kernel resets",
     looks_like: "health checks",
     excluded_by: "few addresses that check at a steady period",
     surest: Confidence::Likely,
@@ -15,7 +15,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     counted: counted::nothing,
 };
 
-/// Ports or hosts that one client knocks at in vain.
+/// Fewest ports or hosts that one client tries in vain.
 pub(in crate::listener) const MANY_PORTS: u32 = 16;
 
 /// SYN-ACKs of one listener that clients reset.

@@ -1,4 +1,4 @@
-//! RSTs of a closing listener, and what tells them from others: the order in which connections are served (DOMAIN §3).
+//! RSTs of a closing listener. They differ from other RSTs by the order in which connections are served (DOMAIN §3).
 
 use std::collections::VecDeque;
 
@@ -15,8 +15,8 @@ pub(in crate::listener) struct Burst {
     ages: (Timestamp, Timestamp),
     /// A connection that finished its handshake after one of these was served before: they were no queue.
     pub(in crate::listener) later_served_first: bool,
-    /// A connection that waited with them lived on.
-    pub(in crate::listener) lived_on: bool,
+    /// A connection that waited with them stayed open.
+    pub(in crate::listener) has_survivor: bool,
 }
 
 impl Burst {
@@ -78,7 +78,7 @@ impl Closing {
                 // The silence after the last packet counts: nothing ended the connection in that time.
                 let watched = attempt.end.plus(attempt.silence.unwrap_or(LONGEST));
                 for burst in self.bursts.iter_mut().filter(|burst| acked < burst.from) {
-                    burst.lived_on |= watched > burst.to.plus(INSTANT);
+                    burst.has_survivor |= watched > burst.to.plus(INSTANT);
                 }
                 self.idle.push_back((acked, watched));
                 if self.idle.len() > SERVED {
@@ -92,7 +92,7 @@ impl Closing {
     fn serve(&mut self, acked: Timestamp, served: Timestamp) {
         for burst in &mut self.bursts {
             burst.later_served_first |= acked > burst.ages.0.plus(INSTANT) && served < burst.from;
-            burst.lived_on |= acked < burst.ages.1 && served > burst.to.plus(INSTANT);
+            burst.has_survivor |= acked < burst.ages.1 && served > burst.to.plus(INSTANT);
         }
         self.served.push_back((acked, served));
         if self.served.len() > SERVED {
@@ -113,7 +113,7 @@ impl Closing {
                     connections: 0,
                     ages: (acked, acked),
                     later_served_first: false,
-                    lived_on: false,
+                    has_survivor: false,
                 });
                 let last = self.bursts.len() - 1;
                 &mut self.bursts[last]
@@ -127,7 +127,7 @@ impl Closing {
         burst.later_served_first |=
             self.served.iter().any(|&(other, served)| other > oldest.plus(INSTANT) && served < burst.from);
         let waited = self.served.iter().chain(&self.idle);
-        burst.lived_on |= waited
+        burst.has_survivor |= waited
             .clone()
             .any(|&(other, last)| other < youngest && last > burst.to.plus(INSTANT) && other < burst.from);
     }
@@ -179,8 +179,8 @@ impl Closing {
         apart && self.served.iter().chain(&self.idle).any(between)
     }
 
-    /// True if a connection that finished its handshake before this time, and was not served by then, lived on.
-    pub(in crate::listener) fn lived_through(&self, at: Timestamp) -> bool {
+    /// True if a connection that finished its handshake before this time, and was not served by then, stayed open.
+    pub(in crate::listener) fn survived(&self, at: Timestamp) -> bool {
         let alive = |&(acked, last): &(Timestamp, Timestamp)| acked < at && last > at.plus(INSTANT);
         self.served.iter().rev().any(alive) || self.idle.iter().rev().any(alive)
     }

@@ -1,5 +1,5 @@
-//! Clients that stay silent after their ACK, beside those that send at once: `TCP_DEFER_ACCEPT` treats them apart (DOMAIN
-//! §3).
+//! Clients that stay silent after their ACK, beside those that send at once: `TCP_DEFER_ACCEPT` treats them apart
+//! (DOMAIN §3).
 
 use std::collections::VecDeque;
 
@@ -82,7 +82,7 @@ impl Silence {
             return;
         }
         let closed = attempt.facts.has(Fact::ResetUnserved) || attempt.facts.has(Fact::ClientAborted);
-        // A server that speaks first has accepted the bare ACK.
+        // A server that sends first has accepted the bare ACK.
         let answered = attempt.sent.is_none() && attempt.facts.has(Fact::ServerSpoke);
         let silent = match attempt.sent {
             _ if answered => Self::SPOKE_FIRST,
@@ -103,8 +103,8 @@ impl Silence {
         (most <= least.scaled(SAME_PERIOD.0, SAME_PERIOD.1).plus(COARSE_TIMER)).then_some(least)
     }
 
-    /// The silence of a client that got no repeat although it was silent for longer than a repeat at `offset` takes: the
-    /// listener does not defer.
+    /// The silence of a client that got no repeat although it was silent for longer than a repeat at `offset` takes:
+    /// the listener does not defer.
     pub(in crate::listener) fn outlasted(&self, offset: Span) -> Option<Span> {
         self.without_repeat.filter(|&silent| silent > offset.scaled(5, 4))
     }

@@ -44,9 +44,9 @@ impl Sizes {
         }
     }
 
-    /// The counts from one time to another, by whole seconds; `None` if size does not tell what was acknowledged: small
-    /// data was ignored too, or large data was not.
-    pub(in crate::listener) fn told_apart(&self, from: Timestamp, to: Timestamp) -> Option<SizeCounts> {
+    /// The counts from one time to another, by whole seconds; `None` if small data was ignored too, or large data was
+    /// acknowledged.
+    pub(in crate::listener) fn separated(&self, from: Timestamp, to: Timestamp) -> Option<SizeCounts> {
         let mixed = self.small_ignored.between(from, to) + self.large_acknowledged.between(from, to);
         (mixed == 0).then(|| SizeCounts {
             small_acknowledged: self.small_acknowledged.between(from, to),

@@ -132,7 +132,7 @@ pub enum Unknown {
     OneOfSeveralSockets,
     /// The capture ends while the queue is full and clients arrive.
     StillFull,
-    /// The drops are too few, or too close together, to tell the accept rate.
+    /// The drops are too few, or too close together, to show the accept rate.
     TooFewDrops {
         /// Number of drops.
         drops: u64,
@@ -315,8 +315,8 @@ fn outrun(load: &Load, queue: &SimulationResult) -> Option<Answer> {
     })
 }
 
-/// The answer where the queue was full for too short a time to see an accept. The application accepted none of the clients
-/// in that time, so all of those turned away would have waited besides those that the queue held.
+/// The answer where the queue was full for too short a time to see an accept. The application accepted none of the
+/// clients in that time, so all of those turned away would have waited besides those that the queue held.
 fn without_rate(load: &Load, stretches: &[FullStretch], limit: Option<QueueLimit>) -> Answer {
     let turned_away = |stretch: &FullStretch| within(&load.turned_away, stretch.from, stretch.to).len();
     let worst = stretches.iter().map(turned_away).max().unwrap_or(0);
@@ -335,8 +335,8 @@ fn without_rate(load: &Load, stretches: &[FullStretch], limit: Option<QueueLimit
     }
 }
 
-/// The limit: what is known, or one less than the longest queue that those who got in before the first drop can have made.
-/// Later ones do not count: of many retries at one instant, some seem to have got in that did not.
+/// The limit: what is known, or one less than the longest queue that those who got in before the first drop can have
+/// made. Later ones do not count: of many retries at one instant, some seem to have got in that did not.
 fn limit(load: &Load, accepts: Option<&AcceptRate>) -> Option<QueueLimit> {
     if let Some(value) = load.known.limit {
         return Some(QueueLimit { value, known: true });

@@ -1,8 +1,8 @@
 //! The load on a listener in bounded memory: for reports, which know only at the end whose queue overflowed.
 //!
-//! Of few clients every time is kept, so that the answer is the one of `hsanalyze size`. Of more it counts in bins of time: the
-//! newest ones are fine, and so are those near drops; older ones are joined, so that a long quiet time costs little and a burst
-//! keeps its shape.
+//! Of few clients every time is kept, so that the answer is the one of `hsanalyze size`. Of more it counts in bins of
+//! time: the newest ones are fine, and so are those near drops; older ones are joined, so that a long quiet time costs
+//! little and a burst keeps its shape.
 
 use super::answer::{Size, size};
 use super::known::KnownQueue;
@@ -91,8 +91,8 @@ impl BoundedLoad {
         self.until = self.until.max(Some(attempt.end));
     }
 
-    /// Estimate of how large the queue should have been, given what the kernel knows of it, watched until `end` or the last
-    /// packet of an attempt; `None` where nothing was dropped.
+    /// Estimate of how large the queue should have been, given the kernel's figures of it, watched until `end` or the
+    /// last packet of an attempt; `None` where nothing was dropped.
     pub(in crate::listener) fn size(&self, known: KnownQueue, end: Option<Timestamp>) -> Option<Size> {
         (self.drops > 0).then(|| {
             let mut load = if self.events <= MAX_EXACT { self.exact_load(end) } else { self.load() };

@@ -9,7 +9,7 @@ use super::simulate::{Service, SimulationResult};
 /// Doublings of the limit that are tried at most: beyond 256 times what it was, no queue is the answer.
 const DOUBLINGS: u32 = 8;
 
-/// Changes whose effect the user asks for.
+/// Changes by the user, to be simulated.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct WhatIf {
     /// Backlogs to try besides the others.
@@ -58,7 +58,7 @@ pub struct Candidate {
     pub outcome: SimulationResult,
 }
 
-/// The limit seen, its doublings up to the answer, the answer, and what the user asked for, in order of size. Empty where
+/// The limit seen, its doublings up to the answer, the answer, and the user's own limits, in order of size. Empty where
 /// no rate is known.
 #[must_use]
 pub fn candidates(load: &Load, size: &Size, what_if: &WhatIf) -> Vec<Candidate> {
@@ -80,7 +80,8 @@ pub fn candidates(load: &Load, size: &Size, what_if: &WhatIf) -> Vec<Candidate> 
     backlogs.into_iter().map(candidate).collect()
 }
 
-/// The backlog that holds the load: the answer, or, of an application that is another, the queue that it would have made.
+/// The backlog that holds the load: the answer, or, of an application that is another, the queue that it would have
+/// made.
 fn needed(load: &Load, size: &Size, what_if: &WhatIf, service: Service) -> Option<u32> {
     if what_if.changes_application() {
         return Some(load.fullest(service).longest);

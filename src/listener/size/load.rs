@@ -14,9 +14,10 @@ use crate::packet::{Span, Timestamp};
 pub const RETRIES_LINEAR: [Span; 9] = spans([1, 2, 3, 4, 5, 7, 11, 19, 35]);
 /// SYN retries of Linux before 6.5 and of most other systems: each gap is twice the one before (RFC 6298 §5.5).
 pub const RETRIES_DOUBLING: [Span; 6] = spans([1, 3, 7, 15, 31, 63]);
-/// Client hosts that are few: near so few, a capture shows their share of the load. More are a network's, or a balancer's.
+/// Client hosts that are few: near so few, a capture shows their share of the load. More are a network's, or a
+/// balancer's.
 const FEW_CLIENTS: usize = 8;
-/// A retry in these gaps after the first SYN tells the two schedules apart: only the linear one has it at 2 s.
+/// Gaps after the first SYN in which a retry shows which schedule it is: only the linear one has a retry at 2 s.
 const SECOND_RETRY: (Span, Span) = (Span::from_millis(1_700), Span::from_millis(2_600));
 
 const fn spans<const N: usize>(seconds: [i64; N]) -> [Span; N] {
@@ -53,7 +54,8 @@ pub struct Load {
     pub arrivals: Vec<Timestamp>,
     /// Handshakes that completed.
     pub admissions: Vec<Timestamp>,
-    /// Completed handshakes that nothing proves: with SYN cookies a client's ACK may have met a full queue without a trace.
+    /// Completed handshakes that nothing proves: with SYN cookies a client's ACK may have met a full queue without a
+    /// trace.
     pub unproven: Vec<Timestamp>,
     /// SYNs without an answer, retries included, and ACKs that were ignored or reset.
     pub drops: Vec<Timestamp>,
@@ -116,7 +118,8 @@ impl Load {
     }
 }
 
-/// Collects the load of one listener from its attempts, in any order. Keeps 8 bytes of an arrival, an admission or a drop.
+/// Collects the load of one listener from its attempts, in any order. Keeps 8 bytes of an arrival, an admission or a
+/// drop.
 #[derive(Debug, Clone, Default)]
 pub struct Collector {
     load: Load,
@@ -198,8 +201,8 @@ impl Traits {
     }
 }
 
-/// Calls `take` with each thing that `attempt` shows of the queue. Returns true for a client that met a full queue and got
-/// in later, as far as the packets show.
+/// Calls `take` with each thing that `attempt` shows of the queue. Returns true for a client that met a full queue and
+/// got in later, as far as the packets show.
 pub(super) fn events(attempt: &Attempt, mut take: impl FnMut(Event, Timestamp)) -> bool {
     let mut turned_away = false;
     arrivals_admissions_drops(attempt, |event, at| {
@@ -222,7 +225,7 @@ fn arrivals_admissions_drops(attempt: &Attempt, mut take: impl FnMut(Event, Time
         | Verdict::AckIgnored
         | Verdict::Unanswered
         | Verdict::Undetermined => true,
-        // Attempts that never asked for a place in the accept queue, or were turned away for another reason.
+        // Attempts that never reached the accept queue, or were turned away for another reason.
         Verdict::Refused | Verdict::Unreachable | Verdict::HalfOpen | Verdict::ClientReset => false,
     };
     // A client retries after a second. One that never does is a scan's or a flood's, and waits for nothing.

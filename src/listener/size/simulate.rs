@@ -1,12 +1,12 @@
 //! The accept queue as Linux runs it, simulated: arrivals in, drops and waits out.
 //!
-//! Pure and deterministic: no clock, no randomness. Owns the rules of the queue and of the clients' retries. Does not own
-//! where arrivals and rates come from.
+//! Pure and deterministic: no clock, no randomness. Owns the rules of the queue and of the clients' retries. Does not
+//! own where arrivals and rates come from.
 //!
-//! The rules (DOMAIN §1, §2; `tcp_conn_request`, `tcp_check_req`): the queue is full when it holds more than the limit; a
-//! full queue drops SYNs and ignores ACKs (or resets, with `tcp_abort_on_overflow`); the SYN queue, of
-//! requests that wait for their ACK, is full when it holds more than the same limit; then SYN cookies take over, or SYNs are
-//! dropped where cookies are off.
+//! The rules (DOMAIN §1, §2; `tcp_conn_request`, `tcp_check_req`): the queue is full when it holds more than the limit;
+//! a full queue drops SYNs and ignores ACKs (or resets, with `tcp_abort_on_overflow`); the SYN queue, of requests that
+//! wait for their ACK, is full when it holds more than the same limit; then SYN cookies take over, or SYNs are dropped
+//! where cookies are off.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -14,8 +14,9 @@ use std::collections::{BinaryHeap, VecDeque};
 use crate::listener::schedule::SYNACK_RETRIES;
 use crate::packet::{Span, Timestamp};
 
-/// Slot of Linux' timer wheel for time-outs of a second (`kernel/time/timer.c`): 32 ms with HZ=250, as most distributions
-/// have it; 64 ms with 1000, 80 ms with 100. Longer time-outs, to which few clients get, have longer slots.
+/// Slot of Linux' timer wheel for time-outs of a second (`kernel/time/timer.c`): 32 ms with HZ=250, as most
+/// distributions have it; 64 ms with 1000, 80 ms with 100. Longer time-outs, to which few clients get, have longer
+/// slots.
 const SLOT: Span = Span::from_millis(32);
 
 /// The application's `accept()` calls while connections wait.
@@ -92,7 +93,7 @@ pub struct SimulationResult {
     pub longest_wait: Span,
     /// Time that accepted connections waited, summed.
     pub waited: Span,
-    /// Queue length over time, at each change; only where it was asked for.
+    /// Queue length over time, at each change; only in a traced run.
     pub lengths: Vec<(Timestamp, u32)>,
 }
 
@@ -312,8 +313,8 @@ impl<'a> SimulationRun<'a> {
         }
     }
 
-    /// The next batch. An application that accepts one by one waits in `accept()` for the first; one that pauses between
-    /// batches has just begun its pause, which is the worst case.
+    /// The next batch. An application that accepts one by one waits in `accept()` for the first; one that pauses
+    /// between batches has just begun its pause, which is the worst case.
     fn schedule_accept(&mut self, now: Timestamp) {
         let Some(interval) = self.interval else { return };
         let due = self.last_accept.map(|last| last.plus(interval)).filter(|&due| due > now);

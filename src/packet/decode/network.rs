@@ -25,7 +25,7 @@ pub(super) struct Datagram {
     pub(super) first_fragment: bool,
 }
 
-/// Fields of an IP header that tell duplicates and senders apart.
+/// Fields of an IP header by which duplicates and senders are distinguished.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct IpFields {
     /// TTL or hop limit.

@@ -43,7 +43,7 @@ fn cut(
     let mut fixed = *fixed;
     fixed[12] = 5 << 4;
     let header = TcpHeaderSlice::from_slice(&fixed).map_err(|_| Skip::Malformed)?;
-    // The data offset says that there were options, even if the snap length cut off all of them.
+    // The data offset shows that there were options, even if the snap length cut off all of them.
     let options = if options.is_empty() {
         TcpOptions::OTHERS
     } else {

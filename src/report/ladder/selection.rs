@@ -7,7 +7,7 @@ use crate::packet::Endpoint;
 use crate::report::VerdictSet;
 use crate::report::text::{ListedAttempts, Offer};
 
-/// The ladders that were asked for.
+/// The ladders that the user chose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LadderOptions {
     /// Ladders at most.

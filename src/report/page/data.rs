@@ -25,7 +25,7 @@ impl Strings {
     }
 }
 
-/// A row of the table of attempts. The script knows the columns by their order.
+/// A row of the table of attempts. The page's script reads the columns by position.
 #[derive(Serialize)]
 struct PageAttempt<'a>(
     i64,         // start in microseconds since the first packet

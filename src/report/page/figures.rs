@@ -87,7 +87,7 @@ impl TimeBins {
         let is_used = |&count: &u64| count > 0;
         let Some(first) = self.counts.iter().position(is_used) else { return Vec::new() };
         let last = self.counts.iter().rposition(is_used).unwrap_or(first);
-        // A bar alone tells nothing without its neighbours.
+        // A single bar is not drawn: without neighbours it has no scale.
         let (first, last) = (first.saturating_sub(1), (last + 2).min(self.counts.len()));
         let edges = Self::EDGES.iter().map(|&edge| Some(Span::from_micros(edge))).chain([None]);
         edges.zip(self.counts).skip(first).take(last - first).collect()

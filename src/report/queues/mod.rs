@@ -1,6 +1,7 @@
 //! The table of `hsanalyze listeners`.
 //!
-//! Turns snapshots into text. Does not own the JSON (`record`), reading the kernel, nor when and where the text is written.
+//! Turns snapshots into text. Does not own the JSON (`record`), reading the kernel, nor when and where the text is
+//! written.
 
 mod explain;
 mod line;
@@ -209,7 +210,7 @@ fn rows_of<'a>(of: &'a NetnsQueues<'a>, owners: &'a Owners) -> Vec<QueueRow<'a>>
             watch: of.watch,
             socket,
             device: socket.device.map(|index| {
-                // Only the own namespace can be asked for names.
+                // Names can be looked up in the own namespace only.
                 let name = of.netns.own.then(|| crate::kernel::device_name(index)).flatten();
                 name.unwrap_or_else(|| format!("if{index}"))
             }),

@@ -95,13 +95,13 @@ fn text_of(namespaces: &[NetnsQueues<'_>], owners: &Owners, options: &QueuesOpti
 }
 
 #[test]
-fn a_watched_table_puts_trouble_first_and_says_what_to_do() {
+fn a_watched_table_puts_trouble_first_with_advice() {
     let watch = watched();
     insta::assert_snapshot!(text(&watch, &held(), &QueuesOptions::default()));
 }
 
 #[test]
-fn a_first_look_has_no_rates_and_says_that_drops_are_old() {
+fn a_first_snapshot_has_no_rates_and_marks_its_drops_as_old() {
     let watch = Watch::new(sample(
         0,
         "TcpExt: ListenOverflows ListenDrops\nTcpExt: 0 2\n",
@@ -273,7 +273,7 @@ fn one_stopped_worker_of_four_is_named_with_its_namespace_and_who_waits() {
 }
 
 #[test]
-fn an_ordinary_user_is_told_what_may_not_be_read() {
+fn what_an_ordinary_user_may_not_read_is_reported() {
     let mut listener = socket("10.0.0.5:443", 1, 9, 0, None);
     listener.send_q = None;
     let watch = Watch::new(sample(0, "TcpExt: ListenOverflows ListenDrops\nTcpExt: 7 7\n", vec![listener]));

@@ -27,8 +27,8 @@ pub(super) fn write(out: &mut impl Write, queues: &Queues<'_>, options: &QueuesO
     let (most_lines, columns) = options.screen.unwrap_or((usize::MAX, usize::MAX));
     let mut lines = vec![headline(queues, options)];
     if !queues.rows.is_empty() {
-        // Two lines above the rows besides their header, one for what does not fit. Full ones come before all sentences, and
-        // others before counters, up to half of the screen.
+        // Two lines above the rows besides their header, one for what does not fit. Full ones come before all
+        // sentences, and others before counters, up to half of the screen.
         let most_rows = options.screen.map(|(lines, _)| {
             let most = lines.saturating_sub(4).max(1);
             let full = queues.full().clamp(1, most);
@@ -49,7 +49,7 @@ fn paint(line: &str, tone: LineTone, colour: bool) -> ColoredString {
     if !colour || line.is_empty() {
         return ColoredString::from(line);
     }
-    // The caller has decided; the environment is not asked again.
+    // The caller has decided; the environment is not consulted again.
     colored::control::set_override(true);
     match tone {
         LineTone::Alarm => line.color(Color::Red).bold(),

@@ -169,7 +169,7 @@ fn scenario(outcome: &ScenarioOutcome) -> io::Result<ScenarioRecord<'_>> {
     })
 }
 
-/// Record of a run as a JSON value: a `RunRecord` borrows attempts that live only in this function.
+/// Record of a run as a JSON value: a `RunRecord` borrows attempts of this function.
 fn run(name: &str, trace: &Trace) -> io::Result<serde_json::Value> {
     let alone = BothEnds::of(trace)?;
     let with_kernel = alone.clone().with_kernel(trace.delta.as_ref());

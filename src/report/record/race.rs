@@ -70,7 +70,7 @@ impl Serialize for ResultCounts<'_> {
     }
 }
 
-/// Writes a race as one JSON document; `what` says what was done, `missing` what could not be.
+/// Writes a race as one JSON document; `what` names what was done, `missing` what could not be.
 ///
 /// # Errors
 ///

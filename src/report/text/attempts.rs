@@ -12,7 +12,7 @@ use crate::words::{count, number};
 
 const GAP: &str = "  ";
 
-/// One row, as text; widths are decided when all rows of all blocks are known.
+/// One row, as text; widths are set when all rows of all blocks are known.
 struct AttemptRow<'a> {
     attempt: &'a Attempt,
     start: String,

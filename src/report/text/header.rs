@@ -24,7 +24,8 @@ pub(in crate::report) struct HeaderCounts {
     one_sided: u64,
     evicted: u64,
     no_bare_acks: u64,
-    /// Completed attempts that nothing proves, by why, and the longest time from one's last packet to the capture's end.
+    /// Completed attempts that nothing proves, by why, and the longest time from one's last packet to the capture's
+    /// end.
     unproven: [u64; Unproven::COUNT],
     silence: Span,
     /// The shortest and the longest delay of those that connected late.
@@ -35,7 +36,7 @@ pub(in crate::report) struct HeaderCounts {
     /// Attempts that took long to connect without a retry, and the longest time of that.
     slow: u64,
     slowest: Span,
-    /// Attempts of which nothing tells whether they connected late.
+    /// Attempts whose packets do not show whether they connected late.
     unclear: u64,
 }
 
@@ -100,7 +101,7 @@ impl HeaderCounts {
         (self.slow > 0).then_some((self.slow, self.slowest))
     }
 
-    /// Attempts of which nothing tells whether they connected late.
+    /// Attempts whose packets do not show whether they connected late.
     pub(super) fn unclear(&self) -> u64 {
         self.unclear
     }

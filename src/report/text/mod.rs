@@ -2,8 +2,8 @@
 //! listeners, then the problem attempts; doubts are written, not hidden.
 //!
 //! Runs in constant memory: of the attempts only the worst few and some counters are kept, unless
-//! `--all` asks for every one of them. Does not own any judgement: verdicts, causes, diagnosis and
-//! advice come decided.
+//! `--all` shows every one of them. Does not own any judgement: verdicts, causes, diagnosis and
+//! advice are its input.
 
 mod attempts;
 mod clock;

@@ -23,7 +23,7 @@ pub(in crate::report) enum Emphasis {
     Faint,
 }
 
-/// True if the environment asks for colour on standard output: NO_COLOR, CLICOLOR_FORCE, CLICOLOR and TERM
+/// True if the environment sets colour on standard output: NO_COLOR, CLICOLOR_FORCE, CLICOLOR and TERM
 /// are heeded, in this order (no-color.org, bixense.com/clicolors); without them, a terminal gets it.
 #[must_use]
 pub fn wanted_by_environment() -> bool {
@@ -49,7 +49,7 @@ pub(in crate::report) struct Painter {
 }
 
 impl Painter {
-    /// `on` is the caller's decision; terminals and environment are not asked again.
+    /// `on` is the caller's decision; terminal and environment are not consulted again.
     pub(in crate::report) fn new(on: bool) -> Self {
         if on {
             colored::control::set_override(true);

@@ -16,8 +16,8 @@ use crate::printable::printable;
 use crate::report::{ReportOptions, wording};
 use crate::words::{count, number};
 
-/// Writes lines such as
-/// `01:47:03.130  10.9.0.1:35210 > 10.9.0.2:7777  synack-retransmitted, syn-ack 5, accept-queue-overflow (likely); connect() succeeded`.
+/// Writes lines such as `01:47:03.130  10.9.0.1:35210 > 10.9.0.2:7777  synack-retransmitted, syn-ack 5,
+/// accept-queue-overflow (likely); connect() succeeded`.
 #[derive(Debug)]
 pub struct AttemptLines {
     clock: Clock,
@@ -32,12 +32,12 @@ impl AttemptLines {
         Self { clock, paint: Painter::new(options.colour) }
     }
 
-    /// The line of a decided attempt.
+    /// The line of a settled attempt.
     ///
     /// # Errors
     ///
     /// The errors of `out`.
-    pub fn decided(&self, out: &mut impl Write, attempt: &Attempt) -> io::Result<()> {
+    pub fn settled(&self, out: &mut impl Write, attempt: &Attempt) -> io::Result<()> {
         self.line(out, attempt, "")
     }
 

@@ -24,7 +24,7 @@ impl TextStyle<'_> {
     /// Columns of a label and the space after it.
     pub(in crate::report) const LABEL: usize = 9;
 
-    /// Runs `write` with the layout that `options` ask for, and the date where it is not that of `first`.
+    /// Runs `write` with the layout of `options`, and the date where it is not that of `first`.
     pub(in crate::report) fn with<R>(
         options: &ReportOptions,
         first: Option<Timestamp>,

@@ -9,7 +9,7 @@ use crate::packet::Endpoint;
 
 /// Advice for the listener on `server`, as a command with a note, or as a clause.
 ///
-/// Commands are as they must be typed: where `kernel` knows the listener's network namespace and its port there (behind
+/// Commands are as they must be typed: where `kernel` has the listener's network namespace and its port there (behind
 /// NAT another one), they run in that.
 pub(in crate::report) fn advice(
     advice: Advice,

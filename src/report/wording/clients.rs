@@ -35,7 +35,7 @@ mod tests {
     use crate::packet::Span;
 
     #[test]
-    fn only_what_occurred_is_said_and_verbs_agree() {
+    fn only_what_occurred_is_written_and_verbs_agree() {
         assert_eq!(clients(&Clients::default()), "");
         let some = Clients { believe_connected: 1, waiting: 1_047, ..Clients::default() };
         assert_eq!(clients(&some), "1 believes it is connected and is not, 1,047 are still waiting");

@@ -206,8 +206,8 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
     }
 }
 
-/// `The accept queue of 10.9.0.2:7777 was full (tcp_abort_on_overflow=0): 3 ACKs were ignored and 47 SYNs dropped (50 of 60
-/// attempts).`
+/// `The accept queue of 10.9.0.2:7777 was full (tcp_abort_on_overflow=0): 3 ACKs were ignored and 47 SYNs dropped (50
+/// of 60 attempts).`
 fn overflow(name: &str, of: &str, affected: &Tally, listener: &Listener) -> String {
     let possible = listener.confidence == Some(Confidence::Possible);
     let setting = match (listener.abort_on_overflow.map(u8::from), possible) {
@@ -254,7 +254,7 @@ mod tests {
     use crate::report::samples;
 
     /// The listener of a full queue, with another diagnosis.
-    fn said(diagnosed: Diagnosis, cause: Option<Cause>) -> String {
+    fn worded(diagnosed: Diagnosis, cause: Option<Cause>) -> String {
         let (summary, _) = samples::overflow_mixed();
         let mut listener = summary.listeners.into_iter().next().unwrap();
         (listener.diagnosis, listener.cause) = (diagnosed, cause);
@@ -287,7 +287,7 @@ mod tests {
             affected.add(verdict);
         }
         let sentence =
-            said(Diagnosis::Explained { affected, answers: true }, Some(Cause::AcceptQueueOverflow));
+            worded(Diagnosis::Explained { affected, answers: true }, Some(Cause::AcceptQueueOverflow));
         assert!(
             sentence.contains("the ACKs of 1 attempt were ignored, the data of 1 client was ignored and the SYNs of 2 attempts were dropped"),
             "{sentence}"
@@ -295,13 +295,13 @@ mod tests {
     }
 
     #[test]
-    fn what_only_the_kernel_counted_is_said_with_what_the_packets_show() {
-        let sentence = said(Diagnosis::CountedByKernel, Some(Cause::AcceptQueueOverflow));
+    fn counts_of_the_kernel_alone_are_written_with_what_the_packets_show() {
+        let sentence = worded(Diagnosis::CountedByKernel, Some(Cause::AcceptQueueOverflow));
         assert!(
             sentence.ends_with("by the kernel's own count; 47 of 60 attempts got no answer."),
             "{sentence}"
         );
-        let sentence = said(Diagnosis::DeniedByKernel { attempts: 3 }, None);
+        let sentence = worded(Diagnosis::DeniedByKernel { attempts: 3 }, None);
         assert!(sentence.contains("3 of 60 attempts to 10.9.0.2:7777 look like an overflow"), "{sentence}");
     }
 }

@@ -59,7 +59,7 @@ pub(in crate::report) fn backlog_setting(owner: &Owner) -> Option<&'static str> 
     known.map(|knob| knob.setting)
 }
 
-/// Clause that says how to raise the limit of a queue: the setting of the program that listens, and that it must be
+/// Clause on how to raise the limit of a queue: the setting of the program that listens, and that it must be
 /// started again. `somaxconn` is the sysctl's present value.
 pub(in crate::report) fn raise_backlog(owner: Option<&Owner>, somaxconn: Option<u32>) -> String {
     let now = somaxconn.map_or_else(String::new, |value| format!(" (now {value})"));

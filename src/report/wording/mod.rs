@@ -1,7 +1,7 @@
 //! Sentences about the data of `handshake` and `listener`: the same in text, JSON, NDJSON and CSV.
 //!
 //! Owns English, and nothing else: each function turns data into text by a match that names every variant, so that the
-//! compiler asks for the sentence of a new cause, evidence or advice.
+//! compiler rejects a new cause, evidence or advice without its sentence.
 
 mod advice;
 mod causes;

@@ -5,7 +5,7 @@ use crate::listener::size::{AcceptRate, Answer, ArrivalRates, Pace, QueueLimit, 
 use crate::packet::Span;
 use crate::words::{count, number, verb};
 
-/// Rates from which a fraction says nothing any more.
+/// Smallest rate that is written without a fraction.
 const WHOLE: f64 = 10.0;
 
 /// The answer in one line, with what it rests on.

@@ -77,7 +77,7 @@ fn files_rotate_by_time_and_together_hold_every_packet() {
 }
 
 #[test]
-fn a_full_disk_is_told_once_and_the_analysis_goes_on() {
+fn a_full_disk_is_reported_once_and_the_analysis_goes_on() {
     in_namespace(|| {
         let directory = tempfile::tempdir().unwrap();
         let place = directory.path().display();

@@ -20,7 +20,7 @@ fn accept_slowly(listener: TcpListener, stop: Arc<AtomicBool>) {
 }
 
 #[test]
-fn the_kernel_says_what_packets_do_not() {
+fn kernel_counts_fill_in_what_packets_do_not_show() {
     in_namespace(|| {
         sysctl("net.ipv4.tcp_syncookies", 0);
         let capture = Capture::start(&["-i", "lo", "--format", "ndjson", "port", "7510"]);

@@ -47,13 +47,13 @@ impl Answered {
     }
 
     #[track_caller]
-    fn assert_says(&self, sentence: &str) {
+    fn assert_contains(&self, sentence: &str) {
         assert!(self.text.contains(sentence), "no {sentence:?} in {}", self.text);
     }
 }
 
-/// Runs a test in the lab, where it is possible. A machine that is busy with other tests may hold threads back, so that the
-/// trouble was not the one that was meant: then it is tried again. An answer that is wrong is wrong each time.
+/// Runs a test in the lab, where it is possible. A machine that is busy with other tests may hold threads back, so that
+/// the trouble was not the one that was meant: then it is tried again. An answer that is wrong is wrong each time.
 pub(super) fn undisturbed(name: &str, test: impl Fn()) {
     const TRIES: usize = 4;
     if !lab_is_possible(name) {
@@ -100,8 +100,8 @@ fn a_stopped_server_is_helped_by_no_backlog() {
     undisturbed("a_stopped_server_is_helped_by_no_backlog", || {
         let found = Answered::of(&one_worker(evenly(40, millis(5)), 8, AcceptPolicy::Never), &[]);
         assert_eq!(found.answer(), "nothing-accepted", "{}", found.text);
-        found.assert_says("nothing was accepted in these ");
-        found.assert_says(" s: no backlog helps");
+        found.assert_contains("nothing was accepted in these ");
+        found.assert_contains(" s: no backlog helps");
     });
 }
 
@@ -114,8 +114,8 @@ fn a_server_that_is_ten_per_cent_too_slow_is_helped_by_no_backlog_for_long() {
         assert_eq!(found.answer(), "outrun", "{}", found.text);
         let needed = found.size["needed_accepts"].as_f64().unwrap();
         assert!((200.0..240.0).contains(&needed), "{needed}");
-        found.assert_says("no backlog helps for longer; 2");
-        found.assert_says(" accepts a second would have kept up");
+        found.assert_contains("no backlog helps for longer; 2");
+        found.assert_contains(" accepts a second would have kept up");
     });
 }
 
@@ -128,7 +128,7 @@ fn a_pause_of_a_fast_server_is_held_by_what_arrived_meanwhile() {
         assert_eq!(found.answer(), "more-than-limit", "{}", found.text);
         let more = found.size["more_than_limit"].as_u64().unwrap();
         assert!((54..=84).contains(&more), "80 came in 0.4 s, of which 17 fitted: {}", found.text);
-        found.assert_says(&format!("a backlog of {more} more than it was would have held all clients"));
+        found.assert_contains(&format!("a backlog of {more} more than it was would have held all clients"));
         let known = Answered::of(&paused, &["--limit=16"]);
         assert_eq!(known.answer(), "backlog", "{}", known.text);
         known.assert_backlog(70..=100);
@@ -143,8 +143,8 @@ fn a_burst_is_held_by_its_longest_queue() {
             Answered::of(&one_worker(evenly(120, millis(2)), 16, AcceptPolicy::Batches(1, millis(10))), &[]);
         assert_eq!(found.answer(), "backlog", "{}", found.text);
         found.assert_backlog(80..=115);
-        found.assert_says("would have held all clients (it was about 1");
-        found.assert_says("the last would have waited ");
+        found.assert_contains("would have held all clients (it was about 1");
+        found.assert_contains("the last would have waited ");
     });
 }
 
@@ -156,7 +156,7 @@ fn an_application_that_accepts_in_bursts_is_named() {
         let accepts = &found.size["accepts"];
         assert_eq!(accepts["pace"], "in-bursts", "{}", found.text);
         assert!((0.1..0.5).contains(&accepts["pause"].as_f64().unwrap()), "{accepts}");
-        found.assert_says(", in bursts, with pauses of up to ");
+        found.assert_contains(", in bursts, with pauses of up to ");
     });
 }
 
@@ -170,7 +170,7 @@ fn a_rate_that_changes_is_named_and_the_slower_one_planned_for() {
         assert_eq!(accepts["pace"], "changing", "{}", found.text);
         let (first, second) = (accepts["first"].as_f64().unwrap(), accepts["second"].as_f64().unwrap());
         assert!(first > 1.5 * second && (35.0..110.0).contains(&second), "{accepts}");
-        found.assert_says(", and changed from ");
+        found.assert_contains(", and changed from ");
         // No answer may rest on the faster one: 600 clients at some 75 a second and less.
         if found.answer() != "unknown" {
             found.assert_backlog(400..=600);
@@ -195,15 +195,15 @@ fn one_full_socket_of_several_is_named() {
         let one = one_worker(steady(2), 8, AcceptPolicy::Never);
         let found = Answered::of(&Replay { sockets: 4, others: AcceptPolicy::Answer, ..one }, &[]);
         assert_eq!(found.size["reason"], "one-of-several-sockets", "{}", found.text);
-        found.assert_says("as if one of several sockets on the port (SO_REUSEPORT) were full");
+        found.assert_contains("as if one of several sockets on the port (SO_REUSEPORT) were full");
     });
 }
 
 /// Without cookies, of twenty SYNs at once the kernel keeps as many as the simulation.
 #[test]
-fn the_syn_queue_holds_as_many_as_the_simulation_says() {
+fn the_syn_queue_holds_as_many_as_in_the_simulation() {
     const CLIENTS: usize = 20;
-    undisturbed("the_syn_queue_holds_as_many_as_the_simulation_says", || {
+    undisturbed("the_syn_queue_holds_as_many_as_in_the_simulation", || {
         let clients = LabClients {
             count: CLIENTS,
             mode: WaitMode::Blocking,
@@ -243,7 +243,7 @@ fn several_sockets_each_get_what_holds_their_share() {
         };
         let found = Answered::of(&four(8), &["--sockets=4", "--limit=8"]);
         assert_eq!(found.answer(), "backlog", "{}", found.text);
-        found.assert_says(" at each of the 4 sockets would have held all clients");
+        found.assert_contains(" at each of the 4 sockets would have held all clients");
         let backlog = u32::try_from(found.size["backlog"].as_u64().unwrap()).unwrap();
         assert!((35..=80).contains(&backlog), "50 clients each, in 0.2 s: {}", found.text);
         let overflows = |backlog| four(backlog).run().unwrap().overflows;

@@ -67,7 +67,7 @@ fn ppp_framed_and_compressed() {
 }
 
 #[test]
-fn unknown_link_types_are_told_apart_from_packets_that_are_not_ip() {
+fn unknown_link_types_are_counted_apart_from_packets_that_are_not_ip() {
     assert_eq!(decode_as(LinkType(147), &ipv4(6, &syn())), Err(Skip::UnsupportedLinkType));
 }
 

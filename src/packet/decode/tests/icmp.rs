@@ -74,7 +74,7 @@ fn only_errors_about_a_syn_are_used() {
 }
 
 #[test]
-fn what_is_too_big_is_told_of_any_segment() {
+fn too_big_errors_count_for_any_segment() {
     let data = || tcp(ACK, &[], 1460);
     let error = unreachable(v4(3, 4, &ipv4(6, &data())));
     assert!(error.icmp.is_too_big());
