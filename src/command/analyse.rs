@@ -266,7 +266,7 @@ fn options(config: &AnalyseConfig, output: &Output) -> ReportOptions {
     }
 }
 
-/// Damage weighs more than what was found: the findings may be incomplete.
+/// Exit status of an analysis. Damage comes before the results of `--fail-on`: those may be incomplete.
 fn status(judgement: Judgement, summary: &Summary) -> Status {
     let mut status = match judgement {
         Judgement::Passed => Status::Done,

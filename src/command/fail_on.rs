@@ -138,7 +138,7 @@ pub(super) enum Judgement {
     NothingToJudge,
 }
 
-/// Compares what was found with the conditions: by the final word on each attempt, as the report has it.
+/// Compares the results with the conditions, by the final verdict and cause of each attempt, as in the report.
 pub(super) fn judge(conditions: &[Condition], summary: &Summary) -> Judgement {
     let judged = summary.verdicts.total() - summary.verdicts.get(Verdict::Undetermined);
     if conditions.iter().any(|condition| condition.is_met(summary)) {

@@ -153,7 +153,7 @@ fn on_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
-/// A reader that closed the pipe has what it wanted.
+/// A closed pipe ends the output without an error.
 fn end_of_output(shown: io::Result<()>) -> Result<(), ListenersError> {
     match shown {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(ListenersError::Output(error)),

@@ -1,7 +1,7 @@
 //! `hsanalyze -i IFACE`: packets in, problems reported as they are settled, the report at the end.
 //!
-//! One thread does everything in turn: it takes what has arrived, and once a second it counts drops, reads the
-//! kernel about its queues, and reports what was settled since.
+//! One thread does everything in turn: it takes what has arrived, and once a second it counts drops, reads the kernel's
+//! figures of its queues, and reports what was settled since.
 
 mod config;
 mod episodes;

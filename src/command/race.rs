@@ -88,7 +88,7 @@ pub fn run(config: &RaceConfig, out: &mut impl Write) -> anyhow::Result<Status> 
         flag::register_conditional_default(signal, Arc::clone(&stop))?;
         flag::register(signal, Arc::clone(&stop))?;
     }
-    let waiting = say_when_stopping(config)?;
+    let waiting = report_stopping(config)?;
     raise_descriptor_limit();
     let sniffer = Sniffer::start(&interface, target);
     let before = is_here(target).then(Snapshot::take).and_then(Result::ok);
@@ -130,8 +130,8 @@ pub fn run(config: &RaceConfig, out: &mut impl Write) -> anyhow::Result<Status> 
     Ok(if found { Status::Finding } else { Status::Done })
 }
 
-/// Says, once the race is to end and does not within half a second, what is waited for; until the handle is closed.
-fn say_when_stopping(config: &RaceConfig) -> io::Result<Handle> {
+/// Writes what is waited for if a race that is to end takes more than half a second; stops when the handle is closed.
+fn report_stopping(config: &RaceConfig) -> io::Result<Handle> {
     const SOON: Duration = Duration::from_millis(500);
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     let (waiting, quiet) = (signals.handle(), config.quiet);

@@ -1,4 +1,4 @@
-//! Batches of packets: where one ends, and what is known there.
+//! Batches of packets: where one ends, and the state of the input there.
 //!
 //! Every batch ends at the same packet whatever the number of threads and however the source delivers: evictions depend
 //! on where batches end.

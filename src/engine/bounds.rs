@@ -32,7 +32,8 @@ pub(super) struct Bounds {
     is_crowded: bool,
 }
 
-/// Eviction over all shards: what each has to give up so that all together stay within the bounds.
+/// Eviction over all shards: how far each of them evicts in the common order, so that all together stay within the
+/// bounds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Eviction {
     /// Number of attempts to evict, of all shards together, and the place of the last one in the order of eviction.
@@ -55,7 +56,7 @@ impl Bounds {
         if self.is_crowded { Steps::between(before, now) } else { Steps::default() }
     }
 
-    /// Decides what the trackers give up, which have all taken so many packets of the whole input.
+    /// Decides what the trackers evict. All of them have taken this many packets of the whole input.
     ///
     /// A packet opens one attempt at most, so this is seldom needed except near the bound.
     pub(super) fn evictions<'t>(
@@ -102,7 +103,8 @@ pub(super) struct Standstill {
 }
 
 impl Standstill {
-    /// Removes lingering attempts if time stands still, after so many packets of the whole input up to this time.
+    /// Removes lingering attempts if packet time stands still. Called after this many packets of the whole input, with
+    /// the time of the latest.
     pub(super) fn check(&mut self, tracker: &mut Tracker, total: u64, now: Option<Timestamp>) {
         if total < self.next {
             return;

@@ -95,8 +95,8 @@ impl Intake {
         }
     }
 
-    /// The packets so far are taken before the next one is read. One whose time is far ahead is not believed then; at
-    /// the end of the input only a SYN is: it would else be a retry at once.
+    /// Ends a run of packets before the next one is read. A last packet whose time is far ahead is taken as misdated;
+    /// at the end of the input, unless it is a SYN, which would else be a retry at once.
     pub(super) fn pause(&mut self, is_end: bool, destination: &mut impl Destination) {
         if let Some((ordinal, _)) = self.ahead.take().filter(|&(_, is_syn)| !(is_end && is_syn)) {
             destination.doubt(ordinal);

@@ -220,7 +220,7 @@ fn two_clocks(survey: &Survey) -> Option<Limit> {
     Some(Limit::TwoClocks { offset, syns })
 }
 
-/// Two points of one path on one clock. They limit nothing: what the one lacks the other may have.
+/// Two points of one path on one clock. They are no limit: one may have the packets that the other lacks.
 fn two_points(survey: &Survey) -> Option<Limit> {
     let (apart, syns) = survey.offsets.points().filter(|&(_, syns)| syns >= SYNS_OF_TWO_CLOCKS)?;
     Some(Limit::TwoPoints { apart, syns })

@@ -29,7 +29,7 @@ pub(super) struct PacketClock {
 
 impl PacketClock {
     /// Advances by several packets, of which these are the earliest and the latest time. Where they are uneven, does
-    /// nothing and returns `false`: each of them has to [`tick`](Self::tick).
+    /// nothing and returns `false`: then call [`tick`](Self::tick) for each of them.
     pub(super) fn advance(&mut self, earliest: Timestamp, latest: Timestamp) -> bool {
         let (Some(now), None) = (self.now, self.ahead) else { return false };
         let (earliest, latest) = (earliest.plus(self.lag), latest.plus(self.lag));

@@ -228,7 +228,7 @@ impl Pool {
         self.notify(state);
     }
 
-    /// Does some work on the shard that is most behind, of several the first by `order`; gives whether there was any.
+    /// Works on the shard that is most behind, of several the first by `order`. Returns whether there was work.
     pub(super) fn work(&self, order: impl Fn(usize) -> usize) -> bool {
         let Some(mut task) = self.take(order) else { return false };
         task.run();
@@ -358,7 +358,7 @@ impl Task {
         }
     }
 
-    /// Takes what was found, all that is left of a batch or what was before some time.
+    /// Takes findings: all that are left of a batch, or those before some time.
     fn take_findings(&mut self, before: Option<Timestamp>) {
         let buffer = self.spare_buffers.pop().unwrap_or_default();
         let findings = self.shard.findings(before, buffer);

@@ -34,7 +34,7 @@ enum Stage {
     Evicting(BatchEnd, Eviction),
 }
 
-/// Result of a step of the end of a batch: what can be done now.
+/// Result of one step of the end of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EndStep {
     /// Findings before this time can be delivered: no earlier ones will follow.
@@ -58,7 +58,7 @@ impl Shard {
         self.tracker.take(packets);
     }
 
-    /// Begins the end of a batch, of which all packets were taken.
+    /// Begins the end of a batch, once all its packets were taken.
     pub(super) fn end_batch(&mut self, end: BatchEnd, bounds: &Bounds) {
         let before = self.now;
         self.tracker.set_lacks_bare_acks(end.survey.lacks_bare_acks());
@@ -133,8 +133,7 @@ impl Shard {
         self.now
     }
 
-    /// Takes out what was found, all of it or what was before some time. What is found next goes into `buffer`, which
-    /// is empty.
+    /// Takes out the findings, all of them or those before some time. `buffer`, which is empty, holds the next ones.
     pub(super) fn findings(&mut self, before: Option<Timestamp>, buffer: Vec<Finding>) -> Vec<Finding> {
         self.tracker.hand_over(before, buffer)
     }

@@ -67,7 +67,7 @@ pub(super) fn analyse<S: Source + Send>(
     }))
 }
 
-/// Has the other threads stop when this one panics, since they would wait for ever. A thread that waits for input stops
+/// Stops the other threads when this one panics, since they would wait for ever. A thread that waits for input stops
 /// when some comes.
 struct StopOnPanic<'p>(&'p Pool);
 
@@ -132,7 +132,7 @@ fn read<S: Source>(source: &mut S, pool: &Pool) -> PacketCounts {
     intake.counts()
 }
 
-/// Reads some batches, or what can be had at once.
+/// Reads some batches, or as much as the source has ready.
 fn read_batches<S: Source>(
     source: &mut S,
     intake: &mut Intake,
@@ -149,7 +149,7 @@ fn read_batches<S: Source>(
     batches
 }
 
-/// Tracks what is queued until nothing more will be.
+/// Tracks queued batches until the queue is closed and empty.
 fn track(pool: &Pool, order: impl Fn(usize) -> usize) {
     loop {
         let version = pool.version();
@@ -198,7 +198,7 @@ fn collect(pool: &Pool, listeners: &mut Listeners, sink: &mut dyn Sink) -> io::R
     Ok(trackers.iter().map(Tracker::counts).fold(TrackerCounts::default(), TrackerCounts::plus))
 }
 
-/// Decides what is left at the end, and delivers it in order of position: the findings of each tracker are in order.
+/// Settles what is left at the end, and delivers it in order of position: the findings of each tracker are in order.
 fn finish(
     trackers: &mut [Tracker],
     mut deliver: impl FnMut(&mut Finding) -> io::Result<()>,

@@ -83,7 +83,7 @@ impl Analysis {
         }
     }
 
-    /// Takes what the source can give at once, at most one batch, and delivers what that decides.
+    /// Takes the packets that the source has ready, at most one batch, and delivers the attempts that they settle.
     ///
     /// # Errors
     ///
@@ -145,7 +145,7 @@ impl Analysis {
         }
     }
 
-    /// Delivers what was found, all of it or what was before some time.
+    /// Delivers findings: all of them, or those before some time.
     fn deliver(&mut self, before: Option<Timestamp>, sink: &mut dyn Sink) -> io::Result<()> {
         let listeners = &mut self.listeners;
         self.shard.tracker_mut().drain(before, |finding| deliver(finding, listeners, sink))

@@ -15,7 +15,7 @@ pub trait Sink {
     /// An output error; it ends the analysis.
     fn attempt(&mut self, attempt: &Attempt) -> io::Result<()>;
 
-    /// Everything that has arrived was analysed and more may be long in coming
+    /// Everything that has arrived was analysed, and more may take long
     /// ([`SourceStatus::Drained`](crate::capture::SourceStatus::Drained)): flushes what was buffered.
     ///
     /// # Errors
@@ -79,7 +79,7 @@ pub(super) fn deliver_held(listeners: &mut Listeners, sink: &mut dyn Sink) -> io
     listeners.deliver_by(|sightings, listeners| sightings.flush(|finding| record(finding, listeners, sink)))
 }
 
-/// Delivers what is held back although more may come: not before long, and nobody should wait for it.
+/// Delivers the attempts that are held back although more packets may come: these may take long.
 pub(super) fn deliver_waiting(listeners: &mut Listeners, sink: &mut dyn Sink) -> io::Result<()> {
     listeners.deliver_by(|sightings, listeners| sightings.drain(|finding| record(finding, listeners, sink)))
 }

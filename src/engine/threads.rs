@@ -38,7 +38,7 @@ pub(super) fn default_count() -> usize {
     free(allowed, processors, least)
 }
 
-/// Number of threads that find a processor of their own beside so many other tasks.
+/// Number of threads that get a processor of their own beside this many other tasks.
 fn free(allowed: usize, processors: usize, others: usize) -> usize {
     processors.saturating_sub(others).clamp(1, allowed)
 }

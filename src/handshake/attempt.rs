@@ -125,7 +125,7 @@ impl Attempt {
         self.verdict == Verdict::CompletedLate || self.timing.stall.is_some()
     }
 
-    /// True if nothing tells whether a retry was needed: the client connected, at once or late.
+    /// True if the packets do not show whether a retry was needed: the client connected, at once or late.
     #[must_use]
     pub fn is_delay_unclear(&self) -> bool {
         let retried = self.retries.syn > 0 || self.retries.syn_ack > self.retries.after_ack;
@@ -169,8 +169,8 @@ pub struct IcmpAnswer {
     pub from: IpAddr,
 }
 
-/// Times of repeats. As many as take no more room are kept in place: most attempts have none or few, and memory that
-/// one thread asks for and another gives back is dear.
+/// Times of repeats. The first few are stored in place, as many as fit without making the record larger: most attempts
+/// have none or few, and memory that one thread allocates and another frees is expensive.
 pub type RetryTimes = SmallVec<[Span; 2]>;
 
 /// Numbers of retries and retransmissions by kind.

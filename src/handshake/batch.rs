@@ -6,8 +6,8 @@
 use crate::packet::{Flags, Frame, FrameRef, Glimpse, HEADERS, Packet, Shared, Span, Timestamp};
 use crate::prefetch::prefetch;
 
-/// Packets in order, each with what every lookup needs and with where the rest is: most belong to connections of
-/// which nothing more is to be learnt, and then the rest is neither decoded nor touched.
+/// Packets in order, each with its flow's hash and the place of its headers. Most packets belong to settled
+/// connections; their headers are neither decoded nor touched.
 #[derive(Debug)]
 pub struct Batch {
     items: Vec<Item>,
@@ -116,8 +116,8 @@ impl Batch {
         }
     }
 
-    /// Notes that from this position of the whole input on packet time is so far behind the steady time, which
-    /// deadlines go by.
+    /// Records that packet time is behind the packet clock by this much, from this position of the whole input on.
+    /// Deadlines are times of the packet clock.
     #[cold]
     pub fn lag(&mut self, ordinal: u64, lag: Span) {
         self.lags.push((ordinal, lag));
@@ -207,7 +207,7 @@ impl Batch {
         self.items.push(Item { head, at, frame, offset, place: ordinal as u16, holder: DECODED });
     }
 
-    /// Copies the headers of a frame; says where to.
+    /// Copies the headers of a frame; returns where to.
     #[inline(never)]
     fn copy(&mut self, frame: &Frame<'_>) -> u32 {
         let offset = self.copied.len() as u32;

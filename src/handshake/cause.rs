@@ -1,6 +1,6 @@
 //! Causes, confidence and evidence, as data (DOMAIN §5).
 //!
-//! Owns the closed sets and their names. Does not own when they apply (`listener/hypotheses`), nor the sentences that say them
+//! Owns the closed sets and their names. Does not own when they apply (`listener/hypotheses`), nor their sentences
 //! (`report/wording`).
 
 use smallvec::SmallVec;
@@ -225,7 +225,7 @@ pub enum Evidence {
     RepeatUnanswered,
     /// The server accepted the connection although the client sent nothing more: its ACK had come late.
     ProofWithoutAck,
-    /// Nothing tells whether the client needed the retry that came before it connected.
+    /// The packets do not show whether the client needed the retry that came before it connected.
     DelayUnclear,
     /// The ACK was captured at one point and not at the second, which the SYN had passed.
     AckAtOnePoint,
@@ -311,7 +311,7 @@ pub enum Evidence {
     FeatureDropped,
     /// SYNs with the option went unanswered, this many of them, and SYNs without it were answered.
     FeatureBlockedOften(u32),
-    /// An ICMP error says that a segment of the client's was too big.
+    /// An ICMP error reports that a segment of the client's was too big.
     TooBig,
     /// The server acknowledged the small segment after the large one (SACK).
     LaterDataSacked,
@@ -384,7 +384,7 @@ pub enum Evidence {
 }
 
 impl Evidence {
-    /// True if it leaves a doubt, and names what else it could be.
+    /// True for evidence that weakens a cause or names an alternative.
     #[must_use]
     pub const fn is_doubt(self) -> bool {
         matches!(

@@ -97,8 +97,8 @@ pub(super) fn decide(
     }
 }
 
-/// The capture's end as the attempt's own packets have time: where the latest of them is too far off to be believed, the
-/// capture does not end that much later, but as long after it as it does by the other clock.
+/// The capture's end by the attempt's own clock. Where the time of its latest packet was too far ahead and was
+/// corrected, the end is moved back by as much.
 fn by_own_time(pending: &Pending, ending: Ending) -> Ending {
     match (ending, pending.cold().and_then(ColdState::doubted_time)) {
         (Ending::CaptureEnd(end), Some(doubted)) => {
@@ -419,7 +419,8 @@ fn unanswered(pending: &Pending, ending: Ending) -> Connect {
     }
 }
 
-/// A client that repeats its SYN did not get the SYN-ACK; of another nothing is known once the server has given up.
+/// Result of a `connect()` whose SYN-ACK was not acknowledged. A client that repeats its SYN did not get the SYN-ACK;
+/// otherwise the result is unknown once the server has given up.
 fn half_open(pending: &Pending, ending: Ending) -> Connect {
     let retried = pending.syn_retransmissions().count > 0;
     match ending {

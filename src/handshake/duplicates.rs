@@ -33,14 +33,14 @@ const EMPTY: u32 = 0;
 /// Microseconds, wrapping after 71 minutes: only differences up to [`BY_STAMP`] are asked for.
 type Tick = u32;
 
-/// A duplicate comes within this time if a running timestamp clock or an IP ID tells it from a retransmission (DOMAIN
-/// §4): captures of both ends of a path may have clocks that differ.
+/// A duplicate comes within this time if a running timestamp clock or an IP ID distinguishes it from a retransmission
+/// (DOMAIN §4): captures of both ends of a path may have clocks that differ.
 const BY_STAMP: Tick = 130_000_000;
 
 /// A duplicate comes within this time if the timestamp clock stands still.
 const BY_STILL_CLOCK: Tick = 100_000;
 
-/// A duplicate comes within this time if nothing tells it from a retransmission.
+/// A duplicate comes within this time if neither distinguishes it from a retransmission.
 const BY_TIME: Tick = 5_000;
 
 impl Recent {

@@ -48,7 +48,7 @@ impl EarlyRefusals {
         early_refusals.push(EarlyRefusal { packet, ordinal, counted });
     }
 
-    /// Takes out, in order, what refused this SYN. Whatever else is there of its flow refused another.
+    /// Takes out the refusals of this SYN, in order. Other refusals of its flow answered other SYNs.
     #[cold]
     pub(super) fn take(
         &mut self,
@@ -63,7 +63,7 @@ impl EarlyRefusals {
         old.into_iter().chain(young).filter(near).filter(|refusal| refusal.refuses(syn))
     }
 
-    /// Forgets what is out of reach from this position on.
+    /// Drops refusals too old for a SYN at this position.
     fn go_to(&mut self, ordinal: u64) {
         let window = ordinal / REACH;
         match window.saturating_sub(self.window) {

@@ -104,7 +104,7 @@ pub enum Fact {
     OtherIsn,
     /// A SYN-ACK with another server ISN came that one host does not explain.
     OtherHost,
-    /// An ICMP error says that a segment of the client's was too big.
+    /// An ICMP error reports that a segment of the client's was too big.
     TooBig,
     /// The server acknowledged later data and not the first (SACK).
     SackedBeyondHole,

@@ -20,7 +20,7 @@ pub struct Finding {
 /// Number of findings that are prefetched: another thread has written them on another core.
 const AHEAD: usize = 4;
 
-/// Puts what trackers found in one batch in order: of time, and of position where the times are the same.
+/// Orders the findings of all trackers in one batch: by time, then by position.
 #[derive(Debug, Default)]
 pub struct Order {
     /// Time, position, tracker and place of each; kept for its capacity.

@@ -5,7 +5,7 @@
 //! `tcp_options_write` (net/ipv4/tcp_output.c); FreeBSD `syncache_respond` and `tcp_addoptions`
 //! (sys/netinet/tcp_syncache.c, tcp_output.c); OpenBSD `tcp_output` (sys/netinet/tcp_output.c); macOS `tcp_output` (xnu
 //! bsd/netinet/tcp_output.c). That of Windows is what its SYN-ACKs show (Microsoft publishes none). Orders that several
-//! systems have are in none of the rows, or in one whose window tells them apart.
+//! systems have are in none of the rows, or in one whose window distinguishes them.
 
 use super::traits::SynAckTraits;
 use crate::packet::OptionKind::{End, FastOpen, Mptcp, Mss, Noop, SackPermitted, Timestamps, WindowScale};
@@ -148,7 +148,7 @@ mod tests {
     /// SYN-ACKs that other people captured, from none of which the table was made: facts of the sources named with each.
     /// tcpdump without `-v` does not show TTLs; where it was used, that of the system's default stands here.
     #[test]
-    fn systems_in_public_captures_are_told() {
+    fn systems_in_public_captures_are_recognised() {
         use System::{FreeBsd, Linux, MacOs, OpenBsd, Windows};
         for (source, ttl, window, kinds, system) in [
             // SYN-ACK fingerprints that users sent in, etc/tcp-synack.fp of gamelinux/prads.

@@ -51,7 +51,7 @@ fn has_reset(attempt: &Pending) -> bool {
 pub(super) fn deadline(attempt: &Pending, at: Timestamp) -> Timestamp {
     /// A time farther ahead is not the latest packet's, but another clock's.
     const AHEAD: Span = Span::from_secs(1);
-    // Most retransmit nothing: by a table, since no predictor knows their phases.
+    // Most retransmit nothing: by a table, since a branch predictor cannot guess their phases.
     let wait = match attempt.cold() {
         None => first_wait(attempt.phase),
         Some(_) => {

@@ -137,7 +137,8 @@ impl KernelHistory {
         (dropped.cause != Cause::AcceptQueueOverflow || counted()).then_some(dropped)
     }
 
-    /// The kernel's evidence for one attempt: a segment of it that met the full queue proves more than any count.
+    /// The kernel's evidence for one attempt: an event of one of its segments at the full queue proves more than any
+    /// count.
     pub(super) fn evidence_of(&self, attempt: &Attempt, retransmitted: u64) -> Option<KernelEvidence> {
         if self.dropped(attempt).is_some_and(|dropped| dropped.cause == Cause::AcceptQueueOverflow) {
             let abort_on_overflow = self.stats.as_ref().and_then(|stats| stats.abort_on_overflow);

@@ -1,7 +1,7 @@
 //! Per-listener tallies, causes that need more than one attempt, and the diagnosis: as data.
 //!
 //! Takes findings in the order they were made, and the kernel's counters where they are read (`kernel`). Does not own
-//! how findings are made (`handshake`), nor the sentences that say what was found (`report/wording`). Packet time only.
+//! how findings are made (`handshake`), nor the sentences (`report/wording`). Packet time only.
 
 #![deny(clippy::disallowed_methods)]
 

@@ -101,7 +101,7 @@ impl Sightings {
         self.ending = true;
     }
 
-    /// Passes on what is held without an end to wait for: in a live capture nothing may come for long.
+    /// Passes on the findings that are held: in a live capture the packet that would release them may take long.
     ///
     /// # Errors
     ///

@@ -29,8 +29,8 @@ const MOST_STUCK: usize = 25;
 /// Most lines of episodes that are written at once, for each state: a scan of many ports would fill the screen.
 const MOST_LINES: usize = 10;
 
-/// Sink of a live analysis. Problems wait for the kernel's next figures, a second at most: those of the moment in
-/// which they happened decide how sure their cause is.
+/// Sink of a live analysis. Problems are held until the kernel's next figures, a second at most: these decide the
+/// confidence in their cause.
 pub(super) struct LiveReporter<'a> {
     sink: &'a mut dyn Sink,
     interim: InterimReport,

@@ -10,7 +10,7 @@ use crate::packet::{Segment, Seq, Span, Timestamp};
 pub(in crate::handshake) struct ColdState {
     pub(in crate::handshake) syn: Retransmissions,
     pub(in crate::handshake) synack: Retransmissions,
-    /// A second answer with another ISN; the client's ACK tells which one it took.
+    /// A second answer with another ISN; the client's ACK shows which one it took.
     pub(super) other_answer: Option<Box<OtherAnswer>>,
     /// The first ICMP error, and the time of the last one.
     pub(in crate::handshake) icmp: Option<Box<(Timestamp, IcmpAnswer)>>,

@@ -41,8 +41,9 @@ impl Pending {
         segment.direction == self.outward && segment.seq == self.client_isn
     }
 
-    /// The segment with a time that can be believed. A packet that is far off gets the time of the packet before. A
-    /// second one near it proves it: the client was silent for so long, or the attempt's only packet before was misdated.
+    /// The segment with a plausible time. A packet whose time is far off gets the time of the packet before. A second
+    /// packet near it confirms its time: the client was silent that long, or the attempt's only packet before was
+    /// misdated.
     #[cold]
     pub(in crate::handshake) fn redated(&mut self, segment: &Segment) -> Segment {
         let second = self.packets == 1;

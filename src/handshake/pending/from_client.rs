@@ -234,7 +234,7 @@ impl Pending {
     }
 }
 
-/// True if a SYN asks for a feature that some middleboxes block, and that its sender gives up on a retry: Multipath TCP
+/// True if a SYN offers a feature that some middleboxes block, and that its sender leaves out of a retry: Multipath TCP
 /// (RFC 8684 §3.1), Fast Open (RFC 7413 §4.1.3), ECN (RFC 3168 §6.1.1.1).
 fn has_optional_feature(segment: &Segment) -> bool {
     let layout = segment.options.layout();

@@ -10,7 +10,7 @@ use std::hint::select_unpredictable;
 
 use crate::prefetch::prefetch;
 
-/// All flows known, by hash.
+/// All known flows, by hash.
 ///
 /// The hash stands for a remembered flow: a false match needs a collision of two seeded hashes in 62 bits.
 pub(super) struct Index {
@@ -87,8 +87,8 @@ impl Cell {
 impl CacheLine {
     const EMPTY: Self = Self { tags: [0; LINE], cells: [Cell::EMPTY; LINE] };
 
-    /// Which cells may be those of a hash, in the lowest eight bits. Without a branch: what a packet's flow is
-    /// cannot be predicted.
+    /// Bit mask of the cells that may belong to a hash, in the lowest eight bits. Without a branch: which flow a packet
+    /// belongs to cannot be predicted.
     #[cfg(target_arch = "x86_64")]
     #[expect(unsafe_code, reason = "the vector instructions have no safe wrappers")]
     #[inline(always)]
@@ -147,7 +147,7 @@ impl Index {
         prefetch(self.lines.as_ptr().wrapping_add(self.home(hash)));
     }
 
-    /// What is probably a flow's cell. Empty where nothing is known of it, or too little.
+    /// The probable cell of a flow; empty where there is none, or more than one may be.
     #[inline(always)]
     pub(super) fn guess(&self, hash: u64) -> Cell {
         let mut home = self.home(hash);
@@ -259,7 +259,7 @@ impl Index {
         self.young = 0;
     }
 
-    /// Writes the lines anew, at most half full; `next` says what becomes of a cell by its state.
+    /// Writes the lines anew, at most half full; `next` gives a cell's next state.
     fn rewrite(&mut self, hash_of: impl Fn(u32) -> u64, next: impl Fn(u32) -> u32) {
         // Without branches: no predictor can guess which cells stay, and which are in the slab.
         let stays = |cell: &Cell| usize::from(next(cell.state()) != Cell::EMPTY.0);

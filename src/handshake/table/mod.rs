@@ -132,13 +132,13 @@ impl<T> Table<T> {
         self.counts[class % CLASSES]
     }
 
-    /// Asks the cache for what [`Self::guess`] needs.
+    /// Prefetches what [`Self::guess`] needs.
     #[inline(always)]
     pub(super) fn prefetch_index(&self, hash: u64) {
         self.index.prefetch(hash);
     }
 
-    /// Asks the cache for the beginning of an entry that was collected, and for what [`Self::remove`] needs beside it.
+    /// Prefetches the beginning of an entry that was collected, and what [`Self::remove`] needs beside it.
     pub(super) fn prefetch_removal(&self, at: Position) {
         prefetch(self.slots.as_ptr().wrapping_add(at.0 as usize));
         if let Some(meta) = self.metas.get(at.0 as usize) {
@@ -218,7 +218,8 @@ impl<T> Table<T> {
         Some(Position(at))
     }
 
-    /// Notes all entries anew: those that left have left entries behind, which nothing reads while time stands still.
+    /// Schedules all entries again, without the stale wheel entries of those that left: while time stands still,
+    /// nothing else drains them.
     #[cold]
     fn rebuild_wheel(&mut self) {
         self.wheel.clear();

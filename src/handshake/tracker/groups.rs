@@ -11,7 +11,7 @@ use crate::packet;
 /// Number of packets that are looked up together, before the first of them is taken.
 const TOGETHER: usize = 128;
 
-/// A packet of a group that is of interest: where it is, and what is probably known of its flow.
+/// A packet of a group that is of interest: its place, and the probable cell of its flow.
 type Wanted = (u32, Cell);
 
 /// The wanted packets of a group, with [`AHEAD`] spare places: prefetching indexes past the last one.
@@ -32,8 +32,8 @@ impl Tracker {
         self.lag = batch.lag_at(u64::MAX).unwrap_or(self.lag);
     }
 
-    /// Takes packets of a group, the first one at least; gives how many. From where a flow was reopened on, others
-    /// of it were of no interest when they were looked up.
+    /// Takes packets of a group, the first one at least; returns how many. Stops where a flow was reopened: its later
+    /// packets were of no interest when they were looked up.
     #[inline(always)]
     fn take_group(&mut self, batch: &Batch, items: &[Item]) -> usize {
         items.iter().for_each(|item| self.table.prefetch_index(item.hash()));
@@ -62,7 +62,7 @@ impl Tracker {
         items.len()
     }
 
-    /// Finds out which packets of a group are of interest; says how many.
+    /// Finds the packets of a group that are of interest; returns how many.
     #[inline(always)]
     fn look_up(&self, items: &[Item], found: &mut WantedBuffer) -> usize {
         let mut wanted = 0;
@@ -74,7 +74,7 @@ impl Tracker {
         wanted
     }
 
-    /// Asks for what a packet of interest needs; where its flow is not in the slab, for the first entry.
+    /// Prefetches what a packet of interest needs; where its flow is not in the slab, the first entry.
     #[inline(always)]
     fn prefetch(&self, batch: &Batch, items: &[Item], place: u32, cell: Cell) {
         if let Some(item) = items.get(place as usize) {

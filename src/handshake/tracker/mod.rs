@@ -319,7 +319,7 @@ impl Tracker {
         }
     }
 
-    /// Takes a segment that comes before the attempt is given up.
+    /// Takes a segment of an attempt whose deadline has not passed.
     #[inline(always)]
     fn continue_in_time(&mut self, at: Position, segment: &Segment, hash: u64, ordinal: u64) {
         let now = self.steady(segment.at);
@@ -369,7 +369,7 @@ impl Tracker {
         self.reconsider(at, segment.at);
     }
 
-    /// Settles the attempt of a flow whose ports another SYN takes, or was captured again.
+    /// Settles the attempt of a flow whose ports another SYN takes, unless that SYN is a duplicate.
     #[inline(never)]
     fn replace(&mut self, at: Position, now: Timestamp, segment: &Segment, hash: u64, ordinal: u64) {
         if let Some(tracked) = self.table.get_mut(at).filter(|tracked| tracked.settled)
@@ -471,7 +471,7 @@ impl Tracker {
         }
     }
 
-    /// Asks the cache for an attempt that will be settled, if it is not yet: most only leave.
+    /// Prefetches an attempt that will be settled, if it is not yet: most only leave.
     #[inline(always)]
     fn prefetch_unsettled(&self, at: Position) {
         let tracked = self.table.get(at);
@@ -480,7 +480,7 @@ impl Tracker {
         tracked.inspect(|tracked| tracked.attempt.prefetch_cold());
     }
 
-    /// Settles an attempt whose deadline has passed, or has it wait for longer; gives whether it became overdue.
+    /// Settles an attempt whose deadline has passed, or moves the deadline; returns whether it became overdue.
     fn expire(&mut self, at: Position) -> bool {
         let key = self.table.key(at);
         let due = self.table.due(at);

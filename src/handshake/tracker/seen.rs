@@ -62,7 +62,7 @@ fn is_distinct(syn: &Segment) -> bool {
     tsval != 0 || syn.own_ip_id().is_some()
 }
 
-/// A number that a SYN shares with its duplicates, and with its retries where nothing tells these apart.
+/// A number that a SYN shares with its duplicates, and with its retries where nothing distinguishes these.
 #[inline(always)]
 fn signature(hash: u64, syn: &Segment) -> u64 {
     // An odd constant with evenly spread bits (2^64 / golden ratio).

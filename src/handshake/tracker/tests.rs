@@ -1,4 +1,4 @@
-//! What a tracker counts and tells, packet by packet.
+//! A tracker's counts and findings, packet by packet.
 
 use super::*;
 use crate::handshake::{Batch, Reason, Verdict};

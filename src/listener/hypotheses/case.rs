@@ -130,7 +130,7 @@ impl<'a> Case<'a> {
         since.map_or(0, |since| self.paths.failed_together(client, host, since))
     }
 
-    /// The same as evidence, if they are so many that the way which they share must have failed.
+    /// Evidence that the path to several hosts failed: [`Self::other_hosts_failed`], if there are enough of them.
     pub(in crate::listener) fn way_failed(&self) -> Option<Evidence> {
         /// Fewest other hosts that count: a single one may fail by itself.
         const MIN_HOSTS: u32 = 2;

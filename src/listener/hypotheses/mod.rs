@@ -189,8 +189,8 @@ pub(super) static ALL: [&Hypothesis; 22] = [
 /// Odds, one in so many, below which a difference between two kinds of attempts is not put down to chance.
 const RARE_ODDS: u64 = 20;
 
-/// True if among attempts of two kinds those of one kind alone are affected, and so many of each that this is no
-/// chance: of all ways to affect as many, this one is rare.
+/// True if it is unlikely by chance that all `affected` attempts are of one kind and all `others` of another: of all
+/// ways to affect as many, this one is rare.
 pub(super) fn is_beyond_chance(affected: u32, others: u32) -> bool {
     let (few, many) = (u64::from(affected.min(others)), u64::from(affected.max(others)));
     let ways = (1..=few).try_fold(1_u64, |ways, n| {
@@ -313,7 +313,7 @@ pub(super) fn infer(case: &Case<'_>) -> Inference {
     inference
 }
 
-/// Weakens an inference by what the capture cannot support, and names what else it could be.
+/// Weakens an inference that the capture cannot support, and names the alternatives.
 fn qualify(inference: &mut Inference, case: &Case<'_>) {
     if inference.cause == Some(Cause::AckLost) && case.is_ack_lost_between_points() {
         confirm_by_points(inference, case);

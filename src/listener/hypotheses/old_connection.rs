@@ -52,8 +52,8 @@ fn older_stamps(case: &Case<'_>) -> Weight {
     }
 }
 
-/// Evidence that a full queue, or loss, does not look at timestamps: of the client's address only SYNs with older ones went
-/// unanswered, and so many that this is no chance.
+/// Evidence that timestamps decided which SYNs were dropped: of the client's address only SYNs with older ones went
+/// unanswered, too many to be chance. Neither a full queue nor loss looks at timestamps.
 pub(super) fn explains_by_stamps(case: &Case<'_>) -> Option<Evidence> {
     stamps_dropped(case).filter(|&(_, sure)| sure).map(|(evidence, _)| evidence)
 }

@@ -26,7 +26,7 @@ fn weigh(case: &Case<'_>) -> Weight {
         return Weight::NotApplicable;
     }
     let crafted = case.has(Fact::SynWithoutOptions);
-    if let Some(ports) = ports_knocked_at(case) {
+    if let Some(ports) = ports_tried(case) {
         let own = crafted.then_some(Evidence::SynWithoutOptions);
         let evidence = std::iter::once(Evidence::ManyPorts(ports)).chain(own);
         return if uses_others(case, ports) { Weight::fits(evidence) } else { Weight::proven(evidence) };
@@ -48,11 +48,11 @@ fn weigh(case: &Case<'_>) -> Weight {
     Weight::Possible(if crafted { Support::Proven } else { Support::Fits }, evidence)
 }
 
-/// Number of ports or hosts that the client knocked at in vain, each with one SYN, if they are many.
-fn ports_knocked_at(case: &Case<'_>) -> Option<u32> {
-    let knocks = matches!(case.verdict(), Verdict::Refused | Verdict::Unanswered | Verdict::ClientReset)
+/// Number of ports or hosts that the client tried in vain, each with one SYN, if they are many.
+fn ports_tried(case: &Case<'_>) -> Option<u32> {
+    let tries = matches!(case.verdict(), Verdict::Refused | Verdict::Unanswered | Verdict::ClientReset)
         && case.attempt.retries.syn == 0;
-    let ports = if knocks { case.paths.failed_listeners(case.attempt.client.ip()) } else { 0 };
+    let ports = if tries { case.paths.failed_listeners(case.attempt.client.ip()) } else { 0 };
     (ports >= MANY_PORTS).then_some(ports)
 }
 
@@ -63,5 +63,5 @@ fn uses_others(case: &Case<'_>, ports: u32) -> bool {
 
 /// True if the attempt is one knock of a scan of many ports: that they are closed or filtered is no cause of its own.
 pub(super) fn is_knock(case: &Case<'_>) -> bool {
-    ports_knocked_at(case).is_some_and(|ports| !uses_others(case, ports))
+    ports_tried(case).is_some_and(|ports| !uses_others(case, ports))
 }

@@ -1,4 +1,4 @@
-//! Facts of a listener that its attempts show together, over time: the ground that hypotheses stand on.
+//! Facts of a listener that its attempts show together, over time: the input of the hypotheses.
 //!
 //! Owns what is kept of them, bounded per listener. Does not own what it means (`hypotheses`). Findings come in the order
 //! in which attempts are settled, so everything here takes times in any order.

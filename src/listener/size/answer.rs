@@ -165,8 +165,8 @@ pub fn size(load: &Load) -> Size {
 }
 
 impl Size {
-    /// The same, given what the listener's trouble is: where something else than a full queue is at least likely, what
-    /// follows from a full queue is not the answer.
+    /// The answer, given the cause of the listener's trouble: where something else than a full queue is at least
+    /// likely, no backlog is the answer.
     #[must_use]
     pub fn given_cause(self, cause: Option<Cause>, confidence: Option<Confidence>) -> Self {
         match cause {

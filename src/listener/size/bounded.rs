@@ -1,4 +1,4 @@
-//! The load on a listener in bounded memory: for reports, which know only at the end whose queue overflowed.
+//! The load on a listener in bounded memory: for reports, where it is clear only at the end whose queue overflowed.
 //!
 //! Of few clients every time is kept, so that the answer is the one of `hsanalyze size`. Of more it counts in bins of
 //! time: the newest ones are fine, and so are those near drops; older ones are joined, so that a long quiet time costs
@@ -161,7 +161,7 @@ impl BoundedLoad {
         }
     }
 
-    /// Joins bins with the one before them, each with one at most, where `joins` says so of their place.
+    /// Joins each bin for whose place `joins` is true with the one before it; a bin takes part in one join at most.
     fn join_pairs(&mut self, joins: impl Fn(usize) -> bool) {
         let mut joined: Vec<Counts> = Vec::with_capacity(BINS);
         let mut single = false;
@@ -212,7 +212,7 @@ impl BoundedLoad {
 }
 
 impl Counts {
-    /// The part of the bin in which so many clients arrived, if all that happened in it is spread evenly.
+    /// The first part of the bin, in which this many clients arrived, if its events are spread evenly.
     fn first_arrivals(&self, most: u32) -> Self {
         if self.arrivals <= most {
             return *self;
@@ -246,7 +246,7 @@ impl Load {
     }
 }
 
-/// Adds so many times, evenly between `from` and `to`.
+/// Adds this many times, evenly spread between `from` and `to`.
 fn spread(count: u32, from: Timestamp, to: Timestamp, times: &mut Vec<Timestamp>) {
     let width = to.since(from);
     let middle = |n: u32| width.scaled(i64::from(2 * n + 1), i64::from(2 * count));

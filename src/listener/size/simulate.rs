@@ -181,7 +181,7 @@ impl<'a> SimulationRun<'a> {
         self.outcome
     }
 
-    /// Runs what happens next. Returns when that was; `None` where nothing can happen any more.
+    /// Runs the next event. Returns its time; `None` once there is none.
     fn step(&mut self) -> Option<Timestamp> {
         let (now, happening) = self.next()?;
         match happening {
@@ -192,7 +192,7 @@ impl<'a> SimulationRun<'a> {
         Some(now)
     }
 
-    /// Takes out what happens next.
+    /// Takes out the next event.
     fn next(&mut self) -> Option<(Timestamp, Happening)> {
         let accept = self.accept_due.map(|at| (at, Happening::Accept));
         let ack = self.acks.front().map(|&(at, client)| (at, Happening::Ack { client, round: 0 }));

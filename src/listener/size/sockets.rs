@@ -74,7 +74,7 @@ fn joined(one: SimulationResult, other: SimulationResult) -> SimulationResult {
     }
 }
 
-/// The most of `count` clients that one of so many sockets gets, but for chance in one case of some hundred.
+/// The most of `count` clients that one of these sockets gets, in all but one case of several hundred.
 pub(super) fn most_of_one(count: u32, sockets: u32) -> u32 {
     let (count, share) = (f64::from(count), 1.0 / f64::from(sockets.max(1)));
     let deviation = (count * share * (1.0 - share)).sqrt();
