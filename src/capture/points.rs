@@ -186,20 +186,20 @@ struct Repeats {
 }
 
 impl Repeats {
-    /// Nearer ones are known for duplicates by their time alone (DOMAIN §4).
-    const NEAR: Span = Span::from_millis(5);
-    /// No duplicate comes later (DOMAIN §4).
-    const FAR: Span = Span::from_secs(130);
-    /// Segments of several flows that show an offset (DOMAIN §4).
-    const SEGMENTS: usize = 20;
-    const FLOWS: usize = 3;
+    /// Smallest offset searched for: nearer duplicates are recognised by their time alone (DOMAIN §4).
+    const MIN_OFFSET: Span = Span::from_millis(5);
+    /// Largest offset: no duplicate comes later (DOMAIN §4).
+    const MAX_OFFSET: Span = Span::from_secs(130);
+    /// Fewest segments, and fewest flows, that show an offset (DOMAIN §4).
+    const MIN_SEGMENTS: usize = 20;
+    const MIN_FLOWS: usize = 3;
 
     fn take(&mut self, segment: &Segment, flow: u64) {
         self.segments += 1;
         let shape = (key(segment, flow), flow, segment.payload, segment.window, segment.ip_id);
         let before = self.latest.insert(shape, segment.at);
         if let Some(distance) = before.map(|before| segment.at.since(before))
-            && (Self::NEAR..Self::FAR).contains(&distance)
+            && (Self::MIN_OFFSET..Self::MAX_OFFSET).contains(&distance)
         {
             let forward = segment.direction == Direction::LowToHigh;
             self.found.push((distance, flow, forward));
@@ -209,7 +209,7 @@ impl Repeats {
     /// The offset at which most of the capture is held again, in both directions: timers repeat few segments, and none so
     /// evenly.
     fn offset(&self) -> Option<Span> {
-        if self.found.len() < Self::SEGMENTS || self.found.len() * 4 < self.segments {
+        if self.found.len() < Self::MIN_SEGMENTS || self.found.len() * 4 < self.segments {
             return None;
         }
         let middle = Span::median(self.found.iter().map(|&(distance, ..)| distance).collect())?;
@@ -220,7 +220,7 @@ impl Repeats {
         flows.dedup();
         let both_ways =
             alike.iter().any(|(.., forward)| *forward) && alike.iter().any(|(.., forward)| !forward);
-        let enough = alike.len() >= Self::SEGMENTS && alike.len() * 4 >= self.segments;
-        (enough && both_ways && flows.len() >= Self::FLOWS).then_some(middle)
+        let enough = alike.len() >= Self::MIN_SEGMENTS && alike.len() * 4 >= self.segments;
+        (enough && both_ways && flows.len() >= Self::MIN_FLOWS).then_some(middle)
     }
 }

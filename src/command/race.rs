@@ -132,7 +132,7 @@ pub fn run(config: &RaceConfig, out: &mut impl Write) -> anyhow::Result<Status> 
 
 /// Writes what is waited for if a race that is to end takes more than half a second; stops when the handle is closed.
 fn report_stopping(config: &RaceConfig) -> io::Result<Handle> {
-    const SOON: Duration = Duration::from_millis(500);
+    const NOTICE_AFTER: Duration = Duration::from_millis(500);
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     let (waiting, quiet) = (signals.handle(), config.quiet);
     let longest = config.timeout.saturating_add(config.watch);
@@ -141,7 +141,7 @@ fn report_stopping(config: &RaceConfig) -> io::Result<Handle> {
         if signals.forever().next().is_none() || quiet {
             return;
         }
-        thread::sleep(SOON);
+        thread::sleep(NOTICE_AFTER);
         if !waiting.is_closed() {
             let _ = writeln!(
                 io::stderr(),
@@ -160,12 +160,12 @@ fn is_here(target: SocketAddr) -> bool {
 /// Time to go on capturing. After connects that gave up only the silence of a second proves that no answer came, and they
 /// repeat their SYNs no more. Of others the server acknowledges the FIN, a round trip later.
 fn silence_to_come(calls: &[Call], now: Timestamp) -> Duration {
-    const LONGEST: Span = Span::from_secs(1);
+    const MAX_LINGER: Span = Span::from_secs(1);
     let gave_up = calls.iter().filter(|call| call.result == Err(Errno::ETIMEDOUT));
     let silence = gave_up.map(|call| call.returned.plus(PROOF)).max();
     let succeeded = calls.iter().filter(|call| call.succeeded());
     let round_trip = succeeded.map(|call| call.returned.since(call.started)).max();
-    let answers = round_trip.map(|round_trip| now.plus(round_trip.scaled(2, 1).min(LONGEST)));
+    let answers = round_trip.map(|round_trip| now.plus(round_trip.scaled(2, 1).min(MAX_LINGER)));
     silence.max(answers).map_or(Duration::ZERO, |until| {
         Duration::from_nanos(u64::try_from(until.since(now).as_nanos()).unwrap_or(0))
     })

@@ -197,11 +197,11 @@ fn replay(report: &SizeReport) -> anyhow::Result<Vec<Replayed>> {
 
     let service =
         report.service.ok_or_else(|| anyhow!("the accept rate is not known: give it with --accept-rate"))?;
-    /// Clients replayed at most: each takes three descriptors, and a port of one address.
-    const CLIENTS: usize = 5_000;
-    /// Time replayed at most.
-    const LONGEST: Span = Span::from_secs(60);
-    let arrivals = report.load.worst_stretch(service, CLIENTS, LONGEST);
+    /// Most clients replayed: each takes three descriptors, and a port of one address.
+    const MAX_CLIENTS: usize = 5_000;
+    /// Longest time replayed.
+    const MAX_TIME: Span = Span::from_secs(60);
+    let arrivals = report.load.worst_stretch(service, MAX_CLIENTS, MAX_TIME);
     if arrivals.is_empty() {
         bail!("no client's first SYN is in the capture: there is nothing to replay");
     }

@@ -6,14 +6,14 @@ use crate::handshake::{Attempt, Cause, Verdict};
 use crate::kernel::DropReason;
 use crate::packet::{Endpoint, Flags, Seq, Span, Timestamp};
 
-/// Clients whose dropped segments are remembered: at least so many, and as many again.
-const CLIENTS: usize = 8192;
+/// Most clients in each of two generations of remembered dropped segments.
+const MAX_CLIENTS: usize = 8192;
 
 /// Most dropped segments that are remembered of a client: more than any handshake has.
-const SEGMENTS: usize = 16;
+const MAX_SEGMENTS: usize = 16;
 
-/// Most that an event's time stamp and a packet's differ: both are of one kernel, whose clock may be set.
-const CLOCKS: Span = Span::from_millis(500);
+/// Largest difference between the time stamps of an event and a packet: both are of one kernel, whose clock may be set.
+const CLOCK_SLACK: Span = Span::from_millis(500);
 
 /// Most bytes behind the handshake that a segment begins at: data that a client sends before it has an answer.
 const FIRST_FLIGHT: u32 = 1 << 20;
@@ -65,11 +65,11 @@ pub(super) struct DroppedSegments {
 
 impl DroppedSegments {
     pub(super) fn insert(&mut self, client: Endpoint, segment: KernelDrop) {
-        if self.latest.len() >= CLIENTS && !self.latest.contains_key(&client) {
+        if self.latest.len() >= MAX_CLIENTS && !self.latest.contains_key(&client) {
             self.before = std::mem::take(&mut self.latest);
         }
         let segments = self.latest.entry(client).or_default();
-        if segments.len() >= SEGMENTS {
+        if segments.len() >= MAX_SEGMENTS {
             // Of an earlier connection from the same port, or data behind the handshake.
             segments.remove(0);
         }
@@ -115,7 +115,7 @@ impl KernelDrop {
 
     /// True if the segment is one of the attempt's handshake, by its time and numbers.
     fn belongs(&self, attempt: &Attempt) -> bool {
-        let (from, to) = (attempt.start.minus(CLOCKS), attempt.end.plus(CLOCKS));
+        let (from, to) = (attempt.start.minus(CLOCK_SLACK), attempt.end.plus(CLOCK_SLACK));
         let isn = attempt.client_isn.0;
         let beyond = |number: Seq| number.0.wrapping_sub(isn.wrapping_add(1)) < FIRST_FLIGHT;
         let fits = match self.step() {
@@ -238,12 +238,12 @@ mod tests {
         let met = dropped(&attempt, DropReason::ListenOverflow, Flags::ACK);
         let mut known = DroppedSegments::default();
         let client = |n: usize| Endpoint::v4((n as u32).to_be_bytes(), 1);
-        (0..3 * CLIENTS).for_each(|n| known.insert(client(n), met));
-        assert!(known.clients() <= 2 * CLIENTS);
+        (0..3 * MAX_CLIENTS).for_each(|n| known.insert(client(n), met));
+        assert!(known.clients() <= 2 * MAX_CLIENTS);
         let of = |n| Attempt { client: client(n), ..attempt.clone() };
-        assert_eq!(known.of(&of(3 * CLIENTS - 1)).count(), 1);
+        assert_eq!(known.of(&of(3 * MAX_CLIENTS - 1)).count(), 1);
         assert_eq!(known.of(&of(0)).count(), 0);
-        (0..100).for_each(|_| known.insert(client(3 * CLIENTS - 1), met));
-        assert_eq!(known.of(&of(3 * CLIENTS - 1)).count(), SEGMENTS);
+        (0..100).for_each(|_| known.insert(client(3 * MAX_CLIENTS - 1), met));
+        assert_eq!(known.of(&of(3 * MAX_CLIENTS - 1)).count(), MAX_SEGMENTS);
     }
 }

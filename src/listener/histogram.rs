@@ -2,8 +2,8 @@
 
 use crate::packet::Span;
 
-/// Values that are kept as they are.
-const EXACT: usize = 64;
+/// Most values that are kept exactly.
+const MAX_EXACT_VALUES: usize = 64;
 
 /// Buckets for each doubling: a value is known to an eighth.
 const PER_DOUBLING: u32 = 8;
@@ -42,7 +42,7 @@ impl Histogram {
         self.max = self.max.max(value);
         if let Some(buckets) = &mut self.buckets {
             count(buckets, value);
-        } else if self.exact.len() < EXACT {
+        } else if self.exact.len() < MAX_EXACT_VALUES {
             self.exact.push(value);
         } else {
             let mut buckets = Box::new([0; BUCKETS]);

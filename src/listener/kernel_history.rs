@@ -14,9 +14,8 @@ use crate::packet::{Endpoint, Span, Timestamp};
 /// Most intervals that are kept per listener, of those with trouble; a further one joins the two oldest.
 const MAX_INTERVALS: usize = 256;
 
-/// Most samples of the queue that are kept per listener, the latest: at one a second, several minutes in which anything
-/// waited.
-const SAMPLES: usize = 512;
+/// Most queue samples kept per listener, the latest: at one a second, several minutes in which any connection waited.
+const MAX_SAMPLES: usize = 512;
 
 /// The kernel's figures of a listener over time, bounded in size.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -105,7 +104,7 @@ impl KernelHistory {
             Some(last) if last.waiting == 0 && sample.waiting == 0 => *last = sample,
             _ => self.samples.push_back(sample),
         }
-        if self.samples.len() > SAMPLES {
+        if self.samples.len() > MAX_SAMPLES {
             self.samples.pop_front();
         }
     }

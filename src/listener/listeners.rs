@@ -25,7 +25,7 @@ use crate::packet::{CaptureSet, Endpoint, Seeded, Timestamp};
 #[derive(Debug, Clone)]
 pub struct Listeners {
     records: IndexMap<Endpoint, Record, Seeded>,
-    /// The places of the listeners of each host, the first [`SIBLINGS`].
+    /// The places of the listeners of each host, the first [`MAX_SIBLINGS`].
     hosts: IndexMap<IpAddr, SmallVec<[u32; 2]>, Seeded>,
     paths: Paths,
     limit: usize,
@@ -49,12 +49,12 @@ pub enum CausesWanted {
     AtEnd,
 }
 
-/// Listeners of one host that are compared with one another.
-const SIBLINGS: usize = 16;
+/// Most listeners of one host that are compared with one another.
+const MAX_SIBLINGS: usize = 16;
 
-/// Attempts whose cause may still change that are kept, over all listeners: about 8 MiB. The cause of others is the one
-/// known when they were settled.
-const CASES: usize = 16_384;
+/// Most attempts kept, over all listeners, whose cause may still change: about 8 MiB. Further ones keep the cause
+/// inferred when they were settled.
+const MAX_OPEN_CASES: usize = 16_384;
 
 /// The same for one listener: a flood of one leaves room for the others.
 const CASES_OF_ONE: usize = 4096;
@@ -182,7 +182,7 @@ impl Listeners {
             && attempt.retries.syn == 0
             && self.paths.failed_listeners(attempt.client.ip()) < hypotheses::MANY_PORTS;
         let most = if refused { REFUSALS_OF_ONE } else { CASES_OF_ONE };
-        let may_keep = self.cases < CASES && place.is_some() && (refused || is_open_case(attempt));
+        let may_keep = self.cases < MAX_OPEN_CASES && place.is_some() && (refused || is_open_case(attempt));
         let record = self.record_at(place);
         record.add(attempt);
         if may_keep && record.cases.len() < most {
@@ -207,7 +207,7 @@ impl Listeners {
         }
         let (place, _) = self.records.insert_full(server, Record::default());
         let siblings = self.hosts.entry(server.ip()).or_default();
-        if siblings.len() < SIBLINGS {
+        if siblings.len() < MAX_SIBLINGS {
             siblings.push(place as u32);
         }
         Some(place)

@@ -63,14 +63,14 @@ struct ClientFailures {
     served_at: ListenerSet,
     lost_at: u64,
     /// The latest hosts that failed it, each with the time at which its failure began.
-    failed_by: [Option<(IpAddr, Timestamp)>; FAILED],
+    failed_by: [Option<(IpAddr, Timestamp)>; MAX_FAILED_HOSTS],
 }
 
-/// Hosts that failed a client which are kept.
-const FAILED: usize = 4;
+/// Most hosts kept that failed a client.
+const MAX_FAILED_HOSTS: usize = 4;
 
-/// Hosts that fail a client no further apart than this fail it at the same time.
-const TOGETHER: Span = Span::from_secs(1);
+/// Longest time between failures of several hosts that count as one moment.
+const FAILED_TOGETHER: Span = Span::from_secs(1);
 
 /// The last connection that used a client's port at a server.
 #[derive(Debug, Clone, Copy, Default)]
@@ -180,7 +180,7 @@ impl Paths {
     pub(super) fn failed_together(&self, client: IpAddr, host: IpAddr, since: Timestamp) -> u32 {
         let Some(known) = self.clients.get(&client) else { return 0 };
         let together =
-            |&&(other, at): &&(IpAddr, Timestamp)| other != host && at.since(since).abs() <= TOGETHER;
+            |&&(other, at): &&(IpAddr, Timestamp)| other != host && at.since(since).abs() <= FAILED_TOGETHER;
         known.failed_by.iter().flatten().filter(together).count() as u32
     }
 
@@ -194,11 +194,11 @@ impl ClientFailures {
     /// Adds a host that failed the client; of those kept the earliest makes room.
     fn fail(&mut self, host: IpAddr, since: Timestamp) {
         let of_host = |kept: &Option<(IpAddr, Timestamp)>| {
-            kept.is_none_or(|(other, at)| other == host && at.since(since).abs() <= TOGETHER)
+            kept.is_none_or(|(other, at)| other == host && at.since(since).abs() <= FAILED_TOGETHER)
         };
         let place = self.failed_by.iter().position(of_host).unwrap_or_else(|| {
             let begun = |place: &usize| self.failed_by[*place].map(|(_, at)| at);
-            (0..FAILED).min_by_key(begun).unwrap_or(0)
+            (0..MAX_FAILED_HOSTS).min_by_key(begun).unwrap_or(0)
         });
         self.failed_by[place] = Some((host, since));
     }

@@ -19,8 +19,8 @@ pub const LINUX_SYNACK_TIMES: [Span; 7] = [
 /// pressure, which cuts them short (`reqsk_timer_handler`).
 pub(super) const SYNACK_RETRIES: &[Span] = LINUX_SYNACK_TIMES.split_at(5).0;
 
-/// Kernel timers fire late by up to an eighth of the time-out at these lengths (timer wheel levels).
-const LATE: f64 = 0.13;
+/// Lateness of kernel timers as a share of the time-out: up to an eighth at these lengths (timer wheel levels).
+const TIMER_LATENESS: f64 = 0.13;
 
 /// Number of repeats that series had when they ended, and the times of the longest.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -58,7 +58,7 @@ impl Schedule {
                 .iter()
                 .zip(LINUX_SYNACK_TIMES)
                 .map(|(at, due)| (at.as_secs_f64(), due.as_secs_f64()))
-                .all(|(at, due)| (due - 0.1..=due * (1.0 + LATE) + 0.1).contains(&at));
+                .all(|(at, due)| (due - 0.1..=due * (1.0 + TIMER_LATENESS) + 0.1).contains(&at));
         let ended = |repeats: &u32| self.ran_out[*repeats as usize] > 0;
         let mut repeats = (0..self.ran_out.len() as u32).filter(ended);
         let given_up = repeats.next().map(|least| (least, repeats.next_back().unwrap_or(least)));

@@ -10,8 +10,8 @@ use crate::packet::Timestamp;
 const MINUTE: i64 = 60;
 /// Ticks by which a TSval may be behind: reordering (`TCP_PAWS_WINDOW`).
 const WINDOW: i32 = 1;
-/// Seconds between two samples at least.
-const APART: i64 = 8;
+/// Fewest seconds between two samples.
+const SAMPLE_INTERVAL: i64 = 8;
 /// Samples kept: those of more than two minutes, after which an attempt without an answer is settled.
 const MAX_SAMPLES: usize = 20;
 
@@ -56,7 +56,7 @@ impl AddressStamps {
         let last = self.samples[(self.next + MAX_SAMPLES - 1) % MAX_SAMPLES];
         if let Some((before, known)) = last
             && second - before < MINUTE
-            && (second - before < APART || is_newer(known, tsval))
+            && (second - before < SAMPLE_INTERVAL || is_newer(known, tsval))
         {
             return;
         }

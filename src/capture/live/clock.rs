@@ -2,9 +2,9 @@
 
 use crate::packet::{Span, Timestamp};
 
-/// Age that a packet may have when it is handed over, although the ring was drained before: libpcap's time-out of 100
-/// ms, and 150 ms more because the timer may be late.
-const LAG: Span = Span::from_millis(250);
+/// Greatest age of a packet when it is handed over after the ring was drained: libpcap's time-out of 100 ms, and 150 ms
+/// more because the timer may be late.
+const MAX_DELIVERY_LAG: Span = Span::from_millis(250);
 
 /// The clock of a live capture: the time up to which all packets were handed over.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +26,7 @@ impl LiveClock {
             let (stamp, wall) = self.latest?;
             stamp.plus(drained_at.since(wall))
         };
-        Some(time.minus(LAG))
+        Some(time.minus(MAX_DELIVERY_LAG))
     }
 }
 

@@ -4,13 +4,13 @@ use super::{HandshakeSegment, Pending, is_syn};
 use crate::handshake::facts::Fact;
 use crate::packet::{Segment, Span, Timestamp};
 
-/// No packet of an attempt comes longer after the one before (DOMAIN §4: TCP_RTO_MAX is 120 s).
-const FAR: Span = Span::from_secs(130);
+/// Longest time between two packets of an attempt (DOMAIN §4: TCP_RTO_MAX is 120 s).
+const MAX_GAP: Span = Span::from_secs(130);
 
 impl Pending {
     /// True if a packet at this distance from the attempt's last is too far off for its time to be used at once.
     pub(in crate::handshake) fn is_far(jump: Span) -> bool {
-        jump.abs() > FAR
+        jump.abs() > MAX_GAP
     }
 
     /// True if this segment at a far time shows that another packet was misdated: one that came before, or the only

@@ -346,16 +346,16 @@ impl Pending {
     }
 
     fn duplicate_syn(&mut self, duplicate: &Segment) {
-        /// A bridge or a mirror port passes a packet on sooner.
-        const FAR: Span = Span::from_millis(1);
+        /// Shortest time between two points: a bridge or a mirror port passes a packet on sooner.
+        const MIN_TRANSIT: Span = Span::from_millis(1);
         /// Nothing but one host's own interfaces, or two captures of one, pass a packet on sooner.
         const SAME_PLACE: Span = Span::from_micros(10);
         let Some(syn) = self.syn.filter(|_| self.phase == Phase::SynSent) else { return };
         let under_way = duplicate.at.since(syn.time_of_original(self.syn_retransmissions(), duplicate));
         self.syn_duplicated = true;
         let other_file = duplicate.frame.capture() != self.frame.capture() && under_way >= SAME_PLACE;
-        self.has_two_points |= under_way >= FAR || other_file;
-        if under_way >= FAR {
+        self.has_two_points |= under_way >= MIN_TRANSIT || other_file;
+        if under_way >= MIN_TRANSIT {
             self.cold_mut().syn_under_way = under_way;
         }
     }

@@ -18,8 +18,8 @@ const OTHERS: usize = 2;
 /// Class of the attempts whose next retransmission is overdue.
 pub(super) const OVERDUE: usize = 3;
 
-/// Half-open attempts that were silent for longer are evicted before others.
-const SILENT: Span = Span::from_secs(3);
+/// Silence after which half-open attempts are evicted before others.
+const SILENT_TIME: Span = Span::from_secs(3);
 
 /// The class of an attempt in the table.
 #[inline(always)]
@@ -89,8 +89,8 @@ impl Tracker {
 
     /// The attempts in the order of eviction.
     fn to_evict(&self) -> impl Iterator<Item = (EvictionOrder, Undecided)> {
-        let began = |tracked: &Tracked| self.now.since(self.steady(tracked.attempt.start)) >= SILENT;
-        let is_silent = |tracked: &Tracked| self.now.since(self.steady(tracked.attempt.last)) >= SILENT;
+        let began = |tracked: &Tracked| self.now.since(self.steady(tracked.attempt.start)) >= SILENT_TIME;
+        let is_silent = |tracked: &Tracked| self.now.since(self.steady(tracked.attempt.last)) >= SILENT_TIME;
         let hot = |class: usize| {
             self.table.by_age(class).filter_map(|(order, at)| Some((order, at, self.table.get(at)?)))
         };

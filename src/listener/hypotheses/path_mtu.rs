@@ -21,11 +21,11 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 /// Fewest other connections whose small data was acknowledged meanwhile.
 const MIN_ACKNOWLEDGED: u32 = 2;
 
-/// Retransmissions of the large segment: one is any loss.
-const OFTEN: u16 = 2;
+/// Fewest retransmissions of the large segment: a single one is any loss.
+const MIN_RETRANSMISSIONS: u16 = 2;
 
 fn weigh(case: &Case<'_>) -> Weight {
-    let repeated = case.attempt.data_retransmissions >= OFTEN;
+    let repeated = case.attempt.data_retransmissions >= MIN_RETRANSMISSIONS;
     if case.has(Fact::TooBig) && case.attempt.data_retransmissions >= 1 {
         return Weight::proven([Evidence::TooBig]);
     }
@@ -62,6 +62,6 @@ pub(super) fn explains_large_data(case: &Case<'_>) -> Option<Evidence> {
 fn ignored_between(case: &Case<'_>) -> Option<(Timestamp, Timestamp)> {
     let attempt = case.attempt;
     let large = attempt.verdict == Verdict::AckIgnored && is_large(attempt);
-    let from = attempt.sent.filter(|_| large && attempt.data_retransmissions >= OFTEN)?;
+    let from = attempt.sent.filter(|_| large && attempt.data_retransmissions >= MIN_RETRANSMISSIONS)?;
     Some((from, attempt.end))
 }

@@ -37,25 +37,25 @@ pub(in crate::listener) struct Closing {
     /// Times of refusals.
     refused: Vec<Timestamp>,
     /// Times at which served connections finished their handshake, each with the time by which the connection was
-    /// served; the latest [`SERVED`].
+    /// served; the latest [`MAX_SERVED`].
     served: VecDeque<(Timestamp, Timestamp)>,
     /// Times at which connections that were neither served nor reset finished their handshake, each with the time until
-    /// which that is known; the latest [`SERVED`].
+    /// which that is known; the latest [`MAX_SERVED`].
     idle: VecDeque<(Timestamp, Timestamp)>,
 }
 
-/// RSTs of a listener that closes come within so much: the kernel walks its queue.
-const INSTANT: Span = Span::from_millis(10);
+/// Longest time in which a closing listener sends its RSTs: the kernel walks its queue.
+const CLOSING_TIME: Span = Span::from_millis(10);
 
 /// Refusals and bare RSTs to handshakes under way follow within this.
 pub(in crate::listener) const AFTERMATH: Span = Span::from_secs(1);
 
-/// An attempt is watched for so long where no more comes of it.
-const LONGEST: Span = Span::from_secs(130);
+/// Time for which an attempt without further packets is watched.
+const WATCH_TIME: Span = Span::from_secs(130);
 
-const BURSTS: usize = 32;
-const TIMES: usize = 256;
-const SERVED: usize = 1024;
+const MAX_BURSTS: usize = 32;
+const MAX_TIMES: usize = 256;
+const MAX_SERVED: usize = 1024;
 
 impl Closing {
     pub(super) fn see(&mut self, attempt: &Attempt) {
@@ -76,12 +76,12 @@ impl Closing {
             }
             (Verdict::Completed | Verdict::CompletedLate, Some(acked), None) => {
                 // The silence after the last packet counts: nothing ended the connection in that time.
-                let watched = attempt.end.plus(attempt.silence.unwrap_or(LONGEST));
+                let watched = attempt.end.plus(attempt.silence.unwrap_or(WATCH_TIME));
                 for burst in self.bursts.iter_mut().filter(|burst| acked < burst.from) {
-                    burst.has_survivor |= watched > burst.to.plus(INSTANT);
+                    burst.has_survivor |= watched > burst.to.plus(CLOSING_TIME);
                 }
                 self.idle.push_back((acked, watched));
-                if self.idle.len() > SERVED {
+                if self.idle.len() > MAX_SERVED {
                     self.idle.pop_front();
                 }
             }
@@ -91,21 +91,22 @@ impl Closing {
 
     fn serve(&mut self, acked: Timestamp, served: Timestamp) {
         for burst in &mut self.bursts {
-            burst.later_served_first |= acked > burst.ages.0.plus(INSTANT) && served < burst.from;
-            burst.has_survivor |= acked < burst.ages.1 && served > burst.to.plus(INSTANT);
+            burst.later_served_first |= acked > burst.ages.0.plus(CLOSING_TIME) && served < burst.from;
+            burst.has_survivor |= acked < burst.ages.1 && served > burst.to.plus(CLOSING_TIME);
         }
         self.served.push_back((acked, served));
-        if self.served.len() > SERVED {
+        if self.served.len() > MAX_SERVED {
             self.served.pop_front();
         }
     }
 
     fn reset(&mut self, acked: Timestamp, reset: Timestamp) {
-        let near = |burst: &Burst| reset.plus(INSTANT) >= burst.from && reset <= burst.to.plus(INSTANT);
+        let near =
+            |burst: &Burst| reset.plus(CLOSING_TIME) >= burst.from && reset <= burst.to.plus(CLOSING_TIME);
         let place = self.bursts.iter().rposition(near);
         let burst = match place {
             Some(place) => &mut self.bursts[place],
-            None if self.bursts.len() >= BURSTS => return,
+            None if self.bursts.len() >= MAX_BURSTS => return,
             None => {
                 self.bursts.push(Burst {
                     from: reset,
@@ -124,27 +125,31 @@ impl Closing {
         burst.connections += 1;
         burst.ages = (burst.ages.0.min(acked), burst.ages.1.max(acked));
         let (oldest, youngest) = burst.ages;
-        burst.later_served_first |=
-            self.served.iter().any(|&(other, served)| other > oldest.plus(INSTANT) && served < burst.from);
+        burst.later_served_first |= self
+            .served
+            .iter()
+            .any(|&(other, served)| other > oldest.plus(CLOSING_TIME) && served < burst.from);
         let waited = self.served.iter().chain(&self.idle);
-        burst.has_survivor |= waited
-            .clone()
-            .any(|&(other, last)| other < youngest && last > burst.to.plus(INSTANT) && other < burst.from);
+        burst.has_survivor |= waited.clone().any(|&(other, last)| {
+            other < youngest && last > burst.to.plus(CLOSING_TIME) && other < burst.from
+        });
     }
 
     /// The burst that ended a connection at this time.
     pub(in crate::listener) fn burst_at(&self, reset: Timestamp) -> Option<&Burst> {
-        self.bursts.iter().find(|burst| reset.plus(INSTANT) >= burst.from && reset <= burst.to.plus(INSTANT))
+        self.bursts
+            .iter()
+            .find(|burst| reset.plus(CLOSING_TIME) >= burst.from && reset <= burst.to.plus(CLOSING_TIME))
     }
 
     /// The burst that is no longer before this time than its aftermath lasts.
     pub(in crate::listener) fn burst_before(&self, at: Timestamp) -> Option<&Burst> {
-        let near = |burst: &&Burst| at.plus(INSTANT) >= burst.from && at.since(burst.to) <= AFTERMATH;
+        let near = |burst: &&Burst| at.plus(CLOSING_TIME) >= burst.from && at.since(burst.to) <= AFTERMATH;
         self.bursts.iter().filter(near).max_by_key(|burst| burst.connections)
     }
 
     fn see_bare(&mut self, reset: Timestamp) {
-        if self.bare.len() < TIMES {
+        if self.bare.len() < MAX_TIMES {
             self.bare.push(reset);
             let (first, last) = self.bare_span.unwrap_or((reset, reset));
             self.bare_span = Some((first.min(reset), last.max(reset)));
@@ -174,20 +179,20 @@ impl Closing {
     /// finished its handshake between them.
     pub(in crate::listener) fn resets_apart(&self, round_trip: Span) -> bool {
         let Some((first, last)) = self.bare_span else { return false };
-        let apart = last.since(first) > round_trip.scaled(2, 1).plus(INSTANT);
+        let apart = last.since(first) > round_trip.scaled(2, 1).plus(CLOSING_TIME);
         let between = |&(acked, _): &(Timestamp, Timestamp)| first < acked && acked < last;
         apart && self.served.iter().chain(&self.idle).any(between)
     }
 
     /// True if a connection that finished its handshake before this time, and was not served by then, stayed open.
     pub(in crate::listener) fn survived(&self, at: Timestamp) -> bool {
-        let alive = |&(acked, last): &(Timestamp, Timestamp)| acked < at && last > at.plus(INSTANT);
+        let alive = |&(acked, last): &(Timestamp, Timestamp)| acked < at && last > at.plus(CLOSING_TIME);
         self.served.iter().rev().any(alive) || self.idle.iter().rev().any(alive)
     }
 }
 
 fn push(times: &mut Vec<Timestamp>, at: Timestamp) {
-    if times.len() < TIMES {
+    if times.len() < MAX_TIMES {
         times.push(at);
     }
 }

@@ -1,12 +1,12 @@
 //! SYNs that a listener left unanswered, in stretches, beside those that it answered.
 
 use super::clients::ClientSet;
-use super::marks::STRETCH;
+use super::marks::MARK_GAP;
 use super::per_second::PerSecond;
 use crate::handshake::{Attempt, Fact, Verdict};
 use crate::packet::{Span, Timestamp};
 
-/// A run of unanswered SYNs at most [`STRETCH`] apart (DOMAIN §4).
+/// A run of unanswered SYNs at most [`MARK_GAP`] apart (DOMAIN §4).
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::listener) struct DropStretch {
     pub(in crate::listener) from: Timestamp,
@@ -44,7 +44,7 @@ impl Drops {
         }
         let mut previous: Option<Timestamp> = None;
         for at in dropped_syns(attempt) {
-            let new_run = previous.is_none_or(|before| at.since(before) > STRETCH);
+            let new_run = previous.is_none_or(|before| at.since(before) > MARK_GAP);
             self.drop_at(at, attempt, new_run);
             previous = Some(at);
         }
@@ -53,9 +53,9 @@ impl Drops {
     fn drop_at(&mut self, at: Timestamp, attempt: &Attempt, new_run: bool) {
         let client = attempt.client.ip();
         let old_ports = attempt.ports_before.is_some_and(|before| before.since <= TIME_WAIT);
-        let place = self.stretches.partition_point(|stretch| stretch.to.plus(STRETCH) < at);
+        let place = self.stretches.partition_point(|stretch| stretch.to.plus(MARK_GAP) < at);
         match self.stretches.get_mut(place) {
-            Some(stretch) if stretch.from <= at.plus(STRETCH) => {
+            Some(stretch) if stretch.from <= at.plus(MARK_GAP) => {
                 stretch.from = stretch.from.min(at);
                 stretch.to = stretch.to.max(at);
                 stretch.drops += 1;
@@ -86,7 +86,7 @@ impl Drops {
 
     fn join_next(&mut self, place: usize) {
         let joins = match (self.stretches.get(place), self.stretches.get(place + 1)) {
-            (Some(one), Some(next)) => next.from <= one.to.plus(STRETCH),
+            (Some(one), Some(next)) => next.from <= one.to.plus(MARK_GAP),
             (_, _) => false,
         };
         if joins {
@@ -113,7 +113,7 @@ impl Drops {
         let touching = self
             .stretches
             .iter()
-            .filter(|stretch| stretch.from <= to.plus(STRETCH) && from <= stretch.to.plus(STRETCH));
+            .filter(|stretch| stretch.from <= to.plus(MARK_GAP) && from <= stretch.to.plus(MARK_GAP));
         touching.max_by_key(|stretch| stretch.attempts)
     }
 

@@ -49,8 +49,8 @@ pub(in crate::listener) struct Marks(Vec<Mark>);
 /// Most marks kept per listener; a further one stretches the nearest.
 const MAX_MARKS: usize = 96;
 
-/// A stretch goes on over gaps as long as this: a dropped client retries after 1 s (DOMAIN §4).
-pub(in crate::listener) const STRETCH: Span = Span::from_millis(1_500);
+/// Longest gap within a stretch: a dropped client retries after 1 s (DOMAIN §4).
+pub(in crate::listener) const MARK_GAP: Span = Span::from_millis(1_500);
 
 /// The first SYN-ACK repeat has come by then, unless it was deferred for two seconds or more.
 const ONE_REPEAT: Span = Span::from_millis(1_500);
@@ -65,7 +65,7 @@ impl Marks {
             MarkKind::DataIgnored => attempt.end,
         };
         let mark = Mark { kind, from, to: to.max(from), attempts: 1, sole: Some(attempt.ordinal) };
-        let alike = |other: &Mark| other.kind == kind && touches(other, mark.from, mark.to, STRETCH);
+        let alike = |other: &Mark| other.kind == kind && touches(other, mark.from, mark.to, MARK_GAP);
         let place = self.0.iter().rposition(alike).or_else(|| {
             let full = self.0.len() >= MAX_MARKS;
             self.0.iter().rposition(|other| full && other.kind == kind)
@@ -84,7 +84,7 @@ impl Marks {
         }
     }
 
-    /// Evidence of attempts other than this one that the queue was full between these times, give or take [`STRETCH`]:
+    /// Evidence of attempts other than this one that the queue was full between these times, give or take [`MARK_GAP`]:
     /// `true` if one of them shows it for sure, `None` if none shows it.
     pub(in crate::listener) fn others(
         &self,
@@ -93,7 +93,7 @@ impl Marks {
         (from, to): (Timestamp, Timestamp),
     ) -> Option<bool> {
         let touching =
-            self.0.iter().filter(|mark| mark.sole != Some(ordinal) && touches(mark, from, to, STRETCH));
+            self.0.iter().filter(|mark| mark.sole != Some(ordinal) && touches(mark, from, to, MARK_GAP));
         touching.map(|mark| mark.kind.is_sure(silence)).max()
     }
 
@@ -106,7 +106,7 @@ impl Marks {
     ) -> Option<bool> {
         let others =
             self.0.iter().filter(|mark| mark.kind != MarkKind::DataIgnored && mark.sole != Some(ordinal));
-        others.filter(|mark| touches(mark, from, to, STRETCH)).map(|mark| mark.kind.is_sure(silence)).max()
+        others.filter(|mark| touches(mark, from, to, MARK_GAP)).map(|mark| mark.kind.is_sure(silence)).max()
     }
 }
 

@@ -19,16 +19,16 @@ struct Prober {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(in crate::listener) struct Probes {
     probers: Vec<Prober>,
-    /// Addresses past [`PROBERS`] have such attempts, too.
+    /// Addresses past [`MAX_PROBERS`] have such attempts, too.
     more: bool,
     pub(in crate::listener) count: u32,
 }
 
-/// Addresses kept per listener: checks come from few.
-const PROBERS: usize = 16;
+/// Most addresses kept per listener: checks come from few.
+const MAX_PROBERS: usize = 16;
 
-/// Checks of one address before their period is judged.
-const LEAST: u32 = 4;
+/// Fewest checks of one address before their period is judged.
+const MIN_CHECKS: u32 = 4;
 
 impl Probes {
     pub(super) fn see(&mut self, attempt: &Attempt) {
@@ -37,7 +37,7 @@ impl Probes {
         }
         self.count += 1;
         let (client, at) = (attempt.client.ip(), attempt.start);
-        let full = self.probers.len() >= PROBERS;
+        let full = self.probers.len() >= MAX_PROBERS;
         match self.probers.iter_mut().find(|prober| prober.client == client) {
             Some(prober) => {
                 let gap = at.since(prober.last).abs();
@@ -56,7 +56,7 @@ impl Probes {
     /// The steady period at which an address checks, and how many addresses check.
     pub(in crate::listener) fn steady(&self, client: IpAddr) -> Option<(Span, u32)> {
         let prober = self.probers.iter().find(|prober| prober.client == client)?;
-        let (least, most) = prober.gaps.filter(|_| prober.count >= LEAST && !self.more)?;
+        let (least, most) = prober.gaps.filter(|_| prober.count >= MIN_CHECKS && !self.more)?;
         let steady =
             least >= Span::from_millis(200) && most <= least.scaled(3, 2).plus(Span::from_millis(100));
         steady.then_some((least, self.probers.len() as u32))

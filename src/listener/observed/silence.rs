@@ -43,7 +43,7 @@ const COARSE_TIMER: Span = Span::from_millis(300);
 const AT_ONCE: Span = Span::from_millis(20);
 
 /// Time for which a silent client without a repeat is watched, where nothing more comes of its attempt.
-const LONGEST: Span = Span::from_secs(130);
+const WATCH_TIME: Span = Span::from_secs(130);
 
 /// Silent clients that are this far apart are no single outage (DOMAIN §3).
 const FAR_APART: Span = Span::from_secs(10);
@@ -89,7 +89,7 @@ impl Silence {
             Some(sent) => sent.since(acked),
             None if closed => return,
             // Nothing came of it for as long as the capture shows.
-            None => attempt.end.plus(attempt.silence.unwrap_or(LONGEST)).since(acked),
+            None => attempt.end.plus(attempt.silence.unwrap_or(WATCH_TIME)).since(acked),
         };
         self.without_repeat = Some(self.without_repeat.map_or(silent, |known| known.max(silent)));
     }

@@ -5,12 +5,12 @@ use super::per_second::PerSecond;
 use crate::handshake::{Attempt, Fact, Verdict};
 use crate::packet::Timestamp;
 
-/// A segment of at least so many bytes is large: paths narrower than Ethernet lose it. IPv6 carries 1,220 bytes behind
-/// the smallest MTU that it allows (RFC 8200 §5), tunnels over Ethernet from 1,300.
-const LARGE: u32 = 1_200;
+/// Least bytes of a large segment: paths narrower than Ethernet lose it. IPv6 carries 1,220 bytes behind the smallest
+/// MTU that it allows (RFC 8200 §5), tunnels over Ethernet from 1,300.
+const MIN_LARGE: u32 = 1_200;
 
-/// Data of at most so many bytes is small: any path carries its segments (RFC 1122 §3.3.3: 576 bytes with headers).
-const SMALL: u32 = 536;
+/// Most bytes of small data: any path carries its segments (RFC 1122 §3.3.3: 576 bytes with headers).
+const MAX_SMALL: u32 = 536;
 
 /// Attempts by the size of the client's first data and by its end, in seconds.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -37,9 +37,9 @@ impl Sizes {
         if attempt.verdict == Verdict::AckIgnored {
             let ignored = if is_large(attempt) { &mut self.large_ignored } else { &mut self.small_ignored };
             ignored.add(sent);
-        } else if acknowledged && attempt.sent_bytes <= SMALL {
+        } else if acknowledged && attempt.sent_bytes <= MAX_SMALL {
             self.small_acknowledged.add(sent);
-        } else if acknowledged && attempt.sent_bytes >= LARGE {
+        } else if acknowledged && attempt.sent_bytes >= MIN_LARGE {
             self.large_acknowledged.add(sent);
         }
     }
@@ -57,5 +57,5 @@ impl Sizes {
 
 /// True if the client sent a large segment again.
 pub(in crate::listener) const fn is_large(attempt: &Attempt) -> bool {
-    attempt.resent_bytes >= LARGE
+    attempt.resent_bytes >= MIN_LARGE
 }

@@ -11,15 +11,15 @@ use crate::packet::{Span, Timestamp};
 /// Time for which arrivals outrun accepts before that is a lasting overload and no burst: longer than the client of a
 /// service waits without noticing.
 const OVERLOAD: Span = Span::from_secs(3);
-/// Time without any accept that shows an application which has stopped, and not one between two accepts.
-const STOPPED: Span = Span::from_secs(1);
-/// Time after the last arrival that shows that a burst was over.
-const OVER: Span = Span::from_millis(500);
-/// The largest and the smallest backlog that the packets allow may differ by this factor, and by [`CLOSE`], before no
-/// backlog is named.
-const DOUBTFUL: f64 = 1.3;
-/// Connections by which they may differ in any case.
-const CLOSE: u32 = 8;
+/// Shortest time without any accept that shows an application which has stopped, and not one between two accepts.
+const MIN_STOP: Span = Span::from_secs(1);
+/// Shortest time after the last arrival that shows that a burst was over.
+const MIN_QUIET: Span = Span::from_millis(500);
+/// Largest ratio of the largest to the smallest backlog that the packets allow, unless they differ by no more than
+/// [`MAX_DIFFERENCE`]. Beyond it no backlog is named.
+const MAX_RATIO: f64 = 1.3;
+/// Largest difference of these two backlogs that is accepted whatever their ratio.
+const MAX_DIFFERENCE: u32 = 8;
 /// Connections that must be seen to enter the queue before it is first full, for its limit to be estimated.
 const SEEN_FILLING: usize = 3;
 
@@ -252,7 +252,7 @@ fn answer(
     let admitted_since = load.admissions.iter().any(|&at| at > first);
     if !admitted_since {
         let full = last.since(first);
-        return match full >= STOPPED {
+        return match full >= MIN_STOP {
             true => Answer::NothingAccepted { watched: until.since(first) },
             false => Answer::Unknown(Unknown::TooShort { full }),
         };
@@ -270,14 +270,18 @@ fn answer(
 /// go to the same socket as its first SYN: none of those turned away gets in, while a good share of new clients does.
 /// With a single queue, retries and first SYNs have the same chance.
 fn is_one_of_several(load: &Load, first: Timestamp, last: Timestamp) -> bool {
-    /// Retries in vain that chance does not explain: of a queue that takes [`SHARE`], one series in seventy.
-    const RETRIES: usize = 12;
+    /// Fewest vain retries that chance does not explain: of a queue that takes [`ADMITTED_SHARE`], one series in
+    /// seventy.
+    const MIN_RETRIES: usize = 12;
     /// The share of new clients that gets in meanwhile.
-    const SHARE: f64 = 0.3;
+    const ADMITTED_SHARE: f64 = 0.3;
     let retries = load.drops.len().saturating_sub(load.turned_away.len());
     let arrived = count_within(&load.arrivals, first, last);
     let admitted = count_within(&load.admissions, first, last);
-    load.late == 0 && retries >= RETRIES && admitted as f64 >= SHARE * arrived as f64 && admitted >= RETRIES
+    load.late == 0
+        && retries >= MIN_RETRIES
+        && admitted as f64 >= ADMITTED_SHARE * arrived as f64
+        && admitted >= MIN_RETRIES
 }
 
 /// The answer where the accept rate was seen.
@@ -288,12 +292,12 @@ fn by_rate(load: &Load, accepts: &AcceptRate, until: Timestamp) -> Answer {
     if let Some(outrun) = outrun(load, &likely) {
         return outrun;
     }
-    let ended = load.arrivals.last().is_none_or(|&last| until.since(last) >= OVER);
-    if !ended && likely.longest_at.is_some_and(|at| until.since(at) < OVER) {
+    let ended = load.arrivals.last().is_none_or(|&last| until.since(last) >= MIN_QUIET);
+    if !ended && likely.longest_at.is_some_and(|at| until.since(at) < MIN_QUIET) {
         return Answer::Unknown(Unknown::StillFull);
     }
-    let close = most.longest.saturating_sub(least.longest) <= CLOSE;
-    if !close && f64::from(most.longest) > DOUBTFUL * f64::from(least.longest) {
+    let close = most.longest.saturating_sub(least.longest) <= MAX_DIFFERENCE;
+    if !close && f64::from(most.longest) > MAX_RATIO * f64::from(least.longest) {
         let (drops, between) = (load.drops.len() as u64, (least.longest, most.longest));
         return Answer::Unknown(Unknown::TooFewDrops { drops, between });
     }

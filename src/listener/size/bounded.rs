@@ -14,20 +14,20 @@ use crate::packet::{Span, Timestamp};
 const BINS: usize = 512;
 /// Length of a new bin: a few accepts of a busy server.
 const FINE: Span = Span::from_millis(2);
-/// Doublings of that at most, one each time that drops fill all bins: a long overload needs no milliseconds.
-const COARSER: u32 = 4;
-/// Bins this close to a drop keep their length: a burst and what led to it.
-const NEAR: Span = Span::from_secs(1);
-/// Bins this new keep it, too: their drops show when the clients' retries have been answered.
-const NEW: Span = Span::from_millis(1_500);
+/// Most doublings of that length, one each time that drops fill all bins: a long overload needs no milliseconds.
+const MAX_DOUBLINGS: u32 = 4;
+/// Distance from a drop within which bins keep their length: a burst and the time before it.
+const FINE_NEAR_DROP: Span = Span::from_secs(1);
+/// Age up to which bins keep their length: their drops show when the clients' retries have been answered.
+const FINE_AGE: Span = Span::from_millis(1_500);
 /// Events of which every time is kept: 16 KiB.
 const MAX_EXACT: usize = 1024;
 /// Round trips that the typical one of more clients is taken from.
 const ROUND_TRIPS: usize = 31;
-/// Arrivals from which an answer is computed at most; a longer load is cut after them.
+/// Most arrivals from which an answer is computed; a longer load is cut after them.
 const MOST_ARRIVALS: usize = 10_000;
-/// Time before the first drop that is looked at.
-const BEFORE: Span = Span::from_secs(10);
+/// Time before the first drop that belongs to the load.
+const LEAD_TIME: Span = Span::from_secs(10);
 
 /// Arrivals, admissions and drops of one listener, counted in bins.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -42,7 +42,7 @@ pub(in crate::listener) struct BoundedLoad {
     until: Option<Timestamp>,
     drops: u64,
     late: u64,
-    /// Number of times that the length of a new bin was doubled, at most [`COARSER`].
+    /// Number of times that the length of a new bin was doubled, at most [`MAX_DOUBLINGS`].
     coarser: u32,
 }
 
@@ -149,15 +149,17 @@ impl BoundedLoad {
         let mut next = 0;
         let is_far = |bin: &Counts| {
             next += drops[next..].iter().take_while(|&&drop| drop < bin.from).count();
-            let near = |drop: &&Timestamp| drop.since(bin.to) < NEAR && bin.from.since(**drop) < NEAR;
+            let near = |drop: &&Timestamp| {
+                drop.since(bin.to) < FINE_NEAR_DROP && bin.from.since(**drop) < FINE_NEAR_DROP
+            };
             let before = next.checked_sub(1).and_then(|before| drops.get(before));
-            newest.since(bin.to) > NEW && !before.iter().any(near) && !drops.get(next).iter().any(near)
+            newest.since(bin.to) > FINE_AGE && !before.iter().any(near) && !drops.get(next).iter().any(near)
         };
         let far: Vec<bool> = self.bins.iter().map(is_far).collect();
         self.join_pairs(|place| far[place - 1] && far[place]);
         if self.bins.len() > BINS * 3 / 4 {
             self.join_pairs(|_| true);
-            self.coarser = COARSER.min(self.coarser + 1);
+            self.coarser = MAX_DOUBLINGS.min(self.coarser + 1);
         }
     }
 
@@ -190,7 +192,7 @@ impl BoundedLoad {
     fn load(&self) -> Load {
         let first = self.bins.iter().find(|bin| bin.drops > 0).map(|bin| bin.from).unwrap_or_default();
         let mut load = Load { until: self.until, late: self.late, ..Load::default() };
-        for bin in self.bins.iter().filter(|bin| first.since(bin.to) <= BEFORE) {
+        for bin in self.bins.iter().filter(|bin| first.since(bin.to) <= LEAD_TIME) {
             let room = MOST_ARRIVALS.saturating_sub(load.arrivals.len());
             let part = bin.first_arrivals(u32::try_from(room).unwrap_or(u32::MAX));
             load.add(&part);

@@ -20,12 +20,12 @@ const MIN_LENGTH_SHARE: i64 = 5;
 const MIN_ACCEPTS: u64 = 3;
 /// Time with a full queue after which few accepts show a slow application, and not a short capture.
 const MIN_FULL_TIME: Span = Span::from_secs(1);
-/// Accepts missing from the schedule of an even pace before the pace is called uneven. Two is what an even one shows.
-const UNEVEN: f64 = 5.0;
-/// Admissions that each half of the stretches needs before their rates are compared.
-const COMPARABLE: usize = 12;
-/// The ratio of these two rates from which the rate has changed: beyond what batches and chance make of it.
-const CHANGED: f64 = 1.5;
+/// Most accepts that may be missing from the schedule of an even pace. An even pace shows two.
+const MAX_EVEN_DEFICIT: f64 = 5.0;
+/// Fewest admissions in each half of the stretches before their rates are compared.
+const MIN_COMPARABLE: usize = 12;
+/// Smallest ratio of these two rates that shows a change: batches and chance explain smaller ones.
+const MIN_CHANGE: f64 = 1.5;
 
 /// Pattern in which the application accepted while its queue was full.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -229,15 +229,15 @@ fn of_new_clients(load: &Load, stretch: &FullStretch) -> Option<FullStretch> {
 fn pace(load: &Load, used: &[FullStretch], per_second: f64) -> Pace {
     let half = used.iter().fold(Span::ZERO, |sum, stretch| sum.plus(stretch.length())).scaled(1, 2);
     let (first, second) = halves(load, used, half);
-    if first.min(second) >= COMPARABLE {
+    if first.min(second) >= MIN_COMPARABLE {
         let seconds = half.as_secs_f64();
         let rates = (first as f64 / seconds, second as f64 / seconds);
-        if rates.0.max(rates.1) > CHANGED * rates.0.min(rates.1) {
+        if rates.0.max(rates.1) > MIN_CHANGE * rates.0.min(rates.1) {
             return Pace::Changing { first: rates.0, second: rates.1 };
         }
     }
     let pause = used.iter().map(|&stretch| behind(load, stretch, per_second)).max().unwrap_or_default();
-    if pause.as_secs_f64() * per_second > UNEVEN { Pace::InBursts { pause } } else { Pace::Even }
+    if pause.as_secs_f64() * per_second > MAX_EVEN_DEFICIT { Pace::InBursts { pause } } else { Pace::Even }
 }
 
 /// Admissions in the first and in the second half of the time in `used`.

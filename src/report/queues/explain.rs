@@ -15,8 +15,8 @@ use crate::words::count;
 const EXPLAINED: usize = 3;
 const EXPLAINED_ON_SCREEN: usize = 1;
 
-/// Waiting connections that are listed for a listener; all are counted.
-const LISTED: usize = 5;
+/// Most waiting connections listed for a listener; all are counted.
+const MAX_LISTED: usize = 5;
 
 /// Explanations of full queues, with advice, and remarks on what could not be read.
 pub(super) fn explanations(queues: &Queues<'_>, options: &QueuesOptions) -> Vec<QueueLine> {
@@ -144,7 +144,7 @@ fn waiting(row: &QueueRow<'_>, listed: bool) -> String {
         text += &format!("; {} sent data that nobody reads", waiting.unread());
     }
     if listed {
-        let clients = waiting.longest_first().into_iter().take(LISTED).map(|waiting| {
+        let clients = waiting.longest_first().into_iter().take(MAX_LISTED).map(|waiting| {
             let since = waiting.waited.map_or_else(String::new, |waited| format!(" {} s", seconds(waited)));
             let unread = if waiting.unread > 0 {
                 format!(" {}", count(waiting.unread.into(), "byte"))
@@ -154,8 +154,8 @@ fn waiting(row: &QueueRow<'_>, listed: bool) -> String {
             format!("{}{since}{unread}", waiting.client)
         });
         text += &format!(": {}", clients.collect::<Vec<_>>().join(", "));
-        if waiting.0.len() > LISTED {
-            text += &format!(" and {} more", waiting.0.len() - LISTED);
+        if waiting.0.len() > MAX_LISTED {
+            text += &format!(" and {} more", waiting.0.len() - MAX_LISTED);
         }
     }
     text

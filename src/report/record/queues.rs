@@ -14,7 +14,7 @@ use crate::report::queues::{NetnsQueues, QueueRow, Queues, Waiting};
 use crate::report::serialize;
 
 /// Connections of a queue that are listed; all are counted.
-const LISTED: usize = 100;
+const MAX_LISTED: usize = 100;
 
 #[derive(Serialize)]
 struct QueuesRecord<'a> {
@@ -79,7 +79,7 @@ struct WaitingRecord {
     /// Number of connections with data that the server has not read.
     with_data: usize,
     longest: Option<Seconds>,
-    /// Clients of the connections that wait longest, at most [`LISTED`].
+    /// Clients of the connections that wait longest, at most [`MAX_LISTED`].
     clients: Vec<ClientRecord>,
 }
 
@@ -118,7 +118,7 @@ impl From<&Waiting<'_>> for WaitingRecord {
             connections: waiting.0.len(),
             with_data: waiting.unread(),
             longest: waiting.longest().map(seconds),
-            clients: waiting.longest_first().into_iter().take(LISTED).map(client).collect(),
+            clients: waiting.longest_first().into_iter().take(MAX_LISTED).map(client).collect(),
         }
     }
 }

@@ -40,9 +40,9 @@ pub(in crate::report) struct HeaderCounts {
     unclear: u64,
 }
 
-/// Time to connect from which on nothing is called well, though nothing was retried: a client's first retry is due by
-/// then (RFC 6298 §2.1).
-const SLOW: Span = Span::from_secs(1);
+/// Shortest connect time that counts as slow even without a retry: a client's first retry is due by then (RFC 6298
+/// §2.1).
+const MIN_SLOW: Span = Span::from_secs(1);
 
 impl HeaderCounts {
     pub(in crate::report) fn add(&mut self, attempt: &Attempt) {
@@ -61,7 +61,7 @@ impl HeaderCounts {
             self.stalls += 1;
             self.longest_stall = self.longest_stall.max(stall);
         }
-        let connect = attempt.timing.connect.filter(|&connect| connect >= SLOW);
+        let connect = attempt.timing.connect.filter(|&connect| connect >= MIN_SLOW);
         if let Some(connect) = connect.filter(|_| attempt.verdict == Verdict::Completed) {
             self.slow += 1;
             self.slowest = self.slowest.max(connect);
