@@ -18,7 +18,7 @@ use crate::report::ladder::LadderOptions;
 use crate::report::{ColourChoice, ReportFormat, Verbosity, VerdictSet};
 
 /// More threads than any machine could use for one capture; a typing error.
-const MOST_THREADS: usize = 1_024;
+const MAX_THREADS: usize = 1_024;
 
 /// Arguments as clap reads them.
 #[derive(Args)]
@@ -348,8 +348,8 @@ fn verdicts(names: &[String]) -> VerdictSet {
 
 fn validate_threads(threads: usize) -> Result<NonZeroUsize, String> {
     NonZeroUsize::new(threads)
-        .filter(|threads| threads.get() <= MOST_THREADS)
-        .ok_or_else(|| format!("invalid value '{threads}' for '--threads': 1 to {MOST_THREADS} are allowed"))
+        .filter(|threads| threads.get() <= MAX_THREADS)
+        .ok_or_else(|| format!("invalid value '{threads}' for '--threads': 1 to {MAX_THREADS} are allowed"))
 }
 
 fn validate_max_attempts(max: usize) -> Result<NonZeroUsize, String> {

@@ -173,13 +173,13 @@ pub(super) fn validate(arguments: LiveArgs, analyse: AnalyseConfig) -> Result<Li
 }
 
 /// Bytes of a packet that every verdict needs: the headers of Ethernet, IPv4 and TCP without options.
-const LEAST_SNAP_LENGTH: u32 = 14 + 20 + 20;
+const MIN_SNAP_LENGTH: u32 = 14 + 20 + 20;
 
 fn validate_snap_length(bytes: u32) -> Result<u32, String> {
-    if bytes < LEAST_SNAP_LENGTH {
+    if bytes < MIN_SNAP_LENGTH {
         return Err(format!(
             "-s {bytes} cuts packets before the end of the TCP header, so that none could be judged: at least \
-             {LEAST_SNAP_LENGTH} bytes (Ethernet 14, IPv4 20, TCP 20) are needed, or 0 for whole packets"
+             {MIN_SNAP_LENGTH} bytes (Ethernet 14, IPv4 20, TCP 20) are needed, or 0 for whole packets"
         ));
     }
     Ok(bytes)

@@ -10,7 +10,7 @@ const CHECK_INTERVAL: u64 = 32 * BATCH as u64;
 
 /// Most attempts that wait for a retransmission which is overdue already, some 4 MiB: it may come for two minutes, and
 /// hardly ever does. Past that the one that is overdue for the longest is taken for silent.
-const MOST_OVERDUE: usize = 8192;
+const MAX_OVERDUE: usize = 8192;
 
 /// Undecided attempts from which on time advances in steps: the findings of fewer take little memory.
 const CROWD: usize = 131_072;
@@ -72,7 +72,7 @@ impl Bounds {
         let free = if self.is_crowded { 0 } else { self.max_attempts.saturating_sub(undecided) };
         self.safe = total + (free as u64).min(CHECK_INTERVAL);
         // Overdue attempts are the first to be evicted.
-        let excess = undecided.saturating_sub(self.max_attempts).max(overdue.saturating_sub(MOST_OVERDUE));
+        let excess = undecided.saturating_sub(self.max_attempts).max(overdue.saturating_sub(MAX_OVERDUE));
         let evicted = excess.checked_sub(1).and_then(|last| {
             let mut first: Vec<EvictionOrder> =
                 trackers.flat_map(|tracker| tracker.first_to_evict(excess)).collect();

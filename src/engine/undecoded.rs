@@ -27,7 +27,7 @@ impl UndecodedCounts {
     /// that first occurs after these is not counted here.
     const MAX_PROTOCOLS: usize = 4096;
     /// Most protocols in the summary.
-    const MOST_FREQUENT: usize = 10;
+    const MAX_FREQUENT: usize = 10;
 
     /// Counts a packet.
     pub(super) fn count(&mut self, protocol: Protocol) {
@@ -43,7 +43,7 @@ impl UndecodedCounts {
         let each = self.packets.iter().map(|(&protocol, &packets)| Undecoded { protocol, packets });
         let mut all: Vec<_> = each.collect();
         all.sort_unstable_by_key(|undecoded| (Reverse(undecoded.packets), undecoded.protocol));
-        all.truncate(Self::MOST_FREQUENT);
+        all.truncate(Self::MAX_FREQUENT);
         all
     }
 }
@@ -62,7 +62,7 @@ mod tests {
         let first: Vec<_> = counts.most_frequent().iter().map(|u| (u.protocol, u.packets)).take(4).collect();
         let port = Protocol::UdpPort;
         assert_eq!(first, [(port(8), 8), (port(9), 8), (port(7), 2), (port(0), 1)]);
-        assert_eq!(counts.most_frequent().len(), UndecodedCounts::MOST_FREQUENT);
+        assert_eq!(counts.most_frequent().len(), UndecodedCounts::MAX_FREQUENT);
         assert_eq!(counts.packets.len(), UndecodedCounts::MAX_PROTOCOLS);
     }
 }

@@ -11,7 +11,7 @@ const HEADER_LEN: usize = 64;
 const SECTION_LEN: usize = 64;
 
 /// Most bytes of section names that are read: programs have a few hundred.
-const MOST_NAMES: u64 = 64 * 1024;
+const MAX_NAMES: u64 = 64 * 1024;
 
 /// The section that every Go linker since 1.13 writes.
 const GO: &[u8] = b"\0.go.buildinfo\0";
@@ -41,7 +41,7 @@ fn section_names(file: &mut (impl Read + Seek)) -> Option<Vec<u8>> {
     }
     let offset = bytes_at(&section, 24).map(u64::from_ne_bytes)?;
     let length = bytes_at(&section, 32).map(u64::from_ne_bytes)?;
-    read(file, offset, length.min(MOST_NAMES))
+    read(file, offset, length.min(MAX_NAMES))
 }
 
 fn read(file: &mut (impl Read + Seek), offset: u64, length: u64) -> Option<Vec<u8>> {

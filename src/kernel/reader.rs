@@ -19,7 +19,7 @@ use super::{
 use crate::clock::now;
 
 /// The largest `fib_trie` that is read for addresses, in bytes: a router's has all its routes.
-const MOST_FIB: u64 = 4 << 20;
+const MAX_FIB: u64 = 4 << 20;
 
 /// Shortest interval between two readings of a table. The kernel walks all connections of the machine for each, even if
 /// the namespace has none: read every second, that was a fifth of what a busy live capture cost.
@@ -167,7 +167,7 @@ impl NamespaceReader {
             }
             ReaderSource::Table { fib_trie, if_inet6, .. } => {
                 let text = |file: &Option<ProcFile>| {
-                    file.as_ref().and_then(|file| file.read_at_most(MOST_FIB).ok()).unwrap_or_default()
+                    file.as_ref().and_then(|file| file.read_at_most(MAX_FIB).ok()).unwrap_or_default()
                 };
                 table::local_addresses(&text(fib_trie), &text(if_inet6)).into_iter().collect()
             }

@@ -257,7 +257,7 @@ impl Places {
 }
 
 /// Most events that wait for their server to become known.
-const MOST_WAITING: usize = 16_384;
+const MAX_WAITING: usize = 16_384;
 
 /// Longest wait of an event for its server: an attempt looks stuck four seconds after its SYN.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
@@ -280,7 +280,7 @@ impl DroppedEvents {
             let recorded = record(false) || record(true);
             !recorded && now - *since < LONGEST_WAIT
         });
-        while self.0.len() > MOST_WAITING {
+        while self.0.len() > MAX_WAITING {
             self.0.pop_front();
         }
     }

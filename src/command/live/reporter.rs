@@ -21,13 +21,13 @@ use crate::report::{AttemptLines, InterimReport, ReportFormat, ReportOptions, Ve
 use crate::words::{count, number};
 
 /// Most problems that wait for the kernel's next figures; in a flood the others are reported at once.
-const MOST_HELD: usize = 100_000;
+const MAX_HELD: usize = 100_000;
 
 /// Most attempts that look stuck and are reported in one second; in a flood the others are only counted.
-const MOST_STUCK: usize = 25;
+const MAX_STUCK: usize = 25;
 
 /// Most lines of episodes that are written at once, for each state: a scan of many ports would fill the screen.
-const MOST_LINES: usize = 10;
+const MAX_LINES: usize = 10;
 
 /// Sink of a live analysis. Problems are held until the kernel's next figures, a second at most: these decide the
 /// confidence in their cause.
@@ -146,10 +146,10 @@ impl<'a> LiveReporter<'a> {
             of_state.sort_by_key(|report| {
                 std::cmp::Reverse((report.episode.verdicts.problems(), report.drops.unwrap_or(0)))
             });
-            for report in of_state.iter().take(MOST_LINES) {
+            for report in of_state.iter().take(MAX_LINES) {
                 self.lines.episode(&mut text, now, report)?;
             }
-            if let Some(more) = of_state.len().checked_sub(MOST_LINES).filter(|&more| more > 0) {
+            if let Some(more) = of_state.len().checked_sub(MAX_LINES).filter(|&more| more > 0) {
                 let verb = match state {
                     EpisodeState::Begun => "begin",
                     EpisodeState::Ongoing => "go on",
@@ -233,7 +233,7 @@ impl Sink for LiveReporter<'_> {
     fn attempt(&mut self, attempt: &Attempt) -> io::Result<()> {
         self.awaited.remove(&attempt.ordinal);
         let waits = attempt.verdict.is_problem() || self.shown.contains(attempt.verdict);
-        if waits && self.held.len() < MOST_HELD {
+        if waits && self.held.len() < MAX_HELD {
             self.held.push(Held { attempt: attempt.clone(), settled: true });
             return Ok(());
         }
@@ -247,14 +247,14 @@ impl Sink for LiveReporter<'_> {
             if !attempt.verdict.is_problem() {
                 return Ok(());
             }
-            if self.stuck >= MOST_STUCK {
+            if self.stuck >= MAX_STUCK {
                 self.stuck_not_held += 1;
                 self.not_held.push(Problem::new(attempt, false));
                 return Ok(());
             }
             self.stuck += 1;
         }
-        if self.held.len() < MOST_HELD {
+        if self.held.len() < MAX_HELD {
             self.awaited.insert(attempt.ordinal);
             self.held.push(Held { attempt: attempt.clone(), settled: false });
         }

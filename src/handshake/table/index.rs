@@ -129,7 +129,7 @@ const LEAST: usize = 16;
 
 impl Index {
     /// Positions that a cell has room for.
-    pub(super) const MOST_SLOTS: u32 = Cell::SETTLED >> Cell::STATE_BITS;
+    pub(super) const MAX_SLOTS: u32 = Cell::SETTLED >> Cell::STATE_BITS;
 
     pub(super) fn new() -> Self {
         Self { lines: vec![CacheLine::EMPTY; LEAST].into_boxed_slice(), used: 0, young: 0 }

@@ -233,7 +233,7 @@ impl<T> Table<T> {
     /// Makes room for one more entry.
     #[cold]
     fn grow(&mut self, key: FlowKey) -> Option<u32> {
-        let at = u32::try_from(self.slots.len()).ok().filter(|&at| at < Index::MOST_SLOTS)?;
+        let at = u32::try_from(self.slots.len()).ok().filter(|&at| at < Index::MAX_SLOTS)?;
         self.slots.push(Slot { key, value: None });
         self.metas.push(SlotMeta {
             hash: 0,

@@ -25,7 +25,7 @@ const MAX_EXACT: usize = 1024;
 /// Round trips that the typical one of more clients is taken from.
 const ROUND_TRIPS: usize = 31;
 /// Most arrivals from which an answer is computed; a longer load is cut after them.
-const MOST_ARRIVALS: usize = 10_000;
+const MAX_ARRIVALS: usize = 10_000;
 /// Time before the first drop that belongs to the load.
 const LEAD_TIME: Span = Span::from_secs(10);
 
@@ -193,7 +193,7 @@ impl BoundedLoad {
         let first = self.bins.iter().find(|bin| bin.drops > 0).map(|bin| bin.from).unwrap_or_default();
         let mut load = Load { until: self.until, late: self.late, ..Load::default() };
         for bin in self.bins.iter().filter(|bin| first.since(bin.to) <= LEAD_TIME) {
-            let room = MOST_ARRIVALS.saturating_sub(load.arrivals.len());
+            let room = MAX_ARRIVALS.saturating_sub(load.arrivals.len());
             let part = bin.first_arrivals(u32::try_from(room).unwrap_or(u32::MAX));
             load.add(&part);
             if part.to < bin.to {

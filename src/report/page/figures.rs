@@ -4,7 +4,7 @@ use crate::handshake::{Attempt, Fact};
 use crate::packet::Span;
 
 /// Retransmissions that are plotted at most.
-const MOST_POINTS: usize = 2_000;
+const MAX_POINTS: usize = 2_000;
 
 /// Figures that the charts show.
 #[derive(Debug, Clone, Default)]
@@ -28,7 +28,7 @@ impl Figures {
             return;
         }
         let points = (1..).zip(attempt.retry_at.iter().map(|span| span.as_secs_f64()));
-        let free = MOST_POINTS.saturating_sub(self.retransmissions.len());
+        let free = MAX_POINTS.saturating_sub(self.retransmissions.len());
         self.not_plotted += attempt.retry_at.len().saturating_sub(free) as u64;
         self.retransmissions.extend(points.take(free));
     }

@@ -3,7 +3,7 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::figures::{Figures, TimeBins};
-use super::{MOST_ATTEMPTS, charts, policy};
+use super::{MAX_ATTEMPTS, charts, policy};
 use crate::engine::Summary;
 use crate::handshake::Cause;
 use crate::listener::Listener;
@@ -321,7 +321,7 @@ impl Page<'_> {
                 @if self.left_out > 0 {
                     p.limits {
                         "The page lists " (number(self.listed as u64)) " attempts and leaves out " (number(self.left_out))
-                        ", completed ones first. It shows at most " (number(MOST_ATTEMPTS as u64))
+                        ", completed ones first. It shows at most " (number(MAX_ATTEMPTS as u64))
                         "; the counts, servers and charts above are of all. " code { "--format json" } " lists all."
                     }
                 }

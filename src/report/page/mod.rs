@@ -24,7 +24,7 @@ use crate::handshake::Attempt;
 use crate::listener::Listeners;
 
 /// Attempts that a page lists at most: a page of them takes about 10 MB, and opens in about a second.
-pub const MOST_ATTEMPTS: usize = 100_000;
+pub const MAX_ATTEMPTS: usize = 100_000;
 
 /// Attempts of each verdict whose ladders a page has.
 pub const LADDERS: usize = 100;
@@ -82,7 +82,7 @@ impl PageReport {
             options: ReportOptions { colour: false, ..options },
             counts: HeaderCounts::default(),
             figures: Figures::default(),
-            listed: PageAttempts::new(MOST_ATTEMPTS),
+            listed: PageAttempts::new(MAX_ATTEMPTS),
         }
     }
 

@@ -9,10 +9,10 @@ const NSH: u16 = 0x894f;
 /// Removes a header, whose length is in words of four bytes (RFC 8300 §2.2).
 pub(super) fn decode(bytes: &mut Bytes<'_>) -> Result<Layer, Skip> {
     /// Base header and service path header.
-    const LEAST_WORDS: u8 = 2;
+    const MIN_WORDS: u8 = 2;
     let &[version, length, _, next] = bytes.peek()?;
     let words = length & 0x3f;
-    if version >> 6 != 0 || words < LEAST_WORDS {
+    if version >> 6 != 0 || words < MIN_WORDS {
         return Ok(Layer::Unknown);
     }
     bytes.skip(usize::from(words) * 4)?;
