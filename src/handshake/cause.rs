@@ -36,6 +36,17 @@ pub struct RuledOut {
     pub evidence: Evidence,
 }
 
+/// A segment of the handshake, by its place in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SegmentStep {
+    /// The client's SYN.
+    Syn,
+    /// The server's SYN-ACK.
+    SynAck,
+    /// The client's ACK, or its data.
+    Ack,
+}
+
 /// Cause of an attempt that failed, stalled or was reset. The order is that of the outputs.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, EnumCount, EnumIter, EnumString, IntoStaticStr,
@@ -307,6 +318,8 @@ pub enum Evidence {
     SynAckRepeatedAlone,
     /// The SYN-ACK names the first SYN: the server had got that and not dropped it.
     FirstSynMadeRequest,
+    /// This segment was captured with a wrong checksum, and others of its sender with right ones: its receiver drops it.
+    WrongChecksum(SegmentStep),
     /// Only a retry without an option that the first SYN had was answered, and at once.
     FeatureDropped,
     /// SYNs with the option went unanswered, this many of them, and SYNs without it were answered.

@@ -120,7 +120,7 @@ fn signature(segment: &Segment) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packet::{Endpoint, Flags, FlowKey, FrameRef, Seq, Span, TcpOptions, Timestamp};
+    use crate::packet::{Checksum, Endpoint, Flags, FlowKey, FrameRef, Seq, Span, TcpOptions, Timestamp};
 
     const COPIES: DuplicateOffset = DuplicateOffset(None);
 
@@ -139,6 +139,7 @@ mod tests {
             window: 1,
             ip_id: 0,
             options: tsval.map_or(TcpOptions::NONE, |tsval| TcpOptions::with_timestamps(tsval, 0)),
+            checksum: Checksum::Unverified,
         }
     }
 

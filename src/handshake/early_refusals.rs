@@ -104,7 +104,9 @@ pub(super) fn is_refusal(segment: &Segment) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packet::{Endpoint, FlowKey, FrameRef, IcmpError, Span, TcpOptions, Timestamp, Unreachable};
+    use crate::packet::{
+        Checksum, Endpoint, FlowKey, FrameRef, IcmpError, Span, TcpOptions, Timestamp, Unreachable,
+    };
 
     const HASH: u64 = 7;
 
@@ -123,6 +125,7 @@ mod tests {
             window: 1,
             ip_id: 0,
             options: TcpOptions::default(),
+            checksum: Checksum::Unverified,
         }
     }
 

@@ -118,6 +118,20 @@ pub enum Fact {
     PortUsedAnew,
     /// The client repeated its SYN after a SYN-ACK: it did not get it, or rejected it.
     SynRetriedAfterSynAck,
+    /// A SYN of the client's has a wrong checksum.
+    SynChecksumWrong,
+    /// A SYN-ACK has a wrong checksum.
+    SynAckChecksumWrong,
+    /// A bare ACK of the client's, before the server established, has a wrong checksum.
+    AckChecksumWrong,
+    /// A bare ACK of the client's has a right checksum.
+    AckChecksumRight,
+    /// A SYN-ACK was retransmitted after such an ACK.
+    RightAckIgnored,
+    /// A segment of the client's has a right checksum.
+    ClientChecksumRight,
+    /// A segment of the server's has a right checksum.
+    ServerChecksumRight,
 }
 
 /// A set of facts.

@@ -26,7 +26,7 @@ mod verdict;
 
 pub use attempt::{Attempt, ClientClock, IcmpAnswer, PortsBefore, Retries, RetryTimes, Timing};
 pub use batch::Batch;
-pub use cause::{Cause, Confidence, Evidence, EvidenceCode, EvidenceList, Inference, RuledOut};
+pub use cause::{Cause, Confidence, Evidence, EvidenceCode, EvidenceList, Inference, RuledOut, SegmentStep};
 pub use facts::{Fact, Facts};
 pub use finding::{Finding, Order};
 pub use history::History;

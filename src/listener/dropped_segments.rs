@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::handshake::{Attempt, Cause, Verdict};
+use crate::handshake::{Attempt, Cause, SegmentStep, Verdict};
 use crate::kernel::DropReason;
 use crate::packet::{Endpoint, Flags, Seq, Span, Timestamp};
 
@@ -35,15 +35,6 @@ pub struct KernelDrop {
     pub seq: Seq,
     /// Acknowledgement number of the segment.
     pub ack: Seq,
-}
-
-/// The step of a handshake that a dropped segment was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum SegmentStep {
-    Syn,
-    SynAck,
-    /// The client's ACK, or its data.
-    Ack,
 }
 
 /// Meaning of the segments of one attempt that the kernel dropped.

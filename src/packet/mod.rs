@@ -30,7 +30,7 @@ pub use frame::{Frame, Frames};
 pub use link::LinkType;
 pub use option_layout::{OptionKind, OptionLayout};
 pub use protocol::Protocol;
-pub use segment::{FrameRef, IcmpError, Packet, Segment, Skip, TcpOptions, Unreachable};
+pub use segment::{Checksum, FrameRef, IcmpError, Packet, Segment, Skip, TcpOptions, Unreachable};
 pub use seq::{Flags, Seq};
 pub use shared::Shared;
 pub use time::{Span, Timestamp};

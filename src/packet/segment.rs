@@ -76,6 +76,20 @@ pub struct Segment {
     pub ip_id: u16,
     /// TCP options.
     pub options: TcpOptions,
+    /// The TCP checksum, as far as it was verified.
+    pub checksum: Checksum,
+}
+
+/// Result of verifying a TCP checksum. Where the sending interface computes it, captures on that host hold wrong ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Checksum {
+    /// Not verified: only those of SYNs and bare ACKs without payload are.
+    #[default]
+    Unverified,
+    /// It fits the segment.
+    Right,
+    /// It does not: whoever receives the segment so drops it.
+    Wrong,
 }
 
 impl Segment {
@@ -114,6 +128,7 @@ impl Segment {
             window: u16::MAX,
             ip_id: 0,
             options: TcpOptions::NONE,
+            checksum: Checksum::Unverified,
         }
     }
 }

@@ -84,6 +84,7 @@ impl Pending {
         let ignored_ack = !cold.synack.too_soon && self.is_after_ack(segment.at);
         self.facts.add_if(Fact::RetransmissionUnanswered, unanswered && ignored_ack);
         self.facts.add_if(Fact::EchoesAck, echoes_ack);
+        self.facts.add_if(Fact::RightAckIgnored, ignored_ack && self.facts.has(Fact::AckChecksumRight));
         let duplicated = std::mem::replace(&mut self.client_duplicated, false);
         if self.has_two_points && ignored_ack {
             self.facts.add(if duplicated { Fact::AckAtSecondPoint } else { Fact::AckAtOnePoint });

@@ -4,6 +4,7 @@
 //! `from_client`, `from_server` and `resets` have every step from one phase to the next. Does not own when the attempt
 //! is settled (`tracker`), nor what the record says then (`decide`).
 
+mod checksums;
 mod classify;
 mod cold;
 mod dates;
@@ -169,6 +170,7 @@ impl Pending {
         let mut attempt = Self::blank(segment.at, segment.frame, ordinal, outward, Recent::first(segment));
         attempt.client_isn = segment.seq;
         attempt.history.push(segment, segment.direction == outward);
+        attempt.note_checksum(segment, segment.direction == outward);
         attempt
     }
 
@@ -263,6 +265,7 @@ impl Pending {
         let event = if from_client { self.of_client(segment) } else { self.of_server(segment) };
         self.phase = self.next(event, segment);
         self.watch_clock(segment, from_client);
+        self.note_checksum(segment, from_client);
         false
     }
 

@@ -3,7 +3,8 @@
 use super::*;
 use crate::handshake::{Batch, Reason, Verdict};
 use crate::packet::{
-    Direction, Endpoint, Flags, FlowKey, Frame, FrameRef, Glimpse, LinkType, Seq, Shared, TcpOptions,
+    Checksum, Direction, Endpoint, Flags, FlowKey, Frame, FrameRef, Glimpse, LinkType, Seq, Shared,
+    TcpOptions,
 };
 
 const HASH: u64 = 1 << 40;
@@ -29,6 +30,7 @@ fn segment(millis: i64, outward: bool, flags: Flags, (seq, ack): (u32, u32), pay
         window: 1,
         ip_id: 0,
         options,
+        checksum: Checksum::Unverified,
     })
 }
 

@@ -1,7 +1,7 @@
 //! The listener's accept queue was full: rows A to F of DOMAIN §2.
 
 use super::{Case, Counted, Hypothesis, Support, Weight, defer_accept, listener_closed};
-use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, System, Verdict};
+use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, SegmentStep, System, Verdict};
 use crate::packet::Span;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
@@ -57,6 +57,9 @@ fn acks_ignored(case: &Case<'_>) -> Weight {
     }
     if case.is_ack_lost_between_points() {
         return Weight::Excluded(Evidence::AckAtOnePoint);
+    }
+    if let Some(damaged) = case.only_wrong_acks() {
+        return Weight::Excluded(damaged);
     }
     if is_answered_by_two(case) {
         return Weight::Excluded(Evidence::TwoIsns);
@@ -210,6 +213,9 @@ fn syn_dropped(case: &Case<'_>) -> Weight {
         && case.attempt.timing.delay.is_none_or(|delay| delay <= Span::ZERO)
     {
         return Weight::NotApplicable;
+    }
+    if let Some(damaged) = case.wrong_checksum(SegmentStep::Syn) {
+        return Weight::Excluded(damaged);
     }
     let others = case.others_evidence();
     let cluster = case.drops_cluster();

@@ -1,12 +1,12 @@
 //! The client's ACK was lost or filtered on its way to the server (DOMAIN §3).
 
 use super::{Case, Hypothesis, Weight, counted};
-use crate::handshake::{Cause, Confidence, Evidence, Fact, Verdict};
+use crate::handshake::{Cause, Confidence, Evidence, Fact, SegmentStep, Verdict};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::AckLost,
     shown_by: "the server repeats its SYN-ACK, and the client does not repeat its SYN; or several hosts ignore one client in the \
-               same second",
+               same second; or the ACK's checksum is wrong, where the client's SYN has a right one",
     looks_like: "a full queue that recovered, a deferral, a spoofed source",
     excluded_by: "a capture near the server, where the ACK was seen to arrive; a SYN-ACK that echoes the ACK's timestamp; a \
                   path that carried other segments while several ACKs were ignored",
@@ -27,6 +27,9 @@ fn weigh(case: &Case<'_>) -> Weight {
 }
 
 fn ignored(case: &Case<'_>) -> Weight {
+    if let Some(damaged) = case.wrong_checksum(SegmentStep::Ack) {
+        return Weight::proven([damaged]);
+    }
     if case.is_near_server() {
         return Weight::Excluded(Evidence::AckReachedServer);
     }

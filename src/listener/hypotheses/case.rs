@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 
-use crate::handshake::{Attempt, Evidence, Fact, Vantage, Verdict};
+use crate::handshake::{Attempt, Evidence, Fact, SegmentStep, Vantage, Verdict};
 use crate::listener::capture_limits::CaptureLimits;
 use crate::listener::dropped_segments::DroppedByKernel;
 use crate::listener::kernel_history::{KernelEvents, KernelEvidence, KernelHistory};
@@ -61,6 +61,23 @@ impl<'a> Case<'a> {
     /// True if the capture was taken near the server: packets in it have reached the server, or come from it.
     pub(in crate::listener) fn is_near_server(&self) -> bool {
         matches!(self.attempt.vantage, Some(Vantage::Server | Vantage::Local))
+    }
+
+    /// Evidence that this segment of the handshake had a wrong checksum on the way, and not because its sender leaves them to
+    /// the interface: others of the sender are right.
+    pub(super) fn wrong_checksum(&self, step: SegmentStep) -> Option<Evidence> {
+        let (wrong, filled_in) = match step {
+            SegmentStep::Syn => (Fact::SynChecksumWrong, self.has(Fact::ClientChecksumRight)),
+            SegmentStep::SynAck => (Fact::SynAckChecksumWrong, self.own.has_server_checksums()),
+            SegmentStep::Ack => (Fact::AckChecksumWrong, self.has(Fact::ClientChecksumRight)),
+        };
+        (self.has(wrong) && filled_in).then_some(Evidence::WrongChecksum(step))
+    }
+
+    /// The same of all ACKs that the server ignored: none of them reached its TCP.
+    pub(super) fn only_wrong_acks(&self) -> Option<Evidence> {
+        let others = self.has(Fact::RightAckIgnored) || self.has(Fact::DataIgnored);
+        self.wrong_checksum(SegmentStep::Ack).filter(|_| !others)
     }
 
     /// True if each ACK that the server ignored was captured at one point of its way and not at the next, which the SYN

@@ -90,6 +90,9 @@ pub(super) fn explains_silent_clients(case: &Case<'_>) -> Option<Evidence> {
 /// The fact that excludes a deferral of this attempt.
 fn exclusion(case: &Case<'_>) -> Option<Evidence> {
     let attempt = case.attempt;
+    if let Some(damaged) = case.only_wrong_acks() {
+        return Some(damaged);
+    }
     if case.has(Fact::DataIgnored) {
         return Some(Evidence::DataIgnored);
     }

@@ -1,12 +1,12 @@
 //! SYNs are lost or filtered on the way (DOMAIN §5.1).
 
 use super::{Case, Hypothesis, Weight, counted};
-use crate::handshake::{Cause, Confidence, Evidence};
+use crate::handshake::{Cause, Confidence, Evidence, SegmentStep};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::SynLost,
     shown_by: "the lateness is spread over time and over several listeners of a path; or several hosts, which answer at other times, \
-               leave one client's SYNs unanswered in the same second",
+               leave one client's SYNs unanswered in the same second; or the SYN's checksum is wrong, where the client's others are right",
     looks_like: "a full queue, a server that is down",
     excluded_by: "a capture near the server, which saw them arrive; a full queue at that time",
     surest: Confidence::Likely,
@@ -21,6 +21,9 @@ const MIN_LISTENERS: u32 = 2;
 
 fn weigh(case: &Case<'_>) -> Weight {
     super::weigh_dropped_syns(case, || {
+        if let Some(damaged) = case.wrong_checksum(SegmentStep::Syn) {
+            return Some(Weight::proven([damaged]));
+        }
         if case.is_near_server() {
             // The SYNs arrived: only the host itself can have dropped them.
             return Some(Weight::NotApplicable);

@@ -1,11 +1,12 @@
 //! The client did not get the SYN-ACK, or rejected it (DOMAIN §3).
 
 use super::{Case, Hypothesis, Weight, counted};
-use crate::handshake::{Cause, Confidence, Evidence, Fact, Verdict};
+use crate::handshake::{Cause, Confidence, Evidence, Fact, SegmentStep, Verdict};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::SynackLost,
-    shown_by: "the client repeats its SYN after the SYN-ACK; or the SYN-ACK that it took names its first SYN",
+    shown_by: "the client repeats its SYN after the SYN-ACK; or the SYN-ACK that it took names its first SYN; or its checksum is \
+               wrong, where the server's others are right",
     looks_like: "a client that gave up and began anew",
     excluded_by: "an ACK that names the first SYN-ACK",
     surest: Confidence::Likely,
@@ -16,7 +17,13 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 };
 
 fn weigh(case: &Case<'_>) -> Weight {
+    let damaged = case.wrong_checksum(SegmentStep::SynAck);
     match case.verdict() {
+        Verdict::HalfOpen | Verdict::CompletedLate
+            if damaged.is_some() && case.has(Fact::SynRetriedAfterSynAck) =>
+        {
+            Weight::proven(damaged.into_iter().chain([Evidence::SynRetriedAfterSynAck]))
+        }
         Verdict::HalfOpen if case.has(Fact::SynRetriedAfterSynAck) && !super::syn_flood::is_part(case) => {
             half_open(case)
         }

@@ -63,12 +63,23 @@ pub(super) struct Observed {
     pub(super) odd_answers: u64,
     /// Client addresses that finished a handshake, and when.
     pub(super) finishers: Finishers,
+    /// Attempts of which a segment of the server has a right checksum, and those of which a SYN-ACK has a wrong one.
+    right_checksums: u64,
+    wrong_checksums: u64,
 }
 
 impl Observed {
     /// The system of the listener, if its SYN-ACKs show one; Linux, where one of several is.
     pub(super) fn system(&self) -> Option<System> {
         if self.linux > 0 { Some(System::Linux) } else { self.other_system }
+    }
+
+    /// True if the server's checksums are not offloaded where it was captured: more than a few of them are right. Of those
+    /// that an interface fills in later one in 65,536 is right by chance.
+    pub(super) fn has_server_checksums(&self) -> bool {
+        /// Wrong ones for each right one at most.
+        const MAX_WRONG: u64 = 10;
+        self.right_checksums > 0 && self.wrong_checksums <= self.right_checksums.saturating_mul(MAX_WRONG)
     }
 
     /// Takes an attempt that shows an overflow, or looks stuck, before it is settled.
@@ -105,6 +116,8 @@ impl Observed {
         if attempt.verdict.is_completed() {
             self.finishers.see(attempt.client.ip(), attempt.acked.unwrap_or(attempt.start));
         }
+        self.right_checksums += u64::from(facts.has(Fact::ServerChecksumRight));
+        self.wrong_checksums += u64::from(facts.has(Fact::SynAckChecksumWrong));
         self.marks.see(attempt);
         self.drops.see(attempt);
         self.count_overflow_like(attempt);

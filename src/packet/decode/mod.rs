@@ -2,14 +2,15 @@
 //!
 //! Owns every header between the first captured byte and the TCP options: link types, tags,
 //! tunnels, IP, TCP and the ICMP errors that quote TCP. Does not own reassembly (each fragment and
-//! segment is decoded alone) nor checksums: with offload, captures on the sending host contain
-//! checksums that are not filled in yet.
+//! segment is decoded alone) nor what a wrong checksum means: with offload, captures on the sending host
+//! contain checksums that are not filled in yet.
 //!
 //! Two paths give the same result. `fast` decodes the header stacks of nearly every packet and returns
 //! `None` for anything else; `general` decodes any stack, one [`Layer`] at a time. `tests/agreement.rs`
 //! checks that they agree.
 
 mod bytes;
+mod checksum;
 mod encapsulation;
 mod fast;
 mod icmp;

@@ -4,8 +4,8 @@ use etherparse::{TcpHeader, TcpHeaderSlice, err};
 
 use super::bytes::Bytes;
 use super::network::{Addresses, Datagram, IpFields};
-use super::{Frame, Skip, options};
-use crate::packet::{Direction, Flags, FlowKey, FrameRef, Segment, Seq, TcpOptions, Timestamp};
+use super::{Frame, Skip, checksum, options};
+use crate::packet::{Checksum, Direction, Flags, FlowKey, FrameRef, Segment, Seq, TcpOptions, Timestamp};
 
 /// Decodes the TCP segment at the start of `bytes`.
 pub(super) fn tcp(frame: &Frame<'_>, datagram: &Datagram, bytes: &Bytes<'_>) -> Result<Segment, Skip> {
@@ -50,7 +50,8 @@ fn cut(
         options::parse(options, Seq(header.acknowledgment_number()))
     };
     let segment = of_header(frame, datagram, &header, bytes, options);
-    Ok(Segment { payload: length_u32(bytes.wire().saturating_sub(header_len)), ..segment })
+    let payload = length_u32(bytes.wire().saturating_sub(header_len));
+    Ok(Segment { payload, checksum: Checksum::Unverified, ..segment })
 }
 
 /// The flow of a segment, and its direction.
@@ -96,7 +97,18 @@ pub(super) fn segment(
         window: header.window_size(),
         ip_id: ip.id,
         options,
+        checksum: if is_of_handshake(flags) && wire == header.slice().len() {
+            checksum::verify(addresses, header.slice())
+        } else {
+            Checksum::Unverified
+        },
     }
+}
+
+/// True for a SYN, SYN-ACK or bare ACK: their checksums are verified.
+#[inline(always)]
+const fn is_of_handshake(flags: Flags) -> bool {
+    flags.contains(Flags::SYN) || flags.0 == Flags::ACK.0
 }
 
 /// The options of a header.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::handshake::{Evidence, RuledOut};
+use crate::handshake::{Evidence, RuledOut, SegmentStep};
 use crate::kernel::{Counter, DropReason};
 use crate::listener::{KernelFigures, ListenerEvidence, RetrySchedule};
 use crate::packet::{IcmpError, Span};
@@ -241,6 +241,15 @@ fn plain(evidence: Evidence) -> &'static str {
         }
         Evidence::FirstSynMadeRequest => "the SYN-ACK names the first SYN: the server had not dropped it",
         Evidence::FeatureDropped => "only a SYN without the option of the first was answered, and at once",
+        Evidence::WrongChecksum(SegmentStep::Syn) => {
+            "the SYN was captured with a wrong checksum, and others of this client with right ones: its receiver drops it"
+        }
+        Evidence::WrongChecksum(SegmentStep::SynAck) => {
+            "the SYN-ACK was captured with a wrong checksum, and others of this server with right ones: its receiver drops it"
+        }
+        Evidence::WrongChecksum(SegmentStep::Ack) => {
+            "the ACK was captured with a wrong checksum, and the client's SYN with a right one: its receiver drops it"
+        }
         Evidence::TooBig => "an ICMP error says that the client's data is too big for the path",
         Evidence::LaterDataSacked => "the server got the small segment behind the large one, and not that",
         Evidence::NeverAnswers => "nothing from this address and port answered any attempt in the capture",

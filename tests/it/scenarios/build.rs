@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use etherparse::{PacketBuilder, PacketBuilderStep, TcpHeader, TcpOptionElement, TcpOptions};
 
 use super::notation::{
-    BadLine, Endpoint, Flags, Line, Nanos, Number, OptionKind, Role, Scenario, Tcp, Timestamps, Written,
+    BadLine, Endpoint, Flags, Line, Nanos, Number, OptionKind, Role, Scenario, Sum, Tcp, Timestamps, Written,
     nanos, script,
 };
 
@@ -180,7 +180,13 @@ impl<'a> Wire<'a> {
         let (source, destination) = self.sockets(from, to);
         let ip = ip_with(source, destination, tcp.ttl.unwrap_or(64), tcp.ip_id.unwrap_or(0));
         let mut bytes = Vec::new();
+        let at_sum = ETHERNET + if source.is_ipv4() { 20 } else { 40 } + 16;
         ip.tcp_header(header).write(&mut bytes, &vec![b'x'; tcp.len]).expect("a packet that fits IP");
+        match tcp.checksum {
+            Sum::Right => {}
+            Sum::Wrong => bytes[at_sum] ^= 0x55,
+            Sum::Offloaded => bytes[at_sum..at_sum + 2].fill(0x12),
+        }
         self.sent.insert((from.role, from.host), bytes.split_off(ETHERNET));
         bytes.extend(&self.sent[&(from.role, from.host)]);
         bytes

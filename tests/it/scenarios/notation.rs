@@ -224,12 +224,23 @@ pub(super) struct Tcp {
     pub(super) isn: Option<u32>,
     pub(super) timestamps: Timestamps,
     pub(super) fast_open: bool,
+    pub(super) checksum: Sum,
     /// The kinds of options in their order; Linux' where none are given.
     pub(super) options: Option<Vec<OptionKind>>,
     /// A SACK block, counted from the peer's ISN.
     pub(super) sack: Option<(u32, u32)>,
     /// The IPv4 ID.
     pub(super) ip_id: Option<u16>,
+}
+
+/// The TCP checksum of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Sum {
+    #[default]
+    Right,
+    Wrong,
+    /// The same value whatever the segment: the interface fills it in later.
+    Offloaded,
 }
 
 /// An option of a SYN or SYN-ACK.
@@ -360,6 +371,8 @@ fn tcp(flags: &str, fields: &[&str]) -> Result<Tcp, String> {
     for field in fields {
         match field.split_once('=') {
             None if *field == "fastopen" => tcp.fast_open = true,
+            Some(("sum", "wrong")) => tcp.checksum = Sum::Wrong,
+            Some(("sum", "offloaded")) => tcp.checksum = Sum::Offloaded,
             Some(("opts", value)) => tcp.options = Some(option_kinds(value)?),
             Some(("seq", value)) => tcp.seq = Some(sequence(value)?),
             Some(("ack", value)) => tcp.ack = Some(sequence(value)?),
