@@ -88,6 +88,8 @@ pub struct Attempt {
     pub has_older_stamp: bool,
     /// The address from which it was answered, if that is not the server's.
     pub answered_from: Option<Endpoint>,
+    /// True if the SYN was captured on its way to that address, too: at a second point, behind a translation.
+    pub is_translated: bool,
     /// The inference: what the attempt means, and how sure that is.
     pub inference: Inference,
 }

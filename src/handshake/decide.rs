@@ -93,6 +93,7 @@ pub(super) fn decide(
         ports_before: None,
         has_older_stamp: false,
         answered_from: None,
+        is_translated: false,
         inference: Inference::default(),
     }
 }

@@ -148,6 +148,8 @@ impl Sightings {
             return;
         };
         let from = self.held.get(place).map(|finding| finding.attempt.server);
+        asked.is_translated =
+            self.held.get(place).is_some_and(|finding| finding.attempt.facts.has(Fact::SynSeen));
         let before = self.held.len();
         self.held.retain(|finding| !(key == self::key(&finding.attempt) && is_answer(&finding.attempt)));
         self.absorbed += (before - self.held.len()) as u64;

@@ -74,6 +74,7 @@ fn attempt(index: u32, client: &str, server: &str) -> Attempt {
         ports_before: None,
         has_older_stamp: false,
         answered_from: None,
+        is_translated: false,
         inference: Inference::default(),
     }
 }

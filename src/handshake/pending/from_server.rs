@@ -168,7 +168,8 @@ impl Pending {
     }
 
     pub(super) fn on_other_synack(&mut self, segment: &Segment) -> Phase {
-        let same_host = self.explains_other_isn(segment);
+        // The client's reset has ended the request: the same host answers the next SYN with a new number.
+        let same_host = self.phase == Phase::ClientReset || self.explains_other_isn(segment);
         self.facts.add(if same_host { Fact::OtherIsn } else { Fact::OtherHost });
         match self.phase {
             Phase::SynSent
@@ -181,7 +182,6 @@ impl Pending {
                 self.cold_mut().other_answer = Some(Box::new(OtherAnswer { isn, traits, synack }));
                 Phase::SynReceived
             }
-            // The client's reset ended the request, and the same host answers the next SYN with a new number.
             Phase::ClientReset | Phase::Acked | Phase::Ignored | Phase::Reset | Phase::Established => {
                 self.phase
             }

@@ -6,7 +6,7 @@ use crate::handshake::{Cause, Confidence, Evidence, Verdict};
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::NatMismatch,
     shown_by: "a SYN-ACK or RST from another address with this SYN's number + 1",
-    looks_like: "nothing that is common",
+    looks_like: "where the SYN was captured under both addresses, a point that sees one direction only",
     excluded_by: "an answer from the address that was asked",
     surest: Confidence::Likely,
     confirmed_by: "",
@@ -18,6 +18,10 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 fn weigh(case: &Case<'_>) -> Weight {
     let unanswered = matches!(case.verdict(), Verdict::Unanswered | Verdict::ClientReset);
     match case.attempt.answered_from.filter(|_| unanswered) {
+        // The point that saw the SYN under the first address may not see what comes back at all.
+        Some(from) if case.attempt.is_translated && case.own.prompt + case.own.refused == 0 => {
+            Weight::fits([Evidence::AnsweredFrom(from)])
+        }
         Some(from) => Weight::proven([Evidence::AnsweredFrom(from)]),
         None => Weight::NotApplicable,
     }

@@ -2,8 +2,8 @@
 
 use super::by_distribution;
 use super::causes::acks_came_late;
-use crate::handshake::{Cause, Confidence, Verdict};
-use crate::listener::{Diagnosis, Listener, Tally};
+use crate::handshake::{Cause, Confidence, EvidenceCode, Verdict};
+use crate::listener::{Diagnosis, Listener, ListenerEvidence, Tally};
 use crate::words::{count, number};
 
 /// A listener's address, or what to call those past the bound.
@@ -109,6 +109,12 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
         Cause::SynLimited => format!(
             "The host of {name} may drop SYNs to several listeners at once ({of}): a full connection table, or a limit on SYNs."
         ),
+        Cause::OldConnection if shows(listener, EvidenceCode::OlderStampsDropped) => {
+            let drops = if possible { "may drop" } else { "drops" };
+            format!(
+                "{name} {drops} SYNs whose timestamp is older than that of another connection from the same address: {of}."
+            )
+        }
         Cause::OldConnection => {
             let holds = if possible { "may still hold" } else { "still holds" };
             format!(
@@ -116,9 +122,12 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
             )
         }
         Cause::NatMismatch => {
-            let left = if possible { "may have left" } else { "left" };
+            let (left, translated) = match possible {
+                true => ("may have left", "as where addresses are translated"),
+                false => ("left", "addresses are translated"),
+            };
             format!(
-                "The answers to {of} {left} under another address than {name}: addresses are translated on one way only."
+                "The answers to {of} {left} under another address than {name}: {translated} on one way only."
             )
         }
         Cause::TwoAnswers => {
@@ -126,7 +135,13 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
             format!("Two machines {answered} {of} to {name}: a balancer sends a repeated SYN to another one.")
         }
         Cause::SynLost => {
-            format!("SYNs to {name} {are} lost on the way ({of}), as to other listeners of this client.")
+            let others = match () {
+                () if shows(listener, EvidenceCode::WrongChecksum) => ": their checksums are wrong",
+                () if shows(listener, EvidenceCode::OtherHostsFailed) => ", as those to other hosts",
+                () if shows(listener, EvidenceCode::DropsSpread) => ", as to other listeners of this client",
+                () => "",
+            };
+            format!("SYNs to {name} {are} lost on the way ({of}){others}.")
         }
         Cause::SynackLost => {
             let not = if possible { "may not" } else { "do not" };
@@ -197,13 +212,27 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
             format!("{of} to {name} went no further than the SYN: a scan, or health checks.")
         }
         Cause::SynScan => format!("{of} to {name} went no further than the SYN: a scan."),
-        Cause::ApplicationReset if possible => format!(
-            "{name} may accept and then reset: {of} got RST with ACK right after the handshake, from the application or from something on the path."
-        ),
+        Cause::ApplicationReset if possible => {
+            let after = match shows(listener, EvidenceCode::RstAfterData) {
+                true => "after the client's data",
+                false => "right after the handshake",
+            };
+            format!(
+                "{name} may accept and then reset: {of} got RST with ACK {after}, from the application or from something on the path."
+            )
+        }
         Cause::ApplicationReset => format!(
             "{name} accepts and then resets: {of} got RST with ACK right after the handshake, from the application and not from a full queue."
         ),
     }
+}
+
+/// True if attempts of the listener's cause have evidence of this kind.
+fn shows(listener: &Listener, code: EvidenceCode) -> bool {
+    listener.evidence.iter().any(|evidence| match evidence {
+        ListenerEvidence::OfAttempts { evidence, .. } => EvidenceCode::from(*evidence) == code,
+        _ => false,
+    })
 }
 
 /// `The accept queue of 10.9.0.2:7777 was full (tcp_abort_on_overflow=0): 3 ACKs were ignored and 47 SYNs dropped (50
