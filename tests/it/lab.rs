@@ -251,6 +251,13 @@ fn scenarios_agree_side_by_side_and_their_captures_say_the_same_offline() {
         };
         let document = (0..3).map(|_| attempt()).find(in_time);
         let document = document.unwrap_or_else(|| panic!("{scenario}: the path was late three times"));
+        if scenario == "syn-drop" {
+            // Each client's own connect() times are joined to the lateness of its packets, at both ends.
+            for end in ["client", "server"] {
+                let subject = format!("as late as connect() measured, seen at the {end}");
+                assert_eq!(row(&document, &subject), "8", "{subject}");
+            }
+        }
         let runs = list(&document["scenarios"][0], "runs");
         for run in runs {
             // The packets of a period of 1 s are those of an overflow that recovered.

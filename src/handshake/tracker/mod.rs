@@ -352,6 +352,9 @@ impl Tracker {
             return;
         }
         let attempt = &tracked.attempt;
+        if is_syn(segment) {
+            self.seen.add_retry(hash, segment);
+        }
         if attempt.facts.has(Fact::RstWrongAck) && is_refusal(segment) {
             // The refusal may answer a SYN of this flow that is captured after it.
             self.early_refusals.keep(hash, Packet::Segment(*segment), ordinal, false);

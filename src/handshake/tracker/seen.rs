@@ -11,6 +11,8 @@ use crate::packet::{Segment, Span, Timestamp};
 pub(super) struct SeenSyns {
     /// Signature, and time in nanoseconds; 2 MiB once there are any.
     entries: Vec<[u64; 2]>,
+    /// True if there are retries among them, each in a place of its own.
+    has_retries: bool,
 }
 
 /// Entries, as a power of two: those of a busy server's last minute.
@@ -38,8 +40,31 @@ impl SeenSyns {
                 return distance;
             }
         }
+        if self.has_retries
+            && let Some(distance) = self.distance_of_retry(hash, syn)
+        {
+            return Some(distance);
+        }
+        let entry = self.entries.get_mut((hash >> (u64::BITS - BITS)) as usize)?;
         *entry = [signature, syn.at.as_nanos().cast_unsigned()];
         None
+    }
+
+    /// Adds a retry of a SYN, if its duplicate is recognised.
+    #[cold]
+    pub(super) fn add_retry(&mut self, hash: u64, syn: &Segment) {
+        if is_distinct(syn)
+            && let Some(entry) = self.entries.get_mut(place_of_retry(hash, syn))
+        {
+            *entry = [signature(hash, syn), syn.at.as_nanos().cast_unsigned()];
+            self.has_retries = true;
+        }
+    }
+
+    #[cold]
+    fn distance_of_retry(&self, hash: u64, syn: &Segment) -> Option<Span> {
+        let entry = self.entries.get(place_of_retry(hash, syn)).filter(|_| is_distinct(syn))?;
+        if entry[0] == signature(hash, syn) { distance(*entry, syn) } else { None }
     }
 
     /// The distance of a duplicate from the SYN that was taken.
@@ -48,6 +73,11 @@ impl SeenSyns {
         let entry = self.entries.get((hash >> (u64::BITS - BITS)) as usize)?;
         if signature(hash, syn) == entry[0] { distance(*entry, syn) } else { None }
     }
+}
+
+/// The place of a retry: not that of the flow, which its first SYN has.
+fn place_of_retry(hash: u64, syn: &Segment) -> usize {
+    ((hash ^ signature(hash, syn)) >> (u64::BITS - BITS)) as usize
 }
 
 fn distance([_, at]: [u64; 2], syn: &Segment) -> Option<Span> {

@@ -88,7 +88,7 @@ fn without_problem(style: &TextStyle<'_>, summary: &Summary, counts: &HeaderCoun
     }
     if let Some((slow, most)) = counts.slow() {
         let text = format!(
-            "No attempt failed, but {} of {attempts} took up to {most} to connect, without a retry.",
+            "No attempt failed, but {} of {attempts} took up to {most} to connect, not delayed by a retry.",
             number(slow)
         );
         return (Emphasis::Warning, text);
