@@ -211,7 +211,7 @@ impl Session<'_> {
         } else {
             reporter.write_so_far(&mut text, &summary, listeners)?;
         }
-        let so_far = reporter.provisional_verdicts();
+        let so_far = reporter.provisional_causes(listeners);
         let known =
             if so_far.is_empty() { String::new() } else { format!("; by their packets so far: {so_far}") };
         writeln!(text, "\n(undecided at the moment: {undecided}{known})")?;

@@ -43,6 +43,7 @@ pub use self::record::write_size_json;
 pub use self::record::{SCHEMA, TOOL, write_race_csv, write_race_json};
 pub use self::text::{AttemptLines, Offer, wanted_by_environment};
 pub use self::verdicts::VerdictSet;
+pub(crate) use self::wording::undecided_attempts;
 
 /// The output formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

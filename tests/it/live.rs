@@ -331,7 +331,10 @@ fn signals_limits_and_the_report_so_far() {
         wait_for("the problem is told", || capture.stdout().contains("10.2.0.1:443  so far refused"));
         capture.signal(Signal::SIGUSR1);
         wait_for("a report so far", || capture.stderr().contains("undecided at the moment: 2;"));
-        assert!(capture.stderr().contains("by their packets so far: 1 refused)"), "{capture}");
+        assert!(
+            capture.stderr().contains("by their packets so far: 1 refused, a closed port (possible))"),
+            "{capture}"
+        );
         let lines = capture.stdout().lines().filter(|line| line.contains("so far")).count();
         assert_eq!(lines, 1, "each problem once, the report so far elsewhere: {capture}");
         assert!(

@@ -1,12 +1,11 @@
 //! Reports episodes as they begin, go on and end, and attempts as they are settled, each with the kernel's figures of
 //! that time.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Write};
 
 use indexmap::IndexMap;
 use indexmap::map::Entry;
-use strum::IntoEnumIterator;
 
 use super::config::LiveConfig;
 use super::episodes::{LiveEpisodes, Problem};
@@ -14,14 +13,19 @@ use super::kernel::KernelPoller;
 use crate::clock;
 use crate::engine::{Sink, Summary};
 use crate::handshake::{Attempt, Confidence, Verdict};
-use crate::listener::{EpisodeReport, EpisodeState, Listeners, Tally};
+use crate::listener::{EpisodeReport, EpisodeState, Listeners};
 use crate::packet::{Endpoint, Timestamp};
 use crate::report::status::StatusLine;
-use crate::report::{AttemptLines, InterimReport, ReportFormat, ReportOptions, Verbosity, VerdictSet};
-use crate::words::{count, number};
+use crate::report::{
+    AttemptLines, InterimReport, ReportFormat, ReportOptions, Verbosity, VerdictSet, undecided_attempts,
+};
+use crate::words::count;
 
 /// Most problems that wait for the kernel's next figures; in a flood the others are reported at once.
 const MAX_HELD: usize = 100_000;
+
+/// Most undecided attempts that were reported and are kept, for the report so far: about 4 MiB.
+const MAX_KEPT: usize = 8192;
 
 /// Most attempts that look stuck and are reported in one second; in a flood the others are only counted.
 const MAX_STUCK: usize = 25;
@@ -48,10 +52,19 @@ pub(super) struct LiveReporter<'a> {
     /// Undecided attempts that are held, by their position in the input; what is settled meanwhile leaves.
     awaited: HashSet<u64>,
     /// Undecided attempts that were reported, by their position in the input, with what they showed then.
-    announced: HashMap<u64, Verdict>,
+    announced: HashMap<u64, Announced>,
+    /// Those of them whose packets' record is kept, at most [`MAX_KEPT`].
+    kept: usize,
     /// Attempts that look stuck and were held, and those that were not, since the last report.
     stuck: usize,
     stuck_not_held: usize,
+}
+
+/// An undecided attempt that was reported.
+struct Announced {
+    verdict: Verdict,
+    /// Its record then; `None` of those past [`MAX_KEPT`].
+    attempt: Option<Box<Attempt>>,
 }
 
 /// An attempt that waits for the kernel's next figures.
@@ -82,6 +95,7 @@ impl<'a> LiveReporter<'a> {
             held: Vec::new(),
             awaited: HashSet::new(),
             announced: HashMap::new(),
+            kept: 0,
             stuck: 0,
             stuck_not_held: 0,
         }
@@ -103,14 +117,14 @@ impl<'a> LiveReporter<'a> {
             let Held { mut attempt, settled } = held;
             attempt.inference = listeners.infer(&attempt);
             if settled {
-                self.announced.remove(&attempt.ordinal);
+                self.retract(attempt.ordinal);
             } else if !self.awaited.contains(&attempt.ordinal) || !shows_enough(&attempt) {
                 continue;
             }
             problems.push(Problem::new(&attempt, settled));
             if settled {
                 self.settled(&attempt)?;
-            } else if self.announced.insert(attempt.ordinal, attempt.verdict) != Some(attempt.verdict) {
+            } else if self.announce(&attempt) {
                 self.sink.provisional(&attempt)?;
             } else {
                 continue;
@@ -173,16 +187,32 @@ impl<'a> LiveReporter<'a> {
         self.sink.attempt(attempt)
     }
 
-    /// The verdicts of undecided attempts by their packets so far, as far as they show an overflow or look stuck: `8
-    /// unanswered, 3 synack-retransmitted`.
-    pub(super) fn provisional_verdicts(&self) -> String {
-        let mut verdicts = Tally::default();
-        self.announced.values().for_each(|&verdict| verdicts.add(verdict));
-        let counted = Verdict::iter().map(|verdict| (verdicts.get(verdict), verdict));
-        let words = counted.filter(|&(attempts, _)| attempts > 0);
-        let words: Vec<String> =
-            words.map(|(attempts, verdict)| format!("{} {verdict}", number(attempts))).collect();
-        words.join(", ")
+    /// Remembers an undecided attempt as reported; false if it was reported with this verdict before.
+    fn announce(&mut self, attempt: &Attempt) -> bool {
+        let before = self.announced.get(&attempt.ordinal);
+        let is_new = before.is_none_or(|before| before.verdict != attempt.verdict);
+        let may_keep = before.is_some_and(|before| before.attempt.is_some()) || self.kept < MAX_KEPT;
+        self.kept += usize::from(may_keep && before.is_none_or(|before| before.attempt.is_none()));
+        let kept = may_keep.then(|| Box::new(attempt.clone()));
+        self.announced.insert(attempt.ordinal, Announced { verdict: attempt.verdict, attempt: kept });
+        is_new
+    }
+
+    fn retract(&mut self, ordinal: u64) {
+        let kept = self.announced.remove(&ordinal).is_some_and(|announced| announced.attempt.is_some());
+        self.kept -= usize::from(kept);
+    }
+
+    /// The verdicts and causes of undecided attempts by their packets so far and all that `listeners` know by now, as far as
+    /// they show an overflow or look stuck: `3 synack-retransmitted, a full accept queue (likely); 8 unanswered`.
+    pub(super) fn provisional_causes(&self, listeners: &Listeners) -> String {
+        let mut alike = BTreeMap::new();
+        for Announced { verdict, attempt } in self.announced.values() {
+            let inference = attempt.as_ref().map(|attempt| listeners.infer(attempt)).unwrap_or_default();
+            let cause = inference.cause.zip(inference.confidence);
+            *alike.entry((*verdict, cause)).or_default() += 1;
+        }
+        undecided_attempts(&alike)
     }
 
     /// Writes the report so far.
@@ -237,7 +267,7 @@ impl Sink for LiveReporter<'_> {
             self.held.push(Held { attempt: attempt.clone(), settled: true });
             return Ok(());
         }
-        self.announced.remove(&attempt.ordinal);
+        self.retract(attempt.ordinal);
         self.not_held.push(Problem::new(attempt, true));
         self.settled(attempt)
     }
@@ -327,10 +357,13 @@ mod tests {
         reporter.provisional(&doubtful).unwrap();
         reporter.attempt(&completed).unwrap();
         reporter.report(&listeners, &mut KernelPoller::without_kernel(), &line).unwrap();
-        assert_eq!(reporter.provisional_verdicts(), "");
+        assert_eq!(reporter.provisional_causes(&listeners), "");
         reporter.provisional(&doubtful).unwrap();
         reporter.report(&listeners, &mut KernelPoller::without_kernel(), &line).unwrap();
-        assert_eq!(reporter.provisional_verdicts(), "1 synack-retransmitted");
+        assert_eq!(
+            reporter.provisional_causes(&listeners),
+            "1 synack-retransmitted, a full accept queue (likely)"
+        );
         assert_eq!(reported.0, [(true, Verdict::Completed), (false, Verdict::SynackRetransmitted)]);
     }
 
@@ -352,7 +385,8 @@ mod tests {
             assert_eq!(reporter.stuck_not_held, 75);
             reporter.report(&listeners, &mut KernelPoller::without_kernel(), &line).unwrap();
         }
-        assert_eq!(reporter.provisional_verdicts(), "25 unanswered");
+        let so_far = reporter.provisional_causes(&listeners);
+        assert!(so_far.starts_with("25 unanswered"), "{so_far}");
         assert_eq!(reported.0, [(false, Verdict::Unanswered); 25]);
     }
 }

@@ -1,8 +1,10 @@
 //! The names of causes in sentences and headlines.
 
-use crate::handshake::{Cause, Confidence, Evidence};
+use std::collections::BTreeMap;
+
+use crate::handshake::{Cause, Confidence, Evidence, Verdict};
 use crate::listener::{CauseCount, Listener, ListenerEvidence};
-use crate::words::count;
+use crate::words::{count, number};
 
 /// A cause beside the one in the headline: `3 attempts: a full accept queue (likely)`.
 pub(in crate::report) fn other_cause(other: &CauseCount) -> String {
@@ -14,6 +16,20 @@ pub(in crate::report) fn other_cause(other: &CauseCount) -> String {
 pub(in crate::report) fn cause(cause: Option<Cause>, confidence: Option<Confidence>) -> Option<String> {
     let confidence = confidence.map(|sure| format!(" ({})", sure.name())).unwrap_or_default();
     cause.map(|cause| format!("{}{confidence}", noun(cause)))
+}
+
+/// Verdict of an attempt with its cause, if it has one, and how sure that is.
+pub(crate) type Judged = (Verdict, Option<(Cause, Confidence)>);
+
+/// Undecided attempts by verdict and cause, each with how many: `3 synack-retransmitted, a full accept queue (likely); 8
+/// unanswered`.
+pub(crate) fn undecided_attempts(attempts: &BTreeMap<Judged, u64>) -> String {
+    let words = attempts.iter().map(|((verdict, sure), &attempts)| {
+        let because = cause(sure.map(|(cause, _)| cause), sure.map(|(_, confidence)| confidence));
+        let because = because.map(|cause| format!(", {cause}")).unwrap_or_default();
+        format!("{} {verdict}{because}", number(attempts))
+    });
+    words.collect::<Vec<_>>().join("; ")
 }
 
 /// A cause as a noun in a sentence: `doubt: … looks the same`.

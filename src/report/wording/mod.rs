@@ -15,6 +15,7 @@ mod messages;
 mod size;
 
 pub(super) use advice::advice;
+pub(crate) use causes::undecided_attempts;
 pub(super) use causes::{cause, confidence, episode, full_headline, noun, other_cause, without_cause};
 pub(super) use clients::clients;
 pub(super) use delay::{by_distribution, by_range};
