@@ -118,11 +118,13 @@ impl Condition {
             (Subject::Late, Some(_)) => listener.causes.iter().any(|count| sure(count.surest_late)),
             (Subject::Problem, _) if counted == Some(Cause::AcceptQueueOverflow) => true,
             (Subject::Problem, None) => listener.problems() > 0,
-            (Subject::Problem, Some(_)) => listener
-                .causes
-                .iter()
-                .filter(|count| !count.cause.is_harmless())
-                .any(|count| Verdict::iter().any(|v| v.is_problem() && explained(count, v))),
+            (Subject::Problem, Some(_)) => {
+                listener.causes.iter().filter(|count| !count.cause.is_harmless()).any(|count| {
+                    let is_problem =
+                        |v: Verdict| v.is_problem() || count.cause.breaks_completed() && v.is_completed();
+                    Verdict::iter().any(|v| is_problem(v) && explained(count, v))
+                })
+            }
         }
     }
 }

@@ -126,6 +126,13 @@ impl Cause {
         }
     }
 
+    /// True if it breaks connections that have completed: an attempt with this cause, at likely or confirmed, is a problem
+    /// though its handshake was none.
+    #[must_use]
+    pub const fn breaks_completed(self) -> bool {
+        matches!(self, Self::ListenerClosed | Self::PathMtu)
+    }
+
     /// True if an attempt with this cause, at likely or confirmed, is no problem (DOMAIN §5).
     #[must_use]
     pub const fn is_harmless(self) -> bool {

@@ -92,9 +92,11 @@ pub struct Listener {
     pub ruled_out: Vec<(RuledOut, u64)>,
     /// Attempts whose verdict is a problem, and that are none: a deferral, a health check.
     pub no_problem: u64,
+    /// Attempts that completed and broke afterwards: the listener was closed before it served them, or their data is lost.
+    pub broken: u64,
     /// Attempts that completed late, or were answered late.
     pub late: u64,
-    /// Attempts that failed or lied, and did not just come late.
+    /// Attempts that failed or lied, also after their handshake, and did not just come late.
     pub failed: u64,
     /// Attempts that were answered with other numbers, or from another address.
     pub odd_answers: u64,
@@ -120,7 +122,7 @@ impl Listener {
     /// Attempts that failed, stalled or lied.
     #[must_use]
     pub fn problems(&self) -> u64 {
-        self.verdicts.problems().saturating_sub(self.no_problem)
+        self.verdicts.problems().saturating_sub(self.no_problem) + self.broken
     }
 
     /// True if the listener has a cause or a problem, or its clients were kept waiting.

@@ -67,6 +67,8 @@ pub(super) struct Totals {
     pub(super) denied: u64,
     /// Attempts that are no problem although their verdict is one: a deferral, a health check.
     pub(super) no_problem: u64,
+    /// Attempts that completed and broke afterwards.
+    pub(super) broken: u64,
     /// Stretches of trouble.
     pub(super) episodes: Episodes,
 }
@@ -88,6 +90,8 @@ impl Totals {
         };
         let sure = inference.confidence >= Some(Confidence::Likely);
         self.no_problem += u64::from(cause.is_harmless() && sure && attempt.verdict.is_problem());
+        let completed = attempt.verdict.is_completed() && !attempt.verdict.is_problem();
+        self.broken += u64::from(cause.breaks_completed() && sure && completed && !attempt.is_late());
         let place = self.causes.iter().position(|&(known, _)| known == cause).unwrap_or_else(|| {
             self.causes.push((cause, CauseTally::default()));
             self.causes.len() - 1
@@ -130,6 +134,7 @@ impl Totals {
             add_count(&mut self.ruled_out, ruled_out, attempts, is_same_exclusion);
         }
         self.no_problem += other.no_problem;
+        self.broken += other.broken;
         self.episodes.merge(&other.episodes);
     }
 

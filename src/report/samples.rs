@@ -132,6 +132,7 @@ fn listener(server: &str, attempts: &[Attempt]) -> Listener {
         evidence: Vec::new(),
         ruled_out: Vec::new(),
         no_problem: 0,
+        broken: 0,
         late: 0,
         failed: 0,
         odd_answers: 0,

@@ -442,6 +442,11 @@ fn late_means_a_late_connect_as_well_as_a_late_answer() {
         assert_eq!(columns[3], late, "{ran}");
     }
     hsanalyze(["--fail-on", "late", &path(&capture("completed_echo-server"))]).exit(0);
+    // Its handshake completed, and then its data was lost.
+    for word in ["problem", "problem:likely", "path-mtu:likely"] {
+        let ran = hsanalyze(["--fail-on", word, &path(&field("mtu-sacked.pcap"))]).exit(1);
+        assert!(ran.text().contains("1 of 1 attempt went wrong"), "{ran}");
+    }
     hsanalyze(["--fail-on", "late:likely", &path(&field("late-burst.pcap"))]).exit(0);
 }
 

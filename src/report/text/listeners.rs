@@ -248,6 +248,9 @@ fn write_verdicts(
 /// A verdict in words, with how often and when packets were repeated.
 fn meaning(verdict: Verdict, listener: &Listener, listed: &[Attempt]) -> Option<String> {
     let words = match verdict {
+        Verdict::Completed if listener.broken > 0 => {
+            return Some(format!("{} of them broke afterwards", number(listener.broken)));
+        }
         Verdict::Completed => return None,
         Verdict::CompletedLate => "completed by a retry",
         Verdict::SynackRetransmitted => "SYN-ACK repeated although the ACK had come",
