@@ -44,14 +44,14 @@ const DEFAULTS: [u16; 9] = [8_192, 16_384, 32_768, 65_535, 4_128, 49_640, 49_232
 /// Traits of one system's SYN-ACKs.
 struct Signature {
     system: System,
-    options: &'static [OptionKind],
+    options: OptionLayout,
     /// Hop limit with which they leave.
     hops: u8,
     window: SynAckWindow,
 }
 
-const fn of(system: System, hops: u8, window: SynAckWindow, options: &'static [OptionKind]) -> Signature {
-    Signature { system, options, hops, window }
+const fn of(system: System, hops: u8, window: SynAckWindow, options: &[OptionKind]) -> Signature {
+    Signature { system, options: OptionLayout::of(options), hops, window }
 }
 
 static KNOWN: [Signature; 21] = {
@@ -105,12 +105,13 @@ pub(super) fn is_linear(retry_at: &[Span]) -> bool {
 
 impl Signature {
     fn fits(&self, traits: SynAckTraits) -> bool {
-        let window = match self.window {
-            SynAckWindow::Any => true,
-            SynAckWindow::Is(default) => traits.window == default,
-            SynAckWindow::NotDefault => !DEFAULTS.contains(&traits.window),
-        };
-        window && first_hops(traits.ttl) == self.hops && OptionLayout::of(self.options) == traits.layout
+        self.options == traits.layout
+            && first_hops(traits.ttl) == self.hops
+            && match self.window {
+                SynAckWindow::Any => true,
+                SynAckWindow::Is(default) => traits.window == default,
+                SynAckWindow::NotDefault => !DEFAULTS.contains(&traits.window),
+            }
     }
 }
 

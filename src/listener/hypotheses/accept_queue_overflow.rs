@@ -1,11 +1,18 @@
 //! The listener's accept queue was full: rows A to F of DOMAIN §2.
 
-use super::{Case, Counted, Hypothesis, Support, Weight, defer_accept, listener_closed};
+use super::{Case, Counted, Hypothesis, Support, Verdicts, Weight, defer_accept, listener_closed};
 use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, SegmentStep, System, Verdict};
 use crate::packet::Span;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::AcceptQueueOverflow,
+    explains: Verdicts::of(&[
+        Verdict::SynackRetransmitted,
+        Verdict::ResetAfterAck,
+        Verdict::AckIgnored,
+        Verdict::Unanswered,
+        Verdict::CompletedLate,
+    ]),
     shown_by: "the server ignores ACKs and repeats its SYN-ACK, answers the first ACK with a bare RST, ignores data, or \
                drops SYNs of several clients in stretches",
     looks_like: "a deferral, an ACK or data lost on the way, a closing listener, a dead backend behind a proxy; for SYNs a full connection table",

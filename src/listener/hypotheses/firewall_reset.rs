@@ -1,11 +1,19 @@
 //! Something on the path sent the RST (DOMAIN §3).
 
-use super::{Case, Hypothesis, Weight, counted};
+use super::{Case, Hypothesis, Verdicts, Weight, counted};
 use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, System, Verdict};
 use crate::packet::Span;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::FirewallReset,
+    explains: Verdicts::of(&[
+        Verdict::ResetAfterAck,
+        Verdict::SynackRetransmitted,
+        Verdict::Completed,
+        Verdict::CompletedLate,
+        Verdict::ClientReset,
+        Verdict::HalfOpen,
+    ]),
     shown_by: "the server repeats its SYN-ACK, or sends data, after the RST; the RST has another TTL than the SYN-ACK, comes \
                sooner than the server can answer, or before its SYN-ACK",
     looks_like: "a full queue with tcp_abort_on_overflow=1, a closing listener, the application",

@@ -1,12 +1,19 @@
 //! The listening socket was closed: a restart, or a reload (DOMAIN §3 under B).
 
-use super::{Case, Hypothesis, Support, Weight, counted};
+use super::{Case, Hypothesis, Support, Verdicts, Weight, counted};
 use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, Verdict};
 use crate::listener::observed::Closing;
 use crate::packet::Span;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::ListenerClosed,
+    explains: Verdicts::of(&[
+        Verdict::Completed,
+        Verdict::CompletedLate,
+        Verdict::ResetAfterAck,
+        Verdict::AckIgnored,
+        Verdict::SynackRetransmitted,
+    ]),
     shown_by: "at one instant RSTs with ACK on connections of different ages that had not been served, the tail of a queue; then \
                bare RSTs to handshakes under way, and refusals, or another socket's answers",
     looks_like: "an application that resets its idle connections at once; a full queue",

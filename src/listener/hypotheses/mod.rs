@@ -58,6 +58,28 @@ pub(super) const ODD: Facts = Facts::of(&[
     Fact::DataAfterRst,
 ]);
 
+/// A set of verdicts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Verdicts(u16);
+
+impl Verdicts {
+    pub(super) const ALL: Self = Self(u16::MAX);
+
+    pub(super) const fn of(verdicts: &[Verdict]) -> Self {
+        let mut bits = 0;
+        let mut at = 0;
+        while at < verdicts.len() {
+            bits |= 1 << verdicts[at] as u8;
+            at += 1;
+        }
+        Self(bits)
+    }
+
+    const fn has(self, verdict: Verdict) -> bool {
+        self.0 & 1 << verdict as u8 != 0
+    }
+}
+
 /// Strength of the facts that support a hypothesis, weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Support {
@@ -115,6 +137,8 @@ impl Weight {
 /// A cause and how it is weighed. The texts are the table in `docs/CAUSES.md`.
 pub(super) struct Hypothesis {
     pub(super) cause: Cause,
+    /// Verdicts of the attempts that packets alone may show to have this cause.
+    pub(super) explains: Verdicts,
     /// The attempts that it explains, and the facts that show it.
     pub(super) shown_by: &'static str,
     /// Other explanations that look the same.
@@ -287,7 +311,17 @@ pub(super) fn infer(case: &Case<'_>) -> Inference {
     let mut left: SmallVec<[Explanation; 4]> = SmallVec::new();
     let mut ruled_out: Vec<RuledOut> = Vec::new();
     let mut counted: Option<Explanation> = None;
+    let kernel = case.has_kernel_evidence();
     for hypothesis in ALL {
+        // The kernel may have counted what no packet shows.
+        if !kernel && !hypothesis.explains.has(case.verdict()) {
+            debug_assert!(
+                matches!((hypothesis.weigh)(case), Weight::NotApplicable),
+                "{:?}",
+                hypothesis.cause
+            );
+            continue;
+        }
         match outcome(hypothesis, case) {
             Assessment::NotApplicable => {}
             Assessment::RuledOut(one) => ruled_out.push(one),

@@ -1,12 +1,18 @@
 //! The server, or a tracker before it, holds an older connection of the same ports (DOMAIN §3, §5).
 
-use super::{Case, Counted, Hypothesis, Support, Weight};
+use super::{Case, Counted, Hypothesis, Support, Verdicts, Weight};
 use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, Verdict};
 use crate::kernel::Counter;
 use crate::listener::observed::TIME_WAIT;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::OldConnection,
+    explains: Verdicts::of(&[
+        Verdict::Unanswered,
+        Verdict::CompletedLate,
+        Verdict::ClientReset,
+        Verdict::Undetermined,
+    ]),
     shown_by: "the server answers with other numbers, the client resets that and repeats its SYN; or only attempts that use \
                ports again go unanswered, or one whose timestamp is older than the earlier connection's (PAWS), or of one \
                address only those whose timestamps are older than another connection's (tcp_tw_recycle, NAT)",

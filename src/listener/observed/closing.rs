@@ -34,6 +34,8 @@ pub(in crate::listener) struct Closing {
     bare: Vec<Timestamp>,
     /// The earliest and the latest of them.
     bare_span: Option<(Timestamp, Timestamp)>,
+    /// True if a connection that was served or stayed alive finished its handshake between these two.
+    finished_between_bare: bool,
     /// Times of refusals.
     refused: Vec<Timestamp>,
     /// Times at which served connections finished their handshake, each with the time by which the connection was
@@ -80,6 +82,7 @@ impl Closing {
                 for burst in self.bursts.iter_mut().filter(|burst| acked < burst.from) {
                     burst.has_survivor |= watched > burst.to.plus(CLOSING_TIME);
                 }
+                self.finished_between_bare |= self.is_between_bare(acked);
                 self.idle.push_back((acked, watched));
                 if self.idle.len() > MAX_SERVED {
                     self.idle.pop_front();
@@ -94,6 +97,7 @@ impl Closing {
             burst.later_served_first |= acked > burst.ages.0.plus(CLOSING_TIME) && served < burst.from;
             burst.has_survivor |= acked < burst.ages.1 && served > burst.to.plus(CLOSING_TIME);
         }
+        self.finished_between_bare |= self.is_between_bare(acked);
         self.served.push_back((acked, served));
         if self.served.len() > MAX_SERVED {
             self.served.pop_front();
@@ -153,7 +157,13 @@ impl Closing {
             self.bare.push(reset);
             let (first, last) = self.bare_span.unwrap_or((reset, reset));
             self.bare_span = Some((first.min(reset), last.max(reset)));
+            self.finished_between_bare = self.finished_between_bare
+                || self.served.iter().chain(&self.idle).any(|&(acked, _)| self.is_between_bare(acked));
         }
+    }
+
+    fn is_between_bare(&self, at: Timestamp) -> bool {
+        self.bare_span.is_some_and(|(first, last)| first < at && at < last)
     }
 
     /// True if the burst is that of a closing listener, as far as it shows by itself: it ended connections of different
@@ -179,9 +189,7 @@ impl Closing {
     /// finished its handshake between them.
     pub(in crate::listener) fn resets_apart(&self, round_trip: Span) -> bool {
         let Some((first, last)) = self.bare_span else { return false };
-        let apart = last.since(first) > round_trip.scaled(2, 1).plus(CLOSING_TIME);
-        let between = |&(acked, _): &(Timestamp, Timestamp)| first < acked && acked < last;
-        apart && self.served.iter().chain(&self.idle).any(between)
+        self.finished_between_bare && last.since(first) > round_trip.scaled(2, 1).plus(CLOSING_TIME)
     }
 
     /// True if a connection that finished its handshake before this time, and was not served by then, stayed open.
