@@ -77,6 +77,9 @@ impl DroppedSegments {
     /// The meaning of the dropped segments of an attempt: a full accept queue, else the most frequent reason that explains its
     /// verdict.
     pub(super) fn meaning(&self, attempt: &Attempt) -> Option<DroppedByKernel> {
+        if self.latest.is_empty() {
+            return None;
+        }
         let mut known: Vec<DroppedByKernel> = Vec::new();
         for segment in self.of(attempt) {
             let Some(cause) = segment.cause(attempt.verdict) else { continue };

@@ -3,7 +3,7 @@
 //! Owns when segments of a client reached a host, at how many listeners a client failed, which hosts failed it at the same
 //! time, which ports were used before, and the TSvals of an address. Does not own what that means (`hypotheses`).
 
-use std::hash::{BuildHasher, Hash};
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 
 use indexmap::IndexMap;
@@ -25,13 +25,22 @@ const RING_SECONDS: i64 = 256;
 /// Facts about clients, and about the paths from one address to another; at most [`MAX_ENTRIES`] of each.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Paths {
-    paths: IndexMap<(IpAddr, IpAddr), ReachedSeconds, Seeded>,
-    clients: IndexMap<IpAddr, ClientFailures, Seeded>,
-    stamps: IndexMap<(IpAddr, IpAddr), AddressStamps, Seeded>,
+    /// By hash of the client's address and the host's: of so many entries two share a hash by chance once in 10^12 runs.
+    paths: IndexMap<u64, PathFacts, Seeded>,
+    /// By hash of the address.
+    clients: IndexMap<u64, ClientFailures, Seeded>,
+    keys: Seeded,
     /// Connections by hash of client endpoint and server.
     ports: Vec<PortUse>,
     /// Without a seed: what is found does not depend on the run.
     hasher: foldhash::quality::FixedState,
+}
+
+/// Facts about the path from one address to another.
+#[derive(Debug, Clone, Default)]
+struct PathFacts {
+    reached: ReachedSeconds,
+    stamps: AddressStamps,
 }
 
 /// The seconds in which segments of a client reached a host, as a ring of bits.
@@ -86,26 +95,21 @@ impl Paths {
     /// Takes a settled attempt, and adds to it the connection that had its ports before, and whether its timestamp is older
     /// than that of an earlier connection from its address.
     pub(super) fn see(&mut self, attempt: &mut Attempt) {
-        self.see_way(attempt);
+        let dropped = dropped_between(attempt).is_some();
+        self.see_failures(attempt, dropped);
         attempt.ports_before = self.reuse(attempt);
-        attempt.has_older_stamp = self.see_stamps(attempt);
+        attempt.has_older_stamp = self.see_path(attempt, dropped);
     }
 
-    fn see_way(&mut self, attempt: &Attempt) {
-        let (client, host) = (attempt.client.ip(), attempt.server.ip());
-        let facts = attempt.facts;
-        // A SYN that was answered shows that the path works only if what follows it arrived, too: stateful firewalls pass SYNs alone.
-        if facts.has(Fact::Established) && attempt.retries.after_ack == 0 {
-            let path = entry(&mut self.paths, (client, host));
-            [attempt.start, attempt.end].into_iter().for_each(|at| path.mark(at));
-        }
+    /// Takes note of whether the client failed or was served, and where; `dropped` is whether it lost SYNs.
+    fn see_failures(&mut self, attempt: &Attempt, dropped: bool) {
+        let client = self.keys.hash_one(attempt.client.ip());
         let failed = matches!(
             attempt.verdict,
             Verdict::Refused | Verdict::Unanswered | Verdict::ClientReset | Verdict::Unreachable
         );
-        let lost = dropped_between(attempt).is_some();
         let served = attempt.verdict.is_completed();
-        if failed || lost || served && self.clients.contains_key(&client) {
+        if failed || dropped || served && self.clients.contains_key(&client) {
             let server = self.hasher.hash_one(attempt.server);
             let known = entry(&mut self.clients, client);
             if failed {
@@ -114,26 +118,42 @@ impl Paths {
             if served {
                 known.served_at.add(server);
             }
-            known.lost_at |= u64::from(lost) << (server & 63);
+            known.lost_at |= u64::from(dropped) << (server & 63);
         }
         if let Some(since) = failed_since(attempt) {
-            entry(&mut self.clients, client).fail(host, since);
+            entry(&mut self.clients, client).fail(attempt.server.ip(), since);
         }
     }
 
-    /// Compares the timestamp of an attempt that was answered at once, or not at all, with those of its address.
-    fn see_stamps(&mut self, attempt: &Attempt) -> bool {
-        let is_dropped = dropped_between(attempt).is_some();
-        let Some(clock) = attempt.client_clock.filter(|_| is_dropped || attempt.acked.is_some()) else {
+    /// Takes note of when the path worked, and compares the timestamp of an attempt that was answered at once, or not at
+    /// all, with those of its address: true if it is older.
+    fn see_path(&mut self, attempt: &Attempt, dropped: bool) -> bool {
+        // A SYN that was answered shows that the path works only if what follows it arrived, too: stateful firewalls
+        // pass SYNs alone.
+        let worked = attempt.facts.has(Fact::Established) && attempt.retries.after_ack == 0;
+        let clock = attempt.client_clock.filter(|_| dropped || attempt.acked.is_some());
+        if !worked && clock.is_none() {
             return false;
-        };
-        let stamps = entry(&mut self.stamps, (attempt.client.ip(), attempt.server.ip()));
-        stamps.see(attempt, clock.syn, clock.latest, is_dropped)
+        }
+        let key = self.path_key(attempt.client.ip(), attempt.server.ip());
+        let path = entry(&mut self.paths, key);
+        if worked {
+            [attempt.start, attempt.end].into_iter().for_each(|at| path.reached.mark(at));
+        }
+        clock.is_some_and(|clock| path.stamps.see(attempt, clock.syn, clock.latest, dropped))
+    }
+
+    fn path_key(&self, client: IpAddr, host: IpAddr) -> u64 {
+        self.keys.hash_one((client, host))
+    }
+
+    fn client(&self, client: IpAddr) -> Option<&ClientFailures> {
+        self.clients.get(&self.keys.hash_one(client))
     }
 
     /// TSvals of the client's address at the host.
     pub(super) fn stamps(&self, client: IpAddr, host: IpAddr) -> Option<&AddressStamps> {
-        self.stamps.get(&(client, host))
+        self.paths.get(&self.path_key(client, host)).map(|path| &path.stamps)
     }
 
     fn reuse(&mut self, attempt: &Attempt) -> Option<PortsBefore> {
@@ -161,24 +181,25 @@ impl Paths {
     /// True if segments of `client` reached `host` strictly between these times, by whole seconds.
     pub(super) fn worked(&self, client: IpAddr, host: IpAddr, from: Timestamp, to: Timestamp) -> bool {
         let (from, to) = (from.second() + 1, to.second());
-        let Some(path) = self.paths.get(&(client, host)) else { return false };
+        let Some(path) = self.paths.get(&self.path_key(client, host)) else { return false };
+        let path = &path.reached;
         let from = from.max(path.latest - RING_SECONDS + 1);
         (from..to.min(path.latest + 1)).any(|second| path.has(second))
     }
 
     /// Number of listeners at which a client failed, at least.
     pub(super) fn failed_listeners(&self, client: IpAddr) -> u32 {
-        self.clients.get(&client).map_or(0, |known| known.failed_at.count())
+        self.client(client).map_or(0, |known| known.failed_at.count())
     }
 
     /// Number of listeners at which it got a connection since, at least.
     pub(super) fn served_listeners(&self, client: IpAddr) -> u32 {
-        self.clients.get(&client).map_or(0, |known| known.served_at.count())
+        self.client(client).map_or(0, |known| known.served_at.count())
     }
 
     /// Other hosts than this that failed the client at the same time, at least.
     pub(super) fn failed_together(&self, client: IpAddr, host: IpAddr, since: Timestamp) -> u32 {
-        let Some(known) = self.clients.get(&client) else { return 0 };
+        let Some(known) = self.client(client) else { return 0 };
         let together =
             |&&(other, at): &&(IpAddr, Timestamp)| other != host && at.since(since).abs() <= FAILED_TOGETHER;
         known.failed_by.iter().flatten().filter(together).count() as u32
@@ -186,7 +207,7 @@ impl Paths {
 
     /// Number of listeners at which SYNs of a client were lost, at least.
     pub(super) fn lossy_listeners(&self, client: IpAddr) -> u32 {
-        self.clients.get(&client).map_or(0, |known| known.lost_at.count_ones())
+        self.client(client).map_or(0, |known| known.lost_at.count_ones())
     }
 }
 
@@ -261,7 +282,7 @@ impl ReachedSeconds {
     }
 }
 
-fn entry<K: Hash + Eq + Copy, V: Default>(map: &mut IndexMap<K, V, Seeded>, key: K) -> &mut V {
+fn entry<V: Default>(map: &mut IndexMap<u64, V, Seeded>, key: u64) -> &mut V {
     let place = map.get_index_of(&key).unwrap_or_else(|| {
         if map.len() >= MAX_ENTRIES {
             map.drain(..MAX_ENTRIES / 2);

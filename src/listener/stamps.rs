@@ -3,6 +3,8 @@
 //! Before Linux 4.12 a server with `tcp_tw_recycle` dropped a SYN whose TSval was older than the latest of the same address
 //! within a minute (`tcp_peer_is_proven`), though another client behind the address had sent that.
 
+use smallvec::SmallVec;
+
 use crate::handshake::Attempt;
 use crate::packet::Timestamp;
 
@@ -16,11 +18,11 @@ const SAMPLE_INTERVAL: i64 = 8;
 const MAX_SAMPLES: usize = 20;
 
 /// The latest TSvals of one address' connections to one host, and what became of SYNs with older ones.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct AddressStamps {
-    /// The second and the TSval of connections that the host took, each newer than the one before; a ring.
-    samples: [Option<(i64, u32)>; MAX_SAMPLES],
-    next: usize,
+    /// The second and the TSval of connections that the host took, each newer than the one before; at most
+    /// [`MAX_SAMPLES`]. Most addresses have one.
+    samples: SmallVec<[(i64, u32); 1]>,
     /// Attempts with an older TSval that were not answered.
     pub(super) older_dropped: u32,
     /// Attempts without one that were answered.
@@ -48,20 +50,21 @@ impl AddressStamps {
     /// The latest TSval that the host remembered at this time.
     fn before(&self, at: Timestamp) -> Option<u32> {
         let remembered = |&&(second, _): &&(i64, u32)| second < at.second() && at.second() - second <= MINUTE;
-        let latest = self.samples.iter().flatten().filter(remembered).max_by_key(|(second, _)| *second);
+        let latest = self.samples.iter().filter(remembered).max_by_key(|(second, _)| *second);
         latest.map(|&(_, tsval)| tsval)
     }
 
     fn add(&mut self, second: i64, tsval: u32) {
-        let last = self.samples[(self.next + MAX_SAMPLES - 1) % MAX_SAMPLES];
-        if let Some((before, known)) = last
+        if let Some(&(before, known)) = self.samples.last()
             && second - before < MINUTE
             && (second - before < SAMPLE_INTERVAL || is_newer(known, tsval))
         {
             return;
         }
-        self.samples[self.next] = Some((second, tsval));
-        self.next = (self.next + 1) % MAX_SAMPLES;
+        if self.samples.len() >= MAX_SAMPLES {
+            self.samples.remove(0);
+        }
+        self.samples.push((second, tsval));
     }
 }
 

@@ -22,8 +22,13 @@ enum NdjsonLine<'a> {
 }
 
 fn write_line(out: &mut impl Write, line: &NdjsonLine<'_>) -> io::Result<()> {
-    serialize::compact(&mut *out, line)?;
-    out.write_all(b"\n")
+    /// Bytes of most lines.
+    const TYPICAL: usize = 2048;
+    // The serializer writes each name and each mark by itself: several hundred calls, which are cheap in memory.
+    let mut text = Vec::with_capacity(TYPICAL);
+    serialize::compact(&mut text, line)?;
+    text.push(b'\n');
+    out.write_all(&text)
 }
 
 /// Writes the line of one attempt.
