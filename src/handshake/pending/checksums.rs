@@ -22,7 +22,7 @@ impl Pending {
         }
     }
 
-    #[cold]
+    #[inline(always)]
     fn note_wrong_checksum(&mut self, segment: &Segment, from_client: bool) {
         let syn = segment.flags.contains(Flags::SYN);
         match (from_client, syn) {

@@ -9,30 +9,30 @@ const TCP: u16 = 6;
 /// Verifies the checksum of a segment that has no payload, by its header.
 #[inline(always)]
 pub(super) fn verify(addresses: Addresses, header: &[u8]) -> Checksum {
-    // One's complement sums do not depend on the byte order (RFC 1071 §2): the words are added as they are in memory.
+    // One's complement sums do not depend on the byte order, nor on how many bytes are added at once (RFC 1071 §2).
     let pseudo = match addresses {
-        Addresses::V4(from, to) => words(&from) + words(&to),
-        Addresses::V6(from, to) => words(&from) + words(&to),
+        Addresses::V4(from, to) => u64::from(u32::from_ne_bytes(from)) + u64::from(u32::from_ne_bytes(to)),
+        Addresses::V6(from, to) => add(sum(&from), sum(&to)),
     };
     let length = header.len() as u16;
-    let sum = pseudo + words(header) + u64::from(TCP.to_be()) + u64::from(length.to_be());
-    if fold(sum) == u16::MAX { Checksum::Right } else { Checksum::Wrong }
+    let sum = add(pseudo + u64::from(TCP.to_be()) + u64::from(length.to_be()), sum(header));
+    // Folded to 16 bits it is all ones: a multiple of that, and not 0.
+    if sum.is_multiple_of(u16::MAX.into()) { Checksum::Right } else { Checksum::Wrong }
 }
 
-/// The sum of the words of 32 bits; the lengths of all that is summed are multiples of that.
+/// The one's complement sum of bytes, whose number is a multiple of four.
 #[inline(always)]
-fn words(bytes: &[u8]) -> u64 {
-    let (words, _) = bytes.as_chunks();
-    words.iter().map(|&word| u64::from(u32::from_ne_bytes(word))).sum()
+fn sum(bytes: &[u8]) -> u64 {
+    let (longs, rest) = bytes.as_chunks();
+    let last = rest.first_chunk().map_or(0, |&word| u64::from(u32::from_ne_bytes(word)));
+    longs.iter().fold(last, |sum, &long| add(sum, u64::from_ne_bytes(long)))
 }
 
+/// One's complement addition: what is carried out is added at the other end.
 #[inline(always)]
-const fn fold(sum: u64) -> u16 {
-    let sum = (sum >> 32) + (sum & 0xffff_ffff);
-    let sum = (sum >> 32) + (sum & 0xffff_ffff);
-    let sum = (sum >> 16) + (sum & 0xffff);
-    let sum = (sum >> 16) + (sum & 0xffff);
-    sum as u16
+const fn add(one: u64, other: u64) -> u64 {
+    let (sum, carried) = one.overflowing_add(other);
+    sum + carried as u64
 }
 
 #[cfg(test)]
