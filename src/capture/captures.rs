@@ -54,9 +54,7 @@ impl Captures {
         paths: &[P],
         options: &CaptureOptions,
     ) -> Result<(Self, Vec<OpenError>), FilterError> {
-        let mut filter = options.filter.as_deref().map(Filter::new);
-        // Before the captures are opened: compiling needs descriptors, too.
-        let _ = filter.as_mut().map(|filter| filter.prepare(LinkType::ETHERNET));
+        let filter = filter(options);
         let mut captures = Vec::with_capacity(paths.len());
         let mut errors = Vec::new();
         for (at, path) in paths.iter().enumerate() {
@@ -69,6 +67,25 @@ impl Captures {
                 errors.push(OpenError { path, reason: OpenReason::TooMany });
             }
         }
+        Ok((Self::new(captures, filter, points::look(paths))?, errors))
+    }
+
+    /// Opens a file to which another program is still writing. At its end, more may come: it never ends by itself.
+    pub(super) fn follow(
+        path: &OsStr,
+        options: &CaptureOptions,
+    ) -> Result<(Self, Option<OpenError>), FilterError> {
+        let filter = filter(options);
+        let (capture, error) = Capture::open_growing(path);
+        let alone = FirstLook { shifts: vec![None], duplicates_after: None };
+        Ok((Self::new(vec![capture], filter, alone)?, error))
+    }
+
+    fn new(
+        captures: Vec<Capture>,
+        filter: Option<Filter>,
+        first_look: FirstLook,
+    ) -> Result<Self, FilterError> {
         let mut this = Self {
             captures,
             heads: BinaryHeap::new(),
@@ -76,7 +93,7 @@ impl Captures {
             unknown: Vec::new(),
             starved: None,
             filter,
-            first_look: points::look(paths),
+            first_look,
         };
         if let Some(filter) = &mut this.filter {
             for link in this.captures.iter().filter_map(Capture::first_link) {
@@ -86,7 +103,7 @@ impl Captures {
         let open = this.captures.iter().zip(0..).filter(|(capture, _)| capture.is_open());
         this.unknown = open.map(|(_, index)| index).collect();
         this.unknown.reverse();
-        Ok((this, errors))
+        Ok(this)
     }
 
     /// Bytes read of all files, and their size, for a progress bar; `None` when one of them is a pipe. Compressed files
@@ -173,6 +190,13 @@ impl Captures {
     fn limit_for_unknown(&self, index: u16) -> Timestamp {
         if self.unknown.is_empty() { self.limit(index) } else { Timestamp::from_nanos(i64::MIN) }
     }
+}
+
+/// The filter, compiled before the captures are opened: that needs descriptors, too.
+fn filter(options: &CaptureOptions) -> Option<Filter> {
+    let mut filter = options.filter.as_deref().map(Filter::new);
+    let _ = filter.as_mut().map(|filter| filter.prepare(LinkType::ETHERNET));
+    filter
 }
 
 /// Hands over frames of a capture; gives why it stopped, and how many may still be handed over.

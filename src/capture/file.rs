@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 
 use super::damage::Damage;
 use super::input::Input;
-use super::open::{FormatReader, OpenError, OpenReason, open};
+use super::open::{FormatReader, OpenError, OpenReason, open, open_growing};
 use super::source::CaptureInfo;
 use super::stream::Blocking;
 use super::walk::{CaptureTotals, Stop, Walk};
@@ -31,6 +31,15 @@ impl Capture {
     ///
     /// A file that cannot be read keeps its index, so that those of the others follow the user's order.
     pub(super) fn open(path: &OsStr) -> (Self, Option<OpenError>) {
+        Self::new(path, open(path))
+    }
+
+    /// The same for a file that another program is writing.
+    pub(super) fn open_growing(path: &OsStr) -> (Self, Option<OpenError>) {
+        Self::new(path, open_growing(path))
+    }
+
+    fn new(path: &OsStr, opened: Result<(Input, FormatReader), OpenReason>) -> (Self, Option<OpenError>) {
         let path_shown = path.display().to_string();
         let mut capture = Self {
             path: path_shown,
@@ -41,7 +50,7 @@ impl Capture {
             cut: false,
             unfinished: None,
         };
-        match open(path) {
+        match opened {
             Ok((mut input, mut reader)) => {
                 match &mut reader {
                     FormatReader::Pcap(pcap) => capture.seen.link_type(pcap.link()),

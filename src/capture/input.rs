@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Cursor, ErrorKind, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
-use super::stream::{Blocking, ByteStream, CountingFile, Decompressor, Fill};
+use super::stream::{Blocking, ByteStream, CountingFile, Decompressor, Fill, StreamKind};
 use super::window::{Window, page_size};
 use crate::packet::Shared;
 
@@ -66,9 +66,9 @@ impl Input {
         }
     }
 
-    /// The bytes of anything else; `may_block` for a pipe, `total` for a file of known size.
-    pub(super) fn stream(source: Decompressor, may_block: bool, total: Option<u64>) -> Self {
-        Self::new(ByteSource::Stream(ByteStream::new(source, may_block, total)))
+    /// The bytes of anything else; `total` for a file of known size.
+    pub(super) fn stream(source: Decompressor, kind: StreamKind, total: Option<u64>) -> Self {
+        Self::new(ByteSource::Stream(ByteStream::new(source, kind, total)))
     }
 
     fn new(source: ByteSource) -> Self {
@@ -107,7 +107,7 @@ impl Input {
     }
 
     /// True for a pipe.
-    pub(super) const fn is_pipe(&self) -> bool {
+    pub(super) fn is_pipe(&self) -> bool {
         matches!(&self.source, ByteSource::Stream(stream) if stream.is_pipe())
     }
 
@@ -187,6 +187,6 @@ impl Mapped {
         let total = Some(file.metadata()?.len());
         file.seek(SeekFrom::Start(offset))?;
         let source = Decompressor::Plain(Cursor::new(Vec::new()).chain(CountingFile { file, read: offset }));
-        Ok(Input::stream(source, false, total))
+        Ok(Input::stream(source, StreamKind::File, total))
     }
 }

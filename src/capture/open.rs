@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::input::Input;
 use super::source::CaptureFormat;
-use super::stream::{CountingFile, Decompressor, GzipMembers, Raw};
+use super::stream::{CountingFile, Decompressor, GzipMembers, Raw, StreamKind};
 use super::{pcap, pcapng};
 
 /// A file that is not read, and the reason.
@@ -64,6 +64,9 @@ pub enum OpenReason {
         /// The decompressor's error.
         error: io::Error,
     },
+    /// The input cannot be read while it grows.
+    #[error("{0}")]
+    NotFollowed(&'static str),
     /// More files than a [`FrameRef`](crate::packet::FrameRef) can tell apart.
     #[error("is one file too many; at most {} can be read as one capture", u16::MAX)]
     TooMany,
@@ -120,13 +123,33 @@ const FOREIGN: &[(&[u8], &str)] = &[
 /// Opens `path`, or standard input for `-`, and recognises what is in it.
 pub(super) fn open(path: &OsStr) -> Result<(Input, FormatReader), OpenReason> {
     let file = if path == "-" { stdin() } else { File::open(path) };
-    let file = file.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => OpenReason::Missing,
-        _ => OpenReason::Io(error),
-    })?;
-    let mut input = input(file)?;
+    let mut input = input(file.map_err(reason)?)?;
     let reader = recognise(&mut input)?;
     Ok((input, reader))
+}
+
+/// The same for a regular file to which another program is still writing: where it ends, more may come.
+pub(super) fn open_growing(path: &OsStr) -> Result<(Input, FormatReader), OpenReason> {
+    let mut file = File::open(path).map_err(reason)?;
+    if !file.metadata().map_err(OpenReason::Io)?.is_file() {
+        return Err(OpenReason::NotFollowed("is no regular file; a pipe is read without --follow"));
+    }
+    let magic = peek(&mut file).map_err(OpenReason::Io)?;
+    if magic.starts_with(&GZIP) || is_zstd(&magic) {
+        return Err(OpenReason::NotFollowed("is compressed; only uncompressed captures can be followed"));
+    }
+    let read = magic.len() as u64;
+    let raw = Cursor::new(magic).chain(CountingFile { file, read });
+    let mut input = Input::stream(Decompressor::Plain(raw), StreamKind::Growing, None);
+    let reader = recognise(&mut input)?;
+    Ok((input, reader))
+}
+
+fn reason(error: io::Error) -> OpenReason {
+    match error.kind() {
+        io::ErrorKind::NotFound => OpenReason::Missing,
+        _ => OpenReason::Io(error),
+    }
 }
 
 /// True if this input can be read a second time: a regular file, and no pipe, device or standard input.
@@ -163,7 +186,8 @@ fn input(mut file: File) -> Result<Input, OpenReason> {
     let read = if regular { file.stream_position().unwrap_or(0) } else { magic.len() as u64 };
     let raw = Cursor::new(magic.clone()).chain(CountingFile { file, read });
     let decompressor = decompressor(raw, &magic)?;
-    Ok(Input::stream(decompressor, !regular, total))
+    let kind = if regular { StreamKind::File } else { StreamKind::Pipe };
+    Ok(Input::stream(decompressor, kind, total))
 }
 
 /// The first [`MAGIC`] bytes, fewer only if the file is shorter.

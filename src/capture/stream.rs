@@ -35,6 +35,17 @@ pub(super) enum Fill {
     End,
 }
 
+/// Kind of input that is read as a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StreamKind {
+    /// A file, which ends where it ends.
+    File,
+    /// A pipe, on which reads may block until its writer ends.
+    Pipe,
+    /// A file that another program is writing: its end is not the end.
+    Growing,
+}
+
 /// Limit on how often [`ByteStream::fill`] may block on a pipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Blocking {
@@ -61,7 +72,7 @@ pub(super) struct ByteStream {
     unused: Range<usize>,
     /// Blocks whose frames were held when reading went on.
     lent: Vec<Arc<Vec<u8>>>,
-    may_block: bool,
+    kind: StreamKind,
     /// The size of the file, for the progress; `None` for a pipe.
     total: Option<u64>,
 }
@@ -76,12 +87,12 @@ impl AsRef<[u8]> for SharedBlock {
 }
 
 impl ByteStream {
-    /// A stream of these bytes; `may_block` for a pipe, `total` for a file of known size.
-    pub(super) fn new(source: Decompressor, may_block: bool, total: Option<u64>) -> Self {
-        if let Some(raw) = source.raw().filter(|_| may_block) {
+    /// A stream of these bytes; `total` for a file of known size.
+    pub(super) fn new(source: Decompressor, kind: StreamKind, total: Option<u64>) -> Self {
+        if let Some(raw) = source.raw().filter(|_| kind == StreamKind::Pipe) {
             widen(&raw.file);
         }
-        Self { source, block: block(), shared: None, unused: 0..0, lent: Vec::new(), may_block, total }
+        Self { source, block: block(), shared: None, unused: 0..0, lent: Vec::new(), kind, total }
     }
 
     /// The bytes read and not yet consumed.
@@ -100,8 +111,8 @@ impl ByteStream {
     }
 
     /// True for a pipe, on which reads may block.
-    pub(super) const fn is_pipe(&self) -> bool {
-        self.may_block
+    pub(super) fn is_pipe(&self) -> bool {
+        self.kind == StreamKind::Pipe
     }
 
     pub(super) fn compression(&self) -> Option<&'static str> {
@@ -121,7 +132,7 @@ impl ByteStream {
     pub(super) fn fill(&mut self, need: usize, blocking: &mut Blocking) -> io::Result<Fill> {
         self.make_space(need);
         while self.unused.end < need {
-            if self.may_block {
+            if self.is_pipe() {
                 match *blocking {
                     Blocking::Always => {}
                     Blocking::Once => *blocking = Blocking::Never,
@@ -131,6 +142,7 @@ impl ByteStream {
             }
             let block = Arc::get_mut(&mut self.block).and_then(|block| block.get_mut(self.unused.end..));
             match self.source.read(block.unwrap_or_default()) {
+                Ok(0) if self.kind == StreamKind::Growing => return Ok(Fill::Starved),
                 Ok(0) => {
                     self.lent = Vec::new();
                     return Ok(Fill::End);
@@ -148,7 +160,7 @@ impl ByteStream {
 
     /// True if frames of the block may be held; then another block must be free to go on with.
     fn may_lend(&mut self) -> bool {
-        let worth = self.may_block && self.unused.end >= WORTH_LENDING && self.block.len() == BLOCK;
+        let worth = self.is_pipe() && self.unused.end >= WORTH_LENDING && self.block.len() == BLOCK;
         worth && (self.lent.len() < LENT || self.lent.iter_mut().any(is_free))
     }
 
@@ -350,7 +362,7 @@ mod tests {
             thread::spawn(move || writer.write_all(&(0..record * count).map(byte).collect::<Vec<_>>()));
         let file = File::from(OwnedFd::from(reader));
         let source = Decompressor::Plain(Cursor::new(Vec::new()).chain(CountingFile { file, read: 0 }));
-        let mut stream = ByteStream::new(source, true, None);
+        let mut stream = ByteStream::new(source, StreamKind::Pipe, None);
         for place in (0..count).map(|n| n * record) {
             if stream.view().len() < record {
                 // Nearly always as much as fits, because the writer is faster.
