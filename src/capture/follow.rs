@@ -20,7 +20,7 @@ use crate::packet::{Span, Timestamp};
 const POLL: Duration = Duration::from_millis(100);
 
 /// Fewest bytes that are opened: the file header of classic pcap, which is shorter than any beginning of pcapng.
-const LEAST: u64 = 24;
+const MIN_SIZE: u64 = 24;
 
 /// Age that packets may have when they are written: a writer's buffer holds them back (tcpdump's, without `-U`).
 const LAG: Span = Span::from_secs(5);
@@ -58,7 +58,7 @@ impl FollowedFile {
     ///
     /// See [`FollowError`].
     pub fn open(path: &Path, filter: Option<String>, waits: impl Fn() -> bool) -> Result<Self, FollowError> {
-        let is_short = || fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() < LEAST);
+        let is_short = || fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() < MIN_SIZE);
         while is_short() && waits() {
             thread::sleep(POLL);
         }

@@ -7,7 +7,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 use super::{Cli, subcommand};
 use crate::capture::libpcap_version;
 
-pub(super) const USAGE: &str = "hsanalyze [OPTIONS] FILE...\n       hsanalyze [OPTIONS] -r FILE [FILTER]\n       hsanalyze [OPTIONS] -i IFACE [FILTER]\n       hsanalyze <COMMAND>";
+pub(super) const USAGE: &str = "hsanalyze [OPTIONS] FILE...\n       hsanalyze [OPTIONS] -r FILE [FILTER]\n       hsanalyze [OPTIONS] -i IFACE [FILTER]\n       hsanalyze [OPTIONS] --follow FILE [FILTER]\n       hsanalyze <COMMAND>";
 
 pub(super) const ABOUT: &str = "\
 Tells from packets why TCP connections to a server fail, stall or lie.

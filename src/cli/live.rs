@@ -1,4 +1,4 @@
-//! The main form with `-i`: a live capture.
+//! The main form with `-i` or `--follow`: a live capture.
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -9,13 +9,15 @@ use clap::builder::{PathBufValueParser, TypedValueParser};
 
 use crate::capture::{LiveOptions, Rotation, TimeSource};
 use crate::command::analyse::AnalyseConfig;
-use crate::command::live::{LiveConfig, SaveConfig};
+use crate::command::live::{LiveConfig, LiveInput, SaveConfig};
 use crate::kernel::NetnsChoice;
 use crate::packet::Span;
+#[cfg(feature = "tui")]
+use crate::report::ReportFormat;
 
 /// Arguments as clap reads them. An option that tcpdump has, too, has tcpdump's letter.
 #[derive(Args)]
-#[command(next_help_heading = "Live capture (with -i)")]
+#[command(next_help_heading = "Live capture (with -i or --follow)")]
 pub(super) struct LiveArgs {
     /// Capture on this interface, named or numbered as by -D; "any" is all of them
     ///
@@ -26,8 +28,23 @@ pub(super) struct LiveArgs {
     #[arg(short = 'i', long, value_name = "IFACE")]
     interface: Option<String>,
 
+    /// Read FILE as it grows, as a live capture: it is read on when its end is reached
+    ///
+    /// For a capture that another program is writing, as by `tcpdump -U -w FILE`: without -U packets come late. Words after
+    /// the options are a filter. The kernel is not asked, since the file may come from another machine.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["interface", "read"])]
+    follow: Option<PathBuf>,
+
+    /// Show a screen instead of lines, with -i or --follow: listeners, episodes and problem attempts
+    ///
+    /// Enter shows the messages of an attempt, / filters by address, ? lists all keys. The report is printed when the
+    /// screen is left.
+    #[cfg(feature = "tui")]
+    #[arg(long)]
+    tui: bool,
+
     /// List the interfaces, and exit
-    #[arg(short = 'D', long, conflicts_with = "interface")]
+    #[arg(short = 'D', long, conflicts_with_all = ["interface", "follow"])]
     list_interfaces: bool,
 
     /// End the capture after this time: seconds, or such as 90s, 10m, 1h30m
@@ -111,32 +128,37 @@ impl LiveArgs {
         self.list_interfaces
     }
 
-    /// True if a live capture is asked for.
+    /// True if a live capture is asked for, or a file to be read like one.
     pub(super) fn captures(&self) -> bool {
-        self.interface.is_some()
+        self.interface.is_some() || self.follow.is_some()
     }
 
-    /// An option that only a live capture has a use for, if one is given.
-    pub(super) fn given(&self) -> Option<&'static str> {
-        let options = [
+    /// An option that has no use with this input, if one is given, and what it needs.
+    pub(super) fn given(&self) -> Option<(&'static str, &'static str)> {
+        let of_both = [
             ("--duration", self.duration.is_some()),
             ("--count (-c)", self.count.is_some()),
+            #[cfg(feature = "tui")]
+            ("--tui", self.tui),
+        ];
+        let of_interfaces = [
             ("--snapshot-length (-s)", self.snapshot_length.is_some()),
             ("--buffer-size (-B)", self.buffer_size.is_some()),
             ("--no-promiscuous-mode (-p)", self.no_promiscuous_mode),
             ("--time-source (-j)", self.time_source.is_some()),
             ("--save (-w)", self.save.is_some()),
-            ("--relinquish-privileges (-Z)", self.relinquish_privileges.is_some()),
+            ("--relinquish-privileges (-Z)", self.relinquish_privileges.is_some() && self.follow.is_none()),
         ];
-        options.into_iter().find(|&(_, given)| given).map(|(option, _)| option)
+        let of_both = of_both.into_iter().filter(|_| !self.captures());
+        let of_interfaces = of_interfaces.into_iter().filter(|_| self.interface.is_none());
+        let given = of_both.map(|option| (option, "-i IFACE or --follow FILE"));
+        let mut given = given.chain(of_interfaces.map(|option| (option, "-i IFACE")));
+        given.find_map(|((option, given), needs)| given.then_some((option, needs)))
     }
 }
 
 /// Turns raw arguments into a configuration.
 pub(super) fn validate(arguments: LiveArgs, analyse: AnalyseConfig) -> Result<LiveConfig, String> {
-    let device = arguments.interface.filter(|device| !device.is_empty() && !device.contains('\0'));
-    let device =
-        device.ok_or("invalid value for '--interface': the name of an interface is needed, see -D")?;
     let LiveArgs { file_size, file_seconds, file_count, .. } = arguments;
     if file_count.is_some() && file_size.is_none() && file_seconds.is_none() {
         return Err("-W counts files that -C or -G begin: give one of them".to_owned());
@@ -146,22 +168,21 @@ pub(super) fn validate(arguments: LiveArgs, analyse: AnalyseConfig) -> Result<Li
         period: file_seconds.map(|seconds| Span::from_secs(i64::from(seconds))),
         files: file_count,
     };
-    let default = LiveOptions::new(&device);
+    let input = match &arguments.follow {
+        Some(path) if path.as_os_str() == "-" => {
+            return Err("--follow reads a file as it grows; a pipe is read by 'hsanalyze -'".to_owned());
+        }
+        Some(path) => LiveInput::File(path.clone()),
+        None => LiveInput::Interface(interface_options(&arguments, analyse.filter.clone())?),
+    };
+    #[cfg(feature = "tui")]
+    if arguments.tui {
+        validate_screen(&analyse)?;
+    }
     Ok(LiveConfig {
-        capture: LiveOptions {
-            snap_length: match arguments.snapshot_length {
-                Some(0) => LiveOptions::MAX_SNAP_LENGTH,
-                Some(bytes) => validate_snap_length(bytes)?,
-                None => default.snap_length,
-            },
-            buffer: arguments.buffer_size.map_or(default.buffer, |kib| kib.saturating_mul(1024)),
-            promiscuous: !arguments.no_promiscuous_mode,
-            time_source: arguments.time_source,
-            filter: analyse.filter.clone(),
-            // All packets that the filter selects are kept, as by tcpdump.
-            trim: arguments.save.is_none(),
-            ..default
-        },
+        input,
+        #[cfg(feature = "tui")]
+        screen: arguments.tui,
         duration: arguments.duration,
         count: arguments.count.and_then(NonZeroU64::new),
         save: arguments.save.map(|path| SaveConfig { path, rotation }),
@@ -169,6 +190,40 @@ pub(super) fn validate(arguments: LiveArgs, analyse: AnalyseConfig) -> Result<Li
         netns: arguments.netns.unwrap_or_default(),
         with_bpf: !arguments.no_bpf,
         analyse,
+    })
+}
+
+/// Standard output has the screen until the end.
+#[cfg(feature = "tui")]
+fn validate_screen(analyse: &AnalyseConfig) -> Result<(), String> {
+    if matches!(analyse.format, ReportFormat::NdJson | ReportFormat::Csv) && analyse.output.is_none() {
+        return Err(
+            "--tui shows a screen where this format writes its rows: name a file for them by -o FILE"
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
+
+fn interface_options(arguments: &LiveArgs, filter: Option<String>) -> Result<LiveOptions, String> {
+    let device = arguments.interface.as_deref();
+    let device = device.filter(|device| !device.is_empty() && !device.contains('\0'));
+    let device =
+        device.ok_or("invalid value for '--interface': the name of an interface is needed, see -D")?;
+    let default = LiveOptions::new(device);
+    Ok(LiveOptions {
+        snap_length: match arguments.snapshot_length {
+            Some(0) => LiveOptions::MAX_SNAP_LENGTH,
+            Some(bytes) => validate_snap_length(bytes)?,
+            None => default.snap_length,
+        },
+        buffer: arguments.buffer_size.map_or(default.buffer, |kib| kib.saturating_mul(1024)),
+        promiscuous: !arguments.no_promiscuous_mode,
+        time_source: arguments.time_source,
+        filter,
+        // All packets that the filter selects are kept, as by tcpdump.
+        trim: arguments.save.is_none(),
+        ..default
     })
 }
 

@@ -155,11 +155,11 @@ fn main_form(
     if live.lists() {
         return Ok(Command::Devices);
     }
+    if let Some((option, needs)) = live.given() {
+        return Err(format!("{option} is for a live capture: it needs {needs}"));
+    }
     if live.captures() {
         return live::validate(live, analyse::validate_live(analyse)?).map(Command::Live);
-    }
-    if let Some(option) = live.given() {
-        return Err(format!("{option} is for a live capture: it needs -i IFACE"));
     }
     analyse::validate(analyse).map(|analyse| Command::Analyse(AnalyseConfig { similar_command, ..analyse }))
 }

@@ -6,6 +6,7 @@ use clap::CommandFactory;
 
 use super::*;
 use crate::capture::{LiveOptions, Rotation, TimeSource};
+use crate::command::live::LiveInput;
 use crate::command::live::SaveConfig;
 use crate::handshake::Verdict;
 use crate::packet::Span;
@@ -77,11 +78,12 @@ fn live(arguments: &str) -> LiveConfig {
 #[test]
 fn an_interface_makes_trailing_words_a_filter() {
     let config = live("-i eth0 port 443 and host 10.0.0.1 --format ndjson");
-    assert_eq!(config.capture.filter.as_deref(), Some("port 443 and host 10.0.0.1"));
-    assert_eq!((config.capture.device.as_str(), config.analyse.format), ("eth0", ReportFormat::NdJson));
+    let words = Some("port 443 and host 10.0.0.1".to_owned());
+    let eth0 = LiveOptions { filter: words, ..LiveOptions::new("eth0") };
+    assert_eq!((config.input, config.analyse.format), (LiveInput::Interface(eth0), ReportFormat::NdJson));
     assert_eq!(config.analyse.files, Vec::<std::path::PathBuf>::new());
     let default = LiveOptions { filter: Some("tcp".to_owned()), ..LiveOptions::new("any") };
-    assert_eq!(live("-i any -f tcp").capture, default);
+    assert_eq!(live("-i any -f tcp").input, LiveInput::Interface(default));
     assert_eq!(parsed("-D").unwrap(), Command::Devices);
 }
 
@@ -96,12 +98,37 @@ fn options_of_a_live_capture_are_tcpdumps() {
         trim: false,
         ..LiveOptions::new("2")
     };
-    assert_eq!(config.capture, expected);
+    assert_eq!(config.input, LiveInput::Interface(expected));
     assert_eq!(config.count.map(std::num::NonZeroU64::get), Some(5));
     assert_eq!(config.duration, Some(std::time::Duration::from_secs(120)));
     assert_eq!(config.user.as_deref(), Some("nobody"));
     let rotation = Rotation { bytes: Some(3_000_000), period: Some(Span::from_secs(60)), files: Some(4) };
     assert_eq!(config.save, Some(SaveConfig { path: "out".into(), rotation }));
+}
+
+#[test]
+fn a_file_is_followed_like_an_interface() {
+    let config = live("--follow a.pcap port 443 --duration 5 -c 9");
+    assert_eq!(config.input, LiveInput::File("a.pcap".into()));
+    assert_eq!(config.analyse.filter.as_deref(), Some("port 443"));
+    for (arguments, option) in [
+        ("--follow a -s 100", "--snapshot-length (-s) is for a live capture: it needs -i IFACE"),
+        ("--follow a -w b", "--save (-w) is for a live capture: it needs -i IFACE"),
+        ("a --duration 5", "it needs -i IFACE or --follow FILE"),
+        ("--follow - tcp", "a pipe is read by 'hsanalyze -'"),
+        ("--follow a -i eth0", "cannot be used with"),
+    ] {
+        assert!(error(arguments).contains(option), "{arguments}: {}", error(arguments));
+    }
+}
+
+#[cfg(feature = "tui")]
+#[test]
+fn a_screen_needs_something_that_goes_on_and_standard_output() {
+    assert!(live("-i lo --tui").screen && live("--follow a --tui").screen);
+    assert!(error("--tui a").contains("--tui is for a live capture: it needs -i IFACE or --follow FILE"));
+    assert!(error("-i lo --tui --format ndjson").contains("-o FILE"));
+    assert!(live("-i lo --tui --format ndjson -o out").screen);
 }
 
 #[test]

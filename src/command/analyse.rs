@@ -37,7 +37,7 @@ use crate::report::{ReportOptions, Verbosity, local_zone, unicode_locale};
 pub fn run(config: &AnalyseConfig) -> anyhow::Result<Status> {
     let interrupt = Arc::new(Interrupt::default());
     let prepare = |output: &Output| catch_signals(config, output, &interrupt);
-    run_with(config, false, prepare, |_, recorder, sink| analyse(config, &interrupt, recorder, sink))
+    run_with(config, None, prepare, |_, recorder, sink| analyse(config, &interrupt, recorder, sink))
 }
 
 /// State of the first Ctrl-C while a pipe is read.
@@ -141,11 +141,11 @@ impl Source for ObservedCaptures<'_> {
 /// Opens the output, has `engine` analyse the captures into it, and finishes the report.
 ///
 /// `prepare` sees the output before that, to catch signals. `engine` gets a recorder if it has to record packets; it
-/// returns the summary and the listeners, which know the final cause of an attempt that a report held back; with
-/// `provisional` it reports attempts before they are settled, too.
+/// returns the summary and the listeners, which know the final cause of an attempt that a report held back. A `live` run
+/// reports attempts before they are settled, too, and has the packets of so many of the latest problem attempts at hand.
 pub(super) fn run_with<E>(
     config: &AnalyseConfig,
-    provisional: bool,
+    live: Option<usize>,
     prepare: impl FnOnce(&Output) -> io::Result<()>,
     engine: E,
 ) -> anyhow::Result<Status>
@@ -169,8 +169,9 @@ where
         check_file(page, config, output_option.into_iter().chain(packets_option))?;
     }
     prepare(&output).context("catching signals")?;
-    let options = ReportOptions { provisional, ..options(config, &output) };
-    let mut outputs = Outputs::new(config, &options, &mut output).with_context(|| target(config))?;
+    let options = ReportOptions { provisional: live.is_some(), ..options(config, &output) };
+    let mut outputs =
+        Outputs::new(config, &options, live.unwrap_or(0), &mut output).with_context(|| target(config))?;
     let (summary, listeners) = engine(&options, outputs.recorder(), &mut outputs)?;
     let judgement = judge(&config.fail_on, &summary);
     let shown = outputs.finish(&summary, &listeners).with_context(|| target(config))?;
@@ -316,7 +317,7 @@ mod tests {
         let path = directory.path().join("out");
         let status = run_with(
             &config(arguments, &path),
-            false,
+            None,
             |_| Ok(()),
             |_, _, sink| {
                 sample.1.iter().try_for_each(|attempt| sink.attempt(attempt))?;
@@ -355,7 +356,7 @@ mod tests {
         fs::write(&path, "old").unwrap();
         let failed = run_with(
             &config("--format csv", &path),
-            false,
+            None,
             |_| Ok(()),
             |_, _, sink| {
                 sink.attempt(&samples::healthy().1[0])?;
@@ -371,7 +372,7 @@ mod tests {
         let path = Path::new("/nonexistent/out");
         let failed = run_with(
             &config("", path),
-            false,
+            None,
             |_| Ok(()),
             |_, _, _| -> anyhow::Result<(Summary, Listeners)> { panic!("the analysis must not begin") },
         );

@@ -4,32 +4,41 @@
 //! figures of its queues, and reports what was settled since.
 
 mod config;
+mod display;
 mod episodes;
 mod kernel;
+mod lines;
 mod reporter;
+#[cfg(feature = "tui")]
+mod screen;
 mod signals;
 mod source;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-pub use self::config::{LiveConfig, SaveConfig};
+pub use self::config::{LiveConfig, LiveInput, SaveConfig};
+use self::display::LiveDisplay;
 use self::kernel::KernelPoller;
+use self::lines::LineDisplay;
 use self::reporter::LiveReporter;
 use self::signals::Signals;
-use self::source::RecordedSource;
+use self::source::{OpenInput, RecordedSource};
 use super::{Status, analyse, raise_descriptor_limit, refuse_one_file_for_two};
-use crate::capture::{self, Rotation, Saver, Source, devices};
+use crate::capture::{self, FollowedFile, LiveCapture, Rotation, Saver, Source, devices};
 use crate::clock;
+use crate::engine::packets::SharedRecorder;
 use crate::engine::{Analysis, AnalysisOptions, Summary};
 use crate::listener::Listeners;
 use crate::packet::Timestamp;
 use crate::printable::printable;
-use crate::report::Verbosity;
 use crate::report::output::Output;
-use crate::report::status::{LiveCounts, StatusLine};
+use crate::report::status::LiveCounts;
+#[cfg(feature = "tui")]
+use crate::report::wanted_by_environment;
+use crate::report::{ReportOptions, Verbosity};
 use crate::sandbox::{self, SandboxPlan};
 
 /// Interval at which drops are counted, the kernel is read and settled attempts are reported.
@@ -45,6 +54,10 @@ const LINGER: Duration = Duration::from_millis(600);
 /// The capture cannot be opened, privileges cannot be given up, or the output cannot be written. An interface
 /// that goes away and packets that cannot be saved are no error but a [`Status`].
 pub fn run(config: &LiveConfig) -> anyhow::Result<Status> {
+    #[cfg(feature = "tui")]
+    if config.screen {
+        screen::require_terminal()?;
+    }
     let analyse = &config.analyse;
     let results = [("-o", &analyse.output), ("--write", &analyse.packets), ("--report", &analyse.page)];
     let results = results.into_iter().filter_map(|(option, path)| Some((option, path.as_ref()?)));
@@ -54,44 +67,111 @@ pub fn run(config: &LiveConfig) -> anyhow::Result<Status> {
             refuse_one_file_for_two(("-w", &save.path), numbered, (option, path))?;
         }
     }
+    if let LiveInput::File(path) = &config.input {
+        for (option, written) in results.clone() {
+            refuse_one_file_for_two((option, written), false, ("--follow", path))?;
+        }
+    }
     let signals = Signals::catch().context("catching signals")?;
-    let live = capture::LiveCapture::open(&config.capture)?;
+    let input = open(config, &signals)?;
     // Before privileges go: descriptors of other network namespaces are opened while they may be entered, a dozen each.
     raise_descriptor_limit();
-    let kernel = KernelPoller::new(&config.netns, config.with_bpf);
+    let kernel = match &input {
+        OpenInput::Interface(_) => KernelPoller::new(&config.netns, config.with_bpf),
+        // It may have come from another machine.
+        OpenInput::File(_) => KernelPoller::without_kernel(),
+    };
     let writes = results.map(|(_, path)| path).chain(config.save.as_ref().map(|save| &save.path));
     let plan = SandboxPlan { user: config.user.clone(), writes: writes.cloned().collect() };
     let applied = sandbox::confine(&plan)?;
     if config.analyse.verbosity == Verbosity::Verbose {
-        live.notes().iter().chain(&applied).chain(&kernel.notes()).for_each(|note| say(note));
+        let notes = match &input {
+            OpenInput::Interface(live) => [live.notes(), &kernel.notes()].concat(),
+            OpenInput::File(_) => Vec::new(),
+        };
+        notes.iter().chain(&applied).for_each(|note| say(note));
     }
     if config.analyse.verbosity != Verbosity::Quiet {
-        let (link, snap) = (live.link(), config.capture.snap_length);
-        say(&format!("capturing on {}, link type {link}, snapshot length {snap} bytes", live.device()));
+        say(&greeting(config, &input));
     }
-    let saver = match &config.save {
-        Some(save) => {
-            let (link, snap) = (live.link(), config.capture.snap_length);
+    let saver = match (&config.save, &config.input, &input) {
+        (Some(save), LiveInput::Interface(options), OpenInput::Interface(live)) => {
+            let (link, snap) = (live.link(), options.snap_length);
             let saver = Saver::create(&save.path, save.rotation, link, snap, clock::now());
             Some(saver.with_context(|| format!("cannot write {}", save.path.display()))?)
         }
-        None => None,
+        _ => None,
     };
     let mut session = Session {
         config,
         signals,
-        source: RecordedSource::new(live, saver, config.count),
+        source: RecordedSource::new(input, saver, config.count),
         kernel,
         unsaved: false,
     };
     let exit = session.signals.exit();
     let prepare = |output: &Output| exit.leave_nothing(output.unfinished());
-    let status = analyse::run_with(&config.analyse, true, prepare, |options, recorder, sink| {
-        session.source.record(recorder);
-        let mut reporter = LiveReporter::new(config, options, sink, clock::now());
-        session.run(&mut reporter)
-    })?;
+    let status =
+        analyse::run_with(&config.analyse, Some(recent(config)), prepare, |options, recorder, sink| {
+            session.source.record(recorder.clone());
+            let display = display(config, options, &session.source, recorder)?;
+            let mut reporter = LiveReporter::new(options, config.analyse.verdicts, sink, display);
+            session.run(&mut reporter)
+        })?;
     Ok(if session.unsaved { Status::Damaged } else { status })
+}
+
+/// Opens what packets come from.
+fn open(config: &LiveConfig, signals: &Signals) -> anyhow::Result<OpenInput> {
+    Ok(match &config.input {
+        LiveInput::Interface(options) => OpenInput::Interface(Box::new(LiveCapture::open(options)?)),
+        LiveInput::File(path) => {
+            let file = FollowedFile::open(path, config.analyse.filter.clone(), || !signals.end_wanted());
+            OpenInput::File(Box::new(file?))
+        }
+    })
+}
+
+/// What shows the run.
+fn display(
+    config: &LiveConfig,
+    options: &ReportOptions,
+    source: &RecordedSource,
+    recorder: Option<SharedRecorder>,
+) -> io::Result<Box<dyn LiveDisplay>> {
+    #[cfg(feature = "tui")]
+    if config.screen {
+        // The report may go to a file, the screen does not.
+        let colour = config.analyse.colour.or_else(wanted_by_environment);
+        let options = ReportOptions { colour, ..options.clone() };
+        let screen = screen::ScreenDisplay::open(&options, config.analyse.verdicts, &source.name(), recorder);
+        return Ok(Box::new(screen?));
+    }
+    let _ = recorder;
+    Ok(Box::new(LineDisplay::new(config, options, &source.name(), source.wall())))
+}
+
+/// Problem attempts whose packets are kept for the display.
+const fn recent(config: &LiveConfig) -> usize {
+    #[cfg(feature = "tui")]
+    if config.screen {
+        return crate::report::screen::MAX_ATTEMPTS;
+    }
+    let _ = config;
+    0
+}
+
+/// What is captured, in a sentence.
+fn greeting(config: &LiveConfig, input: &OpenInput) -> String {
+    match (&config.input, input) {
+        (LiveInput::Interface(options), OpenInput::Interface(live)) => format!(
+            "capturing on {}, link type {}, snapshot length {} bytes",
+            live.device(),
+            live.link(),
+            options.snap_length
+        ),
+        _ => format!("following {}", input.name()),
+    }
 }
 
 /// Lists the devices on `out`, numbered as `-i` takes them.
@@ -121,8 +201,6 @@ impl Session<'_> {
     fn run(&mut self, reporter: &mut LiveReporter<'_>) -> anyhow::Result<(Summary, Listeners)> {
         let options = analyse::engine_options(&self.config.analyse);
         let mut analysis = Analysis::new(&AnalysisOptions { reports_stuck: true, ..options });
-        let shown = self.config.analyse.verbosity != Verbosity::Quiet && io::stderr().is_terminal();
-        let mut line = StatusLine::new(self.source.device(), shown);
         let begun = Instant::now();
         let mut next_tick = begun;
         let mut ending: Option<RequestedEnd> = None;
@@ -132,13 +210,15 @@ impl Session<'_> {
             if now >= next_tick {
                 // A tick that comes late is followed by the next a whole interval later, not by a burst.
                 next_tick = now + TICK;
-                self.tick(&mut analysis, reporter, &mut line)?;
+                self.tick(&mut analysis, reporter)?;
             }
             if self.signals.report_wanted() {
-                self.report_so_far(&mut analysis, reporter, &line)?;
+                self.report_so_far(&mut analysis, reporter)?;
             }
             let over = self.config.duration.is_some_and(|duration| begun.elapsed() >= duration);
-            if ending.is_none() && (over || self.signals.end_wanted()) {
+            let over = over || self.signals.end_wanted() || reporter.display().wants_end()?;
+            if ending.is_none() && over {
+                reporter.display().close();
                 ending = Some(RequestedEnd { wall: clock::now(), until: now + LINGER });
             }
             let drained = ending.is_some_and(|ending| ending.is_over(now, self.source.now()));
@@ -148,41 +228,36 @@ impl Session<'_> {
         }
         // Before, so that what is settled now is recorded with the kernel's latest figures; and after, for servers
         // of which nothing was settled until now.
-        self.tick(&mut analysis, reporter, &mut line)?;
+        self.tick(&mut analysis, reporter)?;
         analysis.finish(reporter)?;
-        self.tick(&mut analysis, reporter, &mut line)?;
+        self.tick(&mut analysis, reporter)?;
         Ok(analysis.into_parts(self.source.captures()))
     }
 
     /// Work of once a second, and before the end.
-    fn tick(
-        &mut self,
-        analysis: &mut Analysis,
-        reporter: &mut LiveReporter<'_>,
-        line: &mut StatusLine,
-    ) -> io::Result<()> {
+    fn tick(&mut self, analysis: &mut Analysis, reporter: &mut LiveReporter<'_>) -> io::Result<()> {
         let dropped = self.source.count_drops();
         if dropped > 0 {
             analysis.listeners().capture_dropped();
         }
         if let Some(problem) = self.source.check_interface() {
-            line.aside(|| say(&format!("warning: {problem}")));
+            reporter.display().notice(&format!("warning: {problem}"));
         }
         if let Some(failure) = self.kernel.poll(analysis.listeners())
             && self.config.analyse.verbosity == Verbosity::Verbose
         {
-            line.aside(|| say(&format!("the kernel is not asked any more: {failure}")));
+            reporter.display().notice(&format!("the kernel is not asked any more: {failure}"));
         }
         if let Some(lost) = self.kernel.lost_events() {
-            line.aside(|| say(&format!("warning: {lost}")));
+            reporter.display().notice(&format!("warning: {lost}"));
         }
-        reporter.report(analysis.listeners(), &mut self.kernel, line)?;
+        reporter.report(analysis.listeners(), &mut self.kernel, self.source.wall())?;
         if let Some(error) = self.source.flush() {
             self.unsaved = true;
-            line.aside(|| say(&format!("error: {error}")));
+            reporter.display().notice(&format!("error: {error}"));
         }
         let verdicts = analysis.listeners().verdicts();
-        line.show(LiveCounts {
+        let counts = LiveCounts {
             packets: analysis.counts().total,
             attempts: verdicts.total(),
             undecided: analysis.undecided() as u64,
@@ -190,24 +265,19 @@ impl Session<'_> {
             worst_queue: self.kernel.worst_queue(),
             kernel_drops: self.kernel.drops(),
             dropped,
-        });
-        Ok(())
+        };
+        reporter.show(counts, &self.kernel, analysis.listeners())
     }
 
     /// The report so far, to standard error: standard output may be a stream for a program.
-    fn report_so_far(
-        &mut self,
-        analysis: &mut Analysis,
-        reporter: &LiveReporter<'_>,
-        line: &StatusLine,
-    ) -> io::Result<()> {
+    fn report_so_far(&mut self, analysis: &mut Analysis, reporter: &mut LiveReporter<'_>) -> io::Result<()> {
         self.source.count_drops();
         let summary = analysis.summary(self.source.captures());
         let undecided = analysis.undecided();
         let listeners = &*analysis.listeners();
         let mut text = Vec::new();
         if summary.verdicts.total() == 0 && undecided > 0 {
-            writeln!(text, "{}: no attempt is decided yet", self.source.device())?;
+            writeln!(text, "{}: no attempt is decided yet", self.source.name())?;
         } else {
             reporter.write_so_far(&mut text, &summary, listeners)?;
         }
@@ -215,10 +285,7 @@ impl Session<'_> {
         let known =
             if so_far.is_empty() { String::new() } else { format!("; by their packets so far: {so_far}") };
         writeln!(text, "\n(undecided at the moment: {undecided}{known})")?;
-        // A closed standard error ends nothing.
-        line.aside(|| {
-            let _ = io::stderr().write_all(&text);
-        });
+        reporter.display().report_so_far(&text);
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! The outputs of one analysis: the report, and what shows the packets of some attempts beside it.
 
+use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 
@@ -15,7 +16,7 @@ use crate::report::annotated::{self, WrittenAttempts};
 use crate::report::ladder::{self, Ladder, Selection};
 use crate::report::output::Output;
 use crate::report::page::{self, PageReport};
-use crate::report::{ReportOptions, Reporter, VerdictSet};
+use crate::report::{Offer, ReportOptions, Reporter, VerdictSet};
 
 /// Sink of an analysis that hands attempts to every output.
 pub(super) struct Outputs<'a> {
@@ -24,16 +25,16 @@ pub(super) struct Outputs<'a> {
 }
 
 impl<'a> Outputs<'a> {
-    /// The outputs of `config`; the report goes to `output`.
+    /// The outputs that `config` asks for; the report goes to `output`. The packets of so many of the latest problem
+    /// attempts are kept at hand.
     pub(super) fn new(
         config: &AnalyseConfig,
         options: &ReportOptions,
+        recent: usize,
         output: &'a mut Output,
     ) -> io::Result<Self> {
-        Ok(Self {
-            reporter: Reporter::new(options.clone(), output)?,
-            shown: AttemptsWithPackets::new(config, options),
-        })
+        let shown = AttemptsWithPackets::new(config, options, recent);
+        Ok(Self { reporter: Reporter::new(options.clone(), output)?, shown })
     }
 
     /// The recorder of packets, where the input cannot be read twice and an output shows packets.
@@ -85,11 +86,32 @@ pub(super) struct AttemptsWithPackets {
     written: Option<WrittenAttempts>,
     /// The page, and the attempts whose ladders it has.
     page: Option<(PageReport, Selection)>,
+    /// Attempts whose ladders may be asked for during the run.
+    recent: RecentAttempts,
+}
+
+/// The latest attempts of some verdicts, by their positions in the input.
+struct RecentAttempts {
+    most: usize,
+    wanted: VerdictSet,
+    ordinals: VecDeque<u64>,
+}
+
+impl RecentAttempts {
+    /// Offers a settled attempt. Returns what became of it, and of an attempt that had to leave.
+    fn offer(&mut self, attempt: &Attempt) -> Offer {
+        if self.most == 0 || !self.wanted.contains(attempt.verdict) {
+            return Offer { kept: false, left: None };
+        }
+        let left = if self.ordinals.len() < self.most { None } else { self.ordinals.pop_front() };
+        self.ordinals.push_back(attempt.ordinal);
+        Offer { kept: true, left }
+    }
 }
 
 impl AttemptsWithPackets {
     /// The attempts to choose; `None` where no output shows packets.
-    fn new(config: &AnalyseConfig, options: &ReportOptions) -> Option<Self> {
+    fn new(config: &AnalyseConfig, options: &ReportOptions, recent: usize) -> Option<Self> {
         let problems = config.verdicts.unwrap_or_else(VerdictSet::problems);
         let client = config.ladders.and_then(|ladders| ladders.client);
         let drawn = config.ladders.map(|ladders| Selection::new(ladders.count, problems, client));
@@ -99,8 +121,9 @@ impl AttemptsWithPackets {
             let selection = Selection::new(page::LADDERS, VerdictSet::ALL, None);
             (PageReport::new(options.clone()), selection)
         });
-        let any = drawn.is_some() || written.is_some() || page.is_some();
-        any.then(|| Self { access: access(config), drawn, written, page })
+        let any = drawn.is_some() || written.is_some() || page.is_some() || recent > 0;
+        let recent = RecentAttempts { most: recent, wanted: problems, ordinals: VecDeque::new() };
+        any.then(|| Self { access: access(config), drawn, written, page, recent })
     }
 
     fn offer(&mut self, attempt: &Attempt) {
@@ -109,7 +132,9 @@ impl AttemptsWithPackets {
             page.attempt(attempt);
             selection
         });
-        let mut left = Vec::new();
+        let recent = self.recent.offer(attempt);
+        kept |= recent.kept;
+        let mut left: Vec<u64> = recent.left.into_iter().collect();
         for selection in self.drawn.as_mut().into_iter().chain(page) {
             let offer = selection.offer(attempt);
             kept |= offer.kept;
@@ -123,7 +148,8 @@ impl AttemptsWithPackets {
 
     /// True if an output shows the attempt at this position of the input.
     fn needs(&self, ordinal: u64) -> bool {
-        self.written.as_ref().is_some_and(|written| written.contains(ordinal))
+        self.recent.ordinals.contains(&ordinal)
+            || self.written.as_ref().is_some_and(|written| written.contains(ordinal))
             || self.selections().any(|selection| selection.has(ordinal))
     }
 

@@ -124,6 +124,11 @@ impl Listeners {
         self.records.keys().copied()
     }
 
+    /// Settled attempts of each server that is kept apart, by verdict.
+    pub fn tallies(&self) -> impl Iterator<Item = (Endpoint, &Tally)> {
+        self.records.iter().map(|(&server, record)| (server, &record.verdicts))
+    }
+
     /// Records the kernel's figures of a server on this machine, with those since they were last recorded. Servers that
     /// nobody has connected to are left alone.
     pub fn record_kernel(&mut self, server: Endpoint, stats: KernelStats, interval: ListenerInterval) {

@@ -17,6 +17,8 @@ pub mod queues;
 mod record;
 #[cfg(test)]
 pub(crate) mod samples;
+#[cfg(feature = "tui")]
+pub mod screen;
 mod serialize;
 pub mod size;
 pub mod status;

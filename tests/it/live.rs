@@ -2,11 +2,13 @@
 
 mod episodes;
 pub(crate) mod events;
+mod follow;
 #[path = "../../examples/send/frames.rs"]
 mod frames;
 mod interface;
 mod keep;
 pub(crate) mod run;
+mod screen;
 mod size;
 mod wire;
 mod write;

@@ -13,8 +13,11 @@ use crate::kernel::NetnsChoice;
 pub struct LiveConfig {
     /// Configuration of the analysis; without files.
     pub analyse: AnalyseConfig,
-    /// Interface, filter and buffer.
-    pub capture: LiveOptions,
+    /// Where packets come from.
+    pub input: LiveInput,
+    /// Show a screen.
+    #[cfg(feature = "tui")]
+    pub screen: bool,
     /// End after so long.
     pub duration: Option<Duration>,
     /// End after so many packets.
@@ -27,6 +30,15 @@ pub struct LiveConfig {
     pub netns: NetnsChoice,
     /// Load the BPF program for the kernel's events of dropped segments, where that is permitted.
     pub with_bpf: bool,
+}
+
+/// Where packets come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LiveInput {
+    /// An interface, with filter and buffer.
+    Interface(LiveOptions),
+    /// A capture file to which another program is writing.
+    File(PathBuf),
 }
 
 /// Files that the packets are kept in.

@@ -8,7 +8,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::kernel::{KernelPoller, Overflow};
-use crate::clock;
 use crate::handshake::{Attempt, Cause, Confidence, Verdict};
 use crate::kernel::NetnsId;
 use crate::listener::{EPISODE_GAP, Episode, EpisodeReport, EpisodeState, Tally, is_trouble};
@@ -116,6 +115,19 @@ impl OpenEpisode {
         self.seen = self.seen.max(now);
     }
 
+    /// The client whose scan it is.
+    fn scanner(&self) -> Option<IpAddr> {
+        match self.kind.0 {
+            EpisodePlace::Scanner(client) => Some(client),
+            EpisodePlace::Listener(..) | EpisodePlace::Server(_) => None,
+        }
+    }
+
+    /// Packets dropped since it began, of all that the listener has dropped by now.
+    fn drops(&self, total: Option<u64>) -> Option<u64> {
+        total.zip(self.drops_before).map(|(total, before)| total.saturating_sub(before))
+    }
+
     /// The state to report now, if any.
     fn state(&self, now: Instant) -> Option<EpisodeState> {
         let rest = Duration::from_nanos(EPISODE_GAP.as_nanos().unsigned_abs());
@@ -139,17 +151,17 @@ pub(super) struct LiveEpisodes {
 }
 
 impl LiveEpisodes {
-    /// Takes the problems of the last second, and what the kernel counted in it. Returns what is to be reported.
+    /// Takes the problems of the second before `wall`, and what the kernel counted in it. Returns what is to be reported.
     pub(super) fn tick(
         &mut self,
         problems: impl IntoIterator<Item = Problem>,
         kernel: &mut KernelPoller,
+        wall: Timestamp,
     ) -> Vec<EpisodeReport> {
         let now = Instant::now();
         for overflow in kernel.overflows() {
             self.count_overflow(overflow, kernel, now);
         }
-        let wall = clock::now();
         for problem in problems {
             self.count(&problem, kernel, now, wall);
         }
@@ -293,6 +305,28 @@ impl LiveEpisodes {
         moved.for_each(|(id, _)| *id = scan);
     }
 
+    /// The open episodes as they are now, between their reports. Figures of the kernel are left out.
+    #[cfg(feature = "tui")]
+    pub(super) fn open_now(&self, kernel: &KernelPoller) -> Vec<EpisodeReport> {
+        let open = self.open.values().filter(|open| open.reported.is_some());
+        let now = open.map(|open| {
+            let total = match open.kind.0 {
+                EpisodePlace::Listener(netns, local) => kernel.drops_of(netns, local),
+                EpisodePlace::Server(_) | EpisodePlace::Scanner(_) => None,
+            };
+            EpisodeReport {
+                state: EpisodeState::Ongoing,
+                server: open.server,
+                scanner: open.scanner(),
+                episode: open.episode.clone(),
+                drops: open.drops(total),
+                drops_per_second: None,
+                kernel: None,
+            }
+        });
+        now.collect()
+    }
+
     /// Reports that are due, in order of the episodes' beginnings. Those that ended are forgotten.
     fn report(&mut self, kernel: &mut KernelPoller, now: Instant) -> Vec<EpisodeReport> {
         let mut due: Vec<(u64, EpisodeState)> =
@@ -329,7 +363,7 @@ fn report_of(
         EpisodePlace::Server(_) | EpisodePlace::Scanner(_) => None,
     };
     let total = stats.as_ref().and_then(|stats| stats.drops);
-    let drops = total.zip(open.drops_before).map(|(total, before)| total.saturating_sub(before));
+    let drops = open.drops(total);
     let before = open.reported.and_then(|(at, drops)| Some((at, drops?)));
     let drops_per_second = drops.zip(before).map(|(drops, (at, before))| {
         let seconds = (now - at).as_secs_f64().max(0.001);
@@ -337,14 +371,10 @@ fn report_of(
     });
     open.reported = Some((now, drops));
     open.news = false;
-    let scanner = match open.kind.0 {
-        EpisodePlace::Scanner(client) => Some(client),
-        EpisodePlace::Listener(..) | EpisodePlace::Server(_) => None,
-    };
     EpisodeReport {
         state,
         server: open.server,
-        scanner,
+        scanner: open.scanner(),
         episode: Episode { ongoing: state != EpisodeState::Ended, ..open.episode.clone() },
         drops,
         drops_per_second,
@@ -355,6 +385,7 @@ fn report_of(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock;
     use crate::report::samples;
 
     fn unanswered(ordinal: u64, cause: Option<Cause>, settled: bool) -> Problem {
@@ -365,7 +396,7 @@ mod tests {
     }
 
     fn tick(episodes: &mut LiveEpisodes, problems: Vec<Problem>) -> Vec<(EpisodeState, Option<Cause>, u64)> {
-        let reports = episodes.tick(problems, &mut KernelPoller::without_kernel());
+        let reports = episodes.tick(problems, &mut KernelPoller::without_kernel(), clock::now());
         let summed = |report: &EpisodeReport| {
             (report.state, report.episode.cause, report.episode.verdicts.get(Verdict::Unanswered))
         };

@@ -11,6 +11,10 @@ use crate::kernel::{
 };
 use crate::listener::{KernelDrop, Listeners};
 use crate::packet::{Endpoint, Span, Timestamp};
+#[cfg(feature = "tui")]
+use crate::printable::printable;
+#[cfg(feature = "tui")]
+use crate::report::screen::ListenerNow;
 use crate::words::{count, number};
 
 /// Shortest interval between two searches for the owners of new sockets: each looks at the files of every process.
@@ -71,7 +75,6 @@ impl KernelPoller {
     }
 
     /// A poller that reads nothing.
-    #[cfg(test)]
     pub(super) fn without_kernel() -> Self {
         Self {
             monitor: None,
@@ -165,6 +168,51 @@ impl KernelPoller {
         let listener = self.monitor.as_ref()?.netns(netns)?.watch.listener(local)?;
         let since = listener.interval().and_then(|interval| interval.drops).unwrap_or(0);
         Some(listener.stats().drops?.saturating_sub(since))
+    }
+
+    /// Packets that a listener has dropped since the capture began.
+    #[cfg(feature = "tui")]
+    pub(super) fn drops_of(&self, netns: NetnsId, local: SocketAddr) -> Option<u64> {
+        self.monitor.as_ref()?.netns(netns)?.watch.listener(local)?.stats().drops
+    }
+
+    /// The listeners of all namespaces with the servers that the packets show, if any; only so many, the fullest first.
+    #[cfg(feature = "tui")]
+    pub(super) fn queues(&self, most: usize) -> Vec<ListenerNow> {
+        let mut servers: HashMap<(NetnsId, SocketAddr), Endpoint> = HashMap::new();
+        for (&server, &listener) in &self.listeners {
+            let known = servers.entry(listener).or_insert(server);
+            *known = (*known).min(server);
+        }
+        let namespaces = self.monitor.iter().flat_map(Monitor::namespaces);
+        let mut sockets: Vec<_> = namespaces
+            .flat_map(|followed| followed.watch.latest().sockets.iter().map(move |socket| (followed, socket)))
+            .collect();
+        sockets.sort_by(|(_, a), (_, b)| {
+            b.fill()
+                .total_cmp(&a.fill())
+                .then_with(|| b.drops.cmp(&a.drops))
+                .then_with(|| a.local.cmp(&b.local))
+        });
+        let mut seen = HashSet::new();
+        let first =
+            sockets.into_iter().filter(|(followed, socket)| seen.insert((followed.netns.id, socket.local)));
+        let figures = first.take(most).filter_map(|(followed, socket)| {
+            let stats = followed.stats(followed.watch.listener(socket.local)?, &self.owners.found);
+            let local = socket.local;
+            let owner = stats.owner.as_ref();
+            Some(ListenerNow {
+                key: (Some(followed.netns.id), local.into()),
+                server: servers.get(&(followed.netns.id, local)).copied().unwrap_or_else(|| local.into()),
+                owner: owner
+                    .map(|owner| printable(&format!("{}[{}]", owner.command, owner.pid)).into_owned()),
+                waiting: Some(stats.recv_q),
+                limit: stats.send_q,
+                drops: stats.drops,
+                problems: 0,
+            })
+        });
+        figures.collect()
     }
 
     /// The latest figures of a listener.

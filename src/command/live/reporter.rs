@@ -4,22 +4,15 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Write};
 
-use indexmap::IndexMap;
-use indexmap::map::Entry;
-
-use super::config::LiveConfig;
+use super::display::{LiveDisplay, LiveNow};
 use super::episodes::{LiveEpisodes, Problem};
 use super::kernel::KernelPoller;
-use crate::clock;
 use crate::engine::{Sink, Summary};
 use crate::handshake::{Attempt, Confidence, Verdict};
-use crate::listener::{EpisodeReport, EpisodeState, Listeners};
-use crate::packet::{Endpoint, Timestamp};
-use crate::report::status::StatusLine;
-use crate::report::{
-    AttemptLines, InterimReport, ReportFormat, ReportOptions, Verbosity, VerdictSet, undecided_attempts,
-};
-use crate::words::count;
+use crate::listener::Listeners;
+use crate::packet::Timestamp;
+use crate::report::status::LiveCounts;
+use crate::report::{InterimReport, ReportOptions, VerdictSet, undecided_attempts};
 
 /// Most problems that wait for the kernel's next figures; in a flood the others are reported at once.
 const MAX_HELD: usize = 100_000;
@@ -30,20 +23,13 @@ const MAX_KEPT: usize = 8192;
 /// Most attempts that look stuck and are reported in one second; in a flood the others are only counted.
 const MAX_STUCK: usize = 25;
 
-/// Most lines of episodes that are written at once, for each state: a scan of many ports would fill the screen.
-const MAX_LINES: usize = 10;
-
 /// Sink of a live analysis. Problems are held until the kernel's next figures, a second at most: these decide the
 /// confidence in their cause.
 pub(super) struct LiveReporter<'a> {
     sink: &'a mut dyn Sink,
     interim: InterimReport,
-    lines: AttemptLines,
-    /// Lines may go to standard output: the report is text, or goes to a file.
-    free: bool,
-    /// Single attempts are written as lines, too.
-    singles: bool,
-    quiet: bool,
+    display: Box<dyn LiveDisplay>,
+    /// Verdicts that are shown at once, besides problems.
     shown: VerdictSet,
     episodes: LiveEpisodes,
     /// Attempts for the episodes that were not held.
@@ -74,22 +60,18 @@ struct Held {
 }
 
 impl<'a> LiveReporter<'a> {
+    /// Reports to `sink`, and shows on `display` what goes wrong, and attempts with a verdict in `shown`.
     pub(super) fn new(
-        config: &LiveConfig,
         options: &ReportOptions,
+        shown: Option<VerdictSet>,
         sink: &'a mut dyn Sink,
-        now: Timestamp,
+        display: Box<dyn LiveDisplay>,
     ) -> Self {
-        let analyse = &config.analyse;
-        let free = analyse.format == ReportFormat::Text || analyse.output.is_some();
         Self {
             sink,
+            display,
             interim: InterimReport::new(options.clone()),
-            lines: AttemptLines::new(options, now),
-            free,
-            singles: free && (analyse.all || analyse.verbosity == Verbosity::Verbose),
-            quiet: analyse.verbosity == Verbosity::Quiet,
-            shown: analyse.verdicts.unwrap_or_else(VerdictSet::problems),
+            shown: shown.unwrap_or_else(VerdictSet::problems),
             episodes: LiveEpisodes::default(),
             not_held: Vec::new(),
             held: Vec::new(),
@@ -101,18 +83,18 @@ impl<'a> LiveReporter<'a> {
         }
     }
 
-    /// Reports everything that was held, with its cause as known to `listeners` now, and the episodes.
+    /// Reports everything that was held, with its cause as known to `listeners` now, and the episodes; `now` is the time
+    /// that events of this moment have.
     pub(super) fn report(
         &mut self,
         listeners: &Listeners,
         kernel: &mut KernelPoller,
-        line: &StatusLine,
+        now: Timestamp,
     ) -> io::Result<()> {
         let held = std::mem::take(&mut self.held);
         self.stuck_not_held = 0;
         self.stuck = 0;
         let mut problems = std::mem::take(&mut self.not_held);
-        let mut singles = SingleLines::default();
         for held in held {
             let Held { mut attempt, settled } = held;
             attempt.inference = listeners.infer(&attempt);
@@ -129,57 +111,28 @@ impl<'a> LiveReporter<'a> {
             } else {
                 continue;
             }
-            if self.singles && self.shown.contains(attempt.verdict) {
-                singles.add(&self.lines, &attempt, settled)?;
-            }
+            self.display.attempt(&attempt, settled)?;
         }
         self.awaited.clear();
-        let text = singles.finish()?;
-        line.aside(|| write_lines(&text))?;
-        let reports = self.episodes.tick(problems, kernel);
-        self.report_episodes(&reports, line)?;
+        let reports = self.episodes.tick(problems, kernel, now);
+        reports.iter().try_for_each(|report| self.sink.episode(report))?;
+        self.display.episodes(&reports, now)?;
         self.sink.drained()
     }
 
-    /// Reports episodes: to the output, and as lines for people; on standard error where standard output is a
-    /// program's.
-    fn report_episodes(&mut self, reports: &[EpisodeReport], line: &StatusLine) -> io::Result<()> {
-        reports.iter().try_for_each(|report| self.sink.episode(report))?;
-        if self.quiet && !self.free {
-            return Ok(());
-        }
-        let mut text = Vec::new();
-        let now = clock::now();
-        for state in [EpisodeState::Begun, EpisodeState::Ongoing, EpisodeState::Ended] {
-            if self.quiet && state == EpisodeState::Ongoing {
-                continue;
-            }
-            let mut of_state: Vec<&EpisodeReport> =
-                reports.iter().filter(|report| report.state == state).collect();
-            // The worst first, if not all fit.
-            of_state.sort_by_key(|report| {
-                std::cmp::Reverse((report.episode.verdicts.problems(), report.drops.unwrap_or(0)))
-            });
-            for report in of_state.iter().take(MAX_LINES) {
-                self.lines.episode(&mut text, now, report)?;
-            }
-            if let Some(more) = of_state.len().checked_sub(MAX_LINES).filter(|&more| more > 0) {
-                let verb = match state {
-                    EpisodeState::Begun => "begin",
-                    EpisodeState::Ongoing => "go on",
-                    EpisodeState::Ended => "ended",
-                };
-                writeln!(text, "... {} more {verb}", count(more as u64, "episode"))?;
-            }
-        }
-        if self.free {
-            return line.aside(|| write_lines(&text));
-        }
-        // A closed standard error ends nothing.
-        line.aside(|| {
-            let _ = io::stderr().write_all(&text);
-        });
-        Ok(())
+    /// Shows the figures of the moment.
+    pub(super) fn show(
+        &mut self,
+        counts: LiveCounts,
+        kernel: &KernelPoller,
+        listeners: &Listeners,
+    ) -> io::Result<()> {
+        self.display.update(&LiveNow { counts, kernel, listeners, episodes: &self.episodes })
+    }
+
+    /// What shows the run to people.
+    pub(super) fn display(&mut self) -> &mut dyn LiveDisplay {
+        &mut *self.display
     }
 
     fn settled(&mut self, attempt: &Attempt) -> io::Result<()> {
@@ -198,9 +151,12 @@ impl<'a> LiveReporter<'a> {
         is_new
     }
 
-    fn retract(&mut self, ordinal: u64) {
-        let kept = self.announced.remove(&ordinal).is_some_and(|announced| announced.attempt.is_some());
+    /// Forgets an undecided attempt; false if it was not reported.
+    fn retract(&mut self, ordinal: u64) -> bool {
+        let announced = self.announced.remove(&ordinal);
+        let kept = announced.as_ref().is_some_and(|announced| announced.attempt.is_some());
         self.kept -= usize::from(kept);
+        announced.is_some()
     }
 
     /// The verdicts and causes of undecided attempts by their packets so far and all that `listeners` know by now, as far as
@@ -226,39 +182,6 @@ impl<'a> LiveReporter<'a> {
     }
 }
 
-/// Lines of single attempts in one second: one for each server, and how many more there were.
-#[derive(Default)]
-struct SingleLines {
-    text: Vec<u8>,
-    /// Attempts without a line, by server, in order of its line.
-    more: IndexMap<Endpoint, u64>,
-}
-
-impl SingleLines {
-    fn add(&mut self, lines: &AttemptLines, attempt: &Attempt, settled: bool) -> io::Result<()> {
-        match self.more.entry(attempt.server) {
-            Entry::Occupied(mut more) => {
-                *more.get_mut() += 1;
-                Ok(())
-            }
-            Entry::Vacant(first) => {
-                first.insert(0);
-                match settled {
-                    true => lines.settled(&mut self.text, attempt),
-                    false => lines.provisional(&mut self.text, attempt),
-                }
-            }
-        }
-    }
-
-    fn finish(mut self) -> io::Result<Vec<u8>> {
-        for (server, more) in self.more.into_iter().filter(|&(_, more)| more > 0) {
-            writeln!(self.text, "... and {} to {server}", count(more, "more attempt"))?;
-        }
-        Ok(self.text)
-    }
-}
-
 impl Sink for LiveReporter<'_> {
     fn attempt(&mut self, attempt: &Attempt) -> io::Result<()> {
         self.awaited.remove(&attempt.ordinal);
@@ -267,7 +190,9 @@ impl Sink for LiveReporter<'_> {
             self.held.push(Held { attempt: attempt.clone(), settled: true });
             return Ok(());
         }
-        self.retract(attempt.ordinal);
+        if self.retract(attempt.ordinal) {
+            self.display.attempt(attempt, true)?;
+        }
         self.not_held.push(Problem::new(attempt, true));
         self.settled(attempt)
     }
@@ -296,15 +221,6 @@ impl Sink for LiveReporter<'_> {
     }
 }
 
-fn write_lines(text: &[u8]) -> io::Result<()> {
-    if text.is_empty() {
-        return Ok(());
-    }
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text)?;
-    stdout.flush()
-}
-
 /// True if a provisional verdict shows an overflow, and not only that the attempt is stuck.
 fn shows_overflow(verdict: Verdict) -> bool {
     matches!(verdict, Verdict::SynackRetransmitted | Verdict::ResetAfterAck | Verdict::AckIgnored)
@@ -322,8 +238,29 @@ fn shows_enough(attempt: &Attempt) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{Command, parse};
+    use crate::listener::EpisodeReport;
     use crate::report::samples;
+
+    /// Shows nothing.
+    struct NoDisplay;
+
+    impl LiveDisplay for NoDisplay {
+        fn attempt(&mut self, _: &Attempt, _: bool) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn episodes(&mut self, _: &[EpisodeReport], _: Timestamp) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn update(&mut self, _: &LiveNow<'_>) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn notice(&mut self, _: &str) {}
+
+        fn report_so_far(&mut self, _: &[u8]) {}
+    }
 
     /// Reported attempts: whether each was settled, and its verdict.
     #[derive(Default)]
@@ -343,23 +280,20 @@ mod tests {
 
     #[test]
     fn a_provisional_overflow_is_not_reported_once_it_has_completed() {
-        let Ok(Command::Live(config)) = parse(["hsanalyze", "-i", "lo", "--format", "ndjson"]) else {
-            panic!("these are arguments of a live capture");
-        };
         let attempts = samples::overflow_mixed().1;
         let with = |verdict| attempts.iter().find(|attempt| attempt.verdict == verdict).unwrap().clone();
         let doubtful = with(Verdict::SynackRetransmitted);
         let completed = Attempt { ordinal: doubtful.ordinal, ..with(Verdict::Completed) };
-        let (listeners, line) = (Listeners::new(8), StatusLine::new("lo", false));
+        let listeners = Listeners::new(8);
         let mut reported = Reported::default();
         let mut reporter =
-            LiveReporter::new(&config, &ReportOptions::default(), &mut reported, Timestamp::default());
+            LiveReporter::new(&ReportOptions::default(), None, &mut reported, Box::new(NoDisplay));
         reporter.provisional(&doubtful).unwrap();
         reporter.attempt(&completed).unwrap();
-        reporter.report(&listeners, &mut KernelPoller::without_kernel(), &line).unwrap();
+        reporter.report(&listeners, &mut KernelPoller::without_kernel(), Timestamp::default()).unwrap();
         assert_eq!(reporter.provisional_causes(&listeners), "");
         reporter.provisional(&doubtful).unwrap();
-        reporter.report(&listeners, &mut KernelPoller::without_kernel(), &line).unwrap();
+        reporter.report(&listeners, &mut KernelPoller::without_kernel(), Timestamp::default()).unwrap();
         assert_eq!(
             reporter.provisional_causes(&listeners),
             "1 synack-retransmitted, a full accept queue (likely)"
@@ -369,21 +303,18 @@ mod tests {
 
     #[test]
     fn attempts_that_look_stuck_are_reported_once_and_few_at_a_time() {
-        let Ok(Command::Live(config)) = parse(["hsanalyze", "-i", "lo", "--format", "ndjson"]) else {
-            panic!("these are arguments of a live capture");
-        };
         let attempts = samples::overflow_mixed().1;
         let stuck = attempts.iter().find(|attempt| attempt.verdict == Verdict::Unanswered).unwrap();
-        let (listeners, line) = (Listeners::new(8), StatusLine::new("lo", false));
+        let listeners = Listeners::new(8);
         let mut reported = Reported::default();
         let mut reporter =
-            LiveReporter::new(&config, &ReportOptions::default(), &mut reported, Timestamp::default());
+            LiveReporter::new(&ReportOptions::default(), None, &mut reported, Box::new(NoDisplay));
         for _ in 0..2 {
             for ordinal in 0..100 {
                 reporter.provisional(&Attempt { ordinal, ..stuck.clone() }).unwrap();
             }
             assert_eq!(reporter.stuck_not_held, 75);
-            reporter.report(&listeners, &mut KernelPoller::without_kernel(), &line).unwrap();
+            reporter.report(&listeners, &mut KernelPoller::without_kernel(), Timestamp::default()).unwrap();
         }
         let so_far = reporter.provisional_causes(&listeners);
         assert!(so_far.starts_with("25 unanswered"), "{so_far}");

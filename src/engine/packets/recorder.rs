@@ -91,6 +91,24 @@ impl Recorder {
         }
     }
 
+    /// A copy of the packets of an attempt so far, listed or not settled yet.
+    pub(super) fn peek(&self, attempt: &Attempt) -> PacketStore {
+        let mut store = PacketStore::default();
+        let mut kept = self.listed.0.get(&attempt.ordinal).cloned().unwrap_or_default();
+        if kept.packets.is_empty() {
+            for recorded in flows(attempt).filter_map(|flow| self.flows.get(&flow)) {
+                kept.left_out += recorded.left_out;
+                kept.gap_at = kept.gap_at.max(recorded.gap_at);
+                kept.packets.extend(recorded.packets.iter().cloned());
+            }
+            kept.packets.sort_by_key(|packet| packet.at);
+        }
+        if !kept.packets.is_empty() {
+            store.0.insert(attempt.ordinal, kept);
+        }
+        store
+    }
+
     /// Forgets the packets of a listed attempt.
     pub(super) fn release(&mut self, ordinal: u64) {
         if let Some(packets) = self.listed.0.remove(&ordinal) {
@@ -125,6 +143,12 @@ impl SharedRecorder {
     #[must_use]
     pub fn new(limits: PacketLimits) -> Self {
         Self(Arc::new(Mutex::new(Recorder::new(limits))))
+    }
+
+    /// A copy of the packets of an attempt so far, if they are still kept.
+    #[must_use]
+    pub fn peek(&self, attempt: &Attempt) -> PacketStore {
+        self.lock().peek(attempt)
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Recorder> {

@@ -35,6 +35,12 @@ impl Clock {
         local.strftime(format).to_string()
     }
 
+    /// `01:46:47`, whatever the day.
+    #[cfg(feature = "tui")]
+    pub(in crate::report) fn time_of_day(&self, time: Timestamp) -> String {
+        self.local(time).strftime("%H:%M:%S").to_string()
+    }
+
     /// Microseconds since the epoch, as if local time were UTC.
     pub(in crate::report) fn local_micros(&self, time: Timestamp) -> i64 {
         time.as_nanos() / 1_000 + i64::from(self.local(time).offset().seconds()) * 1_000_000

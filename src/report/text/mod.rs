@@ -27,6 +27,8 @@ pub(super) use self::paint::Emphasis;
 pub use self::paint::wanted_by_environment;
 pub use self::stream::AttemptLines;
 pub(super) use self::style::TextStyle;
+#[cfg(feature = "tui")]
+pub(super) use self::style::{attempt_emphasis, emphasis_of};
 pub(super) use self::words::{columns, pad, wrap};
 pub(super) use self::worst::ListedAttempts;
 pub use self::worst::Offer;

@@ -43,11 +43,7 @@ impl TextStyle<'_> {
 
     /// Emphasis of an attempt by its verdict and cause.
     pub(in crate::report) fn attempt_emphasis(&self, attempt: &Attempt) -> Emphasis {
-        match attempt.verdict {
-            verdict if verdict.is_problem() => emphasis_of(attempt.inference.cause),
-            Verdict::Undetermined => Emphasis::Warning,
-            _ => Emphasis::Good,
-        }
+        attempt_emphasis(attempt)
     }
 
     /// A label and its text, wrapped beside it.
@@ -81,6 +77,15 @@ impl TextStyle<'_> {
     /// The one of two tones that stands out more.
     pub(in crate::report) fn graver(&self, a: Emphasis, b: Emphasis) -> Emphasis {
         if a == Emphasis::Alarm || (a == Emphasis::Warning && b != Emphasis::Alarm) { a } else { b }
+    }
+}
+
+/// Emphasis of an attempt by its verdict and cause.
+pub(in crate::report) fn attempt_emphasis(attempt: &Attempt) -> Emphasis {
+    match attempt.verdict {
+        verdict if verdict.is_problem() => emphasis_of(attempt.inference.cause),
+        Verdict::Undetermined => Emphasis::Warning,
+        _ => Emphasis::Good,
     }
 }
 

@@ -63,9 +63,14 @@ impl Capture {
 
     /// As [`Self::start`], with any command that becomes the program.
     pub(crate) fn begin(command: Command) -> Self {
+        Self::begin_with(command, "capturing on")
+    }
+
+    /// The same, until it says on standard error that it is ready.
+    pub(crate) fn begin_with(command: Command, ready: &str) -> Self {
         let capture = Self::spawn(command);
         // On a busy machine the BPF program and the owners of all sockets take their time.
-        wait_up_to(Duration::from_secs(20), "it captures", || capture.stderr.text().contains("capturing on"));
+        wait_up_to(Duration::from_secs(20), ready, || capture.stderr.text().contains(ready));
         capture
     }
 

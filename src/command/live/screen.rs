@@ -1,0 +1,219 @@
+//! A live run as a screen (`--tui`): the terminal, its keys, and the figures that go into the screen's model.
+//!
+//! Owns the terminal from [`ScreenDisplay::open`] to [`LiveDisplay::close`]: it is given back at every end of the run, also by a
+//! panic. Does not own what the screen shows (`report/screen`).
+
+use std::io::{self, IsTerminal};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::{self, Event, KeyEventKind};
+
+use super::display::{LiveDisplay, LiveNow};
+use crate::clock;
+use crate::engine::packets::SharedRecorder;
+use crate::handshake::Attempt;
+use crate::listener::EpisodeReport;
+use crate::packet::Timestamp;
+use crate::report::screen::{self, ListenerNow, Request, ScreenModel, ScreenNow, ScreenView};
+use crate::report::{ReportOptions, VerdictSet};
+
+/// Interval at which keys are looked at: short enough to seem immediate, and long against the work of a busy capture.
+const KEYS: Duration = Duration::from_millis(30);
+
+/// Most listeners of this machine whose figures are taken each second: the fullest.
+const MAX_LISTENERS: usize = 500;
+
+/// Most messages that are printed again once the screen is left: the first.
+const MAX_NOTICES: usize = 20;
+
+/// Sees to it that there is a terminal for the screen.
+///
+/// # Errors
+///
+/// Standard input or standard output is none.
+pub(super) fn require_terminal() -> anyhow::Result<()> {
+    let (input, output) = (io::stdin().is_terminal(), io::stdout().is_terminal());
+    let missing = match (input, output) {
+        (true, true) => return Ok(()),
+        (true, false) => "standard output is none",
+        (false, true) => "standard input is none",
+        (false, false) => "standard input and output are none",
+    };
+    anyhow::bail!("--tui needs a terminal, and {missing}; without --tui the same is printed as lines")
+}
+
+/// Shows the run on the terminal.
+pub(super) struct ScreenDisplay {
+    /// `None` once it is closed.
+    terminal: Option<DefaultTerminal>,
+    model: ScreenModel,
+    view: ScreenView,
+    options: ReportOptions,
+    /// Verdicts that come into the feed.
+    shown: VerdictSet,
+    recorder: Option<SharedRecorder>,
+    /// Messages about the run itself, to be printed once the screen is left.
+    notices: Vec<String>,
+    begun: Instant,
+    looked: Instant,
+    /// The terminal is gone.
+    lost: bool,
+}
+
+impl ScreenDisplay {
+    /// Takes the terminal.
+    ///
+    /// # Errors
+    ///
+    /// The terminal's.
+    pub(super) fn open(
+        options: &ReportOptions,
+        shown: Option<VerdictSet>,
+        input: &str,
+        recorder: Option<SharedRecorder>,
+    ) -> io::Result<Self> {
+        // Also has a panic give the terminal back before its message is printed.
+        let terminal = ratatui::try_init()?;
+        let now = Instant::now();
+        let mut screen = Self {
+            terminal: Some(terminal),
+            model: ScreenModel::new(input),
+            view: ScreenView::default(),
+            options: options.clone(),
+            shown: shown.unwrap_or_else(VerdictSet::problems),
+            recorder,
+            notices: Vec::new(),
+            begun: now,
+            looked: now,
+            lost: false,
+        };
+        screen.draw();
+        Ok(screen)
+    }
+
+    /// Draws the screen anew. A terminal that is gone ends the run.
+    fn draw(&mut self) {
+        let Self { terminal: Some(terminal), model, view, options, .. } = self else { return };
+        self.lost |= terminal.draw(|frame| screen::draw(frame, model, view, options)).is_err();
+    }
+
+    /// Handles the keys that were pressed. True if the end is asked for.
+    fn handle_events(&mut self) -> io::Result<bool> {
+        let mut any = false;
+        while event::poll(Duration::ZERO)? {
+            any = true;
+            match event::read()? {
+                Event::Key(key) if key.kind != KeyEventKind::Release => {
+                    match self.view.key(key, &self.model) {
+                        Some(Request::End) => return Ok(true),
+                        Some(Request::Ladder(ordinal)) => self.show_ladder(ordinal),
+                        None => {}
+                    }
+                }
+                _ => {}
+            }
+        }
+        if any {
+            self.draw();
+        }
+        Ok(false)
+    }
+
+    /// Shows the ladder of an attempt, with the packets that there are by now.
+    fn show_ladder(&mut self, ordinal: u64) {
+        let shown = self.view.shown(&self.model).attempt_at(ordinal);
+        let Some(attempt) = self.model.attempt_at(ordinal).or(shown) else { return };
+        let store = self.recorder.as_ref().map(|recorder| recorder.peek(attempt)).unwrap_or_default();
+        let width = self.terminal.as_ref().and_then(|terminal| terminal.size().ok());
+        let width = width.map_or(ReportOptions::WIDTH, |size| size.width.into());
+        // What is narrower is cut.
+        let options = ReportOptions { width: width.clamp(40, 120), ..self.options.clone() };
+        let lines = screen::ladder_lines(&options, attempt, &store);
+        self.view.show_text("MESSAGES", lines, Some(ordinal));
+    }
+
+    /// The figures of all listeners, and of servers on other machines.
+    fn listeners(now: &LiveNow<'_>, feed: &ScreenModel) -> Vec<ListenerNow> {
+        let mut rows = now.kernel.queues(MAX_LISTENERS);
+        for (server, tally) in now.listeners.tallies() {
+            let problems = tally.problems() + feed.unsettled_to(server);
+            let listener = now.kernel.listener_of(server);
+            let key = listener.map(|(netns, local)| (Some(netns), local.into()));
+            if let Some(row) = rows.iter_mut().find(|row| Some(row.key) == key) {
+                row.problems += problems;
+                continue;
+            }
+            let (owner, waiting, limit, drops) = (None, None, None, None);
+            rows.push(ListenerNow { key: (None, server), server, owner, waiting, limit, drops, problems });
+        }
+        rows
+    }
+}
+
+impl LiveDisplay for ScreenDisplay {
+    fn attempt(&mut self, attempt: &Attempt, settled: bool) -> io::Result<()> {
+        if self.shown.contains(attempt.verdict) || self.model.attempt_at(attempt.ordinal).is_some() {
+            self.model.attempt(attempt, settled);
+        }
+        Ok(())
+    }
+
+    fn episodes(&mut self, reports: &[EpisodeReport], _now: Timestamp) -> io::Result<()> {
+        reports.iter().for_each(|report| self.model.episode(report));
+        Ok(())
+    }
+
+    fn update(&mut self, now: &LiveNow<'_>) -> io::Result<()> {
+        now.episodes.open_now(now.kernel).iter().for_each(|open| self.model.episode_now(open));
+        let listeners = Self::listeners(now, &self.model);
+        self.model.update(ScreenNow { elapsed: self.begun.elapsed(), counts: now.counts, listeners });
+        if let Some(ordinal) = self.view.open_attempt() {
+            self.show_ladder(ordinal);
+        }
+        self.draw();
+        Ok(())
+    }
+
+    fn notice(&mut self, text: &str) {
+        if self.terminal.is_none() {
+            return super::say(text);
+        }
+        self.model.notice(clock::now(), text);
+        if self.notices.len() < MAX_NOTICES {
+            self.notices.push(text.to_owned());
+        }
+    }
+
+    fn report_so_far(&mut self, text: &[u8]) {
+        self.view.show_text("REPORT SO FAR", screen::report_lines(text), None);
+        self.draw();
+    }
+
+    fn wants_end(&mut self) -> io::Result<bool> {
+        if self.terminal.is_none() || self.looked.elapsed() < KEYS {
+            return Ok(false);
+        }
+        self.looked = Instant::now();
+        // Without its terminal the run ends with its report, as after a signal.
+        Ok(self.lost || self.handle_events().unwrap_or(true))
+    }
+
+    fn close(&mut self) {
+        if self.terminal.take().is_some() {
+            // A terminal that is gone needs nothing.
+            let _ = ratatui::try_restore();
+            self.notices.drain(..).for_each(|notice| super::say(&notice));
+        }
+    }
+}
+
+impl Drop for ScreenDisplay {
+    fn drop(&mut self) {
+        // A panic has given the terminal back before its message: once more would put the cursor back over that.
+        if !thread::panicking() {
+            self.close();
+        }
+    }
+}
