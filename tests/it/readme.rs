@@ -64,12 +64,14 @@ const UNTIL_INTERRUPTED: &[&str] = &[
     "sudo hsanalyze -i eth0 port 443 or icmp or icmp6",
     "sudo tcpdump -i eth0 -s 128 -w - 'tcp or icmp or icmp6' | hsanalyze -",
 ];
+/// Run by `live/screen.rs`, on a terminal.
+const ON_A_TERMINAL: &[&str] = &["sudo hsanalyze -i eth0 --tui"];
 /// Building is what `.ci/run` does with them; here make only plans it.
 const PLANNED: &[&str] = &["make demo", "make test", "make install"];
 
 #[test]
 fn every_command_of_the_readme_is_run_by_a_test() {
-    let run = [ON_FILES, ON_SOCKETS, UNTIL_INTERRUPTED, PLANNED].concat();
+    let run = [ON_FILES, ON_SOCKETS, UNTIL_INTERRUPTED, ON_A_TERMINAL, PLANNED].concat();
     assert_eq!(commands(), run.into_iter().map(str::to_owned).collect());
 }
 
