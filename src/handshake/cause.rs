@@ -12,6 +12,9 @@ use crate::packet::{Endpoint, IcmpError, Span};
 /// Evidence of one attempt. Attempts by the hundred thousand have few each.
 pub type EvidenceList = SmallVec<[Evidence; 4]>;
 
+/// Causes excluded for one attempt. Most have none or one.
+pub type RuledOutList = SmallVec<[RuledOut; 1]>;
+
 /// An inference from packets, and from the kernel where its counters were read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Inference {
@@ -23,8 +26,8 @@ pub struct Inference {
     pub confidence: Option<Confidence>,
     /// Facts for the cause, and other causes that it could be.
     pub evidence: EvidenceList,
-    /// Causes that were weighed and excluded. An empty one allocates nothing.
-    pub ruled_out: Vec<RuledOut>,
+    /// Causes that were weighed and excluded.
+    pub ruled_out: RuledOutList,
 }
 
 /// A cause that is excluded, with the fact that excludes it.

@@ -26,7 +26,9 @@ mod verdict;
 
 pub use attempt::{Attempt, ClientClock, IcmpAnswer, PortsBefore, Retries, RetryTimes, Timing};
 pub use batch::Batch;
-pub use cause::{Cause, Confidence, Evidence, EvidenceCode, EvidenceList, Inference, RuledOut, SegmentStep};
+pub use cause::{
+    Cause, Confidence, Evidence, EvidenceCode, EvidenceList, Inference, RuledOut, RuledOutList, SegmentStep,
+};
 pub use facts::{Fact, Facts};
 pub use finding::{Finding, Order};
 pub use history::History;

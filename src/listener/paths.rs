@@ -136,6 +136,10 @@ impl Paths {
             return false;
         }
         let key = self.path_key(attempt.client.ip(), attempt.server.ip());
+        // Without any connection before it, a dropped SYN says nothing of timestamps: a flood's need no entry.
+        if !worked && attempt.acked.is_none() && !self.paths.contains_key(&key) {
+            return false;
+        }
         let path = entry(&mut self.paths, key);
         if worked {
             [attempt.start, attempt.end].into_iter().for_each(|at| path.reached.mark(at));

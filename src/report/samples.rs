@@ -6,7 +6,7 @@ use crate::capture::{CaptureFormat, CaptureInfo};
 use crate::engine::{PacketCounts, Summary, Survey, Undecoded};
 use crate::handshake::{
     Attempt, Cause, Confidence, Connect, ConnectOutcome, Errno, Evidence, Fact, Facts, Finding, History,
-    IcmpAnswer, Inference, Reason, Retries, RetryTimes, SynAckTraits, Timing, Vantage, Verdict,
+    IcmpAnswer, Inference, Reason, Retries, RetryTimes, RuledOutList, SynAckTraits, Timing, Vantage, Verdict,
 };
 use crate::listener::{
     Advice, CauseCount, Clients, Coverages, Diagnosis, Listener, ListenerEvidence, Listeners, RetrySums,
@@ -93,7 +93,7 @@ fn inference(cause: Cause, abort: Option<bool>, confidence: Confidence) -> Infer
             Cause::Filtered => Evidence::NeverAnswers,
             _ => Evidence::AckReachedServer,
         }],
-        ruled_out: Vec::new(),
+        ruled_out: RuledOutList::new(),
     }
 }
 

@@ -44,7 +44,7 @@ use counted::Counted;
 pub(super) use syn_scan::MANY_PORTS;
 
 use crate::handshake::{
-    Cause, Confidence, Evidence, EvidenceList, Fact, Facts, Inference, RuledOut, Verdict,
+    Cause, Confidence, Evidence, EvidenceList, Fact, Facts, Inference, RuledOut, RuledOutList, Verdict,
 };
 
 /// Facts for which a completed attempt is weighed at all.
@@ -309,7 +309,7 @@ fn outcome(hypothesis: &Hypothesis, case: &Case<'_>) -> Assessment {
 /// Infers what an attempt means.
 pub(super) fn infer(case: &Case<'_>) -> Inference {
     let mut left: SmallVec<[Explanation; 4]> = SmallVec::new();
-    let mut ruled_out: Vec<RuledOut> = Vec::new();
+    let mut ruled_out = RuledOutList::new();
     let mut counted: Option<Explanation> = None;
     let kernel = case.has_kernel_evidence();
     for hypothesis in ALL {
@@ -404,7 +404,7 @@ fn confirm_by_points(inference: &mut Inference, case: &Case<'_>) {
 }
 
 /// The inference from the hypotheses that are left.
-fn conclude(left: &mut SmallVec<[Explanation; 4]>, ruled_out: Vec<RuledOut>) -> Inference {
+fn conclude(left: &mut SmallVec<[Explanation; 4]>, ruled_out: RuledOutList) -> Inference {
     if !is_ahead(left) {
         let mut evidence: EvidenceList = left.iter().flat_map(|one| one.evidence.clone()).collect();
         evidence.extend(left.iter().map(|one| Evidence::CouldBe(one.cause)));
@@ -461,7 +461,7 @@ mod tests {
             surest: Confidence::Likely,
             evidence: EvidenceList::new(),
         });
-        let inference = conclude(&mut left.collect(), Vec::new());
+        let inference = conclude(&mut left.collect(), RuledOutList::new());
         (inference.cause, inference.confidence, inference.evidence.len())
     }
 
