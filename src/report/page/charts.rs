@@ -114,9 +114,10 @@ pub(super) fn schedule(points: &[(u32, f64)]) -> Option<String> {
         let schedule = LINUX_SYNACK_TIMES.iter().map(|span| span.as_secs_f64());
         let line: Vec<(f64, f64)> = (1..=most).map(f64::from).zip(schedule).collect();
         chart.draw_series(LineSeries::new(line.iter().copied(), SECOND.stroke_width(2)))?;
-        chart.draw_series(line.iter().map(|&at| Cross::new(at, 5, SECOND.stroke_width(2))))?;
         let points = points.iter().map(|&(number, seconds)| (f64::from(number), seconds));
         chart.draw_series(points.map(|at| Circle::new(at, 4, FIRST.stroke_width(2))))?;
+        // Over the circles, which may be many at one place.
+        chart.draw_series(line.iter().map(|&at| Cross::new(at, 6, SECOND.stroke_width(2))))?;
         Ok(())
     })
 }

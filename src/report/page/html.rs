@@ -281,8 +281,13 @@ impl Page<'_> {
                             figcaption { b { "Queue of " (wording::server_name(listener)) } (wording::size_answer(size)) }
                             (PreEscaped(chart))
                             div.key {
-                                span.s1 { "— " span { "queue that all clients would have made" } }
-                                @if size.limit.is_some() { span.s2 { "— " span { "its limit" } } }
+                                span.s1 { "— " span { "connections that would wait if none were turned away" } }
+                                @if let Some(limit) = size.limit {
+                                    span.s2 { "— " span { "limit of the queue, " @if !limit.known { "about " } (number(limit.value.into())) } }
+                                }
+                                @if let Some(series) = &size.series {
+                                    span { "0 s is " (self.style.clock.time(series.from)) }
+                                }
                             }
                         }
                     }
@@ -290,7 +295,7 @@ impl Page<'_> {
                         figure {
                             figcaption {
                                 b { "SYN-ACK retransmissions" }
-                                "Time since the first SYN-ACK, by number. On the line: the timer of a Linux kernel."
+                                "Time since the first SYN-ACK, by number, and the times of a Linux kernel's timer."
                                 @if figures.not_plotted > 0 { " " (number(figures.not_plotted)) " more are not drawn." }
                             }
                             (PreEscaped(chart))
