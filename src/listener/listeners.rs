@@ -171,6 +171,7 @@ impl Listeners {
         let at_once = wanted == CausesWanted::AtOnce;
         if !*settled {
             self.record_at(place).observed.see_provisional(attempt);
+            self.paths.see_provisional(attempt);
             if at_once {
                 attempt.inference = self.infer_at(place, attempt);
             }

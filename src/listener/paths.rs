@@ -101,6 +101,16 @@ impl Paths {
         attempt.has_older_stamp = self.see_path(attempt, dropped);
     }
 
+    /// Takes an attempt that looks stuck, before it is settled: a scan that goes on shows before its first ports are settled.
+    pub(super) fn see_provisional(&mut self, attempt: &Attempt) {
+        let knocks = matches!(attempt.verdict, Verdict::Refused | Verdict::Unanswered | Verdict::ClientReset);
+        if knocks && attempt.retries.syn == 0 {
+            let server = self.hasher.hash_one(attempt.server);
+            let client = self.keys.hash_one(attempt.client.ip());
+            entry(&mut self.clients, client).failed_at.add(server);
+        }
+    }
+
     /// Takes note of whether the client failed or was served, and where; `dropped` is whether it lost SYNs.
     fn see_failures(&mut self, attempt: &Attempt, dropped: bool) {
         let client = self.keys.hash_one(attempt.client.ip());

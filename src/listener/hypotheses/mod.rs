@@ -275,10 +275,13 @@ fn outcome(hypothesis: &Hypothesis, case: &Case<'_>) -> Assessment {
         surest: Confidence::Confirmed,
         evidence: weight.confirmed(evidence),
     };
-    // The kernel's own event of a segment of this attempt proves its cause, whatever counts and packets leave open.
+    // The kernel's own event of a segment of this attempt proves its cause, whatever counts and packets leave open. That a port
+    // is closed, or filtered, is no cause of its own where a scan knocks at it.
+    let is_of_scan = || matches!(cause, Cause::PortClosed | Cause::Filtered) && syn_scan::is_knock(case);
     if let Some(dropped) = case.dropped
         && dropped.cause == cause
         && cause != Cause::AcceptQueueOverflow
+        && !is_of_scan()
     {
         let event = Evidence::KernelDroppedSegments(dropped.reason, dropped.segments);
         return Assessment::Possible(confirmed(weight, event));

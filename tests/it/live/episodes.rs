@@ -105,3 +105,19 @@ fn a_flood_is_one_line() {
         capture.stop();
     });
 }
+
+#[test]
+fn a_slow_scan_of_closed_ports_becomes_one_episode_and_one_finding() {
+    in_namespace(|| {
+        let capture = Capture::start(&["-i", "lo"]);
+        for port in 2000..2040_u16 {
+            assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "nothing listens");
+            thread::sleep(Duration::from_millis(100));
+        }
+        wait_for("the scan is reported", || capture.stdout().contains("scan (likely) begins"));
+        let ended = capture.stop();
+        assert!(!ended.stdout.contains("closed port (confirmed) ended"), "{ended}");
+        // The kernel's event of each refused SYN does not make forty closed ports of it.
+        assert!(ended.stdout.contains("40 ports of 127.0.0.1"), "{ended}");
+    });
+}
