@@ -84,7 +84,7 @@ pub(super) struct AnalyseArgs {
     /// Show the message diagrams of this client's attempts, such as 10.9.0.1:35374
     ///
     /// Whatever their verdict; an IPv6 address is written in brackets. At most 20 are shown unless --ladder says more.
-    #[arg(long, value_name = "CLIENT:PORT", help_heading = "Output")]
+    #[arg(long, value_name = "CLIENT:PORT", value_parser = client, help_heading = "Output")]
     attempt: Option<SocketAddr>,
 
     /// Also write the report as an HTML page, to look at and to send
@@ -150,6 +150,11 @@ pub(super) struct AnalyseArgs {
     /// exhaust memory.
     #[arg(long, value_name = "N", default_value_t = 1_000_000, help_heading = "Resources")]
     max_attempts: usize,
+}
+
+/// The value of `--attempt`.
+fn client(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "a client is written as 10.9.0.1:35374 or [fd09::1]:35374")
 }
 
 /// The values of `--verdict`.

@@ -1,6 +1,7 @@
 //! Texts about the program: usage, help, version, completions, the manual page.
 
 use clap::CommandFactory;
+use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
@@ -99,11 +100,35 @@ pub(super) fn short_usage() -> String {
     )
 }
 
-pub(super) fn completions(shell: clap_complete::Shell) -> Vec<u8> {
+pub(super) fn completions(shell: Shell) -> Vec<u8> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "hsanalyze", &mut script);
-    script
+    let script = String::from_utf8_lossy(&script);
+    let interfaces = INTERFACES.iter().filter(|(of, ..)| *of == shell);
+    interfaces
+        .fold(script.into_owned(), |script, (_, files, names)| script.replace(files, names))
+        .into_bytes()
 }
+
+/// What scripts of a shell offer for `-i`, and what offers the names of interfaces instead: clap has no hint for them.
+const INTERFACES: [(Shell, &str, &str); 4] = [
+    (
+        Shell::Bash,
+        "--interface)\n                    COMPREPLY=($(compgen -f \"${cur}\"))",
+        "--interface)\n                    COMPREPLY=($(compgen -W \"any $(ls /sys/class/net 2>/dev/null)\" -- \"${cur}\"))",
+    ),
+    (
+        Shell::Bash,
+        " -i)\n                    COMPREPLY=($(compgen -f \"${cur}\"))",
+        " -i)\n                    COMPREPLY=($(compgen -W \"any $(ls /sys/class/net 2>/dev/null)\" -- \"${cur}\"))",
+    ),
+    (Shell::Zsh, ":IFACE:_default", ":IFACE:_net_interfaces"),
+    (
+        Shell::Fish,
+        "by -D; \"any\" is all of them' -r",
+        "by -D; \"any\" is all of them' -x -a '(__fish_print_interfaces) any'",
+    ),
+];
 
 /// The commands that have a manual page of their own.
 #[cfg(all(target_os = "linux", feature = "lab"))]
@@ -167,6 +192,14 @@ mod tests {
 
     use super::*;
     use crate::handshake::{Cause, Verdict};
+
+    #[test]
+    fn completions_offer_interfaces() {
+        for (shell, _, names) in INTERFACES {
+            let script = String::from_utf8(completions(shell)).unwrap();
+            assert!(script.contains(names), "{shell}: {names}");
+        }
+    }
 
     #[test]
     fn help_has_every_verdict_and_cause_in_order() {

@@ -112,13 +112,13 @@ pub(super) struct LiveArgs {
     ///
     /// As root all are opened before privileges are given up. Namespaces that begin later are read as far as an
     /// ordinary user may: without queue limits and drops. [default: all]
-    #[arg(long, value_name = "all|PID|NAME|self", requires = "interface")]
+    #[arg(long, value_name = "all|PID|NAME|self")]
     netns: Option<NetnsChoice>,
 
     /// Do not load the BPF program that reads the kernel's own event of each dropped handshake segment
     ///
     /// It is loaded where that is permitted (root, or CAP_BPF and CAP_PERFMON); -v says if not, and why.
-    #[arg(long, requires = "interface")]
+    #[arg(long)]
     no_bpf: bool,
 }
 
@@ -147,6 +147,8 @@ impl LiveArgs {
             ("--no-promiscuous-mode (-p)", self.no_promiscuous_mode),
             ("--time-source (-j)", self.time_source.is_some()),
             ("--save (-w)", self.save.is_some()),
+            ("--netns", self.netns.is_some()),
+            ("--no-bpf", self.no_bpf),
             ("--relinquish-privileges (-Z)", self.relinquish_privileges.is_some() && self.follow.is_none()),
         ];
         let of_both = of_both.into_iter().filter(|_| !self.captures());

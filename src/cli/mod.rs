@@ -118,7 +118,8 @@ where
     if arguments.len() <= 1 {
         return Err(UsageError::NoArguments(document::short_usage()));
     }
-    let similar_command = arguments.get(1).and_then(|word| word.to_str()).and_then(similar_command);
+    let named = if arguments.get(1).is_some_and(|word| word == "help") { 2 } else { 1 };
+    let similar_command = arguments.get(named).and_then(|word| word.to_str()).and_then(similar_command);
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) if error.kind() == ErrorKind::DisplayVersion => {
@@ -126,6 +127,10 @@ where
         }
         Err(error) if error.exit_code() == 0 => {
             return Ok(Command::Print(error.render().to_string().into_bytes()));
+        }
+        // What is wrong with the value of an option that exists is said as it is.
+        Err(error) if matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue) => {
+            return Err(wrong(&error));
         }
         Err(error) => return Err(mistyped(similar_command).unwrap_or_else(|| wrong(&error))),
     };

@@ -113,6 +113,10 @@ fn a_file_is_followed_like_an_interface() {
     assert_eq!(config.analyse.filter.as_deref(), Some("port 443"));
     for (arguments, option) in [
         ("--follow a -s 100", "--snapshot-length (-s) is for a live capture: it needs -i IFACE"),
+        ("--follow a --netns all", "--netns is for a live capture: it needs -i IFACE"),
+        ("a --no-bpf", "--no-bpf is for a live capture: it needs -i IFACE"),
+        ("help lsteners", "did you mean 'listeners'?"),
+        ("a --attempt 10.9.0.1", "a client is written as 10.9.0.1:35374"),
         ("--follow a -w b", "--save (-w) is for a live capture: it needs -i IFACE"),
         ("a --duration 5", "it needs -i IFACE or --follow FILE"),
         ("--follow - tcp", "a pipe is read by 'hsanalyze -'"),
