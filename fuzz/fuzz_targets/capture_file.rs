@@ -85,7 +85,7 @@ fn analyse(
 ) -> Option<Finding> {
     let places: Vec<Place> = files.iter().map(|data| Place::new(form, data)).collect();
     let paths: Vec<PathBuf> = places.iter().map(Place::path).collect();
-    let options = CaptureOptions { filter: filter.map(str::to_owned) };
+    let options = CaptureOptions { filter: filter.map(str::to_owned), ..CaptureOptions::default() };
     let (mut captures, errors) = Captures::open(&paths, &options).ok()?;
     if errors.len() == files.len() {
         return None;

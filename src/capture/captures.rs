@@ -2,21 +2,34 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 
+use super::clock_shift::ClockShift;
+use super::cooked::{CookedPoints, interface_name};
 use super::file::Capture;
 use super::filter::{Filter, FilterError};
 use super::open::{OpenError, OpenReason};
 use super::points::{self, FirstLook};
 use super::source::{CaptureInfo, Source, SourceStatus};
 use super::walk::{FrameGroup, Stop, Walk};
-use crate::packet::{Frame, Frames, LinkType, Span, Timestamp};
+use crate::packet::{CapturePoint, Frame, Frames, LinkType, Span, Timestamp};
 
 /// Options for reading captures.
 #[derive(Debug, Clone, Default)]
 pub struct CaptureOptions {
     /// A BPF expression. Frames that it does not match are read and counted, but not handed over.
     pub filter: Option<String>,
+    /// Names of points, each with a file that was captured there.
+    pub points: Vec<NamedPoint>,
+}
+
+/// A point that the user named: files with the same name were captured at one point.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedPoint {
+    /// The name.
+    pub name: String,
+    /// The path of the file, as it is given to be read.
+    pub file: OsString,
 }
 
 /// Capture files and standard input, merged into one source by packet time.
@@ -36,6 +49,8 @@ pub struct Captures {
     starved: Option<u16>,
     filter: Option<Filter>,
     first_look: FirstLook,
+    /// Interfaces by their index, of each capture that has any.
+    cooked: BTreeMap<u16, CookedPoints>,
 }
 
 /// The order of captures at the same time: by their first time, then as given.
@@ -67,7 +82,7 @@ impl Captures {
                 errors.push(OpenError { path, reason: OpenReason::TooMany });
             }
         }
-        Ok((Self::new(captures, filter, points::look(paths))?, errors))
+        Ok((Self::new(captures, filter, points::look(paths, &options.points))?, errors))
     }
 
     /// Opens a file to which another program is still writing. At its end, more may come: it never ends by itself.
@@ -77,7 +92,7 @@ impl Captures {
     ) -> Result<(Self, Option<OpenError>), FilterError> {
         let filter = filter(options);
         let (capture, error) = Capture::open_growing(path);
-        let alone = FirstLook { shifts: vec![None], duplicates_after: None };
+        let alone = FirstLook::default();
         Ok((Self::new(vec![capture], filter, alone)?, error))
     }
 
@@ -94,6 +109,7 @@ impl Captures {
             starved: None,
             filter,
             first_look,
+            cooked: BTreeMap::new(),
         };
         if let Some(filter) = &mut this.filter {
             for link in this.captures.iter().filter_map(Capture::first_link) {
@@ -144,19 +160,25 @@ impl Captures {
                 (None, None) => return SourceStatus::End,
             };
             let Some(capture) = self.captures.get_mut(usize::from(index)) else { continue };
+            let (point, prefix) = (self.first_look.point(index), self.first_look.prefix(index));
+            let shift = self.first_look.shift(index);
+            let cooked = capture.has_link(LinkType::LINUX_SLL2);
+            let cooked = cooked.then(|| self.cooked.entry(index).or_default());
+            let at = Position { capture: index, point, prefix, left, limit };
             let stop;
-            (stop, left) = match self.first_look.shifts.get(usize::from(index)).copied().flatten() {
-                None => walk(capture, index, left, limit, sink),
-                Some(shift) => walk_shifted(capture, index, left, limit, shift.by, sink),
+            (stop, left) = match cooked {
+                None if shift.is_none() => walk(capture, at, sink),
+                cooked => walk_changed(capture, at, (shift, cooked), sink),
             };
             match stop {
                 Stop::End => {}
                 Stop::Limit(at) => {
-                    let by = self.first_look.shift(index);
+                    let shift = self.first_look.shift(index);
+                    let corrected = |at| shift.map_or(at, |shift| shift.corrected(at));
                     let begun = *self
                         .begun
                         .entry(index)
-                        .or_insert_with(|| capture.info().first.map_or(at, |first| first.plus(by)));
+                        .or_insert_with(|| capture.info().first.map_or(at, corrected));
                     self.heads.push(Reverse((at, (begun, index))));
                 }
                 Stop::Full => {
@@ -170,6 +192,16 @@ impl Captures {
                 }
             }
         }
+    }
+
+    fn info(&self, capture: &Capture, shift: Option<ClockShift>, index: u16) -> CaptureInfo {
+        let mut info = CaptureInfo { shift, ..capture.info() };
+        info.points.extend(self.cooked.get(&index).into_iter().flat_map(CookedPoints::points));
+        let whole = self.first_look.point(index);
+        if info.points.is_empty() && whole.is_known() {
+            info.points.push(whole);
+        }
+        info
     }
 
     /// The time up to which `index` may be read before another capture comes first.
@@ -199,40 +231,47 @@ fn filter(options: &CaptureOptions) -> Option<Filter> {
     filter
 }
 
-/// Hands over frames of a capture; gives why it stopped, and how many may still be handed over.
-fn walk(
-    capture: &mut Capture,
-    index: u16,
+/// The bounds of a walk, and the place of its frames in the input.
+#[derive(Clone, Copy)]
+struct Position {
+    capture: u16,
+    point: CapturePoint,
+    prefix: CapturePoint,
     left: usize,
     limit: Timestamp,
-    sink: &mut dyn FnMut(Frames<'_>),
-) -> (Stop, usize) {
-    let mut walk = Walk { capture: index, left, limit, sink };
+}
+
+/// Hands over frames of a capture; gives why it stopped, and how many may still be handed over.
+fn walk(capture: &mut Capture, at: Position, sink: &mut dyn FnMut(Frames<'_>)) -> (Stop, usize) {
+    let Position { capture: index, point, prefix, left, limit } = at;
+    let mut walk = Walk { capture: index, point, prefix, left, limit, sink };
     let stop = capture.walk(&mut walk);
     (stop, walk.left)
 }
 
-/// The same with another clock's times.
-fn walk_shifted(
+/// The same with another clock's times, and with the points of interfaces.
+fn walk_changed(
     capture: &mut Capture,
-    index: u16,
-    left: usize,
-    limit: Timestamp,
-    by: Span,
+    position: Position,
+    (shift, mut cooked): (Option<ClockShift>, Option<&mut CookedPoints>),
     sink: &mut dyn FnMut(Frames<'_>),
 ) -> (Stop, usize) {
-    let mut shifted = |frames: Frames<'_>| {
+    let Position { prefix, limit, .. } = position;
+    let corrected = |at| shift.map_or(at, |shift| shift.corrected(at));
+    let mut changed = |frames: Frames<'_>| {
         let mut group = FrameGroup::new(frames.shared());
         for frame in &*frames {
-            group.push(Frame { at: frame.at.plus(by), ..*frame }, sink);
+            let name = |index| interface_name(prefix, None, index);
+            let place = cooked.as_mut().map_or(frame.frame, |cooked| cooked.position(frame, name));
+            group.push(Frame { at: corrected(frame.at), frame: place, ..*frame }, sink);
         }
         group.hand_over(sink);
     };
     // The ends of time are no times to be corrected.
     let ends = [i64::MIN, i64::MAX].contains(&limit.as_nanos());
-    let own = if ends { limit } else { limit.minus(by) };
-    match walk(capture, index, left, own, &mut shifted) {
-        (Stop::Limit(at), left) => (Stop::Limit(at.plus(by)), left),
+    let limit = shift.filter(|_| !ends).map_or(limit, |shift| shift.own(limit));
+    match walk(capture, Position { limit, ..position }, &mut changed) {
+        (Stop::Limit(at), left) => (Stop::Limit(corrected(at)), left),
         other => other,
     }
 }
@@ -266,7 +305,8 @@ impl Source for Captures {
     fn now(&self) -> Option<Timestamp> {
         let at_end = self.heads.is_empty() && self.unknown.is_empty();
         let ended = |(capture, index): (&Capture, u16)| {
-            capture.ended().map(|ended| ended.plus(self.first_look.shift(index)))
+            let shift = self.first_look.shift(index);
+            capture.ended().map(|ended| shift.map_or(ended, |shift| shift.corrected(ended)))
         };
         self.captures.iter().zip(0..).filter(|_| at_end).filter_map(ended).max()
     }
@@ -277,6 +317,6 @@ impl Source for Captures {
 
     fn captures(&self) -> Vec<CaptureInfo> {
         let infos = self.captures.iter().zip(&self.first_look.shifts);
-        infos.map(|(capture, &shift)| CaptureInfo { shift, ..capture.info() }).collect()
+        infos.zip(0..).map(|((capture, &shift), index)| self.info(capture, shift, index)).collect()
     }
 }

@@ -84,6 +84,11 @@ impl Capture {
         self.seen.link_types.first().copied()
     }
 
+    /// True if packets of this link type were seen.
+    pub(super) fn has_link(&self, link: LinkType) -> bool {
+        self.seen.link_types.contains(&link)
+    }
+
     /// Allows the next walk to block once.
     pub(super) fn wait(&mut self) {
         if let Some((input, _)) = &mut self.open {
@@ -178,6 +183,7 @@ impl Capture {
             cut: self.cut,
             shift: None,
             dropped: self.seen.dropped,
+            points: self.open.as_ref().map_or_else(Vec::new, |(_, reader)| reader.points()),
         }
     }
 }

@@ -62,7 +62,8 @@ impl FollowedFile {
         while is_short() && waits() {
             thread::sleep(POLL);
         }
-        let (captures, error) = Captures::follow(OsStr::new(path), &CaptureOptions { filter })?;
+        let (captures, error) =
+            Captures::follow(OsStr::new(path), &CaptureOptions { filter, points: Vec::new() })?;
         if let Some(error) = error {
             return Err(error.into());
         }

@@ -5,8 +5,10 @@ use crate::packet::{LinkType, Timestamp};
 const NANOS_PER_SEC: i128 = 1_000_000_000;
 
 /// An interface description block, as far as later blocks need it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Interface {
+    /// Its name on the host.
+    pub(super) name: Option<Box<str>>,
     pub(super) link: LinkType,
     /// The snap length; `u32::MAX` where there is none.
     pub(super) snap_len: u32,

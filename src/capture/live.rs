@@ -8,18 +8,20 @@ mod error;
 mod open;
 
 use ::pcap::{Active, Capture, Linktype};
+use nix::net::if_::if_indextoname;
 
 use self::clock::{DropCounter, LiveClock, stamp};
 pub use self::error::LiveError;
 use self::error::explain;
 use self::open::{TIMEOUT_MS, choose, link_of, non_blocking, prepare, time_sources};
+use super::cooked::{CookedPoints, interface_name};
 use super::device::{devices, is_up};
 use super::filter::FilterError;
 use super::options::{LiveOptions, TimeSource};
 use super::source::{CaptureFormat, CaptureInfo, Source, SourceStatus};
 use super::{libpcap, trim};
 use crate::clock::now;
-use crate::packet::{Frame, FrameRef, Frames, LinkType, Timestamp};
+use crate::packet::{CapturePoint, Frame, FrameRef, Frames, LinkType, Timestamp};
 
 /// An open live capture.
 pub struct LiveCapture {
@@ -36,6 +38,8 @@ pub struct LiveCapture {
     clock: LiveClock,
     dropped: DropCounter,
     ended: Option<String>,
+    /// The points of a capture of all interfaces.
+    interfaces: CookedPoints,
     /// The interface is down.
     down: bool,
     /// The interface was down at some time.
@@ -90,6 +94,7 @@ impl LiveCapture {
             clock: LiveClock { of_host, drained_at: None, latest: None },
             dropped: DropCounter::default(),
             ended: None,
+            interfaces: CookedPoints::default(),
             down: false,
             was_down: false,
         }
@@ -196,7 +201,7 @@ impl LiveCapture {
 
     /// Hands over up to `max` packets that the kernel has, and returns their number.
     fn dispatch(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> Result<usize, ::pcap::Error> {
-        let Self { capture, link, nanos_per_unit, packets, bytes, first, last, .. } = self;
+        let Self { capture, link, nanos_per_unit, packets, bytes, first, last, interfaces, .. } = self;
         capture.dispatch(Some(max), |packet| {
             let header = packet.header;
             let at = stamp(header, *nanos_per_unit);
@@ -204,17 +209,22 @@ impl LiveCapture {
             *bytes += u64::from(header.len);
             *first = Some(first.map_or(at, |first| first.min(at)));
             *last = (*last).max(Some(at));
-            let frame = Frame {
-                at,
-                frame: FrameRef::new(0, *packets),
-                link: *link,
-                wire_len: header.len,
-                data: packet.data,
-            };
+            let (frame, link) = (FrameRef::new(0, *packets), *link);
+            let mut frame = Frame { at, frame, link, wire_len: header.len, data: packet.data };
+            if link == LinkType::LINUX_SLL2 {
+                frame.frame = interfaces.position(&frame, live_name);
+            }
             sink(Frames::new(&[frame]));
         })
     }
 }
+
+/// The name of one of this host's interfaces.
+fn live_name(index: u32) -> String {
+    let name = if_indextoname(index).ok().and_then(|name| name.into_string().ok());
+    interface_name(CapturePoint::NONE, name.as_deref(), index)
+}
+
 impl Source for LiveCapture {
     fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> SourceStatus {
         if self.ended.is_some() {
@@ -263,6 +273,7 @@ impl Source for LiveCapture {
             cut: self.ended.is_some(),
             shift: None,
             dropped: Some(self.dropped.total),
+            points: self.interfaces.points(),
         }]
     }
 }

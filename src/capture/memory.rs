@@ -113,6 +113,7 @@ impl Recording {
             cut: false,
             shift: None,
             dropped: self.dropped,
+            points: Vec::new(),
         }
     }
 }

@@ -4,7 +4,9 @@
 //! frame (`packet`).
 
 mod captures;
+mod clock_fit;
 mod clock_shift;
+mod cooked;
 mod damage;
 mod device;
 mod file;
@@ -22,6 +24,7 @@ mod pcapng;
 mod pcapng_writer;
 mod points;
 mod save;
+mod series;
 mod source;
 mod stream;
 mod trim;
@@ -31,7 +34,7 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-pub use captures::{CaptureOptions, Captures};
+pub use captures::{CaptureOptions, Captures, NamedPoint};
 pub use clock_shift::ClockShift;
 pub use device::{Device, devices};
 pub use filter::{Filter, FilterError};

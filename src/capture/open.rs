@@ -1,5 +1,6 @@
 //! Opens a path: recognises the kind of file, its compression and its format.
 
+use crate::packet::CapturePoint;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek};
@@ -80,6 +81,14 @@ pub(super) enum FormatReader {
 }
 
 impl FormatReader {
+    /// The points of its interfaces, where there are several.
+    pub(super) fn points(&self) -> Vec<CapturePoint> {
+        match self {
+            Self::Pcap(_) => Vec::new(),
+            Self::PcapNg(pcapng) => pcapng.points().to_vec(),
+        }
+    }
+
     pub(super) fn format(&self) -> CaptureFormat {
         match self {
             Self::Pcap(_) => CaptureFormat::Pcap,

@@ -135,7 +135,7 @@ impl PcapReader {
         let mut halt = None;
         while halt.is_none() && walk.left > 0 {
             let mut frames = 0;
-            let before = FrameRef::new(walk.capture, seen.packets);
+            let before = FrameRef::new(walk.capture, seen.packets).at_point(walk.point);
             let (mut first, mut last) = CaptureTotals::NO_TIMES;
             for place in group.places(walk.left) {
                 let Some((after, record)) = parse(rest) else {

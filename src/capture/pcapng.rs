@@ -12,12 +12,13 @@ use pcap_parser::{
     parse_simplepacketblock_be, parse_simplepacketblock_le,
 };
 
+use super::cooked::{self, interface_name};
 use super::damage::{Damage, MAX_BLOCK, MAX_INTERFACES};
 use super::input::Input;
 use super::interface::{Interface, InterfaceClock};
 use super::stream::Fill;
 use super::walk::{CaptureTotals, FrameGroup, Stop, Walk, prefetch};
-use crate::packet::{Frame, FrameRef, Frames, LinkType, Shared, Timestamp};
+use crate::packet::{CapturePoint, Frame, FrameRef, Frames, LinkType, Shared, Timestamp};
 
 /// The obsolete packet block, which `pcap-parser` leaves undecoded (draft-ietf-opsawg-pcapng,
 /// appendix A).
@@ -40,6 +41,8 @@ type Parsed<'i, B> = IResult<&'i [u8], B, PcapError<&'i [u8]>>;
 pub(super) struct PcapNgReader {
     big: bool,
     interfaces: Vec<Interface>,
+    /// The points of the interfaces, where there are several.
+    points: Vec<CapturePoint>,
     /// Bytes still to be skipped of a block that is of no interest and too large for a buffer.
     passing: u32,
     /// The time of the last packet, for simple packet blocks, which have none.
@@ -55,6 +58,7 @@ struct FramedBlock<'i> {
 /// A packet from one of the three kinds of packet blocks.
 struct Captured<'i> {
     at: Timestamp,
+    interface: u32,
     link: LinkType,
     wire_len: u32,
     data: &'i [u8],
@@ -85,15 +89,27 @@ impl PcapNgReader {
     }
 
     pub(super) fn new() -> Self {
-        Self { big: false, interfaces: Vec::new(), passing: 0, last: Timestamp::default() }
+        Self {
+            big: false,
+            interfaces: Vec::new(),
+            points: Vec::new(),
+            passing: 0,
+            last: Timestamp::default(),
+        }
+    }
+
+    /// The points of the interfaces, where there are several.
+    pub(super) fn points(&self) -> &[CapturePoint] {
+        &self.points
     }
 
     /// Reads up to the first interface or packet, so that the first link type is known.
     pub(super) fn prime(&mut self, input: &mut Input, seen: &mut CaptureTotals) -> Result<(), Damage> {
         let mut none = |_: Frames<'_>| {};
         while self.interfaces.is_empty() {
-            let mut walk =
-                Walk { capture: 0, left: 0, limit: Timestamp::from_nanos(i64::MAX), sink: &mut none };
+            let limit = Timestamp::from_nanos(i64::MAX);
+            let (point, prefix) = (CapturePoint::NONE, CapturePoint::NONE);
+            let mut walk = Walk { capture: 0, point, prefix, left: 0, limit, sink: &mut none };
             match self.step(input, seen, &mut walk)? {
                 None => {}
                 Some(_) => break,
@@ -198,11 +214,12 @@ impl PcapNgReader {
                     }
                     prefetch(rest.get(block.whole.len()..).unwrap_or_default(), packet.data.len() as u32);
                     self.last = packet.at;
+                    let point = self.points.get(packet.interface as usize).copied().unwrap_or(walk.point);
                     let number =
                         if block.kind == SPB_MAGIC { seen.untimed() } else { seen.packet(packet.at) };
                     let frame = Frame {
                         at: packet.at,
-                        frame: FrameRef::new(walk.capture, number),
+                        frame: FrameRef::new(walk.capture, number).at_point(point),
                         link: packet.link,
                         wire_len: packet.wire_len,
                         data: packet.data,
@@ -214,6 +231,7 @@ impl PcapNgReader {
                     if let Err(damage) = self.read_other(&block, seen) {
                         break BlockHalt::Damage(damage);
                     }
+                    self.name_points(walk.prefix);
                 }
             }
             rest = rest.get(block.whole.len()..).unwrap_or_default();
@@ -288,7 +306,13 @@ impl PcapNgReader {
         let units = u64::from(block.ts_high) << 32 | u64::from(block.ts_low);
         // `data` is padded to 32 bits.
         let data = block.data.get(..block.caplen as usize).unwrap_or(block.data);
-        Ok(Captured { at: interface.clock.time(units), link: interface.link, wire_len: block.origlen, data })
+        Ok(Captured {
+            at: interface.clock.time(units),
+            interface: block.if_id,
+            link: interface.link,
+            wire_len: block.origlen,
+            data,
+        })
     }
 
     /// A simple packet block. It belongs to the section's first interface, whose snap length may have cut it, and has
@@ -302,7 +326,7 @@ impl PcapNgReader {
         let data = block.data.get(..captured as usize);
         let overrun = || Damage::BlockOverrun { space: block.data.len(), found: captured };
         let data = data.ok_or_else(overrun)?;
-        Ok(Captured { at: self.last, link: interface.link, wire_len: block.origlen, data })
+        Ok(Captured { at: self.last, interface: 0, link: interface.link, wire_len: block.origlen, data })
     }
 
     fn obsolete<'i>(&self, whole: &'i [u8]) -> Result<Captured<'i>, Damage> {
@@ -311,13 +335,20 @@ impl PcapNgReader {
             if self.big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
         };
         // Interface and drop count share a word, in the section's byte order.
-        let interface = self.interface(if self.big { word(8) >> 16 } else { word(8) & 0xffff })?;
+        let index = if self.big { word(8) >> 16 } else { word(8) & 0xffff };
+        let interface = self.interface(index)?;
         let units = u64::from(word(12)) << 32 | u64::from(word(16));
         let (captured, wire_len) = (word(20), word(24));
         let space = whole.get(28..whole.len() - 4).unwrap_or_default();
         let overrun = || Damage::BlockOverrun { space: space.len(), found: captured };
         let data = space.get(..captured as usize).ok_or_else(overrun)?;
-        Ok(Captured { at: interface.clock.time(units), link: interface.link, wire_len, data })
+        Ok(Captured {
+            at: interface.clock.time(units),
+            interface: index,
+            link: interface.link,
+            wire_len,
+            data,
+        })
     }
 
     /// The reason why an enhanced packet block cannot be decoded.
@@ -350,6 +381,22 @@ impl PcapNgReader {
         }
     }
 
+    /// Names the points of the interfaces so far, if there are several, in a file that is `file` among others.
+    fn name_points(&mut self, file: CapturePoint) {
+        let several = self.interfaces.len() > 1;
+        if !several || self.points.len() > self.interfaces.len() {
+            self.points.clear();
+        }
+        if several {
+            let unnamed = self.interfaces.iter().zip(0..).skip(self.points.len());
+            let named = unnamed.map(|(interface, index)| match (index as usize) < cooked::MOST {
+                true => CapturePoint::named(&interface_name(file, interface.name.as_deref(), index)),
+                false => CapturePoint::OTHERS,
+            });
+            self.points.extend(named);
+        }
+    }
+
     fn section(&mut self, whole: &[u8]) -> Result<(), Damage> {
         let (_, section) =
             parse_sectionheaderblock(whole).map_err(|_| Damage::BlockMalformed { kind: SHB_MAGIC })?;
@@ -357,6 +404,7 @@ impl PcapNgReader {
             return Err(Damage::Version { major: section.major_version, minor: section.minor_version });
         }
         self.interfaces.clear();
+        self.points.clear();
         Ok(())
     }
 
@@ -374,6 +422,7 @@ impl PcapNgReader {
         // The crate reads `if_tsoffset` as little-endian in every section.
         let offset = self.number(&block.options, OptionCode::IfTsoffset).unwrap_or(0).cast_signed();
         self.interfaces.push(Interface {
+            name: block.if_name().and_then(Result::ok).map(Into::into),
             link,
             snap_len: if block.snaplen == 0 { u32::MAX } else { block.snaplen },
             clock: InterfaceClock::new(block.if_tsresol, offset),

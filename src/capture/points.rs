@@ -9,12 +9,15 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::hash::BuildHasher;
 
+use super::captures::NamedPoint;
+use super::clock_fit::{ClockFit, Differences};
 use super::clock_shift::ClockShift;
 use super::file::Capture;
 use super::open::can_be_read_again;
+use super::series::{self, SampledFile};
 use super::walk::{Stop, Walk};
 use crate::packet::{
-    self, Direction, Flags, FlowHasher, Frame, Frames, Packet, Seeded, Segment, Span, Timestamp,
+    self, CapturePoint, Direction, Flags, FlowHasher, Frame, Frames, Packet, Seeded, Segment, Span, Timestamp,
 };
 
 /// Result of the first look.
@@ -22,15 +25,27 @@ use crate::packet::{
 pub(super) struct FirstLook {
     /// For each file, its clock's difference, if it is a point of the same path as an earlier one.
     pub(super) shifts: Vec<Option<ClockShift>>,
+    /// For each file its point; none where points are not told apart.
+    points: Vec<CapturePoint>,
     /// Time after which a capture holds its packets again.
     pub(super) duplicates_after: Option<Span>,
 }
 
 impl FirstLook {
-    /// Time that is added to the times of a capture.
-    pub(super) fn shift(&self, capture: u16) -> Span {
-        let shift = self.shifts.get(usize::from(capture)).copied().flatten();
-        shift.map_or(Span::ZERO, |shift| shift.by)
+    /// The correction of a capture's times.
+    pub(super) fn shift(&self, capture: u16) -> Option<ClockShift> {
+        self.shifts.get(usize::from(capture)).copied().flatten()
+    }
+
+    /// The point of a capture, for the names of its interfaces: none if all captures are of one.
+    pub(super) fn prefix(&self, capture: u16) -> CapturePoint {
+        let own = self.point(capture);
+        if self.points.iter().all(|&point| point == own) { CapturePoint::NONE } else { own }
+    }
+
+    /// The point of a capture.
+    pub(super) fn point(&self, capture: u16) -> CapturePoint {
+        self.points.get(usize::from(capture)).copied().unwrap_or(CapturePoint::NONE)
     }
 }
 
@@ -38,19 +53,20 @@ impl FirstLook {
 const PACKETS: usize = 262_144;
 const PACKETS_OF_ONE: usize = 16_384;
 
-/// SYNs in two files from which on these are points of one path (DOMAIN §7).
-const COMMON_SYNS: usize = 3;
+/// SYNs, and as many answers, that are compared of whole files.
+const WHOLE: usize = 65_536;
 
 /// Linux' `TCP_RTO_MIN`.
 const SHORTEST_TIMER: Span = Span::from_millis(200);
 
-/// Looks at the beginnings of `paths`.
-pub(super) fn look(paths: &[impl AsRef<OsStr>]) -> FirstLook {
+/// Looks at the beginnings of `paths`, whose points may be `named`.
+pub(super) fn look(paths: &[impl AsRef<OsStr>], named: &[NamedPoint]) -> FirstLook {
     let most = (PACKETS / paths.len().max(1)).min(PACKETS_OF_ONE);
     let hasher = FlowHasher::default();
     let samples: Vec<PointSample> =
         paths.iter().map(|path| PointSample::of(path.as_ref(), most, &hasher, paths.len() > 1)).collect();
     let mut shifts: Vec<Option<ClockShift>> = vec![None; paths.len()];
+    let mut partners: Vec<Option<u16>> = vec![None; paths.len()];
     let mut way: Option<Span> = None;
     for at in 1..samples.len() {
         let (before, rest) = samples.split_at(at);
@@ -59,23 +75,82 @@ pub(super) fn look(paths: &[impl AsRef<OsStr>]) -> FirstLook {
             let comparison = compare(other, sample)?;
             Some((reference, comparison))
         });
-        let Some((reference, comparison)) = compared else { continue };
-        let PointComparison { offset, under_way, syns } = comparison;
-        way = way.or(under_way);
+        let Some((reference, fit)) = compared else { continue };
+        way = way.or(fit.under_way);
+        for (place, partner) in [(at, reference), (usize::from(reference), at as u16)] {
+            partners.get_mut(place).map(|known| known.get_or_insert(partner));
+        }
+        let pair = [usize::from(reference), at].map(|place| paths.get(place).zip(samples.get(place)));
+        let fit = pair_fit(pair, &hasher).unwrap_or(fit);
         let before = shifts.get(usize::from(reference)).copied().flatten();
-        let by = before.map_or(Span::ZERO, |before| before.by).minus(offset);
-        if let Some(shift) = shifts.get_mut(at).filter(|_| comparison.needs_correction()) {
-            *shift = Some(ClockShift { by, error: under_way, syns, reference });
+        if let Some(shift) = shifts.get_mut(at).filter(|_| fit.needs_correction() || before.is_some()) {
+            *shift = Some(shift_by(&fit, reference, before));
         }
     }
+    let files = paths.iter().zip(&samples).zip(&partners);
+    let files = files.map(|((path, sample), partner)| SampledFile {
+        path: path.as_ref(),
+        span: sample.span,
+        partner: *partner,
+        has_several: sample.is_translated,
+    });
+    let files: Vec<SampledFile<'_>> = files.collect();
+    let points = series::points(&files, named);
+    inherit_clocks(&mut shifts, &points, &files);
     let within = samples.iter().find_map(|sample| sample.repeats.offset());
     // Without timestamps a retransmission and a duplicate differ by their times alone: no timer is shorter.
     let way = way.filter(|&way| way < SHORTEST_TIMER);
-    FirstLook { shifts, duplicates_after: within.or(way) }
+    FirstLook { shifts, points, duplicates_after: within.or(way) }
+}
+
+/// Compares two files as a whole, if the samples are only their beginnings: their clocks may drift.
+fn pair_fit(pair: [Option<(&impl AsRef<OsStr>, &PointSample)>; 2], hasher: &FlowHasher) -> Option<ClockFit> {
+    let [Some((one, begin)), Some((other, end))] = pair else { return None };
+    if begin.is_whole && end.is_whole {
+        return None;
+    }
+    let [one, other] = [one, other].map(|path| PointSample::whole(path.as_ref(), hasher));
+    compare(&one, &other)
+}
+
+/// The correction of a clock by that of the reference, whose own is corrected by that `before` it.
+fn shift_by(fit: &ClockFit, reference: u16, before: Option<ClockShift>) -> ClockShift {
+    let of_reference = fit.since.minus(fit.offset);
+    let own = Span::ZERO.minus(fit.offset);
+    let (by, drift) = match before {
+        Some(before) => {
+            (own.plus(before.corrected(of_reference).since(of_reference)), before.drift - fit.drift)
+        }
+        None => (own, -fit.drift),
+    };
+    ClockShift { by, drift, since: fit.since, error: fit.under_way, syns: fit.syns, reference }
+}
+
+/// Gives files that share no SYN with another the clock of the others of their point: a rotated capture may begin anywhere
+/// in the other point's.
+fn inherit_clocks(shifts: &mut [Option<ClockShift>], points: &[CapturePoint], files: &[SampledFile<'_>]) {
+    for (at, file) in files.iter().enumerate().filter(|(_, file)| file.partner.is_none()) {
+        let same = |&(place, point): &(usize, &CapturePoint)| {
+            points.get(at) == Some(point)
+                && point.is_known()
+                && files.get(place).is_some_and(|file| file.partner.is_some())
+        };
+        let of_point = points.iter().enumerate().find(same).and_then(|(place, _)| *shifts.get(place)?);
+        if let Some(shift) = shifts.get_mut(at).filter(|_| file.partner.is_none()) {
+            *shift = of_point;
+        }
+    }
 }
 
 /// A segment as two points see it alike.
 type SegmentKey = (u32, u32, u8, u64, Option<u64>);
+
+/// True if a segment is among those that are kept: which are depends on what both points see alike.
+fn is_kept(&(seq, _, _, stamps, _): &SegmentKey, mask: u64) -> bool {
+    // An odd constant with evenly spread bits (2^64 / golden ratio).
+    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+    (u64::from(seq) ^ stamps).wrapping_mul(SPREAD) >> 32 & mask == 0
+}
 
 /// The segment's numbers, flags and timestamps; its flow only where these are too few: addresses may be translated.
 fn key(segment: &Segment, flow: u64) -> SegmentKey {
@@ -83,13 +158,23 @@ fn key(segment: &Segment, flow: u64) -> SegmentKey {
     (segment.seq.0, segment.ack.0, segment.flags.0, stamps, (stamps == 0).then_some(flow))
 }
 
-/// The beginning of a file.
+type Times = HashMap<SegmentKey, Timestamp, Seeded>;
+
+/// The beginning of a file, or all of it.
 #[derive(Debug, Default)]
 struct PointSample {
     /// Times of the clients' SYNs, and of what answers them: the first of each.
-    syns: HashMap<SegmentKey, Timestamp, Seeded>,
-    answers: HashMap<SegmentKey, Timestamp, Seeded>,
+    syns: Times,
+    answers: Times,
     repeats: Repeats,
+    /// The first and the last time.
+    span: Option<(Timestamp, Timestamp)>,
+    /// Client ports and flows of SYNs with timestamps and an IP ID of their own, by these and their ISN.
+    own: HashMap<(u32, u64, u16), u64, Seeded>,
+    /// The same SYN occurs between other addresses: they are translated at this point.
+    is_translated: bool,
+    /// There is nothing behind what was looked at.
+    is_whole: bool,
 }
 
 impl PointSample {
@@ -104,10 +189,40 @@ impl PointSample {
             let mut sink =
                 |frames: Frames<'_>| frames.iter().for_each(|frame| sample.take(frame, hasher, compared));
             let limit = Timestamp::from_nanos(i64::MAX);
-            let mut walk = Walk { capture: 0, left, limit, sink: &mut sink };
+            let (point, prefix) = (CapturePoint::NONE, CapturePoint::NONE);
+            let mut walk = Walk { capture: 0, point, prefix, left, limit, sink: &mut sink };
             let stop = capture.walk(&mut walk);
             left = walk.left;
             match stop {
+                Stop::Starved => capture.wait(),
+                Stop::End => {
+                    sample.is_whole = true;
+                    break;
+                }
+                Stop::Full | Stop::Limit(_) => break,
+            }
+        }
+        sample
+    }
+
+    /// SYNs and answers of a whole file, evenly thinned out.
+    fn whole(path: &OsStr, hasher: &FlowHasher) -> Self {
+        let mut sample = Self::default();
+        let mut mask = 0;
+        let (mut capture, _) = Capture::open(path);
+        while capture.is_open() {
+            let mut sink = |frames: Frames<'_>| {
+                frames.iter().for_each(|frame| sample.take_handshake(frame, hasher, mask));
+                while sample.syns.len().max(sample.answers.len()) > WHOLE {
+                    mask = mask << 1 | 1;
+                    sample.syns.retain(|key, _| is_kept(key, mask));
+                    sample.answers.retain(|key, _| is_kept(key, mask));
+                }
+            };
+            let (limit, left) = (Timestamp::from_nanos(i64::MAX), usize::MAX);
+            let (point, prefix) = (CapturePoint::NONE, CapturePoint::NONE);
+            let mut walk = Walk { capture: 0, point, prefix, left, limit, sink: &mut sink };
+            match capture.walk(&mut walk) {
                 Stop::Starved => capture.wait(),
                 Stop::Full | Stop::Limit(_) | Stop::End => break,
             }
@@ -115,14 +230,33 @@ impl PointSample {
         sample
     }
 
+    fn take_handshake(&mut self, frame: &Frame<'_>, hasher: &FlowHasher, mask: u64) {
+        let glimpse = packet::glimpse_ipv4(frame).or_else(|| packet::glimpse_ipv6(frame));
+        if glimpse.is_some_and(|glimpse| !glimpse.flags.contains(Flags::SYN)) {
+            return;
+        }
+        let Ok(Packet::Segment(segment)) = packet::decode(frame) else { return };
+        let key = key(&segment, hasher.hash(&segment.flow));
+        if segment.flags.contains(Flags::SYN) && is_kept(&key, mask) {
+            let answers = segment.flags.contains(Flags::ACK);
+            let times = if answers { &mut self.answers } else { &mut self.syns };
+            times.entry(key).or_insert(segment.at);
+        }
+    }
+
     /// Takes a frame of a file that is `compared` with others.
     fn take(&mut self, frame: &Frame<'_>, hasher: &FlowHasher, compared: bool) {
         let Ok(Packet::Segment(segment)) = packet::decode(frame) else { return };
         let flow = hasher.hash(&segment.flow);
         self.repeats.take(&segment, flow);
+        if segment.flags == Flags::SYN {
+            self.find_translation(&segment, flow);
+        }
         if !compared {
             return;
         }
+        let (first, last) = self.span.unwrap_or((segment.at, segment.at));
+        self.span = Some((first.min(segment.at), last.max(segment.at)));
         let answers =
             segment.flags.contains(Flags::SYN.union(Flags::ACK)) || segment.flags.contains(Flags::RST);
         if answers {
@@ -131,55 +265,24 @@ impl PointSample {
             self.syns.entry(key(&segment, flow)).or_insert(segment.at);
         }
     }
-}
 
-/// Two points of one path compared.
-struct PointComparison {
-    /// Time by which the second's clock is ahead of the first's.
-    offset: Span,
-    /// Time that a packet takes between the points; `None` if nothing answered the SYNs.
-    under_way: Option<Span>,
-    syns: u64,
-}
-
-impl PointComparison {
-    /// True if the difference of clocks may change the order of packets at the two points.
-    fn needs_correction(&self) -> bool {
-        /// Jitter of time stamps on one host.
-        const STAMP_JITTER: Span = Span::from_micros(10);
-        /// Longest usual time between two points.
-        const LONG_WAY: Span = Span::from_millis(100);
-        let harmless = self.under_way.map_or(LONG_WAY, |way| way.scaled(1, 4).max(STAMP_JITTER));
-        self.offset.abs() > harmless
+    /// Looks for the same packet between other addresses.
+    fn find_translation(&mut self, syn: &Segment, flow: u64) {
+        let stamps = syn.options.stamps();
+        if let Some(id) = syn.own_ip_id().filter(|_| stamps != 0) {
+            self.is_translated |= *self.own.entry((syn.seq.0, stamps, id)).or_insert(flow) != flow;
+        }
     }
 }
 
 /// Compares two captures; `None` if they are no points of one path.
-///
-/// A SYN and its answer pass the points in opposite order, so that half the sum of both differences is the clocks', as in
-/// NTP (RFC 5905 §8), if the ways take as long. Without any answer all of the difference is the clocks'.
-fn compare(one: &PointSample, other: &PointSample) -> Option<PointComparison> {
-    let there = differences(&one.syns, &other.syns);
-    let back = differences(&one.answers, &other.answers);
-    let syns = there.len();
-    // By the median: one packet that was lost at a point, and sent again, does not matter.
-    let there = Span::median(there).filter(|_| syns >= COMMON_SYNS)?;
-    let syns = syns as u64;
-    Some(match Span::median(back) {
-        Some(back) => PointComparison {
-            offset: there.plus(back).scaled(1, 2),
-            under_way: Some(there.minus(back).scaled(1, 2).abs()),
-            syns,
-        },
-        None => PointComparison { offset: there, under_way: None, syns },
-    })
+fn compare(one: &PointSample, other: &PointSample) -> Option<ClockFit> {
+    ClockFit::of(differences(&one.syns, &other.syns), differences(&one.answers, &other.answers))
 }
 
-fn differences(
-    one: &HashMap<SegmentKey, Timestamp, Seeded>,
-    other: &HashMap<SegmentKey, Timestamp, Seeded>,
-) -> Vec<Span> {
-    one.iter().filter_map(|(key, &at)| Some(other.get(key)?.since(at))).collect()
+fn differences(one: &Times, other: &Times) -> Differences {
+    let both = |(key, &at): (&SegmentKey, &Timestamp)| other.get(key).map(|&later| (later, later.since(at)));
+    one.iter().filter_map(both).collect()
 }
 
 /// Segments that a capture holds twice.

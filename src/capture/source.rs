@@ -1,7 +1,7 @@
 //! The interface of everything that frames come from.
 
 use super::clock_shift::ClockShift;
-use crate::packet::{Frames, LinkType, Span, Timestamp};
+use crate::packet::{CapturePoint, Frames, LinkType, Span, Timestamp};
 
 /// Yields frames in time order: files, standard input, an interface.
 pub trait Source {
@@ -76,4 +76,6 @@ pub struct CaptureInfo {
     pub shift: Option<ClockShift>,
     /// Packets that the kernel or the interface dropped; `None` where nobody counted.
     pub dropped: Option<u64>,
+    /// The points where its packets were captured, as far as they are told apart.
+    pub points: Vec<CapturePoint>,
 }

@@ -5,7 +5,7 @@ use std::io;
 use super::damage::Damage;
 use super::input::Input;
 use super::stream::Fill;
-use crate::packet::{Frame, FrameRef, Frames, LinkType, Shared, Timestamp};
+use crate::packet::{CapturePoint, Frame, FrameRef, Frames, LinkType, Shared, Timestamp};
 use crate::prefetch::prefetch as prefetch_line;
 
 /// Most link types listed for one capture. Real captures have one or two; the bound keeps a hostile list of interfaces
@@ -16,6 +16,10 @@ const MAX_LINK_TYPES: usize = 256;
 pub(super) struct Walk<'s> {
     /// The index of the capture, for the frames.
     pub(super) capture: u16,
+    /// The point of the capture, if it is one of several.
+    pub(super) point: CapturePoint,
+    /// The same, if the names of its interfaces begin with it.
+    pub(super) prefix: CapturePoint,
     /// Frames that may still be handed over.
     pub(super) left: usize,
     /// The latest time of a frame that is handed over: a later one comes after the next frame of another capture.

@@ -10,10 +10,11 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Args, ValueEnum};
 use strum::IntoEnumIterator;
 
+use crate::capture::NamedPoint;
 use crate::command::analyse::AnalyseConfig;
 use crate::command::{Condition, UnknownCondition};
 use crate::handshake::Verdict;
-use crate::packet::Endpoint;
+use crate::packet::{CapturePoint, Endpoint, PathOrder};
 use crate::report::ladder::LadderOptions;
 use crate::report::{ColourChoice, ReportFormat, Verbosity, VerdictSet};
 
@@ -42,6 +43,19 @@ pub(super) struct AnalyseArgs {
     /// needs. Errors that answer a SYN are seen with "or icmp or icmp6" only.
     #[arg(short, long, value_name = "EXPR", help_heading = "Input")]
     filter: Option<String>,
+
+    /// Name the point where a file was captured: --point client=c.pcap
+    ///
+    /// Files that hold the same SYNs are recognised as captured at points of one path, and named by their files;
+    /// interfaces by themselves. Files with the same name are a series of one point.
+    #[arg(long, value_name = "NAME=FILE", help_heading = "Input")]
+    point: Vec<String>,
+
+    /// The points that packets pass on their way from client to server, in order: --path eth0,docker0,veth3
+    ///
+    /// Without it times and TTLs show the order.
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', help_heading = "Input")]
+    path: Vec<String>,
 
     /// Format of the results
     ///
@@ -252,11 +266,14 @@ pub(super) fn validate_live(mut arguments: AnalyseArgs) -> Result<AnalyseConfig,
 
 fn common(arguments: AnalyseArgs) -> Result<AnalyseConfig, String> {
     let ladders = validate_ladders(&arguments)?;
+    let (points, path) = (validate_points(&arguments.point)?, validate_path(&arguments.path)?);
     let AnalyseArgs { filter, format, output, all, verdict, report, fail_on, .. } = arguments;
     Ok(AnalyseConfig {
         files: Vec::new(),
         similar_command: None,
         filter: filter.map(validate_filter).transpose()?,
+        points,
+        path,
         format: match format {
             ReportFormatArg::Text => ReportFormat::Text,
             ReportFormatArg::Json => ReportFormat::Json,
@@ -293,6 +310,28 @@ fn validate_files(files: Vec<PathBuf>) -> Result<Vec<PathBuf>, String> {
         return Err("standard input (-) is given more than once: it can be read only once".to_owned());
     }
     Ok(files)
+}
+
+fn validate_points(points: &[String]) -> Result<Vec<NamedPoint>, String> {
+    let named = |point: &String| match point.split_once('=') {
+        Some((name, file)) if !name.is_empty() && !file.is_empty() => {
+            Ok(NamedPoint { name: name.to_owned(), file: file.into() })
+        }
+        _ => Err(format!("invalid value '{point}' for '--point': it is NAME=FILE")),
+    };
+    points.iter().map(named).collect()
+}
+
+/// The points of a path, which are named in order, so that they are known by these names.
+fn validate_path(names: &[String]) -> Result<PathOrder, String> {
+    let points: Vec<CapturePoint> = names.iter().map(|name| CapturePoint::named(name)).collect();
+    PathOrder::new(&points).ok_or_else(|| {
+        format!(
+            "invalid value for '--path': {} points, at most {} are compared",
+            names.len(),
+            PathOrder::MOST
+        )
+    })
 }
 
 fn validate_ladders(arguments: &AnalyseArgs) -> Result<Option<LadderOptions>, String> {

@@ -70,7 +70,7 @@ fn analyse(
     recorder: Option<SharedRecorder>,
     sink: &mut dyn Sink,
 ) -> anyhow::Result<(Summary, Listeners)> {
-    let options = CaptureOptions { filter: config.filter.clone() };
+    let options = CaptureOptions { filter: config.filter.clone(), points: config.points.clone() };
     raise_descriptor_limit();
     let (captures, mut errors) = Captures::open(&config.files, &options)?;
     // A file that cannot be opened is reported as damaged, and keeps its place among the captures. A
@@ -96,6 +96,7 @@ pub(super) fn engine_options(config: &AnalyseConfig) -> AnalysisOptions {
     AnalysisOptions {
         threads: config.threads,
         max_attempts: config.max_attempts.get(),
+        path: config.path,
         ..AnalysisOptions::default()
     }
 }

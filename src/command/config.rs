@@ -4,6 +4,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use super::fail_on::Condition;
+use crate::capture::NamedPoint;
+use crate::packet::PathOrder;
 use crate::report::ladder::LadderOptions;
 use crate::report::{ColourChoice, ReportFormat, Verbosity, VerdictSet};
 
@@ -16,6 +18,10 @@ pub struct AnalyseConfig {
     pub similar_command: Option<&'static str>,
     /// A BPF filter expression, not compiled yet.
     pub filter: Option<String>,
+    /// Names of capture points, each with a file.
+    pub points: Vec<NamedPoint>,
+    /// The order of points from client to server, if it is given.
+    pub path: PathOrder,
     /// The output format.
     pub format: ReportFormat,
     /// Destination of the results; standard output when `None`.

@@ -238,7 +238,11 @@ fn ladders<'a>(
 fn access(config: &AnalyseConfig) -> PacketAccess {
     let twice = config.files.iter().all(|path| can_be_read_again(path.as_os_str()));
     if !config.files.is_empty() && twice {
-        PacketAccess::Files { paths: config.files.clone(), filter: config.filter.clone() }
+        PacketAccess::Files {
+            paths: config.files.clone(),
+            filter: config.filter.clone(),
+            points: config.points.clone(),
+        }
     } else {
         PacketAccess::Recorder(SharedRecorder::new(limits(config)))
     }

@@ -120,7 +120,7 @@ impl Sink for Loads {
 }
 
 fn collect(config: &SizeConfig) -> anyhow::Result<(Summary, Loads)> {
-    let options = CaptureOptions { filter: config.filter.clone() };
+    let options = CaptureOptions { filter: config.filter.clone(), ..CaptureOptions::default() };
     let (mut captures, mut errors) = Captures::open(&config.files, &options)?;
     if errors.len() == config.files.len()
         && let Some(last) = errors.pop()

@@ -1,9 +1,11 @@
 //! From frames to numbered packets of known flow, with a count of everything that is not used.
 
+use super::joining::FlowJoiner;
 use super::packet_clock::PacketClock;
 use super::packet_counts::PacketCounts;
 use super::survey::{self, Survey};
 use super::undecoded::UndecodedCounts;
+use crate::handshake::OwnFlow;
 use crate::packet::{self, Flags, FlowHasher, Frame, Frames, Glimpse, Packet, Span, Timestamp, Unused};
 
 /// Receiver of the intake's packets: a single tracker, or the batches of several shards.
@@ -23,6 +25,9 @@ pub(super) trait Destination {
 
     /// Appends a packet that had to be decoded to find its flow.
     fn push_decoded(&mut self, hash: u64, packet: Packet, ordinal: u64);
+
+    /// Appends a packet that is counted with another flow than its `own`: the same one under other addresses.
+    fn push_joined(&mut self, hash: u64, packet: Packet, own: OwnFlow, ordinal: u64);
 }
 
 /// Finds the flow of each frame, numbers the frames and counts them.
@@ -33,6 +38,7 @@ pub(super) struct Intake {
     undecoded: UndecodedCounts,
     clock: PacketClock,
     survey: Survey,
+    joiner: FlowJoiner,
     /// The position of the latest packet if its time is far ahead, and whether it is a SYN. The next packet shows
     /// whether its time is right.
     ahead: Option<(u64, bool)>,
@@ -45,12 +51,13 @@ impl Intake {
         let mut ordinal = self.counts.total;
         let mut unusual = 0;
         let (mut earliest, mut latest) = (Timestamp::from_nanos(i64::MAX), Timestamp::from_nanos(i64::MIN));
+        let at_points = frames.first().is_some_and(|frame| frame.frame.point().is_known());
         if self.ahead.is_some() {
             self.check_ahead(frames.first(), destination);
         }
         destination.expect(&frames, ordinal);
         self.survey.take(&frames);
-        for frame in &*frames {
+        for frame in if at_points { &[] } else { &*frames } {
             (earliest, latest) = (earliest.min(frame.at), latest.max(frame.at));
             // A branch for each IP version: the results of either stay in registers until they are written.
             if let Some(glimpse) = packet::glimpse_ipv4(frame) {
@@ -65,11 +72,67 @@ impl Intake {
             }
             ordinal += 1;
         }
+        if at_points {
+            (unusual, earliest, latest) = self.take_at_points(&frames, destination);
+            ordinal += frames.len() as u64;
+        }
         if !self.clock.advance(earliest, latest) {
             self.tick_each(&frames, destination);
         }
         self.counts.total = ordinal;
         self.counts.tcp += frames.len() as u64 - unusual;
+    }
+
+    /// Passes on frames where points are told apart: a flow may be another one under other addresses. Gives how many had to
+    /// be decoded, and the first and the last time.
+    #[inline(never)]
+    fn take_at_points(
+        &mut self,
+        frames: &Frames<'_>,
+        destination: &mut impl Destination,
+    ) -> (u64, Timestamp, Timestamp) {
+        let mut unusual = 0;
+        let (mut earliest, mut latest) = (Timestamp::from_nanos(i64::MAX), Timestamp::from_nanos(i64::MIN));
+        for (frame, ordinal) in frames.iter().zip(self.counts.total..) {
+            (earliest, latest) = (earliest.min(frame.at), latest.max(frame.at));
+            let Some(glimpse) = packet::glimpse_ipv4(frame).or_else(|| packet::glimpse_ipv6(frame)) else {
+                unusual += 1;
+                self.take_unusual(frame, ordinal, destination);
+                continue;
+            };
+            let hash = self.hasher.hash(&glimpse.flow);
+            let may_join = is_syn(glimpse.flags) || self.joiner.has_joined();
+            let joined = may_join
+                .then(|| packet::decode(frame).ok())
+                .flatten()
+                .and_then(|packet| self.joined(packet, hash));
+            match joined {
+                None => destination.push(hash, &glimpse, frame, ordinal),
+                Some((hash, packet, own)) => destination.push_joined(hash, packet, own, ordinal),
+            }
+        }
+        (unusual, earliest, latest)
+    }
+
+    /// The packet in the flow that it is counted with, if that is another one than its own, which has this hash.
+    fn joined(&mut self, mut packet: Packet, hash: u64) -> Option<(u64, Packet, OwnFlow)> {
+        match &mut packet {
+            Packet::Segment(segment) => {
+                let joined = match is_syn(segment.flags) {
+                    true => self.joiner.take_syn(segment, hash)?,
+                    false => self.joiner.find(&segment.flow, hash)?,
+                };
+                let own = OwnFlow { flow: segment.flow, direction: segment.direction };
+                joined.apply(segment);
+                Some((joined.hash, packet, own))
+            }
+            Packet::Unreachable(error) => {
+                let joined = self.joiner.find(&error.flow, hash)?;
+                let own = OwnFlow { flow: error.flow, direction: error.direction };
+                joined.apply_to_error(error);
+                Some((joined.hash, packet, own))
+            }
+        }
     }
 
     /// Sets the clock by each of these frames, the first of which is the next to be counted.
@@ -112,7 +175,12 @@ impl Intake {
                     Packet::Segment(segment) => &segment.flow,
                     Packet::Unreachable(error) => &error.flow,
                 };
-                destination.push_decoded(self.hasher.hash(flow), packet, ordinal);
+                let hash = self.hasher.hash(flow);
+                let known = frame.frame.point().is_known();
+                match known.then(|| self.joined(packet, hash)).flatten() {
+                    None => destination.push_decoded(hash, packet, ordinal),
+                    Some((hash, packet, own)) => destination.push_joined(hash, packet, own, ordinal),
+                }
             }
             Err(unused) => self.count_unused(unused),
         }
@@ -146,4 +214,9 @@ impl Intake {
     pub(super) fn clock(&self) -> PacketClock {
         self.clock
     }
+}
+
+/// True for a client's SYN.
+fn is_syn(flags: Flags) -> bool {
+    flags.contains(Flags::SYN) && !flags.intersects(Flags::ACK.union(Flags::RST))
 }

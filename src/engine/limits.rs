@@ -155,6 +155,7 @@ pub(super) fn known_limits(survey: &Survey, coverage: &Coverages) -> LimitSets {
         gaps: coverage.gaps(),
         drops: CaptureSet::NONE,
         no_clock: if jumps { CaptureSet::ALL } else { CaptureSet::NONE },
+        uncounted: CaptureSet::ALL,
         two_clocks,
     }
 }
@@ -171,6 +172,9 @@ pub(super) fn capture_limits(captures: &[CaptureInfo], limits: &[Limit]) -> Limi
         gaps: has(|limit| matches!(limit, Limit::Gaps { .. })),
         drops: has(|limit| matches!(limit, Limit::Dropped { .. })),
         no_clock: has(Limit::is_of_clock),
+        uncounted: CaptureSet::of(|place| {
+            captures.iter().skip(place).take(1).any(|capture| capture.dropped.is_none())
+        }),
         two_clocks: limits.iter().any(|limit| matches!(limit, Limit::TwoClocks { .. })),
     }
 }

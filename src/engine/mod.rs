@@ -8,6 +8,7 @@
 mod batch;
 mod bounds;
 mod intake;
+mod joining;
 mod limits;
 mod options;
 mod packet_clock;

@@ -48,7 +48,7 @@ pub(super) enum EndStep {
 impl Shard {
     /// A shard that has seen nothing.
     pub(super) fn new(options: &AnalysisOptions) -> Self {
-        let tracker = Tracker::new().with_duplicates_after(options.duplicates_after);
+        let tracker = Tracker::new().with_duplicates_after(options.duplicates_after).with_path(options.path);
         let tracker = if options.reports_stuck { tracker.reporting_stuck() } else { tracker };
         Self { tracker, ..Self::default() }
     }

@@ -18,7 +18,7 @@ use super::sink::{Sink, deliver, deliver_held};
 use super::summary::Summary;
 use super::survey::Survey;
 use crate::capture::{Source, SourceStatus};
-use crate::handshake::{Batch, Finding, Order, Tracker, TrackerCounts};
+use crate::handshake::{Batch, Finding, Order, OwnFlow, Tracker, TrackerCounts};
 use crate::listener::Listeners;
 use crate::packet::{Frame, Frames, Glimpse, Packet, Span};
 
@@ -108,6 +108,10 @@ impl Destination for DividedBatch {
 
     fn push_decoded(&mut self, hash: u64, packet: Packet, ordinal: u64) {
         self.shares[shard_of(hash)].push_decoded(hash, packet, ordinal);
+    }
+
+    fn push_joined(&mut self, hash: u64, packet: Packet, own: OwnFlow, ordinal: u64) {
+        self.shares[shard_of(hash)].push_joined(hash, packet, own, ordinal);
     }
 }
 

@@ -12,7 +12,7 @@ use super::shard::{EndStep, Shard};
 use super::sink::{Sink, deliver, deliver_held, deliver_waiting};
 use super::summary::Summary;
 use crate::capture::{CaptureInfo, Source, SourceStatus};
-use crate::handshake::Batch;
+use crate::handshake::{Batch, OwnFlow};
 use crate::listener::Listeners;
 use crate::packet::{Frame, Frames, Glimpse, Packet, Span, Timestamp};
 
@@ -56,6 +56,10 @@ impl Destination for GroupedPackets<'_> {
 
     fn push_decoded(&mut self, hash: u64, packet: Packet, ordinal: u64) {
         self.group.push_decoded(hash, packet, ordinal);
+    }
+
+    fn push_joined(&mut self, hash: u64, packet: Packet, own: OwnFlow, ordinal: u64) {
+        self.group.push_joined(hash, packet, own, ordinal);
     }
 }
 

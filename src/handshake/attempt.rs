@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use super::cause::Inference;
 use super::facts::{Fact, Facts};
 use super::history::History;
+use super::passage::Passage;
 use super::systems::{self, System};
 use super::traits::SynAckTraits;
 use super::verdict::{Connect, Reason, Unproven, Vantage, Verdict};
@@ -90,6 +91,8 @@ pub struct Attempt {
     pub answered_from: Option<Endpoint>,
     /// True if the SYN was captured on its way to that address, too: at a second point, behind a translation.
     pub is_translated: bool,
+    /// The points that it passed; `None` where points are not told apart.
+    pub passage: Option<Box<Passage>>,
     /// The inference: what the attempt means, and how sure that is.
     pub inference: Inference,
 }

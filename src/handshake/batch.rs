@@ -3,6 +3,7 @@
 //! Owns how packets are kept until it is known whether they are wanted at all. Does not own what makes them so
 //! (`tracker`) nor how they are decoded (`packet`).
 
+use super::passage::OwnFlow;
 use crate::packet::{Flags, Frame, FrameRef, Glimpse, HEADERS, Packet, Shared, Span, Timestamp};
 use crate::prefetch::prefetch;
 
@@ -21,6 +22,8 @@ pub struct Batch {
     copied: Vec<u8>,
     /// Packets that had to be decoded to be looked at.
     decoded: Vec<Packet>,
+    /// Positions of those that are counted with another flow than their own, and the latter.
+    joined: Vec<(u64, OwnFlow)>,
     /// Changes of the lag: the position in the whole input, and the lag from there on.
     lags: Vec<(u64, Span)>,
     /// Positions in the whole input of packets whose times are too far ahead to be used, in order.
@@ -111,6 +114,7 @@ impl Batch {
             holder: Holder::COPY,
             copied: Vec::new(),
             decoded: Vec::new(),
+            joined: Vec::new(),
             lags: Vec::new(),
             doubted: Vec::new(),
         }
@@ -207,6 +211,22 @@ impl Batch {
         self.items.push(Item { head, at, frame, offset, place: ordinal as u16, holder: DECODED });
     }
 
+    /// Appends a packet that is counted with another flow than its own: that with this hash, which it is in.
+    pub fn push_joined(&mut self, hash: u64, packet: Packet, own: OwnFlow, ordinal: u64) {
+        self.joined.push((ordinal, own));
+        self.push_decoded(hash, packet, ordinal);
+    }
+
+    /// The flow of the packet at this position by its own addresses, if it is counted with another.
+    #[inline(always)]
+    pub(super) fn own_flow(&self, ordinal: u64) -> Option<OwnFlow> {
+        if self.joined.is_empty() {
+            return None;
+        }
+        let place = self.joined.binary_search_by_key(&ordinal, |&(ordinal, _)| ordinal).ok()?;
+        self.joined.get(place).map(|&(_, own)| own)
+    }
+
     /// Copies the headers of a frame; returns where to.
     #[inline(never)]
     fn copy(&mut self, frame: &Frame<'_>) -> u32 {
@@ -234,6 +254,7 @@ impl Batch {
         self.holder = Holder::COPY;
         self.copied.clear();
         self.decoded.clear();
+        self.joined.clear();
         self.lags.clear();
         self.doubted.clear();
     }

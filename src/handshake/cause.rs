@@ -6,6 +6,7 @@
 use smallvec::SmallVec;
 use strum::{EnumCount, EnumDiscriminants, EnumIter, EnumString, IntoStaticStr};
 
+use super::passage::SegmentLoss;
 use crate::kernel::DropReason;
 use crate::packet::{Endpoint, IcmpError, Span};
 
@@ -250,6 +251,10 @@ pub enum Evidence {
     DelayUnclear,
     /// The ACK was captured at one point and not at the second, which the SYN had passed.
     AckAtOnePoint,
+    /// Segments passed one point and not the next.
+    LostBetween(SegmentLoss),
+    /// Segments passed one point, and not the one before it on their way.
+    MadeBetween(SegmentLoss),
     /// The listener refused SYNs while it repeated its SYN-ACK, as a full queue never does.
     SynsRefusedMeanwhile,
     /// The first SYN-ACK repeat came this late, not after one second.

@@ -10,7 +10,7 @@ use super::late::{Lateness, lateness};
 use super::pending::{ColdState, HandshakeSegment, Pending, Phase};
 use super::timeouts::{self, is_settled};
 use super::verdict::{Connect, ConnectOutcome, Errno, Reason, Unproven, Vantage, Verdict};
-use crate::packet::{CaptureSet, Direction, FlowKey, IcmpError, Span, Timestamp};
+use crate::packet::{CaptureSet, Direction, FlowKey, IcmpError, PathOrder, Span, Timestamp};
 
 /// Reason why a record of an attempt is made now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,18 +37,21 @@ const CUT_MARGIN: Span = Span::from_secs(1);
 /// listener that defers for 2 s. Linux from 3.1 sends it after 1 s, but the listener of a silent client may defer.
 const FIRST_RETRANSMISSION: Span = Span::from_millis(3500);
 
-/// The record of `pending`, whose flow is `key`. `lacks_bare_acks`: the captures without
-/// a bare ACK, so that the client's would not be in them.
+/// What is known of the captures when a record is made.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Context {
+    /// Captures without a bare ACK, so that the client's would not be in them: a handshake without one proves nothing there.
+    pub(super) lacks_bare_acks: CaptureSet,
+    /// The order of points, if it was given.
+    pub(super) path: PathOrder,
+}
+
+/// The record of `pending`, whose flow is `key`.
 #[inline(always)]
-pub(super) fn decide(
-    pending: &Pending,
-    key: FlowKey,
-    ending: Ending,
-    lacks_bare_acks: CaptureSet,
-) -> Attempt {
+pub(super) fn decide(pending: &Pending, key: FlowKey, ending: Ending, context: &Context) -> Attempt {
     let ending = if pending.cold.is_some() { by_own_time(pending, ending) } else { ending };
     // A point may have the ACKs that the other one lacks.
-    let lacks_acks = lacks_bare_acks.has(pending.frame) && !pending.has_two_points;
+    let lacks_acks = context.lacks_bare_acks.has(pending.frame) && !pending.has_two_points;
     let lateness = if pending.cold.is_none() { Lateness::Prompt } else { lateness(pending) };
     let (verdict, reason) = verdict(pending, ending, lateness, lacks_acks);
     let timing = timing(pending, lateness);
@@ -57,9 +60,13 @@ pub(super) fn decide(
     let cold = pending.cold();
     let mut facts = pending.facts;
     facts.add_if(Fact::PortUsedAnew, ending == Ending::Replaced);
+    let passage = pending.sightings.as_ref().map(|log| log.passage(&context.path));
+    let ends = passage.as_ref().and_then(|passage| passage.ends());
+    let (client, server) =
+        ends.unwrap_or_else(|| (key.source(pending.outward), key.destination(pending.outward)));
     Attempt {
-        client: key.source(pending.outward),
-        server: key.destination(pending.outward),
+        client,
+        server,
         frame: pending.frame,
         ordinal: pending.ordinal,
         start: pending.start,
@@ -92,8 +99,9 @@ pub(super) fn decide(
         silence: silence(pending, ending),
         ports_before: None,
         has_older_stamp: false,
-        answered_from: None,
+        answered_from: passage.as_ref().and_then(|passage| passage.answered_from()),
         is_translated: false,
+        passage,
         inference: Inference::default(),
     }
 }

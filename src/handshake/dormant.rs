@@ -6,6 +6,7 @@
 use super::duplicates::Recent;
 use super::facts::Facts;
 use super::history::History;
+use super::passage::SightingLog;
 use super::pending::{ColdState, HandshakeSegment, Pending, Phase};
 use crate::packet::{Direction, FrameRef, Seq, Timestamp};
 
@@ -13,6 +14,7 @@ use crate::packet::{Direction, FrameRef, Seq, Timestamp};
 #[derive(Debug)]
 pub(super) struct Dormant {
     cold: Option<Box<ColdState>>,
+    sightings: Option<Box<SightingLog>>,
     facts: Facts,
     history: History,
     frame: FrameRef,
@@ -46,6 +48,7 @@ impl Dormant {
         Some(Self {
             syn: attempt.syn?,
             cold: attempt.cold.take(),
+            sightings: attempt.sightings.take(),
             facts: attempt.facts,
             history: attempt.history,
             frame: attempt.frame,
@@ -65,6 +68,7 @@ impl Dormant {
         let mut attempt =
             Pending::blank(self.start, self.frame, self.ordinal, self.outward, Recent::default());
         attempt.cold = self.cold;
+        attempt.sightings = self.sightings;
         attempt.facts = self.facts;
         attempt.history = self.history;
         attempt.last = self.last;

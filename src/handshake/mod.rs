@@ -16,6 +16,7 @@ mod facts;
 mod finding;
 mod history;
 mod late;
+mod passage;
 mod pending;
 mod systems;
 mod table;
@@ -32,6 +33,7 @@ pub use cause::{
 pub use facts::{Fact, Facts};
 pub use finding::{Finding, Order};
 pub use history::History;
+pub use passage::{OwnFlow, Passage, PassedSegments, SegmentKind, SegmentLoss, Sighting};
 pub use systems::System;
 pub use tracker::{EvictionOrder, Offsets, Tracker, TrackerCounts};
 pub use traits::SynAckTraits;

@@ -76,6 +76,10 @@ pub enum Advice {
     CheckBalancer,
     /// Capture at both ends at the same time.
     CaptureBothEnds,
+    /// Look for what drops packets between two points of this host.
+    FindDropOnHost,
+    /// Look for what drops packets between two points of the path.
+    FindDropBetween,
     /// Look for middleboxes that drop the option.
     CheckOptionFilter,
     /// Find the path's MTU.
@@ -134,6 +138,8 @@ impl Advice {
             | Self::CheckNat
             | Self::CheckBalancer
             | Self::CaptureBothEnds
+            | Self::FindDropOnHost
+            | Self::FindDropBetween
             | Self::CheckOptionFilter
             | Self::CheckPathMtu
             | Self::CheckClientTimeout
@@ -199,6 +205,9 @@ fn of_cause(cause: Cause, record: &Record, tally: &CauseTally) -> Vec<Advice> {
         Cause::OldConnection if tally.has(EvidenceCode::OlderNumbers) => vec![Advice::CheckOldConnections],
         Cause::OldConnection => vec![Advice::CheckTimeWait],
         Cause::NatMismatch => vec![Advice::CheckNat],
+        Cause::SynLost | Cause::SynackLost | Cause::AckLost | Cause::FirewallReset if tally.has_place() => {
+            vec![if tally.is_lost_within_host() { Advice::FindDropOnHost } else { Advice::FindDropBetween }]
+        }
         Cause::FirewallReset if is_near_server(record) => vec![Advice::CheckRejectRules],
         Cause::FirewallReset => vec![Advice::CaptureOnServer, Advice::CheckRejectRules],
         Cause::TwoAnswers => vec![Advice::CheckBalancer],

@@ -16,6 +16,8 @@ pub struct LimitSets {
     pub drops: CaptureSet,
     /// See [`CaptureLimits`].
     pub no_clock: CaptureSet,
+    /// See [`CaptureLimits`].
+    pub uncounted: CaptureSet,
     /// See [`CaptureLimits`]; that of all captures together.
     pub two_clocks: bool,
 }
@@ -30,6 +32,7 @@ impl LimitSets {
             gaps: self.gaps.has(frame),
             drops: self.drops.has(frame),
             no_clock: self.no_clock.has(frame),
+            uncounted: self.uncounted.has(frame),
             two_clocks: self.two_clocks,
         }
     }
@@ -48,6 +51,8 @@ pub struct CaptureLimits {
     pub drops: bool,
     /// Times are all equal, or whole seconds, or jump: neither silence nor round trips can be measured.
     pub no_clock: bool,
+    /// Nobody counted what the capture dropped.
+    pub uncounted: bool,
     /// Packets were captured by two clocks.
     pub two_clocks: bool,
 }

@@ -12,6 +12,7 @@ use super::dropped_segments::KernelDrop;
 use super::hypotheses::{self, Case, SharedFacts};
 use super::observed::dropped_between;
 use super::paths::Paths;
+use super::point_routes::PointRoutes;
 use super::record::{Record, is_open_case};
 use super::scan::Scans;
 use super::sightings::Sightings;
@@ -28,6 +29,7 @@ pub struct Listeners {
     /// The places of the listeners of each host, the first [`MAX_SIBLINGS`].
     hosts: IndexMap<IpAddr, SmallVec<[u32; 2]>, Seeded>,
     paths: Paths,
+    routes: PointRoutes,
     limit: usize,
     /// The tallies of all listeners past the limit.
     rest: Record,
@@ -74,6 +76,7 @@ impl Listeners {
             records: IndexMap::default(),
             hosts: IndexMap::default(),
             paths: Paths::default(),
+            routes: PointRoutes::default(),
             limit,
             rest: Record::default(),
             verdicts: Tally::default(),
@@ -178,6 +181,7 @@ impl Listeners {
             return;
         }
         self.paths.see(attempt);
+        self.routes.see(attempt);
         if is_beside_overflow(attempt, place.and_then(|place| Some(self.records.get_index(place)?.1))) {
             attempt.unproven = Some(Unproven::ListenerOverflows);
         }
@@ -249,6 +253,7 @@ impl Listeners {
             kernel: record.kernel.evidence_of(attempt, repeats),
             kernel_events: record.kernel.events(from, to, repeats),
             dropped: record.kernel.dropped(attempt),
+            points: self.routes.evidence(attempt, &self.limits),
             found: SharedFacts::default(),
         })
     }

@@ -21,6 +21,7 @@ mod listeners;
 mod messages;
 mod observed;
 mod paths;
+mod point_routes;
 mod record;
 mod scan;
 mod schedule;

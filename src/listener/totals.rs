@@ -6,7 +6,9 @@ use strum::EnumCount;
 use super::clients::Clients;
 use super::episodes::Episodes;
 use super::tally::Tally;
-use crate::handshake::{Attempt, Cause, Confidence, Evidence, EvidenceCode, Inference, RuledOut, Verdict};
+use crate::handshake::{
+    Attempt, Cause, Confidence, Evidence, EvidenceCode, Inference, RuledOut, SegmentLoss, Verdict,
+};
 use crate::packet::Timestamp;
 
 /// The attempts that one cause explains: by verdict, how surely, when, and by what evidence.
@@ -41,6 +43,24 @@ impl CauseTally {
     /// True if an attempt has evidence of this kind.
     pub(super) fn has(&self, code: EvidenceCode) -> bool {
         self.evidence.iter().any(|&(evidence, _)| EvidenceCode::from(evidence) == code)
+    }
+
+    /// The places between which segments of its attempts were lost, or made up.
+    pub(super) fn losses(&self) -> impl Iterator<Item = SegmentLoss> {
+        self.evidence.iter().filter_map(|&(evidence, _)| match evidence {
+            Evidence::LostBetween(loss) | Evidence::MadeBetween(loss) => Some(loss),
+            _ => None,
+        })
+    }
+
+    /// True if points of the capture show where it happened.
+    pub(super) fn has_place(&self) -> bool {
+        self.losses().next().is_some()
+    }
+
+    /// True if all of that happened within one host.
+    pub(super) fn is_lost_within_host(&self) -> bool {
+        self.losses().all(|loss| loss.within_host)
     }
 
     /// The highest confidence of its attempts.
@@ -157,6 +177,10 @@ fn add_evidence(known: &mut SmallVec<[(Evidence, u64); 4]>, evidence: &[Evidence
 fn is_same_evidence(known: &Evidence, new: &Evidence) -> bool {
     match (known, new) {
         (Evidence::CouldBe(one), Evidence::CouldBe(other)) => one == other,
+        (Evidence::LostBetween(one), Evidence::LostBetween(other))
+        | (Evidence::MadeBetween(one), Evidence::MadeBetween(other)) => {
+            (one.kind, one.from, one.to) == (other.kind, other.from, other.to)
+        }
         (Evidence::KernelDroppedSegments(one, _), Evidence::KernelDroppedSegments(other, _)) => one == other,
         (_, _) => EvidenceCode::from(*known) == EvidenceCode::from(*new),
     }

@@ -117,6 +117,11 @@ impl OptionLayout {
         }
     }
 
+    /// The layout as a number.
+    pub(crate) const fn bits(self) -> u64 {
+        self.0 as u64
+    }
+
     /// True without any option.
     #[must_use]
     #[inline(always)]

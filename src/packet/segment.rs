@@ -5,38 +5,58 @@ use std::net::IpAddr;
 
 use strum::{EnumCount, EnumIter, IntoStaticStr};
 
-use super::{Direction, Endpoint, Flags, FlowKey, OptionLayout, Seq, Timestamp};
+use super::{CapturePoint, Direction, Endpoint, Flags, FlowKey, OptionLayout, Seq, Timestamp};
 
 /// The position of a packet: the index of its capture and its number in that capture, counted from 1
-/// as in Wireshark and tcpdump.
+/// as in Wireshark and tcpdump; with the point where it was captured, if points are told apart.
+///
+/// From the highest bit: 16 bits of capture, 38 of number (files of 19 TB at least), 10 of point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FrameRef(u64);
 
 impl FrameRef {
-    const NUMBER_BITS: u32 = 48;
+    const NUMBER_BITS: u32 = 48 - CapturePoint::BITS;
+    const NUMBERS: u64 = (1 << Self::NUMBER_BITS) - 1;
+    const POINTS: u64 = (1 << CapturePoint::BITS) - 1;
 
     /// `capture` counts input files from 0; `number` counts packets in it from 1.
     #[must_use]
+    #[inline(always)]
     pub const fn new(capture: u16, number: u64) -> Self {
-        Self(((capture as u64) << Self::NUMBER_BITS) | (number & ((1 << Self::NUMBER_BITS) - 1)))
+        Self((capture as u64) << 48 | (number & Self::NUMBERS) << CapturePoint::BITS)
+    }
+
+    /// The same position at this point.
+    #[must_use]
+    #[inline(always)]
+    pub const fn at_point(self, point: CapturePoint) -> Self {
+        Self(self.0 & !Self::POINTS | point.number() as u64)
     }
 
     /// The position `packets` later in the same capture.
     #[must_use]
+    #[inline(always)]
     pub(crate) const fn plus(self, packets: u64) -> Self {
-        Self(self.0 + packets)
+        Self(self.0 + (packets << CapturePoint::BITS))
     }
 
     /// The index of the capture.
     #[must_use]
     pub const fn capture(self) -> u16 {
-        (self.0 >> Self::NUMBER_BITS) as u16
+        (self.0 >> 48) as u16
     }
 
     /// The packet's number in that capture, from 1.
     #[must_use]
     pub const fn number(self) -> u64 {
-        self.0 & ((1 << Self::NUMBER_BITS) - 1)
+        self.0 >> CapturePoint::BITS & Self::NUMBERS
+    }
+
+    /// The point where it was captured.
+    #[must_use]
+    #[inline(always)]
+    pub const fn point(self) -> CapturePoint {
+        CapturePoint::from_number((self.0 & Self::POINTS) as u16)
     }
 }
 

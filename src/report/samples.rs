@@ -75,6 +75,7 @@ fn attempt(index: u32, client: &str, server: &str) -> Attempt {
         has_older_stamp: false,
         answered_from: None,
         is_translated: false,
+        passage: None,
         inference: Inference::default(),
     }
 }
@@ -111,6 +112,7 @@ fn capture(path: &str, packets: u64) -> CaptureInfo {
         cut: false,
         shift: None,
         dropped: None,
+        points: Vec::new(),
     }
 }
 

@@ -1,5 +1,8 @@
 //! Captures of both ends of a path: each attempt counted once, and judged no worse than by one end alone.
 
+#[cfg(target_os = "linux")]
+mod node;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

@@ -76,7 +76,11 @@ fn ipv4(port: u16) -> Vec<u8> {
 
 fn filtered(bytes: &[u8], filter: &str) -> super::ReadResult {
     let file = file(bytes);
-    read_paths(&[file.path()], &CaptureOptions { filter: Some(filter.to_owned()) }, 100)
+    read_paths(
+        &[file.path()],
+        &CaptureOptions { filter: Some(filter.to_owned()), ..CaptureOptions::default() },
+        100,
+    )
 }
 
 #[test]
@@ -115,11 +119,11 @@ fn filters_on_length_use_the_length_on_the_wire() {
 #[test]
 fn a_filter_that_cannot_be_compiled_has_a_reason() {
     let file = file(&capture(&[1]));
-    let options = CaptureOptions { filter: Some("tcp prot 80".to_owned()) };
+    let options = CaptureOptions { filter: Some("tcp prot 80".to_owned()), ..CaptureOptions::default() };
     let error = Captures::open(&[file.path()], &options).unwrap_err().to_string();
     assert!(error.starts_with("filter 'tcp prot 80' for link type EN10MB: libpcap: "), "{error}");
     assert!(error.contains("syntax error") && error.contains("quote it"), "{error}");
-    let options = CaptureOptions { filter: Some("tcp\0".to_owned()) };
+    let options = CaptureOptions { filter: Some("tcp\0".to_owned()), ..CaptureOptions::default() };
     assert!(Captures::open(&[file.path()], &options).is_err());
 }
 
@@ -151,7 +155,7 @@ fn a_link_type_that_cannot_be_decoded_matches_nothing() {
         assert_eq!(outcome.frames.iter().map(|f| f.link).collect::<Vec<_>>(), [LinkType::ETHERNET]);
         assert_eq!((outcome.infos[0].packets, &outcome.infos[0].damaged), (2, &None));
         let file = file(&ng.bytes);
-        let wrong = CaptureOptions { filter: Some("tcp prot 80".to_owned()) };
+        let wrong = CaptureOptions { filter: Some("tcp prot 80".to_owned()), ..CaptureOptions::default() };
         assert!(Captures::open(&[file.path()], &wrong).is_err(), "{links:?}");
     }
 }

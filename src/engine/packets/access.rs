@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::recorder::SharedRecorder;
 use super::second_pass;
 use super::store::{PacketLimits, PacketStore};
-use crate::capture::FilterError;
+use crate::capture::{CaptureOptions, FilterError, NamedPoint};
 use crate::handshake::Attempt;
 
 /// The way to the packets of the attempts that an output lists.
@@ -17,6 +17,8 @@ pub enum PacketAccess {
         paths: Vec<PathBuf>,
         /// The BPF expression, if there is one.
         filter: Option<String>,
+        /// Names of points, each with a file.
+        points: Vec<NamedPoint>,
     },
     /// A recorder beside the analysis.
     Recorder(SharedRecorder),
@@ -47,7 +49,10 @@ impl PacketAccess {
     pub fn collect(&self, attempts: &[&Attempt], limits: &PacketLimits) -> Result<PacketStore, FilterError> {
         match self {
             Self::Files { .. } if attempts.is_empty() => Ok(PacketStore::default()),
-            Self::Files { paths, filter } => second_pass::collect(paths, filter.clone(), attempts, limits),
+            Self::Files { paths, filter, points } => {
+                let options = CaptureOptions { filter: filter.clone(), points: points.clone() };
+                second_pass::collect(paths, &options, attempts, limits)
+            }
             Self::Recorder(recorder) => Ok(recorder.lock().take()),
         }
     }

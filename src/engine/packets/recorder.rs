@@ -96,7 +96,7 @@ impl Recorder {
         let mut store = PacketStore::default();
         let mut kept = self.listed.0.get(&attempt.ordinal).cloned().unwrap_or_default();
         if kept.packets.is_empty() {
-            for recorded in flows(attempt).filter_map(|flow| self.flows.get(&flow)) {
+            for recorded in flows(attempt).into_iter().filter_map(|flow| self.flows.get(&flow)) {
                 kept.left_out += recorded.left_out;
                 kept.gap_at = kept.gap_at.max(recorded.gap_at);
                 kept.packets.extend(recorded.packets.iter().cloned());

@@ -17,11 +17,11 @@ const EARLY: u64 = 16_384;
 /// Reads the files again.
 pub(super) fn collect(
     paths: &[PathBuf],
-    filter: Option<String>,
+    options: &CaptureOptions,
     attempts: &[&Attempt],
     limits: &PacketLimits,
 ) -> Result<PacketStore, FilterError> {
-    let (mut captures, _unreadable) = Captures::open(paths, &CaptureOptions { filter })?;
+    let (mut captures, _unreadable) = Captures::open(paths, options)?;
     let mut pass = SecondPass::new(attempts, limits);
     loop {
         let status = captures.read(BATCH, &mut |frames| frames.iter().for_each(|frame| pass.take(frame)));
@@ -46,7 +46,7 @@ impl<'a> SecondPass<'a> {
     fn new(attempts: &[&'a Attempt], limits: &'a PacketLimits) -> Self {
         let mut wanted: HashMap<FlowKey, Vec<&Attempt>, _> = HashMap::default();
         for &attempt in attempts {
-            flows(attempt).for_each(|flow| wanted.entry(flow).or_default().push(attempt));
+            flows(attempt).into_iter().for_each(|flow| wanted.entry(flow).or_default().push(attempt));
         }
         wanted.values_mut().for_each(|attempts| attempts.sort_by_key(|attempt| attempt.ordinal));
         Self { limits, wanted, store: PacketStore::default(), bytes: 0, position: 0 }

@@ -118,10 +118,20 @@ impl PacketStore {
 /// Time after an attempt's last packet in which a duplicate of it may be captured.
 pub(super) const AFTERWARDS: Span = Span::from_millis(1);
 
-/// The flows that the packets of an attempt belong to: its own, and that of the address which answered instead.
-pub(super) fn flows(attempt: &Attempt) -> impl Iterator<Item = FlowKey> {
+/// The flows that the packets of an attempt belong to: its own, those at other points, and that of the address which answered
+/// instead.
+pub(super) fn flows(attempt: &Attempt) -> Vec<FlowKey> {
     let servers = std::iter::once(attempt.server).chain(attempt.answered_from);
-    servers.map(|server| FlowKey::new(attempt.client, server).0)
+    let own = servers.map(|server| (attempt.client, server));
+    let seen = attempt.passage.iter().flat_map(|passage| &passage.sightings);
+    let mut flows: Vec<FlowKey> = Vec::new();
+    for (client, server) in own.chain(seen.map(|sighting| (sighting.client, sighting.server))) {
+        let (flow, _) = FlowKey::new(client, server);
+        if !flows.contains(&flow) {
+            flows.push(flow);
+        }
+    }
+    flows
 }
 
 /// The flow of a frame that the analysis uses.

@@ -46,7 +46,7 @@ fn list(path: &PathBuf, access: PacketAccess, all: bool) -> Listing {
 }
 
 fn by_second_pass(path: &PathBuf) -> (Vec<Attempt>, PacketStore) {
-    let access = PacketAccess::Files { paths: vec![path.clone()], filter: None };
+    let access = PacketAccess::Files { paths: vec![path.clone()], filter: None, points: Vec::new() };
     let listing = list(path, access, true);
     let attempts: Vec<&Attempt> = listing.listed.iter().collect();
     let store = listing.access.collect(&attempts, &PacketLimits::DIAGRAMS).unwrap();

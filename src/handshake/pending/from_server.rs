@@ -85,7 +85,10 @@ impl Pending {
         self.facts.add_if(Fact::RetransmissionUnanswered, unanswered && ignored_ack);
         self.facts.add_if(Fact::EchoesAck, echoes_ack);
         self.facts.add_if(Fact::RightAckIgnored, ignored_ack && self.facts.has(Fact::AckChecksumRight));
-        let duplicated = std::mem::replace(&mut self.client_duplicated, false);
+        let duplicated = match &mut self.sightings {
+            Some(sightings) => sightings.take_client_passed(),
+            None => std::mem::replace(&mut self.client_duplicated, false),
+        };
         if self.has_two_points && ignored_ack {
             self.facts.add(if duplicated { Fact::AckAtSecondPoint } else { Fact::AckAtOnePoint });
         }
@@ -223,7 +226,9 @@ impl Pending {
         }
         self.facts.add_if(Fact::SackedBeyondHole, hole);
         self.facts.add_if(Fact::AckedUnseen, segment.ack.after(self.client_next));
-        if !self.client_duplicated {
+        let duplicated =
+            self.sightings.as_ref().map_or(self.client_duplicated, |sightings| sightings.has_client_passed());
+        if !duplicated {
             // The server had a segment that the second point lacks, too.
             self.facts.remove(Fact::AckAtOnePoint);
         }

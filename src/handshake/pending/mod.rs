@@ -28,6 +28,7 @@ use super::attempt::{IcmpAnswer, Retries};
 use super::duplicates::{DuplicateOffset, Recent};
 use super::facts::{Fact, Facts};
 use super::history::History;
+use super::passage::{OwnFlow, SightingLog};
 use super::traits::SynAckTraits;
 use crate::packet::{Direction, Flags, FrameRef, Segment, Seq, Span, Timestamp, Unreachable};
 use crate::prefetch::prefetch_all;
@@ -81,6 +82,8 @@ impl Phase {
 #[repr(C)]
 pub(super) struct Pending {
     pub(super) cold: Option<Box<ColdState>>,
+    /// Its sightings, where points are told apart.
+    pub(super) sightings: Option<Box<SightingLog>>,
     recent: Recent,
     pub(super) phase: Phase,
     /// The direction from client to server.
@@ -217,6 +220,7 @@ impl Pending {
             data_retransmissions: 0,
             rst_answers_segment: 0,
             cold: None,
+            sightings: None,
             packets: 1,
             recent,
         }
@@ -251,10 +255,23 @@ impl Pending {
         self.syn.is_some_and(|syn| syn.has_sent(self.syn_retransmissions(), segment))
     }
 
-    /// Takes one segment of the flow. Returns whether it was a duplicate of an earlier one.
-    pub(super) fn take(&mut self, segment: &Segment, copies: DuplicateOffset) -> bool {
+    /// Notes the point of the segment that opened the attempt, if points are told apart.
+    #[inline(always)]
+    pub(super) fn log_sightings(&mut self, segment: &Segment, own: Option<OwnFlow>) {
+        if segment.frame.point().is_known() {
+            self.sightings = Some(SightingLog::begin(segment, segment.direction == self.outward, own));
+        }
+    }
+
+    /// Takes one segment of the flow, which had these addresses of its `own` if they are other ones. Returns whether it was a
+    /// duplicate of an earlier one.
+    pub(super) fn take(&mut self, segment: &Segment, copies: DuplicateOffset, own: Option<OwnFlow>) -> bool {
         self.packets = self.packets.saturating_add(1);
-        if self.is_duplicate(segment, copies) {
+        let mut duplicate = self.is_duplicate(segment, copies);
+        if let Some(sightings) = &mut self.sightings {
+            duplicate = sightings.see(segment, segment.direction == self.outward, own, duplicate);
+        }
+        if duplicate {
             self.take_duplicate(segment);
             return true;
         }
@@ -357,7 +374,8 @@ impl Pending {
         let under_way = duplicate.at.since(syn.time_of_original(self.syn_retransmissions(), duplicate));
         self.syn_duplicated = true;
         let other_file = duplicate.frame.capture() != self.frame.capture() && under_way >= SAME_PLACE;
-        self.has_two_points |= under_way >= MIN_TRANSIT || other_file;
+        let other_point = duplicate.frame.point() != self.frame.point();
+        self.has_two_points |= under_way >= MIN_TRANSIT || other_file || other_point;
         if under_way >= MIN_TRANSIT {
             self.cold_mut().syn_under_way = under_way;
         }

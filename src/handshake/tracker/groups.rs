@@ -100,7 +100,11 @@ impl Tracker {
                     self.abandon_undecided();
                 }
             }
-            Content::Decoded(packet) => self.take_decoded(cell, packet, item.hash(), ordinal),
+            Content::Decoded(packet) => {
+                self.own = batch.own_flow(ordinal);
+                self.take_decoded(cell, packet, item.hash(), ordinal);
+                self.own = None;
+            }
         }
     }
 }

@@ -11,16 +11,17 @@ mod seen;
 mod tests;
 
 use super::batch::may_open;
-use super::decide::{self, Ending};
+use super::decide::{self, Context, Ending};
 use super::dormant::Dormant;
 use super::duplicates::DuplicateOffset;
 use super::early_refusals::{EarlyRefusals, is_refusal};
 use super::facts::Fact;
 use super::finding::{Finding, Order};
+use super::passage::OwnFlow;
 use super::pending::{Pending, Phase, is_syn, is_synack};
 use super::table::{Cell, NewEntry, Place, Position, Table};
 use super::timeouts::{GIVEN_UP, deadline, first_wait, is_settled, waits_longer};
-use crate::packet::{CaptureSet, FlowKey, Packet, Segment, Span, Timestamp, Unreachable};
+use crate::packet::{CaptureSet, FlowKey, Packet, PathOrder, Segment, Span, Timestamp, Unreachable};
 use crate::prefetch::prefetch_all;
 
 pub use self::evict::EvictionOrder;
@@ -98,8 +99,9 @@ pub struct Tracker {
     lag: Span,
     /// True if the time of the packet that is being taken is too far ahead for the packet clock.
     is_doubted: bool,
-    /// Captures without a bare ACK: a handshake without one proves nothing there.
-    lacks_bare_acks: CaptureSet,
+    /// The packet that is being taken by its own addresses, if it is counted with another flow.
+    own: Option<OwnFlow>,
+    context: Context,
     /// Findings that were not taken yet.
     found: Vec<Finding>,
     order: Order,
@@ -133,7 +135,8 @@ impl Tracker {
             now: Timestamp::from_nanos(i64::MIN),
             lag: Span::ZERO,
             is_doubted: false,
-            lacks_bare_acks: CaptureSet::NONE,
+            own: None,
+            context: Context::default(),
             found: Vec::new(),
             order: Order::default(),
             due: Vec::new(),
@@ -146,6 +149,12 @@ impl Tracker {
     #[must_use]
     pub fn with_duplicates_after(self, after: Option<Span>) -> Self {
         Self { copies: DuplicateOffset(after), ..self }
+    }
+
+    /// The same, for points in this order along the path.
+    #[must_use]
+    pub fn with_path(self, path: PathOrder) -> Self {
+        Self { context: Context { path, ..self.context }, ..self }
     }
 
     /// The same, that also reports attempts which look stuck, before they are settled: for live captures.
@@ -240,6 +249,7 @@ impl Tracker {
         mut attempt: Pending,
     ) -> Option<Position> {
         attempt.facts.add_if(Fact::Misdated, Pending::is_far(self.lag));
+        attempt.log_sightings(segment, self.own);
         if place == Place::Remembered {
             self.reopened = Some(hash);
         }
@@ -266,7 +276,7 @@ impl Tracker {
             match &refusal.packet {
                 Packet::Segment(rst) => {
                     self.counts.midstream -= counted;
-                    self.counts.duplicates += u64::from(attempt.take(rst, self.copies));
+                    self.counts.duplicates += u64::from(attempt.take(rst, self.copies, None));
                 }
                 Packet::Unreachable(error) => {
                     self.counts.unmatched_errors -= counted;
@@ -340,7 +350,7 @@ impl Tracker {
             return;
         }
         let class = evict::class_of(&tracked.attempt);
-        if tracked.attempt.take(segment, self.copies) {
+        if tracked.attempt.take(segment, self.copies, self.own) {
             self.counts.duplicates += 1;
             if let Some((clocks, under_way)) = tracked.attempt.clock_sample(segment) {
                 self.counts.offsets.add_points(clocks, under_way);
@@ -363,7 +373,7 @@ impl Tracker {
         let becomes = evict::class_of(attempt);
         if strength > tracked.reported {
             tracked.reported = strength;
-            let attempt = decide::decide(attempt, segment.flow, Ending::Provisional, self.lacks_bare_acks);
+            let attempt = decide::decide(attempt, segment.flow, Ending::Provisional, &self.context);
             self.found.push(Finding { at: now, settled: false, attempt });
         }
         if becomes != class {
@@ -496,7 +506,7 @@ impl Tracker {
         attempt.is_overdue = true;
         let given_up = attempt.last.plus(GIVEN_UP);
         if self.reports_stuck {
-            let attempt = decide::decide(attempt, key, Ending::Provisional, self.lacks_bare_acks);
+            let attempt = decide::decide(attempt, key, Ending::Provisional, &self.context);
             self.found.push(Finding { at: due, settled: false, attempt });
         }
         let given_up = self.steady(given_up).max(due);
@@ -553,31 +563,25 @@ impl Tracker {
             return;
         }
         tracked.settled = true;
-        let (pending, lacks_bare_acks) = (&tracked.attempt, self.lacks_bare_acks);
+        let (pending, context) = (&tracked.attempt, &self.context);
         // Made in place: a finding is large.
-        let finding = || Finding {
-            at: when,
-            settled: true,
-            attempt: decide::decide(pending, key, ending, lacks_bare_acks),
-        };
+        let finding =
+            || Finding { at: when, settled: true, attempt: decide::decide(pending, key, ending, context) };
         self.found.extend(std::iter::once_with(finding));
         self.table.retire(at, when.plus(LINGER));
     }
 
     /// Reports an attempt that is in no table any more.
     fn report_untracked(&mut self, pending: &Pending, key: FlowKey, when: Timestamp, ending: Ending) {
-        let lacks_bare_acks = self.lacks_bare_acks;
-        let finding = || Finding {
-            at: when,
-            settled: true,
-            attempt: decide::decide(pending, key, ending, lacks_bare_acks),
-        };
+        let context = &self.context;
+        let finding =
+            || Finding { at: when, settled: true, attempt: decide::decide(pending, key, ending, context) };
         self.found.extend(std::iter::once_with(finding));
     }
 
     /// Sets which captures so far lack bare ACKs, so that a handshake without one proves nothing there.
     pub fn set_lacks_bare_acks(&mut self, lacks_bare_acks: CaptureSet) {
-        self.lacks_bare_acks = lacks_bare_acks;
+        self.context.lacks_bare_acks = lacks_bare_acks;
     }
 
     /// Number of undecided attempts.

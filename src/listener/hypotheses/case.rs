@@ -2,12 +2,13 @@
 
 use std::cell::OnceCell;
 
-use crate::handshake::{Attempt, Evidence, Fact, SegmentStep, Vantage, Verdict};
+use crate::handshake::{Attempt, Cause, Evidence, Fact, SegmentLoss, SegmentStep, Vantage, Verdict};
 use crate::listener::capture_limits::CaptureLimits;
 use crate::listener::dropped_segments::DroppedByKernel;
 use crate::listener::kernel_history::{KernelEvents, KernelEvidence, KernelHistory};
 use crate::listener::observed::{DropStretch, FloodSecond, Observed, dropped_between, synack_time};
 use crate::listener::paths::{Paths, failed_since};
+use crate::listener::point_routes::PointEvidence;
 use crate::packet::{Span, Timestamp};
 
 /// An attempt to be explained.
@@ -28,6 +29,8 @@ pub(in crate::listener) struct Case<'a> {
     pub(in crate::listener) kernel_events: Option<KernelEvents>,
     /// Meaning of its segments that the kernel dropped, by the kernel's own events.
     pub(in crate::listener) dropped: Option<DroppedByKernel>,
+    /// Segments that passed one point of the capture and not the next.
+    pub(in crate::listener) points: PointEvidence,
     pub(in crate::listener) found: SharedFacts<'a>,
 }
 
@@ -85,6 +88,35 @@ impl<'a> Case<'a> {
     /// them.
     pub(in crate::listener) fn is_ack_lost_between_points(&self) -> bool {
         self.has(Fact::AckAtOnePoint) && !self.has(Fact::AckAtSecondPoint) && self.has(Fact::Established)
+    }
+
+    /// The cause that the points of the capture prove, with the segments that passed one and not the next.
+    pub(in crate::listener) fn located(&self) -> Option<(Cause, Evidence)> {
+        let lost = |cause, loss: Option<SegmentLoss>| Some((cause, Evidence::LostBetween(loss?)));
+        let points = &self.points;
+        match self.verdict() {
+            Verdict::Unanswered => lost(Cause::SynLost, points.syn),
+            Verdict::HalfOpen => lost(Cause::SynackLost, points.synack),
+            Verdict::CompletedLate if self.has(Fact::FirstSynAnswered) => {
+                lost(Cause::SynackLost, points.synack)
+            }
+            // All retries are explained.
+            Verdict::CompletedLate => {
+                let all = |loss: &SegmentLoss| u32::from(loss.packets) >= self.attempt.retries.syn;
+                lost(Cause::SynLost, points.syn.filter(all))
+            }
+            Verdict::SynackRetransmitted if self.has(Fact::SynAckAfterRst) => None,
+            Verdict::SynackRetransmitted => {
+                let at_one_point = self.is_ack_lost_between_points();
+                let known = at_one_point.then_some((Cause::AckLost, Evidence::AckAtOnePoint));
+                let vanished = at_one_point || points.is_ack_lost_for_good;
+                lost(Cause::AckLost, points.ack.filter(|_| vanished)).or(known)
+            }
+            Verdict::AckIgnored => lost(Cause::AckLost, points.data),
+            Verdict::Refused => Some((Cause::FirewallReset, Evidence::MadeBetween(points.reset_made?))),
+            Verdict::ResetAfterAck => Some((Cause::FirewallReset, Evidence::MadeBetween(points.reset_made?))),
+            Verdict::Undetermined | Verdict::Completed | Verdict::Unreachable | Verdict::ClientReset => None,
+        }
     }
 
     /// True if the kernel's evidence was recorded.

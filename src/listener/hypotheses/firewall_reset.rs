@@ -19,7 +19,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     looks_like: "a full queue with tcp_abort_on_overflow=1, a closing listener, the application",
     excluded_by: "no SYN-ACK repeat although the capture goes on long enough for it",
     surest: Confidence::Likely,
-    confirmed_by: "its event of a dropped ACK: NETFILTER_DROP",
+    confirmed_by: "its event of a dropped ACK: NETFILTER_DROP; a point nearer to the server that the RST did not pass",
     example: "ack_firewalled_reset-server.pcap",
     weigh,
     counted: counted::nothing,

@@ -125,6 +125,16 @@ impl Weight {
         std::iter::once(kernel).chain(packets).collect()
     }
 
+    /// The evidence once points of the capture prove the cause.
+    fn shown_by(self, points: Evidence) -> EvidenceList {
+        let mut evidence = self.confirmed(points);
+        if !matches!(points, Evidence::AckAtOnePoint) {
+            evidence.retain(|one| !matches!(one, Evidence::AckAtOnePoint));
+        }
+        dedup(&mut evidence);
+        evidence
+    }
+
     /// The same, with no more than this support.
     pub(super) fn at_most(self, most: Support) -> Self {
         match self {
@@ -286,6 +296,19 @@ fn outcome(hypothesis: &Hypothesis, case: &Case<'_>) -> Assessment {
         let event = Evidence::KernelDroppedSegments(dropped.reason, dropped.segments);
         return Assessment::Possible(confirmed(weight, event));
     }
+    if let Some((located, evidence)) = case.located().filter(|_| !syn_flood::is_part(case)) {
+        if located == cause {
+            return Assessment::Possible(Explanation {
+                cause,
+                support: Support::Proven,
+                surest,
+                evidence: weight.shown_by(evidence),
+            });
+        }
+        if is_elsewhere(cause) && matches!(weight, Weight::Possible(..) | Weight::Excluded(_)) {
+            return Assessment::RuledOut(RuledOut { cause, evidence });
+        }
+    }
     let counted = if case.has_kernel_evidence() { (hypothesis.counted)(case) } else { Counted::Nothing };
     match (weight, counted) {
         (Weight::Excluded(evidence), _) | (Weight::Possible(..), Counted::Excludes(evidence)) => {
@@ -306,6 +329,36 @@ fn outcome(hypothesis: &Hypothesis, case: &Case<'_>) -> Assessment {
         (Weight::Possible(support, evidence), Counted::Nothing) => {
             Assessment::Possible(Explanation { cause, support, surest, evidence })
         }
+    }
+}
+
+/// True if the cause is excluded by a place on the way where segments were lost, or made up: it is what the server did, or
+/// what another segment met.
+const fn is_elsewhere(cause: Cause) -> bool {
+    match cause {
+        Cause::AcceptQueueOverflow
+        | Cause::DeferAccept
+        | Cause::ListenerClosed
+        | Cause::SynQueueOverflow
+        | Cause::SynLimited
+        | Cause::OldConnection
+        | Cause::FirewallReset
+        | Cause::TwoAnswers
+        | Cause::SynLost
+        | Cause::SynackLost
+        | Cause::AckLost
+        | Cause::PortClosed
+        | Cause::HostUnreachable
+        | Cause::Filtered
+        | Cause::ClientGaveUp
+        | Cause::ApplicationReset => true,
+        // They say why it was lost there, or whose it is.
+        Cause::NatMismatch
+        | Cause::OptionBlocked
+        | Cause::PathMtu
+        | Cause::SynFlood
+        | Cause::SynScan
+        | Cause::HealthCheck => false,
     }
 }
 
@@ -352,7 +405,9 @@ pub(super) fn infer(case: &Case<'_>) -> Inference {
 
 /// Weakens an inference that the capture cannot support, and names the alternatives.
 fn qualify(inference: &mut Inference, case: &Case<'_>) {
-    if inference.cause == Some(Cause::AckLost) && case.is_ack_lost_between_points() {
+    if let Some((cause, _)) = case.located()
+        && inference.cause == Some(cause)
+    {
         confirm_by_points(inference, case);
     }
     if case.limits.weaken(case.attempt.verdict) && inference.confidence == Some(Confidence::Likely) {
@@ -399,10 +454,12 @@ fn is_ahead(left: &mut [Explanation]) -> bool {
     }
 }
 
-/// Two points that between them saw a segment vanish confirm its loss (DOMAIN §7), unless the captures lost packets.
+/// Two points that between them saw a segment vanish confirm its loss (DOMAIN §7), unless the captures lost packets, or
+/// nobody counted those that they lost. Where a later segment passed both, that they show no gap is enough.
 fn confirm_by_points(inference: &mut Inference, case: &Case<'_>) {
     inference.evidence.retain(|evidence| !matches!(evidence, Evidence::CouldBe(_)));
-    let complete = !case.limits.drops && !case.limits.gaps;
+    let whole = !case.limits.drops && !case.limits.gaps;
+    let complete = whole && (case.points.is_counted || case.is_ack_lost_between_points());
     inference.confidence = Some(if complete { Confidence::Confirmed } else { Confidence::Likely });
 }
 

@@ -11,7 +11,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     looks_like: "a full queue, a server that is down",
     excluded_by: "a capture near the server, which saw them arrive; a full queue at that time",
     surest: Confidence::Likely,
-    confirmed_by: "its event of a dropped SYN: TCP_CSUM, CPU_BACKLOG or QDISC_DROP",
+    confirmed_by: "its event of a dropped SYN: TCP_CSUM, CPU_BACKLOG or QDISC_DROP; a second point that the SYN did not reach",
     example: "syn-lost.pcap",
     weigh,
     counted: counted::nothing,

@@ -11,7 +11,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     looks_like: "a client that gave up and began anew",
     excluded_by: "an ACK that names the first SYN-ACK",
     surest: Confidence::Likely,
-    confirmed_by: "its event of a dropped SYN-ACK: TCP_CSUM, CPU_BACKLOG or QDISC_DROP",
+    confirmed_by: "its event of a dropped SYN-ACK: TCP_CSUM, CPU_BACKLOG or QDISC_DROP; a second point that it did not reach",
     example: "synack-rejected.pcap",
     weigh,
     counted: counted::nothing,

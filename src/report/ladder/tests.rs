@@ -20,7 +20,7 @@ fn analysed(name: &str) -> (Vec<Attempt>, PacketStore) {
     let (_, listeners) = engine::analyse(&mut captures, &options, &mut attempts).unwrap();
     attempts.iter_mut().for_each(|attempt| attempt.inference = listeners.infer(attempt));
     let listed: Vec<&Attempt> = attempts.iter().collect();
-    let access = PacketAccess::Files { paths, filter: None };
+    let access = PacketAccess::Files { paths, filter: None, points: Vec::new() };
     let store = access.collect(&listed, &PacketLimits::DIAGRAMS).unwrap();
     (attempts, store)
 }
@@ -151,7 +151,9 @@ fn packets_that_are_not_kept_are_counted() {
     assert!(none.contains("not kept"), "{none}");
     let limits = PacketLimits { per_attempt: 6, ..PacketLimits::DIAGRAMS };
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/captures/overflow_mixed-server.pcap");
-    let store = PacketAccess::Files { paths: vec![path], filter: None }.collect(&[attempt], &limits).unwrap();
+    let store = PacketAccess::Files { paths: vec![path], filter: None, points: Vec::new() }
+        .collect(&[attempt], &limits)
+        .unwrap();
     let some = text(&Ladder::new(attempt.clone(), &store), 80, false);
     let left_out = u64::from(attempt.packets) - 6;
     assert!(some.contains(&format!("... {left_out} packets left out")), "{some}");

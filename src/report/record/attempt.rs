@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
 
+use super::sighting::SightingRecord;
 use super::{Displayed, Rfc3339, Seconds, StatementRecord, sysctl};
 use crate::handshake::{
     Attempt, Cause, Confidence, Connect, ConnectOutcome, Errno, History, IcmpAnswer, Reason, Retries,
@@ -44,7 +45,7 @@ pub(crate) struct AttemptRecord<'a> {
     vantage: Option<&'static str>,
     connect: ConnectRecord,
     history: Displayed<History>,
-    sightings: [(); 0],
+    sightings: Vec<SightingRecord<'a>>,
     packets: u32,
 }
 
@@ -79,10 +80,15 @@ impl<'a> From<&'a Attempt> for AttemptRecord<'a> {
             vantage: attempt.vantage.map(Vantage::name),
             connect: attempt.connect.into(),
             history: Displayed(attempt.history),
-            sightings: [],
+            sightings: sightings(attempt),
             packets: attempt.packets,
         }
     }
+}
+
+fn sightings(attempt: &Attempt) -> Vec<SightingRecord<'_>> {
+    let passage = attempt.passage.as_deref();
+    passage.into_iter().flat_map(|passage| &passage.sightings).map(SightingRecord::from).collect()
 }
 
 /// Type, code and sender of the ICMP error that answered the SYN.

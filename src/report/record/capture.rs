@@ -7,7 +7,7 @@ use super::verdict_counts::VerdictCounts;
 use super::{Displayed, DisplayedList, Rfc3339, SCHEMA, StatementRecord, TOOL};
 use crate::capture::{CaptureFormat, CaptureInfo};
 use crate::engine::{Limit, PacketCounts, Summary, Undecoded};
-use crate::packet::{LinkType, Protocol, Skip};
+use crate::packet::{CapturePoint, LinkType, Protocol, Skip};
 use crate::report::wording;
 
 /// Everything in a document but listeners and attempts.
@@ -53,6 +53,7 @@ pub(in crate::report) struct CaptureRecord<'a> {
     damaged: Option<&'a str>,
     dropped: Option<u64>,
     untimed: u64,
+    points: DisplayedList<'a, CapturePoint>,
 }
 
 impl<'a> From<&'a CaptureInfo> for CaptureRecord<'a> {
@@ -72,6 +73,7 @@ impl<'a> From<&'a CaptureInfo> for CaptureRecord<'a> {
             damaged: capture.damaged.as_deref(),
             dropped: capture.dropped,
             untimed: capture.untimed,
+            points: DisplayedList(&capture.points),
         }
     }
 }

@@ -12,6 +12,7 @@ mod lab;
 mod listener;
 mod queues;
 mod race;
+mod sighting;
 mod size;
 mod verdict_counts;
 

@@ -19,6 +19,7 @@ struct AttemptRow<'a> {
     client: String,
     retries: String,
     connect: String,
+    points: String,
 }
 
 impl<'a> AttemptRow<'a> {
@@ -29,6 +30,7 @@ impl<'a> AttemptRow<'a> {
             client: attempt.client.to_string(),
             retries: retries(attempt.retries),
             connect: connect(attempt.connect),
+            points: points(attempt),
         }
     }
 }
@@ -39,6 +41,9 @@ struct ColumnWidths {
     client: usize,
     verdict: usize,
     retries: usize,
+    connect: usize,
+    /// Where points are told apart.
+    points: Option<usize>,
     layout: RowLayout,
 }
 
@@ -63,7 +68,10 @@ impl ColumnWidths {
         let verdict = widest("VERDICT", &|row| columns(row.attempt.verdict.name()));
         let retries = widest("RETRIES", &|row| columns(&row.retries));
         let connect = widest("CONNECT()", &|row| columns(&row.connect));
-        let others = verdict + retries + connect + 2 * GAP.len();
+        let several = rows.iter().any(|row| !row.points.is_empty());
+        let points = several.then(|| widest("POINTS", &|row| columns(&row.points)));
+        let others =
+            verdict + retries + connect + 2 * GAP.len() + points.map_or(0, |points| points + GAP.len());
         let layout = if start + client + others + 2 * GAP.len() <= width {
             RowLayout::One
         } else if start + GAP.len() + others <= width {
@@ -71,10 +79,10 @@ impl ColumnWidths {
         } else {
             RowLayout::Three
         };
-        Self { start, client, verdict, retries, layout }
+        Self { start, client, verdict, retries, connect, points, layout }
     }
 
-    fn line(&self, [start, client, verdict, retries, connect]: [&str; 5]) -> (String, String) {
+    fn line(&self, [start, client, verdict, retries, connect, points]: [&str; 6]) -> (String, String) {
         let before = format!("{}{GAP}", pad(start, self.start));
         let between = match self.layout {
             RowLayout::One => " ".repeat(self.client.saturating_sub(columns(client)) + GAP.len()),
@@ -84,6 +92,10 @@ impl ColumnWidths {
         let verdict = match self.layout {
             RowLayout::One | RowLayout::Two => format!("{}{GAP}", pad(verdict, self.verdict)),
             RowLayout::Three => format!("{verdict}\n{GAP}"),
+        };
+        let connect = match self.points {
+            Some(_) => format!("{}{GAP}{points}", pad(connect, self.connect)),
+            None => connect.to_owned(),
         };
         let right = format!("{verdict}{}{GAP}{connect}", pad(retries, self.retries));
         (format!("{before}{client}{between}"), right)
@@ -102,7 +114,7 @@ pub(super) fn write(
     }
     let rows: Vec<AttemptRow<'_>> = attempts.iter().map(|attempt| AttemptRow::new(attempt, style)).collect();
     let widths = ColumnWidths::of(&rows, style.width);
-    let (left, right) = widths.line(["START", "CLIENT", "VERDICT", "RETRIES", "CONNECT()"]);
+    let (left, right) = widths.line(["START", "CLIENT", "VERDICT", "RETRIES", "CONNECT()", "POINTS"]);
     writeln!(out)?;
     writeln!(out, "{}", style.paint.apply(Emphasis::Strong, &format!("{left}{right}")))?;
     let several_servers = attempts.iter().any(|a| Some(a.server) != attempts.first().map(|b| b.server));
@@ -131,7 +143,8 @@ fn write_row(
     row: &AttemptRow<'_>,
 ) -> io::Result<()> {
     let verdict = row.attempt.verdict;
-    let (left, right) = widths.line([&row.start, &row.client, verdict.name(), &row.retries, &row.connect]);
+    let (left, right) =
+        widths.line([&row.start, &row.client, verdict.name(), &row.retries, &row.connect, &row.points]);
     let emphasis = style.attempt_emphasis(row.attempt);
     // Only the verdict is coloured; it is the first word of the right part.
     let rest = right.strip_prefix(verdict.name()).unwrap_or_default();
@@ -226,6 +239,14 @@ pub(super) fn retries(retries: Retries) -> String {
         (0, syn_ack) => format!("syn-ack {syn_ack}"),
         (syn, syn_ack) => format!("syn {syn}, syn-ack {syn_ack}"),
     }
+}
+
+/// The points that the SYN passed, in order: `eth0>br0>veth3`. Empty where points are not told apart.
+fn points(attempt: &Attempt) -> String {
+    let passed = attempt.passage.iter().flat_map(|passage| passage.on_path());
+    let mut names: Vec<String> = passed.map(|sighting| wording::point(sighting.point)).collect();
+    names.dedup();
+    names.join(">")
 }
 
 /// Result of the client's `connect()`: an errno where there is one.

@@ -106,6 +106,12 @@ pub(in crate::report) fn advice(
         Advice::CaptureBothEnds => {
             "capture at both ends at the same time: which segment is missing at the other end?"
         }
+        Advice::FindDropOnHost => {
+            "what drops them on this host: nft list ruleset, conntrack -S, ip route get, and counters of drops (nstat, ip -s link)"
+        }
+        Advice::FindDropBetween => {
+            "what lies between these points: firewalls, balancers, their rules and counters"
+        }
         Advice::CheckOptionFilter => "capture behind each middlebox: where do SYNs with the option end?",
         Advice::CheckPathMtu => {
             "tracepath to the other end; ping with -M do and large packets   (from the client)"

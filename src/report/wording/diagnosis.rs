@@ -83,12 +83,29 @@ fn unexplained(listener: &Listener, name: &str, total: &str) -> String {
     format!("{} of {total} to {name} {what}; the packets do not show why.", number(problems))
 }
 
+/// The sentence about segments that passed one point of the capture and not the next, if that is the evidence.
+fn between_points(name: &str, of: &str, listener: &Listener) -> Option<String> {
+    let mut places = listener.evidence.iter().filter_map(|known| match *known {
+        ListenerEvidence::OfAttempts { evidence, .. } => super::evidence::place(evidence),
+        _ => None,
+    });
+    let place = places.next()?;
+    let more = match places.count() {
+        0 => String::new(),
+        others => format!(", and at {}", count(others as u64, "other place")),
+    };
+    Some(format!("{place}{more} ({of} to {name})."))
+}
+
 fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener: &Listener) -> String {
     let possible = listener.confidence == Some(Confidence::Possible);
     let total = count(listener.verdicts.total(), "attempt");
     let of = format!("{} of {total}", number(affected.total()));
     let are = if possible { "may be" } else { "are" };
     let answered = if affected.get(Verdict::ResetAfterAck) > 0 { "ACK" } else { "segments" };
+    if let Some(sentence) = between_points(name, &of, listener) {
+        return sentence;
+    }
     match cause {
         Cause::AcceptQueueOverflow => overflow(name, &of, affected, listener),
         Cause::DeferAccept if possible => format!(

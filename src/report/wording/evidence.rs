@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
-use crate::handshake::{Evidence, RuledOut, SegmentStep};
+use crate::handshake::{Evidence, RuledOut, SegmentKind, SegmentLoss, SegmentStep};
 use crate::kernel::{Counter, DropReason};
 use crate::listener::{KernelFigures, ListenerEvidence, RetrySchedule};
-use crate::packet::{IcmpError, Span};
+use crate::packet::{CapturePoint, IcmpError, Span};
+use crate::printable::printable;
 use crate::words::{count, number, verb};
 
 /// Clause for the kernel's reason of a drop.
@@ -53,6 +54,13 @@ pub(in crate::report) fn evidence(evidence: Evidence) -> Cow<'static, str> {
         Evidence::DataUnanswered(n) => {
             format!("the client sent its data again {} and the server never acknowledged it", times(n.into()))
         }
+        Evidence::LostBetween(loss) => lost_between(&loss),
+        Evidence::MadeBetween(SegmentLoss { kind, from, to, .. }) => format!(
+            "{} was captured at {} and not at {}, which lies nearer to the server: something between them sent it",
+            segment(kind),
+            point(to),
+            point(from)
+        ),
         Evidence::NoRepeatAtOneSecond(at) => {
             format!("no SYN-ACK repeat came after 1 s, the first one after {at}")
         }
@@ -276,6 +284,8 @@ fn plain(evidence: Evidence) -> &'static str {
         Evidence::KernelDidNotOverflow => "the kernel counted no overflow of this accept queue at that time",
         // Evidence with figures is worded in `evidence`.
         Evidence::KernelDroppedSegments(..)
+        | Evidence::LostBetween(_)
+        | Evidence::MadeBetween(_)
         | Evidence::DropsCluster { .. }
         | Evidence::RstAnswersLaterSegment(_)
         | Evidence::DataUnanswered(_)
@@ -321,6 +331,68 @@ fn verb_count(n: u32, one: &'static str, many: &'static str) -> String {
 /// `once`, `3 times`.
 fn times(n: u64) -> String {
     if n == 1 { "once".to_owned() } else { format!("{} times", number(n)) }
+}
+
+/// The beginning of a sentence about the place where segments were lost or made up, if the evidence is that.
+pub(super) fn place(evidence: Evidence) -> Option<String> {
+    match evidence {
+        Evidence::LostBetween(loss) => {
+            Some(format!("{} passed {} and {}", segments(loss.kind), point(loss.from), not_reached(&loss)))
+        }
+        Evidence::MadeBetween(loss) => Some(format!(
+            "{} came from something between {} and {}",
+            segments(loss.kind),
+            point(loss.to),
+            point(loss.from)
+        )),
+        _ => None,
+    }
+}
+
+/// Clause for segments that passed one point and not the next.
+fn lost_between(loss: &SegmentLoss) -> String {
+    format!("{} passed {} and {}", segment(loss.kind), point(loss.from), not_reached(loss))
+}
+
+fn not_reached(loss: &SegmentLoss) -> String {
+    let behind = match loss.to.is_single() {
+        true => format!("did not reach {}", point(loss.to)),
+        false => "reached no point behind it".to_owned(),
+    };
+    let place = match loss.within_host {
+        true => "dropped on this host",
+        false => "lost or filtered between them",
+    };
+    format!("{behind}: {place}")
+}
+
+const fn segments(kind: SegmentKind) -> &'static str {
+    match kind {
+        SegmentKind::Syn => "SYNs",
+        SegmentKind::SynAck => "SYN-ACKs",
+        SegmentKind::Ack => "ACKs",
+        SegmentKind::Data => "Data",
+        SegmentKind::Reply => "Answers of the server's",
+        SegmentKind::ClientRst => "The clients' RSTs",
+        SegmentKind::ServerRst => "RSTs",
+    }
+}
+
+/// The name of a capture point.
+pub(in crate::report) fn point(point: CapturePoint) -> String {
+    printable(point.name()).into_owned()
+}
+
+const fn segment(kind: SegmentKind) -> &'static str {
+    match kind {
+        SegmentKind::Syn => "a SYN",
+        SegmentKind::SynAck => "a SYN-ACK",
+        SegmentKind::Ack => "the client's ACK",
+        SegmentKind::Data => "data of the client's",
+        SegmentKind::Reply => "an answer of the server's",
+        SegmentKind::ClientRst => "the client's RST",
+        SegmentKind::ServerRst => "the RST",
+    }
 }
 
 /// `ICMP "host unreachable" (type 3 code 1)`, by RFC 792, RFC 1812 section 5.2.7.1 and RFC 4443.

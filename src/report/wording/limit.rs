@@ -58,10 +58,15 @@ pub(in crate::report) fn limit(limit: &Limit) -> String {
             offset.abs()
         ),
         Limit::ClockCorrected { path, reference, shift } => format!(
-            "the clocks of {} and {} are {} apart: the times of the former are corrected{} ({})",
+            "the clocks of {} and {} are {} apart{}: the times of the former are corrected{} ({})",
             printable(path),
             printable(reference),
             shift.by.abs(),
+            if shift.drift == 0 {
+                String::new()
+            } else {
+                format!(" and drift by {:.1} ppm", shift.drift.abs() as f64 / 1e3)
+            },
             shift.error.map(|error| format!(", to within {error}")).unwrap_or_default(),
             count(shift.syns, "common SYN")
         ),

@@ -20,7 +20,7 @@ pub(super) use causes::{cause, confidence, episode, full_headline, noun, other_c
 pub(super) use clients::clients;
 pub(super) use delay::{by_distribution, by_range};
 pub(super) use diagnosis::{diagnosis, server_name};
-pub(super) use evidence::{evidence, icmp_name, listener_evidence, retry_times, ruled_out};
+pub(super) use evidence::{evidence, icmp_name, listener_evidence, point, retry_times, ruled_out};
 pub(super) use knob::backlog_setting;
 pub(super) use limit::{limit, protocol};
 pub(super) use messages::{attempt, ending, flags, left_out, message};

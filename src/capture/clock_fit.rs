@@ -1,0 +1,165 @@
+//! How far two clocks are apart, and how fast they drift, by the segments that both captures hold.
+//!
+//! A SYN and its answer pass the points in opposite order, so that half the sum of both differences is the clocks', as in
+//! NTP (RFC 5905 §8), if the ways take as long. Without any answer all of the difference is the clocks'.
+
+use crate::packet::{Span, Timestamp};
+
+/// Segments of one direction that both captures hold: the second's time, and how much later it is than the first's.
+pub(super) type Differences = Vec<(Timestamp, Span)>;
+
+/// SYNs in two files from which on these are points of one path (DOMAIN §7).
+const COMMON_SYNS: usize = 3;
+
+/// Stretches that are compared with one another for drift.
+const STRETCHES: i64 = 32;
+
+/// Segments of each direction in a stretch from which on it counts.
+const SEGMENTS: usize = 3;
+
+/// Shorter captures show no drift: 100 ppm are a millisecond then.
+const SHORTEST: Span = Span::from_secs(10);
+
+/// Quartz clocks drift by 100 ppm at most, corrected ones by 500 more (Linux' `MAXFREQ`); in nanoseconds a second.
+const MAX_DRIFT: i64 = 1_000_000;
+
+/// Two clocks compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ClockFit {
+    /// Time by which the second's clock is ahead of the first's, at the time `since` of its own.
+    pub(super) offset: Span,
+    /// Time by which that grows in a second, in nanoseconds.
+    pub(super) drift: i64,
+    pub(super) since: Timestamp,
+    /// Time that a packet takes between the points; `None` if nothing answered the SYNs.
+    pub(super) under_way: Option<Span>,
+    pub(super) syns: u64,
+    /// The time that the second capture covers.
+    length: Span,
+}
+
+impl ClockFit {
+    /// Compares clocks; `None` if too few SYNs are common to both.
+    pub(super) fn of(there: Differences, back: Differences) -> Option<Self> {
+        let syns = there.len();
+        if syns < COMMON_SYNS {
+            return None;
+        }
+        let times = || there.iter().map(|&(at, _)| at);
+        let (since, until) = (times().min()?, times().max()?);
+        let length = until.since(since);
+        let drift = drift(&there, &back, since, length);
+        let still = |differences: &Differences| -> Vec<Span> {
+            differences
+                .iter()
+                .map(|&(at, difference)| difference.minus(grown(drift, at.since(since))))
+                .collect()
+        };
+        // By the median: one packet that was lost at a point, and sent again, does not matter.
+        let (there, back) = (Span::median(still(&there))?, Span::median(still(&back)));
+        let (offset, under_way) = match back {
+            Some(back) => (there.plus(back).scaled(1, 2), Some(there.minus(back).scaled(1, 2).abs())),
+            None => (there, None),
+        };
+        Some(Self { offset, drift, since, under_way, syns: syns as u64, length })
+    }
+
+    /// True if the difference of clocks may change the order of packets at the two points.
+    pub(super) fn needs_correction(&self) -> bool {
+        /// Packets are stamped no more evenly.
+        const EVEN: Span = Span::from_micros(10);
+        /// A longer way than this is rare.
+        const LONG_WAY: Span = Span::from_millis(100);
+        let harmless = self.under_way.map_or(LONG_WAY, |way| way.scaled(1, 4).max(EVEN));
+        let at_end = self.offset.plus(grown(self.drift, self.length));
+        self.offset.abs() > harmless || at_end.abs() > harmless
+    }
+}
+
+/// Drift in nanoseconds a second: the median of the slopes between stretches (Theil and Sen), which single stretches with
+/// full queues on one way do not change. Zero where too few stretches show it.
+fn drift(there: &Differences, back: &Differences, since: Timestamp, length: Span) -> i64 {
+    if length < SHORTEST {
+        return 0;
+    }
+    let stretch = |at: Timestamp| {
+        let part = i128::from(at.since(since).as_nanos()) * i128::from(STRETCHES);
+        (part / i128::from(length.as_nanos().max(1))).clamp(0, i128::from(STRETCHES - 1)) as usize
+    };
+    let mut stretches = vec![(Differences::new(), Vec::<Span>::new()); STRETCHES as usize];
+    for &(at, difference) in there {
+        if let Some((there, _)) = stretches.get_mut(stretch(at)) {
+            there.push((at, difference));
+        }
+    }
+    for &(at, difference) in back {
+        if let Some((_, back)) = stretches.get_mut(stretch(at)) {
+            back.push(difference);
+        }
+    }
+    let offsets =
+        stretches.into_iter().filter(|(there, back)| there.len() >= SEGMENTS && back.len() >= SEGMENTS);
+    let offsets = offsets.filter_map(|(there, back)| {
+        let middle = Span::median(there.iter().map(|&(at, _)| at.since(since)).collect())?;
+        let there = Span::median(there.into_iter().map(|(_, difference)| difference).collect())?;
+        Some((middle, there.plus(Span::median(back)?).scaled(1, 2)))
+    });
+    let offsets: Vec<(Span, Span)> = offsets.collect();
+    let slope = |&(early, before): &(Span, Span), &(late, after): &(Span, Span)| {
+        let time = i128::from(late.minus(early).as_nanos());
+        let grown = i128::from(after.minus(before).as_nanos()) * 1_000_000_000;
+        (time > 0).then(|| Span::from_nanos(i64::try_from(grown / time).unwrap_or(0)))
+    };
+    let slopes = offsets
+        .iter()
+        .enumerate()
+        .flat_map(|(place, early)| offsets.iter().skip(place + 1).filter_map(move |late| slope(early, late)));
+    let slope = Span::median(slopes.collect()).map_or(0, Span::as_nanos);
+    // What is left of the differences once this is taken off: half as much at most, or it is no drift.
+    let left = |slope: i64| {
+        let still = || offsets.iter().map(|&(at, offset)| offset.minus(grown(slope, at)));
+        let middle = Span::median(still().collect())?;
+        Span::median(still().map(|offset| offset.minus(middle).abs()).collect())
+    };
+    let is_drift = left(slope).zip(left(0)).is_some_and(|(with, without)| with.scaled(2, 1) < without);
+    if is_drift && slope.abs() <= MAX_DRIFT { slope } else { 0 }
+}
+
+fn grown(drift: i64, since: Span) -> Span {
+    let grown = i128::from(since.as_nanos()) * i128::from(drift) / 1_000_000_000;
+    Span::from_nanos(i64::try_from(grown).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Differences between clocks of which the second is 3 s ahead and gains 100 µs a second, over an hour, of a way of 5 ms; every
+    /// seventh packet waits in a queue.
+    fn differences(way: i64) -> Differences {
+        let one = |second: i64| {
+            let at = Timestamp::from_nanos(1_790_000_000_000_000_000).plus(Span::from_secs(second));
+            let queue = if second % 7 == 0 { Span::from_millis(30 * way.signum()) } else { Span::ZERO };
+            let gained = Span::from_micros(100 * second);
+            (at, Span::from_secs(3).plus(gained).plus(Span::from_millis(way)).plus(queue))
+        };
+        (0..3600).map(one).collect()
+    }
+
+    #[test]
+    fn offset_and_drift_follow_from_both_directions() {
+        let fit = ClockFit::of(differences(5), differences(-5)).unwrap();
+        assert!((fit.drift - 100_000).abs() < 200, "{fit:?}");
+        assert!(fit.offset.minus(Span::from_secs(3)).abs() < Span::from_millis(1), "{fit:?}");
+        assert!(fit.under_way.unwrap().minus(Span::from_millis(5)).abs() < Span::from_millis(1), "{fit:?}");
+        assert!(fit.needs_correction());
+    }
+
+    #[test]
+    fn too_few_segments_show_no_drift_and_fewer_no_offset() {
+        let few =
+            |segments: usize, way| differences(way).into_iter().step_by(3600 / segments).collect::<Vec<_>>();
+        assert_eq!(ClockFit::of(few(8, 5), few(8, -5)).unwrap().drift, 0);
+        assert_eq!(ClockFit::of(differences(5)[..2].to_vec(), differences(-5)), None);
+    }
+}

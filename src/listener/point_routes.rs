@@ -1,0 +1,179 @@
+//! Where packets pass from one capture point to the next, and which segments of an attempt did not (DOMAIN §7).
+//!
+//! Owns what attempts that passed show of the points: the next one on the way to a server, and the time that each covers.
+//! Does not own the comparison of an attempt's own points (`handshake`), nor what a loss means (`hypotheses`).
+
+use std::hash::Hash;
+use std::net::IpAddr;
+
+use indexmap::IndexMap;
+use strum::IntoEnumIterator;
+
+use super::capture_limits::LimitSets;
+use crate::handshake::{Attempt, Passage, SegmentKind, SegmentLoss, Sighting, Verdict};
+use crate::packet::{CapturePoint, Endpoint, FrameRef, Seeded, Timestamp};
+
+/// Ways that are kept; past it the oldest half is dropped.
+const MOST: usize = 4096;
+
+/// The ways of packets between points.
+#[derive(Debug, Clone, Default)]
+pub(super) struct PointRoutes {
+    /// The next point on the way to a server, by its address at the point before. [`CapturePoint::OTHERS`] where there are
+    /// several, as behind a balancer.
+    servers: IndexMap<(CapturePoint, Endpoint), NextPoint, Seeded>,
+    /// The same of all ports of a host, where its address is the same at both.
+    hosts: IndexMap<(CapturePoint, IpAddr), NextPoint, Seeded>,
+    points: IndexMap<CapturePoint, PointCoverage, Seeded>,
+}
+
+/// What a point was seen to capture.
+#[derive(Debug, Clone, Copy)]
+struct PointCoverage {
+    /// One of its packets.
+    frame: FrameRef,
+    /// First and last time of handshakes.
+    span: (Timestamp, Timestamp),
+    /// Kinds of segments, as bits: a filter may leave others out.
+    kinds: u8,
+}
+
+impl PointRoutes {
+    /// Takes note of the points that an attempt passed.
+    pub(super) fn see(&mut self, attempt: &Attempt) {
+        let Some(passage) = attempt.passage.as_deref() else { return };
+        for sighting in &passage.sightings {
+            for kind in SegmentKind::iter() {
+                let Some(span) = sighting.passed(kind).times else { continue };
+                let first = PointCoverage { frame: sighting.frame, span, kinds: 0 };
+                let coverage = self.points.entry(sighting.point).or_insert(first);
+                coverage.span = (coverage.span.0.min(span.0), coverage.span.1.max(span.1));
+                coverage.kinds |= 1 << kind as u8;
+            }
+        }
+        let mut path = passage.on_path();
+        let Some(mut near) = path.next() else { return };
+        for far in path {
+            if far.point != near.point {
+                let within_host = near.frame.capture() == far.frame.capture();
+                let next = NextPoint { point: far.point, within_host };
+                remember(&mut self.servers, (near.point, near.server), next);
+                if far.server.ip() == near.server.ip() {
+                    remember(&mut self.hosts, (near.point, near.server.ip()), next);
+                }
+            }
+            near = far;
+        }
+    }
+
+    /// What the points show of an attempt's losses.
+    pub(super) fn evidence(&self, attempt: &Attempt, limits: &LimitSets) -> PointEvidence {
+        let Some(passage) = attempt.passage.as_deref() else { return PointEvidence::default() };
+        let complete = |frame: FrameRef| {
+            let limits = limits.of(frame);
+            let lacks = limits.gaps || limits.no_bare_acks || limits.one_direction;
+            (!lacks, !limits.drops && !limits.uncounted)
+        };
+        let behind = self.stopped(passage).and_then(|stopped| self.points.get(&stopped.to));
+        let frames = passage.sightings.iter().map(|sighting| sighting.frame);
+        let complete = frames.chain(behind.map(|behind| behind.frame)).map(complete);
+        let (whole, counted) = complete.fold((true, true), |all, one| (all.0 && one.0, all.1 && one.1));
+        if !whole {
+            return PointEvidence::default();
+        }
+        let lost = |kind| passage.lost(kind).filter(|loss| self.covers(passage, loss));
+        let stopped = self.stopped(passage).filter(|loss| self.covers(passage, loss));
+        let far = passage.on_path().next_back();
+        // What the server's point saw of the client after the SYN.
+        let went_on = |far: &Sighting| {
+            [SegmentKind::Ack, SegmentKind::Data, SegmentKind::ClientRst]
+                .into_iter()
+                .any(|kind| far.has(kind))
+        };
+        let made = |kind| passage.made_between(kind).or_else(|| made_before(passage, stopped?, kind));
+        PointEvidence {
+            syn: match attempt.verdict {
+                Verdict::Unanswered | Verdict::Undetermined => stopped,
+                _ => stopped.or_else(|| lost(SegmentKind::Syn)),
+            },
+            synack: lost(SegmentKind::SynAck).filter(|_| attempt.answered_from.is_none()),
+            ack: lost(SegmentKind::Ack),
+            is_ack_lost_for_good: far.is_some_and(|far| !went_on(far)),
+            data: lost(SegmentKind::Data),
+            reset_made: made(SegmentKind::ServerRst),
+            is_counted: counted,
+        }
+    }
+
+    /// The SYN's stop before the next point that others pass on their way to the same server.
+    fn stopped(&self, passage: &Passage) -> Option<SegmentLoss> {
+        let last = passage.on_path().next_back()?;
+        let by_server = self.servers.get(&(last.point, last.server));
+        let next = *by_server.or_else(|| self.hosts.get(&(last.point, last.server.ip())))?;
+        let seen = |sighting: &Sighting| sighting.point == next.point;
+        if passage.is_partial || passage.sightings.iter().any(seen) {
+            return None;
+        }
+        let (kind, packets) = (SegmentKind::Syn, last.passed(SegmentKind::Syn).packets);
+        let NextPoint { point: to, within_host } = next;
+        Some(SegmentLoss { kind, packets, from: last.point, to, within_host })
+    }
+
+    /// True if the point that the segments did not reach was captured when they passed the one before, and captures such
+    /// segments at all.
+    fn covers(&self, passage: &Passage, loss: &SegmentLoss) -> bool {
+        if !loss.to.is_single() {
+            return true;
+        }
+        let Some(coverage) = self.points.get(&loss.to) else { return false };
+        let from = passage.sightings.iter().find(|sighting| sighting.point == loss.from);
+        let passed = from.and_then(|from| from.passed(loss.kind).times);
+        let (begin, end) = coverage.span;
+        // Interfaces of one capture are captured together.
+        let in_time = loss.within_host || passed.is_some_and(|(first, last)| begin <= first && last <= end);
+        in_time && coverage.kinds & 1 << loss.kind as u8 != 0
+    }
+}
+
+/// The next point on a way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct NextPoint {
+    point: CapturePoint,
+    /// Both are interfaces of one capture, and so of one host.
+    within_host: bool,
+}
+
+/// An answer that the last point saw although the SYN did not get any further.
+fn made_before(passage: &Passage, stopped: SegmentLoss, kind: SegmentKind) -> Option<SegmentLoss> {
+    let answered = passage.on_path().next_back().filter(|last| last.has(kind))?;
+    let packets = answered.passed(kind).packets;
+    Some(SegmentLoss { kind, packets, from: stopped.to, to: stopped.from, within_host: stopped.within_host })
+}
+
+fn remember<K: Hash + Eq>(ways: &mut IndexMap<K, NextPoint, Seeded>, key: K, next: NextPoint) {
+    if ways.len() >= MOST {
+        ways.drain(..MOST / 2);
+    }
+    let known = ways.entry(key).or_insert(next);
+    if known.point != next.point {
+        known.point = CapturePoint::OTHERS;
+        known.within_host &= next.within_host;
+    }
+}
+
+/// Segments of an attempt that passed one point and not the next, by kind. Nothing where a capture has gaps, or lacks
+/// bare ACKs or a direction.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct PointEvidence {
+    /// SYNs: those of an attempt without an answer only if no SYN passed.
+    pub(super) syn: Option<SegmentLoss>,
+    pub(super) synack: Option<SegmentLoss>,
+    pub(super) ack: Option<SegmentLoss>,
+    /// Nothing that the client sent after its SYN passed the server's point.
+    pub(super) is_ack_lost_for_good: bool,
+    pub(super) data: Option<SegmentLoss>,
+    /// The server's RST that was seen at a point and not at the one before on its way: something between sent it.
+    pub(super) reset_made: Option<SegmentLoss>,
+    /// The captures counted what they dropped: nothing.
+    pub(super) is_counted: bool,
+}
