@@ -31,10 +31,15 @@ const GAPS: usize = 52;
 /// The errors of `out`.
 pub fn write(out: &mut impl Write, options: &ReportOptions, ladders: &[Ladder]) -> io::Result<()> {
     let first = ladders.iter().map(|ladder| ladder.attempt.start).min();
+    let mut text = Vec::new();
     TextStyle::with(options, first, |style| {
         let writer = LadderWriter { style, lines: Lines::new(options.unicode) };
-        ladders.iter().try_for_each(|ladder| writer.ladder(out, ladder))
-    })
+        ladders.iter().try_for_each(|ladder| writer.ladder(&mut text, ladder))
+    })?;
+    if options.unicode {
+        return out.write_all(&text);
+    }
+    out.write_all(String::from_utf8_lossy(&text).replace('µ', "u").as_bytes())
 }
 
 /// Characters that a ladder is drawn with.

@@ -34,6 +34,7 @@ pub(super) fn table(
     right: &[usize],
 ) -> Vec<Line<'static>> {
     let faint = style.of(Emphasis::Faint);
+    let has_unicode = style.unicode;
     let heading: Cells = heading.iter().map(|&name| (name.to_owned(), faint)).collect();
     let all: Vec<&Cells> = std::iter::once(&heading).chain(rows).collect();
     let width = |column: usize| {
@@ -47,6 +48,8 @@ pub(super) fn table(
                 (false, true) => text.clone(),
                 (false, false) => pad(text, width),
             };
+            // The one character of a span that not every terminal has.
+            let text = if has_unicode { text } else { text.replace('µ', "u") };
             let gap = if column + 1 == widths.len() { 0 } else { GAP };
             Span::styled(format!("{text}{}", " ".repeat(gap)), *style)
         });
