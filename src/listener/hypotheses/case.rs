@@ -41,6 +41,7 @@ pub(in crate::listener) struct SharedFacts<'a> {
     pub(super) flood: OnceCell<Option<&'a FloodSecond>>,
     stretch: OnceCell<Option<&'a DropStretch>>,
     others_overflowed: OnceCell<Option<bool>>,
+    located: OnceCell<Option<(Cause, Evidence)>>,
 }
 
 impl<'a> Case<'a> {
@@ -92,6 +93,10 @@ impl<'a> Case<'a> {
 
     /// The cause that the points of the capture prove, with the segments that passed one and not the next.
     pub(in crate::listener) fn located(&self) -> Option<(Cause, Evidence)> {
+        *self.found.located.get_or_init(|| self.locate())
+    }
+
+    fn locate(&self) -> Option<(Cause, Evidence)> {
         let lost = |cause, loss: Option<SegmentLoss>| Some((cause, Evidence::LostBetween(loss?)));
         let points = &self.points;
         match self.verdict() {

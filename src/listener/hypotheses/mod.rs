@@ -367,10 +367,10 @@ pub(super) fn infer(case: &Case<'_>) -> Inference {
     let mut left: SmallVec<[Explanation; 4]> = SmallVec::new();
     let mut ruled_out = RuledOutList::new();
     let mut counted: Option<Explanation> = None;
-    let kernel = case.has_kernel_evidence();
+    // The kernel, or a second point, may show what the verdict does not.
+    let beyond_packets = case.has_kernel_evidence() || case.located().is_some();
     for hypothesis in ALL {
-        // The kernel may have counted what no packet shows.
-        if !kernel && !hypothesis.explains.has(case.verdict()) {
+        if !beyond_packets && !hypothesis.explains.has(case.verdict()) {
             debug_assert!(
                 matches!((hypothesis.weigh)(case), Weight::NotApplicable),
                 "{:?}",
