@@ -69,7 +69,9 @@ fn stamps_dropped(case: &Case<'_>) -> Option<(Evidence, bool)> {
     let (client, host) = (case.attempt.client.ip(), case.attempt.server.ip());
     let stamps = case.paths.stamps(client, host).filter(|_| case.attempt.has_older_stamp)?;
     let (dropped, answered) = (stamps.older_dropped, stamps.newer_answered);
-    let by_stamps_alone = stamps.exceptions == 0 && dropped >= MIN_OLD_PORTS;
+    // A stretch in which other SYNs went unanswered, too, is not chosen by timestamps, which may be older by chance.
+    let others = case.stretch().is_some_and(|stretch| stretch.attempts > stretch.with_older_stamps);
+    let by_stamps_alone = stamps.exceptions == 0 && dropped >= MIN_OLD_PORTS && !others;
     let sure = super::is_beyond_chance(dropped, answered);
     by_stamps_alone.then_some((Evidence::OlderStampsDropped { dropped, answered }, sure))
 }

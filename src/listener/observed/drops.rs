@@ -17,6 +17,8 @@ pub(in crate::listener) struct DropStretch {
     pub(in crate::listener) attempts: u32,
     /// Attempts among them whose ports an earlier connection had.
     pub(in crate::listener) with_old_ports: u32,
+    /// Attempts among them whose timestamp is older than that of an earlier connection from their address.
+    pub(in crate::listener) with_older_stamps: u32,
     pub(in crate::listener) clients: ClientSet,
 }
 
@@ -61,15 +63,22 @@ impl Drops {
                 stretch.drops += 1;
                 stretch.attempts += u32::from(new_run);
                 stretch.with_old_ports += u32::from(new_run && old_ports);
+                stretch.with_older_stamps += u32::from(new_run && attempt.has_older_stamp);
                 stretch.clients.add(client);
                 self.join_next(place);
             }
             Some(_) | None => {
                 let mut clients = ClientSet::default();
                 clients.add(client);
-                let with_old_ports = u32::from(old_ports);
-                let stretch =
-                    DropStretch { from: at, to: at, drops: 1, attempts: 1, with_old_ports, clients };
+                let stretch = DropStretch {
+                    from: at,
+                    to: at,
+                    drops: 1,
+                    attempts: 1,
+                    with_old_ports: u32::from(old_ports),
+                    with_older_stamps: u32::from(attempt.has_older_stamp),
+                    clients,
+                };
                 self.stretches.insert(place, stretch);
             }
         }
@@ -104,6 +113,7 @@ impl Drops {
             stretch.drops += next.drops;
             stretch.attempts += next.attempts;
             stretch.with_old_ports += next.with_old_ports;
+            stretch.with_older_stamps += next.with_older_stamps;
             stretch.clients.merge(&next.clients);
         }
     }
