@@ -326,7 +326,7 @@ mod tests {
         let segment = |item| match batch.body(item).unwrap() {
             (ordinal, Content::Headers(at, frame, headers)) => {
                 assert!(headers.len() <= HEADERS);
-                let segment = crate::packet::usual_ipv4(headers).unwrap().segment(at, frame);
+                let segment = crate::packet::usual_ipv4(headers).unwrap().segment(at, frame, true);
                 (ordinal, segment.seq, segment.payload)
             }
             (_, Content::Decoded(packet)) => panic!("{packet:?}"),

@@ -5,6 +5,12 @@ use crate::handshake::facts::Fact;
 use crate::packet::{Checksum, Flags, Segment};
 
 impl Pending {
+    /// True if the client's next ACK is its first, or answers a SYN-ACK that was retransmitted after one.
+    #[inline(always)]
+    pub(in crate::handshake) fn awaits_ack(&self) -> bool {
+        matches!(self.phase, Phase::SynReceived | Phase::Ignored)
+    }
+
     /// Records what the segment's checksum shows.
     #[inline(always)]
     pub(super) fn note_checksum(&mut self, segment: &Segment, from_client: bool) {

@@ -83,6 +83,14 @@ impl Tracker {
         self.table.prefetch(cell.position().unwrap_or(0));
     }
 
+    /// True if an ACK of the flow may be one that its attempt waits for, so that its checksum matters: most segments come later.
+    #[inline(always)]
+    fn awaits_ack(&self, cell: Cell) -> bool {
+        // Where the flow was not there when it was looked up, its SYN may have come since.
+        let Some(at) = cell.position() else { return true };
+        self.table.get(Position::new(at)).is_some_and(|tracked| tracked.attempt.awaits_ack())
+    }
+
     /// Takes a packet, of whose flow `cell` was known lately.
     #[inline(always)]
     fn take_one(&mut self, batch: &Batch, item: &Item, cell: Cell) {
@@ -92,10 +100,11 @@ impl Tracker {
         match content {
             Content::Headers(at, frame, headers) => {
                 // Each version apart: what is decoded stays in registers until it is written.
+                let verifies = item.may_open() || self.awaits_ack(cell);
                 if let Some(stack) = packet::usual_ipv4(headers) {
-                    self.take_segment(cell, &stack.segment(at, frame), item.hash(), ordinal);
+                    self.take_segment(cell, &stack.segment(at, frame, verifies), item.hash(), ordinal);
                 } else if let Some(stack) = packet::usual_ipv6(headers) {
-                    self.take_segment(cell, &stack.segment(at, frame), item.hash(), ordinal);
+                    self.take_segment(cell, &stack.segment(at, frame, verifies), item.hash(), ordinal);
                 } else {
                     self.abandon_undecided();
                 }

@@ -10,7 +10,7 @@ use etherparse::{
 
 use super::network::{Addresses, IpFields};
 use super::{Glimpse, options, transport};
-use crate::packet::{Flags, FrameRef, Segment, Seq, Timestamp};
+use crate::packet::{Checksum, Flags, FrameRef, Segment, Seq, Timestamp};
 
 /// Checked headers of a common stack.
 pub(crate) struct Stack<'a> {
@@ -86,12 +86,25 @@ impl Stack<'_> {
         Glimpse { flow, flags: self.flags }
     }
 
-    /// The segment.
+    /// The segment; `verifies` is whether its checksum is verified, if it may be of a handshake.
     #[inline(always)]
-    pub(crate) fn segment(&self, at: Timestamp, frame: FrameRef) -> Segment {
+    pub(crate) fn segment(&self, at: Timestamp, frame: FrameRef, verifies: bool) -> Segment {
         let options = transport::options_of(&self.header);
         let options = options::usual(options)
             .unwrap_or_else(|| options::parse(options, Seq(self.header.acknowledgment_number())));
-        transport::segment((at, frame), self.addresses, self.ip, self.flags, &self.header, self.wire, options)
+        let checksum = match verifies {
+            true => transport::checksum(self.addresses, self.flags, &self.header, self.wire),
+            false => Checksum::Unverified,
+        };
+        let segment = transport::segment(
+            (at, frame),
+            self.addresses,
+            self.ip,
+            self.flags,
+            &self.header,
+            self.wire,
+            options,
+        );
+        Segment { checksum, ..segment }
     }
 }

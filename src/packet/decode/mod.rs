@@ -73,7 +73,7 @@ const MAX_LAYERS: usize = 32;
 pub fn decode(frame: &Frame<'_>) -> Result<Packet, Skip> {
     let ethernet = Some(frame.data).filter(|_| frame.link == LinkType::ETHERNET);
     match ethernet.and_then(|data| usual_ipv4(data).or_else(|| usual_ipv6(data))) {
-        Some(stack) => Ok(Packet::Segment(stack.segment(frame.at, frame.frame))),
+        Some(stack) => Ok(Packet::Segment(stack.segment(frame.at, frame.frame, true))),
         None => general(frame).map_err(|unused| unused.reason),
     }
 }

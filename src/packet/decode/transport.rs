@@ -69,7 +69,9 @@ fn of_header(
 ) -> Segment {
     let flags = flags(header.slice()).unwrap_or_default();
     let (captured, wire) = ((frame.at, frame.frame), bytes.wire());
-    segment(captured, datagram.addresses, datagram.ip, flags, header, wire, options)
+    let checksum = checksum(datagram.addresses, flags, header, wire);
+    let segment = segment(captured, datagram.addresses, datagram.ip, flags, header, wire, options);
+    Segment { checksum, ..segment }
 }
 
 /// The segment with this header; `wire` is the length of header and payload in bytes.
@@ -97,11 +99,21 @@ pub(super) fn segment(
         window: header.window_size(),
         ip_id: ip.id,
         options,
-        checksum: if is_of_handshake(flags) && wire == header.slice().len() {
-            checksum::verify(addresses, header.slice())
-        } else {
-            Checksum::Unverified
-        },
+        checksum: Checksum::Unverified,
+    }
+}
+
+/// Verifies the checksum of a segment of a handshake that has no payload; `wire` is the length of header and payload.
+#[inline(always)]
+pub(super) fn checksum(
+    addresses: Addresses,
+    flags: Flags,
+    header: &TcpHeaderSlice<'_>,
+    wire: usize,
+) -> Checksum {
+    match is_of_handshake(flags) && wire == header.slice().len() {
+        true => checksum::verify(addresses, header.slice()),
+        false => Checksum::Unverified,
     }
 }
 

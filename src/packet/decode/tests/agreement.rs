@@ -16,7 +16,7 @@ fn agree(frame: &Frame<'_>) -> bool {
         let mut headers = frame.data.to_vec();
         headers.resize(HEADERS, 0xff);
         let stack = usual_ipv4(&headers).or_else(|| usual_ipv6(&headers));
-        let later = stack.map(|stack| stack.segment(frame.at, frame.frame));
+        let later = stack.map(|stack| stack.segment(frame.at, frame.frame, true));
         assert_eq!(later.map(Packet::Segment), whole.ok(), "{:02x?}", frame.data);
         assert_eq!(later.map(|segment| (segment.flow, segment.flags)), Some((flow, flags)));
     }
