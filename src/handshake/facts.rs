@@ -110,6 +110,9 @@ pub enum Fact {
     SackedBeyondHole,
     /// The server acknowledged data of the client's that is not in the capture.
     AckedUnseen,
+    /// The client repeated its bare ACK long after the first, and nothing in the capture asked for it: the repeated
+    /// SYN-ACK that it answers is missing.
+    AckUnasked,
     /// Timestamps of one side stand still.
     ClockStill,
     /// A segment's time was far off, and not used.

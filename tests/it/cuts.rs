@@ -2,43 +2,20 @@
 //! may.
 
 use std::collections::HashMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use hsanalyze::capture::{CaptureInfo, CaptureOptions, Captures, Source, SourceStatus};
+use hsanalyze::capture::{CaptureInfo, Source, SourceStatus};
 use hsanalyze::engine::{self, AnalysisOptions};
 use hsanalyze::handshake::{Attempt, ConnectOutcome, Reason, Verdict};
-use hsanalyze::packet::{Flags, Frame, FrameRef, Frames, LinkType, Packet as Decoded, Span, Timestamp};
+use hsanalyze::packet::{Flags, Frames, Packet, Span, Timestamp};
 
-/// A packet, as it was captured.
-struct Packet {
-    at: Timestamp,
-    link: LinkType,
-    wire_len: u32,
-    data: Vec<u8>,
-}
-
-fn packets(path: &Path) -> Vec<Packet> {
-    let (mut source, failed) = Captures::open(&[path], &CaptureOptions::default()).unwrap();
-    assert!(failed.is_empty(), "{failed:?}");
-    let mut packets = Vec::new();
-    let mut keep = |frames: Frames<'_>| {
-        packets.extend(frames.iter().map(|frame| Packet {
-            at: frame.at,
-            link: frame.link,
-            wire_len: frame.wire_len,
-            data: frame.data.to_vec(),
-        }));
-    };
-    while source.read(usize::MAX, &mut keep) != SourceStatus::End {}
-    packets
-}
+use crate::bundled::{RawPacket, bundled, packets};
 
 /// The first packets of a capture.
 struct Cut<'a> {
-    packets: &'a [Packet],
+    packets: &'a [RawPacket],
     next: usize,
 }
 
@@ -46,9 +23,7 @@ impl Source for Cut<'_> {
     fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> SourceStatus {
         for packet in self.packets.iter().skip(self.next).take(max) {
             self.next += 1;
-            let Packet { at, link, wire_len, ref data } = *packet;
-            let frame = FrameRef::new(0, self.next as u64);
-            sink(Frames::new(&[Frame { at, frame, link, wire_len, data }]));
+            sink(Frames::new(&[packet.frame(self.next as u64)]));
         }
         if self.next == self.packets.len() { SourceStatus::End } else { SourceStatus::More }
     }
@@ -58,7 +33,7 @@ impl Source for Cut<'_> {
     }
 }
 
-fn analyse(packets: &[Packet]) -> Vec<Attempt> {
+fn analyse(packets: &[RawPacket]) -> Vec<Attempt> {
     let mut kept = Vec::new();
     let options = AnalysisOptions::default().with_threads(1);
     engine::analyse(&mut Cut { packets, next: 0 }, &options, &mut kept).unwrap();
@@ -66,7 +41,7 @@ fn analyse(packets: &[Packet]) -> Vec<Attempt> {
 }
 
 /// True if a cut capture may give this verdict to an attempt that has another in the whole one (DOMAIN §4).
-fn is_open(attempt: &Attempt, cut: &[Packet], end: Timestamp) -> bool {
+fn is_open(attempt: &Attempt, cut: &[RawPacket], end: Timestamp) -> bool {
     match attempt.verdict {
         Verdict::Undetermined => match attempt.reason {
             Some(Reason::CaptureCut) => end.since(stage_begin(attempt, cut)) < Span::from_secs(1),
@@ -81,29 +56,16 @@ fn is_open(attempt: &Attempt, cut: &[Packet], end: Timestamp) -> bool {
 }
 
 /// The first packet of the stage that is unfinished: the first SYN-ACK of the attempt, else its first SYN.
-fn stage_begin(attempt: &Attempt, cut: &[Packet]) -> Timestamp {
-    let answers = |packet: &&Packet| {
-        let Packet { at, link, wire_len, ref data } = **packet;
-        let frame = Frame { at, frame: FrameRef::new(0, 1), link, wire_len, data };
-        let Ok(Decoded::Segment(segment)) = hsanalyze::packet::decode(&frame) else { return false };
+fn stage_begin(attempt: &Attempt, cut: &[RawPacket]) -> Timestamp {
+    let answers = |packet: &&RawPacket| {
+        let Ok(Packet::Segment(segment)) = hsanalyze::packet::decode(&packet.frame(1)) else { return false };
         segment.flags.contains(Flags::SYN.union(Flags::ACK))
             && segment.flow.destination(segment.direction) == attempt.client
             && segment.flow.source(segment.direction) == attempt.server
             && segment.ack.after(attempt.client_isn)
-            && at >= attempt.start
+            && packet.at >= attempt.start
     };
     cut.iter().find(answers).map_or(attempt.start, |packet| packet.at)
-}
-
-/// The captures that are bundled, of every kind.
-fn bundled() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
-    let entries = ["captures", "field", "lab"].map(|folder| fs::read_dir(root.join(folder)).unwrap());
-    let paths = entries.into_iter().flatten().map(|entry| entry.unwrap().path());
-    let mut paths: Vec<PathBuf> =
-        paths.filter(|path| path.extension().is_some_and(|e| e == "pcap" || e == "pcapng")).collect();
-    paths.sort();
-    paths
 }
 
 /// Most packets that are analysed of all cuts of one capture: of a longer one fewer cuts are tried, evenly spread.
@@ -138,7 +100,7 @@ fn contradicted(path: &Path) -> Vec<String> {
 
 #[test]
 fn no_cut_of_a_capture_gives_a_verdict_that_the_rest_contradicts() {
-    let paths = bundled();
+    let paths = bundled(&["captures", "field", "lab"]);
     let next = AtomicUsize::new(0);
     let check = || {
         let mut wrong = Vec::new();

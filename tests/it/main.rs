@@ -4,6 +4,7 @@
 
 mod arbitrary;
 mod bounds;
+mod bundled;
 mod captures;
 mod causes;
 mod clocks;
@@ -29,6 +30,7 @@ mod namespace;
 mod netns;
 mod page;
 mod points;
+mod properties;
 #[cfg(all(target_os = "linux", feature = "lab"))]
 mod race;
 mod readme;

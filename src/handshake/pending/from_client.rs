@@ -2,6 +2,7 @@
 
 use super::from_server::REORDERING;
 use super::meaning::within;
+use super::retransmissions::SHORTEST_TIMER;
 use super::{HandshakeSegment, Pending, Phase, Retransmissions};
 use crate::handshake::facts::Fact;
 use crate::packet::{Flags, OptionKind, Segment, Seq, Timestamp};
@@ -139,13 +140,13 @@ impl Pending {
         if self.client_segments == 1 || segment.ack.after(self.client_ack) {
             self.client_ack = segment.ack;
         }
-        if let Some(cold) = &mut self.cold {
-            cold.awaits_ack = false;
-        }
+        let asked = self.cold.as_mut().is_some_and(|cold| std::mem::take(&mut cold.awaits_ack));
         let fin = segment.flags.contains(Flags::FIN);
         self.facts.add_if(Fact::ClientClosedFirst, fin && !self.facts.has(Fact::ServerSpoke));
         let length = segment.payload.saturating_add(u32::from(fin));
         if length == 0 {
+            let again = self.phase == Phase::Acked && segment.seq == self.client_next;
+            self.facts.add_if(Fact::AckUnasked, again && !asked && pause >= SHORTEST_TIMER);
             return;
         }
         self.data_at.get_or_insert(segment.at);

@@ -25,7 +25,7 @@ use retransmissions::{NONE, Retransmissions};
 use stamp_clock::StampClock;
 
 use super::attempt::{IcmpAnswer, Retries};
-use super::duplicates::{DuplicateOffset, Recent};
+use super::duplicates::{BY_TIME_ALONE, DuplicateOffset, Recent};
 use super::facts::{Fact, Facts};
 use super::history::History;
 use super::passage::{OwnFlow, SightingLog};
@@ -323,7 +323,7 @@ impl Pending {
     }
 
     /// True if a SYN or SYN-ACK is a duplicate of one of the attempt's, however long ago: a timer's retransmission has
-    /// a new TSval (DOMAIN §4).
+    /// a new TSval (DOMAIN §4). Without timestamps by its time, however many segments came between.
     #[cold]
     fn has_sent_handshake(&self, segment: &Segment, copies: DuplicateOffset) -> bool {
         let still = self.facts.has(Fact::ClockStill);
@@ -332,7 +332,11 @@ impl Pending {
         let sent_one = |again| {
             move |sent: HandshakeSegment| {
                 !still && sent.has_sent(again, segment)
-                    || by_time && sent.has_sent_at(again, |at| copies.is(segment.at.since(at)))
+                    || by_time
+                        && sent.has_sent_at(again, |at| {
+                            let distance = segment.at.since(at);
+                            distance.abs() <= BY_TIME_ALONE || copies.is(distance)
+                        })
             }
         };
         if segment.direction == self.outward {

@@ -14,10 +14,12 @@ const STILL: u32 = 1_000;
 
 impl StampClock {
     /// Takes a segment's TSval at `now`, in milliseconds since the attempt's first packet. Returns true if the clock
-    /// stands still.
+    /// stands still. An older TSval, of a segment out of order or captured again, does not set the clock back.
     pub(super) const fn stands_still(&mut self, tsval: u32, now: u32) -> bool {
         if self.tsval != tsval {
-            *self = Self { tsval, since: now };
+            if self.tsval == 0 || tsval.wrapping_sub(self.tsval).cast_signed() > 0 {
+                *self = Self { tsval, since: now };
+            }
             return false;
         }
         now.saturating_sub(self.since) > STILL

@@ -75,6 +75,9 @@ impl Silence {
 
     /// Takes an attempt that completed without a SYN-ACK repeat.
     fn see_without_repeat(&mut self, attempt: &Attempt, acked: Timestamp) {
+        if has_gap(attempt, acked) {
+            return;
+        }
         if attempt.sent.is_some_and(|sent| sent.since(acked) <= AT_ONCE) {
             if attempt.established == Some(true) {
                 self.prompt.add(acked);
@@ -140,6 +143,15 @@ impl Silence {
         let near = self.data_ignored.between(from.minus(FAR_APART), to.plus(FAR_APART)) > 0;
         near || self.repeated_often.count > 0
     }
+}
+
+/// True if the capture lacks a packet of the attempt: the first SYN-ACK, a repeat of it, or data of the client's. Then
+/// it does not show that the client was silent, or that it got no repeat.
+fn has_gap(attempt: &Attempt, acked: Timestamp) -> bool {
+    let synack = attempt.timing.syn_to_synack.map(|span| attempt.start.plus(span));
+    // Sooner the capture holds the two directions out of order.
+    let acked_unseen = synack.is_some_and(|synack| synack.since(acked) > AT_ONCE);
+    acked_unseen || attempt.facts.has(Fact::AckUnasked) || attempt.facts.has(Fact::AckedUnseen)
 }
 
 /// Attempts while silent clients were ignored.

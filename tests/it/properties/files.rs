@@ -1,0 +1,78 @@
+//! The same packets in several files, in any order, on any number of threads.
+
+use std::fs;
+
+use hsanalyze::capture::{CaptureOptions, Captures};
+use hsanalyze::engine::{self, AnalysisOptions};
+use hsanalyze::handshake::{Attempt, Cause, Confidence, Verdict};
+use hsanalyze::packet::Endpoint;
+
+use crate::bundled::{RawPacket, bundled, packets};
+
+/// A capture file with nanoseconds.
+fn file(packets: &[RawPacket]) -> Vec<u8> {
+    let link = packets.first().map_or(1, |packet| u32::from(packet.link.0));
+    let header = [0xa1b2_3c4d_u32, 0x0004_0002, 0, 0, 262_144, link];
+    let mut bytes: Vec<u8> = header.iter().flat_map(|field| field.to_le_bytes()).collect();
+    for packet in packets {
+        let (seconds, nanos) = (packet.at.second(), packet.at.as_nanos().rem_euclid(1_000_000_000));
+        let fields = [seconds as u32, nanos as u32, packet.data.len() as u32, packet.wire_len];
+        bytes.extend(fields.iter().flat_map(|field| field.to_le_bytes()));
+        bytes.extend(&packet.data);
+    }
+    bytes
+}
+
+/// An attempt, wherever its packets were.
+type Known = (u64, Endpoint, Endpoint, Verdict, String, Option<Cause>, Option<Confidence>);
+
+/// The attempts of files, and the sums of their packets.
+fn analyse(files: &[Vec<u8>], threads: usize) -> (Vec<Known>, [u64; 4]) {
+    let directory = tempfile::tempdir().unwrap();
+    let name = |(bytes, number): (&Vec<u8>, usize)| {
+        let path = directory.path().join(format!("{number}.pcap"));
+        fs::write(&path, bytes).unwrap();
+        path
+    };
+    let paths: Vec<_> = files.iter().zip(0..).map(name).collect();
+    let (mut captures, failed) = Captures::open(&paths, &CaptureOptions::default()).unwrap();
+    assert!(failed.is_empty(), "{failed:?}");
+    let mut kept: Vec<Attempt> = Vec::new();
+    let options = AnalysisOptions::default().with_threads(threads);
+    let (summary, listeners) = engine::analyse(&mut captures, &options, &mut kept).unwrap();
+    let packets = &summary.packets;
+    assert_eq!(packets.total, packets.tcp + packets.skipped.iter().sum::<u64>() + packets.icmp_errors());
+    assert_eq!(summary.verdicts.total(), kept.len() as u64);
+    kept.sort_by_key(|attempt| attempt.ordinal);
+    let known = kept.iter().map(|attempt| {
+        let inference = listeners.infer(attempt);
+        let Attempt { ordinal, client, server, verdict, ref history, .. } = *attempt;
+        (ordinal, client, server, verdict, history.to_string(), inference.cause, inference.confidence)
+    });
+    (known.collect(), [packets.total, packets.tcp, packets.copies, packets.midstream])
+}
+
+#[test]
+fn a_series_of_files_in_any_order_is_one_capture() {
+    let mut tried = 0;
+    for path in bundled(&["captures", "field"]) {
+        let packets = packets(&path);
+        let even = packets.windows(2).all(|two| two[0].at < two[1].at && two[0].link == two[1].link);
+        // Files are merged by time: where times are equal or go back the order is another one.
+        // No file of less than 5 s is judged to lack bare ACKs by itself, where there are several.
+        let lacks_acks = path.ends_with("flags-filter.pcap");
+        if !even || packets.len() < 4 || lacks_acks {
+            continue;
+        }
+        tried += 1;
+        let whole = analyse(&[file(&packets)], 1);
+        for (parts, threads) in [(2, 1), (3, 3)] {
+            let mut files: Vec<Vec<u8>> = packets.chunks(packets.len().div_ceil(parts)).map(file).collect();
+            files.rotate_left(1);
+            files.swap(0, 1);
+            let name = path.display();
+            assert_eq!(analyse(&files, threads), whole, "{name} in {parts} files, {threads} threads");
+        }
+    }
+    assert!(tried > 40, "only {tried} captures are in order of time");
+}
