@@ -1,5 +1,7 @@
 //! The command-line program; everything it does is in the library.
 
+mod closed_stdout;
+
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
@@ -27,6 +29,14 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> anyhow::Result<Status> {
+    let writes_elsewhere = match &command {
+        Command::Analyse(config) => config.output.is_some(),
+        Command::Live(config) => config.analyse.output.is_some(),
+        _ => false,
+    };
+    if closed_stdout::was_closed() && !writes_elsewhere {
+        anyhow::bail!("cannot write to standard output: it is closed");
+    }
     match command {
         Command::Print(text) => {
             let mut stdout = io::stdout();

@@ -32,7 +32,12 @@ impl NewFile {
         }
         let mut builder = Builder::new();
         builder.prefix(PREFIX).permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let (file, name) = builder.tempfile_in(directory)?.into_parts();
+        let new = builder.tempfile_in(directory).map_err(|error| match error.raw_os_error() {
+            Some(_) => error,
+            // The message would name the temporary file.
+            None => error.kind().into(),
+        })?;
+        let (file, name) = new.into_parts();
         Ok(Self { file, name: Some(name) })
     }
 

@@ -284,6 +284,76 @@ fn a_full_device_is_named_whatever_the_form() {
     }
 }
 
+/// Runs the program from a shell, with redirections and limits that the shell sets before.
+#[cfg(target_os = "linux")]
+fn from_shell<A: AsRef<std::ffi::OsStr>>(
+    script: &str,
+    args: impl IntoIterator<Item = A>,
+) -> (Option<i32>, String, String) {
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", script, "sh", env!("CARGO_BIN_EXE_hsanalyze")]).args(args);
+    let ran = shell.output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(!text(&ran.stderr).contains("panicked"), "{}", text(&ran.stderr));
+    (ran.status.code(), text(&ran.stdout), text(&ran.stderr))
+}
+
+/// Rust's runtime opens `/dev/null` for a closed descriptor: the results would be lost without a word.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_closed_standard_output_is_an_error_and_an_open_null_device_is_none() {
+    let good = capture("refused-server");
+    let closed = "exec \"$@\" >&-";
+    for args in [vec![good.as_os_str()], vec!["--version".as_ref()], vec!["listeners".as_ref()]] {
+        let (status, _, message) = from_shell(closed, &args);
+        assert_eq!(status, Some(2), "{args:?}: {message}");
+        assert_eq!(message, "hsanalyze: error: cannot write to standard output: it is closed\n", "{args:?}");
+    }
+    // Python's DEVNULL and daemon(3) open it for reading, too.
+    for null in ["exec \"$@\" >/dev/null", "exec \"$@\" 1<>/dev/null"] {
+        assert_eq!(from_shell(null, [&good]), (Some(0), String::new(), String::new()), "{null}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let to = dir.path().join("out.txt");
+    assert_eq!(from_shell(closed, [Path::new("-o"), &to, &good]).0, Some(0));
+    assert_eq!(fs::read_to_string(&to).unwrap(), hsanalyze([&good]).succeed().text());
+    // A closed standard error or input changes nothing.
+    assert_eq!(from_shell("exec \"$@\" 2>&- <&-", [&good]).0, Some(0));
+}
+
+/// A limit that is too low is named, and nothing panics below it.
+#[cfg(target_os = "linux")]
+#[test]
+fn limits_of_memory_and_descriptors_end_with_a_message() {
+    let good = capture("refused-server");
+    // Standard input, output and error, and one for the captures: the first is read, the others are named.
+    let two = [good.clone(), capture("refused-client"), capture("tfo-server")];
+    let (status, shown, message) = from_shell("ulimit -n 4; exec \"$@\"", &two);
+    assert_eq!(status, Some(2), "{message}");
+    assert!(message.contains("tfo-server.pcap") && message.contains("open files"), "{message}");
+    assert!(shown.contains("12 attempts"), "{shown}");
+    // 256 MiB of addresses are enough for any small capture; below that the loader or the allocator ends the program, but
+    // not with half a report and status 0.
+    let whole = hsanalyze([&good]).succeed().text().to_owned();
+    let (status, shown, message) = from_shell("ulimit -v 262144; exec \"$@\"", [&good]);
+    assert_eq!((status, shown), (Some(0), whole.clone()), "{message}");
+    for kilobytes in [8_000, 16_000, 32_000, 64_000] {
+        let (status, shown, message) = from_shell(&format!("ulimit -v {kilobytes}; exec \"$@\""), [&good]);
+        assert!(status != Some(0) || shown == whole, "{kilobytes} KiB: {status:?} {shown} {message}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_path_that_may_not_be_written_is_named() {
+    let good = capture("refused-server");
+    // Nobody creates files there, root neither.
+    for option in ["-o", "--report", "--write"] {
+        let ran = rejected([Path::new(option), Path::new("/proc/out"), &good], &["cannot write /proc/out: "]);
+        assert!(!ran.stderr.contains(".hsanalyze-"), "the temporary name helps nobody\n{ran}");
+    }
+}
+
 #[test]
 fn a_file_s_name_does_not_drive_the_terminal() {
     let dir = tempfile::tempdir().unwrap();
