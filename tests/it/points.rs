@@ -2,6 +2,7 @@
 
 #[cfg(target_os = "linux")]
 mod node;
+mod translated;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

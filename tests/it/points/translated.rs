@@ -1,0 +1,187 @@
+//! Captures before and after an address translation, made packet by packet: what joins and what does not.
+
+use std::path::PathBuf;
+
+use etherparse::{PacketBuilder, TcpOptionElement};
+use serde_json::Value;
+
+use super::pcap;
+use crate::util::{list, report, string};
+
+type Address = ([u8; 4], u16);
+
+const HOST: Address = ([198, 51, 100, 1], 8080);
+const POD: Address = ([10, 0, 0, 2], 80);
+
+/// A SYN, or another segment of a handshake.
+struct Packet {
+    /// Microseconds.
+    at: u64,
+    ends: [Address; 2],
+    flags: &'static str,
+    numbers: (u32, u32),
+    options: Vec<TcpOptionElement>,
+    ttl: u8,
+}
+
+impl Packet {
+    fn bytes(&self) -> (u64, Vec<u8>) {
+        let [from, to] = self.ends;
+        let (seq, ack) = self.numbers;
+        let ip = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4(from.0, to.0, self.ttl);
+        let mut tcp = ip.tcp(from.1, to.1, seq, 64_240);
+        tcp = if self.flags.contains('S') { tcp.syn() } else { tcp };
+        tcp = if self.flags.contains('.') { tcp.ack(ack) } else { tcp };
+        let mut bytes = Vec::new();
+        tcp.options(&self.options).unwrap().write(&mut bytes, b"").unwrap();
+        (self.at, bytes)
+    }
+}
+
+/// How a path treats connections between its two points.
+#[derive(Clone, Copy)]
+struct Path {
+    /// The SYNs carry timestamps.
+    stamped: bool,
+    /// Each third client's first SYN is lost between the points.
+    loses: bool,
+    /// Added to the clients' ISNs at the second point.
+    rewrites: u32,
+    /// Time of the second point's clock in a million of the first's.
+    drift: u64,
+    connections: u64,
+}
+
+impl Path {
+    const TRANSLATED: Self = Self { stamped: true, loses: false, rewrites: 0, drift: 0, connections: 30 };
+
+    /// The packets at the client's point and at the server's, which is 5 ms away behind a NAT of both addresses and clamps the
+    /// MSS. A connection begins every two seconds.
+    fn packets(self) -> [Vec<Packet>; 2] {
+        let mut points = [Vec::new(), Vec::new()];
+        for n in 0..self.connections {
+            let begin = n * 2_000_000;
+            let client = ([192, 0, 2, 1 + (n % 5) as u8], 40_000 + n as u16);
+            let inside = ([10, 0, 0, 1], 20_000 + n as u16);
+            let isn = 1_000_003_u32.wrapping_mul(n as u32 + 1);
+            let answer = 77_000_003_u32.wrapping_mul(n as u32 + 1);
+            let mut see = |point: usize, at: u64, flags: &'static str, numbers, stamp: u32| {
+                let (ends, mss) = if point == 0 { ([client, HOST], 1460) } else { ([inside, POD], 1380) };
+                let from_server = flags == "S.";
+                let ends = if from_server { [ends[1], ends[0]] } else { ends };
+                let mut options = vec![TcpOptionElement::MaximumSegmentSize(mss)];
+                if self.stamped {
+                    // The SYN-ACK echoes the SYN that made the request.
+                    options.push(TcpOptionElement::Timestamp(stamp, if from_server { stamp } else { 0 }));
+                }
+                let options = if flags.contains('S') { options } else { Vec::new() };
+                let at = if point == 1 { at + at / 1_000_000 * self.drift } else { at };
+                points[point].push(Packet { at, ends, flags, numbers, options, ttl: 64 - point as u8 });
+            };
+            let far = isn.wrapping_add(self.rewrites);
+            let stamp = 5_000 * n as u32 + 1;
+            let mut at = begin;
+            see(0, at, "S", (isn, 0), stamp);
+            if self.loses && n % 3 == 1 {
+                at += 1_000_000;
+                see(0, at, "S", (isn, 0), stamp + 1_000);
+            }
+            let stamp = if at == begin { stamp } else { stamp + 1_000 };
+            see(1, at + 5_000, "S", (far, 0), stamp);
+            see(1, at + 5_050, "S.", (answer, far.wrapping_add(1)), stamp);
+            see(0, at + 10_050, "S.", (answer, isn.wrapping_add(1)), stamp);
+            see(0, at + 10_100, ".", (isn.wrapping_add(1), answer.wrapping_add(1)), 0);
+            see(1, at + 15_100, ".", (far.wrapping_add(1), answer.wrapping_add(1)), 0);
+        }
+        points
+    }
+}
+
+/// The report of both points' captures, the second's clock set ahead by so many seconds.
+fn analysed(points: [Vec<Packet>; 2], ahead: u64, reversed: bool) -> Value {
+    let directory = tempfile::tempdir().unwrap();
+    let mut files: Vec<PathBuf> = Vec::new();
+    for (packets, (name, ahead)) in points.iter().zip([("near.pcap", 0), ("far.pcap", ahead)]) {
+        let packets = packets.iter().map(Packet::bytes).map(|(at, bytes)| (at + ahead * 1_000_000, bytes));
+        let path = directory.path().join(name);
+        std::fs::write(&path, pcap(packets.collect())).unwrap();
+        files.push(path);
+    }
+    if reversed {
+        files.reverse();
+    }
+    report(files)
+}
+
+fn has_evidence(attempt: &Value, code: &str) -> bool {
+    list(attempt, "evidence").iter().any(|evidence| evidence["code"] == code)
+}
+
+#[test]
+fn connections_through_a_nat_are_counted_once_by_any_clock_and_order() {
+    for (ahead, drift) in [(0, 0), (3, 100), (86_400, 100)] {
+        for reversed in [false, true] {
+            let report = analysed(Path { drift, ..Path::TRANSLATED }.packets(), ahead, reversed);
+            assert_eq!(report["verdicts"]["completed"], 30, "{ahead} s ahead");
+            for attempt in list(&report, "attempts") {
+                assert!(string(attempt, "client").starts_with("192.0.2."), "{attempt}");
+                assert_eq!(attempt["server"], "10.0.0.2:80");
+                let points: Vec<&str> =
+                    list(attempt, "sightings").iter().map(|sighting| string(sighting, "point")).collect();
+                assert_eq!(points, ["near.pcap", "far.pcap"]);
+                assert!(
+                    attempt["timing"]["connect"].as_f64().is_some_and(|connect| connect < 0.02),
+                    "{attempt}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_syn_that_passed_one_point_only_made_its_client_late() {
+    let report = analysed(Path { loses: true, ..Path::TRANSLATED }.packets(), 3, false);
+    let late = list(&report, "attempts").iter().filter(|attempt| attempt["verdict"] == "completed-late");
+    let late: Vec<&Value> = late.collect();
+    assert_eq!(late.len(), 10);
+    for attempt in late {
+        assert_eq!(attempt["cause"], "syn-lost", "{attempt}");
+        assert!(has_evidence(attempt, "lost-between"), "{attempt}");
+    }
+    assert_eq!(list(&report, "attempts").len(), 30);
+}
+
+#[test]
+fn without_timestamps_syns_join_within_a_second() {
+    let points = Path { stamped: false, ..Path::TRANSLATED }.packets();
+    // Nothing tells the offset of clocks then: both captures have one.
+    let directory = tempfile::tempdir().unwrap();
+    let mut arguments = Vec::new();
+    for (packets, name) in points.iter().zip(["near", "far"]) {
+        let path = directory.path().join(name);
+        std::fs::write(&path, pcap(packets.iter().map(Packet::bytes).collect())).unwrap();
+        arguments.extend(["--point".to_owned(), format!("{name}={}", path.display())]);
+        arguments.push(path.to_str().unwrap().to_owned());
+    }
+    let report = report(&arguments);
+    assert_eq!(report["verdicts"]["completed"], 30);
+    assert_eq!(list(&report, "attempts").len(), 30);
+}
+
+#[test]
+fn equal_syns_of_a_flood_are_counted_each() {
+    let flood = |point: u8| {
+        let syn = move |n: u64| {
+            let source = ([192, 0, (n >> 8) as u8, n as u8], 40_000);
+            let options = vec![TcpOptionElement::MaximumSegmentSize(1460), TcpOptionElement::Timestamp(7, 0)];
+            let at = n * 1_000 + 300 * u64::from(point);
+            Packet { at, ends: [source, HOST], flags: "S", numbers: (5, 0), options, ttl: 64 - point }
+        };
+        (0..2_000).map(syn).collect::<Vec<_>>()
+    };
+    for points in [[flood(0), flood(1)], [flood(0), Vec::new()]] {
+        let report = analysed(points, 0, false);
+        let total: u64 = report["verdicts"].as_object().unwrap().values().filter_map(Value::as_u64).sum();
+        assert_eq!(total, 2_000);
+    }
+}
