@@ -166,6 +166,8 @@ struct PointSample {
     /// Times of the clients' SYNs, and of what answers them: the first of each.
     syns: Times,
     answers: Times,
+    /// The same by flow and timestamps alone.
+    renumbered: [Times; 2],
     repeats: Repeats,
     /// The first and the last time.
     span: Option<(Timestamp, Timestamp)>,
@@ -259,6 +261,12 @@ impl PointSample {
         self.span = Some((first.min(segment.at), last.max(segment.at)));
         let answers =
             segment.flags.contains(Flags::SYN.union(Flags::ACK)) || segment.flags.contains(Flags::RST);
+        let syn = segment.flags.contains(Flags::SYN);
+        let stamps = segment.options.stamps();
+        if syn && stamps != 0 {
+            let key = (0, 0, segment.flags.0, stamps, Some(flow));
+            self.renumbered[usize::from(answers)].entry(key).or_insert(segment.at);
+        }
         if answers {
             self.answers.entry(key(&segment, flow)).or_insert(segment.at);
         } else if segment.flags.contains(Flags::SYN) {
@@ -277,7 +285,12 @@ impl PointSample {
 
 /// Compares two captures; `None` if they are no points of one path.
 fn compare(one: &PointSample, other: &PointSample) -> Option<ClockFit> {
-    ClockFit::of(differences(&one.syns, &other.syns), differences(&one.answers, &other.answers))
+    let fit = ClockFit::of(differences(&one.syns, &other.syns), differences(&one.answers, &other.answers));
+    fit.or_else(|| {
+        // Something between may rewrite sequence numbers, and leave addresses and timestamps.
+        let (one, other) = (&one.renumbered, &other.renumbered);
+        ClockFit::of(differences(&one[0], &other[0]), differences(&one[1], &other[1]))
+    })
 }
 
 fn differences(one: &Times, other: &Times) -> Differences {

@@ -120,14 +120,14 @@ impl Intake {
             Packet::Segment(segment) => {
                 let joined = match is_syn(segment.flags) {
                     true => self.joiner.take_syn(segment, hash)?,
-                    false => self.joiner.find(&segment.flow, hash)?,
+                    false => self.joiner.find(&segment.flow, segment.frame.point(), hash)?,
                 };
                 let own = OwnFlow { flow: segment.flow, direction: segment.direction };
                 joined.apply(segment);
                 Some((joined.hash, packet, own))
             }
             Packet::Unreachable(error) => {
-                let joined = self.joiner.find(&error.flow, hash)?;
+                let joined = self.joiner.find(&error.flow, error.frame.point(), hash)?;
                 let own = OwnFlow { flow: error.flow, direction: error.direction };
                 joined.apply_to_error(error);
                 Some((joined.hash, packet, own))
@@ -207,7 +207,7 @@ impl Intake {
 
     /// Properties of the capture itself, as the packets so far show them; without what the trackers add.
     pub(super) fn survey(&self) -> Survey {
-        Survey { clock_jumps: self.clock.jumps(), ..self.survey }
+        Survey { clock_jumps: self.clock.jumps(), renumbered: self.joiner.renumbered(), ..self.survey }
     }
 
     /// The packet clock.

@@ -121,6 +121,26 @@ impl JoinedTo {
 pub(super) struct FlowJoiner {
     syns: Generations<SmallVec<[SeenSyn; 1]>>,
     joined: Generations<JoinedFlow>,
+    /// The latest SYN of each flow.
+    latest: Generations<LatestSyn>,
+    /// SYNs that have another ISN at a second point.
+    renumbered: u64,
+}
+
+/// The latest SYN of a flow with timestamps.
+#[derive(Debug)]
+struct LatestSyn {
+    flow: FlowKey,
+    point: CapturePoint,
+    at: Timestamp,
+    isn: Seq,
+    stamps: u64,
+}
+
+/// The hash of a flow with other numbers than the one with this hash, at this point.
+fn renumbered_at(hash: u64, point: CapturePoint) -> u64 {
+    // An odd constant with evenly spread bits (2^64 / golden ratio).
+    hash ^ u64::from(point.number() | 1 << 15).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 impl FlowJoiner {
@@ -129,12 +149,23 @@ impl FlowJoiner {
         !self.joined.is_empty()
     }
 
-    /// The flow that a packet of this flow is counted with, if that is another one.
-    pub(super) fn find(&mut self, flow: &FlowKey, hash: u64) -> Option<JoinedTo> {
+    /// SYNs that have another ISN at a second point: a proxy or a firewall rewrites it, and the rest of the connection has other
+    /// numbers there.
+    pub(super) const fn renumbered(&self) -> u64 {
+        self.renumbered
+    }
+
+    /// The flow that a packet of this flow at this point is counted with, if that is another one.
+    pub(super) fn find(&mut self, flow: &FlowKey, point: CapturePoint, hash: u64) -> Option<JoinedTo> {
         if !self.has_joined() {
             return None;
         }
-        let joined = self.joined.get_mut(hash).filter(|joined| joined.flow == *flow)?;
+        let numbered = (self.renumbered > 0).then(|| self.found(flow, renumbered_at(hash, point))).flatten();
+        numbered.or_else(|| self.found(flow, hash))
+    }
+
+    fn found(&mut self, flow: &FlowKey, key: u64) -> Option<JoinedTo> {
+        let joined = self.joined.get_mut(key).filter(|joined| joined.flow == *flow)?;
         let &mut JoinedFlow { target, target_hash, is_reversed, .. } = joined;
         Some(JoinedTo { hash: target_hash, flow: target, is_reversed })
     }
@@ -143,7 +174,10 @@ impl FlowJoiner {
     pub(super) fn take_syn(&mut self, syn: &Segment, hash: u64) -> Option<JoinedTo> {
         let before = self.joined.get_mut(hash).filter(|joined| joined.flow == syn.flow);
         if before.is_some_and(|joined| joined.isn == syn.seq) {
-            return self.find(&syn.flow, hash);
+            return self.found(&syn.flow, hash);
+        }
+        if let Some(numbered) = self.take_renumbered(syn, hash) {
+            return Some(numbered);
         }
         let Some(key) = key(syn) else {
             self.joined.remove(hash);
@@ -171,6 +205,39 @@ impl FlowJoiner {
             None => self.joined.remove(hash),
         }
         joined
+    }
+}
+
+impl FlowJoiner {
+    /// Takes a SYN that has the addresses and timestamps of another point's, and another ISN: two connections.
+    fn take_renumbered(&mut self, syn: &Segment, hash: u64) -> Option<JoinedTo> {
+        let (point, stamps) = (syn.frame.point(), syn.options.stamps());
+        if stamps == 0 || !point.is_single() {
+            return None;
+        }
+        let key = renumbered_at(hash, point);
+        let known = self.joined.get_mut(key).filter(|joined| joined.flow == syn.flow);
+        if known.is_some_and(|known| known.isn == syn.seq) {
+            return self.found(&syn.flow, key);
+        }
+        let latest = self.latest.get_mut(hash).filter(|latest| latest.flow == syn.flow);
+        let other = latest.is_some_and(|latest| {
+            latest.stamps == stamps
+                && latest.isn != syn.seq
+                && latest.point != point
+                && syn.at.since(latest.at).abs() <= BY_STAMP
+        });
+        if !other {
+            self.joined.remove(key);
+            let latest = LatestSyn { flow: syn.flow, point, at: syn.at, isn: syn.seq, stamps };
+            self.latest.insert(hash, latest);
+            return None;
+        }
+        self.renumbered += 1;
+        let (target, target_hash) = (syn.flow.renumbered(), key);
+        let joined = JoinedFlow { flow: syn.flow, isn: syn.seq, target, target_hash, is_reversed: false };
+        self.joined.insert(key, joined);
+        self.found(&syn.flow, key)
     }
 }
 
@@ -317,7 +384,22 @@ mod tests {
         assert_eq!(joining.take(retry("veth", 1001, (CLIENT, POD))), host());
         assert_eq!(joining.take(syn("veth", 2000, (CLIENT, POD), 6)), None, "its ports are used anew");
         let pod = syn("veth", 0, (CLIENT, POD), 5);
-        assert!(joining.joiner.find(&pod.flow, joining.hasher.hash(&pod.flow)).is_none());
+        assert!(joining.joiner.find(&pod.flow, pod.frame.point(), joining.hasher.hash(&pod.flow)).is_none());
+    }
+
+    #[test]
+    fn a_rewritten_isn_makes_two_connections() {
+        let mut joiner = FlowJoiner::default();
+        let [near, far] = [("near", 5), ("far", 9)].map(|(point, isn)| syn(point, 0, (CLIENT, HOST), isn));
+        assert!(joiner.take_syn(&near, 1).is_none());
+        let joined = joiner.take_syn(&far, 1).unwrap();
+        let mut moved = far;
+        joined.apply(&mut moved);
+        assert!(moved.flow != far.flow && joined.hash != 1);
+        assert_eq!(moved.flow.destination(moved.direction), far.flow.destination(far.direction));
+        assert!(joiner.find(&far.flow, far.frame.point(), 1).is_some());
+        assert!(joiner.find(&far.flow, near.frame.point(), 1).is_none());
+        assert_eq!(joiner.renumbered(), 1);
     }
 
     #[test]

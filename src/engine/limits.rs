@@ -94,6 +94,11 @@ pub enum Limit {
         /// SYNs that show it.
         syns: u64,
     },
+    /// Connections have other sequence numbers at another point, and are counted at each.
+    Renumbered {
+        /// SYNs that show it.
+        syns: u64,
+    },
     /// Packets have no time of their own.
     Untimed {
         /// The capture.
@@ -194,6 +199,7 @@ impl Limit {
             | Self::TwoClocks { .. }
             | Self::ClockCorrected { .. }
             | Self::TwoPoints { .. }
+            | Self::Renumbered { .. }
             | Self::Truncated { .. }
             | Self::Malformed { .. }
             | Self::UnsupportedLinkType { .. }
@@ -252,6 +258,7 @@ fn of_clocks(captures: &[CaptureInfo], packets: &PacketCounts) -> Vec<Limit> {
     });
     limits.extend(corrected);
     limits.extend(two_points(survey));
+    limits.extend((survey.renumbered > 0).then_some(Limit::Renumbered { syns: survey.renumbered }));
     limits
 }
 

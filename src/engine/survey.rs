@@ -19,6 +19,8 @@ pub struct Survey {
     pub whole_seconds: Option<bool>,
     /// Times that went back by more than a second, or ahead without the next packet.
     pub clock_jumps: u64,
+    /// SYNs that have another ISN at a second point.
+    pub renumbered: u64,
     /// Differences of time between SYNs and their duplicates.
     pub offsets: Offsets,
 }
@@ -32,6 +34,7 @@ impl Default for Survey {
             spans: [None; CaptureSet::PLACES],
             whole_seconds: None,
             clock_jumps: 0,
+            renumbered: 0,
             offsets: Offsets::default(),
         }
     }

@@ -129,6 +129,7 @@ struct PackedEnds(u64);
 impl PackedEnds {
     const HIGH_V6: u64 = 1 << 32;
     const LOW_V6: u64 = 1 << 33;
+    const RENUMBERED: u64 = 1 << 34;
 
     #[inline(always)]
     fn new((low_port, low_v6): (u16, bool), (high_port, high_v6): (u16, bool)) -> Self {
@@ -183,6 +184,13 @@ impl FlowKey {
         let ends = PackedEnds::new((low as u16, false), (high as u16, false));
         let key = Self { low: [low >> 16 << 32, 0], high: [high >> 16 << 32, 0], ends };
         (key, if source == low { Direction::LowToHigh } else { Direction::HighToLow })
+    }
+
+    /// A flow between the same endpoints, of segments with other sequence numbers: a firewall rewrites them.
+    #[must_use]
+    pub(crate) const fn renumbered(mut self) -> Self {
+        self.ends.0 |= PackedEnds::RENUMBERED;
+        self
     }
 
     /// True if both are equal, without a branch per field: after a match of the hash the keys are nearly

@@ -49,7 +49,7 @@ impl CapturePoint {
         Self(number)
     }
 
-    pub(super) const fn number(self) -> u16 {
+    pub(crate) const fn number(self) -> u16 {
         self.0
     }
 

@@ -187,7 +187,7 @@ fn label(limit: &Limit) -> &'static str {
             "clock"
         }
         Limit::ClockCorrected { .. } => "clock",
-        Limit::TwoPoints { .. } => "points",
+        Limit::TwoPoints { .. } | Limit::Renumbered { .. } => "points",
         Limit::NotDecoded { .. } => "not decoded",
         Limit::Damaged { .. } => "damaged",
         Limit::NotRead { .. } => "not read",

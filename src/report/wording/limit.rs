@@ -76,6 +76,11 @@ pub(in crate::report) fn limit(limit: &Limit) -> String {
             verb(*syns, "was", "were"),
             apart
         ),
+        Limit::Renumbered { syns } => format!(
+            "{} {} another sequence number at another point: something between rewrites it, and each such connection is counted at both",
+            count(*syns, "SYN"),
+            verb(*syns, "has", "have"),
+        ),
         Limit::NotDecoded { most, of } => format!(
             "{} of {} packets {} {}, which is not decoded and may carry handshakes",
             number(most.packets),

@@ -45,7 +45,7 @@ struct Path {
     stamped: bool,
     /// Each third client's first SYN is lost between the points.
     loses: bool,
-    /// Added to the clients' ISNs at the second point.
+    /// Added to the clients' ISNs at the second point, which leaves addresses alone; 0 translates them.
     rewrites: u32,
     /// Time of the second point's clock in a million of the first's.
     drift: u64,
@@ -66,7 +66,8 @@ impl Path {
             let isn = 1_000_003_u32.wrapping_mul(n as u32 + 1);
             let answer = 77_000_003_u32.wrapping_mul(n as u32 + 1);
             let mut see = |point: usize, at: u64, flags: &'static str, numbers, stamp: u32| {
-                let (ends, mss) = if point == 0 { ([client, HOST], 1460) } else { ([inside, POD], 1380) };
+                let outside = point == 0 || self.rewrites > 0;
+                let (ends, mss) = if outside { ([client, HOST], 1460) } else { ([inside, POD], 1380) };
                 let from_server = flags == "S.";
                 let ends = if from_server { [ends[1], ends[0]] } else { ends };
                 let mut options = vec![TcpOptionElement::MaximumSegmentSize(mss)];
@@ -149,6 +150,16 @@ fn a_syn_that_passed_one_point_only_made_its_client_late() {
         assert!(has_evidence(attempt, "lost-between"), "{attempt}");
     }
     assert_eq!(list(&report, "attempts").len(), 30);
+}
+
+#[test]
+fn rewritten_sequence_numbers_make_two_connections_which_is_said() {
+    for ahead in [0, 3] {
+        let report = analysed(Path { rewrites: 77, ..Path::TRANSLATED }.packets(), ahead, false);
+        assert_eq!(report["verdicts"]["completed"], 60, "{ahead} s ahead");
+        let said = list(&report, "limits").iter().any(|limit| limit["code"] == "renumbered");
+        assert!(said, "{}", report["limits"]);
+    }
 }
 
 #[test]
