@@ -316,7 +316,7 @@ impl Source for Captures {
     }
 
     fn captures(&self) -> Vec<CaptureInfo> {
-        let infos = self.captures.iter().zip(&self.first_look.shifts);
-        infos.zip(0..).map(|((capture, &shift), index)| self.info(capture, shift, index)).collect()
+        let indexed = self.captures.iter().zip(0..);
+        indexed.map(|(capture, index)| self.info(capture, self.first_look.shift(index), index)).collect()
     }
 }
