@@ -160,9 +160,15 @@ pub(super) fn known_limits(survey: &Survey, coverage: &Coverages) -> LimitSets {
         gaps: coverage.gaps(),
         drops: CaptureSet::NONE,
         no_clock: if jumps { CaptureSet::ALL } else { CaptureSet::NONE },
+        // The source knows; see `Listeners::set_uncounted`.
         uncounted: CaptureSet::ALL,
         two_clocks,
     }
+}
+
+/// Captures of which nobody counted what they dropped.
+pub(super) fn uncounted(captures: &[CaptureInfo]) -> CaptureSet {
+    CaptureSet::of(|place| captures.get(place).is_some_and(|capture| capture.dropped.is_none()))
 }
 
 /// Limits in the form that inference uses: for each kind the captures that have it.
@@ -177,9 +183,7 @@ pub(super) fn capture_limits(captures: &[CaptureInfo], limits: &[Limit]) -> Limi
         gaps: has(|limit| matches!(limit, Limit::Gaps { .. })),
         drops: has(|limit| matches!(limit, Limit::Dropped { .. })),
         no_clock: has(Limit::is_of_clock),
-        uncounted: CaptureSet::of(|place| {
-            captures.iter().skip(place).take(1).any(|capture| capture.dropped.is_none())
-        }),
+        uncounted: uncounted(captures),
         two_clocks: limits.iter().any(|limit| matches!(limit, Limit::TwoClocks { .. })),
     }
 }

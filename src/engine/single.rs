@@ -5,7 +5,7 @@ use std::io;
 use super::batch::{BATCH, BatchEnd, read_batch};
 use super::bounds::Bounds;
 use super::intake::{Destination, Intake};
-use super::limits::known_limits;
+use super::limits::{known_limits, uncounted};
 use super::options::AnalysisOptions;
 use super::packet_counts::PacketCounts;
 use super::shard::{EndStep, Shard};
@@ -14,7 +14,7 @@ use super::summary::Summary;
 use crate::capture::{CaptureInfo, Source, SourceStatus};
 use crate::handshake::{Batch, OwnFlow};
 use crate::listener::Listeners;
-use crate::packet::{Frame, Frames, Glimpse, Packet, Span, Timestamp};
+use crate::packet::{CaptureSet, Frame, Frames, Glimpse, Packet, Span, Timestamp};
 
 /// Packets that are handed to the tracker together: as many as a shard gets of a batch, and few enough that they
 /// stay in the first-level cache.
@@ -77,12 +77,17 @@ impl Analysis {
     /// An analysis that has seen nothing; [`AnalysisOptions::threads`] does not matter here.
     #[must_use]
     pub fn new(options: &AnalysisOptions) -> Self {
+        let mut listeners = Listeners::new(options.max_listeners);
+        if options.reports_stuck {
+            // A live capture counts its drops.
+            listeners.set_uncounted(CaptureSet::NONE);
+        }
         Self {
             intake: Intake::default(),
             is_live: options.reports_stuck,
             shard: Shard::new(options),
             group: Batch::with_capacity(GROUP),
-            listeners: Listeners::new(options.max_listeners),
+            listeners,
             bounds: Bounds::new(options.max_attempts),
         }
     }
@@ -182,6 +187,7 @@ impl Analysis {
     /// The summary, and the listeners to infer with.
     #[must_use]
     pub fn into_parts(mut self, captures: Vec<CaptureInfo>) -> (Summary, Listeners) {
+        self.listeners.set_uncounted(uncounted(&captures));
         let summary = self.summary(captures);
         self.listeners.set_limits(summary.capture_limits());
         (summary, self.listeners)

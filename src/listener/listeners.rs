@@ -80,7 +80,7 @@ impl Listeners {
             limit,
             rest: Record::default(),
             verdicts: Tally::default(),
-            limits: LimitSets::default(),
+            limits: LimitSets { uncounted: CaptureSet::ALL, ..LimitSets::default() },
             coverage: Coverages::default(),
             sightings: None,
             cases: 0,
@@ -107,7 +107,13 @@ impl Listeners {
 
     /// Sets what the capture cannot support, as far as is known by now.
     pub fn set_limits(&mut self, limits: LimitSets) {
-        self.limits = LimitSets { drops: limits.drops.union(self.limits.drops), ..limits };
+        let LimitSets { drops, uncounted, .. } = self.limits;
+        self.limits = LimitSets { drops: limits.drops.union(drops), uncounted, ..limits };
+    }
+
+    /// Sets which captures do not count what they drop; all until it is known.
+    pub fn set_uncounted(&mut self, uncounted: CaptureSet) {
+        self.limits.uncounted = uncounted;
     }
 
     /// Limits of the capture, as last set.
