@@ -14,9 +14,10 @@ use crate::capture::NamedPoint;
 use crate::command::analyse::AnalyseConfig;
 use crate::command::{Condition, UnknownCondition};
 use crate::handshake::Verdict;
+use crate::listener::VerdictSet;
 use crate::packet::{CapturePoint, Endpoint, PathOrder};
 use crate::report::ladder::LadderOptions;
-use crate::report::{ColourChoice, ReportFormat, Verbosity, VerdictSet};
+use crate::report::{ColourChoice, ReportFormat, Verbosity};
 
 /// More threads than any machine could use for one capture; a typing error.
 const MAX_THREADS: usize = 1_024;

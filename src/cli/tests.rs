@@ -9,9 +9,10 @@ use crate::capture::{LiveOptions, Rotation, TimeSource};
 use crate::command::live::LiveInput;
 use crate::command::live::SaveConfig;
 use crate::handshake::Verdict;
+use crate::listener::VerdictSet;
 use crate::packet::Span;
 use crate::report::ColourChoice;
-use crate::report::{ReportFormat, Verbosity, VerdictSet};
+use crate::report::{ReportFormat, Verbosity};
 
 fn parsed(arguments: &str) -> Result<Command, UsageError> {
     parse(std::iter::once("hsanalyze").chain(arguments.split_whitespace()))

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use super::fail_on::Condition;
 use crate::capture::NamedPoint;
+use crate::listener::VerdictSet;
 use crate::packet::PathOrder;
 use crate::report::ladder::LadderOptions;
-use crate::report::{ColourChoice, ReportFormat, Verbosity, VerdictSet};
+use crate::report::{ColourChoice, ReportFormat, Verbosity};
 
 /// Configuration of an analysis and of its report.
 #[derive(Debug, Clone, PartialEq)]

@@ -11,12 +11,12 @@ use crate::capture::can_be_read_again;
 use crate::engine::packets::{PacketAccess, PacketLimits, PacketStore, SharedRecorder};
 use crate::engine::{Sink, Summary};
 use crate::handshake::Attempt;
-use crate::listener::{EpisodeReport, Listeners};
+use crate::listener::{EpisodeReport, Listeners, VerdictSet};
 use crate::report::annotated::{self, WrittenAttempts};
 use crate::report::ladder::{self, Ladder, Selection};
 use crate::report::output::Output;
 use crate::report::page::{self, PageReport};
-use crate::report::{Offer, ReportOptions, Reporter, VerdictSet};
+use crate::report::{Offer, ReportOptions, Reporter};
 
 /// Sink of an analysis that hands attempts to every output.
 pub(super) struct Outputs<'a> {

@@ -34,6 +34,7 @@ mod tally;
 mod tests;
 mod times;
 mod totals;
+mod verdict_set;
 
 pub use advice::{Advice, AdviceKind};
 pub use capture_limits::{CaptureLimits, Coverage, Coverages, LimitSets};
@@ -51,6 +52,7 @@ pub use scan::Scan;
 pub use schedule::{LINUX_SYNACK_TIMES, RetrySchedule};
 pub use sightings::Sightings;
 pub use tally::{RetrySums, Tally};
+pub use verdict_set::VerdictSet;
 
 use strum::EnumCount;
 

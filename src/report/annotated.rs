@@ -12,10 +12,10 @@ use crate::capture::PcapngWriter;
 use crate::engine::Summary;
 use crate::engine::packets::{KeptPacket, PacketStore};
 use crate::handshake::{Attempt, Verdict};
-use crate::listener::{Listener, messages};
+use crate::listener::{Listener, VerdictSet, messages};
 use crate::packet::{Endpoint, FrameRef, LinkType, Packet};
 use crate::printable::printable;
-use crate::report::{TOOL, VerdictSet, wording};
+use crate::report::{TOOL, wording};
 use crate::words::{count, number};
 
 /// Most attempts that are written: with their packets they are held in memory.

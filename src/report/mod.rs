@@ -25,7 +25,6 @@ pub mod status;
 #[cfg(test)]
 mod tests;
 mod text;
-mod verdicts;
 mod wording;
 
 use std::io::{self, Write};
@@ -35,7 +34,7 @@ use jiff::tz::TimeZone;
 
 use crate::engine::{Sink, Summary};
 use crate::handshake::Attempt;
-use crate::listener::{CausesWanted, EpisodeReport, Listeners};
+use crate::listener::{CausesWanted, EpisodeReport, Listeners, VerdictSet};
 
 pub use self::csv::COLUMNS;
 #[cfg(all(target_os = "linux", feature = "lab"))]
@@ -44,7 +43,6 @@ pub(crate) use self::record::write_lab;
 pub use self::record::write_size_json;
 pub use self::record::{SCHEMA, TOOL, write_race_csv, write_race_json};
 pub use self::text::{AttemptLines, Offer, wanted_by_environment};
-pub use self::verdicts::VerdictSet;
 pub(crate) use self::wording::undecided_attempts;
 
 /// The output formats.

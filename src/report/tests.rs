@@ -13,7 +13,7 @@ use crate::engine::LimitCode;
 use crate::handshake::{
     Cause, Confidence, ConnectOutcome, Errno, EvidenceCode, Inference, Reason, Unproven, Vantage, Verdict,
 };
-use crate::listener::ListenerEvidenceCode;
+use crate::listener::{ListenerEvidenceCode, VerdictSet};
 use crate::packet::{Span, Timestamp};
 
 fn render(sample: &Sample, options: ReportOptions) -> String {

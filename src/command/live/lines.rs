@@ -8,10 +8,10 @@ use indexmap::map::Entry;
 use super::config::LiveConfig;
 use super::display::{LiveDisplay, LiveNow};
 use crate::handshake::Attempt;
-use crate::listener::{EpisodeReport, EpisodeState};
+use crate::listener::{EpisodeReport, EpisodeState, VerdictSet};
 use crate::packet::{Endpoint, Timestamp};
 use crate::report::status::StatusLine;
-use crate::report::{AttemptLines, ReportFormat, ReportOptions, Verbosity, VerdictSet};
+use crate::report::{AttemptLines, ReportFormat, ReportOptions, Verbosity};
 use crate::words::count;
 
 /// Most lines of episodes that are written at once, for each state: a scan of many ports would fill the screen.

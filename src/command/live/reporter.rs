@@ -9,10 +9,10 @@ use super::episodes::{LiveEpisodes, Problem};
 use super::kernel::KernelPoller;
 use crate::engine::{Sink, Summary};
 use crate::handshake::{Attempt, Confidence, Verdict};
-use crate::listener::Listeners;
+use crate::listener::{Listeners, VerdictSet};
 use crate::packet::Timestamp;
 use crate::report::status::LiveCounts;
-use crate::report::{InterimReport, ReportOptions, VerdictSet, undecided_attempts};
+use crate::report::{InterimReport, ReportOptions, undecided_attempts};
 
 /// Most problems that wait for the kernel's next figures; in a flood the others are reported at once.
 const MAX_HELD: usize = 100_000;

@@ -14,10 +14,10 @@ use super::display::{LiveDisplay, LiveNow};
 use crate::clock;
 use crate::engine::packets::SharedRecorder;
 use crate::handshake::Attempt;
-use crate::listener::EpisodeReport;
+use crate::listener::{EpisodeReport, VerdictSet};
 use crate::packet::Timestamp;
+use crate::report::ReportOptions;
 use crate::report::screen::{self, ListenerNow, Request, ScreenModel, ScreenNow, ScreenView};
-use crate::report::{ReportOptions, VerdictSet};
 
 /// Interval at which keys are looked at: short enough to seem immediate, and long against the work of a busy capture.
 const KEYS: Duration = Duration::from_millis(30);

@@ -1,12 +1,12 @@
 //! The listener's accept queue was full: rows A to F of DOMAIN §2.
 
-use super::{Case, Counted, Hypothesis, Support, Verdicts, Weight, defer_accept, listener_closed};
+use super::{Case, Counted, Hypothesis, Support, VerdictSet, Weight, defer_accept, listener_closed};
 use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, SegmentStep, System, Verdict};
 use crate::packet::Span;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::AcceptQueueOverflow,
-    explains: Verdicts::of(&[
+    explains: VerdictSet::of(&[
         Verdict::SynackRetransmitted,
         Verdict::ResetAfterAck,
         Verdict::AckIgnored,

@@ -1,11 +1,11 @@
 //! The client's ACK was lost or filtered on its way to the server (DOMAIN §3).
 
-use super::{Case, Hypothesis, Verdicts, Weight, counted};
+use super::{Case, Hypothesis, VerdictSet, Weight, counted};
 use crate::handshake::{Cause, Confidence, Evidence, Fact, SegmentStep, Verdict};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::AckLost,
-    explains: Verdicts::of(&[Verdict::SynackRetransmitted, Verdict::AckIgnored, Verdict::HalfOpen]),
+    explains: VerdictSet::of(&[Verdict::SynackRetransmitted, Verdict::AckIgnored, Verdict::HalfOpen]),
     shown_by: "the server repeats its SYN-ACK, and the client does not repeat its SYN; or several hosts ignore one client in the \
                same second; or the ACK's checksum is wrong, where the client's SYN has a right one",
     looks_like: "a full queue that recovered, a deferral, a spoofed source",

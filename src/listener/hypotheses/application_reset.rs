@@ -1,11 +1,11 @@
 //! The application reset an accepted connection (DOMAIN §3, §5).
 
-use super::{Case, Hypothesis, Support, Verdicts, Weight, counted};
+use super::{Case, Hypothesis, Support, VerdictSet, Weight, counted};
 use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, Verdict};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::ApplicationReset,
-    explains: Verdicts::of(&[Verdict::Completed, Verdict::CompletedLate]),
+    explains: VerdictSet::of(&[Verdict::Completed, Verdict::CompletedLate]),
     shown_by: "RST with ACK and an open window right after the handshake, or after the client's data",
     looks_like: "a firewall that reads the first data, a closing listener",
     excluded_by: "the client's FIN before it; data from the server after it; another TTL; a burst of a closing listener",

@@ -1,12 +1,12 @@
 //! The client's program had given up before the SYN-ACK came: a time-out, or Happy Eyeballs (DOMAIN §3).
 
-use super::{Case, Hypothesis, Verdicts, Weight, counted};
+use super::{Case, Hypothesis, VerdictSet, Weight, counted};
 use crate::handshake::{Attempt, Cause, Confidence, Evidence, Fact, Verdict};
 use crate::packet::Span;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::ClientGaveUp,
-    explains: Verdicts::of(&[Verdict::ClientReset]),
+    explains: VerdictSet::of(&[Verdict::ClientReset]),
     shown_by: "the client resets a SYN-ACK that came after a retry, or more than 250 ms after the SYN",
     looks_like: "a client that lost its memory of the connection",
     excluded_by: "a SYN-ACK that came at once",

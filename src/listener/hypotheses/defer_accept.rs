@@ -1,13 +1,13 @@
 //! `TCP_DEFER_ACCEPT`: the listener ignores the bare ACK on purpose, until data comes or its period ends (DOMAIN §3).
 
-use super::{Case, Counted, Hypothesis, Support, Verdicts, Weight};
+use super::{Case, Counted, Hypothesis, Support, VerdictSet, Weight};
 use crate::handshake::{Attempt, Cause, Confidence, Evidence, EvidenceList, Fact, System, Verdict};
 use crate::kernel::Counter;
 use crate::packet::Span;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::DeferAccept,
-    explains: Verdicts::of(&[Verdict::SynackRetransmitted]),
+    explains: VerdictSet::of(&[Verdict::SynackRetransmitted]),
     shown_by: "silent clients get one SYN-ACK repeat, all at the same offset, and are accepted then; clients that send at \
                once are accepted at once",
     looks_like: "an ACK lost on the way, a queue that was full for a moment",

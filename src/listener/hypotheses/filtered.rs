@@ -1,12 +1,12 @@
 //! Something drops or rejects the packets (DOMAIN §5).
 
-use super::{Case, Hypothesis, Verdicts, Weight, counted};
+use super::{Case, Hypothesis, VerdictSet, Weight, counted};
 use crate::handshake::{Cause, Confidence, Evidence, Fact, Verdict};
 use crate::packet::{IcmpError, Span};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::Filtered,
-    explains: Verdicts::of(&[Verdict::Unreachable, Verdict::Unanswered]),
+    explains: VerdictSet::of(&[Verdict::Unreachable, Verdict::Unanswered]),
     shown_by: "an ICMP error that only filters send; or the listener answers no attempt, and each was repeated or waited long",
     looks_like: "a host that is down, a queue full since before the capture",
     excluded_by: "any answer of the listener",

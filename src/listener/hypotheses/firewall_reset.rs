@@ -1,12 +1,12 @@
 //! Something on the path sent the RST (DOMAIN §3).
 
-use super::{Case, Hypothesis, Verdicts, Weight, counted};
+use super::{Case, Hypothesis, VerdictSet, Weight, counted};
 use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, System, Verdict};
 use crate::packet::Span;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::FirewallReset,
-    explains: Verdicts::of(&[
+    explains: VerdictSet::of(&[
         Verdict::ResetAfterAck,
         Verdict::SynackRetransmitted,
         Verdict::Completed,

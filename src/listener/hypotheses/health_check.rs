@@ -1,11 +1,11 @@
 //! A balancer or a monitor checks whether the port answers (DOMAIN §3).
 
-use super::{Case, Hypothesis, Verdicts, Weight, counted};
+use super::{Case, Hypothesis, VerdictSet, Weight, counted};
 use crate::handshake::{Cause, Confidence, Evidence, Verdict};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::HealthCheck,
-    explains: Verdicts::of(&[Verdict::ClientReset]),
+    explains: VerdictSet::of(&[Verdict::ClientReset]),
     shown_by: "few client addresses, a steady period, reset by the client at the SYN-ACK",
     looks_like: "a scan",
     excluded_by: "many addresses, or no steady period",

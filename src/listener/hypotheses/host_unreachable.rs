@@ -1,11 +1,11 @@
 //! The host cannot be reached, by an ICMP error (DOMAIN §5).
 
-use super::{Case, Hypothesis, Verdicts, Weight, counted, filtered};
+use super::{Case, Hypothesis, VerdictSet, Weight, counted, filtered};
 use crate::handshake::{Cause, Confidence, Evidence};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::HostUnreachable,
-    explains: Verdicts::ALL,
+    explains: VerdictSet::ALL,
     shown_by: "an ICMP error of a router or host quotes the SYN",
     looks_like: "nothing that is common",
     excluded_by: "a code that only filters send",

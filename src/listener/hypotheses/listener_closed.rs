@@ -1,13 +1,13 @@
 //! The listening socket was closed: a restart, or a reload (DOMAIN §3 under B).
 
-use super::{Case, Hypothesis, Support, Verdicts, Weight, counted};
+use super::{Case, Hypothesis, Support, VerdictSet, Weight, counted};
 use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, Verdict};
 use crate::listener::observed::Closing;
 use crate::packet::Span;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::ListenerClosed,
-    explains: Verdicts::of(&[
+    explains: VerdictSet::of(&[
         Verdict::Completed,
         Verdict::CompletedLate,
         Verdict::ResetAfterAck,

@@ -43,6 +43,7 @@ pub(super) use case::{Case, SharedFacts};
 use counted::Counted;
 pub(super) use syn_scan::MANY_PORTS;
 
+use super::verdict_set::VerdictSet;
 use crate::handshake::{
     Cause, Confidence, Evidence, EvidenceList, Fact, Facts, Inference, RuledOut, RuledOutList, Verdict,
 };
@@ -57,28 +58,6 @@ pub(super) const ODD: Facts = Facts::of(&[
     Fact::OtherHost,
     Fact::DataAfterRst,
 ]);
-
-/// A set of verdicts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Verdicts(u16);
-
-impl Verdicts {
-    pub(super) const ALL: Self = Self(u16::MAX);
-
-    pub(super) const fn of(verdicts: &[Verdict]) -> Self {
-        let mut bits = 0;
-        let mut at = 0;
-        while at < verdicts.len() {
-            bits |= 1 << verdicts[at] as u8;
-            at += 1;
-        }
-        Self(bits)
-    }
-
-    const fn has(self, verdict: Verdict) -> bool {
-        self.0 & 1 << verdict as u8 != 0
-    }
-}
 
 /// Strength of the facts that support a hypothesis, weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -147,8 +126,8 @@ impl Weight {
 /// A cause and how it is weighed. The texts are the table in `docs/CAUSES.md`.
 pub(super) struct Hypothesis {
     pub(super) cause: Cause,
-    /// Verdicts of the attempts that packets alone may show to have this cause.
-    pub(super) explains: Verdicts,
+    /// VerdictSet of the attempts that packets alone may show to have this cause.
+    pub(super) explains: VerdictSet,
     /// The attempts that it explains, and the facts that show it.
     pub(super) shown_by: &'static str,
     /// Other explanations that look the same.
@@ -370,7 +349,7 @@ pub(super) fn infer(case: &Case<'_>) -> Inference {
     // The kernel, or a second point, may show what the verdict does not.
     let beyond_packets = case.has_kernel_evidence() || case.located().is_some();
     for hypothesis in ALL {
-        if !beyond_packets && !hypothesis.explains.has(case.verdict()) {
+        if !beyond_packets && !hypothesis.explains.contains(case.verdict()) {
             debug_assert!(
                 matches!((hypothesis.weigh)(case), Weight::NotApplicable),
                 "{:?}",

@@ -1,11 +1,11 @@
 //! The answer left under another address: a NAT that is undone on one way only (DOMAIN §3).
 
-use super::{Case, Hypothesis, Verdicts, Weight, counted};
+use super::{Case, Hypothesis, VerdictSet, Weight, counted};
 use crate::handshake::{Cause, Confidence, Evidence, Verdict};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::NatMismatch,
-    explains: Verdicts::of(&[Verdict::Unanswered, Verdict::ClientReset]),
+    explains: VerdictSet::of(&[Verdict::Unanswered, Verdict::ClientReset]),
     shown_by: "a SYN-ACK or RST from another address with this SYN's number + 1",
     looks_like: "where the SYN was captured under both addresses, a point that sees one direction only",
     excluded_by: "an answer from the address that was asked",

@@ -1,13 +1,13 @@
 //! The server, or a tracker before it, holds an older connection of the same ports (DOMAIN §3, §5).
 
-use super::{Case, Counted, Hypothesis, Support, Verdicts, Weight};
+use super::{Case, Counted, Hypothesis, Support, VerdictSet, Weight};
 use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, Verdict};
 use crate::kernel::Counter;
 use crate::listener::observed::TIME_WAIT;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::OldConnection,
-    explains: Verdicts::of(&[
+    explains: VerdictSet::of(&[
         Verdict::Unanswered,
         Verdict::CompletedLate,
         Verdict::ClientReset,

@@ -1,11 +1,11 @@
 //! A path drops SYNs that carry an option: Multipath TCP, Fast Open, ECN (DOMAIN §5).
 
-use super::{Case, Hypothesis, Support, Verdicts, Weight, counted};
+use super::{Case, Hypothesis, Support, VerdictSet, Weight, counted};
 use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, Verdict};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::OptionBlocked,
-    explains: Verdicts::of(&[Verdict::CompletedLate]),
+    explains: VerdictSet::of(&[Verdict::CompletedLate]),
     shown_by: "only a retry without the option is answered, and at once, on several attempts, while SYNs without it are \
                answered at once",
     looks_like: "loss by chance",

@@ -1,13 +1,13 @@
 //! Large segments are lost on the way, small ones are not: a path MTU black hole (DOMAIN §3).
 
-use super::{Case, Hypothesis, Verdicts, Weight, counted};
+use super::{Case, Hypothesis, VerdictSet, Weight, counted};
 use crate::handshake::{Cause, Confidence, Evidence, Fact, Verdict};
 use crate::listener::observed::is_large;
 use crate::packet::Timestamp;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::PathMtu,
-    explains: Verdicts::ALL,
+    explains: VerdictSet::ALL,
     shown_by: "ICMP 'fragmentation needed' or 'packet too big' quotes the data; a small segment behind the large one is SACKed; or \
                large data is ignored while small data of other connections is acknowledged",
     looks_like: "loss by chance, a full queue that ignores data",

@@ -1,11 +1,11 @@
 //! Nothing listens there: RST answers the SYN (DOMAIN §5).
 
-use super::{Case, Hypothesis, Verdicts, Weight, counted};
+use super::{Case, Hypothesis, VerdictSet, Weight, counted};
 use crate::handshake::{Cause, Confidence, Evidence, Verdict};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::PortClosed,
-    explains: Verdicts::of(&[Verdict::Refused]),
+    explains: VerdictSet::of(&[Verdict::Refused]),
     shown_by: "RST answers the SYN",
     looks_like: "a firewall that rejects with a TCP reset",
     excluded_by: "nothing in the packets: a firewall that rejects with a TCP reset sends the same",

@@ -1,13 +1,13 @@
 //! Many handshakes are begun and never finished (DOMAIN §5).
 
-use super::{Case, Counted, Hypothesis, Support, Verdicts, Weight};
+use super::{Case, Counted, Hypothesis, Support, VerdictSet, Weight};
 use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, Verdict};
 use crate::kernel::Counter;
 use crate::listener::observed::{FloodSecond, is_abandoned};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::SynFlood,
-    explains: Verdicts::of(&[Verdict::Unanswered, Verdict::HalfOpen, Verdict::Undetermined]),
+    explains: VerdictSet::of(&[Verdict::Unanswered, Verdict::HalfOpen, Verdict::Undetermined]),
     shown_by: "a hundred SYNs a second and more, from many sources, that nobody finishes or repeats; often without options",
     looks_like: "one program that begins many handshakes, answers that do not reach the clients",
     excluded_by: "clients that repeat their SYN, or finish",

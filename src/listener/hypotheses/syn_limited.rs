@@ -1,11 +1,11 @@
 //! A connection tracker that is full, or a SYN limiter, drops SYNs to the whole host (DOMAIN §5).
 
-use super::{Case, Hypothesis, Verdicts, Weight, counted};
+use super::{Case, Hypothesis, VerdictSet, Weight, counted};
 use crate::handshake::{Cause, Confidence, Evidence, Verdict};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::SynLimited,
-    explains: Verdicts::of(&[Verdict::Unanswered, Verdict::CompletedLate]),
+    explains: VerdictSet::of(&[Verdict::Unanswered, Verdict::CompletedLate]),
     shown_by: "several listeners of one host leave SYNs unanswered in the same stretch, and answer between",
     looks_like: "two accept queues that are full at the same time",
     excluded_by: "an accept queue that is seen to be full at that time",

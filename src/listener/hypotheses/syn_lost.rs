@@ -1,11 +1,11 @@
 //! SYNs are lost or filtered on the way (DOMAIN §5.1).
 
-use super::{Case, Hypothesis, Verdicts, Weight, counted};
+use super::{Case, Hypothesis, VerdictSet, Weight, counted};
 use crate::handshake::{Cause, Confidence, Evidence, SegmentStep, Verdict};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::SynLost,
-    explains: Verdicts::of(&[Verdict::Unanswered, Verdict::CompletedLate]),
+    explains: VerdictSet::of(&[Verdict::Unanswered, Verdict::CompletedLate]),
     shown_by: "the lateness is spread over time and over several listeners of a path; or several hosts, which answer at other times, \
                leave one client's SYNs unanswered in the same second; or the SYN's checksum is wrong, where the client's others are right",
     looks_like: "a full queue, a server that is down",

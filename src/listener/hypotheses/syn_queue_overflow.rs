@@ -1,12 +1,12 @@
 //! The listener's SYN queue was full, and SYN cookies are off (DOMAIN §5).
 
-use super::{Case, Counted, Hypothesis, Verdicts, Weight};
+use super::{Case, Counted, Hypothesis, VerdictSet, Weight};
 use crate::handshake::{Cause, Confidence, Evidence, Verdict};
 use crate::kernel::Counter;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::SynQueueOverflow,
-    explains: Verdicts::of(&[Verdict::Unanswered, Verdict::CompletedLate]),
+    explains: VerdictSet::of(&[Verdict::Unanswered, Verdict::CompletedLate]),
     shown_by: "SYNs go unanswered while many handshakes with the listener are outstanding",
     looks_like: "a limit on SYNs, a full accept queue",
     excluded_by: "an accept queue that is seen to be full at that time; TCPReqQFullDoCookies: a full SYN queue is answered by cookies",

@@ -1,11 +1,11 @@
 //! A port is probed by a client that never means to connect (DOMAIN §3, §5).
 
-use super::{Case, Hypothesis, Support, Verdicts, Weight, counted};
+use super::{Case, Hypothesis, Support, VerdictSet, Weight, counted};
 use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, Verdict};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::SynScan,
-    explains: Verdicts::of(&[Verdict::Refused, Verdict::Unanswered, Verdict::ClientReset]),
+    explains: VerdictSet::of(&[Verdict::Refused, Verdict::Unanswered, Verdict::ClientReset]),
     shown_by: "one client that tries many ports, one SYN each; or many SYN-ACKs that the client's kernel resets",
     looks_like: "health checks",
     excluded_by: "few addresses that check at a steady period",

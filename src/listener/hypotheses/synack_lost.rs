@@ -1,11 +1,11 @@
 //! The client did not get the SYN-ACK, or rejected it (DOMAIN §3).
 
-use super::{Case, Hypothesis, Verdicts, Weight, counted};
+use super::{Case, Hypothesis, VerdictSet, Weight, counted};
 use crate::handshake::{Cause, Confidence, Evidence, Fact, SegmentStep, Verdict};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::SynackLost,
-    explains: Verdicts::of(&[Verdict::HalfOpen, Verdict::CompletedLate]),
+    explains: VerdictSet::of(&[Verdict::HalfOpen, Verdict::CompletedLate]),
     shown_by: "the client repeats its SYN after the SYN-ACK; or the SYN-ACK that it took names its first SYN; or its checksum is \
                wrong, where the server's others are right",
     looks_like: "a client that gave up and began anew",

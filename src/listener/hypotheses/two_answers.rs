@@ -1,11 +1,11 @@
 //! Two hosts answered one SYN: a balancer that sends its repeat to another backend (DOMAIN §3).
 
-use super::{Case, Hypothesis, Verdicts, Weight, counted};
+use super::{Case, Hypothesis, VerdictSet, Weight, counted};
 use crate::handshake::{Cause, Confidence, Evidence, Fact, Verdict};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::TwoAnswers,
-    explains: Verdicts::ALL,
+    explains: VerdictSet::ALL,
     shown_by: "two SYN-ACKs with different numbers for one SYN",
     looks_like: "one host that makes a new request, restarts, or changes its SYN cookie",
     excluded_by: "numbers as one host makes them: its ISN clock, or SYN cookies of another minute",

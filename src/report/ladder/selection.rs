@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::handshake::{Attempt, Verdict};
+use crate::listener::VerdictSet;
 use crate::packet::Endpoint;
-use crate::report::VerdictSet;
 use crate::report::text::{ListedAttempts, Offer};
 
 /// The ladders that the user chose.

@@ -7,8 +7,8 @@ use crate::capture::{CaptureOptions, Captures};
 use crate::engine::packets::{PacketAccess, PacketLimits, PacketStore};
 use crate::engine::{self, AnalysisOptions};
 use crate::handshake::{Attempt, Verdict};
-use crate::listener::{Message, MessageMeaning};
-use crate::report::{ReportOptions, VerdictSet};
+use crate::listener::{Message, MessageMeaning, VerdictSet};
+use crate::report::ReportOptions;
 
 /// The attempts of a fixture with their final causes, and their packets.
 fn analysed(name: &str) -> (Vec<Attempt>, PacketStore) {

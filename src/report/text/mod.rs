@@ -32,10 +32,10 @@ pub(super) use self::style::{attempt_emphasis, emphasis_of};
 pub(super) use self::words::{columns, pad, wrap};
 pub(super) use self::worst::ListedAttempts;
 pub use self::worst::Offer;
-use super::{ReportOptions, Verbosity, VerdictSet};
+use super::{ReportOptions, Verbosity};
 use crate::engine::Summary;
 use crate::handshake::Attempt;
-use crate::listener::Listeners;
+use crate::listener::{Listeners, VerdictSet};
 
 /// Collects what the report will need of the attempts.
 #[derive(Debug, Clone)]

@@ -1,9 +1,9 @@
-//! A set of verdicts, as `--verdict` and `--fail-on` name them.
+//! A set of verdicts: those that a hypothesis explains, or that `--verdict` and `--fail-on` name.
 
 use strum::{EnumCount, IntoEnumIterator};
 
+use super::Tally;
 use crate::handshake::Verdict;
-use crate::listener::Tally;
 
 /// A set of verdicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,18 @@ impl VerdictSet {
     #[must_use]
     pub fn problems() -> Self {
         Verdict::iter().filter(|v| v.is_problem()).collect()
+    }
+
+    /// A set of these verdicts.
+    #[must_use]
+    pub const fn of(verdicts: &[Verdict]) -> Self {
+        let mut set = Self::EMPTY;
+        let mut at = 0;
+        while at < verdicts.len() {
+            set.0[verdicts[at] as usize] = true;
+            at += 1;
+        }
+        set
     }
 
     /// True if `verdict` is in the set.
