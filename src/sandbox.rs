@@ -1,4 +1,5 @@
-//! Least privilege: gives up privileges once the packet socket of a live capture is open.
+//! Least privilege: gives up privileges once the packet socket of a live capture is open, and restricts the analysis of
+//! files to its inputs and outputs before the first byte of a capture is read.
 //!
 //! Owns users, capabilities, no-new-privileges and Landlock. Does not own what needs a privilege before that.
 //! Everything but the change of user is best effort: an old kernel offers less, and [`confine`] returns what was
@@ -56,8 +57,16 @@ pub(crate) fn confine(plan: &SandboxPlan) -> Result<Vec<String>, SandboxError> {
     }
 }
 
+/// Restricts this thread, and those that it starts, to the files of an analysis: `reads` are its captures, `writes` the
+/// files that it will create. It gets no new privileges, and cannot connect anywhere.
+///
+/// Best effort: a kernel without Landlock restricts nothing. A path for which there can be no rule, such as a pipe's, needs
+/// none.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn confine_to_files(_reads: &[PathBuf], _writes: &[PathBuf]) {}
+
 #[cfg(target_os = "linux")]
-pub(crate) use linux::confine;
+pub(crate) use linux::{confine, confine_to_files};
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -67,8 +76,8 @@ mod linux {
 
     use caps::CapSet;
     use landlock::{
-        ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError,
-        RulesetStatus, Scope, path_beneath_rules,
+        ABI, Access, AccessFs, AccessNet, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus,
+        Scope, path_beneath_rules,
     };
     use nix::unistd::{Gid, Uid, User, geteuid, initgroups, setgroups, setresgid, setresuid};
 
@@ -76,6 +85,9 @@ mod linux {
 
     /// Paths read while capturing: counters and sockets, interface statistics, and the local time zone.
     const READ: [&str; 4] = ["/proc", "/sys", "/etc/localtime", "/usr/share/zoneinfo"];
+
+    /// Paths read beside the captures of an analysis: how busy the processors are, and how many this process may use.
+    const SYSTEM_READ: [&str; 3] = ["/proc/loadavg", "/proc/self", "/sys/fs/cgroup"];
 
     /// The newest Landlock rights that are requested; older kernels enforce those they support.
     const RIGHTS: ABI = ABI::V6;
@@ -111,11 +123,22 @@ mod linux {
             Ok(()) => "no-new-privileges: set".to_owned(),
             Err(errno) => format!("no-new-privileges: not set ({errno})"),
         });
-        applied.push(match landlock(&writes) {
+        applied.push(match landlock(&READ, &[], &writes) {
             Ok(status) => format!("Landlock: {}", describe(&status)),
             Err(error) => format!("Landlock: not applied ({error})"),
         });
         Ok(applied)
+    }
+
+    /// Restricts this thread, and those that it starts, to the files of an analysis: `reads` are its captures, `writes`
+    /// the files that it will create. It gets no new privileges, and cannot connect anywhere.
+    ///
+    /// Best effort: a kernel without Landlock restricts nothing. A path for which there can be no rule, such as a pipe's,
+    /// needs none.
+    pub(crate) fn confine_to_files(reads: &[PathBuf], writes: &[PathBuf]) {
+        // Old kernels offer less: the analysis goes on without.
+        let _ = nix::sys::prctl::set_no_new_privs();
+        let _ = landlock(&SYSTEM_READ, reads, &writable_paths(writes));
     }
 
     /// The user to become.
@@ -191,7 +214,12 @@ mod linux {
         files.iter().map(|file| directory(file)).chain(existing).chain(linked).collect()
     }
 
-    fn landlock(writes: &[PathBuf]) -> Result<RulesetStatus, RulesetError> {
+    /// Allows reading `system` and `reads`, and writing `writes`; nothing else.
+    fn landlock(
+        system: &[&str],
+        reads: &[PathBuf],
+        writes: &[PathBuf],
+    ) -> Result<RulesetStatus, Box<dyn std::error::Error>> {
         let read = AccessFs::ReadFile | AccessFs::ReadDir;
         // A file is replaced by creating one beside it and renaming that.
         let write = read
@@ -200,15 +228,28 @@ mod linux {
             | AccessFs::MakeReg
             | AccessFs::RemoveFile
             | AccessFs::Refer;
-        let status = Ruleset::default()
+        let mut rules = Ruleset::default()
             .handle_access(AccessFs::from_all(RIGHTS))?
             .handle_access(AccessNet::from_all(RIGHTS))?
             .scope(Scope::from_all(RIGHTS))?
             .create()?
-            .add_rules(path_beneath_rules(READ, read))?
-            .add_rules(path_beneath_rules(writes, write))?
-            .restrict_self()?;
-        Ok(status.ruleset)
+            .add_rules(path_beneath_rules(system, read))?;
+        // Without a rule a file could not be opened: where descriptors are too few for that, nothing is restricted.
+        for path in writes.iter().filter(|path| path.metadata().is_ok()) {
+            drop(PathFd::new(path)?);
+        }
+        rules = rules.add_rules(path_beneath_rules(writes, write))?;
+        for path in reads.iter().filter(|path| path.metadata().is_ok()) {
+            // Landlock has no rules for pipes and the like, and does not restrict them.
+            let before = rules.try_clone();
+            drop(PathFd::new(path)?);
+            rules = match (rules.add_rules(path_beneath_rules([path], read)), before) {
+                (Ok(added), _) => added,
+                (Err(_), Ok(before)) => before,
+                (Err(error), Err(_)) => return Err(error.into()),
+            };
+        }
+        Ok(rules.restrict_self()?.ruleset)
     }
 
     fn describe(status: &RulesetStatus) -> &'static str {
@@ -222,5 +263,61 @@ mod linux {
             }
             RulesetStatus::NotEnforced => "not enforced: this kernel does not offer it",
         }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::fs::{self, File};
+    use std::io::{self, ErrorKind, Write};
+    use std::net::TcpStream;
+
+    use super::*;
+
+    /// True if this kernel has Landlock (5.13), and it is switched on.
+    fn has_landlock() -> bool {
+        use landlock::{ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr};
+        let strict = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+        strict.handle_access(AccessFs::from_all(ABI::V1)).and_then(Ruleset::create).is_ok()
+    }
+
+    #[test]
+    fn an_analysis_reaches_its_own_files_and_no_others() {
+        if !has_landlock() {
+            // Past the capture of a test's output.
+            let _ = writeln!(io::stderr(), "NOT RUN: an_analysis_reaches_its_own_files: no Landlock");
+            return;
+        }
+        let (inputs, outputs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (own, other) = (inputs.path().join("own"), inputs.path().join("other"));
+        for path in [&own, &other] {
+            fs::write(path, "bytes").unwrap();
+        }
+        let (pipe, _writer) = io::pipe().unwrap();
+        let piped = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&pipe));
+        let reads = [own.clone(), PathBuf::from(piped), inputs.path().join("missing")];
+        let writes = [outputs.path().join("report")];
+        // Landlock restricts threads: not the one that runs other tests.
+        let confined = std::thread::spawn(move || {
+            confine_to_files(&reads, &writes);
+            let denied = |result: io::Result<()>| result.err().map(|error| error.kind());
+            assert_eq!(fs::read(&own).unwrap(), b"bytes");
+            File::open(&reads[1]).unwrap();
+            fs::write(&writes[0], "report").unwrap();
+            fs::rename(&writes[0], writes[0].with_extension("new")).unwrap();
+            for path in [&other, &PathBuf::from("/etc/passwd")] {
+                assert_eq!(denied(File::open(path).map(drop)), Some(ErrorKind::PermissionDenied), "{path:?}");
+            }
+            assert_eq!(denied(File::open(&reads[2]).map(drop)), Some(ErrorKind::NotFound));
+            assert_eq!(denied(fs::write(&own, "")), Some(ErrorKind::PermissionDenied));
+            assert_eq!(denied(fs::remove_file(&other)), Some(ErrorKind::PermissionDenied));
+            assert_eq!(denied(fs::write(inputs.path().join("new"), "")), Some(ErrorKind::PermissionDenied),);
+            // From Linux 6.7 on connections are forbidden too; before that nobody listens on this port.
+            assert!(TcpStream::connect("127.0.0.1:9").is_err());
+            // What is started from here inherits it.
+            let child = std::thread::spawn(move || File::open(&other).map(drop));
+            assert_eq!(denied(child.join().unwrap()), Some(ErrorKind::PermissionDenied));
+        });
+        confined.join().unwrap();
     }
 }

@@ -27,6 +27,7 @@ use crate::printable::printable;
 use crate::report::output::Output;
 use crate::report::progress::ReadingBar;
 use crate::report::{ReportOptions, Verbosity, local_zone, unicode_locale};
+use crate::sandbox;
 
 /// Analyses the captures that the configuration names, and writes the report.
 ///
@@ -36,7 +37,12 @@ use crate::report::{ReportOptions, Verbosity, local_zone, unicode_locale};
 /// error but a [`Status`].
 pub fn run(config: &AnalyseConfig) -> anyhow::Result<Status> {
     let interrupt = Arc::new(Interrupt::default());
-    let prepare = |output: &Output| catch_signals(config, output, &interrupt);
+    let prepare = |output: &Output| {
+        // Before the first byte of a capture is read, which may be hostile, and before there is a second thread.
+        let writes = [&config.output, &config.packets, &config.page].into_iter().flatten().cloned();
+        sandbox::confine_to_files(&config.files, &writes.collect::<Vec<_>>());
+        catch_signals(config, output, &interrupt)
+    };
     run_with(config, None, prepare, |_, recorder, sink| analyse(config, &interrupt, recorder, sink))
 }
 
@@ -169,8 +175,9 @@ where
     if let Some(page) = page_option {
         check_file(page, config, output_option.into_iter().chain(packets_option))?;
     }
-    prepare(&output).context("catching signals")?;
+    // The time zone's file is read before the program is confined to its own files.
     let options = ReportOptions { provisional: live.is_some(), ..options(config, &output) };
+    prepare(&output).context("catching signals")?;
     let mut outputs =
         Outputs::new(config, &options, live.unwrap_or(0), &mut output).with_context(|| target(config))?;
     let (summary, listeners) = engine(&options, outputs.recorder(), &mut outputs)?;

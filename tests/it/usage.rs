@@ -396,6 +396,24 @@ fn a_report_that_is_broken_off_leaves_nothing_behind() {
     }
 }
 
+/// What a capture makes the program do wrong must not reach other files (`src/sandbox.rs` has what it may do).
+#[cfg(target_os = "linux")]
+#[test]
+fn an_analysis_can_gain_no_privileges_while_it_reads() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("pipe");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
+    let child = hsanalyze([&path]).command().spawn().unwrap();
+    // It is open on this side once the program has opened it.
+    let mut pipe = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    assert!(status.contains("\nNoNewPrivs:\t1\n"), "{status}");
+    pipe.write_all(&fs::read(capture("refused-server")).unwrap()).unwrap();
+    drop(pipe);
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// Ctrl-C, or a SIGTERM from a supervisor, ends all of `tcpdump -w - | hsanalyze -`: the report is of what arrived.
 #[test]
 fn the_first_signal_to_a_pipeline_ends_the_reading_and_not_the_report() {
