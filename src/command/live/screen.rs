@@ -4,9 +4,11 @@
 //! panic. Does not own what the screen shows (`report/screen`).
 
 use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 
@@ -42,6 +44,15 @@ pub(super) fn require_terminal() -> anyhow::Result<()> {
         (false, false) => "standard input and output are none",
     };
     anyhow::bail!("--tui needs a terminal, and {missing}; without --tui the same is printed as lines")
+}
+
+/// True if the terminal is gone, as after a lost connection. crossterm would read its end again and again.
+fn is_hung_up() -> io::Result<bool> {
+    let input = io::stdin();
+    let mut polled = [PollFd::new(input.as_fd(), PollFlags::POLLIN)];
+    poll(&mut polled, PollTimeout::ZERO)?;
+    let gone = PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL;
+    Ok(polled[0].revents().is_some_and(|events| events.intersects(gone)))
 }
 
 /// Shows the run on the terminal.
@@ -102,7 +113,7 @@ impl ScreenDisplay {
     /// Handles the keys that were pressed. True if the end is asked for.
     fn handle_events(&mut self) -> io::Result<bool> {
         let mut any = false;
-        while event::poll(Duration::ZERO)? {
+        while !is_hung_up()? && event::poll(Duration::ZERO)? {
             any = true;
             match event::read()? {
                 Event::Key(key) if key.kind != KeyEventKind::Release => {
@@ -118,7 +129,7 @@ impl ScreenDisplay {
         if any {
             self.draw();
         }
-        Ok(false)
+        is_hung_up()
     }
 
     /// Shows the ladder of an attempt, with the packets that there are by now.

@@ -161,6 +161,20 @@ fn every_end_gives_the_terminal_back() {
 }
 
 #[test]
+fn a_run_ends_with_its_terminal() {
+    if !require_tools(&["tmux"]) {
+        return;
+    }
+    in_namespace(|| {
+        let terminal = Terminal::start(80, 24, "-i lo --netns self --tui");
+        terminal.wait("PROBLEM ATTEMPTS (0)");
+        let program = terminal.program();
+        drop(terminal);
+        wait_for("the program's end", || kill(program, None).is_err());
+    });
+}
+
+#[test]
 fn a_file_that_grows_is_shown_on_the_screen() {
     if !require_tools(&["tmux"]) {
         return;
