@@ -22,6 +22,16 @@ pub(super) fn shift_time(packets: &[Packet], by: Span) -> Vec<Packet> {
     packets.iter().map(later).collect()
 }
 
+/// True if a host with a connection numbers an RST with ACK 0, by chance. That is the number of hosts without one.
+pub(super) fn has_ambiguous_reset(packets: &[Packet]) -> bool {
+    packets.iter().any(|packet| match packet {
+        Packet::Segment(segment) => {
+            segment.flags.contains(Flags::RST.union(Flags::ACK)) && segment.seq == Seq(0)
+        }
+        Packet::Unreachable(_) => false,
+    })
+}
+
 /// All sequence numbers higher by this much, modulo 2^32.
 pub(super) fn shift_numbers(packets: &[Packet], by: u32) -> Vec<Packet> {
     let sender = |segment: &Segment| {

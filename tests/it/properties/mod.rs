@@ -16,8 +16,11 @@ use std::thread;
 use hsanalyze::handshake::{Attempt, Cause, Confidence, Connect, Reason, Retries, Timing, Unproven, Verdict};
 use hsanalyze::packet::{Flags, Packet, Segment, Span};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
-use self::changes::{Traced, copies, merge, rename, shift_numbers, shift_time, swapped, traced, without};
+use self::changes::{
+    Traced, copies, has_ambiguous_reset, merge, rename, shift_numbers, shift_time, swapped, traced, without,
+};
 use self::track::{Tracked, claims_overflow, decode, time, track};
 use crate::bundled;
 
@@ -346,8 +349,16 @@ fn no_packet_of_a_capture_counts_twice() {
     on_every_capture(|_, packets| counts_add_up(packets, &track(packets)).into_iter().collect());
 }
 
+/// As many inputs as take a few seconds, and which.
+fn random_inputs() -> ProptestConfig {
+    let chosen = std::env::var_os("PROPTEST_RNG_SEED").is_some();
+    let default = ProptestConfig::with_cases(400);
+    if chosen { default } else { ProptestConfig { rng_seed: RngSeed::Fixed(24), ..default } }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    // The same inputs in each run: PROPTEST_RNG_SEED and PROPTEST_CASES try others, and more.
+    #![proptest_config(random_inputs())]
 
     #[test]
     fn times_names_and_numbers_of_random_attempts_do_not_matter(
@@ -355,6 +366,9 @@ proptest! {
         (later, masks, higher) in (-1_000_000_i64..1_000_000, any::<(u32, u16)>(), any::<u32>()),
     ) {
         let packets = random::packets(&flows, 10);
+        if has_ambiguous_reset(&packets) || has_ambiguous_reset(&shift_numbers(&packets, higher)) {
+            return Ok(());
+        }
         let before = outcomes(&packets);
         for (change, packets) in [
             ("later", shift_time(&packets, Span::from_secs(later))),

@@ -77,16 +77,19 @@ pub(super) fn flow() -> impl Strategy<Value = Flow> {
     )
 }
 
-/// The same, of a client that has one connection: no SYN follows anything but a SYN or a SYN-ACK.
+/// The same, of a client that has one connection: no SYN follows anything but a SYN or a SYN-ACK, and no host sends
+/// anything after its RST.
 pub(super) fn single_attempt() -> impl Strategy<Value = Flow> {
     flow().prop_map(|mut flow| {
-        let (mut went_on, mut has_other) = (false, [false; 2]);
+        let (mut went_on, mut has_other, mut has_reset) = (false, [false; 2], [false; 2]);
         flow.steps.retain_mut(|step| {
             went_on |= !matches!(step.kind, Kind::Syn | Kind::SynAck);
             // What this end sent last may be its SYN.
             step.again &= has_other[usize::from(step.from_server)];
             has_other[usize::from(step.from_server)] |= !matches!(step.kind, Kind::Syn | Kind::SynAck);
-            step.kind != Kind::Syn || !went_on
+            let is_over = has_reset[usize::from(step.from_server)];
+            has_reset[usize::from(step.from_server)] |= step.kind == Kind::Rst && !step.again;
+            !is_over && (step.kind != Kind::Syn || !went_on)
         });
         flow
     })
@@ -132,7 +135,9 @@ impl Flow {
             let (from, to) = if step.from_server { (server, client) } else { (client, server) };
             let mut segment = Segment::new(at, from, to, flags, seq, ack);
             segment.payload = payload;
-            if self.has_timestamps {
+            if flags.contains(Flags::RST) {
+                // No host puts timestamps on it, and Linux no IP ID.
+            } else if self.has_timestamps {
                 // A clock of a millisecond at each end, and the other's as the latest segment had it.
                 let clock = (at.as_nanos() / 1_000_000) as u32;
                 segment.options = TcpOptions::with_timestamps(clock, clock.wrapping_sub(1));
