@@ -30,10 +30,7 @@ impl SeenSyns {
             return None;
         }
         let signature = signature(hash, syn);
-        if self.entries.is_empty() {
-            self.entries = vec![[0; 2]; 1 << BITS];
-        }
-        let entry = self.entries.get_mut((hash >> (u64::BITS - BITS)) as usize)?;
+        let entry = self.entry(hash)?;
         if entry[0] == signature {
             let distance = distance(*entry, syn).filter(|&distance| distinct || copies.is(distance));
             if distance.is_some() {
@@ -45,16 +42,25 @@ impl SeenSyns {
         {
             return Some(distance);
         }
-        let entry = self.entries.get_mut((hash >> (u64::BITS - BITS)) as usize)?;
+        let entry = self.entry(hash)?;
         *entry = [signature, syn.at.as_nanos().cast_unsigned()];
         None
+    }
+
+    /// The entry for the uppermost bits of a hash.
+    #[inline(always)]
+    fn entry(&mut self, hash: u64) -> Option<&mut [u64; 2]> {
+        if self.entries.is_empty() {
+            self.entries = vec![[0; 2]; 1 << BITS];
+        }
+        self.entries.get_mut(place(hash))
     }
 
     /// Adds a retry of a SYN, if its duplicate is recognised.
     #[cold]
     pub(super) fn add_retry(&mut self, hash: u64, syn: &Segment) {
         if is_distinct(syn)
-            && let Some(entry) = self.entries.get_mut(place_of_retry(hash, syn))
+            && let Some(entry) = self.entry(retry_hash(hash, syn))
         {
             *entry = [signature(hash, syn), syn.at.as_nanos().cast_unsigned()];
             self.has_retries = true;
@@ -63,21 +69,27 @@ impl SeenSyns {
 
     #[cold]
     fn distance_of_retry(&self, hash: u64, syn: &Segment) -> Option<Span> {
-        let entry = self.entries.get(place_of_retry(hash, syn)).filter(|_| is_distinct(syn))?;
+        let entry = self.entries.get(place(retry_hash(hash, syn))).filter(|_| is_distinct(syn))?;
         if entry[0] == signature(hash, syn) { distance(*entry, syn) } else { None }
     }
 
     /// The distance of a duplicate from the SYN that was taken.
     #[cold]
     pub(super) fn offset(&self, hash: u64, syn: &Segment) -> Option<Span> {
-        let entry = self.entries.get((hash >> (u64::BITS - BITS)) as usize)?;
+        let entry = self.entries.get(place(hash))?;
         if signature(hash, syn) == entry[0] { distance(*entry, syn) } else { None }
     }
 }
 
-/// The place of a retry: not that of the flow, which its first SYN has.
-fn place_of_retry(hash: u64, syn: &Segment) -> usize {
-    ((hash ^ signature(hash, syn)) >> (u64::BITS - BITS)) as usize
+const fn place(hash: u64) -> usize {
+    (hash >> (u64::BITS - BITS)) as usize
+}
+
+/// A hash that gives a retry another place than its flow's first SYN has, of the same shard: the uppermost bits choose
+/// that, and the result may not depend on the number of shards.
+fn retry_hash(hash: u64, syn: &Segment) -> u64 {
+    const SHARD_BITS: u32 = 8;
+    hash ^ signature(hash, syn) >> SHARD_BITS
 }
 
 fn distance([_, at]: [u64; 2], syn: &Segment) -> Option<Span> {
