@@ -31,6 +31,7 @@ impl Packet {
         let ip = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4(from.0, to.0, self.ttl);
         let mut tcp = ip.tcp(from.1, to.1, seq, 64_240);
         tcp = if self.flags.contains('S') { tcp.syn() } else { tcp };
+        tcp = if self.flags.contains('R') { tcp.rst() } else { tcp };
         tcp = if self.flags.contains('.') { tcp.ack(ack) } else { tcp };
         let mut bytes = Vec::new();
         tcp.options(&self.options).unwrap().write(&mut bytes, b"").unwrap();
@@ -194,5 +195,28 @@ fn equal_syns_of_a_flood_are_counted_each() {
         let report = analysed(points, 0, false);
         let total: u64 = report["verdicts"].as_object().unwrap().values().filter_map(Value::as_u64).sum();
         assert_eq!(total, 2_000);
+    }
+}
+
+#[test]
+fn an_rst_that_the_server_never_sent_was_made_on_the_way() {
+    let mut points = Path::TRANSLATED.packets();
+    for n in 0..3 {
+        let (at, isn) = (10_500_000 + n * 300_000, 700_000_001 + n as u32);
+        let client = ([192, 0, 2, 9], 50_000 + n as u16);
+        let syn = vec![TcpOptionElement::MaximumSegmentSize(1460), TcpOptionElement::Timestamp(n as u32 + 9, 0)];
+        let (ends, numbers) = ([client, HOST], (isn, 0));
+        points[0].push(Packet { at, ends, flags: "S", numbers, options: syn, ttl: 64 });
+        let (ends, numbers) = ([HOST, client], (0, isn.wrapping_add(1)));
+        points[0].push(Packet { at: at + 4_000, ends, flags: "R.", numbers, options: Vec::new(), ttl: 61 });
+    }
+    points[0].sort_by_key(|packet| packet.at);
+    let report = analysed(points, 0, false);
+    let refused: Vec<&Value> =
+        list(&report, "attempts").iter().filter(|attempt| attempt["verdict"] == "refused").collect();
+    assert_eq!(refused.len(), 3, "{report}");
+    for attempt in refused {
+        assert_eq!(attempt["cause"], "firewall-reset", "{attempt}");
+        assert!(has_evidence(attempt, "made-between"), "{attempt}");
     }
 }
