@@ -204,7 +204,8 @@ fn an_rst_that_the_server_never_sent_was_made_on_the_way() {
     for n in 0..3 {
         let (at, isn) = (10_500_000 + n * 300_000, 700_000_001 + n as u32);
         let client = ([192, 0, 2, 9], 50_000 + n as u16);
-        let syn = vec![TcpOptionElement::MaximumSegmentSize(1460), TcpOptionElement::Timestamp(n as u32 + 9, 0)];
+        let syn =
+            vec![TcpOptionElement::MaximumSegmentSize(1460), TcpOptionElement::Timestamp(n as u32 + 9, 0)];
         let (ends, numbers) = ([client, HOST], (isn, 0));
         points[0].push(Packet { at, ends, flags: "S", numbers, options: syn, ttl: 64 });
         let (ends, numbers) = ([HOST, client], (0, isn.wrapping_add(1)));
