@@ -169,9 +169,17 @@ impl Totals {
     }
 }
 
-/// Adds each kind of evidence once; of those with figures the first attempt's stand.
+/// Adds each kind of evidence once; of those with figures the first attempt's stand, but of a flood's rates the highest:
+/// what is known of its first second grows with each attempt.
 fn add_evidence(known: &mut SmallVec<[(Evidence, u64); 4]>, evidence: &[Evidence]) {
-    evidence.iter().for_each(|&one| add_count(known, one, 1, is_same_evidence));
+    for &one in evidence {
+        add_count(known, one, 1, is_same_evidence);
+        if let Evidence::FloodRate { per_second: new, .. } = one {
+            let is_lower =
+                |rate: &Evidence| matches!(rate, Evidence::FloodRate { per_second, .. } if *per_second < new);
+            known.iter_mut().filter(|(rate, _)| is_lower(rate)).for_each(|(rate, _)| *rate = one);
+        }
+    }
 }
 
 fn is_same_evidence(known: &Evidence, new: &Evidence) -> bool {

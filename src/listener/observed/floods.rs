@@ -1,5 +1,6 @@
 //! SYNs that nobody finishes, by second: a flood is recognised by its rate in any stretch (DOMAIN §5).
 
+use std::cmp::Reverse;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::handshake::{Attempt, Verdict};
@@ -99,7 +100,9 @@ impl FloodSeconds {
                     FloodSecond { second, syns: 1, without_options: crafted, half_open, sources },
                 );
                 if self.0.len() > MAX_SECONDS {
-                    let calmest = self.0.iter().enumerate().min_by_key(|(_, known)| known.syns);
+                    // Not the one that has just begun. Of equal ones the latest: its attempts have been judged.
+                    let others = self.0.iter().enumerate().filter(|(_, known)| known.second != second);
+                    let calmest = others.min_by_key(|(_, known)| (known.syns, Reverse(known.second)));
                     if let Some((place, _)) = calmest {
                         self.0.remove(place);
                     }
@@ -134,4 +137,31 @@ pub(in crate::listener) fn is_abandoned(attempt: &Attempt) -> bool {
     let unfinished =
         matches!(attempt.verdict, Verdict::Unanswered | Verdict::HalfOpen | Verdict::Undetermined);
     unfinished && attempt.retries.syn == 0 && attempt.acked.is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handshake::Retries;
+    use crate::packet::Span;
+    use crate::report::samples;
+
+    #[test]
+    fn a_flood_of_many_minutes_is_one_to_its_last_second() {
+        let (_, attempts) = samples::overflow_mixed();
+        let unanswered = attempts.iter().find(|attempt| attempt.verdict == Verdict::Unanswered).unwrap();
+        let lone = |second| Attempt {
+            start: unanswered.start.plus(Span::from_secs(second)),
+            retries: Retries::default(),
+            ..unanswered.clone()
+        };
+        let mut floods = Floods::default();
+        for second in 0..300 {
+            let attempt = lone(second);
+            (0..MIN_SYNS).for_each(|_| floods.see(&attempt));
+            assert!(floods.at(attempt.start).is_some(), "in second {second}");
+        }
+        assert!(floods.at(lone(0).start).is_some(), "the first attempts are judged again at the end");
+        assert!(floods.settled.0.len() <= MAX_SECONDS);
+    }
 }
