@@ -17,7 +17,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 };
 
 fn weigh(case: &Case<'_>) -> Weight {
-    if !case.has(Fact::ApplicationReset) || !case.verdict().is_completed() {
+    if !case.has(Fact::ApplicationReset) {
         return Weight::NotApplicable;
     }
     let facts = [

@@ -21,10 +21,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 const CONNECTION_ATTEMPT_DELAY: Span = Span::from_millis(250);
 
 fn weigh(case: &Case<'_>) -> Weight {
-    if case.verdict() != Verdict::ClientReset || case.has(Fact::RefusedBeforeSynAck) {
-        return Weight::NotApplicable;
-    }
-    if case.attempt.answered_from.is_some() {
+    if case.has(Fact::RefusedBeforeSynAck) || case.attempt.answered_from.is_some() {
         return Weight::NotApplicable;
     }
     waited(case.attempt)

@@ -27,7 +27,7 @@ const HELD_BACK: Span = Span::from_millis(2500);
 const FIRST_BEFORE_3_1: Span = Span::from_millis(3500);
 
 fn weigh(case: &Case<'_>) -> Weight {
-    if case.verdict() != Verdict::SynackRetransmitted || case.has(Fact::SynAckAfterRst) {
+    if case.has(Fact::SynAckAfterRst) {
         return Weight::NotApplicable;
     }
     if let Some(evidence) = exclusion(case) {

@@ -17,7 +17,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 };
 
 fn weigh(case: &Case<'_>) -> Weight {
-    if case.verdict() != Verdict::ClientReset || super::client_gave_up::waited(case.attempt).is_some() {
+    if super::client_gave_up::waited(case.attempt).is_some() {
         return Weight::NotApplicable;
     }
     match case.own.probes.steady(case.attempt.client.ip()) {

@@ -45,7 +45,7 @@ pub(super) use syn_scan::MANY_PORTS;
 
 use super::verdict_set::VerdictSet;
 use crate::handshake::{
-    Cause, Confidence, Evidence, EvidenceList, Fact, Facts, Inference, RuledOut, RuledOutList, Verdict,
+    Cause, Confidence, Evidence, EvidenceList, Fact, Facts, Inference, RuledOut, RuledOutList,
 };
 
 /// Facts for which a completed attempt is weighed at all.
@@ -140,6 +140,7 @@ pub(super) struct Hypothesis {
     pub(super) confirmed_by: &'static str,
     /// A bundled capture that shows it.
     pub(super) example: &'static str,
+    /// Weighs it for an attempt with a verdict that it explains.
     pub(super) weigh: fn(&Case<'_>) -> Weight,
     /// Judges it by what the kernel counted or dropped.
     pub(super) counted: fn(&Case<'_>) -> Counted,
@@ -225,8 +226,7 @@ struct Explanation {
 /// Weighs a cause, other than a full accept queue, by which SYNs get no answer: `decided` by what is particular to it,
 /// else by drops that it may explain.
 fn weigh_dropped_syns(case: &Case<'_>, decided: impl FnOnce() -> Option<Weight>) -> Weight {
-    let dropped = matches!(case.verdict(), Verdict::Unanswered | Verdict::CompletedLate);
-    if !dropped || syn_flood::is_part(case) || case.has_odd_answer() {
+    if syn_flood::is_part(case) || case.has_odd_answer() {
         return Weight::NotApplicable;
     }
     if case.has(Fact::FirstSynAnswered) {
@@ -257,7 +257,8 @@ enum Assessment {
 /// Weighs a hypothesis.
 fn outcome(hypothesis: &Hypothesis, case: &Case<'_>) -> Assessment {
     let Hypothesis { cause, surest, .. } = *hypothesis;
-    let weight = (hypothesis.weigh)(case);
+    let explains = hypothesis.explains.contains(case.verdict());
+    let weight = if explains { (hypothesis.weigh)(case) } else { Weight::NotApplicable };
     let confirmed = |weight: Weight, evidence| Explanation {
         cause,
         support: Support::Proven,
@@ -350,11 +351,6 @@ pub(super) fn infer(case: &Case<'_>) -> Inference {
     let beyond_packets = case.has_kernel_evidence() || case.located().is_some();
     for hypothesis in ALL {
         if !beyond_packets && !hypothesis.explains.contains(case.verdict()) {
-            debug_assert!(
-                matches!((hypothesis.weigh)(case), Weight::NotApplicable),
-                "{:?}",
-                hypothesis.cause
-            );
             continue;
         }
         match outcome(hypothesis, case) {

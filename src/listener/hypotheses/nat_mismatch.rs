@@ -17,8 +17,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 };
 
 fn weigh(case: &Case<'_>) -> Weight {
-    let unanswered = matches!(case.verdict(), Verdict::Unanswered | Verdict::ClientReset);
-    match case.attempt.answered_from.filter(|_| unanswered) {
+    match case.attempt.answered_from {
         // The point that saw the SYN under the first address may not see what comes back at all.
         Some(from) if case.attempt.is_translated && case.own.prompt + case.own.refused == 0 => {
             Weight::fits([Evidence::AnsweredFrom(from)])

@@ -29,11 +29,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 const MIN_OLD_PORTS: u32 = 3;
 
 fn weigh(case: &Case<'_>) -> Weight {
-    let stuck = matches!(
-        case.verdict(),
-        Verdict::Unanswered | Verdict::CompletedLate | Verdict::ClientReset | Verdict::Undetermined
-    );
-    if !stuck || case.attempt.answered_from.is_some() {
+    if case.attempt.answered_from.is_some() {
         return Weight::NotApplicable;
     }
     if case.has(Fact::ServerOutOfWindow) && !case.has(Fact::RstWrongAck) {

@@ -21,8 +21,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 const MIN_RETRIED: u32 = 2;
 
 fn weigh(case: &Case<'_>) -> Weight {
-    let late = matches!(case.verdict(), Verdict::CompletedLate);
-    if !late || !case.has(Fact::RetryWithoutFeature) {
+    if !case.has(Fact::RetryWithoutFeature) {
         return Weight::NotApplicable;
     }
     let (answered, dropped) = (case.own.feature_answered, case.own.feature_dropped);

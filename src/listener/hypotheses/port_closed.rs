@@ -17,7 +17,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 };
 
 fn weigh(case: &Case<'_>) -> Weight {
-    if case.verdict() != Verdict::Refused || super::syn_scan::is_knock(case) {
+    if super::syn_scan::is_knock(case) {
         return Weight::NotApplicable;
     }
     let others = (case.own.answered > 0).then_some(Evidence::ListenerAnswersOthers);

@@ -21,8 +21,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 const OUTSTANDING: u32 = 64;
 
 fn weigh(case: &Case<'_>) -> Weight {
-    let dropped = matches!(case.verdict(), Verdict::Unanswered | Verdict::CompletedLate);
-    if !dropped || super::syn_flood::is_part(case) || case.stretch().is_none() || case.has_odd_answer() {
+    if super::syn_flood::is_part(case) || case.stretch().is_none() || case.has_odd_answer() {
         return Weight::NotApplicable;
     }
     let outstanding = case.own.floods.half_open_at(case.attempt.start);
