@@ -1,4 +1,4 @@
-//! How far two clocks are apart, and how fast they drift, by the segments that both captures hold.
+//! Difference and drift of two clocks, by the segments that both captures hold.
 //!
 //! A SYN and its answer pass the points in opposite order, so that half the sum of both differences is the clocks', as in
 //! NTP (RFC 5905 §8), if the ways take as long. Without any answer all of the difference is the clocks'.

@@ -28,7 +28,7 @@ const LAG: Span = Span::from_secs(5);
 /// Reasons why a file cannot be followed.
 #[derive(Debug, thiserror::Error)]
 pub enum FollowError {
-    /// It cannot be opened, or is no capture.
+    /// The file cannot be opened, or is no capture.
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The filter cannot be compiled.

@@ -17,7 +17,8 @@ use super::open::can_be_read_again;
 use super::series::{self, SampledFile};
 use super::walk::{Stop, Walk};
 use crate::packet::{
-    self, CapturePoint, Direction, Flags, FlowHasher, Frame, Frames, Packet, Seeded, Segment, Span, Timestamp,
+    self, CapturePoint, Direction, Flags, FlowHasher, Frame, Frames, Packet, SPREAD, Seeded, Segment, Span,
+    Timestamp,
 };
 
 /// Result of the first look.
@@ -129,14 +130,14 @@ fn shift_by(fit: &ClockFit, reference: u16, before: Option<ClockShift>) -> Clock
 /// Gives files that share no SYN with another the clock of the others of their point: a rotated capture may begin anywhere
 /// in the other point's.
 fn inherit_clocks(shifts: &mut [Option<ClockShift>], points: &[CapturePoint], files: &[SampledFile<'_>]) {
-    for (at, file) in files.iter().enumerate().filter(|(_, file)| file.partner.is_none()) {
+    for (at, _) in files.iter().enumerate().filter(|(_, file)| file.partner.is_none()) {
         let same = |&(place, point): &(usize, &CapturePoint)| {
             points.get(at) == Some(point)
                 && point.is_known()
                 && files.get(place).is_some_and(|file| file.partner.is_some())
         };
         let of_point = points.iter().enumerate().find(same).and_then(|(place, _)| *shifts.get(place)?);
-        if let Some(shift) = shifts.get_mut(at).filter(|_| file.partner.is_none()) {
+        if let Some(shift) = shifts.get_mut(at) {
             *shift = of_point;
         }
     }
@@ -147,8 +148,6 @@ type SegmentKey = (u32, u32, u8, u64, Option<u64>);
 
 /// True if a segment is among those that are kept: which are depends on what both points see alike.
 fn is_kept(&(seq, _, _, stamps, _): &SegmentKey, mask: u64) -> bool {
-    // An odd constant with evenly spread bits (2^64 / golden ratio).
-    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
     (u64::from(seq) ^ stamps).wrapping_mul(SPREAD) >> 32 & mask == 0
 }
 
@@ -182,27 +181,10 @@ struct PointSample {
 impl PointSample {
     fn of(path: &OsStr, most: usize, hasher: &FlowHasher, compared: bool) -> Self {
         let mut sample = Self::default();
-        if !can_be_read_again(path) {
-            return sample;
-        }
-        let (mut capture, _) = Capture::open(path);
-        let mut left = most;
-        while left > 0 && capture.is_open() {
-            let mut sink =
-                |frames: Frames<'_>| frames.iter().for_each(|frame| sample.take(frame, hasher, compared));
-            let limit = Timestamp::from_nanos(i64::MAX);
-            let (point, prefix) = (CapturePoint::NONE, CapturePoint::NONE);
-            let mut walk = Walk { capture: 0, point, prefix, left, limit, sink: &mut sink };
-            let stop = capture.walk(&mut walk);
-            left = walk.left;
-            match stop {
-                Stop::Starved => capture.wait(),
-                Stop::End => {
-                    sample.is_whole = true;
-                    break;
-                }
-                Stop::Full | Stop::Limit(_) => break,
-            }
+        if can_be_read_again(path) {
+            sample.is_whole = walk_file(path, most, &mut |frames| {
+                frames.iter().for_each(|frame| sample.take(frame, hasher, compared));
+            });
         }
         sample
     }
@@ -211,24 +193,14 @@ impl PointSample {
     fn whole(path: &OsStr, hasher: &FlowHasher) -> Self {
         let mut sample = Self::default();
         let mut mask = 0;
-        let (mut capture, _) = Capture::open(path);
-        while capture.is_open() {
-            let mut sink = |frames: Frames<'_>| {
-                frames.iter().for_each(|frame| sample.take_handshake(frame, hasher, mask));
-                while sample.syns.len().max(sample.answers.len()) > WHOLE {
-                    mask = mask << 1 | 1;
-                    sample.syns.retain(|key, _| is_kept(key, mask));
-                    sample.answers.retain(|key, _| is_kept(key, mask));
-                }
-            };
-            let (limit, left) = (Timestamp::from_nanos(i64::MAX), usize::MAX);
-            let (point, prefix) = (CapturePoint::NONE, CapturePoint::NONE);
-            let mut walk = Walk { capture: 0, point, prefix, left, limit, sink: &mut sink };
-            match capture.walk(&mut walk) {
-                Stop::Starved => capture.wait(),
-                Stop::Full | Stop::Limit(_) | Stop::End => break,
+        walk_file(path, usize::MAX, &mut |frames| {
+            frames.iter().for_each(|frame| sample.take_handshake(frame, hasher, mask));
+            while sample.syns.len().max(sample.answers.len()) > WHOLE {
+                mask = mask << 1 | 1;
+                sample.syns.retain(|key, _| is_kept(key, mask));
+                sample.answers.retain(|key, _| is_kept(key, mask));
             }
-        }
+        });
         sample
     }
 
@@ -269,7 +241,7 @@ impl PointSample {
         }
         if answers {
             self.answers.entry(key(&segment, flow)).or_insert(segment.at);
-        } else if segment.flags.contains(Flags::SYN) {
+        } else if syn {
             self.syns.entry(key(&segment, flow)).or_insert(segment.at);
         }
     }
@@ -281,6 +253,25 @@ impl PointSample {
             self.is_translated |= *self.own.entry((syn.seq.0, stamps, id)).or_insert(flow) != flow;
         }
     }
+}
+
+/// Passes on the first packets of a file, so many at most. True if there is nothing behind them.
+fn walk_file(path: &OsStr, most: usize, sink: &mut dyn FnMut(Frames<'_>)) -> bool {
+    let (mut capture, _) = Capture::open(path);
+    let limit = Timestamp::from_nanos(i64::MAX);
+    let (point, prefix) = (CapturePoint::NONE, CapturePoint::NONE);
+    let mut left = most;
+    while left > 0 && capture.is_open() {
+        let mut walk = Walk { capture: 0, point, prefix, left, limit, sink: &mut *sink };
+        let stop = capture.walk(&mut walk);
+        left = walk.left;
+        match stop {
+            Stop::Starved => capture.wait(),
+            Stop::End => return true,
+            Stop::Full | Stop::Limit(_) => return false,
+        }
+    }
+    false
 }
 
 /// Compares two captures; `None` if they are no points of one path.

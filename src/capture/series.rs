@@ -1,4 +1,4 @@
-//! Which capture files were taken at one point, one after the other, and which at different points of one path.
+//! Grouping of capture files: those taken at one point, one after the other, and those at different points of one path.
 //!
 //! Owns the points of files and their names. Does not own how files are recognised as points of one path (`points`).
 

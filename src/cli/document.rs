@@ -110,7 +110,7 @@ pub(super) fn completions(shell: Shell) -> Vec<u8> {
         .into_bytes()
 }
 
-/// What scripts of a shell offer for `-i`, and what offers the names of interfaces instead: clap has no hint for them.
+/// A shell script's default for `-i`, and its replacement, which offers interface names: clap has no hint for them.
 const INTERFACES: [(Shell, &str, &str); 4] = [
     (
         Shell::Bash,

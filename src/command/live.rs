@@ -132,7 +132,7 @@ fn open(config: &LiveConfig, signals: &Signals) -> anyhow::Result<OpenInput> {
     })
 }
 
-/// What shows the run.
+/// The display of the run.
 fn display(
     config: &LiveConfig,
     options: &ReportOptions,
@@ -161,7 +161,7 @@ const fn recent(config: &LiveConfig) -> usize {
     0
 }
 
-/// What is captured, in a sentence.
+/// A sentence on the capture: the interface with its link type, or the file.
 fn greeting(config: &LiveConfig, input: &OpenInput) -> String {
     match (&config.input, input) {
         (LiveInput::Interface(options), OpenInput::Interface(live)) => format!(

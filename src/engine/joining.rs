@@ -13,7 +13,9 @@ use std::collections::HashMap;
 
 use smallvec::SmallVec;
 
-use crate::packet::{CapturePoint, Direction, FlowKey, Seeded, Segment, Seq, Span, Timestamp, Unreachable};
+use crate::packet::{
+    CapturePoint, Direction, FlowKey, SPREAD, Seeded, Segment, Seq, Span, Timestamp, Unreachable,
+};
 
 /// A SYN with these timestamps comes no later at another point (DOMAIN §4).
 const BY_STAMP: Span = Span::from_secs(130);
@@ -139,8 +141,7 @@ struct LatestSyn {
 
 /// The hash of a flow with other numbers than the one with this hash, at this point.
 fn renumbered_at(hash: u64, point: CapturePoint) -> u64 {
-    // An odd constant with evenly spread bits (2^64 / golden ratio).
-    hash ^ u64::from(point.number() | 1 << 15).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    hash ^ u64::from(point.number() | 1 << 15).wrapping_mul(SPREAD)
 }
 
 impl FlowJoiner {
@@ -308,10 +309,8 @@ fn join(seen: &mut SmallVec<[SeenSyn; 1]>, syn: &Segment, hash: u64) -> Option<J
     Some(JoinedTo { hash: one.hash, flow: one.flow, is_reversed: one.outward != syn.direction })
 }
 
-/// What a SYN has alike at all points; `None` if that is too little.
+/// A key of the fields that a SYN has alike at all points; `None` if these are too few.
 fn key(syn: &Segment) -> Option<u64> {
-    // An odd constant with evenly spread bits (2^64 / golden ratio).
-    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
     let own = match syn.options.stamps() {
         0 if !syn.options.any() => return None,
         0 => syn.options.layout().bits() << 16 | u64::from(syn.window),

@@ -37,7 +37,7 @@ const CUT_MARGIN: Span = Span::from_secs(1);
 /// listener that defers for 2 s. Linux from 3.1 sends it after 1 s, but the listener of a silent client may defer.
 const FIRST_RETRANSMISSION: Span = Span::from_millis(3500);
 
-/// What is known of the captures when a record is made.
+/// Facts about the captures that a record is made with.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Context {
     /// Captures without a bare ACK, so that the client's would not be in them: a handshake without one proves nothing there.

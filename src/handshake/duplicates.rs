@@ -1,6 +1,6 @@
 //! Recognises the same segment captured twice (`-i any`, bridges, mirror ports, captures of both ends).
 
-use crate::packet::{Segment, Span};
+use crate::packet::{SPREAD, Segment, Span};
 
 /// Time after which a whole capture holds its packets again, captured at a second point (DOMAIN §4); `None` if it does
 /// not.
@@ -107,8 +107,6 @@ fn tick(segment: &Segment) -> Tick {
 /// and the interface may differ.
 #[inline(always)]
 fn signature(segment: &Segment) -> u32 {
-    // An odd constant with evenly spread bits (2^64 / golden ratio).
-    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
     let mix = |hash: u64, value: u64| (hash.rotate_left(23) ^ value).wrapping_mul(SPREAD);
     let numbers = u64::from(segment.seq.0) << 32 | u64::from(segment.ack.0);
     let shape = u64::from(segment.ip_id) << 48

@@ -8,7 +8,8 @@ use smallvec::SmallVec;
 use strum::{EnumCount, EnumIter, IntoStaticStr};
 
 use crate::packet::{
-    CapturePoint, Direction, Endpoint, Flags, FlowKey, FrameRef, PathOrder, Segment, Seq, Span, Timestamp,
+    CapturePoint, Direction, Endpoint, Flags, FlowKey, FrameRef, PathOrder, SPREAD, Segment, Seq, Span,
+    Timestamp,
 };
 
 /// The addresses under which a packet was captured, where it is counted with another flow.
@@ -195,10 +196,24 @@ impl Passage {
         self.sightings.iter().filter(|sighting| sighting.has(SegmentKind::Syn))
     }
 
+    /// Each two points that follow one another on the SYN's way, the one nearer to the client first.
+    fn neighbours(&self) -> impl DoubleEndedIterator<Item = (&Sighting, &Sighting)> {
+        let path: SmallVec<[&Sighting; 4]> = self.on_path().collect();
+        let pairs: SmallVec<[(&Sighting, &Sighting); 4]> =
+            path.iter().copied().zip(path.iter().copied().skip(1)).collect();
+        pairs.into_iter()
+    }
+
+    /// So many segments that passed one point and not the other; `None` if there are none, or that is not sure.
+    fn loss(&self, kind: SegmentKind, packets: u16, from: &Sighting, to: &Sighting) -> Option<SegmentLoss> {
+        let within_host = from.frame.capture() == to.frame.capture();
+        let loss = SegmentLoss { kind, packets, from: from.point, to: to.point, within_host };
+        Some(loss).filter(|loss| loss.packets > 0 && loss.from != loss.to && !self.is_partial)
+    }
+
     /// The first loss of segments of this kind between two points that the SYN passed.
     #[must_use]
     pub fn lost(&self, kind: SegmentKind) -> Option<SegmentLoss> {
-        let path: SmallVec<[&Sighting; 4]> = self.on_path().collect();
         let between = |from: &Sighting, to: &Sighting| {
             let packets = match kind {
                 SegmentKind::Data => {
@@ -207,33 +222,20 @@ impl Passage {
                 }
                 _ => from.passed(kind).packets.saturating_sub(to.passed(kind).packets),
             };
-            let within_host = from.frame.capture() == to.frame.capture();
-            let loss = SegmentLoss { kind, packets, from: from.point, to: to.point, within_host };
-            Some(loss).filter(|loss| loss.packets > 0 && loss.from != loss.to && !self.is_partial)
+            self.loss(kind, packets, from, to)
         };
-        let mut pairs = path.windows(2).filter_map(|pair| match pair {
-            [near, far] => Some((*near, *far)),
-            _ => None,
-        });
         if kind.is_from_client() {
-            return pairs.find_map(|(near, far)| between(near, far));
+            return self.neighbours().find_map(|(near, far)| between(near, far));
         }
-        pairs.rev().find_map(|(near, far)| between(far, near))
+        self.neighbours().rev().find_map(|(near, far)| between(far, near))
     }
 
     /// Segments of the server's that passed a point, and not the one before it on their way: something between sent them.
     #[must_use]
     pub fn made_between(&self, kind: SegmentKind) -> Option<SegmentLoss> {
-        let path: SmallVec<[&Sighting; 4]> = self.on_path().collect();
-        path.windows(2).find_map(|pair| match pair {
-            [near, far]
-                if near.has(kind) && !far.has(kind) && near.point != far.point && !self.is_partial =>
-            {
-                let within_host = near.frame.capture() == far.frame.capture();
-                let packets = near.passed(kind).packets;
-                Some(SegmentLoss { kind, packets, from: far.point, to: near.point, within_host })
-            }
-            _ => None,
+        self.neighbours().filter(|(_, far)| !far.has(kind)).find_map(|(near, far)| {
+            // On their way these come from the far point.
+            self.loss(kind, near.passed(kind).packets, far, near)
         })
     }
 
@@ -378,8 +380,6 @@ impl SightingLog {
 /// Folds what points see alike of a segment: numbers, length and timestamps, and without these the IP ID. Not the window:
 /// some firewalls change it.
 fn signature(segment: &Segment) -> u32 {
-    // An odd constant with evenly spread bits (2^64 / golden ratio).
-    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
     let mix = |hash: u64, value: u64| (hash.rotate_left(23) ^ value).wrapping_mul(SPREAD);
     let stamps = segment.options.stamps();
     let id = if stamps == 0 { segment.own_ip_id().unwrap_or(0) } else { 0 };

@@ -1,4 +1,4 @@
-//! Where packets pass from one capture point to the next, and which segments of an attempt did not (DOMAIN §7).
+//! Ways of packets from one capture point to the next, and the segments of an attempt that did not take them (DOMAIN §7).
 //!
 //! Owns what attempts that passed show of the points: the next one on the way to a server, and the time that each covers.
 //! Does not own the comparison of an attempt's own points (`handshake`), nor what a loss means (`hypotheses`).
@@ -27,7 +27,7 @@ pub(super) struct PointRoutes {
     points: IndexMap<CapturePoint, PointCoverage, Seeded>,
 }
 
-/// What a point was seen to capture.
+/// The time, and the kinds of segments, that a point was seen to capture.
 #[derive(Debug, Clone, Copy)]
 struct PointCoverage {
     /// One of its packets.
@@ -66,7 +66,7 @@ impl PointRoutes {
         }
     }
 
-    /// What the points show of an attempt's losses.
+    /// An attempt's losses, as the points show them.
     pub(super) fn evidence(&self, attempt: &Attempt, limits: &LimitSets) -> PointEvidence {
         let Some(passage) = attempt.passage.as_deref() else { return PointEvidence::default() };
         let complete = |frame: FrameRef| {

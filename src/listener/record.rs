@@ -75,7 +75,7 @@ impl Record {
         self.observed.odd_answers += other.observed.odd_answers;
     }
 
-    /// Where the capture was taken, by most of its attempts.
+    /// The place of the capture, by most of its attempts.
     pub(super) fn vantage(&self) -> Option<Vantage> {
         let most = Vantage::iter().max_by_key(|&vantage| self.vantages[vantage as usize])?;
         (self.vantages[most as usize] > 0).then_some(most)

@@ -252,6 +252,9 @@ impl Hash for FlowKey {
     }
 }
 
+/// An odd constant with evenly spread bits (2^64 / golden ratio), by which a product's upper bits depend on all of a word.
+pub(crate) const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// State of hash tables whose keys come from packets: seeded anew in each run, as [`FlowHasher`] is.
 pub(crate) type Seeded = foldhash::quality::RandomState;
 

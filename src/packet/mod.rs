@@ -25,8 +25,8 @@ pub(crate) use decode::{
     Glimpse, HEADERS, Unused, general, glimpse_ipv4, glimpse_ipv6, tunnel_ports, tunnel_protocols,
     usual_ipv4, usual_ipv6,
 };
-pub(crate) use flow::Seeded;
 pub use flow::{Direction, Endpoint, FlowHasher, FlowKey};
+pub(crate) use flow::{SPREAD, Seeded};
 pub use frame::{Frame, Frames};
 pub use link::LinkType;
 pub use option_layout::{OptionKind, OptionLayout};

@@ -106,9 +106,9 @@ pub enum Checksum {
     /// Not verified: only those of SYNs and bare ACKs without payload are.
     #[default]
     Unverified,
-    /// It fits the segment.
+    /// The sum fits the segment.
     Right,
-    /// It does not: whoever receives the segment so drops it.
+    /// The sum does not fit: a receiver drops the segment.
     Wrong,
 }
 

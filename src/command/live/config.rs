@@ -13,7 +13,7 @@ use crate::kernel::NetnsChoice;
 pub struct LiveConfig {
     /// Configuration of the analysis; without files.
     pub analyse: AnalyseConfig,
-    /// Where packets come from.
+    /// The source of packets.
     pub input: LiveInput,
     /// Show a screen.
     #[cfg(feature = "tui")]
@@ -32,7 +32,7 @@ pub struct LiveConfig {
     pub with_bpf: bool,
 }
 
-/// Where packets come from.
+/// The source of packets.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LiveInput {
     /// An interface, with filter and buffer.

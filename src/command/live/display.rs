@@ -9,7 +9,7 @@ use crate::listener::{EpisodeReport, Listeners};
 use crate::packet::Timestamp;
 use crate::report::status::LiveCounts;
 
-/// What shows a live run while it goes on. The report at the end is not its business.
+/// Display of a live run while it goes on, but for the report at its end.
 pub(super) trait LiveDisplay {
     /// Takes an attempt that is reported now: settled, or by its packets so far.
     ///

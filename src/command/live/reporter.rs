@@ -130,7 +130,7 @@ impl<'a> LiveReporter<'a> {
         self.display.update(&LiveNow { counts, kernel, listeners, episodes: &self.episodes })
     }
 
-    /// What shows the run to people.
+    /// The display of the run.
     pub(super) fn display(&mut self) -> &mut dyn LiveDisplay {
         &mut *self.display
     }

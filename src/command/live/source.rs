@@ -7,7 +7,7 @@ use crate::clock;
 use crate::engine::packets::{Recorded, SharedRecorder};
 use crate::packet::{Frames, Timestamp};
 
-/// Where packets come from, opened.
+/// The opened source of packets.
 pub(super) enum OpenInput {
     Interface(Box<LiveCapture>),
     File(Box<FollowedFile>),

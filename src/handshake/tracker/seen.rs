@@ -4,7 +4,7 @@
 //! each SYN twice, as far apart as their clocks.
 
 use crate::handshake::duplicates::DuplicateOffset;
-use crate::packet::{Segment, Span, Timestamp};
+use crate::packet::{SPREAD, Segment, Span, Timestamp};
 
 /// SYNs by flow, one for each of the uppermost bits of the flow's hash: which shard has it does not matter.
 #[derive(Debug, Default)]
@@ -107,8 +107,6 @@ fn is_distinct(syn: &Segment) -> bool {
 /// A number that a SYN shares with its duplicates, and with its retries where nothing distinguishes these.
 #[inline(always)]
 fn signature(hash: u64, syn: &Segment) -> u64 {
-    // An odd constant with evenly spread bits (2^64 / golden ratio).
-    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
     let (tsval, _) = syn.options.timestamps().unwrap_or_default();
     let own = u64::from(syn.seq.0) << 32 | u64::from(tsval);
     let mixed = (hash ^ own.wrapping_mul(SPREAD)).rotate_left(29) ^ u64::from(syn.ip_id);

@@ -19,7 +19,7 @@ use crate::words::{count, number};
 /// Fewest rows of the attempts that the panes above leave, where there is room for them.
 const MIN_FEED: u16 = 5;
 
-/// What keys do, for `?`.
+/// The help on keys, for `?`.
 const HELP: &[(&str, &str)] = &[
     ("Up Down, PgUp PgDn", "select an attempt"),
     ("Enter", "its messages, as by --ladder"),

@@ -1,4 +1,4 @@
-//! What the viewer chose: filter, order, selection, and what lies over the panes.
+//! The viewer's choices: filter, order, selection, and the overlay over the panes.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::text::Line;
@@ -40,7 +40,7 @@ impl Order {
     }
 }
 
-/// What lies over the panes.
+/// An overlay over the panes.
 #[derive(Debug, Clone, Default)]
 pub(super) enum Overlay {
     #[default]
@@ -56,7 +56,7 @@ pub(super) enum Overlay {
     },
 }
 
-/// What the viewer asks for, which the screen itself cannot do.
+/// A request of the viewer's that the screen itself cannot fulfil.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request {
     /// End the run.
@@ -65,7 +65,7 @@ pub enum Request {
     Ladder(u64),
 }
 
-/// What the viewer chose.
+/// The viewer's choices.
 #[derive(Debug, Default)]
 pub struct ScreenView {
     /// Only what has this in its addresses is shown.
