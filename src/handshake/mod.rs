@@ -33,6 +33,7 @@ pub use cause::{
 pub use facts::{Fact, Facts};
 pub use finding::{Finding, Order};
 pub use history::History;
+pub(crate) use passage::signature;
 pub use passage::{OwnFlow, Passage, PassedSegments, SegmentKind, SegmentLoss, Sighting};
 pub use systems::System;
 pub use tracker::{EvictionOrder, Offsets, Tracker, TrackerCounts};

@@ -379,7 +379,7 @@ impl SightingLog {
 
 /// Folds what points see alike of a segment: numbers, length and timestamps, and without these the IP ID. Not the window:
 /// some firewalls change it.
-fn signature(segment: &Segment) -> u32 {
+pub(crate) fn signature(segment: &Segment) -> u32 {
     let mix = |hash: u64, value: u64| (hash.rotate_left(23) ^ value).wrapping_mul(SPREAD);
     let stamps = segment.options.stamps();
     let id = if stamps == 0 { segment.own_ip_id().unwrap_or(0) } else { 0 };

@@ -5,9 +5,14 @@
 
 use std::net::IpAddr;
 
+use smallvec::SmallVec;
+
+use super::message_points::{is_clients_at_point, points_on_way, was_asked_at};
 use super::schedule::has_run_out;
-use crate::handshake::{Attempt, Fact, Verdict};
-use crate::packet::{Flags, FrameRef, IcmpError, Packet, Segment, Seq, Span, Timestamp, Unreachable};
+use crate::handshake::{Attempt, Fact, Verdict, signature};
+use crate::packet::{
+    CapturePoint, Flags, FrameRef, IcmpError, Packet, Segment, Seq, Span, Timestamp, Unreachable,
+};
 
 /// A packet of an attempt, with the number of its duplicates.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +33,12 @@ pub struct Message {
     pub ack: Option<i64>,
     /// Bytes of payload.
     pub payload: u32,
-    /// Further captures of the same packet.
+    /// Further captures of the same packet, at a point where it was seen already.
     pub duplicates: u32,
+    /// The points where it was seen, in order of capture. One that is not known where points are not told apart.
+    pub seen: SmallVec<[CapturePoint; 4]>,
+    /// The points of the attempt ([`points_on_way`]) that missed it; none for an ICMP error, which any router may send.
+    pub unseen: SmallVec<[CapturePoint; 2]>,
     /// Meaning of the message for the handshake.
     pub meaning: MessageMeaning,
 }
@@ -198,15 +207,30 @@ pub fn messages(attempt: &Attempt, packets: impl IntoIterator<Item = Packet>) ->
             Packet::Unreachable(error) => reader.icmp(&error),
         }
     }
+    let points = points_on_way(attempt);
+    for message in &mut reader.messages {
+        // The last packet of an attempt that goes on may be on its way still.
+        let is_underway = attempt.silence == Some(Span::ZERO) && message.at >= attempt.end;
+        if !is_underway && !matches!(message.meaning, MessageMeaning::Icmp(_)) {
+            let missing = points.iter().filter(|point| !message.seen.contains(point));
+            message.unseen = missing.copied().collect();
+        }
+    }
     reader.messages
 }
+
+/// Time after an attempt's last packet in which a duplicate of it may be captured.
+const AFTERWARDS: Span = Span::from_millis(1);
+
+/// An ICMP error comes no later at another point.
+const SAME_ERROR: Span = Span::from_secs(1);
 
 /// State of a handshake as its messages are read.
 struct MessageReader<'a> {
     attempt: &'a Attempt,
     messages: Vec<Message>,
-    /// The segment of each message, to recognise duplicates by.
-    segments: Vec<Option<Segment>>,
+    /// The segment of each message, and whether the client sent it, to recognise further captures by.
+    segments: Vec<Option<(Segment, bool)>>,
     /// The server's initial sequence number, and the time of its first SYN-ACK.
     synack: Option<(Seq, Timestamp)>,
     syn_retries: u32,
@@ -237,35 +261,55 @@ impl<'a> MessageReader<'a> {
     }
 
     fn icmp(&mut self, error: &Unreachable) {
+        let (point, meaning) = (error.frame.point(), MessageMeaning::Icmp(error.icmp));
+        let other_sender = Some(error.from).filter(|&from| from != self.attempt.server.ip());
+        let seen_elsewhere = self.messages.iter_mut().rev().find(|message| {
+            (message.meaning, message.other_sender) == (meaning, other_sender)
+                && point.is_single()
+                && !message.seen.contains(&point)
+                && error.at.since(message.at).abs() <= SAME_ERROR
+        });
+        if let Some(message) = seen_elsewhere {
+            message.seen.push(point);
+            return;
+        }
         self.segments.push(None);
         self.messages.push(Message {
             at: error.at,
             frame: error.frame,
             sender: Sender::Server,
-            other_sender: Some(error.from).filter(|&from| from != self.attempt.server.ip()),
+            other_sender,
             flags: Flags::default(),
             seq: 0,
             ack: None,
             payload: 0,
             duplicates: 0,
-            meaning: MessageMeaning::Icmp(error.icmp),
+            seen: SmallVec::from_iter([point]),
+            unseen: SmallVec::new(),
+            meaning,
         });
     }
 
     fn segment(&mut self, segment: &Segment) {
-        if !self.is_timed(segment)
-            && let Some(place) =
-                self.segments.iter().rposition(|known| is_duplicate(known, segment, self.attempt))
-        {
+        let point = segment.frame.point();
+        let source = segment.flow.source(segment.direction);
+        let at_point = is_clients_at_point(self.attempt, segment);
+        let from_client = at_point.unwrap_or(source == self.attempt.client);
+        if let Some(place) = self.known(segment, from_client) {
             if let Some(message) = self.messages.get_mut(place) {
-                message.duplicates += 1;
+                match message.seen.contains(&point) {
+                    true => message.duplicates += 1,
+                    false => message.seen.push(point),
+                }
             }
             return;
         }
-        let source = segment.flow.source(segment.direction);
-        let from_client = source == self.attempt.client;
+        if at_point.is_some() && segment.at > self.attempt.end.plus(AFTERWARDS) {
+            // Kept for the sightings of the attempt's last packets; this one is a later packet.
+            return;
+        }
         let to_other = segment.flow.destination(segment.direction) != self.attempt.server;
-        if from_client && to_other && segment.flags.contains(Flags::SYN) {
+        if at_point.is_none() && from_client && to_other && segment.flags.contains(Flags::SYN) {
             // The same SYN behind an address translation: another sighting, not another message.
             return;
         }
@@ -277,19 +321,49 @@ impl<'a> MessageReader<'a> {
         };
         // The first SYN-ACK sets the numbers that it is shown by.
         let (seq, ack) = self.relative(segment, from_client);
-        self.segments.push(Some(*segment));
+        let is_asked = from_client || was_asked_at(self.attempt, segment);
+        self.segments.push(Some((*segment, from_client)));
         self.messages.push(Message {
             at: segment.at,
             frame: segment.frame,
             sender: if from_client { Sender::Client } else { Sender::Server },
-            other_sender: Some(source.ip()).filter(|&ip| !from_client && ip != self.attempt.server.ip()),
+            other_sender: Some(source.ip()).filter(|&ip| !is_asked && ip != self.attempt.server.ip()),
             flags: segment.flags,
             seq,
             ack: ack.filter(|_| segment.flags.contains(Flags::ACK)),
             payload: segment.payload,
             duplicates: 0,
+            seen: SmallVec::from_iter([point]),
+            unseen: SmallVec::new(),
             meaning,
         });
+    }
+
+    /// The message that a segment was seen as before: at another point, which each transmission passes once, or at this one.
+    fn known(&self, segment: &Segment, from_client: bool) -> Option<usize> {
+        let point = segment.frame.point();
+        let alike = |known: &Option<(Segment, bool)>| {
+            known.is_some_and(|(known, sender)| {
+                sender == from_client
+                    && known.flags == segment.flags
+                    && signature(&known) == signature(segment)
+            })
+        };
+        let is_elsewhere = |message: &Message| !message.seen.contains(&point);
+        let elsewhere = || {
+            let mut all = self.segments.iter().zip(&self.messages);
+            all.rposition(|(known, message)| alike(known) && is_elsewhere(message))
+        };
+        let elsewhere = point.is_single().then(elsewhere).flatten();
+        let is_duplicate = |known: &Option<(Segment, bool)>| {
+            known.is_some_and(|(known, sender)| {
+                sender == from_client && is_duplicate(&known, segment, self.attempt)
+            })
+        };
+        elsewhere.or_else(|| match self.is_timed(segment) {
+            true => None,
+            false => self.segments.iter().rposition(is_duplicate),
+        })
     }
 
     /// Sequence and acknowledgment number from the initial ones.
@@ -421,15 +495,12 @@ impl<'a> MessageReader<'a> {
 }
 
 /// True if `segment` is the packet of `known`, captured again.
-fn is_duplicate(known: &Option<Segment>, segment: &Segment, attempt: &Attempt) -> bool {
+fn is_duplicate(known: &Segment, segment: &Segment, attempt: &Attempt) -> bool {
     /// The windows of the tracker (`handshake/duplicates.rs`).
     const BY_STAMP: Span = Span::from_secs(130);
     const BY_STILL_CLOCK: Span = Span::from_millis(100);
     const BY_TIME: Span = Span::from_millis(5);
-    let Some(known) = known else { return false };
-    let same = |s: &Segment| {
-        (s.direction, s.flags, s.seq, s.ack, s.payload, s.window, s.ip_id, s.options.timestamps())
-    };
+    let same = |s: &Segment| (s.flags, s.seq, s.ack, s.payload, s.window, s.ip_id, s.options.timestamps());
     let window = match segment.options.timestamps() {
         Some((tsval, _)) if tsval != 0 && attempt.facts.has(Fact::ClockStill) => BY_STILL_CLOCK,
         Some((tsval, _)) if tsval != 0 => BY_STAMP,

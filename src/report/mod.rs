@@ -12,6 +12,7 @@ mod ndjson;
 mod new_file;
 pub mod output;
 pub mod page;
+mod point_names;
 pub mod progress;
 pub mod queues;
 mod record;

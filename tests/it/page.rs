@@ -147,18 +147,24 @@ fn the_page_runs_under_its_own_policy_and_without_any_network() {
 }
 
 #[test]
-fn hostile_names_stay_text() {
+fn points_have_lines_of_their_own_and_hostile_names_stay_text() {
     if !can_drive() {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
-    let name = "<img src=x onerror=document.title='hacked'>\u{202e}\"'&.pcap";
-    let hostile = directory.path().join(name);
-    fs::copy(capture("overflow_mixed-server"), &hostile).unwrap();
-    let page = Page::of([hostile]);
+    let name = "<img src=x onerror=document.title='hacked'>\u{202e}\"'&";
+    let files = ["client", "server"].map(|end| {
+        let hostile = directory.path().join(format!("{name}-{end}.pcap"));
+        fs::copy(capture(&format!("ack_lost-{end}")), &hostile).unwrap();
+        hostile
+    });
+    let page = Page::of(files);
     assert!(!page.html.contains("<img"));
     let found = page.driven(1280);
     nothing_wrong(&found);
+    let dialog = &found["dialog"];
+    assert_eq!(dialog["lines"], serde_json::json!(["client", "server"]), "{dialog:#}");
+    assert_eq!(dialog["stops"], 1, "one ACK was lost: {dialog:#}");
     let dom = page.shown();
     assert!(!dom.contains("<title>hacked"), "{dom:.1000}");
 }

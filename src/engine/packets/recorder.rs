@@ -4,7 +4,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::store::{AFTERWARDS, AttemptPackets, KeptPacket, PacketLimits, PacketStore, flow_of, flows};
+use super::store::{AttemptPackets, KeptPacket, PacketLimits, PacketStore, flow_of, flows, last_sighting};
 use crate::capture::{CaptureInfo, Source, SourceStatus};
 use crate::handshake::Attempt;
 use crate::packet::{Flags, FlowKey, Frame, Frames, Packet, Seeded, Segment, Span, Timestamp};
@@ -75,7 +75,8 @@ impl Recorder {
                 self.flows.insert(flow, later);
                 self.order.push_back(flow);
             }
-            packets.retain(|packet| packet.at <= attempt.end.plus(AFTERWARDS));
+            let until = last_sighting(attempt);
+            packets.retain(|packet| packet.at <= until);
             kept.left_out += recorded.left_out;
             kept.gap_at = kept.gap_at.max(recorded.gap_at);
             kept.packets.extend(packets);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use super::store::{AFTERWARDS, AttemptPackets, KeptPacket, PacketLimits, PacketStore, flow_of, flows};
+use super::store::{AttemptPackets, KeptPacket, PacketLimits, PacketStore, flow_of, flows, last_sighting};
 use crate::capture::{CaptureOptions, Captures, FilterError, Source, SourceStatus};
 use crate::handshake::{Attempt, Verdict};
 use crate::packet::{Flags, FlowKey, Frame, Packet, Seeded};
@@ -59,7 +59,7 @@ impl<'a> SecondPass<'a> {
         let Some(attempts) = self.wanted.get(&flow) else { return };
         let begun = attempts.partition_point(|attempt| attempt.ordinal <= position);
         let current = begun.checked_sub(1).and_then(|index| attempts.get(index));
-        let current = current.filter(|attempt| frame.at <= attempt.end.plus(AFTERWARDS));
+        let current = current.filter(|attempt| frame.at <= last_sighting(attempt));
         let next = attempts.get(begun).filter(|next| is_early_refusal(frame, position, next));
         let Some(attempt) = current.or(next) else { return };
         let packet = KeptPacket::new(frame, self.limits.snap);

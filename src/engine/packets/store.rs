@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::handshake::Attempt;
+use strum::IntoEnumIterator;
+
+use crate::handshake::{Attempt, SegmentKind};
 use crate::packet::{self, FlowKey, Frame, FrameRef, LinkType, Packet, Span, Timestamp};
 
 /// A packet that was kept.
@@ -116,7 +118,21 @@ impl PacketStore {
 }
 
 /// Time after an attempt's last packet in which a duplicate of it may be captured.
-pub(super) const AFTERWARDS: Span = Span::from_millis(1);
+const AFTERWARDS: Span = Span::from_millis(1);
+
+/// The time until which an attempt's packets are captured: its last one may have further points to pass, for which it takes as
+/// long as the others did.
+pub(super) fn last_sighting(attempt: &Attempt) -> Timestamp {
+    let passage = attempt.passage.as_deref();
+    let between = |kind: SegmentKind| {
+        let times = passage.iter().flat_map(|passage| &passage.sightings);
+        let first = times.filter_map(|sighting| sighting.passed(kind).times).map(|(first, _)| first);
+        let (earliest, latest) = (first.clone().min()?, first.max()?);
+        Some(latest.since(earliest))
+    };
+    let longest = SegmentKind::iter().filter_map(between).max().unwrap_or(Span::ZERO);
+    attempt.end.plus(longest).plus(AFTERWARDS)
+}
 
 /// The flows that the packets of an attempt belong to: its own, those at other points, and that of the address which answered
 /// instead.

@@ -32,6 +32,8 @@ pub(in crate::handshake) struct ColdState {
     pub(in crate::handshake) syn_under_way: Span,
     /// From the SYN-ACK to its latest duplicate before the ACK: the way between two points of one capture.
     pub(in crate::handshake) synack_under_way: Span,
+    /// The clocks of its points were compared.
+    pub(super) clocks_compared: bool,
     /// A SYN-ACK was retransmitted and the client has not sent anything since.
     pub(super) awaits_ack: bool,
     /// The transmission of the SYN (0 is the first) that the SYN-ACK's TSecr names.
@@ -62,4 +64,15 @@ pub(super) struct OtherAnswer {
     pub(super) isn: Seq,
     pub(super) traits: SynAckTraits,
     pub(super) synack: HandshakeSegment,
+}
+
+/// What a handshake shows of the clocks of two points.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::handshake) struct ClockSample {
+    /// The difference between the clocks.
+    pub(in crate::handshake) clocks: Span,
+    /// How long a packet is under way between the points.
+    pub(in crate::handshake) under_way: Span,
+    /// The handshake's first.
+    pub(in crate::handshake) is_first: bool,
 }

@@ -16,7 +16,7 @@ mod retransmissions;
 mod stamp;
 mod stamp_clock;
 
-pub(super) use cold::ColdState;
+pub(super) use cold::{ClockSample, ColdState};
 pub(super) use from_server::REORDERING;
 use meaning::Meaning;
 pub(super) use meaning::{answers_syn, is_syn, is_synack};
@@ -388,11 +388,13 @@ impl Pending {
     /// The difference between the clocks of the two points that a duplicate of the SYN-ACK before the ACK shows, and how
     /// long a packet is under way between them: the SYN was seen at the one first, and the SYN-ACK at the other (DOMAIN
     /// §7: half the difference of the two ways is the clocks').
-    pub(super) fn clock_sample(&self, duplicate: &Segment) -> Option<(Span, Span)> {
+    pub(super) fn clock_sample(&mut self, duplicate: &Segment) -> Option<ClockSample> {
         let both = self.has_two_points && self.phase == Phase::SynReceived && is_synack(duplicate);
-        let cold = self.cold().filter(|_| both)?;
+        let cold = self.cold.as_deref_mut().filter(|_| both)?;
         let (there, back) = (cold.syn_under_way, cold.synack_under_way);
-        Some((there.minus(back).scaled(1, 2), there.plus(back).scaled(1, 2)))
+        let is_first = !std::mem::replace(&mut cold.clocks_compared, true);
+        let half = |span: Span| span.scaled(1, 2);
+        Some(ClockSample { clocks: half(there.minus(back)), under_way: half(there.plus(back)), is_first })
     }
 
     /// Takes an ICMP error that quotes one of the client's segments.

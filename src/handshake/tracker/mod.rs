@@ -352,8 +352,8 @@ impl Tracker {
         let class = evict::class_of(&tracked.attempt);
         if tracked.attempt.take(segment, self.copies, self.own) {
             self.counts.duplicates += 1;
-            if let Some((clocks, under_way)) = tracked.attempt.clock_sample(segment) {
-                self.counts.offsets.add_points(clocks, under_way);
+            if let Some(sample) = tracked.attempt.clock_sample(segment) {
+                self.counts.offsets.add_points(&sample);
             } else if is_syn(segment) && tracked.attempt.phase != Phase::SynSent {
                 // A SYN that was answered before it came has the time of another clock.
                 let offset = self.seen.offset(hash, segment);

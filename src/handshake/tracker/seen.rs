@@ -4,6 +4,7 @@
 //! each SYN twice, as far apart as their clocks.
 
 use crate::handshake::duplicates::DuplicateOffset;
+use crate::handshake::pending::ClockSample;
 use crate::packet::{SPREAD, Segment, Span, Timestamp};
 
 /// SYNs by flow, one for each of the uppermost bits of the flow's hash: which shard has it does not matter.
@@ -137,8 +138,8 @@ impl Default for Differences {
 }
 
 impl Differences {
-    fn add(&mut self, difference: Span) {
-        self.count += 1;
+    fn add(&mut self, difference: Span, counts: bool) {
+        self.count += u64::from(counts);
         self.range = (self.range.0.min(difference), self.range.1.max(difference));
     }
 
@@ -160,17 +161,16 @@ impl Offsets {
     /// Adds the difference between a SYN and its duplicate after the answer.
     pub(super) fn add(&mut self, offset: Span) {
         if offset.abs() >= Self::LEAST {
-            self.clocks.add(offset);
+            self.clocks.add(offset, true);
         }
     }
 
-    /// Adds a handshake that was seen at two points, with the difference between their clocks and the time between
-    /// them.
-    pub(super) fn add_points(&mut self, clocks: Span, under_way: Span) {
-        if clocks.abs() >= Self::LEAST {
-            self.clocks.add(clocks);
+    /// Adds two points of a handshake, which counts once however many it passed.
+    pub(super) fn add_points(&mut self, sample: &ClockSample) {
+        if sample.clocks.abs() >= Self::LEAST {
+            self.clocks.add(sample.clocks, sample.is_first);
         } else {
-            self.points.add(under_way);
+            self.points.add(sample.under_way, sample.is_first);
         }
     }
 

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use crate::engine::packets::{KeptPacket, PacketStore};
 use crate::handshake::Attempt;
-use crate::listener::{Message, MessageMeaning, SilentEnd, ending, messages};
-use crate::packet::Span;
+use crate::listener::{Message, MessageMeaning, SilentEnd, ending, messages, points_on_way};
+use crate::packet::{CapturePoint, Span};
 use crate::report::wording;
 use crate::words::number;
 
@@ -21,6 +21,8 @@ pub struct Ladder {
     pub(in crate::report) rows: Vec<LadderRow>,
     /// The end that its messages do not show.
     pub(in crate::report) ending: Option<SilentEnd>,
+    /// The points that its messages passed, from client to server; none where points are not told apart.
+    pub(in crate::report) points: Vec<CapturePoint>,
 }
 
 /// A row of a ladder.
@@ -60,7 +62,8 @@ impl Ladder {
             rows.insert(rows.partition_point(before), LadderRow::LeftOut(number));
         }
         let ending = ending(&attempt).filter(|_| !messages.is_empty());
-        Self { attempt, messages, rows, ending }
+        let points = points_on_way(&attempt);
+        Self { attempt, messages, rows, ending, points }
     }
 
     /// The message at this place.
@@ -86,7 +89,10 @@ impl Ladder {
 /// The rows of these messages: long repetitions of one message, or of two in turn, are folded.
 fn fold(messages: &[Message]) -> Vec<LadderRow> {
     let alike = |a: usize, b: usize| match (messages.get(a), messages.get(b)) {
-        (Some(a), Some(b)) => discriminant(&a.meaning) == discriminant(&b.meaning) && a.sender == b.sender,
+        (Some(a), Some(b)) => {
+            let same_meaning = discriminant(&a.meaning) == discriminant(&b.meaning);
+            same_meaning && a.sender == b.sender && a.unseen == b.unseen
+        }
         _ => false,
     };
     let mut rows = Vec::new();

@@ -1,6 +1,6 @@
 //! Ladders of the bundled captures.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::capture::{CaptureOptions, Captures};
@@ -12,8 +12,14 @@ use crate::report::ReportOptions;
 
 /// The attempts of a fixture with their final causes, and their packets.
 fn analysed(name: &str) -> (Vec<Attempt>, PacketStore) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name);
-    let paths = vec![path];
+    analysed_files(vec![fixture(name)])
+}
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
+}
+
+fn analysed_files(paths: Vec<PathBuf>) -> (Vec<Attempt>, PacketStore) {
     let (mut captures, _) = Captures::open(&paths, &CaptureOptions::default()).unwrap();
     let mut attempts: Vec<Attempt> = Vec::new();
     let options = AnalysisOptions::default().with_threads(1);
@@ -141,6 +147,53 @@ fn ladders_fit_narrow_terminals_and_ascii() {
     let overflow = &samples()[0].1;
     insta::assert_snapshot!("ladder_forty_columns", text(overflow, 40, false));
     insta::assert_snapshot!("ladder_sixty_columns", text(overflow, 60, false));
+}
+
+/// Captures of both ends of a path on which ACKs were lost, and of a firewall in its middle.
+fn with_firewall(directory: &Path) -> Vec<PathBuf> {
+    let mut firewall = std::fs::read(fixture("captures/ack_lost-client.pcap")).unwrap();
+    let mut at = 24;
+    while let Some(header) = firewall.get(at..at + 16) {
+        let word = |place: usize| u32::from_le_bytes(header[place..place + 4].try_into().unwrap());
+        let (micros, length) = (u64::from(word(0)) * 1_000_000 + u64::from(word(4)), word(8) as usize);
+        // Half the way: later from the client than there, earlier from the server.
+        let from_server = firewall[at + 16 + 34..][..2] == 7777_u16.to_be_bytes();
+        let micros = if from_server { micros - 2_500 } else { micros + 2_500 };
+        firewall[at..at + 4].copy_from_slice(&((micros / 1_000_000) as u32).to_le_bytes());
+        firewall[at + 4..at + 8].copy_from_slice(&((micros % 1_000_000) as u32).to_le_bytes());
+        at += 16 + length;
+    }
+    let path = directory.join("ack_lost-firewall.pcap");
+    std::fs::write(&path, firewall).unwrap();
+    vec![fixture("captures/ack_lost-client.pcap"), fixture("captures/ack_lost-server.pcap"), path]
+}
+
+#[test]
+fn points_have_lines_of_their_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = with_firewall(directory.path());
+    for (points, files) in [("two", &files[..2]), ("three", &files[..])] {
+        let (attempts, store) = analysed_files(files.to_vec());
+        let ladders: Vec<Ladder> = attempts.into_iter().map(|attempt| Ladder::new(attempt, &store)).collect();
+        for ladder in &ladders {
+            assert_eq!(ladder.points.len(), files.len());
+            let missed: Vec<&Message> =
+                ladder.messages.iter().filter(|message| !message.unseen.is_empty()).collect();
+            assert_eq!(missed.len(), 1, "one ACK was lost of {}: {missed:?}", ladder.attempt.client);
+            assert_eq!(missed[0].meaning, MessageMeaning::Ack);
+            assert_eq!(missed[0].unseen[..], ladder.points[files.len() - 1..]);
+            assert!(ladder.messages.iter().all(|message| message.duplicates == 0));
+            for width in 40..130 {
+                for line in text(ladder, width, true).lines() {
+                    assert!(textwrap::core::display_width(line) <= width, "{points} at {width}: {line}");
+                }
+            }
+        }
+        for width in [40, 80, 100, 120] {
+            let name = format!("ladder_{points}_points_{width}");
+            insta::assert_snapshot!(name, text(&ladders[0], width, width != 120));
+        }
+    }
 }
 
 #[test]

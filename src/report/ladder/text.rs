@@ -3,10 +3,11 @@
 use std::io::{self, Write};
 use std::ops::Range;
 
-use super::rows::{Ladder, LadderRow, label, time};
-use crate::listener::{Message, MessageMeaning, Sender};
-use crate::packet::Timestamp;
-use crate::report::text::{Emphasis, TextStyle, cause, columns, connect, pad, wrap};
+use super::lanes::{Lanes, SPACE};
+use super::rows::{Ladder, LadderRow, time};
+use crate::listener::{Message, MessageMeaning};
+use crate::packet::{Endpoint, Timestamp};
+use crate::report::text::{Emphasis, TextStyle, cause, connect, pad, wrap};
 use crate::report::{ReportOptions, wording};
 
 /// Columns of a time, `10.2 ms`, and a space.
@@ -14,12 +15,6 @@ const TIME: usize = 8;
 
 /// Columns of a gap, `+10.2 ms`, and a space.
 const GAP: usize = 9;
-
-/// Columns between the lines of client and server, which hold an arrow with flags and numbers.
-const LANE: usize = 25;
-
-/// Narrowest terminal on which meanings stand beside the lane; on others they stand below.
-const BESIDE: usize = 76;
 
 /// Narrowest terminal on which gaps have a column of their own.
 const GAPS: usize = 52;
@@ -33,8 +28,11 @@ pub fn write(out: &mut impl Write, options: &ReportOptions, ladders: &[Ladder]) 
     let first = ladders.iter().map(|ladder| ladder.attempt.start).min();
     let mut text = Vec::new();
     TextStyle::with(options, first, |style| {
-        let writer = LadderWriter { style, lines: Lines::new(options.unicode) };
-        ladders.iter().try_for_each(|ladder| writer.ladder(&mut text, ladder))
+        let margin = margin(style.width);
+        ladders.iter().try_for_each(|ladder| {
+            let lanes = Lanes::new(&ladder.points, style.width.saturating_sub(margin), options.unicode);
+            LadderWriter { style, lanes }.ladder(&mut text, ladder)
+        })
     })?;
     if options.unicode {
         return out.write_all(&text);
@@ -42,27 +40,14 @@ pub fn write(out: &mut impl Write, options: &ReportOptions, ladders: &[Ladder]) 
     out.write_all(String::from_utf8_lossy(&text).replace('µ', "u").as_bytes())
 }
 
-/// Characters that a ladder is drawn with.
-struct Lines {
-    bar: char,
-    line: char,
-    right: char,
-    left: char,
-    lost: char,
-}
-
-impl Lines {
-    const fn new(unicode: bool) -> Self {
-        match unicode {
-            true => Self { bar: '│', line: '─', right: '▶', left: '◀', lost: '┊' },
-            false => Self { bar: '|', line: '-', right: '>', left: '<', lost: ':' },
-        }
-    }
+/// Columns before the lanes on a terminal of this width.
+const fn margin(width: usize) -> usize {
+    TIME + if width >= GAPS { GAP } else { 0 }
 }
 
 struct LadderWriter<'a> {
     style: &'a TextStyle<'a>,
-    lines: Lines,
+    lanes: Lanes,
 }
 
 impl LadderWriter<'_> {
@@ -120,8 +105,7 @@ impl LadderWriter<'_> {
 
     fn columns(&self, out: &mut impl Write) -> io::Result<()> {
         let gap = if self.has_gaps() { pad("GAP", GAP) } else { String::new() };
-        let lane = format!("{}SERVER", pad("CLIENT", LANE + 2 - "SERVER".len()));
-        let line = format!("{}{gap}{lane}", pad("TIME", TIME));
+        let line = format!("{}{gap}{}", pad("TIME", TIME), self.lanes.heading());
         writeln!(out, "{}", self.style.paint.apply(Emphasis::Faint, line.trim_end()))
     }
 
@@ -129,9 +113,13 @@ impl LadderWriter<'_> {
         self.style.width >= GAPS
     }
 
-    /// Columns before the lane.
     fn margin(&self) -> usize {
-        TIME + if self.has_gaps() { GAP } else { 0 }
+        margin(self.style.width)
+    }
+
+    /// Columns for what stands beside the lanes.
+    fn room(&self) -> usize {
+        self.style.width.saturating_sub(self.margin() + self.lanes.width() + SPACE)
     }
 
     fn message(
@@ -145,7 +133,7 @@ impl LadderWriter<'_> {
         let offset = time(message.at.since(ladder.attempt.start));
         let gap = before.map(|before| message.at.since(before)).filter(|gap| gap.as_nanos() != 0);
         let gap = gap.map(|gap| format!("+{}", time(gap)).replace("+-", "-")).unwrap_or_default();
-        let lane = format!("{0}{1}{0}", self.lines.bar, self.arrow(message));
+        let lane = self.lanes.message(message);
         let lane = emphasis.map_or_else(|| lane.clone(), |emphasis| self.style.paint.apply(emphasis, &lane));
         let mut meaning = wording::message(message, &ladder.attempt);
         if self.style.verbose {
@@ -156,39 +144,21 @@ impl LadderWriter<'_> {
         }
         let gaps = if self.has_gaps() { pad(&gap, GAP) } else { String::new() };
         let left = format!("{}{gaps}{lane}", pad(&offset, TIME));
-        if self.style.width < BESIDE {
+        if !self.lanes.beside {
             writeln!(out, "{left}")?;
             return self.below(out, emphasis, &meaning);
         }
         let margin = self.margin();
-        let room = self.style.width - margin - LANE - 4;
-        for (index, line) in wrap(&meaning, room, "", "").iter().enumerate() {
+        for (index, line) in wrap(&meaning, self.room(), "", "").iter().enumerate() {
             let line =
                 emphasis.map_or_else(|| line.clone(), |emphasis| self.style.paint.apply(emphasis, line));
             if index == 0 {
                 writeln!(out, "{left}  {line}")?;
             } else {
-                writeln!(out, "{}{}  {line}", " ".repeat(margin), self.empty_lane())?;
+                writeln!(out, "{}{}  {line}", " ".repeat(margin), self.lanes.empty())?;
             }
         }
         Ok(())
-    }
-
-    /// `├── SYN seq=0 ──▶`, between the two bars.
-    fn arrow(&self, message: &Message) -> String {
-        let Lines { line, right, left, .. } = self.lines;
-        let label = label(message, LANE - 5);
-        let free = LANE - 3 - columns(&label);
-        let (short, long) = (free / 2, free - free / 2);
-        let dashes = |number: usize| line.to_string().repeat(number);
-        match message.sender {
-            Sender::Client => format!("{} {label} {}{right}", dashes(short), dashes(long)),
-            Sender::Server => format!("{left}{} {label} {}", dashes(long), dashes(short)),
-        }
-    }
-
-    fn empty_lane(&self) -> String {
-        format!("{0}{1}{0}", self.lines.bar, " ".repeat(LANE))
     }
 
     /// Repetitions that are not shown one by one: their number and their times.
@@ -198,14 +168,13 @@ impl LadderWriter<'_> {
 
     /// A remark that is no message.
     fn aside(&self, out: &mut impl Write, text: &str) -> io::Result<()> {
-        let margin = self.margin();
-        let lane = format!("{0}{1}{0}", self.lines.lost, " ".repeat(LANE));
-        let indent = " ".repeat(margin);
-        if self.style.width < BESIDE {
+        let lane = self.lanes.left_out();
+        let indent = " ".repeat(self.margin());
+        if !self.lanes.beside {
             writeln!(out, "{indent}{lane}")?;
             return self.below(out, Some(Emphasis::Faint), text);
         }
-        for line in wrap(text, self.style.width - margin - LANE - 4, "", "") {
+        for line in wrap(text, self.room(), "", "") {
             writeln!(out, "{indent}{lane}  {}", self.style.paint.apply(Emphasis::Faint, &line))?;
         }
         Ok(())
@@ -227,8 +196,28 @@ impl LadderWriter<'_> {
         Ok(())
     }
 
+    /// The addresses that the attempt had at each point, where they are not the same everywhere.
+    fn addresses(&self, out: &mut impl Write, ladder: &Ladder) -> io::Result<()> {
+        let sightings = ladder.attempt.passage.iter().flat_map(|passage| &passage.sightings);
+        let mut all: Vec<String> = Vec::new();
+        let mut ends: Vec<(Endpoint, Endpoint)> = Vec::new();
+        for sighting in sightings {
+            let (client, server) = (sighting.client, sighting.server);
+            ends.push((client, server));
+            all.push(format!("{}: {client} > {server}", wording::point(sighting.point)));
+        }
+        ends.dedup();
+        let mut label = "at";
+        for text in all.iter().filter(|_| ends.len() > 1) {
+            self.style.write_labelled(out, Emphasis::Strong, "  ", label, text)?;
+            label = "";
+        }
+        Ok(())
+    }
+
     /// Evidence, what was ruled out, and the result of the client's `connect()`.
     fn conclusion(&self, out: &mut impl Write, ladder: &Ladder) -> io::Result<()> {
+        self.addresses(out, ladder)?;
         let inference = &ladder.attempt.inference;
         let mut label = "why";
         for &evidence in &inference.evidence {

@@ -12,6 +12,7 @@ use crate::handshake::{Attempt, Verdict};
 use crate::listener::Sender;
 use crate::packet::{Endpoint, Span, Timestamp};
 use crate::report::ladder::{Ladder, LadderRow, label};
+use crate::report::point_names::short_names;
 use crate::report::text::{Clock, cause, connect, first};
 use crate::report::wording;
 
@@ -44,10 +45,14 @@ struct PageAttempt<'a>(
     i64,         // ladder, by its place in `ladders`; -1 for none
 );
 
-/// A row of a ladder: microseconds since the attempt's start, sender (0 client, 1 server, 2 neither), label, meaning,
-/// tone (0 plain, 1 trouble, 2 good), frame.
+/// A ladder: the names of its lines, strings, and rows.
 #[derive(Serialize)]
-struct RowOfLadder(Option<i64>, u8, usize, usize, u8, u64);
+struct PageLadder(Vec<usize>, Vec<RowOfLadder>);
+
+/// A row of a ladder: microseconds since the attempt's start, sender (0 client, 1 server, 2 neither), label, meaning,
+/// tone (0 plain, 1 trouble, 2 good), frame, and the lines that missed the message, by their places.
+#[derive(Serialize)]
+struct RowOfLadder(Option<i64>, u8, usize, usize, u8, u64, Vec<usize>);
 
 #[derive(Serialize)]
 struct EpisodeRow {
@@ -82,7 +87,8 @@ pub(super) fn write(
         serde_json::to_writer(out, &row(attempt, &client, begin, server, ladder, &mut strings))
     })?;
     write_list(out, "ladders", ladders, |out, ladder| {
-        serde_json::to_writer(out, &rows_of(ladder, &mut strings))
+        let lines = lines_of(ladder, &mut strings);
+        serde_json::to_writer(out, &PageLadder(lines, rows_of(ladder, &mut strings)))
     })?;
     let episodes = episodes(summary, begin, &mut servers, &mut strings);
     write_list(out, "episodes", &episodes, |out, episode| serde_json::to_writer(out, episode))?;
@@ -134,8 +140,18 @@ fn row<'a>(
     )
 }
 
+/// The lines of a ladder: its points, or client and server.
+fn lines_of(ladder: &Ladder, strings: &mut Strings) -> Vec<usize> {
+    let names = match ladder.points.as_slice() {
+        [] => vec!["client".to_owned(), "server".to_owned()],
+        points => short_names(points),
+    };
+    names.into_iter().map(|name| strings.number(name)).collect()
+}
+
 fn rows_of(ladder: &Ladder, strings: &mut Strings) -> Vec<RowOfLadder> {
-    let aside = |text: String, strings: &mut Strings| RowOfLadder(None, 2, 0, strings.number(text), 0, 0);
+    let aside =
+        |text: String, strings: &mut Strings| RowOfLadder(None, 2, 0, strings.number(text), 0, 0, Vec::new());
     let mut rows = Vec::with_capacity(ladder.rows.len() + 1);
     for row in &ladder.rows {
         rows.extend(match row {
@@ -151,6 +167,8 @@ fn rows_of(ladder: &Ladder, strings: &mut Strings) -> Vec<RowOfLadder> {
                     crate::listener::MessageMeaning::Established => 2,
                     meaning => u8::from(meaning.is_trouble()),
                 };
+                let points = ladder.points.iter().enumerate();
+                let missed = points.filter(|(_, point)| message.unseen.contains(point));
                 RowOfLadder(
                     Some(micros(message.at.since(ladder.attempt.start))),
                     sender,
@@ -158,6 +176,7 @@ fn rows_of(ladder: &Ladder, strings: &mut Strings) -> Vec<RowOfLadder> {
                     strings.number(meaning),
                     tone,
                     message.frame.number(),
+                    missed.map(|(place, _)| place).collect(),
                 )
             }),
         });

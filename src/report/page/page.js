@@ -275,19 +275,66 @@
   }
 
   // Columns of a row of a ladder.
-  const AT = 0, SENDER = 1, LABEL = 2, MEANING = 3, TONE = 4, NUMBER = 5;
+  const AT = 0, SENDER = 1, LABEL = 2, MEANING = 3, TONE = 4, NUMBER = 5, MISSED = 6;
   const CLIENT_SENDS = 0, SERVER_SENDS = 1;
 
-  function drawLadder(rows, width) {
+  /** A text cut to so many pixels. */
+  function cut(words, font, width) {
+    measure.font = font;
+    if (measure.measureText(words).width <= width) return words;
+    let kept = words.length;
+    while (kept > 1 && measure.measureText(`${words.slice(0, kept)}…`).width > width) kept -= 1;
+    return `${words.slice(0, kept)}…`;
+  }
+
+  /** The arrow of a message: from its sender's line to the last that saw it, with a cross where it got no further. */
+  function drawArrow(svg, row, bars, y, tone) {
+    const outward = row[SENDER] === CLIENT_SENDS;
+    const way = outward ? bars : [...bars].reverse();
+    const missed = new Set(row[MISSED].map((place) => (outward ? place : bars.length - 1 - place)));
+    const seen = way.map((_, place) => place).filter((place) => !missed.has(place));
+    const first = seen[0] ?? 0, last = seen[seen.length - 1] ?? 0;
+    const sign = outward ? 1 : -1;
+    const half = (place) => (way[place] + way[place + 1]) / 2;
+    const from = first > 0 ? half(first - 1) : way[0];
+    const to = last < way.length - 1 ? way[last + 1] - sign * 14 : way[last];
+    svg.append(make("line", { x1: from, x2: to, y1: y + 3, y2: y + 3, class: tone }));
+    const arrows = seen.filter((place) => place > 0);
+    for (const place of arrows) svg.append(make("path", { d: `M${way[place]} ${y + 3} l${-9 * sign} -5 v10 z`, class: tone }));
+    if (last < way.length - 1) svg.append(make("path", { d: `M${to - 5} ${y - 2} l10 10 m0 -10 l-10 10`, class: `stop ${tone}` }));
+    return [Math.min(from, to), Math.max(from, to)];
+  }
+
+  /** The middle of the lane that holds a label: the first one of its arrow where it fits between two lines. */
+  function placeOfLabel(words, font, bars, from, to) {
+    measure.font = font;
+    const needed = measure.measureText(words).width + 8;
+    const edges = [from, ...bars.filter((x) => x > from && x < to), to];
+    const lane = edges.slice(1).map((edge, place) => [edges[place], edge]).find(([left, right]) => right - left >= needed);
+    return lane ? (lane[0] + lane[1]) / 2 : (from + to) / 2;
+  }
+
+  function drawLadder([names, rows], width) {
     const font = '13px system-ui, "DejaVu Sans", sans-serif';
+    const mono = '13px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace';
     const wide = width >= 640;
     const left = wide ? 170 : 72;
-    const right = wide ? left + 230 : width - 8;
-    const margin = wide ? right + 16 : left + 8;
-    const room = (wide ? width : right) - margin - 4;
+    // Further lines are nearer to one another where many would leave no room for the meanings.
+    const lane = names.length === 2 ? 230 : Math.max(90, Math.min(210, (width - left - 16 - 260) / (names.length - 1)));
+    const right = wide ? left + lane * (names.length - 1) : width - 8;
+    const bars = names.map((_, place) => left + ((right - left) * place) / (names.length - 1));
+    const beside = wide && width - right >= 220;
+    const margin = beside ? right + 16 : left + 8;
+    const room = (beside ? width : Math.max(right, width - 8)) - margin - 4;
     const svg = make("svg", { class: "ladder", width, role: "img", "aria-label": "message diagram; the same as text follows" });
     const label = (x, y, content, style, anchor = "start") => make("text", { x, y, class: style, "text-anchor": anchor }, content);
-    svg.append(label(left, 14, "client", "soft", wide ? "middle" : "start"), label(right, 14, "server", "soft", wide ? "middle" : "end"));
+    names.forEach((name, place) => {
+      const anchor = wide || (place > 0 && place < names.length - 1) ? "middle" : place === 0 ? "start" : "end";
+      const space = bars[1] - bars[0];
+      const head = label(bars[place], 14, cut(text(name), mono, space - 12), "soft", anchor);
+      head.append(make("title", {}, text(name)));
+      svg.append(head);
+    });
     let y = 34;
     let before = null;
     for (const row of rows) {
@@ -298,20 +345,18 @@
         svg.append(label(0, y + 4, span(row[AT]), "soft"));
         if (wide && before !== null) svg.append(label(84, y + 4, `+${span(Math.max(0, row[AT] - before))}`, "soft"));
         before = row[AT];
-        const [from, to] = row[SENDER] === CLIENT_SENDS ? [left, right] : [right, left];
-        const back = from < to ? -9 : 9;
-        svg.append(make("line", { x1: from, x2: to, y1: y + 3, y2: y + 3, class: tone }));
-        svg.append(make("path", { d: `M${to} ${y + 3} l${back} -5 v10 z`, class: tone }));
-        svg.append(label((left + right) / 2, y - 3, text(row[LABEL]), tone, "middle"));
+        const [from, to] = drawArrow(svg, row, bars, y, tone);
+        const words = text(row[LABEL]);
+        svg.append(label(placeOfLabel(words, mono, bars, from, to), y - 3, words, `over ${tone}`, "middle"));
       }
-      let below = wide || aside ? y + 4 : y + 20;
+      let below = beside || aside ? y + 4 : y + 20;
       for (const line of meaning) {
-        svg.append(label(margin, below, line, `meaning ${aside ? "soft" : tone}`));
+        svg.append(label(margin, below, line, `over meaning ${aside ? "soft" : tone}`));
         below += 17;
       }
       y = Math.max(y + 30, below + 12);
     }
-    svg.prepend(make("line", { class: "bar", x1: left, x2: left, y1: 20, y2: y - 8 }), make("line", { class: "bar", x1: right, x2: right, y1: 20, y2: y - 8 }));
+    svg.prepend(...bars.map((x) => make("line", { class: "bar", x1: x, x2: x, y1: 20, y2: y - 8 })));
     svg.setAttribute("height", y);
     return svg;
   }
@@ -337,15 +382,15 @@
       make("dl", { class: "figures" }, ...facts.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)])),
       ...list("Why", row[WHY]), ...list("What it is not", row[NOT]), make("h3", {}, "Messages"));
     dialog.showModal();
-    const rows = row[LADDER] >= 0 ? data.ladders[row[LADDER]] : null;
+    const ladder = row[LADDER] >= 0 ? data.ladders[row[LADDER]] : null;
     redraw = () => {};
-    if (rows === null) {
+    if (ladder === null) {
       body.append(make("p", {}, "The page has the packets of the worst attempts only. For this one: ", make("code", {}, `hsanalyze --attempt ${row[CLIENT]} FILE`)));
     } else {
       const drawing = make("div");
-      redraw = () => drawing.replaceChildren(drawLadder(rows, body.clientWidth - 32));
+      redraw = () => drawing.replaceChildren(drawLadder(ladder, body.clientWidth - 32));
       redraw();
-      body.append(drawing, make("ol", { class: "sr" }, ...rows.map((line) => {
+      body.append(drawing, make("ol", { class: "sr" }, ...ladder[1].map((line) => {
         const sender = ["client sends ", "server sends ", ""][line[SENDER]];
         return make("li", {}, `${line[AT] === null ? "" : `${span(line[AT])}: `}${sender}${text(line[LABEL])} ${text(line[MEANING])}`);
       })));

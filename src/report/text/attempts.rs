@@ -6,7 +6,8 @@ use super::paint::Emphasis;
 use super::style::TextStyle;
 use super::words::{columns, pad, wrap};
 use crate::handshake::{Attempt, Connect, ConnectOutcome, Reason, Retries};
-use crate::packet::Endpoint;
+use crate::packet::{CapturePoint, Endpoint};
+use crate::report::point_names::short_names;
 use crate::report::wording;
 use crate::words::{count, number};
 
@@ -19,6 +20,7 @@ struct AttemptRow<'a> {
     client: String,
     retries: String,
     connect: String,
+    /// The points that the SYN passed, in order: `eth0>br0>veth3`.
     points: String,
 }
 
@@ -30,7 +32,7 @@ impl<'a> AttemptRow<'a> {
             client: attempt.client.to_string(),
             retries: retries(attempt.retries),
             connect: connect(attempt.connect),
-            points: points(attempt),
+            points: String::new(),
         }
     }
 }
@@ -59,6 +61,45 @@ enum RowLayout {
 }
 
 impl ColumnWidths {
+    /// The widths that take the fewest lines: the points' column gives way first, by shorter names or altogether.
+    fn fitting(rows: &mut [AttemptRow<'_>], width: usize) -> Self {
+        let without = Self::of(rows, width);
+        let all = rows.iter().flat_map(|row| passed(row.attempt));
+        let mut points: Vec<CapturePoint> = Vec::new();
+        for point in all {
+            if !points.contains(&point) {
+                points.push(point);
+            }
+        }
+        let whole: Vec<String> = points.iter().copied().map(wording::point).collect();
+        for names in [whole, short_names(&points)] {
+            for row in rows.iter_mut() {
+                let place = |point| points.iter().position(|&known| known == point);
+                let name = |point| place(point).and_then(|place| names.get(place));
+                let mut passed: Vec<&str> =
+                    passed(row.attempt).filter_map(name).map(String::as_str).collect();
+                passed.dedup();
+                row.points = passed.join(">");
+            }
+            let widths = Self::of(rows, width);
+            let fits = match widths.layout {
+                RowLayout::One | RowLayout::Two => true,
+                RowLayout::Three => widths.last_line() <= width,
+            };
+            if fits && widths.layout == without.layout {
+                return widths;
+            }
+        }
+        rows.iter_mut().for_each(|row| row.points.clear());
+        without
+    }
+
+    /// Columns of the last of three lines.
+    fn last_line(&self) -> usize {
+        let points = self.points.map_or(0, |points| points + GAP.len());
+        GAP.len() + self.retries + GAP.len() + self.connect + points
+    }
+
     fn of(rows: &[AttemptRow<'_>], width: usize) -> Self {
         let widest = |header: &str, cell: &dyn Fn(&AttemptRow<'_>) -> usize| {
             rows.iter().map(cell).fold(columns(header), usize::max)
@@ -112,8 +153,9 @@ pub(super) fn write(
     if attempts.is_empty() {
         return Ok(());
     }
-    let rows: Vec<AttemptRow<'_>> = attempts.iter().map(|attempt| AttemptRow::new(attempt, style)).collect();
-    let widths = ColumnWidths::of(&rows, style.width);
+    let mut rows: Vec<AttemptRow<'_>> =
+        attempts.iter().map(|attempt| AttemptRow::new(attempt, style)).collect();
+    let widths = ColumnWidths::fitting(&mut rows, style.width);
     let (left, right) = widths.line(["START", "CLIENT", "VERDICT", "RETRIES", "CONNECT()", "POINTS"]);
     writeln!(out)?;
     writeln!(out, "{}", style.paint.apply(Emphasis::Strong, &format!("{left}{right}")))?;
@@ -241,12 +283,9 @@ pub(super) fn retries(retries: Retries) -> String {
     }
 }
 
-/// The points that the SYN passed, in order: `eth0>br0>veth3`. Empty where points are not told apart.
-fn points(attempt: &Attempt) -> String {
-    let passed = attempt.passage.iter().flat_map(|passage| passage.on_path());
-    let mut names: Vec<String> = passed.map(|sighting| wording::point(sighting.point)).collect();
-    names.dedup();
-    names.join(">")
+/// The points that the SYN passed, in order. None where points are not told apart.
+fn passed(attempt: &Attempt) -> impl Iterator<Item = CapturePoint> {
+    attempt.passage.iter().flat_map(|passage| passage.on_path()).map(|sighting| sighting.point)
 }
 
 /// Result of the client's `connect()`: an errno where there is one.

@@ -71,7 +71,7 @@ pub(in crate::report) fn limit(limit: &Limit) -> String {
             count(shift.syns, "common SYN")
         ),
         Limit::TwoPoints { apart, syns } => format!(
-            "{} {} captured at two points of the way, {} apart: each attempt is counted once",
+            "{} {} captured at more than one point of the way, {} apart: each attempt is counted once",
             count(*syns, "SYN"),
             verb(*syns, "was", "were"),
             apart

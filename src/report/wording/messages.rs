@@ -1,6 +1,6 @@
 //! The messages of an attempt in words: the margin of a message diagram.
 
-use super::icmp_name;
+use super::{icmp_name, point};
 use crate::handshake::{Attempt, Cause, Confidence, Verdict};
 use crate::listener::{Message, MessageMeaning, SilentEnd};
 use crate::packet::Flags;
@@ -18,6 +18,10 @@ pub(in crate::report) fn message(message: &Message, attempt: &Attempt) -> String
             more => format!("{} times", u64::from(more) + 1),
         };
         text.push_str(&format!(" (captured {times})"));
+    }
+    if !message.unseen.is_empty() {
+        let points: Vec<String> = message.unseen.iter().copied().map(point).collect();
+        text.push_str(&format!(" (not seen at {})", points.join(", ")));
     }
     text
 }

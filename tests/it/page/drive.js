@@ -71,7 +71,11 @@ addEventListener("load", async () => {
     opener.click();
     await wait(50);
     const dialog = byId("attempt");
-    found.dialog = { open: dialog.open, title: byId("attempt-title").textContent, arrows: dialog.querySelectorAll(".ladder path").length, text: byId("attempt-body").textContent };
+    found.dialog = {
+      open: dialog.open, title: byId("attempt-title").textContent, text: byId("attempt-body").textContent,
+      arrows: dialog.querySelectorAll(".ladder path:not(.stop)").length, stops: dialog.querySelectorAll(".ladder path.stop").length,
+      lines: [...dialog.querySelectorAll(".ladder text > title")].map((title) => title.textContent),
+    };
     found.dialogOverflow = dialog.scrollWidth - dialog.clientWidth;
     for (const theme of [false, true]) {
       dark(theme);
