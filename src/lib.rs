@@ -74,6 +74,8 @@ pub mod race;
 pub mod report;
 
 mod clock;
+#[cfg(feature = "metrics")]
+mod http;
 mod prefetch;
 mod sandbox;
 mod words;

@@ -10,6 +10,7 @@ mod open;
 use ::pcap::{Active, Capture, Linktype};
 use nix::net::if_::if_indextoname;
 
+pub use self::clock::CaptureDrops;
 use self::clock::{DropCounter, LiveClock, stamp};
 pub use self::error::LiveError;
 use self::error::explain;
@@ -160,7 +161,7 @@ impl LiveCapture {
     }
 
     /// Reads how many packets the kernel and the interface dropped since the beginning.
-    pub fn count_drops(&mut self) -> u64 {
+    pub fn count_drops(&mut self) -> CaptureDrops {
         if let Ok(stat) = self.capture.stats() {
             self.dropped.update(stat.dropped, stat.if_dropped);
         }
@@ -272,7 +273,7 @@ impl Source for LiveCapture {
             damaged: self.damage(),
             cut: self.ended.is_some(),
             shift: None,
-            dropped: Some(self.dropped.total),
+            dropped: Some(self.dropped.total.total()),
             points: self.interfaces.points(),
         }]
     }

@@ -40,7 +40,7 @@ pub use device::{Device, devices};
 pub use filter::{Filter, FilterError};
 pub use follow::{FollowError, FollowedFile};
 pub use libpcap::libpcap_version;
-pub use live::{LiveCapture, LiveError};
+pub use live::{CaptureDrops, LiveCapture, LiveError};
 pub use memory::{Playback, Recording};
 pub use open::{OpenError, OpenReason};
 pub(crate) use open::{can_be_read_again, stdin};

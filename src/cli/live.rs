@@ -1,5 +1,7 @@
 //! The main form with `-i` or `--follow`: a live capture.
 
+#[cfg(feature = "metrics")]
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -42,6 +44,14 @@ pub(super) struct LiveArgs {
     #[cfg(feature = "tui")]
     #[arg(long)]
     tui: bool,
+
+    /// Serve metrics for Prometheus at this port of 127.0.0.1, or at ADDR:PORT
+    ///
+    /// http://ADDR:PORT/metrics has attempts by listener and verdict, late connects, times, accept queues, drops and
+    /// episodes; docs/METRICS.md lists them. /healthz says whether the capture goes on. Port 0 lets the system choose.
+    #[cfg(feature = "metrics")]
+    #[arg(long, value_name = "[ADDR:]PORT", value_parser = metrics_address)]
+    metrics: Option<SocketAddr>,
 
     /// List the interfaces, and exit
     #[arg(short = 'D', long, conflicts_with_all = ["interface", "follow"])]
@@ -140,6 +150,8 @@ impl LiveArgs {
             ("--count (-c)", self.count.is_some()),
             #[cfg(feature = "tui")]
             ("--tui", self.tui),
+            #[cfg(feature = "metrics")]
+            ("--metrics", self.metrics.is_some()),
         ];
         let of_interfaces = [
             ("--snapshot-length (-s)", self.snapshot_length.is_some()),
@@ -185,6 +197,8 @@ pub(super) fn validate(arguments: LiveArgs, analyse: AnalyseConfig) -> Result<Li
         input,
         #[cfg(feature = "tui")]
         screen: arguments.tui,
+        #[cfg(feature = "metrics")]
+        metrics: arguments.metrics,
         duration: arguments.duration,
         count: arguments.count.and_then(NonZeroU64::new),
         save: arguments.save.map(|path| SaveConfig { path, rotation }),
@@ -254,6 +268,15 @@ pub(super) fn no_standard_output(path: PathBuf) -> Result<PathBuf, &'static str>
     }
 }
 
+/// The value of `--metrics`: a port is one of this machine alone.
+#[cfg(feature = "metrics")]
+fn metrics_address(text: &str) -> Result<SocketAddr, &'static str> {
+    let port = text.parse::<u16>().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    port.or_else(|_| text.parse()).map_err(
+        |_| "a port such as 9464, or an address with one such as 0.0.0.0:9464 or [::1]:9464, is needed",
+    )
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("\"{text}\" is not a time such as 30, 90s, 10m or 1h30m, of 10 years at most");
     let parsed = match text.parse::<f64>() {
@@ -272,6 +295,16 @@ fn duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "metrics")]
+    #[test]
+    fn a_port_alone_is_one_of_this_machine() {
+        assert_eq!(metrics_address("9464"), Ok("127.0.0.1:9464".parse().unwrap()));
+        assert_eq!(metrics_address("[::]:1"), Ok("[::]:1".parse().unwrap()));
+        for wrong in ["", ":9464", "localhost:9464", "65536", "10.0.0.1"] {
+            assert!(metrics_address(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_time_is_seconds_or_has_units() {

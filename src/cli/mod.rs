@@ -28,7 +28,7 @@ pub enum Command {
     /// Analyse captures.
     Analyse(AnalyseConfig),
     /// Capture and analyse.
-    Live(LiveConfig),
+    Live(Box<LiveConfig>),
     /// List the interfaces that can be captured from.
     Devices,
     /// Show accept queues.
@@ -164,7 +164,8 @@ fn main_form(
         return Err(format!("{option} is for a live capture: it needs {needs}"));
     }
     if live.captures() {
-        return live::validate(live, analyse::validate_live(analyse)?).map(Command::Live);
+        return live::validate(live, analyse::validate_live(analyse)?)
+            .map(|live| Command::Live(Box::new(live)));
     }
     analyse::validate(analyse).map(|analyse| Command::Analyse(AnalyseConfig { similar_command, ..analyse }))
 }

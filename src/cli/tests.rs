@@ -71,7 +71,7 @@ fn options_arrive_in_the_configuration() {
 
 fn live(arguments: &str) -> LiveConfig {
     match parsed(arguments) {
-        Ok(Command::Live(config)) => config,
+        Ok(Command::Live(config)) => *config,
         other => panic!("{arguments}: {other:?}"),
     }
 }

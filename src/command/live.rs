@@ -6,6 +6,8 @@
 mod config;
 mod display;
 mod episodes;
+#[cfg(feature = "metrics")]
+mod exporter;
 mod kernel;
 mod lines;
 mod reporter;
@@ -21,6 +23,8 @@ use anyhow::Context;
 
 pub use self::config::{LiveConfig, LiveInput, SaveConfig};
 use self::display::LiveDisplay;
+#[cfg(feature = "metrics")]
+use self::exporter::Exporter;
 use self::kernel::KernelPoller;
 use self::lines::LineDisplay;
 use self::reporter::LiveReporter;
@@ -81,6 +85,9 @@ pub fn run(config: &LiveConfig) -> anyhow::Result<Status> {
         // It may have come from another machine.
         OpenInput::File(_) => KernelPoller::without_kernel(),
     };
+    // Before, too: a port below 1024 needs a privilege, and Landlock allows no further ones.
+    #[cfg(feature = "metrics")]
+    let metrics = config.metrics.map(Exporter::bind).transpose()?;
     let writes = results.map(|(_, path)| path).chain(config.save.as_ref().map(|save| &save.path));
     let plan = SandboxPlan { user: config.user.clone(), writes: writes.cloned().collect() };
     let applied = sandbox::confine(&plan)?;
@@ -94,6 +101,9 @@ pub fn run(config: &LiveConfig) -> anyhow::Result<Status> {
     if config.analyse.verbosity != Verbosity::Quiet {
         say(&greeting(config, &input));
     }
+    // After, so that its thread has no privileges either.
+    #[cfg(feature = "metrics")]
+    let exporter = metrics.map(|listener| Exporter::serve(listener, config.analyse.verbosity)).transpose()?;
     let saver = match (&config.save, &config.input, &input) {
         (Some(save), LiveInput::Interface(options), OpenInput::Interface(live)) => {
             let (link, snap) = (live.link(), options.snap_length);
@@ -116,6 +126,8 @@ pub fn run(config: &LiveConfig) -> anyhow::Result<Status> {
             session.source.record(recorder.clone());
             let display = display(config, options, &session.source, recorder)?;
             let mut reporter = LiveReporter::new(options, config.analyse.verdicts, sink, display);
+            #[cfg(feature = "metrics")]
+            exporter.into_iter().for_each(|exporter| reporter.export(exporter));
             session.run(&mut reporter)
         })?;
     Ok(if session.unsaved { Status::Damaged } else { status })
@@ -237,7 +249,7 @@ impl Session<'_> {
     /// Work of once a second, and before the end.
     fn tick(&mut self, analysis: &mut Analysis, reporter: &mut LiveReporter<'_>) -> io::Result<()> {
         let dropped = self.source.count_drops();
-        if dropped > 0 {
+        if dropped.total() > 0 {
             analysis.listeners().capture_dropped();
         }
         if let Some(problem) = self.source.check_interface() {

@@ -88,7 +88,7 @@ fn record(mut live: LiveCapture, stop: &AtomicBool) -> Result<Recording, Sniffer
         });
         match status {
             SourceStatus::Drained if last => {
-                recording.set_dropped(live.count_drops());
+                recording.set_dropped(live.count_drops().total());
                 recording.close(now());
                 return Ok(recording);
             }

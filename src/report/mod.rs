@@ -8,6 +8,8 @@ mod csv;
 mod display_filter;
 mod json;
 pub mod ladder;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod ndjson;
 mod new_file;
 pub mod output;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::capture::CaptureDrops;
 use crate::words::number;
 
 /// Counts of a live capture so far.
@@ -22,7 +23,7 @@ pub struct LiveCounts {
     /// Packets that listeners dropped, by the kernel's count.
     pub kernel_drops: u64,
     /// Packets that the capture dropped.
-    pub dropped: u64,
+    pub dropped: CaptureDrops,
 }
 
 /// Draws the status line. Cleared from the terminal when dropped.
@@ -87,7 +88,7 @@ fn line(device: &str, now: LiveCounts, since: Option<(Duration, LiveCounts)>) ->
         number(now.undecided),
         number(now.problems),
         rate(|progress| progress.kernel_drops),
-        number(now.dropped)
+        number(now.dropped.total())
     )
 }
 
@@ -105,7 +106,7 @@ mod tests {
             problems: 2,
             worst_queue: Some((17, Some(16))),
             kernel_drops: 26,
-            dropped: 7,
+            dropped: CaptureDrops { by_kernel: 7, by_interface: 0 },
         };
         let since = Some((Duration::from_millis(500), before));
         let expected = "eth0: 50,000 packets/s, 10 attempts/s, 1,234 undecided, 2 problems, fullest queue 17/16, \

@@ -24,6 +24,8 @@ mod ladder;
 mod listeners;
 #[cfg(target_os = "linux")]
 mod live;
+#[cfg(all(target_os = "linux", feature = "metrics"))]
+mod metrics;
 #[cfg(target_os = "linux")]
 mod namespace;
 #[cfg(target_os = "linux")]

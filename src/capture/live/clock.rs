@@ -30,18 +30,35 @@ impl LiveClock {
     }
 }
 
+/// Numbers of packets that a capture lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CaptureDrops {
+    /// Dropped by the kernel, whose buffer was full.
+    pub by_kernel: u64,
+    /// Dropped by the interface or its driver.
+    pub by_interface: u64,
+}
+
+impl CaptureDrops {
+    /// All of them.
+    #[must_use]
+    pub const fn total(self) -> u64 {
+        self.by_kernel + self.by_interface
+    }
+}
+
 /// Counts dropped packets in 64 bits. libpcap's counts are 32 bits wide, and wrap in a capture of weeks.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct DropCounter {
-    pub(super) total: u64,
+    pub(super) total: CaptureDrops,
     dropped: u32,
     if_dropped: u32,
 }
 
 impl DropCounter {
     pub(super) fn update(&mut self, dropped: u32, if_dropped: u32) {
-        self.total += u64::from(dropped.wrapping_sub(self.dropped));
-        self.total += u64::from(if_dropped.wrapping_sub(self.if_dropped));
+        self.total.by_kernel += u64::from(dropped.wrapping_sub(self.dropped));
+        self.total.by_interface += u64::from(if_dropped.wrapping_sub(self.if_dropped));
         (self.dropped, self.if_dropped) = (dropped, if_dropped);
     }
 }
@@ -62,9 +79,9 @@ mod tests {
     fn counts_of_drops_go_on_when_libpcaps_wrap() {
         let mut lost = DropCounter::default();
         lost.update(u32::MAX, 1);
-        assert_eq!(lost.total, u64::from(u32::MAX) + 1);
+        assert_eq!(lost.total, CaptureDrops { by_kernel: u32::MAX.into(), by_interface: 1 });
         lost.update(4, 1);
-        assert_eq!(lost.total, u64::from(u32::MAX) + 6);
+        assert_eq!(lost.total.total(), u64::from(u32::MAX) + 6);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Configuration of a live capture.
 
+#[cfg(feature = "metrics")]
+use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,6 +20,9 @@ pub struct LiveConfig {
     /// Show a screen.
     #[cfg(feature = "tui")]
     pub screen: bool,
+    /// Serve metrics at this address.
+    #[cfg(feature = "metrics")]
+    pub metrics: Option<SocketAddr>,
     /// End after so long.
     pub duration: Option<Duration>,
     /// End after so many packets.

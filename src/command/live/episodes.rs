@@ -12,6 +12,8 @@ use crate::handshake::{Attempt, Cause, Confidence, Verdict};
 use crate::kernel::NetnsId;
 use crate::listener::{EPISODE_GAP, Episode, EpisodeReport, EpisodeState, Tally, is_trouble};
 use crate::packet::{Endpoint, Span, Timestamp};
+#[cfg(feature = "metrics")]
+use crate::report::metrics::OngoingEpisode;
 
 /// Interval between two reports of an episode that goes on.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
@@ -325,6 +327,16 @@ impl LiveEpisodes {
             }
         });
         now.collect()
+    }
+
+    /// The episodes that go on: their servers, none of a scan, and their causes.
+    #[cfg(feature = "metrics")]
+    pub(super) fn ongoing(&self) -> impl Iterator<Item = OngoingEpisode> {
+        let open = self.open.values().filter(|open| open.reported.is_some());
+        open.map(|open| OngoingEpisode {
+            server: open.scanner().is_none().then_some(open.server),
+            cause: open.kind.1,
+        })
     }
 
     /// Reports that are due, in order of the episodes' beginnings. Those that ended are forgotten.

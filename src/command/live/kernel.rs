@@ -11,10 +11,6 @@ use crate::kernel::{
 };
 use crate::listener::{KernelDrop, Listeners};
 use crate::packet::{Endpoint, Span, Timestamp};
-#[cfg(feature = "tui")]
-use crate::printable::printable;
-#[cfg(feature = "tui")]
-use crate::report::screen::ListenerNow;
 use crate::words::{count, number};
 
 /// Shortest interval between two searches for the owners of new sockets: each looks at the files of every process.
@@ -29,6 +25,17 @@ pub(super) struct Overflow {
     pub(super) until: Timestamp,
     /// False if its queue is still full, and nothing was dropped.
     pub(super) dropped: bool,
+}
+
+/// A listening socket of this machine, with the kernel's figures of the moment.
+#[cfg(any(feature = "tui", feature = "metrics"))]
+pub(super) struct QueueNow {
+    #[cfg_attr(not(feature = "tui"), expect(dead_code, reason = "only the screen needs it"))]
+    pub(super) netns: NetnsId,
+    /// The address that clients connect to, where one was seen; else its own.
+    pub(super) server: Endpoint,
+    /// Without the wait in its queue.
+    pub(super) stats: KernelStats,
 }
 
 /// The kernel's figures since the capture began. Nothing where the kernel cannot be read.
@@ -177,8 +184,8 @@ impl KernelPoller {
     }
 
     /// The listeners of all namespaces with the servers that the packets show, if any; only so many, the fullest first.
-    #[cfg(feature = "tui")]
-    pub(super) fn queues(&self, most: usize) -> Vec<ListenerNow> {
+    #[cfg(any(feature = "tui", feature = "metrics"))]
+    pub(super) fn queues(&self, most: usize) -> Vec<QueueNow> {
         let mut servers: HashMap<(NetnsId, SocketAddr), Endpoint> = HashMap::new();
         for (&server, &listener) in &self.listeners {
             let known = servers.entry(listener).or_insert(server);
@@ -199,18 +206,9 @@ impl KernelPoller {
             sockets.into_iter().filter(|(followed, socket)| seen.insert((followed.netns.id, socket.local)));
         let figures = first.take(most).filter_map(|(followed, socket)| {
             let stats = followed.stats(followed.watch.listener(socket.local)?, &self.owners.found);
-            let local = socket.local;
-            let owner = stats.owner.as_ref();
-            Some(ListenerNow {
-                key: (Some(followed.netns.id), local.into()),
-                server: servers.get(&(followed.netns.id, local)).copied().unwrap_or_else(|| local.into()),
-                owner: owner
-                    .map(|owner| printable(&format!("{}[{}]", owner.command, owner.pid)).into_owned()),
-                waiting: Some(stats.recv_q),
-                limit: stats.send_q,
-                drops: stats.drops,
-                problems: 0,
-            })
+            let (netns, local) = (followed.netns.id, socket.local);
+            let server = servers.get(&(netns, local)).copied().unwrap_or_else(|| local.into());
+            Some(QueueNow { netns, server, stats })
         });
         figures.collect()
     }

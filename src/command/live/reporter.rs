@@ -6,6 +6,8 @@ use std::io::{self, Write};
 
 use super::display::{LiveDisplay, LiveNow};
 use super::episodes::{LiveEpisodes, Problem};
+#[cfg(feature = "metrics")]
+use super::exporter::Exporter;
 use super::kernel::KernelPoller;
 use crate::engine::{Sink, Summary};
 use crate::handshake::{Attempt, Confidence, Verdict};
@@ -31,6 +33,8 @@ pub(super) struct LiveReporter<'a> {
     display: Box<dyn LiveDisplay>,
     /// Verdicts that are shown at once, besides problems.
     shown: VerdictSet,
+    #[cfg(feature = "metrics")]
+    exporter: Option<Exporter>,
     episodes: LiveEpisodes,
     /// Attempts for the episodes that were not held.
     not_held: Vec<Problem>,
@@ -72,6 +76,8 @@ impl<'a> LiveReporter<'a> {
             display,
             interim: InterimReport::new(options.clone()),
             shown: shown.unwrap_or_else(VerdictSet::problems),
+            #[cfg(feature = "metrics")]
+            exporter: None,
             episodes: LiveEpisodes::default(),
             not_held: Vec::new(),
             held: Vec::new(),
@@ -81,6 +87,12 @@ impl<'a> LiveReporter<'a> {
             stuck: 0,
             stuck_not_held: 0,
         }
+    }
+
+    /// Shows the run as metrics, too.
+    #[cfg(feature = "metrics")]
+    pub(super) fn export(&mut self, exporter: Exporter) {
+        self.exporter = Some(exporter);
     }
 
     /// Reports everything that was held, with its cause as known to `listeners` now, and the episodes; `now` is the time
@@ -127,7 +139,12 @@ impl<'a> LiveReporter<'a> {
         kernel: &KernelPoller,
         listeners: &Listeners,
     ) -> io::Result<()> {
-        self.display.update(&LiveNow { counts, kernel, listeners, episodes: &self.episodes })
+        let now = LiveNow { counts, kernel, listeners, episodes: &self.episodes };
+        #[cfg(feature = "metrics")]
+        if let Some(exporter) = &mut self.exporter {
+            exporter.update(&now);
+        }
+        self.display.update(&now)
     }
 
     /// The display of the run.
@@ -136,6 +153,10 @@ impl<'a> LiveReporter<'a> {
     }
 
     fn settled(&mut self, attempt: &Attempt) -> io::Result<()> {
+        #[cfg(feature = "metrics")]
+        if let Some(exporter) = &mut self.exporter {
+            exporter.count(attempt);
+        }
         self.interim.attempt(attempt);
         self.sink.attempt(attempt)
     }

@@ -13,11 +13,13 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 
 use super::display::{LiveDisplay, LiveNow};
+use super::kernel::QueueNow;
 use crate::clock;
 use crate::engine::packets::SharedRecorder;
 use crate::handshake::Attempt;
 use crate::listener::{EpisodeReport, VerdictSet};
 use crate::packet::Timestamp;
+use crate::printable::printable;
 use crate::report::ReportOptions;
 use crate::report::screen::{self, ListenerNow, Request, ScreenModel, ScreenNow, ScreenView};
 
@@ -147,7 +149,8 @@ impl ScreenDisplay {
 
     /// The figures of all listeners, and of servers on other machines.
     fn listeners(now: &LiveNow<'_>, feed: &ScreenModel) -> Vec<ListenerNow> {
-        let mut rows = now.kernel.queues(MAX_LISTENERS);
+        let queues = now.kernel.queues(MAX_LISTENERS);
+        let mut rows: Vec<ListenerNow> = queues.into_iter().map(of_this_machine).collect();
         for (server, tally) in now.listeners.tallies() {
             let problems = tally.problems() + feed.unsettled_to(server);
             let listener = now.kernel.listener_of(server);
@@ -160,6 +163,20 @@ impl ScreenDisplay {
             rows.push(ListenerNow { key: (None, server), server, owner, waiting, limit, drops, problems });
         }
         rows
+    }
+}
+
+/// The figures of a listener of this machine.
+fn of_this_machine(QueueNow { netns, server, stats }: QueueNow) -> ListenerNow {
+    let owner = stats.owner.as_ref();
+    ListenerNow {
+        key: (Some(netns), stats.local.into()),
+        server,
+        owner: owner.map(|owner| printable(&format!("{}[{}]", owner.command, owner.pid)).into_owned()),
+        waiting: Some(stats.recv_q),
+        limit: stats.send_q,
+        drops: stats.drops,
+        problems: 0,
     }
 }
 

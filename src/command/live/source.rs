@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU64;
 
-use crate::capture::{CaptureInfo, FollowedFile, LiveCapture, Saver, Source, SourceStatus};
+use crate::capture::{CaptureDrops, CaptureInfo, FollowedFile, LiveCapture, Saver, Source, SourceStatus};
 use crate::clock;
 use crate::engine::packets::{Recorded, SharedRecorder};
 use crate::packet::{Frames, Timestamp};
@@ -81,10 +81,10 @@ impl RecordedSource {
     }
 
     /// Packets that the capture lost; none of a file.
-    pub(super) fn count_drops(&mut self) -> u64 {
+    pub(super) fn count_drops(&mut self) -> CaptureDrops {
         match self.input.source_mut() {
             OpenInput::Interface(live) => live.count_drops(),
-            OpenInput::File(_) => 0,
+            OpenInput::File(_) => CaptureDrops::default(),
         }
     }
 

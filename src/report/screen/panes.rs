@@ -80,8 +80,8 @@ pub(super) fn status(style: &ScreenStyle, model: &ScreenModel, view: &ScreenView
         number(now.undecided),
         rate(now.packets, before.packets),
     )));
-    if now.dropped > 0 {
-        let lost = format!("  capture lost {}", count(now.dropped, "packet"));
+    if now.dropped.total() > 0 {
+        let lost = format!("  capture lost {}", count(now.dropped.total(), "packet"));
         spans.push(Span::styled(lost, style.of(Emphasis::Alarm)));
     }
     Line::from(spans)

@@ -7,6 +7,7 @@ use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::*;
+use crate::capture::CaptureDrops;
 use crate::engine::packets::PacketStore;
 use crate::handshake::{Cause, Confidence, Verdict};
 use crate::kernel::NetnsId;
@@ -67,7 +68,7 @@ fn model() -> ScreenModel {
             problems: 50,
             worst_queue: Some((17, Some(16))),
             kernel_drops: drops,
-            dropped: 0,
+            dropped: CaptureDrops::default(),
         };
         let remote = ListenerNow {
             waiting: None,
