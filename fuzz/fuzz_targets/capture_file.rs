@@ -125,15 +125,21 @@ impl Outputs {
             };
             Reporter::new(options, Vec::new()).expect("memory does not fail")
         };
-        let reporters = [ReportFormat::Text, ReportFormat::Json, ReportFormat::NdJson, ReportFormat::Csv]
-            .map(reporter)
-            .into();
+        let reporters = [
+            ReportFormat::Text,
+            ReportFormat::Json,
+            ReportFormat::NdJson,
+            ReportFormat::Csv,
+            ReportFormat::Markdown,
+        ]
+        .map(reporter)
+        .into();
         Self { attempts: Vec::new(), reporters }
     }
 
     fn finish(self, summary: &Summary, listeners: &Listeners) -> Vec<Attempt> {
         for reporter in self.reporters {
-            reporter.finish(summary, listeners).expect("memory does not fail");
+            reporter.finish(summary, listeners, None).expect("memory does not fail");
         }
         self.attempts
     }

@@ -62,7 +62,7 @@ pub(super) struct AnalyseArgs {
     ///
     /// Text is for people. json is one document with all attempts in order of first packet; ndjson is one
     /// object per line, attempts as soon as they are decided; csv is the attempts, flat, as soon as they
-    /// are decided. Only json, and text with --all, hold all attempts in memory.
+    /// are decided; markdown is a summary for the page of a CI job or an issue. Only json, and text with --all, hold all attempts in memory.
     #[arg(long, value_enum, default_value = "text", value_name = "FORMAT", help_heading = "Output")]
     format: ReportFormatArg,
 
@@ -121,10 +121,18 @@ pub(super) struct AnalyseArgs {
     /// Exit with status 1 if an attempt has one of these verdicts or causes
     ///
     /// Separated by commas; see Verdicts and Causes below. A word may carry the least confidence that counts, as in
-    /// accept-queue-overflow:likely or problem:confirmed. The status is 2 if there is no attempt to judge.
+    /// accept-queue-overflow:likely or problem:confirmed. "worse" is met if a server is worse than in --baseline. The
+    /// status is 2 if there is no attempt to judge.
     #[arg(long, value_name = "WORD,...", value_delimiter = ',', value_parser = ConditionParser,
           hide_possible_values = true, help_heading = "Output")]
     fail_on: Vec<Condition>,
+
+    /// Compare with an earlier report (json or ndjson): what became worse or better, server by server
+    ///
+    /// The shares of attempts that failed, came late, or have a cause; a difference that may be chance is none. Servers are
+    /// compared by address and port; those in one report only are called new or gone. csv shows no comparison.
+    #[arg(long, value_name = "REPORT", help_heading = "Output")]
+    baseline: Option<PathBuf>,
 
     /// Colour text
     ///
@@ -200,7 +208,7 @@ impl TypedValueParser for ConditionParser {
             UnknownCondition::Subject(_) => PossibleValuesParser::new(Condition::words())
                 .parse_ref(command, argument, value)
                 .map_or_else(|error| error, |_| command.clone().error(ErrorKind::InvalidValue, &error)),
-            UnknownCondition::Confidence(_) => command
+            UnknownCondition::Confidence(_) | UnknownCondition::Worse => command
                 .clone()
                 .error(ErrorKind::InvalidValue, format!("invalid value '{word}' for '--fail-on': {error}")),
         })
@@ -217,6 +225,7 @@ enum ReportFormatArg {
     Json,
     Ndjson,
     Csv,
+    Markdown,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -267,8 +276,9 @@ pub(super) fn validate_live(mut arguments: AnalyseArgs) -> Result<AnalyseConfig,
 
 fn common(arguments: AnalyseArgs) -> Result<AnalyseConfig, String> {
     let ladders = validate_ladders(&arguments)?;
+    validate_baseline(&arguments)?;
     let (points, path) = (validate_points(&arguments.point)?, validate_path(&arguments.path)?);
-    let AnalyseArgs { filter, format, output, all, verdict, report, fail_on, .. } = arguments;
+    let AnalyseArgs { filter, format, output, all, verdict, report, fail_on, baseline, .. } = arguments;
     Ok(AnalyseConfig {
         files: Vec::new(),
         similar_command: None,
@@ -280,12 +290,14 @@ fn common(arguments: AnalyseArgs) -> Result<AnalyseConfig, String> {
             ReportFormatArg::Json => ReportFormat::Json,
             ReportFormatArg::Ndjson => ReportFormat::NdJson,
             ReportFormatArg::Csv => ReportFormat::Csv,
+            ReportFormatArg::Markdown => ReportFormat::Markdown,
         },
         page: validate_page(report)?,
         output: validate_output(output)?,
         all,
         verdicts: (!verdict.is_empty()).then(|| verdicts(&verdict)),
         fail_on,
+        baseline,
         ladders,
         packets: arguments.write,
         colour: match arguments.color {
@@ -346,6 +358,19 @@ fn validate_ladders(arguments: &AnalyseArgs) -> Result<Option<LadderOptions>, St
     }
     let count = arguments.ladder.map_or(default, usize::from);
     Ok(Some(LadderOptions { count, client: arguments.attempt.map(Endpoint::from) }))
+}
+
+/// A comparison needs a baseline, and something that shows or judges it.
+fn validate_baseline(arguments: &AnalyseArgs) -> Result<(), String> {
+    let judged = arguments.fail_on.iter().any(|condition| condition.needs_baseline());
+    match &arguments.baseline {
+        None if judged => Err("--fail-on worse needs a report to compare with: --baseline FILE".to_owned()),
+        Some(_) if matches!(arguments.format, ReportFormatArg::Csv) && !judged => {
+            Err("--format csv shows no comparison: --baseline needs another format, or --fail-on worse"
+                .to_owned())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn validate_filter(filter: String) -> Result<String, String> {

@@ -64,11 +64,12 @@ sudo hsanalyze -i any --duration 10m --format ndjson -o attempts.ndjson
 tcpdump -i eth0 -s 128 -w - 'tcp port 443' | hsanalyze -
 hsanalyze --format json server.pcap | jq '.listeners[].diagnosis'
 hsanalyze -r server.pcap port 443
-hsanalyze -q --fail-on accept-queue-overflow:likely server.pcap || echo overflow";
+hsanalyze -q --fail-on accept-queue-overflow:likely server.pcap || echo overflow
+hsanalyze --baseline before.json --fail-on worse --format markdown after.pcap";
 
 const EXIT_STATUS: &str = "\
 0  the captures were analysed, whatever was found; a live capture was ended by a signal or a limit
-1  --fail-on names a verdict or a cause that was found
+1  --fail-on names a verdict or a cause that was found, or 'worse', which a server became
 2  an error, a damaged capture, an interface that went away, packets that -w could not save: what could be read
    is still reported; or no attempt that --fail-on could judge";
 

@@ -1,6 +1,6 @@
 //! `hsanalyze FILE...`: captures in, report out.
 
-use std::fs::{self, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -22,11 +22,12 @@ use crate::capture::{self, CaptureInfo, CaptureOptions, Captures, OpenReason, So
 use crate::engine::packets::{Recorded, SharedRecorder};
 use crate::engine::{self, AnalysisOptions, Sink, Summary};
 use crate::listener::Listeners;
+use crate::listener::comparison::{Baseline, BaselineComparison};
 use crate::packet::{Frames, Span, Timestamp};
 use crate::printable::printable;
 use crate::report::output::Output;
 use crate::report::progress::ReadingBar;
-use crate::report::{ReportOptions, Verbosity, local_zone, unicode_locale};
+use crate::report::{ReportOptions, Verbosity, local_zone, read_baseline, unicode_locale};
 use crate::sandbox;
 
 /// Analyses the captures that the configuration names, and writes the report.
@@ -37,13 +38,39 @@ use crate::sandbox;
 /// error but a [`Status`].
 pub fn run(config: &AnalyseConfig) -> anyhow::Result<Status> {
     let interrupt = Arc::new(Interrupt::default());
+    let baseline = BaselineFile::open(config.baseline.as_deref())?;
     let prepare = |output: &Output| {
         // Before the first byte of a capture is read, which may be hostile, and before there is a second thread.
         let writes = [&config.output, &config.packets, &config.page].into_iter().flatten().cloned();
         sandbox::confine_to_files(&config.files, &writes.collect::<Vec<_>>());
         catch_signals(config, output, &interrupt)
     };
-    run_with(config, None, prepare, |_, recorder, sink| analyse(config, &interrupt, recorder, sink))
+    run_with(config, None, baseline, prepare, |_, recorder, sink| analyse(config, &interrupt, recorder, sink))
+}
+
+/// The report of an earlier analysis, opened while the program may still open any file.
+pub(super) struct BaselineFile {
+    name: String,
+    file: File,
+}
+
+impl BaselineFile {
+    /// The file at this path, if one is given.
+    pub(super) fn open(path: Option<&Path>) -> anyhow::Result<Option<Self>> {
+        let open = |path: &Path| -> anyhow::Result<Self> {
+            let file = File::open(path).with_context(|| cannot_compare(&path.display().to_string()))?;
+            Ok(Self { name: path.display().to_string(), file })
+        };
+        path.map(open).transpose()
+    }
+
+    fn read(self) -> anyhow::Result<Baseline> {
+        read_baseline(&self.name, self.file).with_context(|| cannot_compare(&self.name))
+    }
+}
+
+fn cannot_compare(name: &str) -> String {
+    format!("cannot compare with {name}")
 }
 
 /// State of the first Ctrl-C while a pipe is read.
@@ -147,12 +174,13 @@ impl Source for ObservedCaptures<'_> {
 
 /// Opens the output, has `engine` analyse the captures into it, and finishes the report.
 ///
-/// `prepare` sees the output before that, to catch signals. `engine` gets a recorder if it has to record packets; it
+/// `prepare` sees the output before that, to catch signals; what is read from then on may be hostile. `engine` gets a recorder if it has to record packets; it
 /// returns the summary and the listeners, which know the final cause of an attempt that a report held back. A `live` run
 /// reports attempts before they are settled, too, and has the packets of so many of the latest problem attempts at hand.
 pub(super) fn run_with<E>(
     config: &AnalyseConfig,
     live: Option<usize>,
+    baseline: Option<BaselineFile>,
     prepare: impl FnOnce(&Output) -> io::Result<()>,
     engine: E,
 ) -> anyhow::Result<Status>
@@ -160,10 +188,10 @@ where
     E: FnOnce(&ReportOptions, Option<SharedRecorder>, &mut dyn Sink) -> anyhow::Result<(Summary, Listeners)>,
 {
     let mut output = match &config.output {
-        Some(path) if is_input(path, &config.files) => {
-            bail!("cannot write {}: it is one of the captures to analyse", path.display())
+        Some(path) => {
+            refuse_input(path, config)?;
+            Output::file(path).with_context(|| format!("cannot write {}", path.display()))?
         }
-        Some(path) => Output::file(path).with_context(|| format!("cannot write {}", path.display()))?,
         None => Output::stdout(),
     };
     let output_option = config.output.as_deref().map(|path| ("-o", path));
@@ -178,16 +206,29 @@ where
     // The time zone's file is read before the program is confined to its own files.
     let options = ReportOptions { provisional: live.is_some(), ..options(config, &output) };
     prepare(&output).context("catching signals")?;
+    let baseline = baseline.map(BaselineFile::read).transpose()?;
     let mut outputs =
         Outputs::new(config, &options, live.unwrap_or(0), &mut output).with_context(|| target(config))?;
     let (summary, listeners) = engine(&options, outputs.recorder(), &mut outputs)?;
-    let judgement = judge(&config.fail_on, &summary);
-    let shown = outputs.finish(&summary, &listeners).with_context(|| target(config))?;
+    let comparison = baseline.as_ref().map(|baseline| BaselineComparison::new(baseline, &summary.listeners));
+    let judgement = judge(&config.fail_on, &summary, comparison.as_ref());
+    let shown = outputs.finish(&summary, &listeners, comparison.as_ref()).with_context(|| target(config))?;
     if let Some(shown) = shown {
         shown.write(config, &options, (&summary, &listeners), &mut output)?;
     }
     output.commit().with_context(|| target(config))?;
     Ok(status(judgement, &summary))
+}
+
+/// Refuses to write to a file that is read.
+fn refuse_input(path: &Path, config: &AnalyseConfig) -> anyhow::Result<()> {
+    if is_input(path, &config.files) {
+        bail!("cannot write {}: it is one of the captures to analyse", path.display());
+    }
+    if config.baseline.as_ref().is_some_and(|baseline| is_input(path, std::slice::from_ref(baseline))) {
+        bail!("cannot write {}: it is the baseline to compare with", path.display());
+    }
+    Ok(())
 }
 
 /// Sees to it that the file that an option names can be written, and is neither an input nor one of the other outputs.
@@ -196,9 +237,7 @@ fn check_file<'a>(
     config: &AnalyseConfig,
     others: impl IntoIterator<Item = (&'a str, &'a Path)>,
 ) -> anyhow::Result<()> {
-    if is_input(path, &config.files) {
-        bail!("cannot write {}: it is one of the captures to analyse", path.display());
-    }
+    refuse_input(path, config)?;
     for other in others {
         super::refuse_one_file_for_two((option, path), false, other)?;
     }
@@ -284,6 +323,10 @@ fn status(judgement: Judgement, summary: &Summary) -> Status {
             complain("--fail-on has nothing to judge: no attempts");
             Status::NothingToJudge
         }
+        Judgement::NothingToCompare => {
+            complain("--fail-on worse has nothing to judge: no server has attempts in both analyses");
+            Status::NothingToJudge
+        }
     };
     for damage in summary.captures.iter().filter_map(|capture| capture.damaged.as_deref()) {
         status = Status::Damaged;
@@ -326,6 +369,7 @@ mod tests {
         let status = run_with(
             &config(arguments, &path),
             None,
+            None,
             |_| Ok(()),
             |_, _, sink| {
                 sample.1.iter().try_for_each(|attempt| sink.attempt(attempt))?;
@@ -365,6 +409,7 @@ mod tests {
         let failed = run_with(
             &config("--format csv", &path),
             None,
+            None,
             |_| Ok(()),
             |_, _, sink| {
                 sink.attempt(&samples::healthy().1[0])?;
@@ -380,6 +425,7 @@ mod tests {
         let path = Path::new("/nonexistent/out");
         let failed = run_with(
             &config("", path),
+            None,
             None,
             |_| Ok(()),
             |_, _, _| -> anyhow::Result<(Summary, Listeners)> { panic!("the analysis must not begin") },

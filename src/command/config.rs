@@ -33,6 +33,8 @@ pub struct AnalyseConfig {
     pub verdicts: Option<VerdictSet>,
     /// Exit with status 1 when one of these is met.
     pub fail_on: Vec<Condition>,
+    /// The report of an earlier analysis to compare with.
+    pub baseline: Option<PathBuf>,
     /// Text: the attempts to show as message diagrams.
     pub ladders: Option<LadderOptions>,
     /// File for the HTML page.

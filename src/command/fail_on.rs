@@ -7,6 +7,7 @@ use strum::IntoEnumIterator;
 
 use crate::engine::Summary;
 use crate::handshake::{Cause, Confidence, Verdict};
+use crate::listener::comparison::{BaselineComparison, Change};
 use crate::listener::{CauseCount, Listener};
 
 /// Subject of a condition: what an attempt or a listener must have to meet it.
@@ -20,6 +21,8 @@ enum Subject {
     Problem,
     /// An attempt that completed late, or to which the server answered late.
     Late,
+    /// A listener that is worse than in the baseline.
+    Worse,
 }
 
 impl Subject {
@@ -27,17 +30,20 @@ impl Subject {
     const PROBLEM: &'static str = "problem";
     /// The word for [`Subject::Late`].
     const LATE: &'static str = "late";
+    /// The word for [`Subject::Worse`].
+    const WORSE: &'static str = "worse";
 
     fn named(word: &str) -> Option<Self> {
         match word {
             Self::PROBLEM => Some(Self::Problem),
             Self::LATE => Some(Self::Late),
+            Self::WORSE => Some(Self::Worse),
             _ => word.parse().map(Self::Verdict).ok().or_else(|| word.parse().map(Self::Cause).ok()),
         }
     }
 }
 
-/// Condition of `--fail-on`: a verdict, a cause, `problem` or `late`, with an optional least confidence.
+/// Condition of `--fail-on`: a verdict, a cause, `problem` or `late`, with an optional least confidence; or `worse`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Condition {
     subject: Subject,
@@ -48,11 +54,14 @@ pub struct Condition {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownCondition {
     /// Neither a verdict nor a cause.
-    #[error("'{0}' is no verdict, cause, 'late' or 'problem'")]
+    #[error("'{0}' is no verdict, cause, 'late', 'problem' or 'worse'")]
     Subject(String),
     /// The confidence after the colon is unknown, or is `possible`, which would exclude nothing.
     #[error("':{0}' is no confidence: ':likely' and ':confirmed' are")]
     Confidence(String),
+    /// `worse` with a confidence.
+    #[error("'worse' has no confidence")]
+    Worse,
 }
 
 impl FromStr for Condition {
@@ -70,6 +79,9 @@ impl FromStr for Condition {
             },
         };
         let subject = Subject::named(word).ok_or_else(|| UnknownCondition::Subject(word.to_owned()))?;
+        if subject == Subject::Worse && least.is_some() {
+            return Err(UnknownCondition::Worse);
+        }
         Ok(Self { subject, least })
     }
 }
@@ -81,6 +93,7 @@ impl fmt::Display for Condition {
             Subject::Cause(cause) => cause.name(),
             Subject::Problem => Subject::PROBLEM,
             Subject::Late => Subject::LATE,
+            Subject::Worse => Subject::WORSE,
         };
         f.write_str(word)?;
         self.least.map_or(Ok(()), |least| write!(f, ":{}", least.name()))
@@ -91,11 +104,20 @@ impl Condition {
     /// Every word without a confidence, for help and completions.
     pub fn words() -> impl Iterator<Item = &'static str> {
         let verdicts = Verdict::iter().map(Verdict::name);
-        let own = [Subject::PROBLEM, Subject::LATE].into_iter();
+        let own = [Subject::PROBLEM, Subject::LATE, Subject::WORSE].into_iter();
         own.chain(verdicts).chain(Cause::iter().map(Cause::name))
     }
 
-    fn is_met(self, summary: &Summary) -> bool {
+    /// True for `worse`, which needs a baseline.
+    #[must_use]
+    pub fn needs_baseline(self) -> bool {
+        self.subject == Subject::Worse
+    }
+
+    fn is_met(self, summary: &Summary, comparison: Option<&BaselineComparison<'_>>) -> bool {
+        if self.subject == Subject::Worse {
+            return comparison.and_then(BaselineComparison::result) == Some(Change::Worse);
+        }
         summary.listeners.iter().any(|listener| self.is_met_at(listener))
     }
 
@@ -114,6 +136,8 @@ impl Condition {
             (Subject::Verdict(wanted), Some(_)) => {
                 listener.causes.iter().any(|count| explained(count, wanted))
             }
+            // Not a matter of one listener of this analysis alone.
+            (Subject::Worse, _) => false,
             (Subject::Late, None) => listener.late > 0,
             (Subject::Late, Some(_)) => listener.causes.iter().any(|count| sure(count.surest_late)),
             (Subject::Problem, _) if counted == Some(Cause::AcceptQueueOverflow) => true,
@@ -138,15 +162,25 @@ pub(super) enum Judgement {
     Failed,
     /// Conditions were given, and there is no attempt to judge by them: none at all, or all are undetermined.
     NothingToJudge,
+    /// `worse` was given, and no listener has attempts to judge in both analyses.
+    NothingToCompare,
 }
 
 /// Compares the results with the conditions, by the final verdict and cause of each attempt, as in the report.
-pub(super) fn judge(conditions: &[Condition], summary: &Summary) -> Judgement {
+pub(super) fn judge(
+    conditions: &[Condition],
+    summary: &Summary,
+    comparison: Option<&BaselineComparison<'_>>,
+) -> Judgement {
     let judged = summary.verdicts.total() - summary.verdicts.get(Verdict::Undetermined);
-    if conditions.iter().any(|condition| condition.is_met(summary)) {
+    if conditions.iter().any(|condition| condition.is_met(summary, comparison)) {
         Judgement::Failed
     } else if !conditions.is_empty() && judged == 0 {
         Judgement::NothingToJudge
+    } else if conditions.iter().any(|condition| condition.needs_baseline())
+        && comparison.is_none_or(|comparison| comparison.result().is_none())
+    {
+        Judgement::NothingToCompare
     } else {
         Judgement::Passed
     }
@@ -160,7 +194,7 @@ mod tests {
 
     fn judged(words: &str, (summary, _): &samples::Sample) -> Judgement {
         let conditions: Vec<Condition> = words.split(',').map(|word| word.parse().unwrap()).collect();
-        judge(&conditions, summary)
+        judge(&conditions, summary, None)
     }
 
     #[test]
@@ -188,12 +222,12 @@ mod tests {
     #[test]
     fn no_attempts_are_no_pass() {
         assert_eq!(judged("problem", &samples::midstream()), Judgement::NothingToJudge);
-        assert_eq!(judge(&[], &samples::midstream().0), Judgement::Passed);
+        assert_eq!(judge(&[], &samples::midstream().0, None), Judgement::Passed);
         let (mut unclear, attempts) = samples::overflow_mixed();
         unclear.listeners.clear();
         unclear.verdicts = Tally::default();
         attempts.iter().for_each(|_| unclear.verdicts.add(Verdict::Undetermined));
-        assert_eq!(judge(&["problem".parse().unwrap()], &unclear), Judgement::NothingToJudge);
+        assert_eq!(judge(&["problem".parse().unwrap()], &unclear, None), Judgement::NothingToJudge);
     }
 
     #[test]
@@ -201,6 +235,10 @@ mod tests {
         for word in Condition::words() {
             assert_eq!(word.parse::<Condition>().unwrap().to_string(), word);
             let sure = format!("{word}:confirmed");
+            if word == "worse" {
+                assert!(sure.parse::<Condition>().unwrap_err().to_string().contains("no confidence"));
+                continue;
+            }
             assert_eq!(sure.parse::<Condition>().unwrap().to_string(), sure);
         }
         assert!("problem:possible".parse::<Condition>().unwrap_err().to_string().contains("':likely'"));

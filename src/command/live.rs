@@ -30,6 +30,7 @@ use self::lines::LineDisplay;
 use self::reporter::LiveReporter;
 use self::signals::Signals;
 use self::source::{OpenInput, RecordedSource};
+use super::analyse::BaselineFile;
 use super::{Status, analyse, raise_descriptor_limit, refuse_one_file_for_two};
 use crate::capture::{self, FollowedFile, LiveCapture, Rotation, Saver, Source, devices};
 use crate::clock;
@@ -71,6 +72,10 @@ pub fn run(config: &LiveConfig) -> anyhow::Result<Status> {
             refuse_one_file_for_two(("-w", &save.path), numbered, (option, path))?;
         }
     }
+    if let (Some(save), Some(baseline)) = (&config.save, &analyse.baseline) {
+        let numbered = save.rotation != Rotation::default();
+        refuse_one_file_for_two(("-w", &save.path), numbered, ("--baseline", baseline))?;
+    }
     if let LiveInput::File(path) = &config.input {
         for (option, written) in results.clone() {
             refuse_one_file_for_two((option, written), false, ("--follow", path))?;
@@ -89,6 +94,7 @@ pub fn run(config: &LiveConfig) -> anyhow::Result<Status> {
     #[cfg(feature = "metrics")]
     let metrics = config.metrics.map(Exporter::bind).transpose()?;
     let writes = results.map(|(_, path)| path).chain(config.save.as_ref().map(|save| &save.path));
+    let baseline = BaselineFile::open(analyse.baseline.as_deref())?;
     let plan = SandboxPlan { user: config.user.clone(), writes: writes.cloned().collect() };
     let applied = sandbox::confine(&plan)?;
     if config.analyse.verbosity == Verbosity::Verbose {
@@ -121,15 +127,20 @@ pub fn run(config: &LiveConfig) -> anyhow::Result<Status> {
     };
     let exit = session.signals.exit();
     let prepare = |output: &Output| exit.leave_nothing(output.unfinished());
-    let status =
-        analyse::run_with(&config.analyse, Some(recent(config)), prepare, |options, recorder, sink| {
+    let status = analyse::run_with(
+        &config.analyse,
+        Some(recent(config)),
+        baseline,
+        prepare,
+        |options, recorder, sink| {
             session.source.record(recorder.clone());
             let display = display(config, options, &session.source, recorder)?;
             let mut reporter = LiveReporter::new(options, config.analyse.verdicts, sink, display);
             #[cfg(feature = "metrics")]
             exporter.into_iter().for_each(|exporter| reporter.export(exporter));
             session.run(&mut reporter)
-        })?;
+        },
+    )?;
     Ok(if session.unsaved { Status::Damaged } else { status })
 }
 

@@ -11,6 +11,7 @@ use crate::capture::can_be_read_again;
 use crate::engine::packets::{PacketAccess, PacketLimits, PacketStore, SharedRecorder};
 use crate::engine::{Sink, Summary};
 use crate::handshake::Attempt;
+use crate::listener::comparison::BaselineComparison;
 use crate::listener::{EpisodeReport, Listeners, VerdictSet};
 use crate::report::annotated::{self, WrittenAttempts};
 use crate::report::ladder::{self, Ladder, Selection};
@@ -50,8 +51,9 @@ impl<'a> Outputs<'a> {
         self,
         summary: &Summary,
         listeners: &Listeners,
+        comparison: Option<&BaselineComparison<'_>>,
     ) -> io::Result<Option<AttemptsWithPackets>> {
-        self.reporter.finish(summary, listeners)?;
+        self.reporter.finish(summary, listeners, comparison)?;
         Ok(self.shown)
     }
 }

@@ -8,6 +8,7 @@
 mod advice;
 mod capture_limits;
 mod clients;
+pub mod comparison;
 mod conclude;
 mod diagnosis;
 mod dropped_segments;

@@ -4,9 +4,10 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::record::{AttemptRecord, ListenerRecord, OverviewRecord};
+use super::record::{AttemptRecord, ComparisonRecord, ListenerRecord, OverviewRecord};
 use crate::engine::Summary;
 use crate::handshake::Attempt;
+use crate::listener::comparison::BaselineComparison;
 use crate::report::serialize;
 
 /// Writes the document. `attempts` come in the order they are to be listed.
@@ -14,7 +15,12 @@ use crate::report::serialize;
 /// # Errors
 ///
 /// The errors of `out`.
-pub(super) fn write(out: &mut impl Write, summary: &Summary, attempts: &[Attempt]) -> io::Result<()> {
+pub(super) fn write(
+    out: &mut impl Write,
+    summary: &Summary,
+    attempts: &[Attempt],
+    comparison: Option<&BaselineComparison<'_>>,
+) -> io::Result<()> {
     let overview = OverviewRecord::from(summary);
     out.write_all(b"{")?;
     member(out, "schema", &overview.schema)?;
@@ -25,6 +31,9 @@ pub(super) fn write(out: &mut impl Write, summary: &Summary, attempts: &[Attempt
     out.write_all(b",\n ")?;
     member(out, "packets", &overview.packets)?;
     member(out, "verdicts", &overview.verdicts)?;
+    if let Some(comparison) = comparison {
+        member(out, "comparison", &ComparisonRecord::from(comparison))?;
+    }
     list(out, "listeners", summary.listeners.iter().map(ListenerRecord::from))?;
     out.write_all(b",\n ")?;
     list(out, "attempts", attempts.iter().map(AttemptRecord::from))?;

@@ -1,4 +1,4 @@
-//! Reports: text for people, JSON, NDJSON and CSV for programs.
+//! Reports: text and Markdown for people, JSON, NDJSON and CSV for programs.
 //!
 //! Exporters turn results into bytes for any [`Write`]; they never decide where to write. Does not
 //! own any judgement: verdicts, causes and advice are its input.
@@ -8,6 +8,7 @@ mod csv;
 mod display_filter;
 mod json;
 pub mod ladder;
+mod markdown;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 mod ndjson;
@@ -37,6 +38,7 @@ use jiff::tz::TimeZone;
 
 use crate::engine::{Sink, Summary};
 use crate::handshake::Attempt;
+use crate::listener::comparison::BaselineComparison;
 use crate::listener::{CausesWanted, EpisodeReport, Listeners, VerdictSet};
 
 pub use self::csv::COLUMNS;
@@ -44,6 +46,7 @@ pub use self::csv::COLUMNS;
 #[cfg(all(target_os = "linux", feature = "lab"))]
 pub(crate) use self::record::write_lab;
 pub use self::record::write_size_json;
+pub use self::record::{BaselineError, read_baseline};
 pub use self::record::{SCHEMA, TOOL, write_race_csv, write_race_json};
 pub use self::text::{AttemptLines, Offer, wanted_by_environment};
 pub(crate) use self::wording::undecided_attempts;
@@ -60,6 +63,8 @@ pub enum ReportFormat {
     NdJson,
     /// Attempts, flat.
     Csv,
+    /// A summary for a page: of a CI job, an issue, a mail.
+    Markdown,
 }
 
 /// Length of the text report.
@@ -189,6 +194,7 @@ enum Exporter<W: Write> {
     Json(W, Vec<Attempt>),
     NdJson(W),
     Csv(Box<csv::CsvRows<W>>),
+    Markdown(W, Box<markdown::MarkdownReport>),
 }
 
 impl<W: Write> Reporter<W> {
@@ -205,6 +211,9 @@ impl<W: Write> Reporter<W> {
             ReportFormat::Json => Exporter::Json(out, Vec::new()),
             ReportFormat::NdJson => Exporter::NdJson(out),
             ReportFormat::Csv => Exporter::Csv(Box::new(csv::CsvRows::begin(out)?)),
+            ReportFormat::Markdown => {
+                Exporter::Markdown(out, Box::new(markdown::MarkdownReport::new(options)))
+            }
         };
         Ok(Self { listed, provisional, kind })
     }
@@ -212,28 +221,37 @@ impl<W: Write> Reporter<W> {
     /// Writes what is left to write, and flushes.
     ///
     /// `listeners` know the final cause of an attempt that was held back, which may have needed later attempts to the
-    /// same listener.
+    /// same listener. `comparison` is the one with a baseline, where there is one; CSV does not show it.
     ///
     /// # Errors
     ///
     /// The writer's errors.
-    pub fn finish(self, summary: &Summary, listeners: &Listeners) -> io::Result<()> {
+    pub fn finish(
+        self,
+        summary: &Summary,
+        listeners: &Listeners,
+        comparison: Option<&BaselineComparison<'_>>,
+    ) -> io::Result<()> {
         match self.kind {
             Exporter::Text(mut out, report) => {
-                report.write(&mut out, summary, listeners)?;
+                report.write(&mut out, summary, listeners, comparison)?;
                 out.flush()
             }
             Exporter::Json(mut out, mut attempts) => {
                 attempts.sort_by_key(|attempt| attempt.ordinal);
                 attempts.iter_mut().for_each(|attempt| attempt.inference = listeners.infer(attempt));
-                json::write(&mut out, summary, &attempts)?;
+                json::write(&mut out, summary, &attempts, comparison)?;
                 out.flush()
             }
             Exporter::NdJson(mut out) => {
-                ndjson::write_summary(&mut out, summary)?;
+                ndjson::write_summary(&mut out, summary, comparison)?;
                 out.flush()
             }
             Exporter::Csv(mut rows) => rows.flush(),
+            Exporter::Markdown(mut out, report) => {
+                report.write(&mut out, summary, comparison)?;
+                out.flush()
+            }
         }
     }
 }
@@ -244,6 +262,7 @@ impl<W: Write> Sink for Reporter<W> {
         match &mut self.kind {
             // It counts all attempts, and chooses by itself which to list.
             Exporter::Text(_, report) => report.attempt(attempt),
+            Exporter::Markdown(_, report) => report.attempt(attempt),
             Exporter::Json(_, attempts) if listed => attempts.push(attempt.clone()),
             Exporter::NdJson(out) if listed => return ndjson::write_attempt(out, attempt),
             Exporter::Csv(rows) if listed => return rows.attempt(attempt),
@@ -257,27 +276,31 @@ impl<W: Write> Sink for Reporter<W> {
             Exporter::NdJson(out) if self.provisional && self.listed.contains(attempt.verdict) => {
                 ndjson::write_provisional(out, attempt)
             }
-            Exporter::Text(..) | Exporter::Json(..) | Exporter::NdJson(_) | Exporter::Csv(_) => Ok(()),
+            Exporter::Text(..)
+            | Exporter::Json(..)
+            | Exporter::NdJson(_)
+            | Exporter::Csv(_)
+            | Exporter::Markdown(..) => Ok(()),
         }
     }
 
     fn episode(&mut self, report: &EpisodeReport) -> io::Result<()> {
         match &mut self.kind {
             Exporter::NdJson(out) => ndjson::write_episode(out, report),
-            Exporter::Text(..) | Exporter::Json(..) | Exporter::Csv(_) => Ok(()),
+            Exporter::Text(..) | Exporter::Json(..) | Exporter::Csv(_) | Exporter::Markdown(..) => Ok(()),
         }
     }
 
     fn causes_wanted(&self) -> CausesWanted {
         match &self.kind {
-            Exporter::Text(..) | Exporter::Json(..) => CausesWanted::AtEnd,
+            Exporter::Text(..) | Exporter::Json(..) | Exporter::Markdown(..) => CausesWanted::AtEnd,
             Exporter::NdJson(_) | Exporter::Csv(_) => CausesWanted::AtOnce,
         }
     }
 
     fn drained(&mut self) -> io::Result<()> {
         match &mut self.kind {
-            Exporter::Text(..) | Exporter::Json(..) => Ok(()),
+            Exporter::Text(..) | Exporter::Json(..) | Exporter::Markdown(..) => Ok(()),
             Exporter::NdJson(out) => out.flush(),
             Exporter::Csv(rows) => rows.flush(),
         }
@@ -305,7 +328,7 @@ impl InterimReport {
     ///
     /// The errors of `out`.
     pub fn write(&self, out: &mut impl Write, summary: &Summary, listeners: &Listeners) -> io::Result<()> {
-        self.0.clone().write(out, summary, listeners)?;
+        self.0.clone().write(out, summary, listeners, None)?;
         out.flush()
     }
 }

@@ -4,10 +4,11 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::record::{AttemptRecord, EpisodeReportRecord, ListenerRecord, OverviewRecord};
+use super::record::{AttemptRecord, ComparisonRecord, EpisodeReportRecord, ListenerRecord, OverviewRecord};
 use crate::engine::Summary;
 use crate::handshake::Attempt;
 use crate::listener::EpisodeReport;
+use crate::listener::comparison::BaselineComparison;
 use crate::report::serialize;
 
 /// Every line is an object whose first member, `type`, names its kind.
@@ -18,6 +19,7 @@ enum NdjsonLine<'a> {
     Provisional(AttemptRecord<'a>),
     Episode(Box<EpisodeReportRecord<'a>>),
     Listener(Box<ListenerRecord<'a>>),
+    Comparison(ComparisonRecord<'a>),
     Summary(OverviewRecord<'a>),
 }
 
@@ -58,14 +60,21 @@ pub(super) fn write_episode(out: &mut impl Write, report: &EpisodeReport) -> io:
     write_line(out, &NdjsonLine::Episode(Box::new(report.into())))
 }
 
-/// Writes the closing lines: one per listener, then the summary.
+/// Writes the closing lines: one per listener, the comparison if there is one, then the summary.
 ///
 /// # Errors
 ///
 /// The errors of `out`.
-pub(super) fn write_summary(out: &mut impl Write, summary: &Summary) -> io::Result<()> {
+pub(super) fn write_summary(
+    out: &mut impl Write,
+    summary: &Summary,
+    comparison: Option<&BaselineComparison<'_>>,
+) -> io::Result<()> {
     for listener in &summary.listeners {
         write_line(out, &NdjsonLine::Listener(Box::new(listener.into())))?;
+    }
+    if let Some(comparison) = comparison {
+        write_line(out, &NdjsonLine::Comparison(comparison.into()))?;
     }
     write_line(out, &NdjsonLine::Summary(summary.into()))
 }

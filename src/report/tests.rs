@@ -23,7 +23,7 @@ fn render(sample: &Sample, options: ReportOptions) -> String {
     for attempt in attempts {
         reporter.attempt(attempt).unwrap();
     }
-    reporter.finish(summary, &samples::listeners(attempts)).unwrap();
+    reporter.finish(summary, &samples::listeners(attempts), None).unwrap();
     String::from_utf8(bytes).unwrap()
 }
 
@@ -274,7 +274,7 @@ fn json_is_in_order_of_first_packet_with_final_causes() {
     let options = ReportOptions { format: ReportFormat::Json, ..ReportOptions::default() };
     let mut reporter = Reporter::new(options, &mut bytes).unwrap();
     attempts.iter().for_each(|attempt| reporter.attempt(attempt).unwrap());
-    reporter.finish(&summary, &listeners).unwrap();
+    reporter.finish(&summary, &listeners, None).unwrap();
     let document: Value = serde_json::from_slice(&bytes).unwrap();
     let listed = document["attempts"].as_array().unwrap();
     let clients: Vec<&str> = listed.iter().map(|a| a["client"].as_str().unwrap()).collect();
@@ -329,14 +329,20 @@ impl Write for Closed {
 
 #[test]
 fn a_closed_pipe_stays_a_closed_pipe() {
-    for format in [ReportFormat::Text, ReportFormat::Json, ReportFormat::NdJson, ReportFormat::Csv] {
+    for format in [
+        ReportFormat::Text,
+        ReportFormat::Json,
+        ReportFormat::NdJson,
+        ReportFormat::Csv,
+        ReportFormat::Markdown,
+    ] {
         let (summary, attempts) = samples::overflow_mixed();
         let run = || -> io::Result<()> {
             let mut reporter = Reporter::new(ReportOptions { format, ..ReportOptions::default() }, Closed)?;
             for attempt in &attempts {
                 reporter.attempt(attempt)?;
             }
-            reporter.finish(&summary, &samples::listeners(&attempts))
+            reporter.finish(&summary, &samples::listeners(&attempts), None)
         };
         assert_eq!(run().unwrap_err().kind(), ErrorKind::BrokenPipe, "{format:?}");
     }

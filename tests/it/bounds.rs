@@ -246,7 +246,7 @@ fn memory_does_not_grow_with_the_capture() {
     let (short, longer) = (directory.path().join("short.pcap"), directory.path().join("longer.pcap"));
     fs::write(&short, capture(&long(8_000)).1).unwrap();
     fs::write(&longer, capture(&long(32_000)).1).unwrap();
-    for format in ["text", "ndjson", "csv"] {
+    for format in ["text", "ndjson", "csv", "markdown"] {
         // The hashes of decided flows are remembered up to a bound that neither reaches: 24,000 more; and so are up to
         // 16,384 attempts whose cause may still change, 8 MiB, most of which only the longer one has.
         assert_steady(format, &short, &longer, 10 * 1024);

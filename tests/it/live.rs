@@ -1,5 +1,6 @@
 //! `hsanalyze -i`, run as a program on interfaces of namespaces of our own.
 
+mod compare;
 mod episodes;
 pub(crate) mod events;
 mod follow;

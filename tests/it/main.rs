@@ -8,6 +8,7 @@ mod bundled;
 mod captures;
 mod causes;
 mod clocks;
+mod compare;
 mod cuts;
 mod display_filter;
 mod encapsulations;

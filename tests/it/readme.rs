@@ -51,6 +51,7 @@ const ON_FILES: &[&str] = &[
     "hsanalyze --report report.html capture.pcap",
     "hsanalyze --format json -o report.json capture.pcap",
     "hsanalyze --fail-on problem capture.pcap",
+    "hsanalyze --baseline report.json --fail-on worse capture.pcap",
     "hsanalyze size capture.pcap",
     "hsanalyze --help",
 ];
@@ -88,7 +89,7 @@ fn commands_on_files_do_what_the_readme_promises() {
     let shell = shell::Shell::new();
     for command in ON_FILES {
         let ran = shell.run(command);
-        let expected = if command.contains("--fail-on") { 1 } else { 0 };
+        let expected = if command.contains("--fail-on problem") { 1 } else { 0 };
         assert_eq!(ran.status.code(), Some(expected), "{command}: {}", String::from_utf8_lossy(&ran.stderr));
         let written = if command.contains("-o ") { shell.read("report.json") } else { ran.stdout };
         assert!(!written.is_empty(), "{command} printed nothing");

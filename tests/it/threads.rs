@@ -22,7 +22,7 @@ fn output(threads: usize, format: &str, extra: &[&str], path: &Path) -> Vec<u8> 
 /// Compares the machine-readable formats of two to five threads with those of one; returns the JSON.
 #[track_caller]
 fn same_for_all(extra: &[&str], path: &Path) -> serde_json::Value {
-    for format in ["ndjson", "csv", "json"] {
+    for format in ["ndjson", "csv", "markdown", "json"] {
         let one = output(1, format, extra, path);
         for threads in 2..=5 {
             let more = output(threads, format, extra, path);

@@ -26,7 +26,7 @@ fn names_from_outside_are_shown_without_what_a_terminal_would_obey() {
     let directory = tempfile::tempdir().unwrap();
     let copy = directory.path().join(format!("{hostile}.pcap"));
     fs::copy(capture("refused-server"), &copy).unwrap();
-    for format in ["text", "json", "ndjson"] {
+    for format in ["text", "json", "ndjson", "markdown"] {
         let ran = hsanalyze([copy.as_os_str(), "--format".as_ref(), format.as_ref()]).exit(0);
         let bad = |c: &char| *c != '\n' && c.is_control() || *c == '\u{202e}';
         let text = String::from_utf8(ran.stdout.clone()).unwrap();
@@ -274,7 +274,7 @@ fn an_output_that_cannot_be_written_is_named() {
 #[test]
 fn a_full_device_is_named_whatever_the_form() {
     let good = capture("refused-server");
-    for format in ["text", "json", "ndjson", "csv"] {
+    for format in ["text", "json", "ndjson", "csv", "markdown"] {
         let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let mut command = hsanalyze([Path::new("--format"), Path::new(format), &good]).command();
         let ran = command.stdout(full).output().unwrap();
@@ -551,7 +551,7 @@ fn damage_is_status_2_even_where_fail_on_matches() {
 #[test]
 fn a_closed_pipe_ends_it_quietly() {
     let bytes = fs::read(capture("overflow_mixed-server")).unwrap();
-    for format in ["text", "json", "ndjson", "csv"] {
+    for format in ["text", "json", "ndjson", "csv", "markdown"] {
         let mut child = hsanalyze(["--format", format, "--all", "-"]).command().spawn().unwrap();
         drop(child.stdout.take());
         // Its input comes after its reader has gone, so that the order is certain.

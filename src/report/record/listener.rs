@@ -12,7 +12,7 @@ use super::size::SizeRecord;
 use super::verdict_counts::VerdictCounts;
 use super::{Displayed, Rfc3339, Seconds, StatementRecord, sysctl};
 use crate::handshake::{Cause, Confidence};
-use crate::listener::{Clients, Listener, ListenerEvidence, Percentiles, Scan};
+use crate::listener::{CauseCount, Clients, Listener, ListenerEvidence, Percentiles, Scan};
 use crate::packet::Endpoint;
 use crate::report::{display_filter, wording};
 
@@ -26,12 +26,15 @@ pub(in crate::report) struct ListenerRecord<'a> {
     attempts: u64,
     verdicts: VerdictCounts<'a>,
     unproven: u64,
+    failed: u64,
+    late: u64,
     connect_time: Option<PercentilesRecord>,
     delay: Option<PercentilesRecord>,
     stall: Option<PercentilesRecord>,
     cause: Option<&'static str>,
     abort_on_overflow: Option<u8>,
     confidence: Option<&'static str>,
+    causes: Vec<CauseRecord>,
     evidence: Vec<StatementRecord>,
     diagnosis: String,
     since: Option<Displayed<Rfc3339>>,
@@ -60,12 +63,15 @@ impl<'a> From<&'a Listener> for ListenerRecord<'a> {
             attempts: listener.verdicts.total(),
             verdicts: VerdictCounts(&listener.verdicts),
             unproven: listener.unproven,
+            failed: listener.failed,
+            late: listener.late,
             connect_time: listener.connect_time.map(PercentilesRecord::from),
             delay: listener.delay.map(PercentilesRecord::from),
             stall: listener.stall.map(PercentilesRecord::from),
             cause: listener.cause.map(Cause::name),
             abort_on_overflow: sysctl(listener.abort_on_overflow),
             confidence: listener.confidence.map(Confidence::name),
+            causes: listener.causes.iter().map(CauseRecord::from).collect(),
             evidence: listener.evidence.iter().map(StatementRecord::from).collect(),
             diagnosis: wording::diagnosis(listener),
             since: listener.since.map(time),
@@ -84,6 +90,24 @@ impl<'a> From<&'a Listener> for ListenerRecord<'a> {
 impl From<&ListenerEvidence> for StatementRecord {
     fn from(evidence: &ListenerEvidence) -> Self {
         Self { code: evidence.code(), text: wording::listener_evidence(evidence) }
+    }
+}
+
+/// A cause of some of the attempts.
+#[derive(Serialize)]
+struct CauseRecord {
+    cause: &'static str,
+    confidence: Option<&'static str>,
+    attempts: u64,
+}
+
+impl From<&CauseCount> for CauseRecord {
+    fn from(count: &CauseCount) -> Self {
+        Self {
+            cause: count.cause.name(),
+            confidence: count.confidence().map(Confidence::name),
+            attempts: count.verdicts.total(),
+        }
     }
 }
 
@@ -127,7 +151,7 @@ impl From<Clients> for ClientsRecord {
 }
 
 #[derive(Serialize)]
-struct PercentilesRecord {
+pub(super) struct PercentilesRecord {
     p50: Seconds,
     p90: Seconds,
     p99: Seconds,

@@ -4,7 +4,9 @@
 //! how records are framed into documents, lines or rows.
 
 mod attempt;
+mod baseline;
 mod capture;
+mod comparison;
 mod episode;
 mod kernel;
 #[cfg(all(target_os = "linux", feature = "lab"))]
@@ -22,7 +24,9 @@ use std::fmt::{self, Display};
 use serde::{Serialize, Serializer};
 
 pub(crate) use self::attempt::AttemptRecord;
+pub use self::baseline::{BaselineError, read_baseline};
 pub(super) use self::capture::OverviewRecord;
+pub(super) use self::comparison::ComparisonRecord;
 pub(super) use self::episode::EpisodeReportRecord;
 #[cfg(all(target_os = "linux", feature = "lab"))]
 pub(crate) use self::lab::write_lab;

@@ -133,6 +133,22 @@ pub(super) fn write_input(
     summary: &Summary,
     counts: &HeaderCounts,
 ) -> io::Result<()> {
+    for line in wrap(&input_facts(summary), style.width, "", "  ") {
+        writeln!(out, "{line}")?;
+    }
+    let context: Vec<String> =
+        [first(summary).map(|time| style.clock.date_and_zone(time)), counts.vantage().map(str::to_owned)]
+            .into_iter()
+            .flatten()
+            .collect();
+    for line in wrap(&context.join(", "), style.width, "", "  ").iter().filter(|line| !line.is_empty()) {
+        writeln!(out, "{}", style.paint.apply(Emphasis::Faint, line))?;
+    }
+    Ok(())
+}
+
+/// `server.pcap: 60 attempts in 574 packets, 40.3 s, Ethernet`.
+pub(in crate::report) fn input_facts(summary: &Summary) -> String {
     let name = match summary.captures.as_slice() {
         [one] if one.path == "-" => "standard input".to_owned(),
         [one] => printable(&one.path).into_owned(),
@@ -150,18 +166,7 @@ pub(super) fn write_input(
     for link in link_types(&summary.captures) {
         facts.push_str(&format!(", {}", link_words(link)));
     }
-    for line in wrap(&format!("{name}: {facts}"), style.width, "", "  ") {
-        writeln!(out, "{line}")?;
-    }
-    let context: Vec<String> =
-        [first(summary).map(|time| style.clock.date_and_zone(time)), counts.vantage().map(str::to_owned)]
-            .into_iter()
-            .flatten()
-            .collect();
-    for line in wrap(&context.join(", "), style.width, "", "  ").iter().filter(|line| !line.is_empty()) {
-        writeln!(out, "{}", style.paint.apply(Emphasis::Faint, line))?;
-    }
-    Ok(())
+    format!("{name}: {facts}")
 }
 
 /// Limits of the results. One line each; none where there is none.

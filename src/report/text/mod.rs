@@ -7,6 +7,7 @@
 
 mod attempts;
 mod clock;
+mod comparison;
 mod conclusion;
 mod header;
 mod listeners;
@@ -22,7 +23,8 @@ use std::io::{self, Write};
 pub(super) use self::attempts::{cause, connect};
 pub(super) use self::clock::{Clock, length};
 pub(super) use self::conclusion::conclusion;
-pub(super) use self::header::{HeaderCounts, first};
+pub(super) use self::header::{HeaderCounts, first, input_facts};
+pub(super) use self::overview::cause as cause_name;
 pub(super) use self::paint::Emphasis;
 pub use self::paint::wanted_by_environment;
 pub use self::stream::AttemptLines;
@@ -35,6 +37,7 @@ pub use self::worst::Offer;
 use super::{ReportOptions, Verbosity};
 use crate::engine::Summary;
 use crate::handshake::Attempt;
+use crate::listener::comparison::BaselineComparison;
 use crate::listener::{Listeners, VerdictSet};
 
 /// Collects what the report will need of the attempts.
@@ -74,12 +77,16 @@ impl TextReport {
         out: &mut impl Write,
         summary: &Summary,
         listeners: &Listeners,
+        comparison: Option<&BaselineComparison<'_>>,
     ) -> io::Result<()> {
         let Self { options, listed, counts, .. } = self;
         let quiet = options.verbosity == Verbosity::Quiet;
         TextStyle::with(&options, header::first(summary), |style| {
             let style = TextStyle { several_captures: summary.captures.len() > 1, ..*style };
             if quiet {
+                if let Some(comparison) = comparison {
+                    comparison::write(out, &style, comparison, true)?;
+                }
                 return listeners::write_quiet(out, &style, summary);
             }
             let (mut attempts, left_out) = listed.into_reading_order();
@@ -87,6 +94,9 @@ impl TextReport {
             header::write_input(out, &style, summary, &counts)?;
             header::write_limits(out, &style, summary, &counts)?;
             conclusion::write(out, &style, summary, &counts)?;
+            if let Some(comparison) = comparison {
+                comparison::write(out, &style, comparison, false)?;
+            }
             listeners::write(out, &style, summary, &attempts)?;
             attempts::write(out, &style, &attempts, left_out)?;
             if style.verbose {

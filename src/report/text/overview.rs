@@ -101,7 +101,7 @@ fn write_row(
 }
 
 /// `accept queue overflow, abort=0 (likely)`.
-fn cause(listener: &Listener) -> String {
+pub(in crate::report) fn cause(listener: &Listener) -> String {
     let Some(cause) = listener.cause else { return "none found".to_owned() };
     let name = cause.name().replace('-', " ");
     let abort = listener.abort_on_overflow.map(|abort| format!(", abort={}", u8::from(abort)));

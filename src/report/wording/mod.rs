@@ -6,6 +6,7 @@
 mod advice;
 mod causes;
 mod clients;
+mod comparison;
 mod delay;
 mod diagnosis;
 mod evidence;
@@ -18,6 +19,7 @@ pub(super) use advice::advice;
 pub(crate) use causes::undecided_attempts;
 pub(super) use causes::{cause, confidence, episode, full_headline, noun, other_cause, without_cause};
 pub(super) use clients::clients;
+pub(super) use comparison::{change_cells, compared, shift};
 pub(super) use delay::{by_distribution, by_range};
 pub(super) use diagnosis::{diagnosis, server_name};
 pub(super) use evidence::{evidence, icmp_name, listener_evidence, point, retry_times, ruled_out};
