@@ -99,6 +99,11 @@ pub enum Limit {
         /// SYNs that show it.
         syns: u64,
     },
+    /// Something between two points answers SYNs for the server, and connects to it itself.
+    AnsweredBetween {
+        /// Attempts that show it.
+        attempts: u64,
+    },
     /// Packets have no time of their own.
     Untimed {
         /// The capture.
@@ -204,6 +209,7 @@ impl Limit {
             | Self::ClockCorrected { .. }
             | Self::TwoPoints { .. }
             | Self::Renumbered { .. }
+            | Self::AnsweredBetween { .. }
             | Self::Truncated { .. }
             | Self::Malformed { .. }
             | Self::UnsupportedLinkType { .. }
@@ -295,6 +301,8 @@ fn of_packets(captures: &[CaptureInfo], packets: &PacketCounts, coverage: &Cover
 pub(super) fn limits(captures: &[CaptureInfo], packets: &PacketCounts, coverage: &Coverages) -> Vec<Limit> {
     let mut limits = of_packets(captures, packets, coverage);
     limits.extend(of_clocks(captures, packets));
+    let attempts = coverage.answered_between();
+    limits.extend((attempts > 0).then_some(Limit::AnsweredBetween { attempts }));
     for capture in captures {
         let path = || capture.path.clone();
         limits.extend(capture.damaged.clone().map(|message| match capture.format {

@@ -91,6 +91,9 @@ pub struct Sighting {
     passed: [PassedSegments; SegmentKind::COUNT],
     /// The end of the client's data that passed.
     data_end: Option<Seq>,
+    /// Its SYN came here first once the client's was answered elsewhere: something between answered, and connected to the
+    /// server itself.
+    pub is_behind_proxy: bool,
 }
 
 impl Sighting {
@@ -193,7 +196,17 @@ impl Passage {
 
     /// The points that the client's SYN passed, in order.
     pub fn on_path(&self) -> impl DoubleEndedIterator<Item = &Sighting> {
-        self.sightings.iter().filter(|sighting| sighting.has(SegmentKind::Syn))
+        self.sightings
+            .iter()
+            .filter(|sighting| sighting.has(SegmentKind::Syn) && !sighting.is_behind_proxy)
+    }
+
+    /// The SYN-ACKs of a proxy: they passed the client's point, and the server's saw no SYN until they were answered.
+    #[must_use]
+    pub fn answered_between(&self) -> Option<SegmentLoss> {
+        let near = self.on_path().next_back()?;
+        let far = self.sightings.iter().find(|sighting| sighting.is_behind_proxy)?;
+        self.loss(SegmentKind::SynAck, near.passed(SegmentKind::SynAck).packets, far, near)
     }
 
     /// Each two points that follow one another on the SYN's way, the one nearer to the client first.
@@ -261,6 +274,8 @@ pub(super) struct SightingLog {
     sent: SmallVec<[SentSegment; 8]>,
     /// Places where a segment of the client's other than a SYN was seen since the latest SYN-ACK.
     reached: u8,
+    /// A place lies behind a proxy.
+    has_proxy: bool,
     is_partial: bool,
 }
 
@@ -283,7 +298,7 @@ impl SightingLog {
     /// The sightings of an attempt that this segment begins.
     pub(super) fn begin(segment: &Segment, from_client: bool, own: Option<OwnFlow>) -> Box<Self> {
         let (sightings, sent) = (SmallVec::new(), SmallVec::new());
-        let mut log = Box::new(Self { sightings, sent, reached: 0, is_partial: false });
+        let mut log = Box::new(Self { sightings, sent, reached: 0, has_proxy: false, is_partial: false });
         log.see(segment, from_client, own, false);
         log
     }
@@ -330,6 +345,36 @@ impl SightingLog {
         again
     }
 
+    /// Takes a segment of the connection that a proxy made to the server, which has other numbers: its SYN is another one
+    /// than the client's, and came to its place first after the client had gone on elsewhere. False if it is none.
+    pub(super) fn take_behind_proxy(
+        &mut self,
+        segment: &Segment,
+        from_client: bool,
+        own: Option<OwnFlow>,
+    ) -> bool {
+        let kind = SegmentKind::of(segment, from_client);
+        if kind != SegmentKind::Syn && !self.has_proxy {
+            return false;
+        }
+        let Some(place) = self.place(segment, from_client, own) else { return false };
+        let signature = signature(segment);
+        let is_known = || self.sent.iter().any(|sent| sent.kind == kind && sent.signature == signature);
+        let begins = kind == SegmentKind::Syn
+            && self.reached != 0
+            && segment.options.stamps() != 0
+            && self.sightings.iter().any(|sighting| sighting.has(SegmentKind::SynAck))
+            && self.sightings.get(place).is_some_and(|sighting| !sighting.has(SegmentKind::Syn))
+            && !is_known();
+        let Some(sighting) = self.sightings.get_mut(place) else { return false };
+        sighting.is_behind_proxy |= begins && sighting.point.is_single();
+        if sighting.is_behind_proxy {
+            sighting.add(kind, segment);
+            self.has_proxy = true;
+        }
+        sighting.is_behind_proxy
+    }
+
     fn place(&mut self, segment: &Segment, from_client: bool, own: Option<OwnFlow>) -> Option<usize> {
         let own = own.unwrap_or(OwnFlow { flow: segment.flow, direction: segment.direction });
         let outward = if from_client { own.direction } else { own.direction.reverse() };
@@ -347,6 +392,7 @@ impl SightingLog {
             syn_ttl: 0,
             passed: [PassedSegments::default(); SegmentKind::COUNT],
             data_end: None,
+            is_behind_proxy: false,
         });
         Some(self.sightings.len() - 1)
     }

@@ -1,6 +1,6 @@
 //! Limits of the capture: what it cannot support. An inference that needs it is less sure (DOMAIN §4).
 
-use crate::handshake::{Attempt, Evidence, Fact, Reason, Verdict};
+use crate::handshake::{Attempt, Evidence, Fact, Passage, Reason, Verdict};
 use crate::packet::{CaptureSet, FrameRef, Span, Timestamp};
 
 /// Limits of the captures, each with the captures that have it, as far as they are known by now.
@@ -109,6 +109,12 @@ impl Coverages {
         CaptureSet::of(|place| self.at(place).one_direction().is_some())
     }
 
+    /// Attempts whose SYN something between two points answered, and connected to the server itself.
+    #[must_use]
+    pub fn answered_between(&self) -> u64 {
+        self.0.iter().map(|coverage| coverage.answered_between).sum()
+    }
+
     /// The captures with gaps.
     #[must_use]
     pub fn gaps(&self) -> CaptureSet {
@@ -126,6 +132,8 @@ pub struct Coverage {
     from_server: u64,
     /// Attempts that lack a packet which must have passed while the capture was running.
     gaps: u64,
+    /// Attempts that a proxy between two points answered.
+    answered_between: u64,
     /// The start of the first attempt.
     begin: Option<Timestamp>,
 }
@@ -143,6 +151,8 @@ impl Coverage {
         let (syn, answered, went_on) =
             (facts.has(Fact::SynSeen), facts.has(Fact::SynAckSeen), facts.has(Fact::ClientWentOn));
         self.attempts += 1;
+        let proxied = attempt.passage.as_deref().and_then(Passage::answered_between);
+        self.answered_between += u64::from(proxied.is_some());
         self.from_client += u64::from(syn || went_on);
         let spoke = answered || facts.has(Fact::Established) || attempt.reset.is_some();
         self.from_server += u64::from(spoke);

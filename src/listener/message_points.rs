@@ -38,23 +38,29 @@ fn sightings(attempt: &Attempt) -> impl Iterator<Item = &Sighting> {
     attempt.passage.iter().flat_map(|passage| &passage.sightings)
 }
 
-/// True if the client sent a segment, by the addresses that the attempt had where it was seen. None if it had others there.
-pub(super) fn is_clients_at_point(attempt: &Attempt, segment: &Segment) -> Option<bool> {
-    let (source, destination) =
-        (segment.flow.source(segment.direction), segment.flow.destination(segment.direction));
-    let is_clients = |sighting: &Sighting| match (sighting.client, sighting.server) {
-        ends if ends == (source, destination) => Some(true),
-        ends if ends == (destination, source) => Some(false),
-        _ => None,
-    };
-    let mut here = sightings(attempt).filter(|sighting| sighting.point == segment.frame.point());
-    here.find_map(is_clients)
+/// What the addresses of a segment show, by those that the attempt had where it was seen.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SegmentOrigin {
+    /// The client sent it.
+    pub(super) is_clients: bool,
+    /// The attempt's SYN was seen there with this server.
+    pub(super) was_asked: bool,
+    /// It belongs to a connection that something between made.
+    pub(super) is_behind_proxy: bool,
 }
 
-/// True if the attempt's SYN was seen with this server's address where the segment was.
-pub(super) fn was_asked_at(attempt: &Attempt, segment: &Segment) -> bool {
-    let source = segment.flow.source(segment.direction);
-    sightings(attempt).any(|sighting| {
-        sighting.point == segment.frame.point() && sighting.server == source && sighting.has(SegmentKind::Syn)
-    })
+impl SegmentOrigin {
+    /// None if the attempt had other addresses there.
+    pub(super) fn of(attempt: &Attempt, segment: &Segment) -> Option<Self> {
+        let (source, destination) =
+            (segment.flow.source(segment.direction), segment.flow.destination(segment.direction));
+        let origin = |sighting: &Sighting| {
+            let ends = (sighting.client, sighting.server);
+            let is_clients = ends == (source, destination);
+            let is_behind_proxy = sighting.is_behind_proxy;
+            let known = is_clients || ends == (destination, source);
+            known.then(|| Self { is_clients, was_asked: sighting.has(SegmentKind::Syn), is_behind_proxy })
+        };
+        sightings(attempt).filter(|sighting| sighting.point == segment.frame.point()).find_map(origin)
+    }
 }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use smallvec::SmallVec;
 
-use super::message_points::{is_clients_at_point, points_on_way, was_asked_at};
+use super::message_points::{SegmentOrigin, points_on_way};
 use super::schedule::has_run_out;
 use crate::handshake::{Attempt, Fact, Verdict, signature};
 use crate::packet::{
@@ -131,6 +131,8 @@ pub enum MessageMeaning {
     AckReset,
     /// An ICMP error about the attempt.
     Icmp(IcmpError),
+    /// A segment of the connection that something between client and server made to the server.
+    BehindProxy,
 }
 
 impl MessageMeaning {
@@ -163,7 +165,8 @@ impl MessageMeaning {
             | Self::Established
             | Self::ServerSegment
             | Self::ServerFin
-            | Self::ServerSyn => false,
+            | Self::ServerSyn
+            | Self::BehindProxy => false,
         }
     }
 }
@@ -293,8 +296,8 @@ impl<'a> MessageReader<'a> {
     fn segment(&mut self, segment: &Segment) {
         let point = segment.frame.point();
         let source = segment.flow.source(segment.direction);
-        let at_point = is_clients_at_point(self.attempt, segment);
-        let from_client = at_point.unwrap_or(source == self.attempt.client);
+        let origin = SegmentOrigin::of(self.attempt, segment);
+        let from_client = origin.map_or(source == self.attempt.client, |origin| origin.is_clients);
         if let Some(place) = self.known(segment, from_client) {
             if let Some(message) = self.messages.get_mut(place) {
                 match message.seen.contains(&point) {
@@ -304,24 +307,26 @@ impl<'a> MessageReader<'a> {
             }
             return;
         }
-        if at_point.is_some() && segment.at > self.attempt.end.plus(AFTERWARDS) {
+        if origin.is_some() && segment.at > self.attempt.end.plus(AFTERWARDS) {
             // Kept for the sightings of the attempt's last packets; this one is a later packet.
             return;
         }
         let to_other = segment.flow.destination(segment.direction) != self.attempt.server;
-        if at_point.is_none() && from_client && to_other && segment.flags.contains(Flags::SYN) {
+        if origin.is_none() && from_client && to_other && segment.flags.contains(Flags::SYN) {
             // The same SYN behind an address translation: another sighting, not another message.
             return;
         }
         let (seq, ack) = self.relative(segment, from_client);
-        let meaning = if from_client {
+        let meaning = if origin.is_some_and(|origin| origin.is_behind_proxy) {
+            MessageMeaning::BehindProxy
+        } else if from_client {
             self.client_segment(segment, seq, ack)
         } else {
             self.server_segment(segment, ack)
         };
         // The first SYN-ACK sets the numbers that it is shown by.
         let (seq, ack) = self.relative(segment, from_client);
-        let is_asked = from_client || was_asked_at(self.attempt, segment);
+        let is_asked = from_client || origin.is_some_and(|origin| origin.was_asked);
         self.segments.push(Some((*segment, from_client)));
         self.messages.push(Message {
             at: segment.at,

@@ -6,7 +6,7 @@
 use std::hash::Hash;
 use std::net::IpAddr;
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use strum::IntoEnumIterator;
 
 use super::capture_limits::LimitSets;
@@ -25,6 +25,8 @@ pub(super) struct PointRoutes {
     /// The same of all ports of a host, where its address is the same at both.
     hosts: IndexMap<(CapturePoint, IpAddr), NextPoint, Seeded>,
     points: IndexMap<CapturePoint, PointCoverage, Seeded>,
+    /// Servers with established connections that no point behind this one saw: these went another way.
+    bypassed: IndexSet<(CapturePoint, Endpoint), Seeded>,
 }
 
 /// The time, and the kinds of segments, that a point was seen to capture.
@@ -52,6 +54,15 @@ impl PointRoutes {
             }
         }
         let mut path = passage.on_path();
+        if attempt.established == Some(true)
+            && let Some(last) = passage.on_path().next_back()
+            && passage.answered_between().is_none()
+        {
+            if self.bypassed.len() >= MOST {
+                self.bypassed.clear();
+            }
+            self.bypassed.insert((last.point, last.server));
+        }
         let Some(mut near) = path.next() else { return };
         for far in path {
             if far.point != near.point {
@@ -101,6 +112,7 @@ impl PointRoutes {
             is_ack_lost_for_good: far.is_some_and(|far| !went_on(far)),
             data: lost(SegmentKind::Data),
             reset_made: made(SegmentKind::ServerRst),
+            answer_made: passage.answered_between().or_else(|| self.answered_before(attempt, stopped?)),
             is_counted: counted,
         }
     }
@@ -117,6 +129,16 @@ impl PointRoutes {
         let (kind, packets) = (SegmentKind::Syn, last.passed(SegmentKind::Syn).packets);
         let NextPoint { point: to, within_host } = next;
         Some(SegmentLoss { kind, packets, from: last.point, to, within_host })
+    }
+
+    /// The SYN-ACK that the last point saw although the SYN did not get any further, and neither did any that a server
+    /// established.
+    fn answered_before(&self, attempt: &Attempt, stopped: SegmentLoss) -> Option<SegmentLoss> {
+        let passage = attempt.passage.as_deref()?;
+        let last = passage.on_path().next_back()?;
+        let may_be_elsewhere =
+            attempt.established == Some(true) || self.bypassed.contains(&(last.point, last.server));
+        made_before(passage, stopped, SegmentKind::SynAck).filter(|_| !may_be_elsewhere)
     }
 
     /// True if the point that the segments did not reach was captured when they passed the one before, and captures such
@@ -174,6 +196,8 @@ pub(super) struct PointEvidence {
     pub(super) data: Option<SegmentLoss>,
     /// The server's RST that was seen at a point and not at the one before on its way: something between sent it.
     pub(super) reset_made: Option<SegmentLoss>,
+    /// The same of the SYN-ACK: something between answered for the server.
+    pub(super) answer_made: Option<SegmentLoss>,
     /// The captures counted what they dropped: nothing.
     pub(super) is_counted: bool,
 }

@@ -2,6 +2,7 @@
 
 #[cfg(target_os = "linux")]
 mod node;
+mod proxied;
 mod translated;
 
 use std::collections::BTreeMap;

@@ -269,7 +269,11 @@ impl Pending {
         self.packets = self.packets.saturating_add(1);
         let mut duplicate = self.is_duplicate(segment, copies);
         if let Some(sightings) = &mut self.sightings {
-            duplicate = sightings.see(segment, segment.direction == self.outward, own, duplicate);
+            let from_client = segment.direction == self.outward;
+            if sightings.take_behind_proxy(segment, from_client, own) {
+                return true;
+            }
+            duplicate = sightings.see(segment, from_client, own, duplicate);
         }
         if duplicate {
             self.take_duplicate(segment);

@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 
-use crate::handshake::{Attempt, Cause, Evidence, Fact, SegmentLoss, SegmentStep, Vantage, Verdict};
+use crate::handshake::{Attempt, Cause, Evidence, Fact, Passage, SegmentLoss, SegmentStep, Vantage, Verdict};
 use crate::listener::capture_limits::CaptureLimits;
 use crate::listener::dropped_segments::DroppedByKernel;
 use crate::listener::kernel_history::{KernelEvents, KernelEvidence, KernelHistory};
@@ -122,6 +122,12 @@ impl<'a> Case<'a> {
             Verdict::ResetAfterAck => Some((Cause::FirewallReset, Evidence::MadeBetween(points.reset_made?))),
             Verdict::Undetermined | Verdict::Completed | Verdict::Unreachable | Verdict::ClientReset => None,
         }
+    }
+
+    /// True if something on the way answered for the server, which never saw this handshake: what followed is not the server's.
+    pub(in crate::listener) fn answered_on_way(&self) -> bool {
+        let proxied = self.attempt.passage.as_deref().and_then(Passage::answered_between);
+        self.points.answer_made.is_some() && proxied.is_none()
     }
 
     /// True if the kernel's evidence was recorded.

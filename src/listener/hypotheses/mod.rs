@@ -289,6 +289,12 @@ fn outcome(hypothesis: &Hypothesis, case: &Case<'_>) -> Assessment {
             return Assessment::RuledOut(RuledOut { cause, evidence });
         }
     }
+    if let Some(made) = case.points.answer_made.filter(|_| case.answered_on_way())
+        && is_elsewhere(cause)
+        && matches!(weight, Weight::Possible(..) | Weight::Excluded(_))
+    {
+        return Assessment::RuledOut(RuledOut { cause, evidence: Evidence::MadeBetween(made) });
+    }
     let counted = if case.has_kernel_evidence() { (hypothesis.counted)(case) } else { Counted::Nothing };
     match (weight, counted) {
         (Weight::Excluded(evidence), _) | (Weight::Possible(..), Counted::Excludes(evidence)) => {
@@ -394,6 +400,9 @@ fn qualify(inference: &mut Inference, case: &Case<'_>) {
         && !inference.evidence.iter().any(|evidence| evidence.is_doubt())
     {
         inference.evidence.push(Evidence::Otherwise(cause));
+    }
+    if let Some(made) = case.points.answer_made {
+        inference.evidence.insert(0, Evidence::MadeBetween(made));
     }
     if inference.cause.is_none() && case.is_answer_to_fin() {
         inference.evidence.push(Evidence::RstAfterFin);

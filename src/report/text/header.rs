@@ -192,7 +192,7 @@ fn label(limit: &Limit) -> &'static str {
             "clock"
         }
         Limit::ClockCorrected { .. } => "clock",
-        Limit::TwoPoints { .. } | Limit::Renumbered { .. } => "points",
+        Limit::TwoPoints { .. } | Limit::Renumbered { .. } | Limit::AnsweredBetween { .. } => "points",
         Limit::NotDecoded { .. } => "not decoded",
         Limit::Damaged { .. } => "damaged",
         Limit::NotRead { .. } => "not read",

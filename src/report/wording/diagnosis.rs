@@ -2,7 +2,7 @@
 
 use super::by_distribution;
 use super::causes::acks_came_late;
-use crate::handshake::{Cause, Confidence, EvidenceCode, Verdict};
+use crate::handshake::{Cause, Confidence, Evidence, EvidenceCode, SegmentKind, Verdict};
 use crate::listener::{Diagnosis, Listener, ListenerEvidence, Tally};
 use crate::words::{count, number};
 
@@ -80,15 +80,29 @@ fn unexplained(listener: &Listener, name: &str, total: &str) -> String {
         all if all == problems => format!("connected late{by}"),
         some => format!("went wrong, {} of them connected late{by}", number(some)),
     };
-    format!("{} of {total} to {name} {what}; the packets do not show why.", number(problems))
+    let why = match places(listener, is_answer_made).next() {
+        Some(place) => place,
+        None => "the packets do not show why".to_owned(),
+    };
+    format!("{} of {total} to {name} {what}; {why}.", number(problems))
+}
+
+/// Something between two points answered for the server. That is no cause by itself.
+fn is_answer_made(evidence: &Evidence) -> bool {
+    matches!(evidence, Evidence::MadeBetween(made) if made.kind == SegmentKind::SynAck)
+}
+
+/// Clauses about the places that evidence of this kind names.
+fn places(listener: &Listener, wanted: impl Fn(&Evidence) -> bool) -> impl Iterator<Item = String> {
+    listener.evidence.iter().filter_map(move |known| match *known {
+        ListenerEvidence::OfAttempts { evidence, .. } if wanted(&evidence) => super::evidence::place(evidence),
+        _ => None,
+    })
 }
 
 /// The sentence about segments that passed one point of the capture and not the next, if that is the evidence.
 fn between_points(name: &str, of: &str, listener: &Listener) -> Option<String> {
-    let mut places = listener.evidence.iter().filter_map(|known| match *known {
-        ListenerEvidence::OfAttempts { evidence, .. } => super::evidence::place(evidence),
-        _ => None,
-    });
+    let mut places = places(listener, |evidence| !is_answer_made(evidence));
     let place = places.next()?;
     let more = match places.count() {
         0 => String::new(),

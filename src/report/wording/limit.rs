@@ -81,6 +81,11 @@ pub(in crate::report) fn limit(limit: &Limit) -> String {
             count(*syns, "SYN"),
             verb(*syns, "has", "have"),
         ),
+        Limit::AnsweredBetween { attempts } => format!(
+            "something between two points answers the SYNs of {} for the server, and connects to it itself: the verdicts are those of \
+             the clients' connections",
+            count(*attempts, "attempt")
+        ),
         Limit::NotDecoded { most, of } => format!(
             "{} of {} packets {} {}, which is not decoded and may carry handshakes",
             number(most.packets),

@@ -1,7 +1,7 @@
 //! The messages of an attempt in words: the margin of a message diagram.
 
 use super::{icmp_name, point};
-use crate::handshake::{Attempt, Cause, Confidence, Verdict};
+use crate::handshake::{Attempt, Cause, Confidence, Evidence, SegmentKind, Verdict};
 use crate::listener::{Message, MessageMeaning, SilentEnd};
 use crate::packet::Flags;
 use crate::words::count;
@@ -26,6 +26,14 @@ pub(in crate::report) fn message(message: &Message, attempt: &Attempt) -> String
     text
 }
 
+/// True if the points show that something between made the SYN-ACK.
+fn is_answered_between(attempt: &Attempt) -> bool {
+    let is_made = |evidence: &Evidence| {
+        matches!(evidence, Evidence::MadeBetween(made) if made.kind == SegmentKind::SynAck)
+    };
+    attempt.inference.evidence.iter().any(is_made)
+}
+
 fn meaning(message: &Message, attempt: &Attempt) -> String {
     let bytes = || count(message.payload.into(), "byte");
     match message.meaning {
@@ -35,6 +43,10 @@ fn meaning(message: &Message, attempt: &Attempt) -> String {
         MessageMeaning::Syn => "the client asks for a connection".to_owned(),
         MessageMeaning::SynRetry { number, of, after_synack } => {
             format!("SYN again: retry {number} of {of}, {}", why_syn_again(after_synack, attempt))
+        }
+        MessageMeaning::BehindProxy => "of a connection that something between makes to the server".to_owned(),
+        MessageMeaning::SynAck { .. } if is_answered_between(attempt) => {
+            "something between answers, not the server".to_owned()
         }
         MessageMeaning::SynAck { after_retries: 0 } => "the server's kernel answers".to_owned(),
         MessageMeaning::SynAck { after_retries } => {
