@@ -9,7 +9,7 @@ use crate::packet::{Span, Timestamp};
 pub(super) type Differences = Vec<(Timestamp, Span)>;
 
 /// SYNs in two files from which on these are points of one path (DOMAIN §7).
-const COMMON_SYNS: usize = 3;
+pub(super) const COMMON_SYNS: usize = 3;
 
 /// Stretches that are compared with one another for drift.
 const STRETCHES: i64 = 32;
@@ -34,6 +34,8 @@ pub(super) struct ClockFit {
     /// Time that a packet takes between the points; `None` if nothing answered the SYNs.
     pub(super) under_way: Option<Span>,
     pub(super) syns: u64,
+    /// Many segments arrive before they are sent, whatever the offset.
+    pub(super) is_disordered: bool,
     /// The time that the second capture covers.
     length: Span,
 }
@@ -55,13 +57,35 @@ impl ClockFit {
                 .map(|&(at, difference)| difference.minus(grown(drift, at.since(since))))
                 .collect()
         };
+        let (there, back) = (still(&there), still(&back));
         // By the median: one packet that was lost at a point, and sent again, does not matter.
-        let (there, back) = (Span::median(still(&there))?, Span::median(still(&back)));
-        let (offset, under_way) = match back {
-            Some(back) => (there.plus(back).scaled(1, 2), Some(there.minus(back).scaled(1, 2).abs())),
-            None => (there, None),
+        let middle = (Span::median(there.clone())?, Span::median(back.clone()));
+        let (offset, way) = match middle {
+            (there, Some(back)) => (there.plus(back).scaled(1, 2), Some(there.minus(back).scaled(1, 2))),
+            (there, None) => (there, None),
         };
-        Some(Self { offset, drift, since, under_way, syns: syns as u64, length })
+        let is_disordered = way.is_some_and(|way| {
+            let late = |difference: &Span| difference.minus(offset);
+            let outward = || there.iter().map(late);
+            let homeward = || back.iter().map(late).map(|late| Span::ZERO.minus(late));
+            match way >= Span::ZERO {
+                true => arrive_early(outward(), way) || arrive_early(homeward(), way),
+                // The second capture is the nearer one to the client.
+                false => {
+                    let turned = |late: Span| Span::ZERO.minus(late);
+                    arrive_early(outward().map(turned), way.abs())
+                        || arrive_early(homeward().map(turned), way.abs())
+                }
+            }
+        });
+        let under_way = way.map(Span::abs);
+        Some(Self { offset, drift, since, under_way, syns: syns as u64, is_disordered, length })
+    }
+
+    /// Nothing is known of the clocks.
+    pub(super) const fn unknown(since: Timestamp) -> Self {
+        let (offset, length) = (Span::ZERO, Span::ZERO);
+        Self { offset, drift: 0, since, under_way: None, syns: 0, is_disordered: false, length }
     }
 
     /// True if the difference of clocks may change the order of packets at the two points.
@@ -74,6 +98,15 @@ impl ClockFit {
         let at_end = self.offset.plus(grown(self.drift, self.length));
         self.offset.abs() > harmless || at_end.abs() > harmless
     }
+}
+
+/// True if more than a tenth of packets, by how late they are, arrive before they were sent on a way that takes so long.
+fn arrive_early(late: impl ExactSizeIterator<Item = Span>, way: Span) -> bool {
+    /// Clocks that are corrected meanwhile, and packets that are stamped late, are off by less.
+    const TOLERANCE: Span = Span::from_millis(1);
+    let all = late.len();
+    let least = Span::ZERO.minus(TOLERANCE.max(way.scaled(1, 2)));
+    late.filter(|&late| late < least).count() * 10 > all
 }
 
 /// Drift in nanoseconds a second: the median of the slopes between stretches (Theil and Sen), which single stretches with
@@ -153,6 +186,21 @@ mod tests {
         assert!(fit.offset.minus(Span::from_secs(3)).abs() < Span::from_millis(1), "{fit:?}");
         assert!(fit.under_way.unwrap().minus(Span::from_millis(5)).abs() < Span::from_millis(1), "{fit:?}");
         assert!(fit.needs_correction());
+    }
+
+    #[test]
+    fn a_clock_that_was_set_meanwhile_is_noticed() {
+        let set = |way| {
+            let step = |(n, (at, difference)): (usize, (Timestamp, Span))| {
+                let by = if n >= 3_000 { Span::from_secs(2) } else { Span::ZERO };
+                (at, difference.minus(by))
+            };
+            differences(way).into_iter().enumerate().map(step).collect::<Vec<_>>()
+        };
+        for way in [5, -5] {
+            assert!(!ClockFit::of(differences(way), differences(-way)).unwrap().is_disordered, "{way}");
+            assert!(ClockFit::of(set(way), set(-way)).unwrap().is_disordered, "{way}");
+        }
     }
 
     #[test]

@@ -20,6 +20,18 @@ pub struct ClockShift {
     pub reference: u16,
 }
 
+/// Why nothing is known of the difference between the clocks of two captures of one path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockDoubt {
+    /// Index of the capture that it was compared with.
+    pub reference: u16,
+    /// SYNs that both hold.
+    pub syns: u64,
+    /// Many segments would have arrived before they were sent, whatever the difference: one of the clocks was set meanwhile. Else
+    /// too few segments are in both.
+    pub is_disordered: bool,
+}
+
 const NANOS: i128 = 1_000_000_000;
 
 impl ClockShift {

@@ -182,6 +182,7 @@ impl Capture {
             damaged: Some(damage.join("; ")).filter(|damage| !damage.is_empty()),
             cut: self.cut,
             shift: None,
+            clock_doubt: None,
             dropped: self.seen.dropped,
             points: self.open.as_ref().map_or_else(Vec::new, |(_, reader)| reader.points()),
         }

@@ -273,6 +273,7 @@ impl Source for LiveCapture {
             damaged: self.damage(),
             cut: self.ended.is_some(),
             shift: None,
+            clock_doubt: None,
             dropped: Some(self.dropped.total.total()),
             points: self.interfaces.points(),
         }]

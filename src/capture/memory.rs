@@ -112,6 +112,7 @@ impl Recording {
             damaged: None,
             cut: false,
             shift: None,
+            clock_doubt: None,
             dropped: self.dropped,
             points: Vec::new(),
         }

@@ -35,7 +35,7 @@ mod window;
 mod tests;
 
 pub use captures::{CaptureOptions, Captures, NamedPoint};
-pub use clock_shift::ClockShift;
+pub use clock_shift::{ClockDoubt, ClockShift};
 pub use device::{Device, devices};
 pub use filter::{Filter, FilterError};
 pub use follow::{FollowError, FollowedFile};

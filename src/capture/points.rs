@@ -5,13 +5,13 @@
 //! corrected time (`captures`), nor what a duplicate means to an attempt (`handshake`). Only files that can be read twice
 //! are looked at.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::hash::BuildHasher;
 
 use super::captures::NamedPoint;
-use super::clock_fit::{ClockFit, Differences};
-use super::clock_shift::ClockShift;
+use super::clock_fit::{COMMON_SYNS, ClockFit, Differences};
+use super::clock_shift::{ClockDoubt, ClockShift};
 use super::file::Capture;
 use super::open::can_be_read_again;
 use super::series::{self, SampledFile};
@@ -26,6 +26,8 @@ use crate::packet::{
 pub(super) struct FirstLook {
     /// For each file, its clock's difference, if it is a point of the same path as an earlier one.
     pub(super) shifts: Vec<Option<ClockShift>>,
+    /// For each file, why its clock's difference is not known although it is a point of its own.
+    doubts: Vec<Option<ClockDoubt>>,
     /// For each file its point; none where points are not told apart.
     points: Vec<CapturePoint>,
     /// Time after which a capture holds its packets again.
@@ -36,6 +38,11 @@ impl FirstLook {
     /// The correction of a capture's times.
     pub(super) fn shift(&self, capture: u16) -> Option<ClockShift> {
         self.shifts.get(usize::from(capture)).copied().flatten()
+    }
+
+    /// Why nothing is known of a capture's clock.
+    pub(super) fn doubt(&self, capture: u16) -> Option<ClockDoubt> {
+        self.doubts.get(usize::from(capture)).copied().flatten()
     }
 
     /// The point of a capture, for the names of its interfaces: none if all captures are of one.
@@ -68,21 +75,32 @@ pub(super) fn look(paths: &[impl AsRef<OsStr>], named: &[NamedPoint]) -> FirstLo
         paths.iter().map(|path| PointSample::of(path.as_ref(), most, &hasher, paths.len() > 1)).collect();
     let mut shifts: Vec<Option<ClockShift>> = vec![None; paths.len()];
     let mut partners: Vec<Option<u16>> = vec![None; paths.len()];
+    let mut doubts: Vec<Option<ClockDoubt>> = vec![None; paths.len()];
     let mut way: Option<Span> = None;
     for at in 1..samples.len() {
         let (before, rest) = samples.split_at(at);
         let Some(sample) = rest.first() else { break };
-        let compared = before.iter().zip(0_u16..).find_map(|(other, reference)| {
-            let comparison = compare(other, sample)?;
-            Some((reference, comparison))
-        });
-        let Some((reference, fit)) = compared else { continue };
+        let find = |compare: fn(&PointSample, &PointSample) -> Option<ClockFit>| {
+            let mut others = before.iter().zip(0_u16..);
+            others.find_map(|(other, reference)| Some((reference, compare(other, sample)?)))
+        };
+        let (reference, fit) = match (find(compare), find(behind_proxy)) {
+            (Some(compared), _) => compared,
+            (None, Some((reference, fit))) => {
+                set(&mut doubts, at, ClockDoubt { reference, syns: 0, is_disordered: false });
+                (reference, fit)
+            }
+            (None, None) => continue,
+        };
         way = way.or(fit.under_way);
         for (place, partner) in [(at, reference), (usize::from(reference), at as u16)] {
             partners.get_mut(place).map(|known| known.get_or_insert(partner));
         }
         let pair = [usize::from(reference), at].map(|place| paths.get(place).zip(samples.get(place)));
         let fit = pair_fit(pair, &hasher).unwrap_or(fit);
+        if fit.is_disordered {
+            set(&mut doubts, at, ClockDoubt { reference, syns: fit.syns, is_disordered: true });
+        }
         let before = shifts.get(usize::from(reference)).copied().flatten();
         if let Some(shift) = shifts.get_mut(at).filter(|_| fit.needs_correction() || before.is_some()) {
             *shift = Some(shift_by(&fit, reference, before));
@@ -98,10 +116,17 @@ pub(super) fn look(paths: &[impl AsRef<OsStr>], named: &[NamedPoint]) -> FirstLo
     let files: Vec<SampledFile<'_>> = files.collect();
     let points = series::points(&files, named);
     inherit_clocks(&mut shifts, &points, &files);
+    doubt_unpaired(&mut doubts, &points, &files, &samples);
     let within = samples.iter().find_map(|sample| sample.repeats.offset());
     // Without timestamps a retransmission and a duplicate differ by their times alone: no timer is shorter.
     let way = way.filter(|&way| way < SHORTEST_TIMER);
-    FirstLook { shifts, points, duplicates_after: within.or(way) }
+    FirstLook { shifts, doubts, points, duplicates_after: within.or(way) }
+}
+
+fn set(doubts: &mut [Option<ClockDoubt>], at: usize, doubt: ClockDoubt) {
+    if let Some(place) = doubts.get_mut(at) {
+        *place = Some(doubt);
+    }
 }
 
 /// Compares two files as a whole, if the samples are only their beginnings: their clocks may drift.
@@ -143,6 +168,29 @@ fn inherit_clocks(shifts: &mut [Option<ClockShift>], points: &[CapturePoint], fi
     }
 }
 
+/// Finds points that share too few SYNs with any other for their clocks to be compared: the user named them.
+fn doubt_unpaired(
+    doubts: &mut [Option<ClockDoubt>],
+    points: &[CapturePoint],
+    files: &[SampledFile<'_>],
+    samples: &[PointSample],
+) {
+    let has_partner = |point: CapturePoint| {
+        points.iter().zip(files).any(|(&own, file)| own == point && file.partner.is_some())
+    };
+    let known = points.iter().zip(samples).zip(0_u16..);
+    for (doubt, ((&point, sample), _)) in doubts.iter_mut().zip(known.clone()).skip(1) {
+        let mut others = known.clone().filter(|&((&other, _), _)| other != point);
+        if !point.is_known() || has_partner(point) {
+            continue;
+        }
+        *doubt = others.next().map(|((_, other), reference)| {
+            let syns = differences(&other.syns, &sample.syns).len() as u64;
+            ClockDoubt { reference, syns, is_disordered: false }
+        });
+    }
+}
+
 /// A segment as two points see it alike.
 type SegmentKey = (u32, u32, u8, u64, Option<u64>);
 
@@ -167,6 +215,8 @@ struct PointSample {
     answers: Times,
     /// The same by flow and timestamps alone.
     renumbered: [Times; 2],
+    /// Numbers and flows of SYNs with timestamps, whatever these are.
+    restamped: HashSet<(u32, u64), Seeded>,
     repeats: Repeats,
     /// The first and the last time.
     span: Option<(Timestamp, Timestamp)>,
@@ -238,6 +288,9 @@ impl PointSample {
         if syn && stamps != 0 {
             let key = (0, 0, segment.flags.0, stamps, Some(flow));
             self.renumbered[usize::from(answers)].entry(key).or_insert(segment.at);
+            if !answers {
+                self.restamped.insert((segment.seq.0, flow));
+            }
         }
         if answers {
             self.answers.entry(key(&segment, flow)).or_insert(segment.at);
@@ -282,6 +335,15 @@ fn compare(one: &PointSample, other: &PointSample) -> Option<ClockFit> {
         let (one, other) = (&one.renumbered, &other.renumbered);
         ClockFit::of(differences(&one[0], &other[0]), differences(&one[1], &other[1]))
     })
+}
+
+/// Compares two captures that share no SYN but the numbers of some: something between answers clients, and begins anew with
+/// timestamps of its own. The clocks are not known then. Files of a series share those of retries, and do not overlap.
+fn behind_proxy(one: &PointSample, other: &PointSample) -> Option<ClockFit> {
+    let ((first, last), (begin, end)) = one.span.zip(other.span)?;
+    let common = one.restamped.intersection(&other.restamped).take(COMMON_SYNS).count();
+    let overlaps = first < end && begin < last;
+    (common == COMMON_SYNS && overlaps).then(|| ClockFit::unknown(begin))
 }
 
 fn differences(one: &Times, other: &Times) -> Differences {

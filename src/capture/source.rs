@@ -1,6 +1,6 @@
 //! The interface of everything that frames come from.
 
-use super::clock_shift::ClockShift;
+use super::clock_shift::{ClockDoubt, ClockShift};
 use crate::packet::{CapturePoint, Frames, LinkType, Span, Timestamp};
 
 /// Yields frames in time order: files, standard input, an interface.
@@ -74,6 +74,8 @@ pub struct CaptureInfo {
     pub cut: bool,
     /// Correction of its times, if it was captured by another clock than a capture before it.
     pub shift: Option<ClockShift>,
+    /// Why nothing is known of its clock, if it is a point of a path.
+    pub clock_doubt: Option<ClockDoubt>,
     /// Packets that the kernel or the interface dropped; `None` where nobody counted.
     pub dropped: Option<u64>,
     /// The points where its packets were captured, as far as they are told apart.

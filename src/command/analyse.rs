@@ -23,7 +23,7 @@ use crate::engine::packets::{Recorded, SharedRecorder};
 use crate::engine::{self, AnalysisOptions, Sink, Summary};
 use crate::listener::Listeners;
 use crate::listener::comparison::{Baseline, BaselineComparison};
-use crate::packet::{Frames, Span, Timestamp};
+use crate::packet::{CapturePoint, Frames, Span, Timestamp};
 use crate::printable::printable;
 use crate::report::output::Output;
 use crate::report::progress::ReadingBar;
@@ -210,6 +210,7 @@ where
     let mut outputs =
         Outputs::new(config, &options, live.unwrap_or(0), &mut output).with_context(|| target(config))?;
     let (summary, listeners) = engine(&options, outputs.recorder(), &mut outputs)?;
+    report_unknown_points(config, &summary);
     let comparison = baseline.as_ref().map(|baseline| BaselineComparison::new(baseline, &summary.listeners));
     let judgement = judge(&config.fail_on, &summary, comparison.as_ref());
     let shown = outputs.finish(&summary, &listeners, comparison.as_ref()).with_context(|| target(config))?;
@@ -229,6 +230,20 @@ fn refuse_input(path: &Path, config: &AnalyseConfig) -> anyhow::Result<()> {
         bail!("cannot write {}: it is the baseline to compare with", path.display());
     }
     Ok(())
+}
+
+/// Reports names of `--path` that no point has: they order nothing.
+fn report_unknown_points(config: &AnalyseConfig, summary: &Summary) {
+    let known: Vec<CapturePoint> =
+        summary.captures.iter().flat_map(|capture| capture.points.iter().copied()).collect();
+    let names: Vec<&str> = known.iter().map(|point| point.name()).collect();
+    for point in config.path.points().filter(|point| !known.contains(point)) {
+        let there = match names.as_slice() {
+            [] => "points are not told apart in this capture".to_owned(),
+            names => format!("there are {}", names.join(", ")),
+        };
+        warn(&format!("--path {point}: no point has this name; {there}"));
+    }
 }
 
 /// Sees to it that the file that an option names can be written, and is neither an input nor one of the other outputs.
@@ -333,6 +348,11 @@ fn status(judgement: Judgement, summary: &Summary) -> Status {
         complain(damage);
     }
     status
+}
+
+fn warn(problem: &str) {
+    // Nothing can be done about a closed standard error.
+    let _ = writeln!(io::stderr(), "hsanalyze: warning: {}", printable(problem));
 }
 
 pub(super) fn complain(error: &str) {

@@ -5,7 +5,7 @@ use strum::{EnumCount, EnumDiscriminants, EnumIter, IntoStaticStr};
 use super::packet_counts::PacketCounts;
 use super::survey::Survey;
 use super::undecoded::Undecoded;
-use crate::capture::{CaptureInfo, ClockShift};
+use crate::capture::{CaptureInfo, ClockDoubt, ClockShift};
 use crate::listener::{Coverages, LimitSets};
 use crate::packet::{CaptureSet, LinkType, Skip, Span};
 
@@ -86,6 +86,15 @@ pub enum Limit {
         reference: String,
         /// The correction.
         shift: ClockShift,
+    },
+    /// The clocks of two points could not be compared.
+    ClockUnknown {
+        /// The capture.
+        path: String,
+        /// The capture that it was compared with.
+        reference: String,
+        /// The reason.
+        doubt: ClockDoubt,
     },
     /// The same packets were captured at two points of their path.
     TwoPoints {
@@ -200,7 +209,10 @@ impl Limit {
             Self::NoBareAcks { path } | Self::OneDirection { path, .. } | Self::Gaps { path, .. } => {
                 path.as_ref()
             }
-            Self::Dropped { path, .. } | Self::NoClock { path } | Self::Untimed { path, .. } => Some(path),
+            Self::Dropped { path, .. }
+            | Self::NoClock { path }
+            | Self::ClockUnknown { path, .. }
+            | Self::Untimed { path, .. } => Some(path),
             Self::Damaged { .. }
             | Self::NotRead { .. }
             | Self::CoarseClock
@@ -230,6 +242,7 @@ impl Limit {
             Self::NoClock { .. }
                 | Self::CoarseClock
                 | Self::ClockJumps { jumps: JUMPS.. }
+                | Self::ClockUnknown { .. }
                 | Self::Untimed { .. }
         )
     }
@@ -267,6 +280,11 @@ fn of_clocks(captures: &[CaptureInfo], packets: &PacketCounts) -> Vec<Limit> {
         Some(Limit::ClockCorrected { path: capture.path.clone(), reference, shift })
     });
     limits.extend(corrected);
+    limits.extend(captures.iter().filter_map(|capture| {
+        let doubt = capture.clock_doubt?;
+        let reference = captures.get(usize::from(doubt.reference))?.path.clone();
+        Some(Limit::ClockUnknown { path: capture.path.clone(), reference, doubt })
+    }));
     limits.extend(two_points(survey));
     limits.extend((survey.renumbered > 0).then_some(Limit::Renumbered { syns: survey.renumbered }));
     limits

@@ -196,9 +196,7 @@ impl Passage {
 
     /// The points that the client's SYN passed, in order.
     pub fn on_path(&self) -> impl DoubleEndedIterator<Item = &Sighting> {
-        self.sightings
-            .iter()
-            .filter(|sighting| sighting.has(SegmentKind::Syn) && !sighting.is_behind_proxy)
+        self.sightings.iter().filter(|sighting| sighting.has(SegmentKind::Syn) && !sighting.is_behind_proxy)
     }
 
     /// The SYN-ACKs of a proxy: they passed the client's point, and the server's saw no SYN until they were answered.

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use indexmap::{IndexMap, IndexSet};
 use strum::IntoEnumIterator;
 
-use super::capture_limits::LimitSets;
+use super::capture_limits::{CaptureLimits, LimitSets};
 use crate::handshake::{Attempt, Passage, SegmentKind, SegmentLoss, Sighting, Verdict};
 use crate::packet::{CapturePoint, Endpoint, FrameRef, Seeded, Timestamp};
 
@@ -80,18 +80,19 @@ impl PointRoutes {
     /// An attempt's losses, as the points show them.
     pub(super) fn evidence(&self, attempt: &Attempt, limits: &LimitSets) -> PointEvidence {
         let Some(passage) = attempt.passage.as_deref() else { return PointEvidence::default() };
-        let complete = |frame: FrameRef| {
-            let limits = limits.of(frame);
-            let lacks = limits.gaps || limits.no_bare_acks || limits.one_direction;
-            (!lacks, !limits.drops && !limits.uncounted)
-        };
         let behind = self.stopped(passage).and_then(|stopped| self.points.get(&stopped.to));
         let frames = passage.sightings.iter().map(|sighting| sighting.frame);
-        let complete = frames.chain(behind.map(|behind| behind.frame)).map(complete);
-        let (whole, counted) = complete.fold((true, true), |all, one| (all.0 && one.0, all.1 && one.1));
-        if !whole {
+        let frames = || frames.clone().chain(behind.map(|behind| behind.frame));
+        let all = |test: fn(CaptureLimits) -> bool| frames().all(|frame| test(limits.of(frame)));
+        if !all(|limits| !limits.gaps && !limits.no_bare_acks && !limits.one_direction) {
             return PointEvidence::default();
         }
+        let captures = || frames().map(FrameRef::capture);
+        if captures().min() != captures().max() && !all(|limits| !limits.no_clock) {
+            // Numbers tell a proxy's connection apart; all else needs times that can be compared.
+            return PointEvidence { answer_made: passage.answered_between(), ..PointEvidence::default() };
+        }
+        let counted = all(|limits| !limits.drops && !limits.uncounted);
         let lost = |kind| passage.lost(kind).filter(|loss| self.covers(passage, loss));
         let stopped = self.stopped(passage).filter(|loss| self.covers(passage, loss));
         let far = passage.on_path().next_back();

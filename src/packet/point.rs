@@ -107,6 +107,11 @@ impl PathOrder {
         Some(Self { points })
     }
 
+    /// The points in order.
+    pub fn points(&self) -> impl Iterator<Item = CapturePoint> {
+        self.points.iter().filter_map(|&point| point)
+    }
+
     /// The place of a point on the path, from 0.
     #[must_use]
     pub fn place(&self, point: CapturePoint) -> Option<usize> {

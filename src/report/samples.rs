@@ -111,6 +111,7 @@ fn capture(path: &str, packets: u64) -> CaptureInfo {
         damaged: None,
         cut: false,
         shift: None,
+        clock_doubt: None,
         dropped: None,
         points: Vec::new(),
     }

@@ -173,13 +173,7 @@ impl Pending {
     pub(super) fn on_other_synack(&mut self, segment: &Segment) -> Phase {
         // The client's reset has ended the request: the same host answers the next SYN with a new number.
         let same_host = self.phase == Phase::ClientReset || self.explains_other_isn(segment);
-        // Of two captures, one may lie behind a proxy that makes a connection of its own with the client's address.
-        let same_capture = segment.frame.capture() == self.frame.capture();
-        if same_host {
-            self.facts.add(Fact::OtherIsn);
-        } else if same_capture {
-            self.facts.add(Fact::OtherHost);
-        }
+        self.facts.add(if same_host { Fact::OtherIsn } else { Fact::OtherHost });
         match self.phase {
             Phase::SynSent
             | Phase::Refused

@@ -191,7 +191,7 @@ fn label(limit: &Limit) -> &'static str {
         Limit::NoClock { .. } | Limit::CoarseClock | Limit::ClockJumps { .. } | Limit::TwoClocks { .. } => {
             "clock"
         }
-        Limit::ClockCorrected { .. } => "clock",
+        Limit::ClockCorrected { .. } | Limit::ClockUnknown { .. } => "clock",
         Limit::TwoPoints { .. } | Limit::Renumbered { .. } | Limit::AnsweredBetween { .. } => "points",
         Limit::NotDecoded { .. } => "not decoded",
         Limit::Damaged { .. } => "damaged",

@@ -95,7 +95,9 @@ fn is_answer_made(evidence: &Evidence) -> bool {
 /// Clauses about the places that evidence of this kind names.
 fn places(listener: &Listener, wanted: impl Fn(&Evidence) -> bool) -> impl Iterator<Item = String> {
     listener.evidence.iter().filter_map(move |known| match *known {
-        ListenerEvidence::OfAttempts { evidence, .. } if wanted(&evidence) => super::evidence::place(evidence),
+        ListenerEvidence::OfAttempts { evidence, .. } if wanted(&evidence) => {
+            super::evidence::place(evidence)
+        }
         _ => None,
     })
 }

@@ -67,8 +67,22 @@ pub(in crate::report) fn limit(limit: &Limit) -> String {
             } else {
                 format!(" and drift by {:.1} ppm", shift.drift.abs() as f64 / 1e3)
             },
-            shift.error.map(|error| format!(", to within {error}")).unwrap_or_default(),
+            shift.error.map_or_else(
+                || ", the way between them included".to_owned(),
+                |error| format!(", to within {error}")
+            ),
             count(shift.syns, "common SYN")
+        ),
+        Limit::ClockUnknown { path, reference, doubt } => format!(
+            "{} {} and {}{}: nothing is concluded from the time between them",
+            count(doubt.syns, "SYN"),
+            format_args!("{} common to {}", verb(doubt.syns, "is", "are"), printable(path)),
+            printable(reference),
+            match doubt.is_disordered {
+                true =>
+                    ", but many segments would have arrived before they were sent: one of the clocks was set",
+                false => ", too few to compare their clocks",
+            }
         ),
         Limit::TwoPoints { apart, syns } => format!(
             "{} {} captured at more than one point of the way, {} apart: each attempt is counted once",

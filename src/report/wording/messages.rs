@@ -28,9 +28,7 @@ pub(in crate::report) fn message(message: &Message, attempt: &Attempt) -> String
 
 /// True if the points show that something between made the SYN-ACK.
 fn is_answered_between(attempt: &Attempt) -> bool {
-    let is_made = |evidence: &Evidence| {
-        matches!(evidence, Evidence::MadeBetween(made) if made.kind == SegmentKind::SynAck)
-    };
+    let is_made = |evidence: &Evidence| matches!(evidence, Evidence::MadeBetween(made) if made.kind == SegmentKind::SynAck);
     attempt.inference.evidence.iter().any(is_made)
 }
 
@@ -44,7 +42,9 @@ fn meaning(message: &Message, attempt: &Attempt) -> String {
         MessageMeaning::SynRetry { number, of, after_synack } => {
             format!("SYN again: retry {number} of {of}, {}", why_syn_again(after_synack, attempt))
         }
-        MessageMeaning::BehindProxy => "of a connection that something between makes to the server".to_owned(),
+        MessageMeaning::BehindProxy => {
+            "of a connection that something between makes to the server".to_owned()
+        }
         MessageMeaning::SynAck { .. } if is_answered_between(attempt) => {
             "something between answers, not the server".to_owned()
         }

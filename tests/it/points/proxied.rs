@@ -72,23 +72,22 @@ fn packets(ways: &[Way]) -> [Vec<(u64, Vec<u8>)>; 2] {
     points
 }
 
-fn analysed(ways: &[Way]) -> Value {
+fn analysed(points: [Vec<(u64, Vec<u8>)>; 2]) -> Value {
     let directory = tempfile::tempdir().unwrap();
-    let mut arguments = Vec::new();
-    for (packets, name) in packets(ways).into_iter().zip(["near", "far"]) {
-        let path = directory.path().join(name);
-        std::fs::write(&path, pcap(packets)).unwrap();
-        arguments.extend(["--point".to_owned(), format!("{name}={}", path.display())]);
-        arguments.push(path.to_str().unwrap().to_owned());
+    let files = ["near", "far"].map(|name| directory.path().join(name));
+    for (packets, path) in points.into_iter().zip(&files) {
+        std::fs::write(path, pcap(packets)).unwrap();
     }
-    report(&arguments)
+    report(files)
 }
 
 /// True if the attempt's evidence is a SYN-ACK that was made between the points.
 fn is_answered_between(attempt: &Value) -> bool {
     list(attempt, "evidence").iter().any(|evidence| {
         evidence["code"] == "made-between"
-            && evidence["text"].as_str().is_some_and(|text| text.starts_with("a SYN-ACK was captured at near"))
+            && evidence["text"]
+                .as_str()
+                .is_some_and(|text| text.starts_with("a SYN-ACK was captured at near"))
     })
 }
 
@@ -98,7 +97,7 @@ fn says(report: &Value, code: &str) -> bool {
 
 #[test]
 fn a_proxy_that_answers_for_the_server_is_named() {
-    let report = analysed(&[Way::Proxied; 20]);
+    let report = analysed(packets(&[Way::Proxied; 20]));
     assert_eq!(report["verdicts"]["completed"], 20);
     for attempt in list(&report, "attempts") {
         assert!(is_answered_between(attempt), "{attempt}");
@@ -111,7 +110,7 @@ fn a_proxy_that_answers_for_the_server_is_named() {
 fn what_a_proxy_answered_is_no_full_queue_of_the_server() {
     let mut ways = [Way::Direct, Way::Abandoned].repeat(8);
     ways.extend([Way::Direct; 16]);
-    let report = analysed(&ways);
+    let report = analysed(packets(&ways));
     let ignored: Vec<&Value> =
         list(&report, "attempts").iter().filter(|attempt| attempt["verdict"] == "ack-ignored").collect();
     assert_eq!(ignored.len(), 8);
@@ -136,13 +135,7 @@ fn connections_that_go_round_the_second_point_are_not_answered_between() {
     let [near, mut far] = packets(&ways);
     let odd = |at: u64| (at / 300_000) % 2 == 1 && at < 16 * 300_000;
     far.retain(|&(at, _)| !odd(at));
-    let directory = tempfile::tempdir().unwrap();
-    let files = [("near.pcap", near), ("far.pcap", far)].map(|(name, packets)| {
-        let path = directory.path().join(name);
-        std::fs::write(&path, pcap(packets)).unwrap();
-        path
-    });
-    let report = report(files);
+    let report = analysed([near, far]);
     assert_eq!(report["verdicts"]["completed"], 20);
     assert!(!list(&report, "attempts").iter().any(is_answered_between));
 }

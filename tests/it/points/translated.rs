@@ -180,6 +180,47 @@ fn without_timestamps_syns_join_within_a_second() {
     assert_eq!(list(&report, "attempts").len(), 30);
 }
 
+/// The text of a limit.
+fn limit(report: &Value, code: &str) -> Option<String> {
+    let limits = list(report, "limits");
+    limits.iter().find(|limit| limit["code"] == code).map(|limit| string(limit, "text").to_owned())
+}
+
+#[test]
+fn clocks_of_points_that_share_too_few_syns_are_unknown() {
+    let points = Path { connections: 2, ..Path::TRANSLATED }.packets();
+    let directory = tempfile::tempdir().unwrap();
+    let mut arguments = vec!["--path".to_owned(), "near,middle,far".to_owned()];
+    for (packets, name) in points.iter().zip(["near", "far"]) {
+        let path = directory.path().join(name);
+        std::fs::write(&path, pcap(packets.iter().map(Packet::bytes).collect())).unwrap();
+        arguments.extend(["--point".to_owned(), format!("{name}={}", path.display())]);
+        arguments.push(path.to_str().unwrap().to_owned());
+    }
+    let ran =
+        crate::util::hsanalyze(["--format", "json"].map(str::to_owned).iter().chain(&arguments)).succeed();
+    let report: Value = serde_json::from_str(ran.text()).unwrap();
+    let text = limit(&report, "clock-unknown").unwrap_or_else(|| panic!("{}", report["limits"]));
+    assert!(text.starts_with("2 SYNs are common to ") && text.contains("too few"), "{text}");
+    assert_eq!(list(&report, "attempts").len(), 2, "joined all the same");
+    let warning = "warning: --path middle: no point has this name; there are near, far";
+    assert!(ran.stderr.contains(warning), "{ran}");
+}
+
+#[test]
+fn nothing_is_lost_by_a_clock_that_was_set_meanwhile() {
+    let mut points = Path { loses: true, connections: 60, ..Path::TRANSLATED }.packets();
+    for packet in points[1].iter_mut().filter(|packet| packet.at > 80_000_000) {
+        packet.at -= 2_500_000;
+    }
+    points[1].sort_by_key(|packet| packet.at);
+    let report = analysed(points, 0, false);
+    let text = limit(&report, "clock-unknown").unwrap_or_else(|| panic!("{}", report["limits"]));
+    assert!(text.contains("would have arrived before they were sent"), "{text}");
+    let lost = |attempt: &&Value| has_evidence(attempt, "lost-between");
+    assert_eq!(list(&report, "attempts").iter().filter(lost).count(), 0);
+}
+
 #[test]
 fn equal_syns_of_a_flood_are_counted_each() {
     let flood = |point: u8| {
