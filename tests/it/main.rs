@@ -13,6 +13,8 @@ mod cuts;
 mod display_filter;
 mod encapsulations;
 mod examples;
+#[cfg(target_os = "linux")]
+mod faults;
 mod field;
 mod forms;
 mod generated;
