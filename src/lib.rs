@@ -63,6 +63,9 @@ pub mod packet;
 pub mod cli;
 #[doc(hidden)]
 pub mod command;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(all(target_os = "linux", feature = "lab"))]
 #[doc(hidden)]
 pub mod lab;

@@ -85,6 +85,17 @@ impl Captures {
         Ok((Self::new(captures, filter, points::look(paths, &options.points))?, errors))
     }
 
+    /// The same for one file whose bytes are in memory.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn in_memory(
+        path: &OsStr,
+        bytes: Vec<u8>,
+        options: &CaptureOptions,
+    ) -> Result<(Self, Option<OpenError>), FilterError> {
+        let (capture, error) = Capture::open_bytes(path, bytes);
+        Ok((Self::new(vec![capture], filter(options), FirstLook::default())?, error))
+    }
+
     /// Opens a file to which another program is still writing. At its end, more may come: it never ends by itself.
     pub(super) fn follow(
         path: &OsStr,

@@ -34,6 +34,12 @@ impl Capture {
         Self::new(path, open(path))
     }
 
+    /// The same for a file whose bytes are in memory.
+    #[cfg(feature = "fuzzing")]
+    pub(super) fn open_bytes(path: &OsStr, bytes: Vec<u8>) -> (Self, Option<OpenError>) {
+        Self::new(path, super::open::open_bytes(bytes))
+    }
+
     /// The same for a file that another program is writing.
     pub(super) fn open_growing(path: &OsStr) -> (Self, Option<OpenError>) {
         Self::new(path, open_growing(path))

@@ -35,7 +35,7 @@ impl std::fmt::Debug for Filter {
 
 impl Filter {
     /// A filter that is compiled for each link type when its first frame comes.
-    pub(super) fn new(expression: &str) -> Self {
+    pub(crate) fn new(expression: &str) -> Self {
         Self { expression: expression.to_owned(), programs: Vec::new() }
     }
 

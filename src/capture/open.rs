@@ -137,6 +137,19 @@ pub(super) fn open(path: &OsStr) -> Result<(Input, FormatReader), OpenReason> {
     Ok((input, reader))
 }
 
+/// The same for a file whose bytes are in memory.
+#[cfg(feature = "fuzzing")]
+pub(super) fn open_bytes(bytes: Vec<u8>) -> Result<(Input, FormatReader), OpenReason> {
+    let magic = bytes.get(..bytes.len().min(MAGIC)).unwrap_or_default().to_vec();
+    let (read, total) = (bytes.len() as u64, Some(bytes.len() as u64));
+    // Where the bytes end, nothing comes.
+    let file = File::open("/dev/null").map_err(reason)?;
+    let raw = Cursor::new(bytes).chain(CountingFile { file, read });
+    let mut input = Input::stream(decompressor(raw, &magic)?, StreamKind::File, total);
+    let reader = recognise(&mut input)?;
+    Ok((input, reader))
+}
+
 /// The same for a regular file to which another program is still writing: where it ends, more may come.
 pub(super) fn open_growing(path: &OsStr) -> Result<(Input, FormatReader), OpenReason> {
     let mut file = File::open(path).map_err(reason)?;

@@ -91,7 +91,7 @@ fn request(id: SocketId, states: StateFlags, extensions: ExtensionFlags) -> Inet
 }
 
 /// Decodes a connection without inode; `None` for one that was accepted.
-fn waiting(payload: &[u8]) -> Result<Option<WaitingConnection>, String> {
+pub(super) fn waiting(payload: &[u8]) -> Result<Option<WaitingConnection>, String> {
     let header = InetResponseHeader::parse(payload).map_err(|error| error.to_string())?;
     if header.state != TCP_ESTABLISHED || header.inode != 0 {
         return Ok(None);
@@ -118,7 +118,7 @@ fn attributes(payload: &[u8]) -> NlasIterator<&[u8]> {
 }
 
 /// Decodes `struct inet_diag_msg` and its attributes; `None` for a socket in another state.
-fn listen_socket(payload: &[u8]) -> Result<Option<ListenSocket>, String> {
+pub(super) fn listen_socket(payload: &[u8]) -> Result<Option<ListenSocket>, String> {
     let header = InetResponseHeader::parse(payload).map_err(|error| error.to_string())?;
     // Kernels that ignore the request's state mask exist (`idiag_states` of non-LISTEN request sockets).
     if header.state != TCP_LISTEN {

@@ -88,7 +88,7 @@ impl Dnat {
 }
 
 /// The destination of a new TCP connection before and behind NAT; `None` where they are the same.
-fn destination(datagram: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
+pub(super) fn destination(datagram: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
     let message = NetlinkBuffer::new_checked(datagram).ok()?;
     if message.message_type() != CT_NEW {
         return None;

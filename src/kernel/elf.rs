@@ -25,7 +25,7 @@ pub(super) fn is_go_program(path: &Path) -> bool {
 }
 
 /// The names of all sections, each ended by a zero byte; `None` if there are none.
-fn section_names(file: &mut (impl Read + Seek)) -> Option<Vec<u8>> {
+pub(super) fn section_names(file: &mut (impl Read + Seek)) -> Option<Vec<u8>> {
     let header = read(file, 0, HEADER_LEN as u64)?;
     // EI_CLASS 2 is 64 bits.
     if !header.starts_with(b"\x7fELF\x02") {

@@ -30,6 +30,8 @@ mod dnat;
 mod dump;
 #[cfg(target_os = "linux")]
 mod elf;
+#[cfg(all(target_os = "linux", feature = "bpf", feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod interval;
 #[cfg(target_os = "linux")]
 mod monitor;

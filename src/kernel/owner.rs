@@ -188,7 +188,7 @@ fn scan(wanted: &HashSet<u64>) -> Owners {
 
 /// The inodes that an epoll descriptor watches: `tfd: 8 events: 19 data: 8 pos:0 ino:1b2c sdev:9`, in hexadecimal.
 #[cfg(target_os = "linux")]
-fn polled_inodes(fdinfo: &str) -> impl Iterator<Item = u64> + '_ {
+pub(super) fn polled_inodes(fdinfo: &str) -> impl Iterator<Item = u64> + '_ {
     let watched = fdinfo.lines().filter(|line| line.starts_with("tfd:"));
     watched.filter_map(|line| {
         let ino = line.split_ascii_whitespace().find_map(|field| field.strip_prefix("ino:"))?;

@@ -44,7 +44,7 @@ impl AddressSocket {
 }
 
 /// The interface's own address; on a point-to-point link IFA_ADDRESS is the other end's.
-fn address(payload: &[u8]) -> Result<Option<IpAddr>, String> {
+pub(super) fn address(payload: &[u8]) -> Result<Option<IpAddr>, String> {
     let (mut local, mut address) = (None, None);
     for attribute in NlasIterator::new(payload.get(IFADDRMSG_LEN..).unwrap_or_default()) {
         let attribute = attribute.map_err(|error| error.to_string())?;

@@ -163,7 +163,11 @@ fn clock_offset() -> Span {
 }
 
 /// Reads `struct event`; `None` where it is not one.
-fn event(record: &[u8], reasons: &BTreeMap<u32, DropReason>, offset: Span) -> Option<SegmentEvent> {
+pub(super) fn event(
+    record: &[u8],
+    reasons: &BTreeMap<u32, DropReason>,
+    offset: Span,
+) -> Option<SegmentEvent> {
     if record.len() < EVENT_LEN {
         return None;
     }

@@ -20,6 +20,8 @@ mod shared;
 mod time;
 
 pub use capture_set::CaptureSet;
+#[cfg(feature = "fuzzing")]
+pub(crate) use decode::agree;
 pub use decode::decode;
 pub(crate) use decode::{
     Glimpse, HEADERS, Unused, general, glimpse_ipv4, glimpse_ipv6, tunnel_ports, tunnel_protocols,

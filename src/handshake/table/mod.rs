@@ -363,6 +363,9 @@ impl<T> Table<T> {
     /// The entries stay in the table; the caller removes them or gives them a later deadline.
     pub(super) fn collect_due(&mut self, now: Timestamp, due: &mut Vec<Position>) {
         for turn in self.wheel.advance(now) {
+            if self.wheel.entries() == 0 {
+                break;
+            }
             let before = due.len();
             let mut list = self.wheel.empty(turn);
             while let Some(at) = self.wheel.drain(&mut list) {

@@ -9,6 +9,8 @@
 //! `None` for anything else; `general` decodes any stack, one [`Layer`] at a time. `tests/agreement.rs`
 //! checks that they agree.
 
+#[cfg(any(test, feature = "fuzzing"))]
+mod agreement;
 mod bytes;
 mod checksum;
 mod encapsulation;
@@ -21,6 +23,8 @@ mod transport;
 use etherparse::ip_number;
 
 use super::{Flags, FlowKey, Frame, LinkType, Packet, Protocol, Skip};
+#[cfg(feature = "fuzzing")]
+pub(crate) use agreement::agree;
 use bytes::Bytes;
 pub(crate) use encapsulation::{tunnel_ports, tunnel_protocols};
 pub(crate) use fast::Stack;

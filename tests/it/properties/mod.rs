@@ -5,6 +5,7 @@
 
 mod changes;
 mod files;
+mod outcome;
 mod random;
 mod track;
 
@@ -13,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use hsanalyze::handshake::{Attempt, Cause, Confidence, Connect, Reason, Retries, Timing, Unproven, Verdict};
+use hsanalyze::handshake::{Attempt, Retries, Verdict};
 use hsanalyze::packet::{Flags, Packet, Segment, Span};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -21,46 +22,14 @@ use proptest::test_runner::RngSeed;
 use self::changes::{
     Traced, copies, has_ambiguous_reset, merge, rename, shift_numbers, shift_time, swapped, traced, without,
 };
-use self::track::{Tracked, claims_overflow, decode, time, track};
+use self::outcome::{Outcome, counts_add_up, difference, outcomes};
+use self::track::{claims_overflow, time, track};
 use crate::bundled;
 
-/// What an attempt is, whatever its hosts are called, whenever it was and however its bytes are numbered.
-#[derive(Debug, Clone, PartialEq)]
-struct Outcome {
-    verdict: Verdict,
-    reason: Option<Reason>,
-    unproven: Option<Unproven>,
-    established: Option<bool>,
-    retries: Retries,
-    timing: Timing,
-    connect: Connect,
-    history: String,
-    packets: u32,
-    cause: Option<Cause>,
-    confidence: Option<Confidence>,
-}
-
-impl Outcome {
-    fn of(attempt: &Attempt) -> Self {
-        Self {
-            verdict: attempt.verdict,
-            reason: attempt.reason,
-            unproven: attempt.unproven,
-            established: attempt.established,
-            retries: attempt.retries,
-            timing: attempt.timing,
-            connect: attempt.connect,
-            history: attempt.history.to_string(),
-            packets: attempt.packets,
-            cause: attempt.inference.cause,
-            confidence: attempt.inference.confidence,
-        }
-    }
-}
-
-/// The outcomes by the position of the attempt's first packet.
-fn outcomes(packets: &[Packet]) -> BTreeMap<u64, Outcome> {
-    track(packets).attempts.iter().map(|attempt| (attempt.ordinal, Outcome::of(attempt))).collect()
+/// The packets of a capture that the analysis uses.
+fn decode(packets: &[bundled::RawPacket]) -> Vec<Packet> {
+    let numbered = (1..).zip(packets);
+    numbered.filter_map(|(number, packet)| hsanalyze::packet::decode(&packet.frame(number)).ok()).collect()
 }
 
 /// Verdicts and retries by the position of the attempt's first packet.
@@ -80,17 +49,6 @@ fn origins(changed: &[Traced]) -> (BTreeMap<u64, Attempt>, Vec<Attempt>) {
         }
     }
     (known, added)
-}
-
-/// The first difference between the outcomes before and after a change.
-fn difference<T: std::fmt::Debug + PartialEq>(
-    before: &BTreeMap<u64, T>,
-    after: &BTreeMap<u64, T>,
-) -> Option<String> {
-    let places = before.keys().chain(after.keys());
-    let differs = |place: &&u64| before.get(place) != after.get(place);
-    let place = places.into_iter().find(differs)?;
-    Some(format!("packet {place}: {:?} became {:?}", before.get(place), after.get(place)))
 }
 
 /// Demands of every bundled capture that `check`, which gets its name and packets, finds nothing wrong.
@@ -331,17 +289,6 @@ fn data_after_the_handshake_changes_no_verdict() {
             .chain(added.first().map(|one| format!("opened {one:?}")))
             .collect()
     });
-}
-
-/// Packets by use: those of attempts, and those that belong to none. ICMP errors that answer nothing may stand in
-/// neither sum.
-fn counts_add_up(packets: &[Packet], tracked: &Tracked) -> Option<String> {
-    let Tracked { attempts, counts } = tracked;
-    let of_attempts: u64 = attempts.iter().map(|attempt| u64::from(attempt.packets)).sum();
-    let all = packets.len() as u64;
-    let used = of_attempts + counts.midstream + counts.unmatched_errors;
-    (used > all || counts.duplicates > all)
-        .then(|| format!("{used} of {all} packets are counted: {counts:?}"))
 }
 
 #[test]

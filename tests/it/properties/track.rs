@@ -7,8 +7,6 @@ use hsanalyze::handshake::{Attempt, Batch, Cause, Confidence, Finding, Tracker, 
 use hsanalyze::listener::Listeners;
 use hsanalyze::packet::{Direction, Endpoint, FlowKey, Packet, Span, Timestamp};
 
-use crate::bundled::RawPacket;
-
 /// Packets that are taken together, as many as the engine takes.
 const GROUP: usize = 512;
 
@@ -22,12 +20,6 @@ pub(super) fn time(packet: &Packet) -> Timestamp {
         Packet::Segment(segment) => segment.at,
         Packet::Unreachable(error) => error.at,
     }
-}
-
-/// The packets of a capture that the analysis uses.
-pub(super) fn decode(packets: &[RawPacket]) -> Vec<Packet> {
-    let numbered = (1..).zip(packets);
-    numbered.filter_map(|(number, packet)| hsanalyze::packet::decode(&packet.frame(number)).ok()).collect()
 }
 
 /// Hashes of flows that are spread evenly: the memory of settled attempts' SYNs is bounded, and finds them by the upper
@@ -51,6 +43,8 @@ pub(super) struct Tracked {
     pub(super) attempts: Vec<Attempt>,
     /// Packets that belong to none of them.
     pub(super) counts: TrackerCounts,
+    /// What is known of the listeners.
+    pub(super) listeners: Listeners,
 }
 
 /// Tracks packets to the end of a capture that goes on in silence after the last of them.
@@ -93,7 +87,7 @@ pub(super) fn track(packets: &[Packet]) -> Tracked {
     for attempt in &mut attempts {
         attempt.inference = listeners.infer(attempt);
     }
-    Tracked { attempts, counts }
+    Tracked { attempts, counts, listeners }
 }
 
 /// True if an overflow of the accept queue is said to be likely, or more than that.
