@@ -17,8 +17,8 @@ use super::open::can_be_read_again;
 use super::series::{self, SampledFile};
 use super::walk::{Stop, Walk};
 use crate::packet::{
-    self, CapturePoint, Direction, Flags, FlowHasher, Frame, Frames, Packet, SPREAD, Seeded, Segment, Span,
-    Timestamp,
+    self, CapturePoint, Direction, Endpoint, Flags, FlowHasher, Frame, Frames, Packet, SPREAD, Seeded,
+    Segment, Span, Timestamp,
 };
 
 /// Result of the first look.
@@ -222,6 +222,8 @@ struct PointSample {
     span: Option<(Timestamp, Timestamp)>,
     /// Client ports and flows of SYNs with timestamps and an IP ID of their own, by these and their ISN.
     own: HashMap<(u32, u64, u16), u64, Seeded>,
+    /// Flows and TTLs of SYNs with timestamps and no IP ID, by these, their ISN and their client.
+    forwarded: HashMap<(u32, u64, Endpoint), (u64, u8), Seeded>,
     /// The same SYN occurs between other addresses: they are translated at this point.
     is_translated: bool,
     /// There is nothing behind what was looked at.
@@ -302,9 +304,16 @@ impl PointSample {
     /// Looks for the same packet between other addresses.
     fn find_translation(&mut self, syn: &Segment, flow: u64) {
         let stamps = syn.options.stamps();
-        if let Some(id) = syn.own_ip_id().filter(|_| stamps != 0) {
-            self.is_translated |= *self.own.entry((syn.seq.0, stamps, id)).or_insert(flow) != flow;
+        if stamps == 0 {
+            return;
         }
+        let Some(id) = syn.own_ip_id() else {
+            let client = syn.flow.source(syn.direction);
+            let first = *self.forwarded.entry((syn.seq.0, stamps, client)).or_insert((flow, syn.ttl));
+            self.is_translated |= first.0 != flow && syn.ttl != first.1;
+            return;
+        };
+        self.is_translated |= *self.own.entry((syn.seq.0, stamps, id)).or_insert(flow) != flow;
     }
 }
 

@@ -76,6 +76,9 @@ struct SeenSyn {
     outward: Direction,
     at: Timestamp,
     ip_id: Option<u16>,
+    ttl: u8,
+    /// Window and order of options, which no translation changes.
+    shape: (u16, u64),
     points: SmallVec<[CapturePoint; 4]>,
 }
 
@@ -250,6 +253,8 @@ impl SeenSyn {
             outward: syn.direction,
             at: syn.at,
             ip_id: syn.own_ip_id(),
+            ttl: syn.ttl,
+            shape: shape(syn),
             points: SmallVec::from_iter([syn.frame.point()]),
         }
     }
@@ -260,8 +265,23 @@ impl SeenSyn {
     fn may_be(&self, syn: &Segment) -> bool {
         let point = syn.frame.point();
         let new = point.is_single() && !self.points.contains(&point);
-        let same_packet = self.ip_id.is_some() && self.ip_id == syn.own_ip_id();
-        new || same_packet && syn.at.since(self.at).abs() <= BY_NUMBER
+        new || self.is_same_packet(syn) && syn.at.since(self.at).abs() <= BY_NUMBER
+    }
+
+    /// True if it is the same packet by its IP ID; without one, if it comes from the same client with the same timestamps, window
+    /// and options, and was forwarded meanwhile, which lowers the TTL. A program that sends equal SYNs to several servers gives
+    /// them one TTL, or, as scanners with random ones, no timestamps.
+    fn is_same_packet(&self, syn: &Segment) -> bool {
+        match (self.ip_id, syn.own_ip_id()) {
+            (Some(one), Some(other)) => one == other,
+            (None, None) => {
+                syn.options.stamps() != 0
+                    && self.shares_client(syn)
+                    && self.shape == shape(syn)
+                    && syn.ttl != self.ttl
+            }
+            (Some(_), None) | (None, Some(_)) => false,
+        }
     }
 
     fn see_at(&mut self, point: CapturePoint) {
@@ -307,6 +327,10 @@ fn join(seen: &mut SmallVec<[SeenSyn; 1]>, syn: &Segment, hash: u64) -> Option<J
     };
     one.see_at(point);
     Some(JoinedTo { hash: one.hash, flow: one.flow, is_reversed: one.outward != syn.direction })
+}
+
+fn shape(syn: &Segment) -> (u16, u64) {
+    (syn.window, syn.options.layout().bits())
 }
 
 /// A key of the fields that a SYN has alike at all points; `None` if these are too few.
@@ -436,6 +460,26 @@ mod tests {
         let mut joining = Joining::new();
         joining.take(packet(0, (CLIENT, HOST), 4711));
         assert_eq!(joining.take(packet(1, (CLIENT, POD), 4712)), None);
+    }
+
+    #[test]
+    fn without_ip_ids_a_forwarded_syn_of_the_same_client_is_a_sighting() {
+        let packet = |millis, ends, ttl| Segment { ip_id: 0, ttl, ..syn("any", millis, ends, 5) };
+        let second = |syn| {
+            let mut joining = Joining::new();
+            joining.take(packet(0, (CLIENT, HOST), 64));
+            joining.take(syn)
+        };
+        assert_eq!(second(packet(1, (CLIENT, POD), 63)), host());
+        assert_eq!(second(packet(1, (CLIENT, POD), 64)), None, "a program that asks several servers");
+        assert_eq!(second(packet(1001, (CLIENT, POD), 63)), None, "too late");
+        assert_eq!(second(packet(1, (([192, 0, 2, 8], 40_000), POD), 63)), None, "another client");
+        assert_eq!(second(Segment { window: 9, ..packet(1, (CLIENT, POD), 63) }), None, "another window");
+        let plain = Segment { options: TcpOptions::OTHERS, ..packet(0, (CLIENT, HOST), 64) };
+        let mut joining = Joining::new();
+        joining.take(plain);
+        let moved = packet(1, (CLIENT, POD), 63);
+        assert_eq!(joining.take(Segment { options: plain.options, ..moved }), None, "no timestamps");
     }
 
     #[test]

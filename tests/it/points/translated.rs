@@ -141,6 +141,27 @@ fn connections_through_a_nat_are_counted_once_by_any_clock_and_order() {
 }
 
 #[test]
+fn one_capture_of_both_sides_of_a_published_port_counts_each_connection_once() {
+    for stamped in [true, false] {
+        let [before, mut behind] = Path { stamped, ..Path::TRANSLATED }.packets();
+        for packet in &mut behind {
+            for (address, port) in packet.ends.iter_mut().filter(|(_, port)| *port >= 20_000) {
+                let n = *port - 20_000;
+                (*address, *port) = ([192, 0, 2, 1 + (n % 5) as u8], 40_000 + n);
+            }
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("node.pcap");
+        let packets = before.iter().filter(|packet| packet.flags == "S").chain(&behind);
+        std::fs::write(&path, pcap(packets.map(Packet::bytes).collect())).unwrap();
+        let report = report([path]);
+        // By the ISN alone equal SYNs of a scanner would be one connection.
+        assert_eq!(list(&report, "attempts").len(), if stamped { 30 } else { 60 }, "{stamped}");
+        assert_eq!(report["verdicts"]["completed"], 30, "{stamped}");
+    }
+}
+
+#[test]
 fn a_syn_that_passed_one_point_only_made_its_client_late() {
     let report = analysed(Path { loses: true, ..Path::TRANSLATED }.packets(), 3, false);
     let late = list(&report, "attempts").iter().filter(|attempt| attempt["verdict"] == "completed-late");
