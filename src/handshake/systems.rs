@@ -8,7 +8,7 @@
 //! systems have are in none of the rows, or in one whose window distinguishes them.
 
 use super::traits::SynAckTraits;
-use crate::packet::OptionKind::{End, FastOpen, Mptcp, Mss, Noop, SackPermitted, Timestamps, WindowScale};
+use crate::packet::OptionKind::{End, Mptcp, Mss, Noop, SackPermitted, Timestamps, WindowScale};
 use crate::packet::{OptionKind, OptionLayout, Span};
 
 /// A system that listens.
@@ -54,12 +54,11 @@ const fn of(system: System, hops: u8, window: SynAckWindow, options: &[OptionKin
     Signature { system, options: OptionLayout::of(options), hops, window }
 }
 
-static KNOWN: [Signature; 21] = {
+static KNOWN: [Signature; 20] = {
     use SynAckWindow::{Any, Is, NotDefault};
     use System::{FreeBsd, Linux, MacOs, OpenBsd, Windows};
     [
         of(Linux, 64, Any, &[Mss, SackPermitted, Timestamps, Noop, WindowScale]),
-        of(Linux, 64, Any, &[Mss, SackPermitted, Timestamps, Noop, WindowScale, FastOpen]),
         of(Linux, 64, Any, &[Mss, SackPermitted, Timestamps, Noop, WindowScale, Mptcp]),
         of(Linux, 64, Any, &[Mss, SackPermitted, Timestamps, Noop, WindowScale, Noop, Noop]),
         of(Linux, 64, Any, &[Mss, Noop, Noop, SackPermitted, Noop, WindowScale]),
@@ -105,7 +104,7 @@ pub(super) fn is_linear(retry_at: &[Span]) -> bool {
 
 impl Signature {
     fn fits(&self, traits: SynAckTraits) -> bool {
-        self.options == traits.layout
+        self.options == traits.lasting_layout()
             && first_hops(traits.ttl) == self.hops
             && match self.window {
                 SynAckWindow::Any => true,

@@ -1,6 +1,6 @@
 //! The traits of a SYN-ACK by which senders differ.
 
-use crate::packet::{OptionLayout, Segment};
+use crate::packet::{OptionKind, OptionLayout, Segment};
 
 /// Traits of a SYN-ACK that its sender's other ones share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -17,5 +17,16 @@ impl SynAckTraits {
     #[inline(always)]
     pub(in crate::handshake) fn of(segment: &Segment) -> Self {
         Self { ttl: segment.ttl, window: segment.window, layout: segment.options.layout() }
+    }
+
+    /// True if one sender may have sent both. A Fast Open cookie is in the first SYN-ACK alone.
+    pub(in crate::handshake) fn are_of_sender(self, other: Self) -> bool {
+        let own = |traits: Self| Self { layout: traits.lasting_layout(), ..traits };
+        self == other || own(self) == own(other)
+    }
+
+    /// The order of the options without a Fast Open cookie, and its padding.
+    pub(in crate::handshake) const fn lasting_layout(self) -> OptionLayout {
+        self.layout.before(OptionKind::FastOpen)
     }
 }

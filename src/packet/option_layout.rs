@@ -143,6 +143,22 @@ impl OptionLayout {
     }
 }
 
+impl OptionLayout {
+    /// The options before the first one of this kind; all, without one.
+    #[must_use]
+    pub(crate) const fn before(self, kind: OptionKind) -> Self {
+        let mut cut = self.0;
+        let mut rest = if self.0 == Self::UNKNOWN.0 { 0 } else { self.0 };
+        while rest != 0 {
+            if rest & 0xf == kind as u32 {
+                cut = rest >> 4;
+            }
+            rest >>= 4;
+        }
+        Self(cut)
+    }
+}
+
 impl fmt::Debug for OptionLayout {
     /// `MSTNW`: one letter for each kind.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -167,6 +183,9 @@ mod tests {
         let full = [2, 1, 3, 1, 1, 8, 4, 0].into_iter().fold(OptionLayout::UNKNOWN, OptionLayout::then);
         assert_eq!(format!("{full:?}"), "MNWNNTS");
         assert!(full.has(OptionKind::SackPermitted) && !full.has(OptionKind::End));
+        let offered = [2, 4, 8, 1, 3, 34, 1, 1].into_iter().fold(OptionLayout::UNKNOWN, OptionLayout::then);
+        assert_eq!(offered.before(OptionKind::FastOpen), syn);
+        assert_eq!(syn.before(OptionKind::FastOpen), syn);
     }
 
     #[test]

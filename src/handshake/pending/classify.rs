@@ -5,6 +5,10 @@ use super::meaning::{Meaning, answers_syn, is_syn, within};
 use crate::handshake::facts::Fact;
 use crate::packet::{Flags, Segment, Seq};
 
+/// Most bytes by which a server's segment may be apart from what is known of a connection whose SYN-ACK is missing; beyond
+/// it is an older connection's. Of those one in 65,536 is as close by chance.
+const MAX_MISSED: i32 = 1 << 16;
+
 impl Pending {
     #[inline(always)]
     pub(super) fn of_client(&self, segment: &Segment) -> Meaning {
@@ -72,7 +76,13 @@ impl Pending {
         }
         if self.ack_at.is_none() {
             let early = self.synack.is_some() && segment.seq == self.server_isn.plus(1);
-            return if early { Meaning::EarlyRst } else { Meaning::ServerOutOfWindow };
+            // It answers an ACK to a SYN-ACK that is missing from the capture: of whom, nothing shows.
+            let unseen = self.client_segments > 0 && segment.seq == self.client_ack;
+            return match (early, unseen) {
+                (true, _) => Meaning::EarlyRst,
+                (false, true) => Meaning::BareAck,
+                (false, false) => Meaning::ServerOutOfWindow,
+            };
         }
         let answers_ack =
             segment.seq.at_or_after(self.server_isn.plus(1)) && self.client_ack.at_or_after(segment.seq);
@@ -90,8 +100,15 @@ impl Pending {
         let knows_client = within(segment.ack, self.client_isn.plus(1));
         match self.synack {
             Some(_) => knows_client && within(segment.seq, self.server_isn.plus(1)),
-            // Without the SYN-ACK only what the client is known to have sent can be trusted.
-            None => knows_client && self.client_next.at_or_after(segment.ack),
+            // Without the SYN-ACK the client's numbers decide, and the server's, if the client has acknowledged any. The
+            // capture may lack other segments, too, or hold repeats of what was acknowledged: numbers of an older
+            // connection are not that close by chance.
+            None => {
+                let missed = segment.ack.offset_from(self.client_next);
+                let first = Seq(self.client_ack.0.wrapping_sub(MAX_MISSED.cast_unsigned()));
+                let of_server = self.client_segments == 0 || within(segment.seq, first);
+                knows_client && of_server && missed <= MAX_MISSED
+            }
         }
     }
 

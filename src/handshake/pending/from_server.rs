@@ -62,6 +62,9 @@ impl Pending {
         self.synack = Some(HandshakeSegment::new(segment));
         let retries = self.syn_retransmissions();
         let answered = self.syn.and_then(|syn| syn.echoed_by(retries, segment));
+        // The capture, or what it holds of this attempt, began after the SYN that was answered.
+        let earlier = retries.count > 0 && self.syn.is_some_and(|syn| syn.is_after_echo(segment));
+        self.facts.add_if(Fact::FirstSynAnswered, earlier);
         self.syn_to_synack = answered.map(|(_, sent)| segment.at.since(sent));
         if let Some((place, _)) = answered
             && let Some(cold) = &mut self.cold
@@ -75,7 +78,11 @@ impl Pending {
     fn on_synack_again(&mut self, segment: &Segment) -> Phase {
         let Some(synack) = self.synack else { return self.phase };
         self.facts.add_if(Fact::SynAckSeen, segment.flags.contains(Flags::ACK));
-        let other = SynAckTraits::of(segment) != self.traits;
+        if self.answers_doubled_syn(&synack, segment) {
+            self.cold_mut().synack.add_early(segment);
+            return self.phase;
+        }
+        let other = !SynAckTraits::of(segment).are_of_sender(self.traits);
         self.facts.add_if(Fact::RetransmittedByOther, other);
         let echoes_ack = self.echoes_ack(segment);
         let cold = self.cold_mut();
@@ -123,6 +130,16 @@ impl Pending {
             Phase::SynSent | Phase::Refused | Phase::Unreachable | Phase::AnswerUnseen => Phase::SynReceived,
             Phase::SynReceived | Phase::ClientReset | Phase::Acked | Phase::Established => self.phase,
         }
+    }
+
+    /// True if a SYN-ACK came too soon for the server's timer, and the client had not repeated its SYN: the path doubled
+    /// that, or this. It is no repeat (DOMAIN §4).
+    fn answers_doubled_syn(&self, synack: &HandshakeSegment, segment: &Segment) -> bool {
+        let stamped = segment.options.timestamps().is_some() && synack.has_clock();
+        stamped
+            && self.syn_retransmissions().count == 0
+            && self.syn.is_some()
+            && self.synack_retransmissions().is_too_soon(synack, segment)
     }
 
     /// True if an RST with ACK is the only evidence of an established connection.
@@ -192,14 +209,14 @@ impl Pending {
     }
 
     /// True if a single Linux host explains a second SYN-ACK with another ISN: a new request after the first expired,
-    /// or a SYN cookie of another minute.
+    /// a SYN cookie of another minute, or to two SYNs a cookie and a request, by one clock.
     fn explains_other_isn(&self, segment: &Segment) -> bool {
         /// Nanoseconds for each step of Linux' ISN clock (`seq_scale` in net/core/secure_seq.c).
         const STEP: i64 = 64;
         /// Steps that the clock may be off: 20 ms.
         const SLACK: i64 = 20_000_000 / STEP;
         let Some(synack) = self.synack else { return true };
-        if SynAckTraits::of(segment) != self.traits {
+        if !SynAckTraits::of(segment).are_of_sender(self.traits) {
             return false;
         }
         let between = segment.at.since(synack.first).as_nanos();
@@ -207,7 +224,8 @@ impl Pending {
         let on_clock = i64::from(segment.seq.offset_from(expected)).abs() <= SLACK;
         // The upper byte of a cookie counts minutes (`secure_tcp_syn_cookie`), but for a carry.
         let minutes = segment.seq.offset_from(self.server_isn) as u32 >> 24;
-        on_clock || minutes <= 2
+        let asked_again = self.syn_retransmissions().count > 0;
+        on_clock || minutes <= 2 || asked_again && synack.has_clock_of(segment)
     }
 
     pub(super) fn on_server_out_of_window(&mut self, segment: &Segment) -> Phase {

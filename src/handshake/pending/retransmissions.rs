@@ -18,7 +18,7 @@ pub(in crate::handshake) struct HandshakeSegment {
 #[derive(Debug, Clone, Default)]
 pub(in crate::handshake) struct Retransmissions {
     pub(in crate::handshake) count: u16,
-    /// The last one came too soon for a timer, and nothing shows that it is new: a late duplicate.
+    /// The last one came too soon for a timer ([`Self::is_too_soon`]).
     pub(super) too_soon: bool,
     last: Timestamp,
     /// Time between the last two.
@@ -28,6 +28,8 @@ pub(in crate::handshake) struct Retransmissions {
     pub(in crate::handshake) times: SmallVec<[Span; 6]>,
     /// TSval of each, as many as `times`.
     tsvals: SmallVec<[u32; 6]>,
+    /// TSvals of those that are none, since they came too soon for a timer; at most [`Retries::TIMES_KEPT`].
+    early_tsvals: SmallVec<[u32; 2]>,
 }
 
 /// Not retransmitted.
@@ -38,10 +40,14 @@ pub(super) static NONE: Retransmissions = Retransmissions {
     gap: Span::ZERO,
     times: SmallVec::new_const(),
     tsvals: SmallVec::new_const(),
+    early_tsvals: SmallVec::new_const(),
 };
 
 /// The shortest retransmission time-out anywhere by default: Linux' `TCP_RTO_MIN` (RFC 6298 §2.4 asks for 1 s).
 pub(super) const SHORTEST_TIMER: Span = Span::from_millis(200);
+
+/// The shortest that is set on purpose: some data centres use 100 ms (`BPF_SOCK_OPS_TIMEOUT_INIT`), less some jitter.
+const SHORTEST_SET_TIMER: Span = Span::from_millis(80);
 
 impl HandshakeSegment {
     #[inline(always)]
@@ -64,6 +70,26 @@ impl HandshakeSegment {
     /// True if the segment carried timestamps from a clock that runs.
     pub(in crate::handshake) const fn has_clock(&self) -> bool {
         self.timestamps && self.tsval != 0
+    }
+
+    /// True if `later` was sent by the same host, as its timestamps show: they run at one of Linux's rates since this one.
+    /// The offset of the clock is particular to a pair of hosts (`secure_tcp_ts_off`).
+    pub(super) fn has_clock_of(&self, later: &Segment) -> bool {
+        /// Ticks a second: 1,000 since Linux 4.13, `HZ` before.
+        const RATES: [i64; 3] = [1_000, 250, 100];
+        /// Ticks that a SYN cookie may change: it stores options in the lowest 6 bits (`cookie_init_timestamp`).
+        const SLACK: i64 = 70;
+        let Some((tsval, _)) = later.options.timestamps().filter(|_| self.has_clock()) else { return false };
+        let ticks = i64::from(tsval.wrapping_sub(self.tsval).cast_signed());
+        let micros = later.at.since(self.first).as_nanos() / 1_000;
+        // A thousandth for clocks that differ.
+        RATES.iter().any(|rate| (ticks - micros * rate / 1_000_000).abs() <= SLACK + ticks.abs() / 1_000)
+    }
+
+    /// True if `answer` echoes an earlier TSval than this one's: that of a segment sent before it.
+    pub(super) fn is_after_echo(&self, answer: &Segment) -> bool {
+        let echoed = answer.options.timestamps().map(|(_, tsecr)| tsecr).filter(|&tsecr| tsecr != 0);
+        self.has_clock() && echoed.is_some_and(|tsecr| self.tsval.wrapping_sub(tsecr).cast_signed() > 0)
     }
 
     /// True if the segment's TSval is older than this one.
@@ -131,24 +157,47 @@ impl HandshakeSegment {
     /// True if `segment` is a duplicate of one of the transmissions: by TSval, if the sender's clock runs.
     pub(super) fn has_sent(&self, retransmissions: &Retransmissions, segment: &Segment) -> bool {
         let tsval = segment.options.timestamps().map(|(tsval, _)| tsval).filter(|_| self.has_clock());
-        tsval.is_some_and(|tsval| self.transmission(retransmissions, tsval).is_some())
+        tsval.is_some_and(|tsval| {
+            self.transmission(retransmissions, tsval).is_some()
+                || retransmissions.early_tsvals.contains(&tsval)
+        })
     }
 }
 
 impl Retransmissions {
     /// Adds one more of `first`.
     pub(super) fn add(&mut self, first: &HandshakeSegment, segment: &Segment) {
+        self.too_soon = self.is_too_soon(first, segment);
         self.gap = segment.at.since(first.last(self));
         let (tsval, _) = segment.options.timestamps().unwrap_or_default();
-        let before = self.tsvals.last().copied().unwrap_or(first.tsval);
-        let renewed = first.timestamps && tsval != before;
-        self.too_soon = self.gap < SHORTEST_TIMER && !renewed;
         self.last = segment.at;
         self.count = self.count.saturating_add(1);
         if self.times.len() < Retries::TIMES_KEPT {
             self.times.push(segment.at.since(first.first).max(Span::ZERO));
             self.tsvals.push(tsval);
         }
+    }
+
+    /// Remembers one that came too soon for a timer, so that its duplicates are recognised.
+    pub(super) fn add_early(&mut self, segment: &Segment) {
+        let (tsval, _) = segment.options.timestamps().unwrap_or_default();
+        if self.early_tsvals.len() < Retries::TIMES_KEPT {
+            self.early_tsvals.push(tsval);
+        }
+    }
+
+    /// True if `segment` comes too soon after the latest for a timer: a duplicate, or an answer to a SYN that the path
+    /// had doubled. Where the capture's clock is of no use, the sender's own may show that a timer had run out.
+    pub(super) fn is_too_soon(&self, first: &HandshakeSegment, segment: &Segment) -> bool {
+        let (tsval, _) = segment.options.timestamps().unwrap_or_default();
+        let before = self.tsvals.last().copied().unwrap_or(first.tsval);
+        let gap = segment.at.since(first.last(self));
+        if !first.timestamps || tsval == before {
+            return gap < SHORTEST_TIMER;
+        }
+        // Reordered, the earlier one comes last.
+        let ticks = tsval.wrapping_sub(before).cast_signed().unsigned_abs();
+        gap < SHORTEST_SET_TIMER && Span::from_millis(ticks.into()) < SHORTEST_SET_TIMER
     }
 
     /// Moves all times.
