@@ -87,6 +87,8 @@ pub struct Attempt {
     pub ports_before: Option<PortsBefore>,
     /// True if the SYN's timestamp is older than that of an earlier connection from the same address, lately.
     pub has_older_stamp: bool,
+    /// True if segments of the client's other attempts reached the host between the first and the last ignored ACK.
+    pub path_worked: bool,
     /// The address from which it was answered, if that is not the server's.
     pub answered_from: Option<Endpoint>,
     /// True if the SYN was captured on its way to that address, too: at a second point, behind a translation.

@@ -207,6 +207,8 @@ pub enum Evidence {
     },
     /// SYNs are lost at all times and at several listeners, not in stretches of one.
     DropsSpread,
+    /// SYN-ACKs of the listener were lost in the same stretch, so many.
+    AnswersLostToo(u32),
     /// Other hosts failed the client in the same second: so many.
     OtherHostsFailed(u32),
     /// A bare RST answered the client's first ACK.
@@ -235,6 +237,8 @@ pub enum Evidence {
     SynAckAfterRst,
     /// The server did not repeat its SYN-ACK after the RST.
     NoSynAckAfterRst,
+    /// RSTs to other ACKs of the listener were a firewall's.
+    OthersFirewalled,
     /// The server sent data after the RST.
     DataAfterRst,
     /// The client sent its data again this many times, without any answer.

@@ -99,6 +99,7 @@ pub(super) fn decide(pending: &Pending, key: FlowKey, ending: Ending, context: &
         silence: silence(pending, ending),
         ports_before: None,
         has_older_stamp: false,
+        path_worked: false,
         answered_from: passage.as_ref().and_then(|passage| passage.answered_from()),
         is_translated: false,
         passage,

@@ -121,10 +121,14 @@ fn counted_alone(record: &Record, totals: &Totals) -> bool {
 }
 
 /// The cause that matters most: the surest, and of these the one that explains most attempts. Intended causes rank
-/// below faults, unless the fault is only possible.
+/// below faults, unless the fault is only possible. A sure cause of a few attempts does not stand for many others.
 fn main_cause(totals: &Totals) -> Option<Cause> {
+    /// Share of a sure cause, of the attempts that the most common cause has: one in so many at least.
+    const MIN_SHARE: u64 = 10;
+    let most = totals.causes().map(|(_, tally)| tally.verdicts.total()).max().unwrap_or(0);
     let rank = |cause: Cause, tally: &CauseTally| {
-        let sure = tally.confidence() > Some(Confidence::Possible);
+        let many = tally.verdicts.total() * MIN_SHARE >= most;
+        let sure = many && tally.confidence() > Some(Confidence::Possible);
         (sure, sure && !cause.is_intended(), tally.verdicts.total())
     };
     let ranked = totals.causes().map(|(cause, tally)| (rank(cause, tally), std::cmp::Reverse(cause)));

@@ -328,7 +328,8 @@ fn is_beside_overflow(attempt: &Attempt, record: Option<&Record>) -> bool {
     let unproven =
         attempt.verdict.is_completed() && attempt.unproven.is_none() && !attempt.facts.has(Fact::Established);
     record.zip(attempt.acked).filter(|_| unproven).is_some_and(|(record, acked)| {
-        record.observed.marks.others(&record.observed.silence, attempt.ordinal, (acked, acked)) == Some(true)
+        let observed = &record.observed;
+        observed.marks.others(observed.socket(attempt), attempt.ordinal, (acked, acked)) == Some(true)
     })
 }
 

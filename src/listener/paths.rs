@@ -1,6 +1,6 @@
 //! Facts about clients and hosts that go beyond one listener, bounded in number.
 //!
-//! Owns when segments of a client reached a host, at how many listeners a client failed, which hosts failed it at the same
+//! Owns when segments left a client that reached a host, at how many listeners a client failed, which hosts failed it at the same
 //! time, which ports were used before, and the TSvals of an address. Does not own what that means (`hypotheses`).
 
 use std::hash::BuildHasher;
@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use indexmap::IndexMap;
 
-use super::observed::dropped_between;
+use super::observed::{dropped_between, synack_time};
 use super::stamps::AddressStamps;
 use crate::handshake::{Attempt, Fact, PortsBefore, Verdict};
 use crate::packet::{Seeded, Span, Timestamp};
@@ -19,8 +19,11 @@ const MAX_ENTRIES: usize = 4096;
 /// Entries of the port cache, a power of two.
 const PORT_ENTRIES: usize = 1 << 13;
 
-/// Length of the ring of [`ReachedSeconds`]: seconds for which it is remembered when a path worked.
-const RING_SECONDS: i64 = 256;
+/// Slots per second of [`ReachedTimes`].
+const SLOTS_PER_SECOND: i64 = 16;
+
+/// Slots of [`ReachedTimes`]: it is remembered for 64 s when a path worked, as long as a request lives.
+const SLOTS: i64 = 64 * SLOTS_PER_SECOND;
 
 /// Facts about clients, and about the paths from one address to another; at most [`MAX_ENTRIES`] of each.
 #[derive(Debug, Clone, Default)]
@@ -39,15 +42,16 @@ pub(super) struct Paths {
 /// Facts about the path from one address to another.
 #[derive(Debug, Clone, Default)]
 struct PathFacts {
-    reached: ReachedSeconds,
+    reached: ReachedTimes,
     stamps: AddressStamps,
 }
 
-/// The seconds in which segments of a client reached a host, as a ring of bits.
+/// The times at which segments left a client that reached a host, in slots, as a ring of bits.
+/// Slot 0 is 1970: `latest` is 0 before the first.
 #[derive(Debug, Clone, Copy, Default)]
-struct ReachedSeconds {
+struct ReachedTimes {
     latest: i64,
-    bits: [u64; 4],
+    bits: [u64; (SLOTS / 64) as usize],
 }
 
 /// A set of listeners, as bits of their hashes.
@@ -99,6 +103,7 @@ impl Paths {
         self.see_failures(attempt, dropped);
         attempt.ports_before = self.reuse(attempt);
         attempt.has_older_stamp = self.see_path(attempt, dropped);
+        attempt.path_worked = self.worked_through(attempt);
     }
 
     /// Takes an attempt that looks stuck, before it is settled: a scan that goes on shows before its first ports are settled.
@@ -138,9 +143,7 @@ impl Paths {
     /// Takes note of when the path worked, and compares the timestamp of an attempt that was answered at once, or not at
     /// all, with those of its address: true if it is older.
     fn see_path(&mut self, attempt: &Attempt, dropped: bool) -> bool {
-        // A SYN that was answered shows that the path works only if what follows it arrived, too: stateful firewalls
-        // pass SYNs alone.
-        let worked = attempt.facts.has(Fact::Established) && attempt.retries.after_ack == 0;
+        let worked = reached_at(attempt).next().is_some();
         let clock = attempt.client_clock.filter(|_| dropped || attempt.acked.is_some());
         if !worked && clock.is_none() {
             return false;
@@ -151,9 +154,7 @@ impl Paths {
             return false;
         }
         let path = entry(&mut self.paths, key);
-        if worked {
-            [attempt.start, attempt.end].into_iter().for_each(|at| path.reached.mark(at));
-        }
+        reached_at(attempt).for_each(|at| path.reached.mark(at));
         clock.is_some_and(|clock| path.stamps.see(attempt, clock.syn, clock.latest, dropped))
     }
 
@@ -192,13 +193,23 @@ impl Paths {
         before
     }
 
-    /// True if segments of `client` reached `host` strictly between these times, by whole seconds.
-    pub(super) fn worked(&self, client: IpAddr, host: IpAddr, from: Timestamp, to: Timestamp) -> bool {
-        let (from, to) = (from.second() + 1, to.second());
+    /// True if segments of other attempts reached the host that the client sent between the first and the last ignored
+    /// ACK, so that no outage of the path explains the ignored ACKs.
+    pub(super) fn worked_through(&self, attempt: &Attempt) -> bool {
+        let acked = attempt.acked.filter(|_| attempt.verdict == Verdict::SynackRetransmitted);
+        // What answers the last repeat was not ignored, as far as is known.
+        let last = attempt.retry_at.iter().rev().nth(1).map(|&since| synack_time(attempt).plus(since));
+        let between = acked.zip(last);
+        between.is_some_and(|(from, to)| self.worked(attempt.client.ip(), attempt.server.ip(), from, to))
+    }
+
+    /// True if segments that `client` sent between these times reached `host`, by whole slots strictly between.
+    fn worked(&self, client: IpAddr, host: IpAddr, from: Timestamp, to: Timestamp) -> bool {
+        let (from, to) = (ReachedTimes::slot(from) + 1, ReachedTimes::slot(to));
         let Some(path) = self.paths.get(&self.path_key(client, host)) else { return false };
         let path = &path.reached;
-        let from = from.max(path.latest - RING_SECONDS + 1);
-        (from..to.min(path.latest + 1)).any(|second| path.has(second))
+        let from = from.max(path.latest - SLOTS + 1);
+        (from..to.min(path.latest + 1)).any(|slot| path.has(slot))
     }
 
     /// Number of listeners at which a client failed, at least.
@@ -264,34 +275,51 @@ pub(super) fn failed_since(attempt: &Attempt) -> Option<Timestamp> {
     }
 }
 
-impl ReachedSeconds {
-    /// Marks the second of a time at which a segment reached the host.
-    fn mark(&mut self, at: Timestamp) {
-        let second = at.second();
-        let ahead = second - self.latest;
-        if ahead >= RING_SECONDS || self.bits == [0; 4] {
-            *self = Self { latest: second, bits: [0; 4] };
-        } else if ahead > 0 {
-            (self.latest + 1..=second).for_each(|second| self.set(second, false));
-            self.latest = second;
-        } else if ahead <= -RING_SECONDS {
-            return;
-        }
-        self.set(second, true);
+/// Times at which the client sent segments of the attempt that the host is known to have received.
+///
+/// A SYN that was answered shows that the path works only if what follows it arrived, too: stateful firewalls pass SYNs
+/// alone. Of several SYNs, or of an ACK whose data was repeated, it is not known which one arrived.
+fn reached_at(attempt: &Attempt) -> impl Iterator<Item = Timestamp> {
+    let served = attempt.facts.has(Fact::Established) && attempt.retries.after_ack == 0;
+    let syn = (served && attempt.retries.syn == 0).then_some(attempt.start);
+    let served_at_once = served && attempt.data_retransmissions == 0;
+    let [ack, data] = [attempt.acked, attempt.sent].map(|at| at.filter(|_| served_at_once));
+    // Every later segment acknowledges what an ACK does: it may have been lost, where data followed it.
+    [syn, data.or(ack)].into_iter().flatten()
+}
+
+impl ReachedTimes {
+    fn slot(at: Timestamp) -> i64 {
+        at.as_nanos().div_euclid(1_000_000_000 / SLOTS_PER_SECOND)
     }
 
-    fn place(second: i64) -> (usize, u32) {
-        let bit = second.rem_euclid(RING_SECONDS);
+    /// Marks the slot of the time at which a segment left that reached the host.
+    fn mark(&mut self, at: Timestamp) {
+        let slot = Self::slot(at);
+        let ahead = slot - self.latest;
+        if ahead >= SLOTS || self.latest == 0 {
+            *self = Self { latest: slot, ..Self::default() };
+        } else if ahead > 0 {
+            (self.latest + 1..=slot).for_each(|slot| self.set(slot, false));
+            self.latest = slot;
+        } else if ahead <= -SLOTS {
+            return;
+        }
+        self.set(slot, true);
+    }
+
+    fn place(slot: i64) -> (usize, u32) {
+        let bit = slot.rem_euclid(SLOTS);
         ((bit / 64) as usize, (bit % 64) as u32)
     }
 
-    fn set(&mut self, second: i64, worked: bool) {
-        let (word, bit) = Self::place(second);
+    fn set(&mut self, slot: i64, worked: bool) {
+        let (word, bit) = Self::place(slot);
         self.bits[word] = self.bits[word] & !(1 << bit) | u64::from(worked) << bit;
     }
 
-    fn has(&self, second: i64) -> bool {
-        let (word, bit) = Self::place(second);
+    fn has(&self, slot: i64) -> bool {
+        let (word, bit) = Self::place(slot);
         self.bits[word] >> bit & 1 == 1
     }
 }

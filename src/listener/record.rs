@@ -1,7 +1,5 @@
 //! The tallies of one listener, and the attempts that may still get another cause: bounded in size.
 
-use strum::{EnumCount, IntoEnumIterator};
-
 use super::kernel_history::KernelHistory;
 use super::observed::Observed;
 use super::schedule::Schedule;
@@ -10,7 +8,7 @@ use super::sole_client::SoleClient;
 use super::tally::{RetrySums, Tally};
 use super::times::TimingDistributions;
 use super::totals::Totals;
-use crate::handshake::{Attempt, Fact, Vantage, Verdict};
+use crate::handshake::{Attempt, Fact, Verdict};
 
 /// Everything kept of one listener.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -26,7 +24,6 @@ pub(super) struct Record {
     pub(super) retries: RetrySums,
     /// The client of all attempts, if it is one.
     pub(super) client: SoleClient,
-    pub(super) vantages: [u64; Vantage::COUNT],
     pub(super) schedule: Schedule,
     pub(super) load: BoundedLoad,
     pub(super) kernel: KernelHistory,
@@ -53,9 +50,6 @@ impl Record {
         self.failed += u64::from(attempt.verdict.is_problem() && !attempt.is_late());
         self.retries.add(attempt.retries);
         self.client.see(attempt);
-        if let Some(vantage) = attempt.vantage {
-            self.vantages[vantage as usize] += 1;
-        }
         if attempt.verdict == Verdict::SynackRetransmitted {
             self.schedule.add(attempt);
         }
@@ -73,12 +67,6 @@ impl Record {
         self.observed.answered += other.observed.answered;
         self.observed.refused += other.observed.refused;
         self.observed.odd_answers += other.observed.odd_answers;
-    }
-
-    /// The place of the capture, by most of its attempts.
-    pub(super) fn vantage(&self) -> Option<Vantage> {
-        let most = Vantage::iter().max_by_key(|&vantage| self.vantages[vantage as usize])?;
-        (self.vantages[most as usize] > 0).then_some(most)
     }
 }
 

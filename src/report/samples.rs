@@ -73,6 +73,7 @@ fn attempt(index: u32, client: &str, server: &str) -> Attempt {
         silence: None,
         ports_before: None,
         has_older_stamp: false,
+        path_worked: false,
         answered_from: None,
         is_translated: false,
         passage: None,

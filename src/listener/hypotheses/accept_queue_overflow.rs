@@ -182,7 +182,8 @@ fn data_ignored(case: &Case<'_>) -> Weight {
         return Weight::Excluded(evidence);
     }
     let beyond = case.has(Fact::RstAfterBeyond);
-    let by_acks = case.own.marks.others_by_acks(&case.own.silence, case.attempt.ordinal, case.span());
+    let by_acks =
+        case.own.marks.others_by_acks(case.own.socket(case.attempt), case.attempt.ordinal, case.span());
     let near = case.is_near_server();
     // From the client's side alone, a dead backend behind a proxy looks the same.
     let unserved_reset = case.has(Fact::ResetUnserved);
@@ -244,7 +245,8 @@ fn syn_dropped(case: &Case<'_>) -> Weight {
         return Weight::Excluded(evidence);
     }
     let evidence: EvidenceList = others.into_iter().chain(cluster).collect();
-    Weight::supported(evidence)
+    let lossy = others != Some(Evidence::OthersOverflowed) && case.loses_answers().is_some();
+    Weight::supported(evidence).at_most(if lossy { Support::Fits } else { Support::Supported })
 }
 
 /// Judges by the overflows that the kernel counted, and by segments that met the full queue.

@@ -46,6 +46,7 @@ fn ignored(case: &Case<'_>) -> Weight {
     }
     if let Some(at) = super::defer_accept::held_back(case.attempt)
         && case.attempt.retries.after_ack == 1
+        && !case.has(Fact::DataIgnored)
     {
         // A lost ACK would have drawn a repeat after a second; the next one may have been lost.
         return Weight::Excluded(Evidence::NoRepeatAtOneSecond(at));

@@ -2,11 +2,11 @@
 
 use std::cell::OnceCell;
 
-use crate::handshake::{Attempt, Cause, Evidence, Fact, Passage, SegmentLoss, SegmentStep, Vantage, Verdict};
+use crate::handshake::{Attempt, Cause, Evidence, Fact, Passage, SegmentLoss, SegmentStep, Verdict};
 use crate::listener::capture_limits::CaptureLimits;
 use crate::listener::dropped_segments::DroppedByKernel;
 use crate::listener::kernel_history::{KernelEvents, KernelEvidence, KernelHistory};
-use crate::listener::observed::{DropStretch, FloodSecond, Observed, dropped_between, synack_time};
+use crate::listener::observed::{DropStretch, FloodSecond, Observed, dropped_between};
 use crate::listener::paths::{Paths, failed_since};
 use crate::listener::point_routes::PointEvidence;
 use crate::packet::{Span, Timestamp};
@@ -64,7 +64,7 @@ impl<'a> Case<'a> {
 
     /// True if the capture was taken near the server: packets in it have reached the server, or come from it.
     pub(in crate::listener) fn is_near_server(&self) -> bool {
-        matches!(self.attempt.vantage, Some(Vantage::Server | Vantage::Local))
+        self.own.is_near_server(self.attempt)
     }
 
     /// Evidence that this segment of the handshake had a wrong checksum on the way, and not because its sender leaves them to
@@ -142,10 +142,9 @@ impl<'a> Case<'a> {
 
     /// Others than this attempt that showed a full queue meanwhile: whether any did, and surely.
     pub(in crate::listener) fn others_overflowed(&self) -> Option<bool> {
-        *self
-            .found
-            .others_overflowed
-            .get_or_init(|| self.own.marks.others(&self.own.silence, self.attempt.ordinal, self.span()))
+        *self.found.others_overflowed.get_or_init(|| {
+            self.own.marks.others(self.own.socket(self.attempt), self.attempt.ordinal, self.span())
+        })
     }
 
     /// Evidence of that.
@@ -163,16 +162,9 @@ impl<'a> Case<'a> {
             || self.attempt.answered_from.is_some()
     }
 
-    /// True if segments of other attempts of the client reached the host between the first and the last ignored ACK, so
-    /// that no outage of the path explains the ignored ACKs.
+    /// True if the path worked between the first and the last ignored ACK.
     pub(in crate::listener) fn path_worked(&self) -> bool {
-        let attempt = self.attempt;
-        let Some(acked) = attempt.acked.filter(|_| attempt.verdict == Verdict::SynackRetransmitted) else {
-            return false;
-        };
-        let first = synack_time(attempt);
-        let last = attempt.retry_at.last().map_or(acked, |&since| first.plus(since));
-        self.paths.worked(attempt.client.ip(), attempt.server.ip(), acked, last)
+        self.attempt.path_worked || self.paths.worked_through(self.attempt)
     }
 
     /// True if the server's only RST came after the client's FIN. A listener that resets the ACK, or was closed before
@@ -206,6 +198,19 @@ impl<'a> Case<'a> {
         })
     }
 
+    /// Evidence that the path loses segments, seen from the client's side: in the stretch of the attempt's unanswered SYNs
+    /// SYN-ACKs were lost, too, and not far fewer of them. A full queue loses none.
+    pub(in crate::listener) fn loses_answers(&self) -> Option<Evidence> {
+        /// Fewest SYN-ACKs that count: one or two are lost anywhere.
+        const MIN_LOST: u32 = 3;
+        /// Unanswered attempts for each lost SYN-ACK at most, where one path loses both.
+        const MAX_RATIO: u32 = 4;
+        let stretch = self.stretch().filter(|_| !self.is_near_server())?;
+        let lost = self.own.drops.answers_lost_in(stretch);
+        (lost >= MIN_LOST && stretch.attempts <= lost.saturating_mul(MAX_RATIO))
+            .then_some(Evidence::AnswersLostToo(lost))
+    }
+
     /// Evidence that the attempt's SYNs went unanswered in one stretch with those of several others, while the listener
     /// answered at other times (DOMAIN §5.1); `None` where they did not.
     pub(in crate::listener) fn drops_cluster(&self) -> Option<Evidence> {
@@ -215,7 +220,8 @@ impl<'a> Case<'a> {
         const MIN_OF_ONE_CLIENT: u32 = 8;
         /// Time before and after the stretch within which the listener must be seen to answer.
         const AROUND: Span = Span::from_secs(30);
-        let stretch = self.stretch()?;
+        // SYNs of a flood are no clients that the queue turned away.
+        let stretch = self.stretch().filter(|_| self.own.floods.at(self.attempt.start).is_none())?;
         let answered = self.own.drops.answered_between(stretch.from, stretch.to);
         let around = self.own.drops.answered_between(stretch.from.minus(AROUND), stretch.to.plus(AROUND));
         let several = stretch.attempts >= MIN_OF_ONE_CLIENT

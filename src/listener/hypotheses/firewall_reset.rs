@@ -50,6 +50,9 @@ fn after_ack(case: &Case<'_>) -> Weight {
     if !proofs.is_empty() {
         return Weight::proven(proofs);
     }
+    if case.own.firewall_resets > 0 {
+        return Weight::supported([Evidence::OthersFirewalled]);
+    }
     // `None` is longer than any repeat takes.
     let linux = case.attempt.system() == Some(System::Linux);
     let due = if linux { REPEAT_DUE } else { REPEAT_DUE_ANYWHERE };

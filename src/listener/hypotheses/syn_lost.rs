@@ -7,7 +7,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::SynLost,
     explains: VerdictSet::of(&[Verdict::Unanswered, Verdict::CompletedLate]),
     shown_by: "the lateness is spread over time and over several listeners of a path; or several hosts, which answer at other times, \
-               leave one client's SYNs unanswered in the same second; or the SYN's checksum is wrong, where the client's others are right",
+               leave one client's SYNs unanswered in the same second; or SYN-ACKs of the same stretch are lost, too; or the SYN's checksum is wrong, where the client's others are right",
     looks_like: "a full queue, a server that is down",
     excluded_by: "a capture near the server, which saw them arrive; a full queue at that time",
     surest: Confidence::Likely,
@@ -32,6 +32,9 @@ fn weigh(case: &Case<'_>) -> Weight {
         let others = case.other_hosts_failed();
         if others > 0 && case.own.answered > 0 {
             return Some(Weight::supported([Evidence::OtherHostsFailed(others)]));
+        }
+        if let Some(evidence) = case.loses_answers() {
+            return Some(Weight::supported([evidence]));
         }
         let spread = case.paths.lossy_listeners(case.attempt.client.ip()) >= MIN_LISTENERS
             && case.drops_cluster().is_none();

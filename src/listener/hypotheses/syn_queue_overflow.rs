@@ -24,14 +24,17 @@ fn weigh(case: &Case<'_>) -> Weight {
     if super::syn_flood::is_part(case) || case.stretch().is_none() || case.has_odd_answer() {
         return Weight::NotApplicable;
     }
+    // A flood fills the SYN queue, whatever its length: its SYNs go unanswered, too.
+    let flood = case.own.floods.at(case.attempt.start);
     let outstanding = case.own.floods.half_open_at(case.attempt.start);
-    if outstanding < OUTSTANDING {
+    if outstanding < OUTSTANDING && flood.is_none() {
         return Weight::NotApplicable;
     }
     if case.others_overflowed() == Some(true) {
         return Weight::Excluded(Evidence::OthersOverflowed);
     }
-    Weight::supported([Evidence::ManyHalfOpen(outstanding)])
+    let rate = flood.map(|flood| Evidence::FloodRate { per_second: flood.syns, sources: flood.sources() });
+    Weight::supported(rate.or(Some(Evidence::ManyHalfOpen(outstanding))))
 }
 
 /// Judges by the SYNs that the kernel dropped for a full SYN queue.

@@ -8,7 +8,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     explains: VerdictSet::ALL,
     shown_by: "two SYN-ACKs with different numbers for one SYN",
     looks_like: "one host that makes a new request, restarts, or changes its SYN cookie",
-    excluded_by: "numbers as one host makes them: its ISN clock, or SYN cookies of another minute",
+    excluded_by: "numbers as one host makes them: its ISN clock, SYN cookies of another minute, or a cookie and a request by one clock of timestamps",
     surest: Confidence::Likely,
     confirmed_by: "",
     example: "two-answers.pcap",

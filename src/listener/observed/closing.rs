@@ -20,9 +20,11 @@ pub(in crate::listener) struct Burst {
 }
 
 impl Burst {
-    /// True if at least two connections of different ages ended in it: their handshakes finished more than 1 ms apart.
+    /// True if at least two connections of different ages ended in it: their handshakes finished more than 1 ms apart, and
+    /// by far further apart than their RSTs. An application that resets each at its own time keeps their distance.
     pub(in crate::listener) fn has_ages(&self) -> bool {
-        self.connections >= 2 && self.ages.1.since(self.ages.0) > Span::from_millis(1)
+        let (ages, ends) = (self.ages.1.since(self.ages.0), self.to.since(self.from));
+        self.connections >= 2 && ages > Span::from_millis(1) && ages > ends.scaled(4, 1)
     }
 }
 
@@ -166,12 +168,13 @@ impl Closing {
         self.bare_span.is_some_and(|(first, last)| first < at && at < last)
     }
 
-    /// True if the burst is that of a closing listener, as far as it shows by itself: it ended connections of different
-    /// ages, or several at once that refusals or bare RSTs followed.
+    /// True if the burst is that of a closing listener, as far as it shows. Two of these hold: it ended several connections,
+    /// they were of different ages, and refusals or bare RSTs followed.
     pub(in crate::listener) fn is_closing(&self, burst: &Burst) -> bool {
-        /// Fewest connections that count: one or two that were just accepted may be reset together.
+        /// Fewest connections that are several: one or two may be reset together by chance.
         const MIN_CONNECTIONS: u32 = 3;
-        burst.has_ages() || burst.connections >= MIN_CONNECTIONS && self.has_aftermath(burst)
+        let signs = [burst.connections >= MIN_CONNECTIONS, burst.has_ages(), self.has_aftermath(burst)];
+        signs.into_iter().filter(|&sign| sign).count() >= 2
     }
 
     /// True if refusals or bare RSTs follow the burst within [`AFTERMATH`].

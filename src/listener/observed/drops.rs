@@ -29,6 +29,8 @@ pub(in crate::listener) struct Drops {
     stretches: Vec<DropStretch>,
     /// SYNs answered at once.
     answered: PerSecond,
+    /// First SYNs whose SYN-ACK did not reach the client.
+    answers_lost: PerSecond,
 }
 
 /// Time after which an old connection is gone, in TIME-WAIT (60 s on Linux) and in conntrack
@@ -43,6 +45,9 @@ impl Drops {
         let facts = attempt.facts;
         if facts.has(Fact::SynSeen) && facts.has(Fact::SynAckSeen) && attempt.retries.syn == 0 {
             self.answered.add(attempt.start);
+        }
+        if facts.has(Fact::FirstSynAnswered) && attempt.verdict == Verdict::CompletedLate {
+            self.answers_lost.add(attempt.start);
         }
         let mut previous: Option<Timestamp> = None;
         for at in dropped_syns(attempt) {
@@ -125,6 +130,11 @@ impl Drops {
             .iter()
             .filter(|stretch| stretch.from <= to.plus(MARK_GAP) && from <= stretch.to.plus(MARK_GAP));
         touching.max_by_key(|stretch| stretch.attempts)
+    }
+
+    /// SYN-ACKs lost in a stretch, as an answer to a repeated SYN shows that names the first one.
+    pub(in crate::listener) fn answers_lost_in(&self, stretch: &DropStretch) -> u32 {
+        self.answers_lost.between(stretch.from, stretch.to)
     }
 
     /// SYNs answered at once from one time to another, by whole seconds.

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::handshake::{Attempt, Verdict};
+use crate::handshake::{Attempt, Fact, Reason, Verdict};
 use crate::packet::Timestamp;
 
 /// SYNs of one second that were never finished nor repeated.
@@ -132,11 +132,12 @@ fn source(attempt: &Attempt) -> u64 {
     1 << (hasher.finish() & 63)
 }
 
-/// True if the attempt's client sent one SYN, and neither a retry nor an ACK.
+/// True if the attempt's client sent one SYN, and nothing after it, as far as a capture of both directions shows.
 pub(in crate::listener) fn is_abandoned(attempt: &Attempt) -> bool {
     let unfinished =
         matches!(attempt.verdict, Verdict::Unanswered | Verdict::HalfOpen | Verdict::Undetermined);
-    unfinished && attempt.retries.syn == 0 && attempt.acked.is_none()
+    let went_on = attempt.acked.is_some() || attempt.facts.has(Fact::ClientWentOn);
+    unfinished && attempt.retries.syn == 0 && !went_on && attempt.reason != Some(Reason::OneSided)
 }
 
 #[cfg(test)]

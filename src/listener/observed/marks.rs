@@ -1,34 +1,50 @@
 //! Times at which a listener's accept queue was seen full: by ignored ACKs, bare RSTs and ignored data (DOMAIN §2).
 
-use super::Silence;
+use super::{Closing, Silence};
 use crate::handshake::{Attempt, Fact, Vantage, Verdict};
 use crate::packet::{Span, Timestamp};
 
 /// The look of a full queue that left a mark, by row of DOMAIN §2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::listener) enum MarkKind {
-    /// Row A, as sure as one attempt alone can be.
+    /// Row A, with the ACK echoed: it reached the server's TCP.
+    AckEchoed,
+    /// Row A near the server, as sure as one attempt alone can be.
     AcksIgnored,
     /// Row A near the server, once: a deferral looks the same.
     IgnoredOnce,
     /// Row A that a lost ACK or a deferral looks like.
     MaybeIgnored,
-    /// Row B.
+    /// Row B, as sure as one attempt alone can be.
     Reset,
+    /// Row B, with an RST that something else may have sent.
+    MaybeReset,
     /// Rows D and F.
     DataIgnored,
 }
 
 impl MarkKind {
-    /// True if such a mark shows a full queue for sure, and so supports an overflow of other attempts at that time;
-    /// `silence` shows whether the listener defers.
-    fn is_sure(self, silence: &Silence) -> bool {
+    /// True if such a mark shows a full queue for sure, and so supports an overflow of other attempts at that time.
+    fn is_sure(self, socket: SocketFacts<'_>) -> bool {
         match self {
-            Self::AcksIgnored => true,
-            Self::IgnoredOnce => silence.outlasted(ONE_REPEAT).is_some(),
-            Self::MaybeIgnored | Self::Reset | Self::DataIgnored => false,
+            Self::AckEchoed => true,
+            Self::AcksIgnored => !socket.near_client,
+            Self::IgnoredOnce => !socket.near_client && socket.silence.outlasted(ONE_REPEAT).is_some(),
+            Self::Reset => socket.closing.resets_apart(socket.round_trip),
+            Self::MaybeIgnored | Self::MaybeReset | Self::DataIgnored => false,
         }
     }
+}
+
+/// Facts of a listening socket by which a mark is judged: whether it defers, and whether it was closed.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::listener) struct SocketFacts<'a> {
+    pub(in crate::listener) silence: &'a Silence,
+    pub(in crate::listener) closing: &'a Closing,
+    /// The capture was taken near the client, by most attempts.
+    pub(in crate::listener) near_client: bool,
+    /// Round trip between the capture and the server.
+    pub(in crate::listener) round_trip: Span,
 }
 
 /// A stretch of time in which the queue was seen to be full.
@@ -37,17 +53,23 @@ struct Mark {
     kind: MarkKind,
     from: Timestamp,
     to: Timestamp,
-    attempts: u32,
     /// The position of the attempt that showed it, while only one has.
     sole: Option<u64>,
 }
 
 /// All marks of a listener.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(in crate::listener) struct Marks(Vec<Mark>);
+pub(in crate::listener) struct Marks {
+    settled: Vec<Mark>,
+    /// Those of attempts that are not settled: one may recover, and show that it had lost its data on the way.
+    provisional: Vec<Mark>,
+}
 
 /// Most marks kept per listener; a further one stretches the nearest.
 const MAX_MARKS: usize = 96;
+
+/// Most provisional marks.
+const MAX_PROVISIONAL: usize = 32;
 
 /// Longest gap within a stretch: a dropped client retries after 1 s (DOMAIN §4).
 pub(in crate::listener) const MARK_GAP: Span = Span::from_millis(1_500);
@@ -55,58 +77,80 @@ pub(in crate::listener) const MARK_GAP: Span = Span::from_millis(1_500);
 /// The first SYN-ACK repeat has come by then, unless it was deferred for two seconds or more.
 const ONE_REPEAT: Span = Span::from_millis(1_500);
 
-impl Marks {
-    pub(super) fn see(&mut self, attempt: &Attempt) {
-        let Some(kind) = kind_of(attempt) else { return };
+impl Mark {
+    /// The mark that an attempt leaves, if it shows a full queue.
+    fn of(attempt: &Attempt) -> Option<Self> {
+        let kind = kind_of(attempt)?;
         let from = attempt.acked.unwrap_or(attempt.start);
         let to = match kind {
-            MarkKind::Reset => attempt.reset.unwrap_or(attempt.end),
-            MarkKind::AcksIgnored | MarkKind::IgnoredOnce | MarkKind::MaybeIgnored => last_ignored(attempt),
+            MarkKind::Reset | MarkKind::MaybeReset => attempt.reset.unwrap_or(attempt.end),
+            MarkKind::AckEchoed | MarkKind::AcksIgnored | MarkKind::IgnoredOnce | MarkKind::MaybeIgnored => {
+                last_ignored(attempt)
+            }
             MarkKind::DataIgnored => attempt.end,
         };
-        let mark = Mark { kind, from, to: to.max(from), attempts: 1, sole: Some(attempt.ordinal) };
-        let alike = |other: &Mark| other.kind == kind && touches(other, mark.from, mark.to, MARK_GAP);
-        let place = self.0.iter().rposition(alike).or_else(|| {
-            let full = self.0.len() >= MAX_MARKS;
-            self.0.iter().rposition(|other| full && other.kind == kind)
+        Some(Self { kind, from, to: to.max(from), sole: Some(attempt.ordinal) })
+    }
+}
+
+impl Marks {
+    /// Takes an attempt that shows an overflow before it is settled.
+    pub(super) fn see_provisional(&mut self, attempt: &Attempt) {
+        let Some(mark) = Mark::of(attempt) else { return };
+        self.provisional.retain(|other| other.sole != mark.sole);
+        if self.provisional.len() < MAX_PROVISIONAL {
+            self.provisional.push(mark);
+        }
+    }
+
+    /// Takes a settled attempt.
+    pub(super) fn see(&mut self, attempt: &Attempt) {
+        self.provisional.retain(|mark| mark.sole != Some(attempt.ordinal));
+        let Some(mark) = Mark::of(attempt) else { return };
+        let alike = |other: &Mark| other.kind == mark.kind && touches(other, mark.from, mark.to, MARK_GAP);
+        let place = self.settled.iter().rposition(alike).or_else(|| {
+            let full = self.settled.len() >= MAX_MARKS;
+            self.settled.iter().rposition(|other| full && other.kind == mark.kind)
         });
-        let full = self.0.len() >= MAX_MARKS;
-        match place.and_then(|place| self.0.get_mut(place)) {
+        let full = self.settled.len() >= MAX_MARKS;
+        match place.and_then(|place| self.settled.get_mut(place)) {
             Some(other) => {
-                let same = other.sole == mark.sole;
                 other.from = other.from.min(mark.from);
                 other.to = other.to.max(mark.to);
-                other.attempts += u32::from(!same);
-                other.sole = other.sole.filter(|_| same);
+                other.sole = None;
             }
-            None if !full => self.0.push(mark),
+            None if !full => self.settled.push(mark),
             None => {}
         }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Mark> {
+        self.settled.iter().chain(&self.provisional)
     }
 
     /// Evidence of attempts other than this one that the queue was full between these times, give or take [`MARK_GAP`]:
     /// `true` if one of them shows it for sure, `None` if none shows it.
     pub(in crate::listener) fn others(
         &self,
-        silence: &Silence,
+        socket: SocketFacts<'_>,
         ordinal: u64,
         (from, to): (Timestamp, Timestamp),
     ) -> Option<bool> {
-        let touching =
-            self.0.iter().filter(|mark| mark.sole != Some(ordinal) && touches(mark, from, to, MARK_GAP));
-        touching.map(|mark| mark.kind.is_sure(silence)).max()
+        let others = self.all().filter(|mark| mark.sole != Some(ordinal));
+        let touching = others.filter(|mark| touches(mark, from, to, MARK_GAP));
+        touching.map(|mark| mark.kind.is_sure(socket)).max()
     }
 
     /// The same, by ignored or reset ACKs alone: ignored data shows no more than the data that is to be explained.
     pub(in crate::listener) fn others_by_acks(
         &self,
-        silence: &Silence,
+        socket: SocketFacts<'_>,
         ordinal: u64,
         (from, to): (Timestamp, Timestamp),
     ) -> Option<bool> {
         let others =
-            self.0.iter().filter(|mark| mark.kind != MarkKind::DataIgnored && mark.sole != Some(ordinal));
-        others.filter(|mark| touches(mark, from, to, MARK_GAP)).map(|mark| mark.kind.is_sure(silence)).max()
+            self.all().filter(|mark| mark.kind != MarkKind::DataIgnored && mark.sole != Some(ordinal));
+        others.filter(|mark| touches(mark, from, to, MARK_GAP)).map(|mark| mark.kind.is_sure(socket)).max()
     }
 }
 
@@ -132,13 +176,25 @@ fn kind_of(attempt: &Attempt) -> Option<MarkKind> {
             let soon = attempt.retry_at.first().is_some_and(|&at| at <= ONE_REPEAT);
             let refused = facts.has(Fact::RetransmissionUnanswered);
             Some(match (again, near) {
-                (true, _) if !other && (near || facts.has(Fact::EchoesAck)) => MarkKind::AcksIgnored,
+                (true, _) if !other && facts.has(Fact::EchoesAck) => MarkKind::AckEchoed,
+                (true, true) if !other => MarkKind::AcksIgnored,
                 (false, true) if !other && !refused && soon => MarkKind::IgnoredOnce,
                 (_, _) => MarkKind::MaybeIgnored,
             })
         }
         Verdict::ResetAfterAck if facts.has(Fact::RstTtlDiffers) || facts.has(Fact::SynAckAfterRst) => None,
-        Verdict::ResetAfterAck => Some(MarkKind::Reset),
+        Verdict::ResetAfterAck => {
+            let kernels = facts.has(Fact::RstToFirstAck) && facts.has(Fact::RstKernelForm);
+            let doubts = [
+                Fact::RstBeforeAck,
+                Fact::RstTooSoon,
+                Fact::RstTooLate,
+                Fact::ClientClosedFirst,
+                Fact::DataAfterRst,
+            ];
+            let doubted = doubts.into_iter().any(|doubt| facts.has(doubt));
+            Some(if kernels && !doubted { MarkKind::Reset } else { MarkKind::MaybeReset })
+        }
         Verdict::AckIgnored if !facts.has(Fact::TooBig) => Some(MarkKind::DataIgnored),
         Verdict::AckIgnored
         | Verdict::Completed

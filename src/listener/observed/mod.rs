@@ -18,13 +18,15 @@ pub(super) use closing::Closing;
 pub(super) use drops::{DropStretch, Drops, TIME_WAIT, dropped_between, dropped_syns};
 pub(super) use finishers::Finishers;
 pub(super) use floods::{FloodSecond, Floods, is_abandoned};
-pub(super) use marks::Marks;
+pub(super) use marks::{Marks, SocketFacts};
 pub(super) use per_second::PerSecond;
 pub(super) use probes::Probes;
 pub(super) use silence::Silence;
 pub(super) use sizes::{Sizes, is_large};
 
-use crate::handshake::{Attempt, Fact, System, Verdict};
+use strum::{EnumCount, IntoEnumIterator};
+
+use crate::handshake::{Attempt, Fact, System, Vantage, Verdict};
 use crate::packet::{Span, Timestamp};
 
 /// Facts of one listener.
@@ -61,6 +63,9 @@ pub(super) struct Observed {
     pub(super) other_system: Option<System>,
     /// Attempts that were answered with other numbers, or from another address.
     pub(super) odd_answers: u64,
+    vantages: [u64; Vantage::COUNT],
+    /// Attempts whose RST was a firewall's, as a SYN-ACK after it shows.
+    pub(super) firewall_resets: u64,
     /// Client addresses that finished a handshake, and when.
     pub(super) finishers: Finishers,
     /// Attempts of which a segment of the server has a right checksum, and those of which a SYN-ACK has a wrong one.
@@ -72,6 +77,26 @@ impl Observed {
     /// The system of the listener, if its SYN-ACKs show one; Linux, where one of several is.
     pub(super) fn system(&self) -> Option<System> {
         if self.linux > 0 { Some(System::Linux) } else { self.other_system }
+    }
+
+    /// The place of the capture, by most attempts.
+    pub(super) fn vantage(&self) -> Option<Vantage> {
+        let most = Vantage::iter().max_by_key(|&vantage| self.vantages[vantage as usize])?;
+        (self.vantages[most as usize] > 0).then_some(most)
+    }
+
+    /// True if the capture was taken near the server as an attempt shows, and most others do not deny: without its first
+    /// ACK an attempt looks so from the client's side, too.
+    pub(super) fn is_near_server(&self, attempt: &Attempt) -> bool {
+        let near = matches!(attempt.vantage, Some(Vantage::Server | Vantage::Local));
+        near && self.vantage() != Some(Vantage::Client)
+    }
+
+    /// Facts of the socket by which marks of a full queue are judged; the round trip is that of `attempt`.
+    pub(super) fn socket(&self, attempt: &Attempt) -> SocketFacts<'_> {
+        let round_trip = attempt.timing.syn_to_synack.or(self.least_round_trip).unwrap_or(Span::ZERO);
+        let near_client = self.vantage() == Some(Vantage::Client);
+        SocketFacts { silence: &self.silence, closing: &self.closing, near_client, round_trip }
     }
 
     /// True if the server's checksums are not offloaded where it was captured: more than a few of them are right. Of those
@@ -86,7 +111,7 @@ impl Observed {
     pub(super) fn see_provisional(&mut self, attempt: &Attempt) {
         // Until it is settled a SYN-ACK may follow and show that the RST was a firewall's.
         if attempt.verdict != Verdict::ResetAfterAck {
-            self.marks.see(attempt);
+            self.marks.see_provisional(attempt);
         }
         self.floods.see_provisional(attempt);
     }
@@ -111,6 +136,10 @@ impl Observed {
                 None => {}
             }
         }
+        if let Some(vantage) = attempt.vantage {
+            self.vantages[vantage as usize] += 1;
+        }
+        self.firewall_resets += u64::from(facts.has(Fact::SynAckAfterRst));
         let odd = facts.has(Fact::ServerOutOfWindow) || attempt.answered_from.is_some();
         self.odd_answers += u64::from(odd);
         if attempt.verdict.is_completed() {

@@ -10,6 +10,7 @@ use crate::packet::{Span, Timestamp};
 struct Prober {
     client: IpAddr,
     count: u32,
+    first: Timestamp,
     last: Timestamp,
     /// The shortest and the longest time between two of them.
     gaps: Option<(Span, Span)>,
@@ -30,6 +31,9 @@ const MAX_PROBERS: usize = 16;
 /// Fewest checks of one address before their period is judged.
 const MIN_CHECKS: u32 = 4;
 
+/// Shortest time over which an address checks: a burst of clients that give up is as even for a second or two.
+const MIN_CHECKING: Span = Span::from_secs(5);
+
 impl Probes {
     pub(super) fn see(&mut self, attempt: &Attempt) {
         if attempt.verdict != Verdict::ClientReset {
@@ -44,10 +48,11 @@ impl Probes {
                 let (least, most) = prober.gaps.unwrap_or((gap, gap));
                 prober.gaps = Some((least.min(gap), most.max(gap)));
                 prober.count += 1;
+                prober.first = at.min(prober.first);
                 prober.last = at.max(prober.last);
             }
             None if !full => {
-                self.probers.push(Prober { client, count: 1, last: at, gaps: None });
+                self.probers.push(Prober { client, count: 1, first: at, last: at, gaps: None });
             }
             None => self.more = true,
         }
@@ -59,6 +64,7 @@ impl Probes {
         let (least, most) = prober.gaps.filter(|_| prober.count >= MIN_CHECKS && !self.more)?;
         let steady =
             least >= Span::from_millis(200) && most <= least.scaled(3, 2).plus(Span::from_millis(100));
-        steady.then_some((least, self.probers.len() as u32))
+        let lasting = prober.last.since(prober.first) >= MIN_CHECKING;
+        (steady && lasting).then_some((least, self.probers.len() as u32))
     }
 }

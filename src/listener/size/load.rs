@@ -187,7 +187,8 @@ impl Traits {
         }
         self.abort |= attempt.verdict == Verdict::ResetAfterAck;
         // Linux keeps any other request whose ACK meets a full queue, and sends its SYN-ACK again.
-        self.cookies |= attempt.verdict == Verdict::AckIgnored && attempt.retries.syn_ack == 0;
+        let without_trace = attempt.verdict == Verdict::AckIgnored || taken_later(attempt).is_some();
+        self.cookies |= without_trace && attempt.retries.syn_ack == 0;
     }
 
     pub(super) fn apply(&self, load: &mut Load) {
@@ -243,7 +244,11 @@ fn arrivals_admissions_drops(attempt: &Attempt, mut take: impl FnMut(Event, Time
         Verdict::Completed | Verdict::CompletedLate => {
             // Data that goes unacknowledged is what SYN cookies leave of a full queue.
             if attempt.unproven != Some(Unproven::DataUnacknowledged) {
-                take(Event::Admission, acked);
+                let taken = taken_later(attempt);
+                if taken.is_some() {
+                    take(Event::Drop, acked);
+                }
+                take(Event::Admission, taken.unwrap_or(acked));
                 if attempt.established.is_none() {
                     take(Event::Unproven, acked);
                 }
@@ -270,6 +275,14 @@ fn arrivals_admissions_drops(attempt: &Attempt, mut take: impl FnMut(Event, Time
         | Verdict::ClientReset
         | Verdict::Undetermined => {}
     }
+}
+
+/// The time at which a completed connection got in by its repeated data, near the server: its ACK had met a full queue, and SYN
+/// cookies keep no request that could be answered again (DOMAIN §2 D, §2 E).
+fn taken_later(attempt: &Attempt) -> Option<Timestamp> {
+    let near = matches!(attempt.vantage, Some(Vantage::Server | Vantage::Local));
+    let repeated = near && attempt.verdict.is_completed() && attempt.data_retransmissions > 0;
+    attempt.acked.zip(attempt.timing.stall.filter(|_| repeated)).map(|(acked, stall)| acked.plus(stall))
 }
 
 /// True if a client that met a full queue may have got in later, as far as the packets show.

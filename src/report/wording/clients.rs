@@ -14,7 +14,7 @@ pub(in crate::report) fn clients(clients: &Clients) -> String {
             "was reset just after, or while, connect() returned",
             "were reset just after, or while, connect() returned",
         ),
-        (late, "was accepted late", "were accepted late"),
+        (late, "connected late", "connected late"),
         (waiting, "is still waiting", "are still waiting"),
         (timed_out, "timed out", "timed out"),
     ];

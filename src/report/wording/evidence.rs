@@ -99,6 +99,10 @@ pub(in crate::report) fn evidence(evidence: Evidence) -> Cow<'static, str> {
             "{} failed this client in the same second: it is the way that they share",
             count(n.into(), "other host")
         ),
+        Evidence::AnswersLostToo(n) => format!(
+            "{} of the listener did not reach the client at that time: the path loses segments",
+            count(u64::from(n), "SYN-ACK")
+        ),
         Evidence::SmallDataPassed(n) => format!(
             "meanwhile small data of {} was acknowledged, and the large segment was not",
             count(n.into(), "other connection")
@@ -177,6 +181,9 @@ fn plain(evidence: Evidence) -> &'static str {
         }
         Evidence::SynsDroppedMeanwhile => "SYNs to this listener went unanswered at the same time",
         Evidence::SynAckAfterRst => "the server repeated its SYN-ACK after the RST: the ACK never reached it",
+        Evidence::OthersFirewalled => {
+            "a firewall sent the RST to ACKs of other clients: SYN-ACKs followed it"
+        }
         Evidence::NoSynAckAfterRst => {
             "the server did not repeat its SYN-ACK after the RST, as it would for a firewall's"
         }
@@ -299,6 +306,7 @@ fn plain(evidence: Evidence) -> &'static str {
         | Evidence::OlderStampsDropped { .. }
         | Evidence::AnsweredFrom(_)
         | Evidence::OtherHostsFailed(_)
+        | Evidence::AnswersLostToo(_)
         | Evidence::SmallDataPassed(_)
         | Evidence::FeatureBlockedOften(_)
         | Evidence::Icmp(_)
