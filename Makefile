@@ -10,7 +10,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 DEMO = fixtures/captures/overflow_mixed-server.pcap
 
-.PHONY: help demo build test bench compare fmt lint doc deny ci install clean
+.PHONY: help demo build test bench compare fmt lint doc deny ci install packages clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \2/p' Makefile | awk '{ n = $$2; $$1 = $$2 = ""; printf "  make %-8s %s\n", n, substr($$0, 3) }'
@@ -57,6 +57,11 @@ ci: ## everything that must hold before a change is taken
 install: ## the program, into cargo's bin directory
 	@scripts/setup build
 	$(CARGO) install --profile dist --locked --path .
+
+packages: ## .deb, .rpm, wheel and Homebrew formula into target/packages, and tries them
+	@scripts/setup packages
+	scripts/packages
+	scripts/packages-check
 
 clean: ## remove everything that was built
 	$(CARGO) clean

@@ -65,8 +65,13 @@ pub(crate) fn confine(plan: &SandboxPlan) -> Result<Vec<String>, SandboxError> {
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn confine_to_files(_reads: &[PathBuf], _writes: &[PathBuf]) {}
 
+/// Makes the capabilities effective that this process may have, such as those of its file (`setcap cap_net_raw+p`). Where a
+/// file's are effective from the start, a program in a container that does not have them cannot even be started.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn raise_capabilities() {}
+
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{confine, confine_to_files};
+pub(crate) use linux::{confine, confine_to_files, raise_capabilities};
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -128,6 +133,15 @@ mod linux {
             Err(error) => format!("Landlock: not applied ({error})"),
         });
         Ok(applied)
+    }
+
+    /// Makes the capabilities effective that this process may have, such as those of its file (`setcap cap_net_raw+p`).
+    /// Where a file's are effective from the start, a program in a container that does not have them cannot even be
+    /// started.
+    pub(crate) fn raise_capabilities() {
+        // Opening a capture says what is missing.
+        let _ = caps::read(None, CapSet::Permitted)
+            .and_then(|permitted| caps::set(None, CapSet::Effective, &permitted));
     }
 
     /// Restricts this thread, and those that it starts, to the files of an analysis: `reads` are its captures, `writes`

@@ -82,6 +82,7 @@ pub fn run(config: &LiveConfig) -> anyhow::Result<Status> {
         }
     }
     let signals = Signals::catch().context("catching signals")?;
+    sandbox::raise_capabilities();
     let input = open(config, &signals)?;
     // Before privileges go: descriptors of other network namespaces are opened while they may be entered, a dozen each.
     raise_descriptor_limit();

@@ -23,6 +23,7 @@ use crate::race::{
     run as connect_all,
 };
 use crate::report::{write_race_csv, write_race_json};
+use crate::sandbox;
 use crate::words::count;
 
 /// The silence that makes an attempt `unanswered` and not cut off (docs/DOMAIN.md §4), and a little more.
@@ -90,6 +91,7 @@ pub fn run(config: &RaceConfig, out: &mut impl Write) -> anyhow::Result<Status> 
     }
     let waiting = report_stopping(config)?;
     raise_descriptor_limit();
+    sandbox::raise_capabilities();
     let sniffer = Sniffer::start(&interface, target);
     let before = is_here(target).then(Snapshot::take).and_then(Result::ok);
     let plan = ConnectPlan {

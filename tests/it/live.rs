@@ -433,10 +433,27 @@ fn what_cannot_be_captured_is_reported_with_reason_and_advice() {
         let mut unprivileged = command(&program);
         unprivileged.current_dir("/").uid(65_534).gid(65_534);
         let message = fail(unprivileged, &["-i", "lo"]);
-        let advice = format!("sudo setcap cap_net_raw+ep {}", program.display());
+        let advice = format!("sudo setcap cap_net_raw+p {}", program.display());
         assert!(message.contains("lo: capturing is not permitted") && message.contains(&advice), "{message}");
         let message = fail(command(PROGRAM), &["-i", "lo", "-Z", "no-such-user"]);
         assert!(message.contains("-Z no-such-user: there is no such user"), "{message}");
+    });
+}
+
+/// What `setcap cap_net_raw+p` gives, as packages do it: it is raised for the capture, and then given up.
+#[test]
+fn a_capability_that_the_file_only_permits_is_enough() {
+    if !require_tools(&["setcap"]) {
+        return;
+    }
+    in_namespace(|| {
+        let (_directory, program) = public_copy();
+        namespace::run("setcap", &["cap_net_raw+p", program.to_str().unwrap()]);
+        let mut unprivileged = command(&program);
+        unprivileged.current_dir("/").uid(65_534).gid(65_534).args(["-i", "lo"]);
+        let capture = Capture::begin(unprivileged);
+        assert_eq!(status_of(&capture, "CapPrm"), "0000000000000000");
+        capture.stop();
     });
 }
 

@@ -20,7 +20,7 @@ pub enum LiveError {
     /// The process has no right to capture.
     #[error(
         "{device}: capturing is not permitted: run it with sudo, or give the program the right once: \
-         sudo setcap cap_net_raw+ep {program}"
+         sudo setcap cap_net_raw+p {program}"
     )]
     NotPermitted {
         /// The device.
