@@ -4,6 +4,7 @@
 mod node;
 mod proxied;
 mod translated;
+mod tunnels;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
