@@ -16,7 +16,7 @@ use super::events::{DropEvents, EventCounter};
 use super::listener::{AcceptPolicy, LabListener};
 use super::namespace::{Namespace, NamespaceError};
 use super::network::{Network, NetworkError};
-use super::path::{LabPath, PathAddresses, PathRecord, PathSetup};
+use super::path::{LabPath, PathAddresses, PathFault, PathRecord, PathSetup, TreatedSegment};
 use super::tun::{Tun, TunError};
 use crate::capture::Recording;
 use crate::kernel::{Counters, KernelError, ListenSocket, ListenerDelta, Snapshot, Sysctls, listen_sockets};
@@ -87,8 +87,8 @@ pub struct Setup {
     pub defer_accept: Option<u32>,
     /// The path's round trip.
     pub round_trip: Duration,
-    /// Handshake ACKs that the path loses, counted from 1.
-    pub lose_acks: Vec<u64>,
+    /// Segments that the path loses, delays or doubles.
+    pub faults: Vec<PathFault>,
 }
 
 impl Default for Setup {
@@ -104,7 +104,7 @@ impl Default for Setup {
             syn_retries: None,
             defer_accept: None,
             round_trip: Duration::from_millis(2),
-            lose_acks: Vec::new(),
+            faults: Vec::new(),
         }
     }
 }
@@ -139,6 +139,8 @@ pub struct Trace {
     pub server: Recording,
     /// Packets that the path lost on purpose.
     pub lost: u64,
+    /// Segments that the path lost, delayed or doubled.
+    pub treated: Vec<TreatedSegment>,
     /// The longest time that a packet took from end to end.
     pub slowest: Duration,
     /// Growth of the namespace's counters.
@@ -204,8 +206,7 @@ impl Setup {
         network.up(device, Some(QUEUE))?;
         network.add_route(device, ends.far)?;
 
-        let path =
-            PathSetup { round_trip: self.round_trip, lose_acks: self.lose_acks.clone(), server_port: PORT };
+        let path = PathSetup { round_trip: self.round_trip, faults: self.faults.clone(), server_port: PORT };
         let path = LabPath::open(tun, path).map_err(doing("open the path"))?;
         let address = SocketAddr::new(ends.near, PORT);
         let listener =
@@ -474,10 +475,11 @@ impl Experiment {
         let counters = self.settled_counters()?;
         let server = SocketAddr::new(self.ends.near, PORT);
         let delta = ListenerDelta::between(self.first, Snapshot::take()?, server);
-        let PathRecord { client, server, lost, slowest } =
+        let PathRecord { client, server, lost, treated, slowest } =
             self.path.close().map_err(doing("carry packets"))?;
         let events = self.events.finish();
-        Ok(Trace { client, server, lost, slowest, counters, delta, events, sysctls: Sysctls::read() })
+        let sysctls = Sysctls::read();
+        Ok(Trace { client, server, lost, treated, slowest, counters, delta, events, sysctls })
     }
 }
 

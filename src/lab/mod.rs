@@ -27,7 +27,7 @@ pub use experiment::{Experiment, LabClients, LabError, PORT, Running, Setup, Tra
 pub use listener::{AcceptPolicy, LabListener};
 pub use namespace::{Namespace, NamespaceError, acquire_privilege};
 pub use network::NetworkError;
-pub use path::{LabPath, PathAddresses};
+pub use path::{LabPath, PathAddresses, PathFate, PathFault, PathSegment, TreatedSegment};
 pub use plot::{draw_svg, draw_text};
 pub use replay::{Replay, ReplayOutcome};
 pub use scenario::{CpuLoad, Curve, Custom, Parameter, Parameters, Point, Scenario, ScenarioOutcome, Share};

@@ -1,7 +1,7 @@
 //! The path between client and server: a thread that reads the TUN device, swaps source and
 //! destination address and writes every packet back, half a round trip later.
 //!
-//! Owns delay, loss, gates and the two capture points. Does not own the device's addresses.
+//! Owns delay, loss, gates, the two capture points, and the record of what it did not simply carry. Does not own the device's addresses.
 //!
 //! The kernel has one address; the other one exists only beyond the device. What it sends to the far
 //! address comes back as if the far address had sent it, so its TCP meets itself as client and server.
@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::time::TimeSpec;
+use strum::EnumCount;
 
 use super::tun::Tun;
 use super::wire::{PathEnd, PathStep, StepKind, step, swap_addresses};
@@ -59,10 +60,62 @@ impl PathAddresses {
 pub struct PathSetup {
     /// Time from one end to the other and back; half of it each way.
     pub round_trip: Duration,
-    /// The ACKs that end a handshake and are lost on their way to the server, counted from 1.
-    pub lose_acks: Vec<u64>,
+    /// Segments that it does not simply carry.
+    pub faults: Vec<PathFault>,
     /// The listener's port, which gives a packet's direction.
     pub server_port: u16,
+}
+
+/// Segments of a handshake that a path can treat specially: the first of their kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumCount)]
+pub enum PathSegment {
+    /// The client's SYN.
+    Syn,
+    /// The server's SYN-ACK.
+    SynAck,
+    /// The ACK that ends the handshake.
+    Ack,
+}
+
+/// What a path does to a segment, other than carry it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PathFate {
+    /// It does not arrive.
+    Lost,
+    /// It arrives so much later.
+    Delayed(Duration),
+    /// It arrives twice.
+    Doubled,
+}
+
+/// A segment and what the path does to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PathFault {
+    /// The kind of segment.
+    pub segment: PathSegment,
+    /// Number of the handshake, from 1, in order of these segments.
+    pub handshake: u64,
+    /// What becomes of it.
+    pub fate: PathFate,
+}
+
+impl PathFault {
+    /// The loss of the ACK that ends this handshake.
+    #[must_use]
+    pub const fn lost_ack(handshake: u64) -> Self {
+        Self { segment: PathSegment::Ack, handshake, fate: PathFate::Lost }
+    }
+}
+
+/// A segment that the path did not simply carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TreatedSegment {
+    /// The client's port.
+    pub client_port: u16,
+    /// The kind of segment.
+    pub segment: PathSegment,
+    /// What became of it.
+    pub fate: PathFate,
 }
 
 /// Packets recorded at both ends of the path.
@@ -74,6 +127,8 @@ pub struct PathRecord {
     pub server: Recording,
     /// Packets lost on purpose.
     pub lost: u64,
+    /// All segments that were lost, delayed or doubled on purpose.
+    pub treated: Vec<TreatedSegment>,
     /// The longest time that a packet took from end to end. Well beyond half of the round trip, the machine had
     /// other work, and the packets show that.
     pub slowest: Duration,
@@ -112,12 +167,13 @@ impl LabPath {
             gate: Gate::Open,
             held: Vec::new(),
             settling: Vec::new(),
-            acknowledged: HashSet::new(),
-            acks: 0,
+            seen: HashSet::new(),
+            handshakes: [0; PathSegment::COUNT],
             record: PathRecord {
                 client: Recording::new("client", LinkType::RAW),
                 server: Recording::new("server", LinkType::RAW),
                 lost: 0,
+                treated: Vec::new(),
                 slowest: Duration::ZERO,
             },
             setup,
@@ -218,14 +274,16 @@ struct Carrier {
     setup: PathSetup,
     commands: Receiver<PathCommand>,
     wake: Arc<EventFd>,
-    /// In order of `due`: the delay is the same for all.
+    /// In order of `due`.
     under_way: VecDeque<UnderWay>,
     gate: Gate,
     held: Vec<(PathStep, Vec<u8>)>,
     /// To be notified when nothing is under way.
     settling: Vec<Commands<()>>,
-    acknowledged: HashSet<u16>,
-    acks: u64,
+    /// Kinds of segments that were seen of each client's handshake.
+    seen: HashSet<(u16, PathSegment)>,
+    /// Handshakes whose first segment of each kind was seen.
+    handshakes: [u64; PathSegment::COUNT],
     record: PathRecord,
 }
 
@@ -297,26 +355,46 @@ impl Carrier {
             PathEnd::Server => (&mut self.record.server, PathEnd::Client),
         };
         point.push(now(), wire_len(&packet), &packet);
-        if self.is_lost(step) {
-            self.record.lost += 1;
-        } else {
-            let due = Instant::now() + self.setup.round_trip / 2;
-            self.under_way.push_back(UnderWay { due, to, packet });
+        let due = Instant::now() + self.setup.round_trip / 2;
+        match self.fate(step) {
+            Some(PathFate::Lost) => self.record.lost += 1,
+            Some(PathFate::Delayed(by)) => self.carry(UnderWay { due: due + by, to, packet }),
+            Some(PathFate::Doubled) => {
+                self.carry(UnderWay { due, to, packet: packet.clone() });
+                self.carry(UnderWay { due, to, packet });
+            }
+            None => self.carry(UnderWay { due, to, packet }),
         }
     }
 
-    fn is_lost(&mut self, step: PathStep) -> bool {
-        match (step.sender, step.kind) {
-            (PathEnd::Client, StepKind::Syn) => {
-                self.acknowledged.remove(&step.client_port);
-                false
-            }
-            (PathEnd::Client, StepKind::BareAck) if self.acknowledged.insert(step.client_port) => {
-                self.acks += 1;
-                self.setup.lose_acks.contains(&self.acks)
-            }
-            _ => false,
+    fn carry(&mut self, packet: UnderWay) {
+        // All but those that are delayed are due after the others.
+        let place = self.under_way.partition_point(|other| other.due <= packet.due);
+        self.under_way.insert(place, packet);
+    }
+
+    /// What becomes of a packet that is not simply carried.
+    fn fate(&mut self, step: PathStep) -> Option<PathFate> {
+        let PathStep { client_port, sender, kind } = step;
+        let segment = match (sender, kind) {
+            (PathEnd::Client, StepKind::Syn) => PathSegment::Syn,
+            (PathEnd::Server, StepKind::SynAck) => PathSegment::SynAck,
+            (PathEnd::Client, StepKind::BareAck) => PathSegment::Ack,
+            _ => return None,
+        };
+        if segment == PathSegment::Syn {
+            self.seen.remove(&(client_port, PathSegment::Ack));
         }
+        if !self.seen.insert((client_port, segment)) {
+            return None;
+        }
+        let handshake = self.handshakes.get_mut(segment as usize)?;
+        *handshake += 1;
+        let faults = self.setup.faults.iter();
+        let fault =
+            faults.copied().find(|fault| fault.segment == segment && fault.handshake == *handshake)?;
+        self.record.treated.push(TreatedSegment { client_port, segment, fate: fault.fate });
+        Some(fault.fate)
     }
 
     fn is_held(&mut self, step: PathStep) -> bool {

@@ -11,7 +11,7 @@ use strum::IntoEnumIterator;
 
 use super::capture_limits::{CaptureLimits, LimitSets};
 use crate::handshake::{Attempt, Passage, SegmentKind, SegmentLoss, Sighting, Verdict};
-use crate::packet::{CapturePoint, Endpoint, FrameRef, Seeded, Timestamp};
+use crate::packet::{CapturePoint, Endpoint, FrameRef, Seeded, Span, Timestamp};
 
 /// Ways that are kept; past it the oldest half is dropped.
 const MOST: usize = 4096;
@@ -152,10 +152,22 @@ impl PointRoutes {
         let from = passage.sightings.iter().find(|sighting| sighting.point == loss.from);
         let passed = from.and_then(|from| from.passed(loss.kind).times);
         let (begin, end) = coverage.span;
+        // A packet is on its way for a while, and the point has captured for some time before the first packet comes.
+        let to = passage.sightings.iter().find(|sighting| sighting.point == loss.to);
+        let way = from.zip(to).map_or(Span::ZERO, |(from, to)| shortest_way(from, to));
+        let covered =
+            |(first, last): (Timestamp, Timestamp)| begin <= first.plus(way.scaled(2, 1)) && last <= end;
         // Interfaces of one capture are captured together.
-        let in_time = loss.within_host || passed.is_some_and(|(first, last)| begin <= first && last <= end);
+        let in_time = loss.within_host || passed.is_some_and(covered);
         in_time && coverage.kinds & 1 << loss.kind as u8 != 0
     }
+}
+
+/// The time that a packet of the attempt took between two points: the shortest, since some were sent again.
+fn shortest_way(one: &Sighting, other: &Sighting) -> Span {
+    let first = |sighting: &Sighting, kind| sighting.passed(kind).times.map(|(first, _)| first);
+    let between = |kind| Some(first(other, kind)?.since(first(one, kind)?).abs());
+    SegmentKind::iter().filter_map(between).min().unwrap_or(Span::ZERO)
 }
 
 /// The next point on a way.

@@ -4,6 +4,8 @@
 mod node;
 mod proxied;
 mod translated;
+#[cfg(target_os = "linux")]
+mod truth;
 mod tunnels;
 
 use std::collections::BTreeMap;

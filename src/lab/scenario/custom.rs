@@ -10,6 +10,7 @@ use crate::kernel::Counter;
 use crate::lab::comparison::Comparison;
 use crate::lab::experiment::{LabClients, LabError, Setup, result_name};
 use crate::lab::listener::AcceptPolicy;
+use crate::lab::path::PathFault;
 use crate::race::Probe;
 
 /// The user's settings.
@@ -63,7 +64,11 @@ impl Custom {
             syncookies: self.syncookies,
             defer_accept: self.defer_accept,
             // The fillers' ACKs come first on the path, and are not the ones to be lost.
-            lose_acks: self.lose_acks.iter().map(|ack| ack.saturating_add(u64::from(fill))).collect(),
+            faults: self
+                .lose_acks
+                .iter()
+                .map(|ack| PathFault::lost_ack(ack.saturating_add(u64::from(fill))))
+                .collect(),
             ..parameters.setup()
         };
         let run = ScenarioRun::of(&setup, |experiment| {

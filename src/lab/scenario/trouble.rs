@@ -8,6 +8,7 @@ use crate::kernel::Counter;
 use crate::lab::comparison::Comparison;
 use crate::lab::experiment::{LabClients, LabError, Setup};
 use crate::lab::listener::AcceptPolicy;
+use crate::lab::path::PathFault;
 use crate::race::Probe;
 
 /// Clients of `ack-loss`, of which the second loses its ACK.
@@ -21,7 +22,7 @@ pub(super) fn ack_loss(parameters: &Parameters) -> Result<ScenarioOutcome, LabEr
             "{CLIENTS} clients of an empty queue; the path loses the ACK of one on its way to the server"
         ),
     );
-    let setup = Setup { lose_acks: vec![LOST], ..parameters.setup() };
+    let setup = Setup { faults: vec![PathFault::lost_ack(LOST)], ..parameters.setup() };
     let run = ScenarioRun::of(&setup, |experiment| {
         let watch = Duration::from_millis(2_500);
         let clients = LabClients { count: CLIENTS, probe: Probe::Send, ..parameters.clients(watch) };
