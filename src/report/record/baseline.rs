@@ -293,6 +293,8 @@ fn span(seconds: f64) -> Span {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn fault(text: &str) -> String {
@@ -365,5 +367,21 @@ mod tests {
         assert!(cause("filtered", "sure", 1).contains("unknown confidence 'sure'"));
         assert!(cause("filtered", "likely", 10).contains("10 of 9 attempts"));
         assert!(fault(&document(&[listener(&[]), listener(&[])])).contains("listed twice"));
+    }
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            let _ = read_baseline("b.json", bytes.as_slice());
+        }
+
+        #[test]
+        fn a_damaged_report_is_read_or_refused(at in 0_usize..300, byte: u8, end in 0_usize..400) {
+            let mut bytes = document(&[listener(&[])]).into_bytes();
+            bytes.truncate(end);
+            if let Some(place) = bytes.get_mut(at) {
+                *place = byte;
+            }
+            let _ = read_baseline("b.json", bytes.as_slice());
+        }
     }
 }
