@@ -5,7 +5,7 @@
 //! under several addresses are joined (`engine`), nor what a loss means (`listener`).
 
 use smallvec::SmallVec;
-use strum::{EnumCount, EnumIter, IntoStaticStr};
+use strum::{EnumCount, EnumIter, IntoEnumIterator, IntoStaticStr};
 
 use crate::packet::{
     CapturePoint, Direction, Endpoint, Flags, FlowKey, FrameRef, PathOrder, SPREAD, Segment, Seq, Span,
@@ -239,6 +239,40 @@ impl Passage {
             return self.neighbours().find_map(|(near, far)| between(near, far));
         }
         self.neighbours().rev().find_map(|(near, far)| between(far, near))
+    }
+
+    /// True if segments of a loss would have reached the next point by now: the attempt, with the `silence` after its last
+    /// packet (`None`: for longer than any retransmission takes), was watched for longer than others took, or the last one of
+    /// their kind did arrive.
+    #[must_use]
+    pub fn is_final(&self, loss: &SegmentLoss, silence: Option<Span>) -> bool {
+        /// For jitter, besides the same time again.
+        const SLACK: Span = Span::from_millis(5);
+        let Some(silence) = silence else { return true };
+        let at = |point| self.sightings.iter().find(|sighting| sighting.point == point);
+        let (Some(from), Some(to)) = (at(loss.from), at(loss.to)) else { return true };
+        let Some((_, sent)) = from.passed(loss.kind).times else { return true };
+        // Those of a kind but data are sent again after a time-out.
+        let is_last_here = to.passed(loss.kind).times.is_some_and(|(_, last)| last >= sent);
+        if is_last_here && loss.kind != SegmentKind::Data {
+            return true;
+        }
+        let transits = SegmentKind::iter().filter_map(|kind| {
+            let (there, here) = (to.passed(kind).times?, from.passed(kind).times?);
+            Some(there.0.since(here.0).abs().max(there.1.since(here.1).abs()))
+        });
+        let longest = transits.max().unwrap_or(Span::ZERO);
+        let times = self.sightings.iter().flat_map(|sighting| sighting.passed.iter());
+        let end = times.filter_map(|passed| Some(passed.times?.1)).max().unwrap_or(sent);
+        end.since(sent).plus(silence) > longest.scaled(2, 1).plus(SLACK)
+    }
+
+    /// Time from the SYN to its SYN-ACK at the point nearest to the server.
+    #[must_use]
+    pub fn server_round_trip(&self) -> Option<Span> {
+        let last = self.on_path().next_back()?;
+        let answered = last.first(SegmentKind::SynAck)?.since(last.first(SegmentKind::Syn)?);
+        Some(answered).filter(|&answered| answered >= Span::ZERO)
     }
 
     /// Segments of the server's that passed a point, and not the one before it on their way: something between sent them.

@@ -93,7 +93,11 @@ impl PointRoutes {
             return PointEvidence { answer_made: passage.answered_between(), ..PointEvidence::default() };
         }
         let counted = all(|limits| !limits.drops && !limits.uncounted);
-        let lost = |kind| passage.lost(kind).filter(|loss| self.covers(passage, loss));
+        // An attempt that is established, or reset, is settled at once.
+        let settled_early = attempt.established == Some(true) || attempt.reset.is_some();
+        let silence = if settled_early { Some(Span::ZERO) } else { attempt.silence };
+        let is_lost = |loss: &SegmentLoss| self.covers(passage, loss) && passage.is_final(loss, silence);
+        let lost = |kind| passage.lost(kind).filter(is_lost);
         let stopped = self.stopped(passage).filter(|loss| self.covers(passage, loss));
         let far = passage.on_path().next_back();
         // What the server's point saw of the client after the SYN.

@@ -180,12 +180,16 @@ impl Offsets {
         Self { clocks: self.clocks.plus(other.clocks), points: self.points.plus(other.points) }
     }
 
-    /// The difference of two clocks, if all handshakes that show one agree, and the number of these.
+    /// The difference of two clocks, if all handshakes that show one agree, and the number of these. A few beside many that
+    /// passed two points by one clock lost a packet between these.
     #[must_use]
     pub fn clocks(&self) -> Option<(Span, u64)> {
+        /// Handshakes by one clock for each that shows two, at most.
+        const MAX_BY_ONE: u64 = 4;
         let (least, most) = self.clocks.range;
         let agree = self.clocks.count > 0 && most.minus(least) <= Self::LEAST;
-        agree.then(|| (self.clocks.middle(), self.clocks.count))
+        let many = self.clocks.count.saturating_mul(MAX_BY_ONE) >= self.points.count;
+        (agree && many).then(|| (self.clocks.middle(), self.clocks.count))
     }
 
     /// The time between two points of the path, and the number of handshakes that passed both.

@@ -3,7 +3,6 @@
 use super::{Case, Hypothesis, Support, VerdictSet, Weight, counted};
 use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, Verdict};
 use crate::listener::observed::Closing;
-use crate::packet::Span;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::ListenerClosed,
@@ -82,8 +81,7 @@ fn under_way(case: &Case<'_>) -> Weight {
     if case.is_answer_to_fin() {
         return Weight::Excluded(Evidence::RstAfterFin);
     }
-    let round_trip = case.attempt.timing.syn_to_synack.unwrap_or(Span::ZERO);
-    if case.own.closing.resets_apart(round_trip) {
+    if case.own.closing.resets_apart(case.own.socket(case.attempt).round_trip) {
         return Weight::Excluded(Evidence::ResetsFarApart);
     }
     if case.attempt.reset.is_some_and(|reset| survived(&case.own.closing, reset)) {

@@ -23,19 +23,6 @@ pub(in crate::listener) enum MarkKind {
     DataIgnored,
 }
 
-impl MarkKind {
-    /// True if such a mark shows a full queue for sure, and so supports an overflow of other attempts at that time.
-    fn is_sure(self, socket: SocketFacts<'_>) -> bool {
-        match self {
-            Self::AckEchoed => true,
-            Self::AcksIgnored => !socket.near_client,
-            Self::IgnoredOnce => !socket.near_client && socket.silence.outlasted(ONE_REPEAT).is_some(),
-            Self::Reset => socket.closing.resets_apart(socket.round_trip),
-            Self::MaybeIgnored | Self::MaybeReset | Self::DataIgnored => false,
-        }
-    }
-}
-
 /// Facts of a listening socket by which a mark is judged: whether it defers, and whether it was closed.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::listener) struct SocketFacts<'a> {
@@ -78,6 +65,19 @@ pub(in crate::listener) const MARK_GAP: Span = Span::from_millis(1_500);
 const ONE_REPEAT: Span = Span::from_millis(1_500);
 
 impl Mark {
+    /// True if it shows a full queue for sure, and so supports an overflow of other attempts at that time.
+    fn is_sure(&self, socket: SocketFacts<'_>) -> bool {
+        let SocketFacts { silence, closing, near_client, round_trip } = socket;
+        match self.kind {
+            MarkKind::AckEchoed => true,
+            MarkKind::AcksIgnored => !near_client,
+            MarkKind::IgnoredOnce => !near_client && silence.outlasted(ONE_REPEAT).is_some(),
+            // No listener that closes leaves a connection.
+            MarkKind::Reset => closing.resets_apart(round_trip) || closing.survived(self.to),
+            MarkKind::MaybeIgnored | MarkKind::MaybeReset | MarkKind::DataIgnored => false,
+        }
+    }
+
     /// The mark that an attempt leaves, if it shows a full queue.
     fn of(attempt: &Attempt) -> Option<Self> {
         let kind = kind_of(attempt)?;
@@ -138,7 +138,7 @@ impl Marks {
     ) -> Option<bool> {
         let others = self.all().filter(|mark| mark.sole != Some(ordinal));
         let touching = others.filter(|mark| touches(mark, from, to, MARK_GAP));
-        touching.map(|mark| mark.kind.is_sure(socket)).max()
+        touching.map(|mark| mark.is_sure(socket)).max()
     }
 
     /// The same, by ignored or reset ACKs alone: ignored data shows no more than the data that is to be explained.
@@ -150,7 +150,7 @@ impl Marks {
     ) -> Option<bool> {
         let others =
             self.all().filter(|mark| mark.kind != MarkKind::DataIgnored && mark.sole != Some(ordinal));
-        others.filter(|mark| touches(mark, from, to, MARK_GAP)).map(|mark| mark.kind.is_sure(socket)).max()
+        others.filter(|mark| touches(mark, from, to, MARK_GAP)).map(|mark| mark.is_sure(socket)).max()
     }
 }
 

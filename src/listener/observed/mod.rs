@@ -26,7 +26,7 @@ pub(super) use sizes::{Sizes, is_large};
 
 use strum::{EnumCount, IntoEnumIterator};
 
-use crate::handshake::{Attempt, Fact, System, Vantage, Verdict};
+use crate::handshake::{Attempt, Fact, Passage, System, Vantage, Verdict};
 use crate::packet::{Span, Timestamp};
 
 /// Facts of one listener.
@@ -94,7 +94,9 @@ impl Observed {
 
     /// Facts of the socket by which marks of a full queue are judged; the round trip is that of `attempt`.
     pub(super) fn socket(&self, attempt: &Attempt) -> SocketFacts<'_> {
-        let round_trip = attempt.timing.syn_to_synack.or(self.least_round_trip).unwrap_or(Span::ZERO);
+        let nearest = attempt.passage.as_deref().and_then(Passage::server_round_trip);
+        let round_trip =
+            nearest.or(attempt.timing.syn_to_synack).or(self.least_round_trip).unwrap_or_default();
         let near_client = self.vantage() == Some(Vantage::Client);
         SocketFacts { silence: &self.silence, closing: &self.closing, near_client, round_trip }
     }
