@@ -121,7 +121,7 @@ fn listeners_past_the_bound_share_a_line() {
 
 /// The highest sample of a run's anonymous memory, in KiB; `None` where the system does not report it: the test is then
 /// skipped.
-fn peak_anonymous(format: &str, path: &Path) -> Option<u64> {
+pub(crate) fn peak_anonymous(format: &str, paths: &[&Path]) -> Option<u64> {
     if !Path::new("/proc/self/status").exists() {
         let test = thread::current().name().unwrap_or("a test").to_owned();
         // Not eprintln!, whose output the harness shows for failing tests only.
@@ -129,7 +129,8 @@ fn peak_anonymous(format: &str, path: &Path) -> Option<u64> {
         writeln!(stderr, "SKIPPED: {test}: there is no /proc to tell a process's memory").unwrap();
         return None;
     }
-    let run = hsanalyze(["--threads", "2", "--format", format, path.to_str().unwrap()]);
+    let paths = paths.iter().map(|path| path.to_str().unwrap());
+    let run = hsanalyze(["--threads", "2", "--format", format].into_iter().chain(paths));
     let mut child = run.command().stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
     let status = format!("/proc/{}/status", child.id());
     let mut peak = 0;
@@ -224,7 +225,8 @@ fn assert_steady(format: &str, short: &Path, longer: &Path, most: u64) {
     let steady = |growth: &u64| *growth <= most;
     let mut growth = Vec::new();
     while growth.len() < 3 && !growth.iter().any(steady) {
-        let (Some(first), Some(second)) = (peak_anonymous(format, short), peak_anonymous(format, longer))
+        let (Some(first), Some(second)) =
+            (peak_anonymous(format, &[short]), peak_anonymous(format, &[longer]))
         else {
             return;
         };

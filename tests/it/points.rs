@@ -1,5 +1,6 @@
 //! Captures of both ends of a path: each attempt counted once, and judged no worse than by one end alone.
 
+mod healthy;
 #[cfg(target_os = "linux")]
 mod node;
 mod proxied;

@@ -245,3 +245,61 @@ impl Drop for ScreenDisplay {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Read;
+    use std::process::{Command, Stdio};
+
+    use nix::pty::{Winsize, openpty};
+    use nix::sys::termios::{LocalFlags, tcgetattr};
+
+    use super::*;
+
+    /// Run by the test below, on a terminal of its own.
+    #[test]
+    #[ignore = "panics"]
+    fn panics_while_the_screen_is_open() {
+        let _screen = ScreenDisplay::open(&ReportOptions::default(), None, "a test", None).unwrap();
+        panic!("the message");
+    }
+
+    #[test]
+    fn a_panic_gives_the_terminal_back_before_its_message() {
+        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        let terminal = openpty(&size, None).unwrap();
+        let before = tcgetattr(&terminal.slave).unwrap();
+        let slave = || Stdio::from(terminal.slave.try_clone().unwrap());
+        let path = module_path!().split_once("::").unwrap().1;
+        let name = format!("{path}::panics_while_the_screen_is_open");
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([&name, "--exact", "--ignored", "--nocapture", "--test-threads=1"])
+            .env("TERM", "xterm-256color")
+            .env("RUST_BACKTRACE", "0")
+            .stdin(slave())
+            .stdout(slave())
+            .stderr(slave())
+            .spawn()
+            .unwrap();
+        let reader = thread::spawn(move || {
+            let (mut master, mut shown) = (File::from(terminal.master), Vec::new());
+            let mut buffer = [0; 4096];
+            while let Ok(length @ 1..) = master.read(&mut buffer) {
+                shown.extend_from_slice(&buffer[..length]);
+            }
+            String::from_utf8_lossy(&shown).into_owned()
+        });
+        assert!(!child.wait().unwrap().success());
+        let after = tcgetattr(&terminal.slave).unwrap();
+        // The reader's end.
+        drop(terminal.slave);
+        let shown = reader.join().unwrap();
+        assert_eq!(after, before, "the terminal's modes");
+        assert!(after.local_flags.contains(LocalFlags::ICANON | LocalFlags::ECHO));
+        let place = |what: &str| shown.find(what).unwrap_or_else(|| panic!("no {what:?} in {shown:?}"));
+        let (enters, leaves) = (place("\u{1b}[?1049h"), place("\u{1b}[?1049l"));
+        assert!(enters < leaves && leaves < place("the message"), "{shown:?}");
+        assert!(shown.rfind("\u{1b}[?25h") > shown.rfind("\u{1b}[?25l"), "the cursor is hidden: {shown:?}");
+    }
+}
