@@ -61,41 +61,82 @@ pub(super) fn write(out: &mut impl Write, style: &TextStyle<'_>, listeners: &[&L
     let late = widest(|row| &row.late);
     let cause = widest(|row| &row.cause);
     let since = widest(|row| &row.since);
-    let before_cause = server + attempts + failed + late + 4 * GAP.len();
     let known = listeners.iter().any(|listener| listener.since.is_some());
-    let has_since = known && before_cause + cause + GAP.len() + since <= style.width;
+    let counts = attempts + failed + late + 3 * GAP.len();
+    let since = if known { since + GAP.len() } else { 0 };
+    let layout = if server + GAP.len() + counts + cause + since <= style.width {
+        Layout::One
+    } else if known && server + GAP.len() + counts + since + CAUSE <= style.width {
+        Layout::CauseWrapped
+    } else if known && INDENT.len() + counts + cause + since <= style.width {
+        Layout::ServerAbove
+    } else if known && server + GAP.len() + counts + since <= style.width + GAP.len() {
+        Layout::CauseBelow
+    } else {
+        Layout::Narrow
+    };
     writeln!(out)?;
     for row in &rows {
         let Row { failed: failures, late: delayed, .. } = row;
-        let first = format!(
-            "{}{GAP}{:>attempts$}{GAP}{failures:>failed$}{GAP}{delayed:>late$}{GAP}",
-            pad(&row.server, server),
-            row.attempts,
-        );
-        let rest = if has_since {
-            format!("{}{GAP}{}", pad(&row.cause, cause), row.since)
-        } else {
-            row.cause.clone()
-        };
-        write_row(out, style, row.emphasis, &first, rest.trim_end())?;
+        let counts =
+            format!("{:>attempts$}{GAP}{failures:>failed$}{GAP}{delayed:>late$}{GAP}", row.attempts,);
+        let first = format!("{}{GAP}{counts}", pad(&row.server, server));
+        let rest = format!("{}{GAP}{}", pad(&row.cause, cause), row.since);
+        let apply = |text: &str| style.paint.apply(row.emphasis, text.trim_end());
+        match layout {
+            Layout::One => writeln!(out, "{first}{}", apply(&rest))?,
+            Layout::CauseWrapped => {
+                let before = format!("{first}{}{GAP}", pad(&row.since, since - GAP.len()));
+                let indent = " ".repeat(columns(&before));
+                let lines = wrap(&row.cause, style.width - indent.len(), "", "");
+                for (index, line) in lines.iter().enumerate() {
+                    writeln!(out, "{}{}", if index == 0 { &before } else { &indent }, apply(line))?;
+                }
+            }
+            Layout::ServerAbove => {
+                writeln!(out, "{}", row.server)?;
+                writeln!(out, "{INDENT}{counts}{}", apply(&rest))?;
+            }
+            Layout::CauseBelow => {
+                writeln!(out, "{first}{}", row.since)?;
+                write_below(out, style, row)?;
+            }
+            Layout::Narrow if columns(&first) + columns(&row.cause) <= style.width => {
+                writeln!(out, "{first}{}", apply(&row.cause))?;
+            }
+            Layout::Narrow => {
+                writeln!(out, "{}", first.trim_end())?;
+                write_below(out, style, row)?;
+            }
+        }
     }
     Ok(())
 }
 
-/// The last column goes on below where the terminal is too narrow for it.
-fn write_row(
-    out: &mut impl Write,
-    style: &TextStyle<'_>,
-    emphasis: Emphasis,
-    first: &str,
-    rest: &str,
-) -> io::Result<()> {
-    if columns(first) + columns(rest) <= style.width {
-        return writeln!(out, "{first}{}", style.paint.apply(emphasis, rest));
-    }
-    writeln!(out, "{}", first.trim_end())?;
-    for line in wrap(rest, style.width, "    ", "    ") {
-        writeln!(out, "{}", style.paint.apply(emphasis, &line))?;
+/// Lines that a listener takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    /// All columns.
+    One,
+    /// All columns, the cause last and in several lines.
+    CauseWrapped,
+    /// The server; then the others. For long addresses.
+    ServerAbove,
+    /// All but the cause; then the cause.
+    CauseBelow,
+    /// No time; the cause below where there is no room. For narrow terminals.
+    Narrow,
+}
+
+/// Fewest columns of a cause in several lines.
+const CAUSE: usize = 20;
+
+/// Space before what stands below a server.
+const INDENT: &str = "  ";
+
+fn write_below(out: &mut impl Write, style: &TextStyle<'_>, row: &Row) -> io::Result<()> {
+    for line in wrap(&row.cause, style.width, "    ", "    ") {
+        writeln!(out, "{}", style.paint.apply(row.emphasis, &line))?;
     }
     Ok(())
 }
