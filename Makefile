@@ -8,6 +8,9 @@ CARGO ?= cargo
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 TARGET = $(or $(CARGO_TARGET_DIR),target)
+# More features of the program for `make demo`, such as parquet.
+FEATURES ?=
+with_features = $(if $(FEATURES),--features $(FEATURES))
 DEMO = fixtures/captures/overflow_mixed-server.pcap
 
 .PHONY: help demo build test bench compare fmt lint doc deny ci install packages clean
@@ -17,7 +20,7 @@ help: ## this list
 
 demo: ## build quickly, and analyse a bundled capture of a real accept-queue overflow
 	@scripts/setup build
-	$(CARGO) build --release --locked --bin hsanalyze
+	$(CARGO) build --release --locked $(with_features) --bin hsanalyze
 	$(TARGET)/release/hsanalyze $(DEMO)
 
 build: ## the program, fully optimised: target/dist/hsanalyze
@@ -26,7 +29,7 @@ build: ## the program, fully optimised: target/dist/hsanalyze
 
 test: ## all tests; installs the programs they compare with (tshark, tcpdump, ...)
 	@scripts/setup test
-	$(CARGO) test --release --locked
+	$(CARGO) test --release --locked --features parquet
 
 bench: ## the benchmarks of single stages
 	@scripts/setup build

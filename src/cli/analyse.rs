@@ -12,7 +12,7 @@ use strum::IntoEnumIterator;
 
 use crate::capture::NamedPoint;
 use crate::command::analyse::AnalyseConfig;
-use crate::command::{Condition, UnknownCondition};
+use crate::command::{Condition, GivenTime, UnknownCondition};
 use crate::handshake::Verdict;
 use crate::listener::VerdictSet;
 use crate::packet::{CapturePoint, Endpoint, PathOrder};
@@ -45,6 +45,21 @@ pub(super) struct AnalyseArgs {
     #[arg(short, long, value_name = "EXPR", help_heading = "Input")]
     filter: Option<String>,
 
+    /// Count only attempts whose first packet comes at TIME or later
+    ///
+    /// Such as 2026-11-29T10:00:00Z, "2026-11-29 10:00:00" in local time, or 1795946400.5, seconds since 1970. Packets before
+    /// are read, too: they show what belongs to earlier attempts.
+    #[arg(long, value_name = "TIME", help_heading = "Input")]
+    begin: Option<GivenTime>,
+
+    /// Count only attempts whose first packet comes before TIME
+    ///
+    /// Packets after it are read, too: retries come up to 127 s after the first packet. So parts of a long capture can be
+    /// analysed apart: with --begin and --end each attempt counts in one of them, if each part is given the packets of
+    /// 130 s before and after.
+    #[arg(long, value_name = "TIME", help_heading = "Input")]
+    end: Option<GivenTime>,
+
     /// Name the point where a file was captured: --point client=c.pcap
     ///
     /// Files that hold the same SYNs are recognised as captured at points of one path, and named by their files;
@@ -62,14 +77,16 @@ pub(super) struct AnalyseArgs {
     ///
     /// Text is for people. json is one document with all attempts in order of first packet; ndjson is one
     /// object per line, attempts as soon as they are decided; csv is the attempts, flat, as soon as they
-    /// are decided; markdown is a summary for the page of a CI job or an issue. Only json, and text with --all, hold all attempts in memory.
+    /// are decided; markdown is a summary for the page of a CI job or an issue. parquet, in packages and builds with that
+    /// feature, is tables for DuckDB or Spark: attempts, listeners and episodes, in the directory that -o names. Only json,
+    /// and text with --all, hold all attempts in memory.
     #[arg(long, value_enum, default_value = "text", value_name = "FORMAT", help_heading = "Output")]
     format: ReportFormatArg,
 
     /// Write the results to FILE instead of standard output
     ///
     /// A file that exists is replaced when the analysis has ended, and stays as it is when the analysis
-    /// fails. Devices, pipes and symbolic links are written to directly.
+    /// fails; the same holds for the tables of parquet, whose directory this is. Devices, pipes and symbolic links are written to directly.
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
 
@@ -226,6 +243,10 @@ enum ReportFormatArg {
     Ndjson,
     Csv,
     Markdown,
+    // Not in the list, which is the same for every build: the help has it.
+    #[cfg(feature = "parquet")]
+    #[value(hide = true)]
+    Parquet,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -261,6 +282,16 @@ fn trailing_filter(arguments: &mut AnalyseArgs) -> Result<Option<String>, String
     Ok(Some(words.ok_or("the filter is not UTF-8")?.join(" ")))
 }
 
+/// A period that has a begin before its end. Without the local zone two times are compared only if they are given alike.
+fn validate_period(arguments: &AnalyseArgs) -> Result<(), String> {
+    match (arguments.begin, arguments.end) {
+        (Some(begin), Some(end)) if begin.is_surely_after(end) => {
+            Err("--begin is not before --end: no attempt could begin between them".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The same without files, for a live capture: its trailing words are a filter, as with tcpdump.
 pub(super) fn validate_live(mut arguments: AnalyseArgs) -> Result<AnalyseConfig, String> {
     if let [file, ..] = arguments.read.as_slice() {
@@ -268,6 +299,9 @@ pub(super) fn validate_live(mut arguments: AnalyseArgs) -> Result<AnalyseConfig,
             "-r {} and -i exclude each other: analyse a file or an interface",
             file.display()
         ));
+    }
+    if arguments.begin.is_some() || arguments.end.is_some() {
+        return Err("--begin and --end are for files: a live capture ends by --duration".to_owned());
     }
     let words = trailing_filter(&mut arguments)?;
     arguments.filter = words.or(arguments.filter);
@@ -277,12 +311,17 @@ pub(super) fn validate_live(mut arguments: AnalyseArgs) -> Result<AnalyseConfig,
 fn common(arguments: AnalyseArgs) -> Result<AnalyseConfig, String> {
     let ladders = validate_ladders(&arguments)?;
     validate_baseline(&arguments)?;
+    validate_period(&arguments)?;
+    #[cfg(feature = "parquet")]
+    validate_tables(&arguments)?;
     let (points, path) = (validate_points(&arguments.point)?, validate_path(&arguments.path)?);
     let AnalyseArgs { filter, format, output, all, verdict, report, fail_on, baseline, .. } = arguments;
     Ok(AnalyseConfig {
         files: Vec::new(),
         similar_command: None,
         filter: filter.map(validate_filter).transpose()?,
+        begin: arguments.begin,
+        end: arguments.end,
         points,
         path,
         format: match format {
@@ -291,6 +330,8 @@ fn common(arguments: AnalyseArgs) -> Result<AnalyseConfig, String> {
             ReportFormatArg::Ndjson => ReportFormat::NdJson,
             ReportFormatArg::Csv => ReportFormat::Csv,
             ReportFormatArg::Markdown => ReportFormat::Markdown,
+            #[cfg(feature = "parquet")]
+            ReportFormatArg::Parquet => ReportFormat::Parquet,
         },
         page: validate_page(report)?,
         output: validate_output(output)?,
@@ -390,6 +431,16 @@ fn validate_output(output: Option<PathBuf>) -> Result<Option<PathBuf>, String> {
         Some(path) if path == Path::new("-") => Ok(None),
         other => Ok(other),
     }
+}
+
+/// Tables are several files.
+#[cfg(feature = "parquet")]
+fn validate_tables(arguments: &AnalyseArgs) -> Result<(), String> {
+    let to_stdout = arguments.output.as_deref().is_none_or(|path| path == Path::new("-"));
+    if matches!(arguments.format, ReportFormatArg::Parquet) && to_stdout {
+        return Err("--format parquet writes three tables: name a directory for them by -o DIR/".to_owned());
+    }
+    Ok(())
 }
 
 /// The page is a file of its own.

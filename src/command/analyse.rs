@@ -16,14 +16,15 @@ use signal_hook::low_level::emulate_default_handler;
 
 pub use super::config::AnalyseConfig;
 use super::fail_on::{Judgement, judge};
-use super::outputs::Outputs;
+use super::given_time::GivenTime;
+use super::outputs::{Destination, Outputs};
 use super::{Status, raise_descriptor_limit, wanted};
 use crate::capture::{self, CaptureInfo, CaptureOptions, Captures, OpenReason, Source};
 use crate::engine::packets::{Recorded, SharedRecorder};
 use crate::engine::{self, AnalysisOptions, Sink, Summary};
 use crate::listener::Listeners;
 use crate::listener::comparison::{Baseline, BaselineComparison};
-use crate::packet::{CapturePoint, Frames, Span, Timestamp};
+use crate::packet::{CapturePoint, Frames, Period, Span, Timestamp};
 use crate::printable::printable;
 use crate::report::output::Output;
 use crate::report::progress::ReadingBar;
@@ -39,11 +40,11 @@ use crate::sandbox;
 pub fn run(config: &AnalyseConfig) -> anyhow::Result<Status> {
     let interrupt = Arc::new(Interrupt::default());
     let baseline = BaselineFile::open(config.baseline.as_deref())?;
-    let prepare = |output: &Output| {
+    let prepare = |unfinished: Vec<PathBuf>| {
         // Before the first byte of a capture is read, which may be hostile, and before there is a second thread.
         let writes = [&config.output, &config.packets, &config.page].into_iter().flatten().cloned();
         sandbox::confine_to_files(&config.files, &writes.collect::<Vec<_>>());
-        catch_signals(config, output, &interrupt)
+        catch_signals(config, unfinished, &interrupt)
     };
     run_with(config, None, baseline, prepare, |_, recorder, sink| analyse(config, &interrupt, recorder, sink))
 }
@@ -126,7 +127,9 @@ fn analyse(
 }
 
 pub(super) fn engine_options(config: &AnalyseConfig) -> AnalysisOptions {
+    let time = |given: Option<GivenTime>| given.map(|given| given.in_zone(&local_zone()));
     AnalysisOptions {
+        counted: Period { begin: time(config.begin), end: time(config.end) },
         threads: config.threads,
         max_attempts: config.max_attempts.get(),
         path: config.path,
@@ -174,26 +177,24 @@ impl Source for ObservedCaptures<'_> {
 
 /// Opens the output, has `engine` analyse the captures into it, and finishes the report.
 ///
-/// `prepare` sees the output before that, to catch signals; what is read from then on may be hostile. `engine` gets a recorder if it has to record packets; it
+/// `prepare` sees the names of unfinished files before that, to catch signals; what is read from then on may be hostile.
+/// `engine` gets a recorder if it has to record packets; it
 /// returns the summary and the listeners, which know the final cause of an attempt that a report held back. A `live` run
 /// reports attempts before they are settled, too, and has the packets of so many of the latest problem attempts at hand.
 pub(super) fn run_with<E>(
     config: &AnalyseConfig,
     live: Option<usize>,
     baseline: Option<BaselineFile>,
-    prepare: impl FnOnce(&Output) -> io::Result<()>,
+    prepare: impl FnOnce(Vec<PathBuf>) -> io::Result<()>,
     engine: E,
 ) -> anyhow::Result<Status>
 where
     E: FnOnce(&ReportOptions, Option<SharedRecorder>, &mut dyn Sink) -> anyhow::Result<(Summary, Listeners)>,
 {
-    let mut output = match &config.output {
-        Some(path) => {
-            refuse_input(path, config)?;
-            Output::file(path).with_context(|| format!("cannot write {}", path.display()))?
-        }
-        None => Output::stdout(),
-    };
+    if let Some(path) = &config.output {
+        refuse_input(path, config)?;
+    }
+    let mut destination = Destination::open(config).with_context(|| target(config))?;
     let output_option = config.output.as_deref().map(|path| ("-o", path));
     let packets_option = config.packets.as_deref().map(|path| ("--write", path));
     let page_option = config.page.as_deref().map(|path| ("--report", path));
@@ -204,20 +205,20 @@ where
         check_file(page, config, output_option.into_iter().chain(packets_option))?;
     }
     // The time zone's file is read before the program is confined to its own files.
-    let options = ReportOptions { provisional: live.is_some(), ..options(config, &output) };
-    prepare(&output).context("catching signals")?;
+    let options = ReportOptions { provisional: live.is_some(), ..options(config, &destination.output) };
+    prepare(destination.unfinished()).context("catching signals")?;
     let baseline = baseline.map(BaselineFile::read).transpose()?;
-    let mut outputs =
-        Outputs::new(config, &options, live.unwrap_or(0), &mut output).with_context(|| target(config))?;
+    let mut outputs = Outputs::new(config, &options, live.unwrap_or(0), &mut destination)
+        .with_context(|| target(config))?;
     let (summary, listeners) = engine(&options, outputs.recorder(), &mut outputs)?;
     report_unknown_points(config, &summary);
     let comparison = baseline.as_ref().map(|baseline| BaselineComparison::new(baseline, &summary.listeners));
     let judgement = judge(&config.fail_on, &summary, comparison.as_ref());
     let shown = outputs.finish(&summary, &listeners, comparison.as_ref()).with_context(|| target(config))?;
     if let Some(shown) = shown {
-        shown.write(config, &options, (&summary, &listeners), &mut output)?;
+        shown.write(config, &options, (&summary, &listeners), &mut destination.output)?;
     }
-    output.commit().with_context(|| target(config))?;
+    destination.output.commit().with_context(|| target(config))?;
     Ok(status(judgement, &summary))
 }
 
@@ -262,12 +263,15 @@ fn check_file<'a>(
 /// Sees to it that a signal which ends the program leaves no unfinished report behind; and that the first Ctrl-C or
 /// SIGTERM while a pipe is read ends the reading and not the report: it has ended whoever writes there, too. What that
 /// had not written yet has a moment to arrive.
-fn catch_signals(config: &AnalyseConfig, output: &Output, interrupt: &Arc<Interrupt>) -> io::Result<()> {
+fn catch_signals(
+    config: &AnalyseConfig,
+    unfinished: Vec<PathBuf>,
+    interrupt: &Arc<Interrupt>,
+) -> io::Result<()> {
     const MOMENT: Duration = Duration::from_millis(500);
-    let unfinished = output.unfinished().map(Path::to_owned);
     let stdin = config.files.iter().any(|file| file.as_os_str() == "-");
     let piped = stdin || config.files.iter().any(|file| is_pipe(file));
-    if unfinished.is_none() && !piped {
+    if unfinished.is_empty() && !piped {
         return Ok(());
     }
     // Somebody writes to standard input already; a named pipe may wait for its first writer.
@@ -288,7 +292,9 @@ fn catch_signals(config: &AnalyseConfig, output: &Output, interrupt: &Arc<Interr
                 continue;
             }
             // A file that cannot be removed stays; the program ends all the same.
-            let _ = unfinished.as_ref().map(fs::remove_file);
+            for path in &unfinished {
+                let _ = fs::remove_file(path);
+            }
             let _ = emulate_default_handler(signal);
         }
     });

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use super::fail_on::Condition;
+use super::given_time::GivenTime;
 use crate::capture::NamedPoint;
 use crate::listener::VerdictSet;
 use crate::packet::PathOrder;
@@ -19,6 +20,10 @@ pub struct AnalyseConfig {
     pub similar_command: Option<&'static str>,
     /// A BPF filter expression, not compiled yet.
     pub filter: Option<String>,
+    /// Bounds of the time in which attempts that count begin.
+    pub begin: Option<GivenTime>,
+    /// The same for the end.
+    pub end: Option<GivenTime>,
     /// Names of capture points, each with a file.
     pub points: Vec<NamedPoint>,
     /// The order of points from client to server, if it is given.

@@ -39,7 +39,8 @@ use crate::engine::{Analysis, AnalysisOptions, Summary};
 use crate::listener::Listeners;
 use crate::packet::Timestamp;
 use crate::printable::printable;
-use crate::report::output::Output;
+#[cfg(feature = "parquet")]
+use crate::report::ReportFormat;
 use crate::report::status::LiveCounts;
 #[cfg(feature = "tui")]
 use crate::report::wanted_by_environment;
@@ -80,6 +81,13 @@ pub fn run(config: &LiveConfig) -> anyhow::Result<Status> {
         for (option, written) in results.clone() {
             refuse_one_file_for_two((option, written), false, ("--follow", path))?;
         }
+    }
+    #[cfg(feature = "parquet")]
+    if let (ReportFormat::Parquet, Some(directory)) = (analyse.format, &analyse.output)
+        && !directory.is_dir()
+    {
+        // Made now it would be root's, and the rights to make it later are given up.
+        anyhow::bail!("-o {}: a live capture needs a directory that exists", directory.display());
     }
     let signals = Signals::catch().context("catching signals")?;
     sandbox::raise_capabilities();
@@ -127,7 +135,7 @@ pub fn run(config: &LiveConfig) -> anyhow::Result<Status> {
         unsaved: false,
     };
     let exit = session.signals.exit();
-    let prepare = |output: &Output| exit.leave_nothing(output.unfinished());
+    let prepare = |unfinished| exit.leave_nothing(unfinished);
     let status = analyse::run_with(
         &config.analyse,
         Some(recent(config)),

@@ -3,6 +3,7 @@
 pub mod analyse;
 mod config;
 mod fail_on;
+mod given_time;
 #[cfg(all(target_os = "linux", feature = "lab"))]
 pub mod lab;
 pub mod listeners;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 pub use fail_on::{Condition, UnknownCondition};
+pub use given_time::GivenTime;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// Result of a command that did not fail.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
@@ -18,6 +18,44 @@ use crate::report::ladder::{self, Ladder, Selection};
 use crate::report::output::Output;
 use crate::report::page::{self, PageReport};
 use crate::report::{Offer, ReportOptions, Reporter};
+#[cfg(feature = "parquet")]
+use crate::report::{ReportFormat, tables::TablesReport};
+
+/// The places that the report goes to.
+pub(super) struct Destination {
+    /// The file, or standard output; unused for tables.
+    pub(super) output: Output,
+    /// The tables, if those are asked for, until the analysis begins.
+    #[cfg(feature = "parquet")]
+    tables: Option<TablesReport>,
+}
+
+impl Destination {
+    /// Opens what the configuration names.
+    pub(super) fn open(config: &AnalyseConfig) -> io::Result<Self> {
+        #[cfg(feature = "parquet")]
+        if config.format == ReportFormat::Parquet {
+            let tables = config.output.as_deref().map(TablesReport::create).transpose()?;
+            return Ok(Self { output: Output::stdout(), tables });
+        }
+        let output = config.output.as_deref().map(Output::file).transpose()?;
+        Ok(Self {
+            output: output.unwrap_or_else(Output::stdout),
+            #[cfg(feature = "parquet")]
+            tables: None,
+        })
+    }
+
+    /// Temporary names of files that are not in their places yet.
+    pub(super) fn unfinished(&self) -> Vec<PathBuf> {
+        let output = self.output.unfinished().map(Path::to_owned);
+        #[cfg(feature = "parquet")]
+        let tables = self.tables.iter().flat_map(TablesReport::unfinished);
+        #[cfg(not(feature = "parquet"))]
+        let tables = None;
+        output.into_iter().chain(tables).collect()
+    }
+}
 
 /// Sink of an analysis that hands attempts to every output.
 pub(super) struct Outputs<'a> {
@@ -26,16 +64,20 @@ pub(super) struct Outputs<'a> {
 }
 
 impl<'a> Outputs<'a> {
-    /// The outputs that `config` asks for; the report goes to `output`. The packets of so many of the latest problem
+    /// The outputs that `config` asks for; the report goes to `destination`. The packets of so many of the latest problem
     /// attempts are kept at hand.
     pub(super) fn new(
         config: &AnalyseConfig,
         options: &ReportOptions,
         recent: usize,
-        output: &'a mut Output,
+        destination: &'a mut Destination,
     ) -> io::Result<Self> {
         let shown = AttemptsWithPackets::new(config, options, recent);
-        Ok(Self { reporter: Reporter::new(options.clone(), output)?, shown })
+        #[cfg(feature = "parquet")]
+        if let Some(tables) = destination.tables.take() {
+            return Ok(Self { reporter: Reporter::with_tables(options, tables), shown });
+        }
+        Ok(Self { reporter: Reporter::new(options.clone(), &mut destination.output)?, shown })
     }
 
     /// The recorder of packets, where the input cannot be read twice and an output shows packets.
@@ -64,6 +106,12 @@ impl Sink for Outputs<'_> {
             shown.offer(attempt);
         }
         self.reporter.attempt(attempt)
+    }
+
+    fn uncounted(&mut self, attempt: &Attempt) {
+        if let Some(shown) = &mut self.shown {
+            shown.access.settle(attempt, false);
+        }
     }
 
     fn provisional(&mut self, attempt: &Attempt) -> io::Result<()> {

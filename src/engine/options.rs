@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use crate::listener::Listeners;
-use crate::packet::{PathOrder, Span};
+use crate::packet::{PathOrder, Period, Span};
 
 /// Options of an analysis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct AnalysisOptions {
     /// Time after which the source holds its packets again, captured at a second point. [`analyse`](super::analyse) asks
     /// the source.
     pub duplicates_after: Option<Span>,
+    /// The attempts that count: those that begin within. Packets before and after belong to attempts as ever.
+    pub counted: Period,
     /// The order of points from client to server, if it is known better than packets show it.
     pub path: PathOrder,
 }
@@ -44,6 +46,7 @@ impl Default for AnalysisOptions {
             max_listeners: Listeners::DEFAULT_LIMIT,
             reports_stuck: false,
             duplicates_after: None,
+            counted: Period::default(),
             path: PathOrder::default(),
         }
     }

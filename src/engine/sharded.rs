@@ -35,6 +35,7 @@ pub(super) fn analyse<S: Source + Send>(
     let threads = threads.min(MAX_THREADS);
     let pool = &Pool::new(options);
     let mut listeners = Listeners::new(options.max_listeners);
+    listeners.set_counted(options.counted);
     let reading = &mut *source;
     let (tracked, read) = thread::scope(|scope| {
         // The other threads wait for this one.

@@ -78,6 +78,7 @@ impl Analysis {
     #[must_use]
     pub fn new(options: &AnalysisOptions) -> Self {
         let mut listeners = Listeners::new(options.max_listeners);
+        listeners.set_counted(options.counted);
         if options.reports_stuck {
             // A live capture counts its drops.
             listeners.set_uncounted(CaptureSet::NONE);

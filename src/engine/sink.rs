@@ -45,6 +45,12 @@ pub trait Sink {
         Ok(())
     }
 
+    /// Takes an attempt that is settled and does not count
+    /// ([`AnalysisOptions::counted`](super::AnalysisOptions::counted)): what was kept of it is needed no more.
+    fn uncounted(&mut self, attempt: &Attempt) {
+        let _ = attempt;
+    }
+
     /// The moment at which the sink uses causes. Causes that are used at the end alone need not be inferred before.
     fn causes_wanted(&self) -> CausesWanted {
         CausesWanted::AtOnce
@@ -85,6 +91,12 @@ pub(super) fn deliver_waiting(listeners: &mut Listeners, sink: &mut dyn Sink) ->
 }
 
 fn record(finding: &mut Finding, listeners: &mut Listeners, sink: &mut dyn Sink) -> io::Result<()> {
+    if !listeners.counts(&finding.attempt) {
+        if finding.settled {
+            sink.uncounted(&finding.attempt);
+        }
+        return Ok(());
+    }
     listeners.record_for(finding, sink.causes_wanted());
     if finding.settled { sink.attempt(&finding.attempt) } else { sink.provisional(&finding.attempt) }
 }

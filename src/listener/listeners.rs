@@ -20,7 +20,7 @@ use super::totals::Totals;
 use super::{Listener, Tally};
 use crate::handshake::{Attempt, Cause, Fact, Finding, Inference, Unproven, Verdict};
 use crate::kernel::{KernelStats, ListenerInterval};
-use crate::packet::{CaptureSet, Endpoint, Seeded, Timestamp};
+use crate::packet::{CaptureSet, Endpoint, Period, Seeded, Timestamp};
 
 /// All listeners of an analysis, bounded in number.
 #[derive(Debug, Clone)]
@@ -31,6 +31,8 @@ pub struct Listeners {
     paths: Paths,
     routes: PointRoutes,
     limit: usize,
+    /// The attempts that count: those that begin within.
+    counted: Period,
     /// The tallies of all listeners past the limit.
     rest: Record,
     verdicts: Tally,
@@ -78,6 +80,7 @@ impl Listeners {
             paths: Paths::default(),
             routes: PointRoutes::default(),
             limit,
+            counted: Period::default(),
             rest: Record::default(),
             verdicts: Tally::default(),
             limits: LimitSets { uncounted: CaptureSet::ALL, ..LimitSets::default() },
@@ -85,6 +88,17 @@ impl Listeners {
             sightings: None,
             cases: 0,
         }
+    }
+
+    /// Sets which attempts count: those that begin within the period; all, unless it is set.
+    pub fn set_counted(&mut self, counted: Period) {
+        self.counted = counted;
+    }
+
+    /// True if the attempt counts. One that does not must not be recorded.
+    #[must_use]
+    pub fn counts(&self, attempt: &Attempt) -> bool {
+        self.counted.contains(attempt.start)
     }
 
     /// Takes note that the capture lost packets: from now on absence proves less.

@@ -37,4 +37,4 @@ pub use protocol::Protocol;
 pub use segment::{Checksum, FrameRef, IcmpError, Packet, Segment, Skip, TcpOptions, Unreachable};
 pub use seq::{Flags, Seq};
 pub use shared::Shared;
-pub use time::{Span, Timestamp};
+pub use time::{Period, Span, Timestamp};

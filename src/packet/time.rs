@@ -41,6 +41,23 @@ pub struct Timestamp(Nanos);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Span(Nanos);
 
+/// A stretch of time, open where it has no bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Period {
+    /// Its first moment.
+    pub begin: Option<Timestamp>,
+    /// The first moment after it.
+    pub end: Option<Timestamp>,
+}
+
+impl Period {
+    /// True if the moment lies within.
+    #[must_use]
+    pub fn contains(self, time: Timestamp) -> bool {
+        self.begin.is_none_or(|begin| begin <= time) && self.end.is_none_or(|end| time < end)
+    }
+}
+
 impl Timestamp {
     /// From nanoseconds since the Unix epoch.
     #[must_use]
@@ -204,6 +221,14 @@ mod tests {
         assert_eq!(Timestamp::from_nanos(i64::MAX).plus(Span::from_secs(1)), Timestamp::from_nanos(i64::MAX));
         assert_eq!(Span::from(Duration::from_millis(1_010)), b.since(a));
         assert_eq!(Span::from(Duration::MAX), Span::from_nanos(i64::MAX));
+    }
+
+    #[test]
+    fn a_period_has_its_begin_and_not_its_end() {
+        let at = Timestamp::from_nanos;
+        let period = Period { begin: Some(at(5)), end: Some(at(7)) };
+        assert_eq!([4, 5, 6, 7].map(|nanos| period.contains(at(nanos))), [false, true, true, false]);
+        assert!(Period::default().contains(at(i64::MIN)) && Period::default().contains(at(i64::MAX)));
     }
 
     #[test]

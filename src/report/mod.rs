@@ -1,4 +1,4 @@
-//! Reports: text and Markdown for people, JSON, NDJSON and CSV for programs.
+//! Reports: text and Markdown for people, JSON, NDJSON, CSV and Parquet for programs.
 //!
 //! Exporters turn results into bytes for any [`Write`]; they never decide where to write. Does not
 //! own any judgement: verdicts, causes and advice are its input.
@@ -26,6 +26,8 @@ pub mod screen;
 mod serialize;
 pub mod size;
 pub mod status;
+#[cfg(feature = "parquet")]
+pub mod tables;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -65,6 +67,9 @@ pub enum ReportFormat {
     Csv,
     /// A summary for a page: of a CI job, an issue, a mail.
     Markdown,
+    /// Attempts, listeners and episodes as tables, in a directory.
+    #[cfg(feature = "parquet")]
+    Parquet,
 }
 
 /// Length of the text report.
@@ -195,6 +200,8 @@ enum Exporter<W: Write> {
     NdJson(W),
     Csv(Box<csv::CsvRows<W>>),
     Markdown(W, Box<markdown::MarkdownReport>),
+    #[cfg(feature = "parquet")]
+    Tables(Box<tables::TablesReport>),
 }
 
 impl<W: Write> Reporter<W> {
@@ -202,7 +209,7 @@ impl<W: Write> Reporter<W> {
     ///
     /// # Errors
     ///
-    /// The errors of `out`: CSV begins with its header row.
+    /// The errors of `out`: CSV begins with its header row. Tables go to a directory: see [`Self::with_tables`].
     pub fn new(options: ReportOptions, out: W) -> io::Result<Self> {
         let listed = options.verdicts.unwrap_or(VerdictSet::ALL);
         let provisional = options.provisional;
@@ -214,8 +221,18 @@ impl<W: Write> Reporter<W> {
             ReportFormat::Markdown => {
                 Exporter::Markdown(out, Box::new(markdown::MarkdownReport::new(options)))
             }
+            #[cfg(feature = "parquet")]
+            ReportFormat::Parquet => return Err(io::Error::other("tables are written to a directory")),
         };
         Ok(Self { listed, provisional, kind })
+    }
+
+    /// A reporter that writes tables.
+    #[cfg(feature = "parquet")]
+    #[must_use]
+    pub fn with_tables(options: &ReportOptions, tables: tables::TablesReport) -> Self {
+        let listed = options.verdicts.unwrap_or(VerdictSet::ALL);
+        Self { listed, provisional: false, kind: Exporter::Tables(Box::new(tables)) }
     }
 
     /// Writes what is left to write, and flushes.
@@ -252,6 +269,8 @@ impl<W: Write> Reporter<W> {
                 report.write(&mut out, summary, comparison)?;
                 out.flush()
             }
+            #[cfg(feature = "parquet")]
+            Exporter::Tables(tables) => tables.finish(summary),
         }
     }
 }
@@ -266,7 +285,11 @@ impl<W: Write> Sink for Reporter<W> {
             Exporter::Json(_, attempts) if listed => attempts.push(attempt.clone()),
             Exporter::NdJson(out) if listed => return ndjson::write_attempt(out, attempt),
             Exporter::Csv(rows) if listed => return rows.attempt(attempt),
+            #[cfg(feature = "parquet")]
+            Exporter::Tables(tables) if listed => return tables.attempt(attempt),
             Exporter::Json(..) | Exporter::NdJson(_) | Exporter::Csv(_) => {}
+            #[cfg(feature = "parquet")]
+            Exporter::Tables(_) => {}
         }
         Ok(())
     }
@@ -281,6 +304,8 @@ impl<W: Write> Sink for Reporter<W> {
             | Exporter::NdJson(_)
             | Exporter::Csv(_)
             | Exporter::Markdown(..) => Ok(()),
+            #[cfg(feature = "parquet")]
+            Exporter::Tables(_) => Ok(()),
         }
     }
 
@@ -288,6 +313,8 @@ impl<W: Write> Sink for Reporter<W> {
         match &mut self.kind {
             Exporter::NdJson(out) => ndjson::write_episode(out, report),
             Exporter::Text(..) | Exporter::Json(..) | Exporter::Csv(_) | Exporter::Markdown(..) => Ok(()),
+            #[cfg(feature = "parquet")]
+            Exporter::Tables(_) => Ok(()),
         }
     }
 
@@ -295,6 +322,8 @@ impl<W: Write> Sink for Reporter<W> {
         match &self.kind {
             Exporter::Text(..) | Exporter::Json(..) | Exporter::Markdown(..) => CausesWanted::AtEnd,
             Exporter::NdJson(_) | Exporter::Csv(_) => CausesWanted::AtOnce,
+            #[cfg(feature = "parquet")]
+            Exporter::Tables(_) => CausesWanted::AtOnce,
         }
     }
 
@@ -303,6 +332,8 @@ impl<W: Write> Sink for Reporter<W> {
             Exporter::Text(..) | Exporter::Json(..) | Exporter::Markdown(..) => Ok(()),
             Exporter::NdJson(out) => out.flush(),
             Exporter::Csv(rows) => rows.flush(),
+            #[cfg(feature = "parquet")]
+            Exporter::Tables(_) => Ok(()),
         }
     }
 }

@@ -34,6 +34,7 @@ mod namespace;
 #[cfg(target_os = "linux")]
 mod netns;
 mod page;
+mod period;
 mod points;
 mod properties;
 #[cfg(all(target_os = "linux", feature = "lab"))]
@@ -45,6 +46,8 @@ mod sentences;
 mod servers;
 #[cfg(all(target_os = "linux", feature = "lab"))]
 mod size;
+#[cfg(feature = "parquet")]
+mod tables;
 mod threads;
 mod tshark;
 mod usage;

@@ -1,6 +1,6 @@
 //! Signals as flags that the loop looks at.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::{fs, io, thread};
@@ -25,9 +25,11 @@ pub(super) struct Signals {
 pub(super) struct Exit(SigId);
 
 impl Exit {
-    /// From now on it removes this file first. Takes a thread, which is to be confined: call it after that.
-    pub(super) fn leave_nothing(self, unfinished: Option<&Path>) -> io::Result<()> {
-        let Some(unfinished) = unfinished.map(Path::to_owned) else { return Ok(()) };
+    /// From now on it removes these files first. Takes a thread, which is to be confined: call it after that.
+    pub(super) fn leave_nothing(self, unfinished: Vec<PathBuf>) -> io::Result<()> {
+        if unfinished.is_empty() {
+            return Ok(());
+        }
         let mut signals = iterator::Signals::new(wanted(&[SIGINT, SIGTERM, SIGHUP]))?;
         low_level::unregister(self.0);
         thread::spawn(move || {
@@ -35,7 +37,9 @@ impl Exit {
             // The first one requests the end.
             if signals.next().is_some() && signals.any(|signal| signal == SIGINT) {
                 // A file that cannot be removed stays; the program ends all the same.
-                let _ = fs::remove_file(unfinished);
+                for path in &unfinished {
+                    let _ = fs::remove_file(path);
+                }
                 low_level::exit(KILLED_BY_SIGINT);
             }
         });
