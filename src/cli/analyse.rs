@@ -78,8 +78,8 @@ pub(super) struct AnalyseArgs {
     /// Text is for people. json is one document with all attempts in order of first packet; ndjson is one
     /// object per line, attempts as soon as they are decided; csv is the attempts, flat, as soon as they
     /// are decided; markdown is a summary for the page of a CI job or an issue. parquet, in packages and builds with that
-    /// feature, is tables for DuckDB or Spark: attempts, listeners and episodes, in the directory that -o names. Only json,
-    /// and text with --all, hold all attempts in memory.
+    /// feature, is tables for DuckDB or Spark: attempts, listeners and episodes, in the directory that -o names. Only json
+    /// holds all attempts to the end: 65,536 in memory, and more in a temporary file (TMPDIR).
     #[arg(long, value_enum, default_value = "text", value_name = "FORMAT", help_heading = "Output")]
     format: ReportFormatArg,
 
@@ -93,7 +93,8 @@ pub(super) struct AnalyseArgs {
     /// List all attempts, not only the worst problems
     ///
     /// The text report lists the ten worst problem attempts, and at most ten servers with problems; with
-    /// this option all of them, completed attempts too. The other formats list all attempts anyway.
+    /// this option all of them, completed attempts too, up to 100,000 (problems first). The other formats list all
+    /// attempts anyway.
     #[arg(long, help_heading = "Output")]
     all: bool,
 

@@ -204,7 +204,8 @@ where
     if let Some(page) = page_option {
         check_file(page, config, output_option.into_iter().chain(packets_option))?;
     }
-    // The time zone's file is read before the program is confined to its own files.
+    // The time zone's file is read, and one for what does not fit into memory is open, before the program is confined to its
+    // own files.
     let options = ReportOptions { provisional: live.is_some(), ..options(config, &destination.output) };
     prepare(destination.unfinished()).context("catching signals")?;
     let baseline = baseline.map(BaselineFile::read).transpose()?;

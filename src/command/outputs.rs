@@ -17,7 +17,7 @@ use crate::report::annotated::{self, WrittenAttempts};
 use crate::report::ladder::{self, Ladder, Selection};
 use crate::report::output::Output;
 use crate::report::page::{self, PageReport};
-use crate::report::{Offer, ReportOptions, Reporter};
+use crate::report::{Offer, ReportOptions, Reporter, SpillFile};
 #[cfg(feature = "parquet")]
 use crate::report::{ReportFormat, tables::TablesReport};
 
@@ -25,6 +25,8 @@ use crate::report::{ReportFormat, tables::TablesReport};
 pub(super) struct Destination {
     /// The file, or standard output; unused for tables.
     pub(super) output: Output,
+    /// For attempts that do not fit into memory, until the analysis begins.
+    spill: Option<SpillFile>,
     /// The tables, if those are asked for, until the analysis begins.
     #[cfg(feature = "parquet")]
     tables: Option<TablesReport>,
@@ -36,11 +38,12 @@ impl Destination {
         #[cfg(feature = "parquet")]
         if config.format == ReportFormat::Parquet {
             let tables = config.output.as_deref().map(TablesReport::create).transpose()?;
-            return Ok(Self { output: Output::stdout(), tables });
+            return Ok(Self { output: Output::stdout(), spill: None, tables });
         }
         let output = config.output.as_deref().map(Output::file).transpose()?;
         Ok(Self {
             output: output.unwrap_or_else(Output::stdout),
+            spill: Some(SpillFile::open(config.format)),
             #[cfg(feature = "parquet")]
             tables: None,
         })
@@ -77,7 +80,9 @@ impl<'a> Outputs<'a> {
         if let Some(tables) = destination.tables.take() {
             return Ok(Self { reporter: Reporter::with_tables(options, tables), shown });
         }
-        Ok(Self { reporter: Reporter::new(options.clone(), &mut destination.output)?, shown })
+        let spill = destination.spill.take().unwrap_or_else(|| SpillFile::open(options.format));
+        let reporter = Reporter::with_spill(options.clone(), &mut destination.output, spill)?;
+        Ok(Self { reporter, shown })
     }
 
     /// The recorder of packets, where the input cannot be read twice and an output shows packets.

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::cause::Inference;
@@ -14,7 +15,7 @@ use super::verdict::{Connect, Reason, Unproven, Vantage, Verdict};
 use crate::packet::{Endpoint, FrameRef, IcmpError, Seq, Span, Timestamp};
 
 /// A client SYN and all that belongs to it (DOMAIN: "attempt").
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {
     /// The endpoint that connects.
     pub client: Endpoint,
@@ -96,6 +97,7 @@ pub struct Attempt {
     /// The points that it passed; `None` where points are not told apart.
     pub passage: Option<Box<Passage>>,
     /// The inference: what the attempt means, and how sure that is.
+    #[serde(skip)]
     pub inference: Inference,
 }
 
@@ -150,7 +152,7 @@ impl Attempt {
 }
 
 /// A client's clock as its timestamps show it (RFC 7323).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClientClock {
     /// TSval of its first SYN.
     pub syn: u32,
@@ -159,7 +161,7 @@ pub struct ClientClock {
 }
 
 /// An earlier connection of the same ports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortsBefore {
     /// From its last known packet to the SYN.
     pub since: Span,
@@ -168,7 +170,7 @@ pub struct PortsBefore {
 }
 
 /// An ICMP error that answers a SYN.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IcmpAnswer {
     /// Type and code.
     pub error: IcmpError,
@@ -181,7 +183,7 @@ pub struct IcmpAnswer {
 pub type RetryTimes = SmallVec<[Span; 2]>;
 
 /// Numbers of retries and retransmissions by kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Retries {
     /// Repeated SYNs.
     pub syn: u32,
@@ -198,7 +200,7 @@ impl Retries {
 }
 
 /// The attempt's clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Timing {
     /// From the first SYN to the SYN-ACK that the client took.
     pub connect: Option<Span>,

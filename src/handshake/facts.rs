@@ -1,5 +1,7 @@
 //! Facts of an attempt beside its phase: what was seen, not what it means.
 
+use serde::{Deserialize, Serialize};
+
 /// A fact that an attempt's segments show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -138,7 +140,7 @@ pub enum Fact {
 }
 
 /// A set of facts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Facts(u64);
 
 impl Facts {

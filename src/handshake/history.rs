@@ -2,11 +2,13 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::packet::{Flags, Segment};
 
 /// The segments by one letter each, capital for the client's: `S` SYN, lower-case `s` SYN-ACK (or SYN), `A` bare ACK,
 /// `D` data, `F` FIN, `R` RST, `I` an ICMP error; `+` in the last place for more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct History(u64);
 
 /// The letters by their code, from 1; 0 ends the history.

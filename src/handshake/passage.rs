@@ -4,6 +4,7 @@
 //! Owns the comparison of points: a segment that passed one and not the next was lost between them. Does not own how flows
 //! under several addresses are joined (`engine`), nor what a loss means (`listener`).
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use strum::{EnumCount, EnumIter, IntoEnumIterator, IntoStaticStr};
 
@@ -67,7 +68,7 @@ impl SegmentKind {
 }
 
 /// Segments of one kind that passed a point.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PassedSegments {
     /// Their number, duplicates at the same point excluded.
     pub packets: u16,
@@ -76,7 +77,7 @@ pub struct PassedSegments {
 }
 
 /// An attempt as one point saw it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sighting {
     /// The point.
     pub point: CapturePoint,
@@ -176,7 +177,7 @@ pub struct SegmentLoss {
 }
 
 /// All sightings of an attempt.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Passage {
     /// In order of the way from client to server.
     pub sightings: Vec<Sighting>,

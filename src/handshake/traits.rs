@@ -1,9 +1,11 @@
 //! The traits of a SYN-ACK by which senders differ.
 
+use serde::{Deserialize, Serialize};
+
 use crate::packet::{OptionKind, OptionLayout, Segment};
 
 /// Traits of a SYN-ACK that its sender's other ones share.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SynAckTraits {
     /// IPv4 TTL or IPv6 hop limit as captured.
     pub ttl: u8,

@@ -2,13 +2,27 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use strum::{EnumCount, EnumIter, EnumString, IntoStaticStr};
 
 use crate::packet::Span;
 
 /// Verdict on an attempt: what its packets show. The order is that of the outputs.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, EnumCount, EnumIter, EnumString, IntoStaticStr,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    EnumCount,
+    EnumIter,
+    EnumString,
+    IntoStaticStr,
+    Serialize,
+    Deserialize,
 )]
 #[strum(serialize_all = "kebab-case", parse_err_ty = UnknownVerdict, parse_err_fn = unknown_verdict)]
 pub enum Verdict {
@@ -72,7 +86,9 @@ fn unknown_verdict(name: &str) -> UnknownVerdict {
 }
 
 /// Reason why an attempt is `undetermined`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumCount, EnumIter, IntoStaticStr)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, EnumCount, EnumIter, IntoStaticStr, Serialize, Deserialize,
+)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Reason {
     /// The capture ends less than a second after the first packet of the unfinished stage.
@@ -94,7 +110,9 @@ impl Reason {
 }
 
 /// Reason why nothing proves that a completed attempt is established at the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumCount, EnumIter, IntoStaticStr)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, EnumCount, EnumIter, IntoStaticStr, Serialize, Deserialize,
+)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Unproven {
     /// The capture ends before the server's next retransmission would be due.
@@ -116,7 +134,9 @@ impl Unproven {
 }
 
 /// Place on the path where the capture was taken (DOMAIN §5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumCount, EnumIter, IntoStaticStr)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, EnumCount, EnumIter, IntoStaticStr, Serialize, Deserialize,
+)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Vantage {
     /// Near the server: its answers come much sooner than the client's.
@@ -138,7 +158,7 @@ impl Vantage {
 }
 
 /// Result of the client's `connect()` (DOMAIN §6).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connect {
     /// The outcome of the call.
     pub outcome: ConnectOutcome,
@@ -149,7 +169,7 @@ pub struct Connect {
 }
 
 /// Outcome of a `connect()`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, IntoStaticStr, Serialize, Deserialize)]
 #[strum(serialize_all = "kebab-case")]
 pub enum ConnectOutcome {
     /// The call returned 0.
@@ -173,7 +193,7 @@ impl ConnectOutcome {
 }
 
 /// The errors a `connect()` can end with, by name: numbers differ between systems.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, IntoStaticStr, Serialize, Deserialize)]
 #[strum(serialize_all = "UPPERCASE")]
 #[expect(missing_docs, reason = "they are errno's own names")]
 pub enum Errno {

@@ -5,11 +5,13 @@ use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use serde::{Deserialize, Serialize};
+
 /// Endpoint of a connection: address and port, compact enough for flow tables.
 ///
 /// An IPv4 address differs from its IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2): on the wire they are
 /// different connections.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
     address: Words,
     port: u16,

@@ -3,11 +3,12 @@
 use std::fmt;
 
 use etherparse::tcp_option;
+use serde::{Deserialize, Serialize};
 
 /// The kinds of the first seven options, in order.
 ///
 /// One nibble each, the first one in the highest place used; an empty layout is 0.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct OptionLayout(u32);
 
 /// An option kind, as far as layouts distinguish kinds.

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::sync::{PoisonError, RwLock};
 
+use serde::{Deserialize, Serialize};
+
 /// A place where packets were captured: an interface, or a file. Two with the same name are one.
 ///
 /// A number that stands for the name, so that it fits beside a frame's. [`CapturePoint::NONE`] where points are not told
 /// apart, as in a capture of a single interface.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CapturePoint(u16);
 
 /// Names of the points, in order of appearance. They are kept to the end of the program: at most [`CapturePoint::MOST`].

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
 use strum::{EnumCount, EnumIter, IntoStaticStr};
 
 use super::{CapturePoint, Direction, Endpoint, Flags, FlowKey, OptionLayout, Seq, Timestamp};
@@ -11,7 +12,7 @@ use super::{CapturePoint, Direction, Endpoint, Flags, FlowKey, OptionLayout, Seq
 /// as in Wireshark and tcpdump; with the point where it was captured, if points are told apart.
 ///
 /// From the highest bit: 16 bits of capture, 38 of number (files of 19 TB at least), 10 of point.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct FrameRef(u64);
 
 impl FrameRef {
@@ -268,7 +269,7 @@ pub struct Unreachable {
 }
 
 /// Type and code of an ICMP error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct IcmpError {
     /// ICMPv6 (RFC 4443) rather than ICMP (RFC 792).
     pub v6: bool,

@@ -2,11 +2,13 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// A TCP sequence or acknowledgment number.
 ///
 /// Comparison wraps (RFC 9293 §3.4), so there is deliberately no `Ord`: an order of sequence
 /// numbers exists only between two numbers less than 2^31 apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Seq(pub u32);
 
 impl Seq {

@@ -4,9 +4,11 @@ use std::fmt;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// Signed nanoseconds with a niche, so that an `Option` of a time is no larger than the time: flow tables
 /// hold millions of them. The sign bit is flipped, which keeps the order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 struct Nanos(NonZeroU64);
 
 impl Nanos {
@@ -34,11 +36,11 @@ impl Default for Nanos {
 /// A point in packet time, in nanoseconds since 1970-01-01T00:00:00Z.
 ///
 /// Covers the years 1677 to 2262; the readers clamp times outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Timestamp(Nanos);
 
 /// A signed span of packet time, in nanoseconds. Negative when a capture's time stamps go back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Span(Nanos);
 
 /// A stretch of time, open where it has no bound.

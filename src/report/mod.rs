@@ -6,6 +6,7 @@
 pub mod annotated;
 mod csv;
 mod display_filter;
+mod held;
 mod json;
 pub mod ladder;
 mod markdown;
@@ -44,6 +45,8 @@ use crate::listener::comparison::BaselineComparison;
 use crate::listener::{CausesWanted, EpisodeReport, Listeners, VerdictSet};
 
 pub use self::csv::COLUMNS;
+use self::held::HeldAttempts;
+pub use self::held::SpillFile;
 #[cfg(all(target_os = "linux", feature = "lab"))]
 #[cfg(all(target_os = "linux", feature = "lab"))]
 pub(crate) use self::record::write_lab;
@@ -52,6 +55,10 @@ pub use self::record::{BaselineError, read_baseline};
 pub use self::record::{SCHEMA, TOOL, write_race_csv, write_race_json};
 pub use self::text::{AttemptLines, Offer, wanted_by_environment};
 pub(crate) use self::wording::undecided_attempts;
+
+/// Attempts that a page, or a text of all, lists at most: problems before others. A page of them takes about 10 MB, and opens
+/// in about a second; in memory they take 40 MB.
+pub const MAX_LISTED: usize = 100_000;
 
 /// The output formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -112,7 +119,7 @@ impl ColourChoice {
 pub struct ReportOptions {
     /// The format.
     pub format: ReportFormat,
-    /// Text: list all attempts, not only the worst problems. They are held in memory until the end.
+    /// Text: list all attempts, not only the worst problems; at most [`MAX_LISTED`], problems first.
     pub all: bool,
     /// NDJSON: also write attempts that show an overflow, or look stuck, before they are settled, as
     /// `"type":"provisional"`.
@@ -186,8 +193,8 @@ fn zone_of(file: &str) -> Option<TimeZone> {
 /// Takes the attempts as they are settled, then the summary, and writes the chosen format.
 ///
 /// NDJSON and CSV are written as attempts come, with the causes known by then, in constant memory;
-/// so is text, but for `all`. JSON lists attempts in order of first packet with their final causes, and
-/// so holds them all.
+/// so is text. JSON lists attempts in order of first packet with their final causes, and
+/// so holds them all: in bounded memory, and the others in a temporary file.
 pub struct Reporter<W: Write> {
     listed: VerdictSet,
     provisional: bool,
@@ -196,7 +203,7 @@ pub struct Reporter<W: Write> {
 
 enum Exporter<W: Write> {
     Text(W, Box<text::TextReport>),
-    Json(W, Vec<Attempt>),
+    Json(W, Box<HeldAttempts>),
     NdJson(W),
     Csv(Box<csv::CsvRows<W>>),
     Markdown(W, Box<markdown::MarkdownReport>),
@@ -211,11 +218,21 @@ impl<W: Write> Reporter<W> {
     ///
     /// The errors of `out`: CSV begins with its header row. Tables go to a directory: see [`Self::with_tables`].
     pub fn new(options: ReportOptions, out: W) -> io::Result<Self> {
+        let spill = SpillFile::open(options.format);
+        Self::with_spill(options, out, spill)
+    }
+
+    /// The same with a file for attempts that do not fit into memory, which was opened before.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::new`].
+    pub fn with_spill(options: ReportOptions, out: W, spill: SpillFile) -> io::Result<Self> {
         let listed = options.verdicts.unwrap_or(VerdictSet::ALL);
         let provisional = options.provisional;
         let kind = match options.format {
             ReportFormat::Text => Exporter::Text(out, Box::new(text::TextReport::new(options))),
-            ReportFormat::Json => Exporter::Json(out, Vec::new()),
+            ReportFormat::Json => Exporter::Json(out, Box::new(HeldAttempts::new(spill))),
             ReportFormat::NdJson => Exporter::NdJson(out),
             ReportFormat::Csv => Exporter::Csv(Box::new(csv::CsvRows::begin(out)?)),
             ReportFormat::Markdown => {
@@ -254,10 +271,14 @@ impl<W: Write> Reporter<W> {
                 report.write(&mut out, summary, listeners, comparison)?;
                 out.flush()
             }
-            Exporter::Json(mut out, mut attempts) => {
-                attempts.sort_by_key(|attempt| attempt.ordinal);
-                attempts.iter_mut().for_each(|attempt| attempt.inference = listeners.infer(attempt));
-                json::write(&mut out, summary, &attempts, comparison)?;
+            Exporter::Json(mut out, held) => {
+                let list = |list: &mut json::ListAttempt<'_>| {
+                    held.read(|mut attempt| {
+                        attempt.inference = listeners.infer(&attempt);
+                        list(&attempt)
+                    })
+                };
+                json::write(&mut out, summary, list, comparison)?;
                 out.flush()
             }
             Exporter::NdJson(mut out) => {
@@ -282,7 +303,7 @@ impl<W: Write> Sink for Reporter<W> {
             // It counts all attempts, and chooses by itself which to list.
             Exporter::Text(_, report) => report.attempt(attempt),
             Exporter::Markdown(_, report) => report.attempt(attempt),
-            Exporter::Json(_, attempts) if listed => attempts.push(attempt.clone()),
+            Exporter::Json(_, held) if listed => return held.push(attempt.clone()),
             Exporter::NdJson(out) if listed => return ndjson::write_attempt(out, attempt),
             Exporter::Csv(rows) if listed => return rows.attempt(attempt),
             #[cfg(feature = "parquet")]

@@ -221,6 +221,11 @@ fn memory_does_not_grow_while_time_stands_still() {
 
 /// Demands that an analysis of the longer capture takes at most so many KiB more, and 48 MiB.
 fn assert_steady(format: &str, short: &Path, longer: &Path, most: u64) {
+    assert_bounded(format, short, longer, most, 48);
+}
+
+/// The same with another bound, in MiB.
+fn assert_bounded(format: &str, short: &Path, longer: &Path, most: u64, whole: u64) {
     // Sampling may miss the peak of a short run on a busy machine: one of three runs has to be steady.
     let steady = |growth: &u64| *growth <= most;
     let mut growth = Vec::new();
@@ -230,7 +235,7 @@ fn assert_steady(format: &str, short: &Path, longer: &Path, most: u64) {
         else {
             return;
         };
-        assert!(second <= 48 * 1024, "{format}: {second} KiB");
+        assert!(second <= whole * 1024, "{format}: {second} KiB");
         growth.push(second.saturating_sub(first));
     }
     assert!(growth.iter().any(steady), "{format}: the longer capture takes {growth:?} KiB more");
@@ -253,4 +258,29 @@ fn memory_does_not_grow_with_the_capture() {
         // 16,384 attempts whose cause may still change, 8 MiB, most of which only the longer one has.
         assert_steady(format, &short, &longer, 10 * 1024);
     }
+}
+
+/// Attempts past a bound wait in a temporary file to be listed in order; and a text of all lists a number of them.
+#[test]
+fn listing_all_attempts_takes_bounded_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let refused = |flows: u32| {
+        let packets = (0..flows).flat_map(|flow| {
+            let at = u64::from(flow) * 100_000;
+            [(at, segment(flow, true, 1).syn()), (at + 1_000, segment(flow, false, 0).rst().ack(2))]
+        });
+        let path = directory.path().join(format!("{flows}.pcap"));
+        fs::write(&path, timed(packets)).unwrap();
+        path
+    };
+    let (short, longer) = (refused(80_000), refused(240_000));
+    // 160,000 attempts more, which took 80 MiB in memory. The hashes of decided flows are remembered, and runs of the file
+    // are read in parts.
+    assert_bounded("json", &short, &longer, 24 * 1024, 140);
+    let report = hsanalyze(["--format", "json", longer.to_str().unwrap()]).succeed().json();
+    let frames: Vec<u64> = list(&report, "attempts").iter().map(|attempt| count(attempt, "/frame")).collect();
+    assert!(frames.iter().copied().eq((0..240_000).map(|attempt| 1 + 2 * attempt)));
+    assert!(list(&report, "attempts").iter().all(|attempt| attempt["cause"] == "port-closed"));
+    let text = hsanalyze(["--all", longer.to_str().unwrap()]).succeed();
+    assert!(text.text().ends_with("140,000 more: --format csv, json or ndjson\n"));
 }

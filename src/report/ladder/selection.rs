@@ -50,7 +50,7 @@ impl Selection {
         if !fits {
             return Offer { kept: false, left: None };
         }
-        let list = self.kept.entry(attempt.verdict).or_insert_with(|| ListedAttempts::new(Some(self.limit)));
+        let list = self.kept.entry(attempt.verdict).or_insert_with(|| ListedAttempts::new(self.limit));
         list.offer(attempt)
     }
 

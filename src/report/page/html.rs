@@ -3,11 +3,12 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::figures::{Figures, TimeBins};
-use super::{MAX_ATTEMPTS, charts, policy};
+use super::{charts, policy};
 use crate::engine::Summary;
 use crate::handshake::Cause;
 use crate::listener::Listener;
 use crate::printable::printable;
+use crate::report::MAX_LISTED;
 use crate::report::text::{Emphasis, TextStyle, length};
 use crate::report::{TOOL, wording};
 use crate::words::{count, number};
@@ -326,7 +327,7 @@ impl Page<'_> {
                 @if self.left_out > 0 {
                     p.limits {
                         "The page lists " (number(self.listed as u64)) " attempts and leaves out " (number(self.left_out))
-                        ", completed ones first. It shows at most " (number(MAX_ATTEMPTS as u64))
+                        ", completed ones first. It shows at most " (number(MAX_LISTED as u64))
                         "; the counts, servers and charts above are of all. " code { "--format json" } " lists all."
                     }
                 }

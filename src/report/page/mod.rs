@@ -16,15 +16,12 @@ mod tests;
 use std::io::{self, Write};
 
 use self::figures::Figures;
-use super::ReportOptions;
 use super::ladder::Ladder;
-use super::text::{HeaderCounts, TextStyle, conclusion};
+use super::text::{FirstAttempts, HeaderCounts, TextStyle, conclusion};
+use super::{MAX_LISTED, ReportOptions};
 use crate::engine::Summary;
 use crate::handshake::Attempt;
 use crate::listener::Listeners;
-
-/// Attempts that a page lists at most: a page of them takes about 10 MB, and opens in about a second.
-pub const MAX_ATTEMPTS: usize = 100_000;
 
 /// Attempts of each verdict whose ladders a page has.
 pub const LADDERS: usize = 100;
@@ -35,43 +32,7 @@ pub struct PageReport {
     options: ReportOptions,
     counts: HeaderCounts,
     figures: Figures,
-    listed: PageAttempts,
-}
-
-/// The attempts that a page lists, in bounded memory: problems before others, the first of each.
-#[derive(Debug)]
-struct PageAttempts {
-    most: usize,
-    problems: Vec<Attempt>,
-    others: Vec<Attempt>,
-    left_out: u64,
-}
-
-impl PageAttempts {
-    fn new(most: usize) -> Self {
-        Self { most, problems: Vec::new(), others: Vec::new(), left_out: 0 }
-    }
-
-    fn add(&mut self, attempt: &Attempt) {
-        let is_problem = attempt.verdict.is_problem();
-        if self.problems.len() + self.others.len() >= self.most {
-            self.left_out += 1;
-            if !is_problem || self.others.pop().is_none() {
-                return;
-            }
-        }
-        let list = if is_problem { &mut self.problems } else { &mut self.others };
-        list.push(attempt.clone());
-    }
-
-    /// The attempts in order of first packet, with their final causes; and how many are left out.
-    fn into_order(self, listeners: &Listeners) -> (Vec<Attempt>, u64) {
-        let mut attempts = self.problems;
-        attempts.extend(self.others);
-        attempts.sort_by_key(|attempt| attempt.ordinal);
-        attempts.iter_mut().for_each(|attempt| attempt.inference = listeners.infer(attempt));
-        (attempts, self.left_out)
-    }
+    listed: FirstAttempts,
 }
 
 impl PageReport {
@@ -82,7 +43,7 @@ impl PageReport {
             options: ReportOptions { colour: false, ..options },
             counts: HeaderCounts::default(),
             figures: Figures::default(),
-            listed: PageAttempts::new(MAX_ATTEMPTS),
+            listed: FirstAttempts::new(MAX_LISTED),
         }
     }
 
@@ -106,7 +67,8 @@ impl PageReport {
         ladders: &[Ladder],
     ) -> io::Result<()> {
         let Self { options, counts, figures, listed } = self;
-        let (attempts, left_out) = listed.into_order(listeners);
+        let (mut attempts, left_out) = listed.into_order();
+        attempts.iter_mut().for_each(|attempt| attempt.inference = listeners.infer(attempt));
         let first = super::text::first(summary);
         TextStyle::with(&options, first, |style| {
             let (emphasis, sentence) = conclusion(style, summary, &counts);

@@ -41,19 +41,3 @@ fn the_data_is_json_without_tags() {
     assert_eq!(data["strings"][0], "");
     assert!(!data["attempts"].as_array().unwrap().is_empty());
 }
-
-#[test]
-fn problems_are_listed_before_completed_attempts() {
-    let attempts = samples::overflow_mixed().1;
-    let problems = attempts.iter().filter(|attempt| attempt.verdict.is_problem()).count();
-    for most in [10, problems, problems + 3, attempts.len(), attempts.len() + 1] {
-        let mut listed = PageAttempts::new(most);
-        attempts.iter().for_each(|attempt| listed.add(attempt));
-        let (kept, left_out) = listed.into_order(&samples::listeners(&attempts));
-        assert_eq!(kept.len(), most.min(attempts.len()));
-        assert_eq!(kept.len() as u64 + left_out, attempts.len() as u64);
-        let kept_problems = kept.iter().filter(|attempt| attempt.verdict.is_problem()).count();
-        assert_eq!(kept_problems, most.min(problems), "of {most}");
-        assert!(kept.is_sorted_by_key(|attempt| attempt.ordinal));
-    }
-}

@@ -143,12 +143,13 @@ impl ColumnWidths {
     }
 }
 
-/// Writes the table of `attempts`, which are grouped by server. `left_out` attempts were worth listing but did not fit.
+/// Writes the table of `attempts`, which are grouped by server. Some were worth listing but did not fit: how many,
+/// and what shows them.
 pub(super) fn write(
     out: &mut impl Write,
     style: &TextStyle<'_>,
     attempts: &[Attempt],
-    left_out: u64,
+    (left_out, option): (u64, &str),
 ) -> io::Result<()> {
     if attempts.is_empty() {
         return Ok(());
@@ -172,7 +173,7 @@ pub(super) fn write(
         }
     }
     if left_out > 0 {
-        let more = format!("{}{GAP}{} more: --all", pad("...", widths.start), number(left_out));
+        let more = format!("{}{GAP}{} more: {option}", pad("...", widths.start), number(left_out));
         writeln!(out, "{}", style.paint.apply(Emphasis::Faint, &more))?;
     }
     Ok(())

@@ -1,8 +1,8 @@
 //! `--format text`: the report for people. What is wrong comes first, in words to act on; then the
 //! listeners, then the problem attempts; doubts are written, not hidden.
 //!
-//! Runs in constant memory: of the attempts only the worst few and some counters are kept, unless
-//! `--all` shows every one of them. Does not own any judgement: verdicts, causes, diagnosis and
+//! Runs in constant memory: of the attempts only the worst few and some counters are kept, or with `--all` as many as
+//! somebody may read. Does not own any judgement: verdicts, causes, diagnosis and
 //! advice are its input.
 
 mod attempts;
@@ -32,9 +32,10 @@ pub(super) use self::style::TextStyle;
 #[cfg(feature = "tui")]
 pub(super) use self::style::{attempt_emphasis, emphasis_of};
 pub(super) use self::words::{columns, pad, wrap};
-pub(super) use self::worst::ListedAttempts;
 pub use self::worst::Offer;
-use super::{ReportOptions, Verbosity};
+use self::worst::sort_by_server;
+pub(super) use self::worst::{FirstAttempts, ListedAttempts};
+use super::{MAX_LISTED, ReportOptions, Verbosity};
 use crate::engine::Summary;
 use crate::handshake::Attempt;
 use crate::listener::comparison::BaselineComparison;
@@ -45,8 +46,16 @@ use crate::listener::{Listeners, VerdictSet};
 pub(super) struct TextReport {
     options: ReportOptions,
     wanted: VerdictSet,
-    listed: ListedAttempts,
+    listed: Listed,
     counts: HeaderCounts,
+}
+
+/// The attempts that are listed.
+#[derive(Debug, Clone)]
+enum Listed {
+    Worst(ListedAttempts),
+    /// `--all`
+    First(FirstAttempts),
 }
 
 impl TextReport {
@@ -55,15 +64,22 @@ impl TextReport {
     pub(super) fn new(options: ReportOptions) -> Self {
         let default = if options.all { VerdictSet::ALL } else { VerdictSet::problems() };
         let wanted = options.verdicts.unwrap_or(default);
-        let limit = (!options.all).then_some(options.worst);
-        Self { options, wanted, listed: ListedAttempts::new(limit), counts: HeaderCounts::default() }
+        let listed = match options.all {
+            true => Listed::First(FirstAttempts::new(MAX_LISTED)),
+            false => Listed::Worst(ListedAttempts::new(options.worst)),
+        };
+        Self { options, wanted, listed, counts: HeaderCounts::default() }
     }
 
     /// Adds one attempt.
     pub(super) fn attempt(&mut self, attempt: &Attempt) {
         self.counts.add(attempt);
-        if self.wanted.contains(attempt.verdict) {
-            let _ = self.listed.offer(attempt);
+        if !self.wanted.contains(attempt.verdict) {
+            return;
+        }
+        match &mut self.listed {
+            Listed::Worst(worst) => _ = worst.offer(attempt),
+            Listed::First(first) => first.add(attempt),
         }
     }
 
@@ -89,7 +105,11 @@ impl TextReport {
                 }
                 return listeners::write_quiet(out, &style, summary);
             }
-            let (mut attempts, left_out) = listed.into_reading_order();
+            let (more, (mut attempts, left_out)) = match listed {
+                Listed::Worst(worst) => ("--all", worst.into_order()),
+                Listed::First(first) => ("--format csv, json or ndjson", first.into_order()),
+            };
+            sort_by_server(&mut attempts);
             attempts.iter_mut().for_each(|attempt| attempt.inference = listeners.infer(attempt));
             header::write_input(out, &style, summary, &counts)?;
             header::write_limits(out, &style, summary, &counts)?;
@@ -98,7 +118,7 @@ impl TextReport {
                 comparison::write(out, &style, comparison, false)?;
             }
             listeners::write(out, &style, summary, &attempts)?;
-            attempts::write(out, &style, &attempts, left_out)?;
+            attempts::write(out, &style, &attempts, (left_out, more))?;
             if style.verbose {
                 header::write_packets(out, &style, summary)?;
             }
