@@ -3,6 +3,7 @@
 mod compare;
 mod episodes;
 pub(crate) mod events;
+mod flood;
 mod follow;
 #[path = "../../examples/send/frames.rs"]
 mod frames;
