@@ -1,7 +1,7 @@
 //! Least privilege: gives up privileges once the packet socket of a live capture is open, and restricts the analysis of
 //! files to its inputs and outputs before the first byte of a capture is read.
 //!
-//! Owns users, capabilities, no-new-privileges and Landlock. Does not own what needs a privilege before that.
+//! Owns users, capabilities, no-new-privileges, Landlock and seccomp. Does not own what needs a privilege before that.
 //! Everything but the change of user is best effort: an old kernel offers less, and [`confine`] returns what was
 //! applied and what was not.
 //!
@@ -57,13 +57,24 @@ pub(crate) fn confine(plan: &SandboxPlan) -> Result<Vec<String>, SandboxError> {
     }
 }
 
-/// Restricts this thread, and those that it starts, to the files of an analysis: `reads` are its captures, `writes` the
-/// files that it will create. It gets no new privileges, and cannot connect anywhere.
+/// What an analysis of files needs of the system.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct AnalysisNeeds {
+    /// Its captures.
+    pub reads: Vec<PathBuf>,
+    /// Files that it will create.
+    pub writes: Vec<PathBuf>,
+    /// It has a filter, which may name hosts, networks and services.
+    pub names: bool,
+}
+
+/// Restricts this thread, and those that it starts, to what an analysis of files needs. It gets no new privileges, cannot
+/// connect anywhere, nor start a program.
 ///
-/// Best effort: a kernel without Landlock restricts nothing. A path for which there can be no rule, such as a pipe's, needs
-/// none.
+/// Best effort: a kernel without Landlock or seccomp restricts nothing. A path for which there can be no rule, such as a
+/// pipe's, needs none.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn confine_to_files(_reads: &[PathBuf], _writes: &[PathBuf]) {}
+pub(crate) fn confine_to_files(_needs: &AnalysisNeeds) {}
 
 /// Makes the capabilities effective that this process may have, such as those of its file (`setcap cap_net_raw+p`). Where a
 /// file's are effective from the start, a program in a container that does not have them cannot even be started.
@@ -75,6 +86,8 @@ pub(crate) use linux::{confine, confine_to_files, raise_capabilities};
 
 #[cfg(target_os = "linux")]
 mod linux {
+    use std::collections::BTreeMap;
+    use std::env::consts::ARCH;
     use std::ffi::CString;
     use std::io;
     use std::path::{Path, PathBuf};
@@ -85,14 +98,56 @@ mod linux {
         Scope, path_beneath_rules,
     };
     use nix::unistd::{Gid, Uid, User, geteuid, initgroups, setgroups, setresgid, setresuid};
+    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
-    use super::{SandboxError, SandboxPlan};
+    use super::{AnalysisNeeds, SandboxError, SandboxPlan};
 
     /// Paths read while capturing: counters and sockets, interface statistics, and the local time zone.
     const READ: [&str; 4] = ["/proc", "/sys", "/etc/localtime", "/usr/share/zoneinfo"];
 
     /// Paths read beside the captures of an analysis: how busy the processors are, and how many this process may use.
     const SYSTEM_READ: [&str; 3] = ["/proc/loadavg", "/proc/self", "/sys/fs/cgroup"];
+
+    /// Paths read for the names in a filter (getaddrinfo(3), getservbyname(3)).
+    const NAMES_READ: [&str; 8] = [
+        "/etc/services",
+        "/etc/protocols",
+        "/etc/networks",
+        "/etc/hosts",
+        "/etc/host.conf",
+        "/etc/nsswitch.conf",
+        "/etc/resolv.conf",
+        "/etc/ethers",
+    ];
+
+    /// System calls that no analysis makes, and that an attacker in its place would: to start a program, to reach another
+    /// process, to get at more of the kernel.
+    const NEVER: [i64; 24] = [
+        libc::SYS_execve,
+        libc::SYS_execveat,
+        libc::SYS_ptrace,
+        libc::SYS_process_vm_readv,
+        libc::SYS_process_vm_writev,
+        libc::SYS_pidfd_getfd,
+        libc::SYS_bpf,
+        libc::SYS_perf_event_open,
+        libc::SYS_io_uring_setup,
+        libc::SYS_userfaultfd,
+        libc::SYS_add_key,
+        libc::SYS_request_key,
+        libc::SYS_keyctl,
+        libc::SYS_mount,
+        libc::SYS_umount2,
+        libc::SYS_pivot_root,
+        libc::SYS_unshare,
+        libc::SYS_setns,
+        libc::SYS_open_by_handle_at,
+        libc::SYS_kexec_load,
+        libc::SYS_init_module,
+        libc::SYS_finit_module,
+        libc::SYS_delete_module,
+        libc::SYS_personality,
+    ];
 
     /// The newest Landlock rights that are requested; older kernels enforce those they support.
     const RIGHTS: ABI = ABI::V6;
@@ -144,15 +199,33 @@ mod linux {
             .and_then(|permitted| caps::set(None, CapSet::Effective, &permitted));
     }
 
-    /// Restricts this thread, and those that it starts, to the files of an analysis: `reads` are its captures, `writes`
-    /// the files that it will create. It gets no new privileges, and cannot connect anywhere.
+    /// Restricts this thread, and those that it starts, to what an analysis of files needs. It gets no new privileges,
+    /// cannot connect anywhere, nor start a program.
     ///
-    /// Best effort: a kernel without Landlock restricts nothing. A path for which there can be no rule, such as a pipe's,
-    /// needs none.
-    pub(crate) fn confine_to_files(reads: &[PathBuf], writes: &[PathBuf]) {
+    /// Best effort: a kernel without Landlock or seccomp restricts nothing. A path for which there can be no rule, such as
+    /// a pipe's, needs none.
+    pub(crate) fn confine_to_files(needs: &AnalysisNeeds) {
         // Old kernels offer less: the analysis goes on without.
         let _ = nix::sys::prctl::set_no_new_privs();
-        let _ = landlock(&SYSTEM_READ, reads, &writable_paths(writes));
+        let names = NAMES_READ.iter().filter(|_| needs.names);
+        let system: Vec<&str> = SYSTEM_READ.iter().chain(names).copied().collect();
+        let _ = landlock(&system, &needs.reads, &writable_paths(&needs.writes));
+        let _ = forbid_system_calls(needs.names);
+    }
+
+    /// Has the kernel refuse calls that no analysis makes; sockets only where no name of a filter is looked up.
+    ///
+    /// A list of what is allowed would be shorter to argue for, but depends on the version of the C library, and fails
+    /// where that changes.
+    fn forbid_system_calls(names: bool) -> Result<(), Box<dyn std::error::Error>> {
+        // Pairs of sockets stay: they lead nowhere, and signals are delivered by one.
+        let sockets = [libc::SYS_socket].into_iter().filter(|_| !names);
+        // Without conditions a rule applies to every call.
+        let rules: BTreeMap<i64, Vec<_>> =
+            NEVER.into_iter().chain(sockets).map(|call| (call, Vec::new())).collect();
+        let refused = SeccompAction::Errno(libc::EPERM.cast_unsigned());
+        let filter = SeccompFilter::new(rules, SeccompAction::Allow, refused, ARCH.try_into()?)?;
+        Ok(apply_filter(&BpfProgram::try_from(filter)?)?)
     }
 
     /// The user to become.
@@ -309,11 +382,13 @@ mod tests {
         }
         let (pipe, _writer) = io::pipe().unwrap();
         let piped = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&pipe));
-        let reads = [own.clone(), PathBuf::from(piped), inputs.path().join("missing")];
-        let writes = [outputs.path().join("report")];
+        let reads = vec![own.clone(), PathBuf::from(piped), inputs.path().join("missing")];
+        let writes = vec![outputs.path().join("report")];
+        let needs = AnalysisNeeds { reads, writes, names: false };
         // Landlock restricts threads: not the one that runs other tests.
         let confined = std::thread::spawn(move || {
-            confine_to_files(&reads, &writes);
+            let (reads, writes) = (needs.reads.clone(), needs.writes.clone());
+            confine_to_files(&needs);
             let denied = |result: io::Result<()>| result.err().map(|error| error.kind());
             assert_eq!(fs::read(&own).unwrap(), b"bytes");
             File::open(&reads[1]).unwrap();
@@ -333,5 +408,20 @@ mod tests {
             assert_eq!(denied(child.join().unwrap()), Some(ErrorKind::PermissionDenied));
         });
         confined.join().unwrap();
+    }
+    #[test]
+    fn an_analysis_starts_no_program_and_opens_no_socket() {
+        let (own, refused) = (std::process::Command::new("true"), Some(ErrorKind::PermissionDenied));
+        let confined = |names| {
+            let mut own = std::process::Command::new(own.get_program());
+            std::thread::spawn(move || {
+                confine_to_files(&AnalysisNeeds { names, ..AnalysisNeeds::default() });
+                let socket = std::net::UdpSocket::bind("127.0.0.1:0").err().map(|error| error.kind());
+                (own.status().err().map(|error| error.kind()), socket)
+            })
+        };
+        assert_eq!(confined(false).join().unwrap(), (refused, refused));
+        // Names are looked up by UDP.
+        assert_eq!(confined(true).join().unwrap(), (refused, None));
     }
 }

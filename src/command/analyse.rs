@@ -29,7 +29,7 @@ use crate::printable::printable;
 use crate::report::output::Output;
 use crate::report::progress::ReadingBar;
 use crate::report::{ReportOptions, Verbosity, local_zone, read_baseline, unicode_locale};
-use crate::sandbox;
+use crate::sandbox::{self, AnalysisNeeds};
 
 /// Analyses the captures that the configuration names, and writes the report.
 ///
@@ -42,8 +42,9 @@ pub fn run(config: &AnalyseConfig) -> anyhow::Result<Status> {
     let baseline = BaselineFile::open(config.baseline.as_deref())?;
     let prepare = |unfinished: Vec<PathBuf>| {
         // Before the first byte of a capture is read, which may be hostile, and before there is a second thread.
-        let writes = [&config.output, &config.packets, &config.page].into_iter().flatten().cloned();
-        sandbox::confine_to_files(&config.files, &writes.collect::<Vec<_>>());
+        let writes = [&config.output, &config.packets, &config.page].into_iter().flatten().cloned().collect();
+        let names = config.filter.is_some();
+        sandbox::confine_to_files(&AnalysisNeeds { reads: config.files.clone(), writes, names });
         catch_signals(config, unfinished, &interrupt)
     };
     run_with(config, None, baseline, prepare, |_, recorder, sink| analyse(config, &interrupt, recorder, sink))

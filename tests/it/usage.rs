@@ -500,6 +500,16 @@ fn a_named_pipe_without_a_writer_is_left_at_once() {
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(2), "{status}");
 }
 
+/// They are looked up in files, which an analysis may read that has a filter.
+#[test]
+fn a_filter_may_name_hosts_and_services() {
+    let path = capture("refused-server");
+    for filter in ["tcp port http or tcp", "host localhost or tcp"] {
+        let ran = hsanalyze([Path::new("-f"), Path::new(filter), &path]).succeed();
+        assert!(ran.text().contains("12 attempts"), "{filter}: {ran}");
+    }
+}
+
 #[test]
 fn a_filter_that_nothing_passes_is_not_an_empty_capture() {
     let path = capture("refused-server");
