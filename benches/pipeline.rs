@@ -60,6 +60,7 @@ impl Sample {
             ipv6_percent: if matches!(kind, Kind::Ipv6) { 100 } else { 0 },
             flood: 0,
             listeners: 8,
+            host: 1,
             pace: 50_000,
             seed: 1,
         };

@@ -46,6 +46,9 @@ struct Args {
     /// Listeners that the attempts are spread over
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
     listeners: u16,
+    /// Number of the host that serves, the last part of its address: captures of several hosts have no connection in common
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    host: u16,
     /// Packets a second, on average, while attempts are begun
     #[arg(long, value_name = "PACKETS", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..))]
     pace: u64,
@@ -67,6 +70,7 @@ fn main() -> anyhow::Result<()> {
         ipv6_percent: args.ipv6,
         flood: args.flood,
         listeners: args.listeners,
+        host: args.host,
         pace: args.pace,
         seed: args.seed,
     };

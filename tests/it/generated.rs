@@ -23,6 +23,7 @@ pub(crate) fn plan() -> Plan {
         ipv6_percent: 25,
         flood: 0,
         listeners: 8,
+        host: 1,
         pace: 20_000,
         seed: 7,
     }

@@ -1,9 +1,10 @@
 //! `--format parquet`: other programs read the tables, and find in them what the JSON report has.
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::util::{hsanalyze, program};
+use crate::util::{hsanalyze, program, require_tools};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -15,11 +16,15 @@ pub(crate) fn python() -> Option<PathBuf> {
     if python.exists() {
         return Some(python);
     }
-    let said = "the Python environment of `scripts/setup archives` is missing";
-    assert!(std::env::var_os("CI").is_none(), "{said}");
-    // Past the capture of a test's output.
-    let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("SKIPPED: {said}\n").as_bytes());
+    missing("the Python environment of `scripts/setup archives`");
     None
+}
+
+/// Says that something is missing, so that a test is skipped; in CI that is a failure.
+fn missing(what: &str) {
+    assert!(std::env::var_os("CI").is_none(), "{what} is missing");
+    // Past the capture of a test's output.
+    let _ = io::stderr().write_all(format!("SKIPPED: {what} is missing\n").as_bytes());
 }
 
 #[test]
@@ -61,6 +66,21 @@ fn the_recipes_of_the_page_run() {
     let ran =
         program(python.to_str().unwrap(), [&script, &page, directory.path().to_str().unwrap()]).succeed();
     assert!(ran.text().contains("5 recipes"), "{ran}");
+}
+
+#[test]
+fn totals_of_spark_are_those_of_one_run() {
+    let (Some(python), true) = (python(), require_tools(&["java", "editcap"])) else { return };
+    let built = env!("CARGO_BIN_EXE_hsanalyze");
+    let generate = Path::new(built).with_file_name("examples").join("generate");
+    if !generate.exists() {
+        return missing("the example `generate`, which `cargo test` builds");
+    }
+    let script = format!("{ROOT}/contrib/spark/check.py");
+    let archive = ["--points", "3", "--files", "5", "--packets", "3000", "--pace", "20", "--executors", "2"];
+    let programs = [&script, "--program", built, "--generate", generate.to_str().unwrap()];
+    let ran = program(python.to_str().unwrap(), [&programs[..], &archive].concat()).succeed();
+    assert!(ran.text().contains("the same totals"), "{ran}");
 }
 
 #[test]

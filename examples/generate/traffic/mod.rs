@@ -37,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) flood: u64,
     /// Number of listeners.
     pub(crate) listeners: u16,
+    /// Number of the host that serves.
+    pub(crate) host: u16,
     /// Packets a second while attempts are begun.
     pub(crate) pace: u64,
     /// Seed of the random numbers.
@@ -290,7 +292,7 @@ impl<'a> AttemptSource<'a> {
         let peers = Peers {
             client: client(number, v6),
             server: Side {
-                address: server(v6),
+                address: server(v6, self.plan.host),
                 port: if verdict == Verdict::Refused { 9 } else { 8000 + listener },
             },
         };
@@ -309,14 +311,19 @@ impl<'a> AttemptSource<'a> {
         };
         let peers = Peers {
             client: Side { address, port: self.rng.u16(1024..) },
-            server: Side { address: server(v6), port: 8000 },
+            server: Side { address: server(v6, self.plan.host), port: 8000 },
         };
         Flow::lone_syn(peers, self.plan.records, &mut self.rng)
     }
 }
 
-fn server(v6: bool) -> Address {
-    if v6 { Address::V6(0xfd00_u128 << 112 | 0x200_0001) } else { Address::V4(0x0ac8_0001) }
+/// 10.200.0.0 and fd00::200:0, plus the host.
+fn server(v6: bool, host: u16) -> Address {
+    if v6 {
+        Address::V6(0xfd00_u128 << 112 | 0x200_0000 | u128::from(host))
+    } else {
+        Address::V4(0x0ac8_0000 | u32::from(host))
+    }
 }
 
 /// 4096 clients with ports in the order that Linux assigns them: no two of 100 million attempts share both.
