@@ -198,7 +198,7 @@ struct Client {
     stage: Stage,
 }
 
-/// How far a connection has come.
+/// State of a connection.
 enum Stage {
     /// The head of the request, as far as it has come.
     Reading(Vec<u8>),
@@ -255,7 +255,7 @@ impl Client {
     }
 }
 
-/// What is left to send of a head and a body.
+/// Rest of a head and a body that is not sent yet.
 fn unsent<'a>(head: &'a str, body: &'a str, sent: usize) -> Option<&'a [u8]> {
     let rest = match sent.checked_sub(head.len()) {
         None => &head.as_bytes()[sent..],

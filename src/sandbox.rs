@@ -57,7 +57,7 @@ pub(crate) fn confine(plan: &SandboxPlan) -> Result<Vec<String>, SandboxError> {
     }
 }
 
-/// What an analysis of files needs of the system.
+/// Rights that an analysis of files needs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct AnalysisNeeds {
     /// Its captures.
@@ -403,7 +403,7 @@ mod tests {
             assert_eq!(denied(fs::write(inputs.path().join("new"), "")), Some(ErrorKind::PermissionDenied),);
             // From Linux 6.7 on connections are forbidden too; before that nobody listens on this port.
             assert!(TcpStream::connect("127.0.0.1:9").is_err());
-            // What is started from here inherits it.
+            // Programs started from here inherit it.
             let child = std::thread::spawn(move || File::open(&other).map(drop));
             assert_eq!(denied(child.join().unwrap()), Some(ErrorKind::PermissionDenied));
         });

@@ -148,7 +148,7 @@ fn drift(there: &Differences, back: &Differences, since: Timestamp, length: Span
         .enumerate()
         .flat_map(|(place, early)| offsets.iter().skip(place + 1).filter_map(move |late| slope(early, late)));
     let slope = Span::median(slopes.collect()).map_or(0, Span::as_nanos);
-    // What is left of the differences once this is taken off: half as much at most, or it is no drift.
+    // Without the drift half of the differences is left at most, or it is none.
     let left = |slope: i64| {
         let still = || offsets.iter().map(|&(at, offset)| offset.minus(grown(slope, at)));
         let middle = Span::median(still().collect())?;

@@ -20,7 +20,7 @@ pub struct ClockShift {
     pub reference: u16,
 }
 
-/// Why nothing is known of the difference between the clocks of two captures of one path.
+/// Reason why nothing is known of the difference between the clocks of two captures of one path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockDoubt {
     /// Index of the capture that it was compared with.

@@ -40,7 +40,7 @@ impl FirstLook {
         self.shifts.get(usize::from(capture)).copied().flatten()
     }
 
-    /// Why nothing is known of a capture's clock.
+    /// Reason why nothing is known of a capture's clock.
     pub(super) fn doubt(&self, capture: u16) -> Option<ClockDoubt> {
         self.doubts.get(usize::from(capture)).copied().flatten()
     }

@@ -74,7 +74,7 @@ pub struct CaptureInfo {
     pub cut: bool,
     /// Correction of its times, if it was captured by another clock than a capture before it.
     pub shift: Option<ClockShift>,
-    /// Why nothing is known of its clock, if it is a point of a path.
+    /// Reason why nothing is known of its clock, if it is a point of a path.
     pub clock_doubt: Option<ClockDoubt>,
     /// Packets that the kernel or the interface dropped; `None` where nobody counted.
     pub dropped: Option<u64>,

@@ -128,7 +128,7 @@ where
         Err(error) if error.exit_code() == 0 => {
             return Ok(Command::Print(error.render().to_string().into_bytes()));
         }
-        // What is wrong with the value of an option that exists is said as it is.
+        // An error about the value of an option that exists is shown as it is.
         Err(error) if matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue) => {
             return Err(wrong(&error));
         }

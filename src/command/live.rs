@@ -309,7 +309,7 @@ impl Session<'_> {
         let listeners = &*analysis.listeners();
         let mut text = Vec::new();
         if summary.verdicts.total() == 0 && undecided > 0 {
-            writeln!(text, "{}: no attempt is decided yet", self.source.name())?;
+            writeln!(text, "{}: no attempt is settled yet", self.source.name())?;
         } else {
             reporter.write_so_far(&mut text, &summary, listeners)?;
         }

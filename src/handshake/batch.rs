@@ -92,7 +92,7 @@ struct Backing {
     base: usize,
 }
 
-/// What a packet is, when it is wanted.
+/// Kind of a packet, where it is wanted.
 pub(super) enum Content<'a> {
     /// A segment, yet to be decoded: its headers.
     Headers(Timestamp, FrameRef, &'a [u8]),
@@ -286,7 +286,7 @@ impl Batch {
             holder => self.shared.get(usize::from(holder))?.shared.bytes(),
         };
         let start = item.offset as usize;
-        // What follows them may be the next packet's: what was seen of this one lies within what it has.
+        // Bytes after them may be the next packet's; those that were read lie within this one.
         let headers = bytes.get(start..(start + HEADERS).min(bytes.len()))?;
         Some((ordinal, Content::Headers(item.at, item.frame, headers)))
     }

@@ -129,7 +129,7 @@ mod tests {
         }
     }
 
-    /// What refuses [`syn`].
+    /// The refusal of [`syn`].
     fn rst() -> Segment {
         let (direction, flags) = (syn(0).direction.reverse(), Flags::RST.union(Flags::ACK));
         Segment { direction, flags, seq: Seq(0), ack: Seq(0), ..syn(0) }

@@ -77,7 +77,7 @@ pub enum PathSegment {
     Ack,
 }
 
-/// What a path does to a segment, other than carry it.
+/// Treatment of a segment by a path, other than carrying it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PathFate {
     /// It does not arrive.
@@ -95,7 +95,7 @@ pub struct PathFault {
     pub segment: PathSegment,
     /// Number of the handshake, from 1, in order of these segments.
     pub handshake: u64,
-    /// What becomes of it.
+    /// Its treatment.
     pub fate: PathFate,
 }
 
@@ -114,7 +114,7 @@ pub struct TreatedSegment {
     pub client_port: u16,
     /// The kind of segment.
     pub segment: PathSegment,
-    /// What became of it.
+    /// Its treatment.
     pub fate: PathFate,
 }
 
@@ -373,7 +373,7 @@ impl Carrier {
         self.under_way.insert(place, packet);
     }
 
-    /// What becomes of a packet that is not simply carried.
+    /// Treatment of a packet that is not simply carried.
     fn fate(&mut self, step: PathStep) -> Option<PathFate> {
         let PathStep { client_port, sender, kind } = step;
         let segment = match (sender, kind) {

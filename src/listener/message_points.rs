@@ -38,7 +38,7 @@ fn sightings(attempt: &Attempt) -> impl Iterator<Item = &Sighting> {
     attempt.passage.iter().flat_map(|passage| &passage.sightings)
 }
 
-/// What the addresses of a segment show, by those that the attempt had where it was seen.
+/// The point of a segment, by the addresses that the attempt had at each.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SegmentOrigin {
     /// The client sent it.

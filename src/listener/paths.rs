@@ -197,7 +197,7 @@ impl Paths {
     /// ACK, so that no outage of the path explains the ignored ACKs.
     pub(super) fn worked_through(&self, attempt: &Attempt) -> bool {
         let acked = attempt.acked.filter(|_| attempt.verdict == Verdict::SynackRetransmitted);
-        // What answers the last repeat was not ignored, as far as is known.
+        // The answer to the last repeat was not ignored, as far as is known.
         let last = attempt.retry_at.iter().rev().nth(1).map(|&since| synack_time(attempt).plus(since));
         let between = acked.zip(last);
         between.is_some_and(|(from, to)| self.worked(attempt.client.ip(), attempt.server.ip(), from, to))

@@ -100,7 +100,7 @@ impl PointRoutes {
         let lost = |kind| passage.lost(kind).filter(is_lost);
         let stopped = self.stopped(passage).filter(|loss| self.covers(passage, loss));
         let far = passage.on_path().next_back();
-        // What the server's point saw of the client after the SYN.
+        // Client segments after the SYN at the server's point.
         let went_on = |far: &Sighting| {
             [SegmentKind::Ack, SegmentKind::Data, SegmentKind::ClientRst]
                 .into_iter()

@@ -14,7 +14,7 @@ use crate::generated::traffic::{Mix, Plan};
 use crate::generated::{capture, plan};
 use crate::util::{count, hsanalyze, list};
 
-/// A flood of this many SYNs within a second: none is decided before the capture's end, 2 s later.
+/// A flood of this many SYNs within a second: none is settled before the capture's end, 2 s later.
 fn flood(syns: u64) -> Vec<u8> {
     let mix = Mix::FIVE_KINDS.parse().unwrap();
     capture(&Plan { attempts: 0, flood: syns, pace: syns, mix, ..plan() }).1

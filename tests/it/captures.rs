@@ -44,7 +44,7 @@ fn expected() -> BTreeMap<String, Vec<Expected>> {
     serde_json::from_str(&text).unwrap()
 }
 
-/// What of an attempt `expected.json` can speak of.
+/// Fields of an attempt that `expected.json` may name.
 fn summary(attempt: &Value) -> String {
     let keys = ["client", "verdict", "cause", "confidence", "abort_on_overflow", "retries"];
     keys.map(|k| format!("{k} {}", attempt[k])).join(", ")

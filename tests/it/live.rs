@@ -138,7 +138,7 @@ fn dropped_syns_are_reported_by_the_kernels_count_before_their_clients_give_up()
             text.stdout().contains(&line) && stream.stderr().contains(&line)
         });
         text.signal(Signal::SIGUSR1);
-        wait_for("a report so far", || text.stderr().contains("lo: no attempt is decided yet"));
+        wait_for("a report so far", || text.stderr().contains("lo: no attempt is settled yet"));
         for output in [text.stdout(), stream.stderr()] {
             assert!(output.contains("127.0.0.1:7505 ("), "{output}");
             assert!(output.matches(" begins").count() == 1 && !output.contains(":7506"), "{output}");

@@ -1,4 +1,4 @@
-//! What happens when something is wrong: with the arguments, with the files, with the reader of the output.
+//! Errors: something is wrong with the arguments, with the files, with the reader of the output.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -578,7 +578,7 @@ fn a_closed_pipe_ends_it_quietly() {
     }
 }
 
-/// `tcpdump -w - | hsanalyze --format ndjson -`: an attempt comes out once it is decided, not at the end.
+/// `tcpdump -w - | hsanalyze --format ndjson -`: an attempt comes out once it is settled, not at the end.
 #[test]
 fn ndjson_streams_while_the_input_is_open() {
     let bytes = fs::read(capture("completed_echo-server")).unwrap();

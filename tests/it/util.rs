@@ -20,7 +20,7 @@ pub(crate) struct Run {
     stdin: Vec<u8>,
 }
 
-/// How a command ended. Its `Display` is what a failing test prints.
+/// End of a command. Its `Display` is what a failing test prints.
 pub(crate) struct Ran {
     command: String,
     dir: PathBuf,

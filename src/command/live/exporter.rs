@@ -102,7 +102,7 @@ impl Heartbeat {
     }
 }
 
-/// What is served.
+/// The texts that are served.
 struct Documents {
     registry: MetricsRegistry,
     alive: Heartbeat,

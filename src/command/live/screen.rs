@@ -141,7 +141,7 @@ impl ScreenDisplay {
         let store = self.recorder.as_ref().map(|recorder| recorder.peek(attempt)).unwrap_or_default();
         let width = self.terminal.as_ref().and_then(|terminal| terminal.size().ok());
         let width = width.map_or(ReportOptions::WIDTH, |size| size.width.into());
-        // What is narrower is cut.
+        // A narrower screen is cut.
         let options = ReportOptions { width: width.clamp(40, 120), ..self.options.clone() };
         let lines = screen::ladder_lines(&options, attempt, &store);
         self.view.show_text("MESSAGES", lines, Some(ordinal));

@@ -66,12 +66,12 @@ pub(super) struct OtherAnswer {
     pub(super) synack: HandshakeSegment,
 }
 
-/// What a handshake shows of the clocks of two points.
+/// Clocks of two points, as a handshake shows them.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::handshake) struct ClockSample {
     /// The difference between the clocks.
     pub(in crate::handshake) clocks: Span,
-    /// How long a packet is under way between the points.
+    /// Time of a packet between the points.
     pub(in crate::handshake) under_way: Span,
     /// The handshake's first.
     pub(in crate::handshake) is_first: bool,

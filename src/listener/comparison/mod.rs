@@ -97,7 +97,7 @@ impl ComparedFigures {
         Portion::new(self.cause(cause).map_or(0, |known| known.attempts), self.judged)
     }
 
-    /// What is known of this cause.
+    /// Attempts with this cause, before and after.
     #[must_use]
     pub fn cause(&self, cause: Cause) -> Option<&ComparedCause> {
         self.causes.iter().find(|known| known.cause == cause)
@@ -108,7 +108,7 @@ impl ComparedFigures {
     }
 }
 
-/// What is compared of a listener.
+/// Figures of a listener that are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ComparedShare {
     /// The attempts that failed.
@@ -134,7 +134,7 @@ impl ComparedShare {
 /// A difference beyond chance.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Shift {
-    /// What is different.
+    /// The difference.
     pub share: ComparedShare,
     /// Its share before.
     pub before: Portion,
@@ -150,7 +150,7 @@ impl Shift {
     }
 }
 
-/// What became of a listener.
+/// Outcome of the comparison for a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, EnumIter, IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Change {
@@ -179,13 +179,13 @@ impl Change {
 pub struct ListenerChange {
     /// The listener.
     pub server: Endpoint,
-    /// What became of it.
+    /// The outcome.
     pub change: Change,
     /// Its figures in the baseline; `None` if it is not there.
     pub before: Option<ComparedFigures>,
     /// Its figures in the analysis; `None` if it is not there.
     pub after: Option<ComparedFigures>,
-    /// What differs beyond chance.
+    /// Differences beyond chance.
     pub shifts: Vec<Shift>,
 }
 
@@ -196,7 +196,7 @@ pub struct Baseline {
     pub name: String,
     /// The program and version that wrote it.
     pub tool: String,
-    /// What its captures cannot support, in sentences.
+    /// Limits of its captures, in sentences.
     pub limits: Vec<String>,
     /// Its listeners. Scans, and the sum of the listeners past the bound, are none.
     pub listeners: BTreeMap<Endpoint, ComparedFigures>,
@@ -260,7 +260,7 @@ impl<'a> BaselineComparison<'a> {
         self.with(change).count() as u64
     }
 
-    /// What became of the whole: worse if a listener is, else better if one is. `None` if no listener can be compared.
+    /// Outcome for all listeners: worse if a listener is, else better if one is. `None` if no listener can be compared.
     #[must_use]
     pub fn result(&self) -> Option<Change> {
         let shared = [Change::Worse, Change::Better, Change::Unchanged];
@@ -303,7 +303,7 @@ impl Rule {
         Self { level: FALSE_ALARM / shares.max(1) as f64 }
     }
 
-    /// What differs beyond chance.
+    /// Differences beyond chance.
     fn shifts(&self, before: &ComparedFigures, after: &ComparedFigures) -> Vec<Shift> {
         // Trouble that has only changed its kind is neither worse nor better.
         let trend = after.troubled().share() - before.troubled().share();

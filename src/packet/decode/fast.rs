@@ -1,7 +1,7 @@
 //! Fast path for the header stacks of nearly every packet: Ethernet, IPv4 or IPv6, TCP.
 //!
 //! Returns `None` for anything else and for every error; the general path then decodes the packet.
-//! What the fast path accepts, the general path decodes to the same result.
+//! The general path decodes each packet that the fast path accepts to the same result.
 
 use etherparse::{
     EtherType, Ethernet2Header, Ipv4Header, Ipv4HeaderSlice, Ipv6Header, Ipv6HeaderSlice, TcpHeader,

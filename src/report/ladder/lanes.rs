@@ -75,7 +75,7 @@ pub(super) struct Lanes {
     pub(super) beside: bool,
 }
 
-/// What is drawn of an arrow in one lane.
+/// Part of an arrow in one lane.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
     Empty,
@@ -240,7 +240,7 @@ impl Lanes {
 
 /// The parts of an arrow in each lane, by the lines where its message was seen.
 fn parts(seen: &[bool], sender: Sender) -> Vec<Part> {
-    // What was seen between lines that are not drawn had come from its sender.
+    // A segment seen between lines that are not drawn had come from its sender.
     let origin = if sender == Sender::Client { 0 } else { seen.len().saturating_sub(1) };
     let first = seen.iter().position(|&seen| seen).unwrap_or(origin);
     let last = seen.iter().rposition(|&seen| seen).unwrap_or(origin);

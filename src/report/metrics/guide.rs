@@ -26,7 +26,7 @@ impl MetricKind {
     }
 }
 
-/// What is to be known of a metric.
+/// Name, kind and meaning of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MetricGuide {
     /// Name without the program's, the unit, and `_total`.

@@ -26,14 +26,14 @@ pub enum BaselineError {
     /// It is read up to this place, where something is not as in a report.
     #[error("line {line}, column {column}: {what}")]
     Content {
-        /// What is wrong.
+        /// The fault.
         what: String,
         /// The line, from 1.
         line: usize,
         /// The column, from 1; 0 at the end of a line.
         column: usize,
     },
-    /// What it says as a whole cannot be.
+    /// It contradicts itself.
     #[error("{0}")]
     Whole(String),
     /// It ends before the report does.
@@ -108,7 +108,7 @@ enum Part {
     Overview(Overview),
 }
 
-/// What a document, or the last line, says of the whole.
+/// Totals of a document, or of the last line.
 #[derive(Default)]
 struct Overview {
     tool: String,

@@ -30,7 +30,7 @@ pub(super) fn sparkline(values: &VecDeque<u64>, width: usize, unicode: bool) -> 
     let heights = if unicode { &EIGHTHS } else { &MARKS };
     let height = |&value: &u64| {
         let share = if highest > 0 { value as f64 / highest as f64 } else { 0.0 };
-        // What is not zero is seen.
+        // Any count above zero is visible.
         let step = ((share * (heights.len() - 1) as f64) as usize).max(usize::from(value > 0));
         heights.get(step).copied().unwrap_or(' ')
     };

@@ -25,7 +25,7 @@ pub type ListenerKey = (Option<NetnsId>, Endpoint);
 /// The figures of one listener at a moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ListenerNow {
-    /// Which one it is.
+    /// Its identity.
     pub key: ListenerKey,
     /// The address that clients connect to, where one was seen.
     pub server: Endpoint,
@@ -57,7 +57,7 @@ impl ListenerNow {
         self.waiting.zip(self.limit).is_some_and(|(waiting, limit)| waiting > limit)
     }
 
-    /// What its overflow rate is the growth of: the kernel's drops, else problem attempts.
+    /// Counter whose growth is the overflow rate: the kernel's drops, else problem attempts.
     const fn troubles(&self) -> u64 {
         match self.drops {
             Some(drops) => drops,

@@ -145,7 +145,7 @@ impl<T> Table<T> {
         let fields = columns.iter().map(Column::schema).collect::<Result<Vec<_>>>()?;
         let schema = Type::group_type_builder(name).with_fields(fields).build()?;
         let properties = WriterProperties::builder()
-            // What DuckDB, Spark and pandas all read.
+            // DuckDB, Spark and pandas all read it.
             .set_writer_version(WriterVersion::PARQUET_1_0)
             .set_compression(Compression::ZSTD(Default::default()))
             .set_created_by(TOOL.to_owned());

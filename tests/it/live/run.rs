@@ -89,12 +89,12 @@ impl Capture {
         Pid::from_raw(i32::try_from(self.child.id()).unwrap())
     }
 
-    /// What it has written to standard output by now.
+    /// Standard output so far.
     pub(crate) fn stdout(&self) -> String {
         self.stdout.text()
     }
 
-    /// What it has written to standard error by now.
+    /// Standard error so far.
     pub(crate) fn stderr(&self) -> String {
         self.stderr.text()
     }

@@ -43,7 +43,7 @@ impl Terminal {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// What is on it.
+    /// Its visible lines.
     fn text(&self) -> String {
         self.tmux(&["capture-pane", "-p"])
     }

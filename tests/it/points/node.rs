@@ -145,7 +145,7 @@ fn a_node_counts_each_connection_once_and_says_where_it_drops_them() {
         node.connect("3", "1.5");
         run("nft", &["flush chain ip filter forward"]);
         node.connect("2", "5");
-        // What was written last may not have been read yet.
+        // The last lines written may not have been read yet.
         std::thread::sleep(std::time::Duration::from_millis(1500));
         capture.stop();
 

@@ -39,7 +39,7 @@ impl Packet {
     }
 }
 
-/// How a path treats connections between its two points.
+/// Treatment by a path of connections between its two points.
 #[derive(Clone, Copy)]
 struct Path {
     /// The SYNs carry timestamps.

@@ -4,7 +4,7 @@
 use hsanalyze::packet::{Endpoint, Flags, Packet, Segment, Seq, Span, TcpOptions, Timestamp};
 use proptest::prelude::*;
 
-/// What one end sends next.
+/// Next segment of one end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Syn,

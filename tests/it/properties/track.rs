@@ -37,13 +37,13 @@ impl Flows {
     }
 }
 
-/// What became of the packets.
+/// Outcome for the packets.
 pub(super) struct Tracked {
     /// The settled attempts, in order of first packet, with the causes that all of them together show.
     pub(super) attempts: Vec<Attempt>,
     /// Packets that belong to none of them.
     pub(super) counts: TrackerCounts,
-    /// What is known of the listeners.
+    /// Facts of the listeners.
     pub(super) listeners: Listeners,
 }
 

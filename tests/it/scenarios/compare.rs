@@ -1,4 +1,4 @@
-//! What a scenario expects, and how an answer differs from it.
+//! Expectations of a scenario, and differences of an answer from them.
 //!
 //! Only the fields that a scenario names are compared, but for the invariants that hold for every
 //! answer. In a scenario the word `"null"` stands for JSON's null, which TOML lacks.
@@ -232,7 +232,7 @@ fn without(words: Option<&str>, place: &str, actual: &Value, differences: &mut D
     }
 }
 
-/// What holds for every attempt of every answer.
+/// Checks that hold for every attempt of every answer.
 fn invariants(place: &str, attempt: &Value, differences: &mut Differences) {
     let retries = |kind: &str| attempt["retries"][kind].as_u64().unwrap_or(0);
     let times = attempt["retry_at"].as_array().map_or(0, Vec::len) as u64;

@@ -98,7 +98,7 @@ pub(super) enum Zero {
     Zero,
 }
 
-/// How the second copy of every packet differs from the first.
+/// Difference between the second copy of every packet and the first.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Twice {
@@ -118,7 +118,7 @@ pub(super) fn nanos(seconds: f64) -> Nanos {
     (seconds * 1e9).round() as Nanos
 }
 
-/// Which part a host plays.
+/// Part of a host in the scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Role {
     Client,
@@ -187,7 +187,7 @@ pub(super) struct Line {
     pub(super) text: String,
 }
 
-/// What a line says.
+/// Content of a line.
 #[derive(Debug, Clone)]
 pub(super) enum Written {
     Tcp {
@@ -273,7 +273,7 @@ pub(super) enum Number {
     Absolute(u32),
 }
 
-/// What the timestamps option holds.
+/// Values of the timestamps option.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) enum Timestamps {
     /// The sender's clock and the peer's last TSval; nothing on RST.
