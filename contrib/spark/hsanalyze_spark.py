@@ -225,6 +225,15 @@ def questions(path):
                 yield title, "\n".join(line for line in lines if not line.startswith("--"))
 
 
+def ask(spark, output, path):
+    """Runs a file of SQL on the tables."""
+    for table in ["attempts", "listeners", "episodes"]:
+        attempts(spark, output, table).createOrReplaceTempView(table)
+    for title, query in questions(path):
+        print(f"\n{title}")
+        spark.sql(query).show(20, truncate=False)
+
+
 def arguments(words=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("inputs", nargs="*", help="files, or patterns of names such as 'archive/*/*.pcap'")
@@ -251,8 +260,6 @@ def names(given):
 
 
 def main(words=None, spark=None):
-    from pyspark.sql import SparkSession
-
     given = arguments(words)
     paths = names(given)
     if not paths:
@@ -260,6 +267,9 @@ def main(words=None, spark=None):
     if glob.glob(os.path.join(given.output, "point=*")):
         # Parts of two runs together would count attempts twice.
         sys.exit(f"hsanalyze_spark: {given.output} has tables already: name another directory")
+    # After the arguments: those can be wrong, or ask for help, where there is no Spark.
+    from pyspark.sql import SparkSession
+
     spark = spark or SparkSession.builder.appName("hsanalyze").getOrCreate()
     context = spark.sparkContext
     output, command = given.output, given.program
@@ -285,11 +295,7 @@ def main(words=None, spark=None):
     print(f"{len(paths)} files, {len({one.point for one in parts})} points, {len(parts)} parts; "
           f"{read / max(whole, 1):.2f} times the archive was read")
     if given.questions:
-        for table in ["attempts", "listeners", "episodes"]:
-            attempts(spark, output, table).createOrReplaceTempView(table)
-        for title, query in questions(given.questions):
-            print(f"\n{title}")
-            spark.sql(query).show(20, truncate=False)
+        ask(spark, output, given.questions)
     return 1 if failed or any(one.status != 0 for one in done) else 0
 
 
