@@ -4,6 +4,8 @@
 //! tshark only takes the packets apart here. What belongs to which attempt, and what is a copy, is worked out
 //! again from its fields and the definitions, with nothing of the library's code.
 
+mod random;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -200,33 +202,46 @@ fn the_packets_are_the_same() {
     });
 }
 
+/// The first packet, and who it is from and to.
+fn check_begin(name: &str, theirs: &Attempt<'_>, ours: &Value) {
+    let first = theirs.syns[0];
+    assert_eq!(first.from, string(ours, "client"), "{name}: {ours}");
+    assert_eq!(first.to, string(ours, "server"), "{name}: {ours}");
+    assert_eq!(first.frame, count(ours, "/frame"), "{name}: {ours}");
+    let start: jiff::Timestamp = string(ours, "start").parse().unwrap();
+    assert_eq!(first.at, start.as_nanosecond(), "{name}: {ours}");
+}
+
+/// The number of SYNs.
+fn check_syns(name: &str, theirs: &Attempt<'_>, ours: &Value) {
+    let syns = 1 + count(ours, "/retries/syn");
+    assert_eq!(theirs.syns.len() as u64, syns, "{name}: SYNs of frame {}: {ours}", theirs.syns[0].frame);
+}
+
+/// The number of SYN-ACKs.
+fn check_syn_acks(name: &str, theirs: &Attempt<'_>, ours: &Value) {
+    let syn_acks = theirs.syn_acks.len() as u64;
+    let repeats = count(ours, "/retries/syn_ack");
+    assert_eq!(
+        syn_acks.saturating_sub(1),
+        repeats,
+        "{name}: SYN-ACKs of frame {}: {ours}",
+        theirs.syns[0].frame
+    );
+    let answered = !ours["timing"]["syn_to_synack"].is_null();
+    assert_eq!(syn_acks > 0, answered, "{name}: whether there was a SYN-ACK: {ours}");
+}
+
 #[test]
 fn the_attempts_are_the_same() {
-    each_attempt(|name, theirs, ours| {
-        let first = theirs.syns[0];
-        assert_eq!(first.from, string(ours, "client"), "{name}: {ours}");
-        assert_eq!(first.to, string(ours, "server"), "{name}: {ours}");
-        assert_eq!(first.frame, count(ours, "/frame"), "{name}: {ours}");
-        let start: jiff::Timestamp = string(ours, "start").parse().unwrap();
-        assert_eq!(first.at, start.as_nanosecond(), "{name}: {ours}");
-    });
+    each_attempt(check_begin);
 }
 
 #[test]
 fn the_syns_and_syn_acks_are_as_many() {
     each_attempt(|name, theirs, ours| {
-        let syns = 1 + count(ours, "/retries/syn");
-        assert_eq!(theirs.syns.len() as u64, syns, "{name}: SYNs of frame {}: {ours}", theirs.syns[0].frame);
-        let syn_acks = theirs.syn_acks.len() as u64;
-        let repeats = count(ours, "/retries/syn_ack");
-        assert_eq!(
-            syn_acks.saturating_sub(1),
-            repeats,
-            "{name}: SYN-ACKs of frame {}: {ours}",
-            theirs.syns[0].frame
-        );
-        let answered = !ours["timing"]["syn_to_synack"].is_null();
-        assert_eq!(syn_acks > 0, answered, "{name}: whether there was a SYN-ACK: {ours}");
+        check_syns(name, theirs, ours);
+        check_syn_acks(name, theirs, ours);
     });
 }
 
@@ -252,22 +267,24 @@ fn no_syn_is_left_over() {
 }
 
 /// A verdict that speaks of a reset has that reset in the capture, and a reset of that kind has the verdict.
+fn check_resets(name: &str, theirs: &Attempt<'_>, ours: &Value) {
+    let verdict = string(ours, "verdict");
+    let at = format!("{name}: frame {}: {ours}", theirs.syns[0].frame);
+    assert_eq!(theirs.refused(), verdict == "refused", "RST that answers the SYN, {at}");
+    assert_eq!(theirs.client_reset(), verdict == "client-reset", "the client's RST for SYN-ACK, {at}");
+    if verdict == "reset-after-ack" {
+        assert!(theirs.bare_reset(), "no bare RST, {at}");
+    }
+    // A request that has expired answers late data with the same RST; then SYN-ACK was repeated before.
+    if theirs.bare_reset() {
+        let verdicts = ["reset-after-ack", "synack-retransmitted", "ack-ignored"];
+        assert!(verdicts.contains(&verdict), "bare RST for the client's ACK, {at}");
+    }
+}
+
 #[test]
 fn the_resets_are_where_the_verdicts_say() {
-    each_attempt(|name, theirs, ours| {
-        let verdict = string(ours, "verdict");
-        let at = format!("{name}: frame {}: {ours}", theirs.syns[0].frame);
-        assert_eq!(theirs.refused(), verdict == "refused", "RST that answers the SYN, {at}");
-        assert_eq!(theirs.client_reset(), verdict == "client-reset", "the client's RST for SYN-ACK, {at}");
-        if verdict == "reset-after-ack" {
-            assert!(theirs.bare_reset(), "no bare RST, {at}");
-        }
-        // A request that has expired answers late data with the same RST; then SYN-ACK was repeated before.
-        if theirs.bare_reset() {
-            let verdicts = ["reset-after-ack", "synack-retransmitted", "ack-ignored"];
-            assert!(verdicts.contains(&verdict), "bare RST for the client's ACK, {at}");
-        }
-    });
+    each_attempt(check_resets);
 }
 
 /// Every reset in the capture belongs to an attempt that is reported.

@@ -11,7 +11,7 @@ use super::track::time;
 pub(super) type Traced = (Packet, Option<u64>);
 
 /// All packets later by this much, or earlier.
-pub(super) fn shift_time(packets: &[Packet], by: Span) -> Vec<Packet> {
+pub(crate) fn shift_time(packets: &[Packet], by: Span) -> Vec<Packet> {
     let later = |packet: &Packet| match *packet {
         Packet::Segment(segment) => Packet::Segment(Segment { at: segment.at.plus(by), ..segment }),
         Packet::Unreachable(mut error) => {
@@ -68,7 +68,7 @@ pub(super) fn shift_numbers(packets: &[Packet], by: u32) -> Vec<Packet> {
 
 /// All addresses and ports under other names: the bits of the masks inverted. Loopback addresses stay that, and no other
 /// becomes one: they mean that both ends are on one host.
-pub(super) fn rename(packets: &[Packet], (addresses, ports): (u32, u16)) -> Vec<Packet> {
+pub(crate) fn rename(packets: &[Packet], (addresses, ports): (u32, u16)) -> Vec<Packet> {
     const WITHIN_NETWORK: u32 = 0x00ff_ffff;
     let endpoint = |end: Endpoint| {
         let port = end.port() ^ ports;

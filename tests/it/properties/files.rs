@@ -10,7 +10,7 @@ use hsanalyze::packet::Endpoint;
 use crate::bundled::{RawPacket, bundled, packets};
 
 /// A capture file with nanoseconds.
-fn file(packets: &[RawPacket]) -> Vec<u8> {
+pub(crate) fn file(packets: &[RawPacket]) -> Vec<u8> {
     let link = packets.first().map_or(1, |packet| u32::from(packet.link.0));
     let header = [0xa1b2_3c4d_u32, 0x0004_0002, 0, 0, 262_144, link];
     let mut bytes: Vec<u8> = header.iter().flat_map(|field| field.to_le_bytes()).collect();

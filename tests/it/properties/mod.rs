@@ -3,10 +3,10 @@
 //! Cuts of captures are in `cuts.rs`, numbers of threads also in `threads.rs` and `arbitrary.rs`, misdated packets in
 //! `clocks.rs`.
 
-mod changes;
-mod files;
+pub(crate) mod changes;
+pub(crate) mod files;
 mod outcome;
-mod random;
+pub(crate) mod random;
 mod track;
 
 use std::collections::BTreeMap;

@@ -28,7 +28,7 @@ struct Step {
 
 /// An attempt, or several with the same ports.
 #[derive(Debug, Clone)]
-pub(super) struct Flow {
+pub(crate) struct Flow {
     begins: i64,
     isns: (u32, u32),
     has_timestamps: bool,
@@ -57,7 +57,7 @@ fn pause() -> impl Strategy<Value = i64> {
 }
 
 /// A handshake to begin with, mostly whole, and then anything.
-pub(super) fn flow() -> impl Strategy<Value = Flow> {
+pub(crate) fn flow() -> impl Strategy<Value = Flow> {
     let begins = 0..20_000_000_i64;
     // Many just before the wrap.
     let isn = || prop_oneof![any::<u32>(), (0..6_u32).prop_map(|before| u32::MAX - before)];
@@ -79,7 +79,7 @@ pub(super) fn flow() -> impl Strategy<Value = Flow> {
 
 /// The same, of a client that has one connection: no SYN follows anything but a SYN or a SYN-ACK, and no host sends
 /// anything after its RST.
-pub(super) fn single_attempt() -> impl Strategy<Value = Flow> {
+pub(crate) fn single_attempt() -> impl Strategy<Value = Flow> {
     flow().prop_map(|mut flow| {
         let (mut went_on, mut has_other, mut has_reset) = (false, [false; 2], [false; 2]);
         flow.steps.retain_mut(|step| {
@@ -151,7 +151,7 @@ impl Flow {
 }
 
 /// The packets of flows to one server, in order of time. Their clients have addresses beginning with `network`.
-pub(super) fn packets(flows: &[Flow], network: u8) -> Vec<Packet> {
+pub(crate) fn packets(flows: &[Flow], network: u8) -> Vec<Packet> {
     let server = Endpoint::v4([network, 255, 0, 1], 443);
     let mut segments = Vec::new();
     for (flow, port) in flows.iter().zip(40_000 + u16::from(network)..) {
