@@ -5,7 +5,7 @@ mod healthy;
 mod node;
 mod proxied;
 mod translated;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "lab"))]
 mod truth;
 mod tunnels;
 
