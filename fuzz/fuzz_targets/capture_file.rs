@@ -87,7 +87,8 @@ fn analyse(
     threads: usize,
     max_attempts: usize,
 ) -> Option<Finding> {
-    let places: Vec<Place> = files.iter().map(|data| Place::new(form, data)).collect();
+    let places: Vec<Place> =
+        files.iter().enumerate().map(|(number, data)| Place::new(form, number, data)).collect();
     let paths: Vec<PathBuf> = places.iter().map(Place::path).collect();
     let options = CaptureOptions { filter: filter.map(str::to_owned), ..CaptureOptions::default() };
     let (mut captures, errors) = Captures::open(&paths, &options).ok()?;
@@ -130,7 +131,8 @@ enum Place {
 }
 
 impl Place {
-    fn new(form: Form, data: &[u8]) -> Self {
+    /// Files of one number have one name, which points of the path are told apart by.
+    fn new(form: Form, number: usize, data: &[u8]) -> Self {
         let packed = match form {
             Form::Plain => data.to_vec(),
             Form::Pipe => return Self::pipe(data.to_vec()),
@@ -140,9 +142,9 @@ impl Place {
             }
             Form::Zstd => zstd::encode_all(data, 1).expect("memory does not fail"),
         };
-        let file = tempfile::NamedTempFile::new().expect("a temporary file");
-        fs::write(file.path(), packed).expect("room for it");
-        Self::File(file.into_temp_path().keep().expect("a temporary file"))
+        let path = std::env::temp_dir().join(format!("hsanalyze-fuzz-{}-{number}", std::process::id()));
+        fs::write(&path, packed).expect("room for it");
+        Self::File(path)
     }
 
     fn pipe(data: Vec<u8>) -> Self {
