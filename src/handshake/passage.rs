@@ -268,6 +268,16 @@ impl Passage {
         end.since(sent).plus(silence) > longest.scaled(2, 1).plus(SLACK)
     }
 
+    /// True if the server had sent its RST when the client's first data came to the point nearest to it: the client had
+    /// sent it before.
+    #[must_use]
+    pub fn is_reset_before_data(&self) -> bool {
+        let last = self.on_path().next_back();
+        let reset =
+            last.and_then(|last| Some((last.first(SegmentKind::ServerRst)?, last.first(SegmentKind::Data))));
+        reset.is_some_and(|(reset, data)| data.is_none_or(|data| reset < data))
+    }
+
     /// Time from the SYN to its SYN-ACK at the point nearest to the server.
     #[must_use]
     pub fn server_round_trip(&self) -> Option<Span> {

@@ -37,7 +37,7 @@ fn weigh(case: &Case<'_>) -> Weight {
     let window_open = case.has(Fact::RstWindowOpen);
     let mut evidence = EvidenceList::new();
     evidence.push(Evidence::RstWithAckAfterHandshake { window_open });
-    if case.has(Fact::RstAfterData) {
+    if case.is_reset_after_data() {
         evidence.push(Evidence::RstAfterData);
     }
     Weight::Possible(if window_open { Support::Supported } else { Support::Fits }, evidence)

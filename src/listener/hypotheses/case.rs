@@ -124,6 +124,12 @@ impl<'a> Case<'a> {
         }
     }
 
+    /// True if the server's RST came after the client's first data, as the point nearest to the server saw them.
+    pub(in crate::listener) fn is_reset_after_data(&self) -> bool {
+        let passage = self.attempt.passage.as_deref();
+        self.has(Fact::RstAfterData) && !passage.is_some_and(Passage::is_reset_before_data)
+    }
+
     /// True if something on the way answered for the server, which never saw this handshake: what followed is not the server's.
     pub(in crate::listener) fn answered_on_way(&self) -> bool {
         let proxied = self.attempt.passage.as_deref().and_then(Passage::answered_between);

@@ -70,7 +70,7 @@ fn after_handshake(case: &Case<'_>) -> Weight {
         return Weight::Excluded(Evidence::InClosingBurst);
     }
     // A filter that reads the first data may copy TTL and window.
-    if case.has(Fact::ApplicationReset) && case.has(Fact::RstAfterData) {
+    if case.has(Fact::ApplicationReset) && case.is_reset_after_data() {
         return Weight::fits([Evidence::RstAfterData]);
     }
     if case.has(Fact::ApplicationReset) && !case.has(Fact::RstWindowOpen) {
