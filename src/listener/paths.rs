@@ -22,8 +22,11 @@ const PORT_ENTRIES: usize = 1 << 13;
 /// Slots per second of [`ReachedTimes`].
 const SLOTS_PER_SECOND: i64 = 16;
 
-/// Slots of [`ReachedTimes`]: it is remembered for 64 s when a path worked, as long as a request lives.
-const SLOTS: i64 = 64 * SLOTS_PER_SECOND;
+/// Slots in one word of [`ReachedTimes`]: 4 s.
+const SLOTS_OF_WORD: i64 = u64::BITS as i64;
+
+/// Words of [`ReachedTimes`]: it is remembered for about 64 s when a path worked, as long as a request lives.
+const WORDS: i64 = 16;
 
 /// Facts about clients, and about the paths from one address to another; at most [`MAX_ENTRIES`] of each.
 #[derive(Debug, Clone, Default)]
@@ -51,7 +54,7 @@ struct PathFacts {
 #[derive(Debug, Clone, Copy, Default)]
 struct ReachedTimes {
     latest: i64,
-    bits: [u64; (SLOTS / 64) as usize],
+    bits: [u64; WORDS as usize],
 }
 
 /// A set of listeners, as bits of their hashes.
@@ -208,7 +211,7 @@ impl Paths {
         let (from, to) = (ReachedTimes::slot(from) + 1, ReachedTimes::slot(to));
         let Some(path) = self.paths.get(&self.path_key(client, host)) else { return false };
         let path = &path.reached;
-        let from = from.max(path.latest - SLOTS + 1);
+        let from = from.max(path.first());
         (from..to.min(path.latest + 1)).any(|slot| path.has(slot))
     }
 
@@ -296,26 +299,28 @@ impl ReachedTimes {
     /// Marks the slot of the time at which a segment left that reached the host.
     fn mark(&mut self, at: Timestamp) {
         let slot = Self::slot(at);
-        let ahead = slot - self.latest;
-        if ahead >= SLOTS || self.latest == 0 {
+        let [word, latest] = [slot, self.latest].map(|slot| slot.div_euclid(SLOTS_OF_WORD));
+        if self.latest == 0 || word - latest >= WORDS {
             *self = Self { latest: slot, ..Self::default() };
-        } else if ahead > 0 {
-            (self.latest + 1..=slot).for_each(|slot| self.set(slot, false));
-            self.latest = slot;
-        } else if ahead <= -SLOTS {
+        } else if latest - word >= WORDS {
             return;
         }
-        self.set(slot, true);
+        for passed in latest + 1..=word.min(latest + WORDS) {
+            self.bits[passed.rem_euclid(WORDS) as usize] = 0;
+        }
+        self.latest = self.latest.max(slot);
+        let (place, bit) = Self::place(slot);
+        self.bits[place] |= 1 << bit;
+    }
+
+    /// The earliest slot that is remembered.
+    fn first(&self) -> i64 {
+        (self.latest.div_euclid(SLOTS_OF_WORD) - WORDS + 1) * SLOTS_OF_WORD
     }
 
     fn place(slot: i64) -> (usize, u32) {
-        let bit = slot.rem_euclid(SLOTS);
-        ((bit / 64) as usize, (bit % 64) as u32)
-    }
-
-    fn set(&mut self, slot: i64, worked: bool) {
-        let (word, bit) = Self::place(slot);
-        self.bits[word] = self.bits[word] & !(1 << bit) | u64::from(worked) << bit;
+        let bit = slot.rem_euclid(WORDS * SLOTS_OF_WORD);
+        ((bit / SLOTS_OF_WORD) as usize, (bit % SLOTS_OF_WORD) as u32)
     }
 
     fn has(&self, slot: i64) -> bool {
