@@ -150,6 +150,12 @@ pub enum Vantage {
 }
 
 impl Vantage {
+    /// True near the server, or on its host: packets in the capture have reached the server, or come from it.
+    #[must_use]
+    pub const fn is_near_server(self) -> bool {
+        matches!(self, Self::Server | Self::Local)
+    }
+
     /// The name in every output.
     #[must_use]
     pub fn name(self) -> &'static str {

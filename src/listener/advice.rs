@@ -231,7 +231,7 @@ fn of_cause(cause: Cause, record: &Record, tally: &CauseTally) -> Vec<Advice> {
 
 /// True if the capture was taken near the server.
 fn is_near_server(record: &Record) -> bool {
-    matches!(record.observed.vantage(), Some(Vantage::Server | Vantage::Local))
+    record.observed.vantage().is_some_and(Vantage::is_near_server)
 }
 
 fn of_diagnosis(diagnosis: &Diagnosis, record: &Record) -> Vec<Advice> {

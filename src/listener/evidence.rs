@@ -182,7 +182,7 @@ fn of_overflow(tally: &CauseTally, record: &Record, totals: &Totals) -> Vec<List
     let sure = tally.confidence() > Some(Confidence::Possible);
     let mut why = Vec::new();
     if ignored > 0 {
-        let near = matches!(record.observed.vantage(), Some(Vantage::Server | Vantage::Local));
+        let near = record.observed.vantage().is_some_and(Vantage::is_near_server);
         let in_a_row = totals.most_ignored;
         why.push(ListenerEvidence::AcksIgnored { clients: ignored, reached_server: near && sure, in_a_row });
     }

@@ -343,7 +343,7 @@ fn is_beside_overflow(attempt: &Attempt, record: Option<&Record>) -> bool {
         attempt.verdict.is_completed() && attempt.unproven.is_none() && !attempt.facts.has(Fact::Established);
     record.zip(attempt.acked).filter(|_| unproven).is_some_and(|(record, acked)| {
         let observed = &record.observed;
-        observed.marks.others(observed.socket(attempt), attempt.ordinal, (acked, acked)) == Some(true)
+        observed.marks.others(observed, attempt, (acked, acked)) == Some(true)
     })
 }
 

@@ -45,7 +45,7 @@ pub(super) struct SegmentOrigin {
     pub(super) is_clients: bool,
     /// The attempt's SYN was seen there with this server.
     pub(super) was_asked: bool,
-    /// It belongs to a connection that something between made.
+    /// True if the segment belongs to a connection that something between made.
     pub(super) is_behind_proxy: bool,
 }
 

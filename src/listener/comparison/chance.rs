@@ -1,6 +1,6 @@
 //! Fisher's exact test: how likely two shares differ so much by chance.
 //!
-//! It holds for any numbers, small ones too, where the normal approximation of two proportions does not.
+//! The test holds for any numbers, small ones too, where the normal approximation of two proportions does not.
 
 /// A part of a number of attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

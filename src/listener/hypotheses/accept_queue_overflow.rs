@@ -182,8 +182,7 @@ fn data_ignored(case: &Case<'_>) -> Weight {
         return Weight::Excluded(evidence);
     }
     let beyond = case.has(Fact::RstAfterBeyond);
-    let by_acks =
-        case.own.marks.others_by_acks(case.own.socket(case.attempt), case.attempt.ordinal, case.span());
+    let by_acks = case.own.marks.others_by_acks(case.own, case.attempt, case.span());
     let near = case.is_near_server();
     // From the client's side alone, a dead backend behind a proxy looks the same.
     let unserved_reset = case.has(Fact::ResetUnserved);

@@ -148,9 +148,10 @@ impl<'a> Case<'a> {
 
     /// Others than this attempt that showed a full queue meanwhile: whether any did, and surely.
     pub(in crate::listener) fn others_overflowed(&self) -> Option<bool> {
-        *self.found.others_overflowed.get_or_init(|| {
-            self.own.marks.others(self.own.socket(self.attempt), self.attempt.ordinal, self.span())
-        })
+        *self
+            .found
+            .others_overflowed
+            .get_or_init(|| self.own.marks.others(self.own, self.attempt, self.span()))
     }
 
     /// Evidence of that.

@@ -81,7 +81,7 @@ fn under_way(case: &Case<'_>) -> Weight {
     if case.is_answer_to_fin() {
         return Weight::Excluded(Evidence::RstAfterFin);
     }
-    if case.own.closing.resets_apart(case.own.socket(case.attempt).round_trip) {
+    if case.own.closing.resets_apart(case.own.round_trip(case.attempt)) {
         return Weight::Excluded(Evidence::ResetsFarApart);
     }
     if case.attempt.reset.is_some_and(|reset| survived(&case.own.closing, reset)) {

@@ -35,7 +35,7 @@ fn weigh(case: &Case<'_>) -> Weight {
     if case.has(Fact::ServerOutOfWindow) && !case.has(Fact::RstWrongAck) {
         let reset = case.has(Fact::OutOfWindowReset).then_some(Evidence::OlderNumbersReset);
         let weight = Weight::proven(std::iter::once(Evidence::OlderNumbers).chain(reset));
-        // Where packets of the handshake are missing, its own numbers may be unknown.
+        // The numbers of a handshake whose packets are missing may be unknown.
         let known = case.verdict() != Verdict::Undetermined;
         return weight.at_most(if known { Support::Proven } else { Support::Fits });
     }

@@ -1,6 +1,6 @@
 //! Times at which a listener's accept queue was seen full: by ignored ACKs, bare RSTs and ignored data (DOMAIN §2).
 
-use super::{Closing, Silence};
+use super::Observed;
 use crate::handshake::{Attempt, Fact, Vantage, Verdict};
 use crate::packet::{Span, Timestamp};
 
@@ -23,17 +23,6 @@ pub(in crate::listener) enum MarkKind {
     DataIgnored,
 }
 
-/// Facts of a listening socket by which a mark is judged: whether it defers, and whether it was closed.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::listener) struct SocketFacts<'a> {
-    pub(in crate::listener) silence: &'a Silence,
-    pub(in crate::listener) closing: &'a Closing,
-    /// The capture was taken near the client, by most attempts.
-    pub(in crate::listener) near_client: bool,
-    /// Round trip between the capture and the server.
-    pub(in crate::listener) round_trip: Span,
-}
-
 /// A stretch of time in which the queue was seen to be full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Mark {
@@ -48,7 +37,7 @@ struct Mark {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(in crate::listener) struct Marks {
     settled: Vec<Mark>,
-    /// Those of attempts that are not settled: one may recover, and show that it had lost its data on the way.
+    /// Marks of attempts that are not settled: one may recover, and show that it had lost its data on the way.
     provisional: Vec<Mark>,
 }
 
@@ -66,14 +55,17 @@ const ONE_REPEAT: Span = Span::from_millis(1_500);
 
 impl Mark {
     /// True if it shows a full queue for sure, and so supports an overflow of other attempts at that time.
-    fn is_sure(&self, socket: SocketFacts<'_>) -> bool {
-        let SocketFacts { silence, closing, near_client, round_trip } = socket;
+    fn is_sure(&self, observed: &Observed, attempt: &Attempt) -> bool {
+        let near_client = || observed.vantage() == Some(Vantage::Client);
         match self.kind {
             MarkKind::AckEchoed => true,
-            MarkKind::AcksIgnored => !near_client,
-            MarkKind::IgnoredOnce => !near_client && silence.outlasted(ONE_REPEAT).is_some(),
+            MarkKind::AcksIgnored => !near_client(),
+            MarkKind::IgnoredOnce => observed.silence.outlasted(ONE_REPEAT).is_some() && !near_client(),
             // No listener that closes leaves a connection.
-            MarkKind::Reset => closing.resets_apart(round_trip) || closing.survived(self.to),
+            MarkKind::Reset => {
+                let closing = &observed.closing;
+                closing.resets_apart(observed.round_trip(attempt)) || closing.survived(self.to)
+            }
             MarkKind::MaybeIgnored | MarkKind::MaybeReset | MarkKind::DataIgnored => false,
         }
     }
@@ -132,25 +124,33 @@ impl Marks {
     /// `true` if one of them shows it for sure, `None` if none shows it.
     pub(in crate::listener) fn others(
         &self,
-        socket: SocketFacts<'_>,
-        ordinal: u64,
-        (from, to): (Timestamp, Timestamp),
+        observed: &Observed,
+        attempt: &Attempt,
+        span: (Timestamp, Timestamp),
     ) -> Option<bool> {
-        let others = self.all().filter(|mark| mark.sole != Some(ordinal));
-        let touching = others.filter(|mark| touches(mark, from, to, MARK_GAP));
-        touching.map(|mark| mark.is_sure(socket)).max()
+        self.surest_other(observed, attempt, span, |_| true)
     }
 
     /// The same, by ignored or reset ACKs alone: ignored data shows no more than the data that is to be explained.
     pub(in crate::listener) fn others_by_acks(
         &self,
-        socket: SocketFacts<'_>,
-        ordinal: u64,
-        (from, to): (Timestamp, Timestamp),
+        observed: &Observed,
+        attempt: &Attempt,
+        span: (Timestamp, Timestamp),
     ) -> Option<bool> {
-        let others =
-            self.all().filter(|mark| mark.kind != MarkKind::DataIgnored && mark.sole != Some(ordinal));
-        others.filter(|mark| touches(mark, from, to, MARK_GAP)).map(|mark| mark.is_sure(socket)).max()
+        self.surest_other(observed, attempt, span, |kind| kind != MarkKind::DataIgnored)
+    }
+
+    fn surest_other(
+        &self,
+        observed: &Observed,
+        attempt: &Attempt,
+        (from, to): (Timestamp, Timestamp),
+        counts: impl Fn(MarkKind) -> bool,
+    ) -> Option<bool> {
+        let other = |mark: &&Mark| counts(mark.kind) && mark.sole != Some(attempt.ordinal);
+        let touching = self.all().filter(other).filter(|mark| touches(mark, from, to, MARK_GAP));
+        touching.map(|mark| mark.is_sure(observed, attempt)).max()
     }
 }
 
@@ -169,7 +169,7 @@ fn kind_of(attempt: &Attempt) -> Option<MarkKind> {
     match attempt.verdict {
         Verdict::SynackRetransmitted if facts.has(Fact::SynAckAfterRst) => None,
         Verdict::SynackRetransmitted => {
-            let near = matches!(attempt.vantage, Some(Vantage::Server | Vantage::Local));
+            let near = attempt.vantage.is_some_and(Vantage::is_near_server);
             let again = attempt.retries.after_ack >= 2 || facts.has(Fact::DataIgnored);
             let other = facts.has(Fact::RetransmittedByOther) || facts.has(Fact::ProofWithoutAck);
             // Later the repeat was held back: only a deferral does that.

@@ -18,7 +18,7 @@ pub(super) use closing::Closing;
 pub(super) use drops::{DropStretch, Drops, TIME_WAIT, dropped_between, dropped_syns};
 pub(super) use finishers::Finishers;
 pub(super) use floods::{FloodSecond, Floods, is_abandoned};
-pub(super) use marks::{Marks, SocketFacts};
+pub(super) use marks::Marks;
 pub(super) use per_second::PerSecond;
 pub(super) use probes::Probes;
 pub(super) use silence::Silence;
@@ -88,17 +88,13 @@ impl Observed {
     /// True if the capture was taken near the server as an attempt shows, and most others do not deny: without its first
     /// ACK an attempt looks so from the client's side, too.
     pub(super) fn is_near_server(&self, attempt: &Attempt) -> bool {
-        let near = matches!(attempt.vantage, Some(Vantage::Server | Vantage::Local));
-        near && self.vantage() != Some(Vantage::Client)
+        attempt.vantage.is_some_and(Vantage::is_near_server) && self.vantage() != Some(Vantage::Client)
     }
 
-    /// Facts of the socket by which marks of a full queue are judged; the round trip is that of `attempt`.
-    pub(super) fn socket(&self, attempt: &Attempt) -> SocketFacts<'_> {
+    /// Round trip between the capture and the server: of the attempt, else the shortest of any.
+    pub(super) fn round_trip(&self, attempt: &Attempt) -> Span {
         let nearest = attempt.passage.as_deref().and_then(Passage::server_round_trip);
-        let round_trip =
-            nearest.or(attempt.timing.syn_to_synack).or(self.least_round_trip).unwrap_or_default();
-        let near_client = self.vantage() == Some(Vantage::Client);
-        SocketFacts { silence: &self.silence, closing: &self.closing, near_client, round_trip }
+        nearest.or(attempt.timing.syn_to_synack).or(self.least_round_trip).unwrap_or_default()
     }
 
     /// True if the server's checksums are not offloaded where it was captured: more than a few of them are right. Of those

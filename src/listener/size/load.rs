@@ -280,7 +280,7 @@ fn arrivals_admissions_drops(attempt: &Attempt, mut take: impl FnMut(Event, Time
 /// The time at which a completed connection got in by its repeated data, near the server: its ACK had met a full queue, and SYN
 /// cookies keep no request that could be answered again (DOMAIN §2 D, §2 E).
 fn taken_later(attempt: &Attempt) -> Option<Timestamp> {
-    let near = matches!(attempt.vantage, Some(Vantage::Server | Vantage::Local));
+    let near = attempt.vantage.is_some_and(Vantage::is_near_server);
     let repeated = near && attempt.verdict.is_completed() && attempt.data_retransmissions > 0;
     attempt.acked.zip(attempt.timing.stall.filter(|_| repeated)).map(|(acked, stall)| acked.plus(stall))
 }
