@@ -138,7 +138,7 @@ impl<F: FnMut(&Request) -> Response> Server<F> {
         loop {
             let ready = self.wait();
             let now = Instant::now();
-            // Those of before this round, which `ready` is about: new ones come after them.
+            // Only connections from before this round, which `ready` is about: new ones come after them.
             let mut ready = ready.into_iter();
             let may_accept = ready.next().unwrap_or(false);
             let answer = &mut self.answer;
@@ -324,7 +324,7 @@ mod tests {
 
     fn ask(address: SocketAddr, request: &str) -> String {
         let mut stream = connect(address);
-        // It may be answered before it is whole.
+        // A request may be answered before it is whole.
         let _ = stream.write_all(request.as_bytes());
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
@@ -359,7 +359,7 @@ mod tests {
                 stream
             })
             .collect();
-        // These never read the answer.
+        // Such clients never read the answer.
         let deaf: Vec<TcpStream> = (0..100)
             .map(|_| {
                 let mut stream = connect(address);

@@ -137,7 +137,7 @@ def describe(path, pattern, by_interface, command, fetch):
     if point is None and by_interface:
         point = point_of_pcapng(head)
     point = point or os.path.basename(os.path.dirname(os.path.abspath(path))) or "all"
-    # It becomes the name of a directory.
+    # The name of a directory.
     point = re.sub(r"[^\w.:-]", "_", point)
     # The beginning alone, in whatever format; that it is cut is no error.
     ran = subprocess.run([command, "--format", "ndjson", "-"], input=head, capture_output=True)

@@ -18,7 +18,7 @@ use hsanalyze::handshake::Attempt;
 use hsanalyze_fuzz::check_attempt;
 use libfuzzer_sys::fuzz_target;
 
-/// How the same bytes reach the reader.
+/// Form in which the same bytes reach the reader.
 #[derive(Debug, Clone, Copy)]
 enum Form {
     /// A regular file, mapped.
@@ -128,7 +128,7 @@ impl Sink for Checked {
     }
 }
 
-/// Where a file's bytes are to be had.
+/// Source of a file's bytes.
 enum Place {
     File(PathBuf),
     Pipe(File),

@@ -39,7 +39,7 @@ fuzz_target!(|input: (u8, u8, u32, &[u8])| {
     let (choice, link, wire_len, data) = input;
     let text = || String::from_utf8_lossy(data);
     match choice >> 4 {
-        // What clap builds for each run takes long: seldom.
+        // Seldom: clap takes long for each run.
         0 => {
             let text = text();
             let words = std::iter::once("hsanalyze").chain(text.split('\n').take(16));

@@ -13,7 +13,7 @@ use hsanalyze::capture::{CaptureInfo, CaptureOptions, Source, SourceStatus};
 use hsanalyze::packet::{Frames, LinkType, Timestamp};
 use libfuzzer_sys::fuzz_target;
 
-/// What is known of a frame.
+/// Facts about a frame.
 type Known = (Timestamp, LinkType, u32, Vec<u8>);
 
 fuzz_target!(|input: (u8, &[u8])| {
@@ -36,7 +36,7 @@ fuzz_target!(|input: (u8, &[u8])| {
     assert!(parts == whole, "{} and {} frames", whole.len(), parts.len());
     assert_eq!((again.packets, &again.link_types), (info.packets, &info.link_types));
     assert_eq!((again.first, again.last, again.cut), (info.first, info.last, info.cut));
-    // What was read before a cut stays what it was.
+    // A cut changes nothing that was read before it.
     let cut = bytes.len() - usize::from(choice).min(bytes.len());
     if let Some((begin, _)) = read(bytes[..cut].to_vec(), usize::MAX) {
         assert!(whole.starts_with(&begin), "{} of {} frames", begin.len(), whole.len());

@@ -1,4 +1,4 @@
-//! What must hold of any packets.
+//! Properties of any packets.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::track::track;
 ///
 /// # Panics
 ///
-/// They do not.
+/// Where that does not hold.
 pub fn check_invariance(packets: &[Packet], seconds: i64, masks: (u32, u16), higher: u32) {
     let tracked = track(packets);
     assert_eq!(counts_add_up(packets, &tracked), None);
@@ -43,7 +43,7 @@ fn verdicts(packets: &[Packet]) -> BTreeMap<u64, (Verdict, Retries, String)> {
 ///
 /// # Panics
 ///
-/// They do not.
+/// Where that does not hold.
 pub fn check_attempt(attempt: &Attempt) {
     let Retries { syn, syn_ack, after_ack } = attempt.retries;
     assert!(after_ack <= syn_ack, "{attempt:?}");

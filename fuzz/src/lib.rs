@@ -1,4 +1,4 @@
-//! What several fuzz targets share: segments from bytes, and the properties that the tests try, too.
+//! Parts that several fuzz targets share: segments from bytes, and the properties that the tests try, too.
 
 #[allow(dead_code, reason = "the tests make more changes")]
 #[path = "../../tests/it/properties/changes.rs"]

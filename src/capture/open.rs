@@ -142,7 +142,7 @@ pub(super) fn open(path: &OsStr) -> Result<(Input, FormatReader), OpenReason> {
 pub(super) fn open_bytes(bytes: Vec<u8>) -> Result<(Input, FormatReader), OpenReason> {
     let magic = bytes.get(..bytes.len().min(MAGIC)).unwrap_or_default().to_vec();
     let (read, total) = (bytes.len() as u64, Some(bytes.len() as u64));
-    // Where the bytes end, nothing comes.
+    // Nothing follows the bytes.
     let file = File::open("/dev/null").map_err(reason)?;
     let raw = Cursor::new(bytes).chain(CountingFile { file, read });
     let mut input = Input::stream(decompressor(raw, &magic)?, StreamKind::File, total);

@@ -76,8 +76,8 @@ pub(super) struct AnalyseArgs {
     /// Format of the results
     ///
     /// Text is for people. json is one document with all attempts in order of first packet; ndjson is one
-    /// object per line, attempts as soon as they are decided; csv is the attempts, flat, as soon as they
-    /// are decided; markdown is a summary for the page of a CI job or an issue. parquet, in packages and builds with that
+    /// object per line, attempts as soon as they are settled; csv is the attempts, flat, as soon as they
+    /// are settled; markdown is a summary for the page of a CI job or an issue. parquet, in packages and builds with that
     /// feature, is tables for DuckDB or Spark: attempts, listeners and episodes, in the directory that -o names. Only json
     /// holds all attempts to the end: 65,536 in memory, and more in a temporary file (TMPDIR).
     #[arg(long, value_enum, default_value = "text", value_name = "FORMAT", help_heading = "Output")]
@@ -86,7 +86,8 @@ pub(super) struct AnalyseArgs {
     /// Write the results to FILE instead of standard output
     ///
     /// A file that exists is replaced when the analysis has ended, and stays as it is when the analysis
-    /// fails; the same holds for the tables of parquet, whose directory this is. Devices, pipes and symbolic links are written to directly.
+    /// fails; the same holds for the tables of parquet, whose directory this is. Devices, pipes and symbolic links are
+    /// written to directly.
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
 

@@ -92,7 +92,7 @@ pub struct Sighting {
     passed: [PassedSegments; SegmentKind::COUNT],
     /// The end of the client's data that passed.
     data_end: Option<Seq>,
-    /// Its SYN came here first once the client's was answered elsewhere: something between answered, and connected to the
+    /// True if the SYN came here first once the client's was answered elsewhere: something between answered, and connected to the
     /// server itself.
     pub is_behind_proxy: bool,
 }
@@ -253,7 +253,7 @@ impl Passage {
         let at = |point| self.sightings.iter().find(|sighting| sighting.point == point);
         let (Some(from), Some(to)) = (at(loss.from), at(loss.to)) else { return true };
         let Some((_, sent)) = from.passed(loss.kind).times else { return true };
-        // Those of a kind but data are sent again after a time-out.
+        // All but data are sent again after a time-out only.
         let is_last_here = to.passed(loss.kind).times.is_some_and(|(_, last)| last >= sent);
         if is_last_here && loss.kind != SegmentKind::Data {
             return true;

@@ -80,11 +80,11 @@ pub enum PathSegment {
 /// Treatment of a segment by a path, other than carrying it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PathFate {
-    /// It does not arrive.
+    /// Lost.
     Lost,
-    /// It arrives so much later.
+    /// Delayed by this.
     Delayed(Duration),
-    /// It arrives twice.
+    /// Doubled.
     Doubled,
 }
 

@@ -48,7 +48,7 @@ pub(super) struct HeldAttempts {
 #[derive(Debug)]
 struct Spill {
     file: BufWriter<File>,
-    /// Where each run ends.
+    /// End of each run.
     ends: Vec<u64>,
     at: u64,
 }

@@ -38,7 +38,7 @@ impl Exporter {
     ///
     /// # Errors
     ///
-    /// It is in use, or may not be used.
+    /// The address is in use, or may not be used.
     pub(super) fn bind(address: SocketAddr) -> anyhow::Result<HttpListener> {
         HttpListener::bind(address).with_context(|| format!("--metrics {address}: cannot listen there"))
     }

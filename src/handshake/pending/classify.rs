@@ -76,7 +76,7 @@ impl Pending {
         }
         if self.ack_at.is_none() {
             let early = self.synack.is_some() && segment.seq == self.server_isn.plus(1);
-            // It answers an ACK to a SYN-ACK that is missing from the capture: of whom, nothing shows.
+            // An RST to the ACK of a SYN-ACK that is missing from the capture: its sender is unknown.
             let unseen = self.client_segments > 0 && segment.seq == self.client_ack;
             return match (early, unseen) {
                 (true, _) => Meaning::EarlyRst,

@@ -132,7 +132,7 @@ impl LiveMetrics {
         self.sockets.set(&now.sockets, now.at);
         let counts = &now.counts;
         self.undecided.set(counts.undecided.try_into().unwrap_or(i64::MAX));
-        // Those of a namespace that is gone are not in the sum any more: a counter never falls.
+        // The sum lacks the drops of a namespace that is gone: a counter never falls.
         self.kernel_drops.inc_by(counts.kernel_drops.saturating_sub(self.kernel_drops_before));
         self.kernel_drops_before = counts.kernel_drops;
         self.packets.inner().store(counts.packets, Ordering::Relaxed);

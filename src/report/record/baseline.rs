@@ -23,7 +23,7 @@ const MOST_ATTEMPTS: u64 = 1 << 40;
 /// A file that is no report to compare with, or cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum BaselineError {
-    /// It is read up to this place, where something is not as in a report.
+    /// The report was read up to this place, where something is not as in a report.
     #[error("line {line}, column {column}: {what}")]
     Content {
         /// The fault.
