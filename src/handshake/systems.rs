@@ -85,6 +85,7 @@ static KNOWN: [Signature; 20] = {
 
 /// The system whose SYN-ACKs have these traits; `None` where none is known, or several are.
 pub(super) fn system(traits: SynAckTraits) -> Option<System> {
+    let traits = traits.without_cookie();
     let mut fitting = KNOWN.iter().filter(|known| known.fits(traits)).map(|known| known.system);
     let first = fitting.next()?;
     fitting.all(|other| other == first).then_some(first)
@@ -104,7 +105,7 @@ pub(super) fn is_linear(retry_at: &[Span]) -> bool {
 
 impl Signature {
     fn fits(&self, traits: SynAckTraits) -> bool {
-        self.options == traits.lasting_layout()
+        self.options == traits.layout
             && first_hops(traits.ttl) == self.hops
             && match self.window {
                 SynAckWindow::Any => true,

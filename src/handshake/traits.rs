@@ -23,12 +23,11 @@ impl SynAckTraits {
 
     /// True if one sender may have sent both. A Fast Open cookie is in the first SYN-ACK alone.
     pub(in crate::handshake) fn are_of_sender(self, other: Self) -> bool {
-        let own = |traits: Self| Self { layout: traits.lasting_layout(), ..traits };
-        self == other || own(self) == own(other)
+        self == other || self.without_cookie() == other.without_cookie()
     }
 
-    /// The order of the options without a Fast Open cookie, and its padding.
-    pub(in crate::handshake) const fn lasting_layout(self) -> OptionLayout {
-        self.layout.before(OptionKind::FastOpen)
+    /// The same, without a Fast Open cookie and its padding.
+    pub(in crate::handshake) const fn without_cookie(self) -> Self {
+        Self { layout: self.layout.before(OptionKind::FastOpen), ..self }
     }
 }
