@@ -15,7 +15,8 @@ pub(super) fn verify(addresses: Addresses, header: &[u8]) -> Checksum {
         Addresses::V6(from, to) => add(sum(&from), sum(&to)),
     };
     let length = header.len() as u16;
-    let sum = add(pseudo + u64::from(TCP.to_be()) + u64::from(length.to_be()), sum(header));
+    let protocol = u64::from(TCP.to_be()) + u64::from(length.to_be());
+    let sum = add(add(pseudo, protocol), sum(header));
     // Folded to 16 bits it is all ones: a multiple of that, and not 0.
     if sum.is_multiple_of(u16::MAX.into()) { Checksum::Right } else { Checksum::Wrong }
 }
@@ -41,6 +42,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn the_sum_of_addresses_of_all_ones_carries() {
+        let mut header = TcpHeader::new(1, 2, 3, 4);
+        let all_ones = [u8::MAX; 16];
+        header.checksum = header.calc_checksum_ipv6_raw(all_ones, all_ones, &[]).unwrap();
+        assert_eq!(verify(Addresses::V6(all_ones, all_ones), &header.to_bytes()), Checksum::Right);
+    }
 
     proptest! {
         #[test]
