@@ -12,7 +12,7 @@ use crate::engine::packets::{PacketAccess, PacketLimits, PacketStore, SharedReco
 use crate::engine::{Sink, Summary};
 use crate::handshake::Attempt;
 use crate::listener::comparison::BaselineComparison;
-use crate::listener::{EpisodeReport, Listeners, VerdictSet};
+use crate::listener::{CausesWanted, EpisodeReport, Listeners, VerdictSet};
 use crate::report::annotated::{self, WrittenAttempts};
 use crate::report::ladder::{self, Ladder, Selection};
 use crate::report::output::Output;
@@ -129,6 +129,10 @@ impl Sink for Outputs<'_> {
 
     fn drained(&mut self) -> io::Result<()> {
         self.reporter.drained()
+    }
+
+    fn causes_wanted(&self) -> CausesWanted {
+        self.reporter.causes_wanted()
     }
 }
 

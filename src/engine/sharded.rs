@@ -213,8 +213,9 @@ fn finish(
     let mut queues = vec![VecDeque::new(); trackers.len()];
     loop {
         for (queue, tracker) in queues.iter_mut().zip(&mut *trackers).filter(|(queue, _)| queue.is_empty()) {
-            tracker.finish(BATCH);
-            queue.extend(tracker.hand_over(None, Vec::new()));
+            // All of them together hold about a batch.
+            tracker.finish(BATCH / SHARDS);
+            *queue = tracker.hand_over(None, Vec::new()).into();
         }
         let next = queues.iter_mut().filter(|queue| !queue.is_empty());
         let next =

@@ -3,8 +3,6 @@
 //! Before Linux 4.12 a server with `tcp_tw_recycle` dropped a SYN whose TSval was older than the latest of the same address
 //! within a minute (`tcp_peer_is_proven`), though another client behind the address had sent that.
 
-use smallvec::SmallVec;
-
 use crate::handshake::Attempt;
 use crate::packet::Timestamp;
 
@@ -14,15 +12,16 @@ const MINUTE: i64 = 60;
 const WINDOW: i32 = 1;
 /// Fewest seconds between two samples.
 const SAMPLE_INTERVAL: i64 = 8;
-/// Samples kept: those of more than two minutes, after which an attempt without an answer is settled.
-const MAX_SAMPLES: usize = 20;
+/// Samples kept before the latest: those of more than two minutes, after which an attempt without an answer is settled.
+const MAX_SAMPLES: usize = 19;
 
 /// The latest TSvals of one address' connections to one host, and what became of SYNs with older ones.
 #[derive(Debug, Clone, Default)]
 pub(super) struct AddressStamps {
-    /// The second and the TSval of connections that the host took, each newer than the one before; at most
-    /// [`MAX_SAMPLES`]. Most addresses have one.
-    samples: SmallVec<[(i64, u32); 1]>,
+    /// The second and the TSval of the latest connection that the host took, of those that are kept.
+    latest: Option<(i64, u32)>,
+    /// The same of those before it, each newer than the one before; at most [`MAX_SAMPLES`]. Few attempts need them.
+    earlier: Vec<(i64, u32)>,
     /// Attempts with an older TSval that were not answered.
     pub(super) older_dropped: u32,
     /// Attempts without one that were answered.
@@ -50,21 +49,21 @@ impl AddressStamps {
     /// The latest TSval that the host remembered at this time.
     fn before(&self, at: Timestamp) -> Option<u32> {
         let remembered = |&&(second, _): &&(i64, u32)| second < at.second() && at.second() - second <= MINUTE;
-        let latest = self.samples.iter().filter(remembered).max_by_key(|(second, _)| *second);
-        latest.map(|&(_, tsval)| tsval)
+        let mut samples = self.latest.iter().chain(self.earlier.iter().rev());
+        samples.find(remembered).map(|&(_, tsval)| tsval)
     }
 
     fn add(&mut self, second: i64, tsval: u32) {
-        if let Some(&(before, known)) = self.samples.last()
-            && second - before < MINUTE
-            && (second - before < SAMPLE_INTERVAL || is_newer(known, tsval))
-        {
-            return;
+        if let Some((before, known)) = self.latest {
+            if second - before < MINUTE && (second - before < SAMPLE_INTERVAL || is_newer(known, tsval)) {
+                return;
+            }
+            if self.earlier.len() >= MAX_SAMPLES {
+                self.earlier.remove(0);
+            }
+            self.earlier.extend(self.latest);
         }
-        if self.samples.len() >= MAX_SAMPLES {
-            self.samples.remove(0);
-        }
-        self.samples.push((second, tsval));
+        self.latest = Some((second, tsval));
     }
 }
 

@@ -13,6 +13,13 @@ impl PerSecond {
     /// Counts an event; in any order.
     pub(super) fn add(&mut self, at: Timestamp) {
         let second = at.second();
+        // Most events are of the latest second.
+        if let Some((last, events)) = self.0.last_mut()
+            && *last == second
+        {
+            *events += 1;
+            return;
+        }
         match self.0.binary_search_by_key(&second, |&(second, _)| second) {
             Ok(place) => self.0[place].1 += 1,
             Err(place) => self.0.insert(place, (second, 1)),

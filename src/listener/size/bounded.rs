@@ -108,17 +108,26 @@ impl BoundedLoad {
 
     /// The bin of `at`.
     fn bin(&mut self, at: Timestamp) -> &mut Counts {
-        let mut index = self.bins.partition_point(|bin| bin.to <= at);
+        let mut index = self.place(at);
         if self.bins.get(index).is_none_or(|bin| at < bin.from) {
             if self.bins.len() >= BINS {
                 self.join();
-                index = self.bins.partition_point(|bin| bin.to <= at);
+                index = self.place(at);
             }
             if self.bins.get(index).is_none_or(|bin| at < bin.from) {
                 self.bins.insert(index, self.fine(index, at));
             }
         }
         &mut self.bins[index]
+    }
+
+    /// The place of the first bin that ends after `at`: mostly the last one, or the one after it.
+    fn place(&self, at: Timestamp) -> usize {
+        match self.bins.as_slice() {
+            [.., last] if last.to <= at => self.bins.len(),
+            [.., last] if last.from <= at => self.bins.len() - 1,
+            bins => bins.partition_point(|bin| bin.to <= at),
+        }
     }
 
     /// A new bin around `at`, between the bins before and after `index`.
