@@ -121,7 +121,10 @@ fn check_page(
     ladders: &[Ladder],
 ) {
     let mut page = PageReport::new(options(ReportFormat::Text, choice));
-    attempts.iter().for_each(|attempt| page.attempt(attempt));
+    for attempt in attempts {
+        page.count(attempt);
+        page.list(attempt);
+    }
     let mut out = Vec::new();
     page.write(&mut out, summary, listeners, ladders).expect("memory does not fail");
     let html = text(out);

@@ -1,20 +1,16 @@
 //! The main form: `hsanalyze FILE...`.
 
-use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use clap::builder::{PathBufValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::error::ErrorKind;
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{ArgAction, Args, ValueEnum};
-use strum::IntoEnumIterator;
 
+use super::words::{CauseWord, ConditionParser, chosen, verdict_names};
 use crate::capture::NamedPoint;
 use crate::command::analyse::AnalyseConfig;
-use crate::command::{Condition, GivenTime, UnknownCondition};
-use crate::handshake::Verdict;
-use crate::listener::VerdictSet;
+use crate::command::{Condition, GivenTime};
 use crate::packet::{CapturePoint, Endpoint, PathOrder};
 use crate::report::ladder::LadderOptions;
 use crate::report::{ColourChoice, ReportFormat, Verbosity};
@@ -101,10 +97,20 @@ pub(super) struct AnalyseArgs {
 
     /// List only attempts with these verdicts
     ///
-    /// Separated by commas; see Verdicts below. Counts are not restricted.
+    /// Separated by commas; see Verdicts below. Counts are not restricted. With --cause an attempt has to fit both.
     #[arg(long, value_name = "V,...", value_delimiter = ',', value_parser = verdict_names(),
           hide_possible_values = true, help_heading = "Output")]
     verdict: Vec<String>,
+
+    /// List only attempts with these causes
+    ///
+    /// Separated by commas; see Causes below. Counts are not restricted. A word may carry the least confidence that
+    /// counts, as in accept-queue-overflow:likely. Without --verdict attempts of every verdict are listed. What is written
+    /// before the end goes by what is known then: ndjson, csv, parquet, what a live capture lists, and the packets of a pipe.
+    /// All else goes by the cause that is known at the end, when later attempts may have shown more.
+    #[arg(long, value_name = "CAUSE,...", value_delimiter = ',', value_parser = ConditionParser::CAUSE,
+          hide_possible_values = true, help_heading = "Output")]
+    cause: Vec<CauseWord>,
 
     /// Also show the worst N problem attempts as message diagrams [default: 3]
     ///
@@ -131,7 +137,7 @@ pub(super) struct AnalyseArgs {
     /// Write the packets of the problem attempts to FILE (pcapng), each with a comment
     ///
     /// The comment says what the packet is, as the message diagrams do; that of the file has the verdicts. With --all the
-    /// packets of all attempts, with --verdict or --attempt those of the chosen ones. Files are read a second time for it;
+    /// packets of all attempts, with --verdict, --cause or --attempt those of the chosen ones. Files are read a second time for it;
     /// of a pipe or an interface the packets of undecided attempts are kept, in bounded memory.
     #[arg(long, value_name = "FILE", value_parser = PathBufValueParser::new().try_map(super::live::no_standard_output),
           help_heading = "Output")]
@@ -142,7 +148,7 @@ pub(super) struct AnalyseArgs {
     /// Separated by commas; see Verdicts and Causes below. A word may carry the least confidence that counts, as in
     /// accept-queue-overflow:likely or problem:confirmed. "worse" is met if a server is worse than in --baseline. The
     /// status is 2 if there is no attempt to judge.
-    #[arg(long, value_name = "WORD,...", value_delimiter = ',', value_parser = ConditionParser,
+    #[arg(long, value_name = "WORD,...", value_delimiter = ',', value_parser = ConditionParser::FAIL_ON,
           hide_possible_values = true, help_heading = "Output")]
     fail_on: Vec<Condition>,
 
@@ -197,45 +203,6 @@ pub(super) struct AnalyseArgs {
 /// The value of `--attempt`.
 fn client(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse().map_err(|_| "a client is written as 10.9.0.1:35374 or [fd09::1]:35374")
-}
-
-/// The values of `--verdict`.
-fn verdict_names() -> PossibleValuesParser {
-    let verdicts = Verdict::iter().map(Verdict::name);
-    PossibleValuesParser::new(verdicts.chain([PROBLEM]))
-}
-
-/// The word for all verdicts of attempts that failed, stalled or lied.
-const PROBLEM: &str = "problem";
-
-/// Parser of a word of `--fail-on`, with all words for completions and suggestions.
-#[derive(Clone)]
-struct ConditionParser;
-
-impl TypedValueParser for ConditionParser {
-    type Value = Condition;
-
-    fn parse_ref(
-        &self,
-        command: &clap::Command,
-        argument: Option<&clap::Arg>,
-        value: &OsStr,
-    ) -> Result<Condition, clap::Error> {
-        let word = value.to_string_lossy();
-        word.parse().map_err(|error| match error {
-            // clap suggests the word that was meant.
-            UnknownCondition::Subject(_) => PossibleValuesParser::new(Condition::words())
-                .parse_ref(command, argument, value)
-                .map_or_else(|error| error, |_| command.clone().error(ErrorKind::InvalidValue, &error)),
-            UnknownCondition::Confidence(_) | UnknownCondition::Worse => command
-                .clone()
-                .error(ErrorKind::InvalidValue, format!("invalid value '{word}' for '--fail-on': {error}")),
-        })
-    }
-
-    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
-        Some(Box::new(Condition::words().map(PossibleValue::new)))
-    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -338,7 +305,7 @@ fn common(arguments: AnalyseArgs) -> Result<AnalyseConfig, String> {
         page: validate_page(report)?,
         output: validate_output(output)?,
         all,
-        verdicts: (!verdict.is_empty()).then(|| verdicts(&verdict)),
+        listed: chosen(&verdict, &arguments.cause),
         fail_on,
         baseline,
         ladders,
@@ -455,18 +422,6 @@ fn validate_page(page: Option<PathBuf>) -> Result<Option<PathBuf>, String> {
         ));
     }
     Ok(Some(path))
-}
-
-/// The set that these names, which clap has checked, stand for.
-fn verdicts(names: &[String]) -> VerdictSet {
-    let mut set = VerdictSet::EMPTY;
-    for name in names {
-        if name == PROBLEM {
-            set.extend(Verdict::iter().filter(|verdict| verdict.is_problem()));
-        }
-        set.extend(name.parse::<Verdict>());
-    }
-    set
 }
 
 fn validate_threads(threads: usize) -> Result<NonZeroUsize, String> {

@@ -58,6 +58,7 @@ application-reset      the application reset an accepted connection";
 const EXAMPLES: &str = "\
 hsanalyze server.pcap
 hsanalyze --verdict reset-after-ack,ack-ignored -v server.pcapng.zst
+hsanalyze --cause syn-lost,ack-lost:likely --all server.pcap
 hsanalyze -f 'port 443' rotated.pcap*
 sudo hsanalyze -i eth0 port 443
 sudo hsanalyze -i any --duration 10m --format ndjson -o attempts.ndjson

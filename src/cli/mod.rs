@@ -12,6 +12,7 @@ mod race;
 mod size;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::ffi::OsString;
 

@@ -8,8 +8,8 @@ use super::*;
 use crate::capture::{LiveOptions, Rotation, TimeSource};
 use crate::command::live::LiveInput;
 use crate::command::live::SaveConfig;
-use crate::handshake::Verdict;
-use crate::listener::VerdictSet;
+use crate::handshake::{Cause, Confidence, Verdict};
+use crate::listener::{AttemptFilter, VerdictSet};
 use crate::packet::Span;
 use crate::report::ColourChoice;
 use crate::report::{ReportFormat, Verbosity};
@@ -46,7 +46,7 @@ fn a_file_is_enough() {
     let config = analyse("a.pcap");
     assert_eq!(config.files, [Path::new("a.pcap")]);
     assert_eq!((config.format, config.verbosity), (ReportFormat::Text, Verbosity::Normal));
-    assert_eq!((config.verdicts, config.fail_on.as_slice()), (None, [].as_slice()));
+    assert_eq!((config.listed, config.fail_on.as_slice()), (AttemptFilter::default(), [].as_slice()));
     assert_eq!((config.threads, config.max_attempts.get()), (None, 1_000_000));
     assert_eq!((config.colour, config.all), (ColourChoice::Auto, false));
     assert_eq!((config.output, config.filter), (None, None));
@@ -55,14 +55,16 @@ fn a_file_is_enough() {
 #[test]
 fn options_arrive_in_the_configuration() {
     let config = analyse(
-        "a.pcap b.pcap - -f tcp --format ndjson -o out --all --verdict refused,half-open --fail-on problem \
-         --color never -v -n --threads 2 --max-attempts 5",
+        "a.pcap b.pcap - -f tcp --format ndjson -o out --all --verdict refused,half-open \
+         --cause filtered,port-closed:likely --fail-on problem --color never -v -n --threads 2 --max-attempts 5",
     );
     assert_eq!(config.files, ["a.pcap", "b.pcap", "-"].map(Path::new));
     assert_eq!(config.filter.as_deref(), Some("tcp"));
     assert_eq!((config.format, config.verbosity), (ReportFormat::NdJson, Verbosity::Verbose));
     assert_eq!(config.output.as_deref(), Some(Path::new("out")));
-    assert_eq!(config.verdicts, Some(VerdictSet::from_iter([Verdict::Refused, Verdict::HalfOpen])));
+    let causes = [(Cause::Filtered, Confidence::Possible), (Cause::PortClosed, Confidence::Likely)];
+    let verdicts = Some(VerdictSet::of(&[Verdict::Refused, Verdict::HalfOpen]));
+    assert_eq!(config.listed, AttemptFilter { verdicts, causes: Some(causes.into_iter().collect()) });
     assert_eq!(config.fail_on, ["problem".parse().unwrap()]);
     assert_eq!((config.colour, config.all), (ColourChoice::Never, true));
     assert_eq!(config.threads.map(std::num::NonZeroUsize::get), Some(2));
@@ -218,13 +220,25 @@ fn a_letter_means_one_thing_in_all_commands() {
 }
 
 #[test]
-fn completions_offer_the_words_of_verdict_and_fail_on() {
-    for shell in ["bash", "zsh", "fish"] {
-        let script = printed(&format!("completions {shell}"));
-        for word in ["synack-retransmitted", "accept-queue-overflow", "problem"] {
-            assert!(script.contains(word), "{shell}: {word}");
+fn completions_offer_the_words_of_verdict_cause_and_fail_on() {
+    let bash = printed("completions bash");
+    let after = |option: &str| {
+        // The second place is that of the values; the first lists all options.
+        let place = bash.match_indices(&format!("{option})\n")).next().unwrap().0;
+        bash[place..].lines().nth(1).unwrap().to_owned()
+    };
+    for (option, words) in [
+        ("--verdict", ["synack-retransmitted", "problem"]),
+        ("--cause", ["accept-queue-overflow", "application-reset"]),
+        ("--fail-on", ["accept-queue-overflow", "worse"]),
+    ] {
+        words.iter().for_each(|word| assert!(after(option).contains(word), "{option}: {}", after(option)));
+        for shell in ["zsh", "fish"] {
+            let script = printed(&format!("completions {shell}"));
+            words.iter().for_each(|word| assert!(script.contains(word), "{shell}: {word}"));
         }
     }
+    assert!(!after("--cause").contains("refused"), "{}", after("--cause"));
 }
 
 #[test]
@@ -237,6 +251,9 @@ fn wrong_arguments_get_the_value_and_what_is_allowed() {
     let messages = [
         "--verdict refused,nonsense a.pcap",
         "--fail-on nonsense a.pcap",
+        "--cause accept-queue-overflo a.pcap",
+        "--cause refused a.pcap",
+        "--cause filtered:sure a.pcap",
         "--format yaml a.pcap",
         "--threads 0 a.pcap",
         "--threads many a.pcap",

@@ -207,7 +207,7 @@ where
     }
     // The time zone's file is read, and one for what does not fit into memory is open, before the program is confined to its
     // own files.
-    let options = ReportOptions { provisional: live.is_some(), ..options(config, &destination.output) };
+    let options = ReportOptions { live: live.is_some(), ..options(config, &destination.output) };
     prepare(destination.unfinished()).context("catching signals")?;
     let baseline = baseline.map(BaselineFile::read).transpose()?;
     let mut outputs = Outputs::new(config, &options, live.unwrap_or(0), &mut destination)
@@ -326,8 +326,8 @@ fn options(config: &AnalyseConfig, output: &Output) -> ReportOptions {
     ReportOptions {
         format: config.format,
         all: config.all,
-        provisional: false,
-        verdicts: config.verdicts,
+        live: false,
+        listed: config.listed,
         verbosity: config.verbosity,
         colour: config.colour.or_else(|| output.wants_colour()),
         unicode: unicode_locale(),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::fail_on::Condition;
 use super::given_time::GivenTime;
 use crate::capture::NamedPoint;
-use crate::listener::VerdictSet;
+use crate::listener::AttemptFilter;
 use crate::packet::PathOrder;
 use crate::report::ladder::LadderOptions;
 use crate::report::{ColourChoice, ReportFormat, Verbosity};
@@ -34,8 +34,8 @@ pub struct AnalyseConfig {
     pub output: Option<PathBuf>,
     /// Text: list all attempts.
     pub all: bool,
-    /// List only attempts with these verdicts.
-    pub verdicts: Option<VerdictSet>,
+    /// The attempts to list.
+    pub listed: AttemptFilter,
     /// Exit with status 1 when one of these is met.
     pub fail_on: Vec<Condition>,
     /// The report of an earlier analysis to compare with.

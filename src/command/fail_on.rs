@@ -108,6 +108,15 @@ impl Condition {
         own.chain(verdicts).chain(Cause::iter().map(Cause::name))
     }
 
+    /// The cause that it is about, and the least confidence; `None` where it is about something else.
+    #[must_use]
+    pub fn cause(self) -> Option<(Cause, Option<Confidence>)> {
+        match self.subject {
+            Subject::Cause(cause) => Some((cause, self.least)),
+            Subject::Verdict(_) | Subject::Problem | Subject::Late | Subject::Worse => None,
+        }
+    }
+
     /// True for `worse`, which needs a baseline.
     #[must_use]
     pub fn needs_baseline(self) -> bool {

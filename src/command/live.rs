@@ -144,7 +144,7 @@ pub fn run(config: &LiveConfig) -> anyhow::Result<Status> {
         |options, recorder, sink| {
             session.source.record(recorder.clone());
             let display = display(config, options, &session.source, recorder)?;
-            let mut reporter = LiveReporter::new(options, config.analyse.verdicts, sink, display);
+            let mut reporter = LiveReporter::new(options, sink, display);
             #[cfg(feature = "metrics")]
             exporter.into_iter().for_each(|exporter| reporter.export(exporter));
             session.run(&mut reporter)
@@ -176,7 +176,7 @@ fn display(
         // The report may go to a file, the screen does not.
         let colour = config.analyse.colour.or_else(wanted_by_environment);
         let options = ReportOptions { colour, ..options.clone() };
-        let screen = screen::ScreenDisplay::open(&options, config.analyse.verdicts, &source.name(), recorder);
+        let screen = screen::ScreenDisplay::open(&options, &source.name(), recorder);
         return Ok(Box::new(screen?));
     }
     let _ = recorder;

@@ -12,12 +12,12 @@ use crate::engine::packets::{PacketAccess, PacketLimits, PacketStore, SharedReco
 use crate::engine::{Sink, Summary};
 use crate::handshake::Attempt;
 use crate::listener::comparison::BaselineComparison;
-use crate::listener::{CausesWanted, EpisodeReport, Listeners, VerdictSet};
+use crate::listener::{AttemptFilter, CausesWanted, EpisodeReport, Listeners, VerdictSet};
 use crate::report::annotated::{self, WrittenAttempts};
 use crate::report::ladder::{self, Ladder, Selection};
 use crate::report::output::Output;
 use crate::report::page::{self, PageReport};
-use crate::report::{Offer, ReportOptions, Reporter, SpillFile};
+use crate::report::{HeldAttempts, Offer, ReportOptions, Reporter, SpillFile};
 #[cfg(feature = "parquet")]
 use crate::report::{ReportFormat, tables::TablesReport};
 
@@ -25,8 +25,9 @@ use crate::report::{ReportFormat, tables::TablesReport};
 pub(super) struct Destination {
     /// The file, or standard output; unused for tables.
     pub(super) output: Output,
-    /// For attempts that do not fit into memory, until the analysis begins.
+    /// For attempts that do not fit into memory, until the analysis begins: of the report, and of what shows packets.
     spill: Option<SpillFile>,
+    spill_shown: Option<SpillFile>,
     /// The tables, if those are asked for, until the analysis begins.
     #[cfg(feature = "parquet")]
     tables: Option<TablesReport>,
@@ -35,15 +36,17 @@ pub(super) struct Destination {
 impl Destination {
     /// Opens what the configuration names.
     pub(super) fn open(config: &AnalyseConfig) -> io::Result<Self> {
+        let spill_shown = config.listed.causes.map(|_| SpillFile::create());
         #[cfg(feature = "parquet")]
         if config.format == ReportFormat::Parquet {
             let tables = config.output.as_deref().map(TablesReport::create).transpose()?;
-            return Ok(Self { output: Output::stdout(), spill: None, tables });
+            return Ok(Self { output: Output::stdout(), spill: None, spill_shown, tables });
         }
         let output = config.output.as_deref().map(Output::file).transpose()?;
         Ok(Self {
             output: output.unwrap_or_else(Output::stdout),
-            spill: Some(SpillFile::open(config.format)),
+            spill: Some(SpillFile::open(config.format, config.listed)),
+            spill_shown,
             #[cfg(feature = "parquet")]
             tables: None,
         })
@@ -75,12 +78,13 @@ impl<'a> Outputs<'a> {
         recent: usize,
         destination: &'a mut Destination,
     ) -> io::Result<Self> {
-        let shown = AttemptsWithPackets::new(config, options, recent);
+        let shown = AttemptsWithPackets::new(config, options, recent, destination.spill_shown.take());
         #[cfg(feature = "parquet")]
         if let Some(tables) = destination.tables.take() {
             return Ok(Self { reporter: Reporter::with_tables(options, tables), shown });
         }
-        let spill = destination.spill.take().unwrap_or_else(|| SpillFile::open(options.format));
+        let spill = destination.spill.take();
+        let spill = spill.unwrap_or_else(|| SpillFile::open(options.format, options.listed));
         let reporter = Reporter::with_spill(options.clone(), &mut destination.output, spill)?;
         Ok(Self { reporter, shown })
     }
@@ -108,7 +112,7 @@ impl<'a> Outputs<'a> {
 impl Sink for Outputs<'_> {
     fn attempt(&mut self, attempt: &Attempt) -> io::Result<()> {
         if let Some(shown) = &mut self.shown {
-            shown.offer(attempt);
+            shown.take(attempt)?;
         }
         self.reporter.attempt(attempt)
     }
@@ -132,13 +136,18 @@ impl Sink for Outputs<'_> {
     }
 
     fn causes_wanted(&self) -> CausesWanted {
-        self.reporter.causes_wanted()
+        match &self.shown {
+            Some(shown) if shown.chooses_by_cause_at_once() => CausesWanted::AtOnce,
+            _ => self.reporter.causes_wanted(),
+        }
     }
 }
 
 /// The attempts that are shown with their packets, and the way to these.
 pub(super) struct AttemptsWithPackets {
     access: PacketAccess,
+    /// Attempts to choose from by their final causes, where the list depends on these and the input is read twice.
+    held: Option<HeldAttempts>,
     /// Attempts that are drawn.
     drawn: Option<Selection>,
     /// Attempts that are written to a capture file.
@@ -149,17 +158,17 @@ pub(super) struct AttemptsWithPackets {
     recent: RecentAttempts,
 }
 
-/// The latest attempts of some verdicts, by their positions in the input.
+/// The latest attempts among those wanted, by their positions in the input.
 struct RecentAttempts {
     most: usize,
-    wanted: VerdictSet,
+    wanted: AttemptFilter,
     ordinals: VecDeque<u64>,
 }
 
 impl RecentAttempts {
     /// Offers a settled attempt. Returns what became of it, and of an attempt that had to leave.
     fn offer(&mut self, attempt: &Attempt) -> Offer {
-        if self.most == 0 || !self.wanted.contains(attempt.verdict) {
+        if self.most == 0 || !self.wanted.lists(attempt) {
             return Offer { kept: false, left: None };
         }
         let left = if self.ordinals.len() < self.most { None } else { self.ordinals.pop_front() };
@@ -170,25 +179,52 @@ impl RecentAttempts {
 
 impl AttemptsWithPackets {
     /// The attempts to choose; `None` where no output shows packets.
-    fn new(config: &AnalyseConfig, options: &ReportOptions, recent: usize) -> Option<Self> {
-        let problems = config.verdicts.unwrap_or_else(VerdictSet::problems);
+    fn new(
+        config: &AnalyseConfig,
+        options: &ReportOptions,
+        recent: usize,
+        spill: Option<SpillFile>,
+    ) -> Option<Self> {
+        let problems = config.listed.or_verdicts(VerdictSet::problems());
         let client = config.ladders.and_then(|ladders| ladders.client);
         let drawn = config.ladders.map(|ladders| Selection::new(ladders.count, problems, client));
-        let wanted = if config.all { config.verdicts.unwrap_or(VerdictSet::ALL) } else { problems };
+        let wanted = if config.all { config.listed } else { problems };
         let written = config.packets.as_ref().map(|_| WrittenAttempts::new(wanted, client));
         let page = config.page.as_ref().map(|_| {
-            let selection = Selection::new(page::LADDERS, VerdictSet::ALL, None);
+            let selection = Selection::new(page::LADDERS, config.listed, None);
             (PageReport::new(options.clone()), selection)
         });
         let any = drawn.is_some() || written.is_some() || page.is_some() || recent > 0;
         let recent = RecentAttempts { most: recent, wanted: problems, ordinals: VecDeque::new() };
-        any.then(|| Self { access: access(config), drawn, written, page, recent })
+        any.then(|| {
+            let access = access(config);
+            let held = spill.filter(|_| matches!(access, PacketAccess::Files { .. })).map(HeldAttempts::new);
+            Self { access, held, drawn, written, page, recent }
+        })
     }
 
+    /// True if attempts are chosen by their causes as they are settled: packets of a pipe are kept or forgotten then.
+    fn chooses_by_cause_at_once(&self) -> bool {
+        self.held.is_none() && self.recent.wanted.causes.is_some()
+    }
+
+    /// Takes a settled attempt.
+    fn take(&mut self, attempt: &Attempt) -> io::Result<()> {
+        if let Some((page, _)) = &mut self.page {
+            page.count(attempt);
+        }
+        if let Some(held) = &mut self.held {
+            return held.push(attempt.clone());
+        }
+        self.offer(attempt);
+        Ok(())
+    }
+
+    /// Offers an attempt to all that choose, by the cause that it has now.
     fn offer(&mut self, attempt: &Attempt) {
         let mut kept = self.written.as_mut().is_some_and(|written| written.offer(attempt));
         let page = self.page.as_mut().map(|(page, selection)| {
-            page.attempt(attempt);
+            page.list(attempt);
             selection
         });
         let recent = self.recent.offer(attempt);
@@ -218,12 +254,19 @@ impl AttemptsWithPackets {
 
     /// Writes the ladders, the file of packets, and the page.
     pub(super) fn write(
-        self,
+        mut self,
         config: &AnalyseConfig,
         options: &ReportOptions,
         (summary, listeners): (&Summary, &Listeners),
         output: &mut Output,
     ) -> anyhow::Result<()> {
+        if let Some(held) = self.held.take() {
+            held.read(|mut attempt| {
+                attempt.inference = listeners.infer(&attempt);
+                self.offer(&attempt);
+                Ok(())
+            })?;
+        }
         let of_page: Vec<&Attempt> =
             self.page.iter().flat_map(|(_, selection)| selection.attempts()).collect();
         let drawn = match (&self.drawn, config.ladders) {

@@ -6,6 +6,7 @@
 #![deny(clippy::disallowed_methods)]
 
 mod advice;
+mod attempt_filter;
 mod capture_limits;
 mod clients;
 pub mod comparison;
@@ -39,6 +40,7 @@ mod totals;
 mod verdict_set;
 
 pub use advice::{Advice, AdviceKind};
+pub use attempt_filter::{AttemptFilter, CauseSet};
 pub use capture_limits::{CaptureLimits, Coverage, Coverages, LimitSets};
 pub use clients::Clients;
 pub use diagnosis::Diagnosis;

@@ -1,4 +1,4 @@
-//! A set of verdicts: those that a hypothesis explains, or that `--verdict` and `--fail-on` name.
+//! A set of verdicts: those that a hypothesis explains, or that `--verdict` names.
 
 use strum::{EnumCount, IntoEnumIterator};
 

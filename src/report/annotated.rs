@@ -12,7 +12,7 @@ use crate::capture::PcapngWriter;
 use crate::engine::Summary;
 use crate::engine::packets::{KeptPacket, PacketStore};
 use crate::handshake::{Attempt, Verdict};
-use crate::listener::{Listener, VerdictSet, messages};
+use crate::listener::{AttemptFilter, Listener, messages};
 use crate::packet::{Endpoint, FrameRef, LinkType, Packet};
 use crate::printable::printable;
 use crate::report::{TOOL, wording};
@@ -26,7 +26,7 @@ const LISTENERS: usize = 100;
 /// The attempts to write, the first of them where there are too many.
 #[derive(Debug, Clone)]
 pub struct WrittenAttempts {
-    wanted: VerdictSet,
+    wanted: AttemptFilter,
     client: Option<Endpoint>,
     attempts: Vec<Attempt>,
     ordinals: HashSet<u64>,
@@ -34,9 +34,9 @@ pub struct WrittenAttempts {
 }
 
 impl WrittenAttempts {
-    /// Attempts with a verdict in `wanted`; of a `client` any.
+    /// Attempts that `wanted` lists; of a `client` any.
     #[must_use]
-    pub fn new(wanted: VerdictSet, client: Option<Endpoint>) -> Self {
+    pub fn new(wanted: AttemptFilter, client: Option<Endpoint>) -> Self {
         Self { wanted, client, attempts: Vec::new(), ordinals: HashSet::new(), left_out: 0 }
     }
 
@@ -44,7 +44,7 @@ impl WrittenAttempts {
     pub fn offer(&mut self, attempt: &Attempt) -> bool {
         let fits = match self.client {
             Some(client) => attempt.client == client,
-            None => self.wanted.contains(attempt.verdict),
+            None => self.wanted.lists(attempt),
         };
         if fits && self.attempts.len() >= MAX_ATTEMPTS {
             self.left_out += 1;
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn attempts_that_are_too_many_are_counted() {
         let (summary, attempts) = samples::overflow_mixed();
-        let mut written = WrittenAttempts::new(VerdictSet::problems(), None);
+        let mut written = WrittenAttempts::new(AttemptFilter::problems(), None);
         let problem = attempts.iter().find(|attempt| attempt.verdict.is_problem()).unwrap();
         for ordinal in 0..MAX_ATTEMPTS as u64 + 3 {
             let offered = written.offer(&Attempt { ordinal, ..problem.clone() });

@@ -11,6 +11,7 @@ use std::{env, fmt};
 
 use super::ReportFormat;
 use crate::handshake::Attempt;
+use crate::listener::AttemptFilter;
 
 /// Most attempts in memory: 30 MB. Only one capture in many has as many.
 const IN_MEMORY: usize = 65_536;
@@ -23,20 +24,27 @@ const READ_AHEAD: usize = 1 << 15;
 pub struct SpillFile(io::Result<File>);
 
 impl SpillFile {
-    /// Opens it in the directory for temporary files, if the format may need it; that this failed matters only once it
-    /// is needed.
+    /// Opens it in the directory for temporary files, if the report may need it: one of this format that lists these
+    /// attempts. That this failed matters only once it is needed.
     #[must_use]
-    pub fn open(format: ReportFormat) -> Self {
-        Self(match format {
-            ReportFormat::Json => tempfile::tempfile(),
-            _ => Err(io::ErrorKind::Unsupported.into()),
-        })
+    pub fn open(format: ReportFormat, listed: AttemptFilter) -> Self {
+        match format {
+            ReportFormat::Json => Self::create(),
+            ReportFormat::Text if listed.causes.is_some() => Self::create(),
+            _ => Self(Err(io::ErrorKind::Unsupported.into())),
+        }
+    }
+
+    /// Opens it in the directory for temporary files.
+    #[must_use]
+    pub fn create() -> Self {
+        Self(tempfile::tempfile())
     }
 }
 
 /// Attempts in any order, to be read by position.
 #[derive(Debug)]
-pub(super) struct HeldAttempts {
+pub struct HeldAttempts {
     bound: usize,
     kept: Vec<Attempt>,
     /// `None` once it is a spill.
@@ -77,7 +85,8 @@ impl std::error::Error for NoSpillFile {}
 
 impl HeldAttempts {
     /// Holds nothing yet.
-    pub(super) fn new(file: SpillFile) -> Self {
+    #[must_use]
+    pub fn new(file: SpillFile) -> Self {
         Self::with_bound(file, IN_MEMORY)
     }
 
@@ -86,7 +95,11 @@ impl HeldAttempts {
     }
 
     /// Adds an attempt. What was inferred of it is not kept.
-    pub(super) fn push(&mut self, attempt: Attempt) -> io::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// It does not fit into memory, and the file cannot be written.
+    pub fn push(&mut self, attempt: Attempt) -> io::Result<()> {
         if self.kept.len() >= self.bound {
             self.spill()?;
         }
@@ -122,7 +135,11 @@ impl HeldAttempts {
     }
 
     /// Hands over all attempts in order of position.
-    pub(super) fn read(mut self, mut take: impl FnMut(Attempt) -> io::Result<()>) -> io::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// Those of `take`, and of reading the file.
+    pub fn read(mut self, mut take: impl FnMut(Attempt) -> io::Result<()>) -> io::Result<()> {
         self.kept.sort_unstable_by_key(|attempt| attempt.ordinal);
         let Some(spill) = self.spill else { return self.kept.into_iter().try_for_each(take) };
         let file = spill.file.into_inner()?;
@@ -247,7 +264,7 @@ mod tests {
         let mut shuffled = expected.clone();
         fastrand::Rng::with_seed(5).shuffle(&mut shuffled);
         for bound in [1, 7, expected.len() - 1, expected.len(), 1_000] {
-            let mut held = HeldAttempts::with_bound(SpillFile::open(ReportFormat::Json), bound);
+            let mut held = HeldAttempts::with_bound(SpillFile::create(), bound);
             for attempt in &shuffled {
                 held.push(attempt.clone()).unwrap();
                 assert!(held.kept.len() <= bound);

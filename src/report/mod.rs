@@ -42,11 +42,10 @@ use jiff::tz::TimeZone;
 use crate::engine::{Sink, Summary};
 use crate::handshake::Attempt;
 use crate::listener::comparison::BaselineComparison;
-use crate::listener::{CausesWanted, EpisodeReport, Listeners, VerdictSet};
+use crate::listener::{AttemptFilter, CausesWanted, EpisodeReport, Listeners};
 
 pub use self::csv::COLUMNS;
-use self::held::HeldAttempts;
-pub use self::held::SpillFile;
+pub use self::held::{HeldAttempts, SpillFile};
 #[cfg(all(target_os = "linux", feature = "lab"))]
 #[cfg(all(target_os = "linux", feature = "lab"))]
 pub(crate) use self::record::write_lab;
@@ -121,11 +120,12 @@ pub struct ReportOptions {
     pub format: ReportFormat,
     /// Text: list all attempts, not only the worst problems; at most [`MAX_LISTED`], problems first.
     pub all: bool,
-    /// NDJSON: also write attempts that show an overflow, or look stuck, before they are settled, as
-    /// `"type":"provisional"`.
-    pub provisional: bool,
-    /// List only attempts with these verdicts. Tallies are not restricted.
-    pub verdicts: Option<VerdictSet>,
+    /// The run goes on until it is ended. NDJSON also has attempts that show an overflow, or look stuck, before they are
+    /// settled, as `"type":"provisional"`. Text chooses attempts by the cause that is known when they are settled, and so
+    /// holds few of them.
+    pub live: bool,
+    /// The attempts to list. Tallies are not restricted.
+    pub listed: AttemptFilter,
     /// Text: its length.
     pub verbosity: Verbosity,
     /// Text: whether to colour.
@@ -154,8 +154,8 @@ impl Default for ReportOptions {
         Self {
             format: ReportFormat::default(),
             all: false,
-            provisional: false,
-            verdicts: None,
+            live: false,
+            listed: AttemptFilter::default(),
             verbosity: Verbosity::default(),
             colour: false,
             unicode: false,
@@ -194,15 +194,16 @@ fn zone_of(file: &str) -> Option<TimeZone> {
 ///
 /// NDJSON and CSV are written as attempts come, with the causes known by then, in constant memory;
 /// so is text. JSON lists attempts in order of first packet with their final causes, and
-/// so holds them all: in bounded memory, and the others in a temporary file.
+/// so holds them all: in bounded memory, and the others in a temporary file. So does text that lists attempts of some causes.
 pub struct Reporter<W: Write> {
-    listed: VerdictSet,
-    provisional: bool,
+    listed: AttemptFilter,
+    live: bool,
     kind: Exporter<W>,
 }
 
 enum Exporter<W: Write> {
-    Text(W, Box<text::TextReport>),
+    /// The attempts are held where the list depends on their final causes.
+    Text(W, Box<text::TextReport>, Option<Box<HeldAttempts>>),
     Json(W, Box<HeldAttempts>),
     NdJson(W),
     Csv(Box<csv::CsvRows<W>>),
@@ -218,7 +219,7 @@ impl<W: Write> Reporter<W> {
     ///
     /// The errors of `out`: CSV begins with its header row. Tables go to a directory: see [`Self::with_tables`].
     pub fn new(options: ReportOptions, out: W) -> io::Result<Self> {
-        let spill = SpillFile::open(options.format);
+        let spill = SpillFile::open(options.format, options.listed);
         Self::with_spill(options, out, spill)
     }
 
@@ -228,10 +229,12 @@ impl<W: Write> Reporter<W> {
     ///
     /// As for [`Self::new`].
     pub fn with_spill(options: ReportOptions, out: W, spill: SpillFile) -> io::Result<Self> {
-        let listed = options.verdicts.unwrap_or(VerdictSet::ALL);
-        let provisional = options.provisional;
+        let ReportOptions { listed, live, .. } = options;
         let kind = match options.format {
-            ReportFormat::Text => Exporter::Text(out, Box::new(text::TextReport::new(options))),
+            ReportFormat::Text => {
+                let held = listed.causes.filter(|_| !live).map(|_| Box::new(HeldAttempts::new(spill)));
+                Exporter::Text(out, Box::new(text::TextReport::new(options)), held)
+            }
             ReportFormat::Json => Exporter::Json(out, Box::new(HeldAttempts::new(spill))),
             ReportFormat::NdJson => Exporter::NdJson(out),
             ReportFormat::Csv => Exporter::Csv(Box::new(csv::CsvRows::begin(out)?)),
@@ -241,15 +244,14 @@ impl<W: Write> Reporter<W> {
             #[cfg(feature = "parquet")]
             ReportFormat::Parquet => return Err(io::Error::other("tables are written to a directory")),
         };
-        Ok(Self { listed, provisional, kind })
+        Ok(Self { listed, live, kind })
     }
 
     /// A reporter that writes tables.
     #[cfg(feature = "parquet")]
     #[must_use]
     pub fn with_tables(options: &ReportOptions, tables: tables::TablesReport) -> Self {
-        let listed = options.verdicts.unwrap_or(VerdictSet::ALL);
-        Self { listed, provisional: false, kind: Exporter::Tables(Box::new(tables)) }
+        Self { listed: options.listed, live: false, kind: Exporter::Tables(Box::new(tables)) }
     }
 
     /// Writes what is left to write, and flushes.
@@ -267,7 +269,14 @@ impl<W: Write> Reporter<W> {
         comparison: Option<&BaselineComparison<'_>>,
     ) -> io::Result<()> {
         match self.kind {
-            Exporter::Text(mut out, report) => {
+            Exporter::Text(mut out, mut report, held) => {
+                if let Some(held) = held {
+                    held.read(|mut attempt| {
+                        attempt.inference = listeners.infer(&attempt);
+                        report.list(&attempt);
+                        Ok(())
+                    })?;
+                }
                 report.write(&mut out, summary, listeners, comparison)?;
                 out.flush()
             }
@@ -275,7 +284,7 @@ impl<W: Write> Reporter<W> {
                 let list = |list: &mut json::ListAttempt<'_>| {
                     held.read(|mut attempt| {
                         attempt.inference = listeners.infer(&attempt);
-                        list(&attempt)
+                        if self.listed.lists_cause_of(&attempt) { list(&attempt) } else { Ok(()) }
                     })
                 };
                 json::write(&mut out, summary, list, comparison)?;
@@ -298,12 +307,20 @@ impl<W: Write> Reporter<W> {
 
 impl<W: Write> Sink for Reporter<W> {
     fn attempt(&mut self, attempt: &Attempt) -> io::Result<()> {
-        let listed = self.listed.contains(attempt.verdict);
+        let listed = self.listed.lists(attempt);
+        let may_be_listed = self.listed.lists_verdict_of(attempt);
         match &mut self.kind {
             // It counts all attempts, and chooses by itself which to list.
-            Exporter::Text(_, report) => report.attempt(attempt),
+            Exporter::Text(_, report, held) => {
+                report.count(attempt);
+                match held {
+                    Some(held) if may_be_listed => return held.push(attempt.clone()),
+                    Some(_) => {}
+                    None => report.list(attempt),
+                }
+            }
             Exporter::Markdown(_, report) => report.attempt(attempt),
-            Exporter::Json(_, held) if listed => return held.push(attempt.clone()),
+            Exporter::Json(_, held) if may_be_listed => return held.push(attempt.clone()),
             Exporter::NdJson(out) if listed => return ndjson::write_attempt(out, attempt),
             Exporter::Csv(rows) if listed => return rows.attempt(attempt),
             #[cfg(feature = "parquet")]
@@ -317,7 +334,7 @@ impl<W: Write> Sink for Reporter<W> {
 
     fn provisional(&mut self, attempt: &Attempt) -> io::Result<()> {
         match &mut self.kind {
-            Exporter::NdJson(out) if self.provisional && self.listed.contains(attempt.verdict) => {
+            Exporter::NdJson(out) if self.live && self.listed.lists(attempt) => {
                 ndjson::write_provisional(out, attempt)
             }
             Exporter::Text(..)
@@ -341,6 +358,7 @@ impl<W: Write> Sink for Reporter<W> {
 
     fn causes_wanted(&self) -> CausesWanted {
         match &self.kind {
+            Exporter::Text(_, _, None) if self.listed.causes.is_some() => CausesWanted::AtOnce,
             Exporter::Text(..) | Exporter::Json(..) | Exporter::Markdown(..) => CausesWanted::AtEnd,
             Exporter::NdJson(_) | Exporter::Csv(_) => CausesWanted::AtOnce,
             #[cfg(feature = "parquet")]
@@ -371,7 +389,8 @@ impl InterimReport {
 
     /// Adds one attempt.
     pub fn attempt(&mut self, attempt: &Attempt) {
-        self.0.attempt(attempt);
+        self.0.count(attempt);
+        self.0.list(attempt);
     }
 
     /// Writes the report so far. `listeners` as for [`Reporter::finish`].

@@ -13,7 +13,7 @@ use crate::engine::LimitCode;
 use crate::handshake::{
     Cause, Confidence, ConnectOutcome, Errno, EvidenceCode, Inference, Reason, Unproven, Vantage, Verdict,
 };
-use crate::listener::{ListenerEvidenceCode, VerdictSet};
+use crate::listener::{AttemptFilter, ListenerEvidenceCode, VerdictSet};
 use crate::packet::{Span, Timestamp};
 
 fn render(sample: &Sample, options: ReportOptions) -> String {
@@ -126,15 +126,13 @@ fn text_lists_what_was_asked_for() {
         let report = render(&sample, options);
         report.lines().filter(|line| line.contains("  10.9.0.1:")).count()
     };
-    let only = |verdict| Some(VerdictSet::from_iter([verdict]));
+    let only = |verdict| AttemptFilter { verdicts: Some(VerdictSet::of(&[verdict])), causes: None };
     assert_eq!(rows(ReportOptions::default()), ReportOptions::WORST);
     assert_eq!(rows(ReportOptions { all: true, ..ReportOptions::default() }), 60);
-    assert_eq!(
-        rows(ReportOptions { verdicts: only(Verdict::SynackRetransmitted), ..ReportOptions::default() }),
-        3
-    );
+    let repeated = only(Verdict::SynackRetransmitted);
+    assert_eq!(rows(ReportOptions { listed: repeated, ..ReportOptions::default() }), 3);
     let completed = only(Verdict::Completed);
-    assert_eq!(rows(ReportOptions { all: true, verdicts: completed, ..ReportOptions::default() }), 10);
+    assert_eq!(rows(ReportOptions { all: true, listed: completed, ..ReportOptions::default() }), 10);
 }
 
 #[test]
@@ -305,8 +303,9 @@ fn each_ndjson_line_begins_with_its_kind() {
 #[test]
 fn the_verdict_filter_restricts_attempts_but_not_tallies() {
     let verdicts = Some(VerdictSet::from_iter([Verdict::SynackRetransmitted]));
+    let listed = AttemptFilter { verdicts, causes: None };
     let sample = samples::overflow_mixed();
-    let restricted = |format| render(&sample, ReportOptions { format, verdicts, ..ReportOptions::default() });
+    let restricted = |format| render(&sample, ReportOptions { format, listed, ..ReportOptions::default() });
     let document: Value = serde_json::from_str(&restricted(ReportFormat::Json)).unwrap();
     assert_eq!(document["attempts"].as_array().unwrap().len(), 3);
     assert_eq!(document["verdicts"]["unanswered"], 47);

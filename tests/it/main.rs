@@ -23,6 +23,7 @@ mod kernel;
 #[cfg(all(target_os = "linux", feature = "lab"))]
 mod lab;
 mod ladder;
+mod listed;
 #[cfg(target_os = "linux")]
 mod listeners;
 #[cfg(target_os = "linux")]

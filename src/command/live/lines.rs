@@ -8,7 +8,7 @@ use indexmap::map::Entry;
 use super::config::LiveConfig;
 use super::display::{LiveDisplay, LiveNow};
 use crate::handshake::Attempt;
-use crate::listener::{EpisodeReport, EpisodeState, VerdictSet};
+use crate::listener::{AttemptFilter, EpisodeReport, EpisodeState, VerdictSet};
 use crate::packet::{Endpoint, Timestamp};
 use crate::report::status::StatusLine;
 use crate::report::{AttemptLines, ReportFormat, ReportOptions, Verbosity};
@@ -26,7 +26,7 @@ pub(super) struct LineDisplay {
     /// Single attempts are written as lines, too.
     singles: bool,
     quiet: bool,
-    shown: VerdictSet,
+    shown: AttemptFilter,
     /// Lines of single attempts in this second.
     second: SingleLines,
 }
@@ -42,7 +42,7 @@ impl LineDisplay {
             free,
             singles: free && (analyse.all || analyse.verbosity == Verbosity::Verbose),
             quiet,
-            shown: analyse.verdicts.unwrap_or_else(VerdictSet::problems),
+            shown: analyse.listed.or_verdicts(VerdictSet::problems()),
             second: SingleLines::default(),
         }
     }
@@ -78,7 +78,7 @@ impl LineDisplay {
 
 impl LiveDisplay for LineDisplay {
     fn attempt(&mut self, attempt: &Attempt, settled: bool) -> io::Result<()> {
-        if self.singles && self.shown.contains(attempt.verdict) {
+        if self.singles && self.shown.lists(attempt) {
             self.second.add(&self.lines, attempt, settled)?;
         }
         Ok(())

@@ -11,7 +11,7 @@ use super::exporter::Exporter;
 use super::kernel::KernelPoller;
 use crate::engine::{Sink, Summary};
 use crate::handshake::{Attempt, Confidence, Verdict};
-use crate::listener::{Listeners, VerdictSet};
+use crate::listener::{AttemptFilter, Listeners, VerdictSet};
 use crate::packet::Timestamp;
 use crate::report::status::LiveCounts;
 use crate::report::{InterimReport, ReportOptions, undecided_attempts};
@@ -31,8 +31,8 @@ pub(super) struct LiveReporter<'a> {
     sink: &'a mut dyn Sink,
     interim: InterimReport,
     display: Box<dyn LiveDisplay>,
-    /// Verdicts that are shown at once, besides problems.
-    shown: VerdictSet,
+    /// Attempts that are shown at once, besides problems.
+    shown: AttemptFilter,
     #[cfg(feature = "metrics")]
     exporter: Option<Exporter>,
     episodes: LiveEpisodes,
@@ -64,10 +64,9 @@ struct Held {
 }
 
 impl<'a> LiveReporter<'a> {
-    /// Reports to `sink`, and shows on `display` what goes wrong, and attempts with a verdict in `shown`.
+    /// Reports to `sink`, and shows on `display` what goes wrong, and the attempts that `options` list.
     pub(super) fn new(
         options: &ReportOptions,
-        shown: Option<VerdictSet>,
         sink: &'a mut dyn Sink,
         display: Box<dyn LiveDisplay>,
     ) -> Self {
@@ -75,7 +74,7 @@ impl<'a> LiveReporter<'a> {
             sink,
             display,
             interim: InterimReport::new(options.clone()),
-            shown: shown.unwrap_or_else(VerdictSet::problems),
+            shown: options.listed.or_verdicts(VerdictSet::problems()),
             #[cfg(feature = "metrics")]
             exporter: None,
             episodes: LiveEpisodes::default(),
@@ -206,7 +205,7 @@ impl<'a> LiveReporter<'a> {
 impl Sink for LiveReporter<'_> {
     fn attempt(&mut self, attempt: &Attempt) -> io::Result<()> {
         self.awaited.remove(&attempt.ordinal);
-        let waits = attempt.verdict.is_problem() || self.shown.contains(attempt.verdict);
+        let waits = attempt.verdict.is_problem() || self.shown.lists(attempt);
         if waits && self.held.len() < MAX_HELD {
             self.held.push(Held { attempt: attempt.clone(), settled: true });
             return Ok(());
@@ -307,8 +306,7 @@ mod tests {
         let completed = Attempt { ordinal: doubtful.ordinal, ..with(Verdict::Completed) };
         let listeners = Listeners::new(8);
         let mut reported = Reported::default();
-        let mut reporter =
-            LiveReporter::new(&ReportOptions::default(), None, &mut reported, Box::new(NoDisplay));
+        let mut reporter = LiveReporter::new(&ReportOptions::default(), &mut reported, Box::new(NoDisplay));
         reporter.provisional(&doubtful).unwrap();
         reporter.attempt(&completed).unwrap();
         reporter.report(&listeners, &mut KernelPoller::without_kernel(), Timestamp::default()).unwrap();
@@ -328,8 +326,7 @@ mod tests {
         let stuck = attempts.iter().find(|attempt| attempt.verdict == Verdict::Unanswered).unwrap();
         let listeners = Listeners::new(8);
         let mut reported = Reported::default();
-        let mut reporter =
-            LiveReporter::new(&ReportOptions::default(), None, &mut reported, Box::new(NoDisplay));
+        let mut reporter = LiveReporter::new(&ReportOptions::default(), &mut reported, Box::new(NoDisplay));
         for _ in 0..2 {
             for ordinal in 0..100 {
                 reporter.provisional(&Attempt { ordinal, ..stuck.clone() }).unwrap();

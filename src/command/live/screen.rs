@@ -17,7 +17,7 @@ use super::kernel::QueueNow;
 use crate::clock;
 use crate::engine::packets::SharedRecorder;
 use crate::handshake::Attempt;
-use crate::listener::{EpisodeReport, VerdictSet};
+use crate::listener::{AttemptFilter, EpisodeReport, VerdictSet};
 use crate::packet::Timestamp;
 use crate::printable::printable;
 use crate::report::ReportOptions;
@@ -64,8 +64,8 @@ pub(super) struct ScreenDisplay {
     model: ScreenModel,
     view: ScreenView,
     options: ReportOptions,
-    /// Verdicts that come into the feed.
-    shown: VerdictSet,
+    /// Attempts that come into the feed.
+    shown: AttemptFilter,
     recorder: Option<SharedRecorder>,
     /// Messages about the run itself, to be printed once the screen is left.
     notices: Vec<String>,
@@ -83,7 +83,6 @@ impl ScreenDisplay {
     /// The terminal's.
     pub(super) fn open(
         options: &ReportOptions,
-        shown: Option<VerdictSet>,
         input: &str,
         recorder: Option<SharedRecorder>,
     ) -> io::Result<Self> {
@@ -95,7 +94,7 @@ impl ScreenDisplay {
             model: ScreenModel::new(input),
             view: ScreenView::default(),
             options: options.clone(),
-            shown: shown.unwrap_or_else(VerdictSet::problems),
+            shown: options.listed.or_verdicts(VerdictSet::problems()),
             recorder,
             notices: Vec::new(),
             begun: now,
@@ -182,7 +181,7 @@ fn of_this_machine(QueueNow { netns, server, stats }: QueueNow) -> ListenerNow {
 
 impl LiveDisplay for ScreenDisplay {
     fn attempt(&mut self, attempt: &Attempt, settled: bool) -> io::Result<()> {
-        if self.shown.contains(attempt.verdict) || self.model.attempt_at(attempt.ordinal).is_some() {
+        if self.shown.lists(attempt) || self.model.attempt_at(attempt.ordinal).is_some() {
             self.model.attempt(attempt, settled);
         }
         Ok(())
@@ -261,7 +260,7 @@ mod tests {
     #[test]
     #[ignore = "panics"]
     fn panics_while_the_screen_is_open() {
-        let _screen = ScreenDisplay::open(&ReportOptions::default(), None, "a test", None).unwrap();
+        let _screen = ScreenDisplay::open(&ReportOptions::default(), "a test", None).unwrap();
         panic!("the message");
     }
 

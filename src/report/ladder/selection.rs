@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::handshake::{Attempt, Verdict};
-use crate::listener::VerdictSet;
+use crate::listener::AttemptFilter;
 use crate::packet::Endpoint;
 use crate::report::text::{ListedAttempts, Offer};
 
@@ -27,7 +27,7 @@ impl LadderOptions {
 /// The worst attempts of each verdict, in bounded memory.
 #[derive(Debug, Clone)]
 pub struct Selection {
-    wanted: VerdictSet,
+    wanted: AttemptFilter,
     client: Option<Endpoint>,
     /// Attempts of each verdict.
     limit: usize,
@@ -35,9 +35,9 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Selects up to `limit` attempts of each verdict in `wanted`; of a `client` any.
+    /// Selects up to `limit` attempts of each verdict among those that `wanted` lists; of a `client` any.
     #[must_use]
-    pub fn new(limit: usize, wanted: VerdictSet, client: Option<Endpoint>) -> Self {
+    pub fn new(limit: usize, wanted: AttemptFilter, client: Option<Endpoint>) -> Self {
         Self { wanted, client, limit, kept: BTreeMap::new() }
     }
 
@@ -45,7 +45,7 @@ impl Selection {
     pub fn offer(&mut self, attempt: &Attempt) -> Offer {
         let fits = match self.client {
             Some(client) => attempt.client == client,
-            None => self.wanted.contains(attempt.verdict),
+            None => self.wanted.lists(attempt),
         };
         if !fits {
             return Offer { kept: false, left: None };

@@ -7,7 +7,7 @@ use crate::capture::{CaptureOptions, Captures};
 use crate::engine::packets::{PacketAccess, PacketLimits, PacketStore};
 use crate::engine::{self, AnalysisOptions};
 use crate::handshake::{Attempt, Verdict};
-use crate::listener::{Message, MessageMeaning, VerdictSet};
+use crate::listener::{AttemptFilter, Message, MessageMeaning};
 use crate::report::ReportOptions;
 
 /// The attempts of a fixture with their final causes, and their packets.
@@ -215,7 +215,7 @@ fn packets_that_are_not_kept_are_counted() {
 #[test]
 fn the_selection_shows_each_verdict_before_more_of_one() {
     let (attempts, _) = analysed("captures/overflow_mixed-server.pcap");
-    let mut selection = Selection::new(3, VerdictSet::problems(), None);
+    let mut selection = Selection::new(3, AttemptFilter::problems(), None);
     let mut kept: Vec<u64> = Vec::new();
     for attempt in &attempts {
         let offer = selection.offer(attempt);
@@ -229,7 +229,7 @@ fn the_selection_shows_each_verdict_before_more_of_one() {
     let verdicts: Vec<Verdict> = selection.worst(2).iter().map(|attempt| attempt.verdict).collect();
     assert_eq!(verdicts, [Verdict::SynackRetransmitted, Verdict::Unanswered]);
     let client = attempts[7].client;
-    let mut selection = Selection::new(20, VerdictSet::problems(), Some(client));
+    let mut selection = Selection::new(20, AttemptFilter::problems(), Some(client));
     attempts.iter().for_each(|attempt| _ = selection.offer(attempt));
     assert!(!selection.worst(20).is_empty());
     assert!(selection.worst(20).iter().all(|attempt| attempt.client == client));

@@ -27,6 +27,8 @@ pub(super) struct Page<'a> {
     pub(super) vantage: Option<&'static str>,
     pub(super) figures: &'a Figures,
     pub(super) listed: usize,
+    /// The user chose the attempts to list by verdict or cause.
+    pub(super) is_restricted: bool,
     pub(super) left_out: u64,
 }
 
@@ -194,6 +196,12 @@ impl Page<'_> {
         html! {
             section aria-labelledby="timeline-heading" {
                 h2 #timeline-heading { "Attempts over time" }
+                @if self.is_restricted {
+                    p.limits {
+                        "The timeline and the table below have only the attempts with the verdicts and causes that were asked for ("
+                        code { "--verdict" } ", " code { "--cause" } "); the counts, servers and other charts are of all."
+                    }
+                }
                 noscript { p { "The timeline, and the table of attempts, need JavaScript. Everything else on this page does without." } }
                 div.scripted hidden {
                     fieldset #verdicts { legend.sr { "Verdicts to show" } }

@@ -21,7 +21,7 @@ use super::text::{FirstAttempts, HeaderCounts, TextStyle, conclusion};
 use super::{MAX_LISTED, ReportOptions};
 use crate::engine::Summary;
 use crate::handshake::Attempt;
-use crate::listener::Listeners;
+use crate::listener::{AttemptFilter, Listeners};
 
 /// Attempts of each verdict whose ladders a page has.
 pub const LADDERS: usize = 100;
@@ -36,7 +36,7 @@ pub struct PageReport {
 }
 
 impl PageReport {
-    /// An empty page. Of `options` it uses the time zone.
+    /// An empty page. Of `options` it uses the time zone, and which attempts are listed.
     #[must_use]
     pub fn new(options: ReportOptions) -> Self {
         Self {
@@ -47,11 +47,17 @@ impl PageReport {
         }
     }
 
-    /// Adds one attempt.
-    pub fn attempt(&mut self, attempt: &Attempt) {
+    /// Counts an attempt, listed or not.
+    pub fn count(&mut self, attempt: &Attempt) {
         self.counts.add(attempt);
         self.figures.add(attempt);
-        self.listed.add(attempt);
+    }
+
+    /// Lists an attempt, if it is among those wanted by the cause that it has now.
+    pub fn list(&mut self, attempt: &Attempt) {
+        if self.options.listed.lists(attempt) {
+            self.listed.add(attempt);
+        }
     }
 
     /// Writes the page, with the ladders of some attempts.
@@ -69,6 +75,7 @@ impl PageReport {
         let Self { options, counts, figures, listed } = self;
         let (mut attempts, left_out) = listed.into_order();
         attempts.iter_mut().for_each(|attempt| attempt.inference = listeners.infer(attempt));
+        attempts.retain(|attempt| options.listed.lists_cause_of(attempt));
         let first = super::text::first(summary);
         TextStyle::with(&options, first, |style| {
             let (emphasis, sentence) = conclusion(style, summary, &counts);
@@ -80,6 +87,7 @@ impl PageReport {
                 figures: &figures,
                 listed: attempts.len(),
                 left_out,
+                is_restricted: options.listed != AttemptFilter::default(),
             };
             out.write_all(page.before_data().into_string().as_bytes())?;
             data::write(out, style.clock, summary, &attempts, ladders)?;

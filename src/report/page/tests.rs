@@ -5,7 +5,10 @@ use crate::report::samples::{self, Sample};
 
 fn page((summary, attempts): &Sample) -> String {
     let mut page = PageReport::new(ReportOptions::default());
-    attempts.iter().for_each(|attempt| page.attempt(attempt));
+    for attempt in attempts {
+        page.count(attempt);
+        page.list(attempt);
+    }
     let mut bytes = Vec::new();
     page.write(&mut bytes, summary, &samples::listeners(attempts), &[]).unwrap();
     String::from_utf8(bytes).unwrap()

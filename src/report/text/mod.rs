@@ -39,13 +39,13 @@ use super::{MAX_LISTED, ReportOptions, Verbosity};
 use crate::engine::Summary;
 use crate::handshake::Attempt;
 use crate::listener::comparison::BaselineComparison;
-use crate::listener::{Listeners, VerdictSet};
+use crate::listener::{AttemptFilter, Listeners, VerdictSet};
 
 /// Collects what the report will need of the attempts.
 #[derive(Debug, Clone)]
 pub(super) struct TextReport {
     options: ReportOptions,
-    wanted: VerdictSet,
+    wanted: AttemptFilter,
     listed: Listed,
     counts: HeaderCounts,
 }
@@ -63,7 +63,7 @@ impl TextReport {
     #[must_use]
     pub(super) fn new(options: ReportOptions) -> Self {
         let default = if options.all { VerdictSet::ALL } else { VerdictSet::problems() };
-        let wanted = options.verdicts.unwrap_or(default);
+        let wanted = options.listed.or_verdicts(default);
         let listed = match options.all {
             true => Listed::First(FirstAttempts::new(MAX_LISTED)),
             false => Listed::Worst(ListedAttempts::new(options.worst)),
@@ -71,10 +71,14 @@ impl TextReport {
         Self { options, wanted, listed, counts: HeaderCounts::default() }
     }
 
-    /// Adds one attempt.
-    pub(super) fn attempt(&mut self, attempt: &Attempt) {
+    /// Counts an attempt, listed or not.
+    pub(super) fn count(&mut self, attempt: &Attempt) {
         self.counts.add(attempt);
-        if !self.wanted.contains(attempt.verdict) {
+    }
+
+    /// Lists an attempt, if it is among those wanted by the cause that it has now.
+    pub(super) fn list(&mut self, attempt: &Attempt) {
+        if !self.wanted.lists(attempt) {
             return;
         }
         match &mut self.listed {
@@ -95,7 +99,7 @@ impl TextReport {
         listeners: &Listeners,
         comparison: Option<&BaselineComparison<'_>>,
     ) -> io::Result<()> {
-        let Self { options, listed, counts, .. } = self;
+        let Self { options, wanted, listed, counts } = self;
         let quiet = options.verbosity == Verbosity::Quiet;
         TextStyle::with(&options, header::first(summary), |style| {
             let style = TextStyle { several_captures: summary.captures.len() > 1, ..*style };
@@ -111,6 +115,8 @@ impl TextReport {
             };
             sort_by_server(&mut attempts);
             attempts.iter_mut().for_each(|attempt| attempt.inference = listeners.infer(attempt));
+            // The cause of one that was listed by what was known then may be another by now.
+            attempts.retain(|attempt| wanted.lists_cause_of(attempt));
             header::write_input(out, &style, summary, &counts)?;
             header::write_limits(out, &style, summary, &counts)?;
             conclusion::write(out, &style, summary, &counts)?;
@@ -119,6 +125,9 @@ impl TextReport {
             }
             listeners::write(out, &style, summary, &attempts)?;
             attempts::write(out, &style, &attempts, (left_out, more))?;
+            if attempts.is_empty() && options.listed != AttemptFilter::default() {
+                writeln!(out, "\nno attempt to list has the verdicts and causes asked for")?;
+            }
             if style.verbose {
                 header::write_packets(out, &style, summary)?;
             }
