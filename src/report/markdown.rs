@@ -112,11 +112,10 @@ fn write_listeners(out: &mut impl Write, summary: &Summary, rows: usize) -> io::
         };
         write_table(out, ["Server", "Attempts", "Failed", "Late", "Cause"], bad.iter().map(row), rows)?;
     }
-    for listener in bad.iter().take(rows) {
+    for (place, listener) in bad.iter().enumerate().take(rows) {
         writeln!(out, "**{}**\n", escaped(&wording::diagnosis(listener)))?;
-        for &advice in &listener.advice {
-            let text = wording::advice(advice, listener.server, listener.kernel.as_ref());
-            writeln!(out, "- {}: {}", advice.kind().name(), escaped(&text))?;
+        for (label, text) in wording::advice_below(listener, bad.get(..place).unwrap_or_default()) {
+            writeln!(out, "- {label}: {}", escaped(&text))?;
         }
         writeln!(out)?;
     }

@@ -118,7 +118,9 @@ impl Page<'_> {
             @if !notable.is_empty() {
                 section aria-labelledby="diagnosis" {
                     h2 #diagnosis .sr { "Diagnosis" }
-                    @for listener in notable.iter().take(CARDS) { (self.card(listener)) }
+                    @for (place, listener) in notable.iter().enumerate().take(CARDS) {
+                        (self.card(listener, notable.get(..place).unwrap_or_default()))
+                    }
                     @if notable.len() > CARDS {
                         p.soft { (count((notable.len() - CARDS) as u64, "more server")) " with problems: see the table below." }
                     }
@@ -127,7 +129,8 @@ impl Page<'_> {
         }
     }
 
-    fn card(&self, listener: &Listener) -> Markup {
+    /// A listener with a problem, below those `above`, whose advice is not given again.
+    fn card(&self, listener: &Listener, above: &[&Listener]) -> Markup {
         let tone = tone(self.style.cause_emphasis(listener.cause));
         html! {
             article class=(format!("card {tone}")) {
@@ -141,8 +144,8 @@ impl Page<'_> {
                     @if !listener.advice.is_empty() {
                         div.todo {
                             h4 { "What to do" }
-                            ul { @for &advice in &listener.advice {
-                                li { (advice.kind().name()) ": " (command(&wording::advice(advice, listener.server, listener.kernel.as_ref()))) }
+                            ul { @for (label, advice) in wording::advice_below(listener, above) {
+                                li { (label) ": " (command(&advice)) }
                             } }
                         }
                     }

@@ -113,21 +113,15 @@ fn write_block(
     Ok(())
 }
 
-/// The advice; where one of the blocks `above` has the same, only its server.
+/// The advice; of what one of the blocks `above` has, only its server.
 fn write_advice(
     out: &mut impl Write,
     style: &TextStyle<'_>,
     listener: &Listener,
     above: &[&Listener],
 ) -> io::Result<()> {
-    let same = |other: &&&Listener| other.advice == listener.advice && other.kernel == listener.kernel;
-    if let Some(other) = above.iter().find(same).filter(|_| listener.advice.len() > 1) {
-        let text = format!("as for {}", wording::server_name(other));
-        return style.write_labelled(out, Emphasis::Strong, "  ", "advice", &text);
-    }
-    for &advice in &listener.advice {
-        let text = wording::advice(advice, listener.server, listener.kernel.as_ref());
-        style.write_labelled(out, Emphasis::Strong, "  ", advice.kind().name(), &text)?;
+    for (label, text) in wording::advice_below(listener, above) {
+        style.write_labelled(out, Emphasis::Strong, "  ", label, &text)?;
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ mod evidence;
 mod knob;
 mod limit;
 mod messages;
+mod same_advice;
 mod size;
 
 pub(super) use advice::advice;
@@ -26,4 +27,5 @@ pub(super) use evidence::{evidence, icmp_name, listener_evidence, point, retry_t
 pub(super) use knob::backlog_setting;
 pub(super) use limit::{limit, protocol};
 pub(super) use messages::{attempt, ending, flags, left_out, message};
+pub(super) use same_advice::advice_below;
 pub(super) use size::{accept_rate, answer as size_answer, arrivals, rate, size};
