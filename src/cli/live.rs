@@ -95,7 +95,7 @@ pub(super) struct LiveArgs {
     save: Option<PathBuf>,
 
     /// Begin another file when FILE is larger than MB million bytes; its name gets a number
-    #[arg(short = 'C', long, value_name = "MB", requires = "save",
+    #[arg(short = 'C', long, value_name = "MB",
           value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     file_size: Option<u64>,
 
@@ -103,12 +103,12 @@ pub(super) struct LiveArgs {
     ///
     /// As with tcpdump, a packet ends a file, not the clock. Where the conversions give the name of the file before,
     /// or FILE has none, the name gets a number, so that no file is overwritten by the next.
-    #[arg(short = 'G', long, value_name = "SECS", requires = "save",
+    #[arg(short = 'G', long, value_name = "SECS",
           value_parser = clap::value_parser!(u32).range(1..))]
     file_seconds: Option<u32>,
 
     /// Keep N files: with -C overwrite them in turn, with -G alone save no more after the last
-    #[arg(short = 'W', long, value_name = "N", requires = "save",
+    #[arg(short = 'W', long, value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..))]
     file_count: Option<u32>,
 
@@ -163,10 +163,17 @@ impl LiveArgs {
             ("--no-bpf", self.no_bpf),
             ("--relinquish-privileges (-Z)", self.relinquish_privileges.is_some() && self.follow.is_none()),
         ];
+        let of_saving = [
+            ("--file-size (-C)", self.file_size.is_some()),
+            ("--file-seconds (-G)", self.file_seconds.is_some()),
+            ("--file-count (-W)", self.file_count.is_some()),
+        ];
         let of_both = of_both.into_iter().filter(|_| !self.captures());
         let of_interfaces = of_interfaces.into_iter().filter(|_| self.interface.is_none());
         let given = of_both.map(|option| (option, "-i IFACE or --follow FILE"));
-        let mut given = given.chain(of_interfaces.map(|option| (option, "-i IFACE")));
+        let given = given.chain(of_interfaces.map(|option| (option, "-i IFACE")));
+        let of_saving = of_saving.into_iter().filter(|_| self.save.is_none());
+        let mut given = given.chain(of_saving.map(|option| (option, "-i IFACE and -w FILE")));
         given.find_map(|((option, given), needs)| given.then_some((option, needs)))
     }
 }

@@ -275,6 +275,7 @@ fn wrong_arguments_get_the_value_and_what_is_allowed() {
         "-i eth0 -s 53",
         "-i eth0 -w out -W 3",
         "-i eth0 -C 1",
+        "-G 60 a.pcap",
         "-i eth0 --time-source gps",
         "-w out a.pcap",
     ]

@@ -19,7 +19,7 @@ use super::fail_on::{Judgement, judge};
 use super::given_time::GivenTime;
 use super::outputs::{Destination, Outputs};
 use super::{Status, raise_descriptor_limit, wanted};
-use crate::capture::{self, CaptureInfo, CaptureOptions, Captures, OpenReason, Source};
+use crate::capture::{self, CaptureInfo, CaptureOptions, Captures, OpenError, OpenReason, Source};
 use crate::engine::packets::{Recorded, SharedRecorder};
 use crate::engine::{self, AnalysisOptions, Sink, Summary};
 use crate::listener::Listeners;
@@ -60,7 +60,11 @@ impl BaselineFile {
     /// The file at this path, if one is given.
     pub(super) fn open(path: Option<&Path>) -> anyhow::Result<Option<Self>> {
         let open = |path: &Path| -> anyhow::Result<Self> {
-            let file = File::open(path).with_context(|| cannot_compare(&path.display().to_string()))?;
+            let file = File::open(path).map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => anyhow!("not found"),
+                _ => error.into(),
+            });
+            let file = file.with_context(|| cannot_compare(&path.display().to_string()))?;
             Ok(Self { name: path.display().to_string(), file })
         };
         path.map(open).transpose()
@@ -107,24 +111,33 @@ fn analyse(
 ) -> anyhow::Result<(Summary, Listeners)> {
     let options = CaptureOptions { filter: config.filter.clone(), points: config.points.clone() };
     raise_descriptor_limit();
-    let (captures, mut errors) = Captures::open(&config.files, &options)?;
+    let (captures, errors) = Captures::open(&config.files, &options)?;
     // A file that cannot be opened is reported as damaged, and keeps its place among the captures. A
     // report of nothing at all is none.
     if errors.len() == config.files.len()
-        && let Some(last) = errors.pop()
+        && let Some((last, others)) = errors.split_last()
     {
-        errors.iter().for_each(|error| complain(&error.to_string()));
-        let hint = config.similar_command.filter(|_| matches!(last.reason, OpenReason::Missing));
-        return match hint {
-            Some(command) => Err(anyhow!("{last}; did you mean the command '{command}'?")),
-            None => Err(last.into()),
-        };
+        let explained =
+            |error: &OpenError| error.to_string() + &hint_at_command(config, error).unwrap_or_default();
+        others.iter().for_each(|error| complain(&explained(error)));
+        return Err(anyhow!(explained(last)));
     }
+    errors
+        .iter()
+        .filter_map(|error| Some((error, hint_at_command(config, error)?)))
+        .for_each(|(error, hint)| warn(&format!("{error}{hint}")));
     interrupt.reading.store(true, Ordering::Relaxed);
     let shown = config.verbosity != Verbosity::Quiet && io::stderr().is_terminal();
     let progress = shown.then(|| ReadingBar::new(captures.progress().map(|(_, total)| total)));
     let mut source = Recorded::new(ObservedCaptures { captures, progress, interrupt }, recorder);
     engine::analyse(&mut source, &engine_options(config), sink).with_context(|| target(config))
+}
+
+/// A hint where this is the first file, is missing, and has nearly a command's name.
+fn hint_at_command(config: &AnalyseConfig, error: &OpenError) -> Option<String> {
+    let (command, first) = config.similar_command.zip(config.files.first())?;
+    let is_first = matches!(error.reason, OpenReason::Missing) && Path::new(&error.path) == first;
+    is_first.then(|| format!("; did you mean the command '{command}'?"))
 }
 
 pub(super) fn engine_options(config: &AnalyseConfig) -> AnalysisOptions {

@@ -49,6 +49,9 @@ fn wrong_arguments_are_named() {
     rejected(["--format", "yaml", good], &["yaml", "ndjson"]);
     rejected(["--verdict", "nonsense", good], &["nonsense", "synack-retransmitted"]);
     rejected(["--fail-on", "nonsense", good], &["nonsense", "synack-retransmitted"]);
+    rejected(["--cause", "nonsense", good], &["nonsense", "accept-queue-overflow"]);
+    rejected(["--baseline", "nosuch.json", good], &["cannot compare with nosuch.json: not found"]);
+    rejected(["-G", "60", good], &["--file-seconds (-G)", "it needs -i IFACE and -w FILE"]);
     rejected(["--color", "sometimes", good], &["sometimes"]);
     rejected(["--threads", "0", good], &["--threads", "1 to"]);
     rejected(["--max-attempts", "none", good], &["none"]);
@@ -58,6 +61,15 @@ fn wrong_arguments_are_named() {
 fn a_mistyped_command_gets_a_suggestion() {
     rejected(["listners"], &["listners", "not found", "did you mean the command 'listeners'?"]);
     rejected(["rcae", "--watch", "1"], &["did you mean 'race'?"]);
+    rejected(
+        ["sise", "nosuch.pcap"],
+        &["sise: not found; did you mean the command 'size'?", "nosuch.pcap: not found"],
+    );
+    // A capture beside it is analysed all the same.
+    let good = capture("refused-server");
+    let ran = hsanalyze(["sise", good.to_str().unwrap()]).exit(2);
+    assert!(ran.stderr.contains("sise: not found; did you mean the command 'size'?"), "{ran}");
+    assert!(ran.text().contains("12 attempts"), "{ran}");
     rejected(["--fail-on", "problms", "a.pcap"], &["problms", "'problem'"]);
 }
 
