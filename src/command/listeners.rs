@@ -143,6 +143,7 @@ fn options(config: &ListenersConfig) -> QueuesOptions {
         screen: size
             .filter(|_| config.watch.is_some())
             .map(|(lines, columns)| (lines.saturating_sub(1), columns)),
+        terminal: size.filter(|_| config.watch.is_none()).map(|(_, columns)| columns),
         zone: local_zone(),
         verbose: config.verbose,
     }

@@ -78,7 +78,7 @@ fn every_format_lists_the_attempts_that_fit() {
         assert_eq!(chosen["listeners"], json["listeners"]);
         let text = run("text", &[choice, &["--all"]].concat());
         assert_eq!(clients_of(&text), expected, "{choice:?}\n{text}");
-        assert_eq!(text.contains("no attempt to list has"), expected.is_empty(), "{text}");
+        assert_eq!(text.contains("No attempt to list has"), expected.is_empty(), "{text}");
 
         let expected = fitting(&known_then, fits);
         let chosen = lines(&run("ndjson", choice));

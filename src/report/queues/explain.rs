@@ -1,5 +1,6 @@
 //! The sentences below the table: full queues, who waits in them, advice, and what could not be read.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -84,7 +85,10 @@ fn title(row: &QueueRow<'_>, width: usize) -> Vec<String> {
         "ACCEPT QUEUE FULL".to_owned()
     };
     if name.chars().count() + trouble.chars().count() + 3 > width {
-        return vec![name, format!("  {trouble}")];
+        let options = textwrap::Options::new(width).subsequent_indent("    ");
+        let lines = [name, format!("  {trouble}")];
+        let wrapped = lines.iter().flat_map(|line| textwrap::wrap(line, &options));
+        return wrapped.map(Cow::into_owned).collect();
     }
     vec![format!("{name}   {trouble}")]
 }

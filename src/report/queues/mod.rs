@@ -38,6 +38,8 @@ pub struct QueuesOptions {
     pub width: usize,
     /// Lines and columns that everything must fit in (a terminal that is redrawn); `None` for no limit.
     pub screen: Option<(usize, usize)>,
+    /// Columns of a terminal that is not redrawn: tables get narrower to fit it.
+    pub terminal: Option<usize>,
     /// The zone that the time is shown in.
     pub zone: jiff::tz::TimeZone,
     /// True to list the connections that wait, and every namespace's counters.
@@ -46,7 +48,14 @@ pub struct QueuesOptions {
 
 impl Default for QueuesOptions {
     fn default() -> Self {
-        Self { colour: false, width: 80, screen: None, zone: jiff::tz::TimeZone::UTC, verbose: false }
+        Self {
+            colour: false,
+            width: 80,
+            screen: None,
+            terminal: None,
+            zone: jiff::tz::TimeZone::UTC,
+            verbose: false,
+        }
     }
 }
 

@@ -48,8 +48,8 @@ enum Narrowing {
     OneQueue,
 }
 
-/// The steps for a narrow screen, the least loss first: who listens where, its queue and what it drops stay.
-const NARROWING: [Narrowing; 7] = [
+/// The steps for a narrow screen, the least loss first: who listens, its queue and what it drops stay.
+const NARROWING: [Narrowing; 8] = [
     Narrowing::Bar,
     Narrowing::Leave(Column::LimitBy),
     Narrowing::ShortOwner,
@@ -57,6 +57,7 @@ const NARROWING: [Narrowing; 7] = [
     Narrowing::OneQueue,
     Narrowing::Leave(Column::Fill),
     Narrowing::Leave(Column::Netns),
+    Narrowing::Leave(Column::Owner),
 ];
 
 impl Columns {

@@ -144,6 +144,21 @@ fn a_screen_is_never_overrun_and_keeps_the_worst() {
 }
 
 #[test]
+fn a_narrow_terminal_gets_lines_that_fit() {
+    let netns = Netns { own: true, ..Netns::default() };
+    let other = Netns { pid: Some(71), ..Netns::default() };
+    // As without --watch: nothing to compare with.
+    let watch = Watch::new(watched().latest().clone());
+    for width in [40, 60, 80] {
+        let options = QueuesOptions { width, terminal: Some(width), ..QueuesOptions::default() };
+        let shown = text_of(&[own(&netns, &watch), own(&other, &watch)], &held(), &options);
+        assert!(shown.lines().all(|line| line.chars().count() <= width), "{width}: {shown}");
+        let words = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains("SYNs, ACKs and data that met a full accept queue"), "{shown}");
+    }
+}
+
+#[test]
 fn a_screen_shows_every_full_listener_before_any_words() {
     let sockets = (1..=10_u16).map(|port| {
         socket(&format!("10.0.0.1:{port}"), u64::from(port), if port > 4 { 5 } else { 0 }, 4, Some(0))

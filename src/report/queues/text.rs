@@ -22,9 +22,11 @@ pub(super) fn write(out: &mut impl Write, queues: &Queues<'_>, options: &QueuesO
         }
         below.extend(sysctls(&of.watch.latest().sysctls, options.width));
         below.push((LineTone::Plain, String::new()));
-        below.extend(counters(of, options.width));
+        below.extend(counters(of, options));
     }
     let (most_lines, columns) = options.screen.unwrap_or((usize::MAX, usize::MAX));
+    // A table on a terminal that is not redrawn loses columns, but no line is cut.
+    let table_width = options.terminal.unwrap_or(columns);
     let mut lines = vec![headline(queues, options)];
     if !queues.rows.is_empty() {
         // Two lines above the rows besides their header, one for what does not fit. Full ones come before all
@@ -35,7 +37,7 @@ pub(super) fn write(out: &mut impl Write, queues: &Queues<'_>, options: &QueuesO
             most.saturating_sub(below.len()).max(full).max(most.saturating_sub(explained).min(most / 2))
         });
         lines.push((LineTone::Plain, String::new()));
-        lines.extend(table(queues, most_rows.unwrap_or(usize::MAX), columns));
+        lines.extend(table(queues, most_rows.unwrap_or(usize::MAX), table_width));
     }
     lines.extend(below);
     for (tone, line) in lines.iter().take(most_lines) {
@@ -83,14 +85,17 @@ fn headline(queues: &Queues<'_>, options: &QueuesOptions) -> QueueLine {
         String::new()
     };
     let tone = if full > 0 { LineTone::Alarm } else { LineTone::Heading };
-    let Some(span) = queues.span() else { return (tone, format!("{what}{places}")) };
+    let Some(span) = queues.span() else { return (tone, shortened(format!("{what}{places}"), options)) };
     let time = jiff::Timestamp::from_nanosecond(i128::from(queues.at().as_nanos())).unwrap_or_default();
     let time = options.zone.to_datetime(time).strftime("%H:%M:%S").to_string();
-    let line = format!("{what}{places}   {time}, changes in {span}");
-    let columns = options.screen.map_or(usize::MAX, |(_, columns)| columns);
-    let line =
-        if line.chars().count() > columns { line.replace("network namespaces", "netns") } else { line };
-    (tone, line)
+    (tone, shortened(format!("{what}{places}   {time}, changes in {span}"), options))
+}
+
+/// The headline as it fits.
+fn shortened(line: String, options: &QueuesOptions) -> String {
+    let columns = options.screen.map(|(_, columns)| columns).or(options.terminal);
+    let is_too_long = columns.is_some_and(|columns| line.chars().count() > columns);
+    if is_too_long { line.replace("network namespaces", "netns") } else { line }
 }
 
 fn sysctls(sysctls: &Sysctls, width: usize) -> Vec<QueueLine> {
@@ -109,7 +114,8 @@ fn sysctls(sysctls: &Sysctls, width: usize) -> Vec<QueueLine> {
 }
 
 /// The counters that have counted, with what they mean; ListenOverflows and ListenDrops always.
-fn counters(of: &NetnsQueues<'_>, width: usize) -> Vec<QueueLine> {
+fn counters(of: &NetnsQueues<'_>, options: &QueuesOptions) -> Vec<QueueLine> {
+    let width = options.width;
     let totals = &of.watch.latest().counters;
     let growth = of.watch.interval().map(|interval| interval.counters);
     let mut table = Table::new();
@@ -142,7 +148,9 @@ fn counters(of: &NetnsQueues<'_>, width: usize) -> Vec<QueueLine> {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    let mut lines: Vec<QueueLine> = tones.into_iter().zip(table.lines()).collect();
+    let rows = tones.into_iter().zip(table.lines());
+    let mut lines: Vec<QueueLine> =
+        rows.flat_map(|(tone, row)| fitting(row, tone, options.terminal)).collect();
     if !missing.is_empty() {
         let options = textwrap::Options::new(width).subsequent_indent("  ");
         let missing = format!("not in this kernel: {}", missing.join(" "));
@@ -150,6 +158,22 @@ fn counters(of: &NetnsQueues<'_>, width: usize) -> Vec<QueueLine> {
         lines.extend(wrapped.into_iter().map(|line| (LineTone::Plain, line.into_owned())));
     }
     lines
+}
+
+/// A row of the table of counters in one line, or with its last cell below it where the terminal is too narrow.
+fn fitting(row: String, tone: LineTone, terminal: Option<usize>) -> Vec<QueueLine> {
+    let row = row.trim_end();
+    // The last cell stands behind a number, or behind the title of one.
+    let last = row.rfind("  ").map(|gap| gap + 2);
+    match (terminal, last) {
+        (Some(width), Some(last)) if row.chars().count() > width => {
+            let (figures, meaning) = row.split_at(last);
+            let options = textwrap::Options::new(width).initial_indent("  ").subsequent_indent("  ");
+            let below = textwrap::wrap(meaning, options).into_iter().map(|line| (tone, line.into_owned()));
+            std::iter::once((tone, figures.trim_end().to_owned())).chain(below).collect()
+        }
+        _ => vec![(tone, row.to_owned())],
+    }
 }
 
 const fn what_it_counts(counter: Counter) -> &'static str {

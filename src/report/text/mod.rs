@@ -126,7 +126,9 @@ impl TextReport {
             listeners::write(out, &style, summary, &attempts)?;
             attempts::write(out, &style, &attempts, (left_out, more))?;
             if attempts.is_empty() && options.listed != AttemptFilter::default() {
-                writeln!(out, "\nno attempt to list has the verdicts and causes asked for")?;
+                writeln!(out)?;
+                let none = "No attempt to list has the verdicts and causes asked for.";
+                wrap(none, style.width, "", "").iter().try_for_each(|line| writeln!(out, "{line}"))?;
             }
             if style.verbose {
                 header::write_packets(out, &style, summary)?;
