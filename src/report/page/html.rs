@@ -222,7 +222,7 @@ impl Page<'_> {
                         div #ticks .ticks aria-hidden="true" {}
                     }
                     p.soft {
-                        "Drag across the timeline to choose a time; the table below follows."
+                        span.by-hand { "Drag across the timeline to choose a time; the table below follows." }
                         @if has_episodes { " Shaded: episodes, stretches in which a server had one kind of trouble." }
                     }
                 }
