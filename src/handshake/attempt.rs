@@ -9,6 +9,7 @@ use super::cause::Inference;
 use super::facts::{Fact, Facts};
 use super::history::History;
 use super::passage::Passage;
+use super::pending::REORDERING;
 use super::systems::{self, System};
 use super::traits::SynAckTraits;
 use super::verdict::{Connect, Reason, Unproven, Vantage, Verdict};
@@ -119,6 +120,14 @@ impl Attempt {
     #[must_use]
     pub fn is_syn_missing(&self) -> bool {
         !self.facts.has(Fact::SynSeen)
+    }
+
+    /// True if the client's ACK stands so long before the SYN-ACK that the capture lacks the one which it answers. Sooner the
+    /// capture holds the two directions out of order.
+    #[must_use]
+    pub(crate) fn lacks_synack(&self) -> bool {
+        let synack = self.timing.syn_to_synack.map(|span| self.start.plus(span));
+        synack.zip(self.acked).is_some_and(|(synack, acked)| synack.since(acked) > REORDERING)
     }
 
     /// True if this is no attempt: an RST would refuse a SYN that is not in its flow. It may answer a SYN to another

@@ -79,6 +79,8 @@ pub enum Fact {
     ServerAnswered,
     /// The server sent a segment with numbers of another connection.
     ServerOutOfWindow,
+    /// That segment has ACK: a lone RST without it answers a segment that the capture lacks.
+    AckOutOfWindow,
     /// The client reset such a segment.
     OutOfWindowReset,
     /// The server sent data or FIN.

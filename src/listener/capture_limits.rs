@@ -71,7 +71,9 @@ impl CaptureLimits {
             Verdict::SynackRetransmitted | Verdict::AckIgnored | Verdict::Unanswered | Verdict::HalfOpen => {
                 self.lacks_packets() || timing
             }
-            Verdict::ResetAfterAck | Verdict::CompletedLate => timing || self.no_bare_acks,
+            // The server may have reset the connection before, in a packet that is missing.
+            Verdict::ResetAfterAck => timing || self.no_bare_acks || self.gaps,
+            Verdict::CompletedLate => timing || self.no_bare_acks,
             Verdict::Completed
             | Verdict::Refused
             | Verdict::Unreachable
@@ -158,7 +160,8 @@ impl Coverage {
         self.from_server += u64::from(spoke);
         let unanswered = syn && went_on && attempt.reason == Some(Reason::OneSided);
         let late = !syn && attempt.start.since(begin) > Self::BEGUN_BEFORE;
-        self.gaps += u64::from(facts.has(Fact::AckedUnseen) || unanswered || late);
+        let lacks_answer = facts.has(Fact::AckUnasked) || facts.has(Fact::WrongAck) || attempt.lacks_synack();
+        self.gaps += u64::from(facts.has(Fact::AckedUnseen) || unanswered || late || lacks_answer);
     }
 
     /// Only the client's direction is in the capture (`true`), or only the server's (`false`).

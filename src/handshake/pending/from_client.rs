@@ -9,9 +9,11 @@ use crate::packet::{Flags, OptionKind, Segment, Seq, Timestamp};
 
 impl Pending {
     pub(super) fn on_syn(&mut self, segment: &Segment) -> Phase {
-        match self.syn {
-            Some(_) => self.retry_syn(segment),
-            None => self.take_syn(segment),
+        let is_first = self.syn.is_none();
+        if is_first {
+            self.take_syn(segment);
+        } else {
+            self.retry_syn(segment);
         }
         match self.phase {
             // The server has sent data already; see `on_proof`.
@@ -19,7 +21,9 @@ impl Pending {
                 Phase::Established
             }
             Phase::SynReceived => {
-                self.facts.add_if(Fact::SynRetriedAfterSynAck, self.facts.has(Fact::SynAckSeen));
+                // The capture may hold the first SYN a little after its answer.
+                let retried = !(is_first && self.facts.has(Fact::SynLate));
+                self.facts.add_if(Fact::SynRetriedAfterSynAck, retried && self.facts.has(Fact::SynAckSeen));
                 Phase::SynReceived
             }
             Phase::SynSent | Phase::Refused | Phase::Unreachable => self.phase,
@@ -197,7 +201,7 @@ impl Pending {
                 self.phase
             }
             Phase::SynSent | Phase::Refused | Phase::Unreachable => {
-                self.facts.add_if(Fact::OutOfWindowReset, self.facts.has(Fact::ServerOutOfWindow));
+                self.facts.add_if(Fact::OutOfWindowReset, self.facts.has(Fact::AckOutOfWindow));
                 self.phase
             }
             Phase::AnswerUnseen => self.phase,

@@ -224,12 +224,14 @@ impl Pending {
         let on_clock = i64::from(segment.seq.offset_from(expected)).abs() <= SLACK;
         // The upper byte of a cookie counts minutes (`secure_tcp_syn_cookie`), but for a carry.
         let minutes = segment.seq.offset_from(self.server_isn) as u32 >> 24;
-        let asked_again = self.syn_retransmissions().count > 0;
+        // Where the client's direction is not in the capture, it may have.
+        let asked_again = self.syn.is_none() || self.syn_retransmissions().count > 0;
         on_clock || minutes <= 2 || asked_again && synack.has_clock_of(segment)
     }
 
     pub(super) fn on_server_out_of_window(&mut self, segment: &Segment) -> Phase {
         self.facts.add(Fact::ServerOutOfWindow);
+        self.facts.add_if(Fact::AckOutOfWindow, segment.flags.contains(Flags::ACK));
         let refuses = segment.flags.contains(Flags::RST.union(Flags::ACK)) && self.synack.is_none();
         self.facts.add_if(Fact::RstWrongAck, refuses);
         self.phase
@@ -255,7 +257,8 @@ impl Pending {
         let acknowledges = segment.ack.after(self.acknowledged());
         let late =
             acknowledges && self.after_ack > 0 && waited > self.crossing().scaled(2, 1).plus(SHORTEST_TIMER);
-        self.facts.add_if(Fact::ProofWithoutAck, late && !self.facts.has(Fact::Established));
+        let late = late && !self.facts.has(Fact::Established) && !self.echoes_unseen(segment);
+        self.facts.add_if(Fact::ProofWithoutAck, late);
         match self.phase {
             Phase::Reset => {
                 self.facts.add(Fact::DataAfterRst);

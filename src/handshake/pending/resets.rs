@@ -45,7 +45,9 @@ impl Pending {
         let facts = &mut self.facts;
         facts.add_if(Fact::RstWindowOpen, segment.window != 0);
         facts.add_if(Fact::RstTtlDiffers, self.synack.is_some() && segment.ttl != self.traits.ttl);
-        let unserved = !facts.has(Fact::ServerSpoke) && !facts.has(Fact::ClientAborted);
+        // Data that the capture lacks shows in the numbers.
+        let spoke = facts.has(Fact::ServerSpoke) || segment.seq.after(self.server_isn.plus(1));
+        let unserved = !spoke && !facts.has(Fact::ClientAborted);
         facts.add_if(Fact::ResetUnserved, unserved);
         let ignored = self.data_retransmissions > 0 && !acknowledges && self.phase == Phase::Acked;
         if ignored && unserved {
@@ -56,7 +58,7 @@ impl Pending {
         let soon = !self.is_long_after_ack(segment) && self.is_soon_after(self.client_last, segment);
         let closed = self.facts.has(Fact::ClientClosedFirst);
         self.facts.add_if(Fact::ApplicationReset, unserved && soon && !closed);
-        self.facts.add_if(Fact::RstAfterData, self.data_at.is_some());
+        self.facts.add_if(Fact::RstAfterData, self.data_at.is_some() || acknowledges);
         // Before a connection is accepted there is no window to advertise.
         let accepted =
             self.phase == Phase::Ignored && segment.window != 0 && !self.facts.has(Fact::SynAckAfterRst);

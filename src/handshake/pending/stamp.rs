@@ -27,6 +27,14 @@ impl Pending {
         Some(ClientClock { syn: syn.tsval(), latest: self.client_clock.tsval })
     }
 
+    /// True if a server segment echoes a later TSval than the client's latest: the segment that it answers is not in the
+    /// capture, or comes after it.
+    pub(super) fn echoes_unseen(&self, segment: &Segment) -> bool {
+        let latest = self.client_clock.tsval;
+        let echo = segment.options.timestamps().map(|(_, tsecr)| tsecr);
+        echo.is_some_and(|tsecr| latest != 0 && tsecr.wrapping_sub(latest).cast_signed() > 0)
+    }
+
     /// True if a client segment was sent later than all before it, the latest of which had the TSval `before`. Without
     /// timestamps, or with a clock that stands still, that is unknown and taken as true.
     pub(super) fn is_newer(&self, segment: &Segment, before: u32) -> bool {

@@ -44,7 +44,7 @@ fn ignored(case: &Case<'_>) -> Weight {
     if case.attempt.retries.after_ack >= 2 && case.path_worked() {
         return Weight::Excluded(Evidence::PathWorked);
     }
-    if let Some(at) = super::defer_accept::held_back(case.attempt)
+    if let Some(at) = super::defer_accept::held_back(case)
         && case.attempt.retries.after_ack == 1
         && !case.has(Fact::DataIgnored)
     {

@@ -29,9 +29,10 @@ fn weigh(case: &Case<'_>) -> Weight {
     if let Some((_, evidence)) = facts.into_iter().find(|&(fact, _)| case.has(fact)) {
         return Weight::Excluded(evidence);
     }
-    let burst = case.attempt.reset.and_then(|reset| case.own.closing.burst_at(reset));
-    if burst.is_some_and(|burst| case.own.closing.is_closing(burst) && case.own.closing.has_aftermath(burst))
-    {
+    let closing = &case.own.closing;
+    let burst = case.attempt.reset.and_then(|reset| closing.burst_at(reset));
+    let burst = burst.filter(|burst| closing.is_closing(burst));
+    if burst.is_some_and(|burst| closing.has_aftermath(burst)) {
         return Weight::Excluded(Evidence::InClosingBurst);
     }
     let window_open = case.has(Fact::RstWindowOpen);
@@ -40,5 +41,7 @@ fn weigh(case: &Case<'_>) -> Weight {
     if case.is_reset_after_data() {
         evidence.push(Evidence::RstAfterData);
     }
-    Weight::Possible(if window_open { Support::Supported } else { Support::Fits }, evidence)
+    // One of several sockets of the port (SO_REUSEPORT) closes like this while others serve on.
+    let supported = window_open && burst.is_none();
+    Weight::Possible(if supported { Support::Supported } else { Support::Fits }, evidence)
 }

@@ -34,7 +34,7 @@ fn weigh(case: &Case<'_>) -> Weight {
         return Weight::Excluded(evidence);
     }
     let silence = &case.own.silence;
-    let held_back = held_back(case.attempt);
+    let held_back = held_back(case);
     let recovered = case.attempt.established == Some(true);
     let mut evidence = EvidenceList::new();
     evidence.extend(held_back.map(Evidence::NoRepeatAtOneSecond));
@@ -125,8 +125,14 @@ pub(super) fn is_excluded(case: &Case<'_>) -> bool {
 }
 
 /// Time of the first SYN-ACK repeat, from the SYN-ACK, if a deferral may have held it back to the end of a period of
-/// two seconds or more; `None` also for the schedule of kernels before 3.1.
-pub(super) fn held_back(attempt: &Attempt) -> Option<Span> {
+/// two seconds or more; `None` also for the schedule of kernels before 3.1, and beside attempts that show a full queue: the
+/// capture lacks the earlier repeat then.
+pub(super) fn held_back(case: &Case<'_>) -> Option<Span> {
+    let attempt = case.attempt;
+    let (from, to) = case.span();
+    if case.own.silence.queue_seen_full(from, to) {
+        return None;
+    }
     // Systems before Linux 3.1 repeat after 3 s and double that.
     let first = attempt.retry_at.first().copied()?;
     let doubles = attempt.retry_at.get(1).is_some_and(|&second| second >= first.scaled(5, 2));

@@ -65,8 +65,9 @@ fn after_handshake(case: &Case<'_>) -> Weight {
     if !proofs.is_empty() {
         return Weight::proven(proofs);
     }
-    let burst = case.attempt.reset.and_then(|reset| case.own.closing.burst_at(reset));
-    if burst.is_some_and(|burst| case.own.closing.is_closing(burst)) {
+    let closing = &case.own.closing;
+    let burst = case.attempt.reset.and_then(|reset| closing.burst_at(reset));
+    if burst.is_some_and(|burst| closing.is_closing(burst) && closing.has_aftermath(burst)) {
         return Weight::Excluded(Evidence::InClosingBurst);
     }
     // A filter that reads the first data may copy TTL and window.
@@ -91,8 +92,8 @@ fn proofs(case: &Case<'_>) -> EvidenceList {
         (Fact::RstTtlDiffers, Evidence::RstHasOtherTtl),
         (Fact::RstTooSoon, Evidence::RstTooSoon),
     ];
-    // Of two hosts that answer, either's TTL differs from the other's.
-    let two = case.has(Fact::OtherHost);
+    // Of two hosts that answer, either's TTL differs from the other's; the capture may lack one of their SYN-ACKs.
+    let two = case.has(Fact::OtherHost) || case.own.two_hosts > 0;
     let shown =
         proofs.into_iter().filter(|&(fact, _)| case.has(fact) && !(two && fact == Fact::RstTtlDiffers));
     shown.map(|(_, evidence)| evidence).collect()

@@ -254,11 +254,28 @@ enum Assessment {
     PossibleUnlessExplained(Explanation),
 }
 
-/// Weighs a hypothesis.
-fn outcome(hypothesis: &Hypothesis, case: &Case<'_>) -> Assessment {
-    let Hypothesis { cause, surest, .. } = *hypothesis;
+/// Weighs a hypothesis by the attempt's packets alone.
+fn weigh(hypothesis: &Hypothesis, case: &Case<'_>) -> Weight {
     let explains = hypothesis.explains.contains(case.verdict());
-    let weight = if explains { (hypothesis.weigh)(case) } else { Weight::NotApplicable };
+    if explains { (hypothesis.weigh)(case) } else { Weight::NotApplicable }
+}
+
+/// Weighs a hypothesis where nothing but packets of one point is known: nearly always.
+fn assess_by_packets(hypothesis: &Hypothesis, case: &Case<'_>) -> Assessment {
+    let Hypothesis { cause, surest, .. } = *hypothesis;
+    match weigh(hypothesis, case) {
+        Weight::NotApplicable => Assessment::NotApplicable,
+        Weight::Excluded(evidence) => Assessment::RuledOut(RuledOut { cause, evidence }),
+        Weight::Possible(support, evidence) => {
+            Assessment::Possible(Explanation { cause, support, surest, evidence })
+        }
+    }
+}
+
+/// Weighs a hypothesis by packets, by what several points show, and by the kernel's evidence.
+fn assess(hypothesis: &Hypothesis, case: &Case<'_>) -> Assessment {
+    let Hypothesis { cause, surest, .. } = *hypothesis;
+    let weight = weigh(hypothesis, case);
     let confirmed = |weight: Weight, evidence| Explanation {
         cause,
         support: Support::Proven,
@@ -354,12 +371,11 @@ pub(super) fn infer(case: &Case<'_>) -> Inference {
     let mut ruled_out = RuledOutList::new();
     let mut counted: Option<Explanation> = None;
     // The kernel, or a second point, may show what the verdict does not.
-    let beyond_packets = case.has_kernel_evidence() || case.located().is_some();
+    let more_is_known =
+        case.has_kernel_evidence() || case.located().is_some() || case.points.answer_made.is_some();
+    let assess = if more_is_known { assess } else { assess_by_packets };
     for hypothesis in ALL {
-        if !beyond_packets && !hypothesis.explains.contains(case.verdict()) {
-            continue;
-        }
-        match outcome(hypothesis, case) {
+        match assess(hypothesis, case) {
             Assessment::NotApplicable => {}
             Assessment::RuledOut(one) => ruled_out.push(one),
             Assessment::Possible(one) => left.push(one),

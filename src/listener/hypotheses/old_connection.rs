@@ -36,7 +36,7 @@ fn weigh(case: &Case<'_>) -> Weight {
         let reset = case.has(Fact::OutOfWindowReset).then_some(Evidence::OlderNumbersReset);
         let weight = Weight::proven(std::iter::once(Evidence::OlderNumbers).chain(reset));
         // The numbers of a handshake whose packets are missing may be unknown.
-        let known = case.verdict() != Verdict::Undetermined;
+        let known = case.verdict() != Verdict::Undetermined && case.has(Fact::AckOutOfWindow);
         return weight.at_most(if known { Support::Proven } else { Support::Fits });
     }
     if case.has(Fact::OutOfWindowReset) {

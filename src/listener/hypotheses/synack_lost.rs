@@ -1,7 +1,8 @@
 //! The client did not get the SYN-ACK, or rejected it (DOMAIN §3).
 
-use super::{Case, Hypothesis, VerdictSet, Weight, counted};
+use super::{Case, Hypothesis, Support, VerdictSet, Weight, counted};
 use crate::handshake::{Cause, Confidence, Evidence, Fact, SegmentStep, Verdict};
+use crate::packet::Span;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::SynackLost,
@@ -29,7 +30,9 @@ fn weigh(case: &Case<'_>) -> Weight {
             half_open(case)
         }
         Verdict::CompletedLate if case.has(Fact::FirstSynAnswered) => {
-            Weight::supported([Evidence::FirstSynMadeRequest])
+            // The SYN-ACK that the client took is missing from the capture: it may have been the first.
+            let weight = Weight::supported([Evidence::FirstSynMadeRequest]);
+            weight.at_most(if case.attempt.lacks_synack() { Support::Fits } else { Support::Supported })
         }
         Verdict::CompletedLate if case.has(Fact::SynRetriedAfterSynAck) => {
             Weight::supported([Evidence::SynRetriedAfterSynAck])
@@ -38,10 +41,19 @@ fn weigh(case: &Case<'_>) -> Weight {
     }
 }
 
+/// Time after which the ACK of a SYN-ACK is no longer under way, on a path whose round trip is longer than the client waits.
+const LONGEST_ROUND_TRIP: Span = Span::from_secs(3);
+
 fn half_open(case: &Case<'_>) -> Weight {
+    // It took an answer that the capture lacks.
+    if case.has(Fact::WrongAck) {
+        return Weight::fits([Evidence::SynRetriedAfterSynAck]);
+    }
     // A client that begins anew has given this attempt up, perhaps before the answer came.
     if case.has(Fact::PortUsedAnew) {
         return Weight::fits([Evidence::SynRetriedAfterSynAck, Evidence::PortUsedAnew]);
     }
-    Weight::supported([Evidence::SynRetriedAfterSynAck])
+    let over = case.attempt.silence.is_none_or(|silence| silence >= LONGEST_ROUND_TRIP);
+    let weight = Weight::supported([Evidence::SynRetriedAfterSynAck]);
+    weight.at_most(if over { Support::Supported } else { Support::Fits })
 }

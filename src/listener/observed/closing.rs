@@ -20,6 +20,10 @@ pub(in crate::listener) struct Burst {
 }
 
 impl Burst {
+    fn is_near(&self, other: &Self) -> bool {
+        self.from.since(other.to) <= AFTERMATH && other.from.since(self.to) <= AFTERMATH
+    }
+
     /// True if at least two connections of different ages ended in it: their handshakes finished more than 1 ms apart, and
     /// by far further apart than their RSTs. An application that resets each at its own time keeps their distance.
     pub(in crate::listener) fn has_ages(&self) -> bool {
@@ -169,10 +173,15 @@ impl Closing {
     }
 
     /// True if the burst is that of a closing listener, as far as it shows. Two of these hold: it ended several connections,
-    /// they were of different ages, and refusals or bare RSTs followed.
+    /// they were of different ages, and refusals or bare RSTs followed. An application that resets connections one by one
+    /// resets some together by chance.
     pub(in crate::listener) fn is_closing(&self, burst: &Burst) -> bool {
         /// Fewest connections that are several: one or two may be reset together by chance.
         const MIN_CONNECTIONS: u32 = 3;
+        let single = |other: &&Burst| other.connections == 1 && other.is_near(burst);
+        if self.bursts.iter().filter(single).count() > burst.connections as usize {
+            return false;
+        }
         let signs = [burst.connections >= MIN_CONNECTIONS, burst.has_ages(), self.has_aftermath(burst)];
         signs.into_iter().filter(|&sign| sign).count() >= 2
     }

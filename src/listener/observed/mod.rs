@@ -63,6 +63,8 @@ pub(super) struct Observed {
     pub(super) other_system: Option<System>,
     /// Attempts that were answered with other numbers, or from another address.
     pub(super) odd_answers: u64,
+    /// Attempts that two hosts answered.
+    pub(super) two_hosts: u64,
     vantages: [u64; Vantage::COUNT],
     /// Attempts whose RST was a firewall's, as a SYN-ACK after it shows.
     pub(super) firewall_resets: u64,
@@ -140,6 +142,7 @@ impl Observed {
         self.firewall_resets += u64::from(facts.has(Fact::SynAckAfterRst));
         let odd = facts.has(Fact::ServerOutOfWindow) || attempt.answered_from.is_some();
         self.odd_answers += u64::from(odd);
+        self.two_hosts += u64::from(facts.has(Fact::OtherHost));
         if attempt.verdict.is_completed() {
             self.finishers.see(attempt.client.ip(), attempt.acked.unwrap_or(attempt.start));
         }

@@ -50,7 +50,13 @@ const FAR_APART: Span = Span::from_secs(10);
 
 impl Silence {
     pub(super) fn see(&mut self, attempt: &Attempt) {
-        let Some(acked) = attempt.acked.filter(|_| attempt.facts.has(Fact::SynSeen)) else { return };
+        let Some(acked) = attempt.acked else { return };
+        if attempt.verdict == Verdict::SynackRetransmitted && attempt.retries.after_ack >= 2 {
+            self.repeated_often.add(acked);
+        }
+        if !attempt.facts.has(Fact::SynSeen) {
+            return;
+        }
         if attempt.retries.syn == 0 {
             self.answered.add(attempt.start);
         }
@@ -65,7 +71,6 @@ impl Silence {
                     self.offsets = Some((least.min(at), most.max(at)));
                 }
             }
-            (Verdict::SynackRetransmitted, 2..) => self.repeated_often.add(acked),
             (Verdict::Completed | Verdict::CompletedLate, 0) if attempt.retries.syn_ack == 0 => {
                 self.see_without_repeat(attempt, acked);
             }
@@ -75,7 +80,7 @@ impl Silence {
 
     /// Takes an attempt that completed without a SYN-ACK repeat.
     fn see_without_repeat(&mut self, attempt: &Attempt, acked: Timestamp) {
-        if has_gap(attempt, acked) {
+        if has_gap(attempt) {
             return;
         }
         if attempt.sent.is_some_and(|sent| sent.since(acked) <= AT_ONCE) {
@@ -147,11 +152,8 @@ impl Silence {
 
 /// True if the capture lacks a packet of the attempt: the first SYN-ACK, a repeat of it, or data of the client's. Then
 /// it does not show that the client was silent, or that it got no repeat.
-fn has_gap(attempt: &Attempt, acked: Timestamp) -> bool {
-    let synack = attempt.timing.syn_to_synack.map(|span| attempt.start.plus(span));
-    // Sooner the capture holds the two directions out of order.
-    let acked_unseen = synack.is_some_and(|synack| synack.since(acked) > AT_ONCE);
-    acked_unseen || attempt.facts.has(Fact::AckUnasked) || attempt.facts.has(Fact::AckedUnseen)
+fn has_gap(attempt: &Attempt) -> bool {
+    attempt.lacks_synack() || attempt.facts.has(Fact::AckUnasked) || attempt.facts.has(Fact::AckedUnseen)
 }
 
 /// Attempts while silent clients were ignored.
