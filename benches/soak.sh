@@ -41,7 +41,10 @@ ours=$!
 tcpdump -Z root -i near -n $ring -s 256 -w "$work/tcpdump.pcap" -C 200 -W 2 2> "$work/tcpdump.log" &
 theirs=$!
 pids="$ours $theirs"
-sleep 1
+# Loading the BPF program and finding the owners of all sockets takes a while, once.
+sleep 2
+ours_start=$(cpu $ours)
+theirs_start=$(cpu $theirs)
 
 rss() { awk '/^VmRSS/ { printf "%.1f", $2 / 1024 }' "/proc/$1/status"; }
 
@@ -59,8 +62,10 @@ done
 wait "$sender"
 # Half-open attempts are decided after some seconds of silence.
 sleep 2
-ours_cpu=$(cpu $ours)
-theirs_cpu=$(cpu $theirs)
+# Without the start-up.
+since() { awk -v now="$1" -v before="$2" 'BEGIN { printf "%.2f", now - before }'; }
+ours_cpu=$(since "$(cpu $ours)" "$ours_start")
+theirs_cpu=$(since "$(cpu $theirs)" "$theirs_start")
 kill -TERM $ours $theirs
 wait $ours || echo "hsanalyze ended with status $?: $(cat "$work/hsanalyze.log")"
 wait $theirs || true
@@ -69,5 +74,5 @@ pids=
 echo
 echo "sent       $(jq -c . "$work/sent.json")"
 echo "hsanalyze  $(jq -c '{packets: .packets.total, dropped: .captures[0].dropped, verdicts: (.verdicts | with_entries(select(.value > 0)))}' "$work/report.json"), $ours_cpu s of CPU"
-echo "CPU        hsanalyze / tcpdump = $(awk -v a="$ours_cpu" -v b="$theirs_cpu" 'BEGIN { printf "%.2f", a / (b > 0 ? b : 1) }')"
+echo "CPU        hsanalyze, besides $ours_start s to start, / tcpdump = $(awk -v a="$ours_cpu" -v b="$theirs_cpu" 'BEGIN { printf "%.2f", a / (b > 0 ? b : 1) }')"
 echo "tcpdump    $(grep -E 'captured|dropped by kernel' "$work/tcpdump.log" | tr '\n' ' ')$theirs_cpu s of CPU"

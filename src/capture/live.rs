@@ -1,35 +1,47 @@
 //! Frames from an interface, by libpcap.
 //!
-//! Owns how the capture is opened (snap length, ring, time stamps, the kernel's filter), waiting for packets, and
-//! the counts of dropped ones. Does not own privileges (`sandbox`) nor what is done with the frames.
+//! Owns how the capture is opened (snap length, ring, time stamps, the kernel's filter), reading packets as they come,
+//! and the counts of dropped ones. Does not own privileges (`sandbox`) nor what is done with the frames.
 
 mod clock;
 mod error;
 mod open;
+mod queue;
+mod reader;
 
-use ::pcap::{Active, Capture, Linktype};
+use std::time::Duration;
+
+use ::pcap::{Active, Capture};
 use nix::net::if_::if_indextoname;
 
 pub use self::clock::CaptureDrops;
-use self::clock::{DropCounter, LiveClock, stamp};
+use self::clock::{DropCounter, LiveClock};
 pub use self::error::LiveError;
 use self::error::explain;
-use self::open::{TIMEOUT_MS, choose, link_of, non_blocking, prepare, time_sources};
+use self::open::{choose, link_of, non_blocking, prefer_cooked_v2, prepare, set_filter, time_sources};
+use self::queue::{Next, OpenBlock};
+use self::reader::RingReader;
 use super::cooked::{CookedPoints, interface_name};
 use super::device::{devices, is_up};
-use super::filter::FilterError;
 use super::options::{LiveOptions, TimeSource};
 use super::source::{CaptureFormat, CaptureInfo, Source, SourceStatus};
-use super::{libpcap, trim};
-use crate::clock::now;
-use crate::packet::{CapturePoint, Frame, FrameRef, Frames, LinkType, Timestamp};
+use crate::packet::{CapturePoint, Frames, LinkType, Timestamp};
 
-/// An open live capture.
+/// Time for which packets gather in memory before they are handed over.
+const GATHER: Duration = Duration::from_millis(100);
+
+/// An open live capture. The kernel captures from now on; a thread reads its ring from the first [`Source::read`] on.
 pub struct LiveCapture {
-    capture: Capture<Active>,
+    /// `None` once the thread has it.
+    capture: Option<Capture<Active>>,
+    reader: Option<RingReader>,
+    /// The packets that are being handed over.
+    block: Option<OpenBlock>,
+    /// Those handed over before, as long as their headers are needed.
+    spent: Vec<OpenBlock>,
+    snap_length: u32,
     device: String,
     link: LinkType,
-    nanos_per_unit: i64,
     notes: Vec<String>,
     packets: u64,
     bytes: u64,
@@ -65,28 +77,27 @@ impl LiveCapture {
             }
         }
         let capture = capture.open().map_err(|error| refused(&error))?;
-        let capture = non_blocking(capture).map_err(|error| refused(&error))?;
-        let mut live = Self::new(capture, device, options);
-        live.prefer_cooked_v2();
+        let mut capture = non_blocking(capture).map_err(|error| refused(&error))?;
+        prefer_cooked_v2(&mut capture);
+        let link = link_of(&capture);
         // libpcap captures from Bluetooth and D-Bus, too; its non-blocking reads of nflog fail when no packet waits.
-        if !live.link.is_decoded() || live.link == LinkType::NFLOG {
-            return Err(LiveError::Link { device: live.device, link: live.link });
+        if !link.is_decoded() || link == LinkType::NFLOG {
+            return Err(LiveError::Link { device, link });
         }
-        live.set_filter(options)?;
-        Ok(live)
-    }
-
-    fn new(capture: Capture<Active>, device: String, options: &LiveOptions) -> Self {
+        let notes = set_filter(&mut capture, &device, options)?;
         let of_host = match options.time_source {
             None | Some(TimeSource::Host | TimeSource::HostLowPrec | TimeSource::HostHighPrec) => true,
             Some(TimeSource::Adapter | TimeSource::AdapterUnsynced) => false,
         };
-        Self {
-            link: link_of(&capture),
-            nanos_per_unit: libpcap::nanos_per_unit(&capture),
-            capture,
+        Ok(Self {
+            capture: Some(capture),
+            reader: None,
+            block: None,
+            spent: Vec::new(),
+            snap_length: options.snap_length,
             device,
-            notes: Vec::new(),
+            link,
+            notes,
             packets: 0,
             bytes: 0,
             first: None,
@@ -98,47 +109,6 @@ impl LiveCapture {
             interfaces: CookedPoints::default(),
             down: false,
             was_down: false,
-        }
-    }
-
-    /// Switches to version 2 of the cooked link type, which holds the interface of each packet; `any` gives version 1
-    /// unless asked.
-    fn prefer_cooked_v2(&mut self) {
-        let v2 = Linktype(i32::from(LinkType::LINUX_SLL2.0));
-        if self.link == LinkType::LINUX_SLL && self.capture.set_datalink(v2).is_ok() {
-            self.link = link_of(&self.capture);
-        }
-    }
-
-    fn set_filter(&mut self, options: &LiveOptions) -> Result<(), LiveError> {
-        let user = options.filter.as_deref();
-        if let Some(expression) = user {
-            // Alone first, so that an error is about the user's expression.
-            self.capture.compile(expression, true).map_err(|error| FilterError {
-                expression: expression.to_owned(),
-                link: self.link,
-                reason: libpcap::message(&error),
-            })?;
-        }
-        if options.trim {
-            let trimmed = trim::expression(user, trim::mtu(&self.device));
-            match self.capture.filter(&trimmed, true) {
-                Ok(()) => {
-                    self.notes.push(format!("kernel filter: {trimmed}"));
-                    return Ok(());
-                }
-                Err(error) => self.notes.push(format!(
-                    "bulk data is not kept out by the kernel: no such filter for link type {} ({})",
-                    self.link,
-                    libpcap::message(&error)
-                )),
-            }
-        }
-        let Some(expression) = user else { return Ok(()) };
-        self.notes.push(format!("kernel filter: {expression}"));
-        self.capture.filter(expression, true).map_err(|error| LiveError::Other {
-            device: self.device.clone(),
-            reason: format!("setting the filter: {}", libpcap::message(&error)),
         })
     }
 
@@ -162,8 +132,13 @@ impl LiveCapture {
 
     /// Reads how many packets the kernel and the interface dropped since the beginning.
     pub fn count_drops(&mut self) -> CaptureDrops {
-        if let Ok(stat) = self.capture.stats() {
-            self.dropped.update(stat.dropped, stat.if_dropped);
+        let drops = match (&self.reader, &mut self.capture) {
+            (Some(reader), _) => reader.drops(),
+            (None, Some(capture)) => capture.stats().ok().map(|stat| (stat.dropped, stat.if_dropped)),
+            (None, None) => None,
+        };
+        if let Some((dropped, if_dropped)) = drops {
+            self.dropped.update(dropped, if_dropped);
         }
         self.dropped.total
     }
@@ -177,22 +152,6 @@ impl LiveCapture {
             .then(|| format!("{}: the interface is down, and no packets arrive", self.device))
     }
 
-    /// Waits until the kernel has packets, at most as long as it holds them back; a signal ends the wait.
-    #[cfg(target_os = "linux")]
-    fn wait(&self) {
-        use std::os::fd::AsFd;
-
-        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-
-        let mut fds = [PollFd::new(self.capture.as_fd(), PollFlags::POLLIN)];
-        // The result does not matter: libpcap looks for packets next.
-        let _ = poll(&mut fds, PollTimeout::from(TIMEOUT_MS));
-    }
-
-    /// Does nothing: elsewhere libpcap waits while it reads.
-    #[cfg(not(target_os = "linux"))]
-    fn wait(&self) {}
-
     /// The reason why packets are missing, if any are.
     fn damage(&self) -> Option<String> {
         let down =
@@ -200,23 +159,80 @@ impl LiveCapture {
         self.ended.clone().or_else(|| self.was_down.then(down))
     }
 
-    /// Hands over up to `max` packets that the kernel has, and returns their number.
-    fn dispatch(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> Result<usize, ::pcap::Error> {
-        let Self { capture, link, nanos_per_unit, packets, bytes, first, last, interfaces, .. } = self;
-        capture.dispatch(Some(max), |packet| {
-            let header = packet.header;
-            let at = stamp(header, *nanos_per_unit);
-            *packets += 1;
-            *bytes += u64::from(header.len);
-            *first = Some(first.map_or(at, |first| first.min(at)));
-            *last = (*last).max(Some(at));
-            let (frame, link) = (FrameRef::new(0, *packets), *link);
-            let mut frame = Frame { at, frame, link, wire_len: header.len, data: packet.data };
-            if link == LinkType::LINUX_SLL2 {
-                frame.frame = interfaces.position(&frame, live_name);
+    /// Starts the thread that reads the ring. It gets the privileges of this one, which may have given them up since the
+    /// capture was opened.
+    fn start(&mut self) -> std::io::Result<()> {
+        let Some(capture) = self.capture.take() else { return Ok(()) };
+        self.reader = Some(RingReader::start(capture, &self.device, self.snap_length)?);
+        Ok(())
+    }
+
+    /// Hands over up to `max` packets, and returns what can be read next.
+    fn hand_over(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> SourceStatus {
+        let mut left = max;
+        while left > 0 {
+            let Some(mut block) = self.block.take().or_else(|| self.next_block()) else {
+                return if self.ended.is_some() { SourceStatus::End } else { SourceStatus::Drained };
+            };
+            left -= self.hand_over_block(&mut block, left, sink);
+            if block.is_spent() {
+                self.spent.push(block);
+            } else {
+                self.block = Some(block);
             }
-            sink(Frames::new(&[frame]));
-        })
+        }
+        SourceStatus::More
+    }
+
+    fn hand_over_block(
+        &mut self,
+        block: &mut OpenBlock,
+        max: usize,
+        sink: &mut dyn FnMut(Frames<'_>),
+    ) -> usize {
+        let Self { link, packets, bytes, first, last, interfaces, .. } = self;
+        let place = (*packets + 1, *link);
+        let handed = block.hand_over(
+            max,
+            place,
+            |frame| {
+                *bytes += u64::from(frame.wire_len);
+                *first = Some(first.map_or(frame.at, |first| first.min(frame.at)));
+                *last = (*last).max(Some(frame.at));
+                if frame.link == LinkType::LINUX_SLL2 {
+                    frame.frame = interfaces.position(frame, live_name);
+                }
+            },
+            sink,
+        );
+        self.packets += handed as u64;
+        self.clock.latest = self.last.map(|last| (last, block.read_at));
+        handed
+    }
+
+    /// The next block of packets; none where all were taken, or no more will come.
+    fn next_block(&mut self) -> Option<OpenBlock> {
+        match self.reader.as_ref()?.queue().next() {
+            Next::Block(block) => Some(block),
+            Next::Nothing(drained_at) => {
+                self.clock.drained_at = drained_at;
+                None
+            }
+            Next::End(reason) => {
+                self.ended = Some(reason);
+                None
+            }
+        }
+    }
+
+    /// Gives back the blocks that nobody needs any more.
+    fn reclaim(&mut self) {
+        let Some(reader) = &self.reader else { return };
+        for block in self.spent.drain(..) {
+            if let Some(block) = block.reclaim() {
+                reader.queue().give_back(block);
+            }
+        }
     }
 }
 
@@ -231,29 +247,23 @@ impl Source for LiveCapture {
         if self.ended.is_some() {
             return SourceStatus::End;
         }
-        if self.drained {
-            self.wait();
+        if let Err(error) = self.start() {
+            self.ended =
+                Some(format!("{}: the capture ended early: no thread to read it: {error}", self.device));
+            return SourceStatus::End;
         }
-        let before = now();
-        match self.dispatch(max, sink) {
-            Ok(taken) => {
-                if taken > 0 {
-                    self.clock.latest = self.last.map(|last| (last, before));
-                }
-                self.drained = taken < max;
-                if !self.drained {
-                    return SourceStatus::More;
-                }
-                self.clock.drained_at = Some(before);
-                SourceStatus::Drained
-            }
-            Err(error) => {
-                self.count_drops();
-                self.ended =
-                    Some(format!("{}: the capture ended early: {}", self.device, libpcap::message(&error)));
-                SourceStatus::End
-            }
+        self.reclaim();
+        if self.drained
+            && let Some(reader) = &self.reader
+        {
+            reader.queue().gather(GATHER);
         }
+        let status = self.hand_over(max, sink);
+        self.drained = status == SourceStatus::Drained;
+        if status == SourceStatus::End {
+            self.count_drops();
+        }
+        status
     }
 
     fn now(&self) -> Option<Timestamp> {

@@ -78,7 +78,7 @@ pub(super) struct ByteStream {
 }
 
 /// A block that stays unchanged while its frames are held.
-struct SharedBlock(Arc<Vec<u8>>);
+pub(super) struct SharedBlock(pub(super) Arc<Vec<u8>>);
 
 impl AsRef<[u8]> for SharedBlock {
     fn as_ref(&self) -> &[u8] {

@@ -2,12 +2,13 @@
 
 use std::ffi::c_int;
 
-use ::pcap::{Active, Capture, Inactive, Precision, TimestampType};
+use ::pcap::{Active, Capture, Inactive, Linktype, Precision, TimestampType};
 
 use super::error::LiveError;
 use crate::capture::device::Device;
-use crate::capture::libpcap;
+use crate::capture::filter::FilterError;
 use crate::capture::options::{LiveOptions, TimeSource};
+use crate::capture::{libpcap, trim};
 use crate::packet::LinkType;
 
 /// Time that the kernel may hold a packet back to hand over more at once, in milliseconds. libpcap wakes for each block
@@ -66,6 +67,52 @@ pub(super) fn non_blocking(capture: Capture<Active>) -> Result<Capture<Active>, 
 #[cfg(not(target_os = "linux"))]
 pub(super) fn non_blocking(capture: Capture<Active>) -> Result<Capture<Active>, ::pcap::Error> {
     Ok(capture)
+}
+
+/// Switches to version 2 of the cooked link type, which holds the interface of each packet; `any` gives version 1
+/// unless asked.
+pub(super) fn prefer_cooked_v2(capture: &mut Capture<Active>) {
+    let v2 = Linktype(i32::from(LinkType::LINUX_SLL2.0));
+    if link_of(capture) == LinkType::LINUX_SLL {
+        // Without it interfaces are not told apart.
+        let _ = capture.set_datalink(v2);
+    }
+}
+
+/// Sets the kernel's filter. Returns messages about it, for verbose output.
+pub(super) fn set_filter(
+    capture: &mut Capture<Active>,
+    device: &str,
+    options: &LiveOptions,
+) -> Result<Vec<String>, LiveError> {
+    let link = link_of(capture);
+    let user = options.filter.as_deref();
+    if let Some(expression) = user {
+        // Alone first, so that an error is about the user's expression.
+        capture.compile(expression, true).map_err(|error| FilterError {
+            expression: expression.to_owned(),
+            link,
+            reason: libpcap::message(&error),
+        })?;
+    }
+    let mut notes = Vec::new();
+    if options.trim {
+        let trimmed = trim::expression(user, trim::mtu(device));
+        match capture.filter(&trimmed, true) {
+            Ok(()) => return Ok(vec![format!("kernel filter: {trimmed}")]),
+            Err(error) => notes.push(format!(
+                "bulk data is not kept out by the kernel: no such filter for link type {link} ({})",
+                libpcap::message(&error)
+            )),
+        }
+    }
+    let Some(expression) = user else { return Ok(notes) };
+    notes.push(format!("kernel filter: {expression}"));
+    capture.filter(expression, true).map_err(|error| LiveError::Other {
+        device: device.to_owned(),
+        reason: format!("setting the filter: {}", libpcap::message(&error)),
+    })?;
+    Ok(notes)
 }
 
 pub(super) fn link_of(capture: &Capture<Active>) -> LinkType {
