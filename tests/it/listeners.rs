@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
@@ -12,8 +13,10 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::kernel::{Row, nstat, ss};
-use crate::namespace::{in_namespace, listener, start_connect, wait_for};
+use crate::namespace::{in_namespace, listener, run, start_connect, wait_for, wait_up_to};
 use crate::schema::Schema;
+use crate::terminal::Terminal;
+use crate::util::require_tools;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_hsanalyze");
 
@@ -175,6 +178,67 @@ fn a_terminal_is_redrawn_in_place_and_given_back() {
         }
         drop(kept);
     });
+}
+
+/// The fullest come first, and what is wrong with them is shown, whatever the size of the terminal and the number of
+/// listeners.
+#[test]
+fn what_matters_fits_a_terminal_of_80_columns_one_of_60_and_one_that_is_resized() {
+    if !require_tools(&["tmux"]) {
+        return;
+    }
+    in_namespace(|| {
+        let long = "[2001:db8:aaaa:bbbb:cccc:dddd:eeee:1]:65000";
+        run("ip", &["address", "add", "2001:db8:aaaa:bbbb:cccc:dddd:eeee:1/128", "dev", "lo", "nodad"]);
+        let idle: Vec<_> = (0..30).map(|n| listener(&format!("127.0.0.1:{}", 7440 + n), 128)).collect();
+        let (full, filling, wide) =
+            (listener("127.0.0.1:7438", 3), listener("127.0.0.1:7439", 4), listener(long, 16));
+        let connect = |to: &std::net::TcpListener, clients: usize| -> Vec<_> {
+            (0..clients).map(|_| start_connect(to.local_addr().unwrap())).collect()
+        };
+        let clients = [connect(&full, 4), connect(&filling, 3), connect(&wide, 9)];
+        for (listener, waiting) in [(&full, 4), (&filling, 3), (&wide, 9)] {
+            let address = listener.local_addr().unwrap();
+            wait_up_to(Duration::from_secs(20), &format!("{waiting} wait at {address}"), || {
+                ss()[&address].0 == waiting
+            });
+        }
+        let dropped = connect(&full, 5);
+        let terminal = Terminal::start(80, 24, "listeners --netns self --watch=0.3");
+        for (width, height) in [(80, 24), (60, 24), (60, 12), (80, 24)] {
+            terminal.resize(width, height);
+            let has_redrawn = |text: &str| {
+                // The table and the sentences below it are as wide as the screen lets them be.
+                text.starts_with("33 listeners, 1 FULL") && text.contains(&sentences(width))
+            };
+            wait_for("the size is followed", || has_redrawn(&terminal.text()));
+            let text = terminal.text();
+            let rows: Vec<&str> = text.lines().skip(3).take_while(|line| !line.starts_with('…')).collect();
+            assert!(rows[0].starts_with("127.0.0.1:7438") && rows[0].contains("4/3"), "{text}");
+            let owners = text.contains("OWNER");
+            assert!(!owners || rows.iter().all(|row| row.ends_with(']')), "whole, or not at all: {text}");
+            if height == 24 {
+                assert!(rows[1].starts_with("127.0.0.1:7439") && rows[1].contains("3/4"), "{text}");
+                assert!(rows[2].starts_with(long) && rows[2].contains("9/16"), "{text}");
+                assert!(text.contains("check  ss -ltnm 'sport = :7438'"), "{text}");
+                assert!(text.contains("4096).\n"), "the end of the advice: {text}");
+            }
+            let more = format!("… and {} more, less full", 33 - rows.len());
+            assert!(text.contains(&more), "{text}");
+            assert!(text.contains("127.0.0.1:7438   ACCEPT QUEUE FULL"), "{text}");
+            assert!(text.lines().all(|line| line.chars().count() <= usize::from(width)), "{text}");
+        }
+        terminal.press(&["q"]);
+        terminal.assert_left_in_order("");
+        drop((idle, clients, dropped));
+    });
+}
+
+/// The first line of the sentences on a full queue, wrapped for this size of the terminal.
+fn sentences(width: u16) -> String {
+    let text = "  now    4 connections wait for accept(), more than the limit of 3. SYNs of new";
+    let end = text.char_indices().take(usize::from(width) + 1).filter(|(_, letter)| *letter == ' ').last();
+    if text.len() <= usize::from(width) { text.to_owned() } else { format!("{}\n", &text[..end.unwrap().0]) }
 }
 
 #[test]

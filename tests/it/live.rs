@@ -190,7 +190,8 @@ fn repeats_without_an_overflow_are_reported_as_lost_or_filtered_acks() {
             namespace::run("nft", &[rule]);
         }
         // The kernel's own event of the drop would name the filter.
-        let capture = Capture::start(&["-i", "lo", "--no-bpf", "--format", "ndjson"]);
+        let options = ["-i", "lo", "--netns", "self", "--no-bpf", "--format", "ndjson"];
+        let capture = Capture::start(&options);
         let client = start_connect(server.local_addr().unwrap());
         wait_for("it is told", || capture.stdout().contains("synack-retransmitted"));
         let ended = capture.stop();

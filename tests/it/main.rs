@@ -49,6 +49,7 @@ mod servers;
 mod size;
 #[cfg(feature = "parquet")]
 mod tables;
+mod terminal;
 mod threads;
 mod tshark;
 mod usage;

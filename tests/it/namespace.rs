@@ -71,7 +71,8 @@ pub(crate) fn listener(address: &str, backlog: i32) -> TcpListener {
 /// Starts a connect and does not wait for it.
 pub(crate) fn start_connect(server: SocketAddr) -> TcpStream {
     let family = if server.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-    let fd: OwnedFd = socket(family, SockType::Stream, SockFlag::SOCK_NONBLOCK, None).unwrap();
+    let fd: OwnedFd =
+        socket(family, SockType::Stream, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC, None).unwrap();
     match connect(fd.as_raw_fd(), &SockaddrStorage::from(server)) {
         Ok(()) | Err(Errno::EINPROGRESS) => {}
         Err(errno) => panic!("connect {server}: {errno}"),

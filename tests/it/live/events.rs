@@ -33,7 +33,9 @@ fn start(extra: &[&str]) -> Capture {
 
 /// Starts a connect from this address.
 pub(crate) fn connect_from(source: &str, server: SocketAddr) -> TcpStream {
-    let fd: OwnedFd = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_NONBLOCK, None).unwrap();
+    let fd: OwnedFd =
+        socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC, None)
+            .unwrap();
     bind(fd.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(source.parse().unwrap(), 0))).unwrap();
     assert_eq!(connect(fd.as_raw_fd(), &SockaddrStorage::from(server)), Err(Errno::EINPROGRESS));
     TcpStream::from(fd)
