@@ -15,6 +15,7 @@ mod reporter;
 mod screen;
 mod signals;
 mod source;
+mod uncaptured;
 
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
@@ -263,6 +264,7 @@ impl Session<'_> {
         self.tick(&mut analysis, reporter)?;
         analysis.finish(reporter)?;
         self.tick(&mut analysis, reporter)?;
+        self.kernel.record_uncaptured(analysis.listeners());
         Ok(analysis.into_parts(self.source.captures()))
     }
 
@@ -279,6 +281,11 @@ impl Session<'_> {
             && self.config.analyse.verbosity == Verbosity::Verbose
         {
             reporter.display().notice(&format!("the kernel is not asked any more: {failure}"));
+        }
+        if self.config.analyse.verbosity == Verbosity::Verbose {
+            for note in self.kernel.news() {
+                reporter.display().notice(&note);
+            }
         }
         if let Some(lost) = self.kernel.lost_events() {
             reporter.display().notice(&format!("warning: {lost}"));

@@ -19,6 +19,24 @@ impl LocalAddresses {
         let address = address.to_canonical();
         address.is_loopback() || self.0.contains(&address)
     }
+
+    /// An address by which other hosts may reach a socket that is bound to `bound`: that itself, or where it is any
+    /// address, one of the namespace's.
+    #[must_use]
+    pub fn reachable(&self, bound: IpAddr) -> IpAddr {
+        let fits = |address: &&IpAddr| {
+            !address.is_loopback() && !is_link_local(**address) && (bound.is_ipv6() || address.is_ipv4())
+        };
+        if bound.is_unspecified() { self.0.iter().find(fits).copied().unwrap_or(bound) } else { bound }
+    }
+}
+
+/// True if packets with this address do not leave the link: every namespace has such addresses.
+pub(super) fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    }
 }
 
 impl FromIterator<IpAddr> for LocalAddresses {
@@ -80,5 +98,20 @@ mod tests {
         assert!(local.contains("fd00::1".parse().unwrap()));
         assert!(!local.contains("10.0.0.2".parse().unwrap()));
         assert!(!local.contains("fd00::2".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_socket_on_any_address_is_reached_by_one_that_leaves_the_link() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let local: LocalAddresses =
+            ["127.0.0.1", "169.254.1.1", "172.17.0.2", "fe80::1", "fd00::2"].map(ip).into_iter().collect();
+        assert_eq!(local.reachable(ip("0.0.0.0")), ip("172.17.0.2"));
+        assert_eq!(local.reachable(ip("::")), ip("172.17.0.2"));
+        assert_eq!(local.reachable(ip("127.0.0.1")), ip("127.0.0.1"), "it is not bound to any");
+        let only_v6: LocalAddresses = ["fe80::1", "fd00::2"].map(ip).into_iter().collect();
+        assert_eq!(
+            (only_v6.reachable(ip("::")), only_v6.reachable(ip("0.0.0.0"))),
+            (ip("fd00::2"), ip("0.0.0.0"))
+        );
     }
 }

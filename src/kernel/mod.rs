@@ -131,7 +131,7 @@ impl Snapshot {
     /// Netlink sock_diag is absent or forbidden, `/proc` cannot be read; not Linux.
     pub fn take() -> Result<Self, KernelError> {
         #[cfg(target_os = "linux")]
-        return reader::NamespaceReader::own()?.snapshot();
+        return reader::NamespaceReader::own()?.snapshot(std::time::Duration::ZERO);
         #[cfg(not(target_os = "linux"))]
         Err(KernelError::Unsupported)
     }

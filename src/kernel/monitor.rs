@@ -4,9 +4,10 @@
 //! (`reader`) nor the growth of its figures (`watch`).
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::address::is_link_local;
 use super::dnat::Dnat;
 use super::netns::{self, Netns, NetnsChoice, NetnsId};
 use super::reader::NamespaceReader;
@@ -28,6 +29,8 @@ pub struct Monitor {
     /// The own one first, where it is among them.
     followed: Vec<WatchedNetns>,
     unreadable: Vec<(Netns, KernelError)>,
+    /// Namespaces that were found since the notes were last read.
+    news: Vec<NetnsId>,
     refreshed: Instant,
 }
 
@@ -55,9 +58,12 @@ impl Monitor {
             choice: choice.clone(),
             followed: Vec::new(),
             unreadable: Vec::new(),
+            news: Vec::new(),
             refreshed: Instant::now(),
         };
         monitor.refresh()?;
+        // Of these `notes` tells.
+        monitor.news.clear();
         Ok(monitor)
     }
 
@@ -69,7 +75,8 @@ impl Monitor {
     pub fn sample(&mut self) -> Result<(), KernelError> {
         self.followed.iter_mut().filter_map(|followed| followed.dnat.as_mut().ok()).for_each(Dnat::drain);
         let mut failed = Ok(());
-        self.followed.retain_mut(|followed| match followed.reader.snapshot() {
+        let tables = self.followed.iter().map(|followed| followed.reader.table_took()).sum();
+        self.followed.retain_mut(|followed| match followed.reader.snapshot(tables) {
             Ok(snapshot) => {
                 followed.watch.push(snapshot);
                 true
@@ -97,20 +104,35 @@ impl Monitor {
             Err(error) => return Err(error),
         };
         self.followed.retain(|followed| found.iter().any(|netns| netns.id == followed.netns.id));
-        self.unreadable.clear();
+        let unreadable = std::mem::take(&mut self.unreadable);
         for netns in found {
+            let id = netns.id;
             if let Some(known) = self.followed.iter_mut().find(|followed| followed.netns.id == netns.id) {
                 known.addresses = known.reader.addresses();
                 // The inode may have been readable only while privileged.
                 known.netns = Netns { inode: netns.inode.or(known.netns.inode), ..netns };
             } else if self.followed.len() < MAX_NAMESPACES {
                 match WatchedNetns::open(netns.clone()) {
-                    Ok(followed) => self.followed.push(followed),
+                    Ok(followed) => {
+                        self.followed.push(followed);
+                        self.news.push(id);
+                    }
                     Err(error) if netns.own || self.choice != NetnsChoice::All => return Err(error),
-                    Err(error) => self.unreadable.push((netns, error)),
+                    Err(error) => {
+                        if unreadable.iter().all(|(known, _)| known.id != id) {
+                            self.news.push(id);
+                        }
+                        self.unreadable.push((netns, error));
+                    }
                 }
             }
         }
+        // Where nobody reads them they must not pile up.
+        let (followed, unreadable) = (&self.followed, &self.unreadable);
+        let exists = |id: &NetnsId| {
+            followed.iter().any(|one| one.netns.id == *id) || unreadable.iter().any(|(one, _)| one.id == *id)
+        };
+        self.news.retain(exists);
         Ok(())
     }
 
@@ -152,27 +174,46 @@ impl Monitor {
     /// Notes for the user: namespaces that are read in full, those read in part, and those that could not be read.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
-        let (whole, part): (Vec<&WatchedNetns>, Vec<&WatchedNetns>) =
-            self.followed.iter().partition(|followed| followed.is_complete());
+        self.notes_on("", |_| true)
+    }
+
+    /// The same of the namespaces that were found since this was last called; after the beginning, when privileges may have
+    /// been given up.
+    pub fn news(&mut self) -> Vec<String> {
+        let news = std::mem::take(&mut self.news);
+        self.notes_on("found since: ", |netns| news.contains(&netns.id))
+    }
+
+    /// Notes on some of the namespaces, each of which begins with `prefix`.
+    fn notes_on(&self, prefix: &str, wanted: impl Fn(&Netns) -> bool) -> Vec<String> {
+        let (whole, part): (Vec<&WatchedNetns>, Vec<&WatchedNetns>) = self
+            .followed
+            .iter()
+            .filter(|followed| wanted(&followed.netns))
+            .partition(|followed| followed.is_complete());
         let names = |followed: &[&WatchedNetns]| {
             followed.iter().map(|followed| followed.netns.to_string()).collect::<Vec<_>>().join(", ")
         };
-        let mut notes = vec![format!("network namespaces read: {}", names(&whole))];
+        let mut notes = Vec::new();
+        if !whole.is_empty() {
+            notes.push(format!("{prefix}network namespaces read: {}", names(&whole)));
+        }
         if !part.is_empty() {
             notes.push(format!(
-                "network namespaces read without queue limits and drops, which needs root: {}",
+                "{prefix}network namespaces read without queue limits and drops, which needs root: {}",
                 names(&part)
             ));
         }
-        for (netns, error) in &self.unreadable {
-            notes.push(format!("network namespace {netns}: not read: {error}"));
+        for (netns, error) in self.unreadable.iter().filter(|(netns, _)| wanted(netns)) {
+            notes.push(format!("{prefix}network namespace {netns}: not read: {error}"));
         }
+        let all = whole.into_iter().chain(part);
         let without: Vec<(&WatchedNetns, &io::Error)> =
-            self.followed.iter().filter_map(|one| Some((one, one.dnat.as_ref().err()?))).collect();
+            all.filter_map(|one| Some((one, one.dnat.as_ref().err()?))).collect();
         if let Some((_, error)) = without.first() {
             let places: Vec<&WatchedNetns> = without.iter().map(|&(followed, _)| followed).collect();
             notes.push(format!(
-                "published ports (destination NAT) not followed in {}: connection tracking: {error}",
+                "{prefix}published ports (destination NAT) not followed in {}: connection tracking: {error}",
                 names(&places)
             ));
         }
@@ -183,7 +224,7 @@ impl Monitor {
 impl WatchedNetns {
     fn open(netns: Netns) -> Result<Self, KernelError> {
         let reader = NamespaceReader::open(&netns)?;
-        let first: Snapshot = reader.snapshot()?;
+        let first: Snapshot = reader.snapshot(Duration::ZERO)?;
         let dnat = match (netns.own, netns.path()) {
             (true, _) => Dnat::subscribe(),
             (false, Some(path)) => netns::in_netns(&path, Dnat::subscribe),
@@ -203,6 +244,13 @@ impl WatchedNetns {
         let ip = server.ip().to_canonical();
         let reachable = self.netns.own || !(ip.is_loopback() || is_link_local(ip));
         if reachable && self.addresses.contains(ip) { self.watch.listener(server) } else { None }
+    }
+
+    /// The address by which others may reach a socket that is bound to `local`: where that is any address, one of the
+    /// namespace's.
+    #[must_use]
+    pub fn reachable(&self, local: SocketAddr) -> SocketAddr {
+        SocketAddr::new(self.addresses.reachable(local.ip()), local.port())
     }
 
     /// Figures of one of its listeners, with the names of the namespace and of the process that listens.
@@ -226,13 +274,5 @@ impl WatchedNetns {
     /// Those of netlink and `/proc`.
     pub fn waiting(&self, ports: &[u16]) -> Result<Vec<WaitingConnection>, KernelError> {
         self.reader.waiting(ports)
-    }
-}
-
-/// Every namespace has such addresses, and their packets do not leave the link.
-fn is_link_local(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(v4) => v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_unicast_link_local(),
     }
 }

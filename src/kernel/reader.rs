@@ -10,20 +10,29 @@ use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nix::time::{ClockId, clock_gettime};
+
 use super::diag::DiagSocket;
 use super::netns::{Netns, in_netns};
 use super::rtnl::AddressSocket;
 use super::{
-    Counters, KernelError, ListenSocket, LocalAddresses, Snapshot, Sysctls, WaitingConnection, table,
+    Counter, Counters, KernelError, ListenSocket, LocalAddresses, Snapshot, Sysctls, WaitingConnection, table,
 };
 use crate::clock::now;
 
 /// The largest `fib_trie` that is read for addresses, in bytes: a router's has all its routes.
 const MAX_FIB: u64 = 4 << 20;
 
-/// Shortest interval between two readings of a table. The kernel walks all connections of the machine for each, even if
-/// the namespace has none: read every second, that was a fifth of what a busy live capture cost.
-const TABLE_INTERVAL: Duration = Duration::from_secs(3);
+/// Interval between two readings of a table: while the namespace's listeners drop, and otherwise. The kernel walks all
+/// connections of the machine for each reading, even if the namespace has none: read every second, that was a fifth of what a
+/// busy live capture cost. Its counters, which are cheap, are read every second.
+const TABLE_INTERVAL: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(15));
+
+/// Longest interval, where many namespaces have tables.
+const MAX_TABLE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Share of a processor that readings of tables may take, those of all namespaces together: one part in so many.
+const TABLE_SHARE: u32 = 50;
 
 /// The open descriptors of one namespace.
 pub(super) struct NamespaceReader {
@@ -44,8 +53,30 @@ enum ReaderSource {
     Table { fib_trie: Option<ProcFile>, if_inet6: Option<ProcFile>, latest: RefCell<Option<TableSockets>> },
 }
 
-/// The sockets of a table, and when they were read.
-type TableSockets = (Instant, Vec<ListenSocket>);
+/// The sockets of a table, as last read.
+struct TableSockets {
+    at: Instant,
+    /// Processor time that the reading took.
+    took: Duration,
+    /// Packets that the namespace's listeners had dropped by then.
+    drops: Option<u64>,
+    sockets: Vec<ListenSocket>,
+}
+
+impl TableSockets {
+    /// True if the table is to be read again. Reading those of all namespaces once takes `all` of processor time.
+    fn is_old(&self, drops: Option<u64>, all: Duration) -> bool {
+        let (dropping, otherwise) = TABLE_INTERVAL;
+        let interval = if drops == self.drops { otherwise } else { dropping };
+        let affordable = all.saturating_mul(TABLE_SHARE).min(MAX_TABLE_INTERVAL);
+        self.at.elapsed() >= interval.max(affordable)
+    }
+}
+
+/// Processor time of the calling thread.
+fn processor_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+}
 
 impl NamespaceReader {
     /// Opens the calling thread's namespace.
@@ -100,32 +131,43 @@ impl NamespaceReader {
         matches!(self.source, ReaderSource::Netlink(..))
     }
 
-    /// Reads the namespace's sockets, counters and sysctls.
-    pub(super) fn snapshot(&self) -> Result<Snapshot, KernelError> {
+    /// Reads the namespace's sockets, counters and sysctls. Sockets of a table are read only now and then: reading the tables
+    /// of all namespaces once takes `tables` of processor time.
+    pub(super) fn snapshot(&self, tables: Duration) -> Result<Snapshot, KernelError> {
         let at = now();
-        Ok(Snapshot {
-            at,
-            sockets: self.listen_sockets()?,
-            counters: Counters::parse(&self.netstat.read()?, &self.snmp.read()?),
-            sysctls: self.sysctls(),
-        })
+        let counters = || Ok(Counters::parse(&self.netstat.read()?, &self.snmp.read()?));
+        let (sockets, counters) = match &self.source {
+            ReaderSource::Netlink(diag, _) => (diag.listen_sockets()?, counters()?),
+            ReaderSource::Table { latest, .. } => {
+                let counters: Counters = counters()?;
+                let drops = counters.get(Counter::ListenDrops);
+                let mut latest = latest.borrow_mut();
+                let table = match &mut *latest {
+                    Some(latest) if !latest.is_old(drops, tables) => latest,
+                    _ => latest.insert(self.table_sockets(drops)?),
+                };
+                (table.sockets.clone(), counters)
+            }
+        };
+        Ok(Snapshot { at, sockets, counters, sysctls: self.sysctls() })
     }
 
-    fn listen_sockets(&self) -> Result<Vec<ListenSocket>, KernelError> {
+    /// Processor time that the latest reading of the table took; none where netlink is read.
+    pub(super) fn table_took(&self) -> Duration {
         match &self.source {
-            ReaderSource::Netlink(diag, _) => diag.listen_sockets(),
+            ReaderSource::Netlink(..) => Duration::ZERO,
             ReaderSource::Table { latest, .. } => {
-                if let Some((at, sockets)) = &*latest.borrow()
-                    && at.elapsed() < TABLE_INTERVAL
-                {
-                    return Ok(sockets.clone());
-                }
-                let mut sockets = Vec::new();
-                self.tables(|table| sockets.extend(table::listen_sockets(table)))?;
-                *latest.borrow_mut() = Some((Instant::now(), sockets.clone()));
-                Ok(sockets)
+                latest.borrow().as_ref().map_or(Duration::ZERO, |latest| latest.took)
             }
         }
+    }
+
+    fn table_sockets(&self, drops: Option<u64>) -> Result<TableSockets, KernelError> {
+        let begun = processor_time();
+        let mut sockets = Vec::new();
+        self.tables(|table| sockets.extend(table::listen_sockets(table)))?;
+        let took = processor_time().saturating_sub(begun);
+        Ok(TableSockets { at: Instant::now(), took, drops, sockets })
     }
 
     /// Established connections at `ports` that no process has accepted.
@@ -200,5 +242,24 @@ impl ProcFile {
             .and_then(|()| file.take(limit).read_to_end(&mut bytes))
             .map_err(|source| KernelError::File { path: self.path.clone(), source })?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_read_again_soon_while_its_listeners_drop_and_as_often_as_may_be_afforded() {
+        let ago = |seconds| Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
+        let is_old = |seconds, drops, all| {
+            let table =
+                TableSockets { at: ago(seconds), took: Duration::ZERO, drops: Some(7), sockets: Vec::new() };
+            table.is_old(drops, Duration::from_millis(all))
+        };
+        assert!(!is_old(2, Some(9), 0) && is_old(4, Some(9), 0), "it drops");
+        assert!(!is_old(14, Some(7), 0) && is_old(16, Some(7), 0), "it does not");
+        assert!(!is_old(4, Some(9), 100) && is_old(6, Some(9), 100), "2 % of a processor");
+        assert!(!is_old(59, Some(9), 100_000) && is_old(61, Some(9), 100_000));
     }
 }

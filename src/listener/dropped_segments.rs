@@ -67,6 +67,11 @@ impl DroppedSegments {
         segments.push(segment);
     }
 
+    /// True if there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.latest.is_empty()
+    }
+
     /// The dropped segments of an attempt.
     fn of(&self, attempt: &Attempt) -> impl Iterator<Item = &KernelDrop> {
         let known = [&self.before, &self.latest].into_iter();
@@ -77,7 +82,7 @@ impl DroppedSegments {
     /// The meaning of the dropped segments of an attempt: a full accept queue, else the most frequent reason that explains its
     /// verdict.
     pub(super) fn meaning(&self, attempt: &Attempt) -> Option<DroppedByKernel> {
-        if self.latest.is_empty() {
+        if self.is_empty() {
             return None;
         }
         let mut known: Vec<DroppedByKernel> = Vec::new();

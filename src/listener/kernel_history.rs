@@ -166,6 +166,11 @@ impl KernelHistory {
         self.completed += 1;
     }
 
+    /// True if nothing of the kernel was recorded.
+    pub(super) fn is_empty(&self) -> bool {
+        self.stats.is_none() && self.segments.is_empty()
+    }
+
     /// The latest figures.
     pub(super) const fn stats(&self) -> Option<&KernelStats> {
         self.stats.as_ref()

@@ -173,6 +173,22 @@ impl Listeners {
         }
     }
 
+    /// Records the overflows of a listener on this machine that no captured client used, at the end of an input: the kernel's
+    /// figures, and the intervals in which it counted them. A server with attempts has had its figures before.
+    pub fn record_uncaptured(
+        &mut self,
+        server: Endpoint,
+        stats: &KernelStats,
+        overflowed: &[ListenerInterval],
+    ) {
+        if self.records.contains_key(&server) || self.place_of(server).is_none() {
+            return;
+        }
+        for &interval in overflowed {
+            self.record_kernel(server, stats.clone(), interval);
+        }
+    }
+
     /// Records a segment between `client` and `server` that the kernel dropped. False if nothing is known of that server
     /// yet: its first attempt may still be undecided.
     pub fn record_dropped(&mut self, server: Endpoint, client: Endpoint, segment: KernelDrop) -> bool {
@@ -254,6 +270,14 @@ impl Listeners {
         self.infer_at(self.records.get_index_of(&attempt.server), attempt)
     }
 
+    /// True if more may be known of a settled attempt now than when it was recorded: the kernel's figures, or what later
+    /// attempts show, as long as those of its listener are kept for that.
+    #[must_use]
+    pub fn may_know_more(&self, attempt: &Attempt) -> bool {
+        let record = self.records.get(&attempt.server);
+        record.is_some_and(|record| record.cases.len() < CASES_OF_ONE || !record.kernel.is_empty())
+    }
+
     /// The meaning of an attempt to the listener at this place.
     fn infer_at(&self, place: Option<usize>, attempt: &Attempt) -> Inference {
         if explains_itself(attempt) {
@@ -307,7 +331,7 @@ impl Listeners {
     }
 
     /// All listeners, the worst first: those that overflow, then all else that is broken, then what their programs
-    /// meant; among these by problems, and by address. The folded line comes last. `end` is when the input ended: an
+    /// meant; among these by problems, and by address. Those without attempts follow, and the folded line comes last. `end` is when the input ended: an
     /// episode that has not been over for long by then may go on.
     #[must_use]
     pub fn listeners(&self, end: Option<Timestamp>) -> Vec<Listener> {
@@ -321,6 +345,8 @@ impl Listeners {
         listeners.sort_by_cached_key(|listener| {
             let problems = listener.problems();
             let rank = match listener.cause {
+                // Of one that no captured client used only the kernel's count is known.
+                Some(_) if listener.verdicts.total() == 0 => 4,
                 Some(Cause::AcceptQueueOverflow) => 0,
                 Some(cause) if cause.is_intended() => 2,
                 None if problems == 0 => 3,

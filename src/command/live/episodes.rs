@@ -11,7 +11,7 @@ use super::kernel::{KernelPoller, Overflow};
 use crate::handshake::{Attempt, Cause, Confidence, Verdict};
 use crate::kernel::NetnsId;
 use crate::listener::{EPISODE_GAP, Episode, EpisodeReport, EpisodeState, Tally, is_trouble};
-use crate::packet::{Endpoint, Span, Timestamp};
+use crate::packet::{Endpoint, Seeded, Span, Timestamp};
 #[cfg(feature = "metrics")]
 use crate::report::metrics::OngoingEpisode;
 
@@ -67,6 +67,11 @@ impl Problem {
             settled,
             is_trouble: is_trouble(attempt, &attempt.inference),
         }
+    }
+
+    /// False for a settled attempt that turned out well.
+    pub(super) const fn is_trouble(&self) -> bool {
+        self.is_trouble
     }
 
     /// Time of the problem: an attempt may be settled long after its last packet.
@@ -145,11 +150,11 @@ impl OpenEpisode {
 /// All episodes that are not over.
 #[derive(Debug, Default)]
 pub(super) struct LiveEpisodes {
-    open: HashMap<u64, OpenEpisode>,
-    by_kind: HashMap<Kind, u64>,
+    open: HashMap<u64, OpenEpisode, Seeded>,
+    by_kind: HashMap<Kind, u64, Seeded>,
     next: u64,
     /// The episode and verdict of undecided attempts that were counted, by their position in the input.
-    counted: HashMap<u64, (u64, Verdict)>,
+    counted: HashMap<u64, (u64, Verdict), Seeded>,
 }
 
 impl LiveEpisodes {
@@ -170,15 +175,20 @@ impl LiveEpisodes {
         self.report(kernel, now)
     }
 
+    /// True if the undecided attempt at this position of the input was counted.
+    pub(super) fn counts(&self, ordinal: u64) -> bool {
+        self.counted.contains_key(&ordinal)
+    }
+
     fn count_overflow(&mut self, overflow: Overflow, kernel: &KernelPoller, now: Instant) {
         let kind = (EpisodePlace::Listener(overflow.netns, overflow.local), Some(Cause::AcceptQueueOverflow));
         let server = kernel.server_of(overflow.netns, overflow.local);
         if !overflow.dropped && !self.by_kind.contains_key(&kind) {
             return;
         }
-        if let Some(open) = self.open(kind, (server, None), overflow.from, kernel, now) {
+        if let Some(open) = self.open(kind, (server, None), overflow.interval.from, kernel, now) {
             open.client = None;
-            open.extend(overflow.from, overflow.until, Some(Confidence::Confirmed), now);
+            open.extend(overflow.interval.from, overflow.interval.until, Some(Confidence::Confirmed), now);
         }
     }
 

@@ -5,12 +5,13 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::uncaptured::UncapturedOverflows;
 use crate::kernel::{
-    KernelError, KernelStats, Monitor, NetnsChoice, NetnsId, Owners, SegmentEvent, SegmentEventKind,
-    SegmentEvents, WatchedListener, WatchedNetns, owners,
+    KernelError, KernelStats, ListenerInterval, Monitor, NetnsChoice, NetnsId, Owners, SegmentEvent,
+    SegmentEventKind, SegmentEvents, WatchedListener, WatchedNetns, owners,
 };
 use crate::listener::{KernelDrop, Listeners};
-use crate::packet::{Endpoint, Span, Timestamp};
+use crate::packet::{Endpoint, Seeded, Span};
 use crate::words::{count, number};
 
 /// Shortest interval between two searches for the owners of new sockets: each looks at the files of every process.
@@ -21,8 +22,7 @@ const LOOK_UP: Duration = Duration::from_secs(10);
 pub(super) struct Overflow {
     pub(super) netns: NetnsId,
     pub(super) local: SocketAddr,
-    pub(super) from: Timestamp,
-    pub(super) until: Timestamp,
+    pub(super) interval: ListenerInterval,
     /// False if its queue is still full, and nothing was dropped.
     pub(super) dropped: bool,
 }
@@ -50,7 +50,8 @@ pub(super) struct KernelPoller {
     owners: KnownOwners,
     waits: LongestWaits,
     /// The listeners of the servers that the packets show, by the addresses that their sockets are bound to.
-    listeners: HashMap<Endpoint, (NetnsId, SocketAddr)>,
+    listeners: HashMap<Endpoint, (NetnsId, SocketAddr), Seeded>,
+    uncaptured: UncapturedOverflows,
 }
 
 impl KernelPoller {
@@ -75,9 +76,10 @@ impl KernelPoller {
             events,
             owners,
             waits: LongestWaits::default(),
-            listeners: HashMap::new(),
+            listeners: HashMap::default(),
             dropped: DroppedEvents::default(),
             lost: 0,
+            uncaptured: UncapturedOverflows::default(),
         }
     }
 
@@ -91,7 +93,8 @@ impl KernelPoller {
             lost: 0,
             owners: KnownOwners::default(),
             waits: LongestWaits::default(),
-            listeners: HashMap::new(),
+            listeners: HashMap::default(),
+            uncaptured: UncapturedOverflows::default(),
         }
     }
 
@@ -120,8 +123,34 @@ impl KernelPoller {
                 self.dropped.record(events.drain(), &found.places, listeners);
             }
             self.listeners = found.listeners;
+            self.see_uncaptured();
         }
         self.failure.take()
+    }
+
+    /// Keeps the overflows of listeners that no captured client uses.
+    fn see_uncaptured(&mut self) {
+        self.uncaptured.see_used(self.listeners.values().copied());
+        for overflow in self.overflows().into_iter().filter(|overflow| overflow.dropped) {
+            let place = (overflow.netns, overflow.local);
+            if self.uncaptured.is_used(place) {
+                continue;
+            }
+            let server = self.server_of(overflow.netns, overflow.local);
+            let Some(stats) = self.figures(overflow.netns, overflow.local) else { continue };
+            self.uncaptured.add(place, server, stats, overflow.interval);
+        }
+    }
+
+    /// Records the overflows of listeners that no captured client used, at the end of the run.
+    pub(super) fn record_uncaptured(&mut self, listeners: &mut Listeners) {
+        let uncaptured = std::mem::take(&mut self.uncaptured);
+        uncaptured.record(listeners, |(netns, local)| self.figures(netns, local));
+    }
+
+    /// Namespaces that were found since the last call, and what cannot be read of them, in sentences.
+    pub(super) fn news(&mut self) -> Vec<String> {
+        self.monitor.as_mut().map(Monitor::news).unwrap_or_default()
     }
 
     /// Events of dropped segments that were lost since the last call, in a sentence; `None` if none were.
@@ -150,8 +179,7 @@ impl KernelPoller {
                 Some(Overflow {
                     netns: followed.netns.id,
                     local,
-                    from: interval.from,
-                    until: interval.until,
+                    interval,
                     dropped: dropped.contains(&local),
                 })
             })
@@ -167,7 +195,11 @@ impl KernelPoller {
     /// The server that clients of a listener were seen to address; the listener's own address, where none was.
     pub(super) fn server_of(&self, netns: NetnsId, local: SocketAddr) -> Endpoint {
         let servers = self.listeners.iter().filter(|&(_, &listener)| listener == (netns, local));
-        servers.map(|(&server, _)| server).min().unwrap_or_else(|| local.into())
+        let own = || {
+            let followed = self.monitor.as_ref().and_then(|monitor| monitor.netns(netns));
+            followed.map_or(local, |followed| followed.reachable(local)).into()
+        };
+        servers.map(|(&server, _)| server).min().unwrap_or_else(own)
     }
 
     /// Packets that a listener had dropped before the latest snapshot; `None` where the kernel does not count.
@@ -356,7 +388,7 @@ fn figures(
 #[derive(Default)]
 struct KernelListeners {
     places: Places,
-    listeners: HashMap<Endpoint, (NetnsId, SocketAddr)>,
+    listeners: HashMap<Endpoint, (NetnsId, SocketAddr), Seeded>,
 }
 
 /// Records the figures of every server whose listener is in one of the namespaces.
@@ -388,7 +420,7 @@ mod tests {
     use super::*;
     use crate::handshake::Finding;
     use crate::kernel::DropReason;
-    use crate::packet::{Flags, Seq};
+    use crate::packet::{Flags, Seq, Timestamp};
     use crate::report::samples;
 
     #[test]

@@ -12,7 +12,7 @@ use super::kernel::KernelPoller;
 use crate::engine::{Sink, Summary};
 use crate::handshake::{Attempt, Confidence, Verdict};
 use crate::listener::{AttemptFilter, Listeners, VerdictSet};
-use crate::packet::Timestamp;
+use crate::packet::{Seeded, Timestamp};
 use crate::report::status::LiveCounts;
 use crate::report::{InterimReport, ReportOptions, undecided_attempts};
 
@@ -40,9 +40,9 @@ pub(super) struct LiveReporter<'a> {
     not_held: Vec<Problem>,
     held: Vec<Held>,
     /// Undecided attempts that are held, by their position in the input; what is settled meanwhile leaves.
-    awaited: HashSet<u64>,
+    awaited: HashSet<u64, Seeded>,
     /// Undecided attempts that were reported, by their position in the input, with what they showed then.
-    announced: HashMap<u64, Announced>,
+    announced: HashMap<u64, Announced, Seeded>,
     /// Those of them whose packets' record is kept, at most [`MAX_KEPT`].
     kept: usize,
     /// Attempts that look stuck and were held, and those that were not, since the last report.
@@ -80,8 +80,8 @@ impl<'a> LiveReporter<'a> {
             episodes: LiveEpisodes::default(),
             not_held: Vec::new(),
             held: Vec::new(),
-            awaited: HashSet::new(),
-            announced: HashMap::new(),
+            awaited: HashSet::default(),
+            announced: HashMap::default(),
             kept: 0,
             stuck: 0,
             stuck_not_held: 0,
@@ -108,7 +108,9 @@ impl<'a> LiveReporter<'a> {
         let mut problems = std::mem::take(&mut self.not_held);
         for held in held {
             let Held { mut attempt, settled } = held;
-            attempt.inference = listeners.infer(&attempt);
+            if !settled || listeners.may_know_more(&attempt) {
+                attempt.inference = listeners.infer(&attempt);
+            }
             if settled {
                 self.retract(attempt.ordinal);
             } else if !self.awaited.contains(&attempt.ordinal) || !shows_enough(&attempt) {
@@ -213,7 +215,11 @@ impl Sink for LiveReporter<'_> {
         if self.retract(attempt.ordinal) {
             self.display.attempt(attempt, true)?;
         }
-        self.not_held.push(Problem::new(attempt, true));
+        let problem = Problem::new(attempt, true);
+        // Of a second's undecided attempts that were not held none is counted yet.
+        if problem.is_trouble() || self.stuck_not_held > 0 || self.episodes.counts(attempt.ordinal) {
+            self.not_held.push(problem);
+        }
         self.settled(attempt)
     }
 

@@ -90,6 +90,39 @@ fn an_overflow_begins_goes_on_ends_and_begins_again_after_recovery() {
 }
 
 #[test]
+fn an_overflow_that_no_captured_client_met_is_in_the_report_too() {
+    in_namespace(|| {
+        let victim = listener("127.0.0.1:7532", 2);
+        let start = |format| Capture::start(&["-i", "lo", "--netns", "self", "--format", format, "udp"]);
+        let (json, text) = (start("json"), start("text"));
+        let clients = overflow(&victim);
+        wait_for("both tell the overflow", || {
+            text.stdout().contains("127.0.0.1:7532") && json.stderr().contains("127.0.0.1:7532")
+        });
+        // The queue is no longer there at the end.
+        drop((victim, clients));
+        thread::sleep(Duration::from_millis(1_500));
+        let ended = text.stop();
+        let words = ended.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains("127.0.0.1:7532 ACCEPT QUEUE OVERFLOWS"), "{ended}");
+        assert!(words.contains("by the kernel's own count; no attempt in the capture shows it."), "{ended}");
+        assert!(!ended.stdout.contains("Nothing wrong"), "{ended}");
+        let report = json.stop().json();
+        Schema::default().assert_valid("analysis", &report);
+        let listener = &report["listeners"][0];
+        assert_eq!(
+            (&listener["server"], &listener["cause"], &listener["confidence"]),
+            (&"127.0.0.1:7532".into(), &"accept-queue-overflow".into(), &"confirmed".into()),
+            "{listener:#}"
+        );
+        assert!(listener["kernel"]["drops"].as_u64() >= Some(4), "{listener:#}");
+        assert_eq!(listener["kernel"]["listening"], false, "{listener:#}");
+        assert_eq!(listener["episodes"].as_array().unwrap().len(), 1, "{listener:#}");
+        assert!(listener["since"].is_string() && listener["until"].is_string(), "{listener:#}");
+    });
+}
+
+#[test]
 fn a_flood_is_one_line() {
     in_namespace(|| {
         let mut wire = Wire::new();
