@@ -274,6 +274,13 @@ fn a_flood_beside_real_clients_is_one_episode_and_none_of_theirs() {
             of_real.iter().all(|one| one["verdict"] == "completed" && one["cause"] == Value::Null),
             "{of_real:#?}"
         );
+        // The SYN queue holds 256: the kernel answers the rest by cookies, and counts that.
+        let listener = &ended.objects("listener")[0];
+        let counted = listener["kernel"]["namespace"]["TCPReqQFullDoCookies"].as_u64();
+        assert!(counted >= Some(1), "{listener:#}");
+        let codes: Vec<&Value> =
+            listener["evidence"].as_array().unwrap().iter().map(|one| &one["code"]).collect();
+        assert!(codes.iter().any(|&code| code == "kernel-sent-cookies"), "{codes:?}");
         drop(real);
     });
 }
