@@ -38,6 +38,7 @@ mod synack_lost;
 mod two_answers;
 
 use smallvec::SmallVec;
+use strum::EnumCount;
 
 pub(super) use case::{Case, SharedFacts};
 use counted::Counted;
@@ -175,7 +176,7 @@ pub fn cause_guides() -> impl Iterator<Item = CauseGuide> {
 }
 
 /// All hypotheses, in the order of [`Cause`].
-pub(super) static ALL: [&Hypothesis; 22] = [
+pub(super) static ALL: [&Hypothesis; Cause::COUNT] = [
     &accept_queue_overflow::HYPOTHESIS,
     &defer_accept::HYPOTHESIS,
     &listener_closed::HYPOTHESIS,
