@@ -48,3 +48,30 @@ fn the_display_filter_finds_the_problem_attempts_and_no_others() {
     }
     assert!(filters > 20, "{filters}");
 }
+
+/// The filter of a text report, whose lines it goes over.
+fn filter_of(text: &str) -> String {
+    let mut lines = text.lines().skip_while(|line| !line.starts_with("  filter "));
+    let first = lines.next().unwrap_or_default().trim_start_matches("  filter").trim();
+    let rest = lines.take_while(|line| line.starts_with("     "));
+    let joined = rest.fold(first.to_owned(), |joined, line| joined + " " + line.trim());
+    joined.replace("(Wireshark, tshark -2)", "").trim().to_owned()
+}
+
+#[test]
+fn the_text_has_the_filter_of_the_json_report() {
+    let mut filters = 0;
+    for path in captures() {
+        let path = path.to_str().unwrap();
+        let report = hsanalyze(["--format", "json", path]).succeed().json();
+        let filter =
+            list(&report, "listeners").first().and_then(|listener| listener["display_filter"].as_str());
+        let text = hsanalyze([path]).succeed();
+        // What is harmless has a filter, and no block.
+        if text.text().contains("\n  filter ") {
+            assert_eq!(filter_of(text.text()), filter.unwrap_or_default(), "{text}");
+            filters += 1;
+        }
+    }
+    assert!(filters > 15, "{filters}");
+}

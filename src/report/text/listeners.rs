@@ -12,7 +12,7 @@ use super::words::{columns, pad, wrap};
 use crate::engine::Summary;
 use crate::handshake::{Attempt, Verdict};
 use crate::listener::{Diagnosis, Episode, Listener};
-use crate::report::wording;
+use crate::report::{display_filter, wording};
 use crate::words::{count, number, verb};
 
 /// Blocks written without `--all`: more would push the conclusion off the screen.
@@ -113,7 +113,7 @@ fn write_block(
     Ok(())
 }
 
-/// The advice; of what one of the blocks `above` has, only its server.
+/// The advice, of what one of the blocks `above` has only its server; and what finds the attempts in Wireshark.
 fn write_advice(
     out: &mut impl Write,
     style: &TextStyle<'_>,
@@ -122,6 +122,10 @@ fn write_advice(
 ) -> io::Result<()> {
     for (label, text) in wording::advice_below(listener, above) {
         style.write_labelled(out, Emphasis::Strong, "  ", label, &text)?;
+    }
+    if let Some(filter) = display_filter::of(listener) {
+        let text = format!("{filter}   (Wireshark, tshark -2)");
+        style.write_labelled(out, Emphasis::Strong, "  ", "filter", &text)?;
     }
     Ok(())
 }
