@@ -183,6 +183,8 @@ impl LiveDisplay for ScreenDisplay {
     fn attempt(&mut self, attempt: &Attempt, settled: bool) -> io::Result<()> {
         if self.shown.lists(attempt) || self.model.attempt_at(attempt.ordinal).is_some() {
             self.model.attempt(attempt, settled);
+        } else {
+            self.model.unlisted(attempt, settled);
         }
         Ok(())
     }

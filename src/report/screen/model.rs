@@ -114,6 +114,8 @@ pub struct ScreenModel {
     pub(super) episodes: Vec<EpisodeReport>,
     /// The latest first.
     pub(super) feed: VecDeque<FeedRow>,
+    /// Problem attempts that are not settled and not to be listed: their positions in the input, and their servers.
+    unlisted: VecDeque<(u64, Endpoint)>,
     /// The latest message about the run itself, and when it came.
     pub(super) notice: Option<(Timestamp, String)>,
 }
@@ -147,6 +149,8 @@ impl ScreenModel {
 
     /// Takes an attempt: one that is known by then is replaced, another leads the feed.
     pub fn attempt(&mut self, attempt: &Attempt, settled: bool) {
+        // What is listed now may not have been before: its cause has become known.
+        self.unlisted.retain(|&(ordinal, _)| ordinal != attempt.ordinal);
         let row = FeedRow { attempt: attempt.clone(), settled };
         let known = self.feed.iter_mut().find(|known| known.attempt.ordinal == attempt.ordinal);
         if let Some(known) = known {
@@ -159,10 +163,18 @@ impl ScreenModel {
         }
     }
 
+    /// Counts an attempt that is not to be listed as long as it is not settled: then it is in the other counts.
+    pub fn unlisted(&mut self, attempt: &Attempt, settled: bool) {
+        self.unlisted.retain(|&(ordinal, _)| ordinal != attempt.ordinal);
+        if !settled && attempt.verdict.is_problem() {
+            self.unlisted.push_front((attempt.ordinal, attempt.server));
+            self.unlisted.truncate(MAX_ATTEMPTS);
+        }
+    }
+
     /// Takes an episode as it begins, goes on or ends.
     pub fn episode(&mut self, report: &EpisodeReport) {
-        let known = self.episodes.iter().position(|known| is_same(known, report));
-        if let Some(known) = known {
+        if let Some(known) = self.place_of(report) {
             self.episodes.remove(known);
         }
         self.episodes.insert(0, report.clone());
@@ -174,10 +186,21 @@ impl ScreenModel {
 
     /// Takes the figures of an open episode between its reports.
     pub fn episode_now(&mut self, now: &EpisodeReport) {
-        if let Some(known) = self.episodes.iter_mut().find(|known| is_same(known, now)) {
+        let known = self.place_of(now);
+        if let Some(known) = known.and_then(|place| self.episodes.get_mut(place)) {
             known.episode = now.episode.clone();
             known.drops = now.drops;
         }
+    }
+
+    /// The place of the episode that `later` reports again. One whose cause was not known is it only where none has this
+    /// cause: the server may have that trouble besides.
+    fn place_of(&self, later: &EpisodeReport) -> Option<usize> {
+        let place = |cause| {
+            let known = |known: &EpisodeReport| is_same(known, later) && known.episode.cause == cause;
+            self.episodes.iter().position(known)
+        };
+        place(later.episode.cause).or_else(|| place(None))
     }
 
     /// Takes a message about the run itself.
@@ -185,14 +208,16 @@ impl ScreenModel {
         self.notice = Some((at, text.to_owned()));
     }
 
-    /// Attempts of the feed to a server that are not settled yet.
+    /// Attempts to a server that are not settled yet, of the latest.
     #[must_use]
     pub fn unsettled_to(&self, server: Endpoint) -> u64 {
-        self.unsettled().filter(|attempt| attempt.server == server).count() as u64
+        self.unsettled().filter(|&of| of == server).count() as u64
     }
 
-    pub(super) fn unsettled(&self) -> impl Iterator<Item = &Attempt> {
-        self.feed.iter().filter(|row| !row.settled).map(|row| &row.attempt)
+    /// The servers of the latest attempts that are not settled yet, listed or not.
+    pub(super) fn unsettled(&self) -> impl Iterator<Item = Endpoint> {
+        let listed = self.feed.iter().filter(|row| !row.settled).map(|row| row.attempt.server);
+        listed.chain(self.unlisted.iter().map(|&(_, server)| server))
     }
 
     /// The attempt at this position of the input, if it is still in the feed.
@@ -202,12 +227,11 @@ impl ScreenModel {
     }
 }
 
-/// True if `later` reports the episode `known` again; its cause may have become known.
+/// True if `later` reports an episode of the same server that was not over.
 fn is_same(known: &EpisodeReport, later: &EpisodeReport) -> bool {
     known.state != EpisodeState::Ended
         && later.state != EpisodeState::Begun
         && (known.server, known.scanner) == (later.server, later.scanner)
-        && (known.episode.cause == later.episode.cause || known.episode.cause.is_none())
 }
 
 /// `grown` in this time, by the second.

@@ -262,6 +262,27 @@ fn an_episode_whose_cause_becomes_known_stays_one() {
 }
 
 #[test]
+fn trouble_without_a_known_cause_stays_apart_from_an_episode_that_goes_on() {
+    let mut model = ScreenModel::new("eth0");
+    let overflow = |state| episode(state, web(), Cause::AcceptQueueOverflow, Timestamp::default());
+    model.episode(&overflow(EpisodeState::Begun));
+    let mut unknown = overflow(EpisodeState::Begun);
+    (unknown.episode.cause, unknown.episode.confidence) = (None, None);
+    model.episode(&unknown);
+    model.episode(&overflow(EpisodeState::Ongoing));
+    let causes = |model: &ScreenModel| {
+        let mut causes: Vec<_> = model.episodes.iter().map(|known| known.episode.cause).collect();
+        causes.sort();
+        causes
+    };
+    assert_eq!(causes(&model), [None, Some(Cause::AcceptQueueOverflow)]);
+    unknown.state = EpisodeState::Ended;
+    model.episode(&unknown);
+    assert_eq!(causes(&model), [None, Some(Cause::AcceptQueueOverflow)]);
+    assert_eq!(model.episodes[1].episode.cause, None, "what is over comes last");
+}
+
+#[test]
 fn an_attempt_that_changes_stays_one_row() {
     let attempts = samples::overflow_mixed().1;
     let mut model = ScreenModel::new("eth0");
@@ -270,4 +291,20 @@ fn an_attempt_that_changes_stays_one_row() {
     assert_eq!((model.feed.len(), model.unsettled_to(problem.server)), (1, 1));
     model.attempt(problem, true);
     assert_eq!((model.feed.len(), model.unsettled_to(problem.server)), (1, 0));
+}
+
+#[test]
+fn attempts_that_are_not_listed_are_counted() {
+    let attempts = samples::overflow_mixed().1;
+    let problem = attempts.iter().find(|attempt| attempt.verdict.is_problem()).unwrap();
+    let mut model = ScreenModel::new("eth0");
+    model.unlisted(problem, false);
+    model.unlisted(problem, false);
+    assert_eq!((model.feed.len(), model.unsettled_to(problem.server)), (0, 1));
+    model.attempt(problem, false);
+    assert_eq!((model.feed.len(), model.unsettled_to(problem.server)), (1, 1));
+    let mut model = ScreenModel::new("eth0");
+    model.unlisted(problem, false);
+    model.unlisted(problem, true);
+    assert_eq!(model.unsettled_to(problem.server), 0);
 }

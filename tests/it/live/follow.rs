@@ -74,3 +74,19 @@ fn what_cannot_be_followed_is_an_error() {
         assert!(ran.stderr.contains(message), "{ran}");
     }
 }
+
+#[test]
+fn a_live_run_lists_the_attempts_of_these_causes() {
+    let path = capture("overflow_mixed-server");
+    let chosen = follow(&path, &["--format", "ndjson", "--cause", "accept-queue-overflow"]);
+    wait_up_to(Duration::from_secs(20), "an episode begins", || chosen.stdout().contains("\"begun\""));
+    let ended = chosen.stop();
+    let listed = [ended.objects("attempt"), ended.objects("provisional")].concat();
+    assert!(listed.len() > 40, "{ended}");
+    assert!(listed.iter().all(|attempt| attempt["cause"] == "accept-queue-overflow"), "{ended}");
+    let none = follow(&path, &["-v", "--cause", "port-closed", "--duration", "3"]).stop();
+    let text = &none.stdout;
+    assert!(text.contains("No attempt to list has the verdicts and causes asked for."), "{none}");
+    assert!(text.contains("50 of 60 attempts went wrong"), "counts are of all: {none}");
+    assert!(!text.contains("connect() "), "{none}");
+}
