@@ -1,7 +1,8 @@
 //! Difference and drift of two clocks, by the segments that both captures hold.
 //!
 //! A SYN and its answer pass the points in opposite order, so that half the sum of both differences is the clocks', as in
-//! NTP (RFC 5905 §8), if the ways take as long. Without any answer all of the difference is the clocks'.
+//! NTP (RFC 5905 §8), if the ways take as long. That of segments that waited in no queue counts. Without any answer all of the
+//! difference is the clocks'.
 
 use crate::packet::{Span, Timestamp};
 
@@ -23,6 +24,15 @@ const SHORTEST: Span = Span::from_secs(10);
 /// Quartz clocks drift by 100 ppm at most, corrected ones by 500 more (Linux' `MAXFREQ`); in nanoseconds a second.
 const MAX_DRIFT: i64 = 1_000_000;
 
+/// Times that packets take between the points; `None` if nothing answered the SYNs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ways {
+    /// Those that waited in no queue.
+    pub(super) shortest: Option<Span>,
+    /// The median.
+    pub(super) usual: Option<Span>,
+}
+
 /// Two clocks compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ClockFit {
@@ -31,8 +41,7 @@ pub(super) struct ClockFit {
     /// Time by which that grows in a second, in nanoseconds.
     pub(super) drift: i64,
     pub(super) since: Timestamp,
-    /// Time that a packet takes between the points; `None` if nothing answered the SYNs.
-    pub(super) under_way: Option<Span>,
+    pub(super) ways: Ways,
     pub(super) syns: u64,
     /// Many segments arrive before they are sent, whatever the offset.
     pub(super) is_disordered: bool,
@@ -58,34 +67,29 @@ impl ClockFit {
                 .collect()
         };
         let (there, back) = (still(&there), still(&back));
-        // By the median: one packet that was lost at a point, and sent again, does not matter.
-        let middle = (Span::median(there.clone())?, Span::median(back.clone()));
-        let (offset, way) = match middle {
-            (there, Some(back)) => (there.plus(back).scaled(1, 2), Some(there.minus(back).scaled(1, 2))),
-            (there, None) => (there, None),
+        let usual = Span::median(there.clone())?;
+        let Some(usual_back) = Span::median(back.clone()) else {
+            let (offset, syns) = (usual, syns as u64);
+            let ways = Ways { shortest: None, usual: None };
+            return Some(Self { offset, drift, since, ways, syns, is_disordered: false, length });
         };
-        let is_disordered = way.is_some_and(|way| {
-            let late = |difference: &Span| difference.minus(offset);
-            let outward = || there.iter().map(late);
-            let homeward = || back.iter().map(late).map(|late| Span::ZERO.minus(late));
-            match way >= Span::ZERO {
-                true => arrive_early(outward(), way) || arrive_early(homeward(), way),
-                // The second capture is the nearer one to the client.
-                false => {
-                    let turned = |late: Span| Span::ZERO.minus(late);
-                    arrive_early(outward().map(turned), way.abs())
-                        || arrive_early(homeward().map(turned), way.abs())
-                }
-            }
-        });
-        let under_way = way.map(Span::abs);
-        Some(Self { offset, drift, since, under_way, syns: syns as u64, is_disordered, length })
+        // Where the second capture is the nearer one to the client, answers come to it later.
+        let (out, home) = if usual >= usual_back { (there, back) } else { (back, there) };
+        let home: Vec<Span> = home.into_iter().map(|difference| Span::ZERO.minus(difference)).collect();
+        let (there, back) = (prompt(out.clone())?, prompt(home.clone())?);
+        let (offset, way) = (there.minus(back).scaled(1, 2), there.plus(back).scaled(1, 2).max(Span::ZERO));
+        let usual = usual.minus(usual_back).scaled(1, 2).abs();
+        let ways = Ways { shortest: Some(way), usual: Some(usual) };
+        let is_disordered = arrive_early(out.iter().map(|one| one.minus(offset)), way)
+            || arrive_early(home.iter().map(|one| one.plus(offset)), way);
+        Some(Self { offset, drift, since, ways, syns: syns as u64, is_disordered, length })
     }
 
     /// Nothing is known of the clocks.
     pub(super) const fn unknown(since: Timestamp) -> Self {
         let (offset, length) = (Span::ZERO, Span::ZERO);
-        Self { offset, drift: 0, since, under_way: None, syns: 0, is_disordered: false, length }
+        let ways = Ways { shortest: None, usual: None };
+        Self { offset, drift: 0, since, ways, syns: 0, is_disordered: false, length }
     }
 
     /// True if the difference of clocks may change the order of packets at the two points.
@@ -94,10 +98,21 @@ impl ClockFit {
         const EVEN: Span = Span::from_micros(10);
         /// A longer way than this is rare.
         const LONG_WAY: Span = Span::from_millis(100);
-        let harmless = self.under_way.map_or(LONG_WAY, |way| way.scaled(1, 4).max(EVEN));
+        let harmless = self.ways.shortest.map_or(LONG_WAY, |way| way.scaled(1, 4).max(EVEN));
         let at_end = self.offset.plus(grown(self.drift, self.length));
         self.offset.abs() > harmless || at_end.abs() > harmless
     }
+}
+
+/// The difference of segments that waited in no queue: the least but for a tenth, which may have been misdated, or be another
+/// transmission. Few segments do not show that: then their median.
+fn prompt(mut differences: Vec<Span>) -> Option<Span> {
+    const SHARE: usize = 10;
+    let place = differences.len() / SHARE;
+    if place == 0 {
+        return Span::median(differences);
+    }
+    Some(*differences.select_nth_unstable(place).1)
 }
 
 /// True if more than a tenth of packets, by how late they are, arrive before they were sent on a way that takes so long.
@@ -184,8 +199,27 @@ mod tests {
         let fit = ClockFit::of(differences(5), differences(-5)).unwrap();
         assert!((fit.drift - 100_000).abs() < 200, "{fit:?}");
         assert!(fit.offset.minus(Span::from_secs(3)).abs() < Span::from_millis(1), "{fit:?}");
-        assert!(fit.under_way.unwrap().minus(Span::from_millis(5)).abs() < Span::from_millis(1), "{fit:?}");
+        assert!(fit.ways.usual.unwrap().minus(Span::from_millis(5)).abs() < Span::from_millis(1), "{fit:?}");
         assert!(fit.needs_correction());
+    }
+
+    #[test]
+    fn queues_on_one_way_do_not_change_the_offset() {
+        let queued = |way: i64| {
+            differences(way).into_iter().enumerate().map(move |(n, (at, difference))| {
+                let waits = way > 0 && n % 6 != 0;
+                (at, difference.plus(Span::from_millis(if waits { 40 } else { 0 })))
+            })
+        };
+        for (there, back) in [(5, -5), (-5, 5)] {
+            let fit = ClockFit::of(queued(there).collect(), queued(back).collect()).unwrap();
+            assert!(fit.offset.minus(Span::from_secs(3)).abs() < Span::from_millis(1), "{fit:?}");
+            assert!(
+                fit.ways.shortest.unwrap().minus(Span::from_millis(5)).abs() < Span::from_millis(1),
+                "{fit:?}"
+            );
+            assert!(!fit.is_disordered, "{fit:?}");
+        }
     }
 
     #[test]

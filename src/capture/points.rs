@@ -92,7 +92,7 @@ pub(super) fn look(paths: &[impl AsRef<OsStr>], named: &[NamedPoint]) -> FirstLo
             }
             (None, None) => continue,
         };
-        way = way.or(fit.under_way);
+        way = way.or(fit.ways.usual);
         for (place, partner) in [(at, reference), (usize::from(reference), at as u16)] {
             partners.get_mut(place).map(|known| known.get_or_insert(partner));
         }
@@ -149,7 +149,7 @@ fn shift_by(fit: &ClockFit, reference: u16, before: Option<ClockShift>) -> Clock
         }
         None => (own, -fit.drift),
     };
-    ClockShift { by, drift, since: fit.since, error: fit.under_way, syns: fit.syns, reference }
+    ClockShift { by, drift, since: fit.since, error: fit.ways.shortest, syns: fit.syns, reference }
 }
 
 /// Gives files that share no SYN with another the clock of the others of their point: a rotated capture may begin anywhere
@@ -283,8 +283,9 @@ impl PointSample {
         }
         let (first, last) = self.span.unwrap_or((segment.at, segment.at));
         self.span = Some((first.min(segment.at), last.max(segment.at)));
-        let answers =
-            segment.flags.contains(Flags::SYN.union(Flags::ACK)) || segment.flags.contains(Flags::RST);
+        // A refusal begins at 0 (RFC 9293 §3.10.7.1); other RSTs may be the client's.
+        let refuses = segment.flags.contains(Flags::RST.union(Flags::ACK)) && segment.seq.0 == 0;
+        let answers = segment.flags.contains(Flags::SYN.union(Flags::ACK)) || refuses;
         let syn = segment.flags.contains(Flags::SYN);
         let stamps = segment.options.stamps();
         if syn && stamps != 0 {
