@@ -19,6 +19,7 @@ mod evidence;
 mod histogram;
 mod hypotheses;
 mod kernel_history;
+mod latest;
 mod listeners;
 mod message_points;
 mod messages;

@@ -6,8 +6,7 @@
 use std::hash::BuildHasher;
 use std::net::IpAddr;
 
-use indexmap::IndexMap;
-
+use super::latest::LatestMap;
 use super::observed::{dropped_between, synack_time};
 use super::stamps::AddressStamps;
 use crate::handshake::{Attempt, Fact, PortsBefore, Verdict};
@@ -32,9 +31,9 @@ const WORDS: i64 = 16;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Paths {
     /// By hash of the client's address and the host's: of so many entries two share a hash by chance once in 10^12 runs.
-    paths: IndexMap<u64, PathFacts, Seeded>,
+    paths: LatestMap<u64, PathFacts, MAX_ENTRIES>,
     /// By hash of the address.
-    clients: IndexMap<u64, ClientFailures, Seeded>,
+    clients: LatestMap<u64, ClientFailures, MAX_ENTRIES>,
     keys: Seeded,
     /// Connections by hash of client endpoint and server.
     ports: Vec<PortUse>,
@@ -115,7 +114,7 @@ impl Paths {
         if knocks && attempt.retries.syn == 0 {
             let server = self.hasher.hash_one(attempt.server);
             let client = self.keys.hash_one(attempt.client.ip());
-            entry(&mut self.clients, client).failed_at.add(server);
+            self.clients.get_or_insert(client, ClientFailures::default).failed_at.add(server);
         }
     }
 
@@ -127,9 +126,9 @@ impl Paths {
             Verdict::Refused | Verdict::Unanswered | Verdict::ClientReset | Verdict::Unreachable
         );
         let served = attempt.verdict.is_completed();
-        if failed || dropped || served && self.clients.contains_key(&client) {
+        if failed || dropped || served && self.clients.contains(&client) {
             let server = self.hasher.hash_one(attempt.server);
-            let known = entry(&mut self.clients, client);
+            let known = self.clients.get_or_insert(client, ClientFailures::default);
             if failed {
                 known.failed_at.add(server);
             }
@@ -139,7 +138,7 @@ impl Paths {
             known.lost_at |= u64::from(dropped) << (server & 63);
         }
         if let Some(since) = failed_since(attempt) {
-            entry(&mut self.clients, client).fail(attempt.server.ip(), since);
+            self.clients.get_or_insert(client, ClientFailures::default).fail(attempt.server.ip(), since);
         }
     }
 
@@ -153,10 +152,10 @@ impl Paths {
         }
         let key = self.path_key(attempt.client.ip(), attempt.server.ip());
         // Without any connection before it, a dropped SYN says nothing of timestamps: a flood's need no entry.
-        if !worked && attempt.acked.is_none() && !self.paths.contains_key(&key) {
+        if !worked && attempt.acked.is_none() && !self.paths.contains(&key) {
             return false;
         }
-        let path = entry(&mut self.paths, key);
+        let path = self.paths.get_or_insert(key, PathFacts::default);
         reached_at(attempt).for_each(|at| path.reached.mark(at));
         clock.is_some_and(|clock| path.stamps.see(attempt, clock.syn, clock.latest, dropped))
     }
@@ -327,14 +326,4 @@ impl ReachedTimes {
         let (word, bit) = Self::place(slot);
         self.bits[word] >> bit & 1 == 1
     }
-}
-
-fn entry<V: Default>(map: &mut IndexMap<u64, V, Seeded>, key: u64) -> &mut V {
-    let place = map.get_index_of(&key).unwrap_or_else(|| {
-        if map.len() >= MAX_ENTRIES {
-            map.drain(..MAX_ENTRIES / 2);
-        }
-        map.insert_full(key, V::default()).0
-    });
-    &mut map[place]
 }

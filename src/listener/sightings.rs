@@ -6,8 +6,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use indexmap::IndexMap;
-
+use super::latest::LatestMap;
 use crate::handshake::{Attempt, Fact, Finding, Reason, Verdict};
 use crate::packet::{Endpoint, Seeded, Seq, Span, Timestamp};
 
@@ -21,9 +20,9 @@ pub struct Sightings {
     /// The keys of held answers, and of some that are held no more: most attempts are in none.
     answers: HashSet<SynKey, Seeded>,
     /// Answers that were passed on before the SYN's own attempt was settled, by port and ISN: the address; the latest.
-    passed: IndexMap<SynKey, Endpoint, Seeded>,
+    passed: LatestMap<SynKey, Endpoint, MAX_HELD>,
     /// Attempts that were joined, by port and ISN: the address that answered; the latest.
-    joined: IndexMap<SynKey, Endpoint, Seeded>,
+    joined: LatestMap<SynKey, Endpoint, MAX_HELD>,
     /// Sightings that were not counted as attempts.
     absorbed: u64,
     ending: bool,
@@ -64,10 +63,10 @@ impl Sightings {
         }
         let key = key(&finding.attempt);
         if finding.attempt.is_refusal_alone() {
-            remember(&mut self.passed, key, finding.attempt.server);
+            self.passed.insert(key, finding.attempt.server);
             return Ok(());
         }
-        if is_answer(&finding.attempt) && self.joined.contains_key(&key) {
+        if is_answer(&finding.attempt) && self.joined.contains(&key) {
             self.absorbed += 1;
             return Ok(());
         }
@@ -108,7 +107,7 @@ impl Sightings {
     /// The errors of `pass`.
     pub fn drain<E>(&mut self, mut pass: impl FnMut(&mut Finding) -> Result<(), E>) -> Result<(), E> {
         for mut finding in std::mem::take(&mut self.held) {
-            remember(&mut self.passed, key(&finding.attempt), finding.attempt.server);
+            self.passed.insert(key(&finding.attempt), finding.attempt.server);
             pass(&mut finding)?;
         }
         Ok(())
@@ -155,7 +154,7 @@ impl Sightings {
         self.absorbed += (before - self.held.len()) as u64;
         asked.answered_from = from;
         if let Some(from) = from {
-            remember(&mut self.joined, key, from);
+            self.joined.insert(key, from);
         }
     }
 
@@ -171,14 +170,6 @@ impl Sightings {
         }
         Ok(())
     }
-}
-
-/// Keeps the latest.
-fn remember(known: &mut IndexMap<SynKey, Endpoint, Seeded>, key: SynKey, from: Endpoint) {
-    if known.len() >= MAX_HELD {
-        known.drain(..MAX_HELD / 2);
-    }
-    known.insert(key, from);
 }
 
 fn key(attempt: &Attempt) -> SynKey {
