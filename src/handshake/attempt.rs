@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::cause::Inference;
 use super::facts::{Fact, Facts};
 use super::history::History;
-use super::passage::Passage;
+use super::passage::{Passage, SegmentLoss};
 use super::pending::REORDERING;
 use super::systems::{self, System};
 use super::traits::SynAckTraits;
@@ -151,6 +151,12 @@ impl Attempt {
             && self.facts.has(Fact::SynSeen)
             && self.timing.delay.is_none()
             && retried
+    }
+
+    /// The SYN-ACKs of a proxy between two points.
+    #[must_use]
+    pub fn answered_between(&self) -> Option<SegmentLoss> {
+        self.passage.as_deref().and_then(Passage::answered_between)
     }
 
     /// True if the server reset the connection after the client's ACK.

@@ -7,7 +7,9 @@ use super::attempt::{Attempt, RetryTimes, Timing};
 use super::cause::Inference;
 use super::facts::Fact;
 use super::late::{Lateness, lateness};
-use super::pending::{ColdState, HandshakeSegment, Pending, Phase};
+use super::passage::Passage;
+use super::pending::{ColdState, Pending, Phase};
+use super::retransmissions::HandshakeSegment;
 use super::timeouts::{self, is_settled};
 use super::verdict::{Connect, ConnectOutcome, Errno, Reason, Unproven, Vantage, Verdict};
 use crate::packet::{CaptureSet, Direction, FlowKey, IcmpError, PathOrder, Span, Timestamp};
@@ -46,9 +48,14 @@ pub(super) struct Context {
     pub(super) path: PathOrder,
 }
 
-/// The record of `pending`, whose flow is `key`.
+/// The record of `pending`, whose flow is `key`, at this time.
 #[inline(always)]
-pub(super) fn decide(pending: &Pending, key: FlowKey, ending: Ending, context: &Context) -> Attempt {
+pub(super) fn decide(
+    pending: &Pending,
+    key: FlowKey,
+    (ending, at): (Ending, Timestamp),
+    context: &Context,
+) -> Attempt {
     let ending = if pending.cold.is_some() { by_own_time(pending, ending) } else { ending };
     // A point may have the ACKs that the other one lacks.
     let lacks_acks = context.lacks_bare_acks.has(pending.frame) && !pending.has_two_points;
@@ -60,7 +67,7 @@ pub(super) fn decide(pending: &Pending, key: FlowKey, ending: Ending, context: &
     let cold = pending.cold();
     let mut facts = pending.facts;
     facts.add_if(Fact::PortUsedAnew, ending == Ending::Replaced);
-    let passage = pending.sightings.as_ref().map(|log| log.passage(&context.path));
+    let passage = pending.sightings.as_ref().map(|log| log.passage(&context.path, at));
     let ends = passage.as_ref().and_then(|passage| passage.ends());
     let (client, server) =
         ends.unwrap_or_else(|| (key.source(pending.outward), key.destination(pending.outward)));
@@ -80,7 +87,7 @@ pub(super) fn decide(pending: &Pending, key: FlowKey, ending: Ending, context: &
         retry_at: RetryTimes::from_slice(&pending.synack_retransmissions().times),
         syn_retry_at: RetryTimes::from_slice(&pending.syn_retransmissions().times),
         timing,
-        vantage: vantage(pending, key, &timing),
+        vantage: vantage(pending, key, &timing, passage.as_deref()),
         connect: connect(pending, verdict, ending),
         history: pending.history,
         packets: pending.packets,
@@ -310,41 +317,28 @@ fn in_order(span: Option<Span>) -> Option<Span> {
     span.filter(|&span| span >= Span::ZERO)
 }
 
-/// Place where the capture was taken: near the end whose round trip is much the shorter (DOMAIN §5). Of several points
-/// in one capture it is the one nearest to the client, which sees every SYN and ACK first and every SYN-ACK last.
-///
-/// Both ends are on one host where the addresses say so: racks have round trips of 20 µs, too.
-fn vantage(pending: &Pending, key: FlowKey, timing: &Timing) -> Option<Vantage> {
-    /// "Much shorter" is a quarter.
-    const MUCH: i64 = 4;
-    let server = timing.syn_to_synack?;
-    let client = timing.synack_to_ack?;
-    if server == Span::ZERO && client == Span::ZERO {
-        // These packets have no time at all.
-        return None;
+/// Place where the capture was taken (DOMAIN §5). Where points are not told apart but are several it is the one nearest to the
+/// client, which sees every SYN and ACK first and every SYN-ACK last.
+fn vantage(pending: &Pending, key: FlowKey, timing: &Timing, passage: Option<&Passage>) -> Option<Vantage> {
+    if let Some(passage) = passage.filter(|passage| passage.on_path().nth(1).is_some()) {
+        return passage.vantage(pending.after_ack);
+    }
+    let (server, client) = (timing.syn_to_synack?, timing.synack_to_ack?);
+    let ends = [key.source(Direction::LowToHigh).ip(), key.destination(Direction::LowToHigh).ip()];
+    let place = |server, client| Vantage::by_round_trips(Some(server), Some(client), ends);
+    if !pending.has_two_points {
+        return place(server, client);
     }
     let (syn_under_way, synack_under_way) =
         pending.cold().map_or((Span::ZERO, Span::ZERO), |cold| (cold.syn_under_way, cold.synack_under_way));
     let acks_reached_it = pending.after_ack == 0
         || pending.facts.has(Fact::AckAtSecondPoint) && !pending.facts.has(Fact::AckAtOnePoint);
-    if pending.has_two_points
-        && acks_reached_it
-        && server.minus(syn_under_way).max(Span::ZERO).scaled(MUCH, 1) <= client.plus(syn_under_way)
-    {
-        // The farther one has seen what the nearer one has, and is near the server.
-        return Some(Vantage::Server);
+    let farther = place(server.minus(syn_under_way).max(Span::ZERO), client.plus(syn_under_way))?;
+    if acks_reached_it && farther == Vantage::Server {
+        // The farther one has seen what the nearer one has.
+        return Some(farther);
     }
-    let (server, client) = (server.plus(synack_under_way), client.minus(synack_under_way).max(Span::ZERO));
-    let [one, other] = [key.source(Direction::LowToHigh).ip(), key.destination(Direction::LowToHigh).ip()];
-    Some(if one == other || one.is_loopback() && other.is_loopback() {
-        Vantage::Local
-    } else if server.scaled(MUCH, 1) <= client {
-        Vantage::Server
-    } else if client.scaled(MUCH, 1) <= server {
-        Vantage::Client
-    } else {
-        Vantage::Middle
-    })
+    place(server.plus(synack_under_way), client.minus(synack_under_way).max(Span::ZERO))
 }
 
 /// Silence at the capture's end, if that is shorter than the wait for the next retransmission.

@@ -6,8 +6,9 @@
 use super::duplicates::Recent;
 use super::facts::Facts;
 use super::history::History;
-use super::passage::SightingLog;
-use super::pending::{ColdState, HandshakeSegment, Pending, Phase};
+use super::pending::{ColdState, Pending, Phase};
+use super::retransmissions::HandshakeSegment;
+use super::sighting_log::SightingLog;
 use crate::packet::{Direction, FrameRef, Seq, Timestamp};
 
 /// The state of an attempt that no SYN-ACK answered yet.

@@ -6,11 +6,11 @@
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
-use strum::{EnumCount, EnumIter, IntoEnumIterator, IntoStaticStr};
+use strum::{EnumCount, EnumIter, IntoStaticStr};
 
+use super::verdict::Vantage;
 use crate::packet::{
-    CapturePoint, Direction, Endpoint, Flags, FlowKey, FrameRef, PathOrder, SPREAD, Segment, Seq, Span,
-    Timestamp,
+    CapturePoint, Direction, Endpoint, Flags, FlowKey, FrameRef, PathOrder, Segment, Seq, Span, Timestamp,
 };
 
 /// The addresses under which a packet was captured, where it is counted with another flow.
@@ -23,7 +23,9 @@ pub struct OwnFlow {
 }
 
 /// Kinds of segments that are compared between points.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumCount, EnumIter, IntoStaticStr)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, EnumCount, EnumIter, IntoStaticStr, Serialize, Deserialize,
+)]
 #[strum(serialize_all = "snake_case")]
 #[repr(u8)]
 pub enum SegmentKind {
@@ -44,7 +46,7 @@ pub enum SegmentKind {
 }
 
 impl SegmentKind {
-    fn of(segment: &Segment, from_client: bool) -> Self {
+    pub(super) fn of(segment: &Segment, from_client: bool) -> Self {
         let has = |flags: Flags| segment.flags.contains(flags);
         match from_client {
             true if has(Flags::SYN) => Self::Syn,
@@ -87,6 +89,10 @@ pub struct Sighting {
     pub server: Endpoint,
     /// The attempt's first packet there.
     pub frame: FrameRef,
+    /// Place on the path, as the timing there shows it: what this point's capture alone would say.
+    pub vantage: Option<Vantage>,
+    /// SYN-ACKs that were repeated here after a segment of the client's had come.
+    pub(super) after_ack: u16,
     /// TTL of its first SYN there; 0 without one.
     syn_ttl: u8,
     passed: [PassedSegments; SegmentKind::COUNT],
@@ -110,11 +116,29 @@ impl Sighting {
         self.passed(kind).packets > 0
     }
 
-    fn is(&self, point: CapturePoint, (client, server): (Endpoint, Endpoint)) -> bool {
+    /// An attempt between these ends, whose first packet there is this frame, and nothing passed yet.
+    pub(super) fn new(frame: FrameRef, (client, server): (Endpoint, Endpoint)) -> Self {
+        Self {
+            point: frame.point(),
+            client,
+            server,
+            frame,
+            vantage: None,
+            after_ack: 0,
+            syn_ttl: 0,
+            passed: [PassedSegments::default(); SegmentKind::COUNT],
+            data_end: None,
+            is_behind_proxy: false,
+        }
+    }
+
+    /// True if this is the point, with these addresses.
+    pub(super) fn is(&self, point: CapturePoint, (client, server): (Endpoint, Endpoint)) -> bool {
         self.point == point && self.client == client && self.server == server
     }
 
-    fn add(&mut self, kind: SegmentKind, segment: &Segment) {
+    /// Adds a segment that passed.
+    pub(super) fn add(&mut self, kind: SegmentKind, segment: &Segment) {
         let at = segment.at;
         let passed = &mut self.passed[kind as usize];
         passed.packets = passed.packets.saturating_add(1);
@@ -148,7 +172,7 @@ impl Sighting {
     }
 
     /// True if packets from the client pass this point before the other.
-    fn is_before(&self, other: &Self, path: &PathOrder) -> bool {
+    pub(super) fn is_before(&self, other: &Self, path: &PathOrder) -> bool {
         if let Some((own, others)) = path.place(self.point).zip(path.place(other.point))
             && own != others
         {
@@ -176,11 +200,34 @@ pub struct SegmentLoss {
     pub within_host: bool,
 }
 
+/// A segment that was not seen at all points which the SYN passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct UnseenSegment {
+    pub(super) kind: SegmentKind,
+    /// Time at the first point that it passed.
+    pub(super) sent: Timestamp,
+    /// A bit for each sighting that has it.
+    pub(super) seen: u8,
+}
+
+/// True if a segment that has been under way for so long does not come any more, where the slowest took this time.
+pub(super) fn is_past(under_way: Span, longest: Span) -> bool {
+    /// For jitter, besides the same time again.
+    const SLACK: Span = Span::from_millis(5);
+    under_way > longest.scaled(2, 1).plus(SLACK)
+}
+
 /// All sightings of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Passage {
     /// In order of the way from client to server.
     pub sightings: Vec<Sighting>,
+    /// Segments that were not seen wherever the SYN was.
+    pub(super) unseen: Vec<UnseenSegment>,
+    /// The longest time that a segment took from one of its points to another.
+    pub longest_transit: Span,
+    /// Time until which its segments would have been seen.
+    pub(super) until: Timestamp,
     /// Not all segments and points could be kept, so that none is known to be missing.
     pub is_partial: bool,
 }
@@ -198,6 +245,15 @@ impl Passage {
     /// The points that the client's SYN passed, in order.
     pub fn on_path(&self) -> impl DoubleEndedIterator<Item = &Sighting> {
         self.sightings.iter().filter(|sighting| sighting.has(SegmentKind::Syn) && !sighting.is_behind_proxy)
+    }
+
+    /// Place of the points on the path. It is near the server if the last one is, and the client's segments reached that before so
+    /// many SYN-ACKs were repeated: it has seen what the others have. Else it is that of the first.
+    #[must_use]
+    pub(super) fn vantage(&self, after_ack: u16) -> Option<Vantage> {
+        let (first, last) = (self.on_path().next()?, self.on_path().next_back()?);
+        let is_near = last.vantage == Some(Vantage::Server) && last.after_ack >= after_ack;
+        if is_near { last.vantage } else { first.vantage }
     }
 
     /// The SYN-ACKs of a proxy: they passed the client's point, and the server's saw no SYN until they were answered.
@@ -242,30 +298,43 @@ impl Passage {
         self.neighbours().rev().find_map(|(near, far)| between(far, near))
     }
 
-    /// True if segments of a loss would have reached the next point by now: the attempt, with the `silence` after its last
-    /// packet (`None`: for longer than any retransmission takes), was watched for longer than others took, or the last one of
-    /// their kind did arrive.
+    /// True if the segments of a loss would have reached the next point by now, where others took up to so long on this way.
     #[must_use]
-    pub fn is_final(&self, loss: &SegmentLoss, silence: Option<Span>) -> bool {
-        /// For jitter, besides the same time again.
-        const SLACK: Span = Span::from_millis(5);
-        let Some(silence) = silence else { return true };
-        let at = |point| self.sightings.iter().find(|sighting| sighting.point == point);
-        let (Some(from), Some(to)) = (at(loss.from), at(loss.to)) else { return true };
-        let Some((_, sent)) = from.passed(loss.kind).times else { return true };
-        // All but data are sent again after a time-out only.
-        let is_last_here = to.passed(loss.kind).times.is_some_and(|(_, last)| last >= sent);
-        if is_last_here && loss.kind != SegmentKind::Data {
-            return true;
-        }
-        let transits = SegmentKind::iter().filter_map(|kind| {
-            let (there, here) = (to.passed(kind).times?, from.passed(kind).times?);
-            Some(there.0.since(here.0).abs().max(there.1.since(here.1).abs()))
-        });
-        let longest = transits.max().unwrap_or(Span::ZERO);
-        let times = self.sightings.iter().flat_map(|sighting| sighting.passed.iter());
-        let end = times.filter_map(|passed| Some(passed.times?.1)).max().unwrap_or(sent);
-        end.since(sent).plus(silence) > longest.scaled(2, 1).plus(SLACK)
+    pub fn is_final(&self, loss: &SegmentLoss, longest: Span) -> bool {
+        let sent = self.sent(loss);
+        sent.is_none_or(|sent| is_past(self.until.since(sent), self.longest_transit.max(longest)))
+    }
+
+    /// Time at which the segments of a loss passed the last point that they did: the latest, or the first where nothing reached
+    /// the next point, so that any of them shows the loss.
+    #[must_use]
+    pub fn sent(&self, loss: &SegmentLoss) -> Option<Timestamp> {
+        let place = |point| self.sightings.iter().position(|sighting| sighting.point == point);
+        let from = place(loss.from)?;
+        let (first, last) = self.sightings.get(from)?.passed(loss.kind).times?;
+        Some(match place(loss.to) {
+            None => first,
+            // Data is compared by its numbers: all that was sent again is missing, too.
+            Some(_) if loss.kind == SegmentKind::Data => last,
+            Some(to) => self.latest_unseen(loss.kind, from, to).unwrap_or(last),
+        })
+    }
+
+    /// True if what the client sent before a repeated SYN-ACK, and did not reach the server's point by then, would have come
+    /// since.
+    #[must_use]
+    pub fn is_ack_final(&self, longest: Span) -> bool {
+        let mut on_path = self.sightings.iter().enumerate().filter(|(_, one)| one.has(SegmentKind::Syn));
+        let (Some((from, _)), Some((to, _))) = (on_path.next(), on_path.next_back()) else { return true };
+        let sent = self.latest_unseen(SegmentKind::Ack, from, to);
+        sent.is_none_or(|sent| is_past(self.until.since(sent), self.longest_transit.max(longest)))
+    }
+
+    /// Time at which the latest segment of this kind was sent that was seen at one place and not at the other.
+    fn latest_unseen(&self, kind: SegmentKind, from: usize, to: usize) -> Option<Timestamp> {
+        let has = |seen: u8, place: usize| seen >> place & 1 == 1;
+        let is_missing = |one: &&UnseenSegment| one.kind == kind && has(one.seen, from) && !has(one.seen, to);
+        self.unseen.iter().filter(is_missing).map(|one| one.sent).max()
     }
 
     /// True if the server had sent its RST when the client's first data came to the point nearest to it: the client had
@@ -307,288 +376,5 @@ impl Passage {
             other.point == asked.point && other.server != asked.server && answers(other) && untranslated
         });
         other.map(|other| other.server)
-    }
-}
-
-/// Sightings of an undecided attempt.
-#[derive(Debug, Clone)]
-pub(super) struct SightingLog {
-    sightings: SmallVec<[Sighting; 2]>,
-    sent: SmallVec<[SentSegment; 8]>,
-    /// Places where a segment of the client's other than a SYN was seen since the latest SYN-ACK.
-    reached: u8,
-    /// A place lies behind a proxy.
-    has_proxy: bool,
-    is_partial: bool,
-}
-
-/// A segment that was sent once and seen at one or several places.
-#[derive(Debug, Clone, Copy)]
-struct SentSegment {
-    signature: u32,
-    kind: SegmentKind,
-    /// A bit for each place in `sightings`.
-    places: u8,
-}
-
-/// Segments of one attempt that are compared between points.
-const SENT: usize = 64;
-
-/// Places of one attempt.
-const PLACES: usize = u8::BITS as usize;
-
-impl SightingLog {
-    /// The sightings of an attempt that this segment begins.
-    pub(super) fn begin(segment: &Segment, from_client: bool, own: Option<OwnFlow>) -> Box<Self> {
-        let (sightings, sent) = (SmallVec::new(), SmallVec::new());
-        let mut log = Box::new(Self { sightings, sent, reached: 0, has_proxy: false, is_partial: false });
-        log.see(segment, from_client, own, false);
-        log
-    }
-
-    /// Takes a segment. Returns true if it was seen before, at another place or as a `duplicate` at this one.
-    pub(super) fn see(
-        &mut self,
-        segment: &Segment,
-        from_client: bool,
-        own: Option<OwnFlow>,
-        duplicate: bool,
-    ) -> bool {
-        let Some(place) = self.place(segment, from_client, own) else {
-            self.is_partial = true;
-            return duplicate;
-        };
-        let (kind, bit) = (SegmentKind::of(segment, from_client), 1 << place);
-        match kind {
-            SegmentKind::Syn | SegmentKind::Reply | SegmentKind::ServerRst | SegmentKind::SynAck => {}
-            SegmentKind::Ack | SegmentKind::Data | SegmentKind::ClientRst => self.reached |= bit,
-        }
-        let signature = signature(segment);
-        let alike = |sent: &SentSegment| sent.kind == kind && sent.signature == signature;
-        let is_here = |sent: &SentSegment| sent.places & bit != 0;
-        let known = duplicate && self.sent.iter().any(alike);
-        let again = match self.sent.iter().rposition(|sent| alike(sent) && !is_here(sent)) {
-            Some(elsewhere) => {
-                self.sent[elsewhere].places |= bit;
-                true
-            }
-            None if known => return true,
-            None if self.sent.len() >= SENT => {
-                self.is_partial = true;
-                return duplicate;
-            }
-            None => {
-                self.sent.push(SentSegment { signature, kind, places: bit });
-                duplicate
-            }
-        };
-        if let Some(sighting) = self.sightings.get_mut(place) {
-            sighting.add(kind, segment);
-        }
-        again
-    }
-
-    /// Takes a segment of the connection that a proxy made to the server, which has other numbers: its SYN is another one
-    /// than the client's, and came to its place first after the client had gone on elsewhere. False if it is none.
-    pub(super) fn take_behind_proxy(
-        &mut self,
-        segment: &Segment,
-        from_client: bool,
-        own: Option<OwnFlow>,
-    ) -> bool {
-        let kind = SegmentKind::of(segment, from_client);
-        if kind != SegmentKind::Syn && !self.has_proxy {
-            return false;
-        }
-        let Some(place) = self.place(segment, from_client, own) else { return false };
-        let signature = signature(segment);
-        let is_known = || self.sent.iter().any(|sent| sent.kind == kind && sent.signature == signature);
-        let begins = kind == SegmentKind::Syn
-            && self.reached != 0
-            && segment.options.stamps() != 0
-            && self.sightings.iter().any(|sighting| sighting.has(SegmentKind::SynAck))
-            && self.sightings.get(place).is_some_and(|sighting| !sighting.has(SegmentKind::Syn))
-            && !is_known();
-        let Some(sighting) = self.sightings.get_mut(place) else { return false };
-        sighting.is_behind_proxy |= begins && sighting.point.is_single();
-        if sighting.is_behind_proxy {
-            sighting.add(kind, segment);
-            self.has_proxy = true;
-        }
-        sighting.is_behind_proxy
-    }
-
-    fn place(&mut self, segment: &Segment, from_client: bool, own: Option<OwnFlow>) -> Option<usize> {
-        let own = own.unwrap_or(OwnFlow { flow: segment.flow, direction: segment.direction });
-        let outward = if from_client { own.direction } else { own.direction.reverse() };
-        let (client, server) = (own.flow.source(outward), own.flow.destination(outward));
-        let point = segment.frame.point();
-        let known = self.sightings.iter().position(|sighting| sighting.is(point, (client, server)));
-        if known.is_some() || self.sightings.len() >= PLACES {
-            return known;
-        }
-        self.sightings.push(Sighting {
-            point,
-            client,
-            server,
-            frame: segment.frame,
-            syn_ttl: 0,
-            passed: [PassedSegments::default(); SegmentKind::COUNT],
-            data_end: None,
-            is_behind_proxy: false,
-        });
-        Some(self.sightings.len() - 1)
-    }
-
-    /// True if since the latest SYN-ACK a segment of the client's other than a SYN was seen wherever its SYN was.
-    pub(super) fn has_client_passed(&self) -> bool {
-        let asked = self.sightings.iter().enumerate().filter(|(_, sighting)| sighting.has(SegmentKind::Syn));
-        asked.map(|(place, _)| 1 << place).all(|bit: u8| self.reached & bit != 0)
-    }
-
-    /// The same, for the SYN-ACK that is being taken; begins anew.
-    pub(super) fn take_client_passed(&mut self) -> bool {
-        let passed = self.has_client_passed();
-        self.reached = 0;
-        passed
-    }
-
-    /// The sightings in order of the way.
-    pub(super) fn passage(&self, path: &PathOrder) -> Box<Passage> {
-        let mut sightings: Vec<Sighting> = Vec::with_capacity(self.sightings.len());
-        for sighting in &self.sightings {
-            // Those seen first come first where nothing tells.
-            let before = sightings.iter().position(|other| sighting.is_before(other, path));
-            sightings.insert(before.unwrap_or(sightings.len()), sighting.clone());
-        }
-        let others = sightings.iter().any(|sighting| !sighting.point.is_single());
-        Box::new(Passage { sightings, is_partial: self.is_partial || others })
-    }
-}
-
-/// Folds what points see alike of a segment: numbers, length and timestamps, and without these the IP ID. Not the window:
-/// some firewalls change it.
-pub(crate) fn signature(segment: &Segment) -> u32 {
-    let mix = |hash: u64, value: u64| (hash.rotate_left(23) ^ value).wrapping_mul(SPREAD);
-    let stamps = segment.options.stamps();
-    let id = if stamps == 0 { segment.own_ip_id().unwrap_or(0) } else { 0 };
-    let numbers = u64::from(segment.seq.0) << 32 | u64::from(segment.ack.0);
-    let shape = u64::from(segment.payload) << 32 ^ u64::from(id) << 8 ^ u64::from(segment.flags.0);
-    (mix(mix(mix(1, numbers), stamps), shape) >> 32) as u32
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const CLIENT: ([u8; 4], u16) = ([192, 0, 2, 9], 40_000);
-    const HOST: ([u8; 4], u16) = ([198, 51, 100, 1], 8080);
-    const POD: ([u8; 4], u16) = ([10, 0, 0, 2], 80);
-
-    fn end((address, port): ([u8; 4], u16)) -> Endpoint {
-        Endpoint::v4(address, port)
-    }
-
-    /// A segment at a point: time in milliseconds, flags, numbers.
-    fn segment(
-        point: &str,
-        millis: i64,
-        server: ([u8; 4], u16),
-        flags: Flags,
-        seq: u32,
-        ack: u32,
-    ) -> Segment {
-        let at = Timestamp::default().plus(Span::from_millis(millis));
-        let from_server = flags.contains(Flags::SYN.union(Flags::ACK));
-        let (from, to) = if from_server { (server, CLIENT) } else { (CLIENT, server) };
-        let mut segment = Segment::new(at, end(from), end(to), flags, Seq(seq), Seq(ack));
-        segment.frame = FrameRef::new(0, 1).at_point(CapturePoint::named(point));
-        segment
-    }
-
-    fn log(segments: &[Segment]) -> SightingLog {
-        let from_client = |segment: &Segment| !segment.flags.contains(Flags::SYN.union(Flags::ACK));
-        let (first, rest) = segments.split_first().unwrap();
-        let mut log = SightingLog::begin(first, from_client(first), None);
-        for segment in rest {
-            log.see(segment, from_client(segment), None, false);
-        }
-        *log
-    }
-
-    fn names(passage: &Passage) -> Vec<&str> {
-        passage.sightings.iter().map(|sighting| sighting.point.name()).collect()
-    }
-
-    #[test]
-    fn points_are_in_order_of_the_way() {
-        let synack = Flags::SYN.union(Flags::ACK);
-        // The clock of the far point is behind; its TTL tells all the same.
-        let mut far = segment("far", -5, POD, Flags::SYN, 7, 0);
-        far.ttl = 63;
-        let mut log =
-            log(&[far, segment("near", 0, HOST, Flags::SYN, 7, 0), segment("far", 1, POD, synack, 9, 8)]);
-        let passage = log.passage(&PathOrder::default());
-        assert_eq!(names(&passage), ["near", "far"]);
-        assert_eq!(passage.ends(), Some((end(CLIENT), end(POD))));
-        assert_eq!(passage.sightings[1].passed(SegmentKind::SynAck).packets, 1);
-        let given = PathOrder::new(&["far", "near"].map(CapturePoint::named)).unwrap();
-        assert_eq!(names(&log.passage(&given)), ["far", "near"]);
-        assert!(
-            log.see(&segment("near", 2, HOST, synack, 9, 8), false, None, false),
-            "seen at the other point"
-        );
-    }
-
-    #[test]
-    fn a_retry_that_passed_one_point_only_is_lost_after_it() {
-        let stamped = |point: &str, millis, tsval| {
-            let mut syn = segment(point, millis, HOST, Flags::SYN, 7, 0);
-            syn.options = crate::packet::TcpOptions::with_timestamps(tsval, 0);
-            syn
-        };
-        let log = log(&[stamped("near", 0, 1), stamped("near", 1000, 2), stamped("far", 1005, 2)]);
-        let loss = log.passage(&PathOrder::default()).lost(SegmentKind::Syn).unwrap();
-        assert_eq!((loss.packets, loss.from.name(), loss.to.name()), (1, "near", "far"));
-        assert!(loss.within_host, "both are of one capture");
-    }
-
-    #[test]
-    fn without_timestamps_each_transmission_passes_a_point_once() {
-        let syn = |point, millis| segment(point, millis, HOST, Flags::SYN, 7, 0);
-        let mut log = log(&[syn("near", 0)]);
-        assert!(log.see(&syn("far", 300), true, None, false), "however late");
-        assert!(!log.see(&syn("near", 1000), true, None, false), "a retry");
-        assert!(log.see(&syn("far", 1300), true, None, false));
-        assert_eq!(log.passage(&PathOrder::default()).lost(SegmentKind::Syn), None);
-    }
-
-    #[test]
-    fn a_synack_is_lost_on_its_way_back() {
-        let synack = Flags::SYN.union(Flags::ACK);
-        let log = log(&[
-            segment("near", 0, HOST, Flags::SYN, 7, 0),
-            segment("far", 1, HOST, Flags::SYN, 7, 0),
-            segment("far", 2, HOST, synack, 9, 8),
-        ]);
-        let loss = log.passage(&PathOrder::default()).lost(SegmentKind::SynAck).unwrap();
-        assert_eq!((loss.from.name(), loss.to.name()), ("far", "near"));
-        assert!(!log.has_client_passed());
-    }
-
-    #[test]
-    fn an_answer_from_another_address_at_the_clients_point_is_a_nat_that_is_not_undone() {
-        let synack = Flags::SYN.union(Flags::ACK);
-        let seen = |answer| {
-            let log = log(&[
-                segment("eth0", 0, HOST, Flags::SYN, 7, 0),
-                segment("veth", 1, POD, Flags::SYN, 7, 0),
-                segment("veth", 2, POD, synack, 9, 8),
-                segment("eth0", 3, answer, synack, 9, 8),
-            ]);
-            log.passage(&PathOrder::default()).answered_from()
-        };
-        assert_eq!(seen(POD), Some(end(POD)));
-        assert_eq!(seen(HOST), None);
     }
 }

@@ -42,6 +42,11 @@ pub(super) fn is_settled(attempt: &Pending) -> bool {
             & facts.has_any(Facts::of(&[Fact::ClientAborted, Fact::ResetAfterIgnoredData]))
 }
 
+/// True if a further point, where points are told apart, may still see what shows more: asked of an attempt that is settled else.
+pub(super) fn awaits_other_point(attempt: &Pending) -> bool {
+    attempt.sightings.as_ref().is_some_and(|sightings| sightings.awaits_client(attempt.last))
+}
+
 fn has_reset(attempt: &Pending) -> bool {
     attempt.cold().is_some_and(|cold| cold.rst_at.is_some())
 }

@@ -1,6 +1,6 @@
 //! Limits of the capture: what it cannot support. An inference that needs it is less sure (DOMAIN §4).
 
-use crate::handshake::{Attempt, Evidence, Fact, Passage, Reason, Verdict};
+use crate::handshake::{Attempt, Evidence, Fact, Reason, Verdict};
 use crate::packet::{CaptureSet, FrameRef, Span, Timestamp};
 
 /// Limits of the captures, each with the captures that have it, as far as they are known by now.
@@ -153,8 +153,7 @@ impl Coverage {
         let (syn, answered, went_on) =
             (facts.has(Fact::SynSeen), facts.has(Fact::SynAckSeen), facts.has(Fact::ClientWentOn));
         self.attempts += 1;
-        let proxied = attempt.passage.as_deref().and_then(Passage::answered_between);
-        self.answered_between += u64::from(proxied.is_some());
+        self.answered_between += u64::from(attempt.answered_between().is_some());
         self.from_client += u64::from(syn || went_on);
         let spoke = answered || facts.has(Fact::Established) || attempt.reset.is_some();
         self.from_server += u64::from(spoke);

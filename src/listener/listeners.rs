@@ -380,5 +380,5 @@ fn explains_itself(attempt: &Attempt) -> bool {
         && attempt.reset.is_none()
         && !attempt.facts.has_any(hypotheses::ODD)
         && !attempt.is_delay_unclear()
-        && attempt.passage.as_deref().is_none_or(|passage| passage.answered_between().is_none())
+        && attempt.answered_between().is_none()
 }

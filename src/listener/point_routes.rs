@@ -6,10 +6,11 @@
 use std::hash::Hash;
 use std::net::IpAddr;
 
-use indexmap::{IndexMap, IndexSet};
+use indexmap::IndexMap;
 use strum::IntoEnumIterator;
 
 use super::capture_limits::{CaptureLimits, LimitSets};
+use super::latest::LatestMap;
 use crate::handshake::{Attempt, Passage, SegmentKind, SegmentLoss, Sighting, Verdict};
 use crate::packet::{CapturePoint, Endpoint, FrameRef, Seeded, Span, Timestamp};
 
@@ -21,12 +22,29 @@ const MOST: usize = 4096;
 pub(super) struct PointRoutes {
     /// The next point on the way to a server, by its address at the point before. [`CapturePoint::OTHERS`] where there are
     /// several, as behind a balancer.
-    servers: IndexMap<(CapturePoint, Endpoint), NextPoint, Seeded>,
+    servers: LatestMap<(CapturePoint, Endpoint), NextPoint, MOST>,
     /// The same of all ports of a host, where its address is the same at both.
-    hosts: IndexMap<(CapturePoint, IpAddr), NextPoint, Seeded>,
+    hosts: LatestMap<(CapturePoint, IpAddr), NextPoint, MOST>,
     points: IndexMap<CapturePoint, PointCoverage, Seeded>,
     /// Servers with established connections that no point behind this one saw: these went another way.
-    bypassed: IndexSet<(CapturePoint, Endpoint), Seeded>,
+    bypassed: LatestMap<(CapturePoint, Endpoint), (), MOST>,
+    /// The longest times that segments took from one point to the next.
+    delays: LatestMap<(CapturePoint, CapturePoint), LongestDelays, MOST>,
+}
+
+/// The longest time that segments took between two points, and that of all other attempts: a single one may be misdated.
+#[derive(Debug, Clone, Copy, Default)]
+struct LongestDelays {
+    longest: Span,
+    /// The longest but one.
+    usual: Span,
+}
+
+impl LongestDelays {
+    fn add(&mut self, delay: Span) {
+        self.usual = self.usual.max(delay.min(self.longest));
+        self.longest = self.longest.max(delay);
+    }
 }
 
 /// The time, and the kinds of segments, that a point was seen to capture.
@@ -56,16 +74,15 @@ impl PointRoutes {
         let mut path = passage.on_path();
         if attempt.established == Some(true)
             && let Some(last) = passage.on_path().next_back()
-            && passage.answered_between().is_none()
+            && attempt.answered_between().is_none()
         {
-            if self.bypassed.len() >= MOST {
-                self.bypassed.clear();
-            }
-            self.bypassed.insert((last.point, last.server));
+            self.bypassed.insert((last.point, last.server), ());
         }
         let Some(mut near) = path.next() else { return };
         for far in path {
             if far.point != near.point {
+                let delays = self.delays.get_or_insert((near.point, far.point), LongestDelays::default);
+                delays.add(passage.longest_transit);
                 let within_host = near.frame.capture() == far.frame.capture();
                 let next = NextPoint { point: far.point, within_host };
                 remember(&mut self.servers, (near.point, near.server), next);
@@ -79,26 +96,26 @@ impl PointRoutes {
 
     /// An attempt's losses, as the points show them.
     pub(super) fn evidence(&self, attempt: &Attempt, limits: &LimitSets) -> PointEvidence {
-        let Some(passage) = attempt.passage.as_deref() else { return PointEvidence::default() };
+        let unknown = PointEvidence { is_ack_final: true, ..PointEvidence::default() };
+        let Some(passage) = attempt.passage.as_deref() else { return unknown };
         let behind = self.stopped(passage).and_then(|stopped| self.points.get(&stopped.to));
         let frames = passage.sightings.iter().map(|sighting| sighting.frame);
         let frames = || frames.clone().chain(behind.map(|behind| behind.frame));
         let all = |test: fn(CaptureLimits) -> bool| frames().all(|frame| test(limits.of(frame)));
         if !all(|limits| !limits.gaps && !limits.no_bare_acks && !limits.one_direction) {
-            return PointEvidence::default();
+            return unknown;
         }
+        let answered_between = attempt.answered_between();
         let captures = || frames().map(FrameRef::capture);
         if captures().min() != captures().max() && !all(|limits| !limits.no_clock) {
             // Numbers tell a proxy's connection apart; all else needs times that can be compared.
-            return PointEvidence { answer_made: passage.answered_between(), ..PointEvidence::default() };
+            return PointEvidence { answer_made: answered_between, ..PointEvidence::default() };
         }
         let counted = all(|limits| !limits.drops && !limits.uncounted);
-        // An attempt that is established, or reset, is settled at once.
-        let settled_early = attempt.established == Some(true) || attempt.reset.is_some();
-        let silence = if settled_early { Some(Span::ZERO) } else { attempt.silence };
-        let is_lost = |loss: &SegmentLoss| self.covers(passage, loss) && passage.is_final(loss, silence);
+        let is_lost =
+            |loss: &SegmentLoss| self.covers(passage, loss) && passage.is_final(loss, self.delay(loss));
         let lost = |kind| passage.lost(kind).filter(is_lost);
-        let stopped = self.stopped(passage).filter(|loss| self.covers(passage, loss));
+        let stopped = self.stopped(passage).filter(is_lost);
         let far = passage.on_path().next_back();
         // Client segments after the SYN at the server's point.
         let went_on = |far: &Sighting| {
@@ -114,10 +131,11 @@ impl PointRoutes {
             },
             synack: lost(SegmentKind::SynAck).filter(|_| attempt.answered_from.is_none()),
             ack: lost(SegmentKind::Ack),
+            is_ack_final: passage.is_ack_final(self.longest_delay(passage)),
             is_ack_lost_for_good: far.is_some_and(|far| !went_on(far)),
             data: lost(SegmentKind::Data),
             reset_made: made(SegmentKind::ServerRst),
-            answer_made: passage.answered_between().or_else(|| self.answered_before(attempt, stopped?)),
+            answer_made: answered_between.or_else(|| self.answered_before(attempt, stopped?)),
             is_counted: counted,
         }
     }
@@ -146,6 +164,19 @@ impl PointRoutes {
         made_before(passage, stopped, SegmentKind::SynAck).filter(|_| !may_be_elsewhere)
     }
 
+    /// The longest time that segments usually take on the way of a loss.
+    fn delay(&self, loss: &SegmentLoss) -> Span {
+        let of = |from, to| self.delays.get(&(from, to)).map(|delays| delays.usual);
+        of(loss.from, loss.to).or_else(|| of(loss.to, loss.from)).unwrap_or(Span::ZERO)
+    }
+
+    /// The same of all ways between neighbours on the attempt's path.
+    fn longest_delay(&self, passage: &Passage) -> Span {
+        let (mut path, next) = (passage.on_path(), passage.on_path().skip(1));
+        let ways = next.filter_map(|far| self.delays.get(&(path.next()?.point, far.point)));
+        ways.map(|delays| delays.usual).max().unwrap_or(Span::ZERO)
+    }
+
     /// True if the point that the segments did not reach was captured when they passed the one before, and captures such
     /// segments at all.
     fn covers(&self, passage: &Passage, loss: &SegmentLoss) -> bool {
@@ -156,11 +187,15 @@ impl PointRoutes {
         let from = passage.sightings.iter().find(|sighting| sighting.point == loss.from);
         let passed = from.and_then(|from| from.passed(loss.kind).times);
         let (begin, end) = coverage.span;
-        // A packet is on its way for a while, and the point has captured for some time before the first packet comes.
+        // A packet is on its way for a while: the point has captured for some time before the first one comes, and for as long as
+        // any takes after the last.
         let to = passage.sightings.iter().find(|sighting| sighting.point == loss.to);
         let way = from.zip(to).map_or(Span::ZERO, |(from, to)| shortest_way(from, to));
-        let covered =
-            |(first, last): (Timestamp, Timestamp)| begin <= first.plus(way.scaled(2, 1)) && last <= end;
+        let longest = passage.longest_transit.max(self.delay(loss));
+        let covered = |(first, last): (Timestamp, Timestamp)| {
+            let sent = passage.sent(loss).filter(|_| to.is_some()).unwrap_or(last);
+            begin <= first.plus(way.scaled(2, 1)) && sent.plus(longest) <= end
+        };
         // Interfaces of one capture are captured together.
         let in_time = loss.within_host || passed.is_some_and(covered);
         in_time && coverage.kinds & 1 << loss.kind as u8 != 0
@@ -189,11 +224,9 @@ fn made_before(passage: &Passage, stopped: SegmentLoss, kind: SegmentKind) -> Op
     Some(SegmentLoss { kind, packets, from: stopped.to, to: stopped.from, within_host: stopped.within_host })
 }
 
-fn remember<K: Hash + Eq>(ways: &mut IndexMap<K, NextPoint, Seeded>, key: K, next: NextPoint) {
-    if ways.len() >= MOST {
-        ways.drain(..MOST / 2);
-    }
-    let known = ways.entry(key).or_insert(next);
+/// Keeps the next point of a way; several where it differs.
+fn remember<K: Hash + Eq>(ways: &mut LatestMap<K, NextPoint, MOST>, key: K, next: NextPoint) {
+    let known = ways.get_or_insert(key, || next);
     if known.point != next.point {
         known.point = CapturePoint::OTHERS;
         known.within_host &= next.within_host;
@@ -208,6 +241,8 @@ pub(super) struct PointEvidence {
     pub(super) syn: Option<SegmentLoss>,
     pub(super) synack: Option<SegmentLoss>,
     pub(super) ack: Option<SegmentLoss>,
+    /// What the client sent before a repeated SYN-ACK, and had not reached the server's point by then, did not come later.
+    pub(super) is_ack_final: bool,
     /// Nothing that the client sent after its SYN passed the server's point.
     pub(super) is_ack_lost_for_good: bool,
     pub(super) data: Option<SegmentLoss>,
@@ -217,4 +252,18 @@ pub(super) struct PointEvidence {
     pub(super) answer_made: Option<SegmentLoss>,
     /// The captures counted what they dropped: nothing.
     pub(super) is_counted: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_slow_segment_does_not_count() {
+        let mut delays = LongestDelays::default();
+        for millis in [5, 9, 90_000, 7] {
+            delays.add(Span::from_millis(millis));
+        }
+        assert_eq!(delays.usual, Span::from_millis(9));
+    }
 }

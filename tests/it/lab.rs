@@ -14,6 +14,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sig
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use crate::points::lab_runs::both_ends_tell_the_truth;
 use crate::schema::Schema;
 use crate::util::{Run, count, hsanalyze, list, report, string};
 
@@ -44,6 +45,17 @@ pub(crate) fn lab_is_possible(test: &str) -> bool {
 
 fn lab(arguments: &str) -> Run {
     hsanalyze(std::iter::once("lab").chain(arguments.split_whitespace()))
+}
+
+/// The document of an experiment whose captures are kept, and where those of each of its runs are.
+fn recorded(arguments: &str, directory: &Path) -> (Value, Vec<PathBuf>) {
+    let base = directory.join(arguments.replace(' ', ""));
+    let document = outcome(&format!("{arguments} --format json -w {}.pcapng", base.display()));
+    let runs = list(&document["scenarios"][0], "runs");
+    let name = |run: &Value| if runs.len() == 1 { String::new() } else { format!("-{}", string(run, "run")) };
+    let paths = runs.iter().map(|run| PathBuf::from(format!("{}{}.pcapng", base.display(), name(run))));
+    let paths = paths.collect();
+    (document, paths)
 }
 
 /// The document of an experiment, whether the kernel does what is expected or not: for [`agrees`] to show the rows.
@@ -181,12 +193,14 @@ fn row<'a>(document: &'a Value, subject: &str) -> &'a str {
 #[test]
 fn queues_fill_to_one_past_their_limit() {
     if lab_is_possible("queues_fill_to_one_past_their_limit") {
-        let document = outcome("queue --format json");
+        let directory = tempfile::tempdir().unwrap();
+        let (document, packets) = recorded("queue", directory.path());
         agrees(&document);
         assert_eq!(row(&document, "Recv-Q/Send-Q when one more came, listen(64)"), "17/16");
-        for run in list(&document["scenarios"][0], "runs") {
+        for (run, packets) in list(&document["scenarios"][0], "runs").iter().zip(&packets) {
             counters_account_for_every_attempt(run);
             the_kernel_has_the_last_word(run);
+            both_ends_tell_the_truth(run, packets);
         }
     }
 }
@@ -194,27 +208,29 @@ fn queues_fill_to_one_past_their_limit() {
 #[test]
 fn every_reset_connect_is_reported_and_counted_over_either_protocol() {
     if lab_is_possible("every_reset_connect_is_reported_and_counted_over_either_protocol") {
-        for arguments in
-            ["reset --clients 64 --rtt 2 --format json", "reset --ipv6 --clients 64 --format json"]
-        {
+        let directory = tempfile::tempdir().unwrap();
+        for arguments in ["reset --clients 64 --rtt 2", "reset --ipv6 --clients 64"] {
             // 64 threads have a round trip to wake up in. Where none of them made it, the machine was too busy, and
             // only that row may disagree.
             let late = |row: &Value| {
                 row["agree"] == false && string(row, "subject").starts_with("connect() succeeded, next call")
             };
-            let in_time = |document: &Value| !list(&document["scenarios"][0], "rows").iter().any(late);
-            let document = (0..3).map(|_| outcome(arguments)).find(in_time);
-            let document =
-                document.unwrap_or_else(|| panic!("{arguments}: no connect() in time, three times"));
+            let in_time = |(document, _): &(Value, Vec<PathBuf>)| {
+                !list(&document["scenarios"][0], "rows").iter().any(late)
+            };
+            let found = (0..3).map(|_| recorded(arguments, directory.path())).find(in_time);
+            let (document, packets) =
+                found.unwrap_or_else(|| panic!("{arguments}: no connect() in time, three times"));
             agrees(&document);
             // All of them later on an idle machine; on a busy one some fail at once, and agree as well.
             let line = row(&document, "connect() succeeded, next call failed, 0 bytes sent");
             let numbers = line.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse::<u64>().ok());
             assert_eq!(numbers.sum::<u64>(), 63, "{line}");
-            for run in list(&document["scenarios"][0], "runs") {
+            for (run, packets) in list(&document["scenarios"][0], "runs").iter().zip(&packets) {
                 assert_eq!(run["counters"]["ListenOverflows"], 63);
                 the_kernel_has_the_last_word(run);
                 counters_account_for_every_attempt(run);
+                both_ends_tell_the_truth(run, packets);
             }
         }
     }
@@ -236,21 +252,19 @@ fn scenarios_agree_side_by_side_and_their_captures_say_the_same_offline() {
     ];
     let directory = tempfile::tempdir().unwrap();
     let try_out = |scenario: &str| {
-        let base = directory.path().join(scenario.replace(' ', ""));
-        let packets = |run: &str| PathBuf::from(format!("{}{run}.pcapng", base.display()));
-        let file = packets("");
         let attempt = || {
-            let document = outcome(&format!("{scenario} --format json -w {}", file.display()));
+            let (document, packets) = recorded(scenario, directory.path());
             agrees(&document);
-            document
+            (document, packets)
         };
         // In one capture of both ends, the second sight of a packet is a copy only if it comes in time: a machine
         // that was too busy for that has made another experiment.
-        let in_time = |document: &Value| {
+        let in_time = |(document, _): &(Value, Vec<PathBuf>)| {
             list(&document["scenarios"][0], "runs").iter().all(|run| run["slowest"].as_f64().unwrap() < COPY)
         };
-        let document = (0..3).map(|_| attempt()).find(in_time);
-        let document = document.unwrap_or_else(|| panic!("{scenario}: the path was late three times"));
+        let found = (0..3).map(|_| attempt()).find(in_time);
+        let (document, packets) =
+            found.unwrap_or_else(|| panic!("{scenario}: the path was late three times"));
         if scenario == "syn-drop" {
             // Each client's own connect() times are joined to the lateness of its packets, at both ends.
             for end in ["client", "server"] {
@@ -258,15 +272,14 @@ fn scenarios_agree_side_by_side_and_their_captures_say_the_same_offline() {
                 assert_eq!(row(&document, &subject), "8", "{subject}");
             }
         }
-        let runs = list(&document["scenarios"][0], "runs");
-        for run in runs {
+        for (run, packets) in list(&document["scenarios"][0], "runs").iter().zip(&packets) {
             // The packets of a period of 1 s are those of an overflow that recovered.
             if string(run, "run") != "defer-accept-1-0" {
                 counters_account_for_every_attempt(run);
             }
             the_kernel_has_the_last_word(run);
-            let name = if runs.len() == 1 { String::new() } else { format!("-{}", string(run, "run")) };
-            assert_offline_is_the_same(run, &packets(&name), false);
+            assert_offline_is_the_same(run, packets, false);
+            both_ends_tell_the_truth(run, packets);
         }
     };
     thread::scope(|scope| {
@@ -279,7 +292,12 @@ fn scenarios_agree_side_by_side_and_their_captures_say_the_same_offline() {
 #[test]
 fn a_closed_listener_resets_its_queue_and_the_handshakes_under_way() {
     if lab_is_possible("a_closed_listener_resets_its_queue_and_the_handshakes_under_way") {
-        agrees(&outcome("close --format json"));
+        let directory = tempfile::tempdir().unwrap();
+        let (document, packets) = recorded("close", directory.path());
+        agrees(&document);
+        for (run, packets) in list(&document["scenarios"][0], "runs").iter().zip(&packets) {
+            both_ends_tell_the_truth(run, packets);
+        }
     }
 }
 
@@ -294,6 +312,7 @@ fn recorded_experiments_say_the_same_offline() {
         counters_account_for_every_attempt(&run);
         the_kernel_has_the_last_word(&run);
         assert_offline_is_the_same(&run, &path.with_extension("pcapng"), true);
+        both_ends_tell_the_truth(&run, &path.with_extension("pcapng"));
     }
 }
 

@@ -1,6 +1,8 @@
 //! Captures of both ends of a path: each attempt counted once, and judged no worse than by one end alone.
 
 mod healthy;
+#[cfg(feature = "lab")]
+pub(crate) mod lab_runs;
 #[cfg(target_os = "linux")]
 mod node;
 mod proxied;
@@ -59,8 +61,35 @@ fn both_ends_are_judged_as_surely_as_the_better_one() {
 }
 
 /// The text of a limit, if the report has it.
-fn limit<'r>(report: &'r Value, code: &str) -> Option<&'r str> {
+pub(crate) fn limit<'r>(report: &'r Value, code: &str) -> Option<&'r str> {
     list(report, "limits").iter().find(|limit| limit["code"] == code).map(|limit| string(limit, "text"))
+}
+
+#[test]
+fn each_point_keeps_the_vantage_that_its_capture_alone_has() {
+    for (name, files) in pairs() {
+        let alone = files.each_ref().map(|path| report([path]));
+        let both = report([&files[1], &files[0]]);
+        let names = files.each_ref().map(|path| path.file_name().unwrap().to_str().unwrap());
+        let mut sightings = 0;
+        for attempt in list(&both, "attempts") {
+            for sighting in list(attempt, "sightings") {
+                let end = names.iter().position(|name| sighting["point"] == *name).unwrap();
+                let same =
+                    |one: &&Value| one["client"] == sighting["client"] && one["frame"] == sighting["frame"];
+                let own = list(&alone[end], "attempts").iter().find(same).unwrap();
+                assert_eq!(sighting["vantage"], own["vantage"], "{name}: {sighting}");
+                sightings += 1;
+            }
+        }
+        let all: usize = alone.iter().map(|report| list(report, "attempts").len()).sum();
+        assert_eq!(sightings, all, "{name}");
+    }
+    let [client, server] =
+        ["client", "server"].map(|end| crate::util::capture(&format!("overflow_drop-{end}")));
+    let text = crate::util::hsanalyze([&client, &server]).succeed();
+    let header = "captured at overflow_drop-client.pcap (near the client), overflow_drop-server.pcap (near the server)";
+    assert!(text.text().split_whitespace().collect::<Vec<_>>().join(" ").contains(header), "{}", text.text());
 }
 
 #[test]

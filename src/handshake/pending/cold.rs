@@ -1,7 +1,7 @@
 //! State that few attempts need, kept apart from the others' and boxed.
 
-use super::retransmissions::{HandshakeSegment, Retransmissions};
 use crate::handshake::attempt::IcmpAnswer;
+use crate::handshake::retransmissions::{HandshakeSegment, Retransmissions};
 use crate::handshake::traits::SynAckTraits;
 use crate::packet::{Segment, Seq, Span, Timestamp};
 

@@ -2,9 +2,9 @@
 
 use super::from_server::REORDERING;
 use super::meaning::within;
-use super::retransmissions::SHORTEST_TIMER;
 use super::{HandshakeSegment, Pending, Phase, Retransmissions};
 use crate::handshake::facts::Fact;
+use crate::handshake::retransmissions::SHORTEST_TIMER;
 use crate::packet::{Flags, OptionKind, Segment, Seq, Timestamp};
 
 impl Pending {

@@ -2,9 +2,9 @@
 //! at every step.
 
 use super::cold::OtherAnswer;
-use super::retransmissions::SHORTEST_TIMER;
 use super::{HandshakeSegment, Pending, Phase};
 use crate::handshake::facts::Fact;
+use crate::handshake::retransmissions::SHORTEST_TIMER;
 use crate::handshake::traits::SynAckTraits;
 use crate::packet::{Flags, Segment, Span, Timestamp};
 
@@ -92,13 +92,7 @@ impl Pending {
         self.facts.add_if(Fact::RetransmissionUnanswered, unanswered && ignored_ack);
         self.facts.add_if(Fact::EchoesAck, echoes_ack);
         self.facts.add_if(Fact::RightAckIgnored, ignored_ack && self.facts.has(Fact::AckChecksumRight));
-        let duplicated = match &mut self.sightings {
-            Some(sightings) => sightings.take_client_passed(),
-            None => std::mem::replace(&mut self.client_duplicated, false),
-        };
-        if self.has_two_points && ignored_ack {
-            self.facts.add(if duplicated { Fact::AckAtSecondPoint } else { Fact::AckAtOnePoint });
-        }
+        self.note_point_of_ack(segment, ignored_ack);
         match self.phase {
             Phase::Acked if ignored_ack => {
                 self.after_ack = self.after_ack.saturating_add(1);
@@ -132,14 +126,46 @@ impl Pending {
         }
     }
 
+    /// Notes whether the client's ACK had passed a second point when this SYN-ACK was repeated.
+    fn note_point_of_ack(&mut self, synack: &Segment, ignored_ack: bool) {
+        let sent_by = synack.at.minus(self.crossing());
+        let passed = match &mut self.sightings {
+            Some(sightings) => sightings.take_client_passed(),
+            None => std::mem::replace(&mut self.client_duplicated, false),
+        };
+        if !self.has_two_points || !ignored_ack {
+            return;
+        }
+        self.facts.add(if passed { Fact::AckAtSecondPoint } else { Fact::AckAtOnePoint });
+        if let Some(sightings) = self.sightings.as_mut().filter(|_| !passed) {
+            sightings.miss_ack(sent_by);
+        }
+    }
+
+    /// Takes back so many ignored ACKs: the SYN-ACKs were repeated before anything of the client's had come to the server's
+    /// point, and it came late.
+    pub(super) fn take_back_ignored(&mut self, repeats: u16) {
+        const SHOWN: [Fact; 4] =
+            [Fact::Contradicted, Fact::DataIgnored, Fact::RightAckIgnored, Fact::RetransmissionUnanswered];
+        if self.cold().is_some_and(|cold| cold.rst_at.is_some()) {
+            return;
+        }
+        self.facts.remove(Fact::AckAtOnePoint);
+        self.after_ack = self.after_ack.saturating_sub(repeats);
+        if self.after_ack > 0 {
+            return;
+        }
+        SHOWN.into_iter().for_each(|fact| self.facts.remove(fact));
+        if self.phase == Phase::Ignored {
+            self.phase = Phase::Acked;
+        }
+    }
+
     /// True if a SYN-ACK came too soon for the server's timer, and the client had not repeated its SYN: the path doubled
     /// that, or this. It is no repeat (DOMAIN §4).
     fn answers_doubled_syn(&self, synack: &HandshakeSegment, segment: &Segment) -> bool {
-        let stamped = segment.options.timestamps().is_some() && synack.has_clock();
-        stamped
-            && self.syn_retransmissions().count == 0
-            && self.syn.is_some()
-            && self.synack_retransmissions().is_too_soon(synack, segment)
+        let asked_once = self.syn.is_some() && self.syn_retransmissions().count == 0;
+        asked_once && synack.is_doubled(self.synack_retransmissions(), segment)
     }
 
     /// True if an RST with ACK is the only evidence of an established connection.

@@ -12,7 +12,6 @@ mod from_client;
 mod from_server;
 mod meaning;
 mod resets;
-mod retransmissions;
 mod stamp;
 mod stamp_clock;
 
@@ -20,15 +19,15 @@ pub(super) use cold::{ClockSample, ColdState};
 pub(super) use from_server::REORDERING;
 use meaning::Meaning;
 pub(super) use meaning::{answers_syn, is_syn, is_synack};
-pub(super) use retransmissions::HandshakeSegment;
-use retransmissions::{NONE, Retransmissions};
 use stamp_clock::StampClock;
 
 use super::attempt::{IcmpAnswer, Retries};
 use super::duplicates::{BY_TIME_ALONE, DuplicateOffset, Recent};
 use super::facts::{Fact, Facts};
 use super::history::History;
-use super::passage::{OwnFlow, SightingLog};
+use super::passage::OwnFlow;
+use super::retransmissions::{HandshakeSegment, NONE, Retransmissions};
+use super::sighting_log::SightingLog;
 use super::traits::SynAckTraits;
 use crate::packet::{Direction, Flags, FrameRef, Segment, Seq, Span, Timestamp, Unreachable};
 use crate::prefetch::prefetch_all;
@@ -274,6 +273,10 @@ impl Pending {
                 return true;
             }
             duplicate = sightings.see(segment, from_client, own, duplicate);
+            match sightings.take_late() {
+                0 => {}
+                repeats => self.take_back_ignored(repeats),
+            }
         }
         if duplicate {
             self.take_duplicate(segment);

@@ -1,8 +1,8 @@
 //! Steps from one phase to the next that the server's RSTs make. All phases are written out at every step.
 
-use super::retransmissions::SHORTEST_TIMER;
 use super::{Pending, Phase};
 use crate::handshake::facts::Fact;
+use crate::handshake::retransmissions::SHORTEST_TIMER;
 use crate::packet::{Flags, Segment, Span, Timestamp};
 
 impl Pending {

@@ -20,7 +20,7 @@ use super::finding::{Finding, Order};
 use super::passage::OwnFlow;
 use super::pending::{Pending, Phase, is_syn, is_synack};
 use super::table::{Cell, NewEntry, Place, Position, Table};
-use super::timeouts::{GIVEN_UP, deadline, first_wait, is_settled, waits_longer};
+use super::timeouts::{GIVEN_UP, awaits_other_point, deadline, first_wait, is_settled, waits_longer};
 use crate::packet::{CaptureSet, FlowKey, Packet, PathOrder, Segment, Span, Timestamp, Unreachable};
 use crate::prefetch::prefetch_all;
 
@@ -373,7 +373,8 @@ impl Tracker {
         let becomes = evict::class_of(attempt);
         if strength > tracked.reported {
             tracked.reported = strength;
-            let attempt = decide::decide(attempt, segment.flow, Ending::Provisional, &self.context);
+            let attempt =
+                decide::decide(attempt, segment.flow, (Ending::Provisional, segment.at), &self.context);
             self.found.push(Finding { at: now, settled: false, attempt });
         }
         if becomes != class {
@@ -399,7 +400,7 @@ impl Tracker {
     /// Settles the attempt if the packet at `now`, in packet time, leaves nothing open, else moves its deadline.
     fn reconsider(&mut self, at: Position, now: Timestamp) {
         let Some(tracked) = self.table.get(at) else { return };
-        if is_settled(&tracked.attempt) {
+        if is_settled(&tracked.attempt) && !awaits_other_point(&tracked.attempt) {
             self.settle(at, self.steady(now), Ending::Expired);
         } else {
             let due = self.steady(deadline(&tracked.attempt, now));
@@ -506,7 +507,8 @@ impl Tracker {
         attempt.is_overdue = true;
         let given_up = attempt.last.plus(GIVEN_UP);
         if self.reports_stuck {
-            let attempt = decide::decide(attempt, key, Ending::Provisional, &self.context);
+            let attempt =
+                decide::decide(attempt, key, (Ending::Provisional, due.minus(self.lag)), &self.context);
             self.found.push(Finding { at: due, settled: false, attempt });
         }
         let given_up = self.steady(given_up).max(due);
@@ -564,18 +566,19 @@ impl Tracker {
         }
         tracked.settled = true;
         let (pending, context) = (&tracked.attempt, &self.context);
+        let ended = (ending, when.minus(self.lag));
         // Made in place: a finding is large.
         let finding =
-            || Finding { at: when, settled: true, attempt: decide::decide(pending, key, ending, context) };
+            || Finding { at: when, settled: true, attempt: decide::decide(pending, key, ended, context) };
         self.found.extend(std::iter::once_with(finding));
         self.table.retire(at, when.plus(LINGER));
     }
 
     /// Reports an attempt that is in no table any more.
     fn report_untracked(&mut self, pending: &Pending, key: FlowKey, when: Timestamp, ending: Ending) {
-        let context = &self.context;
+        let (context, ended) = (&self.context, (ending, when.minus(self.lag)));
         let finding =
-            || Finding { at: when, settled: true, attempt: decide::decide(pending, key, ending, context) };
+            || Finding { at: when, settled: true, attempt: decide::decide(pending, key, ended, context) };
         self.found.extend(std::iter::once_with(finding));
     }
 

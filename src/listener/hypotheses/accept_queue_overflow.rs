@@ -62,7 +62,7 @@ fn acks_ignored(case: &Case<'_>) -> Weight {
     if case.has(Fact::ProofWithoutAck) {
         return Weight::Excluded(Evidence::ProofWithoutAck);
     }
-    if case.is_ack_lost_between_points() {
+    if case.is_ack_missing_between_points() {
         return Weight::Excluded(Evidence::AckAtOnePoint);
     }
     if let Some(damaged) = case.only_wrong_acks() {

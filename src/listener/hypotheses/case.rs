@@ -87,8 +87,13 @@ impl<'a> Case<'a> {
     /// True if each ACK that the server ignored was captured at one point of its way and not at the next, which the SYN
     /// had passed, and so did the segment that established the connection: a filter of the capture leaves out all of
     /// them.
-    pub(in crate::listener) fn is_ack_lost_between_points(&self) -> bool {
+    pub(in crate::listener) fn is_ack_missing_between_points(&self) -> bool {
         self.has(Fact::AckAtOnePoint) && !self.has(Fact::AckAtSecondPoint) && self.has(Fact::Established)
+    }
+
+    /// The same, and none of them came later than segments take on the way.
+    pub(in crate::listener) fn is_ack_lost_between_points(&self) -> bool {
+        self.is_ack_missing_between_points() && self.points.is_ack_final
     }
 
     /// The cause that the points of the capture prove, with the segments that passed one and not the next.
@@ -132,8 +137,7 @@ impl<'a> Case<'a> {
 
     /// True if something on the way answered for the server, which never saw this handshake: what followed is not the server's.
     pub(in crate::listener) fn answered_on_way(&self) -> bool {
-        let proxied = self.attempt.passage.as_deref().and_then(Passage::answered_between);
-        self.points.answer_made.is_some() && proxied.is_none()
+        self.points.answer_made.is_some() && self.attempt.answered_between().is_none()
     }
 
     /// True if the kernel's evidence was recorded.

@@ -24,7 +24,7 @@ pub(super) struct Page<'a> {
     pub(super) style: &'a TextStyle<'a>,
     pub(super) summary: &'a Summary,
     pub(super) conclusion: (Emphasis, &'a str),
-    pub(super) vantage: Option<&'static str>,
+    pub(super) vantage: Option<String>,
     pub(super) figures: &'a Figures,
     pub(super) listed: usize,
     /// The user chose the attempts to list by verdict or cause.
@@ -93,7 +93,7 @@ impl Page<'_> {
         ];
         facts.extend(first.zip(last).map(|(first, last)| length(last.since(first))));
         facts.extend(first.map(|first| format!("from {}", self.style.clock.date_and_zone(first))));
-        facts.extend(self.vantage.map(str::to_owned));
+        facts.extend(self.vantage.clone());
         facts.join(" · ")
     }
 

@@ -9,7 +9,8 @@ use super::{AttemptRecord, SCHEMA, TOOL, sysctl};
 use crate::handshake::{Attempt, Cause, Confidence};
 use crate::kernel::Counters;
 use crate::lab::{
-    BothEnds, ComparedRow, Comparison, CpuLoad, Curve, EndView, Point, ScenarioOutcome, Share, Trace,
+    BothEnds, ComparedRow, Comparison, CpuLoad, Curve, EndView, PathFate, PathSegment, Point,
+    ScenarioOutcome, Share, Trace, TreatedSegment,
 };
 use crate::report::serialize;
 
@@ -55,10 +56,35 @@ impl<'a> From<&'a ComparedRow> for RowRecord<'a> {
 struct RunRecord<'a> {
     run: &'a str,
     lost: u64,
+    treated: Vec<TreatedRecord>,
     slowest: f64,
     counters: BTreeMap<&'static str, u64>,
     client: Vec<JudgedAttemptRecord<'a>>,
     server: Vec<JudgedAttemptRecord<'a>>,
+}
+
+/// Record of a segment that the path did not simply carry.
+#[derive(Serialize)]
+struct TreatedRecord {
+    client_port: u16,
+    segment: &'static str,
+    fate: &'static str,
+}
+
+impl From<&TreatedSegment> for TreatedRecord {
+    fn from(&TreatedSegment { client_port, segment, fate }: &TreatedSegment) -> Self {
+        let segment = match segment {
+            PathSegment::Syn => "syn",
+            PathSegment::SynAck => "syn-ack",
+            PathSegment::Ack => "ack",
+        };
+        let fate = match fate {
+            PathFate::Lost => "lost",
+            PathFate::Delayed(_) => "delayed",
+            PathFate::Doubled => "doubled",
+        };
+        Self { client_port, segment, fate }
+    }
 }
 
 /// An attempt as packets and counters show it, and what the packets alone would have it be.
@@ -176,6 +202,7 @@ fn run(name: &str, trace: &Trace) -> io::Result<serde_json::Value> {
     let record = RunRecord {
         run: name,
         lost: trace.lost,
+        treated: trace.treated.iter().map(TreatedRecord::from).collect(),
         slowest: trace.slowest.as_secs_f64(),
         counters: present(&trace.counters),
         client: attempts(&with_kernel.client, &alone.client),

@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 use strum::IntoEnumIterator;
 
 use super::{Displayed, Rfc3339};
-use crate::handshake::{SegmentKind, Sighting};
+use crate::handshake::{SegmentKind, Sighting, Vantage};
 use crate::packet::Endpoint;
 
 /// Record of a sighting.
@@ -15,6 +15,7 @@ pub(super) struct SightingRecord<'a> {
     server: Displayed<Endpoint>,
     capture: u16,
     frame: u64,
+    vantage: Option<&'static str>,
     seen: SeenRecord<'a>,
 }
 
@@ -26,6 +27,7 @@ impl<'a> From<&'a Sighting> for SightingRecord<'a> {
             server: Displayed(sighting.server),
             capture: sighting.frame.capture(),
             frame: sighting.frame.number(),
+            vantage: sighting.vantage.map(Vantage::name),
             seen: SeenRecord(sighting),
         }
     }

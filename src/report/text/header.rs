@@ -7,10 +7,11 @@ use strum::{EnumCount, IntoEnumIterator};
 use super::clock::length;
 use super::paint::Emphasis;
 use super::style::TextStyle;
+use super::vantages::VantageCounts;
 use super::words::wrap;
 use crate::capture::CaptureInfo;
 use crate::engine::{Limit, Summary, Undecoded};
-use crate::handshake::{Attempt, Reason, Unproven, Vantage, Verdict};
+use crate::handshake::{Attempt, Reason, Unproven, Verdict};
 use crate::packet::{LinkType, Skip, Span, Timestamp};
 use crate::printable::printable;
 use crate::report::wording;
@@ -19,7 +20,7 @@ use crate::words::{count, number};
 /// Counts of attempts that the header needs beside their verdicts.
 #[derive(Clone, Debug, Default)]
 pub(in crate::report) struct HeaderCounts {
-    vantages: [u64; Vantage::COUNT],
+    vantages: VantageCounts,
     capture_cut: u64,
     one_sided: u64,
     evicted: u64,
@@ -46,9 +47,7 @@ const MIN_SLOW: Span = Span::from_secs(1);
 
 impl HeaderCounts {
     pub(in crate::report) fn add(&mut self, attempt: &Attempt) {
-        if let Some(vantage) = attempt.vantage {
-            self.vantages[vantage as usize] += 1;
-        }
+        self.vantages.add(attempt);
         if let Some(unproven) = attempt.unproven {
             self.unproven[unproven as usize] += 1;
             self.silence = self.silence.max(attempt.silence.unwrap_or(Span::ZERO));
@@ -106,18 +105,9 @@ impl HeaderCounts {
         self.unclear
     }
 
-    /// The capture point, if three in four attempts agree: with hosts at different
-    /// distances, no single place is right.
-    pub(in crate::report) fn vantage(&self) -> Option<&'static str> {
-        let total: u64 = self.vantages.iter().sum();
-        let agreed = Vantage::iter()
-            .find(|v| self.vantages[*v as usize] > 0 && self.vantages[*v as usize] >= total - total / 4)?;
-        Some(match agreed {
-            Vantage::Server => "captured near the server",
-            Vantage::Client => "captured near the client",
-            Vantage::Local => "captured on the host of both ends",
-            Vantage::Middle => "captured between client and server",
-        })
+    /// Where it was captured, as most attempts show it.
+    pub(in crate::report) fn vantage(&self) -> Option<String> {
+        self.vantages.words()
     }
 }
 
@@ -136,11 +126,10 @@ pub(super) fn write_input(
     for line in wrap(&input_facts(summary), style.width, "", "  ") {
         writeln!(out, "{line}")?;
     }
-    let context: Vec<String> =
-        [first(summary).map(|time| style.clock.date_and_zone(time)), counts.vantage().map(str::to_owned)]
-            .into_iter()
-            .flatten()
-            .collect();
+    let context: Vec<String> = [first(summary).map(|time| style.clock.date_and_zone(time)), counts.vantage()]
+        .into_iter()
+        .flatten()
+        .collect();
     for line in wrap(&context.join(", "), style.width, "", "  ").iter().filter(|line| !line.is_empty()) {
         writeln!(out, "{}", style.paint.apply(Emphasis::Faint, line))?;
     }

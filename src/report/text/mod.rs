@@ -15,6 +15,7 @@ mod overview;
 mod paint;
 mod stream;
 mod style;
+mod vantages;
 mod words;
 mod worst;
 

@@ -108,10 +108,12 @@ fn joined_verdicts_are_what_the_path_did() {
         [(1, PathFate::Lost), (2, late), (3, PathFate::Doubled)]
             .map(|(number, fate)| fault(segment, after + number, fate))
     });
+    // Later than the server's first repeat: it has missed this one, and nothing is lost.
+    let very_late = fault(PathSegment::Ack, 17, PathFate::Delayed(Duration::from_millis(1_200)));
     let setup = Setup {
         backlog: 64,
         round_trip: Duration::from_millis(10),
-        faults: faults.collect(),
+        faults: faults.chain([very_late]).collect(),
         ..Setup::default()
     };
     // A full queue beside losses: what the server ignored was not lost.
@@ -145,7 +147,7 @@ fn joined_verdicts_are_what_the_path_did() {
         let healthy = scope.spawn(|| run(&setup, 20, true));
         let full = scope.spawn(|| run(&full, 6, false));
         let trace = healthy.join().unwrap();
-        assert_eq!(trace.treated.len(), 9, "{:?}", trace.treated);
+        assert_eq!(trace.treated.len(), 10, "{:?}", trace.treated);
         hold_against(&trace, 22, "completed");
         let trace = full.join().unwrap();
         assert_eq!(trace.treated.len(), 1, "{:?}", trace.treated);

@@ -2,13 +2,13 @@
 
 use smallvec::SmallVec;
 
-use crate::handshake::attempt::Retries;
+use super::attempt::Retries;
 use crate::packet::{Segment, Span, Timestamp};
 
 /// The first SYN or SYN-ACK of one side.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::handshake) struct HandshakeSegment {
-    pub(in crate::handshake) first: Timestamp,
+pub(super) struct HandshakeSegment {
+    pub(super) first: Timestamp,
     tsval: u32,
     /// The option was there at all.
     timestamps: bool,
@@ -16,16 +16,16 @@ pub(in crate::handshake) struct HandshakeSegment {
 
 /// The retransmissions of a SYN or SYN-ACK.
 #[derive(Debug, Clone, Default)]
-pub(in crate::handshake) struct Retransmissions {
-    pub(in crate::handshake) count: u16,
+pub(super) struct Retransmissions {
+    pub(super) count: u16,
     /// The last one came too soon for a timer ([`Self::is_too_soon`]).
     pub(super) too_soon: bool,
     last: Timestamp,
     /// Time between the last two.
-    pub(in crate::handshake) gap: Span,
+    pub(super) gap: Span,
     /// Time of each since the first packet; at most [`Retries::TIMES_KEPT`]. As many as most attempts have are
     /// stored in place: memory elsewhere costs a cache miss.
-    pub(in crate::handshake) times: SmallVec<[Span; 6]>,
+    pub(super) times: SmallVec<[Span; 6]>,
     /// TSval of each, as many as `times`.
     tsvals: SmallVec<[u32; 6]>,
     /// TSvals of those that are none, since they came too soon for a timer; at most [`Retries::TIMES_KEPT`].
@@ -68,7 +68,7 @@ impl HandshakeSegment {
     }
 
     /// True if the segment carried timestamps from a clock that runs.
-    pub(in crate::handshake) const fn has_clock(&self) -> bool {
+    pub(super) const fn has_clock(&self) -> bool {
         self.timestamps && self.tsval != 0
     }
 
@@ -98,7 +98,7 @@ impl HandshakeSegment {
     }
 
     /// The time of the latest.
-    pub(in crate::handshake) fn last(&self, retransmissions: &Retransmissions) -> Timestamp {
+    pub(super) fn last(&self, retransmissions: &Retransmissions) -> Timestamp {
         if retransmissions.count == 0 { self.first } else { retransmissions.last }
     }
 
@@ -126,7 +126,7 @@ impl HandshakeSegment {
     }
 
     /// The time of a transmission that [`Self::transmission`] gave.
-    pub(in crate::handshake) fn time_of(&self, retransmissions: &Retransmissions, place: u8) -> Timestamp {
+    pub(super) fn time_of(&self, retransmissions: &Retransmissions, place: u8) -> Timestamp {
         let since = place.checked_sub(1).and_then(|place| retransmissions.times.get(usize::from(place)));
         self.first.plus(since.copied().unwrap_or(Span::ZERO))
     }
@@ -152,6 +152,13 @@ impl HandshakeSegment {
         is_time: impl Fn(Timestamp) -> bool,
     ) -> bool {
         is_time(self.first) || retransmissions.times.iter().any(|&since| is_time(self.first.plus(since)))
+    }
+
+    /// True if this SYN-ACK, whose retransmissions are these, came again too soon for the server's timer: the path doubled a
+    /// packet, where the client did not repeat its SYN.
+    pub(super) fn is_doubled(&self, retransmissions: &Retransmissions, segment: &Segment) -> bool {
+        let stamped = segment.options.timestamps().is_some() && self.has_clock();
+        stamped && retransmissions.is_too_soon(self, segment)
     }
 
     /// True if `segment` is a duplicate of one of the transmissions: by TSval, if the sender's clock runs.
