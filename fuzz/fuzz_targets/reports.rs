@@ -148,6 +148,7 @@ fn summary(path: &str, damage: &str, attempts: &[Attempt], listeners: &Listeners
         cut: damage.len() > 3,
         shift: None,
         clock_doubt: None,
+        read_once: false,
         dropped: damage.len().checked_sub(2).map(|dropped| dropped as u64),
         points: points.into(),
     };

@@ -207,7 +207,8 @@ impl Captures {
 
     fn info(&self, capture: &Capture, shift: Option<ClockShift>, index: u16) -> CaptureInfo {
         let clock_doubt = self.first_look.doubt(index);
-        let mut info = CaptureInfo { shift, clock_doubt, ..capture.info() };
+        let read_once = self.first_look.is_read_once(index);
+        let mut info = CaptureInfo { shift, clock_doubt, read_once, ..capture.info() };
         info.points.extend(self.cooked.get(&index).into_iter().flat_map(CookedPoints::points));
         let whole = self.first_look.point(index);
         if info.points.is_empty() && whole.is_known() {

@@ -189,6 +189,7 @@ impl Capture {
             cut: self.cut,
             shift: None,
             clock_doubt: None,
+            read_once: false,
             dropped: self.seen.dropped,
             points: self.open.as_ref().map_or_else(Vec::new, |(_, reader)| reader.points()),
         }

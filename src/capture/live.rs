@@ -284,6 +284,7 @@ impl Source for LiveCapture {
             cut: self.ended.is_some(),
             shift: None,
             clock_doubt: None,
+            read_once: false,
             dropped: Some(self.dropped.total.total()),
             points: self.interfaces.points(),
         }]

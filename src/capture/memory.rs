@@ -113,6 +113,7 @@ impl Recording {
             cut: false,
             shift: None,
             clock_doubt: None,
+            read_once: false,
             dropped: self.dropped,
             points: Vec::new(),
         }

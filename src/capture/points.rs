@@ -28,6 +28,8 @@ pub(super) struct FirstLook {
     pub(super) shifts: Vec<Option<ClockShift>>,
     /// For each file, why its clock's difference is not known although it is a point of its own.
     doubts: Vec<Option<ClockDoubt>>,
+    /// Files of several that cannot be looked at beforehand.
+    read_once: Vec<bool>,
     /// For each file its point; none where points are not told apart.
     points: Vec<CapturePoint>,
     /// Time after which a capture holds its packets again.
@@ -43,6 +45,11 @@ impl FirstLook {
     /// Reason why nothing is known of a capture's clock.
     pub(super) fn doubt(&self, capture: u16) -> Option<ClockDoubt> {
         self.doubts.get(usize::from(capture)).copied().flatten()
+    }
+
+    /// True if a capture, beside others, could not be looked at beforehand, so that nothing is known of its clock and its point.
+    pub(super) fn is_read_once(&self, capture: u16) -> bool {
+        self.read_once.get(usize::from(capture)).copied().unwrap_or(false)
     }
 
     /// The point of a capture, for the names of its interfaces: none if all captures are of one.
@@ -120,7 +127,9 @@ pub(super) fn look(paths: &[impl AsRef<OsStr>], named: &[NamedPoint]) -> FirstLo
     let within = samples.iter().find_map(|sample| sample.repeats.offset());
     // Without timestamps a retransmission and a duplicate differ by their times alone: no timer is shorter.
     let way = way.filter(|&way| way < SHORTEST_TIMER);
-    FirstLook { shifts, doubts, points, duplicates_after: within.or(way) }
+    let is_read_once = |path: &_| paths.len() > 1 && !can_be_read_again(AsRef::<OsStr>::as_ref(path));
+    let read_once = paths.iter().map(is_read_once).collect();
+    FirstLook { shifts, doubts, read_once, points, duplicates_after: within.or(way) }
 }
 
 fn set(doubts: &mut [Option<ClockDoubt>], at: usize, doubt: ClockDoubt) {

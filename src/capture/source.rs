@@ -76,6 +76,8 @@ pub struct CaptureInfo {
     pub shift: Option<ClockShift>,
     /// Reason why nothing is known of its clock, if it is a point of a path.
     pub clock_doubt: Option<ClockDoubt>,
+    /// True if it was read once, beside others: whether it is a point of their path, and by which clock, was not looked at.
+    pub read_once: bool,
     /// Packets that the kernel or the interface dropped; `None` where nobody counted.
     pub dropped: Option<u64>,
     /// The points where its packets were captured, as far as they are told apart.

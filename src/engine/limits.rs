@@ -96,6 +96,11 @@ pub enum Limit {
         /// The reason.
         doubt: ClockDoubt,
     },
+    /// A capture beside others was read once, so that its clock was not compared with theirs.
+    NotCompared {
+        /// The capture.
+        path: String,
+    },
     /// The same packets were captured at two points of their path.
     TwoPoints {
         /// The time that a packet takes between them.
@@ -212,6 +217,7 @@ impl Limit {
             Self::Dropped { path, .. }
             | Self::NoClock { path }
             | Self::ClockUnknown { path, .. }
+            | Self::NotCompared { path }
             | Self::Untimed { path, .. } => Some(path),
             Self::Damaged { .. }
             | Self::NotRead { .. }
@@ -285,6 +291,8 @@ fn of_clocks(captures: &[CaptureInfo], packets: &PacketCounts) -> Vec<Limit> {
         let reference = captures.get(usize::from(doubt.reference))?.path.clone();
         Some(Limit::ClockUnknown { path: capture.path.clone(), reference, doubt })
     }));
+    let read_once = captures.iter().filter(|capture| capture.read_once && capture.clock_doubt.is_none());
+    limits.extend(read_once.map(|capture| Limit::NotCompared { path: capture.path.clone() }));
     limits.extend(two_points(survey));
     limits.extend((survey.renumbered > 0).then_some(Limit::Renumbered { syns: survey.renumbered }));
     limits

@@ -113,6 +113,7 @@ fn capture(path: &str, packets: u64) -> CaptureInfo {
         cut: false,
         shift: None,
         clock_doubt: None,
+        read_once: false,
         dropped: None,
         points: Vec::new(),
     }

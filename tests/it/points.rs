@@ -102,6 +102,55 @@ fn an_ack_that_vanished_between_two_points_was_lost_there() {
     }
 }
 
+/// A capture of Ethernet and IPv4 without the packets of one client.
+fn without(path: &PathBuf, port: u16) -> Vec<u8> {
+    let bytes = std::fs::read(path).unwrap();
+    let (header, mut rest) = bytes.split_at(24);
+    let mut kept = header.to_vec();
+    while rest.len() > 16 {
+        let length = u32::from_le_bytes(rest[8..12].try_into().unwrap()) as usize;
+        let (record, behind) = rest.split_at(16 + length);
+        let ports = &record[16 + 14 + 20..][..4];
+        if !ports.chunks(2).any(|one| one == port.to_be_bytes()) {
+            kept.extend(record);
+        }
+        rest = behind;
+    }
+    kept
+}
+
+#[test]
+fn the_table_has_a_column_of_points_where_it_fits_or_attempts_differ_in_them() {
+    let [client, server] = ["client", "server"].map(|end| crate::util::capture(&format!("ack_lost-{end}")));
+    let both = report([&client, &server]);
+    let port = list(&both, "attempts")[0]["client_port"].as_u64().unwrap() as u16;
+    let directory = tempfile::tempdir().unwrap();
+    let lacking = directory.path().join("ack_lost-server.pcap");
+    std::fs::write(&lacking, without(&server, port)).unwrap();
+    let text = |server: &PathBuf| crate::util::hsanalyze([&client, server]).succeed().text().to_owned();
+    assert!(!text(&server).contains("POINTS"), "all are the same, which the first lines say");
+    let differ = text(&lacking);
+    assert!(differ.contains("POINTS") && differ.contains("client>server"), "{differ}");
+    assert!(differ.lines().all(|line| line.chars().count() <= 80), "{differ}");
+}
+
+#[test]
+fn a_pipe_beside_another_capture_is_said_not_to_be_compared() {
+    let [client, server] = ["client", "server"].map(|end| crate::util::capture(&format!("ack_lost-{end}")));
+    let bytes = std::fs::read(&server).unwrap();
+    let piped = |bytes: Vec<u8>| {
+        let arguments = ["--format=json", client.to_str().unwrap(), "-"];
+        crate::util::hsanalyze(arguments).stdin(bytes).succeed().json()
+    };
+    for (report, attempts) in [(piped(bytes), 8), (piped(with_clock(&server, 300)), 16)] {
+        let text = limit(&report, "not-compared").unwrap_or_else(|| panic!("{}", report["limits"]));
+        assert!(text.starts_with("- can be read once only") && text.contains("130 s"), "{text}");
+        assert_eq!(list(&report, "attempts").len(), attempts, "beyond 130 s none is joined");
+    }
+    let files = report([&client, &server]);
+    assert_eq!(limit(&files, "not-compared"), None);
+}
+
 #[test]
 fn a_long_way_is_no_second_clock() {
     let [client, server] = ["client", "server"].map(|end| crate::util::capture(&format!("high_rtt-{end}")));

@@ -61,7 +61,8 @@ enum RowLayout {
 }
 
 impl ColumnWidths {
-    /// The widths that take the fewest lines: the points' column gives way first, by shorter names or altogether.
+    /// The widths that take the fewest lines: the points' column gives way first, by shorter names, or altogether where all
+    /// attempts passed the same points.
     fn fitting(rows: &mut [AttemptRow<'_>], width: usize) -> Self {
         let without = Self::of(rows, width);
         let all = rows.iter().flat_map(|row| passed(row.attempt));
@@ -72,6 +73,7 @@ impl ColumnWidths {
             }
         }
         let whole: Vec<String> = points.iter().copied().map(wording::point).collect();
+        let mut last = None;
         for names in [whole, short_names(&points)] {
             for row in rows.iter_mut() {
                 let place = |point| points.iter().position(|&known| known == point);
@@ -89,6 +91,11 @@ impl ColumnWidths {
             if fits && widths.layout == without.layout {
                 return widths;
             }
+            let differ = rows.iter().any(|row| Some(&row.points) != rows.first().map(|first| &first.points));
+            last = Some(widths).filter(|_| fits && differ);
+        }
+        if let Some(widths) = last {
+            return widths;
         }
         rows.iter_mut().for_each(|row| row.points.clear());
         without

@@ -180,7 +180,7 @@ fn label(limit: &Limit) -> &'static str {
         Limit::NoClock { .. } | Limit::CoarseClock | Limit::ClockJumps { .. } | Limit::TwoClocks { .. } => {
             "clock"
         }
-        Limit::ClockCorrected { .. } | Limit::ClockUnknown { .. } => "clock",
+        Limit::ClockCorrected { .. } | Limit::ClockUnknown { .. } | Limit::NotCompared { .. } => "clock",
         Limit::TwoPoints { .. } | Limit::Renumbered { .. } | Limit::AnsweredBetween { .. } => "points",
         Limit::NotDecoded { .. } => "not decoded",
         Limit::Damaged { .. } => "damaged",

@@ -84,6 +84,11 @@ pub(in crate::report) fn limit(limit: &Limit) -> String {
                 false => ", too few to compare their clocks",
             }
         ),
+        Limit::NotCompared { path } => format!(
+            "{} can be read once only: its clock is not compared with that of the other captures, and a SYN of it is joined with \
+             theirs only if it comes within 130 s",
+            printable(path)
+        ),
         Limit::TwoPoints { apart, syns } => format!(
             "{} {} captured at more than one point of the way, {} apart: each attempt is counted once",
             count(*syns, "SYN"),
