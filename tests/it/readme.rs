@@ -17,13 +17,13 @@ fn page(name: &str) -> String {
     fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// The lines of the README's command block, without comments.
-fn commands() -> BTreeSet<String> {
+/// The lines of a README's command block, without comments.
+fn commands_of(name: &str) -> BTreeSet<String> {
     let programs = ["make ", "hsanalyze ", "sudo "];
-    let readme = page("README.md");
+    let readme = page(name);
     let blocks = readme.lines().filter_map(|line| line.strip_prefix("    "));
     let commands = blocks.filter(|line| programs.iter().any(|program| line.starts_with(program)));
-    commands.map(|line| line.split("  #").next().unwrap_or(line).trim_end().to_owned()).collect()
+    commands.map(|line| line.split(" #").next().unwrap_or(line).trim_end().to_owned()).collect()
 }
 
 #[test]
@@ -73,7 +73,15 @@ const PLANNED: &[&str] = &["make demo", "make test", "make install"];
 #[test]
 fn every_command_of_the_readme_is_run_by_a_test() {
     let run = [ON_FILES, ON_SOCKETS, UNTIL_INTERRUPTED, ON_A_TERMINAL, PLANNED].concat();
-    assert_eq!(commands(), run.into_iter().map(str::to_owned).collect());
+    assert_eq!(commands_of("README.md"), run.into_iter().map(str::to_owned).collect());
+}
+
+/// What is not in the one, no test runs.
+#[test]
+fn the_chinese_readme_has_commands_of_the_english_one() {
+    let (all, chinese) = (commands_of("README.md"), commands_of("README.zh-CN.md"));
+    assert!(chinese.len() > 10, "{chinese:?}");
+    assert!(chinese.is_subset(&all), "{:?}", chinese.difference(&all).collect::<Vec<_>>());
 }
 
 #[test]
