@@ -118,7 +118,11 @@ pub fn run(config: &RaceConfig, out: &mut impl Write) -> anyhow::Result<Status> 
     };
     let race = Race::new(calls, packets);
     match config.format {
-        RaceFormat::Text => race.write_text(&what, missing.as_deref(), out)?,
+        RaceFormat::Text => {
+            let terminal = terminal_size::terminal_size_of(io::stdout());
+            let terminal = terminal.map(|(width, _)| usize::from(width.0));
+            race.write_text(&what, missing.as_deref(), terminal, out)?;
+        }
         RaceFormat::Json => write_race_json(&race, &what, missing.as_deref(), out)?,
         RaceFormat::Csv => {
             if let Some(missing) = &missing {

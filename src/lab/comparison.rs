@@ -121,7 +121,7 @@ impl Comparison {
         // Coloured once wrapped: escapes have no width.
         writeln!(out, "{}", head.replacen(&name, &name.bold().to_string(), 1))?;
         for note in &self.notes {
-            writeln!(out, "{note}")?;
+            writeln!(out, "{}", wrapped(note, "", "      "))?;
         }
         writeln!(out)?;
         writeln!(

@@ -8,16 +8,42 @@ use crate::handshake::{Inference, Verdict};
 use crate::packet::Span;
 use crate::words::count;
 
-/// Columns of the longest bar.
+/// Columns of the longest bar, and those before it.
 const BAR: usize = 40;
+const BEFORE_BAR: usize = 23;
 
 impl Race {
-    /// Writes the report for people.
+    /// Writes the report for people, for a terminal of this width if there is one.
     ///
     /// # Errors
     ///
     /// The output's.
-    pub fn write_text(&self, what: &str, missing: Option<&str>, out: &mut dyn Write) -> io::Result<()> {
+    pub fn write_text(
+        &self,
+        what: &str,
+        missing: Option<&str>,
+        terminal: Option<usize>,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        let width = terminal.unwrap_or(usize::MAX);
+        let mut text = Vec::new();
+        self.write_lines(what, missing, width.saturating_sub(BEFORE_BAR).clamp(1, BAR), &mut text)?;
+        for line in String::from_utf8_lossy(&text).lines() {
+            let indent = line.len() - line.trim_start().len() + 2;
+            let indent = " ".repeat(indent.min(width / 2));
+            let options = textwrap::Options::new(width).subsequent_indent(&indent).break_words(false);
+            writeln!(out, "{}", textwrap::fill(line, options))?;
+        }
+        Ok(())
+    }
+
+    fn write_lines(
+        &self,
+        what: &str,
+        missing: Option<&str>,
+        bar: usize,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
         writeln!(out, "{what}")?;
         if let Some(missing) = missing {
             writeln!(out, "no capture: {missing}; only what connect() and the next call said is known")?;
@@ -46,9 +72,9 @@ impl Race {
             )?;
         }
         let latencies: Vec<Span> = self.joined_calls().map(|joined| joined.latency()).collect();
-        histogram("connect() took", &latencies, out)?;
+        histogram("connect() took", &latencies, bar, out)?;
         let margins: Vec<Span> = self.joined_calls().filter_map(|joined| joined.margin()).collect();
-        histogram("the RST came after connect() returned by (negative: before)", &margins, out)?;
+        histogram("the RST came after connect() returned by (negative: before)", &margins, bar, out)?;
         match self.dropped() {
             Some(0) | None => Ok(()),
             Some(dropped) => {
@@ -122,8 +148,8 @@ impl Race {
     }
 }
 
-/// Draws how often which span occurred, in ranges of about the same ratio.
-fn histogram(title: &str, spans: &[Span], out: &mut dyn Write) -> io::Result<()> {
+/// Draws how often which span occurred, in ranges of about the same ratio; the longest bar has so many columns.
+fn histogram(title: &str, spans: &[Span], bar: usize, out: &mut dyn Write) -> io::Result<()> {
     if spans.is_empty() {
         return Ok(());
     }
@@ -134,7 +160,7 @@ fn histogram(title: &str, spans: &[Span], out: &mut dyn Write) -> io::Result<()>
     let most = ranges.values().copied().max().unwrap_or(1);
     writeln!(out, "\n  {title}")?;
     for (from, count) in ranges {
-        let bar = "▇".repeat((count * BAR).div_ceil(most));
+        let bar = "▇".repeat((count * bar).div_ceil(most));
         writeln!(out, "  {:>10} …  {count:>5}  {bar}", Span::from_nanos(from).to_string())?;
     }
     Ok(())
@@ -182,8 +208,12 @@ mod tests {
         ];
         let race = Race::new(calls, None);
         let mut text = Vec::new();
-        race.write_text("3 connects", Some("eth0: not allowed"), &mut text).unwrap();
+        race.write_text("3 connects", Some("eth0: not allowed"), None, &mut text).unwrap();
         let text = String::from_utf8(text).unwrap();
+        let mut narrow = Vec::new();
+        race.write_text("3 connects", Some("eth0: not allowed"), Some(40), &mut narrow).unwrap();
+        let narrow = String::from_utf8(narrow).unwrap();
+        assert!(narrow.lines().all(|line| line.chars().count() <= 40), "{narrow}");
         assert!(text.contains("no capture: eth0: not allowed"), "{text}");
         assert!(text.contains("of 2 connects that said success, 1 was dead: 1 reset"), "{text}");
         assert!(text.contains("1  connect() failed: 1 ECONNREFUSED"), "{text}");
