@@ -1,7 +1,8 @@
 //! The client's ACK was lost or filtered on its way to the server (DOMAIN §3).
 
-use super::{Case, Hypothesis, VerdictSet, Weight, counted};
-use crate::handshake::{Cause, Confidence, Evidence, Fact, SegmentStep, Verdict};
+use super::{Case, Hypothesis, Support, VerdictSet, Weight, counted};
+use crate::handshake::{Attempt, Cause, Confidence, Evidence, Fact, SegmentStep, Verdict};
+use crate::packet::Span;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::AckLost,
@@ -59,13 +60,27 @@ fn ignored(case: &Case<'_>) -> Weight {
         return Weight::Excluded(evidence);
     }
     if case.has(Fact::ProofWithoutAck) {
-        return Weight::supported([Evidence::ProofWithoutAck]);
+        let weight = Weight::supported([Evidence::ProofWithoutAck]);
+        return weight.at_most(if answers_unseen_syn(case.attempt) {
+            Support::Fits
+        } else {
+            Support::Supported
+        });
     }
     if let Some(others) = others_failed(case) {
         return Weight::supported([others]);
     }
     let once = case.attempt.retries.after_ack == 1;
     Weight::fits(once.then_some(Evidence::RepeatOnlyOnce))
+}
+
+/// True if the SYN-ACK's repeat may answer a repeated SYN that the capture lacks, as it lacks the first: it came sooner than a
+/// server's timer.
+fn answers_unseen_syn(attempt: &Attempt) -> bool {
+    /// A little less than the first time-out of any system (RFC 6298 §2.1).
+    const FIRST_TIMEOUT: Span = Span::from_millis(900);
+    let first = attempt.retry_at.first();
+    !attempt.facts.has(Fact::SynSeen) && first.is_some_and(|&first| first < FIRST_TIMEOUT)
 }
 
 fn data_lost(case: &Case<'_>) -> Weight {
