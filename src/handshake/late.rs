@@ -29,7 +29,7 @@ pub(super) fn lateness(attempt: &Pending) -> Lateness {
     let synack_again = cold.synack.times.iter().any(|&at| synack.first.plus(at) <= ack_at);
     let taken = if synack_again { cold.taken } else { Some(0) };
     let retried = retries_before(attempt, synack.first) > 0;
-    if !retried && !synack_again {
+    if !retried && !synack_again && cold.answered.is_none() {
         return Lateness::Prompt;
     }
     // 1. The SYN-ACK names a retry of the SYN by TSecr: the SYNs before that made no request.

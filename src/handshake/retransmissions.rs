@@ -92,6 +92,13 @@ impl HandshakeSegment {
         self.has_clock() && echoed.is_some_and(|tsecr| self.tsval.wrapping_sub(tsecr).cast_signed() > 0)
     }
 
+    /// The TSval that `answer` echoes, if that is none of the transmissions' but a later one's.
+    pub(super) fn later_echo(&self, retransmissions: &Retransmissions, answer: &Segment) -> Option<u32> {
+        let (_, tsecr) = answer.options.timestamps().filter(|_| self.has_clock())?;
+        let later = self.is_before(tsecr) && self.transmission(retransmissions, tsecr).is_none();
+        later.then_some(tsecr)
+    }
+
     /// True if the segment's TSval is older than this one.
     pub(super) const fn is_before(&self, tsval: u32) -> bool {
         tsval.wrapping_sub(self.tsval).cast_signed() > 0

@@ -38,6 +38,8 @@ pub(in crate::handshake) struct ColdState {
     pub(super) awaits_ack: bool,
     /// The transmission of the SYN (0 is the first) that the SYN-ACK's TSecr names.
     pub(in crate::handshake) answered: Option<u8>,
+    /// The SYN-ACK's TSecr, if it names a later SYN than those before it: the capture holds the two out of order.
+    pub(super) echoes_later_syn: Option<u32>,
     /// The transmission of the SYN-ACK (0 is the first) that the first ACK's TSecr names.
     pub(in crate::handshake) taken: Option<u8>,
     /// The client's first data after a retry: when it was sent, and the number that acknowledges it.

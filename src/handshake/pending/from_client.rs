@@ -9,21 +9,22 @@ use crate::packet::{Flags, OptionKind, Segment, Seq, Timestamp};
 
 impl Pending {
     pub(super) fn on_syn(&mut self, segment: &Segment) -> Phase {
-        let is_first = self.syn.is_none();
-        if is_first {
-            self.take_syn(segment);
-        } else {
-            self.retry_syn(segment);
-        }
+        // The capture may hold a SYN a little after its answer.
+        let answered_before = match self.syn {
+            Some(_) => self.retry_syn(segment),
+            None => {
+                self.take_syn(segment);
+                self.facts.has(Fact::SynLate)
+            }
+        };
         match self.phase {
             // The server has sent data already; see `on_proof`.
             Phase::SynReceived if self.facts.has(Fact::Established) && self.syn_payload == 0 => {
                 Phase::Established
             }
             Phase::SynReceived => {
-                // The capture may hold the first SYN a little after its answer.
-                let retried = !(is_first && self.facts.has(Fact::SynLate));
-                self.facts.add_if(Fact::SynRetriedAfterSynAck, retried && self.facts.has(Fact::SynAckSeen));
+                let retried = !answered_before && self.facts.has(Fact::SynAckSeen);
+                self.facts.add_if(Fact::SynRetriedAfterSynAck, retried);
                 Phase::SynReceived
             }
             Phase::SynSent | Phase::Refused | Phase::Unreachable => self.phase,
@@ -55,13 +56,29 @@ impl Pending {
         }
     }
 
-    fn retry_syn(&mut self, segment: &Segment) {
-        let Some(syn) = self.syn else { return };
-        let answered = self.facts.has(Fact::SynAckSeen) && self.syn_retransmissions().count == 0;
+    /// Takes a retry of the SYN; returns whether its answer stands before it.
+    fn retry_syn(&mut self, segment: &Segment) -> bool {
+        let Some(syn) = self.syn else { return false };
+        let answered_before = self.is_answered_before(segment);
+        let answered =
+            self.facts.has(Fact::SynAckSeen) && self.syn_retransmissions().count == 0 && !answered_before;
         self.facts.add_if(Fact::FirstSynAnswered, answered);
-        self.cold_mut().syn.add(&syn, segment);
+        let cold = self.cold_mut();
+        cold.syn.add(&syn, segment);
+        if answered_before {
+            cold.answered = u8::try_from(cold.syn.times.len()).ok();
+        }
         let dropped = self.facts.has(Fact::SynWithOptionalFeature) && !has_optional_feature(segment);
         self.facts.add_if(Fact::RetryWithoutFeature, dropped && self.synack.is_none());
+        answered_before
+    }
+
+    /// True if the SYN-ACK that was captured a little before this SYN names it.
+    fn is_answered_before(&self, syn: &Segment) -> bool {
+        let echoed = self.cold().and_then(|cold| cold.echoes_later_syn);
+        let own = syn.options.timestamps().map(|(tsval, _)| tsval);
+        let soon = self.synack.is_some_and(|synack| syn.at.since(synack.first) <= REORDERING);
+        soon && echoed.is_some() && echoed == own
     }
 
     pub(super) fn on_ack(&mut self, segment: &Segment) -> Phase {

@@ -63,10 +63,14 @@ impl Pending {
         let retries = self.syn_retransmissions();
         let answered = self.syn.and_then(|syn| syn.echoed_by(retries, segment));
         // The capture, or what it holds of this attempt, began after the SYN that was answered.
+        let later = self.syn.and_then(|syn| syn.later_echo(retries, segment));
         let earlier = retries.count > 0 && self.syn.is_some_and(|syn| syn.is_after_echo(segment));
         self.facts.add_if(Fact::FirstSynAnswered, earlier);
         self.syn_to_synack = answered.map(|(_, sent)| segment.at.since(sent));
-        if let Some((place, _)) = answered
+        if later.is_some() {
+            self.syn_to_synack = None;
+            self.cold_mut().echoes_later_syn = later;
+        } else if let Some((place, _)) = answered
             && let Some(cold) = &mut self.cold
         {
             cold.answered = Some(place);
