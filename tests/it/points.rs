@@ -1,7 +1,7 @@
 //! Captures of both ends of a path: each attempt counted once, and judged no worse than by one end alone.
 
 mod healthy;
-#[cfg(feature = "lab")]
+#[cfg(all(target_os = "linux", feature = "lab"))]
 pub(crate) mod lab_runs;
 #[cfg(target_os = "linux")]
 mod node;
@@ -190,32 +190,45 @@ fn clocks_of_both_ends_are_put_right() {
     }
 }
 
+/// A packet of the nth connection, without timestamps.
+fn plain_packet(n: u16, from_client: bool, flags: &str, (seq, ack): (u32, u32), data: &[u8]) -> Vec<u8> {
+    let client = ([10, 0, 0, 1 + (n % 5) as u8], 40_000 + n);
+    let server = ([10, 0, 1, 1], 80);
+    let (from, to) = if from_client { (client, server) } else { (server, client) };
+    let ip = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4(from.0, to.0, 64);
+    let mut tcp = ip.tcp(from.1, to.1, seq, 64_240);
+    tcp = if flags.contains('S') { tcp.syn() } else { tcp };
+    tcp = if flags.contains('.') { tcp.ack(ack) } else { tcp };
+    let mut bytes = Vec::new();
+    tcp.write(&mut bytes, data).unwrap();
+    bytes
+}
+
+/// The ISNs of the nth connection.
+fn isns(n: u16) -> (u32, u32) {
+    (1_000 * u32::from(n), 50_000 * u32::from(n))
+}
+
+/// The nth connection near the server, healthy, as packets with their time in microseconds.
+fn plain_connection(n: u16, begin: u64) -> Vec<(u64, Vec<u8>)> {
+    let (isn, answer) = isns(n);
+    let packet = |at, from_client, flags, numbers, data: &[u8]| {
+        (begin + at, plain_packet(n, from_client, flags, numbers, data))
+    };
+    vec![
+        packet(0, true, "S", (isn, 0), b""),
+        packet(100, false, "S.", (answer, isn + 1), b""),
+        packet(1_000, true, ".", (isn + 1, answer + 1), b""),
+        packet(1_500, true, ".", (isn + 1, answer + 1), b"hello"),
+        packet(1_600, false, ".", (answer + 1, isn + 6), b""),
+        packet(2_000, false, ".", (answer + 1, isn + 6), b"world"),
+        packet(3_000, true, ".", (isn + 6, answer + 6), b""),
+    ]
+}
+
 /// Healthy connections without timestamps, as packets with their time in microseconds.
 fn plain_connections() -> Vec<(u64, Vec<u8>)> {
-    let mut packets = Vec::new();
-    for n in 0..20_u16 {
-        let client = ([10, 0, 0, 1 + (n % 5) as u8], 40_000 + n);
-        let server = ([10, 0, 1, 1], 80);
-        let (isn, answer) = (1_000 * u32::from(n), 50_000 * u32::from(n));
-        let mut packet = |at: u64, from_client: bool, flags: &str, (seq, ack): (u32, u32), data: &[u8]| {
-            let (from, to) = if from_client { (client, server) } else { (server, client) };
-            let ip = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4(from.0, to.0, 64);
-            let mut tcp = ip.tcp(from.1, to.1, seq, 64_240);
-            tcp = if flags.contains('S') { tcp.syn() } else { tcp };
-            tcp = if flags.contains('.') { tcp.ack(ack) } else { tcp };
-            let mut bytes = Vec::new();
-            tcp.write(&mut bytes, data).unwrap();
-            packets.push((u64::from(n) * 70_000 + at, bytes));
-        };
-        packet(0, true, "S", (isn, 0), b"");
-        packet(100, false, "S.", (answer, isn + 1), b"");
-        packet(1_000, true, ".", (isn + 1, answer + 1), b"");
-        packet(1_500, true, ".", (isn + 1, answer + 1), b"hello");
-        packet(1_600, false, ".", (answer + 1, isn + 6), b"");
-        packet(2_000, false, ".", (answer + 1, isn + 6), b"world");
-        packet(3_000, true, ".", (isn + 6, answer + 6), b"");
-    }
-    packets
+    (0..20_u16).flat_map(|n| plain_connection(n, u64::from(n) * 70_000)).collect()
 }
 
 fn pcap(mut packets: Vec<(u64, Vec<u8>)>) -> Vec<u8> {
@@ -228,6 +241,42 @@ fn pcap(mut packets: Vec<(u64, Vec<u8>)>) -> Vec<u8> {
         bytes.extend(data);
     }
     bytes
+}
+
+/// The same packets at the client, 400 µs away from the server.
+fn at_client(packets: &[(u64, Vec<u8>)]) -> Vec<(u64, Vec<u8>)> {
+    let from_client = |data: &[u8]| data[14 + 20 + 2..][..2] == 80_u16.to_be_bytes();
+    let earlier =
+        |(at, data): &(u64, Vec<u8>)| (if from_client(data) { at - 400 } else { at + 400 }, data.clone());
+    packets.iter().map(earlier).collect()
+}
+
+#[test]
+fn data_that_vanished_between_two_points_was_lost_there() {
+    const LOST: u16 = 99;
+    let mut server: Vec<(u64, Vec<u8>)> =
+        (0..10_u16).flat_map(|n| plain_connection(n, 1_000 + u64::from(n) * 500_000)).collect();
+    server.extend(plain_connection(LOST, 10_000).into_iter().take(3));
+    let mut client = at_client(&server);
+    let (isn, answer) = isns(LOST);
+    let data = plain_packet(LOST, true, ".", (isn + 1, answer + 1), b"hello");
+    client.extend([0, 200_000, 600_000, 1_400_000].map(|later| (11_200 + later, data.clone())));
+    let directory = tempfile::tempdir().unwrap();
+    let files = ["client.pcap", "server.pcap"].map(|name| directory.path().join(name));
+    std::fs::write(&files[0], pcap(client)).unwrap();
+    std::fs::write(&files[1], pcap(server)).unwrap();
+    for order in [[&files[0], &files[1]], [&files[1], &files[0]]] {
+        let report = report(order);
+        assert_eq!(list(&report, "attempts").len(), 11, "{report}");
+        let with_cause = list(&report, "attempts").iter().filter(|attempt| !attempt["cause"].is_null());
+        let with_cause: Vec<&Value> = with_cause.collect();
+        assert_eq!(with_cause.len(), 1, "{with_cause:?}");
+        let lost = with_cause[0];
+        assert_eq!((&lost["verdict"], &lost["cause"]), (&"ack-ignored".into(), &"ack-lost".into()));
+        assert_eq!(lost["confidence"], "likely", "nobody counted drops");
+        let text = string(&list(lost, "evidence")[0], "text");
+        assert!(text.contains("passed client.pcap and did not reach server.pcap"), "{text}");
+    }
 }
 
 #[test]
