@@ -255,6 +255,8 @@ pub enum Evidence {
     DelayUnclear,
     /// The ACK was captured at one point and not at the second, which the SYN had passed.
     AckAtOnePoint,
+    /// Every SYN-ACK that passed the point nearest to the server came to the client's.
+    AnswersArrived,
     /// Segments passed one point and not the next.
     LostBetween(SegmentLoss),
     /// Segments passed one point, and not the one before it on their way.

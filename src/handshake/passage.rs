@@ -298,26 +298,32 @@ impl Passage {
         self.neighbours().rev().find_map(|(near, far)| between(far, near))
     }
 
-    /// True if the segments of a loss would have reached the next point by now, where others took up to so long on this way.
+    /// The part of a loss whose segments would have reached the next point by now, where others took up to so long on this way.
     #[must_use]
-    pub fn is_final(&self, loss: &SegmentLoss, longest: Span) -> bool {
-        let sent = self.sent(loss);
-        sent.is_none_or(|sent| is_past(self.until.since(sent), self.longest_transit.max(longest)))
+    pub fn lost_for_good(&self, loss: SegmentLoss, longest: Span) -> Option<SegmentLoss> {
+        let longest = self.longest_transit.max(longest);
+        let is_lost = |sent: Timestamp| is_past(self.until.since(sent), longest);
+        let place = |point| self.sightings.iter().position(|sighting| sighting.point == point);
+        // Data is compared by its numbers: all that was sent again is missing, too.
+        if loss.kind != SegmentKind::Data
+            && let Some((from, to)) = place(loss.from).zip(place(loss.to))
+        {
+            let lost = self.unseen(loss.kind, from, to).filter(|&sent| is_lost(sent)).count();
+            let packets = loss.packets.min(u16::try_from(lost).unwrap_or(u16::MAX));
+            return Some(SegmentLoss { packets, ..loss }).filter(|loss| loss.packets > 0);
+        }
+        let times = place(loss.from).and_then(|from| self.sightings.get(from)?.passed(loss.kind).times);
+        let sent = times.map(|(first, last)| if loss.kind == SegmentKind::Data { last } else { first });
+        Some(loss).filter(|_| sent.is_none_or(is_lost))
     }
 
-    /// Time at which the segments of a loss passed the last point that they did: the latest, or the first where nothing reached
-    /// the next point, so that any of them shows the loss.
+    /// Time at which the first segment of a loss passed the last point that it did.
     #[must_use]
-    pub fn sent(&self, loss: &SegmentLoss) -> Option<Timestamp> {
+    pub fn lost_since(&self, loss: &SegmentLoss) -> Option<Timestamp> {
         let place = |point| self.sightings.iter().position(|sighting| sighting.point == point);
-        let from = place(loss.from)?;
-        let (first, last) = self.sightings.get(from)?.passed(loss.kind).times?;
-        Some(match place(loss.to) {
-            None => first,
-            // Data is compared by its numbers: all that was sent again is missing, too.
-            Some(_) if loss.kind == SegmentKind::Data => last,
-            Some(to) => self.latest_unseen(loss.kind, from, to).unwrap_or(last),
-        })
+        let (from, to) = (place(loss.from)?, place(loss.to)?);
+        let (_, last) = self.sightings.get(from)?.passed(loss.kind).times?;
+        Some(self.unseen(loss.kind, from, to).min().unwrap_or(last))
     }
 
     /// True if what the client sent before a repeated SYN-ACK, and did not reach the server's point by then, would have come
@@ -326,15 +332,25 @@ impl Passage {
     pub fn is_ack_final(&self, longest: Span) -> bool {
         let mut on_path = self.sightings.iter().enumerate().filter(|(_, one)| one.has(SegmentKind::Syn));
         let (Some((from, _)), Some((to, _))) = (on_path.next(), on_path.next_back()) else { return true };
-        let sent = self.latest_unseen(SegmentKind::Ack, from, to);
+        let sent = self.unseen(SegmentKind::Ack, from, to).min();
         sent.is_none_or(|sent| is_past(self.until.since(sent), self.longest_transit.max(longest)))
     }
 
-    /// Time at which the latest segment of this kind was sent that was seen at one place and not at the other.
-    fn latest_unseen(&self, kind: SegmentKind, from: usize, to: usize) -> Option<Timestamp> {
+    /// True if every segment of this kind that was seen at all was seen at all points which the SYN passed; `None` where there is
+    /// one such point only, or none of the segments.
+    #[must_use]
+    pub fn has_passed(&self, kind: SegmentKind) -> Option<bool> {
+        let (mut path, unseen) = (self.on_path(), self.unseen.iter().any(|one| one.kind == kind));
+        let several = self.on_path().nth(1).is_some() && !self.is_partial;
+        (several && path.all(|sighting| sighting.has(kind) || unseen)).then_some(!unseen)
+    }
+
+    /// Times at which segments of this kind were sent that were seen at one place and not at the other.
+    fn unseen(&self, kind: SegmentKind, from: usize, to: usize) -> impl Iterator<Item = Timestamp> {
         let has = |seen: u8, place: usize| seen >> place & 1 == 1;
-        let is_missing = |one: &&UnseenSegment| one.kind == kind && has(one.seen, from) && !has(one.seen, to);
-        self.unseen.iter().filter(is_missing).map(|one| one.sent).max()
+        let is_missing =
+            move |one: &&UnseenSegment| one.kind == kind && has(one.seen, from) && !has(one.seen, to);
+        self.unseen.iter().filter(is_missing).map(|one| one.sent)
     }
 
     /// True if the server had sent its RST when the client's first data came to the point nearest to it: the client had

@@ -422,8 +422,9 @@ mod tests {
             let passage = log.passage(&PathOrder::default(), at(until));
             let loss = passage.lost(SegmentKind::Ack).unwrap();
             let usual = Span::from_millis(usual);
-            assert_eq!(passage.is_final(&loss, usual), passage.is_ack_final(usual), "until {until}");
-            passage.is_final(&loss, usual)
+            let is_final = passage.lost_for_good(loss, usual).is_some();
+            assert_eq!(is_final, passage.is_ack_final(usual), "until {until}");
+            is_final
         };
         assert!(!is_final(&log, 600, 0));
         assert!(is_final(&log, 610, 0));

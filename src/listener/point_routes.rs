@@ -112,10 +112,13 @@ impl PointRoutes {
             return PointEvidence { answer_made: answered_between, ..PointEvidence::default() };
         }
         let counted = all(|limits| !limits.drops && !limits.uncounted);
-        let is_lost =
-            |loss: &SegmentLoss| self.covers(passage, loss) && passage.is_final(loss, self.delay(loss));
-        let lost = |kind| passage.lost(kind).filter(is_lost);
-        let stopped = self.stopped(passage).filter(is_lost);
+        let for_good = |loss: SegmentLoss| {
+            Some(loss)
+                .filter(|loss| self.covers(passage, loss))
+                .and_then(|loss| passage.lost_for_good(loss, self.delay(&loss)))
+        };
+        let lost = |kind| passage.lost(kind).and_then(for_good);
+        let stopped = self.stopped(passage).and_then(for_good);
         let far = passage.on_path().next_back();
         // Client segments after the SYN at the server's point.
         let went_on = |far: &Sighting| {
@@ -193,7 +196,7 @@ impl PointRoutes {
         let way = from.zip(to).map_or(Span::ZERO, |(from, to)| shortest_way(from, to));
         let longest = passage.longest_transit.max(self.delay(loss));
         let covered = |(first, last): (Timestamp, Timestamp)| {
-            let sent = passage.sent(loss).filter(|_| to.is_some()).unwrap_or(last);
+            let sent = passage.lost_since(loss).unwrap_or(last);
             begin <= first.plus(way.scaled(2, 1)) && sent.plus(longest) <= end
         };
         // Interfaces of one capture are captured together.

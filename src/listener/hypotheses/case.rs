@@ -112,8 +112,11 @@ impl<'a> Case<'a> {
             }
             // All retries are explained.
             Verdict::CompletedLate => {
-                let all = |loss: &SegmentLoss| u32::from(loss.packets) >= self.attempt.retries.syn;
-                lost(Cause::SynLost, points.syn.filter(all))
+                let packets = |loss: Option<SegmentLoss>| loss.map_or(0, |loss| u32::from(loss.packets));
+                let [syns, answers] = [points.syn, points.synack].map(packets);
+                let retries = self.attempt.retries.syn;
+                lost(Cause::SynLost, points.syn.filter(|_| syns >= retries))
+                    .or_else(|| lost(Cause::SynackLost, points.synack.filter(|_| syns + answers >= retries)))
             }
             Verdict::SynackRetransmitted if self.has(Fact::SynAckAfterRst) => None,
             Verdict::SynackRetransmitted => {

@@ -1,7 +1,7 @@
 //! The client did not get the SYN-ACK, or rejected it (DOMAIN §3).
 
 use super::{Case, Hypothesis, Support, VerdictSet, Weight, counted};
-use crate::handshake::{Cause, Confidence, Evidence, Fact, SegmentStep, Verdict};
+use crate::handshake::{Cause, Confidence, Evidence, Fact, SegmentKind, SegmentStep, Verdict};
 use crate::packet::Span;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
@@ -10,7 +10,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     shown_by: "the client repeats its SYN after the SYN-ACK; or the SYN-ACK that it took names its first SYN; or its checksum is \
                wrong, where the server's others are right",
     looks_like: "a client that gave up and began anew",
-    excluded_by: "an ACK that names the first SYN-ACK",
+    excluded_by: "an ACK that names the first SYN-ACK; a second point, which every SYN-ACK came to",
     surest: Confidence::Likely,
     confirmed_by: "its event of a dropped SYN-ACK: TCP_CSUM, CPU_BACKLOG or QDISC_DROP; a second point that it did not reach",
     example: "synack-rejected.pcap",
@@ -32,12 +32,26 @@ fn weigh(case: &Case<'_>) -> Weight {
         Verdict::CompletedLate if case.has(Fact::FirstSynAnswered) => {
             // The SYN-ACK that the client took is missing from the capture: it may have been the first.
             let weight = Weight::supported([Evidence::FirstSynMadeRequest]);
-            weight.at_most(if case.attempt.lacks_synack() { Support::Fits } else { Support::Supported })
+            unless_late(
+                case,
+                weight.at_most(if case.attempt.lacks_synack() { Support::Fits } else { Support::Supported }),
+            )
         }
         Verdict::CompletedLate if case.has(Fact::SynRetriedAfterSynAck) => {
-            Weight::supported([Evidence::SynRetriedAfterSynAck])
+            unless_late(case, Weight::supported([Evidence::SynRetriedAfterSynAck]))
         }
         _ => Weight::NotApplicable,
+    }
+}
+
+/// The weight by what several points saw: where all SYN-ACKs came to the client's they were late and not lost; where one did not,
+/// and is not sure to be lost, it may still be under way.
+fn unless_late(case: &Case<'_>, weight: Weight) -> Weight {
+    let passage = case.attempt.passage.as_deref();
+    match passage.and_then(|passage| passage.has_passed(SegmentKind::SynAck)) {
+        None => weight,
+        Some(true) => Weight::Excluded(Evidence::AnswersArrived),
+        Some(false) => weight.at_most(Support::Fits),
     }
 }
 

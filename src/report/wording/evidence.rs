@@ -202,6 +202,7 @@ fn plain(evidence: Evidence) -> &'static str {
         Evidence::AckAtOnePoint => {
             "the ACK passed the first point of the capture and did not reach the second, which its SYN had passed"
         }
+        Evidence::AnswersArrived => "every SYN-ACK that left the server's point came to the client's",
         Evidence::SynsRefusedMeanwhile => {
             "SYNs were refused while SYN-ACKs were repeated, as by no full queue"
         }

@@ -19,6 +19,9 @@ use crate::util::{list, report};
 /// Drift of the second clock: 100 µs a second.
 const DRIFT: i64 = 100_000;
 
+/// Longer than the timers of SYN and SYN-ACK.
+const VERY_LATE: Duration = Duration::from_millis(1_200);
+
 fn clients(count: usize) -> LabClients {
     LabClients {
         count,
@@ -79,6 +82,7 @@ fn hold_against(trace: &Trace, count: usize, healthy: &str) {
                 Some((PathFate::Lost, PathSegment::Syn)) => ("completed-late", Some("syn-lost")),
                 Some((PathFate::Lost, PathSegment::SynAck)) => ("completed-late", Some("synack-lost")),
                 Some((PathFate::Lost, PathSegment::Ack)) => ("synack-retransmitted", Some("ack-lost")),
+                Some((PathFate::Delayed(VERY_LATE), PathSegment::SynAck)) => ("completed-late", None),
                 Some((PathFate::Delayed(_) | PathFate::Doubled, _)) | None => (healthy, None),
             };
             let judged = (attempt["verdict"].as_str().unwrap(), attempt["cause"].as_str());
@@ -108,12 +112,13 @@ fn joined_verdicts_are_what_the_path_did() {
         [(1, PathFate::Lost), (2, late), (3, PathFate::Doubled)]
             .map(|(number, fate)| fault(segment, after + number, fate))
     });
-    // Later than the server's first repeat: it has missed this one, and nothing is lost.
-    let very_late = fault(PathSegment::Ack, 17, PathFate::Delayed(Duration::from_millis(1_200)));
+    // Later than the first repeat: server and client have missed these, and nothing is lost.
+    let very_late = [(PathSegment::Ack, 17), (PathSegment::SynAck, 18)]
+        .map(|(segment, handshake)| fault(segment, handshake, PathFate::Delayed(VERY_LATE)));
     let setup = Setup {
         backlog: 64,
         round_trip: Duration::from_millis(10),
-        faults: faults.chain([very_late]).collect(),
+        faults: faults.chain(very_late).collect(),
         ..Setup::default()
     };
     // A full queue beside losses: what the server ignored was not lost.
@@ -147,7 +152,7 @@ fn joined_verdicts_are_what_the_path_did() {
         let healthy = scope.spawn(|| run(&setup, 20, true));
         let full = scope.spawn(|| run(&full, 6, false));
         let trace = healthy.join().unwrap();
-        assert_eq!(trace.treated.len(), 10, "{:?}", trace.treated);
+        assert_eq!(trace.treated.len(), 11, "{:?}", trace.treated);
         hold_against(&trace, 22, "completed");
         let trace = full.join().unwrap();
         assert_eq!(trace.treated.len(), 1, "{:?}", trace.treated);
