@@ -23,15 +23,6 @@ pub(super) fn verdict_names() -> PossibleValuesParser {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CauseWord(Cause, Confidence);
 
-impl TryFrom<Condition> for CauseWord {
-    type Error = ();
-
-    fn try_from(condition: Condition) -> Result<Self, ()> {
-        let (cause, least) = condition.cause().ok_or(())?;
-        Ok(Self(cause, least.unwrap_or(Confidence::Possible)))
-    }
-}
-
 /// Parser of words that may carry a confidence.
 #[derive(Clone)]
 pub(super) struct ConditionParser<T> {
@@ -50,7 +41,10 @@ impl ConditionParser<CauseWord> {
     /// The values of `--cause`.
     pub(super) const CAUSE: Self = Self {
         words: || Cause::iter().map(Cause::name).collect(),
-        meaning: |condition| CauseWord::try_from(condition).ok(),
+        meaning: |condition| {
+            let (cause, least) = condition.cause()?;
+            Some(CauseWord(cause, least.unwrap_or(Confidence::Possible)))
+        },
     };
 }
 
