@@ -170,7 +170,7 @@ fn what_is_no_report_is_an_error_with_file_and_place() {
     rejected(&size.stdout, &["no report of captures"]);
     fs::remove_file(&path).unwrap();
     let ran = compared(&path, "text", &[after.as_os_str()]);
-    assert!(ran.status.code() == Some(2) && ran.stderr.contains("No such file"), "{ran}");
+    assert!(ran.status.code() == Some(2) && ran.stderr.contains("not found"), "{ran}");
 }
 
 /// Each byte of a baseline in turn is replaced: an error or a comparison, and never a panic.
