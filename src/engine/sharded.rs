@@ -10,7 +10,7 @@ use std::thread;
 
 use super::batch::{BATCH, BatchEnd, read_batch};
 use super::intake::{Destination, Intake};
-use super::limits::{known_limits, uncounted};
+use super::limits::known_limits;
 use super::options::AnalysisOptions;
 use super::packet_counts::PacketCounts;
 use super::pool::{Pool, Reading, SHARDS, TOGETHER, shard_of};
@@ -63,10 +63,7 @@ pub(super) fn analyse<S: Source + Send>(
     Some(tracked.map(|tracked| {
         let counts = read.unwrap_or_else(|panic| std::panic::resume_unwind(panic)).with(tracked);
         let captures = source.captures();
-        listeners.set_uncounted(uncounted(&captures));
-        let summary = Summary::new(captures, counts, &listeners, None);
-        listeners.set_limits(summary.capture_limits());
-        (summary, listeners)
+        (Summary::of_end(captures, counts, &mut listeners, None), listeners)
     }))
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use super::batch::{BATCH, BatchEnd, read_batch};
 use super::bounds::Bounds;
 use super::intake::{Destination, Intake};
-use super::limits::{known_limits, uncounted};
+use super::limits::known_limits;
 use super::options::AnalysisOptions;
 use super::packet_counts::PacketCounts;
 use super::shard::{EndStep, Shard};
@@ -188,9 +188,8 @@ impl Analysis {
     /// The summary, and the listeners to infer with.
     #[must_use]
     pub fn into_parts(mut self, captures: Vec<CaptureInfo>) -> (Summary, Listeners) {
-        self.listeners.set_uncounted(uncounted(&captures));
-        let summary = self.summary(captures);
-        self.listeners.set_limits(summary.capture_limits());
-        (summary, self.listeners)
+        let now = self.shard.now().filter(|_| self.is_live);
+        let counts = self.counts();
+        (Summary::of_end(captures, counts, &mut self.listeners, now), self.listeners)
     }
 }

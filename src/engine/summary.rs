@@ -1,9 +1,9 @@
 //! Results of an analysis in numbers: packets, attempts by verdict, listeners, limits.
 
-use super::limits::{Limit, capture_limits, limits};
+use super::limits::{Limit, capture_limits, limits, uncounted};
 use super::packet_counts::PacketCounts;
 use crate::capture::CaptureInfo;
-use crate::listener::{Coverages, LimitSets, Listener, Listeners, Tally};
+use crate::listener::{Coverages, Listener, Listeners, Tally};
 use crate::packet::Timestamp;
 
 /// Everything an analysis counted; the attempts themselves went to the [`Sink`](super::Sink).
@@ -22,6 +22,20 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// The summary of an input that has ended. From now on `listeners` infer by all that the captures cannot support, as is
+    /// known only at the end.
+    pub(super) fn of_end(
+        captures: Vec<CaptureInfo>,
+        packets: PacketCounts,
+        listeners: &mut Listeners,
+        now: Option<Timestamp>,
+    ) -> Self {
+        listeners.set_uncounted(uncounted(&captures));
+        let known = limits(&captures, &packets, &listeners.coverage());
+        listeners.set_limits(capture_limits(&captures, &known));
+        Self::new(captures, packets, listeners, now)
+    }
+
     /// The summary of an input that ends with its last packet; or at `now`, for a live capture in which nothing comes.
     pub(super) fn new(
         captures: Vec<CaptureInfo>,
@@ -43,11 +57,5 @@ impl Summary {
     #[must_use]
     pub fn limits(&self) -> Vec<Limit> {
         limits(&self.captures, &self.packets, &self.coverage)
-    }
-
-    /// The same limits in the form that inference uses.
-    #[must_use]
-    pub fn capture_limits(&self) -> LimitSets {
-        capture_limits(&self.captures, &self.limits())
     }
 }

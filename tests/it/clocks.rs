@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::generated::traffic::Plan;
 use crate::generated::{capture, plan};
-use crate::util::{count, hsanalyze, list};
+use crate::util::{self, count, hsanalyze, list};
 
 /// Lengths of the file header and of a record header.
 const HEADER: usize = 24;
@@ -177,4 +177,18 @@ fn attempts_that_are_due_are_not_evicted() {
         let report = report(bytes.clone(), &["--max-attempts", "2", "--threads", threads]);
         assert_eq!(count(&report, "/verdicts/unanswered"), 10, "{threads} threads");
     }
+}
+
+/// What the captures cannot support is known only at the end; it weakens the server's lines as it does its attempts.
+#[test]
+fn a_listener_is_no_surer_than_its_attempts() {
+    let names = ["overflow_mixed-server", "overflow_mixed-client", "overflow_drop_recovered-server"];
+    let report = util::report(names.map(util::capture));
+    let apart = |attempt: &&Value| attempt["capture"] == 2 && attempt["cause"] == "accept-queue-overflow";
+    let mut apart = list(&report, "attempts").iter().filter(apart).peekable();
+    assert!(apart.peek().is_some());
+    assert!(apart.all(|attempt| attempt["confidence"] == "possible"), "its clock is unknown: {report}");
+    let episodes = list(&list(&report, "listeners")[0], "episodes");
+    let surest: Vec<&Value> = episodes.iter().map(|episode| &episode["confidence"]).collect();
+    assert_eq!(surest, ["possible", "likely"], "{report}");
 }
