@@ -248,7 +248,7 @@ fn refuse_input(path: &Path, config: &AnalyseConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reports names of `--path` that no point has: they order nothing.
+/// Reports names of `--path` that no point has, and of `--point` whose file is not read: they order and name nothing.
 fn report_unknown_points(config: &AnalyseConfig, summary: &Summary) {
     let known: Vec<CapturePoint> =
         summary.captures.iter().flat_map(|capture| capture.points.iter().copied()).collect();
@@ -259,6 +259,12 @@ fn report_unknown_points(config: &AnalyseConfig, summary: &Summary) {
             names => format!("there are {}", names.join(", ")),
         };
         warn(&format!("--path {point}: no point has this name; {there}"));
+    }
+    for point in
+        config.points.iter().filter(|point| config.files.iter().all(|file| file != Path::new(&point.file)))
+    {
+        let (name, file) = (&point.name, Path::new(&point.file).display());
+        warn(&format!("--point {name}: {file} is none of the captures, as they are given"));
     }
 }
 

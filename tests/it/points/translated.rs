@@ -226,6 +226,10 @@ fn clocks_of_points_that_share_too_few_syns_are_unknown() {
     assert_eq!(list(&report, "attempts").len(), 2, "joined all the same");
     let warning = "warning: --path middle: no point has this name; there are near, far";
     assert!(ran.stderr.contains(warning), "{ran}");
+    let other = ["--point", "pod=elsewhere.pcap"].map(str::to_owned);
+    let ran = crate::util::hsanalyze(other.iter().chain(&arguments)).succeed();
+    let warning = "warning: --point pod: elsewhere.pcap is none of the captures, as they are given";
+    assert!(ran.stderr.contains(warning), "{ran}");
 }
 
 #[test]
