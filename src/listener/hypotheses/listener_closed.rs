@@ -26,6 +26,12 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 };
 
 fn weigh(case: &Case<'_>) -> Weight {
+    // Instants need a clock.
+    let has_clock = !case.limits.no_clock && !case.limits.two_clocks;
+    by_packets(case).at_most(if has_clock { Support::Proven } else { Support::Fits })
+}
+
+fn by_packets(case: &Case<'_>) -> Weight {
     match case.verdict() {
         Verdict::Completed | Verdict::CompletedLate if case.has(Fact::ResetUnserved) => unserved(case),
         Verdict::ResetAfterAck => under_way(case),

@@ -18,6 +18,8 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 
 fn weigh(case: &Case<'_>) -> Weight {
     match case.verdict() {
+        // Without the client's direction one host may have answered two attempts.
+        _ if case.has(Fact::OtherHost) && case.limits.one_direction => Weight::fits([Evidence::TwoIsns]),
         _ if case.has(Fact::OtherHost) => Weight::proven([Evidence::TwoIsns]),
         Verdict::SynackRetransmitted | Verdict::ResetAfterAck if case.has(Fact::OtherIsn) => {
             Weight::fits([Evidence::OneHostTwoIsns])
