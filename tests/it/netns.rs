@@ -292,59 +292,75 @@ fn a_namespace_that_begins_while_capturing_is_read_as_a_user_may() {
     });
 }
 
-#[test]
-fn a_published_port_is_the_containers_listener_and_not_the_proxys() {
-    in_namespace(|| {
-        let neighbour = Neighbour::new();
-        let _server = neighbour.listen("10.55.0.2", 80, 4);
-        // As docker-proxy: a listener on the host that never gets the packets, because they are translated before.
-        let _proxy = Process::start(Command::new("python3").args(["-c", LISTENER, "0.0.0.0", "7804", "128"]));
-        // Clients in a third namespace, whose packets come in and are translated.
-        let clients =
-            Process::start(Command::new("unshare").args(["-n", "sh", "-c", "echo up; exec sleep 600"]));
-        let pid = clients.pid().to_string();
-        run("ip", &["link", "add", "eth0", "type", "veth", "peer", "name", "client", "netns", &pid]);
-        run("ip", &["address", "add", "10.66.0.1/24", "dev", "eth0"]);
-        run("ip", &["link", "set", "eth0", "up"]);
-        for command in [
-            vec!["ip", "address", "add", "10.66.0.2/24", "dev", "client"],
-            vec!["ip", "link", "set", "client", "up"],
-        ] {
-            run("nsenter", &[&["-t", pid.as_str(), "-n"], command.as_slice()].concat());
-        }
-        neighbour.run(&["ip", "route", "replace", "default", "via", "10.55.0.1"]);
-        sysctl("net.ipv4.ip_forward", 1);
-        run(
-            "nft",
-            &["add table ip nat; add chain ip nat pre { type nat hook prerouting priority -100; }; \
-                      add rule ip nat pre tcp dport 7804 dnat to 10.55.0.2:80"],
-        );
-        let child = capture("eth0", &[]);
-        let connects = "import socket, time
+/// A port of this namespace that is published for a listener in another: clients of a third namespace overflow it. Their
+/// packets are translated by `rules` to this port, and captured on `interface`. The report names `server`.
+fn overflow_published(rules: &str, port: u16, interface: &str, server: &str) {
+    let neighbour = Neighbour::new();
+    let _server = neighbour.listen("10.55.0.2", port, 4);
+    // As docker-proxy: a listener on the host that never gets the packets, because they are translated before.
+    let _proxy = Process::start(Command::new("python3").args(["-c", LISTENER, "0.0.0.0", "7804", "128"]));
+    // Clients in a third namespace, whose packets come in and are translated.
+    let clients = Process::start(Command::new("unshare").args(["-n", "sh", "-c", "echo up; exec sleep 600"]));
+    let pid = clients.pid().to_string();
+    run("ip", &["link", "add", "eth0", "type", "veth", "peer", "name", "client", "netns", &pid]);
+    run("ip", &["address", "add", "10.66.0.1/24", "dev", "eth0"]);
+    run("ip", &["link", "set", "eth0", "up"]);
+    for command in [
+        vec!["ip", "address", "add", "10.66.0.2/24", "dev", "client"],
+        vec!["ip", "link", "set", "client", "up"],
+    ] {
+        run("nsenter", &[&["-t", pid.as_str(), "-n"], command.as_slice()].concat());
+    }
+    neighbour.run(&["ip", "route", "replace", "default", "via", "10.55.0.1"]);
+    sysctl("net.ipv4.ip_forward", 1);
+    run("nft", &[rules]);
+    let child = capture(interface, &[]);
+    let connects = "import socket, time
 sockets = []
 for n in range(12):
     s = socket.socket(); s.setblocking(False); s.connect_ex(('10.66.0.1', 7804)); sockets.append(s)
 print('started', flush=True)
 time.sleep(600)";
-        let _connecting =
-            Process::start(Command::new("nsenter").args(["-t", &pid, "-n", "python3", "-c", connects]));
-        let document = report(child);
-        let listener = &document["listeners"][0];
-        assert_eq!(listener["server"], "10.66.0.1:7804", "{document:#}");
-        assert_eq!(
-            (&listener["cause"], &listener["confidence"]),
-            (&"accept-queue-overflow".into(), &"confirmed".into()),
-            "{listener:#}"
-        );
-        assert_eq!(listener["kernel"]["local"], "10.55.0.2:80", "{listener:#}");
-        assert_eq!(listener["kernel"]["netns"]["pid"], neighbour.pid());
-        let command = format!("nsenter -t {} -n ss -ltnm 'sport = :80'", neighbour.pid());
-        let advice = listener["advice"].as_array().unwrap();
-        assert!(
-            advice.iter().any(|advice| advice["text"].as_str().unwrap().starts_with(&command)),
-            "{listener:#}"
-        );
-        assert_eq!(document["attempts"].as_array().unwrap().len(), 12);
+    let _connecting =
+        Process::start(Command::new("nsenter").args(["-t", &pid, "-n", "python3", "-c", connects]));
+    let document = report(child);
+    let listener = &document["listeners"][0];
+    assert_eq!(listener["server"], server, "{document:#}");
+    assert_eq!(
+        (&listener["cause"], &listener["confidence"]),
+        (&"accept-queue-overflow".into(), &"confirmed".into()),
+        "{listener:#}"
+    );
+    assert_eq!(listener["kernel"]["local"], format!("10.55.0.2:{port}"), "{listener:#}");
+    assert_eq!(listener["kernel"]["netns"]["pid"], neighbour.pid());
+    let command = format!("nsenter -t {} -n ss -ltnm 'sport = :{port}'", neighbour.pid());
+    let advice = listener["advice"].as_array().unwrap();
+    assert!(
+        advice.iter().any(|advice| advice["text"].as_str().unwrap().starts_with(&command)),
+        "{listener:#}"
+    );
+    assert_eq!(document["attempts"].as_array().unwrap().len(), 12);
+}
+
+#[test]
+fn a_published_port_is_the_containers_listener_and_not_the_proxys() {
+    in_namespace(|| {
+        let rules = "add table ip nat; add chain ip nat pre { type nat hook prerouting priority -100; }; \
+                     add rule ip nat pre tcp dport 7804 dnat to 10.55.0.2:80";
+        overflow_published(rules, 80, "eth0", "10.66.0.1:7804");
+    });
+}
+
+/// As by BPF programs of a cluster's network: no connection is tracked, and each is counted once all the same.
+#[test]
+fn a_port_that_is_published_without_connection_tracking_is_found_by_its_packets() {
+    in_namespace(|| {
+        let rules = "add table ip t; add chain ip t pre { type filter hook prerouting priority raw; }; \
+                     add chain ip t post { type filter hook postrouting priority 300; }; \
+                     add rule ip t pre tcp dport 7804 ip daddr set 10.55.0.2 tcp dport set 81 notrack; \
+                     add rule ip t pre tcp sport 81 notrack; \
+                     add rule ip t post ip saddr 10.55.0.2 tcp sport 81 ip saddr set 10.66.0.1 tcp sport set 7804";
+        overflow_published(rules, 81, "any", "10.55.0.2:81");
     });
 }
 

@@ -18,8 +18,9 @@ const MOST_WAITING: usize = 64 << 20;
 /// Bytes at which the analysis goes on at once: more would leave the processor's caches before they are looked at.
 const ENOUGH: usize = 1 << 20;
 
-/// Most empty blocks that are kept.
+/// Most empty blocks that are kept, and the most bytes that one of them may have room for: long packets are rare.
 const MOST_FREE: usize = 4;
+const LARGEST_FREE: usize = 1 << 20;
 
 /// Packets that were read from the ring at once.
 #[derive(Debug, Default)]
@@ -217,7 +218,7 @@ impl FrameQueue {
     /// Takes back a block whose packets were used.
     pub(super) fn give_back(&self, block: FrameBlock) {
         let mut state = self.lock();
-        if state.free.len() < MOST_FREE {
+        if state.free.len() < MOST_FREE && block.bytes.capacity() <= LARGEST_FREE {
             state.free.push(block);
         }
     }

@@ -22,8 +22,8 @@ use crate::clock::now;
 /// Most packets of a block.
 const MOST_PACKETS: usize = 4096;
 
-/// Bytes that a block should not exceed: it holds fewer packets if these may be longer.
-const BLOCK: usize = 1 << 20;
+/// Most bytes of a block: it holds fewer packets if these may be longer.
+const LARGEST_BLOCK: usize = 16 << 20;
 
 /// The reading thread, which ends when this is dropped.
 pub(super) struct RingReader {
@@ -42,7 +42,7 @@ impl RingReader {
             nanos_per_unit: libpcap::nanos_per_unit(&capture),
             capture,
             device: device.to_owned(),
-            at_once: (BLOCK / (snap_length as usize).max(1)).clamp(1, MOST_PACKETS),
+            at_once: (LARGEST_BLOCK / (snap_length as usize).max(1)).clamp(1, MOST_PACKETS),
             woken,
             queue: Arc::clone(&queue),
         };

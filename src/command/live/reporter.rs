@@ -102,32 +102,34 @@ impl<'a> LiveReporter<'a> {
         kernel: &mut KernelPoller,
         now: Timestamp,
     ) -> io::Result<()> {
-        let held = std::mem::take(&mut self.held);
+        let mut held = std::mem::take(&mut self.held);
         self.stuck_not_held = 0;
         self.stuck = 0;
         let mut problems = std::mem::take(&mut self.not_held);
-        for held in held {
-            let Held { mut attempt, settled } = held;
-            if !settled || listeners.may_know_more(&attempt) {
-                attempt.inference = listeners.infer(&attempt);
+        for Held { attempt, settled } in &mut held {
+            let settled = *settled;
+            if !settled || listeners.may_know_more(attempt) {
+                attempt.inference = listeners.infer(attempt);
             }
             if settled {
                 self.retract(attempt.ordinal);
-            } else if !self.awaited.contains(&attempt.ordinal) || !shows_enough(&attempt) {
+            } else if !self.awaited.contains(&attempt.ordinal) || !shows_enough(attempt) {
                 continue;
             }
-            problems.push(Problem::new(&attempt, settled));
+            problems.push(Problem::new(attempt, settled));
             if settled {
-                self.settled(&attempt)?;
-            } else if self.announce(&attempt) {
-                self.sink.provisional(&attempt)?;
+                self.settled(attempt)?;
+            } else if self.announce(attempt) {
+                self.sink.provisional(attempt)?;
             } else {
                 continue;
             }
-            self.display.attempt(&attempt, settled)?;
+            self.display.attempt(attempt, settled)?;
         }
         self.awaited.clear();
-        let reports = self.episodes.tick(problems, kernel, now);
+        let reports = self.episodes.tick(problems.drain(..), kernel, now);
+        self.held = emptied(held);
+        self.not_held = emptied(problems);
         reports.iter().try_for_each(|report| self.sink.episode(report))?;
         self.display.episodes(&reports, now)?;
         self.sink.drained()
@@ -245,6 +247,15 @@ impl Sink for LiveReporter<'_> {
     fn drained(&mut self) -> io::Result<()> {
         self.sink.drained()
     }
+}
+
+/// The list without its entries, whose memory is used again in the next second; but not that of a flood.
+fn emptied<T>(mut list: Vec<T>) -> Vec<T> {
+    /// Entries that there stays room for.
+    const ROOM: usize = 8192;
+    list.clear();
+    list.shrink_to(ROOM);
+    list
 }
 
 /// True if a provisional verdict shows an overflow, and not only that the attempt is stuck.
