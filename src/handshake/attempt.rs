@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::cause::Inference;
+use super::duplicates::REORDERING;
 use super::facts::{Fact, Facts};
 use super::history::History;
 use super::passage::{Passage, SegmentLoss};
-use super::pending::REORDERING;
 use super::systems::{self, System};
 use super::traits::SynAckTraits;
 use super::verdict::{Connect, Reason, Unproven, Vantage, Verdict};

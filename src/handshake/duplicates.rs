@@ -2,6 +2,9 @@
 
 use crate::packet::{SPREAD, Segment, Span};
 
+/// Longest time by which a capture may hold one direction too late (several queues or interfaces, two mirror ports).
+pub(super) const REORDERING: Span = Span::from_millis(50);
+
 /// Time after which a whole capture holds its packets again, captured at a second point (DOMAIN §4); `None` if it does
 /// not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -5,7 +5,8 @@
 
 use std::collections::HashMap;
 
-use super::pending::{REORDERING, answers_syn};
+use super::duplicates::REORDERING;
+use super::pending::answers_syn;
 use crate::packet::{Flags, Packet, Segment, Seq};
 
 /// The SYN must follow within so many packets, too: memory is bounded whatever the times are.

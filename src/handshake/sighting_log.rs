@@ -13,6 +13,8 @@ use crate::packet::{PathOrder, SPREAD, Segment, Span, Timestamp};
 /// Sightings of an undecided attempt.
 #[derive(Debug, Clone)]
 pub(super) struct SightingLog {
+    /// Time of the first segment.
+    begin: Timestamp,
     places: SmallVec<[Place; 2]>,
     sent: SmallVec<[SentSegment; 8]>,
     /// Places where a segment of the client's other than a SYN was seen since the latest SYN-ACK.
@@ -44,8 +46,8 @@ struct SentSegment {
     kind: SegmentKind,
     /// A bit for each of `places`.
     places: u8,
-    /// Time at the first of them.
-    at: Timestamp,
+    /// Time at the first of them, in microseconds since `begin`, for 71 minutes: no attempt waits as long for it.
+    since: u32,
 }
 
 /// Segments of one attempt that are compared between points.
@@ -62,6 +64,7 @@ impl SightingLog {
     /// The sightings of an attempt that this segment begins.
     pub(super) fn begin(segment: &Segment, from_client: bool, own: Option<OwnFlow>) -> Box<Self> {
         let mut log = Box::new(Self {
+            begin: segment.at,
             places: SmallVec::new(),
             sent: SmallVec::new(),
             reached: 0,
@@ -108,7 +111,9 @@ impl SightingLog {
                 return duplicate;
             }
             None => {
-                self.sent.push(SentSegment { signature, kind, places: bit, at: segment.at });
+                let since = segment.at.since(self.begin).max(Span::ZERO).as_nanos() / 1_000;
+                let since = u32::try_from(since).unwrap_or(u32::MAX);
+                self.sent.push(SentSegment { signature, kind, places: bit, since });
                 duplicate
             }
         };
@@ -121,16 +126,17 @@ impl SightingLog {
 
     /// Takes the arrival of a segment at a further place.
     fn arrive(&mut self, sent: usize, bit: u8, segment: &Segment) {
-        let asked = self.asked();
+        let (asked, begin) = (self.asked(), self.begin);
         let Some(sent) = self.sent.get_mut(sent) else { return };
         sent.places |= bit;
-        let transit = segment.at.since(sent.at).abs();
+        let sent_at = sent.at(begin);
+        let transit = segment.at.since(sent_at).abs();
         // Without timestamps or an IP ID it may be the next retransmission.
         let is_the_same = segment.options.stamps() != 0 || segment.own_ip_id().is_some();
         if is_the_same || transit < SHORTEST_TIMER {
             self.longest_transit = self.longest_transit.max(transit);
         }
-        let was_missed = self.missed > 0 && sent.acknowledges() && sent.at <= self.missed_since;
+        let was_missed = self.missed > 0 && sent.acknowledges() && sent_at <= self.missed_since;
         self.came_late |= was_missed && asked & !sent.places == 0;
     }
 
@@ -217,7 +223,7 @@ impl SightingLog {
         }
         let asked = self.asked();
         let is_missing = |sent: &&SentSegment| sent.acknowledges() && asked & !sent.places != 0;
-        let missing = self.sent.iter().filter(is_missing).map(|sent| sent.at);
+        let missing = self.sent.iter().filter(is_missing).map(|sent| sent.at(self.begin));
         let awaited = match self.missed {
             0 => missing.min(),
             _ => missing.filter(|&sent| sent <= self.missed_since).max(),
@@ -240,8 +246,11 @@ impl SightingLog {
             held.fold(0, |all, (at, _)| all | 1 << at)
         };
         let unseen = self.sent.iter().filter(|sent| asked & !sent.places != 0);
-        let unseen =
-            unseen.map(|sent| UnseenSegment { kind: sent.kind, sent: sent.at, seen: in_order(sent.places) });
+        let unseen = unseen.map(|sent| UnseenSegment {
+            kind: sent.kind,
+            sent: sent.at(self.begin),
+            seen: in_order(sent.places),
+        });
         let unseen = unseen.collect();
         let sightings: Vec<Sighting> = order.into_iter().map(|(_, place)| place.finished()).collect();
         let others = sightings.iter().any(|sighting| !sighting.point.is_single());
@@ -251,6 +260,11 @@ impl SightingLog {
 }
 
 impl SentSegment {
+    /// Time at its first place, of a log that begins then.
+    fn at(&self, begin: Timestamp) -> Timestamp {
+        begin.plus(Span::from_micros(self.since.into()))
+    }
+
     /// True if it acknowledges the SYN-ACK.
     fn acknowledges(&self) -> bool {
         matches!(self.kind, SegmentKind::Ack | SegmentKind::Data)

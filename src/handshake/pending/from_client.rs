@@ -1,8 +1,8 @@
 //! Steps from one phase to the next that the client's segments make. All phases are written out at every step.
 
-use super::from_server::REORDERING;
 use super::meaning::within;
 use super::{HandshakeSegment, Pending, Phase, Retransmissions};
+use crate::handshake::duplicates::REORDERING;
 use crate::handshake::facts::Fact;
 use crate::handshake::retransmissions::SHORTEST_TIMER;
 use crate::packet::{Flags, OptionKind, Segment, Seq, Timestamp};

@@ -3,13 +3,11 @@
 
 use super::cold::OtherAnswer;
 use super::{HandshakeSegment, Pending, Phase};
+use crate::handshake::duplicates::REORDERING;
 use crate::handshake::facts::Fact;
 use crate::handshake::retransmissions::SHORTEST_TIMER;
 use crate::handshake::traits::SynAckTraits;
 use crate::packet::{Flags, Segment, Span, Timestamp};
-
-/// Longest time by which a capture may hold one direction too late (several queues or interfaces, two mirror ports).
-pub(in crate::handshake) const REORDERING: Span = Span::from_millis(50);
 
 impl Pending {
     pub(super) fn on_synack(&mut self, segment: &Segment) -> Phase {

@@ -16,7 +16,6 @@ mod stamp;
 mod stamp_clock;
 
 pub(super) use cold::{ClockSample, ColdState};
-pub(super) use from_server::REORDERING;
 use meaning::Meaning;
 pub(super) use meaning::{answers_syn, is_syn, is_synack};
 use stamp_clock::StampClock;
