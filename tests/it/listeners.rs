@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Output, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use nix::pty::{Winsize, openpty};
@@ -190,6 +191,8 @@ fn what_matters_fits_a_terminal_of_80_columns_one_of_60_and_one_that_is_resized(
     in_namespace(|| {
         let long = "[2001:db8:aaaa:bbbb:cccc:dddd:eeee:1]:65000";
         run("ip", &["address", "add", "2001:db8:aaaa:bbbb:cccc:dddd:eeee:1/128", "dev", "lo", "nodad"]);
+        // For a moment the kernel has no route to a new address, and refuses connects to it.
+        thread::sleep(Duration::from_millis(500));
         let idle: Vec<_> = (0..30).map(|n| listener(&format!("127.0.0.1:{}", 7440 + n), 128)).collect();
         let (full, filling, wide) =
             (listener("127.0.0.1:7438", 3), listener("127.0.0.1:7439", 4), listener(long, 16));
