@@ -5,7 +5,7 @@ use super::{HandshakeSegment, Pending, Phase, Retransmissions};
 use crate::handshake::duplicates::REORDERING;
 use crate::handshake::facts::Fact;
 use crate::handshake::retransmissions::SHORTEST_TIMER;
-use crate::packet::{Flags, OptionKind, Segment, Seq, Timestamp};
+use crate::packet::{Flags, OptionKind, Segment, Seq, Span, Timestamp};
 
 impl Pending {
     pub(super) fn on_syn(&mut self, segment: &Segment) -> Phase {
@@ -73,12 +73,18 @@ impl Pending {
         answered_before
     }
 
-    /// True if the SYN-ACK that was captured a little before this SYN names it.
+    /// True if the SYN-ACK that was captured a little before this SYN names it; without timestamps, if it came so long after
+    /// the first SYN and at the same moment as this one.
     fn is_answered_before(&self, syn: &Segment) -> bool {
-        let echoed = self.cold().and_then(|cold| cold.echoes_later_syn);
-        let own = syn.options.timestamps().map(|(tsval, _)| tsval);
-        let soon = self.synack.is_some_and(|synack| syn.at.since(synack.first) <= REORDERING);
-        soon && echoed.is_some() && echoed == own
+        /// A retry and the answer to an earlier SYN hardly ever meet so closely.
+        const SAME_MOMENT: Span = Span::from_millis(1);
+        let (Some(first), Some(synack)) = (self.syn, self.synack) else { return false };
+        let after = syn.at.since(synack.first);
+        match (syn.options.timestamps(), self.cold().and_then(|cold| cold.echoes_later_syn)) {
+            (Some((tsval, _)), Some(echoed)) => tsval == echoed && after <= REORDERING,
+            (None, _) => after <= SAME_MOMENT && synack.first.since(first.first) >= SHORTEST_TIMER,
+            (Some(_), None) => false,
+        }
     }
 
     pub(super) fn on_ack(&mut self, segment: &Segment) -> Phase {

@@ -376,6 +376,9 @@ pub(super) fn infer(case: &Case<'_>) -> Inference {
         case.has_kernel_evidence() || case.located().is_some() || case.points.answer_made.is_some();
     let assess = if more_is_known { assess } else { assess_by_packets };
     for hypothesis in ALL {
+        if !more_is_known && !hypothesis.explains.contains(case.verdict()) {
+            continue;
+        }
         match assess(hypothesis, case) {
             Assessment::NotApplicable => {}
             Assessment::RuledOut(one) => ruled_out.push(one),

@@ -50,6 +50,8 @@ pub(in crate::listener) struct Closing {
     /// Times at which connections that were neither served nor reset finished their handshake, each with the time until
     /// which that is known; the latest [`MAX_SERVED`].
     idle: VecDeque<(Timestamp, Timestamp)>,
+    /// The latest time until which a connection is known to have stayed open.
+    open_until: Option<Timestamp>,
 }
 
 /// Longest time in which a closing listener sends its RSTs: the kernel walks its queue.
@@ -90,6 +92,7 @@ impl Closing {
                 }
                 self.finished_between_bare |= self.is_between_bare(acked);
                 self.idle.push_back((acked, watched));
+                self.open_until = self.open_until.max(Some(watched));
                 if self.idle.len() > MAX_SERVED {
                     self.idle.pop_front();
                 }
@@ -105,6 +108,7 @@ impl Closing {
         }
         self.finished_between_bare |= self.is_between_bare(acked);
         self.served.push_back((acked, served));
+        self.open_until = self.open_until.max(Some(served));
         if self.served.len() > MAX_SERVED {
             self.served.pop_front();
         }
@@ -206,7 +210,11 @@ impl Closing {
 
     /// True if a connection that finished its handshake before this time, and was not served by then, stayed open.
     pub(in crate::listener) fn survived(&self, at: Timestamp) -> bool {
-        let alive = |&(acked, last): &(Timestamp, Timestamp)| acked < at && last > at.plus(CLOSING_TIME);
+        let later = at.plus(CLOSING_TIME);
+        if self.open_until.is_none_or(|latest| latest <= later) {
+            return false;
+        }
+        let alive = |&(acked, last): &(Timestamp, Timestamp)| acked < at && last > later;
         self.served.iter().rev().any(alive) || self.idle.iter().rev().any(alive)
     }
 }
