@@ -27,7 +27,7 @@ const MAX_DRIFT: i64 = 1_000_000;
 /// Times that packets take between the points; `None` if nothing answered the SYNs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ways {
-    /// Those that waited in no queue.
+    /// Of segments that waited in no queue.
     pub(super) shortest: Option<Span>,
     /// The median.
     pub(super) usual: Option<Span>,
@@ -73,7 +73,7 @@ impl ClockFit {
             let ways = Ways { shortest: None, usual: None };
             return Some(Self { offset, drift, since, ways, syns, is_disordered: false, length });
         };
-        // Where the second capture is the nearer one to the client, answers come to it later.
+        // Answers come later to the second capture if that is the nearer one to the client.
         let (out, home) = if usual >= usual_back { (there, back) } else { (back, there) };
         let home: Vec<Span> = home.into_iter().map(|difference| Span::ZERO.minus(difference)).collect();
         let (there, back) = (prompt(out.clone())?, prompt(home.clone())?);

@@ -20,7 +20,7 @@ pub use self::error::LiveError;
 use self::error::explain;
 use self::open::{choose, link_of, non_blocking, prefer_cooked_v2, prepare, set_filter, time_sources};
 use self::queue::{Next, OpenBlock};
-use self::reader::RingReader;
+use self::reader::{RingReader, drops_of};
 use super::cooked::{CookedPoints, interface_name};
 use super::device::{devices, is_up};
 use super::options::{LiveOptions, TimeSource};
@@ -37,7 +37,7 @@ pub struct LiveCapture {
     reader: Option<RingReader>,
     /// The packets that are being handed over.
     block: Option<OpenBlock>,
-    /// Those handed over before, as long as their headers are needed.
+    /// Blocks handed over before, as long as their headers are needed.
     spent: Vec<OpenBlock>,
     snap_length: u32,
     device: String,
@@ -134,7 +134,7 @@ impl LiveCapture {
     pub fn count_drops(&mut self) -> CaptureDrops {
         let drops = match (&self.reader, &mut self.capture) {
             (Some(reader), _) => reader.drops(),
-            (None, Some(capture)) => capture.stats().ok().map(|stat| (stat.dropped, stat.if_dropped)),
+            (None, Some(capture)) => drops_of(capture),
             (None, None) => None,
         };
         if let Some((dropped, if_dropped)) = drops {

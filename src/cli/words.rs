@@ -28,7 +28,7 @@ pub(super) struct CauseWord(Cause, Confidence);
 pub(super) struct ConditionParser<T> {
     /// The words without a confidence.
     words: fn() -> Vec<&'static str>,
-    /// What such a condition stands for; `None` for a word of another option.
+    /// The meaning of such a condition; `None` for a word of another option.
     meaning: fn(Condition) -> Option<T>,
 }
 

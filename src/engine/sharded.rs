@@ -210,7 +210,7 @@ fn finish(
     let mut queues = vec![VecDeque::new(); trackers.len()];
     loop {
         for (queue, tracker) in queues.iter_mut().zip(&mut *trackers).filter(|(queue, _)| queue.is_empty()) {
-            // All of them together hold about a batch.
+            // The findings of all shards together are about a batch.
             tracker.finish(BATCH / SHARDS);
             *queue = tracker.hand_over(None, Vec::new()).into();
         }

@@ -79,7 +79,7 @@ pub enum Fact {
     ServerAnswered,
     /// The server sent a segment with numbers of another connection.
     ServerOutOfWindow,
-    /// That segment has ACK: a lone RST without it answers a segment that the capture lacks.
+    /// A segment as of [`Self::ServerOutOfWindow`] has ACK: a lone RST without it answers a segment that the capture lacks.
     AckOutOfWindow,
     /// The client reset such a segment.
     OutOfWindowReset,

@@ -26,7 +26,7 @@ pub(super) struct SightingLog {
     came_late: bool,
     /// SYN-ACKs that the server repeated although the client's ACK should have come, and had not: it is lost, or late.
     missed: u16,
-    /// What the client had sent by then should have come before the latest of these.
+    /// Time by which the client had sent what should have come before the latest of these.
     missed_since: Timestamp,
     /// The longest time that a segment took from one place to another.
     longest_transit: Span,
@@ -236,7 +236,7 @@ impl SightingLog {
     pub(super) fn passage(&self, path: &PathOrder, until: Timestamp) -> Box<Passage> {
         let mut order: SmallVec<[(usize, &Place); PLACES]> = SmallVec::new();
         for (at, place) in self.places.iter().enumerate() {
-            // Those seen first come first where nothing tells.
+            // Places seen first come first where nothing tells.
             let before = order.iter().position(|(_, other)| place.sighting.is_before(&other.sighting, path));
             order.insert(before.unwrap_or(order.len()), (at, place));
         }

@@ -127,7 +127,7 @@ impl Monitor {
                 }
             }
         }
-        // Where nobody reads them they must not pile up.
+        // Notes that nobody reads must not pile up.
         let (followed, unreadable) = (&self.followed, &self.unreadable);
         let exists = |id: &NetnsId| {
             followed.iter().any(|one| one.netns.id == *id) || unreadable.iter().any(|(one, _)| one.id == *id)

@@ -5,7 +5,7 @@ use strum::IntoStaticStr;
 use super::diagnosis::Diagnosis;
 use super::record::Record;
 use super::totals::CauseTally;
-use crate::handshake::{Cause, Confidence, EvidenceCode, System, Vantage, Verdict};
+use crate::handshake::{Cause, Confidence, EvidenceCode, System, Verdict};
 
 /// A piece of advice for a listener: one thing to check or to fix, by [`Self::kind`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,7 +208,7 @@ fn of_cause(cause: Cause, record: &Record, tally: &CauseTally) -> Vec<Advice> {
         Cause::SynLost | Cause::SynackLost | Cause::AckLost | Cause::FirewallReset if tally.has_place() => {
             vec![if tally.is_lost_within_host() { Advice::FindDropOnHost } else { Advice::FindDropBetween }]
         }
-        Cause::FirewallReset if is_near_server(record) => vec![Advice::CheckRejectRules],
+        Cause::FirewallReset if record.observed.is_captured_near_server() => vec![Advice::CheckRejectRules],
         Cause::FirewallReset => vec![Advice::CaptureOnServer, Advice::CheckRejectRules],
         Cause::TwoAnswers => vec![Advice::CheckBalancer],
         // Two points have seen where it was lost already.
@@ -227,11 +227,6 @@ fn of_cause(cause: Cause, record: &Record, tally: &CauseTally) -> Vec<Advice> {
         Cause::ClientGaveUp => vec![Advice::CheckClientTimeout],
         Cause::ApplicationReset => vec![Advice::CheckServerLog],
     }
-}
-
-/// True if the capture was taken near the server.
-fn is_near_server(record: &Record) -> bool {
-    record.observed.vantage().is_some_and(Vantage::is_near_server)
 }
 
 fn of_diagnosis(diagnosis: &Diagnosis, record: &Record) -> Vec<Advice> {

@@ -1,4 +1,4 @@
-//! Which attempts an output lists: `--verdict` and `--cause`.
+//! Choice of the attempts that an output lists: `--verdict` and `--cause`.
 
 use strum::EnumCount;
 

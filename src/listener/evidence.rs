@@ -7,7 +7,7 @@ use strum::{EnumCount, EnumDiscriminants, EnumIter, IntoStaticStr};
 use super::record::Record;
 use super::schedule::RetrySchedule;
 use super::totals::{CauseTally, Totals};
-use crate::handshake::{Cause, Confidence, Evidence, Vantage, Verdict};
+use crate::handshake::{Cause, Confidence, Evidence, Verdict};
 use crate::kernel::{Counter, KernelStats};
 use crate::packet::Span;
 
@@ -182,7 +182,7 @@ fn of_overflow(tally: &CauseTally, record: &Record, totals: &Totals) -> Vec<List
     let sure = tally.confidence() > Some(Confidence::Possible);
     let mut why = Vec::new();
     if ignored > 0 {
-        let near = record.observed.vantage().is_some_and(Vantage::is_near_server);
+        let near = record.observed.is_captured_near_server();
         let in_a_row = totals.most_ignored;
         why.push(ListenerEvidence::AcksIgnored { clients: ignored, reached_server: near && sure, in_a_row });
     }

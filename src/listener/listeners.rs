@@ -331,8 +331,8 @@ impl Listeners {
     }
 
     /// All listeners, the worst first: those that overflow, then all else that is broken, then what their programs
-    /// meant; among these by problems, and by address. Those without attempts follow, and the folded line comes last. `end` is when the input ended: an
-    /// episode that has not been over for long by then may go on.
+    /// meant; among these by problems, and by address. Listeners without attempts follow, and the folded line comes last.
+    /// `end` is when the input ended: an episode that has not been over for long by then may go on.
     #[must_use]
     pub fn listeners(&self, end: Option<Timestamp>) -> Vec<Listener> {
         let mut scans = Scans::default();

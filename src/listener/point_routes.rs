@@ -244,7 +244,7 @@ pub(super) struct PointEvidence {
     pub(super) syn: Option<SegmentLoss>,
     pub(super) synack: Option<SegmentLoss>,
     pub(super) ack: Option<SegmentLoss>,
-    /// What the client sent before a repeated SYN-ACK, and had not reached the server's point by then, did not come later.
+    /// True if segments of the client's that had not reached the server's point when a SYN-ACK was repeated did not come later.
     pub(super) is_ack_final: bool,
     /// Nothing that the client sent after its SYN passed the server's point.
     pub(super) is_ack_lost_for_good: bool,

@@ -98,7 +98,7 @@ impl HeldAttempts {
     ///
     /// # Errors
     ///
-    /// It does not fit into memory, and the file cannot be written.
+    /// The attempt does not fit into memory, and the file cannot be written.
     pub fn push(&mut self, attempt: Attempt) -> io::Result<()> {
         if self.kept.len() >= self.bound {
             self.spill()?;
@@ -138,7 +138,7 @@ impl HeldAttempts {
     ///
     /// # Errors
     ///
-    /// Those of `take`, and of reading the file.
+    /// The errors of `take`, and of reading the file.
     pub fn read(mut self, mut take: impl FnMut(Attempt) -> io::Result<()>) -> io::Result<()> {
         self.kept.sort_unstable_by_key(|attempt| attempt.ordinal);
         let Some(spill) = self.spill else { return self.kept.into_iter().try_for_each(take) };

@@ -35,7 +35,7 @@ pub(super) struct FrameBlock {
 #[derive(Debug, Clone, Copy)]
 struct HeldFrame {
     at: Timestamp,
-    /// Where its bytes begin, and how many there are.
+    /// Beginning of its bytes in the block, and their number.
     offset: u32,
     captured: u32,
     wire_len: u32,
@@ -52,11 +52,6 @@ impl FrameBlock {
     /// Bytes of memory that its packets take.
     fn size(&self) -> usize {
         self.bytes.len() + self.frames.len() * size_of::<HeldFrame>()
-    }
-
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.frames.clear();
     }
 }
 
@@ -141,7 +136,7 @@ struct QueueState {
     free: Vec<FrameBlock>,
     /// The host's time before the ring was last found empty: everything captured by then was put here.
     drained_at: Option<Timestamp>,
-    /// Why no packets will come any more.
+    /// Reason for which no packets will come any more.
     ended: Option<String>,
     /// Nobody takes packets any more.
     closed: bool,
@@ -149,13 +144,13 @@ struct QueueState {
     drops_asked: bool,
 }
 
-/// What waits in a queue.
+/// The next thing in a queue.
 pub(super) enum Next {
     /// The block that came first.
     Block(OpenBlock),
-    /// Nothing; with the time by which everything captured until then had been put here.
+    /// An empty queue; with the time by which everything captured until then had been put here.
     Nothing(Option<Timestamp>),
-    /// Nothing, and nothing will come, for this reason.
+    /// The end: the queue is empty, and nothing will come, for this reason.
     End(String),
 }
 
@@ -177,12 +172,11 @@ impl FrameQueue {
     }
 
     /// Appends a block. `drained_at` is the host's time before the ring was found empty, if it was.
-    pub(super) fn put(&self, mut block: FrameBlock, drained_at: Option<Timestamp>) {
+    pub(super) fn put(&self, block: FrameBlock, drained_at: Option<Timestamp>) {
         let mut state = self.lock();
         state.drained_at = drained_at.or(state.drained_at);
         let size = block.size();
         if size == 0 {
-            block.clear();
             state.free.push(block);
             return;
         }

@@ -25,6 +25,11 @@ const MOST_PACKETS: usize = 4096;
 /// Most bytes of a block: it holds fewer packets if these may be longer.
 const LARGEST_BLOCK: usize = 16 << 20;
 
+/// Packets that were dropped since the capture began.
+pub(super) fn drops_of(capture: &mut Capture<Active>) -> Option<RawDrops> {
+    capture.stats().ok().map(|stat| (stat.dropped, stat.if_dropped))
+}
+
 /// The reading thread, which ends when this is dropped.
 pub(super) struct RingReader {
     queue: Arc<FrameQueue>,
@@ -50,7 +55,7 @@ impl RingReader {
         Ok(Self { queue, wake: Some(wake), thread: Some(thread) })
     }
 
-    /// What it has read.
+    /// The packets that were read.
     pub(super) fn queue(&self) -> &FrameQueue {
         &self.queue
     }
@@ -98,8 +103,7 @@ impl Ring {
             self.wait();
             let read = self.empty();
             if self.queue.wants_drops() || read.is_err() {
-                let drops = self.capture.stats().ok().map(|stat| (stat.dropped, stat.if_dropped));
-                self.queue.set_drops(drops);
+                self.queue.set_drops(drops_of(&mut self.capture));
             }
             if let Err(error) = read {
                 let reason = libpcap::message(&error);
@@ -141,7 +145,7 @@ impl Ring {
         let _ = poll(&mut fds, PollTimeout::from(TIMEOUT_MS));
         let woken = fds[1].revents().is_some_and(|events| events.contains(PollFlags::POLLIN));
         if woken {
-            // How often does not matter.
+            // The number of wakes does not matter.
             let _ = self.woken.read(&mut [0; 64]);
         }
     }

@@ -16,13 +16,13 @@ const MOST_INTERVALS: usize = 256;
 /// A listener of this machine: its network namespace, and the address that its socket is bound to.
 type Place = (NetnsId, SocketAddr);
 
-/// What the kernel counted of one listener.
+/// The kernel's counts of one listener.
 struct CountedOverflows {
     /// The address to name it by.
     server: Endpoint,
     /// The latest figures at a time when it overflowed.
     stats: KernelStats,
-    /// When it overflowed.
+    /// The intervals in which it overflowed.
     intervals: Vec<ListenerInterval>,
 }
 

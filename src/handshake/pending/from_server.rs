@@ -60,8 +60,8 @@ impl Pending {
         self.synack = Some(HandshakeSegment::new(segment));
         let retries = self.syn_retransmissions();
         let answered = self.syn.and_then(|syn| syn.echoed_by(retries, segment));
-        // The capture, or what it holds of this attempt, began after the SYN that was answered.
         let later = self.syn.and_then(|syn| syn.later_echo(retries, segment));
+        // The capture, or what it holds of this attempt, began after the SYN that was answered.
         let earlier = retries.count > 0 && self.syn.is_some_and(|syn| syn.is_after_echo(segment));
         self.facts.add_if(Fact::FirstSynAnswered, earlier);
         self.syn_to_synack = answered.map(|(_, sent)| segment.at.since(sent));
@@ -252,7 +252,7 @@ impl Pending {
         let on_clock = i64::from(segment.seq.offset_from(expected)).abs() <= SLACK;
         // The upper byte of a cookie counts minutes (`secure_tcp_syn_cookie`), but for a carry.
         let minutes = segment.seq.offset_from(self.server_isn) as u32 >> 24;
-        // Where the client's direction is not in the capture, it may have.
+        // The client may have, where its direction is not in the capture.
         let asked_again = self.syn.is_none() || self.syn_retransmissions().count > 0;
         on_clock || minutes <= 2 || asked_again && synack.has_clock_of(segment)
     }

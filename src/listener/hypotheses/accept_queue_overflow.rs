@@ -113,7 +113,7 @@ fn acks_ignored(case: &Case<'_>) -> Weight {
     }
     let weight = Weight::Possible(support, evidence);
     let doubted = is_by_another(case) || case.other_hosts_failed() > 0 && !reached;
-    if doubted { weight.at_most(Support::Fits) } else { weight }
+    weight.doubted_if(doubted)
 }
 
 /// True if the SYN-ACK repeats do not look like those of the listener's timer: they differ from the first SYN-ACK, drew
@@ -245,7 +245,7 @@ fn syn_dropped(case: &Case<'_>) -> Weight {
     }
     let evidence: EvidenceList = others.into_iter().chain(cluster).collect();
     let lossy = others != Some(Evidence::OthersOverflowed) && case.loses_answers().is_some();
-    Weight::supported(evidence).at_most(if lossy { Support::Fits } else { Support::Supported })
+    Weight::supported(evidence).doubted_if(lossy)
 }
 
 /// Judges by the overflows that the kernel counted, and by segments that met the full queue.

@@ -1,6 +1,6 @@
 //! The client's ACK was lost or filtered on its way to the server (DOMAIN §3).
 
-use super::{Case, Hypothesis, Support, VerdictSet, Weight, counted};
+use super::{Case, Hypothesis, VerdictSet, Weight, counted};
 use crate::handshake::{Attempt, Cause, Confidence, Evidence, Fact, SegmentStep, Verdict};
 use crate::packet::Span;
 
@@ -39,7 +39,7 @@ fn ignored(case: &Case<'_>) -> Weight {
         return Weight::proven([Evidence::AckAtOnePoint]);
     }
     if case.is_ack_missing_between_points() {
-        // It may still be under way.
+        // One may still be under way.
         return Weight::fits([Evidence::AckAtOnePoint]);
     }
     // Of silent clients it is their next ACK that is echoed: the first may have been lost.
@@ -61,11 +61,7 @@ fn ignored(case: &Case<'_>) -> Weight {
     }
     if case.has(Fact::ProofWithoutAck) {
         let weight = Weight::supported([Evidence::ProofWithoutAck]);
-        return weight.at_most(if answers_unseen_syn(case.attempt) {
-            Support::Fits
-        } else {
-            Support::Supported
-        });
+        return weight.doubted_if(answers_unseen_syn(case.attempt));
     }
     if let Some(others) = others_failed(case) {
         return Weight::supported([others]);

@@ -29,10 +29,8 @@ fn weigh(case: &Case<'_>) -> Weight {
     if let Some((_, evidence)) = facts.into_iter().find(|&(fact, _)| case.has(fact)) {
         return Weight::Excluded(evidence);
     }
-    let closing = &case.own.closing;
-    let burst = case.attempt.reset.and_then(|reset| closing.burst_at(reset));
-    let burst = burst.filter(|burst| closing.is_closing(burst));
-    if burst.is_some_and(|burst| closing.has_aftermath(burst)) {
+    let burst = case.closing_burst();
+    if burst.is_some_and(|burst| case.own.closing.has_aftermath(burst)) {
         return Weight::Excluded(Evidence::InClosingBurst);
     }
     let window_open = case.has(Fact::RstWindowOpen);
@@ -41,7 +39,7 @@ fn weigh(case: &Case<'_>) -> Weight {
     if case.is_reset_after_data() {
         evidence.push(Evidence::RstAfterData);
     }
-    // One of several sockets of the port (SO_REUSEPORT) closes like this while others serve on.
+    // A single one of several sockets of the port (SO_REUSEPORT) closes like this while others serve on.
     let supported = window_open && burst.is_none();
     Weight::Possible(if supported { Support::Supported } else { Support::Fits }, evidence)
 }

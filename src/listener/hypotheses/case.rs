@@ -6,7 +6,7 @@ use crate::handshake::{Attempt, Cause, Evidence, Fact, Passage, SegmentLoss, Seg
 use crate::listener::capture_limits::CaptureLimits;
 use crate::listener::dropped_segments::DroppedByKernel;
 use crate::listener::kernel_history::{KernelEvents, KernelEvidence, KernelHistory};
-use crate::listener::observed::{DropStretch, FloodSecond, Observed, dropped_between};
+use crate::listener::observed::{Burst, DropStretch, FloodSecond, Observed, dropped_between};
 use crate::listener::paths::{Paths, failed_since};
 use crate::listener::point_routes::PointEvidence;
 use crate::packet::{Span, Timestamp};
@@ -136,6 +136,12 @@ impl<'a> Case<'a> {
     pub(in crate::listener) fn is_reset_after_data(&self) -> bool {
         let passage = self.attempt.passage.as_deref();
         self.has(Fact::RstAfterData) && !passage.is_some_and(Passage::is_reset_before_data)
+    }
+
+    /// The burst of RSTs that ended the attempt's connection, if it is that of a closing listener.
+    pub(super) fn closing_burst(&self) -> Option<&'a Burst> {
+        let closing = &self.own.closing;
+        closing.burst_at(self.attempt.reset?).filter(|burst| closing.is_closing(burst))
     }
 
     /// True if something on the way answered for the server, which never saw this handshake: what followed is not the server's.

@@ -65,9 +65,7 @@ fn after_handshake(case: &Case<'_>) -> Weight {
     if !proofs.is_empty() {
         return Weight::proven(proofs);
     }
-    let closing = &case.own.closing;
-    let burst = case.attempt.reset.and_then(|reset| closing.burst_at(reset));
-    if burst.is_some_and(|burst| closing.is_closing(burst) && closing.has_aftermath(burst)) {
+    if case.closing_burst().is_some_and(|burst| case.own.closing.has_aftermath(burst)) {
         return Weight::Excluded(Evidence::InClosingBurst);
     }
     // A filter that reads the first data may copy TTL and window.

@@ -27,8 +27,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 
 fn weigh(case: &Case<'_>) -> Weight {
     // Instants need a clock.
-    let has_clock = !case.limits.no_clock && !case.limits.two_clocks;
-    by_packets(case).at_most(if has_clock { Support::Proven } else { Support::Fits })
+    by_packets(case).doubted_if(case.limits.no_clock || case.limits.two_clocks)
 }
 
 fn by_packets(case: &Case<'_>) -> Weight {
@@ -46,12 +45,7 @@ fn unserved(case: &Case<'_>) -> Weight {
     if case.has(Fact::ClientClosedFirst) || case.has(Fact::DataAfterRst) || case.has(Fact::RstTtlDiffers) {
         return Weight::NotApplicable;
     }
-    let Some(burst) = case.attempt.reset.and_then(|reset| case.own.closing.burst_at(reset)) else {
-        return Weight::NotApplicable;
-    };
-    if !case.own.closing.is_closing(burst) {
-        return Weight::NotApplicable;
-    }
+    let Some(burst) = case.closing_burst() else { return Weight::NotApplicable };
     let aftermath = case.own.closing.has_aftermath(burst);
     if burst.later_served_first && !aftermath {
         return Weight::Excluded(Evidence::LaterServedFirst);

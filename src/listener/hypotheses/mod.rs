@@ -115,10 +115,12 @@ impl Weight {
         evidence
     }
 
-    /// The same, with no more than this support.
-    pub(super) fn at_most(self, most: Support) -> Self {
+    /// The same, which only fits if there is doubt.
+    pub(super) fn doubted_if(self, doubt: bool) -> Self {
         match self {
-            Self::Possible(support, evidence) => Self::Possible(support.min(most), evidence),
+            Self::Possible(support, evidence) if doubt => {
+                Self::Possible(support.min(Support::Fits), evidence)
+            }
             other => other,
         }
     }
@@ -255,28 +257,22 @@ enum Assessment {
     PossibleUnlessExplained(Explanation),
 }
 
-/// Weighs a hypothesis by the attempt's packets alone.
-fn weigh(hypothesis: &Hypothesis, case: &Case<'_>) -> Weight {
-    let explains = hypothesis.explains.contains(case.verdict());
-    if explains { (hypothesis.weigh)(case) } else { Weight::NotApplicable }
-}
-
-/// Weighs a hypothesis where nothing but packets of one point is known: nearly always.
-fn assess_by_packets(hypothesis: &Hypothesis, case: &Case<'_>) -> Assessment {
-    let Hypothesis { cause, surest, .. } = *hypothesis;
-    match weigh(hypothesis, case) {
-        Weight::NotApplicable => Assessment::NotApplicable,
-        Weight::Excluded(evidence) => Assessment::RuledOut(RuledOut { cause, evidence }),
-        Weight::Possible(support, evidence) => {
-            Assessment::Possible(Explanation { cause, support, surest, evidence })
+impl Assessment {
+    /// Result where nothing but packets of one point is known: nearly always.
+    fn by_packets(&Hypothesis { cause, surest, .. }: &Hypothesis, weight: Weight) -> Self {
+        match weight {
+            Weight::NotApplicable => Self::NotApplicable,
+            Weight::Excluded(evidence) => Self::RuledOut(RuledOut { cause, evidence }),
+            Weight::Possible(support, evidence) => {
+                Self::Possible(Explanation { cause, support, surest, evidence })
+            }
         }
     }
 }
 
-/// Weighs a hypothesis by packets, by what several points show, and by the kernel's evidence.
-fn assess(hypothesis: &Hypothesis, case: &Case<'_>) -> Assessment {
+/// Assesses a hypothesis of this weight by what several points show, and by the kernel's evidence.
+fn assess(hypothesis: &Hypothesis, weight: Weight, case: &Case<'_>) -> Assessment {
     let Hypothesis { cause, surest, .. } = *hypothesis;
-    let weight = weigh(hypothesis, case);
     let confirmed = |weight: Weight, evidence| Explanation {
         cause,
         support: Support::Proven,
@@ -315,6 +311,7 @@ fn assess(hypothesis: &Hypothesis, case: &Case<'_>) -> Assessment {
     }
     let counted = if case.has_kernel_evidence() { (hypothesis.counted)(case) } else { Counted::Nothing };
     match (weight, counted) {
+        (weight, Counted::Nothing) => Assessment::by_packets(hypothesis, weight),
         (Weight::Excluded(evidence), _) | (Weight::Possible(..), Counted::Excludes(evidence)) => {
             Assessment::RuledOut(RuledOut { cause, evidence })
         }
@@ -328,9 +325,6 @@ fn assess(hypothesis: &Hypothesis, case: &Case<'_>) -> Assessment {
         (Weight::NotApplicable, _) => Assessment::NotApplicable,
         (Weight::Possible(support, mut evidence), Counted::Supports(counted)) => {
             evidence.insert(0, counted);
-            Assessment::Possible(Explanation { cause, support, surest, evidence })
-        }
-        (Weight::Possible(support, evidence), Counted::Nothing) => {
             Assessment::Possible(Explanation { cause, support, surest, evidence })
         }
     }
@@ -374,12 +368,18 @@ pub(super) fn infer(case: &Case<'_>) -> Inference {
     // The kernel, or a second point, may show what the verdict does not.
     let more_is_known =
         case.has_kernel_evidence() || case.located().is_some() || case.points.answer_made.is_some();
-    let assess = if more_is_known { assess } else { assess_by_packets };
     for hypothesis in ALL {
-        if !more_is_known && !hypothesis.explains.contains(case.verdict()) {
+        let explains = hypothesis.explains.contains(case.verdict());
+        if !more_is_known && !explains {
             continue;
         }
-        match assess(hypothesis, case) {
+        let weight = if explains { (hypothesis.weigh)(case) } else { Weight::NotApplicable };
+        let assessment = if more_is_known {
+            assess(hypothesis, weight, case)
+        } else {
+            Assessment::by_packets(hypothesis, weight)
+        };
+        match assessment {
             Assessment::NotApplicable => {}
             Assessment::RuledOut(one) => ruled_out.push(one),
             Assessment::Possible(one) => left.push(one),

@@ -37,7 +37,7 @@ fn weigh(case: &Case<'_>) -> Weight {
         let weight = Weight::proven(std::iter::once(Evidence::OlderNumbers).chain(reset));
         // The numbers of a handshake whose packets are missing may be unknown.
         let known = case.verdict() != Verdict::Undetermined && case.has(Fact::AckOutOfWindow);
-        return weight.at_most(if known { Support::Proven } else { Support::Fits });
+        return weight.doubted_if(!known);
     }
     if case.has(Fact::OutOfWindowReset) {
         return Weight::proven([Evidence::OlderNumbersReset]);

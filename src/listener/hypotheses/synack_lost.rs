@@ -1,6 +1,6 @@
 //! The client did not get the SYN-ACK, or rejected it (DOMAIN §3).
 
-use super::{Case, Hypothesis, Support, VerdictSet, Weight, counted};
+use super::{Case, Hypothesis, VerdictSet, Weight, counted};
 use crate::handshake::{Cause, Confidence, Evidence, Fact, SegmentKind, SegmentStep, Verdict};
 use crate::packet::Span;
 
@@ -32,10 +32,7 @@ fn weigh(case: &Case<'_>) -> Weight {
         Verdict::CompletedLate if case.has(Fact::FirstSynAnswered) => {
             // The SYN-ACK that the client took is missing from the capture: it may have been the first.
             let weight = Weight::supported([Evidence::FirstSynMadeRequest]);
-            unless_late(
-                case,
-                weight.at_most(if case.attempt.lacks_synack() { Support::Fits } else { Support::Supported }),
-            )
+            unless_late(case, weight.doubted_if(case.attempt.lacks_synack()))
         }
         Verdict::CompletedLate if case.has(Fact::SynRetriedAfterSynAck) => {
             unless_late(case, Weight::supported([Evidence::SynRetriedAfterSynAck]))
@@ -51,7 +48,7 @@ fn unless_late(case: &Case<'_>, weight: Weight) -> Weight {
     match passage.and_then(|passage| passage.has_passed(SegmentKind::SynAck)) {
         None => weight,
         Some(true) => Weight::Excluded(Evidence::AnswersArrived),
-        Some(false) => weight.at_most(Support::Fits),
+        Some(false) => weight.doubted_if(true),
     }
 }
 
@@ -59,7 +56,7 @@ fn unless_late(case: &Case<'_>, weight: Weight) -> Weight {
 const LONGEST_ROUND_TRIP: Span = Span::from_secs(3);
 
 fn half_open(case: &Case<'_>) -> Weight {
-    // It took an answer that the capture lacks.
+    // The client took an answer that the capture lacks.
     if case.has(Fact::WrongAck) {
         return Weight::fits([Evidence::SynRetriedAfterSynAck]);
     }
@@ -67,7 +64,6 @@ fn half_open(case: &Case<'_>) -> Weight {
     if case.has(Fact::PortUsedAnew) {
         return Weight::fits([Evidence::SynRetriedAfterSynAck, Evidence::PortUsedAnew]);
     }
-    let over = case.attempt.silence.is_none_or(|silence| silence >= LONGEST_ROUND_TRIP);
-    let weight = Weight::supported([Evidence::SynRetriedAfterSynAck]);
-    weight.at_most(if over { Support::Supported } else { Support::Fits })
+    let under_way = case.attempt.silence.is_some_and(|silence| silence < LONGEST_ROUND_TRIP);
+    Weight::supported([Evidence::SynRetriedAfterSynAck]).doubted_if(under_way)
 }

@@ -14,7 +14,7 @@ mod probes;
 mod silence;
 mod sizes;
 
-pub(super) use closing::Closing;
+pub(super) use closing::{Burst, Closing};
 pub(super) use drops::{DropStretch, Drops, TIME_WAIT, dropped_between, dropped_syns};
 pub(super) use finishers::Finishers;
 pub(super) use floods::{FloodSecond, Floods, is_abandoned};
@@ -85,6 +85,11 @@ impl Observed {
     pub(super) fn vantage(&self) -> Option<Vantage> {
         let most = Vantage::iter().max_by_key(|&vantage| self.vantages[vantage as usize])?;
         (self.vantages[most as usize] > 0).then_some(most)
+    }
+
+    /// True if the capture was taken near the server, by most attempts.
+    pub(super) fn is_captured_near_server(&self) -> bool {
+        self.vantage().is_some_and(Vantage::is_near_server)
     }
 
     /// True if the capture was taken near the server as an attempt shows, and most others do not deny: without its first

@@ -225,7 +225,7 @@ impl Lanes {
         let (short, long) = (free / 2, free - free / 2);
         let dashes = |number: usize| line.to_string().repeat(number);
         match (sender, part) {
-            // Its origin is not known.
+            // The origin is not known.
             (Sender::Client, Part::Begins) => {
                 format!("{}{label}{}{head}", " ".repeat(short + 1), dashes(long))
             }

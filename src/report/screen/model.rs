@@ -149,7 +149,7 @@ impl ScreenModel {
 
     /// Takes an attempt: one that is known by then is replaced, another leads the feed.
     pub fn attempt(&mut self, attempt: &Attempt, settled: bool) {
-        // What is listed now may not have been before: its cause has become known.
+        // An attempt that is listed now may not have been before: its cause has become known.
         self.unlisted.retain(|&(ordinal, _)| ordinal != attempt.ordinal);
         let row = FeedRow { attempt: attempt.clone(), settled };
         let known = self.feed.iter_mut().find(|known| known.attempt.ordinal == attempt.ordinal);

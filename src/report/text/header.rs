@@ -105,7 +105,7 @@ impl HeaderCounts {
         self.unclear
     }
 
-    /// Where it was captured, as most attempts show it.
+    /// Place of the capture, as most attempts show it.
     pub(in crate::report) fn vantage(&self) -> Option<String> {
         self.vantages.words()
     }

@@ -1,4 +1,4 @@
-//! Where the capture, or each of its points, was taken, as most attempts show it.
+//! Place of the capture, or of each of its points, as most attempts show it.
 
 use strum::{EnumCount, IntoEnumIterator};
 
