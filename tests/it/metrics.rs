@@ -17,12 +17,24 @@ use crate::util::{program, require_tools};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
+/// A file of `contrib/`.
+fn contrib(path: &str) -> String {
+    fs::read_to_string(Path::new(ROOT).join("contrib").join(path)).unwrap()
+}
+
 /// The body of what is served at a path, with the status line.
 fn get(address: &str, path: &str, accept: &str) -> (String, String) {
+    exchange(
+        address,
+        &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"),
+    )
+}
+
+/// Head and body of the answer to a request.
+fn exchange(address: &str, request: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: {accept}\r\nConnection: close\r\n\r\n")
-        .unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -50,7 +62,11 @@ impl Prometheus {
         let ours = fs::read_to_string(format!("{ROOT}/contrib/prometheus/prometheus.yml")).unwrap();
         let rules = format!("{ROOT}/contrib/prometheus/alerts.yml");
         let ours = ours.replace("alerts.yml", &rules);
-        fs::write(&config, format!("global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n{ours}")).unwrap();
+        fs::write(
+            &config,
+            format!("global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\n{ours}"),
+        )
+        .unwrap();
         let child = Command::new("prometheus")
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.tsdb.path={}", data.path().join("data").display()))
@@ -60,19 +76,65 @@ impl Prometheus {
             .spawn()
             .unwrap();
         let prometheus = Self { child, _data: data };
-        wait_up_to(Duration::from_secs(30), "Prometheus listens", || {
+        wait_up_to(Duration::from_secs(30), "Prometheus is ready", || {
             TcpStream::connect(Self::ADDRESS).is_ok()
+                && exchange(Self::ADDRESS, "GET /-/ready HTTP/1.0\r\n\r\n").0.contains(" 200 ")
         });
         prometheus
     }
 
+    /// What its interface answers at a path; in HTTP 1.0, in which a long answer has no chunks.
+    fn api(&self, path: &str) -> Value {
+        let (head, body) = exchange(Self::ADDRESS, &format!("GET /api/v1/{path} HTTP/1.0\r\n\r\n"));
+        serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error}: {head}\n\n{body}"))
+    }
+
+    /// The answer to a query.
+    fn answer(&self, query: &str) -> Value {
+        let escaped: String = query.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        self.api(&format!("query?query={escaped}"))
+    }
+
     /// The value of a query; `None` where it has no series yet.
     fn query(&self, query: &str) -> Option<f64> {
-        let escaped: String = query.bytes().map(|byte| format!("%{byte:02x}")).collect();
-        let (_, body) = get(Self::ADDRESS, &format!("/api/v1/query?query={escaped}"), "*/*");
-        let answer: Value = serde_json::from_str(&body).unwrap();
-        answer["data"]["result"][0]["value"][1].as_str()?.parse().ok()
+        self.answer(query)["data"]["result"][0]["value"][1].as_str()?.parse().ok()
     }
+
+    /// Fails if a query is refused, or has no series. Of one that shows only what passes a limit, such as `rate(…) > 0`, the
+    /// part before the limit must have some.
+    fn can_answer(&self, query: &str) {
+        let answer = self.answer(query);
+        assert_eq!(answer["status"], "success", "{query}: {answer}");
+        let unlimited = query.split(['>', '<']).next().unwrap().split(" == ").next().unwrap();
+        let series = |query: &str| self.answer(query)["data"]["result"].as_array().map_or(0, Vec::len);
+        assert!(series(query) > 0 || series(unlimited) > 0, "{query} has no series");
+    }
+}
+
+/// The queries of the dashboard, with Grafana's variables as it fills them in when all is selected.
+fn queries_of_dashboard() -> Vec<String> {
+    let dashboard: Value = serde_json::from_str(&contrib("grafana/hsanalyze.json")).unwrap();
+    let targets =
+        dashboard["panels"].as_array().unwrap().iter().filter_map(|panel| panel["targets"].as_array());
+    let queries = targets.flatten().map(|target| target["expr"].as_str().unwrap());
+    queries
+        .map(|query| {
+            let filled = query.replace("$__rate_interval", "1m").replace("$instance", ".*");
+            let filled = filled.replace("$listener", ".*");
+            assert!(!filled.contains('$'), "{query}: an unknown variable");
+            filled
+        })
+        .collect()
+}
+
+/// The conditions of the alerts, as Prometheus has loaded them.
+fn queries_of_alerts(prometheus: &Prometheus) -> Vec<String> {
+    let rules = prometheus.api("rules");
+    let rules = rules["data"]["groups"][0]["rules"].as_array().unwrap().clone();
+    for rule in &rules {
+        assert_eq!(rule["health"], "ok", "{rule:#}");
+    }
+    rules.iter().map(|rule| rule["query"].as_str().unwrap().to_owned()).collect()
 }
 
 impl Drop for Prometheus {
@@ -131,6 +193,12 @@ fn prometheus_s_query_answers_how_many_connects_were_late() {
         ]);
         wait_for("it says where", || capture.stderr().contains("metrics: http://127.0.0.1:9464/metrics"));
         let prometheus = Prometheus::start();
+        // Its series begin, so that what follows is an increase.
+        drop(start_connect(victim.local_addr().unwrap()));
+        drop(victim.accept().unwrap());
+        wait_up_to(Duration::from_secs(20), "Prometheus knows the listener", || {
+            prometheus.query("sum(hsanalyze_attempts_total{listener=\"127.0.0.1:7640\"})") == Some(1.0)
+        });
         let (clients, late) = overflow_and_recover(&victim);
         let of_listener = "{listener=\"127.0.0.1:7640\"}";
         let query = format!("sum(hsanalyze_late_connects_total{of_listener})");
@@ -147,6 +215,11 @@ fn prometheus_s_query_answers_how_many_connects_were_late() {
         assert_eq!(value(&format!("hsanalyze_connect_delay_seconds_count{of_listener}")), late as f64);
         assert_eq!(value("sum(hsanalyze_episodes_ongoing{cause=\"accept-queue-overflow\"})"), 1.0);
         assert_eq!(value("up"), 1.0);
+        let (of_dashboard, of_alerts) = (queries_of_dashboard(), queries_of_alerts(&prometheus));
+        assert!(of_dashboard.len() > 20 && of_alerts.len() == 4, "{of_dashboard:#?} {of_alerts:#?}");
+        for query in of_dashboard.iter().chain(&of_alerts) {
+            prometheus.can_answer(query);
+        }
 
         let (head, text) = get("127.0.0.1:9464", "/metrics", "text/plain");
         assert!(head.contains("200 OK") && head.contains("text/plain; version=0.0.4"), "{head}");
@@ -267,12 +340,10 @@ fn names(text: &str) -> BTreeSet<String> {
 #[test]
 fn dashboard_and_alerts_ask_for_metrics_that_exist() {
     let known: BTreeSet<String> = GUIDES.iter().map(|guide| guide.full_name()).collect();
-    let read = |path: &str| fs::read_to_string(Path::new(ROOT).join("contrib").join(path)).unwrap();
-    let dashboard = read("grafana/hsanalyze.json");
-    serde_json::from_str::<Value>(&dashboard).unwrap();
+    let dashboard = contrib("grafana/hsanalyze.json");
     assert_eq!(names(&dashboard), known, "the dashboard shows every metric, and no others");
     for path in ["prometheus/alerts.yml", "prometheus/alerts.test.yml"] {
-        let unknown: Vec<String> = names(&read(path)).difference(&known).cloned().collect();
+        let unknown: Vec<String> = names(&contrib(path)).difference(&known).cloned().collect();
         assert_eq!(unknown, [""; 0], "{path}");
     }
 }

@@ -67,6 +67,8 @@ struct Series {
 }
 
 impl Families {
+    /// Series that begin at 0, all of them: Prometheus sees an increase only from a series' second sample, so that one which began
+    /// with its first value would lose it.
     fn of(&self, listener: String) -> Series {
         let attempts = Verdict::iter().map(|verdict| {
             let labels = AttemptLabels { listener: listener.clone(), verdict: verdict.name() };
@@ -77,6 +79,9 @@ impl Families {
         });
         let attempts = attempts.collect();
         let labels = ListenerLabels { listener };
+        for times in [&self.connect, &self.delay, &self.window] {
+            drop(times.get_or_create(&labels));
+        }
         Series { attempts, late: self.late.get_or_create_owned(&labels), retries, labels }
     }
 
@@ -106,7 +111,6 @@ impl Families {
         for (counter, more) in series.retries.iter().zip([retries.syn, before_ack, retries.after_ack]) {
             counter.inc_by(more.into());
         }
-        // Most listeners have no delay and no race: those have no series.
         let delay = attempt.timing.delay.filter(|&delay| delay > Span::ZERO);
         let (connect, window) = (attempt.timing.connect, attempt.connect.window);
         for (times, value) in [(&self.connect, connect), (&self.delay, delay), (&self.window, window)] {
