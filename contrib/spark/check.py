@@ -4,13 +4,16 @@
     check.py --program hsanalyze --generate generate [--points 10 --files 20 --packets 100000 --executors 1,2]
 
 The archive has POINTS hosts with FILES rotated files each, of PACKETS packets. Spark runs in local-cluster mode: executors are
-processes of their own. Prints times for each number of executors. editcap (Wireshark) cuts the files.
+processes of their own. Prints times for each number of executors. editcap (Wireshark) cuts the files. With --object-store the
+archive is read from a store that speaks S3 on the loopback interface (moto), and the tables are written there, too.
 """
 
 import argparse
+import contextlib
 import glob
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -50,11 +53,59 @@ def single_run(files, program):
 
 def totals(spark, output):
     frame = hsanalyze_spark.attempts(spark, output)
+    return totals_of(tuple(row) for row in frame.groupBy("server", "verdict").count().collect())
+
+
+def totals_of(counts):
+    """Numbers by verdict, and by server and verdict."""
     verdicts, rows = {}, {}
-    for row in frame.groupBy("server", "verdict").count().collect():
-        verdicts[row["verdict"]] = verdicts.get(row["verdict"], 0) + row["count"]
-        rows.setdefault(row["server"], {})[row["verdict"]] = row["count"]
+    for server, verdict, number in counts:
+        verdicts[verdict] = verdicts.get(verdict, 0) + number
+        rows.setdefault(server, {})[verdict] = number
     return verdicts, rows
+
+
+@contextlib.contextmanager
+def object_store():
+    """A store that speaks S3, as the query of its URLs."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while socket.socket().connect_ex(("127.0.0.1", port)) != 0:
+            assert time.monotonic() < deadline and server.poll() is None, "the store does not start"
+            time.sleep(0.1)
+        yield f"?endpoint_override=127.0.0.1:{port}&scheme=http&region=us-east-1&allow_bucket_creation=true"
+    finally:
+        server.kill()
+        server.wait()
+
+
+def from_the_store(spark, query, folder, words):
+    """Puts the archive into a store, analyses it there, and reads the tables there, without Spark."""
+    from pyarrow import dataset
+
+    for directory in glob.glob(os.path.join(folder, "archive", "*")):
+        hsanalyze_spark.stored(directory, f"s3://captures/archive/{os.path.basename(directory)}{query}")
+    output = f"s3://tables/all{query}"
+    begun = time.monotonic()
+    assert hsanalyze_spark.main(["--output", output, *words, f"s3://captures/archive/*/*.pcap{query}"], spark) == 0, "parts failed"
+    print(f"Spark, from and to an object store: {time.monotonic() - begun:.1f} s")
+    try:
+        hsanalyze_spark.main(["--output", output, f"s3://captures/archive/*/*.pcap{query}"], spark)
+        raise AssertionError("tables of two runs are mixed")
+    except SystemExit as refused:
+        assert "has tables already" in str(refused), refused
+    store, inside = hsanalyze_spark.store_of(output)
+    from pyarrow import fs
+
+    files = [info.path for info in store.get_file_info(fs.FileSelector(inside, recursive=True))]
+    attempts = dataset.dataset([file for file in files if file.endswith("/attempts.parquet")], filesystem=store)
+    counts = attempts.to_table(["server", "verdict"]).group_by(["server", "verdict"]).aggregate([([], "count_all")])
+    return totals_of((row["server"], row["verdict"], row["count_all"]) for row in counts.to_pylist())
 
 
 def main():
@@ -69,7 +120,11 @@ def main():
     parser.add_argument("--pace", type=int, default=500, help="packets a second of a host")
     parser.add_argument("--parts", type=int, default=4, help="parts of each series, about")
     parser.add_argument("--executors", default="1,2")
+    parser.add_argument("--object-store", action="store_true", help="also from a store, and to it; needs pyarrow and moto")
     given = parser.parse_args()
+    # For the executors, before Spark starts. The keys are of the store here, which takes all.
+    os.environ.update(PYSPARK_PYTHON=sys.executable)
+    os.environ.update(AWS_ACCESS_KEY_ID="check", AWS_SECRET_ACCESS_KEY="check", AWS_EC2_METADATA_DISABLED="true")
     with tempfile.TemporaryDirectory(prefix="hsanalyze-archive-") as folder:
         archive(folder, given)
         files = sorted(glob.glob(os.path.join(folder, "archive", "*", "*.pcap")))
@@ -91,20 +146,24 @@ def main():
             spark.sparkContext.parallelize(range(executors), executors).map(lambda one: one).collect()
             output = os.path.join(folder, f"tables-{executors}")
             begun = time.monotonic()
-            words = ["--output", output, "--program", os.path.abspath(given.program)]
+            words = ["--program", os.path.abspath(given.program)]
             words += ["--part-megabytes", str(size / 1e6 / given.points / given.parts)]
-            status = hsanalyze_spark.main([*words, os.path.join(folder, "archive", "*", "*.pcap")], spark)
+            status = hsanalyze_spark.main(["--output", output, *words, os.path.join(folder, "archive", "*", "*.pcap")], spark)
             took = time.monotonic() - begun
             assert status == 0, "parts failed"
-            of_spark, rows_of_spark = totals(spark, output)
+            found = [totals(spark, output)]
             if executors == int(given.executors.split(",")[-1]):
                 here = os.path.dirname(os.path.abspath(__file__))
                 hsanalyze_spark.ask(spark, output, os.path.join(here, "questions.sql"))
+                if given.object_store:
+                    with object_store() as query:
+                        found.append(from_the_store(spark, query, folder, words))
             spark.stop()
             print(f"Spark with {executors} executors: {took:.1f} s")
             wanted = {name: number for name, number in verdicts.items() if number}
-            assert of_spark == wanted, f"{of_spark} is not {wanted}"
-            assert rows_of_spark == rows, "listeners differ"
+            for of_spark, rows_of_spark in found:
+                assert of_spark == wanted, f"{of_spark} is not {wanted}"
+                assert rows_of_spark == rows, "listeners differ"
         print(f"the same totals: {wanted}")
 
 

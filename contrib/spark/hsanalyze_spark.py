@@ -9,16 +9,17 @@ comes within its time (`hsanalyze --begin --end`), and reads the files of 130 s 
 127 s after the first packet. So no attempt is cut, and none is counted twice. Each part is one task: hsanalyze runs on the
 executor (`pip install hsanalyze` puts it there), and writes tables/point=NAME/part=N/{attempts,listeners,episodes}.parquet.
 
-The executors must see the files, and the output, under the same paths. For an object store name commands: --fetch 'aws s3 cp
-{url} {file}' --store 'aws s3 cp --recursive {file} {url}' --list 'aws s3 ls ...' (a URL a line).
+The executors must see the files, and the output, under the same paths. Files and output may also be in an object store, or
+another that pyarrow reads: 's3://bucket/archive/*/*.pcap.zst', gs://, abfs://, hdfs://. An executor copies the files of its
+part, one part at a time, into its temporary directory (SPARK_LOCAL_DIRS, else TMPDIR), so that needs room for one.
 """
 
 import argparse
+import fnmatch
 import glob
 import json
 import os
 import re
-import shlex
 import shutil
 import struct
 import subprocess
@@ -29,6 +30,9 @@ from typing import NamedTuple, Optional
 
 # Nanoseconds that a part reads before its begin and after its end: the last retry of a SYN comes 127 s after the first.
 MARGIN = 130 * 10**9
+
+# What stores and files may raise, an executor without pyarrow included.
+TROUBLE = (OSError, ValueError, ImportError)
 
 # Bytes of a file from which its first packet is known.
 HEAD = 256 * 1024
@@ -79,18 +83,80 @@ def seconds(time):
     return f"{time // 10**9}.{time % 10**9:09}"
 
 
-def fetched(path, fetch, folder):
-    """The local name of a file; what is not local is fetched."""
-    if not fetch:
+def is_remote(path):
+    return "://" in path
+
+
+def beneath(place, *names):
+    """What is in a directory, or in a URL, whose query stays at the end."""
+    address, mark, query = place.partition("?") if is_remote(place) else (place, "", "")
+    return "/".join([address.rstrip("/"), *names]) + mark + query
+
+
+def store_of(url):
+    """The store that a URL names, and the path in it. A query belongs to the store: s3://bucket/path?region=eu-west-1."""
+    from pyarrow import fs
+
+    return fs.FileSystem.from_uri(url)
+
+
+def listed(pattern):
+    """The files of a store whose URLs match a pattern: `*` and `[...]` stand for parts of one name, as in the shell."""
+    from pyarrow import fs
+
+    address, mark, query = pattern.partition("?")
+    fixed, names = re.match(r"([^*[]*/)(.*)", address).groups()
+    if not re.search(r"[*[]", names):
+        return [pattern]
+    store, base = store_of(fixed + mark + query)
+    base, names = base.rstrip("/"), names.split("/")
+    found = []
+    for info in store.get_file_info(fs.FileSelector(base, recursive=True)):
+        inside = info.path[len(base) + 1 :]
+        parts = inside.split("/")
+        if info.is_file and len(parts) == len(names) and all(map(fnmatch.fnmatchcase, parts, names)):
+            found.append(fixed + inside + mark + query)
+    return sorted(found)
+
+
+def has_tables(output):
+    """True if a place has the tables of an earlier run."""
+    if not is_remote(output):
+        return bool(glob.glob(os.path.join(output, "point=*")))
+    from pyarrow import fs
+
+    store, inside = store_of(output)
+    return any(info.base_name.startswith("point=") for info in store.get_file_info(fs.FileSelector(inside, allow_not_found=True)))
+
+
+def fetched(path, folder):
+    """The local name of a file; what is not local is copied into the folder."""
+    if not is_remote(path):
         return path
-    file = os.path.join(folder, f"{abs(hash(path)):x}-{os.path.basename(path)}")
-    run(fetch, path, file)
+    store, inside = store_of(path)
+    file = os.path.join(folder, f"{len(os.listdir(folder))}-{os.path.basename(inside)}")
+    with store.open_input_stream(inside, compression=None) as source, open(file, "wb") as target:
+        shutil.copyfileobj(source, target, 1 << 20)
     return file
 
 
-def run(template, url, file):
-    words = [word.format(url=url, file=file) for word in shlex.split(template)]
-    subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+def stored(folder, url):
+    """Copies the files of a folder to a URL."""
+    store, inside = store_of(url)
+    store.create_dir(inside)
+    for name in sorted(os.listdir(folder)):
+        with open(os.path.join(folder, name), "rb") as source, store.open_output_stream(f"{inside}/{name}") as target:
+            shutil.copyfileobj(source, target, 1 << 20)
+
+
+def beginning(path):
+    """The size of a file, and its first bytes."""
+    if is_remote(path):
+        store, inside = store_of(path)
+        with store.open_input_file(inside) as file:
+            return file.size(), file.read(HEAD)
+    with open(path, "rb") as file:
+        return os.path.getsize(path), file.read(HEAD)
 
 
 def point_of_pcapng(head):
@@ -120,23 +186,20 @@ def point_of_pcapng(head):
     return None
 
 
-def describe(path, pattern, by_interface, command, fetch):
+def describe(path, pattern, by_interface, command):
     """The point and the first packet of a file."""
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            local = fetched(path, fetch, folder)
-            size = os.path.getsize(local)
-            with open(local, "rb") as file:
-                head = file.read(HEAD)
-        except (OSError, subprocess.CalledProcessError) as error:
-            return File(path, 0, "", None, str(error))
+    try:
+        size, head = beginning(path)
+    except TROUBLE as error:
+        return File(path, 0, "", None, str(error))
     match = re.search(pattern, path) if pattern else None
     if pattern and not match:
         return File(path, size, "", None, f"the path does not match {pattern}")
     point = match.group("point") if match else None
     if point is None and by_interface:
         point = point_of_pcapng(head)
-    point = point or os.path.basename(os.path.dirname(os.path.abspath(path))) or "all"
+    directory = os.path.dirname(path.partition("?")[0] if is_remote(path) else os.path.abspath(path))
+    point = point or os.path.basename(directory) or "all"
     # The name of a directory.
     point = re.sub(r"[^\w.:-]", "_", point)
     # The beginning alone, in whatever format; that it is cut is no error.
@@ -185,27 +248,38 @@ def part(point, number, begin, end, members):
     return Part(point, number, begin, end, [file.path for file in read], sum(file.bytes for file in read))
 
 
-def analyse(part, output, command, options, fetch, store):
+def analyse(part, output, command, options):
     """Runs hsanalyze on a part; on an executor."""
-    target = f"point={part.point}/part={part.number:05}"
+    target = [f"point={part.point}", f"part={part.number:05}"]
     with tempfile.TemporaryDirectory() as folder:
-        files = [fetched(path, fetch, folder) for path in part.files]
-        tables = os.path.join(folder, "tables") if store else os.path.join(output, target)
+        tables = os.path.join(folder, "tables") if is_remote(output) else beneath(output, *target)
+        captures = os.path.join(folder, "captures")
+        os.mkdir(captures)
         words = [command, "--quiet", "--format", "parquet", "--threads", "1", "-o", tables, *options]
         if part.begin is not None:
             words += ["--begin", seconds(part.begin)]
         if part.end is not None:
             words += ["--end", seconds(part.end)]
-        ran = subprocess.run([*words, "--", *files], capture_output=True, text=True, errors="replace")
-        if store and os.path.isdir(tables):
-            run(store, f"{output}/{target}", tables)
+        try:
+            files = [fetched(path, captures) for path in part.files]
+            ran = subprocess.run([*words, "--", *files], capture_output=True, text=True, errors="replace")
+            if is_remote(output) and os.path.isdir(tables):
+                stored(tables, beneath(output, *target))
+        except TROUBLE as error:
+            return Done(part, 2, str(error))
     return Done(part, ran.returncode, ran.stderr.strip())
+
+
+def of_spark(place):
+    """A place by the name that Spark's own connectors know it by."""
+    return re.sub("^s3://", "s3a://", place.partition("?")[0]) if is_remote(place) else place
 
 
 def attempts(spark, output, schema="attempts"):
     """The tables of all parts as a data frame. Spark has no type for nanoseconds: they are read as integers, and made times to
     the microsecond."""
     spark.conf.set("spark.sql.legacy.parquet.nanosAsLong", "true")
+    output = of_spark(output)
     frame = spark.read.option("basePath", output).parquet(f"{output}/point=*/part=*/{schema}.parquet")
     times = {"attempts": ["start"], "listeners": ["since", "until"], "episodes": ["from", "until"]}[schema]
     for name in times:
@@ -236,35 +310,36 @@ def ask(spark, output, path):
 
 def arguments(words=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("inputs", nargs="*", help="files, or patterns of names such as 'archive/*/*.pcap'")
-    parser.add_argument("--output", required=True, help="the directory of the tables")
-    parser.add_argument("--list", help="a command that prints further names, one a line")
+    parser.add_argument("inputs", nargs="+", help="files, or patterns of names such as 'archive/*/*.pcap', also as URLs of a store")
+    parser.add_argument("--output", required=True, help="the directory of the tables, or its URL")
     parser.add_argument("--point-pattern", help="a regular expression of the path whose group 'point' names the point; "
                         "by default that is the directory of the file")
     parser.add_argument("--point-by-interface", action="store_true", help="take the interface that a pcapng file names")
     parser.add_argument("--part-megabytes", type=float, default=256, help="size of the files of a part")
     parser.add_argument("--program", default=None, help="hsanalyze on the executors")
     parser.add_argument("--option", action="append", default=[], help="an option for hsanalyze, such as --option=-f --option='port 443'")
-    parser.add_argument("--fetch", help="a command that copies {url} to {file}, for names that are not files")
-    parser.add_argument("--store", help="a command that copies the directory {file} to {url}")
-    parser.add_argument("--questions", help="a file of SQL that is run on the tables")
+    parser.add_argument("--questions", help="a file of SQL that is run on the tables; in a store, with Spark's connector for it")
     return parser.parse_args(words)
 
 
 def names(given):
-    found = [name for pattern in given.inputs for name in (sorted(glob.glob(pattern)) or [pattern])]
-    if given.list:
-        listed = subprocess.run(shlex.split(given.list), check=True, capture_output=True, text=True)
-        found += listed.stdout.splitlines()
+    found = []
+    for pattern in given.inputs:
+        found += listed(pattern) if is_remote(pattern) else sorted(glob.glob(pattern)) or [pattern]
     return sorted(set(found))
 
 
 def main(words=None, spark=None):
     given = arguments(words)
-    paths = names(given)
+    try:
+        paths, taken = names(given), has_tables(given.output)
+    except ModuleNotFoundError:
+        sys.exit("hsanalyze_spark: for an object store the driver and the executors need pyarrow: pip install pyarrow")
+    except (OSError, ValueError) as error:
+        sys.exit(f"hsanalyze_spark: {error}")
     if not paths:
         sys.exit("hsanalyze_spark: there are no files")
-    if glob.glob(os.path.join(given.output, "point=*")):
+    if taken:
         # Parts of two runs together would count attempts twice.
         sys.exit(f"hsanalyze_spark: {given.output} has tables already: name another directory")
     # After the arguments: those can be wrong, or ask for help, where there is no Spark.
@@ -273,11 +348,9 @@ def main(words=None, spark=None):
     spark = spark or SparkSession.builder.appName("hsanalyze").getOrCreate()
     context = spark.sparkContext
     output, command = given.output, given.program
-    pattern, by_interface, fetch, store, options = (
-        given.point_pattern, given.point_by_interface, given.fetch, given.store, given.option,
-    )
+    pattern, by_interface, options = given.point_pattern, given.point_by_interface, given.option
     described = context.parallelize(paths, len(paths)).map(
-        lambda path: describe(path, pattern, by_interface, command or program(), fetch)
+        lambda path: describe(path, pattern, by_interface, command or program())
     ).collect()
     failed = [file for file in described if file.error]
     for file in failed:
@@ -285,7 +358,7 @@ def main(words=None, spark=None):
     # The largest first, so that no executor is left with a large one at the end.
     parts = sorted(split(described, given.part_megabytes * 1e6), key=lambda one: -one.bytes)
     done = context.parallelize(parts, max(1, len(parts))).map(
-        lambda one: analyse(one, output, command or program(), options, fetch, store)
+        lambda one: analyse(one, output, command or program(), options)
     ).collect()
     for one in done:
         if one.status != 0:

@@ -78,9 +78,10 @@ fn totals_of_spark_are_those_of_one_run() {
     }
     let script = format!("{ROOT}/contrib/spark/check.py");
     let archive = ["--points", "3", "--files", "5", "--packets", "3000", "--pace", "20", "--executors", "2"];
+    let archive = [&archive[..], &["--object-store"]].concat();
     let programs = [&script, "--program", built, "--generate", generate.to_str().unwrap()];
     let ran = program(python.to_str().unwrap(), [&programs[..], &archive].concat()).succeed();
-    assert!(ran.text().contains("the same totals"), "{ran}");
+    assert!(ran.text().contains("the same totals") && ran.text().contains("to an object store"), "{ran}");
 }
 
 #[test]
