@@ -8,6 +8,8 @@ use std::process::ExitCode;
 use hsanalyze::cli::{self, Command};
 #[cfg(all(target_os = "linux", feature = "lab"))]
 use hsanalyze::command::lab;
+#[cfg(target_os = "linux")]
+use hsanalyze::command::netns_helper;
 use hsanalyze::command::{Status, analyse, listeners, live, race, size};
 use hsanalyze::printable::{printable, printable_lines};
 use hsanalyze::report::output::Output;
@@ -46,6 +48,11 @@ fn run(command: Command) -> anyhow::Result<Status> {
         }
         Command::Analyse(config) => analyse::run(&config),
         Command::Live(config) => live::run(&config),
+        #[cfg(target_os = "linux")]
+        Command::NetnsHelper => {
+            netns_helper::run()?;
+            Ok(Status::Done)
+        }
         Command::Devices => {
             live::list(&mut io::stdout().lock())?;
             Ok(Status::Done)

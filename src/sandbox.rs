@@ -1,5 +1,5 @@
-//! Least privilege: gives up privileges once the packet socket of a live capture is open, and restricts the analysis of
-//! files to its inputs and outputs before the first byte of a capture is read.
+//! Least privilege: gives up privileges once the packet socket of a live capture is open, restricts the helper that keeps some,
+//! and restricts the analysis of files to its inputs and outputs before the first byte of a capture is read.
 //!
 //! Owns users, capabilities, no-new-privileges, Landlock and seccomp. Does not own what needs a privilege before that.
 //! Everything but the change of user is best effort: an old kernel offers less, and [`confine`] returns what was
@@ -82,7 +82,7 @@ pub(crate) fn confine_to_files(_needs: &AnalysisNeeds) {}
 pub(crate) fn raise_capabilities() {}
 
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{confine, confine_to_files, raise_capabilities};
+pub(crate) use linux::{confine, confine_helper, confine_to_files, may_enter_namespaces, raise_capabilities};
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -92,13 +92,16 @@ mod linux {
     use std::io;
     use std::path::{Path, PathBuf};
 
-    use caps::CapSet;
+    use caps::{CapSet, Capability};
     use landlock::{
         ABI, Access, AccessFs, AccessNet, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus,
         Scope, path_beneath_rules,
     };
     use nix::unistd::{Gid, Uid, User, geteuid, initgroups, setgroups, setresgid, setresuid};
-    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
+    use seccompiler::{
+        BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+        SeccompRule, apply_filter,
+    };
 
     use super::{AnalysisNeeds, SandboxError, SandboxPlan};
 
@@ -149,6 +152,76 @@ mod linux {
         libc::SYS_personality,
     ];
 
+    /// Capabilities of the helper: to enter namespaces; to look at processes, and at those of other users; to follow
+    /// connection tracking.
+    const HELPER_CAPABILITIES: [Capability; 4] = [
+        Capability::CAP_SYS_ADMIN,
+        Capability::CAP_SYS_PTRACE,
+        Capability::CAP_DAC_READ_SEARCH,
+        Capability::CAP_NET_ADMIN,
+    ];
+
+    /// System calls of the helper, beside those whose arguments are restricted: to answer, to read directories and links, to
+    /// run a thread that enters a namespace, and what the C library needs for memory and threads.
+    const HELPER_CALLS: [i64; 46] = [
+        libc::SYS_recvmsg,
+        libc::SYS_sendmsg,
+        libc::SYS_bind,
+        libc::SYS_connect,
+        libc::SYS_getsockname,
+        libc::SYS_setsockopt,
+        libc::SYS_read,
+        libc::SYS_lseek,
+        libc::SYS_close,
+        libc::SYS_fcntl,
+        libc::SYS_fstat,
+        libc::SYS_newfstatat,
+        libc::SYS_statx,
+        libc::SYS_getdents64,
+        libc::SYS_readlinkat,
+        libc::SYS_brk,
+        libc::SYS_mmap,
+        libc::SYS_mremap,
+        libc::SYS_munmap,
+        libc::SYS_mprotect,
+        libc::SYS_madvise,
+        libc::SYS_clone,
+        libc::SYS_clone3,
+        libc::SYS_futex,
+        libc::SYS_set_robust_list,
+        libc::SYS_rseq,
+        libc::SYS_sigaltstack,
+        libc::SYS_rt_sigaction,
+        libc::SYS_rt_sigprocmask,
+        libc::SYS_rt_sigreturn,
+        libc::SYS_restart_syscall,
+        libc::SYS_sched_getaffinity,
+        libc::SYS_sched_yield,
+        libc::SYS_prctl,
+        libc::SYS_getrandom,
+        libc::SYS_gettid,
+        libc::SYS_getpid,
+        libc::SYS_clock_gettime,
+        libc::SYS_clock_nanosleep,
+        libc::SYS_nanosleep,
+        libc::SYS_prlimit64,
+        libc::SYS_tgkill,
+        libc::SYS_exit,
+        libc::SYS_exit_group,
+        // Older names of calls above, where a processor has them.
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_readlink,
+        #[cfg(not(target_arch = "x86_64"))]
+        libc::SYS_readlinkat,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_stat,
+        #[cfg(not(target_arch = "x86_64"))]
+        libc::SYS_statx,
+    ];
+
+    /// FIONBIO (`asm-generic/ioctls.h`); the C library's type of it depends on the platform.
+    const NON_BLOCKING: i32 = 0x5421;
+
     /// The newest Landlock rights that are requested; older kernels enforce those they support.
     const RIGHTS: ABI = ABI::V6;
 
@@ -197,6 +270,56 @@ mod linux {
         // Opening a capture says what is missing.
         let _ = caps::read(None, CapSet::Permitted)
             .and_then(|permitted| caps::set(None, CapSet::Effective, &permitted));
+    }
+
+    /// True if this process may enter other network namespaces now.
+    pub(crate) fn may_enter_namespaces() -> bool {
+        caps::has_cap(None, CapSet::Effective, Capability::CAP_SYS_ADMIN).unwrap_or(false)
+    }
+
+    /// Restricts the helper to the capabilities that it is for, and to the system calls that it makes: it starts no program,
+    /// opens no file for writing, and no socket but of netlink.
+    ///
+    /// Landlock would hide the files of other processes from it.
+    ///
+    /// # Errors
+    ///
+    /// This kernel offers less. The helper is not to serve then.
+    pub(crate) fn confine_helper() -> Result<(), Box<dyn std::error::Error>> {
+        let kept = caps::read(None, CapSet::Permitted)?
+            .intersection(&HELPER_CAPABILITIES.into_iter().collect())
+            .copied()
+            .collect();
+        // Without CAP_SETPCAP it stays, and is of no use: no program is started.
+        let _ = caps::clear(None, CapSet::Bounding);
+        let _ = caps::clear(None, CapSet::Ambient);
+        caps::clear(None, CapSet::Inheritable)?;
+        caps::set(None, CapSet::Effective, &kept)?;
+        caps::set(None, CapSet::Permitted, &kept)?;
+        nix::sys::prctl::set_no_new_privs()?;
+        let if_argument = |number, operation, value: i32| {
+            let value = u64::from(value.cast_unsigned());
+            let condition = SeccompCondition::new(number, SeccompCmpArgLen::Dword, operation, value)?;
+            SeccompRule::new(vec![condition])
+        };
+        // O_TMPFILE is these and O_DIRECTORY.
+        let writing = libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC;
+        let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
+            HELPER_CALLS.into_iter().map(|call| (call, Vec::new())).collect();
+        rules.extend([
+            (
+                libc::SYS_openat,
+                vec![if_argument(2, SeccompCmpOp::MaskedEq(u64::from(writing.cast_unsigned())), 0)?],
+            ),
+            // Sockets of events are made non-blocking.
+            (libc::SYS_ioctl, vec![if_argument(1, SeccompCmpOp::Eq, NON_BLOCKING)?]),
+            (libc::SYS_setns, vec![if_argument(1, SeccompCmpOp::Eq, libc::CLONE_NEWNET)?]),
+            (libc::SYS_socket, vec![if_argument(0, SeccompCmpOp::Eq, libc::AF_NETLINK)?]),
+        ]);
+        // As of a kernel that does not have it: then the C library tries an older one.
+        let refused = SeccompAction::Errno(libc::ENOSYS.cast_unsigned());
+        let filter = SeccompFilter::new(rules, refused, SeccompAction::Allow, ARCH.try_into()?)?;
+        Ok(apply_filter(&BpfProgram::try_from(filter)?)?)
     }
 
     /// Restricts this thread, and those that it starts, to what an analysis of files needs. It gets no new privileges,
@@ -409,6 +532,32 @@ mod tests {
         });
         confined.join().unwrap();
     }
+
+    #[test]
+    fn the_helper_opens_files_for_reading_and_sockets_of_netlink_only() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let confined = std::thread::spawn(move || {
+            let path = file.path();
+            confine_helper().unwrap();
+            let refused =
+                |result: io::Result<()>| assert_eq!(result.unwrap_err().kind(), ErrorKind::Unsupported);
+            File::open(path).unwrap();
+            std::thread::spawn(|| File::open("/proc/self/net/tcp").unwrap()).join().unwrap();
+            refused(File::options().append(true).open(path).map(drop));
+            refused(File::options().read(true).write(true).open(path).map(drop));
+            refused(File::create(path.with_extension("new")).map(drop));
+            refused(fs::remove_file(path));
+            refused(TcpStream::connect("127.0.0.1:9").map(drop));
+            refused(std::os::unix::net::UnixStream::pair().map(drop));
+            refused(std::process::Command::new("true").status().map(drop));
+            let other = File::open("/proc/self/ns/mnt").unwrap();
+            let entered = nix::sched::setns(other, nix::sched::CloneFlags::CLONE_NEWNS);
+            assert_eq!(entered, Err(nix::errno::Errno::ENOSYS));
+            file
+        });
+        drop(confined.join().unwrap());
+    }
+
     #[test]
     fn an_analysis_starts_no_program_and_opens_no_socket() {
         let (own, refused) = (std::process::Command::new("true"), Some(ErrorKind::PermissionDenied));

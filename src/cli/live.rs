@@ -120,8 +120,8 @@ pub(super) struct LiveArgs {
 
     /// Network namespaces whose listeners the kernel is asked about: all, self, PID's, or one of `ip netns`
     ///
-    /// As root all are opened before privileges are given up. Namespaces that begin later are read as far as an
-    /// ordinary user may: without queue limits and drops. [default: all]
+    /// Of all, those that begin later are opened by a second process, which keeps the privileges for that, where there are
+    /// any (root, or CAP_SYS_ADMIN). [default: all]
     #[arg(long, value_name = "all|PID|NAME|self")]
     netns: Option<NetnsChoice>,
 

@@ -41,6 +41,9 @@ pub enum Command {
     Race(crate::command::race::RaceConfig),
     /// Compute how large an accept queue should have been.
     Size(crate::command::size::SizeConfig),
+    /// Open network namespaces for a live capture, which starts this by itself.
+    #[cfg(target_os = "linux")]
+    NetnsHelper,
     /// Print this and be done: help, version, completions, the manual page.
     Print(Vec<u8>),
 }
@@ -118,6 +121,10 @@ where
     let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
     if arguments.len() <= 1 {
         return Err(UsageError::NoArguments(document::short_usage()));
+    }
+    #[cfg(target_os = "linux")]
+    if arguments.get(1..).is_some_and(|all| all == [crate::kernel::HELPER_ARGUMENT]) {
+        return Ok(Command::NetnsHelper);
     }
     let named = if arguments.get(1).is_some_and(|word| word == "help") { 2 } else { 1 };
     let similar_command = arguments.get(named).and_then(|word| word.to_str()).and_then(similar_command);

@@ -10,7 +10,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
 use signal_hook::iterator::Signals;
 
 use super::{raise_descriptor_limit, wanted};
-use crate::kernel::{KernelError, Monitor, NetnsChoice, WatchedNetns, owners};
+use crate::kernel::{Access, KernelError, Monitor, NetnsChoice, WatchedNetns, owners};
 use crate::printable::printable;
 use crate::report::queues::{NetnsQueues, Queues, QueuesFormat, QueuesOptions};
 use crate::report::{ColourChoice, local_zone, wanted_by_environment};
@@ -52,7 +52,7 @@ pub enum ListenersError {
 pub fn run(config: &ListenersConfig, out: &mut impl Write) -> Result<(), ListenersError> {
     // Each namespace takes a dozen descriptors.
     raise_descriptor_limit();
-    let monitor = Monitor::open(&config.netns)?;
+    let monitor = Monitor::open(&config.netns, Access::default())?;
     if config.verbose {
         for note in monitor.notes() {
             // A closed standard error ends nothing.

@@ -26,7 +26,7 @@ pub use self::config::{LiveConfig, LiveInput, SaveConfig};
 use self::display::LiveDisplay;
 #[cfg(feature = "metrics")]
 use self::exporter::Exporter;
-use self::kernel::KernelPoller;
+use self::kernel::{KernelPoller, NetnsAccess};
 use self::lines::LineDisplay;
 use self::reporter::LiveReporter;
 use self::signals::Signals;
@@ -96,7 +96,9 @@ pub fn run(config: &LiveConfig) -> anyhow::Result<Status> {
     // Before privileges go: descriptors of other network namespaces are opened while they may be entered, a dozen each.
     raise_descriptor_limit();
     let kernel = match &input {
-        OpenInput::Interface(_) => KernelPoller::new(&config.netns, config.with_bpf),
+        OpenInput::Interface(_) => {
+            KernelPoller::new(&config.netns, NetnsAccess::take(&config.netns), config.with_bpf)
+        }
         // It may have come from another machine.
         OpenInput::File(_) => KernelPoller::without_kernel(),
     };

@@ -8,6 +8,8 @@ mod given_time;
 pub mod lab;
 pub mod listeners;
 pub mod live;
+#[cfg(target_os = "linux")]
+pub mod netns_helper;
 mod outputs;
 pub mod race;
 pub mod size;

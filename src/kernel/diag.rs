@@ -3,8 +3,8 @@
 //! The fixed part of an answer is decoded by `netlink-packet-sock-diag`. Its attributes are read here: the
 //! crate refuses an INET_DIAG_SKMEMINFO without a drop count, which is all that kernels before 4.7 send.
 
-use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use netlink_packet_core::{Emitable, NlasIterator, Parseable};
@@ -13,11 +13,9 @@ use netlink_packet_sock_diag::constants::{
     SOCK_DIAG_BY_FAMILY, TCP_ESTABLISHED, TCP_LISTEN,
 };
 use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, InetResponseHeader, SocketId, StateFlags};
-use netlink_sys::Socket;
-use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 
 use super::bytes::u32_at;
-use super::dump::{Dump, connect, dump};
+use super::dump::{Dump, dump};
 use super::{KernelError, ListenSocket, WaitingConnection};
 
 /// Bytes of `struct inet_diag_msg`: four u8, 48 of `inet_diag_sockid`, five u32.
@@ -31,14 +29,9 @@ const SK_MEMINFO_DROPS: usize = 32;
 const TCPI_LAST_DATA_SENT: usize = 44;
 
 /// A socket of sock_diag, which stays in the namespace where it was opened.
-pub(super) struct DiagSocket(Socket);
+pub(super) struct DiagSocket(pub(super) OwnedFd);
 
 impl DiagSocket {
-    /// Opens it in the calling thread's namespace.
-    pub(super) fn open() -> io::Result<Self> {
-        connect(NETLINK_SOCK_DIAG).map(Self)
-    }
-
     /// Dumps LISTEN sockets of both families.
     pub(super) fn listen_sockets(&self) -> Result<Vec<ListenSocket>, KernelError> {
         let mut found = Vec::new();

@@ -6,10 +6,13 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use netlink_packet_core::{NLA_HEADER_SIZE, NetlinkBuffer, NlasIterator};
 use netlink_sys::protocols::NETLINK_NETFILTER;
 use netlink_sys::{Socket, SocketAddr as NetlinkAddr};
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv};
 
 use super::dump::HEADER_LEN;
 
@@ -43,30 +46,35 @@ const DATAGRAM_LEN: usize = 8 * 1024;
 
 /// The subscription, and the destinations learnt from it.
 pub(super) struct Dnat {
-    socket: Socket,
+    socket: OwnedFd,
     /// By the destination in the client's packets: the destination behind NAT.
     behind: HashMap<SocketAddr, SocketAddr>,
 }
 
+/// A socket that gets the events of the calling thread's namespace.
+///
+/// # Errors
+///
+/// No privilege (CAP_NET_ADMIN), or no connection tracking in this kernel.
+pub(super) fn subscribe() -> io::Result<OwnedFd> {
+    let mut socket = Socket::new(NETLINK_NETFILTER)?;
+    socket.bind(&NetlinkAddr::new(0, 0))?;
+    socket.add_membership(NEW_CONNECTIONS)?;
+    socket.set_non_blocking(true)?;
+    socket.as_fd().try_clone_to_owned()
+}
+
 impl Dnat {
-    /// Subscribes in the calling thread's namespace.
-    ///
-    /// # Errors
-    ///
-    /// No privilege (CAP_NET_ADMIN), or no connection tracking in this kernel.
-    pub(super) fn subscribe() -> io::Result<Self> {
-        let mut socket = Socket::new(NETLINK_NETFILTER)?;
-        socket.bind(&NetlinkAddr::new(0, 0))?;
-        socket.add_membership(NEW_CONNECTIONS)?;
-        socket.set_non_blocking(true)?;
-        Ok(Self { socket, behind: HashMap::new() })
+    /// Learns from a socket that [`subscribe`] made.
+    pub(super) fn new(socket: OwnedFd) -> Self {
+        Self { socket, behind: HashMap::new() }
     }
 
     /// Takes the events that have come. Lost ones do not matter: every connection has its own.
     pub(super) fn drain(&mut self) {
         let mut buffer = vec![0; DATAGRAM_LEN];
         for _ in 0..AT_ONCE {
-            match self.socket.recv(&mut &mut buffer[..], 0) {
+            match recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
                 Ok(length) => {
                     if let Some((before, behind)) = buffer.get(..length).and_then(destination) {
                         if self.behind.len() >= MAX_DESTINATIONS {
@@ -75,7 +83,7 @@ impl Dnat {
                         self.behind.insert(before, behind);
                     }
                 }
-                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
+                Err(Errno::ENOBUFS) => {}
                 Err(_) => return,
             }
         }

@@ -3,9 +3,12 @@
 //! Owns the framing and the errors in it. Does not own what a message means (`diag`, `rtnl`).
 
 use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use netlink_packet_core::NetlinkBuffer;
 use netlink_sys::{Socket, SocketAddr as NetlinkAddr};
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv, send};
 
 use super::KernelError;
 
@@ -37,24 +40,24 @@ pub(super) struct Dump<'a> {
 pub(super) type Take<'a> = dyn FnMut(u16, &[u8]) -> Result<(), String> + 'a;
 
 /// A socket connected to the kernel (port 0), so that no other process can answer in its place.
-pub(super) fn connect(protocol: isize) -> io::Result<Socket> {
+pub(super) fn connect(protocol: isize) -> io::Result<OwnedFd> {
     let socket = Socket::new(protocol)?;
     socket.connect(&NetlinkAddr::new(0, 0))?;
-    Ok(socket)
+    // The type of the crate cannot be made of a descriptor that another process has passed.
+    socket.as_fd().try_clone_to_owned()
 }
 
 /// Sends the request, and hands each message of the answer to `take`.
-pub(super) fn dump(socket: &Socket, request: &Dump<'_>, take: &mut Take<'_>) -> Result<(), KernelError> {
-    let at = |step| move |source| KernelError::Netlink { step, source };
-    socket.send(&request.bytes(), 0).map_err(at("send()"))?;
+pub(super) fn dump(socket: &OwnedFd, request: &Dump<'_>, take: &mut Take<'_>) -> Result<(), KernelError> {
+    let at = |step| move |errno: Errno| KernelError::Netlink { step, source: errno.into() };
+    send(socket.as_raw_fd(), &request.bytes(), MsgFlags::empty()).map_err(at("send()"))?;
     let mut buffer = vec![0; DATAGRAM_LEN];
     loop {
         // MSG_TRUNC: the datagram's real length, so that a cut one is noticed.
-        let truncated = nix::sys::socket::MsgFlags::MSG_TRUNC.bits();
-        let length = match socket.recv(&mut &mut buffer[..], truncated) {
+        let length = match recv(socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_TRUNC) {
             Ok(length) => length,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(at("recv()")(error)),
+            Err(Errno::EINTR) => continue,
+            Err(errno) => return Err(at("recv()")(errno)),
         };
         let Some(datagram) = buffer.get(..length) else {
             let reason = format!("cut to {DATAGRAM_LEN} bytes");

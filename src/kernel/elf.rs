@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
 
 use super::bytes::{bytes_at, u32_at};
 
@@ -17,11 +16,8 @@ const MAX_NAMES: u64 = 64 * 1024;
 const GO: &[u8] = b"\0.go.buildinfo\0";
 
 /// True if the file is a 64-bit program of this machine's byte order that was written in Go.
-pub(super) fn is_go_program(path: &Path) -> bool {
-    File::open(path)
-        .ok()
-        .and_then(|mut file| section_names(&mut file))
-        .is_some_and(|names| names.windows(GO.len()).any(|name| name == GO))
+pub(super) fn is_go_program(mut file: &File) -> bool {
+    section_names(&mut file).is_some_and(|names| names.windows(GO.len()).any(|name| name == GO))
 }
 
 /// The names of all sections, each ended by a zero byte; `None` if there are none.
@@ -77,9 +73,9 @@ mod tests {
         let path = directory.path().join("program");
         for (names, go) in [(&names[..], true), (b"\0.text\0.shstrtab\0", false)] {
             std::fs::write(&path, program(names)).unwrap();
-            assert_eq!(is_go_program(&path), go);
+            assert_eq!(is_go_program(&File::open(&path).unwrap()), go);
         }
-        assert!(!is_go_program(Path::new("/proc/self/exe")), "this one is written in Rust");
+        assert!(!is_go_program(&File::open("/proc/self/exe").unwrap()), "this one is written in Rust");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 
 use super::{
-    Container, Counters, DropReason, btf, diag, dnat, dump, elf, owner, rtnl, segment_events, table,
+    Container, Counters, DropReason, btf, diag, dnat, dump, elf, holders, rtnl, segment_events, table,
 };
 use crate::packet::Span;
 
@@ -43,7 +43,7 @@ pub(crate) fn parse(choice: u8, bytes: &[u8]) {
             assert!(table::local_addresses(trie, inet6).len() <= text.lines().count() + 1);
         }
         10 => _ = Container::parse(&text()).map(|container| container.id().len()),
-        _ => assert!(owner::polled_inodes(&text()).count() <= text().lines().count()),
+        _ => assert!(holders::polled_inodes(&text()).count() <= text().lines().count()),
     }
 }
 

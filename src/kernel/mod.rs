@@ -15,6 +15,8 @@
 //! tracepoints have less: `tcp:tcp_send_reset` gives `dest=0.0.0.0:0` for an overflow with `tcp_abort_on_overflow=1`
 //! (Linux 6.18), and no tracepoint record carries the network namespace.
 
+#[cfg(target_os = "linux")]
+mod access;
 mod address;
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 mod btf;
@@ -32,11 +34,17 @@ mod dump;
 mod elf;
 #[cfg(all(target_os = "linux", feature = "bpf", feature = "fuzzing"))]
 pub(crate) mod fuzzing;
+#[cfg(target_os = "linux")]
+mod helper;
+#[cfg(target_os = "linux")]
+mod holders;
 mod interval;
 #[cfg(target_os = "linux")]
 mod monitor;
 #[cfg(target_os = "linux")]
 mod netns;
+#[cfg(target_os = "linux")]
+mod netns_files;
 mod owner;
 #[cfg(target_os = "linux")]
 mod reader;
@@ -57,9 +65,13 @@ mod watch;
 use std::io;
 use std::path::PathBuf;
 
+#[cfg(target_os = "linux")]
+pub use access::Access;
 pub use address::{LocalAddresses, device_name, local_addresses};
 pub use container::Container;
 pub use counters::{Counter, Counters};
+#[cfg(target_os = "linux")]
+pub use helper::{HELPER_ARGUMENT, Helper, HelperError, serve_helper};
 pub use interval::{EventBounds, ListenerInterval};
 #[cfg(target_os = "linux")]
 pub use monitor::{Monitor, WatchedNetns};
@@ -115,6 +127,9 @@ pub enum KernelError {
         /// The reason.
         source: io::Error,
     },
+    /// The helper could not enter it.
+    #[error("{0}")]
+    Helper(String),
     /// No network namespace has this name.
     #[error("there is no network namespace '{0}' (see `ip netns`)")]
     NoSuchNetns(String),
@@ -144,9 +159,9 @@ impl Snapshot {
 /// Netlink sock_diag is absent or forbidden, or answers with something else; not Linux.
 pub fn listen_sockets() -> Result<Vec<ListenSocket>, KernelError> {
     #[cfg(target_os = "linux")]
-    return diag::DiagSocket::open()
-        .map_err(|source| KernelError::Netlink { step: "socket()", source })?
-        .listen_sockets();
+    return dump::connect(netlink_sys::protocols::NETLINK_SOCK_DIAG)
+        .map_err(|source| KernelError::Netlink { step: "socket()", source })
+        .and_then(|socket| diag::DiagSocket(socket).listen_sockets());
     #[cfg(not(target_os = "linux"))]
     Err(KernelError::Unsupported)
 }

@@ -3,16 +3,17 @@
 //! Owns which namespaces are followed, and which of them has the listener of a server. Does not own reading one
 //! (`reader`) nor the growth of its figures (`watch`).
 
-use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::address::is_link_local;
 use super::dnat::Dnat;
-use super::netns::{self, Netns, NetnsChoice, NetnsId};
+use super::netns::{Netns, NetnsChoice, NetnsId};
+use super::netns_files::NetnsFile;
 use super::reader::NamespaceReader;
 use super::{
-    KernelError, KernelStats, LocalAddresses, Owners, Snapshot, WaitingConnection, Watch, WatchedListener,
+    Access, KernelError, KernelStats, LocalAddresses, Owners, Snapshot, WaitingConnection, Watch,
+    WatchedListener,
 };
 use crate::packet::Span;
 
@@ -26,6 +27,7 @@ const MAX_NAMESPACES: usize = 1000;
 /// All followed namespaces.
 pub struct Monitor {
     choice: NetnsChoice,
+    access: Access,
     /// The own one first, where it is among them.
     followed: Vec<WatchedNetns>,
     unreadable: Vec<(Netns, KernelError)>,
@@ -42,20 +44,21 @@ pub struct WatchedNetns {
     pub watch: Watch,
     addresses: LocalAddresses,
     reader: NamespaceReader,
-    /// Destination NAT in it: published ports of the containers behind it.
-    dnat: io::Result<Dnat>,
+    /// Destination NAT in it, published ports of the containers behind it; or the reason why it is not known.
+    dnat: Result<Dnat, String>,
 }
 
 impl Monitor {
     /// Finds the namespaces, opens each, and takes the first snapshots. Do it while privileged: afterwards new ones can
-    /// be read only as far as an ordinary user may.
+    /// be read only as far as an ordinary user may, or by a helper.
     ///
     /// # Errors
     ///
     /// The only chosen namespace, or the own one, cannot be read. Others are counted ([`Self::unreadable`]).
-    pub fn open(choice: &NetnsChoice) -> Result<Self, KernelError> {
+    pub fn open(choice: &NetnsChoice, access: Access) -> Result<Self, KernelError> {
         let mut monitor = Self {
             choice: choice.clone(),
+            access,
             followed: Vec::new(),
             unreadable: Vec::new(),
             news: Vec::new(),
@@ -97,7 +100,7 @@ impl Monitor {
 
     fn refresh(&mut self) -> Result<(), KernelError> {
         self.refreshed = Instant::now();
-        let found = match netns::discover(&self.choice) {
+        let found = match self.access.discover(&self.choice) {
             Ok(found) => found,
             // The chosen one has ended; its last figures stay.
             Err(_) if !self.followed.is_empty() => return Ok(()),
@@ -109,10 +112,11 @@ impl Monitor {
             let id = netns.id;
             if let Some(known) = self.followed.iter_mut().find(|followed| followed.netns.id == netns.id) {
                 known.addresses = known.reader.addresses();
-                // The inode may have been readable only while privileged.
-                known.netns = Netns { inode: netns.inode.or(known.netns.inode), ..netns };
+                // Inode and name may have been readable only while privileged.
+                let inode = netns.inode.or(known.netns.inode);
+                known.netns = Netns { inode, name: netns.name.or(known.netns.name.take()), ..netns };
             } else if self.followed.len() < MAX_NAMESPACES {
-                match WatchedNetns::open(netns.clone()) {
+                match WatchedNetns::open(netns.clone(), &mut self.access) {
                     Ok(followed) => {
                         self.followed.push(followed);
                         self.news.push(id);
@@ -165,6 +169,11 @@ impl Monitor {
         })
     }
 
+    /// The owners of the sockets with these inodes.
+    pub fn owners(&mut self, inodes: &[u64]) -> Owners {
+        self.access.owners(inodes)
+    }
+
     /// The namespace with this identity.
     #[must_use]
     pub fn netns(&self, id: NetnsId) -> Option<&WatchedNetns> {
@@ -181,7 +190,14 @@ impl Monitor {
     /// been given up.
     pub fn news(&mut self) -> Vec<String> {
         let news = std::mem::take(&mut self.news);
-        self.notes_on("found since: ", |netns| news.contains(&netns.id))
+        let lost = self.access.take_lost().map(|error| {
+            format!(
+                "the process that opens network namespaces {error}; those that begin from now on are read without queue limits \
+                 and drops"
+            )
+        });
+        let found = self.notes_on("found since: ", |netns| news.contains(&netns.id));
+        lost.into_iter().chain(found).collect()
     }
 
     /// Notes on some of the namespaces, each of which begins with `prefix`.
@@ -208,7 +224,7 @@ impl Monitor {
             notes.push(format!("{prefix}network namespace {netns}: not read: {error}"));
         }
         let all = whole.into_iter().chain(part);
-        let without: Vec<(&WatchedNetns, &io::Error)> =
+        let without: Vec<(&WatchedNetns, &String)> =
             all.filter_map(|one| Some((one, one.dnat.as_ref().err()?))).collect();
         if let Some((_, error)) = without.first() {
             let places: Vec<&WatchedNetns> = without.iter().map(|&(followed, _)| followed).collect();
@@ -222,14 +238,21 @@ impl Monitor {
 }
 
 impl WatchedNetns {
-    fn open(netns: Netns) -> Result<Self, KernelError> {
-        let reader = NamespaceReader::open(&netns)?;
-        let first: Snapshot = reader.snapshot(Duration::ZERO)?;
-        let dnat = match (netns.own, netns.path()) {
-            (true, _) => Dnat::subscribe(),
-            (false, Some(path)) => netns::in_netns(&path, Dnat::subscribe),
-            (false, None) => Err(io::ErrorKind::NotFound.into()),
+    /// Opens it, and takes the first snapshot: where it may not be entered, as every user may by a process in it.
+    fn open(mut netns: Netns, access: &mut Access) -> Result<Self, KernelError> {
+        let (reader, dnat) = match (access.open(&netns), netns.pid) {
+            (Ok(mut files), _) => {
+                netns.inode = netns.inode.or(files.inode);
+                let events = files.take(NetnsFile::Conntrack).map(Dnat::new);
+                let dnat = events.ok_or_else(|| files.without_conntrack.take().unwrap_or_default());
+                (NamespaceReader::new(&mut files)?, dnat)
+            }
+            (Err(error), Some(pid)) if !netns.own => {
+                (NamespaceReader::of_process(pid)?, Err(error.to_string()))
+            }
+            (Err(error), _) => return Err(error),
         };
+        let first: Snapshot = reader.snapshot(Duration::ZERO)?;
         Ok(Self { netns, watch: Watch::new(first), addresses: reader.addresses(), reader, dnat })
     }
 

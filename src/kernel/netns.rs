@@ -12,6 +12,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use super::KernelError;
 
 /// Directories in which namespaces have names: the one of `ip netns`, and its old place.
@@ -49,7 +51,7 @@ impl FromStr for NetnsChoice {
 }
 
 /// Identity of a network namespace while it exists: the inode of its `net/tcp` in `/proc`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct NetnsId(u64);
 
 impl NetnsId {
@@ -74,7 +76,7 @@ impl NetnsId {
 }
 
 /// A network namespace, with the names that people know it by.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Netns {
     /// Identity of the namespace. Every user may read it, unlike `inode`.
     pub id: NetnsId,

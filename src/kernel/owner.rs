@@ -1,8 +1,19 @@
 //! Processes that hold a socket open.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+#[cfg(target_os = "linux")]
+use std::io::Read;
+
+#[cfg(target_os = "linux")]
+use procfs::{FromRead, process::Stat};
 
 use super::Container;
+#[cfg(target_os = "linux")]
+use super::holders::{HeldSocket, Holder};
+
+/// Most bytes that are read of `/proc/PID/cgroup`: a dozen lines.
+#[cfg(target_os = "linux")]
+const MAX_CGROUP: u64 = 64 * 1024;
 
 /// A process that holds a socket.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -123,92 +134,54 @@ impl Owners {
 /// that ends meanwhile is passed over. Outside Linux, and without `/proc`, nobody is found.
 #[must_use]
 pub fn owners(inodes: impl IntoIterator<Item = u64>) -> Owners {
-    let wanted: HashSet<u64> = inodes.into_iter().collect();
     #[cfg(target_os = "linux")]
-    return scan(&wanted);
+    {
+        let mut found = FoundOwners::default();
+        let wanted = inodes.into_iter().collect();
+        let unreadable = super::holders::find(&wanted, &mut |holder| found.add(holder));
+        found.owners(unreadable)
+    }
     #[cfg(not(target_os = "linux"))]
     {
-        let _ = wanted;
+        let _ = inodes;
         Owners::default()
     }
 }
 
+/// Owners, from the processes that were found to hold sockets.
 #[cfg(target_os = "linux")]
-fn scan(wanted: &HashSet<u64>) -> Owners {
-    use std::path::Path;
+#[derive(Default)]
+pub(super) struct FoundOwners(HashMap<u64, Vec<Owner>>);
 
-    use procfs::ProcError;
-    use procfs::process::{FDTarget, all_processes};
-
-    let mut by_inode: HashMap<u64, Vec<Owner>> = HashMap::new();
-    let mut unreadable = 0;
-    for process in all_processes().into_iter().flatten().flatten() {
-        let files = match process.fd() {
-            Ok(files) => files,
-            Err(ProcError::PermissionDenied(_)) => {
-                unreadable += 1;
-                continue;
-            }
-            Err(_) => continue,
-        };
-        let (mut held, mut epolls) = (Vec::new(), Vec::new());
-        for file in files.flatten() {
-            match file.target {
-                FDTarget::Socket(inode) if wanted.contains(&inode) => held.push(inode),
-                FDTarget::AnonInode(kind) if kind.contains("eventpoll") => epolls.push(file.fd),
-                _ => {}
-            }
-        }
-        // One process may hold a socket by several descriptors.
-        held.sort_unstable();
-        held.dedup();
-        if held.is_empty() {
-            continue;
-        }
-        let stat = process.stat().ok();
-        let cgroup = super::read_proc(&format!("/proc/{}/cgroup", process.pid)).unwrap_or_default();
-        let fdinfo = |fd| super::read_proc(&format!("/proc/{}/fdinfo/{fd}", process.pid)).unwrap_or_default();
-        let polled: HashSet<u64> =
-            epolls.into_iter().flat_map(|fd: i32| polled_inodes(&fdinfo(fd)).collect::<Vec<_>>()).collect();
+#[cfg(target_os = "linux")]
+impl FoundOwners {
+    pub(super) fn add(&mut self, holder: Holder) {
+        let Holder { pid, held, stat, cgroup, program } = holder;
+        let stat = stat.and_then(|stat| Stat::from_read(stat).ok());
+        let mut text = Vec::new();
+        // A process that has ended meanwhile has no cgroup to be read.
+        let _ = cgroup.map(|cgroup| cgroup.take(MAX_CGROUP).read_to_end(&mut text));
         let owner = Owner {
-            pid: process.pid,
+            pid,
             command: stat.as_ref().map_or_else(|| "?".to_owned(), |stat| stat.comm.clone()),
             state: stat.map_or(ProcessState::Unknown, |stat| ProcessState::of(stat.state)),
-            container: Container::parse(&cgroup),
+            container: Container::parse(&String::from_utf8_lossy(&text)),
             polls: false,
-            is_go: super::elf::is_go_program(Path::new(&format!("/proc/{}/exe", process.pid))),
+            is_go: program.is_some_and(|program| super::elf::is_go_program(&program)),
         };
-        for inode in held {
-            let owner = Owner { polls: polled.contains(&inode), ..owner.clone() };
-            by_inode.entry(inode).or_default().push(owner);
+        for HeldSocket { inode, polls } in held {
+            self.0.entry(inode).or_default().push(Owner { polls, ..owner.clone() });
         }
     }
-    Owners::new(by_inode, unreadable)
-}
 
-/// The inodes that an epoll descriptor watches: `tfd: 8 events: 19 data: 8 pos:0 ino:1b2c sdev:9`, in hexadecimal.
-#[cfg(target_os = "linux")]
-pub(super) fn polled_inodes(fdinfo: &str) -> impl Iterator<Item = u64> + '_ {
-    let watched = fdinfo.lines().filter(|line| line.starts_with("tfd:"));
-    watched.filter_map(|line| {
-        let ino = line.split_ascii_whitespace().find_map(|field| field.strip_prefix("ino:"))?;
-        u64::from_str_radix(ino, 16).ok()
-    })
+    pub(super) fn owners(self, unreadable: usize) -> Owners {
+        Owners::new(self.0, unreadable)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn an_epoll_descriptor_names_what_it_watches() {
-        let fdinfo = "pos:\t0\nflags:\t02\nmnt_id:\t15\nino:\t1057\n\
-                      tfd:        8 events: 2019 data: 7f0000000008  pos:0 ino:1b2c sdev:9\n\
-                      tfd:        9 events: 2019 data: 7f0000000009  pos:0 ino:ff sdev:9\n";
-        assert_eq!(polled_inodes(fdinfo).collect::<Vec<_>>(), [0x1b2c, 0xff]);
-        assert_eq!(polled_inodes("tfd: 8 events: 19\n").count(), 0, "before Linux 4.14");
-    }
 
     #[test]
     fn who_polls_a_socket_comes_before_who_only_holds_it() {

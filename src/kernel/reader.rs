@@ -7,13 +7,13 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Read, Seek};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
 
 use super::diag::DiagSocket;
-use super::netns::{Netns, in_netns};
+use super::netns_files::{NetnsFile, NetnsFiles};
 use super::rtnl::AddressSocket;
 use super::{
     Counter, Counters, KernelError, ListenSocket, LocalAddresses, Snapshot, Sysctls, WaitingConnection, table,
@@ -79,50 +79,49 @@ fn processor_time() -> Duration {
 }
 
 impl NamespaceReader {
-    /// Opens the calling thread's namespace.
+    /// Reads the calling thread's namespace.
     pub(super) fn own() -> Result<Self, KernelError> {
-        let diag = DiagSocket::open().map_err(|source| KernelError::Netlink { step: "socket()", source })?;
-        let addresses = AddressSocket::open().map_err(KernelError::Addresses)?;
-        Self::of_files(Path::new("/proc/thread-self/net"), ReaderSource::Netlink(diag, addresses), true)
+        Self::new(&mut NetnsFiles::open_own()?)
     }
 
-    /// Opens another namespace: by entering it, or where that is not permitted by the files of a process in it.
-    pub(super) fn open(netns: &Netns) -> Result<Self, KernelError> {
-        if netns.own {
-            return Self::own();
-        }
-        let path = netns.path();
-        let entered = path.as_deref().map(|path| {
-            in_netns(path, || Self::own().map_err(io::Error::other))
-                .map_err(|source| KernelError::Enter { path: path.to_owned(), source })
-        });
-        match (entered, netns.pid) {
-            (Some(Ok(reader)), _) => Ok(reader),
-            (_, Some(pid)) => {
-                let net = PathBuf::from(format!("/proc/{pid}/net"));
-                let (fib_trie, if_inet6) = (net.join("fib_trie"), net.join("if_inet6"));
-                let source = ReaderSource::Table {
-                    fib_trie: ProcFile::open(fib_trie).ok(),
-                    if_inet6: ProcFile::open(if_inet6).ok(),
-                    latest: RefCell::default(),
-                };
-                Self::of_files(&net, source, false)
-            }
-            (Some(Err(error)), None) => Err(error),
-            (None, None) => Err(KernelError::NoSuchNetns(netns.to_string())),
-        }
+    /// Reads a namespace by descriptors that were opened inside it.
+    pub(super) fn new(files: &mut NetnsFiles) -> Result<Self, KernelError> {
+        let absent = |file: NetnsFile| KernelError::File {
+            path: file.path().unwrap_or_default(),
+            source: io::ErrorKind::NotFound.into(),
+        };
+        let mut socket = |file| files.take(file).ok_or_else(|| absent(file));
+        let diag = DiagSocket(socket(NetnsFile::SockDiag)?);
+        let addresses = AddressSocket(socket(NetnsFile::Addresses)?);
+        let mut optional = |file: NetnsFile| {
+            Some(ProcFile { path: file.path().unwrap_or_default(), file: files.take(file)?.into() })
+        };
+        let mut needed = |file| optional(file).ok_or_else(|| absent(file));
+        let (netstat, snmp) = (needed(NetnsFile::Netstat)?, needed(NetnsFile::Snmp)?);
+        let tcp = needed(NetnsFile::Tcp)?;
+        let tcp6 = optional(NetnsFile::Tcp6);
+        let settings = Sysctls::names().enumerate();
+        let sysctls =
+            settings.filter_map(|(place, name)| Some((name, optional(NetnsFile::Sysctl(place))?))).collect();
+        Ok(Self { source: ReaderSource::Netlink(diag, addresses), netstat, snmp, sysctls, tcp, tcp6 })
     }
 
-    fn of_files(net: &Path, source: ReaderSource, with_sysctls: bool) -> Result<Self, KernelError> {
-        let sysctl = |name| Some((name, ProcFile::open(Sysctls::file(name).into()).ok()?));
+    /// Reads the namespace of a process by its files that every user may read: without limits, drops and settings.
+    pub(super) fn of_process(pid: u32) -> Result<Self, KernelError> {
+        let net = PathBuf::from(format!("/proc/{pid}/net"));
+        let open = |name| ProcFile::open(net.join(name));
         Ok(Self {
-            source,
-            netstat: ProcFile::open(net.join("netstat"))?,
-            snmp: ProcFile::open(net.join("snmp"))?,
+            source: ReaderSource::Table {
+                fib_trie: open("fib_trie").ok(),
+                if_inet6: open("if_inet6").ok(),
+                latest: RefCell::default(),
+            },
+            netstat: open("netstat")?,
+            snmp: open("snmp")?,
             // `/proc/sys/net` has the settings of the thread that opens it.
-            sysctls: Sysctls::names().filter(|_| with_sysctls).filter_map(sysctl).collect(),
-            tcp: ProcFile::open(net.join("tcp"))?,
-            tcp6: ProcFile::open(net.join("tcp6")).ok(),
+            sysctls: Vec::new(),
+            tcp: open("tcp")?,
+            tcp6: open("tcp6").ok(),
         })
     }
 

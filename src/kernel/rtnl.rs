@@ -1,13 +1,12 @@
 //! The netlink exchange with rtnetlink: the addresses of a namespace's interfaces.
 
-use std::io;
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 
 use netlink_packet_core::NlasIterator;
-use netlink_sys::protocols::NETLINK_ROUTE;
 
 use super::KernelError;
-use super::dump::{Dump, connect, dump};
+use super::dump::{Dump, dump};
 
 /// Message types of `linux/rtnetlink.h`.
 const RTM_NEWADDR: u16 = 20;
@@ -19,14 +18,9 @@ const IFA_LOCAL: u16 = 2;
 const IFADDRMSG_LEN: usize = 8;
 
 /// A socket of rtnetlink, which stays in the namespace where it was opened.
-pub(super) struct AddressSocket(netlink_sys::Socket);
+pub(super) struct AddressSocket(pub(super) OwnedFd);
 
 impl AddressSocket {
-    /// Opens it in the calling thread's namespace.
-    pub(super) fn open() -> io::Result<Self> {
-        connect(NETLINK_ROUTE).map(Self)
-    }
-
     /// The addresses of all interfaces, IPv4 and IPv6.
     pub(super) fn addresses(&self) -> Result<Vec<IpAddr>, KernelError> {
         let mut addresses = Vec::new();
@@ -86,7 +80,8 @@ mod tests {
 
     #[test]
     fn loopback_is_among_the_addresses() {
-        let socket = AddressSocket::open().unwrap();
+        let socket = crate::kernel::dump::connect(netlink_sys::protocols::NETLINK_ROUTE).unwrap();
+        let socket = AddressSocket(socket);
         assert!(socket.addresses().unwrap().contains(&"127.0.0.1".parse().unwrap()));
     }
 }

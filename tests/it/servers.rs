@@ -19,7 +19,7 @@ use crate::netns::{Neighbour, Process};
 use crate::util::require_tools;
 
 /// True if the server is installed; else says that the test is skipped. `scripts/setup servers` installs it.
-fn installed(path: &str) -> bool {
+pub(crate) fn installed(path: &str) -> bool {
     let found = Path::new(path).exists();
     if !found {
         let _ = std::io::stderr().write_all(format!("SKIPPED: {path} is not installed\n").as_bytes());
@@ -28,7 +28,7 @@ fn installed(path: &str) -> bool {
 }
 
 /// A server, ended by SIGTERM when the test ends: its workers end with it.
-struct Server(Child);
+pub(crate) struct Server(Child);
 
 impl Server {
     fn start(command: &mut Command, address: SocketAddr) -> Self {
@@ -101,6 +101,15 @@ fn assert_named(line: &Value, ended: &Ended, command: &str, setting: &str) {
     );
 }
 
+/// A redis in another namespace whose queue takes few connections.
+fn redis(neighbour: &Neighbour, directory: &Path, address: SocketAddr) -> Server {
+    let (pid, port) = (neighbour.pid().to_string(), address.port().to_string());
+    let mut command = Command::new("nsenter");
+    command.args(["-t", &pid, "-n", "redis-server", "--port", &port, "--bind", &address.ip().to_string()]);
+    command.args(["--tcp-backlog", "4", "--save", "", "--protected-mode", "no"]).current_dir(directory);
+    Server::start(&mut command, address)
+}
+
 #[test]
 fn redis_behind_a_bridge_is_confirmed_from_the_host_with_process_and_namespace() {
     if !installed("/usr/bin/redis-server") {
@@ -109,19 +118,35 @@ fn redis_behind_a_bridge_is_confirmed_from_the_host_with_process_and_namespace()
     in_namespace(|| {
         let neighbour = Neighbour::new();
         let directory = tempfile::tempdir().unwrap();
-        let pid = neighbour.pid().to_string();
-        let mut command = Command::new("nsenter");
-        command.args(["-t", &pid, "-n", "redis-server", "--port", "7901", "--bind", "10.55.0.2"]);
-        command
-            .args(["--tcp-backlog", "4", "--save", "", "--protected-mode", "no"])
-            .current_dir(directory.path());
         let address = "10.55.0.2:7901".parse().unwrap();
-        let server = Server::start(&mut command, address);
+        let server = redis(&neighbour, directory.path(), address);
         let capture = Capture::start(&["-i", "br0", "--format", "ndjson"]);
         let (line, ended) = overflow(capture, &server, address);
         assert_named(&line, &ended, "redis-server", "tcp-backlog in redis.conf");
         assert_eq!(line["kernel"]["netns"]["own"], false, "{line:#}");
         assert_eq!(line["kernel"]["netns"]["pid"], neighbour.pid(), "{line:#}");
+    });
+}
+
+/// A capture of weeks on a host whose containers come and go.
+#[test]
+fn redis_in_a_namespace_that_begins_after_privileges_were_given_up_is_confirmed_with_limit_and_drops() {
+    if !installed("/usr/bin/redis-server") {
+        return;
+    }
+    in_namespace(|| {
+        let capture = Capture::start(&["-i", "any", "-Z", "nobody", "--format", "ndjson"]);
+        let neighbour = Neighbour::new();
+        let directory = tempfile::tempdir().unwrap();
+        let address = "10.55.0.2:7907".parse().unwrap();
+        let server = redis(&neighbour, directory.path(), address);
+        let (line, ended) = overflow(capture, &server, address);
+        assert_named(&line, &ended, "redis-server", "tcp-backlog in redis.conf");
+        let kernel = &line["kernel"];
+        assert_eq!(kernel["netns"]["pid"], neighbour.pid(), "{line:#}");
+        assert!(kernel["netns"]["inode"].is_u64(), "{line:#}");
+        assert_eq!((&kernel["send_q"], &kernel["limit_from"]), (&4.into(), &"listen".into()), "{line:#}");
+        assert!(kernel["drops"].as_u64() >= Some(1), "{line:#}");
     });
 }
 

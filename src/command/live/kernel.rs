@@ -7,15 +7,17 @@ use std::time::{Duration, Instant};
 
 use super::uncaptured::UncapturedOverflows;
 use crate::kernel::{
-    KernelError, KernelStats, ListenerInterval, Monitor, NetnsChoice, NetnsId, Owners, SegmentEvent,
-    SegmentEventKind, SegmentEvents, WatchedListener, WatchedNetns, owners,
+    Access, Helper, KernelError, KernelStats, ListenerInterval, Monitor, NetnsChoice, NetnsId, Owners,
+    SegmentEvent, SegmentEventKind, SegmentEvents, WatchedListener, WatchedNetns,
 };
 use crate::listener::{KernelDrop, Listeners};
 use crate::packet::{Endpoint, Seeded, Span};
+use crate::sandbox;
 use crate::words::{count, number};
 
-/// Shortest interval between two searches for the owners of new sockets: each looks at the files of every process.
-const LOOK_UP: Duration = Duration::from_secs(10);
+/// Shortest intervals between two searches for the owners of new sockets, each of which looks at the files of every process:
+/// where one of these sockets is in trouble, and otherwise.
+const LOOK_UP: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 
 /// A listener of this machine whose queue overflowed between the last two snapshots, or is still full.
 #[derive(Debug, Clone, Copy)]
@@ -38,9 +40,48 @@ pub(super) struct QueueNow {
     pub(super) stats: KernelStats,
 }
 
+/// How network namespaces are opened that begin after privileges were given up.
+pub(super) struct NetnsAccess {
+    access: Access,
+    /// A sentence on it, where such namespaces are of interest.
+    note: Option<String>,
+}
+
+impl NetnsAccess {
+    /// Starts the helper that keeps the privileges for it, where all namespaces are wanted and there are any to keep.
+    pub(super) fn take(choice: &NetnsChoice) -> Self {
+        let started = match choice {
+            NetnsChoice::All if sandbox::may_enter_namespaces() => Helper::start(),
+            NetnsChoice::All => {
+                let note =
+                    "network namespaces that begin later: no privilege to open them by (CAP_SYS_ADMIN)";
+                return Self { access: Access::default(), note: Some(note.to_owned()) };
+            }
+            NetnsChoice::Own | NetnsChoice::Process(_) | NetnsChoice::Named(_) => {
+                return Self { access: Access::default(), note: None };
+            }
+        };
+        let (access, note) = match started {
+            Ok(helper) => {
+                let note = format!(
+                    "network namespaces that begin later: opened by process {}, which keeps the privileges for it",
+                    helper.pid()
+                );
+                (Access::by(helper), note)
+            }
+            Err(error) => {
+                (Access::default(), format!("network namespaces that begin later: their helper {error}"))
+            }
+        };
+        Self { access, note: Some(note) }
+    }
+}
+
 /// The kernel's figures since the capture began. Nothing where the kernel cannot be read.
 pub(super) struct KernelPoller {
     monitor: Option<Monitor>,
+    /// How namespaces are opened that begin later.
+    later: Option<String>,
     failure: Option<KernelError>,
     /// The kernel's event of each dropped segment, or why there are none.
     events: Result<SegmentEvents, String>,
@@ -56,13 +97,13 @@ pub(super) struct KernelPoller {
 
 impl KernelPoller {
     /// Takes the first snapshots, while the program may still enter other namespaces.
-    pub(super) fn new(choice: &NetnsChoice, with_bpf: bool) -> Self {
-        let (monitor, failure) = match Monitor::open(choice) {
+    pub(super) fn new(choice: &NetnsChoice, netns: NetnsAccess, with_bpf: bool) -> Self {
+        let (mut monitor, failure) = match Monitor::open(choice, netns.access) {
             Ok(monitor) => (Some(monitor), None),
             Err(error) => (None, Some(error)),
         };
         let mut owners = KnownOwners::default();
-        if let Some(monitor) = &monitor {
+        if let Some(monitor) = &mut monitor {
             owners.update(monitor);
         }
         let events = if with_bpf {
@@ -72,6 +113,7 @@ impl KernelPoller {
         };
         Self {
             monitor,
+            later: netns.note,
             failure,
             events,
             owners,
@@ -87,6 +129,7 @@ impl KernelPoller {
     pub(super) fn without_kernel() -> Self {
         Self {
             monitor: None,
+            later: None,
             failure: None,
             events: Err(String::new()),
             dropped: DroppedEvents::default(),
@@ -101,6 +144,7 @@ impl KernelPoller {
     /// Namespaces and figures that are read, and those that could not be, in sentences.
     pub(super) fn notes(&self) -> Vec<String> {
         let mut notes = self.monitor.as_ref().map(Monitor::notes).unwrap_or_default();
+        notes.extend(self.later.clone());
         notes.push(match &self.events {
             Ok(_) => "the kernel's events of dropped segments (BPF): read".to_owned(),
             Err(reason) => format!("the kernel's events of dropped segments (BPF): not read: {reason}"),
@@ -277,17 +321,29 @@ struct KnownOwners {
 }
 
 impl KnownOwners {
-    fn update(&mut self, monitor: &Monitor) {
-        if self.last.is_some_and(|last| last.elapsed() < LOOK_UP) {
+    fn update(&mut self, monitor: &mut Monitor) {
+        let (in_trouble, otherwise) = LOOK_UP;
+        let elapsed = self.last.map_or(Duration::MAX, |last| last.elapsed());
+        if elapsed < in_trouble {
             return;
         }
-        let sockets = monitor.namespaces().iter().flat_map(|followed| &followed.watch.latest().sockets);
-        let inodes: HashSet<u64> = sockets.map(|socket| socket.inode).collect();
-        let new: Vec<u64> = inodes.difference(&self.looked_up).copied().collect();
-        if !new.is_empty() {
-            self.found.extend(owners(new));
-            self.last = Some(Instant::now());
+        let namespaces = monitor.namespaces().iter();
+        let sockets = namespaces.flat_map(|followed| {
+            followed.watch.latest().sockets.iter().map(move |socket| (&followed.watch, socket))
+        });
+        let (mut inodes, mut new, mut troubled) = (HashSet::new(), Vec::new(), false);
+        for (watch, socket) in sockets {
+            inodes.insert(socket.inode);
+            if !self.looked_up.contains(&socket.inode) {
+                new.push(socket.inode);
+                troubled |= socket.is_full() || watch.overflowing().contains(&socket.local);
+            }
         }
+        if new.is_empty() || !troubled && elapsed < otherwise {
+            return;
+        }
+        self.found.extend(monitor.owners(&new));
+        self.last = Some(Instant::now());
         self.looked_up = inodes;
     }
 }
