@@ -13,6 +13,7 @@ pub(crate) mod run;
 mod screen;
 mod size;
 mod wire;
+mod workflow;
 mod write;
 
 use std::collections::BTreeMap;

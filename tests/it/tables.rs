@@ -94,6 +94,15 @@ fn kubernetes_takes_the_daemon_set() {
 }
 
 #[test]
+fn grafana_takes_the_dashboard() {
+    let Some(python) = python() else { return };
+    let script = format!("{ROOT}/tests/it/tables/dashboard.py");
+    let dashboard = format!("{ROOT}/contrib/grafana/hsanalyze.json");
+    let ran = program(python.to_str().unwrap(), [script, dashboard]).succeed();
+    assert!(ran.text().contains("17 panels"), "{ran}");
+}
+
+#[test]
 fn tables_need_a_directory_and_appear_when_they_are_complete() {
     let capture = format!("{ROOT}/fixtures/captures/overflow_mixed-server.pcap");
     for output in [&[][..], &["-o", "-"]] {
