@@ -20,7 +20,9 @@ import glob
 import json
 import os
 import re
+import resource
 import shutil
+import socket
 import struct
 import subprocess
 import sys
@@ -61,6 +63,9 @@ class Done(NamedTuple):
     part: Part
     status: int
     errors: str
+    # Seconds of processor time, and the executor that spent them.
+    took: float
+    executor: str
 
 
 def program():
@@ -249,7 +254,20 @@ def part(point, number, begin, end, members):
 
 
 def analyse(part, output, command, options):
-    """Runs hsanalyze on a part; on an executor."""
+    """Analyses a part; on an executor."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    try:
+        status, errors = run(part, output, command, options)
+    except TROUBLE as error:
+        status, errors = 2, str(error)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    took = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    # The parent of an executor's Python processes is its own.
+    return Done(part, status, errors, took, f"{socket.gethostname()} {os.getppid()}")
+
+
+def run(part, output, command, options):
+    """Runs hsanalyze on a part. Returns its exit status and what it said."""
     target = [f"point={part.point}", f"part={part.number:05}"]
     with tempfile.TemporaryDirectory() as folder:
         tables = os.path.join(folder, "tables") if is_remote(output) else beneath(output, *target)
@@ -260,14 +278,11 @@ def analyse(part, output, command, options):
             words += ["--begin", seconds(part.begin)]
         if part.end is not None:
             words += ["--end", seconds(part.end)]
-        try:
-            files = [fetched(path, captures) for path in part.files]
-            ran = subprocess.run([*words, "--", *files], capture_output=True, text=True, errors="replace")
-            if is_remote(output) and os.path.isdir(tables):
-                stored(tables, beneath(output, *target))
-        except TROUBLE as error:
-            return Done(part, 2, str(error))
-    return Done(part, ran.returncode, ran.stderr.strip())
+        files = [fetched(path, captures) for path in part.files]
+        ran = subprocess.run([*words, "--", *files], capture_output=True, text=True, errors="replace")
+        if is_remote(output) and os.path.isdir(tables):
+            stored(tables, beneath(output, *target))
+    return ran.returncode, ran.stderr.strip()
 
 
 def of_spark(place):
@@ -367,6 +382,11 @@ def main(words=None, spark=None):
     whole = sum(file.bytes for file in described)
     print(f"{len(paths)} files, {len({one.point for one in parts})} points, {len(parts)} parts; "
           f"{read / max(whole, 1):.2f} times the archive was read")
+    shares = defaultdict(float)
+    for one in done:
+        shares[one.executor] += one.took
+    # What more executors can gain: they share the work as evenly as the busiest of them says.
+    print(f"{sum(shares.values()):.1f} s of processor time in hsanalyze, on {len(shares)} executors, {max(shares.values(), default=0):.1f} s on the busiest")
     if given.questions:
         ask(spark, output, given.questions)
     return 1 if failed or any(one.status != 0 for one in done) else 0
