@@ -141,7 +141,7 @@ fn tracking(bencher: Bencher<'_, '_>, kind: Kind) {
         for (batch, now) in &batches {
             tracker.take(batch);
             tracker.advance(*now);
-            let Ok(()) = tracker.drain(None, |found: &mut Finding| {
+            let Ok(()) = tracker.drain(None, |found: &mut Finding, _| {
                 black_box(found);
                 Ok::<_, std::convert::Infallible>(())
             });

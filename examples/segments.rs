@@ -53,7 +53,7 @@ fn track(segments: &[Segment]) -> Vec<Attempt> {
     tracker.finish(usize::MAX);
 
     // Findings come in order of time. The listeners infer causes, from this attempt and from others to its server.
-    let Ok(()) = tracker.drain(None, |finding| {
+    let Ok(()) = tracker.drain(None, |finding, _| {
         listeners.record(finding);
         if finding.settled {
             attempts.push(finding.attempt.clone());

@@ -14,9 +14,11 @@ pub(crate) fn prefetch<T>(address: *const T) {
     let _ = address;
 }
 
-/// Prefetches all lines of a value, if there is one. Without a branch, because it would be mispredicted often.
+/// Prefetches all lines of a value, if there is one. Without a branch, because it would be mispredicted often: for no
+/// value the same lines are prefetched where the stack is, because an address that is not mapped costs a page walk each.
 #[inline(always)]
 pub(crate) fn prefetch_all<T>(value: Option<&T>) {
-    let start = value.map_or(std::ptr::null(), std::ptr::from_ref).cast::<u8>();
+    let none = std::ptr::from_ref(&value).cast::<u8>();
+    let start = value.map_or(none, |value| std::ptr::from_ref(value).cast::<u8>());
     (0..size_of::<T>()).step_by(64).for_each(|offset| prefetch(start.wrapping_add(offset)));
 }

@@ -173,7 +173,10 @@ fn collect(pool: &Pool, listeners: &mut Listeners, sink: &mut dyn Sink) -> io::R
     loop {
         let version = pool.version();
         if let Some((mut findings, end)) = pool.findings() {
-            order.deliver(&mut findings, |finding| deliver(finding, listeners, sink))?;
+            order.deliver(&mut findings, |finding, soon| {
+                listeners.expect(soon);
+                deliver(finding, listeners, sink)
+            })?;
             pool.recycle(findings.into_iter());
             if let Some(end) = end.filter(BatchEnd::is_bounded) {
                 listeners.set_limits(known_limits(&end.survey, &listeners.coverage()));

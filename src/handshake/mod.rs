@@ -34,7 +34,7 @@ pub use cause::{
     Cause, Confidence, Evidence, EvidenceCode, EvidenceList, Inference, RuledOut, RuledOutList, SegmentStep,
 };
 pub use facts::{Fact, Facts};
-pub use finding::{Finding, Order};
+pub use finding::{ExpectedEnds, Finding, Order};
 pub use history::History;
 pub use passage::{OwnFlow, Passage, PassedSegments, SegmentKind, SegmentLoss, Sighting};
 pub(crate) use sighting_log::signature;

@@ -1,10 +1,11 @@
-//! A map that forgets its older half once it is full.
+//! Maps that forget their older half once they are full.
 
 use std::hash::Hash;
 
 use indexmap::IndexMap;
 
 use crate::packet::Seeded;
+use crate::prefetch::prefetch_all;
 
 /// A map of bounded size: before the first entry too many, the older half of its entries is dropped.
 #[derive(Debug, Clone)]
@@ -49,9 +50,137 @@ impl<K: Hash + Eq, V, const MOST: usize> LatestMap<K, V, MOST> {
     }
 }
 
+/// The same for keys that are hashes: what an attempt needs of it can be prefetched, and is in one place.
+#[derive(Debug, Clone)]
+pub(super) struct LatestByHash<V, const MOST: usize> {
+    /// Where the entries are, found by the lowest bits of their keys: [`Self::PLACES`], or none before the first entry.
+    places: Vec<Place>,
+    /// In the order in which they were inserted.
+    entries: Vec<(u64, V)>,
+}
+
+/// The place of an entry plus 1, and some bits of its key; 0 where there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Place {
+    entry: u16,
+    tag: u16,
+}
+
+impl Place {
+    const NONE: Self = Self { entry: 0, tag: 0 };
+
+    fn new(entry: usize, key: u64) -> Self {
+        Self { entry: entry as u16 + 1, tag: Self::tag(key) }
+    }
+
+    const fn tag(key: u64) -> u16 {
+        (key >> 48) as u16
+    }
+
+    /// The entry, if there is one.
+    const fn entry(self) -> Option<usize> {
+        match self.entry {
+            0 => None,
+            entry => Some(entry as usize - 1),
+        }
+    }
+}
+
+impl<V, const MOST: usize> Default for LatestByHash<V, MOST> {
+    fn default() -> Self {
+        Self { places: Vec::new(), entries: Vec::new() }
+    }
+}
+
+impl<V, const MOST: usize> LatestByHash<V, MOST> {
+    /// Places: twice as many as entries at least, so that few are looked at.
+    const PLACES: usize = (2 * MOST).next_power_of_two();
+
+    /// Prefetches the entry of a key, by the first place where it may be.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, key: u64) {
+        let place = self.places.get(key as usize % Self::PLACES).copied().unwrap_or(Place::NONE);
+        prefetch_all(place.entry().and_then(|entry| self.entries.get(entry)));
+    }
+
+    /// The place of the entry of a key.
+    #[inline(always)]
+    fn find(&self, key: u64) -> Option<usize> {
+        let mut at = key as usize;
+        loop {
+            let place = *self.places.get(at % Self::PLACES)?;
+            let entry = place.entry()?;
+            if place.tag == Place::tag(key) && self.entries.get(entry).is_some_and(|&(other, _)| other == key)
+            {
+                return Some(entry);
+            }
+            at = at.wrapping_add(1);
+        }
+    }
+
+    pub(super) fn get(&self, key: u64) -> Option<&V> {
+        self.find(key).and_then(|entry| self.entries.get(entry)).map(|(_, value)| value)
+    }
+
+    pub(super) fn get_mut(&mut self, key: u64) -> Option<&mut V> {
+        self.find(key).and_then(|entry| self.entries.get_mut(entry)).map(|(_, value)| value)
+    }
+
+    /// The value of a key, made if the key is new.
+    #[inline(always)]
+    pub(super) fn get_or_insert(&mut self, key: u64, new: impl FnOnce() -> V) -> &mut V {
+        let entry = self.find(key).unwrap_or_else(|| self.insert(key, new()));
+        &mut self.entries[entry].1
+    }
+
+    #[inline(never)]
+    fn insert(&mut self, key: u64, value: V) -> usize {
+        const { assert!(MOST < u16::MAX as usize) };
+        if self.entries.len() >= MOST {
+            self.entries.drain(..MOST / 2);
+            self.places.clear();
+        }
+        if self.places.is_empty() {
+            self.places.resize(Self::PLACES, Place::NONE);
+            for (entry, &(key, _)) in self.entries.iter().enumerate() {
+                occupy(&mut self.places, entry, key);
+            }
+        }
+        let entry = self.entries.len();
+        self.entries.push((key, value));
+        occupy(&mut self.places, entry, key);
+        entry
+    }
+}
+
+/// Puts an entry into the first free place for its key. There is one.
+fn occupy(places: &mut [Place], entry: usize, key: u64) {
+    let count = places.len();
+    let free = (0..count).map(|step| (key as usize).wrapping_add(step) % count);
+    if let Some(at) = free.into_iter().find(|&at| places[at] == Place::NONE) {
+        places[at] = Place::new(entry, key);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn by_hash_too_and_keys_that_share_a_place_stay_apart() {
+        let mut map = LatestByHash::<u32, 4>::default();
+        assert_eq!(map.get(8), None);
+        // All at the same place first.
+        (0..4_u64).for_each(|key| *map.get_or_insert(8 * key, || 0) = key as u32);
+        *map.get_or_insert(0, || 9) += 9;
+        assert_eq!(map.get(0), Some(&9), "no new entry");
+        *map.get_or_insert(32, || 4) += 1;
+        let all = [0, 8, 16, 24, 32].map(|key| map.get(key).copied());
+        assert_eq!(all, [None, None, Some(2), Some(3), Some(5)]);
+        map.get_mut(16).into_iter().for_each(|value| *value = 7);
+        map.prefetch(16);
+        assert_eq!(map.get(16), Some(&7));
+    }
 
     #[test]
     fn the_older_half_is_forgotten() {

@@ -18,7 +18,7 @@ use super::scan::Scans;
 use super::sightings::Sightings;
 use super::totals::Totals;
 use super::{Listener, Tally};
-use crate::handshake::{Attempt, Cause, Fact, Finding, Inference, Unproven, Verdict};
+use crate::handshake::{Attempt, Cause, ExpectedEnds, Fact, Finding, Inference, Unproven, Verdict};
 use crate::kernel::{KernelStats, ListenerInterval};
 use crate::packet::{CaptureSet, Endpoint, Period, Seeded, Timestamp};
 
@@ -194,6 +194,14 @@ impl Listeners {
     pub fn record_dropped(&mut self, server: Endpoint, client: Endpoint, segment: KernelDrop) -> bool {
         let record = self.records.get_mut(&server);
         record.map(|record| record.kernel.record_dropped(client, segment)).is_some()
+    }
+
+    /// Prefetches what a finding that comes soon will need.
+    #[inline(always)]
+    pub(crate) fn expect(&self, soon: Option<ExpectedEnds>) {
+        if let Some(ExpectedEnds { client, server }) = soon {
+            self.paths.prefetch(client, server);
+        }
     }
 
     /// Tallies the finding, and infers what it means, as known by now.

@@ -6,11 +6,12 @@
 use std::hash::BuildHasher;
 use std::net::IpAddr;
 
-use super::latest::LatestMap;
+use super::latest::LatestByHash;
 use super::observed::{dropped_between, synack_time};
 use super::stamps::AddressStamps;
 use crate::handshake::{Attempt, Fact, PortsBefore, Verdict};
-use crate::packet::{Seeded, Span, Timestamp};
+use crate::packet::{Endpoint, Seeded, Span, Timestamp};
+use crate::prefetch::prefetch;
 
 /// Most clients, and most paths; past it the oldest half is dropped.
 const MAX_ENTRIES: usize = 4096;
@@ -31,9 +32,9 @@ const WORDS: i64 = 16;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Paths {
     /// By hash of the client's address and the host's: of so many entries two share a hash by chance once in 10^12 runs.
-    paths: LatestMap<u64, PathFacts, MAX_ENTRIES>,
+    paths: LatestByHash<PathFacts, MAX_ENTRIES>,
     /// By hash of the address.
-    clients: LatestMap<u64, ClientFailures, MAX_ENTRIES>,
+    clients: LatestByHash<ClientFailures, MAX_ENTRIES>,
     keys: Seeded,
     /// Connections by hash of client endpoint and server.
     ports: Vec<PortUse>,
@@ -41,11 +42,16 @@ pub(super) struct Paths {
     hasher: foldhash::quality::FixedState,
 }
 
+/// Place of a connection in the port cache.
+const fn port_place(hash: u64) -> usize {
+    hash as usize & (PORT_ENTRIES - 1)
+}
+
 /// Facts about the path from one address to another.
 #[derive(Debug, Clone, Default)]
 struct PathFacts {
-    reached: ReachedTimes,
     stamps: AddressStamps,
+    reached: ReachedTimes,
 }
 
 /// The times at which segments left a client that reached a host, in slots, as a ring of bits.
@@ -118,6 +124,14 @@ impl Paths {
         }
     }
 
+    /// Prefetches what [`Self::see`] needs for an attempt of these.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, client: Endpoint, server: Endpoint) {
+        self.clients.prefetch(self.keys.hash_one(client.ip()));
+        self.paths.prefetch(self.path_key(client.ip(), server.ip()));
+        prefetch(self.ports.as_ptr().wrapping_add(port_place(self.ports_hash(client, server))));
+    }
+
     /// Takes note of whether the client failed or was served, and where; `dropped` is whether it lost SYNs.
     fn see_failures(&mut self, attempt: &Attempt, dropped: bool) {
         let client = self.keys.hash_one(attempt.client.ip());
@@ -126,9 +140,17 @@ impl Paths {
             Verdict::Refused | Verdict::Unanswered | Verdict::ClientReset | Verdict::Unreachable
         );
         let served = attempt.verdict.is_completed();
-        if failed || dropped || served && self.clients.contains(&client) {
+        let since = failed_since(attempt);
+        let known = if failed || dropped || since.is_some() {
+            Some(self.clients.get_or_insert(client, ClientFailures::default))
+        } else if served {
+            self.clients.get_mut(client)
+        } else {
+            None
+        };
+        let Some(known) = known else { return };
+        if failed || dropped || served {
             let server = self.hasher.hash_one(attempt.server);
-            let known = self.clients.get_or_insert(client, ClientFailures::default);
             if failed {
                 known.failed_at.add(server);
             }
@@ -137,8 +159,8 @@ impl Paths {
             }
             known.lost_at |= u64::from(dropped) << (server & 63);
         }
-        if let Some(since) = failed_since(attempt) {
-            self.clients.get_or_insert(client, ClientFailures::default).fail(attempt.server.ip(), since);
+        if let Some(since) = since {
+            known.fail(attempt.server.ip(), since);
         }
     }
 
@@ -152,10 +174,12 @@ impl Paths {
         }
         let key = self.path_key(attempt.client.ip(), attempt.server.ip());
         // Without any connection before it, a dropped SYN says nothing of timestamps: a flood's need no entry.
-        if !worked && attempt.acked.is_none() && !self.paths.contains(&key) {
-            return false;
-        }
-        let path = self.paths.get_or_insert(key, PathFacts::default);
+        let path = if worked || attempt.acked.is_some() {
+            self.paths.get_or_insert(key, PathFacts::default)
+        } else {
+            let Some(path) = self.paths.get_mut(key) else { return false };
+            path
+        };
         reached_at(attempt).for_each(|at| path.reached.mark(at));
         clock.is_some_and(|clock| path.stamps.see(attempt, clock.syn, clock.latest, dropped))
     }
@@ -165,20 +189,24 @@ impl Paths {
     }
 
     fn client(&self, client: IpAddr) -> Option<&ClientFailures> {
-        self.clients.get(&self.keys.hash_one(client))
+        self.clients.get(self.keys.hash_one(client))
     }
 
     /// TSvals of the client's address at the host.
     pub(super) fn stamps(&self, client: IpAddr, host: IpAddr) -> Option<&AddressStamps> {
-        self.paths.get(&self.path_key(client, host)).map(|path| &path.stamps)
+        self.paths.get(self.path_key(client, host)).map(|path| &path.stamps)
+    }
+
+    fn ports_hash(&self, client: Endpoint, server: Endpoint) -> u64 {
+        self.hasher.hash_one((client, server))
     }
 
     fn reuse(&mut self, attempt: &Attempt) -> Option<PortsBefore> {
         if self.ports.is_empty() {
             self.ports = vec![PortUse::default(); PORT_ENTRIES];
         }
-        let hash = self.hasher.hash_one((attempt.client, attempt.server));
-        let place = self.ports.get_mut(hash as usize & (PORT_ENTRIES - 1))?;
+        let hash = self.ports_hash(attempt.client, attempt.server);
+        let place = self.ports.get_mut(port_place(hash))?;
         let since = attempt.start.since(place.end);
         let before = (place.hash == hash && since > Span::ZERO).then(|| PortsBefore {
             since,
@@ -208,7 +236,7 @@ impl Paths {
     /// True if segments that `client` sent between these times reached `host`, by whole slots strictly between.
     fn worked(&self, client: IpAddr, host: IpAddr, from: Timestamp, to: Timestamp) -> bool {
         let (from, to) = (ReachedTimes::slot(from) + 1, ReachedTimes::slot(to));
-        let Some(path) = self.paths.get(&self.path_key(client, host)) else { return false };
+        let Some(path) = self.paths.get(self.path_key(client, host)) else { return false };
         let path = &path.reached;
         let from = from.max(path.first());
         (from..to.min(path.latest + 1)).any(|slot| path.has(slot))

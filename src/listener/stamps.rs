@@ -12,15 +12,15 @@ const MINUTE: i64 = 60;
 const WINDOW: i32 = 1;
 /// Fewest seconds between two samples.
 const SAMPLE_INTERVAL: i64 = 8;
-/// Samples kept before the latest: those of more than two minutes, after which an attempt without an answer is settled.
-const MAX_SAMPLES: usize = 19;
+/// Samples kept before the latest two: those of more than two minutes, after which an attempt without an answer is settled.
+const MAX_SAMPLES: usize = 18;
 
 /// The latest TSvals of one address' connections to one host, and what became of SYNs with older ones.
 #[derive(Debug, Clone, Default)]
 pub(super) struct AddressStamps {
-    /// The second and the TSval of the latest connection that the host took, of those that are kept.
-    latest: Option<(i64, u32)>,
-    /// The same of those before it, each newer than the one before; at most [`MAX_SAMPLES`]. Few attempts need them.
+    /// The second and the TSval of the latest connection that the host took, of those that are kept, and of the one before it.
+    latest: [Option<(i64, u32)>; 2],
+    /// The same of those before these, each newer than the one before; at most [`MAX_SAMPLES`]. Few attempts need them.
     earlier: Vec<(i64, u32)>,
     /// Attempts with an older TSval that were not answered.
     pub(super) older_dropped: u32,
@@ -49,21 +49,22 @@ impl AddressStamps {
     /// The latest TSval that the host remembered at this time.
     fn before(&self, at: Timestamp) -> Option<u32> {
         let remembered = |&&(second, _): &&(i64, u32)| second < at.second() && at.second() - second <= MINUTE;
-        let mut samples = self.latest.iter().chain(self.earlier.iter().rev());
+        let mut samples = self.latest.iter().flatten().chain(self.earlier.iter().rev());
         samples.find(remembered).map(|&(_, tsval)| tsval)
     }
 
     fn add(&mut self, second: i64, tsval: u32) {
-        if let Some((before, known)) = self.latest {
+        let [latest, before_it] = self.latest;
+        if let Some((before, known)) = latest {
             if second - before < MINUTE && (second - before < SAMPLE_INTERVAL || is_newer(known, tsval)) {
                 return;
             }
             if self.earlier.len() >= MAX_SAMPLES {
                 self.earlier.remove(0);
             }
-            self.earlier.extend(self.latest);
+            self.earlier.extend(before_it);
         }
-        self.latest = Some((second, tsval));
+        self.latest = [Some((second, tsval)), latest];
     }
 }
 

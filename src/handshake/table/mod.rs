@@ -75,6 +75,8 @@ pub(super) struct Table<T> {
     /// Number of entries of each class that have an age.
     counts: [usize; CLASSES],
     inserted: u32,
+    /// Insertions since the table was last looked at for entries that are out of date.
+    untidied: u32,
 }
 
 /// A new entry of a table, without its value.
@@ -108,6 +110,9 @@ struct Age {
 /// Entries of `ages` that may be out of date in a small table.
 const SLACK: usize = 4096;
 
+/// Insertions after which the table is looked at for entries that are out of date.
+const TIDIED_EVERY: u32 = 64;
+
 impl<T> Table<T> {
     pub(super) fn new() -> Self {
         Self {
@@ -119,6 +124,7 @@ impl<T> Table<T> {
             ages: std::array::from_fn(|_| VecDeque::new()),
             counts: [0; CLASSES],
             inserted: 0,
+            untidied: 0,
         }
     }
 
@@ -211,9 +217,13 @@ impl<T> Table<T> {
         self.index.enter(hash, at, remembered, |at| metas.get(at as usize).map_or(0, |meta| meta.hash));
         self.counts[0] += 1;
         self.ages[0].push_back(Age { at, serial, order });
-        self.prune_ages();
-        if self.wheel.entries() > 2 * self.metas.len() + SLACK {
-            self.rebuild_wheel();
+        self.untidied += 1;
+        if self.untidied >= TIDIED_EVERY {
+            self.untidied = 0;
+            self.prune_ages();
+            if self.wheel.entries() > 2 * self.metas.len() + SLACK {
+                self.rebuild_wheel();
+            }
         }
         Some(Position(at))
     }
@@ -259,7 +269,7 @@ impl<T> Table<T> {
     }
 
     /// Drops entries of `ages` that are out of date once they are the most.
-    #[inline(always)]
+    #[cold]
     fn prune_ages(&mut self) {
         let kept: usize = self.ages.iter().map(VecDeque::len).sum();
         if kept > 2 * self.aged() + SLACK {

@@ -3,6 +3,8 @@
 //! Owns the passes over a group, and which of its packets are of interest. Does not own what is done with them (the
 //! tracker).
 
+use std::hint::select_unpredictable;
+
 use super::{AHEAD, Tracker};
 use crate::handshake::batch::{Batch, Content, Item};
 use crate::handshake::table::{Cell, Position};
@@ -79,6 +81,10 @@ impl Tracker {
     fn prefetch(&self, batch: &Batch, items: &[Item], place: u32, cell: Cell) {
         if let Some(item) = items.get(place as usize) {
             batch.prefetch(item);
+            // What a packet that may open an attempt is looked up in; for others the same lines each time, which cost little.
+            let opener = select_unpredictable(item.may_open(), item.hash(), 0);
+            self.dormant.prefetch_index(opener);
+            self.seen.prefetch(opener);
         }
         self.table.prefetch(cell.position().unwrap_or(0));
     }

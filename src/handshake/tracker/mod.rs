@@ -16,7 +16,7 @@ use super::dormant::Dormant;
 use super::duplicates::DuplicateOffset;
 use super::early_refusals::{EarlyRefusals, is_refusal};
 use super::facts::Fact;
-use super::finding::{Finding, Order};
+use super::finding::{ExpectedEnds, Finding, Order};
 use super::passage::OwnFlow;
 use super::pending::{Pending, Phase, is_syn, is_synack};
 use super::table::{Cell, NewEntry, Place, Position, Table};
@@ -623,7 +623,8 @@ impl Tracker {
         self.finish(usize::MAX);
     }
 
-    /// Takes the findings since the last call, or those of them before some time, in order.
+    /// Takes the findings since the last call, or those of them before some time, in order, each with the ends of one that
+    /// comes soon.
     ///
     /// # Errors
     ///
@@ -631,7 +632,7 @@ impl Tracker {
     pub fn drain<E>(
         &mut self,
         before: Option<Timestamp>,
-        take: impl FnMut(&mut Finding) -> Result<(), E>,
+        take: impl FnMut(&mut Finding, Option<ExpectedEnds>) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut found = self.hand_over(before, Vec::new());
         let result = self.order.deliver(std::slice::from_mut(&mut found), take);

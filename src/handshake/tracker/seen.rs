@@ -6,14 +6,13 @@
 use crate::handshake::duplicates::DuplicateOffset;
 use crate::handshake::pending::ClockSample;
 use crate::packet::{SPREAD, Segment, Span, Timestamp};
+use crate::prefetch::prefetch;
 
 /// SYNs by flow, one for each of the uppermost bits of the flow's hash: which shard has it does not matter.
 #[derive(Debug, Default)]
 pub(super) struct SeenSyns {
     /// Signature, and time in nanoseconds; 2 MiB once there are any.
     entries: Vec<[u64; 2]>,
-    /// True if there are retries among them, each in a place of its own.
-    has_retries: bool,
 }
 
 /// Entries, as a power of two: those of a busy server's last minute.
@@ -38,7 +37,7 @@ impl SeenSyns {
                 return distance;
             }
         }
-        if self.has_retries
+        if has_flow(*entry, hash)
             && let Some(distance) = self.distance_of_retry(hash, syn)
         {
             return Some(distance);
@@ -46,6 +45,12 @@ impl SeenSyns {
         let entry = self.entry(hash)?;
         *entry = [signature, syn.at.as_nanos().cast_unsigned()];
         None
+    }
+
+    /// Prefetches the entry of a flow.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, hash: u64) {
+        prefetch(self.entries.as_ptr().wrapping_add(place(hash)));
     }
 
     /// The entry for the uppermost bits of a hash.
@@ -57,14 +62,13 @@ impl SeenSyns {
         self.entries.get_mut(place(hash))
     }
 
-    /// Adds a retry of a SYN, if its duplicate is recognised.
+    /// Adds a retry of a SYN, if its duplicate is recognised, in a place of its own.
     #[cold]
     pub(super) fn add_retry(&mut self, hash: u64, syn: &Segment) {
         if is_distinct(syn)
             && let Some(entry) = self.entry(retry_hash(hash, syn))
         {
             *entry = [signature(hash, syn), syn.at.as_nanos().cast_unsigned()];
-            self.has_retries = true;
         }
     }
 
@@ -105,13 +109,24 @@ fn is_distinct(syn: &Segment) -> bool {
     tsval != 0 || syn.own_ip_id().is_some()
 }
 
+/// Lowest bits of a signature, which are those of the flow's hash.
+const FLOW: u64 = 0xffff;
+
+/// True if an entry is of the flow with this hash, by all odds: a retry of its SYN may have an entry, too. Others are not looked
+/// for, because each would cost a cache miss.
+#[inline(always)]
+fn has_flow([signature, _]: [u64; 2], hash: u64) -> bool {
+    (signature ^ hash) & FLOW == 0
+}
+
 /// A number that a SYN shares with its duplicates, and with its retries where nothing distinguishes these.
 #[inline(always)]
 fn signature(hash: u64, syn: &Segment) -> u64 {
     let (tsval, _) = syn.options.timestamps().unwrap_or_default();
     let own = u64::from(syn.seq.0) << 32 | u64::from(tsval);
     let mixed = (hash ^ own.wrapping_mul(SPREAD)).rotate_left(29) ^ u64::from(syn.ip_id);
-    mixed.wrapping_mul(SPREAD).max(1)
+    // One bit is always set: an empty entry is 0.
+    mixed.wrapping_mul(SPREAD) & !FLOW | (FLOW + 1) | hash & FLOW
 }
 
 /// Points and clocks of a capture, as its duplicates show them.

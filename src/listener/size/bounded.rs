@@ -44,6 +44,8 @@ pub(in crate::listener) struct BoundedLoad {
     late: u64,
     /// Number of times that the length of a new bin was doubled, at most [`MAX_DOUBLINGS`].
     coarser: u32,
+    /// The place of the bin that was used last: most events of an attempt are in one.
+    latest: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,11 +120,15 @@ impl BoundedLoad {
                 self.bins.insert(index, self.fine(index, at));
             }
         }
+        self.latest = index;
         &mut self.bins[index]
     }
 
     /// The place of the first bin that ends after `at`: mostly the last one, or the one after it.
     fn place(&self, at: Timestamp) -> usize {
+        if self.bins.get(self.latest).is_some_and(|bin| bin.from <= at && at < bin.to) {
+            return self.latest;
+        }
         match self.bins.as_slice() {
             [.., last] if last.to <= at => self.bins.len(),
             [.., last] if last.from <= at => self.bins.len() - 1,

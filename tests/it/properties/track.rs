@@ -56,7 +56,7 @@ pub(super) fn track(packets: &[Packet]) -> Tracked {
     let mut now = Timestamp::from_nanos(i64::MIN);
     let mut ordinal = 0;
     let mut drain = |tracker: &mut Tracker| {
-        let Ok(()) = tracker.drain(None, |finding: &mut Finding| {
+        let Ok(()) = tracker.drain(None, |finding: &mut Finding, _| {
             listeners.record(finding);
             if finding.settled && !finding.attempt.is_refusal_alone() {
                 attempts.push(finding.attempt.clone());
