@@ -46,7 +46,8 @@ const DATAGRAM_LEN: usize = 8 * 1024;
 
 /// The subscription, and the destinations learnt from it.
 pub(super) struct Dnat {
-    socket: OwnedFd,
+    /// `None` after the namespace has ended.
+    socket: Option<OwnedFd>,
     /// By the destination in the client's packets: the destination behind NAT.
     behind: HashMap<SocketAddr, SocketAddr>,
 }
@@ -67,14 +68,15 @@ pub(super) fn subscribe() -> io::Result<OwnedFd> {
 impl Dnat {
     /// Learns from a socket that [`subscribe`] made.
     pub(super) fn new(socket: OwnedFd) -> Self {
-        Self { socket, behind: HashMap::new() }
+        Self { socket: Some(socket), behind: HashMap::new() }
     }
 
     /// Takes the events that have come. Lost ones do not matter: every connection has its own.
     pub(super) fn drain(&mut self) {
+        let Some(socket) = &self.socket else { return };
         let mut buffer = vec![0; DATAGRAM_LEN];
         for _ in 0..AT_ONCE {
-            match recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
+            match recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
                 Ok(length) => {
                     if let Some((before, behind)) = buffer.get(..length).and_then(destination) {
                         if self.behind.len() >= MAX_DESTINATIONS {
@@ -87,6 +89,11 @@ impl Dnat {
                 Err(_) => return,
             }
         }
+    }
+
+    /// Closes the socket; what was learnt stays.
+    pub(super) fn close(&mut self) {
+        self.socket = None;
     }
 
     /// The destination behind NAT of packets to `server`.

@@ -77,7 +77,7 @@ pub use interval::{EventBounds, ListenerInterval};
 pub use monitor::{Monitor, WatchedNetns};
 #[cfg(target_os = "linux")]
 pub use netns::{Netns, NetnsChoice, NetnsId};
-pub use owner::{Owner, Owners, ProcessState, owners};
+pub use owner::{BacklogBy, Owner, Owners, ProcessState, owners};
 pub use segment_event::{DropReason, SegmentEvent, SegmentEventKind};
 pub use segment_events::{SegmentEvents, SegmentEventsError};
 pub use snapshot::Snapshot;

@@ -3,6 +3,7 @@
 //! Owns which namespaces are followed, and which of them has the listener of a server. Does not own reading one
 //! (`reader`) nor the growth of its figures (`watch`).
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -24,12 +25,21 @@ const REFRESH: Duration = Duration::from_secs(3);
 /// Most namespaces that are followed; each takes about a dozen descriptors.
 const MAX_NAMESPACES: usize = 1000;
 
+/// Time for which the figures of a namespace are kept after its end: its clients may retry for two minutes, and what happened
+/// to them is known only then.
+const KEEP_ENDED: Duration = Duration::from_secs(150);
+
+/// Most ended namespaces whose figures are kept, the latest.
+const MAX_ENDED: usize = 64;
+
 /// All followed namespaces.
 pub struct Monitor {
     choice: NetnsChoice,
     access: Access,
     /// The own one first, where it is among them.
     followed: Vec<WatchedNetns>,
+    /// Those that ended lately, each with when, in order of that.
+    ended: VecDeque<(Instant, WatchedNetns)>,
     unreadable: Vec<(Netns, KernelError)>,
     /// Namespaces that were found since the notes were last read.
     news: Vec<NetnsId>,
@@ -43,7 +53,8 @@ pub struct WatchedNetns {
     /// Figures of the namespace: the latest snapshot, and the growth since the first.
     pub watch: Watch,
     addresses: LocalAddresses,
-    reader: NamespaceReader,
+    /// `None` after its end: open descriptors would keep it in existence.
+    reader: Option<NamespaceReader>,
     /// Destination NAT in it, published ports of the containers behind it; or the reason why it is not known.
     dnat: Result<Dnat, String>,
 }
@@ -60,6 +71,7 @@ impl Monitor {
             choice: choice.clone(),
             access,
             followed: Vec::new(),
+            ended: VecDeque::new(),
             unreadable: Vec::new(),
             news: Vec::new(),
             refreshed: Instant::now(),
@@ -78,19 +90,16 @@ impl Monitor {
     pub fn sample(&mut self) -> Result<(), KernelError> {
         self.followed.iter_mut().filter_map(|followed| followed.dnat.as_mut().ok()).for_each(Dnat::drain);
         let mut failed = Ok(());
-        let tables = self.followed.iter().map(|followed| followed.reader.table_took()).sum();
-        self.followed.retain_mut(|followed| match followed.reader.snapshot(tables) {
-            Ok(snapshot) => {
-                followed.watch.push(snapshot);
-                true
+        let readers = self.followed.iter().filter_map(|followed| followed.reader.as_ref());
+        let tables = readers.map(NamespaceReader::table_took).sum();
+        for followed in &mut self.followed {
+            match followed.reader.as_ref().map(|reader| reader.snapshot(tables)) {
+                Some(Ok(snapshot)) => followed.watch.push(snapshot),
+                Some(Err(error)) if followed.netns.own => failed = Err(error),
+                Some(Err(_)) | None => followed.end(),
             }
-            Err(error) => {
-                if followed.netns.own {
-                    failed = Err(error);
-                }
-                false
-            }
-        });
+        }
+        self.bury();
         failed?;
         if self.refreshed.elapsed() >= REFRESH {
             self.refresh()?;
@@ -106,12 +115,17 @@ impl Monitor {
             Err(_) if !self.followed.is_empty() => return Ok(()),
             Err(error) => return Err(error),
         };
-        self.followed.retain(|followed| found.iter().any(|netns| netns.id == followed.netns.id));
+        for followed in &mut self.followed {
+            if found.iter().all(|netns| netns.id != followed.netns.id) {
+                followed.end();
+            }
+        }
+        self.bury();
         let unreadable = std::mem::take(&mut self.unreadable);
         for netns in found {
             let id = netns.id;
             if let Some(known) = self.followed.iter_mut().find(|followed| followed.netns.id == netns.id) {
-                known.addresses = known.reader.addresses();
+                known.addresses = known.reader.as_ref().map(NamespaceReader::addresses).unwrap_or_default();
                 // Inode and name may have been readable only while privileged.
                 let inode = netns.inode.or(known.netns.inode);
                 known.netns = Netns { inode, name: netns.name.or(known.netns.name.take()), ..netns };
@@ -140,6 +154,16 @@ impl Monitor {
         Ok(())
     }
 
+    /// Moves those that have ended to the others of that kind, and forgets the oldest.
+    fn bury(&mut self) {
+        let now = Instant::now();
+        let ended = self.followed.extract_if(.., |followed| followed.reader.is_none());
+        self.ended.extend(ended.map(|ended| (now, ended)));
+        let excess = self.ended.len().saturating_sub(MAX_ENDED);
+        self.ended.drain(..excess);
+        self.ended.retain(|(since, _)| now - *since < KEEP_ENDED);
+    }
+
     /// The followed namespaces, the own one first.
     #[must_use]
     pub fn namespaces(&self) -> &[WatchedNetns] {
@@ -153,19 +177,15 @@ impl Monitor {
     }
 
     /// The listener that gets the packets to `server`, its namespace, and its address there: behind NAT, where that was
-    /// seen. `None` where no followed namespace has such a listener; or where several have, and not the own one: isolated
-    /// bridges may use the same addresses, and nothing shows whose packets they are.
+    /// seen. `None` where no followed namespace has such a listener, nor had one that ended lately; or where several have, and
+    /// not the own one: isolated bridges may use the same addresses, and nothing shows whose packets they are.
     #[must_use]
     pub fn find(&self, server: SocketAddr) -> Option<(&WatchedNetns, SocketAddr, WatchedListener<'_>)> {
-        let translations = self.followed.iter().filter_map(|followed| followed.dnat.as_ref().ok());
+        let ended = || self.ended.iter().map(|(_, ended)| ended);
+        let translations = self.followed.iter().chain(ended()).filter_map(|one| one.dnat.as_ref().ok());
         let behind = translations.filter_map(|dnat| dnat.behind(server));
         behind.chain([server]).find_map(|address| {
-            let mut here =
-                self.followed.iter().filter_map(|followed| Some((followed, followed.listener(address)?)));
-            // The own one is the first.
-            let (followed, listener) = here.next()?;
-            let sole = followed.netns.own || here.next().is_none();
-            sole.then_some((followed, address, listener))
+            sole_listener(self.followed.iter(), address).or_else(|| sole_listener(ended(), address))
         })
     }
 
@@ -174,10 +194,11 @@ impl Monitor {
         self.access.owners(inodes)
     }
 
-    /// The namespace with this identity.
+    /// The namespace with this identity, which may have ended lately.
     #[must_use]
     pub fn netns(&self, id: NetnsId) -> Option<&WatchedNetns> {
-        self.followed.iter().find(|followed| followed.netns.id == id)
+        let ended = self.ended.iter().rev().map(|(_, ended)| ended);
+        self.followed.iter().chain(ended).find(|one| one.netns.id == id)
     }
 
     /// Notes for the user: namespaces that are read in full, those read in part, and those that could not be read.
@@ -237,6 +258,17 @@ impl Monitor {
     }
 }
 
+/// The only listener at this address, or the first, where that is the own namespace's.
+fn sole_listener<'a>(
+    mut namespaces: impl Iterator<Item = &'a WatchedNetns>,
+    address: SocketAddr,
+) -> Option<(&'a WatchedNetns, SocketAddr, WatchedListener<'a>)> {
+    let mut here = namespaces.by_ref().filter_map(|one| Some((one, one.listener(address)?)));
+    let (first, listener) = here.next()?;
+    let sole = first.netns.own || here.next().is_none();
+    sole.then_some((first, address, listener))
+}
+
 impl WatchedNetns {
     /// Opens it, and takes the first snapshot: where it may not be entered, as every user may by a process in it.
     fn open(mut netns: Netns, access: &mut Access) -> Result<Self, KernelError> {
@@ -253,13 +285,21 @@ impl WatchedNetns {
             (Err(error), _) => return Err(error),
         };
         let first: Snapshot = reader.snapshot(Duration::ZERO)?;
-        Ok(Self { netns, watch: Watch::new(first), addresses: reader.addresses(), reader, dnat })
+        let addresses = reader.addresses();
+        Ok(Self { netns, watch: Watch::new(first), addresses, reader: Some(reader), dnat })
+    }
+
+    /// Closes its descriptors; its figures stay.
+    fn end(&mut self) {
+        self.reader = None;
+        self.watch.end();
+        self.dnat.iter_mut().for_each(Dnat::close);
     }
 
     /// True if limits and drops can be read, and not only what every user may read.
     #[must_use]
-    pub const fn is_complete(&self) -> bool {
-        self.reader.is_complete()
+    pub fn is_complete(&self) -> bool {
+        self.reader.as_ref().is_some_and(NamespaceReader::is_complete)
     }
 
     /// The listener here that packets to `server` end at. Loopback addresses are the own namespace's only.
@@ -296,6 +336,6 @@ impl WatchedNetns {
     ///
     /// Those of netlink and `/proc`.
     pub fn waiting(&self, ports: &[u16]) -> Result<Vec<WaitingConnection>, KernelError> {
-        self.reader.waiting(ports)
+        self.reader.as_ref().map_or(Ok(Vec::new()), |reader| reader.waiting(ports))
     }
 }

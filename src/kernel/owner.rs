@@ -29,9 +29,36 @@ pub struct Owner {
     /// True if it waits for the socket's connections by epoll. Workers of nginx hold all sockets of an address, and each
     /// accepts from one.
     pub polls: bool,
-    /// True if its program is written in Go, whose listeners take `net.core.somaxconn` as their backlog.
-    pub is_go: bool,
+    /// Who gave the socket its backlog.
+    pub backlog_by: BacklogBy,
 }
+
+impl Owner {
+    /// Reads the state of the process anew, which every user may; it stays where the process has ended.
+    pub fn update_state(&mut self) {
+        #[cfg(target_os = "linux")]
+        if let Ok(stat) = Stat::from_file(format!("/proc/{}/stat", self.pid))
+            && stat.comm == self.command
+        {
+            self.state = ProcessState::of(stat.state);
+        }
+    }
+}
+
+/// Who called `listen()` on a socket, as far as its owners show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum BacklogBy {
+    /// The program, with a number of its own.
+    #[default]
+    Program,
+    /// The library of a program in Go, which takes `net.core.somaxconn`.
+    GoLibrary,
+    /// systemd, which holds the socket too: `Backlog=` of a socket unit.
+    SocketUnit,
+}
+
+/// Command name of the process that starts services and listens for them.
+const SYSTEMD: &str = "systemd";
 
 /// State of a process (`/proc/PID/stat`, third field).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -98,10 +125,15 @@ pub struct Owners {
 
 impl Owners {
     /// From owners by inode, and the number of processes that could not be looked at. Those that poll a socket come
-    /// first.
+    /// first, systemd last: it holds the sockets of services that it has started.
     #[must_use]
     pub fn new(mut by_inode: HashMap<u64, Vec<Owner>>, unreadable: usize) -> Self {
-        by_inode.values_mut().for_each(|held| held.sort_unstable_by_key(|owner| (!owner.polls, owner.pid)));
+        for held in by_inode.values_mut() {
+            held.sort_unstable_by_key(|owner| (owner.command == SYSTEMD, !owner.polls, owner.pid));
+            if held.last().is_some_and(|last| last.command == SYSTEMD) {
+                held.iter_mut().for_each(|owner| owner.backlog_by = BacklogBy::SocketUnit);
+            }
+        }
         Self { by_inode, unreadable }
     }
 
@@ -112,6 +144,23 @@ impl Owners {
     #[must_use]
     pub fn of(&self, inode: u64) -> &[Owner] {
         self.by_inode.get(&inode).map_or(&[], Vec::as_slice)
+    }
+
+    /// Number of sockets whose owners are known.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_inode.len()
+    }
+
+    /// True if no owner is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_inode.is_empty()
+    }
+
+    /// Forgets the owners of all other sockets.
+    pub fn retain(&mut self, mut wanted: impl FnMut(u64) -> bool) {
+        self.by_inode.retain(|&inode, _| wanted(inode));
     }
 
     /// Adds owners that were found later.
@@ -167,7 +216,10 @@ impl FoundOwners {
             state: stat.map_or(ProcessState::Unknown, |stat| ProcessState::of(stat.state)),
             container: Container::parse(&String::from_utf8_lossy(&text)),
             polls: false,
-            is_go: program.is_some_and(|program| super::elf::is_go_program(&program)),
+            backlog_by: match program {
+                Some(program) if super::elf::is_go_program(&program) => BacklogBy::GoLibrary,
+                Some(_) | None => BacklogBy::Program,
+            },
         };
         for HeldSocket { inode, polls } in held {
             self.0.entry(inode).or_default().push(Owner { polls, ..owner.clone() });
@@ -191,10 +243,15 @@ mod tests {
             state: ProcessState::Sleeping,
             container: None,
             polls,
-            is_go: false,
+            backlog_by: BacklogBy::Program,
         };
         let held = vec![owner(1, false), owner(3, true), owner(2, false)];
-        let owners = Owners::new(HashMap::from([(7, held)]), 0);
+        let systemd = Owner { command: "systemd".to_owned(), ..owner(1, true) };
+        let activated = vec![systemd, owner(9, false)];
+        let owners = Owners::new(HashMap::from([(7, held), (8, activated)]), 0);
         assert_eq!(owners.of(7).iter().map(|owner| owner.pid).collect::<Vec<_>>(), [3, 1, 2]);
+        let of_unit = owners.of(8).iter().map(|owner| (owner.command.as_str(), owner.backlog_by));
+        let unit = BacklogBy::SocketUnit;
+        assert_eq!(of_unit.collect::<Vec<_>>(), [("nginx", unit), ("systemd", unit)]);
     }
 }

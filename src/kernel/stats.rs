@@ -14,6 +14,8 @@ pub struct KernelStats {
     pub sockets: usize,
     /// Number of those whose queue was full at the latest snapshot.
     pub sockets_full: usize,
+    /// Most of them that one snapshot found full.
+    pub sockets_full_max: usize,
     /// True if it still listened at the latest snapshot.
     pub listening: bool,
     /// From the first snapshot to the latest.
@@ -30,8 +32,8 @@ pub struct KernelStats {
     pub recv_q_max: u32,
     /// True if any snapshot found the queue full (`Recv-Q > Send-Q`).
     pub full_seen: bool,
-    /// Start of the first interval between two snapshots in which its queue certainly overflowed.
-    pub overflowed_from: Option<Timestamp>,
+    /// From the start of the first interval between two snapshots in which its queue certainly overflowed to the end of the last.
+    pub overflowed_within: Option<(Timestamp, Timestamp)>,
     /// Packets that this listener dropped in that time, counted as [`super::ListenSocket::drops`] are.
     pub drops: Option<u64>,
     /// Origin of the limit.
@@ -53,6 +55,12 @@ pub struct KernelStats {
 }
 
 impl KernelStats {
+    /// True if some of the sockets that share the address were full, and never all of them.
+    #[must_use]
+    pub const fn is_one_of_several(&self) -> bool {
+        self.sockets_full_max > 0 && self.sockets_full_max < self.sockets
+    }
+
     /// True if this listener's accept queue overflowed between the two snapshots.
     ///
     /// `Some(false)`: ListenOverflows of the whole namespace did not grow, or this listener dropped nothing
@@ -63,7 +71,7 @@ impl KernelStats {
     /// `None`: the figures leave both open, or this kernel lacks them.
     #[must_use]
     pub fn overflowed(&self) -> Option<bool> {
-        if self.overflowed_from.is_some() {
+        if self.overflowed_within.is_some() {
             // Drops of other listeners since then may leave the sums open.
             return Some(true);
         }

@@ -34,14 +34,16 @@ struct BoundHistory {
     sockets: usize,
     /// Number of those sockets that were full, when last seen.
     sockets_full: usize,
+    /// The most of them that one snapshot found full.
+    sockets_full_max: usize,
     /// Growth of all their drop counts; `None` when the kernel gives none.
     drops: Option<u64>,
     /// True if a socket was closed while queues overflowed: its last drops are not known.
     lost: bool,
     recv_q_max: u32,
     full_seen: bool,
-    /// Start of the first interval in which they certainly overflowed.
-    overflowed_from: Option<Timestamp>,
+    /// From the start of the first interval in which they certainly overflowed to the end of the last.
+    overflowed_within: Option<(Timestamp, Timestamp)>,
     /// Number of the last snapshot that had it.
     seen: u64,
 }
@@ -135,10 +137,20 @@ impl Watch {
         self.overflowing = self.find_overflowing();
         for history in self.histories.values_mut() {
             if self.overflowing.contains(&history.socket.local) {
-                history.overflowed_from.get_or_insert(earlier.at);
+                let from = history.overflowed_within.map_or(earlier.at, |(from, _)| from);
+                history.overflowed_within = Some((from, self.latest.at));
             }
         }
         self.forget();
+    }
+
+    /// Ends it, with the namespace: no socket listens any more, and what they dropped since the latest snapshot is not known.
+    pub(super) fn end(&mut self) {
+        self.samples += 1;
+        self.latest.sockets.clear();
+        self.interval = None;
+        self.overflowing.clear();
+        self.histories.values_mut().for_each(|history| history.lost = true);
     }
 
     /// Joins the latest snapshot to the histories; `drops` is the growth by cookie.
@@ -154,11 +166,12 @@ impl Watch {
                 socket: socket.clone(),
                 sockets: 0,
                 sockets_full: 0,
+                sockets_full_max: 0,
                 drops: Some(0),
                 lost: false,
                 recv_q_max: 0,
                 full_seen: false,
-                overflowed_from: None,
+                overflowed_within: None,
                 seen: 0,
             });
             if history.seen != self.samples {
@@ -171,6 +184,7 @@ impl Watch {
             }
             history.sockets += 1;
             history.sockets_full += usize::from(socket.is_full());
+            history.sockets_full_max = history.sockets_full_max.max(history.sockets_full);
             history.drops = history.drops.zip(grown).map(|(sum, more)| sum.saturating_add(more));
             history.recv_q_max = history.recv_q_max.max(socket.recv_q);
             history.full_seen |= socket.is_full();
@@ -298,6 +312,7 @@ impl WatchedListener<'_> {
             local: socket.local,
             sockets: history.sockets,
             sockets_full: history.sockets_full,
+            sockets_full_max: history.sockets_full_max,
             listening: history.seen == watch.samples,
             span: watch.latest.at.since(watch.started),
             samples: watch.samples,
@@ -306,7 +321,7 @@ impl WatchedListener<'_> {
             longest_wait: None,
             recv_q_max: history.recv_q_max,
             full_seen: history.full_seen,
-            overflowed_from: history.overflowed_from,
+            overflowed_within: history.overflowed_within,
             drops: history.drops.filter(|&drops| !history.lost || drops > 0),
             limit_from: sysctls.somaxconn.and_then(|somaxconn| socket.limit_from(somaxconn)),
             somaxconn: sysctls.somaxconn,

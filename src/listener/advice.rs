@@ -6,6 +6,7 @@ use super::diagnosis::Diagnosis;
 use super::record::Record;
 use super::totals::CauseTally;
 use crate::handshake::{Cause, Confidence, EvidenceCode, System, Verdict};
+use crate::kernel::KernelStats;
 
 /// A piece of advice for a listener: one thing to check or to fix, by [`Self::kind`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,10 @@ pub enum Advice {
     AcceptFaster,
     /// Find out why the application accepts nothing: no queue is long enough for that.
     FindWhyNothingIsAccepted,
+    /// Let the process go on that holds the full queue, and is stopped.
+    ContinueProcess,
+    /// Find out why one of several workers accepts nothing: its queue is full, those of the others are not.
+    FindWhyOneWorkerWaits,
     /// Accept faster: no queue is long enough for arrivals that outrun accepts.
     OnlyAcceptFaster,
     /// Let bursts recover instead of resetting them.
@@ -146,6 +151,8 @@ impl Advice {
             | Self::CheckServerCounters => AdviceKind::Check,
             Self::AcceptFaster
             | Self::FindWhyNothingIsAccepted
+            | Self::ContinueProcess
+            | Self::FindWhyOneWorkerWaits
             | Self::OnlyAcceptFaster
             | Self::DoNotAbort
             | Self::DeferOnlyWhereClientsSendFirst
@@ -187,11 +194,24 @@ fn of_overflow(record: &Record, tally: &CauseTally) -> Vec<Advice> {
         Some(_) => return vec![Advice::CheckAcceptsElsewhere],
         None => return vec![Advice::CheckAcceptsAnywhere, Advice::AcceptFasterAnywhere],
     }
-    let mut advice = vec![Advice::CheckQueue, Advice::CheckOverflowCounters, Advice::AcceptFaster];
+    let mut advice =
+        vec![Advice::CheckQueue, Advice::CheckOverflowCounters, empty_queue(record.kernel.stats())];
     if tally.verdicts.get(Verdict::ResetAfterAck) > 0 {
         advice.push(Advice::DoNotAbort);
     }
     advice
+}
+
+/// What lets a queue be emptied, or makes it larger.
+fn empty_queue(stats: Option<&KernelStats>) -> Advice {
+    let Some(stats) = stats.filter(|stats| stats.listening) else { return Advice::AcceptFaster };
+    if stats.sockets_full > 0 && stats.owner.as_ref().is_some_and(|owner| owner.state.is_halted()) {
+        Advice::ContinueProcess
+    } else if stats.is_one_of_several() {
+        Advice::FindWhyOneWorkerWaits
+    } else {
+        Advice::AcceptFaster
+    }
 }
 
 fn of_cause(cause: Cause, record: &Record, tally: &CauseTally) -> Vec<Advice> {

@@ -72,11 +72,13 @@ impl KernelHistory {
         let begin = self.watched.map_or(interval.from, |(begin, _)| begin);
         let last = self.watched.map(|(_, end)| end);
         self.watched = Some((begin, interval.until));
-        let overflowed = stats.overflowed_from.filter(|_| first).unwrap_or(interval.from);
+        let within = stats.overflowed_within.filter(|_| first);
+        let overflowed = within.map_or(interval.from, |(from, _)| from);
+        let until = within.filter(|_| !stats.listening).map_or(interval.until, |(_, until)| until);
         self.stats = Some(stats);
         let overflows = interval.overflowed == Some(true) || self.overflowing && interval.full;
         self.overflowing = overflows;
-        let span = overflows.then_some((overflowed, interval.until));
+        let span = overflows.then_some((overflowed, until));
         self.sample(&interval, last);
         if !interval.is_troubled() {
             return span;

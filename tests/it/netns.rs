@@ -1,6 +1,7 @@
 //! Listeners in other network namespaces: found, named, and their counts joined to packets seen from outside.
 
 mod begun;
+mod containers;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -12,13 +13,14 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use crate::live::run::Capture;
 use crate::namespace::{in_namespace, run, sysctl, wait_for};
 use crate::util::require_tools;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_hsanalyze");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_hsanalyze");
 
 /// A listener in Python, which takes a backlog and accepts nothing; prints its line when it listens.
-const LISTENER: &str = "\
+pub(crate) const LISTENER: &str = "\
 import socket, sys, time
 s = socket.socket(socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET)
 s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -393,6 +395,40 @@ fn one_stopped_worker_of_four_is_named() {
         let title = format!("1 OF 4 ACCEPT QUEUES FULL: worker PID {} (stopped)", stopped.pid());
         assert!(text.contains(&title) && text.contains("kill -CONT"), "{text}");
         assert!(!text.contains("somaxconn above"), "{text}");
+    });
+}
+
+#[test]
+fn a_stopped_worker_is_named_while_its_queue_overflows_and_no_larger_backlog_is_advised() {
+    in_namespace(|| {
+        let worker = LISTENER.replace("SO_REUSEADDR", "SO_REUSEPORT");
+        let accepting = worker.replace("time.sleep(600)", "kept = []\nwhile True: kept.append(s.accept())");
+        let start =
+            || Process::start(Command::new("python3").args(["-c", &accepting, "127.0.0.1", "7809", "4"]));
+        let workers: Vec<Process> = (0..4).map(|_| start()).collect();
+        let capture = Capture::start(&["-i", "lo", "--netns", "self"]);
+        // After its socket was looked up.
+        let stopped = &workers[1];
+        kill(Pid::from_raw(i32::try_from(stopped.pid()).unwrap()), Signal::SIGSTOP).unwrap();
+        let address = "127.0.0.1:7809".parse().unwrap();
+        let mut clients = Vec::new();
+        let named = format!("(python3[{}] stopped, 1 of 4 sockets full)", stopped.pid());
+        wait_for("it is named", || {
+            clients.extend((0..4).map(|_| crate::namespace::start_connect(address)));
+            std::thread::sleep(Duration::from_millis(200));
+            (capture.stdout() + &capture.stderr()).contains(&named)
+        });
+        std::thread::sleep(Duration::from_millis(1_200));
+        let ended = capture.stop();
+        let advice = format!(
+            "python3[{0}] is stopped, so it accepts nothing: `kill\u{a0}-CONT\u{a0}{0}`",
+            stopped.pid()
+        );
+        let joined = ended.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        let advice = advice.replace('\u{a0}', " ");
+        assert!(joined.replace('\u{a0}', " ").contains(&advice), "{ended}");
+        assert!(!joined.contains("somaxconn"), "{ended}");
+        drop(clients);
     });
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::uncaptured::UncapturedOverflows;
 use crate::kernel::{
-    Access, Helper, KernelError, KernelStats, ListenerInterval, Monitor, NetnsChoice, NetnsId, Owners,
+    Access, Helper, KernelError, KernelStats, ListenerInterval, Monitor, NetnsChoice, NetnsId, Owner, Owners,
     SegmentEvent, SegmentEventKind, SegmentEvents, WatchedListener, WatchedNetns,
 };
 use crate::listener::{KernelDrop, Listeners};
@@ -312,6 +312,9 @@ impl KernelPoller {
     }
 }
 
+/// Most sockets that are gone whose owners are remembered, for the report at the end.
+const MAX_GONE_OWNERS: usize = 8192;
+
 /// Owners of the sockets seen so far: looked up once each, while that is still permitted.
 #[derive(Default)]
 struct KnownOwners {
@@ -343,6 +346,9 @@ impl KnownOwners {
             return;
         }
         self.found.extend(monitor.owners(&new));
+        if self.found.len() > inodes.len() + MAX_GONE_OWNERS {
+            self.found.retain(|inode| inodes.contains(&inode));
+        }
         self.last = Some(Instant::now());
         self.looked_up = inodes;
     }
@@ -436,6 +442,8 @@ fn figures(
         let port = stats.local.port();
         let wait = waits.entry((followed.netns.id, port)).or_insert_with(|| followed.longest_wait(port));
         stats.longest_wait = *wait;
+        // Whoever stopped it did so after its socket was looked up.
+        stats.owner.iter_mut().for_each(Owner::update_state);
     }
     stats
 }

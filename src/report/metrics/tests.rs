@@ -6,7 +6,7 @@ use super::slots::IDLE;
 use super::*;
 use crate::capture::CaptureDrops;
 use crate::handshake::Verdict;
-use crate::kernel::{Container, Counters, KernelStats, Netns, Owner, ProcessState};
+use crate::kernel::{BacklogBy, Container, Counters, KernelStats, Netns, Owner, ProcessState};
 use crate::packet::Span;
 use crate::report::samples;
 
@@ -16,6 +16,7 @@ fn socket(port: u16, drops: u64) -> SocketNow {
         local: ([0, 0, 0, 0], port).into(),
         sockets: 1,
         sockets_full: 0,
+        sockets_full_max: 0,
         listening: true,
         span: Span::from_secs(2),
         samples: 2,
@@ -24,7 +25,7 @@ fn socket(port: u16, drops: u64) -> SocketNow {
         longest_wait: None,
         recv_q_max: 5,
         full_seen: true,
-        overflowed_from: None,
+        overflowed_within: None,
         drops: Some(drops),
         limit_from: None,
         somaxconn: None,
@@ -38,7 +39,7 @@ fn socket(port: u16, drops: u64) -> SocketNow {
             state: ProcessState::Sleeping,
             container: Some(Container::Unit("a.service".to_owned())),
             polls: false,
-            is_go: false,
+            backlog_by: BacklogBy::Program,
         }),
         namespace: Counters::parse("", ""),
     };

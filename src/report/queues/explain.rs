@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::line::{LineTone, QueueLine, labelled};
 use super::{QueueRow, Queues, QueuesOptions};
-use crate::kernel::{LimitFrom, Netns, Owner, ProcessState};
+use crate::kernel::{Netns, Owner};
 use crate::printable::printable;
 use crate::report::wording;
 use crate::words::count;
@@ -176,45 +176,19 @@ fn check(row: &QueueRow<'_>) -> String {
 
 fn advice(row: &QueueRow<'_>) -> String {
     let owner = row.owner.and_then(<[Owner]>::first);
-    let who = owner.map_or_else(|| "the program".into(), |owner| printable(&owner.command));
-    if let Some(owner) = owner.filter(|owner| owner.state.is_halted()) {
-        let how = match owner.state {
-            ProcessState::Stopped => format!("`kill\u{a0}-CONT\u{a0}{}` lets it go on", owner.pid),
-            ProcessState::Traced => "the debugger must let it go on".to_owned(),
-            _ => "restart it".to_owned(),
-        };
-        return format!(
-            "{who}[{}] is {}, so it accepts nothing: {how}. A larger backlog would not help.",
-            owner.pid,
-            owner.state.name()
-        );
+    if let Some(words) = owner.and_then(wording::continue_process) {
+        return words;
     }
     if row.is_one_of_several() {
-        let state = owner.map_or_else(String::new, |owner| format!(" (it is {})", owner.state.name()));
-        return format!(
-            "find out why this worker of {who} does not accept{state}, while the others do. A larger backlog would not help."
-        );
+        return wording::find_why_one_worker_waits(owner);
     }
-    let (limit, somaxconn) = (row.socket.send_q.unwrap_or(0), row.watch.latest().sysctls.somaxconn);
-    let setting = owner
-        .and_then(wording::backlog_setting)
-        .map_or_else(|| format!("the backlog that {who} gives to listen()"), str::to_owned);
-    let raise = match (row.limit_from, somaxconn) {
-        (Some(LimitFrom::Somaxconn), _) if owner.is_some_and(|owner| owner.is_go) => format!(
-            "raise net.core.somaxconn above {limit}, then restart {who}: a program in Go takes it as its backlog when it \
-             begins to listen"
-        ),
-        (Some(LimitFrom::Somaxconn), _) => format!(
-            "raise net.core.somaxconn above {limit} together with {setting}, then restart {who}: the limit is set at \
-             listen()"
-        ),
-        (Some(LimitFrom::Listen), Some(somaxconn)) if somaxconn > limit => {
-            format!("raise {setting} above {limit} and restart {who} (net.core.somaxconn allows {somaxconn})")
-        }
-        (Some(LimitFrom::Listen) | None, _) => format!(
-            "raise {setting} above {limit}, with net.core.somaxconn at least as high, and restart {who}"
-        ),
+    let who = owner.map_or_else(|| "the program".into(), |owner| printable(&owner.command));
+    let limit = wording::QueueLimit {
+        limit: row.socket.send_q,
+        from: row.limit_from,
+        somaxconn: row.watch.latest().sysctls.somaxconn,
     };
+    let raise = wording::raise_backlog(owner, limit);
     format!("make {who} accept faster; or, if it only falls behind for moments, {raise}.")
 }
 

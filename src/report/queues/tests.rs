@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::kernel::{Container, Counters, ProcessState, Snapshot, Sysctls};
+use crate::kernel::{BacklogBy, Container, Counters, ProcessState, Snapshot, Sysctls};
 
 fn socket(local: &str, cookie: u64, recv_q: u32, send_q: u32, drops: Option<u32>) -> ListenSocket {
     let local = local.parse().unwrap();
@@ -71,7 +71,7 @@ fn held() -> Owners {
         state: ProcessState::Sleeping,
         container: None,
         polls: false,
-        is_go: false,
+        backlog_by: BacklogBy::Program,
     };
     let nginx = vec![owner(812, "nginx"), owner(811, "nginx"), owner(813, "nginx")];
     Owners::new(HashMap::from([(2, nginx), (4, vec![owner(99, "post\x1b[31mgres")])]), 17)
@@ -223,7 +223,14 @@ fn one_stopped_worker_of_four_is_named_with_its_namespace_and_who_waits() {
     watch.push(at(2, 6, worker(11, 5, 6)));
     let owner = |pid, state| {
         let container = Container::parse(&format!("0::/system.slice/docker-{}.scope", "3f".repeat(32)));
-        vec![Owner { pid, command: "nginx".to_owned(), state, container, polls: true, is_go: false }]
+        vec![Owner {
+            pid,
+            command: "nginx".to_owned(),
+            state,
+            container,
+            polls: true,
+            backlog_by: BacklogBy::Program,
+        }]
     };
     let states =
         [ProcessState::Stopped, ProcessState::Sleeping, ProcessState::Sleeping, ProcessState::Running];

@@ -86,6 +86,10 @@ fn write_block(
         );
         style.write_labelled(out, Emphasis::Strong, "  ", "stalled", &words)?;
     }
+    let listening = listener.kernel.as_ref().map(wording::listening).unwrap_or_default();
+    if !listening.is_empty() {
+        style.write_labelled(out, Emphasis::Strong, "  ", "listens", &listening)?;
+    }
     let mut label = "why";
     for evidence in &listener.evidence {
         style.write_labelled(out, Emphasis::Strong, "  ", label, &wording::listener_evidence(evidence))?;

@@ -12,7 +12,6 @@ use crate::handshake::{Attempt, Verdict};
 use crate::kernel::KernelStats;
 use crate::listener::{Episode, EpisodeReport, EpisodeState};
 use crate::packet::Timestamp;
-use crate::printable::printable;
 use crate::report::{ReportOptions, wording};
 use crate::words::{count, number};
 
@@ -124,20 +123,8 @@ fn drops(report: &EpisodeReport) -> Option<String> {
     Some(format!("{} dropped{rate}", count(drops, "packet")))
 }
 
-/// ` (nginx[71] stopped in docker 3f2a1b0c9d8e, 1 of 4 sockets)`, as far as known.
+/// ` (nginx[71] stopped in docker 3f2a1b0c9d8e, 1 of 4 sockets full)`, as far as known.
 fn listener(stats: &KernelStats) -> String {
-    let mut parts = Vec::new();
-    if let Some(owner) = &stats.owner {
-        let state = if owner.state.is_halted() { format!(" {}", owner.state.name()) } else { String::new() };
-        let container =
-            owner.container.as_ref().map_or_else(String::new, |container| format!(" in {container}"));
-        parts.push(printable(&format!("{}[{}]{state}{container}", owner.command, owner.pid)).into_owned());
-    }
-    if !stats.netns.own {
-        parts.push(format!("network namespace {}", stats.netns));
-    }
-    if stats.sockets > 1 {
-        parts.push(format!("{} of {} sockets", stats.sockets_full, stats.sockets));
-    }
-    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
+    let words = wording::listening(stats);
+    if words.is_empty() { words } else { format!(" ({words})") }
 }

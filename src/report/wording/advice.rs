@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::knob;
+use super::knob::{QueueLimit, continue_process, find_why_one_worker_waits, raise_backlog};
 use crate::kernel::KernelStats;
 use crate::listener::Advice;
 use crate::packet::Endpoint;
@@ -37,9 +37,22 @@ pub(in crate::report) fn advice(
             return Cow::Owned(format!("{inside}{command}"));
         }
         Advice::AcceptFaster => {
-            let (owner, somaxconn) =
-                (kernel.and_then(|kernel| kernel.owner.as_ref()), kernel.and_then(|kernel| kernel.somaxconn));
-            return Cow::Owned(format!("accept() faster, or {}", knob::raise_backlog(owner, somaxconn)));
+            let owner = kernel.and_then(|kernel| kernel.owner.as_ref());
+            let limit = kernel.map_or_else(QueueLimit::default, |kernel| QueueLimit {
+                limit: kernel.send_q,
+                from: kernel.limit_from,
+                somaxconn: kernel.somaxconn,
+            });
+            return Cow::Owned(format!("accept() faster, or {}", raise_backlog(owner, limit)));
+        }
+        Advice::ContinueProcess => {
+            let owner = kernel.and_then(|kernel| kernel.owner.as_ref());
+            let words = owner.and_then(continue_process);
+            return words.map_or(Cow::Borrowed("let the stopped process go on"), Cow::Owned);
+        }
+        Advice::FindWhyOneWorkerWaits => {
+            let full = kernel.filter(|kernel| kernel.sockets_full > 0);
+            return Cow::Owned(find_why_one_worker_waits(full.and_then(|kernel| kernel.owner.as_ref())));
         }
         Advice::FindWhyNothingIsAccepted => "find out why the application accepts nothing",
         Advice::OnlyAcceptFaster => "accept() faster, or send some clients elsewhere: no backlog keeps up",

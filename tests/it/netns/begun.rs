@@ -61,6 +61,50 @@ fn the_helper_has_few_privileges_keeps_no_namespace_and_ends_with_a_capture_that
     });
 }
 
+/// A container whose server hangs is often ended by somebody before its clients give up.
+#[test]
+fn what_was_confirmed_of_a_namespace_that_has_ended_since_is_in_the_report() {
+    in_namespace(|| {
+        let capture = Capture::start(&["-i", "any", "-Z", "nobody", "--format", "ndjson"]);
+        let neighbour = Neighbour::new();
+        let pid = neighbour.pid();
+        let server = neighbour.listen("10.55.0.2", 7811, 4);
+        let address = "10.55.0.2:7811".parse().unwrap();
+        let mut clients = Vec::new();
+        let begun = || {
+            let mut lines = capture.objects().into_iter().map(|(_, line)| line);
+            lines.any(|line| line["type"] == "episode" && line["server"] == "10.55.0.2:7811")
+        };
+        wait_up_to(Duration::from_secs(15), "the overflow is confirmed", || {
+            if clients.len() < 40 {
+                clients.extend((0..8).map(|_| start_connect(address)));
+            }
+            std::thread::sleep(Duration::from_millis(200));
+            begun()
+        });
+        drop((server, neighbour));
+        // Time for its end to be seen, and for a client's attempt to look stuck, by which its server becomes known.
+        std::thread::sleep(Duration::from_secs(5));
+        let ended = capture.stop();
+        let of_server = |one: &serde_json::Value| one["server"] == "10.55.0.2:7811";
+        let listener = ended.objects("listener").into_iter().find(of_server).unwrap();
+        // Its RST, or an ICMP error in its place, may have ended the attempts.
+        let overflow = |one: &serde_json::Value| {
+            one["cause"] == "accept-queue-overflow" && one["confidence"] == "confirmed"
+        };
+        assert!(listener["episodes"].as_array().unwrap().iter().any(overflow), "{listener:#}");
+        let kernel = &listener["kernel"];
+        assert_eq!(
+            (&kernel["listening"], &kernel["netns"]["pid"]),
+            (&false.into(), &pid.into()),
+            "{kernel:#}"
+        );
+        assert!(kernel["drops"].as_u64() >= Some(1), "{kernel:#}");
+        assert!(listener["attempts"].as_u64() >= Some(8), "{listener:#}");
+        drop(clients);
+    });
+}
+
 #[test]
 fn without_its_helper_a_capture_reads_a_namespace_that_begins_as_a_user_may() {
     in_namespace(|| {
