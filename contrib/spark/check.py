@@ -136,7 +136,7 @@ def main():
         for executors in map(int, given.executors.split(",")):
             spark = (
                 SparkSession.builder.master(f"local-cluster[{executors},1,1024]")
-                .appName("hsanalyze check").config("spark.ui.enabled", "false")
+                .appName("hsanalyze check").config("spark.ui.enabled", "false").config("spark.ui.showConsoleProgress", "false")
                 .config("spark.sql.shuffle.partitions", "4")
                 .config("spark.executorEnv.PYTHONPATH", os.path.dirname(os.path.abspath(__file__)))
                 .config("spark.executor.memory", "512m").getOrCreate()
