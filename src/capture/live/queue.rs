@@ -18,9 +18,9 @@ const MOST_WAITING: usize = 64 << 20;
 /// Bytes at which the analysis goes on at once: more would leave the processor's caches before they are looked at.
 const ENOUGH: usize = 1 << 20;
 
-/// Most empty blocks that are kept, and the most bytes that one of them may have room for: long packets are rare.
-const MOST_FREE: usize = 4;
-const LARGEST_FREE: usize = 1 << 20;
+/// Most bytes that empty blocks have room for: those that wait at once, unless the analysis is behind. New memory for each
+/// would be cleared by the kernel, and moved as it grows.
+const MOST_FREE: usize = 4 << 20;
 
 /// Packets that were read from the ring at once.
 #[derive(Debug, Default)]
@@ -47,6 +47,11 @@ impl FrameBlock {
         let (offset, captured) = (self.bytes.len() as u32, data.len() as u32);
         self.bytes.extend_from_slice(data);
         self.frames.push(HeldFrame { at, offset, captured, wire_len });
+    }
+
+    /// Bytes of memory that it has room for.
+    fn room(&self) -> usize {
+        self.bytes.capacity() + self.frames.capacity() * size_of::<HeldFrame>()
     }
 
     /// Bytes of memory that its packets take.
@@ -134,6 +139,8 @@ struct QueueState {
     /// Bytes of those.
     bytes: usize,
     free: Vec<FrameBlock>,
+    /// Bytes that those have room for.
+    free_room: usize,
     /// The host's time before the ring was last found empty: everything captured by then was put here.
     drained_at: Option<Timestamp>,
     /// Reason for which no packets will come any more.
@@ -142,6 +149,17 @@ struct QueueState {
     closed: bool,
     drops: Option<RawDrops>,
     drops_asked: bool,
+}
+
+impl QueueState {
+    /// Keeps an empty block for other packets.
+    fn keep(&mut self, block: FrameBlock) {
+        let room = block.room();
+        if self.free_room + room <= MOST_FREE {
+            self.free_room += room;
+            self.free.push(block);
+        }
+    }
 }
 
 /// The next thing in a queue.
@@ -168,7 +186,9 @@ impl FrameQueue {
         if state.closed {
             return None;
         }
-        Some(state.free.pop().unwrap_or_default())
+        let block = state.free.pop().unwrap_or_default();
+        state.free_room -= block.room();
+        Some(block)
     }
 
     /// Appends a block. `drained_at` is the host's time before the ring was found empty, if it was.
@@ -177,7 +197,7 @@ impl FrameQueue {
         state.drained_at = drained_at.or(state.drained_at);
         let size = block.size();
         if size == 0 {
-            state.free.push(block);
+            state.keep(block);
             return;
         }
         state.waiting.push_back(block);
@@ -211,10 +231,7 @@ impl FrameQueue {
 
     /// Takes back a block whose packets were used.
     pub(super) fn give_back(&self, block: FrameBlock) {
-        let mut state = self.lock();
-        if state.free.len() < MOST_FREE && block.bytes.capacity() <= LARGEST_FREE {
-            state.free.push(block);
-        }
+        self.lock().keep(block);
     }
 
     /// No packets will come any more.

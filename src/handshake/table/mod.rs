@@ -181,6 +181,15 @@ impl<T> Table<T> {
         prefetch(self.metas.as_ptr().wrapping_add(at as usize));
     }
 
+    /// One of the positions that the next new entries get, by any number; the first one where none is free.
+    #[inline(always)]
+    pub(super) fn some_free(&self, number: u32) -> u32 {
+        /// Positions between which it chooses: as many new entries as come before one that is prefetched now.
+        const NEXT: usize = 4;
+        let place = self.free.len().wrapping_sub(1 + number as usize % NEXT);
+        self.free.get(place).copied().unwrap_or(0)
+    }
+
     /// True if the entry at a position is `key`'s.
     #[inline(always)]
     fn holds(&self, at: Position, key: &FlowKey) -> bool {

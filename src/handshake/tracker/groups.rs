@@ -76,7 +76,7 @@ impl Tracker {
         wanted
     }
 
-    /// Prefetches what a packet of interest needs; where its flow is not in the slab, the first entry.
+    /// Prefetches what a packet of interest needs; where its flow is not in the slab, room for a new entry.
     #[inline(always)]
     fn prefetch(&self, batch: &Batch, items: &[Item], place: u32, cell: Cell) {
         if let Some(item) = items.get(place as usize) {
@@ -86,7 +86,7 @@ impl Tracker {
             self.dormant.prefetch_index(opener);
             self.seen.prefetch(opener);
         }
-        self.table.prefetch(cell.position().unwrap_or(0));
+        self.table.prefetch(cell.position().unwrap_or_else(|| self.table.some_free(place)));
     }
 
     /// True if an ACK of the flow may be one that its attempt waits for, so that its checksum matters: most segments come later.
