@@ -164,12 +164,23 @@ def beginning(path):
         return os.path.getsize(path), file.read(HEAD)
 
 
-def point_of_pcapng(head):
-    """The interface that the first block of a pcapng file describes: its name, else its description."""
+def uncompressed(head):
+    """The beginning of a file that may be compressed by gzip or zstd."""
     if head[:2] == b"\x1f\x8b":
         import zlib
 
-        head = zlib.decompressobj(31).decompress(head)
+        return zlib.decompressobj(31).decompress(head)
+    if head[:4] == b"\x28\xb5\x2f\xfd":
+        # Python has zstd since 3.14.
+        import pyarrow
+
+        return pyarrow.CompressedInputStream(pyarrow.BufferReader(head), "zstd").read(16 * 1024)
+    return head
+
+
+def point_of_pcapng(head):
+    """The interface that the first block of a pcapng file describes: its name, else its description."""
+    head = uncompressed(head)
     if head[:4] != b"\x0a\x0d\x0d\x0a":
         return None
     order = "<" if head[8:12] == b"\x4d\x3c\x2b\x1a" else ">"
@@ -202,7 +213,10 @@ def describe(path, pattern, by_interface, command):
         return File(path, size, "", None, f"the path does not match {pattern}")
     point = match.group("point") if match else None
     if point is None and by_interface:
-        point = point_of_pcapng(head)
+        try:
+            point = point_of_pcapng(head)
+        except ImportError as error:
+            return File(path, size, "", None, f"cannot read the interface that it names: {error}")
     directory = os.path.dirname(path.partition("?")[0] if is_remote(path) else os.path.abspath(path))
     point = point or os.path.basename(directory) or "all"
     # The name of a directory.

@@ -85,6 +85,15 @@ fn totals_of_spark_are_those_of_one_run() {
 }
 
 #[test]
+fn the_point_of_a_file_is_its_directory_or_in_its_path_or_its_interface() {
+    let (Some(python), true) = (python(), require_tools(&["zstd"])) else { return };
+    let script = format!("{ROOT}/tests/it/tables/points.py");
+    let capture = format!("{ROOT}/fixtures/size/burst.pcapng");
+    let arguments = [&script, env!("CARGO_BIN_EXE_hsanalyze"), &capture, "server"];
+    assert!(program(python.to_str().unwrap(), arguments).succeed().text().contains("points found"));
+}
+
+#[test]
 fn kubernetes_takes_the_daemon_set() {
     let Some(python) = python() else { return };
     let validate = python.with_file_name("kubernetes-validate");
