@@ -11,6 +11,9 @@ use crate::listener::paths::{Paths, failed_since};
 use crate::listener::point_routes::PointEvidence;
 use crate::packet::{Span, Timestamp};
 
+/// Fewest attempts that make a stretch of unanswered SYNs.
+const MIN_ATTEMPTS: u32 = 3;
+
 /// An attempt to be explained.
 pub(in crate::listener) struct Case<'a> {
     pub(in crate::listener) attempt: &'a Attempt,
@@ -231,11 +234,18 @@ impl<'a> Case<'a> {
             .then_some(Evidence::AnswersLostToo(lost))
     }
 
+    /// True if the attempt's SYNs went unanswered together with those of several others of its listener, and no fewer of them
+    /// than were answered: that is no loss here and there on a path.
+    pub(in crate::listener) fn dropped_in_crowd(&self) -> bool {
+        self.stretch().is_some_and(|stretch| {
+            let answered = self.own.drops.answered_between(stretch.from, stretch.to);
+            stretch.attempts >= MIN_ATTEMPTS && stretch.drops >= answered
+        })
+    }
+
     /// Evidence that the attempt's SYNs went unanswered in one stretch with those of several others, while the listener
     /// answered at other times (DOMAIN §5.1); `None` where they did not.
     pub(in crate::listener) fn drops_cluster(&self) -> Option<Evidence> {
-        /// Fewest attempts of a stretch, of several clients.
-        const MIN_ATTEMPTS: u32 = 3;
         /// Fewest attempts of a stretch of one client: from a single address, loss on its path is as common.
         const MIN_OF_ONE_CLIENT: u32 = 8;
         /// Time before and after the stretch within which the listener must be seen to answer.

@@ -36,8 +36,8 @@ fn weigh(case: &Case<'_>) -> Weight {
         if let Some(evidence) = case.loses_answers() {
             return Some(Weight::supported([evidence]));
         }
-        let spread = case.paths.lossy_listeners(case.attempt.client.ip()) >= MIN_LISTENERS
-            && case.drops_cluster().is_none();
+        let spread =
+            case.paths.lossy_listeners(case.attempt.client.ip()) >= MIN_LISTENERS && !case.dropped_in_crowd();
         spread.then(|| Weight::supported([Evidence::DropsSpread]))
     })
 }
