@@ -15,7 +15,7 @@ pub struct AnalysisOptions {
     pub max_attempts: usize,
     /// Most listeners that are kept apart; those past that share one record.
     pub max_listeners: usize,
-    /// True if attempts that look stuck are reported as soon as their next retry is overdue: it may take minutes until
+    /// True if attempts that look stuck are reported as soon as a retry is unanswered, or overdue: it may take minutes until
     /// they are settled. Only [`Analysis`](super::Analysis) does that.
     pub reports_stuck: bool,
     /// Time after which the source holds its packets again, captured at a second point. [`analyse`](super::analyse) asks

@@ -21,6 +21,10 @@ const AFTER_RESET: Span = Span::from_millis(3500);
 /// A late first retransmission of any system: those before Linux 3.1 come after 3 s.
 const FIRST_RETRANSMISSION: Span = Span::from_secs(4);
 
+/// Wait for the answer to a SYN that was sent again, before a live capture reports that there is none yet: longer than most
+/// round trips. The first retry comes after 1 s, so this is told within two.
+const ANSWER_TO_RETRY: Span = Span::from_millis(250);
+
 /// The client's side alone has no more to show than this long after its last packet.
 const ONE_SIDED: Span = Span::from_secs(5);
 
@@ -83,6 +87,12 @@ fn established_wait(attempt: &Pending) -> Span {
         // The connection may wait in the accept queue for longer than any timer.
         GIVEN_UP
     }
+}
+
+/// Time from which on an attempt whose SYN was sent again goes wrong for now, if nothing answers until then; `None` for any other.
+pub(super) fn unanswered_at(attempt: &Pending, at: Timestamp) -> Option<Timestamp> {
+    let retried = attempt.phase == Phase::SynSent && attempt.syn_retransmissions().count > 0;
+    retried.then(|| at.plus(ANSWER_TO_RETRY))
 }
 
 /// True if an attempt that looks stuck may still change, because a retry or a late answer belongs to it.

@@ -194,7 +194,7 @@ impl LiveEpisodes {
 
     fn count(&mut self, problem: &Problem, kernel: &KernelPoller, now: Instant, wall: Timestamp) {
         if let Some(&(id, verdict)) = self.counted.get(&problem.ordinal) {
-            self.recount(problem, id, verdict);
+            self.recount(problem, id, verdict, now);
             return;
         }
         if !problem.is_trouble {
@@ -223,12 +223,16 @@ impl LiveEpisodes {
         }
     }
 
-    /// Corrects the count of an attempt that was counted before: it is no newer problem for that.
-    fn recount(&mut self, problem: &Problem, id: u64, verdict: Verdict) {
+    /// Corrects the count of an attempt that was counted before. Settled it is no newer problem for that, but an undecided one
+    /// has been retried in vain.
+    fn recount(&mut self, problem: &Problem, id: u64, verdict: Verdict, now: Instant) {
         if let Some(open) = self.open.get_mut(&id) {
             open.episode.verdicts.remove(verdict);
             if problem.is_trouble {
                 open.episode.verdicts.add(problem.verdict);
+            }
+            if problem.is_trouble && !problem.settled {
+                open.extend(problem.start, problem.end, problem.confidence, now);
             }
         }
         if problem.settled {

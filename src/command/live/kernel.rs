@@ -399,7 +399,7 @@ impl Places {
 /// Most events that wait for their server to become known.
 const MAX_WAITING: usize = 16_384;
 
-/// Longest wait of an event for its server: an attempt looks stuck four seconds after its SYN.
+/// Longest wait of an event for its server: an attempt may look stuck only four seconds after its SYN.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// Events of dropped segments, with those that wait: the first attempt to their server is not settled yet.

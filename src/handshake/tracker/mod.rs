@@ -20,7 +20,9 @@ use super::finding::{ExpectedEnds, Finding, Order};
 use super::passage::OwnFlow;
 use super::pending::{Pending, Phase, is_syn, is_synack};
 use super::table::{Cell, NewEntry, Place, Position, Table};
-use super::timeouts::{GIVEN_UP, awaits_other_point, deadline, first_wait, is_settled, waits_longer};
+use super::timeouts::{
+    GIVEN_UP, awaits_other_point, deadline, first_wait, is_settled, unanswered_at, waits_longer,
+};
 use crate::packet::{CaptureSet, FlowKey, Packet, PathOrder, Segment, Span, Timestamp, Unreachable};
 use crate::prefetch::prefetch_all;
 
@@ -76,7 +78,21 @@ struct Tracked {
     ignores_rest: bool,
     /// The strongest overflow that was reported of it.
     reported: u8,
+    /// Retries of its SYN that were reported as unanswered.
+    reported_retries: u8,
     attempt: Pending,
+}
+
+impl Tracked {
+    #[inline(always)]
+    const fn new(attempt: Pending) -> Self {
+        Self { settled: false, ignores_rest: false, reported: 0, reported_retries: 0, attempt }
+    }
+
+    /// Number of its SYN's retries, as far as they are counted one by one.
+    fn retries(&self) -> u8 {
+        u8::try_from(self.attempt.syn_retransmissions().count).unwrap_or(u8::MAX)
+    }
 }
 
 /// The tracker of all flows, or of one shard of them.
@@ -228,7 +244,7 @@ impl Tracker {
         }
         let (due, order) = (self.steady(deadline(&attempt, segment.at)), attempt.ordinal);
         attempt.is_overdue = false;
-        let tracked = Tracked { attempt, settled: false, ignores_rest: false, reported: 0 };
+        let tracked = Tracked::new(attempt);
         let entry = NewEntry { place, hash, key: segment.flow, due, soon: due, order };
         self.table.insert(entry, tracked).is_some()
     }
@@ -256,7 +272,7 @@ impl Tracker {
         let at = self.steady(segment.at);
         let due = at.plus(first_wait(attempt.phase));
         let (ordinal, class) = (attempt.ordinal, evict::class_of(&attempt));
-        let tracked = Tracked { attempt, settled: false, ignores_rest: false, reported: 0 };
+        let tracked = Tracked::new(attempt);
         let (key, soon) = (segment.flow, at.plus(SOON));
         let position =
             self.table.insert(NewEntry { place, hash, key, due, soon, order: ordinal }, tracked)?;
@@ -403,7 +419,10 @@ impl Tracker {
         if is_settled(&tracked.attempt) && !awaits_other_point(&tracked.attempt) {
             self.settle(at, self.steady(now), Ending::Expired);
         } else {
-            let due = self.steady(deadline(&tracked.attempt, now));
+            let due = deadline(&tracked.attempt, now);
+            let early = (self.reports_stuck && tracked.retries() > tracked.reported_retries)
+                .then(|| unanswered_at(&tracked.attempt, now));
+            let due = self.steady(early.flatten().map_or(due, |early| early.min(due)));
             self.table.set_due(at, due);
         }
     }
@@ -416,7 +435,7 @@ impl Tracker {
         {
             attempt.is_overdue = false;
             let (due, order) = (self.steady(deadline(&attempt, error.at)), attempt.ordinal);
-            let tracked = Tracked { attempt, settled: false, ignores_rest: false, reported: 0 };
+            let tracked = Tracked::new(attempt);
             let entry = NewEntry { place, hash, key: error.flow, due, soon: due, order };
             let at = self.table.insert(entry, tracked);
             place = at.map_or(place, Place::Entry);
@@ -499,10 +518,14 @@ impl Tracker {
         let key = self.table.key(at);
         let due = self.table.due(at);
         let Some(tracked) = self.table.get_mut(at) else { return false };
+        let retries = tracked.retries();
         let attempt = &mut tracked.attempt;
         if tracked.settled || attempt.is_overdue || !waits_longer(attempt.phase) {
             self.settle_due(at);
             return false;
+        }
+        if self.reports_stuck && retries > tracked.reported_retries && unanswered_at(attempt, due).is_some() {
+            return self.report_unanswered(at);
         }
         attempt.is_overdue = true;
         let given_up = attempt.last.plus(GIVEN_UP);
@@ -519,6 +542,22 @@ impl Tracker {
             return false;
         }
         true
+    }
+
+    /// Reports an attempt whose retry has got no answer, and moves its deadline to that of the next; returns whether it became
+    /// overdue.
+    #[cold]
+    fn report_unanswered(&mut self, at: Position) -> bool {
+        let (key, now) = (self.table.key(at), self.table.due(at));
+        let Some(tracked) = self.table.get_mut(at) else { return false };
+        tracked.reported_retries = tracked.retries();
+        let ended = (Ending::Provisional, now.minus(self.lag));
+        let attempt = decide::decide(&tracked.attempt, key, ended, &self.context);
+        let due = deadline(&tracked.attempt, tracked.attempt.last);
+        self.found.push(Finding { at: now, settled: false, attempt });
+        let due = self.steady(due);
+        self.table.set_due(at, due);
+        due < self.now && self.expire(at)
     }
 
     /// Puts those of these attempts aside that have become overdue, in the order of their first packets: into the

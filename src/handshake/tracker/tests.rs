@@ -104,3 +104,34 @@ fn a_reopened_flow_is_tracked_again_at_once() {
         assert_eq!((found.len(), completed), (3, 3), "{together} together");
     }
 }
+
+#[test]
+fn a_live_capture_tells_a_retry_that_is_not_answered_soon_and_each_further_one() {
+    let syn = |millis| segment(millis, true, Flags::SYN, (99, 0), 0);
+    let answer = |millis| segment(millis, false, Flags::SYN.union(Flags::ACK), (499, 100), 0);
+    let provisional = |packets: &[Packet], until: i64| {
+        let mut tracker = Tracker::new().reporting_stuck();
+        let mut found = Vec::new();
+        for (packet, n) in packets.iter().zip(0..) {
+            let mut batch = Batch::with_capacity(1);
+            batch.push_decoded(HASH, *packet, n);
+            tracker.take(&batch);
+        }
+        for millis in (0..=until).step_by(50) {
+            tracker.advance(Timestamp::default().plus(Span::from_millis(millis)));
+            found.extend(tracker.hand_over(None, Vec::new()));
+        }
+        let unsettled = found.iter().filter(|found| !found.settled);
+        let seen = unsettled.map(|found| (found.attempt.verdict, found.attempt.retries.syn));
+        seen.collect::<Vec<_>>()
+    };
+    assert_eq!(provisional(&[syn(0)], 900), []);
+    assert_eq!(provisional(&[syn(0), syn(1_000)], 1_200), []);
+    assert_eq!(provisional(&[syn(0), syn(1_000)], 1_300), [(Verdict::Unanswered, 1)]);
+    assert_eq!(provisional(&[syn(0), syn(1_000), answer(1_100)], 2_000), []);
+    // Each further retry is reported by itself: here the first was answered by nothing either, but not looked at.
+    assert_eq!(provisional(&[syn(0), syn(1_000), syn(3_000)], 3_300), [(Verdict::Unanswered, 2)]);
+    // Overdue: its next retry has not come.
+    let both = [(Verdict::Unanswered, 1), (Verdict::Unanswered, 1)];
+    assert_eq!(provisional(&[syn(0), syn(1_000)], 5_300), both);
+}

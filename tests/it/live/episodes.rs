@@ -11,6 +11,7 @@ use super::wire::Wire;
 use crate::kernel::ss;
 use crate::namespace::{in_namespace, listener, start_connect, wait_for, wait_up_to};
 use crate::schema::Schema;
+use crate::util::require_tools;
 
 /// The episodes' lines by now: when each came, its state, and the line.
 fn episodes(capture: &Capture) -> Vec<(Instant, String, Value)> {
@@ -119,6 +120,30 @@ fn an_overflow_that_no_captured_client_met_is_in_the_report_too() {
         assert_eq!(listener["kernel"]["listening"], false, "{listener:#}");
         assert_eq!(listener["episodes"].as_array().unwrap().len(), 1, "{listener:#}");
         assert!(listener["since"].is_string() && listener["until"].is_string(), "{listener:#}");
+    });
+}
+
+#[test]
+fn trouble_that_only_the_packets_show_begins_with_the_first_retry_and_goes_on_with_the_next() {
+    if !require_tools(&["nft"]) {
+        return;
+    }
+    in_namespace(|| {
+        super::events::drop_by_rules(&["tcp dport 7533"]);
+        // Another host's, for all that the kernel is asked.
+        let capture = Capture::start(&["-i", "lo", "--netns", "self", "--no-bpf", "--format", "ndjson"]);
+        let server = "127.0.0.1:7533".parse().unwrap();
+        let sent = Instant::now();
+        let clients: Vec<_> = (0..4).map(|_| start_connect(server)).collect();
+        wait_for("the episode begins", || reports(&capture, "begun") == 1);
+        let (at, _, first) = episodes(&capture).remove(0);
+        // A retry after 1 s, and a tick each second: 1.3 to 2.3 s on a machine that has nothing else to do.
+        assert!(at - sent < Duration::from_secs(4), "{:?}", at - sent);
+        assert_eq!((&first["attempts"], &first["verdicts"]["unanswered"]), (&4.into(), &4.into()), "{first}");
+        assert_ne!(first["confidence"], "likely", "{first}");
+        wait_up_to(Duration::from_secs(20), "it goes on", || reports(&capture, "ongoing") >= 1);
+        assert_eq!(reports(&capture, "ended"), 0, "{capture}");
+        drop(clients);
     });
 }
 
