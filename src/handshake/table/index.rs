@@ -201,7 +201,7 @@ impl Index {
 
     /// Notes that a flow is in the slab now, which was not there, and is remembered or not. `hash_of` gives the hash of
     /// the flow at a position, or anything where there is none.
-    pub(super) fn enter(&mut self, hash: u64, at: u32, remembered: bool, hash_of: impl Fn(u32) -> u64) {
+    pub(super) fn insert(&mut self, hash: u64, at: u32, remembered: bool, hash_of: impl Fn(u32) -> u64) {
         if self.used >= self.lines.len() * LINE / 8 * 5 {
             self.rewrite(hash_of, |state| state);
         }
@@ -223,7 +223,7 @@ impl Index {
     }
 
     /// Notes that a flow has left the slab, and is remembered.
-    pub(super) fn leave(&mut self, hash: u64, at: u32) {
+    pub(super) fn remember(&mut self, hash: u64, at: u32) {
         if let Some(cell) = self.cell(hash, |cell| cell.position() == Some(at)) {
             *cell = Cell::remembered(hash, Cell::YOUNG);
             self.young += 1;
@@ -316,8 +316,8 @@ mod tests {
         }
         let hash_of = |at: u32| hash(u64::from(at));
         let mut index = Index::new();
-        (1..3_000).for_each(|n| index.enter(hash(n), n as u32, false, hash_of));
-        (1..3_000).filter(|n| n % 3 == 0).for_each(|n| index.leave(hash(n), n as u32));
+        (1..3_000).for_each(|n| index.insert(hash(n), n as u32, false, hash_of));
+        (1..3_000).filter(|n| n % 3 == 0).for_each(|n| index.remember(hash(n), n as u32));
         assert_eq!(index.young(), 999);
         expect(&mut index, |_| true);
         index.age(hash_of);
@@ -333,10 +333,10 @@ mod tests {
     #[test]
     fn a_remembered_flow_that_comes_back_is_in_the_slab_only() {
         let mut index = Index::new();
-        index.enter(8, 1, false, |_| 8);
-        index.leave(8, 1);
+        index.insert(8, 1, false, |_| 8);
+        index.remember(8, 1);
         assert!(index.find(8, |_| true).remembers(8));
-        index.enter(8, 2, true, |_| 8);
+        index.insert(8, 2, true, |_| 8);
         assert_eq!(index.young(), 0);
         assert_eq!(index.find(8, |at| at == 2), Cell::slot(2));
         index.age(|_| 8);

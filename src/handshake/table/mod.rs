@@ -223,7 +223,7 @@ impl<T> Table<T> {
         self.metas[at as usize] = SlotMeta { hash, due, scheduled, serial, class: 0 };
         let metas = &self.metas;
         let remembered = place == Place::Remembered;
-        self.index.enter(hash, at, remembered, |at| metas.get(at as usize).map_or(0, |meta| meta.hash));
+        self.index.insert(hash, at, remembered, |at| metas.get(at as usize).map_or(0, |meta| meta.hash));
         self.counts[0] += 1;
         self.ages[0].push_back(Age { at, serial, order });
         self.untidied += 1;
@@ -294,15 +294,15 @@ impl<T> Table<T> {
             return;
         }
         slot.value = None;
-        self.leave(at);
+        self.release(at);
     }
 
     /// Frees the position of an entry whose value is gone.
     #[inline(always)]
-    fn leave(&mut self, at: Position) {
+    fn release(&mut self, at: Position) {
         let meta = &mut self.metas[at.0 as usize];
         meta.scheduled = WheelTick::NEVER;
-        self.index.leave(meta.hash, at.0);
+        self.index.remember(meta.hash, at.0);
         self.forget_age(at);
         self.free.push(at.0);
     }
@@ -310,7 +310,7 @@ impl<T> Table<T> {
     /// Removes an entry and gives its value; its flow is remembered.
     pub(super) fn take(&mut self, at: Position) -> Option<T> {
         let value = self.slots.get_mut(at.0 as usize)?.value.take()?;
-        self.leave(at);
+        self.release(at);
         Some(value)
     }
 
