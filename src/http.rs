@@ -42,7 +42,7 @@ pub(crate) struct HttpListener {
 
 /// The part of a request that a document depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Request {
+pub(crate) struct HttpRequest {
     /// The path, without the query.
     pub(crate) path: String,
     /// The media types that the client takes; empty if it does not say.
@@ -52,14 +52,14 @@ pub(crate) struct Request {
 /// The answer to a request. The text is shared: clients that read slowly hold the same one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Response {
-    pub(crate) status: Status,
+    pub(crate) status: HttpStatus,
     pub(crate) content_type: &'static str,
     pub(crate) body: Arc<str>,
 }
 
 /// The statuses that are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Status {
+pub(crate) enum HttpStatus {
     Ok,
     BadRequest,
     NotFound,
@@ -68,7 +68,7 @@ pub(crate) enum Status {
     Unavailable,
 }
 
-impl Status {
+impl HttpStatus {
     const fn line(self) -> &'static str {
         match self {
             Self::Ok => "200 OK",
@@ -83,7 +83,7 @@ impl Status {
 
 impl Response {
     /// A line of text.
-    pub(crate) fn line(status: Status, text: &str) -> Self {
+    pub(crate) fn line(status: HttpStatus, text: &str) -> Self {
         Self { status, content_type: "text/plain; charset=utf-8", body: format!("{text}\n").into() }
     }
 }
@@ -114,7 +114,10 @@ impl HttpListener {
     /// # Errors
     ///
     /// The thread cannot be started.
-    pub(crate) fn serve(self, answer: impl FnMut(&Request) -> Response + Send + 'static) -> io::Result<()> {
+    pub(crate) fn serve(
+        self,
+        answer: impl FnMut(&HttpRequest) -> Response + Send + 'static,
+    ) -> io::Result<()> {
         let name = "http".to_owned();
         thread::Builder::new().name(name).spawn(move || Server::new(self.socket, answer).run())?;
         Ok(())
@@ -126,10 +129,10 @@ struct Server<F> {
     socket: TcpListener,
     answer: F,
     /// In order of their beginnings.
-    clients: VecDeque<Client>,
+    clients: VecDeque<HttpClient>,
 }
 
-impl<F: FnMut(&Request) -> Response> Server<F> {
+impl<F: FnMut(&HttpRequest) -> Response> Server<F> {
     fn new(socket: TcpListener, answer: F) -> Self {
         Self { socket, answer, clients: VecDeque::new() }
     }
@@ -180,7 +183,7 @@ impl<F: FnMut(&Request) -> Response> Server<F> {
                     if self.clients.len() == MAX_CONNECTIONS {
                         self.clients.pop_front();
                     }
-                    self.clients.push_back(Client::new(stream, now));
+                    self.clients.push_back(HttpClient::new(stream, now));
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error)
@@ -192,14 +195,14 @@ impl<F: FnMut(&Request) -> Response> Server<F> {
 }
 
 /// One connection.
-struct Client {
+struct HttpClient {
     stream: TcpStream,
     deadline: Instant,
-    stage: Stage,
+    stage: HttpStage,
 }
 
 /// State of a connection.
-enum Stage {
+enum HttpStage {
     /// The head of the request, as far as it has come.
     Reading(Vec<u8>),
     /// The head of the answer, the answer, and how many bytes of both were sent.
@@ -208,20 +211,20 @@ enum Stage {
     Closing,
 }
 
-impl Client {
+impl HttpClient {
     fn new(stream: TcpStream, now: Instant) -> Self {
-        Self { stream, deadline: now + DEADLINE, stage: Stage::Reading(Vec::new()) }
+        Self { stream, deadline: now + DEADLINE, stage: HttpStage::Reading(Vec::new()) }
     }
 
     fn awaited(&self) -> PollFlags {
         match self.stage {
-            Stage::Reading(_) | Stage::Closing => PollFlags::POLLIN,
-            Stage::Writing { .. } => PollFlags::POLLOUT,
+            HttpStage::Reading(_) | HttpStage::Closing => PollFlags::POLLIN,
+            HttpStage::Writing { .. } => PollFlags::POLLOUT,
         }
     }
 
     /// Goes on as far as it can without waiting. False if the connection is over.
-    fn proceed(&mut self, answer: &mut impl FnMut(&Request) -> Response, now: Instant) -> bool {
+    fn proceed(&mut self, answer: &mut impl FnMut(&HttpRequest) -> Response, now: Instant) -> bool {
         match self.try_to_proceed(answer, now) {
             Ok(goes_on) => goes_on,
             Err(error) => matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
@@ -230,11 +233,11 @@ impl Client {
 
     fn try_to_proceed(
         &mut self,
-        answer: &mut impl FnMut(&Request) -> Response,
+        answer: &mut impl FnMut(&HttpRequest) -> Response,
         now: Instant,
     ) -> io::Result<bool> {
         let mut block = [0; 2048];
-        if let Stage::Reading(head) = &mut self.stage {
+        if let HttpStage::Reading(head) = &mut self.stage {
             let read = self.stream.read(&mut block)?;
             if read == 0 {
                 return Ok(false);
@@ -243,13 +246,13 @@ impl Client {
             let Some(response) = respond(head, answer) else { return Ok(true) };
             self.stage = response;
         }
-        if let Stage::Writing { head, body, sent } = &mut self.stage {
+        if let HttpStage::Writing { head, body, sent } = &mut self.stage {
             while let Some(rest) = unsent(head, body, *sent) {
                 *sent += self.stream.write(rest)?;
             }
             self.stream.shutdown(Shutdown::Write)?;
             self.deadline = self.deadline.min(now + CLOSING);
-            self.stage = Stage::Closing;
+            self.stage = HttpStage::Closing;
         }
         Ok(self.stream.read(&mut block)? > 0)
     }
@@ -265,22 +268,22 @@ fn unsent<'a>(head: &'a str, body: &'a str, sent: usize) -> Option<&'a [u8]> {
 }
 
 /// The stage after a head that is complete, or wrong; `None` as long as more of it may come.
-fn respond(bytes: &[u8], answer: &mut impl FnMut(&Request) -> Response) -> Option<Stage> {
+fn respond(bytes: &[u8], answer: &mut impl FnMut(&HttpRequest) -> Response) -> Option<HttpStage> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut head = httparse::Request::new(&mut fields);
     let (response, with_body) = match head.parse(bytes) {
         Ok(httparse::Status::Partial) if bytes.len() <= MAX_HEAD => return None,
         Ok(httparse::Status::Partial) | Err(httparse::Error::TooManyHeaders) => {
-            (Response::line(Status::HeadTooLarge, "the head of the request is too large"), true)
+            (Response::line(HttpStatus::HeadTooLarge, "the head of the request is too large"), true)
         }
-        Err(_) => (Response::line(Status::BadRequest, "this is no HTTP request"), true),
+        Err(_) => (Response::line(HttpStatus::BadRequest, "this is no HTTP request"), true),
         Ok(httparse::Status::Complete(_)) => match head.method {
             Some("GET") => (answer(&request(&head)), true),
             Some("HEAD") => (answer(&request(&head)), false),
-            _ => (Response::line(Status::MethodNotAllowed, "GET and HEAD are answered"), true),
+            _ => (Response::line(HttpStatus::MethodNotAllowed, "GET and HEAD are answered"), true),
         },
     };
-    let allow = if response.status == Status::MethodNotAllowed { "Allow: GET, HEAD\r\n" } else { "" };
+    let allow = if response.status == HttpStatus::MethodNotAllowed { "Allow: GET, HEAD\r\n" } else { "" };
     let head = format!(
         "HTTP/1.1 {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n{allow}Cache-Control: no-store\r\n\
          Connection: close\r\n\r\n",
@@ -289,14 +292,17 @@ fn respond(bytes: &[u8], answer: &mut impl FnMut(&Request) -> Response) -> Optio
         response.body.len()
     );
     let body = if with_body { response.body } else { "".into() };
-    Some(Stage::Writing { head, body, sent: 0 })
+    Some(HttpStage::Writing { head, body, sent: 0 })
 }
 
-fn request(head: &httparse::Request<'_, '_>) -> Request {
+fn request(head: &httparse::Request<'_, '_>) -> HttpRequest {
     let target = head.path.unwrap_or_default();
     let accepted = head.headers.iter().filter(|field| field.name.eq_ignore_ascii_case("accept"));
     let accept: Vec<_> = accepted.map(|field| String::from_utf8_lossy(field.value)).collect();
-    Request { path: target.split(['?', '#']).next().unwrap_or_default().to_owned(), accept: accept.join(",") }
+    HttpRequest {
+        path: target.split(['?', '#']).next().unwrap_or_default().to_owned(),
+        accept: accept.join(","),
+    }
 }
 
 #[cfg(test)]
@@ -308,9 +314,9 @@ mod tests {
         let listener = HttpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.address().unwrap();
         let large: Arc<str> = "large ".repeat(4 << 20).into();
-        let answer = move |request: &Request| match request.path.as_str() {
-            "/large" => Response { status: Status::Ok, content_type: "text/plain", body: large.clone() },
-            path => Response::line(Status::Ok, &format!("{path} {}", request.accept)),
+        let answer = move |request: &HttpRequest| match request.path.as_str() {
+            "/large" => Response { status: HttpStatus::Ok, content_type: "text/plain", body: large.clone() },
+            path => Response::line(HttpStatus::Ok, &format!("{path} {}", request.accept)),
         };
         listener.serve(answer).unwrap();
         address

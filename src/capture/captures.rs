@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 
 use super::clock_shift::ClockShift;
 use super::cooked::{CookedPoints, interface_name};
@@ -10,6 +10,7 @@ use super::file::Capture;
 use super::filter::{Filter, FilterError};
 use super::open::{OpenError, OpenReason};
 use super::points::{self, FirstLook};
+use super::series::NamedPoint;
 use super::source::{CaptureInfo, Source, SourceStatus};
 use super::walk::{FrameGroup, Stop, Walk};
 use crate::packet::{CapturePoint, Frame, Frames, LinkType, Span, Timestamp};
@@ -21,15 +22,6 @@ pub struct CaptureOptions {
     pub filter: Option<String>,
     /// Names of points, each with a file that was captured there.
     pub points: Vec<NamedPoint>,
-}
-
-/// A point that the user named: files with the same name were captured at one point.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NamedPoint {
-    /// The name.
-    pub name: String,
-    /// The path of the file, as it is given to be read.
-    pub file: OsString,
 }
 
 /// Capture files and standard input, merged into one source by packet time.
@@ -175,7 +167,7 @@ impl Captures {
             let shift = self.first_look.shift(index);
             let cooked = capture.has_link(LinkType::LINUX_SLL2);
             let cooked = cooked.then(|| self.cooked.entry(index).or_default());
-            let at = Position { capture: index, point, prefix, left, limit };
+            let at = MergePosition { capture: index, point, prefix, left, limit };
             let stop;
             (stop, left) = match cooked {
                 None if shift.is_none() => walk(capture, at, sink),
@@ -246,7 +238,7 @@ fn filter(options: &CaptureOptions) -> Option<Filter> {
 
 /// The bounds of a walk, and the place of its frames in the input.
 #[derive(Clone, Copy)]
-struct Position {
+struct MergePosition {
     capture: u16,
     point: CapturePoint,
     prefix: CapturePoint,
@@ -255,8 +247,8 @@ struct Position {
 }
 
 /// Hands over frames of a capture; gives why it stopped, and how many may still be handed over.
-fn walk(capture: &mut Capture, at: Position, sink: &mut dyn FnMut(Frames<'_>)) -> (Stop, usize) {
-    let Position { capture: index, point, prefix, left, limit } = at;
+fn walk(capture: &mut Capture, at: MergePosition, sink: &mut dyn FnMut(Frames<'_>)) -> (Stop, usize) {
+    let MergePosition { capture: index, point, prefix, left, limit } = at;
     let mut walk = Walk { capture: index, point, prefix, left, limit, sink };
     let stop = capture.walk(&mut walk);
     (stop, walk.left)
@@ -265,11 +257,11 @@ fn walk(capture: &mut Capture, at: Position, sink: &mut dyn FnMut(Frames<'_>)) -
 /// The same with another clock's times, and with the points of interfaces.
 fn walk_changed(
     capture: &mut Capture,
-    position: Position,
+    position: MergePosition,
     (shift, mut cooked): (Option<ClockShift>, Option<&mut CookedPoints>),
     sink: &mut dyn FnMut(Frames<'_>),
 ) -> (Stop, usize) {
-    let Position { prefix, limit, .. } = position;
+    let MergePosition { prefix, limit, .. } = position;
     let corrected = |at| shift.map_or(at, |shift| shift.corrected(at));
     let mut changed = |frames: Frames<'_>| {
         let mut group = FrameGroup::new(frames.shared());
@@ -283,7 +275,7 @@ fn walk_changed(
     // The ends of time are no times to be corrected.
     let ends = [i64::MIN, i64::MAX].contains(&limit.as_nanos());
     let limit = shift.filter(|_| !ends).map_or(limit, |shift| shift.own(limit));
-    match walk(capture, Position { limit, ..position }, &mut changed) {
+    match walk(capture, MergePosition { limit, ..position }, &mut changed) {
         (Stop::Limit(at), left) => (Stop::Limit(corrected(at)), left),
         other => other,
     }

@@ -7,7 +7,7 @@
 use crate::packet::{Span, Timestamp};
 
 /// Segments of one direction that both captures hold: the second's time, and how much later it is than the first's.
-pub(super) type Differences = Vec<(Timestamp, Span)>;
+pub(super) type ClockDifferences = Vec<(Timestamp, Span)>;
 
 /// SYNs in two files from which on these are points of one path (DOMAIN §7).
 pub(super) const COMMON_SYNS: usize = 3;
@@ -51,7 +51,7 @@ pub(super) struct ClockFit {
 
 impl ClockFit {
     /// Compares clocks; `None` if too few SYNs are common to both.
-    pub(super) fn of(there: Differences, back: Differences) -> Option<Self> {
+    pub(super) fn of(there: ClockDifferences, back: ClockDifferences) -> Option<Self> {
         let syns = there.len();
         if syns < COMMON_SYNS {
             return None;
@@ -60,7 +60,7 @@ impl ClockFit {
         let (since, until) = (times().min()?, times().max()?);
         let length = until.since(since);
         let drift = drift(&there, &back, since, length);
-        let still = |differences: &Differences| -> Vec<Span> {
+        let still = |differences: &ClockDifferences| -> Vec<Span> {
             differences
                 .iter()
                 .map(|&(at, difference)| difference.minus(grown(drift, at.since(since))))
@@ -126,7 +126,7 @@ fn arrive_early(late: impl ExactSizeIterator<Item = Span>, way: Span) -> bool {
 
 /// Drift in nanoseconds a second: the median of the slopes between stretches (Theil and Sen), which single stretches with
 /// full queues on one way do not change. Zero where too few stretches show it.
-fn drift(there: &Differences, back: &Differences, since: Timestamp, length: Span) -> i64 {
+fn drift(there: &ClockDifferences, back: &ClockDifferences, since: Timestamp, length: Span) -> i64 {
     if length < SHORTEST {
         return 0;
     }
@@ -134,7 +134,7 @@ fn drift(there: &Differences, back: &Differences, since: Timestamp, length: Span
         let part = i128::from(at.since(since).as_nanos()) * i128::from(STRETCHES);
         (part / i128::from(length.as_nanos().max(1))).clamp(0, i128::from(STRETCHES - 1)) as usize
     };
-    let mut stretches = vec![(Differences::new(), Vec::<Span>::new()); STRETCHES as usize];
+    let mut stretches = vec![(ClockDifferences::new(), Vec::<Span>::new()); STRETCHES as usize];
     for &(at, difference) in there {
         if let Some((there, _)) = stretches.get_mut(stretch(at)) {
             there.push((at, difference));
@@ -184,7 +184,7 @@ mod tests {
 
     /// Differences between clocks of which the second is 3 s ahead and gains 100 µs a second, over an hour, of a way of 5 ms; every
     /// seventh packet waits in a queue.
-    fn differences(way: i64) -> Differences {
+    fn differences(way: i64) -> ClockDifferences {
         let one = |second: i64| {
             let at = Timestamp::from_nanos(1_790_000_000_000_000_000).plus(Span::from_secs(second));
             let queue = if second % 7 == 0 { Span::from_millis(30 * way.signum()) } else { Span::ZERO };

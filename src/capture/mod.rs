@@ -34,7 +34,7 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-pub use captures::{CaptureOptions, Captures, NamedPoint};
+pub use captures::{CaptureOptions, Captures};
 pub use clock_shift::{ClockDoubt, ClockShift};
 pub use device::{Device, devices};
 pub use filter::{Filter, FilterError};
@@ -47,4 +47,5 @@ pub(crate) use open::{can_be_read_again, stdin};
 pub use options::{LiveOptions, TimeSource, UnknownTimeSource};
 pub use pcapng_writer::{PcapngWriter, write_pcapng};
 pub use save::{Rotation, Saver};
+pub use series::NamedPoint;
 pub use source::{CaptureFormat, CaptureInfo, Source, SourceStatus};

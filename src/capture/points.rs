@@ -9,12 +9,11 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::hash::BuildHasher;
 
-use super::captures::NamedPoint;
-use super::clock_fit::{COMMON_SYNS, ClockFit, Differences};
+use super::clock_fit::{COMMON_SYNS, ClockDifferences, ClockFit};
 use super::clock_shift::{ClockDoubt, ClockShift};
 use super::file::Capture;
 use super::open::can_be_read_again;
-use super::series::{self, SampledFile};
+use super::series::{self, NamedPoint, SampledFile};
 use super::walk::{Stop, Walk};
 use crate::packet::{
     self, CapturePoint, Direction, Endpoint, Flags, FlowHasher, Frame, Frames, Packet, SPREAD, Seeded,
@@ -214,16 +213,16 @@ fn key(segment: &Segment, flow: u64) -> SegmentKey {
     (segment.seq.0, segment.ack.0, segment.flags.0, stamps, (stamps == 0).then_some(flow))
 }
 
-type Times = HashMap<SegmentKey, Timestamp, Seeded>;
+type SegmentTimes = HashMap<SegmentKey, Timestamp, Seeded>;
 
 /// The beginning of a file, or all of it.
 #[derive(Debug, Default)]
 struct PointSample {
     /// Times of the clients' SYNs, and of what answers them: the first of each.
-    syns: Times,
-    answers: Times,
+    syns: SegmentTimes,
+    answers: SegmentTimes,
     /// The same by flow and timestamps alone.
-    renumbered: [Times; 2],
+    renumbered: [SegmentTimes; 2],
     /// Numbers and flows of SYNs with timestamps, whatever these are.
     restamped: HashSet<(u32, u64), Seeded>,
     repeats: Repeats,
@@ -365,7 +364,7 @@ fn behind_proxy(one: &PointSample, other: &PointSample) -> Option<ClockFit> {
     (common == COMMON_SYNS && overlaps).then(|| ClockFit::unknown(begin))
 }
 
-fn differences(one: &Times, other: &Times) -> Differences {
+fn differences(one: &SegmentTimes, other: &SegmentTimes) -> ClockDifferences {
     let both = |(key, &at): (&SegmentKey, &Timestamp)| other.get(key).map(|&later| (later, later.since(at)));
     one.iter().filter_map(both).collect()
 }

@@ -3,11 +3,19 @@
 //! Owns the points of files and their names. Does not own how files are recognised as points of one path (`points`).
 
 use std::collections::HashSet;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use super::captures::NamedPoint;
 use crate::packet::{CapturePoint, Timestamp};
+
+/// A point that the user named: files with the same name were captured at one point.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedPoint {
+    /// The name.
+    pub name: String,
+    /// The path of the file, as it is given to be read.
+    pub file: OsString,
+}
 
 /// A capture file as the first look saw it.
 pub(super) struct SampledFile<'a> {

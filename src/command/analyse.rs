@@ -17,7 +17,7 @@ use signal_hook::low_level::emulate_default_handler;
 pub use super::config::AnalyseConfig;
 use super::fail_on::{Judgement, judge};
 use super::given_time::GivenTime;
-use super::outputs::{Destination, Outputs};
+use super::outputs::{OutputDestination, Outputs};
 use super::{Status, raise_descriptor_limit, wanted};
 use crate::capture::{self, CaptureInfo, CaptureOptions, Captures, OpenError, OpenReason, Source};
 use crate::engine::packets::{Recorded, SharedRecorder};
@@ -208,7 +208,7 @@ where
     if let Some(path) = &config.output {
         refuse_input(path, config)?;
     }
-    let mut destination = Destination::open(config).with_context(|| target(config))?;
+    let mut destination = OutputDestination::open(config).with_context(|| target(config))?;
     let output_option = config.output.as_deref().map(|path| ("-o", path));
     let packets_option = config.packets.as_deref().map(|path| ("--write", path));
     let page_option = config.page.as_deref().map(|path| ("--report", path));

@@ -25,7 +25,7 @@ use anyhow::Context;
 pub use self::config::{LiveConfig, LiveInput, SaveConfig};
 use self::display::LiveDisplay;
 #[cfg(feature = "metrics")]
-use self::exporter::Exporter;
+use self::exporter::MetricsExporter;
 use self::kernel::{KernelPoller, NetnsAccess};
 use self::lines::LineDisplay;
 use self::reporter::LiveReporter;
@@ -104,7 +104,7 @@ pub fn run(config: &LiveConfig) -> anyhow::Result<Status> {
     };
     // Before, too: a port below 1024 needs a privilege, and Landlock allows no further ones.
     #[cfg(feature = "metrics")]
-    let metrics = config.metrics.map(Exporter::bind).transpose()?;
+    let metrics = config.metrics.map(MetricsExporter::bind).transpose()?;
     let writes = results.map(|(_, path)| path).chain(config.save.as_ref().map(|save| &save.path));
     let baseline = BaselineFile::open(analyse.baseline.as_deref())?;
     let plan = SandboxPlan { user: config.user.clone(), writes: writes.cloned().collect() };
@@ -121,7 +121,8 @@ pub fn run(config: &LiveConfig) -> anyhow::Result<Status> {
     }
     // After, so that its thread has no privileges either.
     #[cfg(feature = "metrics")]
-    let exporter = metrics.map(|listener| Exporter::serve(listener, config.analyse.verbosity)).transpose()?;
+    let exporter =
+        metrics.map(|listener| MetricsExporter::serve(listener, config.analyse.verbosity)).transpose()?;
     let saver = match (&config.save, &config.input, &input) {
         (Some(save), LiveInput::Interface(options), OpenInput::Interface(live)) => {
             let (link, snap) = (live.link(), options.snap_length);

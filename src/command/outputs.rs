@@ -22,7 +22,7 @@ use crate::report::{HeldAttempts, Offer, ReportOptions, Reporter, SpillFile};
 use crate::report::{ReportFormat, tables::TablesReport};
 
 /// The places that the report goes to.
-pub(super) struct Destination {
+pub(super) struct OutputDestination {
     /// The file, or standard output; unused for tables.
     pub(super) output: Output,
     /// For attempts that do not fit into memory, until the analysis begins: of the report, and of what shows packets.
@@ -33,7 +33,7 @@ pub(super) struct Destination {
     tables: Option<TablesReport>,
 }
 
-impl Destination {
+impl OutputDestination {
     /// Opens what the configuration names.
     pub(super) fn open(config: &AnalyseConfig) -> io::Result<Self> {
         let spill_shown = config.listed.causes.map(|_| SpillFile::create());
@@ -76,7 +76,7 @@ impl<'a> Outputs<'a> {
         config: &AnalyseConfig,
         options: &ReportOptions,
         recent: usize,
-        destination: &'a mut Destination,
+        destination: &'a mut OutputDestination,
     ) -> io::Result<Self> {
         let shown = AttemptsWithPackets::new(config, options, recent, destination.spill_shown.take());
         #[cfg(feature = "parquet")]

@@ -3,7 +3,7 @@
 //! Every batch ends at the same packet whatever the number of threads and however the source delivers: evictions depend
 //! on where batches end.
 
-use super::intake::{Destination, Intake};
+use super::intake::{Intake, PacketReceiver};
 use super::survey::Survey;
 use crate::capture::{Source, SourceStatus};
 use crate::packet::Timestamp;
@@ -36,7 +36,7 @@ impl BatchEnd {
 pub(super) fn read_batch(
     source: &mut (impl Source + ?Sized),
     intake: &mut Intake,
-    destination: &mut impl Destination,
+    destination: &mut impl PacketReceiver,
 ) -> BatchEnd {
     let wanted = BATCH - (intake.total() % BATCH as u64) as usize;
     let status = source.read(wanted, &mut |frames| intake.take(frames, destination));

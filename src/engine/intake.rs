@@ -9,7 +9,7 @@ use crate::handshake::OwnFlow;
 use crate::packet::{self, Flags, FlowHasher, Frame, Frames, Glimpse, Packet, Span, Timestamp, Unused};
 
 /// Receiver of the intake's packets: a single tracker, or the batches of several shards.
-pub(super) trait Destination {
+pub(super) trait PacketReceiver {
     /// Prepares for these frames, the first of which is at this position of the input.
     fn expect(&mut self, frames: &Frames<'_>, ordinal: u64);
 
@@ -47,7 +47,7 @@ pub(super) struct Intake {
 impl Intake {
     /// Takes frames, and passes on those that are of use.
     #[inline(always)]
-    pub(super) fn take(&mut self, frames: Frames<'_>, destination: &mut impl Destination) {
+    pub(super) fn take(&mut self, frames: Frames<'_>, destination: &mut impl PacketReceiver) {
         let mut ordinal = self.counts.total;
         let mut unusual = 0;
         let (mut earliest, mut latest) = (Timestamp::from_nanos(i64::MAX), Timestamp::from_nanos(i64::MIN));
@@ -89,7 +89,7 @@ impl Intake {
     fn take_at_points(
         &mut self,
         frames: &Frames<'_>,
-        destination: &mut impl Destination,
+        destination: &mut impl PacketReceiver,
     ) -> (u64, Timestamp, Timestamp) {
         let mut unusual = 0;
         let (mut earliest, mut latest) = (Timestamp::from_nanos(i64::MAX), Timestamp::from_nanos(i64::MIN));
@@ -137,7 +137,7 @@ impl Intake {
 
     /// Sets the clock by each of these frames, the first of which is the next to be counted.
     #[cold]
-    fn tick_each(&mut self, frames: &Frames<'_>, destination: &mut impl Destination) {
+    fn tick_each(&mut self, frames: &Frames<'_>, destination: &mut impl PacketReceiver) {
         for (frame, ordinal) in frames.iter().zip(self.counts.total..) {
             self.check_ahead(Some(frame), destination);
             if let Some(lag) = self.clock.tick(frame.at) {
@@ -151,7 +151,7 @@ impl Intake {
 
     /// Marks the packet whose time is far ahead, if the next one contradicts it.
     #[cold]
-    fn check_ahead(&mut self, next: Option<&Frame<'_>>, destination: &mut impl Destination) {
+    fn check_ahead(&mut self, next: Option<&Frame<'_>>, destination: &mut impl PacketReceiver) {
         let Some(next) = next else { return };
         if let Some((ordinal, _)) = self.ahead.take().filter(|_| self.clock.is_contradicted_by(next.at)) {
             destination.doubt(ordinal);
@@ -160,14 +160,14 @@ impl Intake {
 
     /// Ends a run of packets before the next one is read. A last packet whose time is far ahead is taken as misdated;
     /// at the end of the input, unless it is a SYN, which would else be a retry at once.
-    pub(super) fn pause(&mut self, is_end: bool, destination: &mut impl Destination) {
+    pub(super) fn pause(&mut self, is_end: bool, destination: &mut impl PacketReceiver) {
         if let Some((ordinal, _)) = self.ahead.take().filter(|&(_, is_syn)| !(is_end && is_syn)) {
             destination.doubt(ordinal);
         }
     }
 
     #[inline(never)]
-    fn take_unusual(&mut self, frame: &Frame<'_>, ordinal: u64, destination: &mut impl Destination) {
+    fn take_unusual(&mut self, frame: &Frame<'_>, ordinal: u64, destination: &mut impl PacketReceiver) {
         match packet::general(frame) {
             Ok(packet) => {
                 self.counts.tcp += u64::from(matches!(packet, Packet::Segment(_)));

@@ -17,12 +17,12 @@ pub(super) struct Shard {
     standstill: Standstill,
     /// The packet clock at the end of the last batch.
     now: Option<Timestamp>,
-    stage: Stage,
+    stage: ShardStage,
 }
 
 /// Progress of a shard with the end of a batch.
 #[derive(Debug, Clone, Copy, Default)]
-enum Stage {
+enum ShardStage {
     /// Done with it; the packets of the next batch can be taken.
     #[default]
     Ready,
@@ -63,14 +63,14 @@ impl Shard {
         let before = self.now;
         self.tracker.set_lacks_bare_acks(end.survey.lacks_bare_acks());
         self.now = before.max(end.now);
-        self.stage = Stage::Advancing(end, bounds.steps(before, self.now));
+        self.stage = ShardStage::Advancing(end, bounds.steps(before, self.now));
     }
 
     /// Takes one step of the end of a batch; `None` when no batch is ending. `bounds` are those of the last eviction.
     pub(super) fn step(&mut self, bounds: &Bounds) -> Option<EndStep> {
         match &mut self.stage {
-            Stage::Ready => None,
-            Stage::Advancing(end, steps) => {
+            ShardStage::Ready => None,
+            ShardStage::Advancing(end, steps) => {
                 if let Some(time) = steps.next() {
                     self.tracker.advance(time);
                     return Some(EndStep::Until(time));
@@ -81,13 +81,13 @@ impl Shard {
                 }
                 // After time has advanced: an attempt that is due does not have to be evicted.
                 if end.is_bounded() && end.total > bounds.safe() {
-                    self.stage = Stage::Waiting(end);
+                    self.stage = ShardStage::Waiting(end);
                     return Some(EndStep::NeedsEviction(end.total));
                 }
                 Some(self.conclude(end))
             }
-            Stage::Waiting(end) => Some(EndStep::NeedsEviction(end.total)),
-            Stage::Evicting(end, eviction) => {
+            ShardStage::Waiting(end) => Some(EndStep::NeedsEviction(end.total)),
+            ShardStage::Evicting(end, eviction) => {
                 eviction.apply(&mut self.tracker);
                 let end = *end;
                 Some(self.conclude(end))
@@ -99,32 +99,32 @@ impl Shard {
         if end.is_bounded() {
             self.standstill.check(&mut self.tracker, end.total, self.now);
         }
-        self.stage = Stage::Ready;
+        self.stage = ShardStage::Ready;
         EndStep::Ended
     }
 
     /// Has the next step apply an eviction, if the shard waits for one.
     pub(super) fn evict(&mut self, eviction: Eviction) {
-        if let Stage::Waiting(end) = self.stage {
-            self.stage = Stage::Evicting(end, eviction);
+        if let ShardStage::Waiting(end) = self.stage {
+            self.stage = ShardStage::Evicting(end, eviction);
         }
     }
 
     /// True if no batch is ending, so that the packets of the next one can be taken.
     pub(super) const fn is_ready(&self) -> bool {
-        matches!(self.stage, Stage::Ready)
+        matches!(self.stage, ShardStage::Ready)
     }
 
     /// True if time is advancing, in steps or at once, to the end of a batch.
     pub(super) const fn is_advancing(&self) -> bool {
-        matches!(self.stage, Stage::Advancing(..))
+        matches!(self.stage, ShardStage::Advancing(..))
     }
 
     /// Packets of the whole input so far, if an eviction has to be decided before the next step.
     pub(super) const fn needs_eviction(&self) -> Option<u64> {
         match self.stage {
-            Stage::Waiting(end) => Some(end.total),
-            Stage::Ready | Stage::Advancing(..) | Stage::Evicting(..) => None,
+            ShardStage::Waiting(end) => Some(end.total),
+            ShardStage::Ready | ShardStage::Advancing(..) | ShardStage::Evicting(..) => None,
         }
     }
 

@@ -9,7 +9,7 @@ use std::io;
 use std::thread;
 
 use super::batch::{BATCH, BatchEnd, read_batch};
-use super::intake::{Destination, Intake};
+use super::intake::{Intake, PacketReceiver};
 use super::limits::known_limits;
 use super::options::AnalysisOptions;
 use super::packet_counts::PacketCounts;
@@ -84,7 +84,7 @@ struct DividedBatch {
     shares: [Batch; SHARDS],
 }
 
-impl Destination for DividedBatch {
+impl PacketReceiver for DividedBatch {
     fn expect(&mut self, frames: &Frames<'_>, ordinal: u64) {
         // All shares are ready for the same frames.
         let ready = frames.shared().is_some_and(|shared| self.shares[0].is_ready_for(shared));

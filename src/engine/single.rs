@@ -4,7 +4,7 @@ use std::io;
 
 use super::batch::{BATCH, BatchEnd, read_batch};
 use super::bounds::Bounds;
-use super::intake::{Destination, Intake};
+use super::intake::{Intake, PacketReceiver};
 use super::limits::known_limits;
 use super::options::AnalysisOptions;
 use super::packet_counts::PacketCounts;
@@ -33,7 +33,7 @@ impl GroupedPackets<'_> {
     }
 }
 
-impl Destination for GroupedPackets<'_> {
+impl PacketReceiver for GroupedPackets<'_> {
     fn expect(&mut self, frames: &Frames<'_>, ordinal: u64) {
         if self.group.len() + frames.len() > GROUP {
             self.hand_over();

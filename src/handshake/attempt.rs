@@ -8,7 +8,6 @@ use smallvec::SmallVec;
 use super::cause::Inference;
 use super::duplicates::REORDERING;
 use super::facts::{Fact, Facts};
-use super::finding::ExpectedEnds;
 use super::history::History;
 use super::passage::{Passage, SegmentLoss};
 use super::systems::{self, System};
@@ -104,11 +103,6 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// Its client and its server.
-    pub(crate) const fn ends(&self) -> ExpectedEnds {
-        ExpectedEnds { client: self.client, server: self.server }
-    }
-
     /// The server's system, as its SYN-ACKs show it; `None` where they do not.
     #[must_use]
     pub fn system(&self) -> Option<System> {

@@ -17,7 +17,7 @@ pub struct Batch {
     /// Buffers that hold the headers.
     shared: Vec<Backing>,
     /// Buffer of the headers of the next frames.
-    holder: Holder,
+    holder: HeaderStore,
     /// Copied headers of frames whose bytes do not stay.
     copied: Vec<u8>,
     /// Packets that had to be decoded to be looked at.
@@ -75,12 +75,12 @@ const DECODED: u8 = COPIED - 1;
 
 /// Place of frames: the index of the shared bytes of a batch, and the address at which these begin.
 #[derive(Debug, Clone, Copy)]
-struct Holder {
+struct HeaderStore {
     place: u8,
     base: usize,
 }
 
-impl Holder {
+impl HeaderStore {
     /// Nowhere: what is wanted of them is copied.
     const COPY: Self = Self { place: COPIED, base: 0 };
 }
@@ -111,7 +111,7 @@ impl Batch {
             items: Vec::with_capacity(capacity),
             first: 0,
             shared: Vec::new(),
-            holder: Holder::COPY,
+            holder: HeaderStore::COPY,
             copied: Vec::new(),
             decoded: Vec::new(),
             joined: Vec::new(),
@@ -156,7 +156,7 @@ impl Batch {
         if self.items.is_empty() {
             self.first = ordinal;
         }
-        self.holder = self.hold(shared).unwrap_or(Holder::COPY);
+        self.holder = self.hold(shared).unwrap_or(HeaderStore::COPY);
     }
 
     /// True if the batch is ready for frames that lie in `shared`.
@@ -166,7 +166,7 @@ impl Batch {
         latest.is_some_and(|latest| latest.shared.is(shared))
     }
 
-    fn hold(&mut self, shared: Option<&Shared>) -> Option<Holder> {
+    fn hold(&mut self, shared: Option<&Shared>) -> Option<HeaderStore> {
         let shared = shared?;
         let held = self.shared.last().filter(|last| last.shared.is(shared));
         let place = self.shared.len() - usize::from(held.is_some());
@@ -176,7 +176,7 @@ impl Batch {
             u32::try_from(shared.bytes().len()).ok()?;
             self.shared.push(Backing { shared: shared.clone(), base });
         }
-        Some(Holder { place, base })
+        Some(HeaderStore { place, base })
     }
 
     /// Appends the segment in `frame`, of which `glimpse` was seen and whose flow has this hash.
@@ -251,7 +251,7 @@ impl Batch {
     pub fn clear(&mut self) {
         self.items.clear();
         self.shared.clear();
-        self.holder = Holder::COPY;
+        self.holder = HeaderStore::COPY;
         self.copied.clear();
         self.decoded.clear();
         self.joined.clear();

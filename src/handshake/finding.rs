@@ -63,7 +63,10 @@ impl Order {
             }
             let soon = self.keys.get(now + ENDS_AHEAD);
             let soon = soon.and_then(|key| batch.get(key.2 as usize)?.get(key.3 as usize));
-            let expected = soon.map(|soon| soon.attempt.ends());
+            let expected = soon.map(|Finding { attempt, .. }| ExpectedEnds {
+                client: attempt.client,
+                server: attempt.server,
+            });
             let found = batch.get_mut(tracker as usize).and_then(|list| list.get_mut(place as usize));
             found.map_or(Ok(()), |found| take(found, expected))?;
         }

@@ -15,7 +15,7 @@ use crate::packet::{PathOrder, SPREAD, Segment, Span, Timestamp};
 pub(super) struct SightingLog {
     /// Time of the first segment.
     begin: Timestamp,
-    places: SmallVec<[Place; 2]>,
+    places: SmallVec<[LoggedPlace; 2]>,
     sent: SmallVec<[SentSegment; 8]>,
     /// Places where a segment of the client's other than a SYN was seen since the latest SYN-ACK.
     reached: u8,
@@ -34,7 +34,7 @@ pub(super) struct SightingLog {
 
 /// A point with the addresses that the attempt has there.
 #[derive(Debug, Clone)]
-struct Place {
+struct LoggedPlace {
     sighting: Sighting,
     trips: RoundTrips,
 }
@@ -161,7 +161,7 @@ impl SightingLog {
             && self.places.iter().any(|place| place.sighting.has(SegmentKind::SynAck))
             && self.places.get(place).is_some_and(|place| !place.sighting.has(SegmentKind::Syn))
             && !is_known();
-        let Some(Place { sighting, trips }) = self.places.get_mut(place) else { return false };
+        let Some(LoggedPlace { sighting, trips }) = self.places.get_mut(place) else { return false };
         sighting.is_behind_proxy |= begins && sighting.point.is_single();
         if sighting.is_behind_proxy {
             sighting.add(kind, segment);
@@ -181,7 +181,7 @@ impl SightingLog {
             return known;
         }
         self.places
-            .push(Place { sighting: Sighting::new(segment.frame, ends), trips: RoundTrips::default() });
+            .push(LoggedPlace { sighting: Sighting::new(segment.frame, ends), trips: RoundTrips::default() });
         Some(self.places.len() - 1)
     }
 
@@ -217,7 +217,8 @@ impl SightingLog {
     /// True if the client's first ACK may still come to a place that the SYN passed, or what a repeated SYN-ACK missed: it is
     /// not under way for longer than other segments were.
     pub(super) fn awaits_client(&self, now: Timestamp) -> bool {
-        let is_complete = |place: &Place| place.trips.has_ack() || !place.sighting.has(SegmentKind::Syn);
+        let is_complete =
+            |place: &LoggedPlace| place.trips.has_ack() || !place.sighting.has(SegmentKind::Syn);
         if self.missed == 0 && self.places.iter().all(is_complete) {
             return false;
         }
@@ -234,7 +235,7 @@ impl SightingLog {
 
     /// The sightings in order of the way, with all segments that passed until this time.
     pub(super) fn passage(&self, path: &PathOrder, until: Timestamp) -> Box<Passage> {
-        let mut order: SmallVec<[(usize, &Place); PLACES]> = SmallVec::new();
+        let mut order: SmallVec<[(usize, &LoggedPlace); PLACES]> = SmallVec::new();
         for (at, place) in self.places.iter().enumerate() {
             // Places seen first come first where nothing tells.
             let before = order.iter().position(|(_, other)| place.sighting.is_before(&other.sighting, path));
@@ -271,7 +272,7 @@ impl SentSegment {
     }
 }
 
-impl Place {
+impl LoggedPlace {
     /// The sighting with what its round trips show.
     fn finished(&self) -> Sighting {
         let mut sighting = self.sighting.clone();

@@ -21,7 +21,7 @@ use rustix::net::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::holders::{self, HeldSocket, Holder};
+use super::holders::{self, HeldSocket, SocketHolder};
 use super::netns::{self, Netns, NetnsChoice, NetnsId};
 use super::netns_files::{NetnsFile, NetnsFiles};
 
@@ -42,7 +42,7 @@ const MAX_INODES: usize = 4096;
 
 /// What the program may ask.
 #[derive(Debug, Serialize, Deserialize)]
-enum Request {
+enum NetnsRequest {
     /// The namespaces that exist.
     Discover,
     /// The descriptors of one that the latest `Discover` found.
@@ -118,7 +118,7 @@ impl Helper {
     /// The namespaces that have a process or a name.
     pub(super) fn discover(&self) -> Result<Vec<Netns>, HelperError> {
         let mut found = Vec::new();
-        self.ask(&Request::Discover, &mut |reply, _| {
+        self.ask(&NetnsRequest::Discover, &mut |reply, _| {
             Ok(match reply {
                 Reply::Netns(netns) => {
                     found.push(netns);
@@ -133,7 +133,7 @@ impl Helper {
     /// Descriptors inside a namespace, or the reason why there are none.
     pub(super) fn open(&self, id: NetnsId) -> Result<Result<NetnsFiles, String>, HelperError> {
         let mut opened = None;
-        let last = self.ask(&Request::Open(id), &mut |reply, fds| match reply {
+        let last = self.ask(&NetnsRequest::Open(id), &mut |reply, fds| match reply {
             Reply::Files { files, without_conntrack, inode } if files.len() == fds.len() => {
                 let open = files.into_iter().zip(fds).collect();
                 opened = Some(NetnsFiles { open, without_conntrack, inode });
@@ -150,14 +150,18 @@ impl Helper {
 
     /// Hands each process that holds one of these sockets to `take`. Returns the number of processes that could not be
     /// looked at.
-    pub(super) fn holders(&self, inodes: &[u64], take: &mut dyn FnMut(Holder)) -> Result<usize, HelperError> {
+    pub(super) fn holders(
+        &self,
+        inodes: &[u64],
+        take: &mut dyn FnMut(SocketHolder),
+    ) -> Result<usize, HelperError> {
         let mut most = 0;
         for inodes in inodes.chunks(MAX_INODES) {
-            let last = self.ask(&Request::Holders(inodes.to_vec()), &mut |reply, fds| match reply {
+            let last = self.ask(&NetnsRequest::Holders(inodes.to_vec()), &mut |reply, fds| match reply {
                 Reply::Holder { pid, held, files } => {
                     let mut fds = fds.into_iter().map(File::from);
                     let [stat, cgroup, program] = files.map(|passed| fds.next().filter(|_| passed));
-                    take(Holder { pid, held, stat, cgroup, program });
+                    take(SocketHolder { pid, held, stat, cgroup, program });
                     Ok(None)
                 }
                 reply => Ok(Some(reply)),
@@ -171,7 +175,7 @@ impl Helper {
     /// Sends a request, and hands the messages of the answer to `take` until it gives one back, the last.
     fn ask(
         &self,
-        request: &Request,
+        request: &NetnsRequest,
         take: &mut dyn FnMut(Reply, Vec<OwnedFd>) -> Result<Option<Reply>, HelperError>,
     ) -> Result<Reply, HelperError> {
         let mut buffer = vec![0; MESSAGE_LEN];
@@ -204,18 +208,18 @@ pub fn serve_helper(socket: impl AsFd) -> io::Result<()> {
     let mut found = Vec::new();
     while let Some((request, _)) = receive(socket, &mut buffer)? {
         match request {
-            Request::Discover => {
+            NetnsRequest::Discover => {
                 found = netns::discover(&NetnsChoice::All).unwrap_or_default();
                 for netns in &found {
                     send(socket, &Reply::Netns(netns.clone()), &[])?;
                 }
                 send(socket, &Reply::Done { unreadable: 0 }, &[])?;
             }
-            Request::Open(id) => match found.iter().find(|netns| netns.id == id) {
+            NetnsRequest::Open(id) => match found.iter().find(|netns| netns.id == id) {
                 Some(netns) => pass_files(socket, netns)?,
                 None => send(socket, &Reply::Failed("there is no such network namespace".to_owned()), &[])?,
             },
-            Request::Holders(inodes) => {
+            NetnsRequest::Holders(inodes) => {
                 let wanted: HashSet<u64> = inodes.into_iter().collect();
                 let mut passed = Ok(());
                 let unreadable = holders::find(&wanted, &mut |holder| {
@@ -242,8 +246,8 @@ fn pass_files(socket: BorrowedFd<'_>, netns: &Netns) -> io::Result<()> {
     }
 }
 
-fn pass_holder(socket: BorrowedFd<'_>, holder: Holder) -> io::Result<()> {
-    let Holder { pid, held, stat, cgroup, program } = holder;
+fn pass_holder(socket: BorrowedFd<'_>, holder: SocketHolder) -> io::Result<()> {
+    let SocketHolder { pid, held, stat, cgroup, program } = holder;
     let opened = [stat, cgroup, program];
     let files = [0, 1, 2].map(|at| opened[at].is_some());
     let fds: Vec<BorrowedFd<'_>> = opened.iter().flatten().map(AsFd::as_fd).collect();

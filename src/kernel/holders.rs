@@ -11,7 +11,7 @@ use procfs::process::{FDTarget, Process, all_processes};
 use serde::{Deserialize, Serialize};
 
 /// A process that holds sockets, with the open files that describe it.
-pub(super) struct Holder {
+pub(super) struct SocketHolder {
     /// Process number, in the PID namespace of `/proc`.
     pub(super) pid: i32,
     /// Those of the wanted sockets that it holds.
@@ -35,14 +35,14 @@ pub(super) struct HeldSocket {
 
 /// Hands each process that holds one of the wanted sockets to `take`. Returns the number of processes that could not be
 /// looked at.
-pub(super) fn find(wanted: &HashSet<u64>, take: &mut dyn FnMut(Holder)) -> usize {
+pub(super) fn find(wanted: &HashSet<u64>, take: &mut dyn FnMut(SocketHolder)) -> usize {
     let mut unreadable = 0;
     for process in all_processes().into_iter().flatten().flatten() {
         match held_by(&process, wanted) {
             Ok(held) if !held.is_empty() => {
                 let open = |name| File::open(format!("/proc/{}/{name}", process.pid)).ok();
                 let (stat, cgroup, program) = (open("stat"), open("cgroup"), open("exe"));
-                take(Holder { pid: process.pid, held, stat, cgroup, program });
+                take(SocketHolder { pid: process.pid, held, stat, cgroup, program });
             }
             Err(ProcError::PermissionDenied(_)) => unreadable += 1,
             // It holds none, or has ended.

@@ -9,7 +9,7 @@ use procfs::{FromRead, process::Stat};
 
 use super::Container;
 #[cfg(target_os = "linux")]
-use super::holders::{HeldSocket, Holder};
+use super::holders::{HeldSocket, SocketHolder};
 
 /// Most bytes that are read of `/proc/PID/cgroup`: a dozen lines.
 #[cfg(target_os = "linux")]
@@ -204,8 +204,8 @@ pub(super) struct FoundOwners(HashMap<u64, Vec<Owner>>);
 
 #[cfg(target_os = "linux")]
 impl FoundOwners {
-    pub(super) fn add(&mut self, holder: Holder) {
-        let Holder { pid, held, stat, cgroup, program } = holder;
+    pub(super) fn add(&mut self, holder: SocketHolder) {
+        let SocketHolder { pid, held, stat, cgroup, program } = holder;
         let stat = stat.and_then(|stat| Stat::from_read(stat).ok());
         let mut text = Vec::new();
         // A process that has ended meanwhile has no cgroup to be read.

@@ -54,19 +54,19 @@ impl<K: Hash + Eq, V, const MOST: usize> LatestMap<K, V, MOST> {
 #[derive(Debug, Clone)]
 pub(super) struct LatestByHash<V, const MOST: usize> {
     /// Where the entries are, found by the lowest bits of their keys: [`Self::PLACES`], or none before the first entry.
-    places: Vec<Place>,
+    places: Vec<EntryPlace>,
     /// In the order in which they were inserted.
     entries: Vec<(u64, V)>,
 }
 
 /// The place of an entry plus 1, and some bits of its key; 0 where there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Place {
+struct EntryPlace {
     entry: u16,
     tag: u16,
 }
 
-impl Place {
+impl EntryPlace {
     const NONE: Self = Self { entry: 0, tag: 0 };
 
     fn new(entry: usize, key: u64) -> Self {
@@ -99,7 +99,7 @@ impl<V, const MOST: usize> LatestByHash<V, MOST> {
     /// Prefetches the entry of a key, by the first place where it may be.
     #[inline(always)]
     pub(super) fn prefetch(&self, key: u64) {
-        let place = self.places.get(key as usize % Self::PLACES).copied().unwrap_or(Place::NONE);
+        let place = self.places.get(key as usize % Self::PLACES).copied().unwrap_or(EntryPlace::NONE);
         prefetch_all(place.entry().and_then(|entry| self.entries.get(entry)));
     }
 
@@ -110,7 +110,8 @@ impl<V, const MOST: usize> LatestByHash<V, MOST> {
         loop {
             let place = *self.places.get(at % Self::PLACES)?;
             let entry = place.entry()?;
-            if place.tag == Place::tag(key) && self.entries.get(entry).is_some_and(|&(other, _)| other == key)
+            if place.tag == EntryPlace::tag(key)
+                && self.entries.get(entry).is_some_and(|&(other, _)| other == key)
             {
                 return Some(entry);
             }
@@ -141,7 +142,7 @@ impl<V, const MOST: usize> LatestByHash<V, MOST> {
             self.places.clear();
         }
         if self.places.is_empty() {
-            self.places.resize(Self::PLACES, Place::NONE);
+            self.places.resize(Self::PLACES, EntryPlace::NONE);
             for (entry, &(key, _)) in self.entries.iter().enumerate() {
                 occupy(&mut self.places, entry, key);
             }
@@ -154,11 +155,11 @@ impl<V, const MOST: usize> LatestByHash<V, MOST> {
 }
 
 /// Puts an entry into the first free place for its key. There is one.
-fn occupy(places: &mut [Place], entry: usize, key: u64) {
+fn occupy(places: &mut [EntryPlace], entry: usize, key: u64) {
     let count = places.len();
     let free = (0..count).map(|step| (key as usize).wrapping_add(step) % count);
-    if let Some(at) = free.into_iter().find(|&at| places[at] == Place::NONE) {
-        places[at] = Place::new(entry, key);
+    if let Some(at) = free.into_iter().find(|&at| places[at] == EntryPlace::NONE) {
+        places[at] = EntryPlace::new(entry, key);
     }
 }
 

@@ -186,18 +186,18 @@ impl Run<'_> {
 
 /// A run in the file.
 struct SpilledRun<'a> {
-    bytes: BufReader<Part<'a>>,
+    bytes: BufReader<RunCursor<'a>>,
     attempt: Vec<u8>,
 }
 
 /// Bytes of a file, which others read, too.
-struct Part<'a> {
+struct RunCursor<'a> {
     file: &'a File,
     at: u64,
     end: u64,
 }
 
-impl Read for Part<'_> {
+impl Read for RunCursor<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
         let length = buffer.len().min(left);
@@ -209,7 +209,7 @@ impl Read for Part<'_> {
 
 impl<'a> SpilledRun<'a> {
     fn new(file: &'a File, at: u64, end: u64) -> Self {
-        let part = Part { file, at, end };
+        let part = RunCursor { file, at, end };
         Self { bytes: BufReader::with_capacity(READ_AHEAD, part), attempt: Vec::new() }
     }
 

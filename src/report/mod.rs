@@ -198,10 +198,10 @@ fn zone_of(file: &str) -> Option<TimeZone> {
 pub struct Reporter<W: Write> {
     listed: AttemptFilter,
     live: bool,
-    kind: Exporter<W>,
+    kind: AttemptWriter<W>,
 }
 
-enum Exporter<W: Write> {
+enum AttemptWriter<W: Write> {
     /// The attempts are held where the list depends on their final causes.
     Text(W, Box<text::TextReport>, Option<Box<HeldAttempts>>),
     Json(W, Box<HeldAttempts>),
@@ -233,13 +233,13 @@ impl<W: Write> Reporter<W> {
         let kind = match options.format {
             ReportFormat::Text => {
                 let held = listed.causes.filter(|_| !live).map(|_| Box::new(HeldAttempts::new(spill)));
-                Exporter::Text(out, Box::new(text::TextReport::new(options)), held)
+                AttemptWriter::Text(out, Box::new(text::TextReport::new(options)), held)
             }
-            ReportFormat::Json => Exporter::Json(out, Box::new(HeldAttempts::new(spill))),
-            ReportFormat::NdJson => Exporter::NdJson(out),
-            ReportFormat::Csv => Exporter::Csv(Box::new(csv::CsvRows::begin(out)?)),
+            ReportFormat::Json => AttemptWriter::Json(out, Box::new(HeldAttempts::new(spill))),
+            ReportFormat::NdJson => AttemptWriter::NdJson(out),
+            ReportFormat::Csv => AttemptWriter::Csv(Box::new(csv::CsvRows::begin(out)?)),
             ReportFormat::Markdown => {
-                Exporter::Markdown(out, Box::new(markdown::MarkdownReport::new(options)))
+                AttemptWriter::Markdown(out, Box::new(markdown::MarkdownReport::new(options)))
             }
             #[cfg(feature = "parquet")]
             ReportFormat::Parquet => return Err(io::Error::other("tables are written to a directory")),
@@ -251,7 +251,7 @@ impl<W: Write> Reporter<W> {
     #[cfg(feature = "parquet")]
     #[must_use]
     pub fn with_tables(options: &ReportOptions, tables: tables::TablesReport) -> Self {
-        Self { listed: options.listed, live: false, kind: Exporter::Tables(Box::new(tables)) }
+        Self { listed: options.listed, live: false, kind: AttemptWriter::Tables(Box::new(tables)) }
     }
 
     /// Writes what is left to write, and flushes.
@@ -269,7 +269,7 @@ impl<W: Write> Reporter<W> {
         comparison: Option<&BaselineComparison<'_>>,
     ) -> io::Result<()> {
         match self.kind {
-            Exporter::Text(mut out, mut report, held) => {
+            AttemptWriter::Text(mut out, mut report, held) => {
                 if let Some(held) = held {
                     held.read(|mut attempt| {
                         attempt.inference = listeners.infer(&attempt);
@@ -280,7 +280,7 @@ impl<W: Write> Reporter<W> {
                 report.write(&mut out, summary, listeners, comparison)?;
                 out.flush()
             }
-            Exporter::Json(mut out, held) => {
+            AttemptWriter::Json(mut out, held) => {
                 let list = |list: &mut json::ListAttempt<'_>| {
                     held.read(|mut attempt| {
                         attempt.inference = listeners.infer(&attempt);
@@ -290,17 +290,17 @@ impl<W: Write> Reporter<W> {
                 json::write(&mut out, summary, list, comparison)?;
                 out.flush()
             }
-            Exporter::NdJson(mut out) => {
+            AttemptWriter::NdJson(mut out) => {
                 ndjson::write_summary(&mut out, summary, comparison)?;
                 out.flush()
             }
-            Exporter::Csv(mut rows) => rows.flush(),
-            Exporter::Markdown(mut out, report) => {
+            AttemptWriter::Csv(mut rows) => rows.flush(),
+            AttemptWriter::Markdown(mut out, report) => {
                 report.write(&mut out, summary, comparison)?;
                 out.flush()
             }
             #[cfg(feature = "parquet")]
-            Exporter::Tables(tables) => tables.finish(summary),
+            AttemptWriter::Tables(tables) => tables.finish(summary),
         }
     }
 }
@@ -311,7 +311,7 @@ impl<W: Write> Sink for Reporter<W> {
         let may_be_listed = self.listed.lists_verdict_of(attempt);
         match &mut self.kind {
             // It counts all attempts, and chooses by itself which to list.
-            Exporter::Text(_, report, held) => {
+            AttemptWriter::Text(_, report, held) => {
                 report.count(attempt);
                 match held {
                     Some(held) if may_be_listed => return held.push(attempt.clone()),
@@ -319,60 +319,65 @@ impl<W: Write> Sink for Reporter<W> {
                     None => report.list(attempt),
                 }
             }
-            Exporter::Markdown(_, report) => report.attempt(attempt),
-            Exporter::Json(_, held) if may_be_listed => return held.push(attempt.clone()),
-            Exporter::NdJson(out) if listed => return ndjson::write_attempt(out, attempt),
-            Exporter::Csv(rows) if listed => return rows.attempt(attempt),
+            AttemptWriter::Markdown(_, report) => report.attempt(attempt),
+            AttemptWriter::Json(_, held) if may_be_listed => return held.push(attempt.clone()),
+            AttemptWriter::NdJson(out) if listed => return ndjson::write_attempt(out, attempt),
+            AttemptWriter::Csv(rows) if listed => return rows.attempt(attempt),
             #[cfg(feature = "parquet")]
-            Exporter::Tables(tables) if listed => return tables.attempt(attempt),
-            Exporter::Json(..) | Exporter::NdJson(_) | Exporter::Csv(_) => {}
+            AttemptWriter::Tables(tables) if listed => return tables.attempt(attempt),
+            AttemptWriter::Json(..) | AttemptWriter::NdJson(_) | AttemptWriter::Csv(_) => {}
             #[cfg(feature = "parquet")]
-            Exporter::Tables(_) => {}
+            AttemptWriter::Tables(_) => {}
         }
         Ok(())
     }
 
     fn provisional(&mut self, attempt: &Attempt) -> io::Result<()> {
         match &mut self.kind {
-            Exporter::NdJson(out) if self.live && self.listed.lists(attempt) => {
+            AttemptWriter::NdJson(out) if self.live && self.listed.lists(attempt) => {
                 ndjson::write_provisional(out, attempt)
             }
-            Exporter::Text(..)
-            | Exporter::Json(..)
-            | Exporter::NdJson(_)
-            | Exporter::Csv(_)
-            | Exporter::Markdown(..) => Ok(()),
+            AttemptWriter::Text(..)
+            | AttemptWriter::Json(..)
+            | AttemptWriter::NdJson(_)
+            | AttemptWriter::Csv(_)
+            | AttemptWriter::Markdown(..) => Ok(()),
             #[cfg(feature = "parquet")]
-            Exporter::Tables(_) => Ok(()),
+            AttemptWriter::Tables(_) => Ok(()),
         }
     }
 
     fn episode(&mut self, report: &EpisodeReport) -> io::Result<()> {
         match &mut self.kind {
-            Exporter::NdJson(out) => ndjson::write_episode(out, report),
-            Exporter::Text(..) | Exporter::Json(..) | Exporter::Csv(_) | Exporter::Markdown(..) => Ok(()),
+            AttemptWriter::NdJson(out) => ndjson::write_episode(out, report),
+            AttemptWriter::Text(..)
+            | AttemptWriter::Json(..)
+            | AttemptWriter::Csv(_)
+            | AttemptWriter::Markdown(..) => Ok(()),
             #[cfg(feature = "parquet")]
-            Exporter::Tables(_) => Ok(()),
+            AttemptWriter::Tables(_) => Ok(()),
         }
     }
 
     fn causes_wanted(&self) -> CausesWanted {
         match &self.kind {
-            Exporter::Text(_, _, None) if self.listed.causes.is_some() => CausesWanted::AtOnce,
-            Exporter::Text(..) | Exporter::Json(..) | Exporter::Markdown(..) => CausesWanted::AtEnd,
-            Exporter::NdJson(_) | Exporter::Csv(_) => CausesWanted::AtOnce,
+            AttemptWriter::Text(_, _, None) if self.listed.causes.is_some() => CausesWanted::AtOnce,
+            AttemptWriter::Text(..) | AttemptWriter::Json(..) | AttemptWriter::Markdown(..) => {
+                CausesWanted::AtEnd
+            }
+            AttemptWriter::NdJson(_) | AttemptWriter::Csv(_) => CausesWanted::AtOnce,
             #[cfg(feature = "parquet")]
-            Exporter::Tables(_) => CausesWanted::AtOnce,
+            AttemptWriter::Tables(_) => CausesWanted::AtOnce,
         }
     }
 
     fn drained(&mut self) -> io::Result<()> {
         match &mut self.kind {
-            Exporter::Text(..) | Exporter::Json(..) | Exporter::Markdown(..) => Ok(()),
-            Exporter::NdJson(out) => out.flush(),
-            Exporter::Csv(rows) => rows.flush(),
+            AttemptWriter::Text(..) | AttemptWriter::Json(..) | AttemptWriter::Markdown(..) => Ok(()),
+            AttemptWriter::NdJson(out) => out.flush(),
+            AttemptWriter::Csv(rows) => rows.flush(),
             #[cfg(feature = "parquet")]
-            Exporter::Tables(_) => Ok(()),
+            AttemptWriter::Tables(_) => Ok(()),
         }
     }
 }

@@ -18,6 +18,7 @@ mod faults;
 mod field;
 mod forms;
 mod generated;
+mod house;
 #[cfg(target_os = "linux")]
 mod kernel;
 #[cfg(all(target_os = "linux", feature = "lab"))]

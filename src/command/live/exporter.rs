@@ -13,7 +13,7 @@ use anyhow::Context;
 use super::display::LiveNow;
 use super::kernel::QueueNow;
 use crate::handshake::Attempt;
-use crate::http::{HttpListener, Request, Response, Status};
+use crate::http::{HttpListener, HttpRequest, HttpStatus, Response};
 use crate::report::Verbosity;
 use crate::report::metrics::{LiveMetrics, MetricsFormat, MetricsNow, MetricsRegistry, SocketNow};
 
@@ -28,12 +28,12 @@ const FRESH: Duration = Duration::from_secs(1);
 const LONGEST_SILENCE: Duration = Duration::from_secs(15);
 
 /// Updates the metrics of a run, which a thread of its own serves.
-pub(super) struct Exporter {
+pub(super) struct MetricsExporter {
     metrics: LiveMetrics,
     alive: Heartbeat,
 }
 
-impl Exporter {
+impl MetricsExporter {
     /// Binds the address at which metrics will be served.
     ///
     /// # Errors
@@ -111,11 +111,11 @@ struct Documents {
 }
 
 impl Documents {
-    fn answer(&mut self, request: &Request) -> Response {
+    fn answer(&mut self, request: &HttpRequest) -> Response {
         match request.path.as_str() {
             "/metrics" => self.metrics(MetricsFormat::accepted(&request.accept)),
             "/healthz" => self.health(),
-            _ => Response::line(Status::NotFound, "there are /metrics and /healthz"),
+            _ => Response::line(HttpStatus::NotFound, "there are /metrics and /healthz"),
         }
     }
 
@@ -130,16 +130,16 @@ impl Documents {
             }),
         };
         let answer =
-            body.map(|body| Response { status: Status::Ok, content_type: format.content_type(), body });
-        answer.unwrap_or_else(|_| Response::line(Status::Unavailable, "the metrics cannot be written"))
+            body.map(|body| Response { status: HttpStatus::Ok, content_type: format.content_type(), body });
+        answer.unwrap_or_else(|_| Response::line(HttpStatus::Unavailable, "the metrics cannot be written"))
     }
 
     fn health(&self) -> Response {
         let silence = self.alive.silence();
         if silence <= LONGEST_SILENCE {
-            return Response::line(Status::Ok, "ok");
+            return Response::line(HttpStatus::Ok, "ok");
         }
         let text = format!("the capture has made no progress for {} s", silence.as_secs());
-        Response::line(Status::Unavailable, &text)
+        Response::line(HttpStatus::Unavailable, &text)
     }
 }

@@ -356,14 +356,14 @@ impl KnownOwners {
 
 /// The servers that packets show, by the addresses of their listeners.
 #[derive(Default)]
-struct Places {
+struct CapturedServers {
     /// By the listener's namespace, and its address there.
     in_netns: HashMap<(u32, SocketAddr), Endpoint>,
     /// By that address in whatever namespace: a router's or a bridge's firewall drops in another.
     anywhere: HashMap<SocketAddr, Endpoint>,
 }
 
-impl Places {
+impl CapturedServers {
     fn insert(&mut self, netns: Option<u32>, local: SocketAddr, server: Endpoint) {
         self.in_netns.extend(netns.map(|netns| ((netns, local), server)));
         self.anywhere.insert(local, server);
@@ -408,7 +408,7 @@ struct DroppedEvents(VecDeque<(Instant, SegmentEvent)>);
 
 impl DroppedEvents {
     /// Records new events and those that wait, each with the server that the packets show.
-    fn record(&mut self, new: Vec<SegmentEvent>, places: &Places, listeners: &mut Listeners) {
+    fn record(&mut self, new: Vec<SegmentEvent>, places: &CapturedServers, listeners: &mut Listeners) {
         let now = Instant::now();
         self.0.extend(new.into_iter().map(|event| (now, event)));
         self.0.retain(|(since, event)| {
@@ -451,7 +451,7 @@ fn figures(
 /// The listeners of the servers that the packets show.
 #[derive(Default)]
 struct KernelListeners {
-    places: Places,
+    places: CapturedServers,
     listeners: HashMap<Endpoint, (NetnsId, SocketAddr), Seeded>,
 }
 
@@ -491,7 +491,7 @@ mod tests {
     fn a_full_queue_of_the_same_addresses_in_another_namespace_is_not_joined() {
         let address: SocketAddr = "10.55.0.2:80".parse().unwrap();
         let published = Endpoint::v4([10, 66, 0, 1], 7804);
-        let mut places = Places::default();
+        let mut places = CapturedServers::default();
         places.insert(Some(7), address, published);
         let event = |netns, destination, reason| SegmentEvent {
             at: Timestamp::default(),
@@ -530,7 +530,7 @@ mod tests {
             netns: 1,
             on_listener: false,
         };
-        let (mut listeners, places) = (Listeners::new(8), Places::default());
+        let (mut listeners, places) = (Listeners::new(8), CapturedServers::default());
         let mut dropped = DroppedEvents::default();
         dropped.record(vec![event], &places, &mut listeners);
         assert_eq!(dropped.0.len(), 1);

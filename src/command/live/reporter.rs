@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use super::display::{LiveDisplay, LiveNow};
 use super::episodes::{LiveEpisodes, Problem};
 #[cfg(feature = "metrics")]
-use super::exporter::Exporter;
+use super::exporter::MetricsExporter;
 use super::kernel::KernelPoller;
 use crate::engine::{Sink, Summary};
 use crate::handshake::{Attempt, Confidence, Verdict};
@@ -34,7 +34,7 @@ pub(super) struct LiveReporter<'a> {
     /// Attempts that are shown at once, besides problems.
     shown: AttemptFilter,
     #[cfg(feature = "metrics")]
-    exporter: Option<Exporter>,
+    exporter: Option<MetricsExporter>,
     episodes: LiveEpisodes,
     /// Attempts for the episodes that were not held.
     not_held: Vec<Problem>,
@@ -90,7 +90,7 @@ impl<'a> LiveReporter<'a> {
 
     /// Shows the run as metrics, too.
     #[cfg(feature = "metrics")]
-    pub(super) fn export(&mut self, exporter: Exporter) {
+    pub(super) fn export(&mut self, exporter: MetricsExporter) {
         self.exporter = Some(exporter);
     }
 

@@ -21,7 +21,7 @@ use crate::listener::{AttemptFilter, EpisodeReport, VerdictSet};
 use crate::packet::Timestamp;
 use crate::printable::printable;
 use crate::report::ReportOptions;
-use crate::report::screen::{self, ListenerNow, Request, ScreenModel, ScreenNow, ScreenView};
+use crate::report::screen::{self, ListenerNow, ScreenModel, ScreenNow, ScreenRequest, ScreenView};
 
 /// Interval at which keys are looked at: short enough to seem immediate, and long against the work of a busy capture.
 const KEYS: Duration = Duration::from_millis(30);
@@ -119,8 +119,8 @@ impl ScreenDisplay {
             match event::read()? {
                 Event::Key(key) if key.kind != KeyEventKind::Release => {
                     match self.view.key(key, &self.model) {
-                        Some(Request::End) => return Ok(true),
-                        Some(Request::Ladder(ordinal)) => self.show_ladder(ordinal),
+                        Some(ScreenRequest::End) => return Ok(true),
+                        Some(ScreenRequest::Ladder(ordinal)) => self.show_ladder(ordinal),
                         None => {}
                     }
                 }

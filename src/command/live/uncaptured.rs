@@ -14,7 +14,7 @@ const MOST_LISTENERS: usize = 256;
 const MOST_INTERVALS: usize = 256;
 
 /// A listener of this machine: its network namespace, and the address that its socket is bound to.
-type Place = (NetnsId, SocketAddr);
+type ListenerPlace = (NetnsId, SocketAddr);
 
 /// The kernel's counts of one listener.
 struct CountedOverflows {
@@ -29,14 +29,14 @@ struct CountedOverflows {
 /// The listeners that overflowed and that no captured client was seen to use.
 #[derive(Default)]
 pub(super) struct UncapturedOverflows {
-    counted: HashMap<Place, CountedOverflows, Seeded>,
+    counted: HashMap<ListenerPlace, CountedOverflows, Seeded>,
     /// Listeners that clients were seen to use: the report has them.
-    used: HashSet<Place, Seeded>,
+    used: HashSet<ListenerPlace, Seeded>,
 }
 
 impl UncapturedOverflows {
     /// Takes note of listeners that captured clients use now.
-    pub(super) fn see_used(&mut self, used: impl Iterator<Item = Place>) {
+    pub(super) fn see_used(&mut self, used: impl Iterator<Item = ListenerPlace>) {
         for place in used {
             if self.used.insert(place) {
                 self.counted.remove(&place);
@@ -45,14 +45,14 @@ impl UncapturedOverflows {
     }
 
     /// True if a captured client used the listener.
-    pub(super) fn is_used(&self, place: Place) -> bool {
+    pub(super) fn is_used(&self, place: ListenerPlace) -> bool {
         self.used.contains(&place)
     }
 
     /// Adds an interval in which a listener overflowed.
     pub(super) fn add(
         &mut self,
-        place: Place,
+        place: ListenerPlace,
         server: Endpoint,
         stats: KernelStats,
         interval: ListenerInterval,
@@ -73,7 +73,7 @@ impl UncapturedOverflows {
     pub(super) fn record(
         self,
         listeners: &mut Listeners,
-        mut latest: impl FnMut(Place) -> Option<KernelStats>,
+        mut latest: impl FnMut(ListenerPlace) -> Option<KernelStats>,
     ) {
         for (place, CountedOverflows { server, stats, intervals }) in self.counted {
             listeners.record_uncaptured(server, &latest(place).unwrap_or(stats), &intervals);

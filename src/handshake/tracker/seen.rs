@@ -133,26 +133,26 @@ fn signature(hash: u64, syn: &Segment) -> u64 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Offsets {
     /// Handshakes by two clocks, and the differences between these.
-    clocks: Differences,
+    clocks: OffsetRange,
     /// Handshakes that passed two points one after the other, and how long they were under way between them.
-    points: Differences,
+    points: OffsetRange,
 }
 
 /// Differences of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Differences {
+struct OffsetRange {
     count: u64,
     /// The shortest and the longest.
     range: (Span, Span),
 }
 
-impl Default for Differences {
+impl Default for OffsetRange {
     fn default() -> Self {
         Self { count: 0, range: (Span::from_nanos(i64::MAX), Span::from_nanos(i64::MIN)) }
     }
 }
 
-impl Differences {
+impl OffsetRange {
     fn add(&mut self, difference: Span, counts: bool) {
         self.count += u64::from(counts);
         self.range = (self.range.0.min(difference), self.range.1.max(difference));

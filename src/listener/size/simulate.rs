@@ -122,7 +122,7 @@ enum Happening {
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Client {
+struct SimulatedClient {
     turned_away: bool,
     /// Answered by a SYN cookie: nothing is kept of it.
     by_cookie: bool,
@@ -141,7 +141,7 @@ struct SimulationRun<'a> {
     retries: BinaryHeap<Reverse<(Timestamp, Happening)>>,
     /// The next batch that the application takes.
     accept_due: Option<Timestamp>,
-    clients: Vec<Client>,
+    clients: Vec<SimulatedClient>,
     /// Times at which the connections in the queue got in, in order.
     queue: VecDeque<Timestamp>,
     /// Requests that wait for their ACK.
@@ -162,7 +162,7 @@ impl<'a> SimulationRun<'a> {
             acks: VecDeque::new(),
             retries: BinaryHeap::new(),
             accept_due: None,
-            clients: vec![Client::default(); model.arrivals.len()],
+            clients: vec![SimulatedClient::default(); model.arrivals.len()],
             queue: VecDeque::new(),
             requests: 0,
             last_accept: None,

@@ -77,7 +77,7 @@ pub(super) struct Lanes {
 
 /// Part of an arrow in one lane.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum LanePart {
     Empty,
     /// The whole lane, to the point or through it.
     Whole {
@@ -180,14 +180,14 @@ impl Lanes {
     pub(super) fn message(&self, message: &Message) -> String {
         let seen: Vec<bool> = (0..=self.lanes.len()).map(|place| self.was_seen(message, place)).collect();
         let parts = parts(&seen, message.sender);
-        let has_label = |lane: &usize| parts.get(*lane).is_some_and(|&part| part != Part::Empty);
+        let has_label = |lane: &usize| parts.get(*lane).is_some_and(|&part| part != LanePart::Empty);
         let width = |lane: &usize| self.lanes.get(*lane).copied().unwrap_or_default();
         // The widest lane of the arrow has the label; of several the client's.
         let labelled = (0..parts.len()).rev().filter(has_label).max_by_key(width);
         let Characters { bar, crossed, .. } = self.characters;
         let mut text = bar.to_string();
         for (lane, (&part, &width)) in parts.iter().zip(&self.lanes).enumerate() {
-            let room = width.saturating_sub(5 + usize::from(part != Part::Whole { arrives: true }));
+            let room = width.saturating_sub(5 + usize::from(part != LanePart::Whole { arrives: true }));
             let label = (labelled == Some(lane)).then(|| label(message, room));
             text.push_str(&self.arrow(
                 part,
@@ -195,7 +195,7 @@ impl Lanes {
                 width,
                 label.filter(|text| columns(text) <= room),
             ));
-            let is_through = |lane: usize| matches!(parts.get(lane), Some(Part::Whole { .. }));
+            let is_through = |lane: usize| matches!(parts.get(lane), Some(LanePart::Whole { .. }));
             let through =
                 is_through(lane) && is_through(lane + 1) && !seen.get(lane + 1).copied().unwrap_or(true);
             text.push(if through { crossed } else { bar });
@@ -209,27 +209,27 @@ impl Lanes {
     }
 
     /// A part of an arrow in a lane of this width.
-    fn arrow(&self, part: Part, sender: Sender, width: usize, label: Option<String>) -> String {
+    fn arrow(&self, part: LanePart, sender: Sender, width: usize, label: Option<String>) -> String {
         let Characters { line, right, left, stop, .. } = self.characters;
         let head = match (part, sender) {
-            (Part::Empty, _) => return " ".repeat(width),
-            (Part::Whole { arrives: false }, _) => line.to_string(),
-            (Part::Whole { arrives: true } | Part::Begins, Sender::Client) => right.to_string(),
-            (Part::Whole { arrives: true } | Part::Begins, Sender::Server) => left.to_string(),
-            (Part::Stops, Sender::Client) => format!("{stop} "),
-            (Part::Stops, Sender::Server) => format!(" {stop}"),
+            (LanePart::Empty, _) => return " ".repeat(width),
+            (LanePart::Whole { arrives: false }, _) => line.to_string(),
+            (LanePart::Whole { arrives: true } | LanePart::Begins, Sender::Client) => right.to_string(),
+            (LanePart::Whole { arrives: true } | LanePart::Begins, Sender::Server) => left.to_string(),
+            (LanePart::Stops, Sender::Client) => format!("{stop} "),
+            (LanePart::Stops, Sender::Server) => format!(" {stop}"),
         };
-        let tail = if part == Part::Begins { " " } else { "" };
+        let tail = if part == LanePart::Begins { " " } else { "" };
         let label = label.map(|label| format!(" {label} ")).unwrap_or_default();
         let free = width.saturating_sub(columns(&label) + columns(&head) + tail.len());
         let (short, long) = (free / 2, free - free / 2);
         let dashes = |number: usize| line.to_string().repeat(number);
         match (sender, part) {
             // The origin is not known.
-            (Sender::Client, Part::Begins) => {
+            (Sender::Client, LanePart::Begins) => {
                 format!("{}{label}{}{head}", " ".repeat(short + 1), dashes(long))
             }
-            (Sender::Server, Part::Begins) => {
+            (Sender::Server, LanePart::Begins) => {
                 format!("{head}{}{label}{}", dashes(long), " ".repeat(short + 1))
             }
             (Sender::Client, _) => format!("{}{label}{}{head}", dashes(short), dashes(long)),
@@ -239,7 +239,7 @@ impl Lanes {
 }
 
 /// The parts of an arrow in each lane, by the lines where its message was seen.
-fn parts(seen: &[bool], sender: Sender) -> Vec<Part> {
+fn parts(seen: &[bool], sender: Sender) -> Vec<LanePart> {
     // A segment seen between lines that are not drawn had come from its sender.
     let origin = if sender == Sender::Client { 0 } else { seen.len().saturating_sub(1) };
     let first = seen.iter().position(|&seen| seen).unwrap_or(origin);
@@ -253,11 +253,11 @@ fn parts(seen: &[bool], sender: Sender) -> Vec<Part> {
         };
         match (enters, leaves) {
             _ if (first..last).contains(&lane) => {
-                Part::Whole { arrives: seen.get(target).copied().unwrap_or(false) }
+                LanePart::Whole { arrives: seen.get(target).copied().unwrap_or(false) }
             }
-            (true, _) => Part::Begins,
-            (_, true) => Part::Stops,
-            (false, false) => Part::Empty,
+            (true, _) => LanePart::Begins,
+            (_, true) => LanePart::Stops,
+            (false, false) => LanePart::Empty,
         }
     };
     (0..seen.len().saturating_sub(1)).map(of_lane).collect()

@@ -1,5 +1,7 @@
 //! Names, kinds, labels and meaning of all metrics: what is registered, and what `docs/METRICS.md` lists.
 
+use prometheus_client::registry::{Metric, Registry, Unit};
+
 /// Beginning of every name.
 pub(super) const PREFIX: &str = "hsanalyze";
 
@@ -178,3 +180,12 @@ pub const GUIDES: [MetricGuide; 18] = [
     FORGOTTEN,
     BUILD,
 ];
+
+/// Registers a metric under the name and with the help of its guide. Returns it.
+pub(super) fn register<M: Metric + Clone>(registry: &mut Registry, guide: &MetricGuide, metric: M) -> M {
+    match guide.in_seconds {
+        true => registry.register_with_unit(guide.name, guide.help, Unit::Seconds, metric.clone()),
+        false => registry.register(guide.name, guide.help, metric.clone()),
+    }
+    metric
+}

@@ -9,9 +9,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use strum::IntoEnumIterator;
 
-use super::guide;
+use super::guide::{self, register};
 use super::labels::{AttemptLabels, ListenerLabels, RetryLabels};
-use super::register;
 use super::slots::Slots;
 use crate::handshake::{Attempt, Verdict};
 use crate::packet::{Endpoint, Span};
@@ -48,17 +47,17 @@ struct Families {
     attempts: Family<AttemptLabels, Counter>,
     late: Family<ListenerLabels, Counter>,
     retries: Family<RetryLabels, Counter>,
-    connect: Times,
-    delay: Times,
-    window: Times,
+    connect: ConnectHistograms,
+    delay: ConnectHistograms,
+    window: ConnectHistograms,
 }
 
 /// Histograms by listener.
-type Times = Family<ListenerLabels, Histogram, fn() -> Histogram>;
+type ConnectHistograms = Family<ListenerLabels, Histogram, fn() -> Histogram>;
 
 /// The series of one listener.
 #[derive(Debug)]
-struct Series {
+struct ListenerSeries {
     labels: ListenerLabels,
     /// In the order of the verdicts.
     attempts: Vec<Counter>,
@@ -69,7 +68,7 @@ struct Series {
 impl Families {
     /// Series that begin at 0, all of them: Prometheus sees an increase only from a series' second sample, so that one which began
     /// with its first value would lose it.
-    fn of(&self, listener: String) -> Series {
+    fn of(&self, listener: String) -> ListenerSeries {
         let attempts = Verdict::iter().map(|verdict| {
             let labels = AttemptLabels { listener: listener.clone(), verdict: verdict.name() };
             self.attempts.get_or_create_owned(&labels)
@@ -82,10 +81,10 @@ impl Families {
         for times in [&self.connect, &self.delay, &self.window] {
             drop(times.get_or_create(&labels));
         }
-        Series { attempts, late: self.late.get_or_create_owned(&labels), retries, labels }
+        ListenerSeries { attempts, late: self.late.get_or_create_owned(&labels), retries, labels }
     }
 
-    fn remove(&self, Series { labels, .. }: &Series) {
+    fn remove(&self, ListenerSeries { labels, .. }: &ListenerSeries) {
         let listener = || labels.listener.clone();
         for verdict in Verdict::iter().map(Verdict::name) {
             self.attempts.remove(&AttemptLabels { listener: listener(), verdict });
@@ -99,7 +98,7 @@ impl Families {
         }
     }
 
-    fn count(&self, series: &Series, attempt: &Attempt) {
+    fn count(&self, series: &ListenerSeries, attempt: &Attempt) {
         if let Some(counter) = series.attempts.get(attempt.verdict as usize) {
             counter.inc();
         }
@@ -125,15 +124,15 @@ impl Families {
 #[derive(Debug)]
 pub(super) struct ListenerMetrics {
     families: Families,
-    places: Places,
+    places: AttemptPlaces,
 }
 
 /// The listeners that have series of their own, and all others.
 #[derive(Debug)]
-struct Places {
-    slots: Slots<Endpoint, Series>,
+struct AttemptPlaces {
+    slots: Slots<Endpoint, ListenerSeries>,
     /// All listeners that have no place.
-    rest: Option<Series>,
+    rest: Option<ListenerSeries>,
     folded: HashSet<Endpoint>,
     forgotten: Counter,
 }
@@ -150,7 +149,7 @@ impl ListenerMetrics {
         };
         let forgotten = register(registry, &guide::FORGOTTEN, Counter::default());
         let slots = Slots::new(MAX_LISTENERS);
-        Self { families, places: Places { slots, rest: None, folded: HashSet::new(), forgotten } }
+        Self { families, places: AttemptPlaces { slots, rest: None, folded: HashSet::new(), forgotten } }
     }
 
     /// Counts a settled attempt.
@@ -170,9 +169,9 @@ impl ListenerMetrics {
     }
 }
 
-impl Places {
+impl AttemptPlaces {
     /// The series of a listener that is in use: its own if there is room, else those of all others.
-    fn series(&mut self, server: Endpoint, families: &Families, now: Instant) -> &Series {
+    fn series(&mut self, server: Endpoint, families: &Families, now: Instant) -> &ListenerSeries {
         let Self { slots, rest, folded, forgotten } = self;
         let is_new = slots.get(&server).is_none();
         let forget = |idle| {
@@ -192,6 +191,6 @@ impl Places {
     }
 }
 
-fn times(constructor: fn() -> Histogram) -> Times {
+fn times(constructor: fn() -> Histogram) -> ConnectHistograms {
     Family::new_with_constructor(constructor)
 }

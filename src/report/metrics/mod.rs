@@ -22,9 +22,10 @@ use prometheus_client::encoding::{prometheus_text, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::{Metric, Registry, Unit};
+use prometheus_client::registry::Registry;
 
 use self::current::Current;
+use self::guide::register;
 pub use self::guide::{GUIDES, MetricGuide, MetricKind};
 use self::labels::{BuildLabels, DropLabels, EpisodeLabels, FoldedLabels};
 use self::listeners::ListenerMetrics;
@@ -190,13 +191,4 @@ impl MetricsRegistry {
         }
         Ok(text)
     }
-}
-
-/// Registers a metric under the name and with the help of its guide. Returns it.
-fn register<M: Metric + Clone>(registry: &mut Registry, guide: &MetricGuide, metric: M) -> M {
-    match guide.in_seconds {
-        true => registry.register_with_unit(guide.name, guide.help, Unit::Seconds, metric.clone()),
-        false => registry.register(guide.name, guide.help, metric.clone()),
-    }
-    metric
 }

@@ -14,12 +14,12 @@ pub(super) const IDLE: Duration = Duration::from_secs(600);
 /// Places by key. What is idle gives its place up when another needs one.
 #[derive(Debug)]
 pub(super) struct Slots<K, V> {
-    places: IndexMap<K, Slot<V>, Seeded>,
+    places: IndexMap<K, MetricSlot<V>, Seeded>,
     limit: usize,
 }
 
 #[derive(Debug)]
-struct Slot<V> {
+struct MetricSlot<V> {
     value: V,
     used: Instant,
 }
@@ -55,7 +55,7 @@ impl<K: Hash + Eq, V> Slots<K, V> {
 
     /// The value at a key, which is in use now. At a new key, for which [`Self::make_room`] found a place, a new one.
     pub(super) fn take(&mut self, key: K, now: Instant, new: impl FnOnce() -> V) -> &mut V {
-        let slot = self.places.entry(key).or_insert_with(|| Slot { value: new(), used: now });
+        let slot = self.places.entry(key).or_insert_with(|| MetricSlot { value: new(), used: now });
         slot.used = now;
         &mut slot.value
     }

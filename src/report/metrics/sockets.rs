@@ -10,9 +10,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::current::Current;
-use super::guide;
+use super::guide::{self, register};
 use super::labels::{InfoLabels, SocketLabels};
-use super::register;
 use super::slots::Slots;
 use crate::kernel::{KernelStats, Netns};
 use crate::packet::Endpoint;
@@ -31,7 +30,7 @@ pub struct SocketNow {
 }
 
 #[derive(Debug)]
-struct Series {
+struct SocketSeries {
     labels: SocketLabels,
     length: Gauge,
     /// `None` where it may not be read.
@@ -45,7 +44,7 @@ pub(super) struct SocketMetrics {
     length: Family<SocketLabels, Gauge>,
     limit: Family<SocketLabels, Gauge>,
     drops: Family<SocketLabels, Counter>,
-    slots: Slots<SocketLabels, Series>,
+    slots: Slots<SocketLabels, SocketSeries>,
     info: Current<InfoLabels>,
     folded: usize,
 }
@@ -68,7 +67,7 @@ impl SocketMetrics {
             sockets.iter().map(|socket| (labels(&socket.stats), socket)).collect();
         let open: HashSet<&SocketLabels> = labelled.iter().map(|(labels, _)| labels).collect();
         let Self { length, limit, drops, slots, .. } = self;
-        let remove = |series: Series| {
+        let remove = |series: SocketSeries| {
             length.remove(&series.labels);
             limit.remove(&series.labels);
             drops.remove(&series.labels);
@@ -101,7 +100,7 @@ impl SocketMetrics {
     }
 }
 
-impl Series {
+impl SocketSeries {
     /// Shows these figures. True if the socket is in use.
     fn show(&self, stats: &KernelStats) -> bool {
         self.length.set(stats.recv_q.into());
@@ -121,8 +120,8 @@ fn series(
     drops: &Family<SocketLabels, Counter>,
     labels: &SocketLabels,
     stats: &KernelStats,
-) -> Series {
-    Series {
+) -> SocketSeries {
+    SocketSeries {
         length: length.get_or_create_owned(labels),
         limit: stats.send_q.map(|_| limit.get_or_create_owned(labels)),
         drops: stats.drops.map(|_| drops.get_or_create_owned(labels)),

@@ -55,7 +55,7 @@ struct PageLadder(Vec<usize>, Vec<RowOfLadder>);
 struct RowOfLadder(Option<i64>, u8, usize, usize, u8, u64, Vec<usize>);
 
 #[derive(Serialize)]
-struct EpisodeRow {
+struct EpisodeOnPage {
     server: usize,
     from: i64,
     until: i64,
@@ -190,13 +190,13 @@ fn episodes(
     begin: Timestamp,
     servers: &mut IndexSet<Endpoint>,
     strings: &mut Strings,
-) -> Vec<EpisodeRow> {
+) -> Vec<EpisodeOnPage> {
     let mut rows = Vec::new();
     for listener in &summary.listeners {
         let Some(server) = listener.server else { continue };
         for episode in &listener.episodes {
             let cause = wording::episode(episode.cause, episode.confidence);
-            rows.push(EpisodeRow {
+            rows.push(EpisodeOnPage {
                 server: servers.insert_full(server).0,
                 from: micros(episode.from.since(begin)),
                 until: micros(episode.until.since(begin)),

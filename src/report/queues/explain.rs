@@ -183,7 +183,7 @@ fn advice(row: &QueueRow<'_>) -> String {
         return wording::find_why_one_worker_waits(owner);
     }
     let who = owner.map_or_else(|| "the program".into(), |owner| printable(&owner.command));
-    let limit = wording::QueueLimit {
+    let limit = wording::LimitKnob {
         limit: row.socket.send_q,
         from: row.limit_from,
         somaxconn: row.watch.latest().sysctls.somaxconn,

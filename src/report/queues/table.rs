@@ -16,7 +16,7 @@ const NEARLY_FULL: f64 = 0.75;
 
 /// The columns, in order of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Column {
+enum QueueColumn {
     Listener,
     Fill,
     RecvQ,
@@ -33,7 +33,7 @@ enum Column {
 /// The columns with their forms.
 #[derive(Debug, Clone)]
 struct Columns {
-    columns: Vec<Column>,
+    columns: Vec<QueueColumn>,
     bar: usize,
     /// Without the container's number.
     short_owner: bool,
@@ -43,7 +43,7 @@ struct Columns {
 #[derive(Debug, Clone, Copy)]
 enum Narrowing {
     Bar,
-    Leave(Column),
+    Leave(QueueColumn),
     ShortOwner,
     OneQueue,
 }
@@ -51,21 +51,27 @@ enum Narrowing {
 /// The steps for a narrow screen, the least loss first: who listens, its queue and what it drops stay.
 const NARROWING: [Narrowing; 8] = [
     Narrowing::Bar,
-    Narrowing::Leave(Column::LimitBy),
+    Narrowing::Leave(QueueColumn::LimitBy),
     Narrowing::ShortOwner,
-    Narrowing::Leave(Column::Drops),
+    Narrowing::Leave(QueueColumn::Drops),
     Narrowing::OneQueue,
-    Narrowing::Leave(Column::Fill),
-    Narrowing::Leave(Column::Netns),
-    Narrowing::Leave(Column::Owner),
+    Narrowing::Leave(QueueColumn::Fill),
+    Narrowing::Leave(QueueColumn::Netns),
+    Narrowing::Leave(QueueColumn::Owner),
 ];
 
 impl Columns {
     fn of(queues: &Queues<'_>) -> Self {
-        let mut columns = vec![Column::Listener, Column::Fill, Column::RecvQ, Column::SendQ, Column::Drops];
-        columns.extend(queues.span().map(|_| Column::Rate));
-        columns.extend([Column::LimitBy, Column::Owner]);
-        columns.extend(queues.has_several().then_some(Column::Netns));
+        let mut columns = vec![
+            QueueColumn::Listener,
+            QueueColumn::Fill,
+            QueueColumn::RecvQ,
+            QueueColumn::SendQ,
+            QueueColumn::Drops,
+        ];
+        columns.extend(queues.span().map(|_| QueueColumn::Rate));
+        columns.extend([QueueColumn::LimitBy, QueueColumn::Owner]);
+        columns.extend(queues.has_several().then_some(QueueColumn::Netns));
         Self { columns, bar: BAR, short_owner: false }
     }
 
@@ -73,14 +79,14 @@ impl Columns {
         match step {
             Narrowing::Bar => self.bar = NARROW_BAR,
             // The only drops of a table without rates.
-            Narrowing::Leave(Column::Drops) if !self.columns.contains(&Column::Rate) => {}
+            Narrowing::Leave(QueueColumn::Drops) if !self.columns.contains(&QueueColumn::Rate) => {}
             Narrowing::Leave(left) => self.columns.retain(|column| *column != left),
             Narrowing::ShortOwner => self.short_owner = true,
             Narrowing::OneQueue => {
-                self.columns.retain(|column| *column != Column::SendQ);
+                self.columns.retain(|column| *column != QueueColumn::SendQ);
                 for column in &mut self.columns {
-                    if *column == Column::RecvQ {
-                        *column = Column::Queue;
+                    if *column == QueueColumn::RecvQ {
+                        *column = QueueColumn::Queue;
                     }
                 }
             }
@@ -88,7 +94,7 @@ impl Columns {
     }
 }
 
-impl Column {
+impl QueueColumn {
     const fn title(self) -> &'static str {
         match self {
             Self::Listener => "LISTENER",

@@ -70,15 +70,15 @@ impl From<serde_json::Error> for BaselineError {
 pub fn read_baseline(name: &str, input: impl Read) -> Result<Baseline, BaselineError> {
     let mut baseline = Baseline { name: name.to_owned(), ..Baseline::default() };
     let mut complete = false;
-    for part in serde_json::Deserializer::from_reader(BufReader::new(input)).into_iter::<Part>() {
+    for part in serde_json::Deserializer::from_reader(BufReader::new(input)).into_iter::<BaselinePart>() {
         let part = match part {
             Ok(_) if complete => Err(serde_json::Error::custom("something follows after the report")),
             part => part,
         };
         match part? {
-            Part::Other => {}
-            Part::Listener(entry) => add(&mut baseline, entry)?,
-            Part::Overview(overview) => {
+            BaselinePart::Other => {}
+            BaselinePart::Listener(entry) => add(&mut baseline, entry)?,
+            BaselinePart::Overview(overview) => {
                 complete = true;
                 baseline.tool = overview.tool;
                 baseline.limits = overview.limits.into_iter().map(|limit| limit.text).collect();
@@ -99,7 +99,7 @@ fn add(baseline: &mut Baseline, entry: ListenerEntry) -> Result<(), serde_json::
 }
 
 /// A document of `json`, or a line of `ndjson`.
-enum Part {
+enum BaselinePart {
     /// A line that is not needed.
     Other,
     /// The line of a listener.
@@ -121,7 +121,7 @@ struct LimitEntry {
     text: String,
 }
 
-impl<'de> Deserialize<'de> for Part {
+impl<'de> Deserialize<'de> for BaselinePart {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(PartVisitor)
     }
@@ -130,27 +130,29 @@ impl<'de> Deserialize<'de> for Part {
 struct PartVisitor;
 
 impl<'de> Visitor<'de> for PartVisitor {
-    type Value = Part;
+    type Value = BaselinePart;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a report of hsanalyze in the format json or ndjson")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Part, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<BaselinePart, A::Error> {
         let first: Option<String> = map.next_key()?;
         if first.as_deref() != Some("type") {
-            return overview(first, map, true).map(Part::Overview);
+            return overview(first, map, true).map(BaselinePart::Overview);
         }
         let kind: String = map.next_value()?;
         match kind.as_str() {
-            "listener" => ListenerEntry::deserialize(MapAccessDeserializer::new(map)).map(Part::Listener),
+            "listener" => {
+                ListenerEntry::deserialize(MapAccessDeserializer::new(map)).map(BaselinePart::Listener)
+            }
             "summary" => {
                 let first = map.next_key()?;
-                overview(first, map, false).map(Part::Overview)
+                overview(first, map, false).map(BaselinePart::Overview)
             }
             "attempt" | "provisional" | "episode" | "comparison" => {
                 while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Part::Other)
+                Ok(BaselinePart::Other)
             }
             _ => Err(A::Error::custom(format!("no line of a report of captures has the type '{kind}'"))),
         }

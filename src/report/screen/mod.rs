@@ -16,4 +16,4 @@ mod view;
 pub use self::draw::draw;
 pub use self::lines::{ladder_lines, report_lines};
 pub use self::model::{ListenerKey, ListenerNow, MAX_ATTEMPTS, ScreenModel, ScreenNow};
-pub use self::view::{Request, ScreenView};
+pub use self::view::{ScreenRequest, ScreenView};

@@ -117,7 +117,7 @@ fn shown(
     rows.map(|row| row.trim_end().to_owned() + "\n").collect()
 }
 
-fn press(view: &mut ScreenView, keys: &[KeyCode]) -> Option<Request> {
+fn press(view: &mut ScreenView, keys: &[KeyCode]) -> Option<ScreenRequest> {
     let press = |view: &mut ScreenView, &code: &KeyCode| view.key(KeyEvent::from(code), &model());
     keys.iter().map(|key| press(view, key)).last().flatten()
 }
@@ -163,7 +163,7 @@ fn the_filter_selects_by_address_in_all_panes() {
     assert!(text.contains("postgres[") && !text.contains("nginx"), "{text}");
     assert!(text.contains("none that the filter selects"), "{text}");
     press(&mut view, &[KeyCode::Enter]);
-    assert_eq!(press(&mut view, &typed("q")), Some(Request::End), "q is a key again");
+    assert_eq!(press(&mut view, &typed("q")), Some(ScreenRequest::End), "q is a key again");
     press(&mut view, &[KeyCode::Esc]);
     assert!(screen(80, 24, &mut view, &options()).contains("nginx"));
 }
@@ -173,14 +173,14 @@ fn an_attempt_is_selected_and_its_messages_are_shown() {
     let mut view = ScreenView::default();
     screen(80, 24, &mut view, &options());
     let feed: Vec<u64> = model().feed.iter().map(|row| row.attempt.ordinal).collect();
-    assert_eq!(press(&mut view, &[KeyCode::Enter]), Some(Request::Ladder(feed[0])));
+    assert_eq!(press(&mut view, &[KeyCode::Enter]), Some(ScreenRequest::Ladder(feed[0])));
     assert_eq!(
         press(&mut view, &[KeyCode::Down, KeyCode::Down, KeyCode::Enter]),
-        Some(Request::Ladder(feed[2]))
+        Some(ScreenRequest::Ladder(feed[2]))
     );
     assert_eq!(
         press(&mut view, &[KeyCode::End, KeyCode::Enter]),
-        Some(Request::Ladder(*feed.last().unwrap()))
+        Some(ScreenRequest::Ladder(*feed.last().unwrap()))
     );
     let text = screen(80, 24, &mut view, &options());
     assert!(text.contains(&model().feed.back().unwrap().attempt.client.to_string()), "{text}");
@@ -192,9 +192,9 @@ fn an_attempt_is_selected_and_its_messages_are_shown() {
     let text = screen(80, 24, &mut view, &options());
     assert!(text.contains("its packets are not kept"), "{text}");
     assert_eq!(press(&mut view, &typed("q")), None, "it closes the text first");
-    assert_eq!(press(&mut view, &typed("q")), Some(Request::End));
+    assert_eq!(press(&mut view, &typed("q")), Some(ScreenRequest::End));
     let control_c = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
-    assert_eq!(view.key(control_c, &model), Some(Request::End));
+    assert_eq!(view.key(control_c, &model), Some(ScreenRequest::End));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::listener::EpisodeReport;
 
 /// Order of the listeners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Order {
+pub(super) enum SortOrder {
     /// By drops in the last second, then by how full the queue is.
     #[default]
     Trouble,
@@ -20,7 +20,7 @@ pub(super) enum Order {
     Address,
 }
 
-impl Order {
+impl SortOrder {
     const fn next(self) -> Self {
         match self {
             Self::Trouble => Self::Fill,
@@ -58,7 +58,7 @@ pub(super) enum Overlay {
 
 /// A request of the viewer's that the screen itself cannot fulfil.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Request {
+pub enum ScreenRequest {
     /// End the run.
     End,
     /// Show the ladder of the attempt at this position of the input.
@@ -72,7 +72,7 @@ pub struct ScreenView {
     pub(super) filter: String,
     /// Keys go to the filter.
     pub(super) typing: bool,
-    pub(super) order: Order,
+    pub(super) order: SortOrder,
     /// The attempt that is selected, by its position in the input; the latest, where `None`.
     pub(super) selected: Option<u64>,
     pub(super) overlay: Overlay,
@@ -108,10 +108,10 @@ impl ScreenView {
     }
 
     /// Handles a key; `latest` are the figures of the moment.
-    pub fn key(&mut self, key: KeyEvent, latest: &ScreenModel) -> Option<Request> {
+    pub fn key(&mut self, key: KeyEvent, latest: &ScreenModel) -> Option<ScreenRequest> {
         if key.modifiers.contains(KeyModifiers::CONTROL) {
             match key.code {
-                KeyCode::Char('c') => return Some(Request::End),
+                KeyCode::Char('c') => return Some(ScreenRequest::End),
                 KeyCode::Char('u') => self.filter.clear(),
                 _ => {}
             }
@@ -120,7 +120,7 @@ impl ScreenView {
         match &self.overlay {
             Overlay::None if self.typing => self.type_filter(key.code),
             Overlay::None => return self.command(key.code, latest),
-            Overlay::Help if key.code == KeyCode::Char('q') => return Some(Request::End),
+            Overlay::Help if key.code == KeyCode::Char('q') => return Some(ScreenRequest::End),
             Overlay::Help => self.overlay = Overlay::None,
             Overlay::Text { .. } => self.scroll(key.code),
         }
@@ -140,9 +140,9 @@ impl ScreenView {
         }
     }
 
-    fn command(&mut self, key: KeyCode, latest: &ScreenModel) -> Option<Request> {
+    fn command(&mut self, key: KeyCode, latest: &ScreenModel) -> Option<ScreenRequest> {
         match key {
-            KeyCode::Char('q') => return Some(Request::End),
+            KeyCode::Char('q') => return Some(ScreenRequest::End),
             KeyCode::Char('?' | 'h') | KeyCode::F(1) => self.overlay = Overlay::Help,
             KeyCode::Char('/') => self.typing = true,
             // An address begins with these.
@@ -164,7 +164,7 @@ impl ScreenView {
             KeyCode::PageDown => self.select(latest, self.page_step()),
             KeyCode::Home | KeyCode::Char('g') => self.selected = None,
             KeyCode::End | KeyCode::Char('G') => self.select(latest, isize::MAX),
-            KeyCode::Enter => return self.selected_attempt(latest).map(Request::Ladder),
+            KeyCode::Enter => return self.selected_attempt(latest).map(ScreenRequest::Ladder),
             _ => {}
         }
         None
@@ -237,10 +237,10 @@ impl ScreenView {
         let by_fill = |a: &&ListenerRow, b: &&ListenerRow| b.now.fill().total_cmp(&a.now.fill());
         rows.sort_by_key(|row| row.now.key);
         match self.order {
-            Order::Address => rows.sort_by_key(|row| row.now.server),
-            Order::Problems => rows.sort_by_key(|row| std::cmp::Reverse(row.now.problems)),
-            Order::Fill => rows.sort_by(by_fill),
-            Order::Trouble => rows.sort_by(|a, b| {
+            SortOrder::Address => rows.sort_by_key(|row| row.now.server),
+            SortOrder::Problems => rows.sort_by_key(|row| std::cmp::Reverse(row.now.problems)),
+            SortOrder::Fill => rows.sort_by(by_fill),
+            SortOrder::Trouble => rows.sort_by(|a, b| {
                 let trouble = |row: &ListenerRow| (row.rate(), row.now.drops, row.now.problems);
                 trouble(b).cmp(&trouble(a)).then_with(|| by_fill(a, b))
             }),

@@ -1,7 +1,7 @@
 //! Columns of `attempts.parquet`.
 
 use super::column::{
-    Column, count, fixed, integer, name, owned, port, span, spans, text, texts, time, yes_or_no,
+    TableColumn, count, fixed, integer, name, owned, port, span, spans, text, texts, time, yes_or_no,
 };
 use crate::handshake::{Attempt, Cause, Confidence, Errno, Reason, Timing, Unproven, Vantage};
 use crate::packet::{Endpoint, Span};
@@ -9,7 +9,7 @@ use crate::report::record::sysctl;
 use crate::report::wording;
 
 /// The columns, in the order of `--format csv`.
-pub(super) fn columns() -> Vec<Column<Attempt>> {
+pub(super) fn columns() -> Vec<TableColumn<Attempt>> {
     let mut columns = Vec::new();
     columns.extend(endpoint("client", |attempt: &Attempt| Some(attempt.client)));
     columns.extend(endpoint("server", |attempt: &Attempt| Some(attempt.server)));
@@ -31,7 +31,7 @@ pub(super) fn columns() -> Vec<Column<Attempt>> {
 pub(super) fn endpoint<T>(
     of: &str,
     get: impl Fn(&T) -> Option<Endpoint> + Copy + Send + 'static,
-) -> [Column<T>; 3] {
+) -> [TableColumn<T>; 3] {
     [
         text(of, move |row| get(row).map(|endpoint| owned(endpoint.to_string()))),
         text(format!("{of}_ip"), move |row| get(row).map(|endpoint| owned(endpoint.ip().to_string()))),
@@ -39,7 +39,7 @@ pub(super) fn endpoint<T>(
     ]
 }
 
-fn verdict() -> [Column<Attempt>; 10] {
+fn verdict() -> [TableColumn<Attempt>; 10] {
     [
         count("capture", |attempt: &Attempt| attempt.frame.capture().into()),
         count("frame", |attempt: &Attempt| attempt.frame.number()),
@@ -54,7 +54,7 @@ fn verdict() -> [Column<Attempt>; 10] {
     ]
 }
 
-fn inference() -> [Column<Attempt>; 7] {
+fn inference() -> [TableColumn<Attempt>; 7] {
     [
         name("cause", |attempt: &Attempt| attempt.inference.cause.map(Cause::name)),
         integer("abort_on_overflow", |attempt: &Attempt| {
@@ -74,7 +74,7 @@ fn inference() -> [Column<Attempt>; 7] {
     ]
 }
 
-fn timing() -> Vec<Column<Attempt>> {
+fn timing() -> Vec<TableColumn<Attempt>> {
     /// A time of an attempt with its name.
     type Time = (&'static str, fn(&Timing) -> Option<Span>);
     const TIMES: [Time; 7] = [

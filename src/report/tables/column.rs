@@ -13,7 +13,7 @@ use crate::packet::{Span, Timestamp};
 type Get<T, V> = Box<dyn Fn(&T) -> V + Send>;
 
 /// One column of rows made from `T`s. Null is allowed in each that is no list.
-pub(super) struct Column<T> {
+pub(super) struct TableColumn<T> {
     pub(super) name: String,
     pub(super) values: Values<T>,
 }
@@ -50,34 +50,34 @@ pub(super) fn fixed(text: &'static str) -> ByteArray {
 pub(super) fn name<T>(
     name: impl Into<String>,
     get: impl Fn(&T) -> Option<&'static str> + Send + 'static,
-) -> Column<T> {
+) -> TableColumn<T> {
     text(name, move |row| get(row).map(fixed))
 }
 
 pub(super) fn text<T>(
     name: impl Into<String>,
     get: impl Fn(&T) -> Option<ByteArray> + Send + 'static,
-) -> Column<T> {
-    Column { name: name.into(), values: Values::Text(Box::new(get)) }
+) -> TableColumn<T> {
+    TableColumn { name: name.into(), values: Values::Text(Box::new(get)) }
 }
 
 /// Any number of texts.
 pub(super) fn texts<T>(
     name: impl Into<String>,
     get: impl Fn(&T) -> Vec<ByteArray> + Send + 'static,
-) -> Column<T> {
-    Column { name: name.into(), values: Values::Texts(Box::new(get)) }
+) -> TableColumn<T> {
+    TableColumn { name: name.into(), values: Values::Texts(Box::new(get)) }
 }
 
 pub(super) fn integer<T>(
     name: impl Into<String>,
     get: impl Fn(&T) -> Option<i64> + Send + 'static,
-) -> Column<T> {
-    Column { name: name.into(), values: Values::Integer(Box::new(get)) }
+) -> TableColumn<T> {
+    TableColumn { name: name.into(), values: Values::Integer(Box::new(get)) }
 }
 
 /// A count.
-pub(super) fn count<T>(name: impl Into<String>, get: impl Fn(&T) -> u64 + Send + 'static) -> Column<T> {
+pub(super) fn count<T>(name: impl Into<String>, get: impl Fn(&T) -> u64 + Send + 'static) -> TableColumn<T> {
     integer(name, move |row| Some(i64::try_from(get(row)).unwrap_or(i64::MAX)))
 }
 
@@ -85,37 +85,40 @@ pub(super) fn count<T>(name: impl Into<String>, get: impl Fn(&T) -> u64 + Send +
 pub(super) fn span<T>(
     name: impl Into<String>,
     get: impl Fn(&T) -> Option<Span> + Send + 'static,
-) -> Column<T> {
+) -> TableColumn<T> {
     integer(name.into() + "_ns", move |row| get(row).map(Span::as_nanos))
 }
 
 /// Any number of time spans.
-pub(super) fn spans<T>(name: impl Into<String>, get: impl Fn(&T) -> Vec<i64> + Send + 'static) -> Column<T> {
-    Column { name: name.into() + "_ns", values: Values::Integers(Box::new(get)) }
+pub(super) fn spans<T>(
+    name: impl Into<String>,
+    get: impl Fn(&T) -> Vec<i64> + Send + 'static,
+) -> TableColumn<T> {
+    TableColumn { name: name.into() + "_ns", values: Values::Integers(Box::new(get)) }
 }
 
 pub(super) fn port<T>(
     name: impl Into<String>,
     get: impl Fn(&T) -> Option<u16> + Send + 'static,
-) -> Column<T> {
-    Column { name: name.into(), values: Values::Port(Box::new(get)) }
+) -> TableColumn<T> {
+    TableColumn { name: name.into(), values: Values::Port(Box::new(get)) }
 }
 
 pub(super) fn yes_or_no<T>(
     name: impl Into<String>,
     get: impl Fn(&T) -> Option<bool> + Send + 'static,
-) -> Column<T> {
-    Column { name: name.into(), values: Values::Bool(Box::new(get)) }
+) -> TableColumn<T> {
+    TableColumn { name: name.into(), values: Values::Bool(Box::new(get)) }
 }
 
 pub(super) fn time<T>(
     name: impl Into<String>,
     get: impl Fn(&T) -> Option<Timestamp> + Send + 'static,
-) -> Column<T> {
-    Column { name: name.into(), values: Values::Time(Box::new(get)) }
+) -> TableColumn<T> {
+    TableColumn { name: name.into(), values: Values::Time(Box::new(get)) }
 }
 
-impl<T> Column<T> {
+impl<T> TableColumn<T> {
     /// The column in the table's schema.
     pub(super) fn schema(&self) -> Result<TypePtr> {
         let (physical, logical) = match &self.values {

@@ -3,7 +3,7 @@
 use strum::IntoEnumIterator;
 
 use super::attempts::endpoint;
-use super::column::{Column, count, fixed, integer, name, owned, span, text, texts, time, yes_or_no};
+use super::column::{TableColumn, count, fixed, integer, name, owned, span, text, texts, time, yes_or_no};
 use crate::handshake::{Cause, Confidence, Verdict};
 use crate::kernel::KernelStats;
 use crate::listener::{Clients, Episode, Listener, Percentiles, Scan, Tally};
@@ -19,7 +19,7 @@ pub(super) struct EpisodeRow {
 }
 
 /// The columns of listeners, in the order of JSON.
-pub(super) fn columns() -> Vec<Column<Listener>> {
+pub(super) fn columns() -> Vec<TableColumn<Listener>> {
     let mut columns = Vec::new();
     columns.extend(endpoint("server", |listener: &Listener| listener.server));
     columns.extend(scan(|listener: &Listener| listener.scan));
@@ -42,7 +42,7 @@ pub(super) fn columns() -> Vec<Column<Listener>> {
 }
 
 /// The columns of episodes, in the order of JSON.
-pub(super) fn episode_columns() -> Vec<Column<EpisodeRow>> {
+pub(super) fn episode_columns() -> Vec<TableColumn<EpisodeRow>> {
     let mut columns = Vec::new();
     columns.extend(endpoint("server", |row: &EpisodeRow| row.server));
     columns.extend(scan(|row: &EpisodeRow| row.scan));
@@ -58,7 +58,7 @@ pub(super) fn episode_columns() -> Vec<Column<EpisodeRow>> {
     columns
 }
 
-fn scan<T: 'static>(get: impl Fn(&T) -> Option<Scan> + Copy + Send + 'static) -> [Column<T>; 3] {
+fn scan<T: 'static>(get: impl Fn(&T) -> Option<Scan> + Copy + Send + 'static) -> [TableColumn<T>; 3] {
     [
         text("scan_client", move |row| get(row).map(|scan| owned(scan.client.to_string()))),
         text("scan_host", move |row| Some(owned(get(row)?.host?.to_string()))),
@@ -69,14 +69,14 @@ fn scan<T: 'static>(get: impl Fn(&T) -> Option<Scan> + Copy + Send + 'static) ->
 /// Attempts by verdict, whose names have underscores here, so that SQL needs no quotes.
 fn verdicts<T: 'static>(
     get: impl Fn(&T) -> &Tally + Copy + Send + 'static,
-) -> impl Iterator<Item = Column<T>> {
+) -> impl Iterator<Item = TableColumn<T>> {
     Verdict::iter().map(move |verdict| {
         let name = format!("verdicts_{}", verdict.name().replace('-', "_"));
         count(name, move |row| get(row).get(verdict))
     })
 }
 
-fn percentiles(of: &str, get: fn(&Listener) -> Option<Percentiles>) -> [Column<Listener>; 4] {
+fn percentiles(of: &str, get: fn(&Listener) -> Option<Percentiles>) -> [TableColumn<Listener>; 4] {
     /// A percentile with its name.
     type Percentile = (&'static str, fn(Percentiles) -> Span);
     const PERCENTILES: [Percentile; 4] =
@@ -85,7 +85,7 @@ fn percentiles(of: &str, get: fn(&Listener) -> Option<Percentiles>) -> [Column<L
         .map(|(name, part)| span(format!("{of}_{name}"), move |listener: &Listener| get(listener).map(part)))
 }
 
-fn meaning() -> [Column<Listener>; 11] {
+fn meaning() -> [TableColumn<Listener>; 11] {
     [
         name("cause", |listener: &Listener| listener.cause.map(Cause::name)),
         integer("abort_on_overflow", |listener: &Listener| sysctl(listener.abort_on_overflow).map(i64::from)),
@@ -110,7 +110,7 @@ fn meaning() -> [Column<Listener>; 11] {
     ]
 }
 
-fn clients() -> [Column<Listener>; 6] {
+fn clients() -> [TableColumn<Listener>; 6] {
     /// A number of clients with its name.
     type Count = (&'static str, fn(&Clients) -> u64);
     const COUNTS: [Count; 6] = [
@@ -125,7 +125,7 @@ fn clients() -> [Column<Listener>; 6] {
 }
 
 /// The kernel's figures, which only a live capture has.
-fn kernel() -> [Column<Listener>; 5] {
+fn kernel() -> [TableColumn<Listener>; 5] {
     let of = |listener: &Listener, get: fn(&KernelStats) -> Option<u64>| {
         listener.kernel.as_ref().and_then(get).and_then(|value| i64::try_from(value).ok())
     };

@@ -22,9 +22,9 @@ use crate::listener::Listener;
 
 /// The three tables while they are written. Dropped unfinished, none of them is there.
 pub struct TablesReport {
-    attempts: Table<Attempt>,
-    listeners: Table<Listener>,
-    episodes: Table<EpisodeRow>,
+    attempts: ParquetTable<Attempt>,
+    listeners: ParquetTable<Listener>,
+    episodes: ParquetTable<EpisodeRow>,
 }
 
 impl TablesReport {
@@ -37,9 +37,9 @@ impl TablesReport {
         fs::create_dir_all(directory)?;
         let path = |name: &str| directory.join(format!("{name}.parquet"));
         Ok(Self {
-            attempts: Table::create(&path("attempts"), "attempts", attempts::columns())?,
-            listeners: Table::create(&path("listeners"), "listeners", listeners::columns())?,
-            episodes: Table::create(&path("episodes"), "episodes", listeners::episode_columns())?,
+            attempts: ParquetTable::create(&path("attempts"), "attempts", attempts::columns())?,
+            listeners: ParquetTable::create(&path("listeners"), "listeners", listeners::columns())?,
+            episodes: ParquetTable::create(&path("episodes"), "episodes", listeners::episode_columns())?,
         })
     }
 

@@ -12,7 +12,7 @@ use parquet::file::properties::{WriterProperties, WriterVersion};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::Type;
 
-use super::column::{Column, Values};
+use super::column::{TableColumn, Values};
 use crate::report::TOOL;
 use crate::report::output::Output;
 
@@ -20,8 +20,8 @@ use crate::report::output::Output;
 const GROUP: usize = 32_768;
 
 /// A table that rows are added to.
-pub(super) struct Table<T> {
-    columns: Vec<(Column<T>, Gathered)>,
+pub(super) struct ParquetTable<T> {
+    columns: Vec<(TableColumn<T>, Gathered)>,
     rows: usize,
     writer: SerializedFileWriter<Output>,
 }
@@ -129,20 +129,20 @@ fn put<D: DataType>(
     Ok(())
 }
 
-impl<T> Table<T> {
+impl<T> ParquetTable<T> {
     /// An empty table, in a file that takes its place when it is finished.
-    pub(super) fn create(path: &Path, name: &str, columns: Vec<Column<T>>) -> io::Result<Self> {
+    pub(super) fn create(path: &Path, name: &str, columns: Vec<TableColumn<T>>) -> io::Result<Self> {
         let file = Output::file(path)?;
         let writer = Self::begin(file, name, &columns).map_err(io_error)?;
-        let gathered = |column: Column<T>| {
+        let gathered = |column: TableColumn<T>| {
             let gathered = Gathered::new(&column.values);
             (column, gathered)
         };
         Ok(Self { columns: columns.into_iter().map(gathered).collect(), rows: 0, writer })
     }
 
-    fn begin(file: Output, name: &str, columns: &[Column<T>]) -> Result<SerializedFileWriter<Output>> {
-        let fields = columns.iter().map(Column::schema).collect::<Result<Vec<_>>>()?;
+    fn begin(file: Output, name: &str, columns: &[TableColumn<T>]) -> Result<SerializedFileWriter<Output>> {
+        let fields = columns.iter().map(TableColumn::schema).collect::<Result<Vec<_>>>()?;
         let schema = Type::group_type_builder(name).with_fields(fields).build()?;
         let properties = WriterProperties::builder()
             // DuckDB, Spark and pandas all read it.

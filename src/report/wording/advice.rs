@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::knob::{QueueLimit, continue_process, find_why_one_worker_waits, raise_backlog};
+use super::knob::{LimitKnob, continue_process, find_why_one_worker_waits, raise_backlog};
 use crate::kernel::KernelStats;
 use crate::listener::Advice;
 use crate::packet::Endpoint;
@@ -38,7 +38,7 @@ pub(in crate::report) fn advice(
         }
         Advice::AcceptFaster => {
             let owner = kernel.and_then(|kernel| kernel.owner.as_ref());
-            let limit = kernel.map_or_else(QueueLimit::default, |kernel| QueueLimit {
+            let limit = kernel.map_or_else(LimitKnob::default, |kernel| LimitKnob {
                 limit: kernel.send_q,
                 from: kernel.limit_from,
                 somaxconn: kernel.somaxconn,

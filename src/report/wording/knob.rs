@@ -60,7 +60,7 @@ fn backlog_setting(owner: &Owner) -> Option<&'static str> {
 
 /// What is known of a queue's limit.
 #[derive(Debug, Clone, Copy, Default)]
-pub(in crate::report) struct QueueLimit {
+pub(in crate::report) struct LimitKnob {
     /// The limit.
     pub(in crate::report) limit: Option<u32>,
     /// Its origin.
@@ -71,8 +71,8 @@ pub(in crate::report) struct QueueLimit {
 
 /// Clause on how to raise the limit of a queue: the setting of the program that listens, and that it must be
 /// started again.
-pub(in crate::report) fn raise_backlog(owner: Option<&Owner>, queue: QueueLimit) -> String {
-    let QueueLimit { limit, from, somaxconn } = queue;
+pub(in crate::report) fn raise_backlog(owner: Option<&Owner>, queue: LimitKnob) -> String {
+    let LimitKnob { limit, from, somaxconn } = queue;
     let name = owner.map(|owner| printable(&owner.command));
     let name = name.as_deref().unwrap_or("the server");
     let by = owner.map(|owner| owner.backlog_by);
@@ -161,8 +161,8 @@ mod tests {
         }
     }
 
-    fn limit(limit: Option<u32>, from: LimitFrom, somaxconn: u32) -> QueueLimit {
-        QueueLimit { limit, from: Some(from), somaxconn: Some(somaxconn) }
+    fn limit(limit: Option<u32>, from: LimitFrom, somaxconn: u32) -> LimitKnob {
+        LimitKnob { limit, from: Some(from), somaxconn: Some(somaxconn) }
     }
 
     #[test]
