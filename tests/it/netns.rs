@@ -192,6 +192,8 @@ fn an_ordinary_user_sees_how_many_wait_elsewhere_and_what_may_not_be_read() {
         assert_eq!(listener["waiting"]["connections"], 1);
         let (text, notes) = unprivileged(&["-v"]);
         assert!(text.contains("SEND-Q and DROPS of"), "{text}");
+        let (text, _) = unprivileged(&["--netns", &neighbour.pid().to_string()]);
+        assert!(text.starts_with("1 listener, its limit is not known"), "{text}");
         assert!(notes.contains("read without queue limits and drops, which needs root: PID"), "{notes}");
         drop(client);
     });

@@ -71,11 +71,18 @@ fn shown_in_full<'a>(queues: &Queues<'a>, options: &QueuesOptions) -> Vec<&'a Ne
 fn headline(queues: &Queues<'_>, options: &QueuesOptions) -> QueueLine {
     let full = queues.full();
     let several = queues.namespaces.len() > 1;
+    // Without a limit nobody knows if a queue is full.
+    let unknown = queues.rows.iter().filter(|row| row.socket.send_q.is_none()).count();
     let what = match (queues.rows.len(), full) {
         (0, _) if several => format!("no TCP listener in {} network namespaces", queues.namespaces.len()),
         (0, _) => "no TCP listener in this network namespace".to_owned(),
+        (1, 0) if unknown > 0 => "1 listener, its limit is not known".to_owned(),
         (1, 0) => "1 listener, not full".to_owned(),
         (1, _) => "1 listener, FULL".to_owned(),
+        (many, 0) if unknown == many => format!("{many} listeners, their limits are not known"),
+        (many, 0) if unknown > 0 => {
+            format!("{many} listeners, none full of {} with a known limit", many - unknown)
+        }
         (many, 0) => format!("{many} listeners, none full"),
         (many, full) => format!("{many} listeners, {full} FULL"),
     };
