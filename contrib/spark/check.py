@@ -152,6 +152,9 @@ def main():
             took = time.monotonic() - begun
             assert status == 0, "parts failed"
             found = [totals(spark, output)]
+            with open(os.path.join(output, "parts.ndjson")) as listing:
+                listed = [json.loads(line) for line in listing]
+            assert {file for one in listed for file in one["files"]} == set(files), listed
             if executors == int(given.executors.split(",")[-1]):
                 here = os.path.dirname(os.path.abspath(__file__))
                 hsanalyze_spark.ask(spark, output, os.path.join(here, "questions.sql"))

@@ -8,10 +8,11 @@ pcapng file names). The series of each point is split between files into parts. 
 comes within its time (`hsanalyze --begin --end`), and reads the files of 130 s before and after it, too: retries come up to
 127 s after the first packet. So no attempt is cut, and none is counted twice. Each part is one task: hsanalyze runs on the
 executor (`pip install hsanalyze` puts it there), and writes tables/point=NAME/part=N/{attempts,listeners,episodes}.parquet.
+tables/parts.ndjson has the files of each part.
 
 The executors must see the files, and the output, under the same paths. Files and output may also be in an object store, or
 another that pyarrow reads: 's3://bucket/archive/*/*.pcap.zst', gs://, abfs://, hdfs://. An executor copies the files of its
-part, one part at a time, into its temporary directory (SPARK_LOCAL_DIRS, else TMPDIR), so that needs room for one.
+part, one part at a time, into its temporary directory (TMPDIR), which needs room for one.
 """
 
 import argparse
@@ -152,6 +153,21 @@ def stored(folder, url):
     for name in sorted(os.listdir(folder)):
         with open(os.path.join(folder, name), "rb") as source, store.open_output_stream(f"{inside}/{name}") as target:
             shutil.copyfileobj(source, target, 1 << 20)
+
+
+def list_parts(parts, output):
+    """Writes which files each part has read: the number that an attempt has as `capture` counts them from 0."""
+    lines = [
+        json.dumps({"point": one.point, "part": f"{one.number:05}", "begin_ns": one.begin, "end_ns": one.end, "files": one.files})
+        for one in sorted(parts)
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        target = folder if is_remote(output) else output
+        os.makedirs(target, exist_ok=True)
+        with open(os.path.join(target, "parts.ndjson"), "w") as file:
+            file.writelines(f"{line}\n" for line in lines)
+        if is_remote(output):
+            stored(folder, output)
 
 
 def beginning(path):
@@ -392,6 +408,8 @@ def main(words=None, spark=None):
     for one in done:
         if one.status != 0:
             print(f"point={one.part.point}/part={one.part.number}: status {one.status}: {one.errors}", file=sys.stderr)
+    if parts:
+        list_parts(parts, output)
     read = sum(one.part.bytes for one in done)
     whole = sum(file.bytes for file in described)
     print(f"{len(paths)} files, {len({one.point for one in parts})} points, {len(parts)} parts; "
