@@ -1,10 +1,15 @@
 //! Entries for the fuzz targets (`fuzz/`), to parts that are not public.
 
 use std::ffi::OsStr;
+use std::path::Path;
 
 use crate::capture::{CaptureOptions, Captures, Filter, FilterError, OpenError};
+#[cfg(feature = "metrics")]
+use crate::http::{HttpResponse, HttpStatus};
 use crate::packet::Frame;
 use crate::printable::is_unsafe;
+#[cfg(feature = "metrics")]
+use crate::report::metrics::MetricsFormat;
 
 /// A capture whose bytes are in memory; neither a file nor a pipe is read.
 ///
@@ -16,6 +21,25 @@ pub fn captures_in_memory(
     options: &CaptureOptions,
 ) -> Result<(Captures, Option<OpenError>), FilterError> {
     Captures::in_memory(OsStr::new("memory"), bytes, options)
+}
+
+/// A capture file that another program is writing: reading it never ends, and at its present end says so.
+///
+/// # Errors
+///
+/// As for [`Captures::open`].
+pub fn growing_capture(path: &Path) -> Result<(Captures, Option<OpenError>), FilterError> {
+    Captures::follow(path.as_os_str(), &CaptureOptions::default())
+}
+
+/// The answer to a request for metrics, once its head is whole or wrong: of a server whose documents say what was asked of them.
+#[cfg(feature = "metrics")]
+#[must_use]
+pub fn http_answer(bytes: &[u8]) -> Option<String> {
+    crate::http::answer(bytes, &mut |request| {
+        let format = MetricsFormat::accepted(&request.accept);
+        HttpResponse::line(HttpStatus::Ok, &format!("{} {}", request.path, format.content_type()))
+    })
 }
 
 /// Checks that the quick decoder of usual headers gives what the general one does.

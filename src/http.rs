@@ -295,6 +295,15 @@ fn respond(bytes: &[u8], answer: &mut impl FnMut(&HttpRequest) -> Response) -> O
     Some(HttpStage::Writing { head, body, sent: 0 })
 }
 
+/// The head and the body that a client gets that sent these bytes; `None` as long as more of a head may come.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn answer(bytes: &[u8], answer: &mut impl FnMut(&HttpRequest) -> HttpResponse) -> Option<String> {
+    match respond(bytes, answer)? {
+        HttpStage::Writing { head, body, .. } => Some(format!("{head}{body}")),
+        HttpStage::Reading(_) | HttpStage::Closing => None,
+    }
+}
+
 fn request(head: &httparse::Request<'_, '_>) -> HttpRequest {
     let target = head.path.unwrap_or_default();
     let accepted = head.headers.iter().filter(|field| field.name.eq_ignore_ascii_case("accept"));

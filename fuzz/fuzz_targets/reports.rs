@@ -1,12 +1,13 @@
 //! Arbitrary attempts, in captures with arbitrary names and damage, through every report.
 //!
-//! Looks for panics, for JSON and CSV that no parser reads, and for characters that drive a terminal.
+//! Looks for panics, for JSON and CSV that no parser reads, for reports that are no baseline to compare with, and for characters
+//! that drive a terminal.
 
 #![no_main]
 
 use hsanalyze::capture::{CaptureFormat, CaptureInfo};
 use hsanalyze::engine::packets::PacketStore;
-use hsanalyze::engine::{PacketCounts, Sink, Summary};
+use hsanalyze::engine::{PacketCounts, Summary};
 use hsanalyze::handshake::{
     Attempt, Cause, Confidence, Connect, ConnectOutcome, Errno, Evidence, Finding, Reason, RuledOut,
     SegmentKind, SegmentLoss, SegmentStep, Unproven, Vantage, Verdict,
@@ -14,9 +15,10 @@ use hsanalyze::handshake::{
 use hsanalyze::kernel::DropReason;
 use hsanalyze::listener::Listeners;
 use hsanalyze::packet::{CapturePoint, FrameRef, IcmpError, LinkType, Span, Timestamp};
+use hsanalyze::report::ReportFormat;
 use hsanalyze::report::ladder::{self, Ladder};
 use hsanalyze::report::page::PageReport;
-use hsanalyze::report::{ReportFormat, ReportOptions, Reporter, Verbosity};
+use hsanalyze_fuzz::output::{FORMATS, assert_safe, check, options, report, text};
 use hsanalyze_fuzz::{attempts, packets};
 use libfuzzer_sys::arbitrary::{self, Unstructured};
 use libfuzzer_sys::fuzz_target;
@@ -41,7 +43,7 @@ fuzz_target!(|input: (u8, [u8; 3], &[u8])| {
     let listeners = if choice & 1 == 0 { listeners } else { changed };
     let summary = summary(path, damage, &attempts, &listeners);
     for format in FORMATS {
-        check(format, &report(format, choice, &attempts, &summary, &listeners));
+        check(format, &report(options(format, choice), &attempts, &summary, &listeners, None));
     }
     let ladders: Vec<Ladder> =
         attempts.iter().map(|attempt| Ladder::new(attempt.clone(), &PacketStore::default())).collect();
@@ -56,62 +58,8 @@ fn part(bytes: &[u8], length: u8) -> (&[u8], &[u8]) {
     bytes.split_at(usize::from(length).min(bytes.len()))
 }
 
-const FORMATS: [ReportFormat; 5] =
-    [ReportFormat::Text, ReportFormat::Markdown, ReportFormat::Json, ReportFormat::NdJson, ReportFormat::Csv];
-
 /// Points whose names come from outside.
 const POINTS: [&str; 3] = ["eth0", "a\u{1b}[31m\"\n<script>", "\u{202e}0hte\u{9b}"];
-
-fn options(format: ReportFormat, choice: u8) -> ReportOptions {
-    ReportOptions {
-        format,
-        all: choice & 2 != 0,
-        verbosity: [Verbosity::Normal, Verbosity::Verbose, Verbosity::Quiet, Verbosity::Verbose]
-            [usize::from(choice >> 2) % 4],
-        unicode: choice & 0x10 != 0,
-        width: [0, 20, 80, 300][usize::from(choice >> 5) % 4],
-        ..ReportOptions::default()
-    }
-}
-
-fn report(
-    format: ReportFormat,
-    choice: u8,
-    attempts: &[Attempt],
-    summary: &Summary,
-    listeners: &Listeners,
-) -> String {
-    let mut out = Vec::new();
-    let mut reporter = Reporter::new(options(format, choice), &mut out).expect("memory does not fail");
-    for attempt in attempts {
-        reporter.attempt(attempt).expect("memory does not fail");
-    }
-    reporter.finish(summary, listeners, None).expect("memory does not fail");
-    text(out)
-}
-
-fn text(bytes: Vec<u8>) -> String {
-    String::from_utf8(bytes).expect("reports are UTF-8")
-}
-
-fn assert_safe(text: &str) {
-    assert_eq!(hsanalyze::fuzzing::unsafe_character(text), None, "{text:?}");
-}
-
-/// The output is what its format says.
-fn check(format: ReportFormat, text: &str) {
-    assert_safe(text);
-    let parsed = |text: &str| serde_json::from_str::<serde_json::Value>(text).map(drop);
-    match format {
-        ReportFormat::Text | ReportFormat::Markdown => {}
-        ReportFormat::Json => parsed(text).expect("JSON"),
-        ReportFormat::NdJson => text.lines().try_for_each(parsed).expect("a document per line"),
-        ReportFormat::Csv => {
-            let mut reader = csv::Reader::from_reader(text.as_bytes());
-            assert!(reader.records().all(|record| record.is_ok()), "{text}");
-        }
-    }
-}
 
 fn check_page(
     choice: u8,

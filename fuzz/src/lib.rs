@@ -6,6 +6,7 @@ mod changes;
 mod invariance;
 #[path = "../../tests/it/properties/outcome.rs"]
 mod outcome;
+pub mod output;
 mod segments;
 #[allow(dead_code, reason = "the tests ask more of it")]
 #[path = "../../tests/it/properties/track.rs"]

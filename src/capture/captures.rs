@@ -89,7 +89,7 @@ impl Captures {
     }
 
     /// Opens a file to which another program is still writing. At its end, more may come: it never ends by itself.
-    pub(super) fn follow(
+    pub(crate) fn follow(
         path: &OsStr,
         options: &CaptureOptions,
     ) -> Result<(Self, Option<OpenError>), FilterError> {

@@ -1,8 +1,10 @@
 //! Reads a report that `--format json` or `ndjson` made, as the baseline of a comparison.
 //!
-//! Attempts are skipped as they are read, so that memory goes by the listeners only.
+//! Attempts are skipped as they are read, and a report has a bounded number of listeners, limits and causes, each with bounded
+//! texts: so memory is bounded, too, whoever made the file.
 
-use std::collections::BTreeMap;
+mod bounded;
+
 use std::fmt;
 use std::io::{BufReader, Read};
 use std::net::SocketAddr;
@@ -11,10 +13,10 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
+use self::bounded::{BoundedList, BoundedTexts, HeldBytes};
 use super::SCHEMA;
-use crate::handshake::Verdict;
-use crate::listener::Percentiles;
 use crate::listener::comparison::{Baseline, ComparedCause, ComparedFigures};
+use crate::listener::{Listeners, Percentiles};
 use crate::packet::{Endpoint, Span};
 
 /// More attempts than any capture has. Counts up to this are exact in floating point.
@@ -70,7 +72,9 @@ impl From<serde_json::Error> for BaselineError {
 pub fn read_baseline(name: &str, input: impl Read) -> Result<Baseline, BaselineError> {
     let mut baseline = Baseline { name: name.to_owned(), ..Baseline::default() };
     let mut complete = false;
-    for part in serde_json::Deserializer::from_reader(BufReader::new(input)).into_iter::<BaselinePart>() {
+    for part in serde_json::Deserializer::from_reader(BoundedTexts::new(BufReader::new(input)))
+        .into_iter::<BaselinePart>()
+    {
         let part = match part {
             Ok(_) if complete => Err(serde_json::Error::custom("something follows after the report")),
             part => part,
@@ -81,8 +85,8 @@ pub fn read_baseline(name: &str, input: impl Read) -> Result<Baseline, BaselineE
             BaselinePart::Overview(overview) => {
                 complete = true;
                 baseline.tool = overview.tool;
-                baseline.limits = overview.limits.into_iter().map(|limit| limit.text).collect();
-                overview.listeners.into_iter().try_for_each(|entry| add(&mut baseline, entry))?;
+                baseline.limits = overview.limits.0.into_iter().map(|limit| limit.text).collect();
+                overview.listeners.0.into_iter().try_for_each(|entry| add(&mut baseline, entry))?;
             }
         }
     }
@@ -92,6 +96,9 @@ pub fn read_baseline(name: &str, input: impl Read) -> Result<Baseline, BaselineE
 fn add(baseline: &mut Baseline, entry: ListenerEntry) -> Result<(), serde_json::Error> {
     // Those without an address are scans, or the sum of the listeners past the bound.
     let Some(server) = entry.server else { return Ok(()) };
+    if baseline.listeners.len() == Listeners::DEFAULT_LIMIT {
+        return Err(serde_json::Error::custom("more listeners than a report has"));
+    }
     match baseline.listeners.insert(server, entry.figures) {
         None => Ok(()),
         Some(_) => Err(serde_json::Error::custom(format!("the listener {server} is listed twice"))),
@@ -112,13 +119,19 @@ enum BaselinePart {
 #[derive(Default)]
 struct Overview {
     tool: String,
-    limits: Vec<LimitEntry>,
-    listeners: Vec<ListenerEntry>,
+    limits: BoundedList<LimitEntry>,
+    listeners: BoundedList<ListenerEntry>,
 }
 
 #[derive(Deserialize)]
 struct LimitEntry {
     text: String,
+}
+
+impl HeldBytes for LimitEntry {
+    fn held_bytes(&self) -> usize {
+        size_of::<Self>() + self.text.len()
+    }
 }
 
 impl<'de> Deserialize<'de> for BaselinePart {
@@ -212,16 +225,28 @@ struct ListenerEntry {
     figures: ComparedFigures,
 }
 
+impl HeldBytes for ListenerEntry {
+    fn held_bytes(&self) -> usize {
+        size_of::<Self>() + size_of_val(self.figures.causes.as_slice())
+    }
+}
+
 /// The members of a listener's record that are compared.
 #[derive(Deserialize)]
 struct RawListener {
     server: Option<String>,
     attempts: u64,
-    verdicts: BTreeMap<String, u64>,
+    verdicts: RawVerdicts,
     failed: u64,
     late: u64,
-    causes: Vec<RawCause>,
+    causes: BoundedList<RawCause>,
     connect_time: Option<RawPercentiles>,
+}
+
+/// The verdict that tells how many attempts the shares are parts of.
+#[derive(Deserialize)]
+struct RawVerdicts {
+    undetermined: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -229,6 +254,12 @@ struct RawCause {
     cause: String,
     confidence: String,
     attempts: u64,
+}
+
+impl HeldBytes for RawCause {
+    fn held_bytes(&self) -> usize {
+        size_of::<Self>() + self.cause.len() + self.confidence.len()
+    }
 }
 
 #[derive(Deserialize)]
@@ -251,12 +282,12 @@ impl TryFrom<RawListener> for ListenerEntry {
         if attempts > MOST_ATTEMPTS {
             return Err(format!("{attempts} attempts are more than any capture has"));
         }
-        let undetermined = verdicts.get(Verdict::Undetermined.name()).ok_or("no verdict 'undetermined'")?;
-        let judged = attempts.checked_sub(*undetermined).ok_or("more undetermined attempts than attempts")?;
+        let undetermined = verdicts.undetermined.ok_or("no verdict 'undetermined'")?;
+        let judged = attempts.checked_sub(undetermined).ok_or("more undetermined attempts than attempts")?;
         if failed.checked_add(late).is_none_or(|troubled| troubled > attempts) {
             return Err(format!("{failed} failed and {late} late, of {attempts} attempts"));
         }
-        let causes = causes.into_iter().map(|raw| cause(raw, attempts)).collect::<Result<_, String>>()?;
+        let causes = causes.0.into_iter().map(|raw| cause(raw, attempts)).collect::<Result<_, String>>()?;
         Ok(Self {
             server: server.map(endpoint).transpose()?,
             figures: ComparedFigures {
@@ -370,6 +401,42 @@ mod tests {
         assert!(cause("filtered", "likely", 10).contains("10 of 9 attempts"));
         assert!(fault(&document(&[listener(&[]), listener(&[])])).contains("listed twice"));
     }
+
+    #[test]
+    fn a_report_of_all_listeners_that_are_kept_apart_is_read_and_no_larger_one() {
+        let at = |port: usize| listener(&[("server", format!("10.0.0.1:{port}").into())]);
+        let most: Vec<String> = (1..=Listeners::DEFAULT_LIMIT).map(at).collect();
+        let read = read_baseline("b.json", document(&most).as_bytes()).unwrap();
+        assert_eq!(read.listeners.len(), Listeners::DEFAULT_LIMIT);
+        let more = [most, vec![at(Listeners::DEFAULT_LIMIT + 1)]].concat();
+        assert_eq!(fault(&document(&more)), "more listeners than a report has");
+        assert_eq!(
+            fault(&(more.join("\n").replace("{\"attempts", "{\"type\":\"listener\",\"attempts"))),
+            "more listeners than a report has"
+        );
+    }
+
+    #[test]
+    fn what_is_held_of_a_report_is_bounded() {
+        let limits = format!(
+            "{{\"schema\":2,\"limits\":[{{\"text\":\"x\"}}{}]}}",
+            ",{\"text\":\"y\"}".repeat(1 << 19)
+        );
+        assert!(fault(&limits).contains("more than a report has in one list"), "{}", fault(&limits));
+        let cause = serde_json::json!({"cause": "port-closed", "confidence": "likely", "attempts": 1});
+        let causes: serde_json::Value = vec![cause; 1 << 18].into();
+        assert!(fault(&document(&[listener(&[("causes", causes)])])).contains("in one list"));
+        // Also where the text is not needed, or a name.
+        let text = "x\\\"".repeat(1 << 16);
+        for report in [
+            format!("{{\"schema\":2,\"tool\":\"{text}\"}}"),
+            format!("{{\"{text}\":1}}"),
+            format!("{{\"type\":\"attempt\",\"a\":\"{text}\"}}"),
+        ] {
+            assert!(fault(&report).contains("a text is longer than any of a report"), "{}", fault(&report));
+        }
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
