@@ -1,16 +1,19 @@
-//! tshark as a second opinion on every bundled capture: the same packets, the same attempts, the same
-//! retries, and resets where the verdicts say there are.
+//! tshark as a second opinion on every bundled capture, and on random ones: the same packets, the same attempts, the same
+//! retries, and resets where the verdicts say there are. `disagreements` names each reason why the two may differ.
 //!
 //! tshark only takes the packets apart here. What belongs to which attempt, and what is a copy, is worked out
 //! again from its fields and the definitions, with nothing of the library's code.
 
+mod disagreements;
 mod random;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{LazyLock, Mutex};
 
 use serde_json::Value;
 
+use self::disagreements::{Disagreements, Reason, compare};
 use crate::util::{captures, count, list, program, report, require_tools, string};
 
 /// A TCP segment as tshark shows it.
@@ -23,15 +26,24 @@ struct Packet {
     to: String,
     syn: bool,
     ack_flag: bool,
+    fin: bool,
     rst: bool,
     seq: u32,
     ack: u32,
+    window: u32,
     len: u32,
     tsval: Option<u32>,
+    tsecr: Option<u32>,
+    /// tshark calls it a retransmission.
+    retransmission: bool,
+    /// tshark calls it out of order.
+    out_of_order: bool,
+    /// What tshark saw of the whole connection (`tcp.completeness`).
+    completeness: u32,
 }
 
 impl Packet {
-    const FIELDS: [&str; 15] = [
+    const FIELDS: [&str; 21] = [
         "frame.number",
         "frame.time_epoch",
         "ip.src",
@@ -42,19 +54,46 @@ impl Packet {
         "tcp.dstport",
         "tcp.flags.syn",
         "tcp.flags.ack",
+        "tcp.flags.fin",
         "tcp.flags.reset",
         "tcp.seq",
         "tcp.ack",
+        "tcp.window_size_value",
         "tcp.len",
         "tcp.options.timestamp.tsval",
+        "tcp.options.timestamp.tsecr",
+        "tcp.analysis.retransmission",
+        "tcp.analysis.out_of_order",
+        "tcp.completeness",
     ];
 
     fn parse(line: &str) -> Option<Self> {
         let fields: Vec<&str> = line.split('\t').collect();
-        let [frame, at, s4, s6, sport, d4, d6, dport, syn, ack_flag, rst, seq, ack, len, tsval] = fields[..]
+        let (packet, analysis) = fields.split_at_checked(18)?;
+        let [
+            frame,
+            at,
+            s4,
+            s6,
+            sport,
+            d4,
+            d6,
+            dport,
+            syn,
+            ack_flag,
+            fin,
+            rst,
+            seq,
+            ack,
+            window,
+            len,
+            tsval,
+            tsecr,
+        ] = packet[..]
         else {
             return None;
         };
+        let [retransmission, out_of_order, completeness] = analysis[..] else { return None };
         let (seconds, fraction) = at.split_once('.')?;
         let nanos = format!("{seconds}{fraction:0<9}").parse().ok()?;
         let endpoint = |v4: &str, v6: &str, port: &str| match v4 {
@@ -68,11 +107,17 @@ impl Packet {
             to: endpoint(d4, d6, dport),
             syn: syn == "1",
             ack_flag: ack_flag == "1",
+            fin: fin == "1",
             rst: rst == "1",
             seq: seq.parse().ok()?,
             ack: ack.parse().unwrap_or(0),
+            window: window.parse().ok()?,
             len: len.parse().ok()?,
             tsval: tsval.parse().ok(),
+            tsecr: tsecr.parse().ok(),
+            retransmission: retransmission == "1",
+            out_of_order: out_of_order == "1",
+            completeness: completeness.parse().ok()?,
         })
     }
 
@@ -90,7 +135,9 @@ impl Packet {
 
 /// All TCP packets of a capture, those that an ICMP error quotes left out.
 fn packets(path: &Path) -> Vec<Packet> {
-    let mut args = vec!["-n", "-o", "tcp.relative_sequence_numbers:FALSE", "-r", path.to_str().unwrap()];
+    // Twice: `tcp.completeness` is that of the whole connection then, and not that so far.
+    let mut args =
+        vec!["-2", "-n", "-o", "tcp.relative_sequence_numbers:FALSE", "-r", path.to_str().unwrap()];
     args.extend(["-Y", "tcp && !icmp && !icmpv6", "-T", "fields", "-E", "occurrence=f"]);
     args.extend(Packet::FIELDS.iter().flat_map(|field| ["-e", field]));
     let ran = program("tshark", args).succeed();
@@ -166,14 +213,18 @@ fn attempt<'a>(syns: Vec<&'a Packet>, packets: &[&'a Packet]) -> Attempt<'a> {
     attempt
 }
 
+/// The bundled captures by name, with tshark's packets and our report: read once for all tests.
+static BUNDLED: LazyLock<Vec<(String, Vec<Packet>, Value)>> = LazyLock::new(|| {
+    let read = |path: &PathBuf| {
+        (path.file_name().unwrap().to_string_lossy().into_owned(), packets(path), report([path]))
+    };
+    captures().iter().map(read).collect()
+});
+
 /// Calls `check` with each capture's name, tshark's packets and our report.
 fn each_capture(check: impl Fn(&str, &[Packet], &Value)) {
-    if !require_tools(&["tshark"]) {
-        return;
-    }
-    for path in captures() {
-        let name = path.file_name().unwrap().to_string_lossy();
-        check(&name, &packets(&path), &report([&path]));
+    if require_tools(&["tshark"]) {
+        BUNDLED.iter().for_each(|(name, packets, report)| check(name, packets, report));
     }
 }
 
@@ -298,4 +349,27 @@ fn no_reset_is_left_over() {
             assert!(known(&p.from, &p.to) || known(&p.to, &p.from), "{name}: RST in frame {}", p.frame);
         }
     });
+}
+
+/// Captures whose attempts have packets that tshark's list lacks: copies, and ICMP errors.
+fn has_others(report: &Value) -> bool {
+    count(report, "/packets/duplicates") > 0 || count(report, "/packets/icmp_errors") > 0
+}
+
+#[test]
+fn all_that_the_records_say_is_the_same() {
+    let found = Mutex::new(Disagreements::new());
+    each_capture(|name, packets, report| {
+        if has_others(report) {
+            return;
+        }
+        let originals = originals(packets);
+        for (theirs, ours) in attempts(&originals).iter().zip(list(report, "attempts")) {
+            compare(name, theirs, ours, &mut found.lock().unwrap());
+        }
+    });
+    // What hosts send leaves these alone.
+    let known = [Reason::RecordEndsWithProof, Reason::RecordEndsWithReset, Reason::RepeatedBeforeReset];
+    let found = found.into_inner().unwrap();
+    assert!(found.keys().all(|reason| known.contains(reason)), "{found:?}");
 }

@@ -1,0 +1,407 @@
+//! All that an attempt's record says of its segments, compared with what tshark says of the same ones; and each reason why the two
+//! may differ.
+//!
+//! A reason is decided by tshark's fields and the definitions (DOMAIN §4), with nothing of the library's code. Where none holds,
+//! the test fails.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use strum::EnumIter;
+
+use super::{Attempt, Packet};
+use crate::util::{count, list, string};
+
+/// Why a record and tshark's packets differ, where both are right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, EnumIter)]
+pub(super) enum Reason {
+    /// Segments after the record's last: the server had sent data or FIN, or acknowledged more than the SYN, so that nothing can
+    /// change the verdict.
+    RecordEndsWithProof,
+    /// The same: an RST had ended the attempt.
+    RecordEndsWithReset,
+    /// The same: a client went on without an answer in the capture, and then was silent for 5 s.
+    RecordEndsOneSided,
+    /// A SYN-ACK that is no repeat: it acknowledges the client's data, which the first one cannot have.
+    SynAckAcknowledgesData,
+    /// The same: it came sooner than any timer, by the capture's clock and by its sender's.
+    SynAckSoonerThanTimers,
+    /// A repeat that tshark does not call one: its sender's next number was 0, which stands for none there.
+    TsharkTakesZeroForNone,
+    /// The same: its sender had gone on, and tshark calls it out of order.
+    TsharkCallsItOutOfOrder,
+    /// The round trip is null: the SYN-ACK echoes a TSval that no SYN before it had.
+    SynAckEchoesNoSyn,
+    /// The same: the SYN was repeated, and nothing tells which one was answered.
+    SynAckAnswersAnySyn,
+    /// An RST that answers the SYN, and no refusal: the client had gone on before, so that the capture lacks a SYN-ACK.
+    ClientWentOnBeforeRefusal,
+    /// The client's RST, and not for the SYN-ACK: the server had proven that it has the connection.
+    ProvenBeforeClientReset,
+    /// An RST for the SYN-ACK that the capture holds up to 50 ms before it.
+    ClientResetCapturedEarly,
+    /// The server's bare RST, and not for the ACK: the server had proven that it has the connection.
+    ProvenBeforeReset,
+    /// The same: the client had reset the connection itself.
+    ClientResetBefore,
+    /// The same: SYN-ACK or data had been repeated after the ACK, which is another verdict.
+    RepeatedBeforeReset,
+    /// The same: the client had sent more than its first data or FIN, which is another verdict.
+    ClientWentOnBeforeReset,
+    /// The same: it came later than an answer to any segment of the client's.
+    ResetTooLate,
+    /// The same: the capture has no SYN-ACK whose ACK it could answer.
+    ResetWithoutSynAck,
+    /// An RST for the ACK that the capture holds up to 50 ms before it.
+    ResetCapturedEarly,
+    /// Data that the server sent after the client's RST proves nothing that the client could use.
+    ProofAfterClientReset,
+    /// Proof that tshark's other fields do not show: an RST that acknowledges data, or has an open window.
+    ProvenByReset,
+}
+
+/// How often each reason held.
+pub(super) type Disagreements = BTreeMap<Reason, u64>;
+
+/// Longest time by which a capture may hold one direction too late, in nanoseconds.
+const REORDERING: i128 = 50_000_000;
+
+/// An attempt by tshark and by us.
+pub(super) struct Comparison<'a> {
+    name: &'a str,
+    theirs: &'a Attempt<'a>,
+    ours: &'a Value,
+    /// The packets that the record is about.
+    counted: &'a [&'a Packet],
+    found: &'a mut Disagreements,
+}
+
+/// Compares segments, SYN-ACKs, resets, proof and times of an attempt.
+pub(super) fn compare(name: &str, theirs: &Attempt<'_>, ours: &Value, found: &mut Disagreements) {
+    let counted = theirs.all.get(..count(ours, "/packets") as usize);
+    let counted = counted.unwrap_or_else(|| panic!("{name}: more packets than tshark has: {ours}"));
+    let mut comparison = Comparison { name, theirs, ours, counted, found };
+    comparison.segments();
+    comparison.syns();
+    comparison.syn_acks();
+    comparison.analysis();
+    comparison.refusal();
+    comparison.client_reset();
+    comparison.reset_after_ack();
+    comparison.proof();
+    comparison.round_trip();
+}
+
+impl Comparison<'_> {
+    fn explain(&mut self, what: &str, reason: Option<Reason>) {
+        let Some(reason) = reason else {
+            let all: Vec<String> = self.theirs.all.iter().map(|p| self.shown(p)).collect();
+            panic!("{}: {what}: {}\n{}", self.name, self.ours, all.join("\n"));
+        };
+        *self.found.entry(reason).or_default() += 1;
+    }
+
+    fn shown(&self, p: &Packet) -> String {
+        let since = (p.at - self.theirs.syns[0].at) / 1_000;
+        format!("{since:>10} µs {} seq {} ack {} tsval {:?}", self.letter(p), p.seq, p.ack, p.tsval)
+    }
+
+    fn is_client(&self, p: &Packet) -> bool {
+        p.from == self.theirs.syns[0].from
+    }
+
+    /// Its letter in `history`.
+    fn letter(&self, p: &Packet) -> char {
+        let letter = match p {
+            Packet { rst: true, .. } => 'R',
+            Packet { syn: true, .. } => 'S',
+            Packet { fin: true, .. } => 'F',
+            Packet { len: 1.., .. } => 'D',
+            _ => 'A',
+        };
+        if self.is_client(p) { letter } else { letter.to_ascii_lowercase() }
+    }
+
+    /// The number by which an acknowledgment is past the SYN's.
+    fn beyond(&self, p: &Packet) -> i32 {
+        p.ack.wrapping_sub(self.theirs.syns[0].seq.wrapping_add(1)).cast_signed()
+    }
+
+    /// The number of a client's segment, from its first data on.
+    fn number(&self, p: &Packet) -> i32 {
+        p.seq.wrapping_sub(self.theirs.syns[0].seq.wrapping_add(1)).cast_signed()
+    }
+
+    /// The data of the SYN (Fast Open).
+    fn syn_data(&self) -> i32 {
+        self.theirs.syns[0].len.cast_signed()
+    }
+
+    /// True if the server shows that it has the connection.
+    fn proves(&self, p: &Packet) -> bool {
+        !self.is_client(p) && !p.rst && !p.syn && (p.len > 0 || p.fin || self.beyond(p) > self.syn_data())
+    }
+
+    /// The same packets in the same order, from the same ends, up to the end of the record.
+    fn segments(&mut self) {
+        let letters: String = self.counted.iter().map(|p| self.letter(p)).collect();
+        let history = string(self.ours, "history");
+        match history.strip_suffix('+') {
+            Some(begin) => assert!(letters.starts_with(begin), "{}: {letters}: {}", self.name, self.ours),
+            None => assert_eq!(letters, history, "{}: {}", self.name, self.ours),
+        }
+        let (first, last) = (self.counted[0], self.counted[self.counted.len() - 1]);
+        self.same_time("duration", "/timing/duration", Some(last.at - first.at));
+        self.completeness();
+        let Some(next) = self.theirs.all.get(self.counted.len()) else { return };
+        let one_sided = self.ours["reason"] == "one-sided" && next.at - last.at >= 5_000_000_000;
+        let reason = if self.counted.iter().any(|p| p.rst) {
+            Some(Reason::RecordEndsWithReset)
+        } else if self.counted.iter().any(|p| self.proves(p)) {
+            Some(Reason::RecordEndsWithProof)
+        } else {
+            one_sided.then_some(Reason::RecordEndsOneSided)
+        };
+        self.explain("the record ends before the packets do", reason);
+    }
+
+    /// What tshark saw of the whole connection: SYN, SYN-ACK, data, FIN and RST. Its bit for ACK is anybody's.
+    fn completeness(&self) {
+        let kinds: String = self.theirs.all.iter().map(|p| self.letter(p)).collect();
+        for (bit, letters) in [(1, "S"), (2, "s"), (8, "Dd"), (16, "Ff"), (32, "Rr")] {
+            let has = kinds.contains(|letter| letters.contains(letter));
+            let theirs = self.theirs.syns[0].completeness & bit != 0;
+            assert_eq!(theirs, has, "{}: {letters} of {kinds}: {}", self.name, self.ours);
+        }
+    }
+
+    fn same_time(&self, what: &str, pointer: &str, theirs: Option<i128>) {
+        let ours =
+            self.ours.pointer(pointer).and_then(Value::as_f64).map(|seconds| (seconds * 1e9).round() as i128);
+        assert_eq!(theirs, ours, "{}: {what} in ns: {}", self.name, self.ours);
+    }
+
+    /// The times of packets since the first of them.
+    fn same_times(&self, what: &str, theirs: &[i128]) {
+        let ours = list(self.ours, what).iter().map(|at| (at.as_f64().unwrap() * 1e9).round() as i128);
+        let begin = theirs.first().copied().unwrap_or(0);
+        let theirs = theirs.iter().skip(1).map(|at| at - begin);
+        assert!(theirs.eq(ours), "{}: {what}: {}", self.name, self.ours);
+    }
+
+    fn syns(&self) {
+        let at: Vec<i128> = self.counted.iter().filter(|p| self.letter(p) == 'S').map(|p| p.at).collect();
+        self.same_times("syn_retry_at", &at);
+    }
+
+    fn syn_acks(&mut self) {
+        let mut repeats: Vec<&Packet> = Vec::new();
+        let mut syns = 0;
+        for p in self.counted {
+            syns += usize::from(self.letter(p) == 'S');
+            if self.letter(p) != 's' {
+                continue;
+            }
+            let latest = repeats.last().copied();
+            if self.beyond(p) > self.syn_data() {
+                self.explain("SYN-ACK", Some(Reason::SynAckAcknowledgesData));
+            } else if syns == 1 && latest.is_some_and(|latest| is_soon_after(p, latest)) {
+                self.explain("SYN-ACK", Some(Reason::SynAckSoonerThanTimers));
+            } else {
+                repeats.push(p);
+            }
+        }
+        assert_eq!(
+            repeats.len().saturating_sub(1) as u64,
+            count(self.ours, "/retries/syn_ack"),
+            "{}: SYN-ACKs: {}",
+            self.name,
+            self.ours
+        );
+        let at: Vec<i128> = repeats.iter().map(|p| p.at).collect();
+        self.same_times("retry_at", &at);
+    }
+
+    /// tshark's own word on each repeated SYN and SYN-ACK.
+    fn analysis(&mut self) {
+        for (place, p) in self.counted.iter().enumerate().filter(|(_, p)| p.syn) {
+            let before = || self.counted[..place].iter().filter(|earlier| earlier.from == p.from);
+            let again = before().any(|earlier| earlier.syn);
+            if again == p.retransmission {
+                continue;
+            }
+            assert!(again, "{}: tshark calls frame {} a retransmission: {}", self.name, p.frame, self.ours);
+            let next = p.seq.wrapping_add(1);
+            let went_on = before().any(|earlier| {
+                earlier.seq.wrapping_sub(next).cast_signed() > 0
+                    || earlier.seq == next && (earlier.len > 0 || earlier.fin)
+            });
+            let reason = if p.out_of_order && went_on {
+                Some(Reason::TsharkCallsItOutOfOrder)
+            } else {
+                (next == 0 && !went_on).then_some(Reason::TsharkTakesZeroForNone)
+            };
+            self.explain("a repeat that tshark calls none", reason);
+        }
+    }
+
+    /// The place of the first SYN-ACK that answers the SYN.
+    fn syn_ack(&self) -> Option<usize> {
+        self.counted.iter().position(|p| self.letter(p) == 's' && self.theirs.answers_syn(p))
+    }
+
+    fn is_verdict(&self, verdict: &str) -> bool {
+        self.ours["verdict"] == verdict
+    }
+
+    fn refusal(&mut self) {
+        let answers = |p: &&&Packet| self.letter(p) == 'r' && self.theirs.answers_syn(p);
+        let refused = self.syn_ack().is_none() && self.counted.iter().any(|p| answers(&p));
+        if refused == self.is_verdict("refused") {
+            return;
+        }
+        let before = self.counted.iter().take_while(|p| !answers(p));
+        let went_on = before.into_iter().any(|p| "ADF".contains(self.letter(p)));
+        let reason = refused && went_on && self.ours["reason"] == "one-sided";
+        self.explain("refused", reason.then_some(Reason::ClientWentOnBeforeRefusal));
+    }
+
+    fn client_reset(&mut self) {
+        let syn_ack = self.syn_ack();
+        let after = |place: usize| &self.counted[place..];
+        let answer = syn_ack.and_then(|place| {
+            after(place).iter().position(|p| self.is_client(p) && !p.syn).map(|at| place + at)
+        });
+        let answers = answer.is_some_and(|at| self.counted[at].rst);
+        if answers == self.is_verdict("client-reset") {
+            return;
+        }
+        let proven = answer.is_some_and(|at| self.counted[..at].iter().any(|p| self.proves(p)));
+        let early = syn_ack.is_some_and(|place| {
+            let at = self.counted[place].at;
+            self.counted[..place].iter().any(|p| self.letter(p) == 'R' && at - p.at <= REORDERING)
+        });
+        let reason = match answers {
+            true => proven.then_some(Reason::ProvenBeforeClientReset),
+            false => early.then_some(Reason::ClientResetCapturedEarly),
+        };
+        self.explain("client-reset", reason);
+    }
+
+    /// The first bare RST of the server's with a number that the client had acknowledged, and its place.
+    fn bare_reset(&self) -> Option<(usize, &Packet)> {
+        let acked = |end: usize, number: u32| {
+            self.counted[..end].iter().any(|p| self.is_client(p) && p.ack_flag && p.ack == number)
+        };
+        let bare =
+            |(place, p): &(usize, &&Packet)| self.letter(p) == 'r' && !p.ack_flag && acked(*place, p.seq);
+        self.counted.iter().enumerate().find(bare).map(|(place, p)| (place, *p))
+    }
+
+    fn reset_after_ack(&mut self) {
+        let reset = self.bare_reset();
+        if reset.is_some() == self.is_verdict("reset-after-ack") {
+            return;
+        }
+        let reason = match reset {
+            Some((place, p)) => self.no_answer_to_ack(place, p),
+            None => self.is_captured_early().then_some(Reason::ResetCapturedEarly),
+        };
+        self.explain("reset-after-ack", reason);
+    }
+
+    /// Why a bare RST of the server's is no answer to the client's ACK.
+    fn no_answer_to_ack(&self, place: usize, reset: &Packet) -> Option<Reason> {
+        let before = &self.counted[..place];
+        let Some(syn_ack) = self.syn_ack().filter(|&at| at < place) else {
+            return Some(Reason::ResetWithoutSynAck);
+        };
+        if before.iter().any(|p| self.proves(p)) {
+            return Some(Reason::ProvenBeforeReset);
+        }
+        if before.iter().any(|p| self.letter(p) == 'R') {
+            return Some(Reason::ClientResetBefore);
+        }
+        let ack = before.iter().position(|p| self.is_client(p) && !p.syn && p.ack_flag)?;
+        let repeated = before.iter().enumerate().any(|(at, p)| {
+            at > ack
+                && (self.letter(p) == 's'
+                    || before[..at]
+                        .iter()
+                        .any(|q| q.len + u32::from(q.fin) > 0 && (&q.from, q.seq) == (&p.from, p.seq)))
+        });
+        if repeated && (self.is_verdict("synack-retransmitted") || self.is_verdict("ack-ignored")) {
+            return Some(Reason::RepeatedBeforeReset);
+        }
+        let went_on = |p: &&Packet| "ADF".contains(self.letter(p)) && self.number(p) > 0;
+        if self.is_verdict("ack-ignored") && before.iter().any(went_on) {
+            return Some(Reason::ClientWentOnBeforeReset);
+        }
+        let latest = before.iter().rfind(|p| self.is_client(p))?;
+        let round_trip = before[syn_ack].at - self.theirs.syns[0].at;
+        let late = reset.at - latest.at > 2 * round_trip + 200_000_000
+            || reset.at - before[ack].at >= 1_200_000_000 + round_trip;
+        late.then_some(Reason::ResetTooLate)
+    }
+
+    /// True if a bare RST stands in the capture up to 50 ms before the ACK that it answers.
+    fn is_captured_early(&self) -> bool {
+        let resets = self.counted.iter().enumerate().filter(|(_, p)| self.letter(p) == 'r' && !p.ack_flag);
+        resets.into_iter().any(|(place, reset)| {
+            let mut after = self.counted[place..].iter();
+            after.any(|p| self.is_client(p) && p.ack == reset.seq && p.at - reset.at <= REORDERING)
+        })
+    }
+
+    /// Whether the server proved that it has the connection.
+    fn proof(&mut self) {
+        let proven = self.counted.iter().any(|p| self.proves(p));
+        if proven == (self.ours["established"] == true) {
+            return;
+        }
+        let by_reset = |p: &&Packet| {
+            self.letter(p) == 'r'
+                && p.ack_flag
+                && (self.beyond(p) > 0 || p.window > 0 && self.is_verdict("synack-retransmitted"))
+        };
+        let by_reset = self.counted.iter().any(by_reset);
+        let first = self.counted.iter().position(|p| self.proves(p));
+        let client_reset = self.counted.iter().position(|p| self.letter(p) == 'R');
+        let reason = match proven {
+            true => (client_reset < first && client_reset.is_some()).then_some(Reason::ProofAfterClientReset),
+            false => by_reset.then_some(Reason::ProvenByReset),
+        };
+        self.explain("established", reason);
+    }
+
+    /// The time from the SYN that was answered to its answer.
+    fn round_trip(&mut self) {
+        let Some(place) = self.syn_ack() else { return };
+        let answer = self.counted[place];
+        let syns: Vec<&Packet> =
+            self.counted[..place].iter().copied().filter(|p| self.letter(p) == 'S').collect();
+        let echoed = syns.iter().find(|syn| syn.tsval.is_some() && syn.tsval == answer.tsecr);
+        let answered = match (&syns[..], echoed) {
+            (_, Some(syn)) => Some(*syn),
+            ([only], None) if only.tsval.is_none() => Some(*only),
+            (_, None) => None,
+        };
+        if answered.is_none() && self.ours["timing"]["syn_to_synack"].is_null() {
+            let any = syns.len() > 1;
+            self.explain(
+                "round trip",
+                Some(if any { Reason::SynAckAnswersAnySyn } else { Reason::SynAckEchoesNoSyn }),
+            );
+            return;
+        }
+        self.same_time("round trip", "/timing/syn_to_synack", answered.map(|syn| answer.at - syn.at));
+    }
+}
+
+/// True if a SYN-ACK with timestamps came sooner after another one than any timer runs.
+fn is_soon_after(later: &Packet, earlier: &Packet) -> bool {
+    /// The shortest time-out that anybody sets, 100 ms, less some jitter.
+    const SHORTEST_MS: u32 = 80;
+    let (Some(now), Some(before)) = (later.tsval, earlier.tsval) else { return false };
+    later.at - earlier.at < i128::from(SHORTEST_MS) * 1_000_000 && now.wrapping_sub(before) < SHORTEST_MS
+}
