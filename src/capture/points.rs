@@ -200,17 +200,23 @@ fn doubt_unpaired(
 }
 
 /// A segment as two points see it alike.
-type SegmentKey = (u32, u32, u8, u64, Option<u64>);
+type SegmentKey = (u32, u32, u8, u64, Option<(u64, Option<u16>)>);
 
 /// True if a segment is among those that are kept: which are depends on what both points see alike.
 fn is_kept(&(seq, _, _, stamps, _): &SegmentKey, mask: u64) -> bool {
     (u64::from(seq) ^ stamps).wrapping_mul(SPREAD) >> 32 & mask == 0
 }
 
-/// The segment's numbers, flags and timestamps; its flow only where these are too few: addresses may be translated.
+/// The segment's numbers, flags and timestamps; its flow and IP ID only where these are too few: addresses may be translated.
 fn key(segment: &Segment, flow: u64) -> SegmentKey {
     let stamps = segment.options.stamps();
-    (segment.seq.0, segment.ack.0, segment.flags.0, stamps, (stamps == 0).then_some(flow))
+    let others = (stamps == 0).then_some((flow, segment.own_ip_id()));
+    (segment.seq.0, segment.ack.0, segment.flags.0, stamps, others)
+}
+
+/// True if a retry of the segment has another key.
+const fn is_told_from_retries(&(_, _, _, stamps, others): &SegmentKey) -> bool {
+    stamps != 0 || matches!(others, Some((_, Some(_))))
 }
 
 type SegmentTimes = HashMap<SegmentKey, Timestamp, Seeded>;
@@ -297,7 +303,7 @@ impl PointSample {
         let syn = segment.flags.contains(Flags::SYN);
         let stamps = segment.options.stamps();
         if syn && stamps != 0 {
-            let key = (0, 0, segment.flags.0, stamps, Some(flow));
+            let key = (0, 0, segment.flags.0, stamps, Some((flow, None)));
             self.renumbered[usize::from(answers)].entry(key).or_insert(segment.at);
             if !answers {
                 self.restamped.insert((segment.seq.0, flow));
@@ -347,7 +353,11 @@ fn walk_file(path: &OsStr, most: usize, sink: &mut dyn FnMut(Frames<'_>)) -> boo
 
 /// Compares two captures; `None` if they are no points of one path.
 fn compare(one: &PointSample, other: &PointSample) -> Option<ClockFit> {
-    let fit = ClockFit::of(differences(&one.syns, &other.syns), differences(&one.answers, &other.answers));
+    let fit = if may_share_retries(one, other) {
+        None
+    } else {
+        ClockFit::of(differences(&one.syns, &other.syns), differences(&one.answers, &other.answers))
+    };
     fit.or_else(|| {
         // Something between may rewrite sequence numbers, and leave addresses and timestamps.
         let (one, other) = (&one.renumbered, &other.renumbered);
@@ -355,13 +365,26 @@ fn compare(one: &PointSample, other: &PointSample) -> Option<ClockFit> {
     })
 }
 
+/// True if all that two captures share may be retries, which clients repeat from one file of a series to the next: nothing tells
+/// these SYNs from their retries, and the files do not overlap.
+fn may_share_retries(one: &PointSample, other: &PointSample) -> bool {
+    let overlap = overlap(one, other).unwrap_or(true);
+    let told = one.syns.keys().any(|key| is_told_from_retries(key) && other.syns.contains_key(key));
+    !overlap && !told
+}
+
+/// True if there is a time that both captures cover; `None` if that is not known.
+fn overlap(one: &PointSample, other: &PointSample) -> Option<bool> {
+    let ((first, last), (begin, end)) = one.span.zip(other.span)?;
+    Some(first < end && begin < last)
+}
+
 /// Compares two captures that share no SYN but the numbers of some: something between answers clients, and begins anew with
 /// timestamps of its own. The clocks are not known then. Files of a series share those of retries, and do not overlap.
 fn behind_proxy(one: &PointSample, other: &PointSample) -> Option<ClockFit> {
-    let ((first, last), (begin, end)) = one.span.zip(other.span)?;
+    let (begin, _) = other.span?;
     let common = one.restamped.intersection(&other.restamped).take(COMMON_SYNS).count();
-    let overlaps = first < end && begin < last;
-    (common == COMMON_SYNS && overlaps).then(|| ClockFit::unknown(begin))
+    (common == COMMON_SYNS && overlap(one, other)?).then(|| ClockFit::unknown(begin))
 }
 
 fn differences(one: &SegmentTimes, other: &SegmentTimes) -> ClockDifferences {

@@ -5,8 +5,9 @@ use std::fs;
 use hsanalyze::capture::{CaptureOptions, Captures};
 use hsanalyze::engine::{self, AnalysisOptions};
 use hsanalyze::handshake::{Attempt, Cause, Confidence, Verdict};
-use hsanalyze::packet::Endpoint;
+use hsanalyze::packet::{Endpoint, Flags, Segment, Seq, Span, Timestamp};
 
+use super::random;
 use crate::bundled::{RawPacket, bundled, packets};
 
 /// A capture file with nanoseconds.
@@ -75,4 +76,34 @@ fn a_series_of_files_in_any_order_is_one_capture() {
         }
     }
     assert!(tried > 40, "only {tried} captures are in order of time");
+}
+
+/// SYNs without timestamps that nothing answers, and their retries: those of an outage.
+fn outage(has_ip_ids: bool) -> Vec<RawPacket> {
+    let server = Endpoint::v4([10, 250, 0, 1], 443);
+    let mut syns = Vec::new();
+    for client in 0..20_u16 {
+        for (retry, after) in [0, 1_000, 3_000, 7_000, 15_000].into_iter().enumerate() {
+            let at = Timestamp::from_nanos(1_700_000_000_000_000_000);
+            let at = at.plus(Span::from_millis(after + i64::from(client) * 50));
+            let from = Endpoint::v4([10, 0, 0, client as u8], 40_000 + client);
+            let mut syn = Segment::new(at, from, server, Flags::SYN, Seq(u32::from(client) * 7_919), Seq(0));
+            syn.ip_id = if has_ip_ids { 100 + client * 16 + retry as u16 } else { 0 };
+            syns.push(random::frame(&syn));
+        }
+    }
+    syns.sort_by_key(|syn| syn.at);
+    syns
+}
+
+/// Retries in the next file are none of the same SYNs, captured elsewhere by another clock.
+#[test]
+fn a_series_of_files_of_an_outage_is_one_capture() {
+    for has_ip_ids in [false, true] {
+        let syns = outage(has_ip_ids);
+        let whole = analyse(&[file(&syns)], 1);
+        let (begin, rest) = syns.split_at(40);
+        assert_eq!(analyse(&[file(begin), file(rest)], 1), whole, "IP IDs: {has_ip_ids}");
+        assert_eq!(analyse(&[file(rest), file(begin)], 1), whole, "IP IDs: {has_ip_ids}");
+    }
 }

@@ -1,8 +1,11 @@
 //! Random attempts, made of the segments that the state machine tells apart, with numbers and timestamps as hosts send
 //! them.
 
-use hsanalyze::packet::{Endpoint, Flags, Packet, Segment, Seq, Span, TcpOptions, Timestamp};
+use etherparse::{PacketBuilder, TcpOptionElement};
+use hsanalyze::packet::{Endpoint, Flags, LinkType, Packet, Segment, Seq, Span, TcpOptions, Timestamp};
 use proptest::prelude::*;
+
+use crate::bundled::RawPacket;
 
 /// Next segment of one end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,7 +15,10 @@ enum Kind {
     Ack,
     Data,
     Fin,
+    /// With ACK, as hosts without the connection and programs that close send it.
     Rst,
+    /// Without ACK, as the answer to a segment with ACK.
+    BareRst,
 }
 
 /// A segment of a random attempt.
@@ -37,7 +43,7 @@ pub(crate) struct Flow {
 
 /// Segments of a flow in any order.
 fn step() -> impl Strategy<Value = Step> {
-    let kinds = vec![Kind::Syn, Kind::SynAck, Kind::Ack, Kind::Data, Kind::Fin, Kind::Rst];
+    let kinds = vec![Kind::Syn, Kind::SynAck, Kind::Ack, Kind::Data, Kind::Fin, Kind::Rst, Kind::BareRst];
     let sent = (any::<bool>(), prop::sample::select(kinds)).prop_map(|(from_server, kind)| match kind {
         // Which of the two it is follows from who sends it.
         Kind::Syn | Kind::SynAck => (from_server, if from_server { Kind::SynAck } else { Kind::Syn }),
@@ -88,25 +94,53 @@ pub(crate) fn single_attempt() -> impl Strategy<Value = Flow> {
             step.again &= has_other[usize::from(step.from_server)];
             has_other[usize::from(step.from_server)] |= !matches!(step.kind, Kind::Syn | Kind::SynAck);
             let is_over = has_reset[usize::from(step.from_server)];
-            has_reset[usize::from(step.from_server)] |= step.kind == Kind::Rst && !step.again;
+            has_reset[usize::from(step.from_server)] |=
+                matches!(step.kind, Kind::Rst | Kind::BareRst) && !step.again;
             !is_over && (step.kind != Kind::Syn || !went_on)
         });
         flow
     })
 }
 
-/// The number of an end's next byte, and the segment that it sent last.
+/// A whole connection to a listener without trouble: a handshake, requests with their answers, and both ends' FINs.
+pub(crate) fn healthy() -> impl Strategy<Value = Flow> {
+    let isns = (any::<u32>(), any::<u32>());
+    let round_trip = || 6_000..60_000_i64;
+    let exchange = [(false, Kind::Data), (true, Kind::Ack), (true, Kind::Data), (false, Kind::Ack)];
+    let rest = (0..4_usize, any::<bool>(), prop::collection::vec(round_trip(), 24));
+    (0..20_000_000_i64, isns, any::<bool>(), rest).prop_map(
+        move |(begins, isns, has_timestamps, (exchanges, closes, pauses))| {
+            let mut kinds = vec![(false, Kind::Syn), (true, Kind::SynAck), (false, Kind::Ack)];
+            kinds.extend(exchange.iter().cycle().take(exchanges * exchange.len()));
+            if closes {
+                kinds.extend([(false, Kind::Fin), (true, Kind::Fin), (false, Kind::Ack)]);
+            }
+            let step = |((from_server, kind), pause)| Step { pause, from_server, kind, again: false };
+            let steps = kinds.into_iter().zip(pauses).map(step).collect();
+            Flow { begins, isns, has_timestamps, steps }
+        },
+    )
+}
+
+/// The number of an end's next byte, the segment that it sent last, and that segment's TSval.
 struct End {
     next: Seq,
     last: Option<(Flags, Seq, u32)>,
+    tsval: u32,
 }
 
 impl Flow {
+    /// The same without pauses that last longer than the first time-out of a host.
+    pub(crate) fn without_silence(mut self) -> Self {
+        self.steps.iter_mut().for_each(|step| step.pause = step.pause.min(1_500_000));
+        self
+    }
+
     /// The segments between this client and the server.
     fn segments(&self, client: Endpoint, server: Endpoint) -> Vec<Segment> {
         let mut at = Timestamp::from_nanos(1_700_000_000_000_000_000).plus(Span::from_micros(self.begins));
         let isns = [Seq(self.isns.0), Seq(self.isns.1)];
-        let mut ends = isns.map(|isn| End { next: isn, last: None });
+        let mut ends = isns.map(|isn| End { next: isn, last: None, tsval: 0 });
         let mut segments = Vec::new();
         for (count, step) in (0_u16..).zip(&self.steps) {
             at = at.plus(Span::from_micros(step.pause));
@@ -122,6 +156,7 @@ impl Flow {
                         Kind::Data => (Flags::ACK, next, 100),
                         Kind::Fin => (Flags::FIN.union(Flags::ACK), next, 0),
                         Kind::Rst => (Flags::RST.union(Flags::ACK), next, 0),
+                        Kind::BareRst => (Flags::RST, next, 0),
                     }
                 }
             };
@@ -140,7 +175,8 @@ impl Flow {
             } else if self.has_timestamps {
                 // A clock of a millisecond at each end, and the other's as the latest segment had it.
                 let clock = (at.as_nanos() / 1_000_000) as u32;
-                segment.options = TcpOptions::with_timestamps(clock, clock.wrapping_sub(1));
+                segment.options = TcpOptions::with_timestamps(clock, ends[other].tsval);
+                ends[sender].tsval = clock;
             } else {
                 segment.ip_id = 7_000 + count;
             }
@@ -148,6 +184,15 @@ impl Flow {
         }
         segments
     }
+}
+
+/// The frames of flows to one server.
+pub(crate) fn frames(flows: &[Flow]) -> Vec<RawPacket> {
+    let segments = packets(flows, 10).into_iter().filter_map(|packet| match packet {
+        Packet::Segment(segment) => Some(frame(&segment)),
+        Packet::Unreachable(_) => None,
+    });
+    segments.collect()
 }
 
 /// The packets of flows to one server, in order of time. Their clients have addresses beginning with `network`.
@@ -160,4 +205,37 @@ pub(crate) fn packets(flows: &[Flow], network: u8) -> Vec<Packet> {
     }
     segments.sort_by_key(|segment| segment.at);
     segments.into_iter().map(Packet::Segment).collect()
+}
+
+/// The segment as a frame of Ethernet.
+pub(crate) fn frame(segment: &Segment) -> RawPacket {
+    let (from, to) = (segment.flow.source(segment.direction), segment.flow.destination(segment.direction));
+    let (std::net::IpAddr::V4(source), std::net::IpAddr::V4(destination)) = (from.ip(), to.ip()) else {
+        panic!("random attempts have IPv4 addresses");
+    };
+    let mut packet = PacketBuilder::ethernet2([2; 6], [4; 6])
+        .ipv4(source.octets(), destination.octets(), segment.ttl)
+        .tcp(from.port(), to.port(), segment.seq.0, segment.window);
+    let has = |flag: Flags| segment.flags.contains(flag);
+    if has(Flags::SYN) {
+        packet = packet.syn();
+    }
+    if has(Flags::ACK) {
+        packet = packet.ack(segment.ack.0);
+    }
+    if has(Flags::FIN) {
+        packet = packet.fin();
+    }
+    if has(Flags::RST) {
+        packet = packet.rst();
+    }
+    if let Some((value, echo)) = segment.options.timestamps() {
+        packet = packet.options(&[TcpOptionElement::Timestamp(value, echo)]).unwrap();
+    }
+    let payload = vec![0; segment.payload as usize];
+    let mut data = Vec::new();
+    packet.write(&mut data, &payload).unwrap();
+    // The builder has none: bytes 18 and 19, and the checksum before the addresses.
+    data[18..20].copy_from_slice(&segment.ip_id.to_be_bytes());
+    RawPacket { at: segment.at, link: LinkType::ETHERNET, wire_len: data.len() as u32, data }
 }
