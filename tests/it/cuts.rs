@@ -1,8 +1,7 @@
-//! Every bundled capture, cut after each of its packets: a verdict that the rest would change is marked as one that
+//! Every bundled capture, and random ones, cut after each of their packets: a verdict that the rest would change is marked as one that
 //! may.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -11,7 +10,10 @@ use hsanalyze::engine::{self, AnalysisOptions};
 use hsanalyze::handshake::{Attempt, ConnectOutcome, Reason, Verdict};
 use hsanalyze::packet::{Flags, Frames, Packet, Span, Timestamp};
 
+use proptest::prelude::*;
+
 use crate::bundled::{RawPacket, bundled, packets};
+use crate::properties::{random, random_inputs};
 
 /// The first packets of a capture.
 struct Cut<'a> {
@@ -72,19 +74,19 @@ fn stage_begin(attempt: &Attempt, cut: &[RawPacket]) -> Timestamp {
 const BUDGET: usize = 4_000;
 
 /// Claims about cuts of a capture that the rest contradicts.
-fn contradicted(path: &Path) -> Vec<String> {
-    let packets = packets(path);
-    let whole: HashMap<u64, Verdict> =
-        analyse(&packets).iter().map(|attempt| (attempt.ordinal, attempt.verdict)).collect();
+fn contradicted(name: &str, packets: &[RawPacket]) -> Vec<String> {
+    let known = |attempt: &Attempt| (attempt.ordinal, (attempt.verdict, attempt.reason));
+    let whole: HashMap<u64, (Verdict, Option<Reason>)> = analyse(packets).iter().map(known).collect();
     let step = (packets.len() * packets.len() / 2).div_ceil(BUDGET).max(1);
     let mut wrong = Vec::new();
     for length in (1..packets.len()).step_by(step) {
         let cut = packets.get(..length).unwrap();
         let end = cut.iter().map(|packet| packet.at).max().unwrap();
         for attempt in analyse(cut) {
-            let last = whole.get(&attempt.ordinal).copied();
-            if last != Some(attempt.verdict) && !is_open(&attempt, cut, end) {
-                let name = path.file_name().unwrap().to_string_lossy();
+            let (last, reason) = whole.get(&attempt.ordinal).copied().unzip();
+            // What the whole capture cannot support is no other verdict.
+            let unsupported = reason == Some(Some(Reason::NoBareAcks));
+            if last != Some(attempt.verdict) && !unsupported && !is_open(&attempt, cut, end) {
                 let Attempt { verdict, history, connect, .. } = &attempt;
                 wrong.push(format!(
                     "{name} after {length}: {} {verdict} {history} {:?}, finally {last:?}; {} after its end",
@@ -105,7 +107,8 @@ fn no_cut_of_a_capture_gives_a_verdict_that_the_rest_contradicts() {
     let check = || {
         let mut wrong = Vec::new();
         while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
-            wrong.extend(contradicted(path));
+            let name = path.file_name().unwrap().to_string_lossy();
+            wrong.extend(contradicted(&name, &packets(path)));
         }
         wrong
     };
@@ -115,4 +118,17 @@ fn no_cut_of_a_capture_gives_a_verdict_that_the_rest_contradicts() {
     });
     let first: Vec<&str> = wrong.iter().map(String::as_str).take(40).collect();
     assert!(wrong.is_empty(), "{} cuts, such as:\n{}", wrong.len(), first.join("\n"));
+}
+
+proptest! {
+    #![proptest_config(random_inputs(200))]
+
+    #[test]
+    fn no_cut_of_random_packets_gives_a_verdict_that_the_rest_contradicts(
+        // A host that is silent for longer than any timer, and then goes on, is none.
+        flows in prop::collection::vec(random::single_attempt().prop_map(random::Flow::without_silence), 1..4),
+    ) {
+        let wrong = contradicted("random", &random::frames(&flows));
+        prop_assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
 }

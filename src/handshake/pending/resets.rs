@@ -139,7 +139,12 @@ impl Pending {
     /// The server-side round trip; without the SYN one longer than any path's.
     fn round_trip(&self) -> Span {
         const UNKNOWN: Span = Span::from_secs(1);
-        self.syn_to_synack.unwrap_or(UNKNOWN).max(Span::ZERO)
+        match (self.syn_to_synack, self.syn, self.synack) {
+            (Some(known), _, _) => known.max(Span::ZERO),
+            // The capture holds the SYN after its answer: the way between is shorter than the delay of one direction.
+            (None, Some(syn), Some(synack)) if synack.first <= syn.first => Span::ZERO,
+            (None, _, _) => UNKNOWN,
+        }
     }
 
     /// True if the server's `segment` comes so long after the ACK that a listener which ignored that would have

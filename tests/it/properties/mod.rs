@@ -15,9 +15,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use hsanalyze::handshake::{Attempt, Retries, Verdict};
-use hsanalyze::packet::{Flags, Packet, Segment, Span};
+use hsanalyze::packet::{Endpoint, Flags, Packet, Segment, Span};
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{RngSeed, TestRunner};
 
 use self::changes::{
     Traced, copies, has_ambiguous_reset, merge, rename, shift_numbers, shift_time, swapped, traced, without,
@@ -165,6 +166,25 @@ fn copies_of_every_packet_change_no_verdict() {
     });
 }
 
+/// Random attempts to another server, of other clients, which begin while the capture goes on.
+fn strangers(packets: &[Packet]) -> Vec<Traced> {
+    let mut runner = TestRunner::new(random_inputs(1));
+    let flows = prop::collection::vec(random::flow(), 12).new_tree(&mut runner).unwrap().current();
+    let strangers = random::packets(&flows, 77);
+    let by = packets.first().zip(strangers.first()).map(|(ours, theirs)| time(ours).since(time(theirs)));
+    let strangers = shift_time(&strangers, by.unwrap_or(Span::ZERO));
+    strangers.into_iter().map(|packet| (packet, None)).collect()
+}
+
+#[test]
+fn unrelated_flows_in_a_capture_do_not_matter() {
+    on_every_capture(|_, packets| {
+        let (known, _) = origins(&merge(&traced(packets), &strangers(packets)));
+        let known = known.iter().map(|(place, attempt)| (*place, Outcome::of(attempt))).collect();
+        difference(&outcomes(packets), &known).into_iter().collect()
+    });
+}
+
 /// Most packets that are tracked of all changes of one capture: of a longer one fewer packets are changed, evenly spread.
 const BUDGET: usize = 60_000;
 
@@ -179,37 +199,54 @@ fn looks_like_overflow(verdict: Verdict) -> bool {
     matches!(verdict, Verdict::SynackRetransmitted | Verdict::ResetAfterAck | Verdict::AckIgnored)
 }
 
+/// The completed attempts, and whether an overflow is likely for them.
+fn completed(packets: &[Packet]) -> BTreeMap<(Endpoint, u32), bool> {
+    let completed = track(packets).attempts.into_iter().filter(|attempt| attempt.verdict.is_completed());
+    completed.map(|attempt| ((attempt.client, attempt.client_isn.0), claims_overflow(&attempt))).collect()
+}
+
+/// Overflows of completed attempts that the packet at this place and the next one make in the wrong order.
+fn made_overflows(
+    packets: &[Packet],
+    completed: &BTreeMap<(Endpoint, u32), bool>,
+    place: usize,
+) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for attempt in track(&swapped(packets, place)).attempts {
+        let was = completed.get(&(attempt.client, attempt.client_isn.0));
+        if let Some(&overflow) = was
+            && (looks_like_overflow(attempt.verdict) || claims_overflow(&attempt) && !overflow)
+        {
+            let Attempt { client, verdict, history, .. } = &attempt;
+            wrong.push(format!("packets {place} and the next: {client} {verdict} {history}"));
+        }
+    }
+    wrong
+}
+
 #[test]
 fn two_packets_in_the_wrong_order_make_no_overflow_of_a_completed_attempt() {
     on_every_capture(|_, packets| {
-        let completed: BTreeMap<_, _> = track(packets)
-            .attempts
-            .into_iter()
-            .filter(|attempt| attempt.verdict.is_completed())
-            .map(|attempt| ((attempt.client, attempt.client_isn.0), claims_overflow(&attempt)))
-            .collect();
-        let mut wrong = Vec::new();
-        for place in some_places(packets) {
-            let Some([first, second]) = packets.get(place..place + 2) else { continue };
-            if time(second).since(time(first)).abs() > Span::from_millis(1) {
-                continue;
-            }
-            for attempt in track(&swapped(packets, place)).attempts {
-                let was = completed.get(&(attempt.client, attempt.client_isn.0));
-                if let Some(&overflow) = was
-                    && (looks_like_overflow(attempt.verdict) || claims_overflow(&attempt) && !overflow)
-                {
-                    let Attempt { client, verdict, history, .. } = &attempt;
-                    wrong.push(format!("packets {place} and the next: {client} {verdict} {history}"));
-                }
-            }
-        }
-        wrong
+        let completed = completed(packets);
+        let close = |place: &usize| match packets.get(*place..place + 2) {
+            Some([first, second]) => time(second).since(time(first)).abs() <= Span::from_millis(1),
+            _ => false,
+        };
+        some_places(packets)
+            .filter(close)
+            .flat_map(|place| made_overflows(packets, &completed, place))
+            .collect()
     });
 }
 
 /// The captures in `field` whose listener overflowed (`cases.json`); of those in `captures` the names tell.
 const OVERFLOWED: [&str; 3] = ["late-burst.pcap", "flood-beside-overflow.pcap", "freebsd.pcap"];
+
+/// An attempt for which an overflow is likely.
+fn claimed_overflow(packets: &[Packet]) -> Option<String> {
+    let one = track(packets).attempts.into_iter().find(claims_overflow)?;
+    Some(format!("{} {} {} {:?}", one.client, one.verdict, one.history, one.inference.evidence))
+}
 
 #[test]
 fn no_packet_that_is_missing_makes_an_overflow_of_a_healthy_listener() {
@@ -217,13 +254,9 @@ fn no_packet_that_is_missing_makes_an_overflow_of_a_healthy_listener() {
         if name.starts_with("overflow_") || OVERFLOWED.contains(&name) {
             return Vec::new();
         }
-        let claims = |packets: &[Packet]| -> Option<String> {
-            let attempts = track(packets).attempts;
-            let one = attempts.into_iter().find(claims_overflow)?;
-            Some(format!("{} {} {} {:?}", one.client, one.verdict, one.history, one.inference.evidence))
-        };
-        let of = |place| Some(format!("without packet {place}: {}", claims(&without(packets, place))?));
-        some_places(packets).filter_map(of).chain(claims(packets)).collect()
+        let of =
+            |place| Some(format!("without packet {place}: {}", claimed_overflow(&without(packets, place))?));
+        some_places(packets).filter_map(of).chain(claimed_overflow(packets)).collect()
     });
 }
 
@@ -296,16 +329,17 @@ fn no_packet_of_a_capture_counts_twice() {
     on_every_capture(|_, packets| counts_add_up(packets, &track(packets)).into_iter().collect());
 }
 
-/// As many inputs as take a few seconds, and which.
-fn random_inputs() -> ProptestConfig {
+/// As many inputs as take a few seconds, unless `PROPTEST_CASES` says how many; and which.
+pub(crate) fn random_inputs(cases: u32) -> ProptestConfig {
     let chosen = std::env::var_os("PROPTEST_RNG_SEED").is_some();
-    let default = ProptestConfig::with_cases(400);
+    let asked = std::env::var_os("PROPTEST_CASES").is_some();
+    let default = if asked { ProptestConfig::default() } else { ProptestConfig::with_cases(cases) };
     if chosen { default } else { ProptestConfig { rng_seed: RngSeed::Fixed(24), ..default } }
 }
 
 proptest! {
     // The same inputs in each run: PROPTEST_RNG_SEED and PROPTEST_CASES try others, and more.
-    #![proptest_config(random_inputs())]
+    #![proptest_config(random_inputs(400))]
 
     #[test]
     fn times_names_and_numbers_of_random_attempts_do_not_matter(
@@ -347,6 +381,32 @@ proptest! {
         let (known, _) = origins(&merge(&traced(&packets), &strangers));
         let known = known.iter().map(|(place, attempt)| (*place, Outcome::of(attempt))).collect();
         prop_assert_eq!(difference(&outcomes(&packets), &known), None);
+    }
+
+    #[test]
+    fn two_random_packets_in_the_wrong_order_make_no_overflow_of_a_completed_attempt(
+        flows in prop::collection::vec(random::single_attempt(), 1..4),
+        (place, apart) in (any::<prop::sample::Index>(), 1..1_000_i64),
+    ) {
+        let mut packets = random::packets(&flows, 10);
+        let place = place.index(packets.len());
+        prop_assume!(place + 1 < packets.len());
+        // The next one comes right after it, and all others as much sooner.
+        let by = time(&packets[place]).plus(Span::from_micros(apart)).since(time(&packets[place + 1]));
+        let sooner = shift_time(&packets[place + 1..], by);
+        packets.splice(place + 1.., sooner);
+        let wrong = made_overflows(&packets, &completed(&packets), place);
+        prop_assert!(wrong.is_empty(), "{:?}", wrong);
+    }
+
+    #[test]
+    fn no_packet_that_is_missing_makes_an_overflow_of_random_healthy_connections(
+        flows in prop::collection::vec(random::healthy(), 1..6),
+    ) {
+        let packets = random::packets(&flows, 10);
+        for place in 0..packets.len() {
+            prop_assert_eq!(claimed_overflow(&without(&packets, place)), None, "without packet {}", place);
+        }
     }
 
     #[test]
