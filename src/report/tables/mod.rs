@@ -15,7 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use self::listeners::EpisodeRow;
-use self::table::Table;
+use self::table::ParquetTable;
 use crate::engine::Summary;
 use crate::handshake::Attempt;
 use crate::listener::Listener;
