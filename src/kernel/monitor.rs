@@ -25,6 +25,10 @@ const REFRESH: Duration = Duration::from_secs(3);
 /// Most namespaces that are followed; each takes about a dozen descriptors.
 const MAX_NAMESPACES: usize = 1000;
 
+/// Time after a namespace was found in which its addresses are read with each snapshot: a container's are often set later than
+/// its first process is there.
+const SETTLING: Duration = Duration::from_secs(10);
+
 /// Time for which the figures of a namespace are kept after its end: its clients may retry for two minutes, and what happened
 /// to them is known only then.
 const KEEP_ENDED: Duration = Duration::from_secs(150);
@@ -53,6 +57,7 @@ pub struct WatchedNetns {
     /// Figures of the namespace: the latest snapshot, and the growth since the first.
     pub watch: Watch,
     addresses: LocalAddresses,
+    found: Instant,
     /// `None` after its end: open descriptors would keep it in existence.
     reader: Option<NamespaceReader>,
     /// Destination NAT in it, published ports of the containers behind it; or the reason why it is not known.
@@ -94,7 +99,12 @@ impl Monitor {
         let tables = readers.map(NamespaceReader::table_took).sum();
         for followed in &mut self.followed {
             match followed.reader.as_ref().map(|reader| reader.snapshot(tables)) {
-                Some(Ok(snapshot)) => followed.watch.push(snapshot),
+                Some(Ok(snapshot)) => {
+                    followed.watch.push(snapshot);
+                    if followed.found.elapsed() < SETTLING {
+                        followed.read_addresses();
+                    }
+                }
                 Some(Err(error)) if followed.netns.own => failed = Err(error),
                 Some(Err(_)) | None => followed.end(),
             }
@@ -125,7 +135,7 @@ impl Monitor {
         for netns in found {
             let id = netns.id;
             if let Some(known) = self.followed.iter_mut().find(|followed| followed.netns.id == netns.id) {
-                known.addresses = known.reader.as_ref().map(NamespaceReader::addresses).unwrap_or_default();
+                known.read_addresses();
                 // Inode and name may have been readable only while privileged.
                 let inode = netns.inode.or(known.netns.inode);
                 known.netns = Netns { inode, name: netns.name.or(known.netns.name.take()), ..netns };
@@ -286,7 +296,14 @@ impl WatchedNetns {
         };
         let first: Snapshot = reader.snapshot(Duration::ZERO)?;
         let addresses = reader.addresses();
-        Ok(Self { netns, watch: Watch::new(first), addresses, reader: Some(reader), dnat })
+        let (watch, found) = (Watch::new(first), Instant::now());
+        Ok(Self { netns, watch, addresses, found, reader: Some(reader), dnat })
+    }
+
+    fn read_addresses(&mut self) {
+        if let Some(reader) = &self.reader {
+            self.addresses = reader.addresses();
+        }
     }
 
     /// Closes its descriptors; its figures stay.
@@ -306,7 +323,10 @@ impl WatchedNetns {
     fn listener(&self, server: SocketAddr) -> Option<WatchedListener<'_>> {
         let ip = server.ip().to_canonical();
         let reachable = self.netns.own || !(ip.is_loopback() || is_link_local(ip));
-        if reachable && self.addresses.contains(ip) { self.watch.listener(server) } else { None }
+        let listener = self.watch.listener(server).filter(|_| reachable)?;
+        // What a socket is bound to is an address of the namespace, read or not.
+        let is_bound = listener.socket().local.ip().to_canonical() == ip;
+        (is_bound || self.addresses.contains(ip)).then_some(listener)
     }
 
     /// The address by which others may reach a socket that is bound to `local`: where that is any address, one of the

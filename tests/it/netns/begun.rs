@@ -73,7 +73,11 @@ fn what_was_confirmed_of_a_namespace_that_has_ended_since_is_in_the_report() {
         let mut clients = Vec::new();
         let begun = || {
             let mut lines = capture.objects().into_iter().map(|(_, line)| line);
-            lines.any(|line| line["type"] == "episode" && line["server"] == "10.55.0.2:7811")
+            // The packets show trouble before the namespace is found.
+            let confirmed = |line: &serde_json::Value| line["confidence"] == "confirmed";
+            lines.any(|line| {
+                line["type"] == "episode" && line["server"] == "10.55.0.2:7811" && confirmed(&line)
+            })
         };
         wait_up_to(Duration::from_secs(15), "the overflow is confirmed", || {
             if clients.len() < 40 {
