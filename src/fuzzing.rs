@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::capture::{CaptureOptions, Captures, Filter, FilterError, OpenError};
 #[cfg(feature = "metrics")]
-use crate::http::{HttpResponse, HttpStatus};
+use crate::http::{HttpStatus, Response};
 use crate::packet::Frame;
 use crate::printable::is_unsafe;
 #[cfg(feature = "metrics")]
@@ -38,7 +38,7 @@ pub fn growing_capture(path: &Path) -> Result<(Captures, Option<OpenError>), Fil
 pub fn http_answer(bytes: &[u8]) -> Option<String> {
     crate::http::answer(bytes, &mut |request| {
         let format = MetricsFormat::accepted(&request.accept);
-        HttpResponse::line(HttpStatus::Ok, &format!("{} {}", request.path, format.content_type()))
+        Response::line(HttpStatus::Ok, &format!("{} {}", request.path, format.content_type()))
     })
 }
 

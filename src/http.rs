@@ -297,7 +297,7 @@ fn respond(bytes: &[u8], answer: &mut impl FnMut(&HttpRequest) -> Response) -> O
 
 /// The head and the body that a client gets that sent these bytes; `None` as long as more of a head may come.
 #[cfg(feature = "fuzzing")]
-pub(crate) fn answer(bytes: &[u8], answer: &mut impl FnMut(&HttpRequest) -> HttpResponse) -> Option<String> {
+pub(crate) fn answer(bytes: &[u8], answer: &mut impl FnMut(&HttpRequest) -> Response) -> Option<String> {
     match respond(bytes, answer)? {
         HttpStage::Writing { head, body, .. } => Some(format!("{head}{body}")),
         HttpStage::Reading(_) | HttpStage::Closing => None,
