@@ -2,6 +2,7 @@
 
 use super::{Case, Counted, Hypothesis, Support, VerdictSet, Weight, defer_accept, listener_closed};
 use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, SegmentStep, System, Verdict};
+use crate::listener::observed::AFTERMATH;
 use crate::packet::Span;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
@@ -245,7 +246,15 @@ fn syn_dropped(case: &Case<'_>) -> Weight {
     }
     let evidence: EvidenceList = others.into_iter().chain(cluster).collect();
     let lossy = others != Some(Evidence::OthersOverflowed) && case.loses_answers().is_some();
-    Weight::supported(evidence).doubted_if(lossy)
+    Weight::supported(evidence).doubted_if(lossy || is_amid_refusals(case))
+}
+
+/// True if SYNs were refused just before the attempt began and just after it: nobody listened then, and a refusal is missing from
+/// the capture.
+fn is_amid_refusals(case: &Case<'_>) -> bool {
+    let (start, closing) = (case.attempt.start, &case.own.closing);
+    closing.refused_between(start.minus(AFTERMATH), start)
+        && closing.refused_between(start, start.plus(AFTERMATH))
 }
 
 /// Judges by the overflows that the kernel counted, and by segments that met the full queue.

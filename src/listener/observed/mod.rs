@@ -14,7 +14,7 @@ mod probes;
 mod silence;
 mod sizes;
 
-pub(super) use closing::{Burst, Closing};
+pub(super) use closing::{AFTERMATH, Burst, Closing};
 pub(super) use drops::{DropStretch, Drops, TIME_WAIT, dropped_between, dropped_syns};
 pub(super) use finishers::Finishers;
 pub(super) use floods::{FloodSecond, Floods, is_abandoned};
