@@ -160,7 +160,7 @@ impl Helper {
             let last = self.ask(&NetnsRequest::Holders(inodes.to_vec()), &mut |reply, fds| match reply {
                 Reply::Holder { pid, held, files } => {
                     let mut fds = fds.into_iter().map(File::from);
-                    let [stat, cgroup, program] = files.map(|passed| fds.next().filter(|_| passed));
+                    let [stat, cgroup, program] = files.map(|passed| if passed { fds.next() } else { None });
                     take(SocketHolder { pid, held, stat, cgroup, program });
                     Ok(None)
                 }
@@ -352,6 +352,29 @@ mod tests {
             assert!(holders[0].stat.is_some() && holders[0].program.is_some());
         });
         ended.unwrap();
+    }
+
+    #[test]
+    fn a_file_that_could_not_be_opened_stands_for_no_other() {
+        let (socket, other) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+        let open = |path| Some(File::open(path).unwrap());
+        let serving = thread::spawn(move || {
+            let (stat, program) = (open("/proc/self/stat"), open("/proc/self/exe"));
+            pass_holder(
+                other.as_fd(),
+                SocketHolder { pid: 1, held: Vec::new(), stat, cgroup: None, program },
+            )
+            .unwrap();
+            send(&other, &Reply::Done { unreadable: 0 }, &[]).unwrap();
+        });
+        let helper = Helper { socket, child: Command::new("true").spawn().unwrap() };
+        let mut holders = Vec::new();
+        helper.holders(&[7], &mut |holder| holders.push(holder)).unwrap();
+        serving.join().unwrap();
+        let inode = |file: &Option<File>| nix::sys::stat::fstat(file.as_ref().unwrap()).unwrap().st_ino;
+        assert!(holders[0].cgroup.is_none());
+        assert_eq!(inode(&holders[0].program), inode(&open("/proc/self/exe")));
     }
 
     #[test]
