@@ -5,9 +5,10 @@ use std::fs;
 use hsanalyze::capture::{CaptureOptions, Captures};
 use hsanalyze::engine::{self, AnalysisOptions};
 use hsanalyze::handshake::{Attempt, Cause, Confidence, Verdict};
-use hsanalyze::packet::{Endpoint, Flags, Segment, Seq, Span, Timestamp};
+use hsanalyze::packet::{Endpoint, Flags, Packet, Segment, Seq, Span, Timestamp};
+use proptest::prelude::*;
 
-use super::random;
+use super::{random, random_inputs};
 use crate::bundled::{RawPacket, bundled, packets};
 
 /// A capture file with nanoseconds.
@@ -78,6 +79,13 @@ fn a_series_of_files_in_any_order_is_one_capture() {
     assert!(tried > 40, "only {tried} captures are in order of time");
 }
 
+fn is_bare_ack(frame: &RawPacket) -> bool {
+    match hsanalyze::packet::decode(&frame.frame(1)) {
+        Ok(Packet::Segment(segment)) => segment.flags == Flags::ACK && segment.payload == 0,
+        _ => false,
+    }
+}
+
 /// SYNs without timestamps that nothing answers, and their retries: those of an outage.
 fn outage(has_ip_ids: bool) -> Vec<RawPacket> {
     let server = Endpoint::v4([10, 250, 0, 1], 443);
@@ -105,5 +113,35 @@ fn a_series_of_files_of_an_outage_is_one_capture() {
         let (begin, rest) = syns.split_at(40);
         assert_eq!(analyse(&[file(begin), file(rest)], 1), whole, "IP IDs: {has_ip_ids}");
         assert_eq!(analyse(&[file(rest), file(begin)], 1), whole, "IP IDs: {has_ip_ids}");
+    }
+}
+
+proptest! {
+    #![proptest_config(random_inputs(100))]
+
+    #[test]
+    fn random_packets_in_files_in_any_order_are_one_capture(
+        flows in prop::collection::vec(random::flow(), 3..8),
+        (parts, first, threads) in (2..4_usize, any::<prop::sample::Index>(), 1..4_usize),
+    ) {
+        let frames = random::frames(&flows);
+        // At the same time the order of files decides.
+        prop_assume!(frames.windows(2).all(|two| two[0].at < two[1].at));
+        // A file without bare ACKs is judged by itself, too: it may have been captured with a filter of flags.
+        let parts = frames.chunks(frames.len().div_ceil(parts));
+        prop_assume!(parts.clone().all(|part| part.iter().any(is_bare_ack)));
+        let mut files: Vec<Vec<u8>> = parts.map(file).collect();
+        let first = first.index(files.len());
+        files.rotate_left(first);
+        files.reverse();
+        // Not the causes: what a file cannot support is found for each, and weakens the causes of its attempts.
+        let verdicts = |files: &[Vec<u8>], threads| {
+            let (known, sums) = analyse(files, threads);
+            let verdict = |(place, client, server, verdict, history, ..): Known| {
+                (place, client, server, verdict, history)
+            };
+            (known.into_iter().map(verdict).collect::<Vec<_>>(), sums)
+        };
+        prop_assert_eq!(verdicts(&files, threads), verdicts(&[file(&frames)], 1));
     }
 }

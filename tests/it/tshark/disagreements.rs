@@ -22,6 +22,9 @@ pub(super) enum Reason {
     RecordEndsWithReset,
     /// The same: a client went on without an answer in the capture, and then was silent for 5 s.
     RecordEndsOneSided,
+    /// Segments that are in no record: nothing had answered the SYN, its next retry was overdue, and they are neither SYNs nor RSTs.
+    /// Whether they are left out depends on when deadlines were last looked at, once a batch.
+    RecordLacksSegmentsWhileOverdue,
     /// A SYN-ACK that is no repeat: it acknowledges the client's data, which the first one cannot have.
     SynAckAcknowledgesData,
     /// The same: it came sooner than any timer, by the capture's clock and by its sender's.
@@ -66,21 +69,32 @@ pub(super) type Disagreements = BTreeMap<Reason, u64>;
 /// Longest time by which a capture may hold one direction too late, in nanoseconds.
 const REORDERING: i128 = 50_000_000;
 
+/// A round trip that nothing tells is no longer than this, in nanoseconds.
+const LONGEST_ROUND_TRIP: i128 = 1_000_000_000;
+
 /// An attempt by tshark and by us.
 pub(super) struct Comparison<'a> {
     name: &'a str,
     theirs: &'a Attempt<'a>,
     ours: &'a Value,
-    /// The packets that the record is about.
+    /// The packets that the record may be about, in order.
+    all: &'a [&'a Packet],
+    /// Those that it is about.
     counted: &'a [&'a Packet],
     found: &'a mut Disagreements,
 }
 
 /// Compares segments, SYN-ACKs, resets, proof and times of an attempt.
 pub(super) fn compare(name: &str, theirs: &Attempt<'_>, ours: &Value, found: &mut Disagreements) {
-    let counted = theirs.all.get(..count(ours, "/packets") as usize);
+    let none = &mut Disagreements::new();
+    let whole = Comparison { name, theirs, ours, all: &theirs.all, counted: &[], found: none };
+    let all = if whole.is_begin_of_all() { theirs.all.clone() } else { whole.without_overdue() };
+    let counted = all.get(..count(ours, "/packets") as usize);
     let counted = counted.unwrap_or_else(|| panic!("{name}: more packets than tshark has: {ours}"));
-    let mut comparison = Comparison { name, theirs, ours, counted, found };
+    let mut comparison = Comparison { name, theirs, ours, all: &all, counted, found };
+    if all.len() < theirs.all.len() {
+        comparison.explain("segments", Some(Reason::RecordLacksSegmentsWhileOverdue));
+    }
     comparison.segments();
     comparison.syns();
     comparison.syn_acks();
@@ -92,13 +106,16 @@ pub(super) fn compare(name: &str, theirs: &Attempt<'_>, ours: &Value, found: &mu
     comparison.round_trip();
 }
 
-impl Comparison<'_> {
+impl<'a> Comparison<'a> {
     fn explain(&mut self, what: &str, reason: Option<Reason>) {
-        let Some(reason) = reason else {
-            let all: Vec<String> = self.theirs.all.iter().map(|p| self.shown(p)).collect();
-            panic!("{}: {what}: {}\n{}", self.name, self.ours, all.join("\n"));
-        };
+        let Some(reason) = reason else { panic!("{what}: {}", self.described()) };
         *self.found.entry(reason).or_default() += 1;
+    }
+
+    /// The attempt by us and by tshark.
+    fn described(&self) -> String {
+        let all: Vec<String> = self.theirs.all.iter().map(|p| self.shown(p)).collect();
+        format!("{}: {}\n{}", self.name, self.ours, all.join("\n"))
     }
 
     fn shown(&self, p: &Packet) -> String {
@@ -142,18 +159,55 @@ impl Comparison<'_> {
         !self.is_client(p) && !p.rst && !p.syn && (p.len > 0 || p.fin || self.beyond(p) > self.syn_data())
     }
 
+    /// True if the record has the first of all packets.
+    fn is_begin_of_all(&self) -> bool {
+        let all: String = self.all.iter().map(|p| self.letter(p)).collect();
+        all.starts_with(string(self.ours, "history").trim_end_matches('+'))
+    }
+
+    /// The packets without those that came while the retry of an unanswered SYN was overdue.
+    fn without_overdue(&self) -> Vec<&'a Packet> {
+        let mut taken: Vec<&Packet> = Vec::new();
+        for p in self.all {
+            let due = taken.last().zip(self.wait(&taken)).map(|(latest, wait)| latest.at + wait);
+            if p.syn || p.rst || due.is_none_or(|due| p.at <= due) {
+                taken.push(*p);
+            }
+        }
+        taken
+    }
+
+    /// Time after the last of these packets at which the next retry of the SYN is overdue, in nanoseconds; none if it was answered, or
+    /// the client went on as if it were.
+    fn wait(&self, taken: &[&Packet]) -> Option<i128> {
+        const FIRST_RETRY: i128 = 4_000_000_000;
+        const AFTER_REFUSAL: i128 = 1_500_000_000;
+        let answered =
+            |p: &&&Packet| self.letter(p) == 's' || "ADF".contains(self.letter(p)) || self.proves(p);
+        if taken.iter().any(|p| answered(&p)) {
+            return None;
+        }
+        let syns: Vec<i128> = taken.iter().filter(|p| self.letter(p) == 'S').map(|p| p.at).collect();
+        let refused = taken.iter().any(|p| self.letter(p) == 'r' && self.theirs.answers_syn(p));
+        match syns[..] {
+            [.., before, last] => Some(((last - before) * 23 / 10).max(FIRST_RETRY)),
+            _ if refused => Some(AFTER_REFUSAL),
+            _ => Some(FIRST_RETRY),
+        }
+    }
+
     /// The same packets in the same order, from the same ends, up to the end of the record.
     fn segments(&mut self) {
         let letters: String = self.counted.iter().map(|p| self.letter(p)).collect();
         let history = string(self.ours, "history");
         match history.strip_suffix('+') {
-            Some(begin) => assert!(letters.starts_with(begin), "{}: {letters}: {}", self.name, self.ours),
-            None => assert_eq!(letters, history, "{}: {}", self.name, self.ours),
+            Some(begin) => assert!(letters.starts_with(begin), "{letters}: {}", self.described()),
+            None => assert_eq!(letters, history, "{}", self.described()),
         }
         let (first, last) = (self.counted[0], self.counted[self.counted.len() - 1]);
         self.same_time("duration", "/timing/duration", Some(last.at - first.at));
         self.completeness();
-        let Some(next) = self.theirs.all.get(self.counted.len()) else { return };
+        let Some(next) = self.all.get(self.counted.len()) else { return };
         let one_sided = self.ours["reason"] == "one-sided" && next.at - last.at >= 5_000_000_000;
         let reason = if self.counted.iter().any(|p| p.rst) {
             Some(Reason::RecordEndsWithReset)
@@ -224,22 +278,26 @@ impl Comparison<'_> {
 
     /// tshark's own word on each repeated SYN and SYN-ACK.
     fn analysis(&mut self) {
-        for (place, p) in self.counted.iter().enumerate().filter(|(_, p)| p.syn) {
-            let before = || self.counted[..place].iter().filter(|earlier| earlier.from == p.from);
+        for p in self.counted.iter().filter(|p| p.syn) {
+            let is_before = |earlier: &&&Packet| earlier.frame < p.frame && earlier.from == p.from;
+            let before = || self.theirs.all.iter().filter(is_before);
             let again = before().any(|earlier| earlier.syn);
             if again == p.retransmission {
                 continue;
             }
-            assert!(again, "{}: tshark calls frame {} a retransmission: {}", self.name, p.frame, self.ours);
-            let next = p.seq.wrapping_add(1);
-            let went_on = before().any(|earlier| {
-                earlier.seq.wrapping_sub(next).cast_signed() > 0
-                    || earlier.seq == next && (earlier.len > 0 || earlier.fin)
-            });
-            let reason = if p.out_of_order && went_on {
-                Some(Reason::TsharkCallsItOutOfOrder)
+            // The number that tshark expects next of this end.
+            let end = |earlier: &&Packet| {
+                earlier.seq.wrapping_add(earlier.len + u32::from(earlier.syn) + u32::from(earlier.fin))
+            };
+            let later =
+                |one: u32, other: u32| if other.wrapping_sub(one).cast_signed() > 0 { other } else { one };
+            let next = before().map(end).reduce(later);
+            assert!(again, "tshark calls frame {} a retransmission: {}", p.frame, self.described());
+            let reason = if next == Some(0) {
+                Some(Reason::TsharkTakesZeroForNone)
             } else {
-                (next == 0 && !went_on).then_some(Reason::TsharkTakesZeroForNone)
+                let went_on = next != Some(p.seq.wrapping_add(1));
+                (p.out_of_order && went_on).then_some(Reason::TsharkCallsItOutOfOrder)
             };
             self.explain("a repeat that tshark calls none", reason);
         }
@@ -334,11 +392,11 @@ impl Comparison<'_> {
             return Some(Reason::RepeatedBeforeReset);
         }
         let went_on = |p: &&Packet| "ADF".contains(self.letter(p)) && self.number(p) > 0;
-        if self.is_verdict("ack-ignored") && before.iter().any(went_on) {
+        if before.iter().any(went_on) {
             return Some(Reason::ClientWentOnBeforeReset);
         }
         let latest = before.iter().rfind(|p| self.is_client(p))?;
-        let round_trip = before[syn_ack].at - self.theirs.syns[0].at;
+        let round_trip = self.time_to_answer(syn_ack).unwrap_or(LONGEST_ROUND_TRIP);
         let late = reset.at - latest.at > 2 * round_trip + 200_000_000
             || reset.at - before[ack].at >= 1_200_000_000 + round_trip;
         late.then_some(Reason::ResetTooLate)
@@ -374,27 +432,35 @@ impl Comparison<'_> {
         self.explain("established", reason);
     }
 
-    /// The time from the SYN that was answered to its answer.
-    fn round_trip(&mut self) {
-        let Some(place) = self.syn_ack() else { return };
-        let answer = self.counted[place];
-        let syns: Vec<&Packet> =
-            self.counted[..place].iter().copied().filter(|p| self.letter(p) == 'S').collect();
+    /// The SYNs before the SYN-ACK at this place.
+    fn syns_before(&self, syn_ack: usize) -> Vec<&Packet> {
+        self.counted[..syn_ack].iter().copied().filter(|p| self.letter(p) == 'S').collect()
+    }
+
+    /// The time from the SYN that the SYN-ACK at this place answers to it, if that can be told.
+    fn time_to_answer(&self, syn_ack: usize) -> Option<i128> {
+        let answer = self.counted[syn_ack];
+        let syns = self.syns_before(syn_ack);
         let echoed = syns.iter().find(|syn| syn.tsval.is_some() && syn.tsval == answer.tsecr);
         let answered = match (&syns[..], echoed) {
             (_, Some(syn)) => Some(*syn),
             ([only], None) if only.tsval.is_none() => Some(*only),
             (_, None) => None,
         };
-        if answered.is_none() && self.ours["timing"]["syn_to_synack"].is_null() {
-            let any = syns.len() > 1;
-            self.explain(
-                "round trip",
-                Some(if any { Reason::SynAckAnswersAnySyn } else { Reason::SynAckEchoesNoSyn }),
-            );
+        answered.map(|syn| answer.at - syn.at)
+    }
+
+    /// The time from the SYN that was answered to its answer.
+    fn round_trip(&mut self) {
+        let Some(place) = self.syn_ack() else { return };
+        let known = self.time_to_answer(place);
+        if known.is_none() && self.ours["timing"]["syn_to_synack"].is_null() {
+            let any = self.syns_before(place).len() > 1;
+            let reason = if any { Reason::SynAckAnswersAnySyn } else { Reason::SynAckEchoesNoSyn };
+            self.explain("round trip", Some(reason));
             return;
         }
-        self.same_time("round trip", "/timing/syn_to_synack", answered.map(|syn| answer.at - syn.at));
+        self.same_time("round trip", "/timing/syn_to_synack", known);
     }
 }
 
