@@ -271,11 +271,13 @@ fn unsent<'a>(head: &'a str, body: &'a str, sent: usize) -> Option<&'a [u8]> {
 fn respond(bytes: &[u8], answer: &mut impl FnMut(&HttpRequest) -> Response) -> Option<HttpStage> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut head = httparse::Request::new(&mut fields);
+    let too_large =
+        || (Response::line(HttpStatus::HeadTooLarge, "the head of the request is too large"), true);
     let (response, with_body) = match head.parse(bytes) {
         Ok(httparse::Status::Partial) if bytes.len() <= MAX_HEAD => return None,
-        Ok(httparse::Status::Partial) | Err(httparse::Error::TooManyHeaders) => {
-            (Response::line(HttpStatus::HeadTooLarge, "the head of the request is too large"), true)
-        }
+        Ok(httparse::Status::Partial) | Err(httparse::Error::TooManyHeaders) => too_large(),
+        // However it has arrived.
+        Ok(httparse::Status::Complete(length)) if length > MAX_HEAD => too_large(),
         Err(_) => (Response::line(HttpStatus::BadRequest, "this is no HTTP request"), true),
         Ok(httparse::Status::Complete(_)) => match head.method {
             Some("GET") => (answer(&request(&head)), true),
@@ -361,7 +363,9 @@ mod tests {
         let many = "X: y\r\n".repeat(MAX_FIELDS + 1);
         assert!(ask(address, &format!("GET / HTTP/1.1\r\n{many}\r\n")).contains(" 431 "));
         let long = "x".repeat(MAX_HEAD);
-        assert!(ask(address, &format!("GET / HTTP/1.1\r\nX: {long}\r\nY: ")).contains(" 431 "));
+        for rest in ["\r\nY: ", "\r\n\r\n"] {
+            assert!(ask(address, &format!("GET / HTTP/1.1\r\nX: {long}{rest}")).contains(" 431 "));
+        }
     }
 
     #[test]
