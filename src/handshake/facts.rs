@@ -1,9 +1,10 @@
 //! Facts of an attempt beside its phase: what was seen, not what it means.
 
 use serde::{Deserialize, Serialize};
+use strum::EnumCount;
 
 /// A fact that an attempt's segments show.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount)]
 #[repr(u8)]
 pub enum Fact {
     /// The SYN is in the capture.
@@ -140,6 +141,9 @@ pub enum Fact {
     /// A segment of the server's has a right checksum.
     ServerChecksumRight,
 }
+
+// Each has a bit of its own.
+const _: () = assert!(Fact::COUNT <= u64::BITS as usize);
 
 /// A set of facts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

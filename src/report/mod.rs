@@ -47,7 +47,6 @@ use crate::listener::{AttemptFilter, CausesWanted, EpisodeReport, Listeners};
 pub use self::csv::COLUMNS;
 pub use self::held::{HeldAttempts, SpillFile};
 #[cfg(all(target_os = "linux", feature = "lab"))]
-#[cfg(all(target_os = "linux", feature = "lab"))]
 pub(crate) use self::record::write_lab;
 pub use self::record::write_size_json;
 pub use self::record::{BaselineError, read_baseline};

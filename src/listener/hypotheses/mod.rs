@@ -10,7 +10,7 @@
 //! - The kernel's own evidence confirms a hypothesis, or excludes it, for as many attempts as it accounts for.
 //! - Some causes packets alone show at `possible` at best.
 //!
-//! A new cause is one file and one line in [`ALL`].
+//! A new hypothesis is one file and one line in [`ALL`]; CONTRIBUTING.md has what else a new cause needs.
 
 mod accept_queue_overflow;
 mod ack_lost;
