@@ -360,6 +360,8 @@ mod tests {
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
         let open = |path| Some(File::open(path).unwrap());
         let serving = thread::spawn(move || {
+            let mut buffer = vec![0; MESSAGE_LEN];
+            assert!(receive::<NetnsRequest>(&other, &mut buffer).unwrap().is_some());
             let (stat, program) = (open("/proc/self/stat"), open("/proc/self/exe"));
             pass_holder(
                 other.as_fd(),
