@@ -203,6 +203,12 @@ impl SightingLog {
         passed
     }
 
+    /// When the place that the client's first ACK came to last saw it.
+    pub(super) fn ack_last_seen(&self) -> Option<Timestamp> {
+        let passed = self.places.iter().map(|place| place.sighting.passed(SegmentKind::Ack));
+        passed.filter_map(|acks| acks.times).map(|(first, _)| first).max()
+    }
+
     /// The server repeated its SYN-ACK although what the client had sent by this time should have come, and it had not.
     pub(super) fn miss_ack(&mut self, sent_by: Timestamp) {
         self.missed = self.missed.saturating_add(1);

@@ -196,7 +196,9 @@ fn plain_packet(n: u16, from_client: bool, flags: &str, (seq, ack): (u32, u32), 
     let server = ([10, 0, 1, 1], 80);
     let (from, to) = if from_client { (client, server) } else { (server, client) };
     let ip = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4(from.0, to.0, 64);
-    let mut tcp = ip.tcp(from.1, to.1, seq, 64_240);
+    let is_reset = flags.contains('R');
+    let mut tcp = ip.tcp(from.1, to.1, seq, if is_reset { 0 } else { 64_240 });
+    tcp = if is_reset { tcp.rst() } else { tcp };
     tcp = if flags.contains('S') { tcp.syn() } else { tcp };
     tcp = if flags.contains('.') { tcp.ack(ack) } else { tcp };
     let mut bytes = Vec::new();
@@ -276,6 +278,39 @@ fn data_that_vanished_between_two_points_was_lost_there() {
         assert_eq!(lost["confidence"], "likely", "nobody counted drops");
         let text = string(&list(lost, "evidence")[0], "text");
         assert!(text.contains("passed client.pcap and did not reach server.pcap"), "{text}");
+    }
+}
+
+/// The path held the ACK up for longer than the server takes to answer, and what followed it caught up.
+#[test]
+fn an_rst_answers_the_ack_that_came_to_the_server_last() {
+    const HELD_UP: u16 = 99;
+    let mut server: Vec<(u64, Vec<u8>)> =
+        (0..10_u16).flat_map(|n| plain_connection(n, 1_000 + u64::from(n) * 500_000)).collect();
+    let mut client = at_client(&server);
+    let (isn, answer) = isns(HELD_UP);
+    let ack = plain_packet(HELD_UP, true, ".", (isn + 1, answer + 1), b"");
+    let data = plain_packet(HELD_UP, true, ".", (isn + 1, answer + 1), b"hello");
+    let rst = plain_packet(HELD_UP, false, "R", (answer + 1, 0), b"");
+    let opened: Vec<_> = plain_connection(HELD_UP, 10_000).into_iter().take(2).collect();
+    client.extend(at_client(&opened));
+    server.extend(opened);
+    for (sent, came, segment) in [(10_600, 151_000, &ack), (150_800, 154_800, &data)] {
+        client.push((sent, segment.clone()));
+        server.push((came, segment.clone()));
+    }
+    server.push((154_700, rst.clone()));
+    client.push((155_100, rst));
+    let directory = tempfile::tempdir().unwrap();
+    let files = ["client.pcap", "server.pcap"].map(|name| directory.path().join(name));
+    std::fs::write(&files[0], pcap(client)).unwrap();
+    std::fs::write(&files[1], pcap(server)).unwrap();
+    for order in [[&files[0], &files[1]], [&files[1], &files[0]]] {
+        let report = report(order);
+        let reset = list(&report, "attempts").iter().find(|attempt| attempt["verdict"] == "reset-after-ack");
+        let reset = reset.unwrap();
+        assert_eq!(reset["cause"], "accept-queue-overflow", "{reset}");
+        assert_eq!(list(reset, "evidence")[0]["code"], "rst-answers-first-ack", "{reset}");
     }
 }
 

@@ -127,7 +127,13 @@ impl Pending {
 
     /// True if the RST answers the first ACK, or data that left with it.
     fn rst_answers_first_ack(&self, segment: &Segment) -> bool {
-        self.client_segments == 1 || self.ack_at.is_some_and(|ack| segment.at.since(ack) <= self.late())
+        self.client_segments == 1 || self.ack_seen().is_some_and(|ack| segment.at.since(ack) <= self.late())
+    }
+
+    /// When the first ACK was seen, at the last of the points that it has passed: the path between may be slow.
+    fn ack_seen(&self) -> Option<Timestamp> {
+        let farther = self.sightings.as_ref().and_then(|log| log.ack_last_seen());
+        self.ack_at.max(farther.filter(|_| self.ack_at.is_some()))
     }
 
     /// True if the server's `segment` can be its answer to the client's, sent at `sent`.
@@ -183,7 +189,7 @@ impl Pending {
     /// ACK shows by its number which of them it answers, since an application resets at any time. One without answers
     /// the ACK if it comes soon after that, even if data left meanwhile.
     fn answered_by(&self, rst: &Segment, late: Span) -> Option<Span> {
-        let ack = rst.at.since(self.ack_at?);
+        let ack = rst.at.since(self.ack_seen()?);
         let by_number = rst.flags.contains(Flags::ACK);
         let to_ack = if by_number { !rst.ack.after(self.acknowledged()) } else { ack <= late };
         if to_ack { Some(ack) } else { self.data_at.map(|data| rst.at.since(data)) }
