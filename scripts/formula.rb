@@ -11,7 +11,7 @@ require "pathname"
 
 FORMULA, SOURCE, PREFIX = ARGV.map { |path| Pathname(path).expand_path }
 
-# What Homebrew adds to a path.
+# Methods that Homebrew adds to a path.
 class Pathname
   def install(*files)
     mkpath
@@ -27,7 +27,7 @@ class Pathname
   end
 end
 
-# What Homebrew calls programs by.
+# Methods by which Homebrew calls programs.
 module Utils
   def self.safe_popen_read(*command)
     output = IO.popen(command.map(&:to_s), &:read)

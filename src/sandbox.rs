@@ -284,7 +284,7 @@ mod linux {
     ///
     /// # Errors
     ///
-    /// This kernel offers less. The helper is not to serve then.
+    /// The kernel offers less. The helper is not to serve then.
     pub(crate) fn confine_helper() -> Result<(), Box<dyn std::error::Error>> {
         let kept = caps::read(None, CapSet::Permitted)?
             .intersection(&HELPER_CAPABILITIES.into_iter().collect())

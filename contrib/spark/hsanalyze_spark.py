@@ -34,7 +34,7 @@ from typing import NamedTuple, Optional
 # Nanoseconds that a part reads before its begin and after its end: the last retry of a SYN comes 127 s after the first.
 MARGIN = 130 * 10**9
 
-# What stores and files may raise, an executor without pyarrow included.
+# Errors that stores and files may raise, an executor without pyarrow included.
 TROUBLE = (OSError, ValueError, ImportError)
 
 # Bytes of a file from which its first packet is known.
@@ -417,7 +417,7 @@ def main(words=None, spark=None):
     shares = defaultdict(float)
     for one in done:
         shares[one.executor] += one.took
-    # What more executors can gain: they share the work as evenly as the busiest of them says.
+    # Gain of more executors: they share the work as evenly as the busiest of them says.
     print(f"{sum(shares.values()):.1f} s of processor time in hsanalyze, on {len(shares)} executors, {max(shares.values(), default=0):.1f} s on the busiest")
     if given.questions:
         ask(spark, output, given.questions)

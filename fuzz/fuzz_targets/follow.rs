@@ -51,7 +51,7 @@ fuzz_target!(|input: ([u8; 4], &[u8])| {
         let [grown, whole] = [growing, whole].map(|captures| captures.captures().swap_remove(0));
         assert_eq!((grown.packets, grown.first, grown.last), (whole.packets, whole.first, whole.last));
         assert_eq!((&grown.link_types, grown.dropped), (&whole.link_types, whole.dropped));
-        // What ends within a record is not damaged as long as more may come.
+        // A file that ends within a record is not damaged as long as more may come.
         let [grown, whole] = [&grown, &whole]
             .map(|capture| capture.damaged.as_ref().and_then(|damage| damage.strip_prefix(&capture.path)));
         assert!(grown.is_none() || grown == whole, "{grown:?}, {whole:?}");

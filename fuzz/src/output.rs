@@ -10,7 +10,7 @@ use hsanalyze::report::{ReportFormat, ReportOptions, Reporter, Verbosity, read_b
 pub const FORMATS: [ReportFormat; 5] =
     [ReportFormat::Text, ReportFormat::Markdown, ReportFormat::Json, ReportFormat::NdJson, ReportFormat::Csv];
 
-/// How a report is written, by the bits of a number.
+/// Form of a report, by the bits of a number.
 #[must_use]
 pub fn options(format: ReportFormat, choice: u8) -> ReportOptions {
     ReportOptions {
@@ -28,7 +28,7 @@ pub fn options(format: ReportFormat, choice: u8) -> ReportOptions {
 ///
 /// # Panics
 ///
-/// It is no UTF-8.
+/// The output is no UTF-8.
 #[must_use]
 pub fn report(
     options: ReportOptions,
@@ -50,7 +50,7 @@ pub fn report(
 ///
 /// # Panics
 ///
-/// They are no UTF-8.
+/// The outputs are no UTF-8.
 #[must_use]
 pub fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).expect("reports are UTF-8")
@@ -69,7 +69,7 @@ pub fn assert_safe(text: &str) {
 ///
 /// # Panics
 ///
-/// Where that does not hold.
+/// The output is not of its format.
 pub fn check(format: ReportFormat, text: &str) {
     assert_safe(text);
     let parsed = |text: &str| serde_json::from_str::<serde_json::Value>(text).map(drop);

@@ -173,10 +173,7 @@ fn collect(pool: &Pool, listeners: &mut Listeners, sink: &mut dyn Sink) -> io::R
     loop {
         let version = pool.version();
         if let Some((mut findings, end)) = pool.findings() {
-            order.deliver(&mut findings, |finding, soon| {
-                listeners.expect(soon);
-                deliver(finding, listeners, sink)
-            })?;
+            order.deliver(&mut findings, |finding, soon| deliver(finding, soon, listeners, sink))?;
             pool.recycle(findings.into_iter());
             if let Some(end) = end.filter(BatchEnd::is_bounded) {
                 listeners.set_limits(known_limits(&end.survey, &listeners.coverage()));
@@ -199,7 +196,7 @@ fn collect(pool: &Pool, listeners: &mut Listeners, sink: &mut dyn Sink) -> io::R
     survey.offsets = counts.offsets;
     listeners.set_limits(known_limits(&survey, &listeners.coverage()));
     listeners.sightings().end();
-    finish(&mut trackers, |finding| deliver(finding, listeners, sink))?;
+    finish(&mut trackers, |finding| deliver(finding, None, listeners, sink))?;
     deliver_held(listeners, sink)?;
     // Segments that went with the end of a file are counted until then.
     Ok(trackers.iter().map(Tracker::counts).fold(TrackerCounts::default(), TrackerCounts::plus))

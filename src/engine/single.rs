@@ -158,10 +158,7 @@ impl Analysis {
     /// Delivers findings: all of them, or those before some time.
     fn deliver(&mut self, before: Option<Timestamp>, sink: &mut dyn Sink) -> io::Result<()> {
         let listeners = &mut self.listeners;
-        self.shard.tracker_mut().drain(before, |finding, soon| {
-            listeners.expect(soon);
-            deliver(finding, listeners, sink)
-        })
+        self.shard.tracker_mut().drain(before, |finding, soon| deliver(finding, soon, listeners, sink))
     }
 
     /// The listeners so far.

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::handshake::{Attempt, Finding};
+use crate::handshake::{Attempt, ExpectedEnds, Finding};
 use crate::listener::{CausesWanted, EpisodeReport, Listeners};
 
 /// Takes attempts as they are settled.
@@ -66,12 +66,14 @@ impl Sink for Vec<Attempt> {
 }
 
 /// Records a finding with its listener, which infers the cause, and hands its attempt to the sink; unless it is held
-/// back as a sighting of another attempt, or is one.
+/// back as a sighting of another attempt, or is one. `soon` are the ends of one that follows.
 pub(super) fn deliver(
     finding: &mut Finding,
+    soon: Option<ExpectedEnds>,
     listeners: &mut Listeners,
     sink: &mut dyn Sink,
 ) -> io::Result<()> {
+    listeners.expect(soon);
     if !listeners.sightings().concerns(finding) {
         return record(finding, listeners, sink);
     }

@@ -1,4 +1,4 @@
-//! Who opens what needs a privilege: this process, or a helper that has kept its privileges.
+//! Access to what needs a privilege: by this process, or by a helper that has kept its privileges.
 
 use super::KernelError;
 use super::helper::{Helper, HelperError};

@@ -1,6 +1,6 @@
 //! A process that keeps the privileges which reading other network namespaces takes, after the program has given up its own.
 //!
-//! It finds namespaces, opens descriptors inside one, finds who holds a socket, and passes the descriptors on; nothing else is
+//! The helper finds namespaces, opens descriptors inside one, finds who holds a socket, and passes the descriptors on; nothing else is
 //! ever asked of it, and it reads nothing of what it opens. It ends with the program: the socket between them closes. Owns
 //! both ends of that socket. Does not own the restrictions of the process (`sandbox`), nor what is read (`reader`, `owner`).
 
@@ -40,7 +40,7 @@ const MESSAGE_FDS: usize = 32;
 /// Most sockets whose holders are looked for at once: numbers of up to 21 bytes.
 const MAX_INODES: usize = 4096;
 
-/// What the program may ask.
+/// A question of the program.
 #[derive(Debug, Serialize, Deserialize)]
 enum NetnsRequest {
     /// The namespaces that exist.
@@ -60,7 +60,7 @@ enum Reply {
     Files { files: Vec<NetnsFile>, without_conntrack: Option<String>, inode: Option<u64> },
     /// A process, and which of its files are passed: state, cgroup, program.
     Holder { pid: i32, held: Vec<HeldSocket>, files: [bool; 3] },
-    /// What was asked cannot be had.
+    /// The answer cannot be had, for this reason.
     Failed(String),
     /// Everything was said; this many processes could not be looked at.
     Done { unreadable: usize },
@@ -69,13 +69,13 @@ enum Reply {
 /// The reason why the helper cannot be asked any more.
 #[derive(Debug, thiserror::Error)]
 pub enum HelperError {
-    /// It could not be started.
+    /// The helper could not be started.
     #[error("cannot be started: {0}")]
     Start(#[source] io::Error),
-    /// It has ended, or does not answer.
+    /// The helper has ended, or does not answer.
     #[error("does not answer: {0}")]
     Lost(#[source] io::Error),
-    /// Its answer is none to what was asked.
+    /// The answer does not fit the question.
     #[error("its answer is not understood")]
     Answer,
 }
@@ -109,7 +109,7 @@ impl Helper {
         start().map_err(HelperError::Start)
     }
 
-    /// Its process number.
+    /// Process number of the helper.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
@@ -192,7 +192,7 @@ impl Helper {
 
 impl Drop for Helper {
     fn drop(&mut self) {
-        // It ends when it finds the socket closed. Until then it may be at work; who has ended by now is not left behind.
+        // The helper ends when it finds the socket closed. Until then it may be at work; who has ended by now is not left behind.
         let _ = self.child.try_wait();
     }
 }
@@ -309,9 +309,17 @@ mod tests {
 
     /// A helper that is a thread, and its end.
     fn with_helper(test: impl FnOnce(&Helper)) -> io::Result<()> {
+        with_thread(|socket| serve_helper(socket), test)
+    }
+
+    /// A helper that is a thread which does this at its end, and what that gives.
+    fn with_thread<T: Send + 'static>(
+        serve: impl FnOnce(&OwnedFd) -> T + Send + 'static,
+        test: impl FnOnce(&Helper),
+    ) -> T {
         let (socket, other) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
-        let serving = thread::spawn(move || serve_helper(&other));
+        let serving = thread::spawn(move || serve(&other));
         // Any process that ends.
         let child = Command::new("true").spawn().unwrap();
         let helper = Helper { socket, child };
@@ -356,24 +364,19 @@ mod tests {
 
     #[test]
     fn a_file_that_could_not_be_opened_stands_for_no_other() {
-        let (socket, other) =
-            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
         let open = |path| Some(File::open(path).unwrap());
-        let serving = thread::spawn(move || {
+        let serve = move |socket: &OwnedFd| {
             let mut buffer = vec![0; MESSAGE_LEN];
-            assert!(receive::<NetnsRequest>(&other, &mut buffer).unwrap().is_some());
+            assert!(receive::<NetnsRequest>(socket, &mut buffer).unwrap().is_some());
             let (stat, program) = (open("/proc/self/stat"), open("/proc/self/exe"));
-            pass_holder(
-                other.as_fd(),
-                SocketHolder { pid: 1, held: Vec::new(), stat, cgroup: None, program },
-            )
-            .unwrap();
-            send(&other, &Reply::Done { unreadable: 0 }, &[]).unwrap();
-        });
-        let helper = Helper { socket, child: Command::new("true").spawn().unwrap() };
+            let holder = SocketHolder { pid: 1, held: Vec::new(), stat, cgroup: None, program };
+            pass_holder(socket.as_fd(), holder).unwrap();
+            send(socket, &Reply::Done { unreadable: 0 }, &[]).unwrap();
+        };
         let mut holders = Vec::new();
-        helper.holders(&[7], &mut |holder| holders.push(holder)).unwrap();
-        serving.join().unwrap();
+        with_thread(serve, |helper| {
+            helper.holders(&[7], &mut |holder| holders.push(holder)).unwrap();
+        });
         let inode = |file: &Option<File>| nix::sys::stat::fstat(file.as_ref().unwrap()).unwrap().st_ino;
         assert!(holders[0].cgroup.is_none());
         assert_eq!(inode(&holders[0].program), inode(&open("/proc/self/exe")));

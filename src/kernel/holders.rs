@@ -14,13 +14,13 @@ use serde::{Deserialize, Serialize};
 pub(super) struct SocketHolder {
     /// Process number, in the PID namespace of `/proc`.
     pub(super) pid: i32,
-    /// Those of the wanted sockets that it holds.
+    /// The wanted sockets that it holds.
     pub(super) held: Vec<HeldSocket>,
     /// `/proc/PID/stat`.
     pub(super) stat: Option<File>,
     /// `/proc/PID/cgroup`.
     pub(super) cgroup: Option<File>,
-    /// Its program.
+    /// The program's file.
     pub(super) program: Option<File>,
 }
 
@@ -45,7 +45,7 @@ pub(super) fn find(wanted: &HashSet<u64>, take: &mut dyn FnMut(SocketHolder)) ->
                 take(SocketHolder { pid: process.pid, held, stat, cgroup, program });
             }
             Err(ProcError::PermissionDenied(_)) => unreadable += 1,
-            // It holds none, or has ended.
+            // No wanted socket, or a process that has ended.
             Ok(_) | Err(_) => {}
         }
     }

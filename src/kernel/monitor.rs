@@ -42,7 +42,7 @@ pub struct Monitor {
     access: Access,
     /// The own one first, where it is among them.
     followed: Vec<WatchedNetns>,
-    /// Those that ended lately, each with when, in order of that.
+    /// Namespaces that ended lately, each with the time of its end, in order of that.
     ended: VecDeque<(Instant, WatchedNetns)>,
     unreadable: Vec<(Netns, KernelError)>,
     /// Namespaces that were found since the notes were last read.
@@ -324,7 +324,7 @@ impl WatchedNetns {
         let ip = server.ip().to_canonical();
         let reachable = self.netns.own || !(ip.is_loopback() || is_link_local(ip));
         let listener = self.watch.listener(server).filter(|_| reachable)?;
-        // What a socket is bound to is an address of the namespace, read or not.
+        // An address that a socket is bound to is the namespace's, read or not.
         let is_bound = listener.socket().local.ip().to_canonical() == ip;
         (is_bound || self.addresses.contains(ip)).then_some(listener)
     }

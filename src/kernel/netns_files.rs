@@ -17,7 +17,7 @@ use super::dump::connect;
 use super::netns::{Netns, in_netns};
 use super::{KernelError, Sysctls};
 
-/// What a descriptor is of.
+/// Kind of a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum NetnsFile {
     /// A netlink socket of sock_diag.
@@ -89,7 +89,7 @@ impl NetnsFiles {
     ///
     /// # Errors
     ///
-    /// It may not be entered, or has ended; as for [`Self::open_own`]. There may be no connection tracking.
+    /// The namespace may not be entered, or has ended; as for [`Self::open_own`]. There may be no connection tracking.
     pub(super) fn open(netns: &Netns) -> Result<Self, KernelError> {
         if netns.own {
             return Self::open_own().map(Self::with_conntrack);

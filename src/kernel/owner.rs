@@ -29,7 +29,7 @@ pub struct Owner {
     /// True if it waits for the socket's connections by epoll. Workers of nginx hold all sockets of an address, and each
     /// accepts from one.
     pub polls: bool,
-    /// Who gave the socket its backlog.
+    /// Origin of the socket's backlog.
     pub backlog_by: BacklogBy,
 }
 
@@ -45,7 +45,7 @@ impl Owner {
     }
 }
 
-/// Who called `listen()` on a socket, as far as its owners show.
+/// Caller of `listen()` on a socket, as far as its owners show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum BacklogBy {
     /// The program, with a number of its own.

@@ -202,7 +202,7 @@ fn of_overflow(record: &Record, tally: &CauseTally) -> Vec<Advice> {
     advice
 }
 
-/// What lets a queue be emptied, or makes it larger.
+/// Advice that lets a queue be emptied, or makes it larger.
 fn empty_queue(stats: Option<&KernelStats>) -> Advice {
     let Some(stats) = stats.filter(|stats| stats.listening) else { return Advice::AcceptFaster };
     if stats.sockets_full > 0 && stats.owner.as_ref().is_some_and(|owner| owner.state.is_halted()) {

@@ -53,7 +53,7 @@ impl<K: Hash + Eq, V, const MOST: usize> LatestMap<K, V, MOST> {
 /// The same for keys that are hashes: what an attempt needs of it can be prefetched, and is in one place.
 #[derive(Debug, Clone)]
 pub(super) struct LatestByHash<V, const MOST: usize> {
-    /// Where the entries are, found by the lowest bits of their keys: [`Self::PLACES`], or none before the first entry.
+    /// Places of the entries, found by the lowest bits of their keys: [`Self::PLACES`], or none before the first entry.
     places: Vec<EntryPlace>,
     /// In the order in which they were inserted.
     entries: Vec<(u64, V)>,

@@ -84,7 +84,7 @@ fn contradicted(name: &str, packets: &[RawPacket]) -> Vec<String> {
         let end = cut.iter().map(|packet| packet.at).max().unwrap();
         for attempt in analyse(cut) {
             let (last, reason) = whole.get(&attempt.ordinal).copied().unzip();
-            // What the whole capture cannot support is no other verdict.
+            // A verdict that the whole capture cannot support is no other verdict.
             let unsupported = reason == Some(Some(Reason::NoBareAcks));
             if last != Some(attempt.verdict) && !unsupported && !is_open(&attempt, cut, end) {
                 let Attempt { verdict, history, connect, .. } = &attempt;

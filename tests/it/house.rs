@@ -129,7 +129,7 @@ fn no_files_import_one_another_in_a_circle() {
     let modules = modules();
     let imports = imports(&modules);
     assert!(imports.values().map(HashSet::len).sum::<usize>() > 500);
-    // What imports nothing that is left is taken away, again and again: circles stay, and what leads to them.
+    // Modules that import nothing of what is left are taken away, again and again: circles stay, and all that leads to them.
     let mut left: BTreeSet<&Module> = modules.keys().collect();
     loop {
         let leads_on = |module: &&&Module| {

@@ -83,7 +83,7 @@ impl Prometheus {
         prometheus
     }
 
-    /// What its interface answers at a path; in HTTP 1.0, in which a long answer has no chunks.
+    /// Answer of its interface at a path; in HTTP 1.0, in which a long answer has no chunks.
     fn api(&self, path: &str) -> Value {
         let (head, body) = exchange(Self::ADDRESS, &format!("GET /api/v1/{path} HTTP/1.0\r\n\r\n"));
         serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error}: {head}\n\n{body}"))
@@ -193,7 +193,7 @@ fn prometheus_s_query_answers_how_many_connects_were_late() {
         ]);
         wait_for("it says where", || capture.stderr().contains("metrics: http://127.0.0.1:9464/metrics"));
         let prometheus = Prometheus::start();
-        // Its series begin, so that what follows is an increase.
+        // The series of the listener begin, so that what follows is an increase.
         drop(start_connect(victim.local_addr().unwrap()));
         drop(victim.accept().unwrap());
         wait_up_to(Duration::from_secs(20), "Prometheus knows the listener", || {

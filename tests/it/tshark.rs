@@ -38,7 +38,7 @@ struct Packet {
     retransmission: bool,
     /// tshark calls it out of order.
     out_of_order: bool,
-    /// What tshark saw of the whole connection (`tcp.completeness`).
+    /// Parts that tshark saw of the whole connection (`tcp.completeness`).
     completeness: u32,
 }
 
@@ -368,7 +368,7 @@ fn all_that_the_records_say_is_the_same() {
             compare(name, theirs, ours, &mut found.lock().unwrap());
         }
     });
-    // What hosts send leaves these alone.
+    // Segments as hosts send them leave these alone.
     let known = [Reason::RecordEndsWithProof, Reason::RecordEndsWithReset, Reason::RepeatedBeforeReset];
     let found = found.into_inner().unwrap();
     assert!(found.keys().all(|reason| known.contains(reason)), "{found:?}");

@@ -40,7 +40,7 @@ pub(super) struct QueueNow {
     pub(super) stats: KernelStats,
 }
 
-/// How network namespaces are opened that begin after privileges were given up.
+/// Access to network namespaces that begin after privileges were given up.
 pub(super) struct NetnsAccess {
     access: Access,
     /// A sentence on it, where such namespaces are of interest.
@@ -80,7 +80,7 @@ impl NetnsAccess {
 /// The kernel's figures since the capture began. Nothing where the kernel cannot be read.
 pub(super) struct KernelPoller {
     monitor: Option<Monitor>,
-    /// How namespaces are opened that begin later.
+    /// Sentence on namespaces that begin later.
     later: Option<String>,
     failure: Option<KernelError>,
     /// The kernel's event of each dropped segment, or why there are none.

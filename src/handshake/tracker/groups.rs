@@ -81,7 +81,7 @@ impl Tracker {
     fn prefetch(&self, batch: &Batch, items: &[Item], place: u32, cell: Cell) {
         if let Some(item) = items.get(place as usize) {
             batch.prefetch(item);
-            // What a packet that may open an attempt is looked up in; for others the same lines each time, which cost little.
+            // Tables in which a packet is looked up that may open an attempt; for others the same lines each time, which cost little.
             let opener = select_unpredictable(item.may_open(), item.hash(), 0);
             self.dormant.prefetch_index(opener);
             self.seen.prefetch(opener);

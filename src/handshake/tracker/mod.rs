@@ -389,9 +389,7 @@ impl Tracker {
         let becomes = evict::class_of(attempt);
         if strength > tracked.reported {
             tracked.reported = strength;
-            let attempt =
-                decide::decide(attempt, segment.flow, (Ending::Provisional, segment.at), &self.context);
-            self.found.push(Finding { at: now, settled: false, attempt });
+            self.report_provisional(at, now);
         }
         if becomes != class {
             self.table.reclassify(at, becomes, ordinal);
@@ -515,7 +513,6 @@ impl Tracker {
 
     /// Settles an attempt whose deadline has passed, or moves the deadline; returns whether it became overdue.
     fn expire(&mut self, at: Position) -> bool {
-        let key = self.table.key(at);
         let due = self.table.due(at);
         let Some(tracked) = self.table.get_mut(at) else { return false };
         let retries = tracked.retries();
@@ -530,9 +527,7 @@ impl Tracker {
         attempt.is_overdue = true;
         let given_up = attempt.last.plus(GIVEN_UP);
         if self.reports_stuck {
-            let attempt =
-                decide::decide(attempt, key, (Ending::Provisional, due.minus(self.lag)), &self.context);
-            self.found.push(Finding { at: due, settled: false, attempt });
+            self.report_provisional(at, due);
         }
         let given_up = self.steady(given_up).max(due);
         self.table.set_due(at, given_up);
@@ -548,16 +543,24 @@ impl Tracker {
     /// overdue.
     #[cold]
     fn report_unanswered(&mut self, at: Position) -> bool {
-        let (key, now) = (self.table.key(at), self.table.due(at));
+        let now = self.table.due(at);
         let Some(tracked) = self.table.get_mut(at) else { return false };
         tracked.reported_retries = tracked.retries();
-        let ended = (Ending::Provisional, now.minus(self.lag));
-        let attempt = decide::decide(&tracked.attempt, key, ended, &self.context);
         let due = deadline(&tracked.attempt, tracked.attempt.last);
-        self.found.push(Finding { at: now, settled: false, attempt });
+        self.report_provisional(at, now);
         let due = self.steady(due);
         self.table.set_due(at, due);
         due < self.now && self.expire(at)
+    }
+
+    /// Reports an undecided attempt as it is known at this time by the packet clock.
+    #[cold]
+    fn report_provisional(&mut self, at: Position, when: Timestamp) {
+        let key = self.table.key(at);
+        let Some(tracked) = self.table.get(at) else { return };
+        let ended = (Ending::Provisional, when.minus(self.lag));
+        let attempt = decide::decide(&tracked.attempt, key, ended, &self.context);
+        self.found.push(Finding { at: when, settled: false, attempt });
     }
 
     /// Puts those of these attempts aside that have become overdue, in the order of their first packets: into the

@@ -58,12 +58,12 @@ fn backlog_setting(owner: &Owner) -> Option<&'static str> {
     known.map(|knob| knob.setting)
 }
 
-/// What is known of a queue's limit.
+/// Facts of a queue's limit, as far as they are known.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::report) struct LimitKnob {
     /// The limit.
     pub(in crate::report) limit: Option<u32>,
-    /// Its origin.
+    /// Origin of the limit.
     pub(in crate::report) from: Option<LimitFrom>,
     /// `net.core.somaxconn` at present.
     pub(in crate::report) somaxconn: Option<u32>,
@@ -115,7 +115,7 @@ pub(in crate::report) fn raise_backlog(owner: Option<&Owner>, queue: LimitKnob) 
     }
 }
 
-/// What lets a process go on that cannot accept; `None` where it can.
+/// Advice that lets a process go on that cannot accept; `None` where it can.
 pub(in crate::report) fn continue_process(owner: &Owner) -> Option<String> {
     let how = match owner.state {
         ProcessState::Stopped => format!("`kill\u{a0}-CONT\u{a0}{}` lets it go on", owner.pid),
@@ -131,7 +131,7 @@ pub(in crate::report) fn continue_process(owner: &Owner) -> Option<String> {
     ))
 }
 
-/// What to find out where one of several sockets of an address is full, while the others are not. With the owner of the full
+/// Advice where one of several sockets of an address is full, while the others are not. With the owner of the full
 /// one where it is full now.
 pub(in crate::report) fn find_why_one_worker_waits(owner: Option<&Owner>) -> String {
     let (which, state) = match owner {

@@ -1,4 +1,4 @@
-//! Who listens, and where.
+//! The process that listens, and its place.
 
 use crate::kernel::KernelStats;
 use crate::printable::printable;

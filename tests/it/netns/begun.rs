@@ -92,7 +92,7 @@ fn what_was_confirmed_of_a_namespace_that_has_ended_since_is_in_the_report() {
         let ended = capture.stop();
         let of_server = |one: &serde_json::Value| one["server"] == "10.55.0.2:7811";
         let listener = ended.objects("listener").into_iter().find(of_server).unwrap();
-        // Its RST, or an ICMP error in its place, may have ended the attempts.
+        // The namespace's RST, or an ICMP error in its place, may have ended the attempts.
         let overflow = |one: &serde_json::Value| {
             one["cause"] == "accept-queue-overflow" && one["confidence"] == "confirmed"
         };
@@ -121,7 +121,7 @@ fn without_its_helper_a_capture_reads_a_namespace_that_begins_as_a_user_may() {
         let clients: Vec<_> = (0..12).map(|_| start_connect(address)).collect();
         let (document, lines) = report_with_lines(child);
         let listeners = document["listeners"].as_array().unwrap();
-        // Those of other tests, in namespaces of their own, may be there, too.
+        // Listeners of other tests, in namespaces of their own, may be there, too.
         let kernel = &listeners.iter().find(|one| one["server"] == "10.55.0.2:7807").unwrap()["kernel"];
         assert_eq!(kernel["netns"]["pid"], neighbour.pid(), "{document:#}");
         assert_eq!((&kernel["recv_q_max"], &kernel["send_q"]), (&5.into(), &serde_json::Value::Null));

@@ -48,6 +48,12 @@ fn name(form: usize) -> (&'static str, &'static str) {
     (kind, if id.is_empty() { &ID[..12] } else { id })
 }
 
+/// The words for a container, or a unit.
+fn shown(form: usize) -> String {
+    let (kind, id) = name(form);
+    if kind == "systemd" { id.to_owned() } else { format!("{kind} {id}") }
+}
+
 /// The program in a mount namespace where the servers have these cgroups.
 fn among_containers(directory: &std::path::Path, servers: &[Process]) -> Command {
     let mut script = String::new();
@@ -83,9 +89,8 @@ fn a_server_is_named_with_its_container_or_unit_in_the_table_and_while_it_overfl
             let (kind, id) = name(form);
             let listener = on(&document, &address(form).to_string()).unwrap();
             assert_eq!(listener["owner"][0]["container"], json!({"kind": kind, "id": id}), "{listener:#}");
-            let shown = if kind == "systemd" { id.to_owned() } else { format!("{kind} {id}") };
             let row = text.lines().find(|line| line.contains(&address(form).to_string())).unwrap();
-            assert!(row.contains(&shown), "{row}");
+            assert!(row.contains(&shown(form)), "{row}");
         }
 
         // With the helper, which passes the files of cgroups on.
@@ -97,11 +102,8 @@ fn a_server_is_named_with_its_container_or_unit_in_the_table_and_while_it_overfl
         let (lines, objects) = (capture("text"), capture("ndjson"));
         let clients: Vec<_> =
             (0..FORMS.len()).flat_map(|form| (0..4).map(move |_| start_connect(address(form)))).collect();
-        let begins = |form: usize| {
-            let (kind, id) = name(form);
-            let shown = if kind == "systemd" { id.to_owned() } else { format!("{kind} {id}") };
-            format!("{} (python3[{}] in {shown})", address(form), servers[form].pid())
-        };
+        let begins =
+            |form: usize| format!("{} (python3[{}] in {})", address(form), servers[form].pid(), shown(form));
         wait_up_to(Duration::from_secs(15), "all begin", || {
             let (text, seen) = (lines.stdout() + &lines.stderr(), objects.stdout());
             (0..FORMS.len())
@@ -118,8 +120,7 @@ fn a_server_is_named_with_its_container_or_unit_in_the_table_and_while_it_overfl
             assert_eq!(owner["container"], json!({"kind": kind, "id": id}), "{owner}");
             assert_eq!(owner["pid"], server.pid());
         }
-        let (kind, id) = name(0);
-        let listens = format!("listens  python3[{}] in {kind} {id}\n", servers[0].pid());
+        let listens = format!("listens  python3[{}] in {}\n", servers[0].pid(), shown(0));
         assert!(text.stdout.contains(&listens), "{text}");
         drop(clients);
     });

@@ -12,7 +12,7 @@ use strum::EnumIter;
 use super::{Attempt, Packet};
 use crate::util::{count, list, string};
 
-/// Why a record and tshark's packets differ, where both are right.
+/// A reason why a record and tshark's packets differ, where both are right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, EnumIter)]
 pub(super) enum Reason {
     /// Segments after the record's last: the server had sent data or FIN, or acknowledged more than the SYN, so that nothing can
@@ -63,7 +63,7 @@ pub(super) enum Reason {
     ProvenByReset,
 }
 
-/// How often each reason held.
+/// Number of times that each reason held.
 pub(super) type Disagreements = BTreeMap<Reason, u64>;
 
 /// Longest time by which a capture may hold one direction too late, in nanoseconds.
@@ -79,7 +79,7 @@ pub(super) struct Comparison<'a> {
     ours: &'a Value,
     /// The packets that the record may be about, in order.
     all: &'a [&'a Packet],
-    /// Those that it is about.
+    /// Segments that it is about.
     counted: &'a [&'a Packet],
     found: &'a mut Disagreements,
 }
@@ -127,7 +127,7 @@ impl<'a> Comparison<'a> {
         p.from == self.theirs.syns[0].from
     }
 
-    /// Its letter in `history`.
+    /// Letter of the segment in `history`.
     fn letter(&self, p: &Packet) -> char {
         let letter = match p {
             Packet { rst: true, .. } => 'R',
@@ -219,7 +219,7 @@ impl<'a> Comparison<'a> {
         self.explain("the record ends before the packets do", reason);
     }
 
-    /// What tshark saw of the whole connection: SYN, SYN-ACK, data, FIN and RST. Its bit for ACK is anybody's.
+    /// Parts that tshark saw of the whole connection: SYN, SYN-ACK, data, FIN and RST. Its bit for ACK is anybody's.
     fn completeness(&self) {
         let kinds: String = self.theirs.all.iter().map(|p| self.letter(p)).collect();
         for (bit, letters) in [(1, "S"), (2, "s"), (8, "Dd"), (16, "Ff"), (32, "Rr")] {
@@ -368,7 +368,7 @@ impl<'a> Comparison<'a> {
         self.explain("reset-after-ack", reason);
     }
 
-    /// Why a bare RST of the server's is no answer to the client's ACK.
+    /// Reason why a bare RST of the server's is no answer to the client's ACK.
     fn no_answer_to_ack(&self, place: usize, reset: &Packet) -> Option<Reason> {
         let before = &self.counted[..place];
         let Some(syn_ack) = self.syn_ack().filter(|&at| at < place) else {
@@ -411,7 +411,7 @@ impl<'a> Comparison<'a> {
         })
     }
 
-    /// Whether the server proved that it has the connection.
+    /// Compares whether the server proved that it has the connection.
     fn proof(&mut self) {
         let proven = self.counted.iter().any(|p| self.proves(p));
         if proven == (self.ours["established"] == true) {

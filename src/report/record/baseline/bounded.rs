@@ -14,7 +14,7 @@ const MOST_TEXT: usize = 32 << 10;
 
 /// Knows how much memory it takes.
 pub(super) trait HeldBytes {
-    /// Its bytes in memory.
+    /// Bytes of it in memory.
     fn held_bytes(&self) -> usize;
 }
 
