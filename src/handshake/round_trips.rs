@@ -43,6 +43,19 @@ impl Transmissions {
     }
 }
 
+/// When the client's segments after the SYN-ACK were seen, to which the server's may be an answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ClientSeen {
+    /// The first that acknowledges the SYN-ACK.
+    pub(super) ack: Option<Timestamp>,
+    /// The first data or FIN.
+    pub(super) data: Option<Timestamp>,
+    /// The latest.
+    pub(super) last: Timestamp,
+    /// From the SYN to the SYN-ACK that answers it, by the same clock.
+    pub(super) round_trip: Option<Span>,
+}
+
 /// The round trips of a handshake at one point.
 #[derive(Debug, Clone, Default)]
 pub(super) struct RoundTrips {
@@ -93,6 +106,11 @@ impl RoundTrips {
     /// True if the client acknowledged the SYN-ACK here.
     pub(super) const fn has_ack(&self) -> bool {
         self.has_ack
+    }
+
+    /// From the SYN to the SYN-ACK that answers it.
+    pub(super) const fn server(&self) -> Option<Span> {
+        self.server
     }
 
     /// SYN-ACKs that were repeated after a segment of the client's had come here.

@@ -7,8 +7,8 @@ use smallvec::SmallVec;
 
 use super::passage::{OwnFlow, Passage, SegmentKind, Sighting, UnseenSegment, is_past};
 use super::retransmissions::SHORTEST_TIMER;
-use super::round_trips::RoundTrips;
-use crate::packet::{PathOrder, SPREAD, Segment, Span, Timestamp};
+use super::round_trips::{ClientSeen, RoundTrips};
+use crate::packet::{CapturePoint, PathOrder, SPREAD, Segment, Span, Timestamp};
 
 /// Sightings of an undecided attempt.
 #[derive(Debug, Clone)]
@@ -37,6 +37,19 @@ pub(super) struct SightingLog {
 struct LoggedPlace {
     sighting: Sighting,
     trips: RoundTrips,
+}
+
+impl LoggedPlace {
+    fn client_seen(&self) -> Option<ClientSeen> {
+        let [acks, data] = [SegmentKind::Ack, SegmentKind::Data].map(|kind| self.sighting.passed(kind).times);
+        let either = || acks.into_iter().chain(data);
+        Some(ClientSeen {
+            ack: either().map(|(first, _)| first).min(),
+            data: data.map(|(first, _)| first),
+            last: either().map(|(_, last)| last).max()?,
+            round_trip: self.trips.server(),
+        })
+    }
 }
 
 /// A segment that was sent once and seen at one or several places.
@@ -203,10 +216,11 @@ impl SightingLog {
         passed
     }
 
-    /// When the place that the client's first ACK came to last saw it.
-    pub(super) fn ack_last_seen(&self) -> Option<Timestamp> {
-        let passed = self.places.iter().map(|place| place.sighting.passed(SegmentKind::Ack));
-        passed.filter_map(|acks| acks.times).map(|(first, _)| first).max()
+    /// What this point saw of the client's segments after the handshake's SYN-ACK, if it is one of several and saw any.
+    pub(super) fn client_seen(&self, point: CapturePoint) -> Option<ClientSeen> {
+        let is_here = |place: &&LoggedPlace| self.places.len() > 1 && place.sighting.point == point;
+        let seen = self.places.iter().filter(is_here).filter_map(LoggedPlace::client_seen);
+        seen.max_by_key(|seen| seen.last)
     }
 
     /// The server repeated its SYN-ACK although what the client had sent by this time should have come, and it had not.

@@ -210,17 +210,18 @@ fn every_reset_connect_is_reported_and_counted_over_either_protocol() {
     if lab_is_possible("every_reset_connect_is_reported_and_counted_over_either_protocol") {
         let directory = tempfile::tempdir().unwrap();
         for arguments in ["reset --clients 64 --rtt 2", "reset --ipv6 --clients 64"] {
-            // 64 threads have a round trip to wake up in. Where none of them made it, the machine was too busy, and
-            // only that row may disagree.
-            let late = |row: &Value| {
-                row["agree"] == false && string(row, "subject").starts_with("connect() succeeded, next call")
+            // 64 threads have a round trip to wake up in, and the kernel answers an ACK at once: a machine that is too
+            // busy for that has made another experiment.
+            let all_agree = |document: &Value| {
+                list(&document["scenarios"][0], "rows").iter().all(|row| row["agree"] == true)
             };
-            let in_time = |(document, _): &(Value, Vec<PathBuf>)| {
-                !list(&document["scenarios"][0], "rows").iter().any(late)
-            };
-            let found = (0..3).map(|_| recorded(arguments, directory.path())).find(in_time);
-            let (document, packets) =
-                found.unwrap_or_else(|| panic!("{arguments}: no connect() in time, three times"));
+            let mut found = recorded(arguments, directory.path());
+            for _ in 0..2 {
+                if !all_agree(&found.0) {
+                    found = recorded(arguments, directory.path());
+                }
+            }
+            let (document, packets) = found;
             agrees(&document);
             // All of them later on an idle machine; on a busy one some fail at once, and agree as well.
             let line = row(&document, "connect() succeeded, next call failed, 0 bytes sent");

@@ -3,6 +3,7 @@
 use super::{Pending, Phase};
 use crate::handshake::facts::Fact;
 use crate::handshake::retransmissions::SHORTEST_TIMER;
+use crate::handshake::round_trips::ClientSeen;
 use crate::packet::{Flags, Segment, Span, Timestamp};
 
 impl Pending {
@@ -126,14 +127,22 @@ impl Pending {
     }
 
     /// True if the RST answers the first ACK, or data that left with it.
-    fn rst_answers_first_ack(&self, segment: &Segment) -> bool {
-        self.client_segments == 1 || self.ack_seen().is_some_and(|ack| segment.at.since(ack) <= self.late())
+    fn rst_answers_first_ack(&self, rst: &Segment) -> bool {
+        let seen = self.client_seen(rst);
+        let late = self.late(&seen);
+        self.client_segments == 1 || seen.ack.is_some_and(|ack| rst.at.since(ack) <= late)
     }
 
-    /// When the first ACK was seen, at the last of the points that it has passed: the path between may be slow.
-    fn ack_seen(&self) -> Option<Timestamp> {
-        let farther = self.sightings.as_ref().and_then(|log| log.ack_last_seen());
-        self.ack_at.max(farther.filter(|_| self.ack_at.is_some()))
+    /// What was captured of the client's segments that this RST may answer: where points are told apart, at the RST's own,
+    /// since a segment may be under way between two of them for long.
+    fn client_seen(&self, rst: &Segment) -> ClientSeen {
+        let here = self.sightings.as_ref().and_then(|log| log.client_seen(rst.frame.point()));
+        here.unwrap_or(ClientSeen {
+            ack: self.ack_at,
+            data: self.data_at,
+            last: self.client_last,
+            round_trip: self.syn_to_synack,
+        })
     }
 
     /// True if the server's `segment` can be its answer to the client's, sent at `sent`.
@@ -161,37 +170,46 @@ impl Pending {
         self.ack_at.is_some_and(|ack| segment.at.since(ack) >= FIRST.plus(self.crossing()))
     }
 
-    fn take_rst(&mut self, segment: &Segment) {
-        let after = segment.at.since(self.client_last);
+    /// The server-side round trip where these were captured.
+    fn round_trip_of(&self, seen: &ClientSeen) -> Span {
+        seen.round_trip.map_or_else(|| self.round_trip(), |known| known.max(Span::ZERO))
+    }
+
+    fn take_rst(&mut self, rst: &Segment) {
         if self.cold().is_some_and(|cold| cold.rst_at.is_some()) {
             return;
         }
-        let round_trip = self.round_trip();
+        let seen = self.client_seen(rst);
+        let round_trip = self.round_trip_of(&seen);
         // A quarter: the SYN of a burst waited in queues, too, and its round trip is longer than that of the RST.
-        let known = self.syn_to_synack.is_some() && round_trip > Span::from_millis(2);
-        let late = self.late();
+        let known = seen.round_trip.is_some() && round_trip > Span::from_millis(2);
+        let late = self.late(&seen);
+        // A busy path or server may answer the ACK later still: it only proves nothing then.
+        let busy = late.plus(SHORTEST_TIMER);
         let soon = |after: Span| after >= Span::ZERO && after < round_trip.scaled(1, 4);
-        let too_soon = soon(after) && self.answered_by(segment, late).is_none_or(soon);
+        let after = rst.at.since(seen.last);
+        let too_soon = soon(after) && self.answered_by(rst, &seen, busy).is_none_or(soon);
         self.facts.add_if(Fact::RstTooSoon, known && too_soon);
-        self.facts.add_if(Fact::RstTooLate, self.syn_to_synack.is_some() && after > late);
+        self.facts.add_if(Fact::RstTooLate, seen.round_trip.is_some() && after > late);
+        let after = rst.at.since(self.client_last);
         let cold = self.cold_mut();
-        cold.rst_at = Some(segment.at);
+        cold.rst_at = Some(rst.at);
         cold.ack_to_rst = Some(after);
     }
 
     /// An answer to the ACK does not come later than this: the kernel's RST follows it within 0.1 ms (DOMAIN §3). Four
     /// round trips and slack.
-    fn late(&self) -> Span {
-        self.round_trip().scaled(4, 1).plus(Span::from_millis(10))
+    fn late(&self, seen: &ClientSeen) -> Span {
+        self.round_trip_of(seen).scaled(4, 1).plus(Span::from_millis(10))
     }
 
     /// Time from the first client segment that an RST may answer, the ACK or the first data, to the RST. An RST with
     /// ACK shows by its number which of them it answers, since an application resets at any time. One without answers
-    /// the ACK if it comes soon after that, even if data left meanwhile.
-    fn answered_by(&self, rst: &Segment, late: Span) -> Option<Span> {
-        let ack = rst.at.since(self.ack_seen()?);
+    /// the ACK if it does not come later than `late` after that, even if data left meanwhile.
+    fn answered_by(&self, rst: &Segment, seen: &ClientSeen, late: Span) -> Option<Span> {
+        let ack = rst.at.since(seen.ack?);
         let by_number = rst.flags.contains(Flags::ACK);
         let to_ack = if by_number { !rst.ack.after(self.acknowledged()) } else { ack <= late };
-        if to_ack { Some(ack) } else { self.data_at.map(|data| rst.at.since(data)) }
+        if to_ack { Some(ack) } else { seen.data.map(|data| rst.at.since(data)) }
     }
 }

@@ -58,10 +58,11 @@ impl<'a> Case<'a> {
     }
 
     /// True if the SYN-ACK came late, compared with the listener's others, and the RST after the ACK is no sooner than
-    /// those allow.
+    /// those allow: it may answer the ACK, too, where data has followed that.
     fn is_round_trip_stretched(&self) -> bool {
-        let timing = &self.attempt.timing;
-        let known = self.own.least_round_trip.zip(timing.syn_to_synack).zip(timing.ack_to_rst);
+        let (timing, window) = (&self.attempt.timing, self.attempt.connect.window);
+        let after_ack = window.zip(timing.synack_to_ack).map(|(window, ack)| window.minus(ack));
+        let known = self.own.least_round_trip.zip(timing.syn_to_synack).zip(after_ack.max(timing.ack_to_rst));
         known.is_some_and(|((least, own), reset)| own >= least.scaled(2, 1) && reset >= least.scaled(1, 4))
     }
 
