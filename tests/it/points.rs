@@ -320,6 +320,34 @@ fn an_rst_answers_the_ack_that_came_to_the_server_last() {
     assert_ne!(alone["cause"], "firewall-reset", "{alone}");
 }
 
+/// Its SYN-ACK was held up on the way, and data left just before the RST: by the listener's other round trips that comes in
+/// time for the ACK.
+#[test]
+fn an_rst_after_a_slow_synack_and_data_shows_no_firewall() {
+    const HELD_UP: u16 = 99;
+    let others: Vec<(u64, Vec<u8>)> =
+        (0..10_u16).flat_map(|n| plain_connection(n, 1_000 + u64::from(n) * 500_000)).collect();
+    let mut client = at_client(&others);
+    let (isn, answer) = isns(HELD_UP);
+    let packet =
+        |from_client, flags, numbers, data: &[u8]| plain_packet(HELD_UP, from_client, flags, numbers, data);
+    client.extend([
+        (10_000, packet(true, "S", (isn, 0), b"")),
+        (22_000, packet(false, "S.", (answer, isn + 1), b"")),
+        (22_100, packet(true, ".", (isn + 1, answer + 1), b"")),
+        (24_000, packet(true, ".", (isn + 1, answer + 1), b"hello")),
+        (24_020, packet(false, "R", (answer + 1, 0), b"")),
+    ]);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("client.pcap");
+    std::fs::write(&file, pcap(client)).unwrap();
+    let report = report([&file]);
+    let reset = list(&report, "attempts").iter().find(|attempt| attempt["verdict"] == "reset-after-ack");
+    let reset = reset.unwrap();
+    assert_eq!(list(reset, "evidence")[0]["code"], "rst-answers-first-ack", "{reset}");
+    assert_eq!(reset["cause"], "accept-queue-overflow", "{reset}");
+}
+
 #[test]
 fn a_capture_that_holds_everything_twice_has_no_more_attempts() {
     let dir = tempfile::tempdir().unwrap();
