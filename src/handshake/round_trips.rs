@@ -43,7 +43,7 @@ impl Transmissions {
     }
 }
 
-/// When the client's segments after the SYN-ACK were seen, to which the server's may be an answer.
+/// Times of the client's segments after the SYN-ACK, which the server's may answer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ClientSeen {
     /// The first that acknowledges the SYN-ACK.

@@ -216,7 +216,7 @@ impl SightingLog {
         passed
     }
 
-    /// What this point saw of the client's segments after the handshake's SYN-ACK, if it is one of several and saw any.
+    /// Times of the client's segments after the SYN-ACK at this point, if it is one of several and saw any.
     pub(super) fn client_seen(&self, point: CapturePoint) -> Option<ClientSeen> {
         let is_here = |place: &&LoggedPlace| self.places.len() > 1 && place.sighting.point == point;
         let seen = self.places.iter().filter(is_here).filter_map(LoggedPlace::client_seen);

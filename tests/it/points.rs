@@ -233,6 +233,11 @@ fn plain_connections() -> Vec<(u64, Vec<u8>)> {
     (0..20_u16).flat_map(|n| plain_connection(n, u64::from(n) * 70_000)).collect()
 }
 
+/// Ten healthy connections, one after the other.
+fn connections_in_a_row() -> Vec<(u64, Vec<u8>)> {
+    (0..10_u16).flat_map(|n| plain_connection(n, 1_000 + u64::from(n) * 500_000)).collect()
+}
+
 fn pcap(mut packets: Vec<(u64, Vec<u8>)>) -> Vec<u8> {
     packets.sort_by_key(|&(at, _)| at);
     let mut bytes: Vec<u8> = [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 262_144, 1].map(u32::to_le_bytes).concat();
@@ -256,8 +261,7 @@ fn at_client(packets: &[(u64, Vec<u8>)]) -> Vec<(u64, Vec<u8>)> {
 #[test]
 fn data_that_vanished_between_two_points_was_lost_there() {
     const LOST: u16 = 99;
-    let mut server: Vec<(u64, Vec<u8>)> =
-        (0..10_u16).flat_map(|n| plain_connection(n, 1_000 + u64::from(n) * 500_000)).collect();
+    let mut server = connections_in_a_row();
     server.extend(plain_connection(LOST, 10_000).into_iter().take(3));
     let mut client = at_client(&server);
     let (isn, answer) = isns(LOST);
@@ -285,8 +289,7 @@ fn data_that_vanished_between_two_points_was_lost_there() {
 #[test]
 fn an_rst_answers_the_ack_that_came_to_the_server_last() {
     const HELD_UP: u16 = 99;
-    let mut server: Vec<(u64, Vec<u8>)> =
-        (0..10_u16).flat_map(|n| plain_connection(n, 1_000 + u64::from(n) * 500_000)).collect();
+    let mut server = connections_in_a_row();
     let mut client = at_client(&server);
     let (isn, answer) = isns(HELD_UP);
     let packet =
@@ -320,14 +323,12 @@ fn an_rst_answers_the_ack_that_came_to_the_server_last() {
     assert_ne!(alone["cause"], "firewall-reset", "{alone}");
 }
 
-/// Its SYN-ACK was held up on the way, and data left just before the RST: by the listener's other round trips that comes in
-/// time for the ACK.
+/// A SYN-ACK was held up on the way, and data left just before the RST, which comes in time for the ACK by the listener's
+/// other round trips.
 #[test]
 fn an_rst_after_a_slow_synack_and_data_shows_no_firewall() {
     const HELD_UP: u16 = 99;
-    let others: Vec<(u64, Vec<u8>)> =
-        (0..10_u16).flat_map(|n| plain_connection(n, 1_000 + u64::from(n) * 500_000)).collect();
-    let mut client = at_client(&others);
+    let mut client = at_client(&connections_in_a_row());
     let (isn, answer) = isns(HELD_UP);
     let packet =
         |from_client, flags, numbers, data: &[u8]| plain_packet(HELD_UP, from_client, flags, numbers, data);

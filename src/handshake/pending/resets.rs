@@ -133,7 +133,7 @@ impl Pending {
         self.client_segments == 1 || seen.ack.is_some_and(|ack| rst.at.since(ack) <= late)
     }
 
-    /// What was captured of the client's segments that this RST may answer: where points are told apart, at the RST's own,
+    /// Times of the client's segments that this RST may answer: where points are told apart, those at the RST's own,
     /// since a segment may be under way between two of them for long.
     fn client_seen(&self, rst: &Segment) -> ClientSeen {
         let here = self.sightings.as_ref().and_then(|log| log.client_seen(rst.frame.point()));
