@@ -53,6 +53,8 @@ mod tables;
 mod terminal;
 mod threads;
 mod tshark;
+#[cfg(all(target_os = "linux", feature = "lab"))]
+mod undisturbed;
 mod usage;
 mod util;
 mod wireshark;

@@ -5,8 +5,8 @@ mod troubles;
 
 use serde_json::Value;
 
-use self::troubles::undisturbed;
 use crate::schema::Schema;
+use crate::undisturbed::undisturbed;
 use crate::util::hsanalyze;
 
 const MIXED: &str = "fixtures/captures/overflow_mixed-server.pcap";

@@ -1,6 +1,5 @@
 //! Troubles of applications, made with the kernel's own listener, and the answer that each gets.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use hsanalyze::capture::write_pcapng;
@@ -10,8 +9,8 @@ use hsanalyze::packet::{Span, Timestamp};
 use hsanalyze::race::{Probe, WaitMode};
 use serde_json::Value;
 
-use crate::lab::lab_is_possible;
 use crate::schema::Schema;
+use crate::undisturbed::undisturbed;
 use crate::util::hsanalyze;
 
 /// Answer to a trouble: as JSON, and as text in one line.
@@ -49,19 +48,6 @@ impl Answered {
     #[track_caller]
     fn assert_contains(&self, sentence: &str) {
         assert!(self.text.contains(sentence), "no {sentence:?} in {}", self.text);
-    }
-}
-
-/// Runs a test in the lab, where it is possible. A machine that is busy with other tests may hold threads back, so that
-/// the trouble was not the one that was meant: then it is tried again. An answer that is wrong is wrong each time.
-pub(super) fn undisturbed(name: &str, test: impl Fn()) {
-    const TRIES: usize = 4;
-    if !lab_is_possible(name) {
-        return;
-    }
-    let passes = || catch_unwind(AssertUnwindSafe(&test)).is_ok();
-    if !(1..TRIES).any(|_| passes()) {
-        test();
     }
 }
 
