@@ -29,7 +29,7 @@ pub(super) const TOGETHER: usize = 4;
 const AHEAD: usize = 3 * TOGETHER;
 
 /// Largest capacity with which a buffer of findings is kept for the next batch: more than nearly all batches need.
-const SPARE_CAPACITY: usize = BATCH / 4;
+const SPARE_CAPACITY: usize = BATCH / 32;
 
 /// Number of times that a thread yields its processor before it blocks: some tenths of a millisecond, about as long as
 /// four batches take. Linux tends to wake a blocked thread on the processor of the thread that wakes it, where both
