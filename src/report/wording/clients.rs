@@ -14,7 +14,7 @@ pub(in crate::report) fn clients(clients: &Clients) -> String {
             "was reset just after, or while, connect() returned",
             "were reset just after, or while, connect() returned",
         ),
-        (late, "connected late", "connected late"),
+        (late, "got into the queue late", "got into the queue late"),
         (waiting, "is still waiting", "are still waiting"),
         (timed_out, "timed out", "timed out"),
     ];
