@@ -57,6 +57,10 @@ pub(in crate::listener) struct Closing {
 /// Longest time in which a closing listener sends its RSTs: the kernel walks its queue.
 const CLOSING_TIME: Span = Span::from_millis(10);
 
+/// Longest time for which a closing listener pauses between two RSTs: the kernel lets other threads run between two connections
+/// of its queue (`inet_csk_listen_stop`, `cond_resched`), on a busy machine for some time slices.
+const LONGEST_PAUSE: Span = Span::from_millis(100);
+
 /// Refusals and bare RSTs to handshakes under way follow within this.
 pub(in crate::listener) const AFTERMATH: Span = Span::from_secs(1);
 
@@ -149,11 +153,20 @@ impl Closing {
         });
     }
 
-    /// The burst that ended a connection at this time.
-    pub(in crate::listener) fn burst_at(&self, reset: Timestamp) -> Option<&Burst> {
-        self.bursts
-            .iter()
-            .find(|burst| reset.plus(CLOSING_TIME) >= burst.from && reset <= burst.to.plus(CLOSING_TIME))
+    /// The burst of a closing listener that ended a connection, by when its handshake was finished and when it was reset: at
+    /// one time with the burst, or in the order of the queue before or after a pause.
+    pub(in crate::listener) fn burst_of(&self, acked: Timestamp, reset: Timestamp) -> Option<&Burst> {
+        let is_at =
+            |burst: &&Burst| reset.plus(CLOSING_TIME) >= burst.from && reset <= burst.to.plus(CLOSING_TIME);
+        let is_paused = |burst: &&Burst| {
+            let (oldest, youngest) = burst.ages;
+            let goes_on = reset < burst.from && acked <= oldest && burst.from.since(reset) <= LONGEST_PAUSE;
+            let went_on = reset > burst.to && acked >= youngest && reset.since(burst.to) <= LONGEST_PAUSE;
+            goes_on || went_on
+        };
+        let is_closing = |burst: &&Burst| self.is_closing(burst);
+        let at_once = self.bursts.iter().find(is_at).filter(is_closing);
+        at_once.or_else(|| self.bursts.iter().filter(is_paused).find(is_closing))
     }
 
     /// The burst that is no longer before this time than its aftermath lasts.
