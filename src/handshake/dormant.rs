@@ -33,18 +33,25 @@ pub(super) struct Dormant {
 // A flood leaves a million: each byte of one is a megabyte then.
 const _: () = assert!(size_of::<Dormant>() <= 96);
 
+/// True if an attempt in this phase becomes dormant when its next retry is overdue.
+pub(super) const fn becomes_dormant(phase: Phase) -> bool {
+    match phase {
+        Phase::SynSent | Phase::Refused | Phase::Unreachable => true,
+        Phase::AnswerUnseen
+        | Phase::SynReceived
+        | Phase::ClientReset
+        | Phase::Acked
+        | Phase::Ignored
+        | Phase::Reset
+        | Phase::Established => false,
+    }
+}
+
 impl Dormant {
     /// The small form of an attempt, if it has one: of its segments only SYNs, refusals and ICMP errors may matter.
     pub(super) fn of(attempt: &mut Pending) -> Option<Self> {
-        match attempt.phase {
-            Phase::SynSent | Phase::Refused | Phase::Unreachable => {}
-            Phase::AnswerUnseen
-            | Phase::SynReceived
-            | Phase::ClientReset
-            | Phase::Acked
-            | Phase::Ignored
-            | Phase::Reset
-            | Phase::Established => return None,
+        if !becomes_dormant(attempt.phase) {
+            return None;
         }
         Some(Self {
             syn: attempt.syn?,

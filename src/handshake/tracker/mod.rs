@@ -12,7 +12,7 @@ mod tests;
 
 use super::batch::may_open;
 use super::decide::{self, Context, Ending};
-use super::dormant::Dormant;
+use super::dormant::{Dormant, becomes_dormant};
 use super::duplicates::DuplicateOffset;
 use super::early_refusals::{EarlyRefusals, is_refusal};
 use super::facts::Fact;
@@ -327,10 +327,16 @@ impl Tracker {
         }
         let phase = tracked.attempt.phase;
         let now = self.steady(segment.at);
-        if self.table.due(at) < now && (!waits_longer(phase) || jump > GIVEN_UP) {
-            // The wheel advances once a batch; a deadline counts from the moment it passes.
-            self.settle_due(at);
-            return self.take_segment(Cell::EMPTY, segment, hash, ordinal);
+        // The wheel advances once a batch; a deadline counts from the moment it passes.
+        if self.table.due(at) < now {
+            if !waits_longer(phase) || jump > GIVEN_UP {
+                self.settle_due(at);
+                return self.take_segment(Cell::EMPTY, segment, hash, ordinal);
+            }
+            if becomes_dormant(phase) && !may_open(segment.flags) {
+                self.counts.midstream += 1;
+                return;
+            }
         }
         self.continue_in_time(at, segment, hash, ordinal);
     }

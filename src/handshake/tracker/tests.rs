@@ -135,3 +135,38 @@ fn a_live_capture_tells_a_retry_that_is_not_answered_soon_and_each_further_one()
     let both = [(Verdict::Unanswered, 1), (Verdict::Unanswered, 1)];
     assert_eq!(provisional(&[syn(0), syn(1_000)], 5_300), both);
 }
+
+/// The clock of deadlines advances once a batch: what is overdue before that is so all the same.
+#[test]
+fn what_an_overdue_syn_takes_does_not_depend_on_batches() {
+    let packets = [
+        segment(0, true, Flags::SYN, (99, 0), 0),
+        segment(30, true, Flags::SYN, (99, 0), 0),
+        segment(7_500, false, Flags::FIN.union(Flags::ACK), (499, 100), 0),
+        segment(9_000, false, Flags::RST.union(Flags::ACK), (500, 100), 0),
+    ];
+    let outcome = |together: usize| {
+        let mut tracker = Tracker::new();
+        for (packets, start) in packets.chunks(together).zip((0..).step_by(together)) {
+            let mut batch = Batch::with_capacity(together);
+            packets.iter().zip(start..).for_each(|(packet, n)| batch.push_decoded(HASH, *packet, n));
+            tracker.take(&batch);
+            let latest = packets.iter().map(|packet| match packet {
+                Packet::Segment(segment) => segment.at,
+                Packet::Unreachable(error) => error.at,
+            });
+            tracker.advance(latest.max().unwrap());
+        }
+        tracker.advance(Timestamp::default().plus(Span::from_secs(400)));
+        let counts = tracker.counts();
+        let found = tracker.hand_over(None, Vec::new());
+        let settled = found.iter().filter(|found| found.settled);
+        let history = |found: &Finding| (found.attempt.verdict, found.attempt.history.to_string());
+        (counts, settled.map(history).collect::<Vec<_>>())
+    };
+    let alone = outcome(1);
+    assert_eq!(alone.1, [(Verdict::Refused, "SSr".to_owned())]);
+    for together in 2..=packets.len() {
+        assert_eq!(outcome(together), alone, "{together} together");
+    }
+}

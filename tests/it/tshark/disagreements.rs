@@ -23,7 +23,6 @@ pub(super) enum Reason {
     /// The same: a client went on without an answer in the capture, and then was silent for 5 s.
     RecordEndsOneSided,
     /// Segments that are in no record: nothing had answered the SYN, its next retry was overdue, and they are neither SYNs nor RSTs.
-    /// Whether they are left out depends on when deadlines were last looked at, once a batch.
     RecordLacksSegmentsWhileOverdue,
     /// A SYN-ACK that is no repeat: it acknowledges the client's data, which the first one cannot have.
     SynAckAcknowledgesData,
@@ -88,7 +87,7 @@ pub(super) struct Comparison<'a> {
 pub(super) fn compare(name: &str, theirs: &Attempt<'_>, ours: &Value, found: &mut Disagreements) {
     let none = &mut Disagreements::new();
     let whole = Comparison { name, theirs, ours, all: &theirs.all, counted: &[], found: none };
-    let all = if whole.is_begin_of_all() { theirs.all.clone() } else { whole.without_overdue() };
+    let all = whole.without_overdue();
     let counted = all.get(..count(ours, "/packets") as usize);
     let counted = counted.unwrap_or_else(|| panic!("{name}: more packets than tshark has: {ours}"));
     let mut comparison = Comparison { name, theirs, ours, all: &all, counted, found };
@@ -159,10 +158,11 @@ impl<'a> Comparison<'a> {
         !self.is_client(p) && !p.rst && !p.syn && (p.len > 0 || p.fin || self.beyond(p) > self.syn_data())
     }
 
-    /// True if the record has the first of all packets.
-    fn is_begin_of_all(&self) -> bool {
-        let all: String = self.all.iter().map(|p| self.letter(p)).collect();
-        all.starts_with(string(self.ours, "history").trim_end_matches('+'))
+    /// True if the client's RST acknowledges more than the SYN-ACK.
+    fn has_acknowledged_server(&self, rst: &Packet) -> bool {
+        let synack = self.syn_ack().map(|place| self.counted[place]);
+        let beyond = |synack: &Packet| rst.ack.wrapping_sub(synack.seq.wrapping_add(1)).cast_signed() > 0;
+        self.letter(rst) == 'R' && rst.ack_flag && synack.is_some_and(beyond)
     }
 
     /// The packets without those that came while the retry of an unanswered SYN was overdue.
@@ -182,16 +182,19 @@ impl<'a> Comparison<'a> {
     fn wait(&self, taken: &[&Packet]) -> Option<i128> {
         const FIRST_RETRY: i128 = 4_000_000_000;
         const AFTER_REFUSAL: i128 = 1_500_000_000;
-        let answered =
-            |p: &&&Packet| self.letter(p) == 's' || "ADF".contains(self.letter(p)) || self.proves(p);
-        if taken.iter().any(|p| answered(&p)) {
+        let is_refusal = |p: &&Packet| self.letter(p) == 'r' && self.theirs.answers_syn(p);
+        let refused = taken.iter().position(is_refusal);
+        // After a refusal the client's segments show no answer.
+        let went_on =
+            taken.iter().take(refused.unwrap_or(taken.len())).any(|p| "ADF".contains(self.letter(p)));
+        let answered = |p: &&Packet| self.letter(p) == 's' && self.theirs.answers_syn(p) || self.proves(p);
+        if went_on || taken.iter().any(answered) {
             return None;
         }
         let syns: Vec<i128> = taken.iter().filter(|p| self.letter(p) == 'S').map(|p| p.at).collect();
-        let refused = taken.iter().any(|p| self.letter(p) == 'r' && self.theirs.answers_syn(p));
         match syns[..] {
             [.., before, last] => Some(((last - before) * 23 / 10).max(FIRST_RETRY)),
-            _ if refused => Some(AFTER_REFUSAL),
+            _ if refused.is_some() => Some(AFTER_REFUSAL),
             _ => Some(FIRST_RETRY),
         }
     }
@@ -285,6 +288,13 @@ impl<'a> Comparison<'a> {
             if again == p.retransmission {
                 continue;
             }
+            if p.retransmission {
+                let is_left_out =
+                    |earlier: &&Packet| self.all.iter().all(|taken| taken.frame != earlier.frame);
+                let reason = before().any(is_left_out).then_some(Reason::RecordLacksSegmentsWhileOverdue);
+                self.explain("tshark calls a first segment a retransmission", reason);
+                continue;
+            }
             // The number that tshark expects next of this end.
             let end = |earlier: &&Packet| {
                 earlier.seq.wrapping_add(earlier.len + u32::from(earlier.syn) + u32::from(earlier.fin))
@@ -292,7 +302,6 @@ impl<'a> Comparison<'a> {
             let later =
                 |one: u32, other: u32| if other.wrapping_sub(one).cast_signed() > 0 { other } else { one };
             let next = before().map(end).reduce(later);
-            assert!(again, "tshark calls frame {} a retransmission: {}", p.frame, self.described());
             let reason = if next == Some(0) {
                 Some(Reason::TsharkTakesZeroForNone)
             } else {
@@ -334,7 +343,10 @@ impl<'a> Comparison<'a> {
         if answers == self.is_verdict("client-reset") {
             return;
         }
-        let proven = answer.is_some_and(|at| self.counted[..at].iter().any(|p| self.proves(p)));
+        let proven = answer.is_some_and(|at| {
+            self.counted[..at].iter().any(|p| self.proves(p))
+                || self.has_acknowledged_server(self.counted[at])
+        });
         let early = syn_ack.is_some_and(|place| {
             let at = self.counted[place].at;
             self.counted[..place].iter().any(|p| self.letter(p) == 'R' && at - p.at <= REORDERING)
@@ -422,7 +434,7 @@ impl<'a> Comparison<'a> {
                 && p.ack_flag
                 && (self.beyond(p) > 0 || p.window > 0 && self.is_verdict("synack-retransmitted"))
         };
-        let by_reset = self.counted.iter().any(by_reset);
+        let by_reset = self.counted.iter().any(|p| by_reset(p) || self.has_acknowledged_server(p));
         let first = self.counted.iter().position(|p| self.proves(p));
         let client_reset = self.counted.iter().position(|p| self.letter(p) == 'R');
         let reason = match proven {
