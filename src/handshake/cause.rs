@@ -223,7 +223,7 @@ pub enum Evidence {
     RstBeforeAck,
     /// The client had closed before the RST came.
     RstAfterFin,
-    /// The RST came much later than the server's round trip.
+    /// The RST came a round trip after none of the client's segments.
     RstTooLate,
     /// The RST came sooner than the server can have answered.
     RstTooSoon,

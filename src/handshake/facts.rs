@@ -45,7 +45,7 @@ pub enum Fact {
     RstTtlDiffers,
     /// The RST answers a segment sooner than the server-side round trip.
     RstTooSoon,
-    /// The bare RST came much later than the server-side round trip after the segment that it answers.
+    /// The RST came a round trip after none of the client's segments that it may answer.
     RstTooLate,
     /// SYN-ACK was retransmitted after the RST: the server never saw the ACK.
     SynAckAfterRst,

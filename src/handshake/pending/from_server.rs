@@ -15,7 +15,7 @@ impl Pending {
             return self.on_synack_again(segment);
         }
         self.facts.add_if(Fact::Simultaneous, !segment.flags.contains(Flags::ACK));
-        self.facts.add_if(Fact::RefusedBeforeSynAck, self.phase == Phase::Refused);
+        self.facts.add_if(Fact::RefusedBeforeSynAck, self.is_refusal_by_another(segment));
         self.take_synack(segment);
         // An RST before it was the old connection's, or another machine's.
         if let Some(cold) = &mut self.cold {
@@ -39,6 +39,14 @@ impl Pending {
             | Phase::ClientReset => Phase::SynReceived,
             Phase::Acked | Phase::Ignored | Phase::Reset | Phase::Established => self.phase,
         }
+    }
+
+    /// True if another host than the one that sends this SYN-ACK refused the SYN before: both answer the same SYN, or their
+    /// TTLs differ. A SYN sent after the RST may meet a listener that has begun meanwhile, or has room again (Windows).
+    fn is_refusal_by_another(&self, synack: &Segment) -> bool {
+        let Some(cold) = self.cold().filter(|_| self.phase == Phase::Refused) else { return false };
+        let again = self.syn.zip(cold.rst_at).is_some_and(|(syn, rst)| syn.last(&cold.syn) > rst);
+        !again || cold.refusal_ttl.is_some_and(|ttl| ttl != synack.ttl)
     }
 
     /// True if the client's RST to the SYN-ACK seen at `at` stands before it in the capture.

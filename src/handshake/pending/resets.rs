@@ -190,11 +190,26 @@ impl Pending {
         let after = rst.at.since(seen.last);
         let too_soon = soon(after) && self.answered_by(rst, &seen, busy).is_none_or(soon);
         self.facts.add_if(Fact::RstTooSoon, known && too_soon);
-        self.facts.add_if(Fact::RstTooLate, seen.round_trip.is_some() && after > late);
+        let is_answer = seen.round_trip.is_none() || self.is_timely_answer(rst, &seen);
+        self.facts.add_if(Fact::RstTooLate, !is_answer);
         let after = rst.at.since(self.client_last);
         let cold = self.cold_mut();
         cold.rst_at = Some(rst.at);
         cold.ack_to_rst = Some(after);
+    }
+
+    /// True if the RST comes a round trip after the ACK or after data, by the path's jitter and a busy server's delay of some
+    /// time slices. It does not answer data that it comes too soon after.
+    fn is_timely_answer(&self, rst: &Segment, seen: &ClientSeen) -> bool {
+        let round_trip = self.round_trip_of(seen);
+        let latest = self.late(seen).min(round_trip.scaled(5, 4).plus(Span::from_millis(15)));
+        let is_within = |sent: Timestamp, least: Span| {
+            let after = rst.at.since(sent);
+            after >= least && after <= latest
+        };
+        let later = seen.data.into_iter().chain([seen.last]).filter(|&sent| Some(sent) != seen.ack);
+        seen.ack.is_some_and(|ack| is_within(ack, Span::ZERO))
+            || later.into_iter().any(|sent| is_within(sent, round_trip.scaled(1, 4)))
     }
 
     /// An answer to the ACK does not come later than this: the kernel's RST follows it within 0.1 ms (DOMAIN §3). Four

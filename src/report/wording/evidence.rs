@@ -173,7 +173,7 @@ fn plain(evidence: Evidence) -> &'static str {
             "the RST stands before the ACK: the capture is out of order, or it answers something else"
         }
         Evidence::RstAfterFin => "the client had sent FIN before the RST came, which may answer that",
-        Evidence::RstTooLate => "the RST came much later than the server's round trip",
+        Evidence::RstTooLate => "the RST came a round trip after none of the client's segments",
         Evidence::RstTooSoon => "the RST came sooner than the server can have answered",
         Evidence::RstHasOtherTtl => "the RST's TTL differs from the SYN-ACK's: another machine sent it",
         Evidence::ResetsFarApart => {
