@@ -22,6 +22,8 @@ pub(in crate::handshake) struct ColdState {
     pub(super) refusal_ttl: Option<u8>,
     /// The server's first RST that counts.
     pub(in crate::handshake) rst_at: Option<Timestamp>,
+    /// Its number.
+    pub(super) rst_seq: Seq,
     /// From the client's latest segment to that RST.
     pub(in crate::handshake) ack_to_rst: Option<Span>,
     /// Bytes of the largest data segment that was retransmitted.

@@ -316,9 +316,11 @@ impl Pending {
             }
             Phase::Acked | Phase::Ignored | Phase::Established => {
                 self.facts.add(Fact::Established);
-                // Data sooner after the RST may be out of order in the capture.
-                let rst_at = self.cold().and_then(|cold| cold.rst_at);
-                let late = rst_at.is_some_and(|rst| segment.at.since(rst) > REORDERING);
+                // Data before the RST's number may be out of order in the capture.
+                let cold = self.cold().and_then(|cold| Some((cold.rst_at?, cold.rst_seq)));
+                let late = cold.is_some_and(|(rst_at, rst_seq)| {
+                    segment.seq.at_or_after(rst_seq) || segment.at.since(rst_at) > REORDERING
+                });
                 let reset = self.facts.has(Fact::ApplicationReset);
                 self.facts.add_if(Fact::DataAfterRst, spoke && late && reset);
                 Phase::Established

@@ -97,6 +97,7 @@ impl Pending {
                 self.facts.add(Fact::ResetAfterIgnoredData);
                 Phase::Acked
             }
+            Phase::Acked if self.answers_wrong_number(segment) => self.take_back_ack(),
             // The RST ends an idle connection, or answers the data that followed the idle time.
             Phase::Acked if self.is_long_after_ack(segment) => Phase::Acked,
             Phase::Acked if !self.is_soon_after(self.client_last, segment) => Phase::Acked,
@@ -124,6 +125,23 @@ impl Pending {
             | Phase::Reset
             | Phase::Established => self.phase,
         }
+    }
+
+    /// True if a bare RST has the number beyond ISN + 1 that the client acknowledged at once, of which the server had sent
+    /// nothing: it is the answer to an ACK that is not acceptable (RFC 9293 §3.10.7.4), after which the request lives on.
+    fn answers_wrong_number(&self, rst: &Segment) -> bool {
+        /// The ACK, and data that left with it.
+        const FIRST: u16 = 2;
+        let beyond = rst.seq.after(self.server_isn.plus(1)) && rst.seq == self.client_ack;
+        beyond && self.client_segments <= FIRST && !self.facts.has(Fact::ServerSpoke)
+    }
+
+    /// Takes the client's ACK for none: it was of another number than the SYN-ACK offered.
+    fn take_back_ack(&mut self) -> Phase {
+        self.facts.add(Fact::WrongAck);
+        (self.ack_at, self.data_at, self.synack_to_ack) = (None, None, None);
+        self.client_segments = 0;
+        Phase::SynReceived
     }
 
     /// True if the RST answers the first ACK, or data that left with it.
@@ -195,6 +213,7 @@ impl Pending {
         let after = rst.at.since(self.client_last);
         let cold = self.cold_mut();
         cold.rst_at = Some(rst.at);
+        cold.rst_seq = rst.seq;
         cold.ack_to_rst = Some(after);
     }
 
