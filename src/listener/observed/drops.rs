@@ -13,8 +13,10 @@ pub(in crate::listener) struct DropStretch {
     pub(in crate::listener) to: Timestamp,
     /// Unanswered SYNs, retries included.
     pub(in crate::listener) drops: u32,
-    /// Attempts that they belong to, counted once for each run of theirs.
+    /// Attempts that they belong to.
     pub(in crate::listener) attempts: u32,
+    /// Attempts among them that had unanswered SYNs before, in another stretch.
+    continued: u32,
     /// Attempts among them whose ports an earlier connection had.
     pub(in crate::listener) with_old_ports: u32,
     /// Attempts among them whose timestamp is older than that of an earlier connection from their address.
@@ -51,24 +53,26 @@ impl Drops {
         }
         let mut previous: Option<Timestamp> = None;
         for at in dropped_syns(attempt) {
-            let new_run = previous.is_none_or(|before| at.since(before) > MARK_GAP);
-            self.drop_at(at, attempt, new_run);
+            self.drop_at(at, attempt, previous);
             previous = Some(at);
         }
     }
 
-    fn drop_at(&mut self, at: Timestamp, attempt: &Attempt, new_run: bool) {
+    /// Adds an unanswered SYN of an attempt, whose previous one was at that time.
+    fn drop_at(&mut self, at: Timestamp, attempt: &Attempt, previous: Option<Timestamp>) {
         let client = attempt.client.ip();
         let old_ports = attempt.ports_before.is_some_and(|before| before.since <= TIME_WAIT);
         let place = self.stretches.partition_point(|stretch| stretch.to.plus(MARK_GAP) < at);
         match self.stretches.get_mut(place) {
             Some(stretch) if stretch.from <= at.plus(MARK_GAP) => {
+                let is_new = previous.is_none_or(|before| before < stretch.from || before > stretch.to);
+                stretch.continued += u32::from(is_new && previous.is_some());
                 stretch.from = stretch.from.min(at);
                 stretch.to = stretch.to.max(at);
                 stretch.drops += 1;
-                stretch.attempts += u32::from(new_run);
-                stretch.with_old_ports += u32::from(new_run && old_ports);
-                stretch.with_older_stamps += u32::from(new_run && attempt.has_older_stamp);
+                stretch.attempts += u32::from(is_new);
+                stretch.with_old_ports += u32::from(is_new && old_ports);
+                stretch.with_older_stamps += u32::from(is_new && attempt.has_older_stamp);
                 stretch.clients.add(client);
                 self.join_next(place);
             }
@@ -80,6 +84,7 @@ impl Drops {
                     to: at,
                     drops: 1,
                     attempts: 1,
+                    continued: u32::from(previous.is_some()),
                     with_old_ports: u32::from(old_ports),
                     with_older_stamps: u32::from(attempt.has_older_stamp),
                     clients,
@@ -116,9 +121,11 @@ impl Drops {
         if let Some(stretch) = self.stretches.get_mut(place) {
             stretch.to = stretch.to.max(next.to);
             stretch.drops += next.drops;
-            stretch.attempts += next.attempts;
-            stretch.with_old_ports += next.with_old_ports;
-            stretch.with_older_stamps += next.with_older_stamps;
+            // Those that went on from one to the other are counted in both.
+            stretch.attempts += next.attempts.saturating_sub(next.continued);
+            stretch.with_old_ports = (stretch.with_old_ports + next.with_old_ports).min(stretch.attempts);
+            stretch.with_older_stamps =
+                (stretch.with_older_stamps + next.with_older_stamps).min(stretch.attempts);
             stretch.clients.merge(&next.clients);
         }
     }
