@@ -53,6 +53,7 @@ suites!(
     lookalikes_ack,
     lookalikes_reset,
     misdated,
+    near_misses,
     overflow,
     repeats,
     resets,

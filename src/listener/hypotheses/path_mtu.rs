@@ -10,8 +10,9 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     explains: VerdictSet::ALL,
     shown_by: "ICMP 'fragmentation needed' or 'packet too big' quotes the data; a small segment behind the large one is SACKed; or \
                large data is ignored while small data of other connections is acknowledged",
-    looks_like: "loss by chance, a full queue that ignores data",
-    excluded_by: "large segments that are acknowledged, small data that is ignored",
+    looks_like: "loss by chance, a full queue that ignores data; more so where the listener acknowledges large data at other times, or \
+                 the capture near the server holds the large segments",
+    excluded_by: "large data that is acknowledged meanwhile, small data that is ignored",
     surest: Confidence::Likely,
     confirmed_by: "",
     example: "mtu-sacked.pcap",
@@ -31,10 +32,9 @@ fn weigh(case: &Case<'_>) -> Weight {
         return Weight::proven([Evidence::TooBig]);
     }
     if case.has(Fact::SackedBeyondHole) && repeated {
-        return Weight::supported([
-            Evidence::LaterDataSacked,
-            Evidence::DataUnanswered(case.attempt.data_retransmissions),
-        ]);
+        let evidence =
+            [Evidence::LaterDataSacked, Evidence::DataUnanswered(case.attempt.data_retransmissions)];
+        return Weight::supported(evidence).doubted_if(case.is_near_server());
     }
     of_large_data(case)
 }
@@ -46,17 +46,24 @@ fn of_large_data(case: &Case<'_>) -> Weight {
         Some(counts) if counts.small_acknowledged >= MIN_ACKNOWLEDGED => Weight::supported([
             Evidence::SmallDataPassed(counts.small_acknowledged),
             Evidence::DataUnanswered(case.attempt.data_retransmissions),
-        ]),
+        ])
+        .doubted_if(passes_large(case)),
         Some(_) | None => Weight::NotApplicable,
     }
 }
 
 /// Evidence that the size alone explains which data was ignored: neither loss nor a full queue chooses large segments.
 pub(super) fn explains_large_data(case: &Case<'_>) -> Option<Evidence> {
-    let (from, to) = ignored_between(case)?;
+    let (from, to) = ignored_between(case).filter(|_| !passes_large(case))?;
     let counts = case.own.sizes.separated(from, to)?;
     super::is_beyond_chance(counts.large_ignored, counts.small_acknowledged)
         .then_some(Evidence::SmallDataPassed(counts.small_acknowledged))
+}
+
+/// True if the path is known to carry large segments: these were captured near the server, or the listener acknowledged others, if
+/// at other times.
+fn passes_large(case: &Case<'_>) -> bool {
+    case.is_near_server() || case.own.sizes.has_acknowledged_large()
 }
 
 /// Times between which a large segment was sent again and again, and not acknowledged.

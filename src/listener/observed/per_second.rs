@@ -33,6 +33,11 @@ impl PerSecond {
         }
     }
 
+    /// True if there was no event.
+    pub(in crate::listener) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Events from one time to another, by whole seconds.
     pub(in crate::listener) fn between(&self, from: Timestamp, to: Timestamp) -> u32 {
         let begin = self.0.partition_point(|&(at, _)| at < from.second());

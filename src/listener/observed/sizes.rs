@@ -53,6 +53,11 @@ impl Sizes {
             large_ignored: self.large_ignored.between(from, to),
         })
     }
+
+    /// True if large data was acknowledged at any time.
+    pub(in crate::listener) fn has_acknowledged_large(&self) -> bool {
+        !self.large_acknowledged.is_empty()
+    }
 }
 
 /// True if the client sent a large segment again.
