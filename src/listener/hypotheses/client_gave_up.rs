@@ -1,6 +1,6 @@
 //! The client's program had given up before the SYN-ACK came: a time-out, or Happy Eyeballs (DOMAIN §3).
 
-use super::{Case, Hypothesis, VerdictSet, Weight, counted};
+use super::{Case, Hypothesis, VerdictSet, Weight, counted, health_check};
 use crate::handshake::{Attempt, Cause, Confidence, Evidence, Fact, Verdict};
 use crate::packet::Span;
 
@@ -8,7 +8,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::ClientGaveUp,
     explains: VerdictSet::of(&[Verdict::ClientReset]),
     shown_by: "the client resets a SYN-ACK that came after a retry, or more than 250 ms after the SYN",
-    looks_like: "a client that lost its memory of the connection",
+    looks_like: "a client that lost its memory of the connection, a health check over a long round trip",
     excluded_by: "a SYN-ACK that came at once",
     surest: Confidence::Likely,
     confirmed_by: "",
@@ -24,8 +24,11 @@ fn weigh(case: &Case<'_>) -> Weight {
     if case.has(Fact::RefusedBeforeSynAck) || case.attempt.answered_from.is_some() {
         return Weight::NotApplicable;
     }
-    waited(case.attempt)
-        .map_or(Weight::NotApplicable, |waited| Weight::supported([Evidence::GaveUpBefore(waited)]))
+    let Some(waited) = waited(case.attempt) else { return Weight::NotApplicable };
+    // A check over a long round trip looks the same.
+    let checks =
+        health_check::is_steady(case) && (case.attempt.retries.syn > 0 || health_check::has_patience(case));
+    Weight::supported([Evidence::GaveUpBefore(waited)]).doubted_if(checks)
 }
 
 /// Time that the client waited for the SYN-ACK; `None` if it sent no retry and waited no longer than [`CONNECTION_ATTEMPT_DELAY`].

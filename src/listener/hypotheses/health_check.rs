@@ -7,7 +7,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::HealthCheck,
     explains: VerdictSet::of(&[Verdict::ClientReset]),
     shown_by: "few client addresses, a steady period, reset by the client at the SYN-ACK",
-    looks_like: "a scan",
+    looks_like: "a scan; over a long round trip a client that gave up",
     excluded_by: "many addresses, or no steady period",
     surest: Confidence::Likely,
     confirmed_by: "",
@@ -17,11 +17,30 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 };
 
 fn weigh(case: &Case<'_>) -> Weight {
-    if super::client_gave_up::waited(case.attempt).is_some() {
+    // A client that repeated its SYN waited for the answer, and gave up.
+    let Some(steady) = steady_checks(case).filter(|_| case.attempt.retries.syn == 0) else {
         return Weight::NotApplicable;
+    };
+    if super::client_gave_up::waited(case.attempt).is_none() {
+        return Weight::supported([steady]);
     }
-    match case.own.probes.steady(case.attempt.client.ip()) {
-        Some((period, clients)) => Weight::supported([Evidence::SteadyChecks { period, clients }]),
-        None => Weight::NotApplicable,
-    }
+    let patience = has_patience(case);
+    let finished = patience.then_some(Evidence::ClientFinishedAnother);
+    Weight::supported(std::iter::once(steady).chain(finished)).doubted_if(!patience)
+}
+
+/// True if the client finishes other handshakes with the listener, whatever their round trip.
+pub(super) fn has_patience(case: &Case<'_>) -> bool {
+    case.own.finishers.has(case.attempt.client.ip(), case.attempt.start)
+}
+
+/// Evidence that the client's address checks the listener at a steady period.
+fn steady_checks(case: &Case<'_>) -> Option<Evidence> {
+    let (period, clients) = case.own.probes.steady(case.attempt.client.ip())?;
+    Some(Evidence::SteadyChecks { period, clients })
+}
+
+/// True if the client's address resets the SYN-ACKs of the listener at a steady period.
+pub(super) fn is_steady(case: &Case<'_>) -> bool {
+    steady_checks(case).is_some()
 }
