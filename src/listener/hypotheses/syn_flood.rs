@@ -9,7 +9,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::SynFlood,
     explains: VerdictSet::of(&[Verdict::Unanswered, Verdict::HalfOpen, Verdict::Undetermined]),
     shown_by: "a hundred SYNs a second and more, from many sources, that nobody finishes or repeats; often without options",
-    looks_like: "one program that begins many handshakes, answers that do not reach the clients",
+    looks_like: "one program that begins many handshakes, answers that do not reach the clients, ACKs of known clients that are lost",
     excluded_by: "clients that repeat their SYN, or finish",
     surest: Confidence::Likely,
     confirmed_by: "",
@@ -29,7 +29,7 @@ fn weigh(case: &Case<'_>) -> Weight {
         (true, false) => Support::Supported,
         (false, _) => Support::Fits,
     };
-    Weight::Possible(support, evidence)
+    Weight::Possible(support, evidence).doubted_if(flood.is_of_known() || is_of_known_client(case))
 }
 
 /// A flood fills the SYN queue, and so does a burst of real clients: that supports it only.
@@ -58,5 +58,11 @@ fn flood<'a>(case: &Case<'a>) -> Option<&'a FloodSecond> {
 
 /// True if the attempt is part of a flood, and so no victim of the overflow that the flood causes.
 pub(super) fn is_part(case: &Case<'_>) -> bool {
-    flood(case).is_some()
+    flood(case).is_some() && !is_of_known_client(case)
+}
+
+/// True if the client finished another handshake within a minute, and its SYN carries options: its address is no spoofed one, and
+/// what it did not finish may have been lost.
+fn is_of_known_client(case: &Case<'_>) -> bool {
+    !case.has(Fact::SynWithoutOptions) && case.own.finishers.has(case.attempt.client.ip(), case.attempt.start)
 }

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use super::finishers::Finishers;
 use crate::handshake::{Attempt, Fact, Reason, Verdict};
 use crate::packet::Timestamp;
 
@@ -12,6 +13,8 @@ pub(in crate::listener) struct FloodSecond {
     second: i64,
     pub(in crate::listener) syns: u32,
     pub(in crate::listener) without_options: u32,
+    /// Number of these SYNs whose clients finished another handshake within a minute.
+    known: u32,
     /// Number of these SYNs that were answered: half-open attempts.
     half_open: u32,
     /// A bit for each of 64 hashed source addresses.
@@ -27,6 +30,11 @@ impl FloodSecond {
     /// True if the sources are too many for one program ([`MIN_ADDRESSES`]).
     pub(in crate::listener) const fn is_of_many(&self) -> bool {
         self.sources() >= MIN_ADDRESSES
+    }
+
+    /// True if most of these SYNs come from addresses that finish handshakes, too.
+    pub(in crate::listener) const fn is_of_known(&self) -> bool {
+        self.known * 2 > self.syns
     }
 }
 
@@ -52,17 +60,17 @@ const MIN_SYNS: u32 = 100;
 const MIN_ADDRESSES: u32 = 20;
 
 impl Floods {
-    pub(super) fn see(&mut self, attempt: &Attempt) {
+    pub(super) fn see(&mut self, attempt: &Attempt, finishers: &Finishers) {
         if is_abandoned(attempt) {
-            self.settled.count(attempt);
+            self.settled.count(attempt, finishers);
         }
     }
 
     /// Takes an attempt that looks stuck: each is reported once before it is settled, if it was neither repeated nor
     /// finished.
-    pub(super) fn see_provisional(&mut self, attempt: &Attempt) {
+    pub(super) fn see_provisional(&mut self, attempt: &Attempt, finishers: &Finishers) {
         if is_abandoned(attempt) {
-            self.provisional.count(attempt);
+            self.provisional.count(attempt, finishers);
         }
     }
 
@@ -79,25 +87,27 @@ impl Floods {
 }
 
 impl FloodSeconds {
-    fn count(&mut self, attempt: &Attempt) {
+    fn count(&mut self, attempt: &Attempt, finishers: &Finishers) {
         let second = attempt.start.second();
         let half_open = u32::from(attempt.verdict == Verdict::HalfOpen);
         let crafted = u32::from(attempt.facts.has(crate::handshake::Fact::SynWithoutOptions));
+        let known = u32::from(finishers.has(attempt.client.ip(), attempt.start));
         match self.0.binary_search_by_key(&second, |known| known.second) {
             Ok(place) => {
-                let known = &mut self.0[place];
-                known.syns += 1;
-                known.without_options += crafted;
-                known.half_open += half_open;
-                if known.sources != u64::MAX {
-                    known.sources |= source(attempt);
+                let flood = &mut self.0[place];
+                flood.syns += 1;
+                flood.without_options += crafted;
+                flood.known += known;
+                flood.half_open += half_open;
+                if flood.sources != u64::MAX {
+                    flood.sources |= source(attempt);
                 }
             }
             Err(place) => {
                 let sources = source(attempt);
                 self.0.insert(
                     place,
-                    FloodSecond { second, syns: 1, without_options: crafted, half_open, sources },
+                    FloodSecond { second, syns: 1, without_options: crafted, known, half_open, sources },
                 );
                 if self.0.len() > MAX_SECONDS {
                     // Not the one that has just begun. Of equal ones the latest: its attempts have been judged.
@@ -159,7 +169,7 @@ mod tests {
         let mut floods = Floods::default();
         for second in 0..300 {
             let attempt = lone(second);
-            (0..MIN_SYNS).for_each(|_| floods.see(&attempt));
+            (0..MIN_SYNS).for_each(|_| floods.see(&attempt, &Finishers::default()));
             assert!(floods.at(attempt.start).is_some(), "in second {second}");
         }
         assert!(floods.at(lone(0).start).is_some(), "the first attempts are judged again at the end");

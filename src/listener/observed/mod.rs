@@ -118,7 +118,7 @@ impl Observed {
         if attempt.verdict != Verdict::ResetAfterAck {
             self.marks.see_provisional(attempt);
         }
-        self.floods.see_provisional(attempt);
+        self.floods.see_provisional(attempt, &self.finishers);
     }
 
     /// Takes a settled attempt.
@@ -159,7 +159,7 @@ impl Observed {
         self.silence.see(attempt);
         self.sizes.see(attempt);
         self.closing.see(attempt);
-        self.floods.see(attempt);
+        self.floods.see(attempt, &self.finishers);
         self.probes.see(attempt);
         if facts.has(Fact::SynWithOptionalFeature) {
             self.feature_answered += u32::from(prompt);
