@@ -66,6 +66,9 @@ const CASES_OF_ONE: usize = 4096;
 /// Refused attempts of one listener that are kept: a scan knocks at each port once or twice.
 const REFUSALS_OF_ONE: usize = 4;
 
+/// Attempts kept, over all listeners, up to which refused ones of a client that seems to scan are kept, too.
+const MAX_REFUSALS: usize = MAX_OPEN_CASES / 2;
+
 impl Listeners {
     /// Bound on the listeners that are kept, by default. A port scan has a million of them; at about 1 KiB each
     /// these take 8 MiB.
@@ -231,10 +234,11 @@ impl Listeners {
         }
         self.verdicts.add(attempt.verdict);
         self.coverage.add(attempt);
-        // The first ports that a scan knocks at are not known for a scan's yet.
+        // The first ports that a scan knocks at are not known for a scan's yet, nor those of a client that will try each again.
         let refused = attempt.verdict == Verdict::Refused
             && attempt.retries.syn == 0
-            && self.paths.failed_listeners(attempt.client.ip()) < hypotheses::MANY_PORTS;
+            && (self.paths.failed_listeners(attempt.client.ip()) < hypotheses::MANY_PORTS
+                || self.cases < MAX_REFUSALS && !attempt.facts.has(Fact::SynWithoutOptions));
         let most = if refused { REFUSALS_OF_ONE } else { CASES_OF_ONE };
         let may_keep = self.cases < MAX_OPEN_CASES && place.is_some() && (refused || is_open_case(attempt));
         let record = self.record_at(place);

@@ -7,7 +7,7 @@ use std::hash::BuildHasher;
 use std::net::IpAddr;
 
 use super::latest::LatestByHash;
-use super::observed::{dropped_between, synack_time};
+use super::observed::{dropped_between, is_in_vain, synack_time};
 use super::stamps::AddressStamps;
 use crate::handshake::{Attempt, Fact, PortsBefore, Verdict};
 use crate::packet::{Endpoint, Seeded, Span, Timestamp};
@@ -116,8 +116,7 @@ impl Paths {
 
     /// Takes an attempt that looks stuck, before it is settled: a scan that goes on shows before its first ports are settled.
     pub(super) fn see_provisional(&mut self, attempt: &Attempt) {
-        let knocks = matches!(attempt.verdict, Verdict::Refused | Verdict::Unanswered | Verdict::ClientReset);
-        if knocks && attempt.retries.syn == 0 {
+        if is_in_vain(attempt) {
             let server = self.hasher.hash_one(attempt.server);
             let client = self.keys.hash_one(attempt.client.ip());
             self.clients.get_or_insert(client, ClientFailures::default).failed_at.add(server);

@@ -2,13 +2,14 @@
 
 use super::{Case, Hypothesis, Support, VerdictSet, Weight, counted};
 use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, Verdict};
+use crate::listener::observed::is_in_vain;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::SynScan,
     explains: VerdictSet::of(&[Verdict::Refused, Verdict::Unanswered, Verdict::ClientReset]),
     shown_by: "one client that tries many ports, one SYN each; or many SYN-ACKs that the client's kernel resets",
     looks_like: "health checks",
-    excluded_by: "few addresses that check at a steady period",
+    excluded_by: "few addresses that check at a steady period; for many ports, one client that tries each again and again",
     surest: Confidence::Likely,
     confirmed_by: "",
     example: "syn_scan-server.pcap",
@@ -51,9 +52,11 @@ fn weigh(case: &Case<'_>) -> Weight {
 
 /// Number of ports or hosts that the client tried in vain, each with one SYN, if they are many.
 fn ports_tried(case: &Case<'_>) -> Option<u32> {
-    let tries = matches!(case.verdict(), Verdict::Refused | Verdict::Unanswered | Verdict::ClientReset)
-        && case.attempt.retries.syn == 0;
-    let ports = if tries { case.paths.failed_listeners(case.attempt.client.ip()) } else { 0 };
+    let client = case.attempt.client.ip();
+    // Whoever tries the same ports again and again wants their services, as a scraper does whose targets are down.
+    let tries = is_in_vain(case.attempt)
+        && (case.has(Fact::SynWithoutOptions) || !case.own.knocks.are_repeated(client));
+    let ports = if tries { case.paths.failed_listeners(client) } else { 0 };
     (ports >= MANY_PORTS).then_some(ports)
 }
 

@@ -64,7 +64,7 @@ impl ActivePeriod {
 }
 
 /// A number that hardly any two clients share.
-fn tag(client: IpAddr) -> u32 {
+pub(super) fn tag(client: IpAddr) -> u32 {
     match client {
         IpAddr::V4(address) => address.to_bits(),
         IpAddr::V6(address) => {

@@ -8,6 +8,7 @@ mod closing;
 mod drops;
 mod finishers;
 mod floods;
+mod knocks;
 mod marks;
 mod per_second;
 mod probes;
@@ -18,6 +19,7 @@ pub(super) use closing::{AFTERMATH, Burst, Closing};
 pub(super) use drops::{DropStretch, Drops, TIME_WAIT, dropped_between, dropped_syns};
 pub(super) use finishers::Finishers;
 pub(super) use floods::{FloodSecond, Floods, is_abandoned};
+pub(super) use knocks::{Knocks, is_in_vain};
 pub(super) use marks::Marks;
 pub(super) use per_second::PerSecond;
 pub(super) use probes::Probes;
@@ -48,6 +50,8 @@ pub(super) struct Observed {
     pub(super) floods: Floods,
     /// Clients that reset the SYN-ACK.
     pub(super) probes: Probes,
+    /// Clients that tried in vain.
+    pub(super) knocks: Knocks,
     /// SYNs with an optional feature that were answered, and retries without it that were.
     pub(super) feature_answered: u32,
     pub(super) feature_dropped: u32,
@@ -161,6 +165,7 @@ impl Observed {
         self.closing.see(attempt);
         self.floods.see(attempt, &self.finishers);
         self.probes.see(attempt);
+        self.knocks.see(attempt);
         if facts.has(Fact::SynWithOptionalFeature) {
             self.feature_answered += u32::from(prompt);
             self.feature_dropped += u32::from(facts.has(Fact::RetryWithoutFeature));
