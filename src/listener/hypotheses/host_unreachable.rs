@@ -2,12 +2,13 @@
 
 use super::{Case, Hypothesis, VerdictSet, Weight, counted, filtered};
 use crate::handshake::{Cause, Confidence, Evidence};
+use crate::packet::IcmpError;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::HostUnreachable,
     explains: VerdictSet::ALL,
     shown_by: "an ICMP error of a router or host quotes the SYN",
-    looks_like: "nothing that is common",
+    looks_like: "for \"time exceeded\", a SYN sent with a small TTL, as traceroute does",
     excluded_by: "a code that only filters send",
     surest: Confidence::Likely,
     confirmed_by: "",
@@ -19,7 +20,14 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 fn weigh(case: &Case<'_>) -> Weight {
     match case.attempt.icmp {
         Some(answer) if filtered::is_sent_by_filter(answer.error) => Weight::NotApplicable,
-        Some(answer) => Weight::proven([Evidence::Icmp(answer.error)]),
+        Some(answer) => {
+            Weight::proven([Evidence::Icmp(answer.error)]).doubted_if(is_time_exceeded(answer.error))
+        }
         None => Weight::NotApplicable,
     }
+}
+
+/// True for "time exceeded" (RFC 792, RFC 4443 §3.3): a loop of the path, or a TTL too small for it.
+const fn is_time_exceeded(icmp: IcmpError) -> bool {
+    matches!((icmp.v6, icmp.kind), (false, 11) | (true, 3))
 }
