@@ -36,8 +36,10 @@ fn weigh(case: &Case<'_>) -> Weight {
         if let Some(evidence) = case.loses_answers() {
             return Some(Weight::supported([evidence]));
         }
-        let spread =
-            case.paths.lossy_listeners(case.attempt.client.ip()) >= MIN_LISTENERS && !case.dropped_in_crowd();
+        // Where none of a listener's SYNs is ever answered, they are not lost here and there.
+        let spread = case.own.answered > 0
+            && case.paths.lossy_listeners(case.attempt.client.ip()) >= MIN_LISTENERS
+            && !case.dropped_in_crowd();
         spread.then(|| Weight::supported([Evidence::DropsSpread]))
     })
 }

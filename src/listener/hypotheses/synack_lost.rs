@@ -9,7 +9,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     explains: VerdictSet::of(&[Verdict::HalfOpen, Verdict::CompletedLate]),
     shown_by: "the client repeats its SYN after the SYN-ACK; or the SYN-ACK that it took names its first SYN; or its checksum is \
                wrong, where the server's others are right",
-    looks_like: "a client that gave up and began anew",
+    looks_like: "a client that gave up and began anew; with a SYN without options, a scanner that repeats it",
     excluded_by: "an ACK that names the first SYN-ACK; a second point, which every SYN-ACK came to",
     surest: Confidence::Likely,
     confirmed_by: "its event of a dropped SYN-ACK: TCP_CSUM, CPU_BACKLOG or QDISC_DROP; a second point that it did not reach",
@@ -63,6 +63,10 @@ fn half_open(case: &Case<'_>) -> Weight {
     // A client that begins anew has given this attempt up, perhaps before the answer came.
     if case.has(Fact::PortUsedAnew) {
         return Weight::fits([Evidence::SynRetriedAfterSynAck, Evidence::PortUsedAnew]);
+    }
+    // Whoever crafts SYNs repeats them whatever it gets.
+    if case.has(Fact::SynWithoutOptions) {
+        return Weight::fits([Evidence::SynRetriedAfterSynAck, Evidence::SynWithoutOptions]);
     }
     let under_way = case.attempt.silence.is_some_and(|silence| silence < LONGEST_ROUND_TRIP);
     Weight::supported([Evidence::SynRetriedAfterSynAck]).doubted_if(under_way)
