@@ -4,24 +4,24 @@
 //! within a minute (`tcp_peer_is_proven`), though another client behind the address had sent that.
 
 use crate::handshake::Attempt;
-use crate::packet::Timestamp;
+use crate::packet::{Span, Timestamp};
 
 /// Age from which on a server has forgotten a TSval (`TCP_PAWS_MSL`).
-const MINUTE: i64 = 60;
+const MINUTE: Span = Span::from_secs(60);
 /// Ticks by which a TSval may be behind: reordering (`TCP_PAWS_WINDOW`).
 const WINDOW: i32 = 1;
-/// Fewest seconds between two samples.
-const SAMPLE_INTERVAL: i64 = 8;
+/// Shortest time between two samples.
+const SAMPLE_INTERVAL: Span = Span::from_secs(8);
 /// Samples kept before the latest two: those of more than two minutes, after which an attempt without an answer is settled.
 const MAX_SAMPLES: usize = 18;
 
 /// The latest TSvals of one address' connections to one host, and what became of SYNs with older ones.
 #[derive(Debug, Clone, Default)]
 pub(super) struct AddressStamps {
-    /// The second and the TSval of the latest connection that the host took, of those that are kept, and of the one before it.
-    latest: [Option<(i64, u32)>; 2],
+    /// The end and the TSval of the latest connection that the host took, of those that are kept, and of the one before it.
+    latest: [Option<(Timestamp, u32)>; 2],
     /// The same of those before these, each newer than the one before; at most [`MAX_SAMPLES`]. Few attempts need them.
-    earlier: Vec<(i64, u32)>,
+    earlier: Vec<(Timestamp, u32)>,
     /// Attempts with an older TSval that were not answered.
     pub(super) older_dropped: u32,
     /// Attempts without one that were answered.
@@ -41,22 +41,23 @@ impl AddressStamps {
             (true, false) | (false, true) => self.exceptions += 1,
         }
         if attempt.acked.is_some() {
-            self.add(attempt.end.second(), latest);
+            self.add(attempt.end, latest);
         }
         is_older
     }
 
     /// The latest TSval that the host remembered at this time.
     fn before(&self, at: Timestamp) -> Option<u32> {
-        let remembered = |&&(second, _): &&(i64, u32)| second < at.second() && at.second() - second <= MINUTE;
+        let remembered = |&&(end, _): &&(Timestamp, u32)| end < at && at.since(end) <= MINUTE;
         let mut samples = self.latest.iter().flatten().chain(self.earlier.iter().rev());
         samples.find(remembered).map(|&(_, tsval)| tsval)
     }
 
-    fn add(&mut self, second: i64, tsval: u32) {
+    fn add(&mut self, end: Timestamp, tsval: u32) {
         let [latest, before_it] = self.latest;
         if let Some((before, known)) = latest {
-            if second - before < MINUTE && (second - before < SAMPLE_INTERVAL || is_newer(known, tsval)) {
+            let since = end.since(before);
+            if since < MINUTE && (since < SAMPLE_INTERVAL || is_newer(known, tsval)) {
                 return;
             }
             if self.earlier.len() >= MAX_SAMPLES {
@@ -64,7 +65,7 @@ impl AddressStamps {
             }
             self.earlier.extend(before_it);
         }
-        self.latest = [Some((second, tsval)), latest];
+        self.latest = [Some((end, tsval)), latest];
     }
 }
 

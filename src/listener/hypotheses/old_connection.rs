@@ -92,8 +92,15 @@ fn ports_used_again(case: &Case<'_>) -> Weight {
     let others = stretch.attempts > stretch.with_old_ports;
     let answered = case.own.drops.answered_between(stretch.from, stretch.to) > 0;
     let ports_alone = !others && (answered || stretch.with_old_ports >= MIN_OLD_PORTS);
-    let supported = before.clock_ahead && !others || ports_alone;
-    Weight::Possible(if supported { Support::Supported } else { Support::Fits }, evidence)
+    // A clock goes backwards where its client was started anew, or another has its address: a queue does not choose those.
+    let all_older = stretch.attempts >= MIN_OLD_PORTS && stretch.with_older_stamps == stretch.attempts;
+    let support = match before.clock_ahead && !others {
+        true if all_older && answered => Support::Proven,
+        true => Support::Supported,
+        false if ports_alone => Support::Supported,
+        false => Support::Fits,
+    };
+    Weight::Possible(support, evidence)
 }
 
 /// Judges by the segments that the namespace's connections rejected for their timestamps.
