@@ -7,15 +7,28 @@ use smallvec::SmallVec;
 use super::finishers::tag;
 use crate::handshake::{Attempt, Fact, Verdict};
 
-/// Attempts in vain, by the tag of the client's address.
+/// Attempts in vain of one client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Knocker {
+    /// The tag of its address.
+    tag: u32,
+    refused: u16,
+    /// Unanswered, or reset by the client itself.
+    others: u16,
+}
+
+/// Clients that tried in vain.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(in crate::listener) struct Knocks(SmallVec<[(u32, u32); 2]>);
+pub(in crate::listener) struct Knocks(SmallVec<[Knocker; 2]>);
 
 /// Most clients kept per listener: the first.
 const MAX_CLIENTS: usize = 8;
 
-/// Fewest attempts of a client that is no scan: scanners try twice, in case that a packet was lost.
-const MIN_KNOCKS: u32 = 3;
+/// Fewest refusals of a client that is no scan: a scan learns from the first what it wants.
+const MIN_REFUSED: u16 = 2;
+
+/// Fewest of its other attempts: scanners try twice, in case that a packet was lost.
+const MIN_OTHERS: u16 = 3;
 
 impl Knocks {
     pub(super) fn see(&mut self, attempt: &Attempt) {
@@ -23,17 +36,22 @@ impl Knocks {
             return;
         }
         let tag = tag(attempt.client.ip());
-        if let Some((_, knocks)) = self.0.iter_mut().find(|(client, _)| *client == tag) {
-            *knocks += 1;
-        } else if self.0.len() < MAX_CLIENTS {
-            self.0.push((tag, 1));
+        let place = self.0.iter().position(|knocker| knocker.tag == tag).unwrap_or(self.0.len());
+        if place == self.0.len() && place < MAX_CLIENTS {
+            self.0.push(Knocker { tag, refused: 0, others: 0 });
+        }
+        if let Some(knocker) = self.0.get_mut(place) {
+            let refused = attempt.verdict == Verdict::Refused;
+            let knocks = if refused { &mut knocker.refused } else { &mut knocker.others };
+            *knocks = knocks.saturating_add(1);
         }
     }
 
     /// True if the client tried in vain again and again, with SYNs as an operating system sends them.
     pub(in crate::listener) fn are_repeated(&self, client: IpAddr) -> bool {
         let tag = tag(client);
-        self.0.iter().any(|&(client, knocks)| client == tag && knocks >= MIN_KNOCKS)
+        let known = self.0.iter().find(|knocker| knocker.tag == tag);
+        known.is_some_and(|known| known.refused >= MIN_REFUSED || known.others >= MIN_OTHERS)
     }
 }
 
