@@ -236,6 +236,8 @@ struct MessageReader<'a> {
     segments: Vec<Option<(Segment, bool)>>,
     /// The server's initial sequence number, and the time of its first SYN-ACK.
     synack: Option<(Seq, Timestamp)>,
+    /// The same of the latest SYN-ACK with another number.
+    other_synack: Option<(Seq, Timestamp)>,
     syn_retries: u32,
     synack_retransmissions: u32,
     acked: bool,
@@ -253,6 +255,7 @@ impl<'a> MessageReader<'a> {
             messages: Vec::new(),
             segments: Vec::new(),
             synack: None,
+            other_synack: None,
             syn_retries: 0,
             synack_retransmissions: 0,
             acked: false,
@@ -406,7 +409,12 @@ impl<'a> MessageReader<'a> {
         }
         let end = seq + i64::from(segment.payload);
         if ack != Some(1) && !self.established && self.synack.is_some() && !self.acked {
-            return MessageMeaning::WrongAck;
+            let taken = self.other_synack.filter(|&(isn, _)| segment.ack == isn.plus(1));
+            if taken.is_none() {
+                return MessageMeaning::WrongAck;
+            }
+            // The record's times are those of the SYN-ACK that the client took.
+            self.synack = taken;
         }
         let connects = !std::mem::replace(&mut self.acked, true);
         if flags.contains(Flags::FIN) {
@@ -482,6 +490,7 @@ impl<'a> MessageReader<'a> {
             return MessageMeaning::SynAck { after_retries: self.syn_retries };
         };
         if segment.seq != isn {
+            self.other_synack = Some((segment.seq, segment.at));
             return MessageMeaning::OtherSynAck;
         }
         let of = self.attempt.retries.syn_ack;
