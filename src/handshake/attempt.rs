@@ -76,6 +76,8 @@ pub struct Attempt {
     pub server_rsts: u16,
     /// The client segment after the SYN-ACK that the bare RST answered, from 1; 0 where none did.
     pub rst_answers_segment: u16,
+    /// The first SYN-ACK in the capture, of those that the client could take.
+    pub first_synack: Option<Timestamp>,
     /// The client's first valid ACK.
     pub acked: Option<Timestamp>,
     /// The client's first data or FIN after it.
@@ -126,8 +128,7 @@ impl Attempt {
     /// capture holds the two directions out of order.
     #[must_use]
     pub(crate) fn lacks_synack(&self) -> bool {
-        let synack = self.timing.syn_to_synack.map(|span| self.start.plus(span));
-        synack.zip(self.acked).is_some_and(|(synack, acked)| synack.since(acked) > REORDERING)
+        self.first_synack.zip(self.acked).is_some_and(|(synack, acked)| synack.since(acked) > REORDERING)
     }
 
     /// True if this is no attempt: an RST would refuse a SYN that is not in its flow. It may answer a SYN to another

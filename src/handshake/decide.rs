@@ -100,6 +100,7 @@ pub(super) fn decide(
         resent_bytes: cold.map_or(0, |cold| cold.resent_bytes),
         server_rsts: cold.map_or(0, |cold| cold.server_rsts),
         rst_answers_segment: pending.rst_answers_segment,
+        first_synack: pending.synack.map(|synack| synack.first),
         acked: pending.ack_at,
         sent: pending.data_at,
         reset: cold.and_then(|cold| cold.rst_at),
@@ -178,7 +179,7 @@ fn stage_begin(pending: &Pending) -> Option<Timestamp> {
 fn shown(pending: &Pending, lateness: Lateness, ending: Ending) -> Verdict {
     let gave_up = matches!(ending, Ending::Expired | Ending::Replaced);
     let completed = match lateness {
-        Lateness::Late(_) => Verdict::CompletedLate,
+        Lateness::Late { .. } => Verdict::CompletedLate,
         Lateness::Prompt | Lateness::Unclear => Verdict::Completed,
     };
     match pending.phase {
@@ -281,16 +282,11 @@ fn timing(pending: &Pending, lateness: Lateness) -> Timing {
         pending.cold().filter(|_| pending.has_two_points).map_or(Span::ZERO, |cold| cold.synack_under_way);
     let taken = taken.map(|taken| taken.plus(way));
     let seen = pending.facts.has(Fact::SynSeen) && taken.is_some();
-    let delay = match lateness {
-        Lateness::Prompt => Some(Span::ZERO),
-        Lateness::Late(delay) => Some(delay),
-        Lateness::Unclear => None,
-    };
     Timing {
         connect: in_order(pending.syn.zip(taken).map(|(syn, taken)| taken.since(syn.first)).filter(|_| seen)),
-        delay: delay.filter(|_| seen),
+        delay: lateness.delay().filter(|_| seen),
         stall: pending.cold().and_then(|cold| cold.stall),
-        syn_to_synack: in_order(pending.syn_to_synack),
+        syn_to_synack: in_order(syn_to_synack(pending, lateness)),
         synack_to_ack: in_order(pending.synack_to_ack),
         ack_to_rst: in_order(pending.cold().and_then(|cold| cold.ack_to_rst)),
         duration,
@@ -306,9 +302,21 @@ fn taken_at(pending: &Pending, synack: &HandshakeSegment, lateness: Lateness) ->
     let ack_at = pending.ack_at?;
     let repeated = again.times.iter().any(|&since| synack.first.plus(since) <= ack_at);
     match lateness {
-        Lateness::Late(delay) if repeated && again.times.contains(&delay) => Some(synack.first.plus(delay)),
+        Lateness::Late { synack: since, .. } => Some(synack.first.plus(since)),
         Lateness::Unclear if repeated => None,
-        Lateness::Prompt | Lateness::Late(_) | Lateness::Unclear => Some(synack.first),
+        Lateness::Prompt | Lateness::Unclear => Some(synack.first),
+    }
+}
+
+/// Time from the SYN to the SYN-ACK that answers it; `None` where it was sent again before, and nothing shows which one that is.
+fn syn_to_synack(pending: &Pending, lateness: Lateness) -> Option<Span> {
+    let waited = pending.synack?.first.since(pending.syn?.first);
+    let retried = pending.syn_retransmissions().times.iter().any(|&since| since <= waited);
+    match lateness {
+        Lateness::Late { syn, .. } if syn > Span::ZERO => Some(waited.minus(syn)),
+        Lateness::Prompt if retried => Some(waited),
+        Lateness::Late { .. } | Lateness::Unclear if retried => None,
+        Lateness::Late { .. } | Lateness::Prompt | Lateness::Unclear => pending.syn_to_synack,
     }
 }
 

@@ -86,6 +86,16 @@ impl HandshakeSegment {
         RATES.iter().any(|rate| (ticks - micros * rate / 1_000_000).abs() <= SLACK + ticks.abs() / 1_000)
     }
 
+    /// Time by which the sender's clock, if that counts milliseconds as Linux' does, surely went on more than the capture's until
+    /// `later`: negative where it counts slower.
+    pub(super) fn clock_ahead(&self, later: &Segment) -> Option<Span> {
+        /// Ticks are whole, and a packet is stamped a little before it is sent.
+        const SLACK: Span = Span::from_millis(10);
+        let (tsval, _) = later.options.timestamps().filter(|_| self.has_clock())?;
+        let ticks = tsval.wrapping_sub(self.tsval).cast_signed();
+        Some(Span::from_millis(i64::from(ticks)).minus(later.at.since(self.first)).minus(SLACK))
+    }
+
     /// True if `answer` echoes an earlier TSval than this one's: that of a segment sent before it.
     pub(super) fn is_after_echo(&self, answer: &Segment) -> bool {
         let echoed = answer.options.timestamps().map(|(_, tsecr)| tsecr).filter(|&tsecr| tsecr != 0);

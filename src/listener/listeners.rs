@@ -220,6 +220,7 @@ impl Listeners {
         let place = self.place_of(attempt.server);
         let at_once = wanted == CausesWanted::AtOnce;
         if !*settled {
+            self.paths.decide_delay(attempt);
             self.record_at(place).observed.see_provisional(attempt);
             self.paths.see_provisional(attempt);
             if at_once {

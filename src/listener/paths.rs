@@ -1,7 +1,7 @@
 //! Facts about clients and hosts that go beyond one listener, bounded in number.
 //!
 //! Owns when segments left a client that reached a host, at how many listeners a client failed, which hosts failed it at the same
-//! time, which ports were used before, and the TSvals of an address. Does not own what that means (`hypotheses`).
+//! time, which ports were used before, the TSvals of an address, and the round trips of a path. Does not own what that means (`hypotheses`).
 
 use std::hash::BuildHasher;
 use std::net::IpAddr;
@@ -52,6 +52,41 @@ const fn port_place(hash: u64) -> usize {
 struct PathFacts {
     stamps: AddressStamps,
     reached: ReachedTimes,
+    round_trips: RoundTripSamples,
+}
+
+/// Round trips of the latest connects without retries over a path, as a ring.
+#[derive(Debug, Clone, Copy, Default)]
+struct RoundTripSamples {
+    samples: [Option<RoundTripSample>; 5],
+    next: u8,
+}
+
+/// The listener's port, and the round trips from the SYN to the SYN-ACK, and from there to the ACK.
+#[derive(Debug, Clone, Copy)]
+struct RoundTripSample {
+    port: u16,
+    server: Span,
+    client: Span,
+}
+
+impl RoundTripSamples {
+    fn add(&mut self, attempt: &Attempt) {
+        let timing = attempt.timing;
+        let unaided = attempt.retries.syn == 0 && attempt.retries.syn_ack == 0;
+        if let Some((server, client)) = timing.syn_to_synack.zip(timing.synack_to_ack).filter(|_| unaided) {
+            let place = usize::from(self.next);
+            self.next = (self.next + 1) % self.samples.len() as u8;
+            self.samples[place] = Some(RoundTripSample { port: attempt.server.port(), server, client });
+        }
+    }
+
+    /// Their medians at one listener.
+    fn medians(&self, port: u16) -> Option<(Span, Span)> {
+        let samples = || self.samples.iter().flatten().filter(|sample| sample.port == port);
+        let server = Span::median(samples().map(|sample| sample.server).collect())?;
+        Some((server, Span::median(samples().map(|sample| sample.client).collect())?))
+    }
 }
 
 /// The times at which segments left a client that reached a host, in slots, as a ring of bits.
@@ -106,7 +141,10 @@ struct PortUse {
 impl Paths {
     /// Takes a settled attempt, and adds to it the connection that had its ports before, and whether its timestamp is older
     /// than that of an earlier connection from its address.
+    ///
+    /// What its packets leave open, whether a retry was needed, is decided by the round trips of its client's other connects.
     pub(super) fn see(&mut self, attempt: &mut Attempt) {
+        self.decide_delay(attempt);
         let dropped = dropped_between(attempt).is_some();
         self.see_failures(attempt, dropped);
         attempt.ports_before = self.reuse(attempt);
@@ -163,6 +201,18 @@ impl Paths {
         }
     }
 
+    /// Decides by the median of its client's round trips at its listener whether an attempt was late (DOMAIN §4).
+    pub(super) fn decide_delay(&self, attempt: &mut Attempt) {
+        if !attempt.is_delay_unclear() {
+            return;
+        }
+        let path = self.paths.get(self.path_key(attempt.client.ip(), attempt.server.ip()));
+        if let Some((server, client)) = path.and_then(|path| path.round_trips.medians(attempt.server.port()))
+        {
+            attempt.decide_delay(server, client);
+        }
+    }
+
     /// Takes note of when the path worked, and compares the timestamp of an attempt that was answered at once, or not at
     /// all, with those of its address: true if it is older.
     fn see_path(&mut self, attempt: &Attempt, dropped: bool) -> bool {
@@ -180,6 +230,7 @@ impl Paths {
             path
         };
         reached_at(attempt).for_each(|at| path.reached.mark(at));
+        path.round_trips.add(attempt);
         clock.is_some_and(|clock| path.stamps.see(attempt, clock.syn, clock.latest, dropped))
     }
 

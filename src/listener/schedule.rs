@@ -97,7 +97,7 @@ pub(super) fn has_run_out(attempt: &Attempt) -> bool {
     if attempt.retry_at.len() < 2 && attempt.data_retransmissions == 0 {
         return false;
     }
-    let first_at = attempt.start.plus(attempt.timing.syn_to_synack.unwrap_or(Span::ZERO));
+    let first_at = attempt.first_synack.unwrap_or(attempt.start);
     let watched = attempt.end.since(first_at.plus(last));
     // An RST ends the wait: it shows that the request is gone, which it is when the next repeat would be due, or
     // sooner where the listener was closed. Else, not decided by the capture's end, one waits longer than any repeat

@@ -67,6 +67,7 @@ fn attempt(index: u32, client: &str, server: &str) -> Attempt {
         resent_bytes: 0,
         server_rsts: 0,
         rst_answers_segment: 0,
+        first_synack: None,
         acked: None,
         sent: None,
         reset: None,

@@ -46,8 +46,16 @@ pub(in crate::handshake) struct ColdState {
     pub(in crate::handshake) taken: Option<u8>,
     /// The client's first data after a retry: when it was sent, and the number that acknowledges it.
     pub(super) probe: Option<(Timestamp, Seq)>,
-    /// The round trip of that data.
-    pub(in crate::handshake) round_trip: Option<Span>,
+    /// The server's side of the round trip, as that data shows it, or the server's first data after the ACK.
+    pub(in crate::handshake) round_trip: Option<DataRoundTrip>,
+    /// The server's first data that the client has not acknowledged: when it was sent, the number that acknowledges it, and
+    /// whether it was sent again.
+    reply: Option<(Timestamp, Seq, bool)>,
+    /// Least time that the SYN-ACK was under way to the capture point: by so much less was sent between it and a later segment
+    /// of the server's than the server's clock says. The path delayed the SYN-ACK longer than that segment.
+    pub(in crate::handshake) synack_transit: Span,
+    /// The client's side of the round trip, as the server's data shows it.
+    pub(in crate::handshake) client_round_trip: Option<DataRoundTrip>,
     /// From the client's ACK, or its first data, to the server's first proof, less a round trip.
     pub(in crate::handshake) stall: Option<Span>,
     /// The time of a packet that was too far off to be believed, and whether it was the second; another one near it
@@ -62,12 +70,61 @@ impl ColdState {
     }
 }
 
+/// A round trip that data shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::handshake) struct DataRoundTrip {
+    pub(in crate::handshake) span: Span,
+    /// It is no more than that: the answer was a program's, which took a time of its own.
+    pub(in crate::handshake) is_bound: bool,
+}
+
+impl DataRoundTrip {
+    /// The better one of a round trip known before and this one.
+    fn improve(self, known: &mut Option<Self>) {
+        let better = known.is_none_or(|known| known.is_bound && (!self.is_bound || self.span < known.span));
+        if better && self.span >= Span::ZERO {
+            *known = Some(self);
+        }
+    }
+}
+
+impl ColdState {
+    /// Takes a segment of the server's that proves the connection: `length` is that of its data, and `since_ack` how long after
+    /// the client's ACK it came, if the server could not send before that.
+    pub(super) fn measure_server(&mut self, segment: &Segment, length: u32, since_ack: Option<Span>) {
+        let acknowledged = self.probe.take_if(|&mut (_, end)| segment.ack.at_or_after(end));
+        let span = acknowledged.map(|(sent, _)| segment.at.since(sent));
+        if let Some(span) = span.or(since_ack) {
+            DataRoundTrip { span, is_bound: length > 0 }.improve(&mut self.round_trip);
+        }
+        if length == 0 {
+            return;
+        }
+        let end = segment.seq.plus(length);
+        match &mut self.reply {
+            Some((_, known, again)) => *again |= !end.after(*known),
+            None => self.reply = Some((segment.at, end, false)),
+        }
+    }
+
+    /// Takes a segment of the client's, with data of this length, after the SYN-ACK.
+    pub(super) fn measure_client(&mut self, segment: &Segment, length: u32) {
+        let acknowledged = self.reply.take_if(|&mut (_, end, _)| segment.ack.at_or_after(end));
+        if let Some((sent, _, again)) = acknowledged {
+            let span = segment.at.since(sent);
+            DataRoundTrip { span, is_bound: again || length > 0 }.improve(&mut self.client_round_trip);
+        }
+    }
+}
+
 /// A SYN-ACK with another ISN than the first.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OtherAnswer {
     pub(super) isn: Seq,
     pub(super) traits: SynAckTraits,
     pub(super) synack: HandshakeSegment,
+    /// The transmission of the SYN (0 is the first) that its TSecr names, and the time since then.
+    pub(super) answers: Option<(u8, Span)>,
 }
 
 /// Clocks of two points, as a handshake shows them.

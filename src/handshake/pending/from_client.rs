@@ -139,6 +139,8 @@ impl Pending {
             self.traits = other.traits;
             // The retransmissions so far were those of the answer that the client did not take.
             cold.synack = Retransmissions::default();
+            cold.answered = other.answers.map(|(place, _)| place);
+            self.syn_to_synack = other.answers.map(|(_, since)| since);
             self.synack = Some(other.synack);
         }
     }
@@ -171,6 +173,9 @@ impl Pending {
         let fin = segment.flags.contains(Flags::FIN);
         self.facts.add_if(Fact::ClientClosedFirst, fin && !self.facts.has(Fact::ServerSpoke));
         let length = segment.payload.saturating_add(u32::from(fin));
+        if let Some(cold) = &mut self.cold {
+            cold.measure_client(segment, length);
+        }
         if length == 0 {
             let again = self.phase == Phase::Acked && segment.seq == self.client_next;
             self.facts.add_if(Fact::AckUnasked, again && !asked && pause >= SHORTEST_TIMER);
@@ -189,6 +194,10 @@ impl Pending {
             }
             return;
         }
+        if let Some(cold) = &mut self.cold {
+            // Karn's rule (RFC 6298 §3): a retransmitted segment shows no round trip.
+            cold.probe = cold.probe.filter(|&(sent, _)| segment.at.since(sent) < SHORTEST_TIMER);
+        }
         // No time-out is that short: sooner it is a segment that the capture holds out of order. And a retransmission
         // has a newer timestamp than all before it.
         let again = pause > REORDERING && self.is_newer(segment, self.client_clock.tsval);
@@ -199,10 +208,7 @@ impl Pending {
             self.facts.add_if(Fact::FinIgnored, self.facts.has(Fact::ClientClosedFirst));
             let cold = self.cold_mut();
             cold.resent_bytes = cold.resent_bytes.max(segment.payload);
-            // Karn's rule (RFC 6298 §3): a retransmitted segment shows no round trip.
-            if let Some(cold) = &mut self.cold {
-                cold.probe = None;
-            }
+            cold.probe = None;
         }
     }
 

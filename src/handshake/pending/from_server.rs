@@ -235,7 +235,10 @@ impl Pending {
             | Phase::SynReceived => {
                 let (isn, traits) = (segment.seq, SynAckTraits::of(segment));
                 let synack = HandshakeSegment::new(segment);
-                self.cold_mut().other_answer = Some(Box::new(OtherAnswer { isn, traits, synack }));
+                let answers = self.syn.and_then(|syn| syn.echoed_by(self.syn_retransmissions(), segment));
+                let answers = answers.map(|(place, sent)| (place, segment.at.since(sent)));
+                let other = OtherAnswer { isn, traits, synack, answers };
+                self.cold_mut().other_answer = Some(Box::new(other));
                 Phase::SynReceived
             }
             Phase::ClientReset | Phase::Acked | Phase::Ignored | Phase::Reset | Phase::Established => {
@@ -328,19 +331,21 @@ impl Pending {
         }
     }
 
-    /// Measures the round trip of the client's data, and the stall that this proof ends.
+    /// Measures the round trips of data, and the stall that this proof ends.
     fn measure(&mut self, segment: &Segment) {
         let stall = self.stall_before(segment);
-        let (at, ack) = (segment.at, segment.ack);
         if self.cold.is_none() && stall.is_none() {
             return;
         }
+        let length = segment.payload.saturating_add(u32::from(segment.flags.contains(Flags::FIN)));
+        // A server that has taken the SYN's data need not wait for the ACK (Fast Open).
+        let spoke_first =
+            length > 0 && self.syn_payload == 0 && self.data_at.is_none() && self.after_ack == 0;
+        let since_ack = self.ack_at.filter(|_| spoke_first).map(|ack_at| segment.at.since(ack_at));
+        let ahead = self.synack.and_then(|synack| synack.clock_ahead(segment));
         let cold = self.cold_mut();
-        if let Some((sent, end)) = cold.probe
-            && ack.at_or_after(end)
-        {
-            cold.round_trip.get_or_insert(at.since(sent));
-        }
+        cold.measure_server(segment, length, since_ack);
+        cold.synack_transit = cold.synack_transit.max(ahead.unwrap_or_default());
         cold.stall = cold.stall.or(stall);
     }
 

@@ -15,7 +15,7 @@ mod resets;
 mod stamp;
 mod stamp_clock;
 
-pub(super) use cold::{ClockSample, ColdState};
+pub(super) use cold::{ClockSample, ColdState, DataRoundTrip};
 use meaning::Meaning;
 pub(super) use meaning::{answers_syn, is_syn, is_synack};
 use stamp_clock::StampClock;

@@ -466,7 +466,16 @@ impl<'a> Comparison<'a> {
     fn round_trip(&mut self) {
         let Some(place) = self.syn_ack() else { return };
         let known = self.time_to_answer(place);
-        if known.is_none() && self.ours["timing"]["syn_to_synack"].is_null() {
+        let answer = self.counted[place].at;
+        let ours = self.ours["timing"]["syn_to_synack"].as_f64().map(|span| (span * 1e9).round() as i128);
+        // Data may show which of several SYNs was answered, also where a SYN-ACK before this one was lost.
+        let syns = self.syns_before(place);
+        let of_several = syns.len() > 1 && ours != known;
+        if let Some(ours) = ours.filter(|_| of_several) {
+            assert!(syns.iter().any(|syn| answer - syn.at == ours), "{}: {}", self.name, self.ours);
+            return self.explain("round trip", Some(Reason::SynAckAnswersAnySyn));
+        }
+        if (known.is_none() || of_several) && self.ours["timing"]["syn_to_synack"].is_null() {
             let any = self.syns_before(place).len() > 1;
             let reason = if any { Reason::SynAckAnswersAnySyn } else { Reason::SynAckEchoesNoSyn };
             self.explain("round trip", Some(reason));
