@@ -144,7 +144,7 @@ impl<'a> Case<'a> {
 
     /// The burst of RSTs that ended the attempt's connection, if it is that of a closing listener.
     pub(super) fn closing_burst(&self) -> Option<&'a Burst> {
-        self.own.closing.burst_of(self.attempt.acked?, self.attempt.reset?)
+        self.own.closing.burst_of(self.attempt.acked, self.attempt.reset?)
     }
 
     /// True if something on the way answered for the server, which never saw this handshake: what followed is not the server's.

@@ -153,13 +153,13 @@ impl Closing {
         });
     }
 
-    /// The burst of a closing listener that ended a connection, by when its handshake was finished and when it was reset: at
-    /// one time with the burst, or in the order of the queue before or after a pause.
-    pub(in crate::listener) fn burst_of(&self, acked: Timestamp, reset: Timestamp) -> Option<&Burst> {
+    /// The burst of a closing listener that ended a connection, by when its handshake was finished, if that is known, and when
+    /// it was reset: at one time with the burst, or in the order of the queue before or after a pause.
+    pub(in crate::listener) fn burst_of(&self, acked: Option<Timestamp>, reset: Timestamp) -> Option<&Burst> {
         let is_at =
             |burst: &&Burst| reset.plus(CLOSING_TIME) >= burst.from && reset <= burst.to.plus(CLOSING_TIME);
         let is_paused = |burst: &&Burst| {
-            let (oldest, youngest) = burst.ages;
+            let (Some(acked), (oldest, youngest)) = (acked, burst.ages) else { return false };
             let goes_on = reset < burst.from && acked <= oldest && burst.from.since(reset) <= LONGEST_PAUSE;
             let went_on = reset > burst.to && acked >= youngest && reset.since(burst.to) <= LONGEST_PAUSE;
             goes_on || went_on
