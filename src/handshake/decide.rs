@@ -300,7 +300,7 @@ fn taken_at(pending: &Pending, synack: &HandshakeSegment, lateness: Lateness) ->
         return Some(synack.time_of(again, place));
     }
     let ack_at = pending.ack_at?;
-    let repeated = again.times.iter().any(|&since| synack.first.plus(since) <= ack_at);
+    let repeated = again.sent_within(ack_at.since(synack.first)).next().is_some();
     match lateness {
         Lateness::Late { synack: since, .. } => Some(synack.first.plus(since)),
         Lateness::Unclear if repeated => None,
@@ -311,7 +311,7 @@ fn taken_at(pending: &Pending, synack: &HandshakeSegment, lateness: Lateness) ->
 /// Time from the SYN to the SYN-ACK that answers it; `None` where it was sent again before, and nothing shows which one that is.
 fn syn_to_synack(pending: &Pending, lateness: Lateness) -> Option<Span> {
     let waited = pending.synack?.first.since(pending.syn?.first);
-    let retried = pending.syn_retransmissions().times.iter().any(|&since| since <= waited);
+    let retried = pending.syn_retransmissions().sent_within(waited).next().is_some();
     match lateness {
         Lateness::Late { syn, .. } if syn > Span::ZERO => Some(waited.minus(syn)),
         Lateness::Prompt if retried => Some(waited),

@@ -52,7 +52,7 @@ impl Lateness {
 enum Answered {
     /// The first.
     First,
-    /// One sent this long after the first.
+    /// A retransmission sent this long after the first.
     Again(Span),
     /// The packets do not show which one.
     Unclear,
@@ -111,9 +111,8 @@ fn answered_syn(attempt: &Pending) -> Answered {
     let named = named.map(|place| syn.time_of(&cold.syn, place).since(syn.first));
     let since = named.unwrap_or(Span::ZERO);
     // The SYN-ACK was under way for so long at least: what was sent later it cannot answer.
-    let latest =
-        waited.minus(Some(cold.synack_transit).filter(|&transit| transit <= waited).unwrap_or_default());
-    let after_named = sent_within(&cold.syn, latest).filter(move |&retry| retry > since);
+    let transit = if cold.synack_transit <= waited { cold.synack_transit } else { Span::ZERO };
+    let after_named = cold.syn.sent_within(waited.minus(transit)).filter(move |&retry| retry > since);
     let after_named = after_named.map(move |retry| retry.minus(since));
     let answered = match cold.round_trip {
         _ if after_named.clone().next().is_none() => Answered::First,
@@ -133,7 +132,7 @@ fn taken_synack(attempt: &Pending) -> Answered {
     let (Some(synack), Some(cold)) = (attempt.synack, attempt.cold()) else { return Answered::First };
     let ack_at = attempt.ack_at.unwrap_or(attempt.last);
     let waited = ack_at.since(synack.first);
-    let again = sent_within(&cold.synack, waited);
+    let again = cold.synack.sent_within(waited);
     let Some(latest) = again.clone().next_back() else { return Answered::First };
     if let Some(place) = cold.taken {
         let since = synack.time_of(&cold.synack, place).since(synack.first);
@@ -152,7 +151,7 @@ fn taken_synack(attempt: &Pending) -> Answered {
 
 /// True if a retransmission was sent between `from` and `length` after that, both from the first transmission on.
 fn sent_between(retransmissions: &Retransmissions, from: Span, length: Span) -> bool {
-    sent_within(retransmissions, from.plus(length)).any(|since| since > from)
+    retransmissions.sent_within(from.plus(length)).any(|since| since > from)
 }
 
 /// The SYN-ACK that an ACK answers, by the client's side of the round trip. A client that did not repeat its SYN
@@ -172,14 +171,6 @@ fn taken_by(
     }
 }
 
-/// Those of the retransmissions, as times since the first transmission, that came within this time of it.
-fn sent_within(
-    retransmissions: &Retransmissions,
-    time: Span,
-) -> impl DoubleEndedIterator<Item = Span> + Clone {
-    retransmissions.times.iter().copied().filter(move |&since| since <= time)
-}
-
 /// The transmission that an answer belongs to which came `waited` after the first, by the round trip. `again` are the times
 /// of the retransmissions before the answer, one at least.
 ///
@@ -197,7 +188,7 @@ fn answered_by(
     let DataRoundTrip { span: round_trip, is_bound } = round_trip;
     let (first, last) = (again.clone().next(), again.clone().next_back());
     let Some((first, last)) = first.zip(last) else { return Answered::First };
-    // What comes again sooner than by any timer costs no more than that.
+    // A retransmission that is sooner than any timer costs no more than that.
     let (half, jitter) = (first.max(SHORTEST_TIMER).scaled(1, 2), waited.scaled(1, JITTER));
     if waited.minus(round_trip).abs() <= jitter {
         return Answered::First;
@@ -206,7 +197,7 @@ fn answered_by(
         return Answered::Again(last);
     }
     if waited > round_trip.plus(half) {
-        // What a program took may be longer than the gap between two retries.
+        // A program may have taken longer than the gap between two retries.
         let fits = |&since: &Span| !is_bound && waited.minus(since) <= round_trip.scaled(5, 4);
         return Answered::Again(again.find(fits).unwrap_or(last));
     }
@@ -216,7 +207,7 @@ fn answered_by(
 
 /// The SYN-ACK came after a retry of the SYN, and no data shows a round trip.
 fn at_once_or_unclear(attempt: &Pending, waited: Span) -> Answered {
-    let last = sent_within(attempt.syn_retransmissions(), waited).next_back();
+    let last = attempt.syn_retransmissions().sent_within(waited).next_back();
     let client_side =
         attempt.synack_to_ack.or(attempt.cold().and_then(|cold| Some(cold.client_round_trip?.span)));
     match (last, client_side, attempt.phase) {

@@ -189,6 +189,11 @@ impl HandshakeSegment {
 }
 
 impl Retransmissions {
+    /// Times since the first transmission of those within this time of it.
+    pub(super) fn sent_within(&self, time: Span) -> impl DoubleEndedIterator<Item = Span> + Clone {
+        self.times.iter().copied().filter(move |&since| since <= time)
+    }
+
     /// Adds one more of `first`.
     pub(super) fn add(&mut self, first: &HandshakeSegment, segment: &Segment) {
         self.too_soon = self.is_too_soon(first, segment);

@@ -81,7 +81,7 @@ impl RoundTripSamples {
         }
     }
 
-    /// Their medians at one listener.
+    /// The medians of both round trips at one listener.
     fn medians(&self, port: u16) -> Option<(Span, Span)> {
         let samples = || self.samples.iter().flatten().filter(|sample| sample.port == port);
         let server = Span::median(samples().map(|sample| sample.server).collect())?;
@@ -142,7 +142,7 @@ impl Paths {
     /// Takes a settled attempt, and adds to it the connection that had its ports before, and whether its timestamp is older
     /// than that of an earlier connection from its address.
     ///
-    /// What its packets leave open, whether a retry was needed, is decided by the round trips of its client's other connects.
+    /// Decides by the round trips of its client's other connects whether a retry was needed, if its packets leave that open.
     pub(super) fn see(&mut self, attempt: &mut Attempt) {
         self.decide_delay(attempt);
         let dropped = dropped_between(attempt).is_some();

@@ -286,6 +286,12 @@ impl IcmpError {
     pub const fn is_too_big(self) -> bool {
         matches!((self.v6, self.kind, self.code), (false, 3, 4) | (true, 2, _))
     }
+
+    /// True for "time exceeded" (RFC 792, RFC 4443 §3.3): a loop of the path, or a TTL too small for it.
+    #[must_use]
+    pub const fn is_time_exceeded(self) -> bool {
+        matches!((self.v6, self.kind), (false, 11) | (true, 3))
+    }
 }
 
 impl fmt::Display for IcmpError {

@@ -22,7 +22,7 @@ pub(in crate::handshake) struct ColdState {
     pub(super) refusal_ttl: Option<u8>,
     /// The server's first RST that counts.
     pub(in crate::handshake) rst_at: Option<Timestamp>,
-    /// Its number.
+    /// The number of that RST.
     pub(super) rst_seq: Seq,
     /// From the client's latest segment to that RST.
     pub(in crate::handshake) ack_to_rst: Option<Span>,
@@ -74,7 +74,7 @@ impl ColdState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::handshake) struct DataRoundTrip {
     pub(in crate::handshake) span: Span,
-    /// It is no more than that: the answer was a program's, which took a time of its own.
+    /// An upper bound only: the answer was a program's, which took a time of its own.
     pub(in crate::handshake) is_bound: bool,
 }
 

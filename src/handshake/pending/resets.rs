@@ -102,10 +102,10 @@ impl Pending {
             Phase::Acked if self.is_long_after_ack(segment) => Phase::Acked,
             Phase::Acked if !self.is_soon_after(self.client_last, segment) => Phase::Acked,
             Phase::Acked => {
-                self.take_rst(segment);
+                let seen = self.take_rst(segment);
                 self.facts.add(Fact::Contradicted);
                 self.rst_answers_segment = self.client_segments;
-                self.facts.add_if(Fact::RstToFirstAck, self.rst_answers_first_ack(segment));
+                self.facts.add_if(Fact::RstToFirstAck, self.rst_answers_first_ack(segment, &seen));
                 self.facts.add_if(Fact::RstToFirstByte, segment.seq == self.server_isn.plus(1));
                 self.facts.add_if(Fact::RstKernelForm, segment.window == 0 && !segment.options.any());
                 self.facts.add_if(Fact::RstTtlDiffers, segment.ttl != self.traits.ttl);
@@ -145,9 +145,8 @@ impl Pending {
     }
 
     /// True if the RST answers the first ACK, or data that left with it.
-    fn rst_answers_first_ack(&self, rst: &Segment) -> bool {
-        let seen = self.client_seen(rst);
-        let late = self.late(&seen);
+    fn rst_answers_first_ack(&self, rst: &Segment, seen: &ClientSeen) -> bool {
+        let late = self.late(seen);
         self.client_segments == 1 || seen.ack.is_some_and(|ack| rst.at.since(ack) <= late)
     }
 
@@ -193,11 +192,12 @@ impl Pending {
         seen.round_trip.map_or_else(|| self.round_trip(), |known| known.max(Span::ZERO))
     }
 
-    fn take_rst(&mut self, rst: &Segment) {
-        if self.cold().is_some_and(|cold| cold.rst_at.is_some()) {
-            return;
-        }
+    /// Takes the server's first RST, and gives the times of the segments that it may answer.
+    fn take_rst(&mut self, rst: &Segment) -> ClientSeen {
         let seen = self.client_seen(rst);
+        if self.cold().is_some_and(|cold| cold.rst_at.is_some()) {
+            return seen;
+        }
         let round_trip = self.round_trip_of(&seen);
         // A quarter: the SYN of a burst waited in queues, too, and its round trip is longer than that of the RST.
         let known = seen.round_trip.is_some() && round_trip > Span::from_millis(2);
@@ -215,6 +215,7 @@ impl Pending {
         cold.rst_at = Some(rst.at);
         cold.rst_seq = rst.seq;
         cold.ack_to_rst = Some(after);
+        seen
     }
 
     /// True if the RST comes a round trip after the ACK or after data, by the path's jitter and a busy server's delay of some

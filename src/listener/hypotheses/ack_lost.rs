@@ -104,7 +104,7 @@ fn half_open(case: &Case<'_>) -> Weight {
     if !repeated || case.limits.no_bare_acks || super::syn_flood::is_part(case) {
         return Weight::NotApplicable;
     }
-    if case.own.finishers.has(case.attempt.client.ip(), case.attempt.start) {
+    if case.client_finished_another() {
         return Weight::supported([Evidence::SynAckRepeatedAlone, Evidence::ClientFinishedAnother]);
     }
     Weight::NotApplicable

@@ -142,6 +142,11 @@ impl<'a> Case<'a> {
         self.has(Fact::RstAfterData) && !passage.is_some_and(Passage::is_reset_before_data)
     }
 
+    /// True if the client's address finished another handshake with the listener within a minute.
+    pub(super) fn client_finished_another(&self) -> bool {
+        self.own.finishers.has(self.attempt.client.ip(), self.attempt.start)
+    }
+
     /// The burst of RSTs that ended the attempt's connection, if it is that of a closing listener.
     pub(super) fn closing_burst(&self) -> Option<&'a Burst> {
         self.own.closing.burst_of(self.attempt.acked, self.attempt.reset?)

@@ -26,8 +26,8 @@ fn weigh(case: &Case<'_>) -> Weight {
     }
     let Some(waited) = waited(case.attempt) else { return Weight::NotApplicable };
     // A check over a long round trip looks the same.
-    let checks =
-        health_check::is_steady(case) && (case.attempt.retries.syn > 0 || health_check::has_patience(case));
+    let may_check = case.attempt.retries.syn > 0 || case.client_finished_another();
+    let checks = may_check && health_check::is_steady(case);
     Weight::supported([Evidence::GaveUpBefore(waited)]).doubted_if(checks)
 }
 

@@ -24,14 +24,9 @@ fn weigh(case: &Case<'_>) -> Weight {
     if super::client_gave_up::waited(case.attempt).is_none() {
         return Weight::supported([steady]);
     }
-    let patience = has_patience(case);
+    let patience = case.client_finished_another();
     let finished = patience.then_some(Evidence::ClientFinishedAnother);
     Weight::supported(std::iter::once(steady).chain(finished)).doubted_if(!patience)
-}
-
-/// True if the client finishes other handshakes with the listener, whatever their round trip.
-pub(super) fn has_patience(case: &Case<'_>) -> bool {
-    case.own.finishers.has(case.attempt.client.ip(), case.attempt.start)
 }
 
 /// Evidence that the client's address checks the listener at a steady period.

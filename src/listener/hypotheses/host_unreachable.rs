@@ -2,7 +2,6 @@
 
 use super::{Case, Hypothesis, VerdictSet, Weight, counted, filtered};
 use crate::handshake::{Cause, Confidence, Evidence};
-use crate::packet::IcmpError;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::HostUnreachable,
@@ -21,13 +20,8 @@ fn weigh(case: &Case<'_>) -> Weight {
     match case.attempt.icmp {
         Some(answer) if filtered::is_sent_by_filter(answer.error) => Weight::NotApplicable,
         Some(answer) => {
-            Weight::proven([Evidence::Icmp(answer.error)]).doubted_if(is_time_exceeded(answer.error))
+            Weight::proven([Evidence::Icmp(answer.error)]).doubted_if(answer.error.is_time_exceeded())
         }
         None => Weight::NotApplicable,
     }
-}
-
-/// True for "time exceeded" (RFC 792, RFC 4443 §3.3): a loop of the path, or a TTL too small for it.
-const fn is_time_exceeded(icmp: IcmpError) -> bool {
-    matches!((icmp.v6, icmp.kind), (false, 11) | (true, 3))
 }

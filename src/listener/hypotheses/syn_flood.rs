@@ -64,5 +64,5 @@ pub(super) fn is_part(case: &Case<'_>) -> bool {
 /// True if the client finished another handshake within a minute, and its SYN carries options: its address is no spoofed one, and
 /// what it did not finish may have been lost.
 fn is_of_known_client(case: &Case<'_>) -> bool {
-    !case.has(Fact::SynWithoutOptions) && case.own.finishers.has(case.attempt.client.ip(), case.attempt.start)
+    !case.has(Fact::SynWithoutOptions) && case.client_finished_another()
 }

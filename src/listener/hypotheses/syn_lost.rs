@@ -36,7 +36,7 @@ fn weigh(case: &Case<'_>) -> Weight {
         if let Some(evidence) = case.loses_answers() {
             return Some(Weight::supported([evidence]));
         }
-        // Where none of a listener's SYNs is ever answered, they are not lost here and there.
+        // SYNs are not lost here and there at a listener that never answers one.
         let spread = case.own.answered > 0
             && case.paths.lossy_listeners(case.attempt.client.ip()) >= MIN_LISTENERS
             && !case.dropped_in_crowd();

@@ -53,7 +53,7 @@ fn weigh(case: &Case<'_>) -> Weight {
 /// Number of ports or hosts that the client tried in vain, each with one SYN, if they are many.
 fn ports_tried(case: &Case<'_>) -> Option<u32> {
     let client = case.attempt.client.ip();
-    // Whoever tries the same ports again and again wants their services, as a scraper does whose targets are down.
+    // A client that tries the same ports again and again wants their services, as a scraper does whose targets are down.
     let tries = is_in_vain(case.attempt)
         && (case.has(Fact::SynWithoutOptions) || !case.own.knocks.are_repeated(client));
     let ports = if tries { case.paths.failed_listeners(client) } else { 0 };

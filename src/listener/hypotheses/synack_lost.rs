@@ -64,7 +64,7 @@ fn half_open(case: &Case<'_>) -> Weight {
     if case.has(Fact::PortUsedAnew) {
         return Weight::fits([Evidence::SynRetriedAfterSynAck, Evidence::PortUsedAnew]);
     }
-    // Whoever crafts SYNs repeats them whatever it gets.
+    // A program that crafts SYNs repeats them whatever it gets.
     if case.has(Fact::SynWithoutOptions) {
         return Weight::fits([Evidence::SynRetriedAfterSynAck, Evidence::SynWithoutOptions]);
     }

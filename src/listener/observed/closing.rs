@@ -20,6 +20,11 @@ pub(in crate::listener) struct Burst {
 }
 
 impl Burst {
+    /// True if a connection that was reset at this time ended in it, or just before or after.
+    fn is_at(&self, reset: Timestamp) -> bool {
+        reset.plus(CLOSING_TIME) >= self.from && reset <= self.to.plus(CLOSING_TIME)
+    }
+
     fn is_near(&self, other: &Self) -> bool {
         self.from.since(other.to) <= AFTERMATH && other.from.since(self.to) <= AFTERMATH
     }
@@ -119,9 +124,7 @@ impl Closing {
     }
 
     fn reset(&mut self, acked: Timestamp, reset: Timestamp) {
-        let near =
-            |burst: &Burst| reset.plus(CLOSING_TIME) >= burst.from && reset <= burst.to.plus(CLOSING_TIME);
-        let place = self.bursts.iter().rposition(near);
+        let place = self.bursts.iter().rposition(|burst| burst.is_at(reset));
         let burst = match place {
             Some(place) => &mut self.bursts[place],
             None if self.bursts.len() >= MAX_BURSTS => return,
@@ -156,8 +159,6 @@ impl Closing {
     /// The burst of a closing listener that ended a connection, by when its handshake was finished, if that is known, and when
     /// it was reset: at one time with the burst, or in the order of the queue before or after a pause.
     pub(in crate::listener) fn burst_of(&self, acked: Option<Timestamp>, reset: Timestamp) -> Option<&Burst> {
-        let is_at =
-            |burst: &&Burst| reset.plus(CLOSING_TIME) >= burst.from && reset <= burst.to.plus(CLOSING_TIME);
         let is_paused = |burst: &&Burst| {
             let (Some(acked), (oldest, youngest)) = (acked, burst.ages) else { return false };
             let goes_on = reset < burst.from && acked <= oldest && burst.from.since(reset) <= LONGEST_PAUSE;
@@ -165,7 +166,7 @@ impl Closing {
             goes_on || went_on
         };
         let is_closing = |burst: &&Burst| self.is_closing(burst);
-        let at_once = self.bursts.iter().find(is_at).filter(is_closing);
+        let at_once = self.bursts.iter().find(|burst| burst.is_at(reset)).filter(is_closing);
         at_once.or_else(|| self.bursts.iter().filter(is_paused).find(is_closing))
     }
 

@@ -121,7 +121,7 @@ impl Drops {
         if let Some(stretch) = self.stretches.get_mut(place) {
             stretch.to = stretch.to.max(next.to);
             stretch.drops += next.drops;
-            // Those that went on from one to the other are counted in both.
+            // Attempts that went on from one to the other are counted in both.
             stretch.attempts += next.attempts.saturating_sub(next.continued);
             stretch.with_old_ports = (stretch.with_old_ports + next.with_old_ports).min(stretch.attempts);
             stretch.with_older_stamps =

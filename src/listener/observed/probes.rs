@@ -71,9 +71,10 @@ impl Probes {
     pub(in crate::listener) fn steady(&self, client: IpAddr) -> Option<(Span, u32)> {
         let prober = self.probers.iter().find(|prober| prober.client == client)?;
         let lasting = prober.last.since(prober.first) >= MIN_CHECKING;
-        let judged = lasting && prober.count >= MIN_CHECKS && !self.more;
-        let period = period(&prober.gaps).filter(|_| judged)?;
-        Some((period, self.probers.len() as u32))
+        if !lasting || prober.count < MIN_CHECKS || self.more {
+            return None;
+        }
+        Some((period(&prober.gaps)?, self.probers.len() as u32))
     }
 }
 
