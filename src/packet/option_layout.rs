@@ -133,14 +133,11 @@ impl OptionLayout {
     /// True if an option of this kind is among the first seven.
     #[must_use]
     pub const fn has(self, kind: OptionKind) -> bool {
-        let mut rest = if self.0 == Self::UNKNOWN.0 { 0 } else { self.0 };
-        while rest != 0 {
-            if rest & 0xf == kind as u32 {
-                return true;
-            }
-            rest >>= 4;
-        }
-        false
+        const ONES: u32 = 0x1111_1111;
+        // All four bits of each place that has the kind are zero: subtracting one from such a place borrows.
+        let differing = self.0 ^ (kind as u32 * ONES);
+        let same = differing.wrapping_sub(ONES) & !differing & (8 * ONES);
+        same != 0 && self.0 != Self::UNKNOWN.0
     }
 }
 
