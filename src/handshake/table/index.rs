@@ -3,8 +3,9 @@
 //! Owns eight bytes per flow, grouped by cache line: one line shows whether a packet's flow is known. Does not own the
 //! entries of the slab.
 //!
-//! Open addressing by lines. Single cells are never emptied: a flow that leaves the slab is remembered for a while,
-//! and `rewrite` builds all lines anew without forgotten flows. So lines fill from the front.
+//! Open addressing by lines, which fill from the front. A cell of a full line is never emptied, since flows that did not fit
+//! there are in the lines after it: a flow that leaves the slab is remembered for a while, or its cell is marked as left,
+//! and `rewrite` builds all lines anew without forgotten flows.
 
 use std::hint::select_unpredictable;
 
@@ -46,6 +47,9 @@ impl Cell {
     const YOUNG: u32 = 3;
     const STATE: u32 = 3;
     const STATE_BITS: u32 = Self::STATE.count_ones();
+
+    /// Left by a flow that is not remembered, in a full line.
+    const LEFT: Self = Self(Self::OLD);
 
     /// Of a flow in the slab: it is settled, and only what may open an attempt is of interest.
     const SETTLED: u32 = 1 << 31;
@@ -122,6 +126,11 @@ impl CacheLine {
     fn is_full(&self) -> bool {
         self.cells[LINE - 1] != Cell::EMPTY
     }
+
+    /// Number of cells that are not empty. Counted rather than searched for, which the processor could not predict.
+    fn used(&self) -> usize {
+        self.cells.iter().filter(|&&cell| cell != Cell::EMPTY).count()
+    }
 }
 
 /// Lines to begin with.
@@ -180,7 +189,14 @@ impl Index {
     }
 
     /// The cell of a hash for which `is` holds.
-    fn cell(&mut self, hash: u64, mut is: impl FnMut(Cell) -> bool) -> Option<&mut Cell> {
+    fn cell(&mut self, hash: u64, is: impl FnMut(Cell) -> bool) -> Option<&mut Cell> {
+        let (home, place) = self.place(hash, is)?;
+        Some(&mut self.lines[home].cells[place])
+    }
+
+    /// The line and the place in it of a hash for which `is` holds.
+    #[inline(always)]
+    fn place(&self, hash: u64, mut is: impl FnMut(Cell) -> bool) -> Option<(usize, usize)> {
         let mut home = self.home(hash);
         loop {
             let line = &self.lines[home];
@@ -188,7 +204,7 @@ impl Index {
             while alike != 0 {
                 let place = alike.trailing_zeros() as usize % LINE;
                 if is(line.cells[place]) {
-                    return Some(&mut self.lines[home].cells[place]);
+                    return Some((home, place));
                 }
                 alike &= alike - 1;
             }
@@ -230,6 +246,20 @@ impl Index {
         }
     }
 
+    /// Notes that a flow has left the slab, and forgets it.
+    pub(super) fn forget(&mut self, hash: u64, at: u32) {
+        let Some((home, place)) = self.place(hash, |cell| cell.position() == Some(at)) else { return };
+        let line = &mut self.lines[home];
+        if line.is_full() {
+            (line.tags[place], line.cells[place]) = (0, Cell::LEFT);
+            return;
+        }
+        let last = line.used() - 1;
+        (line.tags[place], line.cells[place]) = (line.tags[last], line.cells[last]);
+        (line.tags[last], line.cells[last]) = (0, Cell::EMPTY);
+        self.used -= 1;
+    }
+
     /// Puts a cell into the first empty place for its hash.
     fn append(&mut self, hash: u64, cell: Cell) {
         let mut home = self.home(hash);
@@ -237,8 +267,7 @@ impl Index {
             home = (home + 1) & (self.lines.len() - 1);
         }
         let line = &mut self.lines[home];
-        // Counted rather than searched for, which the processor could not predict.
-        let place = line.cells.iter().filter(|&&cell| cell != Cell::EMPTY).count() % LINE;
+        let place = line.used() % LINE;
         line.tags[place] = (hash >> 32) as u32;
         line.cells[place] = cell;
         self.used += 1;
@@ -262,14 +291,14 @@ impl Index {
     /// Writes the lines anew, at most half full; `next` gives a cell's next state.
     fn rewrite(&mut self, hash_of: impl Fn(u32) -> u64, next: impl Fn(u32) -> u32) {
         // Without branches: no predictor can guess which cells stay, and which are in the slab.
-        let stays = |cell: &Cell| usize::from(next(cell.state()) != Cell::EMPTY.0);
-        let most = self.lines.iter().flat_map(|line| &line.cells).map(stays).sum::<usize>();
+        let stays = |cell: Cell| (next(cell.state()) != Cell::EMPTY.0) & (cell != Cell::LEFT);
+        let cells = self.lines.iter().flat_map(|line| &line.cells);
+        let most = cells.map(|&cell| usize::from(stays(cell))).sum::<usize>();
         let mut staying = vec![(0, Cell::EMPTY); most + 1];
         let mut count = 0;
         for (&tag, &cell) in self.lines.iter().flat_map(|line| line.tags.iter().zip(&line.cells)) {
-            let state = next(cell.state());
-            staying[count] = (tag, Cell(cell.0 & !Cell::STATE | state));
-            count += usize::from(state != Cell::EMPTY.0);
+            staying[count] = (tag, Cell(cell.0 & !Cell::STATE | next(cell.state())));
+            count += usize::from(stays(cell));
         }
         staying.truncate(count);
         let size = (staying.len() * 2 / LINE + 1).next_power_of_two().max(LEAST);
@@ -328,6 +357,29 @@ mod tests {
         assert_eq!(index.young(), 2);
         index.age(hash_of);
         expect(&mut index, |n| n == 3 || n == 6);
+    }
+
+    #[test]
+    fn a_forgotten_flow_leaves_those_of_its_line_to_be_found() {
+        let hash_of = |at: u32| hash(u64::from(at));
+        let mut index = Index::new();
+        // Many more than their two homes hold, while others come and go.
+        for n in 1..200 {
+            index.insert(hash(n), n as u32, false, hash_of);
+        }
+        for n in (1..200).filter(|n| n % 3 != 0) {
+            index.forget(hash(n), n as u32);
+        }
+        for n in 200..5_000 {
+            index.insert(hash(n), n as u32, false, hash_of);
+            index.forget(hash(n), n as u32);
+            assert_eq!(index.find(hash(n), |at| u64::from(at) == n), Cell::EMPTY);
+        }
+        for n in 1..200 {
+            let kept = if n % 3 == 0 { Cell::slot(n as u32) } else { Cell::EMPTY };
+            assert_eq!((index.find(hash(n), |at| u64::from(at) == n), index.guess(hash(n))), (kept, kept), "{n}");
+        }
+        assert!(index.lines.len() <= 128, "cells that were left are used again: {} lines", index.lines.len());
     }
 
     #[test]

@@ -64,6 +64,8 @@ struct SlotMeta {
 /// Entries by flow, oldest first and by deadline.
 pub(super) struct Table<T> {
     index: Index,
+    /// Flows are remembered when their entries are gone.
+    remembers: bool,
     slots: Vec<Slot<T>>,
     /// Metadata, one for each slot. Apart from the slots, so that turning the wheel touches only those that are due.
     metas: Vec<SlotMeta>,
@@ -117,6 +119,7 @@ impl<T> Table<T> {
     pub(super) fn new() -> Self {
         Self {
             index: Index::new(),
+            remembers: true,
             slots: Vec::new(),
             metas: Vec::new(),
             free: Vec::new(),
@@ -126,6 +129,11 @@ impl<T> Table<T> {
             inserted: 0,
             untidied: 0,
         }
+    }
+
+    /// A table that remembers nothing of a flow whose entry is gone.
+    pub(super) fn forgetful() -> Self {
+        Self { remembers: false, ..Self::new() }
     }
 
     /// Number of entries that have an age.
@@ -287,7 +295,7 @@ impl<T> Table<T> {
         }
     }
 
-    /// Removes an entry; its flow is remembered.
+    /// Removes an entry; its flow is remembered, if the table does that.
     pub(super) fn remove(&mut self, at: Position) {
         let slot = &mut self.slots[at.0 as usize];
         if slot.value.is_none() {
@@ -302,12 +310,16 @@ impl<T> Table<T> {
     fn release(&mut self, at: Position) {
         let meta = &mut self.metas[at.0 as usize];
         meta.scheduled = WheelTick::NEVER;
-        self.index.remember(meta.hash, at.0);
+        if self.remembers {
+            self.index.remember(meta.hash, at.0);
+        } else {
+            self.index.forget(meta.hash, at.0);
+        }
         self.forget_age(at);
         self.free.push(at.0);
     }
 
-    /// Removes an entry and gives its value; its flow is remembered.
+    /// Removes an entry and gives its value; its flow is remembered, if the table does that.
     pub(super) fn take(&mut self, at: Position) -> Option<T> {
         let value = self.slots.get_mut(at.0 as usize)?.value.take()?;
         self.release(at);

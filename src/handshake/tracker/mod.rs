@@ -98,7 +98,7 @@ impl Tracked {
 /// The tracker of all flows, or of one shard of them.
 pub struct Tracker {
     table: Table<Tracked>,
-    /// Attempts without an answer whose retries are overdue.
+    /// Attempts without an answer whose retries are overdue. The other table remembers their flows.
     dormant: Table<Dormant>,
     seen: SeenSyns,
     /// Time after which the capture holds its packets again.
@@ -142,7 +142,7 @@ impl Tracker {
     pub fn new() -> Self {
         Self {
             table: Table::new(),
-            dormant: Table::new(),
+            dormant: Table::forgetful(),
             seen: SeenSyns::default(),
             copies: DuplicateOffset::default(),
             reports_stuck: false,
@@ -501,11 +501,6 @@ impl Tracker {
             }
         }
         self.due = due;
-        // Nothing is to be remembered of dormant flows: the other table does that.
-        if self.dormant.active_flows() > 2 * self.dormant.aged() + 4096 {
-            self.dormant.forget_inactive();
-            self.dormant.forget_inactive();
-        }
     }
 
     /// Prefetches an attempt that will be settled, if it is not yet: most only leave.
