@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 
 use super::episode::Episode;
 use super::tally::Tally;
+use super::totals::AlikeAttempts;
 use crate::handshake::{Attempt, Cause, Confidence, Inference};
 use crate::packet::{Span, Timestamp};
 
@@ -44,18 +45,18 @@ impl ProblemSpan {
 }
 
 impl Episodes {
-    /// Adds an attempt with its inference, if that makes it a problem.
-    pub(super) fn add(&mut self, attempt: &Attempt, inference: &Inference) {
+    /// Adds attempts like this one, with their inference, if that makes them a problem.
+    pub(super) fn add(&mut self, attempt: &Attempt, inference: &Inference, alike: AlikeAttempts) {
         if !is_trouble(attempt, inference) {
             return;
         }
         let mut verdicts = Tally::default();
-        verdicts.add(attempt.verdict);
+        verdicts.add_many(attempt.verdict, alike.attempts);
         self.join(ProblemSpan {
             cause: inference.cause,
             confidence: inference.confidence,
-            from: attempt.start,
-            until: attempt.end.max(attempt.start),
+            from: alike.from,
+            until: alike.until.max(alike.from),
             verdicts,
         });
     }
@@ -162,6 +163,10 @@ mod tests {
         Attempt { start: at(from), end: at(until), ..unanswered.unwrap() }
     }
 
+    fn add(episodes: &mut Episodes, attempt: &Attempt, inference: &Inference) {
+        episodes.add(attempt, inference, AlikeAttempts::one(attempt));
+    }
+
     fn because(cause: Option<Cause>, confidence: Option<Confidence>) -> Inference {
         Inference { cause, confidence, ..Inference::default() }
     }
@@ -179,10 +184,10 @@ mod tests {
     fn problems_ten_seconds_apart_are_one_episode_in_any_order() {
         let mut episodes = Episodes::default();
         for (from, until) in [(30, 31), (0, 1), (11, 12), (20, 21)] {
-            episodes.add(&problem(from, until), &because(None, None));
+            add(&mut episodes, &problem(from, until), &because(None, None));
         }
         assert_eq!(spans(&episodes, 60), [(0, 31, false, 4)]);
-        episodes.add(&problem(42, 43), &because(None, None));
+        add(&mut episodes, &problem(42, 43), &because(None, None));
         assert_eq!(spans(&episodes, 50), [(0, 31, false, 4), (42, 43, true, 1)], "recovered for 11 s");
     }
 
@@ -190,8 +195,8 @@ mod tests {
     fn each_kind_has_episodes_of_its_own_and_growing_confidence_begins_none() {
         let mut episodes = Episodes::default();
         let overflow = Some(Cause::AcceptQueueOverflow);
-        episodes.add(&problem(0, 1), &because(overflow, Some(Confidence::Possible)));
-        episodes.add(&problem(2, 3), &because(Some(Cause::PortClosed), Some(Confidence::Likely)));
+        add(&mut episodes, &problem(0, 1), &because(overflow, Some(Confidence::Possible)));
+        add(&mut episodes, &problem(2, 3), &because(Some(Cause::PortClosed), Some(Confidence::Likely)));
         episodes.add_counted(at(4), at(5));
         let listed = episodes.list(None);
         assert_eq!(
@@ -205,11 +210,11 @@ mod tests {
     #[test]
     fn an_intended_cause_is_no_trouble() {
         let mut episodes = Episodes::default();
-        episodes.add(&problem(0, 1), &because(Some(Cause::HealthCheck), Some(Confidence::Likely)));
+        add(&mut episodes, &problem(0, 1), &because(Some(Cause::HealthCheck), Some(Confidence::Likely)));
         let completed = Attempt { verdict: Verdict::Completed, ..problem(0, 1) };
-        episodes.add(&completed, &because(None, None));
+        add(&mut episodes, &completed, &because(None, None));
         assert_eq!(episodes.list(None), []);
-        episodes.add(&problem(0, 1), &because(Some(Cause::HealthCheck), Some(Confidence::Possible)));
+        add(&mut episodes, &problem(0, 1), &because(Some(Cause::HealthCheck), Some(Confidence::Possible)));
         assert_eq!(episodes.list(None).len(), 1, "it may as well be another thing");
     }
 
@@ -218,7 +223,7 @@ mod tests {
         let mut episodes = Episodes::default();
         for n in 0..100 {
             // The first two are 11 s apart, all others more.
-            episodes.add(&problem(if n == 1 { 11 } else { n * 30 }, n * 30), &because(None, None));
+            add(&mut episodes, &problem(if n == 1 { 11 } else { n * 30 }, n * 30), &because(None, None));
         }
         assert_eq!(episodes.0.len(), MAX_EPISODES);
         assert_eq!(episodes.list(None).iter().map(|one| one.verdicts.total()).sum::<u64>(), 100);

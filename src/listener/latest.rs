@@ -1,5 +1,6 @@
 //! Maps that forget their older half once they are full.
 
+use std::collections::VecDeque;
 use std::hash::Hash;
 
 use indexmap::IndexMap;
@@ -55,8 +56,8 @@ impl<K: Hash + Eq, V, const MOST: usize> LatestMap<K, V, MOST> {
 pub(super) struct LatestByHash<V, const MOST: usize> {
     /// Places of the entries, found by the lowest bits of their keys: [`Self::PLACES`], or none before the first entry.
     places: Vec<EntryPlace>,
-    /// In the order in which they were inserted.
-    entries: Vec<(u64, V)>,
+    /// In the order in which they were inserted: the older half leaves at the front.
+    entries: VecDeque<(u64, V)>,
 }
 
 /// The place of an entry plus 1, and some bits of its key; 0 where there is none.
@@ -88,7 +89,7 @@ impl EntryPlace {
 
 impl<V, const MOST: usize> Default for LatestByHash<V, MOST> {
     fn default() -> Self {
-        Self { places: Vec::new(), entries: Vec::new() }
+        Self { places: Vec::new(), entries: VecDeque::new() }
     }
 }
 
@@ -148,7 +149,7 @@ impl<V, const MOST: usize> LatestByHash<V, MOST> {
             }
         }
         let entry = self.entries.len();
-        self.entries.push((key, value));
+        self.entries.push_back((key, value));
         occupy(&mut self.places, entry, key);
         entry
     }

@@ -228,6 +228,9 @@ impl Listeners {
             }
             return;
         }
+        if self.continues_flood(place, attempt) {
+            return;
+        }
         self.paths.see(attempt);
         self.routes.see(attempt);
         if is_beside_overflow(attempt, place.and_then(|place| Some(self.records.get_index(place)?.1))) {
@@ -238,7 +241,7 @@ impl Listeners {
         // The first ports that a scan knocks at are not known for a scan's yet, nor those of a client that will try each again.
         let refused = attempt.verdict == Verdict::Refused
             && attempt.retries.syn == 0
-            && (self.paths.failed_listeners(attempt.client.ip()) < hypotheses::MANY_PORTS
+            && (self.paths.failed_listeners(attempt.client) < hypotheses::MANY_PORTS
                 || self.cases < MAX_REFUSALS && !attempt.facts.has(Fact::SynWithoutOptions));
         let most = if refused { REFUSALS_OF_ONE } else { CASES_OF_ONE };
         let may_keep = self.cases < MAX_OPEN_CASES && place.is_some() && (refused || is_open_case(attempt));
@@ -252,8 +255,27 @@ impl Listeners {
             }
         } else {
             attempt.inference = self.infer_at(place, attempt);
-            self.record_at(place).settled.add(attempt, &attempt.inference);
+            let limits = self.limits;
+            self.record_at(place).settle(attempt, limits);
         }
+    }
+
+    /// Records one more SYN of a flood, if it is like those before it and nothing else is known of its client: it is counted,
+    /// and nothing is kept of it. False if it is another attempt, which is not recorded then.
+    #[inline(always)]
+    fn continues_flood(&mut self, place: Option<usize>, attempt: &mut Attempt) -> bool {
+        let Some((_, record)) = place.and_then(|place| self.records.get_index_mut(place)) else {
+            return false;
+        };
+        if record.flood_run.is_none() || !self.paths.is_new(attempt) {
+            return false;
+        }
+        let continues = record.add_to_flood(attempt, &self.limits);
+        if continues {
+            self.verdicts.add(attempt.verdict);
+            self.coverage.add(attempt);
+        }
+        continues
     }
 
     /// The place of a server's record; `None` for those past the limit, which share one.
@@ -330,7 +352,7 @@ impl Listeners {
 
     /// Totals of a record's attempts; the causes of those it keeps are inferred by all that is known now.
     fn totals(&self, place: usize, record: &Record) -> Totals {
-        let mut totals = record.settled.clone();
+        let mut totals = record.settled_totals();
         for attempt in &record.cases {
             totals.add(attempt, &self.infer_at(Some(place), attempt));
         }

@@ -16,6 +16,7 @@ mod dropped_segments;
 mod episode;
 mod episodes;
 mod evidence;
+mod flood_run;
 mod histogram;
 mod hypotheses;
 mod kernel_history;

@@ -7,7 +7,7 @@ use std::hash::BuildHasher;
 use std::net::IpAddr;
 
 use super::latest::LatestByHash;
-use super::observed::{dropped_between, is_in_vain, synack_time};
+use super::observed::{has_dropped_syn, is_in_vain, synack_time};
 use super::stamps::AddressStamps;
 use crate::handshake::{Attempt, Fact, PortsBefore, Verdict};
 use crate::packet::{Endpoint, Seeded, Span, Timestamp};
@@ -145,18 +145,27 @@ impl Paths {
     /// Decides by the round trips of its client's other connects whether a retry was needed, if its packets leave that open.
     pub(super) fn see(&mut self, attempt: &mut Attempt) {
         self.decide_delay(attempt);
-        let dropped = dropped_between(attempt).is_some();
+        let dropped = has_dropped_syn(attempt);
         self.see_failures(attempt, dropped);
         attempt.ports_before = self.reuse(attempt);
         attempt.has_older_stamp = self.see_path(attempt, dropped);
         attempt.path_worked = self.worked_through(attempt);
     }
 
+    /// True if nothing is known of an attempt's client, address and ports.
+    pub(super) fn is_new(&self, attempt: &Attempt) -> bool {
+        let Attempt { client, server, .. } = *attempt;
+        let ports = self.ports_hash(client, server);
+        self.client(client).is_none()
+            && self.paths.get(self.path_key(client, server)).is_none()
+            && self.ports.get(port_place(ports)).is_none_or(|place| place.hash != ports)
+    }
+
     /// Takes an attempt that looks stuck, before it is settled: a scan that goes on shows before its first ports are settled.
     pub(super) fn see_provisional(&mut self, attempt: &Attempt) {
         if is_in_vain(attempt) {
             let server = self.hasher.hash_one(attempt.server);
-            let client = self.keys.hash_one(attempt.client.ip());
+            let client = self.client_key(attempt.client);
             self.clients.get_or_insert(client, ClientFailures::default).failed_at.add(server);
         }
     }
@@ -164,14 +173,14 @@ impl Paths {
     /// Prefetches what [`Self::see`] needs for an attempt of these.
     #[inline(always)]
     pub(super) fn prefetch(&self, client: Endpoint, server: Endpoint) {
-        self.clients.prefetch(self.keys.hash_one(client.ip()));
-        self.paths.prefetch(self.path_key(client.ip(), server.ip()));
+        self.clients.prefetch(self.client_key(client));
+        self.paths.prefetch(self.path_key(client, server));
         prefetch(self.ports.as_ptr().wrapping_add(port_place(self.ports_hash(client, server))));
     }
 
     /// Takes note of whether the client failed or was served, and where; `dropped` is whether it lost SYNs.
     fn see_failures(&mut self, attempt: &Attempt, dropped: bool) {
-        let client = self.keys.hash_one(attempt.client.ip());
+        let client = self.client_key(attempt.client);
         let failed = matches!(
             attempt.verdict,
             Verdict::Refused | Verdict::Unanswered | Verdict::ClientReset | Verdict::Unreachable
@@ -206,7 +215,7 @@ impl Paths {
         if !attempt.is_delay_unclear() {
             return;
         }
-        let path = self.paths.get(self.path_key(attempt.client.ip(), attempt.server.ip()));
+        let path = self.paths.get(self.path_key(attempt.client, attempt.server));
         if let Some((server, client)) = path.and_then(|path| path.round_trips.medians(attempt.server.port()))
         {
             attempt.decide_delay(server, client);
@@ -221,7 +230,7 @@ impl Paths {
         if !worked && clock.is_none() {
             return false;
         }
-        let key = self.path_key(attempt.client.ip(), attempt.server.ip());
+        let key = self.path_key(attempt.client, attempt.server);
         // Without any connection before it, a dropped SYN says nothing of timestamps: a flood's need no entry.
         let path = if worked || attempt.acked.is_some() {
             self.paths.get_or_insert(key, PathFacts::default)
@@ -234,17 +243,21 @@ impl Paths {
         clock.is_some_and(|clock| path.stamps.see(attempt, clock.syn, clock.latest, dropped))
     }
 
-    fn path_key(&self, client: IpAddr, host: IpAddr) -> u64 {
-        self.keys.hash_one((client, host))
+    fn path_key(&self, client: Endpoint, server: Endpoint) -> u64 {
+        self.keys.hash_one((client.address(), server.address()))
     }
 
-    fn client(&self, client: IpAddr) -> Option<&ClientFailures> {
-        self.clients.get(self.keys.hash_one(client))
+    fn client_key(&self, client: Endpoint) -> u64 {
+        self.keys.hash_one(client.address())
+    }
+
+    fn client(&self, client: Endpoint) -> Option<&ClientFailures> {
+        self.clients.get(self.client_key(client))
     }
 
     /// TSvals of the client's address at the host.
-    pub(super) fn stamps(&self, client: IpAddr, host: IpAddr) -> Option<&AddressStamps> {
-        self.paths.get(self.path_key(client, host)).map(|path| &path.stamps)
+    pub(super) fn stamps(&self, client: Endpoint, server: Endpoint) -> Option<&AddressStamps> {
+        self.paths.get(self.path_key(client, server)).map(|path| &path.stamps)
     }
 
     fn ports_hash(&self, client: Endpoint, server: Endpoint) -> u64 {
@@ -280,38 +293,39 @@ impl Paths {
         // The answer to the last repeat was not ignored, as far as is known.
         let last = attempt.retry_at.iter().rev().nth(1).map(|&since| synack_time(attempt).plus(since));
         let between = acked.zip(last);
-        between.is_some_and(|(from, to)| self.worked(attempt.client.ip(), attempt.server.ip(), from, to))
+        between.is_some_and(|(from, to)| self.worked(attempt.client, attempt.server, from, to))
     }
 
-    /// True if segments that `client` sent between these times reached `host`, by whole slots strictly between.
-    fn worked(&self, client: IpAddr, host: IpAddr, from: Timestamp, to: Timestamp) -> bool {
+    /// True if segments that `client` sent between these times reached the server's host, by whole slots strictly between.
+    fn worked(&self, client: Endpoint, server: Endpoint, from: Timestamp, to: Timestamp) -> bool {
         let (from, to) = (ReachedTimes::slot(from) + 1, ReachedTimes::slot(to));
-        let Some(path) = self.paths.get(self.path_key(client, host)) else { return false };
+        let Some(path) = self.paths.get(self.path_key(client, server)) else { return false };
         let path = &path.reached;
         let from = from.max(path.first());
         (from..to.min(path.latest + 1)).any(|slot| path.has(slot))
     }
 
     /// Number of listeners at which a client failed, at least.
-    pub(super) fn failed_listeners(&self, client: IpAddr) -> u32 {
+    pub(super) fn failed_listeners(&self, client: Endpoint) -> u32 {
         self.client(client).map_or(0, |known| known.failed_at.count())
     }
 
     /// Number of listeners at which it got a connection since, at least.
-    pub(super) fn served_listeners(&self, client: IpAddr) -> u32 {
+    pub(super) fn served_listeners(&self, client: Endpoint) -> u32 {
         self.client(client).map_or(0, |known| known.served_at.count())
     }
 
-    /// Other hosts than this that failed the client at the same time, at least.
-    pub(super) fn failed_together(&self, client: IpAddr, host: IpAddr, since: Timestamp) -> u32 {
+    /// Other hosts than this server's that failed the client at the same time, at least.
+    pub(super) fn failed_together(&self, client: Endpoint, server: Endpoint, since: Timestamp) -> u32 {
         let Some(known) = self.client(client) else { return 0 };
+        let host = server.ip();
         let together =
             |&&(other, at): &&(IpAddr, Timestamp)| other != host && at.since(since).abs() <= FAILED_TOGETHER;
         known.failed_by.iter().flatten().filter(together).count() as u32
     }
 
     /// Number of listeners at which SYNs of a client were lost, at least.
-    pub(super) fn lossy_listeners(&self, client: IpAddr) -> u32 {
+    pub(super) fn lossy_listeners(&self, client: Endpoint) -> u32 {
         self.client(client).map_or(0, |known| known.lost_at.count_ones())
     }
 }

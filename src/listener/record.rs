@@ -1,5 +1,7 @@
 //! The tallies of one listener, and the attempts that may still get another cause: bounded in size.
 
+use super::capture_limits::LimitSets;
+use super::flood_run::FloodRun;
 use super::kernel_history::KernelHistory;
 use super::observed::Observed;
 use super::schedule::Schedule;
@@ -30,6 +32,8 @@ pub(super) struct Record {
     pub(super) observed: Observed,
     /// Totals of the attempts that are not kept, with the causes known when they were settled.
     pub(super) settled: Totals,
+    /// Alike SYNs of a flood, which are in the totals only once the next run begins.
+    pub(super) flood_run: Option<FloodRun>,
     /// Attempts whose cause may still change with those of others. They are large and many: a list of them all in one
     /// place would be copied, and half empty, each time that it grows.
     #[expect(clippy::vec_box, reason = "see above")]
@@ -54,6 +58,44 @@ impl Record {
             self.schedule.add(attempt);
         }
         self.observed.see(attempt);
+    }
+
+    /// Tallies a SYN of a flood that is like those of its run and whose client is known of nothing else, and gives it their
+    /// meaning; false if it is none.
+    #[inline(always)]
+    pub(super) fn add_to_flood(&mut self, attempt: &mut Attempt, limits: &LimitSets) -> bool {
+        let Some(run) = self.flood_run.as_mut().filter(|run| run.is_like(attempt, limits)) else {
+            return false;
+        };
+        if !self.kernel.is_empty() || self.observed.finishers.has(attempt.client.ip(), attempt.start) {
+            return false;
+        }
+        self.verdicts.add(attempt.verdict);
+        self.failed += 1;
+        self.load.add(attempt);
+        self.client.see(attempt);
+        self.observed.see_flood_syn(attempt);
+        run.count(attempt, self.observed.floods.at(attempt.start));
+        attempt.inference = run.inference();
+        true
+    }
+
+    /// Adds a settled attempt with its cause to the totals. Further SYNs like it need not be weighed, if it is a flood's.
+    pub(super) fn settle(&mut self, attempt: &Attempt, limits: LimitSets) {
+        self.settled.add(attempt, &attempt.inference);
+        if self.flood_run.as_ref().is_none_or(|run| !run.is_under_way(attempt))
+            && let Some(run) = FloodRun::begin(attempt, limits)
+            && let Some(before) = self.flood_run.replace(run)
+        {
+            before.add_to(&mut self.settled);
+        }
+    }
+
+    /// Totals of the attempts that are not kept.
+    pub(super) fn settled_totals(&self) -> Totals {
+        let mut totals = self.settled.clone();
+        self.flood_run.iter().for_each(|run| run.add_to(&mut totals));
+        totals
     }
 
     /// Adds the counts of another listener of the same scan: the times and the queue of a listener that nobody used are

@@ -11,7 +11,12 @@ pub struct Tally([u64; Verdict::COUNT]);
 impl Tally {
     /// Counts an attempt.
     pub fn add(&mut self, verdict: Verdict) {
-        self.0[verdict as usize] += 1;
+        self.add_many(verdict, 1);
+    }
+
+    /// Counts this many attempts.
+    pub(crate) fn add_many(&mut self, verdict: Verdict, attempts: u64) {
+        self.0[verdict as usize] += attempts;
     }
 
     /// Adds the counts of another.

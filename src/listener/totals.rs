@@ -93,40 +93,73 @@ pub(super) struct Totals {
     pub(super) episodes: Episodes,
 }
 
+/// The number of attempts that are alike, and their time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct AlikeAttempts {
+    pub(super) attempts: u64,
+    /// Start of the first.
+    pub(super) from: Timestamp,
+    /// End of the last.
+    pub(super) until: Timestamp,
+}
+
+impl AlikeAttempts {
+    #[inline(always)]
+    pub(super) fn one(attempt: &Attempt) -> Self {
+        Self { attempts: 1, from: attempt.start, until: attempt.end }
+    }
+
+    /// Both together.
+    #[inline(always)]
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            attempts: self.attempts + other.attempts,
+            from: self.from.min(other.from),
+            until: self.until.max(other.until),
+        }
+    }
+}
+
 impl Totals {
     /// Adds an attempt and what it means.
     pub(super) fn add(&mut self, attempt: &Attempt, inference: &Inference) {
-        self.episodes.add(attempt, inference);
+        self.add_alike(attempt, inference, AlikeAttempts::one(attempt));
+    }
+
+    /// Adds attempts that are like this one, and mean the same.
+    pub(super) fn add_alike(&mut self, attempt: &Attempt, inference: &Inference, alike: AlikeAttempts) {
+        let counted = |counts: bool| if counts { alike.attempts } else { 0 };
+        self.episodes.add(attempt, inference, alike);
         let denial = Evidence::KernelDidNotOverflow;
-        self.denied += u64::from(inference.cause.is_none() && inference.evidence.contains(&denial));
+        self.denied += counted(inference.cause.is_none() && inference.evidence.contains(&denial));
         for &ruled_out in &inference.ruled_out {
-            add_count(&mut self.ruled_out, ruled_out, 1, is_same_exclusion);
+            add_count(&mut self.ruled_out, ruled_out, alike.attempts, is_same_exclusion);
         }
         let Some(cause) = inference.cause else {
             if attempt.verdict.is_problem() {
-                add_evidence(&mut self.unexplained, &inference.evidence);
+                add_evidence(&mut self.unexplained, &inference.evidence, alike.attempts);
             }
             return;
         };
         let sure = inference.confidence >= Some(Confidence::Likely);
-        self.no_problem += u64::from(cause.is_harmless() && sure && attempt.verdict.is_problem());
+        self.no_problem += counted(cause.is_harmless() && sure && attempt.verdict.is_problem());
         let completed = attempt.verdict.is_completed() && !attempt.verdict.is_problem();
-        self.broken += u64::from(cause.breaks_completed() && sure && completed && !attempt.is_late());
+        self.broken += counted(cause.breaks_completed() && sure && completed && !attempt.is_late());
         let place = self.causes.iter().position(|&(known, _)| known == cause).unwrap_or_else(|| {
             self.causes.push((cause, CauseTally::default()));
             self.causes.len() - 1
         });
         let (_, tally) = &mut self.causes[place];
-        tally.verdicts.add(attempt.verdict);
+        tally.verdicts.add_many(attempt.verdict, alike.attempts);
         let surest = &mut tally.surest[attempt.verdict as usize];
         *surest = (*surest).max(inference.confidence);
         if attempt.is_late() {
             tally.surest_late = tally.surest_late.max(inference.confidence);
         }
-        tally.confirmed += u64::from(inference.confidence == Some(Confidence::Confirmed));
-        let (from, to) = tally.span.unwrap_or((attempt.start, attempt.end));
-        tally.span = Some((from.min(attempt.start), to.max(attempt.end)));
-        add_evidence(&mut tally.evidence, &inference.evidence);
+        tally.confirmed += counted(inference.confidence == Some(Confidence::Confirmed));
+        let (from, to) = tally.span.unwrap_or((alike.from, alike.until));
+        tally.span = Some((from.min(alike.from), to.max(alike.until)));
+        add_evidence(&mut tally.evidence, &inference.evidence, alike.attempts);
         if cause == Cause::AcceptQueueOverflow {
             self.add_overflow(attempt, inference);
         }
@@ -171,9 +204,9 @@ impl Totals {
 
 /// Adds each kind of evidence once; of those with figures the first attempt's stand, but of a flood's rates the highest:
 /// what is known of its first second grows with each attempt.
-fn add_evidence(known: &mut SmallVec<[(Evidence, u64); 4]>, evidence: &[Evidence]) {
+fn add_evidence(known: &mut SmallVec<[(Evidence, u64); 4]>, evidence: &[Evidence], attempts: u64) {
     for &one in evidence {
-        add_count(known, one, 1, is_same_evidence);
+        add_count(known, one, attempts, is_same_evidence);
         if let Evidence::FloodRate { per_second: new, .. } = one {
             let is_lower =
                 |rate: &Evidence| matches!(rate, Evidence::FloodRate { per_second, .. } if *per_second < new);

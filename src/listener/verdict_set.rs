@@ -5,15 +5,15 @@ use strum::{EnumCount, IntoEnumIterator};
 use super::Tally;
 use crate::handshake::Verdict;
 
-/// A set of verdicts.
+/// A set of verdicts, as bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct VerdictSet([bool; Verdict::COUNT]);
+pub struct VerdictSet(u16);
 
 impl VerdictSet {
     /// No verdict.
-    pub const EMPTY: Self = Self([false; Verdict::COUNT]);
+    pub const EMPTY: Self = Self(0);
     /// Every verdict.
-    pub const ALL: Self = Self([true; Verdict::COUNT]);
+    pub const ALL: Self = Self((1 << Verdict::COUNT) - 1);
 
     /// The verdicts of attempts that failed, stalled or lied ([`Verdict::is_problem`]).
     #[must_use]
@@ -27,7 +27,7 @@ impl VerdictSet {
         let mut set = Self::EMPTY;
         let mut at = 0;
         while at < verdicts.len() {
-            set.0[verdicts[at] as usize] = true;
+            set.0 |= 1 << verdicts[at] as u16;
             at += 1;
         }
         set
@@ -36,7 +36,12 @@ impl VerdictSet {
     /// True if `verdict` is in the set.
     #[must_use]
     pub const fn contains(self, verdict: Verdict) -> bool {
-        self.0[verdict as usize]
+        self.has_place(verdict as usize)
+    }
+
+    /// True if the verdict at this place in their order is in the set.
+    pub(super) const fn has_place(self, place: usize) -> bool {
+        self.0 >> place & 1 == 1
     }
 
     /// Number of attempts in `tally` with a verdict of this set.
@@ -57,7 +62,7 @@ impl FromIterator<Verdict> for VerdictSet {
 impl Extend<Verdict> for VerdictSet {
     fn extend<I: IntoIterator<Item = Verdict>>(&mut self, verdicts: I) {
         for verdict in verdicts {
-            self.0[verdict as usize] = true;
+            self.0 |= 1 << verdict as u16;
         }
     }
 }

@@ -60,6 +60,30 @@ impl Endpoint {
     pub const fn port(&self) -> u16 {
         self.port
     }
+
+    /// The address, for a hash of it: cheaper than [`Self::ip`].
+    #[inline(always)]
+    pub(crate) const fn address(&self) -> HashedAddress {
+        HashedAddress { address: self.address, v6: self.v6 }
+    }
+}
+
+/// An endpoint's address as it is hashed: one word for IPv4, two for IPv6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HashedAddress {
+    address: Words,
+    v6: bool,
+}
+
+impl Hash for HashedAddress {
+    #[inline(always)]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let [upper, lower] = self.address;
+        state.write_u64(upper);
+        if self.v6 {
+            state.write_u64(lower);
+        }
+    }
 }
 
 impl Hash for Endpoint {

@@ -377,7 +377,11 @@ mod tests {
         }
         for n in 1..200 {
             let kept = if n % 3 == 0 { Cell::slot(n as u32) } else { Cell::EMPTY };
-            assert_eq!((index.find(hash(n), |at| u64::from(at) == n), index.guess(hash(n))), (kept, kept), "{n}");
+            assert_eq!(
+                (index.find(hash(n), |at| u64::from(at) == n), index.guess(hash(n))),
+                (kept, kept),
+                "{n}"
+            );
         }
         assert!(index.lines.len() <= 128, "cells that were left are used again: {} lines", index.lines.len());
     }

@@ -214,9 +214,6 @@ fn data_ignored(case: &Case<'_>) -> Weight {
 
 /// Row C, and late completions (DOMAIN §5.1).
 fn syn_dropped(case: &Case<'_>) -> Weight {
-    if case.own.floods.at(case.attempt.start).is_some() && super::syn_flood::is_part(case) {
-        return Weight::NotApplicable;
-    }
     if case.verdict() == Verdict::CompletedLate
         && case.attempt.timing.delay.is_none_or(|delay| delay <= Span::ZERO)
     {

@@ -101,7 +101,7 @@ fn others_failed(case: &Case<'_>) -> Option<Evidence> {
 /// The SYN is not repeated, the SYN-ACK is: a spoofed source leaves the same, so the client must be known.
 fn half_open(case: &Case<'_>) -> Weight {
     let repeated = case.attempt.retries.syn_ack > 0 && case.attempt.retries.syn == 0;
-    if !repeated || case.limits.no_bare_acks || super::syn_flood::is_part(case) {
+    if !repeated || case.limits.no_bare_acks {
         return Weight::NotApplicable;
     }
     if case.client_finished_another() {

@@ -206,8 +206,8 @@ impl<'a> Case<'a> {
     /// together.
     pub(in crate::listener) fn other_hosts_failed(&self) -> u32 {
         let since = failed_since(self.attempt).filter(|_| !self.is_near_server());
-        let (client, host) = (self.attempt.client.ip(), self.attempt.server.ip());
-        since.map_or(0, |since| self.paths.failed_together(client, host, since))
+        let Attempt { client, server, .. } = *self.attempt;
+        since.map_or(0, |since| self.paths.failed_together(client, server, since))
     }
 
     /// Evidence that the path to several hosts failed: [`Self::other_hosts_failed`], if there are enough of them.

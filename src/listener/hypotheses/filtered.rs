@@ -26,7 +26,6 @@ fn weigh(case: &Case<'_>) -> Weight {
             Some(answer) if is_sent_by_filter(answer.error) => Weight::proven([Evidence::Icmp(answer.error)]),
             Some(_) | None => Weight::NotApplicable,
         },
-        Verdict::Unanswered if super::syn_flood::is_part(case) => Weight::NotApplicable,
         Verdict::Unanswered => silent(case),
         _ => Weight::NotApplicable,
     }

@@ -46,7 +46,7 @@ pub(super) use syn_scan::MANY_PORTS;
 
 use super::verdict_set::VerdictSet;
 use crate::handshake::{
-    Cause, Confidence, Evidence, EvidenceList, Fact, Facts, Inference, RuledOut, RuledOutList,
+    Cause, Confidence, Evidence, EvidenceList, Fact, Facts, Inference, RuledOut, RuledOutList, Verdict,
 };
 
 /// Facts for which a completed attempt is weighed at all.
@@ -203,6 +203,48 @@ pub(super) static ALL: [&Hypothesis; Cause::COUNT] = [
     &application_reset::HYPOTHESIS,
 ];
 
+/// A set of hypotheses, as bits by their places in [`ALL`].
+type HypothesisSet = u32;
+
+const ALL_HYPOTHESES: HypothesisSet = (1 << Cause::COUNT) - 1;
+
+/// The hypotheses that explain each verdict.
+static EXPLAINING: [HypothesisSet; Verdict::COUNT] = {
+    let mut sets = [0; Verdict::COUNT];
+    let mut place = 0;
+    while place < Cause::COUNT {
+        let mut verdict = 0;
+        while verdict < Verdict::COUNT {
+            if ALL[place].explains.has_place(verdict) {
+                sets[verdict] |= 1 << place;
+            }
+            verdict += 1;
+        }
+        place += 1;
+    }
+    sets
+};
+
+/// The causes by which clients wait in vain: they explain nothing of a flood, whose SYNs nobody waits for.
+const OUTSIDE_FLOODS: HypothesisSet = {
+    let causes = [
+        Cause::AcceptQueueOverflow,
+        Cause::SynQueueOverflow,
+        Cause::SynLimited,
+        Cause::SynLost,
+        Cause::SynackLost,
+        Cause::AckLost,
+        Cause::Filtered,
+    ];
+    let mut set = 0;
+    let mut at = 0;
+    while at < causes.len() {
+        set |= 1 << causes[at] as HypothesisSet;
+        at += 1;
+    }
+    set
+};
+
 /// Odds, one in so many, below which a difference between two kinds of attempts is not put down to chance.
 const RARE_ODDS: u64 = 20;
 
@@ -229,7 +271,7 @@ struct Explanation {
 /// Weighs a cause, other than a full accept queue, by which SYNs get no answer: `decided` by what is particular to it,
 /// else by drops that it may explain.
 fn weigh_dropped_syns(case: &Case<'_>, decided: impl FnOnce() -> Option<Weight>) -> Weight {
-    if syn_flood::is_part(case) || case.has_odd_answer() {
+    if case.has_odd_answer() {
         return Weight::NotApplicable;
     }
     if case.has(Fact::FirstSynAnswered) {
@@ -368,12 +410,15 @@ pub(super) fn infer(case: &Case<'_>) -> Inference {
     // The kernel, or a second point, may show what the verdict does not.
     let more_is_known =
         case.has_kernel_evidence() || case.located().is_some() || case.points.answer_made.is_some();
-    for hypothesis in ALL {
-        let explains = hypothesis.explains.contains(case.verdict());
-        if !more_is_known && !explains {
-            continue;
-        }
-        let weight = if explains { (hypothesis.weigh)(case) } else { Weight::NotApplicable };
+    let explaining = EXPLAINING[case.verdict() as usize];
+    let in_flood = explaining & OUTSIDE_FLOODS != 0 && syn_flood::is_part(case);
+    let weighed = if in_flood { explaining & !OUTSIDE_FLOODS } else { explaining };
+    let mut considered = if more_is_known { ALL_HYPOTHESES } else { weighed };
+    while considered != 0 {
+        let place = considered.trailing_zeros();
+        considered &= considered - 1;
+        let hypothesis = ALL[place as usize];
+        let weight = if weighed >> place & 1 == 1 { (hypothesis.weigh)(case) } else { Weight::NotApplicable };
         let assessment = if more_is_known {
             assess(hypothesis, weight, case)
         } else {

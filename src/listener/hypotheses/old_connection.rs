@@ -1,7 +1,7 @@
 //! The server, or a tracker before it, holds an older connection of the same ports (DOMAIN §3, §5).
 
 use super::{Case, Counted, Hypothesis, Support, VerdictSet, Weight};
-use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, Verdict};
+use crate::handshake::{Attempt, Cause, Confidence, Evidence, EvidenceList, Fact, Verdict};
 use crate::kernel::Counter;
 use crate::listener::observed::TIME_WAIT;
 
@@ -65,8 +65,8 @@ pub(super) fn explains_by_stamps(case: &Case<'_>) -> Option<Evidence> {
 
 /// The evidence of timestamps, and whether it is no chance.
 fn stamps_dropped(case: &Case<'_>) -> Option<(Evidence, bool)> {
-    let (client, host) = (case.attempt.client.ip(), case.attempt.server.ip());
-    let stamps = case.paths.stamps(client, host).filter(|_| case.attempt.has_older_stamp)?;
+    let Attempt { client, server, .. } = *case.attempt;
+    let stamps = if case.attempt.has_older_stamp { case.paths.stamps(client, server)? } else { return None };
     let (dropped, answered) = (stamps.older_dropped, stamps.newer_answered);
     // A stretch in which other SYNs went unanswered, too, is not chosen by timestamps, which may be older by chance.
     let others = case.stretch().is_some_and(|stretch| stretch.attempts > stretch.with_older_stamps);

@@ -21,7 +21,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 fn weigh(case: &Case<'_>) -> Weight {
     let Some(flood) = flood(case) else { return Weight::NotApplicable };
     let mut evidence = EvidenceList::new();
-    evidence.push(Evidence::FloodRate { per_second: flood.syns, sources: flood.sources() });
+    evidence.push(flood.rate());
     let crafted = case.has(Fact::SynWithoutOptions);
     evidence.extend(crafted.then_some(Evidence::SynWithoutOptions));
     let support = match (flood.is_of_many(), crafted) {

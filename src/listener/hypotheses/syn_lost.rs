@@ -38,7 +38,7 @@ fn weigh(case: &Case<'_>) -> Weight {
         }
         // SYNs are not lost here and there at a listener that never answers one.
         let spread = case.own.answered > 0
-            && case.paths.lossy_listeners(case.attempt.client.ip()) >= MIN_LISTENERS
+            && case.paths.lossy_listeners(case.attempt.client) >= MIN_LISTENERS
             && !case.dropped_in_crowd();
         spread.then(|| Weight::supported([Evidence::DropsSpread]))
     })

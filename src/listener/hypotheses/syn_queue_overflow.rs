@@ -3,6 +3,7 @@
 use super::{Case, Counted, Hypothesis, VerdictSet, Weight};
 use crate::handshake::{Cause, Confidence, Evidence, Verdict};
 use crate::kernel::Counter;
+use crate::listener::observed::FloodSecond;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::SynQueueOverflow,
@@ -21,7 +22,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 const OUTSTANDING: u32 = 64;
 
 fn weigh(case: &Case<'_>) -> Weight {
-    if super::syn_flood::is_part(case) || case.stretch().is_none() || case.has_odd_answer() {
+    if case.stretch().is_none() || case.has_odd_answer() {
         return Weight::NotApplicable;
     }
     // A flood fills the SYN queue, whatever its length: its SYNs go unanswered, too.
@@ -33,7 +34,7 @@ fn weigh(case: &Case<'_>) -> Weight {
     if case.others_overflowed() == Some(true) {
         return Weight::Excluded(Evidence::OthersOverflowed);
     }
-    let rate = flood.map(|flood| Evidence::FloodRate { per_second: flood.syns, sources: flood.sources() });
+    let rate = flood.map(FloodSecond::rate);
     Weight::supported(rate.or(Some(Evidence::ManyHalfOpen(outstanding))))
 }
 

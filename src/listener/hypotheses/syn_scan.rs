@@ -52,17 +52,17 @@ fn weigh(case: &Case<'_>) -> Weight {
 
 /// Number of ports or hosts that the client tried in vain, each with one SYN, if they are many.
 fn ports_tried(case: &Case<'_>) -> Option<u32> {
-    let client = case.attempt.client.ip();
+    let client = case.attempt.client;
     // A client that tries the same ports again and again wants their services, as a scraper does whose targets are down.
     let tries = is_in_vain(case.attempt)
-        && (case.has(Fact::SynWithoutOptions) || !case.own.knocks.are_repeated(client));
+        && (case.has(Fact::SynWithoutOptions) || !case.own.knocks.are_repeated(client.ip()));
     let ports = if tries { case.paths.failed_listeners(client) } else { 0 };
     (ports >= MANY_PORTS).then_some(ports)
 }
 
 /// True if the client got connections at a good part of the ports that it tried: it watches or uses them.
 fn uses_others(case: &Case<'_>, ports: u32) -> bool {
-    case.paths.served_listeners(case.attempt.client.ip()) * 4 > ports
+    case.paths.served_listeners(case.attempt.client) * 4 > ports
 }
 
 /// True if the attempt is one knock of a scan of many ports: that they are closed or filtered is no cause of its own.

@@ -26,9 +26,7 @@ fn weigh(case: &Case<'_>) -> Weight {
         {
             Weight::proven(damaged.into_iter().chain([Evidence::SynRetriedAfterSynAck]))
         }
-        Verdict::HalfOpen if case.has(Fact::SynRetriedAfterSynAck) && !super::syn_flood::is_part(case) => {
-            half_open(case)
-        }
+        Verdict::HalfOpen if case.has(Fact::SynRetriedAfterSynAck) => half_open(case),
         Verdict::CompletedLate if case.has(Fact::FirstSynAnswered) => {
             // The SYN-ACK that the client took is missing from the capture: it may have been the first.
             let weight = Weight::supported([Evidence::FirstSynMadeRequest]);

@@ -59,7 +59,7 @@ impl Drops {
     }
 
     /// Adds an unanswered SYN of an attempt, whose previous one was at that time.
-    fn drop_at(&mut self, at: Timestamp, attempt: &Attempt, previous: Option<Timestamp>) {
+    pub(super) fn drop_at(&mut self, at: Timestamp, attempt: &Attempt, previous: Option<Timestamp>) {
         let client = attempt.client.ip();
         let old_ports = attempt.ports_before.is_some_and(|before| before.since <= TIME_WAIT);
         let place = self.stretches.partition_point(|stretch| stretch.to.plus(MARK_GAP) < at);
@@ -165,6 +165,11 @@ pub(in crate::listener) fn dropped_syns(
     let all = std::iter::once(Span::ZERO).chain(retries).filter(move |_| any);
     let dropped = all.filter(move |&since| answered.is_none_or(|delay| since < delay));
     dropped.map(|since| attempt.start.plus(since))
+}
+
+/// True if a SYN of the attempt was not answered.
+pub(in crate::listener) fn has_dropped_syn(attempt: &Attempt) -> bool {
+    dropped_syns(attempt).next().is_some()
 }
 
 /// Times of the first and the last SYN of an attempt that was not answered.

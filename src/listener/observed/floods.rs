@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::finishers::Finishers;
-use crate::handshake::{Attempt, Fact, Reason, Verdict};
+use crate::handshake::{Attempt, Evidence, Fact, Reason, Verdict};
 use crate::packet::Timestamp;
 
 /// SYNs of one second that were never finished nor repeated.
@@ -25,6 +25,11 @@ impl FloodSecond {
     /// Source addresses, at least.
     pub(in crate::listener) const fn sources(&self) -> u32 {
         self.sources.count_ones()
+    }
+
+    /// Its rate.
+    pub(in crate::listener) const fn rate(&self) -> Evidence {
+        Evidence::FloodRate { per_second: self.syns, sources: self.sources() }
     }
 
     /// True if the sources are too many for one program ([`MIN_ADDRESSES`]).

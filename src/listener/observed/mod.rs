@@ -16,7 +16,7 @@ mod silence;
 mod sizes;
 
 pub(super) use closing::{AFTERMATH, Burst, Closing};
-pub(super) use drops::{DropStretch, Drops, TIME_WAIT, dropped_between, dropped_syns};
+pub(super) use drops::{DropStretch, Drops, TIME_WAIT, dropped_between, dropped_syns, has_dropped_syn};
 pub(super) use finishers::Finishers;
 pub(super) use floods::{FloodSecond, Floods, is_abandoned};
 pub(super) use knocks::{Knocks, is_in_vain};
@@ -174,6 +174,14 @@ impl Observed {
 }
 
 impl Observed {
+    /// Takes an attempt of which nothing is known but one SYN of a flood. Like [`Self::see`], but that its client is no use.
+    #[inline(always)]
+    pub(super) fn see_flood_syn(&mut self, attempt: &Attempt) {
+        self.drops.drop_at(attempt.start, attempt, None);
+        self.overflow_like.add(attempt.start);
+        self.floods.see(attempt, &self.finishers);
+    }
+
     fn count_overflow_like(&mut self, attempt: &Attempt) {
         dropped_syns(attempt).for_each(|at| self.overflow_like.add(at));
         if attempt.verdict == Verdict::SynackRetransmitted {

@@ -1,0 +1,202 @@
+//! SYNs of one flood and one second that are all alike: one of them is weighed, and stands for all.
+//!
+//! Owns which SYNs are alike, and their number. Does not own what makes a flood (`observed::floods`) nor what it means
+//! (`hypotheses`).
+
+use super::capture_limits::LimitSets;
+use super::observed::FloodSecond;
+use super::totals::{AlikeAttempts, Totals};
+use crate::handshake::{Attempt, Cause, Evidence, EvidenceList, Inference, RuledOutList, Verdict};
+
+/// Alike SYNs of a flood, the latest of a listener.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct FloodRun {
+    /// The first, with its meaning.
+    example: Box<Attempt>,
+    /// Limits of the captures when it was weighed.
+    limits: LimitSets,
+    /// Those after the first.
+    more: Option<AlikeAttempts>,
+}
+
+impl FloodRun {
+    /// A run that begins with an attempt that was weighed, if that is a flood's SYN and has nothing of its own.
+    pub(super) fn begin(attempt: &Attempt, limits: LimitSets) -> Option<Self> {
+        let begins = attempt.inference.cause == Some(Cause::SynFlood) && is_bare(attempt);
+        begins.then(|| Self { example: Box::new(attempt.clone()), limits, more: None })
+    }
+
+    /// True if the run goes on in the second of an attempt, so that it must not make room for another kind of SYN.
+    pub(super) fn is_under_way(&self, attempt: &Attempt) -> bool {
+        self.more.is_some() && attempt.start.second() == self.example.start.second()
+    }
+
+    /// True if an attempt is like those of the run, but for its client.
+    #[inline(always)]
+    pub(super) fn is_like(&self, attempt: &Attempt, limits: &LimitSets) -> bool {
+        is_bare(attempt)
+            && attempt.facts == self.example.facts
+            && attempt.start.second() == self.example.start.second()
+            && attempt.frame.capture() == self.example.frame.capture()
+            && self.limits == *limits
+    }
+
+    /// Counts one more, at the rate that the flood has by then.
+    #[inline(always)]
+    pub(super) fn count(&mut self, attempt: &Attempt, flood: Option<&FloodSecond>) {
+        let evidence = &mut self.example.inference.evidence;
+        let rate = evidence.iter_mut().find(|evidence| matches!(evidence, Evidence::FloodRate { .. }));
+        if let Some((rate, flood)) = rate.zip(flood) {
+            *rate = flood.rate();
+        }
+        let alike = AlikeAttempts::one(attempt);
+        self.more = Some(self.more.map_or(alike, |more| more.and(alike)));
+    }
+
+    /// The meaning of each.
+    #[inline(always)]
+    pub(super) fn inference(&self) -> Inference {
+        let Inference { cause, abort_on_overflow, confidence, ref evidence, ref ruled_out } =
+            self.example.inference;
+        // Cheaper than clones, for what may be copied.
+        Inference {
+            cause,
+            abort_on_overflow,
+            confidence,
+            evidence: EvidenceList::from_slice(evidence),
+            ruled_out: RuledOutList::from_slice(ruled_out),
+        }
+    }
+
+    /// Adds those after the first to the totals, which have the first.
+    pub(super) fn add_to(&self, totals: &mut Totals) {
+        if let Some(more) = self.more {
+            totals.add_alike(&self.example, &self.example.inference, more);
+        }
+    }
+}
+
+/// True if an attempt is one SYN, and nothing is known of it that is not known of others.
+#[inline(always)]
+fn is_bare(attempt: &Attempt) -> bool {
+    attempt.packets == 1
+        && attempt.verdict == Verdict::Unanswered
+        && attempt.reason.is_none()
+        && attempt.vantage.is_none()
+        && attempt.passage.is_none()
+        && attempt.answered_from.is_none()
+        && attempt.ports_before.is_none()
+        && !attempt.has_older_stamp
+        && !attempt.is_translated
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handshake::{Confidence, Fact, Facts, Finding};
+    use crate::listener::{Listener, ListenerEvidence, Listeners};
+    use crate::packet::{Endpoint, Span};
+    use crate::report::samples;
+
+    /// A SYN of a flood, from an address that only it has.
+    fn syn(number: u32, facts: Facts) -> Attempt {
+        let unanswered =
+            samples::overflow_mixed().1.into_iter().find(|attempt| attempt.verdict == Verdict::Unanswered);
+        let template = unanswered.unwrap();
+        let start = template.start.plus(Span::from_micros(i64::from(number) * 100));
+        let [_, b, c, d] = number.to_be_bytes();
+        Attempt {
+            client: Endpoint::v4([16, b, c, d], 999),
+            start,
+            end: start,
+            packets: 1,
+            retries: crate::handshake::Retries::default(),
+            syn_retry_at: crate::handshake::RetryTimes::new(),
+            vantage: None,
+            facts,
+            ordinal: number.into(),
+            ..template
+        }
+    }
+
+    fn flood(count: u32) -> Vec<Attempt> {
+        let facts = Facts::of(&[Fact::SynSeen, Fact::SynWithoutOptions]);
+        (0..count).map(|number| syn(number, facts)).collect()
+    }
+
+    fn record(listeners: &mut Listeners, attempt: Attempt) -> Attempt {
+        let mut finding = Finding { at: attempt.end, settled: true, attempt };
+        listeners.record(&mut finding);
+        finding.attempt
+    }
+
+    fn only_listener(listeners: &Listeners) -> Listener {
+        let all = listeners.listeners(None);
+        let [listener] = &all[..] else { panic!("{all:?}") };
+        listener.clone()
+    }
+
+    #[test]
+    fn all_syns_of_a_flood_are_counted_in_every_sum() {
+        const SYNS: u32 = 22_000;
+        let mut listeners = Listeners::new(8);
+        let recorded: Vec<Attempt> =
+            flood(SYNS).into_iter().map(|attempt| record(&mut listeners, attempt)).collect();
+        let listener = only_listener(&listeners);
+        assert_eq!(listener.verdicts.get(Verdict::Unanswered), u64::from(SYNS));
+        assert_eq!(listeners.verdicts().total(), u64::from(SYNS));
+        assert_eq!((listener.cause, listener.confidence), (Some(Cause::SynFlood), Some(Confidence::Likely)));
+        let [cause] = &listener.causes[..] else { panic!("{:?}", listener.causes) };
+        assert_eq!(cause.verdicts.total(), u64::from(SYNS));
+        let [episode] = &listener.episodes[..] else { panic!("{:?}", listener.episodes) };
+        assert_eq!(episode.verdicts.total(), u64::from(SYNS));
+        let (first, last) = (&recorded[0], &recorded[SYNS as usize - 1]);
+        assert_eq!((episode.from, episode.until), (first.start, last.end));
+        let rate = |attempt: &Attempt| match attempt.inference.evidence.first() {
+            Some(&Evidence::FloodRate { per_second, .. }) => per_second,
+            other => panic!("{other:?}"),
+        };
+        let rates: Vec<u32> = recorded[5_000..9_000].iter().map(rate).collect();
+        assert!(rates.is_sorted() && rates.first() < rates.last(), "each has the rate by then");
+        let highest = listener.evidence.iter().find_map(|evidence| match *evidence {
+            ListenerEvidence::OfAttempts { evidence: Evidence::FloodRate { per_second, .. }, attempts } => {
+                Some((per_second, attempts))
+            }
+            _ => None,
+        });
+        assert_eq!(highest, Some((10_000, u64::from(SYNS))), "the rate of a whole second");
+    }
+
+    #[test]
+    fn an_attempt_of_which_more_is_known_is_weighed_by_itself() {
+        let mut listeners = Listeners::new(8);
+        let options = Facts::of(&[Fact::SynSeen]);
+        let all: Vec<Attempt> = (0..8_000).map(|number| syn(number, options)).collect();
+        all[..6_000].iter().for_each(|attempt| {
+            record(&mut listeners, attempt.clone());
+        });
+        let known = all[6_000].clone();
+        let finished = Attempt {
+            verdict: Verdict::Completed,
+            facts: Facts::of(&[Fact::SynSeen, Fact::SynAckSeen, Fact::Established]),
+            established: Some(true),
+            acked: Some(known.start),
+            ..known.clone()
+        };
+        record(&mut listeners, finished);
+        let client = known.client;
+        let victim = record(
+            &mut listeners,
+            Attempt { client, start: known.start.plus(Span::from_millis(1)), ..known },
+        );
+        let other = record(&mut listeners, all[7_000].clone());
+        assert_eq!(other.inference.confidence, Some(Confidence::Likely), "{:?}", other.inference);
+        assert_ne!(victim.inference.confidence, Some(Confidence::Likely), "{:?}", victim.inference);
+        // As many as were recorded, whatever interrupted the run.
+        assert_eq!(only_listener(&listeners).verdicts.get(Verdict::Unanswered), 6_002);
+        assert_eq!(
+            only_listener(&listeners).causes.iter().map(|cause| cause.verdicts.total()).sum::<u64>(),
+            6_002
+        );
+    }
+}
