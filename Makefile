@@ -1,16 +1,15 @@
 # `make help` lists the targets. Those that build run scripts/setup first, which installs missing packages.
 #
-# `demo` and `test` use the profile `release`, which builds quickly; `build`, `install` and the benchmarks use `dist`, which
-# runs faster (docs/PERFORMANCE.md).
+# `demo` uses the profile `release`, which builds quickly, and `test` `checked`, which also checks for overflows; `build`,
+# `install` and the benchmarks use `dist`, which runs faster (docs/PERFORMANCE.md).
 
 CARGO ?= cargo
 # rustup installs cargo there; shells opened before that do not have it in PATH yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 TARGET = $(or $(CARGO_TARGET_DIR),target)
-# More features of the program for `make demo`, such as parquet.
-FEATURES ?=
-with_features = $(if $(FEATURES),--features $(FEATURES))
+# The profile for `make demo`.
+PROFILE ?= release
 DEMO = fixtures/captures/overflow_mixed-server.pcap
 
 .PHONY: help demo build test bench compare fmt lint doc deny ci install packages clean
@@ -20,8 +19,8 @@ help: ## this list
 
 demo: ## build quickly, and analyse a bundled capture of a real accept-queue overflow
 	@scripts/setup build
-	$(CARGO) build --release --locked $(with_features) --bin hsanalyze
-	$(TARGET)/release/hsanalyze $(DEMO)
+	$(CARGO) build --profile $(PROFILE) --locked --bin hsanalyze
+	$(TARGET)/$(PROFILE)/hsanalyze $(DEMO)
 
 build: ## the program, fully optimised: target/dist/hsanalyze
 	@scripts/setup build
@@ -29,7 +28,7 @@ build: ## the program, fully optimised: target/dist/hsanalyze
 
 test: ## all tests; installs the programs they compare with (tshark, tcpdump, ...)
 	@scripts/setup test
-	$(CARGO) test --release --locked --features parquet
+	$(CARGO) test --profile checked --locked --features parquet
 
 bench: ## the benchmarks of single stages
 	@scripts/setup build

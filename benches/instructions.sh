@@ -25,8 +25,8 @@ esac
 type -P valgrind >/dev/null || { echo "instructions: valgrind is missing; run scripts/setup test" >&2; exit 2; }
 
 cargo build --profile dist --locked --bin hsanalyze
-# The generator need not be fast, and the tests have built it so.
-cargo build --release --locked --example generate
+# The generator need not be fast: this is the one that `make test` builds.
+cargo build --profile checked --locked --features parquet --example generate
 target=${CARGO_TARGET_DIR:-target}
 work=$(mktemp -d "${TMPDIR:-/tmp}/hsanalyze-instructions.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -35,7 +35,7 @@ trap 'rm -rf "$work"' EXIT
 count() {
     local name=$1 format=$2 packets instructions
     shift 2
-    packets=$("$target/release/examples/generate" -o "$work/capture.pcap" "$@" | sed -n 's/^ *"packets": \([0-9]*\).*/\1/p')
+    packets=$("$target/checked/examples/generate" -o "$work/capture.pcap" "$@" | sed -n 's/^ *"packets": \([0-9]*\).*/\1/p')
     valgrind --tool=callgrind --callgrind-out-file=/dev/null \
         "$target/dist/hsanalyze" --threads 1 --format "$format" "$work/capture.pcap" 2>"$work/stderr" >/dev/null ||
         { echo "instructions: hsanalyze failed on $name with status $?:" >&2; cat "$work/stderr" >&2; exit 1; }
