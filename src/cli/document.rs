@@ -26,7 +26,7 @@ ack-ignored           ACK and data got no answer
 refused               RST answered the SYN
 unreachable           an ICMP error answered the SYN
 unanswered            nothing answered the SYN
-half-open             the client never answered SYN-ACK
+half-open             no valid ACK answered SYN-ACK
 client-reset          the client answered SYN-ACK with RST
 undetermined          the capture cannot say
 problem               all but completed, undetermined and what is likely harmless (as a health check)";

@@ -70,6 +70,10 @@ pub(super) fn deadline(attempt: &Pending, at: Timestamp) -> Timestamp {
     };
     let wait = match attempt.phase {
         Phase::Established => established_wait(attempt),
+        // The listener has its request still: another's RST ended the client's side alone.
+        Phase::Reset if attempt.facts.has(Fact::SynAckAfterRst) => {
+            next_retransmission(attempt.synack_retransmissions().gap)
+        }
         _ => wait,
     };
     let last = if attempt.last.since(at) <= AHEAD { attempt.last } else { at };

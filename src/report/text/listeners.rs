@@ -262,7 +262,7 @@ fn meaning(verdict: Verdict, listener: &Listener, listed: &[Attempt]) -> Option<
         Verdict::Unreachable => "an ICMP error answered the SYN",
         Verdict::Unanswered if listener.odd_answers > 0 => "no answer to the SYN that fits",
         Verdict::Unanswered => "nothing answered the SYN",
-        Verdict::HalfOpen => "the client never answered SYN-ACK",
+        Verdict::HalfOpen => "no valid ACK answered SYN-ACK",
         Verdict::ClientReset => "the client answered SYN-ACK with RST",
         Verdict::Undetermined => "the capture cannot say",
     };
