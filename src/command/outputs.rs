@@ -262,7 +262,7 @@ impl AttemptsWithPackets {
     ) -> anyhow::Result<()> {
         if let Some(held) = self.held.take() {
             held.read(|mut attempt| {
-                attempt.inference = listeners.infer(&attempt);
+                attempt.inference = listeners.infer(&attempt).into();
                 self.offer(&attempt);
                 Ok(())
             })?;
@@ -319,7 +319,7 @@ fn write_packets(
     listeners: &Listeners,
     store: &PacketStore,
 ) -> io::Result<()> {
-    let infer = |attempt: &Attempt| Attempt { inference: listeners.infer(attempt), ..attempt.clone() };
+    let infer = |attempt: &Attempt| Attempt { inference: listeners.infer(attempt).into(), ..attempt.clone() };
     let attempts: Vec<Attempt> = written.attempts().map(infer).collect();
     let mut file = Output::file(path)?;
     annotated::write(&mut file, summary, &attempts, written.left_out(), store)?;
@@ -332,7 +332,7 @@ fn ladders<'a>(
     listeners: &Listeners,
     store: &PacketStore,
 ) -> Vec<Ladder> {
-    let infer = |attempt: &Attempt| Attempt { inference: listeners.infer(attempt), ..attempt.clone() };
+    let infer = |attempt: &Attempt| Attempt { inference: listeners.infer(attempt).into(), ..attempt.clone() };
     attempts.map(|attempt| Ladder::new(infer(attempt), store)).collect()
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::cause::Inference;
+use super::cause::SharedInference;
 use super::duplicates::REORDERING;
 use super::facts::{Fact, Facts};
 use super::history::History;
@@ -101,7 +101,7 @@ pub struct Attempt {
     pub passage: Option<Box<Passage>>,
     /// The inference: what the attempt means, and how sure that is.
     #[serde(skip)]
-    pub inference: Inference,
+    pub inference: SharedInference,
 }
 
 impl Attempt {

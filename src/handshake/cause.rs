@@ -3,6 +3,9 @@
 //! Owns the closed sets and their names. Does not own when they apply (`listener/hypotheses`), nor their sentences
 //! (`report/wording`).
 
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 use strum::{EnumCount, EnumDiscriminants, EnumIter, EnumString, IntoStaticStr};
 
@@ -29,6 +32,39 @@ pub struct Inference {
     pub evidence: EvidenceList,
     /// Causes that were weighed and excluded.
     pub ruled_out: RuledOutList,
+}
+
+/// An attempt's inference: one word in the attempt, since most have none. Those that are equal may share one.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SharedInference(Option<Arc<Inference>>);
+
+/// Of an attempt that explains itself, or was not weighed.
+static NOTHING: Inference = Inference {
+    cause: None,
+    abort_on_overflow: None,
+    confidence: None,
+    evidence: SmallVec::new_const(),
+    ruled_out: SmallVec::new_const(),
+};
+
+impl From<Inference> for SharedInference {
+    fn from(inference: Inference) -> Self {
+        Self((inference != NOTHING).then(|| Arc::new(inference)))
+    }
+}
+
+impl Deref for SharedInference {
+    type Target = Inference;
+
+    fn deref(&self) -> &Inference {
+        self.0.as_deref().unwrap_or(&NOTHING)
+    }
+}
+
+impl DerefMut for SharedInference {
+    fn deref_mut(&mut self) -> &mut Inference {
+        Arc::make_mut(self.0.get_or_insert_default())
+    }
 }
 
 /// A cause that is excluded, with the fact that excludes it.

@@ -4,7 +4,7 @@
 //! (`listener/hypotheses`): those may need other attempts.
 
 use super::attempt::{Attempt, RetryTimes, Timing};
-use super::cause::Inference;
+use super::cause::SharedInference;
 use super::facts::Fact;
 use super::late::{Lateness, lateness};
 use super::passage::Passage;
@@ -111,7 +111,7 @@ pub(super) fn decide(
         answered_from: passage.as_ref().and_then(|passage| passage.answered_from()),
         is_translated: false,
         passage,
-        inference: Inference::default(),
+        inference: SharedInference::default(),
     }
 }
 

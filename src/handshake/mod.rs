@@ -32,6 +32,7 @@ pub use attempt::{Attempt, ClientClock, IcmpAnswer, PortsBefore, Retries, RetryT
 pub use batch::Batch;
 pub use cause::{
     Cause, Confidence, Evidence, EvidenceCode, EvidenceList, Inference, RuledOut, RuledOutList, SegmentStep,
+    SharedInference,
 };
 pub use facts::{Fact, Facts};
 pub use finding::{ExpectedEnds, Finding, Order};

@@ -6,7 +6,7 @@
 use super::capture_limits::LimitSets;
 use super::observed::FloodSecond;
 use super::totals::{AlikeAttempts, Totals};
-use crate::handshake::{Attempt, Cause, Evidence, EvidenceList, Inference, RuledOutList, Verdict};
+use crate::handshake::{Attempt, Cause, Evidence, Inference, SharedInference, Verdict};
 
 /// Alike SYNs of a flood, the latest of a listener.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,15 +15,26 @@ pub(super) struct FloodRun {
     example: Box<Attempt>,
     /// Limits of the captures when it was weighed.
     limits: LimitSets,
+    /// The flood's latest rate, and the SYNs a second that the example tells.
+    rate: Evidence,
+    told: u32,
     /// Those after the first.
     more: Option<AlikeAttempts>,
 }
 
+/// A rate that is higher by less than one in so many is told as the same.
+const SAME_RATE: u32 = 8;
+
 impl FloodRun {
     /// A run that begins with an attempt that was weighed, if that is a flood's SYN and has nothing of its own.
     pub(super) fn begin(attempt: &Attempt, limits: LimitSets) -> Option<Self> {
+        let rates = attempt.inference.evidence.iter();
+        let (rate, told) = rates.copied().find_map(|evidence| match evidence {
+            Evidence::FloodRate { per_second, .. } => Some((evidence, per_second)),
+            _ => None,
+        })?;
         let begins = attempt.inference.cause == Some(Cause::SynFlood) && is_bare(attempt);
-        begins.then(|| Self { example: Box::new(attempt.clone()), limits, more: None })
+        begins.then(|| Self { example: Box::new(attempt.clone()), limits, rate, told, more: None })
     }
 
     /// True if the run goes on in the second of an attempt, so that it must not make room for another kind of SYN.
@@ -41,37 +52,38 @@ impl FloodRun {
             && self.limits == *limits
     }
 
-    /// Counts one more, at the rate that the flood has by then.
+    /// Counts one more, in a flood that has this rate by then.
     #[inline(always)]
     pub(super) fn count(&mut self, attempt: &Attempt, flood: Option<&FloodSecond>) {
-        let evidence = &mut self.example.inference.evidence;
-        let rate = evidence.iter_mut().find(|evidence| matches!(evidence, Evidence::FloodRate { .. }));
-        if let Some((rate, flood)) = rate.zip(flood) {
-            *rate = flood.rate();
+        if let Some(flood) = flood {
+            self.rate = flood.rate();
+            if flood.syns >= self.told + self.told / SAME_RATE {
+                self.told = flood.syns;
+                self.example.inference = self.inference_by_now().into();
+            }
         }
         let alike = AlikeAttempts::one(attempt);
         self.more = Some(self.more.map_or(alike, |more| more.and(alike)));
     }
 
-    /// The meaning of each.
+    /// The meaning of all, with the latest rate.
+    fn inference_by_now(&self) -> Inference {
+        let mut inference = Inference::clone(&self.example.inference);
+        let rates = inference.evidence.iter_mut().filter(|one| matches!(one, Evidence::FloodRate { .. }));
+        rates.for_each(|rate| *rate = self.rate);
+        inference
+    }
+
+    /// The meaning of each, which they share: with a rate that the flood had not long before.
     #[inline(always)]
-    pub(super) fn inference(&self) -> Inference {
-        let Inference { cause, abort_on_overflow, confidence, ref evidence, ref ruled_out } =
-            self.example.inference;
-        // Cheaper than clones, for what may be copied.
-        Inference {
-            cause,
-            abort_on_overflow,
-            confidence,
-            evidence: EvidenceList::from_slice(evidence),
-            ruled_out: RuledOutList::from_slice(ruled_out),
-        }
+    pub(super) fn inference(&self) -> &SharedInference {
+        &self.example.inference
     }
 
     /// Adds those after the first to the totals, which have the first.
     pub(super) fn add_to(&self, totals: &mut Totals) {
         if let Some(more) = self.more {
-            totals.add_alike(&self.example, &self.example.inference, more);
+            totals.add_alike(&self.example, &self.inference_by_now(), more);
         }
     }
 }

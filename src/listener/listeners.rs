@@ -224,7 +224,7 @@ impl Listeners {
             self.record_at(place).observed.see_provisional(attempt);
             self.paths.see_provisional(attempt);
             if at_once {
-                attempt.inference = self.infer_at(place, attempt);
+                attempt.inference = self.infer_at(place, attempt).into();
             }
             return;
         }
@@ -251,10 +251,10 @@ impl Listeners {
             record.cases.push(Box::new(attempt.clone()));
             self.cases += 1;
             if at_once {
-                attempt.inference = self.infer_at(place, attempt);
+                attempt.inference = self.infer_at(place, attempt).into();
             }
         } else {
-            attempt.inference = self.infer_at(place, attempt);
+            attempt.inference = self.infer_at(place, attempt).into();
             let limits = self.limits;
             self.record_at(place).settle(attempt, limits);
         }

@@ -76,7 +76,7 @@ impl Record {
         self.client.see(attempt);
         self.observed.see_flood_syn(attempt);
         run.count(attempt, self.observed.floods.at(attempt.start));
-        attempt.inference = run.inference();
+        attempt.inference = run.inference().clone();
         true
     }
 

@@ -1,7 +1,7 @@
 //! Listeners with the kernel's figures and without.
 
 use super::*;
-use crate::handshake::{Attempt, Cause, Finding, Inference, Verdict};
+use crate::handshake::{Attempt, Cause, Finding, SharedInference, Verdict};
 use crate::handshake::{Confidence, Evidence, Fact, Reason, Retries, RuledOut, Vantage};
 use crate::kernel::{Counters, ListenSocket, Snapshot, Sysctls, Watch};
 use crate::listener::{Clients, Diagnosis, ListenerEvidence};
@@ -223,7 +223,7 @@ fn silence_is_an_overflow_once_the_kernel_has_counted_one() {
     let mut silent = unanswered.unwrap();
     silent.facts.remove(Fact::SynAckSeen);
     silent.facts.remove(Fact::ClientWentOn);
-    silent.inference = Inference::default();
+    silent.inference = SharedInference::default();
     let mut listeners = Listeners::new(8);
     listeners.record(&mut Finding { at: silent.end, settled: true, attempt: silent.clone() });
     assert_eq!(

@@ -34,7 +34,7 @@ impl Packets {
         kept.sort_by_key(|attempt| attempt.ordinal);
         let mut attempts: HashMap<u16, Vec<Attempt>> = HashMap::new();
         for mut attempt in kept {
-            attempt.inference = listeners.infer(&attempt);
+            attempt.inference = listeners.infer(&attempt).into();
             attempts.entry(attempt.client.port()).or_default().push(attempt);
         }
         Ok(Self { attempts, summary, listeners })
@@ -48,7 +48,7 @@ impl Packets {
             self.listeners.record_kernel(server, delta.stats.clone(), delta.interval);
         }
         for attempt in self.attempts.values_mut().flatten() {
-            attempt.inference = self.listeners.infer(attempt);
+            attempt.inference = self.listeners.infer(attempt).into();
         }
     }
 

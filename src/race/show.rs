@@ -102,7 +102,7 @@ impl Race {
     fn write_causes(&self, out: &mut dyn Write) -> io::Result<()> {
         let mut causes: BTreeMap<String, usize> = BTreeMap::new();
         for attempt in self.joined_calls().filter_map(|joined| joined.attempt) {
-            let Inference { cause: Some(cause), abort_on_overflow, confidence, .. } = &attempt.inference
+            let Inference { cause: Some(cause), abort_on_overflow, confidence, .. } = &*attempt.inference
             else {
                 continue;
             };

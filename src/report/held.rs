@@ -229,7 +229,7 @@ impl<'a> SpilledRun<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handshake::Inference;
+    use crate::handshake::SharedInference;
     use crate::report::samples;
 
     /// Attempts of several kinds, each twice.
@@ -244,7 +244,7 @@ mod tests {
         let all = samples.into_iter().flat_map(|(_, attempts)| attempts);
         (0..)
             .zip(all)
-            .map(|(ordinal, attempt)| Attempt { ordinal, inference: Inference::default(), ..attempt })
+            .map(|(ordinal, attempt)| Attempt { ordinal, inference: SharedInference::default(), ..attempt })
             .collect()
     }
 

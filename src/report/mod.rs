@@ -271,7 +271,7 @@ impl<W: Write> Reporter<W> {
             AttemptWriter::Text(mut out, mut report, held) => {
                 if let Some(held) = held {
                     held.read(|mut attempt| {
-                        attempt.inference = listeners.infer(&attempt);
+                        attempt.inference = listeners.infer(&attempt).into();
                         report.list(&attempt);
                         Ok(())
                     })?;
@@ -282,7 +282,7 @@ impl<W: Write> Reporter<W> {
             AttemptWriter::Json(mut out, held) => {
                 let list = |list: &mut json::ListAttempt<'_>| {
                     held.read(|mut attempt| {
-                        attempt.inference = listeners.infer(&attempt);
+                        attempt.inference = listeners.infer(&attempt).into();
                         if self.listed.lists_cause_of(&attempt) { list(&attempt) } else { Ok(()) }
                     })
                 };

@@ -6,7 +6,8 @@ use crate::capture::{CaptureFormat, CaptureInfo};
 use crate::engine::{PacketCounts, Summary, Survey, Undecoded};
 use crate::handshake::{
     Attempt, Cause, Confidence, Connect, ConnectOutcome, Errno, Evidence, Fact, Facts, Finding, History,
-    IcmpAnswer, Inference, Reason, Retries, RetryTimes, RuledOutList, SynAckTraits, Timing, Vantage, Verdict,
+    IcmpAnswer, Inference, Reason, Retries, RetryTimes, RuledOutList, SharedInference, SynAckTraits, Timing,
+    Vantage, Verdict,
 };
 use crate::listener::{
     Advice, CauseCount, Clients, Coverages, Diagnosis, Listener, ListenerEvidence, Listeners, RetrySums,
@@ -78,7 +79,7 @@ fn attempt(index: u32, client: &str, server: &str) -> Attempt {
         answered_from: None,
         is_translated: false,
         passage: None,
-        inference: Inference::default(),
+        inference: SharedInference::default(),
     }
 }
 
@@ -216,7 +217,7 @@ pub(crate) fn overflow_mixed() -> Sample {
         a.retry_at = [1_010, 3_030, 7_070, 15_200, 31_300].map(Span::from_millis).into_iter().collect();
         a.timing.duration = Span::from_millis(31_300);
         a.end = a.start.plus(a.timing.duration);
-        a.inference = inference(Cause::AcceptQueueOverflow, Some(false), Confidence::Likely);
+        a.inference = inference(Cause::AcceptQueueOverflow, Some(false), Confidence::Likely).into();
         a.packets = 23;
     }
     for a in &mut attempts[13..] {
@@ -231,7 +232,7 @@ pub(crate) fn overflow_mixed() -> Sample {
         a.end = a.start.plus(a.timing.duration);
         a.vantage = None;
         a.connect.outcome = ConnectOutcome::Pending;
-        a.inference = inference(Cause::AcceptQueueOverflow, None, Confidence::Likely);
+        a.inference = inference(Cause::AcceptQueueOverflow, None, Confidence::Likely).into();
         a.packets = 10;
     }
     let mut full = listener(server, &attempts);
@@ -272,7 +273,7 @@ pub(crate) fn refused() -> Sample {
                     errno: Some(Errno::Econnrefused),
                     window: None,
                 };
-                a.inference = inference(Cause::PortClosed, None, Confidence::Possible);
+                a.inference = inference(Cause::PortClosed, None, Confidence::Possible).into();
             }
             4..6 => {
                 a.verdict = Verdict::Unreachable;
@@ -284,7 +285,7 @@ pub(crate) fn refused() -> Sample {
                     errno: Some(Errno::Ehostunreach),
                     window: None,
                 };
-                a.inference = inference(Cause::Filtered, None, Confidence::Likely);
+                a.inference = inference(Cause::Filtered, None, Confidence::Likely).into();
             }
             _ => {}
         }
@@ -365,7 +366,7 @@ pub(crate) fn ipv6() -> Sample {
         a.vantage = Some(Vantage::Local);
         a.connect =
             Connect { outcome: ConnectOutcome::Raced, errno: None, window: Some(Span::from_micros(210)) };
-        a.inference = inference(Cause::AcceptQueueOverflow, Some(true), Confidence::Possible);
+        a.inference = inference(Cause::AcceptQueueOverflow, Some(true), Confidence::Possible).into();
         a.packets = 4;
     }
     attempts[0].vantage = Some(Vantage::Local);

@@ -11,7 +11,8 @@ use super::samples::{self, Sample};
 use super::*;
 use crate::engine::LimitCode;
 use crate::handshake::{
-    Cause, Confidence, ConnectOutcome, Errno, EvidenceCode, Inference, Reason, Unproven, Vantage, Verdict,
+    Cause, Confidence, ConnectOutcome, Errno, EvidenceCode, Reason, SharedInference, Unproven, Vantage,
+    Verdict,
 };
 use crate::listener::{AttemptFilter, ListenerEvidenceCode, VerdictSet};
 use crate::packet::{Span, Timestamp};
@@ -269,7 +270,7 @@ fn json_is_in_order_of_first_packet_with_final_causes() {
     let in_order: Vec<String> = attempts.iter().map(|a| a.client.to_string()).collect();
     let listeners = samples::listeners(&attempts);
     attempts.reverse();
-    attempts.iter_mut().for_each(|attempt| attempt.inference = Inference::default());
+    attempts.iter_mut().for_each(|attempt| attempt.inference = SharedInference::default());
     let mut bytes = Vec::new();
     let options = ReportOptions { format: ReportFormat::Json, ..ReportOptions::default() };
     let mut reporter = Reporter::new(options, &mut bytes).unwrap();

@@ -109,7 +109,7 @@ impl<'a> LiveReporter<'a> {
         for Held { attempt, settled } in &mut held {
             let settled = *settled;
             if !settled || listeners.may_know_more(attempt) {
-                attempt.inference = listeners.infer(attempt);
+                attempt.inference = listeners.infer(attempt).into();
             }
             if settled {
                 self.retract(attempt.ordinal);

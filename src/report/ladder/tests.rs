@@ -24,7 +24,7 @@ fn analysed_files(paths: Vec<PathBuf>) -> (Vec<Attempt>, PacketStore) {
     let mut attempts: Vec<Attempt> = Vec::new();
     let options = AnalysisOptions::default().with_threads(1);
     let (_, listeners) = engine::analyse(&mut captures, &options, &mut attempts).unwrap();
-    attempts.iter_mut().for_each(|attempt| attempt.inference = listeners.infer(attempt));
+    attempts.iter_mut().for_each(|attempt| attempt.inference = listeners.infer(attempt).into());
     let listed: Vec<&Attempt> = attempts.iter().collect();
     let access = PacketAccess::Files { paths, filter: None, points: Vec::new() };
     let store = access.collect(&listed, &PacketLimits::DIAGRAMS).unwrap();

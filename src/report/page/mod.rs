@@ -74,7 +74,7 @@ impl PageReport {
     ) -> io::Result<()> {
         let Self { options, counts, figures, listed } = self;
         let (mut attempts, left_out) = listed.into_order();
-        attempts.iter_mut().for_each(|attempt| attempt.inference = listeners.infer(attempt));
+        attempts.iter_mut().for_each(|attempt| attempt.inference = listeners.infer(attempt).into());
         attempts.retain(|attempt| options.listed.lists_cause_of(attempt));
         let first = super::text::first(summary);
         TextStyle::with(&options, first, |style| {

@@ -115,7 +115,7 @@ impl TextReport {
                 Listed::First(first) => ("--format csv, json or ndjson", first.into_order()),
             };
             sort_by_server(&mut attempts);
-            attempts.iter_mut().for_each(|attempt| attempt.inference = listeners.infer(attempt));
+            attempts.iter_mut().for_each(|attempt| attempt.inference = listeners.infer(attempt).into());
             // The cause of one that was listed by what was known then may be another by now.
             attempts.retain(|attempt| wanted.lists_cause_of(attempt));
             header::write_input(out, &style, summary, &counts)?;

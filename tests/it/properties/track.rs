@@ -85,7 +85,7 @@ pub(super) fn track(packets: &[Packet]) -> Tracked {
     let counts = tracker.counts();
     attempts.sort_by_key(|attempt| attempt.ordinal);
     for attempt in &mut attempts {
-        attempt.inference = listeners.infer(attempt);
+        attempt.inference = listeners.infer(attempt).into();
     }
     Tracked { attempts, counts, listeners }
 }
