@@ -160,6 +160,16 @@ impl Attempt {
         self.passage.as_deref().and_then(Passage::answered_between)
     }
 
+    /// True if RSTs had refused the SYN before a repeat of it was answered: a client that tries again after a refusal (Windows)
+    /// met a listener that had begun meanwhile.
+    #[must_use]
+    pub fn was_refused_first(&self) -> bool {
+        self.facts.has(Fact::SynAckSeen)
+            && !self.facts.has(Fact::RstWrongAck)
+            && self.retries.syn > 0
+            && self.history.is_reset_before_synack()
+    }
+
     /// True if the server reset the connection after the client's ACK.
     #[must_use]
     pub fn was_reset(&self) -> bool {

@@ -52,6 +52,15 @@ impl History {
         }
     }
 
+    /// True if an RST of the server's, or one under its address, stands before the first SYN-ACK.
+    pub(in crate::handshake) fn is_reset_before_synack(self) -> bool {
+        const SYNACK: u64 = 6;
+        const RESET: u64 = 10;
+        let codes = (0..MAX_CODES).rev().map(|place| self.0 >> (4 * place) & 0xf);
+        let mut before = codes.skip_while(|&code| code == 0).take_while(|&code| code != SYNACK);
+        before.any(|code| code == RESET)
+    }
+
     /// A history of these letters; those that are none are left out.
     #[must_use]
     pub fn of(letters: &str) -> Self {
@@ -75,6 +84,14 @@ impl fmt::Display for History {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_rst_before_the_synack_is_told_from_one_after_it() {
+        let reset = ["SrSsA", "SSrSrSsAD"].map(|letters| History::of(letters).is_reset_before_synack());
+        assert_eq!(reset, [true, true]);
+        let answered = ["SsAr", "SSsRr", "S"].map(|letters| History::of(letters).is_reset_before_synack());
+        assert_eq!(answered, [false, false, false]);
+    }
 
     #[test]
     fn a_history_reads_as_it_was_written_and_ends_with_a_plus() {

@@ -1,6 +1,6 @@
 //! The listening socket was closed: a restart, or a reload (DOMAIN §3 under B).
 
-use super::{Case, Hypothesis, Support, VerdictSet, Weight, counted};
+use super::{Case, Hypothesis, Support, VerdictSet, Weight, accept_queue_overflow, counted};
 use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, Verdict};
 use crate::listener::observed::Closing;
 
@@ -14,7 +14,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
         Verdict::SynackRetransmitted,
     ]),
     shown_by: "at one instant RSTs with ACK on connections of different ages that had not been served, the tail of a queue; then \
-               bare RSTs to handshakes under way, and refusals, or another socket's answers",
+               bare RSTs to handshakes under way, and refusals, or another socket's answers; without the first, bare RSTs while SYNs are refused",
     looks_like: "an application that resets its idle connections at once; a full queue",
     excluded_by: "a later connection that was served before; one that waited and stayed open; bare RSTs further apart than a \
                   round trip while others complete; SYNs dropped in the same stretch",
@@ -80,6 +80,10 @@ fn under_way(case: &Case<'_>) -> Weight {
     }
     if case.is_answer_to_fin() {
         return Weight::Excluded(Evidence::RstAfterFin);
+    }
+    // A full queue refuses no SYN, and its queue may have been empty when the listener closed: no burst then.
+    if accept_queue_overflow::is_among_refusals(case) {
+        return Weight::supported([Evidence::SynsRefusedMeanwhile]);
     }
     if case.own.closing.resets_apart(case.own.round_trip(case.attempt)) {
         return Weight::Excluded(Evidence::ResetsFarApart);

@@ -1,12 +1,12 @@
 //! Nothing listens there: RST answers the SYN (DOMAIN §5).
 
 use super::{Case, Hypothesis, VerdictSet, Weight, counted};
-use crate::handshake::{Cause, Confidence, Evidence, Verdict};
+use crate::handshake::{Cause, Confidence, Evidence, Fact, Verdict};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::PortClosed,
-    explains: VerdictSet::of(&[Verdict::Refused]),
-    shown_by: "RST answers the SYN",
+    explains: VerdictSet::of(&[Verdict::Refused, Verdict::CompletedLate]),
+    shown_by: "RST answers the SYN, also where a repeat of it is answered later",
     looks_like: "a firewall that rejects with a TCP reset",
     excluded_by: "nothing in the packets: a firewall that rejects with a TCP reset sends the same",
     surest: Confidence::Possible,
@@ -17,6 +17,10 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 };
 
 fn weigh(case: &Case<'_>) -> Weight {
+    let late = case.verdict() == Verdict::CompletedLate;
+    if late && (!case.attempt.was_refused_first() || case.has(Fact::RefusedBeforeSynAck)) {
+        return Weight::NotApplicable;
+    }
     if super::syn_scan::is_knock(case) {
         return Weight::NotApplicable;
     }

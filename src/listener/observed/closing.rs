@@ -79,6 +79,9 @@ const MAX_SERVED: usize = 1024;
 impl Closing {
     pub(super) fn see(&mut self, attempt: &Attempt) {
         let facts = attempt.facts;
+        if attempt.was_refused_first() {
+            push(&mut self.refused, attempt.start);
+        }
         match (attempt.verdict, attempt.acked, attempt.reset) {
             (Verdict::Refused, _, _) => push(&mut self.refused, attempt.start),
             (Verdict::ResetAfterAck, _, Some(reset)) => self.see_bare(reset),
@@ -213,6 +216,20 @@ impl Closing {
     /// True if SYNs were refused between these times.
     pub(in crate::listener) fn refused_between(&self, from: Timestamp, to: Timestamp) -> bool {
         self.refused.iter().any(|&at| from <= at && at <= to)
+    }
+
+    /// True if nobody listened when a bare RST came: SYNs were refused within [`AFTERMATH`] before or after it, and between
+    /// the refusal and the RST no connection finished its handshake.
+    pub(in crate::listener) fn refused_around(&self, reset: Timestamp) -> bool {
+        let is_near = |&&at: &&Timestamp| at.since(reset) <= AFTERMATH && reset.since(at) <= AFTERMATH;
+        let near = || self.refused.iter().filter(is_near).copied();
+        let before = near().filter(|&at| at <= reset).max();
+        let after = near().filter(|&at| at > reset).min();
+        let lived = |from: Timestamp, to: Timestamp| {
+            let mut finished = self.served.iter().chain(&self.idle);
+            finished.any(|&(acked, _)| from < acked && acked < to)
+        };
+        before.is_some_and(|at| !lived(at, reset)) || after.is_some_and(|at| !lived(reset, at))
     }
 
     /// True if bare RSTs came more than two round trips apart, and a connection that was served or stayed alive

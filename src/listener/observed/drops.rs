@@ -158,6 +158,8 @@ pub(in crate::listener) fn dropped_syns(
     let elsewhere = attempt.facts.has(Fact::ServerOutOfWindow) || attempt.facts.has(Fact::FirstSynAnswered);
     let (any, answered) = match attempt.verdict {
         Verdict::Unanswered => (!elsewhere, None),
+        // An RST is an answer, too.
+        Verdict::CompletedLate if attempt.was_refused_first() => (false, None),
         Verdict::CompletedLate => (!elsewhere, Some(attempt.timing.delay.unwrap_or(Span::ZERO))),
         _ => (false, None),
     };

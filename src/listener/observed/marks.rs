@@ -64,7 +64,8 @@ impl Mark {
             // No listener that closes leaves a connection.
             MarkKind::Reset => {
                 let closing = &observed.closing;
-                closing.resets_apart(observed.round_trip(attempt)) || closing.survived(self.to)
+                let lived = closing.resets_apart(observed.round_trip(attempt)) || closing.survived(self.to);
+                lived && !closing.refused_around(self.from) && !closing.refused_around(self.to)
             }
             MarkKind::MaybeIgnored | MarkKind::MaybeReset | MarkKind::DataIgnored => false,
         }

@@ -206,9 +206,16 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
         Cause::FirewallReset => format!(
             "Something on the path to {name}, not the server, answered the client's {answered} with RST in {of}: look for a firewall or load balancer."
         ),
-        Cause::PortClosed if answers => format!(
-            "{name} refused {of} and answered others: it was restarted, or something resets SYNs under load."
-        ),
+        Cause::PortClosed if answers => {
+            let later = match affected.get(Verdict::CompletedLate) {
+                0 => String::new(),
+                all if all == affected.total() => ", until a retry".to_owned(),
+                late => format!(", {} of them until a retry", number(late)),
+            };
+            format!(
+                "{name} refused {of}{later}, and answered others: it was restarted, or something resets SYNs under load."
+            )
+        }
         Cause::PortClosed => {
             format!("Nothing listens on {name}, or a firewall rejects with a TCP reset: {of} refused.")
         }

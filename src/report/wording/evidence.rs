@@ -204,7 +204,7 @@ fn plain(evidence: Evidence) -> &'static str {
         }
         Evidence::AnswersArrived => "every SYN-ACK that left the server's point came to the client's",
         Evidence::SynsRefusedMeanwhile => {
-            "SYNs were refused while SYN-ACKs were repeated, as by no full queue"
+            "SYNs to this listener were refused at that time, as by no full queue"
         }
         Evidence::SilentFarApart => "silent clients more than 10 s apart were treated alike",
         Evidence::DeferredThenAccepted => "after the repeat the server accepted the connection",
