@@ -13,7 +13,7 @@ use super::passage::{Passage, SegmentLoss};
 use super::systems::{self, System};
 use super::traits::SynAckTraits;
 use super::verdict::{Connect, Reason, Unproven, Vantage, Verdict};
-use crate::packet::{Endpoint, FrameRef, IcmpError, Seq, Span, Timestamp};
+use crate::packet::{Endpoint, FrameRef, IcmpError, OptionKind, Seq, Span, Timestamp};
 
 /// A client SYN and all that belongs to it (DOMAIN: "attempt").
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -158,6 +158,13 @@ impl Attempt {
     #[must_use]
     pub fn answered_between(&self) -> Option<SegmentLoss> {
         self.passage.as_deref().and_then(Passage::answered_between)
+    }
+
+    /// True if the SYN-ACK names the SYN that it answers, by TSecr. Else a SYN without an answer may have had one that was lost
+    /// before the capture.
+    #[must_use]
+    pub fn names_answered_syn(&self) -> bool {
+        self.client_clock.is_some() && self.synack.layout.has(OptionKind::Timestamps)
     }
 
     /// True if RSTs had refused the SYN before a repeat of it was answered: a client that tries again after a refusal (Windows)

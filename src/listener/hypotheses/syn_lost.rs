@@ -1,6 +1,6 @@
 //! SYNs are lost or filtered on the way (DOMAIN §5.1).
 
-use super::{Case, Hypothesis, VerdictSet, Weight, counted};
+use super::{Case, Hypothesis, Support, VerdictSet, Weight, counted};
 use crate::handshake::{Cause, Confidence, Evidence, SegmentStep, Verdict};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
@@ -8,7 +8,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     explains: VerdictSet::of(&[Verdict::Unanswered, Verdict::CompletedLate]),
     shown_by: "the lateness is spread over time and over several listeners of a path; or several hosts, which answer at other times, \
                leave one client's SYNs unanswered in the same second; or SYN-ACKs of the same stretch are lost, too; or the SYN's checksum is wrong, where the client's others are right",
-    looks_like: "a full queue, a server that is down",
+    looks_like: "a full queue, a server that is down; without timestamps a lost SYN-ACK",
     excluded_by: "a capture near the server, which saw them arrive; a full queue at that time",
     surest: Confidence::Likely,
     confirmed_by: "its event of a dropped SYN: TCP_CSUM, CPU_BACKLOG or QDISC_DROP; a second point that the SYN did not reach",
@@ -19,6 +19,11 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 
 /// Fewest listeners that lose SYNs of one client, at different times.
 const MIN_LISTENERS: u32 = 2;
+
+/// True if facts support that the attempt's SYNs were lost on the way, rather than their checksum being wrong.
+pub(super) fn is_supported(case: &Case<'_>) -> bool {
+    matches!(weigh(case), Weight::Possible(Support::Supported, _))
+}
 
 fn weigh(case: &Case<'_>) -> Weight {
     super::weigh_dropped_syns(case, || {

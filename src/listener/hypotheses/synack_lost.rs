@@ -9,7 +9,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     explains: VerdictSet::of(&[Verdict::HalfOpen, Verdict::CompletedLate]),
     shown_by: "the client repeats its SYN after the SYN-ACK; or the SYN-ACK that it took names its first SYN; or its checksum is \
                wrong, where the server's others are right",
-    looks_like: "a client that gave up and began anew; with a SYN without options, a scanner that repeats it",
+    looks_like: "a client that gave up and began anew; with a SYN without options, a scanner that repeats it; without timestamps a lost SYN",
     excluded_by: "an ACK that names the first SYN-ACK; a second point, which every SYN-ACK came to",
     surest: Confidence::Likely,
     confirmed_by: "its event of a dropped SYN-ACK: TCP_CSUM, CPU_BACKLOG or QDISC_DROP; a second point that it did not reach",
@@ -34,6 +34,12 @@ fn weigh(case: &Case<'_>) -> Weight {
         }
         Verdict::CompletedLate if case.has(Fact::SynRetriedAfterSynAck) => {
             unless_late(case, Weight::supported([Evidence::SynRetriedAfterSynAck]))
+        }
+        // Without timestamps a SYN that was lost and one whose answer was lost before the capture look the same.
+        Verdict::CompletedLate
+            if !case.attempt.names_answered_syn() && super::syn_lost::is_supported(case) =>
+        {
+            Weight::fits([])
         }
         _ => Weight::NotApplicable,
     }
