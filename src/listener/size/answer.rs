@@ -1,7 +1,7 @@
 //! The answer: the backlog that would have held the load, or why there is none.
 
 use super::load::Load;
-use super::rate::{AcceptRate, FullStretch, Pace, accept_rate, count_within, full_stretches, within};
+use super::rate::{AcceptRate, FullStretch, Pace, accept_rate, count_within, full_stretches, stops, within};
 use super::series::Series;
 use super::simulate::{Model, Service, SimulationResult};
 use super::sockets::most_of_one;
@@ -323,7 +323,7 @@ fn outrun(load: &Load, queue: &SimulationResult) -> Option<Answer> {
 /// clients in that time, so all of those turned away would have waited besides those that the queue held.
 fn without_rate(load: &Load, stretches: &[FullStretch], limit: Option<QueueLimit>) -> Answer {
     let turned_away = |stretch: &FullStretch| within(&load.turned_away, stretch.from, stretch.to).len();
-    let worst = stretches.iter().map(turned_away).max().unwrap_or(0);
+    let worst = stops(load, stretches).iter().map(turned_away).max().unwrap_or(0);
     let more = most_of_one(u32::try_from(worst).unwrap_or(u32::MAX), load.known.queues());
     if more == 0 {
         // Only retries were dropped: those of clients that arrived before the capture began.

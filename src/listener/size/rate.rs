@@ -22,7 +22,7 @@ const MIN_ACCEPTS: u64 = 3;
 const MIN_FULL_TIME: Span = Span::from_secs(1);
 /// Most accepts that may be missing from the schedule of an even pace. An even pace shows two.
 const MAX_EVEN_DEFICIT: f64 = 5.0;
-/// Fewest admissions in each half of the stretches before their rates are compared.
+/// Fewest admissions in each half of the stretches, or after the first drop, before their rates are compared.
 const MIN_COMPARABLE: usize = 12;
 /// Smallest ratio of these two rates that shows a change: batches and chance explain smaller ones.
 const MIN_CHANGE: f64 = 1.5;
@@ -97,6 +97,26 @@ pub(super) fn full_stretches(load: &Load) -> Vec<FullStretch> {
     stretches.into_iter().map(full).collect()
 }
 
+/// The same, without pauses between drops in which too few clients got in to show that the queue had emptied: an
+/// application that has stopped, where few arrive.
+pub(super) fn stops(load: &Load, stretches: &[FullStretch]) -> Vec<FullStretch> {
+    let mut stops: Vec<FullStretch> = Vec::new();
+    for &stretch in stretches {
+        let goes_on = stops.last_mut().filter(|stop| {
+            let admitted = count_within(&load.admissions, stop.to, stretch.from) as u64;
+            admitted < MIN_ACCEPTS && stretch.from.since(stop.to) <= LONGEST_GAP.1
+        });
+        match goes_on {
+            Some(stop) => {
+                stop.to = stretch.to;
+                stop.admissions = count_within(&load.admissions, stop.from, stop.to);
+            }
+            None => stops.push(stretch),
+        }
+    }
+    stops
+}
+
 fn gap(pair: &[Timestamp]) -> Option<Span> {
     match pair {
         [one, other] => Some(other.since(*one)),
@@ -105,11 +125,11 @@ fn gap(pair: &[Timestamp]) -> Option<Span> {
 }
 
 /// The accept rate that the drops show, or the kernel's samples where they saw the queue full for longer. `None` where they
-/// show no accept, or no time.
+/// show no accept, or no time, or an application that had stopped.
 ///
 /// `limit` is that of the queue, as far as it is known yet.
 pub(super) fn accept_rate(load: &Load, stretches: &[FullStretch], limit: Option<u32>) -> Option<AcceptRate> {
-    let by_drops = rate_by_drops(load, stretches, limit);
+    let by_drops = rate_by_drops(load, stretches, limit).filter(|rate| !is_of_a_stop(load, rate));
     let by_samples = rate_by_samples(load);
     match (by_drops, by_samples) {
         (Some(by_drops), Some(by_samples)) if by_samples.over > by_drops.over => {
@@ -119,6 +139,17 @@ pub(super) fn accept_rate(load: &Load, stretches: &[FullStretch], limit: Option<
         (Some(by_drops), _) => Some(by_drops),
         (None, by_samples) => by_samples,
     }
+}
+
+/// True if the rate is that of an application which had stopped, and went on: once the queue had been full, far more clients
+/// got in than it allows, and each needs an `accept()`.
+fn is_of_a_stop(load: &Load, rate: &AcceptRate) -> bool {
+    let (Some(&first), Some(&last)) = (load.drops.first(), load.admissions.last()) else { return false };
+    let admitted = |times: &[Timestamp]| count_within(times, first, last);
+    // Of a handshake by a SYN cookie that nothing proves the ACK may have met the full queue.
+    let accepted = admitted(&load.admissions).saturating_sub(admitted(&load.unproven));
+    let seconds = last.since(first).as_secs_f64();
+    accepted >= MIN_COMPARABLE && accepted as f64 > MIN_CHANGE * rate.high * seconds
 }
 
 /// The accept rate between each two samples that found the queue full, if it cannot have emptied in between.

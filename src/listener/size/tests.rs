@@ -248,6 +248,33 @@ fn a_pause_of_a_fast_application_is_held_by_what_came_meanwhile() {
 }
 
 #[test]
+fn an_application_that_stopped_and_went_on_is_not_outrun() {
+    // 50 clients a second for 20 s; all are accepted at once, but for 4 s in which a single one is.
+    let arrivals = burst(0.0, 1_000, 20.0);
+    let (from, to) = (at(5.0), at(9.0));
+    let mut load = Load { arrivals: arrivals.clone(), until: Some(at(30.0)), ..Load::default() };
+    let (stopped, served): (Vec<_>, Vec<_>) = arrivals.iter().partition(|&&time| time >= from && time < to);
+    let (queued, turned_away) = stopped.split_at(17);
+    load.turned_away = turned_away.to_vec();
+    // Clients that come now and then, so that the drops are no even run.
+    load.turned_away.retain(|time| time.since(from).as_nanos() / 250_000_000 % 2 == 0);
+    let accepted = load.turned_away.remove(20);
+    load.drops = load.turned_away.clone();
+    let retried = load.turned_away.iter().map(|time| time.plus(Span::from_secs(4)));
+    load.admissions =
+        served.into_iter().chain(queued.iter().copied()).chain([accepted]).chain(retried).collect();
+    load.admissions.sort_unstable();
+    let found = size(&load);
+    assert_eq!(
+        (found.accepts, found.limit),
+        (None, None),
+        "one accept is no rate of an application that stopped"
+    );
+    let more = u32::try_from(load.turned_away.len()).unwrap() + 1;
+    assert_eq!(found.answer, Answer::MoreThanLimit { more });
+}
+
+#[test]
 fn each_of_several_sockets_needs_more_than_its_share_and_less_than_all() {
     let arrivals = burst(0.0, 400, 0.5);
     let load = observe(&arrivals, Service { per_second: 200.0, batch: 1 }, 16, 12.0);

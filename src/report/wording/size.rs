@@ -19,7 +19,7 @@ pub(in crate::report) fn size(size: &Size) -> String {
         }
         (Answer::Backlog { .. } | Answer::MoreThanLimit { .. }, None) => {
             text.push_str(&format!(
-                "; {} met the full queue before one was accepted",
+                "; {} met the full queue, which took too few meanwhile to show how fast it is emptied",
                 count(size.turned_away, "client")
             ));
         }
