@@ -127,6 +127,23 @@ impl CacheLine {
         self.cells[LINE - 1] != Cell::EMPTY
     }
 
+    /// Forgets its old flows, and makes its young ones old; returns the number of cells that are not empty. Without branches: no
+    /// predictor can guess the states.
+    fn age(&mut self) -> usize {
+        let gone = select_unpredictable(self.is_full(), Cell::LEFT, Cell::EMPTY);
+        let mut used = 0;
+        for place in 0..LINE {
+            let (tag, cell) = (self.tags[place], self.cells[place]);
+            let is_old = cell.state() == Cell::OLD;
+            let is_young = cell.state() == Cell::YOUNG;
+            let aged = Cell(cell.0 - u32::from(is_young) * (Cell::YOUNG - Cell::OLD));
+            (self.tags[place], self.cells[place]) = (0, Cell::EMPTY);
+            (self.tags[used], self.cells[used]) = select_unpredictable(is_old, (0, gone), (tag, aged));
+            used += usize::from(self.cells[used] != Cell::EMPTY);
+        }
+        used
+    }
+
     /// Number of cells that are not empty. Counted rather than searched for, which the processor could not predict.
     fn used(&self) -> usize {
         self.cells.iter().filter(|&&cell| cell != Cell::EMPTY).count()
@@ -135,6 +152,15 @@ impl CacheLine {
 
 /// Lines to begin with.
 const LEAST: usize = 16;
+
+/// More lines than needed, by this factor, are too many.
+const ROOMY: usize = 4;
+
+/// Number of lines that so many cells fill by half at most.
+const fn lines_for(cells: usize) -> usize {
+    let lines = (cells * 2 / LINE + 1).next_power_of_two();
+    if lines < LEAST { LEAST } else { lines }
+}
 
 impl Index {
     /// Positions that a cell has room for.
@@ -219,7 +245,7 @@ impl Index {
     /// the flow at a position, or anything where there is none.
     pub(super) fn insert(&mut self, hash: u64, at: u32, remembered: bool, hash_of: impl Fn(u32) -> u64) {
         if self.used >= self.lines.len() * LINE / 8 * 5 {
-            self.rewrite(hash_of, |state| state);
+            self.rewrite(hash_of);
         }
         let cell = if remembered { self.cell(hash, |cell| cell.remembers(hash)) } else { None };
         match cell {
@@ -278,33 +304,32 @@ impl Index {
         self.young
     }
 
-    /// Forgets the remembered flows that were silent since the last call.
+    /// Forgets the remembered flows that were silent since the last call. `hash_of` as for [`Self::insert`].
     pub(super) fn age(&mut self, hash_of: impl Fn(u32) -> u64) {
-        self.rewrite(hash_of, |state| match state {
-            Cell::OLD => Cell::EMPTY.0,
-            Cell::YOUNG => Cell::OLD,
-            state => state,
-        });
+        self.used = self.lines.iter_mut().map(CacheLine::age).sum();
         self.young = 0;
+        if self.lines.len() > ROOMY * lines_for(self.used) {
+            self.rewrite(hash_of);
+        }
     }
 
-    /// Writes the lines anew, at most half full; `next` gives a cell's next state.
-    fn rewrite(&mut self, hash_of: impl Fn(u32) -> u64, next: impl Fn(u32) -> u32) {
+    /// Writes the lines anew, at most half full.
+    fn rewrite(&mut self, hash_of: impl Fn(u32) -> u64) {
         // Without branches: no predictor can guess which cells stay, and which are in the slab.
-        let stays = |cell: Cell| (next(cell.state()) != Cell::EMPTY.0) & (cell != Cell::LEFT);
+        let stays = |cell: Cell| (cell != Cell::EMPTY) & (cell != Cell::LEFT);
         let cells = self.lines.iter().flat_map(|line| &line.cells);
         let most = cells.map(|&cell| usize::from(stays(cell))).sum::<usize>();
         let mut staying = vec![(0, Cell::EMPTY); most + 1];
         let mut count = 0;
         for (&tag, &cell) in self.lines.iter().flat_map(|line| line.tags.iter().zip(&line.cells)) {
-            staying[count] = (tag, Cell(cell.0 & !Cell::STATE | next(cell.state())));
+            staying[count] = (tag, cell);
             count += usize::from(stays(cell));
         }
         staying.truncate(count);
-        let size = (staying.len() * 2 / LINE + 1).next_power_of_two().max(LEAST);
+        let size = lines_for(staying.len());
         // In place unless far too large: an allocator that is asked for the same again and again, aligned, while
         // the last is still in use, keeps both and more.
-        if (size..=size * 4).contains(&self.lines.len()) {
+        if (size..=size * ROOMY).contains(&self.lines.len()) {
             self.lines.fill(CacheLine::EMPTY);
         } else {
             self.lines = Box::default();
