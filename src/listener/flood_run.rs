@@ -15,8 +15,10 @@ pub(super) struct FloodRun {
     example: Box<Attempt>,
     /// Limits of the captures when it was weighed.
     limits: LimitSets,
-    /// The flood's latest rate, and the SYNs a second that the example tells.
-    rate: Evidence,
+    /// Their second.
+    second: i64,
+    /// The flood so far, and the SYNs a second that the example tells.
+    flood: Option<FloodSecond>,
     told: u32,
     /// Those after the first.
     more: Option<AlikeAttempts>,
@@ -28,18 +30,25 @@ const SAME_RATE: u32 = 8;
 impl FloodRun {
     /// A run that begins with an attempt that was weighed, if that is a flood's SYN and has nothing of its own.
     pub(super) fn begin(attempt: &Attempt, limits: LimitSets) -> Option<Self> {
-        let rates = attempt.inference.evidence.iter();
-        let (rate, told) = rates.copied().find_map(|evidence| match evidence {
-            Evidence::FloodRate { per_second, .. } => Some((evidence, per_second)),
+        let mut rates = attempt.inference.evidence.iter();
+        let told = rates.find_map(|evidence| match *evidence {
+            Evidence::FloodRate { per_second, .. } => Some(per_second),
             _ => None,
         })?;
         let begins = attempt.inference.cause == Some(Cause::SynFlood) && is_bare(attempt);
-        begins.then(|| Self { example: Box::new(attempt.clone()), limits, rate, told, more: None })
+        begins.then(|| Self {
+            example: Box::new(attempt.clone()),
+            limits,
+            second: attempt.start.second(),
+            flood: None,
+            told,
+            more: None,
+        })
     }
 
     /// True if the run goes on in the second of an attempt, so that it must not make room for another kind of SYN.
     pub(super) fn is_under_way(&self, attempt: &Attempt) -> bool {
-        self.more.is_some() && attempt.start.second() == self.example.start.second()
+        self.more.is_some() && attempt.start.second() == self.second
     }
 
     /// True if an attempt is like those of the run, but for its client.
@@ -47,16 +56,16 @@ impl FloodRun {
     pub(super) fn is_like(&self, attempt: &Attempt, limits: &LimitSets) -> bool {
         is_bare(attempt)
             && attempt.facts == self.example.facts
-            && attempt.start.second() == self.example.start.second()
+            && attempt.start.second() == self.second
             && attempt.frame.capture() == self.example.frame.capture()
             && self.limits == *limits
     }
 
-    /// Counts one more, in a flood that has this rate by then.
+    /// Counts one more, of a flood that is known so well by then.
     #[inline(always)]
     pub(super) fn count(&mut self, attempt: &Attempt, flood: Option<&FloodSecond>) {
-        if let Some(flood) = flood {
-            self.rate = flood.rate();
+        if let Some(&flood) = flood {
+            self.flood = Some(flood);
             if flood.syns >= self.told + self.told / SAME_RATE {
                 self.told = flood.syns;
                 self.example.inference = self.inference_by_now().into();
@@ -70,7 +79,9 @@ impl FloodRun {
     fn inference_by_now(&self) -> Inference {
         let mut inference = Inference::clone(&self.example.inference);
         let rates = inference.evidence.iter_mut().filter(|one| matches!(one, Evidence::FloodRate { .. }));
-        rates.for_each(|rate| *rate = self.rate);
+        if let Some(flood) = self.flood {
+            rates.for_each(|rate| *rate = flood.rate());
+        }
         inference
     }
 

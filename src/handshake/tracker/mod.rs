@@ -317,21 +317,14 @@ impl Tracker {
             && !tracked.settled
             && (jump < Span::ZERO || is_doubted || tracked.attempt.is_doubtful_at(segment))
         {
-            let is_second = tracked.attempt.packets == 1;
-            let redated = tracked.attempt.redated(segment);
-            self.continue_in_time(at, &redated, hash, ordinal);
-            if is_second && jump > Span::ZERO {
-                self.wait_by_later_time(at, jump);
-            }
-            return;
+            return self.continue_redated(at, jump, segment, hash, ordinal);
         }
         let phase = tracked.attempt.phase;
         let now = self.steady(segment.at);
         // The wheel advances once a batch; a deadline counts from the moment it passes.
         if self.table.due(at) < now {
             if !waits_longer(phase) || jump > GIVEN_UP {
-                self.settle_due(at);
-                return self.take_segment(Cell::EMPTY, segment, hash, ordinal);
+                return self.settle_and_take(at, segment, hash, ordinal);
             }
             if becomes_dormant(phase) && !may_open(segment.flags) {
                 self.counts.midstream += 1;
@@ -339,6 +332,28 @@ impl Tracker {
             }
         }
         self.continue_in_time(at, segment, hash, ordinal);
+    }
+
+    /// Settles an attempt whose deadline has passed, and takes the segment that came after it. (Apart: as a loop of
+    /// [`Self::take_segment`] it would keep each field of every segment at hand.)
+    #[cold]
+    #[inline(never)]
+    fn settle_and_take(&mut self, at: Position, segment: &Segment, hash: u64, ordinal: u64) {
+        self.settle_due(at);
+        self.take_segment(Cell::EMPTY, segment, hash, ordinal);
+    }
+
+    /// Takes a segment whose time is so far from its attempt's that it is not believed.
+    #[cold]
+    #[inline(never)]
+    fn continue_redated(&mut self, at: Position, jump: Span, segment: &Segment, hash: u64, ordinal: u64) {
+        let Some(tracked) = self.table.get_mut(at) else { return };
+        let is_second = tracked.attempt.packets == 1;
+        let redated = tracked.attempt.redated(segment);
+        self.continue_in_time(at, &redated, hash, ordinal);
+        if is_second && jump > Span::ZERO {
+            self.wait_by_later_time(at, jump);
+        }
     }
 
     /// Moves the deadline of an attempt whose second packet is so much later than its first: either may be misdated,
@@ -584,8 +599,10 @@ impl Tracker {
                 continue;
             };
             self.table.remove(at);
-            let place = self.dormant.find(hash, &key);
-            self.dormant.insert(NewEntry { place, hash, key, due, soon: due, order }, dormant);
+            // No flow is in both tables: its segments take what is dormant back.
+            debug_assert_eq!(self.dormant.find(hash, &key), Place::Unknown);
+            let entry = NewEntry { place: Place::Unknown, hash, key, due, soon: due, order };
+            self.dormant.insert(entry, dormant);
         }
     }
 
@@ -610,10 +627,8 @@ impl Tracker {
         tracked.settled = true;
         let (pending, context) = (&tracked.attempt, &self.context);
         let ended = (ending, when.minus(self.lag));
-        // Made in place: a finding is large.
-        let finding =
-            || Finding { at: when, settled: true, attempt: decide::decide(pending, key, ended, context) };
-        self.found.extend(std::iter::once_with(finding));
+        let attempt = decide::decide(pending, key, ended, context);
+        self.found.push(Finding { at: when, settled: true, attempt });
         self.table.retire(at, when.plus(LINGER));
     }
 
