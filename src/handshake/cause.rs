@@ -245,6 +245,8 @@ pub enum Evidence {
     DropsSpread,
     /// SYN-ACKs of the listener were lost in the same stretch, so many.
     AnswersLostToo(u32),
+    /// At one moment the listener answered the SYNs of so many attempts, long after they had come.
+    AnsweredAtOnce(u32),
     /// Other hosts failed the client in the same second: so many.
     OtherHostsFailed(u32),
     /// A bare RST answered the client's first ACK.

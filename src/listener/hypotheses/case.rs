@@ -6,7 +6,7 @@ use crate::handshake::{Attempt, Cause, Evidence, Fact, Passage, SegmentLoss, Seg
 use crate::listener::capture_limits::CaptureLimits;
 use crate::listener::dropped_segments::DroppedByKernel;
 use crate::listener::kernel_history::{KernelEvents, KernelEvidence, KernelHistory};
-use crate::listener::observed::{Burst, DropStretch, FloodSecond, Observed, dropped_between};
+use crate::listener::observed::{Burst, DropStretch, FloodSecond, MARK_GAP, Observed, dropped_between};
 use crate::listener::paths::{Paths, failed_since};
 use crate::listener::point_routes::PointEvidence;
 use crate::packet::{Span, Timestamp};
@@ -235,7 +235,11 @@ impl<'a> Case<'a> {
         const MAX_RATIO: u32 = 4;
         let stretch = self.stretch().filter(|_| !self.is_near_server())?;
         let lost = self.own.drops.answers_lost_in(stretch);
-        (lost >= MIN_LOST && stretch.attempts <= lost.saturating_mul(MAX_RATIO))
+        let round_trip = self.own.least_round_trip.unwrap_or_default();
+        // A SYN-ACK of a server that had stood still was late.
+        let until = stretch.to.plus(MARK_GAP);
+        let late = lost >= MIN_LOST && self.own.late_answers.went_on_between(stretch.from, until, round_trip);
+        (!late && lost >= MIN_LOST && stretch.attempts <= lost.saturating_mul(MAX_RATIO))
             .then_some(Evidence::AnswersLostToo(lost))
     }
 

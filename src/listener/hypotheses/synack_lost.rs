@@ -10,7 +10,8 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     shown_by: "the client repeats its SYN after the SYN-ACK; or the SYN-ACK that it took names its first SYN; or its checksum is \
                wrong, where the server's others are right",
     looks_like: "a client that gave up and began anew; with a SYN without options, a scanner that repeats it; without timestamps a lost SYN",
-    excluded_by: "an ACK that names the first SYN-ACK; a second point, which every SYN-ACK came to",
+    excluded_by: "an ACK that names the first SYN-ACK; a second point, which every SYN-ACK came to; several SYN-ACKs at one moment, of a server \
+                  that had stood still",
     surest: Confidence::Likely,
     confirmed_by: "its event of a dropped SYN-ACK: TCP_CSUM, CPU_BACKLOG or QDISC_DROP; a second point that it did not reach",
     example: "synack-rejected.pcap",
@@ -28,6 +29,9 @@ fn weigh(case: &Case<'_>) -> Weight {
         }
         Verdict::HalfOpen if case.has(Fact::SynRetriedAfterSynAck) => half_open(case),
         Verdict::CompletedLate if case.has(Fact::FirstSynAnswered) => {
+            if let Some(evidence) = stood_still(case) {
+                return Weight::Excluded(evidence);
+            }
             // The SYN-ACK that the client took is missing from the capture: it may have been the first.
             let weight = Weight::supported([Evidence::FirstSynMadeRequest]);
             unless_late(case, weight.doubted_if(case.attempt.lacks_synack()))
@@ -43,6 +47,14 @@ fn weigh(case: &Case<'_>) -> Weight {
         }
         _ => Weight::NotApplicable,
     }
+}
+
+/// Evidence that the SYN-ACK was not lost but late: it came at one moment with those of several others, and nothing drew
+/// them then.
+fn stood_still(case: &Case<'_>) -> Option<Evidence> {
+    let round_trip = case.own.least_round_trip.unwrap_or_default();
+    let at_once = case.own.late_answers.at_once(case.attempt.first_synack?, round_trip);
+    at_once.map(Evidence::AnsweredAtOnce)
 }
 
 /// The weight by what several points saw: where all SYN-ACKs came to the client's they were late and not lost; where one did not,

@@ -9,6 +9,7 @@ mod drops;
 mod finishers;
 mod floods;
 mod knocks;
+mod late_answers;
 mod marks;
 mod per_second;
 mod probes;
@@ -20,7 +21,8 @@ pub(super) use drops::{DropStretch, Drops, TIME_WAIT, dropped_between, dropped_s
 pub(super) use finishers::Finishers;
 pub(super) use floods::{FloodSecond, Floods, is_abandoned};
 pub(super) use knocks::{Knocks, is_in_vain};
-pub(super) use marks::Marks;
+pub(super) use late_answers::LateAnswers;
+pub(super) use marks::{MARK_GAP, Marks};
 pub(super) use per_second::PerSecond;
 pub(super) use probes::Probes;
 pub(super) use silence::Silence;
@@ -38,6 +40,8 @@ pub(super) struct Observed {
     pub(super) marks: Marks,
     /// Times of SYNs that the listener left unanswered, and of those that it answered.
     pub(super) drops: Drops,
+    /// SYN-ACKs that came long after the SYN which they answer.
+    pub(super) late_answers: LateAnswers,
     /// Clients that sent nothing after their ACK, and those that sent at once.
     pub(super) silence: Silence,
     /// Sizes of data that was acknowledged, and that was not.
@@ -159,6 +163,7 @@ impl Observed {
         self.wrong_checksums += u64::from(facts.has(Fact::SynAckChecksumWrong));
         self.marks.see(attempt);
         self.drops.see(attempt);
+        self.late_answers.see(attempt);
         self.count_overflow_like(attempt);
         self.silence.see(attempt);
         self.sizes.see(attempt);

@@ -103,6 +103,10 @@ pub(in crate::report) fn evidence(evidence: Evidence) -> Cow<'static, str> {
             "{} of the listener did not reach the client at that time: the path loses segments",
             count(u64::from(n), "SYN-ACK")
         ),
+        Evidence::AnsweredAtOnce(n) => format!(
+            "at one moment the server answered {}, long after their SYNs: it, or the way to it, had stood still",
+            count(u64::from(n), "attempt")
+        ),
         Evidence::SmallDataPassed(n) => format!(
             "meanwhile small data of {} was acknowledged, and the large segment was not",
             count(n.into(), "other connection")
@@ -308,6 +312,7 @@ fn plain(evidence: Evidence) -> &'static str {
         | Evidence::AnsweredFrom(_)
         | Evidence::OtherHostsFailed(_)
         | Evidence::AnswersLostToo(_)
+        | Evidence::AnsweredAtOnce(_)
         | Evidence::SmallDataPassed(_)
         | Evidence::FeatureBlockedOften(_)
         | Evidence::Icmp(_)
