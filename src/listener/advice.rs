@@ -252,7 +252,7 @@ fn of_cause(cause: Cause, record: &Record, tally: &CauseTally) -> Vec<Advice> {
 fn of_diagnosis(diagnosis: &Diagnosis, record: &Record) -> Vec<Advice> {
     match diagnosis {
         Diagnosis::DeniedByKernel { .. } => vec![Advice::CheckRuleCounters, Advice::CaptureOnClient],
-        Diagnosis::PartlyUnanswered => vec![Advice::CheckQueueOnServer, Advice::CheckFilters],
+        Diagnosis::PartlyUnanswered { .. } => vec![Advice::CheckQueueOnServer, Advice::CheckFilters],
         Diagnosis::Unexplained if record.observed.odd_answers > 0 => vec![Advice::CaptureBothEnds],
         Diagnosis::Unexplained => vec![Advice::CheckServerCounters, Advice::CaptureBothEnds],
         Diagnosis::Explained { .. }

@@ -121,15 +121,21 @@ fn counted_alone(record: &Record, totals: &Totals) -> bool {
 }
 
 /// The cause that matters most: the surest, and of these the one that explains most attempts. Intended causes rank
-/// below faults, unless the fault is only possible. A sure cause of a few attempts does not stand for many others.
+/// below faults, unless the fault is only possible and explains no more than a few. A sure cause of a few attempts does not
+/// stand for many others.
 fn main_cause(totals: &Totals) -> Option<Cause> {
     /// Share of a sure cause, of the attempts that the most common cause has: one in so many at least.
     const MIN_SHARE: u64 = 10;
+    /// Fewest attempts of a possible fault that no intended cause hides.
+    const MIN_OF_FAULT: u64 = 3;
+    let faults = totals.causes().filter(|(cause, _)| !cause.is_intended());
+    let hides = faults.map(|(_, tally)| tally.verdicts.total()).max().unwrap_or(0) >= MIN_OF_FAULT;
     let most = totals.causes().map(|(_, tally)| tally.verdicts.total()).max().unwrap_or(0);
     let rank = |cause: Cause, tally: &CauseTally| {
         let many = tally.verdicts.total() * MIN_SHARE >= most;
-        let sure = many && tally.confidence() > Some(Confidence::Possible);
-        (sure, sure && !cause.is_intended(), tally.verdicts.total())
+        let sure = many && tally.confidence() > Some(Confidence::Possible) && !(hides && cause.is_intended());
+        let fault = !cause.is_intended();
+        (sure, fault && (sure || hides), tally.verdicts.total())
     };
     let ranked = totals.causes().map(|(cause, tally)| (rank(cause, tally), std::cmp::Reverse(cause)));
     ranked.max().map(|(_, cause)| cause.0)

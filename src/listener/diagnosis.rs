@@ -24,7 +24,10 @@ pub enum Diagnosis {
         attempts: u64,
     },
     /// Trouble that is mostly SYNs without an answer, while the listener answered others.
-    PartlyUnanswered,
+    PartlyUnanswered {
+        /// True if it answered others throughout the time in which it left these without an answer: it never stood still.
+        throughout: bool,
+    },
     /// Attempts did not complete, and the packets do not show why.
     Unexplained,
     /// No problem is seen, but some attempts are undetermined.
@@ -39,7 +42,7 @@ pub(super) fn without_cause(record: &Record, totals: &Totals) -> Diagnosis {
     if totals.denied > 0 {
         Diagnosis::DeniedByKernel { attempts: totals.denied }
     } else if problems > 0 && left_some_unanswered(record) {
-        Diagnosis::PartlyUnanswered
+        Diagnosis::PartlyUnanswered { throughout: record.observed.drops.answered_throughout() }
     } else if problems > 0 {
         Diagnosis::Unexplained
     } else if record.verdicts.get(Verdict::Undetermined) > 0 {

@@ -144,6 +144,22 @@ impl Drops {
         self.answers_lost.between(stretch.from, stretch.to)
     }
 
+    /// True if SYNs were answered all the time from the first that was not to the last, and more of them than were not: each
+    /// part of that time has some.
+    pub(in crate::listener) fn answered_throughout(&self) -> bool {
+        /// Number of parts.
+        const PARTS: i64 = 4;
+        /// Shortest time that can be divided: answers are counted by whole seconds.
+        const MIN_TIME: Span = Span::from_secs(2 * PARTS);
+        let (Some(first), Some(last)) = (self.stretches.first(), self.stretches.last()) else { return false };
+        let time = last.to.since(first.from);
+        let part = |n: i64| first.from.plus(time.scaled(n, PARTS));
+        let drops: u32 = self.stretches.iter().map(|stretch| stretch.drops).sum();
+        time >= MIN_TIME
+            && self.answered_between(first.from, last.to) > drops
+            && (0..PARTS).all(|n| self.answered_between(part(n), part(n + 1)) > 0)
+    }
+
     /// SYNs answered at once from one time to another, by whole seconds.
     pub(in crate::listener) fn answered_between(&self, from: Timestamp, to: Timestamp) -> u32 {
         self.answered.between(from, to)

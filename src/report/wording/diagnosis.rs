@@ -47,10 +47,20 @@ pub(in crate::report) fn diagnosis(listener: &Listener) -> String {
                 "{attempts} of {total} to {name} look like an overflow, but the kernel counted none: {instead}."
             )
         }
-        Diagnosis::PartlyUnanswered => format!(
-            "{name} left {} of {total} without an answer and answered others: its accept queue was full, a filter drops some packets, or the host was down for a while.",
-            number(of(Verdict::Unanswered)),
-        ),
+        Diagnosis::PartlyUnanswered { throughout } => {
+            let (others, why) = match throughout {
+                true => (
+                    "others all the while",
+                    "the path loses packets, its accept queue was full now and then, or a filter drops some packets",
+                ),
+                false => (
+                    "others",
+                    "its accept queue was full, a filter drops some packets, or the host was down for a while",
+                ),
+            };
+            let unanswered = number(of(Verdict::Unanswered));
+            format!("{name} left {unanswered} of {total} without an answer and answered {others}: {why}.")
+        }
         Diagnosis::Unexplained => unexplained(listener, &name, &total),
         Diagnosis::Undetermined => {
             let undetermined = count(of(Verdict::Undetermined), "attempt");
