@@ -222,4 +222,25 @@ mod tests {
             6_002
         );
     }
+
+    #[test]
+    fn a_flood_hides_no_scan() {
+        let mut listeners = Listeners::new(64);
+        let scanner = Endpoint::v4([10, 30, 1, 1], 999);
+        let knock = |port: u16, template: &Attempt| Attempt {
+            client: scanner,
+            server: Endpoint::v4([10, 20, 0, 5], port),
+            verdict: Verdict::Refused,
+            ..template.clone()
+        };
+        let all = flood(20_000);
+        for (port, template) in (0..40).zip(&all) {
+            record(&mut listeners, knock(port, template));
+        }
+        for attempt in &all {
+            record(&mut listeners, attempt.clone());
+        }
+        let one_more = record(&mut listeners, knock(40, &all[19_999]));
+        assert_eq!(one_more.inference.cause, Some(Cause::SynScan), "{:?}", one_more.inference);
+    }
 }

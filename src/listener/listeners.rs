@@ -231,7 +231,8 @@ impl Listeners {
         if self.continues_flood(place, attempt) {
             return;
         }
-        self.paths.see(attempt);
+        let is_of_flood = self.record_at(place).observed.is_of_flood(attempt);
+        self.paths.see(attempt, is_of_flood);
         self.routes.see(attempt);
         if is_beside_overflow(attempt, place.and_then(|place| Some(self.records.get_index(place)?.1))) {
             attempt.unproven = Some(Unproven::ListenerOverflows);

@@ -143,10 +143,11 @@ impl Paths {
     /// than that of an earlier connection from its address.
     ///
     /// Decides by the round trips of its client's other connects whether a retry was needed, if its packets leave that open.
-    pub(super) fn see(&mut self, attempt: &mut Attempt) {
+    /// Of a client of which nothing but a flood's SYN is known there is nothing to remember: others would make room for it.
+    pub(super) fn see(&mut self, attempt: &mut Attempt, is_of_flood: bool) {
         self.decide_delay(attempt);
         let dropped = has_dropped_syn(attempt);
-        self.see_failures(attempt, dropped);
+        self.see_failures(attempt, dropped, is_of_flood);
         attempt.ports_before = self.reuse(attempt);
         attempt.has_older_stamp = self.see_path(attempt, dropped);
         attempt.path_worked = self.worked_through(attempt);
@@ -179,7 +180,7 @@ impl Paths {
     }
 
     /// Takes note of whether the client failed or was served, and where; `dropped` is whether it lost SYNs.
-    fn see_failures(&mut self, attempt: &Attempt, dropped: bool) {
+    fn see_failures(&mut self, attempt: &Attempt, dropped: bool, is_of_flood: bool) {
         let client = self.client_key(attempt.client);
         let failed = matches!(
             attempt.verdict,
@@ -187,9 +188,9 @@ impl Paths {
         );
         let served = attempt.verdict.is_completed();
         let since = failed_since(attempt);
-        let known = if failed || dropped || since.is_some() {
+        let known = if !is_of_flood && (failed || dropped || since.is_some()) {
             Some(self.clients.get_or_insert(client, ClientFailures::default))
-        } else if served {
+        } else if served || is_of_flood {
             self.clients.get_mut(client)
         } else {
             None

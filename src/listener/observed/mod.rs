@@ -179,6 +179,13 @@ impl Observed {
 }
 
 impl Observed {
+    /// True if nothing is known of an attempt but one SYN, in a second in which many addresses send such SYNs.
+    pub(super) fn is_of_flood(&self, attempt: &Attempt) -> bool {
+        attempt.packets == 1
+            && attempt.verdict == Verdict::Unanswered
+            && self.floods.at(attempt.start).is_some_and(FloodSecond::is_of_many)
+    }
+
     /// Takes an attempt of which nothing is known but one SYN of a flood. Like [`Self::see`], but that its client is no use.
     #[inline(always)]
     pub(super) fn see_flood_syn(&mut self, attempt: &Attempt) {

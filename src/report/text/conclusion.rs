@@ -123,6 +123,28 @@ fn because(why: Unproven, silence: Span) -> String {
     }
 }
 
+/// The servers and scans with problems, if there is any to tell them from: `, at 3 of 4 servers`.
+fn places(listeners: &[Listener]) -> String {
+    let bad = || listeners.iter().filter(|listener| listener.problems() > 0);
+    let scans = bad().filter(|listener| listener.scan.is_some()).count() as u64;
+    let servers = bad().filter(|listener| listener.server.is_some()).count() as u64;
+    let folded = bad().count() as u64 > servers + scans;
+    let all = listeners.len() as u64;
+    let at = match (servers, folded) {
+        (0, false) => String::new(),
+        (0, true) => ", at servers that are not told apart".to_owned(),
+        (_, true) => format!(", at {} and more", count(servers, "server")),
+        (_, false) if scans > 0 => format!(", at {}", count(servers, "server")),
+        (_, false) => format!(", at {} of {}", number(servers), count(all, "server")),
+    };
+    match scans {
+        _ if all == 1 => String::new(),
+        0 => at,
+        _ if at.is_empty() => format!(", in {}", count(scans, "scan")),
+        _ => format!("{at} and in {}", count(scans, "scan")),
+    }
+}
+
 fn with_problems(
     style: &TextStyle<'_>,
     summary: &Summary,
@@ -132,21 +154,14 @@ fn with_problems(
     let total = summary.verdicts.total();
     let noun = if total == 1 { "attempt" } else { "attempts" };
     let share = format!("{} of {} {noun}", number(bad), number(total));
-    let (mut emphasis, mut folded, mut places) = (Emphasis::Note, 0, 0);
+    let mut emphasis = Emphasis::Note;
     for listener in summary.listeners.iter().filter(|l| l.problems() > 0) {
-        places += 1;
-        folded += u64::from(listener.server.is_none());
         emphasis = style.graver(emphasis, style.cause_emphasis(listener.cause));
     }
     if emphasis == Emphasis::Note {
         return (emphasis, format!("No attempt failed, but {share} took an unusual course."));
     }
-    let place = match (places, summary.listeners.as_slice()) {
-        (1, [_]) | (0, _) => String::new(),
-        _ if folded == places => ", at servers that are not told apart".to_owned(),
-        _ if folded > 0 => format!(", at {} and more", count(places - folded, "server")),
-        (_, all) => format!(", at {} of {}", number(places), count(all.len() as u64, "server")),
-    };
+    let place = places(&summary.listeners);
     let late = summary.verdicts.get(Verdict::CompletedLate);
     let by = counts
         .delays()
