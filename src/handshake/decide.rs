@@ -60,13 +60,18 @@ pub(super) fn decide(
     // A point may have the ACKs that the other one lacks.
     let lacks_acks = context.lacks_bare_acks.has(pending.frame) && !pending.has_two_points;
     let lateness = if pending.cold.is_none() { Lateness::Prompt } else { lateness(pending) };
-    let (verdict, reason) = verdict(pending, ending, lateness, lacks_acks);
+    let ignored = ignored_acks(pending, lateness);
+    let (verdict, reason) = verdict(pending, ending, (lateness, ignored.is_some()), lacks_acks);
     let timing = timing(pending, lateness);
     let icmp =
         pending.cold().and_then(|cold| cold.icmp.as_deref()).filter(|_| verdict == Verdict::Unreachable);
     let cold = pending.cold();
     let mut facts = pending.facts;
     facts.add_if(Fact::PortUsedAnew, ending == Ending::Replaced);
+    facts.add_if(Fact::Contradicted, ignored.is_some());
+    facts.add_if(Fact::DataIgnored, ignored.is_some_and(|(_, data)| data));
+    let mut retries = pending.retries();
+    retries.after_ack = ignored.map_or(retries.after_ack, |(acks, _)| u32::from(acks));
     let passage = pending.sightings.as_ref().map(|log| log.passage(&context.path, at));
     let ends = passage.as_ref().and_then(|passage| passage.ends());
     let (client, server) =
@@ -83,7 +88,7 @@ pub(super) fn decide(
         icmp: icmp.map(|&(_, answer)| answer),
         unproven: unproven(pending, verdict, ending),
         established: established(pending, verdict),
-        retries: pending.retries(),
+        retries,
         retry_at: RetryTimes::from_slice(&pending.synack_retransmissions().times),
         syn_retry_at: RetryTimes::from_slice(&pending.syn_retransmissions().times),
         timing,
@@ -127,13 +132,22 @@ fn by_own_time(pending: &Pending, ending: Ending) -> Ending {
     }
 }
 
+/// ACKs that the server ignored, and whether data with them, where only the SYN that it answered shows the round trip: until
+/// that was known, its SYN-ACKs may have crossed them.
+fn ignored_acks(pending: &Pending, lateness: Lateness) -> Option<(u16, bool)> {
+    let unknown =
+        pending.syn_to_synack.is_none() && matches!(pending.phase, Phase::Acked | Phase::Established);
+    pending.cold().filter(|cold| unknown && cold.crossed > 0)?;
+    pending.ignored_by_round_trip(syn_to_synack(pending, lateness)?)
+}
+
 fn verdict(
     pending: &Pending,
     ending: Ending,
-    lateness: Lateness,
+    (lateness, ignored): (Lateness, bool),
     lacks_bare_acks: bool,
 ) -> (Verdict, Option<Reason>) {
-    let plain = shown(pending, lateness, ending);
+    let plain = if ignored { Verdict::SynackRetransmitted } else { shown(pending, lateness, ending) };
     if ending == Ending::Evicted && !is_plain_already(pending, plain) {
         return (Verdict::Undetermined, Some(Reason::Evicted));
     }

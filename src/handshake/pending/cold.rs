@@ -38,6 +38,9 @@ pub(in crate::handshake) struct ColdState {
     pub(super) clocks_compared: bool,
     /// A SYN-ACK was retransmitted and the client has not sent anything since.
     pub(super) awaits_ack: bool,
+    /// Retransmissions of the SYN-ACK up to the last one that came after the client's ACK and may have crossed it, as far as the
+    /// round trip was known by then.
+    pub(in crate::handshake) crossed: usize,
     /// The transmission of the SYN (0 is the first) that the SYN-ACK's TSecr names.
     pub(in crate::handshake) answered: Option<u8>,
     /// The SYN-ACK's TSecr, if it names a later SYN than those before it: the capture holds the two out of order.

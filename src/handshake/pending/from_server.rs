@@ -9,6 +9,11 @@ use crate::handshake::retransmissions::SHORTEST_TIMER;
 use crate::handshake::traits::SynAckTraits;
 use crate::packet::{Flags, Segment, Span, Timestamp};
 
+/// A round trip with a sixteenth and a millisecond more, for jitter.
+fn with_jitter(round_trip: Span) -> Span {
+    round_trip.plus(round_trip.scaled(1, 16)).plus(Span::from_millis(1))
+}
+
 impl Pending {
     pub(super) fn on_synack(&mut self, segment: &Segment) -> Phase {
         if self.synack.is_some() {
@@ -103,6 +108,10 @@ impl Pending {
         self.facts.add_if(Fact::EchoesAck, echoes_ack);
         self.facts.add_if(Fact::RightAckIgnored, ignored_ack && self.facts.has(Fact::AckChecksumRight));
         self.note_point_of_ack(segment, ignored_ack);
+        if self.phase == Phase::Acked && !ignored_ack {
+            let cold = self.cold_mut();
+            cold.crossed = cold.synack.times.len();
+        }
         match self.phase {
             Phase::Acked if ignored_ack => {
                 self.after_ack = self.after_ack.saturating_add(1);
@@ -219,8 +228,28 @@ impl Pending {
             (None, Some(syn), Some(synack)) => synack.first.since(syn.first),
             (None, _, _) => UNKNOWN_ROUND_TRIP,
         };
-        // A sixteenth and a millisecond for jitter.
-        round_trip.plus(round_trip.scaled(1, 16)).plus(Span::from_millis(1))
+        with_jitter(round_trip)
+    }
+
+    /// SYN-ACKs that were retransmitted after an ACK which the server should have had by then, and whether it should have had
+    /// data too, by the round trip that later packets have shown. `None` where that changes nothing.
+    pub(in crate::handshake) fn ignored_by_round_trip(&self, round_trip: Span) -> Option<(u16, bool)> {
+        let (synack, cold, ack_at) = (self.synack?, self.cold()?, self.ack_at?);
+        let (window, syns) = (with_jitter(round_trip), &cold.syn);
+        let mut before = Span::ZERO;
+        let (mut ignored, mut data) = (0, false);
+        for &since in cold.synack.times.iter().take(cold.crossed) {
+            let at = synack.first.plus(since);
+            let by_timer = since.minus(before) >= SHORTEST_TIMER;
+            let draws = |sent: Timestamp| at >= sent && at.since(sent) < window;
+            let drawn = self.syn.is_some_and(|syn| syn.has_sent_at(syns, draws));
+            if by_timer && !drawn && at.since(ack_at) >= window {
+                ignored += 1;
+                data |= self.data_at.is_some_and(|sent| at.since(sent) >= window);
+            }
+            before = since;
+        }
+        (self.after_ack == 0 && ignored > 0).then_some((ignored, data))
     }
 
     pub(super) fn on_other_synack(&mut self, segment: &Segment) -> Phase {
