@@ -2,13 +2,15 @@
 
 use super::{Case, Hypothesis, VerdictSet, Weight, counted};
 use crate::handshake::{Cause, Confidence, Evidence, Verdict};
+use crate::listener::observed::DropStretch;
+use crate::packet::Span;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::SynLimited,
     explains: VerdictSet::of(&[Verdict::Unanswered, Verdict::CompletedLate]),
     shown_by: "several listeners of one host leave SYNs unanswered in the same stretch, and answer between",
     looks_like: "two accept queues that are full at the same time",
-    excluded_by: "an accept queue that is seen to be full at that time",
+    excluded_by: "an accept queue that is seen to be full at that time; one that may be, while some SYNs are answered, is ahead of it",
     surest: Confidence::Possible,
     confirmed_by: "",
     example: "syn-limited.pcap",
@@ -24,6 +26,18 @@ fn weigh(case: &Case<'_>) -> Weight {
         let siblings = (case.siblings_dropping)();
         let several = siblings >= MIN_SIBLINGS && case.own.prompt > 0;
         // Otherwise a full connection table drops the same packets of a single listener.
-        several.then(|| Weight::supported([Evidence::SiblingsDropToo(siblings)]))
+        let weight = || Weight::supported([Evidence::SiblingsDropToo(siblings)]);
+        several.then(|| weight().doubted_if(ignores_acks_meanwhile(case)))
     })
+}
+
+/// True if the listener seems to have ignored ACKs, too, while it answered some SYNs: a limit on SYNs lets ACKs pass, and an
+/// outage of the way lets no SYN pass.
+fn ignores_acks_meanwhile(case: &Case<'_>) -> bool {
+    const A_SECOND: Span = Span::from_secs(1);
+    let answered = |stretch: &DropStretch| {
+        // Answers are counted by whole seconds: those of its first and its last may lie outside.
+        case.own.drops.answered_between(stretch.from.plus(A_SECOND), stretch.to.minus(A_SECOND))
+    };
+    case.others_overflowed().is_some() && case.stretch().is_some_and(|stretch| answered(stretch) > 0)
 }
