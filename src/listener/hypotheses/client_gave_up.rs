@@ -24,11 +24,24 @@ fn weigh(case: &Case<'_>) -> Weight {
     if case.has(Fact::RefusedBeforeSynAck) || case.attempt.answered_from.is_some() {
         return Weight::NotApplicable;
     }
-    let Some(waited) = waited(case.attempt) else { return Weight::NotApplicable };
+    let Some(waited) = waited(case.attempt) else {
+        // Near the server the answer came at once, and as late to the client as its RST shows. A scanner's kernel that is as
+        // far away sends the same.
+        let whole = waited_at_client(case.attempt).filter(|_| !health_check::is_steady(case));
+        return whole.map_or(Weight::NotApplicable, |waited| Weight::fits([Evidence::GaveUpBefore(waited)]));
+    };
     // A check over a long round trip looks the same.
     let may_check = case.attempt.retries.syn > 0 || case.client_finished_another();
     let checks = may_check && health_check::is_steady(case);
     Weight::supported([Evidence::GaveUpBefore(waited)]).doubted_if(checks)
+}
+
+/// Time from the SYN to the RST that answers its SYN-ACK, wherever it was captured, if that is longer than
+/// [`CONNECTION_ATTEMPT_DELAY`].
+fn waited_at_client(attempt: &Attempt) -> Option<Span> {
+    let whole = attempt.end.since(attempt.start);
+    let plain = attempt.retries.syn == 0 && attempt.retries.syn_ack == 0 && !attempt.is_syn_missing();
+    (plain && whole > CONNECTION_ATTEMPT_DELAY).then_some(whole)
 }
 
 /// Time that the client waited for the SYN-ACK; `None` if it sent no retry and waited no longer than [`CONNECTION_ATTEMPT_DELAY`].

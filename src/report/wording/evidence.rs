@@ -136,7 +136,7 @@ pub(in crate::report) fn evidence(evidence: Evidence) -> Cow<'static, str> {
                 one_or_many(clients, "address connects", "addresses connect")
             )
         }
-        Evidence::GaveUpBefore(waited) => format!("the SYN-ACK came {waited} after the first SYN"),
+        Evidence::GaveUpBefore(waited) => format!("the client had the SYN-ACK {waited} after its first SYN"),
         Evidence::SiblingsDropToo(n) => {
             format!(
                 "{} of this host left SYNs unanswered at the same time",
