@@ -395,8 +395,8 @@ fn differences(one: &SegmentTimes, other: &SegmentTimes) -> ClockDifferences {
 /// Segments that a capture holds twice.
 #[derive(Debug, Default)]
 struct Repeats {
-    /// Time of the latest segment with each hash of numbers, flow, length, window and IP ID: of 16,384 segments two
-    /// share a hash by chance once in 10^11 runs.
+    /// Time of the latest segment with each hash of numbers, flags, flow, timestamps, length, window and IP ID: of 16,384
+    /// segments two share a hash by chance once in 10^11 runs.
     latest: HashMap<u64, Timestamp, Seeded>,
     hasher: Seeded,
     /// The time between the two, the flow, and true if it goes from its lower end.
@@ -415,7 +415,15 @@ impl Repeats {
 
     fn take(&mut self, segment: &Segment, flow: u64) {
         self.segments += 1;
-        let shape = (key(segment, flow), flow, segment.payload, segment.window, segment.ip_id);
+        // In few words, which are quick to hash.
+        let numbers = u64::from(segment.seq.0) << 32 | u64::from(segment.ack.0);
+        let form =
+            u64::from(segment.payload) << 32 | u64::from(segment.window) << 16 | u64::from(segment.ip_id);
+        let shape = (numbers, segment.flags.0, form, segment.options.stamps(), flow);
+        if self.latest.len() == self.latest.capacity() {
+            // By more than the map would itself: all that it has is hashed again each time.
+            self.latest.reserve(3 * self.latest.len());
+        }
         let before = self.latest.insert(self.hasher.hash_one(shape), segment.at);
         if let Some(distance) = before.map(|before| segment.at.since(before))
             && (Self::MIN_OFFSET..Self::MAX_OFFSET).contains(&distance)

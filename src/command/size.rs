@@ -153,7 +153,7 @@ fn report(config: &SizeConfig, summary: &Summary, mut loads: Loads) -> anyhow::R
         listener,
         others,
         candidates: candidates(&load, &size, &config.what_if),
-        series: service.and_then(|service| Series::of(&load, service)),
+        series: service.and_then(|service| Series::of(&load, &load.fullest_traced(service))),
         service,
         what_if: config.what_if.clone(),
         size,

@@ -149,8 +149,10 @@ pub fn size(load: &Load) -> Size {
     let rough = accept_rate(load, &stretches, load.known.limit);
     let limit = limit(load, rough.as_ref());
     let accepts = accept_rate(load, &stretches, limit.map(|limit| limit.value));
-    let answer = answer(load, &stretches, accepts.as_ref(), limit);
-    let series = accepts.as_ref().and_then(|accepts| Series::of(load, accepts.service(accepts.planned())));
+    let dropped = accepts.as_ref().filter(|_| !load.drops.is_empty());
+    let wanted = dropped.map(|accepts| load.fullest_traced(accepts.service(accepts.planned())));
+    let answer = answer(load, &stretches, dropped.zip(wanted.as_ref()), limit);
+    let series = wanted.and_then(|wanted| Series::of(load, &wanted));
     Size {
         series,
         accepts,
@@ -235,10 +237,11 @@ impl Load {
     }
 }
 
+/// The answer, given the accept rate where it was seen, with the queue that none turned away would have made.
 fn answer(
     load: &Load,
     stretches: &[FullStretch],
-    accepts: Option<&AcceptRate>,
+    wanted: Option<(&AcceptRate, &SimulationResult)>,
     limit: Option<QueueLimit>,
 ) -> Answer {
     let (Some(&first), Some(&last)) = (load.drops.first(), load.drops.last()) else {
@@ -260,8 +263,8 @@ fn answer(
     if is_one_of_several(load, first, last) {
         return Answer::Unknown(Unknown::OneOfSeveralSockets);
     }
-    match accepts {
-        Some(accepts) => by_rate(load, accepts, until),
+    match wanted {
+        Some((accepts, likely)) => by_rate(load, accepts, likely, until),
         None => without_rate(load, stretches, limit),
     }
 }
@@ -285,17 +288,16 @@ fn is_one_of_several(load: &Load, first: Timestamp, last: Timestamp) -> bool {
 }
 
 /// The answer where the accept rate was seen.
-fn by_rate(load: &Load, accepts: &AcceptRate, until: Timestamp) -> Answer {
-    let queue = |rate: f64| load.fullest(accepts.service(rate));
-    let (low, high) = accepts.bounds();
-    let (most, likely, least) = (queue(low), queue(accepts.planned()), queue(high));
-    if let Some(outrun) = outrun(load, &likely) {
+fn by_rate(load: &Load, accepts: &AcceptRate, likely: &SimulationResult, until: Timestamp) -> Answer {
+    if let Some(outrun) = outrun(load, likely) {
         return outrun;
     }
     let ended = load.arrivals.last().is_none_or(|&last| until.since(last) >= MIN_QUIET);
     if !ended && likely.longest_at.is_some_and(|at| until.since(at) < MIN_QUIET) {
         return Answer::Unknown(Unknown::StillFull);
     }
+    let (low, high) = accepts.bounds();
+    let [most, least] = [low, high].map(|rate| load.fullest(accepts.service(rate)));
     let close = most.longest.saturating_sub(least.longest) <= MAX_DIFFERENCE;
     if !close && f64::from(most.longest) > MAX_RATIO * f64::from(least.longest) {
         let (drops, between) = (load.drops.len() as u64, (least.longest, most.longest));

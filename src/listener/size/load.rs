@@ -4,6 +4,8 @@
 
 use std::net::IpAddr;
 
+use strum::EnumCount;
+
 use super::known::KnownQueue;
 use crate::handshake::{Attempt, Fact, Unproven, Vantage, Verdict};
 use crate::listener::schedule::SYNACK_RETRIES;
@@ -31,7 +33,7 @@ const fn spans<const N: usize>(seconds: [i64; N]) -> [Span; N] {
 }
 
 /// Something that the packets show of a listener's queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount)]
 pub(super) enum Event {
     /// A client's first SYN.
     Arrival,

@@ -2,7 +2,7 @@
 
 use super::load::Load;
 use super::rate::count_within;
-use super::simulate::Service;
+use super::simulate::SimulationResult;
 use crate::packet::{Span, Timestamp};
 
 /// Bins of a series: as many as a terminal has columns of dots.
@@ -35,12 +35,11 @@ pub struct Bin {
 }
 
 impl Series {
-    /// The part of `load` in which its longest queue grew and emptied, of an application that accepts like `service`.
+    /// The part of `load` in which the longest queue that it would have made ([`Load::fullest_traced`]) grew and emptied.
     /// `None` where nothing was dropped, or the queue never empties.
     #[must_use]
-    pub fn of(load: &Load, service: Service) -> Option<Self> {
+    pub fn of(load: &Load, outcome: &SimulationResult) -> Option<Self> {
         load.drops.first()?;
-        let outcome = load.fullest(service);
         let (grows, peak) = (outcome.grows_from?, outcome.longest_at?);
         let emptied = outcome.lengths.iter().find(|&&(at, length)| at > peak && length == 0)?.0;
         let margin = emptied.since(grows).scaled(1, MARGIN);

@@ -155,6 +155,8 @@ struct SimulationRun<'a> {
 impl<'a> SimulationRun<'a> {
     fn new(model: &'a Model<'a>, traced: bool) -> Self {
         let begin = model.arrivals.first().copied();
+        // Each that is admitted makes the queue longer, and at most one accept shorter.
+        let changes = if traced { 2 * model.arrivals.len() + model.waiting as usize } else { 0 };
         let mut run = Self {
             model,
             interval: model.service.interval(),
@@ -168,7 +170,7 @@ impl<'a> SimulationRun<'a> {
             last_accept: None,
             empty_since: begin,
             traced,
-            outcome: SimulationResult::default(),
+            outcome: SimulationResult { lengths: Vec::with_capacity(changes), ..SimulationResult::default() },
         };
         if let Some(begin) = begin {
             (0..model.waiting).for_each(|_| run.enqueue(begin));
@@ -194,14 +196,23 @@ impl<'a> SimulationRun<'a> {
 
     /// Takes out the next event.
     fn next(&mut self) -> Option<(Timestamp, Happening)> {
-        let accept = self.accept_due.map(|at| (at, Happening::Accept));
-        let ack = self.acks.front().map(|&(at, client)| (at, Happening::Ack { client, round: 0 }));
-        let client = self.arrived;
-        let syn = self.model.arrivals.get(client).map(|&at| (at, Happening::Syn { client, round: 0 }));
         // In the order in which they happen at the same instant.
-        let first = [accept, ack, syn].into_iter().flatten().min_by_key(|&(at, _)| at);
-        let retry = self.retries.peek().map(|&Reverse(retry)| retry);
-        if let Some(retry) = retry.filter(|&retry| first.is_none_or(|first| retry < first)) {
+        let mut first = self.accept_due.map(|at| (at, Happening::Accept));
+        let is_before = |at, first: Option<(Timestamp, _)>| first.is_none_or(|(earliest, _)| at < earliest);
+        if let Some(&(at, client)) = self.acks.front()
+            && is_before(at, first)
+        {
+            first = Some((at, Happening::Ack { client, round: 0 }));
+        }
+        let client = self.arrived;
+        if let Some(&at) = self.model.arrivals.get(client)
+            && is_before(at, first)
+        {
+            first = Some((at, Happening::Syn { client, round: 0 }));
+        }
+        if let Some(&Reverse(retry)) = self.retries.peek()
+            && first.is_none_or(|first| retry < first)
+        {
             self.retries.pop();
             return Some(retry);
         }

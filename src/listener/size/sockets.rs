@@ -19,12 +19,22 @@ impl Load {
         self.divide(0, service, limit, false).into_iter().fold(SimulationResult::default(), joined)
     }
 
-    /// Simulates this load with queues that never fill, and returns the result of the fullest socket with its queue's length
-    /// over time. With several sockets chance decides which clients share one; of some divisions this is the worst.
+    /// Simulates this load with queues that never fill, and returns the result of the fullest socket. With several sockets
+    /// chance decides which clients share one; of some divisions this is the worst.
     #[must_use]
     pub fn fullest(&self, service: Service) -> SimulationResult {
+        self.worst_division(service, false)
+    }
+
+    /// The same, with the length of that socket's queue over time.
+    #[must_use]
+    pub fn fullest_traced(&self, service: Service) -> SimulationResult {
+        self.worst_division(service, true)
+    }
+
+    fn worst_division(&self, service: Service, traced: bool) -> SimulationResult {
         let divisions = if self.known.queues() > 1 { DIVISIONS } else { 1 };
-        let outcomes = (0..divisions).flat_map(|division| self.divide(division, service, None, true));
+        let outcomes = (0..divisions).flat_map(|division| self.divide(division, service, None, traced));
         outcomes.max_by_key(|outcome| outcome.longest).unwrap_or_default()
     }
 

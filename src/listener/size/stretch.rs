@@ -12,7 +12,7 @@ impl Load {
     #[must_use]
     pub fn worst_stretch(&self, service: Service, most: usize, longest: Span) -> &[Timestamp] {
         let arrivals = self.arrivals.as_slice();
-        let queue = self.fullest(service);
+        let queue = self.fullest_traced(service);
         let (Some(grows), Some(peak)) = (queue.grows_from, queue.longest_at) else { return &[] };
         let emptied = queue.lengths.iter().find(|&&(at, length)| at > peak && length == 0).map(|&(at, _)| at);
         let index = |at: Timestamp| arrivals.partition_point(|&arrival| arrival <= at);

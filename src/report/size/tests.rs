@@ -17,7 +17,7 @@ fn report(what_if: WhatIf) -> SizeReport {
         listener: None,
         others: Vec::new(),
         candidates: candidates(&load, &size, &what_if),
-        series: service.and_then(|service| Series::of(&load, service)),
+        series: service.and_then(|service| Series::of(&load, &load.fullest_traced(service))),
         service,
         what_if,
         size,
