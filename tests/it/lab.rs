@@ -2,21 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hsanalyze::lab::Namespace;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction};
 use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::points::lab_runs::both_ends_tell_the_truth;
 use crate::schema::Schema;
-use crate::util::{Run, count, hsanalyze, list, report, string};
+use crate::undisturbed::undisturbed;
+use crate::util::{Run, count, hsanalyze, lab_is_possible, list, report, string};
 
 /// Fields that the offline analysis and the lab must agree on, attempt by attempt.
 const JUDGED: [&str; 3] = ["verdict", "established", "retries"];
@@ -26,22 +26,6 @@ const COPY: f64 = 0.095;
 
 /// Inferences from packets alone that both must agree on.
 const INFERRED: [&str; 3] = ["cause", "abort_on_overflow", "confidence"];
-
-/// True if the lab can run here. Otherwise prints SKIPPED; CI sets HSANALYZE_REQUIRE_ROOT, under which
-/// that is a failure.
-pub(crate) fn lab_is_possible(test: &str) -> bool {
-    let tried = thread::spawn(|| Namespace::enter().map(|_| ())).join().unwrap();
-    let device = fs::OpenOptions::new().read(true).write(true).open("/dev/net/tun");
-    let missing = match (tried, device) {
-        (Ok(()), Ok(_)) => return true,
-        (Err(error), _) => error.to_string(),
-        (_, Err(error)) => format!("/dev/net/tun: {error}"),
-    };
-    assert!(std::env::var_os("HSANALYZE_REQUIRE_ROOT").is_none(), "{missing}");
-    // Not by eprintln!, which the test harness keeps to itself when a test passes.
-    let _ = writeln!(io::stderr(), "SKIPPED: {test}: {missing}");
-    false
-}
 
 fn lab(arguments: &str) -> Run {
     hsanalyze(std::iter::once("lab").chain(arguments.split_whitespace()))
@@ -243,9 +227,6 @@ fn every_reset_connect_is_reported_and_counted_over_either_protocol() {
 
 #[test]
 fn scenarios_agree_side_by_side_and_their_captures_say_the_same_offline() {
-    if !lab_is_possible("scenarios_agree_side_by_side_and_their_captures_say_the_same_offline") {
-        return;
-    }
     let scenarios = [
         "drop --synack-retries 2",
         "cookies",
@@ -289,7 +270,7 @@ fn scenarios_agree_side_by_side_and_their_captures_say_the_same_offline() {
     };
     thread::scope(|scope| {
         for scenario in scenarios {
-            scope.spawn(move || try_out(scenario));
+            scope.spawn(move || undisturbed(&format!("lab {scenario}"), || try_out(scenario)));
         }
     });
 }

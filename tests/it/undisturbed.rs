@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::lab::lab_is_possible;
+use crate::util::lab_is_possible;
 
 /// Longest time for which a thread may be held back in a run whose failure counts: the experiments' rates are of some
 /// milliseconds a client.

@@ -242,6 +242,23 @@ fn skip(what: &str, purpose: &str) -> bool {
     false
 }
 
+/// True if the lab can run here. Otherwise prints SKIPPED; CI sets HSANALYZE_REQUIRE_ROOT, under which
+/// that is a failure.
+#[cfg(all(target_os = "linux", feature = "lab"))]
+pub(crate) fn lab_is_possible(test: &str) -> bool {
+    let tried = thread::spawn(|| hsanalyze::lab::Namespace::enter().map(|_| ())).join().unwrap();
+    let device = fs::OpenOptions::new().read(true).write(true).open("/dev/net/tun");
+    let missing = match (tried, device) {
+        (Ok(()), Ok(_)) => return true,
+        (Err(error), _) => error.to_string(),
+        (_, Err(error)) => format!("/dev/net/tun: {error}"),
+    };
+    assert!(std::env::var_os("HSANALYZE_REQUIRE_ROOT").is_none(), "{missing}");
+    // Not by eprintln!, which the test harness keeps to itself when a test passes.
+    let _ = writeln!(io::stderr(), "SKIPPED: {test}: {missing}");
+    false
+}
+
 /// A copy of the program that others may run, wherever the build directory is.
 pub(crate) fn public_copy() -> (tempfile::TempDir, PathBuf) {
     use std::os::unix::fs::PermissionsExt;

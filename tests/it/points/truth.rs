@@ -13,8 +13,7 @@ use hsanalyze::packet::Timestamp;
 use hsanalyze::race::{Probe, WaitMode};
 use serde_json::Value;
 
-use crate::lab::lab_is_possible;
-use crate::util::{list, report};
+use crate::util::{lab_is_possible, list, report};
 
 /// Drift of the second clock: 100 µs a second.
 const DRIFT: i64 = 100_000;
