@@ -158,6 +158,8 @@ fn nothing_wrong_never_stands_over_a_wait_or_a_doubt() {
             let stands = attempt["verdict"] == "completed" || attempt["verdict"] == "undetermined";
             assert!(stands && !waited, "{path}: {attempt}");
             assert!(timing["stall"].is_null() && attempt["unproven"].is_null(), "{path}: {attempt}");
+            let retries = &attempt["retries"];
+            assert!(retries["syn_ack"] == 0 || retries["syn"] != 0, "{path}: {attempt}");
         }
     }
     assert!(said > 5, "only {said} captures are well");

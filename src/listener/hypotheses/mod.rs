@@ -475,6 +475,10 @@ fn qualify(inference: &mut Inference, case: &Case<'_>) {
     if case.attempt.is_delay_unclear() {
         inference.evidence.push(Evidence::DelayUnclear);
     }
+    let unfinished = matches!(case.verdict(), Verdict::HalfOpen | Verdict::Unanswered);
+    if inference.cause.is_none() && unfinished && case.has(Fact::SynWithoutOptions) {
+        inference.evidence.push(Evidence::SynWithoutOptions);
+    }
     if inference.cause.is_none() && case.has(Fact::RstWrongAck) {
         inference.evidence.push(Evidence::RstWrongAck);
     }

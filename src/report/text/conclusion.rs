@@ -93,6 +93,15 @@ fn without_problem(style: &TextStyle<'_>, summary: &Summary, counts: &HeaderCoun
         );
         return (Emphasis::Warning, text);
     }
+    let repeats = repeats_before_ack(&summary.listeners);
+    if repeats > 0 {
+        let text = format!(
+            "No attempt failed, but {} {} repeated before an ACK came: ACKs come late, or are lost on the way.",
+            count(repeats, "SYN-ACK"),
+            verb(repeats, "was", "were")
+        );
+        return (Emphasis::Warning, text);
+    }
     let whom = match summary.listeners.as_slice() {
         [Listener { server: Some(server), .. }] => format!(" to {server}"),
         _ => String::new(),
@@ -104,6 +113,13 @@ fn without_problem(style: &TextStyle<'_>, summary: &Summary, counts: &HeaderCoun
     } else {
         (Emphasis::Good, format!("Nothing wrong: all {attempts}{whom} completed."))
     }
+}
+
+/// SYN-ACKs that were repeated before the client's ACK came, of listeners whose clients never repeated a SYN: they had the
+/// SYN-ACK.
+fn repeats_before_ack(listeners: &[Listener]) -> u64 {
+    let retries = listeners.iter().map(|listener| listener.retries).filter(|retries| retries.syn == 0);
+    retries.map(|retries| retries.syn_ack.saturating_sub(retries.after_ack)).sum()
 }
 
 /// `15 attempts completed, unproven: the capture ends 300 ms later`.
