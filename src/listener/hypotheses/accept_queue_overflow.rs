@@ -165,18 +165,13 @@ fn ack_reset(case: &Case<'_>) -> Weight {
         (case.has(Fact::ClientClosedFirst), Evidence::RstAfterFin),
         (case.has(Fact::RstTooLate), Evidence::RstTooLate),
         (case.has(Fact::RstTooSoon), Evidence::RstTooSoon),
-        (is_among_refusals(case), Evidence::SynsRefusedMeanwhile),
+        (case.is_reset_among_refusals(), Evidence::SynsRefusedMeanwhile),
     ];
     let doubts: EvidenceList =
         doubts.into_iter().filter(|&(holds, _)| holds).map(|(_, doubt)| doubt).collect();
     let supported = first && doubts.is_empty() && !is_answered_by_two(case);
     evidence.extend(doubts);
     Weight::Possible(if supported { Support::Supported } else { Support::Fits }, evidence)
-}
-
-/// True if SYNs were refused when the RST came: nobody listened.
-pub(super) fn is_among_refusals(case: &Case<'_>) -> bool {
-    case.attempt.reset.is_some_and(|reset| case.own.closing.refused_around(reset))
 }
 
 /// Rows D and F.

@@ -202,6 +202,11 @@ impl<'a> Case<'a> {
         self.has(Fact::ClientClosedFirst) && attempt.server_rsts <= 1 && attempt.rst_answers_segment >= 2
     }
 
+    /// True if SYNs were refused when the server's RST came: nobody listened.
+    pub(super) fn is_reset_among_refusals(&self) -> bool {
+        self.attempt.reset.is_some_and(|reset| self.own.closing.refused_around(reset))
+    }
+
     /// Other hosts that failed the client in the same second, seen from its side: queues of several hosts do not fill
     /// together.
     pub(in crate::listener) fn other_hosts_failed(&self) -> u32 {

@@ -1,6 +1,6 @@
 //! The listening socket was closed: a restart, or a reload (DOMAIN §3 under B).
 
-use super::{Case, Hypothesis, Support, VerdictSet, Weight, accept_queue_overflow, counted};
+use super::{Case, Hypothesis, Support, VerdictSet, Weight, counted};
 use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, Verdict};
 use crate::listener::observed::Closing;
 
@@ -82,7 +82,7 @@ fn under_way(case: &Case<'_>) -> Weight {
         return Weight::Excluded(Evidence::RstAfterFin);
     }
     // A full queue refuses no SYN, and its queue may have been empty when the listener closed: no burst then.
-    if accept_queue_overflow::is_among_refusals(case) {
+    if case.is_reset_among_refusals() {
         return Weight::supported([Evidence::SynsRefusedMeanwhile]);
     }
     if case.own.closing.resets_apart(case.own.round_trip(case.attempt)) {
