@@ -1,5 +1,7 @@
 //! The SYN or SYN-ACK of one side, and its retransmissions.
 
+use std::ops::{Deref, DerefMut};
+
 use smallvec::SmallVec;
 
 use super::attempt::Retries;
@@ -42,6 +44,31 @@ pub(super) static NONE: Retransmissions = Retransmissions {
     tsvals: SmallVec::new_const(),
     early_tsvals: SmallVec::new_const(),
 };
+
+/// Retransmissions that few attempts have, of the SYN and of the SYN-ACK each: elsewhere, if there are any.
+#[derive(Debug, Clone, Default)]
+pub(super) struct RareRetransmissions(Option<Box<Retransmissions>>);
+
+impl Deref for RareRetransmissions {
+    type Target = Retransmissions;
+
+    fn deref(&self) -> &Retransmissions {
+        self.0.as_deref().unwrap_or(&NONE)
+    }
+}
+
+impl RareRetransmissions {
+    /// See [`Retransmissions::shift`].
+    pub(super) fn shift(&mut self, by: Span) {
+        self.0.iter_mut().for_each(|retransmissions| retransmissions.shift(by));
+    }
+}
+
+impl DerefMut for RareRetransmissions {
+    fn deref_mut(&mut self) -> &mut Retransmissions {
+        self.0.get_or_insert_default()
+    }
+}
 
 /// The shortest retransmission time-out anywhere by default: Linux' `TCP_RTO_MIN` (RFC 6298 §2.4 asks for 1 s).
 pub(super) const SHORTEST_TIMER: Span = Span::from_millis(200);

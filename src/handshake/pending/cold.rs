@@ -1,15 +1,15 @@
 //! State that few attempts need, kept apart from the others' and boxed.
 
 use crate::handshake::attempt::IcmpAnswer;
-use crate::handshake::retransmissions::{HandshakeSegment, Retransmissions};
+use crate::handshake::retransmissions::{HandshakeSegment, RareRetransmissions};
 use crate::handshake::traits::SynAckTraits;
 use crate::packet::{Segment, Seq, Span, Timestamp};
 
 /// Rarely needed state, boxed to keep `Pending` small.
 #[derive(Debug, Clone, Default)]
 pub(in crate::handshake) struct ColdState {
-    pub(in crate::handshake) syn: Retransmissions,
-    pub(in crate::handshake) synack: Retransmissions,
+    pub(in crate::handshake) syn: RareRetransmissions,
+    pub(in crate::handshake) synack: RareRetransmissions,
     /// A second answer with another ISN; the client's ACK shows which one it took.
     pub(super) other_answer: Option<Box<OtherAnswer>>,
     /// The first ICMP error, and the time of the last one.

@@ -1,10 +1,10 @@
 //! Steps from one phase to the next that the client's segments make. All phases are written out at every step.
 
 use super::meaning::within;
-use super::{HandshakeSegment, Pending, Phase, Retransmissions};
+use super::{HandshakeSegment, Pending, Phase};
 use crate::handshake::duplicates::REORDERING;
 use crate::handshake::facts::Fact;
-use crate::handshake::retransmissions::SHORTEST_TIMER;
+use crate::handshake::retransmissions::{RareRetransmissions, SHORTEST_TIMER};
 use crate::packet::{Flags, OptionKind, Segment, Seq, Span, Timestamp};
 
 impl Pending {
@@ -138,7 +138,7 @@ impl Pending {
             self.server_isn = other.isn;
             self.traits = other.traits;
             // The retransmissions so far were those of the answer that the client did not take.
-            cold.synack = Retransmissions::default();
+            cold.synack = RareRetransmissions::default();
             cold.answered = other.answers.map(|(place, _)| place);
             self.syn_to_synack = other.answers.map(|(_, since)| since);
             self.synack = Some(other.synack);
