@@ -3,8 +3,7 @@
 use std::cmp::Reverse;
 
 use super::episode::Episode;
-use super::tally::Tally;
-use super::totals::AlikeAttempts;
+use super::tally::{AlikeAttempts, Tally};
 use crate::handshake::{Attempt, Cause, Confidence, Inference};
 use crate::packet::{Span, Timestamp};
 

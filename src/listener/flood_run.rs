@@ -5,7 +5,8 @@
 
 use super::capture_limits::LimitSets;
 use super::observed::FloodSecond;
-use super::totals::{AlikeAttempts, Totals};
+use super::tally::AlikeAttempts;
+use super::totals::Totals;
 use crate::handshake::{Attempt, Cause, Evidence, Inference, SharedInference, Verdict};
 
 /// Alike SYNs of a flood, the latest of a listener.

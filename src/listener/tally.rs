@@ -2,7 +2,35 @@
 
 use strum::{EnumCount, IntoEnumIterator};
 
-use crate::handshake::{Retries, Verdict};
+use crate::handshake::{Attempt, Retries, Verdict};
+use crate::packet::Timestamp;
+
+/// The number of attempts that are alike, and their time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct AlikeAttempts {
+    pub(super) attempts: u64,
+    /// Start of the first.
+    pub(super) from: Timestamp,
+    /// End of the last.
+    pub(super) until: Timestamp,
+}
+
+impl AlikeAttempts {
+    #[inline(always)]
+    pub(super) fn one(attempt: &Attempt) -> Self {
+        Self { attempts: 1, from: attempt.start, until: attempt.end }
+    }
+
+    /// Both together.
+    #[inline(always)]
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            attempts: self.attempts + other.attempts,
+            from: self.from.min(other.from),
+            until: self.until.max(other.until),
+        }
+    }
+}
 
 /// Number of attempts by verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -5,7 +5,7 @@ use strum::EnumCount;
 
 use super::clients::Clients;
 use super::episodes::Episodes;
-use super::tally::Tally;
+use super::tally::{AlikeAttempts, Tally};
 use crate::handshake::{
     Attempt, Cause, Confidence, Evidence, EvidenceCode, Inference, RuledOut, SegmentLoss, Verdict,
 };
@@ -91,33 +91,6 @@ pub(super) struct Totals {
     pub(super) broken: u64,
     /// Stretches of trouble.
     pub(super) episodes: Episodes,
-}
-
-/// The number of attempts that are alike, and their time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct AlikeAttempts {
-    pub(super) attempts: u64,
-    /// Start of the first.
-    pub(super) from: Timestamp,
-    /// End of the last.
-    pub(super) until: Timestamp,
-}
-
-impl AlikeAttempts {
-    #[inline(always)]
-    pub(super) fn one(attempt: &Attempt) -> Self {
-        Self { attempts: 1, from: attempt.start, until: attempt.end }
-    }
-
-    /// Both together.
-    #[inline(always)]
-    pub(super) fn and(self, other: Self) -> Self {
-        Self {
-            attempts: self.attempts + other.attempts,
-            from: self.from.min(other.from),
-            until: self.until.max(other.until),
-        }
-    }
 }
 
 impl Totals {
