@@ -627,8 +627,10 @@ impl Tracker {
         tracked.settled = true;
         let (pending, context) = (&tracked.attempt, &self.context);
         let ended = (ending, when.minus(self.lag));
-        let attempt = decide::decide(pending, key, ended, context);
-        self.found.push(Finding { at: when, settled: true, attempt });
+        // Made in place: a finding is large, and would be made elsewhere and copied.
+        let finding =
+            || Finding { at: when, settled: true, attempt: decide::decide(pending, key, ended, context) };
+        self.found.extend(std::iter::once_with(finding));
         self.table.retire(at, when.plus(LINGER));
     }
 
