@@ -26,6 +26,8 @@ use crate::packet::{CaptureSet, Endpoint, Period, Seeded, Timestamp};
 #[derive(Debug, Clone)]
 pub struct Listeners {
     records: IndexMap<Endpoint, Record, Seeded>,
+    /// The server of the latest attempt, and the place of its record: many attempts in a row are to one.
+    latest: Option<(Endpoint, usize)>,
     /// The places of the listeners of each host, the first [`MAX_SIBLINGS`].
     hosts: IndexMap<IpAddr, SmallVec<[u32; 2]>, Seeded>,
     paths: Paths,
@@ -79,6 +81,7 @@ impl Listeners {
     pub fn new(limit: usize) -> Self {
         Self {
             records: IndexMap::default(),
+            latest: None,
             hosts: IndexMap::default(),
             paths: Paths::default(),
             routes: PointRoutes::default(),
@@ -281,9 +284,18 @@ impl Listeners {
 
     /// The place of a server's record; `None` for those past the limit, which share one.
     fn place_of(&mut self, server: Endpoint) -> Option<usize> {
-        if let Some(place) = self.records.get_index_of(&server) {
+        if let Some((latest, place)) = self.latest
+            && latest == server
+        {
             return Some(place);
         }
+        let place = self.records.get_index_of(&server).or_else(|| self.open_record(server))?;
+        self.latest = Some((server, place));
+        Some(place)
+    }
+
+    /// Makes a record for a server that has none; `None` past the limit.
+    fn open_record(&mut self, server: Endpoint) -> Option<usize> {
         if self.records.len() >= self.limit {
             return None;
         }

@@ -48,6 +48,10 @@ const MIN_SLOW: Span = Span::from_secs(1);
 impl HeaderCounts {
     pub(in crate::report) fn add(&mut self, attempt: &Attempt) {
         self.vantages.add(attempt);
+        if !attempt.verdict.is_completed() && attempt.reason.is_none() && attempt.timing.stall.is_none() {
+            // All else is of those that connected, were stalled, or have a reason.
+            return;
+        }
         if let Some(unproven) = attempt.unproven {
             self.unproven[unproven as usize] += 1;
             self.silence = self.silence.max(attempt.silence.unwrap_or(Span::ZERO));
