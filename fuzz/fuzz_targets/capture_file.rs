@@ -113,7 +113,7 @@ fn analyse(
     let delivered = checked.0;
     let mut settled = delivered.clone();
     settled.sort_by_key(|attempt| attempt.ordinal);
-    settled.iter_mut().for_each(|attempt| attempt.inference = listeners.infer(attempt));
+    settled.iter_mut().for_each(|attempt| attempt.inference = listeners.infer(attempt).into());
     Some(Finding { summary, delivered, settled })
 }
 
