@@ -16,12 +16,14 @@ pub(super) struct FloodRun {
     example: Box<Attempt>,
     /// Limits of the captures when it was weighed.
     limits: LimitSets,
-    /// Their second.
+    /// The second in which all of them came.
     second: i64,
     /// The flood so far, and the SYNs a second that the example tells.
     flood: Option<FloodSecond>,
     told: u32,
-    /// Those after the first.
+    /// The flood has become another: its SYNs mean something else.
+    is_over: bool,
+    /// Number and time of all after the first.
     more: Option<AlikeAttempts>,
 }
 
@@ -43,19 +45,21 @@ impl FloodRun {
             second: attempt.start.second(),
             flood: None,
             told,
+            is_over: false,
             more: None,
         })
     }
 
     /// True if the run goes on in the second of an attempt, so that it must not make room for another kind of SYN.
     pub(super) fn is_under_way(&self, attempt: &Attempt) -> bool {
-        self.more.is_some() && attempt.start.second() == self.second
+        self.more.is_some() && !self.is_over && attempt.start.second() == self.second
     }
 
     /// True if an attempt is like those of the run, but for its client.
     #[inline(always)]
     pub(super) fn is_like(&self, attempt: &Attempt, limits: &LimitSets) -> bool {
-        is_bare(attempt)
+        !self.is_over
+            && is_bare(attempt)
             && attempt.facts == self.example.facts
             && attempt.start.second() == self.second
             && attempt.frame.capture() == self.example.frame.capture()
@@ -66,6 +70,7 @@ impl FloodRun {
     #[inline(always)]
     pub(super) fn count(&mut self, attempt: &Attempt, flood: Option<&FloodSecond>) {
         if let Some(&flood) = flood {
+            self.is_over = self.flood.is_some_and(|before| !before.is_like(&flood));
             self.flood = Some(flood);
             if flood.syns >= self.told + self.told / SAME_RATE {
                 self.told = flood.syns;
@@ -92,7 +97,7 @@ impl FloodRun {
         &self.example.inference
     }
 
-    /// Adds those after the first to the totals, which have the first.
+    /// Adds all after the first to the totals, which have the first.
     pub(super) fn add_to(&self, totals: &mut Totals) {
         if let Some(more) = self.more {
             totals.add_alike(&self.example, &self.inference_by_now(), more);
@@ -222,6 +227,29 @@ mod tests {
             only_listener(&listeners).causes.iter().map(|cause| cause.verdicts.total()).sum::<u64>(),
             6_002
         );
+    }
+
+    #[test]
+    fn a_run_ends_where_another_flood_begins() {
+        let mut listeners = Listeners::new(8);
+        let options = Facts::of(&[Fact::SynSeen]);
+        let with_options = |number| syn(number, options);
+        (0..5_000).for_each(|number| {
+            record(&mut listeners, with_options(number));
+        });
+        let one = record(&mut listeners, with_options(5_000));
+        assert_eq!(one.inference.cause, Some(Cause::SynFlood));
+        // Twice as many without options in the same second: those with options are victims of that flood.
+        let crafted = Facts::of(&[Fact::SynSeen, Fact::SynWithoutOptions]);
+        for number in 0..10_002 {
+            record(
+                &mut listeners,
+                Attempt { start: one.start, end: one.end, ..syn(100_000 + number, crafted) },
+            );
+        }
+        record(&mut listeners, with_options(5_001));
+        let victim = record(&mut listeners, with_options(5_002));
+        assert_ne!(victim.inference.cause, Some(Cause::SynFlood), "{:?}", victim.inference);
     }
 
     #[test]

@@ -51,8 +51,7 @@ fn flood<'a>(case: &Case<'a>) -> Option<&'a FloodSecond> {
         }
         let flood = case.own.floods.at(case.attempt.start)?;
         // Real clients, whose SYNs carry options, beside a flood whose SYNs carry none are its victims.
-        let crafted = flood.without_options * 2 > flood.syns;
-        (!crafted || case.has(Fact::SynWithoutOptions)).then_some(flood)
+        (!flood.is_crafted() || case.has(Fact::SynWithoutOptions)).then_some(flood)
     })
 }
 

@@ -12,7 +12,7 @@ use crate::packet::Timestamp;
 pub(in crate::listener) struct FloodSecond {
     second: i64,
     pub(in crate::listener) syns: u32,
-    pub(in crate::listener) without_options: u32,
+    without_options: u32,
     /// Number of these SYNs whose clients finished another handshake within a minute.
     known: u32,
     /// Number of these SYNs that were answered: half-open attempts.
@@ -27,9 +27,21 @@ impl FloodSecond {
         self.sources.count_ones()
     }
 
-    /// Its rate.
+    /// The rate, as evidence.
     pub(in crate::listener) const fn rate(&self) -> Evidence {
         Evidence::FloodRate { per_second: self.syns, sources: self.sources() }
+    }
+
+    /// True if most of these SYNs carry no options.
+    pub(in crate::listener) const fn is_crafted(&self) -> bool {
+        self.without_options * 2 > self.syns
+    }
+
+    /// True if SYNs of both mean the same, whatever their number.
+    pub(in crate::listener) const fn is_like(&self, other: &Self) -> bool {
+        self.is_of_many() == other.is_of_many()
+            && self.is_of_known() == other.is_of_known()
+            && self.is_crafted() == other.is_crafted()
     }
 
     /// True if the sources are too many for one program ([`MIN_ADDRESSES`]).
