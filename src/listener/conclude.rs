@@ -129,13 +129,14 @@ fn main_cause(totals: &Totals) -> Option<Cause> {
     /// Fewest attempts of a possible fault that no intended cause hides.
     const MIN_OF_FAULT: u64 = 3;
     let faults = totals.causes().filter(|(cause, _)| !cause.is_intended());
-    let hides = faults.map(|(_, tally)| tally.verdicts.total()).max().unwrap_or(0) >= MIN_OF_FAULT;
+    let has_fault = faults.map(|(_, tally)| tally.verdicts.total()).max().unwrap_or(0) >= MIN_OF_FAULT;
     let most = totals.causes().map(|(_, tally)| tally.verdicts.total()).max().unwrap_or(0);
     let rank = |cause: Cause, tally: &CauseTally| {
         let many = tally.verdicts.total() * MIN_SHARE >= most;
-        let sure = many && tally.confidence() > Some(Confidence::Possible) && !(hides && cause.is_intended());
+        let sure =
+            many && tally.confidence() > Some(Confidence::Possible) && !(has_fault && cause.is_intended());
         let fault = !cause.is_intended();
-        (sure, fault && (sure || hides), tally.verdicts.total())
+        (sure, fault && (sure || has_fault), tally.verdicts.total())
     };
     let ranked = totals.causes().map(|(cause, tally)| (rank(cause, tally), std::cmp::Reverse(cause)));
     ranked.max().map(|(_, cause)| cause.0)

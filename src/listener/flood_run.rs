@@ -16,13 +16,9 @@ pub(super) struct FloodRun {
     example: Box<Attempt>,
     /// Limits of the captures when it was weighed.
     limits: LimitSets,
-    /// The second in which all of them came.
-    second: i64,
     /// The flood so far, and the SYNs a second that the example tells.
     flood: Option<FloodSecond>,
     told: u32,
-    /// The flood has become another: its SYNs mean something else.
-    is_over: bool,
     /// Number and time of all after the first.
     more: Option<AlikeAttempts>,
 }
@@ -39,46 +35,42 @@ impl FloodRun {
             _ => None,
         })?;
         let begins = attempt.inference.cause == Some(Cause::SynFlood) && is_bare(attempt);
-        begins.then(|| Self {
-            example: Box::new(attempt.clone()),
-            limits,
-            second: attempt.start.second(),
-            flood: None,
-            told,
-            is_over: false,
-            more: None,
-        })
+        begins.then(|| Self { example: Box::new(attempt.clone()), limits, flood: None, told, more: None })
+    }
+
+    /// True if an attempt began in the second in which all of the run came.
+    fn has_second_of(&self, attempt: &Attempt) -> bool {
+        attempt.start.second() == self.example.start.second()
     }
 
     /// True if the run goes on in the second of an attempt, so that it must not make room for another kind of SYN.
     pub(super) fn is_under_way(&self, attempt: &Attempt) -> bool {
-        self.more.is_some() && !self.is_over && attempt.start.second() == self.second
+        self.more.is_some() && self.has_second_of(attempt)
     }
 
     /// True if an attempt is like those of the run, but for its client.
     #[inline(always)]
     pub(super) fn is_like(&self, attempt: &Attempt, limits: &LimitSets) -> bool {
-        !self.is_over
-            && is_bare(attempt)
+        is_bare(attempt)
             && attempt.facts == self.example.facts
-            && attempt.start.second() == self.second
+            && self.has_second_of(attempt)
             && attempt.frame.capture() == self.example.frame.capture()
             && self.limits == *limits
     }
 
-    /// Counts one more, of a flood that is known so well by then.
+    /// Counts one more, of a flood that is known so well by then; false if that has become another flood, whose SYNs mean
+    /// something else, so that the run ends.
     #[inline(always)]
-    pub(super) fn count(&mut self, attempt: &Attempt, flood: Option<&FloodSecond>) {
-        if let Some(&flood) = flood {
-            self.is_over = self.flood.is_some_and(|before| !before.is_like(&flood));
-            self.flood = Some(flood);
-            if flood.syns >= self.told + self.told / SAME_RATE {
-                self.told = flood.syns;
-                self.example.inference = self.inference_by_now().into();
-            }
-        }
+    pub(super) fn count(&mut self, attempt: &Attempt, flood: Option<&FloodSecond>) -> bool {
         let alike = AlikeAttempts::one(attempt);
         self.more = Some(self.more.map_or(alike, |more| more.and(alike)));
+        let Some(&flood) = flood else { return true };
+        let before = self.flood.replace(flood);
+        if flood.syns >= self.told + self.told / SAME_RATE {
+            self.told = flood.syns;
+            self.example.inference = self.inference_by_now().into();
+        }
+        before.is_none_or(|before| before.is_like(&flood))
     }
 
     /// The meaning of all, with the latest rate.

@@ -32,7 +32,7 @@ pub(super) struct Record {
     pub(super) observed: Observed,
     /// Totals of the attempts that are not kept, with the causes known when they were settled.
     pub(super) settled: Totals,
-    /// Alike SYNs of a flood, which are in the totals only once the next run begins.
+    /// Alike SYNs of a flood, which are in the totals only once the run has ended.
     pub(super) flood_run: Option<FloodRun>,
     /// Attempts whose cause may still change with those of others. They are large and many: a list of them all in one
     /// place would be copied, and half empty, each time that it grows.
@@ -75,8 +75,11 @@ impl Record {
         self.load.add(attempt);
         self.client.see(attempt);
         self.observed.see_flood_syn(attempt);
-        run.count(attempt, self.observed.floods.at(attempt.start));
+        let goes_on = run.count(attempt, self.observed.floods.at(attempt.start));
         attempt.inference = run.inference().clone();
+        if !goes_on {
+            self.end_flood_run();
+        }
         true
     }
 
@@ -85,9 +88,15 @@ impl Record {
         self.settled.add(attempt, &attempt.inference);
         if self.flood_run.as_ref().is_none_or(|run| !run.is_under_way(attempt))
             && let Some(run) = FloodRun::begin(attempt, limits)
-            && let Some(before) = self.flood_run.replace(run)
         {
-            before.add_to(&mut self.settled);
+            self.end_flood_run();
+            self.flood_run = Some(run);
+        }
+    }
+
+    fn end_flood_run(&mut self) {
+        if let Some(run) = self.flood_run.take() {
+            run.add_to(&mut self.settled);
         }
     }
 

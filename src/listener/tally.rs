@@ -21,7 +21,7 @@ impl AlikeAttempts {
         Self { attempts: 1, from: attempt.start, until: attempt.end }
     }
 
-    /// Both together.
+    /// The sum of both.
     #[inline(always)]
     pub(super) fn and(self, other: Self) -> Self {
         Self {

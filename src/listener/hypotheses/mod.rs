@@ -226,24 +226,18 @@ static EXPLAINING: [HypothesisSet; Verdict::COUNT] = {
 };
 
 /// The causes by which clients wait in vain: they explain nothing of a flood, whose SYNs nobody waits for.
-const OUTSIDE_FLOODS: HypothesisSet = {
-    let causes = [
-        Cause::AcceptQueueOverflow,
-        Cause::SynQueueOverflow,
-        Cause::SynLimited,
-        Cause::SynLost,
-        Cause::SynackLost,
-        Cause::AckLost,
-        Cause::Filtered,
-    ];
-    let mut set = 0;
-    let mut at = 0;
-    while at < causes.len() {
-        set |= 1 << causes[at] as HypothesisSet;
-        at += 1;
-    }
-    set
-};
+const OUTSIDE_FLOODS: HypothesisSet = only(Cause::AcceptQueueOverflow)
+    | only(Cause::SynQueueOverflow)
+    | only(Cause::SynLimited)
+    | only(Cause::SynLost)
+    | only(Cause::SynackLost)
+    | only(Cause::AckLost)
+    | only(Cause::Filtered);
+
+/// The hypothesis of a cause.
+const fn only(cause: Cause) -> HypothesisSet {
+    1 << cause as HypothesisSet
+}
 
 /// Odds, one in so many, below which a difference between two kinds of attempts is not put down to chance.
 const RARE_ODDS: u64 = 20;

@@ -4,8 +4,6 @@
 //! time: the newest ones are fine, and so are those near drops; older ones are joined, so that a long quiet time costs
 //! little and a burst keeps its shape.
 
-use strum::EnumCount;
-
 use super::answer::{Size, size};
 use super::known::KnownQueue;
 use super::load::{Event, Load, Traits, events};
@@ -20,9 +18,6 @@ const FINE: Span = Span::from_millis(2);
 const MAX_DOUBLINGS: u32 = 4;
 /// Distance from a drop within which bins keep their length: a burst and the time before it.
 const FINE_NEAR_DROP: Span = Span::from_secs(1);
-/// Bins among which the next event is looked for first, on either side of the latest: most arrivals and nearly all
-/// admissions of a busy server are there.
-const NEAR: usize = 8;
 /// Age up to which bins keep their length: their drops show when the clients' retries have been answered.
 const FINE_AGE: Span = Span::from_millis(1_500);
 /// Events of which every time is kept: 16 KiB.
@@ -49,9 +44,8 @@ pub(in crate::listener) struct BoundedLoad {
     late: u64,
     /// Number of times that the length of a new bin was doubled, at most [`MAX_DOUBLINGS`].
     coarser: u32,
-    /// The place of the bin that was used last, by [`Event`]: attempts settle nearly in order of time, so that the next
-    /// arrival is near the last one, and so is the next admission.
-    latest: [u16; Event::COUNT],
+    /// The place of the bin that was used last: most events of an attempt are in one.
+    latest: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +68,7 @@ impl BoundedLoad {
             if self.events <= MAX_EXACT {
                 self.exact.push((at, event));
             }
-            let bin = self.bin(at, event);
+            let bin = self.bin(at);
             match event {
                 Event::Arrival => bin.arrivals += 1,
                 Event::Admission => bin.admissions += 1,
@@ -114,46 +108,32 @@ impl BoundedLoad {
         })
     }
 
-    /// The bin of `at`, for this event.
-    fn bin(&mut self, at: Timestamp, event: Event) -> &mut Counts {
-        let near = usize::from(self.latest[event as usize]);
-        let mut index = self.place(at, near);
+    /// The bin of `at`.
+    fn bin(&mut self, at: Timestamp) -> &mut Counts {
+        let mut index = self.place(at);
         if self.bins.get(index).is_none_or(|bin| at < bin.from) {
             if self.bins.len() >= BINS {
                 self.join();
-                index = self.place(at, index);
+                index = self.place(at);
             }
             if self.bins.get(index).is_none_or(|bin| at < bin.from) {
                 self.bins.insert(index, self.fine(index, at));
             }
         }
-        self.latest[event as usize] = index as u16;
+        self.latest = index;
         &mut self.bins[index]
     }
 
-    /// The place of the first bin that ends after `at`, which is looked for from a place that is often near it.
-    fn place(&self, at: Timestamp, near: usize) -> usize {
-        let ends_before = |place: usize| self.bins.get(place).is_some_and(|bin| bin.to <= at);
-        let mut step = NEAR;
-        let (mut low, mut high) = (0, self.bins.len().min(near));
-        if ends_before(high) {
-            low = high + 1;
-            while ends_before(low + step - 1) {
-                low += step;
-                step *= 4;
-            }
-            high = self.bins.len().min(low + step - 1);
-        } else {
-            while let Some(before) = high.checked_sub(step) {
-                if ends_before(before) {
-                    low = before + 1;
-                    break;
-                }
-                high = before;
-                step *= 4;
-            }
+    /// The place of the first bin that ends after `at`: mostly the last one, or the one after it.
+    fn place(&self, at: Timestamp) -> usize {
+        if self.bins.get(self.latest).is_some_and(|bin| bin.from <= at && at < bin.to) {
+            return self.latest;
         }
-        low + self.bins.get(low..high).unwrap_or_default().partition_point(|bin| bin.to <= at)
+        match self.bins.as_slice() {
+            [.., last] if last.to <= at => self.bins.len(),
+            [.., last] if last.from <= at => self.bins.len() - 1,
+            bins => bins.partition_point(|bin| bin.to <= at),
+        }
     }
 
     /// A new bin around `at`, between the bins before and after `index`.
@@ -305,10 +285,10 @@ mod tests {
             ..BoundedLoad::default()
         };
         // In the order in which attempts settle, which is not that of their times.
-        load.drops.iter().for_each(|&at| bounded.bin(at, Event::Drop).drops += 1);
-        load.turned_away.iter().for_each(|&at| bounded.bin(at, Event::TurnedAway).turned_away += 1);
-        load.arrivals.iter().for_each(|&at| bounded.bin(at, Event::Arrival).arrivals += 1);
-        load.admissions.iter().for_each(|&at| bounded.bin(at, Event::Admission).admissions += 1);
+        load.drops.iter().for_each(|&at| bounded.bin(at).drops += 1);
+        load.turned_away.iter().for_each(|&at| bounded.bin(at).turned_away += 1);
+        load.arrivals.iter().for_each(|&at| bounded.bin(at).arrivals += 1);
+        load.admissions.iter().for_each(|&at| bounded.bin(at).admissions += 1);
         bounded
     }
 
@@ -341,21 +321,11 @@ mod tests {
     fn a_long_overload_fits_too() {
         let mut bounded = BoundedLoad::default();
         for at in clients(0, 100_000, 7) {
-            bounded.bin(at, Event::Arrival).arrivals += 1;
-            bounded.bin(at, Event::Drop).drops += 1;
+            bounded.bin(at).arrivals += 1;
+            bounded.bin(at).drops += 1;
         }
         assert!(bounded.bins.len() <= BINS);
         assert_eq!(bounded.bins.iter().map(|bin| bin.drops).sum::<u32>(), 100_000);
-    }
-
-    #[test]
-    fn a_place_is_found_from_any_other() {
-        let mut bounded = BoundedLoad::default();
-        clients(0, 300, 5).for_each(|at| bounded.bin(at, Event::Arrival).arrivals += 1);
-        for at in clients(-3, 1_510, 1) {
-            let expected = bounded.bins.partition_point(|bin| bin.to <= at);
-            assert!((0..=BINS).all(|near| bounded.place(at, near) == expected), "{at:?}");
-        }
     }
 
     #[test]

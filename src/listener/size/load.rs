@@ -4,8 +4,6 @@
 
 use std::net::IpAddr;
 
-use strum::EnumCount;
-
 use super::known::KnownQueue;
 use crate::handshake::{Attempt, Fact, Unproven, Vantage, Verdict};
 use crate::listener::schedule::SYNACK_RETRIES;
@@ -33,7 +31,7 @@ const fn spans<const N: usize>(seconds: [i64; N]) -> [Span; N] {
 }
 
 /// Something that the packets show of a listener's queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumCount)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Event {
     /// A client's first SYN.
     Arrival,

@@ -155,7 +155,7 @@ struct SimulationRun<'a> {
 impl<'a> SimulationRun<'a> {
     fn new(model: &'a Model<'a>, traced: bool) -> Self {
         let begin = model.arrivals.first().copied();
-        // Each that is admitted makes the queue longer, and at most one accept shorter.
+        // An admission makes the queue longer, and at most one accept shorter.
         let changes = if traced { 2 * model.arrivals.len() + model.waiting as usize } else { 0 };
         let mut run = Self {
             model,
