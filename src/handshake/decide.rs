@@ -87,6 +87,7 @@ pub(super) fn decide(
         reason,
         icmp: icmp.map(|&(_, answer)| answer),
         unproven: unproven(pending, verdict, ending),
+        client_finishes: false,
         established: established(pending, verdict),
         retries,
         retry_at: RetryTimes::from_slice(&pending.synack_retransmissions().times),

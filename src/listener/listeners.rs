@@ -234,7 +234,10 @@ impl Listeners {
         if self.continues_flood(place, attempt) {
             return;
         }
-        let is_of_flood = self.record_at(place).observed.is_of_flood(attempt);
+        let observed = &self.record_at(place).observed;
+        let is_of_flood = observed.is_of_flood(attempt);
+        attempt.client_finishes = attempt.verdict == Verdict::Unanswered
+            && observed.finishers.has(attempt.client.ip(), attempt.start);
         self.paths.see(attempt, is_of_flood);
         self.routes.see(attempt);
         if is_beside_overflow(attempt, place.and_then(|place| Some(self.records.get_index(place)?.1))) {

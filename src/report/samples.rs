@@ -44,6 +44,7 @@ fn attempt(index: u32, client: &str, server: &str) -> Attempt {
         reason: None,
         icmp: None,
         unproven: None,
+        client_finishes: false,
         established: Some(true),
         retries: Retries::default(),
         retry_at: RetryTimes::new(),

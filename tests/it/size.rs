@@ -3,7 +3,15 @@
 mod bursts;
 mod troubles;
 
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::Path;
+
+use hsanalyze::packet::{Flags, Packet, decode};
 use serde_json::Value;
+
+use crate::bundled::packets;
+use crate::properties::files::file;
 
 use crate::schema::Schema;
 use crate::undisturbed::undisturbed;
@@ -42,6 +50,29 @@ fn a_burst_gets_the_backlog_that_the_kernel_needed() {
     let listener = &report["listeners"][0];
     assert_eq!(listener["confidence"], "likely");
     assert_eq!(listener["size"]["backlog"], size["backlog"]);
+}
+
+/// Many services wait half a second for a connect, no longer: such a client sends one SYN. Its arrival counts all the same.
+#[test]
+fn clients_that_give_up_before_their_first_retry_need_room_too() {
+    let (mut begun, mut given_up) = (HashMap::new(), HashSet::new());
+    let mut packets = packets(Path::new(BURST));
+    packets.retain(|packet| {
+        let Ok(Packet::Segment(segment)) = decode(&packet.frame(1)) else { return true };
+        let is_syn = segment.flags.contains(Flags::SYN) && !segment.flags.contains(Flags::ACK);
+        if is_syn && begun.insert(segment.flow, segment.seq) == Some(segment.seq) {
+            given_up.insert(segment.flow);
+        }
+        !given_up.contains(&segment.flow)
+    });
+    assert!(given_up.len() > 80, "{}", given_up.len());
+    let capture = tempfile::NamedTempFile::new().unwrap();
+    fs::write(capture.path(), file(&packets)).unwrap();
+    let size = |path: &Path| {
+        let document = hsanalyze([Path::new("size"), path, Path::new("--format=json")]).succeed().json();
+        (document["size"]["arrivals"]["clients"].clone(), document["size"]["backlog"].clone())
+    };
+    assert_eq!(size(capture.path()), size(Path::new(BURST)));
 }
 
 #[test]

@@ -229,8 +229,9 @@ fn arrivals_admissions_drops(attempt: &Attempt, mut take: impl FnMut(Event, Time
         // Attempts that never reached the accept queue, or were turned away for another reason.
         Verdict::Refused | Verdict::Unreachable | Verdict::HalfOpen | Verdict::ClientReset => false,
     };
-    // A client retries after a second. One that never does is a scan's or a flood's, and waits for nothing.
-    let waits = attempt.verdict != Verdict::Unanswered || attempt.retries.syn > 0;
+    // A client retries after a second, if it waits for so long. One that never does, and finishes no other handshake, is a
+    // scan's or a flood's.
+    let waits = attempt.verdict != Verdict::Unanswered || attempt.retries.syn > 0 || attempt.client_finishes;
     if !wanted_in || !waits || attempt.facts.has(Fact::ClientWentOn) && attempt.verdict == Verdict::Unanswered
     {
         return;
