@@ -177,6 +177,8 @@ pub(super) fn known_limits(survey: &Survey, coverage: &Coverages) -> LimitSets {
         no_bare_acks: survey.lacks_bare_acks(),
         one_direction: coverage.one_direction(),
         gaps: coverage.gaps(),
+        // The attempts show them; see `Listeners::set_limits`.
+        some_gaps: CaptureSet::NONE,
         drops: CaptureSet::NONE,
         no_clock: if jumps { CaptureSet::ALL } else { CaptureSet::NONE },
         // The source knows; see `Listeners::set_uncounted`.
@@ -200,6 +202,8 @@ pub(super) fn capture_limits(captures: &[CaptureInfo], limits: &[Limit]) -> Limi
         no_bare_acks: has(|limit| matches!(limit, Limit::NoBareAcks { .. })),
         one_direction: has(|limit| matches!(limit, Limit::OneDirection { .. })),
         gaps: has(|limit| matches!(limit, Limit::Gaps { .. })),
+        // The attempts show them; see `Listeners::set_limits`.
+        some_gaps: CaptureSet::NONE,
         drops: has(|limit| matches!(limit, Limit::Dropped { .. })),
         no_clock: has(Limit::is_of_clock),
         uncounted: uncounted(captures),

@@ -13,6 +13,8 @@ pub struct LimitSets {
     /// See [`CaptureLimits`].
     pub gaps: CaptureSet,
     /// See [`CaptureLimits`].
+    pub some_gaps: CaptureSet,
+    /// See [`CaptureLimits`].
     pub drops: CaptureSet,
     /// See [`CaptureLimits`].
     pub no_clock: CaptureSet,
@@ -30,6 +32,7 @@ impl LimitSets {
             no_bare_acks: self.no_bare_acks.has(frame),
             one_direction: self.one_direction.has(frame),
             gaps: self.gaps.has(frame),
+            some_gaps: self.some_gaps.has(frame),
             drops: self.drops.has(frame),
             no_clock: self.no_clock.has(frame),
             uncounted: self.uncounted.has(frame),
@@ -47,6 +50,8 @@ pub struct CaptureLimits {
     pub one_direction: bool,
     /// Packets are missing within connections: absence proves nothing.
     pub gaps: bool,
+    /// The same of one attempt or more: too few to weaken what others show, and enough to confirm nothing.
+    pub some_gaps: bool,
     /// The capture counted packets that it lost.
     pub drops: bool,
     /// Times are all equal, or whole seconds, or jump: neither silence nor round trips can be measured.
@@ -121,6 +126,11 @@ impl Coverages {
     #[must_use]
     pub fn gaps(&self) -> CaptureSet {
         CaptureSet::of(|place| self.at(place).gaps().is_some())
+    }
+
+    /// The captures of which an attempt lacks a packet.
+    pub(super) fn some_gaps(&self) -> CaptureSet {
+        CaptureSet::of(|place| self.at(place).gaps > 0)
     }
 }
 

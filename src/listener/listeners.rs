@@ -125,10 +125,11 @@ impl Listeners {
         result
     }
 
-    /// Sets what the capture cannot support, as far as is known by now.
+    /// Sets what the capture cannot support, as far as is known by now; single gaps are known from the attempts.
     pub fn set_limits(&mut self, limits: LimitSets) {
         let LimitSets { drops, uncounted, .. } = self.limits;
-        self.limits = LimitSets { drops: limits.drops.union(drops), uncounted, ..limits };
+        let some_gaps = self.coverage.some_gaps();
+        self.limits = LimitSets { drops: limits.drops.union(drops), uncounted, some_gaps, ..limits };
     }
 
     /// Sets which captures do not count what they drop; all until it is known.

@@ -140,6 +140,7 @@ impl PointRoutes {
             reset_made: made(SegmentKind::ServerRst),
             answer_made: answered_between.or_else(|| self.answered_before(attempt, stopped?)),
             is_counted: counted,
+            is_without_gap: all(|limits| !limits.some_gaps),
         }
     }
 
@@ -255,6 +256,8 @@ pub(super) struct PointEvidence {
     pub(super) answer_made: Option<SegmentLoss>,
     /// The captures counted what they dropped: nothing.
     pub(super) is_counted: bool,
+    /// No attempt of the captures lacks a packet.
+    pub(super) is_without_gap: bool,
 }
 
 #[cfg(test)]

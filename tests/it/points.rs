@@ -15,8 +15,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use etherparse::PacketBuilder;
+use hsanalyze::packet::{Packet, Span, decode};
 use serde_json::Value;
 
+use crate::bundled::{RawPacket, packets};
+use crate::properties::files::file;
 use crate::util::{captures, list, report, string};
 
 /// The bundled pairs, by name: the client's capture and the server's.
@@ -99,6 +102,31 @@ fn an_ack_that_vanished_between_two_points_was_lost_there() {
     for attempt in list(&report, "attempts") {
         assert_eq!(attempt["cause"], "ack-lost", "{attempt}");
         assert_eq!(attempt["confidence"], "confirmed", "{attempt}");
+    }
+}
+
+#[test]
+fn an_ack_is_not_confirmed_as_lost_where_another_attempt_shows_a_gap() {
+    let directory = tempfile::tempdir().unwrap();
+    let joined = ["client", "server"].map(|end| {
+        let mut all = packets(&crate::util::capture(&format!("completed_echo-{end}")));
+        // The first data of a client, which the server acknowledges all the same.
+        let is_data = |packet: &RawPacket| matches!(decode(&packet.frame(1)), Ok(Packet::Segment(segment)) if segment.payload > 0);
+        let missing = all.iter().position(is_data).unwrap();
+        all.remove(missing);
+        let lost = packets(&crate::util::capture(&format!("ack_lost-{end}")));
+        let by = all[0].at.since(lost[0].at).plus(Span::from_secs(60));
+        all.extend(lost.into_iter().map(|packet| RawPacket { at: packet.at.plus(by), ..packet }));
+        let path = directory.path().join(format!("{end}.pcap"));
+        std::fs::write(&path, file(&all)).unwrap();
+        path
+    });
+    let report = report(joined);
+    let lost: Vec<_> =
+        list(&report, "attempts").iter().filter(|attempt| attempt["cause"] == "ack-lost").collect();
+    assert!(!lost.is_empty(), "{report}");
+    for attempt in lost {
+        assert_eq!(attempt["confidence"], "likely", "{attempt}");
     }
 }
 

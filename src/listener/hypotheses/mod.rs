@@ -502,11 +502,12 @@ fn is_ahead(left: &mut [Explanation]) -> bool {
 }
 
 /// Two points that between them saw a segment vanish confirm its loss (DOMAIN §7), unless the captures lost packets, or
-/// nobody counted those that they lost. Where a later segment passed both, that they show no gap is enough.
+/// nobody counted those that they lost. Where a later segment passed both, that they show no gap in any attempt is enough.
 fn confirm_by_points(inference: &mut Inference, case: &Case<'_>) {
     inference.evidence.retain(|evidence| !matches!(evidence, Evidence::CouldBe(_)));
     let whole = !case.limits.drops && !case.limits.gaps;
-    let complete = whole && (case.points.is_counted || case.is_ack_lost_between_points());
+    let complete =
+        whole && (case.points.is_counted || case.points.is_without_gap && case.is_ack_lost_between_points());
     inference.confidence = Some(if complete { Confidence::Confirmed } else { Confidence::Likely });
 }
 
