@@ -3,16 +3,28 @@
 use crate::handshake::Offsets;
 use crate::packet::{self, CaptureSet, Flags, Frame, Frames, Packet, Seq, Span, Timestamp};
 
+/// A SYN that was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Answered {
+    /// The place of the capture.
+    place: u8,
+    /// The number that the answer acknowledges.
+    number: Seq,
+    /// The client repeated its SYN after the answer: it did not get that, or rejected it.
+    is_asked_again: bool,
+}
+
+const LATEST_ANSWERED: usize = 64;
+
 /// Properties of the capture itself, as all packets together show them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Survey {
     /// Captures in which a segment with no flag but ACK occurs. Every completed handshake has one.
     pub bare_acks: CaptureSet,
-    /// SYNs that were answered before the first bare ACK, and whose client did not reset the answer, by the place of the
-    /// capture.
+    /// SYNs that were answered before the first bare ACK, and whose client should have acknowledged that, by the place of the
+    /// capture: it did not reset the answer, nor repeat its SYN after it.
     pub answered_syns: [u32; CaptureSet::PLACES],
-    /// The numbers that the latest of these answers acknowledge, with the place of the capture.
-    pub(super) latest_answered: [Option<(u8, Seq)>; 64],
+    pub(super) latest_answered: [Option<Answered>; LATEST_ANSWERED],
     /// First and latest time of the packets before a capture's first bare ACK, by the place of the capture.
     pub(super) spans: [Option<(Timestamp, Timestamp)>; CaptureSet::PLACES],
     /// No packet's time has a fraction of a second; `None` before the first one.
@@ -30,7 +42,7 @@ impl Default for Survey {
         Self {
             bare_acks: CaptureSet::NONE,
             answered_syns: [0; CaptureSet::PLACES],
-            latest_answered: [None; 64],
+            latest_answered: [None; LATEST_ANSWERED],
             spans: [None; CaptureSet::PLACES],
             whole_seconds: None,
             clock_jumps: 0,
@@ -84,29 +96,46 @@ impl Survey {
             if flags == Some(Flags::ACK) {
                 self.bare_acks.add(place);
             }
-            let answers = flags.is_some_and(|flags| flags.contains(Flags::SYN.union(Flags::ACK)));
-            if !answers && flags != Some(Flags::RST) {
-                continue;
+            if let Some(flags) = flags {
+                self.look_at_answers(place, flags, frame);
             }
-            let Ok(Packet::Segment(segment)) = packet::general(frame) else { continue };
-            let number = if answers { segment.ack } else { segment.seq };
-            match self.latest_answered.iter().position(|&answered| answered == Some((place as u8, number))) {
-                None if answers => {
-                    self.latest_answered.rotate_right(1);
-                    self.latest_answered[0] = Some((place as u8, number));
-                    if let Some(syns) = self.answered_syns.get_mut(place) {
-                        *syns = syns.saturating_add(1);
-                    }
-                }
-                Some(answered) if !answers => {
-                    // The client's answer to the SYN-ACK: an ACK is not to be expected.
-                    self.latest_answered[answered] = None;
-                    if let Some(syns) = self.answered_syns.get_mut(place) {
-                        *syns = syns.saturating_sub(1);
-                    }
-                }
-                _ => {}
+        }
+    }
+
+    /// Takes a segment that answers a SYN, or a client's to such an answer.
+    fn look_at_answers(&mut self, place: usize, flags: Flags, frame: &Frame<'_>) {
+        let Some(syns) = self.answered_syns.get_mut(place) else { return };
+        let is_syn = flags.contains(Flags::SYN);
+        let answers = is_syn && flags.contains(Flags::ACK);
+        // Beside so many that were answered, those of a few clients that ask again count for nothing.
+        let asks = is_syn && !answers && (1..LATEST_ANSWERED as u32).contains(syns);
+        if !answers && !asks && flags != Flags::RST {
+            return;
+        }
+        let Ok(Packet::Segment(segment)) = packet::general(frame) else { return };
+        let number = match (answers, asks) {
+            (true, _) => segment.ack,
+            (false, true) => segment.seq.plus(1),
+            (false, false) => segment.seq,
+        };
+        let is_it = |known: &Answered| (usize::from(known.place), known.number) == (place, number);
+        match self.latest_answered.iter_mut().find(|known| known.as_ref().is_some_and(is_it)) {
+            None if answers => {
+                self.latest_answered.rotate_right(1);
+                self.latest_answered[0] =
+                    Some(Answered { place: place as u8, number, is_asked_again: false });
+                *syns = syns.saturating_add(1);
             }
+            Some(Some(known)) if asks && !known.is_asked_again => {
+                known.is_asked_again = true;
+                *syns = syns.saturating_sub(1);
+            }
+            // The client's answer to the SYN-ACK: an ACK is not to be expected.
+            Some(known) if flags == Flags::RST => {
+                let counted = known.take_if(|known| !known.is_asked_again).is_some();
+                *syns = syns.saturating_sub(u32::from(counted));
+            }
+            _ => {}
         }
     }
 }

@@ -170,6 +170,14 @@ impl Attempt {
         self.client_clock.is_some() && self.synack.layout.has(OptionKind::Timestamps)
     }
 
+    /// Time from the first SYN to the one that the first SYN-ACK answers, as far as the packets show it: those before it got no
+    /// answer.
+    pub(crate) fn answered_syn_after(&self) -> Option<Span> {
+        let answered = self.first_synack.zip(self.timing.syn_to_synack);
+        let after = answered.map(|(synack, round_trip)| synack.since(self.start).minus(round_trip));
+        after.or(self.timing.delay)
+    }
+
     /// True if RSTs had refused the SYN before a repeat of it was answered: a client that tries again after a refusal (Windows)
     /// met a listener that had begun meanwhile.
     #[must_use]

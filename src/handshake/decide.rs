@@ -6,7 +6,7 @@
 use super::attempt::{Attempt, RetryTimes, Timing};
 use super::cause::SharedInference;
 use super::facts::Fact;
-use super::late::{Lateness, lateness};
+use super::late::{Lateness, is_synack_late, lateness};
 use super::passage::Passage;
 use super::pending::{ColdState, Pending, Phase};
 use super::retransmissions::HandshakeSegment;
@@ -68,6 +68,7 @@ pub(super) fn decide(
     let cold = pending.cold();
     let mut facts = pending.facts;
     facts.add_if(Fact::PortUsedAnew, ending == Ending::Replaced);
+    facts.add_if(Fact::FirstSynAnswered, is_synack_late(pending, lateness));
     facts.add_if(Fact::Contradicted, ignored.is_some());
     facts.add_if(Fact::DataIgnored, ignored.is_some_and(|(_, data)| data));
     let mut retries = pending.retries();

@@ -98,8 +98,8 @@ pub enum Fact {
     /// After a retransmitted SYN-ACK the server acknowledged the client's segments although none had come for longer
     /// than a round trip: they had come late.
     ProofWithoutAck,
-    /// The SYN was repeated although the server had not dropped the first: the SYN-ACK came before the retry, or names
-    /// the first by TSecr.
+    /// The SYN or the SYN-ACK was repeated although the server had not dropped the first SYN: its SYN-ACK came before any retry
+    /// of that, or names it by TSecr.
     FirstSynAnswered,
     /// A retransmitted SYN-ACK has another TTL, window or order of options than the first.
     RetransmittedByOther,

@@ -4,6 +4,7 @@
 //! what these leave open.
 
 use super::attempt::Attempt;
+use super::facts::Fact;
 use super::pending::{DataRoundTrip, Pending, Phase};
 use super::retransmissions::{Retransmissions, SHORTEST_TIMER};
 use super::verdict::Verdict;
@@ -63,7 +64,7 @@ pub(super) fn awaits_round_trip(attempt: &Pending) -> bool {
     let unknown = attempt.cold().is_some_and(|cold| {
         cold.round_trip.is_none_or(|known| known.is_bound) || cold.client_round_trip.is_none()
     });
-    unknown && lateness(attempt) == Lateness::Unclear
+    unknown && Lateness::of(answered_syn(attempt), taken_synack(attempt, false)) == Lateness::Unclear
 }
 
 /// Decides whether the client of an attempt, whose ACK was seen, connected late, by the rules of DOMAIN §4.
@@ -71,7 +72,15 @@ pub(super) fn lateness(attempt: &Pending) -> Lateness {
     if attempt.syn.is_none() || attempt.synack.is_none() || attempt.cold().is_none() {
         return Lateness::Prompt;
     }
-    Lateness::of(answered_syn(attempt), taken_synack(attempt))
+    Lateness::of(answered_syn(attempt), taken_synack(attempt, true))
+}
+
+/// True for a late connect whose first SYN was answered before any retry of it: what cost the time is the SYN-ACK.
+pub(super) fn is_synack_late(attempt: &Pending, lateness: Lateness) -> bool {
+    let Some((syn, synack)) = attempt.syn.zip(attempt.synack) else { return false };
+    let waited = synack.first.since(syn.first);
+    let at_once = attempt.syn_retransmissions().sent_within(waited).next().is_none();
+    at_once && matches!(lateness, Lateness::Late { syn: Span::ZERO, .. })
 }
 
 impl Attempt {
@@ -84,6 +93,7 @@ impl Attempt {
         let syns = self.syn_retry_at.iter().copied().filter(|&since| since <= first);
         let is_known = self.timing.connect.is_some();
         let synacks = self.retry_at.iter().copied().filter(|&since| since <= waited && !is_known);
+        let at_once = syns.clone().next().is_none();
         let syn = answered_by(first, syns, exact(server));
         let asked_again = self.syn_retry_at.iter().any(|&since| since > first && since <= first.plus(waited));
         let lateness = Lateness::of(syn, taken_by(waited, synacks, exact(client), asked_again));
@@ -91,6 +101,7 @@ impl Attempt {
         timing.delay = Some(delay);
         if let Lateness::Late { syn, synack } = lateness {
             self.verdict = Verdict::CompletedLate;
+            self.facts.add_if(Fact::FirstSynAnswered, at_once && syn == Span::ZERO);
             timing.syn_to_synack = Some(first.minus(syn));
             timing.connect = timing.connect.or(Some(first.plus(synack)));
         } else {
@@ -127,8 +138,9 @@ fn answered_syn(attempt: &Pending) -> Answered {
     }
 }
 
-/// The SYN-ACK that the client's first ACK answers.
-fn taken_synack(attempt: &Pending) -> Answered {
+/// The SYN-ACK that the client's first ACK answers. While a round trip of the client's side may still show, `guesses` is false:
+/// then nothing is concluded from the server's side.
+fn taken_synack(attempt: &Pending, guesses: bool) -> Answered {
     let (Some(synack), Some(cold)) = (attempt.synack, attempt.cold()) else { return Answered::First };
     let ack_at = attempt.ack_at.unwrap_or(attempt.last);
     let waited = ack_at.since(synack.first);
@@ -140,7 +152,8 @@ fn taken_synack(attempt: &Pending) -> Answered {
     }
     // The data's round trip is the server's side. Near the client it is all of it, and an ACK follows what it answers
     // at once; elsewhere a long way to the client leaves the same as a SYN-ACK that was lost.
-    let at_client = cold.round_trip.filter(|known| waited.minus(latest) <= known.span.scaled(1, 4));
+    let at_client =
+        cold.round_trip.filter(|known| guesses && waited.minus(latest) <= known.span.scaled(1, 4));
     let asked_again =
         attempt.syn.is_some_and(|syn| sent_between(&cold.syn, synack.first.since(syn.first), waited));
     match cold.client_round_trip.or(at_client) {

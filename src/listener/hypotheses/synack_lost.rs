@@ -32,9 +32,12 @@ fn weigh(case: &Case<'_>) -> Weight {
             if let Some(evidence) = stood_still(case) {
                 return Weight::Excluded(evidence);
             }
-            // The SYN-ACK that the client took is missing from the capture: it may have been the first.
+            // The SYN-ACK that the client took is missing from the capture: it may have been the first. So may the ACK of a client
+            // that did not ask again, where no timestamp names what it took.
+            let may_have_taken_first = case.attempt.lacks_synack()
+                || case.attempt.retries.syn == 0 && !case.attempt.names_answered_syn();
             let weight = Weight::supported([Evidence::FirstSynMadeRequest]);
-            unless_late(case, weight.doubted_if(case.attempt.lacks_synack()))
+            unless_late(case, weight.doubted_if(may_have_taken_first))
         }
         Verdict::CompletedLate if case.has(Fact::SynRetriedAfterSynAck) => {
             unless_late(case, Weight::supported([Evidence::SynRetriedAfterSynAck]))
@@ -84,6 +87,11 @@ fn half_open(case: &Case<'_>) -> Weight {
     if case.has(Fact::SynWithoutOptions) {
         return Weight::fits([Evidence::SynRetriedAfterSynAck, Evidence::SynWithoutOptions]);
     }
-    let under_way = case.attempt.silence.is_some_and(|silence| silence < LONGEST_ROUND_TRIP);
+    // A client that asks again so long after a SYN-ACK did not get that, whatever is under way of the latest.
+    let last_asked = case.attempt.syn_retry_at.last().map(|&since| case.attempt.start.plus(since));
+    let asked_late = last_asked
+        .zip(case.attempt.first_synack)
+        .is_some_and(|(asked, answered)| asked.since(answered) >= LONGEST_ROUND_TRIP);
+    let under_way = !asked_late && case.attempt.silence.is_some_and(|silence| silence < LONGEST_ROUND_TRIP);
     Weight::supported([Evidence::SynRetriedAfterSynAck]).doubted_if(under_way)
 }

@@ -176,12 +176,12 @@ pub(in crate::listener) fn dropped_syns(
         Verdict::Unanswered => (!elsewhere, None),
         // An RST is an answer, too.
         Verdict::CompletedLate if attempt.was_refused_first() => (false, None),
-        Verdict::CompletedLate => (!elsewhere, Some(attempt.timing.delay.unwrap_or(Span::ZERO))),
+        Verdict::CompletedLate => (!elsewhere, Some(attempt.answered_syn_after().unwrap_or(Span::ZERO))),
         _ => (false, None),
     };
     let retries = attempt.syn_retry_at.iter().copied();
     let all = std::iter::once(Span::ZERO).chain(retries).filter(move |_| any);
-    let dropped = all.filter(move |&since| answered.is_none_or(|delay| since < delay));
+    let dropped = all.filter(move |&since| answered.is_none_or(|answered| since < answered));
     dropped.map(|since| attempt.start.plus(since))
 }
 

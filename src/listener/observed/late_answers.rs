@@ -45,9 +45,8 @@ impl LateAnswer {
 
 impl LateAnswers {
     pub(super) fn see(&mut self, attempt: &Attempt) {
-        let Some(at) = attempt.first_synack.filter(|_| attempt.facts.has(Fact::FirstSynAnswered)) else {
-            return;
-        };
+        let names_first = attempt.facts.has(Fact::FirstSynAnswered) && attempt.retries.syn > 0;
+        let Some(at) = attempt.first_synack.filter(|_| names_first) else { return };
         let waited = at.since(attempt.start);
         let latest = attempt.syn_retry_at.iter().copied().filter(|&since| since <= waited).max();
         let since_syn = waited.minus(latest.unwrap_or(Span::ZERO));

@@ -259,7 +259,9 @@ fn plain(evidence: Evidence) -> &'static str {
         Evidence::SynAckRepeatedAlone => {
             "the server repeated its SYN-ACK, and the client did not repeat its SYN"
         }
-        Evidence::FirstSynMadeRequest => "the SYN-ACK names the first SYN: the server had not dropped it",
+        Evidence::FirstSynMadeRequest => {
+            "a SYN-ACK answers the first SYN, as its timestamp or its time shows: the server had not dropped it"
+        }
         Evidence::FeatureDropped => "only a SYN without the option of the first was answered, and at once",
         Evidence::WrongChecksum(SegmentStep::Syn) => {
             "the SYN was captured with a wrong checksum, and others of this client with right ones: its receiver drops it"
