@@ -30,6 +30,7 @@ pub(super) fn conclude(
         Some(_) if unseen => Diagnosis::CountedByKernel,
         Some(_) => Diagnosis::Explained {
             affected: tally.verdicts,
+            possible: tally.possible,
             answers: server.is_some() && record.observed.answered > 0,
         },
     };
@@ -121,21 +122,22 @@ fn counted_alone(record: &Record, totals: &Totals) -> bool {
 }
 
 /// The cause that matters most: the surest, and of these the one that explains most attempts. Intended causes rank
-/// below faults, unless the fault is only possible and explains no more than a few. A sure cause of a few attempts does not
-/// stand for many others.
-fn main_cause(totals: &Totals) -> Option<Cause> {
+/// below faults, unless the fault is only possible and explains no more than a few, or an application that resets fails so many
+/// more. A sure cause of a few attempts does not stand for many others.
+pub(super) fn main_cause(totals: &Totals) -> Option<Cause> {
     /// Share of a sure cause, of the attempts that the most common cause has: one in so many at least.
     const MIN_SHARE: u64 = 10;
     /// Fewest attempts of a possible fault that no intended cause hides.
     const MIN_OF_FAULT: u64 = 3;
     let faults = totals.causes().filter(|(cause, _)| !cause.is_intended());
-    let has_fault = faults.map(|(_, tally)| tally.verdicts.total()).max().unwrap_or(0) >= MIN_OF_FAULT;
+    let most_of_faults = faults.map(|(_, tally)| tally.verdicts.total()).max().unwrap_or(0);
+    let has_fault = most_of_faults >= MIN_OF_FAULT;
     let most = totals.causes().map(|(_, tally)| tally.verdicts.total()).max().unwrap_or(0);
     let rank = |cause: Cause, tally: &CauseTally| {
         let many = tally.verdicts.total() * MIN_SHARE >= most;
-        let sure =
-            many && tally.confidence() > Some(Confidence::Possible) && !(has_fault && cause.is_intended());
-        let fault = !cause.is_intended();
+        let outweighs = !cause.is_harmless() && tally.verdicts.total() > most_of_faults * MIN_SHARE;
+        let fault = !cause.is_intended() || outweighs;
+        let sure = many && tally.confidence() > Some(Confidence::Possible) && (fault || !has_fault);
         (sure, fault && (sure || has_fault), tally.verdicts.total())
     };
     let ranked = totals.causes().map(|(cause, tally)| (rank(cause, tally), std::cmp::Reverse(cause)));

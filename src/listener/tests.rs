@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::handshake::{Attempt, Cause, Finding, SharedInference, Verdict};
-use crate::handshake::{Confidence, Evidence, Fact, Reason, Retries, RuledOut, Vantage};
+use crate::handshake::{Confidence, Evidence, Fact, Inference, Reason, Retries, RuledOut, Vantage};
 use crate::kernel::{Counters, ListenSocket, Snapshot, Sysctls, Watch};
+use crate::listener::conclude::main_cause;
+use crate::listener::totals::Totals;
 use crate::listener::{Clients, Diagnosis, ListenerEvidence};
 use crate::packet::Span;
 use crate::report::samples;
@@ -176,6 +178,28 @@ fn intended_causes_are_listed_after_faults() {
     }
     let causes: Vec<_> = listeners.listeners(None).into_iter().map(|listener| listener.cause).collect();
     assert_eq!(causes, [Cause::PortClosed, Cause::Filtered, Cause::DeferAccept].map(Some));
+}
+
+#[test]
+fn an_application_that_resets_most_is_not_hidden_by_a_few_lost_answers() {
+    let main = |resets: usize, lost: usize| {
+        let record = |totals: &mut Totals, cause, verdict, count| {
+            let (_, attempt) = overflowed(Verdict::SynackRetransmitted);
+            let attempt = Attempt { verdict, ..attempt };
+            let inference = Inference {
+                cause: Some(cause),
+                confidence: Some(Confidence::Likely),
+                ..Inference::default()
+            };
+            (0..count).for_each(|_| totals.add(&attempt, &inference));
+        };
+        let mut totals = Totals::default();
+        record(&mut totals, Cause::ApplicationReset, Verdict::Completed, resets);
+        record(&mut totals, Cause::SynackLost, Verdict::CompletedLate, lost);
+        main_cause(&totals)
+    };
+    assert_eq!(main(93, 3), Some(Cause::ApplicationReset));
+    assert_eq!(main(20, 3), Some(Cause::SynackLost));
 }
 
 #[test]

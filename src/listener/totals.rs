@@ -24,6 +24,8 @@ pub(super) struct CauseTally {
     pub(super) evidence: SmallVec<[(Evidence, u64); 4]>,
     /// Attempts that are confirmed.
     pub(super) confirmed: u64,
+    /// Attempts that are only possible.
+    pub(super) possible: u64,
 }
 
 impl CauseTally {
@@ -38,6 +40,7 @@ impl CauseTally {
             add_count(&mut self.evidence, evidence, attempts, is_same_evidence);
         }
         self.confirmed += other.confirmed;
+        self.possible += other.possible;
     }
 
     /// True if an attempt has evidence of this kind.
@@ -130,6 +133,7 @@ impl Totals {
             tally.surest_late = tally.surest_late.max(inference.confidence);
         }
         tally.confirmed += counted(inference.confidence == Some(Confidence::Confirmed));
+        tally.possible += counted(inference.confidence == Some(Confidence::Possible));
         let (from, to) = tally.span.unwrap_or((alike.from, alike.until));
         tally.span = Some((from.min(alike.from), to.max(alike.until)));
         add_evidence(&mut tally.evidence, &inference.evidence, alike.attempts);

@@ -174,7 +174,7 @@ fn explain(listener: &mut Listener, cause: Cause, confidence: Confidence, attemp
     listener.causes = vec![CauseCount::new(cause, affected, surest)];
     listener.cause = Some(cause);
     listener.confidence = Some(confidence);
-    listener.diagnosis = Diagnosis::Explained { affected, answers: false };
+    listener.diagnosis = Diagnosis::Explained { affected, answers: false, possible: 0 };
 }
 
 /// Listeners that know these attempts.

@@ -23,8 +23,11 @@ pub(in crate::report) fn diagnosis(listener: &Listener) -> String {
     let of = |verdict| listener.verdicts.get(verdict);
     let total = count(listener.verdicts.total(), "attempt");
     match listener.diagnosis {
-        Diagnosis::Explained { affected, answers } => match listener.cause {
-            Some(cause) => explained(cause, &name, &affected, answers, listener),
+        Diagnosis::Explained { affected, answers, possible } => match listener.cause {
+            Some(cause) => {
+                explained(cause, &name, &affected, answers, listener)
+                    + &mostly_possible(&affected, possible, listener)
+            }
             // A listener without a cause has another diagnosis.
             None => String::new(),
         },
@@ -79,6 +82,15 @@ pub(in crate::report) fn diagnosis(listener: &Listener) -> String {
         }
         Diagnosis::Healthy => format!("{name} completed every handshake."),
     }
+}
+
+/// What to add where the cause is likely, and of most of its attempts only possible.
+fn mostly_possible(affected: &Tally, possible: u64, listener: &Listener) -> String {
+    if listener.confidence != Some(Confidence::Likely) || possible * 2 <= affected.total() {
+        return String::new();
+    }
+    let likely = number(affected.total().saturating_sub(possible));
+    format!(" That is likely of {likely} of them, and only possible of the others.")
 }
 
 fn unexplained(listener: &Listener, name: &str, total: &str) -> String {
@@ -262,27 +274,35 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
             format!("{of} to {name} went no further than the SYN: a scan, or health checks.")
         }
         Cause::SynScan => format!("{of} to {name} went no further than the SYN: a scan."),
-        Cause::ApplicationReset if possible => {
-            let after = match shows(listener, EvidenceCode::RstAfterData) {
-                true => "after the client's data",
-                false => "right after the handshake",
+        Cause::ApplicationReset => {
+            let after = match attempts_with(listener, EvidenceCode::RstAfterData) {
+                0 => "right after the handshake",
+                all if all >= affected.total() => "after the client's data",
+                _ => "right after the handshake or the client's data",
             };
-            format!(
-                "{name} may accept and then reset: {of} got RST with ACK {after}, from the application or from something on the path."
-            )
+            let (accepts, from) = match possible {
+                true => ("may accept and then reset", "from the application or from something on the path"),
+                false => ("accepts and then resets", "from the application and not from a full queue"),
+            };
+            format!("{name} {accepts}: {of} got RST with ACK {after}, {from}.")
         }
-        Cause::ApplicationReset => format!(
-            "{name} accepts and then resets: {of} got RST with ACK right after the handshake, from the application and not from a full queue."
-        ),
     }
 }
 
 /// True if attempts of the listener's cause have evidence of this kind.
 fn shows(listener: &Listener, code: EvidenceCode) -> bool {
-    listener.evidence.iter().any(|evidence| match evidence {
-        ListenerEvidence::OfAttempts { evidence, .. } => EvidenceCode::from(*evidence) == code,
-        _ => false,
-    })
+    attempts_with(listener, code) > 0
+}
+
+/// Attempts of the listener's cause that have evidence of this kind.
+fn attempts_with(listener: &Listener, code: EvidenceCode) -> u64 {
+    let of_kind = listener.evidence.iter().map(|evidence| match *evidence {
+        ListenerEvidence::OfAttempts { evidence, attempts } if EvidenceCode::from(evidence) == code => {
+            attempts
+        }
+        _ => 0,
+    });
+    of_kind.sum()
 }
 
 /// `The accept queue of 10.9.0.2:7777 was full (tcp_abort_on_overflow=0): 3 ACKs were ignored and 47 SYNs dropped (50
@@ -365,12 +385,30 @@ mod tests {
         {
             affected.add(verdict);
         }
-        let sentence =
-            worded(Diagnosis::Explained { affected, answers: true }, Some(Cause::AcceptQueueOverflow));
+        let sentence = worded(
+            Diagnosis::Explained { affected, answers: true, possible: 0 },
+            Some(Cause::AcceptQueueOverflow),
+        );
         assert!(
             sentence.contains("the ACKs of 1 attempt were ignored, the data of 1 client was ignored and the SYNs of 2 attempts were dropped"),
             "{sentence}"
         );
+    }
+
+    #[test]
+    fn a_likely_cause_of_few_attempts_is_said_to_be_one() {
+        let mut affected = Tally::default();
+        (0..22).for_each(|_| affected.add(Verdict::SynackRetransmitted));
+        let said = |possible| {
+            let explained = Diagnosis::Explained { affected, answers: true, possible };
+            worded(explained, Some(Cause::AcceptQueueOverflow))
+        };
+        assert!(
+            said(21).ends_with(" That is likely of 1 of them, and only possible of the others."),
+            "{}",
+            said(21)
+        );
+        assert!(!said(11).contains("possible"), "{}", said(11));
     }
 
     #[test]
