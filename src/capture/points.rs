@@ -8,6 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::hash::BuildHasher;
+use std::path::Path;
 
 use super::clock_fit::{COMMON_SYNS, ClockDifferences, ClockFit};
 use super::clock_shift::{ClockDoubt, ClockShift};
@@ -126,7 +127,10 @@ pub(super) fn look(paths: &[impl AsRef<OsStr>], named: &[NamedPoint]) -> FirstLo
     let within = samples.iter().find_map(|sample| sample.repeats.offset());
     // Without timestamps a retransmission and a duplicate differ by their times alone: no timer is shorter.
     let way = way.filter(|&way| way < SHORTEST_TIMER);
-    let is_read_once = |path: &_| paths.len() > 1 && !can_be_read_again(AsRef::<OsStr>::as_ref(path));
+    let is_read_once = |path: &_| {
+        let path = AsRef::<OsStr>::as_ref(path);
+        paths.len() > 1 && !can_be_read_again(path) && (path == "-" || Path::new(path).exists())
+    };
     let read_once = paths.iter().map(is_read_once).collect();
     FirstLook { shifts, doubts, read_once, points, duplicates_after: within.or(way) }
 }

@@ -56,8 +56,8 @@ pub enum UnknownCondition {
     /// Neither a verdict nor a cause.
     #[error("'{0}' is no verdict, cause, 'late', 'problem' or 'worse'")]
     Subject(String),
-    /// The confidence after the colon is unknown, or is `possible`, which would exclude nothing.
-    #[error("':{0}' is no confidence: ':likely' and ':confirmed' are")]
+    /// The confidence after the colon is unknown.
+    #[error("':{0}' is no confidence: ':possible', ':likely' and ':confirmed' are")]
     Confidence(String),
     /// `worse` with a confidence.
     #[error("'worse' has no confidence")]
@@ -71,11 +71,8 @@ impl FromStr for Condition {
         let (word, least) = match text.split_once(':') {
             None => (text, None),
             Some((word, confidence)) => match confidence.parse() {
-                // Any confidence is at least `possible`: no condition.
-                Ok(Confidence::Possible) | Err(_) => {
-                    return Err(UnknownCondition::Confidence(confidence.to_owned()));
-                }
                 Ok(least) => (word, Some(least)),
+                Err(_) => return Err(UnknownCondition::Confidence(confidence.to_owned())),
             },
         };
         let subject = Subject::named(word).ok_or_else(|| UnknownCondition::Subject(word.to_owned()))?;
@@ -243,14 +240,14 @@ mod tests {
     fn words_are_read_as_they_are_written() {
         for word in Condition::words() {
             assert_eq!(word.parse::<Condition>().unwrap().to_string(), word);
-            let sure = format!("{word}:confirmed");
+            let sure = format!("{word}:possible");
             if word == "worse" {
                 assert!(sure.parse::<Condition>().unwrap_err().to_string().contains("no confidence"));
                 continue;
             }
             assert_eq!(sure.parse::<Condition>().unwrap().to_string(), sure);
         }
-        assert!("problem:possible".parse::<Condition>().unwrap_err().to_string().contains("':likely'"));
+        assert!("problem:maybe".parse::<Condition>().unwrap_err().to_string().contains("':likely'"));
         assert!("problems".parse::<Condition>().is_err());
     }
 }

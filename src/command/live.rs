@@ -162,7 +162,11 @@ fn open(config: &LiveConfig, signals: &Signals) -> anyhow::Result<OpenInput> {
     Ok(match &config.input {
         LiveInput::Interface(options) => OpenInput::Interface(Box::new(LiveCapture::open(options)?)),
         LiveInput::File(path) => {
-            let file = FollowedFile::open(path, config.analyse.filter.clone(), || !signals.end_wanted());
+            let begun = Instant::now();
+            let waits = || {
+                !signals.end_wanted() && config.duration.is_none_or(|duration| begun.elapsed() < duration)
+            };
+            let file = FollowedFile::open(path, config.analyse.filter.clone(), waits);
             OpenInput::File(Box::new(file?))
         }
     })

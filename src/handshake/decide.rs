@@ -9,7 +9,7 @@ use super::facts::Fact;
 use super::late::{Lateness, is_synack_late, lateness};
 use super::passage::Passage;
 use super::pending::{ColdState, Pending, Phase};
-use super::retransmissions::HandshakeSegment;
+use super::retransmissions::{HandshakeSegment, Retransmissions};
 use super::timeouts::{self, is_settled};
 use super::verdict::{Connect, ConnectOutcome, Errno, Reason, Unproven, Vantage, Verdict};
 use crate::packet::{CaptureSet, Direction, FlowKey, IcmpError, PathOrder, Span, Timestamp};
@@ -429,8 +429,7 @@ fn unreachable(pending: &Pending, ending: Ending) -> Connect {
 
 /// A SYN that got no answer: the retries ran out, or may still go on.
 fn unanswered(pending: &Pending, ending: Ending) -> Connect {
-    // No system gives up sooner than after two retries (Windows; Linux's default is 6).
-    let exhausted = pending.syn_retransmissions().count >= 2;
+    let exhausted = may_be_exhausted(pending.syn_retransmissions());
     let overdue = match ending {
         Ending::CaptureEnd(end) => is_overdue(pending, end),
         Ending::Expired | Ending::Replaced | Ending::Evicted => true,
@@ -445,6 +444,19 @@ fn unanswered(pending: &Pending, ending: Ending) -> Connect {
         // One SYN alone is a scan, a flood, or a program that gave up by itself; so is one retry.
         _ => plain(ConnectOutcome::Unknown),
     }
+}
+
+/// True if a system may have sent all its retries: their number fits its schedule. Else a program gave up before.
+fn may_be_exhausted(retries: &Retransmissions) -> bool {
+    /// The fewest of any system (Windows; Linux's default is 6).
+    const FEWEST: u32 = 2;
+    /// The fewest of those that begin with even gaps: `tcp_syn_linear_timeouts` (4) and one retry (macOS sends more).
+    const FEWEST_LINEAR: u32 = 5;
+    let is_linear = match *retries.times {
+        [first, second, ..] => second.minus(first) < first.scaled(3, 2),
+        _ => false,
+    };
+    u32::from(retries.count) >= if is_linear { FEWEST_LINEAR } else { FEWEST }
 }
 
 /// Result of a `connect()` whose SYN-ACK was not acknowledged. A client that repeats its SYN did not get the SYN-ACK;

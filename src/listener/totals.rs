@@ -179,10 +179,20 @@ impl Totals {
     }
 }
 
-/// Adds each kind of evidence once; of those with figures the first attempt's stand, but of a flood's rates the highest:
-/// what is known of its first second grows with each attempt.
+/// Adds each kind of evidence once; of those with figures the first attempt's stand, but the segments that the kernel dropped are
+/// added up, and of a flood's rates the highest stands: what is known of its first second grows with each attempt.
 fn add_evidence(known: &mut SmallVec<[(Evidence, u64); 4]>, evidence: &[Evidence], attempts: u64) {
     for &one in evidence {
+        if let Evidence::KernelDroppedSegments(reason, more) = one {
+            let before = known.iter_mut().find(|(before, _)| is_same_evidence(before, &one));
+            if let Some((Evidence::KernelDroppedSegments(_, sum), all)) = before {
+                *sum = sum.saturating_add(more);
+                *all += attempts;
+            } else {
+                known.push((Evidence::KernelDroppedSegments(reason, more), attempts));
+            }
+            continue;
+        }
         add_count(known, one, attempts, is_same_evidence);
         if let Evidence::FloodRate { per_second: new, .. } = one {
             let is_lower =

@@ -245,15 +245,19 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
             "{name} cannot always be reached: ICMP errors answered {of}, and others were answered by it."
         ),
         Cause::HostUnreachable => format!("{name} cannot be reached: ICMP errors answered {of}."),
-        Cause::Filtered if affected.get(Verdict::Unreachable) > 0 => {
-            let prohibited = number(affected.get(Verdict::Unreachable));
-            let silent = match affected.get(Verdict::Unanswered) {
-                0 => String::new(),
-                silent => format!(", nothing {}", number(silent)),
-            };
-            format!(
-                "A firewall rejects connections to {name}: its ICMP errors answered {prohibited} of {total}{silent}."
-            )
+        Cause::Filtered
+            if affected.get(Verdict::Unreachable) + affected.get(Verdict::Refused) > 0 =>
+        {
+            let answers = [
+                (Verdict::Unreachable, "its ICMP errors answered"),
+                (Verdict::Refused, "its RSTs answered"),
+                (Verdict::Unanswered, "nothing answered"),
+            ];
+            let answers = answers.map(|(verdict, answered)| (affected.get(verdict), answered));
+            let answers = answers.into_iter().filter(|&(attempts, _)| attempts > 0);
+            let answers: Vec<String> =
+                answers.map(|(attempts, answered)| format!("{answered} {}", number(attempts))).collect();
+            format!("A firewall rejects connections to {name}: {} of {total}.", listed(&answers))
         }
         Cause::Filtered => format!(
             "{name} answered no client: {of} got nothing back. A filter drops the packets, the host is down, or its accept queue was full from before the capture."
