@@ -163,9 +163,8 @@ fn open(config: &LiveConfig, signals: &Signals) -> anyhow::Result<OpenInput> {
         LiveInput::Interface(options) => OpenInput::Interface(Box::new(LiveCapture::open(options)?)),
         LiveInput::File(path) => {
             let begun = Instant::now();
-            let waits = || {
-                !signals.end_wanted() && config.duration.is_none_or(|duration| begun.elapsed() < duration)
-            };
+            let waits =
+                || !signals.end_wanted() && config.duration.is_none_or(|duration| begun.elapsed() < duration);
             let file = FollowedFile::open(path, config.analyse.filter.clone(), waits);
             OpenInput::File(Box::new(file?))
         }

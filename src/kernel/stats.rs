@@ -26,7 +26,8 @@ pub struct KernelStats {
     pub recv_q: u32,
     /// The queue's limit then; `None` where it may not be read.
     pub send_q: Option<u32>,
-    /// Longest wait of a connection in its queues, while one of them is full; `None` where it was not looked up.
+    /// Longest wait of a connection in its queues, while one of them is full or has not been empty for
+    /// [`Self::STUCK`]; `None` where it was not looked up.
     pub longest_wait: Option<Span>,
     /// Most connections waiting at any snapshot.
     pub recv_q_max: u32,
@@ -55,6 +56,16 @@ pub struct KernelStats {
 }
 
 impl KernelStats {
+    /// Time for which connections wait for `accept()` at no application that goes on.
+    pub const STUCK: Span = Span::from_secs(2);
+
+    /// Connections that wait in the fullest queue and the longest wait of any, if no application that goes on leaves them there so
+    /// long.
+    #[must_use]
+    pub fn stuck(&self) -> Option<(u32, Span)> {
+        self.longest_wait.filter(|&wait| wait >= Self::STUCK).map(|wait| (self.recv_q, wait))
+    }
+
     /// True if some of the sockets that share the address were full, and never all of them.
     #[must_use]
     pub const fn is_one_of_several(&self) -> bool {

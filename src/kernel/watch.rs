@@ -41,6 +41,8 @@ struct BoundHistory {
     /// True if a socket was closed while queues overflowed: its last drops are not known.
     lost: bool,
     recv_q_max: u32,
+    /// Time from which on each snapshot found connections waiting.
+    waiting_since: Option<Timestamp>,
     full_seen: bool,
     /// From the start of the first interval in which they certainly overflowed to the end of the last.
     overflowed_within: Option<(Timestamp, Timestamp)>,
@@ -170,6 +172,7 @@ impl Watch {
                 drops: Some(0),
                 lost: false,
                 recv_q_max: 0,
+                waiting_since: None,
                 full_seen: false,
                 overflowed_within: None,
                 seen: 0,
@@ -188,6 +191,11 @@ impl Watch {
             history.drops = history.drops.zip(grown).map(|(sum, more)| sum.saturating_add(more));
             history.recv_q_max = history.recv_q_max.max(socket.recv_q);
             history.full_seen |= socket.is_full();
+        }
+        for history in self.histories.values_mut() {
+            let waits = history.seen == self.samples && history.socket.recv_q > 0;
+            let since = history.waiting_since.unwrap_or(self.latest.at);
+            history.waiting_since = waits.then_some(since);
         }
     }
 
@@ -300,6 +308,12 @@ impl WatchedListener<'_> {
     #[must_use]
     pub const fn socket(&self) -> &ListenSocket {
         &self.history.socket
+    }
+
+    /// Time for which each snapshot found connections waiting in its fullest queue.
+    #[must_use]
+    pub fn waiting_for(&self) -> Span {
+        self.history.waiting_since.map_or(Span::ZERO, |since| self.watch.latest.at.since(since))
     }
 
     /// The listener's figures since the first snapshot.
@@ -477,6 +491,20 @@ mod tests {
         let interval = watch.interval().unwrap();
         assert_eq!(interval.drops(&socket(A, 1, 2, Some(46))), Some(0));
         assert_eq!(interval.counters.get(Counter::ListenOverflows), Some(0));
+    }
+
+    #[test]
+    fn connections_wait_from_the_first_of_the_snapshots_that_all_found_some() {
+        let server = A.parse().unwrap();
+        let mut watch = Watch::new(sample(0, 0, vec![socket(A, 1, 1, None)]));
+        let mut waiting_for = |second, recv_q| {
+            watch.push(sample(second, 0, vec![socket(A, 1, recv_q, None)]));
+            watch.listener(server).unwrap().waiting_for()
+        };
+        assert_eq!(waiting_for(1, 2), Span::from_secs(1));
+        assert_eq!(waiting_for(2, 0), Span::ZERO);
+        assert_eq!(waiting_for(3, 1), Span::ZERO);
+        assert_eq!(waiting_for(5, 1), Span::from_secs(2));
     }
 
     #[test]

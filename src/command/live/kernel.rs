@@ -429,7 +429,7 @@ impl DroppedEvents {
 /// Longest waits in the accept queues of a port, by namespace, each looked up once after a snapshot.
 type LongestWaits = HashMap<(NetnsId, u16), Option<Span>>;
 
-/// Figures of a listener, with the longest wait in its queues while one of them is full.
+/// Figures of a listener, with the longest wait in its queues while one of them is full or seems stuck.
 fn figures(
     followed: &WatchedNetns,
     listener: WatchedListener<'_>,
@@ -438,7 +438,7 @@ fn figures(
 ) -> KernelStats {
     let mut stats = followed.stats(listener, owners);
     // The kernel walks all connections for it: only while the answer matters.
-    if stats.sockets_full > 0 {
+    if stats.sockets_full > 0 || listener.waiting_for() >= KernelStats::STUCK {
         let port = stats.local.port();
         let wait = waits.entry((followed.netns.id, port)).or_insert_with(|| followed.longest_wait(port));
         stats.longest_wait = *wait;

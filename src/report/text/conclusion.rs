@@ -58,6 +58,9 @@ fn without_problem(style: &TextStyle<'_>, summary: &Summary, counts: &HeaderCoun
         );
         return (style.cause_emphasis(Some(Cause::AcceptQueueOverflow)), text);
     }
+    if let Some(waiting) = waiting(summary) {
+        return (Emphasis::Warning, format!("No attempt failed, but {waiting}."));
+    }
     let unusual = summary.verdicts.problems();
     if unusual > 0 {
         let share = format!("{} of {}", number(unusual), count(total, "attempt"));
@@ -113,6 +116,24 @@ fn without_problem(style: &TextStyle<'_>, summary: &Summary, counts: &HeaderCoun
     } else {
         (Emphasis::Good, format!("Nothing wrong: all {attempts}{whom} completed."))
     }
+}
+
+/// `12 connections to 10.0.0.2:80 wait for accept(), for up to 4.1 s (nginx[71] stopped)`, of the listener whose connections wait
+/// the longest by the kernel's word, if its application seems stuck.
+fn waiting(summary: &Summary) -> Option<String> {
+    let stuck = summary.listeners.iter().filter_map(|listener| {
+        let kernel = listener.kernel.as_ref()?;
+        let (connections, wait) = kernel.stuck()?;
+        Some((wait, connections, listener.server?, kernel))
+    });
+    let (wait, connections, server, kernel) = stuck.max_by_key(|&(wait, ..)| wait)?;
+    let who = wording::listening(kernel);
+    let who = if who.is_empty() { who } else { format!(" ({who})") };
+    let wait_for = verb(connections.into(), "waits", "wait");
+    Some(format!(
+        "{} to {server} {wait_for} for accept(), for up to {wait}{who}",
+        count(connections.into(), "connection")
+    ))
 }
 
 /// SYN-ACKs that were repeated before the client's ACK came, of listeners whose clients never repeated a SYN: they had the

@@ -245,9 +245,7 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
             "{name} cannot always be reached: ICMP errors answered {of}, and others were answered by it."
         ),
         Cause::HostUnreachable => format!("{name} cannot be reached: ICMP errors answered {of}."),
-        Cause::Filtered
-            if affected.get(Verdict::Unreachable) + affected.get(Verdict::Refused) > 0 =>
-        {
+        Cause::Filtered if affected.get(Verdict::Unreachable) + affected.get(Verdict::Refused) > 0 => {
             let answers = [
                 (Verdict::Unreachable, "its ICMP errors answered"),
                 (Verdict::Refused, "its RSTs answered"),

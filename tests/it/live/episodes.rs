@@ -91,6 +91,23 @@ fn an_overflow_begins_goes_on_ends_and_begins_again_after_recovery() {
 }
 
 #[test]
+fn handshakes_that_no_application_accepts_are_not_called_well() {
+    in_namespace(|| {
+        let victim = listener("127.0.0.1:7534", 20);
+        let capture = Capture::start(&["-i", "lo", "--netns", "self"]);
+        let server = victim.local_addr().unwrap();
+        let clients: Vec<_> = (0..5).map(|_| start_connect(server)).collect();
+        wait_for("they wait in the queue", || ss()[&server].0 == 5);
+        thread::sleep(Duration::from_secs(4));
+        let ended = capture.stop();
+        drop(clients);
+        let text = ended.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        let said = "No attempt failed, but 5 connections to 127.0.0.1:7534 wait for accept(), for up to ";
+        assert!(text.contains(said) && !text.contains("Nothing wrong"), "{text}");
+    });
+}
+
+#[test]
 fn an_overflow_that_no_captured_client_met_is_in_the_report_too() {
     in_namespace(|| {
         let victim = listener("127.0.0.1:7532", 2);
