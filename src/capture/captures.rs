@@ -40,6 +40,8 @@ pub struct Captures {
     /// The capture whose next bytes had not arrived at the last call.
     starved: Option<u16>,
     filter: Option<Filter>,
+    /// Time of the latest packet that it left out: capturing went on at least until then.
+    left_out: Option<Timestamp>,
     first_look: FirstLook,
     /// Interfaces by their index, of each capture that has any.
     cooked: BTreeMap<u16, CookedPoints>,
@@ -111,6 +113,7 @@ impl Captures {
             unknown: Vec::new(),
             starved: None,
             filter,
+            left_out: None,
             first_look,
             cooked: BTreeMap::new(),
         };
@@ -285,19 +288,20 @@ impl Source for Captures {
     fn read(&mut self, max: usize, sink: &mut dyn FnMut(Frames<'_>)) -> SourceStatus {
         let Some(mut filter) = self.filter.take() else { return self.merge(max, sink) };
         let mut refused: Option<(u16, FilterError)> = None;
+        let mut left_out = self.left_out;
         let status = self.merge(max, &mut |frames| {
             let mut passed = FrameGroup::new(frames.shared());
             for frame in &*frames {
                 match filter.matches(frame) {
                     Ok(true) => passed.push(*frame, sink),
-                    Ok(false) => {}
+                    Ok(false) => left_out = Some(frame.at),
                     Err(error) if refused.is_none() => refused = Some((frame.frame.capture(), error.clone())),
                     Err(_) => {}
                 }
             }
             passed.hand_over(sink);
         });
-        self.filter = Some(filter);
+        (self.filter, self.left_out) = (Some(filter), left_out);
         if let Some((index, error)) = refused
             && let Some(capture) = self.captures.get_mut(usize::from(index))
         {
@@ -306,14 +310,15 @@ impl Source for Captures {
         status
     }
 
-    /// The time when capturing ended, where a pcapng capture holds it; known at the end of all captures.
+    /// The time when capturing ended, where a pcapng capture holds it or packets that were filtered out show it; known at the end of
+    /// all captures.
     fn now(&self) -> Option<Timestamp> {
         let at_end = self.heads.is_empty() && self.unknown.is_empty();
         let ended = |(capture, index): (&Capture, u16)| {
             let shift = self.first_look.shift(index);
             capture.ended().map(|ended| shift.map_or(ended, |shift| shift.corrected(ended)))
         };
-        self.captures.iter().zip(0..).filter(|_| at_end).filter_map(ended).max()
+        self.captures.iter().zip(0..).filter_map(ended).chain(self.left_out).filter(|_| at_end).max()
     }
 
     fn duplicates_after(&self) -> Option<Span> {

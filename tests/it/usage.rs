@@ -5,7 +5,11 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::util::{Ran, capture, captures, count, hsanalyze, list, wait_until_handled};
+use hsanalyze::packet::Span;
+
+use crate::bundled::{RawPacket, packets};
+use crate::properties::files::file as capture_of;
+use crate::util::{Ran, capture, captures, count, hsanalyze, list, report, wait_until_handled};
 
 /// Exit status 2, nothing on standard output, and every word in the message.
 #[track_caller]
@@ -520,6 +524,27 @@ fn a_filter_may_name_hosts_and_services() {
         let ran = hsanalyze([Path::new("-f"), Path::new(filter), &path]).succeed();
         assert!(ran.text().contains("12 attempts"), "{filter}: {ran}");
     }
+}
+
+#[test]
+fn a_filtered_capture_ends_when_the_whole_one_does() {
+    let mut all = packets(&capture("overflow_syn_dropped-client"));
+    let last = all.last().unwrap().at;
+    let other = packets(&capture("completed_echo-client")).pop().unwrap();
+    all.push(RawPacket { at: last.plus(Span::from_secs(130)), ..other });
+    let written = tempfile::NamedTempFile::new().unwrap();
+    fs::write(written.path(), capture_of(&all)).unwrap();
+    let connects = |filter: &[&str]| {
+        let path = written.path().to_str().unwrap();
+        let ran = hsanalyze(["--format=json", "--all", path].iter().chain(filter)).succeed().json();
+        let attempts = list(&ran, "attempts").iter();
+        attempts.map(|attempt| attempt["connect"].clone()).collect::<Vec<_>>()
+    };
+    let whole = connects(&[]);
+    assert!(whole.iter().any(|connect| connect["errno"] == "ETIMEDOUT"), "{whole:?}");
+    let port =
+        list(&report([capture("overflow_syn_dropped-client")]), "attempts")[0]["server_port"].to_string();
+    assert_eq!(connects(&["-f", &format!("port {port}")]), whole);
 }
 
 #[test]

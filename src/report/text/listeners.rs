@@ -12,6 +12,7 @@ use super::words::{columns, pad, wrap};
 use crate::engine::Summary;
 use crate::handshake::{Attempt, Verdict};
 use crate::listener::{Diagnosis, Episode, Listener};
+use crate::packet::Timestamp;
 use crate::report::{display_filter, wording};
 use crate::words::{count, number, verb};
 
@@ -171,7 +172,7 @@ fn write_share(out: &mut impl Write, style: &TextStyle<'_>, listener: &Listener)
         _ => "went wrong",
     };
     let mut text = format!("{} of {} {noun} {what}", number(bad), number(total));
-    if let Some((from, to)) = listener.since.zip(listener.until) {
+    if let Some((from, to)) = trouble(listener) {
         let (from, to) = (style.clock.time(from), style.clock.time(to));
         text.push_str(&if from == to { format!(", at {from}") } else { format!(", from {from} to {to}") });
     }
@@ -179,6 +180,13 @@ fn write_share(out: &mut impl Write, style: &TextStyle<'_>, listener: &Listener)
         writeln!(out, "{line}")?;
     }
     Ok(())
+}
+
+/// The time from the first problem of any cause to the last.
+fn trouble(listener: &Listener) -> Option<(Timestamp, Timestamp)> {
+    let of_cause = listener.since.zip(listener.until);
+    let episodes = listener.episodes.iter().map(|episode| (episode.from, episode.until));
+    of_cause.into_iter().chain(episodes).reduce(|(from, to), (start, end)| (from.min(start), to.max(end)))
 }
 
 /// A row per episode, where there are several: one is from the first problem to the last.
