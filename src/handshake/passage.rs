@@ -116,6 +116,16 @@ impl Sighting {
         self.passed(kind).packets > 0
     }
 
+    /// True if the client's SYN passed here, and no proxy's.
+    const fn is_on_path(&self) -> bool {
+        self.has(SegmentKind::Syn) && !self.is_behind_proxy
+    }
+
+    /// All segments that passed.
+    fn packets(&self) -> usize {
+        self.passed.iter().map(|passed| usize::from(passed.packets)).sum()
+    }
+
     /// An attempt between these ends, whose first packet there is this frame, and nothing passed yet.
     pub(super) fn new(frame: FrameRef, (client, server): (Endpoint, Endpoint)) -> Self {
         Self {
@@ -244,7 +254,7 @@ impl Passage {
 
     /// The points that the client's SYN passed, in order.
     pub fn on_path(&self) -> impl DoubleEndedIterator<Item = &Sighting> {
-        self.sightings.iter().filter(|sighting| sighting.has(SegmentKind::Syn) && !sighting.is_behind_proxy)
+        self.sightings.iter().filter(|sighting| sighting.is_on_path())
     }
 
     /// Place of the points on the path. It is near the server if the last one is, and the client's segments reached that before so
@@ -264,12 +274,23 @@ impl Passage {
         self.loss(SegmentKind::SynAck, near.passed(SegmentKind::SynAck).packets, far, near)
     }
 
-    /// Each two points that follow one another on the SYN's way, the one nearer to the client first.
-    fn neighbours(&self) -> impl DoubleEndedIterator<Item = (&Sighting, &Sighting)> {
-        let path: SmallVec<[&Sighting; 4]> = self.on_path().collect();
+    /// Each two points that follow one another on the SYN's way, the one nearer to the client first. A segment passed both: over
+    /// parallel ways, as of a bond that shares out packets, none does.
+    pub fn neighbours(&self) -> impl DoubleEndedIterator<Item = (&Sighting, &Sighting)> {
+        let path = self.sightings.iter().enumerate().filter(|(_, sighting)| sighting.is_on_path());
+        let next = path.clone().skip(1);
+        let pairs = path.zip(next).filter(|((one, _), (other, _))| self.share_segment(*one, *other));
         let pairs: SmallVec<[(&Sighting, &Sighting); 4]> =
-            path.iter().copied().zip(path.iter().copied().skip(1)).collect();
+            pairs.map(|((_, near), (_, far))| (near, far)).collect();
         pairs.into_iter()
+    }
+
+    /// True if a segment was seen at both of these sightings, which the SYN passed.
+    fn share_segment(&self, one: usize, other: usize) -> bool {
+        let has = |seen: u8, place: usize| seen >> place & 1 == 1;
+        let unseen = || self.unseen.iter().filter(|unseen| has(unseen.seen, one));
+        let packets = self.sightings.get(one).map_or(0, Sighting::packets);
+        unseen().any(|unseen| has(unseen.seen, other)) || packets > unseen().count()
     }
 
     /// So many segments that passed one point and not the other; `None` if there are none, or that is not sure.

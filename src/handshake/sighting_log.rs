@@ -392,6 +392,26 @@ mod tests {
     }
 
     #[test]
+    fn points_that_no_segment_passed_both_of_are_parallel() {
+        let stamped = |point: &str, millis, flags, (seq, ack), tsval| {
+            let mut segment = segment(point, millis, HOST, flags, seq, ack);
+            segment.options = crate::packet::TcpOptions::with_timestamps(tsval, 0);
+            segment
+        };
+        let synack = Flags::SYN.union(Flags::ACK);
+        let mut sent = vec![
+            stamped("eth0", 0, Flags::SYN, (7, 0), 1),
+            stamped("eth1", 1000, Flags::SYN, (7, 0), 2),
+            stamped("eth1", 1001, synack, (9, 8), 3),
+        ];
+        let passage = |sent: &[Segment]| log(sent).passage(&PathOrder::default(), Timestamp::default());
+        assert_eq!(passage(&sent).neighbours().count(), 0);
+        assert_eq!(passage(&sent).lost(SegmentKind::SynAck), None);
+        sent.push(stamped("eth1", 1002, Flags::SYN, (7, 0), 1));
+        assert!(passage(&sent).lost(SegmentKind::SynAck).is_some(), "the first SYN passed both");
+    }
+
+    #[test]
     fn without_timestamps_each_transmission_passes_a_point_once() {
         let syn = |point, millis| segment(point, millis, HOST, Flags::SYN, 7, 0);
         let mut log = log(&[syn("near", 0)]);

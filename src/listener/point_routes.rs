@@ -3,7 +3,6 @@
 //! Owns what attempts that passed show of the points: the next one on the way to a server, and the time that each covers.
 //! Does not own the comparison of an attempt's own points (`handshake`), nor what a loss means (`hypotheses`).
 
-use std::hash::Hash;
 use std::net::IpAddr;
 
 use indexmap::IndexMap;
@@ -11,6 +10,7 @@ use strum::IntoEnumIterator;
 
 use super::capture_limits::{CaptureLimits, LimitSets};
 use super::latest::LatestMap;
+use super::observed::PerSecond;
 use crate::handshake::{Attempt, Passage, SegmentKind, SegmentLoss, Sighting, Verdict};
 use crate::packet::{CapturePoint, Endpoint, FrameRef, Seeded, Span, Timestamp};
 
@@ -20,16 +20,29 @@ const MOST: usize = 4096;
 /// The ways of packets between points.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PointRoutes {
-    /// The next point on the way to a server, by its address at the point before. [`CapturePoint::OTHERS`] where there are
-    /// several, as behind a balancer.
-    servers: LatestMap<(CapturePoint, Endpoint), NextPoint, MOST>,
-    /// The same of all ports of a host, where its address is the same at both.
+    /// Ways to a server, by its address at the point before.
+    servers: LatestMap<(CapturePoint, Endpoint), ServerWay, MOST>,
+    /// The next point on the way to any port of a host, where its address is the same at both.
     hosts: LatestMap<(CapturePoint, IpAddr), NextPoint, MOST>,
     points: IndexMap<CapturePoint, PointCoverage, Seeded>,
-    /// Servers with established connections that no point behind this one saw: these went another way.
-    bypassed: LatestMap<(CapturePoint, Endpoint), (), MOST>,
     /// The longest times that segments took from one point to the next.
     delays: LatestMap<(CapturePoint, CapturePoint), LongestDelays, MOST>,
+}
+
+/// Time around an attempt in which connections of its server show whether all of them pass the next point.
+const AROUND: Span = Span::from_secs(600);
+
+/// The way from a point to a server.
+#[derive(Debug, Clone, Default)]
+struct ServerWay {
+    /// The next point. [`CapturePoint::OTHERS`] where there are several, as behind a balancer.
+    next: Option<NextPoint>,
+    /// The server has another address there, and so may have several.
+    is_translated: bool,
+    /// Attempts whose SYN passed the next point.
+    passed: PerSecond,
+    /// Attempts that went another way than by the points behind this one, or came when these were not captured.
+    bypassed: PerSecond,
 }
 
 /// The longest time that segments took between two points, and that of all other attempts: a single one may be misdated.
@@ -71,27 +84,44 @@ impl PointRoutes {
                 coverage.kinds |= 1 << kind as u8;
             }
         }
-        let mut path = passage.on_path();
-        if attempt.established == Some(true)
-            && let Some(last) = passage.on_path().next_back()
-            && attempt.answered_between().is_none()
+        if let Some(last) = passage.on_path().next_back()
+            && self.goes_round(attempt, last)
         {
-            self.bypassed.insert((last.point, last.server), ());
+            self.way(last).bypassed.add(attempt.start);
         }
-        let Some(mut near) = path.next() else { return };
-        for far in path {
-            if far.point != near.point {
-                let delays = self.delays.get_or_insert((near.point, far.point), LongestDelays::default);
-                delays.add(passage.longest_transit);
-                let within_host = near.frame.capture() == far.frame.capture();
-                let next = NextPoint { point: far.point, within_host };
-                remember(&mut self.servers, (near.point, near.server), next);
-                if far.server.ip() == near.server.ip() {
-                    remember(&mut self.hosts, (near.point, near.server.ip()), next);
-                }
+        for (near, far) in passage.neighbours().filter(|(near, far)| near.point != far.point) {
+            let delays = self.delays.get_or_insert((near.point, far.point), LongestDelays::default);
+            delays.add(passage.longest_transit);
+            let within_host = near.frame.capture() == far.frame.capture();
+            let next = NextPoint { point: far.point, within_host };
+            let is_translated = far.server.ip() != near.server.ip();
+            let way = self.way(near);
+            way.next.get_or_insert(next).join(next);
+            way.is_translated |= is_translated;
+            way.passed.add(attempt.start);
+            if !is_translated {
+                self.hosts.get_or_insert((near.point, near.server.ip()), || next).join(next);
             }
-            near = far;
         }
+    }
+
+    /// True if no point behind the last one was on the attempt's way, or could not see it then: the server established the
+    /// connection; or, where a translation can choose between several servers, others passed while all of its SYNs did not.
+    fn goes_round(&self, attempt: &Attempt, last: &Sighting) -> bool {
+        if attempt.established == Some(true) {
+            return attempt.answered_between().is_none();
+        }
+        let way = self.servers.get(&(last.point, last.server)).filter(|way| way.is_translated);
+        let times = last.passed(SegmentKind::Syn).times;
+        way.zip(times).is_some_and(|(way, (first, last))| {
+            // SYNs of the same second may have come just before or after what drops them.
+            let (from, to) = (first.plus(Span::from_secs(1)), last.minus(Span::from_secs(1)));
+            way.passed.between(from, to) > 0
+        })
+    }
+
+    fn way(&mut self, near: &Sighting) -> &mut ServerWay {
+        self.servers.get_or_insert((near.point, near.server), ServerWay::default)
     }
 
     /// An attempt's losses, as the points show them.
@@ -118,7 +148,8 @@ impl PointRoutes {
                 .and_then(|loss| passage.lost_for_good(loss, self.delay(&loss)))
         };
         let lost = |kind| passage.lost(kind).and_then(for_good);
-        let stopped = self.stopped(passage).and_then(for_good);
+        let on_this_way = |loss: &SegmentLoss| !self.may_bypass(attempt, passage, loss);
+        let stopped = self.stopped(passage).filter(on_this_way).and_then(for_good);
         let far = passage.on_path().next_back();
         // Client segments after the SYN at the server's point.
         let went_on = |far: &Sighting| {
@@ -130,7 +161,7 @@ impl PointRoutes {
         PointEvidence {
             syn: match attempt.verdict {
                 Verdict::Unanswered | Verdict::Undetermined => stopped,
-                _ => stopped.or_else(|| lost(SegmentKind::Syn)),
+                _ => stopped.or_else(|| lost(SegmentKind::Syn).filter(on_this_way)),
             },
             synack: lost(SegmentKind::SynAck).filter(|_| attempt.answered_from.is_none()),
             ack: lost(SegmentKind::Ack),
@@ -147,8 +178,8 @@ impl PointRoutes {
     /// The SYN's stop before the next point that others pass on their way to the same server.
     fn stopped(&self, passage: &Passage) -> Option<SegmentLoss> {
         let last = passage.on_path().next_back()?;
-        let by_server = self.servers.get(&(last.point, last.server));
-        let next = *by_server.or_else(|| self.hosts.get(&(last.point, last.server.ip())))?;
+        let by_server = self.servers.get(&(last.point, last.server)).and_then(|way| way.next);
+        let next = by_server.or_else(|| self.hosts.get(&(last.point, last.server.ip())).copied())?;
         let seen = |sighting: &Sighting| sighting.point == next.point;
         if passage.is_partial || passage.sightings.iter().any(seen) {
             return None;
@@ -163,9 +194,27 @@ impl PointRoutes {
     fn answered_before(&self, attempt: &Attempt, stopped: SegmentLoss) -> Option<SegmentLoss> {
         let passage = attempt.passage.as_deref()?;
         let last = passage.on_path().next_back()?;
+        let way = self.servers.get(&(last.point, last.server));
         let may_be_elsewhere =
-            attempt.established == Some(true) || self.bypassed.contains(&(last.point, last.server));
+            attempt.established == Some(true) || way.is_some_and(|way| !way.bypassed.is_empty());
         made_before(passage, stopped, SegmentKind::SynAck).filter(|_| !may_be_elsewhere)
+    }
+
+    /// True if a SYN that did not reach the next point may have gone round it, or unseen by it: connections of the same server did, in
+    /// the time that the point captured.
+    fn may_bypass(&self, attempt: &Attempt, passage: &Passage, loss: &SegmentLoss) -> bool {
+        let from = passage.on_path().filter(|sighting| sighting.point == loss.from).next_back();
+        let way = from.and_then(|from| self.servers.get(&(from.point, from.server)));
+        let Some(way) = way.filter(|way| !way.bypassed.is_empty()) else { return false };
+        let (mut begin, mut end) = (attempt.start.minus(AROUND), attempt.end.plus(AROUND));
+        if !loss.within_host {
+            let is_behind = |point| if loss.to.is_single() { point == loss.to } else { point != loss.from };
+            let behind = self.points.iter().filter(|(point, _)| is_behind(**point));
+            let spans = || behind.clone().map(|(_, coverage)| coverage.span);
+            begin = begin.max(spans().map(|(begin, _)| begin).min().unwrap_or(begin));
+            end = end.min(spans().map(|(_, end)| end).max().unwrap_or(end).minus(self.delay(loss)));
+        }
+        way.bypassed.between(begin, end) > 0
     }
 
     /// The longest time that segments usually take on the way of a loss.
@@ -221,20 +270,21 @@ struct NextPoint {
     within_host: bool,
 }
 
+impl NextPoint {
+    /// Adds what another attempt passed next; several where it differs.
+    fn join(&mut self, other: Self) {
+        if self.point != other.point {
+            self.point = CapturePoint::OTHERS;
+            self.within_host &= other.within_host;
+        }
+    }
+}
+
 /// An answer that the last point saw although the SYN did not get any further.
 fn made_before(passage: &Passage, stopped: SegmentLoss, kind: SegmentKind) -> Option<SegmentLoss> {
     let answered = passage.on_path().next_back().filter(|last| last.has(kind))?;
     let packets = answered.passed(kind).packets;
     Some(SegmentLoss { kind, packets, from: stopped.to, to: stopped.from, within_host: stopped.within_host })
-}
-
-/// Keeps the next point of a way; several where it differs.
-fn remember<K: Hash + Eq>(ways: &mut LatestMap<K, NextPoint, MOST>, key: K, next: NextPoint) {
-    let known = ways.get_or_insert(key, || next);
-    if known.point != next.point {
-        known.point = CapturePoint::OTHERS;
-        known.within_host &= next.within_host;
-    }
 }
 
 /// Segments of an attempt that passed one point and not the next, by kind. Nothing where a capture has gaps, or lacks

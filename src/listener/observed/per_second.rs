@@ -11,7 +11,7 @@ const MAX_SECONDS: usize = 512;
 
 impl PerSecond {
     /// Counts an event; in any order.
-    pub(super) fn add(&mut self, at: Timestamp) {
+    pub(in crate::listener) fn add(&mut self, at: Timestamp) {
         let second = at.second();
         // Most events are of the latest second.
         if let Some((last, events)) = self.0.last_mut()
