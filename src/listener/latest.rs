@@ -23,10 +23,6 @@ impl<K: Hash + Eq, V, const MOST: usize> LatestMap<K, V, MOST> {
         self.0.get(key)
     }
 
-    pub(super) fn contains(&self, key: &K) -> bool {
-        self.0.contains_key(key)
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -4,7 +4,7 @@
 //! address, and at another the answer, which the client resets. Both have the client's port and ISN. Does not own what
 //! that means (`hypotheses`).
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::latest::LatestMap;
 use crate::handshake::{Attempt, Fact, Finding, Reason, Verdict};
@@ -66,7 +66,7 @@ impl Sightings {
             self.passed.insert(key, finding.attempt.server);
             return Ok(());
         }
-        if is_answer(&finding.attempt) && self.joined.contains(&key) {
+        if is_answer(&finding.attempt) && self.joined.get(&key) == Some(&finding.attempt.server) {
             self.absorbed += 1;
             return Ok(());
         }
@@ -120,7 +120,9 @@ impl Sightings {
     /// The errors of `pass`.
     pub fn flush<E>(&mut self, mut pass: impl FnMut(&mut Finding) -> Result<(), E>) -> Result<(), E> {
         let mut all = std::mem::take(&mut self.asked);
-        all.iter_mut().for_each(|finding| self.join(&mut finding.attempt));
+        let several = asked_several(&all);
+        let alone = all.iter_mut().filter(|finding| !several.contains(&key(&finding.attempt)));
+        alone.for_each(|finding| self.join(&mut finding.attempt));
         all.extend(self.held.drain(..));
         // No two are of the same attempt.
         all.sort_unstable_by_key(|finding| (finding.at, finding.attempt.ordinal));
@@ -138,19 +140,22 @@ impl Sightings {
         let key = key(asked);
         let answers = |finding: &Finding| {
             key == self::key(&finding.attempt)
-                && finding.attempt.server != asked.server
+                && is_elsewhere(finding.attempt.server, asked)
                 && is_answer(&finding.attempt)
         };
         let held = || self.held.iter().position(answers);
         let Some(place) = self.answers.contains(&key).then(held).flatten() else {
-            asked.answered_from = self.passed.get(&key).copied().filter(|&from| from != asked.server);
+            asked.answered_from = self.passed.get(&key).copied().filter(|&from| is_elsewhere(from, asked));
             return;
         };
         let from = self.held.get(place).map(|finding| finding.attempt.server);
         asked.is_translated =
             self.held.get(place).is_some_and(|finding| finding.attempt.facts.has(Fact::SynSeen));
         let before = self.held.len();
-        self.held.retain(|finding| !(key == self::key(&finding.attempt) && is_answer(&finding.attempt)));
+        self.held.retain(|finding| {
+            let is_other = Some(finding.attempt.server) != from || !is_answer(&finding.attempt);
+            is_other || key != self::key(&finding.attempt)
+        });
         self.absorbed += (before - self.held.len()) as u64;
         asked.answered_from = from;
         if let Some(from) = from {
@@ -170,6 +175,21 @@ impl Sightings {
         }
         Ok(())
     }
+}
+
+/// True if this is another address than the one that was asked. Other ports of one host answer for themselves: a scanner may ask
+/// all of them by one port and ISN.
+fn is_elsewhere(from: Endpoint, asked: &Attempt) -> bool {
+    from.ip() != asked.server.ip()
+}
+
+/// The keys of SYNs to several servers: a program sent equal ones, so that none is another's sighting.
+fn asked_several(asked: &[Finding]) -> HashSet<SynKey, Seeded> {
+    let mut servers: HashMap<SynKey, Endpoint, Seeded> = HashMap::default();
+    let attempts = asked.iter().map(|finding| &finding.attempt);
+    let others =
+        attempts.filter(|attempt| *servers.entry(key(attempt)).or_insert(attempt.server) != attempt.server);
+    others.map(key).collect()
 }
 
 fn key(attempt: &Attempt) -> SynKey {
