@@ -11,7 +11,7 @@ use super::conclude::conclude;
 use super::record::Record;
 use super::sole_client::SoleClient;
 use super::totals::Totals;
-use crate::handshake::Cause;
+use crate::handshake::{Cause, Verdict};
 use crate::packet::{Endpoint, Seeded, Timestamp};
 
 /// A scan of many listeners by one client, summed up as one.
@@ -39,11 +39,12 @@ struct ScanSum {
 }
 
 impl Scans {
-    /// Takes a listener if all its attempts are part of one client's scan; gives its totals back otherwise.
+    /// Takes a listener if all its attempts are part of one client's scan, but for those of it that the end of the capture cut; gives
+    /// its totals back otherwise.
     pub(super) fn take(&mut self, server: Endpoint, record: &Record, totals: Totals) -> Option<Totals> {
         let scanned = totals.of(Cause::SynScan).map_or(0, |tally| tally.verdicts.total());
         let SoleClient::One(client) = record.client else { return Some(totals) };
-        if scanned == 0 || scanned != record.verdicts.total() {
+        if scanned == 0 || scanned + record.verdicts.get(Verdict::Undetermined) != record.verdicts.total() {
             return Some(totals);
         }
         let sum = self.0.entry(client).or_insert_with(|| ScanSum {

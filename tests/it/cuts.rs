@@ -10,10 +10,13 @@ use hsanalyze::engine::{self, AnalysisOptions};
 use hsanalyze::handshake::{Attempt, ConnectOutcome, Reason, Verdict};
 use hsanalyze::packet::{Flags, Frames, Packet, Span, Timestamp};
 
+use etherparse::PacketBuilder;
 use proptest::prelude::*;
 
 use crate::bundled::{RawPacket, bundled, packets};
+use crate::points::pcap;
 use crate::properties::{random, random_inputs};
+use crate::util::{hsanalyze, list};
 
 /// The first packets of a capture.
 struct Cut<'a> {
@@ -131,4 +134,21 @@ proptest! {
         let wrong = contradicted("random", &random::frames(&flows));
         prop_assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
+}
+
+#[test]
+fn a_scan_whose_latest_probes_the_capture_cuts_is_one() {
+    // Each port is tried again, by another port of the client's, 1.1 s later.
+    let probes = (1..=60_u16).flat_map(|port| [(port, 40_000, 0), (port, 40_001, 1_100_000)]);
+    let syns = probes.map(|(port, from, later)| {
+        let ip = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4([10, 0, 0, 1], [10, 0, 1, 1], 64);
+        let mut bytes = Vec::new();
+        ip.tcp(from, port, 12_345, 1_024).syn().write(&mut bytes, &[]).unwrap();
+        (u64::from(port) * 3_000 + later, bytes)
+    });
+    let report = hsanalyze(["--format", "json", "-"]).stdin(pcap(syns.collect())).succeed().json();
+    assert!(report["verdicts"]["undetermined"].as_u64() > Some(0), "{report}");
+    let listeners = list(&report, "listeners");
+    assert_eq!(listeners.len(), 1, "{report}");
+    assert_eq!(listeners[0]["scan"]["servers"], 60);
 }

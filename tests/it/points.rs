@@ -266,7 +266,7 @@ fn connections_in_a_row() -> Vec<(u64, Vec<u8>)> {
     (0..10_u16).flat_map(|n| plain_connection(n, 1_000 + u64::from(n) * 500_000)).collect()
 }
 
-fn pcap(mut packets: Vec<(u64, Vec<u8>)>) -> Vec<u8> {
+pub(crate) fn pcap(mut packets: Vec<(u64, Vec<u8>)>) -> Vec<u8> {
     packets.sort_by_key(|&(at, _)| at);
     let mut bytes: Vec<u8> = [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 262_144, 1].map(u32::to_le_bytes).concat();
     for (at, data) in packets {

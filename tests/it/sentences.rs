@@ -127,7 +127,10 @@ fn sentences_follow_from_the_attempts() {
         for listener in list(&report, "listeners") {
             let own = |attempt: &&Value| match &listener["scan"] {
                 Value::Null => attempt["server"] == listener["server"],
-                scan => attempt["client_ip"] == scan["client"] && attempt["cause"] == "syn-scan",
+                scan => {
+                    let is_knock = attempt["cause"] == "syn-scan" || attempt["verdict"] == "undetermined";
+                    attempt["client_ip"] == scan["client"] && is_knock
+                }
             };
             let attempts: Vec<&Value> = list(&report, "attempts").iter().filter(own).collect();
             sentences += 1;
