@@ -215,7 +215,7 @@ fn is_same_evidence(known: &Evidence, new: &Evidence) -> bool {
 }
 
 fn is_same_exclusion(known: &RuledOut, new: &RuledOut) -> bool {
-    known.cause == new.cause && EvidenceCode::from(known.evidence) == EvidenceCode::from(new.evidence)
+    known.cause == new.cause && is_same_evidence(&known.evidence, &new.evidence)
 }
 
 fn add_count<T: Copy, const N: usize>(
@@ -229,5 +229,27 @@ fn add_count<T: Copy, const N: usize>(
     match known.iter_mut().find(|(known, _)| same(known, &new)) {
         Some((_, all)) => *all += attempts,
         None => known.push((new, attempts)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handshake::{SegmentKind, SegmentLoss};
+    use crate::packet::CapturePoint;
+
+    #[test]
+    fn losses_of_other_segments_rule_out_apart() {
+        let [from, to] = ["near", "far"].map(CapturePoint::named);
+        let loss = |kind, packets| {
+            let loss = SegmentLoss { kind, packets, from, to, within_host: false };
+            RuledOut { cause: Cause::SynLimited, evidence: Evidence::LostBetween(loss) }
+        };
+        let mut known: SmallVec<[(RuledOut, u64); 2]> = SmallVec::new();
+        for (kind, packets) in [(SegmentKind::Syn, 1), (SegmentKind::SynAck, 1), (SegmentKind::Syn, 2)] {
+            add_count(&mut known, loss(kind, packets), 1, is_same_exclusion);
+        }
+        let counts: Vec<u64> = known.iter().map(|&(_, attempts)| attempts).collect();
+        assert_eq!(counts, [2, 1]);
     }
 }
