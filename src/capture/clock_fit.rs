@@ -24,6 +24,9 @@ const SHORTEST: Span = Span::from_secs(10);
 /// Quartz clocks drift by 100 ppm at most, corrected ones by 500 more (Linux' `MAXFREQ`); in nanoseconds a second.
 const MAX_DRIFT: i64 = 1_000_000;
 
+/// Multiple of the scatter of segments by which a drift grows over the capture at least: less may be chance.
+const CLEAR: i64 = 4;
+
 /// Times that packets take between the points; `None` if nothing answered the SYNs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ways {
@@ -147,10 +150,12 @@ fn drift(there: &ClockDifferences, back: &ClockDifferences, since: Timestamp, le
     }
     let offsets =
         stretches.into_iter().filter(|(there, back)| there.len() >= SEGMENTS && back.len() >= SEGMENTS);
+    let mut scatters = Vec::new();
     let offsets = offsets.filter_map(|(there, back)| {
         let middle = Span::median(there.iter().map(|&(at, _)| at.since(since)).collect())?;
-        let there = Span::median(there.into_iter().map(|(_, difference)| difference).collect())?;
-        Some((middle, there.plus(Span::median(back)?).scaled(1, 2)))
+        let there: Vec<Span> = there.into_iter().map(|(_, difference)| difference).collect();
+        scatters.extend(scatter(&there).max(scatter(&back)));
+        Some((middle, Span::median(there)?.plus(Span::median(back)?).scaled(1, 2)))
     });
     let offsets: Vec<(Span, Span)> = offsets.collect();
     let slope = |&(early, before): &(Span, Span), &(late, after): &(Span, Span)| {
@@ -170,7 +175,15 @@ fn drift(there: &ClockDifferences, back: &ClockDifferences, since: Timestamp, le
         Span::median(still().map(|offset| offset.minus(middle).abs()).collect())
     };
     let is_drift = left(slope).zip(left(0)).is_some_and(|(with, without)| with.scaled(2, 1) < without);
-    if is_drift && slope.abs() <= MAX_DRIFT { slope } else { 0 }
+    // Segments that take now longer and now shorter move the medians of stretches, too.
+    let is_clear = grown(slope, length).abs() > Span::median(scatters).unwrap_or_default().scaled(CLEAR, 1);
+    if is_drift && is_clear && slope.abs() <= MAX_DRIFT { slope } else { 0 }
+}
+
+/// The median of how far these are from their median.
+fn scatter(differences: &[Span]) -> Option<Span> {
+    let middle = Span::median(differences.to_vec())?;
+    Span::median(differences.iter().map(|difference| difference.minus(middle).abs()).collect())
 }
 
 fn grown(drift: i64, since: Span) -> Span {
@@ -201,6 +214,21 @@ mod tests {
         assert!(fit.offset.minus(Span::from_secs(3)).abs() < Span::from_millis(1), "{fit:?}");
         assert!(fit.ways.usual.unwrap().minus(Span::from_millis(5)).abs() < Span::from_millis(1), "{fit:?}");
         assert!(fit.needs_correction());
+    }
+
+    #[test]
+    fn segments_that_take_now_longer_and_now_shorter_are_no_drift() {
+        // Six stretches of 90 s hold a few segments each, whose times differ by more than their medians.
+        let jitter = |way: i64| {
+            let one = |n: i64| {
+                let at = Timestamp::from_nanos(1_790_000_000_000_000_000)
+                    .plus(Span::from_millis(n / 4 * 18_000 + n % 4 * 100));
+                let waits = Span::from_micros(n * 50 + n % 4 * 300).scaled(way.signum(), 1);
+                (at, Span::from_millis(way).plus(waits).plus(Span::from_micros(n / 4 * 60)))
+            };
+            (0..24).map(one).collect()
+        };
+        assert_eq!(ClockFit::of(jitter(20), jitter(-20)).unwrap().drift, 0);
     }
 
     #[test]
