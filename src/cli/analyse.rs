@@ -59,7 +59,8 @@ pub(super) struct AnalyseArgs {
     /// Name the point where a file was captured: --point client=c.pcap
     ///
     /// Files that hold the same SYNs are recognised as captured at points of one path, and named by their files;
-    /// interfaces by themselves. Files with the same name are a series of one point.
+    /// interfaces by themselves. Files with the same name are a series of one point. Where no FILE is given, those named
+    /// here are read.
     #[arg(long, value_name = "NAME=FILE", help_heading = "Input")]
     point: Vec<String>,
 
@@ -230,11 +231,12 @@ pub(super) fn validate(mut arguments: AnalyseArgs) -> Result<AnalyseConfig, Stri
     let read = std::mem::take(&mut arguments.read);
     if read.is_empty() {
         let files = std::mem::take(&mut arguments.files);
-        return Ok(AnalyseConfig { files: validate_files(files)?, ..common(arguments)? });
+        let config = common(arguments)?;
+        return Ok(AnalyseConfig { files: validate_files(files, &config.points)?, ..config });
     }
     let words = trailing_filter(&mut arguments)?;
     arguments.filter = words.or(arguments.filter);
-    Ok(AnalyseConfig { files: validate_files(read)?, ..common(arguments)? })
+    Ok(AnalyseConfig { files: validate_files(read, &[])?, ..common(arguments)? })
 }
 
 /// The filter in the words after the options, if there are any.
@@ -325,7 +327,16 @@ fn common(arguments: AnalyseArgs) -> Result<AnalyseConfig, String> {
     })
 }
 
-fn validate_files(files: Vec<PathBuf>) -> Result<Vec<PathBuf>, String> {
+/// The files of points are read where no other is named.
+fn validate_files(mut files: Vec<PathBuf>, points: &[NamedPoint]) -> Result<Vec<PathBuf>, String> {
+    if files.is_empty() {
+        for point in points {
+            let file = PathBuf::from(&point.file);
+            if !files.contains(&file) {
+                files.push(file);
+            }
+        }
+    }
     if files.is_empty() {
         return Err("no capture given: name a FILE, or - for standard input".to_owned());
     }

@@ -281,6 +281,13 @@ fn clocks_of_points_that_share_too_few_syns_are_unknown() {
     assert_eq!(list(&report, "attempts").len(), 2, "joined all the same");
     let warning = "warning: --path middle: no point has this name; there are near, far";
     assert!(ran.stderr.contains(warning), "{ran}");
+    let named = arguments.iter().filter(|argument| !argument.starts_with('/'));
+    let named = crate::util::hsanalyze([&"--format".to_owned(), &"json".to_owned()].into_iter().chain(named));
+    assert_eq!(
+        list(&named.succeed().json(), "attempts"),
+        list(&report, "attempts"),
+        "no file but the points'"
+    );
     let other = ["--point", "pod=elsewhere.pcap"].map(str::to_owned);
     let ran = crate::util::hsanalyze(other.iter().chain(&arguments)).succeed();
     let warning = "warning: --point pod: elsewhere.pcap is none of the captures, as they are given";
