@@ -71,6 +71,16 @@ pub(super) fn decide(
     facts.add_if(Fact::FirstSynAnswered, is_synack_late(pending, lateness));
     facts.add_if(Fact::Contradicted, ignored.is_some());
     facts.add_if(Fact::DataIgnored, ignored.is_some_and(|(_, data)| data));
+    if cold.is_some_and(|cold| cold.sacked_bytes > 0 && u32::from(cold.sacked_bytes) >= cold.resent_bytes) {
+        // What passed was no smaller than what is missing.
+        facts.remove(Fact::SackedBeyondHole);
+    }
+    let icmp = cold.and_then(|cold| cold.icmp.as_deref()).filter(|_| match verdict {
+        Verdict::Unreachable => true,
+        // Until a retry got through. A SYN that was answered all the same needed none.
+        Verdict::CompletedLate => !facts.has(Fact::FirstSynAnswered),
+        _ => false,
+    });
     let mut retries = pending.retries();
     retries.after_ack = ignored.map_or(retries.after_ack, |(acks, _)| u32::from(acks));
     let passage = pending.sightings.as_ref().map(|log| log.passage(&context.path, at));

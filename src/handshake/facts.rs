@@ -111,7 +111,8 @@ pub enum Fact {
     OtherHost,
     /// An ICMP error reports that a segment of the client's was too big.
     TooBig,
-    /// The server acknowledged later data and not the first (SACK).
+    /// The server acknowledged later data and not the first (SACK), and in a settled attempt less of it than the client sent
+    /// again.
     SackedBeyondHole,
     /// The server acknowledged data of the client's that is not in the capture.
     AckedUnseen,

@@ -83,7 +83,10 @@ pub(super) fn deadline(attempt: &Pending, at: Timestamp) -> Timestamp {
 /// Wait for an established attempt, which is settled once the server has sent data or FIN.
 fn established_wait(attempt: &Pending) -> Span {
     let facts = attempt.facts;
-    if facts.has_any(Facts::of(&[Fact::ApplicationReset, Fact::ResetUnserved])) {
+    if facts.has(Fact::SackedBeyondHole) {
+        // The segment that is missing may be lost once more, and come through by a later retransmission.
+        GIVEN_UP
+    } else if facts.has_any(Facts::of(&[Fact::ApplicationReset, Fact::ResetUnserved])) {
         AFTER_RESET
     } else if facts.has(Fact::ServerSpoke) || facts.has(Fact::ClientClosedFirst) {
         AFTER_ESTABLISHMENT

@@ -164,8 +164,8 @@ pub struct TcpOptions {
     layout: OptionLayout,
     /// Set if the timestamps are complete.
     timestamps: bool,
-    /// Set if a SACK block begins beyond the acknowledgment number.
-    sacked: bool,
+    /// Bytes of the first SACK block if that begins beyond the acknowledgment number, as far as they can be counted; else 0.
+    sacked: u16,
 }
 
 impl TcpOptions {
@@ -179,7 +179,7 @@ impl TcpOptions {
     #[must_use]
     #[inline(always)]
     pub const fn others(layout: OptionLayout) -> Self {
-        Self { stamps: 0, layout, timestamps: false, sacked: false }
+        Self { stamps: 0, layout, timestamps: false, sacked: 0 }
     }
 
     /// Options with the timestamps TSval and TSecr (RFC 7323 §3), laid out as in most segments without SYN.
@@ -206,10 +206,10 @@ impl TcpOptions {
         self
     }
 
-    /// The same options with a SACK block that begins beyond the acknowledgment number.
+    /// The same options with a SACK block of so many bytes that begins beyond the acknowledgment number.
     #[must_use]
-    pub const fn sacked(mut self) -> Self {
-        self.sacked = true;
+    pub fn sacked(mut self, bytes: u32) -> Self {
+        self.sacked = u16::try_from(bytes.max(1)).unwrap_or(u16::MAX);
         self
     }
 
@@ -224,6 +224,12 @@ impl TcpOptions {
     #[must_use]
     #[inline(always)]
     pub const fn has_sacked(&self) -> bool {
+        self.sacked != 0
+    }
+
+    /// Bytes of that block: the latest segment that arrived, and those that adjoin it (RFC 2018 §4).
+    #[must_use]
+    pub const fn sacked_bytes(&self) -> u16 {
         self.sacked
     }
 

@@ -28,6 +28,8 @@ pub(in crate::handshake) struct ColdState {
     pub(in crate::handshake) ack_to_rst: Option<Span>,
     /// Bytes of the largest data segment that was retransmitted.
     pub(in crate::handshake) resent_bytes: u32,
+    /// Bytes of the smallest segment that the server acknowledged behind a hole (SACK); 0 if there was none.
+    pub(in crate::handshake) sacked_bytes: u16,
     /// The server's RSTs so far.
     pub(in crate::handshake) server_rsts: u16,
     /// From the SYN to its duplicate before the SYN-ACK: the way between two points of the capture.

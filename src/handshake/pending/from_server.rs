@@ -312,7 +312,11 @@ impl Pending {
         if segment.ack.after(self.acknowledged()) {
             self.facts.remove(Fact::SackedBeyondHole);
         }
-        self.facts.add_if(Fact::SackedBeyondHole, hole);
+        if hole {
+            self.facts.add(Fact::SackedBeyondHole);
+            let (bytes, cold) = (segment.options.sacked_bytes(), self.cold_mut());
+            cold.sacked_bytes = if cold.sacked_bytes == 0 { bytes } else { cold.sacked_bytes.min(bytes) };
+        }
         self.facts.add_if(Fact::AckedUnseen, segment.ack.after(self.client_next));
         let duplicated =
             self.sightings.as_ref().map_or(self.client_duplicated, |sightings| sightings.has_client_passed());

@@ -31,7 +31,7 @@ fn weigh(case: &Case<'_>) -> Weight {
     if case.has(Fact::TooBig) && case.attempt.data_retransmissions >= 1 {
         return Weight::proven([Evidence::TooBig]);
     }
-    if case.has(Fact::SackedBeyondHole) && repeated {
+    if case.has(Fact::SackedBeyondHole) && repeated && is_large(case.attempt) {
         let evidence =
             [Evidence::LaterDataSacked, Evidence::DataUnanswered(case.attempt.data_retransmissions)];
         return Weight::supported(evidence).doubted_if(case.is_near_server());

@@ -73,10 +73,10 @@ pub(super) fn parse(mut rest: &[u8], ack: Seq) -> TcpOptions {
         {
             options = options.stamped(tsval, tsecr);
         } else if *kind == tcp_option::KIND_SELECTIVE_ACK
-            && let Some(left) = body.first_chunk()
-            && Seq(u32::from_be_bytes(*left)).after(ack)
+            && let Some((left, right)) = body.first_chunk().and_then(|block: &[u8; 8]| read(block))
+            && Seq(left).after(ack)
         {
-            options = options.sacked();
+            options = options.sacked(right.wrapping_sub(left));
         }
         rest = following;
     }

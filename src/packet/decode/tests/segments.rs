@@ -77,7 +77,8 @@ fn a_sack_block_counts_beyond_the_acknowledgment_number_only() {
     let header = segment(LinkType::RAW, &ipv4(6, &tcp(ACK, &[], 0)));
     let block =
         |left: u32| join(&[&[1, 1, 5, 10], &left.to_be_bytes(), &left.wrapping_add(99).to_be_bytes()]);
-    assert!(options(&block(header.ack.plus(1).0)).has_sacked());
+    let beyond = options(&block(header.ack.plus(1).0));
+    assert_eq!((beyond.has_sacked(), beyond.sacked_bytes()), (true, 99));
     assert!(!options(&block(header.ack.plus(u32::MAX).0)).has_sacked(), "a D-SACK");
 }
 
