@@ -35,7 +35,7 @@ pub struct Attempt {
     pub verdict: Verdict,
     /// Reason why the verdict is `undetermined`; `None` for any other.
     pub reason: Option<Reason>,
-    /// The ICMP error that answered the SYN of an `unreachable`.
+    /// The ICMP error that answered the SYN of an `unreachable`, or the SYNs of a `completed-late` until a retry got through.
     pub icmp: Option<IcmpAnswer>,
     /// Reason why nothing proves a completed attempt; `None` where the server proved it, or it is not completed.
     pub unproven: Option<Unproven>,
@@ -186,6 +186,12 @@ impl Attempt {
             && !self.facts.has(Fact::RstWrongAck)
             && self.retries.syn > 0
             && self.history.is_reset_before_synack()
+    }
+
+    /// True if RSTs or an ICMP error had answered the SYN before a repeat of it was answered by a SYN-ACK: nothing dropped it.
+    #[must_use]
+    pub fn was_rejected_first(&self) -> bool {
+        self.was_refused_first() || self.facts.has(Fact::SynAckSeen) && self.icmp.is_some()
     }
 
     /// True if the server reset the connection after the client's ACK.

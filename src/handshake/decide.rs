@@ -63,8 +63,6 @@ pub(super) fn decide(
     let ignored = ignored_acks(pending, lateness);
     let (verdict, reason) = verdict(pending, ending, (lateness, ignored.is_some()), lacks_acks);
     let timing = timing(pending, lateness);
-    let icmp =
-        pending.cold().and_then(|cold| cold.icmp.as_deref()).filter(|_| verdict == Verdict::Unreachable);
     let cold = pending.cold();
     let mut facts = pending.facts;
     facts.add_if(Fact::PortUsedAnew, ending == Ending::Replaced);
@@ -432,6 +430,10 @@ fn unreachable(pending: &Pending, ending: Ending) -> Connect {
     };
     let retries = pending.syn_retransmissions();
     let ignores_rest = retries.count > 0 && pending.syn.is_some_and(|syn| syn.last(retries) > at);
+    if icmp.error.is_too_big() {
+        // The client sends smaller segments, and waits on.
+        return unanswered(pending, ending);
+    }
     let waits = Some(unanswered(pending, ending))
         .filter(|connect| ignores_rest && connect.outcome != ConnectOutcome::Failed);
     waits.unwrap_or_else(|| failed(errno(icmp.error)))

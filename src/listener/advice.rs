@@ -239,7 +239,7 @@ fn of_cause(cause: Cause, record: &Record, tally: &CauseTally) -> Vec<Advice> {
         Cause::PortClosed => vec![Advice::CheckListening],
         Cause::HostUnreachable => vec![Advice::CheckRoute],
         // A full queue sends no ICMP error.
-        Cause::Filtered if tally.verdicts.get(Verdict::Unreachable) > 0 => vec![Advice::CheckFilters],
+        Cause::Filtered if tally.has(EvidenceCode::Icmp) => vec![Advice::CheckFilters],
         Cause::Filtered => vec![Advice::CheckFilters, Advice::CheckQueueOnServer],
         Cause::SynFlood => vec![Advice::CheckCookieCounters, Advice::UseCookies],
         Cause::SynScan => vec![Advice::LeaveScans],

@@ -409,7 +409,9 @@ impl Pending {
         self.history.push_icmp();
         if error.icmp.is_too_big() {
             self.facts.add(Fact::TooBig);
-            return;
+            if error.seq != self.client_isn {
+                return;
+            }
         }
         match self.phase {
             Phase::SynSent => {

@@ -220,7 +220,7 @@ fn syn_dropped(case: &Case<'_>) -> Weight {
     {
         return Weight::NotApplicable;
     }
-    if case.attempt.was_refused_first() {
+    if case.attempt.was_rejected_first() {
         return Weight::NotApplicable;
     }
     if let Some(damaged) = case.wrong_checksum(SegmentStep::Syn) {

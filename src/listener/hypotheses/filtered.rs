@@ -6,7 +6,7 @@ use crate::packet::{IcmpError, Span};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::Filtered,
-    explains: VerdictSet::of(&[Verdict::Unreachable, Verdict::Unanswered]),
+    explains: VerdictSet::of(&[Verdict::Unreachable, Verdict::Unanswered, Verdict::CompletedLate]),
     shown_by: "an ICMP error that only filters send; or the listener answers no attempt, and each was repeated or waited long",
     looks_like: "a host that is down, a queue full since before the capture",
     excluded_by: "any answer of the listener",
@@ -22,7 +22,7 @@ const MIN_WAIT: Span = Span::from_secs(3);
 
 fn weigh(case: &Case<'_>) -> Weight {
     match case.verdict() {
-        Verdict::Unreachable => match case.attempt.icmp {
+        Verdict::Unreachable | Verdict::CompletedLate => match case.attempt.icmp {
             Some(answer) if is_sent_by_filter(answer.error) => Weight::proven([Evidence::Icmp(answer.error)]),
             Some(_) | None => Weight::NotApplicable,
         },

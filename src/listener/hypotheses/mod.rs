@@ -265,7 +265,7 @@ struct Explanation {
 /// Weighs a cause, other than a full accept queue, by which SYNs get no answer: `decided` by what is particular to it,
 /// else by drops that it may explain.
 fn weigh_dropped_syns(case: &Case<'_>, decided: impl FnOnce() -> Option<Weight>) -> Weight {
-    if case.has_odd_answer() || case.attempt.was_refused_first() {
+    if case.has_odd_answer() || case.attempt.was_rejected_first() {
         return Weight::NotApplicable;
     }
     if case.has(Fact::FirstSynAnswered) {

@@ -21,7 +21,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 const MIN_RETRIED: u32 = 2;
 
 fn weigh(case: &Case<'_>) -> Weight {
-    if !case.has(Fact::RetryWithoutFeature) {
+    if !case.has(Fact::RetryWithoutFeature) || case.attempt.was_rejected_first() {
         return Weight::NotApplicable;
     }
     let (answered, dropped) = (case.own.feature_answered, case.own.feature_dropped);

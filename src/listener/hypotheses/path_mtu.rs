@@ -8,7 +8,7 @@ use crate::packet::Timestamp;
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::PathMtu,
     explains: VerdictSet::ALL,
-    shown_by: "ICMP 'fragmentation needed' or 'packet too big' quotes the data; a small segment behind the large one is SACKed; or \
+    shown_by: "ICMP 'fragmentation needed' or 'packet too big' quotes the data or the SYN; a small segment behind the large one is SACKed; or \
                large data is ignored while small data of other connections is acknowledged",
     looks_like: "loss by chance, a full queue that ignores data; more so where the listener acknowledges large data at other times, or \
                  the capture near the server holds the large segments",
@@ -28,6 +28,10 @@ const MIN_RETRANSMISSIONS: u16 = 2;
 
 fn weigh(case: &Case<'_>) -> Weight {
     let repeated = case.attempt.data_retransmissions >= MIN_RETRANSMISSIONS;
+    let syn_too_big = case.attempt.icmp.filter(|answer| answer.error.is_too_big());
+    if let Some(answer) = syn_too_big {
+        return Weight::proven([Evidence::Icmp(answer.error)]);
+    }
     if case.has(Fact::TooBig) && case.attempt.data_retransmissions >= 1 {
         return Weight::proven([Evidence::TooBig]);
     }

@@ -174,8 +174,8 @@ pub(in crate::listener) fn dropped_syns(
     let elsewhere = attempt.facts.has(Fact::ServerOutOfWindow) || attempt.facts.has(Fact::FirstSynAnswered);
     let (any, answered) = match attempt.verdict {
         Verdict::Unanswered => (!elsewhere, None),
-        // An RST is an answer, too.
-        Verdict::CompletedLate if attempt.was_refused_first() => (false, None),
+        // An RST is an answer, too, and so is an ICMP error.
+        Verdict::CompletedLate if attempt.was_rejected_first() => (false, None),
         Verdict::CompletedLate => (!elsewhere, Some(attempt.answered_syn_after().unwrap_or(Span::ZERO))),
         _ => (false, None),
     };

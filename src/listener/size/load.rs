@@ -300,7 +300,7 @@ fn dropped_syns(attempt: &Attempt, mut take: impl FnMut(Timestamp)) {
     let answered = match attempt.verdict {
         Verdict::Unanswered => None,
         // A retry was answered: those before it were not.
-        _ if attempt.was_refused_first() || attempt.facts.has(Fact::FirstSynAnswered) => return,
+        _ if attempt.was_rejected_first() || attempt.facts.has(Fact::FirstSynAnswered) => return,
         _ if attempt.retries.syn > 0 => match attempt.timing.delay.and(attempt.answered_syn_after()) {
             Some(answered) => Some(answered),
             None => return,

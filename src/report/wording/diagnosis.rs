@@ -212,6 +212,12 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
                 "Something on the path to {name} {drops} SYNs that carry an option: {of} were answered only without it."
             )
         }
+        Cause::PathMtu if affected.get(Verdict::Unreachable) > 0 => {
+            let syns = number(affected.get(Verdict::Unreachable));
+            format!(
+                "Even the SYNs of {syns} of {total} to {name} are too big for the way (path MTU), as ICMP errors say."
+            )
+        }
         Cause::PathMtu => {
             format!("Large packets to {name} {are} lost on the way and small ones are not (path MTU): {of}.")
         }
@@ -229,11 +235,7 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
             "Something on the path to {name}, not the server, answered the client's {answered} with RST in {of}: look for a firewall or load balancer."
         ),
         Cause::PortClosed if answers => {
-            let later = match affected.get(Verdict::CompletedLate) {
-                0 => String::new(),
-                all if all == affected.total() => ", until a retry".to_owned(),
-                late => format!(", {} of them until a retry", number(late)),
-            };
+            let later = until_retry(affected);
             format!(
                 "{name} refused {of}{later}, and answered others: it was restarted, or something resets SYNs under load."
             )
@@ -242,20 +244,23 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
             format!("Nothing listens on {name}, or a firewall rejects with a TCP reset: {of} refused.")
         }
         Cause::HostUnreachable if answers => format!(
-            "{name} cannot always be reached: ICMP errors answered {of}, and others were answered by it."
+            "{name} cannot always be reached: ICMP errors answered {of}{}, and others were answered by it.",
+            until_retry(affected)
         ),
         Cause::HostUnreachable => format!("{name} cannot be reached: ICMP errors answered {of}."),
-        Cause::Filtered if affected.get(Verdict::Unreachable) + affected.get(Verdict::Refused) > 0 => {
+        Cause::Filtered if is_rejecting(affected, listener) => {
+            let late =
+                if shows(listener, EvidenceCode::Icmp) { affected.get(Verdict::CompletedLate) } else { 0 };
             let answers = [
-                (Verdict::Unreachable, "its ICMP errors answered"),
-                (Verdict::Refused, "its RSTs answered"),
-                (Verdict::Unanswered, "nothing answered"),
+                (affected.get(Verdict::Unreachable) + late, "its ICMP errors answered"),
+                (affected.get(Verdict::Refused), "its RSTs answered"),
+                (affected.get(Verdict::Unanswered), "nothing answered"),
             ];
-            let answers = answers.map(|(verdict, answered)| (affected.get(verdict), answered));
             let answers = answers.into_iter().filter(|&(attempts, _)| attempts > 0);
             let answers: Vec<String> =
                 answers.map(|(attempts, answered)| format!("{answered} {}", number(attempts))).collect();
-            format!("A firewall rejects connections to {name}: {} of {total}.", listed(&answers))
+            let later = until_retry(affected);
+            format!("A firewall rejects connections to {name}: {} of {total}{later}.", listed(&answers))
         }
         Cause::Filtered => format!(
             "{name} answered no client: {of} got nothing back. A filter drops the packets, the host is down, or its accept queue was full from before the capture."
@@ -288,6 +293,21 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
             };
             format!("{name} {accepts}: {of} got RST with ACK {after}, {from}.")
         }
+    }
+}
+
+/// True if ICMP errors or RSTs answered attempts to a listener that is filtered.
+fn is_rejecting(affected: &Tally, listener: &Listener) -> bool {
+    let answered = affected.get(Verdict::Unreachable) + affected.get(Verdict::Refused);
+    answered > 0 || shows(listener, EvidenceCode::Icmp)
+}
+
+/// How many of these attempts a retry completed.
+fn until_retry(affected: &Tally) -> String {
+    match affected.get(Verdict::CompletedLate) {
+        0 => String::new(),
+        all if all == affected.total() => ", until a retry".to_owned(),
+        late => format!(", {} of them until a retry", number(late)),
     }
 }
 
