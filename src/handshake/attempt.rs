@@ -39,8 +39,8 @@ pub struct Attempt {
     pub icmp: Option<IcmpAnswer>,
     /// Reason why nothing proves a completed attempt; `None` where the server proved it, or it is not completed.
     pub unproven: Option<Unproven>,
-    /// True for an attempt without an answer whose client finished another handshake with this listener within a minute, as
-    /// far as is known when it is recorded.
+    /// True for an attempt without an answer whose client finished another handshake with this listener within a minute, and
+    /// for one that is half-open, with any listener of the host; as far as is known when it is recorded.
     pub client_finishes: bool,
     /// True if the server is proved to have established the connection, false if the verdict disproves it, `None` if
     /// unknown.

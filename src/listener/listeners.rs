@@ -237,8 +237,11 @@ impl Listeners {
         }
         let observed = &self.record_at(place).observed;
         let is_of_flood = observed.is_of_flood(attempt);
-        attempt.client_finishes = attempt.verdict == Verdict::Unanswered
-            && observed.finishers.has(attempt.client.ip(), attempt.start);
+        attempt.client_finishes = match attempt.verdict {
+            Verdict::Unanswered => observed.finishers.has(attempt.client.ip(), attempt.start),
+            Verdict::HalfOpen => self.paths.has_finisher(attempt),
+            _ => false,
+        };
         self.paths.see(attempt, is_of_flood);
         self.routes.see(attempt);
         if is_beside_overflow(attempt, place.and_then(|place| Some(self.records.get_index(place)?.1))) {

@@ -1,13 +1,13 @@
 //! Facts about clients and hosts that go beyond one listener, bounded in number.
 //!
-//! Owns when segments left a client that reached a host, at how many listeners a client failed, which hosts failed it at the same
+//! Owns when segments left a client that reached a host, when it finished handshakes, at how many listeners a client failed, which hosts failed it at the same
 //! time, which ports were used before, the TSvals of an address, and the round trips of a path. Does not own what that means (`hypotheses`).
 
 use std::hash::BuildHasher;
 use std::net::IpAddr;
 
 use super::latest::LatestByHash;
-use super::observed::{has_dropped_syn, is_in_vain, synack_time};
+use super::observed::{ActivePeriod, has_dropped_syn, is_in_vain, synack_time};
 use super::stamps::AddressStamps;
 use crate::handshake::{Attempt, Fact, PortsBefore, Verdict};
 use crate::packet::{Endpoint, Seeded, Span, Timestamp};
@@ -53,6 +53,8 @@ struct PathFacts {
     stamps: AddressStamps,
     reached: ReachedTimes,
     round_trips: RoundTripSamples,
+    /// The latest period of handshakes that the client finished with any listener of the host.
+    finished: Option<ActivePeriod>,
 }
 
 /// Round trips of the latest connects without retries over a path, as a ring.
@@ -241,7 +243,20 @@ impl Paths {
         };
         reached_at(attempt).for_each(|at| path.reached.mark(at));
         path.round_trips.add(attempt);
+        if attempt.verdict.is_completed() {
+            let at = attempt.acked.unwrap_or(attempt.start);
+            match path.finished.as_mut().filter(|period| period.touches(at)) {
+                Some(period) => period.extend(at),
+                None => path.finished = Some(ActivePeriod::of(at)),
+            }
+        }
         clock.is_some_and(|clock| path.stamps.see(attempt, clock.syn, clock.latest, dropped))
+    }
+
+    /// True if the client of an attempt finished a handshake with any listener of the host within a minute.
+    pub(super) fn has_finisher(&self, attempt: &Attempt) -> bool {
+        let path = self.paths.get(self.path_key(attempt.client, attempt.server));
+        path.and_then(|path| path.finished).is_some_and(|period| period.touches(attempt.start))
     }
 
     fn path_key(&self, client: Endpoint, server: Endpoint) -> u64 {

@@ -104,7 +104,7 @@ fn half_open(case: &Case<'_>) -> Weight {
     if !repeated || case.limits.no_bare_acks {
         return Weight::NotApplicable;
     }
-    if case.client_finished_another() {
+    if case.client_is_reached() {
         return Weight::supported([Evidence::SynAckRepeatedAlone, Evidence::ClientFinishedAnother]);
     }
     Weight::NotApplicable

@@ -147,6 +147,14 @@ impl<'a> Case<'a> {
         self.own.finishers.has(self.attempt.client.ip(), self.attempt.start)
     }
 
+    /// True if the client's address finished another handshake with any listener of the host within a minute: it is real, and
+    /// reached. For an attempt that is half-open.
+    pub(super) fn client_is_reached(&self) -> bool {
+        self.client_finished_another()
+            || self.attempt.client_finishes
+            || self.paths.has_finisher(self.attempt)
+    }
+
     /// The burst of RSTs that ended the attempt's connection, if it is that of a closing listener.
     pub(super) fn closing_burst(&self) -> Option<&'a Burst> {
         self.own.closing.burst_of(self.attempt.acked, self.attempt.reset?)

@@ -4,10 +4,9 @@ use std::net::IpAddr;
 
 use crate::packet::{Span, Timestamp};
 
-/// Handshakes of one client, each no more than [`A_MINUTE`] from the next.
+/// The time of handshakes, each no more than [`A_MINUTE`] from the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct ActivePeriod {
-    client: IpAddr,
+pub(in crate::listener) struct ActivePeriod {
     from: Timestamp,
     to: Timestamp,
 }
@@ -15,7 +14,7 @@ struct ActivePeriod {
 /// Clients that finished a handshake.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(in crate::listener) struct Finishers {
-    periods: Vec<ActivePeriod>,
+    periods: Vec<(IpAddr, ActivePeriod)>,
     /// A number for each period's client: a client that is in none of them nearly always differs from all.
     tags: Vec<u32>,
 }
@@ -27,18 +26,16 @@ const MAX_PERIODS: usize = 128;
 
 impl Finishers {
     pub(super) fn see(&mut self, client: IpAddr, at: Timestamp) {
-        if let Some(period) = self.find(client, at).and_then(|place| self.periods.get_mut(place)) {
-            period.from = period.from.min(at);
-            period.to = period.to.max(at);
-            return;
+        if let Some((_, period)) = self.find(client, at).and_then(|place| self.periods.get_mut(place)) {
+            return period.extend(at);
         }
         if self.periods.len() >= MAX_PERIODS {
-            let mut ends: Vec<Timestamp> = self.periods.iter().map(|period| period.to).collect();
+            let mut ends: Vec<Timestamp> = self.periods.iter().map(|(_, period)| period.to).collect();
             let (_, &mut median, _) = ends.select_nth_unstable(MAX_PERIODS / 2);
-            self.periods.retain(|period| period.to > median);
-            self.tags = self.periods.iter().map(|period| tag(period.client)).collect();
+            self.periods.retain(|(_, period)| period.to > median);
+            self.tags = self.periods.iter().map(|&(client, _)| tag(client)).collect();
         }
-        self.periods.push(ActivePeriod { client, from: at, to: at });
+        self.periods.push((client, ActivePeriod::of(at)));
         self.tags.push(tag(client));
     }
 
@@ -47,7 +44,7 @@ impl Finishers {
         let tag = tag(client);
         // Without a branch for each: all are compared, several at once.
         let any = self.tags.iter().fold(false, |any, &other| any | (other == tag));
-        let is_it = |period: &ActivePeriod| period.client == client && period.touches(at);
+        let is_it = |&(other, period): &(IpAddr, ActivePeriod)| other == client && period.touches(at);
         if any { self.periods.iter().position(is_it) } else { None }
     }
 
@@ -58,7 +55,18 @@ impl Finishers {
 }
 
 impl ActivePeriod {
-    fn touches(&self, at: Timestamp) -> bool {
+    pub(in crate::listener) const fn of(at: Timestamp) -> Self {
+        Self { from: at, to: at }
+    }
+
+    /// Takes a handshake that [`Self::touches`] it.
+    pub(in crate::listener) fn extend(&mut self, at: Timestamp) {
+        self.from = self.from.min(at);
+        self.to = self.to.max(at);
+    }
+
+    /// True if a time is no more than a minute from it.
+    pub(in crate::listener) fn touches(self, at: Timestamp) -> bool {
         self.from.minus(A_MINUTE) <= at && at <= self.to.plus(A_MINUTE)
     }
 }
