@@ -157,6 +157,14 @@ impl Attempt {
             && retried
     }
 
+    /// True if the client reset the first SYN-ACK that its SYN drew, as the kernel of a scanner or a check does. A SYN-ACK that
+    /// answers no SYN of the host's draws an RST, too (backscatter of a flood with spoofed sources), and so does one that is
+    /// repeated to a client whose connection ended meanwhile.
+    #[must_use]
+    pub fn was_reset_at_synack(&self) -> bool {
+        self.verdict == Verdict::ClientReset && !self.is_syn_missing() && self.history.is_synack_reset_first()
+    }
+
     /// The SYN-ACKs of a proxy between two points.
     #[must_use]
     pub fn answered_between(&self) -> Option<SegmentLoss> {

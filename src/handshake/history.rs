@@ -14,6 +14,9 @@ pub struct History(u64);
 /// The letters by their code, from 1; 0 ends the history.
 const LETTERS: &[u8; 12] = b"SADFRsadfrI+";
 
+/// The code of the server's SYN-ACK.
+const SYNACK: u64 = 6;
+
 /// Most codes: four bits each, the latest in the lowest place.
 const MAX_CODES: u32 = u64::BITS / 4;
 
@@ -54,11 +57,24 @@ impl History {
 
     /// True if an RST of the server's, or one under its address, stands before the first SYN-ACK.
     pub(in crate::handshake) fn is_reset_before_synack(self) -> bool {
-        const SYNACK: u64 = 6;
         const RESET: u64 = 10;
-        let codes = (0..MAX_CODES).rev().map(|place| self.0 >> (4 * place) & 0xf);
-        let mut before = codes.skip_while(|&code| code == 0).take_while(|&code| code != SYNACK);
-        before.any(|code| code == RESET)
+        self.codes().take_while(|&code| code != SYNACK).any(|code| code == RESET)
+    }
+
+    /// True if an RST of the client's stands before the second SYN-ACK.
+    pub(in crate::handshake) fn is_synack_reset_first(self) -> bool {
+        const RESET: u64 = 5;
+        let mut left = 2;
+        let is_before_second = |code: &u64| {
+            left -= i32::from(*code == SYNACK);
+            left > 0
+        };
+        self.codes().take_while(is_before_second).any(|code| code == RESET)
+    }
+
+    /// The codes from the first on.
+    fn codes(self) -> impl Iterator<Item = u64> {
+        (0..MAX_CODES).rev().map(move |place| self.0 >> (4 * place) & 0xf).skip_while(|&code| code == 0)
     }
 
     /// A history of these letters; those that are none are left out.
@@ -91,6 +107,14 @@ mod tests {
         assert_eq!(reset, [true, true]);
         let answered = ["SsAr", "SSsRr", "S"].map(|letters| History::of(letters).is_reset_before_synack());
         assert_eq!(answered, [false, false, false]);
+    }
+
+    #[test]
+    fn an_rst_to_the_first_synack_is_told_from_one_to_a_repeat() {
+        let first = ["SsR", "SSsRsRs", "SRs"].map(|letters| History::of(letters).is_synack_reset_first());
+        assert_eq!(first, [true, true, true]);
+        let later = ["SssR", "SsAsR", "Ss"].map(|letters| History::of(letters).is_synack_reset_first());
+        assert_eq!(later, [false, false, false]);
     }
 
     #[test]

@@ -184,10 +184,12 @@ impl Paths {
     /// Takes note of whether the client failed or was served, and where; `dropped` is whether it lost SYNs.
     fn see_failures(&mut self, attempt: &Attempt, dropped: bool, is_of_flood: bool) {
         let client = self.client_key(attempt.client);
-        let failed = matches!(
-            attempt.verdict,
-            Verdict::Refused | Verdict::Unanswered | Verdict::ClientReset | Verdict::Unreachable
-        );
+        let failed = match attempt.verdict {
+            Verdict::Refused | Verdict::Unanswered | Verdict::Unreachable => true,
+            // A SYN-ACK to a host that sent no SYN is no failure of its own.
+            Verdict::ClientReset => !attempt.is_syn_missing(),
+            _ => false,
+        };
         let served = attempt.verdict.is_completed();
         let since = failed_since(attempt);
         let known = if !is_of_flood && (failed || dropped || since.is_some()) {

@@ -36,7 +36,9 @@ fn weigh(case: &Case<'_>) -> Weight {
         let reset = case.has(Fact::OutOfWindowReset).then_some(Evidence::OlderNumbersReset);
         let weight = Weight::proven(std::iter::once(Evidence::OlderNumbers).chain(reset));
         // The numbers of a handshake whose packets are missing may be unknown.
-        let known = case.verdict() != Verdict::Undetermined && case.has(Fact::AckOutOfWindow);
+        let known = case.verdict() != Verdict::Undetermined
+            && case.has(Fact::AckOutOfWindow)
+            && !case.attempt.is_syn_missing();
         return weight.doubted_if(!known);
     }
     if case.has(Fact::OutOfWindowReset) {

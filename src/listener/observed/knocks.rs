@@ -57,6 +57,6 @@ impl Knocks {
 
 /// True if one SYN of a client came to nothing.
 pub(in crate::listener) fn is_in_vain(attempt: &Attempt) -> bool {
-    matches!(attempt.verdict, Verdict::Refused | Verdict::Unanswered | Verdict::ClientReset)
-        && attempt.retries.syn == 0
+    let ended = matches!(attempt.verdict, Verdict::Refused | Verdict::Unanswered);
+    attempt.retries.syn == 0 && (ended || attempt.was_reset_at_synack())
 }

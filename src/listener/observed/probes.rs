@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::handshake::{Attempt, Verdict};
+use crate::handshake::Attempt;
 use crate::packet::{Span, Timestamp};
 
 /// The probes of one client address.
@@ -16,7 +16,7 @@ struct Prober {
     gaps: Vec<Span>,
 }
 
-/// Client-reset attempts of a listener.
+/// Attempts of a listener whose client reset the first SYN-ACK.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(in crate::listener) struct Probes {
     probers: Vec<Prober>,
@@ -42,7 +42,7 @@ const MIN_CHECKING: Span = Span::from_secs(5);
 
 impl Probes {
     pub(super) fn see(&mut self, attempt: &Attempt) {
-        if attempt.verdict != Verdict::ClientReset {
+        if !attempt.was_reset_at_synack() {
             return;
         }
         self.count += 1;
