@@ -9,8 +9,8 @@ use smallvec::SmallVec;
 use super::capture_limits::{Coverages, LimitSets};
 use super::conclude::conclude;
 use super::dropped_segments::KernelDrop;
-use super::hypotheses::{self, Case, SharedFacts};
-use super::observed::dropped_between;
+use super::hypotheses::{self, Case, SharedFacts, SiblingDrops};
+use super::observed::{Observed, dropped_between};
 use super::paths::Paths;
 use super::point_routes::PointRoutes;
 use super::record::{Record, is_open_case};
@@ -357,17 +357,23 @@ impl Listeners {
         })
     }
 
-    /// Other listeners of the host that left SYNs unanswered when this one did.
-    fn siblings_dropping(&self, attempt: &Attempt) -> u32 {
-        let Some((from, to)) = dropped_between(attempt) else { return 0 };
-        let Some(siblings) = self.hosts.get(&attempt.server.ip()) else { return 0 };
+    /// What became of the SYNs to other listeners of the host when this one left some unanswered.
+    fn siblings_dropping(&self, attempt: &Attempt) -> SiblingDrops {
+        let mut sum = SiblingDrops::default();
+        let Some((from, to)) = dropped_between(attempt) else { return sum };
+        let Some(siblings) = self.hosts.get(&attempt.server.ip()) else { return sum };
         let others = siblings.iter().filter_map(|&place| self.records.get_index(place as usize));
-        let others = others.filter(|&(server, record)| {
-            *server != attempt.server
-                && record.observed.prompt > 0
-                && record.observed.drops.at(from, to).is_some()
-        });
-        others.count() as u32
+        for (server, record) in others {
+            let Observed { prompt: 1.., drops, .. } = &record.observed else { continue };
+            if *server == attempt.server {
+                continue;
+            }
+            sum.answered += drops.answered_between(from, to);
+            let Some(stretch) = drops.at(from, to) else { continue };
+            sum.listeners += 1;
+            sum.clustered |= drops.answered_in_cluster(stretch).is_some();
+        }
+        sum
     }
 
     /// Totals of a record's attempts; the causes of those it keeps are inferred by all that is known now.

@@ -228,7 +228,7 @@ fn syn_dropped(case: &Case<'_>) -> Weight {
     }
     let others = case.others_evidence();
     let cluster = case.drops_cluster();
-    if others.is_none() && cluster.is_none() {
+    if others.is_none() && cluster.is_none() && !case.drops_with_sibling() {
         return Weight::NotApplicable;
     }
     if case.has(Fact::FirstSynAnswered) {
@@ -245,7 +245,10 @@ fn syn_dropped(case: &Case<'_>) -> Weight {
     {
         return Weight::Excluded(evidence);
     }
-    let evidence: EvidenceList = others.into_iter().chain(cluster).collect();
+    let mut evidence: EvidenceList = others.into_iter().chain(cluster).collect();
+    if others.is_none() && case.host_is_silent() {
+        evidence.push(Evidence::Otherwise(Cause::AcceptQueueOverflow));
+    }
     let lossy = others != Some(Evidence::OthersOverflowed) && case.loses_answers().is_some();
     Weight::supported(evidence).doubted_if(lossy || is_amid_refusals(case))
 }

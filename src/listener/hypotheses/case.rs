@@ -6,13 +6,12 @@ use crate::handshake::{Attempt, Cause, Evidence, Fact, Passage, SegmentLoss, Seg
 use crate::listener::capture_limits::CaptureLimits;
 use crate::listener::dropped_segments::DroppedByKernel;
 use crate::listener::kernel_history::{KernelEvents, KernelEvidence, KernelHistory};
-use crate::listener::observed::{Burst, DropStretch, FloodSecond, MARK_GAP, Observed, dropped_between};
+use crate::listener::observed::{
+    Burst, DropStretch, FloodSecond, MARK_GAP, MIN_ATTEMPTS, Observed, dropped_between,
+};
 use crate::listener::paths::{Paths, failed_since};
 use crate::listener::point_routes::PointEvidence;
-use crate::packet::{Span, Timestamp};
-
-/// Fewest attempts that make a stretch of unanswered SYNs.
-const MIN_ATTEMPTS: u32 = 3;
+use crate::packet::Timestamp;
 
 /// An attempt to be explained.
 pub(in crate::listener) struct Case<'a> {
@@ -20,9 +19,9 @@ pub(in crate::listener) struct Case<'a> {
     pub(in crate::listener) own: &'a Observed,
     /// Facts about clients and ways that go beyond the listener.
     pub(in crate::listener) paths: &'a Paths,
-    /// Gives the number of other listeners of the host that left SYNs unanswered when this one did. Computed on demand:
-    /// few hypotheses need it.
-    pub(in crate::listener) siblings_dropping: &'a dyn Fn() -> u32,
+    /// Gives the SYNs that other listeners of the host left unanswered when this one did. Computed on demand: few hypotheses
+    /// need it.
+    pub(in crate::listener) siblings_dropping: &'a dyn Fn() -> SiblingDrops,
     pub(in crate::listener) limits: CaptureLimits,
     /// The kernel's figures of the listener over time.
     pub(in crate::listener) kernel_history: &'a KernelHistory,
@@ -37,12 +36,24 @@ pub(in crate::listener) struct Case<'a> {
     pub(in crate::listener) found: SharedFacts<'a>,
 }
 
+/// SYNs of other listeners of one host meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in crate::listener) struct SiblingDrops {
+    /// Number of listeners that left some unanswered in the same stretch.
+    pub(in crate::listener) listeners: u32,
+    /// True if one of them left those of several clients unanswered.
+    pub(in crate::listener) clustered: bool,
+    /// SYNs that any other listener answered at once.
+    pub(in crate::listener) answered: u32,
+}
+
 /// Facts of a case that several hypotheses need, each looked up once.
 #[derive(Default)]
 pub(in crate::listener) struct SharedFacts<'a> {
     /// The flood that the attempt is part of.
     pub(super) flood: OnceCell<Option<&'a FloodSecond>>,
     stretch: OnceCell<Option<&'a DropStretch>>,
+    siblings: OnceCell<SiblingDrops>,
     others_overflowed: OnceCell<Option<bool>>,
     located: OnceCell<Option<(Cause, Evidence)>>,
 }
@@ -265,22 +276,34 @@ impl<'a> Case<'a> {
         })
     }
 
+    /// What other listeners of the host did when this one left SYNs unanswered.
+    pub(in crate::listener) fn siblings(&self) -> SiblingDrops {
+        *self.found.siblings.get_or_init(self.siblings_dropping)
+    }
+
+    /// True if this listener left but few SYNs unanswered while another one of the host left those of several clients
+    /// unanswered: whatever explains those explains these as well.
+    pub(in crate::listener) fn drops_with_sibling(&self) -> bool {
+        let alone = self.others_overflowed().is_none() && self.drops_cluster().is_none();
+        alone && self.own.prompt > 0 && self.siblings().clustered
+    }
+
+    /// True if no listener of the host answered a SYN in the stretch of the attempt's: the host, or the way to it, may have stood
+    /// still.
+    pub(in crate::listener) fn host_is_silent(&self) -> bool {
+        self.stretch().is_some_and(|stretch| {
+            let own = self.own.drops.answered_between(stretch.from, stretch.to);
+            own + self.siblings().answered == 0
+        })
+    }
+
     /// Evidence that the attempt's SYNs went unanswered in one stretch with those of several others, while the listener
     /// answered at other times (DOMAIN §5.1); `None` where they did not.
     pub(in crate::listener) fn drops_cluster(&self) -> Option<Evidence> {
-        /// Fewest attempts of a stretch of one client: from a single address, loss on its path is as common.
-        const MIN_OF_ONE_CLIENT: u32 = 8;
-        /// Time before and after the stretch within which the listener must be seen to answer.
-        const AROUND: Span = Span::from_secs(30);
         // SYNs of a flood are no clients that the queue turned away.
         let stretch = self.stretch().filter(|_| self.own.floods.at(self.attempt.start).is_none())?;
-        let answered = self.own.drops.answered_between(stretch.from, stretch.to);
-        let around = self.own.drops.answered_between(stretch.from.minus(AROUND), stretch.to.plus(AROUND));
-        let several = stretch.attempts >= MIN_OF_ONE_CLIENT
-            || stretch.attempts >= MIN_ATTEMPTS && stretch.clients.count() >= 2;
-        // While the queue is full, every admission is one accept(): dropped SYNs are at least as many.
-        let most = stretch.drops >= answered;
+        let answered = self.own.drops.answered_in_cluster(stretch)?;
         let (attempts, clients) = (stretch.attempts, stretch.clients.count());
-        (several && most && around > 0).then_some(Evidence::DropsCluster { attempts, clients, answered })
+        Some(Evidence::DropsCluster { attempts, clients, answered })
     }
 }

@@ -40,7 +40,7 @@ mod two_answers;
 use smallvec::SmallVec;
 use strum::EnumCount;
 
-pub(super) use case::{Case, SharedFacts};
+pub(super) use case::{Case, SharedFacts, SiblingDrops};
 use counted::Counted;
 pub(super) use syn_scan::MANY_PORTS;
 
@@ -278,7 +278,8 @@ fn weigh_dropped_syns(case: &Case<'_>, decided: impl FnOnce() -> Option<Weight>)
         return Weight::Excluded(evidence);
     }
     decided().unwrap_or_else(|| {
-        let dropping = case.drops_cluster().is_some() || case.others_overflowed().is_some();
+        let dropping =
+            case.drops_cluster().is_some() || case.others_overflowed().is_some() || case.drops_with_sibling();
         if dropping { Weight::fits([]) } else { Weight::NotApplicable }
     })
 }

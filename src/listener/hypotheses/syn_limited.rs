@@ -23,7 +23,7 @@ const MIN_SIBLINGS: u32 = 1;
 
 fn weigh(case: &Case<'_>) -> Weight {
     super::weigh_dropped_syns(case, || {
-        let siblings = (case.siblings_dropping)();
+        let siblings = case.siblings().listeners;
         let several = siblings >= MIN_SIBLINGS && case.own.prompt > 0;
         // Otherwise a full connection table drops the same packets of a single listener.
         let weight = || Weight::supported([Evidence::SiblingsDropToo(siblings)]);

@@ -39,6 +39,9 @@ pub(in crate::listener) struct Drops {
 /// (`nf_conntrack_tcp_timeout_time_wait`, 120 s).
 pub(in crate::listener) const TIME_WAIT: Span = Span::from_secs(120);
 
+/// Fewest attempts that make a stretch of unanswered SYNs.
+pub(in crate::listener) const MIN_ATTEMPTS: u32 = 3;
+
 /// Stretches kept per listener; past that the two that are closest become one.
 const STRETCHES: usize = 64;
 
@@ -158,6 +161,28 @@ impl Drops {
         time >= MIN_TIME
             && self.answered_between(first.from, last.to) > drops
             && (0..PARTS).all(|n| self.answered_between(part(n), part(n + 1)) > 0)
+    }
+
+    /// SYNs answered at once in a stretch in which no fewer went unanswered, those of several clients or of many attempts, while
+    /// the listener answered before or after (DOMAIN §5.1); `None` for any other.
+    pub(in crate::listener) fn answered_in_cluster(&self, stretch: &DropStretch) -> Option<u32> {
+        /// Fewest attempts of a stretch of one client: from a single address, loss on its path is as common.
+        const MIN_OF_ONE_CLIENT: u32 = 8;
+        /// Time before and after the stretch within which the listener must be seen to answer.
+        const AROUND: Span = Span::from_secs(30);
+        let answered = self.answered_between(stretch.from, stretch.to);
+        let around = self.answered_between(stretch.from.minus(AROUND), stretch.to.plus(AROUND));
+        let several = stretch.attempts >= MIN_OF_ONE_CLIENT
+            || stretch.attempts >= MIN_ATTEMPTS && stretch.clients.count() >= 2;
+        // While the queue is full, every admission is one accept(): dropped SYNs are at least as many.
+        let most = stretch.drops >= answered;
+        (several && most && around > 0).then_some(answered)
+    }
+
+    /// SYNs answered at once within a stretch, by whole seconds: those of its first and its last may lie outside.
+    pub(in crate::listener) fn answered_within(&self, stretch: &DropStretch) -> u32 {
+        const A_SECOND: Span = Span::from_secs(1);
+        self.answered_between(stretch.from.plus(A_SECOND), stretch.to.minus(A_SECOND))
     }
 
     /// SYNs answered at once from one time to another, by whole seconds.

@@ -17,7 +17,9 @@ mod silence;
 mod sizes;
 
 pub(super) use closing::{AFTERMATH, Burst, Closing};
-pub(super) use drops::{DropStretch, Drops, TIME_WAIT, dropped_between, dropped_syns, has_dropped_syn};
+pub(super) use drops::{
+    DropStretch, Drops, MIN_ATTEMPTS, TIME_WAIT, dropped_between, dropped_syns, has_dropped_syn,
+};
 pub(super) use finishers::{ActivePeriod, Finishers};
 pub(super) use floods::{FloodSecond, Floods, is_abandoned};
 pub(super) use knocks::{Knocks, is_in_vain};
