@@ -241,7 +241,7 @@ fn syn_dropped(case: &Case<'_>) -> Weight {
         return Weight::Excluded(evidence);
     }
     if let Some(evidence) =
-        super::old_connection::explains_by_stamps(case).filter(|_| others != Some(Evidence::OthersOverflowed))
+        super::chosen_by_header(case).filter(|_| others != Some(Evidence::OthersOverflowed))
     {
         return Weight::Excluded(evidence);
     }

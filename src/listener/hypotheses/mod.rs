@@ -274,7 +274,7 @@ fn weigh_dropped_syns(case: &Case<'_>, decided: impl FnOnce() -> Option<Weight>)
     if case.others_overflowed() == Some(true) {
         return Weight::Excluded(Evidence::OthersOverflowed);
     }
-    if let Some(evidence) = old_connection::explains_by_stamps(case) {
+    if let Some(evidence) = chosen_by_header(case) {
         return Weight::Excluded(evidence);
     }
     decided().unwrap_or_else(|| {
@@ -282,6 +282,11 @@ fn weigh_dropped_syns(case: &Case<'_>, decided: impl FnOnce() -> Option<Weight>)
             case.drops_cluster().is_some() || case.others_overflowed().is_some() || case.drops_with_sibling();
         if dropping { Weight::fits([]) } else { Weight::NotApplicable }
     })
+}
+
+/// Evidence that something which reads the headers of SYNs chose those that went unanswered, by timestamp or by option.
+fn chosen_by_header(case: &Case<'_>) -> Option<Evidence> {
+    old_connection::explains_by_stamps(case).or_else(|| option_blocked::explains_drops(case))
 }
 
 /// Result of weighing a hypothesis for one attempt by its packets and the kernel's evidence.

@@ -24,15 +24,26 @@ fn weigh(case: &Case<'_>) -> Weight {
     if !case.has(Fact::RetryWithoutFeature) || case.attempt.was_rejected_first() {
         return Weight::NotApplicable;
     }
-    let (answered, dropped) = (case.own.feature_answered, case.own.feature_dropped);
-    if answered > 0 {
+    let (left_out, dropped) = (case.own.feature_left_out, case.own.feature_dropped);
+    if case.own.feature_answered > 0 {
         return Weight::Excluded(Evidence::ListenerAnswersOthers);
     }
     let mut evidence = EvidenceList::new();
     evidence.push(Evidence::FeatureDropped);
-    if dropped >= MIN_RETRIED {
+    if left_out >= MIN_RETRIED {
         evidence.push(Evidence::FeatureBlockedOften(dropped));
     }
-    let support = if dropped >= MIN_RETRIED { Support::Proven } else { Support::Fits };
+    let support = if left_out >= MIN_RETRIED { Support::Proven } else { Support::Fits };
     Weight::Possible(support, evidence)
+}
+
+/// Evidence that the option decided which SYNs went unanswered: in that stretch all had it, and those without it were answered,
+/// too many to be chance. Neither a full queue nor loss looks at options.
+pub(super) fn explains_drops(case: &Case<'_>) -> Option<Evidence> {
+    let by_option = case.has(Fact::RetryWithoutFeature) && case.own.feature_answered == 0;
+    let stretch =
+        case.stretch().filter(|stretch| by_option && stretch.without_feature == stretch.attempts)?;
+    let answered = case.own.drops.answered_within(stretch);
+    super::is_beyond_chance(stretch.attempts, answered)
+        .then_some(Evidence::FeatureBlockedOften(case.own.feature_dropped))
 }

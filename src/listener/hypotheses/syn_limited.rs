@@ -2,8 +2,6 @@
 
 use super::{Case, Hypothesis, VerdictSet, Weight, counted};
 use crate::handshake::{Cause, Confidence, Evidence, Verdict};
-use crate::listener::observed::DropStretch;
-use crate::packet::Span;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::SynLimited,
@@ -34,10 +32,6 @@ fn weigh(case: &Case<'_>) -> Weight {
 /// True if the listener seems to have ignored ACKs, too, while it answered some SYNs: a limit on SYNs lets ACKs pass, and an
 /// outage of the way lets no SYN pass.
 fn ignores_acks_meanwhile(case: &Case<'_>) -> bool {
-    const A_SECOND: Span = Span::from_secs(1);
-    let answered = |stretch: &DropStretch| {
-        // Answers are counted by whole seconds: those of its first and its last may lie outside.
-        case.own.drops.answered_between(stretch.from.plus(A_SECOND), stretch.to.minus(A_SECOND))
-    };
-    case.others_overflowed().is_some() && case.stretch().is_some_and(|stretch| answered(stretch) > 0)
+    let answers = |stretch| case.own.drops.answered_within(stretch) > 0;
+    case.others_overflowed().is_some() && case.stretch().is_some_and(answers)
 }

@@ -21,6 +21,8 @@ pub(in crate::listener) struct DropStretch {
     pub(in crate::listener) with_old_ports: u32,
     /// Attempts among them whose timestamp is older than that of an earlier connection from their address.
     pub(in crate::listener) with_older_stamps: u32,
+    /// Attempts among them whose retry left out an option that a path may block.
+    pub(in crate::listener) without_feature: u32,
     pub(in crate::listener) clients: ClientSet,
 }
 
@@ -65,6 +67,7 @@ impl Drops {
     pub(super) fn drop_at(&mut self, at: Timestamp, attempt: &Attempt, previous: Option<Timestamp>) {
         let client = attempt.client.ip();
         let old_ports = attempt.ports_before.is_some_and(|before| before.since <= TIME_WAIT);
+        let without_feature = attempt.facts.has(Fact::RetryWithoutFeature);
         let place = self.stretches.partition_point(|stretch| stretch.to.plus(MARK_GAP) < at);
         match self.stretches.get_mut(place) {
             Some(stretch) if stretch.from <= at.plus(MARK_GAP) => {
@@ -76,6 +79,7 @@ impl Drops {
                 stretch.attempts += u32::from(is_new);
                 stretch.with_old_ports += u32::from(is_new && old_ports);
                 stretch.with_older_stamps += u32::from(is_new && attempt.has_older_stamp);
+                stretch.without_feature += u32::from(is_new && without_feature);
                 stretch.clients.add(client);
                 self.join_next(place);
             }
@@ -90,6 +94,7 @@ impl Drops {
                     continued: u32::from(previous.is_some()),
                     with_old_ports: u32::from(old_ports),
                     with_older_stamps: u32::from(attempt.has_older_stamp),
+                    without_feature: u32::from(without_feature),
                     clients,
                 };
                 self.stretches.insert(place, stretch);
@@ -129,6 +134,7 @@ impl Drops {
             stretch.with_old_ports = (stretch.with_old_ports + next.with_old_ports).min(stretch.attempts);
             stretch.with_older_stamps =
                 (stretch.with_older_stamps + next.with_older_stamps).min(stretch.attempts);
+            stretch.without_feature = (stretch.without_feature + next.without_feature).min(stretch.attempts);
             stretch.clients.merge(&next.clients);
         }
     }

@@ -58,8 +58,9 @@ pub(super) struct Observed {
     pub(super) probes: Probes,
     /// Clients that tried in vain.
     pub(super) knocks: Knocks,
-    /// SYNs with an optional feature that were answered, and retries without it that were.
+    /// SYNs with an optional feature that were answered, attempts whose retry left it out, and their SYNs before that.
     pub(super) feature_answered: u32,
+    pub(super) feature_left_out: u32,
     pub(super) feature_dropped: u32,
     /// Shortest time from a SYN to the SYN-ACK that answered it.
     pub(super) least_round_trip: Option<Span>,
@@ -175,7 +176,12 @@ impl Observed {
         self.knocks.see(attempt);
         if facts.has(Fact::SynWithOptionalFeature) {
             self.feature_answered += u32::from(prompt);
-            self.feature_dropped += u32::from(facts.has(Fact::RetryWithoutFeature));
+            if facts.has(Fact::RetryWithoutFeature) && !attempt.was_rejected_first() {
+                self.feature_left_out += 1;
+                // Of those that no retry completed it is not known from which one on the feature was left out.
+                let completed = attempt.verdict == Verdict::CompletedLate;
+                self.feature_dropped += if completed { dropped_syns(attempt).count() as u32 } else { 1 };
+            }
         }
     }
 }

@@ -115,7 +115,10 @@ pub(in crate::report) fn evidence(evidence: Evidence) -> Cow<'static, str> {
             format!("the answer came from {from}, not from the address that was asked")
         }
         Evidence::FeatureBlockedOften(n) => {
-            format!("{} with the option went unanswered", count(n.into(), "SYN"))
+            format!(
+                "{} with the option went unanswered, and SYNs without it were answered",
+                count(n.into(), "SYN")
+            )
         }
         Evidence::Icmp(icmp) => format!("{} quotes the SYN", icmp_name(icmp)),
         Evidence::FloodRate { per_second, sources } => format!(
