@@ -48,6 +48,8 @@ fn waited_at_client(attempt: &Attempt) -> Option<Span> {
 pub(super) fn waited(attempt: &Attempt) -> Option<Span> {
     let last_retry = attempt.syn_retry_at.last().copied().unwrap_or(Span::ZERO);
     let answer = attempt.timing.syn_to_synack.unwrap_or(Span::ZERO);
-    let waited = last_retry.plus(answer);
+    // A SYN-ACK before the last retry did not reach the client. One that came after it may answer an earlier SYN.
+    let first = attempt.first_synack.map(|synack| synack.since(attempt.start));
+    let waited = first.filter(|&first| first >= last_retry).unwrap_or(last_retry.plus(answer));
     (attempt.retries.syn > 0 || waited > CONNECTION_ATTEMPT_DELAY).then_some(waited)
 }
