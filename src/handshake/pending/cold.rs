@@ -40,6 +40,8 @@ pub(in crate::handshake) struct ColdState {
     pub(super) clocks_compared: bool,
     /// A SYN-ACK was retransmitted and the client has not sent anything since.
     pub(super) awaits_ack: bool,
+    /// SYN-ACKs after the first that no repeated ACK of the client's has answered yet.
+    pub(super) unanswered_synacks: u8,
     /// Retransmissions of the SYN-ACK up to the last one that came after the client's ACK and may have crossed it, as far as the
     /// round trip was known by then.
     pub(in crate::handshake) crossed: usize,

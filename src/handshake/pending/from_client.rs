@@ -169,7 +169,9 @@ impl Pending {
         if self.client_segments == 1 || segment.ack.after(self.client_ack) {
             self.client_ack = segment.ack;
         }
-        let asked = self.cold.as_mut().is_some_and(|cold| std::mem::take(&mut cold.awaits_ack));
+        if let Some(cold) = &mut self.cold {
+            cold.awaits_ack = false;
+        }
         let fin = segment.flags.contains(Flags::FIN);
         self.facts.add_if(Fact::ClientClosedFirst, fin && !self.facts.has(Fact::ServerSpoke));
         let length = segment.payload.saturating_add(u32::from(fin));
@@ -178,7 +180,8 @@ impl Pending {
         }
         if length == 0 {
             let again = self.phase == Phase::Acked && segment.seq == self.client_next;
-            self.facts.add_if(Fact::AckUnasked, again && !asked && pause >= SHORTEST_TIMER);
+            let unasked = again && !self.answers_synack_again();
+            self.facts.add_if(Fact::AckUnasked, unasked && pause >= SHORTEST_TIMER);
             return;
         }
         self.data_at.get_or_insert(segment.at);
@@ -210,6 +213,14 @@ impl Pending {
             cold.resent_bytes = cold.resent_bytes.max(segment.payload);
             cold.probe = None;
         }
+    }
+
+    /// True if a repeated ACK answers a SYN-ACK after the first: each draws one, however many came in one round trip.
+    fn answers_synack_again(&mut self) -> bool {
+        let Some(cold) = &mut self.cold else { return false };
+        let left = cold.unanswered_synacks.checked_sub(1);
+        cold.unanswered_synacks = left.unwrap_or_default();
+        left.is_some()
     }
 
     pub(super) fn on_client_out_of_window(&mut self, segment: &Segment) -> Phase {

@@ -103,6 +103,7 @@ impl Pending {
         let cold = self.cold_mut();
         cold.synack.add(&synack, segment);
         let unanswered = std::mem::replace(&mut cold.awaits_ack, true);
+        cold.unanswered_synacks = cold.unanswered_synacks.saturating_add(1);
         let ignored_ack = !cold.synack.too_soon && self.is_after_ack(segment.at);
         self.facts.add_if(Fact::RetransmissionUnanswered, unanswered && ignored_ack);
         self.facts.add_if(Fact::EchoesAck, echoes_ack);
@@ -256,6 +257,8 @@ impl Pending {
         // The client's reset has ended the request: the same host answers the next SYN with a new number.
         let same_host = self.phase == Phase::ClientReset || self.explains_other_isn(segment);
         self.facts.add(if same_host { Fact::OtherIsn } else { Fact::OtherHost });
+        let cold = self.cold_mut();
+        cold.unanswered_synacks = cold.unanswered_synacks.saturating_add(1);
         match self.phase {
             Phase::SynSent
             | Phase::Refused

@@ -115,7 +115,9 @@ pub(in crate::report) fn advice(
         Advice::CheckNat => {
             "conntrack -L, nft list ruleset   (where addresses are translated: does the answer pass the same host?)"
         }
-        Advice::CheckBalancer => "the balancer: does it send a repeated SYN to another backend?",
+        Advice::CheckBalancer => {
+            "which MAC addresses answer for that address (arping), and the balancer: does it send a SYN, or its repeat, to another backend?"
+        }
         Advice::CaptureBothEnds => {
             "capture at both ends at the same time: which segment is missing at the other end?"
         }

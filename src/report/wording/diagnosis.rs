@@ -187,7 +187,11 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
         }
         Cause::TwoAnswers => {
             let answered = if possible { "may have answered" } else { "answered" };
-            format!("Two machines {answered} {of} to {name}: a balancer sends a repeated SYN to another one.")
+            let or = match listener.retries.syn {
+                0 => "something on the way doubles SYNs",
+                _ => "a balancer sends a repeated SYN to another one",
+            };
+            format!("Two machines {answered} {of} to {name}: both have that address, or {or}.")
         }
         Cause::SynLost => {
             let others = match () {
