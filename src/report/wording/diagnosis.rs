@@ -164,18 +164,7 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
         Cause::SynLimited => format!(
             "The host of {name} may drop SYNs to several listeners at once ({of}): a full connection table, or a limit on SYNs."
         ),
-        Cause::OldConnection if shows(listener, EvidenceCode::OlderStampsDropped) => {
-            let drops = if possible { "may drop" } else { "drops" };
-            format!(
-                "{name} {drops} SYNs whose timestamp is older than that of another connection from the same address: {of}."
-            )
-        }
-        Cause::OldConnection => {
-            let holds = if possible { "may still hold" } else { "still holds" };
-            format!(
-                "{name}, or a tracker before it, {holds} older connections of the same ports: {of} met one."
-            )
-        }
+        Cause::OldConnection => older_connections(name, possible, affected.total(), listener),
         Cause::NatMismatch => {
             let (left, translated) = match possible {
                 true => ("may have left", "as where addresses are translated"),
@@ -297,6 +286,24 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
             };
             format!("{name} {accepts}: {of} got RST with ACK {after}, {from}.")
         }
+    }
+}
+
+/// The sentence about attempts that met an older connection of their ports, or whose timestamps were older than another one's.
+fn older_connections(name: &str, possible: bool, affected: u64, listener: &Listener) -> String {
+    let of = format!("{} of {}", number(affected), count(listener.verdicts.total(), "attempt"));
+    let by_stamps = attempts_with(listener, EvidenceCode::OlderStampsDropped).min(affected);
+    let drops = if possible { "may drop" } else { "drops" };
+    let older = "whose timestamp is older than that of another connection from the same address";
+    if by_stamps == affected {
+        return format!("{name} {drops} SYNs {older}: {of}.");
+    }
+    let holds = if possible { "may still hold" } else { "still holds" };
+    let met =
+        format!("{name}, or a tracker before it, {holds} older connections of the same ports: {of} met one");
+    match by_stamps {
+        0 => format!("{met}."),
+        _ => format!("{met}, or had a SYN {older}."),
     }
 }
 
