@@ -161,6 +161,13 @@ impl HandshakeSegment {
         Some((place, self.time_of(retransmissions, place)))
     }
 
+    /// Time from the latest transmission before `answer` to that. One that names an earlier transmission may be drawn by this: a
+    /// Linux SYN-ACK names the SYN that made the request (DOMAIN §4).
+    pub(super) fn latest_before(&self, retransmissions: &Retransmissions, answer: Timestamp) -> Span {
+        let since = answer.since(self.first);
+        retransmissions.sent_within(since).next_back().map_or(since, |latest| since.minus(latest))
+    }
+
     /// Index of the transmission with this TSval; 0 is the first.
     pub(super) fn transmission(&self, retransmissions: &Retransmissions, tsval: u32) -> Option<u8> {
         if tsval == self.tsval {

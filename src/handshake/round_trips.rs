@@ -52,8 +52,15 @@ pub(super) struct ClientSeen {
     pub(super) data: Option<Timestamp>,
     /// The latest.
     pub(super) last: Timestamp,
-    /// From the SYN to the SYN-ACK that answers it, by the same clock.
+    /// The shortest time from a SYN to the SYN-ACK that may answer it, by the same clock.
     pub(super) round_trip: Option<Span>,
+}
+
+impl ClientSeen {
+    /// True if the first of them carried data: a kernel acknowledges the SYN-ACK at once, so that the capture may lack that ACK.
+    pub(super) fn begins_with_data(&self) -> bool {
+        self.ack.is_some() && self.ack == self.data
+    }
 }
 
 /// The round trips of a handshake at one point.
@@ -108,9 +115,10 @@ impl RoundTrips {
         self.has_ack
     }
 
-    /// From the SYN to the SYN-ACK that answers it.
-    pub(super) const fn server(&self) -> Option<Span> {
-        self.server
+    /// The shortest time from a SYN to the SYN-ACK that may answer it, if that is known.
+    pub(super) fn least_server(&self) -> Option<Span> {
+        let synack = self.synack.first.filter(|_| self.server.is_some())?;
+        Some(self.syn.first?.latest_before(self.syn.again(), synack.first))
     }
 
     /// SYN-ACKs that were repeated after a segment of the client's had come here.

@@ -47,7 +47,7 @@ impl LoggedPlace {
             ack: either().map(|(first, _)| first).min(),
             data: data.map(|(first, _)| first),
             last: either().map(|(_, last)| last).max()?,
-            round_trip: self.trips.server(),
+            round_trip: self.trips.least_server(),
         })
     }
 }

@@ -6,6 +6,9 @@ use crate::handshake::retransmissions::SHORTEST_TIMER;
 use crate::handshake::round_trips::ClientSeen;
 use crate::packet::{Flags, Segment, Span, Timestamp};
 
+/// Round trips up to this are those of a burst on a short path, too: its SYNs wait in queues, and the RSTs do not.
+const BURST: Span = Span::from_millis(2);
+
 impl Pending {
     pub(super) fn on_rst_ack(&mut self, segment: &Segment) -> Phase {
         match self.phase {
@@ -116,13 +119,17 @@ impl Pending {
                 self.take_rst(segment);
                 Phase::Ignored
             }
+            Phase::Reset => {
+                let all = self.has_reset_all(segment);
+                self.facts.add_if(Fact::RstToFirstAck, all);
+                Phase::Reset
+            }
             Phase::SynSent
             | Phase::Refused
             | Phase::Unreachable
             | Phase::AnswerUnseen
             | Phase::SynReceived
             | Phase::ClientReset
-            | Phase::Reset
             | Phase::Established => self.phase,
         }
     }
@@ -144,10 +151,29 @@ impl Pending {
         Phase::SynReceived
     }
 
-    /// True if the RST answers the first ACK, or data that left with it.
+    /// True if the RST answers the first ACK: it comes sooner after later segments than the server can answer those.
     fn rst_answers_first_ack(&self, rst: &Segment, seen: &ClientSeen) -> bool {
-        let late = self.late(seen);
-        self.client_segments == 1 || seen.ack.is_some_and(|ack| rst.at.since(ack) <= late)
+        let later = rst.at.since(seen.data.unwrap_or(seen.last));
+        let too_soon = seen.round_trip.is_some_and(|round_trip| later < round_trip.scaled(3, 4));
+        self.client_segments == 1 || too_soon && self.is_soon_after_ack(rst.at, seen)
+    }
+
+    /// True if `again`, a further bare RST, leaves none of the client's segments without one: an overflow with
+    /// `tcp_abort_on_overflow` resets the ACK and the data (DOMAIN §2 B), a closed socket only what comes after its own RST.
+    fn has_reset_all(&self, again: &Segment) -> bool {
+        let (seen, cold) = (self.client_seen(again), self.cold());
+        let rsts = cold.map_or(0, |cold| cold.server_rsts);
+        let first = cold.and_then(|cold| cold.rst_at);
+        // An RST's duplicate may count as another if everything is captured twice, at points that are not told apart.
+        let doubled = self.syn_duplicated && self.sightings.is_none();
+        rsts >= self.client_segments
+            && !doubled
+            && first.is_some_and(|first| self.is_soon_after_ack(first, &seen))
+    }
+
+    /// True if an RST at this time may answer the first ACK.
+    fn is_soon_after_ack(&self, at: Timestamp, seen: &ClientSeen) -> bool {
+        seen.ack.is_some_and(|ack| at.since(ack) <= self.late(seen))
     }
 
     /// Times of the client's segments that this RST may answer: where points are told apart, those at the RST's own,
@@ -158,7 +184,7 @@ impl Pending {
             ack: self.ack_at,
             data: self.data_at,
             last: self.client_last,
-            round_trip: self.syn_to_synack,
+            round_trip: self.least_round_trip(),
         })
     }
 
@@ -166,6 +192,12 @@ impl Pending {
     fn is_soon_after(&self, sent: Timestamp, segment: &Segment) -> bool {
         // Twice the round trip and 200 ms: Linux' shortest retransmission time-out comes later.
         segment.at.since(sent) <= self.round_trip().scaled(2, 1).plus(SHORTEST_TIMER)
+    }
+
+    /// The shortest server-side round trip that the handshake allows, if it shows one.
+    fn least_round_trip(&self) -> Option<Span> {
+        self.syn_to_synack?;
+        Some(self.syn?.latest_before(self.syn_retransmissions(), self.synack?.first))
     }
 
     /// The server-side round trip; without the SYN one longer than any path's.
@@ -200,7 +232,7 @@ impl Pending {
         }
         let round_trip = self.round_trip_of(&seen);
         // A quarter: the SYN of a burst waited in queues, too, and its round trip is longer than that of the RST.
-        let known = seen.round_trip.is_some() && round_trip > Span::from_millis(2);
+        let known = seen.round_trip.is_some() && round_trip > BURST;
         let late = self.late(&seen);
         // A busy path or server may answer the ACK later still: it only proves nothing then.
         let busy = late.plus(SHORTEST_TIMER);
@@ -228,8 +260,10 @@ impl Pending {
             after >= least && after <= latest
         };
         let later = seen.data.into_iter().chain([seen.last]).filter(|&sent| Some(sent) != seen.ack);
-        seen.ack.is_some_and(|ack| is_within(ack, Span::ZERO))
-            || later.into_iter().any(|sent| is_within(sent, round_trip.scaled(1, 4)))
+        let answer = round_trip.scaled(1, 4);
+        let data_first = seen.begins_with_data() && round_trip > BURST;
+        seen.ack.is_some_and(|ack| is_within(ack, if data_first { answer } else { Span::ZERO }))
+            || later.into_iter().any(|sent| is_within(sent, answer))
     }
 
     /// An answer to the ACK does not come later than this: the kernel's RST follows it within 0.1 ms (DOMAIN §3). Four
@@ -240,9 +274,11 @@ impl Pending {
 
     /// Time from the first client segment that an RST may answer, the ACK or the first data, to the RST. An RST with
     /// ACK shows by its number which of them it answers, since an application resets at any time. One without answers
-    /// the ACK if it does not come later than `late` after that, even if data left meanwhile.
+    /// the ACK if it does not come later than `late` after that, even if data left meanwhile. An ACK that the capture may lack
+    /// came at once after the SYN-ACK.
     fn answered_by(&self, rst: &Segment, seen: &ClientSeen, late: Span) -> Option<Span> {
-        let ack = rst.at.since(seen.ack?);
+        let unseen = self.synack_to_ack.filter(|_| seen.begins_with_data()).unwrap_or_default();
+        let ack = rst.at.since(seen.ack?).plus(unseen);
         let by_number = rst.flags.contains(Flags::ACK);
         let to_ack = if by_number { !rst.ack.after(self.acknowledged()) } else { ack <= late };
         if to_ack { Some(ack) } else { seen.data.map(|data| rst.at.since(data)) }

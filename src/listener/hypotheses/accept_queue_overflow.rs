@@ -169,7 +169,10 @@ fn ack_reset(case: &Case<'_>) -> Weight {
     ];
     let doubts: EvidenceList =
         doubts.into_iter().filter(|&(holds, _)| holds).map(|(_, doubt)| doubt).collect();
-    let supported = first && doubts.is_empty() && !is_answered_by_two(case);
+    // The RST to the ACK may be missing; where the application resets others, that may have been its own.
+    let among_others = case.others_overflowed() == Some(true) && case.own.application_resets == 0;
+    let supported = (first || among_others) && doubts.is_empty() && !is_answered_by_two(case);
+    evidence.extend((!first && among_others).then_some(Evidence::OthersOverflowed));
     evidence.extend(doubts);
     Weight::Possible(if supported { Support::Supported } else { Support::Fits }, evidence)
 }

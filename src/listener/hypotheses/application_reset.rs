@@ -1,13 +1,14 @@
 //! The application reset an accepted connection (DOMAIN §3, §5).
 
-use super::{Case, Hypothesis, Support, VerdictSet, Weight, counted};
+use super::{Case, Hypothesis, Support, VerdictSet, Weight, counted, listener_closed};
 use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, Verdict};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::ApplicationReset,
-    explains: VerdictSet::of(&[Verdict::Completed, Verdict::CompletedLate]),
-    shown_by: "RST with ACK and an open window right after the handshake, or after the client's data",
-    looks_like: "a firewall that reads the first data, a closing listener",
+    explains: VerdictSet::of(&[Verdict::Completed, Verdict::CompletedLate, Verdict::ResetAfterAck]),
+    shown_by: "RST with ACK and an open window right after the handshake, or after the client's data; where it does so, also a bare RST \
+               to data and none to the ACK",
+    looks_like: "a firewall that reads the first data, a closing listener; a full queue whose RST to the ACK is missing",
     excluded_by: "the client's FIN before it; data from the server after it; another TTL; a burst of a closing listener",
     surest: Confidence::Likely,
     confirmed_by: "",
@@ -17,6 +18,9 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 };
 
 fn weigh(case: &Case<'_>) -> Weight {
+    if case.verdict() == Verdict::ResetAfterAck {
+        return after_unseen_reset(case);
+    }
     if !case.has(Fact::ApplicationReset) {
         return Weight::NotApplicable;
     }
@@ -42,4 +46,19 @@ fn weigh(case: &Case<'_>) -> Weight {
     // A single one of several sockets of the port (SO_REUSEPORT) closes like this while others serve on.
     let supported = window_open && burst.is_none();
     Weight::Possible(if supported { Support::Supported } else { Support::Fits }, evidence)
+}
+
+/// A closed socket answers data with a bare RST (RFC 9293 §3.10.7.1), and the capture may lack the application's own before it.
+fn after_unseen_reset(case: &Case<'_>) -> Weight {
+    let answers_data = case.attempt.rst_answers_segment >= 2 && !case.has(Fact::RstToFirstAck);
+    let closes_others = case.own.application_resets > 0 && case.others_overflowed() != Some(true);
+    let otherwise =
+        case.has(Fact::RstTtlDiffers) || case.is_answer_to_fin() || case.is_reset_among_refusals();
+    if !answers_data || !closes_others || otherwise {
+        return Weight::NotApplicable;
+    }
+    if let Some(burst) = listener_closed::claims(case) {
+        return Weight::Excluded(burst);
+    }
+    Weight::fits([Evidence::RstAnswersLaterSegment(case.attempt.rst_answers_segment)])
 }

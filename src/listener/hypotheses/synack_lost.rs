@@ -37,7 +37,9 @@ fn weigh(case: &Case<'_>) -> Weight {
             let may_have_taken_first = case.attempt.lacks_synack()
                 || case.attempt.retries.syn == 0 && !case.attempt.names_answered_syn();
             let weight = Weight::supported([Evidence::FirstSynMadeRequest]);
-            unless_late(case, weight.doubted_if(may_have_taken_first))
+            // And a lost SYN-ACK does not explain a reset.
+            let unlike = may_have_taken_first || case.has(Fact::ApplicationReset);
+            unless_late(case, weight.doubted_if(unlike))
         }
         Verdict::CompletedLate if case.has(Fact::SynRetriedAfterSynAck) => {
             unless_late(case, Weight::supported([Evidence::SynRetriedAfterSynAck]))

@@ -79,6 +79,8 @@ pub(super) struct Observed {
     vantages: [u64; Vantage::COUNT],
     /// Attempts whose RST was a firewall's, as a SYN-ACK after it shows.
     pub(super) firewall_resets: u64,
+    /// Attempts that ended with RST with ACK and an open window, as an application resets.
+    pub(super) application_resets: u64,
     /// Client addresses that finished a handshake, and when.
     pub(super) finishers: Finishers,
     /// Attempts of which a segment of the server has a right checksum, and those of which a SYN-ACK has a wrong one.
@@ -156,6 +158,8 @@ impl Observed {
             self.vantages[vantage as usize] += 1;
         }
         self.firewall_resets += u64::from(facts.has(Fact::SynAckAfterRst));
+        let by_application = facts.has(Fact::ApplicationReset) && facts.has(Fact::RstWindowOpen);
+        self.application_resets += u64::from(by_application);
         let odd = facts.has(Fact::ServerOutOfWindow) || attempt.answered_from.is_some();
         self.odd_answers += u64::from(odd);
         self.two_hosts += u64::from(facts.has(Fact::OtherHost));
