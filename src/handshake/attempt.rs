@@ -202,6 +202,15 @@ impl Attempt {
         self.was_refused_first() || self.facts.has(Fact::SynAckSeen) && self.icmp.is_some()
     }
 
+    /// Time of the first SYN-ACK repeat that came after an ignored ACK, from the first SYN-ACK. Repeats before that answer an ACK,
+    /// or a SYN-ACK, that was lost.
+    #[must_use]
+    pub fn first_ignored(&self) -> Option<Span> {
+        let ignored = self.retries.after_ack;
+        let before = self.retries.syn_ack.checked_sub(ignored).filter(|_| ignored > 0)?;
+        self.retry_at.get(before as usize).copied()
+    }
+
     /// True if the server reset the connection after the client's ACK.
     #[must_use]
     pub fn was_reset(&self) -> bool {

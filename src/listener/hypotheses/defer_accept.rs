@@ -104,10 +104,7 @@ fn exclusion(case: &Case<'_>) -> Option<Evidence> {
     if attempt.retries.after_ack > 1 {
         return Some(Evidence::AcksIgnored(attempt.retries.after_ack));
     }
-    if attempt.retries.syn_ack > 1 {
-        return Some(Evidence::AcksIgnored(attempt.retries.syn_ack));
-    }
-    let at = attempt.retry_at.first().copied()?;
+    let at = attempt.first_ignored()?;
     case.own.silence.outlasted(at).map(Evidence::SilentWithoutRepeat)
 }
 

@@ -174,7 +174,7 @@ fn kind_of(attempt: &Attempt) -> Option<MarkKind> {
             let again = attempt.retries.after_ack >= 2 || facts.has(Fact::DataIgnored);
             let other = facts.has(Fact::RetransmittedByOther) || facts.has(Fact::ProofWithoutAck);
             // Later the repeat was held back: only a deferral does that.
-            let soon = attempt.retry_at.first().is_some_and(|&at| at <= ONE_REPEAT);
+            let soon = attempt.first_ignored().is_some_and(|at| at <= ONE_REPEAT);
             let refused = facts.has(Fact::RetransmissionUnanswered);
             Some(match (again, near) {
                 (true, _) if !other && facts.has(Fact::EchoesAck) => MarkKind::AckEchoed,

@@ -64,7 +64,10 @@ impl Silence {
             self.data_ignored.add(acked);
         }
         match (attempt.verdict, attempt.retries.after_ack) {
-            (Verdict::SynackRetransmitted, 1) if !attempt.facts.has(Fact::DataIgnored) => {
+            // A repeat before the ACK may have begun the wait for the next one anew.
+            (Verdict::SynackRetransmitted, 1)
+                if attempt.retries.syn_ack == 1 && !attempt.facts.has(Fact::DataIgnored) =>
+            {
                 self.repeated.add(acked);
                 if let Some(&at) = attempt.retry_at.first() {
                     let (least, most) = self.offsets.unwrap_or((at, at));
