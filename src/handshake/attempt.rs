@@ -147,6 +147,12 @@ impl Attempt {
         self.verdict == Verdict::CompletedLate || self.timing.stall.is_some()
     }
 
+    /// True if the server acknowledged the client's data late, after it had been retransmitted twice (DOMAIN §4, `ack-ignored`).
+    #[must_use]
+    pub fn has_stalled_by_data(&self) -> bool {
+        self.timing.stall.is_some() && self.data_retransmissions >= 2
+    }
+
     /// True if the packets do not show whether a retry was needed: the client connected, at once or late.
     #[must_use]
     pub fn is_delay_unclear(&self) -> bool {

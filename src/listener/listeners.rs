@@ -441,5 +441,6 @@ fn explains_itself(attempt: &Attempt) -> bool {
         && attempt.reset.is_none()
         && !attempt.facts.has_any(hypotheses::ODD)
         && !attempt.is_delay_unclear()
+        && !attempt.has_stalled_by_data()
         && attempt.answered_between().is_none()
 }

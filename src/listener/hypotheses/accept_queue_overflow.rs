@@ -12,6 +12,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
         Verdict::ResetAfterAck,
         Verdict::AckIgnored,
         Verdict::Unanswered,
+        Verdict::Completed,
         Verdict::CompletedLate,
     ]),
     shown_by: "the server ignores ACKs and repeats its SYN-ACK, answers the first ACK with a bare RST, ignores data, or \
@@ -32,6 +33,7 @@ fn weigh(case: &Case<'_>) -> Weight {
         Verdict::ResetAfterAck => ack_reset(case),
         Verdict::AckIgnored => data_ignored(case),
         Verdict::Unanswered | Verdict::CompletedLate => syn_dropped(case),
+        Verdict::Completed if case.attempt.has_stalled_by_data() => data_ignored_for_a_time(case),
         Verdict::Undetermined
         | Verdict::Completed
         | Verdict::Refused
@@ -213,6 +215,14 @@ fn data_ignored(case: &Case<'_>) -> Weight {
             evidence.push(Evidence::Unmodelled);
             Weight::Possible(Support::Fits, evidence)
         }
+    }
+}
+
+/// Rows D and F, once the queue had room: nothing but ignored ACKs of others in that stretch tells them from data that was lost.
+fn data_ignored_for_a_time(case: &Case<'_>) -> Weight {
+    match case.own.marks.others_by_acks(case.own, case.attempt, case.span()) {
+        Some(true) => data_ignored(case),
+        Some(false) | None => Weight::NotApplicable,
     }
 }
 

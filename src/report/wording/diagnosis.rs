@@ -350,7 +350,9 @@ fn overflow(name: &str, of: &str, affected: &Tally, listener: &Listener) -> Stri
     let when = if listener.clients.reset > 0 { "reset right after the handshake" } else { "reset" };
     let of_verdict = |verdict| affected.get(verdict);
     let (ignored, reset) = (of_verdict(Verdict::SynackRetransmitted), of_verdict(Verdict::ResetAfterAck));
-    let (silent, dropped) = (of_verdict(Verdict::AckIgnored), of_verdict(Verdict::Unanswered));
+    // Of a completed one, until the queue had room.
+    let silent = of_verdict(Verdict::AckIgnored) + of_verdict(Verdict::Completed);
+    let dropped = of_verdict(Verdict::Unanswered);
     let late = of_verdict(Verdict::CompletedLate);
     let effects = [
         (ignored, format!("the ACKs of {}", count(ignored, "attempt")), false, "ignored"),

@@ -52,7 +52,7 @@ pub(in crate::report) fn evidence(evidence: Evidence) -> Cow<'static, str> {
             )
         }
         Evidence::DataUnanswered(n) => {
-            format!("the client sent its data again {} and the server never acknowledged it", times(n.into()))
+            format!("the client sent its data again {} without an acknowledgment", times(n.into()))
         }
         Evidence::LostBetween(loss) => lost_between(&loss),
         Evidence::MadeBetween(SegmentLoss { kind, from, to, .. }) => format!(
