@@ -75,6 +75,13 @@ fn without_problem(style: &TextStyle<'_>, summary: &Summary, counts: &HeaderCoun
         let text = format!("{attempts} completed; without a usable clock nothing more can be told.");
         return (Emphasis::Warning, text);
     }
+    if counts.reset() > 0 {
+        let reset = counts.reset();
+        let whom = if reset == judged { "and".to_owned() } else { format!("{} of them", number(reset)) };
+        let were = verb(reset, "was", "were");
+        let text = format!("{attempts} completed, {whom} {were} reset before the server had sent anything.");
+        return (Emphasis::Warning, text);
+    }
     let unproven: u64 = summary.listeners.iter().map(|listener| listener.unproven).sum();
     if unproven > 0 {
         return (Emphasis::Warning, format!("{}.", unproven_words(&attempts, judged, unproven, counts)));

@@ -11,7 +11,7 @@ use super::vantages::VantageCounts;
 use super::words::wrap;
 use crate::capture::CaptureInfo;
 use crate::engine::{Limit, Summary, Undecoded};
-use crate::handshake::{Attempt, Reason, Unproven, Verdict};
+use crate::handshake::{Attempt, Fact, Reason, Unproven, Verdict};
 use crate::packet::{LinkType, Skip, Span, Timestamp};
 use crate::printable::printable;
 use crate::report::wording;
@@ -39,6 +39,8 @@ pub(in crate::report) struct HeaderCounts {
     slowest: Span,
     /// Attempts whose packets do not show whether they connected late.
     unclear: u64,
+    /// Completed attempts that were reset before the server had sent anything.
+    reset: u64,
 }
 
 /// Shortest connect time that counts as slow even without a retry: a client's first retry is due by then (RFC 6298
@@ -70,6 +72,8 @@ impl HeaderCounts {
             self.slowest = self.slowest.max(connect);
         }
         self.unclear += u64::from(attempt.is_delay_unclear());
+        let is_reset = attempt.verdict.is_completed() && attempt.facts.has(Fact::ApplicationReset);
+        self.reset += u64::from(is_reset);
         match (attempt.verdict, attempt.reason) {
             (Verdict::Undetermined, Some(Reason::CaptureCut)) => self.capture_cut += 1,
             (Verdict::Undetermined, Some(Reason::OneSided)) => self.one_sided += 1,
@@ -107,6 +111,11 @@ impl HeaderCounts {
     /// Attempts whose packets do not show whether they connected late.
     pub(super) fn unclear(&self) -> u64 {
         self.unclear
+    }
+
+    /// Completed attempts that were reset before the server had sent anything: by it, or by something on the way.
+    pub(super) fn reset(&self) -> u64 {
+        self.reset
     }
 
     /// Place of the capture, as most attempts show it.
