@@ -52,17 +52,18 @@ impl Schedule {
         if self.longest.is_empty() {
             return None;
         }
-        let linux = self.longest.len() <= LINUX_SYNACK_TIMES.len()
-            && self
-                .longest
-                .iter()
-                .zip(LINUX_SYNACK_TIMES)
-                .map(|(at, due)| (at.as_secs_f64(), due.as_secs_f64()))
-                .all(|(at, due)| (due - 0.1..=due * (1.0 + TIMER_LATENESS) + 0.1).contains(&at));
+        let linux = follows(&self.longest, &LINUX_SYNACK_TIMES);
+        let held_back = (1..LINUX_SYNACK_TIMES.len())
+            .any(|first| LINUX_SYNACK_TIMES.get(first..).is_some_and(|due| follows(&self.longest, due)));
         let ended = |repeats: &u32| self.ran_out[*repeats as usize] > 0;
         let mut repeats = (0..self.ran_out.len() as u32).filter(ended);
         let given_up = repeats.next().map(|least| (least, repeats.next_back().unwrap_or(least)));
-        Some(RetrySchedule { at: self.longest.clone(), linux, given_up: given_up.filter(|_| linux) })
+        Some(RetrySchedule {
+            at: self.longest.clone(),
+            linux,
+            held_back,
+            given_up: given_up.filter(|_| linux),
+        })
     }
 }
 
@@ -73,9 +74,18 @@ pub struct RetrySchedule {
     pub at: RetryTimes,
     /// True if they follow Linux's schedule.
     pub linux: bool,
+    /// True if they follow it but for its first ones, as at the end of a period of `TCP_DEFER_ACCEPT`.
+    pub held_back: bool,
     /// After how few and how many repeats series were seen to end, where the schedule is Linux's. The most is
     /// `tcp_synack_retries`, unless [`RetrySchedule::may_be_cut`].
     pub given_up: Option<(u32, u32)>,
+}
+
+/// True if SYN-ACKs were repeated at these times, as exactly as timers are, and no more often.
+fn follows(times: &[Span], due: &[Span]) -> bool {
+    let seconds = times.iter().zip(due).map(|(at, due)| (at.as_secs_f64(), due.as_secs_f64()));
+    times.len() <= due.len()
+        && seconds.into_iter().all(|(at, due)| (due - 0.1..=due * (1.0 + TIMER_LATENESS) + 0.1).contains(&at))
 }
 
 impl RetrySchedule {

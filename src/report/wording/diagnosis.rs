@@ -155,9 +155,23 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
         Cause::ListenerClosed if possible => format!(
             "The listening socket on {name} may have been closed: {of} were reset, most of them at one instant."
         ),
-        Cause::ListenerClosed => format!(
-            "The listening socket on {name} was closed (a restart or a reload): {of} were reset, those that waited in its queue at one instant."
-        ),
+        Cause::ListenerClosed => {
+            let waited = affected.get(Verdict::Completed) + affected.get(Verdict::CompletedLate);
+            let under_way = affected.total() - waited;
+            let whom = match (waited, under_way) {
+                (_, 0) => "those that waited in its queue at one instant".to_owned(),
+                (0, _) => "whose handshakes were under way".to_owned(),
+                (_, _) => format!(
+                    "{} that waited in its queue at one instant, and {} whose {} under way",
+                    number(waited),
+                    number(under_way),
+                    if under_way == 1 { "handshake was" } else { "handshakes were" }
+                ),
+            };
+            format!(
+                "The listening socket on {name} was closed (a restart or a reload): {of} were reset, {whom}."
+            )
+        }
         Cause::SynQueueOverflow => format!(
             "The SYN queue of {name} may have been full, with SYN cookies off: the SYNs of {of} were dropped."
         ),

@@ -526,8 +526,16 @@ pub(in crate::report) fn retry_times(times: &[Span]) -> String {
 
 /// `SYN-ACKs were repeated on Linux's schedule, 1 3 7 s, given up after 3: tcp_synack_retries=3`.
 fn retry_schedule(schedule: &RetrySchedule) -> String {
+    let times = retry_times(&schedule.at);
+    if schedule.held_back {
+        // A second repeat tells: before 3.1 it came at 9 s.
+        let older = schedule.at.len() == 1 && schedule.at.iter().all(|&at| at < Span::from_secs(4));
+        let or = if older { ", or of a kernel before 3.1" } else { "" };
+        return format!(
+            "SYN-ACK repeats at {times} and none before: those of Linux with TCP_DEFER_ACCEPT, which holds them back until its period ends{or}"
+        );
+    }
     if !schedule.linux {
-        let times = retry_times(&schedule.at);
         return format!("SYN-ACK repeats at {times}: not Linux's schedule of 1 3 7 15 31 s");
     }
     let given_up = match schedule.given_up {
