@@ -5,7 +5,7 @@ use crate::packet::{self, CaptureSet, Flags, Frame, Frames, Packet, Seq, Span, T
 
 /// A SYN that was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Answered {
+pub(super) struct AnsweredSyn {
     /// The place of the capture.
     place: u8,
     /// The number that the answer acknowledges.
@@ -24,7 +24,7 @@ pub struct Survey {
     /// SYNs that were answered before the first bare ACK, and whose client should have acknowledged that, by the place of the
     /// capture: it did not reset the answer, nor repeat its SYN after it.
     pub answered_syns: [u32; CaptureSet::PLACES],
-    pub(super) latest_answered: [Option<Answered>; LATEST_ANSWERED],
+    pub(super) latest_answered: [Option<AnsweredSyn>; LATEST_ANSWERED],
     /// First and latest time of the packets before a capture's first bare ACK, by the place of the capture.
     pub(super) spans: [Option<(Timestamp, Timestamp)>; CaptureSet::PLACES],
     /// No packet's time has a fraction of a second; `None` before the first one.
@@ -118,12 +118,12 @@ impl Survey {
             (false, true) => segment.seq.plus(1),
             (false, false) => segment.seq,
         };
-        let is_it = |known: &Answered| (usize::from(known.place), known.number) == (place, number);
+        let is_it = |known: &AnsweredSyn| (usize::from(known.place), known.number) == (place, number);
         match self.latest_answered.iter_mut().find(|known| known.as_ref().is_some_and(is_it)) {
             None if answers => {
                 self.latest_answered.rotate_right(1);
                 self.latest_answered[0] =
-                    Some(Answered { place: place as u8, number, is_asked_again: false });
+                    Some(AnsweredSyn { place: place as u8, number, is_asked_again: false });
                 *syns = syns.saturating_add(1);
             }
             Some(Some(known)) if asks && !known.is_asked_again => {
