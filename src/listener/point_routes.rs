@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 
 use indexmap::IndexMap;
+use smallvec::SmallVec;
 use strum::IntoEnumIterator;
 
 use super::capture_limits::{CaptureLimits, LimitSets};
@@ -32,6 +33,11 @@ pub(super) struct PointRoutes {
 /// Time around an attempt in which connections of its server show whether all of them pass the next point.
 const AROUND: Span = Span::from_secs(600);
 
+const SECOND: Span = Span::from_secs(1);
+
+/// Attempts without an answer of which the times are kept, per way: the first and the latest.
+const MAX_STOPPED: usize = 16;
+
 /// The way from a point to a server.
 #[derive(Debug, Clone, Default)]
 struct ServerWay {
@@ -41,8 +47,26 @@ struct ServerWay {
     is_translated: bool,
     /// Attempts whose SYN passed the next point.
     passed: PerSecond,
-    /// Attempts that went another way than by the points behind this one, or came when these were not captured.
+    /// Established connections that no point behind this one saw: they went another way, or came when it was not captured.
     bypassed: PerSecond,
+    /// Seconds between the first and the last SYN of attempts without an answer.
+    stopped: SmallVec<[(Timestamp, Timestamp); 1]>,
+}
+
+impl ServerWay {
+    fn see_stopped(&mut self, times: (Timestamp, Timestamp)) {
+        self.stopped.truncate(MAX_STOPPED - 1);
+        self.stopped.push(times);
+    }
+
+    /// True if attempts between these times went another way: established connections; or, where a translation can choose between
+    /// several servers, those of which no SYN was answered while SYNs of others passed.
+    fn is_bypassed(&self, begin: Timestamp, end: Timestamp) -> bool {
+        let by_choice = |&(from, to): &(Timestamp, Timestamp)| {
+            from <= end && begin <= to && self.passed.between(from, to) > 0
+        };
+        self.bypassed.between(begin, end) > 0 || self.is_translated && self.stopped.iter().any(by_choice)
+    }
 }
 
 /// The longest time that segments took between two points, and that of all other attempts: a single one may be misdated.
@@ -84,10 +108,17 @@ impl PointRoutes {
                 coverage.kinds |= 1 << kind as u8;
             }
         }
-        if let Some(last) = passage.on_path().next_back()
-            && self.goes_round(attempt, last)
-        {
-            self.way(last).bypassed.add(attempt.start);
+        if let Some(last) = passage.on_path().next_back() {
+            if attempt.established == Some(true) && attempt.answered_between().is_none() {
+                self.way(last).bypassed.add(attempt.start);
+            }
+            // SYNs of the same second may have come just before or after what drops them.
+            let times =
+                last.passed(SegmentKind::Syn).times.filter(|_| attempt.verdict == Verdict::Unanswered);
+            let times = times.map(|(first, last)| (first.plus(SECOND), last.minus(SECOND)));
+            if let Some(times) = times.filter(|(from, to)| from <= to) {
+                self.way(last).see_stopped(times);
+            }
         }
         for (near, far) in passage.neighbours().filter(|(near, far)| near.point != far.point) {
             let delays = self.delays.get_or_insert((near.point, far.point), LongestDelays::default);
@@ -103,21 +134,6 @@ impl PointRoutes {
                 self.hosts.get_or_insert((near.point, near.server.ip()), || next).join(next);
             }
         }
-    }
-
-    /// True if no point behind the last one was on the attempt's way, or could not see it then: the server established the
-    /// connection; or, where a translation can choose between several servers, others passed while all of its SYNs did not.
-    fn goes_round(&self, attempt: &Attempt, last: &Sighting) -> bool {
-        if attempt.established == Some(true) {
-            return attempt.answered_between().is_none();
-        }
-        let way = self.servers.get(&(last.point, last.server)).filter(|way| way.is_translated);
-        let times = last.passed(SegmentKind::Syn).times;
-        way.zip(times).is_some_and(|(way, (first, last))| {
-            // SYNs of the same second may have come just before or after what drops them.
-            let (from, to) = (first.plus(Span::from_secs(1)), last.minus(Span::from_secs(1)));
-            way.passed.between(from, to) > 0
-        })
     }
 
     fn way(&mut self, near: &Sighting) -> &mut ServerWay {
@@ -205,7 +221,7 @@ impl PointRoutes {
     fn may_bypass(&self, attempt: &Attempt, passage: &Passage, loss: &SegmentLoss) -> bool {
         let from = passage.on_path().filter(|sighting| sighting.point == loss.from).next_back();
         let way = from.and_then(|from| self.servers.get(&(from.point, from.server)));
-        let Some(way) = way.filter(|way| !way.bypassed.is_empty()) else { return false };
+        let Some(way) = way else { return false };
         let (mut begin, mut end) = (attempt.start.minus(AROUND), attempt.end.plus(AROUND));
         if !loss.within_host {
             let is_behind = |point| if loss.to.is_single() { point == loss.to } else { point != loss.from };
@@ -214,7 +230,7 @@ impl PointRoutes {
             begin = begin.max(spans().map(|(begin, _)| begin).min().unwrap_or(begin));
             end = end.min(spans().map(|(_, end)| end).max().unwrap_or(end).minus(self.delay(loss)));
         }
-        way.bypassed.between(begin, end) > 0
+        way.is_bypassed(begin, end)
     }
 
     /// The longest time that segments usually take on the way of a loss.
