@@ -9,6 +9,9 @@ use crate::packet::{Flags, Segment, Span, Timestamp};
 /// Round trips up to this are those of a burst on a short path, too: its SYNs wait in queues, and the RSTs do not.
 const BURST: Span = Span::from_millis(2);
 
+/// The kernel's RST follows the ACK within this, near the server (DOMAIN §3).
+const KERNEL_RST: Span = Span::from_micros(100);
+
 impl Pending {
     pub(super) fn on_rst_ack(&mut self, segment: &Segment) -> Phase {
         match self.phase {
@@ -155,7 +158,14 @@ impl Pending {
     fn rst_answers_first_ack(&self, rst: &Segment, seen: &ClientSeen) -> bool {
         let later = rst.at.since(seen.data.unwrap_or(seen.last));
         let too_soon = seen.round_trip.is_some_and(|round_trip| later < round_trip.scaled(3, 4));
-        self.client_segments == 1 || too_soon && self.is_soon_after_ack(rst.at, seen)
+        // Short round trips vary by more than a quarter.
+        let is_at_once =
+            |round_trip: Span| seen.ack.is_some_and(|ack| rst.at.since(ack) <= round_trip.plus(KERNEL_RST));
+        let in_time = match seen.round_trip {
+            Some(short) if short <= BURST => is_at_once(short),
+            _ => self.is_soon_after_ack(rst.at, seen),
+        };
+        self.client_segments == 1 || too_soon && in_time
     }
 
     /// True if `again`, a further bare RST, leaves none of the client's segments without one: an overflow with

@@ -1,6 +1,8 @@
 //! The listener's accept queue was full: rows A to F of DOMAIN §2.
 
-use super::{Case, Counted, Hypothesis, Support, VerdictSet, Weight, defer_accept, listener_closed};
+use super::{
+    Case, Counted, Hypothesis, Support, VerdictSet, Weight, application_reset, defer_accept, listener_closed,
+};
 use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, SegmentStep, System, Verdict};
 use crate::listener::observed::AFTERMATH;
 use crate::packet::Span;
@@ -173,7 +175,8 @@ fn ack_reset(case: &Case<'_>) -> Weight {
         doubts.into_iter().filter(|&(holds, _)| holds).map(|(_, doubt)| doubt).collect();
     // The RST to the ACK may be missing; where the application resets others, that may have been its own.
     let among_others = case.others_overflowed() == Some(true) && case.own.application_resets == 0;
-    let supported = (first || among_others) && doubts.is_empty() && !is_answered_by_two(case);
+    let shown = first && !application_reset::may_have_closed(case) || among_others;
+    let supported = shown && doubts.is_empty() && !is_answered_by_two(case);
     evidence.extend((!first && among_others).then_some(Evidence::OthersOverflowed));
     evidence.extend(doubts);
     Weight::Possible(if supported { Support::Supported } else { Support::Fits }, evidence)

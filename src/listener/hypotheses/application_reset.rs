@@ -2,6 +2,7 @@
 
 use super::{Case, Hypothesis, Support, VerdictSet, Weight, counted, listener_closed};
 use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, Verdict};
+use crate::packet::Span;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::ApplicationReset,
@@ -50,15 +51,29 @@ fn weigh(case: &Case<'_>) -> Weight {
 
 /// A closed socket answers data with a bare RST (RFC 9293 §3.10.7.1), and the capture may lack the application's own before it.
 fn after_unseen_reset(case: &Case<'_>) -> Weight {
-    let answers_data = case.attempt.rst_answers_segment >= 2 && !case.has(Fact::RstToFirstAck);
-    let closes_others = case.own.application_resets > 0 && case.others_overflowed() != Some(true);
     let otherwise =
         case.has(Fact::RstTtlDiffers) || case.is_answer_to_fin() || case.is_reset_among_refusals();
-    if !answers_data || !closes_others || otherwise {
+    if !may_have_closed(case) || otherwise {
         return Weight::NotApplicable;
     }
     if let Some(burst) = listener_closed::claims(case) {
         return Weight::Excluded(burst);
     }
-    Weight::fits([Evidence::RstAnswersLaterSegment(case.attempt.rst_answers_segment)])
+    Weight::fits([])
+}
+
+/// True if the application resets others, and the bare RST may answer data on a connection that it had reset.
+pub(super) fn may_have_closed(case: &Case<'_>) -> bool {
+    /// The kernel's RST to an ACK comes within this, and four round trips, where it was captured (DOMAIN §3).
+    const AT_ONCE: Span = Span::from_micros(100);
+    let attempt = case.attempt;
+    let answers_later = attempt.rst_answers_segment >= 2 && !case.has(Fact::RstToFirstAck);
+    // Without its bare ACK a client's first segment is data.
+    let answers_first =
+        attempt.rst_answers_segment < 2 && attempt.sent.is_some() && attempt.sent == attempt.acked;
+    let waited = attempt.timing.ack_to_rst.zip(attempt.timing.syn_to_synack);
+    let late = case.is_near_server()
+        && waited.is_some_and(|(waited, round_trip)| waited > round_trip.scaled(4, 1).plus(AT_ONCE));
+    let closes_others = case.own.application_resets > 0 && case.others_overflowed() != Some(true);
+    closes_others && (answers_later || answers_first || late)
 }
