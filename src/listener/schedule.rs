@@ -83,9 +83,11 @@ pub struct RetrySchedule {
 
 /// True if SYN-ACKs were repeated at these times, as exactly as timers are, and no more often.
 fn follows(times: &[Span], due: &[Span]) -> bool {
-    let seconds = times.iter().zip(due).map(|(at, due)| (at.as_secs_f64(), due.as_secs_f64()));
-    times.len() <= due.len()
-        && seconds.into_iter().all(|(at, due)| (due - 0.1..=due * (1.0 + TIMER_LATENESS) + 0.1).contains(&at))
+    let is_due = |(at, due): (&Span, &Span)| {
+        let (at, due) = (at.as_secs_f64(), due.as_secs_f64());
+        (due - 0.1..=due * (1.0 + TIMER_LATENESS) + 0.1).contains(&at)
+    };
+    times.len() <= due.len() && times.iter().zip(due).all(is_due)
 }
 
 impl RetrySchedule {
