@@ -10,7 +10,7 @@ use super::capture_limits::{Coverages, LimitSets};
 use super::conclude::conclude;
 use super::dropped_segments::KernelDrop;
 use super::hypotheses::{self, Case, SharedFacts, SiblingDrops};
-use super::observed::{Observed, dropped_between};
+use super::observed::{Observed, dropped_between, dropped_syns};
 use super::paths::Paths;
 use super::point_routes::PointRoutes;
 use super::record::{Record, is_open_case};
@@ -362,6 +362,8 @@ impl Listeners {
         let mut sum = SiblingDrops::default();
         let Some((from, to)) = dropped_between(attempt) else { return sum };
         let Some(siblings) = self.hosts.get(&attempt.server.ip()) else { return sum };
+        let own = self.records.get(&attempt.server).map(|record| &record.observed.drops);
+        let own = own.and_then(|drops| Some((drops, drops.at(from, to)?)));
         let others = siblings.iter().filter_map(|&place| self.records.get_index(place as usize));
         for (server, record) in others {
             let Observed { prompt: 1.., drops, .. } = &record.observed else { continue };
@@ -370,8 +372,10 @@ impl Listeners {
             }
             sum.answered += drops.answered_between(from, to);
             let Some(stretch) = drops.at(from, to) else { continue };
+            let together = own.is_some_and(|(own, mine)| own.is_like(mine, (drops, stretch)));
             sum.listeners += 1;
-            sum.clustered |= drops.answered_in_cluster(stretch).is_some();
+            sum.together += u32::from(together);
+            sum.clustered |= drops.answered_in_cluster(stretch, dropped_syns(attempt)).is_some();
         }
         sum
     }

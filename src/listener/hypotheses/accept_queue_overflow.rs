@@ -265,8 +265,9 @@ fn syn_dropped(case: &Case<'_>) -> Weight {
     if others.is_none() && case.host_is_silent() {
         evidence.push(Evidence::Otherwise(Cause::AcceptQueueOverflow));
     }
-    let lossy = others != Some(Evidence::OthersOverflowed) && case.loses_answers().is_some();
-    Weight::supported(evidence).doubted_if(lossy || is_amid_refusals(case))
+    let elsewhere = case.loses_answers().is_some() || super::syn_limited::is_supported(case);
+    let doubted = others != Some(Evidence::OthersOverflowed) && elsewhere;
+    Weight::supported(evidence).doubted_if(doubted || is_amid_refusals(case))
 }
 
 /// True if SYNs were refused just before the attempt began and just after it: nobody listened then, and a refusal is missing from

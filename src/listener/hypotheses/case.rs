@@ -7,7 +7,7 @@ use crate::listener::capture_limits::CaptureLimits;
 use crate::listener::dropped_segments::DroppedByKernel;
 use crate::listener::kernel_history::{KernelEvents, KernelEvidence, KernelHistory};
 use crate::listener::observed::{
-    Burst, DropStretch, FloodSecond, MARK_GAP, MIN_ATTEMPTS, Observed, dropped_between,
+    Burst, DropStretch, FloodSecond, MARK_GAP, MIN_ATTEMPTS, Observed, dropped_between, dropped_syns,
 };
 use crate::listener::paths::{Paths, failed_since};
 use crate::listener::point_routes::PointEvidence;
@@ -41,6 +41,8 @@ pub(in crate::listener) struct Case<'a> {
 pub(in crate::listener) struct SiblingDrops {
     /// Number of listeners that left some unanswered in the same stretch.
     pub(in crate::listener) listeners: u32,
+    /// Number of those that began and ended together with it, and left about the same share unanswered.
+    pub(in crate::listener) together: u32,
     /// True if one of them left those of several clients unanswered.
     pub(in crate::listener) clustered: bool,
     /// SYNs that any other listener answered at once.
@@ -271,8 +273,7 @@ impl<'a> Case<'a> {
     /// than were answered: that is no loss here and there on a path.
     pub(in crate::listener) fn dropped_in_crowd(&self) -> bool {
         self.stretch().is_some_and(|stretch| {
-            let answered = self.own.drops.answered_between(stretch.from, stretch.to);
-            stretch.attempts >= MIN_ATTEMPTS && stretch.drops >= answered
+            stretch.attempts >= MIN_ATTEMPTS && self.own.drops.are_most(stretch, dropped_syns(self.attempt))
         })
     }
 
@@ -302,7 +303,7 @@ impl<'a> Case<'a> {
     pub(in crate::listener) fn drops_cluster(&self) -> Option<Evidence> {
         // SYNs of a flood are no clients that the queue turned away.
         let stretch = self.stretch().filter(|_| self.own.floods.at(self.attempt.start).is_none())?;
-        let answered = self.own.drops.answered_in_cluster(stretch)?;
+        let answered = self.own.drops.answered_in_cluster(stretch, dropped_syns(self.attempt))?;
         let (attempts, clients) = (stretch.attempts, stretch.clients.count());
         Some(Evidence::DropsCluster { attempts, clients, answered })
     }

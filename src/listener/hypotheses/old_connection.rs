@@ -4,6 +4,7 @@ use super::{Case, Counted, Hypothesis, Support, VerdictSet, Weight};
 use crate::handshake::{Attempt, Cause, Confidence, Evidence, EvidenceList, Fact, Verdict};
 use crate::kernel::Counter;
 use crate::listener::observed::TIME_WAIT;
+use crate::packet::Span;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::OldConnection,
@@ -27,6 +28,9 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 
 /// Fewest attempts that go unanswered together, all with ports that were used before.
 const MIN_OLD_PORTS: u32 = 3;
+
+/// Time before and after a stretch of unanswered SYNs within which others were answered meanwhile: a stretch may be one SYN.
+const MEANWHILE: Span = Span::from_millis(500);
 
 fn weigh(case: &Case<'_>) -> Weight {
     if case.attempt.answered_from.is_some() {
@@ -92,7 +96,8 @@ fn ports_used_again(case: &Case<'_>) -> Weight {
     // Old ports explain nothing where SYNs of new ports go unanswered, too.
     let Some(stretch) = case.stretch() else { return Weight::fits(evidence) };
     let others = stretch.attempts > stretch.with_old_ports;
-    let answered = case.own.drops.answered_between(stretch.from, stretch.to) > 0;
+    let answered =
+        case.own.drops.answered_between(stretch.from.minus(MEANWHILE), stretch.to.plus(MEANWHILE)) > 0;
     let ports_alone = !others && (answered || stretch.with_old_ports >= MIN_OLD_PORTS);
     // A clock goes backwards where its client was started anew, or another has its address: a queue does not choose those.
     let all_older = stretch.attempts >= MIN_OLD_PORTS && stretch.with_older_stamps == stretch.attempts;

@@ -1,12 +1,12 @@
 //! A connection tracker that is full, or a SYN limiter, drops SYNs to the whole host (DOMAIN §5).
 
-use super::{Case, Hypothesis, VerdictSet, Weight, counted};
+use super::{Case, Hypothesis, Support, VerdictSet, Weight, counted};
 use crate::handshake::{Cause, Confidence, Evidence, Verdict};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::SynLimited,
     explains: VerdictSet::of(&[Verdict::Unanswered, Verdict::CompletedLate]),
-    shown_by: "several listeners of one host leave SYNs unanswered in the same stretch, and answer between",
+    shown_by: "several listeners of one host leave about the same share of SYNs unanswered from the same time to the same time",
     looks_like: "two accept queues that are full at the same time",
     excluded_by: "an accept queue that is seen to be full at that time; one that may be, while some SYNs are answered, is ahead of it",
     surest: Confidence::Possible,
@@ -16,17 +16,19 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     counted: counted::nothing,
 };
 
-/// Fewest other listeners of the host that drop SYNs in the same stretch.
-const MIN_SIBLINGS: u32 = 1;
-
 fn weigh(case: &Case<'_>) -> Weight {
     super::weigh_dropped_syns(case, || {
-        let siblings = case.siblings().listeners;
-        let several = siblings >= MIN_SIBLINGS && case.own.prompt > 0;
+        let together = case.siblings().together;
+        let several = together > 0 && case.own.prompt > 0;
         // Otherwise a full connection table drops the same packets of a single listener.
-        let weight = || Weight::supported([Evidence::SiblingsDropToo(siblings)]);
+        let weight = || Weight::supported([Evidence::SiblingsDropToo(together)]);
         several.then(|| weight().doubted_if(ignores_acks_meanwhile(case)))
     })
+}
+
+/// True if facts support it: a full queue does not fill and empty together with others.
+pub(super) fn is_supported(case: &Case<'_>) -> bool {
+    matches!(weigh(case), Weight::Possible(Support::Supported, _))
 }
 
 /// True if the listener seems to have ignored ACKs, too, while it answered some SYNs: a limit on SYNs lets ACKs pass, and an

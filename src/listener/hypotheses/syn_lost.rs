@@ -38,13 +38,15 @@ fn weigh(case: &Case<'_>) -> Weight {
         if others > 0 && case.own.answered > 0 {
             return Some(Weight::supported([Evidence::OtherHostsFailed(others)]));
         }
+        // Others of the host may have dropped them for a reason of their own.
+        let doubted = case.siblings().listeners > 0;
         if let Some(evidence) = case.loses_answers() {
-            return Some(Weight::supported([evidence]));
+            return Some(Weight::supported([evidence]).doubted_if(doubted));
         }
         // SYNs are not lost here and there at a listener that never answers one.
         let spread = case.own.answered > 0
             && case.paths.lossy_listeners(case.attempt.client) >= MIN_LISTENERS
             && !case.dropped_in_crowd();
-        spread.then(|| Weight::supported([Evidence::DropsSpread]))
+        spread.then(|| Weight::supported([Evidence::DropsSpread]).doubted_if(doubted))
     })
 }

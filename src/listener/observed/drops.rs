@@ -31,8 +31,10 @@ pub(in crate::listener) struct DropStretch {
 pub(in crate::listener) struct Drops {
     /// In order of time.
     stretches: Vec<DropStretch>,
+    /// Unanswered SYNs, retries included.
+    unanswered: PerSecond<PARTS_OF_SECOND>,
     /// SYNs answered at once.
-    answered: PerSecond,
+    answered: PerSecond<PARTS_OF_SECOND>,
     /// First SYNs whose SYN-ACK did not reach the client.
     answers_lost: PerSecond,
 }
@@ -41,7 +43,10 @@ pub(in crate::listener) struct Drops {
 /// (`nf_conntrack_tcp_timeout_time_wait`, 120 s).
 pub(in crate::listener) const TIME_WAIT: Span = Span::from_secs(120);
 
-/// Fewest attempts that make a stretch of unanswered SYNs.
+/// Parts of a second by which SYNs are counted: a queue may be full for some tenths of a second, between many that are answered.
+const PARTS_OF_SECOND: usize = 8;
+
+/// Fewest attempts that go unanswered together: one or two meet by chance.
 pub(in crate::listener) const MIN_ATTEMPTS: u32 = 3;
 
 /// Stretches kept per listener; past that the two that are closest become one.
@@ -65,6 +70,7 @@ impl Drops {
 
     /// Adds an unanswered SYN of an attempt, whose previous one was at that time.
     pub(super) fn drop_at(&mut self, at: Timestamp, attempt: &Attempt, previous: Option<Timestamp>) {
+        self.unanswered.add(at);
         let client = attempt.client.ip();
         let old_ports = attempt.ports_before.is_some_and(|before| before.since <= TIME_WAIT);
         let without_feature = attempt.facts.has(Fact::RetryWithoutFeature);
@@ -148,6 +154,76 @@ impl Drops {
         touching.max_by_key(|stretch| stretch.attempts)
     }
 
+    /// True if no fewer SYNs went unanswered in the stretch than were answered, or in a part of it near one of these times, and there
+    /// by far more than in the rest. While a queue is full every admission is one accept(): dropped SYNs are at least as many.
+    /// Single losses on a path may join such a part to other times.
+    pub(in crate::listener) fn are_most(
+        &self,
+        stretch: &DropStretch,
+        mut times: impl Iterator<Item = Timestamp>,
+    ) -> bool {
+        /// Lengths of a part: shorter than the gap between two SYNs of one attempt, so that each is another's.
+        const LENGTHS: [Span; 2] = [Span::from_millis(750), Span::from_millis(125)];
+        /// Standard deviations by which the unanswered SYNs of a part exceed what the rest of the stretch lets expect: some
+        /// part of a long one exceeds three.
+        const DEVIATIONS: f64 = 4.0;
+        let answered = self.answered_between(stretch.from, stretch.to);
+        let in_part = |from: Timestamp, length: Span| {
+            let to = from.plus(length);
+            let dropped = self.unanswered.between(from, to);
+            let seen = dropped.saturating_add(self.answered_between(from, to));
+            // Rule of succession: the rest may be nothing.
+            let rest = stretch.drops.saturating_add(answered).saturating_sub(seen);
+            let share = f64::from(stretch.drops.saturating_sub(dropped) + 1) / f64::from(rest + 2);
+            let expected = f64::from(seen) * share.min(1.0);
+            let deviation = (expected * (1.0 - share.min(1.0))).sqrt();
+            dropped >= MIN_ATTEMPTS
+                && dropped >= seen - dropped
+                && f64::from(dropped) >= expected + DEVIATIONS * deviation
+        };
+        // Parts around the time, and just before and after it: the edges of a full stretch have answers beside them.
+        let near = |at: Timestamp| {
+            LENGTHS.iter().any(|&length| (-1..=3).any(|n| in_part(at.minus(length.scaled(n, 2)), length)))
+        };
+        stretch.attempts >= answered && self.lacks_answers(stretch, answered)
+            || stretch.drops >= self.answered.between_seconds(stretch.from, stretch.to)
+            || times.any(near)
+    }
+
+    /// True if far fewer SYNs were answered in the stretch than just before and after it: of few clients none may come in some
+    /// tenths of a second.
+    fn lacks_answers(&self, stretch: &DropStretch, answered: u32) -> bool {
+        const AROUND: Span = Span::from_secs(1);
+        /// Standard deviations by which chance is exceeded.
+        const DEVIATIONS: f64 = 3.0;
+        let around = self.answered_between(stretch.from.minus(AROUND), stretch.to.plus(AROUND));
+        let part = 1.0 / PARTS_OF_SECOND as f64;
+        let length = stretch.to.since(stretch.from).as_secs_f64() + part;
+        let expected =
+            f64::from(around.saturating_sub(answered)) * length / AROUND.scaled(2, 1).as_secs_f64();
+        expected - f64::from(answered) >= DEVIATIONS * expected.sqrt()
+    }
+
+    /// True if a stretch of this listener and one of another began and ended together, and both left about the same share of SYNs
+    /// unanswered.
+    pub(in crate::listener) fn is_like(&self, own: &DropStretch, other: (&Self, &DropStretch)) -> bool {
+        /// Largest ratio of the two shares.
+        const MAX_RATIO: u64 = 4;
+        let (drops, theirs) = other;
+        let all = theirs.to.max(own.to).since(theirs.from.min(own.from));
+        let both = theirs.to.min(own.to).since(theirs.from.max(own.from));
+        let counts = |drops: &Self, stretch: &DropStretch| {
+            let answered = drops.answered_between(stretch.from, stretch.to);
+            [stretch.drops, stretch.drops + answered].map(u64::from)
+        };
+        let ([dropped, seen], [their_dropped, their_seen]) = (counts(self, own), counts(drops, theirs));
+        let (share, their_share) = (dropped * their_seen, their_dropped * seen);
+        own.attempts.min(theirs.attempts) >= MIN_ATTEMPTS
+            && both.scaled(3, 1) >= all
+            && share <= their_share.saturating_mul(MAX_RATIO)
+            && their_share <= share.saturating_mul(MAX_RATIO)
+    }
+
     /// SYN-ACKs lost in a stretch, as an answer to a repeated SYN shows that names the first one.
     pub(in crate::listener) fn answers_lost_in(&self, stretch: &DropStretch) -> u32 {
         self.answers_lost.between(stretch.from, stretch.to)
@@ -158,7 +234,7 @@ impl Drops {
     pub(in crate::listener) fn answered_throughout(&self) -> bool {
         /// Number of parts.
         const PARTS: i64 = 4;
-        /// Shortest time that can be divided: answers are counted by whole seconds.
+        /// Shortest time that can be divided: parts of a second or two have no answer by chance.
         const MIN_TIME: Span = Span::from_secs(2 * PARTS);
         let (Some(first), Some(last)) = (self.stretches.first(), self.stretches.last()) else { return false };
         let time = last.to.since(first.from);
@@ -169,9 +245,13 @@ impl Drops {
             && (0..PARTS).all(|n| self.answered_between(part(n), part(n + 1)) > 0)
     }
 
-    /// SYNs answered at once in a stretch in which no fewer went unanswered, those of several clients or of many attempts, while
-    /// the listener answered before or after (DOMAIN §5.1); `None` for any other.
-    pub(in crate::listener) fn answered_in_cluster(&self, stretch: &DropStretch) -> Option<u32> {
+    /// SYNs answered at once in a stretch in which no fewer went unanswered, all in all or near one of these times: those of
+    /// several clients or of many attempts, while the listener answered before or after (DOMAIN §5.1); `None` for any other.
+    pub(in crate::listener) fn answered_in_cluster(
+        &self,
+        stretch: &DropStretch,
+        times: impl Iterator<Item = Timestamp>,
+    ) -> Option<u32> {
         /// Fewest attempts of a stretch of one client: from a single address, loss on its path is as common.
         const MIN_OF_ONE_CLIENT: u32 = 8;
         /// Time before and after the stretch within which the listener must be seen to answer.
@@ -180,18 +260,16 @@ impl Drops {
         let around = self.answered_between(stretch.from.minus(AROUND), stretch.to.plus(AROUND));
         let several = stretch.attempts >= MIN_OF_ONE_CLIENT
             || stretch.attempts >= MIN_ATTEMPTS && stretch.clients.count() >= 2;
-        // While the queue is full, every admission is one accept(): dropped SYNs are at least as many.
-        let most = stretch.drops >= answered;
-        (several && most && around > 0).then_some(answered)
+        (several && around > 0 && self.are_most(stretch, times)).then_some(answered)
     }
 
-    /// SYNs answered at once within a stretch, by whole seconds: those of its first and its last may lie outside.
+    /// SYNs answered at once within a stretch, by eighths of a second: those of its first and its last may lie outside.
     pub(in crate::listener) fn answered_within(&self, stretch: &DropStretch) -> u32 {
-        const A_SECOND: Span = Span::from_secs(1);
-        self.answered_between(stretch.from.plus(A_SECOND), stretch.to.minus(A_SECOND))
+        const EIGHTH: Span = Span::from_millis(125);
+        self.answered_between(stretch.from.plus(EIGHTH), stretch.to.minus(EIGHTH))
     }
 
-    /// SYNs answered at once from one time to another, by whole seconds.
+    /// SYNs answered at once from one time to another, by eighths of a second.
     pub(in crate::listener) fn answered_between(&self, from: Timestamp, to: Timestamp) -> u32 {
         self.answered.between(from, to)
     }
