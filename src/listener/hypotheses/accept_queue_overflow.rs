@@ -107,6 +107,7 @@ fn acks_ignored(case: &Case<'_>) -> Weight {
     if in_a_row {
         support = Support::Supported;
         evidence.extend(case.path_worked().then_some(Evidence::PathWorked));
+        evidence.extend(case.loses_acks());
     }
     if case.has(Fact::EchoesAck) {
         evidence.push(Evidence::AckEchoed);

@@ -8,10 +8,14 @@ use crate::listener::dropped_segments::DroppedByKernel;
 use crate::listener::kernel_history::{KernelEvents, KernelEvidence, KernelHistory};
 use crate::listener::observed::{
     Burst, DropStretch, FloodSecond, MARK_GAP, MIN_ATTEMPTS, Observed, dropped_between, dropped_syns,
+    synack_time,
 };
 use crate::listener::paths::{Paths, failed_since};
 use crate::listener::point_routes::PointEvidence;
-use crate::packet::Timestamp;
+use crate::packet::{Span, Timestamp};
+
+/// Time before and after an attempt, or a stretch, in which the listener's others count.
+const AROUND: Span = Span::from_secs(30);
 
 /// An attempt to be explained.
 pub(in crate::listener) struct Case<'a> {
@@ -255,18 +259,70 @@ impl<'a> Case<'a> {
     /// Evidence that the path loses segments, seen from the client's side: in the stretch of the attempt's unanswered SYNs
     /// SYN-ACKs were lost, too, and not far fewer of them. A full queue loses none.
     pub(in crate::listener) fn loses_answers(&self) -> Option<Evidence> {
-        /// Fewest SYN-ACKs that count: one or two are lost anywhere.
-        const MIN_LOST: u32 = 3;
         /// Unanswered attempts for each lost SYN-ACK at most, where one path loses both.
         const MAX_RATIO: u32 = 4;
         let stretch = self.stretch().filter(|_| !self.is_near_server())?;
-        let lost = self.own.drops.answers_lost_in(stretch);
+        let lost = self.answers_lost(stretch.from, stretch.to)?;
+        (stretch.attempts <= lost.saturating_mul(MAX_RATIO)).then_some(Evidence::AnswersLostToo(lost))
+    }
+
+    /// SYN-ACKs of the listener that were lost in this time, unless they are too few to count.
+    fn answers_lost(&self, from: Timestamp, to: Timestamp) -> Option<u32> {
+        /// Fewest SYN-ACKs that count: one or two are lost anywhere.
+        const MIN_LOST: u32 = 3;
+        let lost = self.own.drops.answers_lost_between(from, to);
         let round_trip = self.own.least_round_trip.unwrap_or_default();
         // A SYN-ACK of a server that had stood still was late.
-        let until = stretch.to.plus(MARK_GAP);
-        let late = lost >= MIN_LOST && self.own.late_answers.went_on_between(stretch.from, until, round_trip);
-        (!late && lost >= MIN_LOST && stretch.attempts <= lost.saturating_mul(MAX_RATIO))
-            .then_some(Evidence::AnswersLostToo(lost))
+        let late = || self.own.late_answers.went_on_between(from, to.plus(MARK_GAP), round_trip);
+        (lost >= MIN_LOST && !late()).then_some(lost)
+    }
+
+    /// Evidence that ACKs may be lost although the way lived: seen from the client's side it loses so many SYN-ACKs around that
+    /// time that as many ACKs in a row may be lost of one attempt or another, too, and no more attempts lose several than that
+    /// explains.
+    pub(super) fn loses_acks(&self) -> Option<Evidence> {
+        /// Lost segments for each SYN-ACK that shows as lost: of an attempt without timestamps none shows, and one way may lose
+        /// more than the other.
+        const UNSEEN: f64 = 3.0;
+        /// Fewest attempts that are expected to lose as many ACKs in a row: one in so many captures.
+        const MIN_EXPECTED: f64 = 1.0 / super::RARE_ODDS as f64;
+        /// Standard deviations that chance does not exceed.
+        const DEVIATIONS: f64 = 3.0;
+        let (from, to) = self.ignored_between().filter(|_| !self.is_near_server())?;
+        let (from, to) = (from.minus(AROUND), to.plus(AROUND));
+        let lost = self.answers_lost(from, to)?;
+        let answered = self.own.drops.answered_between(from, to);
+        let seen = f64::from(lost.saturating_add(answered.max(self.own.acks_accepted.between(from, to))));
+        let share = (f64::from(lost) * UNSEEN / seen).min(1.0);
+        let in_a_row = self.attempt.retries.after_ack.min(64) as i32;
+        let several = seen * share * share;
+        let explained = several + DEVIATIONS * several.sqrt() + 1.0;
+        let as_expected = f64::from(self.own.silence.ignored_often_between(from, to)) <= explained;
+        (as_expected && seen * share.powi(in_a_row) >= MIN_EXPECTED).then_some(Evidence::AnswersLostToo(lost))
+    }
+
+    /// True if the attempt's ACKs may be dropped by their ports alone, as by a firewall that one of several ways passes, seen from the
+    /// client's side: no repeat succeeded while first ACKs of others did, and no SYN went unanswered meanwhile, as it does
+    /// while a queue is full.
+    pub(super) fn fails_by_ports(&self) -> bool {
+        /// Fewest others: one or two get in between two accepts.
+        const MIN_OTHERS: u32 = 3;
+        /// Just after the first ACK and before the last repeat the queue may have had room.
+        const MARGIN: Span = Span::from_millis(125);
+        let Some((first, last)) = self.ignored_between().filter(|_| !self.is_near_server()) else {
+            return false;
+        };
+        // Without SYNs in the capture none of them can go unanswered.
+        self.has(Fact::SynSeen)
+            && !self.has(Fact::Established)
+            && self.own.drops.at(first, last).is_none()
+            && self.own.acks_accepted.between(first.plus(MARGIN), last.minus(MARGIN)) >= MIN_OTHERS
+    }
+
+    /// Times of the attempt's first ignored ACK, and of the SYN-ACK that followed the last.
+    fn ignored_between(&self) -> Option<(Timestamp, Timestamp)> {
+        let last = *self.attempt.retry_at.last()?;
+        Some((self.attempt.acked?, synack_time(self.attempt).plus(last)))
     }
 
     /// True if the attempt's SYNs went unanswered together with those of several others of its listener, and no fewer of them

@@ -44,7 +44,7 @@ pub(in crate::listener) struct Drops {
 pub(in crate::listener) const TIME_WAIT: Span = Span::from_secs(120);
 
 /// Parts of a second by which SYNs are counted: a queue may be full for some tenths of a second, between many that are answered.
-const PARTS_OF_SECOND: usize = 8;
+pub(super) const PARTS_OF_SECOND: usize = 8;
 
 /// Fewest attempts that go unanswered together: one or two meet by chance.
 pub(in crate::listener) const MIN_ATTEMPTS: u32 = 3;
@@ -224,9 +224,9 @@ impl Drops {
             && their_share <= share.saturating_mul(MAX_RATIO)
     }
 
-    /// SYN-ACKs lost in a stretch, as an answer to a repeated SYN shows that names the first one.
-    pub(in crate::listener) fn answers_lost_in(&self, stretch: &DropStretch) -> u32 {
-        self.answers_lost.between(stretch.from, stretch.to)
+    /// SYN-ACKs lost from one time to another, as an answer to a repeated SYN shows that names the first one.
+    pub(in crate::listener) fn answers_lost_between(&self, from: Timestamp, to: Timestamp) -> u32 {
+        self.answers_lost.between(from, to)
     }
 
     /// True if SYNs were answered all the time from the first that was not to the last, and more of them than were not: each

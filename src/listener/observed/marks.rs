@@ -56,11 +56,12 @@ const ONE_REPEAT: Span = Span::from_millis(1_500);
 impl Mark {
     /// True if it shows a full queue for sure, and so supports an overflow of other attempts at that time.
     fn is_sure(&self, observed: &Observed, attempt: &Attempt) -> bool {
-        let near_client = || observed.vantage() == Some(Vantage::Client);
         match self.kind {
             MarkKind::AckEchoed => true,
-            MarkKind::AcksIgnored => !near_client(),
-            MarkKind::IgnoredOnce => observed.silence.outlasted(ONE_REPEAT).is_some() && !near_client(),
+            MarkKind::AcksIgnored => !observed.is_away_from_server(),
+            MarkKind::IgnoredOnce => {
+                observed.silence.outlasted(ONE_REPEAT).is_some() && !observed.is_away_from_server()
+            }
             // No listener that closes leaves a connection.
             MarkKind::Reset => {
                 let closing = &observed.closing;

@@ -30,6 +30,7 @@ pub(super) use probes::Probes;
 pub(super) use silence::Silence;
 pub(super) use sizes::{Sizes, is_large};
 
+use drops::PARTS_OF_SECOND;
 use strum::{EnumCount, IntoEnumIterator};
 
 use crate::handshake::{Attempt, Fact, Passage, System, Vantage, Verdict};
@@ -42,6 +43,8 @@ pub(super) struct Observed {
     pub(super) marks: Marks,
     /// Times of SYNs that the listener left unanswered, and of those that it answered.
     pub(super) drops: Drops,
+    /// First ACKs that the server accepted.
+    pub(super) acks_accepted: PerSecond<PARTS_OF_SECOND>,
     /// SYN-ACKs that came long after the SYN which they answer.
     pub(super) late_answers: LateAnswers,
     /// Clients that sent nothing after their ACK, and those that sent at once.
@@ -108,7 +111,19 @@ impl Observed {
     /// True if the capture was taken near the server as an attempt shows, and most others do not deny: without its first
     /// ACK an attempt looks so from the client's side, too.
     pub(super) fn is_near_server(&self, attempt: &Attempt) -> bool {
-        attempt.vantage.is_some_and(Vantage::is_near_server) && self.vantage() != Some(Vantage::Client)
+        attempt.vantage.is_some_and(Vantage::is_near_server) && !self.is_away_from_server()
+    }
+
+    /// True if most attempts show that the capture was not taken near the server: whatever single ones look like, whose first
+    /// ACK was lost before it. Halfway to clients in the server's own network is near.
+    pub(super) fn is_away_from_server(&self) -> bool {
+        /// Longest round trip to a server that is near.
+        const NEAR: Span = Span::from_millis(1);
+        match self.vantage() {
+            Some(Vantage::Client) => true,
+            Some(Vantage::Middle) => self.least_round_trip.is_some_and(|least| least > NEAR),
+            Some(Vantage::Server | Vantage::Local) | None => false,
+        }
     }
 
     /// Round trip between the capture and the server: of the attempt, else the shortest of any.
@@ -170,6 +185,11 @@ impl Observed {
         self.wrong_checksums += u64::from(facts.has(Fact::SynAckChecksumWrong));
         self.marks.see(attempt);
         self.drops.see(attempt);
+        if let Some(acked) =
+            attempt.acked.filter(|_| facts.has(Fact::Established) && attempt.retries.after_ack == 0)
+        {
+            self.acks_accepted.add(acked);
+        }
         self.late_answers.see(attempt);
         self.count_overflow_like(attempt);
         self.silence.see(attempt);

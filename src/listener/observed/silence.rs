@@ -120,6 +120,11 @@ impl Silence {
         self.without_repeat.filter(|&silent| silent > offset.scaled(5, 4))
     }
 
+    /// Attempts whose ACK was ignored more than once, by when it came.
+    pub(in crate::listener) fn ignored_often_between(&self, from: Timestamp, to: Timestamp) -> u32 {
+        self.repeated_often.between(from, to)
+    }
+
     /// True if silent clients that got their repeat are too far apart for a single outage.
     pub(in crate::listener) fn is_far_apart(&self) -> bool {
         self.repeated.span.is_some_and(|(from, to)| to.since(from) > FAR_APART)
