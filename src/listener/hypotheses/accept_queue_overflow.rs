@@ -266,8 +266,9 @@ fn syn_dropped(case: &Case<'_>) -> Weight {
     if others.is_none() && case.host_is_silent() {
         evidence.push(Evidence::Otherwise(Cause::AcceptQueueOverflow));
     }
+    let alone = others.is_some() && cluster.is_none() && case.is_overflow_hearsay();
     let elsewhere = case.loses_answers().is_some() || super::syn_limited::is_supported(case);
-    let doubted = others != Some(Evidence::OthersOverflowed) && elsewhere;
+    let doubted = others != Some(Evidence::OthersOverflowed) && (alone || elsewhere);
     Weight::supported(evidence).doubted_if(doubted || is_amid_refusals(case))
 }
 

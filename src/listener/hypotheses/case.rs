@@ -319,6 +319,14 @@ impl<'a> Case<'a> {
             && self.own.acks_accepted.between(first.plus(MARGIN), last.minus(MARGIN)) >= MIN_OTHERS
     }
 
+    /// True if nothing shows that the queue was full when the attempt's SYNs went unanswered but single ACKs or RSTs of others, which
+    /// may be lost or something else's, on a path that loses SYN-ACKs.
+    pub(super) fn is_overflow_hearsay(&self) -> bool {
+        let (from, to) = self.span();
+        let lost = self.own.drops.answers_lost_between(from.minus(AROUND), to.plus(AROUND));
+        lost > 0 && !self.own.marks.others_show_more(self.own, self.attempt, (from, to))
+    }
+
     /// Times of the attempt's first ignored ACK, and of the SYN-ACK that followed the last.
     fn ignored_between(&self) -> Option<(Timestamp, Timestamp)> {
         let last = *self.attempt.retry_at.last()?;

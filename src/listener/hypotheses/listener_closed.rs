@@ -120,10 +120,8 @@ fn repeats_while_refused(case: &Case<'_>) -> Weight {
 
 /// The burst of a closing listener that a bare RST belongs to.
 pub(super) fn claims(case: &Case<'_>) -> Option<Evidence> {
-    let burst = case.own.closing.burst_before(case.attempt.reset?)?;
-    let known = &case.own.closing;
-    let closing = known.is_closing(burst) && (!burst.later_served_first || known.has_aftermath(burst));
-    closing.then_some(Evidence::ClosingBurst(burst.connections))
+    let burst = case.own.closing.claims(case.attempt.reset?)?;
+    Some(Evidence::ClosingBurst(burst.connections))
 }
 
 impl Case<'_> {

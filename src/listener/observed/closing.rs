@@ -179,6 +179,13 @@ impl Closing {
         self.bursts.iter().filter(near).max_by_key(|burst| burst.connections)
     }
 
+    /// The burst of a closing listener that a bare RST at this time belongs to.
+    pub(in crate::listener) fn claims(&self, reset: Timestamp) -> Option<&Burst> {
+        let burst = self.burst_before(reset)?;
+        let closing = self.is_closing(burst) && (!burst.later_served_first || self.has_aftermath(burst));
+        closing.then_some(burst)
+    }
+
     fn see_bare(&mut self, reset: Timestamp) {
         if self.bare.len() < MAX_TIMES {
             self.bare.push(reset);

@@ -13,8 +13,10 @@ pub(in crate::listener) enum MarkKind {
     AcksIgnored,
     /// Row A near the server, once: a deferral looks the same.
     IgnoredOnce,
-    /// Row A that a lost ACK or a deferral looks like.
+    /// Row A that lost ACKs look like.
     MaybeIgnored,
+    /// Row A that a lost ACK or a deferral looks like.
+    MaybeIgnoredOnce,
     /// Row B, as sure as one attempt alone can be.
     Reset,
     /// Row B, with an RST that something else may have sent.
@@ -54,6 +56,12 @@ pub(in crate::listener) const MARK_GAP: Span = Span::from_millis(1_500);
 const ONE_REPEAT: Span = Span::from_millis(1_500);
 
 impl Mark {
+    /// True if all of it is the end of a listener that was closed.
+    fn is_of_closing(&self, observed: &Observed) -> bool {
+        let claims = |at| observed.closing.claims(at).is_some();
+        matches!(self.kind, MarkKind::Reset | MarkKind::MaybeReset) && claims(self.from) && claims(self.to)
+    }
+
     /// True if it shows a full queue for sure, and so supports an overflow of other attempts at that time.
     fn is_sure(&self, observed: &Observed, attempt: &Attempt) -> bool {
         match self.kind {
@@ -68,20 +76,26 @@ impl Mark {
                 let lived = closing.resets_apart(observed.round_trip(attempt)) || closing.survived(self.to);
                 lived && !closing.refused_around(self.from) && !closing.refused_around(self.to)
             }
-            MarkKind::MaybeIgnored | MarkKind::MaybeReset | MarkKind::DataIgnored => false,
+            MarkKind::MaybeIgnored
+            | MarkKind::MaybeIgnoredOnce
+            | MarkKind::MaybeReset
+            | MarkKind::DataIgnored => false,
         }
     }
 
     /// The mark that an attempt leaves, if it shows a full queue.
     fn of(attempt: &Attempt) -> Option<Self> {
         let kind = kind_of(attempt)?;
-        let from = attempt.acked.unwrap_or(attempt.start);
-        let to = match kind {
-            MarkKind::Reset | MarkKind::MaybeReset => attempt.reset.unwrap_or(attempt.end),
-            MarkKind::AckEchoed | MarkKind::AcksIgnored | MarkKind::IgnoredOnce | MarkKind::MaybeIgnored => {
-                last_ignored(attempt)
-            }
-            MarkKind::DataIgnored => attempt.end,
+        let reset = attempt.reset.unwrap_or(attempt.end);
+        let acked = attempt.acked.unwrap_or(attempt.start);
+        let (from, to) = match kind {
+            MarkKind::Reset | MarkKind::MaybeReset => (reset, reset),
+            MarkKind::AckEchoed
+            | MarkKind::AcksIgnored
+            | MarkKind::IgnoredOnce
+            | MarkKind::MaybeIgnored
+            | MarkKind::MaybeIgnoredOnce => (acked, last_ignored(attempt)),
+            MarkKind::DataIgnored => (acked, attempt.end),
         };
         Some(Self { kind, from, to: to.max(from), sole: Some(attempt.ordinal) })
     }
@@ -143,6 +157,17 @@ impl Marks {
         self.surest_other(observed, attempt, span, |kind| kind != MarkKind::DataIgnored)
     }
 
+    /// True if others show more than one ACK that may have been lost, or RSTs that something else may have sent.
+    pub(in crate::listener) fn others_show_more(
+        &self,
+        observed: &Observed,
+        attempt: &Attempt,
+        span: (Timestamp, Timestamp),
+    ) -> bool {
+        let more = |kind| !matches!(kind, MarkKind::MaybeIgnoredOnce | MarkKind::MaybeReset);
+        self.surest_other(observed, attempt, span, more).is_some()
+    }
+
     fn surest_other(
         &self,
         observed: &Observed,
@@ -152,6 +177,7 @@ impl Marks {
     ) -> Option<bool> {
         let other = |mark: &&Mark| counts(mark.kind) && mark.sole != Some(attempt.ordinal);
         let touching = self.all().filter(other).filter(|mark| touches(mark, from, to, MARK_GAP));
+        let touching = touching.filter(|mark| !mark.is_of_closing(observed));
         touching.map(|mark| mark.is_sure(observed, attempt)).max()
     }
 }
@@ -164,6 +190,13 @@ fn touches(mark: &Mark, from: Timestamp, to: Timestamp, slack: Span) -> bool {
 fn last_ignored(attempt: &Attempt) -> Timestamp {
     let first = super::synack_time(attempt);
     attempt.retry_at.last().map_or(first, |&since| first.plus(since))
+}
+
+/// True if the RST is not the server's.
+fn foreign_reset(attempt: &Attempt) -> bool {
+    [Fact::RstTtlDiffers, Fact::SynAckAfterRst, Fact::RstTooSoon]
+        .into_iter()
+        .any(|fact| attempt.facts.has(fact))
 }
 
 fn kind_of(attempt: &Attempt) -> Option<MarkKind> {
@@ -181,19 +214,14 @@ fn kind_of(attempt: &Attempt) -> Option<MarkKind> {
                 (true, _) if !other && facts.has(Fact::EchoesAck) => MarkKind::AckEchoed,
                 (true, true) if !other => MarkKind::AcksIgnored,
                 (false, true) if !other && !refused && soon => MarkKind::IgnoredOnce,
-                (_, _) => MarkKind::MaybeIgnored,
+                (true, _) => MarkKind::MaybeIgnored,
+                (false, _) => MarkKind::MaybeIgnoredOnce,
             })
         }
-        Verdict::ResetAfterAck if facts.has(Fact::RstTtlDiffers) || facts.has(Fact::SynAckAfterRst) => None,
+        Verdict::ResetAfterAck if foreign_reset(attempt) => None,
         Verdict::ResetAfterAck => {
             let kernels = facts.has(Fact::RstToFirstAck) && facts.has(Fact::RstKernelForm);
-            let doubts = [
-                Fact::RstBeforeAck,
-                Fact::RstTooSoon,
-                Fact::RstTooLate,
-                Fact::ClientClosedFirst,
-                Fact::DataAfterRst,
-            ];
+            let doubts = [Fact::RstBeforeAck, Fact::RstTooLate, Fact::ClientClosedFirst, Fact::DataAfterRst];
             let doubted = doubts.into_iter().any(|doubt| facts.has(doubt));
             Some(if kernels && !doubted { MarkKind::Reset } else { MarkKind::MaybeReset })
         }
