@@ -5,7 +5,7 @@ use super::advice::{Advice, advice};
 use super::diagnosis::{Diagnosis, without_cause};
 use super::evidence::{evidence, figures};
 use super::record::Record;
-use super::size::{Answer, Size};
+use super::size::{Answer, Size, Unknown};
 use super::totals::{CauseTally, Totals};
 use super::{CauseCount, Episode, Listener};
 use crate::handshake::{Cause, Confidence};
@@ -77,7 +77,7 @@ pub(super) fn conclude(
         clients: totals.clients,
         advice: advice(cause, confidence, &diagnosis, record, &tally)
             .into_iter()
-            .map(|advice| sized(advice, size.as_ref()))
+            .map(|advice| sized(advice, size.as_ref().map(|size| size.answer)))
             .collect(),
         since: span.map(|(from, _)| from),
         until: span.map(|(_, to)| to),
@@ -93,11 +93,14 @@ fn span(episodes: &[Episode], cause: Cause) -> Option<(Timestamp, Timestamp)> {
     spans.reduce(|(from, to), (start, end)| (from.min(start), to.max(end)))
 }
 
-/// Advice, with the one to accept faster replaced where no backlog helps.
-fn sized(advice: Advice, size: Option<&Size>) -> Advice {
-    match (advice, size.map(|size| size.answer)) {
+/// Advice, with the one to accept faster replaced where no backlog helps, or where one of several workers waits.
+fn sized(advice: Advice, answer: Option<Answer>) -> Advice {
+    match (advice, answer) {
         (Advice::AcceptFaster, Some(Answer::NothingAccepted { .. })) => Advice::FindWhyNothingIsAccepted,
         (Advice::AcceptFaster, Some(Answer::Outrun { .. })) => Advice::OnlyAcceptFaster,
+        (Advice::AcceptFaster, Some(Answer::Unknown(Unknown::OneOfSeveralSockets))) => {
+            Advice::FindWhyOneWorkerWaits
+        }
         (advice, _) => advice,
     }
 }
@@ -153,4 +156,16 @@ fn abort_on_overflow_shown(record: &Record, totals: &Totals, unseen: bool) -> Op
         return figures(record).filter(|_| unseen || confirmed)?.abort_on_overflow;
     }
     (ignored != reset).then_some(reset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_stuck_worker_of_several_is_not_told_to_accept_faster() {
+        let answers = [Unknown::OneOfSeveralSockets, Unknown::StillFull].map(Answer::Unknown);
+        let advice = answers.map(|answer| sized(Advice::AcceptFaster, Some(answer)));
+        assert_eq!(advice, [Advice::FindWhyOneWorkerWaits, Advice::AcceptFaster]);
+    }
 }
