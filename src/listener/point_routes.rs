@@ -219,7 +219,7 @@ impl PointRoutes {
     /// True if a SYN that did not reach the next point may have gone round it, or unseen by it: connections of the same server did, in
     /// the time that the point captured.
     fn may_bypass(&self, attempt: &Attempt, passage: &Passage, loss: &SegmentLoss) -> bool {
-        let from = passage.on_path().filter(|sighting| sighting.point == loss.from).next_back();
+        let from = passage.on_path().rfind(|sighting| sighting.point == loss.from);
         let way = from.and_then(|from| self.servers.get(&(from.point, from.server)));
         let Some(way) = way else { return false };
         let (mut begin, mut end) = (attempt.start.minus(AROUND), attempt.end.plus(AROUND));
