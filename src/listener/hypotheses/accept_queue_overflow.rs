@@ -267,7 +267,7 @@ fn syn_dropped(case: &Case<'_>) -> Weight {
         evidence.push(Evidence::Otherwise(Cause::AcceptQueueOverflow));
     }
     let alone = others.is_some() && cluster.is_none() && case.is_overflow_hearsay();
-    let elsewhere = case.loses_answers().is_some() || super::syn_limited::is_supported(case);
+    let elsewhere = case.loses_answers().is_some();
     let doubted = others != Some(Evidence::OthersOverflowed) && (alone || elsewhere);
     Weight::supported(evidence).doubted_if(doubted || is_amid_refusals(case))
 }

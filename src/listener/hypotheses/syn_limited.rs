@@ -1,6 +1,6 @@
 //! A connection tracker that is full, or a SYN limiter, drops SYNs to the whole host (DOMAIN §5).
 
-use super::{Case, Hypothesis, Support, VerdictSet, Weight, counted};
+use super::{Case, Hypothesis, VerdictSet, Weight, counted};
 use crate::handshake::{Cause, Confidence, Evidence, Verdict};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
@@ -24,11 +24,6 @@ fn weigh(case: &Case<'_>) -> Weight {
         let weight = || Weight::supported([Evidence::SiblingsDropToo(together)]);
         several.then(|| weight().doubted_if(ignores_acks_meanwhile(case)))
     })
-}
-
-/// True if facts support it: a full queue does not fill and empty together with others.
-pub(super) fn is_supported(case: &Case<'_>) -> bool {
-    matches!(weigh(case), Weight::Possible(Support::Supported, _))
 }
 
 /// True if the listener seems to have ignored ACKs, too, while it answered some SYNs: a limit on SYNs lets ACKs pass, and an
