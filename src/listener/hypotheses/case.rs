@@ -14,6 +14,9 @@ use crate::listener::paths::{Paths, failed_since};
 use crate::listener::point_routes::PointEvidence;
 use crate::packet::{Span, Timestamp};
 
+/// Odds, one in so many, below which a difference between two kinds of attempts is not put down to chance.
+pub(super) const RARE_ODDS: u64 = 20;
+
 /// Time before and after an attempt, or a stretch, in which the listener's others count.
 const AROUND: Span = Span::from_secs(30);
 
@@ -285,7 +288,7 @@ impl<'a> Case<'a> {
         /// more than the other.
         const UNSEEN: f64 = 3.0;
         /// Fewest attempts that are expected to lose as many ACKs in a row: one in so many captures.
-        const MIN_EXPECTED: f64 = 1.0 / super::RARE_ODDS as f64;
+        const MIN_EXPECTED: f64 = 1.0 / RARE_ODDS as f64;
         /// Standard deviations that chance does not exceed.
         const DEVIATIONS: f64 = 3.0;
         let (from, to) = self.ignored_between().filter(|_| !self.is_near_server())?;

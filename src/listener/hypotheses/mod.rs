@@ -40,6 +40,7 @@ mod two_answers;
 use smallvec::SmallVec;
 use strum::EnumCount;
 
+use case::RARE_ODDS;
 pub(super) use case::{Case, SharedFacts, SiblingDrops};
 use counted::Counted;
 pub(super) use syn_scan::MANY_PORTS;
@@ -238,9 +239,6 @@ const OUTSIDE_FLOODS: HypothesisSet = only(Cause::AcceptQueueOverflow)
 const fn only(cause: Cause) -> HypothesisSet {
     1 << cause as HypothesisSet
 }
-
-/// Odds, one in so many, below which a difference between two kinds of attempts is not put down to chance.
-const RARE_ODDS: u64 = 20;
 
 /// True if it is unlikely by chance that all `affected` attempts are of one kind and all `others` of another: of all
 /// ways to affect as many, this one is rare.

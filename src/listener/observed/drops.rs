@@ -2,7 +2,7 @@
 
 use super::clients::ClientSet;
 use super::marks::MARK_GAP;
-use super::per_second::PerSecond;
+use super::per_second::{PARTS_OF_SECOND, PerSecond};
 use crate::handshake::{Attempt, Fact, Verdict};
 use crate::packet::{Span, Timestamp};
 
@@ -42,9 +42,6 @@ pub(in crate::listener) struct Drops {
 /// Time after which an old connection is gone, in TIME-WAIT (60 s on Linux) and in conntrack
 /// (`nf_conntrack_tcp_timeout_time_wait`, 120 s).
 pub(in crate::listener) const TIME_WAIT: Span = Span::from_secs(120);
-
-/// Parts of a second by which SYNs are counted: a queue may be full for some tenths of a second, between many that are answered.
-pub(super) const PARTS_OF_SECOND: usize = 8;
 
 /// Fewest attempts that go unanswered together: one or two meet by chance.
 pub(in crate::listener) const MIN_ATTEMPTS: u32 = 3;

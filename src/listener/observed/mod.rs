@@ -30,7 +30,7 @@ pub(super) use probes::Probes;
 pub(super) use silence::Silence;
 pub(super) use sizes::{Sizes, is_large};
 
-use drops::PARTS_OF_SECOND;
+use per_second::PARTS_OF_SECOND;
 use strum::{EnumCount, IntoEnumIterator};
 
 use crate::handshake::{Attempt, Fact, Passage, System, Vantage, Verdict};

@@ -2,6 +2,9 @@
 
 use crate::packet::Timestamp;
 
+/// Parts of a second by which SYNs are counted: a queue may be full for some tenths of a second, between many that are answered.
+pub(super) const PARTS_OF_SECOND: usize = 8;
+
 /// Events by second, those of each second in so many parts; in order of time.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::listener) struct PerSecond<const PARTS: usize = 1>(Vec<(i64, [u32; PARTS])>);
