@@ -370,7 +370,8 @@ impl Listeners {
             if *server == attempt.server {
                 continue;
             }
-            sum.answered += drops.answered_between(from, to);
+            let (begin, end) = own.map_or((from, to), |(_, mine)| (mine.from, mine.to));
+            sum.answered += drops.answered_between(begin, end);
             let Some(stretch) = drops.at(from, to) else { continue };
             let together = own.is_some_and(|(own, mine)| own.is_like(mine, (drops, stretch)));
             sum.listeners += 1;

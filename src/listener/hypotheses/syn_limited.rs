@@ -18,10 +18,12 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 
 fn weigh(case: &Case<'_>) -> Weight {
     super::weigh_dropped_syns(case, || {
-        let together = case.siblings().together;
-        let several = together > 0 && case.own.prompt > 0;
+        let siblings = case.siblings();
+        // Of a listener that drops but a few it is not seen from when to when.
+        let too = if case.drops_with_sibling() { siblings.listeners } else { siblings.together };
+        let several = too > 0 && case.own.prompt > 0;
         // Otherwise a full connection table drops the same packets of a single listener.
-        let weight = || Weight::supported([Evidence::SiblingsDropToo(together)]);
+        let weight = || Weight::supported([Evidence::SiblingsDropToo(too)]);
         several.then(|| weight().doubted_if(ignores_acks_meanwhile(case)))
     })
 }
