@@ -376,7 +376,8 @@ impl Listeners {
             let together = own.is_some_and(|(own, mine)| own.is_like(mine, (drops, stretch)));
             sum.listeners += 1;
             sum.together += u32::from(together);
-            sum.clustered |= drops.answered_in_cluster(stretch, dropped_syns(attempt)).is_some();
+            sum.clustered =
+                sum.clustered || drops.answered_in_cluster(stretch, dropped_syns(attempt).next()).is_some();
         }
         sum
     }

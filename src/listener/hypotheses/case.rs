@@ -63,6 +63,7 @@ pub(in crate::listener) struct SharedFacts<'a> {
     pub(super) flood: OnceCell<Option<&'a FloodSecond>>,
     stretch: OnceCell<Option<&'a DropStretch>>,
     siblings: OnceCell<SiblingDrops>,
+    cluster: OnceCell<Option<Evidence>>,
     others_overflowed: OnceCell<Option<bool>>,
     located: OnceCell<Option<(Cause, Evidence)>>,
 }
@@ -340,7 +341,8 @@ impl<'a> Case<'a> {
     /// than were answered: that is no loss here and there on a path.
     pub(in crate::listener) fn dropped_in_crowd(&self) -> bool {
         self.stretch().is_some_and(|stretch| {
-            stretch.attempts >= MIN_ATTEMPTS && self.own.drops.are_most(stretch, dropped_syns(self.attempt))
+            stretch.attempts >= MIN_ATTEMPTS
+                && self.own.drops.are_most(stretch, dropped_syns(self.attempt).next())
         })
     }
 
@@ -368,9 +370,13 @@ impl<'a> Case<'a> {
     /// Evidence that the attempt's SYNs went unanswered in one stretch with those of several others, while the listener
     /// answered at other times (DOMAIN §5.1); `None` where they did not.
     pub(in crate::listener) fn drops_cluster(&self) -> Option<Evidence> {
+        *self.found.cluster.get_or_init(|| self.find_cluster())
+    }
+
+    fn find_cluster(&self) -> Option<Evidence> {
         // SYNs of a flood are no clients that the queue turned away.
         let stretch = self.stretch().filter(|_| self.own.floods.at(self.attempt.start).is_none())?;
-        let answered = self.own.drops.answered_in_cluster(stretch, dropped_syns(self.attempt))?;
+        let answered = self.own.drops.answered_in_cluster(stretch, dropped_syns(self.attempt).next())?;
         let (attempts, clients) = (stretch.attempts, stretch.clients.count());
         Some(Evidence::DropsCluster { attempts, clients, answered })
     }

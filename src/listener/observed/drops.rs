@@ -151,14 +151,10 @@ impl Drops {
         touching.max_by_key(|stretch| stretch.attempts)
     }
 
-    /// True if no fewer SYNs went unanswered in the stretch than were answered, or in a part of it near one of these times, and there
-    /// by far more than in the rest. While a queue is full every admission is one accept(): dropped SYNs are at least as many.
+    /// True if no fewer SYNs went unanswered in the stretch than were answered, or in a part of it near this time, and there by far
+    /// more than in the rest. While a queue is full every admission is one accept(): dropped SYNs are at least as many.
     /// Single losses on a path may join such a part to other times.
-    pub(in crate::listener) fn are_most(
-        &self,
-        stretch: &DropStretch,
-        mut times: impl Iterator<Item = Timestamp>,
-    ) -> bool {
+    pub(in crate::listener) fn are_most(&self, stretch: &DropStretch, time: Option<Timestamp>) -> bool {
         /// Lengths of a part: shorter than the gap between two SYNs of one attempt, so that each is another's.
         const LENGTHS: [Span; 2] = [Span::from_millis(750), Span::from_millis(125)];
         /// Standard deviations by which the unanswered SYNs of a part exceed what the rest of the stretch lets expect: some
@@ -168,15 +164,20 @@ impl Drops {
         let in_part = |from: Timestamp, length: Span| {
             let to = from.plus(length);
             let dropped = self.unanswered.between(from, to);
-            let seen = dropped.saturating_add(self.answered_between(from, to));
+            if dropped < MIN_ATTEMPTS {
+                return false;
+            }
+            let answered_there = self.answered_between(from, to);
+            if dropped < answered_there {
+                return false;
+            }
+            let seen = dropped.saturating_add(answered_there);
             // Rule of succession: the rest may be nothing.
             let rest = stretch.drops.saturating_add(answered).saturating_sub(seen);
             let share = f64::from(stretch.drops.saturating_sub(dropped) + 1) / f64::from(rest + 2);
             let expected = f64::from(seen) * share.min(1.0);
             let deviation = (expected * (1.0 - share.min(1.0))).sqrt();
-            dropped >= MIN_ATTEMPTS
-                && dropped >= seen - dropped
-                && f64::from(dropped) >= expected + DEVIATIONS * deviation
+            f64::from(dropped) >= expected + DEVIATIONS * deviation
         };
         // Parts around the time, and just before and after it: the edges of a full stretch have answers beside them.
         let near = |at: Timestamp| {
@@ -184,7 +185,7 @@ impl Drops {
         };
         stretch.attempts >= answered && self.lacks_answers(stretch, answered)
             || stretch.drops >= self.answered.between_seconds(stretch.from, stretch.to)
-            || times.any(near)
+            || time.is_some_and(near)
     }
 
     /// True if far fewer SYNs were answered in the stretch than just before and after it: of few clients none may come in some
@@ -242,12 +243,12 @@ impl Drops {
             && (0..PARTS).all(|n| self.answered_between(part(n), part(n + 1)) > 0)
     }
 
-    /// SYNs answered at once in a stretch in which no fewer went unanswered, all in all or near one of these times: those of
+    /// SYNs answered at once in a stretch in which no fewer went unanswered, all in all or near this time: those of
     /// several clients or of many attempts, while the listener answered before or after (DOMAIN §5.1); `None` for any other.
     pub(in crate::listener) fn answered_in_cluster(
         &self,
         stretch: &DropStretch,
-        times: impl Iterator<Item = Timestamp>,
+        time: Option<Timestamp>,
     ) -> Option<u32> {
         /// Fewest attempts of a stretch of one client: from a single address, loss on its path is as common.
         const MIN_OF_ONE_CLIENT: u32 = 8;
@@ -257,7 +258,7 @@ impl Drops {
         let around = self.answered_between(stretch.from.minus(AROUND), stretch.to.plus(AROUND));
         let several = stretch.attempts >= MIN_OF_ONE_CLIENT
             || stretch.attempts >= MIN_ATTEMPTS && stretch.clients.count() >= 2;
-        (several && around > 0 && self.are_most(stretch, times)).then_some(answered)
+        (several && around > 0 && self.are_most(stretch, time)).then_some(answered)
     }
 
     /// SYNs answered at once within a stretch, by eighths of a second: those of its first and its last may lie outside.

@@ -23,12 +23,9 @@ pub(in crate::report) fn wrap(text: &str, width: usize, first: &str, rest: &str)
 
 /// The words: what is between spaces, and a number with its unit.
 fn words(line: &str) -> Box<dyn Iterator<Item = Word<'_>> + '_> {
-    let spaced = WordSeparator::AsciiSpace.find_words(line);
-    let ends = spaced.scan(0, |end, word| {
-        *end += word.len() + word.whitespace.len();
-        Some(*end)
-    });
-    let ends = ends.filter(|&end| !is_between_number_and_unit(line, end));
+    let ends = line.match_indices(' ').map(|(at, _)| at + 1);
+    let ends = ends.filter(|&end| end < line.len() && !line[end..].starts_with(' '));
+    let ends = ends.filter(|&end| !is_between_number_and_unit(line, end)).chain([line.len()]);
     Box::new(ends.scan(0, |from, end| Some(Word::from(&line[std::mem::replace(from, end)..end]))))
 }
 
