@@ -130,6 +130,7 @@ pub(super) fn is_open_case(attempt: &Attempt) -> bool {
                 || facts.has(Fact::TooBig)
                 || facts.has(Fact::SackedBeyondHole)
                 || attempt.established.is_none()
+                || attempt.timing.stall.is_some()
         }
         Verdict::Refused | Verdict::Unreachable => false,
         Verdict::CompletedLate

@@ -32,10 +32,17 @@ fn weigh(case: &Case<'_>) -> Weight {
             if let Some(evidence) = stood_still(case) {
                 return Weight::Excluded(evidence);
             }
-            // The SYN-ACK that the client took is missing from the capture: it may have been the first. So may the ACK of a client
-            // that did not ask again, where no timestamp names what it took.
-            let may_have_taken_first = case.attempt.lacks_synack()
-                || case.attempt.retries.syn == 0 && !case.attempt.names_answered_syn();
+            // A client that did not ask again may have had the first SYN-ACK, and its ACK was lost.
+            let asked_again = case.attempt.retries.syn > 0;
+            if !asked_again
+                && (case.limits.no_bare_acks
+                    || case.has(Fact::ApplicationReset)
+                    || case.has(Fact::ResetUnserved))
+            {
+                return Weight::NotApplicable;
+            }
+            // The SYN-ACK that the client took is missing from the capture: it may have been the first.
+            let may_have_taken_first = case.attempt.lacks_synack() || !asked_again;
             let weight = Weight::supported([Evidence::FirstSynMadeRequest]);
             // And a lost SYN-ACK does not explain a reset.
             let unlike = may_have_taken_first || case.has(Fact::ApplicationReset);

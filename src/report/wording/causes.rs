@@ -103,7 +103,7 @@ pub(in crate::report) const fn otherwise(cause: Cause) -> &'static str {
         Cause::TwoAnswers => "one machine with two addresses or two numbers",
         Cause::FirewallReset => "a reset by the server",
         Cause::SynLost => "a server that was down for a while",
-        Cause::SynackLost => "a client that gave up",
+        Cause::SynackLost => "a client that gave up, or whose ACK was lost",
         Cause::AckLost => "a server that stood still, or a dead backend behind a proxy,",
         Cause::OptionBlocked => "loss by chance",
         Cause::PathMtu => "loss by chance, or a server that stood still,",
