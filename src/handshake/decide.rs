@@ -70,7 +70,7 @@ pub(super) fn decide(
     facts.add_if(Fact::Contradicted, ignored.is_some());
     facts.add_if(Fact::DataIgnored, ignored.is_some_and(|(_, data)| data));
     if cold.is_some_and(|cold| cold.sacked_bytes > 0 && u32::from(cold.sacked_bytes) >= cold.resent_bytes) {
-        // What passed was no smaller than what is missing.
+        // A segment that passed was no smaller than the missing one.
         facts.remove(Fact::SackedBeyondHole);
     }
     let icmp = cold.and_then(|cold| cold.icmp.as_deref()).filter(|_| match verdict {

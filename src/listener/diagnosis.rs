@@ -12,7 +12,7 @@ pub enum Diagnosis {
     Explained {
         /// Attempts that the cause explains, by verdict.
         affected: Tally,
-        /// Those of them of which the cause is only possible.
+        /// Affected attempts of which the cause is only possible.
         possible: u64,
         /// True if the listener answered at least one SYN. Always false for the line of folded listeners: the one that
         /// answered may be another than the one in trouble.

@@ -357,7 +357,7 @@ impl Listeners {
         })
     }
 
-    /// What became of the SYNs to other listeners of the host when this one left some unanswered.
+    /// Fate of the SYNs to other listeners of the host when this one left some unanswered.
     fn siblings_dropping(&self, attempt: &Attempt) -> SiblingDrops {
         let mut sum = SiblingDrops::default();
         let Some((from, to)) = dropped_between(attempt) else { return sum };

@@ -1,7 +1,8 @@
 //! Facts about clients and hosts that go beyond one listener, bounded in number.
 //!
-//! Owns when segments left a client that reached a host, when it finished handshakes, at how many listeners a client failed, which hosts failed it at the same
-//! time, which ports were used before, the TSvals of an address, and the round trips of a path. Does not own what that means (`hypotheses`).
+//! Owns when segments left a client that reached a host, when it finished handshakes, at how many listeners a client failed, which
+//! hosts failed it at the same time, which ports were used before, the TSvals of an address, and the round trips of a path. Does
+//! not own what that means (`hypotheses`).
 
 use std::hash::BuildHasher;
 use std::net::IpAddr;

@@ -346,7 +346,7 @@ impl<'a> Case<'a> {
         })
     }
 
-    /// What other listeners of the host did when this one left SYNs unanswered.
+    /// SYNs of other listeners of the host when this one left some unanswered.
     pub(in crate::listener) fn siblings(&self) -> SiblingDrops {
         *self.found.siblings.get_or_init(self.siblings_dropping)
     }

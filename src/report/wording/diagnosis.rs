@@ -84,7 +84,7 @@ pub(in crate::report) fn diagnosis(listener: &Listener) -> String {
     }
 }
 
-/// What to add where the cause is likely, and of most of its attempts only possible.
+/// Sentence to add where the cause is likely, and of most of its attempts only possible.
 fn mostly_possible(affected: &Tally, possible: u64, listener: &Listener) -> String {
     if listener.confidence != Some(Confidence::Likely) || possible * 2 <= affected.total() {
         return String::new();
@@ -327,7 +327,7 @@ fn is_rejecting(affected: &Tally, listener: &Listener) -> bool {
     answered > 0 || shows(listener, EvidenceCode::Icmp)
 }
 
-/// How many of these attempts a retry completed.
+/// Clause with the number of these attempts that a retry completed.
 fn until_retry(affected: &Tally) -> String {
     match affected.get(Verdict::CompletedLate) {
         0 => String::new(),
