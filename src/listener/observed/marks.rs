@@ -70,6 +70,8 @@ impl Mark {
             MarkKind::IgnoredOnce => {
                 observed.silence.outlasted(ONE_REPEAT).is_some() && !observed.is_away_from_server()
             }
+            // A firewall that resets the ACKs of others may have sent it.
+            MarkKind::Reset if observed.firewall_resets > 0 => false,
             // No listener that closes leaves a connection.
             MarkKind::Reset => {
                 let closing = &observed.closing;
