@@ -240,12 +240,13 @@ mod tests {
     fn words_are_read_as_they_are_written() {
         for word in Condition::words() {
             assert_eq!(word.parse::<Condition>().unwrap().to_string(), word);
-            let sure = format!("{word}:possible");
-            if word == "worse" {
-                assert!(sure.parse::<Condition>().unwrap_err().to_string().contains("no confidence"));
-                continue;
+            for sure in ["possible", "likely", "confirmed"].map(|least| format!("{word}:{least}")) {
+                if word == "worse" {
+                    assert!(sure.parse::<Condition>().unwrap_err().to_string().contains("no confidence"));
+                    continue;
+                }
+                assert_eq!(sure.parse::<Condition>().unwrap().to_string(), sure);
             }
-            assert_eq!(sure.parse::<Condition>().unwrap().to_string(), sure);
         }
         assert!("problem:maybe".parse::<Condition>().unwrap_err().to_string().contains("':likely'"));
         assert!("problems".parse::<Condition>().is_err());

@@ -77,10 +77,10 @@ pub(super) fn lateness(attempt: &Pending) -> Lateness {
 
 /// True for a late connect whose first SYN was answered before any retry of it: what cost the time is the SYN-ACK.
 pub(super) fn is_synack_late(attempt: &Pending, lateness: Lateness) -> bool {
+    let Lateness::Late { syn: Span::ZERO, .. } = lateness else { return false };
     let Some((syn, synack)) = attempt.syn.zip(attempt.synack) else { return false };
     let waited = synack.first.since(syn.first);
-    let at_once = attempt.syn_retransmissions().sent_within(waited).next().is_none();
-    at_once && matches!(lateness, Lateness::Late { syn: Span::ZERO, .. })
+    attempt.syn_retransmissions().sent_within(waited).next().is_none()
 }
 
 impl Attempt {

@@ -364,13 +364,13 @@ impl Listeners {
         let Some(siblings) = self.hosts.get(&attempt.server.ip()) else { return sum };
         let own = self.records.get(&attempt.server).map(|record| &record.observed.drops);
         let own = own.and_then(|drops| Some((drops, drops.at(from, to)?)));
+        let (begin, end) = own.map_or((from, to), |(_, mine)| (mine.from, mine.to));
         let others = siblings.iter().filter_map(|&place| self.records.get_index(place as usize));
         for (server, record) in others {
             let Observed { prompt: 1.., drops, .. } = &record.observed else { continue };
             if *server == attempt.server {
                 continue;
             }
-            let (begin, end) = own.map_or((from, to), |(_, mine)| (mine.from, mine.to));
             sum.answered += drops.answered_between(begin, end);
             let Some(stretch) = drops.at(from, to) else { continue };
             let together = own.is_some_and(|(own, mine)| own.is_like(mine, (drops, stretch)));

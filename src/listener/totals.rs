@@ -183,15 +183,11 @@ impl Totals {
 /// added up, and of a flood's rates the highest stands: what is known of its first second grows with each attempt.
 fn add_evidence(known: &mut SmallVec<[(Evidence, u64); 4]>, evidence: &[Evidence], attempts: u64) {
     for &one in evidence {
-        if let Evidence::KernelDroppedSegments(reason, more) = one {
-            let before = known.iter_mut().find(|(before, _)| is_same_evidence(before, &one));
-            if let Some((Evidence::KernelDroppedSegments(_, sum), all)) = before {
-                *sum = sum.saturating_add(more);
-                *all += attempts;
-            } else {
-                known.push((Evidence::KernelDroppedSegments(reason, more), attempts));
-            }
-            continue;
+        if let Evidence::KernelDroppedSegments(_, more) = one
+            && let Some((Evidence::KernelDroppedSegments(_, sum), _)) =
+                known.iter_mut().find(|(known, _)| is_same_evidence(known, &one))
+        {
+            *sum = sum.saturating_add(more);
         }
         add_count(known, one, attempts, is_same_evidence);
         if let Evidence::FloodRate { per_second: new, .. } = one {
@@ -236,7 +232,21 @@ fn add_count<T: Copy, const N: usize>(
 mod tests {
     use super::*;
     use crate::handshake::{SegmentKind, SegmentLoss};
+    use crate::kernel::DropReason;
     use crate::packet::CapturePoint;
+
+    #[test]
+    fn segments_that_the_kernel_dropped_are_added_up_by_reason() {
+        let dropped = |reason, segments| [Evidence::KernelDroppedSegments(reason, segments)];
+        let mut known: SmallVec<[(Evidence, u64); 4]> = SmallVec::new();
+        for (reason, segments) in
+            [(DropReason::NoSocket, 7), (DropReason::Paws, 1), (DropReason::NoSocket, 2)]
+        {
+            add_evidence(&mut known, &dropped(reason, segments), 1);
+        }
+        let sums = [(dropped(DropReason::NoSocket, 9)[0], 2), (dropped(DropReason::Paws, 1)[0], 1)];
+        assert_eq!(known[..], sums);
+    }
 
     #[test]
     fn losses_of_other_segments_rule_out_apart() {

@@ -39,14 +39,14 @@ fn weigh(case: &Case<'_>) -> Weight {
             return Some(Weight::supported([Evidence::OtherHostsFailed(others)]));
         }
         // Others of the host may have dropped them for a reason of their own.
-        let doubted = case.siblings().listeners > 0;
+        let doubted = || case.siblings().listeners > 0;
         if let Some(evidence) = case.loses_answers() {
-            return Some(Weight::supported([evidence]).doubted_if(doubted));
+            return Some(Weight::supported([evidence]).doubted_if(doubted()));
         }
         // SYNs are not lost here and there at a listener that never answers one.
         let spread = case.own.answered > 0
             && case.paths.lossy_listeners(case.attempt.client) >= MIN_LISTENERS
             && !case.dropped_in_crowd();
-        spread.then(|| Weight::supported([Evidence::DropsSpread]).doubted_if(doubted))
+        spread.then(|| Weight::supported([Evidence::DropsSpread]).doubted_if(doubted()))
     })
 }

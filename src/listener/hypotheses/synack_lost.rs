@@ -28,26 +28,7 @@ fn weigh(case: &Case<'_>) -> Weight {
             Weight::proven(damaged.into_iter().chain([Evidence::SynRetriedAfterSynAck]))
         }
         Verdict::HalfOpen if case.has(Fact::SynRetriedAfterSynAck) => half_open(case),
-        Verdict::CompletedLate if case.has(Fact::FirstSynAnswered) => {
-            if let Some(evidence) = stood_still(case) {
-                return Weight::Excluded(evidence);
-            }
-            // A client that did not ask again may have had the first SYN-ACK, and its ACK was lost.
-            let asked_again = case.attempt.retries.syn > 0;
-            if !asked_again
-                && (case.limits.no_bare_acks
-                    || case.has(Fact::ApplicationReset)
-                    || case.has(Fact::ResetUnserved))
-            {
-                return Weight::NotApplicable;
-            }
-            // The SYN-ACK that the client took is missing from the capture: it may have been the first.
-            let may_have_taken_first = case.attempt.lacks_synack() || !asked_again;
-            let weight = Weight::supported([Evidence::FirstSynMadeRequest]);
-            // And a lost SYN-ACK does not explain a reset.
-            let unlike = may_have_taken_first || case.has(Fact::ApplicationReset);
-            unless_late(case, weight.doubted_if(unlike))
-        }
+        Verdict::CompletedLate if case.has(Fact::FirstSynAnswered) => first_answered(case),
         Verdict::CompletedLate if case.has(Fact::SynRetriedAfterSynAck) => {
             unless_late(case, Weight::supported([Evidence::SynRetriedAfterSynAck]))
         }
@@ -59,6 +40,22 @@ fn weigh(case: &Case<'_>) -> Weight {
         }
         _ => Weight::NotApplicable,
     }
+}
+
+/// A late connect whose first SYN was answered.
+fn first_answered(case: &Case<'_>) -> Weight {
+    if let Some(evidence) = stood_still(case) {
+        return Weight::Excluded(evidence);
+    }
+    // A client that did not ask again may have had the first SYN-ACK, and its ACK was lost.
+    let asked_again = case.attempt.retries.syn > 0;
+    let reset = case.has(Fact::ApplicationReset);
+    if !asked_again && (case.limits.no_bare_acks || reset || case.has(Fact::ResetUnserved)) {
+        return Weight::NotApplicable;
+    }
+    // Where the capture lacks the SYN-ACK that the client took, it may have been the first. And a lost one explains no reset.
+    let doubted = !asked_again || case.attempt.lacks_synack() || reset;
+    unless_late(case, Weight::supported([Evidence::FirstSynMadeRequest]).doubted_if(doubted))
 }
 
 /// Evidence that the SYN-ACK was not lost but late: it came at one moment with those of several others, and nothing drew

@@ -2,7 +2,7 @@
 
 use super::clients::ClientSet;
 use super::marks::MARK_GAP;
-use super::per_second::{PARTS_OF_SECOND, PerSecond};
+use super::per_second::{PART, PARTS_OF_SECOND, PerSecond};
 use crate::handshake::{Attempt, Fact, Verdict};
 use crate::packet::{Span, Timestamp};
 
@@ -156,7 +156,7 @@ impl Drops {
     /// Single losses on a path may join such a part to other times.
     pub(in crate::listener) fn are_most(&self, stretch: &DropStretch, time: Option<Timestamp>) -> bool {
         /// Lengths of a part: shorter than the gap between two SYNs of one attempt, so that each is another's.
-        const LENGTHS: [Span; 2] = [Span::from_millis(750), Span::from_millis(125)];
+        const LENGTHS: [Span; 2] = [Span::from_millis(750), PART];
         /// Standard deviations by which the unanswered SYNs of a part exceed what the rest of the stretch lets expect: some
         /// part of a long one exceeds three.
         const DEVIATIONS: f64 = 4.0;
@@ -195,8 +195,7 @@ impl Drops {
         /// Standard deviations by which chance is exceeded.
         const DEVIATIONS: f64 = 3.0;
         let around = self.answered_between(stretch.from.minus(AROUND), stretch.to.plus(AROUND));
-        let part = 1.0 / PARTS_OF_SECOND as f64;
-        let length = stretch.to.since(stretch.from).as_secs_f64() + part;
+        let length = stretch.to.since(stretch.from).plus(PART).as_secs_f64();
         let expected =
             f64::from(around.saturating_sub(answered)) * length / AROUND.scaled(2, 1).as_secs_f64();
         expected - f64::from(answered) >= DEVIATIONS * expected.sqrt()
@@ -263,8 +262,7 @@ impl Drops {
 
     /// SYNs answered at once within a stretch, by eighths of a second: those of its first and its last may lie outside.
     pub(in crate::listener) fn answered_within(&self, stretch: &DropStretch) -> u32 {
-        const EIGHTH: Span = Span::from_millis(125);
-        self.answered_between(stretch.from.plus(EIGHTH), stretch.to.minus(EIGHTH))
+        self.answered_between(stretch.from.plus(PART), stretch.to.minus(PART))
     }
 
     /// SYNs answered at once from one time to another, by eighths of a second.

@@ -1,9 +1,12 @@
 //! Counts by second, or by equal parts of one, bounded in number.
 
-use crate::packet::Timestamp;
+use crate::packet::{Span, Timestamp};
 
 /// Parts of a second by which SYNs are counted: a queue may be full for some tenths of a second, between many that are answered.
 pub(super) const PARTS_OF_SECOND: usize = 8;
+
+/// Length of such a part.
+pub(super) const PART: Span = Span::from_millis(1_000 / PARTS_OF_SECOND as i64);
 
 /// Events by second, those of each second in so many parts; in order of time.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,28 +62,30 @@ impl<const PARTS: usize> PerSecond<PARTS> {
 
     /// Events from one time to another, by whole seconds.
     pub(in crate::listener) fn between_seconds(&self, from: Timestamp, to: Timestamp) -> u32 {
-        let begin = self.0.partition_point(|&(at, _)| at < from.second());
-        let end = self.0.partition_point(|&(at, _)| at <= to.second());
-        self.0.get(begin..end).unwrap_or_default().iter().flat_map(|(_, events)| events).sum()
+        self.seconds(from, to).iter().flat_map(|(_, events)| events).sum()
     }
 
     /// Events from one time to another, by whole parts.
     pub(in crate::listener) fn between(&self, from: Timestamp, to: Timestamp) -> u32 {
-        let begin = self.0.partition_point(|&(at, _)| at < from.second());
-        let end = self.0.partition_point(|&(at, _)| at <= to.second());
-        let events = self.0.get(begin..end).unwrap_or_default().iter().map(|(second, events)| {
+        let events = self.seconds(from, to).iter().map(|(second, events)| {
             let first = if *second == from.second() { Self::part(from) } else { 0 };
             let last = if *second == to.second() { Self::part(to) } else { PARTS - 1 };
             events.get(first..=last).unwrap_or_default().iter().sum::<u32>()
         });
         events.sum()
     }
+
+    /// The seconds from that of one time to that of another.
+    fn seconds(&self, from: Timestamp, to: Timestamp) -> &[(i64, [u32; PARTS])] {
+        let begin = self.0.partition_point(|&(at, _)| at < from.second());
+        let end = self.0.partition_point(|&(at, _)| at <= to.second());
+        self.0.get(begin..end).unwrap_or_default()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packet::Span;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_nanos(0).plus(Span::from_secs(seconds))
@@ -95,6 +100,7 @@ mod tests {
         assert!(events.0.len() <= MAX_SECONDS);
         assert_eq!(events.between(at(-1), at(5_000)), 5_004);
     }
+
     #[test]
     fn parts_of_a_second_are_counted_apart() {
         let mut events = PerSecond::<8>::default();

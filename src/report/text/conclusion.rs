@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use super::header::HeaderCounts;
 use super::paint::Emphasis;
+use super::stream;
 use super::style::TextStyle;
 use super::words::wrap;
 use crate::engine::{Limit, Summary, Undecoded};
@@ -134,12 +135,11 @@ fn waiting(summary: &Summary) -> Option<String> {
         Some((wait, connections, listener.server?, kernel))
     });
     let (wait, connections, server, kernel) = stuck.max_by_key(|&(wait, ..)| wait)?;
-    let who = wording::listening(kernel);
-    let who = if who.is_empty() { who } else { format!(" ({who})") };
-    let wait_for = verb(connections.into(), "waits", "wait");
     Some(format!(
-        "{} to {server} {wait_for} for accept(), for up to {wait}{who}",
-        count(connections.into(), "connection")
+        "{} to {server} {} for accept(), for up to {wait}{}",
+        count(connections.into(), "connection"),
+        verb(connections.into(), "waits", "wait"),
+        stream::listener(kernel)
     ))
 }
 

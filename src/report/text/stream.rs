@@ -124,7 +124,7 @@ fn drops(report: &EpisodeReport) -> Option<String> {
 }
 
 /// ` (nginx[71] stopped in docker 3f2a1b0c9d8e, 1 of 4 sockets full)`, as far as known.
-fn listener(stats: &KernelStats) -> String {
+pub(super) fn listener(stats: &KernelStats) -> String {
     let words = wording::listening(stats);
     if words.is_empty() { words } else { format!(" ({words})") }
 }
