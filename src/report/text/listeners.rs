@@ -10,7 +10,7 @@ use super::paint::Emphasis;
 use super::style::TextStyle;
 use super::words::{columns, pad, wrap};
 use crate::engine::Summary;
-use crate::handshake::{Attempt, Verdict};
+use crate::handshake::{Attempt, Cause, Verdict};
 use crate::listener::{Diagnosis, Episode, Listener};
 use crate::packet::Timestamp;
 use crate::report::{display_filter, wording};
@@ -182,10 +182,14 @@ fn write_share(out: &mut impl Write, style: &TextStyle<'_>, listener: &Listener)
     Ok(())
 }
 
-/// The time from the first problem of any cause to the last.
+/// The time from the first problem of any cause to the last. Episodes of stalls alone are none: their attempts completed.
 fn trouble(listener: &Listener) -> Option<(Timestamp, Timestamp)> {
     let of_cause = listener.since.zip(listener.until);
-    let episodes = listener.episodes.iter().map(|episode| (episode.from, episode.until));
+    let is_of_problems = |episode: &&Episode| {
+        episode.verdicts.problems() > 0 || episode.cause.is_some_and(Cause::breaks_completed)
+    };
+    let episodes = listener.episodes.iter().filter(is_of_problems);
+    let episodes = episodes.map(|episode| (episode.from, episode.until));
     of_cause.into_iter().chain(episodes).reduce(|(from, to), (start, end)| (from.min(start), to.max(end)))
 }
 
@@ -340,5 +344,31 @@ fn all_well(listener: &Listener) -> String {
     match listener.verdicts.get(Verdict::Undetermined) {
         0 => format!("{total}, completed"),
         n => format!("{total}, {} undetermined", number(n)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::listener::Tally;
+    use crate::packet::Span;
+    use crate::report::samples;
+
+    #[test]
+    fn the_time_of_problems_is_that_of_all_causes_and_not_of_stalls() {
+        let (summary, _) = samples::overflow_mixed();
+        let mut listener = summary.listeners.into_iter().next().unwrap();
+        let (since, until) = listener.since.zip(listener.until).unwrap();
+        let episode = |verdict, from, until| {
+            let mut verdicts = Tally::default();
+            verdicts.add(verdict);
+            Episode { cause: None, confidence: None, from, until, ongoing: false, verdicts }
+        };
+        let hour = Span::from_secs(3600);
+        listener.episodes = vec![
+            episode(Verdict::Completed, since.minus(hour), since),
+            episode(Verdict::Unanswered, until, until.plus(hour)),
+        ];
+        assert_eq!(trouble(&listener), Some((since, until.plus(hour))));
     }
 }
