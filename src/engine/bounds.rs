@@ -5,8 +5,9 @@ use super::steps::Steps;
 use crate::handshake::{EvictionOrder, Tracker};
 use crate::packet::{Span, Timestamp};
 
-/// Most packets between two checks of the remembered-flow count: each packet may add one flow.
-const CHECK_INTERVAL: u64 = 32 * BATCH as u64;
+/// Most packets between two checks: each packet may add one flow that is remembered, and all that is evicted at a check is in
+/// memory at once.
+const CHECK_INTERVAL: u64 = 8 * BATCH as u64;
 
 /// Most attempts that wait for a retransmission which is overdue already, some 4 MiB: it may come for two minutes, and
 /// hardly ever does. Past that the one that is overdue for the longest is taken for silent.

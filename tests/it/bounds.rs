@@ -224,7 +224,7 @@ fn memory_does_not_grow_while_time_stands_still() {
     assert_steady("text", &still(PAST_REMEMBERED), &still(PAST_REMEMBERED * 5 / 2));
 }
 
-/// Attempts of a capture past which memory is flat: more than decided flows are remembered, 131,072 and those of one shard
+/// Attempts of a capture past which memory is flat: more than decided flows are remembered, 98,304 and those of one shard
 /// more. With as many again and a half, one that kept 16 bytes of each would take 4.6 MB more.
 const PAST_REMEMBERED: u32 = 192_000;
 

@@ -134,8 +134,9 @@ impl Default for Tracker {
 }
 
 impl Tracker {
-    /// Settled flows over all shards: once this many had packets, those that had none meanwhile are forgotten.
-    pub const REMEMBERED: usize = 131_072;
+    /// Settled flows over all shards: once this many had packets, those that had none meanwhile are forgotten. Twice as many and
+    /// those of undecided attempts fit an index of 4 MiB, which is at most half full when it is written anew.
+    pub const REMEMBERED: usize = 98_304;
 
     /// A tracker that has seen nothing.
     #[must_use]
