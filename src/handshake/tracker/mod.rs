@@ -1,17 +1,19 @@
 //! Routes segments to attempts and settles them.
 //!
-//! Owns the tables of attempts, their time-outs, and the memory of settled flows; `evict` has what is given up to bound
-//! memory. Does not own the meaning of a segment to an attempt (`pending`), how long one waits (`timeouts`), nor what
+//! Owns the tables of attempts and the memory of settled flows; `deadlines` has what happens when time passes, `evict` what is given
+//! up to bound memory. Does not own the meaning of a segment to an attempt (`pending`), how long one waits (`timeouts`), nor what
 //! the record says (`decide`).
 
+mod deadlines;
 mod evict;
 mod groups;
+mod refusals;
 mod seen;
 #[cfg(test)]
 mod tests;
 
 use super::batch::may_open;
-use super::decide::{self, Context, Ending};
+use super::decide::{Context, Ending};
 use super::dormant::{Dormant, becomes_dormant};
 use super::duplicates::DuplicateOffset;
 use super::early_refusals::{EarlyRefusals, is_refusal};
@@ -23,8 +25,7 @@ use super::table::{Cell, NewEntry, Place, Position, Table};
 use super::timeouts::{
     GIVEN_UP, awaits_other_point, deadline, first_wait, is_settled, unanswered_at, waits_longer,
 };
-use crate::packet::{CaptureSet, FlowKey, Packet, PathOrder, Segment, Span, Timestamp, Unreachable};
-use crate::prefetch::prefetch_all;
+use crate::packet::{CaptureSet, Packet, PathOrder, Segment, Span, Timestamp};
 
 pub use self::evict::EvictionOrder;
 pub use self::seen::Offsets;
@@ -283,29 +284,6 @@ impl Tracker {
         Some(position)
     }
 
-    /// Gives the attempt of this SYN the refusals captured before it.
-    #[cold]
-    fn recall_refusals(&mut self, at: Option<Position>, syn: &Segment, hash: u64, ordinal: u64) {
-        let Some((at, tracked)) = at.and_then(|at| Some((at, self.table.get_mut(at)?))) else { return };
-        let attempt = &mut tracked.attempt;
-        for refusal in self.early_refusals.take(hash, syn, ordinal) {
-            let counted = u64::from(refusal.counted);
-            match &refusal.packet {
-                Packet::Segment(rst) => {
-                    self.counts.midstream -= counted;
-                    self.counts.duplicates += u64::from(attempt.take(rst, self.copies, None));
-                }
-                Packet::Unreachable(error) => {
-                    self.counts.unmatched_errors -= counted;
-                    attempt.take_icmp(error);
-                }
-            }
-        }
-        let due = deadline(attempt, syn.at);
-        let due = self.steady(due);
-        self.table.set_due(at, due);
-    }
-
     fn continue_attempt(&mut self, at: Position, segment: &Segment, hash: u64, ordinal: u64) {
         let is_doubted = self.is_doubted;
         let Some(tracked) = self.table.get_mut(at) else { return };
@@ -445,202 +423,6 @@ impl Tracker {
             let due = self.steady(early.flatten().map_or(due, |early| early.min(due)));
             self.table.set_due(at, due);
         }
-    }
-
-    fn take_unreachable(&mut self, error: &Unreachable, hash: u64, ordinal: u64) {
-        let mut place = self.table.find(hash, &error.flow);
-        if !matches!(place, Place::Entry(_))
-            && let Place::Entry(at) = self.dormant.find(hash, &error.flow)
-            && let Some(mut attempt) = self.dormant.take(at).map(Dormant::revive)
-        {
-            attempt.is_overdue = false;
-            let (due, order) = (self.steady(deadline(&attempt, error.at)), attempt.ordinal);
-            let tracked = Tracked::new(attempt);
-            let entry = NewEntry { place, hash, key: error.flow, due, soon: due, order };
-            let at = self.table.insert(entry, tracked);
-            place = at.map_or(place, Place::Entry);
-        }
-        if let Place::Entry(at) = place
-            && let Some(tracked) = self.table.get(at)
-            && !tracked.settled
-            && error.at.since(tracked.attempt.last) > GIVEN_UP
-        {
-            // As for a segment.
-            self.settle_due(at);
-        }
-        if let Place::Entry(at) = place
-            && let Some(tracked) = self.table.get_mut(at)
-            && !tracked.settled
-            && tracked.attempt.outward == error.direction
-            // Other errors quote another attempt's segment, or no SYN.
-            && (tracked.attempt.client_isn == error.seq || error.icmp.is_too_big())
-        {
-            let class = evict::class_of(&tracked.attempt);
-            tracked.attempt.take_icmp(error);
-            let becomes = evict::class_of(&tracked.attempt);
-            if becomes != class {
-                self.table.reclassify(at, becomes, ordinal);
-            }
-            return self.reconsider(at, error.at);
-        }
-        self.counts.unmatched_errors += 1;
-        if !error.icmp.is_too_big() {
-            self.early_refusals.keep(hash, Packet::Unreachable(*error), ordinal, true);
-        }
-    }
-
-    /// Lets the deadlines pass that lie before `now`, by the packet clock.
-    pub fn advance(&mut self, now: Timestamp) {
-        self.now = self.now.max(now);
-        let mut due = std::mem::take(&mut self.due);
-        self.table.collect_due(self.now, &mut due);
-        due.iter().take(2 * AHEAD).for_each(|&at| self.table.prefetch_removal(at));
-        let mut some_overdue = false;
-        for (place, &at) in due.iter().enumerate() {
-            if let Some(&later) = due.get(place + 2 * AHEAD) {
-                self.table.prefetch_removal(later);
-            }
-            if let Some(&soon) = due.get(place + AHEAD) {
-                self.prefetch_unsettled(soon);
-            }
-            some_overdue |= self.expire(at);
-        }
-        if some_overdue {
-            self.put_aside_overdue(&due);
-        }
-        due.clear();
-        self.dormant.collect_due(self.now, &mut due);
-        for at in due.drain(..) {
-            let (key, when) = (self.dormant.key(at), self.dormant.due(at));
-            if let Some(attempt) = self.dormant.take(at).map(Dormant::revive) {
-                self.report_untracked(&attempt, key, when, Ending::Expired);
-            }
-        }
-        self.due = due;
-    }
-
-    /// Prefetches an attempt that will be settled, if it is not yet: most only leave.
-    #[inline(always)]
-    fn prefetch_unsettled(&self, at: Position) {
-        let tracked = self.table.get(at);
-        let unsettled = tracked.filter(|tracked| !tracked.settled);
-        prefetch_all(unsettled);
-        tracked.inspect(|tracked| tracked.attempt.prefetch_cold());
-    }
-
-    /// Settles an attempt whose deadline has passed, or moves the deadline; returns whether it became overdue.
-    fn expire(&mut self, at: Position) -> bool {
-        let due = self.table.due(at);
-        let Some(tracked) = self.table.get_mut(at) else { return false };
-        let retries = tracked.retries();
-        let attempt = &mut tracked.attempt;
-        if tracked.settled || attempt.is_overdue || !waits_longer(attempt.phase) {
-            self.settle_due(at);
-            return false;
-        }
-        if self.reports_stuck && retries > tracked.reported_retries && unanswered_at(attempt, due).is_some() {
-            return self.report_unanswered(at);
-        }
-        attempt.is_overdue = true;
-        let given_up = attempt.last.plus(GIVEN_UP);
-        if self.reports_stuck {
-            self.report_provisional(at, due);
-        }
-        let given_up = self.steady(given_up).max(due);
-        self.table.set_due(at, given_up);
-        if given_up < self.now {
-            // Time went past that deadline, too: the attempt must not wait for the next advance.
-            self.settle_due(at);
-            return false;
-        }
-        true
-    }
-
-    /// Reports an attempt whose retry has got no answer, and moves its deadline to that of the next; returns whether it became
-    /// overdue.
-    #[cold]
-    fn report_unanswered(&mut self, at: Position) -> bool {
-        let now = self.table.due(at);
-        let Some(tracked) = self.table.get_mut(at) else { return false };
-        tracked.reported_retries = tracked.retries();
-        let due = deadline(&tracked.attempt, tracked.attempt.last);
-        self.report_provisional(at, now);
-        let due = self.steady(due);
-        self.table.set_due(at, due);
-        due < self.now && self.expire(at)
-    }
-
-    /// Reports an undecided attempt as it is known at this time by the packet clock.
-    #[cold]
-    fn report_provisional(&mut self, at: Position, when: Timestamp) {
-        let key = self.table.key(at);
-        let Some(tracked) = self.table.get(at) else { return };
-        let ended = (Ending::Provisional, when.minus(self.lag));
-        let attempt = decide::decide(&tracked.attempt, key, ended, &self.context);
-        self.found.push(Finding { at: when, settled: false, attempt });
-    }
-
-    /// Puts those of these attempts aside that have become overdue, in the order of their first packets: into the
-    /// dormant table, if nothing but a retry can come of them.
-    #[cold]
-    fn put_aside_overdue(&mut self, due: &[Position]) {
-        let overdue = |at: &Position| {
-            let tracked =
-                self.table.get(*at).filter(|tracked| !tracked.settled && tracked.attempt.is_overdue)?;
-            Some((tracked.attempt.ordinal, *at))
-        };
-        let mut overdue: Vec<(u64, Position)> = due.iter().filter_map(overdue).collect();
-        overdue.sort_unstable_by_key(|&(ordinal, _)| ordinal);
-        let order = evict::overdue_order(self.now);
-        for (_, at) in overdue {
-            let (key, hash, due) = (self.table.key(at), self.table.hash(at), self.table.due(at));
-            let Some(dormant) = self.table.get_mut(at).and_then(|tracked| Dormant::of(&mut tracked.attempt))
-            else {
-                self.table.reclassify(at, evict::OVERDUE, order);
-                continue;
-            };
-            self.table.remove(at);
-            // No flow is in both tables: its segments take what is dormant back.
-            debug_assert_eq!(self.dormant.find(hash, &key), Place::Unknown);
-            let entry = NewEntry { place: Place::Unknown, hash, key, due, soon: due, order };
-            self.dormant.insert(entry, dormant);
-        }
-    }
-
-    fn settle_due(&mut self, at: Position) {
-        let when = self.table.due(at);
-        match self.table.get(at) {
-            Some(tracked) if !tracked.settled => self.settle(at, when, Ending::Expired),
-            Some(_) => {
-                self.table.remove(at);
-            }
-            None => {}
-        }
-    }
-
-    /// Reports the attempt and lets it linger.
-    fn settle(&mut self, at: Position, when: Timestamp, ending: Ending) {
-        let key = self.table.key(at);
-        let Some(tracked) = self.table.get_mut(at) else { return };
-        if tracked.settled {
-            return;
-        }
-        tracked.settled = true;
-        let (pending, context) = (&tracked.attempt, &self.context);
-        let ended = (ending, when.minus(self.lag));
-        // Made in place: a finding is large, and would be made elsewhere and copied.
-        let finding =
-            || Finding { at: when, settled: true, attempt: decide::decide(pending, key, ended, context) };
-        self.found.extend(std::iter::once_with(finding));
-        self.table.retire(at, when.plus(LINGER));
-    }
-
-    /// Reports an attempt that is in no table any more.
-    fn report_untracked(&mut self, pending: &Pending, key: FlowKey, when: Timestamp, ending: Ending) {
-        let (context, ended) = (&self.context, (ending, when.minus(self.lag)));
-        let finding =
-            || Finding { at: when, settled: true, attempt: decide::decide(pending, key, ended, context) };
-        self.found.extend(std::iter::once_with(finding));
     }
 
     /// Sets which captures so far lack bare ACKs, so that a handshake without one proves nothing there.
