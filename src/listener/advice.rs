@@ -37,6 +37,8 @@ pub enum Advice {
     CheckRejectRules,
     /// Look for a socket that listens there.
     CheckListening,
+    /// The same on a system that is not Linux.
+    CheckListeningElsewhere,
     /// Look at routes and neighbours where the ICMP error came from.
     CheckRoute,
     /// Look for filters on the way to the server.
@@ -126,6 +128,7 @@ impl Advice {
             | Self::CaptureOnServer
             | Self::CheckRejectRules
             | Self::CheckListening
+            | Self::CheckListeningElsewhere
             | Self::CheckRoute
             | Self::CheckFilters
             | Self::CheckCookieCounters
@@ -236,7 +239,11 @@ fn of_cause(cause: Cause, record: &Record, tally: &CauseTally) -> Vec<Advice> {
         Cause::SynLost | Cause::SynackLost | Cause::AckLost => vec![Advice::CaptureBothEnds],
         Cause::OptionBlocked => vec![Advice::CheckOptionFilter],
         Cause::PathMtu => vec![Advice::CheckPathMtu, Advice::ProbeMtu],
-        Cause::PortClosed => vec![Advice::CheckListening],
+        Cause::PortClosed => match record.observed.system() {
+            None | Some(System::Linux) => vec![Advice::CheckListening],
+            Some(System::Windows) => vec![Advice::CheckListeningElsewhere, Advice::CheckAcceptsElsewhere],
+            Some(System::FreeBsd | System::OpenBsd | System::MacOs) => vec![Advice::CheckListeningElsewhere],
+        },
         Cause::HostUnreachable => vec![Advice::CheckRoute],
         // A full queue sends no ICMP error.
         Cause::Filtered if tally.has(EvidenceCode::Icmp) => vec![Advice::CheckFilters],

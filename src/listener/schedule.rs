@@ -91,6 +91,19 @@ fn follows(times: &[Span], due: &[Span]) -> bool {
 }
 
 impl RetrySchedule {
+    /// True if they follow the schedule of Linux before 3.1: `TCP_TIMEOUT_INIT` was 3 s.
+    #[must_use]
+    pub fn is_older(&self) -> bool {
+        const OLDER_TIMES: [Span; 5] = [
+            Span::from_secs(3),
+            Span::from_secs(9),
+            Span::from_secs(21),
+            Span::from_secs(45),
+            Span::from_secs(93),
+        ];
+        follows(&self.at, &OLDER_TIMES)
+    }
+
     /// True if all series may have been cut short by a SYN queue under pressure: none was longer than this many repeats.
     #[must_use]
     pub const fn may_be_cut(most: u32) -> bool {

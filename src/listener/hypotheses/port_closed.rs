@@ -1,13 +1,13 @@
 //! Nothing listens there: RST answers the SYN (DOMAIN §5).
 
 use super::{Case, Hypothesis, VerdictSet, Weight, counted};
-use crate::handshake::{Cause, Confidence, Evidence, Fact, Verdict};
+use crate::handshake::{Cause, Confidence, Evidence, Fact, System, Verdict};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::PortClosed,
     explains: VerdictSet::of(&[Verdict::Refused, Verdict::CompletedLate]),
     shown_by: "RST answers the SYN, also where a repeat of it is answered later",
-    looks_like: "a firewall that rejects with a TCP reset",
+    looks_like: "a firewall that rejects with a TCP reset; a full accept queue of Windows",
     excluded_by: "nothing in the packets: a firewall that rejects with a TCP reset sends the same",
     surest: Confidence::Possible,
     confirmed_by: "its event of a dropped SYN: NO_SOCKET",
@@ -25,5 +25,8 @@ fn weigh(case: &Case<'_>) -> Weight {
         return Weight::NotApplicable;
     }
     let others = (case.own.answered > 0).then_some(Evidence::ListenerAnswersOthers);
-    Weight::fits(std::iter::once(Evidence::RefusedByRst).chain(others))
+    // Windows refuses a SYN that finds the queue full (DOMAIN §2).
+    let full =
+        (case.own.system() == Some(System::Windows)).then_some(Evidence::CouldBe(Cause::AcceptQueueOverflow));
+    Weight::fits(std::iter::once(Evidence::RefusedByRst).chain(others).chain(full))
 }

@@ -202,10 +202,10 @@ fn with_problems(
     for listener in summary.listeners.iter().filter(|l| l.problems() > 0) {
         emphasis = style.graver(emphasis, style.cause_emphasis(listener.cause));
     }
-    if emphasis == Emphasis::Note {
-        return (emphasis, format!("No attempt failed, but {share} took an unusual course."));
-    }
     let place = places(&summary.listeners);
+    if emphasis == Emphasis::Note {
+        return (emphasis, format!("{share} took an unusual course{place}."));
+    }
     let late = summary.verdicts.get(Verdict::CompletedLate);
     let by = counts
         .delays()

@@ -321,8 +321,7 @@ fn example(verdict: Verdict, listener: &Listener, listed: &[Attempt]) -> Option<
 }
 
 fn write_healthy(out: &mut impl Write, style: &TextStyle<'_>, good: &[&Listener]) -> io::Result<()> {
-    let servers = good.len() as u64;
-    if servers == 0 {
+    if good.is_empty() {
         return Ok(());
     }
     writeln!(out)?;
@@ -333,10 +332,20 @@ fn write_healthy(out: &mut impl Write, style: &TextStyle<'_>, good: &[&Listener]
         }
         return Ok(());
     }
-    let attempts = good.iter().map(|listener| listener.verdicts.total()).sum();
-    let text =
-        format!("{} without problems ({})", count(servers, "other server"), count(attempts, "attempt"));
-    writeln!(out, "{text}")
+    let (unjudged, well): (Vec<_>, Vec<_>) = good.iter().copied().partition(|&one| is_unjudged(one));
+    for (listeners, what) in [(well, "without problems"), (unjudged, "that cannot be judged")] {
+        if !listeners.is_empty() {
+            let attempts = listeners.iter().map(|listener| listener.verdicts.total()).sum();
+            let servers = count(listeners.len() as u64, "other server");
+            writeln!(out, "{servers} {what} ({})", count(attempts, "attempt"))?;
+        }
+    }
+    Ok(())
+}
+
+/// True if none of the listener's attempts can be judged.
+fn is_unjudged(listener: &Listener) -> bool {
+    listener.verdicts.total() == listener.verdicts.get(Verdict::Undetermined)
 }
 
 fn all_well(listener: &Listener) -> String {

@@ -32,6 +32,9 @@ pub(in crate::report) fn advice(
         Advice::CheckListening => {
             return on_port("-ltn", "on the server: is anything listening, and on which address?");
         }
+        Advice::CheckListeningElsewhere => {
+            "netstat -an   (on the server, which is not Linux: is anything listening, and on which address?)"
+        }
         Advice::CheckOverflowCounters => {
             let command = "nstat -az TcpExtListenOverflows TcpExtListenDrops   (rising)";
             return Cow::Owned(format!("{inside}{command}"));

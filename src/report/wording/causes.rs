@@ -51,7 +51,7 @@ pub(in crate::report) const fn noun(cause: Cause) -> &'static str {
         Cause::PathMtu => "a path that drops large packets",
         Cause::PortClosed => "a closed port",
         Cause::HostUnreachable => "an unreachable host",
-        Cause::Filtered => "a filter, a dead host, or a queue full since before the capture",
+        Cause::Filtered => "a filter, a dead host or a full queue for all clients and all the time",
         Cause::SynFlood => "a SYN flood",
         Cause::SynScan => "a scan",
         Cause::HealthCheck => "a health check",

@@ -243,8 +243,9 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
         ),
         Cause::PortClosed if answers => {
             let later = until_retry(affected);
+            let full = if may_overflow(listener) { ", its accept queue was full" } else { "" };
             format!(
-                "{name} refused {of}{later}, and answered others: it was restarted, or something resets SYNs under load."
+                "{name} refused {of}{later}, and answered others: it was restarted{full}, or something resets SYNs under load."
             )
         }
         Cause::PortClosed => {
@@ -339,6 +340,15 @@ fn until_retry(affected: &Tally) -> String {
 /// True if attempts of the listener's cause have evidence of this kind.
 fn shows(listener: &Listener, code: EvidenceCode) -> bool {
     attempts_with(listener, code) > 0
+}
+
+/// True if attempts of the listener's cause, which is another, may be those of a full accept queue.
+fn may_overflow(listener: &Listener) -> bool {
+    let evidence = listener.evidence.iter().filter_map(|evidence| match evidence {
+        ListenerEvidence::OfAttempts { evidence, .. } => Some(*evidence),
+        _ => None,
+    });
+    evidence.into_iter().any(|evidence| evidence == Evidence::CouldBe(Cause::AcceptQueueOverflow))
 }
 
 /// Attempts of the listener's cause that have evidence of this kind.

@@ -536,7 +536,8 @@ fn retry_schedule(schedule: &RetrySchedule) -> String {
         );
     }
     if !schedule.linux {
-        return format!("SYN-ACK repeats at {times}: not Linux's schedule of 1 3 7 15 31 s");
+        let older = if schedule.is_older() { ", but that of kernels before 3.1" } else { "" };
+        return format!("SYN-ACK repeats at {times}: not Linux's schedule of 1 3 7 15 31 s{older}");
     }
     let given_up = match schedule.given_up {
         None => String::new(),
