@@ -9,7 +9,7 @@ use super::cause::SharedInference;
 use super::duplicates::REORDERING;
 use super::facts::{Fact, Facts};
 use super::history::History;
-use super::passage::{Passage, SegmentLoss};
+use super::passage::{Passage, SegmentKind, SegmentLoss, Sighting};
 use super::systems::{self, System};
 use super::traits::SynAckTraits;
 use super::verdict::{Connect, Reason, Unproven, Vantage, Verdict};
@@ -165,10 +165,24 @@ impl Attempt {
 
     /// True if the client reset the first SYN-ACK that its SYN drew, as the kernel of a scanner or a check does. A SYN-ACK that
     /// answers no SYN of the host's draws an RST, too (backscatter of a flood with spoofed sources), and so does one that is
-    /// repeated to a client whose connection ended meanwhile.
+    /// repeated to a client whose connection ended meanwhile; and so does one from an address that the client did not ask.
     #[must_use]
     pub fn was_reset_at_synack(&self) -> bool {
-        self.verdict == Verdict::ClientReset && !self.is_syn_missing() && self.history.is_synack_reset_first()
+        self.verdict == Verdict::ClientReset
+            && !self.is_syn_missing()
+            && self.history.is_synack_reset_first()
+            && !self.is_reset_elsewhere()
+    }
+
+    /// True if the client reset the answer where that came from, and not where it had asked: an answer that has come to it under the
+    /// address that it asked is reset there.
+    #[must_use]
+    pub fn is_reset_elsewhere(&self) -> bool {
+        let sightings = self.passage.as_deref().and_then(|passage| passage.sightings.split_first());
+        sightings.is_some_and(|(asked, others)| {
+            let resets = |other: &Sighting| other.server != asked.server && other.has(SegmentKind::ClientRst);
+            !asked.has(SegmentKind::ClientRst) && others.iter().any(resets)
+        })
     }
 
     /// The SYN-ACKs of a proxy between two points.

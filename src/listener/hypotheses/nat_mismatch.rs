@@ -19,7 +19,11 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 fn weigh(case: &Case<'_>) -> Weight {
     match case.attempt.answered_from {
         // The point that saw the SYN under the first address may not see what comes back at all.
-        Some(from) if case.attempt.is_translated && case.own.prompt + case.own.refused == 0 => {
+        Some(from)
+            if case.attempt.is_translated
+                && case.own.prompt + case.own.refused == 0
+                && !case.attempt.is_reset_elsewhere() =>
+        {
             Weight::fits([Evidence::AnsweredFrom(from)])
         }
         Some(from) => Weight::proven([Evidence::AnsweredFrom(from)]),

@@ -161,7 +161,7 @@ fn unproven_words(attempts: &str, judged: u64, unproven: u64, counts: &HeaderCou
 fn because(why: Unproven, silence: Span) -> String {
     match why {
         Unproven::CaptureEnds => format!("the capture ends {silence} later"),
-        Unproven::DataUnacknowledged => "the client's data is not acknowledged".to_owned(),
+        Unproven::DataUnacknowledged => "the client's data or FIN is not acknowledged".to_owned(),
         Unproven::ListenerOverflows => "the listener overflowed meanwhile".to_owned(),
         Unproven::ListenerDefers => "the listener waits for data".to_owned(),
     }

@@ -180,12 +180,12 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
         ),
         Cause::OldConnection => older_connections(name, possible, affected.total(), listener),
         Cause::NatMismatch => {
-            let (left, translated) = match possible {
-                true => ("may have left", "as where addresses are translated"),
-                false => ("left", "addresses are translated"),
+            let (asked, translated) = match possible {
+                true => ("may have asked", "as where addresses are translated"),
+                false => ("asked", "addresses are translated"),
             };
             format!(
-                "The answers to {of} {left} under another address than {name}: {translated} on one way only."
+                "The clients of {of} to {name} {asked} another address than the one that answered: {translated} on one way only."
             )
         }
         Cause::TwoAnswers => {

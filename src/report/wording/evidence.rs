@@ -173,7 +173,7 @@ fn plain(evidence: Evidence) -> &'static str {
         Evidence::DropsSpread => "this client's SYNs were lost at several listeners and at different times",
         Evidence::RstAnswersFirstAck => "a bare RST answered the client's first ACK",
         Evidence::RstAnswersBeyond => {
-            "a bare RST answered the second segment of a request, as when a SYN cookie fails its check"
+            "a bare RST answered a later segment of the client, past its first data, as when a SYN cookie fails its check"
         }
         Evidence::RstNotKernelForm => "the RST carries a window or options, which a kernel's does not",
         Evidence::RstBeforeAck => {
