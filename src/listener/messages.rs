@@ -407,6 +407,9 @@ impl<'a> MessageReader<'a> {
         if flags.contains(Flags::SYN) {
             return self.client_syn(segment);
         }
+        if self.attempt.verdict == Verdict::Unanswered {
+            return MessageMeaning::OldNumbers;
+        }
         let end = seq + i64::from(segment.payload);
         if ack != Some(1) && !self.established && self.synack.is_some() && !self.acked {
             let taken = self.other_synack.filter(|&(isn, _)| segment.ack == isn.plus(1));

@@ -54,6 +54,7 @@ suites!(
     lookalikes_reset,
     misdated,
     near_misses,
+    older_connections,
     overflow,
     repeats,
     resets,

@@ -5,7 +5,7 @@ use super::meaning::{Meaning, answers_syn, is_syn, within};
 use crate::handshake::facts::Fact;
 use crate::packet::{Flags, Segment, Seq};
 
-/// Most bytes by which a server's segment may be apart from what is known of a connection whose SYN-ACK is missing; beyond
+/// Most bytes by which a segment may be apart from what is known of a connection whose SYN-ACK is missing; beyond
 /// it is an older connection's. Of those one in 65,536 is as close by chance.
 const MAX_MISSED: i32 = 1 << 16;
 
@@ -27,6 +27,7 @@ impl Pending {
             None if self.facts.has(Fact::Simultaneous) && within(segment.ack, self.server_isn.plus(1)) => {
                 Meaning::Ack
             }
+            None if self.goes_on_with_older(segment) => Meaning::ClientOutOfWindow,
             None => Meaning::Onward,
             Some(_) if within(segment.ack, self.server_isn.plus(1)) => Meaning::Ack,
             Some(_) => match self.cold().and_then(|cold| cold.other_answer.as_deref()) {
@@ -110,6 +111,12 @@ impl Pending {
                 knows_client && of_server && missed <= MAX_MISSED
             }
         }
+    }
+
+    /// True if a client segment goes on with an older connection between the same ports, which has answered this SYN. A quarter
+    /// of all numbers lie after this attempt's; its own, whose SYN-ACK is missing, lie near the SYN's.
+    fn goes_on_with_older(&self, segment: &Segment) -> bool {
+        self.facts.has(Fact::AckOutOfWindow) && segment.seq.offset_from(self.client_next) > MAX_MISSED
     }
 
     /// Bytes of data that the client has sent so far, by its highest number.
