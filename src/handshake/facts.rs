@@ -80,7 +80,8 @@ pub enum Fact {
     ServerAnswered,
     /// The server sent a segment with numbers of another connection.
     ServerOutOfWindow,
-    /// A segment as of [`Self::ServerOutOfWindow`] has ACK: a lone RST without it answers a segment that the capture lacks.
+    /// A segment as of [`Self::ServerOutOfWindow`] has ACK and no SYN: a lone RST without it answers a segment that the capture
+    /// lacks, and a SYN-ACK is no answer of a connection that lives on.
     AckOutOfWindow,
     /// The client reset such a segment.
     OutOfWindowReset,

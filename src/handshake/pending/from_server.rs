@@ -302,7 +302,8 @@ impl Pending {
 
     pub(super) fn on_server_out_of_window(&mut self, segment: &Segment) -> Phase {
         self.facts.add(Fact::ServerOutOfWindow);
-        self.facts.add_if(Fact::AckOutOfWindow, segment.flags.contains(Flags::ACK));
+        let ack_alone = segment.flags.contains(Flags::ACK) && !segment.flags.contains(Flags::SYN);
+        self.facts.add_if(Fact::AckOutOfWindow, ack_alone);
         let refuses = segment.flags.contains(Flags::RST.union(Flags::ACK)) && self.synack.is_none();
         self.facts.add_if(Fact::RstWrongAck, refuses);
         self.phase

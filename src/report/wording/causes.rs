@@ -98,7 +98,9 @@ pub(in crate::report) const fn otherwise(cause: Cause) -> &'static str {
         Cause::DeferAccept => "a server that stood still for a moment",
         Cause::ListenerClosed => "an application that closes many connections at once",
         Cause::SynQueueOverflow | Cause::SynLimited => "a server that stood still",
-        Cause::OldConnection => "a connection tracker that still has the ports",
+        Cause::OldConnection => {
+            "a connection tracker that still has the ports, or a firewall or SYN proxy before the server,"
+        }
         Cause::NatMismatch => "a capture that sees one direction only under that address",
         Cause::TwoAnswers => "one machine with two addresses or two numbers",
         Cause::FirewallReset => "a reset by the server",

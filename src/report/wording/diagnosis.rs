@@ -313,9 +313,10 @@ fn older_connections(name: &str, possible: bool, affected: u64, listener: &Liste
     if by_stamps == affected {
         return format!("{name} {drops} SYNs {older}: {of}.");
     }
-    let holds = if possible { "may still hold" } else { "still holds" };
-    let met =
-        format!("{name}, or a tracker before it, {holds} older connections of the same ports: {of} met one");
+    let (holds, met) = if possible { ("may still hold", "may have met") } else { ("still holds", "met") };
+    let met = format!(
+        "{name}, or a tracker before it, {holds} older connections of the same ports: {of} {met} one"
+    );
     match by_stamps {
         0 => format!("{met}."),
         _ => format!("{met}, or had a SYN {older}."),

@@ -243,7 +243,7 @@ fn plain(evidence: Evidence) -> &'static str {
         Evidence::RefusalsDiffer => "RSTs with different TTLs answered one SYN",
         Evidence::ListenerAnswersOthers => "the same address and port answered other attempts",
         Evidence::RefusesOthers => "the same address and port refused other attempts",
-        Evidence::OlderNumbers => "the server answered with the numbers of an older connection",
+        Evidence::OlderNumbers => "the server answered with other numbers, as of an older connection",
         Evidence::OlderNumbersReset => "the client reset that answer",
         Evidence::OlderTimestamp => {
             "the SYN's timestamp is older than that connection's, which a server rejects (PAWS)"
