@@ -3,7 +3,7 @@
 //! A hypothesis defines which attempts it can explain, which facts support it, and which exclude it. Confidence is not
 //! handed out by any of them: it follows from the hypotheses that are left.
 //!
-//! - One is left, and facts support it: `likely`.
+//! - One is left, and facts support it without a doubt among its evidence: `likely`.
 //! - One is left that nothing supports, or several of which one is clearly ahead: `possible`, and the others are named.
 //!   **Clearly ahead** is a hypothesis with more [`Support`] than any other that is left.
 //! - Several are left, and none is clearly ahead: no cause, and all are named.
@@ -524,7 +524,8 @@ fn conclude(left: &mut SmallVec<[Explanation; 4]>, ruled_out: RuledOutList) -> I
         return Inference { evidence, ruled_out, ..Inference::default() };
     }
     let first = left.remove(0);
-    let sure = left.is_empty() && first.support >= Support::Supported;
+    let is_doubted = first.evidence.iter().any(|evidence| evidence.is_doubt());
+    let sure = left.is_empty() && first.support >= Support::Supported && !is_doubted;
     let mut evidence = first.evidence;
     evidence.extend(left.iter().map(|one| Evidence::CouldBe(one.cause)));
     Inference {
@@ -588,5 +589,14 @@ mod tests {
         let tied = [(Overflow, Support::Fits), (DeferAccept, Support::Fits), (AckLost, Support::Fits)];
         assert_eq!(concluded(&tied), (None, None, 3));
         assert_eq!(concluded(&[]), (None, None, 0));
+    }
+
+    #[test]
+    fn what_names_a_doubt_itself_is_possible_though_it_is_ahead() {
+        let (cause, support, surest) = (Cause::OldConnection, Support::Supported, Confidence::Likely);
+        let evidence = [Evidence::Otherwise(cause)].into_iter().collect();
+        let mut left = SmallVec::from_iter([Explanation { cause, support, surest, evidence }]);
+        let inference = conclude(&mut left, RuledOutList::new());
+        assert_eq!((inference.cause, inference.confidence), (Some(cause), Some(Confidence::Possible)));
     }
 }

@@ -14,11 +14,12 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
         Verdict::ClientReset,
         Verdict::Undetermined,
     ]),
-    shown_by: "the server answers with other numbers, the client resets that and repeats its SYN; or only attempts that use \
-               ports again go unanswered, or one whose timestamp is older than the earlier connection's (PAWS), or of one \
-               address only those whose timestamps are older than another connection's (tcp_tw_recycle, NAT)",
-    looks_like: "a full queue, a lost SYN, for which ports are used again by chance",
-    excluded_by: "an answer whose numbers fit",
+    shown_by: "the server answers with other numbers, the client resets that and repeats its SYN; or an attempt goes unanswered \
+               whose timestamp is older than that of the earlier connection of its ports (PAWS), or of one address only those \
+               whose timestamps are older than another connection's (tcp_tw_recycle, NAT); at possible, one that only uses ports again",
+    looks_like: "a full queue, a lost SYN, for which ports are used again by chance; a SYN proxy that tests clients by a wrong SYN-ACK",
+    excluded_by: "an answer whose numbers fit; a repeat that is answered although its timestamp is as old; for ports alone, most others \
+                  that use ports again and are answered",
     surest: Confidence::Likely,
     confirmed_by: "its event of a dropped segment: TCP_RFC7323_PAWS or TCP_RFC7323_TW_PAWS",
     example: "time-wait.pcap",
@@ -90,6 +91,9 @@ fn ports_used_again(case: &Case<'_>) -> Weight {
     if case.has(Fact::FirstSynAnswered) {
         return Weight::Excluded(Evidence::FirstSynMadeRequest);
     }
+    if !before.clock_ahead && case.own.drops.answers_old_ports() {
+        return Weight::NotApplicable;
+    }
     let mut evidence = EvidenceList::new();
     evidence.push(Evidence::PortsUsedBefore(before.since));
     evidence.extend(before.clock_ahead.then_some(Evidence::OlderTimestamp));
@@ -107,6 +111,8 @@ fn ports_used_again(case: &Case<'_>) -> Weight {
         false if ports_alone => Support::Supported,
         false => Support::Fits,
     };
+    // Neither numbers nor timestamps show the older connection itself.
+    evidence.extend((!before.clock_ahead).then_some(Evidence::Otherwise(Cause::OldConnection)));
     Weight::Possible(support, evidence)
 }
 

@@ -37,6 +37,9 @@ pub(in crate::listener) struct Drops {
     answered: PerSecond<PARTS_OF_SECOND>,
     /// First SYNs whose SYN-ACK did not reach the client.
     answers_lost: PerSecond,
+    /// Attempts whose ports an earlier connection had: those that were answered at once, and those of unanswered SYNs.
+    old_ports_answered: u32,
+    old_ports_dropped: u32,
 }
 
 /// Time after which an old connection is gone, in TIME-WAIT (60 s on Linux) and in conntrack
@@ -52,8 +55,10 @@ const STRETCHES: usize = 64;
 impl Drops {
     pub(super) fn see(&mut self, attempt: &Attempt) {
         let facts = attempt.facts;
+        let old_ports = u32::from(has_old_ports(attempt));
         if facts.has(Fact::SynSeen) && facts.has(Fact::SynAckSeen) && attempt.retries.syn == 0 {
             self.answered.add(attempt.start);
+            self.old_ports_answered += old_ports;
         }
         if facts.has(Fact::FirstSynAnswered) && attempt.verdict == Verdict::CompletedLate {
             self.answers_lost.add(attempt.start);
@@ -63,13 +68,14 @@ impl Drops {
             self.drop_at(at, attempt, previous);
             previous = Some(at);
         }
+        self.old_ports_dropped += old_ports * u32::from(previous.is_some());
     }
 
     /// Adds an unanswered SYN of an attempt, whose previous one was at that time.
     pub(super) fn drop_at(&mut self, at: Timestamp, attempt: &Attempt, previous: Option<Timestamp>) {
         self.unanswered.add(at);
         let client = attempt.client.ip();
-        let old_ports = attempt.ports_before.is_some_and(|before| before.since <= TIME_WAIT);
+        let old_ports = has_old_ports(attempt);
         let without_feature = attempt.facts.has(Fact::RetryWithoutFeature);
         let place = self.stretches.partition_point(|stretch| stretch.to.plus(MARK_GAP) < at);
         match self.stretches.get_mut(place) {
@@ -226,6 +232,11 @@ impl Drops {
         self.answers_lost.between(from, to)
     }
 
+    /// True if most SYNs of ports that an earlier connection had were answered at once: nothing is in their way.
+    pub(in crate::listener) fn answers_old_ports(&self) -> bool {
+        self.old_ports_answered > self.old_ports_dropped
+    }
+
     /// True if SYNs were answered all the time from the first that was not to the last, and more of them than were not: each
     /// part of that time has some.
     pub(in crate::listener) fn answered_throughout(&self) -> bool {
@@ -269,6 +280,11 @@ impl Drops {
     pub(in crate::listener) fn answered_between(&self, from: Timestamp, to: Timestamp) -> u32 {
         self.answered.between(from, to)
     }
+}
+
+/// True if an earlier connection had the attempt's ports, and may still be in the way.
+fn has_old_ports(attempt: &Attempt) -> bool {
+    attempt.ports_before.is_some_and(|before| before.since <= TIME_WAIT)
 }
 
 /// The SYNs of an attempt that were not answered: all of one without an answer, and of one that a retry completed those

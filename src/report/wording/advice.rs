@@ -113,7 +113,7 @@ pub(in crate::report) fn advice(
             );
         }
         Advice::CheckTimeWait => {
-            "ss -tan state time-wait; nstat -az TcpExtPAWSPassive TcpExtPAWSActive; sysctl net.ipv4.tcp_tw_recycle   (on the server; the sysctl is Linux before 4.12)"
+            "ss -tan state time-wait; nstat -az TcpExtPAWSPassive TcpExtPAWSActive; sysctl net.ipv4.tcp_tw_recycle   (on the server; the sysctl is Linux before 4.12); conntrack -L, ipvsadm -Lnc   (where one of them is before it)"
         }
         Advice::CheckNat => {
             "conntrack -L, nft list ruleset   (where addresses are translated: does the answer pass the same host?)"
