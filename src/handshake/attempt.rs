@@ -153,6 +153,13 @@ impl Attempt {
         self.timing.stall.is_some() && self.data_retransmissions >= 2
     }
 
+    /// True if the server took the connection although all its timestamps are older than this TSval: it goes by none.
+    #[must_use]
+    pub fn was_taken_though_older(&self, than: u32) -> bool {
+        let latest = self.client_clock.filter(|_| self.acked.is_some()).map(|clock| clock.latest);
+        latest.is_some_and(|latest| than.wrapping_sub(latest).cast_signed() > 0)
+    }
+
     /// True if the packets do not show whether a retry was needed: the client connected, at once or late.
     #[must_use]
     pub fn is_delay_unclear(&self) -> bool {

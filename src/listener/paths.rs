@@ -295,7 +295,8 @@ impl Paths {
             clock_ahead: place
                 .clock
                 .zip(attempt.client_clock)
-                .is_some_and(|(before, clock)| before.wrapping_sub(clock.syn).cast_signed() > 0),
+                .is_some_and(|(before, clock)| before.wrapping_sub(clock.syn).cast_signed() > 0)
+                && !place.clock.is_some_and(|before| attempt.was_taken_though_older(before)),
         });
         // Only what the server has taken for a connection is in the way of the next.
         if attempt.acked.is_some() {

@@ -35,6 +35,9 @@ impl AddressStamps {
     pub(super) fn see(&mut self, attempt: &Attempt, syn: u32, latest: u32, is_dropped: bool) -> bool {
         let before = self.before(attempt.start);
         let is_older = before.is_some_and(|before| is_newer(before, syn));
+        // A retry that is as old was answered: the first SYN was not dropped for its age.
+        let is_older =
+            is_older && !(is_dropped && before.is_some_and(|before| attempt.was_taken_though_older(before)));
         match (is_older, is_dropped) {
             (true, true) => self.older_dropped += 1,
             (false, false) => self.newer_answered += 1,
