@@ -90,6 +90,10 @@ impl<V, const MOST: usize> Default for LatestByHash<V, MOST> {
 }
 
 impl<V, const MOST: usize> LatestByHash<V, MOST> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Places: twice as many as entries at least, so that few are looked at.
     const PLACES: usize = (2 * MOST).next_power_of_two();
 

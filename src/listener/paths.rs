@@ -39,6 +39,8 @@ pub(super) struct Paths {
     keys: Seeded,
     /// Connections by hash of client endpoint and server.
     ports: Vec<PortUse>,
+    /// SYNs whose SYN-ACK the client reset, by hash of client endpoint, server and ISN.
+    resets: LatestByHash<ResetSyn, MAX_RESETS>,
     /// Without a seed: what is found does not depend on the run.
     hasher: foldhash::quality::FixedState,
 }
@@ -131,6 +133,21 @@ const MAX_FAILED_HOSTS: usize = 4;
 /// Longest time between failures of several hosts that count as one moment.
 const FAILED_TOGETHER: Span = Span::from_secs(1);
 
+/// Most SYNs kept whose SYN-ACK was reset.
+const MAX_RESETS: usize = 1024;
+
+/// Longest time between two SYNs of one attempt: time-outs back off to 120 s (DOMAIN §4).
+const LONGEST_GAP: Span = Span::from_secs(130);
+
+/// A SYN whose SYN-ACK the client reset.
+#[derive(Debug, Clone, Copy)]
+struct ResetSyn {
+    /// The time of the latest with this number.
+    latest: Timestamp,
+    /// It came again after the reset.
+    came_again: bool,
+}
+
 /// The last connection that used a client's port at a server.
 #[derive(Debug, Clone, Copy, Default)]
 struct PortUse {
@@ -151,9 +168,39 @@ impl Paths {
         self.decide_delay(attempt);
         let dropped = has_dropped_syn(attempt);
         self.see_failures(attempt, dropped, is_of_flood);
+        self.see_reset(attempt);
         attempt.ports_before = self.reuse(attempt);
         attempt.has_older_stamp = self.see_path(attempt, dropped);
         attempt.path_worked = self.worked_through(attempt);
+    }
+
+    /// Takes note of a SYN whose SYN-ACK the client reset, and whether it comes again. Programs that make their own SYNs, without
+    /// timestamps, use a number again at any time.
+    fn see_reset(&mut self, attempt: &Attempt) {
+        let start = attempt.start;
+        let again = |known: &mut ResetSyn| {
+            known.came_again |= start > known.latest && start.since(known.latest) <= LONGEST_GAP;
+            known.latest = start.max(known.latest);
+        };
+        if attempt.was_reset_at_synack() && attempt.client_clock.is_some() {
+            let key = self.syn_key(attempt);
+            again(self.resets.get_or_insert(key, || ResetSyn { latest: start, came_again: false }));
+        } else if !self.resets.is_empty() && attempt.facts.has(Fact::SynAckSeen) {
+            let key = self.syn_key(attempt);
+            self.resets.get_mut(key).into_iter().for_each(again);
+        }
+    }
+
+    /// True if the attempt's SYN was sent again after the client's RST to its SYN-ACK, or before it: the client had not given up, and
+    /// may not have sent the RST.
+    pub(super) fn outlives_reset(&self, attempt: &Attempt) -> bool {
+        !self.resets.is_empty()
+            && attempt.was_reset_at_synack()
+            && self.resets.get(self.syn_key(attempt)).is_some_and(|known| known.came_again)
+    }
+
+    fn syn_key(&self, attempt: &Attempt) -> u64 {
+        self.keys.hash_one((attempt.client, attempt.server, attempt.client_isn))
     }
 
     /// True if nothing is known of an attempt's client, address and ports.

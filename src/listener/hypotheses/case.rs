@@ -176,6 +176,11 @@ impl<'a> Case<'a> {
             || self.paths.has_finisher(self.attempt)
     }
 
+    /// Evidence that the client had not given up, nor meant to probe: its SYN came again after the RST to the SYN-ACK.
+    pub(super) fn outlives_reset(&self) -> Option<Evidence> {
+        self.paths.outlives_reset(self.attempt).then_some(Evidence::SynRetriedAfterSynAck)
+    }
+
     /// The burst of RSTs that ended the attempt's connection, if it is that of a closing listener.
     pub(super) fn closing_burst(&self) -> Option<&'a Burst> {
         self.own.closing.burst_of(self.attempt.acked, self.attempt.reset?)

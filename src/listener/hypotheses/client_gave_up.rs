@@ -9,7 +9,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     explains: VerdictSet::of(&[Verdict::ClientReset]),
     shown_by: "the client resets a SYN-ACK that came after a retry, or more than 250 ms after the SYN",
     looks_like: "a client that lost its memory of the connection, a health check over a long round trip",
-    excluded_by: "a SYN-ACK that came at once",
+    excluded_by: "a SYN-ACK that came at once, a SYN that came again after the RST",
     surest: Confidence::Likely,
     confirmed_by: "",
     example: "client-gave-up.pcap",
@@ -23,6 +23,9 @@ const CONNECTION_ATTEMPT_DELAY: Span = Span::from_millis(250);
 fn weigh(case: &Case<'_>) -> Weight {
     if case.has(Fact::RefusedBeforeSynAck) || case.attempt.answered_from.is_some() {
         return Weight::NotApplicable;
+    }
+    if let Some(evidence) = case.outlives_reset() {
+        return Weight::Excluded(evidence);
     }
     let Some(waited) = waited(case.attempt) else {
         // Near the server the answer came at once, and as late to the client as its RST shows. A scanner's kernel that is as

@@ -15,7 +15,8 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
         Verdict::HalfOpen,
     ]),
     shown_by: "the server repeats its SYN-ACK, or sends data, after the RST; the RST has another TTL than the SYN-ACK, comes \
-               sooner than the server can answer, or before its SYN-ACK",
+               sooner than the server can answer, or before its SYN-ACK; at possible, the client's SYN comes again after an RST to its \
+               SYN-ACK",
     looks_like: "a full queue with tcp_abort_on_overflow=1, a closing listener, the application",
     excluded_by: "no SYN-ACK repeat although the capture goes on long enough for it",
     surest: Confidence::Likely,
@@ -40,6 +41,9 @@ fn weigh(case: &Case<'_>) -> Weight {
             if case.has(Fact::RefusedBeforeSynAck) =>
         {
             before_synack(case)
+        }
+        Verdict::ClientReset if case.attempt.answered_from.is_none() => {
+            case.outlives_reset().map_or(Weight::NotApplicable, |evidence| Weight::fits([evidence]))
         }
         _ => Weight::NotApplicable,
     }

@@ -8,7 +8,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     explains: VerdictSet::of(&[Verdict::ClientReset]),
     shown_by: "few client addresses, a steady period, reset by the client at the SYN-ACK",
     looks_like: "a scan; over a long round trip a client that gave up",
-    excluded_by: "many addresses, or no steady period",
+    excluded_by: "many addresses, or no steady period; a SYN that came again after the RST",
     surest: Confidence::Likely,
     confirmed_by: "",
     example: "health-checks.pcap",
@@ -21,6 +21,9 @@ fn weigh(case: &Case<'_>) -> Weight {
     let Some(steady) = steady_checks(case).filter(|_| case.attempt.retries.syn == 0) else {
         return Weight::NotApplicable;
     };
+    if let Some(evidence) = case.outlives_reset() {
+        return Weight::Excluded(evidence);
+    }
     if super::client_gave_up::waited(case.attempt).is_none() {
         return Weight::supported([steady]);
     }

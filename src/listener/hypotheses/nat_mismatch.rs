@@ -6,7 +6,7 @@ use crate::handshake::{Cause, Confidence, Evidence, Verdict};
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::NatMismatch,
     explains: VerdictSet::of(&[Verdict::Unanswered, Verdict::ClientReset]),
-    shown_by: "a SYN-ACK or RST from another address with this SYN's number + 1",
+    shown_by: "a SYN-ACK or RST from another address with this SYN's number + 1; at possible, a SYN that comes again after an RST to its SYN-ACK",
     looks_like: "where the SYN was captured under both addresses, a point that sees one direction only",
     excluded_by: "an answer from the address that was asked",
     surest: Confidence::Likely,
@@ -27,6 +27,6 @@ fn weigh(case: &Case<'_>) -> Weight {
             Weight::fits([Evidence::AnsweredFrom(from)])
         }
         Some(from) => Weight::proven([Evidence::AnsweredFrom(from)]),
-        None => Weight::NotApplicable,
+        None => case.outlives_reset().map_or(Weight::NotApplicable, |evidence| Weight::fits([evidence])),
     }
 }

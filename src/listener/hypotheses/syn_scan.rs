@@ -9,7 +9,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     explains: VerdictSet::of(&[Verdict::Refused, Verdict::Unanswered, Verdict::ClientReset]),
     shown_by: "one client that tries many ports, one SYN each; or many SYN-ACKs that the client's kernel resets",
     looks_like: "health checks",
-    excluded_by: "few addresses that check at a steady period; a SYN-ACK that answers no SYN, or that was repeated before; for many ports, one client that tries each again and again",
+    excluded_by: "few addresses that check at a steady period; a SYN-ACK that answers no SYN, or that was repeated before; a SYN that came again after the RST; for many ports, one client that tries each again and again",
     surest: Confidence::Likely,
     confirmed_by: "",
     example: "syn_scan-server.pcap",
@@ -35,6 +35,9 @@ fn weigh(case: &Case<'_>) -> Weight {
     }
     if !case.attempt.was_reset_at_synack() || case.own.probes.count < MANY_RESETS {
         return Weight::NotApplicable;
+    }
+    if let Some(evidence) = case.outlives_reset() {
+        return Weight::Excluded(evidence);
     }
     if let Some((period, clients)) = case.own.probes.steady(case.attempt.client.ip()) {
         return Weight::Excluded(Evidence::SteadyChecks { period, clients });
