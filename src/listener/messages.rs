@@ -462,7 +462,9 @@ impl<'a> MessageReader<'a> {
             return match (self.acked, flags.contains(Flags::ACK)) {
                 (true, false) => MessageMeaning::BareReset,
                 (true, true) => MessageMeaning::AckReset,
-                (false, _) if self.synack.is_some() => MessageMeaning::RequestReset,
+                (false, _) if self.synack.is_some() && self.attempt.verdict != Verdict::Refused => {
+                    MessageMeaning::RequestReset
+                }
                 (false, _) => MessageMeaning::Refused { fits: ack.is_some_and(|ack| ack >= 1) },
             };
         }

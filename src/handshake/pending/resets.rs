@@ -15,13 +15,7 @@ const KERNEL_RST: Span = Span::from_micros(100);
 impl Pending {
     pub(super) fn on_rst_ack(&mut self, segment: &Segment) -> Phase {
         match self.phase {
-            Phase::SynSent | Phase::Refused if self.covers_syn(segment.ack) => {
-                let cold = self.cold_mut();
-                cold.rst_at.get_or_insert(segment.at);
-                let first = *cold.refusal_ttl.get_or_insert(segment.ttl);
-                self.facts.add_if(Fact::RefusalsDiffer, first != segment.ttl);
-                Phase::Refused
-            }
+            Phase::SynSent | Phase::Refused if self.covers_syn(segment.ack) => self.take_refusal(segment),
             // The client ignores it (RFC 9293 §3.10.7.3).
             Phase::SynSent | Phase::Refused => {
                 self.facts.add(Fact::RstWrongAck);
@@ -40,9 +34,26 @@ impl Pending {
                 self.facts.add(Fact::Established);
                 Phase::Established
             }
+            Phase::SynReceived if self.refuses_retry(segment) => self.take_refusal(segment),
             Phase::SynReceived => self.on_early_rst(segment),
             Phase::Unreachable | Phase::AnswerUnseen | Phase::ClientReset | Phase::Reset => self.phase,
         }
+    }
+
+    /// True if an RST with ACK answers a SYN that the client has repeated after the SYN-ACK, which it so did not take: it takes
+    /// the RST.
+    fn refuses_retry(&self, rst: &Segment) -> bool {
+        let retried = self.syn.filter(|_| self.facts.has(Fact::SynRetriedAfterSynAck));
+        let sent = retried.map(|syn| syn.last(self.syn_retransmissions()));
+        self.covers_syn(rst.ack) && sent.is_some_and(|sent| self.is_soon_after(sent, rst))
+    }
+
+    fn take_refusal(&mut self, rst: &Segment) -> Phase {
+        let cold = self.cold_mut();
+        cold.rst_at.get_or_insert(rst.at);
+        let first = *cold.refusal_ttl.get_or_insert(rst.ttl);
+        self.facts.add_if(Fact::RefusalsDiffer, first != rst.ttl);
+        Phase::Refused
     }
 
     /// RST with ACK after the handshake: from the application, a closing listener, or somebody on the path.

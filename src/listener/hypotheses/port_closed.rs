@@ -28,5 +28,6 @@ fn weigh(case: &Case<'_>) -> Weight {
     // Windows refuses a SYN that finds the queue full (DOMAIN §2).
     let full =
         (case.own.system() == Some(System::Windows)).then_some(Evidence::CouldBe(Cause::AcceptQueueOverflow));
-    Weight::fits(std::iter::once(Evidence::RefusedByRst).chain(others).chain(full))
+    let retried = case.has(Fact::SynRetriedAfterSynAck).then_some(Evidence::SynRetriedAfterSynAck);
+    Weight::fits(std::iter::once(Evidence::RefusedByRst).chain(retried).chain(others).chain(full))
 }

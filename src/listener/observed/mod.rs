@@ -154,6 +154,7 @@ impl Observed {
         let facts = attempt.facts;
         // A client that went on was answered, even where no answer is in the capture.
         let answered = facts.has(Fact::SynAckSeen) || facts.has(Fact::ClientWentOn);
+        let answered = answered && attempt.verdict != Verdict::Refused;
         self.answered += u64::from(answered);
         let prompt = facts.has(Fact::SynAckSeen) && attempt.retries.syn == 0;
         self.prompt += u64::from(prompt);
