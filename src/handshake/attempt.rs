@@ -153,6 +153,16 @@ impl Attempt {
         self.timing.stall.is_some() && self.data_retransmissions >= 2
     }
 
+    /// True if nothing but a bare RST to the client's FIN shows that the server ignored the connection: where an earlier RST was
+    /// lost before the capture, the same is left.
+    #[must_use]
+    pub fn is_ignored_by_fin_alone(&self) -> bool {
+        self.verdict == Verdict::AckIgnored
+            && self.facts.has(Fact::ClientClosedFirst)
+            && !self.facts.has(Fact::RstAfterBeyond)
+            && self.data_retransmissions == 0
+    }
+
     /// True if the server took the connection although all its timestamps are older than this TSval: it goes by none.
     #[must_use]
     pub fn was_taken_though_older(&self, than: u32) -> bool {

@@ -115,6 +115,11 @@ impl Pending {
                 Phase::Acked
             }
             Phase::Acked if self.answers_wrong_number(segment) => self.take_back_ack(),
+            Phase::Acked if self.answers_unknown_fin(segment) => {
+                self.take_rst(segment);
+                self.facts.add(Fact::ResetAfterIgnoredData);
+                Phase::Acked
+            }
             // The RST ends an idle connection, or answers the data that followed the idle time.
             Phase::Acked if self.is_long_after_ack(segment) => Phase::Acked,
             Phase::Acked if !self.is_soon_after(self.client_last, segment) => Phase::Acked,
@@ -155,6 +160,17 @@ impl Pending {
         const FIRST: u16 = 2;
         let beyond = rst.seq.after(self.server_isn.plus(1)) && rst.seq == self.client_ack;
         beyond && self.client_segments <= FIRST && !self.facts.has(Fact::ServerSpoke)
+    }
+
+    /// True if a bare RST answers the FIN of a client that had waited in vain: the server knows of no connection (DOMAIN §2 D).
+    fn answers_unknown_fin(&self, rst: &Segment) -> bool {
+        /// Shortest time after which somebody on the path may forget a connection that is idle.
+        const IDLE: Span = Span::from_secs(60);
+        self.facts.has(Fact::ClientClosedFirst)
+            && !self.facts.has(Fact::ServerAnswered)
+            && self.is_long_after_ack(rst)
+            && self.is_soon_after(self.client_last, rst)
+            && self.ack_at.is_some_and(|ack| rst.at.since(ack) < IDLE)
     }
 
     /// Takes the client's ACK for none: it was of another number than the SYN-ACK offered.

@@ -202,6 +202,10 @@ fn data_ignored(case: &Case<'_>) -> Weight {
         evidence.push(Evidence::DataUnanswered(case.attempt.data_retransmissions));
     }
     evidence.extend(beyond.then_some(Evidence::RstAnswersBeyond));
+    if case.attempt.is_ignored_by_fin_alone() {
+        evidence.push(Evidence::RstAfterFin);
+        evidence.extend((!near).then_some(Evidence::CouldBe(Cause::ApplicationReset)));
+    }
     evidence.extend(near.then_some(Evidence::AckReachedServer));
     evidence.extend(by_acks.map(|sure| match sure {
         true => Evidence::OthersOverflowed,

@@ -85,7 +85,9 @@ impl Closing {
         match (attempt.verdict, attempt.acked, attempt.reset) {
             (Verdict::Refused, _, _) => push(&mut self.refused, attempt.start),
             (Verdict::ResetAfterAck, _, Some(reset)) => self.see_bare(reset),
-            (Verdict::AckIgnored, _, Some(reset)) if !facts.has(Fact::ResetUnserved) => {
+            (Verdict::AckIgnored, _, Some(reset))
+                if !facts.has(Fact::ResetUnserved) && !attempt.is_ignored_by_fin_alone() =>
+            {
                 self.see_bare(reset);
             }
             (Verdict::Completed | Verdict::CompletedLate, Some(acked), Some(reset))

@@ -227,9 +227,9 @@ fn kind_of(attempt: &Attempt) -> Option<MarkKind> {
             let doubted = doubts.into_iter().any(|doubt| facts.has(doubt));
             Some(if kernels && !doubted { MarkKind::Reset } else { MarkKind::MaybeReset })
         }
-        Verdict::AckIgnored if !facts.has(Fact::TooBig) => Some(MarkKind::DataIgnored),
-        Verdict::AckIgnored
-        | Verdict::Completed
+        Verdict::AckIgnored if facts.has(Fact::TooBig) || attempt.is_ignored_by_fin_alone() => None,
+        Verdict::AckIgnored => Some(MarkKind::DataIgnored),
+        Verdict::Completed
         | Verdict::CompletedLate
         | Verdict::Refused
         | Verdict::Unreachable
