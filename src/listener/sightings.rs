@@ -1,4 +1,4 @@
-//! Sightings of one attempt under two server addresses, of which one answers or refuses (DOMAIN §3, §7).
+//! Sightings of one attempt under two server addresses or ports, of which one answers or refuses (DOMAIN §3, §7).
 //!
 //! Owns the attempts that are held back for it: a NAT that is undone on one way only leaves a SYN without an answer at one
 //! address, and at another the answer, which the client resets. Both have the client's port and ISN. Does not own what
@@ -139,9 +139,10 @@ impl Sightings {
     fn join(&mut self, asked: &mut Attempt) {
         let key = key(asked);
         let answers = |finding: &Finding| {
-            key == self::key(&finding.attempt)
-                && is_elsewhere(finding.attempt.server, asked)
-                && is_answer(&finding.attempt)
+            let answer = &finding.attempt;
+            key == self::key(answer)
+                && (is_elsewhere(answer.server, asked) || is_at_unasked_port(answer, asked))
+                && is_answer(answer)
         };
         let held = || self.held.iter().position(answers);
         let Some(place) = self.answers.contains(&key).then(held).flatten() else {
@@ -181,6 +182,15 @@ impl Sightings {
 /// all of them by one port and ISN.
 fn is_elsewhere(from: Endpoint, asked: &Attempt) -> bool {
     from.ip() != asked.server.ip()
+}
+
+/// True if the answer left from a port of the same host to which its client sent no SYN. Programs that send equal SYNs to many
+/// ports send no timestamps.
+fn is_at_unasked_port(answer: &Attempt, asked: &Attempt) -> bool {
+    answer.is_syn_missing()
+        && asked.client_clock.is_some()
+        && answer.client == asked.client
+        && answer.server != asked.server
 }
 
 /// The keys of SYNs to several servers: a program sent equal ones, so that none is another's sighting.
