@@ -61,7 +61,7 @@ impl Shard {
     /// Begins the end of a batch, once all its packets were taken.
     pub(super) fn end_batch(&mut self, end: BatchEnd, bounds: &Bounds) {
         let before = self.now;
-        self.tracker.set_lacks_bare_acks(end.survey.lacks_bare_acks());
+        self.tracker.set_lacking(end.survey.lacks_bare_acks(), end.survey.lacks_answers());
         self.now = before.max(end.now);
         self.stage = ShardStage::Advancing(end, bounds.steps(before, self.now));
     }

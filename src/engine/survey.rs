@@ -24,6 +24,10 @@ pub struct Survey {
     /// SYNs that were answered before the first bare ACK, and whose client should have acknowledged that, by the place of the
     /// capture: it did not reset the answer, nor repeat its SYN after it.
     pub answered_syns: [u32; CaptureSet::PLACES],
+    /// SYNs before the first segment or ICMP error that is none, up to [`Self::MANY_SYNS`], by the place of the capture.
+    pub(super) syns: [u8; CaptureSet::PLACES],
+    /// Captures in which such a segment or ICMP error occurs.
+    pub(super) other_than_syns: CaptureSet,
     pub(super) latest_answered: [Option<AnsweredSyn>; LATEST_ANSWERED],
     /// First and latest time of the packets before a capture's first bare ACK, by the place of the capture.
     pub(super) spans: [Option<(Timestamp, Timestamp)>; CaptureSet::PLACES],
@@ -42,6 +46,8 @@ impl Default for Survey {
         Self {
             bare_acks: CaptureSet::NONE,
             answered_syns: [0; CaptureSet::PLACES],
+            syns: [0; CaptureSet::PLACES],
+            other_than_syns: CaptureSet::NONE,
             latest_answered: [None; LATEST_ANSWERED],
             spans: [None; CaptureSet::PLACES],
             whole_seconds: None,
@@ -53,20 +59,36 @@ impl Default for Survey {
 }
 
 impl Survey {
+    /// Fewest SYNs without what should follow them that show a filter: one or two clients may end there by themselves.
+    const MANY_SYNS: u8 = 3;
+
     /// The captures that have several answered SYNs and not one bare ACK.
     #[must_use]
     pub fn lacks_bare_acks(&self) -> CaptureSet {
-        /// Fewest answered SYNs that count: one or two clients may be half-open by themselves.
-        const SYNS: u32 = 3;
-        /// Shortest of several captures that is judged by itself: a shorter part of a series may hold only the beginnings of
-        /// handshakes.
+        self.long_ones(|place| {
+            let answered = self.answered_syns.get(place).is_some_and(|&syns| syns >= Self::MANY_SYNS.into());
+            answered && !self.bare_acks.has_place(place)
+        })
+    }
+
+    /// The captures that have several SYNs, and no segment or ICMP error besides.
+    #[must_use]
+    pub fn lacks_answers(&self) -> CaptureSet {
+        self.long_ones(|place| {
+            let several = self.syns.get(place).is_some_and(|&syns| syns >= Self::MANY_SYNS);
+            several && !self.other_than_syns.has_place(place)
+        })
+    }
+
+    /// The captures that `lacks` finds and that are judged by themselves: a short part of a series may hold only the beginnings of
+    /// handshakes.
+    fn long_ones(&self, lacks: impl Fn(usize) -> bool) -> CaptureSet {
         const SHORTEST: Span = Span::from_secs(5);
         let several = self.spans.iter().flatten().count() > 1;
         CaptureSet::of(|place| {
-            let answered = self.answered_syns.get(place).is_some_and(|&syns| syns >= SYNS);
             let span = self.spans.get(place).copied().flatten();
             let long = span.is_some_and(|(first, last)| last.since(first) >= SHORTEST);
-            answered && !self.bare_acks.has_place(place) && (long || !several)
+            lacks(place) && (long || !several)
         })
     }
 
@@ -93,12 +115,29 @@ impl Survey {
                 *span = Some((first.min(frame.at), last.max(frame.at)));
             }
             let flags = flags(frame);
+            self.count_syn(place, flags, frame);
             if flags == Some(Flags::ACK) {
                 self.bare_acks.add(place);
             }
             if let Some(flags) = flags {
                 self.look_at_answers(place, flags, frame);
             }
+        }
+    }
+
+    /// Counts a SYN, or takes note that a segment or an ICMP error is none.
+    fn count_syn(&mut self, place: usize, flags: Option<Flags>, frame: &Frame<'_>) {
+        let Some(syns) = self.syns.get_mut(place).filter(|_| !self.other_than_syns.has_place(place)) else {
+            return;
+        };
+        let is_other = match flags {
+            Some(flags) => !flags.contains(Flags::SYN) || flags.intersects(Flags::ACK.union(Flags::RST)),
+            None => matches!(packet::general(frame), Ok(Packet::Unreachable(_))),
+        };
+        if is_other {
+            self.other_than_syns.add(place);
+        } else if flags.is_some() {
+            *syns = syns.saturating_add(1).min(Self::MANY_SYNS);
         }
     }
 

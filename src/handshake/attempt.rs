@@ -121,6 +121,12 @@ impl Attempt {
         !self.facts.has(Fact::SynAckSeen) && !self.facts.has(Fact::ClientWentOn) && self.retries.syn == 0
     }
 
+    /// True if the attempt is one SYN in a capture that would lack the answer to it.
+    #[must_use]
+    pub fn may_lack_answer(&self) -> bool {
+        self.reason == Some(Reason::OneSided) && !self.is_syn_missing() && self.is_lone_syn()
+    }
+
     /// True if the SYN is missing from the capture, so that the SYN-ACK opened the attempt.
     #[must_use]
     pub fn is_syn_missing(&self) -> bool {

@@ -44,6 +44,9 @@ const FIRST_RETRANSMISSION: Span = Span::from_millis(3500);
 pub(super) struct Context {
     /// Captures without a bare ACK, so that the client's would not be in them: a handshake without one proves nothing there.
     pub(super) lacks_bare_acks: CaptureSet,
+    /// Captures of nothing but SYNs, so that an answer would not be in them: a SYN that the client did not repeat may have had
+    /// one.
+    pub(super) lacks_answers: CaptureSet,
     /// The order of points, if it was given.
     pub(super) path: PathOrder,
 }
@@ -57,11 +60,9 @@ pub(super) fn decide(
     context: &Context,
 ) -> Attempt {
     let ending = if pending.cold.is_some() { by_own_time(pending, ending) } else { ending };
-    // A point may have the ACKs that the other one lacks.
-    let lacks_acks = context.lacks_bare_acks.has(pending.frame) && !pending.has_two_points;
     let lateness = if pending.cold.is_none() { Lateness::Prompt } else { lateness(pending) };
     let ignored = ignored_acks(pending, lateness);
-    let (verdict, reason) = verdict(pending, ending, (lateness, ignored.is_some()), lacks_acks);
+    let (verdict, reason) = verdict(pending, ending, (lateness, ignored.is_some()), context);
     let timing = timing(pending, lateness);
     let cold = pending.cold();
     let mut facts = pending.facts;
@@ -155,7 +156,7 @@ fn verdict(
     pending: &Pending,
     ending: Ending,
     (lateness, ignored): (Lateness, bool),
-    lacks_bare_acks: bool,
+    context: &Context,
 ) -> (Verdict, Option<Reason>) {
     let plain = if ignored { Verdict::SynackRetransmitted } else { shown(pending, lateness, ending) };
     if ending == Ending::Evicted && !is_plain_already(pending, plain) {
@@ -169,10 +170,23 @@ fn verdict(
     {
         return (Verdict::Undetermined, Some(Reason::CaptureCut));
     }
-    if plain == Verdict::HalfOpen && lacks_bare_acks {
-        return (Verdict::Undetermined, Some(Reason::NoBareAcks));
+    // A point may have the segments that the other one lacks.
+    let lacks = |captures: CaptureSet| captures.has(pending.frame) && !pending.has_two_points;
+    match plain {
+        Verdict::HalfOpen if lacks(context.lacks_bare_acks) => {
+            (Verdict::Undetermined, Some(Reason::NoBareAcks))
+        }
+        Verdict::Unanswered if lacks(context.lacks_answers) && is_alone(pending) => {
+            (Verdict::Undetermined, Some(Reason::OneSided))
+        }
+        _ => (plain, None),
     }
-    (plain, None)
+}
+
+/// True if the client sent one SYN with options. A client that repeats its SYN got no answer to it, and a program that crafts SYNs
+/// without options repeats none.
+fn is_alone(pending: &Pending) -> bool {
+    pending.syn_retransmissions().count == 0 && !pending.facts.has(Fact::SynWithoutOptions)
 }
 
 /// True if an evicted attempt shows its verdict without more packets: the server repeated its SYN-ACK after the ACK, or

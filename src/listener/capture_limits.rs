@@ -79,11 +79,8 @@ impl CaptureLimits {
             // The server may have reset the connection before, in a packet that is missing.
             Verdict::ResetAfterAck => timing || self.no_bare_acks || self.gaps,
             Verdict::CompletedLate => timing || self.no_bare_acks,
-            Verdict::Completed
-            | Verdict::Refused
-            | Verdict::Unreachable
-            | Verdict::ClientReset
-            | Verdict::Undetermined => false,
+            Verdict::Undetermined => self.one_direction,
+            Verdict::Completed | Verdict::Refused | Verdict::Unreachable | Verdict::ClientReset => false,
         }
     }
 
@@ -116,6 +113,13 @@ impl Coverages {
         CaptureSet::of(|place| self.at(place).one_direction().is_some())
     }
 
+    /// True if there are attempts, and every capture of them is in `captures`.
+    #[must_use]
+    pub fn is_all_of(&self, captures: CaptureSet) -> bool {
+        let mut held = (0..CaptureSet::PLACES).filter(|&place| self.at(place).attempts > 0).peekable();
+        held.peek().is_some() && held.all(|place| captures.has_place(place))
+    }
+
     /// Attempts whose SYN something between two points answered, and connected to the server itself.
     #[must_use]
     pub fn answered_between(&self) -> u64 {
@@ -144,6 +148,8 @@ pub struct Coverage {
     from_server: u64,
     /// Attempts that lack a packet which must have passed while the capture was running.
     gaps: u64,
+    /// Attempts of one SYN to which an answer may be missing.
+    alone: u64,
     /// Attempts that a proxy between two points answered.
     answered_between: u64,
     /// The start of the first attempt.
@@ -168,6 +174,7 @@ impl Coverage {
         let spoke = answered || facts.has(Fact::Established) || attempt.reset.is_some();
         self.from_server += u64::from(spoke);
         let unanswered = syn && went_on && attempt.reason == Some(Reason::OneSided);
+        self.alone += u64::from(attempt.may_lack_answer());
         let late = !syn && attempt.start.since(begin) > Self::BEGUN_BEFORE;
         let lacks_answer = facts.has(Fact::AckUnasked) || facts.has(Fact::WrongAck) || attempt.lacks_synack();
         self.gaps += u64::from(facts.has(Fact::AckedUnseen) || unanswered || late || lacks_answer);
@@ -178,7 +185,7 @@ impl Coverage {
     pub const fn one_direction(&self) -> Option<bool> {
         match (self.from_client, self.from_server) {
             (0, 1..) => Some(false),
-            (1.., 0) if self.gaps > 0 => Some(true),
+            (1.., 0) if self.gaps > 0 || self.alone > 0 => Some(true),
             (_, _) => None,
         }
     }

@@ -236,6 +236,7 @@ impl Paths {
             Verdict::Refused | Verdict::Unanswered | Verdict::Unreachable => true,
             // A SYN-ACK to a host that sent no SYN is no failure of its own.
             Verdict::ClientReset => !attempt.is_syn_missing(),
+            Verdict::Undetermined => attempt.may_lack_answer(),
             _ => false,
         };
         let served = attempt.verdict.is_completed();

@@ -425,9 +425,11 @@ impl Tracker {
         }
     }
 
-    /// Sets which captures so far lack bare ACKs, so that a handshake without one proves nothing there.
-    pub fn set_lacks_bare_acks(&mut self, lacks_bare_acks: CaptureSet) {
-        self.context.lacks_bare_acks = lacks_bare_acks;
+    /// Sets which captures so far lack bare ACKs, so that a handshake without one proves nothing there, and which lack everything
+    /// but SYNs.
+    pub fn set_lacking(&mut self, bare_acks: CaptureSet, answers: CaptureSet) {
+        self.context.lacks_bare_acks = bare_acks;
+        self.context.lacks_answers = answers;
     }
 
     /// Number of undecided attempts.

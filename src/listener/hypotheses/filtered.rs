@@ -32,7 +32,7 @@ fn weigh(case: &Case<'_>) -> Weight {
 }
 
 fn silent(case: &Case<'_>) -> Weight {
-    if case.has_odd_answer() || super::syn_scan::is_knock(case) {
+    if case.own.may_lack_answers > 0 || case.has_odd_answer() || super::syn_scan::is_knock(case) {
         return Weight::NotApplicable;
     }
     if case.own.answered > 0 {

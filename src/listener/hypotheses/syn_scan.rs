@@ -6,7 +6,12 @@ use crate::listener::observed::is_in_vain;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::SynScan,
-    explains: VerdictSet::of(&[Verdict::Refused, Verdict::Unanswered, Verdict::ClientReset]),
+    explains: VerdictSet::of(&[
+        Verdict::Refused,
+        Verdict::Unanswered,
+        Verdict::ClientReset,
+        Verdict::Undetermined,
+    ]),
     shown_by: "one client that tries many ports, one SYN each; or many SYN-ACKs that the client's kernel resets",
     looks_like: "health checks",
     excluded_by: "few addresses that check at a steady period; a SYN-ACK that answers no SYN, or that was repeated before; a SYN that came again after the RST; for many ports, one client that tries each again and again",

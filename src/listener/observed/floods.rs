@@ -164,7 +164,8 @@ pub(in crate::listener) fn is_abandoned(attempt: &Attempt) -> bool {
     let unfinished =
         matches!(attempt.verdict, Verdict::Unanswered | Verdict::HalfOpen | Verdict::Undetermined);
     let went_on = attempt.acked.is_some() || attempt.facts.has(Fact::ClientWentOn);
-    unfinished && attempt.retries.syn == 0 && !went_on && attempt.reason != Some(Reason::OneSided)
+    let one_sided = attempt.reason == Some(Reason::OneSided) && !attempt.may_lack_answer();
+    unfinished && attempt.retries.syn == 0 && !went_on && !one_sided
 }
 
 #[cfg(test)]

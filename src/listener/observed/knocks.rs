@@ -55,8 +55,12 @@ impl Knocks {
     }
 }
 
-/// True if one SYN of a client came to nothing.
+/// True if one SYN of a client came to nothing, as far as the capture shows.
 pub(in crate::listener) fn is_in_vain(attempt: &Attempt) -> bool {
-    let ended = matches!(attempt.verdict, Verdict::Refused | Verdict::Unanswered);
-    attempt.retries.syn == 0 && (ended || attempt.was_reset_at_synack())
+    let ended = match attempt.verdict {
+        Verdict::Refused | Verdict::Unanswered => attempt.retries.syn == 0,
+        Verdict::Undetermined => attempt.may_lack_answer(),
+        _ => false,
+    };
+    ended || attempt.retries.syn == 0 && attempt.was_reset_at_synack()
 }

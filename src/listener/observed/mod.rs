@@ -69,6 +69,8 @@ pub(super) struct Observed {
     pub(super) least_round_trip: Option<Span>,
     /// Attempts of which the server, or a client that went on, has shown that it answers.
     pub(super) answered: u64,
+    /// Attempts of one SYN to which an answer may be missing from the capture.
+    pub(super) may_lack_answers: u64,
     /// Attempts that were answered at the first SYN.
     pub(super) prompt: u64,
     pub(super) refused: u64,
@@ -156,6 +158,7 @@ impl Observed {
         let answered = facts.has(Fact::SynAckSeen) || facts.has(Fact::ClientWentOn);
         let answered = answered && attempt.verdict != Verdict::Refused;
         self.answered += u64::from(answered);
+        self.may_lack_answers += u64::from(attempt.may_lack_answer());
         let prompt = facts.has(Fact::SynAckSeen) && attempt.retries.syn == 0;
         self.prompt += u64::from(prompt);
         if let Some(round_trip) = attempt.timing.syn_to_synack.filter(|_| prompt) {
