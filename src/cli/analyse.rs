@@ -148,7 +148,7 @@ pub(super) struct AnalyseArgs {
     ///
     /// Separated by commas; see Verdicts and Causes below. A word may carry the least confidence that counts, as in
     /// accept-queue-overflow:likely or problem:confirmed. "worse" is met if a server is worse than in --baseline. The
-    /// status is 2 if there is no attempt to judge.
+    /// status is 2 if there is no attempt to judge, or the capture lacks what would show it.
     #[arg(long, value_name = "WORD,...", value_delimiter = ',', value_parser = ConditionParser::FAIL_ON,
           hide_possible_values = true, help_heading = "Output")]
     fail_on: Vec<Condition>,

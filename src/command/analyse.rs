@@ -365,6 +365,12 @@ fn status(judgement: Judgement, summary: &Summary) -> Status {
             complain("--fail-on has nothing to judge: no attempts");
             Status::NothingToJudge
         }
+        Judgement::Voided(condition) => {
+            complain(&format!(
+                "--fail-on {condition} cannot be judged: the capture lacks what would show it, see its limits"
+            ));
+            Status::NothingToJudge
+        }
         Judgement::NothingToCompare => {
             complain("--fail-on worse has nothing to judge: no server has attempts in both analyses");
             Status::NothingToJudge

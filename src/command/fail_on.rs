@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use strum::IntoEnumIterator;
 
-use crate::engine::Summary;
+use crate::engine::{Limit, Summary};
 use crate::handshake::{Cause, Confidence, Verdict};
 use crate::listener::comparison::{BaselineComparison, Change};
 use crate::listener::{CauseCount, Listener};
@@ -127,6 +127,23 @@ impl Condition {
         summary.listeners.iter().any(|listener| self.is_met_at(listener))
     }
 
+    /// True if a limit of the captures would hide what meets the condition, so that nothing shows that it is not met.
+    fn is_voided(self, summary: &Summary) -> bool {
+        let (coverage, lacks_acks) = (&summary.coverage, summary.packets.survey.lacks_bare_acks());
+        let lacks_direction = coverage.one_direction();
+        match self.subject {
+            // Neither needs an ACK to show.
+            Subject::Verdict(Verdict::Refused | Verdict::Unreachable)
+            | Subject::Cause(Cause::PortClosed | Cause::HostUnreachable) => {
+                coverage.is_all_of(lacks_direction)
+            }
+            Subject::Late if summary.limits().iter().any(Limit::is_of_clock) => true,
+            Subject::Verdict(_) | Subject::Cause(_) | Subject::Problem | Subject::Late | Subject::Worse => {
+                coverage.is_all_of(lacks_direction.union(lacks_acks))
+            }
+        }
+    }
+
     fn is_met_at(self, listener: &Listener) -> bool {
         let sure = |confidence: Option<Confidence>| confidence.is_some() && confidence >= self.least;
         // The kernel may have counted an overflow that no attempt shows.
@@ -168,6 +185,8 @@ pub(super) enum Judgement {
     Failed,
     /// Conditions were given, and there is no attempt to judge by them: none at all, or all are undetermined.
     NothingToJudge,
+    /// No condition is met, and limits of the captures would hide it if one were.
+    Voided(Condition),
     /// `worse` was given, and no listener has attempts to judge in both analyses.
     NothingToCompare,
 }
@@ -188,7 +207,8 @@ pub(super) fn judge(
     {
         Judgement::NothingToCompare
     } else {
-        Judgement::Passed
+        let voided = conditions.iter().find(|condition| condition.is_voided(summary));
+        voided.map_or(Judgement::Passed, |&condition| Judgement::Voided(condition))
     }
 }
 

@@ -110,6 +110,19 @@ fn the_status_goes_by_verdicts_causes_and_confidence() {
 }
 
 #[test]
+fn fail_on_does_not_pass_a_capture_that_lacks_what_it_asks_for() {
+    let echo = capture("completed_echo-client");
+    let with_flags = |words| {
+        let filter = "tcp[tcpflags] & (tcp-syn|tcp-rst|tcp-fin) != 0";
+        hsanalyze(["-q", "--fail-on", words, "-f", filter, echo.to_str().unwrap()]).run()
+    };
+    let ran = with_flags("refused,problem");
+    assert_eq!(ran.status.code(), Some(2), "{ran}");
+    assert!(ran.stderr.contains("--fail-on problem cannot be judged"), "{ran}");
+    assert_eq!(with_flags("refused").status.code(), Some(0), "a refusal needs no ACK");
+}
+
+#[test]
 fn no_arguments_show_the_usage() {
     rejected::<&str>([], &["Usage"]);
 }
