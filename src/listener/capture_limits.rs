@@ -68,19 +68,23 @@ impl CaptureLimits {
         self.no_bare_acks || self.one_direction || self.gaps || self.drops
     }
 
-    /// True if these limits weaken an inference from `verdict`, because that rests on the absence of a packet, or on
-    /// the time between packets.
-    pub(super) const fn weaken(self, verdict: Verdict) -> bool {
+    /// True if these limits weaken an inference from an attempt's verdict, because that rests on the absence of a packet, or
+    /// on the time between packets.
+    pub(super) fn weaken(self, attempt: &Attempt) -> bool {
         let timing = self.no_clock || self.two_clocks;
-        match verdict {
+        match attempt.verdict {
+            // A client whose SYN is lost repeats it: that retry may be missing, too.
+            Verdict::Unanswered if self.some_gaps && attempt.is_lone_syn() => true,
             Verdict::SynackRetransmitted | Verdict::AckIgnored | Verdict::Unanswered | Verdict::HalfOpen => {
                 self.lacks_packets() || timing
             }
             // The server may have reset the connection before, in a packet that is missing.
             Verdict::ResetAfterAck => timing || self.no_bare_acks || self.gaps,
-            Verdict::CompletedLate => timing || self.no_bare_acks,
+            Verdict::CompletedLate => timing || self.no_bare_acks || self.gaps,
+            // What broke it may have come after a packet that is missing.
+            Verdict::Completed => self.gaps,
             Verdict::Undetermined => self.one_direction,
-            Verdict::Completed | Verdict::Refused | Verdict::Unreachable | Verdict::ClientReset => false,
+            Verdict::Refused | Verdict::Unreachable | Verdict::ClientReset => false,
         }
     }
 
@@ -134,7 +138,7 @@ impl Coverages {
 
     /// The captures of which an attempt lacks a packet.
     pub(super) fn some_gaps(&self) -> CaptureSet {
-        CaptureSet::of(|place| self.at(place).gaps > 0)
+        CaptureSet::of(|place| self.at(place).gaps > 0 || self.at(place).headless > 0)
     }
 }
 
@@ -148,6 +152,8 @@ pub struct Coverage {
     from_server: u64,
     /// Attempts that lack a packet which must have passed while the capture was running.
     gaps: u64,
+    /// Attempts whose SYN is missing after the capture's beginning: their SYN-ACK may be the retry of an earlier one.
+    headless: u64,
     /// Attempts of one SYN to which an answer may be missing.
     alone: u64,
     /// Attempts that a proxy between two points answered.
@@ -159,6 +165,8 @@ pub struct Coverage {
 impl Coverage {
     /// Fewest attempts with gaps that make gaps a limit of the capture.
     const MIN_GAPS: u64 = 3;
+    /// Longest round trip of a SYN before the capture's begin, but of few.
+    const BEGINNING: Span = Span::from_secs(1);
     /// A SYN-ACK without its SYN opens an attempt so late after the capture's begin only if packets are missing: a
     /// request lives for 63 s.
     const BEGUN_BEFORE: Span = Span::from_secs(64);
@@ -175,7 +183,9 @@ impl Coverage {
         self.from_server += u64::from(spoke);
         let unanswered = syn && went_on && attempt.reason == Some(Reason::OneSided);
         self.alone += u64::from(attempt.may_lack_answer());
-        let late = !syn && attempt.start.since(begin) > Self::BEGUN_BEFORE;
+        let begun = attempt.start.since(begin);
+        self.headless += u64::from(!syn && begun > Self::BEGINNING);
+        let late = !syn && begun > Self::BEGUN_BEFORE;
         let lacks_answer = facts.has(Fact::AckUnasked) || facts.has(Fact::WrongAck) || attempt.lacks_synack();
         self.gaps += u64::from(facts.has(Fact::AckedUnseen) || unanswered || late || lacks_answer);
     }
@@ -195,5 +205,45 @@ impl Coverage {
     pub fn gaps(&self) -> Option<(u64, u64)> {
         let many = self.gaps >= Self::MIN_GAPS && self.gaps * 20 >= self.attempts;
         (many && self.one_direction().is_none()).then_some((self.gaps, self.attempts))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handshake::{Facts, Retries};
+    use crate::report::samples;
+
+    #[test]
+    fn a_syn_that_was_not_repeated_proves_no_loss_where_packets_are_missing() {
+        let mut attempts = samples::overflow_mixed().1.into_iter();
+        let unanswered = attempts.find(|attempt| attempt.verdict == Verdict::Unanswered).unwrap();
+        let with_retries = |syn| Attempt {
+            retries: Retries { syn, ..Retries::default() },
+            facts: Facts::of(&[Fact::SynSeen]),
+            ..unanswered.clone()
+        };
+        let [repeated, alone] = [2, 0].map(with_retries);
+        let weaken = |limits: CaptureLimits| [&repeated, &alone].map(|attempt| limits.weaken(attempt));
+        assert_eq!(weaken(CaptureLimits::default()), [false, false]);
+        assert_eq!(weaken(CaptureLimits { some_gaps: true, ..CaptureLimits::default() }), [false, true]);
+        assert_eq!(weaken(CaptureLimits { gaps: true, ..CaptureLimits::default() }), [true, true]);
+    }
+
+    #[test]
+    fn a_missing_syn_is_a_gap_only_after_the_beginning_of_the_capture() {
+        let (_, attempts) = samples::overflow_mixed();
+        let mut headless = attempts[0].clone();
+        headless.facts.remove(Fact::SynSeen);
+        let some_gaps_after = |millis| {
+            let mut coverages = Coverages::default();
+            coverages.add(&attempts[0]);
+            coverages.add(&Attempt {
+                start: attempts[0].start.plus(Span::from_millis(millis)),
+                ..headless.clone()
+            });
+            coverages.some_gaps() != CaptureSet::NONE
+        };
+        assert_eq!([500, 1500].map(some_gaps_after), [false, true]);
     }
 }

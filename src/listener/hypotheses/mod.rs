@@ -457,7 +457,7 @@ fn qualify(inference: &mut Inference, case: &Case<'_>) {
     // A SYN that no operating system sends shows a flood or a scan whatever is missing.
     let by_form = case.has(Fact::SynWithoutOptions)
         && matches!(inference.cause, Some(Cause::SynFlood | Cause::SynScan));
-    let weakened = case.limits.weaken(case.attempt.verdict) && !by_form;
+    let weakened = case.limits.weaken(case.attempt) && !by_form;
     if weakened && inference.confidence == Some(Confidence::Likely) {
         inference.confidence = Some(Confidence::Possible);
         inference.evidence.push(case.limits.evidence());
