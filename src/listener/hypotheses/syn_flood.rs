@@ -8,7 +8,7 @@ use crate::listener::observed::{FloodSecond, is_abandoned};
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::SynFlood,
     explains: VerdictSet::of(&[Verdict::Unanswered, Verdict::HalfOpen, Verdict::Undetermined]),
-    shown_by: "a hundred SYNs a second and more, from many sources, that nobody finishes or repeats; often without options",
+    shown_by: "a hundred SYNs a second and more, or twenty without options, from many sources, that nobody finishes or repeats",
     looks_like: "one program that begins many handshakes, answers that do not reach the clients, ACKs of known clients that are lost",
     excluded_by: "clients that repeat their SYN, or finish",
     surest: Confidence::Likely,

@@ -37,6 +37,12 @@ impl FloodSecond {
         self.without_options * 2 > self.syns
     }
 
+    /// True if these SYNs are too many for clients that wait for an answer.
+    const fn is_flood(&self) -> bool {
+        let crafted = self.is_crafted() && self.is_of_many() && self.without_options >= MIN_CRAFTED;
+        self.syns >= MIN_SYNS || crafted
+    }
+
     /// True if SYNs of both mean the same, whatever their number.
     pub(in crate::listener) const fn is_like(&self, other: &Self) -> bool {
         self.is_of_many() == other.is_of_many()
@@ -72,6 +78,9 @@ const MAX_SECONDS: usize = 128;
 
 /// Fewest SYNs of a flood in one second: a real burst of clients repeats its SYNs.
 const MIN_SYNS: u32 = 100;
+
+/// The same of SYNs without options, which no operating system sends.
+const MIN_CRAFTED: u32 = 20;
 
 /// Fewest addresses of a spoofed flood: one program may begin as many handshakes from its own address.
 const MIN_ADDRESSES: u32 = 20;
@@ -142,8 +151,7 @@ impl FloodSeconds {
         let second = start.second();
         let first = self.0.partition_point(|known| known.second < second - 1);
         let near = self.0.iter().skip(first).take_while(|known| known.second <= second + 1);
-        let busiest = near.max_by_key(|known| known.syns)?;
-        (busiest.syns >= MIN_SYNS).then_some(busiest)
+        near.max_by_key(|known| known.syns).filter(|busiest| busiest.is_flood())
     }
 
     fn half_open_at(&self, start: Timestamp) -> u32 {
@@ -172,7 +180,7 @@ pub(in crate::listener) fn is_abandoned(attempt: &Attempt) -> bool {
 mod tests {
     use super::*;
     use crate::handshake::Retries;
-    use crate::packet::Span;
+    use crate::packet::{Endpoint, Span};
     use crate::report::samples;
 
     #[test]
@@ -192,5 +200,24 @@ mod tests {
         }
         assert!(floods.at(lone(0).start).is_some(), "the first attempts are judged again at the end");
         assert!(floods.settled.0.len() <= MAX_SECONDS);
+    }
+
+    #[test]
+    fn a_few_syns_without_options_are_a_flood_if_they_come_from_many_addresses() {
+        let (_, attempts) = samples::overflow_mixed();
+        let unanswered = attempts.iter().find(|attempt| attempt.verdict == Verdict::Unanswered).unwrap();
+        let is_flood = |addresses: u8, is_crafted| {
+            let mut floods = Floods::default();
+            for n in 0..60 {
+                let client = Endpoint::v4([192, 0, 2, n % addresses], 4000 + u16::from(n));
+                let mut syn = Attempt { client, retries: Retries::default(), ..unanswered.clone() };
+                syn.facts.add_if(Fact::SynWithoutOptions, is_crafted);
+                floods.see(&syn, &Finishers::default());
+            }
+            floods.at(unanswered.start).is_some()
+        };
+        assert!(is_flood(60, true));
+        assert!(!is_flood(60, false), "sixty clients may come in one second");
+        assert!(!is_flood(3, true), "three programs may");
     }
 }
