@@ -45,6 +45,8 @@ struct ServerWay {
     next: Option<NextPoint>,
     /// The server has another address there, and so may have several.
     is_translated: bool,
+    /// A SYN to that address was answered, whatever the server's address at the next point.
+    is_answered: bool,
     /// Attempts whose SYN passed the next point.
     passed: PerSecond,
     /// Established connections that no point behind this one saw: they went another way, or came when it was not captured.
@@ -129,6 +131,7 @@ impl PointRoutes {
             let way = self.way(near);
             way.next.get_or_insert(next).join(next);
             way.is_translated |= is_translated;
+            way.is_answered |= near.has(SegmentKind::SynAck);
             way.passed.add(attempt.start);
             if !is_translated {
                 self.hosts.get_or_insert((near.point, near.server.ip()), || next).join(next);
@@ -142,8 +145,10 @@ impl PointRoutes {
 
     /// An attempt's losses, as the points show them.
     pub(super) fn evidence(&self, attempt: &Attempt, limits: &LimitSets) -> PointEvidence {
-        let unknown = PointEvidence { is_ack_final: true, ..PointEvidence::default() };
-        let Some(passage) = attempt.passage.as_deref() else { return unknown };
+        let passage = attempt.passage.as_deref();
+        let answers_others = passage.is_some_and(|passage| self.answers_others(passage));
+        let unknown = PointEvidence { is_ack_final: true, answers_others, ..PointEvidence::default() };
+        let Some(passage) = passage else { return unknown };
         let behind = self.stopped(passage).and_then(|stopped| self.points.get(&stopped.to));
         let frames = passage.sightings.iter().map(|sighting| sighting.frame);
         let frames = || frames.clone().chain(behind.map(|behind| behind.frame));
@@ -155,7 +160,11 @@ impl PointRoutes {
         let captures = || frames().map(FrameRef::capture);
         if captures().min() != captures().max() && !all(|limits| !limits.no_clock) {
             // Numbers tell a proxy's connection apart; all else needs times that can be compared.
-            return PointEvidence { answer_made: answered_between, ..PointEvidence::default() };
+            return PointEvidence {
+                answer_made: answered_between,
+                answers_others,
+                ..PointEvidence::default()
+            };
         }
         let counted = all(|limits| !limits.drops && !limits.uncounted);
         let for_good = |loss: SegmentLoss| {
@@ -188,7 +197,15 @@ impl PointRoutes {
             answer_made: answered_between.or_else(|| self.answered_before(attempt, stopped?)),
             is_counted: counted,
             is_without_gap: all(|limits| !limits.some_gaps),
+            answers_others,
         }
+    }
+
+    /// True if the last point saw the address answer others, which have another server behind it.
+    fn answers_others(&self, passage: &Passage) -> bool {
+        let last = passage.on_path().next_back();
+        let way = last.and_then(|last| self.servers.get(&(last.point, last.server)));
+        way.is_some_and(|way| way.is_answered)
     }
 
     /// The SYN's stop before the next point that others pass on their way to the same server.
@@ -324,6 +341,8 @@ pub(super) struct PointEvidence {
     pub(super) is_counted: bool,
     /// No attempt of the captures lacks a packet.
     pub(super) is_without_gap: bool,
+    /// The address that the last point saw answered others, which have another server behind it.
+    pub(super) answers_others: bool,
 }
 
 #[cfg(test)]

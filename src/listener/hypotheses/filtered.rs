@@ -35,7 +35,7 @@ fn silent(case: &Case<'_>) -> Weight {
     if case.own.may_lack_answers > 0 || case.has_odd_answer() || super::syn_scan::is_knock(case) {
         return Weight::NotApplicable;
     }
-    if case.own.answered > 0 {
+    if case.own.answered > 0 || case.points.answers_others {
         return Weight::Excluded(Evidence::ListenerAnswersOthers);
     }
     if case.own.refused > 0 {

@@ -210,7 +210,7 @@ fn troubled_without(hidden: impl Fn(u64) -> bool, is_dead: bool) -> Vec<(String,
     let report = analysed([near, far], 0, false);
     let attempts = list(&report, "attempts").iter();
     let wrong = attempts.filter(|attempt| attempt["verdict"] != "completed");
-    let lost = |attempt: &Value| has_evidence(attempt, "lost-between");
+    let lost = |attempt: &Value| has_evidence(attempt, "lost-between") || attempt["cause"] == "filtered";
     wrong.map(|attempt| (string(attempt, "verdict").to_owned(), lost(attempt))).collect()
 }
 
