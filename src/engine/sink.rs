@@ -95,6 +95,7 @@ pub(super) fn deliver_waiting(listeners: &mut Listeners, sink: &mut dyn Sink) ->
 fn record(finding: &mut Finding, listeners: &mut Listeners, sink: &mut dyn Sink) -> io::Result<()> {
     if !listeners.counts(&finding.attempt) {
         if finding.settled {
+            listeners.observe(&mut finding.attempt);
             sink.uncounted(&finding.attempt);
         }
         return Ok(());

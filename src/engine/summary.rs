@@ -17,6 +17,8 @@ pub struct Summary {
     pub verdicts: Tally,
     /// Listeners, the worst first.
     pub listeners: Vec<Listener>,
+    /// Attempts that began outside the time that counts.
+    pub outside: u64,
     /// Completeness of the captures, as the attempts show it.
     pub coverage: Coverages,
 }
@@ -49,6 +51,7 @@ impl Summary {
             packets,
             verdicts: listeners.verdicts(),
             listeners: listeners.listeners(end),
+            outside: listeners.outside(),
             coverage: listeners.coverage(),
         }
     }

@@ -35,6 +35,8 @@ pub struct Listeners {
     limit: usize,
     /// The attempts that count: those that begin within.
     counted: Period,
+    /// Attempts outside of it.
+    outside: u64,
     /// The tallies of all listeners past the limit.
     rest: Record,
     verdicts: Tally,
@@ -87,6 +89,7 @@ impl Listeners {
             routes: PointRoutes::default(),
             limit,
             counted: Period::default(),
+            outside: 0,
             rest: Record::default(),
             verdicts: Tally::default(),
             limits: LimitSets { uncounted: CaptureSet::ALL, ..LimitSets::default() },
@@ -101,10 +104,16 @@ impl Listeners {
         self.counted = counted;
     }
 
-    /// True if the attempt counts. One that does not must not be recorded.
+    /// True if the attempt counts. One that does not must not be recorded; see [`Self::observe`].
     #[must_use]
     pub fn counts(&self, attempt: &Attempt) -> bool {
         self.counted.contains(attempt.start)
+    }
+
+    /// Attempts that do not count.
+    #[must_use]
+    pub fn outside(&self) -> u64 {
+        self.outside
     }
 
     /// Takes note that the capture lost packets: from now on absence proves less.
@@ -271,6 +280,24 @@ impl Listeners {
         }
     }
 
+    /// Takes what an attempt that does not count shows of its listener and its path: a server that answered before the first
+    /// attempt that counts does answer.
+    pub fn observe(&mut self, attempt: &mut Attempt) {
+        /// The part of the listeners that such attempts may take up.
+        const SHARE: usize = 2;
+        if attempt.is_refusal_alone() {
+            return;
+        }
+        self.outside += 1;
+        let known = self.records.contains_key(&attempt.server) || self.records.len() < self.limit / SHARE;
+        let Some(place) = known.then(|| self.place_of(attempt.server)).flatten() else { return };
+        let observed = &self.record_at(Some(place)).observed;
+        let is_of_flood = observed.is_of_flood(attempt);
+        self.paths.see(attempt, is_of_flood);
+        self.routes.see(attempt);
+        self.record_at(Some(place)).observed.see(attempt);
+    }
+
     /// Records one more SYN of a flood, if it is like those before it and nothing else is known of its client: it is counted,
     /// and nothing is kept of it. False if it is another attempt, which is not recorded then.
     #[inline(always)]
@@ -403,7 +430,10 @@ impl Listeners {
     #[must_use]
     pub fn listeners(&self, end: Option<Timestamp>) -> Vec<Listener> {
         let mut scans = Scans::default();
-        let alone = self.records.iter().enumerate().filter_map(|(place, (&server, record))| {
+        let counted = self.records.iter().enumerate().filter(|(_, (_, record))| {
+            record.verdicts.total() > 0 || self.counted == Period::default() || !record.kernel.is_empty()
+        });
+        let alone = counted.filter_map(|(place, (&server, record))| {
             let totals = scans.take(server, record, self.totals(place, record))?;
             Some(conclude(Some(server), record, &totals, end))
         });

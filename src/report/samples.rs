@@ -193,6 +193,7 @@ fn summary(captures: Vec<CaptureInfo>, listeners: Vec<Listener>, attempts: &[Att
     Summary {
         captures,
         packets: PacketCounts { total, tcp: total, ..PacketCounts::default() },
+        outside: 0,
         coverage: Coverages::default(),
         verdicts,
         listeners,

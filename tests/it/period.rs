@@ -16,9 +16,10 @@ fn attempts(period: &[&str]) -> Vec<Value> {
     attempts
 }
 
-/// Verdicts by an attempt's first packet.
-fn verdicts(attempts: &[Value]) -> BTreeMap<u64, String> {
-    attempts.iter().map(|one| (one["frame"].as_u64().unwrap(), one["verdict"].to_string())).collect()
+/// Verdicts and causes by an attempt's first packet.
+fn meanings(attempts: &[Value]) -> BTreeMap<u64, String> {
+    let meaning = |one: &Value| ["verdict", "cause", "confidence"].map(|key| one[key].to_string()).join(" ");
+    attempts.iter().map(|one| (one["frame"].as_u64().unwrap(), meaning(one))).collect()
 }
 
 #[test]
@@ -29,9 +30,11 @@ fn each_attempt_counts_in_the_part_in_which_its_first_packet_lies() {
         let border = starts[place].as_str();
         let (before, after) = (attempts(&["--end", border]), attempts(&["--begin", border]));
         assert_eq!((before.len(), after.len()), (place, whole.len() - place), "{border}");
-        assert_eq!(verdicts(&[before, after].concat()), verdicts(&whole));
+        assert_eq!(meanings(&[before, after].concat()), meanings(&whole), "others mean the same outside");
     }
     assert!(attempts(&["--begin", "2100-01-01"]).is_empty());
+    let text = hsanalyze(["--begin", "2100-01-01", CAPTURE]).succeed().stdout;
+    assert!(text.contains("No attempt begins in the time given; 60 begin outside of it."), "{text}");
     let one = ["--begin", &starts[3], "--end", &starts[4]];
     assert_eq!(attempts(&one).len(), 1);
 }

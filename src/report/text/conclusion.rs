@@ -228,6 +228,13 @@ fn no_attempts(summary: &Summary) -> String {
             read => format!("None of the {} packets passes the filter.", number(read)),
         };
     }
+    if summary.outside > 0 {
+        return format!(
+            "No attempt begins in the time given; {} {} outside of it.",
+            number(summary.outside),
+            verb(summary.outside, "begins", "begin")
+        );
+    }
     let most = packets.undecoded.first();
     if packets.midstream > 0 {
         let segments = count(packets.midstream, "TCP segment");
