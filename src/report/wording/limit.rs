@@ -52,7 +52,8 @@ pub(in crate::report) fn limit(limit: &Limit) -> String {
             count(*jumps, "time")
         ),
         Limit::TwoClocks { offset, syns } => format!(
-            "{} {} captured twice, by two clocks that are {} apart: duplicates are not counted as retries",
+            "{} {} captured twice, by two clocks that are {} apart: duplicates are not counted as retries, and delays may be \
+             wrong by as much",
             count(*syns, "SYN"),
             verb(*syns, "was", "were"),
             offset.abs()
