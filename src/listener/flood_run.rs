@@ -53,6 +53,7 @@ impl FloodRun {
     pub(super) fn is_like(&self, attempt: &Attempt, limits: &LimitSets) -> bool {
         is_bare(attempt)
             && attempt.facts == self.example.facts
+            && (attempt.verdict, attempt.reason) == (self.example.verdict, self.example.reason)
             && self.has_second_of(attempt)
             && attempt.frame.capture() == self.example.frame.capture()
             && self.limits == *limits
@@ -101,8 +102,7 @@ impl FloodRun {
 #[inline(always)]
 fn is_bare(attempt: &Attempt) -> bool {
     attempt.packets == 1
-        && attempt.verdict == Verdict::Unanswered
-        && attempt.reason.is_none()
+        && (attempt.verdict == Verdict::Unanswered || attempt.may_lack_answer())
         && attempt.vantage.is_none()
         && attempt.passage.is_none()
         && attempt.answered_from.is_none()
@@ -114,7 +114,7 @@ fn is_bare(attempt: &Attempt) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handshake::{Confidence, Fact, Facts, Finding};
+    use crate::handshake::{Confidence, Fact, Facts, Finding, Reason};
     use crate::listener::{Listener, ListenerEvidence, Listeners};
     use crate::packet::{Endpoint, Span};
     use crate::report::samples;
@@ -219,6 +219,23 @@ mod tests {
             only_listener(&listeners).causes.iter().map(|cause| cause.verdicts.total()).sum::<u64>(),
             6_002
         );
+    }
+
+    #[test]
+    fn syns_to_which_answers_may_be_missing_are_a_run_of_their_own() {
+        let unanswered = syn(0, Facts::of(&[Fact::SynSeen]));
+        let reason = Some(Reason::OneSided);
+        let unheard = Attempt { verdict: Verdict::Undetermined, reason, ..unanswered.clone() };
+        let run = |attempt: &Attempt| FloodRun {
+            example: Box::new(attempt.clone()),
+            limits: LimitSets::default(),
+            flood: None,
+            told: 0,
+            more: None,
+        };
+        let is_like = |one: &Attempt, other: &Attempt| run(one).is_like(other, &LimitSets::default());
+        assert!(is_like(&unheard, &unheard) && is_like(&unanswered, &unanswered));
+        assert!(!is_like(&unheard, &unanswered) && !is_like(&unanswered, &unheard));
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl Record {
             return false;
         }
         self.verdicts.add(attempt.verdict);
-        self.failed += 1;
+        self.failed += u64::from(attempt.verdict.is_problem());
         self.load.add(attempt);
         self.client.see(attempt);
         self.observed.see_flood_syn(attempt);

@@ -218,15 +218,19 @@ impl Observed {
     /// True if nothing is known of an attempt but one SYN, in a second in which many addresses send such SYNs.
     pub(super) fn is_of_flood(&self, attempt: &Attempt) -> bool {
         attempt.packets == 1
-            && attempt.verdict == Verdict::Unanswered
+            && (attempt.verdict == Verdict::Unanswered || attempt.may_lack_answer())
             && self.floods.at(attempt.start).is_some_and(FloodSecond::is_of_many)
     }
 
     /// Takes an attempt of which nothing is known but one SYN of a flood. Like [`Self::see`], but that its client is no use.
     #[inline(always)]
     pub(super) fn see_flood_syn(&mut self, attempt: &Attempt) {
-        self.drops.drop_at(attempt.start, attempt, None);
-        self.overflow_like.add(attempt.start);
+        if attempt.verdict == Verdict::Unanswered {
+            self.drops.drop_at(attempt.start, attempt, None);
+            self.overflow_like.add(attempt.start);
+        } else {
+            self.may_lack_answers += 1;
+        }
         self.floods.see(attempt, &self.finishers);
     }
 
