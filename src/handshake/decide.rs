@@ -62,7 +62,15 @@ pub(super) fn decide(
     let ending = if pending.cold.is_some() { by_own_time(pending, ending) } else { ending };
     let lateness = if pending.cold.is_none() { Lateness::Prompt } else { lateness(pending) };
     let ignored = ignored_acks(pending, lateness);
-    let (verdict, reason) = verdict(pending, ending, (lateness, ignored.is_some()), context);
+    let passage = pending.sightings.as_ref().map(|log| log.passage(&context.path, at));
+    // A point may have the segments that the other one lacks.
+    let seen_elsewhere = |captures: CaptureSet| {
+        let elsewhere = |passage: &Passage| passage.sightings.iter().any(|seen| !captures.has(seen.frame));
+        pending.has_two_points && passage.as_deref().is_none_or(elsewhere)
+    };
+    let lacks = |captures: CaptureSet| captures.has(pending.frame) && !seen_elsewhere(captures);
+    let lacking = (lacks(context.lacks_bare_acks), lacks(context.lacks_answers));
+    let (verdict, reason) = verdict(pending, ending, (lateness, ignored.is_some()), lacking);
     let timing = timing(pending, lateness);
     let cold = pending.cold();
     let mut facts = pending.facts;
@@ -82,7 +90,6 @@ pub(super) fn decide(
     });
     let mut retries = pending.retries();
     retries.after_ack = ignored.map_or(retries.after_ack, |(acks, _)| u32::from(acks));
-    let passage = pending.sightings.as_ref().map(|log| log.passage(&context.path, at));
     let ends = passage.as_ref().and_then(|passage| passage.ends());
     let (client, server) =
         ends.unwrap_or_else(|| (key.source(pending.outward), key.destination(pending.outward)));
@@ -156,7 +163,7 @@ fn verdict(
     pending: &Pending,
     ending: Ending,
     (lateness, ignored): (Lateness, bool),
-    context: &Context,
+    (lacks_bare_acks, lacks_answers): (bool, bool),
 ) -> (Verdict, Option<Reason>) {
     let plain = if ignored { Verdict::SynackRetransmitted } else { shown(pending, lateness, ending) };
     if ending == Ending::Evicted && !is_plain_already(pending, plain) {
@@ -170,13 +177,9 @@ fn verdict(
     {
         return (Verdict::Undetermined, Some(Reason::CaptureCut));
     }
-    // A point may have the segments that the other one lacks.
-    let lacks = |captures: CaptureSet| captures.has(pending.frame) && !pending.has_two_points;
     match plain {
-        Verdict::HalfOpen if lacks(context.lacks_bare_acks) => {
-            (Verdict::Undetermined, Some(Reason::NoBareAcks))
-        }
-        Verdict::Unanswered if lacks(context.lacks_answers) && is_alone(pending) => {
+        Verdict::HalfOpen if lacks_bare_acks => (Verdict::Undetermined, Some(Reason::NoBareAcks)),
+        Verdict::Unanswered if lacks_answers && is_alone(pending) => {
             (Verdict::Undetermined, Some(Reason::OneSided))
         }
         _ => (plain, None),

@@ -154,8 +154,14 @@ fn one_capture_of_both_sides_of_a_published_port_counts_each_connection_once() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("node.pcap");
         let packets = before.iter().filter(|packet| packet.flags == "S").chain(&behind);
-        std::fs::write(&path, pcap(packets.map(Packet::bytes).collect())).unwrap();
-        let report = report([path]);
+        let analysed = |packets: Vec<&Packet>| {
+            std::fs::write(&path, pcap(packets.into_iter().map(Packet::bytes).collect())).unwrap();
+            report([&path])
+        };
+        let only_syns = analysed(packets.clone().filter(|packet| packet.flags == "S").collect());
+        let attempts = list(&only_syns, "attempts").len();
+        assert_eq!(only_syns["verdicts"]["undetermined"], attempts, "neither point has answers, {stamped}");
+        let report = analysed(packets.collect());
         // By the ISN alone equal SYNs of a scanner would be one connection.
         assert_eq!(list(&report, "attempts").len(), if stamped { 30 } else { 60 }, "{stamped}");
         assert_eq!(report["verdicts"]["completed"], 30, "{stamped}");
