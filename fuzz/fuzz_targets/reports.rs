@@ -12,7 +12,7 @@ use hsanalyze::handshake::{
     Attempt, Cause, Confidence, Connect, ConnectOutcome, Errno, Evidence, Finding, Reason, RuledOut,
     SegmentKind, SegmentLoss, SegmentStep, Unproven, Vantage, Verdict,
 };
-use hsanalyze::kernel::DropReason;
+use hsanalyze::kernel::{DropNetns, DropReason};
 use hsanalyze::listener::Listeners;
 use hsanalyze::packet::{CapturePoint, FrameRef, IcmpError, LinkType, Span, Timestamp};
 use hsanalyze::report::ReportFormat;
@@ -205,7 +205,11 @@ fn evidence(bytes: &mut Unstructured<'_>) -> arbitrary::Result<Evidence> {
         6 => Evidence::GaveUpBefore(span(bytes)?.unwrap_or(Span::ZERO)),
         7 => Evidence::CouldBe(one(bytes)?),
         8 => Evidence::Otherwise(one(bytes)?),
-        9 => Evidence::KernelDroppedSegments(one::<DropReason>(bytes)?, bytes.arbitrary()?),
+        9 => Evidence::KernelDroppedSegments {
+            reason: one::<DropReason>(bytes)?,
+            segments: bytes.arbitrary()?,
+            netns: DropNetns::Other(bytes.arbitrary()?),
+        },
         10 => Evidence::Unmodelled,
         11 => Evidence::LimitedByCapture,
         _ => Evidence::NeverAnswers,

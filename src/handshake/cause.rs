@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use strum::{EnumCount, EnumDiscriminants, EnumIter, EnumString, IntoStaticStr};
 
 use super::passage::SegmentLoss;
-use crate::kernel::DropReason;
+use crate::kernel::{DropNetns, DropReason};
 use crate::packet::{Endpoint, IcmpError, Span};
 
 /// Evidence of one attempt. Attempts by the hundred thousand have few each.
@@ -451,8 +451,15 @@ pub enum Evidence {
     KernelSentCookies,
     /// The kernel rejected segments for an old timestamp at that time.
     KernelRejectedOld,
-    /// The kernel dropped segments of this attempt, by its own event of each, so many for this reason.
-    KernelDroppedSegments(DropReason, u32),
+    /// The kernel dropped segments of this attempt, by its own event of each.
+    KernelDroppedSegments {
+        /// The reason.
+        reason: DropReason,
+        /// Segments that were dropped for this reason.
+        segments: u32,
+        /// Where they were dropped.
+        netns: DropNetns,
+    },
 }
 
 impl Evidence {

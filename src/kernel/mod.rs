@@ -78,7 +78,7 @@ pub use monitor::{Monitor, WatchedNetns};
 #[cfg(target_os = "linux")]
 pub use netns::{Netns, NetnsChoice, NetnsId};
 pub use owner::{BacklogBy, Owner, Owners, ProcessState, owners};
-pub use segment_event::{DropReason, SegmentEvent, SegmentEventKind};
+pub use segment_event::{DropNetns, DropReason, SegmentEvent, SegmentEventKind};
 pub use segment_events::{SegmentEvents, SegmentEventsError};
 pub use snapshot::Snapshot;
 pub use socket::{LimitFrom, ListenSocket};

@@ -57,6 +57,36 @@ impl DropReason {
     pub fn name(self) -> &'static str {
         self.into()
     }
+
+    /// True if something dropped the segment before a listener, or a connection, could judge it.
+    #[must_use]
+    pub const fn is_before_listener(self) -> bool {
+        match self {
+            Self::Checksum
+            | Self::Netfilter
+            | Self::ReversePath
+            | Self::SocketFilter
+            | Self::Xfrm
+            | Self::BpfCgroupEgress
+            | Self::Qdisc
+            | Self::CpuBacklog => true,
+            Self::ListenOverflow | Self::NoSocket | Self::Paws | Self::TimeWaitPaws | Self::InvalidSyn => {
+                false
+            }
+        }
+    }
+}
+
+/// Network namespace in which a segment of a captured handshake was dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum DropNetns {
+    /// That of the server's listener; the program's own where no listener is known.
+    #[default]
+    Listener,
+    /// The program's own, while the listener is in another.
+    Own,
+    /// Another one, by the inode that `lsns` shows.
+    Other(u32),
 }
 
 /// Kind of a segment event: a drop, or a SYN-ACK retransmission.

@@ -5,8 +5,8 @@ use strum::IntoStaticStr;
 use super::diagnosis::Diagnosis;
 use super::record::Record;
 use super::totals::CauseTally;
-use crate::handshake::{Cause, Confidence, EvidenceCode, System, Verdict};
-use crate::kernel::KernelStats;
+use crate::handshake::{Cause, Confidence, Evidence, EvidenceCode, System, Verdict};
+use crate::kernel::{DropNetns, DropReason, KernelStats};
 
 /// A piece of advice for a listener: one thing to check or to fix, by [`Self::kind`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +53,8 @@ pub enum Advice {
     CheckServerLog,
     /// Look at counters of firewall rules that drop or reject.
     CheckRuleCounters,
+    /// Look at what the kernel dropped segments for, in this network namespace.
+    CheckDropReason(DropReason, DropNetns),
     /// Capture on the client too.
     CaptureOnClient,
     /// Look at a FreeBSD listener's queue.
@@ -134,6 +136,7 @@ impl Advice {
             | Self::CheckCookieCounters
             | Self::CheckServerLog
             | Self::CheckRuleCounters
+            | Self::CheckDropReason(..)
             | Self::CaptureOnClient
             | Self::CheckFreeBsdQueue
             | Self::CheckAcceptsElsewhere
@@ -218,6 +221,30 @@ fn empty_queue(stats: Option<&KernelStats>) -> Advice {
 }
 
 fn of_cause(cause: Cause, record: &Record, tally: &CauseTally) -> Vec<Advice> {
+    let (mut advice, attempts) = of_drop_reasons(tally);
+    // The kernel's own reason leaves nothing else to look for.
+    if attempts < tally.verdicts.total() {
+        advice.extend(of_attempts(cause, record, tally));
+    }
+    advice
+}
+
+/// Advice by the reasons for which the kernel dropped segments, where one says more than the cause; and the attempts of which
+/// it did.
+fn of_drop_reasons(tally: &CauseTally) -> (Vec<Advice>, u64) {
+    let mut known = (Vec::new(), 0);
+    for &(evidence, attempts) in &tally.evidence {
+        if let Evidence::KernelDroppedSegments { reason, netns, .. } = evidence
+            && reason.is_before_listener()
+        {
+            known.0.push(Advice::CheckDropReason(reason, netns));
+            known.1 += attempts;
+        }
+    }
+    known
+}
+
+fn of_attempts(cause: Cause, record: &Record, tally: &CauseTally) -> Vec<Advice> {
     match cause {
         Cause::AcceptQueueOverflow => Vec::new(),
         Cause::DeferAccept => vec![Advice::DeferOnlyWhereClientsSendFirst],

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::handshake::{Attempt, Cause, SegmentStep, Verdict};
-use crate::kernel::DropReason;
+use crate::handshake::{Attempt, Cause, Evidence, SegmentStep, Verdict};
+use crate::kernel::{DropNetns, DropReason};
 use crate::packet::{Endpoint, Flags, Seq, Span, Timestamp};
 
 /// Most clients in each of two generations of remembered dropped segments.
@@ -25,6 +25,8 @@ pub struct KernelDrop {
     pub at: Timestamp,
     /// The reason.
     pub reason: DropReason,
+    /// The network namespace in which it was dropped.
+    pub netns: DropNetns,
     /// True if the server sent it.
     pub from_server: bool,
     /// True if it met a full accept queue, in the listener's own network namespace.
@@ -42,9 +44,17 @@ pub struct KernelDrop {
 pub(super) struct DroppedByKernel {
     /// The cause that they prove.
     pub(super) cause: Cause,
-    pub(super) reason: DropReason,
-    /// Number of segments that were dropped for this reason.
-    pub(super) segments: u32,
+    reason: DropReason,
+    netns: DropNetns,
+    /// Number of segments that were dropped there for this reason.
+    segments: u32,
+}
+
+impl DroppedByKernel {
+    pub(super) fn evidence(self) -> Evidence {
+        let Self { reason, netns, segments, .. } = self;
+        Evidence::KernelDroppedSegments { reason, segments, netns }
+    }
 }
 
 /// Segments that the kernel dropped, by client; the latest of them.
@@ -88,9 +98,12 @@ impl DroppedSegments {
         let mut known: Vec<DroppedByKernel> = Vec::new();
         for segment in self.of(attempt) {
             let Some(cause) = segment.cause(attempt.verdict) else { continue };
-            match known.iter_mut().find(|one| one.cause == cause && one.reason == segment.reason) {
+            let KernelDrop { reason, netns, .. } = *segment;
+            let same =
+                |one: &&mut DroppedByKernel| (one.cause, one.reason, one.netns) == (cause, reason, netns);
+            match known.iter_mut().find(same) {
                 Some(one) => one.segments += 1,
-                None => known.push(DroppedByKernel { cause, reason: segment.reason, segments: 1 }),
+                None => known.push(DroppedByKernel { cause, reason, netns, segments: 1 }),
             }
         }
         known.into_iter().max_by_key(|one| (one.cause == Cause::AcceptQueueOverflow, one.segments))
@@ -185,6 +198,7 @@ mod tests {
         KernelDrop {
             at: attempt.end,
             reason,
+            netns: DropNetns::Listener,
             from_server: false,
             is_overflow: reason == DropReason::ListenOverflow,
             flags,

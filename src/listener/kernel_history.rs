@@ -258,7 +258,7 @@ fn since_the_start(stats: &KernelStats, latest: ListenerInterval) -> ListenerInt
 mod tests {
     use super::*;
     use crate::handshake::Verdict;
-    use crate::kernel::{DropReason, ListenSocket, Snapshot, Sysctls, Watch};
+    use crate::kernel::{DropNetns, DropReason, ListenSocket, Snapshot, Sysctls, Watch};
     use crate::packet::{Flags, Seq};
 
     const SERVER: &str = "10.0.0.1:80";
@@ -381,6 +381,7 @@ mod tests {
         let met = KernelDrop {
             at: at(1),
             reason: DropReason::ListenOverflow,
+            netns: DropNetns::Listener,
             from_server: false,
             is_overflow: true,
             flags: Flags::ACK,

@@ -183,8 +183,8 @@ impl Totals {
 /// added up, and of a flood's rates the highest stands: what is known of its first second grows with each attempt.
 fn add_evidence(known: &mut SmallVec<[(Evidence, u64); 4]>, evidence: &[Evidence], attempts: u64) {
     for &one in evidence {
-        if let Evidence::KernelDroppedSegments(_, more) = one
-            && let Some((Evidence::KernelDroppedSegments(_, sum), _)) =
+        if let Evidence::KernelDroppedSegments { segments: more, .. } = one
+            && let Some((Evidence::KernelDroppedSegments { segments: sum, .. }, _)) =
                 known.iter_mut().find(|(known, _)| is_same_evidence(known, &one))
         {
             *sum = sum.saturating_add(more);
@@ -205,7 +205,10 @@ fn is_same_evidence(known: &Evidence, new: &Evidence) -> bool {
         | (Evidence::MadeBetween(one), Evidence::MadeBetween(other)) => {
             (one.kind, one.from, one.to) == (other.kind, other.from, other.to)
         }
-        (Evidence::KernelDroppedSegments(one, _), Evidence::KernelDroppedSegments(other, _)) => one == other,
+        (
+            Evidence::KernelDroppedSegments { reason: one, netns: there, .. },
+            Evidence::KernelDroppedSegments { reason: other, netns: elsewhere, .. },
+        ) => (one, there) == (other, elsewhere),
         (_, _) => EvidenceCode::from(*known) == EvidenceCode::from(*new),
     }
 }
@@ -232,12 +235,14 @@ fn add_count<T: Copy, const N: usize>(
 mod tests {
     use super::*;
     use crate::handshake::{SegmentKind, SegmentLoss};
-    use crate::kernel::DropReason;
+    use crate::kernel::{DropNetns, DropReason};
     use crate::packet::CapturePoint;
 
     #[test]
     fn segments_that_the_kernel_dropped_are_added_up_by_reason() {
-        let dropped = |reason, segments| [Evidence::KernelDroppedSegments(reason, segments)];
+        let dropped = |reason, segments| {
+            [Evidence::KernelDroppedSegments { reason, segments, netns: DropNetns::Listener }]
+        };
         let mut known: SmallVec<[(Evidence, u64); 4]> = SmallVec::new();
         for (reason, segments) in
             [(DropReason::NoSocket, 7), (DropReason::Paws, 1), (DropReason::NoSocket, 2)]

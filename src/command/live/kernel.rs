@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::uncaptured::UncapturedOverflows;
 use crate::kernel::{
-    Access, Helper, KernelError, KernelStats, ListenerInterval, Monitor, NetnsChoice, NetnsId, Owner, Owners,
-    SegmentEvent, SegmentEventKind, SegmentEvents, WatchedListener, WatchedNetns,
+    Access, DropNetns, Helper, KernelError, KernelStats, ListenerInterval, Monitor, NetnsChoice, NetnsId,
+    Owner, Owners, SegmentEvent, SegmentEventKind, SegmentEvents, WatchedListener, WatchedNetns,
 };
 use crate::listener::{KernelDrop, Listeners};
 use crate::packet::{Endpoint, Seeded, Span};
@@ -357,6 +357,8 @@ impl KnownOwners {
 /// The servers that packets show, by the addresses of their listeners.
 #[derive(Default)]
 struct CapturedServers {
+    /// The program's own namespace.
+    own_netns: Option<u32>,
     /// By the listener's namespace, and its address there.
     in_netns: HashMap<(u32, SocketAddr), Endpoint>,
     /// By that address in whatever namespace: a router's or a bridge's firewall drops in another.
@@ -378,14 +380,22 @@ impl CapturedServers {
             true => (event.source, event.destination),
             false => (event.destination, event.source),
         };
-        let own = self.in_netns.get(&(event.netns, server)).copied();
-        if event.is_overflow() && own.is_none() {
+        let there = self.in_netns.get(&(event.netns, server)).copied();
+        if event.is_overflow() && there.is_none() {
             return None;
         }
-        let seen = own.or_else(|| self.anywhere.get(&server).copied()).unwrap_or_else(|| server.into());
+        let elsewhere = self.anywhere.get(&server).copied();
+        let netns = match (there, elsewhere) {
+            (Some(_), _) => DropNetns::Listener,
+            (None, _) if self.own_netns != Some(event.netns) => DropNetns::Other(event.netns),
+            (None, Some(_)) => DropNetns::Own,
+            (None, None) => DropNetns::Listener,
+        };
+        let seen = there.or(elsewhere).unwrap_or_else(|| server.into());
         let segment = KernelDrop {
             at: event.at,
             reason,
+            netns,
             from_server,
             is_overflow: event.is_overflow(),
             flags: event.flags,
@@ -463,12 +473,13 @@ fn record(
     listeners: &mut Listeners,
 ) -> KernelListeners {
     let mut found = KernelListeners::default();
+    let own = monitor.namespaces().iter().find(|followed| followed.netns.own);
+    found.places.own_netns = own.and_then(inode);
     let servers: Vec<_> = listeners.servers().collect();
     for server in servers {
         let address = SocketAddr::new(server.ip(), server.port());
         let Some((followed, local, listener)) = monitor.find(address) else { continue };
-        let inode = followed.netns.inode.and_then(|inode| u32::try_from(inode).ok());
-        found.places.insert(inode, local, server);
+        found.places.insert(inode(followed), local, server);
         found.listeners.insert(server, (followed.netns.id, listener.socket().local));
         let stats = figures(followed, listener, owners, waits);
         match listener.interval() {
@@ -477,6 +488,11 @@ fn record(
         }
     }
     found
+}
+
+/// The inode of a namespace, as events have it; `None` where it may not be read.
+fn inode(followed: &WatchedNetns) -> Option<u32> {
+    followed.netns.inode.and_then(|inode| u32::try_from(inode).ok())
 }
 
 #[cfg(test)]
@@ -493,6 +509,7 @@ mod tests {
         let published = Endpoint::v4([10, 66, 0, 1], 7804);
         let mut places = CapturedServers::default();
         places.insert(Some(7), address, published);
+        places.own_netns = Some(8);
         let event = |netns, destination, reason| SegmentEvent {
             at: Timestamp::default(),
             kind: SegmentEventKind::Dropped(reason),
@@ -511,6 +528,12 @@ mod tests {
         assert_eq!(server_of(&event(7, "10.55.0.2:81".parse().unwrap(), full)), None);
         // A router's firewall; numbers show the attempt.
         assert_eq!(server_of(&event(8, address, DropReason::Netfilter)), Some(published));
+        let netns_of = |netns| {
+            let event = event(netns, address, DropReason::Netfilter);
+            places.drop_of(&event, false).map(|(_, _, segment)| segment.netns)
+        };
+        let named = [DropNetns::Listener, DropNetns::Own, DropNetns::Other(9)].map(Some);
+        assert_eq!([7, 8, 9].map(netns_of), named);
         let direct = "10.66.0.1:7804".parse().unwrap();
         assert_eq!(server_of(&event(8, direct, DropReason::Netfilter)), Some(published));
     }

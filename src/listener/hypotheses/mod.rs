@@ -327,8 +327,7 @@ fn assess(hypothesis: &Hypothesis, weight: Weight, case: &Case<'_>) -> Assessmen
         && cause != Cause::AcceptQueueOverflow
         && !is_of_scan()
     {
-        let event = Evidence::KernelDroppedSegments(dropped.reason, dropped.segments);
-        return Assessment::Possible(confirmed(weight, event));
+        return Assessment::Possible(confirmed(weight, dropped.evidence()));
     }
     if let Some((located, evidence)) = case.located().filter(|_| !syn_flood::is_part(case)) {
         if located == cause {
@@ -488,9 +487,7 @@ fn qualify(inference: &mut Inference, case: &Case<'_>) {
         inference.abort_on_overflow = accept_queue_overflow::setting(case);
         if inference.confidence == Some(Confidence::Confirmed) {
             let event = case.dropped.filter(|dropped| dropped.cause == Cause::AcceptQueueOverflow);
-            let event =
-                event.map(|dropped| Evidence::KernelDroppedSegments(dropped.reason, dropped.segments));
-            event.into_iter().for_each(|event| inference.evidence.insert(1, event));
+            event.into_iter().for_each(|event| inference.evidence.insert(1, event.evidence()));
             // The setting may have been changed since; the packets show what was in force.
             let read = case.kernel.and_then(|kernel| kernel.abort_on_overflow);
             inference.abort_on_overflow = inference.abort_on_overflow.or(read);

@@ -3,28 +3,37 @@
 use std::borrow::Cow;
 
 use crate::handshake::{Evidence, RuledOut, SegmentKind, SegmentLoss, SegmentStep};
-use crate::kernel::{Counter, DropReason};
+use crate::kernel::{Counter, DropNetns, DropReason};
 use crate::listener::{KernelFigures, ListenerEvidence, RetrySchedule};
 use crate::packet::{CapturePoint, IcmpError, Span};
 use crate::printable::printable;
 use crate::words::{count, number, verb};
 
 /// Clause for the kernel's reason of a drop.
-const fn drop_reason(reason: DropReason) -> &'static str {
+pub(super) const fn drop_reason(reason: DropReason) -> &'static str {
     match reason {
         DropReason::ListenOverflow => "because the accept queue was full",
-        DropReason::NoSocket => "because no socket took it",
-        DropReason::Paws => "because its timestamp is older than the connection's latest",
-        DropReason::TimeWaitPaws => "because its timestamp is older than that of the connection in TIME-WAIT",
-        DropReason::InvalidSyn => "because its SYN fits no handshake",
-        DropReason::Checksum => "because its checksum is wrong",
+        DropReason::NoSocket => "because no socket was there",
+        DropReason::Paws => "because of a timestamp older than the connection's latest",
+        DropReason::TimeWaitPaws => "because of a timestamp older than that of the connection in TIME-WAIT",
+        DropReason::InvalidSyn => "because of a SYN that fits no handshake",
+        DropReason::Checksum => "because of a wrong checksum",
         DropReason::Netfilter => "by a rule of nftables or iptables",
-        DropReason::ReversePath => "because the way back to its sender is another (rp_filter)",
+        DropReason::ReversePath => "because the way back to the sender is another (rp_filter)",
         DropReason::SocketFilter => "by a filter of the socket",
         DropReason::Xfrm => "by an IPsec policy",
         DropReason::BpfCgroupEgress => "by a BPF program of the sender's cgroup",
         DropReason::Qdisc => "because an interface's queue was full",
         DropReason::CpuBacklog => "because a CPU's packet queue was full",
+    }
+}
+
+/// Clause for where the kernel dropped a segment; empty for the listener's own network namespace.
+fn drop_netns(netns: DropNetns) -> String {
+    match netns {
+        DropNetns::Listener => String::new(),
+        DropNetns::Own => ", in the network namespace of the capture, not the listener's".to_owned(),
+        DropNetns::Other(inode) => format!(", in network namespace {inode} (lsns -t net)"),
     }
 }
 
@@ -40,11 +49,12 @@ pub(in crate::report) fn evidence(evidence: Evidence) -> Cow<'static, str> {
             at_least(clients, "address", "addresses"),
             verb_count(answered, "was", "were"),
         ),
-        Evidence::KernelDroppedSegments(reason, segments) => format!(
-            "the kernel's own event: it dropped {}, {} ({})",
+        Evidence::KernelDroppedSegments { reason, segments, netns } => format!(
+            "the kernel's own event: it dropped {}, {} ({}){}",
             count(segments.into(), "segment"),
             drop_reason(reason),
-            reason.name()
+            reason.name(),
+            drop_netns(netns)
         ),
         Evidence::RstAnswersLaterSegment(n) => {
             format!(
@@ -300,7 +310,7 @@ fn plain(evidence: Evidence) -> &'static str {
         Evidence::KernelRejectedOld => "the kernel rejected segments for an old timestamp at that time",
         Evidence::KernelDidNotOverflow => "the kernel counted no overflow of this accept queue at that time",
         // Evidence with figures is worded in `evidence`.
-        Evidence::KernelDroppedSegments(..)
+        Evidence::KernelDroppedSegments { .. }
         | Evidence::LostBetween(_)
         | Evidence::MadeBetween(_)
         | Evidence::DropsCluster { .. }

@@ -117,6 +117,17 @@ fn what_a_firewall_dropped_is_confirmed_as_that_and_not_as_the_overflow_beside_i
                     assert!(attempt["confidence"] == "confirmed" && has_event(attempt, "NETFILTER_DROP"));
                 }
             }
+            let of_rule = ended.objects("listener");
+            for listener in of_rule.iter().filter(|one| events && one["server"] == "127.0.0.1:7542") {
+                let said = listener["diagnosis"].as_str().unwrap();
+                assert!(
+                    said.ends_with("dropped segments of 1 of 1 attempt, by a rule of nftables or iptables."),
+                    "{said}"
+                );
+                assert_eq!(listener["advice"].as_array().unwrap().len(), 1, "{listener:#}");
+                let check = listener["advice"][0]["text"].as_str().unwrap();
+                assert!(check.starts_with("nft list ruleset; iptables-save -c   (the rule"), "{check}");
+            }
             for attempt in attempts_to(&ended, "127.0.0.1:7542").iter().filter(|_| events) {
                 assert_eq!(
                     (&attempt["verdict"], &attempt["cause"], &attempt["confidence"]),
