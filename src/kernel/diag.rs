@@ -10,7 +10,7 @@ use std::time::Duration;
 use netlink_packet_core::{Emitable, NlasIterator, Parseable};
 use netlink_packet_sock_diag::constants::{
     AF_INET, AF_INET6, INET_DIAG_INFO, INET_DIAG_SKMEMINFO, INET_DIAG_SKV6ONLY, IPPROTO_TCP,
-    SOCK_DIAG_BY_FAMILY, TCP_ESTABLISHED, TCP_LISTEN,
+    SOCK_DIAG_BY_FAMILY, TCP_CLOSE_WAIT, TCP_ESTABLISHED, TCP_LISTEN,
 };
 use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, InetResponseHeader, SocketId, StateFlags};
 
@@ -44,7 +44,7 @@ impl DiagSocket {
         Ok(found)
     }
 
-    /// Dumps established connections that no process has accepted, at `ports`.
+    /// Dumps connections that no process has accepted, at `ports`; also those that their clients have closed.
     ///
     /// The kernel walks all established sockets for it: ask when a queue is not empty.
     pub(super) fn waiting(&self, ports: &[u16]) -> Result<Vec<WaitingConnection>, KernelError> {
@@ -54,7 +54,8 @@ impl DiagSocket {
                 // Then the kernel leaves out the others.
                 id.source_port = *port;
             }
-            self.dump(&request(id, StateFlags::ESTABLISHED, ExtensionFlags::INFO), &mut |payload| {
+            let states = StateFlags::ESTABLISHED | StateFlags::CLOSE_WAIT;
+            self.dump(&request(id, states, ExtensionFlags::INFO), &mut |payload| {
                 found.extend(waiting(payload)?.filter(|waiting| ports.contains(&waiting.local.port())));
                 Ok(())
             })?;
@@ -86,9 +87,10 @@ fn request(id: SocketId, states: StateFlags, extensions: ExtensionFlags) -> Inet
 /// Decodes a connection without inode; `None` for one that was accepted.
 pub(super) fn waiting(payload: &[u8]) -> Result<Option<WaitingConnection>, String> {
     let header = InetResponseHeader::parse(payload).map_err(|error| error.to_string())?;
-    if header.state != TCP_ESTABLISHED || header.inode != 0 {
+    if !matches!(header.state, TCP_ESTABLISHED | TCP_CLOSE_WAIT) || header.inode != 0 {
         return Ok(None);
     }
+    let closed = header.state == TCP_CLOSE_WAIT;
     let id = header.socket_id;
     let mut waited = None;
     for attribute in attributes(payload) {
@@ -101,7 +103,9 @@ pub(super) fn waiting(payload: &[u8]) -> Result<Option<WaitingConnection>, Strin
     Ok(Some(WaitingConnection {
         local: SocketAddr::new(id.source_address, id.source_port),
         client: SocketAddr::new(id.destination_address, id.destination_port),
-        unread: header.recv_queue,
+        // A FIN has a sequence number, too.
+        unread: header.recv_queue.saturating_sub(closed.into()),
+        closed,
         waited,
     }))
 }
@@ -205,6 +209,17 @@ mod tests {
             ..v4.clone()
         };
         assert_eq!(found, [v4, v6]);
+    }
+
+    #[test]
+    fn a_connection_that_its_client_has_closed_waits_without_its_fin() {
+        let mut datagram = bytes(V4);
+        let payload = &mut datagram[HEADER_LEN..];
+        payload[1] = TCP_CLOSE_WAIT;
+        assert_eq!(waiting(payload).unwrap(), None, "accepted: it has an inode");
+        payload[INET_DIAG_MSG_LEN - 4..INET_DIAG_MSG_LEN].fill(0);
+        let waits = waiting(payload).unwrap().unwrap();
+        assert_eq!((waits.closed, waits.unread), (true, 4));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::{ListenSocket, WaitingConnection};
 
 /// States of `net/tcp_states.h`.
 const TCP_ESTABLISHED: u8 = 1;
+const TCP_CLOSE_WAIT: u8 = 8;
 const TCP_LISTEN: u8 = 10;
 
 /// The columns of one line that are used here.
@@ -36,10 +37,19 @@ pub(super) fn listen_sockets(table: &str) -> impl Iterator<Item = ListenSocket> 
     })
 }
 
-/// Established connections that no process has accepted: their sockets have no inode yet.
+/// Connections that no process has accepted: their sockets have no inode yet. Also those that their clients have closed.
 pub(super) fn waiting(table: &str) -> impl Iterator<Item = WaitingConnection> + '_ {
-    lines(table).filter(|line| line.state == TCP_ESTABLISHED && line.inode == 0).map(|line| {
-        WaitingConnection { local: line.local, client: line.remote, unread: line.rx_queue, waited: None }
+    let waits = |line: &SocketLine| matches!(line.state, TCP_ESTABLISHED | TCP_CLOSE_WAIT) && line.inode == 0;
+    lines(table).filter(waits).map(|line| {
+        let closed = line.state == TCP_CLOSE_WAIT;
+        WaitingConnection {
+            local: line.local,
+            client: line.remote,
+            // A FIN has a sequence number, too.
+            unread: line.rx_queue.saturating_sub(closed.into()),
+            closed,
+            waited: None,
+        }
     })
 }
 
@@ -106,13 +116,15 @@ pub(super) fn local_addresses(fib_trie: &str, if_inet6: &str) -> Vec<IpAddr> {
 mod tests {
     use super::*;
 
-    /// Linux 6.18: a listener with two connections waiting, one of them with 5 unread bytes, and an accepted one.
+    /// Linux 6.18: a listener with three connections waiting, one of them with 5 unread bytes and one closed by its client, and an
+    /// accepted one.
     const TCP: &str = "\
   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
-   0: 0100007F:1F90 00000000:0000 0A 00000000:00000002 00:00000000 00000000    33        0 5021 1 ffff 100 0 0 10 0
+   0: 0100007F:1F90 00000000:0000 0A 00000000:00000003 00:00000000 00000000    33        0 5021 1 ffff 100 0 0 10 0
    1: 0100007F:1F90 0100007F:C350 01 00000000:00000005 00:00000000 00000000     0        0 0 1 ffff 20 4 30 10 -1
    2: 0100007F:1F90 0100007F:C351 01 00000000:00000000 00:00000000 00000000     0        0 0 1 ffff 20 4 30 10 -1
    3: 0100007F:1F90 0100007F:C352 01 00000000:00000000 00:00000000 00000000    33        0 5022 1 ffff 20 4 30 10 -1
+   4: 0100007F:1F90 0100007F:C353 08 00000000:00000001 00:00000000 00000000     0        0 0 1 ffff 20 4 30 10 -1
 ";
     const TCP6: &str = "  sl  local_address                         remote_address
    0: 00000000000000000000000001000000:0050 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 77 1 ffff
@@ -123,10 +135,11 @@ mod tests {
         let listeners: Vec<_> = listen_sockets(TCP).collect();
         assert_eq!(listeners.len(), 1);
         let listener = &listeners[0];
-        assert_eq!((listener.local, listener.recv_q), ("127.0.0.1:8080".parse().unwrap(), 2));
+        assert_eq!((listener.local, listener.recv_q), ("127.0.0.1:8080".parse().unwrap(), 3));
         assert_eq!((listener.send_q, listener.drops, listener.inode, listener.uid), (None, None, 5021, 33));
-        let waiting: Vec<_> = waiting(TCP).map(|waiting| (waiting.client.port(), waiting.unread)).collect();
-        assert_eq!(waiting, [(50_000, 5), (50_001, 0)]);
+        let of = |waiting: WaitingConnection| (waiting.client.port(), waiting.unread, waiting.closed);
+        let waiting: Vec<_> = waiting(TCP).map(of).collect();
+        assert_eq!(waiting, [(50_000, 5, false), (50_001, 0, false), (50_003, 0, true)]);
         assert_eq!(listen_sockets(TCP6).next().unwrap().local, "[::1]:80".parse().unwrap());
     }
 

@@ -12,6 +12,8 @@ pub struct WaitingConnection {
     pub client: SocketAddr,
     /// Bytes that the client has sent.
     pub unread: u32,
+    /// True if the client has closed it: a process that accepts it finds its end.
+    pub closed: bool,
     /// Time since the handshake was complete; `None` where only `/proc` could be read.
     pub waited: Option<Duration>,
 }

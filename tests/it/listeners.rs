@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -12,6 +13,7 @@ use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+use socket2::SockRef;
 
 use crate::kernel::{Row, nstat, ss};
 use crate::namespace::{in_namespace, listener, run, start_connect, wait_for, wait_up_to};
@@ -109,6 +111,27 @@ fn the_document_and_the_table_agree_with_ss_and_nstat() {
         assert!(text.starts_with("2 listeners, 1 FULL\n"), "{text}");
         assert!(text.contains("127.0.0.1:7400   ACCEPT QUEUE FULL"), "{text}");
         drop((clients, idle));
+    });
+}
+
+#[test]
+fn clients_that_have_closed_wait_in_the_queue_all_the_same() {
+    in_namespace(|| {
+        let full = listener("127.0.0.1:7405", 3);
+        let server = full.local_addr().unwrap();
+        let mut clients: Vec<TcpStream> = (0..4).map(|_| TcpStream::connect(server).unwrap()).collect();
+        clients[0].write_all(b"GET").unwrap();
+        drop(clients.remove(0));
+        SockRef::from(&clients[0]).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(clients.remove(0));
+        std::thread::sleep(Duration::from_millis(200));
+        let text = succeed(&[]).replace("\n         ", " ");
+        assert!(text.contains("4 connections wait for accept(), more than the limit of 3."), "{text}");
+        let wait = text.lines().find(|line| line.starts_with("  wait ")).unwrap();
+        assert!(wait.contains("3 connections"), "{text}");
+        let others = "; 1 sent data that nobody reads; 1 was closed by its client; 1 more, reset by its client or \
+                      accepted meanwhile";
+        assert!(wait.ends_with(others), "{text}");
     });
 }
 

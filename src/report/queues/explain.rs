@@ -9,7 +9,7 @@ use super::{QueueRow, Queues, QueuesOptions};
 use crate::kernel::{Netns, Owner};
 use crate::printable::printable;
 use crate::report::wording;
-use crate::words::count;
+use crate::words::{count, verb};
 
 /// Most full listeners that are explained one by one; the others are in the table. On a screen one stands for all: the
 /// table needs the lines.
@@ -130,10 +130,11 @@ fn limit_of(row: &QueueRow<'_>) -> String {
     row.socket.send_q.map_or_else(|| "?".to_owned(), |limit| limit.to_string())
 }
 
-/// `17 connections, for 0.3 to 12.5 s; 3 have sent data`, and the longest of them.
+/// `17 connections, for 0.3 to 12.5 s; 3 have sent data; 1 was closed by its client`, and the longest of them.
 fn waiting(row: &QueueRow<'_>, listed: bool) -> String {
     let (waiting, sockets) = (&row.waiting, row.sharing.sockets);
-    let mut text = count(waiting.0.len() as u64, "connection");
+    let found = waiting.0.len() as u64;
+    let mut text = count(found, "connection");
     if sockets > 1 {
         text += &format!(" in {sockets} queues");
     }
@@ -147,6 +148,21 @@ fn waiting(row: &QueueRow<'_>, listed: bool) -> String {
     if waiting.unread() > 0 {
         text += &format!("; {} sent data that nobody reads", waiting.unread());
     }
+    if waiting.closed() > 0 {
+        let closed = waiting.closed();
+        text += &format!(
+            "; {closed} {} closed by {}",
+            verb(closed, "was", "were"),
+            verb(closed, "its client", "their clients")
+        );
+    }
+    // In the queue, and in no table of the kernel.
+    if let Some(unlisted @ 1..) = row.sharing.waiting.checked_sub(found) {
+        text += &format!(
+            "; {unlisted} more, reset by {} or accepted meanwhile",
+            verb(unlisted, "its client", "their clients")
+        );
+    }
     if listed {
         let clients = waiting.longest_first().into_iter().take(MAX_LISTED).map(|waiting| {
             let since = waiting.waited.map_or_else(String::new, |waited| format!(" {} s", seconds(waited)));
@@ -155,9 +171,10 @@ fn waiting(row: &QueueRow<'_>, listed: bool) -> String {
             } else {
                 String::new()
             };
-            format!("{}{since}{unread}", waiting.client)
+            let closed = if waiting.closed { " closed" } else { "" };
+            format!("{}{since}{unread}{closed}", waiting.client)
         });
-        text += &format!(": {}", clients.collect::<Vec<_>>().join(", "));
+        text += &format!("; longest: {}", clients.collect::<Vec<_>>().join(", "));
         if waiting.0.len() > MAX_LISTED {
             text += &format!(" and {} more", waiting.0.len() - MAX_LISTED);
         }

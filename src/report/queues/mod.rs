@@ -100,11 +100,13 @@ pub(super) struct QueueRow<'a> {
     pub(super) waiting: Waiting<'a>,
 }
 
-/// Sockets that share an address, and how many of them are full.
+/// Sockets that share an address, how many of them are full, and what waits in them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Sharing {
     pub(super) sockets: usize,
     pub(super) full: usize,
+    /// Connections that wait in all their queues.
+    pub(super) waiting: u64,
 }
 
 /// The connections in the queues of an address. Which of several sockets has one is not known.
@@ -128,6 +130,11 @@ impl<'a> Waiting<'a> {
 
     pub(super) fn unread(&self) -> usize {
         self.0.iter().filter(|waiting| waiting.unread > 0).count()
+    }
+
+    /// Connections that their clients have closed.
+    pub(super) fn closed(&self) -> u64 {
+        self.0.iter().filter(|waiting| waiting.closed).count() as u64
     }
 }
 
@@ -211,6 +218,7 @@ fn rows_of<'a>(of: &'a NetnsQueues<'a>, owners: &'a Owners) -> Vec<QueueRow<'a>>
         let shared = sharing.entry((socket.local, socket.device)).or_default();
         shared.sockets += 1;
         shared.full += usize::from(socket.is_full());
+        shared.waiting += u64::from(socket.recv_q);
     }
     let rows = sample.sockets.iter().map(|socket| {
         let held = owners.of(socket.inode);

@@ -240,6 +240,7 @@ fn one_stopped_worker_of_four_is_named_with_its_namespace_and_who_waits() {
         local: "10.0.0.5:443".parse().unwrap(),
         client: format!("10.0.0.9:{}", 40_000 + n).parse().unwrap(),
         unread: u32::from(n % 2) * 517,
+        closed: n == 2,
         waited: Some(Duration::from_millis(500 * u64::from(n) + 250)),
     });
     let empty = Watch::new(sample(0, "", vec![]));
