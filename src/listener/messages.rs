@@ -211,7 +211,14 @@ pub fn messages(attempt: &Attempt, packets: impl IntoIterator<Item = Packet>) ->
         }
     }
     let points = points_on_way(attempt);
+    let (syn_retries, synack_retransmissions) = (reader.syn_retries, reader.synack_retransmissions);
     for message in &mut reader.messages {
+        // Of an attempt that goes on its record has fewer than there are packets by now.
+        match &mut message.meaning {
+            MessageMeaning::SynRetry { of, .. } => *of = (*of).max(syn_retries),
+            MessageMeaning::SynAckRetransmission { of, .. } => *of = (*of).max(synack_retransmissions),
+            _ => {}
+        }
         // The last packet of an attempt that goes on may be on its way still.
         let is_underway = attempt.silence == Some(Span::ZERO) && message.at >= attempt.end;
         if !is_underway && !matches!(message.meaning, MessageMeaning::Icmp(_)) {
@@ -444,13 +451,21 @@ impl<'a> MessageReader<'a> {
         if is_first && segment.at <= self.attempt.start {
             return MessageMeaning::Syn;
         }
-        let of = self.attempt.retries.syn;
-        self.syn_retries = (self.syn_retries + 1).min(of.max(1));
-        MessageMeaning::SynRetry {
-            number: self.syn_retries,
-            of: of.max(1),
-            after_synack: self.synack.is_some(),
-        }
+        let of = self.attempt.retries.syn.max(1);
+        let most = if self.is_later(segment) { u32::MAX } else { of };
+        self.syn_retries = (self.syn_retries + 1).min(most);
+        MessageMeaning::SynRetry { number: self.syn_retries, of, after_synack: self.synack.is_some() }
+    }
+
+    /// True if the attempt's record was made before the segment came.
+    fn is_later(&self, segment: &Segment) -> bool {
+        segment.at > self.attempt.end.plus(AFTERWARDS)
+    }
+
+    /// True if the latest message is a retry of the SYN.
+    fn follows_syn_retry(&self) -> bool {
+        let latest = self.messages.last().map(|message| message.meaning);
+        matches!(latest, Some(MessageMeaning::SynRetry { .. }))
     }
 
     fn server_segment(&mut self, segment: &Segment, ack: Option<i64>) -> MessageMeaning {
@@ -506,6 +521,7 @@ impl<'a> MessageReader<'a> {
             None if times.len() < of as usize && self.synack_retransmissions as usize >= times.len() => {
                 (self.synack_retransmissions + 1).min(of)
             }
+            None if self.is_later(segment) && !self.follows_syn_retry() => self.synack_retransmissions + 1,
             None => return MessageMeaning::SynAckToRetry,
         };
         self.synack_retransmissions = number;

@@ -8,6 +8,7 @@ use crate::engine::packets::{PacketAccess, PacketLimits, PacketStore};
 use crate::engine::{self, AnalysisOptions};
 use crate::handshake::{Attempt, Verdict};
 use crate::listener::{AttemptFilter, Message, MessageMeaning};
+use crate::packet::Span;
 use crate::report::ReportOptions;
 
 /// The attempts of a fixture with their final causes, and their packets.
@@ -72,6 +73,38 @@ fn an_ignored_ack_is_followed_by_numbered_retransmissions() {
     let (_, unanswered) = of(Verdict::Unanswered);
     assert_eq!(unanswered.len(), 10);
     assert_eq!(unanswered[9].meaning, MessageMeaning::SynRetry { number: 9, of: 9, after_synack: false });
+}
+
+#[test]
+fn packets_that_came_after_the_record_of_an_attempt_are_numbered_on() {
+    let numbers = |verdict, retries: fn(&mut Attempt), number: fn(&MessageMeaning) -> Option<(u32, u32)>| {
+        let (attempts, store) = analysed("captures/overflow_mixed-server.pcap");
+        let mut attempt = attempts.into_iter().find(|attempt| attempt.verdict == verdict).unwrap();
+        retries(&mut attempt);
+        let ladder = Ladder::new(attempt, &store);
+        ladder.messages.iter().filter_map(|message| number(&message.meaning)).collect::<Vec<_>>()
+    };
+    let syn = |attempt: &mut Attempt| {
+        attempt.retries.syn = 2;
+        attempt.end = attempt.start.plus(attempt.syn_retry_at[1]);
+    };
+    let of_syn = |meaning: &MessageMeaning| match *meaning {
+        MessageMeaning::SynRetry { number, of, .. } => Some((number, of)),
+        _ => None,
+    };
+    let nine: Vec<(u32, u32)> = (1..=9).map(|number| (number, 9)).collect();
+    assert_eq!(numbers(Verdict::Unanswered, syn, of_syn), nine);
+    let synack = |attempt: &mut Attempt| {
+        attempt.retries.syn_ack = 2;
+        attempt.retry_at.truncate(2);
+        attempt.end = attempt.start.plus(attempt.retry_at[1]).plus(Span::from_millis(20));
+    };
+    let of_synack = |meaning: &MessageMeaning| match *meaning {
+        MessageMeaning::SynAckRetransmission { number, of, .. } => Some((number, of)),
+        _ => None,
+    };
+    let five: Vec<(u32, u32)> = (1..=5).map(|number| (number, 5)).collect();
+    assert_eq!(numbers(Verdict::SynackRetransmitted, synack, of_synack), five);
 }
 
 #[test]
