@@ -131,7 +131,7 @@ fn dropped_syns_are_reported_by_the_kernels_count_before_their_clients_give_up()
             .map(|format| Capture::start(&["-i", "lo", "--netns", "self", "--format", format]));
         let clients: Vec<_> = (0..4).map(|_| start_connect(server)).collect();
         let line = format!(
-            "[{}])  accept queue overflow (confirmed) begins: 3 waiting where 2 may",
+            "[{}])  accept queue overflow (confirmed) begins: 3 waiting (limit 2, and one more)",
             std::process::id()
         );
         let [text, stream] = captures;

@@ -231,7 +231,10 @@ fn an_overflow_behind_veth_and_bridge_is_confirmed_from_the_host_side() {
         let clients: Vec<_> = (0..12).map(|_| crate::namespace::start_connect(address)).collect();
         let (document, lines) = report_with_lines(child);
         let named = format!("(python3[{}], network namespace PID {})", server.pid(), neighbour.pid());
-        assert!(lines.contains(&named) && lines.contains("waiting where 4 may, for up to "), "{lines}");
+        assert!(
+            lines.contains(&named) && lines.contains("waiting (limit 4, and one more), for up to "),
+            "{lines}"
+        );
         let listener = &document["listeners"][0];
         assert_eq!(listener["server"], "10.55.0.2:7803", "{document:#}");
         assert_eq!(

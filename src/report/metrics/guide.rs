@@ -122,13 +122,13 @@ pub(super) const QUEUE_DROPS: MetricGuide = MetricGuide::new(
     Counter,
     "listener_drops",
     &["local", "netns"],
-    "Packets that a listening socket dropped since the capture began, by the kernel's count",
+    "Drops of a listening socket since the capture began, by the kernel's count: a SYN is one, an ignored ACK two",
 );
 pub(super) const KERNEL_DROPS: MetricGuide = MetricGuide::new(
     Counter,
     "kernel_drops",
     &[],
-    "Packets that all listening sockets dropped since the capture began, by the kernel's count",
+    "Drops of all listening sockets since the capture began, by the kernel's count: a SYN is one, an ignored ACK two",
 );
 pub(super) const LISTENER_INFO: MetricGuide = MetricGuide::new(
     Gauge,

@@ -217,7 +217,7 @@ fn notes(queues: &Queues<'_>) -> Vec<String> {
     if dropped > 0 && queues.span().is_none() {
         let who = if dropped == 1 { "1 listener that is" } else { "listeners that are" };
         notes.push(format!(
-            "DROPS: {who} not full now dropped packets earlier; a queue that is full for moments \
+            "DROPS: {who} not full now counted drops earlier (a SYN is one, an ignored ACK two); a queue that is full for moments \
              does that. `hsanalyze listeners --watch` shows whether it still happens."
         ));
     }

@@ -13,7 +13,7 @@ use crate::kernel::KernelStats;
 use crate::listener::{Episode, EpisodeReport, EpisodeState};
 use crate::packet::Timestamp;
 use crate::report::{ReportOptions, wording};
-use crate::words::{count, number};
+use crate::words::number;
 
 /// Writes lines such as `01:47:03.130  10.9.0.1:35210 > 10.9.0.2:7777  synack-retransmitted, syn-ack 5,
 /// accept-queue-overflow (likely); connect() succeeded`.
@@ -104,23 +104,22 @@ fn attempts(episode: &Episode) -> Option<String> {
     (!words.is_empty()).then(|| words.join(", "))
 }
 
-/// `17 waiting where 16 may, for up to 4.1 s`.
+/// `17 waiting (limit 16, and one more), for up to 4.1 s`.
 fn queue(report: &EpisodeReport) -> Option<String> {
     let stats = report.kernel.as_ref()?;
     if !stats.listening {
         return Some("the listener is closed".to_owned());
     }
-    let limit = stats.send_q.map_or_else(String::new, |limit| format!(" where {} may", number(limit.into())));
     let wait = stats.longest_wait.map_or_else(String::new, |wait| format!(", for up to {wait}"));
-    Some(format!("{} waiting{limit}{wait}", number(stats.recv_q.into())))
+    Some(format!("{}{wait}", wording::queue(stats.recv_q, stats.send_q)))
 }
 
-/// `310 packets dropped, 31 a second`.
+/// `310 socket drops, 31 a second`.
 fn drops(report: &EpisodeReport) -> Option<String> {
     let drops = report.drops.filter(|&drops| drops > 0)?;
     let rate = report.drops_per_second.filter(|_| report.state == EpisodeState::Ongoing);
     let rate = rate.map_or_else(String::new, |rate| format!(", {rate:.0} a second"));
-    Some(format!("{} dropped{rate}", count(drops, "packet")))
+    Some(format!("{}{rate}", wording::socket_drops(drops)))
 }
 
 /// ` (nginx[71] stopped in docker 3f2a1b0c9d8e, 1 of 4 sockets full)`, as far as known.

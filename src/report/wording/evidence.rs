@@ -507,18 +507,25 @@ pub(in crate::report) fn listener_evidence(known: &ListenerEvidence) -> Cow<'sta
     }
 }
 
+/// `310 socket drops`: as the kernel counts them for a listening socket, where an ignored ACK is two.
+pub(in crate::report) fn socket_drops(drops: u64) -> String {
+    count(drops, "socket drop")
+}
+
 fn kernel_figures(figures: &KernelFigures) -> String {
     let counter = |counter: Counter, grown: Option<u64>| match grown {
         Some(events) => format!("{} {}", counter.name(), number(events)),
         None => format!("{} unknown", counter.name()),
     };
-    let drops =
-        figures.drops.map_or_else(|| "an unknown number of packets".to_owned(), |n| count(n, "packet"));
-    let limit = figures.limit.map_or_else(String::new, |limit| format!(" where {limit} may"));
+    let drops = match figures.drops {
+        Some(0) => "no drops".to_owned(),
+        Some(drops) => format!("{} (a SYN is one, an ignored ACK two)", socket_drops(drops)),
+        None => "an unknown number of drops".to_owned(),
+    };
     format!(
-        "the kernel's own count: in {} this listener dropped {drops}, at most {} waited{limit}, and the namespace counted {}, {}",
+        "the kernel's own count: in {} this listener had {drops}, at most {}, and the namespace counted {}, {}",
         figures.span,
-        count(figures.most_waiting.into(), "connection"),
+        super::queue(figures.most_waiting, figures.limit),
         counter(Counter::ListenOverflows, figures.overflows),
         counter(Counter::ListenDrops, figures.listen_drops),
     )

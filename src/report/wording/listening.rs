@@ -2,6 +2,16 @@
 
 use crate::kernel::KernelStats;
 use crate::printable::printable;
+use crate::words::number;
+
+/// `17 waiting (limit 16, and one more)`: the kernel lets in one connection more than the limit.
+pub(in crate::report) fn queue(waiting: u32, limit: Option<u32>) -> String {
+    let of_limit = limit.map_or_else(String::new, |limit| {
+        let more = if waiting > limit { ", and one more" } else { "" };
+        format!(" (limit {}{more})", number(limit.into()))
+    });
+    format!("{} waiting{of_limit}", number(waiting.into()))
+}
 
 /// `nginx[71] stopped in docker 3f2a1b0c9d8e, network namespace PID 71, 1 of 4 sockets full`, as far as known; empty where
 /// nothing is.
