@@ -68,7 +68,13 @@ fn a_burst_gets_an_answer_a_table_and_a_plot() {
     let mut report = report(WhatIf { backlogs: vec![64], ..WhatIf::default() });
     let plain = text(&report);
     assert!(plain.contains("would have held all clients (it was about 1"), "{plain}");
-    for part in ["as it was", "holds all", "130 clients", "connections that would have waited"] {
+    for part in [
+        "simulated, with these arrivals",
+        "its limit",
+        "holds all",
+        "130 clients",
+        "connections that would have waited",
+    ] {
         assert!(plain.contains(part), "no {part:?} in {plain}");
     }
     assert!(plain.lines().any(|line| line.trim_start().starts_with("64 ")), "{plain}");

@@ -132,6 +132,8 @@ fn write_candidates(report: &SizeReport, width: usize, out: &mut impl Write) -> 
     };
     let header = ["BACKLOG", "OVERFLOWS", "LATE", "LOST", "QUEUE", "WAIT", ""].map(str::to_owned);
     let rows: Vec<_> = std::iter::once(header).chain(report.candidates.iter().map(row)).collect();
+    let caption = "simulated, with these arrivals; the drops above were observed";
+    wrap(caption, width, "  ", "  ").into_iter().try_for_each(|line| writeln!(out, "{line}"))?;
     write_table(&rows, &[4, 2, 5], width, out)
 }
 
@@ -195,7 +197,7 @@ fn write_table<const N: usize>(
 fn role(candidate: &Candidate) -> &'static str {
     match (candidate.is_limit, candidate.is_answer) {
         (_, true) => "holds all",
-        (true, false) => "as it was",
+        (true, false) => "its limit",
         (false, false) => "",
     }
 }
