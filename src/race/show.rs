@@ -46,7 +46,12 @@ impl Race {
     ) -> io::Result<()> {
         writeln!(out, "{what}")?;
         if let Some(missing) = missing {
-            writeln!(out, "no capture: {missing}; only what connect() and the next call said is known")?;
+            writeln!(out, "no capture: {missing}; only what connect() and the next call said is known:")?;
+            writeln!(
+                out,
+                "  no verdict and no cause; a connection that the server ignores is unproven, and one that its application reset \
+                 is dead"
+            )?;
         }
         writeln!(out)?;
         let [alive, unproven, reset, ignored, failed] = ConnectResult::ALL.map(|result| self.count(result));
@@ -215,6 +220,7 @@ mod tests {
         let narrow = String::from_utf8(narrow).unwrap();
         assert!(narrow.lines().all(|line| line.chars().count() <= 40), "{narrow}");
         assert!(text.contains("no capture: eth0: not allowed"), "{text}");
+        assert!(text.contains("a connection that the server ignores is unproven"), "{text}");
         assert!(text.contains("of 2 connects that said success, 1 was dead: 1 reset"), "{text}");
         assert!(text.contains("1  connect() failed: 1 ECONNREFUSED"), "{text}");
         assert!(text.contains("200 µs …      3"), "{text}");
