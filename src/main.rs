@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         Ok(status) => ExitCode::from(status.code()),
         // Whoever closed the pipe (`head`, a pager) has seen enough.
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => fail(&printable(&format!("hsanalyze: error: {error:#}"))),
+        Err(error) => fail(&printable(&format!("hsanalyze: error: {}", chain(&error)))),
     }
 }
 
@@ -66,6 +66,13 @@ fn run(command: Command) -> anyhow::Result<Status> {
         #[cfg(all(target_os = "linux", feature = "lab"))]
         Command::Lab(config) => lab::run(&config, &mut io::stdout().lock()),
     }
+}
+
+/// The error and its causes, but for those that the text before has already.
+fn chain(error: &anyhow::Error) -> String {
+    error.chain().skip(1).map(ToString::to_string).fold(error.to_string(), |message, cause| {
+        if message.contains(&cause) { message } else { format!("{message}: {cause}") }
+    })
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{ArgAction, Args, ValueEnum};
 
+use super::number::whole;
 use super::words::{CauseWord, ConditionParser, chosen, verdict_names};
 use crate::capture::NamedPoint;
 use crate::command::analyse::AnalyseConfig;
@@ -16,7 +17,7 @@ use crate::report::ladder::LadderOptions;
 use crate::report::{ColourChoice, ReportFormat, Verbosity};
 
 /// More threads than any machine could use for one capture; a typing error.
-const MAX_THREADS: usize = 1_024;
+const MAX_THREADS: u64 = 1_024;
 
 /// Arguments as clap reads them.
 #[derive(Args)]
@@ -119,7 +120,7 @@ pub(super) struct AnalyseArgs {
     /// and what it means. Of each verdict the worst attempt comes first. Files are read a second time for it; of a pipe
     /// or an interface the packets of undecided attempts are kept, in bounded memory.
     #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "3",
-          value_parser = clap::value_parser!(u16).range(1..), help_heading = "Output")]
+          value_parser = whole::<u16>(1..=u16::MAX.into()), help_heading = "Output")]
     ladder: Option<u16>,
 
     /// Show the message diagrams of this client's attempts, such as 10.9.0.1:35374
@@ -190,15 +191,16 @@ pub(super) struct AnalyseArgs {
     /// Threads to use [default: as many as there are free processors]
     ///
     /// The results are the same for every number.
-    #[arg(long, value_name = "N", help_heading = "Resources")]
-    threads: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = whole::<NonZeroUsize>(1..=MAX_THREADS), help_heading = "Resources")]
+    threads: Option<NonZeroUsize>,
 
     /// Undecided attempts to hold at most
     ///
     /// Beyond that the oldest is given up, counted and reported as undetermined, so that a SYN flood cannot
     /// exhaust memory.
-    #[arg(long, value_name = "N", default_value_t = 1_000_000, help_heading = "Resources")]
-    max_attempts: usize,
+    #[arg(long, value_name = "N", default_value = "1000000", value_parser = whole::<NonZeroUsize>(1..=u64::MAX),
+          help_heading = "Resources")]
+    max_attempts: NonZeroUsize,
 }
 
 /// The value of `--attempt`.
@@ -322,8 +324,8 @@ fn common(arguments: AnalyseArgs) -> Result<AnalyseConfig, String> {
             (false, true) => Verbosity::Verbose,
             (false, false) => Verbosity::Normal,
         },
-        threads: arguments.threads.map(validate_threads).transpose()?,
-        max_attempts: validate_max_attempts(arguments.max_attempts)?,
+        threads: arguments.threads,
+        max_attempts: arguments.max_attempts,
     })
 }
 
@@ -433,15 +435,4 @@ fn validate_page(page: Option<PathBuf>) -> Result<Option<PathBuf>, String> {
         ));
     }
     Ok(Some(path))
-}
-
-fn validate_threads(threads: usize) -> Result<NonZeroUsize, String> {
-    NonZeroUsize::new(threads)
-        .filter(|threads| threads.get() <= MAX_THREADS)
-        .ok_or_else(|| format!("invalid value '{threads}' for '--threads': 1 to {MAX_THREADS} are allowed"))
-}
-
-fn validate_max_attempts(max: usize) -> Result<NonZeroUsize, String> {
-    NonZeroUsize::new(max)
-        .ok_or_else(|| format!("invalid value '{max}' for '--max-attempts': 1 or more are allowed"))
 }

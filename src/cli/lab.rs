@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::number::whole;
 use super::race::seconds;
 use crate::command::lab::{Experiments, LabConfig, LabFormat};
 use crate::lab::{AcceptPolicy, Custom, Parameter, Parameters, Scenario};
 
 /// Most clients at once: each is a thread.
-const CLIENTS: std::ops::RangeInclusive<i64> = 2..=1_000;
+const CLIENTS: std::ops::RangeInclusive<u64> = 2..=1_000;
 /// The longest round trip, in milliseconds: below the second after which SYN and SYN-ACK are repeated.
 const ROUND_TRIP: std::ops::RangeInclusive<f64> = 0.0..=900.0;
 
@@ -24,7 +25,7 @@ pub(super) struct LabArgs {
     #[arg(value_enum)]
     scenario: Option<ScenarioArg>,
 
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(CLIENTS),
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(CLIENTS),
           help = help("Clients that connect together [default: 64]", Parameter::Clients))]
     clients: Option<u32>,
 
@@ -37,34 +38,34 @@ pub(super) struct LabArgs {
     ipv6: bool,
 
     /// net.ipv4.tcp_synack_retries
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=5))]
+    #[arg(long, value_name = "N", value_parser = whole::<u8>(1..=5))]
     synack_retries: Option<u8>,
 
-    #[arg(long, value_name = "BYTES", help = help("Bytes that each client sends at once", Parameter::Data))]
+    #[arg(long, value_name = "BYTES", value_parser = whole::<u16>(0..=u16::MAX.into()), help = help("Bytes that each client sends at once", Parameter::Data))]
     data: Option<u16>,
 
     /// The backlog given to listen(); the queue is filled to its limit first
-    #[arg(long, value_name = "N", conflicts_with = "scenario")]
+    #[arg(long, value_name = "N", value_parser = whole::<u16>(0..=u16::MAX.into()), conflicts_with = "scenario")]
     backlog: Option<u16>,
 
     /// net.core.somaxconn
-    #[arg(long, value_name = "N", conflicts_with = "scenario")]
+    #[arg(long, value_name = "N", value_parser = whole::<u16>(0..=u16::MAX.into()), conflicts_with = "scenario")]
     somaxconn: Option<u16>,
 
     /// net.ipv4.tcp_abort_on_overflow
-    #[arg(long, value_name = "0|1", value_parser = clap::value_parser!(u8).range(0..=1), conflicts_with = "scenario")]
+    #[arg(long, value_name = "0|1", value_parser = whole::<u8>(0..=1), conflicts_with = "scenario")]
     abort: Option<u8>,
 
     /// net.ipv4.tcp_syncookies
-    #[arg(long, value_name = "0|1|2", value_parser = clap::value_parser!(u8).range(0..=2), conflicts_with = "scenario")]
+    #[arg(long, value_name = "0|1|2", value_parser = whole::<u8>(0..=2), conflicts_with = "scenario")]
     syncookies: Option<u8>,
 
     /// TCP_DEFER_ACCEPT of the listener, in seconds
-    #[arg(long, value_name = "SECS", conflicts_with = "scenario")]
+    #[arg(long, value_name = "SECS", value_parser = whole::<u16>(0..=u16::MAX.into()), conflicts_with = "scenario")]
     defer_accept: Option<u16>,
 
     /// ACKs that end a handshake and that the path loses, counted from 1
-    #[arg(long, value_name = "K,...", value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "scenario")]
+    #[arg(long, value_name = "K,...", value_delimiter = ',', value_parser = whole::<u64>(1..=u64::MAX), conflicts_with = "scenario")]
     loss_ack: Vec<u64>,
 
     /// Accept everything from this many seconds on; the application never accepts otherwise
@@ -72,7 +73,7 @@ pub(super) struct LabArgs {
     accept_after: Option<Duration>,
 
     /// Accept this many connections a second
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000), conflicts_with = "scenario")]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=100_000), conflicts_with = "scenario")]
     accept_rate: Option<u32>,
 
     /// Time clients watch their connections, in seconds; 1.5 at least

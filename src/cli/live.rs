@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 
+use super::number::whole;
 use crate::capture::{LiveOptions, Rotation, TimeSource};
 use crate::command::analyse::AnalyseConfig;
 use crate::command::live::{LiveConfig, LiveInput, SaveConfig};
@@ -63,7 +64,7 @@ pub(super) struct LiveArgs {
 
     /// End the capture after N packets
     #[arg(short, long, value_name = "N",
-          value_parser = clap::value_parser!(u64).range(1..))]
+          value_parser = whole::<u64>(1..=u64::MAX))]
     count: Option<u64>,
 
     /// Keep N bytes of each packet [default: 256]
@@ -71,12 +72,12 @@ pub(super) struct LiveArgs {
     /// The default is enough for all headers, 54 the least that one can be judged by; 0 keeps whole packets. What is
     /// kept fills the buffer: the more of it, the shorter the burst that fits.
     #[arg(short, long, value_name = "N",
-          value_parser = clap::value_parser!(u32).range(..=i64::from(LiveOptions::MAX_SNAP_LENGTH)))]
+          value_parser = whole::<u32>(0..=LiveOptions::MAX_SNAP_LENGTH.into()))]
     snapshot_length: Option<u32>,
 
     /// Size of the kernel's buffer in KiB [default: 16384]
     #[arg(short = 'B', long, value_name = "KIB",
-          value_parser = clap::value_parser!(u32).range(1..=2_097_151))]
+          value_parser = whole::<u32>(1..=2_097_151))]
     buffer_size: Option<u32>,
 
     /// Do not put the interface into promiscuous mode
@@ -96,7 +97,7 @@ pub(super) struct LiveArgs {
 
     /// Begin another file when FILE is larger than MB million bytes; its name gets a number
     #[arg(short = 'C', long, value_name = "MB",
-          value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+          value_parser = whole::<u64>(1..=1_000_000_000))]
     file_size: Option<u64>,
 
     /// Begin another file every SECS seconds; FILE may hold strftime(3) conversions
@@ -104,12 +105,12 @@ pub(super) struct LiveArgs {
     /// As with tcpdump, a packet ends a file, not the clock. Where the conversions give the name of the file before,
     /// or FILE has none, the name gets a number, so that no file is overwritten by the next.
     #[arg(short = 'G', long, value_name = "SECS",
-          value_parser = clap::value_parser!(u32).range(1..))]
+          value_parser = whole::<u32>(1..=u32::MAX.into()))]
     file_seconds: Option<u32>,
 
     /// Keep N files: with -C overwrite them in turn, with -G alone save no more after the last
     #[arg(short = 'W', long, value_name = "N",
-          value_parser = clap::value_parser!(u32).range(1..))]
+          value_parser = whole::<u32>(1..=u32::MAX.into()))]
     file_count: Option<u32>,
 
     /// As root, become USER once the capture is open [default: the user who called sudo]

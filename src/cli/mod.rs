@@ -8,6 +8,7 @@ mod document;
 mod lab;
 mod listeners;
 mod live;
+mod number;
 mod race;
 mod size;
 #[cfg(test)]
@@ -17,7 +18,7 @@ mod words;
 use std::ffi::OsString;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::command::analyse::AnalyseConfig;
 use crate::command::listeners::ListenersConfig;
@@ -128,7 +129,8 @@ where
     }
     let named = if arguments.get(1).is_some_and(|word| word == "help") { 2 } else { 1 };
     let similar_command = arguments.get(named).and_then(|word| word.to_str()).and_then(similar_command);
-    let cli = match Cli::try_parse_from(arguments) {
+    let matches = with_negative_numbers(Cli::command()).try_get_matches_from(arguments);
+    let cli = match matches.and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches)) {
         Ok(cli) => cli,
         Err(error) if error.kind() == ErrorKind::DisplayVersion => {
             return Ok(Command::Print(document::version().into_bytes()));
@@ -157,6 +159,15 @@ where
         Some(OtherCommand::Completions { shell }) => Ok(Command::Print(document::completions(shell))),
         Some(OtherCommand::Man { command }) => Ok(Command::Print(document::manual(command.as_deref()))),
     }
+}
+
+/// The command with options that take a negative number for a value, which is out of their range, and not for an option.
+fn with_negative_numbers(command: clap::Command) -> clap::Command {
+    let allowed = |option: Arg| {
+        let has_value = !option.is_positional() && option.get_action().takes_values();
+        option.allow_negative_numbers(has_value)
+    };
+    command.mut_args(allowed).mut_subcommands(move |command| command.mut_args(allowed))
 }
 
 /// The form without a command: files, or an interface.

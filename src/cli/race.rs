@@ -5,18 +5,20 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::number::whole;
 use crate::command::race::{RaceConfig, RaceFormat};
 use crate::race::{ConnectPace, ConnectResult, WaitMode};
 
 /// Most connects in flight: this is a test of a client, not a pace generator.
-const CONCURRENCY: std::ops::RangeInclusive<i64> = 1..=1_000;
+const CONCURRENCY: std::ops::RangeInclusive<u64> = 1..=1_000;
 /// Most connects in all.
-const COUNT: std::ops::RangeInclusive<i64> = 1..=1_000_000;
+const COUNT: std::ops::RangeInclusive<u64> = 1..=1_000_000;
 
 /// Make real connects to a server, capture them, and find those that connect() wrongly reports as connected.
 ///
 /// A successful connect is dead when the server had not accepted the connection: it reset the
-/// handshake or ignores it. Capturing needs root or CAP_NET_RAW; without, only the results of the calls are known.
+/// handshake or ignores it. Capturing needs root or CAP_NET_RAW; without, only the results of the calls are known: no verdict and
+/// no cause, a connection that the server ignores counts as unproven, and one that its application reset as dead.
 #[derive(Debug, Args)]
 pub(super) struct RaceArgs {
     /// The server
@@ -25,11 +27,11 @@ pub(super) struct RaceArgs {
 
     /// Connects in all
     #[arg(short, long, value_name = "N", default_value_t = 20,
-          value_parser = clap::value_parser!(u32).range(COUNT))]
+          value_parser = whole::<u32>(COUNT))]
     count: u32,
 
     /// Connects at once, at most 1000
-    #[arg(short = 'P', long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(CONCURRENCY))]
+    #[arg(short = 'P', long, value_name = "N", default_value_t = 8, value_parser = whole::<u32>(CONCURRENCY))]
     concurrency: u32,
 
     /// Time between the starts of two connects, in seconds
@@ -45,7 +47,7 @@ pub(super) struct RaceArgs {
     watch: Duration,
 
     /// Bytes to send once connected: line feeds
-    #[arg(long, value_name = "BYTES", default_value_t = 0)]
+    #[arg(long, value_name = "BYTES", default_value_t = 0, value_parser = whole::<u16>(0..=u16::MAX.into()))]
     send: u16,
 
     /// The address to connect from

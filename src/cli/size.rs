@@ -5,18 +5,19 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::number::whole;
 use crate::command::size::{SizeConfig, SizeFormat};
 use crate::listener::size::{KnownQueue, WhatIf};
 use crate::packet::Endpoint;
 
 /// The largest backlog: `listen()` takes an int.
-const BACKLOG: std::ops::RangeInclusive<i64> = 0..=2_147_483_647;
+const BACKLOG: std::ops::RangeInclusive<u64> = 0..=2_147_483_647;
 /// Accept rates, in connections a second.
 const RATE: std::ops::RangeInclusive<f64> = 0.001..=10_000_000.0;
 
 /// Most workers, and most sockets on one port: more than any machine has processors.
-const WORKERS: i64 = 10_000;
-const SOCKETS: i64 = 1_000;
+const WORKERS: u64 = 10_000;
+const SOCKETS: u64 = 1_000;
 
 /// Compute from captures how large a listener's accept queue should have been.
 ///
@@ -38,11 +39,11 @@ pub(super) struct SizeArgs {
     server: Option<Endpoint>,
 
     /// The limit that its queue had, where it is known (ss -ltn: Send-Q) [default: estimated]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(BACKLOG))]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(BACKLOG))]
     limit: Option<u32>,
 
     /// Sockets that share the port (SO_REUSEPORT), each with a queue of its own [default: 1]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=SOCKETS))]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=SOCKETS))]
     sockets: Option<u32>,
 
     /// The server's net.ipv4.tcp_syncookies [default: on, as Linux has it]
@@ -50,7 +51,7 @@ pub(super) struct SizeArgs {
     syncookies: Option<SwitchArg>,
 
     /// Backlogs to predict besides the limit, its doublings and the answer
-    #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(BACKLOG))]
+    #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = whole::<u32>(BACKLOG))]
     backlog: Vec<u32>,
 
     /// What if the application accepted this many connections a second, from all sockets together
@@ -58,7 +59,7 @@ pub(super) struct SizeArgs {
     accept_rate: Option<f64>,
 
     /// What if this many workers accepted, each at that rate
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=WORKERS))]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1..=WORKERS))]
     workers: Option<u32>,
 
     /// Replay the arrivals of the worst stretch against a real listener of this kernel

@@ -155,7 +155,7 @@ fn ladders_are_counted_or_of_one_client() {
     let client = "10.9.0.1:35374".parse::<std::net::SocketAddr>().unwrap().into();
     assert_eq!(ladders("--attempt 10.9.0.1:35374 a"), Some((20, Some(client))));
     assert!(ladders("--attempt [fd09::1]:5 a").is_some());
-    assert!(error("--ladder=0 a").contains("1.."));
+    assert!(error("--ladder=0 a").contains("from 1 to 65535"));
     assert!(error("--attempt 10.9.0.1 a").contains("10.9.0.1"));
     assert!(error("--ladder --format json a").contains("--ladder draws in text: it needs --format text"));
     assert!(live("-i lo --ladder").analyse.ladders.is_some());
@@ -256,9 +256,12 @@ fn wrong_arguments_get_the_value_and_what_is_allowed() {
         "--cause filtered:sure a.pcap",
         "--format yaml a.pcap",
         "--threads 0 a.pcap",
+        "--threads -1 a.pcap",
         "--threads many a.pcap",
         "--max-attempts 0 a.pcap",
         "--nonsense a.pcap",
+        "--ladder=0 a.pcap",
+        "race 10.9.0.2:80 -c 0",
         "--all",
         "- -",
         "-r a.pcap -f tcp port 80",

@@ -133,6 +133,9 @@ pub enum KernelError {
     /// No network namespace has this name.
     #[error("there is no network namespace '{0}' (see `ip netns`)")]
     NoSuchNetns(String),
+    /// The process whose network namespace is asked for does not exist.
+    #[error("there is no process {0}, whose network namespace is asked for")]
+    NoSuchProcess(u32),
     /// `getifaddrs` failed.
     #[error("the addresses of this machine cannot be listed: {0}")]
     Addresses(io::Error),

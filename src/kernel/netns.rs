@@ -133,7 +133,12 @@ pub(super) fn discover(choice: &NetnsChoice) -> Result<Vec<Netns>, KernelError> 
     match choice {
         NetnsChoice::Own => Ok(vec![own_netns(own)]),
         NetnsChoice::Process(pid) => {
-            let id = NetnsId::of_process(*pid)?;
+            let id = NetnsId::of_process(*pid).map_err(|error| match error {
+                KernelError::File { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                    KernelError::NoSuchProcess(*pid)
+                }
+                error => error,
+            })?;
             Ok(vec![Netns { id, own: id == own, inode: inode_of(*pid), pid: Some(*pid), name: None }])
         }
         NetnsChoice::Named(name) => {

@@ -161,6 +161,27 @@ fn a_name_of_ip_netns_is_entered_and_a_wrong_one_is_refused() {
 }
 
 #[test]
+fn a_message_is_not_said_twice() {
+    let failed = |command: &mut Command| {
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    // More than Linux has process numbers.
+    let missing = failed(Command::new(PROGRAM).args(["listeners", "--netns", "4194305"]));
+    assert_eq!(
+        missing,
+        "hsanalyze: error: there is no process 4194305, whose network namespace is asked for\n"
+    );
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let unwritten = failed(Command::new(PROGRAM).args(["listeners", "--netns", "self"]).stdout(full));
+    assert_eq!(
+        unwritten,
+        "hsanalyze: error: writing the listeners: No space left on device (os error 28)\n"
+    );
+}
+
+#[test]
 fn an_ordinary_user_sees_how_many_wait_elsewhere_and_what_may_not_be_read() {
     in_namespace(|| {
         let neighbour = Neighbour::new();
