@@ -82,7 +82,7 @@ pub use segment_event::{DropNetns, DropReason, SegmentEvent, SegmentEventKind};
 pub use segment_events::{SegmentEvents, SegmentEventsError};
 pub use snapshot::Snapshot;
 pub use socket::{LimitFrom, ListenSocket};
-pub use stats::KernelStats;
+pub use stats::{KernelStats, SocketReplaced};
 pub use sysctl::Sysctls;
 pub use waiting::WaitingConnection;
 pub use watch::{Interval, ListenerDelta, Watch, WatchedListener};

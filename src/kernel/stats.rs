@@ -5,6 +5,15 @@ use std::net::SocketAddr;
 use super::{Counter, Counters, LimitFrom, Netns, Owner};
 use crate::packet::{Span, Timestamp};
 
+/// Replacement of all sockets of a listener by others, as a restart of the server makes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SocketReplaced {
+    /// Time of the last snapshot that had one of the old sockets.
+    pub from: Timestamp,
+    /// Time of the first snapshot that had a new one.
+    pub until: Timestamp,
+}
+
 /// Figures of one listener between the first and the latest snapshot of a [`Watch`](super::Watch).
 #[derive(Debug, Clone, PartialEq)]
 pub struct KernelStats {
@@ -35,6 +44,8 @@ pub struct KernelStats {
     pub full_seen: bool,
     /// From the start of the first interval between two snapshots in which its queue certainly overflowed to the end of the last.
     pub overflowed_within: Option<(Timestamp, Timestamp)>,
+    /// The latest replacement of its sockets by others.
+    pub replaced: Option<SocketReplaced>,
     /// Packets that this listener dropped in that time, counted as [`super::ListenSocket::drops`] are.
     pub drops: Option<u64>,
     /// Origin of the limit.

@@ -8,7 +8,7 @@ use super::record::Record;
 use super::schedule::RetrySchedule;
 use super::totals::{CauseTally, Totals};
 use crate::handshake::{Cause, Confidence, Evidence, Verdict};
-use crate::kernel::{Counter, KernelStats};
+use crate::kernel::{Counter, KernelStats, SocketReplaced};
 use crate::packet::Span;
 
 /// A fact about a listener that supports or weakens a cause. [`ListenerEvidenceCode`] has the codes.
@@ -28,6 +28,8 @@ pub enum ListenerEvidence {
     KernelElsewhere,
     /// The packets show ignored or reset ACKs, each of which a full queue would have counted.
     KernelCountedNone,
+    /// The kernel's snapshots show that all sockets of the listener were replaced by others at that time.
+    SocketReplaced(SocketReplaced),
     /// ACKs that finished the handshake were ignored.
     AcksIgnored {
         /// Attempts.
@@ -133,6 +135,7 @@ pub(super) fn evidence(
     totals: &Totals,
 ) -> Vec<ListenerEvidence> {
     let mut evidence = of_kernel(cause, record, totals);
+    evidence.extend(replaced(cause, tally, record).map(ListenerEvidence::SocketReplaced));
     let attempts = match cause {
         Some(Cause::AcceptQueueOverflow) => {
             evidence.extend(of_overflow(tally, record, totals));
@@ -146,6 +149,17 @@ pub(super) fn evidence(
         attempts.into_iter().map(|(evidence, attempts)| ListenerEvidence::OfAttempts { evidence, attempts }),
     );
     evidence
+}
+
+/// The replacement of the listener's sockets, where its clients were reset or refused at that time.
+fn replaced(cause: Option<Cause>, tally: &CauseTally, record: &Record) -> Option<SocketReplaced> {
+    /// Packets are stamped, and sockets listed, at different moments.
+    const SLACK: Span = Span::from_secs(1);
+    let replaced = figures(record)?.replaced.filter(|_| {
+        matches!(cause, Some(Cause::ListenerClosed | Cause::PortClosed | Cause::ApplicationReset))
+    })?;
+    let (from, to) = tally.span?;
+    (from <= replaced.until.plus(SLACK) && replaced.from.minus(SLACK) <= to).then_some(replaced)
 }
 
 /// Evidence from the kernel's counters; empty unless the cause is an overflow, or attempts look like one that the

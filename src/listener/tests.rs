@@ -17,9 +17,20 @@ fn say(listeners: &mut Listeners, attempt: &Attempt, overflows: u64, abort: u32)
 
 /// The same as `say`, of a kernel that repeated so many SYN-ACKs.
 fn say_all(listeners: &mut Listeners, attempt: &Attempt, (overflows, repeats): (u64, u64), abort: u32) {
+    say_of_sockets(listeners, attempt, (overflows, repeats), abort, [1, 1]);
+}
+
+/// The same, of a listener that had a socket with the first of these cookies before, and with the second afterwards.
+fn say_of_sockets(
+    listeners: &mut Listeners,
+    attempt: &Attempt,
+    (overflows, repeats): (u64, u64),
+    abort: u32,
+    cookies: [u64; 2],
+) {
     let server = attempt.server;
     let address = std::net::SocketAddr::new(server.ip(), server.port());
-    let sample = |at, overflows: u64, repeats: u64| {
+    let sample = |at, overflows: u64, repeats: u64, cookie| {
         let dropped = u32::try_from(2 * overflows).unwrap();
         let netstat = format!(
             "TcpExt: ListenOverflows ListenDrops TCPSynRetrans\nTcpExt: {overflows} {overflows} {repeats}\n"
@@ -31,8 +42,8 @@ fn say_all(listeners: &mut Listeners, attempt: &Attempt, (overflows, repeats): (
             recv_q: 0,
             send_q: Some(4),
             drops: Some(dropped),
-            inode: 1,
-            cookie: 1,
+            inode: cookie,
+            cookie,
             uid: 0,
         };
         Snapshot {
@@ -43,8 +54,8 @@ fn say_all(listeners: &mut Listeners, attempt: &Attempt, (overflows, repeats): (
         }
     };
     let (since, until) = (attempt.start.plus(Span::from_secs(-1)), attempt.end.plus(Span::from_secs(1)));
-    let mut watch = Watch::new(sample(since, 0, 0));
-    watch.push(sample(until, overflows, repeats));
+    let mut watch = Watch::new(sample(since, 0, 0, cookies[0]));
+    watch.push(sample(until, overflows, repeats, cookies[1]));
     let word = watch.stats(address).unwrap();
     listeners.record_kernel(server, word, watch.listener_interval(address).unwrap());
 }
@@ -219,6 +230,21 @@ fn a_listener_is_as_sure_as_the_kernel() {
     };
     assert_eq!((figures.drops, figures.overflows), (Some(6), Some(3)));
     assert!(listener.kernel.is_some());
+}
+
+#[test]
+fn a_socket_that_was_replaced_when_clients_were_refused_is_evidence() {
+    let refused = samples::refused().1.into_iter().find(|attempt| attempt.verdict == Verdict::Refused);
+    let refused = refused.unwrap();
+    let is_evidence = |cookies| {
+        let mut listeners = Listeners::new(8);
+        listeners.record(&mut Finding { at: refused.end, settled: true, attempt: refused.clone() });
+        say_of_sockets(&mut listeners, &refused, (0, 0), 0, cookies);
+        let listener = listeners.listeners(None).remove(0);
+        assert_eq!(listener.cause, Some(Cause::PortClosed));
+        listener.evidence.iter().any(|one| matches!(one, ListenerEvidence::SocketReplaced(_)))
+    };
+    assert_eq!([[1, 1], [1, 2]].map(is_evidence), [false, true]);
 }
 
 #[test]

@@ -26,6 +26,7 @@ fn socket(port: u16, drops: u64) -> SocketNow {
         recv_q_max: 5,
         full_seen: true,
         overflowed_within: None,
+        replaced: None,
         drops: Some(drops),
         limit_from: None,
         somaxconn: None,

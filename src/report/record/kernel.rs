@@ -164,6 +164,7 @@ mod tests {
             recv_q_max: 5,
             full_seen: true,
             overflowed_within: None,
+            replaced: None,
             drops: Some(3),
             limit_from: Some(LimitFrom::Somaxconn),
             somaxconn: Some(4),

@@ -175,6 +175,7 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
     }
     let without_socket = drop_reasons(listener).filter(|&(reason, _)| reason == DropReason::NoSocket);
     let is_without_socket = without_socket.map(|(_, attempts)| attempts).sum::<u64>() >= affected.total();
+    let is_replaced = listener.evidence.iter().any(|one| matches!(one, ListenerEvidence::SocketReplaced(_)));
     match cause {
         Cause::AcceptQueueOverflow => overflow(name, &of, affected, listener),
         Cause::DeferAccept if possible => format!(
@@ -275,9 +276,11 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
         Cause::PortClosed if answers => {
             let later = until_retry(affected);
             let full = if may_overflow(listener) { ", its accept queue was full" } else { "" };
-            let or = if is_without_socket { "" } else { ", or something resets SYNs under load" };
+            let is_sure = is_without_socket || is_replaced;
+            let or = if is_sure { "" } else { ", or something resets SYNs under load" };
             format!("{name} refused {of}{later}, and answered others: it was restarted{full}{or}.")
         }
+        Cause::PortClosed if is_replaced => format!("{name} refused {of}: it was restarted."),
         Cause::PortClosed => {
             let or = if is_without_socket { "" } else { ", or a firewall rejects with a TCP reset" };
             format!("Nothing listens on {name}{or}: {of} refused.")

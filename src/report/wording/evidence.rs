@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::handshake::{Evidence, RuledOut, SegmentKind, SegmentLoss, SegmentStep};
-use crate::kernel::{Counter, DropNetns, DropReason};
+use crate::kernel::{Counter, DropNetns, DropReason, SocketReplaced};
 use crate::listener::{KernelFigures, ListenerEvidence, RetrySchedule};
 use crate::packet::{CapturePoint, IcmpError, Span};
 use crate::printable::printable;
@@ -459,6 +459,11 @@ pub(in crate::report) fn listener_evidence(known: &ListenerEvidence) -> Cow<'sta
         ListenerEvidence::KernelCountedNone => {
             "the packets show ignored or reset ACKs; a full queue would have counted each of them".into()
         }
+        ListenerEvidence::SocketReplaced(SocketReplaced { from, until }) => format!(
+            "the kernel's snapshots show that its listening socket was replaced by another one then, within {}",
+            until.since(from)
+        )
+        .into(),
         ListenerEvidence::AcksIgnored { clients, reached_server, in_a_row } => {
             let (acks, were) = if clients == 1 { ("ACK", "was") } else { ("ACKs", "were") };
             let reached = if reached_server { ", which reached the server," } else { "" };
