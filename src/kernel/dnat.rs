@@ -50,6 +50,8 @@ pub(super) struct Dnat {
     socket: Option<OwnedFd>,
     /// By the destination in the client's packets: the destination behind NAT.
     behind: HashMap<SocketAddr, SocketAddr>,
+    /// The other way: by the destination behind NAT the lowest one before it.
+    published: HashMap<SocketAddr, SocketAddr>,
 }
 
 /// A socket that gets the events of the calling thread's namespace.
@@ -68,27 +70,33 @@ pub(super) fn subscribe() -> io::Result<OwnedFd> {
 impl Dnat {
     /// Learns from a socket that [`subscribe`] made.
     pub(super) fn new(socket: OwnedFd) -> Self {
-        Self { socket: Some(socket), behind: HashMap::new() }
+        Self { socket: Some(socket), behind: HashMap::new(), published: HashMap::new() }
     }
 
     /// Takes the events that have come. Lost ones do not matter: every connection has its own.
     pub(super) fn drain(&mut self) {
-        let Some(socket) = &self.socket else { return };
+        let Some(socket) = self.socket.as_ref().map(AsRawFd::as_raw_fd) else { return };
         let mut buffer = vec![0; DATAGRAM_LEN];
         for _ in 0..AT_ONCE {
-            match recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
+            match recv(socket, &mut buffer, MsgFlags::empty()) {
                 Ok(length) => {
                     if let Some((before, behind)) = buffer.get(..length).and_then(destination) {
-                        if self.behind.len() >= MAX_DESTINATIONS {
-                            self.behind.clear();
-                        }
-                        self.behind.insert(before, behind);
+                        self.learn(before, behind);
                     }
                 }
                 Err(Errno::ENOBUFS) => {}
                 Err(_) => return,
             }
         }
+    }
+
+    fn learn(&mut self, before: SocketAddr, behind: SocketAddr) {
+        if self.behind.len() >= MAX_DESTINATIONS {
+            self.behind.clear();
+            self.published.clear();
+        }
+        self.behind.insert(before, behind);
+        self.published.entry(behind).and_modify(|known| *known = before.min(*known)).or_insert(before);
     }
 
     /// Closes the socket; what was learnt stays.
@@ -99,6 +107,11 @@ impl Dnat {
     /// The destination behind NAT of packets to `server`.
     pub(super) fn behind(&self, server: SocketAddr) -> Option<SocketAddr> {
         self.behind.get(&server).copied()
+    }
+
+    /// A destination before NAT of packets that reach `listener`: a published port.
+    pub(super) fn published(&self, listener: SocketAddr) -> Option<SocketAddr> {
+        self.published.get(&listener).copied()
     }
 }
 
@@ -186,6 +199,16 @@ mod tests {
         let plain =
             [direction(CTA_TUPLE_ORIG, client, host), direction(CTA_TUPLE_REPLY, host, client)].concat();
         assert_eq!(destination(&event(&plain)), None);
+    }
+
+    #[test]
+    fn the_lowest_address_that_leads_to_a_listener_is_its_published_one() {
+        let [one, other, listener] =
+            ["10.0.0.1:8080", "10.0.0.2:8080", "172.17.0.2:80"].map(|text| text.parse().unwrap());
+        let mut dnat = Dnat { socket: None, behind: HashMap::new(), published: HashMap::new() };
+        [other, one, other].into_iter().for_each(|before| dnat.learn(before, listener));
+        assert_eq!((dnat.behind(other), dnat.published(listener)), (Some(listener), Some(one)));
+        assert_eq!(dnat.published(one), None);
     }
 
     #[test]

@@ -199,6 +199,14 @@ impl Monitor {
         })
     }
 
+    /// An address before destination NAT of packets that reach the listener at `address`: of a published port. `None` where
+    /// no connection through one was seen.
+    #[must_use]
+    pub fn published(&self, address: SocketAddr) -> Option<SocketAddr> {
+        let translations = self.followed.iter().filter_map(|one| one.dnat.as_ref().ok());
+        translations.filter_map(|dnat| dnat.published(address)).min()
+    }
+
     /// The owners of the sockets with these inodes.
     pub fn owners(&mut self, inodes: &[u64]) -> Owners {
         self.access.owners(inodes)

@@ -362,6 +362,7 @@ impl WatchedListener<'_> {
         let sysctls = watch.latest.sysctls;
         KernelStats {
             local: socket.local,
+            published: None,
             sockets: history.sockets,
             sockets_full: history.sockets_full,
             sockets_full_max: history.sockets_full_max,

@@ -43,8 +43,14 @@ pub(super) fn conclude(
     let episodes = totals.episodes.list(end);
     // No attempt may have that cause: only the kernel saw the trouble.
     let span = tally.span.or_else(|| span(&episodes, cause?));
+    let published = || record.kernel.stats().and_then(|stats| stats.published).map(Endpoint::from);
     Listener {
         server,
+        published: record
+            .observed
+            .published
+            .or_else(published)
+            .filter(|&published| Some(published) != server),
         scan: None,
         verdicts: record.verdicts,
         unproven: record.unproven,

@@ -125,6 +125,7 @@ fn capture(path: &str, packets: u64) -> CaptureInfo {
 fn listener(server: &str, attempts: &[Attempt]) -> Listener {
     let mut listener = Listener {
         server: Some(endpoint(server)),
+        published: None,
         scan: None,
         verdicts: Tally::default(),
         unproven: 0,

@@ -175,10 +175,7 @@ fn a_message_is_not_said_twice() {
     );
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let unwritten = failed(Command::new(PROGRAM).args(["listeners", "--netns", "self"]).stdout(full));
-    assert_eq!(
-        unwritten,
-        "hsanalyze: error: writing the listeners: No space left on device (os error 28)\n"
-    );
+    assert_eq!(unwritten, "hsanalyze: error: writing the listeners: No space left on device (os error 28)\n");
 }
 
 #[test]

@@ -291,9 +291,12 @@ impl KernelPoller {
 
     /// The latest figures of a listener.
     pub(super) fn figures(&mut self, netns: NetnsId, local: SocketAddr) -> Option<KernelStats> {
-        let followed = self.monitor.as_ref()?.netns(netns)?;
+        let monitor = self.monitor.as_ref()?;
+        let followed = monitor.netns(netns)?;
         let listener = followed.watch.listener(local)?;
-        Some(figures(followed, listener, &self.owners.found, &mut self.waits))
+        let published = monitor.published(followed.reachable(local));
+        let stats = figures(followed, listener, &self.owners.found, &mut self.waits);
+        Some(KernelStats { published, ..stats })
     }
 
     /// The fullest queue of all namespaces: connections that wait, and how many may; nothing where all are empty.
@@ -481,7 +484,8 @@ fn record(
         let Some((followed, local, listener)) = monitor.find(address) else { continue };
         found.places.insert(inode(followed), local, server);
         found.listeners.insert(server, (followed.netns.id, listener.socket().local));
-        let stats = figures(followed, listener, owners, waits);
+        let published = monitor.published(local).filter(|&published| published != address);
+        let stats = KernelStats { published, ..figures(followed, listener, owners, waits) };
         match listener.interval() {
             Some(interval) => listeners.record_kernel(server, stats, interval),
             None => listeners.record_closed(server, stats, listener.whole()),

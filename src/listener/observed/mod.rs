@@ -34,7 +34,7 @@ use per_second::PARTS_OF_SECOND;
 use strum::{EnumCount, IntoEnumIterator};
 
 use crate::handshake::{Attempt, Fact, Passage, System, Vantage, Verdict};
-use crate::packet::{Span, Timestamp};
+use crate::packet::{Endpoint, Span, Timestamp};
 
 /// Facts of one listener.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -61,6 +61,8 @@ pub(super) struct Observed {
     pub(super) probes: Probes,
     /// Clients that tried in vain.
     pub(super) knocks: Knocks,
+    /// The lowest server address that clients were seen to use where it was translated on the way to this one.
+    pub(super) published: Option<Endpoint>,
     /// SYNs with an optional feature that were answered, attempts whose retry left it out, and their SYNs before that.
     pub(super) feature_answered: u32,
     pub(super) feature_left_out: u32,
@@ -172,6 +174,10 @@ impl Observed {
                 Some(other) => self.other_system = Some(other),
                 None => {}
             }
+        }
+        let nearest = attempt.passage.as_deref().and_then(|passage| passage.sightings.first());
+        if let Some(published) = nearest.map(|near| near.server).filter(|&server| server != attempt.server) {
+            self.published = Some(self.published.map_or(published, |known| known.min(published)));
         }
         if let Some(vantage) = attempt.vantage {
             self.vantages[vantage as usize] += 1;

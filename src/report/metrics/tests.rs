@@ -14,6 +14,7 @@ use crate::report::samples;
 fn socket(port: u16, drops: u64) -> SocketNow {
     let stats = KernelStats {
         local: ([0, 0, 0, 0], port).into(),
+        published: None,
         sockets: 1,
         sockets_full: 0,
         sockets_full_max: 0,

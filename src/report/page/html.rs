@@ -158,7 +158,7 @@ impl Page<'_> {
     fn card_figures(&self, listener: &Listener) -> Markup {
         let clock = self.style.clock;
         let clients = wording::clients(&listener.clients);
-        let listening = listener.kernel.as_ref().map(wording::listening).unwrap_or_default();
+        let listens = wording::listens(listener);
         let size = listener.size.as_ref();
         let is_overflow = listener.cause == Some(Cause::AcceptQueueOverflow);
         html! {
@@ -174,7 +174,7 @@ impl Page<'_> {
                     (number(listener.verdicts.total())) ", of which " (number(listener.failed)) " failed and "
                     (number(listener.late)) " were late"
                 }
-                @if !listening.is_empty() { dt { "Listens" } dd { (listening) } }
+                @if !listens.is_empty() { dt { "Listens" } dd { (listens) } }
                 @if !clients.is_empty() { dt { "Clients" } dd { (clients) } }
                 @if let Some(size) = size {
                     dt { "Queue size" } dd { (wording::size(size)) }

@@ -152,6 +152,7 @@ mod tests {
     fn a_listener_s_figures_have_stable_names() {
         let stats = KernelStats {
             local: "[::]:80".parse().unwrap(),
+            published: None,
             sockets: 1,
             sockets_full: 1,
             sockets_full_max: 1,

@@ -87,9 +87,9 @@ fn write_block(
         );
         style.write_labelled(out, Emphasis::Strong, "  ", "stalled", &words)?;
     }
-    let listening = listener.kernel.as_ref().map(wording::listening).unwrap_or_default();
-    if !listening.is_empty() {
-        style.write_labelled(out, Emphasis::Strong, "  ", "listens", &listening)?;
+    let listens = wording::listens(listener);
+    if !listens.is_empty() {
+        style.write_labelled(out, Emphasis::Strong, "  ", "listens", &listens)?;
     }
     let mut label = "why";
     for evidence in &listener.evidence {

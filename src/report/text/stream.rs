@@ -124,6 +124,8 @@ fn drops(report: &EpisodeReport) -> Option<String> {
 
 /// ` (nginx[71] stopped in docker 3f2a1b0c9d8e, 1 of 4 sockets full)`, as far as known.
 pub(super) fn listener(stats: &KernelStats) -> String {
-    let words = wording::listening(stats);
-    if words.is_empty() { words } else { format!(" ({words})") }
+    let published = stats.published.map(|published| format!("published as {published}"));
+    let words = [Some(wording::listening(stats)).filter(|words| !words.is_empty()), published];
+    let words: Vec<String> = words.into_iter().flatten().collect();
+    if words.is_empty() { String::new() } else { format!(" ({})", words.join(", ")) }
 }

@@ -1,6 +1,7 @@
 //! The process that listens, and its place.
 
 use crate::kernel::KernelStats;
+use crate::listener::Listener;
 use crate::printable::printable;
 use crate::words::number;
 
@@ -11,6 +12,27 @@ pub(in crate::report) fn queue(waiting: u32, limit: Option<u32>) -> String {
         format!(" (limit {}{more})", number(limit.into()))
     });
     format!("{} waiting{of_limit}", number(waiting.into()))
+}
+
+/// Who listens and where: [`listening`], and the addresses that clients use where they are translated on the way; empty where
+/// nothing is known.
+pub(in crate::report) fn listens(listener: &Listener) -> String {
+    let listening = listener.kernel.as_ref().map(listening).filter(|words| !words.is_empty());
+    let mut parts = Vec::from_iter(listening);
+    parts.extend(translated(listener));
+    parts.join("; ")
+}
+
+/// `clients connect to 10.0.0.1:8080, which is translated to 172.17.0.2:80`, where one of both is the server of the report.
+fn translated(listener: &Listener) -> Option<String> {
+    let server = listener.server?;
+    if let Some(published) = listener.published {
+        return Some(format!("clients connect to {published}, which is translated to {server}"));
+    }
+    let local = listener.kernel.as_ref()?.local;
+    let (bound, asked) = (local.ip().to_canonical(), server.ip().to_canonical());
+    let is_other = local.port() != server.port() || !bound.is_unspecified() && bound != asked;
+    is_other.then(|| format!("clients connect to {server}, which is translated to {local}"))
 }
 
 /// `nginx[71] stopped in docker 3f2a1b0c9d8e, network namespace PID 71, 1 of 4 sockets full`, as far as known; empty where
@@ -30,4 +52,44 @@ pub(in crate::report) fn listening(stats: &KernelStats) -> String {
         parts.push(format!("{} of {} sockets full", stats.sockets_full, stats.sockets));
     }
     parts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::{Counters, ListenSocket, Netns, Snapshot, Sysctls, Watch};
+    use crate::packet::{Endpoint, Timestamp};
+    use crate::report::samples;
+
+    /// The listener of a full queue, at `server`, with a socket that is bound to `local`.
+    fn listener(server: Endpoint, local: &str) -> Listener {
+        let local = local.parse().unwrap();
+        let socket = ListenSocket {
+            local,
+            device: None,
+            v6only: Some(false),
+            recv_q: 5,
+            send_q: Some(4),
+            drops: Some(0),
+            inode: 1,
+            cookie: 1,
+            uid: 0,
+        };
+        let (at, counters, sysctls) = (Timestamp::default(), Counters::default(), Sysctls::default());
+        let watch = Watch::new(Snapshot { at, sockets: vec![socket], counters, sysctls });
+        let netns = Netns { own: true, ..Netns::default() };
+        let kernel = KernelStats { netns, ..watch.stats(local).unwrap() };
+        let any = samples::overflow_mixed().0.listeners.remove(0);
+        Listener { server: Some(server), kernel: Some(kernel), ..any }
+    }
+
+    #[test]
+    fn an_address_that_is_translated_is_named_with_the_other_one() {
+        let (host, container) = (Endpoint::v4([10, 0, 0, 1], 8080), Endpoint::v4([172, 17, 0, 2], 80));
+        let both = "clients connect to 10.0.0.1:8080, which is translated to 172.17.0.2:80";
+        assert_eq!(listens(&listener(host, "172.17.0.2:80")), both);
+        let behind = listener(container, "0.0.0.0:80");
+        assert_eq!(listens(&behind), "");
+        assert_eq!(listens(&Listener { published: Some(host), ..behind }), both);
+    }
 }

@@ -29,7 +29,7 @@ pub(super) use evidence::{
 };
 pub(super) use knob::{LimitKnob, continue_process, find_why_one_worker_waits, raise_backlog};
 pub(super) use limit::{limit, protocol};
-pub(super) use listening::{listening, queue};
+pub(super) use listening::{listening, listens, queue};
 pub(super) use messages::{attempt, ending, flags, left_out, message};
 pub(super) use same_advice::advice_below;
 pub(super) use size::{accept_rate, answer as size_answer, arrivals, rate, size};
