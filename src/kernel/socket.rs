@@ -67,6 +67,12 @@ impl ListenSocket {
         }
     }
 
+    /// True if it is bound to any address, of IPv6 and of IPv4: one socket with one queue for both.
+    #[must_use]
+    pub fn is_dual_stack(&self) -> bool {
+        self.v6only == Some(false) && self.local.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+    }
+
     /// Closeness of the match with `server`: `None` for no match, then the higher the closer.
     ///
     /// The order is that of `compute_score` in the kernel: an exact address before any, the own family

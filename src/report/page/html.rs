@@ -158,7 +158,7 @@ impl Page<'_> {
     fn card_figures(&self, listener: &Listener) -> Markup {
         let clock = self.style.clock;
         let clients = wording::clients(&listener.clients);
-        let listens = wording::listens(listener);
+        let listens = wording::listens(listener, &self.summary.listeners);
         let size = listener.size.as_ref();
         let is_overflow = listener.cause == Some(Cause::AcceptQueueOverflow);
         html! {

@@ -193,7 +193,7 @@ impl QueueRow<'_> {
 
     /// The address as `ss` writes it.
     fn address(&self) -> String {
-        address(self.socket.local, self.device.as_deref())
+        address(self.socket, self.device.as_deref())
     }
 
     /// The process that accepts from the socket: the only one that holds or polls it.
@@ -250,10 +250,12 @@ fn best(sample: &Snapshot, waiting: &WaitingConnection) -> Option<SocketAddr> {
     matching.max_by_key(|(closeness, _)| *closeness).map(|(_, local)| local)
 }
 
-/// An address as `ss` writes it: the interface, where there is one, behind the address.
-fn address(local: SocketAddr, device: Option<&str>) -> String {
-    match (local, device) {
-        (_, None) => local.to_string(),
+/// An address as `ss` writes it: the interface, where there is one, behind the address; `*` for any of IPv4 and of IPv6.
+fn address(socket: &ListenSocket, device: Option<&str>) -> String {
+    match (socket.local, device) {
+        (local, None) if socket.is_dual_stack() => format!("*:{}", local.port()),
+        (local, None) => local.to_string(),
+        (local, Some(device)) if socket.is_dual_stack() => format!("*%{device}:{}", local.port()),
         (SocketAddr::V4(v4), Some(device)) => format!("{}%{device}:{}", v4.ip(), v4.port()),
         (SocketAddr::V6(v6), Some(device)) => format!("[{}%{device}]:{}", v6.ip(), v6.port()),
     }

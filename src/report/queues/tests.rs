@@ -202,9 +202,12 @@ fn the_document_has_every_name() {
 
 #[test]
 fn an_address_is_written_as_ss_does() {
-    assert_eq!(address("10.0.0.1:80".parse().unwrap(), Some("eth0")), "10.0.0.1%eth0:80");
-    assert_eq!(address("[fe80::1]:80".parse().unwrap(), Some("eth0")), "[fe80::1%eth0]:80");
-    assert_eq!(address("[::]:80".parse().unwrap(), None), "[::]:80");
+    let of =
+        |local, v6only, device| address(&ListenSocket { v6only, ..socket(local, 1, 0, 0, None) }, device);
+    assert_eq!(of("10.0.0.1:80", None, Some("eth0")), "10.0.0.1%eth0:80");
+    assert_eq!(of("[fe80::1]:80", Some(false), Some("eth0")), "[fe80::1%eth0]:80");
+    assert_eq!(of("[::]:80", Some(true), None), "[::]:80");
+    assert_eq!(of("[::]:80", Some(false), None), "*:80", "of IPv4, too");
 }
 
 /// A container's namespace with four workers on one address, of which one is stopped, and who waits for it.

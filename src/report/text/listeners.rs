@@ -34,7 +34,7 @@ pub(super) fn write(
     overview::write(out, style, &bad)?;
     let blocks = if style.all { alone.len() } else { BLOCKS };
     for (place, listener) in alone.iter().enumerate().take(blocks) {
-        write_block(out, style, listener, listed)?;
+        write_block(out, style, summary, listener, listed)?;
         write_advice(out, style, listener, alone.get(..place).unwrap_or_default())?;
     }
     let rest = alone.len().saturating_sub(blocks) as u64;
@@ -44,7 +44,7 @@ pub(super) fn write(
     }
     // Always shown: it may cover most listeners.
     for listener in folded {
-        write_block(out, style, listener, listed)?;
+        write_block(out, style, summary, listener, listed)?;
         write_advice(out, style, listener, &[])?;
     }
     if bad.is_empty() && !style.verbose {
@@ -69,6 +69,7 @@ pub(super) fn write_quiet(out: &mut impl Write, style: &TextStyle<'_>, summary: 
 fn write_block(
     out: &mut impl Write,
     style: &TextStyle<'_>,
+    summary: &Summary,
     listener: &Listener,
     listed: &[Attempt],
 ) -> io::Result<()> {
@@ -87,7 +88,7 @@ fn write_block(
         );
         style.write_labelled(out, Emphasis::Strong, "  ", "stalled", &words)?;
     }
-    let listens = wording::listens(listener);
+    let listens = wording::listens(listener, &summary.listeners);
     if !listens.is_empty() {
         style.write_labelled(out, Emphasis::Strong, "  ", "listens", &listens)?;
     }

@@ -1,5 +1,6 @@
 //! The process that listens, and its place.
 
+use super::server_name;
 use crate::kernel::KernelStats;
 use crate::listener::Listener;
 use crate::printable::printable;
@@ -14,13 +15,33 @@ pub(in crate::report) fn queue(waiting: u32, limit: Option<u32>) -> String {
     format!("{} waiting{of_limit}", number(waiting.into()))
 }
 
-/// Who listens and where: [`listening`], and the addresses that clients use where they are translated on the way; empty where
-/// nothing is known.
-pub(in crate::report) fn listens(listener: &Listener) -> String {
+/// Who listens and where: [`listening`], the addresses that clients use where they are translated on the way, and others of `all`
+/// that the same socket serves; empty where nothing is known.
+pub(in crate::report) fn listens(listener: &Listener, all: &[Listener]) -> String {
     let listening = listener.kernel.as_ref().map(listening).filter(|words| !words.is_empty());
     let mut parts = Vec::from_iter(listening);
     parts.extend(translated(listener));
+    parts.extend(same_socket(listener, all));
     parts.join("; ")
+}
+
+/// `its socket, [::]:80, and the queue are those of 10.0.0.1:80, too`: a socket on any address serves several, and IPv4 as well as
+/// IPv6.
+fn same_socket(listener: &Listener, all: &[Listener]) -> Option<String> {
+    /// Most others that are named.
+    const NAMED: usize = 3;
+    let place = |one: &Listener| one.kernel.as_ref().map(|stats| (stats.netns.id, stats.local));
+    let (_, local) = place(listener)?;
+    let others =
+        all.iter().filter(|other| other.server != listener.server && place(other) == place(listener));
+    let others: Vec<String> = others.map(server_name).collect();
+    let more = match others.len().checked_sub(NAMED) {
+        Some(more @ 1..) => format!(" and {more} more"),
+        _ => String::new(),
+    };
+    let named = others.get(..NAMED.min(others.len()))?.join(", ");
+    (!others.is_empty())
+        .then(|| format!("its socket, {local}, and the queue are those of {named}{more}, too"))
 }
 
 /// `clients connect to 10.0.0.1:8080, which is translated to 172.17.0.2:80`, where one of both is the server of the report.
@@ -87,9 +108,23 @@ mod tests {
     fn an_address_that_is_translated_is_named_with_the_other_one() {
         let (host, container) = (Endpoint::v4([10, 0, 0, 1], 8080), Endpoint::v4([172, 17, 0, 2], 80));
         let both = "clients connect to 10.0.0.1:8080, which is translated to 172.17.0.2:80";
-        assert_eq!(listens(&listener(host, "172.17.0.2:80")), both);
+        assert_eq!(listens(&listener(host, "172.17.0.2:80"), &[]), both);
         let behind = listener(container, "0.0.0.0:80");
-        assert_eq!(listens(&behind), "");
-        assert_eq!(listens(&Listener { published: Some(host), ..behind }), both);
+        assert_eq!(listens(&behind, &[]), "");
+        assert_eq!(listens(&Listener { published: Some(host), ..behind }, &[]), both);
+    }
+
+    #[test]
+    fn servers_of_one_socket_are_said_to_have_one_queue() {
+        let v4 = Endpoint::v4([10, 0, 0, 1], 80);
+        let v6 = Endpoint::from("[fd00::1]:80".parse::<std::net::SocketAddr>().unwrap());
+        let [one, other] = [v4, v6].map(|server| listener(server, "[::]:80"));
+        let apart = listener(Endpoint::v4([10, 0, 0, 2], 80), "10.0.0.2:80");
+        let all = [one, other, apart];
+        assert_eq!(
+            listens(&all[0], &all),
+            "its socket, [::]:80, and the queue are those of [fd00::1]:80, too"
+        );
+        assert_eq!(listens(&all[2], &all), "");
     }
 }
