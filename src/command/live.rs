@@ -5,6 +5,7 @@
 
 mod config;
 mod display;
+mod dropped;
 mod episodes;
 #[cfg(feature = "metrics")]
 mod exporter;

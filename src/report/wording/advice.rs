@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
+use super::drop_reasons;
 use super::knob::{LimitKnob, continue_process, find_why_one_worker_waits, raise_backlog};
-use crate::kernel::{DropNetns, DropReason, KernelStats};
+use crate::kernel::KernelStats;
 use crate::listener::Advice;
 use crate::packet::Endpoint;
 
@@ -78,10 +79,12 @@ pub(in crate::report) fn advice(
         Advice::LeaveScans => "nothing on the listener: no connection is made",
         Advice::CheckServerLog => "the server's log: it closes with unread data, or with SO_LINGER 0",
         Advice::CheckRuleCounters => {
-            let commands = in_netns(&inside, &["nft list ruleset", "iptables-save -c"]);
+            let commands = drop_reasons::in_netns(&inside, &["nft list ruleset", "iptables-save -c"]);
             return Cow::Owned(format!("{commands}   (counters of rules that drop or reject)"));
         }
-        Advice::CheckDropReason(reason, netns) => return Cow::Owned(drop_reason(reason, netns, &inside)),
+        Advice::CheckDropReason(reason, netns) => {
+            return Cow::Owned(drop_reasons::commands(reason, netns, &inside));
+        }
         Advice::CaptureOnClient => "capture on the client too: do its ACKs arrive here?",
         Advice::CheckFreeBsdQueue => "netstat -Lan   (on the server: the listen queue and its limit)",
         Advice::RaiseFreeBsdQueue => {
@@ -144,55 +147,10 @@ pub(in crate::report) fn advice(
     })
 }
 
-/// Commands that show what drops segments for this reason, in the namespace where it does; those of the listener's begin with
-/// `inside`.
-fn drop_reason(reason: DropReason, netns: DropNetns, inside: &str) -> String {
-    let (commands, note): (&[&str], &str) = match reason {
-        DropReason::Netfilter => (&["nft list ruleset", "iptables-save -c"], "the rule that drops them"),
-        DropReason::ReversePath => (
-            &["sysctl -a -r rp_filter", "ip route get CLIENT"],
-            "rp_filter drops what comes in elsewhere than the way back leads",
-        ),
-        DropReason::SocketFilter => {
-            (&["ss -ltnb", "bpftool cgroup tree"], "the filter of the socket, or of its cgroup")
-        }
-        DropReason::Xfrm => (&["ip xfrm policy", "ip -s xfrm state"], "the policy that forbids them"),
-        DropReason::BpfCgroupEgress => {
-            (&["bpftool cgroup tree"], "the egress program of the sender's cgroup")
-        }
-        DropReason::Checksum => (
-            &["nstat -az TcpInCsumErrors", "ethtool -k INTERFACE"],
-            "rising; checksum offload that a virtual interface or a tunnel does not do",
-        ),
-        DropReason::Qdisc => (&["tc -s qdisc"], "the queue that drops"),
-        DropReason::CpuBacklog => (
-            &["cat /proc/net/softnet_stat", "sysctl net.core.netdev_max_backlog"],
-            "the second column counts drops",
-        ),
-        DropReason::ListenOverflow
-        | DropReason::NoSocket
-        | DropReason::Paws
-        | DropReason::TimeWaitPaws
-        | DropReason::InvalidSyn => (&["nstat -az"], reason.name()),
-    };
-    let (inside, place) = match netns {
-        DropNetns::Listener => (inside, String::new()),
-        DropNetns::Own => ("", ", in the network namespace of the capture".to_owned()),
-        DropNetns::Other(inode) => ("", format!(", in network namespace {inode}: lsns -t net")),
-    };
-    format!("{}   ({note}{place})", in_netns(inside, commands))
-}
-
-/// Commands one after the other, each in the namespace that `inside` enters.
-fn in_netns(inside: &str, commands: &[&str]) -> String {
-    let commands: Vec<String> = commands.iter().map(|command| format!("{inside}{command}")).collect();
-    commands.join("; ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::{Counters, ListenSocket, Netns, Snapshot, Sysctls, Watch};
+    use crate::kernel::{Counters, DropNetns, DropReason, ListenSocket, Netns, Snapshot, Sysctls, Watch};
     use crate::packet::Timestamp;
     use crate::report::samples;
 

@@ -1,7 +1,7 @@
 //! A listener's diagnosis: one sentence.
 
-use super::by_distribution;
 use super::causes::acks_came_late;
+use super::{by_distribution, drop_reasons};
 use crate::handshake::{Cause, Confidence, Evidence, EvidenceCode, SegmentKind, Verdict};
 use crate::kernel::DropReason;
 use crate::listener::{Diagnosis, Listener, ListenerEvidence, Tally};
@@ -136,44 +136,18 @@ fn between_points(name: &str, of: &str, listener: &Listener) -> Option<String> {
     Some(format!("{place}{more} ({of} to {name})."))
 }
 
-/// The sentence about segments that this machine's kernel dropped, each by its own event, before a listener could judge them.
-fn dropped(name: &str, affected: &Tally, listener: &Listener) -> Option<String> {
-    let dropped = || drop_reasons(listener).filter(|(reason, _)| reason.is_before_listener());
-    let attempts: u64 = dropped().map(|(_, attempts)| attempts).sum();
-    let (reason, _) = dropped().max_by_key(|&(_, attempts)| attempts)?;
-    let of = format!("{} of {}", number(attempts), count(listener.verdicts.total(), "attempt"));
-    let others = match affected.total().saturating_sub(attempts) {
-        0 => String::new(),
-        others => format!("; {} more may have lost theirs to it", number(others)),
-    };
-    let reason = super::evidence::drop_reason(reason);
-    Some(format!(
-        "The kernel of this machine, not the listener on {name}, dropped segments of {of}, {reason}{others}."
-    ))
-}
-
-/// Reasons for which the kernel dropped segments of attempts, each with their number.
-fn drop_reasons(listener: &Listener) -> impl Iterator<Item = (DropReason, u64)> {
-    listener.evidence.iter().filter_map(|known| match *known {
-        ListenerEvidence::OfAttempts {
-            evidence: Evidence::KernelDroppedSegments { reason, .. },
-            attempts,
-        } => Some((reason, attempts)),
-        _ => None,
-    })
-}
-
 fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener: &Listener) -> String {
     let possible = listener.confidence == Some(Confidence::Possible);
     let total = count(listener.verdicts.total(), "attempt");
     let of = format!("{} of {total}", number(affected.total()));
     let are = if possible { "may be" } else { "are" };
     let answered = if affected.get(Verdict::ResetAfterAck) > 0 { "ACK" } else { "segments" };
-    if let Some(sentence) = between_points(name, &of, listener).or_else(|| dropped(name, affected, listener))
+    if let Some(sentence) =
+        between_points(name, &of, listener).or_else(|| drop_reasons::sentence(name, affected, listener))
     {
         return sentence;
     }
-    let without_socket = drop_reasons(listener).filter(|&(reason, _)| reason == DropReason::NoSocket);
+    let without_socket = drop_reasons::of(listener).filter(|&(reason, _)| reason == DropReason::NoSocket);
     let is_without_socket = without_socket.map(|(_, attempts)| attempts).sum::<u64>() >= affected.total();
     let is_replaced = listener.evidence.iter().any(|one| matches!(one, ListenerEvidence::SocketReplaced(_)));
     match cause {
@@ -444,7 +418,6 @@ fn listed(parts: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::DropNetns;
     use crate::report::samples;
 
     /// The listener of a full queue, with another diagnosis.
@@ -504,32 +477,6 @@ mod tests {
             said(21)
         );
         assert!(!said(11).contains("possible"), "{}", said(11));
-    }
-
-    #[test]
-    fn the_kernels_reason_stands_where_it_dropped_segments() {
-        let (summary, _) = samples::overflow_mixed();
-        let mut listener = summary.listeners.into_iter().next().unwrap();
-        let mut affected = Tally::default();
-        (0..4).for_each(|_| affected.add(Verdict::CompletedLate));
-        listener.diagnosis = Diagnosis::Explained { affected, answers: true, possible: 0 };
-        listener.confidence = Some(Confidence::Confirmed);
-        let mut said = |cause, reason, attempts| {
-            let evidence =
-                Evidence::KernelDroppedSegments { reason, segments: 7, netns: DropNetns::Listener };
-            listener.evidence = vec![ListenerEvidence::OfAttempts { evidence, attempts }];
-            listener.cause = Some(cause);
-            diagnosis(&listener)
-        };
-        let by_rule = "The kernel of this machine, not the listener on 10.9.0.2:7777, dropped segments of";
-        let rule = "of 60 attempts, by a rule of nftables or iptables";
-        assert_eq!(said(Cause::Filtered, DropReason::Netfilter, 4), format!("{by_rule} 4 {rule}."));
-        assert_eq!(
-            said(Cause::Filtered, DropReason::Netfilter, 3),
-            format!("{by_rule} 3 {rule}; 1 more may have lost theirs to it.")
-        );
-        let restarted = said(Cause::PortClosed, DropReason::NoSocket, 4);
-        assert!(restarted.ends_with("and answered others: it was restarted."), "{restarted}");
     }
 
     #[test]

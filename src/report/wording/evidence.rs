@@ -2,40 +2,14 @@
 
 use std::borrow::Cow;
 
+use super::drop_reasons;
+use super::figures::{queue, socket_drops};
 use crate::handshake::{Evidence, RuledOut, SegmentKind, SegmentLoss, SegmentStep};
-use crate::kernel::{Counter, DropNetns, DropReason, SocketReplaced};
+use crate::kernel::{Counter, SocketReplaced};
 use crate::listener::{KernelFigures, ListenerEvidence, RetrySchedule};
 use crate::packet::{CapturePoint, IcmpError, Span};
 use crate::printable::printable;
 use crate::words::{count, number, verb};
-
-/// Clause for the kernel's reason of a drop.
-pub(super) const fn drop_reason(reason: DropReason) -> &'static str {
-    match reason {
-        DropReason::ListenOverflow => "because the accept queue was full",
-        DropReason::NoSocket => "because no socket was there",
-        DropReason::Paws => "because of a timestamp older than the connection's latest",
-        DropReason::TimeWaitPaws => "because of a timestamp older than that of the connection in TIME-WAIT",
-        DropReason::InvalidSyn => "because of a SYN that fits no handshake",
-        DropReason::Checksum => "because of a wrong checksum",
-        DropReason::Netfilter => "by a rule of nftables or iptables",
-        DropReason::ReversePath => "because the way back to the sender is another (rp_filter)",
-        DropReason::SocketFilter => "by a filter of the socket",
-        DropReason::Xfrm => "by an IPsec policy",
-        DropReason::BpfCgroupEgress => "by a BPF program of the sender's cgroup",
-        DropReason::Qdisc => "because an interface's queue was full",
-        DropReason::CpuBacklog => "because a CPU's packet queue was full",
-    }
-}
-
-/// Clause for where the kernel dropped a segment; empty for the listener's own network namespace.
-fn drop_netns(netns: DropNetns) -> String {
-    match netns {
-        DropNetns::Listener => String::new(),
-        DropNetns::Own => ", in the network namespace of the capture, not the listener's".to_owned(),
-        DropNetns::Other(inode) => format!(", in network namespace {inode} (lsns -t net)"),
-    }
-}
 
 /// Clause for one piece of an attempt's evidence.
 pub(in crate::report) fn evidence(evidence: Evidence) -> Cow<'static, str> {
@@ -52,9 +26,9 @@ pub(in crate::report) fn evidence(evidence: Evidence) -> Cow<'static, str> {
         Evidence::KernelDroppedSegments { reason, segments, netns } => format!(
             "the kernel's own event: it dropped {}, {} ({}){}",
             count(segments.into(), "segment"),
-            drop_reason(reason),
+            drop_reasons::clause(reason),
             reason.name(),
-            drop_netns(netns)
+            drop_reasons::netns(netns)
         ),
         Evidence::RstAnswersLaterSegment(n) => {
             format!(
@@ -512,11 +486,6 @@ pub(in crate::report) fn listener_evidence(known: &ListenerEvidence) -> Cow<'sta
     }
 }
 
-/// `310 socket drops`: as the kernel counts them for a listening socket, where an ignored ACK is two.
-pub(in crate::report) fn socket_drops(drops: u64) -> String {
-    count(drops, "socket drop")
-}
-
 fn kernel_figures(figures: &KernelFigures) -> String {
     let counter = |counter: Counter, grown: Option<u64>| match grown {
         Some(events) => format!("{} {}", counter.name(), number(events)),
@@ -530,7 +499,7 @@ fn kernel_figures(figures: &KernelFigures) -> String {
     format!(
         "the kernel's own count: in {} this listener had {drops}, at most {}, and the namespace counted {}, {}",
         figures.span,
-        super::queue(figures.most_waiting, figures.limit),
+        queue(figures.most_waiting, figures.limit),
         counter(Counter::ListenOverflows, figures.overflows),
         counter(Counter::ListenDrops, figures.listen_drops),
     )

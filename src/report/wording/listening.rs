@@ -1,19 +1,9 @@
 //! The process that listens, and its place.
 
-use super::server_name;
+use super::diagnosis::server_name;
 use crate::kernel::KernelStats;
 use crate::listener::Listener;
 use crate::printable::printable;
-use crate::words::number;
-
-/// `17 waiting (limit 16, and one more)`: the kernel lets in one connection more than the limit.
-pub(in crate::report) fn queue(waiting: u32, limit: Option<u32>) -> String {
-    let of_limit = limit.map_or_else(String::new, |limit| {
-        let more = if waiting > limit { ", and one more" } else { "" };
-        format!(" (limit {}{more})", number(limit.into()))
-    });
-    format!("{} waiting{of_limit}", number(waiting.into()))
-}
 
 /// Who listens and where: [`listening`], the addresses that clients use where they are translated on the way, and others of `all`
 /// that the same socket serves; empty where nothing is known.

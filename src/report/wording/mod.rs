@@ -9,7 +9,9 @@ mod clients;
 mod comparison;
 mod delay;
 mod diagnosis;
+mod drop_reasons;
 mod evidence;
+mod figures;
 mod knob;
 mod limit;
 mod listening;
@@ -24,12 +26,11 @@ pub(super) use clients::clients;
 pub(super) use comparison::{change_cells, compared, shift};
 pub(super) use delay::{by_distribution, by_range};
 pub(super) use diagnosis::{diagnosis, server_name};
-pub(super) use evidence::{
-    evidence, icmp_name, listener_evidence, point, retry_times, ruled_out, socket_drops,
-};
+pub(super) use evidence::{evidence, icmp_name, listener_evidence, point, retry_times, ruled_out};
+pub(super) use figures::{queue, socket_drops};
 pub(super) use knob::{LimitKnob, continue_process, find_why_one_worker_waits, raise_backlog};
 pub(super) use limit::{limit, protocol};
-pub(super) use listening::{listening, listens, queue};
+pub(super) use listening::{listening, listens};
 pub(super) use messages::{attempt, ending, flags, left_out, message};
 pub(super) use same_advice::advice_below;
 pub(super) use size::{accept_rate, answer as size_answer, arrivals, rate, size};
