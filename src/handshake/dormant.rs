@@ -33,9 +33,11 @@ pub(super) struct Dormant {
 // A flood leaves a million: each byte of one is a megabyte then.
 const _: () = assert!(size_of::<Dormant>() <= 96);
 
-/// True if an attempt in this phase becomes dormant when its next retry is overdue.
-pub(super) const fn becomes_dormant(phase: Phase) -> bool {
-    match phase {
+/// True if the attempt, which no SYN-ACK answered, becomes dormant when its next retry is overdue.
+pub(super) fn becomes_dormant(attempt: &Pending) -> bool {
+    match attempt.phase {
+        // The client did not take the SYN-ACK: its repeated SYN was refused.
+        Phase::Refused if attempt.synack.is_some() => false,
         Phase::SynSent | Phase::Refused | Phase::Unreachable => true,
         Phase::AnswerUnseen
         | Phase::SynReceived
@@ -50,7 +52,7 @@ pub(super) const fn becomes_dormant(phase: Phase) -> bool {
 impl Dormant {
     /// The small form of an attempt, if it has one: of its segments only SYNs, refusals and ICMP errors may matter.
     pub(super) fn of(attempt: &mut Pending) -> Option<Self> {
-        if !becomes_dormant(attempt.phase) {
+        if !becomes_dormant(attempt) {
             return None;
         }
         Some(Self {

@@ -33,8 +33,8 @@ fn each_attempt_counts_in_the_part_in_which_its_first_packet_lies() {
         assert_eq!(meanings(&[before, after].concat()), meanings(&whole), "others mean the same outside");
     }
     assert!(attempts(&["--begin", "2100-01-01"]).is_empty());
-    let text = hsanalyze(["--begin", "2100-01-01", CAPTURE]).succeed().stdout;
-    assert!(text.contains("No attempt begins in the time given; 60 begin outside of it."), "{text}");
+    let ran = hsanalyze(["--begin", "2100-01-01", CAPTURE]).succeed();
+    assert!(ran.text().contains("No attempt begins in the time given; 60 begin outside of it."), "{ran}");
     let one = ["--begin", &starts[3], "--end", &starts[4]];
     assert_eq!(attempts(&one).len(), 1);
 }

@@ -305,7 +305,8 @@ impl Tracker {
             if !waits_longer(phase) || jump > GIVEN_UP {
                 return self.settle_and_take(at, segment, hash, ordinal);
             }
-            if becomes_dormant(phase) && !may_open(segment.flags) {
+            let becomes_dormant = |tracked: &Tracked| becomes_dormant(&tracked.attempt);
+            if self.table.get(at).is_some_and(becomes_dormant) && !may_open(segment.flags) {
                 self.counts.midstream += 1;
                 return;
             }
