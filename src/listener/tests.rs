@@ -182,7 +182,7 @@ fn intended_causes_are_listed_after_faults() {
     let (_, mut deferred) = overflowed(Verdict::SynackRetransmitted);
     deferred.established = Some(true);
     deferred.retries = Retries { syn: 0, syn_ack: 1, after_ack: 1 };
-    deferred.retry_at = [Span::from_secs(3)].into_iter().collect();
+    deferred.retry_at = [Span::from_secs(7)].into_iter().collect();
     let mut listeners = Listeners::new(8);
     for attempt in samples::refused().1.into_iter().chain([deferred]) {
         listeners.record(&mut Finding { at: attempt.end, settled: true, attempt });

@@ -45,6 +45,7 @@ suites!(
     connect,
     copies,
     crossings,
+    doubts,
     examples,
     gaps,
     ignored,

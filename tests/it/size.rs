@@ -162,9 +162,9 @@ fn a_size_that_cannot_be_computed_has_its_reason() {
         ("overflow_mixed-client", "one-client-side", "the capture was taken near the clients"),
         ("overflow_reset-server", "too-short", "too short a time"),
         (
-            "defer_accept_late_data-server",
+            "ack_firewalled_reset-server",
             "other-cause",
-            "the packets show TCP_DEFER_ACCEPT, and not a full accept queue",
+            "the packets show a firewall's RST, and not a full accept queue",
         ),
         ("completed_echo-server", "no-drops", "no client met a full queue"),
         ("refused-client", "no-arrivals", "no client reached a listening socket"),

@@ -77,7 +77,7 @@ fn acks_ignored(case: &Case<'_>) -> Weight {
         return Weight::Excluded(Evidence::TwoIsns);
     }
     // On a listener without deferral the first repeat comes after a second.
-    let held_back = defer_accept::held_back(case);
+    let held_back = defer_accept::only_held_back(case);
     if let Some(at) = held_back
         && case.attempt.retries.after_ack == 1
         && !case.has(Fact::DataIgnored)

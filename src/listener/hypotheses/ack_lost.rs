@@ -50,7 +50,7 @@ fn ignored(case: &Case<'_>) -> Weight {
     if case.attempt.retries.after_ack >= 2 && case.path_worked() && !may_lose_some() {
         return Weight::Excluded(Evidence::PathWorked);
     }
-    if let Some(at) = super::defer_accept::held_back(case)
+    if let Some(at) = super::defer_accept::only_held_back(case)
         && case.attempt.retries.after_ack == 1
         && !case.has(Fact::DataIgnored)
     {

@@ -10,8 +10,9 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     explains: VerdictSet::of(&[Verdict::SynackRetransmitted]),
     shown_by: "silent clients get one SYN-ACK repeat, all at the same offset, and are accepted then; clients that send at \
                once are accepted at once",
-    looks_like: "an ACK lost on the way, a queue that was full for a moment",
-    excluded_by: "data that was ignored; a second ignored ACK; a silent client that got no repeat",
+    looks_like: "an ACK lost on the way, a queue that was full for a moment; of one repeat after 3 s also the first time-out of \
+                 Linux before 3.1, old Windows and BSD",
+    excluded_by: "data that was ignored; a second ignored ACK; a silent client that got no repeat; a system that is not Linux",
     surest: Confidence::Likely,
     confirmed_by: "TCPDeferAcceptDrop while ListenOverflows and the socket's other drops stand still",
     example: "defer_accept_late_data-server.pcap",
@@ -26,8 +27,11 @@ const HELD_BACK: Span = Span::from_millis(2500);
 /// Kernels before 3.1 sent the first repeat after 3 s, at the next tick of a coarse timer.
 const FIRST_BEFORE_3_1: Span = Span::from_millis(3500);
 
+/// Largest window of their SYN-ACKs over Ethernet: ten segments (`tcp_select_initial_window`).
+const LARGEST_WINDOW_BEFORE_3_1: u16 = 14_600;
+
 fn weigh(case: &Case<'_>) -> Weight {
-    if case.has(Fact::SynAckAfterRst) {
+    if case.has(Fact::SynAckAfterRst) || is_without_option(case) {
         return Weight::NotApplicable;
     }
     if let Some(evidence) = exclusion(case) {
@@ -45,8 +49,21 @@ fn weigh(case: &Case<'_>) -> Weight {
     let beside = same.and_then(|_| prompt_meanwhile(case));
     evidence.extend(beside);
     evidence.extend(apart.filter(|&apart| beside != Some(apart)));
-    let proven = held_back.is_some() || apart.is_some() || beside.is_some();
-    Weight::Possible(if proven { Support::Proven } else { Support::Fits }, evidence)
+    let proven = only_held_back(case).is_some() || apart.is_some() || beside.is_some();
+    // The first time-out of later kernels is a second.
+    let waits_a_second = case.attempt.system() == Some(System::Linux)
+        && case.attempt.synack.window > LARGEST_WINDOW_BEFORE_3_1;
+    let support = match proven {
+        true => Support::Proven,
+        false if held_back.is_some() && waits_a_second => Support::Supported,
+        false => Support::Fits,
+    };
+    Weight::Possible(support, evidence)
+}
+
+/// True if the server's system is one without `TCP_DEFER_ACCEPT`, which is Linux's.
+fn is_without_option(case: &Case<'_>) -> bool {
+    case.attempt.system().is_some_and(|system| system != System::Linux)
 }
 
 /// Evidence that silent clients were treated apart from all else, by a property of the socket: neither an outage nor a
@@ -82,7 +99,7 @@ fn prompt_meanwhile(case: &Case<'_>) -> Option<Evidence> {
 pub(super) fn explains_silent_clients(case: &Case<'_>) -> Option<Evidence> {
     let (from, to) = case.span();
     let full = case.own.silence.queue_seen_full(from, to) || case.own.drops.at(from, to).is_some();
-    if full || exclusion(case).is_some() {
+    if full || is_without_option(case) || exclusion(case).is_some() {
         return None;
     }
     case.own.silence.period().and_then(|_| treated_apart(case))
@@ -134,6 +151,12 @@ pub(super) fn held_back(case: &Case<'_>) -> Option<Span> {
     let first = attempt.retry_at.first().copied()?;
     let doubles = attempt.retry_at.get(1).is_some_and(|&second| second >= first.scaled(5, 2));
     (attempt.facts.has(Fact::SynSeen) && first >= HELD_BACK && !doubles).then_some(first)
+}
+
+/// The same, where only a deferral explains it: the first repeat came later than that of Linux before 3.1, old Windows and
+/// BSD systems, after 3 s.
+pub(super) fn only_held_back(case: &Case<'_>) -> Option<Span> {
+    held_back(case).filter(|&first| first >= FIRST_BEFORE_3_1 && !is_without_option(case))
 }
 
 /// Judges by the bare ACKs that the kernel held back.
