@@ -9,7 +9,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::SynFlood,
     explains: VerdictSet::of(&[Verdict::Unanswered, Verdict::HalfOpen, Verdict::Undetermined]),
     shown_by: "a hundred SYNs a second and more, or twenty without options, from many sources, that nobody finishes or repeats",
-    looks_like: "one program that begins many handshakes, answers that do not reach the clients, ACKs of known clients that are lost",
+    looks_like: "one program that begins many handshakes, answers that do not reach the clients, ACKs of known clients that are lost; where none is answered a full queue, too, whose clients give up within a second",
     excluded_by: "clients that repeat their SYN, or finish",
     surest: Confidence::Likely,
     confirmed_by: "",
@@ -29,7 +29,11 @@ fn weigh(case: &Case<'_>) -> Weight {
         (true, false) => Support::Supported,
         (false, _) => Support::Fits,
     };
-    Weight::Possible(support, evidence).doubted_if(flood.is_of_known() || is_of_known_client(case))
+    // Clients that wait for less than a second send one SYN each, too: a full queue answers none of them.
+    let may_wait = !flood.is_crafted() && !case.own.floods.are_answered();
+    evidence.extend(may_wait.then_some(Evidence::CouldBe(Cause::AcceptQueueOverflow)));
+    let doubted = may_wait || flood.is_of_known() || is_of_known_client(case);
+    Weight::Possible(support, evidence).doubted_if(doubted)
 }
 
 /// A flood fills the SYN queue, and so does a burst of real clients: that supports it only.

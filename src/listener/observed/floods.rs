@@ -82,6 +82,9 @@ const MIN_SYNS: u32 = 100;
 /// The same of SYNs without options, which no operating system sends.
 const MIN_CRAFTED: u32 = 20;
 
+/// Fewest of its SYNs that were answered: single clients lose their SYN-ACK, too.
+const MIN_HALF_OPEN: u32 = 20;
+
 /// Fewest addresses of a spoofed flood: one program may begin as many handshakes from its own address.
 const MIN_ADDRESSES: u32 = 20;
 
@@ -104,6 +107,12 @@ impl Floods {
     pub(in crate::listener) fn at(&self, start: Timestamp) -> Option<&FloodSecond> {
         let both = [&self.settled, &self.provisional].into_iter();
         both.filter_map(|seconds| seconds.at(start)).max_by_key(|known| known.syns)
+    }
+
+    /// True if the listener answered some of these SYNs, as it does until its SYN queue is full.
+    pub(in crate::listener) fn are_answered(&self) -> bool {
+        let seconds = self.settled.0.iter().chain(&self.provisional.0);
+        seconds.map(|known| known.half_open).sum::<u32>() >= MIN_HALF_OPEN
     }
 
     /// Half-open attempts in the second of an attempt.
