@@ -272,7 +272,8 @@ fn syn_dropped(case: &Case<'_>) -> Weight {
     }
     let alone = others.is_some() && cluster.is_none() && case.is_overflow_hearsay();
     let elsewhere = case.loses_answers().is_some();
-    let doubted = others != Some(Evidence::OthersOverflowed) && (alone || elsewhere);
+    let of_host = others.is_none() && super::syn_limited::explains_siblings(case);
+    let doubted = others != Some(Evidence::OthersOverflowed) && (alone || elsewhere || of_host);
     Weight::supported(evidence).doubted_if(doubted || is_amid_refusals(case))
 }
 

@@ -7,7 +7,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::SynLimited,
     explains: VerdictSet::of(&[Verdict::Unanswered, Verdict::CompletedLate]),
     shown_by: "several listeners of one host leave about the same share of SYNs unanswered from the same time to the same time",
-    looks_like: "two accept queues that are full at the same time",
+    looks_like: "accept queues that are full at the same time, as likely of two listeners",
     excluded_by: "an accept queue that is seen to be full at that time; one that may be, while some SYNs are answered, is ahead of it",
     surest: Confidence::Possible,
     confirmed_by: "",
@@ -26,6 +26,14 @@ fn weigh(case: &Case<'_>) -> Weight {
         let weight = || Weight::supported([Evidence::SiblingsDropToo(too)]);
         several.then(|| weight().doubted_if(ignores_acks_meanwhile(case)))
     })
+}
+
+/// True if a limit of the host explains the attempt better than its listener's own queue: several others left SYNs unanswered from
+/// the same time to the same time, and answered some between. Of two listeners the queues may fill together, which one program serves.
+pub(super) fn explains_siblings(case: &Case<'_>) -> bool {
+    /// Fewest other listeners.
+    const MIN_TOGETHER: u32 = 2;
+    case.siblings().together >= MIN_TOGETHER && !case.host_is_silent()
 }
 
 /// True if the listener seems to have ignored ACKs, too, while it answered some SYNs: a limit on SYNs lets ACKs pass, and an
