@@ -8,7 +8,7 @@ use crate::listener::dropped_segments::DroppedByKernel;
 use crate::listener::kernel_history::{KernelEvents, KernelEvidence, KernelHistory};
 use crate::listener::observed::{
     Burst, DropStretch, FloodSecond, MARK_GAP, MIN_ATTEMPTS, Observed, dropped_between, dropped_syns,
-    synack_time,
+    ignored_between,
 };
 use crate::listener::paths::{Paths, failed_since};
 use crate::listener::point_routes::PointEvidence;
@@ -297,7 +297,7 @@ impl<'a> Case<'a> {
         const MIN_EXPECTED: f64 = 1.0 / RARE_ODDS as f64;
         /// Standard deviations that chance does not exceed.
         const DEVIATIONS: f64 = 3.0;
-        let (from, to) = self.ignored_between().filter(|_| !self.is_near_server())?;
+        let (from, to) = ignored_between(self.attempt).filter(|_| !self.is_near_server())?;
         let (from, to) = (from.minus(AROUND), to.plus(AROUND));
         let lost = self.answers_lost(from, to)?;
         let answered = self.own.drops.answered_between(from, to);
@@ -312,20 +312,20 @@ impl<'a> Case<'a> {
 
     /// True if the attempt's ACKs may be dropped by their ports alone, as by a firewall that one of several ways passes, seen from the
     /// client's side: no repeat succeeded while first ACKs of others did, and no SYN went unanswered meanwhile, as it does
-    /// while a queue is full.
+    /// while a queue is full. So of another one that failed at the same time.
     pub(super) fn fails_by_ports(&self) -> bool {
         /// Fewest others: one or two get in between two accepts.
         const MIN_OTHERS: u32 = 3;
         /// Just after the first ACK and before the last repeat the queue may have had room.
         const MARGIN: Span = Span::from_millis(125);
-        let Some((first, last)) = self.ignored_between().filter(|_| !self.is_near_server()) else {
+        let Some(own) = ignored_between(self.attempt).filter(|_| !self.is_near_server()) else {
             return false;
         };
         // Without SYNs in the capture none of them can go unanswered.
         self.has(Fact::SynSeen)
             && !self.has(Fact::Established)
-            && self.own.drops.at(first, last).is_none()
-            && self.own.acks_accepted.between(first.plus(MARGIN), last.minus(MARGIN)) >= MIN_OTHERS
+            && self.own.drops.at(own.0, own.1).is_none()
+            && std::iter::once(own).chain(self.own.silence.in_vain_with(own)).any(others_accepted)
     }
 
     /// True if nothing shows that the queue was full when the attempt's SYNs went unanswered but single ACKs or RSTs of others, which
@@ -336,18 +336,16 @@ impl<'a> Case<'a> {
         lost > 0 && !self.own.marks.others_show_more(self.own, self.attempt, (from, to))
     }
 
-    /// Times of the attempt's first ignored ACK, and of the SYN-ACK that followed the last.
-    fn ignored_between(&self) -> Option<(Timestamp, Timestamp)> {
-        let last = *self.attempt.retry_at.last()?;
-        Some((self.attempt.acked?, synack_time(self.attempt).plus(last)))
-    }
-
     /// True if the attempt's SYNs went unanswered together with those of several others of its listener, and no fewer of them
     /// than were answered: that is no loss here and there on a path.
     pub(in crate::listener) fn dropped_in_crowd(&self) -> bool {
         self.stretch().is_some_and(|stretch| {
             stretch.attempts >= MIN_ATTEMPTS
                 && self.own.drops.are_most(stretch, dropped_syns(self.attempt).next())
+        let others_accepted = |(first, last): (Timestamp, Timestamp)| {
+            self.own.drops.at(first, last).is_none()
+                && self.own.acks_accepted.between(first.plus(MARGIN), last.minus(MARGIN)) >= MIN_OTHERS
+        };
         })
     }
 

@@ -27,8 +27,8 @@ pub(super) use late_answers::LateAnswers;
 pub(super) use marks::{MARK_GAP, Marks};
 pub(super) use per_second::PerSecond;
 pub(super) use probes::Probes;
-pub(super) use silence::Silence;
-pub(super) use sizes::{Sizes, is_large};
+pub(super) use silence::{Silence, ignored_between};
+pub(super) use sizes::{MAX_SMALL, Sizes, is_large};
 
 use per_second::PARTS_OF_SECOND;
 use strum::{EnumCount, IntoEnumIterator};

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use super::synack_time;
 use crate::handshake::{Attempt, Fact, Verdict};
 use crate::packet::{Span, Timestamp};
 
@@ -23,6 +24,8 @@ pub(in crate::listener) struct Silence {
     data_ignored: RecentTimes,
     /// Attempts whose ACK was ignored more than once: the times of their ACKs.
     repeated_often: RecentTimes,
+    /// Those that never succeeded: from the ACK to the SYN-ACK that followed the last one ignored; the first [`MAX_IN_VAIN`].
+    in_vain: Vec<(Timestamp, Timestamp)>,
 }
 
 /// Times in any order, the latest [`RecentTimes::MAX_TIMES`] to come.
@@ -45,6 +48,9 @@ const AT_ONCE: Span = Span::from_millis(20);
 /// Time for which a silent client without a repeat is watched, where nothing more comes of its attempt.
 const WATCH_TIME: Span = Span::from_secs(130);
 
+/// Most times of attempts kept that never succeeded.
+const MAX_IN_VAIN: usize = 64;
+
 /// Silent clients that are this far apart are no single outage (DOMAIN §3).
 const FAR_APART: Span = Span::from_secs(10);
 
@@ -56,6 +62,12 @@ impl Silence {
         }
         if !attempt.facts.has(Fact::SynSeen) {
             return;
+        }
+        if attempt.retries.after_ack >= 2
+            && !attempt.facts.has(Fact::Established)
+            && self.in_vain.len() < MAX_IN_VAIN
+        {
+            self.in_vain.extend(ignored_between(attempt));
         }
         if attempt.retries.syn == 0 {
             self.answered.add(attempt.start);
@@ -125,6 +137,14 @@ impl Silence {
         self.repeated_often.between(from, to)
     }
 
+    /// Times in which ACKs of one attempt were ignored, and none of it accepted, that overlap with these.
+    pub(in crate::listener) fn in_vain_with(
+        &self,
+        (from, to): (Timestamp, Timestamp),
+    ) -> impl Iterator<Item = (Timestamp, Timestamp)> {
+        self.in_vain.iter().copied().filter(move |&(first, last)| first <= to && from <= last)
+    }
+
     /// True if silent clients that got their repeat are too far apart for a single outage.
     pub(in crate::listener) fn is_far_apart(&self) -> bool {
         self.repeated.span.is_some_and(|(from, to)| to.since(from) > FAR_APART)
@@ -156,6 +176,12 @@ impl Silence {
         let near = self.data_ignored.between(from.minus(FAR_APART), to.plus(FAR_APART)) > 0;
         near || self.repeated_often.count > 0
     }
+}
+
+/// Times of the attempt's first ignored ACK, and of the SYN-ACK that followed the last.
+pub(in crate::listener) fn ignored_between(attempt: &Attempt) -> Option<(Timestamp, Timestamp)> {
+    let last = *attempt.retry_at.last()?;
+    Some((attempt.acked?, synack_time(attempt).plus(last)))
 }
 
 /// True if the capture lacks a packet of the attempt: the first SYN-ACK, a repeat of it, or data of the client's. Then

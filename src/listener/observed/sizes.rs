@@ -10,7 +10,7 @@ use crate::packet::Timestamp;
 const MIN_LARGE: u32 = 1_200;
 
 /// Most bytes of small data: any path carries its segments (RFC 1122 §3.3.3: 576 bytes with headers).
-const MAX_SMALL: u32 = 536;
+pub(in crate::listener) const MAX_SMALL: u32 = 536;
 
 /// Attempts by the size of the client's first data and by its end, in seconds.
 #[derive(Debug, Clone, PartialEq, Default)]
