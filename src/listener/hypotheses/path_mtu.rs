@@ -1,9 +1,9 @@
 //! Large segments are lost on the way, small ones are not: a path MTU black hole (DOMAIN §3).
 
 use super::{Case, Hypothesis, VerdictSet, Weight, counted};
-use crate::handshake::{Cause, Confidence, Evidence, Fact, Verdict};
-use crate::listener::observed::is_large;
-use crate::packet::Timestamp;
+use crate::handshake::{Attempt, Cause, Confidence, Evidence, Fact, Verdict};
+use crate::listener::observed::{MAX_SMALL, is_large};
+use crate::packet::{OptionKind, Timestamp};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::PathMtu,
@@ -11,7 +11,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     shown_by: "ICMP 'fragmentation needed' or 'packet too big' quotes the data or the SYN; a small segment behind the large one is SACKed; or \
                large data is ignored while small data of other connections is acknowledged",
     looks_like: "loss by chance, a full queue that ignores data; more so where the listener acknowledges large data at other times, or \
-                 the capture near the server holds the large segments",
+                 the capture near the server holds the large segments, or a small one behind them is lost, too",
     excluded_by: "large data that is acknowledged meanwhile, small data that is ignored",
     surest: Confidence::Likely,
     confirmed_by: "",
@@ -51,14 +51,14 @@ fn of_large_data(case: &Case<'_>) -> Weight {
             Evidence::SmallDataPassed(counts.small_acknowledged),
             Evidence::DataUnanswered(case.attempt.data_retransmissions),
         ])
-        .doubted_if(passes_large(case)),
+        .doubted_if(passes_large(case) || loses_small(case.attempt)),
         Some(_) | None => Weight::NotApplicable,
     }
 }
 
 /// Evidence that the size alone explains which data was ignored: neither loss nor a full queue chooses large segments.
 pub(super) fn explains_large_data(case: &Case<'_>) -> Option<Evidence> {
-    let (from, to) = ignored_between(case).filter(|_| !passes_large(case))?;
+    let (from, to) = ignored_between(case).filter(|_| !passes_large(case) && !loses_small(case.attempt))?;
     let counts = case.own.sizes.separated(from, to)?;
     super::is_beyond_chance(counts.large_ignored, counts.small_acknowledged)
         .then_some(Evidence::SmallDataPassed(counts.small_acknowledged))
@@ -68,6 +68,15 @@ pub(super) fn explains_large_data(case: &Case<'_>) -> Option<Evidence> {
 /// at other times.
 fn passes_large(case: &Case<'_>) -> bool {
     case.is_near_server() || case.own.sizes.has_acknowledged_large()
+}
+
+/// True if a small segment behind the large ones was lost as well: the server would have acknowledged it (SACK).
+fn loses_small(attempt: &Attempt) -> bool {
+    // FIN counts as a byte.
+    let small = 2..=MAX_SMALL;
+    attempt.synack.layout.has(OptionKind::SackPermitted)
+        && !attempt.facts.has(Fact::SackedBeyondHole)
+        && attempt.sent_bytes.checked_rem(attempt.resent_bytes).is_some_and(|last| small.contains(&last))
 }
 
 /// Times between which a large segment was sent again and again, and not acknowledged.
