@@ -306,8 +306,17 @@ impl Paths {
 
     /// True if the client of an attempt finished a handshake with any listener of the host within a minute.
     pub(super) fn has_finisher(&self, attempt: &Attempt) -> bool {
-        let path = self.paths.get(self.path_key(attempt.client, attempt.server));
-        path.and_then(|path| path.finished).is_some_and(|period| period.touches(attempt.start))
+        self.finished(attempt).is_some_and(|period| period.touches(attempt.start))
+    }
+
+    /// True if it did so after that time.
+    pub(super) fn has_later_finisher(&self, attempt: &Attempt, at: Timestamp) -> bool {
+        self.finished(attempt).is_some_and(|period| period.touches(at) && period.goes_on_after(at))
+    }
+
+    /// The latest period of handshakes of the attempt's client with the host.
+    fn finished(&self, attempt: &Attempt) -> Option<ActivePeriod> {
+        self.paths.get(self.path_key(attempt.client, attempt.server))?.finished
     }
 
     fn path_key(&self, client: Endpoint, server: Endpoint) -> u64 {

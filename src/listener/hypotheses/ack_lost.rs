@@ -9,7 +9,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     explains: VerdictSet::of(&[Verdict::SynackRetransmitted, Verdict::AckIgnored, Verdict::HalfOpen]),
     shown_by: "the server repeats its SYN-ACK, and the client does not repeat its SYN; or several hosts ignore one client in the \
                same second; or the ACK's checksum is wrong, where the client's SYN has a right one",
-    looks_like: "a full queue that recovered, a deferral, a spoofed source",
+    looks_like: "a full queue that recovered, a deferral, a spoofed source, a client that is gone",
     excluded_by: "a capture near the server, where the ACK was seen to arrive; a SYN-ACK that echoes the ACK's timestamp; a \
                   path that carried other segments while several ACKs were ignored",
     surest: Confidence::Likely,
@@ -106,7 +106,10 @@ fn half_open(case: &Case<'_>) -> Weight {
         return Weight::NotApplicable;
     }
     if case.client_is_reached() {
-        return Weight::supported([Evidence::SynAckRepeatedAlone, Evidence::ClientFinishedAnother]);
+        // A client that nothing came from after that may be gone; many at once are not.
+        let gone = !case.client_finished_later() && case.own.floods.at(case.attempt.start).is_none();
+        let evidence = [Evidence::SynAckRepeatedAlone, Evidence::ClientFinishedAnother];
+        return Weight::supported(evidence).doubted_if(gone);
     }
     Weight::NotApplicable
 }

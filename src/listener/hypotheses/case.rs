@@ -176,6 +176,13 @@ impl<'a> Case<'a> {
             || self.paths.has_finisher(self.attempt)
     }
 
+    /// True if it did so after the SYN-ACK of the attempt: it had not gone by then.
+    pub(super) fn client_finished_later(&self) -> bool {
+        let at = self.attempt.first_synack.unwrap_or(self.attempt.start);
+        self.own.finishers.has_later(self.attempt.client.ip(), at)
+            || self.paths.has_later_finisher(self.attempt, at)
+    }
+
     /// Evidence that the client had not given up, nor meant to probe: its SYN came again after the RST to the SYN-ACK.
     pub(super) fn outlives_reset(&self) -> Option<Evidence> {
         self.paths.outlives_reset(self.attempt).then_some(Evidence::SynRetriedAfterSynAck)

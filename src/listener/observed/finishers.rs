@@ -48,6 +48,17 @@ impl Finishers {
         if any { self.periods.iter().position(is_it) } else { None }
     }
 
+    /// True if the client finished a handshake at any time, as far as is known.
+    pub(in crate::listener) fn has_any(&self, client: IpAddr) -> bool {
+        self.periods.iter().any(|&(other, _)| other == client)
+    }
+
+    /// True if the client finished a handshake within a minute after that time.
+    pub(in crate::listener) fn has_later(&self, client: IpAddr, at: Timestamp) -> bool {
+        let place = self.find(client, at);
+        place.and_then(|place| self.periods.get(place)).is_some_and(|(_, period)| period.goes_on_after(at))
+    }
+
     /// True if the client finished a handshake within a minute before or after that time.
     pub(in crate::listener) fn has(&self, client: IpAddr, at: Timestamp) -> bool {
         self.find(client, at).is_some()
@@ -63,6 +74,11 @@ impl ActivePeriod {
     pub(in crate::listener) fn extend(&mut self, at: Timestamp) {
         self.from = self.from.min(at);
         self.to = self.to.max(at);
+    }
+
+    /// True if its last handshake came after that time.
+    pub(in crate::listener) fn goes_on_after(self, at: Timestamp) -> bool {
+        self.to > at
     }
 
     /// True if a time is no more than a minute from it.
