@@ -13,10 +13,11 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
         Verdict::CompletedLate,
         Verdict::ClientReset,
         Verdict::HalfOpen,
+        Verdict::Refused,
     ]),
     shown_by: "the server repeats its SYN-ACK, or sends data, after the RST; the RST has another TTL than the SYN-ACK, comes \
-               sooner than the server can answer, or before its SYN-ACK; at possible, the client's SYN comes again after an RST to its \
-               SYN-ACK",
+               sooner than the server can answer, or before its SYN-ACK; RSTs with different TTLs refuse one SYN; at possible, the \
+               client's SYN comes again after an RST to its SYN-ACK",
     looks_like: "a full queue with tcp_abort_on_overflow=1, a closing listener, the application",
     excluded_by: "no SYN-ACK repeat although the capture goes on long enough for it",
     surest: Confidence::Likely,
@@ -44,6 +45,9 @@ fn weigh(case: &Case<'_>) -> Weight {
         }
         Verdict::ClientReset if case.attempt.answered_from.is_none() => {
             case.outlives_reset().map_or(Weight::NotApplicable, |evidence| Weight::fits([evidence]))
+        }
+        Verdict::Refused if case.has(Fact::RefusalsDiffer) && case.attempt.retries.syn == 0 => {
+            Weight::proven([Evidence::RefusalsDiffer])
         }
         _ => Weight::NotApplicable,
     }

@@ -1,14 +1,14 @@
 //! A balancer or a monitor checks whether the port answers (DOMAIN §3).
 
 use super::{Case, Hypothesis, VerdictSet, Weight, counted};
-use crate::handshake::{Cause, Confidence, Evidence, Verdict};
+use crate::handshake::{Cause, Confidence, Evidence, Fact, Verdict};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::HealthCheck,
     explains: VerdictSet::of(&[Verdict::ClientReset]),
     shown_by: "few client addresses, a steady period, reset by the client at the SYN-ACK",
     looks_like: "a scan; over a long round trip a client that gave up",
-    excluded_by: "many addresses, or no steady period; a SYN that came again after the RST",
+    excluded_by: "many addresses, no steady period, an RST before the SYN-ACK, or a SYN that came again after the RST",
     surest: Confidence::Likely,
     confirmed_by: "",
     example: "health-checks.pcap",
@@ -17,8 +17,9 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 };
 
 fn weigh(case: &Case<'_>) -> Weight {
-    // A client that repeated its SYN waited for the answer, and gave up.
-    let Some(steady) = steady_checks(case).filter(|_| case.attempt.retries.syn == 0) else {
+    // A client that repeated its SYN waited for the answer, and gave up; one that was refused before had its answer.
+    let waited = case.attempt.retries.syn > 0 || case.has(Fact::RefusedBeforeSynAck);
+    let Some(steady) = steady_checks(case).filter(|_| !waited) else {
         return Weight::NotApplicable;
     };
     if let Some(evidence) = case.outlives_reset() {
