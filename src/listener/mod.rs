@@ -8,6 +8,7 @@
 mod advice;
 mod attempt_filter;
 mod capture_limits;
+mod client_failures;
 mod clients;
 pub mod comparison;
 mod conclude;

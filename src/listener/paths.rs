@@ -5,10 +5,10 @@
 //! not own what that means (`hypotheses`).
 
 use std::hash::BuildHasher;
-use std::net::IpAddr;
 
+use super::client_failures::ClientFailures;
 use super::latest::LatestByHash;
-use super::observed::{ActivePeriod, has_dropped_syn, is_in_vain, synack_time};
+use super::observed::{ActivePeriod, dropped_between, has_dropped_syn, is_in_vain, synack_time};
 use super::stamps::AddressStamps;
 use crate::handshake::{Attempt, Fact, PortsBefore, Verdict};
 use crate::packet::{Endpoint, Seeded, Span, Timestamp};
@@ -101,37 +101,6 @@ struct ReachedTimes {
     latest: i64,
     bits: [u64; WORDS as usize],
 }
-
-/// A set of listeners, as bits of their hashes.
-#[derive(Debug, Clone, Copy, Default)]
-struct ListenerSet([u64; 4]);
-
-impl ListenerSet {
-    fn add(&mut self, hash: u64) {
-        self.0[(hash >> 6 & 3) as usize] |= 1 << (hash & 63);
-    }
-
-    /// Number of them, at least.
-    fn count(&self) -> u32 {
-        self.0.iter().map(|bits| bits.count_ones()).sum()
-    }
-}
-
-/// Failures of a client, and the listeners that served it.
-#[derive(Debug, Clone, Copy, Default)]
-struct ClientFailures {
-    failed_at: ListenerSet,
-    served_at: ListenerSet,
-    lost_at: u64,
-    /// The latest hosts that failed it, each with the time at which its failure began.
-    failed_by: [Option<(IpAddr, Timestamp)>; MAX_FAILED_HOSTS],
-}
-
-/// Most hosts kept that failed a client.
-const MAX_FAILED_HOSTS: usize = 4;
-
-/// Longest time between failures of several hosts that count as one moment.
-const FAILED_TOGETHER: Span = Span::from_secs(1);
 
 /// Most SYNs kept whose SYN-ACK was reset.
 const MAX_RESETS: usize = 1024;
@@ -240,8 +209,12 @@ impl Paths {
             _ => false,
         };
         let served = attempt.verdict.is_completed();
-        let since = failed_since(attempt);
-        let known = if !is_of_flood && (failed || dropped || since.is_some()) {
+        let late = dropped && attempt.verdict == Verdict::CompletedLate;
+        let time = match failed_since(attempt) {
+            Some(since) => Some((since, since)),
+            None => dropped_between(attempt).filter(|_| late),
+        };
+        let known = if !is_of_flood && (failed || dropped || time.is_some()) {
             Some(self.clients.get_or_insert(client, ClientFailures::default))
         } else if served || is_of_flood {
             self.clients.get_mut(client)
@@ -259,8 +232,8 @@ impl Paths {
             }
             known.lost_at |= u64::from(dropped) << (server & 63);
         }
-        if let Some(since) = since {
-            known.fail(attempt.server.ip(), since);
+        if let Some(time) = time {
+            known.fail(attempt.server.ip(), time, late);
         }
     }
 
@@ -387,37 +360,48 @@ impl Paths {
         self.client(client).map_or(0, |known| known.failed_at.count())
     }
 
-    /// Number of listeners at which it got a connection since, at least.
+    /// True if the server's host has sent the client data.
+    pub(super) fn uses(&self, client: Endpoint, server: Endpoint) -> bool {
+        self.paths.get(self.path_key(client, server)).is_some_and(|path| path.used)
+    }
+
+    /// True once for a client that failed at so many listeners: it got connections before it was known for that.
+    pub(super) fn is_first_of_many(&mut self, client: Endpoint, many: u32) -> bool {
+        let key = self.client_key(client);
+        let Some(known) = self.clients.get_mut(key) else { return false };
+        let first = !known.looked_back && known.failed_at.count() >= many;
+        known.looked_back |= first;
+        first
+    }
+
+    /// Takes note of a listener that served the client.
+    pub(super) fn add_served(&mut self, client: Endpoint, server: Endpoint) {
+        let (key, server) = (self.client_key(client), self.hasher.hash_one(server));
+        if let Some(known) = self.clients.get_mut(key) {
+            known.served_at.add(server);
+        }
+    }
+
+    /// Number of listeners at which it got a connection, at least.
     pub(super) fn served_listeners(&self, client: Endpoint) -> u32 {
         self.client(client).map_or(0, |known| known.served_at.count())
     }
 
-    /// Other hosts than this server's that failed the client at the same time, at least.
-    pub(super) fn failed_together(&self, client: Endpoint, server: Endpoint, since: Timestamp) -> u32 {
-        let Some(known) = self.client(client) else { return 0 };
-        let host = server.ip();
-        let together =
-            |&&(other, at): &&(IpAddr, Timestamp)| other != host && at.since(since).abs() <= FAILED_TOGETHER;
-        known.failed_by.iter().flatten().filter(together).count() as u32
+    /// Other hosts than this server's that failed the client at the same time, at least; `or_late` counts those too that a retry
+    /// reached.
+    pub(super) fn failed_together(
+        &self,
+        client: Endpoint,
+        server: Endpoint,
+        since: Timestamp,
+        or_late: bool,
+    ) -> u32 {
+        self.client(client).map_or(0, |known| known.failed_with(server.ip(), since, or_late))
     }
 
     /// Number of listeners at which SYNs of a client were lost, at least.
     pub(super) fn lossy_listeners(&self, client: Endpoint) -> u32 {
         self.client(client).map_or(0, |known| known.lost_at.count_ones())
-    }
-}
-
-impl ClientFailures {
-    /// Adds a host that failed the client; of those kept the earliest makes room.
-    fn fail(&mut self, host: IpAddr, since: Timestamp) {
-        let of_host = |kept: &Option<(IpAddr, Timestamp)>| {
-            kept.is_none_or(|(other, at)| other == host && at.since(since).abs() <= FAILED_TOGETHER)
-        };
-        let place = self.failed_by.iter().position(of_host).unwrap_or_else(|| {
-            let begun = |place: &usize| self.failed_by[*place].map(|(_, at)| at);
-            (0..MAX_FAILED_HOSTS).min_by_key(begun).unwrap_or(0)
-        });
-        self.failed_by[place] = Some((host, since));
     }
 }
 

@@ -64,7 +64,7 @@ fn ignored(case: &Case<'_>) -> Weight {
         let weight = Weight::supported([Evidence::ProofWithoutAck]);
         return weight.doubted_if(answers_unseen_syn(case.attempt));
     }
-    if let Some(others) = others_failed(case) {
+    if let Some(others) = case.others_failed() {
         return Weight::supported([others]);
     }
     let once = case.attempt.retries.after_ack == 1;
@@ -91,12 +91,7 @@ fn data_lost(case: &Case<'_>) -> Weight {
     if let Some(evidence) = super::path_mtu::explains_large_data(case) {
         return Weight::Excluded(evidence);
     }
-    others_failed(case).map_or_else(|| Weight::fits([]), |others| Weight::supported([others]))
-}
-
-/// Evidence that other hosts failed the client at the same time.
-fn others_failed(case: &Case<'_>) -> Option<Evidence> {
-    Some(case.other_hosts_failed()).filter(|&others| others > 0).map(Evidence::OtherHostsFailed)
+    case.others_failed().map_or_else(|| Weight::fits([]), |others| Weight::supported([others]))
 }
 
 /// The SYN is not repeated, the SYN-ACK is: a spoofed source leaves the same, so the client must be known.

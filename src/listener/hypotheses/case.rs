@@ -251,9 +251,29 @@ impl<'a> Case<'a> {
     /// Other hosts that failed the client in the same second, seen from its side: queues of several hosts do not fill
     /// together.
     pub(in crate::listener) fn other_hosts_failed(&self) -> u32 {
-        let since = failed_since(self.attempt).filter(|_| !self.is_near_server());
-        let Attempt { client, server, .. } = *self.attempt;
-        since.map_or(0, |since| self.paths.failed_together(client, server, since))
+        if self.is_near_server() {
+            return 0;
+        }
+        let Attempt { client, server, start, .. } = *self.attempt;
+        match failed_since(self.attempt) {
+            Some(since) => self.paths.failed_together(client, server, since, false),
+            None if self.was_cut_off() => self.paths.failed_together(client, server, start, true),
+            None => 0,
+        }
+    }
+
+    /// True if a retry completed the attempt, and several of the listener's went unanswered meanwhile and none was answered: of a
+    /// queue each accept() lets one in.
+    fn was_cut_off(&self) -> bool {
+        self.verdict() == Verdict::CompletedLate
+            && self.stretch().is_some_and(|stretch| {
+                stretch.attempts >= MIN_ATTEMPTS && self.own.drops.answered_within(stretch) == 0
+            })
+    }
+
+    /// Evidence of them.
+    pub(super) fn others_failed(&self) -> Option<Evidence> {
+        Some(self.other_hosts_failed()).filter(|&others| others > 0).map(Evidence::OtherHostsFailed)
     }
 
     /// Evidence that the path to several hosts failed: [`Self::other_hosts_failed`], if there are enough of them.
@@ -328,6 +348,10 @@ impl<'a> Case<'a> {
         let Some(own) = ignored_between(self.attempt).filter(|_| !self.is_near_server()) else {
             return false;
         };
+        let others_accepted = |(first, last): (Timestamp, Timestamp)| {
+            self.own.drops.at(first, last).is_none()
+                && self.own.acks_accepted.between(first.plus(MARGIN), last.minus(MARGIN)) >= MIN_OTHERS
+        };
         // Without SYNs in the capture none of them can go unanswered.
         self.has(Fact::SynSeen)
             && !self.has(Fact::Established)
@@ -349,10 +373,6 @@ impl<'a> Case<'a> {
         self.stretch().is_some_and(|stretch| {
             stretch.attempts >= MIN_ATTEMPTS
                 && self.own.drops.are_most(stretch, dropped_syns(self.attempt).next())
-        let others_accepted = |(first, last): (Timestamp, Timestamp)| {
-            self.own.drops.at(first, last).is_none()
-                && self.own.acks_accepted.between(first.plus(MARGIN), last.minus(MARGIN)) >= MIN_OTHERS
-        };
         })
     }
 

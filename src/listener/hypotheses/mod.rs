@@ -276,6 +276,9 @@ fn weigh_dropped_syns(case: &Case<'_>, decided: impl FnOnce() -> Option<Weight>)
         return Weight::Excluded(evidence);
     }
     decided().unwrap_or_else(|| {
+        if let Some(evidence) = case.way_failed() {
+            return Weight::Excluded(evidence);
+        }
         let dropping =
             case.drops_cluster().is_some() || case.others_overflowed().is_some() || case.drops_with_sibling();
         if dropping { Weight::fits([]) } else { Weight::NotApplicable }

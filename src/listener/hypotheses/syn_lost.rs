@@ -34,9 +34,11 @@ fn weigh(case: &Case<'_>) -> Weight {
             // The SYNs arrived: only the host itself can have dropped them.
             return Some(Weight::NotApplicable);
         }
-        let others = case.other_hosts_failed();
-        if others > 0 && case.own.answered > 0 {
-            return Some(Weight::supported([Evidence::OtherHostsFailed(others)]));
+        let late = case.verdict() == Verdict::CompletedLate;
+        let others = if late { case.way_failed() } else { case.others_failed() };
+        if let Some(others) = others.filter(|_| case.own.answered > 0) {
+            // Hosts that use one another may stand still together for a moment.
+            return Some(Weight::supported([others]).doubted_if(late));
         }
         // Others of the host may have dropped them for a reason of their own.
         let doubted = || case.siblings().listeners > 0;
