@@ -26,6 +26,8 @@ impl ListenerSet {
 pub(super) struct ClientFailures {
     pub(super) failed_at: ListenerSet,
     pub(super) served_at: ListenerSet,
+    /// The listeners that served it before are known.
+    pub(super) looked_back: bool,
     /// Listeners that lost its SYNs, as bits of their hashes.
     pub(super) lost_at: u64,
     /// The latest hosts that failed it.

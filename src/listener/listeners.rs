@@ -10,7 +10,7 @@ use super::capture_limits::{Coverages, LimitSets};
 use super::conclude::conclude;
 use super::dropped_segments::KernelDrop;
 use super::hypotheses::{self, Case, SharedFacts, SiblingDrops};
-use super::observed::{Observed, dropped_between, dropped_syns};
+use super::observed::{Observed, dropped_between, dropped_syns, is_in_vain};
 use super::paths::Paths;
 use super::point_routes::PointRoutes;
 use super::record::{Record, is_open_case};
@@ -252,6 +252,9 @@ impl Listeners {
             _ => false,
         };
         self.paths.see(attempt, is_of_flood);
+        if is_in_vain(attempt) && !is_of_flood {
+            self.look_back(attempt.client);
+        }
         self.routes.see(attempt);
         if is_beside_overflow(attempt, place.and_then(|place| Some(self.records.get_index(place)?.1))) {
             attempt.unproven = Some(Unproven::ListenerOverflows);
@@ -296,6 +299,18 @@ impl Listeners {
         self.paths.see(attempt, is_of_flood);
         self.routes.see(attempt);
         self.record_at(Some(place)).observed.see(attempt);
+    }
+
+    /// Takes note of the listeners that served a client before it had failed at as many as a scan knocks at.
+    fn look_back(&mut self, client: Endpoint) {
+        if !self.paths.is_first_of_many(client, hypotheses::MANY_PORTS) {
+            return;
+        }
+        for (&server, record) in &self.records {
+            if record.observed.finishers.has_any(client.ip()) {
+                self.paths.add_served(client, server);
+            }
+        }
     }
 
     /// Records one more SYN of a flood, if it is like those before it and nothing else is known of its client: it is counted,

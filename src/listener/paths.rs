@@ -58,6 +58,8 @@ struct PathFacts {
     round_trips: RoundTripSamples,
     /// The latest period of handshakes that the client finished with any listener of the host.
     finished: Option<ActivePeriod>,
+    /// The host has sent the client data.
+    used: bool,
 }
 
 /// Round trips of the latest connects without retries over a path, as a ring.
@@ -268,6 +270,7 @@ impl Paths {
         reached_at(attempt).for_each(|at| path.reached.mark(at));
         path.round_trips.add(attempt);
         if attempt.verdict.is_completed() {
+            path.used |= attempt.facts.has(Fact::ServerSpoke);
             let at = attempt.acked.unwrap_or(attempt.start);
             match path.finished.as_mut().filter(|period| period.touches(at)) {
                 Some(period) => period.extend(at),

@@ -13,8 +13,8 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
         Verdict::Undetermined,
     ]),
     shown_by: "one client that tries many ports, one SYN each; or many SYN-ACKs that the client's kernel resets",
-    looks_like: "health checks",
-    excluded_by: "few addresses that check at a steady period; a SYN-ACK that answers no SYN, or that was repeated before; a SYN that came again after the RST; for many ports, one client that tries each again and again",
+    looks_like: "health checks; a program that uses the host, some ports of which are closed to it",
+    excluded_by: "few addresses that check at a steady period; a SYN-ACK that answers no SYN, or that was repeated before; a SYN that came again after the RST; for many ports, one client that tries each again and again, or gets connections at a good part of them",
     surest: Confidence::Likely,
     confirmed_by: "",
     example: "syn_scan-server.pcap",
@@ -25,6 +25,9 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 /// Fewest ports or hosts that one client tries in vain.
 pub(in crate::listener) const MANY_PORTS: u32 = 16;
 
+/// Ports or hosts that no program tries in vain which uses one of them.
+const HUNDREDS: u32 = 100;
+
 /// SYN-ACKs of one listener that clients reset.
 const MANY_RESETS: u32 = 10;
 
@@ -33,10 +36,16 @@ fn weigh(case: &Case<'_>) -> Weight {
         return Weight::NotApplicable;
     }
     let crafted = case.has(Fact::SynWithoutOptions);
-    if let Some(ports) = ports_tried(case) {
+    if let Some(ports) = knocks(case) {
         let own = crafted.then_some(Evidence::SynWithoutOptions);
         let evidence = std::iter::once(Evidence::ManyPorts(ports)).chain(own);
-        return if uses_others(case, ports) { Weight::fits(evidence) } else { Weight::proven(evidence) };
+        // A program that uses the host tries some ports of it in vain, as FTP does behind a translation.
+        if ports < HUNDREDS && !crafted && case.paths.uses(case.attempt.client, case.attempt.server) {
+            let refused = case.verdict() == Verdict::Refused;
+            let otherwise = Evidence::CouldBe(if refused { Cause::PortClosed } else { Cause::Filtered });
+            return Weight::fits(evidence.chain([otherwise]));
+        }
+        return Weight::proven(evidence);
     }
     if !case.attempt.was_reset_at_synack() || case.own.probes.count < MANY_RESETS {
         return Weight::NotApplicable;
@@ -68,12 +77,12 @@ fn ports_tried(case: &Case<'_>) -> Option<u32> {
     (ports >= MANY_PORTS).then_some(ports)
 }
 
-/// True if the client got connections at a good part of the ports that it tried: it watches or uses them.
-fn uses_others(case: &Case<'_>, ports: u32) -> bool {
-    case.paths.served_listeners(case.attempt.client) * 4 > ports
+/// The same of a client that means to connect to none of them: those that get connections at a good part of what they try watch or use it.
+fn knocks(case: &Case<'_>) -> Option<u32> {
+    ports_tried(case).filter(|ports| case.paths.served_listeners(case.attempt.client) * 4 <= *ports)
 }
 
 /// True if the attempt is one knock of a scan of many ports: that they are closed or filtered is no cause of its own.
 pub(super) fn is_knock(case: &Case<'_>) -> bool {
-    ports_tried(case).is_some_and(|ports| !uses_others(case, ports))
+    knocks(case).is_some()
 }

@@ -291,7 +291,8 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
         }
         Cause::SynScan if listener.scan.is_some() => {
             let client = listener.scan.map_or_else(String::new, |scan| scan.client.to_string());
-            format!("{client} knocked at {name} and went on with none: a scan ({of}).")
+            let or = if possible { ", or ports that are closed to it" } else { "" };
+            format!("{client} knocked at {name} and went on with none: a scan{or} ({of}).")
         }
         Cause::SynScan if possible => {
             format!("{of} to {name} went no further than the SYN: a scan, or health checks.")
