@@ -38,6 +38,8 @@ pub(super) enum Reason {
     SynAckAnswersAnySyn,
     /// An RST that answers the SYN, and no refusal: the client had gone on before, so that the capture lacks a SYN-ACK.
     ClientWentOnBeforeRefusal,
+    /// A refusal after a SYN-ACK: it answers a SYN that the client repeated after that, which it did not take.
+    RepeatedSynRefused,
     /// The client's RST, and not for the SYN-ACK: the server had proven that it has the connection.
     ProvenBeforeClientReset,
     /// An RST for the SYN-ACK that the capture holds up to 50 ms before it.
@@ -329,8 +331,17 @@ impl<'a> Comparison<'a> {
         }
         let before = self.counted.iter().take_while(|p| !answers(p));
         let went_on = before.into_iter().any(|p| "ADF".contains(self.letter(p)));
-        let reason = refused && went_on && self.ours["reason"] == "one-sided";
-        self.explain("refused", reason.then_some(Reason::ClientWentOnBeforeRefusal));
+        let one_sided = refused && went_on && self.ours["reason"] == "one-sided";
+        let repeated = self.syn_ack().is_some_and(|place| {
+            let mut later = self.counted.iter().skip(place + 1);
+            later.any(|p| self.letter(p) == 'S') && later.any(|p| answers(&p))
+        });
+        let reason = match (one_sided, repeated) {
+            (true, _) => Some(Reason::ClientWentOnBeforeRefusal),
+            (false, true) => Some(Reason::RepeatedSynRefused),
+            (false, false) => None,
+        };
+        self.explain("refused", reason);
     }
 
     fn client_reset(&mut self) {
