@@ -457,7 +457,7 @@ pub enum Evidence {
         reason: DropReason,
         /// Segments that were dropped for this reason.
         segments: u32,
-        /// Where they were dropped.
+        /// Network namespace in which they were dropped.
         netns: DropNetns,
     },
 }

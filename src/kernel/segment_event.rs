@@ -80,12 +80,12 @@ impl DropReason {
 /// Network namespace in which a segment of a captured handshake was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum DropNetns {
-    /// That of the server's listener; the program's own where no listener is known.
+    /// Namespace of the server's listener; the program's own where no listener is known.
     #[default]
     Listener,
     /// The program's own, while the listener is in another.
     Own,
-    /// Another one, by the inode that `lsns` shows.
+    /// Namespace of neither, by the inode that `lsns` shows.
     Other(u32),
 }
 

@@ -19,7 +19,7 @@ pub struct SocketReplaced {
 pub struct KernelStats {
     /// The address that its socket is bound to, perhaps any (`0.0.0.0`, `[::]`).
     pub local: SocketAddr,
-    /// Another address under which clients reach it, by destination NAT; `None` where none is known.
+    /// Further address under which clients reach it, by destination NAT; `None` where none is known.
     pub published: Option<SocketAddr>,
     /// Number of sockets that share it (SO_REUSEPORT); the queue below is that of the fullest.
     pub sockets: usize,

@@ -73,7 +73,7 @@ use crate::packet::{Endpoint, Timestamp};
 pub struct Listener {
     /// Address of the listener; `None` for a scan of several, and for the line that folds listeners past the bound.
     pub server: Option<Endpoint>,
-    /// Another address that clients use, which is translated to `server` on the way; `None` where none is known.
+    /// Further address that clients use, which is translated to `server` on the way; `None` where none is known.
     pub published: Option<Endpoint>,
     /// Scan by one client, whose listeners are summed up here and have no line of their own.
     pub scan: Option<Scan>,

@@ -50,15 +50,18 @@ fn weigh(case: &Case<'_>) -> Weight {
     evidence.extend(beside);
     evidence.extend(apart.filter(|&apart| beside != Some(apart)));
     let proven = only_held_back(case).is_some() || apart.is_some() || beside.is_some();
-    // The first time-out of later kernels is a second.
-    let waits_a_second = case.attempt.system() == Some(System::Linux)
-        && case.attempt.synack.window > LARGEST_WINDOW_BEFORE_3_1;
     let support = match proven {
         true => Support::Proven,
-        false if held_back.is_some() && waits_a_second => Support::Supported,
+        false if held_back.is_some() && is_since_3_1(case) => Support::Supported,
         false => Support::Fits,
     };
     Weight::Possible(support, evidence)
+}
+
+/// True if the server is Linux from 3.1 on, whose first time-out is a second.
+fn is_since_3_1(case: &Case<'_>) -> bool {
+    let attempt = case.attempt;
+    attempt.system() == Some(System::Linux) && attempt.synack.window > LARGEST_WINDOW_BEFORE_3_1
 }
 
 /// True if the server's system is one without `TCP_DEFER_ACCEPT`, which is Linux's.
@@ -154,9 +157,10 @@ pub(super) fn held_back(case: &Case<'_>) -> Option<Span> {
 }
 
 /// The same, where only a deferral explains it: the first repeat came later than that of Linux before 3.1, old Windows and
-/// BSD systems, after 3 s.
+/// BSD systems, after 3 s; or a later kernel repeated at the same offset to several silent clients.
 pub(super) fn only_held_back(case: &Case<'_>) -> Option<Span> {
-    held_back(case).filter(|&first| first >= FIRST_BEFORE_3_1 && !is_without_option(case))
+    let several = || is_since_3_1(case) && case.own.silence.period().is_some();
+    held_back(case).filter(|&first| !is_without_option(case) && (first >= FIRST_BEFORE_3_1 || several()))
 }
 
 /// Judges by the bare ACKs that the kernel held back.

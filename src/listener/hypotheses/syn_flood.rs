@@ -29,11 +29,17 @@ fn weigh(case: &Case<'_>) -> Weight {
         (true, false) => Support::Supported,
         (false, _) => Support::Fits,
     };
-    // Clients that wait for less than a second send one SYN each, too: a full queue answers none of them.
-    let may_wait = !flood.is_crafted() && !case.own.floods.are_answered();
+    let may_wait = may_wait(case, flood);
     evidence.extend(may_wait.then_some(Evidence::CouldBe(Cause::AcceptQueueOverflow)));
     let doubted = may_wait || flood.is_of_known() || is_of_known_client(case);
     Weight::Possible(support, evidence).doubted_if(doubted)
+}
+
+/// True if the SYNs may be those of clients that wait for less than a second, and so send one each: a full queue answers none of
+/// them.
+fn may_wait(case: &Case<'_>, flood: &FloodSecond) -> bool {
+    let served_as_many = case.own.prompt >= flood.syns.into();
+    !flood.is_crafted() && !case.own.floods.are_answered() && (!flood.is_beyond_clients() || served_as_many)
 }
 
 /// A flood fills the SYN queue, and so does a burst of real clients: that supports it only.

@@ -48,6 +48,12 @@ impl FloodSecond {
         self.is_of_many() == other.is_of_many()
             && self.is_of_known() == other.is_of_known()
             && self.is_crafted() == other.is_crafted()
+            && self.is_beyond_clients() == other.is_beyond_clients()
+    }
+
+    /// True if these SYNs are more than clients of one service send in a second, unless it serves as many.
+    pub(in crate::listener) const fn is_beyond_clients(&self) -> bool {
+        self.syns >= MANY_SYNS
     }
 
     /// True if the sources are too many for one program ([`MIN_ADDRESSES`]).
@@ -81,6 +87,9 @@ const MIN_SYNS: u32 = 100;
 
 /// The same of SYNs without options, which no operating system sends.
 const MIN_CRAFTED: u32 = 20;
+
+/// SYNs in one second that are more than most services' clients send.
+const MANY_SYNS: u32 = 1_000;
 
 /// Fewest of its SYNs that were answered: single clients lose their SYN-ACK, too.
 const MIN_HALF_OPEN: u32 = 20;

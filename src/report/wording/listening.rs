@@ -5,7 +5,7 @@ use crate::kernel::KernelStats;
 use crate::listener::Listener;
 use crate::printable::printable;
 
-/// Who listens and where: [`listening`], the addresses that clients use where they are translated on the way, and others of `all`
+/// Process that listens, and its place: [`listening`], the addresses that clients use where they are translated on the way, and others of `all`
 /// that the same socket serves; empty where nothing is known.
 pub(in crate::report) fn listens(listener: &Listener, all: &[Listener]) -> String {
     let listening = listener.kernel.as_ref().map(listening).filter(|words| !words.is_empty());

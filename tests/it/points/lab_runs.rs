@@ -86,7 +86,9 @@ pub(crate) fn both_ends_tell_the_truth(run: &Value, packets: &Path) {
         assert_eq!(limit(&joined, "clock-unknown"), None, "{what}");
         let attempts = list(&joined, "attempts");
         assert_eq!(attempts.len(), list(run, "client").len(), "{what}: each attempt once");
-        for attempt in attempts {
+        // The kernel may give a port to two clients, one after the other: by that they cannot be told apart.
+        let is_only = |name: &str| attempts.iter().filter(|one| string(one, "client") == name).count() == 1;
+        for attempt in attempts.iter().filter(|attempt| is_only(string(attempt, "client"))) {
             let name = string(attempt, "client");
             let ends: Vec<&Value> = alone.iter().filter_map(|end| end.get(name).copied()).collect();
             match lost(run, name) {

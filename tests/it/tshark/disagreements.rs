@@ -331,17 +331,19 @@ impl<'a> Comparison<'a> {
         }
         let before = self.counted.iter().take_while(|p| !answers(p));
         let went_on = before.into_iter().any(|p| "ADF".contains(self.letter(p)));
-        let one_sided = refused && went_on && self.ours["reason"] == "one-sided";
-        let repeated = self.syn_ack().is_some_and(|place| {
-            let mut later = self.counted.iter().skip(place + 1);
-            later.any(|p| self.letter(p) == 'S') && later.any(|p| answers(&p))
-        });
-        let reason = match (one_sided, repeated) {
-            (true, _) => Some(Reason::ClientWentOnBeforeRefusal),
-            (false, true) => Some(Reason::RepeatedSynRefused),
-            (false, false) => None,
+        let reason = match refused && went_on && self.ours["reason"] == "one-sided" {
+            true => Some(Reason::ClientWentOnBeforeRefusal),
+            false => self.is_repeated_syn_refused().then_some(Reason::RepeatedSynRefused),
         };
         self.explain("refused", reason);
+    }
+
+    /// True if the client repeated its SYN after the SYN-ACK, and was refused.
+    fn is_repeated_syn_refused(&self) -> bool {
+        let Some(place) = self.syn_ack().filter(|_| self.is_verdict("refused")) else { return false };
+        let mut later = self.counted.iter().skip(place + 1);
+        later.any(|p| self.letter(p) == 'S')
+            && later.any(|p| self.letter(p) == 'r' && self.theirs.answers_syn(p))
     }
 
     fn client_reset(&mut self) {
@@ -363,6 +365,7 @@ impl<'a> Comparison<'a> {
             self.counted[..place].iter().any(|p| self.letter(p) == 'R' && at - p.at <= REORDERING)
         });
         let reason = match answers {
+            true if self.is_repeated_syn_refused() => Some(Reason::RepeatedSynRefused),
             true => proven.then_some(Reason::ProvenBeforeClientReset),
             false => early.then_some(Reason::ClientResetCapturedEarly),
         };
