@@ -111,6 +111,9 @@ struct Age {
     order: u64,
 }
 
+/// Entries that a new table has room for: a larger one moves without being copied, and room that is not used takes no memory.
+const ROOM: usize = 512;
+
 /// Entries of `ages` that may be out of date in a small table.
 const SLACK: usize = 4096;
 
@@ -122,8 +125,8 @@ impl<T> Table<T> {
         Self {
             index: Index::new(),
             remembers: true,
-            slots: Vec::new(),
-            metas: Vec::new(),
+            slots: Vec::with_capacity(ROOM),
+            metas: Vec::with_capacity(ROOM),
             free: Vec::new(),
             wheel: Wheel::new(),
             ages: std::array::from_fn(|_| VecDeque::new()),
@@ -263,7 +266,8 @@ impl<T> Table<T> {
     #[cold]
     fn grow(&mut self, key: FlowKey) -> Option<u32> {
         let at = u32::try_from(self.slots.len()).ok().filter(|&at| at < Index::MAX_SLOTS)?;
-        self.slots.push(Slot { key, value: None });
+        // In place: a whole slot would be made elsewhere and copied.
+        self.slots.extend(std::iter::once_with(|| Slot { key, value: None }));
         self.metas.push(SlotMeta {
             hash: 0,
             due: Timestamp::default(),
