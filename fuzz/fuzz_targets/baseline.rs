@@ -108,6 +108,7 @@ fn summary(attempts: &[Attempt], listeners: &Listeners) -> Summary {
         captures: Vec::new(),
         verdicts: listeners.verdicts(),
         listeners: listeners.listeners(attempts.iter().map(|attempt| attempt.end).max()),
+        outside: listeners.outside(),
         coverage: listeners.coverage(),
     }
 }

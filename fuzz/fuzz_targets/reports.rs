@@ -106,6 +106,7 @@ fn summary(path: &str, damage: &str, attempts: &[Attempt], listeners: &Listeners
         captures: vec![capture],
         verdicts: listeners.verdicts(),
         listeners: listeners.listeners(last),
+        outside: listeners.outside(),
         coverage: listeners.coverage(),
     }
 }

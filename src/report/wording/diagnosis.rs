@@ -191,7 +191,7 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
                 false => ("asked", "addresses are translated"),
             };
             format!(
-                "The clients of {of} to {name} {asked} another address than the one that answered: {translated} on one way only."
+                "The clients of {of} to {name} {asked} another address or port than the one that answered: {translated} on one way only."
             )
         }
         Cause::TwoAnswers => {
