@@ -114,29 +114,28 @@ impl Survey {
                 let (first, last) = span.unwrap_or((frame.at, frame.at));
                 *span = Some((first.min(frame.at), last.max(frame.at)));
             }
-            let flags = flags(frame);
-            self.count_syn(place, flags, frame);
-            if flags == Some(Flags::ACK) {
+            let Some(packet) = surveyed(frame) else { continue };
+            self.count_syn(place, packet);
+            let SurveyedPacket::Segment(flags) = packet else { continue };
+            if flags == Flags::ACK {
                 self.bare_acks.add(place);
             }
-            if let Some(flags) = flags {
-                self.look_at_answers(place, flags, frame);
-            }
+            self.look_at_answers(place, flags, frame);
         }
     }
 
     /// Counts a SYN, or takes note that a segment or an ICMP error is none.
-    fn count_syn(&mut self, place: usize, flags: Option<Flags>, frame: &Frame<'_>) {
-        let Some(syns) = self.syns.get_mut(place).filter(|_| !self.other_than_syns.has_place(place)) else {
-            return;
+    fn count_syn(&mut self, place: usize, packet: SurveyedPacket) {
+        let is_syn = match packet {
+            SurveyedPacket::Segment(flags) => {
+                flags.contains(Flags::SYN) && !flags.intersects(Flags::ACK.union(Flags::RST))
+            }
+            SurveyedPacket::IcmpError => false,
         };
-        let is_other = match flags {
-            Some(flags) => !flags.contains(Flags::SYN) || flags.intersects(Flags::ACK.union(Flags::RST)),
-            None => matches!(packet::general(frame), Ok(Packet::Unreachable(_))),
-        };
-        if is_other {
+        if !is_syn {
             self.other_than_syns.add(place);
-        } else if flags.is_some() {
+        } else if let Some(syns) = self.syns.get_mut(place).filter(|_| !self.other_than_syns.has_place(place))
+        {
             *syns = syns.saturating_add(1).min(Self::MANY_SYNS);
         }
     }
@@ -179,11 +178,29 @@ impl Survey {
     }
 }
 
+/// A packet as far as the survey looks at it.
+#[derive(Debug, Clone, Copy)]
+enum SurveyedPacket {
+    Segment(Flags),
+    IcmpError,
+}
+
+fn surveyed(frame: &Frame<'_>) -> Option<SurveyedPacket> {
+    let glimpse = packet::glimpse_ipv4(frame).or_else(|| packet::glimpse_ipv6(frame));
+    if let Some(glimpse) = glimpse {
+        return Some(SurveyedPacket::Segment(glimpse.flags));
+    }
+    match packet::general(frame) {
+        Ok(Packet::Segment(segment)) => Some(SurveyedPacket::Segment(segment.flags)),
+        Ok(Packet::Unreachable(_)) => Some(SurveyedPacket::IcmpError),
+        Err(_) => None,
+    }
+}
+
 /// The flags of a frame's segment.
 pub(super) fn flags(frame: &Frame<'_>) -> Option<Flags> {
-    let glimpse = packet::glimpse_ipv4(frame).or_else(|| packet::glimpse_ipv6(frame));
-    glimpse.map(|glimpse| glimpse.flags).or_else(|| match packet::general(frame) {
-        Ok(Packet::Segment(segment)) => Some(segment.flags),
-        Ok(Packet::Unreachable(_)) | Err(_) => None,
-    })
+    match surveyed(frame)? {
+        SurveyedPacket::Segment(flags) => Some(flags),
+        SurveyedPacket::IcmpError => None,
+    }
 }

@@ -97,15 +97,13 @@ impl ListenSocket {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn socket(local: &str, v6only: Option<bool>) -> ListenSocket {
-        let local = local.parse().unwrap();
-        ListenSocket {
+impl ListenSocket {
+    /// A socket for tests, with a limit of 4, at which nothing waits.
+    pub(crate) fn sample(local: SocketAddr) -> Self {
+        Self {
             local,
             device: None,
-            v6only,
+            v6only: None,
             recv_q: 0,
             send_q: Some(4),
             drops: Some(0),
@@ -113,6 +111,15 @@ mod tests {
             cookie: 1,
             uid: 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn socket(local: &str, v6only: Option<bool>) -> ListenSocket {
+        ListenSocket { v6only, ..ListenSocket::sample(local.parse().unwrap()) }
     }
 
     #[test]

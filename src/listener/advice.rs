@@ -37,7 +37,7 @@ pub enum Advice {
     CheckRejectRules,
     /// Look for a socket that listens there.
     CheckListening,
-    /// The same on a system that is not Linux.
+    /// Look for a socket that listens there, on a system that is not Linux.
     CheckListeningElsewhere,
     /// Look at routes and neighbours where the ICMP error came from.
     CheckRoute,

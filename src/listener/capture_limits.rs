@@ -81,7 +81,7 @@ impl CaptureLimits {
             // The server may have reset the connection before, in a packet that is missing.
             Verdict::ResetAfterAck => timing || self.no_bare_acks || self.gaps,
             Verdict::CompletedLate => timing || self.no_bare_acks || self.gaps,
-            // What broke it may have come after a packet that is missing.
+            // Packets may be missing before the one that broke it.
             Verdict::Completed => self.gaps,
             Verdict::Undetermined => self.one_direction,
             Verdict::Refused | Verdict::Unreachable | Verdict::ClientReset => false,

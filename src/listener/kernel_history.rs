@@ -292,17 +292,7 @@ mod tests {
     }
 
     fn snapshot(second: i64, overflows: u32, opens: u64) -> Snapshot {
-        let socket = ListenSocket {
-            local: SERVER.parse().unwrap(),
-            device: None,
-            v6only: None,
-            recv_q: 0,
-            send_q: Some(4),
-            drops: Some(overflows),
-            inode: 1,
-            cookie: 1,
-            uid: 0,
-        };
+        let socket = ListenSocket { drops: Some(overflows), ..ListenSocket::sample(SERVER.parse().unwrap()) };
         let netstat = format!("TcpExt: ListenOverflows ListenDrops\nTcpExt: {overflows} {overflows}\n");
         Snapshot {
             at: at(second),

@@ -115,7 +115,7 @@ const LONGEST_GAP: Span = Span::from_secs(130);
 struct ResetSyn {
     /// The time of the latest with this number.
     latest: Timestamp,
-    /// It came again after the reset.
+    /// The SYN came again after the reset.
     came_again: bool,
 }
 
@@ -325,11 +325,9 @@ impl Paths {
         let since = attempt.start.since(place.end);
         let before = (place.hash == hash && since > Span::ZERO).then(|| PortsBefore {
             since,
-            clock_ahead: place
-                .clock
-                .zip(attempt.client_clock)
-                .is_some_and(|(before, clock)| before.wrapping_sub(clock.syn).cast_signed() > 0)
-                && !place.clock.is_some_and(|before| attempt.was_taken_though_older(before)),
+            clock_ahead: place.clock.zip(attempt.client_clock).is_some_and(|(before, clock)| {
+                before.wrapping_sub(clock.syn).cast_signed() > 0 && !attempt.was_taken_though_older(before)
+            }),
         });
         // Only what the server has taken for a connection is in the way of the next.
         if attempt.acked.is_some() {

@@ -20,7 +20,8 @@ fn say_all(listeners: &mut Listeners, attempt: &Attempt, (overflows, repeats): (
     say_of_sockets(listeners, attempt, (overflows, repeats), abort, [1, 1]);
 }
 
-/// The same, of a listener that had a socket with the first of these cookies before, and with the second afterwards.
+/// Records the kernel's figures as above, of a listener that had a socket with the first of these cookies before, and with the
+/// second afterwards.
 fn say_of_sockets(
     listeners: &mut Listeners,
     attempt: &Attempt,
@@ -35,17 +36,8 @@ fn say_of_sockets(
         let netstat = format!(
             "TcpExt: ListenOverflows ListenDrops TCPSynRetrans\nTcpExt: {overflows} {overflows} {repeats}\n"
         );
-        let socket = ListenSocket {
-            local: address,
-            device: None,
-            v6only: None,
-            recv_q: 0,
-            send_q: Some(4),
-            drops: Some(dropped),
-            inode: cookie,
-            cookie,
-            uid: 0,
-        };
+        let any = ListenSocket::sample(address);
+        let socket = ListenSocket { drops: Some(dropped), inode: cookie, cookie, ..any };
         Snapshot {
             at,
             sockets: vec![socket],

@@ -9,6 +9,7 @@ use crate::handshake::{
     IcmpAnswer, Inference, Reason, Retries, RetryTimes, RuledOutList, SharedInference, SynAckTraits, Timing,
     Vantage, Verdict,
 };
+use crate::kernel::{Counters, KernelStats, ListenSocket, Netns, Snapshot, Sysctls, Watch};
 use crate::listener::{
     Advice, CauseCount, Clients, Coverages, Diagnosis, Listener, ListenerEvidence, Listeners, RetrySums,
     Tally,
@@ -199,6 +200,14 @@ fn summary(captures: Vec<CaptureInfo>, listeners: Vec<Listener>, attempts: &[Att
         verdicts,
         listeners,
     }
+}
+
+/// Kernel's figures of a listener with this socket alone, in this network namespace.
+pub(crate) fn kernel_stats(socket: ListenSocket, netns: Netns) -> KernelStats {
+    let (at, counters, sysctls) = (Timestamp::default(), Counters::default(), Sysctls::default());
+    let local = socket.local;
+    let watch = Watch::new(Snapshot { at, sockets: vec![socket], counters, sysctls });
+    KernelStats { netns, ..watch.stats(local).unwrap() }
 }
 
 /// 20 completed attempts to one listener.

@@ -4,18 +4,7 @@ use super::*;
 use crate::kernel::{LimitFrom, Sysctls};
 
 fn socket(local: &str, cookie: u64, recv_q: u32, drops: Option<u32>) -> ListenSocket {
-    let local = local.parse().unwrap();
-    ListenSocket {
-        local,
-        device: None,
-        v6only: None,
-        recv_q,
-        send_q: Some(4),
-        drops,
-        inode: cookie,
-        cookie,
-        uid: 0,
-    }
+    ListenSocket { recv_q, drops, inode: cookie, cookie, ..ListenSocket::sample(local.parse().unwrap()) }
 }
 
 fn sample(seconds: i64, overflows: u64, sockets: Vec<ListenSocket>) -> Snapshot {

@@ -156,7 +156,7 @@ pub(super) fn held_back(case: &Case<'_>) -> Option<Span> {
     (attempt.facts.has(Fact::SynSeen) && first >= HELD_BACK && !doubles).then_some(first)
 }
 
-/// The same, where only a deferral explains it: the first repeat came later than that of Linux before 3.1, old Windows and
+/// Time of [`held_back`], where only a deferral explains it: the first repeat came later than that of Linux before 3.1, old Windows and
 /// BSD systems, after 3 s; or a later kernel repeated at the same offset to several silent clients.
 pub(super) fn only_held_back(case: &Case<'_>) -> Option<Span> {
     let several = || is_since_3_1(case) && case.own.silence.period().is_some();

@@ -77,7 +77,7 @@ fn ports_tried(case: &Case<'_>) -> Option<u32> {
     (ports >= MANY_PORTS).then_some(ports)
 }
 
-/// The same of a client that means to connect to none of them: those that get connections at a good part of what they try watch or use it.
+/// Ports or hosts of [`ports_tried`], of a client that means to connect to none of them: those that get connections at a good part of what they try watch or use it.
 fn knocks(case: &Case<'_>) -> Option<u32> {
     ports_tried(case).filter(|ports| case.paths.served_listeners(case.attempt.client) * 4 <= *ports)
 }

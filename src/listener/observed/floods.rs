@@ -85,7 +85,7 @@ const MAX_SECONDS: usize = 128;
 /// Fewest SYNs of a flood in one second: a real burst of clients repeats its SYNs.
 const MIN_SYNS: u32 = 100;
 
-/// The same of SYNs without options, which no operating system sends.
+/// Fewest SYNs without options, which no operating system sends, that are a flood in one second.
 const MIN_CRAFTED: u32 = 20;
 
 /// SYNs in one second that are more than most services' clients send.

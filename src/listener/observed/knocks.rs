@@ -58,9 +58,9 @@ impl Knocks {
 /// True if one SYN of a client came to nothing, as far as the capture shows.
 pub(in crate::listener) fn is_in_vain(attempt: &Attempt) -> bool {
     let ended = match attempt.verdict {
-        Verdict::Refused | Verdict::Unanswered => attempt.retries.syn == 0,
+        Verdict::Refused | Verdict::Unanswered => true,
         Verdict::Undetermined => attempt.may_lack_answer(),
         _ => false,
     };
-    ended || attempt.retries.syn == 0 && attempt.was_reset_at_synack()
+    attempt.retries.syn == 0 && (ended || attempt.was_reset_at_synack())
 }

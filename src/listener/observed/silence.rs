@@ -24,7 +24,7 @@ pub(in crate::listener) struct Silence {
     data_ignored: RecentTimes,
     /// Attempts whose ACK was ignored more than once: the times of their ACKs.
     repeated_often: RecentTimes,
-    /// Those that never succeeded: from the ACK to the SYN-ACK that followed the last one ignored; the first [`MAX_IN_VAIN`].
+    /// Attempts that never succeeded: from the ACK to the SYN-ACK that followed the last one ignored; the first [`MAX_IN_VAIN`].
     in_vain: Vec<(Timestamp, Timestamp)>,
 }
 

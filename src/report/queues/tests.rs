@@ -6,18 +6,8 @@ use super::*;
 use crate::kernel::{BacklogBy, Container, Counters, ProcessState, Snapshot, Sysctls};
 
 fn socket(local: &str, cookie: u64, recv_q: u32, send_q: u32, drops: Option<u32>) -> ListenSocket {
-    let local = local.parse().unwrap();
-    ListenSocket {
-        local,
-        device: None,
-        v6only: None,
-        recv_q,
-        send_q: Some(send_q),
-        drops,
-        inode: cookie,
-        cookie,
-        uid: 33,
-    }
+    let any = ListenSocket::sample(local.parse().unwrap());
+    ListenSocket { recv_q, send_q: Some(send_q), drops, inode: cookie, cookie, uid: 33, ..any }
 }
 
 fn sample(seconds: i64, netstat: &str, sockets: Vec<ListenSocket>) -> Snapshot {

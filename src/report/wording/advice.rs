@@ -150,8 +150,7 @@ pub(in crate::report) fn advice(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::{Counters, DropNetns, DropReason, ListenSocket, Netns, Snapshot, Sysctls, Watch};
-    use crate::packet::Timestamp;
+    use crate::kernel::{DropNetns, DropReason, ListenSocket, Netns};
     use crate::report::samples;
 
     #[test]
@@ -160,21 +159,8 @@ mod tests {
         let here = advice(Advice::CheckQueue, Some(server), None);
         assert!(here.starts_with(&format!("ss -ltnm 'sport = :{}'", server.port())), "{here}");
         let local = "10.55.0.2:80".parse().unwrap();
-        let socket = ListenSocket {
-            local,
-            device: None,
-            v6only: None,
-            recv_q: 5,
-            send_q: Some(4),
-            drops: Some(0),
-            inode: 1,
-            cookie: 1,
-            uid: 0,
-        };
-        let (at, counters, sysctls) = (Timestamp::default(), Counters::default(), Sysctls::default());
-        let watch = Watch::new(Snapshot { at, sockets: vec![socket], counters, sysctls });
-        let netns = Netns { pid: Some(71), ..Netns::default() };
-        let stats = KernelStats { netns, ..watch.stats(local).unwrap() };
+        let socket = ListenSocket { recv_q: 5, ..ListenSocket::sample(local) };
+        let stats = samples::kernel_stats(socket, Netns { pid: Some(71), ..Netns::default() });
         let inside = advice(Advice::CheckQueue, Some(server), Some(&stats));
         assert!(inside.starts_with("nsenter -t 71 -n ss -ltnm 'sport = :80'"), "{inside}");
         let counters = advice(Advice::CheckOverflowCounters, Some(server), Some(&stats));

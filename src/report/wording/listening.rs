@@ -68,28 +68,15 @@ pub(in crate::report) fn listening(stats: &KernelStats) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::{Counters, ListenSocket, Netns, Snapshot, Sysctls, Watch};
-    use crate::packet::{Endpoint, Timestamp};
+    use crate::kernel::{ListenSocket, Netns};
+    use crate::packet::Endpoint;
     use crate::report::samples;
 
     /// The listener of a full queue, at `server`, with a socket that is bound to `local`.
     fn listener(server: Endpoint, local: &str) -> Listener {
         let local = local.parse().unwrap();
-        let socket = ListenSocket {
-            local,
-            device: None,
-            v6only: Some(false),
-            recv_q: 5,
-            send_q: Some(4),
-            drops: Some(0),
-            inode: 1,
-            cookie: 1,
-            uid: 0,
-        };
-        let (at, counters, sysctls) = (Timestamp::default(), Counters::default(), Sysctls::default());
-        let watch = Watch::new(Snapshot { at, sockets: vec![socket], counters, sysctls });
-        let netns = Netns { own: true, ..Netns::default() };
-        let kernel = KernelStats { netns, ..watch.stats(local).unwrap() };
+        let socket = ListenSocket { v6only: Some(false), recv_q: 5, ..ListenSocket::sample(local) };
+        let kernel = samples::kernel_stats(socket, Netns { own: true, ..Netns::default() });
         let any = samples::overflow_mixed().0.listeners.remove(0);
         Listener { server: Some(server), kernel: Some(kernel), ..any }
     }
