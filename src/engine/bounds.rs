@@ -75,8 +75,8 @@ impl Bounds {
         // Overdue attempts are the first to be evicted.
         let excess = undecided.saturating_sub(self.max_attempts).max(overdue.saturating_sub(MAX_OVERDUE));
         let evicted = excess.checked_sub(1).and_then(|last| {
-            let mut first: Vec<EvictionOrder> =
-                trackers.flat_map(|tracker| tracker.first_to_evict(excess)).collect();
+            let mut first: Vec<EvictionOrder> = Vec::new();
+            trackers.for_each(|tracker| tracker.first_to_evict(excess, &mut first));
             (last < first.len()).then(|| (excess, *first.select_nth_unstable(last).1))
         });
         Eviction { evicted, forget_inactive: active_flows >= Tracker::REMEMBERED }

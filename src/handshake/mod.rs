@@ -9,7 +9,6 @@ mod attempt;
 mod batch;
 mod cause;
 mod decide;
-mod dormant;
 mod duplicates;
 mod early_refusals;
 mod facts;

@@ -110,6 +110,13 @@ pub(super) const fn waits_longer(phase: Phase) -> bool {
     }
 }
 
+/// True if nothing matters of an attempt whose next retry is overdue but that retry, a refusal or an ICMP error: no SYN-ACK has
+/// answered it.
+pub(super) fn awaits_retry_alone(attempt: &Pending) -> bool {
+    // Where a SYN-ACK did, the client did not take it: its repeated SYN was refused.
+    matches!(attempt.phase, Phase::SynSent | Phase::Refused | Phase::Unreachable) && attempt.synack.is_none()
+}
+
 /// Wait for an attempt in this phase, of which nothing was retransmitted yet.
 pub(super) fn first_wait(phase: Phase) -> Span {
     WAITS[phase as usize]

@@ -224,15 +224,6 @@ impl Pending {
         }
     }
 
-    /// Gives a blank attempt its SYN.
-    pub(super) fn restore_syn(&mut self, syn: HandshakeSegment, isn: Seq, payload: u32) {
-        self.syn = Some(syn);
-        self.client_isn = isn;
-        self.syn_payload = payload;
-        self.client_next = isn.plus(1).plus(payload);
-        self.client_clock.tsval = syn.tsval();
-    }
-
     /// True if `segment` is a SYN of another attempt between the same endpoints.
     pub(super) fn is_replaced_by(&self, segment: &Segment) -> bool {
         if !is_syn(segment) {

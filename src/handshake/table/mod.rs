@@ -66,8 +66,6 @@ struct SlotMeta {
 /// Entries by flow, oldest first and by deadline.
 pub(super) struct Table<T> {
     index: Index,
-    /// Flows are remembered when their entries are gone.
-    remembers: bool,
     slots: Vec<Slot<T>>,
     /// Metadata, one for each slot. Apart from the slots, so that turning the wheel touches only those that are due.
     metas: Vec<SlotMeta>,
@@ -124,7 +122,6 @@ impl<T> Table<T> {
     pub(super) fn new() -> Self {
         Self {
             index: Index::new(),
-            remembers: true,
             slots: Vec::with_capacity(ROOM),
             metas: Vec::with_capacity(ROOM),
             free: Vec::new(),
@@ -134,11 +131,6 @@ impl<T> Table<T> {
             inserted: 0,
             untidied: 0,
         }
-    }
-
-    /// A table that remembers nothing of a flow whose entry is gone.
-    pub(super) fn forgetful() -> Self {
-        Self { remembers: false, ..Self::new() }
     }
 
     /// Number of entries that have an age.
@@ -189,18 +181,18 @@ impl<T> Table<T> {
 
     /// Asks the cache for the entry at a position.
     #[inline(always)]
-    pub(super) fn prefetch(&self, at: u32) {
-        prefetch_all(self.slots.get(at as usize));
-        prefetch(self.metas.as_ptr().wrapping_add(at as usize));
+    pub(super) fn prefetch(&self, at: Position) {
+        prefetch_all(self.slots.get(at.0 as usize));
+        prefetch(self.metas.as_ptr().wrapping_add(at.0 as usize));
     }
 
     /// One of the positions that the next new entries get, by any number; the first one where none is free.
     #[inline(always)]
-    pub(super) fn some_free(&self, number: u32) -> u32 {
+    pub(super) fn some_free(&self, number: u32) -> Position {
         /// Positions between which it chooses: as many new entries as come before one that is prefetched now.
         const NEXT: usize = 4;
         let place = self.free.len().wrapping_sub(1 + number as usize % NEXT);
-        self.free.get(place).copied().unwrap_or(0)
+        Position(self.free.get(place).copied().unwrap_or(0))
     }
 
     /// True if the entry at a position is `key`'s.
@@ -301,35 +293,18 @@ impl<T> Table<T> {
         }
     }
 
-    /// Removes an entry; its flow is remembered, if the table does that.
+    /// Removes an entry; its flow is remembered.
     pub(super) fn remove(&mut self, at: Position) {
         let slot = &mut self.slots[at.0 as usize];
         if slot.value.is_none() {
             return;
         }
         slot.value = None;
-        self.release(at);
-    }
-
-    /// Frees the position of an entry whose value is gone.
-    #[inline(always)]
-    fn release(&mut self, at: Position) {
         let meta = &mut self.metas[at.0 as usize];
         meta.scheduled = WheelTick::NEVER;
-        if self.remembers {
-            self.index.remember(meta.hash, at.0);
-        } else {
-            self.index.forget(meta.hash, at.0);
-        }
+        self.index.remember(meta.hash, at.0);
         self.forget_age(at);
         self.free.push(at.0);
-    }
-
-    /// Removes an entry and gives its value; its flow is remembered, if the table does that.
-    pub(super) fn take(&mut self, at: Position) -> Option<T> {
-        let value = self.slots.get_mut(at.0 as usize)?.value.take()?;
-        self.release(at);
-        Some(value)
     }
 
     /// Removes an entry's age, so that it no longer counts as undecided. It expires at `due`, or slightly later.
@@ -366,18 +341,13 @@ impl<T> Table<T> {
         }
     }
 
-    /// The hash of an entry's flow.
-    pub(super) fn hash(&self, at: Position) -> u64 {
-        self.metas[at.0 as usize].hash
-    }
-
     pub(super) fn due(&self, at: Position) -> Timestamp {
         self.metas[at.0 as usize].due
     }
 
     /// The entries of a class with their order, oldest first.
     pub(super) fn by_age(&self, class: usize) -> impl Iterator<Item = (u64, Position)> {
-        let ages = self.ages.get(class).into_iter().flatten();
+        let ages = self.ages[class % CLASSES].iter();
         ages.filter(|age| has_age(&self.metas, age)).map(|age| (age.order, Position(age.at)))
     }
 
@@ -409,6 +379,8 @@ impl<T> Table<T> {
                 prefetch(self.metas.as_ptr().wrapping_add(at as usize));
                 due.push(Position(at));
             }
+            // Nearly in the order in which they were scheduled, so that sorting them by age costs little.
+            due[before..].reverse();
             let mut kept = before;
             for place in before..due.len() {
                 let at = due[place];

@@ -5,10 +5,9 @@
 
 use super::{AHEAD, LINGER, Tracker, evict};
 use crate::handshake::decide::{self, Ending};
-use crate::handshake::dormant::Dormant;
 use crate::handshake::finding::Finding;
 use crate::handshake::pending::Pending;
-use crate::handshake::table::{NewEntry, Place, Position};
+use crate::handshake::table::Position;
 use crate::handshake::timeouts::{GIVEN_UP, deadline, unanswered_at, waits_longer};
 use crate::packet::{FlowKey, Timestamp};
 use crate::prefetch::prefetch_all;
@@ -34,13 +33,6 @@ impl Tracker {
             self.put_aside_overdue(&due);
         }
         due.clear();
-        self.dormant.collect_due(self.now, &mut due);
-        for at in due.drain(..) {
-            let (key, when) = (self.dormant.key(at), self.dormant.due(at));
-            if let Some(attempt) = self.dormant.take(at).map(Dormant::revive) {
-                self.report_untracked(&attempt, key, when, Ending::Expired);
-            }
-        }
         self.due = due;
     }
 
@@ -105,8 +97,7 @@ impl Tracker {
         self.found.push(Finding { at: when, settled: false, attempt });
     }
 
-    /// Puts those of these attempts aside that have become overdue, in the order of their first packets: into the
-    /// dormant table, if nothing but a retry can come of them.
+    /// Puts those of these attempts that have become overdue in the class of those, in the order of their first packets.
     #[cold]
     fn put_aside_overdue(&mut self, due: &[Position]) {
         let overdue = |at: &Position| {
@@ -117,19 +108,7 @@ impl Tracker {
         let mut overdue: Vec<(u64, Position)> = due.iter().filter_map(overdue).collect();
         overdue.sort_unstable_by_key(|&(ordinal, _)| ordinal);
         let order = evict::overdue_order(self.now);
-        for (_, at) in overdue {
-            let (key, hash, due) = (self.table.key(at), self.table.hash(at), self.table.due(at));
-            let Some(dormant) = self.table.get_mut(at).and_then(|tracked| Dormant::of(&mut tracked.attempt))
-            else {
-                self.table.reclassify(at, evict::OVERDUE, order);
-                continue;
-            };
-            self.table.remove(at);
-            // No flow is in both tables: its segments take what is dormant back.
-            debug_assert_eq!(self.dormant.find(hash, &key), Place::Unknown);
-            let entry = NewEntry { place: Place::Unknown, hash, key, due, soon: due, order };
-            self.dormant.insert(entry, dormant);
-        }
+        overdue.iter().for_each(|&(_, at)| self.table.reclassify(at, evict::OVERDUE, order));
     }
 
     pub(super) fn settle_due(&mut self, at: Position) {
@@ -151,16 +130,28 @@ impl Tracker {
             return;
         }
         tracked.settled = true;
-        let (pending, context) = (&tracked.attempt, &self.context);
         let ended = (ending, when.minus(self.lag));
         // Made in place: a finding is large, and would be made elsewhere and copied.
+        let (pending, context) = (&tracked.attempt, &self.context);
         let finding =
             || Finding { at: when, settled: true, attempt: decide::decide(pending, key, ended, context) };
         self.found.extend(std::iter::once_with(finding));
         self.table.retire(at, when.plus(LINGER));
     }
 
-    /// Reports an attempt that is in no table any more.
+    /// Reports the attempt and removes it, so that its flow is remembered and nothing else.
+    pub(super) fn settle_and_remove(&mut self, at: Position, when: Timestamp, ending: Ending) {
+        let key = self.table.key(at);
+        let Some(tracked) = self.table.get(at).filter(|tracked| !tracked.settled) else { return };
+        let ended = (ending, when.minus(self.lag));
+        let (pending, context) = (&tracked.attempt, &self.context);
+        let finding =
+            || Finding { at: when, settled: true, attempt: decide::decide(pending, key, ended, context) };
+        self.found.extend(std::iter::once_with(finding));
+        self.table.remove(at);
+    }
+
+    /// Reports an attempt that is in no table.
     pub(super) fn report_untracked(
         &mut self,
         pending: &Pending,
@@ -168,9 +159,8 @@ impl Tracker {
         when: Timestamp,
         ending: Ending,
     ) {
-        let (context, ended) = (&self.context, (ending, when.minus(self.lag)));
-        let finding =
-            || Finding { at: when, settled: true, attempt: decide::decide(pending, key, ended, context) };
-        self.found.extend(std::iter::once_with(finding));
+        let ended = (ending, when.minus(self.lag));
+        let attempt = decide::decide(pending, key, ended, &self.context);
+        self.found.push(Finding { at: when, settled: true, attempt });
     }
 }

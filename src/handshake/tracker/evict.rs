@@ -2,9 +2,8 @@
 //!
 //! Owns the order of eviction: by class, the oldest first within it. Does not own how many are evicted (`engine`).
 
-use super::{Tracked, Tracker};
+use super::{AHEAD, Tracked, Tracker};
 use crate::handshake::decide::Ending;
-use crate::handshake::dormant::Dormant;
 use crate::handshake::pending::{Pending, Phase};
 use crate::handshake::table::Position;
 use crate::packet::{Span, Timestamp};
@@ -67,81 +66,66 @@ enum EvictionRank {
     HalfOpen,
 }
 
-/// An undecided attempt: its place in either table.
-#[derive(Debug, Clone, Copy)]
-enum Undecided {
-    Hot(Position),
-    Dormant(Position),
-}
-
 /// An attempt that is left at the end, with the position of its first packet.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Left {
     ordinal: u64,
-    attempt: Undecided,
+    at: Position,
 }
 
 impl Tracker {
-    /// The first `count` attempts in the order of eviction.
-    pub fn first_to_evict(&self, count: usize) -> impl Iterator<Item = EvictionOrder> {
-        self.to_evict().take(count).map(|(order, _)| order)
+    /// Adds the first `count` attempts in the order of eviction to those of other shards.
+    pub fn first_to_evict(&self, count: usize, first: &mut Vec<EvictionOrder>) {
+        self.to_evict().take(count).for_each(|(order, _)| first.push(order));
     }
 
     /// The attempts in the order of eviction.
-    fn to_evict(&self) -> impl Iterator<Item = (EvictionOrder, Undecided)> {
+    fn to_evict(&self) -> impl Iterator<Item = (EvictionOrder, Position)> {
         let began = |tracked: &Tracked| self.now.since(self.steady(tracked.attempt.start)) >= SILENT_TIME;
         let is_silent = |tracked: &Tracked| self.now.since(self.steady(tracked.attempt.last)) >= SILENT_TIME;
-        let hot = |class: usize| {
+        let of_class = |class: usize| {
             self.table.by_age(class).filter_map(|(order, at)| Some((order, at, self.table.get(at)?)))
         };
         let ranked = |rank: EvictionRank| {
             move |(order, at, tracked): (u64, Position, &Tracked)| {
-                (EvictionOrder { rank, order, ordinal: tracked.attempt.ordinal }, Undecided::Hot(at))
+                (EvictionOrder { rank, order, ordinal: tracked.attempt.ordinal }, at)
             }
         };
         // Attempts that began later cannot have been silent for so long.
-        let silent = hot(HALF_OPEN)
+        let silent = of_class(HALF_OPEN)
             .take_while(move |&(_, _, tracked)| began(tracked))
             .filter(move |&(_, _, tracked)| is_silent(tracked));
-        let others = hot(HALF_OPEN).filter(move |&(_, _, tracked)| !is_silent(tracked));
-        let dormant = self.dormant.by_age(0).filter_map(|(order, at)| {
-            let ordinal = self.dormant.get(at)?.ordinal;
-            Some((EvictionOrder { rank: EvictionRank::Overdue, order, ordinal }, Undecided::Dormant(at)))
-        });
-        merged(dormant, hot(OVERDUE).map(ranked(EvictionRank::Overdue)))
-            .chain(hot(LONE_SYN).map(ranked(EvictionRank::LoneSyn)))
+        let others = of_class(HALF_OPEN).filter(move |&(_, _, tracked)| !is_silent(tracked));
+        of_class(OVERDUE)
+            .map(ranked(EvictionRank::Overdue))
+            .chain(of_class(LONE_SYN).map(ranked(EvictionRank::LoneSyn)))
             .chain(silent.map(ranked(EvictionRank::SilentHalfOpen)))
-            .chain(hot(OTHERS).map(ranked(EvictionRank::Other)))
+            .chain(of_class(OTHERS).map(ranked(EvictionRank::Other)))
             .chain(others.map(ranked(EvictionRank::HalfOpen)))
     }
 
     /// Evicts up to `count` attempts up to and including this place in the order of eviction.
     pub fn evict(&mut self, count: usize, last: EvictionOrder) {
-        let evicted: Vec<(EvictionOrder, Undecided)> =
-            self.to_evict().take(count).filter(|&(order, _)| order <= last).collect();
-        for (order, attempt) in evicted {
+        let mut evicted: Vec<(EvictionOrder, Position)> = Vec::new();
+        self.to_evict()
+            .take(count)
+            .filter(|&(order, _)| order <= last)
+            .for_each(|attempt| evicted.push(attempt));
+        for (place, &(order, at)) in evicted.iter().enumerate() {
+            let ahead = |by| evicted.get(place + by).map(|&(_, later)| later);
+            self.prefetch_leaving(ahead(AHEAD), ahead(2 * AHEAD));
             // A retransmission that is overdue is taken for one that does not come.
             let ending = if order.rank == EvictionRank::Overdue { Ending::Expired } else { Ending::Evicted };
-            self.settle_undecided(attempt, ending);
+            self.settle_and_remove(at, self.now, ending);
         }
         self.table.trim_ages();
-        self.dormant.trim_ages();
     }
 
-    /// Settles an attempt of either table, which then remembers its flow and nothing else.
-    fn settle_undecided(&mut self, attempt: Undecided, ending: Ending) {
-        match attempt {
-            Undecided::Hot(at) => {
-                self.settle(at, self.now, ending);
-                self.table.remove(at);
-            }
-            Undecided::Dormant(at) => {
-                let key = self.dormant.key(at);
-                if let Some(attempt) = self.dormant.take(at).map(Dormant::revive) {
-                    self.report_untracked(&attempt, key, self.now, ending);
-                }
-            }
-        }
+    /// Prefetches attempts that are settled and removed soon, and later.
+    #[inline(always)]
+    fn prefetch_leaving(&self, soon: Option<Position>, later: Option<Position>) {
+        later.into_iter().for_each(|at| self.table.prefetch(at));
+        soon.into_iter().for_each(|at| self.table.prefetch_removal(at));
     }
 
     /// Settles up to `most` of the attempts that are left, oldest first: the capture has ended with its last packet
@@ -149,8 +133,12 @@ impl Tracker {
     pub fn finish(&mut self, most: usize) -> bool {
         let mut left = self.left.take().unwrap_or_else(|| self.left_by_age());
         let end = self.now.minus(self.lag);
-        for Left { attempt, .. } in left.split_off(left.len().saturating_sub(most)).into_iter().rev() {
-            self.settle_undecided(attempt, Ending::CaptureEnd(end));
+        let mut ended = left.split_off(left.len().saturating_sub(most));
+        ended.reverse();
+        for (place, &Left { at, .. }) in ended.iter().enumerate() {
+            let ahead = |by| ended.get(place + by).map(|later: &Left| later.at);
+            self.prefetch_leaving(ahead(AHEAD), ahead(2 * AHEAD));
+            self.settle_and_remove(at, self.now, Ending::CaptureEnd(end));
         }
         let more = !left.is_empty();
         self.left = more.then_some(left);
@@ -159,27 +147,10 @@ impl Tracker {
 
     /// All attempts, the oldest last.
     fn left_by_age(&self) -> Vec<Left> {
-        let hot = self.table.all_aged().filter_map(|at| {
-            Some(Left { ordinal: self.table.get(at)?.attempt.ordinal, attempt: Undecided::Hot(at) })
-        });
-        let dormant = self.dormant.all_aged().filter_map(|at| {
-            Some(Left { ordinal: self.dormant.get(at)?.ordinal, attempt: Undecided::Dormant(at) })
-        });
-        let mut left: Vec<Left> = hot.chain(dormant).collect();
+        let ordinal = |at: Position| Some(self.table.get(at)?.attempt.ordinal);
+        let aged = self.table.all_aged();
+        let mut left: Vec<Left> = aged.filter_map(|at| Some(Left { ordinal: ordinal(at)?, at })).collect();
         left.sort_unstable_by_key(|left| std::cmp::Reverse(left.ordinal));
         left
     }
-}
-
-/// Attempts of two lists that are in the order of eviction, in that order.
-fn merged(
-    one: impl Iterator<Item = (EvictionOrder, Undecided)>,
-    other: impl Iterator<Item = (EvictionOrder, Undecided)>,
-) -> impl Iterator<Item = (EvictionOrder, Undecided)> {
-    let (mut one, mut other) = (one.peekable(), other.peekable());
-    std::iter::from_fn(move || match (one.peek(), other.peek()) {
-        (Some((first, _)), Some((second, _))) if second < first => other.next(),
-        (Some(_), _) => one.next(),
-        (None, _) => other.next(),
-    })
 }

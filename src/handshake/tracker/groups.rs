@@ -81,12 +81,11 @@ impl Tracker {
     fn prefetch(&self, batch: &Batch, items: &[Item], place: u32, cell: Cell) {
         if let Some(item) = items.get(place as usize) {
             batch.prefetch(item);
-            // Tables in which a packet is looked up that may open an attempt; for others the same lines each time, which cost little.
-            let opener = select_unpredictable(item.may_open(), item.hash(), 0);
-            self.dormant.prefetch_index(opener);
-            self.seen.prefetch(opener);
+            // For packets that open no attempt the same line each time, which costs little.
+            self.seen.prefetch(select_unpredictable(item.may_open(), item.hash(), 0));
         }
-        self.table.prefetch(cell.position().unwrap_or_else(|| self.table.some_free(place)));
+        let entry = cell.position().map_or_else(|| self.table.some_free(place), Position::new);
+        self.table.prefetch(entry);
     }
 
     /// True if an ACK of the flow may be one that its attempt waits for, so that its checksum matters: most segments come later.

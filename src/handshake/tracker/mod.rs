@@ -14,7 +14,6 @@ mod tests;
 
 use super::batch::may_open;
 use super::decide::{Context, Ending};
-use super::dormant::{Dormant, becomes_dormant};
 use super::duplicates::DuplicateOffset;
 use super::early_refusals::{EarlyRefusals, is_refusal};
 use super::facts::Fact;
@@ -23,7 +22,8 @@ use super::passage::OwnFlow;
 use super::pending::{Pending, Phase, is_syn, is_synack};
 use super::table::{Cell, NewEntry, Place, Position, Table};
 use super::timeouts::{
-    GIVEN_UP, awaits_other_point, deadline, first_wait, is_settled, unanswered_at, waits_longer,
+    GIVEN_UP, awaits_other_point, awaits_retry_alone, deadline, first_wait, is_settled, unanswered_at,
+    waits_longer,
 };
 use crate::packet::{CaptureSet, Packet, PathOrder, Segment, Span, Timestamp};
 
@@ -99,8 +99,6 @@ impl Tracked {
 /// The tracker of all flows, or of one shard of them.
 pub struct Tracker {
     table: Table<Tracked>,
-    /// Attempts without an answer whose retries are overdue. The other table remembers their flows.
-    dormant: Table<Dormant>,
     seen: SeenSyns,
     /// Time after which the capture holds its packets again.
     copies: DuplicateOffset,
@@ -144,7 +142,6 @@ impl Tracker {
     pub fn new() -> Self {
         Self {
             table: Table::new(),
-            dormant: Table::forgetful(),
             seen: SeenSyns::default(),
             copies: DuplicateOffset::default(),
             reports_stuck: false,
@@ -200,11 +197,8 @@ impl Tracker {
         }
     }
 
-    /// Opens an attempt if the segment of this flow, which has none in the table, begins one or revives a dormant one.
+    /// Opens an attempt if the segment of this flow, which has none in the table, begins one.
     fn open_attempt(&mut self, place: Place, segment: &Segment, hash: u64, ordinal: u64) {
-        if may_open(segment.flags) && self.dormant.aged() > 0 && self.revive_dormant(place, hash, segment) {
-            return self.take_segment(Cell::EMPTY, segment, hash, ordinal);
-        }
         if is_syn(segment) {
             if let Some(offset) = self.seen.replace(hash, segment, self.copies) {
                 self.counts.duplicates += 1;
@@ -229,26 +223,6 @@ impl Tracker {
         } else {
             self.counts.midstream += 1;
         }
-    }
-
-    /// Puts the flow's dormant attempt back into the table, if it has one and the segment may belong to it.
-    #[inline(never)]
-    fn revive_dormant(&mut self, place: Place, hash: u64, segment: &Segment) -> bool {
-        let Place::Entry(at) = self.dormant.find(hash, &segment.flow) else { return false };
-        let gone = self.dormant.due(at) < self.steady(segment.at);
-        let Some(mut attempt) = self.dormant.take(at).map(Dormant::revive) else { return false };
-        if gone {
-            self.report_untracked(&attempt, segment.flow, self.steady(segment.at), Ending::Expired);
-            return false;
-        }
-        if place == Place::Remembered {
-            self.reopened = Some(hash);
-        }
-        let (due, order) = (self.steady(deadline(&attempt, segment.at)), attempt.ordinal);
-        attempt.is_overdue = false;
-        let tracked = Tracked::new(attempt);
-        let entry = NewEntry { place, hash, key: segment.flow, due, soon: due, order };
-        self.table.insert(entry, tracked).is_some()
     }
 
     /// A packet time by the packet clock: nearly always the same.
@@ -298,15 +272,15 @@ impl Tracker {
         {
             return self.continue_redated(at, jump, segment, hash, ordinal);
         }
-        let phase = tracked.attempt.phase;
-        let now = self.steady(segment.at);
+        let (phase, is_overdue) = (tracked.attempt.phase, tracked.attempt.is_overdue);
         // The wheel advances once a batch; a deadline counts from the moment it passes.
-        if self.table.due(at) < now {
-            if !waits_longer(phase) || jump > GIVEN_UP {
-                return self.settle_and_take(at, segment, hash, ordinal);
-            }
-            let becomes_dormant = |tracked: &Tracked| becomes_dormant(&tracked.attempt);
-            if self.table.get(at).is_some_and(becomes_dormant) && !may_open(segment.flags) {
+        let is_due = self.table.due(at) < self.steady(segment.at);
+        if is_due && (!waits_longer(phase) || jump > GIVEN_UP) {
+            return self.settle_and_take(at, segment, hash, ordinal);
+        }
+        if is_due || is_overdue {
+            let awaits_retry_alone = |tracked: &Tracked| awaits_retry_alone(&tracked.attempt);
+            if self.table.get(at).is_some_and(awaits_retry_alone) && !may_open(segment.flags) {
                 self.counts.midstream += 1;
                 return;
             }
@@ -436,13 +410,13 @@ impl Tracker {
     /// Number of undecided attempts.
     #[must_use]
     pub fn undecided(&self) -> usize {
-        self.table.aged() + self.dormant.aged()
+        self.table.aged()
     }
 
     /// Number of undecided attempts whose next retransmission is overdue.
     #[must_use]
     pub fn overdue(&self) -> usize {
-        self.table.count(evict::OVERDUE) + self.dormant.aged()
+        self.table.count(evict::OVERDUE)
     }
 
     /// Settled flows with packets since [`Self::forget_inactive`].

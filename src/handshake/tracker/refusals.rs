@@ -3,9 +3,8 @@
 //! Owns which attempt they belong to. Does not own which of them are kept (`early_refusals`) nor what they mean to an attempt
 //! (`pending`).
 
-use super::{Tracked, Tracker, evict};
-use crate::handshake::dormant::Dormant;
-use crate::handshake::table::{NewEntry, Place, Position};
+use super::{Tracker, evict};
+use crate::handshake::table::{Place, Position};
 use crate::handshake::timeouts::{GIVEN_UP, deadline};
 use crate::packet::{Packet, Segment, Unreachable};
 
@@ -34,18 +33,7 @@ impl Tracker {
     }
 
     pub(super) fn take_unreachable(&mut self, error: &Unreachable, hash: u64, ordinal: u64) {
-        let mut place = self.table.find(hash, &error.flow);
-        if !matches!(place, Place::Entry(_))
-            && let Place::Entry(at) = self.dormant.find(hash, &error.flow)
-            && let Some(mut attempt) = self.dormant.take(at).map(Dormant::revive)
-        {
-            attempt.is_overdue = false;
-            let (due, order) = (self.steady(deadline(&attempt, error.at)), attempt.ordinal);
-            let tracked = Tracked::new(attempt);
-            let entry = NewEntry { place, hash, key: error.flow, due, soon: due, order };
-            let at = self.table.insert(entry, tracked);
-            place = at.map_or(place, Place::Entry);
-        }
+        let place = self.table.find(hash, &error.flow);
         if let Place::Entry(at) = place
             && let Some(tracked) = self.table.get(at)
             && !tracked.settled
@@ -62,6 +50,7 @@ impl Tracker {
             && (tracked.attempt.client_isn == error.seq || error.icmp.is_too_big())
         {
             let class = evict::class_of(&tracked.attempt);
+            tracked.attempt.is_overdue = false;
             tracked.attempt.take_icmp(error);
             let becomes = evict::class_of(&tracked.attempt);
             if becomes != class {
