@@ -109,11 +109,13 @@ impl Survey {
         if self.bare_acks.has_place(place) {
             return;
         }
+        let times = || frames.iter().map(|frame| frame.at);
+        if let (Some(span), Some(first), Some(last)) =
+            (self.spans.get_mut(place), times().min(), times().max())
+        {
+            *span = Some(span.map_or((first, last), |(begin, end)| (begin.min(first), end.max(last))));
+        }
         for frame in &**frames {
-            if let Some(span) = self.spans.get_mut(place) {
-                let (first, last) = span.unwrap_or((frame.at, frame.at));
-                *span = Some((first.min(frame.at), last.max(frame.at)));
-            }
             let Some(packet) = surveyed(frame) else { continue };
             self.count_syn(place, packet);
             let SurveyedPacket::Segment(flags) = packet else { continue };

@@ -107,8 +107,8 @@ pub(super) fn decide(
         client_finishes: false,
         established: established(pending, verdict),
         retries,
-        retry_at: RetryTimes::from_slice(&pending.synack_retransmissions().times),
-        syn_retry_at: RetryTimes::from_slice(&pending.syn_retransmissions().times),
+        retry_at: times(pending.synack_retransmissions()),
+        syn_retry_at: times(pending.syn_retransmissions()),
         timing,
         vantage: vantage(pending, key, &timing, passage.as_deref()),
         connect: connect(pending, verdict, ending),
@@ -136,6 +136,15 @@ pub(super) fn decide(
         passage,
         inference: SharedInference::default(),
     }
+}
+
+/// The times of retransmissions, of which most attempts have none.
+#[inline(always)]
+fn times(retransmissions: &Retransmissions) -> RetryTimes {
+    if retransmissions.times.is_empty() {
+        return RetryTimes::new();
+    }
+    RetryTimes::from_slice(&retransmissions.times)
 }
 
 /// The capture's end by the attempt's own clock. Where the time of its latest packet was too far ahead and was

@@ -4,7 +4,7 @@
 //! (`hypotheses`).
 
 use super::capture_limits::LimitSets;
-use super::observed::FloodSecond;
+use super::observed::{FloodKind, FloodSecond};
 use super::tally::AlikeAttempts;
 use super::totals::Totals;
 use crate::handshake::{Attempt, Cause, Evidence, Inference, SharedInference, Verdict};
@@ -16,8 +16,9 @@ pub(super) struct FloodRun {
     example: Box<Attempt>,
     /// Limits of the captures when it was weighed.
     limits: LimitSets,
-    /// The flood so far, and the SYNs a second that the example tells.
+    /// The flood so far, its kind, and the SYNs a second that the example tells.
     flood: Option<FloodSecond>,
+    kind: Option<FloodKind>,
     told: u32,
     /// Number and time of all after the first.
     more: Option<AlikeAttempts>,
@@ -35,7 +36,14 @@ impl FloodRun {
             _ => None,
         })?;
         let begins = attempt.inference.cause == Some(Cause::SynFlood) && is_bare(attempt);
-        begins.then(|| Self { example: Box::new(attempt.clone()), limits, flood: None, told, more: None })
+        begins.then(|| Self {
+            example: Box::new(attempt.clone()),
+            limits,
+            flood: None,
+            kind: None,
+            told,
+            more: None,
+        })
     }
 
     /// True if an attempt began in the second in which all of the run came.
@@ -66,12 +74,13 @@ impl FloodRun {
         let alike = AlikeAttempts::one(attempt);
         self.more = Some(self.more.map_or(alike, |more| more.and(alike)));
         let Some(&flood) = flood else { return true };
-        let before = self.flood.replace(flood);
+        self.flood = Some(flood);
+        let before = self.kind.replace(flood.kind());
         if flood.syns >= self.told + self.told / SAME_RATE {
             self.told = flood.syns;
             self.example.inference = self.inference_by_now().into();
         }
-        before.is_none_or(|before| before.is_like(&flood))
+        before.is_none_or(|before| Some(before) == self.kind)
     }
 
     /// The meaning of all, with the latest rate.
@@ -231,6 +240,7 @@ mod tests {
             example: Box::new(attempt.clone()),
             limits: LimitSets::default(),
             flood: None,
+            kind: None,
             told: 0,
             more: None,
         };

@@ -21,6 +21,15 @@ pub(in crate::listener) struct FloodSecond {
     sources: u64,
 }
 
+/// The kind of a flood: SYNs of floods of one kind mean the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::listener) struct FloodKind {
+    is_of_many: bool,
+    is_of_known: bool,
+    is_crafted: bool,
+    is_beyond_clients: bool,
+}
+
 impl FloodSecond {
     /// Source addresses, at least.
     pub(in crate::listener) const fn sources(&self) -> u32 {
@@ -43,12 +52,15 @@ impl FloodSecond {
         self.syns >= MIN_SYNS || crafted
     }
 
-    /// True if SYNs of both mean the same, whatever their number.
-    pub(in crate::listener) const fn is_like(&self, other: &Self) -> bool {
-        self.is_of_many() == other.is_of_many()
-            && self.is_of_known() == other.is_of_known()
-            && self.is_crafted() == other.is_crafted()
-            && self.is_beyond_clients() == other.is_beyond_clients()
+    /// Everything that the meaning of these SYNs depends on but their number.
+    #[inline(always)]
+    pub(in crate::listener) const fn kind(&self) -> FloodKind {
+        FloodKind {
+            is_of_many: self.is_of_many(),
+            is_of_known: self.is_of_known(),
+            is_crafted: self.is_crafted(),
+            is_beyond_clients: self.is_beyond_clients(),
+        }
     }
 
     /// True if these SYNs are more than clients of one service send in a second, unless it serves as many.
@@ -136,7 +148,7 @@ impl FloodSeconds {
         let half_open = u32::from(attempt.verdict == Verdict::HalfOpen);
         let crafted = u32::from(attempt.facts.has(crate::handshake::Fact::SynWithoutOptions));
         let known = u32::from(finishers.has(attempt.client.ip(), attempt.start));
-        match self.0.binary_search_by_key(&second, |known| known.second) {
+        match self.place(second) {
             Ok(place) => {
                 let flood = &mut self.0[place];
                 flood.syns += 1;
@@ -165,9 +177,18 @@ impl FloodSeconds {
         }
     }
 
+    /// The place of a second, or where it would be: nearly always the last.
+    #[inline(always)]
+    fn place(&self, second: i64) -> Result<usize, usize> {
+        match self.0.last() {
+            Some(last) if last.second == second => Ok(self.0.len() - 1),
+            _ => self.0.binary_search_by_key(&second, |known| known.second),
+        }
+    }
+
     fn at(&self, start: Timestamp) -> Option<&FloodSecond> {
         let second = start.second();
-        let first = self.0.partition_point(|known| known.second < second - 1);
+        let first = self.0.len() - self.0.iter().rev().take_while(|known| known.second >= second - 1).count();
         let near = self.0.iter().skip(first).take_while(|known| known.second <= second + 1);
         near.max_by_key(|known| known.syns).filter(|busiest| busiest.is_flood())
     }

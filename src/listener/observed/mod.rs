@@ -21,7 +21,7 @@ pub(super) use drops::{
     DropStretch, Drops, MIN_ATTEMPTS, TIME_WAIT, dropped_between, dropped_syns, has_dropped_syn,
 };
 pub(super) use finishers::{ActivePeriod, Finishers};
-pub(super) use floods::{FloodSecond, Floods, is_abandoned};
+pub(super) use floods::{FloodKind, FloodSecond, Floods, is_abandoned};
 pub(super) use knocks::{Knocks, is_in_vain};
 pub(super) use late_answers::LateAnswers;
 pub(super) use marks::{MARK_GAP, Marks};
