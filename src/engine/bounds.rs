@@ -52,6 +52,11 @@ impl Bounds {
         self.safe
     }
 
+    /// Many attempts were undecided at the last check.
+    pub(super) const fn is_crowded(&self) -> bool {
+        self.is_crowded
+    }
+
     /// The steps in which time advances from `before` to `now`; none where it does so at once.
     pub(super) fn steps(&self, before: Option<Timestamp>, now: Option<Timestamp>) -> Steps {
         if self.is_crowded { Steps::between(before, now) } else { Steps::default() }

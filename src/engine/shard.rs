@@ -62,6 +62,7 @@ impl Shard {
     pub(super) fn end_batch(&mut self, end: BatchEnd, bounds: &Bounds) {
         let before = self.now;
         self.tracker.set_lacking(end.survey.lacks_bare_acks(), end.survey.lacks_answers());
+        self.tracker.set_crowded(bounds.is_crowded());
         self.now = before.max(end.now);
         self.stage = ShardStage::Advancing(end, bounds.steps(before, self.now));
     }

@@ -104,6 +104,8 @@ pub struct Tracker {
     copies: DuplicateOffset,
     /// True if attempts that look stuck are reported before they are settled.
     reports_stuck: bool,
+    /// True if so many attempts are undecided that they are a flood's.
+    is_crowded: bool,
     /// Refusals of flows without an attempt.
     early_refusals: EarlyRefusals,
     /// The hash of a remembered flow that has an attempt again.
@@ -145,6 +147,7 @@ impl Tracker {
             seen: SeenSyns::default(),
             copies: DuplicateOffset::default(),
             reports_stuck: false,
+            is_crowded: false,
             early_refusals: EarlyRefusals::default(),
             reopened: None,
             now: Timestamp::from_nanos(i64::MIN),
@@ -249,7 +252,8 @@ impl Tracker {
         let due = at.plus(first_wait(attempt.phase));
         let (ordinal, class) = (attempt.ordinal, evict::class_of(&attempt));
         let tracked = Tracked::new(attempt);
-        let (key, soon) = (segment.flow, at.plus(SOON));
+        // The SYNs of a flood stay alone.
+        let (key, soon) = (segment.flow, if self.is_crowded { due } else { at.plus(SOON) });
         let position =
             self.table.insert(NewEntry { place, hash, key, due, soon, order: ordinal }, tracked)?;
         if class != evict::LONE_SYN {
@@ -405,6 +409,11 @@ impl Tracker {
     pub fn set_lacking(&mut self, bare_acks: CaptureSet, answers: CaptureSet) {
         self.context.lacks_bare_acks = bare_acks;
         self.context.lacks_answers = answers;
+    }
+
+    /// Sets whether so many attempts are undecided, over all trackers, that most of them are a flood's.
+    pub fn set_crowded(&mut self, crowded: bool) {
+        self.is_crowded = crowded;
     }
 
     /// Number of undecided attempts.
