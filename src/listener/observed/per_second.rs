@@ -1,5 +1,7 @@
 //! Counts by second, or by equal parts of one, bounded in number.
 
+use std::ops::Range;
+
 use crate::packet::{Span, Timestamp};
 
 /// Parts of a second by which SYNs are counted: a queue may be full for some tenths of a second, between many that are answered.
@@ -67,12 +69,17 @@ impl<const PARTS: usize> PerSecond<PARTS> {
 
     /// Events from one time to another, by whole parts.
     pub(in crate::listener) fn between(&self, from: Timestamp, to: Timestamp) -> u32 {
-        let events = self.seconds(from, to).iter().map(|(second, events)| {
-            let first = if *second == from.second() { Self::part(from) } else { 0 };
-            let last = if *second == to.second() { Self::part(to) } else { PARTS - 1 };
-            events.get(first..=last).unwrap_or_default().iter().sum::<u32>()
-        });
-        events.sum()
+        let seconds = self.seconds(from, to);
+        // Whole seconds are summed up at once, and what lies before and after taken off.
+        let all: u32 = seconds.iter().map(|(_, events)| events.iter().sum::<u32>()).sum();
+        let part_of = |end: Option<&(i64, [u32; PARTS])>, at: Timestamp, parts: fn(usize) -> Range<usize>| {
+            let events = end.filter(|(second, _)| *second == at.second()).map(|(_, events)| events);
+            let parts = events.and_then(|events| events.get(parts(Self::part(at))));
+            parts.unwrap_or_default().iter().sum::<u32>()
+        };
+        let before = part_of(seconds.first(), from, |first| 0..first);
+        let after = part_of(seconds.last(), to, |last| last + 1..PARTS);
+        all.saturating_sub(before + after)
     }
 
     /// The seconds from that of one time to that of another.
