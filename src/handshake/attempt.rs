@@ -277,6 +277,8 @@ pub struct PortsBefore {
     pub since: Span,
     /// True if its timestamps were ahead of the SYN's: a server that still has it rejects the SYN (PAWS).
     pub clock_ahead: bool,
+    /// True if that SYN is the connection's own, under way for long, by its number and the connection's timestamps.
+    pub is_own_syn: bool,
 }
 
 /// An ICMP error that answers a SYN.

@@ -63,8 +63,8 @@ pub enum Fact {
     RefusedBeforeSynAck,
     /// No SYN is in this flow: only an RST that would refuse one. It may answer a SYN to another address.
     RefusalAlone,
-    /// RSTs with different TTLs came before the SYN-ACK.
-    RefusalsDiffer,
+    /// Answers to the SYN have different TTLs: RSTs, or an ACK with numbers of another connection and the SYN-ACK after it.
+    AnswersDiffer,
     /// An RST whose acknowledgment number does not answer the SYN.
     RstWrongAck,
     /// The client reset the connection after its ACK.

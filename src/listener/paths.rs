@@ -10,8 +10,8 @@ use super::client_failures::ClientFailures;
 use super::latest::LatestByHash;
 use super::observed::{ActivePeriod, dropped_between, has_dropped_syn, is_in_vain, synack_time};
 use super::stamps::AddressStamps;
-use crate::handshake::{Attempt, Fact, PortsBefore, Verdict};
-use crate::packet::{Endpoint, Seeded, Span, Timestamp};
+use crate::handshake::{Attempt, ClientClock, Fact, PortsBefore, Verdict};
+use crate::packet::{Endpoint, Seeded, Seq, Span, Timestamp};
 use crate::prefetch::prefetch;
 
 /// Most clients, and most paths; past it the oldest half is dropped.
@@ -125,8 +125,8 @@ struct PortUse {
     /// Of client endpoint and server; 0 where there is none.
     hash: u64,
     end: Timestamp,
-    /// The client's latest TSval.
-    clock: Option<u32>,
+    client_isn: Seq,
+    clock: Option<ClientClock>,
 }
 
 impl Paths {
@@ -323,16 +323,24 @@ impl Paths {
         let hash = self.ports_hash(attempt.client, attempt.server);
         let place = self.ports.get_mut(port_place(hash))?;
         let since = attempt.start.since(place.end);
-        let before = (place.hash == hash && since > Span::ZERO).then(|| PortsBefore {
-            since,
-            clock_ahead: place.clock.zip(attempt.client_clock).is_some_and(|(before, clock)| {
-                before.wrapping_sub(clock.syn).cast_signed() > 0 && !attempt.was_taken_though_older(before)
-            }),
+        let before = (place.hash == hash && since > Span::ZERO).then(|| {
+            let older = place.clock.zip(attempt.client_clock).filter(|(before, clock)| {
+                // A retry that is as old was answered: the first SYN was not dropped for its age.
+                let retry_taken = attempt.retries.syn > 0 && attempt.was_taken_though_older(before.latest);
+                before.latest.wrapping_sub(clock.syn).cast_signed() > 0 && !retry_taken
+            });
+            let is_own_syn = attempt.client_isn == place.client_isn
+                && older.is_some_and(|(before, clock)| clock.syn.wrapping_sub(before.syn).cast_signed() >= 0);
+            PortsBefore { since, clock_ahead: older.is_some(), is_own_syn }
         });
         // Only what the server has taken for a connection is in the way of the next.
         if attempt.acked.is_some() {
-            *place =
-                PortUse { hash, end: attempt.end, clock: attempt.client_clock.map(|clock| clock.latest) };
+            *place = PortUse {
+                hash,
+                end: attempt.end,
+                client_isn: attempt.client_isn,
+                clock: attempt.client_clock,
+            };
         }
         before
     }

@@ -20,6 +20,8 @@ pub(in crate::handshake) struct ColdState {
     pub(super) early_client_rst: Option<Timestamp>,
     /// The TTL of the first RST that refused the SYN.
     pub(super) refusal_ttl: Option<u8>,
+    /// The TTL of the first ACK with numbers of another connection.
+    pub(super) other_ack_ttl: Option<u8>,
     /// The server's first RST that counts.
     pub(in crate::handshake) rst_at: Option<Timestamp>,
     /// The number of that RST.

@@ -25,6 +25,7 @@ impl Pending {
         // An RST before it was the old connection's, or another machine's.
         if let Some(cold) = &mut self.cold {
             cold.rst_at = None;
+            self.facts.add_if(Fact::AnswersDiffer, cold.other_ack_ttl.is_some_and(|ttl| ttl != segment.ttl));
         }
         match self.phase {
             Phase::AnswerUnseen if self.client_ack == segment.seq.plus(1) => {
@@ -304,6 +305,9 @@ impl Pending {
         self.facts.add(Fact::ServerOutOfWindow);
         let ack_alone = segment.flags.contains(Flags::ACK) && !segment.flags.contains(Flags::SYN);
         self.facts.add_if(Fact::AckOutOfWindow, ack_alone);
+        if ack_alone && self.synack.is_none() {
+            self.cold_mut().other_ack_ttl.get_or_insert(segment.ttl);
+        }
         let refuses = segment.flags.contains(Flags::RST.union(Flags::ACK)) && self.synack.is_none();
         self.facts.add_if(Fact::RstWrongAck, refuses);
         self.phase

@@ -52,7 +52,7 @@ impl Pending {
         let cold = self.cold_mut();
         cold.rst_at.get_or_insert(rst.at);
         let first = *cold.refusal_ttl.get_or_insert(rst.ttl);
-        self.facts.add_if(Fact::RefusalsDiffer, first != rst.ttl);
+        self.facts.add_if(Fact::AnswersDiffer, first != rst.ttl);
         Phase::Refused
     }
 

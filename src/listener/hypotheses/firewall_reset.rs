@@ -46,7 +46,7 @@ fn weigh(case: &Case<'_>) -> Weight {
         Verdict::ClientReset if case.attempt.answered_from.is_none() => {
             case.outlives_reset().map_or(Weight::NotApplicable, |evidence| Weight::fits([evidence]))
         }
-        Verdict::Refused if case.has(Fact::RefusalsDiffer) && case.attempt.retries.syn == 0 => {
+        Verdict::Refused if case.has(Fact::AnswersDiffer) && case.attempt.retries.syn == 0 => {
             Weight::proven([Evidence::RefusalsDiffer])
         }
         _ => Weight::NotApplicable,
@@ -87,7 +87,8 @@ fn after_handshake(case: &Case<'_>) -> Weight {
 }
 
 fn before_synack(case: &Case<'_>) -> Weight {
-    let differ = case.has(Fact::RefusalsDiffer).then_some(Evidence::RefusalsDiffer);
+    let of_rsts = case.has(Fact::AnswersDiffer) && !case.has(Fact::AckOutOfWindow);
+    let differ = of_rsts.then_some(Evidence::RefusalsDiffer);
     Weight::proven(std::iter::once(Evidence::RefusalThenSynAck).chain(differ))
 }
 

@@ -18,8 +18,8 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
                whose timestamp is older than that of the earlier connection of its ports (PAWS), or of one address only those \
                whose timestamps are older than another connection's (tcp_tw_recycle, NAT); at possible, one that only uses ports again",
     looks_like: "a full queue, a lost SYN, for which ports are used again by chance; a SYN proxy that tests clients by a wrong SYN-ACK",
-    excluded_by: "an answer whose numbers fit; a repeat that is answered although its timestamp is as old; for ports alone, most others \
-                  that use ports again and are answered",
+    excluded_by: "an answer whose numbers fit; a repeat that is answered although its timestamp is as old; most others \
+                  that use ports again, as old as it, and are answered",
     surest: Confidence::Likely,
     confirmed_by: "its event of a dropped segment: TCP_RFC7323_PAWS or TCP_RFC7323_TW_PAWS",
     example: "time-wait.pcap",
@@ -34,12 +34,16 @@ const MIN_OLD_PORTS: u32 = 3;
 const MEANWHILE: Span = Span::from_millis(500);
 
 fn weigh(case: &Case<'_>) -> Weight {
-    if case.attempt.answered_from.is_some() {
+    // A connection is not in the way of its own SYN, which the path may have delayed.
+    let own_syn = case.attempt.ports_before.is_some_and(|before| before.is_own_syn);
+    if case.attempt.answered_from.is_some() || own_syn {
         return Weight::NotApplicable;
     }
     if case.has(Fact::ServerOutOfWindow) && !case.has(Fact::RstWrongAck) {
         let reset = case.has(Fact::OutOfWindowReset).then_some(Evidence::OlderNumbersReset);
-        let weight = Weight::proven(std::iter::once(Evidence::OlderNumbers).chain(reset));
+        // Some machine before the server may test clients so.
+        let doubt = case.has(Fact::AnswersDiffer).then_some(Evidence::Otherwise(Cause::OldConnection));
+        let weight = Weight::proven(std::iter::once(Evidence::OlderNumbers).chain(reset).chain(doubt));
         // The numbers of a handshake whose packets are missing may be unknown.
         let known = case.verdict() != Verdict::Undetermined
             && case.has(Fact::AckOutOfWindow)
@@ -91,7 +95,7 @@ fn ports_used_again(case: &Case<'_>) -> Weight {
     if case.has(Fact::FirstSynAnswered) {
         return Weight::Excluded(Evidence::FirstSynMadeRequest);
     }
-    if !before.clock_ahead && case.own.drops.answers_old_ports() {
+    if case.own.drops.answers_old_ports(before.clock_ahead) {
         return Weight::NotApplicable;
     }
     let mut evidence = EvidenceList::new();

@@ -3,7 +3,7 @@
 use super::clients::ClientSet;
 use super::marks::MARK_GAP;
 use super::per_second::{PART, PARTS_OF_SECOND, PerSecond};
-use crate::handshake::{Attempt, Fact, Verdict};
+use crate::handshake::{Attempt, Fact, PortsBefore, Verdict};
 use crate::packet::{Span, Timestamp};
 
 /// A run of unanswered SYNs at most [`MARK_GAP`] apart (DOMAIN §4).
@@ -37,9 +37,17 @@ pub(in crate::listener) struct Drops {
     answered: PerSecond<PARTS_OF_SECOND>,
     /// First SYNs whose SYN-ACK did not reach the client.
     answers_lost: PerSecond,
-    /// Attempts whose ports an earlier connection had: those that were answered at once, and those of unanswered SYNs.
-    old_ports_answered: u32,
-    old_ports_dropped: u32,
+    /// Attempts whose ports an earlier connection had; apart from them those with an older timestamp than its.
+    old_ports: [OldPorts; 2],
+}
+
+/// Attempts whose ports an earlier connection had.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+struct OldPorts {
+    /// Answered at once.
+    answered: u32,
+    /// Not answered, or only with the earlier connection's numbers.
+    dropped: u32,
 }
 
 /// Time after which an old connection is gone, in TIME-WAIT (60 s on Linux) and in conntrack
@@ -55,10 +63,10 @@ const STRETCHES: usize = 64;
 impl Drops {
     pub(super) fn see(&mut self, attempt: &Attempt) {
         let facts = attempt.facts;
-        let old_ports = u32::from(has_old_ports(attempt));
+        let mut answered = false;
         if facts.has(Fact::SynSeen) && facts.has(Fact::SynAckSeen) && attempt.retries.syn == 0 {
             self.answered.add(attempt.start);
-            self.old_ports_answered += old_ports;
+            answered = true;
         }
         if facts.has(Fact::FirstSynAnswered) && attempt.verdict == Verdict::CompletedLate {
             self.answers_lost.add(attempt.start);
@@ -68,14 +76,18 @@ impl Drops {
             self.drop_at(at, attempt, previous);
             previous = Some(at);
         }
-        self.old_ports_dropped += old_ports * u32::from(previous.is_some());
+        if let Some(before) = old_ports(attempt) {
+            let known = &mut self.old_ports[usize::from(before.clock_ahead)];
+            known.answered += u32::from(answered);
+            known.dropped += u32::from(previous.is_some() || facts.has(Fact::ServerOutOfWindow));
+        }
     }
 
     /// Adds an unanswered SYN of an attempt, whose previous one was at that time.
     pub(super) fn drop_at(&mut self, at: Timestamp, attempt: &Attempt, previous: Option<Timestamp>) {
         self.unanswered.add(at);
         let client = attempt.client.ip();
-        let old_ports = has_old_ports(attempt);
+        let old_ports = old_ports(attempt).is_some();
         let without_feature = attempt.facts.has(Fact::RetryWithoutFeature);
         let place = self.stretches.partition_point(|stretch| stretch.to.plus(MARK_GAP) < at);
         match self.stretches.get_mut(place) {
@@ -232,9 +244,13 @@ impl Drops {
         self.answers_lost.between(from, to)
     }
 
-    /// True if most SYNs of ports that an earlier connection had were answered at once: nothing is in their way.
-    pub(in crate::listener) fn answers_old_ports(&self) -> bool {
-        self.old_ports_answered > self.old_ports_dropped
+    /// True if most SYNs of ports that an earlier connection had, or of those whose timestamps are older than its, were answered at
+    /// once: nothing is in their way.
+    pub(in crate::listener) fn answers_old_ports(&self, with_older_stamp: bool) -> bool {
+        let [others, older] = self.old_ports;
+        let of_kind =
+            |count: fn(OldPorts) -> u32| count(older) + if with_older_stamp { 0 } else { count(others) };
+        of_kind(|ports| ports.answered) > of_kind(|ports| ports.dropped)
     }
 
     /// True if SYNs were answered all the time from the first that was not to the last, and more of them than were not: each
@@ -282,9 +298,9 @@ impl Drops {
     }
 }
 
-/// True if an earlier connection had the attempt's ports, and may still be in the way.
-fn has_old_ports(attempt: &Attempt) -> bool {
-    attempt.ports_before.is_some_and(|before| before.since <= TIME_WAIT)
+/// The earlier connection that had the attempt's ports, if it may still be in the way.
+fn old_ports(attempt: &Attempt) -> Option<PortsBefore> {
+    attempt.ports_before.filter(|before| before.since <= TIME_WAIT)
 }
 
 /// The SYNs of an attempt that were not answered: all of one without an answer, and of one that a retry completed those
@@ -292,7 +308,9 @@ fn has_old_ports(attempt: &Attempt) -> bool {
 pub(in crate::listener) fn dropped_syns(
     attempt: &Attempt,
 ) -> impl DoubleEndedIterator<Item = Timestamp> + Clone + '_ {
-    let elsewhere = attempt.facts.has(Fact::ServerOutOfWindow) || attempt.facts.has(Fact::FirstSynAnswered);
+    let again = attempt.ports_before.is_some_and(|before| before.is_own_syn);
+    let elsewhere =
+        again || attempt.facts.has(Fact::ServerOutOfWindow) || attempt.facts.has(Fact::FirstSynAnswered);
     let (any, answered) = match attempt.verdict {
         Verdict::Unanswered => (!elsewhere, None),
         // An RST is an answer, too, and so is an ICMP error.
