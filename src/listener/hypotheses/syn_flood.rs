@@ -10,7 +10,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     explains: VerdictSet::of(&[Verdict::Unanswered, Verdict::HalfOpen, Verdict::Undetermined]),
     shown_by: "a hundred SYNs a second and more, or twenty without options, from many sources, that nobody finishes or repeats",
     looks_like: "one program that begins many handshakes, answers that do not reach the clients, ACKs of known clients that are lost; where none is answered a full queue, too, whose clients give up within a second",
-    excluded_by: "clients that repeat their SYN, or finish",
+    excluded_by: "clients that repeat their SYN, or finish; for more than possible, as many clients that finish at other times and are missing in that second",
     surest: Confidence::Likely,
     confirmed_by: "",
     example: "flood-beside-overflow.pcap",
@@ -29,9 +29,14 @@ fn weigh(case: &Case<'_>) -> Weight {
         (true, false) => Support::Supported,
         (false, _) => Support::Fits,
     };
-    let may_wait = may_wait(case, flood);
-    evidence.extend(may_wait.then_some(Evidence::CouldBe(Cause::AcceptQueueOverflow)));
-    let doubted = may_wait || flood.is_of_known() || is_of_known_client(case);
+    let cut_off = !flood.is_crafted() && flood.replaces_clients(&case.own.acks_accepted);
+    let doubt = match case.verdict() {
+        Verdict::HalfOpen if cut_off => Some(Cause::SynackLost),
+        _ if cut_off || may_wait(case, flood) => Some(Cause::AcceptQueueOverflow),
+        _ => None,
+    };
+    evidence.extend(doubt.map(Evidence::CouldBe));
+    let doubted = doubt.is_some() || flood.is_of_known() || is_of_known_client(case);
     Weight::Possible(support, evidence).doubted_if(doubted)
 }
 

@@ -4,8 +4,9 @@ use std::cmp::Reverse;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::finishers::Finishers;
+use super::per_second::{PARTS_OF_SECOND, PerSecond};
 use crate::handshake::{Attempt, Evidence, Fact, Reason, Verdict};
-use crate::packet::Timestamp;
+use crate::packet::{Span, Timestamp};
 
 /// SYNs of one second that were never finished nor repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +35,15 @@ impl FloodSecond {
     /// Source addresses, at least.
     pub(in crate::listener) const fn sources(&self) -> u32 {
         self.sources.count_ones()
+    }
+
+    /// True if the clients that finish at other times are missing in this second, as many as half of these SYNs and more: these may
+    /// be theirs, cut off.
+    pub(in crate::listener) fn replaces_clients(&self, accepted: &PerSecond<PARTS_OF_SECOND>) -> bool {
+        const AROUND: Span = Span::from_secs(30);
+        let at = Timestamp::from_nanos(self.second.saturating_mul(1_000_000_000));
+        let most = accepted.most_in_second(at.minus(AROUND), at.plus(AROUND));
+        most.saturating_sub(accepted.between_seconds(at, at)) >= self.syns.div_ceil(2)
     }
 
     /// The rate, as evidence.
@@ -219,7 +229,7 @@ pub(in crate::listener) fn is_abandoned(attempt: &Attempt) -> bool {
 mod tests {
     use super::*;
     use crate::handshake::Retries;
-    use crate::packet::{Endpoint, Span};
+    use crate::packet::Endpoint;
     use crate::report::samples;
 
     #[test]

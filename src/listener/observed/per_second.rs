@@ -67,6 +67,11 @@ impl<const PARTS: usize> PerSecond<PARTS> {
         self.seconds(from, to).iter().flat_map(|(_, events)| events).sum()
     }
 
+    /// Events of the second with the most, of those from one time to another.
+    pub(in crate::listener) fn most_in_second(&self, from: Timestamp, to: Timestamp) -> u32 {
+        self.seconds(from, to).iter().map(|(_, events)| events.iter().sum()).max().unwrap_or_default()
+    }
+
     /// Events from one time to another, by whole parts.
     pub(in crate::listener) fn between(&self, from: Timestamp, to: Timestamp) -> u32 {
         let seconds = self.seconds(from, to);
