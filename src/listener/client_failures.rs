@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use smallvec::SmallVec;
 
+use crate::handshake::{Attempt, Verdict};
 use crate::packet::{Span, Timestamp};
 
 /// A set of listeners, as bits of their hashes.
@@ -24,8 +25,12 @@ impl ListenerSet {
 /// Failures of a client, and the listeners that served it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct ClientFailures {
-    pub(super) failed_at: ListenerSet,
+    failed_at: ListenerSet,
     pub(super) served_at: ListenerSet,
+    /// Ports of the listeners that failed it, as bits of their numbers.
+    failed_ports: u64,
+    /// Any failed it otherwise than by a refusal.
+    unrefused: bool,
     /// The listeners that served it before are known.
     pub(super) looked_back: bool,
     /// Listeners that lost its SYNs, as bits of their hashes.
@@ -63,6 +68,24 @@ impl ClientFailures {
             self.failed_by.iter().flatten().filter(together).map(|failed| failed.host).collect();
         let first = |&(place, host): &(usize, &IpAddr)| !hosts[..place].contains(host);
         hosts.iter().enumerate().filter(first).count() as u32
+    }
+
+    /// Adds a listener, with this hash, that failed the client in an attempt.
+    pub(super) fn fail_at(&mut self, listener: u64, attempt: &Attempt) {
+        self.failed_at.add(listener);
+        self.failed_ports |= 1 << (attempt.server.port() & 63);
+        self.unrefused |= attempt.verdict != Verdict::Refused;
+    }
+
+    /// Number of listeners that failed it, at least.
+    pub(super) fn failed_listeners(&self) -> u32 {
+        self.failed_at.count()
+    }
+
+    /// True if all that failed it refused it, at one port or two of many hosts.
+    pub(super) fn is_refused_by_hosts(&self) -> bool {
+        const MAX_PORTS: u32 = 2;
+        !self.unrefused && self.failed_ports.count_ones() <= MAX_PORTS
     }
 
     /// Adds a host that failed the client from one time to another. Of those kept one that failed it at another time makes room, the

@@ -188,7 +188,7 @@ impl Paths {
         if is_in_vain(attempt) {
             let server = self.hasher.hash_one(attempt.server);
             let client = self.client_key(attempt.client);
-            self.clients.get_or_insert(client, ClientFailures::default).failed_at.add(server);
+            self.clients.get_or_insert(client, ClientFailures::default).fail_at(server, attempt);
         }
     }
 
@@ -227,7 +227,7 @@ impl Paths {
         if failed || dropped || served {
             let server = self.hasher.hash_one(attempt.server);
             if failed {
-                known.failed_at.add(server);
+                known.fail_at(server, attempt);
             }
             if served {
                 known.served_at.add(server);
@@ -366,7 +366,12 @@ impl Paths {
 
     /// Number of listeners at which a client failed, at least.
     pub(super) fn failed_listeners(&self, client: Endpoint) -> u32 {
-        self.client(client).map_or(0, |known| known.failed_at.count())
+        self.client(client).map_or(0, ClientFailures::failed_listeners)
+    }
+
+    /// True if nothing failed the client but refusals at a port or two of many hosts.
+    pub(super) fn is_refused_by_hosts(&self, client: Endpoint) -> bool {
+        self.client(client).is_some_and(ClientFailures::is_refused_by_hosts)
     }
 
     /// True if the server's host has sent the client data.
@@ -378,7 +383,7 @@ impl Paths {
     pub(super) fn is_first_of_many(&mut self, client: Endpoint, many: u32) -> bool {
         let key = self.client_key(client);
         let Some(known) = self.clients.get_mut(key) else { return false };
-        let first = !known.looked_back && known.failed_at.count() >= many;
+        let first = !known.looked_back && known.failed_listeners() >= many;
         known.looked_back |= first;
         first
     }

@@ -13,7 +13,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
         Verdict::Undetermined,
     ]),
     shown_by: "one client that tries many ports, one SYN each; or many SYN-ACKs that the client's kernel resets",
-    looks_like: "health checks; a program that uses the host, some ports of which are closed to it",
+    looks_like: "health checks; a program that uses the host, some ports of which are closed to it; where every host refuses the same port, a machine on the way that refuses for all",
     excluded_by: "few addresses that check at a steady period; a SYN-ACK that answers no SYN, or that was repeated before; a SYN that came again after the RST; for many ports, one client that tries each again and again, or gets connections at a good part of them",
     surest: Confidence::Likely,
     confirmed_by: "",
@@ -44,6 +44,10 @@ fn weigh(case: &Case<'_>) -> Weight {
             let refused = case.verdict() == Verdict::Refused;
             let otherwise = Evidence::CouldBe(if refused { Cause::PortClosed } else { Cause::Filtered });
             return Weight::fits(evidence.chain([otherwise]));
+        }
+        // One machine may refuse for all of them: of many hosts some do not exist, and some listen.
+        if !crafted && case.paths.is_refused_by_hosts(case.attempt.client) {
+            return Weight::fits(evidence.chain([Evidence::CouldBe(Cause::FirewallReset)]));
         }
         return Weight::proven(evidence);
     }
