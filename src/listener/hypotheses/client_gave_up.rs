@@ -29,8 +29,9 @@ fn weigh(case: &Case<'_>) -> Weight {
     }
     let Some(waited) = waited(case.attempt) else {
         // Near the server the answer came at once, and as late to the client as its RST shows. A scanner's kernel that is as
-        // far away sends the same.
-        let whole = waited_at_client(case.attempt).filter(|_| !health_check::is_steady(case));
+        // far away sends the same, and so does a check, of a client that finishes others.
+        let checks = || health_check::is_steady(case) && case.client_finished_another();
+        let whole = waited_at_client(case.attempt).filter(|_| !checks());
         return whole.map_or(Weight::NotApplicable, |waited| Weight::fits([Evidence::GaveUpBefore(waited)]));
     };
     // A check over a long round trip looks the same.
