@@ -31,8 +31,6 @@ pub(super) struct ClientFailures {
     failed_ports: u64,
     /// Any failed it otherwise than by a refusal.
     unrefused: bool,
-    /// The listeners that served it before are known.
-    pub(super) looked_back: bool,
     /// Listeners that lost its SYNs, as bits of their hashes.
     pub(super) lost_at: u64,
     /// The latest hosts that failed it.
@@ -59,6 +57,11 @@ const FAILED_TOGETHER: Span = Span::from_secs(1);
 const LONGEST_OUTAGE: Span = Span::from_secs(10);
 
 impl ClientFailures {
+    /// Those of a client that has not failed yet, and was served at these listeners.
+    pub(super) fn none(served_at: ListenerSet) -> Self {
+        Self { served_at, ..Self::default() }
+    }
+
     /// Other hosts than this one that failed the client at that time, at least; `or_late` counts those too that a retry reached.
     pub(super) fn failed_with(&self, host: IpAddr, since: Timestamp, or_late: bool) -> u32 {
         let together = |failed: &&FailedHost| {

@@ -30,7 +30,7 @@ pub struct Listeners {
     latest: Option<(Endpoint, usize)>,
     /// The places of the listeners of each host, the first [`MAX_SIBLINGS`].
     hosts: IndexMap<IpAddr, SmallVec<[u32; 2]>, Seeded>,
-    paths: Paths,
+    pub(super) paths: Paths,
     routes: PointRoutes,
     limit: usize,
     /// The attempts that count: those that begin within.
@@ -301,15 +301,14 @@ impl Listeners {
         self.record_at(Some(place)).observed.see(attempt);
     }
 
-    /// Takes note of the listeners that served a client before it had failed at as many as a scan knocks at.
+    /// Takes note of the listeners that served clients before one of them had failed at as many as a scan knocks at. All at once: a scan
+    /// from many addresses has many such clients.
     fn look_back(&mut self, client: Endpoint) {
-        if !self.paths.is_first_of_many(client, hypotheses::MANY_PORTS) {
-            return;
-        }
-        for (&server, record) in &self.records {
-            if record.observed.finishers.has_any(client.ip()) {
-                self.paths.add_served(client, server);
-            }
+        if self.paths.must_know_served(client, hypotheses::MANY_PORTS) {
+            let served = self.records.iter().flat_map(|(&server, record)| {
+                record.observed.finishers.clients().map(move |client| (client, server))
+            });
+            self.paths.know_served(served);
         }
     }
 

@@ -5,8 +5,9 @@
 //! not own what that means (`hypotheses`).
 
 use std::hash::BuildHasher;
+use std::net::{IpAddr, SocketAddr};
 
-use super::client_failures::ClientFailures;
+use super::client_failures::{ClientFailures, ListenerSet};
 use super::latest::LatestByHash;
 use super::observed::{ActivePeriod, dropped_between, has_dropped_syn, is_in_vain, synack_time};
 use super::stamps::AddressStamps;
@@ -16,6 +17,9 @@ use crate::prefetch::prefetch;
 
 /// Most clients, and most paths; past it the oldest half is dropped.
 const MAX_ENTRIES: usize = 4096;
+
+/// Most clients of which it is kept what served them.
+const MAX_SERVED: usize = 4 * MAX_ENTRIES;
 
 /// Entries of the port cache, a power of two.
 const PORT_ENTRIES: usize = 1 << 13;
@@ -36,6 +40,8 @@ pub(super) struct Paths {
     paths: LatestByHash<PathFacts, MAX_ENTRIES>,
     /// By hash of the address.
     clients: LatestByHash<ClientFailures, MAX_ENTRIES>,
+    /// The listeners that served clients, by hash of the address; `None` until it matters what a client got before its failures.
+    served: Option<Box<LatestByHash<ListenerSet, MAX_SERVED>>>,
     keys: Seeded,
     /// Connections by hash of client endpoint and server.
     ports: Vec<PortUse>,
@@ -187,8 +193,7 @@ impl Paths {
     pub(super) fn see_provisional(&mut self, attempt: &Attempt) {
         if is_in_vain(attempt) {
             let server = self.hasher.hash_one(attempt.server);
-            let client = self.client_key(attempt.client);
-            self.clients.get_or_insert(client, ClientFailures::default).fail_at(server, attempt);
+            self.failures(self.client_key(attempt.client)).fail_at(server, attempt);
         }
     }
 
@@ -216,8 +221,12 @@ impl Paths {
             Some(since) => Some((since, since)),
             None => dropped_between(attempt).filter(|_| late),
         };
+        let hasher = self.hasher.clone();
+        if let Some(all) = self.served.as_mut().filter(|_| served) {
+            all.get_or_insert(client, ListenerSet::default).add(hasher.hash_one(attempt.server));
+        }
         let known = if !is_of_flood && (failed || dropped || time.is_some()) {
-            Some(self.clients.get_or_insert(client, ClientFailures::default))
+            Some(self.failures(client))
         } else if served || is_of_flood {
             self.clients.get_mut(client)
         } else {
@@ -225,7 +234,7 @@ impl Paths {
         };
         let Some(known) = known else { return };
         if failed || dropped || served {
-            let server = self.hasher.hash_one(attempt.server);
+            let server = hasher.hash_one(attempt.server);
             if failed {
                 known.fail_at(server, attempt);
             }
@@ -301,6 +310,12 @@ impl Paths {
 
     fn client_key(&self, client: Endpoint) -> u64 {
         self.keys.hash_one(client.address())
+    }
+
+    /// The failures of a client, by its key.
+    fn failures(&mut self, client: u64) -> &mut ClientFailures {
+        let served = self.served.as_ref().and_then(|served| served.get(client));
+        self.clients.get_or_insert(client, || ClientFailures::none(served.copied().unwrap_or_default()))
     }
 
     fn client(&self, client: Endpoint) -> Option<&ClientFailures> {
@@ -379,21 +394,21 @@ impl Paths {
         self.paths.get(self.path_key(client, server)).is_some_and(|path| path.used)
     }
 
-    /// True once for a client that failed at so many listeners: it got connections before it was known for that.
-    pub(super) fn is_first_of_many(&mut self, client: Endpoint, many: u32) -> bool {
-        let key = self.client_key(client);
-        let Some(known) = self.clients.get_mut(key) else { return false };
-        let first = !known.looked_back && known.failed_listeners() >= many;
-        known.looked_back |= first;
-        first
+    /// True once a client has failed at so many listeners that it matters what served it before, and none had until then.
+    pub(super) fn must_know_served(&self, client: Endpoint, many: u32) -> bool {
+        self.served.is_none() && self.failed_listeners(client) >= many
     }
 
-    /// Takes note of a listener that served the client.
-    pub(super) fn add_served(&mut self, client: Endpoint, server: Endpoint) {
-        let (key, server) = (self.client_key(client), self.hasher.hash_one(server));
-        if let Some(known) = self.clients.get_mut(key) {
-            known.served_at.add(server);
+    /// Takes note of all clients and the listeners that served them until now; from now on [`Self::see`] does.
+    pub(super) fn know_served(&mut self, served: impl Iterator<Item = (IpAddr, Endpoint)>) {
+        let mut all = Box::<LatestByHash<ListenerSet, MAX_SERVED>>::default();
+        for (client, server) in served {
+            let (key, server) =
+                (self.client_key(SocketAddr::new(client, 0).into()), self.hasher.hash_one(server));
+            all.get_or_insert(key, ListenerSet::default).add(server);
+            self.clients.get_mut(key).into_iter().for_each(|known| known.served_at.add(server));
         }
+        self.served = Some(all);
     }
 
     /// Number of listeners at which it got a connection, at least.

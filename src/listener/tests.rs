@@ -279,3 +279,27 @@ fn silence_is_an_overflow_once_the_kernel_has_counted_one() {
     assert_eq!(listener.confidence, Some(Confidence::Confirmed));
     assert_eq!(listener.diagnosis, Diagnosis::CountedByKernel);
 }
+
+#[test]
+fn what_served_clients_is_looked_up_once_however_many_scan() {
+    let attempts = samples::refused().1;
+    let refused = attempts.iter().find(|attempt| attempt.verdict == Verdict::Refused).unwrap();
+    let many = hypotheses::MANY_PORTS;
+    let mut listeners = Listeners::new(64);
+    let mut connect = |client: u8, first_port: u32, verdict| {
+        for port in first_port..first_port + 2 * many {
+            let [client, server] = [([10, 0, 0, client], 40_000), ([10, 0, 1, 1], port as u16)]
+                .map(|(address, port)| Endpoint::v4(address, port));
+            let attempt = Attempt { client, server, verdict, ..refused.clone() };
+            listeners.record(&mut Finding { at: attempt.end, settled: true, attempt });
+        }
+        let client = Endpoint::v4([10, 0, 0, client], 40_000);
+        (listeners.paths.must_know_served(client, many), listeners.paths.served_listeners(client) > many)
+    };
+    // The first scans; of the others one was served before that, one afterwards, one never.
+    connect(2, 1, Verdict::Completed);
+    assert_eq!(connect(1, 101, Verdict::Refused), (false, false));
+    connect(3, 1, Verdict::Completed);
+    let later = [2, 3, 4].map(|client| connect(client, 201, Verdict::Refused));
+    assert_eq!(later, [(false, true), (false, true), (false, false)]);
+}

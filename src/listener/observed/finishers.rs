@@ -48,9 +48,9 @@ impl Finishers {
         if any { self.periods.iter().position(is_it) } else { None }
     }
 
-    /// True if the client finished a handshake at any time, as far as is known.
-    pub(in crate::listener) fn has_any(&self, client: IpAddr) -> bool {
-        self.periods.iter().any(|&(other, _)| other == client)
+    /// Clients that finished a handshake at any time, as far as is known.
+    pub(in crate::listener) fn clients(&self) -> impl Iterator<Item = IpAddr> {
+        self.periods.iter().map(|&(client, _)| client)
     }
 
     /// True if the client finished a handshake within a minute after that time.
