@@ -180,7 +180,7 @@ impl Totals {
 }
 
 /// Adds each kind of evidence once; of those with figures the first attempt's stand, but the segments that the kernel dropped are
-/// added up, and of a flood's rates the highest stands: what is known of its first second grows with each attempt.
+/// added up, and of figures that grow with each attempt the highest stands.
 fn add_evidence(known: &mut SmallVec<[(Evidence, u64); 4]>, evidence: &[Evidence], attempts: u64) {
     for &one in evidence {
         if let Evidence::KernelDroppedSegments { segments: more, .. } = one
@@ -190,11 +190,17 @@ fn add_evidence(known: &mut SmallVec<[(Evidence, u64); 4]>, evidence: &[Evidence
             *sum = sum.saturating_add(more);
         }
         add_count(known, one, attempts, is_same_evidence);
-        if let Evidence::FloodRate { per_second: new, .. } = one {
-            let is_lower =
-                |rate: &Evidence| matches!(rate, Evidence::FloodRate { per_second, .. } if *per_second < new);
-            known.iter_mut().filter(|(rate, _)| is_lower(rate)).for_each(|(rate, _)| *rate = one);
-        }
+        let is_lower = |other: &Evidence| highest(other) < highest(&one) && is_same_evidence(other, &one);
+        known.iter_mut().filter(|(other, _)| is_lower(other)).for_each(|(other, _)| *other = one);
+    }
+}
+
+/// A figure that grows with each attempt: of a flood's first second, of SYNs with an option.
+const fn highest(evidence: &Evidence) -> Option<u32> {
+    match evidence {
+        Evidence::FloodRate { per_second, .. } => Some(*per_second),
+        Evidence::FeatureBlockedOften(syns) => Some(*syns),
+        _ => None,
     }
 }
 

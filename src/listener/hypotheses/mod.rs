@@ -470,6 +470,11 @@ fn qualify(inference: &mut Inference, case: &Case<'_>) {
     {
         inference.evidence.push(Evidence::Otherwise(cause));
     }
+    if inference.confidence <= Some(Confidence::Possible)
+        && let Some(evidence) = option_blocked::sets_apart(case)
+    {
+        inference.evidence.extend([evidence, Evidence::CouldBe(Cause::OptionBlocked)]);
+    }
     if let Some(made) = case.points.answer_made {
         inference.evidence.insert(0, Evidence::MadeBetween(made));
     }

@@ -2,6 +2,7 @@
 
 use super::{Case, Hypothesis, Support, VerdictSet, Weight, counted};
 use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, Verdict};
+use crate::listener::observed::Features;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::OptionBlocked,
@@ -24,8 +25,8 @@ fn weigh(case: &Case<'_>) -> Weight {
     if !case.has(Fact::RetryWithoutFeature) || case.attempt.was_rejected_first() {
         return Weight::NotApplicable;
     }
-    let (left_out, dropped) = (case.own.feature_left_out, case.own.feature_dropped);
-    if case.own.feature_answered > 0 {
+    let Features { answered, left_out, dropped, .. } = case.own.features;
+    if answered > 0 {
         return Weight::Excluded(Evidence::ListenerAnswersOthers);
     }
     let mut evidence = EvidenceList::new();
@@ -40,10 +41,22 @@ fn weigh(case: &Case<'_>) -> Weight {
 /// Evidence that the option decided which SYNs went unanswered: in that stretch all had it, and those without it were answered,
 /// too many to be chance. Neither a full queue nor loss looks at options.
 pub(super) fn explains_drops(case: &Case<'_>) -> Option<Evidence> {
-    let by_option = case.has(Fact::RetryWithoutFeature) && case.own.feature_answered == 0;
+    let by_option = case.has(Fact::RetryWithoutFeature) && case.own.features.answered == 0;
     let stretch =
         case.stretch().filter(|stretch| by_option && stretch.without_feature == stretch.attempts)?;
     let answered = case.own.drops.answered_within(stretch);
     super::is_beyond_chance(stretch.attempts, answered)
-        .then_some(Evidence::FeatureBlockedOften(case.own.feature_dropped))
+        .then_some(Evidence::FeatureBlockedOften(case.own.features.dropped))
+}
+
+/// Evidence that an option may decide which SYNs are refused or unanswered, where no client leaves it out: all that have it are, and
+/// none without it, too many of both in the same time to be chance.
+pub(super) fn sets_apart(case: &Case<'_>) -> Option<Evidence> {
+    let tells = matches!(case.verdict(), Verdict::Refused | Verdict::Unanswered)
+        && case.has(Fact::SynWithOptionalFeature)
+        && !case.has(Fact::RetryWithoutFeature);
+    let (from, to) = case.own.features.set_apart().filter(|_| tells)?;
+    let attempts = case.own.features.in_vain;
+    super::is_beyond_chance(attempts, case.own.drops.answered_between(from, to))
+        .then_some(Evidence::FeatureBlockedOften(attempts))
 }

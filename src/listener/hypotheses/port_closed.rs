@@ -7,7 +7,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::PortClosed,
     explains: VerdictSet::of(&[Verdict::Refused, Verdict::CompletedLate]),
     shown_by: "RST answers the SYN, also where a repeat of it is answered later",
-    looks_like: "a firewall that rejects with a TCP reset; a full accept queue of Windows",
+    looks_like: "a firewall that rejects with a TCP reset, perhaps by an option of the SYN; a full accept queue of Windows",
     excluded_by: "nothing in the packets: a firewall that rejects with a TCP reset sends the same",
     surest: Confidence::Possible,
     confirmed_by: "its event of a dropped SYN: NO_SOCKET",

@@ -6,6 +6,7 @@
 mod clients;
 mod closing;
 mod drops;
+mod features;
 mod finishers;
 mod floods;
 mod knocks;
@@ -20,6 +21,7 @@ pub(super) use closing::{AFTERMATH, Burst, Closing};
 pub(super) use drops::{
     DropStretch, Drops, MIN_ATTEMPTS, TIME_WAIT, dropped_between, dropped_syns, has_dropped_syn,
 };
+pub(super) use features::Features;
 pub(super) use finishers::{ActivePeriod, Finishers};
 pub(super) use floods::{FloodKind, FloodSecond, Floods, is_abandoned};
 pub(super) use knocks::{Knocks, is_in_vain};
@@ -63,10 +65,8 @@ pub(super) struct Observed {
     pub(super) knocks: Knocks,
     /// The lowest server address that clients were seen to use where it was translated on the way to this one.
     pub(super) published: Option<Endpoint>,
-    /// SYNs with an optional feature that were answered, attempts whose retry left it out, and their SYNs before that.
-    pub(super) feature_answered: u32,
-    pub(super) feature_left_out: u32,
-    pub(super) feature_dropped: u32,
+    /// Fate of SYNs by whether they ask for an optional feature.
+    pub(super) features: Features,
     /// Shortest time from a SYN to the SYN-ACK that answered it.
     pub(super) least_round_trip: Option<Span>,
     /// Attempts of which the server, or a client that went on, has shown that it answers.
@@ -208,15 +208,7 @@ impl Observed {
         self.floods.see(attempt, &self.finishers);
         self.probes.see(attempt);
         self.knocks.see(attempt);
-        if facts.has(Fact::SynWithOptionalFeature) {
-            self.feature_answered += u32::from(prompt);
-            if facts.has(Fact::RetryWithoutFeature) && !attempt.was_rejected_first() {
-                self.feature_left_out += 1;
-                // Of those that no retry completed it is not known from which one on the feature was left out.
-                let completed = attempt.verdict == Verdict::CompletedLate;
-                self.feature_dropped += if completed { dropped_syns(attempt).count() as u32 } else { 1 };
-            }
-        }
+        self.features.see(attempt);
     }
 }
 

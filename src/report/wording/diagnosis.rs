@@ -249,9 +249,15 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
         ),
         Cause::PortClosed if answers => {
             let later = until_retry(affected);
-            let full = if may_overflow(listener) { ", its accept queue was full" } else { "" };
-            let is_sure = is_without_socket || is_replaced;
-            let or = if is_sure { "" } else { ", or something resets SYNs under load" };
+            let full =
+                if may_be(listener, Cause::AcceptQueueOverflow) { ", its accept queue was full" } else { "" };
+            let or = match is_without_socket || is_replaced {
+                true => "",
+                false if may_be(listener, Cause::OptionBlocked) => {
+                    ", or something resets SYNs with an option"
+                }
+                false => ", or something resets SYNs under load",
+            };
             format!("{name} refused {of}{later}, and answered others: it was restarted{full}{or}.")
         }
         Cause::PortClosed if is_replaced => format!("{name} refused {of}: it was restarted."),
@@ -352,13 +358,13 @@ fn shows(listener: &Listener, code: EvidenceCode) -> bool {
     attempts_with(listener, code) > 0
 }
 
-/// True if attempts of the listener's cause, which is another, may be those of a full accept queue.
-fn may_overflow(listener: &Listener) -> bool {
+/// True if attempts of the listener's cause, which is another, may have this one.
+fn may_be(listener: &Listener, cause: Cause) -> bool {
     let evidence = listener.evidence.iter().filter_map(|evidence| match evidence {
         ListenerEvidence::OfAttempts { evidence, .. } => Some(*evidence),
         _ => None,
     });
-    evidence.into_iter().any(|evidence| evidence == Evidence::CouldBe(Cause::AcceptQueueOverflow))
+    evidence.into_iter().any(|evidence| evidence == Evidence::CouldBe(cause))
 }
 
 /// Attempts of the listener's cause that have evidence of this kind.

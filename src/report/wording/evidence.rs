@@ -100,7 +100,7 @@ pub(in crate::report) fn evidence(evidence: Evidence) -> Cow<'static, str> {
         }
         Evidence::FeatureBlockedOften(n) => {
             format!(
-                "{} with the option went unanswered, and SYNs without it were answered",
+                "{} with the option (ECN, Multipath TCP or Fast Open) got no SYN-ACK, and SYNs without it did",
                 count(n.into(), "SYN")
             )
         }
