@@ -16,7 +16,8 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     ]),
     shown_by: "the server answers with other numbers, the client resets that and repeats its SYN; or an attempt goes unanswered \
                whose timestamp is older than that of the earlier connection of its ports (PAWS), or of one address only those \
-               whose timestamps are older than another connection's (tcp_tw_recycle, NAT); at possible, one that only uses ports again",
+               whose timestamps are older than another connection's (tcp_tw_recycle, NAT); at possible, one that only uses ports again, or a single \
+               one with an older timestamp none of whose retries is answered",
     looks_like: "a full queue, a lost SYN, for which ports are used again by chance; a SYN proxy that tests clients by a wrong SYN-ACK",
     excluded_by: "an answer whose numbers fit; a repeat that is answered although its timestamp is as old; most others \
                   that use ports again, as old as it, and are answered",
@@ -29,6 +30,9 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
 
 /// Fewest attempts that go unanswered together, all with ports that were used before.
 const MIN_OLD_PORTS: u32 = 3;
+
+/// Fewest retries that went unanswered, too, of fewer attempts whose timestamps are older.
+const MIN_RETRIES: u32 = 3;
 
 /// Time before and after a stretch of unanswered SYNs within which others were answered meanwhile: a stretch may be one SYN.
 const MEANWHILE: Span = Span::from_millis(500);
@@ -63,6 +67,9 @@ fn weigh(case: &Case<'_>) -> Weight {
 fn older_stamps(case: &Case<'_>) -> Weight {
     match stamps_dropped(case) {
         Some((evidence, true)) => Weight::supported([evidence]),
+        Some((evidence @ Evidence::OlderStampsDropped { dropped: ..MIN_OLD_PORTS, .. }, _)) => {
+            Weight::fits([evidence, Evidence::CouldBe(Cause::AcceptQueueOverflow)])
+        }
         Some((evidence, false)) => Weight::fits([evidence]),
         None => Weight::NotApplicable,
     }
@@ -81,8 +88,11 @@ fn stamps_dropped(case: &Case<'_>) -> Option<(Evidence, bool)> {
     let (dropped, answered) = (stamps.older_dropped, stamps.newer_answered);
     // A stretch in which other SYNs went unanswered, too, is not chosen by timestamps, which may be older by chance.
     let others = case.stretch().is_some_and(|stretch| stretch.attempts > stretch.with_older_stamps);
-    let by_stamps_alone = stamps.exceptions == 0 && dropped >= MIN_OLD_PORTS && !others;
-    let sure = super::is_beyond_chance(dropped, answered);
+    // Of an attempt or two one SYN is lost by chance, but not all retries.
+    let enough = dropped >= MIN_OLD_PORTS
+        || case.verdict() == Verdict::Unanswered && case.attempt.retries.syn >= MIN_RETRIES;
+    let by_stamps_alone = stamps.exceptions == 0 && enough && !others;
+    let sure = dropped >= MIN_OLD_PORTS && super::is_beyond_chance(dropped, answered);
     by_stamps_alone.then_some((Evidence::OlderStampsDropped { dropped, answered }, sure))
 }
 
