@@ -169,6 +169,13 @@ impl Attempt {
             && self.data_retransmissions == 0
     }
 
+    /// True if the client closed and had sent no data.
+    #[must_use]
+    pub fn sent_only_fin(&self) -> bool {
+        // FIN counts as a byte.
+        self.facts.has(Fact::ClientClosedFirst) && self.sent_bytes <= 1
+    }
+
     /// True if the server took the connection although all its timestamps are older than this TSval: it goes by none.
     #[must_use]
     pub fn was_taken_though_older(&self, than: u32) -> bool {

@@ -46,10 +46,12 @@ pub enum ListenerEvidence {
         /// True if every RST answered the first ACK.
         first_acks: bool,
     },
-    /// Data after the handshake got no answer.
+    /// Data or FIN after the handshake got no answer.
     DataIgnored {
         /// Attempts.
         clients: u64,
+        /// Those of clients that sent nothing but FIN.
+        fins: u64,
     },
     /// SYNs got no answer while the queue was full.
     SynsDropped {
@@ -205,7 +207,7 @@ fn of_overflow(tally: &CauseTally, record: &Record, totals: &Totals) -> Vec<List
         why.push(ListenerEvidence::AcksReset { clients: reset, first_acks });
     }
     if silent > 0 {
-        why.push(ListenerEvidence::DataIgnored { clients: silent });
+        why.push(ListenerEvidence::DataIgnored { clients: silent, fins: totals.fins_ignored });
     }
     if unanswered > 0 {
         why.push(ListenerEvidence::SynsDropped { clients: unanswered });

@@ -86,6 +86,8 @@ pub(super) struct Totals {
     /// Numbers of clients with overflowed attempts, by what `connect()` returned to them.
     pub(super) clients: Clients,
     pub(super) most_ignored: u32,
+    /// Overflowed attempts whose client sent nothing but FIN, which was ignored.
+    pub(super) fins_ignored: u64,
     /// Attempts that look like an overflow which the kernel denies.
     pub(super) denied: u64,
     /// Attempts that are no problem although their verdict is one: a deferral, a health check.
@@ -147,6 +149,7 @@ impl Totals {
             self.settings[usize::from(abort)] += 1;
         }
         self.clients.add(attempt, inference);
+        self.fins_ignored += u64::from(attempt.verdict == Verdict::AckIgnored && attempt.sent_only_fin());
         if attempt.verdict == Verdict::SynackRetransmitted {
             self.most_ignored = self.most_ignored.max(attempt.retries.after_ack);
         }

@@ -1,6 +1,7 @@
 //! A listener's diagnosis: one sentence.
 
 use super::causes::acks_came_late;
+use super::evidence::data_or_fins;
 use super::{by_distribution, drop_reasons};
 use crate::handshake::{Cause, Confidence, Evidence, EvidenceCode, SegmentKind, Verdict};
 use crate::kernel::DropReason;
@@ -394,10 +395,15 @@ fn overflow(name: &str, of: &str, affected: &Tally, listener: &Listener) -> Stri
     let silent = of_verdict(Verdict::AckIgnored) + of_verdict(Verdict::Completed);
     let dropped = of_verdict(Verdict::Unanswered);
     let late = of_verdict(Verdict::CompletedLate);
+    let fins = listener.evidence.iter().find_map(|known| match known {
+        ListenerEvidence::DataIgnored { fins, .. } => Some(*fins),
+        _ => None,
+    });
+    let what = data_or_fins(silent, fins.unwrap_or_default());
     let effects = [
         (ignored, format!("the ACKs of {}", count(ignored, "attempt")), false, "ignored"),
         (reset, count(reset, "connection"), reset == 1, when),
-        (silent, format!("the data of {}", count(silent, "client")), true, "ignored"),
+        (silent, format!("the {what} of {}", count(silent, "client")), what != "FINs", "ignored"),
         (dropped, format!("the SYNs of {}", count(dropped, "attempt")), false, "dropped"),
         (late, format!("the first SYNs of {}", count(late, "late connect")), false, "dropped"),
     ];

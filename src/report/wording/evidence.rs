@@ -36,7 +36,7 @@ pub(in crate::report) fn evidence(evidence: Evidence) -> Cow<'static, str> {
             )
         }
         Evidence::DataUnanswered(n) => {
-            format!("the client sent its data again {} without an acknowledgment", times(n.into()))
+            format!("the client sent its data or FIN again {} without an acknowledgment", times(n.into()))
         }
         Evidence::LostBetween(loss) => lost_between(&loss),
         Evidence::MadeBetween(SegmentLoss { kind, from, to, .. }) => format!(
@@ -317,6 +317,16 @@ fn plain(evidence: Evidence) -> &'static str {
     }
 }
 
+/// What clients sent in vain, so many of which sent nothing but FIN: `data`, `FIN`, `FINs`, `data or FIN`.
+pub(super) const fn data_or_fins(clients: u64, fins: u64) -> &'static str {
+    match (clients, fins) {
+        (_, 0) => "data",
+        (1, _) => "FIN",
+        (all, fins) if all == fins => "FINs",
+        (_, _) => "data or FIN",
+    }
+}
+
 /// `16 addresses and more`: sets of addresses are bounded.
 fn at_least(n: u32, one: &str, many: &str) -> String {
     let more = if n >= 16 { " and more" } else { "" };
@@ -457,10 +467,11 @@ pub(in crate::report) fn listener_evidence(known: &ListenerEvidence) -> Cow<'sta
             let clients = count(clients, "client");
             format!("the {acks} of {clients} {were} answered with a bare RST, as the kernel sends when the queue is full").into()
         }
-        ListenerEvidence::DataIgnored { clients } => {
+        ListenerEvidence::DataIgnored { clients, fins } => {
             let their = if clients == 1 { "its" } else { "their" };
+            let what = data_or_fins(clients, fins);
             let clients = count(clients, "client");
-            format!("{clients} got no answer to {their} data, as with SYN cookies and a full queue").into()
+            format!("{clients} got no answer to {their} {what}, as with SYN cookies and a full queue").into()
         }
         ListenerEvidence::SynsDropped { clients } => {
             let attempts = count(clients, "attempt");
