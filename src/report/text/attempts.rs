@@ -217,6 +217,7 @@ fn write_details(
     if attempt.is_syn_missing() {
         lines.push("its SYN is not in the capture: SYN-ACK opened it".to_owned());
     }
+    lines.extend(asked(attempt).map(|asked| format!("the client asked {asked}")));
     lines.extend(cause(attempt).map(|cause| format!("cause: {cause}")));
     lines.extend(
         attempt.inference.evidence.iter().map(|&evidence| format!("- {}", wording::evidence(evidence))),
@@ -270,6 +271,12 @@ pub(in crate::report) fn cause(attempt: &Attempt) -> Option<String> {
         text.push_str(&format!(" ({})", confidence.name()));
     }
     Some(text)
+}
+
+/// The address that the client asked, where its answer left under another one.
+fn asked(attempt: &Attempt) -> Option<Endpoint> {
+    let first = attempt.passage.as_deref()?.sightings.first()?.server;
+    (attempt.answered_from.is_some() && first != attempt.server).then_some(first)
 }
 
 fn reason_words(reason: Reason) -> &'static str {

@@ -191,9 +191,11 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
                 true => ("may have asked", "as where addresses are translated"),
                 false => ("asked", "addresses are translated"),
             };
-            format!(
-                "The clients of {of} to {name} {asked} another address or port than the one that answered: {translated} on one way only."
-            )
+            let another = match listener.published {
+                Some(published) => format!("{published}, which is not the one that answered"),
+                None => "another address or port than the one that answered".to_owned(),
+            };
+            format!("The clients of {of} to {name} {asked} {another}: {translated} on one way only.")
         }
         Cause::TwoAnswers => {
             let answered = if possible { "may have answered" } else { "answered" };
@@ -393,13 +395,13 @@ fn overflow(name: &str, of: &str, affected: &Tally, listener: &Listener) -> Stri
     let (ignored, reset) = (of_verdict(Verdict::SynackRetransmitted), of_verdict(Verdict::ResetAfterAck));
     // Of a completed one, until the queue had room.
     let silent = of_verdict(Verdict::AckIgnored) + of_verdict(Verdict::Completed);
-    let dropped = of_verdict(Verdict::Unanswered);
-    let late = of_verdict(Verdict::CompletedLate);
     let fins = listener.evidence.iter().find_map(|known| match known {
         ListenerEvidence::DataIgnored { fins, .. } => Some(*fins),
         _ => None,
     });
     let what = data_or_fins(silent, fins.unwrap_or_default());
+    let dropped = of_verdict(Verdict::Unanswered);
+    let late = of_verdict(Verdict::CompletedLate);
     let effects = [
         (ignored, format!("the ACKs of {}", count(ignored, "attempt")), false, "ignored"),
         (reset, count(reset, "connection"), reset == 1, when),
