@@ -108,9 +108,17 @@ impl Pending {
                 let missed = segment.ack.offset_from(self.client_next);
                 let first = Seq(self.client_ack.0.wrapping_sub(MAX_MISSED.cast_unsigned()));
                 let of_server = self.client_segments == 0 || within(segment.seq, first);
-                knows_client && of_server && missed <= MAX_MISSED
+                // What answered a SYN that the client sent again does not prove anything at the next time.
+                let of_older = missed > 0 && !self.is_in_handshake() && self.facts.has(Fact::AckOutOfWindow);
+                knows_client && of_server && missed <= MAX_MISSED && !of_older
             }
         }
+    }
+
+    /// True if the capture has the SYN-ACK, or a segment of the client's after it. Until then what the server sends may be an
+    /// older connection's, by numbers that happen to lie near the SYN's.
+    pub(super) fn is_in_handshake(&self) -> bool {
+        self.synack.is_some() || self.facts.has(Fact::ClientWentOn)
     }
 
     /// True if a client segment goes on with an older connection between the same ports, which has answered this SYN. A quarter

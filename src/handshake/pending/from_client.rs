@@ -30,11 +30,24 @@ impl Pending {
             Phase::SynSent | Phase::Refused | Phase::Unreachable => self.phase,
             // The segment that looked like the client going on was older: it repeats its SYN.
             Phase::AnswerUnseen => Phase::SynSent,
+            Phase::Established if !self.is_in_handshake() && self.syn_payload == 0 => self.disown_proof(),
             // The SYN crossed the answer, or the capture holds them out of order.
             Phase::ClientReset | Phase::Acked | Phase::Ignored | Phase::Reset | Phase::Established => {
                 self.phase
             }
         }
+    }
+
+    /// The phase of a client that has sent nothing but its SYN, or an RST to what came: the server's segments which looked
+    /// like proof are an older connection's, whose numbers happen to lie near this SYN's.
+    #[cold]
+    fn disown_proof(&mut self) -> Phase {
+        [Fact::Established, Fact::AckedUnseen, Fact::SackedBeyondHole]
+            .into_iter()
+            .for_each(|fact| self.facts.remove(fact));
+        self.facts.add(Fact::ServerOutOfWindow);
+        self.facts.add(Fact::AckOutOfWindow);
+        Phase::SynSent
     }
 
     #[inline(always)]
@@ -245,6 +258,11 @@ impl Pending {
                 self.phase
             }
             Phase::AnswerUnseen => self.phase,
+            // RFC 9293 §3.10.7.3: the answer to an ACK of another connection is an RST without ACK.
+            Phase::Established if !self.is_in_handshake() && !segment.flags.contains(Flags::ACK) => {
+                self.facts.add(Fact::OutOfWindowReset);
+                self.disown_proof()
+            }
             // The RST's number, or what it acknowledges, is past the handshake: that was finished, and the capture
             // lacks the packets.
             Phase::SynReceived if self.is_past_handshake(segment) => {
