@@ -3,32 +3,87 @@
 use crate::handshake::Offsets;
 use crate::packet::{self, CaptureSet, Flags, Frame, Frames, Packet, Seq, Span, Timestamp};
 
-/// A SYN that was answered.
+/// The first SYNs of a capture that were answered: a sample, so that it is recognised what the clients of many do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct AnsweredSyns {
+    sample: [Option<AnsweredSyn>; 16],
+    /// Those of the sample whose client should have sent an ACK: it did not ask again.
+    unasked: u8,
+    /// SYNs that were compared with those.
+    compared: u16,
+}
+
+/// A SYN that was answered before the first bare ACK, and whose client should have acknowledged that: it did not reset the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct AnsweredSyn {
-    /// The place of the capture.
-    place: u8,
+struct AnsweredSyn {
     /// The number that the answer acknowledges.
     number: Seq,
     /// The client repeated its SYN after the answer: it did not get that, or rejected it.
     is_asked_again: bool,
 }
 
-const LATEST_ANSWERED: usize = 64;
+/// A segment that answers a SYN, or follows the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    SynAck,
+    Syn,
+    Rst,
+}
+
+impl AnsweredSyns {
+    /// The step that a segment with these flags takes, if it matters.
+    fn step(&mut self, flags: Flags) -> Option<Step> {
+        /// Most SYNs that are compared: those of a flood all differ.
+        const MAX_COMPARED: u16 = 2048;
+        if flags.contains(Flags::RST) {
+            return (self.unasked > 0).then_some(Step::Rst);
+        }
+        if !flags.contains(Flags::SYN) {
+            return None;
+        }
+        if flags.contains(Flags::ACK) {
+            return self.sample.iter().any(Option::is_none).then_some(Step::SynAck);
+        }
+        let may_ask = self.unasked > 0 && self.compared < MAX_COMPARED;
+        self.compared += u16::from(may_ask);
+        may_ask.then_some(Step::Syn)
+    }
+
+    /// Takes a step of the client whose SYN is acknowledged by this number.
+    fn take(&mut self, step: Step, number: Seq) {
+        let known = self.sample.iter_mut().find(|known| known.is_some_and(|known| known.number == number));
+        match (step, known) {
+            (Step::SynAck, None) => {
+                if let Some(place) = self.sample.iter_mut().find(|known| known.is_none()) {
+                    *place = Some(AnsweredSyn { number, is_asked_again: false });
+                    self.unasked += 1;
+                }
+            }
+            (Step::Syn, Some(Some(known))) if !known.is_asked_again => {
+                known.is_asked_again = true;
+                self.unasked -= 1;
+            }
+            // The client's answer to the SYN-ACK: an ACK is not to be expected.
+            (Step::Rst, Some(known)) => {
+                let expected = known.take_if(|known| !known.is_asked_again).is_some();
+                self.unasked -= u8::from(expected);
+            }
+            (_, _) => {}
+        }
+    }
+}
 
 /// Properties of the capture itself, as all packets together show them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Survey {
     /// Captures in which a segment with no flag but ACK occurs. Every completed handshake has one.
     pub bare_acks: CaptureSet,
-    /// SYNs that were answered before the first bare ACK, and whose client should have acknowledged that, by the place of the
-    /// capture: it did not reset the answer, nor repeat its SYN after it.
-    pub answered_syns: [u32; CaptureSet::PLACES],
+    /// SYNs that were answered before the first bare ACK, by the place of the capture.
+    pub(super) answered_syns: [AnsweredSyns; CaptureSet::PLACES],
     /// SYNs before the first segment or ICMP error that is none, up to [`Self::MANY_SYNS`], by the place of the capture.
     pub(super) syns: [u8; CaptureSet::PLACES],
     /// Captures in which such a segment or ICMP error occurs.
     pub(super) other_than_syns: CaptureSet,
-    pub(super) latest_answered: [Option<AnsweredSyn>; LATEST_ANSWERED],
     /// First and latest time of the packets before a capture's first bare ACK, by the place of the capture.
     pub(super) spans: [Option<(Timestamp, Timestamp)>; CaptureSet::PLACES],
     /// No packet's time has a fraction of a second; `None` before the first one.
@@ -45,10 +100,9 @@ impl Default for Survey {
     fn default() -> Self {
         Self {
             bare_acks: CaptureSet::NONE,
-            answered_syns: [0; CaptureSet::PLACES],
+            answered_syns: Default::default(),
             syns: [0; CaptureSet::PLACES],
             other_than_syns: CaptureSet::NONE,
-            latest_answered: [None; LATEST_ANSWERED],
             spans: [None; CaptureSet::PLACES],
             whole_seconds: None,
             clock_jumps: 0,
@@ -66,7 +120,7 @@ impl Survey {
     #[must_use]
     pub fn lacks_bare_acks(&self) -> CaptureSet {
         self.long_ones(|place| {
-            let answered = self.answered_syns.get(place).is_some_and(|&syns| syns >= Self::MANY_SYNS.into());
+            let answered = self.answered_syns.get(place).is_some_and(|syns| syns.unasked >= Self::MANY_SYNS);
             answered && !self.bare_acks.has_place(place)
         })
     }
@@ -144,38 +198,15 @@ impl Survey {
 
     /// Takes a segment that answers a SYN, or a client's to such an answer.
     fn look_at_answers(&mut self, place: usize, flags: Flags, frame: &Frame<'_>) {
-        let Some(syns) = self.answered_syns.get_mut(place) else { return };
-        let is_syn = flags.contains(Flags::SYN);
-        let answers = is_syn && flags.contains(Flags::ACK);
-        // Beside so many that were answered, those of a few clients that ask again count for nothing.
-        let asks = is_syn && !answers && (1..LATEST_ANSWERED as u32).contains(syns);
-        if !answers && !asks && flags != Flags::RST {
-            return;
-        }
-        let Ok(Packet::Segment(segment)) = packet::general(frame) else { return };
-        let number = match (answers, asks) {
-            (true, _) => segment.ack,
-            (false, true) => segment.seq.plus(1),
-            (false, false) => segment.seq,
-        };
-        let is_it = |known: &AnsweredSyn| (usize::from(known.place), known.number) == (place, number);
-        match self.latest_answered.iter_mut().find(|known| known.as_ref().is_some_and(is_it)) {
-            None if answers => {
-                self.latest_answered.rotate_right(1);
-                self.latest_answered[0] =
-                    Some(AnsweredSyn { place: place as u8, number, is_asked_again: false });
-                *syns = syns.saturating_add(1);
-            }
-            Some(Some(known)) if asks && !known.is_asked_again => {
-                known.is_asked_again = true;
-                *syns = syns.saturating_sub(1);
-            }
-            // The client's answer to the SYN-ACK: an ACK is not to be expected.
-            Some(known) if flags == Flags::RST => {
-                let counted = known.take_if(|known| !known.is_asked_again).is_some();
-                *syns = syns.saturating_sub(u32::from(counted));
-            }
-            _ => {}
+        let Some(known) = self.answered_syns.get_mut(place) else { return };
+        let Some(step) = known.step(flags) else { return };
+        if let Ok(Packet::Segment(segment)) = packet::general(frame) {
+            let number = match step {
+                Step::SynAck => segment.ack,
+                Step::Syn => segment.seq.plus(1),
+                Step::Rst => segment.seq,
+            };
+            known.take(step, number);
         }
     }
 }
@@ -204,5 +235,32 @@ pub(super) fn flags(frame: &Frame<'_>) -> Option<Flags> {
     match surveyed(frame)? {
         SurveyedPacket::Segment(flags) => Some(flags),
         SurveyedPacket::IcmpError => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes a step of each of these clients; returns how many ACKs are missing then.
+    fn missing(known: &mut AnsweredSyns, steps: &[Flags], clients: u32) -> u8 {
+        for &flags in steps {
+            for client in 0..clients {
+                let step = known.step(flags);
+                step.into_iter().for_each(|step| known.take(step, Seq(client * 1000)));
+            }
+        }
+        known.unasked
+    }
+
+    #[test]
+    fn clients_that_repeat_or_reset_after_a_syn_ack_lack_no_ack_however_many_they_are() {
+        const SYN_ACK: Flags = Flags::SYN.union(Flags::ACK);
+        const RST_ACK: Flags = Flags::RST.union(Flags::ACK);
+        let after = |steps: &[Flags]| missing(&mut AnsweredSyns::default(), steps, 300);
+        assert!(after(&[Flags::SYN, SYN_ACK]) >= Survey::MANY_SYNS);
+        assert_eq!(after(&[Flags::SYN, SYN_ACK, Flags::SYN, SYN_ACK, SYN_ACK]), 0);
+        let mut known = AnsweredSyns::default();
+        assert_eq!([1, 1, 1].map(|clients| missing(&mut known, &[SYN_ACK, RST_ACK], clients)), [0, 0, 0]);
     }
 }

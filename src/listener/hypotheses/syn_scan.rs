@@ -49,6 +49,13 @@ fn weigh(case: &Case<'_>) -> Weight {
         if !crafted && case.paths.is_refused_by_hosts(case.attempt.client) {
             return Weight::fits(evidence.chain([Evidence::CouldBe(Cause::FirewallReset)]));
         }
+        // A scanner that had its answer needs no other.
+        let again = !crafted
+            && case.attempt.was_reset_at_synack()
+            && case.own.probes.of(case.attempt.client.ip()) > 1;
+        if again {
+            return Weight::fits(evidence.chain([Evidence::CouldBe(Cause::HealthCheck)]));
+        }
         return Weight::proven(evidence);
     }
     if !case.attempt.was_reset_at_synack() || case.own.probes.count < MANY_RESETS {

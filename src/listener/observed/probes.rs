@@ -67,6 +67,11 @@ impl Probes {
         }
     }
 
+    /// Attempts of which this address reset the SYN-ACK.
+    pub(in crate::listener) fn of(&self, client: IpAddr) -> u32 {
+        self.probers.iter().find(|prober| prober.client == client).map_or(0, |prober| prober.count)
+    }
+
     /// The steady period at which an address checks, and how many addresses check.
     pub(in crate::listener) fn steady(&self, client: IpAddr) -> Option<(Span, u32)> {
         let prober = self.probers.iter().find(|prober| prober.client == client)?;
