@@ -3,6 +3,7 @@
 //! Owns when nothing more can come that would change the record, when an attempt looks stuck (its next retransmission is
 //! overdue), and when it is given up. Does not own who keeps the deadlines (`table`) nor what is reported then (`decide`).
 
+use super::duplicates::REORDERING;
 use super::facts::{Fact, Facts};
 use super::late;
 use super::pending::{Pending, Phase};
@@ -46,9 +47,11 @@ pub(super) fn is_settled(attempt: &Pending) -> bool {
             & facts.has_any(Facts::of(&[Fact::ClientAborted, Fact::ResetAfterIgnoredData]))
 }
 
-/// True if a further point, where points are told apart, may still see what shows more: asked of an attempt that is settled else.
-pub(super) fn awaits_other_point(attempt: &Pending) -> bool {
+/// True if packets may still come that were sent before: at a further point, where points are told apart, or the SYN, which
+/// the capture may hold late. Asked of an attempt that is settled else.
+pub(super) fn awaits_earlier(attempt: &Pending) -> bool {
     attempt.sightings.as_ref().is_some_and(|sightings| sightings.awaits_client(attempt.last))
+        || attempt.syn.is_none() && attempt.last.since(attempt.start) <= REORDERING
 }
 
 fn has_reset(attempt: &Pending) -> bool {

@@ -22,7 +22,7 @@ use super::passage::OwnFlow;
 use super::pending::{Pending, Phase, is_syn, is_synack};
 use super::table::{Cell, NewEntry, Place, Position, Table};
 use super::timeouts::{
-    GIVEN_UP, awaits_other_point, awaits_retry_alone, deadline, first_wait, is_settled, unanswered_at,
+    GIVEN_UP, awaits_earlier, awaits_retry_alone, deadline, first_wait, is_settled, unanswered_at,
     waits_longer,
 };
 use crate::packet::{CaptureSet, Packet, PathOrder, Segment, Span, Timestamp};
@@ -393,7 +393,7 @@ impl Tracker {
     /// Settles the attempt if the packet at `now`, in packet time, leaves nothing open, else moves its deadline.
     fn reconsider(&mut self, at: Position, now: Timestamp) {
         let Some(tracked) = self.table.get(at) else { return };
-        if is_settled(&tracked.attempt) && !awaits_other_point(&tracked.attempt) {
+        if is_settled(&tracked.attempt) && !awaits_earlier(&tracked.attempt) {
             self.settle(at, self.steady(now), Ending::Expired);
         } else {
             let due = deadline(&tracked.attempt, now);
