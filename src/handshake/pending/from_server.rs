@@ -406,7 +406,9 @@ impl Pending {
             self.data_retransmissions > 0 || self.after_ack > 0 && synack_again.is_some_and(|at| at > since);
         let waited = proof.at.since(since);
         let stall = waited.minus(self.syn_to_synack.unwrap_or(Span::ZERO)).max(Span::ZERO);
-        (retransmitted && waited >= SHORTEST_TIMER).then_some(stall)
+        // An answer one round trip after the first transmission needed no other.
+        let is_late = stall >= SHORTEST_TIMER.scaled(1, 2);
+        (retransmitted && waited >= SHORTEST_TIMER && is_late).then_some(stall)
     }
 
     /// True if the client sent data after its SYN, and not FIN alone.
