@@ -423,6 +423,7 @@ fn connect(pending: &Pending, verdict: Verdict, ending: Ending) -> Connect {
             Some(window) if window > WAKE_UP => plain(ConnectOutcome::Succeeded),
             window => Connect { outcome: ConnectOutcome::Raced, errno: None, window },
         },
+        Verdict::Refused if ignores_refusal(pending) => unanswered(pending, ending),
         Verdict::Refused => failed(Errno::Econnrefused),
         Verdict::Unreachable => unreachable(pending, ending),
         Verdict::Unanswered => unanswered(pending, ending),
@@ -463,6 +464,25 @@ fn unreachable(pending: &Pending, ending: Ending) -> Connect {
     let waits = Some(unanswered(pending, ending))
         .filter(|connect| ignores_rest && connect.outcome != ConnectOutcome::Failed);
     waits.unwrap_or_else(|| failed(errno(icmp.error)))
+}
+
+/// True if the client repeated its SYN by its timer although each was refused: the RSTs do not reach it, or it ignores them. One may
+/// be lost; and Windows tries a refused SYN again, but sooner than any timer.
+fn ignores_refusal(pending: &Pending) -> bool {
+    /// Fewest retries after a refusal that show it.
+    const FEWEST: usize = 2;
+    /// Longer than Windows waits after a refusal (0.5 s), and shorter than a timer (RFC 6298 §2.1).
+    const BY_TIMER: Span = Span::from_millis(800);
+    let Some((syn, refused)) = pending.syn.zip(pending.cold().and_then(|cold| cold.rst_at)) else {
+        return false;
+    };
+    let retries = &pending.syn_retransmissions().times;
+    let before = std::iter::once(&Span::ZERO).chain(retries);
+    let again = retries
+        .iter()
+        .zip(before)
+        .filter(|&(&since, &before)| syn.first.plus(since) > refused && since.minus(before) >= BY_TIMER);
+    again.count() >= FEWEST
 }
 
 /// A SYN that got no answer: the retries ran out, or may still go on.
