@@ -93,8 +93,10 @@ impl Pending {
 
     fn on_synack_again(&mut self, segment: &Segment) -> Phase {
         let Some(synack) = self.synack else { return self.phase };
-        self.facts.add_if(Fact::SynAckSeen, segment.flags.contains(Flags::ACK));
-        if self.answers_doubled_syn(&synack, segment) {
+        // The peer of a simultaneous open has sent a SYN, and answers the client's now.
+        let is_first = segment.flags.contains(Flags::ACK) && !self.facts.has(Fact::SynAckSeen);
+        self.facts.add_if(Fact::SynAckSeen, is_first);
+        if is_first || self.answers_doubled_syn(&synack, segment) {
             self.cold_mut().synack.add_early(segment);
             return self.phase;
         }
