@@ -374,7 +374,7 @@ impl Page<'_> {
             footer {
                 p {
                     (count(packets.total, "packet")) ", " (number(packets.tcp)) " of TCP, "
-                    (number(packets.midstream)) " of connections that began before the capture."
+                    (number(packets.midstream)) " of connections whose SYNs are not in the capture."
                     @if self.summary.captures.len() > 1 {
                         " Captures: "
                         @for (place, capture) in self.summary.captures.iter().enumerate() {

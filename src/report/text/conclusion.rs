@@ -239,7 +239,7 @@ fn no_attempts(summary: &Summary) -> String {
     if packets.midstream > 0 {
         let segments = count(packets.midstream, "TCP segment");
         let text = format!(
-            "No handshakes: {segments} {} to connections that began before the capture",
+            "No handshakes: {segments} {} to connections whose SYNs are not in the capture",
             verb(packets.midstream, "belongs", "belong")
         );
         // Among few segments of TCP, the handshakes may be in the others.
