@@ -115,6 +115,15 @@ impl Attempt {
         known.filter(|&system| system != System::Linux || !systems::is_linear(&self.retry_at))
     }
 
+    /// The round trips from the SYN to the SYN-ACK, and from there to the ACK, of a handshake that needed no retry: none came,
+    /// or the client's timer is shorter than they are.
+    #[must_use]
+    pub(crate) fn unaided_round_trips(&self) -> Option<(Span, Span)> {
+        let Retries { syn, syn_ack, .. } = self.retries;
+        let unaided = syn == 0 && syn_ack == 0 || syn > 0 && self.timing.delay == Some(Span::ZERO);
+        self.timing.syn_to_synack.zip(self.timing.synack_to_ack).filter(|_| unaided)
+    }
+
     /// True if the SYN has no retry and no SYN-ACK, and the client did not go on.
     #[must_use]
     pub fn is_lone_syn(&self) -> bool {

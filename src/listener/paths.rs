@@ -68,7 +68,7 @@ struct PathFacts {
     used: bool,
 }
 
-/// Round trips of the latest connects without retries over a path, as a ring.
+/// Round trips of the latest connects over a path that needed no retry, as a ring.
 #[derive(Debug, Clone, Copy, Default)]
 struct RoundTripSamples {
     samples: [Option<RoundTripSample>; 5],
@@ -85,9 +85,7 @@ struct RoundTripSample {
 
 impl RoundTripSamples {
     fn add(&mut self, attempt: &Attempt) {
-        let timing = attempt.timing;
-        let unaided = attempt.retries.syn == 0 && attempt.retries.syn_ack == 0;
-        if let Some((server, client)) = timing.syn_to_synack.zip(timing.synack_to_ack).filter(|_| unaided) {
+        if let Some((server, client)) = attempt.unaided_round_trips() {
             let place = usize::from(self.next);
             self.next = (self.next + 1) % self.samples.len() as u8;
             self.samples[place] = Some(RoundTripSample { port: attempt.server.port(), server, client });
@@ -253,11 +251,20 @@ impl Paths {
         if !attempt.is_delay_unclear() {
             return;
         }
-        let path = self.paths.get(self.path_key(attempt.client, attempt.server));
-        if let Some((server, client)) = path.and_then(|path| path.round_trips.medians(attempt.server.port()))
-        {
+        if let Some((server, client)) = self.round_trips(attempt) {
             attempt.decide_delay(server, client);
         }
+    }
+
+    /// The medians of the round trips of an attempt's client at its listener, on both sides of the capture.
+    fn round_trips(&self, attempt: &Attempt) -> Option<(Span, Span)> {
+        let path = self.paths.get(self.path_key(attempt.client, attempt.server))?;
+        path.round_trips.medians(attempt.server.port())
+    }
+
+    /// The median time from a SYN-ACK of the listener to the ACK of the attempt's client.
+    pub(super) fn client_round_trip(&self, attempt: &Attempt) -> Option<Span> {
+        self.round_trips(attempt).map(|(_, client)| client)
     }
 
     /// Takes note of when the path worked, and compares the timestamp of an attempt that was answered at once, or not at

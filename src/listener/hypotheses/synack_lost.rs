@@ -11,7 +11,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
                wrong, where the server's others are right",
     looks_like: "a client that gave up and began anew; with a SYN without options, a scanner that repeats it; without timestamps a lost SYN",
     excluded_by: "an ACK that names the first SYN-ACK; a second point, which every SYN-ACK came to; several SYN-ACKs at one moment, of a server \
-                  that had stood still",
+                  that had stood still; a client whose round trips are longer than its timer",
     surest: Confidence::Likely,
     confirmed_by: "its event of a dropped SYN-ACK: TCP_CSUM, CPU_BACKLOG or QDISC_DROP; a second point that it did not reach",
     example: "synack-rejected.pcap",
@@ -27,7 +27,7 @@ fn weigh(case: &Case<'_>) -> Weight {
         {
             Weight::proven(damaged.into_iter().chain([Evidence::SynRetriedAfterSynAck]))
         }
-        Verdict::HalfOpen if case.has(Fact::SynRetriedAfterSynAck) => half_open(case),
+        Verdict::HalfOpen if case.has(Fact::SynRetriedAfterSynAck) && !is_crossed(case) => half_open(case),
         Verdict::CompletedLate if case.has(Fact::FirstSynAnswered) => first_answered(case),
         Verdict::CompletedLate if case.has(Fact::SynRetriedAfterSynAck) => {
             unless_late(case, Weight::supported([Evidence::SynRetriedAfterSynAck]))
@@ -75,6 +75,17 @@ fn unless_late(case: &Case<'_>, weight: Weight) -> Weight {
         Some(true) => Weight::Excluded(Evidence::AnswersArrived),
         Some(false) => weight.doubted_if(true),
     }
+}
+
+/// True if the SYN-ACK was still under way when the client repeated its SYN for the last time, as other handshakes of the client
+/// show that take longer than its timer.
+fn is_crossed(case: &Case<'_>) -> bool {
+    let attempt = case.attempt;
+    let asked = attempt.syn_retry_at.last().map(|&since| attempt.start.plus(since));
+    let since = asked.zip(attempt.first_synack).map(|(asked, answered)| asked.since(answered));
+    since.is_some_and(|since| {
+        case.paths.client_round_trip(attempt).is_some_and(|round_trip| since < round_trip)
+    })
 }
 
 /// Time after which the ACK of a SYN-ACK is no longer under way, on a path whose round trip is longer than the client waits.
