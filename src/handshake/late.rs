@@ -6,7 +6,7 @@
 use super::attempt::Attempt;
 use super::facts::Fact;
 use super::pending::{DataRoundTrip, Pending, Phase};
-use super::retransmissions::{Retransmissions, SHORTEST_TIMER};
+use super::retransmissions::{Retransmissions, SHORTEST_SET_TIMER, SHORTEST_TIMER};
 use super::verdict::Verdict;
 use crate::packet::Span;
 
@@ -118,7 +118,7 @@ fn answered_syn(attempt: &Pending) -> Answered {
     };
     let waited = synack.first.since(syn.first);
     // The SYN-ACK names a retry of the SYN by TSecr: the SYNs before that made no request.
-    let named = cold.answered.filter(|&place| place > 0);
+    let named = cold.answered.filter(|&place| place > 0 && !syn.is_after(&cold.syn, place));
     let named = named.map(|place| syn.time_of(&cold.syn, place).since(syn.first));
     let since = named.unwrap_or(Span::ZERO);
     // The SYN-ACK was under way for so long at least: what was sent later it cannot answer.
@@ -191,7 +191,7 @@ fn taken_by(
 /// took. What was sent longer ago than that was not answered.
 fn answered_by(
     waited: Span,
-    mut again: impl DoubleEndedIterator<Item = Span> + Clone,
+    again: impl DoubleEndedIterator<Item = Span> + Clone,
     round_trip: DataRoundTrip,
 ) -> Answered {
     /// A retransmission and the answer to what was sent before it hardly ever meet as closely as this part of a round trip.
@@ -199,6 +199,8 @@ fn answered_by(
     /// Difference between two round trips of one path, as a part of them.
     const JITTER: i64 = 16;
     let DataRoundTrip { span: round_trip, is_bound } = round_trip;
+    // Sooner than any timer: the path had held back what was sent before, and the answer was late by no more than that.
+    let mut again = again.filter(|&since| since >= SHORTEST_SET_TIMER);
     let (first, last) = (again.clone().next(), again.clone().next_back());
     let Some((first, last)) = first.zip(last) else { return Answered::First };
     // A retransmission that is sooner than any timer costs no more than that.

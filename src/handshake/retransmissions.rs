@@ -74,7 +74,7 @@ impl DerefMut for RareRetransmissions {
 pub(super) const SHORTEST_TIMER: Span = Span::from_millis(200);
 
 /// The shortest that is set on purpose: some data centres use 100 ms (`BPF_SOCK_OPS_TIMEOUT_INIT`), less some jitter.
-const SHORTEST_SET_TIMER: Span = Span::from_millis(80);
+pub(super) const SHORTEST_SET_TIMER: Span = Span::from_millis(80);
 
 impl HandshakeSegment {
     #[inline(always)]
@@ -174,6 +174,12 @@ impl HandshakeSegment {
             return Some(0);
         }
         retransmissions.tsvals.iter().position(|&other| other == tsval).map(|place| place as u8 + 1)
+    }
+
+    /// True if a transmission that [`Self::transmission`] gave was sent before the one that the capture holds as the first.
+    pub(super) fn is_after(&self, retransmissions: &Retransmissions, place: u8) -> bool {
+        let tsval = place.checked_sub(1).and_then(|place| retransmissions.tsvals.get(usize::from(place)));
+        self.has_clock() && tsval.is_some_and(|&tsval| self.tsval.wrapping_sub(tsval).cast_signed() > 0)
     }
 
     /// The time of a transmission that [`Self::transmission`] gave.

@@ -8,7 +8,7 @@ use crate::listener::dropped_segments::DroppedByKernel;
 use crate::listener::kernel_history::{KernelEvents, KernelEvidence, KernelHistory};
 use crate::listener::observed::{
     Burst, DropStretch, FloodSecond, MARK_GAP, MIN_ATTEMPTS, Observed, dropped_between, dropped_syns,
-    ignored_between,
+    ignored_between, is_held_back,
 };
 use crate::listener::paths::{Paths, failed_since};
 use crate::listener::point_routes::PointEvidence;
@@ -290,6 +290,17 @@ impl<'a> Case<'a> {
             let (first, last) = dropped_between(self.attempt)?;
             self.own.drops.at(first, last)
         })
+    }
+
+    /// True if segments that seem lost may have been late: the way held back those of other handshakes meanwhile, or the attempt's
+    /// SYN-ACK came too soon to be another than the first.
+    pub(super) fn is_held_back(&self) -> bool {
+        /// Time before and after the attempt: delays grow and fall in some seconds.
+        const AROUND: Span = Span::from_secs(5);
+        let Attempt { start, end, first_synack, .. } = *self.attempt;
+        let (from, to) = (start.minus(AROUND), first_synack.unwrap_or(end).plus(AROUND));
+        is_held_back(self.attempt, self.own.least_round_trip.unwrap_or_default())
+            || self.own.late_answers.is_way_slow(from, to, self.own.drops.answered_between(from, to))
     }
 
     /// Evidence that the path loses segments, seen from the client's side: in the stretch of the attempt's unanswered SYNs

@@ -41,7 +41,7 @@ fn weigh(case: &Case<'_>) -> Weight {
             return Some(Weight::supported([others]).doubted_if(late));
         }
         // Others of the host may have dropped them for a reason of their own.
-        let doubted = || case.siblings().listeners > 0;
+        let doubted = || case.siblings().listeners > 0 || late && case.is_held_back();
         if let Some(evidence) = case.loses_answers() {
             return Some(Weight::supported([evidence]).doubted_if(doubted()));
         }

@@ -54,7 +54,7 @@ fn first_answered(case: &Case<'_>) -> Weight {
         return Weight::NotApplicable;
     }
     // Where the capture lacks the SYN-ACK that the client took, it may have been the first. And a lost one explains no reset.
-    let doubted = !asked_again || case.attempt.lacks_synack() || reset;
+    let doubted = !asked_again || case.attempt.lacks_synack() || reset || case.is_held_back();
     unless_late(case, Weight::supported([Evidence::FirstSynMadeRequest]).doubted_if(doubted))
 }
 

@@ -1,7 +1,9 @@
-//! SYN-ACKs that came long after any SYN, several at one moment: those of a server that had stood still.
+//! SYN-ACKs that came long after any SYN, several at one moment: those of a server that had stood still; and handshakes that
+//! took long and needed no retry: those of a way that held segments back.
 
 use std::collections::VecDeque;
 
+use super::per_second::{PARTS_OF_SECOND, PerSecond};
 use crate::handshake::{Attempt, Fact};
 use crate::packet::{Span, Timestamp};
 
@@ -15,9 +17,28 @@ struct LateAnswer {
     since_syn: Span,
 }
 
-/// SYN-ACKs of a listener that name the first of several SYNs; the latest [`MAX_ANSWERS`].
+/// SYN-ACKs and ACKs of a listener that were late.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(in crate::listener) struct LateAnswers(VecDeque<LateAnswer>);
+pub(in crate::listener) struct LateAnswers {
+    /// SYN-ACKs that name the first of several SYNs; the latest [`MAX_ANSWERS`].
+    to_first: VecDeque<LateAnswer>,
+    /// The shortest time of a handshake that needed no retry.
+    least: Option<Span>,
+    /// Those that took twice that, and [`SLOW`] or longer, by the time of their ACK.
+    slow: PerSecond<PARTS_OF_SECOND>,
+}
+
+/// Half of the time that a client waits before it repeats its SYN.
+const SLOW: Span = Span::from_millis(500);
+
+/// A little less than the first time-out of any server (RFC 6298 §2.1).
+const BY_TIMER: Span = Span::from_millis(950);
+
+/// True if the SYN-ACK of an attempt that names its first SYN came too soon, on a path whose shortest round trip is `least`, to be
+/// another than the first: that was late, and not lost.
+pub(in crate::listener) fn is_held_back(attempt: &Attempt, least: Span) -> bool {
+    LateAnswer::of(attempt).is_some_and(|answer| answer.is_too_soon(least))
+}
 
 /// Fewest answers at one moment that show a server which had stood still: one or two meet by chance.
 const MIN_AT_ONCE: usize = 3;
@@ -31,7 +52,16 @@ const MAX_ANSWERS: usize = 1024;
 const TIMERS: [i64; 9] = [1, 3, 7, 15, 31, 9, 21, 45, 93];
 
 impl LateAnswer {
-    /// True if neither a repeated SYN drew it, on a path with this round trip, nor a timer that repeats a lost one.
+    /// The SYN-ACK of an attempt, if it names the first of several SYNs.
+    fn of(attempt: &Attempt) -> Option<Self> {
+        let names_first = attempt.facts.has(Fact::FirstSynAnswered) && attempt.retries.syn > 0;
+        let at = attempt.first_synack.filter(|_| names_first)?;
+        let waited = at.since(attempt.start);
+        let latest = attempt.syn_retry_at.iter().copied().filter(|&since| since <= waited).max();
+        Some(Self { at, waited, since_syn: waited.minus(latest.unwrap_or(Span::ZERO)) })
+    }
+
+    /// True if neither a repeated SYN drew it, on a path with this round trip or a longer one, nor a timer that repeats a lost one.
     fn is_unprompted(&self, round_trip: Span) -> bool {
         const SLACK: Span = Span::from_millis(100);
         let by_timer = |&seconds: &i64| {
@@ -41,26 +71,61 @@ impl LateAnswer {
         };
         self.since_syn > round_trip.scaled(2, 1).plus(SLACK) && !TIMERS.iter().any(by_timer)
     }
+
+    /// True if it came too soon after the latest SYN for that to draw it, on a path whose shortest round trip is this, and too
+    /// soon for a timer that repeats a lost one: it answers the first SYN, and was late.
+    fn is_too_soon(&self, least: Span) -> bool {
+        /// Time by which round trips of a short path differ.
+        const JITTER: Span = Span::from_millis(5);
+        let sooner = |since: Span| least.minus(since) > least.scaled(1, 4).plus(JITTER);
+        sooner(self.since_syn)
+            && TIMERS.iter().all(|&seconds| {
+                let since_timer = self.waited.minus(Span::from_secs(seconds));
+                since_timer < Span::ZERO || sooner(since_timer)
+            })
+    }
 }
 
 impl LateAnswers {
     pub(super) fn see(&mut self, attempt: &Attempt) {
-        let names_first = attempt.facts.has(Fact::FirstSynAnswered) && attempt.retries.syn > 0;
-        let Some(at) = attempt.first_synack.filter(|_| names_first) else { return };
-        let waited = at.since(attempt.start);
-        let latest = attempt.syn_retry_at.iter().copied().filter(|&since| since <= waited).max();
-        let since_syn = waited.minus(latest.unwrap_or(Span::ZERO));
-        self.0.push_back(LateAnswer { at, waited, since_syn });
-        if self.0.len() > MAX_ANSWERS {
-            self.0.pop_front();
+        self.see_slow(attempt);
+        let Some(answer) = LateAnswer::of(attempt) else { return };
+        self.to_first.push_back(answer);
+        if self.to_first.len() > MAX_ANSWERS {
+            self.to_first.pop_front();
         }
+    }
+
+    fn see_slow(&mut self, attempt: &Attempt) {
+        let Some((server, client)) = attempt.unaided_round_trips() else { return };
+        let round_trip = server.plus(client);
+        let least = self.least.map_or(round_trip, |least| least.min(round_trip));
+        self.least = Some(least);
+        // At a second a timer of the server's repeats a lost SYN-ACK, before the client's its SYN.
+        let by_timer = attempt.retries.syn == 0 && round_trip >= BY_TIMER;
+        let is_slow = round_trip >= SLOW.max(least.scaled(2, 1)) && !by_timer;
+        if let Some(at) = attempt.acked.filter(|_| is_slow) {
+            self.slow.add(at);
+        }
+    }
+
+    /// True if the way held segments back in this time, in which so many SYNs were answered at once: handshakes that needed no retry
+    /// took long, too. Some clients are always slow, but no more than a few.
+    pub(in crate::listener) fn is_way_slow(&self, from: Timestamp, to: Timestamp, answered: u32) -> bool {
+        /// Fewest slow handshakes that count.
+        const MIN_SLOW: u32 = 2;
+        /// Handshakes for each of them at most.
+        const MAX_OTHERS: u32 = 10;
+        let slow = self.slow.between(from, to);
+        slow >= MIN_SLOW && slow.saturating_mul(MAX_OTHERS) >= answered
     }
 
     /// Attempts whose SYN-ACKs came at this moment although nothing drew them then, if they are several: the server, or the
     /// way to it, had stood still. Lost SYN-ACKs are repeated each at a time of its own.
     pub(in crate::listener) fn at_once(&self, at: Timestamp, round_trip: Span) -> Option<u32> {
         let near = |answer: &&LateAnswer| answer.at.since(at).abs() <= ONE_MOMENT;
-        let answers = self.0.iter().filter(near).filter(|answer| answer.is_unprompted(round_trip)).count();
+        let answers =
+            self.to_first.iter().filter(near).filter(|answer| answer.is_unprompted(round_trip)).count();
         (answers >= MIN_AT_ONCE).then_some(answers as u32)
     }
 
@@ -72,7 +137,8 @@ impl LateAnswers {
         round_trip: Span,
     ) -> bool {
         let inside = |answer: &&LateAnswer| from <= answer.at && answer.at <= to;
-        let unprompted = self.0.iter().filter(inside).filter(|answer| answer.is_unprompted(round_trip));
+        let unprompted =
+            self.to_first.iter().filter(inside).filter(|answer| answer.is_unprompted(round_trip));
         let mut times: Vec<Timestamp> = unprompted.map(|answer| answer.at).collect();
         times.sort_unstable();
         times.windows(MIN_AT_ONCE).any(|times| match times {

@@ -25,7 +25,7 @@ pub(super) use features::Features;
 pub(super) use finishers::{ActivePeriod, Finishers};
 pub(super) use floods::{FloodKind, FloodSecond, Floods, is_abandoned};
 pub(super) use knocks::{Knocks, is_in_vain};
-pub(super) use late_answers::LateAnswers;
+pub(super) use late_answers::{LateAnswers, is_held_back};
 pub(super) use marks::{MARK_GAP, Marks};
 pub(super) use per_second::PerSecond;
 pub(super) use probes::Probes;
@@ -47,7 +47,7 @@ pub(super) struct Observed {
     pub(super) drops: Drops,
     /// First ACKs that the server accepted.
     pub(super) acks_accepted: PerSecond<PARTS_OF_SECOND>,
-    /// SYN-ACKs that came long after the SYN which they answer.
+    /// SYN-ACKs that came long after the SYN which they answer, and handshakes that were slow.
     pub(super) late_answers: LateAnswers,
     /// Clients that sent nothing after their ACK, and those that sent at once.
     pub(super) silence: Silence,
