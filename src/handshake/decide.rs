@@ -382,6 +382,7 @@ fn vantage(pending: &Pending, key: FlowKey, timing: &Timing, passage: Option<&Pa
         return passage.vantage(pending.after_ack);
     }
     let (server, client) = (timing.syn_to_synack?, timing.synack_to_ack?);
+    let client = pending.synack_drew_ack().map_or(client, |drawn| drawn.min(client));
     let ends = [key.source(Direction::LowToHigh).ip(), key.destination(Direction::LowToHigh).ip()];
     let place = |server, client| Vantage::by_round_trips(Some(server), Some(client), ends);
     if !pending.has_two_points {

@@ -1,5 +1,6 @@
 //! State that few attempts need, kept apart from the others' and boxed.
 
+use super::Pending;
 use crate::handshake::attempt::IcmpAnswer;
 use crate::handshake::retransmissions::{HandshakeSegment, RareRetransmissions};
 use crate::handshake::traits::SynAckTraits;
@@ -76,6 +77,16 @@ impl ColdState {
     /// The time of the latest packet, if it is too far off to be believed.
     pub(in crate::handshake) fn doubted_time(&self) -> Option<Timestamp> {
         self.doubted.map(|(at, _)| at)
+    }
+}
+
+impl Pending {
+    /// From the latest SYN-ACK before the first ACK to that, where SYN-ACKs were repeated. That one may have drawn the ACK whatever its
+    /// timestamp names: an earlier ACK was lost on its way to the capture.
+    pub(in crate::handshake) fn synack_drew_ack(&self) -> Option<Span> {
+        let (cold, synack) = (self.cold()?, self.synack?);
+        let since = synack.latest_before(&cold.synack, self.ack_at?);
+        (cold.synack.count > 0 && since >= Span::ZERO).then_some(since)
     }
 }
 

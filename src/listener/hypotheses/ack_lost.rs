@@ -46,7 +46,7 @@ fn ignored(case: &Case<'_>) -> Weight {
     if case.has(Fact::EchoesAck) && case.has(Fact::DataIgnored) {
         return Weight::Excluded(Evidence::AckEchoed);
     }
-    let may_lose_some = || case.loses_acks().is_some() || case.fails_by_ports();
+    let may_lose_some = || case.loses_acks().is_some() || case.loses_syns_alike() || case.fails_by_ports();
     if case.attempt.retries.after_ack >= 2 && case.path_worked() && !may_lose_some() {
         return Weight::Excluded(Evidence::PathWorked);
     }

@@ -7,8 +7,8 @@ use crate::listener::capture_limits::CaptureLimits;
 use crate::listener::dropped_segments::DroppedByKernel;
 use crate::listener::kernel_history::{KernelEvents, KernelEvidence, KernelHistory};
 use crate::listener::observed::{
-    Burst, DropStretch, FloodSecond, MARK_GAP, MIN_ATTEMPTS, Observed, dropped_between, dropped_syns,
-    ignored_between, is_held_back,
+    Burst, DropStretch, FloodSecond, MIN_ATTEMPTS, Observed, dropped_between, dropped_syns, ignored_between,
+    is_held_back,
 };
 use crate::listener::paths::{Paths, failed_since};
 use crate::listener::point_routes::PointEvidence;
@@ -16,9 +16,6 @@ use crate::packet::{Span, Timestamp};
 
 /// Odds, one in so many, below which a difference between two kinds of attempts is not put down to chance.
 pub(super) const RARE_ODDS: u64 = 20;
-
-/// Time before and after an attempt, or a stretch, in which the listener's others count.
-const AROUND: Span = Span::from_secs(30);
 
 /// An attempt to be explained.
 pub(in crate::listener) struct Case<'a> {
@@ -303,51 +300,6 @@ impl<'a> Case<'a> {
             || self.own.late_answers.is_way_slow(from, to, self.own.drops.answered_between(from, to))
     }
 
-    /// Evidence that the path loses segments, seen from the client's side: in the stretch of the attempt's unanswered SYNs
-    /// SYN-ACKs were lost, too, and not far fewer of them. A full queue loses none.
-    pub(in crate::listener) fn loses_answers(&self) -> Option<Evidence> {
-        /// Unanswered attempts for each lost SYN-ACK at most, where one path loses both.
-        const MAX_RATIO: u32 = 4;
-        let stretch = self.stretch().filter(|_| !self.is_near_server())?;
-        let lost = self.answers_lost(stretch.from, stretch.to)?;
-        (stretch.attempts <= lost.saturating_mul(MAX_RATIO)).then_some(Evidence::AnswersLostToo(lost))
-    }
-
-    /// SYN-ACKs of the listener that were lost in this time, unless they are too few to count.
-    fn answers_lost(&self, from: Timestamp, to: Timestamp) -> Option<u32> {
-        /// Fewest SYN-ACKs that count: one or two are lost anywhere.
-        const MIN_LOST: u32 = 3;
-        let lost = self.own.drops.answers_lost_between(from, to);
-        let round_trip = self.own.least_round_trip.unwrap_or_default();
-        // A SYN-ACK of a server that had stood still was late.
-        let late = || self.own.late_answers.went_on_between(from, to.plus(MARK_GAP), round_trip);
-        (lost >= MIN_LOST && !late()).then_some(lost)
-    }
-
-    /// Evidence that ACKs may be lost although the way lived: seen from the client's side it loses so many SYN-ACKs around that
-    /// time that as many ACKs in a row may be lost of one attempt or another, too, and no more attempts lose several than that
-    /// explains.
-    pub(super) fn loses_acks(&self) -> Option<Evidence> {
-        /// Lost segments for each SYN-ACK that shows as lost: of an attempt without timestamps none shows, and one way may lose
-        /// more than the other.
-        const UNSEEN: f64 = 3.0;
-        /// Fewest attempts that are expected to lose as many ACKs in a row: one in so many captures.
-        const MIN_EXPECTED: f64 = 1.0 / RARE_ODDS as f64;
-        /// Standard deviations that chance does not exceed.
-        const DEVIATIONS: f64 = 3.0;
-        let (from, to) = ignored_between(self.attempt).filter(|_| !self.is_near_server())?;
-        let (from, to) = (from.minus(AROUND), to.plus(AROUND));
-        let lost = self.answers_lost(from, to)?;
-        let answered = self.own.drops.answered_between(from, to);
-        let seen = f64::from(lost.saturating_add(answered.max(self.own.acks_accepted.between(from, to))));
-        let share = (f64::from(lost) * UNSEEN / seen).min(1.0);
-        let in_a_row = self.attempt.retries.after_ack.min(64) as i32;
-        let several = seen * share * share;
-        let explained = several + DEVIATIONS * several.sqrt() + 1.0;
-        let as_expected = f64::from(self.own.silence.ignored_often_between(from, to)) <= explained;
-        (as_expected && seen * share.powi(in_a_row) >= MIN_EXPECTED).then_some(Evidence::AnswersLostToo(lost))
-    }
-
     /// True if the attempt's ACKs may be dropped by their ports alone, as by a firewall that one of several ways passes, seen from the
     /// client's side: no repeat succeeded while first ACKs of others did, and no SYN went unanswered meanwhile, as it does
     /// while a queue is full. So of another one that failed at the same time.
@@ -368,14 +320,6 @@ impl<'a> Case<'a> {
             && !self.has(Fact::Established)
             && self.own.drops.at(own.0, own.1).is_none()
             && std::iter::once(own).chain(self.own.silence.in_vain_with(own)).any(others_accepted)
-    }
-
-    /// True if nothing shows that the queue was full when the attempt's SYNs went unanswered but single ACKs or RSTs of others, which
-    /// may be lost or something else's, on a path that loses SYN-ACKs.
-    pub(super) fn is_overflow_hearsay(&self) -> bool {
-        let (from, to) = self.span();
-        let lost = self.own.drops.answers_lost_between(from.minus(AROUND), to.plus(AROUND));
-        lost > 0 && !self.own.marks.others_show_more(self.own, self.attempt, (from, to))
     }
 
     /// True if the attempt's SYNs went unanswered together with those of several others of its listener, and no fewer of them
@@ -415,9 +359,24 @@ impl<'a> Case<'a> {
     }
 
     fn find_cluster(&self) -> Option<Evidence> {
+        self.cluster_of(self.stretch()?, dropped_syns(self.attempt).next())
+    }
+
+    /// Evidence that SYNs of others went unanswered in one stretch while ACKs of the attempt were ignored, and that the way lived
+    /// (DOMAIN §3).
+    pub(super) fn ignored_in_crowd(&self) -> Option<Evidence> {
+        let (first, last) = ignored_between(self.attempt)?;
+        let cluster = self.cluster_of(self.own.drops.at(first, last)?, Some(first))?;
+        let lived = matches!(cluster, Evidence::DropsCluster { answered: 1.., .. }) || self.path_worked();
+        lived.then_some(cluster)
+    }
+
+    fn cluster_of(&self, stretch: &DropStretch, at: Option<Timestamp>) -> Option<Evidence> {
         // SYNs of a flood are no clients that the queue turned away.
-        let stretch = self.stretch().filter(|_| self.own.floods.at(self.attempt.start).is_none())?;
-        let answered = self.own.drops.answered_in_cluster(stretch, dropped_syns(self.attempt).next())?;
+        if self.own.floods.at(self.attempt.start).is_some() {
+            return None;
+        }
+        let answered = self.own.drops.answered_in_cluster(stretch, at)?;
         let (attempts, clients) = (stretch.attempts, stretch.clients.count());
         Some(Evidence::DropsCluster { attempts, clients, answered })
     }

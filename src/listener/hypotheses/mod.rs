@@ -24,6 +24,7 @@ mod firewall_reset;
 mod health_check;
 mod host_unreachable;
 mod listener_closed;
+mod losses;
 mod nat_mismatch;
 mod old_connection;
 mod option_blocked;

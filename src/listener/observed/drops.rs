@@ -244,6 +244,11 @@ impl Drops {
         self.answers_lost.between(from, to)
     }
 
+    /// SYNs that went unanswered from one time to another, retries included.
+    pub(in crate::listener) fn unanswered_between(&self, from: Timestamp, to: Timestamp) -> u32 {
+        self.unanswered.between(from, to)
+    }
+
     /// True if most SYNs of ports that an earlier connection had, or of those whose timestamps are older than its, were answered at
     /// once: nothing is in their way.
     pub(in crate::listener) fn answers_old_ports(&self, with_older_stamp: bool) -> bool {

@@ -22,8 +22,10 @@ pub(in crate::listener) struct Silence {
     answered: RecentTimes,
     /// Clients whose data was ignored, too: the times of their ACKs.
     data_ignored: RecentTimes,
-    /// Attempts whose ACK was ignored more than once: the times of their ACKs.
-    repeated_often: RecentTimes,
+    /// Attempts whose ACK was ignored: its time, and how many were in a row; the latest [`RecentTimes::MAX_TIMES`].
+    ignored: VecDeque<(Timestamp, u32)>,
+    /// An ACK was ignored more than once.
+    ignored_often: bool,
     /// Attempts that never succeeded: from the ACK to the SYN-ACK that followed the last one ignored; the first [`MAX_IN_VAIN`].
     in_vain: Vec<(Timestamp, Timestamp)>,
 }
@@ -57,8 +59,12 @@ const FAR_APART: Span = Span::from_secs(10);
 impl Silence {
     pub(super) fn see(&mut self, attempt: &Attempt) {
         let Some(acked) = attempt.acked else { return };
-        if attempt.verdict == Verdict::SynackRetransmitted && attempt.retries.after_ack >= 2 {
-            self.repeated_often.add(acked);
+        if attempt.verdict == Verdict::SynackRetransmitted {
+            self.ignored.push_back((acked, attempt.retries.after_ack));
+            self.ignored_often |= attempt.retries.after_ack >= 2;
+            if self.ignored.len() > RecentTimes::MAX_TIMES {
+                self.ignored.pop_front();
+            }
         }
         if !attempt.facts.has(Fact::SynSeen) {
             return;
@@ -132,9 +138,10 @@ impl Silence {
         self.without_repeat.filter(|&silent| silent > offset.scaled(5, 4))
     }
 
-    /// Attempts whose ACK was ignored more than once, by when it came.
-    pub(in crate::listener) fn ignored_often_between(&self, from: Timestamp, to: Timestamp) -> u32 {
-        self.repeated_often.between(from, to)
+    /// Attempts of which at least so many ACKs in a row were ignored, by when the first came.
+    pub(in crate::listener) fn ignored_in_a_row(&self, in_a_row: u32, from: Timestamp, to: Timestamp) -> u32 {
+        let counts = |&&(at, ignored): &&(Timestamp, u32)| from <= at && at <= to && ignored >= in_a_row;
+        self.ignored.iter().filter(counts).count() as u32
     }
 
     /// Times in which ACKs of one attempt were ignored, and none of it accepted, that overlap with these.
@@ -174,7 +181,7 @@ impl Silence {
     /// True if a full queue is seen: an ACK was ignored more than once, or around this time data was.
     pub(in crate::listener) fn queue_seen_full(&self, from: Timestamp, to: Timestamp) -> bool {
         let near = self.data_ignored.between(from.minus(FAR_APART), to.plus(FAR_APART)) > 0;
-        near || self.repeated_often.count > 0
+        near || self.ignored_often
     }
 }
 
