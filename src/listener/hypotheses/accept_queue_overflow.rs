@@ -76,6 +76,9 @@ fn acks_ignored(case: &Case<'_>) -> Weight {
     if is_answered_by_two(case) {
         return Weight::Excluded(Evidence::TwoIsns);
     }
+    if let Some(evidence) = case.stood_still().filter(|_| case.attempt.retries.after_ack == 1) {
+        return Weight::Excluded(evidence);
+    }
     // On a listener without deferral the first repeat comes after a second.
     let held_back = defer_accept::only_held_back(case);
     if let Some(at) = held_back

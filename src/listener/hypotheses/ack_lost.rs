@@ -42,6 +42,9 @@ fn ignored(case: &Case<'_>) -> Weight {
         // One may still be under way.
         return Weight::fits([Evidence::AckAtOnePoint]);
     }
+    if let Some(evidence) = case.stood_still().filter(|_| case.attempt.retries.after_ack == 1) {
+        return Weight::Excluded(evidence);
+    }
     // Of silent clients it is their next ACK that is echoed: the first may have been lost.
     if case.has(Fact::EchoesAck) && case.has(Fact::DataIgnored) {
         return Weight::Excluded(Evidence::AckEchoed);

@@ -281,6 +281,13 @@ impl<'a> Case<'a> {
         (others >= MIN_HOSTS).then_some(Evidence::OtherHostsFailed(others))
     }
 
+    /// Evidence that the server, or the way to it, had stood still until the last SYN-ACK that followed an ignored ACK: at that moment
+    /// it answered several SYNs as well, long after they had come.
+    pub(super) fn stood_still(&self) -> Option<Evidence> {
+        let (_, last) = ignored_between(self.attempt)?;
+        self.own.stood_still_until(last).map(Evidence::AnsweredAtOnce)
+    }
+
     /// The stretch of unanswered SYNs that the attempt is part of.
     pub(in crate::listener) fn stretch(&self) -> Option<&'a DropStretch> {
         *self.found.stretch.get_or_init(|| {

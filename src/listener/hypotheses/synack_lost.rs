@@ -61,9 +61,7 @@ fn first_answered(case: &Case<'_>) -> Weight {
 /// Evidence that the SYN-ACK was not lost but late: it came at one moment with those of several others, and nothing drew
 /// them then.
 fn stood_still(case: &Case<'_>) -> Option<Evidence> {
-    let round_trip = case.own.least_round_trip.unwrap_or_default();
-    let at_once = case.own.late_answers.at_once(case.attempt.first_synack?, round_trip);
-    at_once.map(Evidence::AnsweredAtOnce)
+    case.own.stood_still_until(case.attempt.first_synack?).map(Evidence::AnsweredAtOnce)
 }
 
 /// The weight by what several points saw: where all SYN-ACKs came to the client's they were late and not lost; where one did not,

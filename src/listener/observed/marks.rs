@@ -62,6 +62,18 @@ impl Mark {
         matches!(self.kind, MarkKind::Reset | MarkKind::MaybeReset) && claims(self.from) && claims(self.to)
     }
 
+    /// True if its last SYN-ACK came when a server that had stood still went on.
+    fn is_of_pause(&self, observed: &Observed) -> bool {
+        let once = matches!(
+            self.kind,
+            MarkKind::AcksIgnored
+                | MarkKind::IgnoredOnce
+                | MarkKind::MaybeIgnored
+                | MarkKind::MaybeIgnoredOnce
+        );
+        once && observed.stood_still_until(self.to).is_some()
+    }
+
     /// True if it shows a full queue for sure, and so supports an overflow of other attempts at that time.
     fn is_sure(&self, observed: &Observed, attempt: &Attempt) -> bool {
         match self.kind {
@@ -182,7 +194,7 @@ impl Marks {
     ) -> Option<bool> {
         let other = |mark: &&Mark| counts(mark.kind) && mark.sole != Some(attempt.ordinal);
         let touching = self.all().filter(other).filter(|mark| touches(mark, from, to, MARK_GAP));
-        let touching = touching.filter(|mark| !mark.is_of_closing(observed));
+        let touching = touching.filter(|mark| !mark.is_of_closing(observed) && !mark.is_of_pause(observed));
         touching.map(|mark| mark.is_sure(observed, attempt)).max()
     }
 }

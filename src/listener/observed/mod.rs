@@ -136,6 +136,12 @@ impl Observed {
         nearest.or(attempt.timing.syn_to_synack).or(self.least_round_trip).unwrap_or_default()
     }
 
+    /// Attempts whose SYN-ACKs came at this moment although nothing drew them then, if they are several: the server, or the way to
+    /// it, had stood still.
+    pub(super) fn stood_still_until(&self, at: Timestamp) -> Option<u32> {
+        self.late_answers.at_once(at, self.least_round_trip.unwrap_or_default())
+    }
+
     /// True if the server's checksums are not offloaded where it was captured: more than a few of them are right. Of those
     /// that an interface fills in later one in 65,536 is right by chance.
     pub(super) fn has_server_checksums(&self) -> bool {
