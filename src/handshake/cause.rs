@@ -277,6 +277,9 @@ pub enum Evidence {
     NoSynAckAfterRst,
     /// RSTs to other ACKs of the listener were a firewall's.
     OthersFirewalled,
+    /// The SYN-ACK before the RST has another TTL, window or order of options than those of the client's connections that were
+    /// served.
+    AnswerFromAnother,
     /// The server sent data after the RST.
     DataAfterRst,
     /// The client sent its data again this many times, without any answer.

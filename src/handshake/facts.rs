@@ -41,8 +41,8 @@ pub enum Fact {
     RstBeforeAck,
     /// The RST has the form of `tcp_v4_send_reset`: window 0 and no options.
     RstKernelForm,
-    /// The RST's TTL differs from the SYN-ACK's.
-    RstTtlDiffers,
+    /// The RST's TTL differs from the SYN-ACK's; without an RST, that of a segment which proved the connection.
+    TtlDiffers,
     /// The RST answers a segment sooner than the server-side round trip.
     RstTooSoon,
     /// The RST came a round trip after none of the client's segments that it may answer.

@@ -22,7 +22,7 @@ impl SynAckTraits {
     }
 
     /// True if one sender may have sent both. A Fast Open cookie is in the first SYN-ACK alone.
-    pub(in crate::handshake) fn are_of_sender(self, other: Self) -> bool {
+    pub(crate) fn are_of_sender(self, other: Self) -> bool {
         self == other || self.without_cookie() == other.without_cookie()
     }
 

@@ -56,6 +56,7 @@ suites!(
     misdated,
     near_misses,
     older_connections,
+    other_senders,
     overflow,
     repeats,
     resets,

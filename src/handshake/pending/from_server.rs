@@ -367,6 +367,8 @@ impl Pending {
                 let late = cold.is_some_and(|(rst_at, rst_seq)| {
                     segment.seq.at_or_after(rst_seq) || segment.at.since(rst_at) > REORDERING
                 });
+                let differs = cold.is_none() && self.synack.is_some() && segment.ttl != self.traits.ttl;
+                self.facts.add_if(Fact::TtlDiffers, differs);
                 let reset = self.facts.has(Fact::ApplicationReset);
                 self.facts.add_if(Fact::DataAfterRst, spoke && late && reset);
                 Phase::Established

@@ -62,7 +62,7 @@ impl Pending {
         let acknowledges = segment.ack.after(self.acknowledged());
         let facts = &mut self.facts;
         facts.add_if(Fact::RstWindowOpen, segment.window != 0);
-        facts.add_if(Fact::RstTtlDiffers, self.synack.is_some() && segment.ttl != self.traits.ttl);
+        facts.add_if(Fact::TtlDiffers, self.synack.is_some() && segment.ttl != self.traits.ttl);
         // Data that the capture lacks shows in the numbers.
         let spoke = facts.has(Fact::ServerSpoke) || segment.seq.after(self.server_isn.plus(1));
         let unserved = !spoke && !facts.has(Fact::ClientAborted);
@@ -130,7 +130,7 @@ impl Pending {
                 self.facts.add_if(Fact::RstToFirstAck, self.rst_answers_first_ack(segment, &seen));
                 self.facts.add_if(Fact::RstToFirstByte, segment.seq == self.server_isn.plus(1));
                 self.facts.add_if(Fact::RstKernelForm, segment.window == 0 && !segment.options.any());
-                self.facts.add_if(Fact::RstTtlDiffers, segment.ttl != self.traits.ttl);
+                self.facts.add_if(Fact::TtlDiffers, segment.ttl != self.traits.ttl);
                 Phase::Reset
             }
             // After retransmissions it only shows that the request has expired.
@@ -280,6 +280,8 @@ impl Pending {
         let is_answer = seen.round_trip.is_none() || self.is_timely_answer(rst, &seen);
         self.facts.add_if(Fact::RstTooLate, !is_answer);
         let after = rst.at.since(self.client_last);
+        // From now on the fact is about the RST.
+        self.facts.remove(Fact::TtlDiffers);
         let cold = self.cold_mut();
         cold.rst_at = Some(rst.at);
         cold.rst_seq = rst.seq;

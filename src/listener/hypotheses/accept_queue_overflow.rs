@@ -19,8 +19,8 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     ]),
     shown_by: "the server ignores ACKs and repeats its SYN-ACK, answers the first ACK with a bare RST, ignores data, or \
                drops SYNs of several clients in stretches",
-    looks_like: "a deferral, an ACK or data lost on the way, a closing listener, a dead backend behind a proxy; for SYNs a full connection table",
-    excluded_by: "refusals meanwhile; the SYN-ACK repeated after an RST; an RST with another TTL; ICMP errors about the \
+    looks_like: "a deferral, an ACK or data lost on the way, a server that stands still, a closing listener, a dead backend behind a proxy; for SYNs a full connection table",
+    excluded_by: "refusals meanwhile; the SYN-ACK repeated after an RST; an RST with another TTL, or after another's SYN-ACK; ICMP errors about the \
                   size of the data; an answer that names the first SYN; a kernel that counted none",
     surest: Confidence::Likely,
     confirmed_by: "ListenOverflows and the socket's drops, for as many events as they count; its event of a dropped segment: TCP_LISTEN_OVERFLOW",
@@ -140,7 +140,7 @@ fn is_answered_by_two(case: &Case<'_>) -> bool {
 
 /// Row B.
 fn ack_reset(case: &Case<'_>) -> Weight {
-    if case.has(Fact::RstTtlDiffers) {
+    if case.has(Fact::TtlDiffers) {
         return Weight::Excluded(Evidence::RstHasOtherTtl);
     }
     if case.has(Fact::SynAckAfterRst) {
@@ -148,6 +148,9 @@ fn ack_reset(case: &Case<'_>) -> Weight {
     }
     if case.has(Fact::DataAfterRst) {
         return Weight::Excluded(Evidence::DataAfterRst);
+    }
+    if let Some(evidence) = case.reset_by_another() {
+        return Weight::Excluded(evidence);
     }
     // A busy server may answer the SYN later than the ACK. Where its kernel counted overflows, that is what happened.
     let counted = case.kernel.is_some_and(|kernel| kernel.overflowed);
@@ -172,7 +175,7 @@ fn ack_reset(case: &Case<'_>) -> Weight {
         // The client ended it.
         (case.has(Fact::ClientClosedFirst), Evidence::RstAfterFin),
         (case.has(Fact::RstTooLate), Evidence::RstTooLate),
-        (case.has(Fact::RstTooSoon), Evidence::RstTooSoon),
+        (case.has(Fact::RstTooSoon) || case.is_reset_nearer(), Evidence::RstTooSoon),
         (case.is_reset_among_refusals(), Evidence::SynsRefusedMeanwhile),
     ];
     let doubts: EvidenceList =

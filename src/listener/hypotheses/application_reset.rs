@@ -27,7 +27,7 @@ fn weigh(case: &Case<'_>) -> Weight {
     }
     let facts = [
         (Fact::DataAfterRst, Evidence::DataAfterRst),
-        (Fact::RstTtlDiffers, Evidence::RstHasOtherTtl),
+        (Fact::TtlDiffers, Evidence::RstHasOtherTtl),
         (Fact::RstTooSoon, Evidence::RstTooSoon),
         (Fact::SynAckAfterRst, Evidence::SynAckAfterRst),
     ];
@@ -51,8 +51,7 @@ fn weigh(case: &Case<'_>) -> Weight {
 
 /// A closed socket answers data with a bare RST (RFC 9293 §3.10.7.1), and the capture may lack the application's own before it.
 fn after_unseen_reset(case: &Case<'_>) -> Weight {
-    let otherwise =
-        case.has(Fact::RstTtlDiffers) || case.is_answer_to_fin() || case.is_reset_among_refusals();
+    let otherwise = case.has(Fact::TtlDiffers) || case.is_answer_to_fin() || case.is_reset_among_refusals();
     if !may_have_closed(case) || otherwise {
         return Weight::NotApplicable;
     }

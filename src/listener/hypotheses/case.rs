@@ -72,7 +72,12 @@ impl<'a> Case<'a> {
 
     /// True if the attempt has the fact, and the listener's other attempts do not contradict it.
     pub(in crate::listener) fn has(&self, fact: Fact) -> bool {
-        self.attempt.facts.has(fact) && !(fact == Fact::RstTooSoon && self.is_round_trip_stretched())
+        self.attempt.facts.has(fact)
+            && match fact {
+                Fact::RstTooSoon => !self.is_round_trip_stretched(),
+                Fact::TtlDiffers | Fact::AnswersDiffer => !self.own.ttl_varies(),
+                _ => true,
+            }
     }
 
     /// True if the SYN-ACK came late, compared with the listener's others, and the RST after the ACK is no sooner than

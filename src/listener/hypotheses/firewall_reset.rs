@@ -2,6 +2,7 @@
 
 use super::{Case, Hypothesis, VerdictSet, Weight, counted};
 use crate::handshake::{Cause, Confidence, Evidence, EvidenceList, Fact, System, Verdict};
+use crate::listener::observed::Difference;
 use crate::packet::Span;
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
@@ -16,9 +17,10 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
         Verdict::Refused,
     ]),
     shown_by: "the server repeats its SYN-ACK, or sends data, after the RST; the RST has another TTL than the SYN-ACK, comes \
-               sooner than the server can answer, or before its SYN-ACK; RSTs with different TTLs refuse one SYN; at possible, the \
-               client's SYN comes again after an RST to its SYN-ACK",
-    looks_like: "a full queue with tcp_abort_on_overflow=1, a closing listener, the application",
+               sooner than the server can answer, or before its SYN-ACK; the SYN-ACK before the RST differs from those of the client's \
+               connections that were served; RSTs with different TTLs refuse one SYN; at possible, the client's SYN comes again after an \
+               RST to its SYN-ACK, or RSTs with another TTL refuse it sooner than the server answers",
+    looks_like: "a full queue with tcp_abort_on_overflow=1, a closing listener, the application; a path on which the server's TTL varies",
     excluded_by: "no SYN-ACK repeat although the capture goes on long enough for it",
     surest: Confidence::Likely,
     confirmed_by: "its event of a dropped ACK: NETFILTER_DROP; a point nearer to the server that the RST did not pass",
@@ -61,6 +63,12 @@ fn after_ack(case: &Case<'_>) -> Weight {
     if case.own.firewall_resets > 0 {
         return Weight::supported([Evidence::OthersFirewalled]);
     }
+    if let Some(evidence) = case.reset_by_another() {
+        return Weight::supported([evidence]);
+    }
+    if case.is_reset_nearer() {
+        return Weight::fits([Evidence::RstTooSoon]);
+    }
     // `None` is longer than any repeat takes.
     let linux = case.attempt.system() == Some(System::Linux);
     let due = if linux { REPEAT_DUE } else { REPEAT_DUE_ANYWHERE };
@@ -96,12 +104,34 @@ fn proofs(case: &Case<'_>) -> EvidenceList {
     let proofs = [
         (Fact::SynAckAfterRst, Evidence::SynAckAfterRst),
         (Fact::DataAfterRst, Evidence::DataAfterRst),
-        (Fact::RstTtlDiffers, Evidence::RstHasOtherTtl),
+        (Fact::TtlDiffers, Evidence::RstHasOtherTtl),
         (Fact::RstTooSoon, Evidence::RstTooSoon),
     ];
     // Of two hosts that answer, either's TTL differs from the other's; the capture may lack one of their SYN-ACKs.
     let two = case.has(Fact::OtherHost) || case.own.two_hosts > 0;
-    let shown =
-        proofs.into_iter().filter(|&(fact, _)| case.has(fact) && !(two && fact == Fact::RstTtlDiffers));
+    let shown = proofs.into_iter().filter(|&(fact, _)| case.has(fact) && !(two && fact == Fact::TtlDiffers));
     shown.map(|(_, evidence)| evidence).collect()
+}
+
+impl Case<'_> {
+    /// The difference between the attempt's SYN-ACK and those of the same client's connections that were served, where nearly all resets
+    /// of the listener follow such a SYN-ACK: another machine answered, and reset.
+    fn sender_differs(&self) -> Option<Difference> {
+        // Of two hosts that answer either's SYN-ACK differs from the other's.
+        if self.own.two_hosts > 0 {
+            return None;
+        }
+        self.own.senders.difference(self.attempt, self.own.ttl_varies())
+    }
+
+    /// Evidence that another machine answered for the server and reset: by what its SYN-ACK looks like.
+    pub(super) fn reset_by_another(&self) -> Option<Evidence> {
+        let other = self.sender_differs().filter(|found| found.is_of_traits(self.own.ttl_varies()));
+        other.map(|_| Evidence::AnswerFromAnother)
+    }
+
+    /// True if nothing shows that but the round trip, which is less than half of the server's.
+    pub(super) fn is_reset_nearer(&self) -> bool {
+        self.sender_differs().is_some() && self.reset_by_another().is_none()
+    }
 }

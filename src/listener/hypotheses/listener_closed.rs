@@ -42,7 +42,7 @@ fn by_packets(case: &Case<'_>) -> Weight {
 
 /// A connection that waited in the queue.
 fn unserved(case: &Case<'_>) -> Weight {
-    if case.has(Fact::ClientClosedFirst) || case.has(Fact::DataAfterRst) || case.has(Fact::RstTtlDiffers) {
+    if case.has(Fact::ClientClosedFirst) || case.has(Fact::DataAfterRst) || case.has(Fact::TtlDiffers) {
         return Weight::NotApplicable;
     }
     let Some(burst) = case.closing_burst() else { return Weight::NotApplicable };
@@ -71,8 +71,8 @@ fn unserved(case: &Case<'_>) -> Weight {
 /// A handshake that was under way.
 fn under_way(case: &Case<'_>) -> Weight {
     // None of these comes from the listener's host.
-    let foreign = [Fact::SynAckAfterRst, Fact::DataAfterRst, Fact::RstTtlDiffers, Fact::RstTooSoon];
-    if foreign.into_iter().any(|fact| case.has(fact)) {
+    let foreign = [Fact::SynAckAfterRst, Fact::DataAfterRst, Fact::TtlDiffers, Fact::RstTooSoon];
+    if foreign.into_iter().any(|fact| case.has(fact)) || case.reset_by_another().is_some() {
         return Weight::NotApplicable;
     }
     if let Some(evidence) = claims(case) {

@@ -83,7 +83,7 @@ impl Mark {
                 observed.silence.outlasted(ONE_REPEAT).is_some() && !observed.is_away_from_server()
             }
             // A firewall that resets the ACKs of others may have sent it.
-            MarkKind::Reset if observed.firewall_resets > 0 => false,
+            MarkKind::Reset if observed.firewall_resets > 0 || observed.has_foreign_resets() => false,
             // No listener that closes leaves a connection.
             MarkKind::Reset => {
                 let (closing, drops) = (&observed.closing, &observed.drops);
@@ -211,9 +211,7 @@ fn last_ignored(attempt: &Attempt) -> Timestamp {
 
 /// True if the RST is not the server's.
 fn foreign_reset(attempt: &Attempt) -> bool {
-    [Fact::RstTtlDiffers, Fact::SynAckAfterRst, Fact::RstTooSoon]
-        .into_iter()
-        .any(|fact| attempt.facts.has(fact))
+    [Fact::TtlDiffers, Fact::SynAckAfterRst, Fact::RstTooSoon].into_iter().any(|fact| attempt.facts.has(fact))
 }
 
 fn kind_of(attempt: &Attempt) -> Option<MarkKind> {

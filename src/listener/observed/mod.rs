@@ -14,6 +14,7 @@ mod late_answers;
 mod marks;
 mod per_second;
 mod probes;
+mod senders;
 mod silence;
 mod sizes;
 
@@ -29,6 +30,7 @@ pub(super) use late_answers::{LateAnswers, is_held_back};
 pub(super) use marks::{MARK_GAP, Marks};
 pub(super) use per_second::PerSecond;
 pub(super) use probes::Probes;
+pub(super) use senders::{Difference, Senders};
 pub(super) use silence::{Silence, ignored_between};
 pub(super) use sizes::{MAX_SMALL, Sizes, is_large};
 
@@ -61,6 +63,8 @@ pub(super) struct Observed {
     pub(super) floods: Floods,
     /// Clients that reset the SYN-ACK.
     pub(super) probes: Probes,
+    /// Connections that were reset right after the handshake.
+    pub(super) senders: Senders,
     /// Clients that tried in vain.
     pub(super) knocks: Knocks,
     /// The lowest server address that clients were seen to use where it was translated on the way to this one.
@@ -84,6 +88,9 @@ pub(super) struct Observed {
     /// Attempts that two hosts answered.
     pub(super) two_hosts: u64,
     vantages: [u64; Vantage::COUNT],
+    /// Connections that were served whose SYN-ACK has the TTL of the server's later segments, and those where it has another.
+    ttl_steady: u64,
+    ttl_varied: u64,
     /// Attempts whose RST was a firewall's, as a SYN-ACK after it shows.
     pub(super) firewall_resets: u64,
     /// Attempts that ended with RST with ACK and an open window, as an application resets.
@@ -142,6 +149,21 @@ impl Observed {
         self.late_answers.at_once(at, self.least_round_trip.unwrap_or_default())
     }
 
+    /// True if the server's segments come by several ways, packet by packet, or from behind a proxy: their TTL varies, and that of an RST
+    /// proves nothing.
+    pub(super) fn ttl_varies(&self) -> bool {
+        /// Fewest connections whose segments have several TTLs: a way may change once.
+        const MIN_VARIED: u64 = 3;
+        /// Connections whose segments have one TTL for each of those, at most.
+        const MAX_STEADY: u64 = 10;
+        self.ttl_varied >= MIN_VARIED && self.ttl_steady <= self.ttl_varied.saturating_mul(MAX_STEADY)
+    }
+
+    /// True if another machine answers for the server, and resets.
+    fn has_foreign_resets(&self) -> bool {
+        self.senders.are_foreign(self.ttl_varies())
+    }
+
     /// True if the server's checksums are not offloaded where it was captured: more than a few of them are right. Of those
     /// that an interface fills in later one in 65,536 is right by chance.
     pub(super) fn has_server_checksums(&self) -> bool {
@@ -152,6 +174,9 @@ impl Observed {
 
     /// Takes an attempt that shows an overflow, or looks stuck, before it is settled.
     pub(super) fn see_provisional(&mut self, attempt: &Attempt) {
+        if attempt.verdict == Verdict::ResetAfterAck {
+            self.senders.see_reset(attempt);
+        }
         // Until it is settled a SYN-ACK may follow and show that the RST was a firewall's.
         if attempt.verdict != Verdict::ResetAfterAck {
             self.marks.see_provisional(attempt);
@@ -188,6 +213,11 @@ impl Observed {
         if let Some(vantage) = attempt.vantage {
             self.vantages[vantage as usize] += 1;
         }
+        if attempt.established == Some(true) && attempt.reset.is_none() {
+            let varied = facts.has(Fact::TtlDiffers);
+            self.ttl_varied += u64::from(varied);
+            self.ttl_steady += u64::from(!varied);
+        }
         self.firewall_resets += u64::from(facts.has(Fact::SynAckAfterRst));
         let by_application = facts.has(Fact::ApplicationReset) && facts.has(Fact::RstWindowOpen);
         self.application_resets += u64::from(by_application);
@@ -213,6 +243,7 @@ impl Observed {
         self.closing.see(attempt);
         self.floods.see(attempt, &self.finishers);
         self.probes.see(attempt);
+        self.senders.see(attempt);
         self.knocks.see(attempt);
         self.features.see(attempt);
     }

@@ -183,6 +183,9 @@ fn plain(evidence: Evidence) -> &'static str {
         Evidence::RepeatFromAnother => {
             "a SYN-ACK repeat has another TTL, window or option order: another machine sent it"
         }
+        Evidence::AnswerFromAnother => {
+            "the SYN-ACK before the RST has another TTL, window or option order than those of this client's connections that were served: another machine sent both"
+        }
         Evidence::RepeatUnanswered => "a SYN-ACK repeat drew no ACK from the client",
         Evidence::ProofWithoutAck => {
             "the server accepted the connection although the client sent nothing more: its ACK had come late"

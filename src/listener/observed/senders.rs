@@ -1,0 +1,140 @@
+//! SYN-ACKs of connections that were reset right after the handshake, beside those of the same clients' connections that were
+//! served: a machine on the path that answers for the server and resets, as a filter does to try whether a client is real, has a
+//! TTL, a window, options or a round trip of its own.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+use crate::handshake::{Attempt, SynAckTraits, Verdict};
+use crate::packet::Span;
+
+/// Connections that were reset; the latest [`MAX_RESETS`].
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(in crate::listener) struct Senders(VecDeque<ResetConnection>);
+
+/// Most resets kept per listener.
+const MAX_RESETS: usize = 64;
+
+/// Fewest resets that another machine made: one or two clients may have had a detour.
+const MIN_RESETS: usize = 3;
+
+/// Resets by another machine for each of the server's own, at least.
+const MIN_RATIO: usize = 10;
+
+/// Shortest round trip that can be told from a shorter one.
+const MIN_ROUND_TRIP: Span = Span::from_millis(2);
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct ResetConnection {
+    ordinal: u64,
+    client: IpAddr,
+    answer: Answer,
+    /// The difference from every SYN-ACK to the client whose connection was served; `None` until one was.
+    difference: Option<Difference>,
+}
+
+/// A SYN-ACK as far as senders differ by it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Answer {
+    traits: SynAckTraits,
+    /// The client sent timestamps: without them a server's options are others.
+    is_stamped: bool,
+    round_trip: Option<Span>,
+}
+
+/// A way in which a SYN-ACK differs from others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::listener) struct Difference {
+    ttl: bool,
+    /// Another window, or other options.
+    form: bool,
+    /// Less than half of the time from the SYN to it.
+    sooner: bool,
+}
+
+impl Answer {
+    fn of(attempt: &Attempt) -> Self {
+        Self {
+            traits: attempt.synack,
+            is_stamped: attempt.client_clock.is_some(),
+            round_trip: attempt.timing.syn_to_synack,
+        }
+    }
+
+    fn difference_from(&self, served: &Self) -> Difference {
+        let same_ttl = SynAckTraits { ttl: served.traits.ttl, ..self.traits };
+        let round_trips = self.round_trip.zip(served.round_trip);
+        Difference {
+            ttl: self.traits.ttl != served.traits.ttl,
+            form: !same_ttl.are_of_sender(served.traits),
+            sooner: round_trips
+                .is_some_and(|(own, served)| served >= MIN_ROUND_TRIP && own.scaled(2, 1) <= served),
+        }
+    }
+}
+
+impl Difference {
+    /// True if the SYN-ACK is of another form, or has another TTL where the server's does not vary.
+    pub(in crate::listener) const fn is_of_traits(self, ttl_varies: bool) -> bool {
+        self.form || self.ttl && !ttl_varies
+    }
+}
+
+impl Senders {
+    /// Takes a connection that was reset, settled or not: the client's next ones may be settled sooner.
+    pub(super) fn see_reset(&mut self, attempt: &Attempt) {
+        if self.0.iter().any(|reset| reset.ordinal == attempt.ordinal) {
+            return;
+        }
+        if self.0.len() >= MAX_RESETS {
+            self.0.pop_front();
+        }
+        let Attempt { ordinal, client, .. } = *attempt;
+        let answer = Answer::of(attempt);
+        self.0.push_back(ResetConnection { ordinal, client: client.ip(), answer, difference: None });
+    }
+
+    /// Takes a settled attempt.
+    pub(super) fn see(&mut self, attempt: &Attempt) {
+        if attempt.verdict == Verdict::ResetAfterAck {
+            return self.see_reset(attempt);
+        }
+        if self.0.is_empty() {
+            return;
+        }
+        // An attempt taken before it was settled may have been no such reset.
+        self.0.retain(|reset| reset.ordinal != attempt.ordinal);
+        if attempt.established != Some(true) || attempt.reset.is_some() {
+            return;
+        }
+        let served = Answer::of(attempt);
+        for reset in &mut self.0 {
+            if reset.client == attempt.client.ip() && reset.answer.is_stamped == served.is_stamped {
+                let Difference { ttl, form, sooner } = reset.answer.difference_from(&served);
+                let known = reset.difference.unwrap_or(Difference { ttl: true, form: true, sooner: true });
+                let [ttl, form, sooner] = [known.ttl && ttl, known.form && form, known.sooner && sooner];
+                reset.difference = Some(Difference { ttl, form, sooner });
+            }
+        }
+    }
+
+    /// The difference between this attempt's SYN-ACK and all to the same client whose connections were served, if nearly all resets of
+    /// the listener have one.
+    pub(in crate::listener) fn difference(&self, attempt: &Attempt, ttl_varies: bool) -> Option<Difference> {
+        let differs = |found: &Difference| found.is_of_traits(ttl_varies) || found.sooner;
+        let own = self.0.iter().find(|reset| reset.ordinal == attempt.ordinal)?.difference;
+        let own = own.filter(differs)?;
+        self.are_of_another(differs).then_some(own)
+    }
+
+    /// True if nearly all resets of the listener whose SYN-ACK can be compared follow one of another sender.
+    pub(super) fn are_foreign(&self, ttl_varies: bool) -> bool {
+        self.are_of_another(|found| found.is_of_traits(ttl_varies))
+    }
+
+    fn are_of_another(&self, differs: impl Fn(&Difference) -> bool) -> bool {
+        let compared = self.0.iter().filter_map(|reset| reset.difference);
+        let (foreign, own): (Vec<Difference>, Vec<Difference>) = compared.partition(differs);
+        foreign.len() >= MIN_RESETS && foreign.len() >= own.len() * MIN_RATIO
+    }
+}
