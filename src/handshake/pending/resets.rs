@@ -56,6 +56,8 @@ impl Pending {
         Phase::Refused
     }
 
+    }
+
     /// RST with ACK after the handshake: from the application, a closing listener, or somebody on the path.
     fn on_connection_reset(&mut self, segment: &Segment) {
         self.take_rst(segment);

@@ -1,6 +1,6 @@
 //! Large segments are lost on the way, small ones are not: a path MTU black hole (DOMAIN §3).
 
-use super::{Case, Hypothesis, VerdictSet, Weight, counted};
+use super::{Case, Hypothesis, Support, VerdictSet, Weight, counted};
 use crate::handshake::{Attempt, Cause, Confidence, Evidence, Fact, Verdict};
 use crate::listener::observed::{MAX_SMALL, is_large};
 use crate::packet::{OptionKind, Timestamp};
@@ -64,10 +64,15 @@ pub(super) fn explains_large_data(case: &Case<'_>) -> Option<Evidence> {
         .then_some(Evidence::SmallDataPassed(counts.small_acknowledged))
 }
 
-/// True if the path is known to carry large segments: these were captured near the server, or the listener acknowledged others, if
-/// at other times.
+/// True if the sizes of what was ignored and of what was acknowledged show it without a doubt.
+pub(super) fn chooses_large(case: &Case<'_>) -> bool {
+    matches!(of_large_data(case), Weight::Possible(Support::Supported, _))
+}
+
+/// True if the path is known to carry large segments: these were captured near the server, and not at a point before it alone, or
+/// the listener acknowledged others, if at other times.
 fn passes_large(case: &Case<'_>) -> bool {
-    case.is_near_server() || case.own.sizes.has_acknowledged_large()
+    case.is_near_server() && case.points.data.is_none() || case.own.sizes.has_acknowledged_large()
 }
 
 /// True if a small segment behind the large ones was lost as well: the server would have acknowledged it (SACK).
