@@ -116,7 +116,11 @@ fn acks_ignored(case: &Case<'_>) -> Weight {
         evidence.push(Evidence::AckEchoed);
         support = if not_deferred { Support::Supported } else { support };
     }
-    if !in_a_row && let Some(others) = case.others_evidence().filter(|_| not_deferred) {
+    let others = || case.others_evidence().or_else(|| case.ignored_in_crowd());
+    if !in_a_row
+        && not_deferred
+        && let Some(others) = others()
+    {
         evidence.push(others);
         support = Support::Supported;
     }
@@ -183,10 +187,19 @@ fn ack_reset(case: &Case<'_>) -> Weight {
     // The RST to the ACK may be missing; where the application resets others, that may have been its own.
     let among_others = case.others_overflowed() == Some(true) && case.own.application_resets == 0;
     let shown = first && !application_reset::may_have_closed(case) || among_others;
-    let supported = shown && doubts.is_empty() && !is_answered_by_two(case);
+    let by_data = !shown && answers_data_as_bsd(case);
+    let supported = (shown || by_data) && doubts.is_empty() && !is_answered_by_two(case);
+    evidence.extend(by_data.then_some(Evidence::Otherwise(Cause::AcceptQueueOverflow)));
     evidence.extend((!first && among_others).then_some(Evidence::OthersOverflowed));
     evidence.extend(doubts);
     Weight::Possible(if supported { Support::Supported } else { Support::Fits }, evidence)
+}
+
+/// True if the RST answers the first data to a BSD system, which may ignore the ACK of a full queue and know of no connection
+/// then: possible, and no more (DOMAIN §5).
+fn answers_data_as_bsd(case: &Case<'_>) -> bool {
+    let bsd = matches!(case.attempt.system(), Some(System::FreeBsd | System::OpenBsd | System::MacOs));
+    bsd && case.attempt.rst_answers_segment == 2 && case.attempt.sent.is_some()
 }
 
 /// Rows D and F.
