@@ -99,7 +99,10 @@ impl<'a> Case<'a> {
     /// the interface: others of the sender are right.
     pub(super) fn wrong_checksum(&self, step: SegmentStep) -> Option<Evidence> {
         let (wrong, filled_in) = match step {
-            SegmentStep::Syn => (Fact::SynChecksumWrong, self.has(Fact::ClientChecksumRight)),
+            SegmentStep::Syn => {
+                let right = self.has(Fact::ClientChecksumRight) || self.own.has_client_checksums();
+                (Fact::SynChecksumWrong, right)
+            }
             SegmentStep::SynAck => (Fact::SynAckChecksumWrong, self.own.has_server_checksums()),
             SegmentStep::Ack => (Fact::AckChecksumWrong, self.has(Fact::ClientChecksumRight)),
         };

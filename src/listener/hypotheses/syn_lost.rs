@@ -1,7 +1,7 @@
 //! SYNs are lost or filtered on the way (DOMAIN §5.1).
 
 use super::{Case, Hypothesis, Support, VerdictSet, Weight, counted};
-use crate::handshake::{Cause, Confidence, Evidence, SegmentStep, Verdict};
+use crate::handshake::{Cause, Confidence, Evidence, Fact, SegmentStep, Verdict};
 
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::SynLost,
@@ -28,7 +28,8 @@ pub(super) fn is_supported(case: &Case<'_>) -> bool {
 fn weigh(case: &Case<'_>) -> Weight {
     super::weigh_dropped_syns(case, || {
         if let Some(damaged) = case.wrong_checksum(SegmentStep::Syn) {
-            return Some(Weight::proven([damaged]));
+            // The interface may fill in this client's, if not others', and something else have dropped the SYN.
+            return Some(Weight::proven([damaged]).doubted_if(!case.has(Fact::ClientChecksumRight)));
         }
         if case.is_near_server() {
             // The SYNs arrived: only the host itself can have dropped them.

@@ -100,6 +100,9 @@ pub(super) struct Observed {
     /// Attempts of which a segment of the server has a right checksum, and those of which a SYN-ACK has a wrong one.
     right_checksums: u64,
     wrong_checksums: u64,
+    /// Attempts of which a segment of the client has a right checksum, and those whose SYN was answered although its own is wrong.
+    client_checksums_right: u64,
+    wrong_syns_answered: u64,
 }
 
 impl Observed {
@@ -172,6 +175,14 @@ impl Observed {
         self.right_checksums > 0 && self.wrong_checksums <= self.right_checksums.saturating_mul(MAX_WRONG)
     }
 
+    /// True if a SYN with a wrong checksum is damaged though nothing else of its client is known: those of other clients are right, and
+    /// none that an interface fills in later was answered.
+    pub(super) fn has_client_checksums(&self) -> bool {
+        /// Fewest clients: one or two may be right by chance.
+        const MIN_RIGHT: u64 = 3;
+        self.client_checksums_right >= MIN_RIGHT && self.wrong_syns_answered == 0
+    }
+
     /// Takes an attempt that shows an overflow, or looks stuck, before it is settled.
     pub(super) fn see_provisional(&mut self, attempt: &Attempt) {
         if attempt.verdict == Verdict::ResetAfterAck {
@@ -229,6 +240,8 @@ impl Observed {
         }
         self.right_checksums += u64::from(facts.has(Fact::ServerChecksumRight));
         self.wrong_checksums += u64::from(facts.has(Fact::SynAckChecksumWrong));
+        self.client_checksums_right += u64::from(facts.has(Fact::ClientChecksumRight));
+        self.wrong_syns_answered += u64::from(answered && facts.has(Fact::SynChecksumWrong));
         self.marks.see(attempt);
         self.drops.see(attempt);
         if let Some(acked) =

@@ -254,7 +254,7 @@ fn plain(evidence: Evidence) -> &'static str {
         }
         Evidence::FeatureDropped => "only a SYN without the option of the first was answered, and at once",
         Evidence::WrongChecksum(SegmentStep::Syn) => {
-            "the SYN was captured with a wrong checksum, and others of this client with right ones: its receiver drops it"
+            "the SYN was captured with a wrong checksum, and others with right ones: its receiver drops it"
         }
         Evidence::WrongChecksum(SegmentStep::SynAck) => {
             "the SYN-ACK was captured with a wrong checksum, and others of this server with right ones: its receiver drops it"
