@@ -45,6 +45,8 @@ pub enum ListenerEvidence {
         clients: u64,
         /// True if every RST answered the first ACK.
         first_acks: bool,
+        /// True if every RST looks like a kernel's.
+        kernel_form: bool,
     },
     /// Data or FIN after the handshake got no answer.
     DataIgnored {
@@ -203,8 +205,11 @@ fn of_overflow(tally: &CauseTally, record: &Record, totals: &Totals) -> Vec<List
         why.push(ListenerEvidence::AcksIgnored { clients: ignored, reached_server: near && sure, in_a_row });
     }
     if reset > 0 {
-        let first_acks = totals.clients.reset == reset;
-        why.push(ListenerEvidence::AcksReset { clients: reset, first_acks });
+        let has = |doubt: fn(Evidence) -> bool| tally.evidence.iter().any(|&(evidence, _)| doubt(evidence));
+        let later = has(|evidence| matches!(evidence, Evidence::RstAnswersLaterSegment(_)));
+        let first_acks = totals.clients.reset == reset && !later;
+        let kernel_form = !has(|evidence| evidence == Evidence::RstNotKernelForm);
+        why.push(ListenerEvidence::AcksReset { clients: reset, first_acks, kernel_form });
     }
     if silent > 0 {
         why.push(ListenerEvidence::DataIgnored { clients: silent, fins: totals.fins_ignored });

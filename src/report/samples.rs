@@ -389,7 +389,7 @@ pub(crate) fn ipv6() -> Sample {
     let window = Span::from_micros(210);
     resets.clients = Clients { reset: 2, reset_after: Some((window, window)), ..Clients::default() };
     resets.evidence = vec![
-        ListenerEvidence::AcksReset { clients: 2, first_acks: true },
+        ListenerEvidence::AcksReset { clients: 2, first_acks: true, kernel_form: true },
         ListenerEvidence::OfAttempts { evidence: Evidence::CouldBe(Cause::ListenerClosed), attempts: 2 },
     ];
     let mut capture = capture("-", 16);

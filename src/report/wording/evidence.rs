@@ -460,7 +460,7 @@ pub(in crate::report) fn listener_evidence(known: &ListenerEvidence) -> Cow<'sta
             };
             format!("the {acks} of {}{reached} {were} ignored {row}", count(clients, "client")).into()
         }
-        ListenerEvidence::AcksReset { clients, first_acks } => {
+        ListenerEvidence::AcksReset { clients, first_acks, kernel_form } => {
             let (acks, were) = match (clients, first_acks) {
                 (1, true) => ("ACK", "was"),
                 (1, false) => ("ACK or data", "was"),
@@ -468,7 +468,8 @@ pub(in crate::report) fn listener_evidence(known: &ListenerEvidence) -> Cow<'sta
                 (_, false) => ("ACKs or data", "were"),
             };
             let clients = count(clients, "client");
-            format!("the {acks} of {clients} {were} answered with a bare RST, as the kernel sends when the queue is full").into()
+            let as_kernel = if kernel_form { ", as the kernel sends when the queue is full" } else { "" };
+            format!("the {acks} of {clients} {were} answered with a bare RST{as_kernel}").into()
         }
         ListenerEvidence::DataIgnored { clients, fins } => {
             let their = if clients == 1 { "its" } else { "their" };
