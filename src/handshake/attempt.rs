@@ -63,7 +63,7 @@ pub struct Attempt {
     pub packets: u32,
     /// Facts that the inference goes by.
     pub facts: Facts,
-    /// The traits of the SYN-ACK.
+    /// The traits of the SYN-ACK; of an RST that refused the SYN its TTL alone.
     pub synack: SynAckTraits,
     /// The client's ISN, by which sightings of one attempt under several addresses are joined.
     pub client_isn: Seq,

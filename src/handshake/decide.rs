@@ -115,7 +115,7 @@ pub(super) fn decide(
         history: pending.history,
         packets: pending.packets,
         facts,
-        synack: pending.traits,
+        synack: pending.answer_traits(),
         client_isn: pending.client_isn,
         client_clock: pending.client_clock(),
         data_retransmissions: pending.data_retransmissions,

@@ -29,6 +29,7 @@ mod observed;
 mod paths;
 mod point_routes;
 mod record;
+mod round_trip_samples;
 mod scan;
 mod schedule;
 mod sightings;

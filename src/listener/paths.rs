@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::client_failures::{ClientFailures, ListenerSet};
 use super::latest::LatestByHash;
 use super::observed::{ActivePeriod, dropped_between, has_dropped_syn, is_in_vain, synack_time};
+use super::round_trip_samples::RoundTripSamples;
 use super::stamps::AddressStamps;
 use crate::handshake::{Attempt, ClientClock, Fact, PortsBefore, Verdict};
 use crate::packet::{Endpoint, Seeded, Seq, Span, Timestamp};
@@ -66,38 +67,6 @@ struct PathFacts {
     finished: Option<ActivePeriod>,
     /// The host has sent the client data.
     used: bool,
-}
-
-/// Round trips of the latest connects over a path that needed no retry, as a ring.
-#[derive(Debug, Clone, Copy, Default)]
-struct RoundTripSamples {
-    samples: [Option<RoundTripSample>; 5],
-    next: u8,
-}
-
-/// The listener's port, and the round trips from the SYN to the SYN-ACK, and from there to the ACK.
-#[derive(Debug, Clone, Copy)]
-struct RoundTripSample {
-    port: u16,
-    server: Span,
-    client: Span,
-}
-
-impl RoundTripSamples {
-    fn add(&mut self, attempt: &Attempt) {
-        if let Some((server, client)) = attempt.unaided_round_trips() {
-            let place = usize::from(self.next);
-            self.next = (self.next + 1) % self.samples.len() as u8;
-            self.samples[place] = Some(RoundTripSample { port: attempt.server.port(), server, client });
-        }
-    }
-
-    /// The medians of both round trips at one listener.
-    fn medians(&self, port: u16) -> Option<(Span, Span)> {
-        let samples = || self.samples.iter().flatten().filter(|sample| sample.port == port);
-        let server = Span::median(samples().map(|sample| sample.server).collect())?;
-        Some((server, Span::median(samples().map(|sample| sample.client).collect())?))
-    }
 }
 
 /// The times at which segments left a client that reached a host, in slots, as a ring of bits.
@@ -265,6 +234,13 @@ impl Paths {
     /// The median time from a SYN-ACK of the listener to the ACK of the attempt's client.
     pub(super) fn client_round_trip(&self, attempt: &Attempt) -> Option<Span> {
         self.round_trips(attempt).map(|(_, client)| client)
+    }
+
+    /// True if the RST that refused the attempt's SYN has another TTL than the listener's latest SYN-ACKs to the client, and came in less than
+    /// half of their time.
+    pub(super) fn is_refused_otherwise(&self, attempt: &Attempt) -> bool {
+        let path = self.paths.get(self.path_key(attempt.client, attempt.server));
+        path.is_some_and(|path| path.round_trips.differ_from_refusal(attempt))
     }
 
     /// Takes note of when the path worked, and compares the timestamp of an attempt that was answered at once, or not at

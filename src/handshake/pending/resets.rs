@@ -4,6 +4,7 @@ use super::{Pending, Phase};
 use crate::handshake::facts::Fact;
 use crate::handshake::retransmissions::SHORTEST_TIMER;
 use crate::handshake::round_trips::ClientSeen;
+use crate::handshake::traits::SynAckTraits;
 use crate::packet::{Flags, Segment, Span, Timestamp};
 
 /// Round trips up to this are those of a burst on a short path, too: its SYNs wait in queues, and the RSTs do not.
@@ -56,6 +57,10 @@ impl Pending {
         Phase::Refused
     }
 
+    /// The traits of the SYN-ACK; of an RST that refused the SYN its TTL alone.
+    pub(in crate::handshake) fn answer_traits(&self) -> SynAckTraits {
+        let refused = self.cold().and_then(|cold| cold.refusal_ttl).filter(|_| self.synack.is_none());
+        refused.map_or(self.traits, |ttl| SynAckTraits { ttl, ..SynAckTraits::default() })
     }
 
     /// RST with ACK after the handshake: from the application, a closing listener, or somebody on the path.

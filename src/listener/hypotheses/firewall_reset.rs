@@ -51,6 +51,9 @@ fn weigh(case: &Case<'_>) -> Weight {
         Verdict::Refused if case.has(Fact::AnswersDiffer) && case.attempt.retries.syn == 0 => {
             Weight::proven([Evidence::RefusalsDiffer])
         }
+        Verdict::Refused if case.is_refused_by_another() => {
+            Weight::supported([Evidence::RstHasOtherTtl, Evidence::RstTooSoon])
+        }
         _ => Weight::NotApplicable,
     }
 }
@@ -128,6 +131,14 @@ impl Case<'_> {
     pub(super) fn reset_by_another(&self) -> Option<Evidence> {
         let other = self.sender_differs().filter(|found| found.is_of_traits(self.own.ttl_varies()));
         other.map(|_| Evidence::AnswerFromAnother)
+    }
+
+    /// True if the RST that refused the only SYN has another TTL than the server's SYN-ACKs to the client, and came in less than half of
+    /// their time: systems may refuse with another TTL than they answer with, but no sooner.
+    fn is_refused_by_another(&self) -> bool {
+        self.attempt.retries.syn == 0
+            && !self.own.ttl_varies()
+            && self.paths.is_refused_otherwise(self.attempt)
     }
 
     /// True if nothing shows that but the round trip, which is less than half of the server's.
