@@ -6,6 +6,8 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use smallvec::SmallVec;
+
 use super::latest::LatestMap;
 use crate::handshake::{Attempt, Fact, Finding, Reason, Verdict};
 use crate::packet::{Endpoint, Seeded, Seq, Span, Timestamp};
@@ -23,6 +25,9 @@ pub struct Sightings {
     passed: LatestMap<SynKey, Endpoint, MAX_HELD>,
     /// Attempts that were joined, by port and ISN: the address that answered; the latest.
     joined: LatestMap<SynKey, Endpoint, MAX_HELD>,
+    /// Servers that left SYNs of one port and ISN of held answers unanswered, two at most: SYNs without timestamps, as programs make
+    /// them.
+    silent: LatestMap<SynKey, SmallVec<[Endpoint; 2]>, MAX_HELD>,
     /// Sightings that were not counted as attempts.
     absorbed: u64,
     ending: bool,
@@ -58,6 +63,9 @@ impl Sightings {
         mut pass: impl FnMut(&mut Finding) -> Result<(), E>,
     ) -> Result<(), E> {
         self.release(finding.at, &mut pass)?;
+        if is_asked(&finding.attempt) {
+            self.note_silent(&finding.attempt);
+        }
         if !finding.settled {
             return pass(finding);
         }
@@ -70,21 +78,40 @@ impl Sightings {
             self.absorbed += 1;
             return Ok(());
         }
+        let full = self.held.len() + self.asked.len() >= MAX_HELD;
         if is_asked(&finding.attempt) {
+            if self.ending && !full {
+                self.asked.push(finding.clone());
+                return Ok(());
+            }
             self.join(&mut finding.attempt);
         }
-        let asks = self.ending && is_asked(&finding.attempt) && finding.attempt.answered_from.is_none();
-        if self.held.len() + self.asked.len() >= MAX_HELD {
+        if full || !is_answer(&finding.attempt) {
             return pass(finding);
         }
-        if is_answer(&finding.attempt) {
-            self.hold(finding);
-        } else if asks {
-            self.asked.push(finding.clone());
-        } else {
-            return pass(finding);
-        }
+        self.hold(finding);
         Ok(())
+    }
+
+    /// Takes note of a server that left the SYN of an answer unanswered, as it seems.
+    fn note_silent(&mut self, asked: &Attempt) {
+        let key = key(asked);
+        if asked.client_clock.is_some() || !self.answers.contains(&key) {
+            return;
+        }
+        let silent = self.silent.get_or_insert(key, SmallVec::new);
+        if silent.len() < 2 && !silent.contains(&asked.server) {
+            silent.push(asked.server);
+        }
+    }
+
+    /// True if SYNs of one port and ISN went to several servers besides the one that answers: a program sent equal ones, and each
+    /// server answers for itself.
+    fn are_of_program(&self, key: &SynKey, answer: &Attempt) -> bool {
+        let others = || self.held.iter().map(|held| &held.attempt).filter(|other| key == &self::key(other));
+        self.silent.get(key).is_some_and(|silent| silent.len() > 1)
+            || answer.client_clock.is_none()
+                && others().any(|other| other.server != answer.server && other.facts.has(Fact::SynSeen))
     }
 
     fn hold(&mut self, finding: &Finding) {
@@ -144,7 +171,10 @@ impl Sightings {
                 && (is_elsewhere(answer.server, asked) || is_at_unasked_port(answer, asked))
                 && is_answer(answer)
         };
-        let held = || self.held.iter().position(answers);
+        let of_program = |place: &usize| {
+            self.held.get(*place).is_some_and(|answer| self.are_of_program(&key, &answer.attempt))
+        };
+        let held = || self.held.iter().position(answers).filter(|place| !of_program(place));
         let Some(place) = self.answers.contains(&key).then(held).flatten() else {
             asked.answered_from = self.passed.get(&key).copied().filter(|&from| is_elsewhere(from, asked));
             return;
