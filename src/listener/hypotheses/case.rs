@@ -298,10 +298,25 @@ impl<'a> Case<'a> {
         self.own.stood_still_until(last).map(Evidence::AnsweredAtOnce)
     }
 
-    /// The stretch of unanswered SYNs that the attempt is part of.
+    /// Time in which the SYNs of a client that reset the answer to a later one went unanswered.
+    fn waited_in_vain(&self) -> Option<(Timestamp, Timestamp)> {
+        let asked_again = self.verdict() == Verdict::ClientReset && !self.has(Fact::FirstSynAnswered);
+        let answered = self.attempt.answered_syn_after().filter(|_| asked_again)?;
+        let last = self.attempt.syn_retry_at.iter().rev().find(|&&since| since < answered);
+        let start = self.attempt.start;
+        (answered > Span::ZERO).then(|| (start, last.map_or(start, |&last| start.plus(last))))
+    }
+
+    /// Evidence that the listener's queue may have been full while it left the SYNs of this client unanswered, which gave up.
+    pub(super) fn waited_for_queue(&self) -> Option<Evidence> {
+        self.waited_in_vain()?;
+        self.others_evidence().or_else(|| self.drops_cluster())
+    }
+
+    /// The stretch of unanswered SYNs that the attempt is part of, or in which its client waited.
     pub(in crate::listener) fn stretch(&self) -> Option<&'a DropStretch> {
         *self.found.stretch.get_or_init(|| {
-            let (first, last) = dropped_between(self.attempt)?;
+            let (first, last) = dropped_between(self.attempt).or_else(|| self.waited_in_vain())?;
             self.own.drops.at(first, last)
         })
     }

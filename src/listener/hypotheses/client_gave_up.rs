@@ -8,7 +8,7 @@ pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::ClientGaveUp,
     explains: VerdictSet::of(&[Verdict::ClientReset]),
     shown_by: "the client resets a SYN-ACK that came after a retry, or more than 250 ms after the SYN",
-    looks_like: "a client that lost its memory of the connection, a health check over a long round trip",
+    looks_like: "a client that lost its memory of the connection, a health check over a long round trip, a full queue that had dropped its SYNs",
     excluded_by: "a SYN-ACK that came at once, a SYN that came again after the RST",
     surest: Confidence::Likely,
     confirmed_by: "",
@@ -34,6 +34,11 @@ fn weigh(case: &Case<'_>) -> Weight {
         let whole = waited_at_client(case.attempt).filter(|_| !checks());
         return whole.map_or(Weight::NotApplicable, |waited| Weight::fits([Evidence::GaveUpBefore(waited)]));
     };
+    // It waited for a queue that had no room: that is the listener's trouble.
+    if let Some(queue) = case.waited_for_queue() {
+        let full = Evidence::CouldBe(Cause::AcceptQueueOverflow);
+        return Weight::fits([Evidence::GaveUpBefore(waited), queue, full]);
+    }
     // A check over a long round trip looks the same.
     let may_check = case.attempt.retries.syn > 0 || case.client_finished_another();
     let checks = may_check && health_check::is_steady(case);
