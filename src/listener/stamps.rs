@@ -26,6 +26,8 @@ pub(super) struct AddressStamps {
     pub(super) older_dropped: u32,
     /// Attempts without one that were answered.
     pub(super) newer_answered: u32,
+    /// Attempts with an older TSval that were answered: the address has several clocks.
+    pub(super) older_answered: u32,
     /// Attempts for which the rule does not hold.
     pub(super) exceptions: u32,
 }
@@ -43,6 +45,7 @@ impl AddressStamps {
             (false, false) => self.newer_answered += 1,
             (true, false) | (false, true) => self.exceptions += 1,
         }
+        self.older_answered += u32::from(is_older && !is_dropped);
         if attempt.acked.is_some() {
             self.add(attempt.end, latest);
         }

@@ -104,8 +104,11 @@ fn half_open(case: &Case<'_>) -> Weight {
         return Weight::NotApplicable;
     }
     if case.client_is_reached() {
-        // A client that nothing came from after that may be gone; many at once are not.
+        // A client that nothing came from after that may be gone; many at once are not. Of several behind one address another may
+        // have finished.
         let gone = !case.client_finished_later() && case.own.floods.at(case.attempt.start).is_none();
+        let stamps = case.paths.stamps(case.attempt.client, case.attempt.server);
+        let gone = gone || stamps.is_some_and(|stamps| stamps.older_answered > 0);
         let evidence = [Evidence::SynAckRepeatedAlone, Evidence::ClientFinishedAnother];
         return Weight::supported(evidence).doubted_if(gone);
     }
