@@ -135,12 +135,14 @@ pub(in crate::report) fn advice(
         Advice::FindDropBetween => {
             "what lies between these points: firewalls, balancers, their rules and counters"
         }
-        Advice::CheckOptionFilter => "capture behind each middlebox: where do SYNs with the option end?",
+        Advice::CheckOptionFilter => {
+            "capture behind each middlebox: where do SYNs with the option or flags end?"
+        }
         Advice::CheckPathMtu => {
             "tracepath to the other end; ping with -M do and large packets   (from the client)"
         }
         Advice::ProbeMtu => {
-            "net.ipv4.tcp_mtu_probing=1 on the sender, or clamp the MSS on the way; let ICMP \"fragmentation needed\" pass"
+            "net.ipv4.tcp_mtu_probing=1 on the sender, or clamp the MSS on the way; let ICMP \"fragmentation needed\" pass, ICMPv6 \"packet too big\""
         }
         Advice::CheckClientTimeout => "the client's time-out for connects, and the round trip to this server",
         Advice::CheckServerCounters => "on the server: ss -ltnm and nstat, and a capture there",

@@ -225,7 +225,7 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
         Cause::OptionBlocked => {
             let drops = if possible { "may drop" } else { "drops" };
             format!(
-                "Something on the path to {name} {drops} SYNs that carry an option: {of} were answered only without it."
+                "Something on the path to {name} {drops} SYNs that carry an option or flags (MPTCP, Fast Open, ECN): {of} were answered only without."
             )
         }
         Cause::PathMtu if affected.get(Verdict::Unreachable) > 0 => {
@@ -259,7 +259,7 @@ fn explained(cause: Cause, name: &str, affected: &Tally, answers: bool, listener
                 false if may_be(listener, Cause::OptionBlocked) => {
                     ", or something resets SYNs with an option"
                 }
-                false => ", or something resets SYNs under load",
+                false => ", or something refuses some clients or some SYNs",
             };
             format!("{name} refused {of}{later}, and answered others: it was restarted{full}{or}.")
         }

@@ -100,7 +100,7 @@ pub(in crate::report) fn evidence(evidence: Evidence) -> Cow<'static, str> {
         }
         Evidence::FeatureBlockedOften(n) => {
             format!(
-                "{} with the option (ECN, Multipath TCP or Fast Open) got no SYN-ACK, and SYNs without it did",
+                "{} with the option or flags (ECN, Multipath TCP or Fast Open) got no SYN-ACK, and SYNs without did",
                 count(n.into(), "SYN")
             )
         }
@@ -252,7 +252,9 @@ fn plain(evidence: Evidence) -> &'static str {
         Evidence::FirstSynMadeRequest => {
             "a SYN-ACK answers the first SYN, as its timestamp or its time shows: the server had not dropped it"
         }
-        Evidence::FeatureDropped => "only a SYN without the option of the first was answered, and at once",
+        Evidence::FeatureDropped => {
+            "only a SYN without the option or flags of the first was answered, and at once"
+        }
         Evidence::WrongChecksum(SegmentStep::Syn) => {
             "the SYN was captured with a wrong checksum, and others with right ones: its receiver drops it"
         }
@@ -495,7 +497,17 @@ pub(in crate::report) fn listener_evidence(known: &ListenerEvidence) -> Cow<'sta
             format!("{clients} connected by a retry, after SYNs that got no answer").into()
         }
         ListenerEvidence::OfAttempts { evidence: one, attempts } if attempts > 1 => {
-            format!("{} ({})", evidence(one), count(attempts, "attempt")).into()
+            // Each has a time of its own.
+            let words = match one {
+                Evidence::PortsUsedBefore(before) => {
+                    format!("the client had used the same ports some time before, e.g. {before}").into()
+                }
+                Evidence::GaveUpBefore(waited) => {
+                    format!("the client had the SYN-ACK some time after its first SYN, e.g. {waited}").into()
+                }
+                other => evidence(other),
+            };
+            format!("{words} ({})", count(attempts, "attempt")).into()
         }
         ListenerEvidence::OfAttempts { evidence: one, .. } => evidence(one),
     }
