@@ -3,16 +3,18 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
-use crate::handshake::{Attempt, Verdict};
+use crate::handshake::{Attempt, Cause, Confidence, Verdict};
 use crate::packet::{Endpoint, Timestamp};
 
 /// Orders attempts from worst to mildest; the same for every order of arrival.
 type AttemptRank = (u8, Reverse<u32>, Timestamp, u64);
 
 /// Clients that believe they are connected come before clients whose `connect()` failed: those have an
-/// error to go by. Then the most retries after the ACK, then the earliest.
+/// error to go by. Then the most retries after the ACK, then the earliest. What is likely no problem comes after all that are.
 fn rank(attempt: &Attempt) -> AttemptRank {
+    let sure = attempt.inference.confidence >= Some(Confidence::Likely);
     let class = match attempt.verdict {
+        _ if sure && attempt.inference.cause.is_some_and(Cause::is_harmless) => 2,
         Verdict::SynackRetransmitted | Verdict::ResetAfterAck | Verdict::AckIgnored => 0,
         Verdict::Refused
         | Verdict::Unreachable
@@ -142,6 +144,19 @@ mod tests {
         let retransmitted = forward.iter().filter(|a| a.verdict == Verdict::SynackRetransmitted).count();
         assert_eq!(retransmitted, 3, "all three of them, before any unanswered one");
         assert!(forward.is_sorted_by_key(|a| a.ordinal));
+    }
+
+    #[test]
+    fn what_is_no_problem_is_listed_after_what_is() {
+        let attempts = samples::overflow_mixed().1;
+        let mut unanswered = attempts.into_iter().filter(|attempt| attempt.verdict == Verdict::Unanswered);
+        let (first, later) = (unanswered.next().unwrap(), unanswered.next().unwrap());
+        let mut check = Attempt { verdict: Verdict::ClientReset, ..first };
+        check.inference.cause = Some(Cause::HealthCheck);
+        check.inference.confidence = Some(Confidence::Likely);
+        let mut listed = ListedAttempts::new(1);
+        [check, later.clone()].iter().for_each(|attempt| _ = listed.offer(attempt));
+        assert_eq!(listed.kept(), [later]);
     }
 
     #[test]
