@@ -77,6 +77,10 @@ pub(super) fn deliver(
     if !listeners.sightings().concerns(finding) {
         return record(finding, listeners, sink);
     }
+    if finding.attempt.is_oversized_alone() {
+        listeners.record_oversized(&finding.attempt);
+        return Ok(());
+    }
     listeners.deliver_by(|sightings, listeners| {
         sightings.take(finding, |finding| record(finding, listeners, sink))
     })

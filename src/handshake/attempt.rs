@@ -156,6 +156,13 @@ impl Attempt {
         self.facts.has(Fact::RefusalAlone)
     }
 
+    /// True if this is no attempt: an ICMP error calls a segment of the server's too big, whose number is `client_isn`, on a connection
+    /// that is settled.
+    #[must_use]
+    pub(crate) const fn is_oversized_alone(&self) -> bool {
+        self.is_refusal_alone() && self.facts.has(Fact::TooBig)
+    }
+
     /// True if the client connected late, or got its first answer late.
     #[must_use]
     pub fn is_late(&self) -> bool {

@@ -61,7 +61,8 @@ pub enum Fact {
     ResetUnserved,
     /// An RST answered the SYN, and a SYN-ACK came after it.
     RefusedBeforeSynAck,
-    /// No SYN is in this flow: only an RST that would refuse one. It may answer a SYN to another address.
+    /// No SYN is in this flow: only an RST that would refuse one. It may answer a SYN to another address. With [`Self::TooBig`] only an
+    /// ICMP error about a segment of the server's.
     RefusalAlone,
     /// Answers to the SYN have different TTLs: RSTs, or an ACK with numbers of another connection and the SYN-ACK after it.
     AnswersDiffer,

@@ -223,7 +223,7 @@ fn empty_queue(stats: Option<&KernelStats>) -> Advice {
 fn of_cause(cause: Cause, record: &Record, tally: &CauseTally) -> Vec<Advice> {
     let (mut advice, attempts) = of_drop_reasons(tally);
     // The kernel's own reason leaves nothing else to look for.
-    if attempts < tally.verdicts.total() {
+    if attempts == 0 || attempts < tally.verdicts.total() {
         advice.extend(of_attempts(cause, record, tally));
     }
     advice
@@ -290,6 +290,7 @@ fn of_diagnosis(diagnosis: &Diagnosis, record: &Record) -> Vec<Advice> {
         Diagnosis::Unexplained if record.observed.odd_answers > 0 => vec![Advice::CaptureBothEnds],
         Diagnosis::Unexplained => vec![Advice::CheckServerCounters, Advice::CaptureBothEnds],
         Diagnosis::Explained { .. }
+        | Diagnosis::Oversized { .. }
         | Diagnosis::CountedByKernel
         | Diagnosis::Undetermined
         | Diagnosis::Healthy => Vec::new(),

@@ -24,10 +24,15 @@ pub(super) fn conclude(
     let silent = matches!(cause, None | Some(Cause::Filtered));
     let unseen = silent && counted_alone(record, totals);
     let cause = if unseen { Some(Cause::AcceptQueueOverflow) } else { cause };
+    let oversized = record.observed.oversized.connections;
+    // Trouble that its attempts show comes first.
+    let is_oversized = cause.is_none() && oversized > 0 && record.verdicts.problems() <= totals.no_problem;
+    let cause = if is_oversized { Some(Cause::PathMtu) } else { cause };
     let tally = cause.and_then(|cause| totals.of(cause)).cloned().unwrap_or_default();
     let diagnosis = match cause {
         None => without_cause(record, totals),
         Some(_) if unseen => Diagnosis::CountedByKernel,
+        Some(_) if is_oversized => Diagnosis::Oversized { connections: oversized },
         Some(_) => Diagnosis::Explained {
             affected: tally.verdicts,
             possible: tally.possible,
@@ -38,7 +43,11 @@ pub(super) fn conclude(
         tally.span.filter(|_| cause == Some(Cause::AcceptQueueOverflow)).is_some_and(|(from, to)| {
             record.kernel.evidence(from, to, record.retries.after_ack).is_some_and(|kernel| kernel.overflowed)
         });
-    let confidence = if unseen || counted { Some(Confidence::Confirmed) } else { tally.confidence() };
+    let confidence = match is_oversized {
+        true => Some(Confidence::Likely),
+        false if unseen || counted => Some(Confidence::Confirmed),
+        false => tally.confidence(),
+    };
     let size = server.and_then(|_| size(cause, confidence, record, end));
     let episodes = totals.episodes.list(end);
     // No attempt may have that cause: only the kernel saw the trouble.

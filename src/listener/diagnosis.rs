@@ -20,6 +20,12 @@ pub enum Diagnosis {
     },
     /// Accept queue overflow that the kernel counted and no attempt shows.
     CountedByKernel,
+    /// Data of the server's was too big for the path, as ICMP errors said of the same segments again and again, after handshakes that
+    /// completed.
+    Oversized {
+        /// Connections that sent it.
+        connections: u64,
+    },
     /// Attempts look like an overflow, but the kernel counted none.
     DeniedByKernel {
         /// Number of attempts that look like one.

@@ -2,6 +2,7 @@
 //!
 //! Does not own the sentences (`report/wording`).
 
+use smallvec::SmallVec;
 use strum::{EnumCount, EnumDiscriminants, EnumIter, IntoStaticStr};
 
 use super::record::Record;
@@ -145,6 +146,9 @@ pub(super) fn evidence(
             evidence.extend(of_overflow(tally, record, totals));
             // The evidence pushed above already has these facts, with the listener's own figures.
             tally.evidence.iter().filter(|(evidence, _)| !is_summarised(*evidence)).copied().collect()
+        }
+        Some(Cause::PathMtu) if tally.evidence.is_empty() => {
+            SmallVec::from_iter([(Evidence::TooBig, record.observed.oversized.connections)])
         }
         Some(_) => tally.evidence.clone(),
         None => totals.unexplained.clone(),

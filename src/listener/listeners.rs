@@ -212,6 +212,15 @@ impl Listeners {
         record.map(|record| record.kernel.record_dropped(client, segment)).is_some()
     }
 
+    /// Records an ICMP error that calls a segment of a server's too big, on a connection that is settled.
+    pub(crate) fn record_oversized(&mut self, error: &Attempt) {
+        if self.counts(error)
+            && let Some(record) = self.records.get_mut(&error.server)
+        {
+            record.observed.oversized.see(error);
+        }
+    }
+
     /// Prefetches what a finding that comes soon will need.
     #[inline(always)]
     pub(crate) fn expect(&self, soon: Option<ExpectedEnds>) {

@@ -166,6 +166,15 @@ impl Pending {
         attempt
     }
 
+    /// Stands for the connection of a server's segment that an ICMP error calls too big, once its attempt is settled.
+    pub(super) fn from_oversized(error: &Unreachable, ordinal: u64) -> Self {
+        let outward = error.direction.reverse();
+        let mut attempt = Self::blank(error.at, error.frame, ordinal, outward, Recent::default());
+        attempt.client_isn = error.seq;
+        attempt.facts = Facts::of(&[Fact::RefusalAlone, Fact::TooBig]);
+        attempt
+    }
+
     #[inline(always)]
     fn opened_by(segment: &Segment, ordinal: u64, outward: Direction) -> Self {
         let mut attempt = Self::blank(segment.at, segment.frame, ordinal, outward, Recent::first(segment));

@@ -4,6 +4,8 @@
 //! (`pending`).
 
 use super::{Tracker, evict};
+use crate::handshake::decide::Ending;
+use crate::handshake::pending::Pending;
 use crate::handshake::table::{Place, Position};
 use crate::handshake::timeouts::{GIVEN_UP, deadline};
 use crate::packet::{Packet, Segment, Unreachable};
@@ -61,6 +63,9 @@ impl Tracker {
         self.counts.unmatched_errors += 1;
         if !error.icmp.is_too_big() {
             self.early_refusals.keep(hash, Packet::Unreachable(*error), ordinal, true);
+        } else if place != Place::Unknown {
+            let (oversized, at) = (Pending::from_oversized(error, ordinal), self.steady(error.at));
+            self.report_untracked(&oversized, error.flow, at, Ending::Expired);
         }
     }
 }

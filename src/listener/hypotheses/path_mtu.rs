@@ -8,7 +8,7 @@ use crate::packet::{OptionKind, Timestamp};
 pub(super) static HYPOTHESIS: Hypothesis = Hypothesis {
     cause: Cause::PathMtu,
     explains: VerdictSet::ALL,
-    shown_by: "ICMP 'fragmentation needed' or 'packet too big' quotes the data or the SYN; a small segment behind the large one is SACKed; or \
+    shown_by: "ICMP 'fragmentation needed' or 'packet too big' quotes the data or the SYN, or of a listener alone the same segment of its data again and again; a small segment behind the large one is SACKed; or \
                large data is ignored while small data of other connections is acknowledged",
     looks_like: "loss by chance, a full queue that ignores data; more so where the listener acknowledges large data at other times, or \
                  the capture near the server holds the large segments, or a small one behind them is lost, too",

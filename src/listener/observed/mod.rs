@@ -12,6 +12,7 @@ mod floods;
 mod knocks;
 mod late_answers;
 mod marks;
+mod oversized;
 mod per_second;
 mod probes;
 mod senders;
@@ -28,6 +29,7 @@ pub(super) use floods::{FloodKind, FloodSecond, Floods, is_abandoned};
 pub(super) use knocks::{Knocks, is_in_vain};
 pub(super) use late_answers::{LateAnswers, is_held_back};
 pub(super) use marks::{MARK_GAP, Marks};
+pub(super) use oversized::Oversized;
 pub(super) use per_second::PerSecond;
 pub(super) use probes::Probes;
 pub(super) use senders::{Difference, Senders};
@@ -69,6 +71,8 @@ pub(super) struct Observed {
     pub(super) knocks: Knocks,
     /// The lowest server address that clients were seen to use where it was translated on the way to this one.
     pub(super) published: Option<Endpoint>,
+    /// Data of the server's that is too big for the path.
+    pub(super) oversized: Oversized,
     /// Fate of SYNs by whether they ask for an optional feature.
     pub(super) features: Features,
     /// Shortest time from a SYN to the SYN-ACK that answered it.

@@ -9,7 +9,7 @@ use super::style::TextStyle;
 use super::words::wrap;
 use crate::engine::{Limit, Summary, Undecoded};
 use crate::handshake::{Cause, Unproven, Verdict};
-use crate::listener::Listener;
+use crate::listener::{Diagnosis, Listener};
 use crate::packet::Span;
 use crate::report::wording;
 use crate::words::{count, number, verb};
@@ -58,6 +58,9 @@ fn without_problem(style: &TextStyle<'_>, summary: &Summary, counts: &HeaderCoun
             count(full, "accept queue")
         );
         return (style.cause_emphasis(Some(Cause::AcceptQueueOverflow)), text);
+    }
+    if let Some(oversized) = oversized(&summary.listeners) {
+        return (Emphasis::Warning, oversized);
     }
     if let Some(waiting) = waiting(summary) {
         return (Emphasis::Warning, format!("No attempt failed, but {waiting}."));
@@ -141,6 +144,20 @@ fn waiting(summary: &Summary) -> Option<String> {
         verb(connections.into(), "waits", "wait"),
         stream::listener(kernel)
     ))
+}
+
+/// Servers whose data is too big for the path, if there is any.
+fn oversized(listeners: &[Listener]) -> Option<String> {
+    let of = |listener: &Listener| match listener.diagnosis {
+        Diagnosis::Oversized { connections } => Some(connections),
+        _ => None,
+    };
+    let all: Vec<u64> = listeners.iter().filter_map(of).collect();
+    let connections = count(all.iter().sum(), "connection");
+    let servers = count(all.len() as u64, "server");
+    (!all.is_empty()).then(|| {
+        format!("No attempt failed, but data of {servers} is too big for the path of {connections}.")
+    })
 }
 
 /// SYN-ACKs that were repeated before the client's ACK came, of listeners whose clients never repeated a SYN: they had the

@@ -41,6 +41,10 @@ pub(in crate::report) fn diagnosis(listener: &Listener) -> String {
             };
             format!("The accept queue of {name} overflowed by the kernel's own count; {clients}.")
         }
+        Diagnosis::Oversized { connections } => format!(
+            "Data that {name} sends is too big for the path (path MTU): on {} ICMP errors said so again and again of the same segment.",
+            count(connections, "connection")
+        ),
         Diagnosis::DeniedByKernel { attempts } => {
             let instead = if of(Verdict::ResetAfterAck) > 0 {
                 "a firewall or middlebox interferes, or the listener was closed"

@@ -264,7 +264,7 @@ fn plain(evidence: Evidence) -> &'static str {
         Evidence::WrongChecksum(SegmentStep::Ack) => {
             "the ACK was captured with a wrong checksum, and the client's SYN with a right one: its receiver drops it"
         }
-        Evidence::TooBig => "an ICMP error says that the client's data is too big for the path",
+        Evidence::TooBig => "an ICMP error says that the data is too big for the path",
         Evidence::LaterDataSacked => "the server got the small segment behind the large one, and not that",
         Evidence::NeverAnswers => "nothing from this address and port answered any attempt in the capture",
         Evidence::SynWithoutOptions => "the SYN carries no TCP option, as no operating system's does",
