@@ -328,8 +328,9 @@ impl<'a> Case<'a> {
         const AROUND: Span = Span::from_secs(5);
         let Attempt { start, end, first_synack, .. } = *self.attempt;
         let (from, to) = (start.minus(AROUND), first_synack.unwrap_or(end).plus(AROUND));
+        let answered = self.own.drops.answered_between(from, to);
         is_held_back(self.attempt, self.own.least_round_trip.unwrap_or_default())
-            || self.own.late_answers.is_way_slow(from, to, self.own.drops.answered_between(from, to))
+            || self.own.late_answers.is_way_slow(from, to, answered)
     }
 
     /// True if the attempt's ACKs may be dropped by their ports alone, as by a firewall that one of several ways passes, seen from the

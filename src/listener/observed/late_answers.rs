@@ -22,9 +22,9 @@ struct LateAnswer {
 pub(in crate::listener) struct LateAnswers {
     /// SYN-ACKs that name the first of several SYNs; the latest [`MAX_ANSWERS`].
     to_first: VecDeque<LateAnswer>,
-    /// The shortest time of a handshake that needed no retry.
+    /// The shortest time from a SYN to the ACK.
     least: Option<Span>,
-    /// Those that took twice that, and [`SLOW`] or longer, by the time of their ACK.
+    /// Handshakes that needed no retry and took twice that, and [`SLOW`] or longer, by the time of their ACK.
     slow: PerSecond<PARTS_OF_SECOND>,
 }
 
@@ -97,14 +97,17 @@ impl LateAnswers {
     }
 
     fn see_slow(&mut self, attempt: &Attempt) {
-        let Some((server, client)) = attempt.unaided_round_trips() else { return };
-        let round_trip = server.plus(client);
-        let least = self.least.map_or(round_trip, |least| least.min(round_trip));
+        let Some(at) = attempt.acked.filter(|_| attempt.facts.has(Fact::SynSeen)) else { return };
+        let took = at.since(attempt.start);
+        let least = self.least.map_or(took, |least| least.min(took));
         self.least = Some(least);
+        // Most attempts end here.
+        if took < SLOW || took < least.scaled(2, 1) {
+            return;
+        }
         // At a second a timer of the server's repeats a lost SYN-ACK, before the client's its SYN.
-        let by_timer = attempt.retries.syn == 0 && round_trip >= BY_TIMER;
-        let is_slow = round_trip >= SLOW.max(least.scaled(2, 1)) && !by_timer;
-        if let Some(at) = attempt.acked.filter(|_| is_slow) {
+        let by_timer = attempt.retries.syn == 0 && took >= BY_TIMER;
+        if attempt.unaided_round_trips().is_some() && !by_timer {
             self.slow.add(at);
         }
     }
