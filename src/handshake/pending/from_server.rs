@@ -317,7 +317,7 @@ impl Pending {
 
     pub(super) fn on_proof(&mut self, segment: &Segment) -> Phase {
         let spoke = segment.payload > 0 || segment.flags.contains(Flags::FIN);
-        self.facts.add_if(Fact::ServerSpoke, spoke && self.is_in_handshake());
+        self.facts.add_if(Fact::ServerSpoke, spoke);
         let hole = segment.options.has_sacked() && !segment.ack.after(self.acknowledged());
         if segment.ack.after(self.acknowledged()) {
             self.facts.remove(Fact::SackedBeyondHole);
