@@ -193,8 +193,10 @@ fn add_evidence(known: &mut SmallVec<[(Evidence, u64); 4]>, evidence: &[Evidence
             *sum = sum.saturating_add(more);
         }
         add_count(known, one, attempts, is_same_evidence);
-        let is_lower = |other: &Evidence| highest(other) < highest(&one) && is_same_evidence(other, &one);
-        known.iter_mut().filter(|(other, _)| is_lower(other)).for_each(|(other, _)| *other = one);
+        if highest(&one).is_some() {
+            let is_lower = |other: &Evidence| is_same_evidence(other, &one) && highest(other) < highest(&one);
+            known.iter_mut().filter(|(other, _)| is_lower(other)).for_each(|(other, _)| *other = one);
+        }
     }
 }
 

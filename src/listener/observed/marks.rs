@@ -87,11 +87,12 @@ impl Mark {
             // No listener that closes leaves a connection.
             MarkKind::Reset => {
                 let (closing, drops) = (&observed.closing, &observed.drops);
-                // Nor does one leave SYNs without an answer. A single RST may be something else's.
-                let dropping = drops.at(self.from, self.to).filter(|_| self.sole.is_none());
-                let full = dropping.is_some_and(|stretch| drops.answered_in_cluster(stretch, None).is_some());
                 let lived = closing.resets_apart(observed.round_trip(attempt)) || closing.survived(self.to);
-                (lived || full) && !closing.refused_around(self.from) && !closing.refused_around(self.to)
+                // Nor does one leave SYNs without an answer. A single RST may be something else's.
+                let dropping = || drops.at(self.from, self.to).filter(|_| self.sole.is_none());
+                let full =
+                    || dropping().is_some_and(|stretch| drops.answered_in_cluster(stretch, None).is_some());
+                !closing.refused_around(self.from) && !closing.refused_around(self.to) && (lived || full())
             }
             MarkKind::MaybeIgnored
             | MarkKind::MaybeIgnoredOnce
