@@ -2,7 +2,6 @@
 
 use std::cell::OnceCell;
 
-use super::path_mtu;
 use crate::handshake::{Attempt, Cause, Evidence, Fact, Passage, SegmentLoss, SegmentStep, Verdict};
 use crate::listener::capture_limits::CaptureLimits;
 use crate::listener::dropped_segments::DroppedByKernel;
@@ -156,7 +155,6 @@ impl<'a> Case<'a> {
                 let vanished = at_one_point || points.is_ack_lost_for_good;
                 lost(Cause::AckLost, points.ack.filter(|_| vanished)).or(known)
             }
-            Verdict::AckIgnored if path_mtu::chooses_large(self) => lost(Cause::PathMtu, points.data),
             Verdict::AckIgnored => lost(Cause::AckLost, points.data),
             Verdict::Refused => Some((Cause::FirewallReset, Evidence::MadeBetween(points.reset_made?))),
             Verdict::ResetAfterAck => Some((Cause::FirewallReset, Evidence::MadeBetween(points.reset_made?))),

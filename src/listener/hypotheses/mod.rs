@@ -314,6 +314,13 @@ impl Assessment {
     }
 }
 
+/// The cause that the points of the capture prove, and the evidence: of lost data its size may tell why.
+fn located(case: &Case<'_>) -> Option<(Cause, Evidence)> {
+    let (cause, evidence) = case.located()?;
+    let by_size = case.verdict() == Verdict::AckIgnored && path_mtu::chooses_large(case);
+    Some((if by_size { Cause::PathMtu } else { cause }, evidence))
+}
+
 /// Assesses a hypothesis of this weight by what several points show, and by the kernel's evidence.
 fn assess(hypothesis: &Hypothesis, weight: Weight, case: &Case<'_>) -> Assessment {
     let Hypothesis { cause, surest, .. } = *hypothesis;
@@ -333,7 +340,7 @@ fn assess(hypothesis: &Hypothesis, weight: Weight, case: &Case<'_>) -> Assessmen
     {
         return Assessment::Possible(confirmed(weight, dropped.evidence()));
     }
-    if let Some((located, evidence)) = case.located().filter(|_| !syn_flood::is_part(case)) {
+    if let Some((located, evidence)) = located(case).filter(|_| !syn_flood::is_part(case)) {
         if located == cause {
             return Assessment::Possible(Explanation {
                 cause,
@@ -410,7 +417,7 @@ pub(super) fn infer(case: &Case<'_>) -> Inference {
     let mut counted: Option<Explanation> = None;
     // The kernel, or a second point, may show what the verdict does not.
     let more_is_known =
-        case.has_kernel_evidence() || case.located().is_some() || case.points.answer_made.is_some();
+        case.has_kernel_evidence() || located(case).is_some() || case.points.answer_made.is_some();
     let explaining = EXPLAINING[case.verdict() as usize];
     let in_flood = explaining & OUTSIDE_FLOODS != 0 && syn_flood::is_part(case);
     let weighed = if in_flood { explaining & !OUTSIDE_FLOODS } else { explaining };
@@ -452,7 +459,7 @@ pub(super) fn infer(case: &Case<'_>) -> Inference {
 
 /// Weakens an inference that the capture cannot support, and names the alternatives.
 fn qualify(inference: &mut Inference, case: &Case<'_>) {
-    if let Some((cause, _)) = case.located()
+    if let Some((cause, _)) = located(case)
         && inference.cause == Some(cause)
     {
         confirm_by_points(inference, case);

@@ -28,14 +28,14 @@ const MIN_ROUND_TRIP: Span = Span::from_millis(2);
 struct ResetConnection {
     ordinal: u64,
     client: IpAddr,
-    answer: Answer,
+    answer: SynAckForm,
     /// The difference from every SYN-ACK to the client whose connection was served; `None` until one was.
     difference: Option<Difference>,
 }
 
 /// A SYN-ACK as far as senders differ by it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Answer {
+struct SynAckForm {
     traits: SynAckTraits,
     /// The client sent timestamps: without them a server's options are others.
     is_stamped: bool,
@@ -52,7 +52,7 @@ pub(in crate::listener) struct Difference {
     sooner: bool,
 }
 
-impl Answer {
+impl SynAckForm {
     fn of(attempt: &Attempt) -> Self {
         Self {
             traits: attempt.synack,
@@ -90,7 +90,7 @@ impl Senders {
             self.0.pop_front();
         }
         let Attempt { ordinal, client, .. } = *attempt;
-        let answer = Answer::of(attempt);
+        let answer = SynAckForm::of(attempt);
         self.0.push_back(ResetConnection { ordinal, client: client.ip(), answer, difference: None });
     }
 
@@ -107,7 +107,7 @@ impl Senders {
         if attempt.established != Some(true) || attempt.reset.is_some() {
             return;
         }
-        let served = Answer::of(attempt);
+        let served = SynAckForm::of(attempt);
         for reset in &mut self.0 {
             if reset.client == attempt.client.ip() && reset.answer.is_stamped == served.is_stamped {
                 let Difference { ttl, form, sooner } = reset.answer.difference_from(&served);
