@@ -3,27 +3,26 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
-use crate::handshake::{Attempt, Cause, Confidence, Verdict};
+use crate::handshake::{Attempt, Verdict};
 use crate::packet::{Endpoint, Timestamp};
 
 /// Orders attempts from worst to mildest; the same for every order of arrival.
 type AttemptRank = (u8, Reverse<u32>, Timestamp, u64);
 
 /// Clients that believe they are connected come before clients whose `connect()` failed: those have an
-/// error to go by. Then the most retries after the ACK, then the earliest. What is likely no problem comes after all that are.
+/// error to go by, and before clients that end it themselves, as scans and checks do. Then the most retries after the ACK, then
+/// the earliest. The causes are not known yet.
 fn rank(attempt: &Attempt) -> AttemptRank {
-    let sure = attempt.inference.confidence >= Some(Confidence::Likely);
     let class = match attempt.verdict {
-        _ if sure && attempt.inference.cause.is_some_and(Cause::is_harmless) => 2,
         Verdict::SynackRetransmitted | Verdict::ResetAfterAck | Verdict::AckIgnored => 0,
         Verdict::Refused
         | Verdict::Unreachable
         | Verdict::Unanswered
         | Verdict::HalfOpen
-        | Verdict::ClientReset
         | Verdict::CompletedLate => 1,
-        Verdict::Undetermined => 2,
-        Verdict::Completed => 3,
+        Verdict::ClientReset => 2,
+        Verdict::Undetermined => 3,
+        Verdict::Completed => 4,
     };
     (class, Reverse(attempt.retries.after_ack), attempt.start, attempt.ordinal)
 }
@@ -147,13 +146,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_problem_is_listed_after_what_is() {
+    fn what_clients_end_themselves_is_listed_after_other_failures() {
         let attempts = samples::overflow_mixed().1;
         let mut unanswered = attempts.into_iter().filter(|attempt| attempt.verdict == Verdict::Unanswered);
         let (first, later) = (unanswered.next().unwrap(), unanswered.next().unwrap());
-        let mut check = Attempt { verdict: Verdict::ClientReset, ..first };
-        check.inference.cause = Some(Cause::HealthCheck);
-        check.inference.confidence = Some(Confidence::Likely);
+        let check = Attempt { verdict: Verdict::ClientReset, ..first };
         let mut listed = ListedAttempts::new(1);
         [check, later.clone()].iter().for_each(|attempt| _ = listed.offer(attempt));
         assert_eq!(listed.kept(), [later]);
