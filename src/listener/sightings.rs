@@ -25,9 +25,9 @@ pub struct Sightings {
     passed: LatestMap<SynKey, Endpoint, MAX_HELD>,
     /// Attempts that were joined, by port and ISN: the address that answered; the latest.
     joined: LatestMap<SynKey, Endpoint, MAX_HELD>,
-    /// Servers that left SYNs of one port and ISN of held answers unanswered, two at most: SYNs without timestamps, as programs make
-    /// them.
-    silent: LatestMap<SynKey, SmallVec<[Endpoint; 2]>, MAX_HELD>,
+    /// Servers that left SYNs of one port and ISN of held answers unanswered, [`MAX_SILENT`] at most: SYNs without timestamps, as
+    /// programs make them.
+    silent: LatestMap<SynKey, SmallVec<[Endpoint; MAX_SILENT]>, MAX_HELD>,
     /// Sightings that were not counted as attempts.
     absorbed: u64,
     ending: bool,
@@ -37,6 +37,9 @@ type SynKey = (u16, Seq);
 
 /// Most findings held; further ones are passed on at once.
 const MAX_HELD: usize = 4096;
+
+/// Most servers kept of one port and ISN: two show a program, and the one that answered may leave a later SYN unanswered.
+const MAX_SILENT: usize = 3;
 
 /// Time after which a finding is no longer held: Linux gives up an unanswered SYN after 127 s.
 const HOLD_TIME: Span = Span::from_secs(140);
@@ -100,7 +103,7 @@ impl Sightings {
             return;
         }
         let silent = self.silent.get_or_insert(key, SmallVec::new);
-        if silent.len() < 2 && !silent.contains(&asked.server) {
+        if silent.len() < MAX_SILENT && !silent.contains(&asked.server) {
             silent.push(asked.server);
         }
     }
@@ -109,7 +112,8 @@ impl Sightings {
     /// server answers for itself.
     fn are_of_program(&self, key: &SynKey, answer: &Attempt) -> bool {
         let others = || self.held.iter().map(|held| &held.attempt).filter(|other| key == &self::key(other));
-        self.silent.get(key).is_some_and(|silent| silent.len() > 1)
+        let besides = |silent: &SmallVec<_>| silent.iter().filter(|&&server| server != answer.server).count();
+        self.silent.get(key).is_some_and(|silent| besides(silent) > 1)
             || answer.client_clock.is_none()
                 && others().any(|other| other.server != answer.server && other.facts.has(Fact::SynSeen))
     }
@@ -147,13 +151,26 @@ impl Sightings {
     /// The errors of `pass`.
     pub fn flush<E>(&mut self, mut pass: impl FnMut(&mut Finding) -> Result<(), E>) -> Result<(), E> {
         let mut all = std::mem::take(&mut self.asked);
-        let several = asked_several(&all);
+        let several = self.asked_several(&all);
         let alone = all.iter_mut().filter(|finding| !several.contains(&key(&finding.attempt)));
         alone.for_each(|finding| self.join(&mut finding.attempt));
         all.extend(self.held.drain(..));
         // No two are of the same attempt.
         all.sort_unstable_by_key(|finding| (finding.at, finding.attempt.ordinal));
         all.iter_mut().try_for_each(&mut pass)
+    }
+
+    /// The keys of SYNs to several servers besides one that answered the same: a program sent equal ones, so that none is another's
+    /// sighting.
+    fn asked_several(&self, asked: &[Finding]) -> HashSet<SynKey, Seeded> {
+        let answers = self.held.iter().map(|finding| &finding.attempt).filter(|answer| is_answer(answer));
+        let answering: HashSet<(SynKey, Endpoint), Seeded> =
+            answers.map(|answer| (key(answer), answer.server)).collect();
+        let mut servers: HashMap<SynKey, Endpoint, Seeded> = HashMap::default();
+        let asked = asked.iter().map(|finding| (key(&finding.attempt), finding.attempt.server));
+        let silent = asked.filter(|silent| !answering.contains(silent));
+        let others = silent.filter(|&(key, server)| *servers.entry(key).or_insert(server) != server);
+        others.map(|(key, _)| key).collect()
     }
 
     /// Sightings that were joined with another.
@@ -221,15 +238,6 @@ fn is_at_unasked_port(answer: &Attempt, asked: &Attempt) -> bool {
         && asked.client_clock.is_some()
         && answer.client == asked.client
         && answer.server != asked.server
-}
-
-/// The keys of SYNs to several servers: a program sent equal ones, so that none is another's sighting.
-fn asked_several(asked: &[Finding]) -> HashSet<SynKey, Seeded> {
-    let mut servers: HashMap<SynKey, Endpoint, Seeded> = HashMap::default();
-    let attempts = asked.iter().map(|finding| &finding.attempt);
-    let others =
-        attempts.filter(|attempt| *servers.entry(key(attempt)).or_insert(attempt.server) != attempt.server);
-    others.map(key).collect()
 }
 
 fn key(attempt: &Attempt) -> SynKey {
