@@ -5,12 +5,19 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
+use super::finishers::tag;
 use crate::handshake::{Attempt, SynAckTraits, Verdict};
 use crate::packet::Span;
 
 /// Connections that were reset; the latest [`MAX_RESETS`].
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(in crate::listener) struct Senders(VecDeque<ResetConnection>);
+pub(in crate::listener) struct Senders {
+    resets: VecDeque<ResetConnection>,
+    /// A number for the client of each of them: a client that was not reset nearly always differs from all.
+    tags: VecDeque<u32>,
+    /// Number of those whose difference is known.
+    compared: usize,
+}
 
 /// Most resets kept per listener.
 const MAX_RESETS: usize = 64;
@@ -83,15 +90,25 @@ impl Difference {
 impl Senders {
     /// Takes a connection that was reset, settled or not: the client's next ones may be settled sooner.
     pub(super) fn see_reset(&mut self, attempt: &Attempt) {
-        if self.0.iter().any(|reset| reset.ordinal == attempt.ordinal) {
+        if self.resets.iter().rev().any(|reset| reset.ordinal == attempt.ordinal) {
             return;
         }
-        if self.0.len() >= MAX_RESETS {
-            self.0.pop_front();
+        if self.resets.len() >= MAX_RESETS {
+            let gone = self.resets.pop_front();
+            self.tags.pop_front();
+            self.compared -= usize::from(gone.is_some_and(|gone| gone.difference.is_some()));
         }
         let Attempt { ordinal, client, .. } = *attempt;
         let answer = SynAckForm::of(attempt);
-        self.0.push_back(ResetConnection { ordinal, client: client.ip(), answer, difference: None });
+        self.resets.push_back(ResetConnection { ordinal, client: client.ip(), answer, difference: None });
+        self.tags.push_back(tag(client.ip()));
+    }
+
+    /// True if a connection of this client may be among those that were reset.
+    fn may_have(&self, client: IpAddr) -> bool {
+        let tag = tag(client);
+        // Without a branch for each: all are compared, several at once.
+        self.tags.iter().fold(false, |any, &other| any | (other == tag))
     }
 
     /// Takes a settled attempt.
@@ -99,16 +116,22 @@ impl Senders {
         if attempt.verdict == Verdict::ResetAfterAck {
             return self.see_reset(attempt);
         }
-        if self.0.is_empty() {
+        if self.resets.is_empty() || !self.may_have(attempt.client.ip()) {
             return;
         }
         // An attempt taken before it was settled may have been no such reset.
-        self.0.retain(|reset| reset.ordinal != attempt.ordinal);
-        if attempt.established != Some(true) || attempt.reset.is_some() {
-            return;
+        self.resets.retain(|reset| reset.ordinal != attempt.ordinal);
+        self.tags = self.resets.iter().map(|reset| tag(reset.client)).collect();
+        if attempt.established == Some(true) && attempt.reset.is_none() {
+            self.compare(attempt);
         }
+        self.compared = self.resets.iter().filter(|reset| reset.difference.is_some()).count();
+    }
+
+    /// Compares the SYN-ACK of a connection that was served with those of the same client's that were reset.
+    fn compare(&mut self, attempt: &Attempt) {
         let served = SynAckForm::of(attempt);
-        for reset in &mut self.0 {
+        for reset in &mut self.resets {
             if reset.client == attempt.client.ip() && reset.answer.is_stamped == served.is_stamped {
                 let Difference { ttl, form, sooner } = reset.answer.difference_from(&served);
                 let known = reset.difference.unwrap_or(Difference { ttl: true, form: true, sooner: true });
@@ -121,8 +144,11 @@ impl Senders {
     /// The difference between this attempt's SYN-ACK and all to the same client whose connections were served, if nearly all resets of
     /// the listener have one.
     pub(in crate::listener) fn difference(&self, attempt: &Attempt, ttl_varies: bool) -> Option<Difference> {
+        if self.compared < MIN_RESETS {
+            return None;
+        }
         let differs = |found: &Difference| found.is_of_traits(ttl_varies) || found.sooner;
-        let own = self.0.iter().find(|reset| reset.ordinal == attempt.ordinal)?.difference;
+        let own = self.resets.iter().find(|reset| reset.ordinal == attempt.ordinal)?.difference;
         let own = own.filter(differs)?;
         self.are_of_another(differs).then_some(own)
     }
@@ -133,7 +159,10 @@ impl Senders {
     }
 
     fn are_of_another(&self, differs: impl Fn(&Difference) -> bool) -> bool {
-        let compared = self.0.iter().filter_map(|reset| reset.difference);
+        if self.compared < MIN_RESETS {
+            return false;
+        }
+        let compared = self.resets.iter().filter_map(|reset| reset.difference);
         let (foreign, own): (Vec<Difference>, Vec<Difference>) = compared.partition(differs);
         foreign.len() >= MIN_RESETS && foreign.len() >= own.len() * MIN_RATIO
     }
