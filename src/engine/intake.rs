@@ -3,7 +3,7 @@
 use super::joining::FlowJoiner;
 use super::packet_clock::PacketClock;
 use super::packet_counts::PacketCounts;
-use super::survey::{self, Survey};
+use super::survey::{self, Survey, is_syn};
 use super::undecoded::UndecodedCounts;
 use crate::handshake::OwnFlow;
 use crate::packet::{self, Flags, FlowHasher, Frame, Frames, Glimpse, Packet, Span, Timestamp, Unused};
@@ -214,9 +214,4 @@ impl Intake {
     pub(super) fn clock(&self) -> PacketClock {
         self.clock
     }
-}
-
-/// True for a client's SYN.
-fn is_syn(flags: Flags) -> bool {
-    flags.contains(Flags::SYN) && !flags.intersects(Flags::ACK.union(Flags::RST))
 }

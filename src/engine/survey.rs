@@ -7,7 +7,7 @@ use crate::packet::{self, CaptureSet, Flags, Frame, Frames, Packet, Seq, Span, T
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct AnsweredSyns {
     sample: [Option<AnsweredSyn>; 16],
-    /// Those of the sample whose client should have sent an ACK: it did not ask again.
+    /// Number of the sample whose client should have sent an ACK, since it did not ask again.
     unasked: u8,
     /// SYNs that were compared with those.
     compared: u16,
@@ -183,9 +183,7 @@ impl Survey {
     /// Counts a SYN, or takes note that a segment or an ICMP error is none.
     fn count_syn(&mut self, place: usize, packet: SurveyedPacket) {
         let is_syn = match packet {
-            SurveyedPacket::Segment(flags) => {
-                flags.contains(Flags::SYN) && !flags.intersects(Flags::ACK.union(Flags::RST))
-            }
+            SurveyedPacket::Segment(flags) => is_syn(flags),
             SurveyedPacket::IcmpError => false,
         };
         if !is_syn {
@@ -228,6 +226,11 @@ fn surveyed(frame: &Frame<'_>) -> Option<SurveyedPacket> {
         Ok(Packet::Unreachable(_)) => Some(SurveyedPacket::IcmpError),
         Err(_) => None,
     }
+}
+
+/// True for a client's SYN.
+pub(super) fn is_syn(flags: Flags) -> bool {
+    flags.contains(Flags::SYN) && !flags.intersects(Flags::ACK.union(Flags::RST))
 }
 
 /// The flags of a frame's segment.

@@ -116,7 +116,7 @@ pub(super) const fn waits_longer(phase: Phase) -> bool {
 /// True if nothing matters of an attempt whose next retry is overdue but that retry, a refusal or an ICMP error: no SYN-ACK has
 /// answered it.
 pub(super) fn awaits_retry_alone(attempt: &Pending) -> bool {
-    // Where a SYN-ACK did, the client did not take it: its repeated SYN was refused.
+    // After a SYN-ACK that the client did not take, its repeated SYN was refused.
     matches!(attempt.phase, Phase::SynSent | Phase::Refused | Phase::Unreachable) && attempt.synack.is_none()
 }
 

@@ -29,7 +29,7 @@ pub(super) struct ClientFailures {
     pub(super) served_at: ListenerSet,
     /// Ports of the listeners that failed it, as bits of their numbers.
     failed_ports: u64,
-    /// Any failed it otherwise than by a refusal.
+    /// True if a listener failed it otherwise than by a refusal.
     unrefused: bool,
     /// Listeners that lost its SYNs, as bits of their hashes.
     pub(super) lost_at: u64,
@@ -57,7 +57,7 @@ const FAILED_TOGETHER: Span = Span::from_secs(1);
 const LONGEST_OUTAGE: Span = Span::from_secs(10);
 
 impl ClientFailures {
-    /// Those of a client that has not failed yet, and was served at these listeners.
+    /// A client that has not failed yet, and was served at these listeners.
     pub(super) fn none(served_at: ListenerSet) -> Self {
         Self { served_at, ..Self::default() }
     }

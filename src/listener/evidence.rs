@@ -53,7 +53,7 @@ pub enum ListenerEvidence {
     DataIgnored {
         /// Attempts.
         clients: u64,
-        /// Those of clients that sent nothing but FIN.
+        /// Number of clients that sent nothing but FIN.
         fins: u64,
     },
     /// SYNs got no answer while the queue was full.

@@ -143,7 +143,7 @@ impl<V, const MOST: usize> LatestByHash<V, MOST> {
             self.places.clear();
         }
         if self.places.is_empty() {
-            // All at once: entries would be copied whenever there is no room, and room that is not used takes no memory.
+            // Room for every entry at once: they would be copied whenever there is none, and room that is not used takes no memory.
             self.entries.reserve_exact(MOST - self.entries.len());
             self.places.resize(Self::PLACES, EntryPlace::NONE);
             for (entry, &(key, _)) in self.entries.iter().enumerate() {

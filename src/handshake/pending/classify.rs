@@ -108,7 +108,7 @@ impl Pending {
                 let missed = segment.ack.offset_from(self.client_next);
                 let first = Seq(self.client_ack.0.wrapping_sub(MAX_MISSED.cast_unsigned()));
                 let of_server = self.client_segments == 0 || within(segment.seq, first);
-                // What answered a SYN that the client sent again does not prove anything at the next time.
+                // An answer to a SYN that the client sent again proves nothing when it comes once more.
                 let of_older = missed > 0 && !self.is_in_handshake() && self.facts.has(Fact::AckOutOfWindow);
                 knows_client && of_server && missed <= MAX_MISSED && !of_older
             }

@@ -4,6 +4,7 @@
 //! record says (`decide`).
 
 use super::{AHEAD, LINGER, Tracker, evict};
+use crate::handshake::attempt::Attempt;
 use crate::handshake::decide::{self, Ending};
 use crate::handshake::finding::Finding;
 use crate::handshake::pending::Pending;
@@ -125,29 +126,20 @@ impl Tracker {
     /// Reports the attempt and lets it linger.
     pub(super) fn settle(&mut self, at: Position, when: Timestamp, ending: Ending) {
         let key = self.table.key(at);
-        let Some(tracked) = self.table.get_mut(at) else { return };
-        if tracked.settled {
-            return;
-        }
+        let Some(tracked) = self.table.get_mut(at).filter(|tracked| !tracked.settled) else { return };
         tracked.settled = true;
         let ended = (ending, when.minus(self.lag));
-        // Made in place: a finding is large, and would be made elsewhere and copied.
-        let (pending, context) = (&tracked.attempt, &self.context);
-        let finding =
-            || Finding { at: when, settled: true, attempt: decide::decide(pending, key, ended, context) };
-        self.found.extend(std::iter::once_with(finding));
+        report(&mut self.found, when, || decide::decide(&tracked.attempt, key, ended, &self.context));
         self.table.retire(at, when.plus(LINGER));
     }
 
     /// Reports the attempt and removes it, so that its flow is remembered and nothing else.
     pub(super) fn settle_and_remove(&mut self, at: Position, when: Timestamp, ending: Ending) {
         let key = self.table.key(at);
-        let Some(tracked) = self.table.get(at).filter(|tracked| !tracked.settled) else { return };
         let ended = (ending, when.minus(self.lag));
-        let (pending, context) = (&tracked.attempt, &self.context);
-        let finding =
-            || Finding { at: when, settled: true, attempt: decide::decide(pending, key, ended, context) };
-        self.found.extend(std::iter::once_with(finding));
+        if let Some(tracked) = self.table.get(at).filter(|tracked| !tracked.settled) {
+            report(&mut self.found, when, || decide::decide(&tracked.attempt, key, ended, &self.context));
+        }
         self.table.remove(at);
     }
 
@@ -160,7 +152,12 @@ impl Tracker {
         ending: Ending,
     ) {
         let ended = (ending, when.minus(self.lag));
-        let attempt = decide::decide(pending, key, ended, &self.context);
-        self.found.push(Finding { at: when, settled: true, attempt });
+        report(&mut self.found, when, || decide::decide(pending, key, ended, &self.context));
     }
+}
+
+/// Adds the finding of a settled attempt. Made in place: a finding is large, and would be made elsewhere and copied.
+#[inline(always)]
+fn report(found: &mut Vec<Finding>, at: Timestamp, attempt: impl FnOnce() -> Attempt) {
+    found.extend(std::iter::once_with(|| Finding { at, settled: true, attempt: attempt() }));
 }

@@ -106,6 +106,7 @@ impl Tracker {
 
     /// Evicts up to `count` attempts up to and including this place in the order of eviction.
     pub fn evict(&mut self, count: usize, last: EvictionOrder) {
+        // Not collected, which would ask each stage of the order for every attempt.
         let mut evicted: Vec<(EvictionOrder, Position)> = Vec::new();
         self.to_evict()
             .take(count)

@@ -385,8 +385,7 @@ impl Tracker {
             self.counts.duplicates += 1;
             return;
         }
-        self.settle(at, now, Ending::Replaced);
-        self.table.remove(at);
+        self.settle_and_remove(at, now, Ending::Replaced);
         self.open_attempt(Place::Remembered, segment, hash, ordinal);
     }
 

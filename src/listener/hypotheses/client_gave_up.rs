@@ -34,7 +34,7 @@ fn weigh(case: &Case<'_>) -> Weight {
         let whole = waited_at_client(case.attempt).filter(|_| !checks());
         return whole.map_or(Weight::NotApplicable, |waited| Weight::fits([Evidence::GaveUpBefore(waited)]));
     };
-    // It waited for a queue that had no room: that is the listener's trouble.
+    // A client that waited for a queue without room shows the listener's trouble.
     if let Some(queue) = case.waited_for_queue() {
         let full = Evidence::CouldBe(Cause::AcceptQueueOverflow);
         return Weight::fits([Evidence::GaveUpBefore(waited), queue, full]);

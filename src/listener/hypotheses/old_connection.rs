@@ -45,7 +45,7 @@ fn weigh(case: &Case<'_>) -> Weight {
     }
     if case.has(Fact::ServerOutOfWindow) && !case.has(Fact::RstWrongAck) {
         let reset = case.has(Fact::OutOfWindowReset).then_some(Evidence::OlderNumbersReset);
-        // Some machine before the server may test clients so.
+        // A machine before the server may test clients so.
         let doubt = case.has(Fact::AnswersDiffer).then_some(Evidence::Otherwise(Cause::OldConnection));
         let weight = Weight::proven(std::iter::once(Evidence::OlderNumbers).chain(reset).chain(doubt));
         // The numbers of a handshake whose packets are missing may be unknown.

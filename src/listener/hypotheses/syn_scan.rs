@@ -45,7 +45,7 @@ fn weigh(case: &Case<'_>) -> Weight {
             let otherwise = Evidence::CouldBe(if refused { Cause::PortClosed } else { Cause::Filtered });
             return Weight::fits(evidence.chain([otherwise]));
         }
-        // One machine may refuse for all of them: of many hosts some do not exist, and some listen.
+        // A single machine may refuse for all of them: of many hosts some do not exist, and some listen.
         if !crafted && case.paths.is_refused_by_hosts(case.attempt.client) {
             return Weight::fits(evidence.chain([Evidence::CouldBe(Cause::FirewallReset)]));
         }

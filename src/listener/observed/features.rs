@@ -15,7 +15,7 @@ pub(in crate::listener) struct Features {
     /// Attempts that asked for one with every SYN and got an RST or no answer, and when the first and the last of them began.
     pub(in crate::listener) in_vain: u32,
     time_in_vain: Option<(Timestamp, Timestamp)>,
-    /// The same without a feature.
+    /// Attempts that asked for none and got an RST or no answer.
     pub(in crate::listener) plain_in_vain: u32,
 }
 

@@ -41,9 +41,7 @@ impl Finishers {
 
     /// The place of the client's period that this time belongs to.
     fn find(&self, client: IpAddr, at: Timestamp) -> Option<usize> {
-        let tag = tag(client);
-        // Without a branch for each: all are compared, several at once.
-        let any = self.tags.iter().fold(false, |any, &other| any | (other == tag));
+        let any = may_hold(&self.tags, client);
         let is_it = |&(other, period): &(IpAddr, ActivePeriod)| other == client && period.touches(at);
         if any { self.periods.iter().position(is_it) } else { None }
     }
@@ -85,6 +83,13 @@ impl ActivePeriod {
     pub(in crate::listener) fn touches(self, at: Timestamp) -> bool {
         self.from.minus(A_MINUTE) <= at && at <= self.to.plus(A_MINUTE)
     }
+}
+
+/// True if one of these tags is the client's. Without a branch for each: all are compared, several at once.
+#[inline(always)]
+pub(super) fn may_hold<'t>(tags: impl IntoIterator<Item = &'t u32>, client: IpAddr) -> bool {
+    let tag = tag(client);
+    tags.into_iter().fold(false, |any, &other| any | (other == tag))
 }
 
 /// A number that hardly any two clients share.

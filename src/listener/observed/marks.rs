@@ -88,7 +88,7 @@ impl Mark {
             MarkKind::Reset => {
                 let (closing, drops) = (&observed.closing, &observed.drops);
                 let lived = closing.resets_apart(observed.round_trip(attempt)) || closing.survived(self.to);
-                // Nor does one leave SYNs without an answer. A single RST may be something else's.
+                // A closing listener leaves no SYN without an answer either. A single RST may be something else's.
                 let dropping = || drops.at(self.from, self.to).filter(|_| self.sole.is_none());
                 let full =
                     || dropping().is_some_and(|stretch| drops.answered_in_cluster(stretch, None).is_some());

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
-use super::finishers::tag;
+use super::finishers::{may_hold, tag};
 use crate::handshake::{Attempt, SynAckTraits, Verdict};
 use crate::packet::Span;
 
@@ -53,7 +53,7 @@ struct SynAckForm {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::listener) struct Difference {
     ttl: bool,
-    /// Another window, or other options.
+    /// The window or the options differ.
     form: bool,
     /// Less than half of the time from the SYN to it.
     sooner: bool,
@@ -104,19 +104,12 @@ impl Senders {
         self.tags.push_back(tag(client.ip()));
     }
 
-    /// True if a connection of this client may be among those that were reset.
-    fn may_have(&self, client: IpAddr) -> bool {
-        let tag = tag(client);
-        // Without a branch for each: all are compared, several at once.
-        self.tags.iter().fold(false, |any, &other| any | (other == tag))
-    }
-
     /// Takes a settled attempt.
     pub(super) fn see(&mut self, attempt: &Attempt) {
         if attempt.verdict == Verdict::ResetAfterAck {
             return self.see_reset(attempt);
         }
-        if self.resets.is_empty() || !self.may_have(attempt.client.ip()) {
+        if !may_hold(&self.tags, attempt.client.ip()) {
             return;
         }
         // An attempt taken before it was settled may have been no such reset.

@@ -322,7 +322,7 @@ fn plain(evidence: Evidence) -> &'static str {
     }
 }
 
-/// What clients sent in vain, so many of which sent nothing but FIN: `data`, `FIN`, `FINs`, `data or FIN`.
+/// Words for the segments that clients sent in vain, so many of which sent nothing but FIN: `data`, `FIN`, `FINs`, `data or FIN`.
 pub(super) const fn data_or_fins(clients: u64, fins: u64) -> &'static str {
     match (clients, fins) {
         (_, 0) => "data",
@@ -497,7 +497,7 @@ pub(in crate::report) fn listener_evidence(known: &ListenerEvidence) -> Cow<'sta
             format!("{clients} connected by a retry, after SYNs that got no answer").into()
         }
         ListenerEvidence::OfAttempts { evidence: one, attempts } if attempts > 1 => {
-            // Each has a time of its own.
+            // Several attempts differ in their times.
             let words = match one {
                 Evidence::PortsUsedBefore(before) => {
                     format!("the client had used the same ports some time before, e.g. {before}").into()
