@@ -1,6 +1,6 @@
 //! Properties of the capture itself, as all packets show them: which flags occur, whether times are those of a clock.
 
-use crate::handshake::Offsets;
+use crate::handshake::{BY_TIME_ALONE, Offsets};
 use crate::packet::{self, CaptureSet, Flags, Frame, Frames, Packet, Seq, Span, Timestamp};
 
 /// The first SYNs of a capture that were answered: a sample, so that it is recognised what the clients of many do next.
@@ -18,6 +18,8 @@ pub(super) struct AnsweredSyns {
 struct AnsweredSyn {
     /// The number that the answer acknowledges.
     number: Seq,
+    /// The time of the answer.
+    at: Timestamp,
     /// The client repeated its SYN after the answer: it did not get that, or rejected it.
     is_asked_again: bool,
 }
@@ -50,16 +52,17 @@ impl AnsweredSyns {
     }
 
     /// Takes a step of the client whose SYN is acknowledged by this number.
-    fn take(&mut self, step: Step, number: Seq) {
+    fn take(&mut self, step: Step, number: Seq, at: Timestamp) {
         let known = self.sample.iter_mut().find(|known| known.is_some_and(|known| known.number == number));
         match (step, known) {
             (Step::SynAck, None) => {
                 if let Some(place) = self.sample.iter_mut().find(|known| known.is_none()) {
-                    *place = Some(AnsweredSyn { number, is_asked_again: false });
+                    *place = Some(AnsweredSyn { number, at, is_asked_again: false });
                     self.unasked += 1;
                 }
             }
-            (Step::Syn, Some(Some(known))) if !known.is_asked_again => {
+            // Sooner it is the SYN itself, captured at a second point after its answer had passed the first.
+            (Step::Syn, Some(Some(known))) if !known.is_asked_again && at.since(known.at) > BY_TIME_ALONE => {
                 known.is_asked_again = true;
                 self.unasked -= 1;
             }
@@ -204,7 +207,7 @@ impl Survey {
                 Step::Syn => segment.seq.plus(1),
                 Step::Rst => segment.seq,
             };
-            known.take(step, number);
+            known.take(step, number, frame.at);
         }
     }
 }
@@ -247,10 +250,11 @@ mod tests {
 
     /// Takes a step of each of these clients; returns how many ACKs are missing then.
     fn missing(known: &mut AnsweredSyns, steps: &[Flags], clients: u32) -> u8 {
-        for &flags in steps {
+        for (seconds, &flags) in (0..).zip(steps) {
+            let at = Timestamp::default().plus(Span::from_secs(seconds));
             for client in 0..clients {
                 let step = known.step(flags);
-                step.into_iter().for_each(|step| known.take(step, Seq(client * 1000)));
+                step.into_iter().for_each(|step| known.take(step, Seq(client * 1000), at));
             }
         }
         known.unasked

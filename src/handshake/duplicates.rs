@@ -47,7 +47,7 @@ const BY_STILL_CLOCK: Tick = 100_000;
 const BY_TIME: Tick = 5_000;
 
 /// The same, of a SYN or SYN-ACK, whose time is kept.
-pub(super) const BY_TIME_ALONE: Span = Span::from_micros(BY_TIME as i64);
+pub(crate) const BY_TIME_ALONE: Span = Span::from_micros(BY_TIME as i64);
 
 impl Recent {
     /// The first segment of an attempt.

@@ -33,6 +33,7 @@ pub use cause::{
     Cause, Confidence, Evidence, EvidenceCode, EvidenceList, Inference, RuledOut, RuledOutList, SegmentStep,
     SharedInference,
 };
+pub(crate) use duplicates::BY_TIME_ALONE;
 pub use facts::{Fact, Facts};
 pub use finding::{ExpectedEnds, Finding, Order};
 pub use history::History;

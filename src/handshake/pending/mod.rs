@@ -319,8 +319,11 @@ impl Pending {
     pub(super) fn is_duplicate(&mut self, segment: &Segment, copies: DuplicateOffset) -> bool {
         let still = self.facts.has(Fact::ClockStill);
         if self.recent.is_duplicate(segment, still, copies) {
-            // An RST carries no timestamps; one for each of several client segments is no duplicate.
+            // A bare RST carries no timestamps, and Linux gives it no IP ID: one for each of several client segments is no
+            // duplicate.
             let answers_several = segment.flags.contains(Flags::RST)
+                && !segment.flags.contains(Flags::ACK)
+                && segment.own_ip_id().is_none()
                 && segment.direction != self.outward
                 && self.cold().map_or(0, |cold| cold.server_rsts) < self.client_segments;
             return !answers_several;

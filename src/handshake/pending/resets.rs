@@ -71,7 +71,8 @@ impl Pending {
         facts.add_if(Fact::RstWindowOpen, segment.window != 0);
         facts.add_if(Fact::TtlDiffers, self.synack.is_some() && segment.ttl != self.traits.ttl);
         // Data that the capture lacks shows in the numbers.
-        let spoke = facts.has(Fact::ServerSpoke) || segment.seq.after(self.server_isn.plus(1));
+        let beyond = self.synack.is_some() && segment.seq.after(self.server_isn.plus(1));
+        let spoke = facts.has(Fact::ServerSpoke) || beyond;
         let unserved = !spoke && !facts.has(Fact::ClientAborted);
         facts.add_if(Fact::ResetUnserved, unserved);
         let ignored = self.data_retransmissions > 0 && !acknowledges && self.phase == Phase::Acked;
