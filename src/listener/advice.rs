@@ -95,6 +95,8 @@ pub enum Advice {
     CheckPathMtu,
     /// Probe the path MTU, or clamp the MSS.
     ProbeMtu,
+    /// Clamp the MSS: the ICMP error that says so arrives, and costs each connection a round trip or more.
+    ClampMss,
     /// Look at the client's time-outs.
     CheckClientTimeout,
     /// Look at the listener's queue and counters on the server.
@@ -167,7 +169,8 @@ impl Advice {
             | Self::RaiseFreeBsdQueue
             | Self::AcceptFasterAnywhere
             | Self::MigrateRequests
-            | Self::ProbeMtu => AdviceKind::Fix,
+            | Self::ProbeMtu
+            | Self::ClampMss => AdviceKind::Fix,
         }
     }
 }
@@ -189,6 +192,11 @@ pub(super) fn advice(
         advice.retain(|advice| advice.kind() == AdviceKind::Check);
     }
     advice
+}
+
+/// Linux's commands for what to look at on the server, or the like for a server whose SYN-ACKs are another system's.
+fn on_server(record: &Record, commands: Advice) -> Advice {
+    if record.observed.is_of_other_system() { Advice::CheckAcceptsElsewhere } else { commands }
 }
 
 fn of_overflow(record: &Record, tally: &CauseTally) -> Vec<Advice> {
@@ -265,6 +273,7 @@ fn of_attempts(cause: Cause, record: &Record, tally: &CauseTally) -> Vec<Advice>
         Cause::AckLost if tally.has(EvidenceCode::AckAtOnePoint) => vec![Advice::CheckRuleCounters],
         Cause::SynLost | Cause::SynackLost | Cause::AckLost => vec![Advice::CaptureBothEnds],
         Cause::OptionBlocked => vec![Advice::CheckOptionFilter],
+        Cause::PathMtu if tally.has(EvidenceCode::TooBig) => vec![Advice::CheckPathMtu, Advice::ClampMss],
         Cause::PathMtu => vec![Advice::CheckPathMtu, Advice::ProbeMtu],
         Cause::PortClosed => match record.observed.system() {
             None | Some(System::Linux) => vec![Advice::CheckListening],
@@ -274,7 +283,7 @@ fn of_attempts(cause: Cause, record: &Record, tally: &CauseTally) -> Vec<Advice>
         Cause::HostUnreachable => vec![Advice::CheckRoute],
         // A full queue sends no ICMP error.
         Cause::Filtered if tally.has(EvidenceCode::Icmp) => vec![Advice::CheckFilters],
-        Cause::Filtered => vec![Advice::CheckFilters, Advice::CheckQueueOnServer],
+        Cause::Filtered => vec![Advice::CheckFilters, on_server(record, Advice::CheckQueueOnServer)],
         Cause::SynFlood => vec![Advice::CheckCookieCounters, Advice::UseCookies],
         Cause::SynScan => vec![Advice::LeaveScans],
         Cause::HealthCheck => Vec::new(),
@@ -286,9 +295,13 @@ fn of_attempts(cause: Cause, record: &Record, tally: &CauseTally) -> Vec<Advice>
 fn of_diagnosis(diagnosis: &Diagnosis, record: &Record) -> Vec<Advice> {
     match diagnosis {
         Diagnosis::DeniedByKernel { .. } => vec![Advice::CheckRuleCounters, Advice::CaptureOnClient],
-        Diagnosis::PartlyUnanswered { .. } => vec![Advice::CheckQueueOnServer, Advice::CheckFilters],
+        Diagnosis::PartlyUnanswered { .. } => {
+            vec![on_server(record, Advice::CheckQueueOnServer), Advice::CheckFilters]
+        }
         Diagnosis::Unexplained if record.observed.odd_answers > 0 => vec![Advice::CaptureBothEnds],
-        Diagnosis::Unexplained => vec![Advice::CheckServerCounters, Advice::CaptureBothEnds],
+        Diagnosis::Unexplained => {
+            vec![on_server(record, Advice::CheckServerCounters), Advice::CaptureBothEnds]
+        }
         Diagnosis::Explained { .. }
         | Diagnosis::Oversized { .. }
         | Diagnosis::CountedByKernel

@@ -231,7 +231,8 @@ fn of_overflow(tally: &CauseTally, record: &Record, totals: &Totals) -> Vec<List
         let completed = record.verdicts.get(Verdict::Completed) > 0;
         why.push(ListenerEvidence::OneQueue { completed, unanswered: unanswered + late > 0 });
     }
-    if ignored > 0 {
+    // Another system's schedule may have the same times, and has no such setting.
+    if ignored > 0 && !record.observed.is_of_other_system() {
         why.extend(record.schedule.seen().map(ListenerEvidence::RetrySchedule));
     }
     why

@@ -2,12 +2,14 @@
 
 use super::*;
 use crate::handshake::{Attempt, Cause, Finding, SharedInference, Verdict};
-use crate::handshake::{Confidence, Evidence, Fact, Inference, Reason, Retries, RuledOut, Vantage};
+use crate::handshake::{
+    Confidence, Evidence, Fact, Inference, Reason, Retries, RuledOut, SynAckTraits, Vantage,
+};
 use crate::kernel::{Counters, ListenSocket, Snapshot, Sysctls, Watch};
 use crate::listener::conclude::main_cause;
 use crate::listener::totals::Totals;
 use crate::listener::{Clients, Diagnosis, ListenerEvidence};
-use crate::packet::Span;
+use crate::packet::{OptionLayout, Span};
 use crate::report::samples;
 
 /// Records counts of a kernel whose listener on `server` overflowed so often between two samples around `attempt`.
@@ -154,9 +156,13 @@ fn one_repeat_at_the_client_shows_neither_the_retries_nor_that_the_client_is_wro
     assert_eq!(given_up, None);
     attempt.retries = Retries { syn: 0, syn_ack: 2, after_ack: 2 };
     attempt.retry_at.push(Span::from_secs(3));
-    let (clients, given_up) = summed(attempt);
+    let (clients, given_up) = summed(attempt.clone());
     assert_eq!(clients, Clients { unsure: 1, ..Clients::default() }, "only possible");
     assert_eq!(given_up, Some((2, 2)), "tcp_synack_retries=2");
+    // MSS, no-operation, window scale, SACK permitted, timestamps: FreeBSD's, which has no such setting.
+    let layout = [2, 1, 3, 4, 8].into_iter().fold(OptionLayout::UNKNOWN, OptionLayout::then);
+    attempt.synack = SynAckTraits { ttl: 64, window: 65_535, layout };
+    assert_eq!(summed(attempt).1, None);
 }
 
 #[test]

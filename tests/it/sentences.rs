@@ -147,6 +147,15 @@ fn sentences_follow_from_the_attempts() {
 }
 
 #[test]
+fn where_an_icmp_error_arrives_nothing_need_let_it_pass() {
+    let capture = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/field/mtu-icmp.pcap");
+    let report = hsanalyze(["--format", "json", capture]).run().json();
+    let advice = list(&list(&report, "listeners")[0], "advice");
+    let fix = string(advice.last().unwrap(), "text");
+    assert!(fix.starts_with("clamp the MSS on the way") && !fix.contains("fragmentation needed"), "{fix}");
+}
+
+#[test]
 fn nothing_wrong_never_stands_over_a_wait_or_a_doubt() {
     let mut said = 0;
     for path in bundled() {
