@@ -13,7 +13,7 @@ use super::passage::{Passage, SegmentKind, SegmentLoss, Sighting};
 use super::systems::{self, System};
 use super::traits::SynAckTraits;
 use super::verdict::{Connect, Reason, Unproven, Vantage, Verdict};
-use crate::packet::{Endpoint, FrameRef, IcmpError, OptionKind, Seq, Span, Timestamp};
+use crate::packet::{Endpoint, FrameRef, IcmpError, OptionKind, Seq, Span, Timestamp, ticks_between};
 
 /// A client SYN and all that belongs to it (DOMAIN: "attempt").
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -196,7 +196,7 @@ impl Attempt {
     #[must_use]
     pub fn was_taken_though_older(&self, than: u32) -> bool {
         let latest = self.client_clock.filter(|_| self.acked.is_some()).map(|clock| clock.latest);
-        latest.is_some_and(|latest| than.wrapping_sub(latest).cast_signed() > 0)
+        latest.is_some_and(|latest| ticks_between(latest, than) > 0)
     }
 
     /// True if the packets do not show whether a retry was needed: the client connected, at once or late.

@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use smallvec::SmallVec;
 
 use super::attempt::Retries;
-use crate::packet::{Segment, Span, Timestamp};
+use crate::packet::{Segment, Span, Timestamp, ticks_between};
 
 /// The first SYN or SYN-ACK of one side.
 #[derive(Debug, Clone, Copy)]
@@ -107,7 +107,7 @@ impl HandshakeSegment {
         /// Ticks that a SYN cookie may change: it stores options in the lowest 6 bits (`cookie_init_timestamp`).
         const SLACK: i64 = 70;
         let Some((tsval, _)) = later.options.timestamps().filter(|_| self.has_clock()) else { return false };
-        let ticks = i64::from(tsval.wrapping_sub(self.tsval).cast_signed());
+        let ticks = i64::from(ticks_between(self.tsval, tsval));
         let micros = later.at.since(self.first).as_nanos() / 1_000;
         // A thousandth for clocks that differ.
         RATES.iter().any(|rate| (ticks - micros * rate / 1_000_000).abs() <= SLACK + ticks.abs() / 1_000)
@@ -119,14 +119,14 @@ impl HandshakeSegment {
         /// Ticks are whole, and a packet is stamped a little before it is sent.
         const SLACK: Span = Span::from_millis(10);
         let (tsval, _) = later.options.timestamps().filter(|_| self.has_clock())?;
-        let ticks = tsval.wrapping_sub(self.tsval).cast_signed();
+        let ticks = ticks_between(self.tsval, tsval);
         Some(Span::from_millis(i64::from(ticks)).minus(later.at.since(self.first)).minus(SLACK))
     }
 
     /// True if `answer` echoes an earlier TSval than this one's: that of a segment sent before it.
     pub(super) fn is_after_echo(&self, answer: &Segment) -> bool {
         let echoed = answer.options.timestamps().map(|(_, tsecr)| tsecr).filter(|&tsecr| tsecr != 0);
-        self.has_clock() && echoed.is_some_and(|tsecr| self.tsval.wrapping_sub(tsecr).cast_signed() > 0)
+        self.has_clock() && echoed.is_some_and(|tsecr| ticks_between(tsecr, self.tsval) > 0)
     }
 
     /// The TSval that `answer` echoes, if that is none of the transmissions' but a later one's.
@@ -138,7 +138,7 @@ impl HandshakeSegment {
 
     /// True if the segment's TSval is older than this one.
     pub(super) const fn is_before(&self, tsval: u32) -> bool {
-        tsval.wrapping_sub(self.tsval).cast_signed() > 0
+        ticks_between(self.tsval, tsval) > 0
     }
 
     /// The time of the latest.
@@ -179,7 +179,7 @@ impl HandshakeSegment {
     /// True if a transmission that [`Self::transmission`] gave was sent before the one that the capture holds as the first.
     pub(super) fn is_after(&self, retransmissions: &Retransmissions, place: u8) -> bool {
         let tsval = place.checked_sub(1).and_then(|place| retransmissions.tsvals.get(usize::from(place)));
-        self.has_clock() && tsval.is_some_and(|&tsval| self.tsval.wrapping_sub(tsval).cast_signed() > 0)
+        self.has_clock() && tsval.is_some_and(|&tsval| ticks_between(tsval, self.tsval) > 0)
     }
 
     /// The time of a transmission that [`Self::transmission`] gave.
@@ -265,7 +265,7 @@ impl Retransmissions {
             return gap < SHORTEST_TIMER;
         }
         // Reordered, the earlier one comes last.
-        let ticks = tsval.wrapping_sub(before).cast_signed().unsigned_abs();
+        let ticks = ticks_between(before, tsval).unsigned_abs();
         gap < SHORTEST_SET_TIMER && Span::from_millis(ticks.into()) < SHORTEST_SET_TIMER
     }
 

@@ -13,7 +13,7 @@ use super::observed::{ActivePeriod, dropped_between, has_dropped_syn, is_in_vain
 use super::round_trip_samples::RoundTripSamples;
 use super::stamps::AddressStamps;
 use crate::handshake::{Attempt, ClientClock, Fact, PortsBefore, Verdict};
-use crate::packet::{Endpoint, Seeded, Seq, Span, Timestamp};
+use crate::packet::{Endpoint, Seeded, Seq, Span, Timestamp, ticks_between};
 use crate::prefetch::prefetch;
 
 /// Most clients, and most paths; past it the oldest half is dropped.
@@ -325,10 +325,10 @@ impl Paths {
             let older = place.clock.zip(attempt.client_clock).filter(|(before, clock)| {
                 // A retry that is as old was answered: the first SYN was not dropped for its age.
                 let retry_taken = attempt.retries.syn > 0 && attempt.was_taken_though_older(before.latest);
-                before.latest.wrapping_sub(clock.syn).cast_signed() > 0 && !retry_taken
+                ticks_between(clock.syn, before.latest) > 0 && !retry_taken
             });
             let is_own_syn = attempt.client_isn == place.client_isn
-                && older.is_some_and(|(before, clock)| clock.syn.wrapping_sub(before.syn).cast_signed() >= 0);
+                && older.is_some_and(|(before, clock)| ticks_between(before.syn, clock.syn) >= 0);
             PortsBefore { since, clock_ahead: older.is_some(), is_own_syn }
         });
         // Only what the server has taken for a connection is in the way of the next.

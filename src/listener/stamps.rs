@@ -4,7 +4,7 @@
 //! within a minute (`tcp_peer_is_proven`), though another client behind the address had sent that.
 
 use crate::handshake::Attempt;
-use crate::packet::{Span, Timestamp};
+use crate::packet::{Span, Timestamp, ticks_between};
 
 /// Age from which on a server has forgotten a TSval (`TCP_PAWS_MSL`).
 const MINUTE: Span = Span::from_secs(60);
@@ -77,5 +77,5 @@ impl AddressStamps {
 
 /// True if `one` is newer than `other`, by more than a tick.
 fn is_newer(one: u32, other: u32) -> bool {
-    one.wrapping_sub(other).cast_signed() > WINDOW
+    ticks_between(other, one) > WINDOW
 }

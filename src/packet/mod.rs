@@ -35,6 +35,7 @@ pub use option_layout::{OptionKind, OptionLayout};
 pub use point::{CapturePoint, PathOrder};
 pub use protocol::Protocol;
 pub use segment::{Checksum, FrameRef, IcmpError, Packet, Segment, Skip, TcpOptions, Unreachable};
+pub(crate) use seq::ticks_between;
 pub use seq::{Flags, Seq};
 pub use shared::Shared;
 pub use time::{Period, Span, Timestamp};

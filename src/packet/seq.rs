@@ -1,4 +1,4 @@
-//! TCP sequence numbers and flags (RFC 9293 §3.1, §3.4).
+//! TCP sequence numbers and flags (RFC 9293 §3.1, §3.4), and how far two TSvals are apart.
 
 use std::fmt;
 
@@ -35,6 +35,13 @@ impl Seq {
     pub const fn after(self, base: Self) -> bool {
         self.offset_from(base) > 0
     }
+}
+
+/// Ticks of a timestamp clock from one TSval to another; negative if that is older. TSvals wrap as sequence numbers do (RFC 7323
+/// §5.2).
+#[must_use]
+pub(crate) const fn ticks_between(earlier: u32, later: u32) -> i32 {
+    later.wrapping_sub(earlier).cast_signed()
 }
 
 /// The control bits of a segment (RFC 9293 §3.1), low to high: FIN, SYN, RST, PSH, ACK, URG, ECE, CWR.

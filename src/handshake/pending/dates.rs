@@ -2,7 +2,7 @@
 
 use super::{HandshakeSegment, Pending, is_syn};
 use crate::handshake::facts::Fact;
-use crate::packet::{Segment, Span, Timestamp};
+use crate::packet::{Segment, Span, Timestamp, ticks_between};
 
 /// Longest time between two packets of an attempt (DOMAIN §4: TCP_RTO_MAX is 120 s).
 const MAX_GAP: Span = Span::from_secs(130);
@@ -28,7 +28,7 @@ impl Pending {
         /// The coarsest timestamp clock ticks once a second (RFC 7323 §5.4).
         const COARSEST_TICK: Span = Span::from_secs(1);
         let stamps = self.syn.filter(HandshakeSegment::has_clock).zip(retry.options.timestamps());
-        let ticks = stamps.map(|(syn, (tsval, _))| tsval.wrapping_sub(syn.tsval()).cast_signed());
+        let ticks = stamps.map(|(syn, (tsval, _))| ticks_between(syn.tsval(), tsval));
         let too_few = ticks.filter(|&ticks| ticks >= 0).is_some_and(|ticks| {
             retry.at.since(self.start) > COARSEST_TICK.scaled(i64::from(ticks).saturating_add(1), 1)
         });

@@ -7,7 +7,7 @@ use crate::handshake::duplicates::REORDERING;
 use crate::handshake::facts::Fact;
 use crate::handshake::retransmissions::SHORTEST_TIMER;
 use crate::handshake::traits::SynAckTraits;
-use crate::packet::{Flags, Segment, Span, Timestamp};
+use crate::packet::{Flags, Segment, Span, Timestamp, ticks_between};
 
 /// A round trip with a sixteenth and a millisecond more, for jitter.
 fn with_jitter(round_trip: Span) -> Span {
@@ -200,7 +200,7 @@ impl Pending {
     fn echoes_ack(&self, segment: &Segment) -> bool {
         let Some(((_, tsecr), syn)) = segment.options.timestamps().zip(self.syn) else { return false };
         let of_syn = syn.transmission(self.syn_retransmissions(), tsecr).is_some();
-        let sent = tsecr.wrapping_sub(self.client_clock.tsval).cast_signed() <= 0;
+        let sent = ticks_between(self.client_clock.tsval, tsecr) <= 0;
         self.ack_at.is_some() && tsecr != 0 && syn.has_clock() && !of_syn && sent && syn.is_before(tsecr)
     }
 

@@ -3,7 +3,7 @@
 use super::{HandshakeSegment, Pending};
 use crate::handshake::attempt::ClientClock;
 use crate::handshake::facts::Fact;
-use crate::packet::{Flags, Segment, Span};
+use crate::packet::{Flags, Segment, Span, ticks_between};
 
 impl Pending {
     /// Records a segment's TSval.
@@ -32,7 +32,7 @@ impl Pending {
     pub(super) fn echoes_unseen(&self, segment: &Segment) -> bool {
         let latest = self.client_clock.tsval;
         let echo = segment.options.timestamps().map(|(_, tsecr)| tsecr);
-        echo.is_some_and(|tsecr| latest != 0 && tsecr.wrapping_sub(latest).cast_signed() > 0)
+        echo.is_some_and(|tsecr| latest != 0 && ticks_between(latest, tsecr) > 0)
     }
 
     /// True if a client segment was sent later than all before it, the latest of which had the TSval `before`. Without
@@ -40,7 +40,7 @@ impl Pending {
     pub(super) fn is_newer(&self, segment: &Segment, before: u32) -> bool {
         match segment.options.timestamps() {
             Some((tsval, _)) if tsval != 0 && before != 0 && !self.facts.has(Fact::ClockStill) => {
-                tsval.wrapping_sub(before).cast_signed() > 0
+                ticks_between(before, tsval) > 0
             }
             Some(_) | None => true,
         }

@@ -1,5 +1,7 @@
 //! The timestamp clock of one side (RFC 7323): its latest TSval.
 
+use crate::packet::ticks_between;
+
 /// Timestamps of one side: the latest TSval, and the time of the first segment with it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct StampClock {
@@ -17,7 +19,7 @@ impl StampClock {
     /// stands still. An older TSval, of a segment out of order or captured again, does not set the clock back.
     pub(super) const fn stands_still(&mut self, tsval: u32, now: u32) -> bool {
         if self.tsval != tsval {
-            if self.tsval == 0 || tsval.wrapping_sub(self.tsval).cast_signed() > 0 {
+            if self.tsval == 0 || ticks_between(self.tsval, tsval) > 0 {
                 *self = Self { tsval, since: now };
             }
             return false;
