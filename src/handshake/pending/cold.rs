@@ -35,6 +35,8 @@ pub(in crate::handshake) struct ColdState {
     pub(in crate::handshake) sacked_bytes: u16,
     /// The server's RSTs so far.
     pub(in crate::handshake) server_rsts: u16,
+    /// Copies of those, at another point of the capture.
+    pub(super) rst_copies: u16,
     /// From the SYN to its duplicate before the SYN-ACK: the way between two points of the capture.
     pub(in crate::handshake) syn_under_way: Span,
     /// From the SYN-ACK to its latest duplicate before the ACK: the way between two points of one capture.

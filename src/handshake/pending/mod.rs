@@ -325,7 +325,7 @@ impl Pending {
                 && !segment.flags.contains(Flags::ACK)
                 && segment.own_ip_id().is_none()
                 && segment.direction != self.outward
-                && self.cold().map_or(0, |cold| cold.server_rsts) < self.client_segments;
+                && self.answers_another();
             return !answers_several;
         }
         segment.flags.contains(Flags::SYN) && self.has_sent_handshake(segment, copies)
@@ -368,6 +368,9 @@ impl Pending {
                 self.client_duplicated = true;
             }
             return;
+        }
+        if let Some(cold) = self.cold.as_mut().filter(|_| duplicate.flags.contains(Flags::RST)) {
+            cold.rst_copies = cold.rst_copies.saturating_add(1);
         }
         if self.phase != Phase::SynReceived || !self.syn_duplicated || !is_synack(duplicate) {
             return;

@@ -209,11 +209,15 @@ impl Pending {
         let (seen, cold) = (self.client_seen(again), self.cold());
         let rsts = cold.map_or(0, |cold| cold.server_rsts);
         let first = cold.and_then(|cold| cold.rst_at);
-        // An RST's duplicate may count as another if everything is captured twice, at points that are not told apart.
+        rsts >= self.client_segments && first.is_some_and(|first| self.is_soon_after_ack(first, &seen))
+    }
+
+    /// True if a bare RST, which is like the latest, answers another of the client's segments. Of what is captured twice each RST
+    /// has its copy first, at points that are not told apart.
+    pub(super) fn answers_another(&self) -> bool {
         let doubled = self.syn_duplicated && self.sightings.is_none();
-        rsts >= self.client_segments
-            && !doubled
-            && first.is_some_and(|first| self.is_soon_after_ack(first, &seen))
+        let (rsts, copies) = self.cold().map_or((0, 0), |cold| (cold.server_rsts, cold.rst_copies));
+        rsts < self.client_segments && !(doubled && copies < rsts)
     }
 
     /// True if an RST at this time may answer the first ACK.
