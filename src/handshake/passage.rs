@@ -375,13 +375,13 @@ impl Passage {
     }
 
     /// True if the server had sent its RST when the client's first data came to the point nearest to it: the client had
-    /// sent it before.
+    /// sent it before. Data that no point saw may be missing from the capture.
     #[must_use]
     pub fn is_reset_before_data(&self) -> bool {
-        let last = self.on_path().next_back();
-        let reset =
-            last.and_then(|last| Some((last.first(SegmentKind::ServerRst)?, last.first(SegmentKind::Data))));
-        reset.is_some_and(|(reset, data)| data.is_none_or(|data| reset < data))
+        let Some(last) = self.on_path().next_back() else { return false };
+        let sent = self.on_path().any(|point| point.has(SegmentKind::Data));
+        last.first(SegmentKind::ServerRst)
+            .is_some_and(|reset| last.first(SegmentKind::Data).map_or(sent, |data| reset < data))
     }
 
     /// Time from the SYN to its SYN-ACK at the point nearest to the server.

@@ -412,6 +412,23 @@ mod tests {
     }
 
     #[test]
+    fn an_rst_came_before_data_only_where_a_point_saw_that() {
+        let mut data = segment("near", 2, HOST, Flags::ACK, 8, 10);
+        data.payload = 5;
+        let rst = segment("far", 3, HOST, Flags::SYN.union(Flags::ACK), 9, 8);
+        let rst = Segment { flags: Flags::RST.union(Flags::ACK), ..rst };
+        let is_before = |sent: &[Segment]| {
+            let (syn, far) =
+                (segment("near", 0, HOST, Flags::SYN, 7, 0), segment("far", 1, HOST, Flags::SYN, 7, 0));
+            let mut log = log(&[syn, far]);
+            sent.iter().for_each(|one| _ = log.see(one, !one.flags.contains(Flags::RST), None, false));
+            log.passage(&PathOrder::default(), Timestamp::default()).is_reset_before_data()
+        };
+        assert!(is_before(&[data, rst]), "the data is still under way");
+        assert!(!is_before(&[rst]), "no data is in the capture");
+    }
+
+    #[test]
     fn without_timestamps_each_transmission_passes_a_point_once() {
         let syn = |point, millis| segment(point, millis, HOST, Flags::SYN, 7, 0);
         let mut log = log(&[syn("near", 0)]);
