@@ -320,7 +320,7 @@ fn of_packets(captures: &[CaptureInfo], packets: &PacketCounts, coverage: &Cover
         let (attempts, of) = coverage.at(place).gaps()?;
         Some(Limit::Gaps { path: path(place), attempts, of })
     }));
-    let unknown = packets.undecoded.iter().find(|undecoded| undecoded.protocol.name().is_none());
+    let unknown = packets.undecoded.iter().find(|undecoded| undecoded.protocol.may_carry_tcp());
     // A tenth may carry as many handshakes.
     let many = unknown.filter(|unknown| unknown.packets * 10 >= packets.total && packets.tcp > 0);
     limits.extend(many.map(|&most| Limit::NotDecoded { most, of: packets.total }));

@@ -381,7 +381,9 @@ fn vantage(pending: &Pending, key: FlowKey, timing: &Timing, passage: Option<&Pa
     if let Some(passage) = passage.filter(|passage| passage.on_path().nth(1).is_some()) {
         return passage.vantage(pending.after_ack);
     }
-    let (server, client) = (timing.syn_to_synack?, timing.synack_to_ack?);
+    // The time of a misdated segment is that of another, and shows no round trip.
+    let dated = !pending.facts.has(Fact::Misdated);
+    let (server, client) = timing.syn_to_synack.zip(timing.synack_to_ack).filter(|_| dated)?;
     let client = pending.synack_drew_ack().map_or(client, |drawn| drawn.min(client));
     let ends = [key.source(Direction::LowToHigh).ip(), key.destination(Direction::LowToHigh).ip()];
     let place = |server, client| Vantage::by_round_trips(Some(server), Some(client), ends);

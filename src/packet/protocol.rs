@@ -55,6 +55,13 @@ impl Protocol {
         };
         Some(name)
     }
+
+    /// True if packets of it may carry TCP that is not decoded: an unknown protocol, or a tunnel that is encrypted.
+    #[must_use]
+    pub fn may_carry_tcp(self) -> bool {
+        let encrypted = matches!(self, Self::EtherType(0x88e5) | Self::Ip(50) | Self::UdpPort(4500 | 51820));
+        encrypted || self.name().is_none()
+    }
 }
 
 impl fmt::Display for Protocol {
@@ -88,5 +95,11 @@ mod tests {
         for (protocol, text) in shown {
             assert_eq!(protocol.to_string(), text);
         }
+    }
+
+    #[test]
+    fn encrypted_tunnels_and_unknown_protocols_may_carry_tcp() {
+        let all = [Protocol::Ip(50), Protocol::UdpPort(51820), Protocol::UdpPort(1), Protocol::UdpPort(53)];
+        assert_eq!(all.map(Protocol::may_carry_tcp), [true, true, true, false]);
     }
 }

@@ -288,7 +288,8 @@ impl Pending {
         let soon = |after: Span| after >= Span::ZERO && after < round_trip.scaled(1, 4);
         let after = rst.at.since(seen.last);
         let too_soon = soon(after) && self.answered_by(rst, &seen, busy).is_none_or(soon);
-        self.facts.add_if(Fact::RstTooSoon, known && too_soon);
+        let dated = !self.facts.has(Fact::Misdated);
+        self.facts.add_if(Fact::RstTooSoon, known && too_soon && dated);
         let is_answer = seen.round_trip.is_none() || self.is_timely_answer(rst, &seen);
         self.facts.add_if(Fact::RstTooLate, !is_answer);
         let after = rst.at.since(self.client_last);

@@ -21,7 +21,7 @@ pub(in crate::report) fn limit(limit: &Limit) -> String {
             verb(*packets, "was", "were")
         ),
         Limit::NoBareAcks { path } => format!(
-            "no bare ACK is in {}, as when it is filtered by TCP flags: no handshake can be seen to end, and none is called half-open",
+            "no bare ACK is in {}, as when it is filtered by TCP flags: a handshake can be seen to end only where data follows, and none is called half-open",
             capture(path.as_deref())
         ),
         Limit::OneDirection { path, from_client } => {
@@ -112,6 +112,8 @@ pub(in crate::report) fn limit(limit: &Limit) -> String {
             number(*of),
             verb(most.packets, "is", "are"),
             most.protocol
+                .name()
+                .map_or_else(|| most.protocol.to_string(), |name| format!("{} ({name})", most.protocol))
         ),
         Limit::Untimed { path, packets } => format!(
             "{} of {} {} no time: without it a repeat looks like a copy, and silence cannot be seen",
