@@ -196,13 +196,14 @@ pub(super) fn advice(
 
 /// Linux's commands for what to look at on the server, or the like for a server whose SYN-ACKs are another system's.
 fn on_server(record: &Record, commands: Advice) -> Advice {
-    if record.observed.is_of_other_system() { Advice::CheckAcceptsElsewhere } else { commands }
+    match record.system() {
+        None | Some(System::Linux) => commands,
+        Some(_) => Advice::CheckAcceptsElsewhere,
+    }
 }
 
 fn of_overflow(record: &Record, tally: &CauseTally) -> Vec<Advice> {
-    // A listener of this machine's kernel is Linux'.
-    let here = record.kernel.stats().map(|_| System::Linux);
-    match here.or_else(|| record.observed.system()) {
+    match record.system() {
         Some(System::Linux) => {}
         Some(System::FreeBsd) => return vec![Advice::CheckFreeBsdQueue, Advice::RaiseFreeBsdQueue],
         Some(_) => return vec![Advice::CheckAcceptsElsewhere],
@@ -275,7 +276,7 @@ fn of_attempts(cause: Cause, record: &Record, tally: &CauseTally) -> Vec<Advice>
         Cause::OptionBlocked => vec![Advice::CheckOptionFilter],
         Cause::PathMtu if tally.has(EvidenceCode::TooBig) => vec![Advice::CheckPathMtu, Advice::ClampMss],
         Cause::PathMtu => vec![Advice::CheckPathMtu, Advice::ProbeMtu],
-        Cause::PortClosed => match record.observed.system() {
+        Cause::PortClosed => match record.system() {
             None | Some(System::Linux) => vec![Advice::CheckListening],
             Some(System::Windows) => vec![Advice::CheckListeningElsewhere, Advice::CheckAcceptsElsewhere],
             Some(System::FreeBsd | System::OpenBsd | System::MacOs) => vec![Advice::CheckListeningElsewhere],

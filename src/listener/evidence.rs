@@ -8,7 +8,7 @@ use strum::{EnumCount, EnumDiscriminants, EnumIter, IntoStaticStr};
 use super::record::Record;
 use super::schedule::RetrySchedule;
 use super::totals::{CauseTally, Totals};
-use crate::handshake::{Cause, Confidence, Evidence, Verdict};
+use crate::handshake::{Cause, Confidence, Evidence, System, Verdict};
 use crate::kernel::{Counter, KernelStats, SocketReplaced};
 use crate::packet::Span;
 
@@ -232,7 +232,7 @@ fn of_overflow(tally: &CauseTally, record: &Record, totals: &Totals) -> Vec<List
         why.push(ListenerEvidence::OneQueue { completed, unanswered: unanswered + late > 0 });
     }
     // Another system's schedule may have the same times, and has no such setting.
-    if ignored > 0 && !record.observed.is_of_other_system() {
+    if ignored > 0 && matches!(record.system(), None | Some(System::Linux)) {
         why.extend(record.schedule.seen().map(ListenerEvidence::RetrySchedule));
     }
     why

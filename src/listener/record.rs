@@ -10,7 +10,7 @@ use super::sole_client::SoleClient;
 use super::tally::{RetrySums, Tally};
 use super::times::TimingDistributions;
 use super::totals::Totals;
-use crate::handshake::{Attempt, Fact, Verdict};
+use crate::handshake::{Attempt, Fact, System, Verdict};
 
 /// Everything kept of one listener.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -41,6 +41,12 @@ pub(super) struct Record {
 }
 
 impl Record {
+    /// The listener's system, as its SYN-ACKs show it: a listener of this machine's kernel is Linux's.
+    pub(super) fn system(&self) -> Option<System> {
+        let here = self.kernel.stats().map(|_| System::Linux);
+        here.or_else(|| self.observed.system())
+    }
+
     /// Tallies a settled attempt, but for its cause.
     pub(super) fn add(&mut self, attempt: &Attempt) {
         self.verdicts.add(attempt.verdict);

@@ -33,9 +33,9 @@ pub(in crate::handshake) struct ColdState {
     pub(in crate::handshake) resent_bytes: u32,
     /// Bytes of the smallest segment that the server acknowledged behind a hole (SACK); 0 if there was none.
     pub(in crate::handshake) sacked_bytes: u16,
-    /// The server's RSTs so far.
+    /// The server's bare RSTs so far.
     pub(in crate::handshake) server_rsts: u16,
-    /// Copies of those, at another point of the capture.
+    /// Copies of those.
     pub(super) rst_copies: u16,
     /// From the SYN to its duplicate before the SYN-ACK: the way between two points of the capture.
     pub(in crate::handshake) syn_under_way: Span,

@@ -57,3 +57,8 @@ pub(in crate::handshake) fn is_syn(segment: &Segment) -> bool {
 pub(in crate::handshake) fn is_synack(segment: &Segment) -> bool {
     segment.flags.contains(Flags::SYN.union(Flags::ACK)) && !segment.flags.contains(Flags::RST)
 }
+
+/// RST without ACK: the answer to a segment that has ACK (RFC 9293 §3.10.7.1).
+pub(super) fn is_bare_rst(segment: &Segment) -> bool {
+    segment.flags.contains(Flags::RST) && !segment.flags.contains(Flags::ACK)
+}

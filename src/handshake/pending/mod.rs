@@ -16,7 +16,7 @@ mod stamp;
 mod stamp_clock;
 
 pub(super) use cold::{ClockSample, ColdState, DataRoundTrip};
-use meaning::Meaning;
+use meaning::{Meaning, is_bare_rst};
 pub(super) use meaning::{answers_syn, is_syn, is_synack};
 use stamp_clock::StampClock;
 
@@ -319,14 +319,7 @@ impl Pending {
     pub(super) fn is_duplicate(&mut self, segment: &Segment, copies: DuplicateOffset) -> bool {
         let still = self.facts.has(Fact::ClockStill);
         if self.recent.is_duplicate(segment, still, copies) {
-            // A bare RST carries no timestamps, and Linux gives it no IP ID: one for each of several client segments is no
-            // duplicate.
-            let answers_several = segment.flags.contains(Flags::RST)
-                && !segment.flags.contains(Flags::ACK)
-                && segment.own_ip_id().is_none()
-                && segment.direction != self.outward
-                && self.answers_another();
-            return !answers_several;
+            return !self.answers_another(segment);
         }
         segment.flags.contains(Flags::SYN) && self.has_sent_handshake(segment, copies)
     }
@@ -369,7 +362,7 @@ impl Pending {
             }
             return;
         }
-        if let Some(cold) = self.cold.as_mut().filter(|_| duplicate.flags.contains(Flags::RST)) {
+        if let Some(cold) = self.cold.as_mut().filter(|_| is_bare_rst(duplicate)) {
             cold.rst_copies = cold.rst_copies.saturating_add(1);
         }
         if self.phase != Phase::SynReceived || !self.syn_duplicated || !is_synack(duplicate) {

@@ -1,5 +1,6 @@
 //! Steps from one phase to the next that the server's RSTs make. All phases are written out at every step.
 
+use super::meaning::is_bare_rst;
 use super::{Pending, Phase};
 use crate::handshake::facts::Fact;
 use crate::handshake::retransmissions::SHORTEST_TIMER;
@@ -212,9 +213,13 @@ impl Pending {
         rsts >= self.client_segments && first.is_some_and(|first| self.is_soon_after_ack(first, &seen))
     }
 
-    /// True if a bare RST, which is like the latest, answers another of the client's segments. Of what is captured twice each RST
-    /// has its copy first, at points that are not told apart.
-    pub(super) fn answers_another(&self) -> bool {
+    /// True if a segment that is like an earlier one is no duplicate, but a bare RST to another of the client's segments: it
+    /// carries no timestamps, and Linux gives it no IP ID. Of what is captured twice each RST has its copy first, at points that
+    /// are not told apart.
+    pub(super) fn answers_another(&self, again: &Segment) -> bool {
+        if !is_bare_rst(again) || again.own_ip_id().is_some() || again.direction == self.outward {
+            return false;
+        }
         let doubled = self.syn_duplicated && self.sightings.is_none();
         let (rsts, copies) = self.cold().map_or((0, 0), |cold| (cold.server_rsts, cold.rst_copies));
         rsts < self.client_segments && !(doubled && copies < rsts)

@@ -115,11 +115,6 @@ impl Observed {
         if self.linux > 0 { Some(System::Linux) } else { self.other_system }
     }
 
-    /// True if the listener's SYN-ACKs are those of a system other than Linux.
-    pub(super) fn is_of_other_system(&self) -> bool {
-        self.system().is_some_and(|system| system != System::Linux)
-    }
-
     /// The place of the capture, by most attempts.
     pub(super) fn vantage(&self) -> Option<Vantage> {
         let most = Vantage::iter().max_by_key(|&vantage| self.vantages[vantage as usize])?;

@@ -111,9 +111,7 @@ pub(in crate::report) fn limit(limit: &Limit) -> String {
             number(most.packets),
             number(*of),
             verb(most.packets, "is", "are"),
-            most.protocol
-                .name()
-                .map_or_else(|| most.protocol.to_string(), |name| format!("{} ({name})", most.protocol))
+            protocol(most.protocol)
         ),
         Limit::Untimed { path, packets } => format!(
             "{} of {} {} no time: without it a repeat looks like a copy, and silence cannot be seen",
