@@ -95,7 +95,7 @@ pub enum Advice {
     CheckPathMtu,
     /// Probe the path MTU, or clamp the MSS.
     ProbeMtu,
-    /// Clamp the MSS: the ICMP error that says so arrives, and costs each connection a round trip or more.
+    /// Clamp the MSS, or find what keeps the ICMP error, which was captured, from the sender.
     ClampMss,
     /// Look at the client's time-outs.
     CheckClientTimeout,

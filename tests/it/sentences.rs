@@ -147,7 +147,7 @@ fn sentences_follow_from_the_attempts() {
 }
 
 #[test]
-fn where_an_icmp_error_arrives_nothing_need_let_it_pass() {
+fn where_an_icmp_error_is_captured_the_way_lets_it_pass() {
     let capture = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/field/mtu-icmp.pcap");
     let report = hsanalyze(["--format", "json", capture]).run().json();
     let advice = list(&list(&report, "listeners")[0], "advice");

@@ -145,7 +145,7 @@ pub(in crate::report) fn advice(
             "net.ipv4.tcp_mtu_probing=1 on the sender, or clamp the MSS on the way; let ICMP \"fragmentation needed\" pass, ICMPv6 \"packet too big\""
         }
         Advice::ClampMss => {
-            "clamp the MSS on the way, or raise the MTU there: the ICMP error arrives, but each connection has lost time by then"
+            "clamp the MSS on the way, or raise the MTU there; if the sender goes on with segments as large after the ICMP error, a filter on its host may drop that"
         }
         Advice::CheckClientTimeout => "the client's time-out for connects, and the round trip to this server",
         Advice::CheckServerCounters => "on the server: ss -ltnm and nstat, and a capture there",
