@@ -320,14 +320,15 @@ impl<'a> Case<'a> {
     }
 
     /// True if segments that seem lost may have been late: the way held back those of other handshakes meanwhile, or the attempt's
-    /// SYN-ACK came too soon to be another than the first.
+    /// own.
     pub(super) fn is_held_back(&self) -> bool {
         /// Time before and after the attempt: delays grow and fall in some seconds.
         const AROUND: Span = Span::from_secs(5);
         let Attempt { start, end, first_synack, .. } = *self.attempt;
         let (from, to) = (start.minus(AROUND), first_synack.unwrap_or(end).plus(AROUND));
         let answered = self.own.drops.answered_between(from, to);
-        is_held_back(self.attempt, self.own.least_round_trip.unwrap_or_default())
+        let client = self.paths.client_round_trip(self.attempt);
+        is_held_back(self.attempt, self.own.least_round_trip, client)
             || self.own.late_answers.is_way_slow(from, to, answered)
     }
 

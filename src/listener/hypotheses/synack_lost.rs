@@ -29,9 +29,10 @@ fn weigh(case: &Case<'_>) -> Weight {
         }
         Verdict::HalfOpen if case.has(Fact::SynRetriedAfterSynAck) && !is_crossed(case) => half_open(case),
         Verdict::CompletedLate if case.has(Fact::FirstSynAnswered) => first_answered(case),
-        Verdict::CompletedLate if case.has(Fact::SynRetriedAfterSynAck) => {
-            unless_late(case, Weight::supported([Evidence::SynRetriedAfterSynAck]))
-        }
+        Verdict::CompletedLate if case.has(Fact::SynRetriedAfterSynAck) => unless_late(
+            case,
+            Weight::supported([Evidence::SynRetriedAfterSynAck]).doubted_if(case.is_held_back()),
+        ),
         // Without timestamps a SYN that was lost and one whose answer was lost before the capture look the same.
         Verdict::CompletedLate
             if !case.attempt.names_answered_syn() && super::syn_lost::is_supported(case) =>

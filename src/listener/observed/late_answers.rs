@@ -1,5 +1,5 @@
 //! SYN-ACKs that came long after any SYN, several at one moment: those of a server that had stood still; and handshakes that
-//! took long and needed no retry: those of a way that held segments back.
+//! took long, though they needed no retry or had one: those of a way that held segments back.
 
 use std::collections::VecDeque;
 
@@ -7,7 +7,7 @@ use super::per_second::{PARTS_OF_SECOND, PerSecond};
 use crate::handshake::{Attempt, Fact};
 use crate::packet::{Span, Timestamp};
 
-/// The first SYN-ACK of an attempt, which names a SYN that was repeated.
+/// The first SYN-ACK of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct LateAnswer {
     at: Timestamp,
@@ -24,7 +24,7 @@ pub(in crate::listener) struct LateAnswers {
     to_first: VecDeque<LateAnswer>,
     /// The shortest time from a SYN to the ACK.
     least: Option<Span>,
-    /// Handshakes that needed no retry and took twice that, and [`SLOW`] or longer, by the time of their ACK.
+    /// Handshakes that took twice that, and [`SLOW`] or longer, after the latest retry if any, by the time of their ACK.
     slow: PerSecond<PARTS_OF_SECOND>,
 }
 
@@ -34,10 +34,63 @@ const SLOW: Span = Span::from_millis(500);
 /// A little less than the first time-out of any server (RFC 6298 §2.1).
 const BY_TIMER: Span = Span::from_millis(950);
 
-/// True if the SYN-ACK of an attempt that names its first SYN came too soon, on a path whose shortest round trip is `least`, to be
-/// another than the first: that was late, and not lost.
-pub(in crate::listener) fn is_held_back(attempt: &Attempt, least: Span) -> bool {
-    LateAnswer::of(attempt).is_some_and(|answer| answer.is_too_soon(least))
+/// Time beyond two round trips after which an answer is none to the latest retry.
+const SLACK: Span = Span::from_millis(100);
+
+/// True if the SYN-ACK of an attempt came late, on a path whose shortest round trip to the server is `least`: it names the first SYN
+/// and came too soon to be another than the first, or it came so long after each SYN that none drew it at once. So of the ACK,
+/// on a path whose round trip to the client is `client`.
+pub(in crate::listener) fn is_held_back(
+    attempt: &Attempt,
+    least: Option<Span>,
+    client: Option<Span>,
+) -> bool {
+    let answer = LateAnswer::of(attempt).zip(least);
+    answer.is_some_and(|(answer, least)| {
+        names_first(attempt) && answer.is_too_soon(least)
+            || attempt.retries.syn > 0 && answer.is_late_alone(least)
+    }) || client.zip(ack_waited(attempt)).is_some_and(|(client, waited)| is_long(waited, client))
+}
+
+/// True if this time after a segment is too long for an answer to it on a path with this round trip.
+fn is_long(waited: Span, round_trip: Span) -> bool {
+    waited > round_trip.scaled(2, 1).plus(SLACK)
+}
+
+/// True if a timer that started this long ago and repeats a lost SYN-ACK may have sent it.
+fn is_by_timer(waited: Span, round_trip: Span) -> bool {
+    let by_timer = |&seconds: &i64| {
+        let after = waited.minus(round_trip).minus(Span::from_secs(seconds));
+        // Timers of kernels before 4.4 are late by up to a fifth of a second.
+        after >= SLACK.scaled(-1, 1) && after <= SLACK.scaled(5, 2)
+    };
+    TIMERS.iter().any(by_timer)
+}
+
+/// True if the SYN-ACK of an attempt names the first of several SYNs.
+fn names_first(attempt: &Attempt) -> bool {
+    attempt.facts.has(Fact::FirstSynAnswered) && attempt.retries.syn > 0
+}
+
+/// From the latest SYN-ACK before the client's ACK to that. One that is data may be a retransmission, after an ACK that was lost.
+fn ack_waited(attempt: &Attempt) -> Option<Span> {
+    let acked = attempt.acked.filter(|&at| attempt.sent != Some(at))?;
+    Some(since_latest(&attempt.retry_at, acked.since(attempt.first_synack?)))
+}
+
+/// True if the SYN-ACK of an attempt came long after the latest SYN, or the ACK after the latest SYN-ACK: what was lost is repeated,
+/// and the answer to that comes at once. `least` is the shortest time from a SYN to the ACK.
+fn is_slow_after_retry(attempt: &Attempt, least: Span) -> bool {
+    let is_long = |waited: Span| waited >= SLOW.max(least.scaled(2, 1));
+    let answer = LateAnswer::of(attempt).filter(|_| attempt.retries.syn > 0);
+    answer.is_some_and(|answer| is_long(answer.since_syn) && answer.is_late_alone(least))
+        || attempt.retries.syn_ack > 0 && ack_waited(attempt).is_some_and(is_long)
+}
+
+/// What is left of a time since the latest of these within it.
+fn since_latest(retries: &[Span], waited: Span) -> Span {
+    let latest = retries.iter().copied().filter(|&since| since <= waited).max();
+    waited.minus(latest.unwrap_or(Span::ZERO))
 }
 
 /// Fewest answers at one moment that show a server which had stood still: one or two meet by chance.
@@ -52,24 +105,20 @@ const MAX_ANSWERS: usize = 1024;
 const TIMERS: [i64; 9] = [1, 3, 7, 15, 31, 9, 21, 45, 93];
 
 impl LateAnswer {
-    /// The SYN-ACK of an attempt, if it names the first of several SYNs.
     fn of(attempt: &Attempt) -> Option<Self> {
-        let names_first = attempt.facts.has(Fact::FirstSynAnswered) && attempt.retries.syn > 0;
-        let at = attempt.first_synack.filter(|_| names_first)?;
+        let at = attempt.first_synack?;
         let waited = at.since(attempt.start);
-        let latest = attempt.syn_retry_at.iter().copied().filter(|&since| since <= waited).max();
-        Some(Self { at, waited, since_syn: waited.minus(latest.unwrap_or(Span::ZERO)) })
+        Some(Self { at, waited, since_syn: since_latest(&attempt.syn_retry_at, waited) })
     }
 
     /// True if neither a repeated SYN drew it, on a path with this round trip or a longer one, nor a timer that repeats a lost one.
     fn is_unprompted(&self, round_trip: Span) -> bool {
-        const SLACK: Span = Span::from_millis(100);
-        let by_timer = |&seconds: &i64| {
-            let after = self.waited.minus(round_trip).minus(Span::from_secs(seconds));
-            // Timers of kernels before 4.4 are late by up to a fifth of a second.
-            after >= SLACK.scaled(-1, 1) && after <= SLACK.scaled(5, 2)
-        };
-        self.since_syn > round_trip.scaled(2, 1).plus(SLACK) && !TIMERS.iter().any(by_timer)
+        is_long(self.since_syn, round_trip) && !is_by_timer(self.waited, round_trip)
+    }
+
+    /// The same of a single one, which a timer may have sent that the latest SYN started, too.
+    fn is_late_alone(&self, round_trip: Span) -> bool {
+        self.is_unprompted(round_trip) && !is_by_timer(self.since_syn, round_trip)
     }
 
     /// True if it came too soon after the latest SYN for that to draw it, on a path whose shortest round trip is this, and too
@@ -89,7 +138,7 @@ impl LateAnswer {
 impl LateAnswers {
     pub(super) fn see(&mut self, attempt: &Attempt) {
         self.see_slow(attempt);
-        let Some(answer) = LateAnswer::of(attempt) else { return };
+        let Some(answer) = names_first(attempt).then(|| LateAnswer::of(attempt)).flatten() else { return };
         self.to_first.push_back(answer);
         if self.to_first.len() > MAX_ANSWERS {
             self.to_first.pop_front();
@@ -105,15 +154,18 @@ impl LateAnswers {
         if took < SLOW || took < least.scaled(2, 1) {
             return;
         }
-        // At a second a timer of the server's repeats a lost SYN-ACK, before the client's its SYN.
-        let by_timer = attempt.retries.syn == 0 && took >= BY_TIMER;
-        if attempt.unaided_round_trips().is_some() && !by_timer {
+        let is_slow = match attempt.unaided_round_trips() {
+            // At a second a timer of the server's repeats a lost SYN-ACK, before the client's its SYN.
+            Some(_) => attempt.retries.syn > 0 || took < BY_TIMER,
+            None => is_slow_after_retry(attempt, least),
+        };
+        if is_slow {
             self.slow.add(at);
         }
     }
 
-    /// True if the way held segments back in this time, in which so many SYNs were answered at once: handshakes that needed no retry
-    /// took long, too. Some clients are always slow, but no more than a few.
+    /// True if the way held segments back in this time, in which so many SYNs were answered at once: other handshakes took long, too,
+    /// for no loss. Some clients are always slow, but no more than a few.
     pub(in crate::listener) fn is_way_slow(&self, from: Timestamp, to: Timestamp, answered: u32) -> bool {
         /// Fewest slow handshakes that count.
         const MIN_SLOW: u32 = 2;
