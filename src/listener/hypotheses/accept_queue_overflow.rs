@@ -116,7 +116,7 @@ fn acks_ignored(case: &Case<'_>) -> Weight {
         evidence.push(Evidence::AckEchoed);
         support = if not_deferred { Support::Supported } else { support };
     }
-    let others = || case.others_evidence().or_else(|| case.ignored_in_crowd());
+    let others = || case.others_evidence().or_else(|| Some(case.ignored_in_crowd()?.0));
     if !in_a_row
         && not_deferred
         && let Some(others) = others()

@@ -394,13 +394,13 @@ impl<'a> Case<'a> {
         self.cluster_of(self.stretch()?, dropped_syns(self.attempt).next())
     }
 
-    /// Evidence that SYNs of others went unanswered in one stretch while ACKs of the attempt were ignored, and that the way lived
-    /// (DOMAIN §3).
-    pub(super) fn ignored_in_crowd(&self) -> Option<Evidence> {
+    /// Evidence that SYNs of others went unanswered in one stretch while ACKs of the attempt were ignored, and whether the way lived: if
+    /// it did not, they may all have been lost (DOMAIN §3).
+    pub(super) fn ignored_in_crowd(&self) -> Option<(Evidence, bool)> {
         let (first, last) = ignored_between(self.attempt)?;
         let cluster = self.cluster_of(self.own.drops.at(first, last)?, Some(first))?;
         let lived = matches!(cluster, Evidence::DropsCluster { answered: 1.., .. }) || self.path_worked();
-        lived.then_some(cluster)
+        Some((cluster, lived))
     }
 
     fn cluster_of(&self, stretch: &DropStretch, at: Option<Timestamp>) -> Option<Evidence> {

@@ -81,7 +81,7 @@ impl Case<'_> {
         let expected = f64::from(answered) * share;
         self.has(Fact::SynSeen)
             && ignored >= MIN_IGNORED
-            && self.ignored_in_crowd().is_none()
+            && !self.ignored_in_crowd().is_some_and(|(_, lived)| lived)
             && as_many >= MIN_EXPECTED
             && is_within_chance(few, as_many)
             && is_within_chance(dropped, expected * MAX_RATIO)
