@@ -26,8 +26,6 @@ pub(super) struct AddressStamps {
     pub(super) older_dropped: u32,
     /// Attempts without one that were answered.
     pub(super) newer_answered: u32,
-    /// Attempts with an older TSval that were answered: the address has several clocks.
-    pub(super) older_answered: u32,
     /// Attempts for which the rule does not hold.
     pub(super) exceptions: u32,
 }
@@ -45,7 +43,6 @@ impl AddressStamps {
             (false, false) => self.newer_answered += 1,
             (true, false) | (false, true) => self.exceptions += 1,
         }
-        self.older_answered += u32::from(is_older && !is_dropped);
         if attempt.acked.is_some() {
             self.add(attempt.end, latest);
         }
@@ -55,8 +52,25 @@ impl AddressStamps {
     /// The latest TSval that the host remembered at this time.
     fn before(&self, at: Timestamp) -> Option<u32> {
         let remembered = |&&(end, _): &&(Timestamp, u32)| end < at && at.since(end) <= MINUTE;
-        let mut samples = self.latest.iter().flatten().chain(self.earlier.iter().rev());
-        samples.find(remembered).map(|&(_, tsval)| tsval)
+        self.samples().find(remembered).map(|&(_, tsval)| tsval)
+    }
+
+    /// The connections that are kept, the latest first.
+    fn samples(&self) -> impl Iterator<Item = &(Timestamp, u32)> {
+        self.latest.iter().flatten().chain(self.earlier.iter().rev())
+    }
+
+    /// True if the clock of none of the connections can have shown this TSval at this time: another client's, behind the same address.
+    pub(super) fn is_of_another_clock(&self, at: Timestamp, tsval: u32) -> bool {
+        /// Shortest time of a tick, in nanoseconds: half of that of any common system.
+        const SHORTEST_TICK: i64 = 500_000;
+        /// Ticks that clocks may differ beyond that: the client's latest segment is older than its connection's end.
+        const SLACK: i64 = 10_000;
+        let is_another = |&(end, known): &(Timestamp, u32)| {
+            i64::from(ticks_between(known, tsval)).abs()
+                > at.since(end).abs().as_nanos() / SHORTEST_TICK + SLACK
+        };
+        self.latest[0].is_some() && self.samples().all(is_another)
     }
 
     fn add(&mut self, end: Timestamp, tsval: u32) {

@@ -108,7 +108,8 @@ fn half_open(case: &Case<'_>) -> Weight {
         // have finished.
         let gone = !case.client_finished_later() && case.own.floods.at(case.attempt.start).is_none();
         let stamps = case.paths.stamps(case.attempt.client, case.attempt.server);
-        let gone = gone || stamps.is_some_and(|stamps| stamps.older_answered > 0);
+        let other = |syn| stamps.is_some_and(|stamps| stamps.is_of_another_clock(case.attempt.start, syn));
+        let gone = gone || case.attempt.client_clock.is_some_and(|clock| other(clock.syn));
         let evidence = [Evidence::SynAckRepeatedAlone, Evidence::ClientFinishedAnother];
         return Weight::supported(evidence).doubted_if(gone);
     }
